@@ -1,0 +1,1 @@
+"""tfprune makes Keras models smaller."""

@@ -1,0 +1,70 @@
+"""Registries: from the name a user types to the object it stands for."""
+
+import difflib
+
+
+class Registry:
+    """Named objects of one kind (criteria, schedules, networks).
+
+    Args:
+        kind: What the objects are, in the singular, as errors name them
+            ("criterion").
+
+    Example:
+
+    >>> criteria = Registry("criterion")
+    >>> @criteria.register("l1")
+    ... def l1(values, axis): ...
+    >>> criteria.names()
+    ['l1']
+    """
+
+    def __init__(self, kind):
+        self.kind = kind
+        self._objects = {}
+
+    def register(self, *names):
+        """A decorator that files an object under one or more names.
+
+        Args:
+            *names: `str`s; the first one is the name that `names()` lists,
+                the others are aliases.
+
+        Raises:
+            ValueError: If a name is taken by another object.
+        """
+
+        def add(obj):
+            for name in names:
+                if self._objects.get(name, (obj,))[0] is not obj:
+                    raise ValueError(
+                        f"A {self.kind} is registered under this name "
+                        f"already. Received: name={name!r}. Choose another."
+                    )
+                self._objects[name] = (obj, name == names[0])
+            return obj
+
+        return add
+
+    def names(self):
+        """The registered names without the aliases, sorted."""
+        return sorted(n for n, (_, main) in self._objects.items() if main)
+
+    def get(self, name):
+        """The object filed under `name`.
+
+        Raises:
+            ValueError: If the name is unknown; the message lists the known
+                names and the nearest one.
+        """
+        if name in self._objects:
+            return self._objects[name][0]
+        near = difflib.get_close_matches(str(name), self._objects, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"Unknown {self.kind}. Known: {', '.join(self.names())}. "
+            f"Received: {name!r}.{hint}"
+        )
+
+    def __contains__(self, name):
+        return name in self._objects
