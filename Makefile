@@ -1,0 +1,85 @@
+# Needs python3 (3.11 or newer) with pip and venv; the rest is installed into
+# .venv on the first call and again whenever setup.cfg changes.
+PYTHON ?= python3
+VENV ?= .venv
+EXTRAS ?= cpu,export,plots,data,dev
+# Each worker holds a TensorFlow of its own, about 1.5 GB.
+WORKERS ?= 2
+
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q --durations 10
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-all lint format coverage bench build-files \
+	constraints clean distclean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; \
+	sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is " \
+	"required. Received: " + v + ". Name another: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
+	|| echo "uv is not to be had, pip installs instead (slower)"
+# Bytecode is compiled now: where PYTHONDONTWRITEBYTECODE is set, every later
+# process would compile all of TensorFlow anew.
+	if [ -x $(BIN)/uv ]; then \
+	  $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode \
+	    --constraint constraints.txt --editable ".[$(EXTRAS)]"; \
+	else \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt --editable ".[$(EXTRAS)]"; \
+	fi
+	@touch $@
+
+venv: $(READY)  ## set up .venv, the environment of all other targets
+
+demo: $(READY)  ## train, prune, strip, export; results in build/demo
+	$(BIN)/python examples/demo.py
+
+test: lint  ## lint and all tests but the slow ones
+	$(PYTEST)
+
+test-all: lint  ## lint and all tests; hypothesis explores further
+	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
+
+lint: $(READY)  ## ruff, codespell, and whether the BUILD files are current
+	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/python -m tools.build_files --check
+
+format: $(READY)  ## sort imports, mend what ruff can mend, write BUILD files
+	$(BIN)/ruff check --fix .
+	$(BIN)/python -m tools.build_files
+
+build-files: $(READY)  ## write the BUILD files from the imports
+	$(BIN)/python -m tools.build_files
+
+coverage: $(READY)  ## which lines the tests reach
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+bench: $(READY)  ## run every benchmark; results in build/bench
+	@set -e; for script in benchmarks/*.py; do \
+	  echo "$$script"; $(BIN)/python "$$script"; done
+
+constraints: $(READY)  ## write constraints.txt anew from setup.cfg
+	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
+	  --extra cpu --extra jax --extra export --extra plots --extra data \
+	  --extra dev --no-annotate --quiet --custom-compile-command \
+	  "make constraints" --output-file constraints.txt setup.cfg
+
+clean:  ## remove results and caches
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -f .coverage .coverage.*
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean  ## the same, and .venv
+	rm -rf $(VENV)
