@@ -1,0 +1,137 @@
+"""Allocation: which units go, when kernels share one sparsity.
+
+A unit is a weight or a block. The functions in `ALLOCATIONS` take the scores
+of the units of all kernels, the kernels' shapes and a sparsity, and return
+boolean arrays of the units' shapes (`True`: it stays). Counts are exact; of
+equal scores the lowest index goes first; below a sparsity of 1 at least one
+unit of every kernel stays.
+"""
+
+import math
+
+import numpy as np
+
+
+def removed_count(total, sparsity):
+    """How many of `total` go: half rounds up, one stays below sparsity 1."""
+    count = math.floor(sparsity * total + 0.5)
+    return min(count, total - 1) if sparsity < 1 and total else count
+
+
+def keep_highest(scores, removed):
+    """A mask that drops exactly `removed` entries, lowest scores first.
+
+    Args:
+        scores: array of any shape.
+        removed: `int`, how many entries go; of equal scores the lowest index
+            (in row-major order) goes first.
+
+    Returns:
+        `bool` array of the shape of `scores`.
+    """
+    flat = np.asarray(scores).reshape(-1)
+    keep = np.ones(flat.size, bool)
+    if removed >= flat.size:
+        keep[:] = False
+    elif removed > 0:
+        threshold = np.partition(flat, removed - 1)[removed - 1]
+        keep[flat < threshold] = False
+        ties = np.flatnonzero(flat == threshold)
+        below = flat.size - np.count_nonzero(keep)
+        keep[ties[: removed - below]] = False
+    return keep.reshape(np.shape(scores))
+
+
+def per_layer(units, shapes, sparsity):
+    """Every kernel is equally sparse."""
+    return [keep_highest(u, removed_count(u.size, sparsity)) for u in units]
+
+
+def over_all(units, shapes, sparsity):
+    """One ranking over all kernels; each keeps its best unit."""
+    flat = np.concatenate([np.asarray(u, float).reshape(-1) for u in units])
+    ends = np.cumsum([u.size for u in units])
+    removed = removed_count(flat.size, sparsity)
+    if sparsity < 1:
+        removed = min(removed, flat.size - len(units))
+        for u, end in zip(units, ends, strict=True):
+            flat[end - u.size + _last_argmax(u)] = np.inf
+    kept = np.split(keep_highest(flat, removed), ends[:-1])
+    return [k.reshape(u.shape) for k, u in zip(kept, units, strict=True)]
+
+
+def _last_argmax(array):
+    flat = array.reshape(-1)
+    return flat.size - 1 - int(np.argmax(flat[::-1]))
+
+
+def by_erk(units, shapes, sparsity):
+    """Small kernels stay denser, see `erk_densities`."""
+    sizes = [u.size for u in units]
+    densities = erk_densities(shapes, sparsity, sizes)
+    kept = _rounded_to_total(
+        densities * sizes, sum(sizes) - removed_count(sum(sizes), sparsity)
+    )
+    return [
+        keep_highest(u, u.size - k) for u, k in zip(units, kept, strict=True)
+    ]
+
+
+def erk_densities(shapes, sparsity, sizes=None):
+    """Erdos-Renyi-Kernel densities: `sum(shape) / prod(shape)`, scaled.
+
+    Kernels whose density would exceed 1 stay dense, and the others are scaled
+    anew until the total is met.
+
+    Args:
+        shapes: list of kernel shapes.
+        sparsity: `float`, the fraction of all weights that goes.
+        sizes: list of `int`s, units per kernel; defaults to the weights.
+
+    Returns:
+        Array of densities, one per kernel.
+
+    Reference:
+
+    - Evci et al., "Rigging the lottery: making all tickets winners", 2020,
+      https://arxiv.org/abs/1911.11134
+    """
+    weights = [math.prod(shape) for shape in shapes]
+    sizes = np.array(weights if sizes is None else sizes, float)
+    raw = np.array(
+        [sum(s) / n for s, n in zip(shapes, weights, strict=True)], float
+    )
+    dense = np.zeros(len(raw), bool)
+    budget = (1 - sparsity) * sizes.sum()
+    while not dense.all():
+        scale = (budget - sizes[dense].sum()) / (raw * sizes)[~dense].sum()
+        over = ~dense & (scale * raw > 1)
+        if not over.any():
+            return np.where(dense, 1.0, np.maximum(scale, 0) * raw)
+        dense |= over
+    return np.ones(len(raw))
+
+
+def _rounded_to_total(counts, total):
+    """Whole numbers near `counts` (at most 1 off) that add up to `total`."""
+    floors = np.floor(counts + 1e-9).astype(int)
+    missing = total - floors.sum()
+    largest = np.argsort(floors - counts, kind="stable")
+    floors[largest[:missing]] += 1
+    return floors
+
+
+ALLOCATIONS = {
+    "layer": per_layer,
+    "global": over_all,
+    "erk": by_erk,
+}
+
+
+def check(allocation):
+    """Raises a `ValueError` for an unknown allocation."""
+    if allocation not in ALLOCATIONS:
+        raise ValueError(
+            f"`allocation` must be one of {', '.join(ALLOCATIONS)}. "
+            f"Received: allocation={allocation!r}"
+        )
