@@ -48,10 +48,9 @@ test: lint  ## lint and all tests but the slow ones
 test-all: lint  ## lint and all tests; hypothesis explores further
 	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
 
-lint: $(READY)  ## ruff, codespell, and whether the BUILD files are current
+lint: $(READY)  ## ruff and codespell
 	$(BIN)/ruff check .
 	$(BIN)/codespell
-	$(BIN)/python -m tools.build_files --check
 
 format: $(READY)  ## sort imports, mend what ruff can mend, write BUILD files
 	$(BIN)/ruff check --fix .

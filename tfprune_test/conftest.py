@@ -8,6 +8,8 @@ import sys
 import hypothesis
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import absltest  # noqa: F401, defines --test_tmpdir
 
 # Keras and TensorFlow read these once, on import.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -46,6 +48,17 @@ def shared_path(*parts):
 def shared_dir():
     """The data folder `../shared`; skips where it is missing."""
     return shared_path()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _absl_flags(tmp_path_factory):
+    """`create_tempdir` of absl's test cases works without `absltest.main`.
+
+    Each run gets a folder of its own: absl's default would be shared by two
+    runs on one machine.
+    """
+    flags.FLAGS.mark_as_parsed()
+    flags.FLAGS.test_tmpdir = str(tmp_path_factory.mktemp("absl"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,228 @@
+"""The rules of `tools/house_rules.py` hold, and each of them can fail."""
+
+import os
+import subprocess
+import sys
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tools import house_rules
+from tools import source_tree
+
+# The rule, then where and how a twin breaks it in its last line.
+TWINS = (
+    (house_rules.has_a_floor, "tfprune/attic.py", ""),
+    (house_rules.goes_down, "tfprune/select.py", "import tfprune.pruning"),
+    (
+        house_rules.goes_down,
+        "tfprune/graph/read.py",
+        "from tfprune import costs",
+    ),
+    (house_rules.goes_down, "tfprune/costs.py", "from . import select"),
+    (
+        house_rules.goes_down,
+        "tfprune/costs.py",
+        "def f():\n    import tfprune.cli",
+    ),
+    (house_rules.goes_down, "tfprune/stripping.py", "import tfprune"),
+    (
+        house_rules.keeps_methods_apart,
+        "tfprune/methods/thinet.py",
+        "from tfprune.methods import magnitude",
+    ),
+    (house_rules.uses_public_names_only, "tools/a.py", "import keras.src.ops"),
+    (house_rules.uses_public_names_only, "tools/a.py", "from keras import src"),
+    (
+        house_rules.uses_public_names_only,
+        "tools/a.py",
+        "from keras.src import ops",
+    ),
+    (
+        house_rules.uses_public_names_only,
+        "tools/a.py",
+        "keras.layers.Dense._build(1)",
+    ),
+    (house_rules.uses_public_names_only, "tools/a.py", "tf.compat._x"),
+    (
+        house_rules.uses_public_names_only,
+        "tools/a.py",
+        "import tensorflow.python.x",
+    ),
+    (
+        house_rules.uses_public_names_only,
+        "tools/a.py",
+        "from tensorflow import python",
+    ),
+    (
+        house_rules.keeps_tensorflow_in_its_rooms,
+        "tfprune/ops.py",
+        "def f():\n    import tensorflow as tf",
+    ),
+    (
+        house_rules.keeps_tensorflow_in_its_rooms,
+        "tfprune/ops.py",
+        "importlib.import_module('tensorflow.lite')",
+    ),
+    (
+        house_rules.imports_lazily,
+        "tfprune/export/micro.py",
+        "import tflite_micro",
+    ),
+    (
+        house_rules.imports_lazily,
+        "tfprune/plots.py",
+        "from matplotlib import pyplot",
+    ),
+    (house_rules.stays_silent, "tfprune/report.py", "print(1)"),
+    (house_rules.raises_instead_of_asserting, "tfprune/ops.py", "assert 1"),
+    (
+        house_rules.has_no_global_state,
+        "tfprune/ops.py",
+        "def f():\n    global x",
+    ),
+    (
+        house_rules.swallows_nothing,
+        "tools/a.py",
+        "try:\n    f()\nexcept E: pass",
+    ),
+    (
+        house_rules.swallows_nothing,
+        "tools/a.py",
+        "try:\n    f()\nexcept: raise",
+    ),
+    (
+        house_rules.is_short,
+        "tfprune/costs.py",
+        "\n" * house_rules.MAX_LINES + "x = 1\n",
+    ),
+    (house_rules.speaks_of_itself_alone, "README.md", "see /home/someone"),
+    (house_rules.speaks_of_itself_alone, "README.md", "a\nTODO: more"),
+    (house_rules.speaks_of_itself_alone, "README.md", "mends issue 12"),
+    (house_rules.speaks_of_itself_alone, "README.md", "A powerful tool"),
+)
+NAMED = {rule.__name__: rule for rule in house_rules.RULES}
+
+SOUND = '''
+import keras
+import numpy as np
+from tfprune import registry
+from tfprune.graph import read
+
+
+class Report(keras.layers.Layer):
+    """The issues a taskmaster finds; see https://example.org/home/page."""
+
+    def call(self, inputs):
+        """`print(x)` and `assert x` in a text are no calls."""
+        try:
+            return self._call(keras.ops.relu(inputs))
+        except ValueError as error:
+            raise TypeError("x") from error
+'''
+
+
+class FloorsTest(parameterized.TestCase):
+    @parameterized.named_parameters(NAMED.items())
+    def test_every_file(self, rule):
+        complaints = [
+            f"{source.path}:{line}: {complaint}"
+            for source in house_rules.sources()
+            for line, complaint in rule(source)
+        ]
+        self.assertEmpty(complaints, "\n" + "\n".join(complaints))
+
+    @parameterized.parameters(*TWINS)
+    def test_a_twin_that_breaks_the_rule_is_caught(self, rule, path, text):
+        complaints = list(rule(house_rules.Source(path, text)))
+        self.assertLen(complaints, 1)
+        expected = min(text.count("\n") + 1, house_rules.MAX_LINES)
+        self.assertLessEqual(abs(complaints[0][0] - expected), 1)
+
+    def test_every_rule_has_a_twin(self):
+        self.assertEqual({t[0] for t in TWINS}, set(house_rules.RULES))
+
+    @parameterized.named_parameters(NAMED.items())
+    def test_a_sound_file_passes(self, rule):
+        for path in ("tfprune/costs.py", "tfprune/methods/taylor.py"):
+            self.assertEmpty(list(rule(house_rules.Source(path, SOUND))))
+
+    def test_documents_speak_of_the_project_alone(self):
+        root = source_tree.ROOT
+        paths = [
+            path
+            for path in (*root.glob("*"), *root.glob("docs/**/*"))
+            if path.suffix in house_rules.TEXT
+            or path.name in ("Makefile", "BUILD")
+        ]
+        complaints = [
+            f"{path.relative_to(root)}:{line}: {complaint}"
+            for path in paths
+            for line, complaint in house_rules.speaks_of_itself_alone(
+                house_rules.Source(path.relative_to(root), path.read_text())
+            )
+        ]
+        self.assertNotEmpty(paths)
+        self.assertEmpty(complaints, "\n" + "\n".join(complaints))
+
+
+class CyclesTest(absltest.TestCase):
+    def test_no_module_imports_itself_by_a_detour(self):
+        edges = {
+            source.module: {e.module for e in source.imports}
+            & set(house_rules.modules())
+            for source in house_rules.sources()
+        }
+        self.assertEmpty(house_rules.tangled(edges), "these import each other")
+
+    def test_a_detour_is_found(self):
+        edges = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}
+        self.assertEqual(house_rules.tangled(edges), ["b", "c"])
+
+
+class ImportTest(absltest.TestCase):
+    """In a process of its own, as sys.modules here is full by now."""
+
+    def asked_for(self, statement):
+        """The packages that modules of tfprune import in `statement`.
+
+        What `sys.modules` has gained would not tell: keras itself imports
+        matplotlib and scikit-learn where they are installed.
+        """
+        script = (
+            "import builtins, sys\n"
+            "asked, real = set(), builtins.__import__\n"
+            "def spy(name, scope=None, *rest, **more):\n"
+            "    if (scope or {}).get('__name__', '').startswith('tfprune'):\n"
+            "        asked.add(name.split('.')[0])\n"
+            "    return real(name, scope, *rest, **more)\n"
+            "builtins.__import__ = spy\n"
+            f"{statement}\n"
+            "print(*asked)"
+        )
+        result = subprocess.run(
+            [sys.executable, "-W", "error", "-c", script],
+            cwd=source_tree.ROOT,
+            env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3"),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return set(result.stdout.split())
+
+    def test_importing_tfprune_imports_no_lazy_package(self):
+        asked = self.asked_for("import tfprune.registry, tfprune")
+        self.assertIn("difflib", asked)
+        self.assertEmpty(asked & house_rules.LAZY)
+
+    def test_a_lazy_package_would_be_seen(self):
+        asked = self.asked_for(
+            "import json, json.decoder\n"
+            "exec('import json.decoder', {'__name__': 'tfprune.twin'})"
+        )
+        self.assertEqual(asked, {"json"})
+
+
+if __name__ == "__main__":
+    absltest.main()

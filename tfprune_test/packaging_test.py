@@ -1,0 +1,244 @@
+"""What is shipped: metadata, the wheel, the BUILD files, the make targets."""
+
+import ast
+import configparser
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+
+from absl.testing import absltest
+from absl.testing import parameterized
+from packaging import requirements
+
+from tools import build_files
+from tools import source_tree
+
+ROOT = source_tree.ROOT
+
+
+def setup_cfg():
+    parser = configparser.ConfigParser(
+        delimiters=("=",), comment_prefixes=("#",)
+    )
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+def parsed(text):
+    return [requirements.Requirement(line) for line in text.split("\n") if line]
+
+
+class MetadataTest(parameterized.TestCase):
+    def test_no_backend_is_required(self):
+        required = parsed(setup_cfg()["options"]["install_requires"])
+        names = {requirement.name for requirement in required}
+        self.assertContainsSubset({"keras", "numpy"}, names)
+        self.assertNoCommonElements(
+            names, {"tensorflow", "tensorflow-cpu", "jax", "torch"}
+        )
+
+    @parameterized.parameters(
+        ("linux", "x86_64", "tensorflow-cpu"),
+        ("linux", "aarch64", "tensorflow"),
+        ("darwin", "arm64", "tensorflow"),
+        ("win32", "AMD64", "tensorflow"),
+    )
+    def test_the_cpu_extra_takes_one_tensorflow(self, system, machine, name):
+        platform = {"sys_platform": system, "platform_machine": machine}
+        extra = parsed(setup_cfg()["options.extras_require"]["cpu"])
+        taken = [r.name for r in extra if r.marker.evaluate(platform)]
+        self.assertEqual(taken, [name])
+
+    def test_every_extra_can_be_read(self):
+        extras = setup_cfg()["options.extras_require"]
+        for name, text in extras.items():
+            self.assertNotEmpty(parsed(text), name)
+
+    def test_constraints_hold_every_package_of_make(self):
+        lines = (ROOT / "constraints.txt").read_text().splitlines()
+        pinned = {re.split(r"==", line)[0] for line in lines}
+        extras = setup_cfg()["options.extras_require"]
+        default = re.search(
+            r"^EXTRAS \?= (.*)$", (ROOT / "Makefile").read_text(), re.M
+        )
+        for extra in default.group(1).split(","):
+            for requirement in parsed(extras[extra]):
+                self.assertIn(requirement.name.replace("_", "-"), pinned)
+
+    def test_the_version_is_the_same_everywhere(self):
+        version = setup_cfg()["metadata"]["version"]
+        module = (ROOT / "MODULE.bazel").read_text()
+        self.assertIn(f'version = "{version}"', module)
+        tree = ast.parse((ROOT / "tfprune" / "__init__.py").read_text())
+        for node in tree.body:
+            if ast.unparse(node).startswith("__version__ ="):
+                self.assertEqual(node.value.value, version)
+
+    def test_the_changelog_has_a_place_for_what_is_new(self):
+        self.assertIn("## [Unreleased]", (ROOT / "CHANGELOG.md").read_text())
+
+
+class WheelTest(absltest.TestCase):
+    """Builds the wheel once and looks into it."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory())
+        cls.folder = pathlib.Path(folder)
+        checkout = cls.folder / "checkout"
+        shutil.copytree(
+            ROOT / "tfprune",
+            checkout / "tfprune",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+        for name in ("setup.cfg", "pyproject.toml", "LICENSE"):
+            shutil.copy(ROOT / name, checkout)
+        # The text of the project's page, which a checkout may lack.
+        (checkout / "README.md").write_text("tfprune\n")
+        cls.run_python(
+            "from setuptools import build_meta as b; b.build_wheel('..')",
+            cwd=checkout,
+        )
+        (cls.wheel,) = cls.folder.glob("*.whl")
+
+    @classmethod
+    def run_python(cls, script, **options):
+        result = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            **options,
+        )
+        if result.returncode:
+            raise RuntimeError(result.stderr)
+        return result.stdout
+
+    def test_it_holds_every_module_and_nothing_else(self):
+        with zipfile.ZipFile(self.wheel) as archive:
+            names = archive.namelist()
+        modules = {name for name in names if ".dist-info/" not in name}
+        expected = source_tree.python_files(folders=["tfprune"])
+        self.assertEqual(modules, {path.as_posix() for path in expected})
+        self.assertTrue(any(name.endswith("/LICENSE") for name in names))
+
+    def test_its_command_is_the_cli(self):
+        with zipfile.ZipFile(self.wheel) as archive:
+            (name,) = (
+                n for n in archive.namelist() if n.endswith("entry_points.txt")
+            )
+            text = archive.read(name).decode()
+        self.assertIn("tfprune = tfprune.cli:main", text)
+
+    def test_it_is_imported_from_another_folder(self):
+        installed = self.folder / "installed"
+        with zipfile.ZipFile(self.wheel) as archive:
+            archive.extractall(installed)
+        place = self.run_python(
+            "import tfprune; print(tfprune.__file__)",
+            cwd=self.folder,
+            env=dict(os.environ, PYTHONPATH=str(installed)),
+        )
+        self.assertEqual(
+            pathlib.Path(place.strip()), installed / "tfprune" / "__init__.py"
+        )
+
+
+class BuildFilesTest(absltest.TestCase):
+    """On a checkout of three files, so that every line can be seen."""
+
+    def setUp(self):
+        super().setUp()
+        self.root = pathlib.Path(self.create_tempdir().full_path)
+        for folder in ("tfprune/graph", "tfprune_test", "tools"):
+            (self.root / folder).mkdir(parents=True)
+        for name, text in {
+            "tfprune/registry.py": "import re\n",
+            "tfprune/graph/read.py": (
+                "import keras.layers\n"
+                "from tfprune import registry\n"
+                "from tfprune.graph import labels\n"
+            ),
+            "tfprune/graph/labels.py": "",
+            "tfprune_test/conftest.py": "",
+        }.items():
+            (self.root / name).write_text(text)
+
+    def test_deps_are_the_imports(self):
+        text = build_files.build_files(self.root)[pathlib.Path("tfprune/graph")]
+        self.assertEndsWith(
+            text,
+            "# Imports keras.\n"
+            "py_library(\n"
+            '    name = "read",\n'
+            '    srcs = ["read.py"],\n'
+            "    deps = [\n"
+            '        ":labels",\n'
+            '        "//tfprune:registry",\n'
+            "    ],\n"
+            ")\n",
+        )
+
+    def test_what_is_missing_changed_or_left_over_is_stale(self):
+        for folder, text in build_files.build_files(self.root).items():
+            (self.root / folder / "BUILD").write_text(text)
+        self.assertEmpty(build_files.stale(self.root))
+        (self.root / "tfprune/registry.py").write_text("import keras\n")
+        (self.root / "tfprune_test/BUILD").unlink()
+        (self.root / "tools/BUILD").write_text("")
+        self.assertEqual(
+            [str(p.parent.name) for p in build_files.stale(self.root)],
+            ["tfprune", "tfprune_test", "tools"],
+        )
+
+    def test_two_targets_of_one_name_are_refused(self):
+        (self.root / "tfprune/graph/__init__.py").write_text("")
+        (self.root / "tfprune/graph/graph.py").write_text("")
+        with self.assertRaisesRegex(ValueError, "Received: two files named"):
+            build_files.build_files(self.root)
+
+
+class CommittedBuildFilesTest(absltest.TestCase):
+    def test_they_are_current(self):
+        self.assertEmpty(build_files.stale(), 'run "make build-files"')
+
+
+class MakeTest(parameterized.TestCase):
+    @parameterized.parameters("demo", "test", "test-all", "lint", "bench")
+    def test_help_lists(self, target):
+        text = subprocess.run(
+            ["make", "--no-print-directory", "-C", str(ROOT)],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        self.assertRegex(text, rf"(?m)^{target} +\w")
+
+    def test_an_old_python_is_refused_by_name(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        old = folder / "python"
+        old.write_text(
+            f'#!/bin/sh\nexec {sys.executable} -c "import sys; '
+            "sys.version_info = (3, 9); sys.version = '3.9.1 '; "
+            'exec(sys.argv.pop(1))" "$2"\n'
+        )
+        old.chmod(0o755)
+        arguments = [f"PYTHON={old}", f"VENV={folder}/venv", "venv"]
+        result = subprocess.run(
+            ["make", "-C", str(ROOT), *arguments],
+            capture_output=True,
+            text=True,
+        )
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("required. Received: 3.9.1", result.stderr)
+        self.assertFalse((folder / "venv").exists())
+
+
+if __name__ == "__main__":
+    absltest.main()
