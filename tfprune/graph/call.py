@@ -1,0 +1,196 @@
+"""What a rule sees of one call of a layer, and what it may say about it."""
+
+import keras
+import numpy as np
+
+from tfprune.graph import channel_graph
+from tfprune.graph import labels as labels_lib
+from tfprune.graph import tensor as tensor_lib
+
+READS = channel_graph.READS
+WRITES = channel_graph.WRITES
+CARRIES = channel_graph.CARRIES
+
+
+class Records:
+    """Everything that the rules have said about a model."""
+
+    def __init__(self):
+        self.store = labels_lib.LabelStore()
+        self.bindings = []
+        self.edits = []
+        self.unknown = {}
+        self.driven = []
+        self._bound = {}
+        self._fresh = {}
+
+    def bind(self, binding):
+        key = id(binding.variable), binding.axis
+        if key in self._bound:
+            self.store.join(self._bound[key], binding.labels)
+        else:
+            self._bound[key] = binding.labels
+            self.bindings.append(binding)
+
+    def fresh(self, size, key):
+        """New labels, the same ones for every call of a shared layer."""
+        if key not in self._fresh:
+            self._fresh[key] = self.store.fresh(size)
+        return self._fresh[key]
+
+
+class Call:
+    """One call of a layer or op, handed to its rule.
+
+    Attributes:
+        config: `dict`, the layer's config.
+        args, kwargs: the call's arguments, with a `Tensor` for each tensor
+            and a `Constant` for each array that the config holds.
+        tensors: list of the `Tensor`s among them.
+        x: the first of them.
+        live: the layer itself.
+        path: `str`, the layer's path.
+        output_shapes: list of the shapes of the outputs.
+        memory: `"new"`, `"inplace"` or `"view"`; a rule may change it.
+    """
+
+    def __init__(self, site, args, kwargs, output_shapes, records):
+        self.path = site.path
+        self.config = site.entry["config"]
+        self.live = site.live
+        self.args = args
+        self.kwargs = kwargs
+        self.tensors = [
+            t
+            for t in keras.tree.flatten((args, kwargs))
+            if isinstance(t, tensor_lib.Tensor)
+        ]
+        self.output_shapes = output_shapes
+        self.memory = "new"
+        self.work = []
+        self._keys = site.keys
+        self._records = records
+
+    @property
+    def x(self):
+        return self.tensors[0]
+
+    def argument(self, position, name, default=None):
+        """An argument of an op: in its config, by position, or by name."""
+        if name in self.config:
+            return self.config[name]
+        if name in self.kwargs:
+            return self.kwargs[name]
+        return self.args[position] if position < len(self.args) else default
+
+    def argument_keys(self, position, name):
+        """Where that argument stands in the layer's entry."""
+        if name in self.config:
+            return ("config", name)
+        if name in self.kwargs:
+            return ("inbound_nodes", 0, "kwargs", name)
+        return ("inbound_nodes", 0, "args", position)
+
+    def channel_axis(self, x=None):
+        """The channel axis by the layer's `data_format`."""
+        first = self.config.get("data_format") == "channels_first"
+        return 1 if first else (x or self.x).rank - 1
+
+    def channels(self, axis, x=None):
+        """The labels along one axis, shape `(size,)`.
+
+        Channels that differ along another axis too are tied there.
+        """
+        x = x or self.x
+        axis %= x.rank
+        labels = x.labels
+        for other in x.varying:
+            if other != axis:
+                labels = self._records.store.tie(labels, other)
+        labels = labels.reshape(-1)
+        if labels.size == 1 and x.shape[axis] is not None:
+            labels = np.repeat(labels, x.shape[axis])
+        return labels
+
+    def spread(self, labels, axis=None, k=0):
+        """1-D labels as those of output `k`, along `axis`."""
+        rank = len(self.output_shapes[k])
+        axis = self.channel_axis() if axis is None else axis
+        return tensor_lib.on_axis(labels, rank, axis % rank)
+
+    def fresh(self, size, name="out"):
+        """`size` new channels; a second call of the layer gets them again."""
+        owner = self.path if self.live is None else id(self.live)
+        return self._records.fresh(size, (owner, name))
+
+    def bind(self, attribute, axis, labels, role=CARRIES, padded=False):
+        """Says that channels pass through an axis of a variable.
+
+        A layer without that variable (`use_bias=False`) is passed over.
+        """
+        variable = getattr(self.live, attribute, None)
+        if variable is None:
+            return
+        axis %= len(variable.shape)
+        if variable.shape[axis] != labels.size:
+            raise ValueError(
+                "A rule must bind as many channels as the variable's axis "
+                f"has. Received: layer={self.path!r}, variable="
+                f"{attribute!r} of shape {tuple(variable.shape)}, axis={axis}, "
+                f"{labels.size} channels. Mend the rule of "
+                f"{type(self.live).__name__}."
+            )
+        self._records.bind(
+            channel_graph.Binding(
+                self.path, attribute, variable, axis, labels, role, padded
+            )
+        )
+
+    def count(self, key, labels):
+        """Says that `config[key]` is the number of these channels."""
+        self.edit(("config", key), labels)
+
+    def edit(self, keys, labels, axis=None):
+        """Says that a place in the layer's entry follows these channels."""
+        self._records.edits.append(
+            channel_graph.Edit(self._keys + keys, np.asarray(labels), axis)
+        )
+
+    def multiply_adds(self, coefficient, *labels):
+        """Adds `coefficient` times the product of the counts of `labels`."""
+        self.work.append((int(coefficient), labels))
+
+    def join(self, a, b):
+        self._records.store.join(a, b)
+
+    def tie(self, labels, axis):
+        return self._records.store.tie(labels, axis)
+
+    def freeze(self, labels, reason):
+        """Keeps the channels of `labels`."""
+        self._records.store.freeze(labels, self.path, reason)
+
+    def drive(self, labels):
+        """Says that these channels depend on more than what writes them."""
+        self._records.driven.append(labels)
+
+    def freeze_all(self, reason):
+        """Keeps all channels of the inputs; the outputs get frozen ones.
+
+        Returns:
+            The outputs' label arrays: one channel each, for none of them
+            differs from its neighbour.
+        """
+        for tensor in self.tensors:
+            self.freeze(tensor.labels, reason)
+        outputs = []
+        for k, shape in enumerate(self.output_shapes):
+            labels = self.fresh(1, f"frozen{k}").reshape((1,) * len(shape))
+            self.freeze(labels, reason)
+            outputs.append(labels)
+        return outputs
+
+    def unknown(self, name):
+        """As `freeze_all`, and reports that `name` has no rule."""
+        self._records.unknown[self.path] = name
+        return self.freeze_all(f"no rule for {name}")

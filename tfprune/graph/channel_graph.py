@@ -1,0 +1,251 @@
+"""The channel graph: which channels a model has and what each one touches."""
+
+import collections
+import dataclasses
+import functools
+
+import numpy as np
+
+READS, WRITES, CARRIES = "reads", "writes", "carries"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Binding:
+    """A variable's axis that channels pass through.
+
+    Attributes:
+        layer: `str`, path of the layer.
+        attribute: `str`, the layer's attribute that holds the variable.
+        variable: the variable.
+        axis: `int`, the axis of the variable, not negative.
+        labels: int array, shape `(variable.shape[axis],)`.
+        role: `"reads"` (the axis mixes its channels into others), `"writes"`
+            (the axis makes the channels) or `"carries"` (channel by channel).
+        padded: `bool`, whether zeros from beyond the border are read too.
+    """
+
+    layer: str
+    attribute: str
+    variable: object
+    axis: int
+    labels: np.ndarray
+    role: str
+    padded: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Edit:
+    """A place in the model's config that follows the kept channels.
+
+    Attributes:
+        keys: tuple, where the value stands in the document.
+        labels: int array, shape `(n,)`.
+        axis: `None` for a number that counts the kept `labels`, else the axis
+            of an array from which the kept entries are taken.
+    """
+
+    keys: tuple
+    labels: np.ndarray
+    axis: object = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """One call of a layer or op, in the order of execution.
+
+    Attributes:
+        layer: `str`, path of the layer.
+        op: `str`, its class name.
+        inputs, outputs: tuples of `Tensor`.
+        work: tuple of `(coefficient, label arrays)`: the multiply-adds are
+            the coefficient times the kept channels of each array.
+        memory: `"new"` if the output needs a buffer of its own, `"inplace"`
+            if it may take over the input's, `"view"` if it is the input's.
+    """
+
+    layer: str
+    op: str
+    inputs: tuple
+    outputs: tuple
+    work: tuple = ()
+    memory: str = "new"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """Channels that pass through exactly the same axes.
+
+    Attributes:
+        name: `str`, the layer that writes them first.
+        labels: int array, the channels.
+        writers, readers: tuples of layer paths.
+        frozen: `None`, or `(layer, reason)` that keeps the channels.
+    """
+
+    name: str
+    labels: np.ndarray
+    writers: tuple
+    readers: tuple
+    frozen: object = None
+
+    def __len__(self):
+        return len(self.labels)
+
+
+class ChannelGraph:
+    """All channels of a model; made by `tfprune.channel_graph`.
+
+    Channels are numbered from 0; every label array in the graph's records
+    holds these numbers, and a `keep` vector has one boolean for each.
+
+    Attributes:
+        model: the Keras model that was read.
+        size: `int`, the number of independent channels.
+        inputs, outputs: tuples of `Tensor`, the model's own.
+        steps: tuple of `Step`.
+        layers: `dict` from paths to the layers and ops themselves.
+        bindings: tuple of `Binding`.
+        edits: tuple of `Edit`.
+        unknown: `dict` from the path of each layer or op that has no rule to
+            the name of its class; the channels it touches are frozen.
+        frozen: bool array, shape `(size,)`, channels that must stay.
+        driven: bool array, shape `(size,)`, channels that depend on others
+            besides the ones that their writers read.
+        reasons: list of `(labels, layer, reason)`, why they must stay.
+    """
+
+    def __init__(self, model, inputs, outputs, steps, layers, records):
+        roots = records.store.roots()
+        _, number = np.unique(roots, return_inverse=True)
+        tensors = {}
+
+        def renumber_tensor(tensor):
+            key = id(tensor)
+            if key not in tensors:
+                tensors[key] = tensor.replace(labels=number[tensor.labels])
+            return tensors[key]
+
+        def renumber_step(step):
+            return dataclasses.replace(
+                step,
+                inputs=tuple(map(renumber_tensor, step.inputs)),
+                outputs=tuple(map(renumber_tensor, step.outputs)),
+                work=tuple(
+                    (n, tuple(number[a] for a in axes)) for n, axes in step.work
+                ),
+            )
+
+        def renumber(record):
+            return dataclasses.replace(record, labels=number[record.labels])
+
+        self.model = model
+        self.layers = dict(layers)
+        self.size = int(number.max(initial=-1)) + 1
+        self.inputs = tuple(map(renumber_tensor, inputs))
+        self.outputs = tuple(map(renumber_tensor, outputs))
+        self.steps = tuple(map(renumber_step, steps))
+        self.bindings = tuple(map(renumber, records.bindings))
+        self.edits = tuple(map(renumber, records.edits))
+        self.unknown = dict(records.unknown)
+        self.reasons = [
+            (number[channels], layer, reason)
+            for channels, layer, reason in records.store.frozen
+        ]
+        self.driven = np.zeros(self.size, bool)
+        for channels in records.driven:
+            self.driven[number[channels]] = True
+        self.frozen = np.zeros(self.size, bool)
+        for channels, _, _ in self.reasons:
+            self.frozen[channels] = True
+
+    @functools.cached_property
+    def groups(self):
+        """Tuple of `Group`, in the order in which the model writes them."""
+        signature = self._signatures()
+        reason_of = np.full(self.size, len(self.reasons))
+        for i in reversed(range(len(self.reasons))):
+            reason_of[self.reasons[i][0]] = i
+        order = np.lexsort((np.arange(self.size), reason_of, signature))
+        change = (np.diff(signature[order]) != 0) | (
+            np.diff(reason_of[order]) != 0
+        )
+        parts = np.split(order, np.flatnonzero(change) + 1)
+        writers, readers = self._layers_by_channel(parts)
+        groups = []
+        for i, channels in enumerate(parts):
+            if not len(channels):
+                continue
+            reason = reason_of[channels[0]]
+            frozen = (
+                self.reasons[reason][1:] if reason < len(self.reasons) else None
+            )
+            w, r = tuple(writers[i]), tuple(readers[i])
+            name = w[0] if w else (r[0] if r else "input")
+            groups.append(Group(name, channels, w, r, frozen))
+        return tuple(sorted(groups, key=lambda g: int(g.labels[0])))
+
+    @functools.cached_property
+    def axes(self):
+        """The distinct label arrays of which at least one channel stays."""
+        arrays = [b.labels for b in self.bindings]
+        arrays += [e.labels for e in self.edits if e.labels.size]
+        for step in self.steps:
+            for tensor in step.outputs:
+                arrays += tensor.axes
+        return tuple({a.tobytes(): a for a in arrays}.values())
+
+    @property
+    def removable(self):
+        """Bool array, shape `(size,)`: the channels that may be removed."""
+        return ~self.frozen
+
+    def bound(self, variable):
+        """The bindings of a variable, by identity."""
+        return self._by_variable.get(id(variable), ())
+
+    @functools.cached_property
+    def _by_variable(self):
+        table = collections.defaultdict(list)
+        for binding in self.bindings:
+            table[id(binding.variable)].append(binding)
+        return table
+
+    def _signatures(self):
+        """A number per channel: equal when the same axes hold it."""
+        # A sum of random 64-bit numbers, one per axis, tells sets of axes
+        # apart; two different sets collide with probability 2**-64.
+        numbers = np.random.default_rng(0).integers(
+            1, 2**63, len(self.bindings), dtype=np.uint64
+        )
+        signature = np.zeros(self.size, np.uint64)
+        for number, binding in zip(numbers, self.bindings, strict=True):
+            signature[np.unique(binding.labels)] += number
+        return np.unique(signature, return_inverse=True)[1]
+
+    def _layers_by_channel(self, parts):
+        part_of = np.zeros(self.size, int)
+        for i, channels in enumerate(parts):
+            part_of[channels] = i
+        writers = collections.defaultdict(dict)
+        readers = collections.defaultdict(dict)
+        sides = {WRITES: writers, READS: readers}
+        for b in self.bindings:
+            if b.role in sides:
+                for i in np.unique(part_of[b.labels]):
+                    sides[b.role][i].setdefault(b.layer)
+        return writers, readers
+
+    def __str__(self):
+        lines = [f"{'channels':>8}  group"]
+        for group in self.groups:
+            where = f"{group.name} -> {', '.join(group.readers) or 'nobody'}"
+            if group.frozen:
+                layer, reason = group.frozen
+                where += f"  (kept: {reason}, by {layer})"
+            lines.append(f"{len(group):8d}  {where}")
+        free = int(self.removable.sum())
+        lines.append(f"{free} of {self.size} channels are removable.")
+        if self.unknown:
+            names = ", ".join(f"{k} ({v})" for k, v in self.unknown.items())
+            lines.append(f"No rule for: {names}.")
+        return "\n".join(lines)

@@ -1,0 +1,256 @@
+"""Runs the document that a model's `get_config()` gives.
+
+The config of a Functional or Sequential model, with those of the models
+nested in it, says everything about the graph: which layer or op is called, in
+which order, on what. `run` plays it, with any objects in place of tensors:
+label records when the graph is read, arrays when values are needed.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tfprune.graph import tensor as tensor_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """One call of one layer or op in the document.
+
+    Attributes:
+        path: `str`, names of the enclosing models and of the layer, joined
+            by slashes; the outermost model's name is left out.
+        keys: tuple, where the layer's entry stands in the document.
+        entry: `dict`, the layer's entry (`class_name`, `config`, ...).
+        node: `int`, which of the entry's calls this is.
+        live: the layer or operation itself.
+        shapes: list of the output shapes that the document knows, or `None`.
+    """
+
+    path: str
+    keys: tuple
+    entry: dict
+    node: int
+    live: object
+    shapes: object = None
+
+
+def run(config, model, inputs, apply, path="", keys=()):
+    """Calls `apply` for every layer and op of the model, in order.
+
+    Args:
+        config: `dict`, the model's config.
+        model: the model, or a nested one.
+        inputs: the objects that stand for the input tensors, flat.
+        apply: function `(site, args, kwargs) -> output`; in `args` and
+            `kwargs` tensors are replaced by the objects that stand for them.
+        path, keys: where the model stands in the whole document.
+
+    Returns:
+        The flat list of objects that stand for the outputs.
+    """
+    if "input_layers" in config:
+        return _run_functional(config, model, inputs, apply, path, keys)
+    return _run_sequential(config, model, inputs, apply, path, keys)
+
+
+def is_model(entry, live):
+    """Whether an entry is a model whose own layers the document lists."""
+    config = entry["config"]
+    return isinstance(live, keras.Model) and (
+        "input_layers" in config
+        or (isinstance(live, keras.Sequential) and "layers" in config)
+    )
+
+
+def _run_sequential(config, model, inputs, apply, path, keys):
+    lives = {layer.name: layer for layer in model.layers}
+    x = inputs[0]
+    for i, entry in enumerate(config["layers"]):
+        name = entry["config"]["name"]
+        if entry["class_name"] == "InputLayer":
+            continue
+        site = Site(path + name, keys + ("layers", i), entry, 0, lives[name])
+        x = _call(site, (x,), {}, apply)
+    return keras.tree.flatten(x)
+
+
+def _run_functional(config, model, inputs, apply, path, keys):
+    lives = {op.name: op for op in model.operations}
+    starts = _references(config["input_layers"])
+    values = dict(zip(starts, inputs, strict=True))
+    known = _known_shapes(config, model)
+    waiting = {
+        i: len(entry["inbound_nodes"])
+        for i, entry in enumerate(config["layers"])
+        if entry["inbound_nodes"]
+    }
+    while waiting:
+        before = dict(waiting)
+        for i in before:
+            entry = config["layers"][i]
+            calls = entry["inbound_nodes"]
+            for node in range(len(calls) - waiting[i], len(calls)):
+                if not all(r in values for r in _inputs_of(calls[node])):
+                    break
+                name = entry["name"]
+                site = Site(
+                    path + name,
+                    keys + ("layers", i),
+                    entry,
+                    node,
+                    lives[name],
+                    known.get((name, node)),
+                )
+                here = ("inbound_nodes", node)
+                args = _decode(calls[node]["args"], values, here + ("args",))
+                kwargs = _decode(
+                    calls[node]["kwargs"], values, here + ("kwargs",)
+                )
+                out = _call(site, args, kwargs, apply)
+                for k, value in enumerate(keras.tree.flatten(out)):
+                    values[name, node, k] = value
+                waiting[i] -= 1
+        waiting = {i: n for i, n in waiting.items() if n}
+        if waiting == before:
+            stuck = [config["layers"][i]["name"] for i in waiting]
+            raise ValueError(
+                "A model's config must be a graph without loops. Received: "
+                f"layers whose inputs never come: {stuck}."
+            )
+    return [values[r] for r in _output_references(config, lives)]
+
+
+def _call(site, args, kwargs, apply):
+    if not is_model(site.entry, site.live):
+        return apply(site, args, kwargs)
+    tensors = keras.tree.flatten(args[0] if args else kwargs["inputs"])
+    outputs = run(
+        site.entry["config"],
+        site.live,
+        tensors,
+        apply,
+        site.path + "/",
+        site.keys + ("config",),
+    )
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _references(nested):
+    """The `(layer, node, tensor)` triples of `input_layers`, flat."""
+    if isinstance(nested, dict):
+        return [r for key in sorted(nested) for r in _references(nested[key])]
+    if nested and isinstance(nested[0], str):
+        return [tuple(nested)]
+    return [r for item in nested for r in _references(item)]
+
+
+def _output_references(config, lives):
+    # Keras counts the calls of a nested Functional model from 1 in
+    # `output_layers` (node 0 is the model's own graph), from 0 elsewhere.
+    def adjust(name, node, k):
+        live = lives[name]
+        nested = hasattr(live, "operations") and not isinstance(
+            live, keras.Sequential
+        )
+        return name, node - nested, k
+
+    return [adjust(*r) for r in _references(config["output_layers"])]
+
+
+def _known_shapes(config, model):
+    """Output shapes of every call, as far as the document tells."""
+    shapes = {}
+
+    def note(reference, shape):
+        name, node, k = reference
+        outputs = shapes.setdefault((name, node), {})
+        outputs[k] = tuple(shape)
+
+    for entry in config["layers"]:
+        for call in entry["inbound_nodes"]:
+            for leaf in _tensor_entries((call["args"], call["kwargs"])):
+                note(leaf["keras_history"], leaf["shape"])
+    lives = {op.name: op for op in model.operations}
+    outputs = zip(_output_references(config, lives), model.outputs, strict=True)
+    for reference, output in outputs:
+        note(reference, output.shape)
+    return shapes
+
+
+def _tensor_entries(nested):
+    if isinstance(nested, dict):
+        if nested.get("class_name") == "__keras_tensor__":
+            yield nested["config"]
+        elif nested.get("class_name") not in ("__numpy__", "__tensor__"):
+            for value in nested.values():
+                yield from _tensor_entries(value)
+    elif isinstance(nested, (list, tuple)):
+        for value in nested:
+            yield from _tensor_entries(value)
+
+
+def input_shapes(site):
+    """Shapes of the tensors in a site's arguments, as the document has them."""
+    call = site.entry["inbound_nodes"][site.node]
+    entries = _tensor_entries((call["args"], call["kwargs"]))
+    return [tuple(e["shape"]) for e in entries]
+
+
+def _inputs_of(call):
+    entries = _tensor_entries((call["args"], call["kwargs"]))
+    return [tuple(e["keras_history"]) for e in entries]
+
+
+def _decode(nested, values, keys):
+    """Arguments of a call with tensors, slices and arrays put in place."""
+    if isinstance(nested, (list, tuple)):
+        items = [_decode(v, values, keys + (i,)) for i, v in enumerate(nested)]
+        return type(nested)(items)
+    if not isinstance(nested, dict):
+        return nested
+    decode = _LEAVES.get(nested.get("class_name"))
+    if decode is None:
+        return {k: _decode(v, values, keys + (k,)) for k, v in nested.items()}
+    return decode(nested["config"], values, keys + ("config",))
+
+
+def _decode_slice(config, values, keys):
+    parts = [
+        _decode(config[key], values, keys + (key,))
+        for key in ("start", "stop", "step")
+    ]
+    return slice(*parts)
+
+
+def _decode_array(config, values, keys):
+    value = np.array(config["value"], config["dtype"])
+    return tensor_lib.Constant(value, keys + ("value",))
+
+
+_LEAVES = {
+    "__keras_tensor__": lambda c, values, _: values[tuple(c["keras_history"])],
+    "__slice__": _decode_slice,
+    "__ellipsis__": lambda c, values, _: Ellipsis,
+    "__numpy__": _decode_array,
+    "__tensor__": _decode_array,
+}
+
+
+def set_in(nested, keys, value):
+    """Puts `value` at `keys` of a nested document; tuples are rebuilt."""
+    if not keys:
+        return value
+    inner = set_in(nested[keys[0]], keys[1:], value)
+    if isinstance(nested, tuple):
+        return nested[: keys[0]] + (inner,) + nested[keys[0] + 1 :]
+    nested[keys[0]] = inner
+    return nested
+
+
+def get_in(nested, keys):
+    """What stands at `keys` of a nested document."""
+    for key in keys:
+        nested = nested[key]
+    return nested

@@ -1,0 +1,193 @@
+"""Reads a Keras model's config into a `ChannelGraph`."""
+
+import keras
+
+from tfprune.graph import call as call_lib
+from tfprune.graph import channel_graph as graph_lib
+from tfprune.graph import document
+from tfprune.graph import rules
+from tfprune.graph import tensor as tensor_lib
+
+
+def channel_graph(model, input_shape=None):
+    """Finds the channels of a model and everything that each one touches.
+
+    Args:
+        model: a built `keras.Model`: Functional, Sequential, or a subclassed
+            one whose `call` can be run on `keras.Input`s.
+        input_shape: tuple without the batch axis, or a list of such tuples
+            for several inputs; needed for costs when the model's own input
+            has unknown sizes.
+
+    Returns:
+        A `ChannelGraph`.
+
+    Raises:
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model is not built, or cannot be traced.
+
+    Example:
+
+    >>> graph = tfprune.channel_graph(model)
+    >>> print(graph)
+    """
+    model = as_graph_model(model)
+    config = model.get_config()
+    records = call_lib.Records()
+    steps, layers = [], {}
+    inputs = _input_tensors(model, input_shape, records)
+
+    def apply(site, args, kwargs):
+        call = call_lib.Call(
+            site, args, kwargs, _output_shapes(site, args, kwargs), records
+        )
+        layers[site.path] = site.live
+        found = rules.of(site.entry)(call)
+        labels = found if isinstance(found, list) else [found]
+        dtype = _dtype(site, call)
+        outputs = tuple(
+            tensor_lib.Tensor(shape, array, dtype)
+            for shape, array in zip(call.output_shapes, labels, strict=True)
+        )
+        steps.append(
+            graph_lib.Step(
+                site.path,
+                site.entry["class_name"],
+                tuple(call.tensors),
+                outputs,
+                tuple(call.work),
+                call.memory,
+            )
+        )
+        return list(outputs) if len(outputs) > 1 else outputs[0]
+
+    outputs = document.run(config, model, inputs, apply)
+    for tensor in outputs:
+        records.store.freeze_first(tensor.labels, "the model", "its output")
+    return graph_lib.ChannelGraph(
+        model, inputs, outputs, steps, layers, records
+    )
+
+
+def as_graph_model(model):
+    """The model itself if its config is its graph, else a traced one.
+
+    Args:
+        model: a `keras.Model`.
+
+    Returns:
+        A Functional or Sequential model that shares the layers of `model`.
+
+    Raises:
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model is not built, or its `call` cannot be traced.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "A built keras.Model is required. Received: model="
+            f"{model!r} of type {type(model).__name__}. A file is opened "
+            "with keras.saving.load_model(path)."
+        )
+    if not model.built:
+        raise ValueError(
+            "A built model is required. Received: "
+            f"model={model.name!r}, which has no weights yet. Call it once on "
+            "data, or model.build(input_shape)."
+        )
+    if isinstance(model, keras.Sequential):
+        if not hasattr(model, "inputs") or not model.inputs:
+            return _trace(model)
+        return model
+    if getattr(model, "inputs", None):
+        if "input_layers" in model.get_config():
+            return model
+        return keras.Model(model.inputs, model.outputs, name=model.name)
+    return _trace(model)
+
+
+def _trace(model):
+    shapes = (model.get_build_config() or {}).get("input_shape")
+    if shapes is None:
+        raise ValueError(
+            "The input shape of a subclassed model must be known. Received: "
+            f"model={model.name!r} of class {type(model).__name__}. Call "
+            "model.build(input_shape) with one shape for all inputs."
+        )
+    inputs = _map_shapes(lambda shape: keras.Input(shape[1:]), shapes)
+    try:
+        outputs = model.call(inputs)
+    except Exception as error:
+        raise ValueError(
+            "The call method of a subclassed model must run on keras.Input "
+            f"with Keras layers and keras.ops. Received: model={model.name!r} "
+            f"of class {type(model).__name__}, which stopped with "
+            f"{type(error).__name__}: {error}. Use keras.ops in its call, or "
+            "rebuild it with the functional API."
+        ) from error
+    return keras.Model(inputs, outputs, name=model.name)
+
+
+def _map_shapes(function, shapes):
+    if isinstance(shapes, dict):
+        return {k: _map_shapes(function, v) for k, v in shapes.items()}
+    if all(n is None or isinstance(n, int) for n in shapes):
+        return function(shapes)
+    return [_map_shapes(function, v) for v in shapes]
+
+
+def _input_tensors(model, input_shape, records):
+    shapes = [tuple(x.shape) for x in model.inputs]
+    if input_shape is not None:
+        given = [input_shape] if _is_shape(input_shape) else input_shape
+        if len(given) != len(shapes) or any(
+            len(g) != len(s) - 1 for g, s in zip(given, shapes, strict=False)
+        ):
+            raise ValueError(
+                f"One shape per model input is required, without the batch "
+                f"axis, like {[s[1:] for s in shapes]}. Received: "
+                f"input_shape={input_shape}."
+            )
+        shapes = [s[:1] + tuple(g) for s, g in zip(shapes, given, strict=True)]
+    tensors = []
+    for x, shape in zip(model.inputs, shapes, strict=True):
+        axis = len(shape) - 1
+        labels = records.store.fresh(1 if axis == 0 else shape[axis] or 1)
+        records.store.freeze(labels, x.name, "an input of the model")
+        labels = tensor_lib.on_axis(labels, len(shape), axis)
+        tensors.append(tensor_lib.Tensor(shape, labels, str(x.dtype)))
+    return tensors
+
+
+def _is_shape(shape):
+    return all(n is None or isinstance(n, int) for n in shape)
+
+
+def _output_shapes(site, args, kwargs):
+    """Shapes of a call's outputs: from the document, or from the layer."""
+    if site.shapes and _called_as_written(site, args, kwargs):
+        if set(site.shapes) == set(range(len(site.shapes))):
+            return [site.shapes[k] for k in range(len(site.shapes))]
+
+    def symbolic(x):
+        if isinstance(x, tensor_lib.Tensor):
+            return keras.KerasTensor(x.shape, x.dtype)
+        return x.value if isinstance(x, tensor_lib.Constant) else x
+
+    args, kwargs = keras.tree.map_structure(symbolic, (args, kwargs))
+    spec = site.live.compute_output_spec(*args, **kwargs)
+    return [tuple(x.shape) for x in keras.tree.flatten(spec)]
+
+
+def _called_as_written(site, args, kwargs):
+    """Whether the inputs have the shapes that the document gives them."""
+    written = document.input_shapes(site)
+    tensors = [
+        x
+        for x in keras.tree.flatten((args, kwargs))
+        if isinstance(x, tensor_lib.Tensor)
+    ]
+    return written == [x.shape for x in tensors]
+
+
+def _dtype(site, call):
+    return getattr(site.live, "compute_dtype", None) or call.x.dtype

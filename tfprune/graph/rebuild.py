@@ -1,0 +1,181 @@
+"""Builds a new model from the config of another, with its weights."""
+
+import warnings
+
+import keras
+import numpy as np
+
+from tfprune.graph import document
+
+
+def shrink(graph, keep, changes=None):
+    """The model with only some of its channels, as a plain Keras model.
+
+    Layers, names, order and everything else in the config stay as they are;
+    only the numbers that count channels change, and the weights are slices
+    of the old ones.
+
+    Args:
+        graph: a `ChannelGraph`.
+        keep: bool array, shape `(graph.size,)`.
+        changes: `dict` from `id(variable)` to a new value of that variable
+            (numpy array of its old shape), before it is sliced.
+
+    Returns:
+        A model of the class of `graph.model`, compiled if that one is.
+    """
+    changes = changes or {}
+    config = graph.model.get_config()
+    for edit in graph.edits:
+        config = document.set_in(config, edit.keys, _edited(config, edit, keep))
+
+    def value_of(variable):
+        bindings = graph.bound(variable)
+        value = changes.get(id(variable))
+        if value is None:
+            if all(keep[b.labels].all() for b in bindings):
+                return variable.value
+            value = keras.ops.convert_to_numpy(variable)
+        for b in bindings:
+            kept = keep[b.labels]
+            if not kept.all():
+                value = np.take(value, np.flatnonzero(kept), axis=b.axis)
+        return value
+
+    return build(graph.model, config, value_of)
+
+
+def build(model, config, value_of):
+    """A model from a changed config, with weights from the old layers.
+
+    Args:
+        model: the Functional or Sequential model that the config is of.
+        config: `dict`, the changed config; it is used up.
+        value_of: function from a variable of `model` to the value that the
+            variable in its place gets.
+
+    Returns:
+        A model of the class of `model`, compiled if that one is.
+    """
+    initializers = []
+    _prepare(config, initializers)
+    new = type(model).from_config(config, custom_objects(model))
+    pairs = list(_pairs(model, new))
+    for old_layer, new_layer in pairs:
+        _assign(old_layer, new_layer, value_of)
+    _restore_initializers(new, initializers)
+    compile_as(new, model)
+    return new
+
+
+def custom_objects(model):
+    """The classes of a model's own layers that Keras does not know."""
+    classes = {}
+    for layer in layers_of(model):
+        cls = type(layer)
+        if not cls.__module__.startswith("keras."):
+            classes[cls.__name__] = cls
+            classes[keras.saving.get_registered_name(cls)] = cls
+    return classes
+
+
+def layers_of(model):
+    """All layers of a model and of the models nested in it, once each."""
+    seen, found = set(), []
+
+    def visit(layers):
+        for layer in layers:
+            if id(layer) in seen:
+                continue
+            seen.add(id(layer))
+            found.append(layer)
+            if isinstance(layer, keras.Model):
+                visit(layer.layers)
+
+    visit(model.layers)
+    return found
+
+
+def compile_as(new, model):
+    """Compiles a model with the settings of another, if that is compiled."""
+    if not model.compiled:
+        return
+    config = model.get_compile_config()
+    try:
+        new.compile_from_config(config)
+    except (TypeError, ValueError) as error:
+        warnings.warn(
+            f"The new model is not compiled: the settings of {model.name!r} "
+            f"cannot be read back ({error}). Register the loss or metric "
+            "with keras.saving.register_keras_serializable, or compile it.",
+            stacklevel=2,
+        )
+
+
+def _edited(config, edit, keep):
+    kept = keep[edit.labels]
+    if edit.axis is None:
+        return int(kept.sum())
+    array = np.array(document.get_in(config, edit.keys))
+    return np.take(array, np.flatnonzero(kept), axis=edit.axis).tolist()
+
+
+_ZEROS = {
+    "module": "keras.initializers",
+    "class_name": "Zeros",
+    "config": {},
+    "registered_name": None,
+}
+
+
+def _prepare(config, initializers, path=()):
+    """Makes a config quick to build: no random numbers, no old shapes."""
+    for entry in config["layers"]:
+        entry.pop("build_config", None)
+        entry.pop("compile_config", None)
+        inner = entry["config"]
+        name = path + (entry.get("name") or inner["name"],)
+        if "layers" in inner and isinstance(inner["layers"], list):
+            if inner["layers"] and isinstance(inner["layers"][0], dict):
+                _prepare(inner, initializers, name)
+        if entry.get("module") != "keras.layers":
+            continue
+        for key, value in inner.items():
+            if key.endswith("_initializer") and value is not None:
+                initializers.append((name, key, value))
+                inner[key] = dict(_ZEROS)
+
+
+def _restore_initializers(model, initializers):
+    for path, key, value in initializers:
+        layer = model
+        for name in path:
+            layer = layer.get_layer(name)
+        if hasattr(layer, key):
+            setattr(layer, key, keras.initializers.get(value))
+
+
+def _pairs(old, new):
+    """Corresponding layers that hold weights, models opened."""
+    for old_layer in old.layers:
+        new_layer = new.get_layer(old_layer.name)
+        if isinstance(old_layer, keras.Model) and "layers" in (
+            old_layer.get_config()
+        ):
+            yield from _pairs(old_layer, new_layer)
+        else:
+            yield old_layer, new_layer
+
+
+def _assign(old_layer, new_layer, value_of):
+    for old, new in zip(old_layer.variables, new_layer.variables, strict=True):
+        value = value_of(old)
+        if tuple(value.shape) != tuple(new.shape):
+            raise ValueError(
+                "A rule must tell of every variable that a channel passes "
+                f"through. Received: variable={old.path!r}, which should "
+                f"have shape {tuple(new.shape)} and has {tuple(value.shape)}. "
+                f"Mend the rule of {type(old_layer).__name__}, or leave the "
+                "layer out with `skip`."
+            )
+        new.assign(value)

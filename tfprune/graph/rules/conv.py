@@ -1,0 +1,105 @@
+"""Convolutions."""
+
+import math
+
+import numpy as np
+
+from tfprune.graph import call as call_lib
+from tfprune.graph import rulebook
+from tfprune.graph.rules import activation
+
+READS, WRITES = call_lib.READS, call_lib.WRITES
+
+
+def positions(shape, axis):
+    """Positions of a feature map: the product of its spatial sizes."""
+    spatial = [n for a, n in enumerate(shape) if a not in (0, axis)]
+    return math.prod(1 if n is None else n for n in spatial)
+
+
+def reads_padding(config):
+    """Whether a convolution reads zeros from beyond the border."""
+    size = config["kernel_size"]
+    larger = any(n > 1 for n in np.atleast_1d(size))
+    return config["padding"] != "valid" and larger
+
+
+@rulebook.rule("Conv1D", "Conv2D", "Conv3D")
+def conv(call):
+    axis = call.channel_axis()
+    inputs, groups = call.channels(axis), call.config["groups"]
+    filters = call.config["filters"]
+    padded = reads_padding(call.config)
+    if groups == inputs.size and groups > 1:
+        return _conv_as_depthwise(call, inputs, filters // groups)
+    reads = call.tie(inputs.reshape(groups, -1), 0).reshape(-1)
+    outputs = np.tile(call.fresh(filters // groups), groups)
+    call.bind("kernel", -2, reads, READS, padded)
+    call.bind("kernel", -1, outputs, WRITES)
+    call.bind("bias", 0, outputs)
+    call.count("filters", outputs)
+    window = math.prod(call.config["kernel_size"])
+    at = positions(call.output_shapes[0], axis)
+    call.multiply_adds(at * window, reads, outputs)
+    return activation.activate(call, call.spread(outputs, axis))
+
+
+def _conv_as_depthwise(call, inputs, multiplier):
+    axis = call.channel_axis()
+    outputs = np.repeat(inputs, multiplier)
+    call.bind("kernel", -1, outputs)
+    call.bind("bias", 0, outputs)
+    call.count("groups", inputs)
+    call.count("filters", outputs)
+    window = math.prod(call.config["kernel_size"])
+    at = positions(call.output_shapes[0], axis)
+    call.multiply_adds(at * window, outputs)
+    return activation.activate(call, call.spread(outputs, axis))
+
+
+@rulebook.rule("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose")
+def conv_transpose(call):
+    axis = call.channel_axis()
+    inputs = call.channels(axis)
+    outputs = call.fresh(call.config["filters"])
+    window = math.prod(call.config["kernel_size"])
+    strided = math.prod(call.config["strides"]) > 1
+    call.bind("kernel", -1, inputs, READS, padded=window > 1 or strided)
+    call.bind("kernel", -2, outputs, WRITES)
+    call.bind("bias", 0, outputs)
+    call.count("filters", outputs)
+    at = positions(call.x.shape, axis)
+    call.multiply_adds(at * window, inputs, outputs)
+    return activation.activate(call, call.spread(outputs, axis))
+
+
+@rulebook.rule("DepthwiseConv1D", "DepthwiseConv2D")
+def depthwise_conv(call):
+    axis = call.channel_axis()
+    inputs = call.channels(axis)
+    outputs = np.repeat(inputs, call.config["depth_multiplier"])
+    call.bind("kernel", -2, inputs)
+    call.bind("bias", 0, outputs)
+    window = math.prod(call.config["kernel_size"])
+    at = positions(call.output_shapes[0], axis)
+    call.multiply_adds(at * window, outputs)
+    return activation.activate(call, call.spread(outputs, axis))
+
+
+@rulebook.rule("SeparableConv1D", "SeparableConv2D")
+def separable_conv(call):
+    axis = call.channel_axis()
+    inputs = call.channels(axis)
+    between = np.repeat(inputs, call.config["depth_multiplier"])
+    outputs = call.fresh(call.config["filters"])
+    padded = reads_padding(call.config)
+    call.bind("depthwise_kernel", -2, inputs)
+    call.bind("pointwise_kernel", -2, between, READS, padded)
+    call.bind("pointwise_kernel", -1, outputs, WRITES)
+    call.bind("bias", 0, outputs)
+    call.count("filters", outputs)
+    window = math.prod(np.atleast_1d(call.config["kernel_size"]))
+    at = positions(call.output_shapes[0], axis)
+    call.multiply_adds(at * window, between)
+    call.multiply_adds(at, between, outputs)
+    return activation.activate(call, call.spread(outputs, axis))

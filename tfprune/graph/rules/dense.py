@@ -1,0 +1,20 @@
+"""Dense layers."""
+
+import math
+
+from tfprune.graph import call as call_lib
+from tfprune.graph import rulebook
+from tfprune.graph.rules import activation
+
+
+@rulebook.rule("Dense")
+def dense(call):
+    inputs = call.channels(-1)
+    outputs = call.fresh(call.config["units"])
+    call.bind("kernel", 0, inputs, call_lib.READS)
+    call.bind("kernel", 1, outputs, call_lib.WRITES)
+    call.bind("bias", 0, outputs)
+    call.count("units", outputs)
+    rows = math.prod(1 if n is None else n for n in call.x.shape[1:-1])
+    call.multiply_adds(rows, inputs, outputs)
+    return activation.activate(call, call.spread(outputs, -1))

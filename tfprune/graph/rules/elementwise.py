@@ -1,0 +1,44 @@
+"""Layers and ops that treat every element, or every channel, by itself."""
+
+from tfprune.graph import rulebook
+from tfprune.graph.rules import activation
+
+LAYERS = (
+    "ReLU LeakyReLU ELU ThresholdedReLU Identity ActivityRegularization "
+    "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout "
+    "GaussianDropout GaussianNoise Masking StochasticDepth "
+    "RandomBrightness RandomContrast RandomCrop RandomFlip RandomGrayscale "
+    "RandomRotation RandomShear RandomTranslation RandomZoom Rescaling"
+).split()
+
+OPS = (
+    "Absolute Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Celu Clip "
+    "Conj Cos Cosh Elu Erf Erfinv Exp Exp2 Expm1 Floor Gelu HardShrink "
+    "HardSigmoid HardSilu HardSwish HardTanh Isfinite Isinf Isnan LeakyRelu "
+    "Log Log10 Log1p Log2 LogSigmoid LogicalNot Mish NanToNum Negative "
+    "OnesLike Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid Sign Silu Sin "
+    "Sinh SoftShrink Softplus Softsign SparsePlus SparseSigmoid Sqrt Square "
+    "Squareplus StopGradient Tan Tanh TanhShrink Threshold Trunc ZerosLike "
+    "Cast Identity"
+).split()
+
+
+@rulebook.rule(*LAYERS, *(f"ops.{name}" for name in OPS))
+def elementwise(call):
+    call.memory = "inplace"
+    return call.x.labels
+
+
+@rulebook.rule("Activation")
+def activation_layer(call):
+    call.memory = "inplace"
+    return activation.activate(call, call.x.labels)
+
+
+@rulebook.rule("Softmax", "ops.Softmax", "ops.LogSoftmax", "ops.Sparsemax")
+def softmax(call):
+    axes = call.config.get("axis", -1)
+    axes = (axes,) if isinstance(axes, int) else axes
+    if {axis % call.x.rank for axis in axes} & set(call.x.varying):
+        call.freeze(call.x.labels, "softmax mixes channels")
+    return call.x.labels

@@ -1,0 +1,115 @@
+"""Ops on several tensors: elementwise with broadcasting, concatenation."""
+
+import numpy as np
+
+from tfprune.graph import labels as labels_lib
+from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
+
+OPS = (
+    "Add Subtract Multiply Divide TrueDivide FloorDivide Maximum Minimum Power "
+    "Mod Arctan2 Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd "
+    "LogicalOr Where Hypot SquaredDifference Logaddexp"
+).split()
+
+
+def _joined(call, shape, arrays):
+    """Joins the labels of operands that broadcast to `shape`.
+
+    `arrays` are pairs `(sizes, labels)` of full rank. An operand of size 1
+    along an axis is used by all channels of the others, so it stays.
+    """
+    kept = []
+    for sizes, labels in arrays:
+        shared = [
+            axis
+            for axis, n in enumerate(shape)
+            if sizes[axis] == 1
+            and n != 1
+            and any(other.shape[axis] > 1 for _, other in arrays)
+        ]
+        if shared:
+            call.freeze(labels, "one channel that many others use")
+        else:
+            kept.append(labels)
+    if not kept:
+        return call.freeze_all("channels of two tensors cross")[0]
+    out = kept[0]
+    for labels in kept[1:]:
+        call.join(out, labels)
+        out, _ = np.broadcast_arrays(out, labels)
+    if len(kept) < len(arrays):
+        call.drive(out)
+    return labels_lib.squeeze(np.ascontiguousarray(out))
+
+
+def _full_rank(x, rank, at):
+    """Sizes and labels of `x` with axes of size 1 put in at axis `at`."""
+    missing = rank - x.rank
+    sizes = x.shape[:at] + (1,) * missing + x.shape[at:]
+    shape = x.labels.shape
+    return sizes, x.labels.reshape(shape[:at] + (1,) * missing + shape[at:])
+
+
+@rulebook.rule("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
+def merge_layer(call):
+    # Keras merge layers put missing axes behind the batch axis.
+    rank = max(x.rank for x in call.tensors)
+    arrays = [_full_rank(x, rank, 1) for x in call.tensors]
+    return _joined(call, call.output_shapes[0], arrays)
+
+
+@rulebook.rule(*(f"ops.{name}" for name in OPS))
+def elementwise_op(call):
+    rank = len(call.output_shapes[0])
+    if any(x.rank != rank for x in call.tensors):
+        return call.freeze_all("tensors of different ranks")[0]
+    arrays = [_full_rank(x, rank, 0) for x in call.tensors]
+    labels = _joined(call, call.output_shapes[0], arrays)
+    for item in (*call.args, *call.kwargs.values()):
+        if isinstance(item, tensor_lib.Constant):
+            _follow(call, item, labels)
+    if len(call.tensors) == 1:
+        call.memory = "inplace"
+    return labels
+
+
+def _follow(call, constant, labels):
+    """Lets an array in the config lose the channels that the tensor loses."""
+    rank = labels.ndim
+    if constant.value.ndim > rank:
+        call.freeze(labels, "an array of higher rank than the tensor")
+        return
+    for axis, n in enumerate(constant.value.shape):
+        at = axis + rank - constant.value.ndim
+        if n == 1:
+            continue
+        if labels.shape[at] == n:
+            channels = np.moveaxis(labels, at, -1).reshape(-1, n)
+            for row in channels[1:]:
+                call.join(channels[0], row)
+            call.edit(constant.keys, channels[0], axis)
+
+
+@rulebook.rule("Concatenate", "ops.Concatenate")
+def concatenate(call):
+    axis = call.argument(1, "axis", -1) % call.x.rank
+    varying = {a for x in call.tensors for a in x.varying}
+    if varying - {axis} or any(x.shape[axis] is None for x in call.tensors):
+        return _stacked(call, axis, varying)
+    parts = []
+    for x in call.tensors:
+        sizes = [1] * x.rank
+        sizes[axis] = x.shape[axis]
+        parts.append(np.broadcast_to(x.labels, sizes))
+    return np.concatenate(parts, axis)
+
+
+def _stacked(call, axis, varying):
+    """Concatenation along an axis that is not that of the channels."""
+    if axis in varying:
+        return call.freeze_all("channels of two tensors cross")[0]
+    widest = max((x.labels for x in call.tensors), key=lambda a: a.size)
+    for x in call.tensors:
+        call.join(widest, x.labels)
+    return widest

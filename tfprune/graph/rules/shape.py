@@ -1,0 +1,112 @@
+"""Reshapes and transposes: labels move as numpy would move the elements."""
+
+import numpy as np
+
+from tfprune.graph import labels as labels_lib
+from tfprune.graph import rulebook
+
+
+def reshape_to(call, target, keys=None):
+    """Labels through a reshape of the call's input to `target`.
+
+    Args:
+        call: the `Call`.
+        target: tuple with the batch axis, sizes known where the input's are.
+        keys: where the config holds the target's sizes, one key per axis or
+            `None` for an axis whose size is not written down.
+    """
+    labels = labels_lib.reshape(call.x.labels, call.x.shape, target)
+    if labels is None or labels.shape[0] != 1:
+        return call.freeze_all("a reshape across an axis of unknown size")[0]
+    axes = [a for a, n in enumerate(labels.shape) if n > 1]
+    # A block that is split into rows and columns can lose whole columns only.
+    for axis in axes[:-1]:
+        labels = call.tie(labels, axis)
+    if axes and keys is not None and keys[axes[-1]] is not None:
+        call.edit(keys[axes[-1]], labels.reshape(-1))
+    call.memory = "view"
+    return labels
+
+
+@rulebook.rule("Flatten")
+def flatten(call):
+    if call.config["data_format"] == "channels_first" and call.x.rank > 1:
+        # Keras moves the channels to the end before it flattens.
+        order = (0, *range(2, call.x.rank), 1)
+        labels = call.x.labels.transpose(order)
+        sizes = tuple(call.x.shape[a] for a in order)
+        labels = labels_lib.reshape(labels, sizes, call.output_shapes[0])
+        if labels is None:
+            return call.freeze_all("Flatten of an unknown size")[0]
+        return labels
+    return reshape_to(call, call.output_shapes[0])
+
+
+def _written(sizes, keys, skip):
+    """Keys of the sizes of a target shape; -1 follows by itself."""
+    return [None] * skip + [
+        None if n == -1 else keys + (i,) for i, n in enumerate(sizes)
+    ]
+
+
+@rulebook.rule("Reshape")
+def reshape(call):
+    keys = ("config", "target_shape")
+    keys = _written(call.config["target_shape"], keys, skip=1)
+    return reshape_to(call, call.output_shapes[0], keys)
+
+
+@rulebook.rule("ops.Reshape")
+def reshape_op(call):
+    sizes = call.argument(1, "newshape")
+    keys = _written(sizes, call.argument_keys(1, "newshape"), skip=0)
+    target = call.output_shapes[0]
+    if sizes[0] not in (-1, call.x.shape[0]) or target[0] != call.x.shape[0]:
+        return call.freeze_all("a reshape that changes the batch axis")[0]
+    return reshape_to(call, target, keys)
+
+
+def transpose_to(call, order):
+    if order[0] != 0:
+        return call.freeze_all("a transpose that moves the batch axis")[0]
+    return call.x.labels.transpose(order)
+
+
+@rulebook.rule("Permute")
+def permute(call):
+    return transpose_to(call, (0, *call.config["dims"]))
+
+
+@rulebook.rule("ops.Transpose")
+def transpose(call):
+    axes = call.argument(1, "axes")
+    if axes is None:
+        axes = range(call.x.rank)[::-1]
+    return transpose_to(call, tuple(a % call.x.rank for a in axes))
+
+
+@rulebook.rule("ops.Moveaxis")
+def moveaxis(call):
+    ends = [call.argument(1, "source"), call.argument(2, "destination")]
+    # The sizes 1, 2, 3, ... of an array tell its axes apart.
+    index = np.empty(range(1, call.x.rank + 1))
+    moved = np.moveaxis(index, *ends).shape
+    return transpose_to(call, tuple(n - 1 for n in moved))
+
+
+@rulebook.rule("ops.Swapaxes")
+def swapaxes(call):
+    a, b = (call.argument(i, n) for i, n in ((1, "axis1"), (2, "axis2")))
+    order = list(range(call.x.rank))
+    order[a], order[b] = order[b], order[a]
+    return transpose_to(call, tuple(order))
+
+
+@rulebook.rule("ops.ExpandDims", "ops.Squeeze")
+def one_sized_axes(call):
+    return reshape_to(call, call.output_shapes[0])
+
+
+@rulebook.rule("ops.Ravel")
+def ravel(call):
+    return call.freeze_all("a reshape that changes the batch axis")[0]

@@ -1,0 +1,145 @@
+"""Slices, splits and padding: parts of a tensor."""
+
+import numpy as np
+
+from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
+
+
+def _normal_index(index, rank):
+    """The index of a GetItem as a tuple with one entry for each input axis."""
+    index = index if isinstance(index, (tuple, list)) else (index,)
+    used = sum(1 for i in index if i is not None and i is not Ellipsis)
+    full = (slice(None),) * (rank - used)
+    if Ellipsis in index:
+        at = index.index(Ellipsis)
+        return tuple(index[:at]) + full + tuple(index[at + 1 :])
+    return tuple(index) + full
+
+
+def _plain(part):
+    return (
+        part is None
+        or isinstance(part, int)
+        or (
+            isinstance(part, slice)
+            and all(
+                v is None or isinstance(v, int)
+                for v in (part.start, part.stop, part.step)
+            )
+        )
+    )
+
+
+@rulebook.rule("ops.GetItem")
+def get_item(call):
+    key = call.args[1]
+    if not all(
+        _plain(p) or p is Ellipsis
+        for p in (key if isinstance(key, (tuple, list)) else (key,))
+    ):
+        return call.freeze_all("an index that is a tensor or an array")[0]
+    index = _normal_index(key, call.x.rank)
+    axis, parts = 0, []
+    for part in index:
+        if part is None:
+            parts.append(None)
+            continue
+        if axis == 0 and part != slice(None):
+            return call.freeze_all("a slice of the batch axis")[0]
+        if call.x.labels.shape[axis] > 1:
+            _follow_slice(call, part, axis, len(parts))
+            parts.append(part)
+        else:
+            parts.append(0 if isinstance(part, int) else slice(None))
+        axis += 1
+    return call.x.labels[tuple(parts)]
+
+
+def _follow_slice(call, part, axis, position):
+    """Lets the bounds of a slice along the channels follow what is kept."""
+    channels = call.channels(axis)
+    if part == slice(None):
+        return
+    if isinstance(part, int) or part.step not in (None, 1):
+        call.freeze(channels, "an index or a step along the channels")
+        return
+    key = call.args[1]
+    at = ("inbound_nodes", 0, "args", 1)
+    if isinstance(key, (tuple, list)):
+        ellipsis = Ellipsis in key and key.index(Ellipsis) < position
+        # Entries behind an ellipsis are found from the end.
+        written = (
+            position
+            if not ellipsis
+            else position - len(_normal_index(key, call.x.rank)) + len(key)
+        )
+        at += (written,)
+    start, stop, _ = part.indices(channels.size)
+    if part.start is not None:
+        call.edit(at + ("config", "start"), channels[:start])
+    if part.stop is not None:
+        call.edit(at + ("config", "stop"), channels[:stop])
+
+
+@rulebook.rule("ops.Split")
+def split(call):
+    axis = call.argument(2, "axis", 0) % call.x.rank
+    if axis == 0:
+        return call.freeze_all("a split of the batch axis")
+    outputs = len(call.output_shapes)
+    if call.x.labels.shape[axis] == 1:
+        return [call.x.labels] * outputs
+    channels = call.channels(axis)
+    where = call.argument(1, "indices_or_sections")
+    keys = call.argument_keys(1, "indices_or_sections")
+    if isinstance(where, int):
+        bounds = np.arange(1, where) * (channels.size // where)
+        # Equal parts stay equal only if their channels go together.
+        call.tie(channels.reshape(where, -1), 0)
+    else:
+        bounds = [int(n) % (channels.size + 1) for n in where]
+        for i, n in enumerate(bounds):
+            call.edit(keys + (i,), channels[:n])
+    parts = np.split(channels, bounds)[:outputs]
+    return [tensor_lib.on_axis(p, call.x.rank, axis) for p in parts]
+
+
+@rulebook.rule("ops.Pad")
+def pad(call):
+    widths = call.argument(1, "pad_width")
+    keys = call.argument_keys(1, "pad_width")
+    labels = call.x.labels
+    for axis in call.x.varying:
+        before, after = widths[axis]
+        if not before and not after:
+            continue
+        if call.argument(2, "mode", "constant") != "constant":
+            return call.freeze_all("padding that copies channels")[0]
+        ends = []
+        for side, n in enumerate((before, after)):
+            new = call.fresh(n, f"pad{axis}.{side}")
+            call.edit(keys + (axis, side), new)
+            ends.append(tensor_lib.on_axis(new, call.x.rank, axis))
+        labels = np.concatenate([ends[0], labels, ends[1]], axis)
+    return labels
+
+
+@rulebook.rule("ops.Flip")
+def flip(call):
+    axes = call.argument(1, "axis")
+    axes = range(call.x.rank) if axes is None else np.atleast_1d(axes)
+    if any(axis % call.x.rank == 0 for axis in axes):
+        return call.freeze_all("a flip of the batch axis")[0]
+    return np.flip(call.x.labels, tuple(axes))
+
+
+@rulebook.rule("ops.Repeat")
+def repeat(call):
+    axis = call.argument(2, "axis")
+    times = call.argument(1, "repeats")
+    if axis is None or not isinstance(times, int) or axis % call.x.rank == 0:
+        return call.freeze_all("a repeat across the batch")[0]
+    if call.x.labels.shape[axis] == 1:
+        return call.x.labels
+    return np.repeat(call.x.labels, times, axis)

@@ -1,0 +1,77 @@
+"""What the graph knows of a tensor: its shape and its channels' labels."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tensor:
+    """A tensor of the model as the rules see it.
+
+    Attributes:
+        shape: tuple of ints, batch first; `None` where a size is unknown.
+        labels: int64 array of the rank of `shape`; along each axis it has the
+            tensor's size, or 1 where the labels do not differ.
+        dtype: `str`, the dtype's name.
+    """
+
+    shape: tuple
+    labels: np.ndarray
+    dtype: str = "float32"
+
+    @property
+    def rank(self):
+        return len(self.shape)
+
+    @property
+    def varying(self):
+        """The axes along which the labels differ."""
+        return tuple(a for a, n in enumerate(self.labels.shape) if n > 1)
+
+    @property
+    def axes(self):
+        """The 1-D label arrays whose channels this tensor holds."""
+        return tuple(
+            np.take(self.labels.reshape(-1), _along(self.labels.shape, axis))
+            for axis in self.varying
+        )
+
+    @property
+    def other_size(self):
+        """Elements of one sample for each combination of channels."""
+        varying = self.varying
+        return math.prod(
+            1 if n is None else n
+            for a, n in enumerate(self.shape)
+            if a > 0 and a not in varying
+        )
+
+    def replace(self, **changes):
+        return dataclasses.replace(self, **changes)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Constant:
+    """An array written into the model's config as an argument of a call.
+
+    Attributes:
+        value: numpy array.
+        keys: tuple, where the nested list of values stands in the document.
+    """
+
+    value: np.ndarray
+    keys: tuple
+
+
+def _along(shape, axis):
+    stride = math.prod(shape[axis + 1 :])
+    return np.arange(shape[axis]) * stride
+
+
+def on_axis(labels, rank, axis):
+    """1-D labels as an array of `rank` axes that differs along `axis`."""
+    shape = [1] * rank
+    shape[axis] = -1
+    return np.asarray(labels).reshape(shape)

@@ -1,0 +1,137 @@
+"""How much memory the activations of a model take while it runs.
+
+The layers run in the order of the graph. A tensor lives from the step that
+makes it to the last step that uses it; normalisation and activation work in
+the buffer of their input where nobody else needs it, as converters fuse them
+into the layer before; a reshape is a view. The peak is the largest sum of
+buffers alive at one step.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+_ITEMSIZE = {"bool": 1, "bfloat16": 2, "string": 8}
+
+
+def itemsize(dtype):
+    """Bytes of one element of a dtype's name."""
+    if dtype in _ITEMSIZE:
+        return _ITEMSIZE[dtype]
+    return 1 if dtype.startswith("float8") else np.dtype(dtype).itemsize
+
+
+def kept_shape(tensor, keep):
+    """The shape of a `Tensor` when only some channels are kept."""
+    shape = list(tensor.shape)
+    for axis, labels in zip(tensor.varying, tensor.axes, strict=True):
+        shape[axis] = int(keep[labels].sum())
+    return tuple(shape)
+
+
+def tensor_bytes(tensor, keep):
+    """Bytes of a `Tensor` of one sample; unknown sizes count as 1."""
+    counts = math.prod(int(keep[a].sum()) for a in tensor.axes)
+    return tensor.other_size * counts * itemsize(tensor.dtype)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Buffer:
+    """Memory that one or several tensors share.
+
+    Attributes:
+        tensors: the `Tensor`s that take turns in it.
+        first, last: `int`, the steps between which it is alive.
+    """
+
+    tensors: list
+    first: int
+    last: int
+
+    def bytes(self, keep):
+        return max(tensor_bytes(t, keep) for t in self.tensors)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """Which buffers are alive at which step.
+
+    Attributes:
+        buffers: list of `Buffer`.
+        steps: `int`, the number of steps.
+    """
+
+    buffers: list
+    steps: int
+
+    def alive_bytes(self, keep):
+        """Bytes alive at each step, int array of shape `(steps + 1,)`."""
+        change = np.zeros(self.steps + 2, np.int64)
+        for buffer in self.buffers:
+            size = buffer.bytes(keep)
+            change[buffer.first] += size
+            change[buffer.last + 1] -= size
+        return np.cumsum(change)[:-1]
+
+    def peak_bytes(self, keep):
+        """The largest sum of buffers alive at one step."""
+        return int(self.alive_bytes(keep).max())
+
+    def at_peak(self, keep):
+        """The `Buffer`s that are alive when the sum is largest."""
+        step = int(self.alive_bytes(keep).argmax())
+        return [b for b in self.buffers if b.first <= step <= b.last]
+
+
+def plan(graph):
+    """Lays the tensors of a channel graph into buffers.
+
+    Args:
+        graph: a `ChannelGraph`.
+
+    Returns:
+        A `Plan`; step 0 is the arrival of the inputs, step `i + 1` is
+        `graph.steps[i]`.
+    """
+    end = len(graph.steps)
+    last = {id(t): 0 for t in graph.inputs}
+    for i, step in enumerate(graph.steps, start=1):
+        for tensor in (*step.inputs, *step.outputs):
+            last[id(tensor)] = i
+    last |= {id(t): end for t in graph.outputs}
+
+    home = {}
+    for tensor in graph.inputs:
+        home[id(tensor)] = _Draft([tensor], 0)
+    drafts = list(home.values())
+    for i, step in enumerate(graph.steps, start=1):
+        shared = _takes_over(step, home, last, i)
+        for k, tensor in enumerate(step.outputs):
+            if shared and k == 0:
+                draft = home[id(step.inputs[0])]
+                draft.tensors.append(tensor)
+            else:
+                draft = _Draft([tensor], i)
+                drafts.append(draft)
+            home[id(tensor)] = draft
+    buffers = [
+        Buffer(d.tensors, d.first, max(last[id(t)] for t in d.tensors))
+        for d in drafts
+    ]
+    return Plan(buffers, end)
+
+
+@dataclasses.dataclass
+class _Draft:
+    tensors: list
+    first: int
+
+
+def _takes_over(step, home, last, now):
+    if step.memory == "new" or not step.inputs:
+        return False
+    if step.memory == "view":
+        return True
+    draft = home[id(step.inputs[0])]
+    return all(last[id(t)] <= now for t in draft.tensors)

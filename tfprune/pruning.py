@@ -1,0 +1,108 @@
+"""Pruning in one call: score, select, remove."""
+
+from tfprune import score
+from tfprune import select
+from tfprune import stripping
+from tfprune.graph import read
+from tfprune.graph import rebuild
+
+
+def prune(
+    model,
+    budget,
+    criterion="l1",
+    data=None,
+    ranking="global",
+    min_channels=1,
+    channel_multiple=1,
+    skip=(),
+):
+    """A smaller model, without the channels that score lowest.
+
+    The channels are removed as if every weight that reads them were set to
+    zero and the model stripped.
+
+    Args:
+        model: a built `keras.Model`; it is not changed.
+        budget: a `Budget`, or a ratio as in `tfprune.select.by_ratio`: a
+            float in [0, 1), the share of each group's channels to remove, or
+            a `dict` from name patterns to such shares.
+        criterion: a name, a function `(values, axis) -> scores` or an object
+            with `scores(graph, data)`; see `tfprune.channel_scores`.
+        data: what the criterion needs; `"l1"` and `"l2"` need nothing.
+        ranking: `"global"`, `"group"` or `"raw"`, for a `Budget`; see
+            `tfprune.select.by_budget`.
+        min_channels: `int`, how many channels of each group stay at least.
+        channel_multiple: `int`; each group keeps a multiple of it, or all.
+        skip: name patterns of layers whose channels all stay.
+
+    Returns:
+        A plain Keras model of the same class, not fine-tuned.
+
+    Raises:
+        TypeError: If `model`, `budget` or `criterion` is of the wrong type.
+        ValueError: If the model cannot be read, the budget cannot be met, a
+            name is unknown, a pattern fits nothing or weights are NaN.
+
+    Example:
+
+    >>> small = tfprune.prune(model, tfprune.Budget(macs=0.5))
+    """
+    graph = read.channel_graph(model)
+    keep = choose(
+        graph,
+        budget,
+        criterion,
+        data,
+        ranking=ranking,
+        min_channels=min_channels,
+        channel_multiple=channel_multiple,
+        skip=skip,
+    )
+    return rebuild.shrink(graph, keep)
+
+
+def choose(
+    graph, budget, criterion="l1", data=None, ranking="global", **options
+):
+    """The channels that `prune` keeps.
+
+    Args:
+        graph: a `ChannelGraph`.
+        budget, criterion, data, ranking: as for `prune`.
+        **options: `min_channels`, `channel_multiple` and `skip`.
+
+    Returns:
+        Bool array, shape `(graph.size,)`.
+    """
+    by_ratio = isinstance(budget, (float, dict))
+    if not by_ratio and not isinstance(budget, select.Budget):
+        raise TypeError(
+            "A budget must be a tfprune.Budget, a ratio in [0, 1) or a dict "
+            f"of ratios. Received: budget={budget!r}. Say what may remain, "
+            "as in tfprune.Budget(macs=0.5)."
+        )
+    scores = score.channel_scores(graph, criterion, data)
+    if by_ratio:
+        return select.by_ratio(graph, scores, budget, **options)
+    return select.by_budget(graph, scores, budget, ranking, **options)
+
+
+def masked(model, keep, graph=None):
+    """The model with zeros where removed channels would be read.
+
+    Args:
+        model: a built `keras.Model`; it is not changed.
+        keep: bool array, one entry for each channel of the model's graph.
+        graph: the `ChannelGraph` of `model`, if it is at hand.
+
+    Returns:
+        A model with the same shapes as `model`, for which `strip` gives what
+        `prune` would.
+    """
+    graph = graph or read.channel_graph(model)
+    return rebuild.build(
+        graph.model,
+        graph.model.get_config(),
+        lambda variable: stripping.zero_reads(graph, keep, variable),
+    )

@@ -1,0 +1,313 @@
+"""From scores to the channels that stay.
+
+Selection is exact: the count asked for is the count removed, channels with
+equal scores go in the order of their index, and no layer loses its last one.
+"""
+
+import dataclasses
+import fnmatch
+
+import numpy as np
+
+from tfprune import costs
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much of a model may remain.
+
+    A float in (0, 1] is a fraction of the dense model, an int an absolute
+    ceiling. Several limits hold together.
+
+    Args:
+        macs: multiply-adds of one sample.
+        params: weights.
+        channels: channels, of those that may be removed.
+        peak_bytes: bytes of activations alive at one time.
+
+    Raises:
+        ValueError: If no limit is given, or one is out of range.
+
+    Example:
+
+    >>> tfprune.Budget(macs=0.5)
+    >>> tfprune.Budget(params=0.3, peak_bytes=40_000)
+    """
+
+    macs: object = None
+    params: object = None
+    channels: object = None
+    peak_bytes: object = None
+
+    def __post_init__(self):
+        limits = self.limits()
+        if not limits:
+            names = ", ".join(f.name for f in dataclasses.fields(self))
+            raise ValueError(
+                f"A budget needs at least one limit: {names}. Received: none."
+            )
+        for name, value in limits.items():
+            fraction = isinstance(value, float) and 0 < value <= 1
+            count = isinstance(value, (int, np.integer)) and value > 0
+            if isinstance(value, bool) or not (fraction or count):
+                raise ValueError(
+                    "A limit must be a float in (0, 1], the fraction that may "
+                    "remain, or a positive int, an absolute ceiling. "
+                    f"Received: {name}={value!r}."
+                )
+
+    def limits(self):
+        """`dict` from the name of each limit that is set to its value."""
+        values = {
+            f.name: getattr(self, f.name) for f in dataclasses.fields(self)
+        }
+        return {k: v for k, v in values.items() if v is not None}
+
+    def ceilings(self, meter):
+        """`dict` from each limit's name to what it allows, in units.
+
+        Args:
+            meter: a `costs.Meter` of the dense model.
+        """
+        return {
+            name: getattr(meter, name)() * value
+            if isinstance(value, float)
+            else value
+            for name, value in self.limits().items()
+        }
+
+
+def by_budget(graph, scores, budget, ranking="global", **options):
+    """Keeps the channels with the highest scores that a budget allows.
+
+    Args:
+        graph: a `ChannelGraph`.
+        scores: float array, shape `(graph.size,)`.
+        budget: a `Budget`.
+        ranking: `"global"` compares scores across groups, each divided by the
+            mean of its group; `"group"` removes the same share of each group;
+            `"raw"` compares scores across groups as they are.
+        **options: `min_channels`, `channel_multiple`, `skip`: see `by_ratio`.
+
+    Returns:
+        Bool array, shape `(graph.size,)`.
+
+    Raises:
+        ValueError: If the budget cannot be met; the message says how close
+            one can get.
+    """
+    candidates = _Candidates(graph, scores, **options)
+    if ranking not in _SEARCHES:
+        raise ValueError(
+            f"`ranking` must be one of {sorted(_SEARCHES)}. "
+            f"Received: ranking={ranking!r}."
+        )
+    keep_at, most = _SEARCHES[ranking](candidates)
+    meter = costs.Meter(graph)
+    ceilings = budget.ceilings(meter)
+
+    def fits(keep):
+        return all(getattr(meter, k)(keep) <= n for k, n in ceilings.items())
+
+    smallest = keep_at(most)
+    if not fits(smallest):
+        reached = {k: getattr(meter, k)(smallest) for k in ceilings}
+        allowed = {k: int(n) for k, n in ceilings.items()}
+        raise ValueError(
+            f"The budget must be within reach. Received: {budget}, which "
+            f"allows {allowed}; with every removable channel gone the model "
+            f"still has {reached}. Raise the limit, or skip fewer layers."
+        )
+    # The fewest removals that fit: costs only fall as more channels go.
+    low, high = 0, most
+    while low < high:
+        middle = (low + high) // 2
+        if fits(keep_at(middle)):
+            high = middle
+        else:
+            low = middle + 1
+    return keep_at(low)
+
+
+def by_ratio(graph, scores, ratio, min_channels=1, channel_multiple=1, skip=()):
+    """Keeps the same share of the channels of each group.
+
+    Of `n` channels `int(n * (1 - ratio))` stay, as Li et al. 2016 count.
+
+    Args:
+        graph: a `ChannelGraph`.
+        scores: float array, shape `(graph.size,)`.
+        ratio: float in [0, 1), the share removed, or a `dict` from name
+            patterns of groups to ratios; the first pattern that fits counts,
+            other groups stay whole.
+        min_channels: `int`, how many channels of each group stay at least.
+        channel_multiple: `int`; each group keeps a multiple of it, rounded
+            up, or all.
+        skip: name patterns (`fnmatch`) of layers whose channels all stay.
+
+    Returns:
+        Bool array, shape `(graph.size,)`.
+
+    Raises:
+        ValueError: If a ratio is out of range, or a pattern matches nothing.
+    """
+    candidates = _Candidates(
+        graph, scores, min_channels, channel_multiple, skip
+    )
+    return candidates.keep(candidates.counts_by_ratio(ratio))
+
+
+class _Candidates:
+    """The removable channels of each group, the lowest score first."""
+
+    def __init__(
+        self, graph, scores, min_channels=1, channel_multiple=1, skip=()
+    ):
+        for name, value in (
+            ("min_channels", min_channels),
+            ("channel_multiple", channel_multiple),
+        ):
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(
+                    f"`{name}` must be a positive int. Received: "
+                    f"{name}={value!r}."
+                )
+        self.graph, self.scores = graph, np.asarray(scores, np.float64)
+        self.least, self.multiple = min_channels, channel_multiple
+        skipped = _skipped(graph, skip)
+        self.groups = [
+            g for g in graph.groups if not g.frozen and g not in skipped
+        ]
+        self.order = [
+            g.labels[np.argsort(self.scores[g.labels], kind="stable")]
+            for g in self.groups
+        ]
+
+    def keep(self, counts):
+        """Keeps the given number of channels of each group."""
+        keep = np.ones(self.graph.size, bool)
+        for order, count in zip(self.order, counts, strict=True):
+            n = len(order)
+            count = max(count, min(self.least, n))
+            count = min(n, -(-count // self.multiple) * self.multiple)
+            keep[order[: n - count]] = False
+        return at_least_one(self.graph, keep, self.scores)
+
+    def counts_by_ratio(self, ratio):
+        ratios = ratio if isinstance(ratio, dict) else {"*": ratio}
+        for pattern, value in ratios.items():
+            if not 0 <= value < 1:
+                raise ValueError(
+                    "A ratio is the share of channels to remove, a float in "
+                    f"[0, 1). Received: ratio={value!r} for {pattern!r}."
+                )
+        counts, used = [], set()
+        for group in self.groups:
+            fit = [p for p in ratios if matches(group, p)]
+            used |= set(fit)
+            share = ratios[fit[0]] if fit else 0.0
+            # 64 * (1 - 0.1) is 57.599...: the floor is meant, but 0.7 * 30
+            # is 20.999... and must be 21.
+            counts.append(int(len(group) * (1 - share) + 1e-9))
+        _no_match_is_an_error("ratio", set(ratios) - used, self.graph)
+        return counts
+
+    def ranked(self, values):
+        """The removal order over all groups; `values` as in `order`."""
+        where = [np.full(len(o), i) for i, o in enumerate(self.order)]
+        where = np.concatenate(where) if where else np.zeros(0, int)
+        values = np.concatenate(values) if values else np.zeros(0)
+        labels = np.concatenate(self.order) if self.order else where
+        return where[np.lexsort((labels, values))]
+
+
+def _search_group(candidates):
+    """The number of steps is the finest that any group can tell apart."""
+    steps = 2 * max((len(o) for o in candidates.order), default=1) ** 2
+
+    def keep_at(step):
+        share = step / steps
+        counts = [int(len(o) * (1 - share) + 1e-9) for o in candidates.order]
+        return candidates.keep(counts)
+
+    return keep_at, steps
+
+
+def _search_ranked(candidates, values):
+    ranked = candidates.ranked(values)
+    sizes = np.array([len(o) for o in candidates.order], int)
+
+    def keep_at(removed):
+        gone = np.bincount(ranked[:removed], minlength=len(sizes))
+        return candidates.keep((sizes - gone).tolist())
+
+    return keep_at, len(ranked)
+
+
+def _search_raw(candidates):
+    scores = candidates.scores
+    return _search_ranked(candidates, [scores[o] for o in candidates.order])
+
+
+def _search_global(candidates):
+    values = []
+    for order in candidates.order:
+        scores = candidates.scores[order]
+        mean = scores.mean()
+        values.append(scores / mean if mean > 0 else scores)
+    return _search_ranked(candidates, values)
+
+
+_SEARCHES = {
+    "global": _search_global,
+    "group": _search_group,
+    "raw": _search_raw,
+}
+
+
+def at_least_one(graph, keep, scores=None):
+    """Gives back one channel to every axis that has lost all of them.
+
+    Args:
+        graph: a `ChannelGraph`.
+        keep: bool array, shape `(graph.size,)`.
+        scores: float array of that shape; the channel with the highest score
+            comes back, the first one if `scores` is `None`.
+
+    Returns:
+        A bool array of that shape.
+    """
+    keep = keep | graph.frozen
+    for axis in graph.axes:
+        if not keep[axis].any():
+            best = 0 if scores is None else int(np.argmax(scores[axis]))
+            keep[axis[best]] = True
+    return keep
+
+
+def matches(group, pattern):
+    """Whether a name pattern fits a group's name or one of its writers."""
+    names = (group.name, *group.writers)
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
+
+
+def _skipped(graph, patterns):
+    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    skipped, unused = set(), set(patterns)
+    for group in graph.groups:
+        fit = {p for p in patterns if matches(group, p)}
+        unused -= fit
+        if fit:
+            skipped.add(group)
+    _no_match_is_an_error("skip", unused, graph)
+    return skipped
+
+
+def _no_match_is_an_error(name, unused, graph):
+    if unused:
+        known = [g.name for g in graph.groups if not g.frozen]
+        raise ValueError(
+            f"Every pattern of `{name}` must fit the name of a layer whose "
+            f"channels can be removed. Received: {sorted(unused)}, which fit "
+            f"none of {known[:8]}{' ...' if len(known) > 8 else ''}."
+        )

@@ -1,0 +1,211 @@
+"""The exact removal of channels that do not matter.
+
+A channel that nobody reads, because every slice of weights that would read it
+is zero, cannot change the output, whatever stands in between: it is taken
+out. A channel whose writers are all zero does not depend on the input, so one
+forward pass on any input shows its value for every input: if that value is
+zero it is dropped, and where it is the same everywhere and no padding mixes
+in, it is moved into the biases of its readers.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tfprune import constants
+from tfprune import select
+from tfprune.graph import channel_graph
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.graph import values
+
+
+def strip(model, verify=True):
+    """Removes the channels that do not matter; changes nothing else.
+
+    Args:
+        model: a built `keras.Model`, with zeros in its weights from any
+            source. It is not changed.
+        verify: `bool`, whether to compare the outputs of both models on
+            random inputs.
+
+    Returns:
+        A plain Keras model of the same class: same layers, same names, fewer
+        channels.
+
+    Raises:
+        TypeError, ValueError: as `tfprune.channel_graph`; `ValueError` also
+            if weights are not finite.
+        ArithmeticError: If `verify` finds that the outputs differ.
+
+    Example:
+
+    >>> small = tfprune.strip(model)
+    >>> small.count_params() <= model.count_params()
+    True
+    """
+    graph = read.channel_graph(model)
+    keep, changes = removable(graph)
+    small = rebuild.shrink(graph, keep, changes)
+    if verify:
+        check_equal(graph.model, small)
+    return small
+
+
+def removable(graph):
+    """Finds the channels that can go without a change of the output.
+
+    Args:
+        graph: a `ChannelGraph`.
+
+    Returns:
+        `(keep, changes)`: a bool array of shape `(graph.size,)`, and a `dict`
+        from `id(variable)` to the new values of biases into which constant
+        channels were moved.
+    """
+    links = [_link(graph, b) for b in _readers(graph)]
+    constant = constants.Constants(graph)
+    pinned = graph.frozen.copy()
+    keep = np.ones(graph.size, bool)
+    folded = np.zeros(graph.size, bool)
+    while True:
+        needed = pinned | _read(graph, links, keep)
+        written = _written(graph, links, keep)
+        fold = constant.foldable(keep & needed & ~written & ~pinned)
+        wanted = keep & needed & ~fold
+        allowed = select.at_least_one(graph, wanted)
+        pinned |= allowed & ~wanted
+        folded = (folded | fold) & ~allowed
+        if np.array_equal(allowed, keep):
+            return keep, constant.new_biases(folded)
+        keep = allowed
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Link:
+    """Which channels a weight tensor reads into which it writes.
+
+    `matrix` is bool, shape `(reads.size, writes.size)`: not zero.
+    """
+
+    reads: np.ndarray
+    writes: np.ndarray
+    matrix: np.ndarray
+
+
+def _readers(graph):
+    return [b for b in graph.bindings if b.role == channel_graph.READS]
+
+
+def _link(graph, binding):
+    array = values.numpy(binding.variable)
+    if not np.isfinite(array).all():
+        raise ValueError(
+            "Weights must be finite numbers. Received: NaN or infinity in "
+            f"{binding.attribute!r} of layer {binding.layer!r}. Look at the "
+            "training that made them."
+        )
+    (write,) = (
+        b
+        for b in graph.bound(binding.variable)
+        if b.role == channel_graph.WRITES
+    )
+    others = set(range(array.ndim)) - {binding.axis, write.axis}
+    matrix = (array != 0).any(tuple(others))
+    if binding.axis > write.axis:
+        matrix = matrix.T
+    return _Link(binding.labels, write.labels, matrix)
+
+
+def _read(graph, links, keep):
+    """The channels from which a kept channel is computed."""
+    found = np.zeros(graph.size, bool)
+    for link in links:
+        rows = link.matrix[:, keep[link.writes]].any(1)
+        found[link.reads[rows]] = True
+    return found
+
+
+def _written(graph, links, keep):
+    """The channels that are computed from a kept channel."""
+    found = np.zeros(graph.size, bool)
+    for link in links:
+        columns = link.matrix[keep[link.reads]].any(0)
+        found[link.writes[columns]] = True
+    return found
+
+
+def check_equal(model, small, tolerance=1e-4, seed=0):
+    """Compares the outputs of two models on random inputs.
+
+    Args:
+        model, small: models with the same inputs and outputs.
+        tolerance: float, the largest difference allowed, relative to the
+            largest absolute output; 100 times that for half precision.
+        seed: `int` of the random inputs.
+
+    Returns:
+        The largest relative difference, float.
+
+    Raises:
+        ArithmeticError: If it is above the tolerance.
+    """
+    inputs = random_inputs(model, seed)
+    worst = 0.0
+    pairs = zip(
+        keras.tree.flatten(model(inputs, training=False)),
+        keras.tree.flatten(small(inputs, training=False)),
+        strict=True,
+    )
+    for before, after in pairs:
+        half = keras.backend.standardize_dtype(before.dtype) != "float32"
+        limit = tolerance * 100 if half else tolerance
+        a, b = values.numpy(before), values.numpy(after)
+        scale = max(float(np.abs(a).max(initial=0)), 1e-12)
+        error = float(np.abs(a - b).max(initial=0)) / scale
+        if not error <= limit:
+            raise ArithmeticError(
+                "The smaller model must give the same outputs. Received: a "
+                f"relative difference of {error:.3g}, more than {limit:.3g}, "
+                f"for model={model.name!r}. Please report the model: a rule "
+                "for one of its layers is wrong."
+            )
+        worst = max(worst, error)
+    return worst
+
+
+def random_inputs(model, seed=0, batch=2):
+    """Random inputs of a model, in the structure that it takes.
+
+    Unknown sizes become 64 for images and 16 otherwise; integers are 0 or 1.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(x):
+        unknown = 64 if len(x.shape) >= 4 else 16
+        shape = [batch] + [unknown if n is None else n for n in x.shape[1:]]
+        if "int" in str(x.dtype):
+            return rng.integers(0, 2, shape).astype(str(x.dtype))
+        return rng.normal(size=shape).astype("float32")
+
+    return keras.tree.map_structure(draw, model.input)
+
+
+def zero_reads(graph, keep, variable):
+    """The value of a variable, zero where it reads removed channels.
+
+    Args:
+        graph: a `ChannelGraph`.
+        keep: bool array, shape `(graph.size,)`.
+        variable: a variable of the graph's model.
+
+    Returns:
+        The variable's value, or a changed numpy copy.
+    """
+    value = variable.value
+    for b in graph.bound(variable):
+        if b.role == channel_graph.READS and not keep[b.labels].all():
+            value = np.array(keras.ops.convert_to_numpy(value))
+            np.moveaxis(value, b.axis, 0)[~keep[b.labels]] = 0
+    return value
