@@ -3,6 +3,7 @@
 from tfprune import score
 from tfprune import select
 from tfprune import stripping
+from tfprune.graph import document
 from tfprune.graph import read
 from tfprune.graph import rebuild
 
@@ -103,6 +104,6 @@ def masked(model, keep, graph=None):
     graph = graph or read.channel_graph(model)
     return rebuild.build(
         graph.model,
-        graph.model.get_config(),
+        document.copied(graph.config),
         lambda variable: stripping.zero_reads(graph, keep, variable),
     )

@@ -100,6 +100,7 @@ class ChannelGraph:
 
     Attributes:
         model: the Keras model that was read.
+        config: `dict`, the model's config; `edits` point into it.
         size: `int`, the number of independent channels.
         inputs, outputs: tuples of `Tensor`, the model's own.
         steps: tuple of `Step`.
@@ -114,7 +115,7 @@ class ChannelGraph:
         reasons: list of `(labels, layer, reason)`, why they must stay.
     """
 
-    def __init__(self, model, inputs, outputs, steps, layers, records):
+    def __init__(self, model, config, inputs, outputs, steps, layers, records):
         roots = records.store.roots()
         _, number = np.unique(roots, return_inverse=True)
         tensors = {}
@@ -139,6 +140,7 @@ class ChannelGraph:
             return dataclasses.replace(record, labels=number[record.labels])
 
         self.model = model
+        self.config = config
         self.layers = dict(layers)
         self.size = int(number.max(initial=-1)) + 1
         self.inputs = tuple(map(renumber_tensor, inputs))

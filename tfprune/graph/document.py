@@ -238,6 +238,15 @@ _LEAVES = {
 }
 
 
+def copied(nested):
+    """A copy of a nested document; what is not a container is shared."""
+    if isinstance(nested, dict):
+        return {k: copied(v) for k, v in nested.items()}
+    if isinstance(nested, (list, tuple)):
+        return type(nested)([copied(v) for v in nested])
+    return nested
+
+
 def set_in(nested, keys, value):
     """Puts `value` at `keys` of a nested document; tuples are rebuilt."""
     if not keys:

@@ -31,8 +31,7 @@ def channel_graph(model, input_shape=None):
     >>> graph = tfprune.channel_graph(model)
     >>> print(graph)
     """
-    model = as_graph_model(model)
-    config = model.get_config()
+    model, config = as_graph_model(model)
     records = call_lib.Records()
     steps, layers = [], {}
     inputs = _input_tensors(model, input_shape, records)
@@ -65,7 +64,7 @@ def channel_graph(model, input_shape=None):
     for tensor in outputs:
         records.store.freeze_first(tensor.labels, "the model", "its output")
     return graph_lib.ChannelGraph(
-        model, inputs, outputs, steps, layers, records
+        model, config, inputs, outputs, steps, layers, records
     )
 
 
@@ -76,7 +75,8 @@ def as_graph_model(model):
         model: a `keras.Model`.
 
     Returns:
-        A Functional or Sequential model that shares the layers of `model`.
+        `(graph_model, config)`: a Functional or Sequential model that shares
+        the layers of `model`, and its config.
 
     Raises:
         TypeError: If `model` is not a Keras model.
@@ -97,11 +97,13 @@ def as_graph_model(model):
     if isinstance(model, keras.Sequential):
         if not hasattr(model, "inputs") or not model.inputs:
             return _trace(model)
-        return model
+        return model, model.get_config()
     if getattr(model, "inputs", None):
-        if "input_layers" in model.get_config():
-            return model
-        return keras.Model(model.inputs, model.outputs, name=model.name)
+        config = model.get_config()
+        if "input_layers" in config:
+            return model, config
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
+        return model, model.get_config()
     return _trace(model)
 
 
@@ -124,7 +126,8 @@ def _trace(model):
             f"{type(error).__name__}: {error}. Use keras.ops in its call, or "
             "rebuild it with the functional API."
         ) from error
-    return keras.Model(inputs, outputs, name=model.name)
+    model = keras.Model(inputs, outputs, name=model.name)
+    return model, model.get_config()
 
 
 def _map_shapes(function, shapes):

@@ -1,11 +1,13 @@
 """Builds a new model from the config of another, with its weights."""
 
+import collections
 import warnings
 
 import keras
 import numpy as np
 
 from tfprune.graph import document
+from tfprune.graph import values
 
 
 def shrink(graph, keep, changes=None):
@@ -25,7 +27,7 @@ def shrink(graph, keep, changes=None):
         A model of the class of `graph.model`, compiled if that one is.
     """
     changes = changes or {}
-    config = graph.model.get_config()
+    config = document.copied(graph.config)
     for edit in graph.edits:
         config = document.set_in(config, edit.keys, _edited(config, edit, keep))
 
@@ -35,7 +37,7 @@ def shrink(graph, keep, changes=None):
         if value is None:
             if all(keep[b.labels].all() for b in bindings):
                 return variable.value
-            value = keras.ops.convert_to_numpy(variable)
+            value = values.numpy(variable, exact=True)
         for b in bindings:
             kept = keep[b.labels]
             if not kept.all():
@@ -57,13 +59,13 @@ def build(model, config, value_of):
     Returns:
         A model of the class of `model`, compiled if that one is.
     """
-    initializers = []
+    initializers = collections.defaultdict(list)
     _prepare(config, initializers)
     new = type(model).from_config(config, custom_objects(model))
-    pairs = list(_pairs(model, new))
-    for old_layer, new_layer in pairs:
+    for path, old_layer, new_layer in _pairs(model, new):
         _assign(old_layer, new_layer, value_of)
-    _restore_initializers(new, initializers)
+        for key in initializers.get(path, ()):
+            _restore(old_layer, new_layer, key)
     compile_as(new, model)
     return new
 
@@ -120,14 +122,6 @@ def _edited(config, edit, keep):
     return np.take(array, np.flatnonzero(kept), axis=edit.axis).tolist()
 
 
-_ZEROS = {
-    "module": "keras.initializers",
-    "class_name": "Zeros",
-    "config": {},
-    "registered_name": None,
-}
-
-
 def _prepare(config, initializers, path=()):
     """Makes a config quick to build: no random numbers, no old shapes."""
     for entry in config["layers"]:
@@ -135,36 +129,31 @@ def _prepare(config, initializers, path=()):
         entry.pop("compile_config", None)
         inner = entry["config"]
         name = path + (entry.get("name") or inner["name"],)
-        if "layers" in inner and isinstance(inner["layers"], list):
-            if inner["layers"] and isinstance(inner["layers"][0], dict):
-                _prepare(inner, initializers, name)
+        if isinstance(inner.get("layers"), list) and inner["layers"]:
+            _prepare(inner, initializers, name)
         if entry.get("module") != "keras.layers":
             continue
         for key, value in inner.items():
             if key.endswith("_initializer") and value is not None:
-                initializers.append((name, key, value))
-                inner[key] = dict(_ZEROS)
+                initializers[name].append(key)
+                inner[key] = "zeros"
+            elif key == "dtype" and _is_plain_policy(value):
+                inner[key] = value["config"]["name"]
 
 
-def _restore_initializers(model, initializers):
-    for path, key, value in initializers:
-        layer = model
-        for name in path:
-            layer = layer.get_layer(name)
-        if hasattr(layer, key):
-            setattr(layer, key, keras.initializers.get(value))
+def _is_plain_policy(value):
+    return isinstance(value, dict) and value["class_name"] == "DTypePolicy"
 
 
-def _pairs(old, new):
-    """Corresponding layers that hold weights, models opened."""
-    for old_layer in old.layers:
-        new_layer = new.get_layer(old_layer.name)
-        if isinstance(old_layer, keras.Model) and "layers" in (
-            old_layer.get_config()
-        ):
-            yield from _pairs(old_layer, new_layer)
+def _pairs(old, new, path=()):
+    """Paths and corresponding layers that hold weights, models opened."""
+    twins = {layer.name: layer for layer in new.layers}
+    for layer in old.layers:
+        twin, here = twins[layer.name], path + (layer.name,)
+        if hasattr(layer, "operations") or isinstance(layer, keras.Sequential):
+            yield from _pairs(layer, twin, here)
         else:
-            yield old_layer, new_layer
+            yield here, layer, twin
 
 
 def _assign(old_layer, new_layer, value_of):
@@ -179,3 +168,10 @@ def _assign(old_layer, new_layer, value_of):
                 "layer out with `skip`."
             )
         new.assign(value)
+
+
+def _restore(old_layer, new_layer, key):
+    initializer = getattr(old_layer, key, None)
+    if initializer is not None:
+        clone = getattr(initializer, "clone", lambda: initializer)
+        setattr(new_layer, key, clone())
