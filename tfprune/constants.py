@@ -123,7 +123,7 @@ def _readers(graph):
         np.zeros([1] + [n or 16 for n in x.shape[1:]], x.dtype)
         for x in graph.inputs
     ]
-    document.run(graph.model.get_config(), graph.model, inputs, apply)
+    document.run(graph.config, graph.model, inputs, apply)
     return [
         _Reader(binding, layer, seen[key])
         for key, (layer, group) in bindings.items()
