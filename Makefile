@@ -69,11 +69,14 @@ bench: $(READY)  ## run every benchmark; results in build/bench
 	@set -e; for script in benchmarks/*.py; do \
 	  echo "$$script"; $(BIN)/python "$$script"; done
 
+# backports-strenum stays free: uv takes a version that pip refuses on the same
+# Python, as only pip heeds the upper bound of its requires-python.
 constraints: $(READY)  ## write constraints.txt anew from setup.cfg
 	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
 	  --extra cpu --extra jax --extra export --extra plots --extra data \
-	  --extra dev --no-annotate --quiet --custom-compile-command \
-	  "make constraints" --output-file constraints.txt setup.cfg
+	  --extra dev --no-emit-package backports-strenum --no-annotate \
+	  --custom-compile-command "make constraints" --quiet \
+	  --output-file constraints.txt setup.cfg
 
 clean:  ## remove results and caches
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
