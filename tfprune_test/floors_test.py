@@ -109,6 +109,8 @@ import numpy as np
 from tfprune import registry
 from tfprune.graph import read
 
+VERSION = keras.__version__
+
 
 class Report(keras.layers.Layer):
     """The issues a taskmaster finds; see https://example.org/home/page."""

@@ -18,11 +18,12 @@ FLOORS = (
     ("registry", "records", "allocation", "ops"),
     ("graph",),
     ("memory", "costs", "timing", "schedule", "score", "patterns", "select"),
-    ("wrapper", "wrap"),
+    ("kernels", "method", "wrapper", "wrap"),
     ("methods",),
     ("callback", "constants", "stripping", "pruning", "distill"),
     ("export",),
-    ("report", "plots", "batches", "data", "zoo"),
+    ("tables", "profiles", "evaluation", "report", "plots"),
+    ("batches", "data", "zoo"),
     ("__init__",),
     ("cli",),
 )
@@ -41,6 +42,8 @@ LAZY = {
     "tflite_micro",
     "torch",
 }
+# `keras.src`, `keras.layers.Dense._build`, but not `keras.__version__`.
+PRIVATE = re.compile(r"(keras|tf|tensorflow)(\.\w+)*\.(src|_(?!_\w+__$)\w+)")
 TEXT = (".py", ".md", ".cfg", ".toml", ".bazel")
 WORDS = {
     "a path of one machine": r"(?<![\w.])/(work|home|root|Users)/\w",
@@ -148,7 +151,7 @@ def uses_public_names_only(source):
                 yield node.lineno, f"{node.module}.{name} is private"
     for node in source.nodes(ast.Attribute):
         chain = ast.unparse(node)
-        if re.fullmatch(r"(keras|tf|tensorflow)(\.\w+)*\.(_\w+|src)", chain):
+        if PRIVATE.fullmatch(chain):
             yield node.lineno, f"{chain} is private"
 
 
