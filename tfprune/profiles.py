@@ -1,0 +1,281 @@
+"""Records of what models cost, and how they are written down."""
+
+import abc
+import dataclasses
+import json
+
+from tfprune import costs
+from tfprune import tables
+
+_WORDS = {
+    "params": "parameters",
+    "macs": "MACs",
+    "channels": "removable channels",
+    "weight_bytes": "weight bytes",
+    "peak_bytes": "peak activation bytes",
+}
+_PER_LAYER = ("params", "macs", "weight_bytes", "peak_bytes")
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerProfile:
+    """What one layer costs for one sample.
+
+    Attributes:
+        layer: `str`, path of the layer.
+        op: `str`, its class name.
+        output_shape: tuple without the batch axis.
+        params: weights.
+        macs: multiply-adds of all its calls.
+        weight_bytes: bytes of its weights in the dtypes they have.
+        peak_bytes: bytes of all activations that are alive while it runs.
+    """
+
+    layer: str
+    op: str
+    output_shape: tuple
+    params: int
+    macs: int
+    weight_bytes: int
+    peak_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One quantity of two models, or of one layer in two models.
+
+    Attributes:
+        name: `str`.
+        before, after: `int`s, or floats that are fractions of 1, as an
+            accuracy is; `None` where there is none.
+    """
+
+    name: str
+    before: object
+    after: object
+
+    @property
+    def ratio(self):
+        """`after / before`; `None` if there is no such number."""
+        if self.after is None or not self.before:
+            return None
+        return self.after / self.before
+
+    @property
+    def left(self):
+        """The ratio as text, or the difference of two fractions."""
+        if isinstance(self.after, float) and isinstance(self.before, float):
+            return f"{100 * (self.after - self.before):+.2f} points"
+        return tables.percent(self.ratio)
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerChange:
+    """A layer in two models.
+
+    Attributes:
+        layer: `str`, path of the layer.
+        before, after: `LayerProfile`; `None` if the model lacks the layer.
+    """
+
+    layer: str
+    before: LayerProfile | None
+    after: LayerProfile | None
+
+    def line(self, quantity):
+        """A `Line` of a quantity: the name of a field of `LayerProfile`."""
+        sides = (self.before, self.after)
+        return Line(quantity, *(p and getattr(p, quantity) for p in sides))
+
+
+class Report(abc.ABC):
+    """What can be written as text, markdown and JSON.
+
+    The tables list the layers that have weights or multiply-adds; JSON holds
+    all of them.
+    """
+
+    @abc.abstractmethod
+    def tables(self):
+        """A list of `tables.Table`: the totals, then the layers."""
+
+    @abc.abstractmethod
+    def to_dict(self):
+        """The report as plain data."""
+
+    def to_text(self):
+        """The report for a terminal, `str`."""
+        return self._joined([table.to_text() for table in self.tables()])
+
+    def to_markdown(self):
+        """The report as markdown, `str`."""
+        return self._joined([table.to_markdown() for table in self.tables()])
+
+    def to_json(self):
+        """The report as JSON, `str`."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    def _joined(self, parts):
+        unknown = self.to_dict()["unknown"]
+        if unknown:
+            names = ", ".join(f"{k} ({v})" for k, v in unknown.items())
+            parts.append(f"Multiply-adds not counted, no rule: {names}.\n")
+        return "\n".join(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Profile(Report):
+    """What a model costs, in total and layer by layer.
+
+    Attributes:
+        name: `str`, the model's name.
+        total: `costs.Cost`.
+        layers: tuple of `LayerProfile`, in the order of execution.
+        accuracy: float in [0, 1]; `None` if no data were given.
+        unknown: `dict` from the path of each layer or op without a rule to
+            its class name; its multiply-adds are not counted.
+    """
+
+    name: str
+    total: costs.Cost
+    layers: tuple
+    accuracy: float | None
+    unknown: dict
+
+    @property
+    def totals(self):
+        """`dict` from the name of each quantity to its value."""
+        totals = dataclasses.asdict(self.total)
+        if self.accuracy is not None:
+            totals["accuracy"] = self.accuracy
+        return totals
+
+    def tables(self):
+        totals = [(_word(k), _text(v)) for k, v in self.totals.items()]
+        layers = [
+            (
+                row.layer,
+                row.op,
+                tables.shape(row.output_shape),
+                *(_text(getattr(row, quantity)) for quantity in _PER_LAYER),
+            )
+            for row in self.layers
+            if row.params or row.macs
+        ]
+        header = ("layer", "class", "output", *map(_word, _PER_LAYER))
+        return [
+            tables.Table((self.name, "total"), tuple(totals)),
+            tables.Table(header, tuple(layers), left=3),
+        ]
+
+    def to_dict(self):
+        return {
+            "model": self.name,
+            "totals": self.totals,
+            "layers": [dataclasses.asdict(row) for row in self.layers],
+            "unknown": self.unknown,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison(Report):
+    """Two models side by side.
+
+    Attributes:
+        before, after: `Profile`s.
+        extra: tuple of further `Line`s: the bytes of files, for example.
+    """
+
+    before: Profile
+    after: Profile
+    extra: tuple = ()
+
+    def with_line(self, name, before, after):
+        """A copy of this report with one more line of totals; see `Line`."""
+        line = Line(name, before, after)
+        return dataclasses.replace(self, extra=(*self.extra, line))
+
+    @property
+    def totals(self):
+        """`dict` from the name of each quantity to its `Line`."""
+        before, after = self.before.totals, self.after.totals
+        lines = [Line(k, before.get(k), after.get(k)) for k in before | after]
+        return {line.name: line for line in (*lines, *self.extra)}
+
+    @property
+    def layers(self):
+        """Tuple of `LayerChange`: the layers of `before`, then new ones."""
+        before = {row.layer: row for row in self.before.layers}
+        after = {row.layer: row for row in self.after.layers}
+        return tuple(
+            LayerChange(path, before.get(path), after.get(path))
+            for path in before | after
+        )
+
+    def tables(self):
+        totals = [
+            (_word(line.name), _text(line.before), _text(line.after), line.left)
+            for line in self.totals.values()
+        ]
+        names = tables.change(self.before.name, self.after.name)
+        header = (names, "before", "after", "left")
+        layers = [_row(change) for change in self.layers if _weighs(change)]
+        columns = [_word(quantity) for quantity in _PER_LAYER]
+        columns.insert(2, "MACs left")
+        return [
+            tables.Table(header, tuple(totals)),
+            tables.Table(("layer", "output", *columns), tuple(layers), left=2),
+        ]
+
+    def to_dict(self):
+        return {
+            "before": self.before.name,
+            "after": self.after.name,
+            "totals": {k: _plain(line) for k, line in self.totals.items()},
+            "layers": [_plain_change(change) for change in self.layers],
+            "unknown": self.before.unknown | self.after.unknown,
+        }
+
+
+def _weighs(change):
+    sides = (change.before, change.after)
+    return any(side and (side.params or side.macs) for side in sides)
+
+
+def _row(change):
+    shapes = [
+        tables.shape(side.output_shape) if side else "-"
+        for side in (change.before, change.after)
+    ]
+    lines = [change.line(quantity) for quantity in _PER_LAYER]
+    cells = [
+        tables.change(_text(line.before), _text(line.after)) for line in lines
+    ]
+    cells.insert(2, lines[1].left)
+    return (change.layer, tables.change(*shapes), *cells)
+
+
+def _word(name):
+    return _WORDS.get(name, name)
+
+
+def _text(value):
+    if isinstance(value, float):
+        return tables.percent(value, 2)
+    return tables.number(value)
+
+
+def _plain(line):
+    return {"before": line.before, "after": line.after, "ratio": line.ratio}
+
+
+def _plain_change(change):
+    sides = {"before": change.before, "after": change.after}
+    return {
+        "layer": change.layer,
+        "op": (change.before or change.after).op,
+        "output_shape": {
+            name: side and side.output_shape for name, side in sides.items()
+        },
+        **{quantity: _plain(change.line(quantity)) for quantity in _PER_LAYER},
+    }

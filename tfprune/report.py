@@ -1,0 +1,124 @@
+"""What a model costs, layer by layer, and what a smaller one saves."""
+
+import collections
+import math
+
+import numpy as np
+
+from tfprune import costs
+from tfprune import evaluation
+from tfprune import memory
+from tfprune import profiles
+from tfprune.graph import read
+
+
+def profile(model, data=None, input_shape=None):
+    """What a model costs, in total and layer by layer.
+
+    Args:
+        model: a built `keras.Model`.
+        data: `(x, y)` or batches of them, to measure the accuracy of a
+            classifier on; see `tfprune.evaluation.accuracies`.
+        input_shape: as for `tfprune.channel_graph`; required where the
+            model leaves sizes of its inputs open.
+
+    Returns:
+        A `profiles.Profile`.
+
+    Raises:
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model cannot be read, a size of its inputs is
+            open, or `data` does not fit.
+
+    Example:
+
+    >>> print(tfprune.profile(model).to_text())
+    """
+    (result,) = _profiles([model], data, input_shape)
+    return result
+
+
+def compare(dense, small, data=None, input_shape=None):
+    """Two models side by side: what they cost and how often they are right.
+
+    Args:
+        dense, small: built `keras.Model`s. Layers of the same path are put
+            side by side; a layer that one of them lacks is listed alone.
+        data, input_shape: as for `profile`.
+
+    Returns:
+        A `profiles.Comparison`.
+
+    Raises:
+        TypeError, ValueError: as `profile`.
+
+    Example:
+
+    >>> report = tfprune.compare(model, small, data=(x_test, y_test))
+    >>> print(report.to_text())
+    """
+    return profiles.Comparison(*_profiles([dense, small], data, input_shape))
+
+
+def _profiles(models, data, input_shape):
+    graphs = [read.channel_graph(model, input_shape) for model in models]
+    accuracies = [None] * len(models)
+    for graph in graphs:
+        _check_sizes(graph)
+    if data is not None:
+        accuracies = evaluation.accuracies(models, data)
+    return map(_profile, graphs, accuracies)
+
+
+def _check_sizes(graph):
+    shapes = [x.shape[1:] for x in graph.inputs]
+    if any(None in shape for shape in shapes):
+        raise ValueError(
+            "Costs need inputs of known size. Received: "
+            f"model={graph.model.name!r} with inputs of shape {shapes}, "
+            "without the batch axis. Pass input_shape=..., all sizes filled "
+            "in."
+        )
+
+
+def _profile(graph, accuracy):
+    meter = costs.Meter(graph)
+    weight_bytes, peak_bytes = _weight_bytes(graph), _peak_bytes(graph)
+    layers = tuple(
+        profiles.LayerProfile(
+            row.layer,
+            row.op,
+            row.output_shape,
+            row.params,
+            row.macs,
+            weight_bytes[row.layer],
+            peak_bytes[row.layer],
+        )
+        for row in meter.by_layer()
+    )
+    return profiles.Profile(
+        graph.model.name, meter.cost(), layers, accuracy, graph.unknown
+    )
+
+
+def _weight_bytes(graph):
+    """`Counter` from layer paths to bytes; each weight counts once."""
+    owners = {id(b.variable): b.layer for b in graph.bindings}
+    for path, layer in graph.layers.items():
+        for variable in getattr(layer, "weights", ()):
+            owners.setdefault(id(variable), path)
+    counter = collections.Counter()
+    for variable in graph.model.weights:
+        size = math.prod(variable.shape) * memory.itemsize(str(variable.dtype))
+        counter[owners.get(id(variable), "")] += size
+    return counter
+
+
+def _peak_bytes(graph):
+    """`dict` from layer paths to the most bytes alive while they run."""
+    keep = np.ones(graph.size, bool)
+    alive = memory.plan(graph).alive_bytes(keep)
+    peaks = collections.Counter()
+    for step, size in zip(graph.steps, alive[1:], strict=True):
+        peaks[step.layer] = max(peaks[step.layer], int(size))
+    return peaks
