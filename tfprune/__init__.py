@@ -6,6 +6,8 @@ from tfprune.graph.rulebook import rule
 from tfprune.methods.magnitude import l1
 from tfprune.methods.magnitude import l2
 from tfprune.pruning import prune
+from tfprune.report import compare
+from tfprune.report import profile
 from tfprune.score import channel_scores
 from tfprune.select import Budget
 from tfprune.stripping import strip
@@ -15,9 +17,11 @@ __all__ = [
     "Budget",
     "channel_graph",
     "channel_scores",
+    "compare",
     "cost",
     "l1",
     "l2",
+    "profile",
     "prune",
     "rule",
     "strip",
