@@ -221,7 +221,8 @@ class ChannelGraph:
         )
         signature = np.zeros(self.size, np.uint64)
         for number, binding in zip(numbers, self.bindings, strict=True):
-            signature[np.unique(binding.labels)] += number
+            # Adds once to a channel that stands in the array several times.
+            signature[binding.labels] += number
         return np.unique(signature, return_inverse=True)[1]
 
     def _layers_by_channel(self, parts):

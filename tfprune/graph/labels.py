@@ -49,11 +49,11 @@ class LabelStore:
 
     def freeze(self, labels, layer, reason):
         """Keeps the channels of `labels`; `layer` and `reason` say why."""
-        self.frozen.append((np.unique(labels), layer, reason))
+        self.frozen.append((labels.reshape(-1), layer, reason))
 
     def freeze_first(self, labels, layer, reason):
         """As `freeze`, with a reason that goes before those given so far."""
-        self.frozen.insert(0, (np.unique(labels), layer, reason))
+        self.frozen.insert(0, (labels.reshape(-1), layer, reason))
 
     def roots(self):
         """The smallest label joined with each label, shape `(count,)`."""

@@ -1,0 +1,168 @@
+"""Time and memory of analysis and pruning, as ratios to `clone_model`.
+
+Each network is measured in a process of its own, the calls taking turns, and
+every figure is a median of ratios within one round: the machine's own speed
+cancels out. Growth is a fitted exponent of time over size.
+
+  python benchmarks/prune_speed.py --rounds=5
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+import tfprune
+from tfprune import pruning
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list(
+    "models", ["ResNet50", "DenseNet121", "MobileNetV2"], "keras.applications"
+)
+flags.DEFINE_integer("rounds", 5, "how often each call is measured")
+flags.DEFINE_string("out", "build/bench/prune_speed.json", "result file")
+flags.DEFINE_string("one", "", "measure this network in this process")
+
+LIMITS = {"analysis": 0.3, "prune": 1.3, "memory": 2.2}
+
+
+def seconds(call):
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def peak_bytes(call):
+    """Peak resident memory during a call above that before it (Linux)."""
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    result = call()
+    after = _status("VmHWM")
+    del result
+    return after - before
+
+
+def _status(key):
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(key)
+
+
+def measure(name, rounds):
+    """Ratios for one network of keras.applications at its default input."""
+    model = getattr(keras.applications, name)(weights=None)
+    budget = tfprune.Budget(macs=0.5)
+    calls = {
+        "clone": lambda: keras.models.clone_model(model),
+        "analysis": lambda: pruning.choose(
+            tfprune.channel_graph(model), budget
+        ),
+        "prune": lambda: tfprune.prune(model, budget),
+    }
+    for call in calls.values():
+        call()
+    times = [
+        {key: seconds(call) for key, call in calls.items()}
+        for _ in range(rounds)
+    ]
+    weights = sum(
+        int(np.prod(w.shape)) * np.dtype(w.dtype).itemsize
+        for w in model.weights
+    )
+    return {
+        "clone_s": float(np.median([t["clone"] for t in times])),
+        "analysis": float(
+            np.median([t["analysis"] / t["clone"] for t in times])
+        ),
+        "prune": float(np.median([t["prune"] / t["clone"] for t in times])),
+        "memory": peak_bytes(calls["prune"]) / weights,
+        "weight_bytes": weights,
+    }
+
+
+def chain(layers, filters):
+    """Convolution, normalisation, activation; Keras recurses at ~1000 ops."""
+    x = inputs = keras.Input((8, 8, filters))
+    for _ in range(layers):
+        x = keras.layers.Conv2D(filters, 1, use_bias=False)(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.ReLU()(x)
+    return keras.Model(inputs, x)
+
+
+def wide(filters):
+    """Depthwise stages: many channels without many weights."""
+    x = inputs = keras.Input((4, 4, 1))
+    x = keras.layers.Conv2D(filters, 1)(x)
+    for _ in range(4):
+        x = keras.layers.DepthwiseConv2D(3, padding="same")(x)
+        x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(2)(x))
+
+
+def growth(rounds):
+    """Exponents of the time of `channel_graph` and its groups over size."""
+
+    def graph_seconds(model):
+        def read():
+            return tfprune.channel_graph(model).groups
+
+        read()
+        return min(seconds(read) for _ in range(rounds))
+
+    depths, widths = [40, 80, 160, 320], [4096, 16384, 65536, 262144]
+    by_depth = [graph_seconds(chain(n, 4)) for n in depths]
+    by_width = [graph_seconds(wide(n)) for n in widths]
+    return {
+        "layers": dict(zip(depths, by_depth, strict=True)),
+        "channels": dict(zip(widths, by_width, strict=True)),
+        "exponent_layers": float(
+            np.polyfit(np.log(depths), np.log(by_depth), 1)[0]
+        ),
+        "exponent_channels": float(
+            np.polyfit(np.log(widths), np.log(by_width), 1)[0]
+        ),
+    }
+
+
+def main(argv):
+    del argv
+    if FLAGS.one == "growth":
+        print(json.dumps(growth(FLAGS.rounds)))
+        return
+    if FLAGS.one:
+        print(json.dumps(measure(FLAGS.one, FLAGS.rounds)))
+        return
+    results = {}
+    for name in [*FLAGS.models, "growth"]:
+        command = [sys.executable, __file__, f"--one={name}"]
+        command.append(f"--rounds={FLAGS.rounds}")
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{name} stopped:\n{done.stderr[-2000:]}")
+        results[name] = json.loads(done.stdout.splitlines()[-1])
+        print(name, json.dumps(results[name]), flush=True)
+    results["limits"] = LIMITS
+    results["versions"] = {
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "backend": keras.backend.backend(),
+        "tfprune": tfprune.__version__,
+    }
+    path = pathlib.Path(FLAGS.out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(results, indent=2) + "\n")
+    temporary.rename(path)
+
+
+if __name__ == "__main__":
+    app.run(main)
