@@ -1,0 +1,166 @@
+"""Calibration samples: checked before anything is converted."""
+
+import itertools
+from collections import abc
+
+import numpy as np
+
+
+def samples(data, inputs, limit):
+    """The samples that the ranges of all activations are measured on.
+
+    Args:
+        data: An array `(N, ...)`; for several inputs a tuple, a list or a
+            dict of them; or an iterable (a `tf.data.Dataset`, a generator)
+            of single samples or of batches, alone or as `(x, y)`.
+        inputs: `tuple` of `signature.Input`.
+        limit: `int`. Of arrays that are longer, so many samples at even
+            distances are taken; of iterables the first ones.
+
+    Returns:
+        A list with one array `(n, ...)` for each input, of its dtype.
+
+    Raises:
+        ValueError: If shape, dtype or values do not fit, or if there is no
+            sample.
+    """
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise ValueError(
+            "At least one sample is required. Received: "
+            f"calibration_samples={limit!r}."
+        )
+    arrays = _whole(data, inputs)
+    if arrays is None:
+        arrays = _first(data, inputs, limit)
+    lengths = {len(array) for array in arrays}
+    if len(lengths) > 1 or 0 in lengths:
+        raise ValueError(
+            "Calibration needs samples, equally many for each input. "
+            f"Received: {[len(array) for array in arrays]} samples."
+        )
+    count = lengths.pop()
+    if count > limit:
+        taken = np.linspace(0, count - 1, limit).round().astype(int)
+        arrays = [array[taken] for array in arrays]
+    return [
+        _checked(array, spec)
+        for array, spec in zip(arrays, inputs, strict=True)
+    ]
+
+
+def _whole(data, inputs):
+    """One array for each input, or `None` if `data` must be iterated."""
+    parts = _parts(data, inputs)
+    if parts is None or not all(map(_is_array, parts)):
+        return None
+    arrays = [np.asarray(part) for part in parts]
+    for array, spec in zip(arrays, inputs, strict=True):
+        if array.shape[1:] != spec.shape[1:]:
+            raise _misshapen(array.shape, spec)
+    return arrays
+
+
+def _first(data, inputs, limit):
+    """The first samples of an iterable, batches put together."""
+    if not isinstance(data, abc.Iterable) or isinstance(data, str | bytes):
+        raise ValueError(
+            "Calibration data must be an array, a tuple, list or dict of "
+            "arrays, a tf.data.Dataset or a generator. Received: calibration "
+            f"of type {type(data).__name__}."
+        )
+    columns, count = [[] for _ in inputs], 0
+    # A dataset that repeats has no end: the empty batches of a broken one
+    # must not go on forever either.
+    for element in itertools.islice(data, limit):
+        batches = _batches(element, inputs)
+        for column, batch in zip(columns, batches, strict=True):
+            column.append(batch)
+        count += len(batches[0])
+        if count >= limit:
+            break
+    if not count:
+        raise ValueError(
+            "Calibration needs samples. Received: calibration of type "
+            f"{type(data).__name__} that gives none. A generator can be used "
+            "only once: make a new one."
+        )
+    return [np.concatenate(column)[:limit] for column in columns]
+
+
+def _batches(element, inputs):
+    """The batch of each input in one element of an iterable."""
+    parts = _parts(element, inputs)
+    if parts is None or not all(map(_is_array, parts)):
+        pair = isinstance(element, tuple | list) and len(element) > 1
+        parts = _parts(element[0], inputs) if pair else None
+    if parts is None:
+        raise ValueError(
+            f"Each calibration element must hold {len(inputs)} input(s) "
+            f"{[spec.name for spec in inputs]}, alone or as (x, y). Received:"
+            f" {_described(element)}."
+        )
+    return [
+        _batch(np.asarray(part), spec)
+        for part, spec in zip(parts, inputs, strict=True)
+    ]
+
+
+def _batch(array, spec):
+    if array.shape == spec.shape[1:]:
+        return array[None]
+    if array.shape[1:] == spec.shape[1:]:
+        return array
+    raise _misshapen(array.shape, spec)
+
+
+def _parts(data, inputs):
+    """`data` taken apart by input, or `None` if it has another form."""
+    if isinstance(data, dict):
+        return _by_name(data, inputs)
+    if isinstance(data, tuple | list):
+        return list(data) if len(data) == len(inputs) else None
+    return [data] if _is_array(data) and len(inputs) == 1 else None
+
+
+def _by_name(data, inputs):
+    keys = [spec.key if spec.key in data else spec.name for spec in inputs]
+    if set(keys) != set(data):
+        raise ValueError(
+            f"Calibration keys must be the inputs {keys}. Received: "
+            f"{sorted(map(str, data))}."
+        )
+    return [data[key] for key in keys]
+
+
+def _is_array(value):
+    return hasattr(value, "__array__") and np.ndim(value) > 0
+
+
+def _described(element):
+    if isinstance(element, tuple | list):
+        return f"{len(element)} parts"
+    return f"{type(element).__name__} of shape {np.shape(element)}"
+
+
+def _misshapen(shape, spec):
+    return ValueError(
+        f"Calibration samples for {spec.name!r} must have shape "
+        f"{spec.shape[1:]}. Received: an array of shape {tuple(shape)}."
+    )
+
+
+def _checked(array, spec):
+    kinds = "biuf" if spec.dtype.startswith(("float", "bfloat")) else "biu"
+    if array.dtype.kind not in kinds:
+        raise ValueError(
+            f"Calibration samples for {spec.name!r} must be numbers that fit "
+            f"{spec.dtype}. Received: dtype={array.dtype}."
+        )
+    bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(1))
+    if len(bad):
+        raise ValueError(
+            f"Calibration samples for {spec.name!r} must be finite. Received:"
+            f" NaN or infinity in {len(bad)} of {len(array)} samples, the "
+            f"first at index {bad[0]}."
+        )
+    return np.ascontiguousarray(array, spec.dtype)

@@ -1,0 +1,191 @@
+"""Runs .tflite files, on TFLite or on TFLite Micro, sample by sample."""
+
+import pathlib
+import tempfile
+
+import numpy as np
+from absl import logging
+
+from tfprune.export import child
+from tfprune.export import micro_runner
+from tfprune.export import model_file
+from tfprune.export import packages
+
+
+def run(path, x, runtime="tflite"):
+    """The outputs of a .tflite file for a batch of inputs.
+
+    Args:
+        path: `str` or path-like.
+        x: array `(N, ...)` of real values; for several inputs a tuple, list
+            or dict (by name) of arrays. They are quantized here if the file
+            wants that.
+        runtime: "tflite", the interpreter of phones and computers with its
+            fastest kernels; "reference", the same with its plain kernels;
+            "micro", the interpreter of microcontrollers.
+
+    Returns:
+        An array `(N, ...)` of real values, dequantized where the file's
+        outputs are quantized; a tuple of them for several outputs.
+
+    Raises:
+        ImportError: If a package of the extra `export` is missing.
+        RuntimeError: If the runtime cannot run the file.
+        ValueError: If the file is not a TFLite model with a batch of 1, if
+            `x` does not fit it, or if there is no such runtime.
+
+    Example:
+
+    >>> logits = interpreter.run("small.tflite", images, runtime="micro")
+    >>> np.mean(logits.argmax(1) == labels)
+    """
+    if runtime not in _RUNTIMES:
+        raise ValueError(
+            f"runtime must be one of {', '.join(_RUNTIMES)}. Received: "
+            f"runtime={runtime!r}."
+        )
+    file = model_file.read(path)
+    columns = _encoded(file, x)
+    results = [
+        tensor.decode(values)
+        for tensor, values in zip(
+            file.outputs, _RUNTIMES[runtime](file, columns), strict=True
+        )
+    ]
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def kernels(path):
+    """Which kernels TFLite runs a file with.
+
+    XNNPACK, which is faster, refuses some files: int8 ones in which a layer
+    was dead on the calibration data, and sparse ones.
+
+    Args:
+        path: `str` or path-like.
+
+    Returns:
+        "xnnpack" or "builtin".
+    """
+    return _open(path)[1]
+
+
+def _encoded(file, x):
+    """One array for each input, in the file's dtypes."""
+    if isinstance(x, dict):
+        x = [x[t.name] for t in file.inputs if t.name in x]
+    parts = list(x) if isinstance(x, tuple | list) else [x]
+    arrays = [np.asarray(part) for part in parts]
+    shapes = [array.shape for array in arrays]
+    wanted = [tensor.shape[1:] for tensor in file.inputs]
+    fits = (
+        [shape[1:] for shape in shapes] == wanted
+        and len({shape[:1] for shape in shapes}) == 1
+        and shapes[0][0] > 0
+        and all(tensor.shape[:1] == (1,) for tensor in file.inputs)
+    )
+    if not fits:
+        names = [(t.name, ("N", *t.shape[1:])) for t in file.inputs]
+        raise ValueError(
+            f"Inputs {names} are required, with the same N of at least 1. "
+            f"Received: x of shape {shapes}."
+        )
+    return [t.encode(a) for t, a in zip(file.inputs, arrays, strict=True)]
+
+
+def _open(path, choice="xnnpack"):
+    """A TFLite interpreter, allocated, and the kernels that it took."""
+    litert = packages.load("ai_edge_litert.interpreter")
+    resolver = getattr(litert.OpResolverType, _RESOLVERS[choice])
+    interpreter = litert.Interpreter(
+        str(path), num_threads=1, experimental_op_resolver_type=resolver
+    )
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError as error:
+        if choice != "xnnpack":
+            raise RuntimeError(
+                "TFLite must be able to run the file. Received: "
+                f"path={str(path)!r}. It says: {error}"
+            ) from error
+        logging.warning(
+            "XNNPACK refuses %s (%s); TFLite runs it with its built-in "
+            "kernels, which are slower.",
+            path,
+            error,
+        )
+        return _open(path, "builtin")
+    return interpreter, choice
+
+
+_RESOLVERS = {
+    "xnnpack": "AUTO",
+    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "reference": "BUILTIN_REF",
+}
+
+
+def _run_tflite(file, columns, choice="xnnpack"):
+    interpreter, _ = _open(file.path, choice)
+    inputs = [d["index"] for d in interpreter.get_input_details()]
+    outputs = [d["index"] for d in interpreter.get_output_details()]
+    rows = []
+    for i in range(len(columns[0])):
+        interpreter.reset_all_variables()
+        for index, column in zip(inputs, columns, strict=True):
+            interpreter.set_tensor(index, column[i : i + 1])
+        interpreter.invoke()
+        rows.append([interpreter.get_tensor(index) for index in outputs])
+    return [np.concatenate(column) for column in zip(*rows, strict=True)]
+
+
+def _run_reference(file, columns):
+    return _run_tflite(file, columns, "reference")
+
+
+def _run_micro(file, columns):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        inputs = [folder / f"input_{i}.npy" for i in range(len(columns))]
+        outputs = [folder / f"output_{i}.npy" for i in range(len(file.outputs))]
+        for path, column in zip(inputs, columns, strict=True):
+            np.save(path, column)
+        ask_micro(
+            file,
+            action="run",
+            inputs=[str(path) for path in inputs],
+            outputs=[str(path) for path in outputs],
+        )
+        return [np.load(path) for path in outputs]
+
+
+def ask_micro(file, **request):
+    """Lets `micro_runner.py` handle a request in a process of its own.
+
+    Args:
+        file: `model_file.ModelFile`.
+        **request: What its `handle` wants besides `path`.
+
+    Returns:
+        What its `handle` returns.
+
+    Raises:
+        RuntimeError: If the interpreter refuses the file, or crashes on it.
+    """
+    packages.require("tflite_micro")
+    with child.Child(micro_runner.__file__) as process:
+        answer = process.ask({"path": file.path, **request})
+    if answer.error:
+        raise RuntimeError(
+            "TFLite Micro must be able to run the file. Received: "
+            f"path={file.path!r}, and its interpreter failed ({answer.error})."
+            f" The end of its log:\n{answer.tail}"
+        )
+    return answer.result
+
+
+_RUNTIMES = {
+    "tflite": _run_tflite,
+    "reference": _run_reference,
+    "micro": _run_micro,
+}

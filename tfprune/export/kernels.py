@@ -1,0 +1,54 @@
+"""The kernels of TFLite Micro, as its op resolver names them."""
+
+# `MicroMutableOpResolver` has a method Add<Name>() for each. Its names and
+# those of the schema (CONV_2D, Conv2D) agree but for case and underscores.
+_BUILTIN = """
+    Abs Add AddN ArgMax ArgMin AssignVariable AveragePool2D BatchMatMul
+    BatchToSpaceNd BroadcastArgs BroadcastTo CallOnce Cast Ceil Concatenation
+    Conv2D Cos CumSum DepthToSpace DepthwiseConv2D Dequantize Div
+    DynamicUpdateSlice Elu EmbeddingLookup Equal Exp ExpandDims Fill Floor
+    FloorDiv FloorMod FullyConnected Gather GatherNd Greater GreaterEqual
+    HardSwish If L2Normalization L2Pool2D LeakyRelu Less LessEqual Log
+    LogSoftmax LogicalAnd LogicalNot LogicalOr Logistic MaxPool2D Maximum Mean
+    Minimum MirrorPad Mul Neg NotEqual Pack Pad PadV2 Prelu Quantize
+    ReadVariable ReduceAll ReduceMax ReduceMin Relu Relu6 Reshape
+    ResizeBilinear ResizeNearestNeighbor ReverseV2 Round Rsqrt SelectV2 Shape
+    Sin Slice Softmax SpaceToBatchNd SpaceToDepth Split SplitV Sqrt Square
+    SquaredDifference Squeeze StridedSlice Sub Sum Svdf Tanh Transpose
+    TransposeConv UnidirectionalSequenceLSTM Unpack VarHandle While ZerosLike
+""".split()
+_METHODS = {name.upper(): f"Add{name}" for name in _BUILTIN}
+_CUSTOM = {
+    "CIRCULAR_BUFFER": "AddCircularBuffer",
+    "TFLM_DECODE": "AddDecode",
+    "TFLite_Detection_PostProcess": "AddDetectionPostprocess",
+    "ethos-u": "AddEthosU",
+}
+
+
+def resolver_methods(ops):
+    """The methods that register the kernels of some ops.
+
+    Args:
+        ops: `str`s, as `model_file.ModelFile.ops` names them.
+
+    Returns:
+        A sorted list of method names ("AddConv2D"), each once.
+
+    Raises:
+        ValueError: If TFLite Micro has no kernel for an op; names all such.
+    """
+    methods = {op: _method(op) for op in ops}
+    missing = sorted(op for op, method in methods.items() if method is None)
+    if missing:
+        raise ValueError(
+            "Every op must have a kernel in TFLite Micro. Received: a model "
+            f"with {', '.join(missing)}. Replace the layers that use them."
+        )
+    return sorted(set(methods.values()))
+
+
+def _method(op):
+    if op in _CUSTOM:
+        return _CUSTOM[op]
+    return _METHODS.get(op.replace("_", ""))

@@ -1,0 +1,135 @@
+"""The TFLite Micro interpreter, run by `child.Child`.
+
+A script without imports from tfprune. The interpreter ends the process on
+some damaged files, and tells only C's stderr what it misses.
+"""
+
+import os
+import re
+import tempfile
+
+import numpy as np
+
+# A first arena that suits most models; each try that fails takes four times
+# as much. Memory that is not used is not touched.
+_FIRST_ARENA = 1 << 24
+_LAST_ARENA = 1 << 30
+_ALIGNMENT = 16
+_ALLOCATED = re.compile(r"Arena allocation (\w+) (\d+) bytes")
+
+
+def prepare():
+    """Imports TFLite Micro."""
+    from tflite_micro.python.tflite_micro import runtime  # noqa: F401
+
+
+def handle(request):
+    """Answers a request, a `dict` with `action` and `path` of the model.
+
+    "measure" also takes `inputs`, `[shape, dtype]` of each, and returns the
+    bytes that `micro.Arena` holds. "run" takes `inputs`, the `.npy` files
+    `(N, ...)` in the dtypes of the model, and `outputs`, the files to write.
+    """
+    with open(request["path"], "rb") as file:
+        data = file.read()
+    return _ACTIONS[request["action"]](data, request)
+
+
+def _measure(data, request):
+    interpreter, _ = _start(data)
+    zeros = [np.zeros(shape, dtype) for shape, dtype in request["inputs"]]
+    _invoke(interpreter, zeros)
+    found = dict(_ALLOCATED.findall(_stderr_of(interpreter.print_allocations)))
+    used = int(found["total"])
+    required = _smallest(data, _aligned(used))
+    _invoke(_interpreter(data, required), zeros)
+    return {
+        "required_bytes": required,
+        "used_bytes": used,
+        "shared_bytes": int(found["head"]),
+        "persistent_bytes": int(found["tail"]),
+    }
+
+
+def _run(data, request):
+    interpreter, _ = _start(data)
+    columns = [np.load(path, mmap_mode="r") for path in request["inputs"]]
+    rows = []
+    for i in range(len(columns[0])):
+        # A recurrent model must not remember the sample before.
+        interpreter.reset()
+        _invoke(interpreter, [column[i : i + 1] for column in columns])
+        indices = range(len(request["outputs"]))
+        rows.append([interpreter.get_output(j) for j in indices])
+    for j, path in enumerate(request["outputs"]):
+        np.save(path, np.concatenate([row[j] for row in rows]))
+
+
+_ACTIONS = {"measure": _measure, "run": _run}
+
+
+def _interpreter(data, arena):
+    from tflite_micro.python.tflite_micro import runtime
+
+    return runtime.Interpreter.from_bytes(data, arena_size=arena)
+
+
+def _start(data):
+    """An interpreter in an arena that is large enough, and its size."""
+    size = _FIRST_ARENA
+    while True:
+        try:
+            return _interpreter(data, size), size
+        except RuntimeError:
+            if size >= _LAST_ARENA:
+                raise
+        size *= 4
+
+
+def _starts(data, arena):
+    try:
+        _interpreter(data, arena)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _smallest(data, least):
+    """The smallest arena of at least `least` bytes that is large enough.
+
+    While tensors are planned the arena holds tables that are gone later:
+    small models need more to start than they use in the end.
+    """
+    if _starts(data, least):
+        return least
+    low, high = least, 2 * least
+    while not _starts(data, high):
+        low, high = high, 2 * high
+    while high - low > _ALIGNMENT:
+        middle = _aligned((low + high) // 2)
+        low, high = (low, middle) if _starts(data, middle) else (middle, high)
+    return high
+
+
+def _aligned(count):
+    return -(-count // _ALIGNMENT) * _ALIGNMENT
+
+
+def _invoke(interpreter, inputs):
+    for i, value in enumerate(inputs):
+        interpreter.set_input(value, i)
+    interpreter.invoke()
+
+
+def _stderr_of(function):
+    """What a function writes to C's stderr."""
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            function()
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+        file.seek(0)
+        return file.read().decode()

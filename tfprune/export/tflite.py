@@ -1,0 +1,179 @@
+"""Keras models as .tflite files."""
+
+import dataclasses
+import pathlib
+import re
+import tempfile
+
+import keras
+import numpy as np
+from absl import logging
+
+from tfprune.export import calibration as calibrations
+from tfprune.export import child
+from tfprune.export import converter
+from tfprune.export import files
+from tfprune.export import graph_file
+from tfprune.export import model_file
+from tfprune.export import modes
+from tfprune.export import packages
+from tfprune.export import signature as signatures
+
+_WITHOUT_KERNEL = re.compile(r"^(?:TF Select|Custom) ops: (.*)$", re.M)
+_HALF = re.compile(r"x(b?f16)>")
+
+
+def export_tflite(
+    model,
+    path,
+    quantize="float32",
+    calibration=None,
+    *,
+    interface=None,
+    calibration_samples=256,
+    input_shapes=None,
+):
+    """Writes a Keras model as a .tflite file with a fixed batch of one.
+
+    Only built-in kernels are used, so that the file runs wherever TFLite
+    does. The converter runs in a process of its own, where it cannot take
+    the caller down; the file is there whole or not at all. The same model
+    and calibration data give the same bytes.
+
+    Args:
+        model: A built `keras.Model` on the TensorFlow backend; not changed.
+        path: `str` or path-like, the file to write.
+        quantize: How numbers are stored. "float32" (also `None`); "float16"
+            weights, half the bytes; "dynamic", int8 weights and float
+            activations; "int8", all of it, as microcontrollers want it.
+        calibration: What "int8" measures the ranges of activations on: an
+            array `(N, ...)`, a tuple, list or dict of them for several
+            inputs, or an iterable (`tf.data.Dataset`, generator) of samples
+            or batches, alone or as `(x, y)`.
+        interface: dtype of inputs and outputs where `quantize="int8"`:
+            "int8" (the default) or "float32".
+        calibration_samples: `int`, the most samples that are used: at even
+            distances in arrays, the first ones of iterables.
+        input_shapes: Shapes without the batch for models that leave some
+            dimension open: `(32, 32, 3)`, or a list of them.
+
+    Returns:
+        A `model_file.ModelFile`: path, file_bytes, ops, inputs, outputs.
+
+    Raises:
+        ImportError: If a package of the extra `export` is missing.
+        OSError: If `path` cannot be written.
+        RuntimeError: If Keras runs on another backend, or if the converter
+            fails.
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model is not built, has weights that are not
+            finite, or needs ops that TFLite has no kernel for; if the
+            calibration data does not fit.
+
+    Example:
+
+    >>> file = export_tflite(model, "small.tflite", "int8", images)
+    >>> file.file_bytes, file.ops["CONV_2D"]
+    """
+    mode, interface = modes.get(quantize, interface)
+    path = files.writable(path)
+    _check_backend()
+    packages.require("ai_edge_litert")
+    signature = signatures.of(model, input_shapes)
+    signatures.check_finite(model)
+    samples = _samples(mode, calibration, signature, calibration_samples)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        child.Child(converter.__file__) as process,
+    ):
+        folder = pathlib.Path(folder)
+        request = {
+            "folder": str(folder),
+            "manifest": graph_file.write(model, signature, folder),
+            "mode": dataclasses.asdict(mode),
+            "interface": interface,
+            "calibration": _save(samples, folder),
+        }
+        answer = process.ask(request)
+        if answer.error:
+            raise _failure(answer, request["manifest"], quantize)
+        files.write({path: (folder / converter.RESULT).read_bytes()})
+    result = model_file.read(path)
+    logging.info("Wrote %s, %d bytes.", path, result.file_bytes)
+    return result
+
+
+def _check_backend():
+    if keras.config.backend() != "tensorflow":
+        raise RuntimeError(
+            "The TFLite converter requires the TensorFlow backend. Received: "
+            f"KERAS_BACKEND={keras.config.backend()!r}. Save the model with "
+            "model.save(path), then load and export it in a process that was "
+            "started with KERAS_BACKEND=tensorflow."
+        )
+
+
+def _samples(mode, calibration, signature, limit):
+    if not mode.calibrated:
+        if calibration is None:
+            return []
+        users = [name for name, m in modes.MODES.items() if m.calibrated]
+        raise ValueError(
+            f"Calibration data is for quantize={' or '.join(users)}. "
+            "Received: calibration with another mode. Leave it out."
+        )
+    if calibration is None:
+        raise ValueError(
+            "Calibration data is required to quantize activations. Received: "
+            "calibration=None. Pass some hundred typical inputs, preprocessed"
+            " as the model expects them."
+        )
+    return calibrations.samples(calibration, signature.inputs, limit)
+
+
+def _save(samples, folder):
+    paths = [folder / f"calibration_{i}.npy" for i in range(len(samples))]
+    for path, array in zip(paths, samples, strict=True):
+        np.save(path, array)
+    return [str(path) for path in paths]
+
+
+def _failure(answer, manifest, quantize):
+    """The exception for a conversion that failed."""
+    names = sorted(
+        {
+            name.strip()
+            for found in _WITHOUT_KERNEL.findall(answer.error)
+            for name in found.split(",")
+        }
+    )
+    if names:
+        return ValueError(_refusal(names, answer.error, manifest["places"]))
+    hint = ""
+    if any("While" in op for op in manifest["places"]):
+        hint = (
+            " The model holds a loop over time steps, which the converter "
+            "handles in float only: build its recurrent layers (LSTM, GRU, "
+            "SimpleRNN, RNN) with unroll=True."
+        )
+    reason = answer.error.splitlines()[0][:500]
+    return RuntimeError(
+        "The TFLite converter must take the model. Received: "
+        f"quantize={quantize!r}, and the converter failed ({reason}).{hint} "
+        f"The end of its log:\n{answer.tail}"
+    )
+
+
+def _refusal(names, error, places):
+    listed = [f"{n} (at {places[n]})" if n in places else n for n in names]
+    if _HALF.search(error):
+        advice = (
+            "The model computes in half precision: build it with dtype policy"
+            " 'float32' and copy the weights."
+        )
+    else:
+        advice = "Replace the layers that use them."
+    return (
+        "Every op must have a built-in TFLite kernel. Received: a model with "
+        f"{', '.join(listed)}. {advice}"
+    )
