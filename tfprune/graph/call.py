@@ -1,5 +1,7 @@
 """What a rule sees of one call of a layer, and what it may say about it."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
@@ -68,8 +70,31 @@ class Call:
         self.output_shapes = output_shapes
         self.memory = "new"
         self.work = []
+        self._site = site
         self._keys = site.keys
         self._records = records
+
+    def inside(self, key="layer"):
+        """The call as the layer inside a wrapper sees it.
+
+        Args:
+            key: `str`, the wrapper's attribute and config key that holds it.
+
+        Returns:
+            `(entry, call)`: the inner layer's entry and a `Call` of it.
+        """
+        entry = self.config[key]
+        site = dataclasses.replace(
+            self._site,
+            keys=self._keys + ("config", key),
+            entry=entry,
+            live=getattr(self.live, key),
+        )
+        call = Call(
+            site, self.args, self.kwargs, self.output_shapes, self._records
+        )
+        call.work = self.work
+        return entry, call
 
     @property
     def x(self):

@@ -15,6 +15,7 @@ from tfprune.graph.rules import norm
 from tfprune.graph.rules import pool
 from tfprune.graph.rules import shape
 from tfprune.graph.rules import slicing
+from tfprune.graph.rules import wrapper
 
 __all__ = [
     "conv",
@@ -26,4 +27,5 @@ __all__ = [
     "pool",
     "shape",
     "slicing",
+    "wrapper",
 ]
