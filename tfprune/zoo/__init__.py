@@ -1,0 +1,67 @@
+"""Networks to prune: plain Keras models, built by name.
+
+No layer of a built network needs tfprune to load.
+"""
+
+import functools
+
+import keras
+
+from tfprune import registry
+from tfprune.zoo import mlperf_tiny
+from tfprune.zoo import resnet
+from tfprune.zoo import vgg
+
+networks = registry.Registry("network")
+
+_BUILDERS = {
+    "resnet20": functools.partial(resnet.resnet_cifar, 20),
+    "resnet32": functools.partial(resnet.resnet_cifar, 32),
+    "resnet44": functools.partial(resnet.resnet_cifar, 44),
+    "resnet56": functools.partial(resnet.resnet_cifar, 56),
+    "resnet110": functools.partial(resnet.resnet_cifar, 110),
+    "plain20": functools.partial(resnet.plain_cifar, 20),
+    "vgg16": functools.partial(vgg.vgg, 16),
+    "resnet8": mlperf_tiny.resnet8,
+    "ds_cnn": mlperf_tiny.ds_cnn,
+    "mobilenet_v1_025": mlperf_tiny.mobilenet_v1,
+    "autoencoder": mlperf_tiny.autoencoder,
+}
+for _name, _builder in _BUILDERS.items():
+    networks.register(_name)(_builder)
+
+
+def build(name, **kwargs):
+    """Builds a network with random weights.
+
+    Args:
+        name: One of `names()`.
+        **kwargs: Arguments of the network's builder (`width`, `widths`,
+            `classes`, `input_shape`, ...).
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: If the name is unknown, or Keras is set to
+            channels_first, for which the networks are not written.
+
+    Example:
+
+    >>> build("resnet20", shortcut="B", width=8).count_params()
+    69570
+    """
+    builder = networks.get(name)
+    data_format = keras.config.image_data_format()
+    if data_format != "channels_last":
+        raise ValueError(
+            "The networks are written for channels_last. "
+            f"Received: image_data_format={data_format!r}. Call "
+            "`keras.config.set_image_data_format('channels_last')`."
+        )
+    return builder(**kwargs)
+
+
+def names():
+    """The names that `build` knows, sorted."""
+    return networks.names()
