@@ -5,6 +5,7 @@ from tfprune.graph.read import channel_graph
 from tfprune.graph.rulebook import rule
 from tfprune.methods.magnitude import l1
 from tfprune.methods.magnitude import l2
+from tfprune.plots import channels_plot
 from tfprune.pruning import prune
 from tfprune.report import compare
 from tfprune.report import profile
@@ -17,6 +18,7 @@ __all__ = [
     "Budget",
     "channel_graph",
     "channel_scores",
+    "channels_plot",
     "compare",
     "cost",
     "l1",
