@@ -15,9 +15,10 @@ from tools import source_tree
 # An import goes to an earlier row, or to the left in its own row, or to a
 # file of the same package. The rows are the floors, from the ground up.
 FLOORS = (
-    ("registry", "records", "allocation", "ops"),
+    ("registry", "records", "allocation", "samples", "ops"),
     ("graph",),
-    ("memory", "costs", "timing", "schedule", "score", "patterns", "select"),
+    ("memory", "costs", "timing", "schedule", "probe", "score"),
+    ("patterns", "select"),
     ("kernels", "method", "wrapper", "wrap"),
     ("methods",),
     ("callback", "constants", "stripping", "pruning", "distill"),
