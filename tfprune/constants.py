@@ -72,25 +72,30 @@ class _Reader:
         bias: the layer's bias, or `None`.
     """
 
-    def __init__(self, binding, layer, maps):
+    def __init__(self, binding, layer, seen):
         self.binding = binding
         self.bias = getattr(layer, "bias", None)
-        # A separable convolution reads its input through a depthwise kernel,
-        # which keeps zeros and may repeat channels.
-        times = binding.labels.size // maps[0].shape[1]
-        low = np.repeat(np.min([m.min(0) for m in maps], axis=0), times)
-        high = np.repeat(np.max([m.max(0) for m in maps], axis=0), times)
+        groups = getattr(layer, "groups", 1)
+        low = np.min([low for low, _ in seen], axis=0)
+        high = np.max([high for _, high in seen], axis=0)
+        # The groups of a convolution share the rows of its kernel; the kernel
+        # of a separable one has several rows for each channel.
+        low = low.reshape(groups, -1).min(0)
+        high = high.reshape(groups, -1).max(0)
+        times = binding.labels.size // low.size
+        low, high = np.repeat(low, times), np.repeat(high, times)
         self.value = (low + high) / 2
-        spread = 1e-6 * np.maximum(np.abs(self.value), 1e-6)
-        uniform = high - low <= spread
+        # Rounding differs from position to position.
+        rounding = 1e-6 * max(-low.min(), high.max())
         zero = (low == 0) & (high == 0)
         fits = (
             self.bias is not None
             and binding.attribute == "kernel"
+            and binding.input_axis is not None
             and not binding.padded
-            and getattr(layer, "groups", 1) == 1
+            and groups == 1
         )
-        self.movable = zero | (uniform & fits)
+        self.movable = zero | ((high - low <= rounding) & fits)
         self.value[zero] = 0.0
 
     def shift(self, gone):
@@ -102,40 +107,53 @@ class _Reader:
 
 
 def _readers(graph):
-    """Runs the model once and looks at the inputs of all readers."""
+    """Runs the model and looks at the inputs of all readers."""
     bindings = {}
     for binding in graph.bindings:
         if binding.role == channel_graph.READS:
             layer = graph.layers[binding.layer]
             bindings.setdefault(id(layer), (layer, []))[1].append(binding)
-    seen = {key: [] for key in bindings}
-    steps = iter(graph.steps)
+    seen = {id(b): [] for _, group in bindings.values() for b in group}
 
     def apply(site, args, kwargs):
-        step = next(steps)
         args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
-        if id(site.live) in seen:
-            x = values.numpy(keras.tree.flatten(args)[0])
-            seen[id(site.live)].append(_by_channel(x, step.inputs[0]))
+        _, group = bindings.get(id(site.live), (None, ()))
+        for binding in group:
+            x = values.numpy(keras.tree.flatten((args, kwargs))[0])
+            seen[id(binding)].append(_range_by_channel(x, binding))
         return site.live(*args, **kwargs)
 
-    inputs = [
-        np.zeros([1] + [n or 16 for n in x.shape[1:]], x.dtype)
-        for x in graph.inputs
-    ]
-    document.run(graph.config, graph.model, inputs, apply)
+    # Layers that are called with training=True write to the model's state.
+    with keras.StatelessScope():
+        for inputs in _random_inputs(graph):
+            document.run(graph.config, graph.model, inputs, apply)
     return [
-        _Reader(binding, layer, seen[key])
-        for key, (layer, group) in bindings.items()
+        _Reader(binding, layer, seen[id(binding)])
+        for layer, group in bindings.values()
         for binding in group
     ]
+
+
+def _random_inputs(graph):
+    """Flat inputs: two samples, and two sizes where the size is unknown.
+
+    A value that is the same in all of them does not depend on the input.
+    """
+    rng = np.random.default_rng(0)
+    unknown = any(None in x.shape[1:] for x in graph.inputs)
+    for scale in (1, 2) if unknown else (1,):
+        yield [values.random(rng, x, scale) for x in graph.inputs]
 
 
 def _plain(x):
     return x.value if isinstance(x, tensor_lib.Constant) else x
 
 
-def _by_channel(x, tensor):
-    """An array as `(positions, channels)`."""
-    axis = tensor.varying[0] if tensor.varying else x.ndim - 1
-    return np.moveaxis(x, axis, -1).reshape(-1, x.shape[axis])
+def _range_by_channel(x, binding):
+    """The least and the largest value of each channel."""
+    axis = binding.input_axis
+    if axis is None:
+        size = binding.labels.size
+        return np.full(size, x.min()), np.full(size, x.max())
+    others = tuple(a for a in range(x.ndim) if a != axis % x.ndim)
+    return x.min(others), x.max(others)

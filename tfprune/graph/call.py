@@ -23,6 +23,7 @@ class Records:
         self.edits = []
         self.unknown = {}
         self.driven = []
+        self._edited = {}
         self._bound = {}
         self._fresh = {}
 
@@ -33,6 +34,17 @@ class Records:
         else:
             self._bound[key] = binding.labels
             self.bindings.append(binding)
+
+    def edit(self, edit, layer):
+        """Notes an edit; a second call of a shared model edits once."""
+        first = self._edited.setdefault(edit.keys, edit)
+        if first is edit:
+            self.edits.append(edit)
+        elif first.labels.size == edit.labels.size:
+            self.store.join(first.labels, edit.labels)
+        else:
+            for labels in (first.labels, edit.labels):
+                self.store.freeze(labels, layer, "calls of different sizes")
 
     def fresh(self, size, key):
         """New labels, the same ones for every call of a shared layer."""
@@ -72,6 +84,7 @@ class Call:
         self.work = []
         self._site = site
         self._keys = site.keys
+        self._node = site.node
         self._records = records
 
     def inside(self, key="layer"):
@@ -113,8 +126,8 @@ class Call:
         if name in self.config:
             return ("config", name)
         if name in self.kwargs:
-            return ("inbound_nodes", 0, "kwargs", name)
-        return ("inbound_nodes", 0, "args", position)
+            return ("inbound_nodes", self._node, "kwargs", name)
+        return ("inbound_nodes", self._node, "args", position)
 
     def channel_axis(self, x=None):
         """The channel axis by the layer's `data_format`."""
@@ -148,10 +161,17 @@ class Call:
         owner = self.path if self.live is None else id(self.live)
         return self._records.fresh(size, (owner, name))
 
-    def bind(self, attribute, axis, labels, role=CARRIES, padded=False):
+    def bind(self, attribute, axis, labels, role=CARRIES, **reading):
         """Says that channels pass through an axis of a variable.
 
         A layer without that variable (`use_bias=False`) is passed over.
+
+        Args:
+            attribute: `str`, the layer's attribute that holds the variable.
+            axis: `int`, the axis of the variable.
+            labels: int array, one label for each index of that axis.
+            role: `"reads"`, `"writes"` or `"carries"`, as in `Binding`.
+            **reading: `padded` and `input_axis` of the `Binding`.
         """
         variable = getattr(self.live, attribute, None)
         if variable is None:
@@ -167,7 +187,13 @@ class Call:
             )
         self._records.bind(
             channel_graph.Binding(
-                self.path, attribute, variable, axis, labels, role, padded
+                self.path,
+                attribute,
+                variable,
+                axis,
+                labels,
+                role,
+                **reading,
             )
         )
 
@@ -177,8 +203,9 @@ class Call:
 
     def edit(self, keys, labels, axis=None):
         """Says that a place in the layer's entry follows these channels."""
-        self._records.edits.append(
-            channel_graph.Edit(self._keys + keys, np.asarray(labels), axis)
+        self._records.edit(
+            channel_graph.Edit(self._keys + keys, np.asarray(labels), axis),
+            self.path,
         )
 
     def multiply_adds(self, coefficient, *labels):

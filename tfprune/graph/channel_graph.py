@@ -22,6 +22,8 @@ class Binding:
         role: `"reads"` (the axis mixes its channels into others), `"writes"`
             (the axis makes the channels) or `"carries"` (channel by channel).
         padded: `bool`, whether zeros from beyond the border are read too.
+        input_axis: `None`, or the axis of the layer's first input along which
+            a reading axis finds its channels, each in one slice.
     """
 
     layer: str
@@ -31,6 +33,7 @@ class Binding:
     labels: np.ndarray
     role: str
     padded: bool = False
+    input_axis: object = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -190,10 +193,9 @@ class ChannelGraph:
     def axes(self):
         """The distinct label arrays of which at least one channel stays."""
         arrays = [b.labels for b in self.bindings]
-        arrays += [e.labels for e in self.edits if e.labels.size]
         for step in self.steps:
             for tensor in step.outputs:
-                arrays += tensor.axes
+                arrays += tensor.axes or (tensor.labels.reshape(-1),)
         return tuple({a.tobytes(): a for a in arrays}.values())
 
     @property

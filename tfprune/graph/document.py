@@ -36,7 +36,7 @@ class Site:
     shapes: object = None
 
 
-def run(config, model, inputs, apply, path="", keys=()):
+def run(config, model, inputs, apply, enter=None, path="", keys=()):
     """Calls `apply` for every layer and op of the model, in order.
 
     Args:
@@ -45,14 +45,16 @@ def run(config, model, inputs, apply, path="", keys=()):
         inputs: the objects that stand for the input tensors, flat.
         apply: function `(site, args, kwargs) -> output`; in `args` and
             `kwargs` tensors are replaced by the objects that stand for them.
+        enter: function `(site, tensors)`, called for every call of a nested
+            model before its layers are, or `None`.
         path, keys: where the model stands in the whole document.
 
     Returns:
         The flat list of objects that stand for the outputs.
     """
     if "input_layers" in config:
-        return _run_functional(config, model, inputs, apply, path, keys)
-    return _run_sequential(config, model, inputs, apply, path, keys)
+        return _run_functional(config, model, inputs, apply, enter, path, keys)
+    return _run_sequential(config, model, inputs, apply, enter, path, keys)
 
 
 def is_model(entry, live):
@@ -64,7 +66,22 @@ def is_model(entry, live):
     )
 
 
-def _run_sequential(config, model, inputs, apply, path, keys):
+def input_keys(site):
+    """Where the shape of each input of a nested model stands."""
+    entries = site.entry["config"]["layers"]
+    if "input_layers" in site.entry["config"]:
+        references = _references(site.entry["config"]["input_layers"])
+        places = {entry["name"]: i for i, entry in enumerate(entries)}
+        found = [places[name] for name, _, _ in references]
+    else:
+        found = [
+            i for i, e in enumerate(entries) if e["class_name"] == "InputLayer"
+        ]
+    below = site.keys + ("config", "layers")
+    return [below + (i, "config", "batch_shape") for i in found]
+
+
+def _run_sequential(config, model, inputs, apply, enter, path, keys):
     lives = {layer.name: layer for layer in model.layers}
     x = inputs[0]
     for i, entry in enumerate(config["layers"]):
@@ -72,11 +89,11 @@ def _run_sequential(config, model, inputs, apply, path, keys):
         if entry["class_name"] == "InputLayer":
             continue
         site = Site(path + name, keys + ("layers", i), entry, 0, lives[name])
-        x = _call(site, (x,), {}, apply)
+        x = _call(site, (x,), {}, apply, enter)
     return keras.tree.flatten(x)
 
 
-def _run_functional(config, model, inputs, apply, path, keys):
+def _run_functional(config, model, inputs, apply, enter, path, keys):
     lives = {op.name: op for op in model.operations}
     starts = _references(config["input_layers"])
     values = dict(zip(starts, inputs, strict=True))
@@ -108,7 +125,7 @@ def _run_functional(config, model, inputs, apply, path, keys):
                 kwargs = _decode(
                     calls[node]["kwargs"], values, here + ("kwargs",)
                 )
-                out = _call(site, args, kwargs, apply)
+                out = _call(site, args, kwargs, apply, enter)
                 for k, value in enumerate(keras.tree.flatten(out)):
                     values[name, node, k] = value
                 waiting[i] -= 1
@@ -122,15 +139,18 @@ def _run_functional(config, model, inputs, apply, path, keys):
     return [values[r] for r in _output_references(config, lives)]
 
 
-def _call(site, args, kwargs, apply):
+def _call(site, args, kwargs, apply, enter):
     if not is_model(site.entry, site.live):
         return apply(site, args, kwargs)
     tensors = keras.tree.flatten(args[0] if args else kwargs["inputs"])
+    if enter is not None:
+        enter(site, tensors)
     outputs = run(
         site.entry["config"],
         site.live,
         tensors,
         apply,
+        enter,
         site.path + "/",
         site.keys + ("config",),
     )

@@ -60,7 +60,14 @@ def channel_graph(model, input_shape=None):
         )
         return list(outputs) if len(outputs) > 1 else outputs[0]
 
-    outputs = document.run(config, model, inputs, apply)
+    def enter(site, tensors):
+        places = zip(document.input_keys(site), tensors, strict=False)
+        for keys, tensor in places:
+            for axis, labels in zip(tensor.varying, tensor.axes, strict=True):
+                edit = graph_lib.Edit(keys + (axis,), labels)
+                records.edit(edit, site.path)
+
+    outputs = document.run(config, model, inputs, apply, enter)
     for tensor in outputs:
         records.store.freeze_first(tensor.labels, "the model", "its output")
     return graph_lib.ChannelGraph(

@@ -35,7 +35,11 @@ def of(entry):
     """The rule for a layer's entry in the document."""
     name = name_of(entry)
     if name in _RULES:
-        return _RULES.get(name)
+        found = _RULES.get(name)
+        own = found.__module__.startswith(__name__.rpartition(".")[0])
+        # A user's class may be called as one of Keras is.
+        if not own or (entry.get("module") or "").startswith("keras."):
+            return found
     return lambda call: call.unknown(entry["class_name"])
 
 

@@ -1,4 +1,4 @@
-"""Weights as numpy arrays."""
+"""Weights and inputs as numpy arrays."""
 
 import keras
 import numpy as np
@@ -21,3 +21,22 @@ def numpy(variable, exact=False):
         array = keras.ops.convert_to_numpy(tensor)
     narrow = array.dtype.itemsize < 4 and array.dtype.kind not in "biu"
     return array.astype(np.float32) if narrow and not exact else array
+
+
+def random(rng, tensor, scale=1, batch=2):
+    """Random values for an input of a model.
+
+    Args:
+        rng: `numpy.random.Generator`.
+        tensor: anything with `shape` and `dtype`. Integers are 0 or 1.
+        scale: `int`; an unknown size becomes `64 * scale` for images,
+            `16 * scale` otherwise.
+        batch: `int`, the number of samples where the shape leaves it open.
+    """
+    unknown = (64 if len(tensor.shape) >= 4 else 16) * scale
+    shape = [n or unknown for n in tensor.shape]
+    shape[0] = tensor.shape[0] or batch
+    dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if "float" in dtype:
+        return rng.normal(size=shape).astype("float32")
+    return rng.integers(0, 2, shape).astype(dtype)

@@ -34,7 +34,7 @@ def conv(call):
         return _conv_as_depthwise(call, inputs, filters // groups)
     reads = call.tie(inputs.reshape(groups, -1), 0).reshape(-1)
     outputs = np.tile(call.fresh(filters // groups), groups)
-    call.bind("kernel", -2, reads, READS, padded)
+    call.bind("kernel", -2, reads, READS, padded=padded, input_axis=axis)
     call.bind("kernel", -1, outputs, WRITES)
     call.bind("bias", 0, outputs)
     call.count("filters", outputs)
@@ -64,7 +64,8 @@ def conv_transpose(call):
     outputs = call.fresh(call.config["filters"])
     window = math.prod(call.config["kernel_size"])
     strided = math.prod(call.config["strides"]) > 1
-    call.bind("kernel", -1, inputs, READS, padded=window > 1 or strided)
+    padded = window > 1 or strided
+    call.bind("kernel", -1, inputs, READS, padded=padded, input_axis=axis)
     call.bind("kernel", -2, outputs, WRITES)
     call.bind("bias", 0, outputs)
     call.count("filters", outputs)
@@ -94,7 +95,9 @@ def separable_conv(call):
     outputs = call.fresh(call.config["filters"])
     padded = reads_padding(call.config)
     call.bind("depthwise_kernel", -2, inputs)
-    call.bind("pointwise_kernel", -2, between, READS, padded)
+    call.bind(
+        "pointwise_kernel", -2, between, READS, padded=padded, input_axis=axis
+    )
     call.bind("pointwise_kernel", -1, outputs, WRITES)
     call.bind("bias", 0, outputs)
     call.count("filters", outputs)

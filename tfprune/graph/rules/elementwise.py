@@ -6,9 +6,9 @@ from tfprune.graph.rules import activation
 LAYERS = (
     "ReLU LeakyReLU ELU ThresholdedReLU Identity ActivityRegularization "
     "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout "
-    "GaussianDropout GaussianNoise Masking StochasticDepth "
+    "GaussianDropout GaussianNoise StochasticDepth "
     "RandomBrightness RandomContrast RandomCrop RandomFlip RandomGrayscale "
-    "RandomRotation RandomShear RandomTranslation RandomZoom Rescaling"
+    "RandomRotation RandomShear RandomTranslation RandomZoom"
 ).split()
 
 OPS = (
@@ -26,6 +26,21 @@ OPS = (
 @rulebook.rule(*LAYERS, *(f"ops.{name}" for name in OPS))
 def elementwise(call):
     call.memory = "inplace"
+    return call.x.labels
+
+
+@rulebook.rule("Masking")
+def masking(call):
+    call.freeze(call.x.labels, "Masking compares all channels")
+    return call.x.labels
+
+
+@rulebook.rule("Rescaling")
+def rescaling(call):
+    call.memory = "inplace"
+    for key in ("scale", "offset"):
+        if not isinstance(call.config[key], (int, float)):
+            call.freeze(call.x.labels, f"an array as {key} of Rescaling")
     return call.x.labels
 
 

@@ -1,5 +1,6 @@
 """Ops on several tensors: elementwise with broadcasting, concatenation."""
 
+import keras
 import numpy as np
 
 from tfprune.graph import labels as labels_lib
@@ -66,12 +67,16 @@ def elementwise_op(call):
         return call.freeze_all("tensors of different ranks")[0]
     arrays = [_full_rank(x, rank, 0) for x in call.tensors]
     labels = _joined(call, call.output_shapes[0], arrays)
-    for item in (*call.args, *call.kwargs.values()):
+    for item in _leaves(call):
         if isinstance(item, tensor_lib.Constant):
             _follow(call, item, labels)
     if len(call.tensors) == 1:
         call.memory = "inplace"
     return labels
+
+
+def _leaves(call):
+    return keras.tree.flatten((call.args, call.kwargs))
 
 
 def _follow(call, constant, labels):
@@ -93,6 +98,8 @@ def _follow(call, constant, labels):
 
 @rulebook.rule("Concatenate", "ops.Concatenate")
 def concatenate(call):
+    if any(isinstance(x, tensor_lib.Constant) for x in _leaves(call)):
+        return call.freeze_all("an array among tensors")[0]
     axis = call.argument(1, "axis", -1) % call.x.rank
     varying = {a for x in call.tensors for a in x.varying}
     if varying - {axis} or any(x.shape[axis] is None for x in call.tensors):

@@ -65,7 +65,7 @@ def _follow_slice(call, part, axis, position):
         call.freeze(channels, "an index or a step along the channels")
         return
     key = call.args[1]
-    at = ("inbound_nodes", 0, "args", 1)
+    at = call.argument_keys(1, "key")
     if isinstance(key, (tuple, list)):
         ellipsis = Ellipsis in key and key.index(Ellipsis) < position
         # Entries behind an ellipsis are found from the end.
@@ -107,7 +107,10 @@ def split(call):
 
 @rulebook.rule("ops.Pad")
 def pad(call):
-    widths = call.argument(1, "pad_width")
+    given = call.argument(1, "pad_width")
+    widths = np.broadcast_to(given, (call.x.rank, 2)).tolist()
+    if any(widths[0]):
+        return call.freeze_all("padding of the batch axis")[0]
     keys = call.argument_keys(1, "pad_width")
     labels = call.x.labels
     for axis in call.x.varying:
@@ -116,6 +119,8 @@ def pad(call):
             continue
         if call.argument(2, "mode", "constant") != "constant":
             return call.freeze_all("padding that copies channels")[0]
+        if len(np.shape(given)) < 2 or len(given) < call.x.rank:
+            return call.freeze_all("one pad width for several axes")[0]
         ends = []
         for side, n in enumerate((before, after)):
             new = call.fresh(n, f"pad{axis}.{side}")

@@ -1,0 +1,154 @@
+import keras
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune import costs
+from tfprune.graph import read
+from tfprune_test import exactness
+from tfprune_test import models
+
+LAYERS = keras.layers
+IMAGE, SERIES, VOLUME = (6, 6, 3), (8, 3), (4, 4, 4, 3)
+
+CONVOLUTIONS = (
+    ("valid", IMAGE, lambda: LAYERS.Conv2D(5, 3)),
+    ("same", IMAGE, lambda: LAYERS.Conv2D(5, 3, padding="same")),
+    ("strided", IMAGE, lambda: LAYERS.Conv2D(5, 3, strides=2)),
+    ("dilated", IMAGE, lambda: LAYERS.Conv2D(5, (2, 3), dilation_rate=(2, 1))),
+    ("without_bias", IMAGE, lambda: LAYERS.Conv2D(5, 1, use_bias=False)),
+    ("activated", IMAGE, lambda: LAYERS.Conv2D(5, 1, activation="swish")),
+    ("1d", SERIES, lambda: LAYERS.Conv1D(5, 3, padding="same")),
+    ("1d_causal", SERIES, lambda: LAYERS.Conv1D(5, 3, padding="causal")),
+    ("1d_dilated", SERIES, lambda: LAYERS.Conv1D(5, 3, dilation_rate=2)),
+    ("3d", VOLUME, lambda: LAYERS.Conv3D(5, 2)),
+    ("3d_strided", VOLUME, lambda: LAYERS.Conv3D(5, 2, 2, "same")),
+    ("two_groups", IMAGE, lambda: LAYERS.Conv2D(8, 3, groups=2)),
+    ("three_groups", IMAGE, lambda: LAYERS.Conv2D(9, 1, groups=3)),
+    ("1d_groups", SERIES, lambda: LAYERS.Conv1D(8, 3, groups=2)),
+    ("group_each", IMAGE, lambda: LAYERS.Conv2D(6, 3, groups=6)),
+    ("group_each_doubled", IMAGE, lambda: LAYERS.Conv2D(12, 3, groups=6)),
+    ("transposed", IMAGE, lambda: LAYERS.Conv2DTranspose(5, 3)),
+    ("transposed_strided", IMAGE, lambda: LAYERS.Conv2DTranspose(5, 3, 2)),
+    ("transposed_same", IMAGE, lambda: LAYERS.Conv2DTranspose(5, 2, 2, "same")),
+    ("transposed_1d", SERIES, lambda: LAYERS.Conv1DTranspose(5, 3, 2)),
+    ("transposed_3d", VOLUME, lambda: LAYERS.Conv3DTranspose(5, 2)),
+    ("depthwise", IMAGE, lambda: LAYERS.DepthwiseConv2D(3)),
+    (
+        "depthwise_doubled",
+        IMAGE,
+        lambda: LAYERS.DepthwiseConv2D(3, 2, "same", 2),
+    ),
+    (
+        "depthwise_dilated",
+        IMAGE,
+        lambda: LAYERS.DepthwiseConv2D(2, dilation_rate=2),
+    ),
+    (
+        "depthwise_1d",
+        SERIES,
+        lambda: LAYERS.DepthwiseConv1D(3, depth_multiplier=3),
+    ),
+    ("separable", IMAGE, lambda: LAYERS.SeparableConv2D(5, 3)),
+    (
+        "separable_doubled",
+        IMAGE,
+        lambda: LAYERS.SeparableConv2D(5, 3, depth_multiplier=2),
+    ),
+    (
+        "separable_strided",
+        IMAGE,
+        lambda: LAYERS.SeparableConv2D(5, 3, 2, "same"),
+    ),
+    (
+        "separable_1d",
+        SERIES,
+        lambda: LAYERS.SeparableConv1D(5, 3, depth_multiplier=2),
+    ),
+)
+
+
+class ConvTest(exactness.ExactnessTestCase):
+    @parameterized.named_parameters(*CONVOLUTIONS)
+    def test_masked_channels_are_removed(self, shape, layer):
+        self.assert_exact(models.around(lambda x: layer()(x), shape))
+
+    @parameterized.named_parameters(*CONVOLUTIONS)
+    def test_silent_channels_are_removed(self, shape, layer):
+        model = models.around(lambda x: layer()(x), shape)
+        self.assert_exact(model, rate=0.0, silence=0.5, removes=None)
+
+    @parameterized.named_parameters(
+        ("conv", lambda: LAYERS.Conv2D(5, 3, data_format="channels_first")),
+        (
+            "groups",
+            lambda: LAYERS.Conv2D(6, 3, data_format="channels_first", groups=2),
+        ),
+        (
+            "depthwise",
+            lambda: LAYERS.DepthwiseConv2D(
+                3, data_format="channels_first", depth_multiplier=2
+            ),
+        ),
+        (
+            "separable",
+            lambda: LAYERS.SeparableConv2D(5, 3, data_format="channels_first"),
+        ),
+        (
+            "transposed",
+            lambda: LAYERS.Conv2DTranspose(5, 3, data_format="channels_first"),
+        ),
+    )
+    def test_channels_first_counts_as_channels_last(self, layer):
+        # Its kernels do not run on a CPU: the reading is compared.
+        config = layer().get_config()
+        twin = type(layer()).from_config(
+            config | {"data_format": "channels_last"}
+        )
+
+        def model(shape, first, layer, data_format):
+            inputs = keras.Input(shape)
+            x = LAYERS.Conv2D(6, 1, data_format=data_format)(inputs)
+            x = LAYERS.Conv2D(4, 1, data_format=data_format)(layer(x))
+            x = LAYERS.GlobalAveragePooling2D(data_format=data_format)(x)
+            return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+        before = model((3, 7, 8), True, layer(), "channels_first")
+        after = model((7, 8, 3), False, twin, "channels_last")
+        a, b = read.channel_graph(before), read.channel_graph(after)
+        self.assertEqual(_summary(a), _summary(b))
+        self.assertEqual(costs.Meter(a).cost(), costs.Meter(b).cost())
+
+    def test_multiply_adds_of_each_kind(self):
+        inputs = keras.Input((8, 8, 6))
+        outputs = [
+            LAYERS.Conv2D(4, 3)(inputs),  # 6*6 positions
+            LAYERS.Conv2D(4, 3, 2, "same", groups=2)(inputs),  # 4*4
+            LAYERS.DepthwiseConv2D(3, depth_multiplier=2)(inputs),
+            LAYERS.SeparableConv2D(4, 3, depth_multiplier=2)(inputs),
+            LAYERS.Conv2DTranspose(4, 3, 2)(inputs),
+        ]
+        rows = costs.Meter(
+            read.channel_graph(keras.Model(inputs, outputs))
+        ).by_layer()
+        self.assertEqual(
+            [row.macs for row in rows],
+            [
+                36 * 9 * 6 * 4,
+                16 * 9 * 3 * 4,
+                36 * 9 * 12,
+                36 * 9 * 12 + 36 * 12 * 4,
+                64 * 9 * 6 * 4,
+            ],
+        )
+
+
+def _summary(graph):
+    return [
+        (len(g), len(g.writers), len(g.readers), bool(g.frozen))
+        for g in graph.groups
+        if not g.frozen
+    ]
+
+
+if __name__ == "__main__":
+    absltest.main()
