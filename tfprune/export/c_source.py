@@ -26,8 +26,9 @@ def identifier(text):
         A `str` that begins with a letter and has no two underscores in a
         row (such names belong to the compiler).
     """
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore")
-    name = re.sub(r"[^0-9A-Za-z]+", "_", plain.decode()).strip("_")
+    letters = unicodedata.normalize("NFKD", text)
+    plain = "".join(c for c in letters if not unicodedata.combining(c))
+    name = re.sub(r"[^0-9A-Za-z]+", "_", plain).strip("_")
     if not name:
         return "model"
     return name if name[0].isalpha() else f"model_{name}"

@@ -1,0 +1,116 @@
+import pathlib
+
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.export import interpreter
+from tfprune_test import conftest
+from tfprune_test.export import small_models
+
+RUNTIMES = ("tflite", "reference", "micro")
+
+
+class InterpreterTest(parameterized.TestCase):
+    def export(self, model, *args, **kwargs):
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        return small_models.export(model, path, *args, **kwargs)
+
+    @parameterized.parameters(*RUNTIMES)
+    def test_each_runtime_gives_the_outputs_of_keras(self, runtime):
+        model = small_models.residual()
+        (images,) = small_models.samples(model, 5)
+        file = self.export(model)
+        np.testing.assert_allclose(
+            interpreter.run(file.path, images, runtime),
+            model(images),
+            atol=1e-5,
+        )
+
+    def test_int8_is_the_same_on_tflite_and_on_tflite_micro(self):
+        model = small_models.residual()
+        (images,) = small_models.samples(model, 200)
+        file = self.export(model, "int8", images)
+        outputs = {r: interpreter.run(file.path, images, r) for r in RUNTIMES}
+        step = file.outputs[0].scale
+        for runtime in ("tflite", "reference"):
+            steps = (outputs[runtime] - outputs["micro"]) / step
+            self.assertLessEqual(np.abs(steps).max(), 1.01)
+        agreeing = outputs["tflite"].argmax(1) == outputs["micro"].argmax(1)
+        self.assertGreaterEqual(agreeing.mean(), 0.99)
+        right = outputs["micro"].argmax(1) == np.argmax(model(images), 1)
+        self.assertGreaterEqual(right.mean(), 0.9)
+
+    def test_real_speech_is_understood_alike(self):
+        path = conftest.shared_path("data", "tinyml", "kws_ref_model.tflite")
+        data = np.load(path.with_name("kws01_mfcc_int8_1000.npz"))
+        scale, zero_point = data["scale"], data["zero_point"]
+        x = (data["x"][:100, ..., None] - np.float32(zero_point)) * scale
+        found = [
+            interpreter.run(path, x, r).argmax(1)
+            for r in ("reference", "micro")
+        ]
+        np.testing.assert_array_equal(found[0], found[1])
+        self.assertGreater(np.mean(found[1] == data["y"][:100]), 0.85)
+
+    @parameterized.parameters("tflite", "micro")
+    def test_several_inputs_come_by_order_or_by_name(self, runtime):
+        model = small_models.two_in_two_out()
+        left, above = small_models.samples(model, 3)
+        file = self.export(model)
+        wanted = small_models.predictions(model, [left, above])
+        for x in ((left, above), {"above": above, "left": left}):
+            found = interpreter.run(file.path, x, runtime)
+            self.assertIsInstance(found, tuple)
+            for a, b in zip(found, wanted, strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-6)
+
+    @parameterized.parameters("tflite", "micro")
+    def test_samples_do_not_depend_on_each_other(self, runtime):
+        model = small_models.lstm(unroll=False)
+        (x,) = small_models.samples(model, 4)
+        file = self.export(model)
+        together = interpreter.run(file.path, x, runtime)
+        alone = interpreter.run(file.path, x[3:], runtime)
+        np.testing.assert_array_equal(together[3:], alone)
+
+    def test_a_file_that_xnnpack_refuses_runs_on_built_in_kernels(self):
+        model = small_models.dead_branch()
+        (images,) = small_models.samples(model, 20)
+        file = self.export(model, "int8", images)
+        self.assertEqual(interpreter.kernels(file.path), "builtin")
+        with self.assertLogs("absl", "WARNING") as logs:
+            found = interpreter.run(file.path, images)
+        self.assertIn("XNNPACK refuses", logs.output[0])
+        wanted = interpreter.run(file.path, images, "micro")
+        np.testing.assert_allclose(
+            found, wanted, atol=1.01 * file.outputs[0].scale
+        )
+
+    def test_other_files_run_on_xnnpack(self):
+        file = self.export(small_models.dense())
+        self.assertEqual(interpreter.kernels(file.path), "xnnpack")
+
+    def test_the_reason_of_tflite_micro_is_told(self):
+        model = small_models.large()
+        file = self.export(model, "dynamic")
+        with self.assertRaisesRegex(
+            RuntimeError, "(?s)log.*FLOAT32 with filter type: INT8"
+        ):
+            interpreter.run(file.path, small_models.samples(model), "micro")
+
+    @parameterized.parameters(
+        (np.zeros((2, 5)), r"\('N', 6\).*\(2, 5\)"),
+        (np.zeros((0, 6)), "at least 1"),
+        (np.zeros(6), r"\(6,\)"),
+        ((np.zeros((2, 6)),) * 2, r"\(2, 6\), \(2, 6\)"),
+        ({"other": np.zeros((2, 6))}, r"'input'"),
+        (np.full((2, 6), np.nan), "Finite"),
+    )
+    def test_data_that_does_not_fit_is_refused(self, x, message):
+        file = self.export(small_models.dense())
+        with self.assertRaisesRegex(ValueError, message):
+            interpreter.run(file.path, x)
+
+    def test_runtimes_are_listed(self):
+        with self.assertRaisesRegex(ValueError, "tflite, reference, micro"):
+            interpreter.run("model.tflite", np.zeros((1, 6)), "onnx")
