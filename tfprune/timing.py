@@ -85,7 +85,8 @@ class Schedule(records.Record):
         """The same schedule with all durations in optimizer steps.
 
         Args:
-            steps_per_epoch: `int`, optimizer steps in an epoch.
+            steps_per_epoch: number of optimizer steps in an epoch; with
+                gradient accumulation it may be a fraction.
         """
         if self.is_resolved:
             return self
@@ -116,6 +117,11 @@ class Schedule(records.Record):
         if step >= self.end:
             return self.at(1.0)
         return self.at((step - self.begin) / (self.end - self.begin))
+
+    def highest(self):
+        """The highest sparsity that the schedule will ask for."""
+        last = self.begin if self.end is None else self.end
+        return max(self(self.begin), self(last))
 
     def due(self, step, last=None):
         """Whether an update fell due after step `last`, up to step `step`.

@@ -1,0 +1,157 @@
+"""Methods: what a wrapped layer does to its weights or to its outputs.
+
+A method is a frozen record, so it can be saved in a model's config. What it
+learns or keeps lives in variables that it adds to a `Slot`; there is one slot
+for each weight that it acts on, or one for the outputs.
+"""
+
+import keras
+
+from tfprune import kernels
+from tfprune import records
+from tfprune import registry
+
+METHODS = registry.Registry("method")
+OUTPUTS = "outputs"
+
+
+def register(name):
+    """A class decorator: files a method by name and lets Keras save it."""
+
+    def add(cls):
+        METHODS.register(name)(cls)
+        return keras.saving.register_keras_serializable("tfprune")(cls)
+
+    return add
+
+
+class Slot:
+    """One place where a method acts: a weight of a layer, or its outputs.
+
+    Attributes:
+        name: `str`, the path of the weight's attribute (`"kernel"`), or
+            `"outputs"`.
+        layer: the layer inside the wrapper.
+        kernel: the `keras.Variable` of the weight; `None` for outputs.
+        axes: `patterns.Axes` of the weight; `None` for outputs.
+        shape: tuple, of the weight, or of the outputs (`None` where unknown).
+        variables: `dict`, what the method added, by name.
+    """
+
+    def __init__(self, name, wrapper, shape):
+        self.name = name
+        self.layer = wrapper.layer
+        self.kernel = kernels.variable(wrapper.layer, name)
+        self.axes = None
+        if self.kernel is not None:
+            self.axes = kernels.axes(wrapper.layer, name)
+        self.shape = shape
+        self.variables = {}
+        self._wrapper = wrapper
+
+    @property
+    def path(self):
+        """`str`, layer and weight: `"conv1/kernel"`."""
+        return f"{self.layer.name}/{self.name}"
+
+    def add_weight(self, name, shape=(), **kwargs):
+        """Adds a variable of the method to the wrapper.
+
+        It keeps its dtype, `float32` by default, under mixed precision.
+
+        Args:
+            name: `str`; it is found again as `slot[name]`.
+            shape: tuple.
+            **kwargs: those of `keras.Layer.add_weight` (`initializer`,
+                `trainable`, `dtype`, `constraint`, `regularizer`, ...).
+        """
+        prefix = self.name.replace(".", "_")
+        kwargs.setdefault("dtype", "float32")
+        self.variables[name] = self._wrapper.add_weight(
+            shape=shape, name=f"{prefix}_{name}", autocast=False, **kwargs
+        )
+        return self.variables[name]
+
+    def __getitem__(self, name):
+        return self.variables[name]
+
+
+class Method(records.Record):
+    """Base of the methods; a subclass is a frozen, registered dataclass.
+
+    A hook that a method does not override leaves things as they are. Hooks
+    compute with `keras.ops` on `slot[name]` and `kernel`, in the dtype of the
+    variables, whatever the layer computes in.
+    """
+
+    def sites(self, layer):
+        """Where the method acts on a built layer.
+
+        Returns:
+            Tuple of names of weights (`kernels.names`); `(method.OUTPUTS,)`
+            for a method that overrides `gate`.
+        """
+        return kernels.names(layer)
+
+    def build(self, slot):
+        """Adds the method's variables to a slot."""
+
+    def effective_kernel(self, slot, kernel, training=False):
+        """The weight that the layer computes with.
+
+        Args:
+            slot: the `Slot`.
+            kernel: tensor, the trained weight.
+            training: `bool`.
+
+        Returns:
+            Tensor of the same shape.
+        """
+        return kernel
+
+    def gate(self, slot, outputs, training=False):
+        """What becomes of the layer's outputs: same shape and dtype."""
+        return outputs
+
+    def penalty(self, slot):
+        """A scalar that joins the loss, once for each slot, or `None`."""
+        return None
+
+    def scores(self, slot):
+        """How much each weight (or channel, for outputs) matters.
+
+        Returns:
+            Non-negative array of the slot's shape; one value per channel for
+            outputs.
+        """
+        return abs(self.fold(slot))
+
+    def fold(self, slot):
+        """What a plain layer needs to do the same in inference.
+
+        Returns:
+            Array: the weight; for outputs, one factor per channel.
+        """
+        kernel = self.effective_kernel(slot, slot.kernel.value, training=False)
+        return keras.ops.convert_to_numpy(kernel)
+
+    @property
+    def is_scheduled(self):
+        """Whether `update` sets the sparsity; others learn theirs."""
+        return type(self).update is not Method.update
+
+    def update(self, slots, sparsity):
+        """Prunes to a sparsity, now; called when a schedule falls due.
+
+        Args:
+            slots: list of `Slot`s that share the sparsity.
+            sparsity: `float`, the fraction of zeros over all of them.
+        """
+        raise ValueError(
+            "A schedule needs a method that can be set to a sparsity. "
+            f"Received: {type(self).__name__}, which learns its own. Leave "
+            "the schedule away, or use `Masked`."
+        )
+
+    def check(self, sparsity):
+        """Raises a `ValueError` if that sparsity cannot be reached."""

@@ -1,0 +1,138 @@
+"""Masks over weights: by magnitude, in any pattern, on a schedule.
+
+The masks are recomputed from the trained weights, masked ones included, until
+the schedule ends; a weight that was masked can come back.
+
+References:
+
+- Han et al., "Learning both weights and connections for efficient neural
+  networks", 2015, https://arxiv.org/abs/1506.02626
+- Zhu and Gupta, "To prune, or not to prune", 2017,
+  https://arxiv.org/abs/1710.01878
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tfprune import method as method_lib
+from tfprune import ops
+from tfprune import patterns
+from tfprune import records
+from tfprune import registry
+
+CRITERIA = registry.Registry("criterion of weights")
+GRADIENTS = ("masked", "straight_through")
+
+
+@CRITERIA.register("magnitude", "l1")
+def magnitude(weights):
+    """`|w|`."""
+    return np.abs(weights)
+
+
+@CRITERIA.register("lamp")
+def lamp(weights):
+    """`w^2` over the sum of all squares of the layer that are not smaller.
+
+    Made for one ranking over all layers (`Unstructured("global")`).
+
+    Reference:
+
+    - Lee et al., "Layer-adaptive sparsity for the magnitude-based pruning",
+      2021, https://arxiv.org/abs/2010.07611
+    """
+    squares = np.square(weights, dtype=float).reshape(-1)
+    order = np.argsort(squares, kind="stable")
+    ascending = squares[order]
+    tails = np.cumsum(ascending[::-1])[::-1]
+    # Equal squares share the sum that starts at the first of them.
+    first = np.searchsorted(ascending, ascending, side="left")
+    scores = np.zeros_like(squares)
+    with np.errstate(invalid="ignore"):
+        scores[order] = np.nan_to_num(ascending / tails[first])
+    return scores.reshape(np.shape(weights))
+
+
+@method_lib.register("masked")
+@dataclasses.dataclass(frozen=True)
+class Masked(method_lib.Method):
+    """Multiplies each weight by a boolean mask.
+
+    Args:
+        pattern: a `patterns.Pattern`, or its name.
+        criterion: the name of a criterion of weights: `"magnitude"`,
+            `"lamp"`, or one that was filed in `CRITERIA`.
+        gradient: what masked weights learn: `"masked"`, nothing (they change
+            by weight decay and momentum alone), or `"straight_through"`, the
+            gradient as if they were there.
+        decay: `float`, adds `decay / 2 * w^2` of the masked weights to the
+            loss. With `gradient="straight_through"`, a pattern `NM` and
+            `decay=2e-4` this is SR-STE, training n of m from scratch.
+
+    Example:
+
+    >>> method = Masked(patterns.NM(2, 4))
+    >>> wrapped = wrap(model, method)
+
+    Reference (SR-STE):
+
+    - Zhou et al., "Learning N:M fine-grained structured sparse neural
+      networks from scratch", 2021, https://arxiv.org/abs/2102.04010
+    """
+
+    pattern: patterns.Pattern | str = patterns.Unstructured()
+    criterion: str = "magnitude"
+    gradient: str = "masked"
+    decay: float = 0.0
+
+    def __post_init__(self):
+        pattern = records.deserialize(self.pattern, patterns.PATTERNS)
+        object.__setattr__(self, "pattern", pattern)
+        CRITERIA.get(self.criterion)
+        if self.gradient not in GRADIENTS:
+            raise ValueError(
+                f"`gradient` must be one of {', '.join(GRADIENTS)}. "
+                f"Received: gradient={self.gradient!r}"
+            )
+
+    def build(self, slot):
+        slot.add_weight(
+            "mask",
+            slot.shape,
+            initializer="ones",
+            trainable=False,
+            dtype="bool",
+        )
+
+    def effective_kernel(self, slot, kernel, training=False):
+        return ops.masked(kernel, slot["mask"].value, self.gradient)
+
+    def penalty(self, slot):
+        if not self.decay:
+            return None
+        masked = slot.kernel * keras.ops.cast(
+            keras.ops.logical_not(slot["mask"]), slot.kernel.dtype
+        )
+        return self.decay / 2 * keras.ops.sum(keras.ops.square(masked))
+
+    def scores(self, slot):
+        weights = keras.ops.convert_to_numpy(slot.kernel)
+        return CRITERIA.get(self.criterion)(weights)
+
+    def update(self, slots, sparsity):
+        masks = self.pattern.masks(
+            [self.scores(slot) for slot in slots],
+            sparsity,
+            [slot.axes for slot in slots],
+        )
+        for slot, mask in zip(slots, masks, strict=True):
+            slot["mask"].assign(mask)
+
+    def check(self, sparsity):
+        self.pattern.check(sparsity)
+
+    def get_config(self):
+        pattern = records.serialize(self.pattern, patterns.PATTERNS)
+        return {**super().get_config(), "pattern": pattern}
