@@ -8,7 +8,10 @@ import functools
 import keras
 
 from tfprune import registry
+from tfprune.zoo import densenet
 from tfprune.zoo import mlperf_tiny
+from tfprune.zoo import mobilenet
+from tfprune.zoo import preact
 from tfprune.zoo import resnet
 from tfprune.zoo import vgg
 
@@ -21,7 +24,14 @@ _BUILDERS = {
     "resnet56": functools.partial(resnet.resnet_cifar, 56),
     "resnet110": functools.partial(resnet.resnet_cifar, 110),
     "plain20": functools.partial(resnet.plain_cifar, 20),
+    "resnet18": functools.partial(resnet.resnet, 18),
+    "resnet50": functools.partial(resnet.resnet, 50),
+    "preact_resnet18": functools.partial(preact.preact_resnet, 18),
+    "wide_resnet28_10": functools.partial(preact.wide_resnet, 28),
     "vgg16": functools.partial(vgg.vgg, 16),
+    "vgg19": functools.partial(vgg.vgg, 19, hidden=None),
+    "densenet_bc100": functools.partial(densenet.densenet_bc, 100),
+    "mobilenet_v2": mobilenet.mobilenet_v2,
     "resnet8": mlperf_tiny.resnet8,
     "ds_cnn": mlperf_tiny.ds_cnn,
     "mobilenet_v1_025": mlperf_tiny.mobilenet_v1,

@@ -1,4 +1,5 @@
 import importlib.util
+import re
 
 import keras
 import numpy as np
@@ -130,6 +131,36 @@ class LoadPytorchTest(parameterized.TestCase):
         )
         for a, b in zip(first.weights, second.weights):
             np.testing.assert_array_equal(a, b)
+
+    def test_bottlenecks_and_other_names_of_shortcuts_load_too(self):
+        model = zoo.build("resnet50", width=2)
+        arrays = {}
+        for number, variable in enumerate(model.weights):
+            layer, leaf = variable.path.split("/")
+            for pattern, name in (
+                (
+                    r"stage(\d)_block(\d)_shortcut_conv",
+                    r"layer\1.\2.shortcut.0",
+                ),
+                (r"stage(\d)_block(\d)_shortcut_bn", r"layer\1.\2.shortcut.1"),
+                (r"stage(\d)_block(\d)_(\w+)", r"layer\1.\2.\3"),
+                (r"stem_(conv|bn)", r"\g<1>1"),
+                (r"logits", r"fc"),
+            ):
+                layer = re.sub(pattern, name, layer)
+            leaf = {
+                "kernel": "weight",
+                "gamma": "weight",
+                "beta": "bias",
+                "moving_mean": "running_mean",
+                "moving_variance": "running_var",
+            }.get(leaf, leaf)
+            shape = variable.shape[-2:][::-1] + variable.shape[:-2]
+            shape = variable.shape if len(variable.shape) == 1 else shape
+            arrays[f"{layer}.{leaf}"] = np.full(shape, float(number))
+        checkpoints.load_pytorch(model, arrays)
+        for number, variable in enumerate(model.weights):
+            np.testing.assert_array_equal(variable, number)
 
     def test_depthwise_kernels_are_transposed(self):
         model = keras.Sequential(

@@ -46,6 +46,32 @@ COUNTS = (
 )
 
 
+def resnet18_macs():
+    """Four stages of two blocks, the first convolution of most strides."""
+    total, channels = 32 * 32 * 9 * 3 * 64, 64
+    for filters, side in ((64, 32), (128, 16), (256, 8), (512, 4)):
+        convs = 9 * channels * filters + 3 * 9 * filters**2
+        shortcut = 0 if channels == filters else channels * filters
+        total += side**2 * (convs + shortcut)
+        channels = filters
+    return total + 512 * 10
+
+
+def resnet50_macs():
+    """Bottlenecks, which stride at the 3x3 convolution."""
+    total, channels, side = 32 * 32 * 9 * 3 * 64, 64, 32
+    for width, count in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        for block in range(count):
+            total += side**2 * channels * width
+            if width > 64 and block == 0:
+                side //= 2
+            total += side**2 * (9 * width**2 + 4 * width**2)
+            if block == 0:
+                total += side**2 * channels * 4 * width
+            channels = 4 * width
+    return total + 2048 * 10
+
+
 class ResnetTest(parameterized.TestCase):
     @parameterized.parameters(*COUNTS)
     def test_counts_are_the_published_ones(
@@ -59,6 +85,17 @@ class ResnetTest(parameterized.TestCase):
         if with_batch_norm is not None:
             self.assertEqual(counting.trainable_weights(model), with_batch_norm)
         self.assertEqual(counting.macs(model), macs)
+
+    def test_resnet18_has_twice_the_weights_of_the_micronet_reference(self):
+        model = zoo.build("resnet18")
+        # 5,586,981 at half precision.
+        self.assertEqual(counting.trainable_weights(model), 2 * 5_586_981)
+        self.assertEqual(counting.macs(model), resnet18_macs())
+
+    def test_resnet50_counts_are_the_published_ones(self):
+        model = zoo.build("resnet50")
+        self.assertEqual(counting.trainable_weights(model), 23_520_842)
+        self.assertEqual(counting.macs(model), resnet50_macs())
 
     def test_option_a_takes_every_second_pixel_and_pads_both_sides(self):
         model = resnet.resnet_cifar(8, width=4, input_shape=(8, 8, 3))
@@ -112,3 +149,7 @@ class ResnetTest(parameterized.TestCase):
     def test_arguments_that_do_not_fit_are_refused(self, options, message):
         with self.assertRaisesRegex(ValueError, message):
             resnet.resnet_cifar(**options)
+
+    def test_only_the_published_depths_have_four_stages(self):
+        with self.assertRaisesRegex(ValueError, r"18, 34, 50.*depth=20"):
+            resnet.resnet(20)

@@ -18,6 +18,24 @@ class VggTest(parameterized.TestCase):
         self.assertEqual(counting.weights_without_batch_norm(model), weights)
         self.assertEqual(counting.macs(model), macs)
 
+    def test_vgg19_has_the_20_04m_weights_of_network_slimming(self):
+        model = zoo.build("vgg19")
+        self.assertAlmostEqual(
+            counting.trainable_weights(model) / 1e6, 20.04, 2
+        )
+        # A group's convolutions after its first keep the channels.
+        macs, channels = 512 * 10, 3
+        for side, filters, more in (
+            (32, 64, 1),
+            (16, 128, 1),
+            (8, 256, 3),
+            (4, 512, 3),
+            (2, 512, 3),
+        ):
+            macs += side**2 * 9 * (channels * filters + more * filters**2)
+            channels = filters
+        self.assertEqual(counting.macs(model), macs)
+
     def test_without_a_hidden_layer_the_last_pooling_feeds_the_classifier(self):
         model = vgg.vgg(16, [4] * 13, hidden=None, classes=7)
         self.assertEqual(model.get_layer("logits").kernel.shape, (4, 7))
