@@ -37,8 +37,10 @@ def of(entry):
     if name in _RULES:
         found = _RULES.get(name)
         own = found.__module__.startswith(__name__.rpartition(".")[0])
-        # A user's class may be called as one of Keras is.
-        if not own or (entry.get("module") or "").startswith("keras."):
+        # A user's class may be called as one of Keras is; a registered name
+        # has its package before it.
+        from_keras = (entry.get("module") or "").startswith("keras.")
+        if from_keras or not own or ">" in name:
             return found
     return lambda call: call.unknown(entry["class_name"])
 
