@@ -1,0 +1,202 @@
+"""What counts as data: one way to take batches from all of it.
+
+Data are arrays, or anything that gives batches: a `tf.data.Dataset`, a
+`keras.utils.PyDataset`, a generator. What comes out is numpy, batch by batch,
+so that no data set is ever held as a whole.
+"""
+
+import itertools
+import operator
+
+import keras
+import numpy as np
+
+
+def batches(
+    data, purpose, batch_size=128, limit=None, labels=False, model=None
+):
+    """Batches of data of any kind.
+
+    Args:
+        data: `(x, y)` arrays, `x` alone (an array, or a list or `dict` of
+            them for several inputs), or an iterable of batches `(x, y)`,
+            `(x, y, weights)` or `x`.
+        purpose: `str`, what the data are for, in the words of an error:
+            `"the criterion 'taylor'"`.
+        batch_size: `int`, samples per batch, for arrays.
+        limit: `int`, how many samples are taken at most; `None` for all. The
+            last batch is cut to it.
+        labels: `bool`, whether each sample needs a label.
+        model: a `keras.Model`, if the inputs are to be checked against it;
+            they come out as the flat list of its inputs then.
+
+    Yields:
+        `(x, y)`, numpy; `y` is `None` where there are no labels.
+
+    Raises:
+        ValueError: If there are no data, no samples, no labels where they
+            are needed, or if shapes do not fit.
+
+    Example:
+
+    >>> [len(x) for x, _ in batches(np.zeros((5, 2)), "a count", 2)]
+    [2, 2, 1]
+    """
+    _check_given(data, purpose, limit)
+    seen = 0
+    for batch in _iterate(data, batch_size, purpose):
+        x, y = _pair(batch)
+        if labels and y is None:
+            raise ValueError(
+                f"Labels are needed for {purpose}. Received: data of type "
+                f"{type(data).__name__} that gives inputs alone. Give "
+                "(x, y), or batches (x, y)."
+            )
+        x, y = keras.tree.map_structure(_numpy, (x, y))
+        if model is not None:
+            x = _flat_inputs(model, x, purpose)
+        count = len(keras.tree.flatten(x)[0])
+        if limit is not None and seen + count > limit:
+            count = limit - seen
+            x, y = keras.tree.map_structure(_take(slice(count)), (x, y))
+        yield x, y
+        seen += count
+        if seen == limit:
+            return
+    if not seen:
+        raise ValueError(
+            f"Samples are needed for {purpose}. Received: data of type "
+            f"{type(data).__name__} that gives none. A generator can be read "
+            "only once: make a new one."
+        )
+
+
+def check_repeatable(data, purpose):
+    """Raises a `ValueError` if data can be read only once."""
+    if hasattr(data, "__next__"):
+        raise ValueError(
+            f"Data that can be read several times are needed for {purpose}. "
+            f"Received: data of type {type(data).__name__}, which is used up "
+            "by the first reading. Give arrays, a tf.data.Dataset or a "
+            "keras.utils.PyDataset."
+        )
+
+
+def _check_given(data, purpose, limit):
+    if data is None:
+        raise ValueError(
+            f"Data are needed for {purpose}. Received: data=None. Give "
+            "data=(x, y), a tf.data.Dataset, a keras.utils.PyDataset or a "
+            "generator of batches."
+        )
+    endless = getattr(data, "cardinality", lambda: 0)()
+    if isinstance(data, keras.utils.PyDataset):
+        endless = -1 if data.num_batches is None else 0
+    if limit is None and int(endless) == -1:
+        raise ValueError(
+            f"Data that end are needed for {purpose}. Received: an endless "
+            f"{type(data).__name__}. Cut it, as in data.take(50)."
+        )
+
+
+def _iterate(data, batch_size, purpose):
+    if _is_arrays(data):
+        return _slices(data, batch_size, purpose)
+    if isinstance(data, keras.utils.PyDataset):
+        count = data.num_batches
+        numbers = itertools.count() if count is None else range(count)
+        return (data[i] for i in numbers)
+    if not hasattr(data, "__iter__"):
+        raise ValueError(
+            "Data must be arrays (x, y), or give batches. Received: data of "
+            f"type {type(data).__name__} for {purpose}."
+        )
+    return iter(data)
+
+
+def _is_arrays(data):
+    """Whether data are arrays; a list of tuples is one of batches."""
+    if isinstance(data, tuple):
+        return all(_is_arrays(part) for part in data if part is not None)
+    if isinstance(data, (list, dict)):
+        leaves = keras.tree.flatten(data)
+        shaped = all(hasattr(leaf, "shape") for leaf in leaves)
+        pairs = any(isinstance(part, tuple) for part in data)
+        return bool(leaves) and shaped and not pairs
+    return hasattr(data, "shape")
+
+
+def _slices(data, batch_size, purpose):
+    data = _pair(data) if isinstance(data, tuple) else (data, None)
+    lengths = {len(part) for part in keras.tree.flatten(data) if _given(part)}
+    if len(lengths) > 1:
+        raise ValueError(
+            "All arrays must hold the same number of samples. Received: "
+            f"arrays of {sorted(lengths)} samples for {purpose}."
+        )
+    for start in range(0, lengths.pop(), batch_size):
+        rows = slice(start, start + batch_size)
+        yield keras.tree.map_structure(_take(rows), data)
+
+
+def _take(rows):
+    get = operator.itemgetter(rows)
+    return lambda part: get(part) if _given(part) else part
+
+
+def _given(part):
+    return part is not None
+
+
+def _pair(batch):
+    """`(x, y)` of a batch, `y` is `None` if it has no labels."""
+    if not isinstance(batch, tuple):
+        return batch, None
+    if len(batch) > 3 or not batch:
+        raise ValueError(
+            "A batch must be x, (x, y) or (x, y, weights). Received: a tuple "
+            f"of {len(batch)}. Several inputs go into a list or a dict."
+        )
+    return batch[0], batch[1] if len(batch) > 1 else None
+
+
+def _numpy(part):
+    if part is None or isinstance(part, np.ndarray):
+        return part
+    return keras.ops.convert_to_numpy(part)
+
+
+def _flat_inputs(model, x, purpose):
+    """The inputs of a batch in the order of `model.inputs`."""
+    flat = _by_name(model, x, purpose) if isinstance(x, dict) else x
+    flat = keras.tree.flatten(flat)
+    shapes = [tuple(t.shape[1:]) for t in model.inputs]
+    given = [tuple(part.shape[1:]) for part in flat]
+    if len(given) != len(shapes) or not all(
+        _fits(g, s) for g, s in zip(given, shapes, strict=True)
+    ):
+        raise ValueError(
+            "Data must have the shapes of the model's inputs, "
+            f"{', '.join(map(str, shapes))} without the batch axis. Received: "
+            f"{', '.join(map(str, given))} for {purpose}."
+        )
+    return flat
+
+
+def _by_name(model, x, purpose):
+    named = isinstance(model.input, dict)
+    names = list(model.input) if named else [t.name for t in model.inputs]
+    missing = sorted(set(names) - set(x))
+    if missing:
+        raise ValueError(
+            f"Every input of the model is needed for {purpose}. Received: "
+            f"inputs {sorted(x)}, without {missing}."
+        )
+    # Keras flattens a dict in the order of its keys, a list as it is.
+    return {n: x[n] for n in names} if named else [x[n] for n in names]
+
+
+def _fits(given, shape):
+    return len(given) == len(shape) and all(
+        n is None or n == m for n, m in zip(shape, given, strict=True)
+    )
