@@ -272,8 +272,9 @@ def _copy_layers(old, new, copy):
 
 
 def _copy_state(old, new):
-    """Copies values and flags of variables; `new` may be a wrapper."""
-    new = _inner(new)
+    """Copies values and flags of variables; `new` may be newly wrapped."""
+    if not isinstance(old, wrapper_lib.PruningWrapper):
+        new = _inner(new)
     for source, target in zip(old.variables, new.variables, strict=True):
         # A copy: JAX would let both own one buffer, and training frees it.
         target.assign(np.array(keras.ops.convert_to_numpy(source)))
