@@ -109,7 +109,7 @@ def as_graph_model(model):
         config = model.get_config()
         if "input_layers" in config:
             return model, config
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
+        model = keras.Model(model.input, model.output, name=model.name)
         return model, model.get_config()
     return _trace(model)
 

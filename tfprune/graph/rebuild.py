@@ -1,12 +1,14 @@
 """Builds a new model from the config of another, with its weights."""
 
 import collections
+import inspect
 import warnings
 
 import keras
 import numpy as np
 
 from tfprune.graph import document
+from tfprune.graph import rulebook
 from tfprune.graph import values
 
 
@@ -61,24 +63,40 @@ def build(model, config, value_of):
     """
     initializers = collections.defaultdict(list)
     _prepare(config, initializers)
-    new = type(model).from_config(config, custom_objects(model))
-    for path, old_layer, new_layer in _pairs(model, new):
-        _assign(old_layer, new_layer, value_of)
+    layers, objects = dict(_leaves(model)), custom_objects(model)
+    _point_to_functions(config, layers, objects)
+    new = type(model).from_config(config, objects)
+    for path, new_layer in _leaves(new):
+        _assign(layers[path], new_layer, value_of)
         for key in initializers.get(path, ()):
-            _restore(old_layer, new_layer, key)
+            _restore(layers[path], new_layer, key)
     compile_as(new, model)
     return new
 
 
 def custom_objects(model):
-    """The classes of a model's own layers that Keras does not know."""
-    classes = {}
+    """The classes and functions of a model that Keras does not know."""
+    objects = {}
     for layer in layers_of(model):
-        cls = type(layer)
-        if not cls.__module__.startswith("keras."):
-            classes[cls.__name__] = cls
-            classes[keras.saving.get_registered_name(cls)] = cls
-    return classes
+        for thing in (type(layer), *_parts(layer)):
+            if not thing.__module__.startswith("keras."):
+                objects[thing.__name__] = thing
+                objects[keras.saving.get_registered_name(thing)] = thing
+    return objects
+
+
+def _parts(layer):
+    """The functions, and the classes of the small objects, in a layer."""
+    small = (
+        keras.initializers.Initializer,
+        keras.regularizers.Regularizer,
+        keras.constraints.Constraint,
+    )
+    for value in vars(layer).values():
+        if inspect.isfunction(value):
+            yield value
+        elif isinstance(value, small):
+            yield type(value)
 
 
 def layers_of(model):
@@ -131,7 +149,9 @@ def _prepare(config, initializers, path=()):
         name = path + (entry.get("name") or inner["name"],)
         if isinstance(inner.get("layers"), list) and inner["layers"]:
             _prepare(inner, initializers, name)
-        if entry.get("module") != "keras.layers":
+        if entry.get("module") != "keras.layers" or not (
+            rulebook.is_known(entry)
+        ):
             continue
         for key, value in inner.items():
             if key.endswith("_initializer") and value is not None:
@@ -145,15 +165,32 @@ def _is_plain_policy(value):
     return isinstance(value, dict) and value["class_name"] == "DTypePolicy"
 
 
-def _pairs(old, new, path=()):
-    """Paths and corresponding layers that hold weights, models opened."""
-    twins = {layer.name: layer for layer in new.layers}
-    for layer in old.layers:
-        twin, here = twins[layer.name], path + (layer.name,)
+def _point_to_functions(config, layers, objects, path=()):
+    """Lets each Lambda find its function itself: no code is read back."""
+    for entry in config["layers"]:
+        inner = entry["config"]
+        here = path + (entry.get("name") or inner["name"],)
+        if isinstance(inner.get("layers"), list):
+            _point_to_functions(inner, layers, objects, here)
+        elif entry["class_name"] == "Lambda":
+            name = f"function of {'/'.join(here)}"
+            objects[name] = layers[here].function
+            inner["function"] = {
+                "class_name": "function",
+                "registered_name": name,
+                "module": None,
+                "config": name,
+            }
+
+
+def _leaves(model, path=()):
+    """Paths and layers of a model, nested models opened."""
+    for layer in model.layers:
+        here = path + (layer.name,)
         if hasattr(layer, "operations") or isinstance(layer, keras.Sequential):
-            yield from _pairs(layer, twin, here)
+            yield from _leaves(layer, here)
         else:
-            yield here, layer, twin
+            yield here, layer
 
 
 def _assign(old_layer, new_layer, value_of):
@@ -168,6 +205,8 @@ def _assign(old_layer, new_layer, value_of):
                 "layer out with `skip`."
             )
         new.assign(value)
+    if hasattr(new_layer, "finalize_state"):
+        new_layer.finalize_state()
 
 
 def _restore(old_layer, new_layer, key):

@@ -33,16 +33,21 @@ def rule(*names):
 
 def of(entry):
     """The rule for a layer's entry in the document."""
-    name = name_of(entry)
-    if name in _RULES:
-        found = _RULES.get(name)
-        own = found.__module__.startswith(__name__.rpartition(".")[0])
-        # A user's class may be called as one of Keras is; a registered name
-        # has its package before it.
-        from_keras = (entry.get("module") or "").startswith("keras.")
-        if from_keras or not own or ">" in name:
-            return found
+    if is_known(entry):
+        return _RULES.get(name_of(entry))
     return lambda call: call.unknown(entry["class_name"])
+
+
+def is_known(entry):
+    """Whether there is a rule for a layer's entry."""
+    name = name_of(entry)
+    if name not in _RULES:
+        return False
+    own = _RULES.get(name).__module__.startswith(__name__.rpartition(".")[0])
+    # A user's class may be called as one of Keras is; a registered name has
+    # its package before it.
+    from_keras = (entry.get("module") or "").startswith("keras.")
+    return from_keras or not own or ">" in name
 
 
 def name_of(entry):

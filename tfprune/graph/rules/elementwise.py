@@ -13,13 +13,13 @@ LAYERS = (
 
 OPS = (
     "Absolute Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Celu Clip "
-    "Conj Cos Cosh Elu Erf Erfinv Exp Exp2 Expm1 Floor Gelu HardShrink "
-    "HardSigmoid HardSilu HardSwish HardTanh Isfinite Isinf Isnan LeakyRelu "
-    "Log Log10 Log1p Log2 LogSigmoid LogicalNot Mish NanToNum Negative "
-    "OnesLike Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid Sign Silu Sin "
-    "Sinh SoftShrink Softplus Softsign SparsePlus SparseSigmoid Sqrt Square "
-    "Squareplus StopGradient Tan Tanh TanhShrink Threshold Trunc ZerosLike "
-    "Cast Identity"
+    "Conjugate Copy Cos Cosh Deg2rad Elu Erf Erfc Erfinv Exp Exp2 Expm1 Fabs "
+    "Floor Gelu HardShrink HardSigmoid HardSilu HardTanh Isfinite Isinf Isnan "
+    "LeakyRelu Log Log10 Log1p Log2 LogSigmoid LogicalNot NanToNum Negative "
+    "OnesLike Rad2deg Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid Sign Silu "
+    "Sin Sinh SoftShrink Softplus Softsign SparsePlus SparseSigmoid Sqrt "
+    "Square Squareplus StopGradient Tan Tanh TanhShrink Threshold Trunc "
+    "ZerosLike Cast"
 ).split()
 
 

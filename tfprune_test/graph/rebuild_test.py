@@ -1,0 +1,238 @@
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune import pruning
+from tfprune import select
+from tfprune import stripping
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.graph import rulebook
+from tfprune_test import exactness
+from tfprune_test import models
+from tfprune_test.graph import read_test
+
+LAYERS = keras.layers
+
+
+def doubled(x):
+    return keras.ops.relu(x) * 2.0
+
+
+class Smooth(keras.regularizers.Regularizer):
+    def __call__(self, x):
+        return keras.ops.sum(keras.ops.square(x)) * 1e-3
+
+    def get_config(self):
+        return {}
+
+
+def of_everything():
+    """Frozen layers, regularizers, initializers, names, unknown layers."""
+    inputs = keras.Input((8, 8, 3), name="picture")
+    x = LAYERS.Conv2D(
+        6,
+        3,
+        name="first",
+        trainable=False,
+        kernel_initializer=keras.initializers.HeNormal(seed=3),
+        kernel_regularizer=keras.regularizers.L2(0.1),
+        kernel_constraint=keras.constraints.MaxNorm(2.0),
+        bias_initializer=keras.initializers.Constant(0.5),
+    )(inputs)
+    x = LAYERS.BatchNormalization(name="norm", momentum=0.9)(x)
+    x = LAYERS.Conv2D(
+        6, 3, activation=doubled, activity_regularizer=Smooth(), name="second"
+    )(x)
+    x = LAYERS.Conv2D(5, 1, dtype="float64", name="wide")(x)
+    x = LAYERS.Lambda(lambda y: y * 0.5, name="half")(x)
+    x = LAYERS.Conv2D(4, 1, name="third", kernel_regularizer="l1")(x)
+    x = LAYERS.Reshape((16, 4), name="series")(x)
+    x = LAYERS.MultiHeadAttention(2, 3, name="attention")(x, x)
+    x = LAYERS.LSTM(5, return_sequences=True, name="lstm")(x)
+    x = LAYERS.Bidirectional(LAYERS.GRU(3), name="both")(x)
+    return keras.Model(inputs, LAYERS.Dense(2, name="last")(x), name="all")
+
+
+def compiled():
+    model = models.around(LAYERS.Conv2D(6, 3))
+    model.compile(
+        keras.optimizers.SGD(0.25, momentum=0.5),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def half(model, seed=0):
+    """A model without half of its channels, by `prune`'s own way."""
+    graph = read.channel_graph(model)
+    rng = np.random.default_rng(seed)
+    keep = graph.frozen | (rng.random(graph.size) < 0.5)
+    return rebuild.shrink(graph, select.at_least_one(graph, keep))
+
+
+def settings(model):
+    """What a layer's config holds, without the numbers of channels."""
+    numbers = ("filters", "units", "target_shape", "groups")
+    return {
+        layer.name: {
+            k: v for k, v in layer.get_config().items() if k not in numbers
+        }
+        for layer in model.layers
+    }
+
+
+ALL = (("everything", of_everything), *read_test.STRUCTURES)
+
+
+class RebuildTest(parameterized.TestCase):
+    @parameterized.named_parameters(*ALL)
+    def test_keeping_all_gives_the_model_back(self, make):
+        model = make()
+        exactness.randomize(model, np.random.default_rng(0))
+        graph = read.channel_graph(model)
+        same = rebuild.shrink(graph, np.ones(graph.size, bool))
+        inputs = stripping.random_inputs(graph.model)
+        self.assertEqual(exactness.difference(model, same, inputs), 0.0)
+
+    @parameterized.named_parameters(*ALL)
+    def test_the_model_is_not_changed(self, make):
+        model = make()
+        has_config = "constructor" not in self.id()
+        config = model.get_config() if has_config else None
+        before = [np.array(v.numpy()) for v in model.variables]
+        graph = read.channel_graph(model)
+        pruning.prune(model, 0.5)
+        masked = pruning.masked(model, graph.frozen)
+        stripping.strip(masked)
+        stripping.strip(model)
+        after = [np.array(v.numpy()) for v in model.variables]
+        for a, b in zip(before, after, strict=True):
+            self.assertEqual(a.tobytes(), b.tobytes())
+        if has_config:
+            self.assertEqual(str(model.get_config()), str(config))
+
+    def test_names_settings_and_flags_are_kept(self):
+        model = of_everything()
+        small = half(model)
+        self.assertLess(small.count_params(), model.count_params())
+        self.assertEqual(small.name, "all")
+        self.assertEqual(
+            [layer.name for layer in small.layers],
+            [layer.name for layer in model.layers],
+        )
+        self.assertEqual(str(settings(small)), str(settings(model)))
+        self.assertEqual(
+            [layer.trainable for layer in small.layers],
+            [layer.trainable for layer in model.layers],
+        )
+        self.assertLen(small.losses, len(model.losses))
+        self.assertEqual(
+            [type(layer).__name__ for layer in small.layers],
+            [type(layer).__name__ for layer in model.layers],
+        )
+
+    def test_compile_settings_are_kept(self):
+        model = compiled()
+        small = half(model)
+        self.assertEqual(
+            str(small.get_compile_config()), str(model.get_compile_config())
+        )
+        self.assertEqual(float(small.optimizer.learning_rate), 0.25)
+        x = np.random.default_rng(0).normal(size=(8, *models.IMAGE))
+        small.fit(x, np.arange(8) % 2, verbose=0)
+        self.assertIsNot(small.optimizer, model.optimizer)
+
+    def test_a_loss_that_cannot_be_read_back_is_said(self):
+        model = models.around(LAYERS.ReLU())
+        model.compile("sgd", lambda y, z: keras.ops.mean(z))
+        with self.assertWarnsRegex(UserWarning, "not compiled.*Register"):
+            small = half(model)
+        self.assertFalse(small.compiled)
+
+    def test_sequential_stays_sequential(self):
+        model = keras.Sequential(
+            [keras.Input((3,)), LAYERS.Dense(6), LAYERS.Dense(2)], name="s"
+        )
+        small = half(model)
+        self.assertIs(type(small), keras.Sequential)
+        self.assertEqual(small.name, "s")
+
+    def test_a_class_of_the_user_stays(self):
+        small = half(read_test.owned())
+        self.assertIs(type(small), read_test.Owned)
+        self.assertEqual(small.steps(), 3)
+
+    def test_a_traced_model_becomes_functional(self):
+        small = half(read_test.built(read_test.Net(name="traced")))
+        self.assertEqual(small.name, "traced")
+        self.assertIn("input_layers", small.get_config())
+
+    def test_a_single_input_stays_single(self):
+        small = half(read_test.Held(6))
+        self.assertIsInstance(small.input, keras.KerasTensor)
+        self.assertIsInstance(small.output, keras.KerasTensor)
+
+    def test_structures_of_inputs_and_outputs_stay(self):
+        model = read_test.two_inputs(True)
+        small = half(model)
+        self.assertEqual(set(small.input), {"a", "b"})
+        self.assertEqual(set(small.output), {"x", "y"})
+
+    @parameterized.named_parameters(
+        ("functional", lambda: read_test.nested(read_test.functional())),
+        ("two_inputs", lambda: read_test.two_inputs(True)),
+        ("compiled", compiled),
+        (
+            "sequential",
+            lambda: keras.Sequential(
+                [keras.Input((3,)), LAYERS.Dense(6), LAYERS.Dense(2)]
+            ),
+        ),
+    )
+    def test_a_saved_result_loads_as_it_was(self, make):
+        small = half(make())
+        path = pathlib.Path(self.create_tempdir()) / "small.keras"
+        small.save(path)
+        self.assertNotIn("tfprune", str(small.get_config()))
+        loaded = keras.saving.load_model(path)
+        inputs = stripping.random_inputs(small)
+        self.assertEqual(exactness.difference(small, loaded, inputs), 0.0)
+
+    def test_a_result_trains(self):
+        model = half(compiled())
+        x = np.random.default_rng(0).normal(size=(16, *models.IMAGE))
+        history = model.fit(x, np.arange(16) % 2, epochs=5, verbose=0)
+        self.assertLess(history.history["loss"][-1], history.history["loss"][0])
+
+    def test_a_forgotten_weight_is_named(self):
+        @keras.saving.register_keras_serializable("tfprune_test")
+        class Forgotten(read_test.Factor):
+            pass
+
+        @rulebook.rule("tfprune_test>Forgotten")
+        def forgotten(call):
+            return call.x.labels
+
+        model = models.around(lambda x: Forgotten(name="odd")(x))
+        with self.assertRaisesRegex(
+            ValueError, "'.*odd/gamma'.*Mend the rule of Forgotten"
+        ):
+            half(model)
+
+
+class LayersOfTest(absltest.TestCase):
+    def test_nested_and_shared_layers_come_once(self):
+        model = read_test.shared_at_two_resolutions()
+        names = [type(x).__name__ for x in rebuild.layers_of(model)]
+        self.assertEqual(names.count("BatchNormalization"), 1)
+        self.assertEqual(names.count("Sequential"), 1)
+        self.assertEqual(names.count("Conv2D"), 4)
+
+
+if __name__ == "__main__":
+    absltest.main()

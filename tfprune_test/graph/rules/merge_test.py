@@ -1,0 +1,154 @@
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.graph import read
+from tfprune_test import exactness
+from tfprune_test import models
+
+LAYERS = keras.layers
+SIX = np.arange(6.0, dtype="float32")
+
+
+def pairs(merge, width=6):
+    """Two convolutions of the same tensor, merged."""
+
+    def body(x):
+        return merge([LAYERS.Conv2D(6, 1)(x), LAYERS.Conv2D(width, 1)(x)])
+
+    return models.around(body)
+
+
+def squeeze_excite(x, keepdims):
+    gate = LAYERS.GlobalAveragePooling2D(keepdims=keepdims)(x)
+    if keepdims:
+        gate = LAYERS.Conv2D(3, 1, activation="relu")(gate)
+        gate = LAYERS.Conv2D(6, 1, activation="sigmoid")(gate)
+    else:
+        gate = LAYERS.Dense(3, activation="relu")(gate)
+        gate = LAYERS.Dense(6, activation="hard_sigmoid")(gate)
+        gate = LAYERS.Reshape((1, 1, 6))(gate)
+    return LAYERS.Multiply()([x, gate])
+
+
+def spatial_gate(x):
+    """One channel that all others are multiplied with."""
+    return x * LAYERS.Conv2D(1, 3, padding="same", activation="sigmoid")(x)
+
+
+def fixed_batch(body):
+    inputs = keras.Input(batch_shape=(2, *models.IMAGE))
+    x = LAYERS.Conv2D(6, 1)(inputs)
+    return keras.Model(inputs, models.head(body(x)))
+
+
+MERGES = (
+    ("add", lambda: pairs(LAYERS.Add())),
+    ("subtract", lambda: pairs(LAYERS.Subtract())),
+    ("multiply", lambda: pairs(LAYERS.Multiply())),
+    ("average", lambda: pairs(LAYERS.Average())),
+    ("maximum", lambda: pairs(LAYERS.Maximum())),
+    ("minimum", lambda: pairs(LAYERS.Minimum())),
+    ("raw_add", lambda: pairs(lambda p: p[0] + p[1])),
+    ("raw_where", lambda: pairs(lambda p: keras.ops.where(p[0] > p[1], *p))),
+    ("residual", lambda: models.around(lambda x: x + LAYERS.Conv2D(6, 1)(x))),
+    ("with_itself", lambda: models.around(lambda x: LAYERS.Add()([x, x]))),
+    ("concatenate", lambda: pairs(LAYERS.Concatenate(), 3)),
+    (
+        "raw_concatenate",
+        lambda: pairs(lambda p: keras.ops.concatenate(p, -1), 3),
+    ),
+    ("stacked_rows", lambda: pairs(LAYERS.Concatenate(axis=1))),
+    ("stacked_columns", lambda: pairs(lambda p: keras.ops.concatenate(p, 2))),
+    (
+        "dense_block",
+        lambda: models.around(
+            lambda x: LAYERS.Concatenate()(
+                [x, LAYERS.Conv2D(2, 3, padding="same")(x), x]
+            )
+        ),
+    ),
+    (
+        "reshaped_gate",
+        lambda: models.around(lambda x: squeeze_excite(x, False)),
+    ),
+    ("kept_gate", lambda: models.around(lambda x: squeeze_excite(x, True))),
+    ("spatial_gate", lambda: models.around(spatial_gate)),
+    ("array_of_channels", lambda: models.around(lambda x: x * SIX + SIX)),
+    (
+        "array_of_positions",
+        lambda: models.around(lambda x: x + np.ones((6, 6, 1), "float32")),
+    ),
+    (
+        "array_of_both",
+        lambda: models.around(lambda x: x + SIX * np.ones((6, 6, 6), "f")),
+    ),
+    (
+        "array_before_the_tensor",
+        lambda: models.around(lambda x: keras.ops.subtract(SIX, x)),
+    ),
+    (
+        "array_of_full_rank",
+        lambda: models.around(lambda x: x * SIX.reshape(1, 1, 1, 6)),
+    ),
+    (
+        "ranks_that_differ",
+        lambda: models.around(
+            lambda x: LAYERS.Add()(
+                [x, LAYERS.Dense(6)(LAYERS.GlobalMaxPooling2D()(x))]
+            )
+        ),
+    ),
+    (
+        "array_in_a_concatenation",
+        lambda: fixed_batch(
+            lambda x: keras.ops.concatenate([x, np.ones((2, 6, 6, 2), "f")], -1)
+        ),
+    ),
+)
+
+
+class MergeTest(exactness.ExactnessTestCase):
+    @parameterized.named_parameters(*MERGES)
+    def test_masked_channels_are_removed(self, make):
+        self.assert_exact(make())
+
+    @parameterized.named_parameters(*MERGES)
+    def test_silent_channels_are_removed(self, make):
+        self.assert_exact(make(), rate=0.2, silence=0.4)
+
+    def test_joined_channels_are_one(self):
+        graph = read.channel_graph(pairs(LAYERS.Add()))
+        group = next(g for g in graph.groups if len(g.writers) == 2)
+        self.assertLen(group, 6)
+        self.assertLen(group.readers, 1)
+
+    def test_one_channel_that_gates_many_is_kept(self):
+        graph = read.channel_graph(models.around(spatial_gate))
+        reasons = {reason for _, _, reason in graph.reasons}
+        self.assertIn("one channel that many others use", reasons)
+        self.assertEqual(int(graph.removable.sum()), 6 + 4)
+
+    def test_crossing_axes_are_kept(self):
+        def cross(x):
+            rows = LAYERS.Reshape((6, 1))(LAYERS.Dense(6)(x))
+            columns = LAYERS.Reshape((1, 6))(LAYERS.Dense(6)(x))
+            return rows * columns
+
+        found = self.assert_exact(models.around(cross, (3,)))
+        self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
+
+    def test_ops_on_different_ranks_are_kept(self):
+        def body(x):
+            return x + LAYERS.Dense(6)(keras.Input(batch_shape=(6, 3)))
+
+        image, row = keras.Input(models.IMAGE), keras.Input(batch_shape=(6, 3))
+        x = LAYERS.Conv2D(6, 1)(image) + LAYERS.Dense(6)(row)
+        model = keras.Model([image, row], models.head(x))
+        graph = read.channel_graph(model)
+        self.assertEqual(int(graph.removable.sum()), 4)
+
+
+if __name__ == "__main__":
+    absltest.main()

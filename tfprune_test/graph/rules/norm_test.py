@@ -1,0 +1,92 @@
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.graph import read
+from tfprune_test import exactness
+from tfprune_test import models
+
+LAYERS = keras.layers
+
+
+def adapted():
+    layer = LAYERS.Normalization()
+    layer.adapt(np.random.default_rng(0).normal(3, 2, (50, 6, 6, 3)))
+    return layer
+
+
+class NormTest(exactness.ExactnessTestCase):
+    @parameterized.named_parameters(
+        ("batch", lambda: LAYERS.BatchNormalization()),
+        ("batch_no_scale", lambda: LAYERS.BatchNormalization(scale=False)),
+        ("batch_no_center", lambda: LAYERS.BatchNormalization(center=False)),
+        ("prelu", lambda: LAYERS.PReLU()),
+        ("prelu_rows_shared", lambda: LAYERS.PReLU(shared_axes=[1])),
+        ("prelu_positions_shared", lambda: LAYERS.PReLU(shared_axes=[1, 2])),
+        ("prelu_all_shared", lambda: LAYERS.PReLU(shared_axes=[1, 2, 3])),
+        ("prelu_channels_shared", lambda: LAYERS.PReLU(shared_axes=[3])),
+    )
+    def test_channels_pass(self, layer):
+        model = models.around(lambda x: LAYERS.Conv2D(6, 1)(layer()(x)))
+        found = self.assert_exact(model, silence=0.3)
+        self.assertEqual(int(found.graph.removable.sum()), 6 + 6 + 4)
+
+    def test_batch_normalization_of_channels_first(self):
+        model = models.around(
+            lambda x: LAYERS.Permute((2, 1))(
+                LAYERS.BatchNormalization(axis=1)(LAYERS.Permute((2, 1))(x))
+            ),
+            (8, 3),
+        )
+        self.assert_exact(model, silence=0.3)
+
+    def test_a_shared_normalization(self):
+        norm = LAYERS.BatchNormalization()
+        model = models.around(
+            lambda x: LAYERS.Concatenate()(
+                [norm(x), norm(LAYERS.Conv2D(6, 3)(x)[:, :1, :1] + x)]
+            )
+        )
+        self.assert_exact(model)
+
+    @parameterized.parameters(
+        LAYERS.LayerNormalization,
+        LAYERS.GroupNormalization,
+        LAYERS.UnitNormalization,
+        LAYERS.RMSNormalization,
+    )
+    def test_a_normalization_across_channels_keeps_them(self, cls):
+        layer = cls(groups=3) if "Group" in cls.__name__ else cls()
+        found = self.assert_exact(models.around(lambda x: layer(x)))
+        self.assertEqual(int(found.graph.removable.sum()), 4)
+
+    def test_adapted_statistics_are_kept(self):
+        inputs = keras.Input(models.IMAGE)
+        x = LAYERS.Conv2D(6, 3)(adapted()(inputs))
+        model = keras.Model(inputs, models.head(x))
+        found = self.assert_exact(model)
+        np.testing.assert_allclose(
+            found.small.layers[1].mean, model.layers[1].mean
+        )
+
+    def test_given_statistics_are_kept(self):
+        layer = LAYERS.Normalization(mean=[1.0, 2, 3], variance=[4.0, 5, 6])
+        inputs = keras.Input(models.IMAGE)
+        x = LAYERS.Conv2D(6, 3)(layer(inputs))
+        self.assert_exact(keras.Model(inputs, models.head(x)))
+
+    def test_statistics_in_training_do_not_change_the_model(self):
+        model = models.around(
+            lambda x: LAYERS.BatchNormalization()(x, training=True)
+        )
+        _, before = exactness.snapshot(model)
+        self.assert_exact(model, rate=0.0, removes=None)
+        exactness.strip_masked(model)
+        read.channel_graph(model)
+        _, after = exactness.snapshot(model)
+        self.assertLen(after, len(before))
+
+
+if __name__ == "__main__":
+    absltest.main()
