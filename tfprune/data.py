@@ -309,6 +309,11 @@ def _read_tfds(name, root, prepared):
     splits = []
     for part in ("train", "test"):
         arrays = tfds.as_numpy(builder.as_dataset(part, batch_size=-1))
+        if "id" not in arrays:
+            raise ValueError(
+                f"{name} needs the ids of its images. Received: "
+                f"{sorted(arrays)} in {builder.data_path}. Prepare it anew."
+            )
         # The files are shuffled; the ids count in the official order.
         order = np.argsort(arrays["id"])
         splits.append(

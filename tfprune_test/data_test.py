@@ -1,5 +1,6 @@
 import importlib.util
 import os
+import pathlib
 import subprocess
 import sys
 from unittest import mock
@@ -39,11 +40,18 @@ def write_npz(folder, name, parts):
     np.savez(os.path.join(folder, f"{name}.npz"), **arrays)
 
 
-def write_tfds(folder, name, parts):
+def write_tfds(folder, name, parts, ids=True):
     """Prepares a folder as tensorflow_datasets does, in shuffled order."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
+    kinds = {
+        "id": tfds.features.Text(),
+        "image": tfds.features.Image(shape=(32, 32, 3)),
+        "label": tfds.features.ClassLabel(num_classes=100),
+    }
+    if not ids:
+        del kinds["id"]
     splits = {}
     for part, (x, y) in zip(("train", "test"), parts):
         order = np.random.default_rng(1).permutation(len(y))
@@ -52,17 +60,13 @@ def write_tfds(folder, name, parts):
             "image": x[order],
             "label": y[order],
         }
-        splits[part] = tf.data.Dataset.from_tensor_slices(columns)
+        splits[part] = tf.data.Dataset.from_tensor_slices(
+            {key: columns[key] for key in kinds}
+        )
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,
         version="3.0.2",
-        features=tfds.features.FeaturesDict(
-            {
-                "id": tfds.features.Text(),
-                "image": tfds.features.Image(shape=(32, 32, 3)),
-                "label": tfds.features.ClassLabel(num_classes=100),
-            }
-        ),
+        features=tfds.features.FeaturesDict(kinds),
         split_datasets=splits,
         data_dir=folder,
         disable_shuffling=True,
@@ -147,6 +151,31 @@ class CifarTest(parameterized.TestCase):
             self.assertEqual(split.y.dtype, np.int64)
         self.assertEqual(cifar.classes, 100)
         self.assertEqual(list(cifar.class_names), sorted(cifar.class_names))
+
+    def test_what_is_missing_is_fetched_on_demand(self):
+        import tensorflow_datasets as tfds
+
+        parts = small_cifar(classes=100, train=2, test=1)
+        prepared = os.path.join(self.folder, "elsewhere")
+        write_tfds(prepared, "cifar100", parts)
+        builder = tfds.builder_from_directory(
+            os.path.join(prepared, "cifar100", "3.0.2")
+        )
+        with (
+            mock.patch.object(tfds, "builder", return_value=builder) as find,
+            mock.patch.object(builder, "download_and_prepare") as fetch,
+        ):
+            cifar = data.load("cifar100", self.folder, download=True)
+        find.assert_called_once_with(
+            "cifar100", data_dir=pathlib.Path(self.folder)
+        )
+        fetch.assert_called_once_with()
+        np.testing.assert_array_equal(cifar.test.x, parts[1][0])
+
+    def test_a_prepared_folder_without_ids_is_refused(self):
+        write_tfds(self.folder, "cifar10", small_cifar(10, 2, 1), ids=False)
+        with self.assertRaisesRegex(ValueError, r"ids.*\['image', 'label'\]"):
+            data.load("cifar10", self.folder)
 
     @parameterized.parameters("cifar10", "cifar100", "minicifar")
     def test_missing_files_are_told_without_asking_the_network(self, name):
