@@ -6,6 +6,8 @@ whose channel must stay is *frozen*. Both are only written down while a model
 is read and resolved once at the end, for all labels together.
 """
 
+import math
+
 import numpy as np
 
 
@@ -137,7 +139,7 @@ def reshape(labels, shape, target):
     inner = labels.shape[head : len(shape) - tail]
     if all(size == 1 for size in inner):
         inner_target = (1,) * len(new)
-    elif None in old or None in new:
+    elif None in old or None in new or math.prod(old) != math.prod(new):
         return None
     else:
         full = (

@@ -1,0 +1,115 @@
+import keras
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.graph import read
+from tfprune_test import exactness
+from tfprune_test import models
+
+LAYERS = keras.layers
+SERIES = (8, 3)
+
+
+def shuffle(x):
+    """Channel shuffle of three groups."""
+    x = LAYERS.Reshape((6, 6, 3, 2))(x)
+    x = LAYERS.Permute((1, 2, 4, 3))(x)
+    return LAYERS.Reshape((6, 6, 6))(x)
+
+
+def heads(x):
+    """Two heads, each read by itself, as attention splits them."""
+    x = keras.ops.reshape(x, (-1, 8, 2, 3))
+    return keras.ops.reshape(keras.ops.transpose(x, (0, 2, 1, 3)), (-1, 16, 3))
+
+
+SHAPES = (
+    ("flatten", models.IMAGE, lambda x: LAYERS.Flatten()(x)),
+    (
+        "flatten_first",
+        models.IMAGE,
+        lambda x: LAYERS.Flatten(data_format="channels_first")(
+            LAYERS.Permute((3, 1, 2))(x)
+        ),
+    ),
+    (
+        "flatten_and_back",
+        models.IMAGE,
+        lambda x: LAYERS.Reshape((6, 6, 6))(LAYERS.Flatten()(x)),
+    ),
+    ("positions", models.IMAGE, lambda x: LAYERS.Reshape((36, 6))(x)),
+    ("positions_open", models.IMAGE, lambda x: LAYERS.Reshape((-1, 6))(x)),
+    ("channels_open", models.IMAGE, lambda x: LAYERS.Reshape((36, -1))(x)),
+    ("rows_merge", models.IMAGE, lambda x: LAYERS.Reshape((6, 36))(x)),
+    ("channels_split", models.IMAGE, lambda x: LAYERS.Reshape((36, 2, 3))(x)),
+    ("split_open", models.IMAGE, lambda x: LAYERS.Reshape((36, 2, -1))(x)),
+    ("shuffle", models.IMAGE, shuffle),
+    ("heads", SERIES, heads),
+    (
+        "op",
+        models.IMAGE,
+        lambda x: keras.ops.reshape(x, (-1, 36, 6)),
+    ),
+    ("op_open", models.IMAGE, lambda x: keras.ops.reshape(x, (-1, 6 * 36))),
+    ("permute", SERIES, lambda x: LAYERS.Permute((2, 1))(x)),
+    ("transpose", SERIES, lambda x: keras.ops.transpose(x, (0, 2, 1))),
+    ("moveaxis", models.IMAGE, lambda x: keras.ops.moveaxis(x, -1, 1)),
+    ("swapaxes", models.IMAGE, lambda x: keras.ops.swapaxes(x, 1, -1)),
+    (
+        "there_and_back",
+        SERIES,
+        lambda x: LAYERS.Permute((2, 1))(LAYERS.Permute((2, 1))(x)),
+    ),
+    (
+        "more_axes",
+        SERIES,
+        lambda x: keras.ops.squeeze(keras.ops.expand_dims(x, 1), 1),
+    ),
+    ("middle_axis", SERIES, lambda x: keras.ops.expand_dims(x, 2)),
+    (
+        "one_channel",
+        SERIES,
+        lambda x: LAYERS.Reshape((4, 2))(LAYERS.Dense(1)(x)),
+    ),
+)
+
+
+class ShapeTest(exactness.ExactnessTestCase):
+    @parameterized.named_parameters(*SHAPES)
+    def test_masked_channels_are_removed(self, shape, body):
+        self.assert_exact(models.around(body, shape))
+
+    @parameterized.named_parameters(*SHAPES)
+    def test_silent_channels_are_removed(self, shape, body):
+        model = models.around(body, shape)
+        self.assert_exact(model, rate=0.2, silence=0.4, removes=None)
+
+    def test_a_dense_layer_split_into_channels(self):
+        model = models.around(
+            lambda x: LAYERS.Reshape((2, 2, 5))(LAYERS.Dense(20)(x)), (4,)
+        )
+        graph = read.channel_graph(model)
+        sizes = sorted(len(g) for g in graph.groups if not g.frozen)
+        self.assertEqual(sizes, [4, 5, 6])
+        self.assert_exact(model, silence=0.2)
+
+    @parameterized.named_parameters(
+        ("batch", lambda x: keras.ops.reshape(x, (-1, 12))),
+        ("ravel", lambda x: keras.ops.ravel(x)),
+        ("transposed", lambda x: keras.ops.transpose(x, (1, 0, 2))),
+    )
+    def test_channels_that_enter_the_batch_are_kept(self, body):
+        inputs = keras.Input(batch_shape=(2, 6, 3))
+        x = body(LAYERS.Dense(6)(inputs))
+        graph = read.channel_graph(keras.Model(inputs, x * 2.0))
+        self.assertEqual(int(graph.removable.sum()), 0)
+
+    def test_an_unknown_size_that_is_broken_up_keeps_channels(self):
+        inputs = keras.Input((None, 6))
+        x = LAYERS.Reshape((-1, 2))(LAYERS.Dense(6)(inputs))
+        graph = read.channel_graph(keras.Model(inputs, LAYERS.Conv1D(2, 1)(x)))
+        self.assertEqual(int(graph.removable.sum()), 0)
+
+
+if __name__ == "__main__":
+    absltest.main()

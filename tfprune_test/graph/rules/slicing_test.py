@@ -1,0 +1,131 @@
+import keras
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.graph import read
+from tfprune_test import exactness
+from tfprune_test import models
+
+LAYERS = keras.layers
+
+
+def parts(split):
+    """Reads each part by a convolution of its own."""
+
+    def body(x):
+        return LAYERS.Concatenate()(
+            [LAYERS.Conv2D(3, 1)(part) for part in split(x)]
+        )
+
+    return body
+
+
+def option_a(x):
+    """A parameter-free shortcut: every second pixel, more channels."""
+    y = LAYERS.Conv2D(9, 3, 2, "same")(x)
+    x = keras.ops.pad(x[:, ::2, ::2, :], ((0, 0), (0, 0), (0, 0), (1, 2)))
+    return x + y
+
+
+SLICES = (
+    ("last_axis", lambda x: x[..., 1:4]),
+    ("one_channel", lambda x: x[..., :1]),
+    ("first_channels", lambda x: x[:, :, :, :3]),
+    ("last_channels", lambda x: x[..., -3:]),
+    ("without_ends", lambda x: x[..., 1:-1]),
+    ("beyond_the_end", lambda x: x[..., 2:100]),
+    ("positions", lambda x: x[:, 1:5, ::2]),
+    ("one_row", lambda x: x[:, 2]),
+    ("one_place", lambda x: x[:, -1, 0, 2:]),
+    ("new_axis", lambda x: x[:, None, :, 1, 1:4]),
+    ("new_axis_behind_an_ellipsis", lambda x: x[:, 0, ..., None, 1:4]),
+    ("halves", parts(lambda x: (x[..., :3], x[..., 3:]))),
+    ("overlap", parts(lambda x: (x[..., :4], x[..., 2:]))),
+    ("split", parts(lambda x: keras.ops.split(x, 3, axis=-1))),
+    ("split_in_two", parts(lambda x: keras.ops.split(x, 2, axis=3))),
+    ("split_at", parts(lambda x: keras.ops.split(x, [1, 4], axis=-1))),
+    ("split_rows", parts(lambda x: keras.ops.split(x, 3, axis=1))),
+    ("option_a", option_a),
+    (
+        "pad_rows",
+        lambda x: keras.ops.pad(x, ((0, 0), (1, 0), (0, 1), (0, 0))),
+    ),
+    (
+        "pad_with_a_number",
+        lambda x: keras.ops.pad(
+            x, ((0, 0), (0, 0), (0, 0), (2, 0)), constant_values=1.5
+        ),
+    ),
+    (
+        "reflect_rows",
+        lambda x: keras.ops.pad(
+            x, ((0, 0), (1, 1), (0, 0), (0, 0)), mode="reflect"
+        ),
+    ),
+    ("flip", lambda x: keras.ops.flip(x, -1)),
+    ("flip_rows", lambda x: keras.ops.flip(x, (1, 2))),
+    ("repeat", lambda x: keras.ops.repeat(x, 2, axis=-1)),
+    ("repeat_rows", lambda x: keras.ops.repeat(x, 2, axis=1)),
+)
+
+KEPT = (
+    ("one_index", lambda x: x[..., 2]),
+    ("steps", lambda x: x[..., ::2]),
+    ("backwards", lambda x: x[..., ::-1]),
+    ("reflect", lambda x: keras.ops.pad(x, ((0, 0),) * 3 + ((1, 1),), "wrap")),
+)
+
+
+class SlicingTest(exactness.ExactnessTestCase):
+    @parameterized.named_parameters(*SLICES)
+    def test_masked_channels_are_removed(self, body):
+        self.assert_exact(models.around(body))
+
+    @parameterized.named_parameters(*SLICES)
+    def test_silent_channels_are_removed(self, body):
+        self.assert_exact(models.around(body), rate=0.2, silence=0.4)
+
+    @parameterized.named_parameters(*SLICES)
+    def test_most_channels_are_removed(self, body):
+        self.assert_exact(models.around(body), rate=0.9)
+
+    def test_parts_of_equal_size_lose_the_same(self):
+        model = models.around(parts(lambda x: keras.ops.split(x, 3, axis=-1)))
+        graph = read.channel_graph(model)
+        group = next(g for g in graph.groups if len(g.readers) == 3)
+        self.assertLen(group, 2)
+
+    def test_padded_channels_go_with_those_they_meet(self):
+        found = self.assert_exact(models.around(option_a), rate=0.8)
+        (pad,) = (
+            entry["config"]["pad_width"][3]
+            for entry in found.small.get_config()["layers"]
+            if entry["class_name"] == "Pad"
+        )
+        self.assertLess(sum(pad), 3)
+
+    @parameterized.named_parameters(*KEPT)
+    def test_channels_that_cannot_follow_are_kept(self, body):
+        inputs = keras.Input(models.IMAGE)
+        x = body(LAYERS.Conv2D(6, 1)(inputs))
+        graph = read.channel_graph(keras.Model(inputs, LAYERS.Dense(2)(x)))
+        self.assertEqual(int(graph.removable.sum()), 0)
+
+    @parameterized.named_parameters(
+        ("slice", lambda x: x[:1, ...]),
+        ("index", lambda x: x[0, ...]),
+        ("split", lambda x: keras.ops.split(x, 2)[0]),
+        ("pad", lambda x: keras.ops.pad(x, 1)),
+        ("flip", lambda x: keras.ops.flip(x)),
+        ("repeat", lambda x: keras.ops.repeat(x, 2, axis=0)),
+    )
+    def test_channels_are_kept_where_the_batch_changes(self, body):
+        inputs = keras.Input(batch_shape=(2, 8, 6))
+        x = body(LAYERS.Dense(6)(inputs))
+        graph = read.channel_graph(keras.Model(inputs, x * 2.0))
+        self.assertEqual(int(graph.removable.sum()), 0)
+        self.assertEmpty(graph.unknown)
+
+
+if __name__ == "__main__":
+    absltest.main()
