@@ -9,14 +9,7 @@ from tfprune.graph import rebuild
 
 
 def prune(
-    model,
-    budget,
-    criterion="l1",
-    data=None,
-    ranking="global",
-    min_channels=1,
-    channel_multiple=1,
-    skip=(),
+    model, budget, criterion="l1", data=None, ranking="global", **options
 ):
     """A smaller model, without the channels that score lowest.
 
@@ -33,9 +26,7 @@ def prune(
         data: what the criterion needs; `"l1"` and `"l2"` need nothing.
         ranking: `"global"`, `"group"` or `"raw"`, for a `Budget`; see
             `tfprune.select.by_budget`.
-        min_channels: `int`, how many channels of each group stay at least.
-        channel_multiple: `int`; each group keeps a multiple of it, or all.
-        skip: name patterns of layers whose channels all stay.
+        **options: those of `choose`.
 
     Returns:
         A plain Keras model of the same class, not fine-tuned.
@@ -43,35 +34,39 @@ def prune(
     Raises:
         TypeError: If `model`, `budget` or `criterion` is of the wrong type.
         ValueError: If the model cannot be read, the budget cannot be met, a
-            name is unknown, a pattern fits nothing or weights are NaN.
+            name is unknown, a pattern fits nothing, weights are NaN or data
+            are missing.
 
     Example:
 
     >>> small = tfprune.prune(model, tfprune.Budget(macs=0.5))
     """
     graph = read.channel_graph(model)
-    keep = choose(
-        graph,
-        budget,
-        criterion,
-        data,
-        ranking=ranking,
-        min_channels=min_channels,
-        channel_multiple=channel_multiple,
-        skip=skip,
-    )
+    keep = choose(graph, budget, criterion, data, ranking, **options)
     return rebuild.shrink(graph, keep)
 
 
 def choose(
-    graph, budget, criterion="l1", data=None, ranking="global", **options
+    graph,
+    budget,
+    criterion="l1",
+    data=None,
+    ranking="global",
+    normalize=None,
+    **options,
 ):
     """The channels that `prune` keeps.
 
     Args:
         graph: a `ChannelGraph`.
         budget, criterion, data, ranking: as for `prune`.
-        **options: `min_channels`, `channel_multiple` and `skip`.
+        normalize: how scores are made comparable across groups, as in
+            `tfprune.select.by_budget`; `None` takes what the criterion names
+            as its attribute `normalize`, else `"mean"`.
+        **options: `min_channels`, `int`, how many channels of each group stay
+            at least; `channel_multiple`, `int`, each group keeps a multiple
+            of it, or all; `skip`, name patterns of layers whose channels all
+            stay.
 
     Returns:
         Bool array, shape `(graph.size,)`.
@@ -83,10 +78,17 @@ def choose(
             f"of ratios. Received: budget={budget!r}. Say what may remain, "
             "as in tfprune.Budget(macs=0.5)."
         )
+    criterion = score.find(criterion)
     scores = score.channel_scores(graph, criterion, data)
+    normalize = normalize or getattr(criterion, "normalize", "mean")
     if by_ratio:
-        return select.by_ratio(graph, scores, budget, **options)
-    return select.by_budget(graph, scores, budget, ranking, **options)
+        keep = select.by_ratio(graph, scores, budget, **options)
+    else:
+        keep = select.by_budget(
+            graph, scores, budget, ranking, normalize, **options
+        )
+    refine = getattr(criterion, "refine", None)
+    return keep if refine is None else refine(graph, keep)
 
 
 def masked(model, keep, graph=None):

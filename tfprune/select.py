@@ -10,6 +10,7 @@ import fnmatch
 import numpy as np
 
 from tfprune import costs
+from tfprune import normalizers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,16 +78,22 @@ class Budget:
         }
 
 
-def by_budget(graph, scores, budget, ranking="global", **options):
+def by_budget(
+    graph, scores, budget, ranking="global", normalize="mean", **options
+):
     """Keeps the channels with the highest scores that a budget allows.
 
     Args:
         graph: a `ChannelGraph`.
-        scores: float array, shape `(graph.size,)`.
+        scores: float array, shape `(graph.size,)`; a channel that scores
+            infinity stays.
         budget: a `Budget`.
-        ranking: `"global"` compares scores across groups, each divided by the
-            mean of its group; `"group"` removes the same share of each group;
-            `"raw"` compares scores across groups as they are.
+        ranking: `"global"` compares scores across groups; `"group"` removes
+            the same share of each group; `"raw"` is `"global"` with
+            `normalize="none"`.
+        normalize: what is done to the scores of each group before they are
+            compared across groups: `"none"`, `"mean"`, `"max"`, `"lamp"` or
+            `"size"`; see `tfprune.normalizers`.
         **options: `min_channels`, `channel_multiple`, `skip`: see `by_ratio`.
 
     Returns:
@@ -102,7 +109,8 @@ def by_budget(graph, scores, budget, ranking="global", **options):
             f"`ranking` must be one of {sorted(_SEARCHES)}. "
             f"Received: ranking={ranking!r}."
         )
-    keep_at, most = _SEARCHES[ranking](candidates)
+    normalizer = normalizers.normalizers.get(normalize)
+    keep_at, most = _SEARCHES[ranking](candidates, normalizer)
     meter = costs.Meter(graph)
     ceilings = budget.ceilings(meter)
 
@@ -178,9 +186,10 @@ class _Candidates:
         self.groups = [
             g for g in graph.groups if not g.frozen and g not in skipped
         ]
+        rated = [g.labels[self.scores[g.labels] < np.inf] for g in self.groups]
         self.order = [
-            g.labels[np.argsort(self.scores[g.labels], kind="stable")]
-            for g in self.groups
+            labels[np.argsort(self.scores[labels], kind="stable")]
+            for labels in rated
         ]
 
     def keep(self, counts):
@@ -202,13 +211,13 @@ class _Candidates:
                     f"[0, 1). Received: ratio={value!r} for {pattern!r}."
                 )
         counts, used = [], set()
-        for group in self.groups:
+        for group, order in zip(self.groups, self.order, strict=True):
             fit = [p for p in ratios if matches(group, p)]
             used |= set(fit)
             share = ratios[fit[0]] if fit else 0.0
             # 64 * (1 - 0.1) is 57.599...: the floor is meant, but 0.7 * 30
             # is 20.999... and must be 21.
-            counts.append(int(len(group) * (1 - share) + 1e-9))
+            counts.append(int(len(order) * (1 - share) + 1e-9))
         _no_match_is_an_error("ratio", set(ratios) - used, self.graph)
         return counts
 
@@ -221,7 +230,7 @@ class _Candidates:
         return where[np.lexsort((labels, values))]
 
 
-def _search_group(candidates):
+def _search_group(candidates, normalizer):
     """The number of steps is the finest that any group can tell apart."""
     steps = 2 * max((len(o) for o in candidates.order), default=1) ** 2
 
@@ -233,8 +242,9 @@ def _search_group(candidates):
     return keep_at, steps
 
 
-def _search_ranked(candidates, values):
-    ranked = candidates.ranked(values)
+def _search_global(candidates, normalizer):
+    scores = [candidates.scores[order] for order in candidates.order]
+    ranked = candidates.ranked([normalizer(group) for group in scores])
     sizes = np.array([len(o) for o in candidates.order], int)
 
     def keep_at(removed):
@@ -244,18 +254,8 @@ def _search_ranked(candidates, values):
     return keep_at, len(ranked)
 
 
-def _search_raw(candidates):
-    scores = candidates.scores
-    return _search_ranked(candidates, [scores[o] for o in candidates.order])
-
-
-def _search_global(candidates):
-    values = []
-    for order in candidates.order:
-        scores = candidates.scores[order]
-        mean = scores.mean()
-        values.append(scores / mean if mean > 0 else scores)
-    return _search_ranked(candidates, values)
+def _search_raw(candidates, normalizer):
+    return _search_global(candidates, normalizers.none)
 
 
 _SEARCHES = {

@@ -18,7 +18,7 @@ FLOORS = (
     ("registry", "records", "allocation", "samples", "ops"),
     ("graph",),
     ("memory", "costs", "timing", "schedule", "probe", "patches"),
-    ("score", "normalizers", "patterns", "select"),
+    ("feature_maps", "score", "normalizers", "patterns", "select"),
     ("kernels", "method", "wrapper", "wrap"),
     ("methods",),
     ("callback", "constants", "stripping", "reconstruction", "recalibration"),
