@@ -105,10 +105,7 @@ class Child:
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "answer.json")
             text = json.dumps({"answer": str(path), "request": request})
-            try:
-                self._process.communicate(text.encode())
-            except BrokenPipeError:
-                self._process.wait()
+            self._process.communicate(text.encode())
             reply = json.loads(path.read_text()) if path.exists() else {}
         self._log.seek(0)
         return Answer(

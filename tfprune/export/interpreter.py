@@ -176,10 +176,15 @@ def ask_micro(file, **request):
     with child.Child(micro_runner.__file__) as process:
         answer = process.ask({"path": file.path, **request})
     if answer.error:
+        hint = (
+            " It ends so on damaged files, and on int8 ones in which a layer "
+            "was as good as constant on the calibration data."
+        )
         raise RuntimeError(
             "TFLite Micro must be able to run the file. Received: "
             f"path={file.path!r}, and its interpreter failed ({answer.error})."
-            f" The end of its log:\n{answer.tail}"
+            f"{hint if answer.crashed else ''} The end of its log:\n"
+            f"{answer.tail}"
         )
     return answer.result
 
