@@ -15,6 +15,8 @@ import numpy as np
 
 from tfprune import constants
 from tfprune import select
+from tfprune import wrapper
+from tfprune import wrapping
 from tfprune.graph import channel_graph
 from tfprune.graph import read
 from tfprune.graph import rebuild
@@ -26,7 +28,7 @@ def strip(model, verify=True):
 
     Args:
         model: a built `keras.Model`, with zeros in its weights from any
-            source. It is not changed.
+            source, or a model from `tfprune.wrap`. It is not changed.
         verify: `bool`, whether to compare the outputs of both models on
             random inputs.
 
@@ -45,6 +47,8 @@ def strip(model, verify=True):
     >>> small.count_params() <= model.count_params()
     True
     """
+    if isinstance(model, keras.Model) and wrapper.find(model):
+        model = wrapping.unwrap(model)
     graph = read.channel_graph(model)
     keep, changes = removable(graph)
     small = rebuild.shrink(graph, keep, changes)

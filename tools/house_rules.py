@@ -19,7 +19,7 @@ FLOORS = (
     ("graph",),
     ("memory", "costs", "timing", "schedule", "probe", "patches"),
     ("feature_maps", "score", "normalizers", "patterns", "select"),
-    ("kernels", "method", "wrapper", "wrap"),
+    ("kernels", "method", "wrapper", "wrapping"),
     ("methods",),
     ("callback", "constants", "stripping", "reconstruction", "recalibration"),
     ("pruning", "distill"),

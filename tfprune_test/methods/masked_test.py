@@ -3,7 +3,7 @@ import numpy as np
 from absl.testing import parameterized
 
 from tfprune import patterns
-from tfprune import wrap as wrap_lib
+from tfprune import wrapping as wrap_lib
 from tfprune import wrapper as wrapper_lib
 from tfprune.methods import masked
 

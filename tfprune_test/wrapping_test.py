@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune import wrap as wrap_lib
+from tfprune import wrapping as wrap_lib
 from tfprune import wrapper as wrapper_lib
 from tfprune.methods import masked
 from tfprune_test.wrapper_test import Gated
