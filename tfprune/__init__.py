@@ -3,8 +3,21 @@
 from tfprune.costs import cost
 from tfprune.graph.read import channel_graph
 from tfprune.graph.rulebook import rule
+from tfprune.methods.apoz import Apoz
+from tfprune.methods.chance import Chance
+from tfprune.methods.fisher import Fisher
+from tfprune.methods.geometric_median import geometric_median
+from tfprune.methods.group_norm import GroupNorm
+from tfprune.methods.hrank import HRank
+from tfprune.methods.lamp import Lamp
+from tfprune.methods.magnitude import Greedy
 from tfprune.methods.magnitude import l1
 from tfprune.methods.magnitude import l2
+from tfprune.methods.slimming import BatchNormScale
+from tfprune.methods.taylor import Taylor
+from tfprune.methods.thinet import ThiNet
+from tfprune.methods.thinet import thinet
+from tfprune.methods.wanda import Wanda
 from tfprune.plots import channels_plot
 from tfprune.pruning import prune
 from tfprune.report import compare
@@ -15,16 +28,29 @@ from tfprune.stripping import strip
 
 __version__ = "0.1.0"
 __all__ = [
+    "Apoz",
+    "BatchNormScale",
     "Budget",
+    "Chance",
+    "Fisher",
+    "Greedy",
+    "GroupNorm",
+    "HRank",
+    "Lamp",
+    "Taylor",
+    "ThiNet",
+    "Wanda",
     "channel_graph",
     "channel_scores",
     "channels_plot",
     "compare",
     "cost",
+    "geometric_median",
     "l1",
     "l2",
     "profile",
     "prune",
     "rule",
     "strip",
+    "thinet",
 ]

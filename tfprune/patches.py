@@ -41,7 +41,8 @@ class Reader:
 
     Attributes:
         binding: the `channel_graph.Binding` of its reading axis.
-        layer: the layer that holds the weights.
+        live: the layer as the model has it.
+        layer: the layer that holds the weights, `live` or one inside of it.
         groups: `int`, convolution groups, each of which reads channels of
             its own.
         labels: int array, shape `(columns,)`: the channel that each column
@@ -50,6 +51,7 @@ class Reader:
 
     def __init__(self, binding, live):
         self.binding = binding
+        self.live = live
         self.layer = _owner(live, binding.attribute)
         self.groups = getattr(self.layer, "groups", 1)
         self._kind = _KINDS[type(self.layer).__name__]
@@ -78,6 +80,18 @@ class Reader:
         old = self._kind.turn(values.numpy(self.binding.variable))
         kernel = np.moveaxis(matrix, 0, 1).reshape(old.shape)
         return np.ascontiguousarray(self._kind.turn(kernel), np.float32)
+
+    def inputs(self, x):
+        """What the layer reads, each position once.
+
+        Args:
+            x: array, the layer's input, batch first.
+
+        Returns:
+            Float array, shape `(samples * positions, groups, channels)`.
+        """
+        x = self._kind.prepare(self.layer, values.numpy(x))
+        return x.reshape(-1, self.groups, x.shape[-1] // self.groups)
 
     def patches(self, x, positions=None, rng=None):
         """What the layer reads for its outputs.
