@@ -13,6 +13,8 @@ _WORDS = {
     "channels": "removable channels",
     "weight_bytes": "weight bytes",
     "peak_bytes": "peak activation bytes",
+    "flash_bytes": "flash bytes",
+    "arena_bytes": "arena bytes",
 }
 _PER_LAYER = ("params", "macs", "weight_bytes", "peak_bytes")
 
@@ -151,13 +153,16 @@ class Profile(Report):
         return totals
 
     def tables(self):
-        totals = [(_word(k), _text(v)) for k, v in self.totals.items()]
+        totals = [(_word(k), tables.cell(v)) for k, v in self.totals.items()]
         layers = [
             (
                 row.layer,
                 row.op,
                 tables.shape(row.output_shape),
-                *(_text(getattr(row, quantity)) for quantity in _PER_LAYER),
+                *(
+                    tables.cell(getattr(row, quantity))
+                    for quantity in _PER_LAYER
+                ),
             )
             for row in self.layers
             if row.params or row.macs
@@ -214,7 +219,12 @@ class Comparison(Report):
 
     def tables(self):
         totals = [
-            (_word(line.name), _text(line.before), _text(line.after), line.left)
+            (
+                _word(line.name),
+                tables.cell(line.before),
+                tables.cell(line.after),
+                line.left,
+            )
             for line in self.totals.values()
         ]
         names = tables.change(self.before.name, self.after.name)
@@ -237,6 +247,25 @@ class Comparison(Report):
         }
 
 
+def side_by_side(models):
+    """A column for each model, a row for each quantity.
+
+    Args:
+        models: `dict` from the name of a model to a `dict` from quantities
+            ("macs", "accuracy", "arena_bytes") to values: `int`s, or floats
+            that are fractions of 1.
+
+    Returns:
+        A `tables.Table`.
+    """
+    quantities = dict.fromkeys(q for column in models.values() for q in column)
+    rows = (
+        (_word(q), *(tables.cell(column.get(q)) for column in models.values()))
+        for q in quantities
+    )
+    return tables.Table(("", *models), tuple(rows))
+
+
 def _weighs(change):
     sides = (change.before, change.after)
     return any(side and (side.params or side.macs) for side in sides)
@@ -249,7 +278,8 @@ def _row(change):
     ]
     lines = [change.line(quantity) for quantity in _PER_LAYER]
     cells = [
-        tables.change(_text(line.before), _text(line.after)) for line in lines
+        tables.change(tables.cell(line.before), tables.cell(line.after))
+        for line in lines
     ]
     cells.insert(2, lines[1].left)
     return (change.layer, tables.change(*shapes), *cells)
@@ -257,12 +287,6 @@ def _row(change):
 
 def _word(name):
     return _WORDS.get(name, name)
-
-
-def _text(value):
-    if isinstance(value, float):
-        return tables.percent(value, 2)
-    return tables.number(value)
 
 
 def _plain(line):

@@ -1,7 +1,10 @@
 """What a model costs, layer by layer, and what a smaller one saves."""
 
 import collections
+import importlib.metadata
 import math
+import os
+import platform
 
 import numpy as np
 
@@ -10,6 +13,17 @@ from tfprune import evaluation
 from tfprune import memory
 from tfprune import profiles
 from tfprune.graph import read
+
+_PACKAGES = (
+    "tfprune",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "jax",
+    "numpy",
+    "ai-edge-litert",
+    "tflite-micro",
+)
 
 
 def profile(model, data=None, input_shape=None):
@@ -58,6 +72,24 @@ def compare(dense, small, data=None, input_shape=None):
     >>> print(report.to_text())
     """
     return profiles.Comparison(*_profiles([dense, small], data, input_shape))
+
+
+def environment():
+    """What a number depends on besides the code, as plain data.
+
+    Returns:
+        `dict` with `versions`, from the name of each package that is there
+        to its version, and `machine`, its kind.
+    """
+    installed = {
+        found.name.lower().replace("_", "-"): found.version
+        for found in importlib.metadata.distributions()
+    }
+    return {
+        "versions": {k: installed[k] for k in _PACKAGES if k in installed},
+        "machine": f"{platform.system()} {platform.machine()}, "
+        f"{os.cpu_count()} cores",
+    }
 
 
 def _profiles(models, data, input_shape):

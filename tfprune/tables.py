@@ -73,6 +73,11 @@ def percent(fraction, digits=1):
     return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
+def cell(value):
+    """A fraction of 1 in percent if it is a `float`, else a number."""
+    return percent(value, 2) if isinstance(value, float) else number(value)
+
+
 def shape(sizes):
     """A tensor's shape without the batch axis, as in 8x8x32."""
     return "x".join("?" if n is None else str(n) for n in sizes) or "scalar"

@@ -8,6 +8,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune import costs
+from tfprune import profiles
 from tfprune import pruning
 from tfprune import report
 from tfprune import select
@@ -48,9 +49,7 @@ class ProfileTest(parameterized.TestCase):
 
     def test_layers_are_those_of_the_arithmetic(self):
         rows = {row.layer: row for row in report.profile(net()).layers}
-        self.assertEqual(
-            list(rows), ["conv", "norm", "relu", "pool", "logits"]
-        )
+        self.assertEqual(list(rows), ["conv", "norm", "relu", "pool", "logits"])
         conv, pool = rows["conv"], rows["pool"]
         self.assertEqual(conv.op, "Conv2D")
         self.assertEqual(conv.output_shape, (8, 8, 4))
@@ -132,9 +131,7 @@ class CompareTest(parameterized.TestCase):
     def test_after_is_what_the_budget_was_met_with(self):
         graph = read.channel_graph(self.dense)
         keep = pruning.choose(graph, select.Budget(channels=2))
-        self.assertEqual(
-            self.report.after.total, costs.Meter(graph).cost(keep)
-        )
+        self.assertEqual(self.report.after.total, costs.Meter(graph).cost(keep))
         line = self.report.totals["channels"]
         self.assertEqual((line.before, line.after, line.ratio), (8, 2, 0.25))
 
@@ -197,6 +194,36 @@ class CompareTest(parameterized.TestCase):
     def test_what_is_no_model_is_refused(self):
         with self.assertRaisesRegex(TypeError, "keras.Model is required"):
             report.compare(self.dense, "small.keras")
+
+
+class EnvironmentTest(absltest.TestCase):
+    def test_versions_are_those_of_the_packages(self):
+        found = report.environment()
+        self.assertEqual(found["versions"]["keras"], keras.__version__)
+        self.assertEqual(found["versions"]["numpy"], np.__version__)
+        self.assertTrue(
+            {"tensorflow", "tensorflow-cpu", "jax"} & set(found["versions"])
+        )
+        self.assertRegex(found["machine"], r"^\w+ \w+, \d+ cores$")
+
+
+class SideBySideTest(absltest.TestCase):
+    def test_each_model_has_a_column(self):
+        table = profiles.side_by_side(
+            {
+                "dense": {"accuracy": 0.5, "macs": 2000},
+                "int8": {"accuracy": 0.25, "arena_bytes": 7},
+            }
+        )
+        self.assertEqual(table.header, ("", "dense", "int8"))
+        self.assertEqual(
+            table.rows,
+            (
+                ("accuracy", "50.00 %", "25.00 %"),
+                ("MACs", "2,000", "-"),
+                ("arena bytes", "-", "7"),
+            ),
+        )
 
 
 if __name__ == "__main__":
