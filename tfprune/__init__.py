@@ -1,6 +1,9 @@
 """tfprune makes Keras models smaller, for real."""
 
 from tfprune.costs import cost
+from tfprune.export.micro import arena_bytes
+from tfprune.export.micro import export_micro
+from tfprune.export.tflite import export_tflite
 from tfprune.graph.read import channel_graph
 from tfprune.graph.rulebook import rule
 from tfprune.methods.apoz import Apoz
@@ -40,11 +43,14 @@ __all__ = [
     "Taylor",
     "ThiNet",
     "Wanda",
+    "arena_bytes",
     "channel_graph",
     "channel_scores",
     "channels_plot",
     "compare",
     "cost",
+    "export_micro",
+    "export_tflite",
     "geometric_median",
     "l1",
     "l2",
