@@ -142,7 +142,7 @@ def _draw(strips, title):
     figure.legend(
         handles=_legend(),
         loc="outside lower left",
-        ncols=5,
+        ncols=3,
         frameon=False,
         fontsize=8,
     )
@@ -185,7 +185,12 @@ def _draw_work(axes, strips):
         axes.text(b, row, f" {text}", va="center", fontsize=7.5, color=_INK)
     axes.set_xlim(0, before.max() * 1.15 or 1)
     axes.xaxis.set_major_formatter(_matplotlib("ticker").EngFormatter())
-    axes.set_xlabel("MACs for one sample", fontsize=8, loc="left", color=_INK)
+    axes.set_xlabel(
+        "MACs of one sample: before, after (dark)",
+        fontsize=8,
+        loc="left",
+        color=_INK,
+    )
     axes.grid(axis="x", color="#E5E5E5", linewidth=0.6)
     axes.set_axisbelow(True)
 
@@ -203,8 +208,6 @@ def _legend():
         patch(color=KEPT, label="kept"),
         patch(color=REMOVED, label="removed"),
         patch(color=FIXED, label="cannot be removed"),
-        patch(color=_FAINT, label="MACs before"),
-        patch(color=KEPT, label="MACs after"),
     ]
 
 
