@@ -69,10 +69,10 @@ class AccuracyTest(parameterized.TestCase):
         self.assertEqual(evaluation.accuracies([model], data), [5 / 6])
 
     @parameterized.named_parameters(
-        ("empty", [], "needs samples. Received: data of type list"),
-        ("no_labels", [SCORES], "ndarray in place of such a pair"),
-        ("three", (SCORES, Y, Y), "ndarray in place of such a pair"),
-        ("lengths", (SCORES, Y[:3]), "6 samples and 3 labels"),
+        ("empty", [], "Samples are needed for the accuracy"),
+        ("no_labels", [SCORES], "Labels are needed for the accuracy"),
+        ("alone", SCORES, "Labels are needed for the accuracy"),
+        ("lengths", (SCORES, Y[:3]), r"arrays of \[3, 6\] samples"),
         ("labels", (SCORES, np.zeros((6, 3))), r"y of shape \(6, 3\)"),
     )
     def test_bad_data_is_refused(self, data, message):
