@@ -6,17 +6,22 @@ from tfprune import schedule as schedule_lib
 from tfprune import wrapper as wrapper_lib
 
 
-def prune_now(model, sparsity, step=0):
+def prune_now(model, sparsity, budget=None, data=None, step=0):
     """Brings all scheduled methods of a wrapped model to a sparsity.
 
     Args:
         model: a model from `wrap`; its masks change in place.
-        sparsity: `float`, the fraction of zeros.
+        sparsity: `float`, the fraction that goes; with a `budget`, how much
+            of the way to it is done.
+        budget: a `tfprune.Budget`, for methods that mask channels.
+        data: what a criterion that looks at data needs.
         step: `int`, the optimizer step that is noted as that of the update.
     """
-    for method, slots in _scheduled(model):
-        method.check(sparsity)
-        method.update(slots, sparsity)
+    found = _scheduled(model)
+    for method, _ in found:
+        method.check(sparsity, budget)
+    for method, slots in found:
+        method.update(model, slots, sparsity, budget, data)
     for wrapper in _scheduled_wrappers(model):
         wrapper.updated.assign(step)
 
@@ -36,7 +41,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
     callback away to keep the masks as they are.
 
     `logs` gets `sparsity`, the fraction of zeros among all wrapped weights,
-    as of the last update, or of the end of the epoch.
+    and for masked channels `macs_ratio`, the fraction of multiply-adds that
+    `strip` leaves; both as of the last update, or of the end of the epoch.
 
     `EarlyStopping(restore_best_weights=True)` restores the masks of the best
     epoch too; give it a `start_from_epoch` after the end of the schedule.
@@ -44,6 +50,10 @@ class PruneOnSchedule(keras.callbacks.Callback):
     Args:
         schedule: a schedule, such as `Polynomial`; a number, which means
             `Constant`; or a `tfmot` `PruningSchedule`.
+        budget: a `tfprune.Budget`, where the schedule leads to: its values
+            are how much of the way is done, so it ends with 1.
+        data: what a criterion that looks at data needs, as for
+            `tfprune.prune`.
 
     Example:
 
@@ -59,11 +69,13 @@ class PruneOnSchedule(keras.callbacks.Callback):
     ...     pruning.update(int(wrapped.optimizer.iterations))
     """
 
-    def __init__(self, schedule):
+    def __init__(self, schedule, budget=None, data=None):
         super().__init__()
         self.schedule = schedule_lib.get(schedule)
+        self.budget = budget
+        self.data = data
         self._resolved = self.schedule
-        self._sparsity = None
+        self._figures = {}
         self._step = self._batch = 0
         self._next = None
 
@@ -78,7 +90,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         """Finds out now what would stop the training later."""
         highest = self._resolved.highest()
         for method, _ in _scheduled(self.model):
-            method.check(highest)
+            method.check(highest, self.budget)
 
     def on_epoch_begin(self, epoch, logs=None):
         self._look(batch=-1)
@@ -92,13 +104,12 @@ class PruneOnSchedule(keras.callbacks.Callback):
             self._synchronize()
             self.update(int(self.model.optimizer.iterations))
             self._look(batch)
-        if self._sparsity is not None:
-            logs["sparsity"] = self._sparsity
+        logs.update(self._figures)
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {} if logs is None else logs
-        self._sparsity = wrapper_lib.sparsity(self.model)
-        logs["sparsity"] = self._sparsity
+        self._measure()
+        logs.update(self._figures)
 
     def update(self, step):
         """Prunes if an update has fallen due at `step` or before.
@@ -111,9 +122,16 @@ class PruneOnSchedule(keras.callbacks.Callback):
         """
         if not self._resolved.due(step, self._last(step)):
             return False
-        prune_now(self.model, self._resolved(step), step)
-        self._sparsity = wrapper_lib.sparsity(self.model)
+        prune_now(
+            self.model, self._resolved(step), self.budget, self.data, step
+        )
+        self._measure()
         return True
+
+    def _measure(self):
+        self._figures = {"sparsity": wrapper_lib.sparsity(self.model)}
+        for method, slots in _scheduled(self.model):
+            self._figures.update(method.figures(self.model, slots))
 
     def _last(self, step):
         """The step of the last update, `None` if there was none yet."""

@@ -140,12 +140,16 @@ class Method(records.Record):
         """Whether `update` sets the sparsity; others learn theirs."""
         return type(self).update is not Method.update
 
-    def update(self, slots, sparsity):
+    def update(self, model, slots, sparsity, budget=None, data=None):
         """Prunes to a sparsity, now; called when a schedule falls due.
 
         Args:
-            slots: list of `Slot`s that share the sparsity.
-            sparsity: `float`, the fraction of zeros over all of them.
+            model: the wrapped model.
+            slots: list of `Slot`s of the model that share the sparsity.
+            sparsity: `float`, the fraction that goes; with a `budget`, how
+                much of the way to it is done.
+            budget: a `tfprune.Budget`, or `None`.
+            data: what a criterion that looks at data needs, or `None`.
         """
         raise ValueError(
             "A schedule needs a method that can be set to a sparsity. "
@@ -153,5 +157,9 @@ class Method(records.Record):
             "the schedule away, or use `Masked`."
         )
 
-    def check(self, sparsity):
-        """Raises a `ValueError` if that sparsity cannot be reached."""
+    def check(self, sparsity, budget=None):
+        """Raises a `ValueError` if `update` could not do that."""
+
+    def figures(self, model, slots):
+        """What the logs of training get to see: `dict` of `float`s."""
+        return {}

@@ -188,9 +188,10 @@ class PruningWrapper(keras.layers.Wrapper):
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         for key in ("layer", "method"):
-            config[key] = keras.saving.deserialize_keras_object(
-                config[key], custom_objects=custom_objects
-            )
+            if isinstance(config[key], dict):
+                config[key] = keras.saving.deserialize_keras_object(
+                    config[key], custom_objects=custom_objects
+                )
         return cls(**config)
 
 

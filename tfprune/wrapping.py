@@ -203,11 +203,7 @@ def _put_wrapper(layer, entry, method):
         module=cls.__module__,
         class_name=cls.__name__,
         registered_name=keras.saving.get_registered_name(cls),
-        config={
-            "name": layer.name,
-            "layer": inner,
-            "method": keras.saving.serialize_keras_object(method),
-        },
+        config={"name": layer.name, "layer": inner, "method": method},
     )
 
 

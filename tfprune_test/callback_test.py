@@ -13,8 +13,8 @@ from absl.testing import parameterized
 from tfprune import callback as callback_lib
 from tfprune import patterns
 from tfprune import schedule as schedule_lib
-from tfprune import wrapping as wrap_lib
 from tfprune import wrapper as wrapper_lib
+from tfprune import wrapping as wrap_lib
 from tfprune.methods import masked
 
 layers = keras.layers

@@ -153,7 +153,7 @@ class LayersTest(parameterized.TestCase):
     @parameterized.parameters(*LAYERS)
     def test_a_plain_layer_with_the_folded_weights_is_equal(self, make, shape):
         plain, wrapper = pair(make, shape, masked.Masked())
-        wrapper.method.update(list(wrapper.slots.values()), 0.5)
+        wrapper.method.update(None, list(wrapper.slots.values()), 0.5)
         for name, value in wrapper.folded().items():
             self.assertEqual(np.mean(value == 0), 0.5, name)
             kernels.variable(plain, name).assign(value)
@@ -197,7 +197,7 @@ class LayersTest(parameterized.TestCase):
         _, wrapper = pair(
             lambda: layers.Conv2DTranspose(4, 3), (4, 4, 8), method
         )
-        method.update(list(wrapper.slots.values()), 0.5)
+        method.update(None, list(wrapper.slots.values()), 0.5)
         mask = to_numpy(wrapper.slots["kernel"]["mask"])
         groups = mask.reshape(3, 3, 4, 2, 4)
         np.testing.assert_array_equal(groups.sum(-1), 2)
@@ -209,7 +209,7 @@ class LayersTest(parameterized.TestCase):
         attention(inputs, inputs)
         model = keras.Model(inputs, wrapper(inputs, value=inputs))
         self.assertLen(wrapper.slots, 4)
-        wrapper.method.update(list(wrapper.slots.values()), 0.5)
+        wrapper.method.update(None, list(wrapper.slots.values()), 0.5)
         x = data((5, 8))
         outputs = model(x)
         for name, value in wrapper.folded().items():
@@ -280,7 +280,7 @@ class StateTest(parameterized.TestCase):
         wrapper = model.layers[1]
         (slot,) = wrapper.slots.values()
         slot.kernel.assign(np.arange(1.0, 25).reshape(6, 4))
-        wrapper.method.update([slot], 0.5)
+        wrapper.method.update(None, [slot], 0.5)
         wrapper(data((6,)), training=True)
         kernel = to_numpy(slot.kernel).reshape(-1)
         np.testing.assert_array_equal(kernel[:12], np.arange(1, 13))
@@ -409,7 +409,7 @@ class SavingTest(parameterized.TestCase):
         train(model, 1)
         wrapper = model.layers[1]
         if wrapper.method.is_scheduled:
-            wrapper.method.update(list(wrapper.slots.values()), 0.5)
+            wrapper.method.update(None, list(wrapper.slots.values()), 0.5)
         return model
 
     @parameterized.parameters(
@@ -474,4 +474,4 @@ class ErrorsTest(parameterized.TestCase):
 
     def test_a_learned_method_refuses_a_schedule(self):
         with self.assertRaisesRegex(ValueError, "Received: Scaled"):
-            Scaled().update([], 0.5)
+            Scaled().update(None, [], 0.5)

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune import wrapping as wrap_lib
 from tfprune import wrapper as wrapper_lib
+from tfprune import wrapping as wrap_lib
 from tfprune.methods import masked
 from tfprune_test.wrapper_test import Gated
 
@@ -147,7 +147,7 @@ class WrapTest(parameterized.TestCase):
     def test_unwrapping_keeps_what_was_pruned(self, make, names):
         wrapped = wrap_lib.wrap(make(), masked.Masked())
         for method, slots in wrapper_lib.groups(wrapped):
-            method.update(slots, 0.6)
+            method.update(None, slots, 0.6)
         plain = wrap_lib.unwrap(wrapped)
         np.testing.assert_array_equal(outputs_of(plain), outputs_of(wrapped))
         dense = wrap_lib.unwrap(wrapped, fold=False)

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from tfprune import method as method_lib
+from tfprune import normalizers
 from tfprune import ops
 from tfprune import patterns
 from tfprune import records
@@ -43,16 +44,8 @@ def lamp(weights):
     - Lee et al., "Layer-adaptive sparsity for the magnitude-based pruning",
       2021, https://arxiv.org/abs/2010.07611
     """
-    squares = np.square(weights, dtype=float).reshape(-1)
-    order = np.argsort(squares, kind="stable")
-    ascending = squares[order]
-    tails = np.cumsum(ascending[::-1])[::-1]
-    # Equal squares share the sum that starts at the first of them.
-    first = np.searchsorted(ascending, ascending, side="left")
-    scores = np.zeros_like(squares)
-    with np.errstate(invalid="ignore"):
-        scores[order] = np.nan_to_num(ascending / tails[first])
-    return scores.reshape(np.shape(weights))
+    squares = np.square(weights, dtype=float)
+    return normalizers.lamp(squares.reshape(-1)).reshape(squares.shape)
 
 
 @method_lib.register("masked")
@@ -121,7 +114,7 @@ class Masked(method_lib.Method):
         weights = keras.ops.convert_to_numpy(slot.kernel)
         return CRITERIA.get(self.criterion)(weights)
 
-    def update(self, slots, sparsity):
+    def update(self, model, slots, sparsity, budget=None, data=None):
         masks = self.pattern.masks(
             [self.scores(slot) for slot in slots],
             sparsity,
@@ -130,8 +123,14 @@ class Masked(method_lib.Method):
         for slot, mask in zip(slots, masks, strict=True):
             slot["mask"].assign(mask)
 
-    def check(self, sparsity):
+    def check(self, sparsity, budget=None):
         self.pattern.check(sparsity)
+        if budget is not None:
+            raise ValueError(
+                "A budget needs a method that removes channels. Received: "
+                f"budget={budget}, which zeros among weights do not meet. "
+                "Use `MaskedChannels`."
+            )
 
     def get_config(self):
         pattern = records.serialize(self.pattern, patterns.PATTERNS)

@@ -3,8 +3,8 @@ import numpy as np
 from absl.testing import parameterized
 
 from tfprune import patterns
-from tfprune import wrapping as wrap_lib
 from tfprune import wrapper as wrapper_lib
+from tfprune import wrapping as wrap_lib
 from tfprune.methods import masked
 
 layers = keras.layers
@@ -61,7 +61,7 @@ class MaskedTest(parameterized.TestCase):
     def test_the_smallest_weights_become_zero(self):
         _, slot = wrapped(masked.Masked())
         method = masked.Masked()
-        method.update([slot], 0.5)
+        method.update(None, [slot], 0.5)
         np.testing.assert_array_equal(
             method.fold(slot), [[4, 0], [0, 3], [2, 0]]
         )
@@ -79,7 +79,7 @@ class MaskedTest(parameterized.TestCase):
     )
     def test_what_masked_weights_learn(self, method, expected):
         model, slot = wrapped(method)
-        method.update([slot], 0.5)
+        method.update(None, [slot], 0.5)
         train(model)
         np.testing.assert_allclose(
             to_numpy(slot.kernel), expected, rtol=1e-5
@@ -88,10 +88,10 @@ class MaskedTest(parameterized.TestCase):
     def test_weights_come_back_when_masks_are_renewed(self):
         model, slot = wrapped(masked.Masked(gradient="straight_through"))
         slot_method = masked.Masked()
-        slot_method.update([slot], 0.5)
+        slot_method.update(None, [slot], 0.5)
         for _ in range(6):
             train(model)  # Takes 1 from every weight.
-        slot_method.update([slot], 0.5)
+        slot_method.update(None, [slot], 0.5)
         np.testing.assert_array_equal(
             to_numpy(slot["mask"]), [[0, 1], [1, 0], [0, 1]]
         )
@@ -105,7 +105,7 @@ class MaskedTest(parameterized.TestCase):
         method = masked.Masked(patterns.Unstructured("global"))
         model = wrap_lib.wrap(model, method)
         ((_, slots),) = wrapper_lib.groups(model)
-        method.update(slots, 0.5)
+        method.update(None, slots, 0.5)
         counts = [int(to_numpy(slot["mask"]).sum()) for slot in slots]
         self.assertEqual(counts, [1, 15])
         self.assertEqual(wrapper_lib.sparsity(model), 0.5)

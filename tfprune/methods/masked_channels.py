@@ -1,0 +1,214 @@
+"""Masks over whole channels, tightened while the model trains.
+
+A channel is masked where it is read: in every weight that reads it, the slice
+that does so is zero. So `strip` takes exactly the masked channels out, and the
+model that trains is already the small one. Which channels go is decided anew
+at every update, by any criterion of channels, from the trained weights: a
+channel can come back until the schedule ends.
+
+References:
+
+- Li et al., "Pruning filters for efficient ConvNets", 2016,
+  https://arxiv.org/abs/1608.08710, for the criterion `"l1"`
+- Zhu and Gupta, "To prune, or not to prune", 2017,
+  https://arxiv.org/abs/1710.01878, for the schedule
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tfprune import costs
+from tfprune import method as method_lib
+from tfprune import ops
+from tfprune import score
+from tfprune import select
+from tfprune import wrapper as wrapper_lib
+from tfprune.graph import channel_graph
+from tfprune.graph import read
+
+
+@method_lib.register("masked_channels")
+@dataclasses.dataclass(frozen=True)
+class MaskedChannels(method_lib.Method):
+    """Masks the channels that score lowest, on the side that reads them.
+
+    Channels that a layer outside the wrapped ones reads stay, so wrap all
+    layers with kernels, which is what `wrap` does by itself.
+
+    Args:
+        criterion: as for `tfprune.prune`: a name, a function or an object.
+            To be saved it must be registered.
+        of: what a schedule's sparsity is a fraction of: `"channels"`,
+            `"macs"`, `"params"` or `"peak_bytes"`, as in `tfprune.Budget`.
+        ranking, normalize: how channels of different layers are compared, as
+            in `tfprune.prune`.
+        min_channels: `int`, how many channels of each group stay at least.
+        channel_multiple: `int`; each group keeps a multiple of it, or all.
+        skip: tuple of name patterns of layers whose channels all stay.
+
+    Example:
+
+    >>> wrapped = tfprune.wrap(model, tfprune.MaskedChannels(of="macs"))
+    >>> ramp = tfprune.Polynomial(0.0, 0.5, begin=0, end="10 epochs")
+    >>> wrapped.fit(data, callbacks=[tfprune.PruneOnSchedule(ramp)], ...)
+    >>> small = tfprune.strip(wrapped)
+    """
+
+    criterion: object = "l1"
+    of: str = "channels"
+    ranking: str = "global"
+    normalize: str | None = None
+    min_channels: int = 1
+    channel_multiple: int = 1
+    skip: tuple = ()
+
+    def __post_init__(self):
+        skip = (self.skip,) if isinstance(self.skip, str) else self.skip
+        object.__setattr__(self, "skip", tuple(skip))
+        if not isinstance(self.criterion, str):
+            object.__setattr__(self, "criterion", score.find(self.criterion))
+        score.find(self.criterion)
+        select.Budget(**{self.of: 1.0})
+
+    def build(self, slot):
+        slot.add_weight(
+            "mask",
+            slot.shape,
+            initializer="ones",
+            trainable=False,
+            dtype="bool",
+        )
+
+    def effective_kernel(self, slot, kernel, training=False):
+        return ops.masked(kernel, slot["mask"].value)
+
+    def update(self, model, slots, sparsity, budget=None, data=None):
+        graph = read.channel_graph(model)
+        keep = np.ones(graph.size, bool)
+        if sparsity > 0:
+            if budget is None:
+                budget = select.Budget(**{self.of: 1.0 - sparsity})
+                sparsity = 1.0
+            budget = _on_the_way(budget, sparsity, graph)
+            keep = self._choose(graph, slots, budget, data)
+        for slot in slots:
+            slot["mask"].assign(_mask(graph, slot, keep))
+
+    def _choose(self, graph, slots, budget, data):
+        criterion = score.find(self.criterion)
+        scores = score.channel_scores(graph, criterion, data)
+        scores[_read_elsewhere(graph, slots)] = np.inf
+        return select.by_budget(
+            graph,
+            scores,
+            budget,
+            self.ranking,
+            self.normalize or getattr(criterion, "normalize", "mean"),
+            min_channels=self.min_channels,
+            channel_multiple=self.channel_multiple,
+            skip=self.skip,
+        )
+
+    def figures(self, model, slots):
+        graph = read.channel_graph(model)
+        meter = costs.Meter(graph)
+        return {"macs_ratio": meter.macs(_kept(graph, slots)) / meter.macs()}
+
+    def check(self, sparsity, budget=None):
+        if sparsity >= 1 and budget is None:
+            raise ValueError(
+                f"Some {self.of} must remain. Received: sparsity={sparsity}."
+            )
+
+    def get_config(self):
+        return {**super().get_config(), "criterion": _spec(self.criterion)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "criterion": _criterion(config["criterion"])})
+
+
+def _spec(criterion):
+    """A criterion as plain data: its name, where it has one."""
+    if isinstance(criterion, str):
+        return criterion
+    for name in score.criteria.names():
+        if score.find(name) == criterion:
+            return name
+    cls = criterion if hasattr(criterion, "__name__") else type(criterion)
+    if keras.saving.get_registered_name(cls) != cls.__name__:
+        return keras.saving.serialize_keras_object(criterion)
+    return {_UNKNOWN: cls.__name__}
+
+
+def _criterion(spec):
+    if not isinstance(spec, dict):
+        return spec
+    if _UNKNOWN in spec:
+        raise ValueError(
+            "A criterion must be registered before a model with it is saved. "
+            f"Received: {spec[_UNKNOWN]}. Decorate it with "
+            "`tfprune.score.register(name, ...)` or "
+            "`keras.saving.register_keras_serializable(package)`."
+        )
+    return keras.saving.deserialize_keras_object(spec)
+
+
+_UNKNOWN = "unregistered"
+
+
+def _readers(graph, variable):
+    return [
+        b for b in graph.bound(variable) if b.role == channel_graph.READS
+    ]
+
+
+def _mask(graph, slot, keep):
+    """`keep` along the axis of a weight that reads, in the weight's shape."""
+    mask = np.ones(slot.shape, bool)
+    for binding in _readers(graph, slot.kernel):
+        np.moveaxis(mask, binding.axis, -1)[...] &= keep[binding.labels]
+    return mask
+
+
+def _kept(graph, slots):
+    """The channels that no mask takes out; the inverse of `_mask`."""
+    keep = np.ones(graph.size, bool)
+    for slot in slots:
+        mask = keras.ops.convert_to_numpy(slot["mask"])
+        for binding in _readers(graph, slot.kernel):
+            others = tuple(i for i in range(mask.ndim) if i != binding.axis)
+            keep[binding.labels[~mask.any(others)]] = False
+    return keep
+
+
+def _read_elsewhere(graph, slots):
+    """The channels that something other than these slots reads."""
+    ours = {id(slot.kernel) for slot in slots}
+    found = np.zeros(graph.size, bool)
+    for binding in graph.bindings:
+        others = id(binding.variable) not in ours
+        if others and binding.role == channel_graph.READS:
+            found[binding.labels] = True
+    return found
+
+
+def _on_the_way(budget, progress, graph):
+    """The budget after part of the way from the dense model to `budget`."""
+    meter = costs.Meter(graph)
+    # The meter of a wrapped model counts what methods have added.
+    added = {"params": _added_by_wrappers(graph.model)}
+    limits = {}
+    for name, limit in budget.limits().items():
+        dense = getattr(meter, name)() - added.get(name, 0)
+        ceiling = dense * limit if isinstance(limit, float) else limit
+        allowed = dense - progress * max(dense - ceiling, 0)
+        limits[name] = max(1, int(allowed) + added.get(name, 0))
+    return select.Budget(**limits)
+
+
+def _added_by_wrappers(model):
+    wrappers = wrapper_lib.find(model)
+    return sum(w.count_params() - w.layer.count_params() for w in wrappers)

@@ -1,0 +1,207 @@
+import os
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune import callback as callback_lib
+from tfprune import costs
+from tfprune import schedule as schedule_lib
+from tfprune import select
+from tfprune import stripping
+from tfprune import wrapper as wrapper_lib
+from tfprune import wrapping
+from tfprune.methods import masked_channels
+from tfprune.methods import taylor
+
+layers = keras.layers
+to_numpy = keras.ops.convert_to_numpy
+
+
+def net():
+    """Residual, depthwise, with a nested head and a shared layer."""
+    inputs = keras.Input((6, 6, 3))
+    x = layers.Conv2D(8, 3, padding="same", name="stem")(inputs)
+    x = layers.Activation("swish")(layers.BatchNormalization()(x))
+    y = layers.Conv2D(12, 1, name="expand")(x)
+    y = layers.ReLU()(layers.BatchNormalization()(y))
+    y = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(y)
+    y = layers.Conv2D(8, 1, name="project")(y)
+    x = layers.GlobalAveragePooling2D()(x + y)
+    head = keras.Sequential(
+        [layers.Dense(10, "relu", name="hidden"), layers.Dense(3)], name="head"
+    )
+    model = keras.Model(inputs, head(x))
+    random = np.random.default_rng(0)
+    for variable in model.weights:
+        noise = 0.1 * random.normal(size=variable.shape)
+        variable.assign(to_numpy(variable) + np.abs(noise))
+    return model
+
+
+def data(count=16):
+    random = np.random.default_rng(1)
+    x = random.normal(size=(count, 6, 6, 3)).astype("float32")
+    return x, np.eye(3)[np.arange(count) % 3]
+
+
+class MaskedChannelsTest(parameterized.TestCase):
+    def check_strip(self, wrapped):
+        """Stripping takes out what the masks promise, exactly."""
+        ((method, slots),) = wrapper_lib.groups(wrapped)
+        promised = method.figures(wrapped, slots)["macs_ratio"]
+        dense = costs.cost(wrapping.unwrap(wrapped))
+        small = stripping.strip(wrapped)
+        cost = costs.cost(small)
+        self.assertEqual(cost.macs, round(promised * dense.macs))
+        self.assertEmpty(wrapper_lib.find(small))
+        x, _ = data()
+        np.testing.assert_allclose(
+            to_numpy(wrapped(x)), to_numpy(small(x)), atol=1e-5
+        )
+        return cost, dense
+
+    @parameterized.product(
+        of=("channels", "macs", "params", "peak_bytes"), sparsity=(0.25, 0.4)
+    )
+    def test_the_fraction_goes_exactly(self, of, sparsity):
+        method = masked_channels.MaskedChannels(of=of)
+        wrapped = wrapping.wrap(net(), method)
+        callback_lib.prune_now(wrapped, sparsity)
+        cost, dense = self.check_strip(wrapped)
+        left = getattr(cost, of) / getattr(dense, of)
+        self.assertLessEqual(left, 1 - sparsity)
+        self.assertGreater(left, 1 - sparsity - 0.2)
+
+    def test_no_sparsity_masks_nothing(self):
+        wrapped = wrapping.wrap(net(), masked_channels.MaskedChannels())
+        callback_lib.prune_now(wrapped, 0.5)
+        self.assertGreater(wrapper_lib.sparsity(wrapped), 0.1)
+        callback_lib.prune_now(wrapped, 0.0)
+        self.assertEqual(wrapper_lib.sparsity(wrapped), 0.0)
+        cost, dense = self.check_strip(wrapped)
+        self.assertEqual(cost, dense)
+
+    def test_a_budget_is_approached_step_by_step(self):
+        wrapped = wrapping.wrap(net(), masked_channels.MaskedChannels())
+        budget = select.Budget(macs=0.4, params=300)
+        ratios = []
+        for progress in (0.0, 0.5, 1.0):
+            callback_lib.prune_now(wrapped, progress, budget)
+            cost, dense = self.check_strip(wrapped)
+            ratios.append(cost.macs / dense.macs)
+        self.assertEqual(ratios[0], 1.0)
+        self.assertLessEqual(ratios[1], 0.7)
+        self.assertGreater(ratios[1], ratios[2])
+        self.assertLessEqual(ratios[2], 0.4)
+        self.assertLessEqual(cost.params, 300)
+
+    def test_channels_come_back_when_weights_grow(self):
+        wrapped = wrapping.wrap(net(), masked_channels.MaskedChannels())
+        kernel = next(
+            w.layer.kernel
+            for w in wrapper_lib.find(wrapped)
+            if w.name == "expand"
+        )
+        project = next(
+            w for w in wrapper_lib.find(wrapped) if w.name == "project"
+        )
+        found = []
+        for weak in (0, 5):
+            values = np.ones(kernel.shape)
+            values[..., weak] = 1e-3
+            kernel.assign(values)
+            callback_lib.prune_now(wrapped, 0.05)
+            mask = to_numpy(project.slots["kernel"]["mask"])
+            found.append(np.flatnonzero(~mask.any((0, 1, 3))).tolist())
+        self.assertEqual(found, [[0], [5]])
+
+    def test_channels_that_others_read_stay(self):
+        method = masked_channels.MaskedChannels()
+        wrapped = wrapping.wrap(net(), method, ["project", "head/*"])
+        callback_lib.prune_now(wrapped, 0.3)
+        self.check_strip(wrapped)
+        small = stripping.strip(wrapped)
+        self.assertEqual(small.get_layer("stem").filters, 8)
+        self.assertLess(small.get_layer("expand").filters, 12)
+
+    def test_options_of_selection_are_passed_on(self):
+        method = masked_channels.MaskedChannels(
+            skip="expand", channel_multiple=4, min_channels=4
+        )
+        wrapped = wrapping.wrap(net(), method)
+        callback_lib.prune_now(wrapped, 0.3)
+        small = stripping.strip(wrapped)
+        self.assertEqual(small.get_layer("expand").filters, 12)
+        self.assertEqual(small.get_layer("stem").filters % 4, 0)
+
+    def test_pruning_inside_fit_with_gradients_as_the_criterion(self):
+        model = wrapping.wrap(
+            net(), masked_channels.MaskedChannels("taylor", of="macs")
+        )
+        model.compile("adam", "mse")
+        pruning = callback_lib.PruneOnSchedule(
+            schedule_lib.Polynomial(0.0, 0.5, begin=1, end=6, frequency=2),
+            data=data(),
+        )
+        history = model.fit(
+            *data(), batch_size=4, epochs=2, verbose=0, callbacks=[pruning]
+        )
+        cost, dense = self.check_strip(model)
+        self.assertLessEqual(cost.macs / dense.macs, 0.5)
+        self.assertEqual(
+            history.history["macs_ratio"][-1], cost.macs / dense.macs
+        )
+
+    @parameterized.parameters(
+        masked_channels.MaskedChannels(skip=("a", "b")),
+        masked_channels.MaskedChannels("l2", of="params", normalize="max"),
+    )
+    def test_a_saved_model_keeps_its_masks(self, method):
+        wrapped = wrapping.wrap(net(), masked_channels.MaskedChannels())
+        callback_lib.prune_now(wrapped, 0.4)
+        path = os.path.join(self.create_tempdir(), "model.keras")
+        wrapped.save(path)
+        loaded = keras.saving.load_model(path)
+        x, _ = data()
+        np.testing.assert_array_equal(
+            to_numpy(wrapped(x)), to_numpy(loaded(x))
+        )
+        config = keras.saving.serialize_keras_object(method)
+        again = keras.saving.deserialize_keras_object(config)
+        self.assertEqual(again, method)
+
+    @parameterized.parameters(
+        (dict(criterion="l7"), "l7"),
+        (dict(of="watts"), "watts"),
+    )
+    def test_errors_of_arguments(self, arguments, message):
+        with self.assertRaisesRegex((ValueError, TypeError), message):
+            masked_channels.MaskedChannels(**arguments)
+
+    def test_everything_cannot_go(self):
+        wrapped = wrapping.wrap(net(), masked_channels.MaskedChannels())
+        with self.assertRaisesRegex(ValueError, "must remain"):
+            callback_lib.prune_now(wrapped, 1.0)
+
+    @parameterized.parameters(
+        taylor.Taylor,
+        taylor.Taylor(),
+        lambda values, axis: np.ones(values.shape[axis]),
+    )
+    def test_a_criterion_may_be_an_object(self, criterion):
+        method = masked_channels.MaskedChannels(criterion)
+        wrapped = wrapping.wrap(net(), method)
+        wrapped.compile(loss="mse")
+        callback_lib.prune_now(wrapped, 0.3, data=data())
+        self.check_strip(wrapped)
+
+    def test_a_criterion_without_a_name_cannot_be_loaded(self):
+        def nameless(values, axis):
+            return np.ones(values.shape[axis])
+
+        method = masked_channels.MaskedChannels(nameless)
+        with self.assertRaisesRegex(ValueError, "registered.*nameless"):
+            masked_channels.MaskedChannels.from_config(method.get_config())
+        named = masked_channels.MaskedChannels(taylor.Taylor())
+        self.assertEqual(named.get_config()["criterion"], "taylor")
