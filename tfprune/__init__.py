@@ -23,6 +23,7 @@ from tfprune.methods.thinet import thinet
 from tfprune.methods.wanda import Wanda
 from tfprune.plots import channels_plot
 from tfprune.pruning import prune
+from tfprune.reconstruction import reconstruct
 from tfprune.report import compare
 from tfprune.report import profile
 from tfprune.score import channel_scores
@@ -56,6 +57,7 @@ __all__ = [
     "l2",
     "profile",
     "prune",
+    "reconstruct",
     "rule",
     "strip",
     "thinet",

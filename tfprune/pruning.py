@@ -1,5 +1,6 @@
 """Pruning in one call: score, select, remove."""
 
+from tfprune import reconstruction
 from tfprune import score
 from tfprune import select
 from tfprune import stripping
@@ -9,7 +10,13 @@ from tfprune.graph import rebuild
 
 
 def prune(
-    model, budget, criterion="l1", data=None, ranking="global", **options
+    model,
+    budget,
+    criterion="l1",
+    data=None,
+    ranking="global",
+    reconstruct=None,
+    **options,
 ):
     """A smaller model, without the channels that score lowest.
 
@@ -26,6 +33,9 @@ def prune(
         data: what the criterion needs; `"l1"` and `"l2"` need nothing.
         ranking: `"global"`, `"group"` or `"raw"`, for a `Budget`; see
             `tfprune.select.by_budget`.
+        reconstruct: inputs, as `data`, to fit the weights that read the kept
+            channels on, so that they make up for the removed ones; see
+            `tfprune.reconstruct`.
         **options: those of `choose`.
 
     Returns:
@@ -43,7 +53,11 @@ def prune(
     """
     graph = read.channel_graph(model)
     keep = choose(graph, budget, criterion, data, ranking, **options)
-    return rebuild.shrink(graph, keep)
+    changes = None
+    if reconstruct is not None:
+        settings = reconstruction.Reconstruction()
+        changes, _ = settings.solve(graph, keep, reconstruct)
+    return rebuild.shrink(graph, keep, changes)
 
 
 def choose(
