@@ -1,0 +1,135 @@
+"""RigL: sparse from the start, weights regrown where the gradient is large.
+
+Evci, Gale, Menick, Castro and Elsen, "Rigging the lottery: making all tickets
+winners", 2020, https://arxiv.org/abs/1911.11134. At every update, of the n
+weights that a layer may have,
+
+    the n - k active ones with the largest |w| stay,
+    the k others with the largest |dL/dw| become active, at w = 0,
+
+where dL/dw is the gradient of the last batch, of masked weights too, and
+k = drop * n. With a sparsity that rises on a schedule this is gradual pruning
+with regrowth; with `Constant` it is the paper's training of sparse networks.
+Two things differ from the authors' code: the optimizer's step is not skipped
+at an update, and ties are broken by index instead of noise.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tfprune import allocation as allocation_lib
+from tfprune import method as method_lib
+from tfprune import ops
+
+
+@method_lib.register("rigl")
+@dataclasses.dataclass(frozen=True)
+class RigL(method_lib.Method):
+    """Drops by magnitude and grows by gradient.
+
+    Args:
+        drop: `float`, the share of a layer's weights that is exchanged at an
+            update.
+        allocation: how a sparsity is shared among layers: `"erk"`, `"layer"`
+            or `"global"`, see `patterns.Unstructured`.
+
+    Example:
+
+    >>> wrapped = tfprune.wrap(model, RigL())
+    >>> every = tfprune.Constant(0.9, begin=0, end=25_000, frequency=100)
+    >>> wrapped.fit(data, callbacks=[tfprune.PruneOnSchedule(every)], ...)
+    """
+
+    drop: float = 0.3
+    allocation: str = "erk"
+
+    def __post_init__(self):
+        allocation_lib.check(self.allocation)
+        if not 0 <= self.drop < 1:
+            raise ValueError(
+                "`drop` must be a fraction, at least 0 and below 1. "
+                f"Received: drop={self.drop!r}"
+            )
+
+    def build(self, slot):
+        slot.add_weight(
+            "mask",
+            slot.shape,
+            initializer="ones",
+            trainable=False,
+            dtype="bool",
+        )
+        # Takes the dense gradient of every step, instead of being trained.
+        gradient = slot.add_weight("gradient", slot.shape, initializer="zeros")
+        gradient.overwrite_with_gradient = True
+
+    def effective_kernel(self, slot, kernel, training=False):
+        masked = ops.masked(kernel, slot["mask"].value)
+        if not training:
+            return masked
+        return masked + ops.straight_through(
+            keras.ops.zeros_like(kernel), slot["gradient"].value
+        )
+
+    def update(self, model, slots, sparsity, budget=None, data=None):
+        weights = [_numpy(slot.kernel) for slot in slots]
+        shares = allocation_lib.ALLOCATIONS[self.allocation](
+            [np.abs(w) for w in weights], [w.shape for w in weights], sparsity
+        )
+        for slot, weight, share in zip(slots, weights, shares, strict=True):
+            before = _numpy(slot["mask"])
+            after = exchanged(
+                weight,
+                _numpy(slot["gradient"]),
+                before,
+                np.count_nonzero(share),
+                self.drop,
+            )
+            _start_at_zero(model, slot, after & ~before)
+            slot["mask"].assign(after)
+
+
+def exchanged(weights, gradients, mask, count, drop):
+    """The next mask of a layer.
+
+    Args:
+        weights, gradients: float arrays of the kernel's shape.
+        mask: `bool` array, the active weights.
+        count: `int`, how many are active afterwards.
+        drop: `float`, the share of these that is grown.
+
+    Returns:
+        `bool` array with `count` true entries.
+    """
+    grown = min(int(drop * count), mask.size - count)
+    strength = np.where(mask, np.abs(weights), -1.0)
+    stay = allocation_lib.keep_highest(strength, mask.size - (count - grown))
+    pull = np.where(stay, -1.0, np.abs(gradients))
+    return stay | allocation_lib.keep_highest(pull, mask.size - grown)
+
+
+def _start_at_zero(model, slot, grown):
+    """New weights begin at 0, and so does what the optimizer keeps of them."""
+    for variable in [slot.kernel, *_kept_by_optimizer(model, slot.kernel)]:
+        variable.assign(np.where(grown, 0, _numpy(variable)))
+
+
+def _kept_by_optimizer(model, kernel):
+    """The optimizer's variables of a kernel, such as its momentum."""
+    if model is None or not model.optimizer or not model.optimizer.built:
+        return []
+    # They are named by the variable's path, in the order of the variables.
+    same = [v for v in model.trainable_variables if v.path == kernel.path]
+    index = next(i for i, v in enumerate(same) if v is kernel)
+    prefix = kernel.path.replace("/", "_") + "_"
+    by_name = {}
+    for variable in model.optimizer.variables:
+        if variable.name.startswith(prefix) and variable.shape == kernel.shape:
+            by_name.setdefault(variable.name, []).append(variable)
+    return [variables[index] for variables in by_name.values()]
+
+
+def _numpy(variable):
+    return keras.ops.convert_to_numpy(variable)

@@ -1,0 +1,64 @@
+"""Rewinding the learning rate: retraining as the training was."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable("tfprune")
+class Rewound(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate schedule that jumps back after pruning.
+
+    Fine-tuning at the last, low learning rate recovers less than training
+    again with the schedule that the weights were trained with. The weights
+    stay; only the learning rate goes back.
+
+    Args:
+        schedule: a `keras.optimizers.schedules.LearningRateSchedule`.
+        to: `int`, the step of `schedule` that it jumps back to.
+        at: list of `int`s, the steps at which it jumps. By default it starts
+            there, which suits a new optimizer.
+
+    Example:
+
+    >>> decay = keras.optimizers.schedules.CosineDecay(0.1, 10_000)
+    >>> small = tfprune.prune(model, tfprune.Budget(macs=0.5))
+    >>> small.compile(keras.optimizers.SGD(Rewound(decay, to=2_000)), ...)
+
+    In the rounds of `Iterative(0.8, rounds=3, begin=10_000,
+    frequency=8_000)`:
+
+    >>> rounds = Rewound(decay, to=2_000, at=[10_000, 18_000, 26_000])
+
+    Reference:
+
+    - Renda, Frankle and Carbin, "Comparing rewinding and fine-tuning in
+      neural network pruning", 2020, https://arxiv.org/abs/2003.02389
+    """
+
+    def __init__(self, schedule, to=0, at=(0,)):
+        super().__init__()
+        self.schedule = schedule
+        self.to = to
+        self.at = list(at)
+        if self.at != sorted(set(self.at)) or not self.at or self.at[0] < 0:
+            raise ValueError(
+                "`at` must be increasing steps, at least one. Received: "
+                f"at={at!r}"
+            )
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "int32")
+        replayed = step
+        for jump in self.at:
+            replayed = keras.ops.where(
+                step >= jump, self.to + step - jump, replayed
+            )
+        return self.schedule(replayed)
+
+    def get_config(self):
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "to": self.to, "at": self.at}
+
+    @classmethod
+    def from_config(cls, config):
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(**{**config, "schedule": schedule})
