@@ -23,6 +23,7 @@ from tfprune.methods.thinet import thinet
 from tfprune.methods.wanda import Wanda
 from tfprune.plots import channels_plot
 from tfprune.pruning import prune
+from tfprune.recalibration import recalibrate
 from tfprune.reconstruction import reconstruct
 from tfprune.report import compare
 from tfprune.report import profile
@@ -57,6 +58,7 @@ __all__ = [
     "l2",
     "profile",
     "prune",
+    "recalibrate",
     "reconstruct",
     "rule",
     "strip",
