@@ -156,11 +156,7 @@ def check_equal(model, small, tolerance=1e-4, seed=0):
         ArithmeticError: If it is above the tolerance.
     """
     inputs = random_inputs(model, seed)
-    # Layers that are called with training=True write to the model's state.
-    with keras.StatelessScope():
-        before = keras.tree.flatten(model(inputs, training=False))
-    with keras.StatelessScope():
-        after = keras.tree.flatten(small(inputs, training=False))
+    before, after = _outputs(model, inputs), _outputs(small, inputs)
     worst = 0.0
     for a, b in zip(before, after, strict=True):
         half = keras.backend.standardize_dtype(a.dtype) in _HALF
@@ -178,6 +174,12 @@ def check_equal(model, small, tolerance=1e-4, seed=0):
 
 
 _HALF = ("float16", "bfloat16")
+
+
+def _outputs(model, inputs):
+    """The flat outputs; the model's state, seeds included, stays as it is."""
+    with keras.StatelessScope():
+        return keras.tree.flatten(model(inputs, training=False))
 
 
 def _relative_difference(a, b):
@@ -221,6 +223,6 @@ def zero_reads(graph, keep, variable):
     value = variable.value
     for b in graph.bound(variable):
         if b.role == channel_graph.READS and not keep[b.labels].all():
-            value = np.array(keras.ops.convert_to_numpy(value))
+            value = np.array(values.numpy(value, exact=True))
             np.moveaxis(value, b.axis, 0)[~keep[b.labels]] = 0
     return value

@@ -81,6 +81,32 @@ def strip_sparse(graph, masked, keep, seed=0):
     return Stripped(graph, masked, keep, kept, params, small, error)
 
 
+def faults(found):
+    """What is wrong with a strip, in words.
+
+    Args:
+        found: `Stripped`.
+
+    Returns:
+        List of `str`, empty if nothing is.
+    """
+    wrong = []
+    if not found.error <= TOLERANCE:
+        wrong.append(f"the outputs differ by {found.error:.3g}")
+    real = found.small.count_params()
+    if found.params != real:
+        wrong.append(f"{real} parameters, {found.params} were expected")
+    if found.graph.unknown:
+        wrong.append(f"no rule for {found.graph.unknown}")
+    graph = read.channel_graph(found.small)
+    # Parts of a split that have one channel left are no longer tied.
+    if graph.size == int(found.kept.sum()):
+        again, _ = stripping.removable(graph)
+        if not again.all():
+            wrong.append(f"a second strip removes {int((~again).sum())}")
+    return wrong
+
+
 def difference(model, small, inputs):
     """Largest difference of the outputs, relative to the largest output."""
     before = keras.tree.flatten(model(inputs, training=False))

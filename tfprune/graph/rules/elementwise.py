@@ -26,6 +26,8 @@ OPS = (
 @rulebook.rule(*LAYERS, *(f"ops.{name}" for name in OPS))
 def elementwise(call):
     call.memory = "inplace"
+    if call.kwargs.get("training"):
+        call.drive(call.x.labels)
     return call.x.labels
 
 

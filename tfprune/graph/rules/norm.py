@@ -12,6 +12,8 @@ def batch_normalization(call):
     for name in ("gamma", "beta", "moving_mean", "moving_variance"):
         call.bind(name, 0, channels)
     call.memory = "inplace"
+    if call.kwargs.get("training"):
+        call.drive(channels)
     return call.spread(channels, axis)
 
 

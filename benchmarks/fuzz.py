@@ -1,0 +1,101 @@
+"""Strips random graphs with random zeros and counts what goes wrong.
+
+A graph that fails is saved with its seed; `--seed=<that seed> --graphs=1`
+gives it again.
+
+  python benchmarks/fuzz.py --graphs=2000 --seed=0
+"""
+
+import collections
+import json
+import pathlib
+import sys
+import time
+import traceback
+
+import keras
+from absl import app
+from absl import flags
+
+# The generator lives beside the tests, which are not installed.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from tfprune_test import exactness
+from tfprune_test import random_models
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("graphs", 200, "how many graphs", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "seed of the first graph")
+flags.DEFINE_integer("size", 5, "most blocks in a graph", lower_bound=1)
+flags.DEFINE_string("out", "build/bench/fuzz", "folder of the results")
+
+
+class Recorder:
+    """Draws from a seed and keeps the graph for a report of its failure."""
+
+    def __init__(self, seed, size):
+        self.seed = seed
+        self.masked = None
+        self.size = size
+
+    def run(self):
+        """`(faults, Stripped)` of one graph."""
+        graph, self.masked, keep = random_models.sparse_model(
+            random_models.Seeded(self.seed), self.size
+        )
+        found = exactness.strip_sparse(graph, self.masked, keep)
+        return exactness.faults(found), found
+
+    def save(self, folder, faults):
+        """Writes the graph that failed and what is wrong with it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = folder / f"seed{self.seed}"
+        if self.masked is not None:
+            self.masked.save(stem.with_suffix(".keras"))
+        stem.with_suffix(".txt").write_text("\n".join(faults) + "\n")
+
+
+def check(seed, size, folder):
+    """The faults of one graph, and its channels: before, after."""
+    recorder = Recorder(seed, size)
+    channels = (0, 0)
+    try:
+        faults, found = recorder.run()
+        channels = (found.kept.size, int(found.kept.sum()))
+    except Exception:
+        faults = [traceback.format_exc()]
+    if faults:
+        recorder.save(folder, faults)
+        print(f"\nseed {seed}: {faults[-1].strip().splitlines()[-1]}")
+    return faults, channels
+
+
+def main(_):
+    folder = pathlib.Path(FLAGS.out)
+    counts = collections.Counter()
+    start = time.process_time()
+    for i in range(FLAGS.graphs):
+        seed = FLAGS.seed + i
+        faults, (before, after) = check(seed, FLAGS.size, folder)
+        if i % 100 == 0:
+            keras.utils.clear_session()
+        counts["failed"] += bool(faults)
+        counts["channels"] += before
+        counts["channels removed"] += before - after
+        if sys.stderr.isatty():
+            print(f"\r{i + 1}/{FLAGS.graphs}", end="", file=sys.stderr)
+    result = {
+        "graphs": FLAGS.graphs,
+        "first seed": FLAGS.seed,
+        **counts,
+        "seconds per graph": (time.process_time() - start) / FLAGS.graphs,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+    if counts["failed"]:
+        raise SystemExit(f"{counts['failed']} graphs failed, see {folder}")
+
+
+if __name__ == "__main__":
+    app.run(main)
