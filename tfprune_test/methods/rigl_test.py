@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 from absl.testing import parameterized
@@ -123,7 +125,7 @@ class RigLTest(parameterized.TestCase):
             self.assertGreater(np.abs(values[~grown]).max(), 0)
 
     def test_sparsity_stays_and_masks_move_inside_fit(self):
-        model = wrapped(rigl.RigL(allocation="layer"), "adam")
+        model = wrapped(rigl.RigL(drop=0.6, allocation="layer"), "adam")
         masks = []
 
         class Spy(keras.callbacks.Callback):
@@ -135,11 +137,11 @@ class RigLTest(parameterized.TestCase):
             schedule_lib.Constant(0.75, frequency=4)
         )
         model.fit(
-            *data(), batch_size=8, epochs=3, verbose=0, callbacks=[every, Spy()]
+            *data(), batch_size=8, epochs=5, verbose=0, callbacks=[every, Spy()]
         )
-        self.assertEqual([mask.mean() for mask in masks], [0.25] * 3)
-        self.assertTrue((masks[0] & ~masks[2]).any())
-        self.assertTrue((masks[2] & ~masks[0]).any())
+        self.assertEqual([mask.mean() for mask in masks], [0.25] * 5)
+        moved = [(a & ~b).sum() for a, b in itertools.pairwise(masks)]
+        self.assertGreater(max(moved), 0)
 
     @parameterized.parameters(
         (dict(drop=1.0), "drop=1.0"), (dict(allocation="wide"), "'wide'")
