@@ -1,6 +1,8 @@
 """tfprune makes Keras models smaller, for real."""
 
 from tfprune.costs import cost
+from tfprune.curve_plots import sensitivity_plot
+from tfprune.curves import sensitivity
 from tfprune.export.micro import arena_bytes
 from tfprune.export.micro import export_micro
 from tfprune.export.tflite import export_tflite
@@ -61,6 +63,8 @@ __all__ = [
     "recalibrate",
     "reconstruct",
     "rule",
+    "sensitivity",
+    "sensitivity_plot",
     "strip",
     "thinet",
 ]

@@ -25,7 +25,7 @@ FLOORS = (
     ("pruning", "distill"),
     ("export",),
     ("tables", "profiles", "evaluation", "report", "plots"),
-    ("catalogue", "curves"),
+    ("catalogue", "curves", "curve_plots"),
     ("batches", "data", "zoo"),
     ("__init__",),
     ("cli",),
