@@ -118,7 +118,7 @@ def _start_at_zero(model, slot, grown):
 
 def _kept_by_optimizer(model, kernel):
     """The optimizer's variables of a kernel, such as its momentum."""
-    if model is None or not model.optimizer or not model.optimizer.built:
+    if model is None or not model.compiled or not model.optimizer.built:
         return []
     # They are named by the variable's path, in the order of the variables.
     same = [v for v in model.trainable_variables if v.path == kernel.path]
