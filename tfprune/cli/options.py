@@ -1,0 +1,192 @@
+"""The flags of the commands."""
+
+from absl import flags
+
+from tfprune import score
+from tfprune.export import modes
+
+
+class Limit(flags.ArgumentParser):
+    """`0.5` or `50%`, a fraction that may remain, or `20000`, a count."""
+
+    def parse(self, argument):
+        try:
+            if argument.endswith("%"):
+                return float(argument[:-1]) / 100
+            return float(argument) if "." in argument else int(argument)
+        except ValueError as error:
+            raise ValueError(
+                "A fraction (0.5 or 50%) or a count (20000) is needed."
+            ) from error
+
+    def flag_type(self):
+        return "limit"
+
+
+class Shapes(flags.ArgumentParser):
+    """`32,32,3`, or `32,32,3;10` for two inputs."""
+
+    def parse(self, argument):
+        parts = argument.split(";")
+        try:
+            return [tuple(int(n) for n in part.split(",")) for part in parts]
+        except ValueError as error:
+            raise ValueError("Sizes like 32,32,3 are needed.") from error
+
+    def flag_type(self):
+        return "shapes"
+
+
+def reading(values):
+    """How a model is read."""
+    define = _definer(values)
+    define(
+        Shapes(),
+        "input_shape",
+        "Sizes of the inputs without the batch, where the model leaves some "
+        "open: 32,32,3, or 32,32,3;10 for two inputs.",
+    )
+    flags.DEFINE_boolean(
+        "allow_lambda",
+        False,
+        "Run the code that Lambda layers in the file hold. Only for files "
+        "that you trust.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "modules",
+        [],
+        "Python modules, installed or in this folder, that define and "
+        "register the layers of the model.",
+        flag_values=values,
+    )
+
+
+def common(values):
+    """What every command understands."""
+    flags.DEFINE_enum(
+        "format",
+        "text",
+        ["text", "markdown", "json"],
+        "How the report is written: text, markdown or json.",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "help", False, "Show this text.", short_name="h", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "verbosity",
+        -1,
+        "1 tells what happens, and where an error comes from.",
+        flag_values=values,
+    )
+
+
+def out(values, what):
+    """`--out`."""
+    _text(values, "out", f"Where {what} is written; needed.")
+
+
+def budget(values):
+    """How much may remain."""
+    define = _definer(values)
+    unit = "0.5 or 50% is what may remain, 20000 a ceiling."
+    define(Limit(), "macs", f"Multiply-adds of one sample: {unit}")
+    define(Limit(), "params", f"Weights: {unit}")
+    define(Limit(), "channels", f"Channels that can be removed: {unit}")
+    define(Limit(), "peak_bytes", f"Bytes of activations at one time: {unit}")
+    flags.DEFINE_float(
+        "ratio",
+        None,
+        "Instead of a budget: the share of the channels of every group to "
+        "remove, in [0, 1).",
+        flag_values=values,
+    )
+
+
+def selection(values):
+    """Which channels go."""
+    _text(
+        values,
+        "criterion",
+        f"What scores the channels: {', '.join(score.criteria.names())}.",
+        "l1",
+    )
+    _text(
+        values,
+        "ranking",
+        "global compares channels across the model, their scores brought to "
+        "one scale; raw compares the scores as they are; group takes the same "
+        "share of every group.",
+        "global",
+    )
+    flags.DEFINE_list(
+        "skip",
+        [],
+        "Layers whose channels all stay: names or patterns (stem,block1_*).",
+        flag_values=values,
+    )
+    for name, text in (
+        ("min_channels", "Channels of each group that stay at least."),
+        ("channel_multiple", "Each group keeps a multiple of so many."),
+    ):
+        flags.DEFINE_integer(name, 1, text, flag_values=values)
+    data(values, "What the criterion looks at")
+    _text(values, "plot", "A picture of the cut to write: channels.png.")
+
+
+def data(values, what):
+    """`--data`."""
+    _text(values, "data", f"{what}: a .npz file with arrays x and y.")
+
+
+def verify(values):
+    """`--verify`."""
+    flags.DEFINE_boolean(
+        "verify",
+        True,
+        "Compare the outputs of both models on random inputs.",
+        flag_values=values,
+    )
+
+
+def conversion(values):
+    """What kind of file is exported."""
+    _text(
+        values,
+        "quantize",
+        f"How numbers are stored: {', '.join(modes.MODES)}. Microcontrollers "
+        "want int8.",
+        "float32",
+    )
+    _text(
+        values,
+        "calibration",
+        "For int8: typical inputs, some hundred, as the model takes them; a "
+        ".npy file, or .npz with one array for each input.",
+    )
+    _text(
+        values,
+        "interface",
+        "For int8: the type of inputs and outputs, int8 (if not given) or "
+        "float32.",
+    )
+    _text(
+        values,
+        "micro",
+        "Path of C source and header to write too, without .cc and .h.",
+    )
+    for name, what in (("flash_bytes", "array"), ("ram_bytes", "arena")):
+        text = f"With --micro: the most bytes that the {what} may take."
+        flags.DEFINE_integer(name, None, text, flag_values=values)
+
+
+def _definer(values):
+    def define(parser, name, text):
+        flags.DEFINE(parser, name, None, text, flag_values=values)
+
+    return define
+
+
+def _text(values, name, text, default=None):
+    flags.DEFINE_string(name, default, text, flag_values=values)

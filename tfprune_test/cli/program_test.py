@@ -1,0 +1,447 @@
+"""The command line: what it reads, writes, prints, and how it fails."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from unittest import mock
+
+import keras
+import numpy as np
+from absl import logging
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune import costs
+from tfprune import pruning
+from tfprune.cli import commands
+from tfprune.cli import program
+from tfprune.graph import read
+from tools import source_tree
+
+
+def net(last="linear"):
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(8, 3, padding="same", name="stem")(inputs)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    y = keras.layers.Conv2D(8, 3, padding="same", name="branch")(x)
+    x = keras.layers.Add()([x, y])
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    outputs = keras.layers.Dense(3, activation=last, name="logits")(x)
+    return keras.Model(inputs, outputs, name="net")
+
+
+class CliTestCase(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+        self.addCleanup(logging.set_verbosity, logging.get_verbosity())
+        self.model = net()
+        self.dense = str(self.folder / "dense.keras")
+        self.small = str(self.folder / "small.keras")
+        self.model.save(self.dense)
+
+    def tfprune(self, *arguments):
+        """Runs a command; returns `(status, stdout, stderr)`."""
+        out, error = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out):
+            with contextlib.redirect_stderr(error):
+                status = program.main(["tfprune", *map(str, arguments)])
+        return status, out.getvalue(), error.getvalue()
+
+    def succeed(self, *arguments):
+        status, out, error = self.tfprune(*arguments)
+        self.assertEqual((status, error), (0, ""))
+        return out
+
+    def refused(self, *arguments):
+        """Runs a command that must fail; returns its line on stderr."""
+        before = sorted(os.listdir(self.folder))
+        status, out, error = self.tfprune(*arguments)
+        self.assertEqual((status, out), (1, ""))
+        self.assertEqual(error.count("\n"), 1, error)
+        self.assertEqual(sorted(os.listdir(self.folder)), before)
+        return error
+
+
+class HelpTest(CliTestCase):
+    def test_the_overview_names_every_command(self):
+        text = self.succeed("--help")
+        for command in commands.COMMANDS:
+            self.assertIn(f"  {command.name} ", text)
+        self.assertEqual(self.succeed("-h"), text)
+        self.assertEqual(self.tfprune(), (1, text, ""))
+
+    @parameterized.parameters(*(c.name for c in commands.COMMANDS))
+    def test_every_command_teaches(self, name):
+        text = self.succeed(name, "--help")
+        command = next(c for c in commands.COMMANDS if c.name == name)
+        self.assertIn(command.summary, text)
+        self.assertIn(f"\n  tfprune {name} ", text)
+        self.assertIn("--format", text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        self.assertEqual(self.succeed(name, "-h"), text)
+
+    @parameterized.parameters(*(c.name for c in commands.COMMANDS))
+    def test_the_flags_of_the_examples_are_known(self, name):
+        command = next(c for c in commands.COMMANDS if c.name == name)
+        text = self.succeed(name, "--help")
+        known = {
+            line.split()[0].replace("[no]", "")
+            for line in text.partition("Flags:")[2].splitlines()
+            if line.strip().startswith("--")
+        }
+        used = {
+            word.partition("=")[0]
+            for word in command.examples.split()
+            if word.startswith("--")
+        }
+        self.assertContainsSubset(used, known)
+
+    def test_it_runs_as_a_module(self):
+        result = subprocess.run(
+            [sys.executable, "-m", "tfprune.cli", "--version"],
+            cwd=source_tree.ROOT,
+            env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3"),
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertRegex(result.stdout, r"^tfprune \d+\.\d+\.\d+\n$")
+
+
+class InspectTest(CliTestCase):
+    def test_costs_and_groups_are_shown(self):
+        text = self.succeed("inspect", self.dense)
+        macs = costs.cost(self.model).macs
+        self.assertRegex(text, rf"MACs +{macs:,}")
+        self.assertRegex(text, r"stem, branch +branch, logits +8")
+        self.assertRegex(text, r"its output \(the model\) +3")
+
+    def test_json_is_for_machines(self):
+        found = json.loads(self.succeed("inspect", self.dense, "--format=json"))
+        self.assertEqual(found["model"], "net")
+        self.assertEqual(found["totals"]["params"], self.model.count_params())
+        free = [g for g in found["groups"] if not g["kept_because"]]
+        self.assertEqual(
+            free,
+            [
+                {
+                    "made_by": ["stem", "branch"],
+                    "read_by": ["branch", "logits"],
+                    "kept_because": "",
+                    "channels": 8,
+                }
+            ],
+        )
+
+    def test_markdown(self):
+        text = self.succeed("inspect", self.dense, "--format=markdown")
+        self.assertIn("| stem, branch | branch, logits |  | 8 |", text)
+
+    def test_open_sizes_are_given(self):
+        inputs = keras.Input((None, None, 3))
+        x = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+        x = keras.layers.Conv2D(2, 1)(x)
+        path = self.folder / "open.h5"
+        keras.Model(inputs, x).save(path)
+        self.assertIn(
+            "Costs need inputs of known", self.refused("inspect", path)
+        )
+        text = self.succeed("inspect", path, "--input_shape=5,6,3")
+        self.assertRegex(text, rf"MACs +{5 * 6 * (9 * 3 * 4 + 4 * 2):,}")
+        self.assertIn(
+            "flag --input_shape=5xx: Sizes like",
+            self.refused("inspect", path, "--input_shape=5xx"),
+        )
+
+
+class PruneTest(CliTestCase):
+    @parameterized.parameters(".keras", ".h5")
+    def test_the_written_model_meets_the_budget(self, suffix):
+        dense = self.folder / f"copy{suffix}"
+        self.model.save(dense)
+        small = self.folder / f"small{suffix}"
+        before = dense.read_bytes()
+        text = self.succeed("prune", dense, "--macs=50%", f"--out={small}")
+        found = costs.cost(keras.saving.load_model(small))
+        self.assertLessEqual(found.macs, costs.cost(self.model).macs / 2)
+        self.assertRegex(text, rf"MACs .*{found.macs:,} ")
+        self.assertEqual(dense.read_bytes(), before)
+
+    @parameterized.parameters(
+        (["--channels=3"], 3),
+        (["--channels=0.5"], 4),
+        (["--channels=0.5", "--channel_multiple=3"], 3),
+        (["--ratio=0.25"], 6),
+        (["--channels=2", "--min_channels=2"], 2),
+        (["--channels=3", "--criterion=l2", "--ranking=group"], 3),
+    )
+    def test_flags_are_those_of_the_library(self, arguments, kept):
+        report = json.loads(
+            self.succeed(
+                "prune",
+                self.dense,
+                f"--out={self.small}",
+                "--format=json",
+                *arguments,
+            )
+        )
+        self.assertEqual(report["totals"]["channels"]["after"], kept)
+        loaded = keras.saving.load_model(self.small)
+        self.assertEqual(loaded.get_layer("stem").filters, kept)
+
+    def test_the_channels_that_go_are_those_of_the_library(self):
+        self.succeed("prune", self.dense, "--channels=3", f"--out={self.small}")
+        loaded = keras.saving.load_model(self.small)
+        graph = read.channel_graph(self.model)
+        keep = pruning.choose(graph, 0.6)
+        kept = keep[graph.bound(self.model.get_layer("stem").kernel)[-1].labels]
+        np.testing.assert_array_equal(
+            loaded.get_layer("stem").kernel,
+            np.asarray(self.model.get_layer("stem").kernel)[..., kept],
+        )
+
+    def test_criteria_that_look_at_data_get_them(self):
+        path = self.folder / "train.npz"
+        x = np.random.default_rng(0).normal(size=(20, 8, 8, 1))
+        self.model.compile(loss="mse")
+        np.savez(path, x=x.astype("float32"), y=np.arange(20) % 3)
+        arguments = ["prune", self.dense, "--channels=4", "--criterion=hrank"]
+        arguments.append(f"--out={self.small}")
+        self.assertIn("Data are needed", self.refused(*arguments))
+        self.succeed(*arguments, f"--data={path}")
+
+    def test_a_picture_is_written(self):
+        path = self.folder / "cut.png"
+        arguments = ["prune", self.dense, "--macs=0.5", f"--out={self.small}"]
+        self.assertIn(
+            "must end in one of .png",
+            self.refused(*arguments, f"--plot={self.folder}/cut.gif"),
+        )
+        self.succeed(*arguments, f"--plot={path}")
+        self.assertEqual(path.read_bytes()[:4], b"\x89PNG")
+
+    @parameterized.parameters(
+        ("--macs=0.5", "--out=FILE must say"),
+        ("--macs=0.5 --out={dense}", "never overwritten"),
+        ("--macs=0.5 --out={folder}/../{folder.name}/dense.keras", "never ov"),
+        ("--macs=0.5 --out={folder}/none/a.keras", "folder of the file"),
+        ("--macs=0.5 --out={folder}", "A file name is required"),
+        ("--macs=0.5 --out={folder}/a.tflite", "ends in .keras or .h5"),
+        ("--out={small}", "Either a budget .* Received: neither"),
+        ("--out={small} --macs=0.5 --ratio=0.5", "Received: both"),
+        ("--out={small} --macs=a", "--macs=a: A fraction .* or a count"),
+        ("--out={small} --macs=1.5", r"Received: macs=1\.5"),
+        ("--out={small} --macs=10", "The budget must be within reach"),
+        ("--out={small} --ratio=1", r"in \[0, 1\). Received: ratio=1"),
+        ("--out={small} --macs=0.5 --criterion=l3", "Unknown criterion"),
+        ("--out={small} --macs=0.5 --ranking=x", "`ranking` must be one of"),
+        ("--out={small} --macs=0.5 --skip=stem,zz", r"Received: \['zz'\]"),
+        ("--out={small} --macs=0.5 --min_channels=0", "`min_channels` must"),
+        ("--out={small} --macs=0.5 --data=none.npz", "There must be a file"),
+        (
+            "--out={small} --macs=0.5 --data={dense}",
+            "file of numbers is needed",
+        ),
+        ("--out={small} --macs=0.5 --format=xml", "--format=xml"),
+        ("--out={small} --mac=0.5", "Unknown command line flag 'mac'"),
+        ("{small} --macs=0.5 --out={small}", "MODEL must be given, and no mor"),
+    )
+    def test_bad_input_is_one_line_and_leaves_nothing(self, line, message):
+        words = line.format(
+            dense=self.dense, small=self.small, folder=self.folder
+        ).split()
+        self.assertRegex(self.refused("prune", self.dense, *words), message)
+
+    def test_a_failure_leaves_the_old_result(self):
+        path = pathlib.Path(self.small)
+        path.write_bytes(b"old")
+        with mock.patch.object(os, "replace", side_effect=OSError("full")):
+            error = self.refused(
+                "prune", self.dense, "--macs=0.5", f"--out={path}"
+            )
+        self.assertEqual(error, "tfprune prune: full\n")
+        self.assertEqual(path.read_bytes(), b"old")
+
+
+class ModelFileTest(CliTestCase):
+    @parameterized.parameters(".keras", ".h5")
+    def test_what_is_no_model_is_refused(self, suffix):
+        path = self.folder / f"bad{suffix}"
+        self.assertIn("There must be a file", self.refused("inspect", path))
+        path.write_bytes(b"no model")
+        self.assertIn("must hold a Keras model", self.refused("inspect", path))
+
+    def test_another_ending_is_refused(self):
+        error = self.refused("inspect", self.folder / "a.tflite")
+        self.assertIn("ends in .keras or .h5. Received:", error)
+
+    def test_weights_that_are_nan_are_refused(self):
+        kernel = self.model.get_layer("stem").kernel
+        kernel.assign(np.full(kernel.shape, np.nan))
+        self.model.save(self.dense)
+        arguments = ["--macs=0.5", f"--out={self.small}"]
+        self.assertIn("finite", self.refused("prune", self.dense, *arguments))
+        self.assertIn("finite", self.refused("strip", self.dense, arguments[1]))
+
+    def test_a_model_with_an_unknown_loss_is_read(self):
+        def odd(y, outputs):
+            return keras.ops.mean(outputs - y)
+
+        self.model.compile(loss=odd)
+        self.model.save(self.dense)
+        self.succeed("inspect", self.dense)
+
+    def test_code_in_the_file_runs_only_if_allowed(self):
+        inputs = keras.Input((4,))
+        x = keras.layers.Lambda(lambda x: x * 2, output_shape=(4,))(inputs)
+        path = self.folder / "lambda.keras"
+        keras.Model(inputs, keras.layers.Dense(3)(x)).save(path)
+        self.assertIn("must hold a Keras model", self.refused("inspect", path))
+        self.succeed("inspect", path, "--allow_lambda")
+
+    def test_layers_of_the_user_come_from_a_module(self):
+        source = (
+            "import keras\n"
+            "@keras.saving.register_keras_serializable('mine')\n"
+            "class Twice(keras.layers.Layer):\n"
+            "    def call(self, x):\n"
+            "        return 2 * x\n"
+        )
+        (self.folder / "own_layers.py").write_text(source)
+        path = self.folder / "own.keras"
+        script = (
+            "import keras, own_layers\n"
+            "i = keras.Input((4,))\n"
+            f"keras.Model(i, own_layers.Twice()(i)).save({str(path)!r})\n"
+        )
+        subprocess.run(
+            [sys.executable, "-c", script], cwd=self.folder, check=True
+        )
+        self.assertIn("must hold a Keras model", self.refused("inspect", path))
+        with contextlib.chdir(self.folder), mock.patch("sys.path", sys.path[:]):
+            self.succeed("inspect", path, "--modules=own_layers")
+
+    def test_verbosity_shows_where_an_error_comes_from(self):
+        arguments = ["inspect", self.folder / "none.keras", "--verbosity=1"]
+        status, _, error = self.tfprune(*arguments)
+        self.assertEqual(status, 1)
+        self.assertIn("Traceback", error)
+
+    def test_an_error_of_another_kind_is_named(self):
+        with mock.patch.object(
+            keras.saving, "load_model", side_effect=KeyError("x")
+        ):
+            error = self.refused("inspect", self.dense)
+        self.assertIn("KeyError: 'x' (--verbosity=1 shows where)", error)
+
+    def test_an_unknown_command_is_refused(self):
+        status, _, error = self.tfprune("shrink", "model.keras")
+        self.assertEqual(status, 1)
+        self.assertIn("one of inspect, prune, strip, export, compare", error)
+
+
+class StripAndCompareTest(CliTestCase):
+    def test_strip_takes_out_what_nobody_reads(self):
+        graph = read.channel_graph(self.model)
+        keep = pruning.choose(graph, 0.5)
+        masked = pruning.masked(self.model, keep, graph)
+        masked.save(self.dense)
+        self.succeed("strip", self.dense, f"--out={self.small}")
+        small = keras.saving.load_model(self.small)
+        self.assertEqual(
+            small.count_params(), costs.cost(self.model, keep).params
+        )
+        x = np.random.default_rng(0).normal(size=(5, 8, 8, 1))
+        np.testing.assert_allclose(small(x), masked(x), atol=1e-5)
+
+    def test_compare_measures_the_accuracy(self):
+        self.succeed("prune", self.dense, "--macs=0.5", f"--out={self.small}")
+        x = np.random.default_rng(0).normal(size=(20, 8, 8, 1))
+        y = np.asarray(self.model(x)).argmax(-1)
+        data = self.folder / "test.npz"
+        np.savez(data, x=x.astype("float32"), y=y)
+        found = json.loads(
+            self.succeed(
+                "compare",
+                self.dense,
+                self.small,
+                f"--data={data}",
+                "--format=json",
+            )
+        )
+        self.assertEqual(found["totals"]["accuracy"]["before"], 1.0)
+        text = self.succeed("compare", self.dense, self.small)
+        self.assertNotIn("accuracy", text)
+        self.assertIn("8x8x8 -> ", text)
+
+    def test_two_files_are_compared(self):
+        self.assertIn(
+            "DENSE and SMALL must be given", self.refused("compare", self.dense)
+        )
+
+
+class ExportTest(CliTestCase):
+    def test_int8_and_sources_are_written(self):
+        model = net("softmax")
+        model.save(self.dense)
+        images = self.folder / "images.npy"
+        x = np.random.default_rng(0).normal(size=(20, 8, 8, 1))
+        np.save(images, x.astype("float32"))
+        out = self.folder / "model.tflite"
+        found = json.loads(
+            self.succeed(
+                "export",
+                self.dense,
+                f"--out={out}",
+                "--quantize=int8",
+                f"--calibration={images}",
+                f"--micro={self.folder}/firmware",
+                "--format=json",
+            )
+        )
+        self.assertEqual(found["file_bytes"], out.stat().st_size)
+        self.assertEqual(found["ops"]["CONV_2D"], 2)
+        header = pathlib.Path(found["header"]).read_text()
+        self.assertIn(str(found["arena_bytes"]), header)
+        self.assertTrue((self.folder / "firmware.cc").exists())
+
+    def test_float32_needs_nothing_else(self):
+        out = self.folder / "model.tflite"
+        text = self.succeed("export", self.dense, f"--out={out}")
+        self.assertIn(f"{out.stat().st_size:,}", text)
+        self.assertIn("2 CONV_2D", text)
+
+    @parameterized.parameters(
+        ("", "--out=FILE must say"),
+        ("--out={dense}", "never overwritten"),
+        ("--out={folder}/a.tflite --quantize=int8", "alibration"),
+        ("--out={folder}/a.tflite --quantize=int3", "quantize='int3'"),
+        (
+            "--out={folder}/a.tflite --quantize=int8 --calibration={folder}/b",
+            "There must be a file",
+        ),
+    )
+    def test_bad_input_is_one_line_and_leaves_nothing(self, line, message):
+        words = line.format(dense=self.dense, folder=self.folder).split()
+        self.assertRegex(self.refused("export", self.dense, *words), message)
+
+    def test_calibration_of_another_shape_is_refused(self):
+        images = self.folder / "images.npy"
+        np.save(images, np.zeros((20, 7, 8, 1), "float32"))
+        error = self.refused(
+            "export",
+            self.dense,
+            f"--out={self.folder}/a.tflite",
+            "--quantize=int8",
+            f"--calibration={images}",
+        )
+        self.assertIn("(20, 7, 8, 1)", error)
+
+
+if __name__ == "__main__":
+    absltest.main()
