@@ -228,7 +228,10 @@ class PruneTest(CliTestCase):
     @parameterized.parameters(
         ("--macs=0.5", "--out=FILE must say"),
         ("--macs=0.5 --out={dense}", "never overwritten"),
-        ("--macs=0.5 --out={folder}/../{folder.name}/dense.keras", "never ov"),
+        (
+            "--macs=0.5 --out={folder}/../{folder.name}/dense.keras",
+            "never overwritten",
+        ),
         ("--macs=0.5 --out={folder}/none/a.keras", "folder of the file"),
         ("--macs=0.5 --out={folder}", "A file name is required"),
         ("--macs=0.5 --out={folder}/a.tflite", "ends in .keras or .h5"),
@@ -249,7 +252,10 @@ class PruneTest(CliTestCase):
         ),
         ("--out={small} --macs=0.5 --format=xml", "--format=xml"),
         ("--out={small} --mac=0.5", "Unknown command line flag 'mac'"),
-        ("{small} --macs=0.5 --out={small}", "MODEL must be given, and no mor"),
+        (
+            "{small} --macs=0.5 --out={small}",
+            "MODEL must be given, and no more",
+        ),
     )
     def test_bad_input_is_one_line_and_leaves_nothing(self, line, message):
         words = line.format(
