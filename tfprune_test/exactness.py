@@ -99,12 +99,22 @@ def faults(found):
     if found.graph.unknown:
         wrong.append(f"no rule for {found.graph.unknown}")
     graph = read.channel_graph(found.small)
-    # Parts of a split that have one channel left are no longer tied.
-    if graph.size == int(found.kept.sum()):
+    everything = np.ones(graph.size, bool)
+    before = _structure(read.channel_graph(found.masked), found.kept)
+    # Groups and parts that have one channel left are no longer tied.
+    if before == _structure(graph, everything):
         again, _ = stripping.removable(graph)
         if not again.all():
             wrong.append(f"a second strip removes {int((~again).sum())}")
     return wrong
+
+
+def _structure(graph, keep):
+    """How many different channels each axis keeps."""
+    return [
+        (b.attribute, b.axis, len(np.unique(b.labels[keep[b.labels]])))
+        for b in graph.bindings
+    ]
 
 
 def difference(model, small, inputs):
