@@ -105,6 +105,9 @@ class Report(abc.ABC):
     def to_dict(self):
         """The report as plain data."""
 
+    def __str__(self):
+        return self.to_text()
+
     def to_text(self):
         """The report for a terminal, `str`."""
         return self._joined([table.to_text() for table in self.tables()])

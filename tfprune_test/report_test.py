@@ -187,6 +187,10 @@ class CompareTest(parameterized.TestCase):
         points = 100 * (1 - found.before.accuracy)
         self.assertIn(f"+{points:.2f} points", found.to_text())
 
+    def test_a_report_prints_as_its_text(self):
+        self.assertEqual(str(self.report), self.report.to_text())
+        self.assertEqual(f"{self.report.before}", self.report.before.to_text())
+
     def test_a_report_cannot_be_changed(self):
         with self.assertRaises(AttributeError):
             self.report.extra = ()
