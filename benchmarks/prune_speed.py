@@ -8,7 +8,9 @@ cancels out. Growth is a fitted exponent of time over size.
 """
 
 import json
+import os
 import pathlib
+import platform
 import subprocess
 import sys
 import time
@@ -157,6 +159,9 @@ def main(argv):
         "backend": keras.backend.backend(),
         "tfprune": tfprune.__version__,
     }
+    results["machine"] = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    )
     path = pathlib.Path(FLAGS.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")

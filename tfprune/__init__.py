@@ -1,8 +1,11 @@
 """tfprune makes Keras models smaller, for real."""
 
+from tfprune.callback import PruneOnSchedule
+from tfprune.callback import prune_now
 from tfprune.costs import cost
 from tfprune.curve_plots import sensitivity_plot
 from tfprune.curves import sensitivity
+from tfprune.distillation import distill
 from tfprune.export.micro import arena_bytes
 from tfprune.export.micro import export_micro
 from tfprune.export.tflite import export_tflite
@@ -18,48 +21,85 @@ from tfprune.methods.lamp import Lamp
 from tfprune.methods.magnitude import Greedy
 from tfprune.methods.magnitude import l1
 from tfprune.methods.magnitude import l2
+from tfprune.methods.masked import Masked
+from tfprune.methods.masked_channels import MaskedChannels
+from tfprune.methods.rigl import RigL
 from tfprune.methods.slimming import BatchNormScale
 from tfprune.methods.taylor import Taylor
 from tfprune.methods.thinet import ThiNet
 from tfprune.methods.thinet import thinet
 from tfprune.methods.wanda import Wanda
+from tfprune.patterns import NM
+from tfprune.patterns import Block
+from tfprune.patterns import Unstructured
 from tfprune.plots import channels_plot
 from tfprune.pruning import prune
 from tfprune.recalibration import recalibrate
 from tfprune.reconstruction import reconstruct
 from tfprune.report import compare
 from tfprune.report import profile
+from tfprune.rewind import Rewound
+from tfprune.schedule import Constant
+from tfprune.schedule import Cosine
+from tfprune.schedule import Exponential
+from tfprune.schedule import Iterative
+from tfprune.schedule import OneShot
+from tfprune.schedule import Polynomial
 from tfprune.score import channel_scores
 from tfprune.select import Budget
 from tfprune.stripping import strip
+from tfprune.wrapping import convolutions
+from tfprune.wrapping import dense
+from tfprune.wrapping import kernels
+from tfprune.wrapping import unwrap
+from tfprune.wrapping import wrap
 
 __version__ = "0.1.0"
 __all__ = [
     "Apoz",
     "BatchNormScale",
+    "Block",
     "Budget",
     "Chance",
+    "Constant",
+    "Cosine",
+    "Exponential",
     "Fisher",
     "Greedy",
     "GroupNorm",
     "HRank",
+    "Iterative",
     "Lamp",
+    "Masked",
+    "MaskedChannels",
+    "NM",
+    "OneShot",
+    "Polynomial",
+    "PruneOnSchedule",
+    "Rewound",
+    "RigL",
     "Taylor",
     "ThiNet",
+    "Unstructured",
     "Wanda",
     "arena_bytes",
     "channel_graph",
     "channel_scores",
     "channels_plot",
     "compare",
+    "convolutions",
     "cost",
+    "dense",
+    "distill",
     "export_micro",
     "export_tflite",
     "geometric_median",
+    "kernels",
     "l1",
     "l2",
     "profile",
     "prune",
+    "prune_now",
     "recalibrate",
     "reconstruct",
     "rule",
@@ -67,4 +107,6 @@ __all__ = [
     "sensitivity_plot",
     "strip",
     "thinet",
+    "unwrap",
+    "wrap",
 ]

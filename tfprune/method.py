@@ -7,9 +7,9 @@ for each weight that it acts on, or one for the outputs.
 
 import keras
 
-from tfprune import kernels
 from tfprune import records
 from tfprune import registry
+from tfprune import weights
 
 METHODS = registry.Registry("method")
 OUTPUTS = "outputs"
@@ -41,10 +41,10 @@ class Slot:
     def __init__(self, name, wrapper, shape):
         self.name = name
         self.layer = wrapper.layer
-        self.kernel = kernels.variable(wrapper.layer, name)
+        self.kernel = weights.variable(wrapper.layer, name)
         self.axes = None
         if self.kernel is not None:
-            self.axes = kernels.axes(wrapper.layer, name)
+            self.axes = weights.axes(wrapper.layer, name)
         self.shape = shape
         self.variables = {}
         self._wrapper = wrapper
@@ -88,10 +88,10 @@ class Method(records.Record):
         """Where the method acts on a built layer.
 
         Returns:
-            Tuple of names of weights (`kernels.names`); `(method.OUTPUTS,)`
+            Tuple of names of weights (`weights.names`); `(method.OUTPUTS,)`
             for a method that overrides `gate`.
         """
-        return kernels.names(layer)
+        return weights.names(layer)
 
     def build(self, slot):
         """Adds the method's variables to a slot."""

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from tfprune import kernels
 from tfprune import method as method_lib
+from tfprune import weights
 
 NEVER = -1
 
@@ -75,7 +75,7 @@ class PruningWrapper(keras.layers.Wrapper):
         if not sites:
             raise ValueError(
                 f"{type(self.method).__name__} needs a layer with one of the "
-                f"weights {', '.join(kernels.ATTRIBUTES)}. Received: layer "
+                f"weights {', '.join(weights.ATTRIBUTES)}. Received: layer "
                 f"{self.layer.name!r} of type {type(self.layer).__name__}. "
                 "Choose other layers."
             )
@@ -97,7 +97,7 @@ class PruningWrapper(keras.layers.Wrapper):
         if name == method_lib.OUTPUTS:
             shape = self.layer.compute_output_shape(input_shape)
             return (None, *shape[1:])
-        return tuple(kernels.variable(self.layer, name).shape)
+        return tuple(weights.variable(self.layer, name).shape)
 
     def _attach_penalty(self, slot):
         """Lets a variable's regularizer add the penalty to the loss.

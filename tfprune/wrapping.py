@@ -5,8 +5,8 @@ import fnmatch
 import keras
 import numpy as np
 
-from tfprune import kernels as kernels_lib
 from tfprune import method as method_lib
+from tfprune import weights as weights_lib
 from tfprune import wrapper as wrapper_lib
 from tfprune.graph import read
 from tfprune.graph import rebuild
@@ -28,7 +28,7 @@ _CONVOLUTIONS = (
 def kernels(layer):
     """Whether a layer has a kernel: all weights but embeddings."""
     return any(
-        not name.endswith("embeddings") for name in kernels_lib.names(layer)
+        not name.endswith("embeddings") for name in weights_lib.names(layer)
     )
 
 
@@ -280,6 +280,6 @@ def _copy_state(old, new):
 def _fold(wrapper, layer):
     for name, value in wrapper.folded().items():
         if name == method_lib.OUTPUTS:
-            kernels_lib.scale_outputs(layer, value)
+            weights_lib.scale_outputs(layer, value)
         else:
-            kernels_lib.variable(layer, name).assign(value)
+            weights_lib.variable(layer, name).assign(value)

@@ -5,9 +5,9 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune import kernels
 from tfprune import method as method_lib
 from tfprune import patterns
+from tfprune import weights
 from tfprune import wrapper as wrapper_lib
 from tfprune.methods import masked
 
@@ -156,7 +156,7 @@ class LayersTest(parameterized.TestCase):
         wrapper.method.update(None, list(wrapper.slots.values()), 0.5)
         for name, value in wrapper.folded().items():
             self.assertEqual(np.mean(value == 0), 0.5, name)
-            kernels.variable(plain, name).assign(value)
+            weights.variable(plain, name).assign(value)
         x = data(shape)
         np.testing.assert_array_equal(
             to_numpy(plain(x)), to_numpy(wrapper(x))
@@ -213,7 +213,7 @@ class LayersTest(parameterized.TestCase):
         x = data((5, 8))
         outputs = model(x)
         for name, value in wrapper.folded().items():
-            kernels.variable(attention, name).assign(value)
+            weights.variable(attention, name).assign(value)
         np.testing.assert_allclose(
             to_numpy(attention(x, x)), to_numpy(outputs), atol=1e-6
         )

@@ -3,7 +3,7 @@ import numpy as np
 from absl.testing import parameterized
 
 from tfprune import callback as callback_lib
-from tfprune import distill as distill_lib
+from tfprune import distillation as distill_lib
 from tfprune import schedule as schedule_lib
 from tfprune import wrapper as wrapper_lib
 from tfprune import wrapping
