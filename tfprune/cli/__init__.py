@@ -1,3 +1,3 @@
-"""The command line: `tfprune inspect|prune|strip|export|compare`."""
+"""The command line: `tfprune inspect|prune|strip|export|compare|...`."""
 
 from tfprune.cli.program import main

@@ -7,6 +7,7 @@ import os
 import sys
 
 import tfprune
+from tfprune import catalogue
 from tfprune import pruning
 from tfprune import tables
 from tfprune.cli import options
@@ -138,6 +139,32 @@ def _compare(paths, values):
     dense, small = (_load(path, values) for path in paths)
     report = tfprune.compare(dense, small, data, values.input_shape)
     return _written(report, values)
+
+
+def _sensitivity(paths, values):
+    picture = values.plot and files.writable(values.plot)
+    data = storage.load_arrays(values.data)
+    model = _load(paths[0], values)
+    curves = tfprune.sensitivity(
+        model,
+        data,
+        tuple(map(float, values.ratios)),
+        values.criterion,
+        groups=tuple(values.groups),
+    )
+    if picture:
+        tfprune.sensitivity_plot(curves, picture)
+    if values.format == "json":
+        return curves.to_json()
+    return _written(curves.table(), values)
+
+
+def _criteria(paths, values):
+    table = catalogue.criteria()
+    if values.format == "json":
+        rows = [dict(zip(table.header, r, strict=True)) for r in table.rows]
+        return _json(rows)
+    return _written(table, values)
 
 
 def _load(path, values):
@@ -288,5 +315,33 @@ tfprune compare model.keras small.keras --data=test.npz --format=markdown
             options.reading,
         ),
         _compare,
+    ),
+    Command(
+        "sensitivity",
+        ("MODEL",),
+        "Shows the accuracy with each group of channels pruned alone.",
+        """
+Nothing is trained. Groups whose accuracy falls early are better left whole.
+""",
+        """
+tfprune sensitivity model.keras --data=validation.npz
+tfprune sensitivity model.keras --data=validation.npz --ratios=0.25,0.5,0.75 \\
+    --groups="stage1_*" --plot=sensitivity.png
+""",
+        (
+            lambda values: options.data(values, "To measure accuracy on"),
+            options.curves,
+            options.reading,
+        ),
+        _sensitivity,
+    ),
+    Command(
+        "criteria",
+        (),
+        "Lists what can score channels: paper, data that are needed, cost.",
+        "Each name is a value of --criterion.",
+        "tfprune criteria --format=markdown",
+        (),
+        _criteria,
     ),
 )

@@ -135,6 +135,24 @@ def selection(values):
     _text(values, "plot", "A picture of the cut to write: channels.png.")
 
 
+def curves(values):
+    """What is measured of each group."""
+    flags.DEFINE_list(
+        "ratios",
+        [f"{tenths / 10}" for tenths in range(1, 10)],
+        "Shares of a group's channels to remove.",
+        flag_values=values,
+    )
+    flags.DEFINE_list(
+        "groups",
+        ["*"],
+        "Groups to measure: names or patterns.",
+        flag_values=values,
+    )
+    _text(values, "criterion", "What scores the channels.", "l1")
+    _text(values, "plot", "A picture of the curves to write: curves.png.")
+
+
 def data(values, what):
     """`--data`."""
     _text(values, "data", f"{what}: a .npz file with arrays x and y.")

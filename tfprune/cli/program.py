@@ -105,7 +105,7 @@ def _fail(program, message):
 
 
 def _overview():
-    rows = [f"  {c.name:9}{c.summary}" for c in commands.COMMANDS]
+    rows = [f"  {c.name:13}{c.summary}" for c in commands.COMMANDS]
     return _OVERVIEW.format(commands="\n".join(rows)).rstrip()
 
 
