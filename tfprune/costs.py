@@ -166,6 +166,18 @@ def cost(model, keep=None, input_shape=None):
     return Meter(read.channel_graph(model, input_shape)).cost(keep)
 
 
+def check_sizes(graph):
+    """Raises a `ValueError` if an input of the model has an open size."""
+    shapes = [x.shape[1:] for x in graph.inputs]
+    if any(None in shape for shape in shapes):
+        raise ValueError(
+            "Costs need inputs of known size. Received: "
+            f"model={graph.model.name!r} with inputs of shape {shapes}, "
+            "without the batch axis. Pass input_shape=..., all sizes filled "
+            "in."
+        )
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Weight:
     """A weight tensor: fixed sizes, and the labels of the other axes."""

@@ -16,6 +16,7 @@ def prune(
     data=None,
     ranking="global",
     reconstruct=None,
+    input_shape=None,
     **options,
 ):
     """A smaller model, without the channels that score lowest.
@@ -36,7 +37,10 @@ def prune(
         reconstruct: inputs, as `data`, to fit the weights that read the kept
             channels on, so that they make up for the removed ones; see
             `tfprune.reconstruct`.
-        **options: those of `choose`.
+        input_shape: the size of one input, as for `tfprune.channel_graph`;
+            needed for limits on MACs where the model's input has open sizes.
+        **options: `min_channels`, `channel_multiple`, `skip` and `normalize`;
+            see `tfprune.pruning.choose`.
 
     Returns:
         A plain Keras model of the same class, not fine-tuned.
@@ -51,7 +55,7 @@ def prune(
 
     >>> small = tfprune.prune(model, tfprune.Budget(macs=0.5))
     """
-    graph = read.channel_graph(model)
+    graph = read.channel_graph(model, input_shape)
     keep = choose(graph, budget, criterion, data, ranking, **options)
     changes = None
     if reconstruct is not None:

@@ -96,21 +96,10 @@ def _profiles(models, data, input_shape):
     graphs = [read.channel_graph(model, input_shape) for model in models]
     accuracies = [None] * len(models)
     for graph in graphs:
-        _check_sizes(graph)
+        costs.check_sizes(graph)
     if data is not None:
         accuracies = evaluation.accuracies(models, data)
     return map(_profile, graphs, accuracies)
-
-
-def _check_sizes(graph):
-    shapes = [x.shape[1:] for x in graph.inputs]
-    if any(None in shape for shape in shapes):
-        raise ValueError(
-            "Costs need inputs of known size. Received: "
-            f"model={graph.model.name!r} with inputs of shape {shapes}, "
-            "without the batch axis. Pass input_shape=..., all sizes filled "
-            "in."
-        )
 
 
 def _profile(graph, accuracy):

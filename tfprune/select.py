@@ -78,6 +78,10 @@ class Budget:
         }
 
 
+# Costs that depend on the sizes of the feature maps.
+_NEEDS_SIZES = {"macs", "peak_bytes"}
+
+
 def by_budget(
     graph, scores, budget, ranking="global", normalize="mean", **options
 ):
@@ -113,6 +117,8 @@ def by_budget(
     keep_at, most = _SEARCHES[ranking](candidates, normalizer)
     meter = costs.Meter(graph)
     ceilings = budget.ceilings(meter)
+    if ceilings.keys() & _NEEDS_SIZES:
+        costs.check_sizes(graph)
 
     def fits(keep):
         return all(getattr(meter, k)(keep) <= n for k, n in ceilings.items())

@@ -236,6 +236,30 @@ class PruneTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "A built model is required"):
             tfprune.prune(keras.Sequential([LAYERS.Dense(2)]), 0.5)
 
+    def test_open_sizes_need_an_input_shape_for_macs(self):
+        model = keras.Sequential(
+            [
+                LAYERS.Input((None, None, 3)),
+                LAYERS.Conv2D(8, 3, name="first"),
+                LAYERS.Conv2D(8, 3, strides=2, name="second"),
+                LAYERS.GlobalAveragePooling2D(),
+                LAYERS.Dense(2),
+            ]
+        )
+        budget = tfprune.Budget(macs=0.5)
+        with self.assertRaisesRegex(ValueError, "Pass input_shape"):
+            tfprune.prune(model, budget)
+        small = tfprune.prune(model, budget, input_shape=(16, 16, 3))
+        before, after = (
+            tfprune.cost(m, input_shape=(16, 16, 3)).macs
+            for m in (model, small)
+        )
+        self.assertLessEqual(after, before / 2)
+        self.assertLess(
+            tfprune.prune(model, tfprune.Budget(params=0.5)).count_params(),
+            model.count_params(),
+        )
+
     def test_not_a_model(self):
         with self.assertRaisesRegex(TypeError, "built keras.Model"):
             tfprune.prune("model.keras", 0.5)
