@@ -69,11 +69,15 @@ class Fit:
 
     Attributes:
         layer: `str`, its path.
+        rows: `int`, patches that it was fitted on.
+        unknowns: `int`, weights of each output that were fitted.
         before, after: `float`, the mean squared difference of its outputs
             before the activation, over their mean square in the full model.
     """
 
     layer: str
+    rows: int
+    unknowns: int
     before: float
     after: float
 
@@ -128,13 +132,13 @@ class Reconstruction:
             self._collect(graph, problems, data)
             for problem in problems:
                 changes |= problem.solve(self.ridge)
-            return changes, [problem.fit for problem in problems]
+            return changes, _fits(problems)
         samples.check_repeatable(data, _PURPOSE)
         zeroed = _zeroed(graph, keep)
         for problem in problems:
             self._collect(graph, [problem], data, zeroed | changes)
             changes |= problem.solve(self.ridge)
-        return changes, [problem.fit for problem in problems]
+        return changes, _fits(problems)
 
     def _collect(self, graph, problems, data, changes=None):
         """Reads the data once; `changes` make the pruned model, if given."""
@@ -201,6 +205,7 @@ class _LeastSquares:
         self._gram = np.zeros((groups, size, size))
         self._cross = np.zeros((groups, size, outputs))
         self._target = self._error = 0.0
+        self._rows = 0
 
     def add(self, dense, pruned):
         """Adds patches of both models, `(rows, groups, columns)`."""
@@ -218,6 +223,7 @@ class _LeastSquares:
         turned = inputs.swapaxes(1, 2)
         self._gram += turned @ inputs
         self._cross += turned @ error
+        self._rows += len(inputs[0])
         self._target += float(np.square(target).sum())
         self._error += float(np.square(error).sum())
 
@@ -228,6 +234,8 @@ class _LeastSquares:
         scale = max(self._target, 1e-300)
         self.fit = Fit(
             self.reader.path,
+            self._rows,
+            self._gram.shape[1],
             self._error / scale,
             max(self._error - float(gain), 0.0) / scale,
         )
@@ -240,6 +248,21 @@ class _LeastSquares:
             bias = values.numpy(self._bias) + change[:, count].reshape(-1)
             changes[id(self._bias)] = bias.astype(np.float32)
         return changes
+
+
+def _fits(problems):
+    """The fits of all problems; warns of those that have too few data."""
+    fits = [problem.fit for problem in problems]
+    short = [f.layer for f in fits if f.rows < f.unknowns]
+    if short:
+        warnings.warn(
+            "The reconstruction needs more patches than weights to fit, or it "
+            f"fits noise. Received: too few for {', '.join(short[:5])}"
+            f"{' ...' if len(short) > 5 else ''}. Give more samples, or more "
+            "positions for each.",
+            stacklevel=4,
+        )
+    return fits
 
 
 def _solved(gram, cross, ridge):

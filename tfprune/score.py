@@ -17,9 +17,9 @@ abouts = registry.Registry("criterion with a paper")
 
 # What a criterion needs besides the model, and what it costs.
 NOTHING, INPUTS, LABELS = "nothing", "inputs", "inputs and labels"
-WEIGHTS = "one look at the weights"
-FORWARD = "a forward pass"
-BACKWARD = "a forward and a backward pass"
+WEIGHTS = "weights"
+FORWARD = "forward pass"
+BACKWARD = "forward and backward pass"
 
 
 @dataclasses.dataclass(frozen=True)

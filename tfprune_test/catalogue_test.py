@@ -22,7 +22,7 @@ class CatalogueTest(absltest.TestCase):
             (
                 "Li et al., Pruning Filters for Efficient ConvNets",
                 "nothing",
-                "one look at the weights",
+                "weights",
                 "2016",
             ),
         )

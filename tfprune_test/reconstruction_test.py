@@ -180,6 +180,12 @@ class ReconstructionTest(parameterized.TestCase):
             _, fits = settings.solve(graph, keep, small_nets.samples())
         self.assertEqual([fit.layer for fit in fits], ["inner"])
 
+    def test_too_few_data_are_reported(self):
+        model = small_nets.mixed()
+        keep, _ = without(model, "stem", 1)
+        with self.assertWarnsRegex(UserWarning, "too few for inner, down"):
+            reconstruction.reconstruct(model, keep, small_nets.samples(4))
+
     def test_wrong_settings_and_data_are_errors(self):
         model = small_nets.mixed()
         keep, _ = without(model, "stem", 1)

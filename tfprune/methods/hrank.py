@@ -26,7 +26,7 @@ from tfprune import score
     year=2020,
     url="https://arxiv.org/abs/2002.10179",
     data=score.INPUTS,
-    cost="a forward pass and an SVD of every map",
+    cost="forward pass, SVD of every map",
 )
 @dataclasses.dataclass(frozen=True)
 class HRank:
