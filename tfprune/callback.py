@@ -102,7 +102,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         reached = self._step + batch - self._batch
         if self._next is not None and reached >= self._next:
             self._synchronize()
-            self.update(int(self.model.optimizer.iterations))
+            self.update(_step_of(self.model))
             self._look(batch)
         logs.update(self._figures)
 
@@ -136,14 +136,14 @@ class PruneOnSchedule(keras.callbacks.Callback):
     def _last(self, step):
         """The step of the last update, `None` if there was none yet."""
         wrappers = _scheduled_wrappers(self.model)
-        last = min(int(wrapper.updated) for wrapper in wrappers)
+        last = min(_as_int(wrapper.updated) for wrapper in wrappers)
         # A step beyond the present one was counted by another optimizer.
         return None if last == wrapper_lib.NEVER or last > step else last
 
     def _look(self, batch):
         """Notes the step, and the next one that matters."""
         self._batch = batch
-        self._step = int(self.model.optimizer.iterations)
+        self._step = _step_of(self.model)
         last = self._last(self._step)
         if self._resolved.due(self._step, last):
             self._next = self._step + 1
@@ -155,6 +155,15 @@ class PruneOnSchedule(keras.callbacks.Callback):
         synchronize = getattr(self.model, "jax_state_sync", None)
         if synchronize is not None:
             synchronize()
+
+
+def _step_of(model):
+    return _as_int(model.optimizer.iterations)
+
+
+def _as_int(variable):
+    # Under a strategy of TensorFlow there are several copies of a variable.
+    return int(keras.ops.convert_to_numpy(variable))
 
 
 def _batches_per_step(optimizer):

@@ -1,0 +1,83 @@
+"""Training that outgrows one device: real devices and real processes."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import keras
+import pytest
+from absl.testing import parameterized
+
+from tfprune import wrapper as wrapper_lib
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+# Script, backend, processes, replicas.
+ENGINES = (
+    ("mirrored", "tensorflow", 1, 2),
+    ("multi_worker", "tensorflow", 2, 2),
+    ("data_parallel", "jax", 1, 8),
+    ("processes", "jax", 2, 2),
+)
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+    ports = [str(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def reports(script, backend, *commands):
+    """Runs a script once for each command, at once; what they report."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", f"tfprune_test.engines.{script}", *command],
+            cwd=ROOT,
+            env=dict(os.environ, KERAS_BACKEND=backend),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for command in commands
+    ]
+    found = []
+    for process in running:
+        output, _ = process.communicate(timeout=600)
+        lines = [x for x in output.splitlines() if x.startswith("REPORT ")]
+        if process.returncode or not lines:
+            raise AssertionError(f"{script}: {process.returncode}\n{output}")
+        found.append(json.loads(lines[0].removeprefix("REPORT ")))
+    return found
+
+
+@pytest.mark.slow  # Processes that import a backend each.
+class EnginesTest(parameterized.TestCase):
+    @parameterized.product(
+        engine=ENGINES, method=("masked", "masked_channels")
+    )
+    def test_masks_are_those_of_one_device(self, engine, method):
+        script, backend, processes, replicas = engine
+        if not importlib.util.find_spec(backend):
+            self.skipTest(f"{backend} is not installed")
+        path = os.path.join(self.create_tempdir(), "model.keras")
+        ports = free_ports(processes) if processes > 1 else []
+        commands = [
+            [method, path, str(rank), *ports] for rank in range(processes)
+        ]
+        found = reports(script, backend, *commands)
+        (single,) = reports("one_device", backend, [method])
+        for report in found:
+            self.assertEqual(report["replicas"], replicas)
+            self.assertTrue(report["equal"])
+            self.assertEqual(report["weights"], found[0]["weights"])
+            self.assertEqual(report["masks"], single["masks"])
+            self.assertEqual(report["sparsity"], single["sparsity"])
+        loaded = keras.saving.load_model(path)
+        self.assertEqual(wrapper_lib.sparsity(loaded), single["sparsity"])
