@@ -126,7 +126,7 @@ def gradients(graph, data, purpose, loss=None, batch_size=32, limit=None):
 def _recording(graph, purpose, loss):
     """A copy that records, the ids of the variables, the recorder."""
     settings = _loss_settings(graph.model, purpose, loss)
-    config = _without_regularizers(document.copied(graph.config))
+    config = _for_gradients(document.copied(graph.config))
     plain = clone(graph, config)
     pairs = zip(plain.weights, graph.model.weights, strict=True)
     originals = {id(new): id(old) for new, old in pairs}
@@ -157,19 +157,30 @@ def _loss_settings(model, purpose, loss):
     return {"loss": model.loss, "loss_weights": weights}
 
 
-def _without_regularizers(config):
-    """A config with all layers trainable and no loss but the model's."""
+def _for_gradients(config):
+    """A config with the loss of the data alone, trainable, in float32.
+
+    Half precision would need a scaled loss, whose first steps overflow.
+    """
     for entry in config["layers"]:
         inner = entry["config"]
         if isinstance(inner.get("layers"), list):
-            _without_regularizers(inner)
+            _for_gradients(inner)
         if entry.get("module") == "keras.layers":
             inner.update(
                 {key: None for key in inner if key.endswith("_regularizer")}
             )
         if "trainable" in inner:
             inner["trainable"] = True
+        if _is_half(inner.get("dtype")):
+            inner["dtype"] = "float32"
     return config
+
+
+def _is_half(policy):
+    if isinstance(policy, dict) and policy["class_name"] == "DTypePolicy":
+        policy = policy["config"]["name"]
+    return isinstance(policy, str) and policy.endswith("float16")
 
 
 class _Inference(keras.Model):

@@ -118,6 +118,22 @@ class ProbeTest(parameterized.TestCase):
         np.testing.assert_allclose(*found, rtol=1e-5)
         self.assertFalse(other.get_layer("conv").trainable)
 
+    @parameterized.parameters("mixed_float16", "mixed_bfloat16", "float16")
+    def test_half_precision_gives_gradients_in_full_precision(self, policy):
+        model = net()
+        config = model.get_config()
+        for entry in config["layers"][1:]:
+            entry["config"]["dtype"] = policy
+        half = keras.Model.from_config(config)
+        half.set_weights(model.get_weights())
+        found = []
+        for each in (model, half):
+            graph = read.channel_graph(each)
+            ((gradients, _),) = probe.gradients(graph, samples(), "", LOSS)
+            found.append(gradients[id(each.get_layer("conv").kernel)])
+        self.assertIn(half.get_layer("conv").compute_dtype, policy)
+        np.testing.assert_allclose(*found, rtol=0.02, atol=1e-3)
+
     def test_the_loss_and_weights_of_the_compiled_model_are_taken(self):
         model = net()
         graph = read.channel_graph(model)

@@ -10,6 +10,7 @@ from tfprune import score
 from tfprune import zoo
 from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.graph import values
 from tfprune.methods import magnitude
 from tfprune_test.methods import small_nets
 from tfprune_test.zoo import counting
@@ -55,6 +56,24 @@ class MagnitudeTest(parameterized.TestCase):
             )
         self.assertEqual(
             costs.Meter(graph).macs(plain), costs.Meter(graph).macs(greedy)
+        )
+
+    def test_removed_filters_are_as_good_as_zeroed_ones(self):
+        model = small_nets.mixed()
+        group, graph = small_nets.group(model, "inner")
+        keep = pruning.choose(graph, {"inner": 0.5})
+        small = rebuild.shrink(graph, keep)
+        gone = ~keep[group.labels]
+        zeroed = {"inner": ("kernel", "bias"), "inner_bn": ("gamma", "beta")}
+        for layer, names in zeroed.items():
+            for name in names:
+                variable = getattr(model.get_layer(layer), name)
+                value = np.array(values.numpy(variable))
+                value[..., gone] = 0
+                variable.assign(value)
+        x, _ = small_nets.samples()
+        np.testing.assert_allclose(
+            values.numpy(small(x)), values.numpy(model(x)), atol=1e-5
         )
 
     @parameterized.parameters(
