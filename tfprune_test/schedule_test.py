@@ -1,6 +1,12 @@
 import dataclasses
+import importlib.util
+import json
 import math
+import pathlib
+import subprocess
+import sys
 
+import pytest
 from absl.testing import parameterized
 
 from tfprune import records
@@ -192,3 +198,40 @@ class ScheduleTest(parameterized.TestCase):
         self.assertTrue(schedule.due(9, 6))
         self.assertFalse(schedule.due(9, 7))
         self.assertEqual(schedule(7), 0.07)
+
+    @pytest.mark.slow  # Imports TensorFlow, in a process of its own.
+    @parameterized.parameters(
+        ("PolynomialDecay", (0.1, 0.8, 20, 101), dict(frequency=10)),
+        ("PolynomialDecay", (0.0, 0.8, 0, 90), dict(power=2, frequency=7)),
+        ("ConstantSparsity", (0.5, 15), dict(frequency=10)),
+        ("ConstantSparsity", (0.5, 15, 60), dict(frequency=10)),
+    )
+    def test_schedules_of_tfmot_are_taken_as_they_are(self, name, args, kwargs):
+        if not importlib.util.find_spec("tensorflow_model_optimization"):
+            self.skipTest("tensorflow_model_optimization is not installed")
+        script = f"""
+import json
+import tensorflow_model_optimization as tfmot
+from tfprune import schedule
+theirs = tfmot.sparsity.keras.{name}(*{args}, **{kwargs})
+ours = schedule.get(theirs)
+rows = []
+for step in range(130):
+    due, sparsity = theirs(step)
+    rows.append([bool(due), ours.due(step, step - 1 if step else None),
+                 float(sparsity), ours(step)])
+print("REPORT" + json.dumps([rows, ours.begin, ours.end]))
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=pathlib.Path(__file__).resolve().parents[1],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        self.assertIn("REPORT", done.stdout, done.stderr)
+        rows, begin, end = json.loads(done.stdout.split("REPORT")[1])
+        for step, (theirs, ours, sparsity, found) in enumerate(rows):
+            self.assertEqual(ours, theirs or step == end, step)
+            if step >= begin:
+                self.assertAlmostEqual(found, sparsity, places=6)
