@@ -1,0 +1,266 @@
+"""What pruning costs inside `fit`, beside tfmot's prune_low_magnitude.
+
+Both prune the same ResNet-20 of the same data, batches and schedule, tfprune
+with Keras 3, tfmot with tf_keras, each in a process of its own. A plain and a
+pruned model take turns, and a figure is the median of the ratios of CPU time
+per step within one round: the machine's own speed cancels out. Masks are
+renewed once in every round. With --epochs both are trained, too.
+
+tfmot needs an environment of its own, in which tfprune is importable as well:
+
+  pip install -e ".[tfmot]"
+  python benchmarks/fit_overhead.py --tfmot_python=/path/to/its/python
+"""
+
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import time
+
+import numpy as np
+from absl import app
+from absl import flags
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("tfmot_python", "", "interpreter that can import tfmot")
+flags.DEFINE_string("dataset", "digits", "data set of tfprune.data")
+flags.DEFINE_string("data_dir", None, "where the data set lies")
+flags.DEFINE_integer("rounds", 5, "measured rounds")
+flags.DEFINE_integer("steps", 20, "steps in a round, and between updates")
+flags.DEFINE_integer("batch_size", 128, "images per step")
+flags.DEFINE_integer("epochs", 0, "epochs of training, 0: none")
+flags.DEFINE_list("seeds", ["0"], "runs of training")
+flags.DEFINE_string("out", "build/bench/fit_overhead.json", "result file")
+flags.DEFINE_string("one", "", "measure this library in this process")
+
+SPARSITY = 0.8
+LIMIT = 1.1  # CPU time of a pruned step over that of a plain one, with jit
+
+
+class Ours:
+    """tfprune on Keras 3."""
+
+    def __init__(self):
+        import keras
+
+        import tfprune
+        from tfprune import callback
+        from tfprune import wrapping
+        from tfprune.methods import masked
+
+        self.keras = keras
+        self._wrap = lambda model: wrapping.wrap(model, masked.Masked())
+        self._callback = callback.PruneOnSchedule
+        self._schedule = tfprune.schedule.Polynomial
+        self.versions = {"tfprune": tfprune.__version__}
+        self.versions["keras"] = keras.__version__
+
+    def pruned(self, model, end, frequency):
+        schedule = self._schedule(
+            0.0, SPARSITY, begin=0, end=end, frequency=frequency
+        )
+        return self._wrap(model), [self._callback(schedule)]
+
+    def zeros(self, model):
+        from tfprune import wrapper
+
+        return wrapper.sparsity(model)
+
+
+class Tfmot:
+    """prune_low_magnitude on tf_keras."""
+
+    def __init__(self):
+        import tensorflow_model_optimization as tfmot
+        import tf_keras
+
+        self.keras = tf_keras
+        self._tfmot = tfmot.sparsity.keras
+        self.versions = {"tf_keras": tf_keras.__version__}
+        self.versions["tfmot"] = tfmot.__version__
+
+    def pruned(self, model, end, frequency):
+        schedule = self._tfmot.PolynomialDecay(
+            0.0, SPARSITY, begin_step=0, end_step=end, frequency=frequency
+        )
+        # It prunes all layers that it can, which are those with kernels.
+        wrapped = self._tfmot.prune_low_magnitude(model, schedule)
+        return wrapped, [self._tfmot.UpdatePruningStep()]
+
+    def zeros(self, model):
+        plain = self._tfmot.strip_pruning(model)
+        kernels = [w.numpy() for w in plain.weights if "kernel" in w.name]
+        zeros = sum(np.count_nonzero(k == 0) for k in kernels)
+        return zeros / sum(k.size for k in kernels)
+
+
+LIBRARIES = {"tfprune": Ours, "tfmot": Tfmot}
+
+
+def resnet20(keras, shape, classes):
+    """ResNet-20 with 1x1 shortcuts, from either Keras."""
+
+    def convolution(x, filters, size, strides=1, relu=True):
+        x = keras.layers.Conv2D(
+            filters, size, strides, padding="same", use_bias=False
+        )(x)
+        x = keras.layers.BatchNormalization()(x)
+        return keras.layers.ReLU()(x) if relu else x
+
+    inputs = keras.Input(shape)
+    x = convolution(inputs, 16, 3)
+    for i, filters in enumerate([16] * 3 + [32] * 3 + [64] * 3):
+        strides = 2 if i in (3, 6) else 1
+        y = convolution(x, filters, 3, strides)
+        y = convolution(y, filters, 3, relu=False)
+        if strides > 1:
+            x = convolution(x, filters, 1, strides, relu=False)
+        x = keras.layers.ReLU()(keras.layers.Add()([x, y]))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, keras.layers.Dense(classes)(x))
+
+
+def compiled(keras, model, jit, learning_rate=0.05):
+    model.compile(
+        keras.optimizers.SGD(learning_rate, momentum=0.9),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=jit,
+    )
+    return model
+
+
+def overhead(library, images, jit):
+    """CPU seconds of a plain and of a pruned step, for each round."""
+    keras, steps = library.keras, FLAGS.steps
+    count = FLAGS.batch_size * steps
+    pick = np.resize(np.arange(len(images.train)), count)
+    x = images.preprocessing(images.train.x[pick])
+    y = images.train.y[pick]
+    models = {}
+    for name in ("plain", "pruned"):
+        model, callbacks = resnet20(keras, images.shape, images.classes), []
+        if name == "pruned":
+            end = steps * (FLAGS.rounds + 1)
+            model, callbacks = library.pruned(model, end, steps)
+        models[name] = compiled(keras, model, jit), callbacks
+    rounds = []
+    for _ in range(FLAGS.rounds + 1):
+        times = {}
+        for name, (model, callbacks) in models.items():
+            start = time.process_time()
+            model.fit(
+                x,
+                y,
+                batch_size=FLAGS.batch_size,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
+            )
+            times[name] = (time.process_time() - start) / steps
+        rounds.append(times)
+    rounds = rounds[1:]  # The first one compiled.
+    ratios = [r["pruned"] / r["plain"] for r in rounds]
+    return {
+        "ratio": float(np.median(ratios)),
+        "ratios": ratios,
+        "plain_s": float(np.median([r["plain"] for r in rounds])),
+    }
+
+
+def training(library, images, seed):
+    """Test accuracy in percent, and the zeros, after the same epochs."""
+    from tfprune import batches
+
+    keras = library.keras
+    keras.utils.set_random_seed(seed)
+    steps = -(-len(images.train) // FLAGS.batch_size) * FLAGS.epochs
+    model = resnet20(keras, images.shape, images.classes)
+    model, callbacks = library.pruned(
+        model, 2 * steps // 3, max(1, steps // 40)
+    )
+    decay = keras.optimizers.schedules.CosineDecay(0.05, steps)
+    compiled(keras, model, False, decay)
+    for epoch in range(FLAGS.epochs):
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(len(images.train))
+        split = images.train.take(order)
+        x = images.augmentation(split.x, rng)
+        model.fit(
+            images.preprocessing(x),
+            split.y,
+            batch_size=FLAGS.batch_size,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=2,
+        )
+    test = batches.Split(images.preprocessing(images.test.x), images.test.y)
+    accuracy = model.evaluate(test.x, test.y, batch_size=256, verbose=0)[1]
+    return {"accuracy": 100 * accuracy, "zeros": library.zeros(model)}
+
+
+def measure(name):
+    from tfprune import data
+
+    images = data.load(FLAGS.dataset, FLAGS.data_dir)
+    library = LIBRARIES[name]()
+    found = {"versions": library.versions}
+    for jit in (False, True):
+        found["jit" if jit else "graph"] = overhead(library, images, jit)
+    if FLAGS.epochs:
+        found["training"] = [
+            training(library, images, int(seed)) for seed in FLAGS.seeds
+        ]
+    return found
+
+
+def main(argv):
+    del argv
+    if FLAGS.one:
+        print("RESULT " + json.dumps(measure(FLAGS.one)))
+        return
+    pythons = {"tfprune": sys.executable, "tfmot": FLAGS.tfmot_python}
+    results = {}
+    for name, python in pythons.items():
+        if not python:
+            print("tfmot is left out: name an interpreter, --tfmot_python")
+            continue
+        results[name] = run(name, python)
+        print(name, json.dumps(results[name]), flush=True)
+    results["limit"] = LIMIT
+    results["settings"] = FLAGS.flag_values_dict() | {"sparsity": SPARSITY}
+    results["machine"] = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    )
+    path = pathlib.Path(FLAGS.out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(results, indent=2, default=str) + "\n")
+    temporary.rename(path)
+
+
+def run(name, python):
+    """Measures one library in a process of its own."""
+    root = pathlib.Path(__file__).resolve().parents[1]
+    names = "dataset data_dir rounds steps batch_size epochs".split()
+    options = [f"--{n}={FLAGS[n].value}" for n in names if FLAGS[n].value]
+    options.append("--seeds=" + ",".join(FLAGS.seeds))
+    done = subprocess.run(
+        [python, __file__, f"--one={name}", *options],
+        env=dict(os.environ, PYTHONPATH=str(root)),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    lines = [x for x in done.stdout.splitlines() if x.startswith("RESULT ")]
+    if done.returncode or not lines:
+        raise RuntimeError(f"{name} stopped:\n{done.stdout[-2000:]}")
+    return json.loads(lines[0].removeprefix("RESULT "))
+
+
+if __name__ == "__main__":
+    app.run(main)
