@@ -7,6 +7,8 @@ cancels out. Growth is a fitted exponent of time over size.
   python benchmarks/prune_speed.py --rounds=5
 """
 
+import ctypes
+import gc
 import json
 import os
 import pathlib
@@ -41,7 +43,13 @@ def seconds(call):
 
 
 def peak_bytes(call):
-    """Peak resident memory during a call above that before it (Linux)."""
+    """Peak resident memory during a call above that before it (Linux).
+
+    What earlier calls gave up is handed back to the system first, lest it be
+    used again unseen.
+    """
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
     pathlib.Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     result = call()
@@ -70,6 +78,7 @@ def measure(name, rounds):
     }
     for call in calls.values():
         call()
+    memory = peak_bytes(calls["prune"])
     times = [
         {key: seconds(call) for key, call in calls.items()}
         for _ in range(rounds)
@@ -84,7 +93,7 @@ def measure(name, rounds):
             np.median([t["analysis"] / t["clone"] for t in times])
         ),
         "prune": float(np.median([t["prune"] / t["clone"] for t in times])),
-        "memory": peak_bytes(calls["prune"]) / weights,
+        "memory": memory / weights,
         "weight_bytes": weights,
     }
 
