@@ -1,8 +1,12 @@
 import dataclasses
 import os
+import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune import method as method_lib
@@ -426,6 +430,35 @@ class SavingTest(parameterized.TestCase):
             to_numpy(model(x)), to_numpy(loaded(x))
         )
         np.testing.assert_allclose(train(model), train(loaded), rtol=1e-4)
+
+    @pytest.mark.slow  # A process that imports the backend.
+    def test_importing_tfprune_is_enough_to_load(self):
+        model = self.pruned(masked.Masked(patterns.NM(2, 4)))
+        folder = self.create_tempdir().full_path
+        model.save(os.path.join(folder, "model.keras"))
+        np.save(os.path.join(folder, "x.npy"), data((6, 6, 3)))
+        script = (
+            "import os, sys, keras, numpy as np, tfprune\n"
+            "os.chdir(sys.argv[1])\n"
+            "model = keras.saving.load_model('model.keras')\n"
+            "y = model.predict(np.load('x.npy'), verbose=0)\n"
+            "np.save('y.npy', y)\n"
+        )
+        root = pathlib.Path(__file__).resolve().parents[1]
+        done = subprocess.run(
+            [sys.executable, "-c", script, folder],
+            env=dict(os.environ, PYTHONPATH=str(root)),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        np.testing.assert_allclose(
+            np.load(os.path.join(folder, "y.npy")),
+            to_numpy(model(data((6, 6, 3)))),
+            rtol=1e-5,
+            atol=1e-6,
+        )
 
     def test_weights_alone_bring_the_masks(self):
         model = self.pruned()

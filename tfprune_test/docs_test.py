@@ -1,0 +1,23 @@
+"""The Python in the how-to pages runs, in the order in which it stands."""
+
+import pathlib
+import re
+
+import keras
+from absl.testing import parameterized
+
+DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
+BLOCK = re.compile(r"^```python *(\w*)\n(.*?)^```$", re.M | re.S)
+
+
+class DocsTest(parameterized.TestCase):
+    @parameterized.parameters(("pruning_in_fit.md",))
+    def test_the_code_of_a_page(self, page):
+        keras.utils.set_random_seed(0)
+        names = {}
+        count = 0
+        for backend, code in BLOCK.findall((DOCS / page).read_text()):
+            if backend in ("", keras.config.backend()):
+                exec(compile(code, page, "exec"), names)
+                count += 1
+        self.assertGreater(count, 3)
