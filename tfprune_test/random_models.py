@@ -11,6 +11,7 @@ from tfprune import pruning
 from tfprune import select
 from tfprune.graph import channel_graph
 from tfprune.graph import read
+from tfprune.graph import values
 from tfprune_test import exactness
 
 LAYERS = keras.layers
@@ -120,7 +121,7 @@ class Builder:
             padding or self.choose(["same", "valid"]),
             dilation_rate=dilation,
             groups=groups,
-            use_bias=not self.chance(3),
+            use_bias=not self.chance(5),
             activation=self._activation_name(),
         )
 
@@ -334,6 +335,9 @@ MERGES = (
 # The first `LEAVES` of them contain no other blocks.
 BLOCKS = (
     Builder._conv,
+    Builder._conv,
+    Builder._conv,
+    Builder._norm,
     Builder._norm,
     Builder._activation,
     Builder._depthwise,
@@ -353,7 +357,8 @@ BLOCKS = (
     Builder._concatenate,
     Builder._nested,
 )
-LEAVES = 16
+LEAVES = 19
+RATES = (0.0, 0.0, 0.1, 0.2, 0.3, 0.5, 0.8)
 
 
 def sparse_model(chooser, size=5):
@@ -371,21 +376,22 @@ def sparse_model(chooser, size=5):
         `(graph, masked, keep)`: the dense model's `ChannelGraph`, the sparse
         model, and the channels that were not masked.
     """
+    seed = chooser.integer(0, 2**16)
+    keras.utils.set_random_seed(seed)
     model = Builder(chooser, size).model()
-    rng = np.random.default_rng(chooser.integer(0, 2**16))
+    rng = np.random.default_rng(seed)
     exactness.randomize(model, rng)
-    masked_rate, silent_rate, zero_rate, weight_rate = (
-        chooser.integer(0, 10) / 10 for _ in range(4)
-    )
+    rates = [RATES[chooser.integer(0, len(RATES) - 1)] for _ in range(4)]
+    masked_rate, silent_rate, zero_rate, weight_rate = rates
     graph = read.channel_graph(model)
     keep = graph.frozen | (rng.random(graph.size) >= masked_rate)
     keep = select.at_least_one(graph, keep)
     masked = pruning.masked(model, keep, graph)
     again = read.channel_graph(masked)
-    if chooser.integer(0, 1):
-        silent = rng.random(graph.size) < silent_rate
-        exactness.silence_writers(again, silent)
-        _silence_shifts(again, silent & (rng.random(graph.size) < zero_rate))
+    # An output that is constant would tell nothing.
+    silent = (rng.random(graph.size) < silent_rate) & graph.removable
+    exactness.silence_writers(again, silent)
+    _silence_shifts(again, silent & (rng.random(graph.size) < zero_rate))
     if chooser.integer(0, 3) == 3:
         _scatter_zeros(again, weight_rate, rng)
     return graph, masked, keep
@@ -396,7 +402,7 @@ def _silence_shifts(graph, silent):
     for binding in graph.bindings:
         name = binding.attribute
         if binding.role == channel_graph.CARRIES and name in ("bias", "beta"):
-            value = np.array(keras.ops.convert_to_numpy(binding.variable))
+            value = np.array(values.numpy(binding.variable))
             value[silent[binding.labels]] = 0
             binding.variable.assign(value)
 
@@ -404,6 +410,6 @@ def _silence_shifts(graph, silent):
 def _scatter_zeros(graph, rate, rng):
     for binding in graph.bindings:
         if binding.role == channel_graph.READS:
-            value = np.array(keras.ops.convert_to_numpy(binding.variable))
+            value = np.array(values.numpy(binding.variable))
             value[rng.random(value.shape) < rate] = 0
             binding.variable.assign(value)
