@@ -258,7 +258,9 @@ def run(name, python):
     )
     lines = [x for x in done.stdout.splitlines() if x.startswith("RESULT ")]
     if done.returncode or not lines:
-        raise RuntimeError(f"{name} stopped:\n{done.stdout[-2000:]}")
+        raise RuntimeError(
+            f"{name} stopped with {done.returncode}:\n{done.stdout[-2000:]}"
+        )
     return json.loads(lines[0].removeprefix("RESULT "))
 
 
