@@ -199,13 +199,13 @@ class ScheduleTest(parameterized.TestCase):
         self.assertFalse(schedule.due(9, 7))
         self.assertEqual(schedule(7), 0.07)
 
-    @pytest.mark.slow  # Imports TensorFlow, in a process of its own.
     @parameterized.parameters(
         ("PolynomialDecay", (0.1, 0.8, 20, 101), dict(frequency=10)),
         ("PolynomialDecay", (0.0, 0.8, 0, 90), dict(power=2, frequency=7)),
         ("ConstantSparsity", (0.5, 15), dict(frequency=10)),
         ("ConstantSparsity", (0.5, 15, 60), dict(frequency=10)),
     )
+    @pytest.mark.slow  # Imports TensorFlow, in a process of its own.
     def test_schedules_of_tfmot_are_taken_as_they_are(self, name, args, kwargs):
         if not importlib.util.find_spec("tensorflow_model_optimization"):
             self.skipTest("tensorflow_model_optimization is not installed")

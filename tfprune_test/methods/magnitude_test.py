@@ -86,11 +86,11 @@ class MagnitudeTest(parameterized.TestCase):
     ):
         self.check_preset(network, preset, params, macs)
 
-    @pytest.mark.slow
     @parameterized.parameters(
         ("resnet110", "resnet110_a", 1_680_698, 212_779_648),
         ("resnet110", "resnet110_b", 1_161_722, 155_124_352),
     )
+    @pytest.mark.slow
     def test_a_preset_of_a_deep_net_gives_the_published_counts(
         self, network, preset, params, macs
     ):

@@ -1,0 +1,40 @@
+"""Every network of the zoo, masked at random and stripped."""
+
+import pytest
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune import zoo
+from tfprune_test import exactness
+
+QUICK = (
+    "autoencoder",
+    "ds_cnn",
+    "mobilenet_v1_025",
+    "plain20",
+    "resnet8",
+    "resnet20",
+    "resnet56",
+    "vgg16",
+)
+LONG = sorted(set(zoo.names()) - set(QUICK))
+
+
+class ZooExactnessTest(exactness.ExactnessTestCase):
+    @parameterized.parameters(*QUICK)
+    def test_strip_is_exact(self, name):
+        self.check(name)
+
+    @parameterized.parameters(*LONG)
+    @pytest.mark.slow
+    def test_strip_of_a_larger_one_is_exact(self, name):
+        self.check(name)
+
+    def check(self, name):
+        found = self.assert_exact(zoo.build(name), rate=0.4, silence=0.1)
+        self.assertEqual(found.graph.unknown, {})
+        self.assertGreater(found.removed, 0)
+
+
+if __name__ == "__main__":
+    absltest.main()
