@@ -211,7 +211,8 @@ class _Candidates:
     def counts_by_ratio(self, ratio):
         ratios = ratio if isinstance(ratio, dict) else {"*": ratio}
         for pattern, value in ratios.items():
-            if not 0 <= value < 1:
+            real = isinstance(value, (int, float, np.floating))
+            if not real or not 0 <= value < 1:
                 raise ValueError(
                     "A ratio is the share of channels to remove, a float in "
                     f"[0, 1). Received: ratio={value!r} for {pattern!r}."

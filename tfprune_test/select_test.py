@@ -75,7 +75,7 @@ class ByRatioTest(parameterized.TestCase):
         keep = select.by_ratio(GRAPH, SCORES, 0.5, skip=skip)
         self.assertEqual(kept(keep), [0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 13])
 
-    @parameterized.parameters(-0.1, 1.0, 2, float("nan"))
+    @parameterized.parameters(-0.1, 1.0, 2, float("nan"), "0.5", None)
     def test_a_ratio_out_of_range(self, ratio):
         with self.assertRaisesRegex(ValueError, r"\[0, 1\). Received: ratio="):
             select.by_ratio(GRAPH, SCORES, ratio)
