@@ -31,8 +31,8 @@ class ZooTest(exactness.ExactnessTestCase):
     def test_strip_is_exact(self, name, options):
         self.check(name, options)
 
-    @pytest.mark.slow
     @parameterized.parameters(*SLOW)
+    @pytest.mark.slow
     def test_strip_of_a_larger_one_is_exact(self, name, options):
         self.check(name, options)
 
