@@ -21,7 +21,7 @@ FLOORS = (
     ("feature_maps", "score", "normalizers", "patterns", "select"),
     ("weights", "method", "wrapper", "wrapping", "rewind"),
     ("methods",),
-    ("callback", "constants", "stripping", "reconstruction", "recalibration"),
+    ("callback", "sparsity_images", "constants", "stripping", "reconstruction", "recalibration"),
     ("pruning", "distillation"),
     ("export",),
     ("tables", "profiles", "evaluation", "report", "plots"),
