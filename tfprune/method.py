@@ -72,6 +72,12 @@ class Slot:
         )
         return self.variables[name]
 
+    def add_mask(self, name="mask"):
+        """Adds a boolean variable of the slot's shape, true everywhere."""
+        return self.add_weight(
+            name, self.shape, initializer="ones", trainable=False, dtype="bool"
+        )
+
     def __getitem__(self, name):
         return self.variables[name]
 

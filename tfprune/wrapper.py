@@ -7,6 +7,7 @@ from tfprune import method as method_lib
 from tfprune import weights
 
 NEVER = -1
+_ALIVE = 32
 
 @keras.saving.register_keras_serializable("tfprune")
 class PruningWrapper(keras.layers.Wrapper):
@@ -157,9 +158,9 @@ class PruningWrapper(keras.layers.Wrapper):
 
     def _add_losses(self, losses):
         # Copies, since the layer inside recognises the originals by `id`
-        # and would report them again; and the originals stay alive, lest
-        # another loss be given the same `id`.
-        self.state.losses = losses
+        # and would report them again; and the originals of the last calls
+        # stay alive, lest another loss be given the same `id`.
+        self.state.losses = [*self.state.losses, *losses][-_ALIVE:]
         for loss in losses:
             self.add_loss(keras.ops.multiply(loss, 1))
 

@@ -91,13 +91,7 @@ class Masked(method_lib.Method):
             )
 
     def build(self, slot):
-        slot.add_weight(
-            "mask",
-            slot.shape,
-            initializer="ones",
-            trainable=False,
-            dtype="bool",
-        )
+        slot.add_mask()
 
     def effective_kernel(self, slot, kernel, training=False):
         return ops.masked(kernel, slot["mask"].value, self.gradient)

@@ -73,13 +73,7 @@ class MaskedChannels(method_lib.Method):
         select.Budget(**{self.of: 1.0})
 
     def build(self, slot):
-        slot.add_weight(
-            "mask",
-            slot.shape,
-            initializer="ones",
-            trainable=False,
-            dtype="bool",
-        )
+        slot.add_mask()
 
     def effective_kernel(self, slot, kernel, training=False):
         return ops.masked(kernel, slot["mask"].value)

@@ -54,13 +54,7 @@ class RigL(method_lib.Method):
             )
 
     def build(self, slot):
-        slot.add_weight(
-            "mask",
-            slot.shape,
-            initializer="ones",
-            trainable=False,
-            dtype="bool",
-        )
+        slot.add_mask()
         # Takes the dense gradient of every step, instead of being trained.
         gradient = slot.add_weight("gradient", slot.shape, initializer="zeros")
         gradient.overwrite_with_gradient = True
