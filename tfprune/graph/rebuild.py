@@ -204,7 +204,9 @@ def _assign(old_layer, new_layer, value_of):
                 f"Mend the rule of {type(old_layer).__name__}, or leave the "
                 "layer out with `skip`."
             )
-        new.assign(value)
+        # On JAX a variable takes the array itself, and training would free
+        # that of the old model.
+        new.assign(keras.ops.copy(value))
     if hasattr(new_layer, "finalize_state"):
         new_layer.finalize_state()
 

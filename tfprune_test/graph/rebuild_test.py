@@ -234,5 +234,27 @@ class LayersOfTest(absltest.TestCase):
         self.assertEqual(names.count("Conv2D"), 4)
 
 
+class MemoryTest(parameterized.TestCase):
+    def test_training_the_result_leaves_the_original_as_it_was(self):
+        model = keras.Sequential(
+            [
+                LAYERS.Input((6, 6, 3)),
+                LAYERS.Conv2D(8, 3),
+                LAYERS.BatchNormalization(),
+                LAYERS.GlobalAveragePooling2D(),
+                LAYERS.Dense(2),
+            ]
+        )
+        images = np.random.default_rng(0).normal(size=(8, 6, 6, 3))
+        images = images.astype("float32")
+        before = keras.ops.convert_to_numpy(model(images))
+        smaller = stripping.strip(model), pruning.prune(model, 0.5)
+        for small in smaller:
+            small.compile("sgd", "mse")
+            small.fit(images, np.zeros((8, 2)), epochs=2, verbose=0)
+        after = keras.ops.convert_to_numpy(model(images))
+        np.testing.assert_array_equal(after, before)
+
+
 if __name__ == "__main__":
     absltest.main()
