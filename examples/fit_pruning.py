@@ -24,6 +24,7 @@ import tfprune
 from tfprune import batches
 from tfprune import data
 from tfprune import patterns
+from tfprune import report
 from tfprune import zoo
 
 FLAGS = flags.FLAGS
@@ -121,11 +122,7 @@ def run(images, method, seed):
         "learning_rate": FLAGS.learning_rate,
         "model": FLAGS.model,
         "dataset": FLAGS.dataset,
-        "versions": {
-            "tfprune": tfprune.__version__,
-            "keras": keras.__version__,
-            "backend": keras.backend.backend(),
-        },
+        "environment": report.environment(),
     }
 
 
@@ -158,14 +155,15 @@ def nonzero(model):
 def to_markdown(rows):
     """Mean and spread over the seeds, one line for each method."""
     first = rows[0]
+    versions = first["environment"]["versions"]
     head = (
         f"# Pruning inside `fit`\n\n{first['model']} on {first['dataset']}, "
         f"{first['epochs']} epochs from scratch for every row, batch "
         f"{first['batch_size']}, seeds {sorted({r['seed'] for r in rows})}; "
         "accuracy on the test images, of the stripped network, after the last "
-        f"epoch. tfprune {first['versions']['tfprune']}, keras "
-        f"{first['versions']['keras']}, {first['versions']['backend']}, CPU. "
-        "Written by `examples/fit_pruning.py`.\n\n"
+        f"epoch. {', '.join(f'{k} {v}' for k, v in versions.items())}; "
+        f"{first['environment']['machine']}. Written by "
+        "`examples/fit_pruning.py`.\n\n"
         "| method | accuracy % (mean, min to max) | against dense | MACs | "
         "parameters | zeros or gone |\n|---|---|---|---|---|---|\n"
     )
