@@ -2,19 +2,24 @@
 # .venv on the first call and again whenever setup.cfg changes.
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS ?= cpu,export,plots,data,dev
+EXTRAS ?= cpu,jax,export,plots,data,dev
+CONSTRAINTS ?= constraints.txt
 # Each worker holds a TensorFlow of its own, about 1.5 GB.
 WORKERS ?= 2
 
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q --durations 10
+# What trains, strips or scores is tested on a second backend as well.
+ON_JAX := $(addprefix tfprune_test/,methods conformance_test.py \
+	wrapper_test.py wrapping_test.py callback_test.py stripping_test.py \
+	distillation_test.py docs_test.py ops_test.py)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all lint format coverage bench build-files \
-	constraints clean distclean
+.PHONY: help venv venv-tfmot demo test test-all test-tfmot lint format \
+	coverage bench build-files constraints clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -30,23 +35,36 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 # process would compile all of TensorFlow anew.
 	if [ -x $(BIN)/uv ]; then \
 	  $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode \
-	    --constraint constraints.txt --editable ".[$(EXTRAS)]"; \
+	    --constraint $(CONSTRAINTS) --editable ".[$(EXTRAS)]"; \
 	else \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	    --constraint constraints.txt --editable ".[$(EXTRAS)]"; \
+	    --constraint $(CONSTRAINTS) --editable ".[$(EXTRAS)]"; \
 	fi
 	@touch $@
 
 venv: $(READY)  ## set up .venv, the environment of all other targets
 
+# The toolkit asks for an older absl-py than the one that is pinned.
+venv-tfmot:  ## set up .venv-tfmot, with tensorflow-model-optimization
+	@mkdir -p build
+	sed '/^absl-py/d' constraints.txt > build/constraints-tfmot.txt
+	$(MAKE) venv VENV=.venv-tfmot EXTRAS=tfmot,data,dev \
+	  CONSTRAINTS=build/constraints-tfmot.txt
+
 demo: $(READY)  ## train, prune, strip, export; results in build/demo
 	$(BIN)/python examples/demo.py
 
-test: lint  ## lint and all tests but the slow ones
+test: lint  ## lint and all tests but the slow ones, training on JAX too
 	$(PYTEST)
+	KERAS_BACKEND=jax $(PYTEST) $(ON_JAX)
 
 test-all: lint  ## lint and all tests; hypothesis explores further
 	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
+	KERAS_BACKEND=jax $(PYTEST) -m "slow or not slow" $(ON_JAX)
+
+test-tfmot: venv-tfmot  ## the tests that meet the toolkit's own objects
+	.venv-tfmot/bin/python -m pytest -q -rs -m "slow or not slow" \
+	  tfprune_test/schedule_test.py
 
 lint: $(READY)  ## ruff and codespell
 	$(BIN)/ruff check .
