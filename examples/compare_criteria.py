@@ -47,6 +47,7 @@ flags.DEFINE_list("criteria", [], "all of them by default")
 flags.DEFINE_list("rankings", ["group"], "group, global, raw")
 flags.DEFINE_float("macs", 0.5, "fraction of the MACs that may remain")
 flags.DEFINE_integer("selection", 2000, "training images to select with")
+flags.DEFINE_integer("fitted", 512, "those of them to reconstruct with")
 flags.DEFINE_integer("train", 0, "training images to tune with; 0 for all")
 flags.DEFINE_integer("test", 0, "test images; 0 for all")
 flags.DEFINE_integer("epochs", 2, "of fine-tuning; 0 for none")
@@ -56,7 +57,7 @@ flags.DEFINE_integer("seed", 0, "of the selection, the batches and chance")
 flags.DEFINE_string("out", "build/compare_criteria", "folder of the rows")
 flags.DEFINE_string("table", "", "also write the table to this file")
 SETTINGS = (
-    "checkpoint dataset macs selection train test epochs batch_size "
+    "checkpoint dataset macs selection fitted train test epochs batch_size "
     "learning_rate seed"
 ).split()
 
@@ -153,7 +154,9 @@ class Study:
         keep = pruning.choose(graph, budget, criterion, self.selection, ranking)
         return {
             "pruned": rebuild.shrink(graph, keep),
-            "reconstructed": tfprune.reconstruct(self.model, keep, x),
+            "reconstructed": tfprune.reconstruct(
+                self.model, keep, x, limit=FLAGS.fitted
+            ),
         }
 
     def fine_tuned(self, model):

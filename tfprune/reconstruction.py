@@ -102,7 +102,7 @@ class Reconstruction:
     limit: object = None
     ridge: float = 1e-3
     seed: int = 0
-    batch_size: int = 64
+    batch_size: int = 256
 
     def __post_init__(self):
         if self.inputs not in INPUTS:
