@@ -29,6 +29,7 @@ from tfprune.methods.taylor import Taylor
 from tfprune.methods.thinet import ThiNet
 from tfprune.methods.thinet import thinet
 from tfprune.methods.wanda import Wanda
+from tfprune.micronet import micronet
 from tfprune.patterns import NM
 from tfprune.patterns import Block
 from tfprune.patterns import Unstructured
@@ -97,6 +98,7 @@ __all__ = [
     "kernels",
     "l1",
     "l2",
+    "micronet",
     "profile",
     "prune",
     "prune_now",

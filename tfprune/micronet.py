@@ -9,8 +9,8 @@ operations: only channels that are really gone do.
     2025    stored / 5,600,000 + macs / 280,000,000
 
 The divisors of 2019 are a ResNet-18 for CIFAR in half precision. The course of
-2025 writes the second line with the fractions of a dense network that structured
-and unstructured pruning removed; measured on the small network itself, the
+2025 writes the second line with the fractions of a dense network that were
+removed, structured and unstructured; measured on the small network itself, the
 first of these is 0 and the second is the share of zeros.
 """
 

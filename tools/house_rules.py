@@ -31,7 +31,7 @@ FLOORS = (
     ),
     ("pruning", "distillation"),
     ("export",),
-    ("tables", "profiles", "evaluation", "report", "plots"),
+    ("tables", "profiles", "evaluation", "report", "micronet", "plots"),
     ("catalogue", "curves", "curve_plots"),
     ("batches", "data", "zoo"),
     ("__init__",),
