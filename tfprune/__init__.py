@@ -16,6 +16,7 @@ from tfprune.methods.chance import Chance
 from tfprune.methods.fisher import Fisher
 from tfprune.methods.geometric_median import geometric_median
 from tfprune.methods.group_norm import GroupNorm
+from tfprune.methods.group_norm import GroupSparsity
 from tfprune.methods.hrank import HRank
 from tfprune.methods.lamp import Lamp
 from tfprune.methods.magnitude import Greedy
@@ -25,6 +26,7 @@ from tfprune.methods.masked import Masked
 from tfprune.methods.masked_channels import MaskedChannels
 from tfprune.methods.rigl import RigL
 from tfprune.methods.slimming import BatchNormScale
+from tfprune.methods.slimming import Slimming
 from tfprune.methods.taylor import Taylor
 from tfprune.methods.thinet import ThiNet
 from tfprune.methods.thinet import thinet
@@ -52,6 +54,7 @@ from tfprune.stripping import strip
 from tfprune.wrapping import convolutions
 from tfprune.wrapping import dense
 from tfprune.wrapping import kernels
+from tfprune.wrapping import normalizations
 from tfprune.wrapping import unwrap
 from tfprune.wrapping import wrap
 
@@ -68,6 +71,7 @@ __all__ = [
     "Fisher",
     "Greedy",
     "GroupNorm",
+    "GroupSparsity",
     "HRank",
     "Iterative",
     "Lamp",
@@ -79,6 +83,7 @@ __all__ = [
     "PruneOnSchedule",
     "Rewound",
     "RigL",
+    "Slimming",
     "Taylor",
     "ThiNet",
     "Unstructured",
@@ -99,6 +104,7 @@ __all__ = [
     "l1",
     "l2",
     "micronet",
+    "normalizations",
     "profile",
     "prune",
     "prune_now",

@@ -47,6 +47,12 @@ def names(layer):
     return tuple(found.values())
 
 
+def scales(layer):
+    """`("gamma",)` for a built batch normalisation with scales, else `()`."""
+    normalizes = isinstance(layer, keras.layers.BatchNormalization)
+    return ("gamma",) if normalizes and layer.scale else ()
+
+
 def variable(layer, name):
     """The `keras.Variable` at a path of attributes, or `None`."""
     value = functools.reduce(

@@ -42,6 +42,11 @@ def dense(layer):
     return isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense))
 
 
+def normalizations(layer):
+    """Whether a layer is `BatchNormalization` with scales."""
+    return bool(weights_lib.scales(layer))
+
+
 def wrap(model, method, where=kernels):
     """A copy of a model in which a method acts on some layers.
 
@@ -53,7 +58,7 @@ def wrap(model, method, where=kernels):
             and traceable.
         method: a method object, such as `Masked()`.
         where: which layers: a predicate (`kernels`, `convolutions`, `dense`,
-            or any function of a layer), a pattern of names (`"stage1/*"`,
+            `normalizations` or any function of a layer), a pattern of names (`"stage1/*"`,
             where a slash leads into a nested model), or a list of these.
             Layers without a weight for the method are passed over.
 

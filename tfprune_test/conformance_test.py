@@ -14,20 +14,27 @@ from tfprune import method as method_lib
 from tfprune import schedule as schedule_lib
 from tfprune import wrapper as wrapper_lib
 from tfprune import wrapping
+from tfprune.methods import group_norm
 from tfprune.methods import masked
 from tfprune.methods import masked_channels
 from tfprune.methods import rigl
+from tfprune.methods import slimming
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
 
 # The registered name, and a method with arguments of no particular value.
 METHODS = {
+    "group_sparsity": group_norm.GroupSparsity(1e-3),
     "masked": masked.Masked("n_m", gradient="straight_through", decay=1e-3),
     "masked_channels": masked_channels.MaskedChannels("l2", of="macs"),
     "rigl": rigl.RigL(drop=0.2, allocation="layer"),
+    "slimming": slimming.Slimming(1e-3),
 }
+WHERE = {"slimming": wrapping.normalizations}
 SCHEDULED = {k: m for k, m in METHODS.items() if m.is_scheduled}
+# A penalty prepares for pruning, and makes no zeros itself.
+PRUNING = [k for k in SCHEDULED if k != "group_sparsity"]
 
 
 def net():
@@ -40,8 +47,9 @@ def net():
     )
 
 
-def wrapped(method, **compile_args):
-    model = wrapping.wrap(net(), method)
+def wrapped(name, **compile_args):
+    where = WHERE.get(name, wrapping.kernels)
+    model = wrapping.wrap(net(), METHODS[name], where=where)
     eager = keras.config.backend() == "tensorflow"
     compile_args.setdefault("run_eagerly", eager)
     model.compile(keras.optimizers.SGD(0.1), "mse", **compile_args)
@@ -76,7 +84,7 @@ class ConformanceTest(parameterized.TestCase):
 
     @parameterized.parameters(*METHODS)
     def test_training_lowers_the_loss_and_survives_a_file(self, name):
-        model = wrapped(METHODS[name])
+        model = wrapped(name)
         callbacks = []
         if name in SCHEDULED:
             schedule = schedule_lib.Constant(0.25, begin=2, frequency=2)
@@ -97,7 +105,7 @@ class ConformanceTest(parameterized.TestCase):
 
     @parameterized.parameters(*METHODS)
     def test_a_plain_model_with_folded_weights_is_equal(self, name):
-        model = wrapped(METHODS[name])
+        model = wrapped(name)
         model.train_on_batch(*data())
         if name in SCHEDULED:
             callback_lib.prune_now(model, 0.5)
@@ -109,7 +117,7 @@ class ConformanceTest(parameterized.TestCase):
 
     @parameterized.parameters(*METHODS)
     def test_scores_and_penalties_are_finite_and_not_negative(self, name):
-        for method, slots in wrapper_lib.groups(wrapped(METHODS[name])):
+        for method, slots in wrapper_lib.groups(wrapped(name)):
             for slot in slots:
                 scores = np.asarray(method.scores(slot))
                 self.assertTrue(np.isfinite(scores).all())
@@ -120,11 +128,9 @@ class ConformanceTest(parameterized.TestCase):
                 if penalty is not None:
                     self.assertTrue(0 <= float(penalty) < np.inf)
 
-    @parameterized.parameters(*SCHEDULED)
+    @parameterized.parameters(*PRUNING)
     def test_a_schedule_prunes_when_several_steps_run_in_one_call(self, name):
-        model = wrapped(
-            METHODS[name], run_eagerly=False, steps_per_execution=3
-        )
+        model = wrapped(name, run_eagerly=False, steps_per_execution=3)
         pruning = callback_lib.PruneOnSchedule(schedule_lib.OneShot(0.5, 2))
         fit = model.fit(
             *data(), batch_size=4, verbose=0, callbacks=[pruning]
@@ -137,7 +143,9 @@ class ConformanceTest(parameterized.TestCase):
     def test_before_pruning_nothing_changes(self, name):
         model = net()
         expected = outputs(model)
-        found = wrapping.wrap(model, METHODS[name])
+        found = wrapping.wrap(
+            model, METHODS[name], where=WHERE.get(name, wrapping.kernels)
+        )
         np.testing.assert_array_equal(outputs(found), expected)
         callback_lib.prune_now(found, 0.0)
         np.testing.assert_array_equal(outputs(found), expected)

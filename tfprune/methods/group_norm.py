@@ -10,13 +10,26 @@ normalisation,
 divided by the mean of its group, so that groups can be ranked together.
 Kernels that work channel by channel (depthwise) are counted too, which the
 authors' code does not do.
+
+Before that the network is trained with a penalty that draws the channels of a
+group apart: of all weights `w[k]` that go with channel k,
+
+    R = strength / 2 * sum_k gamma_k ||w[k]||^2
+    gamma_k = 2^(alpha (I_max - I_k) / (I_max - I_min)),     alpha = 4
+
+so that the least important channels are pulled 16 times as hard. A kernel is
+pulled for the channels that it reads and for those that it writes.
 """
 
 import dataclasses
 
+import keras
 import numpy as np
 
+from tfprune import method as method_lib
 from tfprune import score
+from tfprune import weights
+from tfprune.graph import read
 from tfprune.graph import values
 
 COUNTED = ("gamma", "kernel")
@@ -51,3 +64,85 @@ class GroupNorm:
             np.add.at(total, b.labels, power.sum(others))
             tensors[np.unique(b.labels)] += 1
         return total / np.maximum(tensors, 1)
+
+
+@method_lib.register("group_sparsity")
+@dataclasses.dataclass(frozen=True)
+class GroupSparsity(method_lib.Method):
+    """Weight decay that is stronger for the less important of a group.
+
+    The factors are computed anew from the weights whenever the schedule of a
+    `PruneOnSchedule` falls due; its value, between 0 and 1, scales them, so a
+    ramp lets the decay grow.
+
+    Args:
+        strength: `float`, the decay of the most important channel.
+        alpha: `float`, the exponent of two for the least important one.
+        p: `float`, as for `GroupNorm`.
+
+    Example:
+
+    >>> wrapped = tfprune.wrap(
+    ...     model,
+    ...     tfprune.GroupSparsity(5e-4),
+    ...     where=[tfprune.kernels, tfprune.normalizations],
+    ... )
+    >>> every_epoch = tfprune.Constant(1.0, frequency="1 epoch")
+    >>> wrapped.fit(dataset, callbacks=[tfprune.PruneOnSchedule(every_epoch)])
+    >>> small = tfprune.prune(tfprune.unwrap(wrapped), budget, "group_norm")
+    """
+
+    strength: float = 5e-4
+    alpha: float = 4.0
+    p: float = 2.0
+
+    def __post_init__(self):
+        for name in ("strength", "alpha"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(
+                    f"`{name}` must not be negative. Received: "
+                    f"{name}={getattr(self, name)!r}."
+                )
+
+    def sites(self, layer):
+        return weights.names(layer) or weights.scales(layer)
+
+    def build(self, slot):
+        slot.add_weight(
+            "factor", slot.shape, initializer="zeros", trainable=False
+        )
+
+    def penalty(self, slot):
+        squares = keras.ops.square(slot.kernel)
+        pulled = slot["factor"].value * keras.ops.cast(squares, "float32")
+        return self.strength / 2 * keras.ops.sum(pulled)
+
+    def update(self, model, slots, sparsity, budget=None, data=None):
+        graph = read.channel_graph(model)
+        gamma = sparsity * self.gamma(graph)
+        for slot in slots:
+            factor = np.zeros(slot.shape, "float32")
+            for binding in graph.bound(slot.kernel):
+                last = np.moveaxis(factor, binding.axis, -1)
+                last += gamma[binding.labels]
+            slot["factor"].assign(factor)
+
+    def gamma(self, graph):
+        """`gamma_k` of each channel, shape `(graph.size,)`; 0 where frozen."""
+        importance = GroupNorm(self.p).scores(graph)
+        gamma = np.zeros(graph.size)
+        for group in graph.groups:
+            if group.frozen:
+                continue
+            below = importance[group.labels].max() - importance[group.labels]
+            rise = below / (below.max() or 1.0)
+            gamma[group.labels] = 2.0 ** (self.alpha * rise)
+        return gamma
+
+    def check(self, sparsity, budget=None):
+        if budget is not None:
+            raise ValueError(
+                "A budget needs a method that removes channels. Received: "
+                f"budget={budget}, which a penalty does not meet. Prune to it "
+                "after the training, with `tfprune.prune`."
+            )

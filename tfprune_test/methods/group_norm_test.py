@@ -1,11 +1,19 @@
-"""All weights that go with a channel."""
+"""All weights that go with a channel: as scores, and under their decay."""
 
+import keras
 import numpy as np
 from absl.testing import absltest
 
+from tfprune import callback
+from tfprune import schedule
 from tfprune import score
+from tfprune import select
+from tfprune import wrapper
+from tfprune import wrapping
 from tfprune.methods import group_norm
 from tfprune_test.methods import small_nets
+
+to_numpy = keras.ops.convert_to_numpy
 
 
 class GroupNormTest(absltest.TestCase):
@@ -43,3 +51,98 @@ class GroupNormTest(absltest.TestCase):
         read = read.reshape(-1, 5).sum(0)
         scores = score.channel_scores(graph, "group_norm")[group.labels]
         np.testing.assert_allclose(scores, (written + read) / 2, rtol=1e-5)
+
+
+def three(**options):
+    """Three channels of importance 5, 9 and 13, wrapped: `gamma` 16, 4, 1."""
+    model = small_nets.pair([[1], [2], [3]], [[3, 14**0.5, 17**0.5]])
+    return wrapping.wrap(model, group_norm.GroupSparsity(**options))
+
+
+def slot(model, name):
+    (found,) = [w for w in wrapper.find(model) if w.layer.name == name]
+    return found.slots["kernel"]
+
+
+class GroupSparsityTest(absltest.TestCase):
+    def test_the_least_important_is_pulled_sixteen_times_as_hard(self):
+        model = three(strength=0.1)
+        self.assertEqual(float(sum(model.losses)), 0)
+        callback.prune_now(model, 1.0)
+        np.testing.assert_allclose(
+            np.reshape(slot(model, "first")["factor"], -1), [16, 4, 1], 1e-5
+        )
+        # The channels of the output of `second` are a group of one: gamma 1.
+        np.testing.assert_allclose(
+            np.reshape(slot(model, "second")["factor"], -1), [17, 5, 2], 1e-5
+        )
+        callback.prune_now(model, 0.5)
+        np.testing.assert_allclose(
+            np.reshape(slot(model, "first")["factor"], -1), [8, 2, 0.5], 1e-5
+        )
+
+    def test_the_penalty_and_its_gradient(self):
+        model = three(strength=0.1)
+        callback.prune_now(model, 1.0)
+        first = slot(model, "first")
+        method = group_norm.GroupSparsity(strength=0.1)
+        expected = 0.05 * (16 * 1 + 4 * 4 + 1 * 9)
+        self.assertAlmostEqual(
+            float(method.penalty(first)), expected, places=5
+        )
+        model.compile(
+            keras.optimizers.SGD(1.0),
+            lambda y, outputs: 0.0 * keras.ops.sum(outputs, -1),
+        )
+        before = to_numpy(first.kernel).reshape(-1).copy()
+        model.train_on_batch(np.ones((2, 4, 4, 1)), np.ones((2, 1)))
+        after = to_numpy(first.kernel).reshape(-1)
+        np.testing.assert_allclose(
+            before - after, 0.1 * np.array([16, 4, 1]) * [1, 2, 3], rtol=1e-5
+        )
+
+    def test_equal_channels_are_pulled_alike(self):
+        model = small_nets.pair([[2], [2], [2]], [[1, 1, 1]])
+        model = wrapping.wrap(model, group_norm.GroupSparsity())
+        callback.prune_now(model, 1.0)
+        np.testing.assert_array_equal(
+            np.reshape(slot(model, "first")["factor"], -1), [1, 1, 1]
+        )
+
+    def test_training_draws_the_channels_of_a_group_apart(self):
+        model = wrapping.wrap(
+            small_nets.mixed(),
+            group_norm.GroupSparsity(0.05),
+            where=[wrapping.kernels, wrapping.normalizations],
+        )
+        model.compile(keras.optimizers.SGD(0.05), "mse")
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(64, 8, 8, 3)).astype("float32")
+        y = rng.normal(size=(64, *model.output_shape[1:]))
+        before = ratio(model)
+        model.fit(
+            x,
+            y,
+            batch_size=8,
+            epochs=6,
+            verbose=0,
+            callbacks=[
+                callback.PruneOnSchedule(
+                    schedule.Constant(1.0, frequency="1 epoch")
+                )
+            ],
+        )
+        self.assertLess(ratio(model), 0.7 * before)
+
+    def test_errors_name_what_was_received(self):
+        with self.assertRaisesRegex(ValueError, "alpha=-1"):
+            group_norm.GroupSparsity(alpha=-1)
+        with self.assertRaisesRegex(ValueError, "budget=Budget"):
+            callback.prune_now(three(), 1.0, select.Budget(macs=0.5))
+
+
+def ratio(model):
+    """The least over the largest importance in the group of `inner`."""
+    group, graph = small_nets.group(wrapping.unwrap(model), "inner")
+    found = score.channel_scores(graph, "group_norm")[group.labels]
+    return found.min() / found.max()

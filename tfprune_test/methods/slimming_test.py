@@ -1,10 +1,14 @@
-"""Scales of batch normalisation as scores."""
+"""Scales of batch normalisation: as scores, and under their penalty."""
 
+import keras
 import numpy as np
 from absl.testing import absltest
 
 from tfprune import pruning
 from tfprune import score
+from tfprune import wrapper
+from tfprune import wrapping
+from tfprune.methods import slimming
 from tfprune_test.methods import small_nets
 
 
@@ -49,3 +53,61 @@ class SlimmingTest(absltest.TestCase):
         graph = small_nets.group(small_nets.pair([[1]] * 3), "first")[1]
         with self.assertRaisesRegex(ValueError, "needs channels with a scale"):
             score.channel_scores(graph, "slimming")
+
+
+SCALES = (0.5, -0.01, 0.3, 0.02)
+
+
+def normalized(strength):
+    """A wrapped model of one batch normalisation, for plain descent."""
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.BatchNormalization(name="norm")]
+    )
+    model.get_layer("norm").gamma.assign(SCALES)
+    wrapped = wrapping.wrap(
+        model, slimming.Slimming(strength), where=wrapping.normalizations
+    )
+    wrapped.compile(
+        keras.optimizers.SGD(1.0),
+        lambda y, outputs: 0.0 * keras.ops.sum(outputs, -1),
+    )
+    return wrapped
+
+
+class PenaltyTest(absltest.TestCase):
+    def test_each_scale_gets_the_strength_with_its_sign(self):
+        wrapped = normalized(0.1)
+        norm = wrapper.find(wrapped)[0].layer
+        self.assertAlmostEqual(float(sum(wrapped.losses)), 0.083, places=6)
+        x = np.random.default_rng(0).normal(size=(8, 4))
+        wrapped.train_on_batch(x, x)
+        gradient = np.array(SCALES) - keras.ops.convert_to_numpy(norm.gamma)
+        np.testing.assert_allclose(gradient, [0.1, -0.1, 0.1, 0.1], atol=1e-6)
+        np.testing.assert_array_equal(norm.beta, np.zeros(4))
+
+    def test_a_scale_of_zero_stays_there(self):
+        wrapped = normalized(0.1)
+        norm = wrapper.find(wrapped)[0].layer
+        norm.gamma.assign(np.zeros(4))
+        wrapped.train_on_batch(np.ones((8, 4)), np.ones((8, 4)))
+        np.testing.assert_array_equal(norm.gamma, np.zeros(4))
+
+    def test_half_of_the_scales_by_one_threshold(self):
+        model = small_nets.mixed()
+        model.get_layer("stem_bn").gamma.assign([0.5, -0.01] * 3)
+        model.get_layer("inner_bn").gamma.assign([0.3, 0.02] * 4)
+        wrapped = wrapping.wrap(
+            model, slimming.Slimming(), where=wrapping.normalizations
+        )
+        plain = wrapping.unwrap(wrapped)
+        stem, graph = small_nets.group(plain, "stem")
+        inner, _ = small_nets.group(plain, "inner", graph)
+        channels = int(graph.removable.sum()) - 7
+        budget = pruning.select.Budget(channels=channels)
+        keep = pruning.choose(graph, budget, "slimming")
+        np.testing.assert_array_equal(keep[stem.labels], [True, False] * 3)
+        np.testing.assert_array_equal(keep[inner.labels], [True, False] * 4)
+
+    def test_a_negative_strength_is_an_error(self):
+        with self.assertRaisesRegex(ValueError, "strength=-1"):
+            slimming.Slimming(-1)
