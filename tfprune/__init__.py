@@ -1,5 +1,6 @@
 """tfprune makes Keras models smaller, for real."""
 
+from tfprune.attention import pcas
 from tfprune.callback import PruneOnSchedule
 from tfprune.callback import prune_now
 from tfprune.costs import cost
@@ -24,6 +25,8 @@ from tfprune.methods.magnitude import l1
 from tfprune.methods.magnitude import l2
 from tfprune.methods.masked import Masked
 from tfprune.methods.masked_channels import MaskedChannels
+from tfprune.methods.pcas import PCAS
+from tfprune.methods.pcas import AttentionGate
 from tfprune.methods.rigl import RigL
 from tfprune.methods.slimming import BatchNormScale
 from tfprune.methods.slimming import Slimming
@@ -61,6 +64,7 @@ from tfprune.wrapping import wrap
 __version__ = "0.1.0"
 __all__ = [
     "Apoz",
+    "AttentionGate",
     "BatchNormScale",
     "Block",
     "Budget",
@@ -80,6 +84,7 @@ __all__ = [
     "NM",
     "OneShot",
     "Polynomial",
+    "PCAS",
     "PruneOnSchedule",
     "Rewound",
     "RigL",
@@ -105,6 +110,7 @@ __all__ = [
     "l2",
     "micronet",
     "normalizations",
+    "pcas",
     "profile",
     "prune",
     "prune_now",

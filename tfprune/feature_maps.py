@@ -32,7 +32,7 @@ def mean_over_maps(
         Float array, shape `(graph.size,)`; infinity where a channel has no
         map of that rank.
     """
-    wanted = _sources(graph, rank)
+    wanted = sources(graph, rank)
     total, count = np.zeros((2, graph.size))
 
     def visit(event):
@@ -53,8 +53,17 @@ def mean_over_maps(
     )
 
 
-def _sources(graph, rank):
-    """The outputs to look at: `{step number: [(output number, Tensor)]}`."""
+def sources(graph, rank=None):
+    """The outputs of steps that are the maps of channels.
+
+    Args:
+        graph: a `ChannelGraph`.
+        rank: `int`, how many spatial axes a map must have; `None` for any.
+
+    Returns:
+        `dict` from the number of a step to a list of `(output number,
+        Tensor)`.
+    """
     made = {}
     for number, step in enumerate(graph.steps):
         for k, tensor in enumerate(step.outputs):

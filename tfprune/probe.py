@@ -125,12 +125,12 @@ def gradients(graph, data, purpose, loss=None, batch_size=32, limit=None):
 
 def _recording(graph, purpose, loss):
     """A copy that records, the ids of the variables, the recorder."""
-    settings = _loss_settings(graph.model, purpose, loss)
+    settings = loss_settings(graph.model, purpose, loss)
     config = _for_gradients(document.copied(graph.config))
     plain = clone(graph, config)
     pairs = zip(plain.weights, graph.model.weights, strict=True)
     originals = {id(new): id(old) for new, old in pairs}
-    copy = _Inference(plain.inputs, plain.output, name=plain.name)
+    copy = Inference(plain.inputs, plain.output, name=plain.name)
     copy.trainable = True
     recorder = _Recorder()
     copy.compile(
@@ -144,14 +144,28 @@ def _recording(graph, purpose, loss):
     return copy, ids, recorder
 
 
-def _loss_settings(model, purpose, loss):
+def loss_settings(model, purpose, loss=None):
+    """The arguments of `compile` that say what the loss of the data is.
+
+    Args:
+        model: a `keras.Model`.
+        purpose: `str`, what the loss is for, in the words of an error.
+        loss: as for `keras.Model.compile`; `None` takes the loss that the
+            model is compiled with.
+
+    Returns:
+        `dict`.
+
+    Raises:
+        ValueError: If there is no loss.
+    """
     if loss is not None:
         return {"loss": loss}
     if not model.compiled or model.loss is None:
         raise ValueError(
             f"A loss is needed for {purpose}. Received: model="
             f"{model.name!r}, which is compiled without one or not at all. "
-            "Call model.compile(loss=...), or give the criterion a loss."
+            "Call model.compile(loss=...), or give a loss as an argument."
         )
     weights = (model.get_compile_config() or {}).get("loss_weights")
     return {"loss": model.loss, "loss_weights": weights}
@@ -183,7 +197,7 @@ def _is_half(policy):
     return isinstance(policy, str) and policy.endswith("float16")
 
 
-class _Inference(keras.Model):
+class Inference(keras.Model):
     """A model whose layers do in training what they do in inference."""
 
     def call(self, inputs, training=None, mask=None):

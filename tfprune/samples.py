@@ -6,6 +6,7 @@ so that no data set is ever held as a whole.
 """
 
 import itertools
+import math
 import operator
 
 import keras
@@ -80,6 +81,52 @@ def check_repeatable(data, purpose):
             "by the first reading. Give arrays, a tf.data.Dataset or a "
             "keras.utils.PyDataset."
         )
+
+
+def for_fit(data, batch_size=128, seed=0):
+    """What `keras.Model.fit` takes, with `shuffle=False`, for data of any kind.
+
+    Args:
+        data: as for `batches`.
+        batch_size: `int`, for arrays.
+        seed: `int`, of the order of arrays, and of a list of batches, which
+            is drawn anew for each epoch.
+
+    Returns:
+        A `keras.utils.PyDataset`, or `data` as they are.
+    """
+    if _is_arrays(data):
+        count = len(keras.tree.flatten(data)[0])
+        return _Shuffled(lambda i: _rows(data, i), count, batch_size, seed)
+    if isinstance(data, (list, tuple)):
+        return _Shuffled(lambda i: data[i[0]], len(data), 1, seed)
+    return data
+
+
+def _rows(data, indices):
+    return keras.tree.map_structure(_take(indices), data)
+
+
+class _Shuffled(keras.utils.PyDataset):
+    """Batches of chosen samples, in an order of each epoch's own."""
+
+    def __init__(self, choose, count, batch_size, seed):
+        super().__init__()
+        self._choose = choose
+        self._count = count
+        self._batch_size = batch_size
+        self._rng = np.random.default_rng(seed)
+        self._order = self._rng.permutation(count)
+
+    def __len__(self):
+        return math.ceil(self._count / self._batch_size)
+
+    def __getitem__(self, index):
+        start = index * self._batch_size
+        return self._choose(self._order[start : start + self._batch_size])
+
+    def on_epoch_end(self):
+        self._order = self._rng.permutation(self._count)
 
 
 def _check_given(data, purpose, limit):

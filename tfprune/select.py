@@ -107,7 +107,7 @@ def by_budget(
         ValueError: If the budget cannot be met; the message says how close
             one can get.
     """
-    candidates = _Candidates(graph, scores, **options)
+    candidates = Candidates(graph, scores, **options)
     if ranking not in _SEARCHES:
         raise ValueError(
             f"`ranking` must be one of {sorted(_SEARCHES)}. "
@@ -165,14 +165,22 @@ def by_ratio(graph, scores, ratio, min_channels=1, channel_multiple=1, skip=()):
     Raises:
         ValueError: If a ratio is out of range, or a pattern matches nothing.
     """
-    candidates = _Candidates(
+    candidates = Candidates(
         graph, scores, min_channels, channel_multiple, skip
     )
     return candidates.keep(candidates.counts_by_ratio(ratio))
 
 
-class _Candidates:
-    """The removable channels of each group, the lowest score first."""
+class Candidates:
+    """The removable channels of each group, the lowest score first.
+
+    Those that score infinity are left out; the arguments are as for
+    `by_ratio`.
+
+    Attributes:
+        groups: list of `Group`s, those that are not frozen and not skipped.
+        order: list of int arrays, the channels of each group.
+    """
 
     def __init__(
         self, graph, scores, min_channels=1, channel_multiple=1, skip=()
@@ -188,9 +196,9 @@ class _Candidates:
                 )
         self.graph, self.scores = graph, np.asarray(scores, np.float64)
         self.least, self.multiple = min_channels, channel_multiple
-        skipped = _skipped(graph, skip)
+        left_out = skipped(graph, skip)
         self.groups = [
-            g for g in graph.groups if not g.frozen and g not in skipped
+            g for g in graph.groups if not g.frozen and g not in left_out
         ]
         rated = [g.labels[self.scores[g.labels] < np.inf] for g in self.groups]
         self.order = [
@@ -298,16 +306,17 @@ def matches(group, pattern):
     return any(fnmatch.fnmatchcase(name, pattern) for name in names)
 
 
-def _skipped(graph, patterns):
+def skipped(graph, patterns):
+    """The set of groups that a name pattern fits, or one of several."""
     patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-    skipped, unused = set(), set(patterns)
+    found, unused = set(), set(patterns)
     for group in graph.groups:
         fit = {p for p in patterns if matches(group, p)}
         unused -= fit
         if fit:
-            skipped.add(group)
+            found.add(group)
     _no_match_is_an_error("skip", unused, graph)
-    return skipped
+    return found
 
 
 def _no_match_is_an_error(name, unused, graph):

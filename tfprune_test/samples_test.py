@@ -112,3 +112,23 @@ class SamplesTest(parameterized.TestCase):
             samples.check_repeatable(make(), "thinet")
         with self.assertRaisesRegex(ValueError, "several times .* for thinet"):
             samples.check_repeatable(generator(), "thinet")
+
+    def test_fit_gets_every_sample_once_in_an_order_of_each_epoch(self):
+        for data in ((X, Y), [(X[i : i + 1], Y[i : i + 1]) for i in range(5)]):
+            found = samples.for_fit(data, 2, seed=3)
+            epochs = []
+            for _ in range(3):
+                parts = [found[i] for i in range(len(found))]
+                x, y = (np.concatenate(p) for p in zip(*parts, strict=True))
+                np.testing.assert_array_equal(x, X[y])
+                epochs.append(y.tolist())
+                found.on_epoch_end()
+            for epoch in epochs:
+                self.assertCountEqual(epoch, range(5))
+            self.assertLen({tuple(epoch) for epoch in epochs}, 3)
+        again = samples.for_fit((X, Y), 5, seed=3)
+        self.assertEqual(again[0][1].tolist(), epochs[0])
+
+    def test_fit_gets_data_sets_as_they_are(self):
+        for data in (Batches(), tf_dataset()):
+            self.assertIs(samples.for_fit(data), data)

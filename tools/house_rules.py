@@ -15,21 +15,22 @@ from tools import source_tree
 # An import goes to an earlier row, or to the left in its own row, or to a
 # file of the same package. The rows are the floors, from the ground up.
 FLOORS = (
-    ("registry", "records", "allocation", "samples", "ops"),
+    ("registry", "records", "allocation", "samples", "ops", "stages"),
     ("graph",),
     ("memory", "costs", "timing", "schedule", "probe", "patches"),
     ("feature_maps", "score", "normalizers", "patterns", "select"),
-    ("weights", "method", "wrapper", "wrapping", "rewind"),
+    ("weights", "method", "wrapper", "wrapping", "gates", "rewind"),
     ("methods",),
     (
         "callback",
         "sparsity_images",
         "constants",
+        "folding",
         "stripping",
         "reconstruction",
         "recalibration",
     ),
-    ("pruning", "distillation"),
+    ("pruning", "distillation", "attention"),
     ("export",),
     ("tables", "profiles", "evaluation", "report", "micronet", "plots"),
     ("catalogue", "curves", "curve_plots"),

@@ -1,0 +1,184 @@
+"""Constant factors on channels move into the weights that read them.
+
+A layer whose output channels are multiplied by constants that are not negative
+can do without, if all that follows passes factors on (activation by ReLU,
+pooling, padding, flattening) until weights read the channels: they take the
+factors over, exactly. Where something else follows, there is no such weight.
+"""
+
+import keras
+import numpy as np
+
+from tfprune.graph import channel_graph
+from tfprune.graph import values
+
+_LAYERS = keras.layers
+# f(a x) = a f(x) for a >= 0, and for several inputs with the same a.
+_PASS = (
+    _LAYERS.Add,
+    _LAYERS.Average,
+    _LAYERS.AveragePooling1D,
+    _LAYERS.AveragePooling2D,
+    _LAYERS.AveragePooling3D,
+    _LAYERS.Concatenate,
+    _LAYERS.Cropping1D,
+    _LAYERS.Cropping2D,
+    _LAYERS.Cropping3D,
+    _LAYERS.Dropout,
+    _LAYERS.Flatten,
+    _LAYERS.GlobalAveragePooling1D,
+    _LAYERS.GlobalAveragePooling2D,
+    _LAYERS.GlobalAveragePooling3D,
+    _LAYERS.GlobalMaxPooling1D,
+    _LAYERS.GlobalMaxPooling2D,
+    _LAYERS.GlobalMaxPooling3D,
+    _LAYERS.Identity,
+    _LAYERS.LeakyReLU,
+    _LAYERS.Maximum,
+    _LAYERS.MaxPooling1D,
+    _LAYERS.MaxPooling2D,
+    _LAYERS.MaxPooling3D,
+    _LAYERS.Permute,
+    _LAYERS.RepeatVector,
+    _LAYERS.Reshape,
+    _LAYERS.SpatialDropout1D,
+    _LAYERS.SpatialDropout2D,
+    _LAYERS.SpatialDropout3D,
+    _LAYERS.UpSampling1D,
+    _LAYERS.UpSampling2D,
+    _LAYERS.UpSampling3D,
+    _LAYERS.ZeroPadding1D,
+    _LAYERS.ZeroPadding2D,
+    _LAYERS.ZeroPadding3D,
+)
+_ACTIVATIONS = (
+    keras.activations.linear,
+    keras.activations.relu,
+    keras.activations.leaky_relu,
+)
+
+
+def into_readers(graph, gates):
+    """The weights that make up for gates which are taken out.
+
+    Args:
+        graph: a `ChannelGraph` of the model without gates.
+        gates: `dict` from the path of a layer to a float array of shape
+            `(graph.size,)`: the factors, not negative, of the channels that
+            are its outputs.
+
+    Returns:
+        `dict` from `id(variable)` to a numpy array, as for `rebuild.shrink`.
+
+    Raises:
+        ValueError: If something between a gate and the weights that read its
+            channels does not pass factors on, or weights read them with
+            different factors.
+    """
+    return _Walk(graph, gates).changes()
+
+
+class _Walk:
+    """Follows the factors through the model, step by step."""
+
+    def __init__(self, graph, gates):
+        self._graph = graph
+        self._on = {}  # id(tensor): factors of its channels
+        self._reads = {}  # id(variable): (binding, factors along its axis)
+        bindings = {}
+        for b in graph.bindings:
+            if b.role == channel_graph.READS:
+                bindings.setdefault(b.layer, []).append(b)
+        for step in graph.steps:
+            factors = self._after(step, bindings.get(step.layer, ()))
+            if step.layer in gates:
+                factors = factors * _checked(gates[step.layer], step)
+            for tensor in step.outputs:
+                self._on[id(tensor)] = factors
+        if any((self._factors(t) != 1).any() for t in graph.outputs):
+            raise _cannot("the model", "its output has a gate")
+
+    def changes(self):
+        found = {}
+        for binding, factors in self._reads.values():
+            if (factors != 1).any():
+                old = values.numpy(binding.variable, exact=True)
+                shape = [1] * old.ndim
+                shape[binding.axis] = -1
+                new = old.astype(np.float32) * factors.reshape(shape)
+                found[id(binding.variable)] = new.astype(old.dtype)
+        return found
+
+    def _factors(self, tensor):
+        """Ones but for the channels of the tensor."""
+        factors = np.ones(self._graph.size)
+        labels = np.unique(tensor.labels)
+        known = self._on.get(id(tensor))
+        if known is not None:
+            factors[labels] = known[labels]
+        return factors
+
+    def _after(self, step, bindings):
+        """The factors that a step leaves on its outputs."""
+        factors = self._joint(step)
+        live = self._graph.layers[step.layer]
+        if bindings:
+            read = np.zeros(self._graph.size, bool)
+            for b in bindings:
+                read[b.labels] = True
+                self._read(b, factors[b.labels])
+            if (factors[~read] != 1).any():
+                raise _cannot(step.layer, "it reads not all channels")
+            return np.ones(self._graph.size)
+        if (factors != 1).any() and not _passes(live):
+            raise _cannot(step.layer, f"a {step.op} follows on it")
+        return factors
+
+    def _joint(self, step):
+        """The factors of all inputs, which agree where they share channels."""
+        factors = np.ones(self._graph.size)
+        seen = np.zeros(self._graph.size, bool)
+        for tensor in step.inputs:
+            labels = np.unique(tensor.labels)
+            found = self._factors(tensor)
+            both = labels[seen[labels]]
+            if not np.array_equal(found[both], factors[both]):
+                raise _cannot(step.layer, "its inputs have different gates")
+            factors[labels] = found[labels]
+            seen[labels] = True
+        return factors
+
+    def _read(self, binding, factors):
+        key = id(binding.variable)
+        _, before = self._reads.setdefault(key, (binding, factors))
+        if not np.array_equal(before, factors):
+            raise _cannot(binding.layer, "it is called on different gates")
+
+
+def _checked(gate, step):
+    labels = np.concatenate([t.labels.reshape(-1) for t in step.outputs])
+    if np.unique(labels).size < labels.size:
+        raise _cannot(step.layer, "some of its channels only go together")
+    if not (gate >= 0).all():
+        raise ValueError(
+            "Factors must not be negative. Received: "
+            f"{float(gate.min())} after layer {step.layer!r}."
+        )
+    return gate
+
+
+def _passes(live):
+    if isinstance(live, _LAYERS.ReLU):
+        return live.max_value is None and not live.threshold
+    if isinstance(live, _LAYERS.Activation):
+        return live.activation in _ACTIVATIONS
+    return isinstance(live, _PASS)
+
+
+def _cannot(layer, reason):
+    return ValueError(
+        "A factor can only move into weights that read the channel by way of "
+        f"ReLU, pooling, padding or flattening. Received: {layer!r}: "
+        f"{reason}. Leave the factors out (fold=False), or `skip` the layers "
+        "whose channels it reads."
+    )
