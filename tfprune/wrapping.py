@@ -58,9 +58,9 @@ def wrap(model, method, where=kernels):
             and traceable.
         method: a method object, such as `Masked()`.
         where: which layers: a predicate (`kernels`, `convolutions`, `dense`,
-            `normalizations` or any function of a layer), a pattern of names (`"stage1/*"`,
-            where a slash leads into a nested model), or a list of these.
-            Layers without a weight for the method are passed over.
+            `normalizations` or any function of a layer), a pattern of names
+            (`"stage1/*"`, where a slash leads into a nested model), or a list
+            of these. Layers without a weight for the method are passed over.
 
     Returns:
         A model of the same class, compiled if `model` is.
