@@ -2,6 +2,7 @@
 
 from tfprune.callback import PruneOnSchedule
 from tfprune.callback import prune_now
+from tfprune.chain import Chain
 from tfprune.costs import cost
 from tfprune.curve_plots import sensitivity_plot
 from tfprune.curves import sensitivity
@@ -12,6 +13,8 @@ from tfprune.export.tflite import export_tflite
 from tfprune.graph.read import channel_graph
 from tfprune.graph.rulebook import rule
 from tfprune.methods.apoz import Apoz
+from tfprune.methods.bitpruning import BitPruning
+from tfprune.methods.bitpruning import finalize
 from tfprune.methods.chance import Chance
 from tfprune.methods.fisher import Fisher
 from tfprune.methods.geometric_median import geometric_median
@@ -58,8 +61,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Apoz",
     "BatchNormScale",
+    "BitPruning",
     "Block",
     "Budget",
+    "Chain",
     "Chance",
     "Constant",
     "Cosine",
@@ -93,6 +98,7 @@ __all__ = [
     "distill",
     "export_micro",
     "export_tflite",
+    "finalize",
     "geometric_median",
     "kernels",
     "l1",

@@ -15,11 +15,18 @@ from tools import source_tree
 # An import goes to an earlier row, or to the left in its own row, or to a
 # file of the same package. The rows are the floors, from the ground up.
 FLOORS = (
-    ("registry", "records", "allocation", "samples", "ops"),
+    (
+        "registry",
+        "records",
+        "allocation",
+        "samples",
+        "ops",
+        "quantizers",
+    ),
     ("graph",),
     ("memory", "costs", "timing", "schedule", "probe", "patches"),
     ("feature_maps", "score", "normalizers", "patterns", "select"),
-    ("weights", "method", "wrapper", "wrapping", "rewind"),
+    ("weights", "method", "chain", "wrapper", "wrapping", "rewind"),
     ("methods",),
     (
         "callback",
@@ -31,7 +38,7 @@ FLOORS = (
     ),
     ("pruning", "distillation"),
     ("export",),
-    ("tables", "profiles", "evaluation", "report", "plots"),
+    ("tables", "profiles", "bit_report", "evaluation", "report", "plots"),
     ("catalogue", "curves", "curve_plots"),
     ("batches", "data", "zoo"),
     ("__init__",),
@@ -42,6 +49,7 @@ MAX_LINES = 350
 # These would slow down `import tfprune`, or are not there on every machine.
 LAZY = {
     "ai_edge_litert",
+    "ai_edge_quantizer",
     "jax",
     "matplotlib",
     "sklearn",
