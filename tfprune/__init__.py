@@ -1,5 +1,6 @@
 """tfprune makes Keras models smaller, for real."""
 
+from tfprune.bit_report import bits
 from tfprune.callback import PruneOnSchedule
 from tfprune.callback import prune_now
 from tfprune.chain import Chain
@@ -88,6 +89,7 @@ __all__ = [
     "Unstructured",
     "Wanda",
     "arena_bytes",
+    "bits",
     "channel_graph",
     "channel_scores",
     "channels_plot",
