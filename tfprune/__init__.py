@@ -1,5 +1,6 @@
 """tfprune makes Keras models smaller, for real."""
 
+from tfprune.bit_lengths import finalize
 from tfprune.bit_report import bits
 from tfprune.callback import PruneOnSchedule
 from tfprune.callback import prune_now
@@ -10,12 +11,12 @@ from tfprune.curves import sensitivity
 from tfprune.distillation import distill
 from tfprune.export.micro import arena_bytes
 from tfprune.export.micro import export_micro
+from tfprune.export.mixed import export_bits
 from tfprune.export.tflite import export_tflite
 from tfprune.graph.read import channel_graph
 from tfprune.graph.rulebook import rule
 from tfprune.methods.apoz import Apoz
 from tfprune.methods.bitpruning import BitPruning
-from tfprune.methods.bitpruning import finalize
 from tfprune.methods.chance import Chance
 from tfprune.methods.fisher import Fisher
 from tfprune.methods.geometric_median import geometric_median
@@ -98,6 +99,7 @@ __all__ = [
     "cost",
     "dense",
     "distill",
+    "export_bits",
     "export_micro",
     "export_tflite",
     "finalize",

@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 
+from tfprune import bit_lengths
 from tfprune import method as method_lib
 from tfprune import tables
 from tfprune import weights as weights_lib
@@ -143,7 +144,7 @@ def bits(model):
     >>> report = tfprune.bits(final)
     >>> report.average_bits, report.weight_bytes
     """
-    places = bitpruning.places(model)
+    places = bit_lengths.places(model)
     if not places:
         raise ValueError(
             "A model with bit lengths is required. Received: "
@@ -154,7 +155,7 @@ def bits(model):
     layers = [
         row for wrapper in wrapper_lib.find(model) for row in _rows(wrapper)
     ]
-    pairs = np.array([bitpruning.lengths(*place) for place in places])
+    pairs = np.array([bit_lengths.lengths(*place) for place in places])
     is_input = np.array([s.name == method_lib.INPUTS for _, s in places])
     counted = sum(row.weights for row in layers)
     return BitReport(
@@ -172,7 +173,7 @@ def bits(model):
 def _rows(wrapper):
     """A `LayerBits` for each weight of a layer with bit lengths."""
     found = {
-        part.name: bitpruning.lengths(method, part)
+        part.name: bit_lengths.lengths(method, part)
         for slot in wrapper.slots.values()
         for method, part in wrapper.method.parts(slot)
         if isinstance(method, bitpruning.BitPruning)

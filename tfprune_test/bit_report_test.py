@@ -3,6 +3,7 @@ import json
 import keras
 from absl.testing import absltest
 
+from tfprune import bit_lengths
 from tfprune import bit_report
 from tfprune import callback
 from tfprune import chain
@@ -23,7 +24,7 @@ def net():
 
 
 def set_bits(model, values):
-    for (_, slot), n in zip(bitpruning.places(model), values, strict=True):
+    for (_, slot), n in zip(bit_lengths.places(model), values, strict=True):
         slot["bit_length"].assign(n)
 
 
@@ -31,7 +32,7 @@ class BitReportTest(absltest.TestCase):
     def test_averages_and_bytes_written_by_hand(self):
         model = wrapping.wrap(net(), bitpruning.BitPruning())
         set_bits(model, [2.5, 4, 3.5, 4.5, 6, 1.5, 8])
-        final = bitpruning.finalize(model)
+        final = bit_lengths.finalize(model)
         learned, report = bit_report.bits(model), bit_report.bits(final)
         self.assertEqual(
             [

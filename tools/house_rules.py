@@ -29,6 +29,7 @@ FLOORS = (
     ("weights", "method", "chain", "wrapper", "wrapping", "rewind"),
     ("methods",),
     (
+        "bit_lengths",
         "callback",
         "sparsity_images",
         "constants",

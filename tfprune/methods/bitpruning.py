@@ -39,11 +39,8 @@ from tfprune import costs
 from tfprune import method as method_lib
 from tfprune import quantizers
 from tfprune import weights as weights_lib
-from tfprune import wrapper as wrapper_lib
-from tfprune import wrapping
 from tfprune.graph import read
 
-ROUNDINGS = ("ceil", "round")
 # Layers whose weights of these names read the layer's inputs themselves.
 _READERS = (
     "kernel",
@@ -234,85 +231,14 @@ class BitPruning(method_lib.Method):
         return {kind: float(np.mean(n)) for kind, n in found.items()}
 
 
-def finalize(model, rounding="ceil", snap=0.01):
-    """A copy of a model whose learned bit lengths are fixed integers.
+class _Clamp:
+    """Keeps a bit length between 1 and a highest."""
 
-    Train it on for some epochs at a low learning rate, with `fit`: weights
-    learn, bit lengths stay.
+    def __init__(self, highest):
+        self.highest = highest
 
-    Args:
-        model: a model from `wrap` with `BitPruning`; it is not changed.
-        rounding: `"ceil"`, as in the paper, or `"round"`, to the nearest.
-        snap: `float`, at least 0 and below 0.5; a bit length that is so close
-            above an integer becomes that integer under `"ceil"`.
-
-    Returns:
-        A model of the same class, compiled if `model` is.
-
-    Raises:
-        ValueError: If an argument is out of range, or if the model has no
-            bit lengths that are still learned.
-
-    Example:
-
-    >>> final = tfprune.finalize(wrapped, "ceil")
-    """
-    if rounding not in ROUNDINGS:
-        raise ValueError(
-            f"`rounding` must be one of {', '.join(ROUNDINGS)}. Received: "
-            f"rounding={rounding!r}"
-        )
-    if not 0 <= snap < 0.5:
-        raise ValueError(
-            f"`snap` must be at least 0 and below 0.5. Received: snap={snap!r}"
-        )
-    before = places(model)
-    if all(method.frozen for method, _ in before):
-        raise ValueError(
-            "A model with bit lengths that are learned is required. Received: "
-            f"model={model.name!r}, which has none, or fixed ones. Use "
-            "`tfprune.wrap(model, tfprune.BitPruning())`."
-        )
-    new = wrapping.exchange(model, _freeze)
-    for (method, old), (_, slot) in zip(before, places(new), strict=True):
-        if not method.frozen:
-            bits = _number(old["bit_length"])
-            slot["learned"].assign(bits)
-            slot["bit_length"].assign(_rounded(bits, rounding, snap))
-    return new
-
-
-def places(model):
-    """Where `BitPruning` acts in a model: list of `(method, slot)`."""
-    return [
-        (method, part)
-        for wrapper in wrapper_lib.find(model)
-        for slot in wrapper.slots.values()
-        for method, part in wrapper.method.parts(slot)
-        if isinstance(method, BitPruning)
-    ]
-
-
-def lengths(method, slot):
-    """The bit length of a place now, and the one that was learned.
-
-    Returns:
-        Two `float`s; they differ once `finalize` has rounded.
-    """
-    now = _number(slot["bit_length"])
-    return now, _number(slot["learned"]) if method.frozen else now
-
-
-def _rounded(bits, rounding, snap):
-    if rounding == "round":
-        return float(np.round(bits))
-    return float(np.ceil(bits - snap))
-
-
-def _freeze(method):
-    if isinstance(method, BitPruning):
-        return dataclasses.replace(method, frozen=True)
-    return method
+    def __call__(self, bits):
+        return keras.ops.clip(bits, 1.0, self.highest)
 
 
 def _decays(optimizer):
@@ -322,16 +248,6 @@ def _decays(optimizer):
 
 def _number(variable):
     return float(keras.ops.convert_to_numpy(variable))
-
-
-class _Clamp:
-    """Keeps a bit length between 1 and a highest."""
-
-    def __init__(self, highest):
-        self.highest = highest
-
-    def __call__(self, bits):
-        return keras.ops.clip(bits, 1.0, self.highest)
 
 
 def _sizes(model, slots):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+from tfprune import bit_lengths
 from tfprune import callback as callback_lib
 from tfprune import chain
 from tfprune import method as method_lib
@@ -45,11 +46,11 @@ def learner(method, dtype=None, optimizer=None, **compile_args):
 
 
 def bits(model):
-    return [float(slot["bit_length"]) for _, slot in bitpruning.places(model)]
+    return [float(slot["bit_length"]) for _, slot in bit_lengths.places(model)]
 
 
 def set_bits(model, values):
-    for (_, slot), n in zip(bitpruning.places(model), values, strict=True):
+    for (_, slot), n in zip(bit_lengths.places(model), values, strict=True):
         slot["bit_length"].assign(n)
 
 
@@ -65,7 +66,7 @@ class PenaltyTest(parameterized.TestCase):
     def test_value_and_gradient_written_by_hand(self):
         model = learner(BitPruning(gamma=1.0))
         set_bits(model, [8, 4, 3, 1])
-        found = bitpruning.places(model)
+        found = bit_lengths.places(model)
         total = sum(float(method.penalty(slot)) for method, slot in found)
         self.assertAlmostEqual(total, 4.0, places=6)
         self.assertAlmostEqual(float(sum(model.losses)), 4.0, places=6)
@@ -79,7 +80,7 @@ class PenaltyTest(parameterized.TestCase):
 
     def test_size_counts_weights_and_activations_of_a_sample(self):
         model = learner(BitPruning(weighting="size"))
-        shares = [float(s["share"]) for _, s in bitpruning.places(model)]
+        shares = [float(s["share"]) for _, s in bit_lengths.places(model)]
         sizes = np.array([6 * 12, 6, 12 * 2, 12])
         np.testing.assert_allclose(shares, sizes / sizes.sum(), rtol=1e-6)
 
@@ -92,7 +93,7 @@ class PenaltyTest(parameterized.TestCase):
         model = wrapping.wrap(model, BitPruning(weighting="macs"))
         conv, depth, point = 36 * 9 * 2 * 3, 16 * 9 * 3, 16 * 3 * 4
         macs = [conv, conv, depth, point, depth + point, 20, 20]
-        found = bitpruning.places(model)
+        found = bit_lengths.places(model)
         self.assertEqual(
             [slot.path for _, slot in found][2:5],
             [
@@ -204,7 +205,7 @@ class LearningTest(parameterized.TestCase):
         fit = model.fit(*data(), batch_size=8, epochs=3, verbose=0)
         self.assertLess(fit.history["loss"][-1], fit.history["loss"][0])
         self.assertLess(max(bits(model)), 12)
-        for _, slot in bitpruning.places(model):
+        for _, slot in bit_lengths.places(model):
             self.assertEqual(slot["bit_length"].dtype, "float32")
 
     def test_several_steps_in_one_call_are_the_same_steps(self):
@@ -302,12 +303,12 @@ class FinalizeTest(parameterized.TestCase):
     def test_bits_are_rounded(self, rounding, expected, snap):
         model = learner(BitPruning())
         set_bits(model, [3.005, 2.6, 3.02, 8])
-        final = bitpruning.finalize(model, rounding, snap)
+        final = bit_lengths.finalize(model, rounding, snap)
         self.assertEqual(bits(final), expected)
         np.testing.assert_allclose(bits(model), [3.005, 2.6, 3.02, 8])
         learned = [
-            bitpruning.lengths(method, slot)[1]
-            for method, slot in bitpruning.places(final)
+            bit_lengths.lengths(method, slot)[1]
+            for method, slot in bit_lengths.places(final)
         ]
         np.testing.assert_allclose(learned, [3.005, 2.6, 3.02, 8])
 
@@ -315,7 +316,7 @@ class FinalizeTest(parameterized.TestCase):
         model = learner(BitPruning())
         model.fit(*data(), batch_size=8, epochs=2, verbose=0)
         set_bits(model, [2.4, 5.5, 3.1, 6.2])
-        final = bitpruning.finalize(model)
+        final = bit_lengths.finalize(model)
         self.assertTrue(final.compiled)
         self.assertLen(final.trainable_variables, 4)
         before = kernels(wrapping.unwrap(final, fold=False))
@@ -336,7 +337,7 @@ class FinalizeTest(parameterized.TestCase):
         model = learner(BitPruning())
         model.fit(*data(), batch_size=8, verbose=0)
         set_bits(model, [5, 5, 5, 5])
-        final = bitpruning.finalize(model)
+        final = bit_lengths.finalize(model)
         np.testing.assert_array_equal(outputs(final), outputs(model))
         path = os.path.join(self.create_tempdir(), "model.keras")
         final.save(path)
@@ -348,17 +349,17 @@ class FinalizeTest(parameterized.TestCase):
         self.assertEqual(bits(loaded), [5] * 4)
 
     def test_only_models_that_learn_bits(self):
-        final = bitpruning.finalize(learner(BitPruning()))
+        final = bit_lengths.finalize(learner(BitPruning()))
         for model in (net(), final):
             with self.assertRaisesRegex(ValueError, "that are learned.*'net'"):
-                bitpruning.finalize(model)
+                bit_lengths.finalize(model)
 
     def test_arguments_out_of_range_are_refused(self):
         model = learner(BitPruning())
         with self.assertRaisesRegex(ValueError, "ceil, round.*'floor'"):
-            bitpruning.finalize(model, "floor")
+            bit_lengths.finalize(model, "floor")
         with self.assertRaisesRegex(ValueError, "snap=0.5"):
-            bitpruning.finalize(model, snap=0.5)
+            bit_lengths.finalize(model, snap=0.5)
 
 
 class TogetherTest(parameterized.TestCase):
@@ -382,7 +383,7 @@ class TogetherTest(parameterized.TestCase):
             fit.history["weight_bits"][-1], np.mean(bits(model)[::2]), places=4
         )
         set_bits(model, [1, 2, 2, 3])
-        final = bitpruning.finalize(model)
+        final = bit_lengths.finalize(model)
         final.fit(*data(), batch_size=8, verbose=0)
         self.assertAlmostEqual(wrapper_lib.sparsity(final), 0.5, places=2)
         for kernel, n in zip(kernels(wrapping.unwrap(final)), (1, 2)):
@@ -395,15 +396,5 @@ class TogetherTest(parameterized.TestCase):
         pruning = callback_lib.PruneOnSchedule(schedule.OneShot(0.5, 4))
         model.fit(*data(), batch_size=8, verbose=0, callbacks=[pruning])
         self.assertLess(np.mean(bits(model)), 8)
-        small = stripping.strip(bitpruning.finalize(model))
+        small = stripping.strip(bit_lengths.finalize(model))
         self.assertEqual(small.get_layer("first").units, 6)
-
-    def test_each_method_has_variables_of_its_own(self):
-        model = learner(chain.Chain((masked.Masked(), BitPruning())))
-        names = model.get_layer("first").slots["kernel"].variables
-        self.assertEqual(list(names), ["0.mask", "1.bit_length", "1.share"])
-
-    def test_one_method_is_no_chain(self):
-        for methods in ((masked.Masked(),), BitPruning(), ("masked", 3)):
-            with self.assertRaisesRegex(ValueError, "at least two.*Received"):
-                chain.Chain(methods)
