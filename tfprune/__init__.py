@@ -1,18 +1,23 @@
 """tfprune makes Keras models smaller, for real."""
 
 from tfprune.attention import pcas
+from tfprune.bit_lengths import finalize
+from tfprune.bit_report import bits
 from tfprune.callback import PruneOnSchedule
 from tfprune.callback import prune_now
+from tfprune.chain import Chain
 from tfprune.costs import cost
 from tfprune.curve_plots import sensitivity_plot
 from tfprune.curves import sensitivity
 from tfprune.distillation import distill
 from tfprune.export.micro import arena_bytes
 from tfprune.export.micro import export_micro
+from tfprune.export.mixed import export_bits
 from tfprune.export.tflite import export_tflite
 from tfprune.graph.read import channel_graph
 from tfprune.graph.rulebook import rule
 from tfprune.methods.apoz import Apoz
+from tfprune.methods.bitpruning import BitPruning
 from tfprune.methods.chance import Chance
 from tfprune.methods.fisher import Fisher
 from tfprune.methods.geometric_median import geometric_median
@@ -66,8 +71,10 @@ __all__ = [
     "Apoz",
     "AttentionGate",
     "BatchNormScale",
+    "BitPruning",
     "Block",
     "Budget",
+    "Chain",
     "Chance",
     "Constant",
     "Cosine",
@@ -94,6 +101,7 @@ __all__ = [
     "Unstructured",
     "Wanda",
     "arena_bytes",
+    "bits",
     "channel_graph",
     "channel_scores",
     "channels_plot",
@@ -102,8 +110,10 @@ __all__ = [
     "cost",
     "dense",
     "distill",
+    "export_bits",
     "export_micro",
     "export_tflite",
+    "finalize",
     "geometric_median",
     "kernels",
     "l1",

@@ -41,8 +41,9 @@ class PruneOnSchedule(keras.callbacks.Callback):
     callback away to keep the masks as they are.
 
     `logs` gets `sparsity`, the fraction of zeros among all wrapped weights,
-    and for masked channels `macs_ratio`, the fraction of multiply-adds that
-    `strip` leaves; both as of the last update, or of the end of the epoch.
+    for masked channels `macs_ratio`, the fraction of multiply-adds that
+    `strip` leaves, and for `BitPruning` the average bits; all as of the last
+    update, or of the end of the epoch.
 
     `EarlyStopping(restore_best_weights=True)` restores the masks of the best
     epoch too; give it a `start_from_epoch` after the end of the schedule.
@@ -130,7 +131,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     def _measure(self):
         self._figures = {"sparsity": wrapper_lib.sparsity(self.model)}
-        for method, slots in _scheduled(self.model):
+        for method, slots in wrapper_lib.groups(self.model):
             self._figures.update(method.figures(self.model, slots))
 
     def _last(self, step):

@@ -1,9 +1,11 @@
-"""Methods: what a wrapped layer does to its weights or to its outputs.
+"""Methods: what a wrapped layer does to its weights, inputs or outputs.
 
 A method is a frozen record, so it can be saved in a model's config. What it
 learns or keeps lives in variables that it adds to a `Slot`; there is one slot
-for each weight that it acts on, or one for the outputs.
+for each weight that it acts on, one for the inputs and one for the outputs.
 """
+
+import copy
 
 import keras
 
@@ -12,7 +14,9 @@ from tfprune import registry
 from tfprune import weights
 
 METHODS = registry.Registry("method")
+INPUTS = "inputs"
 OUTPUTS = "outputs"
+SIGNALS = (INPUTS, OUTPUTS)
 
 
 def register(name):
@@ -26,16 +30,18 @@ def register(name):
 
 
 class Slot:
-    """One place where a method acts: a weight of a layer, or its outputs.
+    """One place where a method acts: a weight of a layer, or what it reads.
 
     Attributes:
         name: `str`, the path of the weight's attribute (`"kernel"`), or
-            `"outputs"`.
+            `"inputs"`, or `"outputs"`.
         layer: the layer inside the wrapper.
-        kernel: the `keras.Variable` of the weight; `None` for outputs.
-        axes: `patterns.Axes` of the weight; `None` for outputs.
-        shape: tuple, of the weight, or of the outputs (`None` where unknown).
-        variables: `dict`, what the method added, by name.
+        kernel: the `keras.Variable` of the weight; else `None`.
+        axes: `patterns.Axes` of the weight; else `None`.
+        shape: tuple, of the weight, or of the inputs or outputs (`None` where
+            unknown).
+        variables: `dict`, what methods added, by name.
+        prefix: `str` before the names of what this method adds; see `part`.
     """
 
     def __init__(self, name, wrapper, shape):
@@ -48,6 +54,7 @@ class Slot:
         self.shape = shape
         self.variables = {}
         self._wrapper = wrapper
+        self.prefix = ""
 
     @property
     def path(self):
@@ -65,12 +72,12 @@ class Slot:
             **kwargs: those of `keras.Layer.add_weight` (`initializer`,
                 `trainable`, `dtype`, `constraint`, `regularizer`, ...).
         """
-        prefix = self.name.replace(".", "_")
+        path = f"{self.name}.{self.prefix}{name}".replace(".", "_")
         kwargs.setdefault("dtype", "float32")
-        self.variables[name] = self._wrapper.add_weight(
-            shape=shape, name=f"{prefix}_{name}", autocast=False, **kwargs
+        self.variables[self.prefix + name] = self._wrapper.add_weight(
+            shape=shape, name=path, autocast=False, **kwargs
         )
-        return self.variables[name]
+        return self[name]
 
     def add_mask(self, name="mask"):
         """Adds a boolean variable of the slot's shape, true everywhere."""
@@ -78,8 +85,18 @@ class Slot:
             name, self.shape, initializer="ones", trainable=False, dtype="bool"
         )
 
+    def part(self, key):
+        """This slot for one of several methods, with names of its own.
+
+        Args:
+            key: `str`; what is added as `name` is `slot[f"{key}.{name}"]`.
+        """
+        part = copy.copy(self)
+        part.prefix = f"{self.prefix}{key}."
+        return part
+
     def __getitem__(self, name):
-        return self.variables[name]
+        return self.variables[self.prefix + name]
 
 
 class Method(records.Record):
@@ -94,13 +111,30 @@ class Method(records.Record):
         """Where the method acts on a built layer.
 
         Returns:
-            Tuple of names of weights (`weights.names`); `(method.OUTPUTS,)`
-            for a method that overrides `gate`.
+            Tuple of names of weights (`weights.names`), with
+            `method.INPUTS` for a method that overrides `read`, and
+            `method.OUTPUTS` for one that overrides `gate`.
         """
         return weights.names(layer)
 
+    def parts(self, slot):
+        """List of `(method, slot)`: this one, or those that it is made of."""
+        return [(self, slot)]
+
+    def mapped(self, change):
+        """`change(self)`; of several methods in one, each is changed."""
+        return change(self)
+
     def build(self, slot):
         """Adds the method's variables to a slot."""
+
+    def prepare(self, model, slots):
+        """Called when `wrap` has made a model: what depends on all of it.
+
+        Args:
+            model: the wrapped model.
+            slots: list of `Slot`s of the model that share this method.
+        """
 
     def effective_kernel(self, slot, kernel, training=False):
         """The weight that the layer computes with.
@@ -115,6 +149,10 @@ class Method(records.Record):
         """
         return kernel
 
+    def read(self, slot, inputs, training=False):
+        """What the layer gets to read: same shape and dtype as `inputs`."""
+        return inputs
+
     def gate(self, slot, outputs, training=False):
         """What becomes of the layer's outputs: same shape and dtype."""
         return outputs
@@ -128,7 +166,7 @@ class Method(records.Record):
 
         Returns:
             Non-negative array of the slot's shape; one value per channel for
-            outputs.
+            outputs. It is not asked for inputs.
         """
         return abs(self.fold(slot))
 
@@ -136,7 +174,8 @@ class Method(records.Record):
         """What a plain layer needs to do the same in inference.
 
         Returns:
-            Array: the weight; for outputs, one factor per channel.
+            Array: the weight; for outputs, one factor per channel. It is not
+            asked for inputs, which a plain layer reads as they are.
         """
         kernel = self.effective_kernel(slot, slot.kernel.value, training=False)
         return keras.ops.convert_to_numpy(kernel)

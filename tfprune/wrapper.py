@@ -11,7 +11,7 @@ _ALIVE = 32
 
 @keras.saving.register_keras_serializable("tfprune")
 class PruningWrapper(keras.layers.Wrapper):
-    """Runs any layer with its weights, or its outputs, seen by a method.
+    """Runs any layer with its weights, inputs or outputs seen by a method.
 
     The layer inside keeps its weights, its name and its losses. It is called
     in a `keras.StatelessScope` in which each weight that the method acts on
@@ -59,7 +59,7 @@ class PruningWrapper(keras.layers.Wrapper):
 
     @property
     def slots(self):
-        """`dict` from names of weights (or `"outputs"`) to `Slot`s."""
+        """`dict` from names of weights, `"inputs"`, `"outputs"` to `Slot`s."""
         return self.state.slots
 
     @property
@@ -95,6 +95,16 @@ class PruningWrapper(keras.layers.Wrapper):
             self.slots[name] = slot
 
     def _shape(self, name, input_shape):
+        if name == method_lib.INPUTS:
+            # A shape that was read from a file is a list.
+            if not all(n is None or isinstance(n, int) for n in input_shape):
+                raise ValueError(
+                    f"{type(self.method).__name__} acts on a layer's inputs, "
+                    "which must be one tensor. Received: layer "
+                    f"{self.layer.name!r} with inputs of shape {input_shape}."
+                    " Choose other layers, or let it act on weights alone."
+                )
+            return (None, *input_shape[1:])
         if name == method_lib.OUTPUTS:
             shape = self.layer.compute_output_shape(input_shape)
             return (None, *shape[1:])
@@ -114,6 +124,9 @@ class PruningWrapper(keras.layers.Wrapper):
     def call(self, inputs, *args, training=None, **kwargs):
         if self._layer_takes("training") and training is not None:
             kwargs["training"] = training
+        if method_lib.INPUTS in self.slots:
+            slot = self.slots[method_lib.INPUTS]
+            inputs = self.method.read(slot, inputs, training=bool(training))
         values = self._values(training)
         scope = keras.StatelessScope(values, collect_losses=True)
         variables = self._layer_variables()
@@ -176,9 +189,11 @@ class PruningWrapper(keras.layers.Wrapper):
         return self.layer.compute_mask(inputs, previous_mask)
 
     def folded(self):
-        """What each slot comes to in inference: `dict` of arrays."""
+        """What weights and outputs come to in inference: `dict` of arrays."""
         return {
-            name: self.method.fold(slot) for name, slot in self.slots.items()
+            name: self.method.fold(slot)
+            for name, slot in self.slots.items()
+            if name != method_lib.INPUTS
         }
 
     def get_config(self):
@@ -246,19 +261,25 @@ def find(model):
 def groups(model):
     """The slots of a model by method: those that share a method share it.
 
+    Of a `Chain` the methods inside are listed, each with its part of a slot.
+
     Returns:
         List of `(method, slots)`, in the order of the model.
     """
     found = []
     for wrapper in find(model):
-        slots = list(wrapper.slots.values())
-        for method, members in found:
-            if method == wrapper.method:
-                members.extend(slots)
-                break
-        else:
-            found.append((wrapper.method, slots))
+        for slot in wrapper.slots.values():
+            for method, part in wrapper.method.parts(slot):
+                _members(found, method).append(part)
     return found
+
+
+def _members(found, method):
+    for known, members in found:
+        if known == method:
+            return members
+    found.append((method, []))
+    return found[-1][1]
 
 
 def sparsity(model):

@@ -50,8 +50,9 @@ def normalizations(layer):
 def wrap(model, method, where=kernels):
     """A copy of a model in which a method acts on some layers.
 
-    The copy gives the same outputs until it is trained. It has the layers,
-    names, weights and settings of the original, which is not changed.
+    The copy gives the same outputs until it is trained, unless the method
+    quantizes. It has the layers, names, weights and settings of the original,
+    which is not changed.
 
     Args:
         model: a built `keras.Model`: Functional, Sequential, or subclassed
@@ -85,7 +86,10 @@ def wrap(model, method, where=kernels):
         if id(layer) in chosen:
             _put_wrapper(layer, entry, method)
 
-    return _edited(model, edit, _copy_state)
+    new = _edited(model, edit, _copy_state)
+    for each, slots in wrapper_lib.groups(new):
+        each.prepare(new, slots)
+    return new
 
 
 def unwrap(model, fold=True):
@@ -114,6 +118,36 @@ def unwrap(model, fold=True):
             _copy_state(old.layer, new)
             if fold:
                 _fold(old, new)
+        else:
+            _copy_state(old, new)
+
+    return _edited(model, edit, copy)
+
+
+def exchange(model, change):
+    """A copy of a wrapped model with other methods on the same layers.
+
+    Variables of the methods keep their values where the new one has a
+    variable of the same name.
+
+    Args:
+        model: a model from `wrap`; it is not changed.
+        change: function from a method to the one that replaces it; of a
+            `Chain`, each method inside is replaced.
+
+    Returns:
+        A model of the same class, compiled if `model` is.
+    """
+    model, _ = read.as_graph_model(model)
+
+    def edit(layer, entry):
+        if isinstance(layer, wrapper_lib.PruningWrapper):
+            entry["config"]["method"] = layer.method.mapped(change)
+
+    def copy(old, new):
+        if isinstance(old, wrapper_lib.PruningWrapper):
+            _copy_state(old.layer, new)
+            _copy_slots(old, new)
         else:
             _copy_state(old, new)
 
@@ -280,6 +314,16 @@ def _copy_state(old, new):
         # A copy: JAX would let both own one buffer, and training frees it.
         target.assign(np.array(keras.ops.convert_to_numpy(source)))
         target.trainable = source.trainable
+
+
+def _copy_slots(old, new):
+    pairs = [(old.updated, new.updated)]
+    for name, slot in new.slots.items():
+        known = old.slots[name].variables if name in old.slots else {}
+        pairs += [(known.get(k), v) for k, v in slot.variables.items()]
+    for source, target in pairs:
+        if source is not None and target is not None:
+            target.assign(np.array(keras.ops.convert_to_numpy(source)))
 
 
 def _fold(wrapper, layer):

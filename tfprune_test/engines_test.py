@@ -81,3 +81,18 @@ class EnginesTest(parameterized.TestCase):
             self.assertEqual(report["sparsity"], single["sparsity"])
         loaded = keras.saving.load_model(path)
         self.assertEqual(wrapper_lib.sparsity(loaded), single["sparsity"])
+
+    def test_bit_lengths_and_ranges_are_the_same_on_two_devices(self):
+        if not importlib.util.find_spec("tensorflow"):
+            self.skipTest("tensorflow is not installed")
+        (report,) = reports("mirrored_bits", "tensorflow", [])
+        self.assertEqual(report["replicas"], 2)
+        self.assertTrue(report["equal"])
+        self.assertLess(max(report["bits"]), 8)
+        self.assertAlmostEqual(report["sparsity"], 0.75, places=2)
+        low, high, weight = report["ranges"][0]
+        # The averages of both devices, over 30 steps.
+        self.assertAlmostEqual(weight, 1 - 0.99**30, places=5)
+        least, greatest = report["input"]
+        self.assertTrue(least < low / weight < -1 < 1 < high / weight)
+        self.assertLess(high / weight, greatest)

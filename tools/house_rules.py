@@ -15,13 +15,22 @@ from tools import source_tree
 # An import goes to an earlier row, or to the left in its own row, or to a
 # file of the same package. The rows are the floors, from the ground up.
 FLOORS = (
-    ("registry", "records", "allocation", "samples", "ops", "stages"),
+    (
+        "registry",
+        "records",
+        "allocation",
+        "samples",
+        "ops",
+        "quantizers",
+        "stages",
+    ),
     ("graph",),
     ("memory", "costs", "timing", "schedule", "probe", "patches"),
     ("feature_maps", "score", "normalizers", "patterns", "select"),
-    ("weights", "method", "wrapper", "wrapping", "gates", "rewind"),
+    ("weights", "method", "chain", "wrapper", "wrapping", "gates", "rewind"),
     ("methods",),
     (
+        "bit_lengths",
         "callback",
         "sparsity_images",
         "constants",
@@ -32,7 +41,15 @@ FLOORS = (
     ),
     ("pruning", "distillation", "attention"),
     ("export",),
-    ("tables", "profiles", "evaluation", "report", "micronet", "plots"),
+    (
+        "tables",
+        "profiles",
+        "bit_report",
+        "evaluation",
+        "report",
+        "micronet",
+        "plots",
+    ),
     ("catalogue", "curves", "curve_plots"),
     ("batches", "data", "zoo"),
     ("__init__",),
@@ -43,6 +60,7 @@ MAX_LINES = 350
 # These would slow down `import tfprune`, or are not there on every machine.
 LAZY = {
     "ai_edge_litert",
+    "ai_edge_quantizer",
     "jax",
     "matplotlib",
     "sklearn",
