@@ -1,5 +1,7 @@
 """tfprune makes Keras models smaller, for real."""
 
+from tfprune.alternating import AlternatingModel
+from tfprune.alternating import Interleaved
 from tfprune.callback import PruneOnSchedule
 from tfprune.callback import prune_now
 from tfprune.costs import cost
@@ -12,6 +14,9 @@ from tfprune.export.tflite import export_tflite
 from tfprune.graph.read import channel_graph
 from tfprune.graph.rulebook import rule
 from tfprune.methods.apoz import Apoz
+from tfprune.methods.autoprune import AutoPrune
+from tfprune.methods.autoprune import AutoPruneChannels
+from tfprune.methods.autoprune import freeze_indicators
 from tfprune.methods.chance import Chance
 from tfprune.methods.fisher import Fisher
 from tfprune.methods.geometric_median import geometric_median
@@ -25,6 +30,8 @@ from tfprune.methods.masked import Masked
 from tfprune.methods.masked_channels import MaskedChannels
 from tfprune.methods.rigl import RigL
 from tfprune.methods.slimming import BatchNormScale
+from tfprune.methods.soft_threshold import SoftThreshold
+from tfprune.methods.soft_threshold import SoftThresholdChannels
 from tfprune.methods.taylor import Taylor
 from tfprune.methods.thinet import ThiNet
 from tfprune.methods.thinet import thinet
@@ -48,6 +55,9 @@ from tfprune.schedule import Polynomial
 from tfprune.score import channel_scores
 from tfprune.select import Budget
 from tfprune.stripping import strip
+from tfprune.switch_on import start_value
+from tfprune.switch_on import switch_on_epoch
+from tfprune.weight_decay import exclude_from_weight_decay
 from tfprune.wrapping import convolutions
 from tfprune.wrapping import dense
 from tfprune.wrapping import kernels
@@ -56,7 +66,10 @@ from tfprune.wrapping import wrap
 
 __version__ = "0.1.0"
 __all__ = [
+    "AlternatingModel",
     "Apoz",
+    "AutoPrune",
+    "AutoPruneChannels",
     "BatchNormScale",
     "Block",
     "Budget",
@@ -68,6 +81,7 @@ __all__ = [
     "Greedy",
     "GroupNorm",
     "HRank",
+    "Interleaved",
     "Iterative",
     "Lamp",
     "Masked",
@@ -78,6 +92,8 @@ __all__ = [
     "PruneOnSchedule",
     "Rewound",
     "RigL",
+    "SoftThreshold",
+    "SoftThresholdChannels",
     "Taylor",
     "ThiNet",
     "Unstructured",
@@ -91,8 +107,10 @@ __all__ = [
     "cost",
     "dense",
     "distill",
+    "exclude_from_weight_decay",
     "export_micro",
     "export_tflite",
+    "freeze_indicators",
     "geometric_median",
     "kernels",
     "l1",
@@ -105,7 +123,9 @@ __all__ = [
     "rule",
     "sensitivity",
     "sensitivity_plot",
+    "start_value",
     "strip",
+    "switch_on_epoch",
     "thinet",
     "unwrap",
     "wrap",

@@ -72,6 +72,26 @@ class Slot:
         )
         return self.variables[name]
 
+    def add_shared(self, name, **kwargs):
+        """Adds a variable that all layers of one `wrap` have in common.
+
+        Args:
+            name: `str`, one of those that `Method.shared_shapes` gave.
+            **kwargs: as for `add_weight`.
+
+        Raises:
+            ValueError: If the layer was wrapped on its own.
+        """
+        if self._wrapper.shared is None:
+            raise ValueError(
+                "A variable that layers share needs all of these layers. "
+                f"Received: layer {self.layer.name!r}, wrapped on its own with "
+                f"{self._wrapper.method}. Use `tfprune.wrap(model, method)`."
+            )
+        kwargs.setdefault("dtype", "float32")
+        self.variables[name] = self._wrapper.shared.variable(name, **kwargs)
+        return self.variables[name]
+
     def add_mask(self, name="mask"):
         """Adds a boolean variable of the slot's shape, true everywhere."""
         return self.add_weight(
@@ -99,8 +119,30 @@ class Method(records.Record):
         """
         return weights.names(layer)
 
+    def shared_shapes(self, model):
+        """The variables that all layers of one `wrap` are to share.
+
+        Args:
+            model: the model before it is wrapped.
+
+        Returns:
+            `dict` from names to shapes; empty if there are none.
+        """
+        return {}
+
     def build(self, slot):
         """Adds the method's variables to a slot."""
+
+    def prepare(self, model, slots):
+        """Writes into the variables what only the whole model tells.
+
+        `wrap` calls it once, so what it writes has to be in variables: they
+        are saved. It gives the same values when it is called again.
+
+        Args:
+            model: the wrapped model.
+            slots: list of the model's `Slot`s of this method.
+        """
 
     def effective_kernel(self, slot, kernel, training=False):
         """The weight that the layer computes with.

@@ -26,6 +26,8 @@ class PruningWrapper(keras.layers.Wrapper):
     Args:
         layer: `keras.layers.Layer`.
         method: `tfprune.method.Method`.
+        shared: a `shared.Shared` for a method that needs one; `wrap` makes
+            it.
         **kwargs: those of `keras.layers.Layer`.
 
     Example:
@@ -35,7 +37,7 @@ class PruningWrapper(keras.layers.Wrapper):
     (1, 2)
     """
 
-    def __init__(self, layer, method, **kwargs):
+    def __init__(self, layer, method, shared=None, **kwargs):
         if isinstance(layer, PruningWrapper):
             raise ValueError(
                 "A layer can be wrapped once. Received: layer "
@@ -53,6 +55,9 @@ class PruningWrapper(keras.layers.Wrapper):
         kwargs.setdefault("dtype", layer.variable_dtype)
         super().__init__(layer, autocast=False, **kwargs)
         self.method = method
+        self.shared = shared
+        if shared is not None:
+            shared.join()
         self.supports_masking = layer.supports_masking
         self.supports_jit = layer.supports_jit
         self.state = _State()
@@ -109,9 +114,13 @@ class PruningWrapper(keras.layers.Wrapper):
             return
         own = [v for v in slot.variables.values() if v.trainable]
         anchor = own[0] if own else slot.kernel
+        if isinstance(anchor.regularizer, _Penalty):
+            return  # A shared variable, whose penalty is there already.
         anchor.regularizer = _Penalty(anchor.regularizer, self.method, slot)
 
     def call(self, inputs, *args, training=None, **kwargs):
+        if self.shared is not None:
+            self.shared.check()
         if self._layer_takes("training") and training is not None:
             kwargs["training"] = training
         values = self._values(training)
@@ -182,14 +191,21 @@ class PruningWrapper(keras.layers.Wrapper):
         }
 
     def get_config(self):
-        method = keras.saving.serialize_keras_object(self.method)
-        return {**super().get_config(), "method": method}
+        serialize = keras.saving.serialize_keras_object
+        config = {**super().get_config(), "method": serialize(self.method)}
+        if self.shared is not None:
+            # In a file Keras numbers an object when it meets it again, and
+            # the wrappers of a file then get one object. The first of them
+            # is to carry the number too, so it is met twice.
+            serialize(self.shared)
+            config["shared"] = serialize(self.shared)
+        return config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        for key in ("layer", "method"):
-            if isinstance(config[key], dict):
+        for key in ("layer", "method", "shared"):
+            if isinstance(config.get(key), dict):
                 config[key] = keras.saving.deserialize_keras_object(
                     config[key], custom_objects=custom_objects
                 )
@@ -259,6 +275,17 @@ def groups(model):
         else:
             found.append((wrapper.method, slots))
     return found
+
+
+def learned(model):
+    """The trainable variables that methods added to a model, each once."""
+    found = {}
+    for wrapper in find(model):
+        for slot in wrapper.slots.values():
+            for variable in slot.variables.values():
+                if variable.trainable:
+                    found.setdefault(id(variable), variable)
+    return list(found.values())
 
 
 def sparsity(model):

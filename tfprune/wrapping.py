@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tfprune import method as method_lib
+from tfprune import shared as shared_lib
 from tfprune import weights as weights_lib
 from tfprune import wrapper as wrapper_lib
 from tfprune.graph import read
@@ -75,12 +76,26 @@ def wrap(model, method, where=kernels):
             f"Registered: {', '.join(method_lib.METHODS.names())}."
         )
     chosen = _choose(model, method, where)
+    shapes = method.shared_shapes(model)
+    shared = shared_lib.Shared(shapes, len(chosen)) if shapes else None
+    copies = {}
 
     def edit(layer, entry):
         if id(layer) in chosen:
-            _put_wrapper(layer, entry, method)
+            _put_wrapper(layer, entry, method, shared)
+        elif entry["config"].get("shared"):
+            # A wrapper already: those that shared a copy share the new one.
+            key = id(layer.shared)
+            if key not in copies:
+                config = layer.shared.get_config()
+                copies[key] = shared_lib.Shared.from_config(config)
+            entry["config"]["shared"] = copies[key]
 
-    return _edited(model, edit, _copy_state)
+    wrapped = _edited(model, edit, _copy_state)
+    for found, slots in wrapper_lib.groups(wrapped):
+        if found == method:
+            method.prepare(wrapped, slots)
+    return wrapped
 
 
 def unwrap(model, fold=True):
@@ -192,7 +207,7 @@ def _is_nested(layer):
 _CALLS = ("name", "inbound_nodes")
 
 
-def _put_wrapper(layer, entry, method):
+def _put_wrapper(layer, entry, method, shared):
     """Makes a layer's entry in a config that of a wrapper around it."""
     cls = wrapper_lib.PruningWrapper
     calls = {k: entry.pop(k) for k in _CALLS if k in entry}
@@ -203,7 +218,12 @@ def _put_wrapper(layer, entry, method):
         module=cls.__module__,
         class_name=cls.__name__,
         registered_name=keras.saving.get_registered_name(cls),
-        config={"name": layer.name, "layer": inner, "method": method},
+        config={
+            "name": layer.name,
+            "layer": inner,
+            "method": method,
+            "shared": shared,
+        },
     )
 
 

@@ -14,18 +14,24 @@ from tfprune import method as method_lib
 from tfprune import schedule as schedule_lib
 from tfprune import wrapper as wrapper_lib
 from tfprune import wrapping
+from tfprune.methods import autoprune
 from tfprune.methods import masked
 from tfprune.methods import masked_channels
 from tfprune.methods import rigl
+from tfprune.methods import soft_threshold
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
 
 # The registered name, and a method with arguments of no particular value.
 METHODS = {
+    "autoprune": autoprune.AutoPrune(mu=1e-3),
+    "autoprune_channels": autoprune.AutoPruneChannels(surrogate="softplus"),
     "masked": masked.Masked("n_m", gradient="straight_through", decay=1e-3),
     "masked_channels": masked_channels.MaskedChannels("l2", of="macs"),
     "rigl": rigl.RigL(drop=0.2, allocation="layer"),
+    "soft_threshold": soft_threshold.SoftThreshold(-4.0, decay=1e-3),
+    "soft_threshold_channels": soft_threshold.SoftThresholdChannels(-4.0),
 }
 SCHEDULED = {k: m for k, m in METHODS.items() if m.is_scheduled}
 

@@ -17,12 +17,14 @@ from tools import source_tree
 FLOORS = (
     ("registry", "records", "allocation", "samples", "ops"),
     ("graph",),
-    ("memory", "costs", "timing", "schedule", "probe", "patches"),
+    ("memory", "costs", "timing", "schedule", "switch_on", "probe", "patches"),
     ("feature_maps", "score", "normalizers", "patterns", "select"),
-    ("weights", "method", "wrapper", "wrapping", "rewind"),
+    ("weights", "shared", "method", "wrapper", "wrapping", "rewind"),
     ("methods",),
     (
         "callback",
+        "alternating",
+        "weight_decay",
         "sparsity_images",
         "constants",
         "stripping",
