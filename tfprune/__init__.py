@@ -1,5 +1,7 @@
 """tfprune makes Keras models smaller, for real."""
 
+from tfprune.alternating import AlternatingModel
+from tfprune.alternating import Interleaved
 from tfprune.attention import pcas
 from tfprune.bit_lengths import finalize
 from tfprune.bit_report import bits
@@ -17,6 +19,9 @@ from tfprune.export.tflite import export_tflite
 from tfprune.graph.read import channel_graph
 from tfprune.graph.rulebook import rule
 from tfprune.methods.apoz import Apoz
+from tfprune.methods.autoprune import AutoPrune
+from tfprune.methods.autoprune import AutoPruneChannels
+from tfprune.methods.autoprune import freeze_indicators
 from tfprune.methods.bitpruning import BitPruning
 from tfprune.methods.chance import Chance
 from tfprune.methods.fisher import Fisher
@@ -35,6 +40,8 @@ from tfprune.methods.pcas import AttentionGate
 from tfprune.methods.rigl import RigL
 from tfprune.methods.slimming import BatchNormScale
 from tfprune.methods.slimming import Slimming
+from tfprune.methods.soft_threshold import SoftThreshold
+from tfprune.methods.soft_threshold import SoftThresholdChannels
 from tfprune.methods.taylor import Taylor
 from tfprune.methods.thinet import ThiNet
 from tfprune.methods.thinet import thinet
@@ -59,6 +66,9 @@ from tfprune.schedule import Polynomial
 from tfprune.score import channel_scores
 from tfprune.select import Budget
 from tfprune.stripping import strip
+from tfprune.switch_on import start_value
+from tfprune.switch_on import switch_on_epoch
+from tfprune.weight_decay import exclude_from_weight_decay
 from tfprune.wrapping import convolutions
 from tfprune.wrapping import dense
 from tfprune.wrapping import kernels
@@ -68,8 +78,11 @@ from tfprune.wrapping import wrap
 
 __version__ = "0.1.0"
 __all__ = [
+    "AlternatingModel",
     "Apoz",
     "AttentionGate",
+    "AutoPrune",
+    "AutoPruneChannels",
     "BatchNormScale",
     "BitPruning",
     "Block",
@@ -84,6 +97,7 @@ __all__ = [
     "GroupNorm",
     "GroupSparsity",
     "HRank",
+    "Interleaved",
     "Iterative",
     "Lamp",
     "Masked",
@@ -96,6 +110,8 @@ __all__ = [
     "Rewound",
     "RigL",
     "Slimming",
+    "SoftThreshold",
+    "SoftThresholdChannels",
     "Taylor",
     "ThiNet",
     "Unstructured",
@@ -114,6 +130,10 @@ __all__ = [
     "export_micro",
     "export_tflite",
     "finalize",
+    "exclude_from_weight_decay",
+    "export_micro",
+    "export_tflite",
+    "freeze_indicators",
     "geometric_median",
     "kernels",
     "l1",
@@ -129,7 +149,9 @@ __all__ = [
     "rule",
     "sensitivity",
     "sensitivity_plot",
+    "start_value",
     "strip",
+    "switch_on_epoch",
     "thinet",
     "unwrap",
     "wrap",

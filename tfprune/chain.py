@@ -61,6 +61,13 @@ class Chain(method_lib.Method):
     def mapped(self, change):
         return Chain(tuple(m.mapped(change) for m in self.methods))
 
+    def shared_shapes(self, model):
+        return {
+            f"{i}.{name}": shape
+            for i, method in enumerate(self.methods)
+            for name, shape in method.shared_shapes(model).items()
+        }
+
     def build(self, slot):
         for method, part in self.parts(slot):
             method.build(part)

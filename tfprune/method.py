@@ -79,6 +79,27 @@ class Slot:
         )
         return self[name]
 
+    def add_shared(self, name, **kwargs):
+        """Adds a variable that all layers of one `wrap` have in common.
+
+        Args:
+            name: `str`, one of those that `Method.shared_shapes` gave.
+            **kwargs: as for `add_weight`.
+
+        Raises:
+            ValueError: If the layer was wrapped on its own.
+        """
+        if self._wrapper.shared is None:
+            raise ValueError(
+                "A variable that layers share needs all of these layers. "
+                f"Received: layer {self.layer.name!r}, wrapped on its own with "
+                f"{self._wrapper.method}. Use `tfprune.wrap(model, method)`."
+            )
+        kwargs.setdefault("dtype", "float32")
+        full = self.prefix + name
+        self.variables[full] = self._wrapper.shared.variable(full, **kwargs)
+        return self[name]
+
     def add_mask(self, name="mask"):
         """Adds a boolean variable of the slot's shape, true everywhere."""
         return self.add_weight(
@@ -94,6 +115,15 @@ class Slot:
         part = copy.copy(self)
         part.prefix = f"{self.prefix}{key}."
         return part
+
+    @property
+    def own(self):
+        """`dict`, what this method added, by its full name."""
+        return {
+            name: variable
+            for name, variable in self.variables.items()
+            if name.startswith(self.prefix)
+        }
 
     def __getitem__(self, name):
         return self.variables[self.prefix + name]
@@ -125,15 +155,29 @@ class Method(records.Record):
         """`change(self)`; of several methods in one, each is changed."""
         return change(self)
 
+    def shared_shapes(self, model):
+        """The variables that all layers of one `wrap` are to share.
+
+        Args:
+            model: the model before it is wrapped.
+
+        Returns:
+            `dict` from names to shapes; empty if there are none.
+        """
+        return {}
+
     def build(self, slot):
         """Adds the method's variables to a slot."""
 
     def prepare(self, model, slots):
-        """Called when `wrap` has made a model: what depends on all of it.
+        """Writes into the variables what only the whole model tells.
+
+        `wrap` calls it, so what it writes has to be in variables: they are
+        saved. It gives the same values when it is called again.
 
         Args:
             model: the wrapped model.
-            slots: list of `Slot`s of the model that share this method.
+            slots: list of the model's `Slot`s of this method.
         """
 
     def effective_kernel(self, slot, kernel, training=False):

@@ -26,6 +26,8 @@ class PruningWrapper(keras.layers.Wrapper):
     Args:
         layer: `keras.layers.Layer`.
         method: `tfprune.method.Method`.
+        shared: a `shared.Shared` for a method that needs one; `wrap` makes
+            it.
         **kwargs: those of `keras.layers.Layer`.
 
     Example:
@@ -35,7 +37,7 @@ class PruningWrapper(keras.layers.Wrapper):
     (1, 2)
     """
 
-    def __init__(self, layer, method, **kwargs):
+    def __init__(self, layer, method, shared=None, **kwargs):
         if isinstance(layer, PruningWrapper):
             raise ValueError(
                 "A layer can be wrapped once. Received: layer "
@@ -53,6 +55,9 @@ class PruningWrapper(keras.layers.Wrapper):
         kwargs.setdefault("dtype", layer.variable_dtype)
         super().__init__(layer, autocast=False, **kwargs)
         self.method = method
+        self.shared = shared
+        if shared is not None:
+            shared.join()
         self.supports_masking = layer.supports_masking
         self.supports_jit = layer.supports_jit
         self.state = _State()
@@ -91,7 +96,7 @@ class PruningWrapper(keras.layers.Wrapper):
         for name in sites:
             slot = method_lib.Slot(name, self, self._shape(name, input_shape))
             self.method.build(slot)
-            self._attach_penalty(slot)
+            self._attach_penalties(slot)
             self.slots[name] = slot
 
     def _shape(self, name, input_shape):
@@ -110,18 +115,25 @@ class PruningWrapper(keras.layers.Wrapper):
             return (None, *shape[1:])
         return tuple(weights.variable(self.layer, name).shape)
 
-    def _attach_penalty(self, slot):
-        """Lets a variable's regularizer add the penalty to the loss.
+    def _attach_penalties(self, slot):
+        """Lets a variable's regularizer add each penalty to the loss.
 
         Unlike `add_loss` in `call`, it counts once where a layer is shared.
         """
-        if self.method.penalty(slot) is None:
-            return
-        own = [v for v in slot.variables.values() if v.trainable]
-        anchor = own[0] if own else slot.kernel
-        anchor.regularizer = _Penalty(anchor.regularizer, self.method, slot)
+        common = [] if self.shared is None else self.shared.weights
+        for method, part in self.method.parts(slot):
+            if method.penalty(part) is None:
+                continue
+            own = [v for v in part.own.values() if v.trainable]
+            anchor = own[0] if own else slot.kernel
+            is_common = any(anchor is variable for variable in common)
+            if is_common and anchor.regularizer is not None:
+                continue  # Another layer that shares it came first.
+            anchor.regularizer = _Penalty(anchor.regularizer, method, part)
 
     def call(self, inputs, *args, training=None, **kwargs):
+        if self.shared is not None:
+            self.shared.check()
         if self._layer_takes("training") and training is not None:
             kwargs["training"] = training
         if method_lib.INPUTS in self.slots:
@@ -197,14 +209,21 @@ class PruningWrapper(keras.layers.Wrapper):
         }
 
     def get_config(self):
-        method = keras.saving.serialize_keras_object(self.method)
-        return {**super().get_config(), "method": method}
+        serialize = keras.saving.serialize_keras_object
+        config = {**super().get_config(), "method": serialize(self.method)}
+        if self.shared is not None:
+            # In a file Keras numbers an object when it meets it again, and
+            # the wrappers of a file then get one object. The first of them
+            # is to carry the number too, so it is met twice.
+            serialize(self.shared)
+            config["shared"] = serialize(self.shared)
+        return config
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
-        for key in ("layer", "method"):
-            if isinstance(config[key], dict):
+        for key in ("layer", "method", "shared"):
+            if isinstance(config.get(key), dict):
                 config[key] = keras.saving.deserialize_keras_object(
                     config[key], custom_objects=custom_objects
                 )
@@ -280,6 +299,17 @@ def _members(found, method):
             return members
     found.append((method, []))
     return found[-1][1]
+
+
+def learned(model):
+    """The trainable variables that methods added to a model, each once."""
+    found = {}
+    for wrapper in find(model):
+        for slot in wrapper.slots.values():
+            for variable in slot.variables.values():
+                if variable.trainable:
+                    found.setdefault(id(variable), variable)
+    return list(found.values())
 
 
 def sparsity(model):

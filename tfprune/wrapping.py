@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tfprune import method as method_lib
+from tfprune import shared as shared_lib
 from tfprune import weights as weights_lib
 from tfprune import wrapper as wrapper_lib
 from tfprune.graph import read
@@ -81,15 +82,20 @@ def wrap(model, method, where=kernels):
             f"Registered: {', '.join(method_lib.METHODS.names())}."
         )
     chosen = _choose(model, method, where)
+    shapes = method.shared_shapes(model)
+    shared = shared_lib.Shared(shapes, len(chosen)) if shapes else None
+    renew = shared_lib.Renewed()
 
     def edit(layer, entry):
         if id(layer) in chosen:
-            _put_wrapper(layer, entry, method)
+            _put_wrapper(layer, entry, method, shared)
+        elif isinstance(layer, wrapper_lib.PruningWrapper):
+            renew(layer, entry)
 
-    new = _edited(model, edit, _copy_state)
-    for each, slots in wrapper_lib.groups(new):
-        each.prepare(new, slots)
-    return new
+    wrapped = _edited(model, edit, _copy_state)
+    for each, slots in wrapper_lib.groups(wrapped):
+        each.prepare(wrapped, slots)
+    return wrapped
 
 
 def unwrap(model, fold=True):
@@ -140,9 +146,12 @@ def exchange(model, change):
     """
     model, _ = read.as_graph_model(model)
 
+    renew = shared_lib.Renewed()
+
     def edit(layer, entry):
         if isinstance(layer, wrapper_lib.PruningWrapper):
             entry["config"]["method"] = layer.method.mapped(change)
+            renew(layer, entry)
 
     def copy(old, new):
         if isinstance(old, wrapper_lib.PruningWrapper):
@@ -231,7 +240,7 @@ def _is_nested(layer):
 _CALLS = ("name", "inbound_nodes")
 
 
-def _put_wrapper(layer, entry, method):
+def _put_wrapper(layer, entry, method, shared):
     """Makes a layer's entry in a config that of a wrapper around it."""
     cls = wrapper_lib.PruningWrapper
     calls = {k: entry.pop(k) for k in _CALLS if k in entry}
@@ -242,7 +251,12 @@ def _put_wrapper(layer, entry, method):
         module=cls.__module__,
         class_name=cls.__name__,
         registered_name=keras.saving.get_registered_name(cls),
-        config={"name": layer.name, "layer": inner, "method": method},
+        config={
+            "name": layer.name,
+            "layer": inner,
+            "method": method,
+            "shared": shared,
+        },
     )
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from tfprune import method as method_lib
 from tfprune import wrapper as wrapper_lib
 from tfprune import wrapping
 from tfprune.methods import masked
+from tfprune.methods import soft_threshold
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
@@ -139,6 +141,31 @@ class ChainTest(parameterized.TestCase):
         self.assertFalse(to_numpy(slot["0.mask"]).any())
         self.assertEqual(float(slot["1.factor"]), 2)
         self.assertEqual(int(wrapper.updated), 7)
+
+    def test_what_layers_share_is_shared_in_a_chain_too(self):
+        model = keras.Sequential(
+            [keras.Input((3,)), layers.Dense(4), layers.Dense(2)]
+        )
+        threshold = soft_threshold.SoftThreshold(
+            -3.0, granularity="global", decay=0.5
+        )
+        both = wrapping.wrap(model, chain.Chain((threshold, masked.Masked())))
+        renewed = wrapping.exchange(both, lambda method: method)
+        for found in (both, renewed):
+            first, second = wrapper_lib.find(found)
+            shared = [w.slots["kernel"]["0.s"] for w in (first, second)]
+            self.assertIs(shared[0], shared[1])
+            self.assertLen(wrapper_lib.learned(found), 1)
+            # Once, though two layers have it: 0.5 / 2 * (-3)^2.
+            self.assertAlmostEqual(float(sum(found.losses)), 2.25, places=5)
+        callback_lib.prune_now(renewed, 0.5)
+        self.assertAlmostEqual(wrapper_lib.sparsity(renewed), 0.5, delta=0.2)
+        path = os.path.join(self.create_tempdir(), "chain.keras")
+        renewed.save(path)
+        first, second = wrapper_lib.find(keras.saving.load_model(path))
+        self.assertIs(
+            first.slots["kernel"]["0.s"], second.slots["kernel"]["0.s"]
+        )
 
     def test_one_method_is_no_chain(self):
         for methods in ((masked.Masked(),), masked.Masked(), ("masked", 3)):

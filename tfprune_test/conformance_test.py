@@ -15,6 +15,7 @@ from tfprune import method as method_lib
 from tfprune import schedule as schedule_lib
 from tfprune import wrapper as wrapper_lib
 from tfprune import wrapping
+from tfprune.methods import autoprune
 from tfprune.methods import bitpruning
 from tfprune.methods import group_norm
 from tfprune.methods import masked
@@ -22,6 +23,7 @@ from tfprune.methods import masked_channels
 from tfprune.methods import pcas
 from tfprune.methods import rigl
 from tfprune.methods import slimming
+from tfprune.methods import soft_threshold
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
@@ -31,6 +33,8 @@ to_numpy = keras.ops.convert_to_numpy
 BITS = bitpruning.BitPruning(0.1, activations=None, weighting="macs")
 METHODS = {
     "attention_gate": pcas.AttentionGate(4, activation="shifted_tanh"),
+    "autoprune": autoprune.AutoPrune(mu=1e-3),
+    "autoprune_channels": autoprune.AutoPruneChannels(surrogate="softplus"),
     "bit_pruning": BITS,
     "chain": chain.Chain((masked.Masked(), BITS)),
     "group_sparsity": group_norm.GroupSparsity(1e-3),
@@ -38,6 +42,8 @@ METHODS = {
     "masked_channels": masked_channels.MaskedChannels("l2", of="macs"),
     "rigl": rigl.RigL(drop=0.2, allocation="layer"),
     "slimming": slimming.Slimming(1e-3),
+    "soft_threshold": soft_threshold.SoftThreshold(-4.0, decay=1e-3),
+    "soft_threshold_channels": soft_threshold.SoftThresholdChannels(-4.0),
 }
 WHERE = {"slimming": wrapping.normalizations}
 SCHEDULED = {k: m for k, m in METHODS.items() if m.is_scheduled}

@@ -1,6 +1,7 @@
 """Training that outgrows one device: real devices and real processes."""
 
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
@@ -57,10 +58,16 @@ def reports(script, backend, *commands):
     return found
 
 
+METHODS = ("masked", "masked_channels", "soft_threshold")
+# They need `fit`, and both their turns on one process.
+IN_TURN = ("autoprune", "autoprune_channels")
+
+
 @pytest.mark.slow  # Processes that import a backend each.
 class EnginesTest(parameterized.TestCase):
-    @parameterized.product(
-        engine=ENGINES, method=("masked", "masked_channels")
+    @parameterized.parameters(
+        *itertools.product(ENGINES, METHODS),
+        *itertools.product((ENGINES[0], ENGINES[2]), IN_TURN),
     )
     def test_masks_are_those_of_one_device(self, engine, method):
         script, backend, processes, replicas = engine

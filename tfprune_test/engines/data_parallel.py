@@ -8,16 +8,14 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 import keras
 import numpy as np
 
-from tfprune import wrapper
 from tfprune_test.engines import common
 
 keras.distribution.set_distribution(keras.distribution.DataParallel())
 net = common.model(sys.argv[1])
 common.fit(net)
 copies = [
-    [np.asarray(shard.data) for shard in mask.addressable_shards]
-    for w in wrapper.find(net)
-    for mask in (w.slots["kernel"]["mask"].value,)
+    [np.asarray(shard.data) for shard in v.addressable_shards]
+    for v in (decision.value for decision in common.decisions(net))
 ]
 net.save(sys.argv[2])
 common.report(

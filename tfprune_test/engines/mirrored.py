@@ -9,7 +9,6 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
 
-from tfprune import wrapper  # noqa: E402
 from tfprune_test.engines import common  # noqa: E402
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -18,8 +17,7 @@ with strategy.scope():
 common.fit(net)
 copies = [
     [copy.numpy().tolist() for copy in strategy.experimental_local_results(v)]
-    for w in wrapper.find(net)
-    for v in (w.slots["kernel"]["mask"].value,)
+    for v in (decision.value for decision in common.decisions(net))
 ]
 net.save(sys.argv[2])
 common.report(

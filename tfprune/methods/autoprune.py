@@ -1,0 +1,288 @@
+"""AutoPrune: which weights stay is learned by auxiliary indicators.
+
+Xiao, Wang and Rajasekaran, "AutoPrune: automatic network pruning by
+regularizing auxiliary parameters", 2019,
+https://papers.nips.cc/paper/9521-autoprune-automatic-network-pruning-by-regularizing-auxiliary-parameters.
+Every weight w has an indicator m, and a layer computes with
+
+    t = w * h(m),        h(m) = 1 if m > 0 else 0.
+
+The weights learn on training data, the indicators on data held out, in turn:
+
+    min_W  L(W * h(M)) + lambda * R(W),     dL/dw = dL/dt * h(m)
+    min_M  L(W * h(M)) + mu * sum h(M),     g_m = (dL/dt * sign(w) + mu) * h'(m)
+
+where h' is that of a surrogate, and sign(w), with sign(0) = 1, stands in place
+of w: a large weight does not make its indicator move faster. A weight that is
+pruned keeps its value and its indicator goes on learning, so it can come back.
+
+This is a reconstruction: the abstract and the public reviews name the idea,
+the separate gradient rules and the surrogates; the formulas were written down
+from memory, and the constants are this library's choice.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tfprune import method as method_lib
+from tfprune import ops
+from tfprune import weights
+from tfprune import wrapper as wrapper_lib
+from tfprune.graph import channel_graph
+from tfprune.graph import read
+
+RULES = ("sign", "plain")
+
+
+@method_lib.register("autoprune")
+@dataclasses.dataclass(frozen=True)
+class AutoPrune(method_lib.Method):
+    """Learns an indicator for each weight.
+
+    Train it with `tfprune.AlternatingModel`, which gives the indicators data
+    and an optimizer of their own, then `freeze_indicators` and fine-tune the
+    weights. In a plain `fit` one optimizer moves both on the same batches,
+    which makes for masks that suit these batches too well; keep its weight
+    decay off the indicators with `tfprune.exclude_from_weight_decay`.
+
+    Args:
+        mu: `float`, the price of a weight that stays: `mu * sum h(m)` joins
+            the loss, with the gradient `mu * h'(m)`.
+        surrogate: what h' is taken from: `"leaky"`, `"softplus"` or
+            `"linear"`, see `ops.step`. With `"linear"` mu pulls pruned
+            weights down as hard as others, which few come back from.
+        slope: `float`, h' of `"leaky"` where m is not positive.
+        initial: `float` in (0, 1], all indicators at the start. They stay in
+            [-1, 1].
+        rule: `"sign"`, or `"plain"`: w itself in place of sign(w), the usual
+            straight-through gradient.
+
+    Example:
+
+    >>> wrapped = tfprune.wrap(model, tfprune.AutoPrune(mu=1e-4))
+    >>> alternating = tfprune.AlternatingModel(wrapped)
+    >>> alternating.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
+    >>> alternating.fit(tfprune.Interleaved(train, held_out), epochs=20)
+    >>> tfprune.freeze_indicators(wrapped)
+    >>> wrapped.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
+    >>> wrapped.fit(train, epochs=10)
+    """
+
+    mu: float = 1e-4
+    surrogate: str = "leaky"
+    slope: float = 0.1
+    initial: float = 0.5
+    rule: str = "sign"
+
+    def __post_init__(self):
+        for name, known in (
+            ("surrogate", tuple(ops.SURROGATES)),
+            ("rule", RULES),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(known)}. Received: "
+                    f"{name}={getattr(self, name)!r}"
+                )
+        for name, right, required in (
+            ("mu", self.mu >= 0, "not negative"),
+            ("slope", 0 <= self.slope <= 1, "in [0, 1]"),
+            ("initial", 0 < self.initial <= 1, "in (0, 1]"),
+        ):
+            if not right:
+                raise ValueError(
+                    f"`{name}` must be {required}. Received: "
+                    f"{name}={getattr(self, name)!r}"
+                )
+
+    def build(self, slot):
+        self._add_indicators(
+            lambda name, **kwargs: slot.add_weight(
+                name, () if name == "frozen" else slot.shape, **kwargs
+            )
+        )
+
+    def _add_indicators(self, add):
+        add(
+            "indicator",
+            initializer=keras.initializers.Constant(self.initial),
+            constraint=Clipped(),
+        )
+        # The indicators as they were frozen, out of any optimizer's reach.
+        add("kept", initializer="zeros", trainable=False)
+        add("frozen", initializer="zeros", trainable=False, dtype="bool")
+
+    def effective_kernel(self, slot, kernel, training=False):
+        m = _indicator(slot)
+        ones = keras.ops.cast(m > 0, kernel.dtype)
+        return self._pruned(kernel, ones, self._smooth(m))
+
+    def _smooth(self, m):
+        """The function whose derivative is h'."""
+        return ops.SURROGATES[self.surrogate](m, self.slope)
+
+    def _pruned(self, kernel, ones, smooth):
+        """`w * h(m)`, with the gradients of w and m as in the paper."""
+        factor = kernel
+        if self.rule == "sign":
+            factor = keras.ops.where(kernel < 0, -1.0, 1.0)
+        factor = keras.ops.stop_gradient(keras.ops.cast(factor, kernel.dtype))
+        product = kernel * ones  # t = w * h(m)
+        proxy = product + factor * keras.ops.cast(smooth, kernel.dtype)
+        return ops.straight_through(product, proxy)
+
+    def penalty(self, slot):
+        h = ops.step(_indicator(slot), self.surrogate, self.slope)
+        return self.mu * keras.ops.sum(h)
+
+
+@method_lib.register("autoprune_channels")
+@dataclasses.dataclass(frozen=True)
+class AutoPruneChannels(AutoPrune):
+    """Learns an indicator for each channel of the network.
+
+    The channel is masked in every weight that reads it, so `strip` takes it
+    out exactly; the channels of a residual sum are one. Its indicator learns
+    from all these weights:
+
+        g_m = h'(m) * (sum of dL/dt * sign(w) + mu).
+
+    Channels that cannot be removed, or that a layer outside the wrapped ones
+    reads, stay. Every layer goes on reading one channel at least, the one
+    with the largest indicator.
+
+    Args:
+        mu, surrogate, slope, initial, rule: as for `AutoPrune`.
+
+    Example:
+
+    >>> wrapped = tfprune.wrap(model, tfprune.AutoPruneChannels(mu=1e-3))
+    >>> alternating = tfprune.AlternatingModel(wrapped)
+    >>> alternating.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
+    >>> alternating.fit(tfprune.Interleaved(train, held_out), epochs=20)
+    >>> small = tfprune.strip(wrapped)
+    """
+
+    mu: float = 1e-3
+
+    def sites(self, layer):
+        return tuple(
+            name
+            for name in super().sites(layer)
+            if len(weights.axes(layer, name).reads) == 1
+        )
+
+    def shared_shapes(self, model):
+        size = read.channel_graph(model).size
+        shapes = dict.fromkeys(("indicator", "kept", "free"), (size,))
+        return {**shapes, "frozen": ()}
+
+    def build(self, slot):
+        self._add_indicators(slot.add_shared)
+        # Which channels an indicator decides on.
+        slot.add_shared(
+            "free", initializer="zeros", trainable=False, dtype="bool"
+        )
+        (axis,) = slot.axes.reads
+        slot.add_weight(
+            "channels",
+            (slot.shape[axis],),
+            initializer=keras.initializers.Constant(-1),
+            trainable=False,
+            dtype="int32",
+        )
+
+    def prepare(self, model, slots):
+        graph = read.channel_graph(model)
+        read_here = {}
+        for slot in slots:
+            for binding in graph.bound(slot.kernel):
+                reads = binding.role == channel_graph.READS
+                if reads and (binding.axis,) == slot.axes.reads:
+                    slot["channels"].assign(binding.labels)
+                    read_here[id(slot.kernel)] = binding.labels
+        free = np.zeros(graph.size, bool)
+        for labels in read_here.values():
+            free[labels] = True
+        for binding in graph.bindings:
+            elsewhere = id(binding.variable) not in read_here
+            if binding.role == channel_graph.READS and elsewhere:
+                free[binding.labels] = False
+        free &= graph.removable
+        for slot in slots:
+            slot["free"].assign(free)
+
+    def effective_kernel(self, slot, kernel, training=False):
+        (axis,) = slot.axes.reads
+        shape = [-1 if i == axis else 1 for i in range(len(slot.shape))]
+        channels = slot["channels"].value
+        at = keras.ops.maximum(channels, 0)
+        m = keras.ops.take(_indicator(slot), at)
+        decided = keras.ops.take(slot["free"].value, at) & (channels >= 0)
+        ones = _at_least_one(m, decided, channels)
+        smooth = keras.ops.where(decided, self._smooth(m), 0)
+        return self._pruned(
+            kernel,
+            keras.ops.reshape(keras.ops.cast(ones, kernel.dtype), shape),
+            keras.ops.reshape(smooth, shape),
+        )
+
+    def penalty(self, slot):
+        h = ops.step(_indicator(slot), self.surrogate, self.slope)
+        return self.mu * keras.ops.sum(
+            keras.ops.where(slot["free"].value, h, 0)
+        )
+
+
+@keras.saving.register_keras_serializable("tfprune")
+class Clipped(keras.constraints.Constraint):
+    """Keeps indicators in [-1, 1], so that none is too far to come back."""
+
+    def __call__(self, value):
+        return keras.ops.clip(value, -1, 1)
+
+
+def freeze_indicators(model):
+    """Fixes what AutoPrune has learned to prune, for fine-tuning.
+
+    From now on the loss has no price on what stays and no optimizer changes
+    it. The model is changed in place, and saved so. Call it between two calls
+    of `fit`.
+
+    Args:
+        model: a model wrapped with `AutoPrune` or `AutoPruneChannels`.
+
+    Raises:
+        ValueError: If nothing in the model is.
+    """
+    slots = [
+        slot
+        for method, slots in wrapper_lib.groups(model)
+        if isinstance(method, AutoPrune)
+        for slot in slots
+    ]
+    if not slots:
+        raise ValueError(
+            "A model that is wrapped with AutoPrune is required. Received: "
+            f"model={model.name!r}, which is not. Use "
+            "`tfprune.wrap(model, tfprune.AutoPrune())`."
+        )
+    for slot in slots:
+        slot["kept"].assign(keras.ops.copy(_indicator(slot)))
+        slot["frozen"].assign(True)
+
+
+def _indicator(slot):
+    """m; once it is frozen a constant."""
+    return keras.ops.where(
+        slot["frozen"].value, slot["kept"].value, slot["indicator"].value
+    )
+
+
+def _at_least_one(m, decided, channels):
+    """Which channels a layer reads: those with m > 0, or the best one."""
+    ones = (m > 0) | keras.ops.logical_not(decided)
+    best = keras.ops.take(channels, keras.ops.argmax(m))
+    return keras.ops.where(keras.ops.any(ones), ones, channels == best)

@@ -1,0 +1,257 @@
+"""STR: thresholds that are learned with the weights.
+
+Kusupati, Ramanujan, Somani, Wortsman, Jain, Kakade and Farhadi, "Soft
+threshold weight reparameterization for learnable sparsity", 2020,
+https://arxiv.org/abs/2002.03231. A layer computes with
+
+    w~ = sign(w) * relu(|w| - g(s)),        g = sigmoid (or exp),
+
+and both w and s are trained through it:
+
+    dL/dw = dL/dw~ * 1[|w| > g(s)]
+    dL/ds = -g'(s) * sum dL/dw~ * sign(w) * 1[|w| > g(s)].
+
+L2 regularization pulls s to 0, that is the threshold up to g(0), against what
+the loss wants. At the start g(s) is 0 in float32, and so is its gradient:
+until then decay alone moves s, under SGD with momentum m by
+
+    ln|s_t| = ln|s_0| - decay / (1 - m) * sum of the learning rates.
+
+These formulas and `sigmoid` for each layer are those of the authors' code;
+`exp`, one threshold for each filter or for the whole network are variants
+that the paper names, reconstructed here. `SoftThresholdChannels`, which puts
+the same idea on norms of slices, is this library's own.
+"""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+
+from tfprune import method as method_lib
+from tfprune import ops
+from tfprune import weights
+from tfprune.graph import channel_graph
+from tfprune.graph import read
+
+FUNCTIONS = {"sigmoid": keras.ops.sigmoid, "exp": keras.ops.exp}
+GRANULARITIES = ("layer", "filter", "global")
+
+
+@method_lib.register("soft_threshold")
+@dataclasses.dataclass(frozen=True)
+class SoftThreshold(method_lib.Method):
+    """Shrinks weights by a learned threshold; smaller ones are zero.
+
+    The sparsity is learned: `decay` and `initial` steer it. It starts when s
+    has come near -10, which `switch_on_epoch` foretells; `start_value` gives
+    the `initial` for a wanted start. Without any decay s does not move.
+
+    Args:
+        initial: `float`, s at the start. The paper uses -3200 to -100 with
+            SGD; Adam, which moves s by about its learning rate a step, needs
+            a value near -10.
+        granularity: what shares a threshold: `"layer"`, `"filter"` (each
+            output channel has its own) or `"global"` (all layers of one call
+            of `wrap`).
+        function: g, `"sigmoid"` or `"exp"`.
+        decay: `None`: s is decayed as the weights are, by the
+            `weight_decay` of the optimizer, which in Keras acts beside the
+            gradient, without momentum. A `float`: `decay / 2 * s^2` joins
+            the loss, as in the paper, where SGD has it in the gradient; then
+            keep the optimizer's own decay off s with
+            `tfprune.exclude_from_weight_decay`, or it counts twice.
+
+    Example:
+
+    >>> initial = tfprune.start_value(
+    ...     0.2, total_steps=39_100, decay=5e-4, learning_rate=0.1,
+    ...     momentum=0.9)
+    >>> method = tfprune.SoftThreshold(initial, decay=5e-4)
+    >>> wrapped = tfprune.wrap(model, method)
+    """
+
+    initial: float = -100.0
+    granularity: str = "layer"
+    function: str = "sigmoid"
+    decay: float | None = None
+
+    def __post_init__(self):
+        for name, known in (
+            ("granularity", self._granularities()),
+            ("function", FUNCTIONS),
+        ):
+            if getattr(self, name) not in known:
+                raise ValueError(
+                    f"`{name}` must be one of {', '.join(known)}. Received: "
+                    f"{name}={getattr(self, name)!r}"
+                )
+        if not math.isfinite(self.initial):
+            raise ValueError(
+                "`initial` must be a finite number. Received: "
+                f"initial={self.initial!r}"
+            )
+        if self.decay is not None and not 0 <= self.decay < math.inf:
+            raise ValueError(
+                "`decay` must be None or a number that is not negative. "
+                f"Received: decay={self.decay!r}"
+            )
+
+    def _granularities(self):
+        return GRANULARITIES
+
+    def shared_shapes(self, model):
+        return {"s": ()} if self.granularity == "global" else {}
+
+    def build(self, slot):
+        initializer = keras.initializers.Constant(self.initial)
+        if self.granularity == "global":
+            slot.add_shared("s", initializer=initializer)
+            return
+        shape = ()
+        if self.granularity == "filter":
+            filters = _filter_axes(slot)
+            shape = tuple(
+                n if axis in filters else 1 for axis, n in enumerate(slot.shape)
+            )
+        slot.add_weight("s", shape, initializer=initializer)
+
+    def threshold(self, slot):
+        """g(s), at least `float32`: half precision would make it 0."""
+        return FUNCTIONS[self.function](slot["s"].value)
+
+    def effective_kernel(self, slot, kernel, training=False):
+        exact = _at_least_float32(kernel)
+        threshold = keras.ops.cast(self.threshold(slot), exact.dtype)
+        shrunk = ops.soft_threshold(exact, threshold)
+        return keras.ops.cast(shrunk, kernel.dtype)
+
+    def penalty(self, slot):
+        if not self.decay:
+            return None
+        return self.decay / 2 * keras.ops.sum(keras.ops.square(slot["s"]))
+
+
+@method_lib.register("soft_threshold_channels")
+@dataclasses.dataclass(frozen=True)
+class SoftThresholdChannels(SoftThreshold):
+    """Shrinks the slices that read a channel; small ones are zero.
+
+    Each layer's slice `v` of a channel, all weights that read it, becomes
+
+        v~ = v * relu(1 - g(s) / r),    r = root mean square of v,
+
+    so a slice with r below the threshold is zero, and `strip` takes out the
+    channels that no layer reads any more. The mean, instead of the sum, lets
+    a threshold mean the same for slices of all sizes. A channel that several
+    layers read goes when all of them have cut it: every layer judges by its
+    own slices. After `Flatten` the rows that read one channel make one slice.
+    Channels that cannot be removed, such as the model's inputs, are read as
+    they are.
+
+    Args:
+        initial, function, decay: as for `SoftThreshold`.
+        granularity: `"layer"` (each reading layer has a threshold) or
+            `"global"`.
+
+    Example:
+
+    >>> wrapped = tfprune.wrap(model, tfprune.SoftThresholdChannels(-5.0))
+    >>> wrapped.fit(...)
+    >>> small = tfprune.strip(wrapped)
+    """
+
+    def _granularities(self):
+        return ("layer", "global")
+
+    def sites(self, layer):
+        return tuple(
+            name
+            for name in super().sites(layer)
+            if len(weights.axes(layer, name).reads) == 1
+        )
+
+    def build(self, slot):
+        super().build(slot)
+        (axis,) = slot.axes.reads
+        slot.add_weight(
+            "slices",
+            (slot.shape[axis],),
+            initializer=keras.initializers.Constant(-1),
+            trainable=False,
+            dtype="int32",
+        )
+
+    def prepare(self, model, slots):
+        graph = read.channel_graph(model)
+        for slot in slots:
+            slices = np.full(slot["slices"].shape, -1)
+            for binding in graph.bound(slot.kernel):
+                reads = binding.role == channel_graph.READS
+                if reads and (binding.axis,) == slot.axes.reads:
+                    _, number = np.unique(binding.labels, return_inverse=True)
+                    free = graph.removable[binding.labels]
+                    slices = np.where(free, number, -1)
+            slot["slices"].assign(slices)
+
+    def effective_kernel(self, slot, kernel, training=False):
+        exact = _at_least_float32(kernel)
+        (axis,) = slot.axes.reads
+        slices = slot["slices"].value
+        threshold = keras.ops.cast(self.threshold(slot), exact.dtype)
+        factor = shrinkage(_sizes(exact, axis, slices), threshold)
+        factor = keras.ops.where(slices >= 0, factor, 1)
+        shape = [-1 if i == axis else 1 for i in range(len(slot.shape))]
+        shrunk = exact * keras.ops.reshape(factor, shape)
+        return keras.ops.cast(shrunk, kernel.dtype)
+
+
+def shrinkage(size, threshold):
+    """`relu(1 - threshold / size)`, 0 with gradient 0 where `size` is 0.
+
+    Args:
+        size: non-negative tensor.
+        threshold: tensor that broadcasts against `size`.
+    """
+    positive = size > 0
+    divisor = keras.ops.where(positive, size, 1)
+    factor = keras.ops.relu(1 - threshold / divisor)
+    return keras.ops.where(positive, factor, 0)
+
+
+def _sizes(kernel, axis, slices):
+    """The root mean square of each index's slice, 0 safe for gradients."""
+    count = kernel.shape[axis]
+    others = [i for i in range(len(kernel.shape)) if i != axis]
+    squares = keras.ops.mean(keras.ops.square(kernel), others)
+    at = keras.ops.maximum(slices, 0)
+
+    def of_slice(values):
+        values = keras.ops.where(slices >= 0, values, 0)
+        return keras.ops.take(keras.ops.segment_sum(values, at, count), at)
+
+    rows = keras.ops.maximum(of_slice(keras.ops.ones_like(squares)), 1)
+    mean = of_slice(squares) / rows
+    positive = mean > 0
+    root = keras.ops.sqrt(keras.ops.where(positive, mean, 1))
+    return keras.ops.where(positive, root, 0)
+
+
+def _at_least_float32(tensor):
+    dtype = keras.backend.result_type(tensor.dtype, "float32")
+    return keras.ops.cast(tensor, dtype)
+
+
+def _filter_axes(slot):
+    """The axes of a weight that number the filters."""
+    owner = slot.layer
+    for part in slot.name.split(".")[:-1]:
+        owner = getattr(owner, part)
+    depthwise = isinstance(
+        owner, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+    )
+    if depthwise or slot.name.endswith("depthwise_kernel"):
+        # One filter for each input channel and multiple of it.
+        return (*slot.axes.reads, *slot.axes.writes)
+    return slot.axes.writes
