@@ -2,7 +2,7 @@
 # .venv on the first call and again whenever setup.cfg changes.
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS ?= cpu,jax,export,plots,data,dev
+EXTRAS ?= cpu,jax,export,quantizer,plots,data,dev
 CONSTRAINTS ?= constraints.txt
 # Each worker holds a TensorFlow of its own, about 1.5 GB.
 WORKERS ?= 2
@@ -91,8 +91,9 @@ bench: $(READY)  ## run every benchmark; results in build/bench
 # Python, as only pip heeds the upper bound of its requires-python.
 constraints: $(READY)  ## write constraints.txt anew from setup.cfg
 	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
-	  --extra cpu --extra jax --extra export --extra plots --extra data \
-	  --extra dev --no-emit-package backports-strenum --no-annotate \
+	  --extra cpu --extra jax --extra export --extra quantizer \
+	  --extra plots --extra data --extra dev --no-annotate \
+	  --no-emit-package backports-strenum \
 	  --custom-compile-command "make constraints" --quiet \
 	  --output-file constraints.txt setup.cfg
 
