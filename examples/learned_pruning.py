@@ -54,7 +54,7 @@ def main(argv):
     del argv
     if FLAGS.smoke:
         FLAGS.model, FLAGS.dataset, FLAGS.epochs = "resnet8", "digits", 2
-        FLAGS.gradual, FLAGS.str, FLAGS.autoprune = ["0.8"], ["0.2"], ["1e-3"]
+        FLAGS.gradual, FLAGS.str, FLAGS.autoprune = ["0.8"], ["0.1"], ["1e-3"]
         FLAGS.indicator_rate = 0.1
     out, rows = pathlib.Path(FLAGS.out), []
     out.mkdir(parents=True, exist_ok=True)

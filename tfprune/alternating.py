@@ -1,7 +1,10 @@
-"""Two turns in every step: weights on one part of the data, what methods
-learn on the other."""
+"""Two turns in every step of `fit`: weights, then what methods learn.
+
+Each has a part of the data and an optimizer of its own.
+"""
 
 import contextlib
+import threading
 
 import keras
 import numpy as np
@@ -64,19 +67,29 @@ class AlternatingModel(keras.Model):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(indicators)
         self.indicator_optimizer = optimizer
-        self._turn_of_indicators = False
+        self._turn = _Turn()
         self.built = True
 
     def call(self, inputs, training=None):
         return self.model(inputs, training=training)
 
-    # What is trained changes with the turn. The rest, the optimizer of the
-    # indicators too, is state that a step carries along.
+    # What is trained, and by what, changes with the turn. The rest, the
+    # optimizer of the indicators too, is state that a step carries along.
+
+    @property
+    def optimizer(self):
+        if self._turn.of_indicators:
+            return self.indicator_optimizer
+        return vars(self).get("optimizer")
+
+    @optimizer.setter
+    def optimizer(self, optimizer):
+        vars(self)["optimizer"] = optimizer
 
     @property
     def trainable_variables(self):
         indicators = self._indicators()
-        if self._turn_of_indicators:
+        if self._turn.of_indicators:
             return indicators
         return _without(super().trainable_variables, indicators)
 
@@ -87,7 +100,7 @@ class AlternatingModel(keras.Model):
     @property
     def non_trainable_variables(self):
         state = super().non_trainable_variables
-        if self._turn_of_indicators:
+        if self._turn.of_indicators:
             return state + self._weights()
         return state + self._indicators() + self.indicator_optimizer.variables
 
@@ -99,14 +112,11 @@ class AlternatingModel(keras.Model):
 
     @contextlib.contextmanager
     def _indicators_turn(self):
-        of_weights = self.optimizer
-        self.optimizer = self.indicator_optimizer
-        self._turn_of_indicators = True
+        self._turn.of_indicators = True
         try:
             yield
         finally:
-            self.optimizer = of_weights
-            self._turn_of_indicators = False
+            self._turn.of_indicators = False
 
     def train_step(self, *args):
         """Both turns: of `data`, or on JAX of `state` and `data`."""
@@ -157,6 +167,12 @@ class AlternatingModel(keras.Model):
                 config[key], custom_objects=custom_objects
             )
         return cls(**config)
+
+
+class _Turn(threading.local):
+    """Whose turn it is, as the replicas of a strategy run in threads."""
+
+    of_indicators = False
 
 
 def _without(variables, others):

@@ -53,7 +53,8 @@ for step in range(1, 3 * common.BATCHES + 1):
     start = (step - 1) % common.BATCHES * size
     own = slice(start, start + size)
     train(distributed(x[own]), distributed(y[own]))
-    pruning.update(step)
+    if common.METHODS[method].is_scheduled:
+        pruning.update(step)
 if rank == 0:
     net.save(path)
 common.report(net, replicas=strategy.num_replicas_in_sync, equal=True)
