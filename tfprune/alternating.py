@@ -9,6 +9,7 @@ import threading
 import keras
 import numpy as np
 
+from tfprune import samples
 from tfprune import wrapper as wrapper_lib
 
 
@@ -194,15 +195,17 @@ class Interleaved(keras.utils.PyDataset):
     length of those of the first.
 
     Args:
-        train: a `keras.utils.PyDataset` (such as `batches.Batches`), or any
-            sequence of batches: tuples of arrays `(x, y)` or `(x, y,
-            sample_weight)`, whose first axis counts samples.
+        train: arrays `(x, y)` or `(x, y, sample_weight)`, which are shuffled;
+            a `keras.utils.PyDataset` (such as `batches.Batches`); or a list
+            of batches, tuples of such arrays, in its order.
         held_out: likewise; images that the weights do not learn from, such as
             the second half of `batches.Split.hold_out(0.1, seed)`.
+        batch_size: `int`, for arrays.
+        seed: `int`, of the order of arrays.
         **kwargs: those of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: If one of them has no batch.
+        ValueError: If one of them has no batch, or batches without a number.
 
     Example:
 
@@ -212,9 +215,19 @@ class Interleaved(keras.utils.PyDataset):
     array([0., 1., 0., 1.])
     """
 
-    def __init__(self, train, held_out, **kwargs):
+    def __init__(self, train, held_out, batch_size=128, seed=0, **kwargs):
         super().__init__(**kwargs)
+        if isinstance(train, tuple):
+            train = samples.for_fit(train, batch_size, seed)
+        if isinstance(held_out, tuple):
+            held_out = samples.for_fit(held_out, batch_size, seed)
         for name, data in (("train", train), ("held_out", held_out)):
+            if not hasattr(data, "__getitem__"):
+                raise ValueError(
+                    f"`{name}` must be arrays, a PyDataset or a list of "
+                    f"batches. Received: {name}={data!r}, whose batches have "
+                    "no numbers. Make a list of them."
+                )
             if not len(data):
                 raise ValueError(
                     f"`{name}` must have batches. Received: {name}={data!r} "

@@ -241,3 +241,19 @@ class InterleavedTest(parameterized.TestCase):
     def test_both_must_have_batches(self):
         with self.assertRaisesRegex(ValueError, "held_out"):
             alternating.Interleaved([(np.ones(1),)], [])
+        with self.assertRaisesRegex(ValueError, "held_out.*have no numbers"):
+            alternating.Interleaved([(np.ones(1),)], iter([(np.ones(1),)]))
+
+    def test_arrays_are_shuffled(self):
+        train, held_out = np.arange(6.0), 10 + np.arange(2.0)
+        found = alternating.Interleaved(
+            (train, train), (held_out, held_out), batch_size=3
+        )
+        self.assertLen(found, 2)
+        drawn = [found[i] for i in range(2)]
+        for x, y in drawn:
+            np.testing.assert_array_equal(x, y)
+        seen = np.concatenate([x for x, _ in drawn])
+        np.testing.assert_array_equal(np.sort(seen[0::2]), train)
+        self.assertTrue(np.isin(seen[1::2], held_out).all())
+        self.assertFalse(np.array_equal(seen[0::2], train))
