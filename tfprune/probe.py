@@ -130,7 +130,8 @@ def _recording(graph, purpose, loss):
     plain = clone(graph, config)
     pairs = zip(plain.weights, graph.model.weights, strict=True)
     originals = {id(new): id(old) for new, old in pairs}
-    copy = Inference(plain.inputs, plain.output, name=plain.name)
+    output = plain.outputs[0] if _is_sequence(plain) else plain.output
+    copy = Inference(plain.inputs, output, name=plain.name)
     copy.trainable = True
     recorder = _Recorder()
     copy.compile(
@@ -142,6 +143,11 @@ def _recording(graph, purpose, loss):
     recorder.build(copy.trainable_variables)
     ids = [originals[id(v)] for v in copy.trainable_variables]
     return copy, ids, recorder
+
+
+def _is_sequence(model):
+    # One that was built, but never called, has outputs and no output.
+    return isinstance(model, keras.Sequential)
 
 
 def loss_settings(model, purpose, loss=None):

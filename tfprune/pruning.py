@@ -1,9 +1,13 @@
 """Pruning in one call: score, select, remove."""
 
+import keras
+
 from tfprune import reconstruction
 from tfprune import score
 from tfprune import select
 from tfprune import stripping
+from tfprune import wrapper
+from tfprune import wrapping
 from tfprune.graph import document
 from tfprune.graph import read
 from tfprune.graph import rebuild
@@ -25,7 +29,9 @@ def prune(
     zero and the model stripped.
 
     Args:
-        model: a built `keras.Model`; it is not changed.
+        model: a built `keras.Model`, or a model from `tfprune.wrap`, of which
+            the plain layers that it stands for are pruned, as by `strip`. It
+            is not changed.
         budget: a `Budget`, or a ratio as in `tfprune.select.by_ratio`: a
             float in [0, 1), the share of each group's channels to remove, or
             a `dict` from name patterns to such shares.
@@ -55,6 +61,8 @@ def prune(
 
     >>> small = tfprune.prune(model, tfprune.Budget(macs=0.5))
     """
+    if isinstance(model, keras.Model) and wrapper.find(model):
+        model = wrapping.unwrap(model)
     graph = read.channel_graph(model, input_shape)
     keep = choose(graph, budget, criterion, data, ranking, **options)
     changes = None

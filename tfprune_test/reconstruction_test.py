@@ -148,6 +148,24 @@ class ReconstructionTest(parameterized.TestCase):
             fit.after, left / np.square(a @ w).sum(), places=5
         )
 
+    def test_one_input_less_is_the_step_of_the_optimal_brain_surgeon(self):
+        # X^T X = H = [[2, 1], [1, 2]] and w = [1, 1]: without input 0, OBS
+        # gives w - w_0 / [H^-1]_00 * H^-1[:, 0] = [0, 1.5], and the error
+        # w_0^2 / [H^-1]_00 = 1.5, that is 0.75 of the loss 1/2 w'Hw.
+        model = small_nets.chain()
+        x = np.array([[1, 1], [1, 0], [0, 1]], "float32")
+        inverse = np.linalg.inv(x.T @ x)
+        step = 1 / inverse[0, 0] * inverse[:, 0]
+        keep, graph = without(model, "writer", 1)
+        settings = reconstruction.Reconstruction(ridge=0.0)
+        changes, (fit,) = settings.solve(graph, keep, x)
+        kernel = changes[id(model.get_layer("reader0").kernel)]
+        np.testing.assert_allclose(kernel[:, 0], [0, 1.5], atol=1e-6)
+        np.testing.assert_allclose(kernel[:, 0], 1 - step, atol=1e-6)
+        # The outputs in full are [2, 1, 1].
+        self.assertAlmostEqual(fit.after, 1.5 / 6, places=6)
+        self.assertEqual(fit.unknowns, 1)
+
     def test_prune_fits_the_weights_that_are_left(self):
         model = small_nets.mixed()
         x, _ = small_nets.samples(64)

@@ -89,7 +89,7 @@ class GroupSparsity(method_lib.Method):
     ... )
     >>> every_epoch = tfprune.Constant(1.0, frequency="1 epoch")
     >>> wrapped.fit(dataset, callbacks=[tfprune.PruneOnSchedule(every_epoch)])
-    >>> small = tfprune.prune(tfprune.unwrap(wrapped), budget, "group_norm")
+    >>> small = tfprune.prune(wrapped, budget, "group_norm")
     """
 
     strength: float = 5e-4

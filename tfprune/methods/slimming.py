@@ -38,7 +38,7 @@ class Slimming(method_lib.Method):
     ...     model, tfprune.Slimming(1e-4), where=tfprune.normalizations)
     >>> wrapped.fit(dataset, epochs=160)
     >>> small = tfprune.prune(
-    ...     tfprune.unwrap(wrapped), tfprune.Budget(channels=0.5), "slimming")
+    ...     wrapped, tfprune.Budget(channels=0.5), "slimming")
     """
 
     strength: float = 1e-4
