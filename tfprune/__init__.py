@@ -28,6 +28,7 @@ from tfprune.methods.fisher import Fisher
 from tfprune.methods.geometric_median import geometric_median
 from tfprune.methods.group_norm import GroupNorm
 from tfprune.methods.group_norm import GroupSparsity
+from tfprune.methods.hard_concrete import HardConcrete
 from tfprune.methods.hrank import HRank
 from tfprune.methods.lamp import Lamp
 from tfprune.methods.magnitude import Greedy
@@ -42,6 +43,7 @@ from tfprune.methods.slimming import BatchNormScale
 from tfprune.methods.slimming import Slimming
 from tfprune.methods.soft_threshold import SoftThreshold
 from tfprune.methods.soft_threshold import SoftThresholdChannels
+from tfprune.methods.synflow import SynFlow
 from tfprune.methods.taylor import Taylor
 from tfprune.methods.thinet import ThiNet
 from tfprune.methods.thinet import thinet
@@ -97,6 +99,7 @@ __all__ = [
     "GroupNorm",
     "GroupSparsity",
     "HRank",
+    "HardConcrete",
     "Interleaved",
     "Iterative",
     "Lamp",
@@ -112,6 +115,7 @@ __all__ = [
     "Slimming",
     "SoftThreshold",
     "SoftThresholdChannels",
+    "SynFlow",
     "Taylor",
     "ThiNet",
     "Unstructured",

@@ -6,6 +6,7 @@ for each weight that it acts on, one for the inputs and one for the outputs.
 """
 
 import copy
+import zlib
 
 import keras
 
@@ -53,8 +54,9 @@ class Slot:
             self.axes = weights.axes(wrapper.layer, name)
         self.shape = shape
         self.variables = {}
-        self._wrapper = wrapper
         self.prefix = ""
+        self._wrapper = wrapper
+        self._noise = {}
 
     @property
     def path(self):
@@ -99,6 +101,28 @@ class Slot:
         full = self.prefix + name
         self.variables[full] = self._wrapper.shared.variable(full, **kwargs)
         return self[name]
+
+    def add_noise(self, seed=None):
+        """Adds a source of random numbers, found again as `slot.noise`.
+
+        Args:
+            seed: `int`, from which each place gets numbers of its own, or
+                `None` for a seed drawn now.
+        """
+        if seed is not None:
+            place = f"{self.path}.{self.prefix}".encode()
+            seed = (seed + zlib.crc32(place)) % 2**31
+        source = keras.random.SeedGenerator(seed)
+        name = f"{self.name}.{self.prefix}noise".replace(".", "_")
+        # Keras carries the state of what a layer has as an attribute.
+        setattr(self._wrapper, name, source)
+        self._noise[self.prefix] = source
+        return source
+
+    @property
+    def noise(self):
+        """The `keras.random.SeedGenerator` of this method."""
+        return self._noise[self.prefix]
 
     def add_mask(self, name="mask"):
         """Adds a boolean variable of the slot's shape, true everywhere."""

@@ -18,6 +18,7 @@ from tfprune import wrapping
 from tfprune.methods import autoprune
 from tfprune.methods import bitpruning
 from tfprune.methods import group_norm
+from tfprune.methods import hard_concrete
 from tfprune.methods import masked
 from tfprune.methods import masked_channels
 from tfprune.methods import pcas
@@ -38,6 +39,7 @@ METHODS = {
     "bit_pruning": BITS,
     "chain": chain.Chain((masked.Masked(), BITS)),
     "group_sparsity": group_norm.GroupSparsity(1e-3),
+    "hard_concrete": hard_concrete.HardConcrete(1e-3, seed=0),
     "masked": masked.Masked("n_m", gradient="straight_through", decay=1e-3),
     "masked_channels": masked_channels.MaskedChannels("l2", of="macs"),
     "rigl": rigl.RigL(drop=0.2, allocation="layer"),

@@ -35,6 +35,7 @@ FLOORS = (
         "wrapper",
         "wrapping",
         "gates",
+        "reading",
         "rewind",
     ),
     ("methods",),

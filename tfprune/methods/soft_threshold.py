@@ -27,13 +27,11 @@ import dataclasses
 import math
 
 import keras
-import numpy as np
 
 from tfprune import method as method_lib
 from tfprune import ops
+from tfprune import reading
 from tfprune import weights
-from tfprune.graph import channel_graph
-from tfprune.graph import read
 
 FUNCTIONS = {"sigmoid": keras.ops.sigmoid, "exp": keras.ops.exp}
 GRANULARITIES = ("layer", "filter", "global")
@@ -184,16 +182,9 @@ class SoftThresholdChannels(SoftThreshold):
         )
 
     def prepare(self, model, slots):
-        graph = read.channel_graph(model)
-        for slot in slots:
-            slices = np.full(slot["slices"].shape, -1)
-            for binding in graph.bound(slot.kernel):
-                reads = binding.role == channel_graph.READS
-                if reads and (binding.axis,) == slot.axes.reads:
-                    _, number = np.unique(binding.labels, return_inverse=True)
-                    free = graph.removable[binding.labels]
-                    slices = np.where(free, number, -1)
-            slot["slices"].assign(slices)
+        numbers = reading.slices(model, slots)
+        for slot, number in zip(slots, numbers, strict=True):
+            slot["slices"].assign(number)
 
     def effective_kernel(self, slot, kernel, training=False):
         exact = _at_least_float32(kernel)

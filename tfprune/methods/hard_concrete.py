@@ -1,0 +1,156 @@
+"""L0 regularization: random gates that are learned until they close.
+
+Louizos, Welling, Kingma, "Learning Sparse Neural Networks through L0
+Regularization", 2018, https://arxiv.org/abs/1712.01312. Each channel that a
+layer reads has a gate z, drawn anew in every step of training from the hard
+concrete distribution, stretched beyond [0, 1] and clipped to it:
+
+    u ~ uniform(0, 1)
+    s = sigmoid((log u - log(1 - u) + log_alpha) / beta)
+    z = min(1, max(0, s (zeta - gamma) + gamma))
+
+and in inference s = sigmoid(log_alpha). What a gate costs is the probability
+that it is not closed, the expected L0 norm:
+
+    P(z != 0) = sigmoid(log_alpha - beta log(-gamma / zeta))
+
+with beta = 2/3, gamma = -0.1, zeta = 1.1, as in the paper. `log_alpha` stays in
+[log 0.01, log 100], as in the authors' code.
+"""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+
+from tfprune import method as method_lib
+from tfprune import reading
+from tfprune import weights
+
+BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1
+LIMIT = math.log(100)
+
+
+@method_lib.register("hard_concrete")
+@dataclasses.dataclass(frozen=True)
+class HardConcrete(method_lib.Method):
+    """Learns a gate for each channel that a layer reads.
+
+    A channel that several layers read goes when the gates of all of them have
+    closed; `strip` takes it out. Channels that cannot be removed have none.
+
+    Args:
+        strength: `float`, the price of a gate that is open.
+        drop_rate: `float` in (0, 1), about how often gates are closed at the
+            start; below a twelfth nothing changes in inference.
+        seed: `int` of the gates' noise, `None` for another one each time.
+
+    Example:
+
+    >>> wrapped = tfprune.wrap(model, tfprune.HardConcrete(1e-3))
+    >>> wrapped.fit(dataset, epochs=100)
+    >>> small = tfprune.strip(wrapped)
+    """
+
+    strength: float = 1e-3
+    drop_rate: float = 0.05
+    seed: int | None = None
+
+    def __post_init__(self):
+        if not self.strength >= 0:
+            raise ValueError(
+                "`strength` must not be negative. Received: "
+                f"strength={self.strength!r}."
+            )
+        if not 0 < self.drop_rate < 1:
+            raise ValueError(
+                "`drop_rate` must be between 0 and 1. Received: "
+                f"drop_rate={self.drop_rate!r}."
+            )
+
+    def sites(self, layer):
+        return tuple(
+            name
+            for name in weights.names(layer)
+            if len(weights.axes(layer, name).reads) == 1
+        )
+
+    def build(self, slot):
+        (axis,) = slot.axes.reads
+        shape = (slot.shape[axis],)
+        start = math.log((1 - self.drop_rate) / self.drop_rate)
+        slot.add_weight(
+            "log_alpha",
+            shape,
+            initializer=keras.initializers.Constant(start),
+            constraint=Clipped(),
+        )
+        slot.add_weight(
+            "slices",
+            shape,
+            initializer=keras.initializers.Constant(-1),
+            trainable=False,
+            dtype="int32",
+        )
+        # Rows that read one channel share the gate of its number.
+        slot.add_weight(
+            "gates", shape, initializer="zeros", trainable=False, dtype="bool"
+        )
+        slot.add_noise(self.seed)
+
+    def prepare(self, model, slots):
+        numbers = reading.slices(model, slots)
+        for slot, number in zip(slots, numbers, strict=True):
+            slot["slices"].assign(number)
+            slot["gates"].assign(np.isin(np.arange(len(number)), number))
+
+    def effective_kernel(self, slot, kernel, training=False):
+        log_alpha = slot["log_alpha"].value
+        u = None
+        if training:
+            # Away from 0 and 1, whose logarithms are infinite.
+            u = keras.random.uniform(
+                log_alpha.shape, 1e-6, 1 - 1e-6, "float32", seed=slot.noise
+            )
+        slices = slot["slices"].value
+        z = keras.ops.take(gate(log_alpha, u), keras.ops.maximum(slices, 0))
+        z = keras.ops.where(slices >= 0, z, 1)
+        (axis,) = slot.axes.reads
+        shape = [-1 if i == axis else 1 for i in range(len(slot.shape))]
+        return kernel * keras.ops.cast(
+            keras.ops.reshape(z, shape), kernel.dtype
+        )
+
+    def penalty(self, slot):
+        price = open_probability(slot["log_alpha"].value)
+        price = keras.ops.where(slot["gates"].value, price, 0)
+        return self.strength * keras.ops.sum(price)
+
+
+@keras.saving.register_keras_serializable("tfprune", "GateClipped")
+class Clipped(keras.constraints.Constraint):
+    """Keeps `log_alpha` where its gradient has not vanished."""
+
+    def __call__(self, value):
+        return keras.ops.clip(value, -LIMIT, LIMIT)
+
+
+def gate(log_alpha, u=None):
+    """The gate z in [0, 1].
+
+    Args:
+        log_alpha: float tensor.
+        u: tensor of that shape, uniform in (0, 1); `None` for inference.
+    """
+    if u is None:
+        s = keras.ops.sigmoid(log_alpha)
+    else:
+        noise = keras.ops.log(u) - keras.ops.log(1 - u)
+        s = keras.ops.sigmoid((noise + log_alpha) / BETA)
+    return keras.ops.clip(s * (ZETA - GAMMA) + GAMMA, 0, 1)
+
+
+def open_probability(log_alpha):
+    """`P(z != 0)`, tensor of the shape of `log_alpha`."""
+    return keras.ops.sigmoid(log_alpha - BETA * math.log(-GAMMA / ZETA))
