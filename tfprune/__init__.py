@@ -48,7 +48,7 @@ from tfprune.methods.taylor import Taylor
 from tfprune.methods.thinet import ThiNet
 from tfprune.methods.thinet import thinet
 from tfprune.methods.wanda import Wanda
-from tfprune.micronet import micronet
+from tfprune.micronet_score import micronet
 from tfprune.patterns import NM
 from tfprune.patterns import Block
 from tfprune.patterns import Unstructured

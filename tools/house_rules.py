@@ -59,7 +59,7 @@ FLOORS = (
         "bit_report",
         "evaluation",
         "report",
-        "micronet",
+        "micronet_score",
         "plots",
     ),
     ("catalogue", "curves", "curve_plots"),

@@ -3,7 +3,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune import micronet
+from tfprune import micronet_score
 from tfprune import zoo
 
 
@@ -34,13 +34,13 @@ class MicroNetTest(parameterized.TestCase):
     )
     def test_published_scores(self, name, options, full, int8):
         model = zoo.build(name, **options)
-        found = micronet.micronet(model).score_2025
+        found = micronet_score.micronet(model).score_2025
         self.assertAlmostEqual(found, full, delta=0.01 * full)
-        found = micronet.micronet(model, 8, 8).score_2025
+        found = micronet_score.micronet(model, 8, 8).score_2025
         self.assertAlmostEqual(found, int8, delta=0.03 * int8)
 
     def test_stored_and_computed_are_counted_by_hand(self):
-        found = micronet.micronet(small())
+        found = micronet_score.micronet(small())
         # 36 of the kernel, gamma, beta, 8 of the dense kernel.
         self.assertEqual(found.weights, 36 + 8 + 8)
         self.assertEqual(found.zeros, 9)
@@ -56,12 +56,12 @@ class MicroNetTest(parameterized.TestCase):
 
     def test_the_larger_input_of_a_product_counts(self):
         model = small()
-        self.assertEqual(micronet.micronet(model, 4, 16).macs, 152 / 2)
-        self.assertEqual(micronet.micronet(model, 16, 4).macs, 152 / 2)
-        self.assertEqual(micronet.micronet(model, 4, 16).stored, 43 / 8)
+        self.assertEqual(micronet_score.micronet(model, 4, 16).macs, 152 / 2)
+        self.assertEqual(micronet_score.micronet(model, 16, 4).macs, 152 / 2)
+        self.assertEqual(micronet_score.micronet(model, 4, 16).stored, 43 / 8)
 
     def test_bits_of_single_layers(self):
-        found = micronet.micronet(small(), {"conv": 8, "d*": 2.5}, 2)
+        found = micronet_score.micronet(small(), {"conv": 8, "d*": 2.5}, 2)
         self.assertAlmostEqual(found.stored, 27 / 4 + 8 + 8 * 2.5 / 32)
         self.assertAlmostEqual(found.macs, 144 / 4 + 8 * 2.5 / 32)
 
@@ -73,7 +73,7 @@ class MicroNetTest(parameterized.TestCase):
     )
     def test_errors_name_what_was_received(self, bits, message):
         with self.assertRaisesRegex(ValueError, message):
-            micronet.micronet(small(), bits)
+            micronet_score.micronet(small(), bits)
 
 
 if __name__ == "__main__":
