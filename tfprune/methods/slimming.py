@@ -54,7 +54,10 @@ class Slimming(method_lib.Method):
         return weights.scales(layer)
 
     def penalty(self, slot):
-        return self.strength * keras.ops.sum(keras.ops.abs(slot.kernel))
+        gamma = slot.kernel.value
+        # |gamma|, whose derivative at 0 is 0 on every backend.
+        sign = keras.ops.stop_gradient(keras.ops.sign(gamma))
+        return self.strength * keras.ops.sum(gamma * sign)
 
 
 @score.register(
