@@ -180,7 +180,11 @@ def report(rows):
     """The rows as a table, best first, with their settings; markdown."""
     rows = sorted(rows, key=lambda row: -row["accuracy"]["fine_tuned"])
     names = [row["criterion"] for row in rows]
-    chance = names.index("random") + 1 if "random" in names else "no"
+    dense = f"Dense: {tables.percent(rows[0]['dense'], 2)}."
+    if "random" in names:
+        place = names.index("random") + 1
+        dense += f" After fine-tuning, random is in place {place} of "
+        dense += f"{len(rows)}."
     facts = rows[0]["settings"] | rows[0]["machine"]
     cells = tuple(
         (row["criterion"], row["ranking"])
@@ -191,8 +195,7 @@ def report(rows):
     header = ("criterion", "ranking", *STAGES, "MACs", "params")
     lines = [
         f"# Criteria on {rows[0]['settings']['checkpoint']}",
-        f"Dense: {tables.percent(rows[0]['dense'], 2)}. After fine-tuning, "
-        f"random is in place {chance} of {len(rows)}.",
+        dense,
         tables.Table(header, cells, left=2).to_markdown(),
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
     ]
