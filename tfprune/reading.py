@@ -1,9 +1,35 @@
 """Which channel each index of a weight's reading axis reads."""
 
+import keras
 import numpy as np
 
+from tfprune import weights
 from tfprune.graph import channel_graph
 from tfprune.graph import read
+
+
+def names(layer):
+    """The weights of a layer that have one reading axis, as `weights.names`."""
+    return tuple(
+        name
+        for name in weights.names(layer)
+        if len(weights.axes(layer, name).reads) == 1
+    )
+
+
+def along(slot, vector):
+    """A tensor of one value for each index of the reading axis of a weight.
+
+    Args:
+        slot: the `Slot` of a weight from `names`.
+        vector: tensor, shape `(indices,)`.
+
+    Returns:
+        The tensor in a shape that broadcasts against the weight.
+    """
+    (axis,) = slot.axes.reads
+    shape = [-1 if i == axis else 1 for i in range(len(slot.shape))]
+    return keras.ops.reshape(vector, shape)
 
 
 def slices(model, slots):

@@ -11,8 +11,10 @@ from absl.testing import parameterized
 import tfprune.methods
 from tfprune import callback as callback_lib
 from tfprune import chain
+from tfprune import costs
 from tfprune import method as method_lib
 from tfprune import schedule as schedule_lib
+from tfprune import stripping
 from tfprune import wrapper as wrapper_lib
 from tfprune import wrapping
 from tfprune.methods import autoprune
@@ -51,6 +53,12 @@ WHERE = {"slimming": wrapping.normalizations}
 SCHEDULED = {k: m for k, m in METHODS.items() if m.is_scheduled}
 # A penalty prepares for pruning, and makes no zeros itself.
 PRUNING = [k for k in SCHEDULED if k != "group_sparsity"]
+# Those that can take any fraction of the weights of each layer.
+WEIGHTS = {
+    "masked": masked.Masked(),
+    "rigl": METHODS["rigl"],
+    "chain": METHODS["chain"],
+}
 # No constant does what a gate does that looks at its input.
 FOLDABLE = [k for k in METHODS if k != "attention_gate"]
 # What is needed before a method can tell its scores.
@@ -159,6 +167,22 @@ class ConformanceTest(parameterized.TestCase):
         self.assertGreater(fit.history["sparsity"][0], 0.05)
         for wrapper in wrapper_lib.find(model):
             self.assertEqual(int(wrapper.updated), 3)
+
+    @parameterized.parameters(*WEIGHTS)
+    def test_the_fraction_of_weights_asked_for_is_the_one_that_goes(self, name):
+        model = wrapping.wrap(net(), WEIGHTS[name])
+        callback_lib.prune_now(model, 0.5)
+        for wrapper in wrapper_lib.find(model):
+            for values in wrapper.folded().values():
+                zeros = np.count_nonzero(values == 0)
+                self.assertEqual(zeros, values.size // 2)
+
+    def test_the_fraction_of_channels_asked_for_is_the_one_that_goes(self):
+        model = wrapping.wrap(net(), masked_channels.MaskedChannels())
+        before = costs.cost(net()).channels
+        callback_lib.prune_now(model, 0.5)
+        after = costs.cost(stripping.strip(model)).channels
+        self.assertEqual((before, after), (14, 7))
 
     @parameterized.parameters(*SCHEDULED)
     def test_before_pruning_nothing_changes(self, name):

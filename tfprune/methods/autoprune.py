@@ -28,7 +28,7 @@ import numpy as np
 
 from tfprune import method as method_lib
 from tfprune import ops
-from tfprune import weights
+from tfprune import reading
 from tfprune import wrapper as wrapper_lib
 from tfprune.graph import channel_graph
 from tfprune.graph import read
@@ -168,11 +168,7 @@ class AutoPruneChannels(AutoPrune):
     mu: float = 1e-3
 
     def sites(self, layer):
-        return tuple(
-            name
-            for name in super().sites(layer)
-            if len(weights.axes(layer, name).reads) == 1
-        )
+        return reading.names(layer)
 
     def shared_shapes(self, model):
         size = read.channel_graph(model).size
@@ -215,8 +211,6 @@ class AutoPruneChannels(AutoPrune):
             slot["free"].assign(free)
 
     def effective_kernel(self, slot, kernel, training=False):
-        (axis,) = slot.axes.reads
-        shape = [-1 if i == axis else 1 for i in range(len(slot.shape))]
         channels = slot["channels"].value
         at = keras.ops.maximum(channels, 0)
         m = keras.ops.take(_indicator(slot), at)
@@ -225,8 +219,8 @@ class AutoPruneChannels(AutoPrune):
         smooth = keras.ops.where(decided, self._smooth(m), 0)
         return self._pruned(
             kernel,
-            keras.ops.reshape(keras.ops.cast(ones, kernel.dtype), shape),
-            keras.ops.reshape(smooth, shape),
+            reading.along(slot, keras.ops.cast(ones, kernel.dtype)),
+            reading.along(slot, smooth),
         )
 
     def penalty(self, slot):

@@ -26,7 +26,6 @@ import numpy as np
 
 from tfprune import method as method_lib
 from tfprune import reading
-from tfprune import weights
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1
 LIMIT = math.log(100)
@@ -70,11 +69,7 @@ class HardConcrete(method_lib.Method):
             )
 
     def sites(self, layer):
-        return tuple(
-            name
-            for name in weights.names(layer)
-            if len(weights.axes(layer, name).reads) == 1
-        )
+        return reading.names(layer)
 
     def build(self, slot):
         (axis,) = slot.axes.reads
@@ -116,11 +111,7 @@ class HardConcrete(method_lib.Method):
         slices = slot["slices"].value
         z = keras.ops.take(gate(log_alpha, u), keras.ops.maximum(slices, 0))
         z = keras.ops.where(slices >= 0, z, 1)
-        (axis,) = slot.axes.reads
-        shape = [-1 if i == axis else 1 for i in range(len(slot.shape))]
-        return kernel * keras.ops.cast(
-            keras.ops.reshape(z, shape), kernel.dtype
-        )
+        return kernel * keras.ops.cast(reading.along(slot, z), kernel.dtype)
 
     def penalty(self, slot):
         price = open_probability(slot["log_alpha"].value)

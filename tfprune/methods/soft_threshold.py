@@ -31,7 +31,6 @@ import keras
 from tfprune import method as method_lib
 from tfprune import ops
 from tfprune import reading
-from tfprune import weights
 
 FUNCTIONS = {"sigmoid": keras.ops.sigmoid, "exp": keras.ops.exp}
 GRANULARITIES = ("layer", "filter", "global")
@@ -164,11 +163,7 @@ class SoftThresholdChannels(SoftThreshold):
         return ("layer", "global")
 
     def sites(self, layer):
-        return tuple(
-            name
-            for name in super().sites(layer)
-            if len(weights.axes(layer, name).reads) == 1
-        )
+        return reading.names(layer)
 
     def build(self, slot):
         super().build(slot)
@@ -193,8 +188,7 @@ class SoftThresholdChannels(SoftThreshold):
         threshold = keras.ops.cast(self.threshold(slot), exact.dtype)
         factor = shrinkage(_sizes(exact, axis, slices), threshold)
         factor = keras.ops.where(slices >= 0, factor, 1)
-        shape = [-1 if i == axis else 1 for i in range(len(slot.shape))]
-        shrunk = exact * keras.ops.reshape(factor, shape)
+        shrunk = exact * reading.along(slot, factor)
         return keras.ops.cast(shrunk, kernel.dtype)
 
 

@@ -20,6 +20,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from tfprune import costs
 from tfprune import probe
 from tfprune import score
 from tfprune.graph import channel_graph
@@ -68,13 +69,8 @@ class SynFlow:
 
     def flows(self, graph):
         """`|w * dR/dw|` for each weight: `dict` from `id(variable)`."""
+        costs.check_sizes(graph)
         shapes = [x.shape[1:] for x in graph.inputs]
-        if any(None in shape for shape in shapes):
-            raise ValueError(
-                "SynFlow needs inputs of known size. Received: model="
-                f"{graph.model.name!r} with inputs of shape {shapes}. Build "
-                "the model with all sizes given."
-            )
         absolute = rebuild.build(
             graph.model, document.copied(graph.config), _absolute
         )
