@@ -1,16 +1,19 @@
 """What a model costs, whole or with only some of its channels kept.
 
 Costs are integer arithmetic on how many channels each axis keeps, so they
-are exact and cheap: a search may ask for thousands of them. One multiply-add
-is one MAC; normalisation, activation and pooling cost none (the convention
-of Li et al. 2016 and of most papers on CIFAR).
+are exact and cheap: a search may ask for thousands of them. (Flash and RAM of
+the int8 file are predictions, see `int8_file`.) One multiply-add is one MAC;
+normalisation, activation and pooling cost none (the convention of Li et al.
+2016 and of most papers on CIFAR).
 """
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
 
+from tfprune import int8_file
 from tfprune import memory
 from tfprune.graph import read
 
@@ -25,6 +28,8 @@ class Cost:
         channels: independent channels that may be removed and are kept.
         weight_bytes: bytes of the weights in the dtypes they have.
         peak_bytes: most bytes of activations that are alive at one time.
+        flash_bytes: size of its int8 .tflite file, predicted.
+        ram_bytes: tensor arena of that file on TFLite Micro, predicted.
     """
 
     params: int
@@ -32,6 +37,8 @@ class Cost:
     channels: int
     weight_bytes: int
     peak_bytes: int
+    flash_bytes: int
+    ram_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +80,14 @@ class Meter:
     def __init__(self, graph):
         self.graph = graph
         self._weights = _weights(graph)
-        self._plan = memory.plan(graph)
+
+    @functools.cached_property
+    def _plan(self):
+        return memory.plan(self.graph)
+
+    @functools.cached_property
+    def _file(self):
+        return int8_file.Int8File(self.graph)
 
     def cost(self, keep=None):
         """The `Cost` when only some channels are kept.
@@ -93,6 +107,8 @@ class Meter:
             channels=int((keep & self.graph.removable).sum()),
             weight_bytes=weight_bytes,
             peak_bytes=self._plan.peak_bytes(keep),
+            flash_bytes=self._file.flash_bytes(keep),
+            ram_bytes=self._file.ram_bytes(keep),
         )
 
     def macs(self, keep=None):
@@ -112,6 +128,26 @@ class Meter:
     def peak_bytes(self, keep=None):
         """Peak bytes of activations, `int`."""
         return self._plan.peak_bytes(self._full(keep))
+
+    def flash_bytes(self, keep=None):
+        """Predicted bytes of the int8 file, `int`."""
+        return self._file.flash_bytes(self._full(keep))
+
+    def ram_bytes(self, keep=None):
+        """Predicted bytes of its tensor arena, `int`."""
+        return self._file.ram_bytes(self._full(keep))
+
+    def over_time(self, quantity):
+        """What changes from step to step, where it has a peak.
+
+        Args:
+            quantity: `"peak_bytes"` or `"ram_bytes"`.
+
+        Returns:
+            A `memory.Plan` or an `int8_file.Int8File`; both have `loads` and
+            `buffers`.
+        """
+        return {"peak_bytes": self._plan, "ram_bytes": self._file}[quantity]
 
     def by_layer(self, keep=None):
         """List of `LayerCost`, in the order of execution."""

@@ -7,6 +7,7 @@ into the layer before; a reshape is a view. The peak is the largest sum of
 buffers alive at one step.
 """
 
+import bisect
 import dataclasses
 import math
 
@@ -49,6 +50,13 @@ class Buffer:
     first: int
     last: int
 
+    @property
+    def channels(self):
+        """The channels that its tensors hold, sorted int array."""
+        return np.unique(
+            np.concatenate([t.labels.reshape(-1) for t in self.tensors])
+        )
+
     def bytes(self, keep):
         return max(tensor_bytes(t, keep) for t in self.tensors)
 
@@ -65,7 +73,7 @@ class Plan:
     buffers: list
     steps: int
 
-    def alive_bytes(self, keep):
+    def loads(self, keep):
         """Bytes alive at each step, int array of shape `(steps + 1,)`."""
         change = np.zeros(self.steps + 2, np.int64)
         for buffer in self.buffers:
@@ -76,12 +84,42 @@ class Plan:
 
     def peak_bytes(self, keep):
         """The largest sum of buffers alive at one step."""
-        return int(self.alive_bytes(keep).max())
+        return int(self.loads(keep).max())
 
     def at_peak(self, keep):
         """The `Buffer`s that are alive when the sum is largest."""
-        step = int(self.alive_bytes(keep).argmax())
+        step = int(self.loads(keep).argmax())
         return [b for b in self.buffers if b.first <= step <= b.last]
+
+
+def offsets(sizes, lives):
+    """Where each buffer begins, as TFLite Micro's greedy planner decides.
+
+    The largest buffer comes first, at 0, of equal ones the last; every other
+    goes into the first gap between those placed that are alive at the same
+    time. So the memory in use may be larger than the sum of what is alive.
+
+    Args:
+        sizes: list of `int`, bytes.
+        lives: list of `(first, last)`, the steps between which each is alive.
+
+    Returns:
+        List of `int`.
+    """
+    starts = [0] * len(sizes)
+    placed = []
+    for i in sorted(range(len(sizes)), key=lambda i: (-sizes[i], -i)):
+        first, last = lives[i]
+        start = 0
+        for j in placed:
+            if lives[j][0] > last or lives[j][1] < first:
+                continue
+            if starts[j] - start >= sizes[i]:
+                break
+            start = max(start, starts[j] + sizes[j])
+        starts[i] = start
+        bisect.insort(placed, i, key=lambda j: starts[j])
+    return starts
 
 
 def plan(graph):

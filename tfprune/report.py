@@ -138,7 +138,7 @@ def _weight_bytes(graph):
 def _peak_bytes(graph):
     """`dict` from layer paths to the most bytes alive while they run."""
     keep = np.ones(graph.size, bool)
-    alive = memory.plan(graph).alive_bytes(keep)
+    alive = memory.plan(graph).loads(keep)
     peaks = collections.Counter()
     for step, size in zip(graph.steps, alive[1:], strict=True):
         peaks[step.layer] = max(peaks[step.layer], int(size))

@@ -11,6 +11,8 @@ import numpy as np
 
 from tfprune import costs
 from tfprune import normalizers
+from tfprune import peak_cut
+from tfprune import rankings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,13 +20,16 @@ class Budget:
     """How much of a model may remain.
 
     A float in (0, 1] is a fraction of the dense model, an int an absolute
-    ceiling. Several limits hold together.
+    ceiling. Several limits hold together. The last two are predicted;
+    `tfprune.fit_target` confirms them on the file itself.
 
     Args:
         macs: multiply-adds of one sample.
         params: weights.
         channels: channels, of those that may be removed.
         peak_bytes: bytes of activations alive at one time.
+        flash_bytes: size of the int8 .tflite file.
+        ram_bytes: tensor arena of that file on TFLite Micro.
 
     Raises:
         ValueError: If no limit is given, or one is out of range.
@@ -32,13 +37,15 @@ class Budget:
     Example:
 
     >>> tfprune.Budget(macs=0.5)
-    >>> tfprune.Budget(params=0.3, peak_bytes=40_000)
+    >>> tfprune.Budget(flash_bytes=64_000, ram_bytes=40_000)
     """
 
     macs: object = None
     params: object = None
     channels: object = None
     peak_bytes: object = None
+    flash_bytes: object = None
+    ram_bytes: object = None
 
     def __post_init__(self):
         limits = self.limits()
@@ -79,13 +86,23 @@ class Budget:
 
 
 # Costs that depend on the sizes of the feature maps.
-_NEEDS_SIZES = {"macs", "peak_bytes"}
+_NEEDS_SIZES = {"macs", "peak_bytes", "ram_bytes"}
+# Those that one step of the model decides, the fullest.
+_PEAKS = ("peak_bytes", "ram_bytes")
 
 
 def by_budget(
-    graph, scores, budget, ranking="global", normalize="mean", **options
+    graph,
+    scores,
+    budget,
+    ranking="global",
+    normalize="mean",
+    **options,
 ):
     """Keeps the channels with the highest scores that a budget allows.
+
+    A limit on memory removes channels where memory has its peak alone; for
+    the other limits channels go wherever they score lowest.
 
     Args:
         graph: a `ChannelGraph`.
@@ -105,33 +122,32 @@ def by_budget(
 
     Raises:
         ValueError: If the budget cannot be met; the message says how close
-            one can get.
+            one can get, and what fills the memory then.
     """
     candidates = Candidates(graph, scores, **options)
-    if ranking not in _SEARCHES:
-        raise ValueError(
-            f"`ranking` must be one of {sorted(_SEARCHES)}. "
-            f"Received: ranking={ranking!r}."
-        )
     normalizer = normalizers.normalizers.get(normalize)
-    keep_at, most = _SEARCHES[ranking](candidates, normalizer)
+    counts_at, most = rankings.order(candidates, ranking, normalizer)
     meter = costs.Meter(graph)
     ceilings = budget.ceilings(meter)
     if ceilings.keys() & _NEEDS_SIZES:
         costs.check_sizes(graph)
+    peaks = [name for name in _PEAKS if name in ceilings]
 
     def fits(keep):
         return all(getattr(meter, k)(keep) <= n for k, n in ceilings.items())
 
+    def keep_at(removed):
+        counts = counts_at(removed)
+        for name in peaks:
+            usage, limit = meter.over_time(name), ceilings[name]
+            counts = peak_cut.cut(
+                candidates, counts, counts_at, most, usage, limit
+            )
+        return candidates.keep(counts)
+
     smallest = keep_at(most)
     if not fits(smallest):
-        reached = {k: getattr(meter, k)(smallest) for k in ceilings}
-        allowed = {k: int(n) for k, n in ceilings.items()}
-        raise ValueError(
-            f"The budget must be within reach. Received: {budget}, which "
-            f"allows {allowed}; with every removable channel gone the model "
-            f"still has {reached}. Raise the limit, or skip fewer layers."
-        )
+        raise _out_of_reach(budget, meter, ceilings, smallest)
     # The fewest removals that fit: costs only fall as more channels go.
     low, high = 0, most
     while low < high:
@@ -141,6 +157,23 @@ def by_budget(
         else:
             low = middle + 1
     return keep_at(low)
+
+
+def _out_of_reach(budget, meter, ceilings, keep):
+    reached = {k: getattr(meter, k)(keep) for k in ceilings}
+    allowed = {k: int(n) for k, n in ceilings.items()}
+    peaks = [
+        f" At its peak it holds "
+        f"{peak_cut.describe(meter.over_time(k), keep, meter.graph)}."
+        for k in _PEAKS
+        if k in ceilings and reached[k] > ceilings[k]
+    ]
+    return ValueError(
+        f"The budget must be within reach. Received: {budget}, which "
+        f"allows {allowed}; with every removable channel gone the model "
+        f"still has {reached}.{''.join(peaks)} Raise the limit, or skip "
+        "fewer layers."
+    )
 
 
 def by_ratio(graph, scores, ratio, min_channels=1, channel_multiple=1, skip=()):
@@ -165,9 +198,7 @@ def by_ratio(graph, scores, ratio, min_channels=1, channel_multiple=1, skip=()):
     Raises:
         ValueError: If a ratio is out of range, or a pattern matches nothing.
     """
-    candidates = Candidates(
-        graph, scores, min_channels, channel_multiple, skip
-    )
+    candidates = Candidates(graph, scores, min_channels, channel_multiple, skip)
     return candidates.keep(candidates.counts_by_ratio(ratio))
 
 
@@ -243,41 +274,6 @@ class Candidates:
         values = np.concatenate(values) if values else np.zeros(0)
         labels = np.concatenate(self.order) if self.order else where
         return where[np.lexsort((labels, values))]
-
-
-def _search_group(candidates, normalizer):
-    """The number of steps is the finest that any group can tell apart."""
-    steps = 2 * max((len(o) for o in candidates.order), default=1) ** 2
-
-    def keep_at(step):
-        share = step / steps
-        counts = [int(len(o) * (1 - share) + 1e-9) for o in candidates.order]
-        return candidates.keep(counts)
-
-    return keep_at, steps
-
-
-def _search_global(candidates, normalizer):
-    scores = [candidates.scores[order] for order in candidates.order]
-    ranked = candidates.ranked([normalizer(group) for group in scores])
-    sizes = np.array([len(o) for o in candidates.order], int)
-
-    def keep_at(removed):
-        gone = np.bincount(ranked[:removed], minlength=len(sizes))
-        return candidates.keep((sizes - gone).tolist())
-
-    return keep_at, len(ranked)
-
-
-def _search_raw(candidates, normalizer):
-    return _search_global(candidates, normalizers.none)
-
-
-_SEARCHES = {
-    "global": _search_global,
-    "group": _search_group,
-    "raw": _search_raw,
-}
 
 
 def at_least_one(graph, keep, scores=None):

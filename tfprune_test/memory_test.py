@@ -14,7 +14,7 @@ LAYERS = keras.layers
 def alive(graph):
     """Elements alive at each step, the input's arrival first."""
     keep = np.ones(graph.size, bool)
-    return (memory.plan(graph).alive_bytes(keep) // 4).tolist()
+    return (memory.plan(graph).loads(keep) // 4).tolist()
 
 
 class PlanTest(absltest.TestCase):
@@ -67,7 +67,7 @@ class PlanTest(absltest.TestCase):
         keep = np.ones(graph.size, bool)
         keep[6:11] = False  # one channel of b stays
         plan = memory.plan(graph)
-        self.assertEqual(plan.alive_bytes(keep).tolist(), [8, 24, 20, 16])
+        self.assertEqual(plan.loads(keep).tolist(), [8, 24, 20, 16])
         self.assertEqual(plan.peak_bytes(keep), 24)
         shapes = [b.tensors[0].shape[-1] for b in plan.at_peak(keep)]
         self.assertEqual(shapes, [2, 4])
