@@ -121,7 +121,7 @@ def _loss(model):
     )
 
 
-def rows(todo, run, settings=()):
+def rows(todo, run, settings=(), load=None):
     """Runs what has no result yet; gives all results, in the order of `todo`.
 
     Args:
@@ -129,6 +129,8 @@ def rows(todo, run, settings=()):
         run: function of a `Study` and these arguments that gives a `dict`.
             It may fail; rows before it are kept.
         settings: names of more flags that a row depends on.
+        load: function without arguments that gives the images; by default
+            those of `--dataset`.
 
     Yields:
         Each row with its settings and what it ran on.
@@ -139,7 +141,7 @@ def rows(todo, run, settings=()):
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
     settings = {k: FLAGS[k].value for k in (*SETTINGS, *settings)}
-    images = data.load(FLAGS.dataset, FLAGS.data_dir)
+    images = load() if load else data.load(FLAGS.dataset, FLAGS.data_dir)
     study = None
     for seed in map(int, FLAGS.seeds):
         for name, arguments in todo:
