@@ -23,6 +23,7 @@ import io
 import pathlib
 
 import keras
+import numpy as np
 import study
 from absl import app
 from absl import flags
@@ -36,10 +37,10 @@ from tfprune.export import files
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("dense", ["0"], "one run, without strength")
-flags.DEFINE_list("gradual", ["0.5", "0.8", "0.9", "0.95"], "sparsities")
-flags.DEFINE_list("str", ["6e-3", "1e-2", "1.5e-2", "2e-2"], "decays")
-flags.DEFINE_list("autoprune", ["1e-5", "1e-4", "1e-3"], "values of mu")
-flags.DEFINE_list("bits", ["2", "4", "8"], "values of gamma")
+flags.DEFINE_list("gradual", ["0.8", "0.9", "0.95"], "sparsities")
+flags.DEFINE_list("str", ["2e-2", "3e-2", "4e-2"], "decays")
+flags.DEFINE_list("autoprune", ["3e-4", "1e-3", "3e-3"], "values of mu")
+flags.DEFINE_list("bits", ["1", "2", "3"], "values of gamma")
 flags.DEFINE_integer("epochs", 6, "epochs of every run")
 flags.DEFINE_float("learning_rate", 0.05, "at first, then a cosine to 0")
 flags.DEFINE_float("indicator_rate", 1e-2, "learning rate of Adam, autoprune")
@@ -74,7 +75,9 @@ def run(own, method, strength):
         row["bits"], row["weight_bits"] = found.average_bits, found.weight_bits
     else:
         # What is pruned changed to the end, and averages lag behind.
-        x = own.images.preprocessing(own.images.train.x[:2000])
+        images = own.images.train  # class after class, which no batch may be
+        order = np.random.default_rng(own.seed).permutation(len(images))[:2000]
+        x = own.images.preprocessing(images.x[order])
         final = tfprune.recalibrate(tfprune.strip(wrapped), x)
         scores = tfprune.micronet(final)
         row["macs"] = tfprune.cost(final).macs / tfprune.cost(dense).macs
