@@ -56,10 +56,10 @@ FLOORS = (
     (
         "tables",
         "profiles",
+        "micronet_score",
         "bit_report",
         "evaluation",
         "report",
-        "micronet_score",
         "plots",
     ),
     ("catalogue", "curves", "curve_plots"),
