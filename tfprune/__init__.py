@@ -9,6 +9,7 @@ from tfprune.callback import PruneOnSchedule
 from tfprune.callback import prune_now
 from tfprune.chain import Chain
 from tfprune.costs import cost
+from tfprune.curve_plots import search_plot
 from tfprune.curve_plots import sensitivity_plot
 from tfprune.curves import sensitivity
 from tfprune.distillation import distill
@@ -155,6 +156,7 @@ __all__ = [
     "reconstruct",
     "rule",
     "search",
+    "search_plot",
     "sensitivity",
     "sensitivity_plot",
     "start_value",

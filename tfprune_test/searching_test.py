@@ -8,6 +8,7 @@ import numpy as np
 from absl.testing import parameterized
 
 from tfprune import costs
+from tfprune import curve_plots
 from tfprune import evaluation
 from tfprune import searching
 from tfprune import select
@@ -156,6 +157,17 @@ class SearchTest(parameterized.TestCase):
         self.assertEqual(written["strategy"], "uniform")
         self.assertEqual(written["ratios"], found.ratios)
         self.assertEqual(written["trials"][0]["macs"], found.best.macs)
+        picture = path.with_suffix(".png")
+        random = searching.search(
+            model,
+            data,
+            select.Budget(macs=0.6),
+            "random",
+            evaluations=3,
+            progress=False,
+        )
+        curve_plots.search_plot([found, random], picture)
+        self.assertGreater(picture.stat().st_size, 5000)
 
     @parameterized.parameters(
         ({"strategy": "luck"}, "luck"),
