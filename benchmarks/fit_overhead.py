@@ -2,9 +2,10 @@
 
 Both prune the same ResNet-20 of the same data, batches and schedule, tfprune
 with Keras 3, tfmot with tf_keras, each in a process of its own. A plain and a
-pruned model take turns, and a figure is the median of the ratios of CPU time
-per step within one round: the machine's own speed cancels out. Masks are
-renewed once in every round. With --epochs both are trained, too.
+pruned model take turns, either one first in every second round, and a figure is
+the median of the ratios of CPU time per step within one round: the machine's
+own speed cancels out. Masks are renewed once in every round. With --epochs both
+are trained, too. Finished parts are found in --out and not repeated.
 
 tfmot needs an environment of its own, in which tfprune is importable as well:
 
@@ -33,12 +34,16 @@ flags.DEFINE_integer("steps", 20, "steps in a round, and between updates")
 flags.DEFINE_integer("batch_size", 128, "images per step")
 flags.DEFINE_integer("epochs", 0, "epochs of training, 0: none")
 flags.DEFINE_list("seeds", ["0"], "runs of training")
-flags.DEFINE_string("out", "build/bench/fit_overhead.json", "result file")
+flags.DEFINE_integer("processes", 3, "of each library, to measure steps in")
+flags.DEFINE_string("out", "build/fit_overhead", "folder of the results")
 flags.DEFINE_string("table", "", "also write a table to this file")
-flags.DEFINE_string("one", "", "measure this library in this process")
+flags.DEFINE_string("one", "", "library:part, measure it in this process")
 
 SPARSITY = 0.8
-SETTINGS = ("dataset", "rounds", "steps", "batch_size", "epochs", "seeds")
+SETTINGS = (
+    *("dataset", "rounds", "steps", "batch_size", "processes"),
+    *("epochs", "seeds"),
+)
 LIMIT = 1.1  # CPU time of a pruned step over that of a plain one, with jit
 
 
@@ -150,9 +155,11 @@ def overhead(library, images, jit):
             model, callbacks = library.pruned(model, end, steps)
         models[name] = compiled(keras, model, jit), callbacks
     rounds = []
-    for _ in range(FLAGS.rounds + 1):
+    for number in range(FLAGS.rounds + 1):
         times = {}
-        for name, (model, callbacks) in models.items():
+        order = list(models)[:: -1 if number % 2 else 1]
+        for name in order:
+            model, callbacks = models[name]
             start = time.process_time()
             model.fit(
                 x,
@@ -206,59 +213,69 @@ def training(library, images, seed):
     return {"accuracy": 100 * accuracy, "zeros": library.zeros(model)}
 
 
-def measure(name):
+def measure(name, part):
+    """One part of the results of one library: steps, or a run of training."""
     from tfprune import data
 
     images = data.load(FLAGS.dataset, FLAGS.data_dir)
     library = LIBRARIES[name]()
     found = {"versions": library.versions}
-    for jit in (False, True):
-        found["jit" if jit else "graph"] = overhead(library, images, jit)
-    if FLAGS.epochs:
-        found["training"] = [
-            training(library, images, int(seed)) for seed in FLAGS.seeds
-        ]
+    if part.startswith("seed"):
+        seed = int(part.removeprefix("seed"))
+        return found | training(library, images, seed)
+    for mode, jit in (("graph", False), ("jit", True)):
+        found[mode] = overhead(library, images, jit)
     return found
 
 
 def main(argv):
     del argv
     if FLAGS.one:
-        print("RESULT " + json.dumps(measure(FLAGS.one)))
+        print("RESULT " + json.dumps(measure(*FLAGS.one.split(":"))))
         return
     pythons = {"tfprune": sys.executable, "tfmot": FLAGS.tfmot_python}
-    results = {}
-    for name, python in pythons.items():
-        if not python:
-            print("tfmot is left out: name an interpreter, --tfmot_python")
-            continue
-        results[name] = run(name, python)
-        print(name, json.dumps(results[name]), flush=True)
-    results["limit"] = LIMIT
-    results["settings"] = {name: FLAGS[name].value for name in SETTINGS}
-    results["machine"] = (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    )
-    write(FLAGS.out, json.dumps(results, indent=2) + "\n")
+    if not FLAGS.tfmot_python:
+        print("tfmot is left out: name an interpreter, --tfmot_python")
+        del pythons["tfmot"]
+    seeds = FLAGS.seeds if FLAGS.epochs else []
+    # The libraries take turns, too.
+    steps = [f"steps{number}" for number in range(FLAGS.processes)]
+    parts = steps + [f"seed{seed}" for seed in seeds]
+    settings = {name: FLAGS[name].value for name in SETTINGS}
+    results = {name: {} for name in pythons}
+    for part in parts:
+        for name, python in pythons.items():
+            path = pathlib.Path(FLAGS.out) / f"{name}-{part}.json"
+            if not path.exists():
+                row = {"settings": settings} | run(name, python, part)
+                write(path, json.dumps(row, indent=2) + "\n")
+            row = json.loads(path.read_text())
+            if row["settings"] != settings:
+                raise app.UsageError(
+                    f"{path} was made with {row['settings']}. Choose another "
+                    "--out, or the same flags."
+                )
+            results[name][part] = row
+            print(name, part, json.dumps(row), flush=True)
     if FLAGS.table:
-        write(FLAGS.table, to_markdown(results))
+        write(FLAGS.table, to_markdown(results, settings))
 
 
-def to_markdown(results):
+def to_markdown(results, settings):
     """The measured libraries side by side, one row for each."""
-    settings = results["settings"]
-    rows = []
-    for name in (n for n in LIBRARIES if n in results):
-        found = results[name]
+    rows, packages = [], {}
+    for name, parts in results.items():
+        steps = [row for part, row in parts.items() if "steps" in part]
+        runs = [row for part, row in parts.items() if "seed" in part]
         row = [name]
         for mode in ("graph", "jit"):
-            ratios = found[mode]["ratios"]
-            row.append(
-                f"{found[mode]['ratio']:.2f} "
-                f"({min(ratios):.2f} to {max(ratios):.2f})"
-            )
+            ratios = np.concatenate([found[mode]["ratios"] for found in steps])
+            low, middle, high = np.percentile(ratios, (25, 50, 75))
+            each = [f"{found[mode]['ratio']:.2f}" for found in steps]
+            row.append(f"{middle:.3f} ({low:.2f} to {high:.2f})")
+            row.append(", ".join(each))
         for key, unit in (("accuracy", " %"), ("zeros", "")):
-            values = [run[key] for run in found.get("training", [])]
+            values = [run[key] for run in runs]
             row.append(
                 f"{np.mean(values):.2f}{unit} "
                 f"({min(values):.2f} to {max(values):.2f})"
@@ -266,24 +283,26 @@ def to_markdown(results):
                 else "-"
             )
         rows.append("| " + " | ".join(row) + " |")
-    versions = ", ".join(
-        f"{package} {version}"
-        for name in LIBRARIES
-        if name in results
-        for package, version in results[name]["versions"].items()
+        packages |= steps[0]["versions"]
+    machine = (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     )
+    versions = ", ".join(f"{name} {packages[name]}" for name in packages)
     return (
         "# What pruning costs inside `fit`\n\n"
-        "CPU time of a pruned step over that of a plain one, in one process "
-        f"each; median of {settings['rounds']} rounds of {settings['steps']} "
-        f"steps (least to most), batch {settings['batch_size']}, ResNet-20 on "
-        f"{settings['dataset']}. The limit with jit is {results['limit']:.2f}. "
-        f"Accuracy on the test images after {settings['epochs']} epochs from "
-        f"scratch at {SPARSITY:.0%} zeros, seeds "
-        f"{', '.join(settings['seeds'])}. {versions}; {results['machine']}. "
+        "CPU time of a pruned step over that of a plain one; median over all "
+        f"rounds of {settings['steps']} steps (quartiles), {settings['rounds']}"
+        f" rounds in each of {settings['processes']} processes, and the median "
+        "of each process: memory lies differently in every one, which moves "
+        "the ratio by some percent. Batch "
+        f"{settings['batch_size']}, ResNet-20 on {settings['dataset']}. The "
+        f"limit with jit is {LIMIT:.2f}. Accuracy on the test images after "
+        f"{settings['epochs']} epochs from scratch at {SPARSITY:.0%} zeros, "
+        f"seeds {', '.join(settings['seeds'])}. {versions}; {machine}. "
         "Written by `benchmarks/fit_overhead.py`.\n\n"
-        "| library | step, graph | step, jit | accuracy | zeros in kernels |\n"
-        "|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        "| library | step, graph | processes | step, jit | processes "
+        "| accuracy | zeros in kernels |\n"
+        "|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 
 
@@ -296,14 +315,13 @@ def write(path, text):
     temporary.rename(path)
 
 
-def run(name, python):
-    """Measures one library in a process of its own."""
+def run(name, python, part):
+    """Measures one part of a library in a process of its own."""
     root = pathlib.Path(__file__).resolve().parents[1]
     names = "dataset data_dir rounds steps batch_size epochs".split()
     options = [f"--{n}={FLAGS[n].value}" for n in names if FLAGS[n].value]
-    options.append("--seeds=" + ",".join(FLAGS.seeds))
     done = subprocess.run(
-        [python, __file__, f"--one={name}", *options],
+        [python, __file__, f"--one={name}:{part}", *options],
         env=dict(os.environ, PYTHONPATH=str(root)),
         stdout=subprocess.PIPE,
         text=True,

@@ -1,196 +1,235 @@
-"""Accuracy against sparsity: pruning that is learned, and by magnitude.
+"""Accuracy against sparsity and bits: what is learned, and what is scheduled.
 
-Each run trains one network from scratch for the same number of epochs, with
-one method at one strength:
+Every run starts from the dense network of its seed and trains for the same
+number of epochs, with one method at one strength:
 
+- `dense`: goes on without pruning, what the others are compared with
 - `gradual`: the smallest weights go on a schedule; strength: sparsity
 - `str`: thresholds are learned (STR); strength: their decay, which is stronger
   than that of the weights, as the paper's is not, for runs are short here
 - `autoprune`: indicators are learned from held-out images, and frozen after
   70 percent of the epochs (AutoPrune); strength: mu
+- `bits`: bit lengths are learned, and rounded up and fixed after 70 percent of
+  the epochs (BitPruning); strength: gamma
 
   python examples/learned_pruning.py --data_dir=~/tensorflow_datasets
 
-Finished runs are found in `--out` and not repeated. Weights learn from `train`,
-indicators from `val`, which the other methods leave alone.
+Weights learn from `train`, indicators from `val`, which the other methods
+leave alone. Finished runs are found in `--out` and not repeated.
 """
 
+import collections
 import io
-import itertools
-import json
 import pathlib
 
 import keras
+import numpy as np
+import study
 from absl import app
 from absl import flags
 
 import tfprune
 from tfprune import batches
-from tfprune import data
-from tfprune import report
+from tfprune import evaluation
+from tfprune import tables
 from tfprune import wrapper
-from tfprune import zoo
 from tfprune.export import files
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model", "resnet20", "network of tfprune.zoo")
-flags.DEFINE_string("dataset", "minicifar", "data set of tfprune.data")
-flags.DEFINE_string("data_dir", None, "where the data set lies")
-flags.DEFINE_list("gradual", ["0.5", "0.8", "0.9", "0.95"], "sparsities")
-flags.DEFINE_list("str", ["4e-3", "6e-3", "8e-3", "1e-2"], "decays")
-flags.DEFINE_list("autoprune", ["1e-6", "1e-5", "1e-4", "1e-3"], "values of mu")
-flags.DEFINE_integer("epochs", 12, "epochs of every run")
-flags.DEFINE_integer("batch_size", 64, "images per step")
-flags.DEFINE_float("learning_rate", 0.05, "at the start, then a cosine to 0")
+flags.DEFINE_list("dense", ["0"], "one run, without strength")
+flags.DEFINE_list("gradual", ["0.8", "0.9", "0.95"], "sparsities")
+flags.DEFINE_list("str", ["2e-2", "3e-2", "4e-2"], "decays")
+flags.DEFINE_list("autoprune", ["3e-4", "1e-3", "3e-3"], "values of mu")
+flags.DEFINE_list("bits", ["1", "2", "3"], "values of gamma")
+flags.DEFINE_integer("epochs", 6, "epochs of every run")
+flags.DEFINE_float("learning_rate", 0.05, "at first, then a cosine to 0")
 flags.DEFINE_float("indicator_rate", 1e-2, "learning rate of Adam, autoprune")
-flags.DEFINE_list("seeds", ["0"], "one run for each")
 flags.DEFINE_string("out", "build/learned_pruning", "folder of the results")
-flags.DEFINE_bool("smoke", False, "digits, two epochs, three runs")
-
-MOMENTUM, DECAY = 0.9, 5e-4
+flags.DEFINE_string("plot", "", "also draw the curves into this file")
 
 
 def main(argv):
     del argv
     if FLAGS.smoke:
-        FLAGS.model, FLAGS.dataset, FLAGS.epochs = "resnet8", "digits", 2
-        FLAGS.gradual, FLAGS.str, FLAGS.autoprune = ["0.8"], ["0.1"], ["1e-3"]
-        FLAGS.indicator_rate = 0.1
-    out, rows = pathlib.Path(FLAGS.out), []
-    out.mkdir(parents=True, exist_ok=True)
-    images = data.load(FLAGS.dataset, FLAGS.data_dir)
-    stem = f"{FLAGS.model}-{FLAGS.dataset}-{FLAGS.epochs}"
+        FLAGS.model, FLAGS.dataset, FLAGS.seeds = "resnet8", "digits", ["0"]
+        FLAGS.dense_epochs, FLAGS.epochs, FLAGS.indicator_rate = 1, 2, 0.1
+        FLAGS.gradual, FLAGS.str = ["0.8"], ["0.1"]
+        FLAGS.autoprune, FLAGS.bits = ["1e-3"], ["20"]
     todo = [(m, s) for m in METHODS for s in FLAGS[m].value]
-    for seed, (method, strength) in itertools.product(FLAGS.seeds, todo):
-        path = out / f"{stem}-{method}-{strength}-{seed}.json"
-        if not path.exists():
-            row = run(images, method, float(strength), int(seed))
-            files.write({path: json.dumps(row, indent=2).encode()})
-        rows.append(json.loads(path.read_text()))
-        print(json.dumps(rows[-1]), flush=True)
-    table = to_markdown(rows)
-    print(table)
-    files.write({out / f"{stem}.md": table.encode()})
-    draw(rows, out / f"{stem}.png")
+    named = [(f"{m}-{s}", (m, float(s))) for m, s in todo]
+    rows = list(study.rows(named, run, ["indicator_rate"]))
+    study.write(to_markdown(rows))
+    if FLAGS.plot:
+        draw(rows, pathlib.Path(FLAGS.plot))
 
 
-def run(images, method, strength, seed):
-    """Trains one network; returns its row of the table."""
-    keras.utils.set_random_seed(seed)
-    model = zoo.build(
-        FLAGS.model, classes=images.classes, input_shape=images.shape
-    )
-    softmax = model.layers[-1].activation is keras.activations.softmax
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=not softmax)
-    size, prepare = FLAGS.batch_size, images.preprocessing
-    crop = images.augmentation
-    train = batches.Batches(images.train, size, prepare, crop, seed)
-    held_out = batches.Batches(images.val, size, prepare, seed=1)
-    wrapped = METHODS[method](model, loss, train, held_out, strength)
-    # What is pruned changed to the end, and averages lag behind.
-    x = prepare(images.train.x[:2000])
-    small = tfprune.recalibrate(tfprune.strip(wrapped), x)
-    small.compile(loss=loss, metrics=["accuracy"])
-    test = prepare(images.test.x), images.test.y
-    return {
-        "method": method,
-        "strength": strength,
-        "seed": seed,
-        "sparsity": wrapper.sparsity(wrapped),
-        "accuracy": 100 * small.evaluate(*test, batch_size=256, verbose=0)[1],
-        "macs_ratio": tfprune.cost(small).macs / tfprune.cost(model).macs,
-        **{k: FLAGS[k].value for k in ("model", "dataset", "epochs")},
-        "machine": report.environment()["machine"],
-    }
+def run(own, method, strength):
+    """Trains a copy of the dense network; returns its row of the table."""
+    dense = own.model
+    wrapped = METHODS[method](own, own.fresh(), strength)
+    row = {"method": method, "strength": strength, "bits": 32.0}
+    row["sparsity"] = wrapper.sparsity(wrapped)
+    if method == "bits":  # A stripped layer no longer quantizes its inputs.
+        found = tfprune.bits(wrapped)
+        final, scores = wrapped, found.micronet
+        row["bits"], row["weight_bits"] = found.average_bits, found.weight_bits
+    else:
+        # What is pruned changed to the end, and averages lag behind.
+        images = own.images.train  # class after class, which no batch may be
+        order = np.random.default_rng(own.seed).permutation(len(images))[:2000]
+        x = own.images.preprocessing(images.x[order])
+        final = tfprune.recalibrate(tfprune.strip(wrapped), x)
+        scores = tfprune.micronet(final)
+        row["macs"] = tfprune.cost(final).macs / tfprune.cost(dense).macs
+    row["accuracy"] = own.tested(final)
+    row["validation"] = evaluation.accuracies([final], own.val)[0]
+    return row | {"score_2019": scores.score_2019}
 
 
-def rates(train):
-    total = len(train) * FLAGS.epochs
-    return keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, total)
-
-
-def sgd(train):
-    return keras.optimizers.SGD(rates(train), MOMENTUM, weight_decay=DECAY)
-
-
-def fit(model, data, begin=0, end=None, **kwargs):
+def fit(own, model, data, begin=0, end=None, **kwargs):
     """Trains from one epoch to another, by default to the last."""
     epochs = {"initial_epoch": begin, "epochs": end or FLAGS.epochs}
-    model.fit(data, shuffle=False, verbose=2, **epochs, **kwargs)
+    model.fit(data, shuffle=False, verbose=0, **epochs, **kwargs)
 
 
-def gradual(model, loss, train, held_out, sparsity):
-    total = len(train) * FLAGS.epochs
+def optimizer(own):
+    return own.sgd(FLAGS.epochs, FLAGS.learning_rate)
+
+
+def dense(own, model, strength):
+    return gradual(own, model, 0.0)
+
+
+def gradual(own, model, sparsity):
+    """Zhu and Gupta's cubic, from the start to half of the training."""
+    total = len(own.batches()) * FLAGS.epochs
     wrapped = tfprune.wrap(model, tfprune.Masked())
-    wrapped.compile(sgd(train), loss)
-    begin, end, every = total // 5, 2 * total // 3, max(1, total // 40)
-    ramp = tfprune.Polynomial(0.0, sparsity, begin, end, every)
-    fit(wrapped, train, callbacks=[tfprune.PruneOnSchedule(ramp)])
+    wrapped.compile(optimizer(own), own.model.loss)
+    ramp = tfprune.Polynomial(0.0, sparsity, 0, total // 2, max(1, total // 40))
+    fit(own, wrapped, own.batches(), callbacks=[tfprune.PruneOnSchedule(ramp)])
     return wrapped
 
 
-def soft_threshold(model, loss, train, held_out, decay):
+def soft_threshold(own, model, decay):
     """The thresholds begin to prune after a fifth of the training."""
-    steps = len(train) * FLAGS.epochs
-    initial = tfprune.start_value(0.2, steps, decay, rates(train), MOMENTUM)
+    sgd, steps = optimizer(own), len(own.batches()) * FLAGS.epochs
+    rates = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
+    initial = tfprune.start_value(0.2, steps, decay, rates, sgd.momentum)
     wrapped = tfprune.wrap(model, tfprune.SoftThreshold(initial, decay=decay))
-    optimizer = sgd(train)
-    tfprune.exclude_from_weight_decay(optimizer, wrapped)
-    wrapped.compile(optimizer, loss)
-    fit(wrapped, train)
+    tfprune.exclude_from_weight_decay(sgd, wrapped)
+    wrapped.compile(sgd, own.model.loss)
+    fit(own, wrapped, own.batches())
     return wrapped
 
 
-def autoprune(model, loss, train, held_out, mu):
-    both = tfprune.Interleaved(train, held_out)
+def autoprune(own, model, mu):
+    held_out = batches.Batches(
+        own.images.val, FLAGS.batch_size, own.images.preprocessing, seed=1
+    )
+    both = tfprune.Interleaved(own.batches(), held_out)
     wrapped = tfprune.wrap(model, tfprune.AutoPrune(mu))
     adam = keras.optimizers.Adam(FLAGS.indicator_rate)
     trainer = tfprune.AlternatingModel(wrapped, adam)
-    trainer.compile(sgd(train), loss)
+    trainer.compile(optimizer(own), own.model.loss)
     frozen_at = max(1, round(0.7 * FLAGS.epochs))
-    fit(trainer, both, 0, frozen_at)
+    fit(own, trainer, both, 0, frozen_at)
     tfprune.freeze_indicators(wrapped)
-    fit(trainer, both, frozen_at)
+    fit(own, trainer, both, frozen_at)
     return wrapped
 
 
+def bit_pruning(own, model, gamma):
+    wrapped = tfprune.wrap(model, tfprune.BitPruning(gamma))
+    sgd, fixed_at = optimizer(own), max(1, round(0.7 * FLAGS.epochs))
+    tfprune.exclude_from_weight_decay(sgd, wrapped)
+    wrapped.compile(sgd, own.model.loss)
+    fit(own, wrapped, own.batches(), 0, fixed_at)
+    final = tfprune.finalize(wrapped)
+    left = FLAGS.epochs - fixed_at
+    final.compile(own.sgd(left, 0.2 * FLAGS.learning_rate), own.model.loss)
+    fit(own, final, own.batches(), fixed_at)
+    return final
+
+
 # Another method joins by a line here and a flag of its strengths.
-METHODS = {"gradual": gradual, "str": soft_threshold, "autoprune": autoprune}
+METHODS = {
+    "dense": dense,
+    "gradual": gradual,
+    "str": soft_threshold,
+    "autoprune": autoprune,
+    "bits": bit_pruning,
+}
+
+
+def curves(rows):
+    """`dict` from methods to `dict` from strengths to their rows."""
+    found = collections.defaultdict(lambda: collections.defaultdict(list))
+    for row in rows:
+        found[row["method"]][row["strength"]].append(row)
+    return found
 
 
 def to_markdown(rows):
-    """One line for each run, by method and sparsity."""
-    first = rows[0]
-    head = (
-        f"# Learned pruning\n\n{first['model']} on {first['dataset']}, "
-        f"{first['epochs']} epochs from scratch for every row; accuracy on "
-        "the test images, of the stripped and recalibrated network. "
-        f"{first['machine']}. Written by "
-        "`examples/learned_pruning.py`.\n\n"
-        "| method | strength | seed | sparsity | accuracy % | MACs |\n"
-        "|---|---|---|---|---|---|\n"
-    )
-    rows = sorted(rows, key=lambda r: (r["method"], r["sparsity"]))
-    return head + "".join(
-        f"| {r['method']} | {r['strength']:g} | {r['seed']} | "
-        f"{r['sparsity']:.1%} | {r['accuracy']:.2f} | {r['macs_ratio']:.1%} |\n"
-        for r in rows
-    )
+    """One line for each method and strength, over the seeds."""
+    found = curves(rows)
+    base = study.mean(found["dense"][0.0], "accuracy")
+    header = "method strength accuracy lost sparsity bits score seeds".split()
+    cells = []
+    for method, strengths in found.items():
+        for strength, group in strengths.items():
+            lost = 100 * (base - study.mean(group, "accuracy"))
+            cells.append(
+                (method, f"{strength:g}", study.spread(group, "accuracy"))
+                + (f"{lost:.2f}", f"{study.mean(group, 'sparsity'):.1%}")
+                + (f"{study.mean(group, 'bits'):.2f}",)
+                + (f"{study.mean(group, 'score_2019'):.4f}", str(len(group)))
+            )
+    name, images = (rows[0]["settings"][k] for k in ("model", "dataset"))
+    parts = [
+        f"# Learned pruning: {name} on {images}",
+        "Accuracy on the test images, mean (least to most) over the seeds, of "
+        "the stripped network; `bits`: with weights and inputs quantized. "
+        "`lost`: points below `dense`, which trains as long without pruning. "
+        "`bits`: average over all tensors of weights and of inputs. `score`: "
+        "of MicroNet (2019), lower is better. Before these epochs the dense "
+        f"networks have {study.mean(rows, 'dense'):.2%}.",
+        tables.Table(tuple(header), tuple(cells)).to_markdown().strip(),
+        study.facts(rows[0]),
+        "Written by `examples/learned_pruning.py`.",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def draw(rows, path):
-    """Accuracy against the weights that remain, a curve for each method."""
+    """Accuracy against zeros, and against bits, with all seeds as points."""
     from matplotlib import figure
 
-    picture = figure.Figure(figsize=(6, 4), layout="constrained")
-    axes = picture.add_subplot()
-    for method, mark in zip(METHODS, "os^", strict=True):
-        own = [r for r in rows if r["method"] == method]
-        points = sorted((100 * r["sparsity"], r["accuracy"]) for r in own)
-        axes.plot(*zip(*points, strict=True), f"{mark}-", label=method)
-    axes.set(xlabel="zeros among the weights (%)", ylabel="accuracy (%)")
-    axes.set_title(f"{rows[0]['model']} on {rows[0]['dataset']}")
-    axes.legend()
+    picture = figure.Figure(figsize=(9, 4), layout="constrained")
+    left, right = picture.subplots(1, 2, sharey=True)
+    marks = dict(zip(METHODS, "xos^D", strict=True))
+    for method, strengths in curves(rows).items():
+        axes, key = (right, "bits") if method == "bits" else (left, "sparsity")
+        scale = 1 if method == "bits" else 100
+        points = sorted(
+            (scale * study.mean(g, key), 100 * study.mean(g, "accuracy"))
+            for g in strengths.values()
+        )
+        x, y = zip(*points, strict=True)
+        (line,) = axes.plot(x, y, f"{marks[method]}-", label=method)
+        every = [r for g in strengths.values() for r in g]
+        axes.plot(
+            [scale * r[key] for r in every],
+            [100 * r["accuracy"] for r in every],
+            *(".",),
+            color=line.get_color(),
+            alpha=0.4,
+        )
+    left.set(xlabel="zeros among the weights (%)", ylabel="accuracy (%)")
+    right.set(xlabel="average bits of weights and inputs")
+    settings = rows[0]["settings"]
+    picture.suptitle(f"{settings['model']} on {settings['dataset']}")
+    left.legend()
+    right.legend()
     buffer = io.BytesIO()
     picture.savefig(buffer, format="png", dpi=150)
     files.write({path: buffer.getvalue()})

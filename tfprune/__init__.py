@@ -9,9 +9,11 @@ from tfprune.callback import PruneOnSchedule
 from tfprune.callback import prune_now
 from tfprune.chain import Chain
 from tfprune.costs import cost
+from tfprune.curve_plots import search_plot
 from tfprune.curve_plots import sensitivity_plot
 from tfprune.curves import sensitivity
 from tfprune.distillation import distill
+from tfprune.environment import PruningEnvironment
 from tfprune.export.micro import arena_bytes
 from tfprune.export.micro import export_micro
 from tfprune.export.mixed import export_bits
@@ -66,6 +68,7 @@ from tfprune.schedule import Iterative
 from tfprune.schedule import OneShot
 from tfprune.schedule import Polynomial
 from tfprune.score import channel_scores
+from tfprune.searching import search
 from tfprune.select import Budget
 from tfprune.stripping import strip
 from tfprune.switch_on import start_value
@@ -111,6 +114,7 @@ __all__ = [
     "PCAS",
     "PruneOnSchedule",
     "Rewound",
+    "PruningEnvironment",
     "RigL",
     "Slimming",
     "SoftThreshold",
@@ -151,6 +155,8 @@ __all__ = [
     "recalibrate",
     "reconstruct",
     "rule",
+    "search",
+    "search_plot",
     "sensitivity",
     "sensitivity_plot",
     "start_value",

@@ -1,6 +1,7 @@
 """The bit lengths of a model, layer by layer."""
 
 import dataclasses
+import glob
 import json
 
 import keras
@@ -8,9 +9,12 @@ import numpy as np
 
 from tfprune import bit_lengths
 from tfprune import method as method_lib
+from tfprune import micronet_score
+from tfprune import stripping
 from tfprune import tables
 from tfprune import weights as weights_lib
 from tfprune import wrapper as wrapper_lib
+from tfprune.graph import read
 from tfprune.methods import bitpruning
 
 _FULL = 32
@@ -59,6 +63,7 @@ class BitReport:
         weight_bytes: `float`, of the weights in `layers`.
         other_bytes: `int`, of all other weights, at 32 bits each: biases,
             normalisation, layers without `BitPruning`.
+        micronet: a `tfprune.MicroNet`, of the stripped model at these bits.
     """
 
     name: str
@@ -69,12 +74,17 @@ class BitReport:
     learned_average_bits: float
     weight_bytes: float
     other_bytes: int
+    micronet: micronet_score.MicroNet
 
     @property
     def totals(self):
         """`dict` from the name of each quantity to its value."""
         names = [f.name for f in dataclasses.fields(self)]
-        return {name: getattr(self, name) for name in names[2:]}
+        return {
+            **{name: getattr(self, name) for name in names[2:-1]},
+            "score_2019": self.micronet.score_2019,
+            "score_2025": self.micronet.score_2025,
+        }
 
     def tables(self):
         """A list of `tables.Table`: the totals, then the layers."""
@@ -167,17 +177,38 @@ def bits(model):
         learned_average_bits=_mean(pairs[:, 1]),
         weight_bytes=sum(row.bytes for row in layers),
         other_bytes=(_own_weights(model) - counted) * _FULL // 8,
+        micronet=_micronet(model),
     )
+
+
+def _micronet(model):
+    """The scores of the stripped model; what is not quantized has 32 bits."""
+    weight_bits, activation_bits = {}, {}
+    for path, layer in read.channel_graph(model).layers.items():
+        for name, (now, _) in _lengths(layer).items():
+            if name == method_lib.INPUTS:
+                activation_bits[glob.escape(path)] = now
+            else:
+                weight_bits[glob.escape(f"{path}/{name}")] = now
+    plain = stripping.strip(model, verify=False)
+    return micronet_score.micronet(plain, weight_bits, activation_bits)
+
+
+def _lengths(layer):
+    """`dict` from what `BitPruning` quantizes in a layer to its lengths."""
+    if not isinstance(layer, wrapper_lib.PruningWrapper):
+        return {}
+    return {
+        part.name: bit_lengths.lengths(method, part)
+        for slot in layer.slots.values()
+        for method, part in layer.method.parts(slot)
+        if isinstance(method, bitpruning.BitPruning)
+    }
 
 
 def _rows(wrapper):
     """A `LayerBits` for each weight of a layer with bit lengths."""
-    found = {
-        part.name: bit_lengths.lengths(method, part)
-        for slot in wrapper.slots.values()
-        for method, part in wrapper.method.parts(slot)
-        if isinstance(method, bitpruning.BitPruning)
-    }
+    found = _lengths(wrapper)
     if not found:
         return
     unquantized = (float(_FULL), float(_FULL))
@@ -213,4 +244,8 @@ def _mean(values):
 
 
 def _number(value):
-    return "-" if value is None else f"{value:,.2f}".removesuffix(".00")
+    if value is None:
+        return "-"
+    if 0 < value < 1:  # a score
+        return f"{value:.4f}"
+    return f"{value:,.2f}".removesuffix(".00")

@@ -9,21 +9,16 @@ sensitive and are pruned less.
 import dataclasses
 import json
 
-import keras
 import numpy as np
-import rich.console
-import rich.progress
 
-from tfprune import probe
+from tfprune import masked_evaluation
+from tfprune import progress_bar
 from tfprune import samples
 from tfprune import score
 from tfprune import select
-from tfprune import stripping
 from tfprune import tables
 from tfprune.export import files
-from tfprune.graph import channel_graph
 from tfprune.graph import read
-from tfprune.graph import values
 
 _PURPOSE = "the sensitivity"
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -123,19 +118,12 @@ def load(path):
     return Sensitivity(points=points, **found)
 
 
-def accuracy(y, scores):
-    """Whether the highest score is at the right class, for each sample."""
-    if y.shape == scores.shape:
-        y = y.argmax(-1)
-    return scores.argmax(-1) == y.reshape(scores.shape[:-1])
-
-
 def sensitivity(
     model,
     data,
     ratios=RATIOS,
     criterion="l1",
-    metric=accuracy,
+    metric=masked_evaluation.accuracy,
     groups=("*",),
     limit=None,
     progress=True,
@@ -176,8 +164,10 @@ def sensitivity(
     graph = read.channel_graph(model)
     chosen = _named(graph, groups)
     scores = score.channel_scores(graph, criterion, data)
-    evaluation = _Evaluation(graph, data, metric, limit)
-    bar = _bar(progress)
+    evaluation = masked_evaluation.MaskedEvaluation(
+        graph, data, metric, limit
+    )
+    bar = progress_bar.bar(progress)
     with bar:
         task = bar.add_task("sensitivity", total=1 + len(chosen) * len(ratios))
         dense = evaluation.value(np.ones(graph.size, bool))
@@ -232,67 +222,3 @@ def _without(graph, group, scores, ratio):
     keep = np.ones(graph.size, bool)
     keep[group.labels[order[: len(group) - kept]]] = False
     return keep, kept
-
-
-class _Evaluation:
-    """A model that is traced once and measured with many sets of weights."""
-
-    def __init__(self, graph, data, metric, limit):
-        self._graph = graph
-        self._data, self._metric, self._limit = data, metric, limit
-        clone = probe.clone(graph)
-        self._model = keras.Model(clone.inputs, clone.outputs)
-        # On a CPU, XLA takes longer to compile than a few evaluations.
-        self._model.compile(jit_compile=keras.backend.backend() == "jax")
-        self._reads = {
-            id(b.variable): b.variable
-            for b in graph.bindings
-            if b.role == channel_graph.READS
-        }
-        self._twins = {
-            id(old): new
-            for old, new in zip(
-                graph.model.weights, clone.weights, strict=True
-            )
-        }
-        self._changed = set()
-
-    def value(self, keep):
-        """The mean of the metric with only some channels read."""
-        self._assign(keep)
-        found = []
-        for x, y in samples.batches(
-            self._data,
-            _PURPOSE,
-            256,
-            self._limit,
-            labels=True,
-            model=self._graph.model,
-        ):
-            outputs = self._model.predict_on_batch(x if len(x) > 1 else x[0])
-            found.append(np.asarray(self._metric(y, outputs)).reshape(-1))
-        return float(np.concatenate(found).mean())
-
-    def _assign(self, keep):
-        changed = {
-            id(b.variable)
-            for b in self._graph.bindings
-            if b.role == channel_graph.READS and not keep[b.labels].all()
-        }
-        for key in changed | self._changed:
-            value = stripping.zero_reads(self._graph, keep, self._reads[key])
-            self._twins[key].assign(np.array(values.numpy(value, exact=True)))
-        self._changed = changed
-
-
-def _bar(shown):
-    console = rich.console.Console(stderr=True)
-    return rich.progress.Progress(
-        rich.progress.TextColumn("{task.description}"),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TimeRemainingColumn(),
-        console=console,
-        disable=not (shown and console.is_terminal),
-        transient=True,
-    )

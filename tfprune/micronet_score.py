@@ -14,7 +14,6 @@ removed, structured and unstructured; measured on the small network itself, the
 first of these is 0 and the second is the share of zeros.
 """
 
-import collections
 import dataclasses
 import fnmatch
 import math
@@ -23,6 +22,7 @@ import keras
 import numpy as np
 
 from tfprune import costs
+from tfprune import weights as weights_lib
 from tfprune.graph import read
 from tfprune.graph import values
 
@@ -66,8 +66,10 @@ def micronet(model, weight_bits=FULL, activation_bits=FULL, input_shape=None):
         model: a built `keras.Model`, pruned and stripped as it is to be
             counted.
         weight_bits: bits of each weight, a number in (0, 32]; or a `dict`
-            from name patterns of layers to bits, where the first that fits
-            counts and other layers have 32.
+            from name patterns of layers (`"conv1"`) or of their weights
+            (`"conv1/kernel"`) to bits, where the first that fits counts and
+            what none fits has 32. The largest weight of a layer is the one
+            that its operations multiply with.
         activation_bits: likewise, for the inputs of each layer.
         input_shape: as for `tfprune.channel_graph`.
 
@@ -86,58 +88,97 @@ def micronet(model, weight_bits=FULL, activation_bits=FULL, input_shape=None):
     graph = read.channel_graph(model, input_shape)
     costs.check_sizes(graph)
     layers = costs.Meter(graph).by_layer()
-    paths = list(dict.fromkeys([*graph.layers, *(r.layer for r in layers)]))
-    stored_bits = _by_layer("weight_bits", weight_bits, paths)
-    read_bits = _by_layer("activation_bits", activation_bits, paths)
-    sizes, nonzero = _weights(graph)
-    total = sum(sizes.values())
+    tensors = _tensors(graph)
+    paths = dict.fromkeys([*graph.layers, *(row.layer for row in layers)])
+    names = [*paths, *(name for t in tensors for name in t.names)]
+    stored_bits = _Bits("weight_bits", weight_bits, names)
+    read_bits = _Bits("activation_bits", activation_bits, paths)
+    multiplied = {}  # the largest tensor of each layer
+    for tensor in sorted(tensors, key=lambda t: t.size):
+        multiplied[tensor.layer] = tensor.names
+    total = sum(t.size for t in tensors)
     return MicroNet(
-        stored=sum(n * stored_bits[p] / FULL for p, n in nonzero.items()),
+        stored=sum(t.nonzero * stored_bits[t.names] / FULL for t in tensors),
         macs=sum(
-            row.macs * max(stored_bits[row.layer], read_bits[row.layer]) / FULL
+            row.macs
+            * max(
+                stored_bits[multiplied.get(row.layer, (row.layer,))],
+                read_bits[(row.layer,)],
+            )
+            / FULL
             for row in layers
         ),
         weights=total,
-        zeros=total - sum(nonzero.values()),
+        zeros=total - sum(t.nonzero for t in tensors),
     )
 
 
-def _by_layer(name, bits, paths):
-    """`dict` from each path to its bits."""
-    wanted = bits if isinstance(bits, dict) else {"*": bits}
-    for pattern, value in wanted.items():
-        number = isinstance(value, (int, float, np.number))
-        if isinstance(value, bool) or not number or not 0 < value <= FULL:
-            raise ValueError(
-                f"Bits must be a number in (0, {FULL}]. Received: "
-                f"{name}={value!r} for {pattern!r}."
-            )
-        if not fnmatch.filter(paths, pattern):
-            raise ValueError(
-                f"Each pattern of `{name}` must fit the name of a layer. "
-                f"Received: {pattern!r}, which fits none of "
-                f"{', '.join(paths[:8])}{' ...' if len(paths) > 8 else ''}."
-            )
-    found = collections.defaultdict(lambda: FULL)
-    for path in paths:
-        fit = (p for p in wanted if fnmatch.fnmatchcase(path, p))
-        found[path] = wanted.get(next(fit, None), FULL)
-    return found
+class _Bits:
+    """Bits by name: those of the first pattern that fits one of the names.
+
+    Args:
+        argument: `str`, what the user calls it.
+        bits: a number, or a `dict` from patterns to numbers.
+        names: all that a pattern can fit.
+    """
+
+    def __init__(self, argument, bits, names):
+        self._wanted = bits if isinstance(bits, dict) else {"*": bits}
+        for pattern, value in self._wanted.items():
+            number = isinstance(value, (int, float, np.number))
+            if isinstance(value, bool) or not number or not 0 < value <= FULL:
+                raise ValueError(
+                    f"Bits must be a number in (0, {FULL}]. Received: "
+                    f"{argument}={value!r} for {pattern!r}."
+                )
+            if not fnmatch.filter(names, pattern):
+                known = ", ".join(list(names)[:8])
+                raise ValueError(
+                    f"Each pattern of `{argument}` must fit the name of a "
+                    f"layer. Received: {pattern!r}, which fits none of "
+                    f"{known}{' ...' if len(names) > 8 else ''}."
+                )
+
+    def __getitem__(self, names):
+        for pattern, bits in self._wanted.items():
+            if any(fnmatch.fnmatchcase(name, pattern) for name in names):
+                return bits
+        return FULL
 
 
-def _weights(graph):
-    """How many weights each layer has, and how many are not zero."""
+@dataclasses.dataclass(frozen=True)
+class _Tensor:
+    """A weight, and the layer that owns it."""
+
+    layer: str
+    name: str
+    size: int
+    nonzero: int
+
+    @property
+    def names(self):
+        return self.layer, f"{self.layer}/{self.name}"
+
+
+def _tensors(graph):
+    """All weights of a model, without statistics: list of `_Tensor`."""
     owners, statistics = {}, set()
     for path, layer in graph.layers.items():
+        named = {
+            id(weights_lib.variable(layer, name)): name
+            for name in weights_lib.names(layer)
+        }
         for variable in getattr(layer, "weights", ()):
-            owners.setdefault(id(variable), path)
+            name = named.get(id(variable), variable.name)
+            owners.setdefault(id(variable), (path, name))
         if isinstance(layer, keras.layers.BatchNormalization):
             statistics |= {id(layer.moving_mean), id(layer.moving_variance)}
-    sizes, nonzero = collections.Counter(), collections.Counter()
-    for variable in graph.model.weights:
-        if id(variable) not in statistics:
-            owner = owners.get(id(variable), "")
-            sizes[owner] += math.prod(variable.shape)
-            array = values.numpy(variable)
-            nonzero[owner] += int(np.count_nonzero(array))
-    return sizes, nonzero
+    return [
+        _Tensor(
+            *owners.get(id(variable), ("", variable.name)),
+            math.prod(variable.shape),
+            int(np.count_nonzero(values.numpy(variable))),
+        )
+        for variable in graph.model.weights
+        if id(variable) not in statistics
+    ]

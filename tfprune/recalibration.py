@@ -51,24 +51,35 @@ def recalibrate(model, data, batch_size=128, limit=None):
     """
     graph = read.channel_graph(model)
     copy = probe.clone(graph)
+    measure(graph.config, copy, data, batch_size, limit)
+    return copy
+
+
+def measure(config, model, data, batch_size=128, limit=None):
+    """As `recalibrate`, in place.
+
+    Args:
+        config: `dict`, the config of the model, as that of a `ChannelGraph`.
+        model: the model, which is changed.
+        data, batch_size, limit: as for `recalibrate`.
+    """
     layers = [
         layer
-        for layer in rebuild.layers_of(copy)
+        for layer in rebuild.layers_of(model)
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
     seen = 0
     with _restored(layers):
         for x, _ in samples.batches(
-            data, _PURPOSE, batch_size, limit, model=copy
+            data, _PURPOSE, batch_size, limit, model=model
         ):
             count = len(x[0])
             # With this momentum the moving averages are cumulative ones.
             momentum = seen / (seen + count)
             for layer in layers:
                 layer.momentum = momentum
-            document.run(graph.config, copy, x, _apply)
+            document.run(config, model, x, _apply)
             seen += count
-    return copy
 
 
 def _apply(site, args, kwargs):

@@ -57,6 +57,18 @@ class BitReportTest(absltest.TestCase):
         # Biases 4 + 4 + 5 and four vectors of the normalisation.
         self.assertEqual(report.other_bytes, 4 * (13 + 16))
 
+    def test_micronet_counts_each_tensor_at_its_bits(self):
+        model = wrapping.wrap(net(), bitpruning.BitPruning())
+        set_bits(model, [2, 4, 8, 16, 6, 1, 8])
+        found = bit_report.bits(model).micronet
+        # Kernels, then gamma at 32 bits; beta and the biases are still zero.
+        stored = 72 * 2 + 36 * 8 + 16 * 16 + 20 * 1 + 4 * 32
+        self.assertAlmostEqual(found.stored, stored / 32, places=6)
+        # The larger of weights and inputs; for the separable layer its
+        # largest weight counts, the depthwise one of 8 bits, above 6.
+        macs = 36 * 72 * 4 + 16 * (36 + 16) * 8 + 20 * 8
+        self.assertAlmostEqual(found.macs, macs / 32, places=6)
+
     def test_zeros_of_masks_are_told_apart(self):
         both = chain.Chain(
             (masked.Masked(), bitpruning.BitPruning(activations=None))

@@ -12,7 +12,10 @@ BLOCK = re.compile(r"^```python *(\w*)\n(.*?)^```$", re.M | re.S)
 
 class DocsTest(parameterized.TestCase):
     @parameterized.parameters(
-        "pruning_in_fit.md", "criteria.md", "learned_pruning.md"
+        "pruning_in_fit.md",
+        "criteria.md",
+        "learned_pruning.md",
+        "search.md",
     )
     def test_the_code_of_a_page(self, page):
         keras.utils.set_random_seed(0)

@@ -65,6 +65,13 @@ class MicroNetTest(parameterized.TestCase):
         self.assertAlmostEqual(found.stored, 27 / 4 + 8 + 8 * 2.5 / 32)
         self.assertAlmostEqual(found.macs, 144 / 4 + 8 * 2.5 / 32)
 
+    def test_bits_of_single_weights(self):
+        found = micronet_score.micronet(small(), {"conv/kernel": 8}, 2)
+        self.assertAlmostEqual(found.stored, 27 / 4 + 8 + 8)
+        self.assertAlmostEqual(found.macs, 144 / 4 + 8)
+        norm = micronet_score.micronet(small(), {"norm/*": 16})
+        self.assertAlmostEqual(norm.stored, 27 + 8 / 2 + 8)
+
     @parameterized.parameters(
         (0, "weight_bits=0"),
         (33, "weight_bits=33"),

@@ -42,7 +42,8 @@ def build_files(root=source_tree.ROOT):
         tree = ast.parse((root / path).read_text())
         found = source_tree.imports(tree, path, labels)
         modules = {entry.module for entry in found}
-        targets[path.parent].append(_target(path, modules, labels))
+        rule = _rule(path, tree)
+        targets[path.parent].append(_target(path, rule, modules, labels))
     return {folder: _file(folder, rows) for folder, rows in targets.items()}
 
 
@@ -73,15 +74,16 @@ def _label(path):
     return f"//{folder}:{_name(path)}"
 
 
-def _rule(path):
+def _rule(path, tree):
     if path.name.endswith("_test.py"):
         return "py_test"
-    return "py_binary" if path.parts[0] in BINARIES else "py_library"
+    # What is run ends in `if __name__ == "__main__"`; others share its code.
+    runs = path.parts[0] in BINARIES and isinstance(tree.body[-1], ast.If)
+    return "py_binary" if runs else "py_library"
 
 
-def _target(path, modules, labels):
+def _target(path, rule, modules, labels):
     """`(name, rule, text)` of the target for one file."""
-    rule = _rule(path)
     deps = {labels[name] for name in modules if name in labels}
     attributes = {"name": _name(path), "srcs": [path.name]}
     if rule == "py_test":
@@ -89,6 +91,8 @@ def _target(path, modules, labels):
         attributes["srcs"].append(f"{PYTEST_MAIN}.py")
         attributes["args"] = [f"$(location {path.name})"]
         attributes["main"] = f"{PYTEST_MAIN}.py"
+    if rule == "py_library" and path.parts[0] in BINARIES:
+        attributes["imports"] = ["."]
     if path.name == "run_pytest.py":
         attributes["data"] = ["//:setup.cfg"]
     own = f"//{path.parent.as_posix()}:"

@@ -64,7 +64,7 @@ def imports(tree, path, known):
 
 def _targets(node, path, known):
     if isinstance(node, ast.Import):
-        return [alias.name for alias in node.names]
+        return [_script(alias.name, path, known) for alias in node.names]
     if isinstance(node, ast.ImportFrom):
         base = _absolute(node, path)
         full = [f"{base}.{alias.name}" for alias in node.names]
@@ -75,6 +75,13 @@ def _targets(node, path, known):
         if called in ("import_module", "__import__") and isinstance(name, str):
             return [name]
     return []
+
+
+def _script(name, path, known):
+    """A script finds the files of its own folder by their bare names."""
+    sibling = module_name(path.with_name(f"{name}.py"))
+    package = module_name(path.with_name("__init__.py"))
+    return sibling if sibling in known and package not in known else name
 
 
 def _absolute(node, path):

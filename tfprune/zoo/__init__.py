@@ -9,6 +9,7 @@ import keras
 
 from tfprune import registry
 from tfprune.zoo import densenet
+from tfprune.zoo import lenet
 from tfprune.zoo import mlperf_tiny
 from tfprune.zoo import mobilenet
 from tfprune.zoo import preact
@@ -32,6 +33,7 @@ _BUILDERS = {
     "vgg19": functools.partial(vgg.vgg, 19, hidden=None),
     "densenet_bc100": functools.partial(densenet.densenet_bc, 100),
     "mobilenet_v2": mobilenet.mobilenet_v2,
+    "lenet5": lenet.lenet5,
     "resnet8": mlperf_tiny.resnet8,
     "ds_cnn": mlperf_tiny.ds_cnn,
     "mobilenet_v1_025": mlperf_tiny.mobilenet_v1,

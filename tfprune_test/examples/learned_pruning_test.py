@@ -15,13 +15,14 @@ pytest.importorskip("sklearn", reason="the digits come with it")
 pytest.importorskip("matplotlib", reason="the example draws")
 
 
-def run(folder):
+def run(folder, *flags):
     result = subprocess.run(
         [
             sys.executable,
             "examples/learned_pruning.py",
             "--smoke",
             f"--out={folder}",
+            *flags,
         ],
         cwd=source_tree.ROOT,
         env=dict(os.environ, PYTHONPATH=str(source_tree.ROOT)),
@@ -38,21 +39,28 @@ def run(folder):
 class LearnedPruningTest(absltest.TestCase):
     def test_every_method_prunes_and_finished_runs_are_kept(self):
         folder = pathlib.Path(self.create_tempdir().full_path)
-        run(folder)
+        plot, table = folder / "curves.png", folder / "table.md"
+        run(folder, f"--table={table}", f"--plot={plot}")
         files = sorted(folder.glob("*.json"))
-        rows = [json.loads(path.read_text()) for path in files]
-        methods = [row["method"] for row in rows]
-        self.assertEqual(methods, ["autoprune", "gradual", "str"])
-        for row in rows:
-            self.assertBetween(row["sparsity"], 0.05, 0.99)
-        table = (folder / "resnet8-digits-2.md").read_text()
-        self.assertIn("| gradual | 0.8 | 0 | 80.0% |", table)
-        picture = (folder / "resnet8-digits-2.png").read_bytes()
-        self.assertEqual(picture[1:4], b"PNG")
+        rows = {
+            r["method"]: r for r in (json.loads(p.read_text()) for p in files)
+        }
+        self.assertCountEqual(
+            rows, ["autoprune", "bits", "dense", "gradual", "str"]
+        )
+        for method in ("autoprune", "gradual", "str"):
+            self.assertBetween(rows[method]["sparsity"], 0.05, 0.99)
+            self.assertEqual(rows[method]["bits"], 32)
+        self.assertBetween(rows["bits"]["bits"], 1, 7.9)
+        self.assertEqual(rows["dense"]["sparsity"], 0)
+        self.assertIn("| gradual | 0.8 |", table.read_text())
+        self.assertEqual(plot.read_bytes()[1:4], b"PNG")
         written = [path.stat().st_mtime_ns for path in files]
-        self.assertIn(table, run(folder))
+        self.assertIn(table.read_text(), run(folder))
         again = [path.stat().st_mtime_ns for path in files]
         self.assertEqual(again, written)
+        with self.assertRaisesRegex(RuntimeError, "Choose another --out"):
+            run(folder, "--learning_rate=0.5")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from tfprune_test import exactness
 QUICK = (
     "autoencoder",
     "ds_cnn",
+    "lenet5",
     "mobilenet_v1_025",
     "plain20",
     "resnet8",

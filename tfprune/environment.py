@@ -1,0 +1,284 @@
+"""Pruning as a game: one group of channels a step, one network an episode.
+
+The environment has the interface of Gymnasium (https://gymnasium.farama.org),
+so agents from elsewhere can play it; Gymnasium itself is not needed.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tfprune import costs
+from tfprune import select
+from tfprune.graph import channel_graph
+from tfprune.methods import amc
+
+PAPER = (
+    *("t", "n", "c", "h", "w", "stride", "k", "flops"),
+    *("reduced", "rest", "previous"),
+)
+CODE = (
+    *("t", "type", "c", "n", "stride", "k", "numel"),
+    *("reduced", "rest", "previous"),
+)
+STATES = {"paper": PAPER, "code": CODE}
+_MOVING = ("reduced", "rest", "previous")
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """The numbers from `low` to `high`, as `gymnasium.spaces.Box`."""
+
+    low: float
+    high: float
+    shape: tuple
+    dtype: type = np.float32
+
+    def contains(self, x):
+        """Whether an array lies in the space."""
+        x = np.asarray(x)
+        inside = (self.low <= x).all() and (x <= self.high).all()
+        return bool(x.shape == self.shape and inside)
+
+
+class PruningEnvironment:
+    """Chooses the share of each group of channels that stays.
+
+    Groups are visited in the order of the model. An action is cut to what
+    the budget allows if all later groups keep their least (AMC, algorithm 1,
+    counted on real channels), so no episode ends above the budget. The
+    lowest-scoring channels of a group go.
+
+    Args:
+        graph: a `ChannelGraph` whose model has inputs of known size.
+        scores: float array, shape `(graph.size,)`; high ones stay.
+        evaluate: function from a bool array of shape `(graph.size,)`, the
+            channels that stay, to an accuracy in [0, 1].
+        budget: a `tfprune.Budget` that no episode exceeds; `None` for none,
+            with the rewards that weigh costs.
+        reward: `"error"`, `"flops"` or `"params"`; see `amc.reward`.
+        state: `"paper"`, 11 numbers, or `"code"`, the 10 of the published
+            code. Each lies in [0, 1].
+        lowest: `float` in (0, 1], the least share of a group.
+        **options: `min_channels`, `channel_multiple`, `skip`, as for
+            `tfprune.prune`.
+
+    Attributes:
+        groups: the groups that are visited.
+        observation_space, action_space: `Box`es.
+
+    Raises:
+        ValueError: If nothing can be removed, an argument is out of range,
+            or the budget is out of reach with the least of each group.
+    """
+
+    def __init__(
+        self,
+        graph,
+        scores,
+        evaluate,
+        budget=None,
+        reward="error",
+        state="paper",
+        lowest=0.2,
+        **options,
+    ):
+        costs.check_sizes(graph)
+        amc.reward(reward, 1.0, costs.Cost(1, 1, 1, 1, 1))
+        if state not in STATES:
+            raise ValueError(
+                f"`state` must be one of {', '.join(STATES)}. Received: "
+                f"state={state!r}."
+            )
+        if not 0 < lowest <= 1:
+            raise ValueError(
+                f"`lowest` must be a share in (0, 1]. Received: {lowest=}."
+            )
+        self.graph, self._evaluate = graph, evaluate
+        self._reward, self._lowest = reward, lowest
+        self._candidates = select.Candidates(graph, scores, **options)
+        self.groups = self._candidates.groups
+        if not self.groups:
+            raise ValueError(
+                "A model with channels that can be removed is required. "
+                f"Received: model={graph.model.name!r}, which has none. See "
+                "`tfprune.channel_graph(model)` for the reasons."
+            )
+        self._sizes = [len(order) for order in self._candidates.order]
+        self._meter = costs.Meter(graph)
+        self._ceilings = {} if budget is None else budget.ceilings(self._meter)
+        self._dense = self._meter.macs()
+        self._flops = _flops(self._meter, self.groups)
+        self._names = STATES[state]
+        self._fixed = _scaled(_features(graph, self.groups, self._flops))
+        self._check_reach(budget)
+        self.observation_space = Box(0.0, 1.0, (len(self._names),))
+        self.action_space = Box(0.0, 1.0, (1,))
+        self.reset()
+
+    def reset(self, seed=None, options=None):
+        """Starts an episode.
+
+        Returns:
+            `(observation, info)`. Nothing is random: `seed` is not used.
+        """
+        del seed, options
+        self._counts = []
+        return self._observation(), {}
+
+    def step(self, action):
+        """Decides about the next group.
+
+        Args:
+            action: `float` in [0, 1], or an array of one: the share that
+                stays.
+
+        Returns:
+            `(observation, reward, terminated, truncated, info)`. The reward
+            is 0 before the last group. `info["kept"]` is the share that the
+            budget allowed; after the last group there are `"keep"`,
+            `"accuracy"` and `"cost"`, too.
+        """
+        number = len(self._counts)
+        if number == len(self.groups):
+            raise ValueError(
+                "The episode is over. Received: an action for group "
+                f"{number + 1} of {number}. Call `reset`."
+            )
+        size = self._sizes[number]
+        wanted = round(float(np.clip(np.ravel(action)[0], 0, 1)) * size)
+        self._counts.append(self._allowed(max(wanted, self._least(number))))
+        info = {"kept": self._counts[-1] / max(size, 1)}
+        done = len(self._counts) == len(self.groups)
+        value = 0.0
+        if done:
+            keep = self._candidates.keep(self._counts)
+            cost = self._meter.cost(keep)
+            accuracy = self._evaluate(keep)
+            value = amc.reward(self._reward, accuracy, cost)
+            info |= {"keep": keep, "accuracy": accuracy, "cost": cost}
+        return self._observation(), value, done, False, info
+
+    def fits(self, shares):
+        """Whether the budget holds with these shares of all groups.
+
+        Args:
+            shares: list of `float` in [0, 1], one for each group; none of
+                them counts below the least.
+        """
+        counts = [
+            max(round(share * size), self._least(number))
+            for number, (share, size) in enumerate(
+                zip(shares, self._sizes, strict=True)
+            )
+        ]
+        return self._fits(counts)
+
+    def _least(self, number):
+        return max(1, int(np.ceil(self._lowest * self._sizes[number] - 1e-9)))
+
+    def _keep(self, counts):
+        """All groups, those that are still to come at their least."""
+        later = range(len(counts), len(self.groups))
+        return self._candidates.keep(
+            [*counts, *(self._least(number) for number in later)]
+        )
+
+    def _fits(self, counts):
+        keep = self._keep(counts)
+        return all(
+            getattr(self._meter, name)(keep) <= ceiling
+            for name, ceiling in self._ceilings.items()
+        )
+
+    def _allowed(self, wanted):
+        """The count nearest below `wanted` with which the budget holds."""
+        if not self._ceilings or self._fits([*self._counts, wanted]):
+            return wanted
+        low, high = self._least(len(self._counts)), wanted
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._fits([*self._counts, middle]):
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def _check_reach(self, budget):
+        if not self._fits([]):
+            keep = self._keep([])
+            reached = {n: getattr(self._meter, n)(keep) for n in self._ceilings}
+            raise ValueError(
+                f"The budget must be within reach. Received: {budget} with "
+                f"lowest={self._lowest}; with the least of every group the "
+                f"model still has {reached}. Raise the limit, or lower "
+                "`lowest`."
+            )
+
+    def _observation(self):
+        number = min(len(self._counts), len(self.groups) - 1)
+        whole = [*self._counts, *self._sizes[len(self._counts) :]]
+        now = self._meter.macs(self._candidates.keep(whole))
+        previous = 1.0
+        if self._counts:
+            size = self._sizes[len(self._counts) - 1]
+            previous = self._counts[-1] / max(size, 1)
+        moving = {
+            "reduced": 1 - now / self._dense,
+            "rest": sum(self._flops[number + 1 :]) / self._dense,
+            "previous": previous,
+        }
+        return np.array(
+            [
+                moving[name] if name in _MOVING else self._fixed[name][number]
+                for name in self._names
+            ],
+            np.float32,
+        )
+
+
+def _flops(meter, groups):
+    """The multiply-adds of the layers that write each group first."""
+    rows = {row.layer: row.macs for row in meter.by_layer()}
+    return [rows.get(group.writers[0], 0) for group in groups]
+
+
+def _features(graph, groups, flops):
+    """`dict` from the name of each feature to its values, one a group."""
+    steps = {step.layer: step for step in graph.steps}
+    reads = {
+        b.layer: len(b.labels)
+        for b in graph.bindings
+        if b.role == channel_graph.READS
+    }
+    found = {name: [] for name in {*PAPER, *CODE} - {*_MOVING}}
+    for number, group in enumerate(groups):
+        path = group.writers[0]
+        layer = graph.layers[path]
+        shape = steps[path].inputs[0].shape if steps[path].inputs else (1,)
+        kernel = np.ravel(getattr(layer, "kernel_size", 1))
+        row = {
+            "t": number,
+            "type": float(not hasattr(layer, "kernel_size")),
+            "n": len(group),
+            "c": reads.get(path, shape[-1]),
+            "h": shape[1] if len(shape) > 2 else 1,
+            "w": shape[2] if len(shape) > 3 else 1,
+            "stride": int(np.ravel(getattr(layer, "strides", 1))[0]),
+            "k": int(kernel[0]),
+            "flops": flops[number],
+        }
+        row["numel"] = row["n"] * row["c"] * int(np.prod(kernel))
+        for name, value in row.items():
+            found[name].append(value)
+    return found
+
+
+def _scaled(features):
+    """Each feature from 0, its least value, to 1, its largest."""
+    scaled = {}
+    for name, column in features.items():
+        column = np.asarray(column, np.float64)
+        span = column.max() - column.min()
+        scaled[name] = (column - column.min()) / span if span else column * 0
+    return scaled

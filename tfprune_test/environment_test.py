@@ -1,0 +1,139 @@
+"""The game of pruning: budgets, states, what an episode gives."""
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune import costs
+from tfprune import environment
+from tfprune import score
+from tfprune import select
+from tfprune.graph import read
+from tfprune_test.methods import small_nets
+
+layers = keras.layers
+
+
+def three_layers():
+    """100, 200 and 300 multiply-adds; two groups, of 20 and 10 channels."""
+    return keras.Sequential(
+        [
+            keras.Input((5,)),
+            layers.Dense(20, "relu", name="first"),
+            layers.Dense(10, "relu", name="second"),
+            layers.Dense(30, name="third"),
+        ]
+    )
+
+
+def environment_of(model, budget=None, evaluate=lambda keep: 0.75, **options):
+    graph = read.channel_graph(model)
+    scores = score.channel_scores(graph, "l1")
+    return environment.PruningEnvironment(
+        graph, scores, evaluate, budget, **options
+    )
+
+
+class BudgetTest(parameterized.TestCase):
+    def test_the_published_clipping(self):
+        env = environment_of(three_layers(), select.Budget(macs=0.5))
+        self.assertEqual([len(g) for g in env.groups], [20, 10])
+        env.reset()
+        # 10 p + 20 p * 0.2 + 30 * 0.2 <= 30 holds up to p = 1.714.
+        _, reward, done, truncated, info = env.step(1.0)
+        self.assertEqual((reward, done, truncated), (0.0, False, False))
+        self.assertEqual(info["kept"], 1.0)
+        # 10 + 20 q + 30 q <= 30 holds up to q = 0.4.
+        _, reward, done, _, info = env.step(np.array([0.9]))
+        self.assertTrue(done)
+        self.assertEqual(info["kept"], 0.4)
+        self.assertEqual(info["cost"].macs, 300)
+        self.assertEqual(info["keep"].sum(), 5 + 20 + 4 + 30)
+        self.assertEqual(reward, -0.25)
+
+    @parameterized.product(
+        multiple=(1, 2), budget=({"macs": 0.4}, {"params": 0.4, "macs": 0.6})
+    )
+    def test_no_episode_exceeds_it(self, multiple, budget):
+        env = environment_of(
+            small_nets.mixed(),
+            select.Budget(**budget),
+            channel_multiple=multiple,
+        )
+        dense = costs.Meter(env.graph).cost()
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            env.reset()
+            done = False
+            while not done:
+                _, _, done, _, info = env.step(rng.uniform())
+            for name, share in budget.items():
+                self.assertLessEqual(
+                    getattr(info["cost"], name), share * getattr(dense, name)
+                )
+
+    def test_without_one_actions_are_taken_as_they_are(self):
+        env = environment_of(three_layers(), reward="params")
+        env.reset()
+        self.assertEqual(env.step(0.5)[-1]["kept"], 0.5)
+        _, reward, _, _, info = env.step(0.05)
+        self.assertEqual(info["kept"], 0.2)  # the least
+        self.assertEqual(reward, -0.25 * float(np.log(info["cost"].params)))
+
+
+class StateTest(parameterized.TestCase):
+    def test_the_numbers_of_the_paper(self):
+        env = environment_of(three_layers(), select.Budget(macs=0.5))
+        state, _ = env.reset()
+        names = environment.PAPER
+        self.assertLen(names, 11)
+        first = dict(zip(names, state.tolist(), strict=True))
+        self.assertEqual((first["t"], first["n"], first["c"]), (0, 1, 0))
+        self.assertEqual((first["reduced"], first["previous"]), (0, 1))
+        self.assertAlmostEqual(first["rest"], 200 / 600, places=6)
+        state, *_ = env.step(0.5)
+        second = dict(zip(names, state.tolist(), strict=True))
+        # Half of the first layer and half of the second one are gone.
+        self.assertAlmostEqual(second["reduced"], 150 / 600, places=6)
+        self.assertEqual((second["t"], second["previous"]), (1, 0.5))
+        self.assertEqual((second["n"], second["c"], second["rest"]), (0, 1, 0))
+
+    @parameterized.parameters(("paper", 11), ("code", 10))
+    def test_states_lie_in_their_space(self, name, size):
+        env = environment_of(
+            small_nets.mixed(), select.Budget(macs=0.5), state=name
+        )
+        state, info = env.reset(seed=0)
+        self.assertEqual((state.shape, info), ((size,), {}))
+        done = False
+        while not done:
+            self.assertTrue(env.observation_space.contains(state))
+            state, _, done, _, _ = env.step(0.6)
+        self.assertTrue(env.observation_space.contains(state))
+        self.assertTrue(env.action_space.contains([0.5]))
+        self.assertFalse(env.action_space.contains([1.5]))
+
+
+class ErrorTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ({"state": "short"}, "Received: state='short'"),
+        ({"reward": "speed"}, "Received: reward='speed'"),
+        ({"lowest": 0.0}, "Received: lowest=0.0"),
+        ({"budget": select.Budget(macs=0.01)}, "within reach.*macs=0.01"),
+        ({"skip": "*"}, "Received: model="),
+    )
+    def test_bad_arguments(self, options, message):
+        with self.assertRaisesRegex(ValueError, message):
+            environment_of(three_layers(), **options)
+
+    def test_an_action_after_the_end(self):
+        env = environment_of(three_layers())
+        env.step(0.5)
+        env.step(0.5)
+        with self.assertRaisesRegex(ValueError, "Call `reset`"):
+            env.step(0.5)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,181 @@
+"""Searches that can be checked: budgets, traces, memory, better than chance."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune import costs
+from tfprune import curve_plots
+from tfprune import evaluation
+from tfprune import searching
+from tfprune import select
+from tfprune.methods import amc
+
+layers = keras.layers
+QUICK = amc.Settings(
+    hidden=32, actor_rate=3e-3, critic_rate=1e-2, tau=0.1, warmup=8
+)
+
+
+def lopsided():
+    """Two groups of eight: all channels of one matter, one of the other."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.Dense(8, name="wide"),
+            layers.Dense(8, name="narrow"),
+            layers.Dense(8, name="out"),
+        ]
+    )
+    wide, narrow, out = model.layers
+    wide.kernel.assign(np.eye(8))
+    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
+    narrow.kernel.assign(rotation)
+    out.kernel.assign(rotation.T)
+    x = np.random.default_rng(1).normal(size=(256, 8)).astype("float32")
+    return model, (x, x.argmax(-1))
+
+
+class SearchTest(parameterized.TestCase):
+    @parameterized.parameters("uniform", "shallow", "deep", "random", "amc")
+    def test_trials_keep_the_budget_and_the_model_is_the_best(self, name):
+        model, data = lopsided()
+        found = searching.search(
+            model,
+            data,
+            select.Budget(macs=0.6),
+            name,
+            evaluations=10,
+            settings=QUICK,
+            progress=False,
+        )
+        count = 10 if name in ("random", "amc") else 1
+        self.assertLen(found.trials, count)
+        for trial in found.trials:
+            self.assertLessEqual(trial.macs, 0.6 * costs.cost(model).macs)
+            self.assertEqual(trial.reward, trial.accuracy - 1)
+        self.assertEqual(
+            found.best.accuracy, max(t.accuracy for t in found.trials)
+        )
+        (accuracy,) = evaluation.accuracies([found.model], data)
+        self.assertAlmostEqual(accuracy, found.best.accuracy, places=6)
+        self.assertEqual(costs.cost(found.model).macs, found.best.macs)
+        self.assertEqual(found.dense, 1.0)
+        self.assertEqual(found.traces, 1)
+        self.assertEqual(list(found.ratios), ["wide", "narrow"])
+
+    def test_where_single_networks_take_the_most(self):
+        model, data = lopsided()
+        kept = {
+            name: searching.search(
+                model, data, select.Budget(macs=0.6), name, progress=False
+            ).best.kept
+            for name in ("uniform", "shallow", "deep")
+        }
+        self.assertEqual(*kept["uniform"])
+        self.assertLess(*kept["shallow"])
+        self.assertGreater(*kept["deep"])
+
+    def test_the_same_seed_gives_the_same_trials(self):
+        model, data = lopsided()
+        options = {"evaluations": 11, "progress": False, "settings": QUICK}
+        budget = select.Budget(macs=0.6)
+        first, second = (
+            [
+                t.kept
+                for t in searching.search(model, data, budget, **options).trials
+            ]
+            for _ in range(2)
+        )
+        self.assertEqual(first, second)
+
+    def test_a_search_that_was_stopped_measures_nothing_twice(self):
+        model, data = lopsided()
+        path = pathlib.Path(self.create_tempdir().full_path) / "search.json"
+        options = {
+            "budget": select.Budget(macs=0.6),
+            "strategy": "random",
+            "checkpoint": path,
+            "progress": False,
+        }
+        short = searching.search(model, data, evaluations=4, **options)
+        known = json.loads(path.read_text())["accuracies"]
+        self.assertLen(known, short.evaluated)
+        long = searching.search(model, data, evaluations=8, **options)
+        self.assertEqual(
+            [t.kept for t in long.trials[:4]], [t.kept for t in short.trials]
+        )
+        self.assertLess(long.evaluated, 8)
+        again = searching.search(model, data, evaluations=8, **options)
+        self.assertEqual(again.evaluated, 0)
+        self.assertEqual(
+            [t.accuracy for t in again.trials],
+            [t.accuracy for t in long.trials],
+        )
+        other = keras.Sequential(
+            [keras.Input((8,)), layers.Dense(4), layers.Dense(8)]
+        )
+        with self.assertRaisesRegex(ValueError, "of the same model"):
+            searching.search(other, data, evaluations=2, **options)
+
+    def test_normalisation_is_measured_anew_in_every_trial(self):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                keras.Input((8,)),
+                layers.Dense(16, name="hidden"),
+                layers.Dense(16, name="read"),
+                layers.BatchNormalization(),
+                layers.ReLU(),
+                layers.Dense(4),
+            ]
+        )
+        x = np.random.default_rng(0).normal(size=(256, 8)).astype("float32")
+        y = np.asarray(model(x)).argmax(-1)
+        options = {
+            "budget": select.Budget(macs=0.5),
+            "strategy": "uniform",
+            "progress": False,
+        }
+        plain = searching.search(model, (x, y), **options)
+        measured = searching.search(model, (x, y), recalibrate=x, **options)
+        self.assertNotEqual(plain.best.accuracy, measured.best.accuracy)
+        self.assertEqual(measured.traces, 1)
+
+    def test_what_was_found_is_written(self):
+        model, data = lopsided()
+        found = searching.search(
+            model, data, select.Budget(macs=0.6), "uniform", progress=False
+        )
+        path = pathlib.Path(self.create_tempdir().full_path) / "found.json"
+        found.save(path)
+        written = json.loads(path.read_text())
+        self.assertEqual(written["strategy"], "uniform")
+        self.assertEqual(written["ratios"], found.ratios)
+        self.assertEqual(written["trials"][0]["macs"], found.best.macs)
+        picture = path.with_suffix(".png")
+        random = searching.search(
+            model,
+            data,
+            select.Budget(macs=0.6),
+            "random",
+            evaluations=3,
+            progress=False,
+        )
+        curve_plots.search_plot([found, random], picture)
+        self.assertGreater(picture.stat().st_size, 5000)
+
+    @parameterized.parameters(
+        ({"strategy": "luck"}, "luck"),
+        ({"budget": None}, "Received: budget=None"),
+        ({"evaluations": 0}, "Received: evaluations=0"),
+    )
+    def test_errors(self, options, message):
+        model, data = lopsided()
+        options = {"budget": select.Budget(macs=0.6), **options}
+        with self.assertRaisesRegex(ValueError, message):
+            searching.search(model, data, progress=False, **options)
