@@ -73,6 +73,7 @@ from tfprune.select import Budget
 from tfprune.stripping import strip
 from tfprune.switch_on import start_value
 from tfprune.switch_on import switch_on_epoch
+from tfprune.targeting import fit_target
 from tfprune.weight_decay import exclude_from_weight_decay
 from tfprune.wrapping import convolutions
 from tfprune.wrapping import dense
@@ -138,6 +139,7 @@ __all__ = [
     "export_micro",
     "export_tflite",
     "finalize",
+    "fit_target",
     "exclude_from_weight_decay",
     "export_micro",
     "export_tflite",

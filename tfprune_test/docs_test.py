@@ -1,5 +1,6 @@
 """The Python in the how-to pages runs, in the order in which it stands."""
 
+import contextlib
 import pathlib
 import re
 
@@ -21,8 +22,10 @@ class DocsTest(parameterized.TestCase):
         keras.utils.set_random_seed(0)
         names = {}
         count = 0
-        for backend, code in BLOCK.findall((DOCS / page).read_text()):
-            if backend in ("", keras.config.backend()):
-                exec(compile(code, page, "exec"), names)
-                count += 1
+        blocks = BLOCK.findall((DOCS / page).read_text())
+        with contextlib.chdir(self.create_tempdir().full_path):
+            for backend, code in blocks:
+                if backend in ("", keras.config.backend()):
+                    exec(compile(code, page, "exec"), names)
+                    count += 1
         self.assertGreater(count, 3)

@@ -28,7 +28,6 @@ FLOORS = (
     (
         "memory",
         "int8_file",
-        "latency_model",
         "costs",
         "timing",
         "schedule",
@@ -81,6 +80,7 @@ FLOORS = (
         "plots",
     ),
     (
+        "targeting",
         "progress_bar",
         "catalogue",
         "masked_evaluation",

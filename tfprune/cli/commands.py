@@ -177,11 +177,11 @@ def _load(path, values):
 
 
 def _budget(values):
-    names = ("macs", "params", "channels", "peak_bytes")
+    names = [field.name for field in dataclasses.fields(tfprune.Budget)]
     limits = {k: values[k].value for k in names if values[k].value is not None}
     if (values.ratio is None) == (not limits):
         raise ValueError(
-            "Either a budget (--macs, --params, --channels, --peak_bytes) or "
+            f"Either a budget ({', '.join(f'--{name}' for name in names)}) or "
             "--ratio must say how much goes. Received: "
             f"{'both' if limits else 'neither'}. Try --macs=0.5."
         )

@@ -95,6 +95,8 @@ def budget(values):
     define(Limit(), "params", f"Weights: {unit}")
     define(Limit(), "channels", f"Channels that can be removed: {unit}")
     define(Limit(), "peak_bytes", f"Bytes of activations at one time: {unit}")
+    define(Limit(), "flash_bytes", f"Bytes of the int8 file: {unit}")
+    define(Limit(), "ram_bytes", f"Bytes of its arena: {unit}")
     flags.DEFINE_float(
         "ratio",
         None,

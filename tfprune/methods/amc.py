@@ -59,12 +59,17 @@ def reward(name, accuracy, cost):
 
     >>> reward("flops", 0.92, tfprune.cost(small))
     """
+    check_reward(name)
+    return REWARDS[name](1 - accuracy, cost)
+
+
+def check_reward(name):
+    """Raises a `ValueError` if there is no reward of this name."""
     if name not in REWARDS:
         raise ValueError(
             f"`reward` must be one of {', '.join(REWARDS)}. Received: "
             f"reward={name!r}."
         )
-    return REWARDS[name](1 - accuracy, cost)
 
 
 def truncated_normal(mean, sigma, rng):
