@@ -79,8 +79,10 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._figures = {}
         self._step = self._batch = 0
         self._next = None
+        self._measured = None  # the step of the figures
 
     def on_train_begin(self, logs=None):
+        self._measured = None
         steps = self.params.get("steps")
         if steps:
             steps /= _batches_per_step(self.model.optimizer)
@@ -109,7 +111,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {} if logs is None else logs
-        self._measure()
+        if self._measured != _step_of(self.model):
+            self._measure()
         logs.update(self._figures)
 
     def update(self, step):
@@ -130,6 +133,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         return True
 
     def _measure(self):
+        self._measured = _step_of(self.model)
         self._figures = {"sparsity": wrapper_lib.sparsity(self.model)}
         for method, slots in wrapper_lib.groups(self.model):
             self._figures.update(method.figures(self.model, slots))
