@@ -105,8 +105,9 @@ class PruneOnSchedule(keras.callbacks.Callback):
         reached = self._step + batch - self._batch
         if self._next is not None and reached >= self._next:
             self._synchronize()
-            self.update(_step_of(self.model))
+            updated = self.update(_step_of(self.model))
             self._look(batch)
+            self._measured = self._step if updated else None
         logs.update(self._figures)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -133,7 +134,6 @@ class PruneOnSchedule(keras.callbacks.Callback):
         return True
 
     def _measure(self):
-        self._measured = _step_of(self.model)
         self._figures = {"sparsity": wrapper_lib.sparsity(self.model)}
         for method, slots in wrapper_lib.groups(self.model):
             self._figures.update(method.figures(self.model, slots))
