@@ -80,7 +80,7 @@ class PeakTest(absltest.TestCase):
             pruning.choose(graph, select.Budget(ram_bytes=1000))
 
 
-class FileTest(parameterized.TestCase):
+class BoardTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         if keras.backend.backend() != "tensorflow":
