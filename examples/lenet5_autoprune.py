@@ -134,7 +134,7 @@ def to_markdown(rows):
             f"Chosen by validation: mu = {mu:g}, **{factor:.0f} times** fewer "
             "weights, test accuracy "
             f"{study.spread(groups[mu], 'accuracy')} against "
-            f"{study.spread(groups[mu], 'dense')} of the dense networks. "
+            f"{study.spread(groups[mu], 'dense')} of the dense networks."
         )
     parts = [
         "# AutoPrune on LeNet-5",
