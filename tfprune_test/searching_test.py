@@ -1,4 +1,4 @@
-"""Searches that can be checked: budgets, traces, memory, better than chance."""
+"""Searches that can be checked: budgets, traces, memory, what is written."""
 
 import json
 import pathlib
