@@ -24,6 +24,7 @@ import pathlib
 
 import keras
 import numpy as np
+import results
 import study
 from absl import app
 from absl import flags
@@ -38,9 +39,9 @@ from tfprune.export import files
 FLAGS = flags.FLAGS
 flags.DEFINE_list("dense", ["0"], "one run, without strength")
 flags.DEFINE_list("gradual", ["0.8", "0.9", "0.95"], "sparsities")
-flags.DEFINE_list("str", ["2e-2", "3e-2", "4e-2"], "decays")
-flags.DEFINE_list("autoprune", ["3e-4", "1e-3", "3e-3"], "values of mu")
-flags.DEFINE_list("bits", ["1", "2", "3"], "values of gamma")
+flags.DEFINE_list("str", ["2e-2", "2.5e-2", "3e-2"], "decays")
+flags.DEFINE_list("autoprune", ["3e-4", "1e-3"], "values of mu")
+flags.DEFINE_list("bits", ["1", "2"], "values of gamma")
 flags.DEFINE_integer("epochs", 6, "epochs of every run")
 flags.DEFINE_float("learning_rate", 0.05, "at first, then a cosine to 0")
 flags.DEFINE_float("indicator_rate", 1e-2, "learning rate of Adam, autoprune")
@@ -58,7 +59,7 @@ def main(argv):
     todo = [(m, s) for m in METHODS for s in FLAGS[m].value]
     named = [(f"{m}-{s}", (m, float(s))) for m, s in todo]
     rows = list(study.rows(named, run, ["indicator_rate"]))
-    study.write(to_markdown(rows))
+    results.write(to_markdown(rows))
     if FLAGS.plot:
         draw(rows, pathlib.Path(FLAGS.plot))
 
@@ -172,17 +173,17 @@ def curves(rows):
 def to_markdown(rows):
     """One line for each method and strength, over the seeds."""
     found = curves(rows)
-    base = study.mean(found["dense"][0.0], "accuracy")
+    base = results.mean(found["dense"][0.0], "accuracy")
     header = "method strength accuracy lost sparsity bits score seeds".split()
     cells = []
     for method, strengths in found.items():
         for strength, group in strengths.items():
-            lost = 100 * (base - study.mean(group, "accuracy"))
+            lost = 100 * (base - results.mean(group, "accuracy"))
             cells.append(
-                (method, f"{strength:g}", study.spread(group, "accuracy"))
-                + (f"{lost:.2f}", f"{study.mean(group, 'sparsity'):.1%}")
-                + (f"{study.mean(group, 'bits'):.2f}",)
-                + (f"{study.mean(group, 'score_2019'):.4f}", str(len(group)))
+                (method, f"{strength:g}", results.spread(group, "accuracy"))
+                + (f"{lost:.2f}", f"{results.mean(group, 'sparsity'):.1%}")
+                + (f"{results.mean(group, 'bits'):.2f}",)
+                + (f"{results.mean(group, 'score_2019'):.4f}", str(len(group)))
             )
     name, images = (rows[0]["settings"][k] for k in ("model", "dataset"))
     parts = [
@@ -192,9 +193,9 @@ def to_markdown(rows):
         "`lost`: points below `dense`, which trains as long without pruning. "
         "`bits`: average over all tensors of weights and of inputs. `score`: "
         "of MicroNet (2019), lower is better. Before these epochs the dense "
-        f"networks have {study.mean(rows, 'dense'):.2%}.",
+        f"networks have {results.mean(rows, 'dense'):.2%}.",
         tables.Table(tuple(header), tuple(cells)).to_markdown().strip(),
-        study.facts(rows[0]),
+        results.facts(rows[0]),
         "Written by `examples/learned_pruning.py`.",
     ]
     return "\n\n".join(parts) + "\n"
@@ -211,7 +212,7 @@ def draw(rows, path):
         axes, key = (right, "bits") if method == "bits" else (left, "sparsity")
         scale = 1 if method == "bits" else 100
         points = sorted(
-            (scale * study.mean(g, key), 100 * study.mean(g, "accuracy"))
+            (scale * results.mean(g, key), 100 * results.mean(g, "accuracy"))
             for g in strengths.values()
         )
         x, y = zip(*points, strict=True)

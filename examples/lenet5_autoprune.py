@@ -17,6 +17,7 @@ import dataclasses
 
 import keras
 import numpy as np
+import results
 import study
 from absl import app
 from absl import flags
@@ -29,7 +30,7 @@ from tfprune import tables
 from tfprune import wrapper
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("mu", ["1e-4", "3e-4", "5e-4", "1e-3", "2e-3"], "strengths")
+flags.DEFINE_list("mu", ["1e-4", "3e-4", "1e-3"], "strengths")
 flags.DEFINE_integer("epochs", 100, "of AutoPrune; 30 % with fixed masks")
 flags.DEFINE_float("learning_rate", 0.02, "at first, then a cosine to 0")
 flags.DEFINE_float("indicator_rate", 1e-2, "learning rate of Adam")
@@ -49,7 +50,7 @@ def main(argv):
         FLAGS.dense_epochs, FLAGS.epochs = 2, 3
     todo = [(f"mu-{mu}", (float(mu),)) for mu in FLAGS.mu]
     rows = study.rows(todo, run, ["indicator_rate"], digits)
-    study.write(to_markdown(list(rows)))
+    results.write(to_markdown(list(rows)))
 
 
 def digits():
@@ -112,19 +113,19 @@ def to_markdown(rows):
     for row in rows:
         groups.setdefault(row["mu"], []).append(row)
     lossless = [
-        (study.mean(group, "factor"), mu)
+        (results.mean(group, "factor"), mu)
         for mu, group in groups.items()
-        if study.mean(group, "lost_images") <= 1
+        if results.mean(group, "lost_images") <= 1
     ]
     header = "mu factor test validation dense-test dense-validation MACs kept"
     cells = tuple(
-        (f"{mu:g}", f"{study.mean(group, 'factor'):.1f}")
+        (f"{mu:g}", f"{results.mean(group, 'factor'):.1f}")
         + tuple(
-            study.spread(group, key)
+            results.spread(group, key)
             for key in ("accuracy", "validation", "dense", "dense_validation")
         )
-        + (f"{study.mean(group, 'macs'):.1%}",)
-        + (f"{study.mean(group, 'nonzero'):,.0f}",)
+        + (f"{results.mean(group, 'macs'):.1%}",)
+        + (f"{results.mean(group, 'nonzero'):,.0f}",)
         for mu, group in groups.items()
     )
     chosen = "Every strength costs more than one validation image."
@@ -133,8 +134,8 @@ def to_markdown(rows):
         chosen = (
             f"Chosen by validation: mu = {mu:g}, **{factor:.0f} times** fewer "
             "weights, test accuracy "
-            f"{study.spread(groups[mu], 'accuracy')} against "
-            f"{study.spread(groups[mu], 'dense')} of the dense networks."
+            f"{results.spread(groups[mu], 'accuracy')} against "
+            f"{results.spread(groups[mu], 'dense')} of the dense networks."
         )
     parts = [
         "# AutoPrune on LeNet-5",
@@ -143,7 +144,7 @@ def to_markdown(rows):
         "`factor`: weights of kernels over those that stay; `kept`: all "
         "parameters that are not zero in the stripped network, biases too.",
         tables.Table(tuple(header.split()), cells).to_markdown().strip(),
-        study.facts(rows[0]),
+        results.facts(rows[0]),
         "Written by `examples/lenet5_autoprune.py`.",
     ]
     return "\n\n".join(parts) + "\n"

@@ -16,6 +16,7 @@ different `--seeds` can share it.
 import time
 
 import numpy as np
+import results
 import study
 from absl import app
 from absl import flags
@@ -48,7 +49,7 @@ def main(argv):
         for macs in FLAGS.macs
         for criterion in criteria
     ]
-    study.write(to_markdown(list(study.rows(todo, run, ["selection"]))))
+    results.write(to_markdown(list(study.rows(todo, run, ["selection"]))))
 
 
 def run(own, criterion, macs):
@@ -97,22 +98,23 @@ def to_markdown(rows):
         for row in (r for r in rows if r["budget"] == budget):
             groups.setdefault(row["criterion"], []).append(row)
         ranked = sorted(
-            groups.items(), key=lambda g: -study.mean(g[1], "accuracy")
+            groups.items(), key=lambda g: -results.mean(g[1], "accuracy")
         )
         header = "criterion fine-tuned before validation macs params".split()
         header += ["score 2019", "score 2025", "seeds", "CPU s"]
         cells = tuple(
-            (name, *(study.spread(g, k) for k in ("accuracy", "before")))
-            + tuple(f"{study.mean(g, k):.1%}" for k in header[3:6])
+            (name, *(results.spread(g, k) for k in ("accuracy", "before")))
+            + tuple(f"{results.mean(g, k):.1%}" for k in header[3:6])
             + tuple(
-                f"{study.mean(g, k):.4f}" for k in ("score_2019", "score_2025")
+                f"{results.mean(g, k):.4f}"
+                for k in ("score_2019", "score_2025")
             )
-            + (str(len(g)), f"{study.mean(g, 'cpu_seconds'):.1f}")
+            + (str(len(g)), f"{results.mean(g, 'cpu_seconds'):.1f}")
             for name, g in ranked
         )
         parts += [f"## {budget:.0%} of the multiply-adds"]
         parts += [tables.Table(tuple(header), cells).to_markdown()]
-    parts += [study.facts(first)]
+    parts += [results.facts(first)]
     parts += ["Written by `examples/minicifar_criteria.py`."]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 

@@ -9,20 +9,9 @@ import dataclasses
 import numpy as np
 
 from tfprune import costs
+from tfprune import rankings
 from tfprune import select
-from tfprune.graph import channel_graph
 from tfprune.methods import amc
-
-PAPER = (
-    *("t", "n", "c", "h", "w", "stride", "k", "flops"),
-    *("reduced", "rest", "previous"),
-)
-CODE = (
-    *("t", "type", "c", "n", "stride", "k", "numel"),
-    *("reduced", "rest", "previous"),
-)
-STATES = {"paper": PAPER, "code": CODE}
-_MOVING = ("reduced", "rest", "previous")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,11 +74,6 @@ class PruningEnvironment:
     ):
         costs.check_sizes(graph)
         amc.check_reward(reward)
-        if state not in STATES:
-            raise ValueError(
-                f"`state` must be one of {', '.join(STATES)}. Received: "
-                f"state={state!r}."
-            )
         if not 0 < lowest <= 1:
             raise ValueError(
                 f"`lowest` must be a share in (0, 1]. Received: {lowest=}."
@@ -108,11 +92,11 @@ class PruningEnvironment:
         self._meter = costs.Meter(graph)
         self._ceilings = {} if budget is None else budget.ceilings(self._meter)
         self._dense = self._meter.macs()
-        self._flops = _flops(self._meter, self.groups)
-        self._names = STATES[state]
-        self._fixed = _scaled(_features(graph, self.groups, self._flops))
+        rows = {row.layer: row.macs for row in self._meter.by_layer()}
+        self._flops = [rows.get(g.writers[0], 0) for g in self.groups]
+        self._state = amc.State(state, graph, self.groups, self._flops)
         self._check_reach(budget)
-        self.observation_space = Box(0.0, 1.0, (len(self._names),))
+        self.observation_space = Box(0.0, 1.0, (len(self._state.names),))
         self.action_space = Box(0.0, 1.0, (1,))
         self.reset()
 
@@ -148,7 +132,7 @@ class PruningEnvironment:
         size = self._sizes[number]
         wanted = round(float(np.clip(np.ravel(action)[0], 0, 1)) * size)
         self._counts.append(self._allowed(max(wanted, self._least(number))))
-        info = {"kept": self._counts[-1] / max(size, 1)}
+        info = {"kept": self._kept(number)}
         done = len(self._counts) == len(self.groups)
         value = 0.0
         if done:
@@ -195,14 +179,11 @@ class PruningEnvironment:
         """The count nearest below `wanted` with which the budget holds."""
         if not self._ceilings or self._fits([*self._counts, wanted]):
             return wanted
-        low, high = self._least(len(self._counts)), wanted
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._fits([*self._counts, middle]):
-                low = middle
-            else:
-                high = middle
-        return low
+        least = self._least(len(self._counts))
+        return wanted - rankings.fewest(
+            lambda fewer: self._fits([*self._counts, wanted - fewer]),
+            wanted - least,
+        )
 
     def _check_reach(self, budget):
         if not self._fits([]):
@@ -215,70 +196,22 @@ class PruningEnvironment:
                 "`lowest`."
             )
 
+    def _whole(self):
+        """The channels that stay if no later group loses any."""
+        later = self._sizes[len(self._counts) :]
+        return self._candidates.keep([*self._counts, *later])
+
+    def _kept(self, number):
+        """The share of a group that stays, rounded as `keep` rounds it."""
+        order = self._candidates.order[number]
+        return float(self._whole()[order].mean()) if len(order) else 1.0
+
     def _observation(self):
-        number = min(len(self._counts), len(self.groups) - 1)
-        whole = [*self._counts, *self._sizes[len(self._counts) :]]
-        now = self._meter.macs(self._candidates.keep(whole))
-        previous = 1.0
-        if self._counts:
-            size = self._sizes[len(self._counts) - 1]
-            previous = self._counts[-1] / max(size, 1)
-        moving = {
-            "reduced": 1 - now / self._dense,
-            "rest": sum(self._flops[number + 1 :]) / self._dense,
-            "previous": previous,
-        }
-        return np.array(
-            [
-                moving[name] if name in _MOVING else self._fixed[name][number]
-                for name in self._names
-            ],
-            np.float32,
+        done = len(self._counts)
+        number = min(done, len(self.groups) - 1)
+        return self._state.observe(
+            number,
+            reduced=1 - self._meter.macs(self._whole()) / self._dense,
+            rest=sum(self._flops[number + 1 :]) / self._dense,
+            previous=self._kept(done - 1) if done else 1.0,
         )
-
-
-def _flops(meter, groups):
-    """The multiply-adds of the layers that write each group first."""
-    rows = {row.layer: row.macs for row in meter.by_layer()}
-    return [rows.get(group.writers[0], 0) for group in groups]
-
-
-def _features(graph, groups, flops):
-    """`dict` from the name of each feature to its values, one a group."""
-    steps = {step.layer: step for step in graph.steps}
-    reads = {
-        b.layer: len(b.labels)
-        for b in graph.bindings
-        if b.role == channel_graph.READS
-    }
-    found = {name: [] for name in {*PAPER, *CODE} - {*_MOVING}}
-    for number, group in enumerate(groups):
-        path = group.writers[0]
-        layer = graph.layers[path]
-        shape = steps[path].inputs[0].shape if steps[path].inputs else (1,)
-        kernel = np.ravel(getattr(layer, "kernel_size", 1))
-        row = {
-            "t": number,
-            "type": float(not hasattr(layer, "kernel_size")),
-            "n": len(group),
-            "c": reads.get(path, shape[-1]),
-            "h": shape[1] if len(shape) > 2 else 1,
-            "w": shape[2] if len(shape) > 3 else 1,
-            "stride": int(np.ravel(getattr(layer, "strides", 1))[0]),
-            "k": int(kernel[0]),
-            "flops": flops[number],
-        }
-        row["numel"] = row["n"] * row["c"] * int(np.prod(kernel))
-        for name, value in row.items():
-            found[name].append(value)
-    return found
-
-
-def _scaled(features):
-    """Each feature from 0, its least value, to 1, its largest."""
-    scaled = {}
-    for name, column in features.items():
-        column = np.asarray(column, np.float64)
-        span = column.max() - column.min()
-        scaled[name] = (column - column.min()) / span if span else column * 0
-    return scaled

@@ -10,10 +10,11 @@ element, where its greedy planner puts them (`memory.offsets`), and what the
 interpreter keeps for good: records of ops and tensors, and the multiplier and
 the shift (8 bytes) of each channel that a convolution writes.
 
-The constants were fitted to the files of eleven networks: flash was then off
-by 4 % at most, RAM by 0.3 % (a DenseNet by 2 %). What they miss, such as the
-length of names, hardly changes when channels go, so a file that was measured
-corrects the next prediction; see `tfprune.fit_target`.
+The constants were fitted to files of common networks. What they miss, such as
+the length of names, and biases that are equal, which are stored once, hardly
+changes when channels go, so a file that was measured corrects the next
+prediction; see `tfprune.fit_target`. The smaller a network, the larger the
+share that is missed.
 """
 
 import dataclasses

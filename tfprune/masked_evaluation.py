@@ -38,7 +38,7 @@ class MaskedEvaluation:
 
     Attributes:
         traces: `int`, how often the model was traced.
-        count: `int`, how many different sets of channels were measured.
+        count: `int`, how many sets of channels were measured.
     """
 
     def __init__(
@@ -67,29 +67,19 @@ class MaskedEvaluation:
             id(old): new
             for old, new in zip(graph.model.weights, clone.weights, strict=True)
         }
-        self._changed, self._known = set(), {}
+        self._changed, self.count = set(), 0
 
     @property
     def traces(self):
         return self._model.traces
 
-    @property
-    def count(self):
-        return len(self._known)
-
     def value(self, keep):
         """The mean of the metric with only some channels read, `float`.
 
         Args:
-            keep: bool array, shape `(graph.size,)`. What was measured once
-                is known from then on.
+            keep: bool array, shape `(graph.size,)`.
         """
-        key = np.packbits(keep).tobytes()
-        if key not in self._known:
-            self._known[key] = self._measured(keep)
-        return self._known[key]
-
-    def _measured(self, keep):
+        self.count += 1
         self._assign(keep)
         if self._recalibrate is not None:
             recalibration.measure(

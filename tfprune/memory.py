@@ -86,11 +86,6 @@ class Plan:
         """The largest sum of buffers alive at one step."""
         return int(self.loads(keep).max())
 
-    def at_peak(self, keep):
-        """The `Buffer`s that are alive when the sum is largest."""
-        step = int(self.loads(keep).argmax())
-        return [b for b in self.buffers if b.first <= step <= b.last]
-
 
 def offsets(sizes, lives):
     """Where each buffer begins, as TFLite Micro's greedy planner decides.

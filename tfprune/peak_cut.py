@@ -8,6 +8,7 @@ go, until the step fits. Then comes the next step that is too full.
 import numpy as np
 
 from tfprune import memory
+from tfprune import rankings
 
 
 def cut(candidates, counts, counts_at, most, usage, limit):
@@ -43,18 +44,11 @@ def cut(candidates, counts, counts_at, most, usage, limit):
                 for b, a, lives in zip(before, after, alive, strict=True)
             ]
 
-        def fits(counts, step=step):
-            return usage.loads(candidates.keep(counts))[step] <= limit
+        def fits(removed, at=at, step=step):
+            return usage.loads(candidates.keep(at(removed)))[step] <= limit
 
-        if fits(at(most)):
-            low, high = 0, most
-            while low < high:
-                middle = (low + high) // 2
-                if fits(at(middle)):
-                    high = middle
-                else:
-                    low = middle + 1
-            counts = at(low)
+        if fits(most):
+            counts = at(rankings.fewest(fits, most))
         given_up.add(step)
 
 
@@ -92,9 +86,7 @@ def describe(usage, keep, graph):
     makers = {id(t): s.layer for s in graph.steps for t in s.outputs}
     names = []
     for buffer in buffers_at(usage, step):
-        tensor = max(
-            buffer.tensors, key=lambda t: memory.tensor_bytes(t, keep)
-        )
+        tensor = max(buffer.tensors, key=lambda t: memory.tensor_bytes(t, keep))
         sizes = memory.kept_shape(tensor, keep)[1:]
         shape = "x".join("?" if n is None else str(n) for n in sizes)
         names.append(f"{makers.get(id(tensor), 'the input')} ({shape})")
@@ -103,4 +95,3 @@ def describe(usage, keep, graph):
         f"{loads[step]:,} bytes while {running!r} runs, outputs of "
         f"{', '.join(dict.fromkeys(names))}"
     )
-

@@ -31,6 +31,26 @@ def order(candidates, ranking, normalizer):
     return _RANKINGS[ranking](candidates, normalizer)
 
 
+def fewest(fits, most):
+    """The least number that fits, if all larger ones do, too.
+
+    Args:
+        fits: function from an `int` to a `bool`.
+        most: `int` that fits.
+
+    Returns:
+        An `int` from 0 to `most`.
+    """
+    low, high = 0, most
+    while low < high:
+        middle = (low + high) // 2
+        if fits(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
 def _group(candidates, normalizer):
     """The number of steps is the finest that any group can tell apart."""
     steps = 2 * max((len(o) for o in candidates.order), default=1) ** 2

@@ -1,19 +1,25 @@
 """The search for how much of each group of channels may go."""
 
 import dataclasses
+import hashlib
 import json
 import time
 
+import keras
 import numpy as np
 
+from tfprune import ddpg
 from tfprune import environment
 from tfprune import masked_evaluation
 from tfprune import progress_bar
+from tfprune import recalibration
 from tfprune import registry
+from tfprune import samples
 from tfprune import score
 from tfprune.export import files
 from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.graph import values
 from tfprune.methods import amc
 
 strategies = registry.Registry("strategy")
@@ -47,11 +53,12 @@ class Search:
     Attributes:
         strategy: `str`.
         groups: tuple of `str`, the groups that were searched.
-        dense: `float`, the accuracy of the model that was given.
+        dense: `float`, the accuracy with all channels.
         trials: tuple of `Trial`, in their order.
         traces: `int`, how often the model was traced for all of them.
         evaluated: `int`, how many different networks were measured.
-        model: the pruned model of the best trial, not fine-tuned.
+        model: the pruned model of the best trial, not fine-tuned, with the
+            normalisation that it was measured with.
     """
 
     strategy: str
@@ -133,7 +140,8 @@ def search(
         checkpoint: path of a JSON file in which every accuracy is kept as
             soon as it is known. A search that was stopped, started again
             with the same arguments, goes through the trials it finds there
-            without measuring them again.
+            without measuring them again. Searches of the same model and data
+            can share it.
         progress: `bool`, whether a progress bar is shown.
         settings: `tfprune.methods.amc.Settings`; by default those of the
             paper, with at most a quarter of the trials as warm-up.
@@ -170,7 +178,7 @@ def search(
     measured = masked_evaluation.MaskedEvaluation(
         graph, data, limit=limit, purpose=_PURPOSE, recalibrate=recalibrate
     )
-    memory = _Memory(measured, checkpoint, graph.size)
+    memory = _Memory(measured, checkpoint, (graph, data, limit, recalibrate))
     env = environment.PruningEnvironment(
         graph, scores, memory.value, budget, reward, **options
     )
@@ -192,6 +200,9 @@ def search(
             )
             start = now
     best = max(range(len(trials)), key=lambda i: trials[i].reward)
+    small = rebuild.shrink(graph, keeps[best])
+    if recalibrate is not None:
+        small = recalibration.recalibrate(small, recalibrate)
     return Search(
         strategy=strategy,
         groups=tuple(group.name for group in env.groups),
@@ -199,7 +210,7 @@ def search(
         trials=tuple(trials),
         traces=measured.traces,
         evaluated=measured.count,
-        model=rebuild.shrink(graph, keeps[best]),
+        model=small,
     )
 
 
@@ -210,30 +221,55 @@ def _trial(graph, env, value, info, seconds):
 
 
 class _Memory:
-    """Accuracies by channels, in a file if there is one."""
+    """Accuracies by channels, in a file if there is one.
 
-    def __init__(self, measured, path, size):
-        self._measured, self._size = measured, size
+    Args:
+        measured: a `MaskedEvaluation`.
+        path: of the file, or `None`.
+        basis: tuple `(graph, data, limit, recalibrate)`, what accuracies
+            depend on besides the channels.
+    """
+
+    def __init__(self, measured, path, basis):
+        self._measured = measured
         self._path = None if path is None else files.writable(path)
-        self._known = {}
-        if self._path is not None and self._path.exists():
-            found = json.loads(self._path.read_text())
-            if found["channels"] != size:
+        self._found = {"basis": None, "accuracies": {}}
+        if self._path is None:
+            return
+        key = _key(*basis)
+        if self._path.exists():
+            self._found = json.loads(self._path.read_text())
+            if self._found["basis"] != key:
                 raise ValueError(
-                    "A checkpoint must be of the same model. Received: "
-                    f"checkpoint={str(path)!r} for {found['channels']} "
-                    f"channels, and a model with {size}. Choose another path."
+                    "A checkpoint must be of the same weights and data. "
+                    f"Received: checkpoint={str(path)!r}, which is of others. "
+                    "Choose another path."
                 )
-            self._known = found["accuracies"]
+        self._found["basis"] = key
 
     def value(self, keep):
+        known = self._found["accuracies"]
         key = np.packbits(keep).tobytes().hex()
-        if key not in self._known:
-            self._known[key] = self._measured.value(keep)
+        if key not in known:
+            known[key] = self._measured.value(keep)
             if self._path is not None:
-                found = {"channels": self._size, "accuracies": self._known}
-                files.write({self._path: json.dumps(found).encode()})
-        return self._known[key]
+                files.write({self._path: json.dumps(self._found).encode()})
+        return known[key]
+
+
+def _key(graph, data, limit, recalibrate):
+    """A hash of all numbers that an accuracy depends on, `str`."""
+    found = hashlib.sha256()
+    for variable in graph.model.weights:
+        found.update(values.numpy(variable).tobytes())
+    for part, most in ((data, limit), (recalibrate, None)):
+        found.update(b"data")
+        if part is None:
+            continue
+        for x, y in samples.batches(part, _PURPOSE, limit=most):
+            for array in keras.tree.flatten((x, () if y is None else y)):
+                found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def _episode(env, act):
@@ -250,7 +286,7 @@ def _episode(env, act):
 
 @strategies.register("amc")
 def _amc(env, evaluations, settings):
-    agent = amc.Agent(env.observation_space.shape[0], settings)
+    agent = ddpg.Agent(env.observation_space.shape[0], settings)
     for number in range(evaluations):
         steps, value, info = _episode(env, lambda s, n=number: agent.act(s, n))
         agent.learn(number, steps, value)

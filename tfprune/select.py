@@ -148,15 +148,8 @@ def by_budget(
     smallest = keep_at(most)
     if not fits(smallest):
         raise _out_of_reach(budget, meter, ceilings, smallest)
-    # The fewest removals that fit: costs only fall as more channels go.
-    low, high = 0, most
-    while low < high:
-        middle = (low + high) // 2
-        if fits(keep_at(middle)):
-            high = middle
-        else:
-            low = middle + 1
-    return keep_at(low)
+    # Costs only fall as more channels go.
+    return keep_at(rankings.fewest(lambda n: fits(keep_at(n)), most))
 
 
 def _out_of_reach(budget, meter, ceilings, keep):

@@ -83,8 +83,9 @@ def fit_target(
     Flash is the size of the file, RAM the tensor arena of the TFLite Micro
     interpreter. Each round prunes by the prediction, exports, measures, and
     corrects the next prediction by what it saw. The first file that fits is
-    kept. Fine-tune the model afterwards and export it again: sizes depend on
-    shapes, not on values.
+    kept. Fine-tune the model afterwards and export it again. RAM depends on
+    shapes alone; flash may grow a little, since tensors that hold the same
+    numbers, as the biases of a model that was never trained, are stored once.
 
     Args:
         model: a built `keras.Model` on the TensorFlow backend; not changed.

@@ -10,6 +10,7 @@ from tfprune import environment
 from tfprune import score
 from tfprune import select
 from tfprune.graph import read
+from tfprune.methods import amc
 from tfprune_test.methods import small_nets
 
 layers = keras.layers
@@ -73,6 +74,16 @@ class BudgetTest(parameterized.TestCase):
                     getattr(info["cost"], name), share * getattr(dense, name)
                 )
 
+    def test_the_share_that_stays_is_the_rounded_one(self):
+        env = environment_of(
+            three_layers(), select.Budget(macs=0.9), channel_multiple=8
+        )
+        env.reset()
+        # 0.3 * 20 is 6, and 8 is the next multiple.
+        state, *_, info = env.step(0.3)
+        self.assertEqual(info["kept"], 0.4)
+        self.assertAlmostEqual(float(state[-1]), 0.4, places=6)
+
     def test_without_one_actions_are_taken_as_they_are(self):
         env = environment_of(three_layers(), reward="params")
         env.reset()
@@ -86,7 +97,7 @@ class StateTest(parameterized.TestCase):
     def test_the_numbers_of_the_paper(self):
         env = environment_of(three_layers(), select.Budget(macs=0.5))
         state, _ = env.reset()
-        names = environment.PAPER
+        names = amc.STATES["paper"]
         self.assertLen(names, 11)
         first = dict(zip(names, state.tolist(), strict=True))
         self.assertEqual((first["t"], first["n"], first["c"]), (0, 1, 0))

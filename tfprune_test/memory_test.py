@@ -4,6 +4,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune import memory
+from tfprune import peak_cut
 from tfprune.graph import read
 from tfprune.graph import tensor
 from tfprune_test import graphs
@@ -69,7 +70,8 @@ class PlanTest(absltest.TestCase):
         plan = memory.plan(graph)
         self.assertEqual(plan.loads(keep).tolist(), [8, 24, 20, 16])
         self.assertEqual(plan.peak_bytes(keep), 24)
-        shapes = [b.tensors[0].shape[-1] for b in plan.at_peak(keep)]
+        fullest = peak_cut.buffers_at(plan, 1)
+        shapes = [b.tensors[0].shape[-1] for b in fullest]
         self.assertEqual(shapes, [2, 4])
 
     def test_a_model_with_a_branch(self):

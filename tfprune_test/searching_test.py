@@ -116,11 +116,12 @@ class SearchTest(parameterized.TestCase):
             [t.accuracy for t in again.trials],
             [t.accuracy for t in long.trials],
         )
-        other = keras.Sequential(
-            [keras.Input((8,)), layers.Dense(4), layers.Dense(8)]
-        )
-        with self.assertRaisesRegex(ValueError, "of the same model"):
-            searching.search(other, data, evaluations=2, **options)
+        for changed in ((data[0] + 1, data[1]), (data[0][:99], data[1][:99])):
+            with self.assertRaisesRegex(ValueError, "same weights and data"):
+                searching.search(model, changed, evaluations=2, **options)
+        model.layers[0].kernel.assign(2 * np.eye(8))
+        with self.assertRaisesRegex(ValueError, "same weights and data"):
+            searching.search(model, data, evaluations=2, **options)
 
     def test_normalisation_is_measured_anew_in_every_trial(self):
         keras.utils.set_random_seed(0)
@@ -145,6 +146,8 @@ class SearchTest(parameterized.TestCase):
         measured = searching.search(model, (x, y), recalibrate=x, **options)
         self.assertNotEqual(plain.best.accuracy, measured.best.accuracy)
         self.assertEqual(measured.traces, 1)
+        (accuracy,) = evaluation.accuracies([measured.model], (x, y))
+        self.assertAlmostEqual(accuracy, measured.best.accuracy, places=6)
 
     def test_what_was_found_is_written(self):
         model, data = lopsided()

@@ -23,6 +23,7 @@ FLOORS = (
         "ops",
         "quantizers",
         "stages",
+        "ddpg",
     ),
     ("graph",),
     (

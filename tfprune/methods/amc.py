@@ -30,14 +30,107 @@ reads the next entry of its ring.
 import dataclasses
 import math
 
-import keras
 import numpy as np
+
+from tfprune.graph import channel_graph
 
 REWARDS = {
     "error": lambda error, cost: -error,
     "flops": lambda error, cost: -error * math.log(cost.macs),
     "params": lambda error, cost: -error * math.log(cost.params),
 }
+
+
+STATES = {
+    "paper": (
+        *("t", "n", "c", "h", "w", "stride", "k", "flops"),
+        *("reduced", "rest", "previous"),
+    ),
+    "code": (
+        *("t", "type", "c", "n", "stride", "k", "numel"),
+        *("reduced", "rest", "previous"),
+    ),
+}
+
+
+class State:
+    """What the agent sees of a group, each number in [0, 1].
+
+    What does not change in an episode is scaled from its least to its
+    largest value over all groups.
+
+    Args:
+        name: `"paper"`, section 3.1, or `"code"`, that of the published code.
+        graph: a `ChannelGraph`.
+        groups: the groups in the order of their steps.
+        flops: list of `int`, multiply-adds of the layer that writes each.
+
+    Attributes:
+        names: tuple of `str`, what the numbers are.
+
+    Raises:
+        ValueError: If the name is unknown.
+    """
+
+    def __init__(self, name, graph, groups, flops):
+        if name not in STATES:
+            raise ValueError(
+                f"`state` must be one of {', '.join(STATES)}. Received: "
+                f"state={name!r}."
+            )
+        self.names = STATES[name]
+        rows = _features(graph, groups, flops)
+        columns = {
+            k: np.array([row[k] for row in rows], float) for k in rows[0]
+        }
+        self._fixed = {
+            k: (v - v.min()) / (np.ptp(v) or 1) for k, v in columns.items()
+        }
+
+    def observe(self, number, **moving):
+        """The state before a step, float32 array.
+
+        Args:
+            number: `int`, the group.
+            **moving: `reduced`, the share of all multiply-adds that is gone;
+                `rest`, that of the groups to come; `previous`, the share of
+                the group before that stayed.
+        """
+        found = [
+            moving[n] if n in moving else self._fixed[n][number]
+            for n in self.names
+        ]
+        return np.array(found, np.float32)
+
+
+def _features(graph, groups, flops):
+    """A `dict` for each group, of the layer that writes it first."""
+    steps = {step.layer: step for step in graph.steps}
+    reads = {
+        b.layer: len(b.labels)
+        for b in graph.bindings
+        if b.role == channel_graph.READS
+    }
+    rows = []
+    for number, (group, count) in enumerate(zip(groups, flops, strict=True)):
+        path = group.writers[0]
+        layer, inputs = graph.layers[path], steps[path].inputs
+        shape = inputs[0].shape if inputs else (None, 1)
+        kernel = np.ravel(getattr(layer, "kernel_size", 1))
+        row = {
+            "t": number,
+            "type": not hasattr(layer, "kernel_size"),
+            "n": len(group),
+            "c": reads.get(path, shape[-1]),
+            "h": shape[1] if len(shape) > 2 else 1,
+            "w": shape[2] if len(shape) > 3 else 1,
+            "stride": np.ravel(getattr(layer, "strides", 1))[0],
+            "k": kernel[0],
+            "flops": count,
+        }
+        row["numel"] = row["n"] * row["c"] * np.prod(kernel)
+        rows.append(row)
+    return rows
 
 
 def reward(name, accuracy, cost):
@@ -72,23 +165,6 @@ def check_reward(name):
         )
 
 
-def truncated_normal(mean, sigma, rng):
-    """A draw from a normal distribution, given that it lies in [0, 1].
-
-    Args:
-        mean: `float` in [0, 1].
-        sigma: `float`, not negative.
-        rng: a `numpy.random.Generator`.
-
-    Returns:
-        `float`.
-    """
-    while True:
-        drawn = rng.normal(mean, sigma)
-        if 0 <= drawn <= 1:
-            return float(drawn)
-
-
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """What an agent is made of; the defaults are those of the paper.
@@ -121,154 +197,3 @@ class Settings:
     def width(self, episode):
         """The width of the exploration in an episode, counted from 0."""
         return self.sigma * self.decay ** max(0, episode - self.warmup)
-
-
-class Agent:
-    """Deep deterministic policy gradient for one action in [0, 1].
-
-    The same seed, states and rewards give the same actions.
-
-    Args:
-        size: `int`, length of a state.
-        settings: `Settings`.
-
-    Example:
-
-    >>> agent = Agent(11)
-    >>> action = agent.act(state, episode=0)
-    >>> agent.learn(episode=0, transitions=[(state, action, next_state, True)],
-    ...             reward=-0.1)
-    """
-
-    def __init__(self, size, settings=None):
-        self.settings = settings = settings or Settings()
-        self._rng = np.random.default_rng(settings.seed)
-        seeds = iter(range(settings.seed * 100, settings.seed * 100 + 100))
-        self._actor = _actor(size, settings.hidden, seeds)
-        self._critic = _critic(size, settings.hidden, seeds)
-        self._targets = [_copy(self._actor), _copy(self._critic)]
-        adam = keras.optimizers.Adam
-        self._critic.compile(adam(settings.critic_rate), "mse")
-        self._climb = _Climb(self._actor, self._critic)
-        self._climb.compile(adam(settings.actor_rate), _minus)
-        self._memory, self._baseline = [], None
-
-    def policy(self, state):
-        """The action without exploration, `float`."""
-        found = self._actor.predict_on_batch(np.asarray(state)[None])
-        return float(np.asarray(found)[0, 0])
-
-    def act(self, state, episode):
-        """The action in an episode, `float` in [0, 1]."""
-        if episode < self.settings.warmup:
-            return float(self._rng.uniform())
-        width = self.settings.width(episode)
-        return truncated_normal(self.policy(state), width, self._rng)
-
-    def learn(self, episode, transitions, reward):
-        """Remembers an episode, and learns once for each of its steps.
-
-        Args:
-            episode: `int`, counted from 0.
-            transitions: list of `(state, action, next_state, done)`.
-            reward: `float`, of the whole episode.
-        """
-        self._memory += [
-            (s, a, reward, after, done) for s, a, after, done in transitions
-        ]
-        self._memory = self._memory[-self.settings.capacity :]
-        if episode < self.settings.warmup:
-            return
-        for _ in transitions:
-            self._update()
-
-    def _update(self):
-        settings = self.settings
-        size = min(settings.batch_size, len(self._memory))
-        chosen = self._rng.choice(len(self._memory), size, replace=False)
-        columns = zip(*(self._memory[i] for i in chosen), strict=True)
-        s, a, r, after, done = (np.asarray(c, "float32") for c in columns)
-        mean = float(r.mean())
-        if self._baseline is None:
-            self._baseline = mean
-        keep = settings.momentum
-        self._baseline = keep * self._baseline + (1 - keep) * mean
-        actor, critic = self._targets
-        future = critic.predict_on_batch([after, actor.predict_on_batch(after)])
-        goal = r - self._baseline + (1 - done) * np.asarray(future)[:, 0]
-        self._critic.train_on_batch([s, a[:, None]], goal[:, None])
-        self._climb.train_on_batch(s, goal[:, None])
-        for target, source in zip(
-            self._targets, (self._actor, self._critic), strict=True
-        ):
-            pairs = zip(target.get_weights(), source.get_weights(), strict=True)
-            target.set_weights(
-                [old + settings.tau * (new - old) for old, new in pairs]
-            )
-
-
-@keras.saving.register_keras_serializable("tfprune")
-class _Climb(keras.Model):
-    """Q(s, mu(s)), of which only the actor's weights are trained."""
-
-    def __init__(self, actor, critic):
-        super().__init__(name="climb")
-        self.actor, self.critic = actor, critic
-        self.built = True
-
-    def call(self, states):
-        return self.critic([states, self.actor(states)])
-
-    @property
-    def trainable_variables(self):
-        return self.actor.trainable_variables
-
-    @property
-    def trainable_weights(self):
-        return self.trainable_variables
-
-    @property
-    def non_trainable_variables(self):
-        return self.critic.variables
-
-    @property
-    def non_trainable_weights(self):
-        return self.non_trainable_variables
-
-
-def _minus(_, value):
-    return -keras.ops.mean(value)
-
-
-def _dense(units, seeds, activation=None, spread=None):
-    if spread is None:
-        start = keras.initializers.VarianceScaling(
-            1 / 3, "fan_in", "uniform", seed=next(seeds)
-        )
-    else:
-        start = keras.initializers.RandomUniform(
-            -spread, spread, seed=next(seeds)
-        )
-    return keras.layers.Dense(units, activation, kernel_initializer=start)
-
-
-def _actor(size, hidden, seeds):
-    state = x = keras.Input((size,))
-    for _ in range(2):
-        x = _dense(hidden, seeds, "relu")(x)
-    return keras.Model(state, _dense(1, seeds, "sigmoid", 3e-3)(x))
-
-
-def _critic(size, hidden, seeds):
-    state, action = keras.Input((size,)), keras.Input((1,))
-    x = keras.layers.Add()(
-        [_dense(hidden, seeds)(state), _dense(hidden, seeds)(action)]
-    )
-    x = _dense(hidden, seeds, "relu")(keras.layers.ReLU()(x))
-    return keras.Model([state, action], _dense(1, seeds, None, 3e-3)(x))
-
-
-def _copy(model):
-    copy = keras.models.clone_model(model)
-    copy.set_weights(model.get_weights())
-    return copy
