@@ -4,7 +4,9 @@ Both prune the same ResNet-20 of the same data, batches and schedule, tfprune
 with Keras 3, tfmot with tf_keras, each in a process of its own. A plain and a
 pruned model take turns, either one first in every second round, and a figure is
 the median of the ratios of CPU time per step within one round: the machine's
-own speed cancels out. Masks are renewed once in every round. With --epochs both
+own speed cancels out. A process has one core, where it can be held to one, and
+one thread: with several, what is measured is how they happened to take turns.
+Masks are renewed once in every round. With --epochs both
 are trained, too. Finished parts are found in --out and not repeated.
 
 tfmot needs an environment of its own, in which tfprune is importable as well:
@@ -44,6 +46,7 @@ SETTINGS = (
     *("dataset", "rounds", "steps", "batch_size", "processes"),
     *("epochs", "seeds"),
 )
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 LIMIT = 1.1  # CPU time of a pruned step over that of a plain one, with jit
 
 
@@ -231,6 +234,8 @@ def measure(name, part):
 def main(argv):
     del argv
     if FLAGS.one:
+        if "steps" in FLAGS.one and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         print("RESULT " + json.dumps(measure(*FLAGS.one.split(":"))))
         return
     pythons = {"tfprune": sys.executable, "tfmot": FLAGS.tfmot_python}
@@ -292,9 +297,8 @@ def to_markdown(results, settings):
         "# What pruning costs inside `fit`\n\n"
         "CPU time of a pruned step over that of a plain one; median over all "
         f"rounds of {settings['steps']} steps (quartiles), {settings['rounds']}"
-        f" rounds in each of {settings['processes']} processes, and the median "
-        "of each process: memory lies differently in every one, which moves "
-        "the ratio by some percent. Batch "
+        f" rounds in each of {settings['processes']} processes with one thread, "
+        "and the median of each process. Batch "
         f"{settings['batch_size']}, ResNet-20 on {settings['dataset']}. The "
         f"limit with jit is {LIMIT:.2f}. Accuracy on the test images after "
         f"{settings['epochs']} epochs from scratch at {SPARSITY:.0%} zeros, "
@@ -320,9 +324,10 @@ def run(name, python, part):
     root = pathlib.Path(__file__).resolve().parents[1]
     names = "dataset data_dir rounds steps batch_size epochs".split()
     options = [f"--{n}={FLAGS[n].value}" for n in names if FLAGS[n].value]
+    threads = dict.fromkeys(_THREADS, "1") if "steps" in part else {}
     done = subprocess.run(
         [python, __file__, f"--one={name}:{part}", *options],
-        env=dict(os.environ, PYTHONPATH=str(root)),
+        env=os.environ | {"PYTHONPATH": str(root)} | threads,
         stdout=subprocess.PIPE,
         text=True,
     )

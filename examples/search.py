@@ -2,8 +2,9 @@
 
 Prunes a published network to a share of its multiply-adds by each strategy,
 with the same criterion and the same images, and measures the test accuracy;
-nothing is trained. The search sees training
-images only: some choose the network, others measure batch normalisation.
+nothing is trained. The search sees training images only: some choose the
+network, others measure batch normalisation and fit the weights that read what
+is left.
 
   python examples/search.py --weights=resnet20.npz \\
       --data_dir=~/tensorflow_datasets --table=docs/results/search_resnet20.md
@@ -28,13 +29,20 @@ from tfprune.methods import amc
 FLAGS = flags.FLAGS
 FLAGS.set_default("selection", 1000)
 flags.DEFINE_list(
-    "strategies", ["amc", "random", "uniform", "shallow", "deep"], "which"
+    "strategies",
+    ["amc", "random", "greedy", "evolution", "bayesian"]
+    + ["uniform", "shallow", "deep"],
+    "which",
 )
-flags.DEFINE_integer("evaluations", 400, "trials of amc and random")
+flags.DEFINE_integer("evaluations", 400, "networks, but of the last three")
 flags.DEFINE_integer("warmup", 100, "random episodes of amc at first")
 flags.DEFINE_integer("recalibration", 256, "training images to measure with")
+flags.DEFINE_integer(
+    "reconstruction", 512, "training images to fit weights by, 0: no fit"
+)
 flags.DEFINE_string("out", "build/search", "folder of the results")
-SETTINGS = (*published.SETTINGS, "evaluations", "warmup", "recalibration")
+SETTINGS = (*published.SETTINGS, "evaluations", "warmup")
+SETTINGS += ("recalibration", "reconstruction")
 
 
 def main(argv):
@@ -42,6 +50,7 @@ def main(argv):
     if FLAGS.smoke:
         FLAGS.evaluations, FLAGS.warmup, FLAGS.seeds = 6, 3, ["0"]
         FLAGS.selection = FLAGS.recalibration = FLAGS.test = 64
+        FLAGS.reconstruction = 64
     todo = [(strategy, (strategy,)) for strategy in FLAGS.strategies]
     rows = results.rows(todo, published.Published, run, SETTINGS)
     results.write(to_markdown(list(rows)))
@@ -51,6 +60,7 @@ def run(own, strategy):
     """Searches; measures what was found on the test images."""
     out, begin = pathlib.Path(FLAGS.out), FLAGS.selection
     measured, _ = own.training(begin, begin + FLAGS.recalibration)
+    fitted, _ = own.training(begin, begin + FLAGS.reconstruction)
     found = tfprune.search(
         own.model,
         own.selection,
@@ -58,6 +68,7 @@ def run(own, strategy):
         strategy,
         FLAGS.evaluations,
         recalibrate=measured,
+        reconstruct=fitted if FLAGS.reconstruction else None,
         seed=own.seed,
         checkpoint=out / f"accuracies-{own.seed}.json",
         settings=amc.Settings(warmup=FLAGS.warmup, seed=own.seed),
@@ -76,6 +87,7 @@ def run(own, strategy):
 
 def to_markdown(rows):
     """One line for each strategy, over the seeds."""
+    settings = rows[0]["settings"]
     header = "strategy test selection MACs trials s/trial seeds"
     cells = []
     for strategy in dict.fromkeys(row["strategy"] for row in rows):
@@ -89,9 +101,10 @@ def to_markdown(rows):
         )
     traces = max(row["search"]["traces"] for row in rows)
     parts = [
-        f"# Search on {rows[0]['settings']['checkpoint']}",
-        "Accuracy without any training, batch normalisation measured anew, "
-        "mean (least to most) over the seeds: on the test images, and on the "
+        f"# Search on {settings['checkpoint']}",
+        "Accuracy without any training, batch normalisation measured anew "
+        f"on {settings['recalibration']} images, weights fitted on "
+        f"{settings['reconstruction']}, mean (least to most) over the seeds: on the test images, and on the "
         "images that the search chose by. Traces of the model in one search, "
         f"one for each size of batches: {traces}.",
         tables.Table(tuple(header.split()), tuple(cells)).to_markdown().strip(),

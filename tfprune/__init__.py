@@ -51,6 +51,7 @@ from tfprune.methods.thinet import ThiNet
 from tfprune.methods.thinet import thinet
 from tfprune.methods.wanda import Wanda
 from tfprune.micronet_score import micronet
+from tfprune.objective import Objective
 from tfprune.patterns import NM
 from tfprune.patterns import Block
 from tfprune.patterns import Unstructured
@@ -110,6 +111,7 @@ __all__ = [
     "Masked",
     "MaskedChannels",
     "NM",
+    "Objective",
     "OneShot",
     "PCAS",
     "Polynomial",

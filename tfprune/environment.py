@@ -13,6 +13,8 @@ from tfprune import rankings
 from tfprune import select
 from tfprune.methods import amc
 
+_SMALL = 1e-3  # A share below this counts as this in proportions.
+
 
 @dataclasses.dataclass(frozen=True)
 class Box:
@@ -91,6 +93,9 @@ class PruningEnvironment:
         self._sizes = [len(order) for order in self._candidates.order]
         self._meter = costs.Meter(graph)
         self._ceilings = {} if budget is None else budget.ceilings(self._meter)
+        self._whole_costs = {
+            name: getattr(self._meter, name)() for name in self._ceilings
+        }
         self._dense = self._meter.macs()
         rows = {row.layer: row.macs for row in self._meter.by_layer()}
         self._flops = [rows.get(g.writers[0], 0) for g in self.groups]
@@ -143,20 +148,99 @@ class PruningEnvironment:
             info |= {"keep": keep, "accuracy": accuracy, "cost": cost}
         return self._observation(), value, done, False, info
 
-    def fits(self, shares):
+    @property
+    def has_budget(self):
+        """Whether episodes are bounded."""
+        return bool(self._ceilings)
+
+    def play(self, shares):
+        """A whole episode.
+
+        Args:
+            shares: list of `float`, the actions.
+
+        Returns:
+            `(reward, info)` of the last step.
+        """
+        self.reset()
+        for share in shares:
+            _, value, _, _, info = self.step(share)
+        return value, info
+
+    def fits(self, shares, part=1.0):
         """Whether the budget holds with these shares of all groups.
 
         Args:
             shares: list of `float` in [0, 1], one for each group; none of
                 them counts below the least.
+            part: `float` in [0, 1], how much of the way from the whole model
+                to the budget has to be done.
         """
-        counts = [
+        return self._fits(self._counted(shares), part)
+
+    def accuracy(self, shares):
+        """The accuracy with these shares, whatever the budget says."""
+        return self._evaluate(self._candidates.keep(self._counted(shares)))
+
+    def scaled(self, shares):
+        """Shares in the same proportions that just keep to the budget.
+
+        Args:
+            shares: list of `float` in [0, 1]. None gets above 1; without a
+                budget they stay as they are.
+        """
+        if not self._ceilings:
+            return list(shares)
+
+        def times(factor):
+            return [min(1.0, share * factor) for share in shares]
+
+        low, high = 0.0, 1 / max(min(shares), _SMALL)
+        for _ in range(30):
+            middle = (low + high) / 2
+            if self.fits(times(middle)):
+                low = middle
+            else:
+                high = middle
+        return times(low)
+
+    def shortened(self, shares, number, part):
+        """Shares with the fewest channels less in one group.
+
+        Args:
+            shares: list of `float`.
+            number: `int`, the group.
+            part: as for `fits`. If the group alone cannot do it, its least
+                is left.
+        """
+        counts = self._counted(shares)
+        most = counts[number] - self._least(number)
+
+        def fewer(count):
+            return [*counts[:number], counts[number] - count] + counts[
+                number + 1 :
+            ]
+
+        gone = rankings.fewest(lambda n: self._fits(fewer(n), part), most)
+        return [
+            count / size
+            for count, size in zip(fewer(gone), self._sizes, strict=True)
+        ]
+
+    def shares(self, keep):
+        """The share of each group that stays, of what may be removed."""
+        return tuple(
+            float(keep[order].mean()) if len(order) else 1.0
+            for order in self._candidates.order
+        )
+
+    def _counted(self, shares):
+        return [
             max(round(share * size), self._least(number))
             for number, (share, size) in enumerate(
                 zip(shares, self._sizes, strict=True)
             )
         ]
-        return self._fits(counts)
 
     def _least(self, number):
         return max(1, int(np.ceil(self._lowest * self._sizes[number] - 1e-9)))
@@ -168,10 +252,11 @@ class PruningEnvironment:
             [*counts, *(self._least(number) for number in later)]
         )
 
-    def _fits(self, counts):
+    def _fits(self, counts, part=1.0):
         keep = self._keep(counts)
         return all(
-            getattr(self._meter, name)(keep) <= ceiling
+            getattr(self._meter, name)(keep)
+            <= ceiling + (1 - part) * max(0, self._whole_costs[name] - ceiling)
             for name, ceiling in self._ceilings.items()
         )
 
@@ -203,8 +288,7 @@ class PruningEnvironment:
 
     def _kept(self, number):
         """The share of a group that stays, rounded as `keep` rounds it."""
-        order = self._candidates.order[number]
-        return float(self._whole()[order].mean()) if len(order) else 1.0
+        return self.shares(self._whole())[number]
 
     def _observation(self):
         done = len(self._counts)

@@ -9,9 +9,11 @@ import numpy as np
 
 from tfprune import probe
 from tfprune import recalibration
+from tfprune import reconstruction
 from tfprune import samples
 from tfprune import stripping
 from tfprune.graph import channel_graph
+from tfprune.graph import rebuild
 from tfprune.graph import values
 
 
@@ -35,6 +37,8 @@ class MaskedEvaluation:
         purpose: `str`, what it is for, in the words of an error.
         recalibrate: inputs, as `data`, by which batch normalisation is
             measured anew before each value; `None` leaves it as it is.
+        reconstruct: inputs to fit the weights by that read kept channels,
+            before each value; they are read once. `None` fits nothing.
 
     Attributes:
         traces: `int`, how often the model was traced.
@@ -49,6 +53,7 @@ class MaskedEvaluation:
         limit=None,
         purpose="the sensitivity",
         recalibrate=None,
+        reconstruct=None,
     ):
         samples.check_repeatable(data, purpose)
         self._graph, self._purpose = graph, purpose
@@ -58,15 +63,14 @@ class MaskedEvaluation:
         self._model = _Traced(keras.Model(clone.inputs, clone.outputs))
         # On a CPU, XLA takes longer to compile than a few evaluations.
         self._model.compile(jit_compile=keras.backend.backend() == "jax")
-        self._reads = {
-            id(b.variable): b.variable
-            for b in graph.bindings
-            if b.role == channel_graph.READS
-        }
         self._twins = {
-            id(old): new
+            id(old): (old, new)
             for old, new in zip(graph.model.weights, clone.weights, strict=True)
         }
+        self._fits = reconstruction.Prepared()
+        if reconstruct is not None:
+            settings = reconstruction.Reconstruction()
+            self._fits = settings.prepare(graph, reconstruct)
         self._changed, self.count = set(), 0
 
     @property
@@ -98,16 +102,27 @@ class MaskedEvaluation:
             found.append(np.asarray(self._metric(y, outputs)).reshape(-1))
         return float(np.concatenate(found).mean())
 
+    def shrunk(self, keep):
+        """The smaller model, with the weights that it was measured with."""
+        changes, _ = self._fits.solve(keep)
+        small = rebuild.shrink(self._graph, keep, changes)
+        if self._recalibrate is not None:
+            small = recalibration.recalibrate(small, self._recalibrate)
+        return small
+
     def _assign(self, keep):
-        changed = {
-            id(b.variable)
+        changes = {
+            id(b.variable): stripping.zero_reads(self._graph, keep, b.variable)
             for b in self._graph.bindings
             if b.role == channel_graph.READS and not keep[b.labels].all()
         }
-        for key in changed | self._changed:
-            value = stripping.zero_reads(self._graph, keep, self._reads[key])
-            self._twins[key].assign(np.array(values.numpy(value, exact=True)))
-        self._changed = changed
+        changes |= self._fits.solve(keep)[0]
+        for key in self._changed - set(changes):
+            changes[key] = self._twins[key][0]
+        for key, value in changes.items():
+            value = np.array(values.numpy(value, exact=True))
+            self._twins[key][1].assign(value)
+        self._changed = set(changes)
 
 
 class _Traced(keras.Model):

@@ -23,6 +23,7 @@ import warnings
 
 import numpy as np
 
+from tfprune import least_squares
 from tfprune import patches
 from tfprune import probe
 from tfprune import samples
@@ -61,25 +62,6 @@ def reconstruct(model, keep, data, **settings):
     graph = read.channel_graph(model)
     changes, _ = Reconstruction(**settings).solve(graph, keep, data)
     return rebuild.shrink(graph, keep, changes)
-
-
-@dataclasses.dataclass(frozen=True)
-class Fit:
-    """How near a layer came to its former outputs.
-
-    Attributes:
-        layer: `str`, its path.
-        rows: `int`, patches that it was fitted on.
-        unknowns: `int`, weights of each output that were fitted.
-        before, after: `float`, the mean squared difference of its outputs
-            before the activation, over their mean square in the full model.
-    """
-
-    layer: str
-    rows: int
-    unknowns: int
-    before: float
-    after: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,37 +104,63 @@ class Reconstruction:
         Returns:
             `(changes, fits)`: a `dict` from `id(variable)` to the new value
             of the variable, numpy, in its old shape, with zeros where removed
-            channels are read; and a list of `Fit`.
+            channels are read; and a list of `least_squares.Fit`.
         """
-        problems = [_LeastSquares(r, keep) for r in _readers(graph, keep)]
-        changes = {}
-        if not problems:
-            return changes, []
         if self.inputs == "dense":
-            self._collect(graph, problems, data)
-            for problem in problems:
-                changes |= problem.solve(self.ridge)
-            return changes, _fits(problems)
-        samples.check_repeatable(data, _PURPOSE)
-        zeroed = _zeroed(graph, keep)
-        for problem in problems:
-            self._collect(graph, [problem], data, zeroed | changes)
-            changes |= problem.solve(self.ridge)
-        return changes, _fits(problems)
+            found = self.prepare(graph, data, keep).solve(keep)
+        else:
+            found = self._one_by_one(graph, keep, data)
+        _warn_of_noise(found[1])
+        return found
 
-    def _collect(self, graph, problems, data, changes=None):
-        """Reads the data once; `changes` make the pruned model, if given."""
+    def prepare(self, graph, data, keep=None):
+        """Reads the data once, on the full model, for fits of any channels.
+
+        Args:
+            graph: a `ChannelGraph`.
+            data: as for `reconstruct`.
+            keep: bool array; layers that read none of the channels it
+                removes are left out. `None` takes all that can lose some.
+
+        Returns:
+            A `Prepared`.
+        """
+        if keep is None:
+            keep = ~graph.removable
+        sums = [least_squares.DenseSums(r) for r in _readers(graph, keep)]
+        if sums:
+            for x, number in self._batches(graph, data):
+                rows = self._rows(graph, sums, x, number)
+                for problem, calls in zip(sums, rows, strict=True):
+                    for dense in calls:
+                        problem.add(dense)
+        return Prepared(sums, self.ridge)
+
+    def _one_by_one(self, graph, keep, data):
+        """Layer after layer, on inputs of the model as fitted so far."""
+        samples.check_repeatable(data, _PURPOSE)
+        changes, fits = {}, []
+        zeroed = _zeroed(graph, keep)
+        for reader in _readers(graph, keep):
+            problem = least_squares.PrunedSums(reader, keep)
+            now = zeroed | changes
+            for x, number in self._batches(graph, data):
+                (dense,) = self._rows(graph, [problem], x, number)
+                (pruned,) = self._rows(graph, [problem], x, number, now)
+                for pair in zip(dense, pruned, strict=True):
+                    problem.add(*pair)
+            found, fit = problem.solve(self.ridge)
+            changes |= found
+            fits.append(fit)
+        return changes, fits
+
+    def _batches(self, graph, data):
         for number, (x, _) in enumerate(
             samples.batches(
                 data, _PURPOSE, self.batch_size, self.limit, model=graph.model
             )
         ):
-            dense = pruned = self._rows(graph, problems, x, number)
-            if changes is not None:
-                pruned = self._rows(graph, problems, x, number, changes)
-            for problem, a, p in zip(problems, dense, pruned, strict=True):
-                for rows in zip(a, p, strict=True):
-                    problem.add(*rows)
+            yield x, number
 
     def _rows(self, graph, problems, x, number, changes=None):
         """Patches for each problem, one array for each call of its layer."""
@@ -187,72 +195,33 @@ class Reconstruction:
         return rows
 
 
+class Prepared:
+    """Fits on inputs from the full model, for one set of channels or many.
+
+    Args:
+        sums: list of `least_squares.DenseSums`.
+        ridge: as of `Reconstruction`.
+    """
+
+    def __init__(self, sums=(), ridge=0.0):
+        self._sums, self._ridge = sums, ridge
+
+    def solve(self, keep):
+        """`(changes, fits)`, as `Reconstruction.solve`; reads no data."""
+        changes, fits = {}, []
+        for problem in self._sums:
+            if not keep[problem.reader.labels].all():
+                found, fit = problem.solve(keep, self._ridge)
+                changes |= found
+                fits.append(fit)
+        return changes, fits
+
+
 class _Reached(Exception):
     """Ends a run where nothing behind is of interest."""
 
 
-class _LeastSquares:
-    """The problem of one layer, whose sums grow batch by batch."""
-
-    def __init__(self, reader, keep):
-        self.reader = reader
-        self.fit = None
-        self._kept = keep[reader.labels]
-        self._weights = reader.matrix()
-        self._bias = getattr(reader.layer, "bias", None)
-        groups, _, outputs = self._weights.shape
-        size = int(self._kept.sum()) + (self._bias is not None)
-        self._gram = np.zeros((groups, size, size))
-        self._cross = np.zeros((groups, size, outputs))
-        self._target = self._error = 0.0
-        self._rows = 0
-
-    def add(self, dense, pruned):
-        """Adds patches of both models, `(rows, groups, columns)`."""
-        dense, pruned = (
-            np.moveaxis(rows, 1, 0).astype(np.float32)
-            for rows in (dense, pruned)
-        )
-        inputs = pruned[:, :, self._kept]  # P
-        weights = self._weights.astype(np.float32)
-        target = dense @ weights  # A W
-        error = target - inputs @ weights[:, self._kept]
-        if self._bias is not None:
-            ones = np.ones((*inputs.shape[:2], 1), np.float32)
-            inputs = np.concatenate([inputs, ones], -1)
-        turned = inputs.swapaxes(1, 2)
-        self._gram += turned @ inputs
-        self._cross += turned @ error
-        self._rows += len(inputs[0])
-        self._target += float(np.square(target).sum())
-        self._error += float(np.square(error).sum())
-
-    def solve(self, ridge):
-        """The changes of the layer's weights."""
-        change = _solved(self._gram, self._cross, ridge)  # D
-        gain = np.sum(change * (2 * self._cross - self._gram @ change))
-        scale = max(self._target, 1e-300)
-        self.fit = Fit(
-            self.reader.path,
-            self._rows,
-            self._gram.shape[1],
-            self._error / scale,
-            max(self._error - float(gain), 0.0) / scale,
-        )
-        weights = np.where(self._kept[:, None], self._weights, 0)
-        count = int(self._kept.sum())
-        weights[:, self._kept] += change[:, :count]
-        kernel = self.reader.binding.variable
-        changes = {id(kernel): self.reader.kernel(weights)}
-        if self._bias is not None:
-            bias = values.numpy(self._bias) + change[:, count].reshape(-1)
-            changes[id(self._bias)] = bias.astype(np.float32)
-        return changes
-
-
-def _fits(problems):
-    """The fits of all problems; warns of those that have too few data."""
-    fits = [problem.fit for problem in problems]
+def _warn_of_noise(fits):
     short = [f.layer for f in fits if f.rows < f.unknowns]
     if short:
         warnings.warn(
@@ -262,15 +231,6 @@ def _fits(problems):
             "positions for each.",
             stacklevel=4,
         )
-    return fits
-
-
-def _solved(gram, cross, ridge):
-    pull = ridge * np.trace(gram, axis1=1, axis2=2) / max(gram.shape[1], 1)
-    if (pull > 0).all():
-        eye = np.eye(gram.shape[1])
-        return np.linalg.solve(gram + pull[:, None, None] * eye, cross)
-    return np.linalg.pinv(gram, hermitian=True) @ cross
 
 
 def _readers(graph, keep):

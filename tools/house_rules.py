@@ -35,6 +35,7 @@ FLOORS = (
         "switch_on",
         "probe",
         "patches",
+        "least_squares",
     ),
     (
         "feature_maps",
@@ -88,6 +89,8 @@ FLOORS = (
         "curves",
         "curve_plots",
         "environment",
+        "objective",
+        "strategies",
         "searching",
     ),
     ("batches", "data", "zoo"),
@@ -100,8 +103,11 @@ MAX_LINES = 350
 LAZY = {
     "ai_edge_litert",
     "ai_edge_quantizer",
+    "cma",
     "jax",
     "matplotlib",
+    "optuna",
+    "ray",
     "sklearn",
     "tensorflow",
     "tensorflow_datasets",
