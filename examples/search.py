@@ -40,9 +40,10 @@ flags.DEFINE_integer("recalibration", 256, "training images to measure with")
 flags.DEFINE_integer(
     "reconstruction", 512, "training images to fit weights by, 0: no fit"
 )
+flags.DEFINE_list("skip", [], "patterns of groups that are left whole")
 flags.DEFINE_string("out", "build/search", "folder of the results")
 SETTINGS = (*published.SETTINGS, "evaluations", "warmup")
-SETTINGS += ("recalibration", "reconstruction")
+SETTINGS += ("recalibration", "reconstruction", "skip")
 
 
 def main(argv):
@@ -69,6 +70,7 @@ def run(own, strategy):
         FLAGS.evaluations,
         recalibrate=measured,
         reconstruct=fitted if FLAGS.reconstruction else None,
+        skip=tuple(FLAGS.skip),
         seed=own.seed,
         checkpoint=out / f"accuracies-{own.seed}.json",
         settings=amc.Settings(warmup=FLAGS.warmup, seed=own.seed),
@@ -104,8 +106,8 @@ def to_markdown(rows):
         f"# Search on {settings['checkpoint']}",
         "Accuracy without any training, batch normalisation measured anew "
         f"on {settings['recalibration']} images, weights fitted on "
-        f"{settings['reconstruction']}, mean (least to most) over the seeds: on the test images, and on the "
-        "images that the search chose by. Traces of the model in one search, "
+        f"{settings['reconstruction']}, mean (least to most) over the seeds: "
+        "on the test images, and on the images that the search chose by. Traces of the model in one search, "
         f"one for each size of batches: {traces}.",
         tables.Table(tuple(header.split()), tuple(cells)).to_markdown().strip(),
         results.facts(rows[0]),

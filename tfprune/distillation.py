@@ -37,12 +37,15 @@ def distill(student, teacher, temperature=3.0, label_weight=0.5, losses=()):
       network", 2015, https://arxiv.org/abs/1503.02531
     """
     losses = list(losses) or [_outputs_loss(student, teacher, temperature)]
-    return Distiller(
+    tutor = Distiller(
         teacher=wrapping.unwrap(teacher),
         student=student,
         distillation_losses=losses,
         student_loss_weight=label_weight,
     )
+    # It has no variables of its own; what saves its state may begin at once.
+    tutor.built = student.built
+    return tutor
 
 
 @keras.saving.register_keras_serializable("tfprune")
