@@ -107,7 +107,8 @@ def to_markdown(rows):
         "Accuracy without any training, batch normalisation measured anew "
         f"on {settings['recalibration']} images, weights fitted on "
         f"{settings['reconstruction']}, mean (least to most) over the seeds: "
-        "on the test images, and on the images that the search chose by. Traces of the model in one search, "
+        "on the test images, and on the images that the search chose by. "
+        "Traces of the model in one search, "
         f"one for each size of batches: {traces}.",
         tables.Table(tuple(header.split()), tuple(cells)).to_markdown().strip(),
         results.facts(rows[0]),

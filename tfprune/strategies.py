@@ -40,7 +40,9 @@ def _episode(env, act):
     while not done:
         action = act(state)
         after, value, done, _, info = env.step(action)
-        steps.append((state, action, after, float(done)))
+        # What was done is remembered, not what was asked for: the reward is
+        # that of the share that the budget allowed.
+        steps.append((state, info["kept"], after, float(done)))
         state = after
     return steps, value, info
 

@@ -1,19 +1,9 @@
 """What each command does, and how it explains itself."""
 
 import dataclasses
-import importlib
-import json
-import os
-import sys
 
-import tfprune
-from tfprune import catalogue
-from tfprune import pruning
-from tfprune import tables
+from tfprune.cli import actions
 from tfprune.cli import options
-from tfprune.cli import storage
-from tfprune.export import files
-from tfprune.graph import rebuild
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,186 +29,6 @@ class Command:
     run: object
 
 
-def _inspect(paths, values):
-    model = _load(paths[0], values)
-    report = tfprune.profile(model, input_shape=values.input_shape)
-    groups = tfprune.channel_graph(model, values.input_shape).groups
-    if values.format == "json":
-        return _json(report.to_dict() | {"groups": [*map(_facts, groups)]})
-    rows = tuple(
-        (
-            _some(g["made_by"]) or "the input",
-            _some(g["read_by"]),
-            g["kept_because"],
-        )
-        + (tables.number(g["channels"]),)
-        for g in map(_facts, groups)
-    )
-    header = ("made by", "read by", "kept because", "channels")
-    table = tables.Table(header, rows, left=3)
-    return f"{_written(report, values)}\n{_written(table, values)}"
-
-
-def _prune(paths, values):
-    out = storage.model_path(values.out, paths)
-    picture = values.plot and files.writable(values.plot)
-    budget, data = _budget(values), storage.load_arrays(values.data)
-    model = _load(paths[0], values)
-    graph = tfprune.channel_graph(model, values.input_shape)
-    keep = pruning.choose(
-        graph,
-        budget,
-        values.criterion,
-        data,
-        values.ranking,
-        min_channels=values.min_channels,
-        channel_multiple=values.channel_multiple,
-        skip=values.skip,
-    )
-    small = rebuild.shrink(graph, keep)
-    report = tfprune.compare(model, small, input_shape=values.input_shape)
-    if picture:
-        tfprune.channels_plot(graph, keep, picture)
-    storage.save_model(small, out)
-    return _written(report, values)
-
-
-def _strip(paths, values):
-    out = storage.model_path(values.out, paths)
-    model = _load(paths[0], values)
-    small = tfprune.strip(model, verify=values.verify)
-    report = tfprune.compare(model, small, input_shape=values.input_shape)
-    storage.save_model(small, out)
-    return _written(report, values)
-
-
-def _export(paths, values):
-    out = storage.output_path(values.out, paths)
-    calibration = storage.load_arrays(values.calibration)
-    model = _load(paths[0], values)
-    file = tfprune.export_tflite(
-        model,
-        out,
-        values.quantize,
-        calibration,
-        interface=values.interface,
-        input_shapes=values.input_shape,
-    )
-    facts = {
-        "file": file.path,
-        "file_bytes": file.file_bytes,
-        "ops": file.ops,
-        **(_sources(out, values) if values.micro else {}),
-    }
-    if values.format == "json":
-        return _json(facts)
-    facts["ops"] = ", ".join(f"{n} {op}" for op, n in file.ops.items())
-    rows = [
-        (name.replace("_", " "), v if isinstance(v, str) else tables.cell(v))
-        for name, v in facts.items()
-    ]
-    return _written(tables.Table(("", "written"), tuple(rows), left=2), values)
-
-
-def _sources(path, values):
-    sources = tfprune.export_micro(
-        path,
-        values.micro,
-        flash_bytes=values.flash_bytes,
-        ram_bytes=values.ram_bytes,
-    )
-    return {
-        "source": sources.source,
-        "header": sources.header,
-        "arena_bytes": sources.arena.required_bytes,
-    }
-
-
-def _compare(paths, values):
-    data = storage.load_arrays(values.data)
-    dense, small = (_load(path, values) for path in paths)
-    report = tfprune.compare(dense, small, data, values.input_shape)
-    return _written(report, values)
-
-
-def _sensitivity(paths, values):
-    picture = values.plot and files.writable(values.plot)
-    data = storage.load_arrays(values.data)
-    model = _load(paths[0], values)
-    curves = tfprune.sensitivity(
-        model,
-        data,
-        tuple(map(float, values.ratios)),
-        values.criterion,
-        groups=tuple(values.groups),
-    )
-    if picture:
-        tfprune.sensitivity_plot(curves, picture)
-    if values.format == "json":
-        return curves.to_json()
-    return _written(curves.table(), values)
-
-
-def _criteria(paths, values):
-    table = catalogue.criteria()
-    if values.format == "json":
-        rows = [dict(zip(table.header, r, strict=True)) for r in table.rows]
-        return _json(rows)
-    return _written(table, values)
-
-
-def _load(path, values):
-    if values.modules:
-        # A console script does not look into the folder it is started in.
-        sys.path.insert(0, os.getcwd())
-    for module in values.modules:
-        importlib.import_module(module)
-    return storage.load_model(path, values.allow_lambda)
-
-
-def _budget(values):
-    names = [field.name for field in dataclasses.fields(tfprune.Budget)]
-    limits = {k: values[k].value for k in names if values[k].value is not None}
-    if (values.ratio is None) == (not limits):
-        raise ValueError(
-            f"Either a budget ({', '.join(f'--{name}' for name in names)}) or "
-            "--ratio must say how much goes. Received: "
-            f"{'both' if limits else 'neither'}. Try --macs=0.5."
-        )
-    return tfprune.Budget(**limits) if limits else values.ratio
-
-
-def _facts(group):
-    """A group of channels that are removed together, as plain data."""
-    layer, reason = group.frozen or ("", "")
-    return {
-        "made_by": group.writers,
-        "read_by": group.readers,
-        "kept_because": f"{reason} ({layer})" if reason else "",
-        "channels": len(group),
-    }
-
-
-def _some(names, limit=3):
-    rest = len(names) - limit
-    more = (f"{rest} more",) if rest > 0 else ()
-    return ", ".join((*names[:limit], *more))
-
-
-def _written(report, values):
-    return _FORMATS[values.format](report)
-
-
-def _json(facts):
-    return json.dumps(facts, indent=2) + "\n"
-
-
-_FORMATS = {
-    "text": lambda report: report.to_text(),
-    "markdown": lambda report: report.to_markdown(),
-    "json": lambda report: report.to_json(),
-}
-
 COMMANDS = (
     Command(
         "inspect",
@@ -233,7 +43,7 @@ tfprune inspect model.keras
 tfprune inspect detector.h5 --input_shape=320,320,3 --format=json
 """,
         (options.reading,),
-        _inspect,
+        actions.inspect,
     ),
     Command(
         "prune",
@@ -258,7 +68,7 @@ tfprune prune model.keras --macs=25% --criterion=taylor --data=train.npz \\
             options.selection,
             options.reading,
         ),
-        _prune,
+        actions.prune,
     ),
     Command(
         "strip",
@@ -276,7 +86,7 @@ tfprune strip sparse.keras --out=small.keras
             options.verify,
             options.reading,
         ),
-        _strip,
+        actions.strip,
     ),
     Command(
         "export",
@@ -296,7 +106,7 @@ tfprune export small.keras --quantize=int8 --calibration=images.npy \\
             options.conversion,
             options.reading,
         ),
-        _export,
+        actions.export,
     ),
     Command(
         "compare",
@@ -314,7 +124,7 @@ tfprune compare model.keras small.keras --data=test.npz --format=markdown
             lambda values: options.data(values, "To measure accuracy on"),
             options.reading,
         ),
-        _compare,
+        actions.compare,
     ),
     Command(
         "sensitivity",
@@ -333,7 +143,32 @@ tfprune sensitivity model.keras --data=validation.npz --ratios=0.25,0.5,0.75 \\
             options.curves,
             options.reading,
         ),
-        _sensitivity,
+        actions.sensitivity,
+    ),
+    Command(
+        "search",
+        ("MODEL",),
+        "Finds by trying how much of each group may go.",
+        """
+Each trial is inference on the data, without training; images that neither
+training nor the test sees are best. With --recalibrate and --reconstruct,
+some hundred inputs each, trials tell much more. No trial is above the budget.
+With --checkpoint a search that was stopped goes on where it was.
+""",
+        """
+tfprune search model.keras --data=val.npz --macs=0.5 --out=small.keras
+tfprune search model.keras --data=val.npz --ram_bytes=40000 \\
+    --strategy=evolution --recalibrate=x.npy --reconstruct=x.npy \\
+    --out=small.keras --plot=search.png
+""",
+        (
+            lambda values: options.out(values, "the best model"),
+            options.limits,
+            options.search,
+            options.groups,
+            options.reading,
+        ),
+        actions.search,
     ),
     Command(
         "criteria",
@@ -342,6 +177,6 @@ tfprune sensitivity model.keras --data=validation.npz --ratios=0.25,0.5,0.75 \\
         "Each name is a value of --criterion.",
         "tfprune criteria --format=markdown",
         (),
-        _criteria,
+        actions.criteria,
     ),
 )

@@ -3,6 +3,7 @@
 from absl import flags
 
 from tfprune import score
+from tfprune import strategies
 from tfprune.export import modes
 
 
@@ -88,6 +89,18 @@ def out(values, what):
 
 
 def budget(values):
+    """How much may remain, as limits or as a ratio."""
+    limits(values)
+    flags.DEFINE_float(
+        "ratio",
+        None,
+        "Instead of a budget: the share of the channels of every group to "
+        "remove, in [0, 1).",
+        flag_values=values,
+    )
+
+
+def limits(values):
     """How much may remain."""
     define = _definer(values)
     unit = "0.5 or 50% is what may remain, 20000 a ceiling."
@@ -97,13 +110,6 @@ def budget(values):
     define(Limit(), "peak_bytes", f"Bytes of activations at one time: {unit}")
     define(Limit(), "flash_bytes", f"Bytes of the int8 file: {unit}")
     define(Limit(), "ram_bytes", f"Bytes of its arena: {unit}")
-    flags.DEFINE_float(
-        "ratio",
-        None,
-        "Instead of a budget: the share of the channels of every group to "
-        "remove, in [0, 1).",
-        flag_values=values,
-    )
 
 
 def selection(values):
@@ -122,6 +128,13 @@ def selection(values):
         "share of every group.",
         "global",
     )
+    groups(values)
+    data(values, "What the criterion looks at")
+    _text(values, "plot", "A picture of the cut to write: channels.png.")
+
+
+def groups(values):
+    """What stays whatever its score."""
     flags.DEFINE_list(
         "skip",
         [],
@@ -133,8 +146,34 @@ def selection(values):
         ("channel_multiple", "Each group keeps a multiple of so many."),
     ):
         flags.DEFINE_integer(name, 1, text, flag_values=values)
-    data(values, "What the criterion looks at")
-    _text(values, "plot", "A picture of the cut to write: channels.png.")
+
+
+def search(values):
+    """How networks are tried, and on what."""
+    names = strategies.STRATEGIES.names()
+    _text(values, "strategy", f"One of {', '.join(names)}.", "amc")
+    _text(
+        values,
+        "reward",
+        "error, within a budget; flops or params weigh errors by the cost.",
+        "error",
+    )
+    _text(values, "criterion", "What scores the channels.", "l1")
+    data(values, "To measure accuracy on, needed")
+    for name, what in (
+        ("recalibrate", "measure batch normalisation by"),
+        ("reconstruct", "fit the weights by that read what is left"),
+    ):
+        _text(values, name, f"Inputs, .npy or .npz with x, to {what}.")
+    for name, default, text in (
+        ("evaluations", 400, "Networks to measure."),
+        ("limit", None, "Samples of the data that are looked at; all if not."),
+        ("seed", 0, "Of what is random."),
+    ):
+        flags.DEFINE_integer(name, default, text, flag_values=values)
+    _text(values, "checkpoint", "A JSON file to go on from: search.json.")
+    _text(values, "trials", "A JSON file with all trials to write.")
+    _text(values, "plot", "A picture of the trials to write: search.png.")
 
 
 def curves(values):

@@ -23,8 +23,10 @@ whose width decays after a warm-up of random episodes.
 
 Where the paper is silent (learning rates, the baseline's average, the random
 warm-up, one update for each step of an episode) this is what the published
-code does; transitions are kept whole, (s, a, r, s', done), where that code
-reads the next entry of its ring.
+code does, but for two things: transitions are kept whole, (s, a, r, s', done),
+where that code reads the next entry of its ring; and `a` is the share that the
+budget allowed, as it stands in the next state, where that code remembers the
+one the agent asked for.
 """
 
 import dataclasses

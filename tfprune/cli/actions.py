@@ -1,0 +1,238 @@
+"""What the commands do: from paths and flags to the text to print."""
+
+import dataclasses
+import importlib
+import json
+import os
+import sys
+
+import tfprune
+from tfprune import catalogue
+from tfprune import pruning
+from tfprune import tables
+from tfprune.cli import storage
+from tfprune.export import files
+from tfprune.graph import rebuild
+
+
+def inspect(paths, values):
+    model = _load(paths[0], values)
+    report = tfprune.profile(model, input_shape=values.input_shape)
+    groups = tfprune.channel_graph(model, values.input_shape).groups
+    if values.format == "json":
+        return _json(report.to_dict() | {"groups": [*map(_facts, groups)]})
+    rows = tuple(
+        (
+            _some(g["made_by"]) or "the input",
+            _some(g["read_by"]),
+            g["kept_because"],
+        )
+        + (tables.number(g["channels"]),)
+        for g in map(_facts, groups)
+    )
+    header = ("made by", "read by", "kept because", "channels")
+    table = tables.Table(header, rows, left=3)
+    return f"{_written(report, values)}\n{_written(table, values)}"
+
+
+def prune(paths, values):
+    out = storage.model_path(values.out, paths)
+    picture = values.plot and files.writable(values.plot)
+    budget, data = _budget(values), storage.load_arrays(values.data)
+    model = _load(paths[0], values)
+    graph = tfprune.channel_graph(model, values.input_shape)
+    keep = pruning.choose(
+        graph,
+        budget,
+        values.criterion,
+        data,
+        values.ranking,
+        min_channels=values.min_channels,
+        channel_multiple=values.channel_multiple,
+        skip=values.skip,
+    )
+    small = rebuild.shrink(graph, keep)
+    report = tfprune.compare(model, small, input_shape=values.input_shape)
+    if picture:
+        tfprune.channels_plot(graph, keep, picture)
+    storage.save_model(small, out)
+    return _written(report, values)
+
+
+def strip(paths, values):
+    out = storage.model_path(values.out, paths)
+    model = _load(paths[0], values)
+    small = tfprune.strip(model, verify=values.verify)
+    report = tfprune.compare(model, small, input_shape=values.input_shape)
+    storage.save_model(small, out)
+    return _written(report, values)
+
+
+def export(paths, values):
+    out = storage.output_path(values.out, paths)
+    calibration = storage.load_arrays(values.calibration)
+    model = _load(paths[0], values)
+    file = tfprune.export_tflite(
+        model,
+        out,
+        values.quantize,
+        calibration,
+        interface=values.interface,
+        input_shapes=values.input_shape,
+    )
+    facts = {
+        "file": file.path,
+        "file_bytes": file.file_bytes,
+        "ops": file.ops,
+        **(_sources(out, values) if values.micro else {}),
+    }
+    if values.format == "json":
+        return _json(facts)
+    facts["ops"] = ", ".join(f"{n} {op}" for op, n in file.ops.items())
+    rows = [
+        (name.replace("_", " "), v if isinstance(v, str) else tables.cell(v))
+        for name, v in facts.items()
+    ]
+    return _written(tables.Table(("", "written"), tuple(rows), left=2), values)
+
+
+def _sources(path, values):
+    sources = tfprune.export_micro(
+        path,
+        values.micro,
+        flash_bytes=values.flash_bytes,
+        ram_bytes=values.ram_bytes,
+    )
+    return {
+        "source": sources.source,
+        "header": sources.header,
+        "arena_bytes": sources.arena.required_bytes,
+    }
+
+
+def compare(paths, values):
+    data = storage.load_arrays(values.data)
+    dense, small = (_load(path, values) for path in paths)
+    report = tfprune.compare(dense, small, data, values.input_shape)
+    return _written(report, values)
+
+
+def sensitivity(paths, values):
+    picture = values.plot and files.writable(values.plot)
+    data = storage.load_arrays(values.data)
+    model = _load(paths[0], values)
+    curves = tfprune.sensitivity(
+        model,
+        data,
+        tuple(map(float, values.ratios)),
+        values.criterion,
+        groups=tuple(values.groups),
+    )
+    if picture:
+        tfprune.sensitivity_plot(curves, picture)
+    if values.format == "json":
+        return curves.to_json()
+    return _written(curves.table(), values)
+
+
+def search(paths, values):
+    out = storage.model_path(values.out, paths)
+    written = [
+        path and files.writable(path) for path in (values.plot, values.trials)
+    ]
+    limits = _limits(values)
+    budget = tfprune.Budget(**limits) if limits else None
+    parts = {
+        name: storage.load_arrays(values[name].value)
+        for name in ("data", "recalibrate", "reconstruct")
+    }
+    model = _load(paths[0], values)
+    names = ("evaluations", "reward", "criterion", "limit", "seed")
+    names += ("checkpoint", "skip", "min_channels", "channel_multiple")
+    found = tfprune.search(
+        model,
+        budget=budget,
+        strategy=values.strategy,
+        **parts,
+        progress=values.format == "text",
+        **{name: values[name].value for name in names},
+    )
+    picture, trials = written
+    if picture:
+        tfprune.search_plot(found, picture)
+    if trials:
+        found.save(trials)
+    report = tfprune.compare(
+        model, found.model, parts["data"], values.input_shape
+    )
+    storage.save_model(found.model, out)
+    if values.format == "json":
+        return _json(report.to_dict() | {"search": found.to_dict()})
+    return _written(report, values)
+
+
+def criteria(paths, values):
+    table = catalogue.criteria()
+    if values.format == "json":
+        rows = [dict(zip(table.header, r, strict=True)) for r in table.rows]
+        return _json(rows)
+    return _written(table, values)
+
+
+def _load(path, values):
+    if values.modules:
+        # A console script does not look into the folder it is started in.
+        sys.path.insert(0, os.getcwd())
+    for module in values.modules:
+        importlib.import_module(module)
+    return storage.load_model(path, values.allow_lambda)
+
+
+def _budget(values):
+    limits = _limits(values)
+    if (values.ratio is None) == (not limits):
+        raise ValueError(
+            f"Either a budget ({', '.join(f'--{n}' for n in _LIMITS)}) or "
+            "--ratio must say how much goes. Received: "
+            f"{'both' if limits else 'neither'}. Try --macs=0.5."
+        )
+    return tfprune.Budget(**limits) if limits else values.ratio
+
+
+def _limits(values):
+    given = {name: values[name].value for name in _LIMITS}
+    return {k: v for k, v in given.items() if v is not None}
+
+
+def _facts(group):
+    """A group of channels that are removed together, as plain data."""
+    layer, reason = group.frozen or ("", "")
+    return {
+        "made_by": group.writers,
+        "read_by": group.readers,
+        "kept_because": f"{reason} ({layer})" if reason else "",
+        "channels": len(group),
+    }
+
+
+def _some(names, limit=3):
+    rest = len(names) - limit
+    more = (f"{rest} more",) if rest > 0 else ()
+    return ", ".join((*names[:limit], *more))
+
+
+def _written(report, values):
+    return _FORMATS[values.format](report)
+
+
+def _json(facts):
+    return json.dumps(facts, indent=2) + "\n"
+
+
+_LIMITS = [field.name for field in dataclasses.fields(tfprune.Budget)]
+_FORMATS = {
+    "text": lambda report: report.to_text(),
+    "markdown": lambda report: report.to_markdown(),
+    "json": lambda report: report.to_json(),
+}
+
