@@ -43,8 +43,9 @@ def distill(student, teacher, temperature=3.0, label_weight=0.5, losses=()):
         distillation_losses=losses,
         student_loss_weight=label_weight,
     )
-    # It has no variables of its own; what saves its state may begin at once.
-    tutor.built = student.built
+    if hasattr(student, "input_shape"):
+        # What backs training up wants a built model.
+        tutor.build(student.input_shape)
     return tutor
 
 

@@ -1,7 +1,8 @@
 """Pruning as a game: one group of channels a step, one network an episode.
 
 The environment has the interface of Gymnasium (https://gymnasium.farama.org),
-so agents from elsewhere can play it; Gymnasium itself is not needed.
+which itself is not needed; `PruningEnvironment.gymnasium` makes an environment
+of that package for agents that insist on one.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import numpy as np
 from tfprune import costs
 from tfprune import rankings
 from tfprune import select
+from tfprune.export import packages
 from tfprune.methods import amc
 
 _SMALL = 1e-3  # A share below this counts as this in proportions.
@@ -24,6 +26,11 @@ class Box:
     high: float
     shape: tuple
     dtype: type = np.float32
+
+    @property
+    def bounds(self):
+        """`(low, high, shape, dtype)`."""
+        return self.low, self.high, self.shape, self.dtype
 
     def contains(self, x):
         """Whether an array lies in the space."""
@@ -147,6 +154,34 @@ class PruningEnvironment:
             value = amc.reward(self._reward, accuracy, cost)
             info |= {"keep": keep, "accuracy": accuracy, "cost": cost}
         return self._observation(), value, done, False, info
+
+    def gymnasium(self):
+        """The same game as a `gymnasium.Env`.
+
+        Raises:
+            ImportError: If the package, of the extra `search`, is missing.
+
+        Example:
+
+        >>> agent = stable_baselines3.DDPG("MlpPolicy", env.gymnasium())
+        """
+        package = packages.load("gymnasium", "search", "This environment")
+        own = self
+
+        class Game(package.Env):
+            observation_space = package.spaces.Box(
+                *own.observation_space.bounds
+            )
+            action_space = package.spaces.Box(*own.action_space.bounds)
+
+            def reset(self, *, seed=None, options=None):
+                super().reset(seed=seed)
+                return own.reset()
+
+            def step(self, action):
+                return own.step(action)
+
+        return Game()
 
     @property
     def has_budget(self):

@@ -40,6 +40,36 @@ def softmax(logits):
 
 
 class DistillTest(parameterized.TestCase):
+    def test_training_that_was_stopped_goes_on(self):
+        folder = self.create_tempdir().full_path
+        x, y = data()
+
+        def tutor():
+            found = distill_lib.distill(net(seed=1), net(seed=2))
+            found.compile("sgd", loss_on_labels(logits=True))
+            return found
+
+        class Stop(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                if epoch == 2:
+                    raise KeyboardInterrupt
+
+        options = {"epochs": 3, "shuffle": False, "verbose": 0}
+        whole = tutor()
+        whole.fit(x, y, **options)
+        with self.assertRaises(KeyboardInterrupt):
+            backup = keras.callbacks.BackupAndRestore(folder)
+            tutor().fit(x, y, callbacks=[backup, Stop()], **options)
+        resumed = tutor()
+        backup = keras.callbacks.BackupAndRestore(folder)
+        resumed.fit(x, y, callbacks=[backup], **options)
+        for a, b in zip(
+            whole.student.get_weights(),
+            resumed.student.get_weights(),
+            strict=True,
+        ):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
     @parameterized.parameters(None, "softmax")
     def test_the_loss_is_that_of_the_paper(self, activation):
         student, teacher = net(activation, seed=1), net(activation, seed=2)

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -53,6 +54,27 @@ class BudgetTest(parameterized.TestCase):
         self.assertEqual(info["keep"].sum(), 5 + 20 + 4 + 30)
         self.assertEqual(reward, -0.25)
 
+    @parameterized.parameters((1, 25), (8, 24))
+    def test_rounding_does_not_exceed_it(self, multiple, kept):
+        model = keras.Sequential(
+            [
+                keras.Input((32,)),
+                layers.Dense(20, "relu"),
+                layers.Dense(64, "relu"),
+                layers.Dense(30),
+            ]
+        )
+        # 640, 1280 and 1920 multiply-adds. 0.4 * 64 is 25.6; the published
+        # code goes up to 32 from there, and to 2240 multiply-adds.
+        env = environment_of(
+            model, select.Budget(macs=0.5), channel_multiple=multiple
+        )
+        value, info = env.play([1.0, 0.9])
+        self.assertEqual(info["kept"], kept / 64)
+        self.assertEqual(info["cost"].macs, 640 + 20 * kept + 30 * kept)
+        self.assertLessEqual(info["cost"].macs, 1920)
+        self.assertEqual(value, -0.25)
+
     @parameterized.product(
         multiple=(1, 2), budget=({"macs": 0.4}, {"params": 0.4, "macs": 0.6})
     )
@@ -91,6 +113,52 @@ class BudgetTest(parameterized.TestCase):
         _, reward, _, _, info = env.step(0.05)
         self.assertEqual(info["kept"], 0.2)  # the least
         self.assertEqual(reward, -0.25 * float(np.log(info["cost"].params)))
+
+
+class SharesTest(parameterized.TestCase):
+    def test_scaling_keeps_proportions_and_just_the_budget(self):
+        env = environment_of(three_layers(), select.Budget(macs=0.5))
+        for shares in ([0.5, 0.5], [0.9, 0.9], [0.2, 0.2]):
+            _, info = env.play(env.scaled(shares))
+            # 11 and 6 channels would take 301 multiply-adds.
+            self.assertEqual(env.shares(info["keep"]), (0.55, 0.5))
+            self.assertEqual(info["cost"].macs, 55 + 55 + 150)
+        lopsided = env.scaled([0.8, 0.4])
+        self.assertAlmostEqual(lopsided[0] / lopsided[1], 2)
+        # A share does not get above 1.
+        self.assertEqual(env.scaled([1.0, 0.01])[0], 1.0)
+        free = environment_of(three_layers(), reward="flops")
+        self.assertEqual(free.scaled([0.3, 0.9]), [0.3, 0.9])
+
+    def test_a_part_of_the_way_paid_by_one_group(self):
+        env = environment_of(three_layers(), select.Budget(macs=0.5))
+        # 15 multiply-adds less for each channel of the first, half of 300.
+        self.assertEqual(env.shortened([1.0, 1.0], 0, 0.5), [0.5, 1.0])
+        # 50 less for each of the second.
+        self.assertEqual(env.shortened([1.0, 1.0], 1, 0.5), [1.0, 0.7])
+        # The first alone cannot do it: 4 channels are its least.
+        self.assertEqual(env.shortened([1.0, 1.0], 0, 1.0), [0.2, 1.0])
+        self.assertTrue(env.fits([1.0, 0.7], 0.5))
+        self.assertFalse(env.fits([1.0, 0.7]))
+        self.assertFalse(env.fits([1.0, 0.8], 0.5))
+
+
+class GymnasiumTest(absltest.TestCase):
+    def test_the_package_itself_accepts_the_game(self):
+        gymnasium = pytest.importorskip("gymnasium", reason="extra `search`")
+        from gymnasium.utils import env_checker
+
+        own = environment_of(three_layers(), select.Budget(macs=0.5))
+        game = own.gymnasium()
+        self.assertIsInstance(game, gymnasium.Env)
+        env_checker.check_env(game, skip_render_check=True)
+        game.reset(seed=0)
+        game.action_space.seed(0)
+        done = False
+        while not done:
+            _, reward, done, _, info = game.step(game.action_space.sample())
+        self.assertEqual(reward, -0.25)
+        self.assertLessEqual(info["cost"].macs, 300)
 
 
 class StateTest(parameterized.TestCase):

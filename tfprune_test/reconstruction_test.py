@@ -166,6 +166,24 @@ class ReconstructionTest(parameterized.TestCase):
         self.assertAlmostEqual(fit.after, 1.5 / 6, places=6)
         self.assertEqual(fit.unknowns, 1)
 
+    def test_data_read_once_serve_for_any_channels(self):
+        model = small_nets.mixed()
+        x, _ = small_nets.samples(64)
+        settings = reconstruction.Reconstruction(inputs="dense")
+        prepared = settings.prepare(read.channel_graph(model), x)
+        for name in ("stem", "inner", "hidden"):
+            keep, graph = without(model, name, 2)
+            changes, fits = prepared.solve(keep)
+            alone, fits_alone = settings.solve(graph, keep, x)
+            self.assertNotEmpty(changes)
+            self.assertEqual(set(changes), set(alone))
+            for key, value in changes.items():
+                np.testing.assert_allclose(value, alone[key], atol=1e-5)
+            for one, other in zip(fits, fits_alone, strict=True):
+                self.assertEqual(one.layer, other.layer)
+                self.assertAlmostEqual(one.after, other.after, places=5)
+                self.assertLess(one.after, one.before)
+
     def test_prune_fits_the_weights_that_are_left(self):
         model = small_nets.mixed()
         x, _ = small_nets.samples(64)

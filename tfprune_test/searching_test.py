@@ -1,17 +1,21 @@
 """Searches that can be checked: budgets, traces, memory, what is written."""
 
+import dataclasses
 import json
 import pathlib
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune import costs
 from tfprune import curve_plots
 from tfprune import evaluation
+from tfprune import objective
 from tfprune import searching
 from tfprune import select
+from tfprune import strategies
 from tfprune.methods import amc
 
 layers = keras.layers
@@ -20,29 +24,38 @@ QUICK = amc.Settings(
 )
 
 
-def lopsided():
-    """Two groups of eight: all channels of one matter, one of the other."""
+ENGINES = {"evolution": "cma", "bayesian": "optuna"}
+
+
+def lopsided(spare=0):
+    """Two groups of eight, whose outputs are the inputs again.
+
+    Args:
+        spare: `int`, channels of the second that nobody needs.
+    """
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
             keras.Input((8,)),
             layers.Dense(8, name="wide"),
-            layers.Dense(8, name="narrow"),
+            layers.Dense(8 + spare, name="narrow"),
             layers.Dense(8, name="out"),
         ]
     )
     wide, narrow, out = model.layers
     wide.kernel.assign(np.eye(8))
     rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(8, 8)))[0]
-    narrow.kernel.assign(rotation)
-    out.kernel.assign(rotation.T)
+    narrow.kernel.assign(np.hstack([rotation, np.full((8, spare), 1e-3)]))
+    out.kernel.assign(np.vstack([rotation.T, np.zeros((spare, 8))]))
     x = np.random.default_rng(1).normal(size=(256, 8)).astype("float32")
     return model, (x, x.argmax(-1))
 
 
 class SearchTest(parameterized.TestCase):
-    @parameterized.parameters("uniform", "shallow", "deep", "random", "amc")
+    @parameterized.parameters(*strategies.STRATEGIES.names())
     def test_trials_keep_the_budget_and_the_model_is_the_best(self, name):
+        if name in ENGINES:
+            pytest.importorskip(ENGINES[name], reason="the extra `search`")
         model, data = lopsided()
         found = searching.search(
             model,
@@ -53,8 +66,12 @@ class SearchTest(parameterized.TestCase):
             settings=QUICK,
             progress=False,
         )
-        count = 10 if name in ("random", "amc") else 1
-        self.assertLen(found.trials, count)
+        if name == "greedy":
+            self.assertBetween(len(found.trials), 1, 3)
+            self.assertLessEqual(found.evaluated, 1 + 10)
+        else:
+            single = name in ("uniform", "shallow", "deep")
+            self.assertLen(found.trials, 1 if single else 10)
         for trial in found.trials:
             self.assertLessEqual(trial.macs, 0.6 * costs.cost(model).macs)
             self.assertEqual(trial.reward, trial.accuracy - 1)
@@ -67,6 +84,35 @@ class SearchTest(parameterized.TestCase):
         self.assertEqual(found.dense, 1.0)
         self.assertEqual(found.traces, 1)
         self.assertEqual(list(found.ratios), ["wide", "narrow"])
+
+    def test_greedy_finds_the_group_that_does_not_matter(self):
+        model, data = lopsided(spare=5)
+        options = {"evaluations": 16, "progress": False}
+        budget = select.Budget(macs=0.71)
+        found = searching.search(model, data, budget, "greedy", **options)
+        uniform = searching.search(model, data, budget, "uniform", **options)
+        self.assertLess(uniform.best.accuracy, 0.9)
+        self.assertEqual(found.best.accuracy, 1.0)
+        self.assertEqual(found.ratios, {"wide": 1.0, "narrow": 8 / 13})
+        with self.assertRaisesRegex(ValueError, "Received: budget=None"):
+            searching.search(
+                model, data, strategy="greedy", reward="flops", **options
+            )
+
+    def test_the_agent_finds_the_best_more_often_than_chance(self):
+        model, data = lopsided(spare=5)
+        options = {"evaluations": 40, "progress": False}
+        budget = select.Budget(macs=0.71)
+        later = {"amc": [], "random": []}
+        for name, found in later.items():
+            for seed in range(3):
+                settings = dataclasses.replace(QUICK, seed=seed)
+                trials = searching.search(
+                    model, data, budget, name, settings=settings, **options
+                ).trials
+                best = max(trial.accuracy for trial in trials)
+                found += [t.accuracy > best - 0.05 for t in trials[16:]]
+        self.assertGreater(np.mean(later["amc"]), 2 * np.mean(later["random"]))
 
     def test_where_single_networks_take_the_most(self):
         model, data = lopsided()
@@ -149,6 +195,33 @@ class SearchTest(parameterized.TestCase):
         (accuracy,) = evaluation.accuracies([measured.model], (x, y))
         self.assertAlmostEqual(accuracy, measured.best.accuracy, places=6)
 
+    def test_weights_are_fitted_in_every_trial(self):
+        model, data = lopsided()
+        # The fourth channel of the narrow group repeats the third, so that
+        # its reader can make up for it.
+        narrow = model.layers[1]
+        kernel = keras.ops.convert_to_numpy(narrow.kernel).copy()
+        kernel[:, 3] = kernel[:, 2] / 2
+        narrow.kernel.assign(kernel)
+        options = {
+            "budget": select.Budget(macs=0.9),
+            "strategy": "greedy",
+            "evaluations": 4,
+            "progress": False,
+        }
+        plain = searching.search(model, data, **options)
+        fitted = searching.search(model, data, reconstruct=data[0], **options)
+        self.assertGreater(fitted.best.accuracy, plain.best.accuracy)
+        self.assertEqual(fitted.traces, 1)
+        (accuracy,) = evaluation.accuracies([fitted.model], data)
+        self.assertAlmostEqual(accuracy, fitted.best.accuracy, places=6)
+        path = pathlib.Path(self.create_tempdir().full_path) / "search.json"
+        searching.search(model, data, checkpoint=path, **options)
+        with self.assertRaisesRegex(ValueError, "same weights and data"):
+            searching.search(
+                model, data, reconstruct=data[0], checkpoint=path, **options
+            )
+
     def test_what_was_found_is_written(self):
         model, data = lopsided()
         found = searching.search(
@@ -182,3 +255,30 @@ class SearchTest(parameterized.TestCase):
         options = {"budget": select.Budget(macs=0.6), **options}
         with self.assertRaisesRegex(ValueError, message):
             searching.search(model, data, progress=False, **options)
+
+
+class ObjectiveTest(parameterized.TestCase):
+    def test_shares_by_name_give_a_network_within_the_budget(self):
+        model, data = lopsided(spare=5)
+        asked = objective.Objective(model, data, select.Budget(macs=0.71))
+        self.assertEqual(asked.groups, ("wide", "narrow"))
+        self.assertEqual(asked.dense, 1.0)
+        trial = asked({"narrow": 0.5, "wide": 0.9})
+        self.assertLessEqual(trial.macs, 0.71 * costs.cost(model).macs)
+        self.assertEqual(asked([0.9, 0.5]).kept, trial.kept)
+        self.assertEqual(asked.evaluated, 2)
+        small = asked.model(trial.kept)
+        self.assertEqual(costs.cost(small).macs, trial.macs)
+        (accuracy,) = evaluation.accuracies([small], data)
+        self.assertAlmostEqual(accuracy, trial.accuracy, places=6)
+
+    @parameterized.parameters(
+        ({"wide": 0.5}, "must name each group once. Received: wide"),
+        ([0.5], "2 numbers"),
+        ([0.5, 1.5], "Received: shares=.0.5, 1.5."),
+    )
+    def test_bad_shares(self, shares, message):
+        model, data = lopsided()
+        asked = objective.Objective(model, data, select.Budget(macs=0.6))
+        with self.assertRaisesRegex(ValueError, message):
+            asked(shares)

@@ -104,6 +104,7 @@ LAZY = {
     "ai_edge_litert",
     "ai_edge_quantizer",
     "cma",
+    "gymnasium",
     "jax",
     "matplotlib",
     "optuna",

@@ -68,6 +68,55 @@ class CliTestCase(parameterized.TestCase):
         return error
 
 
+class SearchTest(CliTestCase):
+    def setUp(self):
+        super().setUp()
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(32, 8, 8, 1)).astype("float32")
+        y = np.asarray(self.model(x)).argmax(-1)
+        self.data = self.folder / "val.npz"
+        np.savez(self.data, x=x, y=y)
+
+    def search(self, *arguments):
+        return (
+            *("search", self.dense, f"--data={self.data}", "--macs=0.5"),
+            *("--strategy=greedy", "--evaluations=4", *arguments),
+        )
+
+    def test_the_best_model_is_written_and_compared(self):
+        trials = self.folder / "trials.json"
+        out = self.succeed(
+            *self.search(
+                f"--out={self.small}",
+                f"--recalibrate={self.data}",
+                f"--reconstruct={self.data}",
+                f"--trials={trials}",
+                "--format=json",
+            )
+        )
+        found = json.loads(out)
+        small = keras.saving.load_model(self.small)
+        self.assertEqual(found["search"], json.loads(trials.read_text()))
+        macs = costs.cost(small).macs
+        self.assertLessEqual(macs, 0.5 * costs.cost(self.model).macs)
+        best = max(found["search"]["trials"], key=lambda t: t["reward"])
+        self.assertEqual(best["macs"], macs)
+
+    def test_what_is_missing_is_said_before_anything_is_written(self):
+        out = f"--out={self.small}"
+        self.assertIn(
+            "Received: data=None",
+            self.refused("search", self.dense, "--macs=0.5", out),
+        )
+        self.assertIn(
+            "budget=None",
+            self.refused("search", self.dense, f"--data={self.data}", out),
+        )
+        self.assertIn(
+            "luck", self.refused(*self.search(out, "--strategy=luck"))
+        )
+
+
 class HelpTest(CliTestCase):
     def test_the_overview_names_every_command(self):
         text = self.succeed("--help")
