@@ -2,7 +2,7 @@
 # .venv on the first call and again whenever setup.cfg changes.
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS ?= cpu,jax,export,quantizer,plots,data,dev
+EXTRAS ?= cpu,jax,export,quantizer,plots,data,search,dev
 CONSTRAINTS ?= constraints.txt
 # Each worker holds a TensorFlow of its own, about 1.5 GB.
 WORKERS ?= 2
@@ -19,7 +19,8 @@ ON_JAX := $(addprefix tfprune_test/,methods conformance_test.py \
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-tfmot demo test test-all test-tfmot lint format \
+.PHONY: help venv venv-tfmot demo test test-all test-distributed \
+	test-tfmot lint format \
 	coverage bench build-files constraints clean distclean
 
 help:  ## list the targets
@@ -59,9 +60,14 @@ test: lint  ## lint and all tests but the slow ones, training on JAX too
 	$(PYTEST)
 	KERAS_BACKEND=jax $(PYTEST) $(ON_JAX)
 
-test-all: lint  ## lint and all tests; hypothesis explores further
+test-all: lint test-distributed  ## lint and all tests; fuzzing goes further
 	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
 	KERAS_BACKEND=jax $(PYTEST) -m "slow or not slow" $(ON_JAX)
+
+test-distributed:  ## a search by two workers, in an environment with Ray
+	$(MAKE) venv VENV=.venv-distributed EXTRAS=cpu,search,distributed,dev
+	.venv-distributed/bin/python -m pytest -q -rs -m "slow or not slow" \
+	  tfprune_test/examples/search_ray_test.py
 
 test-tfmot: venv-tfmot  ## the tests that meet the toolkit's own objects
 	.venv-tfmot/bin/python -m pytest -q -rs -m "slow or not slow" \
@@ -93,7 +99,8 @@ bench: $(READY)  ## run every benchmark; results in build/bench
 constraints: $(READY)  ## write constraints.txt anew from setup.cfg
 	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
 	  --extra cpu --extra jax --extra export --extra quantizer \
-	  --extra plots --extra data --extra dev --no-annotate \
+	  --extra plots --extra data --extra search --extra distributed \
+	  --extra dev --no-annotate \
 	  --no-emit-package backports-strenum \
 	  --custom-compile-command "make constraints" --quiet \
 	  --output-file constraints.txt setup.cfg

@@ -1,0 +1,140 @@
+"""A search with several workers, on this machine or on many: Ray Tune.
+
+Every worker reads the model and the data once and then measures one network
+after the other; Optuna proposes the shares of the groups. tfprune only says
+what a network is worth (`tfprune.Objective`): queues, failures, placement and
+clusters are Ray's.
+
+  python examples/search_ray.py --model=model.keras --data=val.npz --macs=0.5 \\
+      --workers=2 --evaluations=100 --out=build/search_ray
+
+On a cluster (`ray start --head`, then `ray start --address=HEAD:6379` on the
+other machines) pass --address=auto; the files have to be where every machine
+can read them. Leaves small.keras, not fine-tuned, and trials.json in --out.
+"""
+
+import json
+import os
+import pathlib
+
+import keras
+import numpy as np
+import ray
+from absl import app
+from absl import flags
+from ray import tune
+from ray.tune.search import optuna
+
+import tfprune
+from tfprune.export import files
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model", None, "a .keras file", required=True)
+flags.DEFINE_string("data", None, ".npz with x and y", required=True)
+flags.DEFINE_integer("fitted", 512, "samples to fit weights by in each trial")
+flags.DEFINE_float("macs", 0.5, "share of the MACs that may remain")
+flags.DEFINE_integer("evaluations", 100, "networks to measure")
+flags.DEFINE_integer("workers", 2, "processes, each on one core")
+flags.DEFINE_string("address", None, "of a Ray cluster; none starts one here")
+flags.DEFINE_integer("seed", 0, "of the proposals")
+flags.DEFINE_string("out", "build/search_ray", "folder of the results")
+
+
+def objective(settings):
+    """What networks are worth, from files that every worker can read."""
+    model = keras.saving.load_model(settings["model"], compile=False)
+    with np.load(settings["data"]) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    fitted = x[: settings["fitted"]]
+    return tfprune.Objective(
+        model,
+        (x, y),
+        tfprune.Budget(macs=settings["macs"]),
+        recalibrate=fitted,
+        reconstruct=fitted,
+    )
+
+
+class Worker(tune.Trainable):
+    """A process that measures networks; Ray gives it one after the other."""
+
+    def setup(self, config, settings):
+        self._objective = objective(settings)
+        self.reset_config(config)
+
+    def reset_config(self, new_config):
+        self._shares = {
+            name: new_config[name] for name in self._objective.groups
+        }
+        return True
+
+    def step(self):
+        trial = self._objective(self._shares)
+        return {
+            "accuracy": trial.accuracy,
+            "macs": trial.macs,
+            "kept": trial.kept,
+            "worker": os.getpid(),
+            "done": True,
+        }
+
+    def save_checkpoint(self, checkpoint_dir):
+        """A trial is one step: there is nothing to save."""
+
+    def load_checkpoint(self, checkpoint):
+        """As nothing was saved."""
+
+
+def main(argv):
+    del argv
+    settings = {
+        "model": str(pathlib.Path(FLAGS.model).resolve()),
+        "data": str(pathlib.Path(FLAGS.data).resolve()),
+        "fitted": FLAGS.fitted,
+        "macs": FLAGS.macs,
+    }
+    own = objective(settings)
+    out = pathlib.Path(FLAGS.out).resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    small, written = (
+        files.writable(out / name) for name in ("small.keras", "trials.json")
+    )
+    here = {} if FLAGS.address else {"num_cpus": FLAGS.workers}
+    ray.init(address=FLAGS.address, include_dashboard=False, **here)
+    found = tune.Tuner(
+        tune.with_resources(
+            tune.with_parameters(Worker, settings=settings), {"cpu": 1}
+        ),
+        param_space={name: tune.uniform(0.0, 1.0) for name in own.groups},
+        tune_config=tune.TuneConfig(
+            metric="accuracy",
+            mode="max",
+            search_alg=optuna.OptunaSearch(seed=FLAGS.seed),
+            num_samples=FLAGS.evaluations,
+            max_concurrent_trials=FLAGS.workers,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            storage_path=str(out),
+            name="ray",
+            verbose=1,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    ).fit()
+    names = ("accuracy", "macs", "kept", "worker")
+    trials = [
+        {name: result.metrics[name] for name in names} for result in found
+    ]
+    ray.shutdown()
+    best = max(trials, key=lambda trial: trial["accuracy"])
+    own.model(best["kept"]).save(small)
+    files.write({written: (json.dumps(trials, indent=2) + "\n").encode()})
+    print(
+        f"{len(trials)} networks by {len({t['worker'] for t in trials})} "
+        f"workers; the best keeps {best['accuracy']:.2%}, dense "
+        f"{own.dense:.2%}. Written: {small}, {written}"
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)
