@@ -108,8 +108,7 @@ def run(own):
         "tested": len(test[1]),
         "macs": tfprune.cost(small).macs / own.cost.macs,
         "params": tfprune.cost(small).params / own.cost.params,
-        "predicted": [fit.rounds[-1].predicted_flash]
-        + [fit.rounds[-1].predicted_ram],
+        "predicted": fit.rounds[-1].predicted,
         "kept": found.ratios,
     }
 

@@ -20,6 +20,8 @@ from tfprune.export.mixed import export_bits
 from tfprune.export.tflite import export_tflite
 from tfprune.graph.read import channel_graph
 from tfprune.graph.rulebook import rule
+from tfprune.latency import LatencyTable
+from tfprune.latency import latency_table
 from tfprune.methods.apoz import Apoz
 from tfprune.methods.autoprune import AutoPrune
 from tfprune.methods.autoprune import AutoPruneChannels
@@ -108,6 +110,7 @@ __all__ = [
     "Interleaved",
     "Iterative",
     "Lamp",
+    "LatencyTable",
     "Masked",
     "MaskedChannels",
     "NM",
@@ -148,6 +151,7 @@ __all__ = [
     "kernels",
     "l1",
     "l2",
+    "latency_table",
     "micronet",
     "normalizations",
     "pcas",

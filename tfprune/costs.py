@@ -67,6 +67,7 @@ class Meter:
 
     Args:
         graph: a `ChannelGraph`.
+        latency_table: what `tfprune.latency_table` measured, for `latency`.
 
     Example:
 
@@ -77,8 +78,9 @@ class Meter:
     True
     """
 
-    def __init__(self, graph):
+    def __init__(self, graph, latency_table=None):
         self.graph = graph
+        self._latency_table = latency_table
         self._weights = _weights(graph)
 
     @functools.cached_property
@@ -136,6 +138,10 @@ class Meter:
     def ram_bytes(self, keep=None):
         """Predicted bytes of its tensor arena, `int`."""
         return self._file.ram_bytes(self._full(keep))
+
+    def latency(self, keep=None):
+        """Predicted microseconds on TFLite, `float`."""
+        return self._latency_table.predict(self.graph, self._full(keep))
 
     def over_time(self, quantity):
         """What changes from step to step, where it has a peak.

@@ -98,7 +98,9 @@ class PruningEnvironment:
                 "`tfprune.channel_graph(model)` for the reasons."
             )
         self._sizes = [len(order) for order in self._candidates.order]
-        self._meter = costs.Meter(graph)
+        self._meter = costs.Meter(graph) if budget is None else budget.meter(
+            graph
+        )
         self._ceilings = {} if budget is None else budget.ceilings(self._meter)
         self._whole_costs = {
             name: getattr(self._meter, name)() for name in self._ceilings

@@ -14,13 +14,16 @@ from tfprune import normalizers
 from tfprune import peak_cut
 from tfprune import rankings
 
+LIMITS = ("macs", "params", "channels", "peak_bytes", "flash_bytes")
+LIMITS += ("ram_bytes", "latency")
+
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
     """How much of a model may remain.
 
     A float in (0, 1] is a fraction of the dense model, an int an absolute
-    ceiling. Several limits hold together. The last two are predicted;
+    ceiling. Several limits hold together. The last three are predicted;
     `tfprune.fit_target` confirms them on the file itself.
 
     Args:
@@ -30,9 +33,13 @@ class Budget:
         peak_bytes: bytes of activations alive at one time.
         flash_bytes: size of the int8 .tflite file.
         ram_bytes: tensor arena of that file on TFLite Micro.
+        latency: time of one sample on TFLite, a fraction or microseconds.
+        latency_table: what `tfprune.latency_table(model)` measured; needed
+            for `latency`.
 
     Raises:
-        ValueError: If no limit is given, or one is out of range.
+        ValueError: If no limit is given, one is out of range, or there is
+            no table for `latency`.
 
     Example:
 
@@ -46,13 +53,21 @@ class Budget:
     peak_bytes: object = None
     flash_bytes: object = None
     ram_bytes: object = None
+    latency: object = None
+    latency_table: object = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self):
         limits = self.limits()
         if not limits:
-            names = ", ".join(f.name for f in dataclasses.fields(self))
             raise ValueError(
-                f"A budget needs at least one limit: {names}. Received: none."
+                f"A budget needs at least one limit: {', '.join(LIMITS)}. "
+                "Received: none."
+            )
+        if self.latency is not None and self.latency_table is None:
+            raise ValueError(
+                "A limit on latency needs measured layers. Received: "
+                f"latency={self.latency!r}, latency_table=None. Give "
+                "latency_table=tfprune.latency_table(model)."
             )
         for name, value in limits.items():
             fraction = isinstance(value, float) and 0 < value <= 1
@@ -66,16 +81,18 @@ class Budget:
 
     def limits(self):
         """`dict` from the name of each limit that is set to its value."""
-        values = {
-            f.name: getattr(self, f.name) for f in dataclasses.fields(self)
-        }
+        values = {name: getattr(self, name) for name in LIMITS}
         return {k: v for k, v in values.items() if v is not None}
+
+    def meter(self, graph):
+        """A `costs.Meter` that knows all that the limits are about."""
+        return costs.Meter(graph, self.latency_table)
 
     def ceilings(self, meter):
         """`dict` from each limit's name to what it allows, in units.
 
         Args:
-            meter: a `costs.Meter` of the dense model.
+            meter: the `meter` of the dense model.
         """
         return {
             name: getattr(meter, name)() * value
@@ -86,7 +103,7 @@ class Budget:
 
 
 # Costs that depend on the sizes of the feature maps.
-_NEEDS_SIZES = {"macs", "peak_bytes", "ram_bytes"}
+_NEEDS_SIZES = {"macs", "peak_bytes", "ram_bytes", "latency"}
 # Those that one step of the model decides, the fullest.
 _PEAKS = ("peak_bytes", "ram_bytes")
 
@@ -127,7 +144,7 @@ def by_budget(
     candidates = Candidates(graph, scores, **options)
     normalizer = normalizers.normalizers.get(normalize)
     counts_at, most = rankings.order(candidates, ranking, normalizer)
-    meter = costs.Meter(graph)
+    meter = budget.meter(graph)
     ceilings = budget.ceilings(meter)
     if ceilings.keys() & _NEEDS_SIZES:
         costs.check_sizes(graph)

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import tempfile
 
-from tfprune import costs
+from tfprune import latency
 from tfprune import pruning
 from tfprune import tables
 from tfprune.export import files
@@ -13,23 +13,30 @@ from tfprune.export import tflite
 from tfprune.graph import read
 from tfprune.graph import rebuild
 
-LIMITS = ("flash_bytes", "ram_bytes")
+_HEADINGS = {
+    "flash_bytes": "flash",
+    "ram_bytes": "RAM",
+    "latency": "microseconds",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Round:
-    """One network, as it was predicted and as its file came out, in bytes."""
+    """One network, as it was predicted and as its file came out.
 
-    predicted_flash: int
-    flash_bytes: int
-    predicted_ram: int
-    ram_bytes: int
+    Attributes:
+        predicted, measured: `dict`s from the names of limits to bytes, or
+            microseconds.
+    """
+
+    predicted: dict
+    measured: dict
 
     def errors(self):
         """How far measurements lie above predictions, shares by limit."""
         return {
-            "flash_bytes": self.flash_bytes / self.predicted_flash - 1,
-            "ram_bytes": self.ram_bytes / self.predicted_ram - 1,
+            name: self.measured[name] / self.predicted[name] - 1
+            for name in self.measured
         }
 
 
@@ -49,23 +56,20 @@ class Fit:
 
     def table(self):
         """A `tables.Table` with a row for each round."""
-        rows = []
+        names = list(self.rounds[0].measured)
+        header, rows = ["round"], []
+        for name in names:
+            header += [f"{_HEADINGS[name]} predicted", "measured", "error"]
         for number, found in enumerate(self.rounds, start=1):
-            errors = found.errors()
-            rows.append(
-                (
-                    str(number),
-                    tables.number(found.predicted_flash),
-                    tables.number(found.flash_bytes),
-                    f"{errors['flash_bytes']:+.1%}",
-                    tables.number(found.predicted_ram),
-                    tables.number(found.ram_bytes),
-                    f"{errors['ram_bytes']:+.1%}",
-                )
-            )
-        header = ("round", "flash predicted", "measured", "error")
-        header += ("RAM predicted", "measured", "error")
-        return tables.Table(header, tuple(rows))
+            errors, row = found.errors(), [str(number)]
+            for name in names:
+                row += [
+                    tables.number(round(found.predicted[name])),
+                    tables.number(round(found.measured[name])),
+                    f"{errors[name]:+.1%}",
+                ]
+            rows.append(tuple(row))
+        return tables.Table(tuple(header), tuple(rows))
 
 
 def fit_target(
@@ -78,19 +82,22 @@ def fit_target(
     rounds=8,
     **options,
 ):
-    """Prunes a model until its int8 file keeps to limits on flash and RAM.
+    """Prunes until the int8 file keeps to limits on flash, RAM and latency.
 
     Flash is the size of the file, RAM the tensor arena of the TFLite Micro
-    interpreter. Each round prunes by the prediction, exports, measures, and
-    corrects the next prediction by what it saw. The first file that fits is
-    kept. Fine-tune the model afterwards and export it again. RAM depends on
-    shapes alone; flash may grow a little, since tensors that hold the same
-    numbers, as the biases of a model that was never trained, are stored once.
+    interpreter, latency the time on TFLite on this machine; a share of it is
+    one of the dense model's int8 file, measured in turn with it. Each round
+    prunes by the prediction, exports, measures, and corrects the next
+    prediction by what it saw. The first file that fits is kept. Fine-tune
+    the model afterwards and export it again. RAM depends on shapes alone;
+    flash may grow a little, since tensors that hold the same numbers, as the
+    biases of a model that was never trained, are stored once.
 
     Args:
         model: a built `keras.Model` on the TensorFlow backend; not changed.
-        budget: a `tfprune.Budget` with `flash_bytes` or `ram_bytes`; other
-            limits hold as well.
+        budget: a `tfprune.Budget` with `flash_bytes`, `ram_bytes` or
+            `latency`, whose table is of int8 files; other limits hold as
+            well.
         calibration: as for `tfprune.export_tflite`.
         path: `str` or path-like, the .tflite file to write.
         criterion, data: as for `tfprune.prune`.
@@ -103,7 +110,8 @@ def fit_target(
 
     Raises:
         ImportError: If a package of the extra `export` is missing.
-        ValueError: If the budget has neither limit, or is out of reach.
+        ValueError: If the budget has none of these limits, is out of reach,
+            or its latency table is of other files.
         RuntimeError: If no file of `rounds` rounds fits, or export fails.
 
     Example:
@@ -112,56 +120,77 @@ def fit_target(
     >>> fit = tfprune.fit_target(model, board, images, "model.tflite")
     >>> print(fit.table().to_text())
     """
-    limits = {k: v for k, v in budget.limits().items() if k in LIMITS}
+    limits = [name for name in budget.limits() if name in _HEADINGS]
     if not limits:
         raise ValueError(
-            "A budget with `flash_bytes` or `ram_bytes` is required. "
-            f"Received: budget={budget}. For other limits use "
+            "A budget with `flash_bytes`, `ram_bytes` or `latency` is "
+            f"required. Received: budget={budget}. For other limits use "
             "`tfprune.prune`."
+        )
+    if "latency" in limits and budget.latency_table.quantize != "int8":
+        raise ValueError(
+            "The latency table must be of int8 files. Received: a table with "
+            f"quantize={budget.latency_table.quantize!r}. Use "
+            "tfprune.latency_table(model, 'int8', calibration)."
         )
     path = files.writable(path)
     graph = read.channel_graph(model)
-    meter = costs.Meter(graph)
-    ceilings = {
-        k: int(v) for k, v in budget.ceilings(meter).items() if k in LIMITS
-    }
+    meter = budget.meter(graph)
+    ceilings = {k: int(budget.ceilings(meter)[k]) for k in limits}
     aims, seen = dict(ceilings), []
     with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder) / "model.tflite"
+        folder = pathlib.Path(folder)
+        file, dense = folder / "model.tflite", None
+        if isinstance(budget.latency, float):
+            dense = folder / "dense.tflite"
+            tflite.export_tflite(model, dense, "int8", calibration)
         for _ in range(rounds):
             now = dataclasses.replace(budget, **aims)
             keep = pruning.choose(graph, now, criterion, data, **options)
             small = rebuild.shrink(graph, keep)
-            found = _measured(small, file, calibration, meter, keep)
+            tflite.export_tflite(small, file, "int8", calibration)
+            found = Round(
+                {name: getattr(meter, name)(keep) for name in limits},
+                {name: _MEASURES[name](file, dense, meter) for name in limits},
+            )
             seen.append(found)
-            if all(getattr(found, k) <= n for k, n in ceilings.items()):
+            if all(found.measured[k] <= n for k, n in ceilings.items()):
                 files.write({path: file.read_bytes()})
                 return Fit(small, str(path), tuple(seen))
             aims = {
                 k: _aim(found, k, ceiling, aims[k])
                 for k, ceiling in ceilings.items()
             }
+    reached = ", ".join(f"{k} {v:,.0f}" for k, v in seen[-1].measured.items())
     raise RuntimeError(
         f"A file that fits is required. Received: {budget}, and after "
-        f"{rounds} rounds the last file takes {seen[-1].flash_bytes:,} bytes "
-        f"of flash and {seen[-1].ram_bytes:,} of RAM. Raise `rounds` or the "
-        "limits."
+        f"{rounds} rounds the last file takes {reached}. Raise `rounds` or "
+        "the limits."
     )
 
 
-def _measured(model, file, calibration, meter, keep):
-    tflite.export_tflite(model, file, "int8", calibration)
-    return Round(
-        predicted_flash=meter.flash_bytes(keep),
-        flash_bytes=file.stat().st_size,
-        predicted_ram=meter.ram_bytes(keep),
-        ram_bytes=micro.arena(file).required_bytes,
-    )
+def _flash(file, dense, meter):
+    return file.stat().st_size
+
+
+def _ram(file, dense, meter):
+    return micro.arena(file).required_bytes
+
+
+def _latency(file, dense, meter):
+    if dense is None:
+        return latency.measure([file])[0]
+    # The machine may be slower now than when the table was made.
+    whole, small = latency.measure([dense, file])
+    return meter.latency() * small / whole
+
+
+_MEASURES = {"flash_bytes": _flash, "ram_bytes": _ram, "latency": _latency}
 
 
 def _aim(found, name, ceiling, before):
     """What to predict, so that what is measured is the ceiling."""
-    if getattr(found, name) <= ceiling:
+    if found.measured[name] <= ceiling:
         return before
     corrected = int(ceiling / (1 + found.errors()[name]))
     # A prediction that has been met has to fall by something.

@@ -119,9 +119,9 @@ class BoardTest(parameterized.TestCase):
         )
         self.assertEqual(found.path, str(path))
         last = found.rounds[-1]
-        self.assertEqual(last.flash_bytes, path.stat().st_size)
-        self.assertLessEqual(last.flash_bytes, 51_200)
-        self.assertGreater(last.flash_bytes, 0.9 * 51_200)
+        self.assertEqual(last.measured["flash_bytes"], path.stat().st_size)
+        self.assertLessEqual(last.measured["flash_bytes"], 51_200)
+        self.assertGreater(last.measured["flash_bytes"], 0.9 * 51_200)
         self.assertLessEqual(micro.arena(path).required_bytes, 40_960)
         self.assertLess(costs.cost(found.model).macs, costs.cost(model).macs)
         self.assertIn("flash predicted", found.table().to_text())
@@ -144,7 +144,7 @@ class BoardTest(parameterized.TestCase):
         self.assertLessEqual(path.stat().st_size, 9_000)
 
     def test_without_a_limit_of_a_board(self):
-        with self.assertRaisesRegex(ValueError, "`flash_bytes` or `ram_bytes`"):
+        with self.assertRaisesRegex(ValueError, "`ram_bytes` or `latency`"):
             targeting.fit_target(
                 hourglass(), select.Budget(macs=0.5), None, self.folder / "x"
             )

@@ -82,8 +82,9 @@ FLOORS = (
         "plots",
     ),
     (
-        "targeting",
         "progress_bar",
+        "latency",
+        "targeting",
         "catalogue",
         "masked_evaluation",
         "curves",

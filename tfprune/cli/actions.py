@@ -1,6 +1,5 @@
 """What the commands do: from paths and flags to the text to print."""
 
-import dataclasses
 import importlib
 import json
 import os
@@ -9,6 +8,7 @@ import sys
 import tfprune
 from tfprune import catalogue
 from tfprune import pruning
+from tfprune import select
 from tfprune import tables
 from tfprune.cli import storage
 from tfprune.export import files
@@ -229,7 +229,8 @@ def _json(facts):
     return json.dumps(facts, indent=2) + "\n"
 
 
-_LIMITS = [field.name for field in dataclasses.fields(tfprune.Budget)]
+# Latency needs a table of the machine that it is about.
+_LIMITS = [name for name in select.LIMITS if name != "latency"]
 _FORMATS = {
     "text": lambda report: report.to_text(),
     "markdown": lambda report: report.to_markdown(),

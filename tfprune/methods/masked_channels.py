@@ -191,7 +191,7 @@ def _read_elsewhere(graph, slots):
 
 def _on_the_way(budget, progress, graph):
     """The budget after part of the way from the dense model to `budget`."""
-    meter = costs.Meter(graph)
+    meter = budget.meter(graph)
     # The meter of a wrapped model counts what methods have added.
     added = {"params": _added_by_wrappers(graph.model)}
     limits = {}
@@ -200,7 +200,7 @@ def _on_the_way(budget, progress, graph):
         ceiling = dense * limit if isinstance(limit, float) else limit
         allowed = dense - progress * max(dense - ceiling, 0)
         limits[name] = max(1, int(allowed) + added.get(name, 0))
-    return select.Budget(**limits)
+    return dataclasses.replace(budget, **limits)
 
 
 def _added_by_wrappers(model):
