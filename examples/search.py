@@ -23,6 +23,7 @@ from absl import flags
 
 import tfprune
 from tfprune import evaluation
+from tfprune import searching
 from tfprune import tables
 from tfprune.methods import amc
 
@@ -42,6 +43,7 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_list("skip", [], "patterns of groups that are left whole")
 flags.DEFINE_string("out", "build/search", "folder of the results")
+flags.DEFINE_string("picture", "", "the trials of the first seed: trials.png")
 SETTINGS = (*published.SETTINGS, "evaluations", "warmup")
 SETTINGS += ("recalibration", "reconstruction", "skip")
 
@@ -54,7 +56,14 @@ def main(argv):
         FLAGS.reconstruction = 64
     todo = [(strategy, (strategy,)) for strategy in FLAGS.strategies]
     rows = results.rows(todo, published.Published, run, SETTINGS)
-    results.write(to_markdown(list(rows)))
+    rows = list(rows)
+    results.write(to_markdown(rows))
+    if FLAGS.picture:
+        first = [row for row in rows if row["seed"] == rows[0]["seed"]]
+        tfprune.search_plot(
+            [searching.Search.from_dict(row["search"]) for row in first],
+            FLAGS.picture,
+        )
 
 
 def run(own, strategy):
@@ -75,7 +84,6 @@ def run(own, strategy):
         checkpoint=out / f"accuracies-{own.seed}.json",
         settings=amc.Settings(warmup=FLAGS.warmup, seed=own.seed),
     )
-    tfprune.search_plot(found, out / f"{strategy}-{own.seed}.png")
     (accuracy,) = evaluation.accuracies([found.model], own.test)
     return {
         "strategy": strategy,

@@ -1,7 +1,11 @@
-"""A progress bar for what takes minutes."""
+"""What one sees of work that takes minutes: a bar, or a table."""
+
+import contextlib
 
 import rich.console
+import rich.live
 import rich.progress
+import rich.text
 
 
 def bar(shown):
@@ -23,3 +27,22 @@ def bar(shown):
         disable=not (shown and console.is_terminal),
         transient=True,
     )
+
+
+@contextlib.contextmanager
+def live(shown, console=None):
+    """Text on stderr that is drawn anew in its place, if it is a terminal.
+
+    Args:
+        shown: `bool`, whether it is wanted.
+        console: `rich.console.Console` to draw on in the place of stderr.
+
+    Yields:
+        A function of the text to show, to be called with every change.
+    """
+    console = console or rich.console.Console(stderr=True)
+    if not (shown and console.is_terminal):
+        yield lambda text: None
+        return
+    with rich.live.Live(console=console, transient=True) as display:
+        yield lambda text: display.update(rich.text.Text(text), refresh=True)

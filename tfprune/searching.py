@@ -7,8 +7,12 @@ import time
 from tfprune import objective
 from tfprune import progress_bar
 from tfprune import strategies
+from tfprune import tables
 from tfprune.export import files
 from tfprune.methods import amc
+
+_LATEST = 10  # Trials in the live table.
+_SHOWN = 12  # Groups of each.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +57,17 @@ class Search:
         }
         trials = [dataclasses.asdict(trial) for trial in self.trials]
         return {**found, "ratios": self.ratios, "trials": trials}
+
+    @classmethod
+    def from_dict(cls, found):
+        """What `to_dict` gave, with `None` for the model."""
+        found = {k: v for k, v in found.items() if k != "ratios"}
+        trials = tuple(
+            objective.Trial(**{**trial, "kept": tuple(trial["kept"])})
+            for trial in found.pop("trials")
+        )
+        groups = tuple(found.pop("groups"))
+        return cls(trials=trials, groups=groups, model=None, **found)
 
     def save(self, path):
         """Writes everything but the model as JSON."""
@@ -115,7 +130,8 @@ def search(
             with the same arguments, goes through the trials it finds there
             without measuring them again. Searches of the same model and data
             can share it.
-        progress: `bool`, whether a progress bar is shown.
+        progress: `bool`, whether the latest trials are shown while it runs,
+            if stderr is a terminal.
         settings: `tfprune.methods.amc.Settings`; by default those of the
             paper, with at most a quarter of the trials as warm-up.
         **options: `state` and `lowest`, see `PruningEnvironment`;
@@ -158,16 +174,12 @@ def search(
         warmup = min(amc.Settings.warmup, max(1, evaluations // 4))
         settings = amc.Settings(warmup=warmup, seed=seed)
     trials = []
-    with progress_bar.bar(progress) as bar:
-        task = bar.add_task(strategy, total=None)
+    with progress_bar.live(progress) as show:
         start = time.perf_counter()
         for value, info in play(asked.env, evaluations, settings):
             now = time.perf_counter()
             trials.append(asked.trial(value, info, now - start))
-            best = max(trial.accuracy for trial in trials)
-            bar.update(
-                task, advance=1, description=f"{strategy}, best {best:.2%}"
-            )
+            show(_latest(strategy, asked.dense, trials).to_text())
             start = now
     found = Search(
         strategy=strategy,
@@ -179,3 +191,28 @@ def search(
         model=None,
     )
     return dataclasses.replace(found, model=asked.model(found.best.kept))
+
+
+def _latest(strategy, dense, trials):
+    """The best trial and the latest ones, as a table."""
+
+    def row(number):
+        trial = trials[number]
+        return (
+            f"{number + 1}",
+            tables.percent(trial.accuracy, 2),
+            f"{trial.reward:.4f}",
+            tables.number(trial.macs),
+            tables.number(trial.params),
+            f"{trial.seconds:.1f}",
+            " ".join(f"{share:.2f}" for share in trial.kept[:_SHOWN]),
+        )
+
+    numbers = range(len(trials))
+    best = max(numbers, key=lambda number: trials[number].reward)
+    latest = [row(number) for number in numbers[-_LATEST:]]
+    return tables.Table(
+        ("trial", "accuracy", "reward", "MACs", "params", "s", "kept"),
+        (("best", *row(best)[1:]), *latest),
+        title=f"{strategy}, dense {tables.percent(dense, 2)}",
+    )

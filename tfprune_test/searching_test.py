@@ -1,18 +1,23 @@
 """Searches that can be checked: budgets, traces, memory, what is written."""
 
 import dataclasses
+import functools
+import io
 import json
 import pathlib
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
+import rich.console
 from absl.testing import parameterized
 
 from tfprune import costs
 from tfprune import curve_plots
 from tfprune import evaluation
 from tfprune import objective
+from tfprune import progress_bar
 from tfprune import searching
 from tfprune import select
 from tfprune import strategies
@@ -222,6 +227,27 @@ class SearchTest(parameterized.TestCase):
                 model, data, reconstruct=data[0], checkpoint=path, **options
             )
 
+    def test_a_terminal_shows_the_latest_trials(self):
+        model, data = lopsided()
+        screen = rich.console.Console(
+            file=io.StringIO(), force_terminal=True, width=120
+        )
+        shown = functools.partial(progress_bar.live, console=screen)
+        with mock.patch.object(progress_bar, "live", shown):
+            found = searching.search(
+                model,
+                data,
+                select.Budget(macs=0.6),
+                "random",
+                evaluations=12,
+                seed=3,
+            )
+        drawn = screen.file.getvalue()
+        self.assertIn("random, dense 100.00 %", drawn)
+        for number, trial in enumerate(found.trials, start=1):
+            self.assertRegex(drawn, rf"{number} +{100 * trial.accuracy:.2f} %")
+        self.assertRegex(drawn, rf"best +{100 * found.best.accuracy:.2f} %")
+
     def test_what_was_found_is_written(self):
         model, data = lopsided()
         found = searching.search(
@@ -233,6 +259,9 @@ class SearchTest(parameterized.TestCase):
         self.assertEqual(written["strategy"], "uniform")
         self.assertEqual(written["ratios"], found.ratios)
         self.assertEqual(written["trials"][0]["macs"], found.best.macs)
+        again = searching.Search.from_dict(written)
+        self.assertEqual(again.best, found.best)
+        self.assertEqual(again.to_dict(), found.to_dict())
         picture = path.with_suffix(".png")
         random = searching.search(
             model,
