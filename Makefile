@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q --durations 1
 ON_JAX := $(addprefix tfprune_test/,methods conformance_test.py \
 	wrapper_test.py wrapping_test.py callback_test.py stripping_test.py \
 	distillation_test.py docs_test.py ops_test.py \
-	ddpg_test.py)
+	searches/ddpg_test.py)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 

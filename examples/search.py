@@ -23,9 +23,9 @@ from absl import flags
 
 import tfprune
 from tfprune import evaluation
-from tfprune import searching
 from tfprune import tables
 from tfprune.methods import amc
+from tfprune.searches import searching
 
 FLAGS = flags.FLAGS
 FLAGS.set_default("selection", 1000)

@@ -13,7 +13,6 @@ from tfprune.curve_plots import search_plot
 from tfprune.curve_plots import sensitivity_plot
 from tfprune.curves import sensitivity
 from tfprune.distillation import distill
-from tfprune.environment import PruningEnvironment
 from tfprune.export.micro import arena_bytes
 from tfprune.export.micro import export_micro
 from tfprune.export.mixed import export_bits
@@ -53,7 +52,6 @@ from tfprune.methods.thinet import ThiNet
 from tfprune.methods.thinet import thinet
 from tfprune.methods.wanda import Wanda
 from tfprune.micronet_score import micronet
-from tfprune.objective import Objective
 from tfprune.patterns import NM
 from tfprune.patterns import Block
 from tfprune.patterns import Unstructured
@@ -71,7 +69,9 @@ from tfprune.schedule import Iterative
 from tfprune.schedule import OneShot
 from tfprune.schedule import Polynomial
 from tfprune.score import channel_scores
-from tfprune.searching import search
+from tfprune.searches.environment import PruningEnvironment
+from tfprune.searches.objective import Objective
+from tfprune.searches.searching import search
 from tfprune.select import Budget
 from tfprune.stripping import strip
 from tfprune.switch_on import start_value

@@ -3,8 +3,8 @@
 from absl import flags
 
 from tfprune import score
-from tfprune import strategies
 from tfprune.export import modes
+from tfprune.searches import strategies
 
 
 class Limit(flags.ArgumentParser):

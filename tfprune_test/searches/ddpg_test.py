@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from absl.testing import absltest
 
-from tfprune import ddpg
 from tfprune.methods import amc
+from tfprune.searches import ddpg
 
 
 class ExplorationTest(absltest.TestCase):

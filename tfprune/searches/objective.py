@@ -8,13 +8,13 @@ import time
 import keras
 import numpy as np
 
-from tfprune import environment
 from tfprune import masked_evaluation
 from tfprune import samples
 from tfprune import score
 from tfprune.export import files
 from tfprune.graph import read
 from tfprune.graph import values
+from tfprune.searches import environment
 
 _PURPOSE = "the search"
 

@@ -14,9 +14,9 @@ and the last `info` of one episode after the other. References:
 
 import numpy as np
 
-from tfprune import ddpg
 from tfprune import registry
 from tfprune.export import packages
+from tfprune.searches import ddpg
 
 STRATEGIES = registry.Registry("strategy")
 _START = 0.75  # Shares with room on both sides; only proportions matter.

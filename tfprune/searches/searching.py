@@ -4,12 +4,12 @@ import dataclasses
 import json
 import time
 
-from tfprune import objective
 from tfprune import progress_bar
-from tfprune import strategies
 from tfprune import tables
 from tfprune.export import files
 from tfprune.methods import amc
+from tfprune.searches import objective
+from tfprune.searches import strategies
 
 _LATEST = 10  # Trials in the live table.
 _SHOWN = 12  # Groups of each.

@@ -16,12 +16,12 @@ from absl.testing import parameterized
 from tfprune import costs
 from tfprune import curve_plots
 from tfprune import evaluation
-from tfprune import objective
 from tfprune import progress_bar
-from tfprune import searching
 from tfprune import select
-from tfprune import strategies
 from tfprune.methods import amc
+from tfprune.searches import objective
+from tfprune.searches import searching
+from tfprune.searches import strategies
 
 layers = keras.layers
 QUICK = amc.Settings(

@@ -7,11 +7,11 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune import costs
-from tfprune import environment
 from tfprune import score
 from tfprune import select
 from tfprune.graph import read
 from tfprune.methods import amc
+from tfprune.searches import environment
 from tfprune_test.methods import small_nets
 
 layers = keras.layers

@@ -1,0 +1,1 @@
+"""Trying whole networks: environment, objective, strategies, the search."""
