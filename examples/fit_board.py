@@ -2,12 +2,14 @@
 
 The network of MLPerf Tiny for CIFAR-10, ResNet-8, takes 96 KB of flash and 53
 KB of RAM as an int8 file. This script finds the shares of its groups that fit
-the board by their accuracy, fine-tunes what is left for some epochs with a
-better network as teacher, exports int8, and counts flash and RAM on the file
-and the accuracy on the TFLite Micro interpreter.
+the board by their accuracy, fine-tunes what is left for some epochs, exports
+int8, and counts flash and RAM on the file and the accuracy on the TFLite Micro
+interpreter.
 
-  python examples/fit_board.py --weights=resnet8.npz --teacher=resnet20.npz \\
+  python examples/fit_board.py --weights=resnet8.npz \\
       --data_dir=~/tensorflow_datasets --table=docs/results/resnet8_board.md
+
+`--teacher=resnet20.npz` distills from a better network.
 
 Nothing is chosen by test images. With `--validation=5000` that many training
 images are held out and take their place, to compare settings. A run that was
@@ -56,6 +58,8 @@ MARGIN = 0.985  # Of flash; equal biases are one tensor until they are trained.
 
 def main(argv):
     del argv
+    if not FLAGS.teacher:
+        FLAGS.teacher_name = "none"
     if FLAGS.smoke:
         FLAGS.evaluations, FLAGS.epochs, FLAGS.test = 6, 1, 64
         FLAGS.selection, FLAGS.seeds = 256, ["0"]
