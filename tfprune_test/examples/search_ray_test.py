@@ -35,7 +35,8 @@ class SearchRayTest(absltest.TestCase):
                 layers.Dense(5),
             ]
         )
-        x = np.random.default_rng(0).normal(size=(4000, 16, 16, 3))
+        # Many, so that the second worker starts before all is done.
+        x = np.random.default_rng(0).normal(size=(12_000, 16, 16, 3))
         x = x.astype("float32")
         model.save(folder / "model.keras")
         y = model.predict(x, verbose=0).argmax(-1)
@@ -48,7 +49,7 @@ class SearchRayTest(absltest.TestCase):
                 f"--model={folder / 'model.keras'}",
                 f"--data={folder / 'val.npz'}",
                 "--macs=0.5",
-                "--evaluations=24",
+                "--evaluations=32",
                 "--workers=2",
                 f"--out={folder / 'out'}",
             ],
@@ -58,7 +59,7 @@ class SearchRayTest(absltest.TestCase):
         )
         self.assertEqual(done.returncode, 0, done.stderr[-3000:])
         trials = json.loads((folder / "out" / "trials.json").read_text())
-        self.assertLen(trials, 24)
+        self.assertLen(trials, 32)
         self.assertLen({trial["worker"] for trial in trials}, 2)
         dense = costs.cost(model).macs
         for trial in trials:
