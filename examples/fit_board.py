@@ -1,10 +1,9 @@
 """A published network into the flash and RAM of a board.
 
-The network of MLPerf Tiny for CIFAR-10, ResNet-8, takes 96 KB of flash and 53
-KB of RAM as an int8 file. This script finds the shares of its groups that fit
-the board by their accuracy, fine-tunes what is left for some epochs, exports
-int8, and counts flash and RAM on the file and the accuracy on the TFLite Micro
-interpreter.
+Takes ResNet-8, the network of MLPerf Tiny for CIFAR-10, by default: finds the
+shares of its groups that fit the board by their accuracy, fine-tunes what is
+left for some epochs, exports int8, and counts flash and RAM on the file and
+the accuracy on the TFLite Micro interpreter.
 
   python examples/fit_board.py --weights=resnet8.npz \\
       --data_dir=~/tensorflow_datasets --table=docs/results/resnet8_board.md

@@ -1,6 +1,6 @@
 """How long models take on TFLite: measured, and predicted layer by layer.
 
-A layer that computes is measured on its own at the fewest and at all of its
+A layer that computes is measured on its own at a quarter and at all of its
 channels on either side. In between, its time is taken to be bilinear,
 
     t(c_in, c_out) = a + b c_in + c c_out + d c_in c_out,
@@ -165,8 +165,8 @@ def latency_table(
 ):
     """Measures the layers of a model on TFLite, for `Budget(latency=)`.
 
-    It takes some seconds for each kind of layer; layers that are alike are
-    measured once.
+    Up to four files are exported for each kind of layer, which takes some
+    seconds each; layers that are alike are measured once.
 
     Args:
         model: a built `keras.Model` with inputs of known size, on the
@@ -261,7 +261,7 @@ def _bilinear(cases, times):
     terms = np.stack([np.ones_like(n), n, m, n * m], 1)
     if len(cases) == 2 and np.ptp(n):
         terms[:, 2:] = 0  # Both sides go together: a straight line.
-    # What cannot change is told apart from nothing else, which is as well.
+    # A side that cannot change is one with the constant; any split will do.
     return tuple(np.linalg.lstsq(terms, np.array(times), rcond=None)[0])
 
 
@@ -274,6 +274,7 @@ class _Case:
     shape: tuple
     reads: int
     writes: int
+    layer_config: dict = dataclasses.field(compare=False, repr=False)
 
     @classmethod
     def of(cls, layer, step, reads, writes):
@@ -284,13 +285,11 @@ class _Case:
         config.pop("name")
         text = json.dumps(config, sort_keys=True, default=repr)
         shape = (*step.inputs[0].shape[1:-1], reads)
-        case = cls(type(layer), text, shape, reads, writes)
-        object.__setattr__(case, "_layer_config", config)
-        return case
+        return cls(type(layer), text, shape, reads, writes, config)
 
     def export(self, path, quantize, calibrated):
         inputs = keras.Input(self.shape)
-        layer = self.kind.from_config(self._layer_config)
+        layer = self.kind.from_config(self.layer_config)
         samples = None
         if calibrated:
             rng = np.random.default_rng(0)
