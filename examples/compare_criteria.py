@@ -1,162 +1,113 @@
 """Every criterion on one trained network: what is left before fine-tuning?
 
-Prunes a published network to a share of its multiply-adds by each criterion and
-measures the test accuracy right after that, after recalibration, after
-reconstruction, after both, and after a few epochs of fine-tuning. All of them
-look at the same training images; the test images choose nothing.
+Prunes a network to a share of its multiply-adds by each criterion and measures
+the test accuracy right after that, after recalibration, after reconstruction,
+after both, and after a few epochs of fine-tuning. All of them look at the same
+training images; the test images choose nothing.
 
-  python examples/compare_criteria.py --weights=resnet20.npz \
-      --data_dir=~/tensorflow_datasets --table=docs/results/criteria.md
+  python examples/compare_criteria.py --model=resnet20_akamaster_cifar10 \\
+      --weights=resnet20_akamaster_cifar10.npz --validation=none \\
+      --data_dir=~/tensorflow_datasets --table=criteria.md
 
 With `--rankings=group` all networks have the same shape and differ only in
-which channels they kept. Finished rows are found in `--out` and not repeated.
+which channels they kept. Finished rows are found in `--out` (`--resume`).
 """
 
-import time
-
-import keras
-import published
-import results
+import common
+import study
+import summary
 from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import batches
-from tfprune import evaluation
 from tfprune import pruning
 from tfprune import score
 from tfprune import tables
 from tfprune.graph import rebuild
 
 LAYERWISE = {"thinet_layerwise": "iccv", "thinet_tpami_layerwise": "tpami"}
-STAGES = ("pruned", "recalibrated", "reconstructed", "both", "fine_tuned")
+STAGES = ("pruned", "recalibrated", "reconstructed", "both")
 
 FLAGS = flags.FLAGS
-FLAGS.set_default("seeds", ["0"])
-flags.DEFINE_list("criteria", [], "all of them by default")
+flags.adopt_module_key_flags(study)
+common.defaults(
+    out="build/compare_criteria",
+    dataset="cifar10",
+    epochs=2,
+    batch_size=128,
+    learning_rate=0.01,
+)
 flags.DEFINE_list("rankings", ["group"], "group, global, raw")
 flags.DEFINE_integer("fitted", 512, "selected images to reconstruct with")
-flags.DEFINE_integer("train", 0, "training images to tune with; 0 for all")
-flags.DEFINE_integer("epochs", 2, "of fine-tuning; 0 for none")
-flags.DEFINE_integer("batch_size", 128, "images per step")
-flags.DEFINE_float("learning_rate", 0.01, "at the start, then a cosine to 0")
-flags.DEFINE_string("out", "build/compare_criteria", "folder of the rows")
-SETTINGS = (
-    *published.SETTINGS,
-    *("fitted", "train", "epochs", "batch_size", "learning_rate"),
-)
+SETTINGS = (*study.TRAINING, "fitted")
 
 
 def main(argv):
     del argv
-    if FLAGS.smoke:
-        FLAGS.criteria, FLAGS.epochs = ["l1", "random"], 1
-        FLAGS.selection = FLAGS.fitted = FLAGS.test = FLAGS.train = 64
-    criteria = FLAGS.criteria or [*score.criteria.names(), *LAYERWISE]
+    common.smoke(dataset="digits", model="resnet8", dense_epochs=1, epochs=1)
+    common.smoke(method=["l1", "random"], selection=64, fitted=64)
+    names = [*score.criteria.names(), *LAYERWISE]
+    common.known(FLAGS.method, names)
     todo = [
-        (f"{ranking}-{criterion}", (criterion, ranking))
+        (f"{ranking}-{method}-{share}", (method, ranking, float(share)))
+        for share in FLAGS.macs
         for ranking in FLAGS.rankings
-        for criterion in criteria
+        for method in FLAGS.method or names
     ]
-    rows = results.rows(todo, Study, Study.row, SETTINGS)
-    results.write(to_markdown(list(rows)))
+    rows = list(study.rows(todo, run, SETTINGS))
+    rows.sort(key=lambda row: -row["accuracy"])
+    text = f"Dense: {rows[0]['dense']:.2%}. `accuracy`: after fine-tuning."
+    if "random" in (order := [row["criterion"] for row in rows]):
+        place = order.index("random") + 1
+        text += f" Random is in place {place} of {len(rows)}."
+    summary.finish(rows, f"Criteria on {FLAGS.model}", text, EXTRA)
 
 
-class Study(published.Published):
-    """A published network, and what is done for each row."""
-
-    def __init__(self, seed):
-        super().__init__(seed)
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        self.model.compile(loss=loss)
-        self.train = {
-            "split": self.images.train.take(self.order[: FLAGS.train or None]),
-            "batch_size": FLAGS.batch_size,
-            "preprocessing": self.prepare,
-            "augmentation": self.images.augmentation,
-            "seed": seed,
-        }
-        (self.dense,) = evaluation.accuracies([self.model], self.test)
-
-    def row(self, criterion, ranking):
-        """Prunes, goes on in all ways, measures."""
-        start = time.process_time()
-        models = self.pruned(criterion, ranking)
-        seconds = time.process_time() - start
-        x, _ = self.selection
-        models["recalibrated"] = tfprune.recalibrate(models["pruned"], x)
-        if "reconstructed" in models:
-            models["both"] = tfprune.recalibrate(models["reconstructed"], x)
-        models["fine_tuned"] = self.fine_tuned(models["pruned"])
-        found = evaluation.accuracies([*models.values()], self.test)
-        cost = tfprune.cost(models["pruned"])
-        return {
-            "criterion": criterion,
-            "ranking": ranking,
-            "accuracy": dict(zip(models, found, strict=True)),
-            "dense": self.dense,
-            "macs": cost.macs / self.cost.macs,
-            "params": cost.params / self.cost.params,
-            "cpu_seconds": seconds,
-        }
-
-    def pruned(self, criterion, ranking):
-        """`dict` with the pruned model and, where it can be, the fitted one."""
-        budget = tfprune.Budget(macs=FLAGS.macs)
-        x, _ = self.selection
-        if criterion in LAYERWISE:
-            algorithm = LAYERWISE[criterion]
-            return {"pruned": tfprune.thinet(self.model, budget, x, algorithm)}
-        graph = tfprune.channel_graph(self.model)
-        keep = pruning.choose(graph, budget, criterion, self.selection, ranking)
-        return {
-            "pruned": rebuild.shrink(graph, keep),
-            "reconstructed": tfprune.reconstruct(
-                self.model, keep, x, limit=FLAGS.fitted
-            ),
-        }
-
-    def fine_tuned(self, model):
-        """A copy, trained on the same batches as in every other row."""
-        copy = keras.models.clone_model(model)
-        copy.set_weights(model.get_weights())
-        train = batches.Batches(**self.train)
-        steps = max(FLAGS.epochs * len(train), 1)
-        rate = FLAGS.learning_rate
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-        copy.compile(
-            keras.optimizers.SGD(rate, momentum=0.9, weight_decay=5e-4),
-            self.model.loss,
-            jit_compile=keras.backend.backend() == "jax",
-        )
-        copy.fit(train, epochs=FLAGS.epochs, shuffle=False, verbose=0)
-        return copy
+def run(own, criterion, ranking, share):
+    """Prunes, goes on in all ways, measures."""
+    models = pruned(own, criterion, ranking, share)
+    x, _ = own.selection
+    models["recalibrated"] = tfprune.recalibrate(models["pruned"], x)
+    if "reconstructed" in models:
+        models["both"] = tfprune.recalibrate(models["reconstructed"], x)
+    tuned = study.copy(models["pruned"])
+    own.train(tuned, FLAGS.epochs, FLAGS.learning_rate)
+    return {
+        "method": f"{criterion}, {ranking}",
+        "criterion": criterion,
+        "budget": share,
+        "accuracy": own.tested(tuned),
+        "stages": {name: own.tested(model) for name, model in models.items()},
+        **summary.measured(tuned, own.model),
+    }
 
 
-def to_markdown(rows):
-    """The rows as a table, best first, with their settings; markdown."""
-    rows = sorted(rows, key=lambda row: -row["accuracy"]["fine_tuned"])
-    names = [row["criterion"] for row in rows]
-    dense = f"Dense: {tables.percent(rows[0]['dense'], 2)}."
-    if "random" in names:
-        place = names.index("random") + 1
-        dense += f" After fine-tuning, random is in place {place} of "
-        dense += f"{len(rows)}."
-    cells = tuple(
-        (row["criterion"], row["ranking"])
-        + tuple(tables.percent(row["accuracy"].get(s), 2) for s in STAGES)
-        + (tables.percent(row["macs"]), tables.percent(row["params"]))
-        for row in rows
-    )
-    header = ("criterion", "ranking", *STAGES, "MACs", "params")
-    lines = [
-        f"# Criteria on {rows[0]['settings']['checkpoint']}",
-        dense,
-        tables.Table(header, cells, left=2).to_markdown(),
-        results.facts(rows[0]),
-        "Written by `examples/compare_criteria.py`.",
-    ]
-    return "\n\n".join(lines) + "\n"
+def pruned(own, criterion, ranking, share):
+    """`dict` with the pruned model and, where it can be, the fitted one."""
+    budget = tfprune.Budget(macs=share)
+    x, _ = own.selection
+    if criterion in LAYERWISE:
+        algorithm = LAYERWISE[criterion]
+        return {"pruned": tfprune.thinet(own.model, budget, x, algorithm)}
+    graph = tfprune.channel_graph(own.model)
+    keep = pruning.choose(graph, budget, criterion, own.selection, ranking)
+    return {
+        "pruned": rebuild.shrink(graph, keep),
+        "reconstructed": tfprune.reconstruct(
+            own.model, keep, x, limit=FLAGS.fitted
+        ),
+    }
+
+
+def _stage(name):
+    def cell(rows):
+        found = [row["stages"][name] for row in rows if name in row["stages"]]
+        return tables.percent(sum(found) / len(found), 2) if found else "-"
+
+    return name, cell
+
+
+EXTRA = tuple(map(_stage, STAGES))
 
 
 if __name__ == "__main__":

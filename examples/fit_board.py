@@ -10,17 +10,16 @@ the accuracy on the TFLite Micro interpreter.
 
 `--teacher=resnet20.npz` distills from a better network.
 
-Nothing is chosen by test images. With `--validation=5000` that many training
+Nothing is chosen by test images. With `--held_out=5000` that many training
 images are held out and take their place, to compare settings. A run that was
 stopped goes on after its last epoch.
 """
 
-import pathlib
-
+import common
 import keras
 import numpy as np
-import published
-import results
+import study
+import summary
 from absl import app
 from absl import flags
 
@@ -33,25 +32,27 @@ from tfprune.export import tflite
 from tfprune.zoo import checkpoints
 
 FLAGS = flags.FLAGS
-FLAGS.set_default("checkpoint", "resnet8_mlperftiny_cifar10")
-FLAGS.set_default("seeds", ["0"])
+flags.adopt_module_key_flags(study)
+common.defaults(
+    out="build/fit_board",
+    model="resnet8_mlperftiny_cifar10",
+    dataset="cifar10",
+    validation="none",
+    method=["evolution"],
+    epochs=10,
+    learning_rate=2e-3,
+    batch_size=128,
+)
 flags.DEFINE_integer("flash_bytes", 51_200, "size of the int8 file")
 flags.DEFINE_integer("ram_bytes", 40_960, "its tensor arena")
-flags.DEFINE_string("strategy", "evolution", "of the search")
 flags.DEFINE_integer("evaluations", 150, "networks that the search tries")
 flags.DEFINE_string("teacher", "", "weights of a teacher; none without")
 flags.DEFINE_string("teacher_name", "resnet20_akamaster_cifar10", "its name")
 flags.DEFINE_float("temperature", 4.0, "of the teacher")
 flags.DEFINE_float("label_weight", 0.3, "of the labels beside the teacher")
-flags.DEFINE_integer("epochs", 10, "of fine-tuning")
-flags.DEFINE_float("learning_rate", 2e-3, "of Adam at first, then a cosine")
-flags.DEFINE_integer("batch_size", 128, "images per step")
-flags.DEFINE_integer("validation", 0, "training images in place of the test")
-flags.DEFINE_string("out", "build/fit_board", "folder of the results")
-SETTINGS = ("checkpoint", "dataset", "selection", "test", "strategy")
-SETTINGS += ("flash_bytes", "ram_bytes")
-SETTINGS += ("evaluations", "teacher_name", "temperature", "label_weight")
-SETTINGS += ("epochs", "learning_rate", "batch_size", "validation")
+flags.DEFINE_integer("held_out", 0, "training images in place of the test")
+SETTINGS = (*study.TRAINING, "flash_bytes", "ram_bytes", "evaluations")
+SETTINGS += ("teacher_name", "temperature", "label_weight", "held_out")
 MARGIN = 0.985  # Of flash; equal biases are one tensor until they are trained.
 
 
@@ -59,23 +60,26 @@ def main(argv):
     del argv
     if not FLAGS.teacher:
         FLAGS.teacher_name = "none"
-    if FLAGS.smoke:
-        FLAGS.evaluations, FLAGS.epochs, FLAGS.test = 6, 1, 64
-        FLAGS.selection, FLAGS.seeds = 256, ["0"]
-    todo = [("board", ())]
-    rows = results.rows(todo, published.Published, run, SETTINGS)
-    results.write(to_markdown(list(rows)))
+    common.smoke(dataset="digits", model="resnet8", dense_epochs=1, epochs=1)
+    common.smoke(evaluations=6, selection=256, test=64)
+    todo = [(method, (method,)) for method in FLAGS.method]
+    rows = list(study.rows(todo, run, SETTINGS))
+    what = "training images held out" if FLAGS.held_out else "test images"
+    text = (
+        f"At most {FLAGS.flash_bytes:,} bytes of flash (the int8 file) and "
+        f"{FLAGS.ram_bytes:,} of RAM (the tensor arena), both as measured. "
+        f"Accuracy on {rows[0]['tested']:,} {what}, as the TFLite Micro "
+        "interpreter computes it; in the last columns that of the floats."
+    )
+    summary.finish(rows, f"{FLAGS.model} on a small board", text, EXTRA)
 
 
-def run(own):
+def run(own, strategy):
     """Prunes, trains, exports, measures."""
-    out = pathlib.Path(FLAGS.out)
     test, train = own.test, own.order
-    if FLAGS.smoke:
-        train = train[:512]
-    if FLAGS.validation:
-        test = own.training(len(train) - FLAGS.validation, None)
-        train = train[: -FLAGS.validation]
+    if FLAGS.held_out:
+        test = own.training(len(train) - FLAGS.held_out, None)
+        train = train[: -FLAGS.held_out]
     (dense,) = evaluation.accuracies([own.model], test)
     board = tfprune.Budget(
         flash_bytes=int(MARGIN * FLAGS.flash_bytes), ram_bytes=FLAGS.ram_bytes
@@ -85,21 +89,24 @@ def run(own):
         own.model,
         own.selection,
         board,
-        FLAGS.strategy,
+        strategy,
         FLAGS.evaluations,
         recalibrate=x,
         reconstruct=x,
         seed=own.seed,
-        checkpoint=out / f"accuracies-{own.seed}.json",
+        checkpoint=common.path(f"accuracies-{own.seed}.json"),
     )
-    fit = tfprune.fit_target(found.model, board, x, out / "untrained.tflite")
+    file = common.path("untrained.tflite")
+    fit = tfprune.fit_target(found.model, board, x, file)
     small = fine_tuned(fit.model, own, train)
-    path = out / f"seed{own.seed}.tflite"
+    path = common.path(f"seed{own.seed}.tflite")
     file = tflite.export_tflite(small, path, "int8", x)
     arena = tfprune.arena_bytes(path)
     scores = interpreter.run(path, test[0], "micro")
     before, after = evaluation.accuracies([found.model, small], test)
     return {
+        "method": strategy,
+        "budget": None,
         "flash": file.file_bytes,
         "ram": arena,
         "fits": file.file_bytes <= FLAGS.flash_bytes
@@ -107,10 +114,9 @@ def run(own):
         "dense": dense,
         "before": before,
         "float": after,
-        "micro": float(np.mean(scores.argmax(-1) == test[1])),
+        "accuracy": float(np.mean(scores.argmax(-1) == test[1])),
         "tested": len(test[1]),
-        "macs": tfprune.cost(small).macs / own.cost.macs,
-        "params": tfprune.cost(small).params / own.cost.params,
+        **summary.measured(small, own.model, bits=8),
         "predicted": fit.rounds[-1].predicted,
         "kept": found.ratios,
     }
@@ -118,7 +124,7 @@ def run(own):
 
 def fine_tuned(model, own, train):
     """The model after training, by teacher and labels or labels alone."""
-    state = pathlib.Path(FLAGS.out) / f"training-{own.seed}"
+    state = common.path(f"training-{own.seed}")
     data = batches.Batches(
         own.images.train.take(train),
         FLAGS.batch_size,
@@ -136,7 +142,7 @@ def fine_tuned(model, own, train):
     )
     learner.compile(
         keras.optimizers.Adam(rate),
-        "sparse_categorical_crossentropy",
+        own.loss,
         metrics=["accuracy"],
     )
     learner.fit(
@@ -165,33 +171,14 @@ def teacher(own):
     return keras.Model(inputs, keras.layers.Softmax()(model(x)))
 
 
-def to_markdown(rows):
-    """One line for each seed."""
-    cells = [
-        (str(row["seed"]), tables.number(row["flash"]))
-        + (tables.number(row["ram"]), "yes" if row["fits"] else "no")
-        + tuple(
-            tables.percent(row[key], 2)
-            for key in ("dense", "before", "float", "micro")
-        )
-        + (tables.percent(row["macs"]), tables.percent(row["params"]))
-        for row in rows
-    ]
-    header = ("seed", "flash", "RAM", "fits", "dense")
-    header += ("before training", "float", "int8 on TFLM", "MACs", "params")
-    limits = rows[0]["settings"]
-    what = "training images held out" if limits["validation"] else "test images"
-    parts = [
-        "# ResNet-8 on a small board",
-        f"At most {limits['flash_bytes']:,} bytes of flash (the int8 file) and "
-        f"{limits['ram_bytes']:,} of RAM (the tensor arena), both as measured. "
-        f"Accuracy on {rows[0]['tested']:,} {what}; the last one as the "
-        "TFLite Micro interpreter computes it.",
-        tables.Table(header, tuple(cells)).to_markdown().strip(),
-        results.facts(rows[0]),
-        "Written by `examples/fit_board.py`.",
-    ]
-    return "\n\n".join(parts) + "\n"
+EXTRA = (
+    ("flash", lambda rows: tables.number(max(r["flash"] for r in rows))),
+    ("RAM", lambda rows: tables.number(max(r["ram"] for r in rows))),
+    ("fits", lambda rows: "yes" if all(r["fits"] for r in rows) else "no"),
+    ("dense", lambda rows: f"{summary.mean(rows, 'dense'):.2%}"),
+    ("untrained", lambda rows: f"{summary.mean(rows, 'before'):.2%}"),
+    ("float", lambda rows: f"{summary.mean(rows, 'float'):.2%}"),
+)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ the seeds. Finished runs are found in `--out` and not repeated.
 
 import dataclasses
 
-import keras
+import common
 import numpy as np
-import results
+import recipes
 import study
+import summary
 from absl import app
 from absl import flags
 
@@ -26,36 +27,37 @@ import tfprune
 from tfprune import batches
 from tfprune import data
 from tfprune import evaluation
-from tfprune import tables
 from tfprune import wrapper
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("mu", ["1e-4", "3e-4", "1e-3"], "strengths")
-flags.DEFINE_integer("epochs", 100, "of AutoPrune; 30 % with fixed masks")
-flags.DEFINE_float("learning_rate", 0.02, "at first, then a cosine to 0")
-flags.DEFINE_float("indicator_rate", 1e-2, "learning rate of Adam")
-flags.DEFINE_string("out", "build/lenet5_autoprune", "folder of the results")
-FLAGS.set_default("model", "lenet5")
-FLAGS.set_default("dataset", "digits")
-FLAGS.set_default("dense_epochs", 60)
-FLAGS.set_default("dense_rate", 0.02)
+flags.adopt_module_key_flags(study)
+common.defaults(
+    out="build/lenet5_autoprune",
+    model="lenet5",
+    dataset="digits",
+    seed=["0", "1", "2"],
+    dense_epochs=60,
+    dense_rate=0.02,
+    epochs=100,
+    learning_rate=0.02,
+)
+flags.DEFINE_list("strengths", ["1e-4", "3e-4", "1e-3"], "values of mu")
 
 PUBLISHED = 310
 
 
 def main(argv):
     del argv
-    if FLAGS.smoke:
-        FLAGS.seeds, FLAGS.mu = ["0"], ["1e-3"]
-        FLAGS.dense_epochs, FLAGS.epochs = 2, 3
-    todo = [(f"mu-{mu}", (float(mu),)) for mu in FLAGS.mu]
-    rows = study.rows(todo, run, ["indicator_rate"], digits)
-    results.write(to_markdown(list(rows)))
+    common.smoke(seed=["0"], strengths=["1e-3"], dense_epochs=2, epochs=3)
+    todo = [(f"mu-{mu}", (float(mu),)) for mu in FLAGS.strengths]
+    settings = (*study.TRAINING, "indicator_rate")
+    rows = list(study.rows(todo, run, settings, digits))
+    summary.finish(rows, "AutoPrune on LeNet-5", to_text(rows), EXTRA)
 
 
 def digits():
     """The digits with 28 x 28 pixels; `train` is what weights learn from."""
-    images = data.load(FLAGS.dataset)
+    images = study.images()
     return dataclasses.replace(
         images,
         train=_enlarged(_parts(images)[0]),
@@ -76,78 +78,54 @@ def _enlarged(split):
 
 def run(own, mu):
     """Learns what stays, then trains that; returns the row."""
-    held_out = _enlarged(_parts(data.load(FLAGS.dataset))[1])
-    held_out = batches.Batches(
-        held_out, FLAGS.batch_size, own.images.preprocessing, seed=1
-    )
-    both = tfprune.Interleaved(own.batches(), held_out)
-    wrapped = tfprune.wrap(own.fresh(), tfprune.AutoPrune(mu))
-    adam = keras.optimizers.Adam(FLAGS.indicator_rate)
-    trainer = tfprune.AlternatingModel(wrapped, adam)
-    sgd = own.sgd(FLAGS.epochs, FLAGS.learning_rate)
-    trainer.compile(sgd, own.model.loss)
-    fixed_at = max(1, round(0.7 * FLAGS.epochs))
-    options = {"shuffle": False, "verbose": 0}
-    trainer.fit(both, epochs=fixed_at, **options)
-    tfprune.freeze_indicators(wrapped)
-    options |= {"initial_epoch": fixed_at, "epochs": FLAGS.epochs}
-    trainer.fit(both, **options)
+    _, held_out = _parts(data.load(FLAGS.dataset))
+    wrapped = recipes.autoprune(own, own.fresh(), mu, split=_enlarged(held_out))
     small = tfprune.strip(wrapped)
-    kept = tfprune.cost(small), tfprune.micronet(small)
     dense_val, val = evaluation.accuracies([own.model, small], own.val)
     return {
+        "method": f"mu {mu:g}",
+        "budget": None,
         "mu": mu,
         "accuracy": own.tested(small),
         "validation": val,
         "dense_validation": dense_val,
         "lost_images": round(len(own.val[1]) * (dense_val - val)),
         "factor": 1 / (1 - wrapper.sparsity(wrapped)),
-        "macs": kept[0].macs / tfprune.cost(own.model).macs,
-        "nonzero": kept[1].weights - kept[1].zeros,
+        **summary.measured(small, own.model),
     }
 
 
-def to_markdown(rows):
-    """One line for each strength, over the seeds, and what was chosen."""
-    groups = {}
-    for row in rows:
-        groups.setdefault(row["mu"], []).append(row)
+def to_text(rows):
+    """What was chosen."""
+    groups = summary.groups(rows, "mu")
     lossless = [
-        (results.mean(group, "factor"), mu)
+        (summary.mean(group, "factor"), mu)
         for mu, group in groups.items()
-        if results.mean(group, "lost_images") <= 1
+        if summary.mean(group, "lost_images") <= 1
     ]
-    header = "mu factor test validation dense-test dense-validation MACs kept"
-    cells = tuple(
-        (f"{mu:g}", f"{results.mean(group, 'factor'):.1f}")
-        + tuple(
-            results.spread(group, key)
-            for key in ("accuracy", "validation", "dense", "dense_validation")
-        )
-        + (f"{results.mean(group, 'macs'):.1%}",)
-        + (f"{results.mean(group, 'nonzero'):,.0f}",)
-        for mu, group in groups.items()
-    )
     chosen = "Every strength costs more than one validation image."
     if lossless:
         factor, mu = max(lossless)
         chosen = (
             f"Chosen by validation: mu = {mu:g}, **{factor:.0f} times** fewer "
             "weights, test accuracy "
-            f"{results.spread(groups[mu], 'accuracy')} against "
-            f"{results.spread(groups[mu], 'dense')} of the dense networks."
+            f"{summary.spread(groups[mu], 'accuracy')} against "
+            f"{summary.spread(groups[mu], 'dense')} of the dense networks."
         )
-    parts = [
-        "# AutoPrune on LeNet-5",
+    return (
         f"{chosen} The paper reports {PUBLISHED} times on MNIST, which is "
         "another data set: these are the 1,797 digits of scikit-learn. "
-        "`factor`: weights of kernels over those that stay; `kept`: all "
-        "parameters that are not zero in the stripped network, biases too.",
-        tables.Table(tuple(header.split()), cells).to_markdown().strip(),
-        results.facts(rows[0]),
-        "Written by `examples/lenet5_autoprune.py`.",
-    ]
-    return "\n\n".join(parts) + "\n"
+        "`factor`: weights of kernels over those that stay."
+    )
+
+
+EXTRA = (
+    ("factor", lambda rows: f"{summary.mean(rows, 'factor'):.1f}"),
+    *(
+        (key, lambda rows, key=key: summary.spread(rows, key))
+        for key in ("validation", "dense", "dense_validation")
+    ),
+)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What studies of small data sets have in common: images, dense networks.
+"""Images and the dense network that every row of a seed starts from.
 
-A study trains one dense network for each seed, and every row of its table
-starts from that of its seed. Networks lie beside the rows in `--out`.
+A dense network of the zoo is trained once for each seed and lies beside the
+rows in `--out`; a published one (`--weights`) or a `.keras` file is taken as it
+is. Methods learn from `train` and choose by `val`; `test` is for the table.
 """
 
 import functools
@@ -9,24 +10,33 @@ import hashlib
 import json
 import pathlib
 
+import common
 import keras
-import results
+import numpy as np
 from absl import flags
 
 from tfprune import batches
 from tfprune import data
 from tfprune import evaluation
 from tfprune import zoo
+from tfprune.zoo import checkpoints
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("model", "resnet20", "network of tfprune.zoo")
-flags.DEFINE_string("arguments", "{}", "of its builder, as JSON")
-flags.DEFINE_string("dataset", "minicifar", "data set of tfprune.data")
-flags.DEFINE_integer("dense_epochs", 12, "of the dense networks")
+flags.adopt_module_key_flags(common)
+flags.DEFINE_string("arguments", "{}", "of the zoo's builder, as JSON")
+flags.DEFINE_string("weights", "", "the .npz of the published --model")
+flags.DEFINE_string("validation", "held_out", "as in tfprune.data.load")
+flags.DEFINE_integer("dense_epochs", 12, "of a dense network of the zoo")
 flags.DEFINE_float("dense_rate", 0.05, "learning rate at first, dense")
+flags.DEFINE_float("learning_rate", 0.05, "at first, then a cosine to 0")
 flags.DEFINE_integer("batch_size", 64, "images per step")
-DENSE = "model arguments dataset dense_epochs dense_rate batch_size".split()
-SETTINGS = (*DENSE, "epochs", "learning_rate")
+flags.DEFINE_integer("selection", 2000, "training images to select with")
+flags.DEFINE_integer("train", 0, "training images to use, 0 for all")
+flags.DEFINE_integer("test", 0, "test images to use, 0 for all")
+DENSE = "model arguments dataset validation train batch_size".split()
+DENSE += ["dense_epochs", "dense_rate"]
+SETTINGS = (*DENSE, "selection", "test")
+TRAINING = (*SETTINGS, "epochs", "learning_rate")
 
 
 class Study:
@@ -37,34 +47,46 @@ class Study:
         seed: `int`, of the network's weights and the order of the images.
 
     Attributes:
-        val, test: `(x, y)`, ready for the network; nothing learns from them.
+        prepare: `tfprune.batches.Preprocessing` of the network's images.
+        order: the training images, shuffled; the first ones are selected.
+        selection, val, test: `(x, y)`, ready for the network.
         model: the dense network. Copy it (`fresh`) before you train it.
+        loss: its loss.
         accuracy: `float`, of it on the test images.
     """
 
     def __init__(self, images, seed):
         self.images, self.seed = images, seed
-        self.val, self.test = (
-            (images.preprocessing(split.x), split.y)
-            for split in (images.val, images.test)
-        )
-        flags_of_it = repr([FLAGS[name].value for name in DENSE]).encode()
-        key = hashlib.sha256(flags_of_it).hexdigest()[:8]
-        name = f"dense-{FLAGS.model}-{key}-seed{seed}.keras"
-        path = pathlib.Path(FLAGS.out) / name
-        if not path.exists():
-            temporary = path.with_name("tmp-" + path.name)
-            self._dense().save(temporary)
-            temporary.rename(path)
-        self.model = keras.saving.load_model(path, compile=False)
-        self.model.compile(loss=_loss(self.model))  # some criteria want it
+        self.prepare = images.preprocessing
+        if FLAGS.weights:
+            self.prepare = checkpoints.get(FLAGS.model).preprocessing
+        count = len(images.train)
+        self.order = np.random.default_rng(seed).permutation(count)
+        self.order = self.order[: FLAGS.train or None]
+        self.test = self.prepared(images.test, slice(FLAGS.test or None))
+        self.model = self._network()
+        self.loss = loss(self.model)
+        self.model.compile(loss=self.loss)  # some criteria want it
         self.accuracy = self.tested(self.model)
+
+    @property
+    def val(self):
+        return self.prepared(self.images.val)
+
+    @property
+    def selection(self):
+        return self.training(0, FLAGS.selection)
+
+    def training(self, begin, end):
+        """`(x, y)` of the shuffled training images from `begin` to `end`."""
+        return self.prepared(self.images.train, self.order[begin:end])
+
+    def prepared(self, split, chosen=slice(None)):
+        return self.prepare(split.x[chosen]), split.y[chosen]
 
     def fresh(self):
         """A copy of the dense network."""
-        copy = keras.models.clone_model(self.model)
-        copy.set_weights(self.model.get_weights())
-        return copy
+        return copy(self.model)
 
     def tested(self, model):
         """Its accuracy on the test images, `float` in [0, 1]."""
@@ -72,18 +94,17 @@ class Study:
 
     def batches(self):
         """Training images, augmented, in the same order for every network."""
-        images = self.images
+        split = self.images.train
+        if FLAGS.train:
+            split = split.take(self.order)
+        augmentation = self.images.augmentation
         return batches.Batches(
-            images.train,
-            FLAGS.batch_size,
-            images.preprocessing,
-            images.augmentation,
-            seed=self.seed,
+            split, FLAGS.batch_size, self.prepare, augmentation, self.seed
         )
 
     def sgd(self, epochs, rate):
         """The optimizer: momentum, weight decay, a cosine to 0."""
-        steps = epochs * len(self.batches())
+        steps = max(epochs * len(self.batches()), 1)
         return keras.optimizers.SGD(
             keras.optimizers.schedules.CosineDecay(rate, steps),
             momentum=0.9,
@@ -91,10 +112,28 @@ class Study:
             weight_decay=5e-4,
         )
 
-    def train(self, model, epochs, rate):
-        """Trains a plain network in place."""
-        model.compile(self.sgd(epochs, rate), _loss(model))
-        model.fit(self.batches(), epochs=epochs, shuffle=False, verbose=0)
+    def train(self, model, epochs, rate, name=None):
+        """Trains in place; with a name it goes on after its last epoch."""
+        model.compile(self.sgd(epochs, rate), self.loss)
+        options = {"shuffle": False, "verbose": 0}
+        if name:
+            state = common.path(f"training-{name}-seed{self.seed}")
+            options["callbacks"] = [keras.callbacks.BackupAndRestore(state)]
+        model.fit(self.batches(), epochs=epochs, **options)
+
+    def _network(self):
+        if FLAGS.weights:
+            with np.load(FLAGS.weights) as arrays:
+                return checkpoints.restore(FLAGS.model, dict(arrays))
+        path = pathlib.Path(FLAGS.model).expanduser()
+        if path.suffix != ".keras":
+            used = repr([FLAGS[name].value for name in DENSE]).encode()
+            key = hashlib.sha256(used).hexdigest()[:8]
+            name = f"dense-{FLAGS.model}-{key}-seed{self.seed}.keras"
+            path = common.path(name)
+            if not path.exists():
+                save(self._dense(), path)
+        return load(path)
 
     def _dense(self):
         keras.utils.set_random_seed(self.seed)
@@ -104,37 +143,60 @@ class Study:
             input_shape=self.images.shape,
             **json.loads(FLAGS.arguments),
         )
-        self.train(model, FLAGS.dense_epochs, FLAGS.dense_rate)
+        self.loss = loss(model)
+        self.train(model, FLAGS.dense_epochs, FLAGS.dense_rate, "dense")
         return model
 
 
-def _loss(model):
+def loss(model):
+    """Of class indices, by logits or by probabilities."""
     softmax = keras.activations.softmax
-    return keras.losses.SparseCategoricalCrossentropy(
-        from_logits=model.layers[-1].activation is not softmax
-    )
+    last = getattr(model.layers[-1], "activation", None)
+    return keras.losses.SparseCategoricalCrossentropy(last is not softmax)
 
 
-def rows(todo, run, settings=(), load=None):
-    """As `results.rows`, with a `Study` for each seed.
+def save(model, path):
+    """Writes a `.keras` file; what was there stays until it is whole."""
+    temporary = path.with_name("tmp-" + path.name)
+    model.save(temporary)
+    temporary.rename(path)
+
+
+def copy(model):
+    """Another model with the same layers and weights."""
+    new = keras.models.clone_model(model)
+    new.set_weights(model.get_weights())
+    return new
+
+
+def load(path):
+    return keras.saving.load_model(path, compile=False)
+
+
+def rows(todo, run, settings=TRAINING, source=None):
+    """As `common.rows`, with a `Study` for each seed.
 
     Args:
-        todo, run: as there.
-        settings: names of more flags that a row depends on.
-        load: function without arguments that gives the images; by default
+        todo, run, settings: as there.
+        source: function without arguments that gives the images; by default
             those of `--dataset`.
 
     Yields:
         Each row; `row["dense"]` is the accuracy of the dense network.
     """
-    load = functools.cache(
-        load or (lambda: data.load(FLAGS.dataset, FLAGS.data_dir))
-    )
+    source = functools.cache(source or images)
 
     def start(seed):
-        return Study(load(), seed)
+        return Study(source(), seed)
 
     def with_dense(study, *arguments):
         return {"dense": study.accuracy, **run(study, *arguments)}
 
-    yield from results.rows(todo, start, with_dense, (*SETTINGS, *settings))
+    yield from common.rows(todo, start, with_dense, settings)
+
+
+def images():
+    """The images of `--dataset`."""
+    return data.load(
+        FLAGS.dataset, FLAGS.data_dir, validation=FLAGS.validation
+    )

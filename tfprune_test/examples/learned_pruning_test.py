@@ -41,9 +41,9 @@ class LearnedPruningTest(absltest.TestCase):
         folder = pathlib.Path(self.create_tempdir().full_path)
         plot, table = folder / "curves.png", folder / "table.md"
         run(folder, f"--table={table}", f"--plot={plot}")
-        files = sorted(folder.glob("*.json"))
+        files = sorted(folder.glob("*-seed0.json"))
         rows = {
-            r["method"]: r for r in (json.loads(p.read_text()) for p in files)
+            r["kind"]: r for r in (json.loads(p.read_text()) for p in files)
         }
         self.assertCountEqual(
             rows, ["autoprune", "bits", "dense", "gradual", "str"]
@@ -53,14 +53,16 @@ class LearnedPruningTest(absltest.TestCase):
             self.assertEqual(rows[method]["bits"], 32)
         self.assertBetween(rows["bits"]["bits"], 1, 7.9)
         self.assertEqual(rows["dense"]["sparsity"], 0)
-        self.assertIn("| gradual | 0.8 |", table.read_text())
+        self.assertIn("| gradual 0.8 |", table.read_text())
         self.assertEqual(plot.read_bytes()[1:4], b"PNG")
+        with self.assertRaisesRegex(RuntimeError, "Go on with --resume"):
+            run(folder)
         written = [path.stat().st_mtime_ns for path in files]
-        self.assertIn(table.read_text(), run(folder))
+        self.assertIn(table.read_text(), run(folder, "--resume"))
         again = [path.stat().st_mtime_ns for path in files]
         self.assertEqual(again, written)
         with self.assertRaisesRegex(RuntimeError, "Choose another --out"):
-            run(folder, "--learning_rate=0.5")
+            run(folder, "--resume", "--learning_rate=0.5")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,160 @@
+"""The lab: one network, every method, two budgets, one leaderboard.
+
+Trains a dense network for each seed, then prunes it by every method to each
+share of its multiply-adds, or of its weights or bits where the structure does
+not change. All methods have the same epochs. Each row joins `rows.csv` in
+`--out` as soon as it is measured. A lab that was stopped goes on with
+`--resume`, and another process can take other seeds at the same time.
+
+  python examples/lab_minicifar.py --data_dir=~/tensorflow_datasets \\
+      --table=docs/results/minicifar.md --plot=docs/results/minicifar.png
+  python examples/lab_minicifar.py --smoke
+
+The test images choose nothing: methods that choose look at the validation
+images, which MiniCIFAR's own recipe leaves unused.
+"""
+
+import csv
+import io
+import pathlib
+
+import common
+import fit_pruning
+import prune
+import recipes
+import study
+import summary
+from absl import app
+from absl import flags
+
+from tfprune.export import files
+
+ONCE = {
+    "random": "random",
+    "l1": "l1",
+    "fpgm": "geometric_median",
+    "taylor": "taylor",
+    "thinet": "thinet_layerwise",
+    "pcas": "pcas",
+    "amc": "amc",
+}
+METHODS = ["dense", *ONCE, "slimming", "gradual", "str", "autoprune", "bits"]
+
+FLAGS = flags.FLAGS
+for _module in (study, prune, recipes):
+    flags.adopt_module_key_flags(_module)
+common.defaults(
+    out="build/lab_minicifar",
+    method=METHODS,
+    macs=["0.5", "0.25"],
+    seed=["0", "1", "2"],
+    skip=["stem_conv", "*_conv2"],
+    evaluations=100,
+)
+flags.DEFINE_string("plot", "", "also draw accuracy against score: lab.png")
+SETTINGS = (*study.TRAINING, *prune.CUTTING, *recipes.FITTING)
+
+
+def main(argv):
+    del argv
+    common.smoke(dataset="digits", model="resnet8", dense_epochs=1, epochs=2)
+    common.smoke(method=["dense", "l1", "str"], seed=["0"], skip=[], decay=0.1)
+    rows = []
+    for row in study.rows(todo(), run, SETTINGS):
+        rows.append(row)
+        append(row)
+    summary.finish(best_first(rows), f"The lab: {FLAGS.dataset}", TEXT, EXTRA)
+    if FLAGS.plot:
+        draw(rows, pathlib.Path(FLAGS.plot))
+
+
+def todo():
+    """Pairs of a file name and `(method, share)`, budget after budget."""
+    common.known(FLAGS.method, [*METHODS, "channels"])
+    cuts = [m for m in FLAGS.method if m in ONCE]
+    fits = [m for m in FLAGS.method if m not in ONCE]
+    return [
+        *recipes.todo(fits, FLAGS.macs),
+        *((f"{m}-{s}", (m, float(s))) for s in FLAGS.macs for m in cuts),
+    ]
+
+
+def run(own, method, share):
+    """One row, by the script that the method belongs to."""
+    if method in ONCE:
+        return prune.run(own, ONCE[method], share) | {"method": method}
+    return fit_pruning.run(own, method, share)
+
+
+def append(row):
+    """Adds a row to `rows.csv`, once; the file is whole at all times."""
+    path = common.path("rows.csv")
+    lines = []
+    if path.exists():
+        with open(path, newline="") as file:
+            lines = list(csv.DictReader(file))
+    line = {key: "" if row[key] is None else str(row[key]) for key in COLUMNS}
+    if line not in lines:
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, COLUMNS)
+        writer.writeheader()
+        writer.writerows([*lines, line])
+        files.write({path: buffer.getvalue().encode()})
+
+
+def best_first(rows):
+    """By budget, the largest first, and then by accuracy, the best first."""
+    mean = {
+        key: summary.mean(group, "accuracy")
+        for key, group in summary.groups(rows, "budget", "method").items()
+    }
+    order = sorted(mean, key=lambda key: (-(key[0] or 1), -mean[key]))
+    place = {key: i for i, key in enumerate(order)}
+    return sorted(rows, key=lambda r: place[r["budget"], r["method"]])
+
+
+def draw(rows, path):
+    """Accuracy against the score: a point for each row, a mark for its mean."""
+    from matplotlib import figure
+
+    picture = figure.Figure(figsize=(8, 5), layout="constrained")
+    axes = picture.subplots()
+    for i, (method, found) in enumerate(summary.groups(rows, "method").items()):
+        options = {"color": f"C{i % 10}", "marker": "osD^v"[i // 10 :][0]}
+        for row in found:
+            axes.scatter(*_point([row]), s=8, alpha=0.4, **options)
+        means = summary.groups(found, "budget").values()
+        x, y = zip(*map(_point, means), strict=True)
+        axes.plot(x, y, linewidth=0.8, label=method, **options)
+    axes.set(xlabel="MicroNet score (2019), lower is better", xscale="log")
+    axes.set(ylabel="test accuracy (%)", title=_title(rows))
+    axes.legend(fontsize="small", ncols=2)
+    buffer = io.BytesIO()
+    picture.savefig(buffer, format="png", dpi=150)
+    files.write({path: buffer.getvalue()})
+
+
+def _point(rows):
+    accuracy = 100 * summary.mean(rows, "accuracy")
+    return summary.mean(rows, "score_2019"), accuracy
+
+
+def _title(rows):
+    found = rows[0]["settings"]
+    return f"{found['model']} on {found['dataset']}"
+
+
+COLUMNS = "method budget seed accuracy dense macs params nonzero bits".split()
+COLUMNS += ["score_2019", "score_2025", "cpu_seconds"]
+TEXT = (
+    "Accuracy on the test images, mean (least to most) over the seeds. "
+    "Budgets are multiply-adds; of `gradual`, `str` and `autoprune` weights "
+    "that are not zero, of `bits` bits out of 8. `dense` trains as long "
+    "without pruning; the last column is where all of them start. Scores are "
+    "MicroNet's, lower is better."
+)
+EXTRA = (prune.DENSE,)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,163 @@
+"""Prunes a trained network once, then trains what is left.
+
+`--method` takes any criterion of tfprune (`l1`, `taylor`, `geometric_median`,
+...), and `thinet_layerwise`, `thinet_tpami_layerwise`, `pcas` and `amc`, which
+do more than rank channels. Each starts from the dense network of its seed,
+keeps each share of its multiply-adds (`--params`: of its parameters) and is
+fine-tuned on the same batches. The small networks lie beside the rows.
+
+  python examples/prune.py --smoke
+  python examples/prune.py --dataset=cifar10 --data_dir=~/tensorflow_datasets \\
+      --method=l1,taylor,amc --macs=0.5,0.25 --seed=0,1,2
+  python examples/prune.py --model=resnet56_akamaster_cifar10 \\
+      --weights=resnet56_akamaster_cifar10.npz --dataset=cifar10 \\
+      --validation=none --method=taylor --params=0.463 --distill
+
+Criteria look at training images, `amc` chooses by validation images where the
+data set has some; test images choose nothing.
+"""
+
+import common
+import study
+import summary
+from absl import app
+from absl import flags
+
+import tfprune
+from tfprune import batches
+from tfprune import score
+from tfprune.methods import amc
+
+FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(study)
+common.defaults(out="build/prune", method=["l1"])
+flags.DEFINE_list("params", [], "shares of the parameters, not of the MACs")
+flags.DEFINE_string("ranking", "group", "of criteria: group, global or raw")
+flags.DEFINE_list("skip", [], "patterns of groups that are left whole")
+flags.DEFINE_integer("fitted", 0, "selected images to fit what is left on")
+flags.DEFINE_integer("gate_epochs", 2, "of pcas before it prunes")
+flags.DEFINE_integer("evaluations", 200, "networks that amc tries")
+flags.DEFINE_bool("distill", False, "learn from the dense network as well")
+flags.DEFINE_float("temperature", 4.0, "of the teacher")
+flags.DEFINE_float("label_weight", 0.3, "of the labels beside the teacher")
+CUTTING = ("params", "ranking", "skip", "fitted", "gate_epochs")
+CUTTING += ("evaluations", "distill", "temperature", "label_weight")
+SETTINGS = (*study.TRAINING, *CUTTING)
+
+
+def main(argv):
+    del argv
+    common.smoke(dataset="digits", dense_epochs=1, epochs=1, selection=256)
+    common.smoke(evaluations=4, gate_epochs=1)
+    todo = todo_of(FLAGS.method or names(), FLAGS.params or FLAGS.macs)
+    rows = list(study.rows(todo, run, SETTINGS))
+    title = f"Pruned: {FLAGS.model} on {FLAGS.dataset}"
+    summary.finish(rows, title, TEXT, EXTRA)
+
+
+def todo_of(methods, shares):
+    """Pairs of a file name and `(method, share)`, for `study.rows`."""
+    common.known(methods, names())
+    return [(f"{m}-{s}", (m, float(s))) for s in shares for m in methods]
+
+
+def names():
+    """All that `--method` takes, sorted."""
+    return sorted({*score.criteria.names(), *CUTS})
+
+
+def run(own, method, share):
+    """Prunes, fine-tunes, measures."""
+    budget = tfprune.Budget(**{"params" if FLAGS.params else "macs": share})
+    small = CUTS.get(method, by_criterion)(own, method, budget)
+    if FLAGS.fitted:
+        x, _ = own.training(0, FLAGS.fitted)
+        small = tfprune.recalibrate(small, x)
+    before = own.tested(small)
+    name = f"{method}-{share:g}"
+    own.train(learner(own, small), FLAGS.epochs, FLAGS.learning_rate, name)
+    file = f"{name}-seed{own.seed}.keras"
+    study.save(small, common.path(file))
+    row = {"method": method, "budget": share, "before": before}
+    row["accuracy"] = own.tested(small)
+    return row | summary.measured(small, own.model)
+
+
+def learner(own, small):
+    """What `fit` trains: the small network, alone or with its teacher."""
+    if not FLAGS.distill:
+        return small
+    how = FLAGS.temperature, FLAGS.label_weight
+    return tfprune.distill(small, own.model, *how)
+
+
+def by_criterion(own, method, budget):
+    x, _ = own.selection
+    fitted = x[: FLAGS.fitted] if FLAGS.fitted else None
+    return tfprune.prune(
+        *(own.model, budget, method, own.selection, FLAGS.ranking, fitted),
+        skip=tuple(FLAGS.skip),
+    )
+
+
+def thinet(own, method, budget):
+    """Layer by layer, on what the layers before have become."""
+    algorithm = "tpami" if "tpami" in method else "iccv"
+    x, _ = own.selection
+    skip = tuple(FLAGS.skip)
+    return tfprune.thinet(own.model, budget, x, algorithm, skip=skip)
+
+
+def pcas(own, method, budget):
+    """Gates learn while all else is frozen; `--skip` names what has none."""
+    del method
+    unchanged = batches.Batches(
+        own.images.train, FLAGS.batch_size, own.prepare
+    )
+    return tfprune.pcas(
+        own.fresh(),
+        own.batches(),
+        budget,
+        gate=tfprune.AttentionGate(seed=own.seed),
+        statistics=unchanged,
+        loss=own.loss,
+        epochs=FLAGS.gate_epochs,
+        retrain_epochs=0,
+        skip=tuple(FLAGS.skip),
+    )
+
+
+def agent(own, method, budget):
+    """The shares that an agent finds, each trial fitted before it is judged."""
+    data = own.selection if own.images.val is None else own.val
+    begin = FLAGS.selection
+    measured, _ = own.training(begin, begin + 256)
+    fitted, _ = own.training(begin, begin + 512)
+    return tfprune.search(
+        *(own.model, data, budget, method, FLAGS.evaluations),
+        recalibrate=measured,
+        reconstruct=fitted,
+        skip=tuple(FLAGS.skip),
+        seed=own.seed,
+        settings=amc.Settings(warmup=FLAGS.evaluations // 4, seed=own.seed),
+    ).model
+
+
+# What does more than rank channels; all else is a criterion.
+CUTS = {
+    "thinet_layerwise": thinet,
+    "thinet_tpami_layerwise": thinet,
+    "pcas": pcas,
+    "amc": agent,
+}
+TEXT = (
+    "Accuracy on the test images after fine-tuning, mean (least to most) over "
+    "the seeds; `before`: without any training. Shares are of the dense "
+    "network. Scores are MicroNet's, lower is better."
+)
+DENSE = ("dense", lambda rows: f"{summary.mean(rows, 'dense'):.2%}")
+EXTRA = (("before", lambda rows: summary.spread(rows, "before")), DENSE)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,217 @@
+"""Methods that prune inside `fit`, each as a function.
+
+It takes a `study.Study`, a copy of its dense network and a strength or the
+share that is to remain, and returns what it trained, wrapped or plain.
+"""
+
+import re
+
+import common
+import keras
+import study  # noqa: F401  its flags
+from absl import flags
+
+import tfprune
+from tfprune import batches
+from tfprune import patterns
+from tfprune import wrapper
+
+FLAGS = flags.FLAGS
+flags.DEFINE_float("decay", 2.5e-2, "of the thresholds of str")
+flags.DEFINE_float("mu", 1e-3, "price of a weight, autoprune")
+flags.DEFINE_float("indicator_rate", 1e-2, "learning rate of Adam, autoprune")
+flags.DEFINE_float("gamma", 2.0, "over the share: price of bits")
+flags.DEFINE_float("strength", 1e-3, "of the penalty of slimming")
+FITTING = ("decay", "mu", "indicator_rate", "gamma", "strength")
+N_OF_M = re.compile(r"\d+:\d+")
+LAST = 0.7  # Of the epochs; what is learned by then is fixed.
+EVERY = 10  # Steps between two looks at what is pruned.
+
+
+def todo(methods, shares):
+    """Pairs of a file name and `(method, share)`, for `study.rows`.
+
+    `dense` and `n:m` have no share to choose, and come once.
+
+    Raises:
+        app.UsageError: If a method is unknown.
+    """
+    found = {}
+    for share in shares:
+        for method in methods:
+            if not N_OF_M.fullmatch(method):
+                common.known([method], METHODS)
+            own = method in METHODS and method != "dense"
+            name = f"{method}-{share}" if own else method.replace(":", "of")
+            found[name] = (method, float(share) if own else None)
+    return list(found.items())
+
+
+def train(own, method, share):
+    """Trains a copy of the dense network by a method."""
+    if method in METHODS:
+        return METHODS[method](own, own.fresh(), share)
+    return n_of_m(own, own.fresh(), method)
+
+
+def fit(own, model, data, begin=0, end=None, **kwargs):
+    """Trains from one epoch to another, by default to the last."""
+    epochs = {"initial_epoch": begin, "epochs": end or FLAGS.epochs}
+    model.fit(data, shuffle=False, verbose=0, **epochs, **kwargs)
+
+
+def sgd(own):
+    return own.sgd(FLAGS.epochs, FLAGS.learning_rate)
+
+
+def on_schedule(own, model, method, final, budget=None, where=tfprune.kernels):
+    """Zhu and Gupta's cubic, from the start to half of the training."""
+    total = len(own.batches()) * FLAGS.epochs
+    wrapped = tfprune.wrap(model, method, where=where)
+    wrapped.compile(sgd(own), own.loss)
+    ramp = tfprune.Polynomial(0.0, final, 0, total // 2, max(1, total // 40))
+    prune = tfprune.PruneOnSchedule(ramp, budget=budget)
+    fit(own, wrapped, own.batches(), callbacks=[prune])
+    return wrapped
+
+
+def dense(own, model, share):
+    del share
+    own.train(model, FLAGS.epochs, FLAGS.learning_rate)
+    return model
+
+
+def gradual(own, model, share):
+    return on_schedule(own, model, tfprune.Masked(), 1 - share)
+
+
+def channels(own, model, share):
+    budget = tfprune.Budget(macs=share)
+    return on_schedule(own, model, tfprune.MaskedChannels(), 1.0, budget)
+
+
+def n_of_m(own, model, name):
+    pattern = patterns.NM(*map(int, name.split(":")))
+    final, method = 1 - pattern.n / pattern.m, tfprune.Masked(pattern)
+    return on_schedule(own, model, method, final, where="stage*")
+
+
+def slimming(own, model, share):
+    half = FLAGS.epochs // 2
+    wrapped = tfprune.wrap(
+        model, tfprune.Slimming(FLAGS.strength), where=tfprune.normalizations
+    )
+    own.train(wrapped, half, FLAGS.learning_rate)
+    small = tfprune.prune(wrapped, tfprune.Budget(macs=share), "slimming")
+    own.train(small, FLAGS.epochs - half, FLAGS.learning_rate)
+    return small
+
+
+def soft_threshold(own, model, decay, share=None):
+    """Thresholds start to prune after a fifth; held when `share` is left."""
+    optimizer, steps = sgd(own), len(own.batches()) * FLAGS.epochs
+    rates = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
+    initial = tfprune.start_value(0.2, steps, decay, rates, optimizer.momentum)
+    wrapped = tfprune.wrap(model, tfprune.SoftThreshold(initial, decay=decay))
+    tfprune.exclude_from_weight_decay(optimizer, wrapped)
+    wrapped.compile(optimizer, own.loss)
+    callbacks = [WhenPruned(wrapped, share, Held)] if share else []
+    fit(own, wrapped, own.batches(), callbacks=callbacks)
+    return wrapped
+
+
+def autoprune(own, model, mu, share=None, split=None):
+    """Indicators learn until `share` is left, at the latest until `LAST`."""
+    split = own.images.val if split is None else split
+    held_out = batches.Batches(split, FLAGS.batch_size, own.prepare, seed=1)
+    both = tfprune.Interleaved(own.batches(), held_out)
+    wrapped = tfprune.wrap(model, tfprune.AutoPrune(mu))
+    adam = keras.optimizers.Adam(FLAGS.indicator_rate)
+    trainer = tfprune.AlternatingModel(wrapped, adam)
+    trainer.compile(sgd(own), own.loss)
+    callbacks = [WhenPruned(wrapped, share, Frozen)] if share else []
+    last = max(1, round(LAST * FLAGS.epochs))
+    fit(own, trainer, both, 0, last, callbacks=callbacks)
+    tfprune.freeze_indicators(wrapped)
+    fit(own, trainer, both, last)
+    return wrapped
+
+
+def bit_pruning(own, model, gamma, share=None):
+    """Bits learn until `share` of 8 is left, at the latest until `LAST`."""
+    wrapped = tfprune.wrap(model, tfprune.BitPruning(gamma))
+    optimizer, last = sgd(own), max(1, round(LAST * FLAGS.epochs))
+    tfprune.exclude_from_weight_decay(optimizer, wrapped)
+    wrapped.compile(optimizer, own.loss)
+    enough = Enough(wrapped, share)
+    fit(own, wrapped, own.batches(), 0, last, callbacks=[enough])
+    final, left = tfprune.finalize(wrapped), FLAGS.epochs - enough.epochs
+    final.compile(own.sgd(left, 0.2 * FLAGS.learning_rate), own.loss)
+    fit(own, final, own.batches(), enough.epochs)
+    return final
+
+
+class WhenPruned(keras.callbacks.Callback):
+    """From when on only a share of the weights is left, something is held."""
+
+    def __init__(self, wrapped, share, hold):
+        super().__init__()
+        self.wrapped, self.share, self.hold, self.held = wrapped, share, hold, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.held:
+            self.held.again()
+        elif batch % EVERY == 0:
+            if wrapper.sparsity(self.wrapped) >= 1 - self.share:
+                self.held = self.hold(self.wrapped)
+
+
+class Held:
+    """All that a method has learned is put back after each step."""
+
+    def __init__(self, wrapped):
+        variables = wrapper.learned(wrapped)
+        self.values = [(v, keras.ops.copy(v.value)) for v in variables]
+
+    def again(self):
+        for variable, value in self.values:
+            variable.assign(value)
+
+
+class Frozen:
+    """Indicators that have learned enough."""
+
+    def __init__(self, wrapped):
+        tfprune.freeze_indicators(wrapped)
+
+    def again(self):
+        """No optimizer reaches them any more."""
+
+
+class Enough(keras.callbacks.Callback):
+    """Ends the training when the average bits are a share of 8."""
+
+    def __init__(self, wrapped, share):
+        super().__init__()
+        self.wrapped, self.share, self.epochs = wrapped, share or 0, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch % EVERY == 0:
+            bits = tfprune.bits(self.wrapped).learned_average_bits
+            self.model.stop_training = bits <= 8 * self.share
+
+
+# Another method joins by a line here: a function of the study, a copy of its
+# dense network and the share that is to remain.
+METHODS = {
+    "dense": dense,
+    "gradual": gradual,
+    "channels": channels,
+    "slimming": slimming,
+    "str": lambda *a: soft_threshold(*a[:2], FLAGS.decay, a[2]),
+    "autoprune": lambda *a: autoprune(*a[:2], FLAGS.mu, a[2]),
+    "bits": lambda *a: bit_pruning(*a[:2], FLAGS.gamma / a[2], a[2]),
+}

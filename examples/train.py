@@ -1,0 +1,45 @@
+"""Trains a dense network, which the other scripts take by `--model`.
+
+  python examples/train.py --smoke
+  python examples/train.py --model=resnet20 --dataset=cifar10 --epochs=30 \\
+      --data_dir=~/tensorflow_datasets --out=build/train --seed=0
+  python examples/prune.py --model=build/train/resnet20-seed0.keras ...
+
+The rate falls from `--learning_rate` as a cosine to 0. Nothing is chosen by
+test images. A run that was stopped goes on after its last epoch (`--resume`).
+"""
+
+import common
+import study
+import summary
+from absl import app
+from absl import flags
+
+FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(study)
+common.defaults(out="build/train", method=["dense"], macs=["1"], epochs=30)
+
+
+def main(argv):
+    del argv
+    common.smoke(dataset="digits", epochs=1)
+    FLAGS.dense_epochs, FLAGS.dense_rate = FLAGS.epochs, FLAGS.learning_rate
+    todo = [(FLAGS.model, ())]
+    rows = list(common.rows(todo, lambda seed: seed, run, study.TRAINING))
+    text = (
+        "Accuracy on the test images after the last epoch, mean (least to "
+        "most) over the seeds."
+    )
+    summary.finish(rows, f"{FLAGS.model} on {FLAGS.dataset}", text)
+
+
+def run(seed):
+    own = study.Study(study.images(), seed)
+    name = f"{FLAGS.model}-seed{seed}.keras"
+    study.save(own.model, common.path(name))
+    row = {"method": "dense", "budget": None, "accuracy": own.accuracy}
+    return row | summary.measured(own.model, own.model)
+
+
+if __name__ == "__main__":
+    app.run(main)
