@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import time
 
 # Keras reads it once, when it is imported.
@@ -149,14 +150,9 @@ def folder():
 
 def write_metrics(rows):
     """Writes `metrics.json` into `--out`."""
-    used = {
-        flag.name: flag.value
-        for module, found in FLAGS.flags_by_module_dict().items()
-        if not module.startswith("absl")
-        for flag in found
-    }
+    used = FLAGS.get_key_flags_for_module(sys.argv[0])
     metrics = {
-        "flags": used,
+        "flags": {flag.name: flag.value for flag in used},
         "seed": FLAGS.seed,
         "environment": report.environment(),
         "revision": revision(),

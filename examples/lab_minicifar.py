@@ -63,7 +63,10 @@ def main(argv):
     for row in study.rows(todo(), run, SETTINGS):
         rows.append(row)
         append(row)
-    summary.finish(best_first(rows), f"The lab: {FLAGS.dataset}", TEXT, EXTRA)
+    hours = sum(row["cpu_seconds"] for row in rows) / 3600
+    text = f"{TEXT} All rows together took {hours:.1f} hours of one core."
+    title = f"The lab: {FLAGS.model} on {FLAGS.dataset}"
+    summary.finish(best_first(rows), title, text, EXTRA)
     if FLAGS.plot:
         draw(rows, pathlib.Path(FLAGS.plot))
 

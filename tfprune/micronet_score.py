@@ -87,6 +87,11 @@ def micronet(model, weight_bits=FULL, activation_bits=FULL, input_shape=None):
     """
     graph = read.channel_graph(model, input_shape)
     costs.check_sizes(graph)
+    return of_graph(graph, weight_bits, activation_bits)
+
+
+def of_graph(graph, weight_bits=FULL, activation_bits=FULL):
+    """As `micronet`, of the model of a `ChannelGraph` with known sizes."""
     layers = costs.Meter(graph).by_layer()
     tensors = _tensors(graph)
     paths = dict.fromkeys([*graph.layers, *(row.layer for row in layers)])

@@ -5,6 +5,7 @@ import dataclasses
 import json
 
 from tfprune import costs
+from tfprune import micronet_score
 from tfprune import tables
 
 _WORDS = {
@@ -15,7 +16,10 @@ _WORDS = {
     "peak_bytes": "peak activation bytes",
     "flash_bytes": "flash bytes",
     "arena_bytes": "arena bytes",
+    "score_2019": "MicroNet score (2019)",
+    "score_2025": "MicroNet score (2025)",
 }
+_SCORES = ("score_2019", "score_2025")
 _PER_LAYER = ("params", "macs", "weight_bytes", "peak_bytes")
 
 
@@ -49,7 +53,7 @@ class Line:
     Attributes:
         name: `str`.
         before, after: `int`s, or floats that are fractions of 1, as an
-            accuracy is; `None` where there is none.
+            accuracy is, or MicroNet scores; `None` where there is none.
     """
 
     name: str
@@ -66,7 +70,10 @@ class Line:
     @property
     def left(self):
         """The ratio as text, or the difference of two fractions."""
-        if isinstance(self.after, float) and isinstance(self.before, float):
+        fractions = self.name not in _SCORES and all(
+            isinstance(side, float) for side in (self.before, self.after)
+        )
+        if fractions:
             return f"{100 * (self.after - self.before):+.2f} points"
         return tables.percent(self.ratio)
 
@@ -135,6 +142,7 @@ class Profile(Report):
     Attributes:
         name: `str`, the model's name.
         total: `costs.Cost`.
+        micronet: `tfprune.MicroNet`, at 32 bits.
         layers: tuple of `LayerProfile`, in the order of execution.
         accuracy: float in [0, 1]; `None` if no data were given.
         unknown: `dict` from the path of each layer or op without a rule to
@@ -143,6 +151,7 @@ class Profile(Report):
 
     name: str
     total: costs.Cost
+    micronet: micronet_score.MicroNet
     layers: tuple
     accuracy: float | None
     unknown: dict
@@ -151,12 +160,13 @@ class Profile(Report):
     def totals(self):
         """`dict` from the name of each quantity to its value."""
         totals = dataclasses.asdict(self.total)
+        totals |= {name: getattr(self.micronet, name) for name in _SCORES}
         if self.accuracy is not None:
             totals["accuracy"] = self.accuracy
         return totals
 
     def tables(self):
-        totals = [(_word(k), tables.cell(v)) for k, v in self.totals.items()]
+        totals = [(_word(k), _text(k, v)) for k, v in self.totals.items()]
         layers = [
             (
                 row.layer,
@@ -224,8 +234,8 @@ class Comparison(Report):
         totals = [
             (
                 _word(line.name),
-                tables.cell(line.before),
-                tables.cell(line.after),
+                _text(line.name, line.before),
+                _text(line.name, line.after),
                 line.left,
             )
             for line in self.totals.values()
@@ -263,7 +273,7 @@ def side_by_side(models):
     """
     quantities = dict.fromkeys(q for column in models.values() for q in column)
     rows = (
-        (_word(q), *(tables.cell(column.get(q)) for column in models.values()))
+        (_word(q), *(_text(q, column.get(q)) for column in models.values()))
         for q in quantities
     )
     return tables.Table(("", *models), tuple(rows))
@@ -286,6 +296,12 @@ def _row(change):
     ]
     cells.insert(2, lines[1].left)
     return (change.layer, tables.change(*shapes), *cells)
+
+
+def _text(name, value):
+    if name in _SCORES and value is not None:
+        return f"{value:.4f}"
+    return tables.cell(value)
 
 
 def _word(name):

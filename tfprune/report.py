@@ -11,6 +11,7 @@ import numpy as np
 from tfprune import costs
 from tfprune import evaluation
 from tfprune import memory
+from tfprune import micronet_score
 from tfprune import profiles
 from tfprune.graph import read
 
@@ -118,7 +119,12 @@ def _profile(graph, accuracy):
         for row in meter.by_layer()
     )
     return profiles.Profile(
-        graph.model.name, meter.cost(), layers, accuracy, graph.unknown
+        graph.model.name,
+        meter.cost(),
+        micronet_score.of_graph(graph),
+        layers,
+        accuracy,
+        graph.unknown,
     )
 
 

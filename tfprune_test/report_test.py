@@ -47,6 +47,19 @@ class ProfileTest(parameterized.TestCase):
         self.assertEqual(total.weight_bytes, 4 * params)
         self.assertEqual(total.peak_bytes, 4 * 8 * 8 * (3 + 4))
 
+    def test_both_micronet_scores_are_reported(self):
+        found = report.profile(net())
+        # Kernels and scales; biases and shifts are zeros yet, and moving
+        # statistics are no weights.
+        stored = 3 * 3 * 3 * 4 + 4 + 4 * 10
+        macs = 8 * 8 * 3 * 3 * 3 * 4 + 4 * 10
+        score = stored / 5_586_981 + 2 * macs / 834_362_880
+        self.assertAlmostEqual(found.totals["score_2019"], score)
+        score = stored / 5.6e6 + macs / 2.8e8
+        self.assertAlmostEqual(found.totals["score_2025"], score)
+        line = f"| MicroNet score (2025) | {score:.4f} |"
+        self.assertIn(line, found.to_markdown())
+
     def test_layers_are_those_of_the_arithmetic(self):
         rows = {row.layer: row for row in report.profile(net()).layers}
         self.assertEqual(list(rows), ["conv", "norm", "relu", "pool", "logits"])
@@ -134,6 +147,13 @@ class CompareTest(parameterized.TestCase):
         self.assertEqual(self.report.after.total, costs.Meter(graph).cost(keep))
         line = self.report.totals["channels"]
         self.assertEqual((line.before, line.after, line.ratio), (8, 2, 0.25))
+
+    def test_scores_are_ratios_and_not_points(self):
+        line = self.report.totals["score_2019"]
+        self.assertLess(line.after, line.before)
+        self.assertEqual(line.left, f"{100 * line.ratio:.1f} %")
+        text = f"{line.before:.4f} +{line.after:.4f} +{line.left}"
+        self.assertRegex(self.report.to_text(), text)
 
     def test_layers_stand_side_by_side(self):
         change = self.report.layers[0]

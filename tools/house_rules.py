@@ -73,8 +73,8 @@ FLOORS = (
     ("export",),
     (
         "tables",
-        "profiles",
         "micronet_score",
+        "profiles",
         "bit_report",
         "evaluation",
         "report",

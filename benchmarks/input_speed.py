@@ -1,0 +1,110 @@
+"""Is training bound by its input? Images a second, with and without a network.
+
+Counts the images a second that each way of making augmented batches gives, and
+those that a training step of a network takes. Rounds alternate between them,
+and a figure is the median of the rounds' ratios: the machine's own speed
+cancels out. A ratio well above 1 says that the network waits for nothing.
+
+  python benchmarks/input_speed.py --table=docs/results/input_speed.md
+"""
+
+import statistics
+import time
+
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+from tfprune import batches
+from tfprune import data
+from tfprune import report
+from tfprune import tables
+from tfprune import zoo
+from tfprune.export import files
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("models", ["resnet8", "resnet20"], "networks of tfprune.zoo")
+flags.DEFINE_integer("images", 4000, "of 32 x 32, drawn at random")
+flags.DEFINE_integer("batch_size", 64, "images per step")
+flags.DEFINE_integer("rounds", 5, "measured rounds")
+flags.DEFINE_integer("steps", 20, "steps in a round")
+flags.DEFINE_string("table", "", "also write the table to this file")
+
+
+def main(argv):
+    del argv
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (FLAGS.images, 32, 32, 3), "uint8")
+    split = batches.Split(x, rng.integers(0, 10, FLAGS.images))
+    arguments = (split, FLAGS.batch_size, batches.Preprocessing(1 / 255))
+    arguments += (batches.Augmentation(), 0)
+    sources = {
+        "Batches": _endless(batches.Batches(*arguments)),
+        "tf_batches": iter(data.tf_batches(*arguments).repeat()),
+    }
+    models = {name: _compiled(name) for name in FLAGS.models}
+    fixed = next(sources["Batches"])
+    rounds = []
+    for _ in range(FLAGS.rounds + 1):
+        speeds = {
+            name: _speed(lambda source=source: next(source))
+            for name, source in sources.items()
+        }
+        for name, model in models.items():
+            speeds[name] = _speed(lambda m=model: m.train_on_batch(*fixed))
+        rounds.append(speeds)
+    write(rounds[1:], sources, models)  # The first round compiled.
+
+
+def _endless(source):
+    while True:
+        for i in range(len(source)):
+            yield source[i]
+        source.on_epoch_end()
+
+
+def _compiled(name):
+    model = zoo.build(name, classes=10, input_shape=(32, 32, 3))
+    logits = model.layers[-1].activation is not keras.activations.softmax
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    model.compile(keras.optimizers.SGD(0.01, 0.9), loss)
+    return model
+
+
+def _speed(step):
+    """Images a second."""
+    start = time.perf_counter()
+    for _ in range(FLAGS.steps):
+        step()
+    return FLAGS.steps * FLAGS.batch_size / (time.perf_counter() - start)
+
+
+def write(rounds, sources, models):
+    median = statistics.median
+    cells = []
+    for source in sources:
+        line = [source, f"{median(r[source] for r in rounds):,.0f}"]
+        for model in models:
+            ratio = median(r[source] / r[model] for r in rounds)
+            line.append(f"{ratio:.1f}")
+        cells.append(tuple(line))
+    header = ("input", "images/s", *(f"over a step of {m}" for m in models))
+    found = report.environment()
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    text = (
+        "# Input beside training\n\nAugmented batches that one process makes, "
+        "and how many times more they are than a training step takes; median "
+        f"of {FLAGS.rounds} rounds of {FLAGS.steps} batches of "
+        f"{FLAGS.batch_size}.\n\n"
+        f"{tables.Table(header, tuple(cells)).to_markdown()}\n"
+        f"{versions}; {found['machine']}; backend {keras.backend.backend()}. "
+        "Written by `benchmarks/input_speed.py`.\n"
+    )
+    print(text)
+    if FLAGS.table:
+        files.write({FLAGS.table: text.encode()})
+
+
+if __name__ == "__main__":
+    app.run(main)
