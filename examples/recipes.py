@@ -8,13 +8,13 @@ import re
 
 import common
 import keras
+import stopping
 import study  # noqa: F401  its flags
 from absl import flags
 
 import tfprune
 from tfprune import batches
 from tfprune import patterns
-from tfprune import wrapper
 
 FLAGS = flags.FLAGS
 flags.DEFINE_float("decay", 2.5e-2, "of the thresholds of str")
@@ -25,7 +25,6 @@ flags.DEFINE_float("strength", 1e-3, "of the penalty of slimming")
 FITTING = ("decay", "mu", "indicator_rate", "gamma", "strength")
 N_OF_M = re.compile(r"\d+:\d+")
 LAST = 0.7  # Of the epochs; what is learned by then is fixed.
-EVERY = 10  # Steps between two looks at what is pruned.
 
 
 def todo(methods, shares):
@@ -115,7 +114,7 @@ def soft_threshold(own, model, decay, share=None):
     wrapped = tfprune.wrap(model, tfprune.SoftThreshold(initial, decay=decay))
     tfprune.exclude_from_weight_decay(optimizer, wrapped)
     wrapped.compile(optimizer, own.loss)
-    callbacks = [WhenPruned(wrapped, share, Held)] if share else []
+    callbacks = [stopping.WhenPruned(wrapped, share, stopping.Held)] if share else []
     fit(own, wrapped, own.batches(), callbacks=callbacks)
     return wrapped
 
@@ -129,7 +128,7 @@ def autoprune(own, model, mu, share=None, split=None):
     adam = keras.optimizers.Adam(FLAGS.indicator_rate)
     trainer = tfprune.AlternatingModel(wrapped, adam)
     trainer.compile(sgd(own), own.loss)
-    callbacks = [WhenPruned(wrapped, share, Frozen)] if share else []
+    callbacks = [stopping.WhenPruned(wrapped, share, stopping.Frozen)] if share else []
     last = max(1, round(LAST * FLAGS.epochs))
     fit(own, trainer, both, 0, last, callbacks=callbacks)
     tfprune.freeze_indicators(wrapped)
@@ -143,65 +142,12 @@ def bit_pruning(own, model, gamma, share=None):
     optimizer, last = sgd(own), max(1, round(LAST * FLAGS.epochs))
     tfprune.exclude_from_weight_decay(optimizer, wrapped)
     wrapped.compile(optimizer, own.loss)
-    enough = Enough(wrapped, share)
+    enough = stopping.Enough(wrapped, share)
     fit(own, wrapped, own.batches(), 0, last, callbacks=[enough])
     final, left = tfprune.finalize(wrapped), FLAGS.epochs - enough.epochs
     final.compile(own.sgd(left, 0.2 * FLAGS.learning_rate), own.loss)
     fit(own, final, own.batches(), enough.epochs)
     return final
-
-
-class WhenPruned(keras.callbacks.Callback):
-    """From when on only a share of the weights is left, something is held."""
-
-    def __init__(self, wrapped, share, hold):
-        super().__init__()
-        self.wrapped, self.share, self.hold, self.held = wrapped, share, hold, 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.held:
-            self.held.again()
-        elif batch % EVERY == 0:
-            if wrapper.sparsity(self.wrapped) >= 1 - self.share:
-                self.held = self.hold(self.wrapped)
-
-
-class Held:
-    """All that a method has learned is put back after each step."""
-
-    def __init__(self, wrapped):
-        variables = wrapper.learned(wrapped)
-        self.values = [(v, keras.ops.copy(v.value)) for v in variables]
-
-    def again(self):
-        for variable, value in self.values:
-            variable.assign(value)
-
-
-class Frozen:
-    """Indicators that have learned enough."""
-
-    def __init__(self, wrapped):
-        tfprune.freeze_indicators(wrapped)
-
-    def again(self):
-        """No optimizer reaches them any more."""
-
-
-class Enough(keras.callbacks.Callback):
-    """Ends the training when the average bits are a share of 8."""
-
-    def __init__(self, wrapped, share):
-        super().__init__()
-        self.wrapped, self.share, self.epochs = wrapped, share or 0, 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epochs = epoch + 1
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch % EVERY == 0:
-            bits = tfprune.bits(self.wrapped).learned_average_bits
-            self.model.stop_training = bits <= 8 * self.share
 
 
 # Another method joins by a line here: a function of the study, a copy of its

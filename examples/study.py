@@ -105,12 +105,8 @@ class Study:
     def sgd(self, epochs, rate):
         """The optimizer: momentum, weight decay, a cosine to 0."""
         steps = max(epochs * len(self.batches()), 1)
-        return keras.optimizers.SGD(
-            keras.optimizers.schedules.CosineDecay(rate, steps),
-            momentum=0.9,
-            nesterov=True,
-            weight_decay=5e-4,
-        )
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+        return keras.optimizers.SGD(rate, 0.9, True, weight_decay=5e-4)
 
     def train(self, model, epochs, rate, name=None):
         """Trains in place; with a name it goes on after its last epoch."""
@@ -156,7 +152,7 @@ def loss(model):
 
 
 def save(model, path):
-    """Writes a `.keras` file; what was there stays until it is whole."""
+    """Writes a `.keras` file; it is there whole or not at all."""
     temporary = path.with_name("tmp-" + path.name)
     model.save(temporary)
     temporary.rename(path)

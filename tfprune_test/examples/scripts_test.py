@@ -111,7 +111,7 @@ class TrainTest(Scripts):
     def test_an_unknown_method_is_refused_before_anything_is_trained(self):
         folder = self.folder()
         said = run("prune", "--smoke", f"--out={folder}", "--method=l3", code=1)
-        self.assertIn("--method takes apoz", said)
+        self.assertIn("--method takes amc, apoz", said)
         self.assertIn("Received: l3", said)
         self.assertFalse(folder.exists())
 

@@ -1,0 +1,61 @@
+"""Callbacks that hold what a method has learned once it has pruned enough."""
+
+import keras
+
+import tfprune
+from tfprune import wrapper
+
+EVERY = 10  # Steps between two looks at what is pruned.
+
+
+class WhenPruned(keras.callbacks.Callback):
+    """From when on only a share of the weights is left, something is held."""
+
+    def __init__(self, wrapped, share, hold):
+        super().__init__()
+        self.wrapped, self.share, self.hold, self.held = wrapped, share, hold, 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.held:
+            self.held.again()
+        elif batch % EVERY == 0:
+            if wrapper.sparsity(self.wrapped) >= 1 - self.share:
+                self.held = self.hold(self.wrapped)
+
+
+class Held:
+    """All that a method has learned is put back after each step."""
+
+    def __init__(self, wrapped):
+        variables = wrapper.learned(wrapped)
+        self.values = [(v, keras.ops.copy(v.value)) for v in variables]
+
+    def again(self):
+        for variable, value in self.values:
+            variable.assign(value)
+
+
+class Frozen:
+    """Indicators that have learned enough."""
+
+    def __init__(self, wrapped):
+        tfprune.freeze_indicators(wrapped)
+
+    def again(self):
+        """No optimizer reaches them any more."""
+
+
+class Enough(keras.callbacks.Callback):
+    """Ends the training when the average bits are a share of 8."""
+
+    def __init__(self, wrapped, share):
+        super().__init__()
+        self.wrapped, self.share, self.epochs = wrapped, share or 0, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs = epoch + 1
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch % EVERY == 0:
+            bits = tfprune.bits(self.wrapped).learned_average_bits
+            self.model.stop_training = bits <= 8 * self.share
