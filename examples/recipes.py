@@ -114,8 +114,8 @@ def soft_threshold(own, model, decay, share=None):
     wrapped = tfprune.wrap(model, tfprune.SoftThreshold(initial, decay=decay))
     tfprune.exclude_from_weight_decay(optimizer, wrapped)
     wrapped.compile(optimizer, own.loss)
-    callbacks = [stopping.WhenPruned(wrapped, share, stopping.Held)] if share else []
-    fit(own, wrapped, own.batches(), callbacks=callbacks)
+    held = stopping.WhenPruned(wrapped, share, stopping.Held)
+    fit(own, wrapped, own.batches(), callbacks=[held])
     return wrapped
 
 
@@ -128,9 +128,9 @@ def autoprune(own, model, mu, share=None, split=None):
     adam = keras.optimizers.Adam(FLAGS.indicator_rate)
     trainer = tfprune.AlternatingModel(wrapped, adam)
     trainer.compile(sgd(own), own.loss)
-    callbacks = [stopping.WhenPruned(wrapped, share, stopping.Frozen)] if share else []
+    held = stopping.WhenPruned(wrapped, share, stopping.Frozen)
     last = max(1, round(LAST * FLAGS.epochs))
-    fit(own, trainer, both, 0, last, callbacks=callbacks)
+    fit(own, trainer, both, 0, last, callbacks=[held])
     tfprune.freeze_indicators(wrapped)
     fit(own, trainer, both, last)
     return wrapped

@@ -9,16 +9,24 @@ EVERY = 10  # Steps between two looks at what is pruned.
 
 
 class WhenPruned(keras.callbacks.Callback):
-    """From when on only a share of the weights is left, something is held."""
+    """Once only a share of the weights is left, something is held.
+
+    Args:
+        wrapped: the model that is trained, or is within it.
+        share: `float`, of the weights; `None` for never.
+        hold: function from `wrapped` to what has a method `again`, which is
+            called after every step from then on.
+    """
 
     def __init__(self, wrapped, share, hold):
         super().__init__()
-        self.wrapped, self.share, self.hold, self.held = wrapped, share, hold, 0
+        self.wrapped, self.share, self.hold = wrapped, share, hold
+        self.held = None
 
     def on_train_batch_end(self, batch, logs=None):
         if self.held:
             self.held.again()
-        elif batch % EVERY == 0:
+        elif self.share is not None and batch % EVERY == 0:
             if wrapper.sparsity(self.wrapped) >= 1 - self.share:
                 self.held = self.hold(self.wrapped)
 
