@@ -152,9 +152,9 @@ def loss(model):
 
 
 def save(model, path):
-    """Writes a `.keras` file; it is there whole or not at all."""
+    """Writes a `.keras` file without an optimizer, whole or not at all."""
     temporary = path.with_name("tmp-" + path.name)
-    model.save(temporary)
+    copy(model).save(temporary)
     temporary.rename(path)
 
 

@@ -122,7 +122,7 @@ class SmokeTest(Scripts):
     def test_runs(self, script):
         pytest.importorskip(NEEDS.get(script, "keras"))
         _, metrics = self.check(script)
-        methods = [row["method"] for row in metrics["rows"]]
+        methods = {row["method"] for row in metrics["rows"]}
         self.assertCountEqual(methods, SCRIPTS[script])
         for row in metrics["rows"]:
             self.assertBetween(row["accuracy"], 0, 1)
