@@ -86,6 +86,11 @@ def known(methods, names):
         )
 
 
+def grid(methods, shares):
+    """Pairs of a file name and `(method, share)`, share after share."""
+    return [(f"{m}-{s}", (m, float(s))) for s in shares for m in methods]
+
+
 def rows(todo, start, run, settings):
     """Measures what has no row yet.
 

@@ -45,11 +45,7 @@ def main(argv):
     common.smoke(dataset="digits", model="resnet8", dense_epochs=1, epochs=1)
     common.smoke(test=64, method=["float16", "int8"])
     common.known(FLAGS.method, METHODS)
-    todo = [
-        (f"{method}-{share}", (method, float(share)))
-        for share in FLAGS.macs
-        for method in FLAGS.method
-    ]
+    todo = common.grid(FLAGS.method, FLAGS.macs)
     rows = list(study.rows(todo, run, SETTINGS))
     text = (
         "Accuracy of the exported file on the test images, mean (least to "

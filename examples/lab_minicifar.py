@@ -76,10 +76,7 @@ def todo():
     common.known(FLAGS.method, [*METHODS, "channels"])
     cuts = [m for m in FLAGS.method if m in ONCE]
     fits = [m for m in FLAGS.method if m not in ONCE]
-    return [
-        *recipes.todo(fits, FLAGS.macs),
-        *((f"{m}-{s}", (m, float(s))) for s in FLAGS.macs for m in cuts),
-    ]
+    return recipes.todo(fits, FLAGS.macs) + common.grid(cuts, FLAGS.macs)
 
 
 def run(own, method, share):

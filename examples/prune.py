@@ -49,16 +49,12 @@ def main(argv):
     del argv
     common.smoke(dataset="digits", dense_epochs=1, epochs=1, selection=256)
     common.smoke(evaluations=4, gate_epochs=1)
-    todo = todo_of(FLAGS.method or names(), FLAGS.params or FLAGS.macs)
+    methods = FLAGS.method or names()
+    common.known(methods, names())
+    todo = common.grid(methods, FLAGS.params or FLAGS.macs)
     rows = list(study.rows(todo, run, SETTINGS))
     title = f"Pruned: {FLAGS.model} on {FLAGS.dataset}"
     summary.finish(rows, title, TEXT, EXTRA)
-
-
-def todo_of(methods, shares):
-    """Pairs of a file name and `(method, share)`, for `study.rows`."""
-    common.known(methods, names())
-    return [(f"{m}-{s}", (m, float(s))) for s in shares for m in methods]
 
 
 def names():

@@ -51,11 +51,7 @@ def main(argv):
     common.smoke(recalibration=64, reconstruction=64)
     common.smoke(method=["amc", "greedy", "uniform"])
     common.known(FLAGS.method, METHODS)
-    todo = [
-        (f"{method}-{share}", (method, float(share)))
-        for share in FLAGS.macs
-        for method in FLAGS.method
-    ]
+    todo = common.grid(FLAGS.method, FLAGS.macs)
     rows = list(study.rows(todo, run, SETTINGS))
     summary.finish(rows, f"Search: {FLAGS.model}", to_text(rows), EXTRA)
     if FLAGS.picture:
