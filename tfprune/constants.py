@@ -118,8 +118,10 @@ def _readers(graph):
     def apply(site, args, kwargs):
         args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
         _, group = bindings.get(id(site.live), (None, ()))
+        flat = keras.tree.flatten((args, kwargs))
         for binding in group:
-            x = values.numpy(keras.tree.flatten((args, kwargs))[0])
+            arrays = [x for x in flat if hasattr(x, "shape")]
+            x = values.numpy(arrays[binding.input])
             seen[id(binding)].append(_range_by_channel(x, binding))
         return site.live(*args, **kwargs)
 

@@ -150,6 +150,9 @@ def readers(graph):
 
 def _owner(live, attribute):
     """The layer that has the variable, inside of layers around it."""
+    *parts, attribute = attribute.split(".")
+    for part in parts:
+        live = getattr(live, part)
     while not hasattr(live, attribute):
         live = live.layer
     return live

@@ -68,14 +68,15 @@ def removable(graph):
         from `id(variable)` to the new values of biases into which constant
         channels were moved.
     """
-    links = [_link(graph, b) for b in _readers(graph)]
+    links = _links(graph)
     constant = constants.Constants(graph)
     pinned = graph.frozen.copy()
     keep = np.ones(graph.size, bool)
     folded = np.zeros(graph.size, bool)
     while True:
-        needed = pinned | _read(graph, links, keep)
-        written = _written(graph, links, keep)
+        # From which a kept channel is computed, and which are from one.
+        needed = pinned | _reached(graph, links, channel_graph.READS, keep)
+        written = _reached(graph, links, channel_graph.WRITES, keep)
         fold = constant.foldable(keep & needed & ~written & ~pinned)
         wanted = keep & needed & ~fold
         allowed = select.at_least_one(graph, wanted)
@@ -88,18 +89,40 @@ def removable(graph):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Link:
-    """Which channels a weight tensor reads into which it writes.
+    """Which channels a weight tensor takes into which others.
 
-    `matrix` is bool, shape `(reads.size, writes.size)`: not zero.
+    Attributes:
+        bindings: the bindings of the tensor, one for each axis of `nonzero`.
+        nonzero: bool array, whether any weight is not zero.
     """
 
-    reads: np.ndarray
-    writes: np.ndarray
-    matrix: np.ndarray
+    bindings: tuple
+    nonzero: np.ndarray
+
+    def reached(self, role, keep):
+        """Channels of one role with a weight to kept ones on all other axes.
+
+        Yields:
+            Int arrays of labels.
+        """
+        kept = [keep[b.labels] for b in self.bindings]
+        for axis, binding in enumerate(self.bindings):
+            if binding.role == role:
+                found = self.nonzero
+                for other in reversed(range(found.ndim)):
+                    if other != axis:
+                        found = found.compress(kept[other], other).any(other)
+                yield binding.labels[found]
 
 
-def _readers(graph):
-    return [b for b in graph.bindings if b.role == channel_graph.READS]
+def _links(graph):
+    """The links of all tensors that channels are read or written by."""
+    variables = {
+        id(b.variable): b
+        for b in graph.bindings
+        if b.role != channel_graph.CARRIES
+    }
+    return [_link(graph, binding) for binding in variables.values()]
 
 
 def _link(graph, binding):
@@ -110,33 +133,16 @@ def _link(graph, binding):
             f"{binding.attribute!r} of layer {binding.layer!r}. Look at the "
             "training that made them."
         )
-    (write,) = (
-        b
-        for b in graph.bound(binding.variable)
-        if b.role == channel_graph.WRITES
-    )
-    others = set(range(array.ndim)) - {binding.axis, write.axis}
-    matrix = (array != 0).any(tuple(others))
-    if binding.axis > write.axis:
-        matrix = matrix.T
-    return _Link(binding.labels, write.labels, matrix)
+    bindings = sorted(graph.bound(binding.variable), key=lambda b: b.axis)
+    others = set(range(array.ndim)) - {b.axis for b in bindings}
+    return _Link(tuple(bindings), (array != 0).any(tuple(others)))
 
 
-def _read(graph, links, keep):
-    """The channels from which a kept channel is computed."""
+def _reached(graph, links, role, keep):
     found = np.zeros(graph.size, bool)
     for link in links:
-        rows = link.matrix[:, keep[link.writes]].any(1)
-        found[link.reads[rows]] = True
-    return found
-
-
-def _written(graph, links, keep):
-    """The channels that are computed from a kept channel."""
-    found = np.zeros(graph.size, bool)
-    for link in links:
-        columns = link.matrix[keep[link.reads]].any(0)
-        found[link.writes[columns]] = True
+        for labels in link.reached(role, keep):
+            found[labels] = True
     return found
 
 

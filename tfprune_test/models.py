@@ -2,6 +2,8 @@
 
 import keras
 
+from tfprune import costs
+
 IMAGE = (6, 6, 3)
 
 
@@ -39,3 +41,9 @@ CONV = {
     2: keras.layers.Conv2D,
     3: keras.layers.Conv3D,
 }
+
+
+def multiply_adds(graph, prefix):
+    """Multiply-adds of the first layer whose path begins with `prefix`."""
+    rows = costs.Meter(graph).by_layer()
+    return next(row.macs for row in rows if row.layer.startswith(prefix))

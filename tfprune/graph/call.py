@@ -1,6 +1,7 @@
 """What a rule sees of one call of a layer, and what it may say about it."""
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ class Records:
         self.store = labels_lib.LabelStore()
         self.bindings = []
         self.edits = []
+        self.factors = []
         self.unknown = {}
         self.driven = []
         self._edited = {}
@@ -34,6 +36,16 @@ class Records:
         else:
             self._bound[key] = binding.labels
             self.bindings.append(binding)
+
+    def bound(self, variable, axis):
+        if variable is None:
+            return None
+        return self._bound.get((id(variable), axis % len(variable.shape)))
+
+    def factor(self, factor):
+        """Notes a factor; a second call of a shared layer adds none."""
+        if all(f.variable is not factor.variable for f in self.factors):
+            self.factors.append(factor)
 
     def edit(self, edit, layer):
         """Notes an edit; a second call of a shared model edits once."""
@@ -86,12 +98,19 @@ class Call:
         self._keys = site.keys
         self._node = site.node
         self._records = records
+        self._prefix = ""
+        self._reading = {}
 
-    def inside(self, key="layer"):
-        """The call as the layer inside a wrapper sees it.
+    def inside(self, key="layer", attribute=None, prefix="", **changes):
+        """The call as a layer inside this one sees it.
 
         Args:
-            key: `str`, the wrapper's attribute and config key that holds it.
+            key: `str`, the config key that holds the inner layer.
+            attribute: `str`, the attribute that does, if it is another one.
+            prefix: `str`, what its variables are called by, before their own
+                names: `"layer."`.
+            **changes: `args`, `kwargs` and `output_shapes`, where the inner
+                layer has others; then its inputs are not those of this call.
 
         Returns:
             `(entry, call)`: the inner layer's entry and a `Call` of it.
@@ -101,12 +120,15 @@ class Call:
             self._site,
             keys=self._keys + ("config", key),
             entry=entry,
-            live=getattr(self.live, key),
+            live=getattr(self.live, attribute or key),
         )
-        call = Call(
-            site, self.args, self.kwargs, self.output_shapes, self._records
-        )
+        given = {"args": self.args, "kwargs": self.kwargs}
+        given["output_shapes"] = self.output_shapes
+        call = Call(site, records=self._records, **(given | changes))
         call.work = self.work
+        call._prefix = self._prefix + prefix
+        if "args" in changes:
+            call._reading = {"input_axis": None}
         return entry, call
 
     @property
@@ -167,13 +189,15 @@ class Call:
         A layer without that variable (`use_bias=False`) is passed over.
 
         Args:
-            attribute: `str`, the layer's attribute that holds the variable.
+            attribute: `str`, the layer's attribute that holds the variable; a
+                dot leads into a layer that it is made of: `"cell.kernel"`;
+                with a slash, the end of the variable's path.
             axis: `int`, the axis of the variable.
             labels: int array, one label for each index of that axis.
             role: `"reads"`, `"writes"` or `"carries"`, as in `Binding`.
-            **reading: `padded` and `input_axis` of the `Binding`.
+            **reading: `padded`, `input_axis` and `input` of the `Binding`.
         """
-        variable = getattr(self.live, attribute, None)
+        variable = self.variable(attribute)
         if variable is None:
             return
         axis %= len(variable.shape)
@@ -188,14 +212,47 @@ class Call:
         self._records.bind(
             channel_graph.Binding(
                 self.path,
-                attribute,
+                self._prefix + attribute,
                 variable,
                 axis,
                 labels,
                 role,
-                **reading,
+                **(reading | self._reading),
             )
         )
+
+    def variable(self, attribute):
+        """The variable of that name, or `None`.
+
+        A name with slashes is the end of the variable's path.
+        """
+        if "/" in attribute:
+            paths = {v.path: v for v in self.live.variables}
+            found = (p for p in paths if p.endswith("/" + attribute))
+            return paths.get(next(found, None))
+        return functools.reduce(
+            lambda owner, part: getattr(owner, part, None),
+            attribute.split("."),
+            self.live,
+        )
+
+    def bound(self, attribute, axis):
+        """The labels that a rule has bound to an axis, or `None`."""
+        variable = self.variable(attribute)
+        return self._records.bound(variable, axis)
+
+    def scale(self, attribute, labels, power):
+        """Says that the layer divides by a power of the count of `labels`.
+
+        Args:
+            attribute: `str`, the variable that makes up for it.
+            labels: int array.
+            power: `float`, see `Factor`.
+        """
+        variable = self.variable(attribute)
+        if variable is not None:
+            factor = channel_graph.Factor(variable, labels, power)
+            self._records.factor(factor)
 
     def count(self, key, labels):
         """Says that `config[key]` is the number of these channels."""

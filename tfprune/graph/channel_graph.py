@@ -15,15 +15,17 @@ class Binding:
 
     Attributes:
         layer: `str`, path of the layer.
-        attribute: `str`, the layer's attribute that holds the variable.
+        attribute: `str`, the layer's attribute that holds the variable; a dot
+            leads into a layer that it is made of.
         variable: the variable.
         axis: `int`, the axis of the variable, not negative.
         labels: int array, shape `(variable.shape[axis],)`.
         role: `"reads"` (the axis mixes its channels into others), `"writes"`
             (the axis makes the channels) or `"carries"` (channel by channel).
         padded: `bool`, whether zeros from beyond the border are read too.
-        input_axis: `None`, or the axis of the layer's first input along which
-            a reading axis finds its channels, each in one slice.
+        input_axis: `None`, or the axis of the layer's input along which a
+            reading axis finds its channels, each in one slice.
+        input: `int`, which of the layer's inputs that is.
     """
 
     layer: str
@@ -34,6 +36,7 @@ class Binding:
     role: str
     padded: bool = False
     input_axis: object = None
+    input: int = 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,6 +53,22 @@ class Edit:
     keys: tuple
     labels: np.ndarray
     axis: object = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Factor:
+    """What a variable is multiplied with, as its layer scales by a count.
+
+    Attributes:
+        variable: the variable.
+        labels: int array, the channels that the layer counts.
+        power: `float`: the factor is the share of them that stays to this
+            power.
+    """
+
+    variable: object
+    labels: np.ndarray
+    power: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -110,6 +129,7 @@ class ChannelGraph:
         layers: `dict` from paths to the layers and ops themselves.
         bindings: tuple of `Binding`.
         edits: tuple of `Edit`.
+        factors: tuple of `Factor`.
         unknown: `dict` from the path of each layer or op that has no rule to
             the name of its class; the channels it touches are frozen.
         frozen: bool array, shape `(size,)`, channels that must stay.
@@ -151,6 +171,7 @@ class ChannelGraph:
         self.steps = tuple(map(renumber_step, steps))
         self.bindings = tuple(map(renumber, records.bindings))
         self.edits = tuple(map(renumber, records.edits))
+        self.factors = tuple(map(renumber, records.factors))
         self.unknown = dict(records.unknown)
         self.reasons = [
             (number[channels], layer, reason)

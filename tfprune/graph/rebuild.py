@@ -2,6 +2,7 @@
 
 import collections
 import inspect
+import tempfile
 import warnings
 
 import keras
@@ -33,6 +34,10 @@ def shrink(graph, keep, changes=None):
     for edit in graph.edits:
         config = document.set_in(config, edit.keys, _edited(config, edit, keep))
 
+    factors = {
+        id(f.variable): keep[f.labels].mean() ** f.power for f in graph.factors
+    }
+
     def value_of(variable):
         bindings = graph.bound(variable)
         value = changes.get(id(variable))
@@ -44,7 +49,8 @@ def shrink(graph, keep, changes=None):
             kept = keep[b.labels]
             if not kept.all():
                 value = np.take(value, np.flatnonzero(kept), axis=b.axis)
-        return value
+        factor = factors.get(id(variable), 1)
+        return value if factor == 1 else (value * factor).astype(value.dtype)
 
     return build(graph.model, config, value_of)
 
@@ -62,8 +68,8 @@ def build(model, config, value_of):
         A model of the class of `model`, compiled if that one is.
     """
     initializers = collections.defaultdict(list)
-    _prepare(config, initializers)
     layers, objects = dict(_leaves(model)), custom_objects(model)
+    _prepare(config, layers, initializers)
     _point_to_functions(config, layers, objects)
     new = type(model).from_config(config, objects)
     for path, new_layer in _leaves(new):
@@ -140,25 +146,35 @@ def _edited(config, edit, keep):
     return np.take(array, np.flatnonzero(kept), axis=edit.axis).tolist()
 
 
-def _prepare(config, initializers, path=()):
+def _prepare(config, layers, initializers, path=()):
     """Makes a config quick to build: no random numbers, no old shapes."""
     for entry in config["layers"]:
-        entry.pop("build_config", None)
-        entry.pop("compile_config", None)
+        _forget_shapes(entry)
         inner = entry["config"]
         name = path + (entry.get("name") or inner["name"],)
         if isinstance(inner.get("layers"), list) and inner["layers"]:
-            _prepare(inner, initializers, name)
+            _prepare(inner, layers, initializers, name)
         if entry.get("module") != "keras.layers" or not (
             rulebook.is_known(entry)
         ):
             continue
+        attributes = vars(layers[name]) if name in layers else ()
         for key, value in inner.items():
-            if key.endswith("_initializer") and value is not None:
+            own = key in attributes
+            if own and key.endswith("_initializer") and value is not None:
                 initializers[name].append(key)
                 inner[key] = "zeros"
             elif key == "dtype" and _is_plain_policy(value):
                 inner[key] = value["config"]["name"]
+
+
+def _forget_shapes(entry):
+    """Lets a layer, and those within it, be built by their first call."""
+    entry.pop("build_config", None)
+    entry.pop("compile_config", None)
+    for value in entry["config"].values():
+        if isinstance(value, dict) and isinstance(value.get("config"), dict):
+            _forget_shapes(value)
 
 
 def _is_plain_policy(value):
@@ -207,6 +223,11 @@ def _assign(old_layer, new_layer, value_of):
         # On JAX a variable takes the array itself, and training would free
         # that of the old model.
         new.assign(keras.ops.copy(value))
+    if hasattr(new_layer, "save_assets"):
+        # The vocabulary of a lookup layer is not a variable.
+        with tempfile.TemporaryDirectory() as folder:
+            old_layer.save_assets(folder)
+            new_layer.load_assets(folder)
     if hasattr(new_layer, "finalize_state"):
         new_layer.finalize_state()
 

@@ -28,7 +28,8 @@ def random(rng, tensor, scale=1, batch=2):
 
     Args:
         rng: `numpy.random.Generator`.
-        tensor: anything with `shape` and `dtype`. Integers are 0 or 1.
+        tensor: anything with `shape` and `dtype`. Integers are 0 or 1, strings
+            "a" or "b".
         scale: `int`; an unknown size becomes `64 * scale` for images,
             `16 * scale` otherwise.
         batch: `int`, the number of samples where the shape leaves it open.
@@ -37,6 +38,8 @@ def random(rng, tensor, scale=1, batch=2):
     shape = [n or unknown for n in tensor.shape]
     shape[0] = tensor.shape[0] or batch
     dtype = keras.backend.standardize_dtype(tensor.dtype)
+    if dtype == "string":
+        return rng.choice(["a", "b"], shape)
     if "float" in dtype:
         return rng.normal(size=shape).astype("float32")
     return rng.integers(0, 2, shape).astype(dtype)

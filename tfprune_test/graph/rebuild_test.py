@@ -77,13 +77,19 @@ def half(model, seed=0):
 
 def settings(model):
     """What a layer's config holds, without the numbers of channels."""
-    numbers = ("filters", "units", "target_shape", "groups")
-    return {
-        layer.name: {
-            k: v for k, v in layer.get_config().items() if k not in numbers
-        }
-        for layer in model.layers
-    }
+    return {layer.name: _settings(layer.get_config()) for layer in model.layers}
+
+
+def _settings(config):
+    if not isinstance(config, dict):
+        return config
+    return {k: _settings(v) for k, v in config.items() if k not in NUMBERS}
+
+
+NUMBERS = (
+    *("filters", "units", "target_shape", "groups", "build_config"),
+    *("num_heads", "key_dim", "value_dim"),
+)
 
 
 ALL = (("everything", of_everything), *read_test.STRUCTURES)

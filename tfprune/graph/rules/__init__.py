@@ -7,24 +7,34 @@ pass through (`call.bind`), which numbers in the config count them
 """
 
 from tfprune.graph.rulebook import of
+from tfprune.graph.rules import attention
 from tfprune.graph.rules import conv
 from tfprune.graph.rules import dense
+from tfprune.graph.rules import einsum
 from tfprune.graph.rules import elementwise
+from tfprune.graph.rules import embedding
 from tfprune.graph.rules import merge
 from tfprune.graph.rules import norm
 from tfprune.graph.rules import pool
+from tfprune.graph.rules import preprocessing
+from tfprune.graph.rules import recurrent
 from tfprune.graph.rules import shape
 from tfprune.graph.rules import slicing
 from tfprune.graph.rules import wrapper
 
 __all__ = [
+    "attention",
     "conv",
     "dense",
+    "einsum",
     "elementwise",
+    "embedding",
     "merge",
     "norm",
     "of",
     "pool",
+    "preprocessing",
+    "recurrent",
     "shape",
     "slicing",
     "wrapper",

@@ -12,14 +12,14 @@ LAYERS = (
 ).split()
 
 OPS = (
-    "Absolute Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Celu Clip "
-    "Conjugate Copy Cos Cosh Deg2rad Elu Erf Erfc Erfinv Exp Exp2 Expm1 Fabs "
-    "Floor Gelu HardShrink HardSigmoid HardSilu HardTanh Isfinite Isinf Isnan "
-    "LeakyRelu Log Log10 Log1p Log2 LogSigmoid LogicalNot NanToNum Negative "
-    "OnesLike Rad2deg Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid Sign Silu "
-    "Sin Sinh SoftShrink Softplus Softsign SparsePlus SparseSigmoid Sqrt "
-    "Square Squareplus StopGradient Tan Tanh TanhShrink Threshold Trunc "
-    "ZerosLike Cast"
+    "Abs Absolute Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Celu "
+    "Clip Conjugate Copy Cos Cosh Deg2rad Elu Erf Erfc Erfinv Exp Exp2 Expm1 "
+    "Fabs Floor Gelu HardShrink HardSigmoid HardSilu HardTanh Isfinite Isinf "
+    "Isnan LeakyRelu Log Log10 Log1p Log2 LogSigmoid LogicalNot NanToNum "
+    "Negative OnesLike Rad2deg Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid "
+    "Sign Silu Sin Sinh SoftShrink Softplus Softsign SparsePlus SparseSigmoid "
+    "Sqrt Sinc Square Squareplus StopGradient Tan Tanh TanhShrink Threshold "
+    "Trunc ZerosLike Cast"
 ).split()
 
 
@@ -53,9 +53,21 @@ def activation_layer(call):
 
 
 @rulebook.rule("Softmax", "ops.Softmax", "ops.LogSoftmax", "ops.Sparsemax")
-def softmax(call):
+@rulebook.rule("ops.Normalize", "ops.Cumsum", "ops.Cumprod", "ops.Roll")
+def along_an_axis(call):
+    """What mixes the elements along some axes, and no others."""
     axes = call.config.get("axis", -1)
+    if axes is None:
+        return call.freeze_all("all axes of a tensor at once")[0]
     axes = (axes,) if isinstance(axes, int) else axes
     if {axis % call.x.rank for axis in axes} & set(call.x.varying):
-        call.freeze(call.x.labels, "softmax mixes channels")
+        name = type(call.live).__name__.lower()
+        call.freeze(call.x.labels, f"{name} mixes channels")
+    return call.x.labels
+
+
+@rulebook.rule("ops.Tril", "ops.Triu")
+def triangle(call):
+    if max(call.x.varying, default=0) >= call.x.rank - 2:
+        call.freeze(call.x.labels, "a triangle of channels")
     return call.x.labels

@@ -10,7 +10,8 @@ from tfprune.graph import tensor as tensor_lib
 OPS = (
     "Add Subtract Multiply Divide TrueDivide FloorDivide Maximum Minimum Power "
     "Mod Arctan2 Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd "
-    "LogicalOr Where Hypot SquaredDifference Logaddexp"
+    "LogicalOr LogicalXor Where Hypot SquaredDifference Logaddexp Logaddexp2 "
+    "DivideNoNan Fmax Fmin Fmod Heaviside"
 ).split()
 
 
@@ -112,10 +113,24 @@ def concatenate(call):
     return np.concatenate(parts, axis)
 
 
+@rulebook.rule("ops.Stack")
+def stack(call):
+    axis = call.argument(1, "axis", 0) % len(call.output_shapes[0])
+    arrays = any(isinstance(x, tensor_lib.Constant) for x in _leaves(call))
+    if axis == 0 or arrays:
+        return call.freeze_all("a stack of batches or arrays")[0]
+    return np.expand_dims(_widest(call), axis)
+
+
 def _stacked(call, axis, varying):
     """Concatenation along an axis that is not that of the channels."""
     if axis in varying:
         return call.freeze_all("channels of two tensors cross")[0]
+    return _widest(call)
+
+
+def _widest(call):
+    """Labels of tensors of one shape, joined."""
     widest = max((x.labels for x in call.tensors), key=lambda a: a.size)
     for x in call.tensors:
         call.join(widest, x.labels)

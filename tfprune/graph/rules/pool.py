@@ -3,7 +3,15 @@
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 
-REDUCTIONS = "Mean Max Min Sum Amax Amin Var Std Prod Any All".split()
+REDUCTIONS = (
+    "Mean Max Min Sum Amax Amin Var Std Prod Any All Logsumexp Argmax Argmin "
+    "CountNonzero Median Norm"
+).split()
+ADAPTIVE = [
+    f"Adaptive{kind}Pooling{rank}D"
+    for kind in ("Average", "Max")
+    for rank in (1, 2, 3)
+]
 
 
 def reduce(call, axes, keepdims):
@@ -22,7 +30,7 @@ def reduce(call, axes, keepdims):
 @rulebook.rule("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D")
 @rulebook.rule("Cropping1D", "Cropping2D", "Cropping3D")
 @rulebook.rule("UpSampling1D", "UpSampling2D", "UpSampling3D")
-@rulebook.rule("Resizing", "CenterCrop")
+@rulebook.rule("Resizing", "CenterCrop", "ops.Resize", *ADAPTIVE)
 def local(call):
     axis = call.channel_axis()
     if set(call.x.varying) - {axis}:
@@ -49,6 +57,7 @@ def reduction(call):
 
 
 @rulebook.rule("ops.MaxPool", "ops.AveragePool")
+@rulebook.rule("ops.AdaptiveMaxPool", "ops.AdaptiveAveragePool")
 def pool_op(call):
     return local(call)
 

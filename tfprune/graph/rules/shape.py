@@ -110,3 +110,19 @@ def one_sized_axes(call):
 @rulebook.rule("ops.Ravel")
 def ravel(call):
     return call.freeze_all("a reshape that changes the batch axis")[0]
+
+
+@rulebook.rule("ops.DepthToSpace")
+def depth_to_space(call):
+    """Pixel shuffle: as many channels go to each place of a block."""
+    blocks = call.argument(1, "block_size") ** 2
+    axis = call.channel_axis()
+    apart = call.channels(axis).reshape(blocks, -1)
+    return call.spread(call.tie(apart, 0).reshape(-1), axis)
+
+
+@rulebook.rule("ops.SpaceToDepth")
+def space_to_depth(call):
+    blocks = call.argument(1, "block_size") ** 2
+    axis = call.channel_axis()
+    return call.spread(np.tile(call.channels(axis), blocks), axis)

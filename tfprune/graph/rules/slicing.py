@@ -148,3 +148,54 @@ def repeat(call):
     if call.x.labels.shape[axis] == 1:
         return call.x.labels
     return np.repeat(call.x.labels, times, axis)
+
+
+@rulebook.rule("ops.Tile")
+def tile(call):
+    times = call.argument(1, "repeats")
+    times = (times,) if isinstance(times, int) else tuple(times)
+    times = (1,) * (call.x.rank - len(times)) + times
+    if len(times) > call.x.rank or times[0] != 1:
+        return call.freeze_all("a tensor repeated across the batch")[0]
+    sizes = call.x.labels.shape
+    return np.tile(
+        call.x.labels, [n if sizes[i] > 1 else 1 for i, n in enumerate(times)]
+    )
+
+
+@rulebook.rule("ops.Take")
+def take(call):
+    axis = call.argument(2, "axis")
+    indices = call.args[1]
+    if isinstance(indices, tensor_lib.Constant):
+        indices = indices.value
+    if not isinstance(call.args[0], tensor_lib.Tensor) or axis in (None, 0):
+        return call.freeze_all("what is taken is not known before")[0]
+    axis %= call.x.rank
+    if axis in call.x.varying:
+        call.freeze(call.x.labels, "channels taken by their numbers")
+    new = len(getattr(indices, "shape", np.shape(indices)))
+    labels = call.x.labels.take([0], axis).squeeze(axis)
+    return np.expand_dims(labels, tuple(range(axis, axis + new)))
+
+
+@rulebook.rule("ops.Unstack")
+def unstack(call):
+    axis = call.argument(2, "axis", 0) % call.x.rank
+    if axis == 0:
+        return call.freeze_all("a stack of batches or arrays")
+    if axis in call.x.varying:
+        call.freeze(call.x.labels, "an index along the channels")
+    labels = call.x.labels.take([0], axis).squeeze(axis)
+    return [labels] * len(call.output_shapes)
+
+
+@rulebook.rule("ops.Glu")
+def gated(call):
+    """The second half of the channels says how much of the first passes."""
+    axis = call.argument(1, "axis", -1) % call.x.rank
+    if axis not in call.x.varying:
+        return call.x.labels
+    halves = call.channels(axis).reshape(2, -1)
+    call.join(*halves)
+    return tensor_lib.on_axis(halves[0], call.x.rank, axis)

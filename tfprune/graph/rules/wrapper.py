@@ -1,6 +1,9 @@
-"""Layers around a layer that leave its channels as they are."""
+"""Layers around a layer."""
+
+import numpy as np
 
 from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
 
 
 @rulebook.rule("tfprune>PruningWrapper")
@@ -9,3 +12,35 @@ def transparent(call):
     labels = rulebook.of(entry)(inner)
     call.memory = inner.memory
     return labels
+
+
+@rulebook.rule("SpectralNormalization")
+def spectral_normalization(call):
+    entry, inner = call.inside(prefix="layer.")
+    labels = rulebook.of(entry)(inner)
+    for name in ("layer.kernel", "layer.embeddings"):
+        columns = call.bound(name, -1)
+        if columns is not None:
+            call.bind("vector_u", 1, columns)
+    call.memory = inner.memory
+    return labels
+
+
+@rulebook.rule("TimeDistributed")
+def time_distributed(call):
+    """The inner layer sees the tensor without its second axis."""
+    x, steps = call.x, call.x.shape[1] or 1
+    if x.labels.shape[1] > 1 or len(call.tensors) > 1:
+        return call.freeze_all("channels along the time of TimeDistributed")
+    shape, labels = x.shape[:1] + x.shape[2:], x.labels.squeeze(1)
+    entry, inner = call.inside(
+        prefix="layer.",
+        args=(tensor_lib.Tensor(shape, labels, x.dtype),),
+        kwargs={},
+        output_shapes=[s[:1] + s[2:] for s in call.output_shapes],
+    )
+    inner.work = []
+    found = rulebook.of(entry)(inner)
+    call.work += [(steps * n, counted) for n, counted in inner.work]
+    found = found if isinstance(found, list) else [found]
+    return [np.expand_dims(labels, 1) for labels in found]

@@ -11,6 +11,7 @@ from tfprune_test import exactness
 from tfprune_test import models
 
 LAYERS = keras.layers
+OPS = keras.ops
 
 
 def unary_ops():
@@ -117,6 +118,33 @@ class ElementwiseTest(exactness.ExactnessTestCase):
             np.testing.assert_allclose(
                 moved.reshape(-1), y.reshape(-1)[order], 1e-5, err_msg=name
             )
+
+
+class AlongAnAxisTest(exactness.ExactnessTestCase):
+    @parameterized.product(
+        op=(
+            lambda x, axis: OPS.cumsum(x, axis=axis),
+            lambda x, axis: OPS.roll(x, 1, axis=axis),
+            lambda x, axis: OPS.nn.normalize(x, axis=axis),
+        ),
+        axis=(1, -1),
+    )
+    def test_channels_pass_on_other_axes(self, op, axis):
+        model = models.around(lambda x: op(x, axis))
+        found = self.assert_exact(model, silence=0.3)
+        removable = 4 if axis == -1 else 6 + 4
+        self.assertEqual(int(found.graph.removable.sum()), removable)
+
+    def test_triangles(self):
+        model = models.around(
+            lambda x: OPS.transpose(
+                OPS.tril(OPS.transpose(x, (0, 3, 1, 2))), (0, 2, 3, 1)
+            )
+        )
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
+        found = self.assert_exact(models.around(lambda x: OPS.triu(x)))
+        self.assertEqual(int(found.graph.removable.sum()), 4)
 
 
 if __name__ == "__main__":

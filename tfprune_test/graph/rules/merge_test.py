@@ -8,6 +8,7 @@ from tfprune_test import exactness
 from tfprune_test import models
 
 LAYERS = keras.layers
+OPS = keras.ops
 SIX = np.arange(6.0, dtype="float32")
 
 
@@ -148,6 +149,18 @@ class MergeTest(exactness.ExactnessTestCase):
         model = keras.Model([image, row], models.head(x))
         graph = read.channel_graph(model)
         self.assertEqual(int(graph.removable.sum()), 4)
+
+
+class StackTest(exactness.ExactnessTestCase):
+    @parameterized.parameters(
+        lambda x, y: OPS.reshape(OPS.stack([x, y], axis=1), (-1, 12, 6, 6)),
+        lambda x, y: OPS.max(OPS.stack([x, y], axis=3), axis=3),
+        lambda x, y: OPS.fmax(x, y),
+    )
+    def test_two_tensors_side_by_side(self, body):
+        model = models.around(lambda x: body(x, LAYERS.Conv2D(6, 1)(x)))
+        found = self.assert_exact(model, rate=0.4)
+        self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
 
 
 if __name__ == "__main__":

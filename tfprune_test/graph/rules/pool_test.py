@@ -6,6 +6,7 @@ from tfprune_test import exactness
 from tfprune_test import models
 
 LAYERS = keras.layers
+OPS = keras.ops
 IMAGE, SERIES, VOLUME = (6, 6, 3), (8, 3), (4, 4, 4, 3)
 
 
@@ -70,6 +71,22 @@ class PoolTest(exactness.ExactnessTestCase):
         first = model.layers[1].name
         (group,) = (g for g in found.graph.groups if first in g.writers)
         self.assertIsNotNone(group.frozen)
+
+
+class ReductionsTest(exactness.ExactnessTestCase):
+    @parameterized.parameters(
+        lambda x: LAYERS.AdaptiveAveragePooling2D((2, 3))(x),
+        lambda x: LAYERS.AdaptiveMaxPooling2D(2)(x),
+        lambda x: OPS.image.resize(x, (9, 9)),
+        lambda x: OPS.logsumexp(x, axis=1),
+        lambda x: OPS.cast(OPS.argmax(x, axis=1), "float32"),
+        lambda x: OPS.cast(OPS.count_nonzero(x, axis=1), "float32"),
+        lambda x: OPS.norm(x, axis=1),
+        lambda x: OPS.median(x, axis=2),
+    )
+    def test_channels_pass(self, body):
+        found = self.assert_exact(models.around(body), silence=0.3)
+        self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from tfprune_test import exactness
 from tfprune_test import models
 
 LAYERS = keras.layers
+OPS = keras.ops
 SERIES = (8, 3)
 
 
@@ -109,6 +110,31 @@ class ShapeTest(exactness.ExactnessTestCase):
         x = LAYERS.Reshape((-1, 2))(LAYERS.Dense(6)(inputs))
         graph = read.channel_graph(keras.Model(inputs, LAYERS.Conv1D(2, 1)(x)))
         self.assertEqual(int(graph.removable.sum()), 0)
+
+
+class BlocksTest(exactness.ExactnessTestCase):
+    """Channels of `around`: 6 before the body, 4 after it."""
+
+    @parameterized.parameters(
+        (lambda x: OPS.nn.depth_to_space(LAYERS.Conv2D(12, 1)(x), 2), 3),
+        (lambda x: OPS.nn.space_to_depth(x, 2), 0),
+        (lambda x: channel_shuffle(x), -3),
+        (lambda x: pixel_shuffle(LAYERS.Conv2D(16, 1)(x)), 4),
+    )
+    def test_shuffles(self, body, more):
+        for silence in (0.0, 0.3):
+            found = self.assert_exact(models.around(body), silence=silence)
+            self.assertEqual(int(found.graph.removable.sum()), 6 + more + 4)
+
+
+def channel_shuffle(x):
+    x = OPS.transpose(OPS.reshape(x, (-1, 6, 6, 2, 3)), (0, 1, 2, 4, 3))
+    return OPS.reshape(x, (-1, 6, 6, 6))
+
+
+def pixel_shuffle(x):
+    x = OPS.reshape(x, (-1, 6, 6, 2, 2, 4))
+    return OPS.reshape(OPS.transpose(x, (0, 1, 3, 2, 4, 5)), (-1, 12, 12, 4))
 
 
 if __name__ == "__main__":

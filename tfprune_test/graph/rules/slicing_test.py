@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -7,6 +8,7 @@ from tfprune_test import exactness
 from tfprune_test import models
 
 LAYERS = keras.layers
+OPS = keras.ops
 
 
 def parts(split):
@@ -125,6 +127,21 @@ class SlicingTest(exactness.ExactnessTestCase):
         graph = read.channel_graph(keras.Model(inputs, x * 2.0))
         self.assertEqual(int(graph.removable.sum()), 0)
         self.assertEmpty(graph.unknown)
+
+
+class PartsTest(exactness.ExactnessTestCase):
+    @parameterized.parameters(
+        (lambda x: OPS.tile(x, (1, 1, 2, 2)), 6),
+        (lambda x: OPS.take(x, np.array([0, 2, 2]), axis=1), 6),
+        (lambda x: OPS.take(x, 1, axis=1), 6),
+        (lambda x: OPS.take(x, [1, 0], axis=-1), 0),
+        (lambda x: LAYERS.Add()(OPS.unstack(x, 6, axis=1)[:3]), 6),
+        (lambda x: OPS.nn.glu(x), 3),
+    )
+    def test_repeats_and_picks(self, body, removable):
+        for silence in (0.0, 0.3):
+            found = self.assert_exact(models.around(body), silence=silence)
+            self.assertEqual(int(found.graph.removable.sum()), removable + 4)
 
 
 if __name__ == "__main__":

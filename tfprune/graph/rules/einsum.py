@@ -1,0 +1,201 @@
+"""Products that an equation describes: what each letter does to channels.
+
+A letter of the input and of the kernel alone is summed over (`reads`); one of
+the kernel and of the output alone is new (`writes`); all others are passed on.
+"""
+
+import math
+
+import numpy as np
+
+from tfprune.graph import call as call_lib
+from tfprune.graph import labels as labels_lib
+from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.rules import activation
+
+READS, WRITES = call_lib.READS, call_lib.WRITES
+
+
+class Letters:
+    """One part of an equation on a tensor of some rank.
+
+    Args:
+        text: `str` such as `"abc"`, `"...bc"` or `"ab..."`.
+        rank: `int`.
+    """
+
+    def __init__(self, text, rank):
+        head, dots, tail = text.partition("...")
+        self.axes = {c: i for i, c in enumerate(head)}
+        for i, c in enumerate(tail):
+            self.axes[c] = rank - len(tail) + i
+        self.order = head + tail
+        self.left = bool(dots) and not head
+        self.elided = range(len(head), rank - len(tail)) if dots else range(0)
+
+
+def parse(equation):
+    """`"ab,bc->ac"` as `(["ab", "bc"], "ac")`."""
+    inputs, output = equation.replace(" ", "").split("->")
+    return inputs.split(","), output
+
+
+@rulebook.rule("EinsumDense")
+def einsum_dense(call):
+    (given, kernel), made = parse(call.config["equation"])
+    x, rank = Letters(given, call.x.rank), len(call.output_shapes[0])
+    y = Letters(made, rank)
+    if x.elided and not x.left:
+        return call.freeze_all("an equation that ends in dots")[0]
+    varying = {c for c in x.order if x.axes[c] in call.x.varying}
+    if any(axis in call.x.varying for axis in x.elided):
+        varying.add("...")
+    summed = {c for c in x.order if c not in y.axes}
+    if varying & summed - set(kernel):
+        return call.freeze_all("a sum over channels")[0]
+    if varying - summed:
+        return _passed(call, x, y, kernel, varying)
+    reads = [c for c in kernel if c in x.axes and c in summed]
+    writes = [c for c in kernel if c not in x.axes]
+    used = [c for c in reads if c in varying] or reads[:1]
+    bias = call.config["bias_axes"] or ""
+    # A bias takes constants over where each of its values is one output's.
+    plain = len(kernel) == 2 and bias == "".join(writes)
+    known = {c: call.channels(x.axes[c]) for c in used}
+    for c in used:
+        reading = {"input_axis": x.axes[c], "padded": not plain}
+        call.bind("kernel", kernel.index(c), known[c], READS, **reading)
+    if not writes:
+        return call.freeze_all("an equation without new channels")[0]
+    new, axis = writes[0], y.axes[writes[0]]
+    known[new] = call.fresh(call.output_shapes[0][axis])
+    call.bind("kernel", kernel.index(new), known[new], WRITES)
+    if new in bias:
+        call.bind("bias", bias.index(new), known[new])
+    place = y.order.index(new) - (not y.left)
+    call.edit(("config", "output_shape", place), known[new])
+    _count(call, x, y, kernel, known)
+    labels = call.spread(known[new], axis)
+    return activation.activate(call, labels)
+
+
+def _passed(call, x, y, kernel, varying):
+    """Channels along letters that the product leaves apart."""
+    labels = call.x.labels
+    for c in varying - {"..."}:
+        if c not in y.axes:
+            labels = call.tie(labels, x.axes[c])
+    bias = call.config["bias_axes"] or ""
+    known = {}
+    for c in varying - {"..."}:
+        if c not in y.axes:
+            continue
+        if c in kernel or c in bias:
+            known[c] = call.channels(x.axes[c])
+        if c in kernel:
+            call.bind("kernel", kernel.index(c), known[c])
+        if c in bias:
+            call.bind("bias", bias.index(c), known[c])
+        place = y.order.index(c) - (not y.left)
+        if place >= 0 and call.config["output_shape"][place] is not None:
+            along = call.channels(x.axes[c])
+            call.edit(("config", "output_shape", place), along)
+    _count(call, x, y, kernel, known)
+    return activation.activate(call, _moved(labels, x, y))
+
+
+def _moved(labels, x, y):
+    """An input's labels on the axes of the output."""
+    rank = len(y.elided) + len(y.order)
+    order = {y.axes[c]: x.axes[c] for c in y.order if c in x.axes}
+    order |= dict(zip(y.elided, x.elided, strict=True))
+    dropped = [a for a in range(labels.ndim) if a not in order.values()]
+    kept = sorted(order.values())
+    moved = labels.squeeze(tuple(dropped))
+    moved = moved.transpose([kept.index(order[a]) for a in sorted(order)])
+    missing = [a for a in range(rank) if a not in order]
+    return np.expand_dims(moved, tuple(missing))
+
+
+def _count(call, x, y, kernel, known):
+    """Multiply-adds: the product of all sizes, once for each letter."""
+    sizes = {c: call.x.shape[x.axes[c]] for c in x.order}
+    sizes |= {c: call.output_shapes[0][y.axes[c]] for c in y.order}
+    batch = x.order[0] if not x.left else None
+    rest = [n for c, n in sizes.items() if c not in known and c != batch]
+    rest += [call.x.shape[axis] for axis in x.elided if axis]
+    call.multiply_adds(math.prod(n or 1 for n in rest), *known.values())
+
+
+def product(call, equation):
+    """Labels of a product of tensors; an equation without dots."""
+    inputs, output = parse(equation)
+    if len(inputs) != len(call.tensors):
+        return call.freeze_all("an array among tensors")[0]
+    found, sizes = {}, {}
+    for text, x in zip(inputs, call.tensors, strict=True):
+        for axis, c in enumerate(text):
+            sizes[c] = x.shape[axis]
+            if axis in x.varying:
+                found.setdefault(c, []).append(call.channels(axis, x))
+    call.multiply_adds(math.prod(n or 1 for n in list(sizes.values())[1:]))
+    for c, arrays in found.items():
+        complete = len(arrays) == sum(c in text for text in inputs)
+        if c not in output or not complete:
+            for labels in arrays:
+                call.freeze(labels, "a product mixes channels")
+        for labels in arrays[1:]:
+            call.join(arrays[0], labels)
+    kept = [c for c in output if c in found]
+    if len(kept) > 1:
+        return call.freeze_all("channels of two tensors cross")[0]
+    if not kept:
+        labels = call.fresh(1, "product")
+        call.freeze(labels, "a product of tensors")
+        return labels.reshape((1,) * len(output))
+    labels = tensor_lib.on_axis(
+        found[kept[0]][0], len(output), output.index(kept[0])
+    )
+    call.drive(labels)
+    return labels_lib.squeeze(labels)
+
+
+@rulebook.rule("ops.Einsum")
+def einsum(call):
+    equation = call.argument(0, "subscripts")
+    if "." in equation or "->" not in equation:
+        return call.freeze_all(f"einsum of {equation!r}")[0]
+    return product(call, equation)
+
+
+@rulebook.rule("ops.Matmul")
+def matmul(call):
+    ranks = {x.rank for x in call.tensors}
+    if len(call.tensors) != 2 or len(ranks) > 1 or min(ranks) < 3:
+        return call.freeze_all("a matmul of tensors of other ranks")[0]
+    a, b = call.tensors
+    batch = "abcdefgh"[: a.rank - 2]
+    if a.shape[:-2] != b.shape[:-2]:
+        return call.freeze_all("a matmul that repeats a tensor")[0]
+    return product(call, f"{batch}xy,{batch}yz->{batch}xz")
+
+
+@rulebook.rule("ops.DotProductAttention")
+def dot_product_attention(call):
+    """Tensors of axes batch, time, head, width: heads go together."""
+    query, key, value, *others = call.tensors
+    heads = {x.shape[2] for x in (query, key, value)}
+    if 1 in value.varying or len(heads) > 1:
+        return call.freeze_all("attention with shared heads")[0]
+    for x in (query, key):
+        if 3 in x.varying:
+            call.freeze(x.labels, "queries and keys meet in a product")
+    for x in others:
+        call.freeze(x.labels, "a mask of attention")
+    if any(2 in x.varying for x in (query, key, value)):
+        one, *rest = [call.channels(2, x) for x in (query, key, value)]
+        for labels in rest:
+            call.join(one, labels)
+    call.drive(value.labels)
+    return value.labels

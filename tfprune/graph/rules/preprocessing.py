@@ -1,0 +1,18 @@
+"""Layers that prepare a model's inputs: what they make is taken as given."""
+
+from tfprune.graph import rulebook
+
+LAYERS = (
+    "CategoryEncoding Discretization HashedCrossing Hashing IntegerLookup "
+    "MelSpectrogram STFTSpectrogram StringLookup TextVectorization "
+    "AugMix AutoContrast CutMix Equalization MixUp RandAugment "
+    "RandomColorDegeneration RandomColorJitter RandomElasticTransform "
+    "RandomErasing RandomGaussianBlur RandomHue RandomInvert "
+    "RandomPerspective RandomPosterization RandomSaturation RandomSharpness "
+    "Solarization"
+).split()
+
+
+@rulebook.rule(*LAYERS)
+def prepared(call):
+    return call.freeze_all("the inputs are prepared as they are")

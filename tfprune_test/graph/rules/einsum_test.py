@@ -1,0 +1,115 @@
+import keras
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune_test import exactness
+from tfprune_test import models
+
+LAYERS = keras.layers
+OPS = keras.ops
+
+
+def dense(equation, shape, bias=None, flat=False):
+    x = inputs = keras.Input((7, 5))
+    x = LAYERS.EinsumDense(equation, shape, bias_axes=bias)(LAYERS.Dense(6)(x))
+    x = LAYERS.Flatten()(x) if flat else x
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
+def heads():
+    return keras.Sequential(
+        [
+            keras.Input((7, 5)),
+            LAYERS.Dense(6),
+            LAYERS.EinsumDense("abc,cde->abde", (7, 3, 4), bias_axes="de"),
+            LAYERS.EinsumDense("abde,def->abf", (7, 8), bias_axes="f"),
+            LAYERS.Dense(2),
+        ]
+    )
+
+
+def queries_and_keys(product):
+    inputs = keras.Input((7, 5))
+    query, key, value = (LAYERS.Dense(n)(inputs) for n in (6, 6, 8))
+    return keras.Model(inputs, LAYERS.Dense(2)(product(query, key, value)))
+
+
+def by_einsum(query, key, value):
+    scores = OPS.einsum("btc,bsc->bts", query, key)
+    return OPS.einsum("bts,bsv->btv", OPS.softmax(scores), value)
+
+
+def by_matmul(query, key, value):
+    scores = OPS.matmul(query, OPS.transpose(key, (0, 2, 1)))
+    return OPS.matmul(OPS.softmax(scores), value)
+
+
+def by_heads():
+    inputs = keras.Input((7, 5))
+    query, key, value = (
+        LAYERS.EinsumDense("abc,cde->abde", (7, 3, 4), bias_axes="de")(inputs)
+        for _ in range(3)
+    )
+    scores = OPS.softmax(OPS.einsum("bthd,bshd->bhts", query, key))
+    x = OPS.einsum("bhts,bshd->bthd", scores, value)
+    x = LAYERS.EinsumDense("abde,def->abf", (7, 8), bias_axes="f")(x)
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
+class EinsumTest(exactness.ExactnessTestCase):
+    @parameterized.parameters(
+        ("abc,cd->abd", (None, 8), "d", 6 + 8),
+        ("...c,cd->...d", (8,), "d", 6 + 8),
+        ("...c,cd->...d", 8, None, 6 + 8),
+        ("abc,bcd->abd", (7, 8), "d", 6 + 8),  # Weights of each position.
+        ("abc,bd->adc", (8, 6), "d", 6),  # The channels pass by.
+        ("abc,c->abc", (7, 6), "c", 6),
+    )
+    def test_equations(self, equation, shape, bias, removable):
+        for silence in (0.0, 0.3):
+            model = dense(equation, shape, bias)
+            found = self.assert_exact(model, silence=silence)
+            self.assertEqual(int(found.graph.removable.sum()), removable)
+
+    @parameterized.parameters(
+        ("abc,cde->abde", (7, 3, 4), "de", 6 + 3),
+        ("abc,cd->adb", (8, 7), None, 6 + 8),
+    )
+    def test_new_axes(self, equation, shape, bias, removable):
+        found = self.assert_exact(dense(equation, shape, bias, flat=True))
+        self.assertEqual(int(found.graph.removable.sum()), removable)
+
+    def test_work(self):
+        graph = exactness.strip_masked(heads(), rate=0).graph
+        work = models.multiply_adds(graph, "einsum_dense")
+        self.assertEqual(work, 7 * 6 * 3 * 4)
+
+    def test_heads_are_summed_over(self):
+        found = self.assert_exact(heads(), silence=0.3)
+        self.assertEqual(int(found.graph.removable.sum()), 6 + 3 + 8)
+
+    @parameterized.parameters(by_einsum, by_matmul)
+    def test_products_of_tensors(self, product):
+        found = self.assert_exact(queries_and_keys(product))
+        # Only the values' channels come out alone.
+        self.assertEqual(int(found.graph.removable.sum()), 8)
+
+    def test_heads_of_a_product(self):
+        found = self.assert_exact(by_heads())
+        self.assertEqual(int(found.graph.removable.sum()), 3 + 8)
+
+    def test_attention_in_one_op(self):
+        inputs = keras.Input((7, 5))
+        split = [
+            LAYERS.EinsumDense("abc,cde->abde", (7, 3, 4), bias_axes="de")
+            for _ in range(3)
+        ]
+        x = OPS.dot_product_attention(*(layer(inputs) for layer in split))
+        x = LAYERS.EinsumDense("abde,def->abf", (7, 8))(x)
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), 3 + 8)
+
+
+if __name__ == "__main__":
+    absltest.main()
