@@ -16,9 +16,18 @@ CARRIES = channel_graph.CARRIES
 
 
 class Records:
-    """Everything that the rules have said about a model."""
+    """Everything that the rules have said about a model.
 
-    def __init__(self):
+    Args:
+        whole: `dict` from the `id` of a layer to why it was not opened.
+        rows: set of the paths of reshapes that lose rows, not columns.
+    """
+
+    def __init__(self, whole=(), rows=()):
+        self.whole = dict(whole)
+        self.rows = set(rows)
+        self.splits = []
+        self.met = []
         self.store = labels_lib.LabelStore()
         self.bindings = []
         self.edits = []
@@ -57,6 +66,16 @@ class Records:
         else:
             for labels in (first.labels, edit.labels):
                 self.store.freeze(labels, layer, "calls of different sizes")
+
+    def better_rows(self):
+        """Paths of reshapes of which columns meet in a product."""
+        roots = self.store.roots()
+        met = np.zeros(roots.size, bool)
+        for labels in self.met:
+            met[roots[labels]] = True
+        return self.rows | {
+            path for labels, path in self.splits if met[roots[labels]].any()
+        }
 
     def fresh(self, size, key):
         """New labels, the same ones for every call of a shared layer."""
@@ -279,6 +298,20 @@ class Call:
         """Keeps the channels of `labels`."""
         self._records.store.freeze(labels, self.path, reason)
 
+    def freeze_product(self, labels):
+        """Keeps channels that meet their twins in a product."""
+        self._records.met.append(labels)
+        self.freeze(labels, "channels meet in a product")
+
+    @property
+    def loses_rows(self):
+        """Whether a reshape's rows are removable, else its columns are."""
+        return self.path in self._records.rows
+
+    def split(self, labels):
+        """Notes that a reshape makes rows and columns of channels."""
+        self._records.splits.append((labels, self.path))
+
     def drive(self, labels):
         """Says that these channels depend on more than what writes them."""
         self._records.driven.append(labels)
@@ -302,4 +335,7 @@ class Call:
     def unknown(self, name):
         """As `freeze_all`, and reports that `name` has no rule."""
         self._records.unknown[self.path] = name
-        return self.freeze_all(f"no rule for {name}")
+        why = self._records.whole.get(id(self.live))
+        return self.freeze_all(
+            f"no rule for {name}" + (f", and {why}" if why else "")
+        )

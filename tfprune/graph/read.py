@@ -5,6 +5,7 @@ import keras
 from tfprune.graph import call as call_lib
 from tfprune.graph import channel_graph as graph_lib
 from tfprune.graph import document
+from tfprune.graph import opening
 from tfprune.graph import rules
 from tfprune.graph import tensor as tensor_lib
 
@@ -31,8 +32,17 @@ def channel_graph(model, input_shape=None):
     >>> graph = tfprune.channel_graph(model)
     >>> print(graph)
     """
-    model, config = as_graph_model(model)
-    records = call_lib.Records()
+    model, config, whole = _graph_model(model)
+    rows = set()
+    while True:
+        records = call_lib.Records(whole, rows)
+        graph = _read(model, config, input_shape, records)
+        if records.better_rows() == rows:
+            return graph
+        rows = records.better_rows()
+
+
+def _read(model, config, input_shape, records):
     steps, layers = [], {}
     inputs = _input_tensors(model, input_shape, records)
 
@@ -83,12 +93,16 @@ def as_graph_model(model):
 
     Returns:
         `(graph_model, config)`: a Functional or Sequential model that shares
-        the layers of `model`, and its config.
+        the layers of `model`, composite ones opened, and its config.
 
     Raises:
         TypeError: If `model` is not a Keras model.
         ValueError: If the model is not built, or its `call` cannot be traced.
     """
+    return _graph_model(model)[:2]
+
+
+def _graph_model(model):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "A built keras.Model is required. Received: model="
@@ -101,17 +115,19 @@ def as_graph_model(model):
             f"model={model.name!r}, which has no weights yet. Call it once on "
             "data, or model.build(input_shape)."
         )
+    model, whole = opening.opened(_functional(model))
+    return model, model.get_config(), whole
+
+
+def _functional(model):
+    """A Functional or Sequential model of the same layers."""
     if isinstance(model, keras.Sequential):
-        if not hasattr(model, "inputs") or not model.inputs:
-            return _trace(model)
-        return model, model.get_config()
-    if getattr(model, "inputs", None):
-        config = model.get_config()
-        if "input_layers" in config:
-            return model, config
-        model = keras.Model(model.input, model.output, name=model.name)
-        return model, model.get_config()
-    return _trace(model)
+        return model if getattr(model, "inputs", None) else _trace(model)
+    if not getattr(model, "inputs", None):
+        return _trace(model)
+    if "input_layers" in model.get_config():
+        return model
+    return keras.Model(model.input, model.output, name=model.name)
 
 
 def _trace(model):
@@ -133,8 +149,7 @@ def _trace(model):
             f"{type(error).__name__}: {error}. Use keras.ops in its call, or "
             "rebuild it with the functional API."
         ) from error
-    model = keras.Model(inputs, outputs, name=model.name)
-    return model, model.get_config()
+    return keras.Model(inputs, outputs, name=model.name)
 
 
 def _map_shapes(function, shapes):

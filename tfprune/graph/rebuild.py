@@ -157,6 +157,8 @@ def _prepare(config, layers, initializers, path=()):
         if entry.get("module") != "keras.layers" or not (
             rulebook.is_known(entry)
         ):
+            if name in layers:
+                _forget_unknown(type(layers[name]), inner)
             continue
         attributes = vars(layers[name]) if name in layers else ()
         for key, value in inner.items():
@@ -175,6 +177,19 @@ def _forget_shapes(entry):
     for value in entry["config"].values():
         if isinstance(value, dict) and isinstance(value.get("config"), dict):
             _forget_shapes(value)
+
+
+def _forget_unknown(cls, config):
+    """Drops what a class writes into its config but does not take back."""
+    if cls.from_config.__func__ is not keras.layers.Layer.from_config.__func__:
+        return
+    taken = {
+        name
+        for base in cls.__mro__
+        for name in inspect.signature(base.__init__).parameters
+    }
+    for key in set(config) - taken - {"name", "trainable", "dtype"}:
+        del config[key]
 
 
 def _is_plain_policy(value):

@@ -133,22 +133,27 @@ def product(call, equation):
     inputs, output = parse(equation)
     if len(inputs) != len(call.tensors):
         return call.freeze_all("an array among tensors")[0]
+    apart = set(output).intersection(*inputs)
     found, sizes = {}, {}
     for text, x in zip(inputs, call.tensors, strict=True):
-        for axis, c in enumerate(text):
-            sizes[c] = x.shape[axis]
-            if axis in x.varying:
-                found.setdefault(c, []).append(call.channels(axis, x))
+        sizes |= dict(zip(text, x.shape, strict=True))
+        letters = [text[axis] for axis in x.varying]
+        # Where heads differ, whole heads go.
+        for c in [c for c in letters if c in apart] or letters:
+            labels = call.channels(text.index(c), x)
+            found.setdefault(c, []).append(labels)
     call.multiply_adds(math.prod(n or 1 for n in list(sizes.values())[1:]))
     for c, arrays in found.items():
         complete = len(arrays) == sum(c in text for text in inputs)
         if c not in output or not complete:
             for labels in arrays:
-                call.freeze(labels, "a product mixes channels")
+                call.freeze_product(labels)
         for labels in arrays[1:]:
             call.join(arrays[0], labels)
     kept = [c for c in output if c in found]
     if len(kept) > 1:
+        for arrays in found.values():
+            call.freeze_product(arrays[0])
         return call.freeze_all("channels of two tensors cross")[0]
     if not kept:
         labels = call.fresh(1, "product")
@@ -190,7 +195,7 @@ def dot_product_attention(call):
         return call.freeze_all("attention with shared heads")[0]
     for x in (query, key):
         if 3 in x.varying:
-            call.freeze(x.labels, "queries and keys meet in a product")
+            call.freeze_product(x.labels)
     for x in others:
         call.freeze(x.labels, "a mask of attention")
     if any(2 in x.varying for x in (query, key, value)):

@@ -11,19 +11,9 @@ LAYERS = (
     "RandomRotation RandomShear RandomTranslation RandomZoom"
 ).split()
 
-OPS = (
-    "Abs Absolute Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Celu "
-    "Clip Conjugate Copy Cos Cosh Deg2rad Elu Erf Erfc Erfinv Exp Exp2 Expm1 "
-    "Fabs Floor Gelu HardShrink HardSigmoid HardSilu HardTanh Isfinite Isinf "
-    "Isnan LeakyRelu Log Log10 Log1p Log2 LogSigmoid LogicalNot NanToNum "
-    "Negative OnesLike Rad2deg Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid "
-    "Sign Silu Sin Sinh SoftShrink Softplus Softsign SparsePlus SparseSigmoid "
-    "Sqrt Sinc Square Squareplus StopGradient Tan Tanh TanhShrink Threshold "
-    "Trunc ZerosLike Cast"
-).split()
 
 
-@rulebook.rule(*LAYERS, *(f"ops.{name}" for name in OPS))
+@rulebook.rule(*LAYERS, *(f"ops.{name}" for name in activation.OPS))
 def elementwise(call):
     call.memory = "inplace"
     if call.kwargs.get("training"):

@@ -19,11 +19,16 @@ def reshape_to(call, target, keys=None):
     if labels is None or labels.shape[0] != 1:
         return call.freeze_all("a reshape across an axis of unknown size")[0]
     axes = [a for a, n in enumerate(labels.shape) if n > 1]
-    # A block that is split into rows and columns can lose whole columns only.
-    for axis in axes[:-1]:
-        labels = call.tie(labels, axis)
-    if axes and keys is not None and keys[axes[-1]] is not None:
-        call.edit(keys[axes[-1]], labels.reshape(-1))
+    # A block that is split into rows and columns can lose whole columns, or
+    # whole rows where its columns meet in a product.
+    free = axes[0 if call.loses_rows else -1] if axes else None
+    for axis in axes:
+        if axis != free:
+            labels = call.tie(labels, axis)
+    if len(axes) > 1:
+        call.split(labels)
+    if axes and keys is not None and keys[free] is not None:
+        call.edit(keys[free], labels.reshape(-1))
     call.memory = "view"
     return labels
 

@@ -58,10 +58,10 @@ def by_heads():
 
 class EinsumTest(exactness.ExactnessTestCase):
     @parameterized.parameters(
-        ("abc,cd->abd", (None, 8), "d", 6 + 8),
+        ("btc,cd->btd", (None, 8), "d", 6 + 8),
         ("...c,cd->...d", (8,), "d", 6 + 8),
         ("...c,cd->...d", 8, None, 6 + 8),
-        ("abc,bcd->abd", (7, 8), "d", 6 + 8),  # Weights of each position.
+        ("btc,tcd->btd", (7, 8), "d", 6 + 8),  # Weights of each position.
         ("abc,bd->adc", (8, 6), "d", 6),  # The channels pass by.
         ("abc,c->abc", (7, 6), "c", 6),
     )

@@ -6,7 +6,6 @@ from absl.testing import parameterized
 from tfprune.graph import read
 from tfprune.graph import rulebook
 from tfprune.graph.rules import activation
-from tfprune.graph.rules import elementwise
 from tfprune_test import exactness
 from tfprune_test import models
 
@@ -86,7 +85,7 @@ class ElementwiseTest(exactness.ExactnessTestCase):
         x = rng.uniform(0.05, 0.95, (5, 4)).astype("float32")
         order = rng.permutation(x.size)
         checked = 0
-        for name in elementwise.OPS:
+        for name in activation.OPS:
             if "ops." + name not in known:
                 continue
             function, arguments = known["ops." + name]
@@ -104,7 +103,7 @@ class ElementwiseTest(exactness.ExactnessTestCase):
         # These take more than a tensor, so that `unary_ops` misses them.
         others = {"Clip", "Threshold"}
         known = {name.removeprefix("ops.") for name in unary_ops()}
-        self.assertEmpty(set(elementwise.OPS) - known - others)
+        self.assertEmpty(set(activation.OPS) - known - others)
 
     def test_the_activations_named_here_act_on_each_element(self):
         rng = np.random.default_rng(0)

@@ -1,0 +1,281 @@
+"""Opens composite layers: those that only call other layers and ops.
+
+A block that a user has written as a class of its own says nothing about its
+inside in its config. Its `call` does: run once on symbolic tensors, it leaves
+a graph of the layers and ops that it is made of, and that graph stands in its
+place, as a Functional model of the block's name that holds the very same
+layers.
+"""
+
+import keras
+import numpy as np
+
+from tfprune.graph import rebuild
+from tfprune.graph import rulebook
+from tfprune.graph import tracing
+from tfprune.graph import values
+
+
+def opened(model):
+    """A model whose composite layers are Functional models.
+
+    A layer stays whole where its `call` needs real arrays, uses weights of
+    its own, or does something else in training; and all of them stay where
+    the outputs of the model would change.
+
+    Args:
+        model: a Functional or Sequential model.
+
+    Returns:
+        `(model, whole)`: the model itself if there is nothing to open, else
+        another one of the same layers; and a `dict` from the `id` of each
+        layer without a rule to the reason why it could not be opened.
+    """
+    whole = {}
+    layers = rebuild.layers_of(model)
+    if any(_makes_mask(layer) for layer in layers):
+        # Keras hands masks to a layer, but not to a model in its place.
+        reason = "Keras hands masks to it"
+        whole = {id(x): reason for x in layers if _takes_mask(x)}
+    while True:
+        opener = _Opener(whole)
+        try:
+            found = opener.model(model)
+        except tracing.StartAgainError:
+            whole = opener.whole
+            continue
+        if found is model or _equal(model, found):
+            return found, opener.whole
+        reason = "opened, it gives other outputs"
+        whole = opener.whole | {id(x): reason for x in opener.layers}
+
+
+class _Opener:
+    """Opens the layers of one model.
+
+    Attributes:
+        whole: `dict` from the `id` of a layer to why it stays whole.
+        layers: list of the layers that were opened.
+    """
+
+    def __init__(self, whole):
+        self.whole = dict(whole)
+        self.layers = []
+        self._opened = {}
+        self._changes = 0
+
+    def model(self, model, tensors=None):
+        """The model with its layers opened, or itself.
+
+        Args:
+            model: a Functional or Sequential model.
+            tensors: symbolic tensors, flat, that it is called on; sizes that
+                its own inputs leave open are taken from them.
+        """
+        if not self._has_composite(model):
+            return model
+        before = self._changes
+        if isinstance(model, keras.Sequential):
+            new = self._sequential(model)
+        else:
+            new = self._functional(model, _new_inputs(model, tensors))
+        if self._changes == before and _lists_layers(model):
+            return model
+        self._changes += 1
+        rebuild.compile_as(new, model)
+        new.trainable = model.trainable
+        return new
+
+    def _functional(self, model, inputs):
+        return keras.models.clone_model(
+            keras.Model(model.input, model.output, name=model.name),
+            input_tensors=inputs,
+            clone_function=lambda layer: layer,
+            call_function=self._call,
+        )
+
+    def _has_composite(self, layer):
+        if _is_model(layer):
+            inside = any(self._has_composite(x) for x in layer.layers)
+            return inside or not _lists_layers(layer)
+        return id(layer) not in self.whole and not _has_rule(layer)
+
+    def _sequential(self, model):
+        x = model.inputs[0]
+        new = keras.Sequential(name=model.name)
+        new.add(keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name))
+        for layer in model.layers:
+            inputs = keras.Input(batch_shape=layer.input.shape)
+            new.add(self._target(layer, (inputs,), {}) or layer)
+        return new
+
+    def _call(self, layer, *args, **kwargs):
+        if _fixes_batch(layer, *args):
+            sizes = layer.output.shape[1:]
+            return keras.ops.reshape(args[0], (-1, *sizes))
+        target = self._target(layer, args, kwargs)
+        if target is None:
+            return layer(*args, **kwargs)
+        if _is_model(layer):
+            return target(*args, **kwargs)
+        tensors = tracing.tensors_of((args, kwargs))
+        return target(
+            tensors if len(tensors) > 1 else tensors[0],
+            training=kwargs.get("training"),
+        )
+
+    def _target(self, layer, args, kwargs):
+        """What is called in place of a layer; `None` for the layer itself."""
+        if not isinstance(layer, keras.layers.Layer):
+            return None
+        if not self._has_composite(layer):
+            return None
+        if _is_model(layer):
+            if id(layer) not in self._opened:
+                tensors = tracing.tensors_of((args, kwargs))
+                self._opened[id(layer)] = self.model(layer, tensors)
+            return self._opened[id(layer)]
+        rest = {k: v for k, v in kwargs.items() if k != "training"}
+        form = str(keras.tree.map_structure(_form, (args, rest)))
+        forms = self._opened.setdefault(id(layer), {})
+        if form not in forms:
+            if forms and layer.weights:
+                # The copies would not share their weights any more.
+                self.whole[id(layer)] = "it is called in several ways"
+                raise tracing.StartAgainError
+            try:
+                forms[form] = self._trace(layer, args, kwargs, len(forms))
+            except tracing.StaysWholeError as error:
+                self.whole[id(layer)] = str(error)
+                return None
+            self.layers.append(layer)
+            self._changes += 1
+        return forms[form]
+
+    def _trace(self, layer, args, kwargs, number):
+        """The graph of a layer, in which those within are opened too."""
+        name = f"{layer.name}_{number}" if number else layer.name
+        try:
+            model = tracing.traced(layer, args, kwargs, None, name)
+        except tracing.StaysWholeError:
+            model = tracing.traced(layer, args, kwargs, 1, name)
+        inner = {id(weight) for weight in model.weights}
+        if any(id(weight) not in inner for weight in layer.weights):
+            raise tracing.StaysWholeError("it has weights of its own")
+        found, content = self._inside(model)
+        if "training" in tracing.parameters(layer):
+            training = kwargs | {"training": True}
+            batch = model.inputs[0].shape[0]
+            other = tracing.traced(layer, args, training, batch, name)
+            if self._inside(other)[1] != content:
+                reason = "it does something else in training"
+                raise tracing.StaysWholeError(reason)
+        return found
+
+    def _inside(self, traced):
+        """A traced graph with its layers opened, for any batch."""
+        inputs = [
+            keras.Input(batch_shape=(None, *x.shape[1:]), dtype=x.dtype)
+            for x in traced.inputs
+        ]
+        with tracing.explained():
+            inputs = inputs if len(inputs) > 1 else inputs[0]
+            model = self._functional(traced, inputs)
+            return model, _content(model.get_config())
+
+
+def _fixes_batch(layer, *args):
+    """Whether a reshape was traced for a batch of 1, and any is to come."""
+    shape = getattr(layer, "newshape", None)
+    return bool(shape) and shape[0] == 1 and args[0].shape[0] is None
+
+
+def _new_inputs(model, tensors=None):
+    """Inputs as those of a model: names, shapes, dtypes and flags."""
+    configs = {
+        id(layer.output): layer.get_config()
+        for layer in model.layers
+        if isinstance(layer, keras.layers.InputLayer)
+    }
+    for x, other in zip(model.inputs, tensors or (), strict=False):
+        pairs = zip(x.shape[1:], other.shape[1:], strict=True)
+        sizes = [a if a is not None else b for a, b in pairs]
+        configs[id(x)]["batch_shape"] = (x.shape[0], *sizes)
+    return keras.tree.map_structure(
+        lambda x: keras.layers.InputLayer(**configs[id(x)]).output, model.input
+    )
+
+
+def _form(x):
+    return x.shape if isinstance(x, keras.KerasTensor) else repr(x)
+
+
+def _is_model(layer):
+    return isinstance(layer, keras.Sequential) or (
+        isinstance(layer, keras.Model) and hasattr(layer, "operations")
+    )
+
+
+def _lists_layers(model):
+    """Whether a model's config is its graph; a class may write its own."""
+    config = model.get_config()
+    return isinstance(model, keras.Sequential) or "input_layers" in config
+
+
+def _has_rule(layer):
+    cls = type(layer)
+    if isinstance(layer, keras.layers.InputLayer):
+        return True
+    from_keras = cls.__module__.startswith("keras.")
+    return rulebook.is_known(
+        {
+            "module": "keras.layers" if from_keras else cls.__module__,
+            "class_name": cls.__name__,
+            "registered_name": keras.saving.get_registered_name(cls),
+        }
+    )
+
+
+def _takes_mask(layer):
+    return not _is_model(layer) and "mask" in tracing.parameters(layer)
+
+
+def _makes_mask(layer):
+    masks = isinstance(layer, keras.layers.Masking)
+    return masks or getattr(layer, "mask_zero", False)
+
+
+def _content(nested):
+    """A config without names, references and the flag for training."""
+    if isinstance(nested, dict):
+        if nested.get("class_name") == "__keras_tensor__":
+            return "tensor"
+        dropped = ("name", "training", "input_layers", "output_layers")
+        return {k: _content(v) for k, v in nested.items() if k not in dropped}
+    if isinstance(nested, (list, tuple)):
+        return [_content(v) for v in nested]
+    return str(nested)
+
+
+def _equal(model, other, tolerance=1e-4):
+    """Whether two models of the same layers give the same outputs."""
+    rng = np.random.default_rng(0)
+    structure = (
+        model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    )
+    inputs = keras.tree.map_structure(
+        lambda x: values.random(rng, x), structure
+    )
+    with keras.StatelessScope():
+        pairs = [
+            keras.tree.flatten(m(inputs, training=False))
+            for m in (model, other)
+        ]
+    for a, b in zip(*pairs, strict=True):
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return False
+        a, b = values.numpy(a), values.numpy(b)
+        scale = np.abs(a[np.isfinite(a)]).max(initial=1e-12)
+        if not np.allclose(a, b, 0, tolerance * scale, equal_nan=True):
+            return False
+    return True
