@@ -20,7 +20,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-tfmot demo test test-all test-distributed \
-	test-tfmot lint format \
+	test-tfmot venv-hub test-hub lint format \
 	coverage bench build-files constraints clean distclean
 
 help:  ## list the targets
@@ -68,6 +68,18 @@ test-distributed:  ## a search by two workers, in an environment with Ray
 	$(MAKE) venv VENV=.venv-distributed EXTRAS=cpu,search,distributed,dev
 	.venv-distributed/bin/python -m pytest -q -rs -m "slow or not slow" \
 	  tfprune_test/examples/search_ray_test.py
+
+# Its own dependencies would bring TensorFlow Text, which nothing here needs.
+venv-hub:  ## set up .venv-hub, with KerasHub
+	$(MAKE) venv VENV=.venv-hub EXTRAS=cpu,dev
+	.venv-hub/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --no-deps keras-hub
+	.venv-hub/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint $(CONSTRAINTS) regex tokenizers sentencepiece kagglehub
+
+test-hub: venv-hub  ## the tests that read KerasHub's backbones
+	.venv-hub/bin/python -m pytest -q -rs -m "slow or not slow" \
+	  tfprune_test/hub_test.py
 
 test-tfmot: venv-tfmot  ## the tests that meet the toolkit's own objects
 	.venv-tfmot/bin/python -m pytest -q -rs -m "slow or not slow" \

@@ -2,49 +2,32 @@
 
 import time
 
-import keras
 import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune_test import exactness
+from tfprune_test import networks
 
-# Name, image size, whether it takes but a few seconds.
-NETWORKS = (
-    ("VGG16", 32, True),
-    ("ResNet50", 32, True),
-    ("ResNet50V2", 32, False),
-    ("MobileNet", 32, True),
-    ("MobileNetV2", 32, True),
-    ("MobileNetV3Small", 32, True),
-    ("EfficientNetB0", 32, False),
-    ("EfficientNetV2B0", 32, False),
-    ("DenseNet121", 32, False),
-    ("InceptionV3", 75, False),
-    ("Xception", 71, False),
-    ("NASNetMobile", 32, False),
-    ("ConvNeXtTiny", 32, True),
+# Those that take but a few seconds.
+QUICK = (
+    *("VGG16", "ResNet50", "MobileNet", "MobileNetV2", "MobileNetV3Small"),
+    "ConvNeXtTiny",
 )
 
 
 class ApplicationsTest(exactness.ExactnessTestCase):
-    @parameterized.named_parameters(
-        (name, name, size) for name, size, quick in NETWORKS if quick
-    )
-    def test_strip_is_exact(self, name, size):
-        self.check(name, size)
+    @parameterized.parameters(*QUICK)
+    def test_strip_is_exact(self, name):
+        self.check(name)
 
-    @parameterized.named_parameters(
-        (name, name, size) for name, size, quick in NETWORKS if not quick
-    )
+    @parameterized.parameters(*sorted({*networks.APPLICATIONS} - {*QUICK}))
     @pytest.mark.slow
-    def test_strip_of_a_larger_one_is_exact(self, name, size):
-        self.check(name, size)
+    def test_strip_of_a_larger_one_is_exact(self, name):
+        self.check(name)
 
-    def check(self, name, size):
-        model = getattr(keras.applications, name)(
-            weights=None, input_shape=(size, size, 3), classes=7
-        )
+    def check(self, name):
+        model = networks.application(name)
         start = time.process_time()
         found = self.assert_exact(model, rate=0.5, silence=0.1)
         graph = found.graph

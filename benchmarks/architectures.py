@@ -1,0 +1,107 @@
+"""Networks in the wild: what of each can be removed, and is a strip exact?
+
+Masks random channels of every network of `keras.applications`, and of
+backbones of KerasHub where that is installed, strips them and compares the
+outputs before and after.
+
+  python benchmarks/architectures.py --table=docs/results/architectures.md
+"""
+
+import pathlib
+import sys
+import time
+
+import keras
+from absl import app
+from absl import flags
+
+# The networks are listed beside the tests, which are not installed.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from tfprune import costs
+from tfprune import report
+from tfprune import select
+from tfprune import tables
+from tfprune.export import files
+from tfprune_test import exactness
+from tfprune_test import networks
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("networks", [], "names; all of them where it is empty")
+flags.DEFINE_float("rate", 0.5, "share of the removable channels to mask")
+flags.DEFINE_integer("seed", 0, "of the weights and the masks")
+flags.DEFINE_string("table", "", "also write the table to this file")
+
+HEADER = (
+    "network",
+    "layers",
+    "parameters",
+    "removable channels",
+    "removable parameters",
+    "removed parameters",
+    "difference",
+    "s",
+    "kept whole",
+)
+
+
+def main(argv):
+    del argv
+    names = [*networks.APPLICATIONS]
+    names += [*networks.BACKBONES] if networks.HAS_HUB else []
+    cells = []
+    for name in names:
+        if not FLAGS.networks or name in FLAGS.networks:
+            cells.append(row(name))
+            print("  ".join(cells[-1]), flush=True)
+            keras.utils.clear_session()
+    write(cells)
+
+
+def row(name):
+    """The cells of one network."""
+    hub = name in networks.BACKBONES
+    model = networks.backbone(name) if hub else networks.application(name)
+    start = time.process_time()
+    found = exactness.strip_masked(model, FLAGS.rate, FLAGS.seed, silence=0.1)
+    seconds = time.process_time() - start
+    graph, params = found.graph, model.count_params()
+    least = select.at_least_one(graph, graph.frozen)
+    left = costs.Meter(graph).params(least)
+    return (
+        f"{name} (KerasHub)" if hub else name,
+        f"{len(graph.layers)}",
+        f"{params:,}",
+        f"{graph.removable.mean():.0%} of {graph.size:,}",
+        f"{1 - left / params:.1%}",
+        f"{1 - found.small.count_params() / params:.1%}",
+        f"{found.error:.0e}",
+        f"{seconds:.0f}",
+        ", ".join(sorted(set(graph.unknown.values()))) or "-",
+    )
+
+
+def write(cells):
+    found = report.environment()
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    text = (
+        "# Networks in the wild\n\n"
+        "Built small and without weights, which are drawn at random; "
+        f"{FLAGS.rate:.0%} of the removable channels masked at random and a "
+        "tenth silenced, then stripped. `removable parameters`: the share that "
+        "goes with all removable channels but one of each axis; `difference`: "
+        "the largest of the outputs before and after the strip, relative to "
+        "the largest output; `kept whole`: classes without a rule that cannot "
+        f"be opened. Seed {FLAGS.seed}; CPU seconds of two readings, the mask, "
+        "the strip and the comparison.\n\n"
+        f"{tables.Table(HEADER, tuple(cells)).to_markdown()}\n"
+        f"{versions}; {found['machine']}. "
+        "Written by `benchmarks/architectures.py`.\n"
+    )
+    print(text)
+    if FLAGS.table:
+        files.write({FLAGS.table: text.encode()})
+
+
+if __name__ == "__main__":
+    app.run(main)
