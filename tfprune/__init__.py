@@ -13,6 +13,7 @@ from tfprune.curve_plots import search_plot
 from tfprune.curve_plots import sensitivity_plot
 from tfprune.curves import sensitivity
 from tfprune.distillation import distill
+from tfprune.drawings import draw_groups
 from tfprune.export.micro import arena_bytes
 from tfprune.export.micro import export_micro
 from tfprune.export.mixed import export_bits

@@ -1,5 +1,7 @@
 """Pruning in one call: score, select, remove."""
 
+import warnings
+
 import keras
 
 from tfprune import reconstruction
@@ -21,6 +23,7 @@ def prune(
     ranking="global",
     reconstruct=None,
     input_shape=None,
+    allow_inexact=False,
     **options,
 ):
     """A smaller model, without the channels that score lowest.
@@ -45,6 +48,10 @@ def prune(
             `tfprune.reconstruct`.
         input_shape: the size of one input, as for `tfprune.channel_graph`;
             needed for limits on MACs where the model's input has open sizes.
+        allow_inexact: `bool`, whether channels may go that a normalization
+            averages over (LayerNormalization, GroupNormalization,
+            RMSNormalization, UnitNormalization); a warning tells by how much
+            the outputs differ from those with zeros in their place.
         **options: `min_channels`, `channel_multiple`, `skip` and `normalize`;
             see `tfprune.pruning.choose`.
 
@@ -63,13 +70,43 @@ def prune(
     """
     if isinstance(model, keras.Model) and wrapper.find(model):
         model = wrapping.unwrap(model)
-    graph = read.channel_graph(model, input_shape)
+    graph = read.channel_graph(model, input_shape, allow_inexact)
     keep = choose(graph, budget, criterion, data, ranking, **options)
     changes = None
     if reconstruct is not None:
         settings = reconstruction.Reconstruction()
         changes, _ = settings.solve(graph, keep, reconstruct)
-    return rebuild.shrink(graph, keep, changes)
+    small = rebuild.shrink(graph, keep, changes)
+    if graph.inexact:
+        warn_of_change(graph, keep, small)
+    return small
+
+
+def warn_of_change(graph, keep, small):
+    """Warns of what normalizations over fewer channels do to the outputs.
+
+    Args:
+        graph: a `ChannelGraph` with `inexact` layers.
+        keep: bool array, shape `(graph.size,)`.
+        small: the model without the other channels.
+
+    Returns:
+        Float, the largest difference of the outputs from those of the model
+        with zeros in place of the removed channels, on random inputs,
+        relative to the largest output.
+    """
+    zeros = masked(graph.model, keep, graph)
+    change = stripping.output_difference(zeros, small)
+    names = ", ".join(graph.inexact[:3])
+    more = len(graph.inexact) - 3
+    warnings.warn(
+        "Normalizations average over fewer channels "
+        f"({names}{f' and {more} more' if more > 0 else ''}): the outputs "
+        f"differ by {change:.3g} of the largest one from those with zeros in "
+        "place of the removed channels. Train the model again.",
+        stacklevel=3,
+    )
+    return change
 
 
 def choose(

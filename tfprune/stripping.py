@@ -161,10 +161,8 @@ def check_equal(model, small, tolerance=1e-4, seed=0):
     Raises:
         ArithmeticError: If it is above the tolerance.
     """
-    inputs = random_inputs(model, seed)
-    before, after = _outputs(model, inputs), _outputs(small, inputs)
     worst = 0.0
-    for a, b in zip(before, after, strict=True):
+    for a, b in _output_pairs(model, small, seed):
         half = keras.backend.standardize_dtype(a.dtype) in _HALF
         limit = tolerance * 100 if half else tolerance
         error = _relative_difference(values.numpy(a), values.numpy(b))
@@ -179,7 +177,21 @@ def check_equal(model, small, tolerance=1e-4, seed=0):
     return worst
 
 
+def output_difference(model, small, seed=0):
+    """The largest difference of outputs on random inputs, relative."""
+    return max(
+        _relative_difference(values.numpy(a), values.numpy(b))
+        for a, b in _output_pairs(model, small, seed)
+    )
+
+
 _HALF = ("float16", "bfloat16")
+
+
+def _output_pairs(model, small, seed):
+    inputs = random_inputs(model, seed)
+    before, after = _outputs(model, inputs), _outputs(small, inputs)
+    return zip(before, after, strict=True)
 
 
 def _outputs(model, inputs):

@@ -79,6 +79,7 @@ FLOORS = (
         "evaluation",
         "report",
         "plots",
+        "drawings",
     ),
     (
         "progress_bar",

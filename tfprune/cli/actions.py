@@ -7,6 +7,7 @@ import sys
 
 import tfprune
 from tfprune import catalogue
+from tfprune import drawings
 from tfprune import pruning
 from tfprune import select
 from tfprune import tables
@@ -16,9 +17,13 @@ from tfprune.graph import rebuild
 
 
 def inspect(paths, values):
+    drawing = values.picture and drawings.writable(values.picture)
     model = _load(paths[0], values)
     report = tfprune.profile(model, input_shape=values.input_shape)
-    groups = tfprune.channel_graph(model, values.input_shape).groups
+    graph = tfprune.channel_graph(model, values.input_shape)
+    groups = graph.groups
+    if drawing:
+        tfprune.draw_groups(graph, drawing)
     if values.format == "json":
         return _json(report.to_dict() | {"groups": [*map(_facts, groups)]})
     rows = tuple(
@@ -40,7 +45,9 @@ def prune(paths, values):
     picture = values.plot and files.writable(values.plot)
     budget, data = _budget(values), storage.load_arrays(values.data)
     model = _load(paths[0], values)
-    graph = tfprune.channel_graph(model, values.input_shape)
+    graph = tfprune.channel_graph(
+        model, values.input_shape, values.allow_inexact
+    )
     keep = pruning.choose(
         graph,
         budget,
@@ -52,6 +59,8 @@ def prune(paths, values):
         skip=values.skip,
     )
     small = rebuild.shrink(graph, keep)
+    if graph.inexact:
+        pruning.warn_of_change(graph, keep, small)
     report = tfprune.compare(model, small, input_shape=values.input_shape)
     if picture:
         tfprune.channels_plot(graph, keep, picture)

@@ -41,8 +41,9 @@ channels that go together; groups that must stay say why.
         """
 tfprune inspect model.keras
 tfprune inspect detector.h5 --input_shape=320,320,3 --format=json
+tfprune inspect model.keras --picture=groups.mmd
 """,
-        (options.reading,),
+        (options.reading, options.picture),
         actions.inspect,
     ),
     Command(

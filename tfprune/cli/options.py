@@ -130,7 +130,24 @@ def selection(values):
     )
     groups(values)
     data(values, "What the criterion looks at")
+    flags.DEFINE_boolean(
+        "allow_inexact",
+        False,
+        "Let channels go that a layer, group or RMS normalization averages "
+        "over, and warn of the change.",
+        flag_values=values,
+    )
     _text(values, "plot", "A picture of the cut to write: channels.png.")
+
+
+def picture(values):
+    """`--picture`."""
+    _text(
+        values,
+        "picture",
+        "The groups as a graph to write, by the name for Graphviz or for "
+        "Mermaid: groups.dot, groups.mmd.",
+    )
 
 
 def groups(values):

@@ -21,11 +21,14 @@ class Records:
     Args:
         whole: `dict` from the `id` of a layer to why it was not opened.
         rows: set of the paths of reshapes that lose rows, not columns.
+        allow_inexact: `bool`, see `channel_graph`.
     """
 
-    def __init__(self, whole=(), rows=()):
+    def __init__(self, whole=(), rows=(), allow_inexact=False):
         self.whole = dict(whole)
         self.rows = set(rows)
+        self.allow_inexact = allow_inexact
+        self.inexact = []
         self.splits = []
         self.met = []
         self.store = labels_lib.LabelStore()
@@ -311,6 +314,19 @@ class Call:
     def split(self, labels):
         """Notes that a reshape makes rows and columns of channels."""
         self._records.splits.append((labels, self.path))
+
+    def mix(self, labels, reason):
+        """Says that outputs depend on all channels along an axis together.
+
+        Returns:
+            Whether their removal is allowed all the same; else they are kept.
+        """
+        if self._records.allow_inexact:
+            self._records.inexact.append(self.path)
+            self.drive(labels)
+            return True
+        self.freeze(labels, reason)
+        return False
 
     def drive(self, labels):
         """Says that these channels depend on more than what writes them."""

@@ -132,6 +132,8 @@ class ChannelGraph:
         factors: tuple of `Factor`.
         unknown: `dict` from the path of each layer or op that has no rule to
             the name of its class; the channels it touches are frozen.
+        inexact: tuple of the paths of layers that average over channels which
+            may be removed all the same.
         frozen: bool array, shape `(size,)`, channels that must stay.
         driven: bool array, shape `(size,)`, channels that depend on others
             besides the ones that their writers read.
@@ -173,6 +175,7 @@ class ChannelGraph:
         self.edits = tuple(map(renumber, records.edits))
         self.factors = tuple(map(renumber, records.factors))
         self.unknown = dict(records.unknown)
+        self.inexact = tuple(dict.fromkeys(records.inexact))
         self.reasons = [
             (number[channels], layer, reason)
             for channels, layer, reason in records.store.frozen

@@ -10,7 +10,7 @@ from tfprune.graph import rules
 from tfprune.graph import tensor as tensor_lib
 
 
-def channel_graph(model, input_shape=None):
+def channel_graph(model, input_shape=None, allow_inexact=False):
     """Finds the channels of a model and everything that each one touches.
 
     Args:
@@ -19,6 +19,9 @@ def channel_graph(model, input_shape=None):
         input_shape: tuple without the batch axis, or a list of such tuples
             for several inputs; needed for costs when the model's own input
             has unknown sizes.
+        allow_inexact: `bool`, whether channels that a LayerNormalization,
+            GroupNormalization or RMSNormalization averages over may go, which
+            changes the averages; `inexact` of the graph names these layers.
 
     Returns:
         A `ChannelGraph`.
@@ -35,7 +38,7 @@ def channel_graph(model, input_shape=None):
     model, config, whole = _graph_model(model)
     rows = set()
     while True:
-        records = call_lib.Records(whole, rows)
+        records = call_lib.Records(whole, rows, allow_inexact)
         graph = _read(model, config, input_shape, records)
         if records.better_rows() == rows:
             return graph

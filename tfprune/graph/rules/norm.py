@@ -17,11 +17,47 @@ def batch_normalization(call):
     return call.spread(channels, axis)
 
 
-@rulebook.rule("LayerNormalization", "RMSNormalization", "GroupNormalization")
+@rulebook.rule("LayerNormalization", "RMSNormalization")
+def layer_normalization(call):
+    axes = np.atleast_1d(call.config["axis"]) % call.x.rank
+    labels, name = call.x.labels, type(call.live).__name__
+    if not set(axes) & set(call.x.varying):
+        return labels
+    if len(axes) > 1 or len(call.x.varying) > 1:
+        call.freeze(labels, f"{name} mixes channels")
+        return labels
+    if call.mix(labels, f"{name} mixes channels"):
+        weights = ("scale",) if name.startswith("RMS") else ("gamma", "beta")
+        for variable in weights:
+            call.bind(variable, 0, labels.reshape(-1))
+    return labels
+
+
+@rulebook.rule("GroupNormalization")
+def group_normalization(call):
+    """Exact where each channel is a group of its own."""
+    axis = call.config["axis"] % call.x.rank
+    channels = call.channels(axis)
+    groups = call.config["groups"]
+    if groups == channels.size:
+        call.count("groups", channels)
+    elif groups != -1:
+        if not call.mix(call.x.labels, "GroupNormalization mixes channels"):
+            return call.x.labels
+        # Groups stay of one size: each loses the channels in one place.
+        call.tie(channels.reshape(groups, -1), 0)
+    call.drive(channels)
+    for variable in ("gamma", "beta"):
+        call.bind(variable, 0, channels)
+    return call.spread(channels, axis)
+
+
 @rulebook.rule("UnitNormalization")
-def mixing_normalization(call):
-    name = type(call.live).__name__
-    call.freeze(call.x.labels, f"{name} mixes channels")
+def unit_normalization(call):
+    """As layer normalization without weights."""
+    axes = np.atleast_1d(call.config["axis"]) % call.x.rank
+    if set(axes) & set(call.x.varying):
+        call.mix(call.x.labels, "UnitNormalization mixes channels")
     return call.x.labels
 
 

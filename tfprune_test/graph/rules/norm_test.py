@@ -3,7 +3,11 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune import pruning
+from tfprune import select
+from tfprune import stripping
 from tfprune.graph import read
+from tfprune.graph import rebuild
 from tfprune_test import exactness
 from tfprune_test import models
 
@@ -60,6 +64,50 @@ class NormTest(exactness.ExactnessTestCase):
         layer = cls(groups=3) if "Group" in cls.__name__ else cls()
         found = self.assert_exact(models.around(lambda x: layer(x)))
         self.assertEqual(int(found.graph.removable.sum()), 4)
+
+    @parameterized.parameters(-1, 6)
+    def test_groups_of_one_channel_are_exact(self, groups):
+        layer = LAYERS.GroupNormalization(groups=groups)
+        found = self.assert_exact(models.around(layer), silence=0.3)
+        self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
+
+    @parameterized.parameters(
+        (lambda: LAYERS.LayerNormalization(), 6, "beta"),
+        (lambda: LAYERS.RMSNormalization(), 6, "scale"),
+        (lambda: LAYERS.GroupNormalization(groups=3), 2, "gamma"),
+        (lambda: LAYERS.UnitNormalization(), 6, None),
+    )
+    def test_averages_over_fewer_channels_are_allowed(
+        self, layer, removable, variable
+    ):
+        model = models.around(layer())
+        graph = read.channel_graph(model, allow_inexact=True)
+        name = model.layers[2].name
+        self.assertEqual(graph.inexact, (name,))
+        self.assertEqual(int(graph.removable.sum()), removable + 4)
+        with self.assertWarnsRegex(UserWarning, f"fewer channels .{name}"):
+            small = pruning.prune(model, 0.5, allow_inexact=True)
+        if variable:
+            size = getattr(small.get_layer(name), variable).shape[0]
+            self.assertLess(size, 6)
+        # A strip stays exact.
+        self.assertEqual(read.channel_graph(model).inexact, ())
+
+    def test_the_change_is_measured(self):
+        model = models.around(LAYERS.LayerNormalization())
+        exactness.randomize(model, np.random.default_rng(0))
+        graph = read.channel_graph(model, allow_inexact=True)
+        keep = graph.frozen.copy()
+        keep[np.flatnonzero(graph.removable)[::2]] = True
+        keep = select.at_least_one(graph, keep)
+        small = rebuild.shrink(graph, keep)
+        zeros = pruning.masked(model, keep, graph)
+        inputs = stripping.random_inputs(model)
+        with self.assertWarns(UserWarning):
+            change = pruning.warn_of_change(graph, keep, small)
+        expected = exactness.difference(zeros, small, inputs)
+        self.assertAlmostEqual(change, expected, places=5)
+        self.assertGreater(change, 0.01)
 
     def test_adapted_statistics_are_kept(self):
         inputs = keras.Input(models.IMAGE)
