@@ -1,9 +1,11 @@
 """Pruning in one call: score, select, remove."""
 
+import dataclasses
 import warnings
 
 import keras
 
+from tfprune import depth
 from tfprune import reconstruction
 from tfprune import score
 from tfprune import select
@@ -70,6 +72,9 @@ def prune(
     """
     if isinstance(model, keras.Model) and wrapper.find(model):
         model = wrapping.unwrap(model)
+    model, budget = cut_depth(model, budget, data, input_shape)
+    if budget is None:
+        return model
     graph = read.channel_graph(model, input_shape, allow_inexact)
     keep = choose(graph, budget, criterion, data, ranking, **options)
     changes = None
@@ -80,6 +85,30 @@ def prune(
     if graph.inexact:
         warn_of_change(graph, keep, small)
     return small
+
+
+def cut_depth(model, budget, data, input_shape):
+    """The model without whole blocks, and what is left to meet.
+
+    Args:
+        model, budget, data, input_shape: as for `prune`.
+
+    Returns:
+        `(model, budget)`: the arguments themselves if the budget has no limit
+        on depth, else a smaller model and its other limits, `None` if there
+        are none. What was a fraction is one of the model that was given.
+    """
+    if getattr(budget, "depth", None) is None:
+        return model, budget
+    limits = budget.limits()
+    if limits:
+        graph = read.channel_graph(model, input_shape)
+        ceilings = budget.ceilings(budget.meter(graph))
+        limits = {name: max(1, int(n)) for name, n in ceilings.items()}
+    model = depth.cut(model, budget.depth, data)
+    if not limits:
+        return model, None
+    return model, dataclasses.replace(budget, depth=None, **limits)
 
 
 def warn_of_change(graph, keep, small):

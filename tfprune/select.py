@@ -34,6 +34,8 @@ class Budget:
         flash_bytes: size of the int8 .tflite file.
         ram_bytes: tensor arena of that file on TFLite Micro.
         latency: time of one sample on TFLite, a fraction or microseconds.
+        depth: residual blocks, of those whose input goes on unchanged beside
+            them; whole blocks go, before any channel does.
         latency_table: what `tfprune.latency_table(model)` measured; needed
             for `latency`.
 
@@ -55,12 +57,16 @@ class Budget:
     ram_bytes: object = None
     latency: object = None
     latency_table: object = dataclasses.field(default=None, repr=False)
+    depth: object = None
 
     def __post_init__(self):
         limits = self.limits()
+        if self.depth is not None:
+            limits["depth"] = self.depth
         if not limits:
             raise ValueError(
-                f"A budget needs at least one limit: {', '.join(LIMITS)}. "
+                "A budget needs at least one limit: "
+                f"{', '.join((*LIMITS, 'depth'))}. "
                 "Received: none."
             )
         if self.latency is not None and self.latency_table is None:
@@ -141,6 +147,11 @@ def by_budget(
         ValueError: If the budget cannot be met; the message says how close
             one can get, and what fills the memory then.
     """
+    if budget.depth is not None:
+        raise ValueError(
+            "A limit on depth is about whole blocks, not channels. Received: "
+            f"depth={budget.depth!r}. Give it to tfprune.prune."
+        )
     candidates = Candidates(graph, scores, **options)
     normalizer = normalizers.normalizers.get(normalize)
     counts_at, most = rankings.order(candidates, ranking, normalizer)

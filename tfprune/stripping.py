@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from tfprune import constants
+from tfprune import depth
 from tfprune import select
 from tfprune import wrapper
 from tfprune import wrapping
@@ -49,11 +50,12 @@ def strip(model, verify=True):
     """
     if isinstance(model, keras.Model) and wrapper.find(model):
         model = wrapping.unwrap(model)
-    graph = read.channel_graph(model)
+    zero = depth.zero_blocks(model)
+    graph = read.channel_graph(depth.without(model, zero) if zero else model)
     keep, changes = removable(graph)
     small = rebuild.shrink(graph, keep, changes)
     if verify:
-        check_equal(graph.model, small)
+        check_equal(read.as_graph_model(model)[0], small)
     return small
 
 

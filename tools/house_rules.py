@@ -65,6 +65,7 @@ FLOORS = (
         "sparsity_images",
         "constants",
         "folding",
+        "depth",
         "stripping",
         "reconstruction",
         "recalibration",

@@ -44,10 +44,11 @@ def prune(paths, values):
     out = storage.model_path(values.out, paths)
     picture = values.plot and files.writable(values.plot)
     budget, data = _budget(values), storage.load_arrays(values.data)
-    model = _load(paths[0], values)
-    graph = tfprune.channel_graph(
-        model, values.input_shape, values.allow_inexact
-    )
+    dense = _load(paths[0], values)
+    shape = values.input_shape
+    model, budget = pruning.cut_depth(dense, budget, data, shape)
+    graph = tfprune.channel_graph(model, shape, values.allow_inexact)
+    budget = 0.0 if budget is None else budget
     keep = pruning.choose(
         graph,
         budget,
@@ -61,7 +62,7 @@ def prune(paths, values):
     small = rebuild.shrink(graph, keep)
     if graph.inexact:
         pruning.warn_of_change(graph, keep, small)
-    report = tfprune.compare(model, small, input_shape=values.input_shape)
+    report = tfprune.compare(dense, small, input_shape=shape)
     if picture:
         tfprune.channels_plot(graph, keep, picture)
     storage.save_model(small, out)
@@ -209,7 +210,7 @@ def _budget(values):
 
 
 def _limits(values):
-    given = {name: values[name].value for name in _LIMITS}
+    given = {n: values[n].value for n in _LIMITS if n in values}
     return {k: v for k, v in given.items() if v is not None}
 
 
@@ -240,6 +241,7 @@ def _json(facts):
 
 # Latency needs a table of the machine that it is about.
 _LIMITS = [name for name in select.LIMITS if name != "latency"]
+_LIMITS.append("depth")
 _FORMATS = {
     "text": lambda report: report.to_text(),
     "markdown": lambda report: report.to_markdown(),

@@ -57,6 +57,7 @@ changed.
 """,
         """
 tfprune prune model.keras --macs=0.5 --out=small.keras
+tfprune prune resnet.keras --depth=0.75 --macs=0.5 --out=small.keras
 tfprune prune model.keras --params=100000 --criterion=l2 --skip=stem \\
     --out=small.keras --plot=channels.png
 tfprune prune model.keras --ratio=0.3 --channel_multiple=8 --out=small.keras

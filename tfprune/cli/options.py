@@ -91,6 +91,13 @@ def out(values, what):
 def budget(values):
     """How much may remain, as limits or as a ratio."""
     limits(values)
+    define = _definer(values)
+    define(
+        Limit(),
+        "depth",
+        "Residual blocks: 0.75 or 75% is what may remain, 6 how many. Whole "
+        "blocks go first, those that change their input least.",
+    )
     flags.DEFINE_float(
         "ratio",
         None,

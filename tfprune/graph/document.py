@@ -70,9 +70,9 @@ def input_keys(site):
     """Where the shape of each input of a nested model stands."""
     entries = site.entry["config"]["layers"]
     if "input_layers" in site.entry["config"]:
-        references = _references(site.entry["config"]["input_layers"])
         places = {entry["name"]: i for i, entry in enumerate(entries)}
-        found = [places[name] for name, _, _ in references]
+        inputs = references(site.entry["config"]["input_layers"])
+        found = [places[name] for name, _, _ in inputs]
     else:
         found = [
             i for i, e in enumerate(entries) if e["class_name"] == "InputLayer"
@@ -95,7 +95,7 @@ def _run_sequential(config, model, inputs, apply, enter, path, keys):
 
 def _run_functional(config, model, inputs, apply, enter, path, keys):
     lives = {op.name: op for op in model.operations}
-    starts = _references(config["input_layers"])
+    starts = references(config["input_layers"])
     values = dict(zip(starts, inputs, strict=True))
     known = _known_shapes(config, model)
     waiting = {
@@ -157,13 +157,13 @@ def _call(site, args, kwargs, apply, enter):
     return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _references(nested):
+def references(nested):
     """The `(layer, node, tensor)` triples of `input_layers`, flat."""
     if isinstance(nested, dict):
-        return [r for key in sorted(nested) for r in _references(nested[key])]
+        return [r for key in sorted(nested) for r in references(nested[key])]
     if nested and isinstance(nested[0], str):
         return [tuple(nested)]
-    return [r for item in nested for r in _references(item)]
+    return [r for item in nested for r in references(item)]
 
 
 def _output_references(config, lives):
@@ -176,7 +176,7 @@ def _output_references(config, lives):
         )
         return name, node - nested, k
 
-    return [adjust(*r) for r in _references(config["output_layers"])]
+    return [adjust(*r) for r in references(config["output_layers"])]
 
 
 def _known_shapes(config, model):
@@ -190,7 +190,7 @@ def _known_shapes(config, model):
 
     for entry in config["layers"]:
         for call in entry["inbound_nodes"]:
-            for leaf in _tensor_entries((call["args"], call["kwargs"])):
+            for leaf in tensor_entries((call["args"], call["kwargs"])):
                 note(leaf["keras_history"], leaf["shape"])
     lives = {op.name: op for op in model.operations}
     outputs = zip(_output_references(config, lives), model.outputs, strict=True)
@@ -199,27 +199,28 @@ def _known_shapes(config, model):
     return shapes
 
 
-def _tensor_entries(nested):
+def tensor_entries(nested):
+    """The entries of the symbolic tensors in the arguments of a call."""
     if isinstance(nested, dict):
         if nested.get("class_name") == "__keras_tensor__":
             yield nested["config"]
         elif nested.get("class_name") not in ("__numpy__", "__tensor__"):
             for value in nested.values():
-                yield from _tensor_entries(value)
+                yield from tensor_entries(value)
     elif isinstance(nested, (list, tuple)):
         for value in nested:
-            yield from _tensor_entries(value)
+            yield from tensor_entries(value)
 
 
 def input_shapes(site):
     """Shapes of the tensors in a site's arguments, as the document has them."""
     call = site.entry["inbound_nodes"][site.node]
-    entries = _tensor_entries((call["args"], call["kwargs"]))
+    entries = tensor_entries((call["args"], call["kwargs"]))
     return [tuple(e["shape"]) for e in entries]
 
 
 def _inputs_of(call):
-    entries = _tensor_entries((call["args"], call["kwargs"]))
+    entries = tensor_entries((call["args"], call["kwargs"]))
     return [tuple(e["keras_history"]) for e in entries]
 
 
