@@ -83,7 +83,7 @@ test-hub: venv-hub  ## the tests that read KerasHub's backbones
 
 test-tfmot: venv-tfmot  ## the tests that meet the toolkit's own objects
 	.venv-tfmot/bin/python -m pytest -q -rs -m "slow or not slow" \
-	  tfprune_test/schedule_test.py
+	  tfprune_test/schedule_test.py tfprune_test/legacy
 
 lint: $(READY)  ## ruff and codespell
 	$(BIN)/ruff check .

@@ -47,20 +47,20 @@ HEADER = (
 
 def main(argv):
     del argv
-    names = [*networks.APPLICATIONS]
-    names += [*networks.BACKBONES] if networks.HAS_HUB else []
+    names = [(name, False) for name in networks.APPLICATIONS]
+    if networks.HAS_HUB:
+        names += [(name, True) for name in networks.BACKBONES]
     cells = []
-    for name in names:
+    for name, hub in names:
         if not FLAGS.networks or name in FLAGS.networks:
-            cells.append(row(name))
+            cells.append(row(name, hub))
             print("  ".join(cells[-1]), flush=True)
             keras.utils.clear_session()
     write(cells)
 
 
-def row(name):
+def row(name, hub):
     """The cells of one network."""
-    hub = name in networks.BACKBONES
     model = networks.backbone(name) if hub else networks.application(name)
     start = time.process_time()
     found = exactness.strip_masked(model, FLAGS.rate, FLAGS.seed, silence=0.1)

@@ -73,6 +73,7 @@ class FoldingTest(parameterized.TestCase):
             ],
         ),
         ([lambda: layers.SeparableConv2D(3, 2), layers.Flatten],),
+        ([lambda: layers.Reshape((16, 4)), lambda: layers.LSTM(3)],),
         ([lambda: layers.Conv2D(3, 2, padding="same"), layers.Flatten],),
     )
     def test_the_outputs_are_those_of_a_gate(self, between):
@@ -109,7 +110,7 @@ class FoldingTest(parameterized.TestCase):
         ([lambda: layers.Activation("tanh"), layers.Flatten], "Activation"),
         ([lambda: layers.ReLU(6.0), layers.Flatten], "ReLU"),
         ([lambda: layers.DepthwiseConv2D(3), layers.Flatten], "Depthwise"),
-        ([lambda: layers.Reshape((16, 4)), lambda: layers.LSTM(3)], "LSTM"),
+        ([layers.UnitNormalization, layers.Flatten], "UnitNorm"),
     )
     def test_what_does_not_pass_factors_on_is_an_error(self, between, name):
         model = chain(*(make() for make in between))

@@ -23,7 +23,12 @@ def application(name):
     """A network of `keras.applications` for 7 classes."""
     size = SIZES.get(name, 32)
     constructor = getattr(keras.applications, name)
-    return constructor(weights=None, input_shape=(size, size, 3), classes=7)
+    return constructor(
+        weights=None,
+        input_shape=(size, size, 3),
+        classes=7,
+        classifier_activation=None,  # It would hide differences.
+    )
 
 
 def backbone(name):

@@ -24,6 +24,7 @@ FLOORS = (
         "quantizers",
         "stages",
     ),
+    ("legacy",),
     ("graph",),
     (
         "memory",
@@ -230,12 +231,13 @@ def uses_public_names_only(source):
 
 
 def keeps_tensorflow_in_its_rooms(source):
-    """TensorFlow is imported in `export/` and `data.py` alone."""
-    if not source.in_library or room(source.module) in ("export", "data"):
+    """TensorFlow is imported in `export/`, `legacy/` and `data.py` alone."""
+    rooms = ("export", "legacy", "data")
+    if not source.in_library or room(source.module) in rooms:
         return
     for entry in source.imports:
         if entry.module.split(".")[0] == "tensorflow":
-            yield entry.line, "TensorFlow belongs to export/ and data.py"
+            yield entry.line, "TensorFlow belongs to export/, legacy/, data.py"
 
 
 def imports_lazily(source):

@@ -2,23 +2,23 @@
 
 import pathlib
 import tempfile
-import warnings
 import zipfile
 
-import keras
 import numpy as np
-from absl import logging
 
 from tfprune.export import files
+from tfprune.legacy import loading
 
 _MODELS = (".keras", ".h5")
+_FOLDER = "saved_model.pb"
 
 
 def load_model(path, allow_lambda=False):
     """Reads a Keras model.
 
     Args:
-        path: `str`, a .keras or .h5 file.
+        path: `str`, a .keras or .h5 file, or the folder of a SavedModel that
+            Keras 2 wrote.
         allow_lambda: `bool`, whether code that the file holds may run.
 
     Returns:
@@ -28,19 +28,16 @@ def load_model(path, allow_lambda=False):
         FileNotFoundError: If there is no such file.
         ValueError: If it does not hold a Keras model.
     """
-    _check_ending(path, "A model is read from")
-    _check_there(path)
+    if not (pathlib.Path(path) / _FOLDER).is_file():
+        _check_ending(path, "A model is read from")
+        _check_there(path)
     try:
-        return _load(path, allow_lambda, compiled=True)
+        return loading.load_model(path, allow_lambda)
     except (OSError, TypeError, ValueError) as error:
-        logging.info("%s is read without its loss: %s", path, error)
-    try:
-        return _load(path, allow_lambda, compiled=False)
-    except Exception as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(
             f"The file must hold a Keras model. Received: {path!r}, which "
-            f"Keras cannot read: {reason}"
+            f"cannot be read: {reason}"
         ) from error
 
 
@@ -125,15 +122,6 @@ def _no_arrays(path):
         "A .npy or .npz file of numbers is needed. Received: "
         f"{str(path)!r}, which is none."
     )
-
-
-def _load(path, allow_lambda, compiled):
-    with warnings.catch_warnings():
-        # The optimizer's state is of no use to a model that is cut.
-        warnings.filterwarnings("ignore", "Skipping variable loading for opt")
-        return keras.saving.load_model(
-            path, compile=compiled, safe_mode=not allow_lambda
-        )
 
 
 def _check_there(path):

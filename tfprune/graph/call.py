@@ -7,84 +7,11 @@ import keras
 import numpy as np
 
 from tfprune.graph import channel_graph
-from tfprune.graph import labels as labels_lib
 from tfprune.graph import tensor as tensor_lib
 
 READS = channel_graph.READS
 WRITES = channel_graph.WRITES
 CARRIES = channel_graph.CARRIES
-
-
-class Records:
-    """Everything that the rules have said about a model.
-
-    Args:
-        whole: `dict` from the `id` of a layer to why it was not opened.
-        rows: set of the paths of reshapes that lose rows, not columns.
-        allow_inexact: `bool`, see `channel_graph`.
-    """
-
-    def __init__(self, whole=(), rows=(), allow_inexact=False):
-        self.whole = dict(whole)
-        self.rows = set(rows)
-        self.allow_inexact = allow_inexact
-        self.inexact = []
-        self.splits = []
-        self.met = []
-        self.store = labels_lib.LabelStore()
-        self.bindings = []
-        self.edits = []
-        self.factors = []
-        self.unknown = {}
-        self.driven = []
-        self._edited = {}
-        self._bound = {}
-        self._fresh = {}
-
-    def bind(self, binding):
-        key = id(binding.variable), binding.axis
-        if key in self._bound:
-            self.store.join(self._bound[key], binding.labels)
-        else:
-            self._bound[key] = binding.labels
-            self.bindings.append(binding)
-
-    def bound(self, variable, axis):
-        if variable is None:
-            return None
-        return self._bound.get((id(variable), axis % len(variable.shape)))
-
-    def factor(self, factor):
-        """Notes a factor; a second call of a shared layer adds none."""
-        if all(f.variable is not factor.variable for f in self.factors):
-            self.factors.append(factor)
-
-    def edit(self, edit, layer):
-        """Notes an edit; a second call of a shared model edits once."""
-        first = self._edited.setdefault(edit.keys, edit)
-        if first is edit:
-            self.edits.append(edit)
-        elif first.labels.size == edit.labels.size:
-            self.store.join(first.labels, edit.labels)
-        else:
-            for labels in (first.labels, edit.labels):
-                self.store.freeze(labels, layer, "calls of different sizes")
-
-    def better_rows(self):
-        """Paths of reshapes of which columns meet in a product."""
-        roots = self.store.roots()
-        met = np.zeros(roots.size, bool)
-        for labels in self.met:
-            met[roots[labels]] = True
-        return self.rows | {
-            path for labels, path in self.splits if met[roots[labels]].any()
-        }
-
-    def fresh(self, size, key):
-        """New labels, the same ones for every call of a shared layer."""
-        if key not in self._fresh:
-            self._fresh[key] = self.store.fresh(size)
-        return self._fresh[key]
 
 
 class Call:

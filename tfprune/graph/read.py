@@ -6,6 +6,7 @@ from tfprune.graph import call as call_lib
 from tfprune.graph import channel_graph as graph_lib
 from tfprune.graph import document
 from tfprune.graph import opening
+from tfprune.graph import records as records_lib
 from tfprune.graph import rules
 from tfprune.graph import tensor as tensor_lib
 
@@ -38,7 +39,7 @@ def channel_graph(model, input_shape=None, allow_inexact=False):
     model, config, whole = _graph_model(model)
     rows = set()
     while True:
-        records = call_lib.Records(whole, rows, allow_inexact)
+        records = records_lib.Records(whole, rows, allow_inexact)
         graph = _read(model, config, input_shape, records)
         if records.better_rows() == rows:
             return graph

@@ -1,0 +1,379 @@
+"""Files of Keras 2: written here by hand, by `make test-tfmot` for real."""
+
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.graph import read
+from tfprune.legacy import building
+from tfprune.legacy import loading
+from tfprune.legacy import ops
+
+HAS_KERAS_2 = importlib.util.find_spec("tf_keras") is not None
+
+
+def entry(name, class_name, inputs, **config):
+    """A layer's entry in the config of an old Functional model."""
+    return {
+        "class_name": class_name,
+        "config": {"name": name, "trainable": True, "dtype": "float32"}
+        | config,
+        "name": name,
+        "inbound_nodes": inputs,
+    }
+
+
+def after(*names, **kwargs):
+    return [[[name, 0, 0, kwargs] for name in names]]
+
+
+def function(of, source, **kwargs):
+    node = source if isinstance(source, list) else [source, 0, 0, kwargs]
+    return entry(f"tf.{of}", "TFOpLambda", [node], function=of)
+
+
+def config(*entries, last, shape=(None, 6, 6, 3)):
+    return {
+        "class_name": "Functional",
+        "config": {
+            "name": "old",
+            "layers": [
+                entry("x", "InputLayer", [], batch_input_shape=list(shape)),
+                *entries,
+            ],
+            "input_layers": [["x", 0, 0]],
+            "output_layers": [[last, 0, 0]],
+        },
+    }
+
+
+def old_network():
+    """What Keras 3 refuses: groups, a list of axes, functions, slashes."""
+    return config(
+        entry(
+            "block/conv",
+            "Conv2D",
+            after("x"),
+            filters=4,
+            kernel_size=[1, 1],
+            kernel_initializer={"class_name": "HeNormal", "config": {}},
+            kernel_regularizer={"class_name": "L2", "config": {"l2": 0.1}},
+        ),
+        entry("norm", "BatchNormalization", after("block/conv"), axis=[3]),
+        function("nn.relu6", "norm"),
+        entry(
+            "depthwise",
+            "DepthwiseConv2D",
+            after("tf.nn.relu6"),
+            kernel_size=[3, 3],
+            padding="same",
+            groups=1,
+        ),
+        function("math.add", "depthwise", y=["tf.nn.relu6", 0, 0], name=None),
+        function(
+            "math.subtract",
+            ["_CONSTANT_VALUE", -1, 1.0, {"y": ["tf.math.add", 0, 0]}],
+        ),
+        entry("pool", "GlobalAveragePooling2D", after("tf.math.subtract")),
+        entry("dense", "Dense", after("pool"), units=2),
+        last="dense",
+    )
+
+
+def weights(rng):
+    return {
+        "block/conv": [
+            ("block/conv/kernel:0", rng.normal(size=(1, 1, 3, 4))),
+            ("block/conv/bias:0", rng.normal(size=4)),
+        ],
+        "norm": [
+            (f"norm/{name}:0", rng.uniform(0.5, 1.5, 4))
+            for name in ("gamma", "beta", "moving_mean", "moving_variance")
+        ],
+        "depthwise": [
+            ("depthwise/depthwise_kernel:0", rng.normal(size=(3, 3, 4, 1))),
+            ("depthwise/bias:0", rng.normal(size=4)),
+        ],
+        "dense": [
+            ("dense/kernel:0", rng.normal(size=(4, 2))),
+            ("dense/bias:0", rng.normal(size=2)),
+        ],
+    }
+
+
+def write(path, model_config, arrays):
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(model_config)
+        group = file.create_group("model_weights")
+        names = [e["name"] for e in model_config["config"]["layers"]]
+        group.attrs["layer_names"] = names
+        for layer in names:
+            inner = group.create_group(layer)
+            given = arrays.get(layer, [])
+            inner.attrs["weight_names"] = [name for name, _ in given]
+            for name, array in given:
+                inner[name] = np.float32(array)
+
+
+def expected(x, arrays):
+    """The old network by hand."""
+    value = {name: a for layer in arrays.values() for name, a in layer}
+    y = x @ value["block/conv/kernel:0"][0, 0] + value["block/conv/bias:0"]
+    y = (y - value["norm/moving_mean:0"]) / np.sqrt(
+        value["norm/moving_variance:0"] + 1e-3
+    )
+    y = np.clip(y * value["norm/gamma:0"] + value["norm/beta:0"], 0, 6)
+    padded = np.pad(y, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    kernel = value["depthwise/depthwise_kernel:0"][..., 0]
+    z = value["depthwise/bias:0"] + sum(
+        padded[:, i : i + 6, j : j + 6] * kernel[i, j]
+        for i in range(3)
+        for j in range(3)
+    )
+    z = (1 - (z + y)).mean((1, 2))
+    return z @ value["dense/kernel:0"] + value["dense/bias:0"]
+
+
+class LoadingTest(parameterized.TestCase):
+    def path(self, name="old.h5"):
+        return pathlib.Path(self.create_tempdir().full_path) / name
+
+    def test_an_old_network(self):
+        rng = np.random.default_rng(0)
+        path, arrays = self.path(), weights(rng)
+        write(path, old_network(), arrays)
+        with self.assertRaises((TypeError, ValueError)):
+            keras.saving.load_model(path)
+        with self.assertWarnsRegex(
+            UserWarning,
+            r"block/conv: a name without a slash; norm: axis=3, not a list; "
+            r"depthwise: without groups=1; tf.nn.relu6: tf.nn.relu6 is an op",
+        ):
+            model = loading.load_model(path)
+        x = rng.normal(size=(3, 6, 6, 3))
+        np.testing.assert_allclose(
+            model(x.astype("float32"), training=False),
+            expected(x, arrays),
+            rtol=1e-4,
+            atol=1e-4,
+        )
+        names = [layer.name for layer in model.layers]
+        self.assertContainsSubset(["block_conv", "norm", "depthwise"], names)
+        regularizer = model.get_layer("block_conv").kernel_regularizer
+        self.assertAlmostEqual(float(regularizer.l2), 0.1, places=6)
+        graph = read.channel_graph(model)
+        self.assertEqual(graph.unknown, {})
+        self.assertGreater(int(graph.removable.sum()), 0)
+
+    def test_files_of_keras_3(self):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile("sgd", "mse")
+        for name in ("new.keras", "new.h5"):
+            path = self.path(name)
+            model.save(path)
+            again = loading.load_model(path)
+            if name == "new.keras":
+                self.assertTrue(again.compiled)
+            np.testing.assert_array_equal(
+                again.layers[0].kernel, model.layers[0].kernel
+            )
+
+    def test_code_in_a_file_does_not_run(self):
+        path = self.path()
+        code = ["4wEA", None, None]
+        layer = entry("code", "Lambda", after("x"), function=code)
+        write(path, config(layer, last="code"), {})
+        with self.assertRaisesRegex(ValueError, "allow_lambda=True"):
+            loading.load_model(path)
+        builder = building.Builder(safe_mode=False)
+        with self.assertRaisesRegex(ValueError, "Keras 2.13 or later"):
+            builder.model(config(layer, last="code"))
+
+    @parameterized.parameters(
+        (function("linalg.svd", "x"), "tf.linalg.svd.*has no translation"),
+        (entry("own", "Mine", after("x")), "'Mine' of layer 'own'"),
+        (
+            entry("r", "ReLU", after("x"), curvature=3),
+            "curvature=3 of ReLU.*Build the layer anew",
+        ),
+        (entry("late", "ReLU", after("late")), "inputs never come"),
+    )
+    def test_what_has_no_counterpart_is_named(self, layer, message):
+        with self.assertRaisesRegex(ValueError, f"(?s){message}"):
+            building.Builder().model(config(layer, last=layer["name"]))
+
+    def test_models_that_are_classes_of_their_own(self):
+        with self.assertRaisesRegex(ValueError, "class_name='MyModel'"):
+            building.Builder().model({"class_name": "MyModel", "config": {}})
+
+    def test_weights_that_do_not_fit(self):
+        arrays = weights(np.random.default_rng(0))
+        arrays["dense"][0] = ("dense/kernel:0", np.zeros((5, 2)))
+        path = self.path()
+        write(path, old_network(), arrays)
+        with self.assertRaisesRegex(ValueError, "must fit layer 'dense'"):
+            loading.load_model(path)
+
+    def test_what_is_no_model(self):
+        with self.assertRaisesRegex(FileNotFoundError, "where there is none"):
+            loading.load_model(self.path("none.h5"))
+        path = self.path()
+        with h5py.File(path, "w"):
+            pass
+        with self.assertRaisesRegex(ValueError, "weights alone"):
+            loading.load_model(path)
+        with self.assertRaisesRegex(ValueError, "no keras_metadata.pb"):
+            loading.load_model(path.parent)
+
+    @parameterized.parameters(*ops.FUNCTIONS)
+    def test_functions_mean_what_tensorflow_means(self, name):
+        if keras.backend.backend() != "tensorflow":
+            self.skipTest("compares with TensorFlow")
+        import tensorflow as tf
+
+        x = np.random.default_rng(0).uniform(0.2, 0.9, (2, 4, 4, 3))
+        x = tf.constant(x.astype("float32"))
+        args, kwargs = ARGUMENTS.get(name, ((None,), {}))
+        if name in BINARY:
+            args, kwargs = (None,), {"y": x + 0.5}
+        args = [{None: x, "pair": [x, x]}.get(a, a) for a in args]
+        got = ops.FUNCTIONS[name](*args, **kwargs)
+        if name == "__operators__.getitem":
+            want = x[:, 1:, :, :2]
+        else:
+            want = ORIGINALS.get(name) or _look_up(tf, name)
+            want = want(*args, **kwargs)
+        pairs = zip(tf.nest.flatten(got), tf.nest.flatten(want), strict=True)
+        for a, b in pairs:
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def _look_up(tf, name):
+    found = tf
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+BINARY = {
+    "__operators__.add",
+    *("math.add", "math.subtract", "math.multiply", "math.truediv"),
+    *("math.divide", "math.maximum", "math.minimum", "math.pow"),
+    "math.squared_difference",
+}
+ORIGINALS = {"__operators__.add": lambda x, y: x + y}
+ARGUMENTS = {
+    "__operators__.getitem": (
+        (None,),
+        {
+            "slice_spec": [
+                {"start": a, "stop": b, "step": None}
+                for a, b in ((None, None), (1, None), (None, None), (None, 2))
+            ]
+        },
+    ),
+    "math.reduce_mean": ((None,), {"axis": [1, 2], "keepdims": True}),
+    "math.reduce_sum": ((None,), {"axis": -1}),
+    "cast": ((None,), {"dtype": "int32"}),
+    "clip_by_value": (
+        (None,),
+        {"clip_value_min": 0.3, "clip_value_max": 0.5},
+    ),
+    "concat": (("pair",), {"axis": -1}),
+    "stack": (("pair",), {"axis": 1}),
+    "expand_dims": ((None,), {"axis": 1}),
+    "image.resize": ((None,), {"size": [8, 8], "method": "bilinear"}),
+    "linalg.matmul": ((None,), {"b": np.ones((2, 4, 3, 5), "float32")}),
+    "nn.leaky_relu": ((None,), {"alpha": 0.3}),
+    "nn.softmax": ((None,), {"axis": -1}),
+    "pad": ((None,), {"paddings": [[0, 0], [1, 2], [0, 1], [0, 0]]}),
+    "reshape": ((None,), {"shape": [-1, 12]}),
+    "split": ((None,), {"num_or_size_splits": [1, 2], "axis": -1}),
+    "tile": ((None,), {"multiples": [1, 2, 1, 1]}),
+    "transpose": ((None,), {"perm": [0, 3, 1, 2]}),
+}
+
+
+@pytest.mark.skipif(not HAS_KERAS_2, reason="tf_keras is not installed")
+class Keras2Test(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = pathlib.Path(absltest.get_default_test_tmpdir()) / "keras2"
+        folder.mkdir(parents=True, exist_ok=True)
+        # A process of its own: Keras 2 takes over tf.keras.
+        subprocess.run([sys.executable, "-c", WRITER, folder], check=True)
+        cls.folder = folder
+
+    @parameterized.product(
+        name=("functions", "texts", "mobilenet_v2", "mobilenet_v3"),
+        end=(".h5", ""),
+    )
+    def test_outputs_are_those_of_keras_2(self, name, end):
+        arrays = np.load(self.folder / f"{name}.npz")
+        with pytest.warns(UserWarning, match="is translated"):
+            model = loading.load_model(self.folder / f"{name}{end}")
+        outputs = model(arrays["x"], training=False)
+        np.testing.assert_allclose(outputs, arrays["y"], rtol=1e-4, atol=1e-5)
+        self.assertEqual(read.channel_graph(model).unknown, {})
+
+
+WRITER = textwrap.dedent("""
+    import pathlib, sys
+    import numpy as np
+    import tensorflow as tf
+    import tf_keras
+
+    layers = tf_keras.layers
+    x = inputs = tf_keras.Input((8, 8, 3), name="picture")
+    x = layers.Conv2D(6, 3, padding="same")(x)
+    x = tf.nn.relu6(layers.BatchNormalization()(x))
+    y = layers.DepthwiseConv2D(3, padding="same")(x)
+    x = 1.0 - tf.math.add(x + y, y) * 2.0
+    z = tf.concat([x, y], axis=-1)[:, 1:, :, :4]
+    z = tf.nn.relu(tf.reduce_mean(z, axis=[1, 2], keepdims=True))
+    z = tf.reshape(tf.clip_by_value(z, 0.0, 1.0), (-1, 4))
+    a, b = tf.split(z, 2, axis=1)
+    inner = tf_keras.Sequential(
+        [layers.Dense(5, "relu", input_shape=(2,)),
+         layers.BatchNormalization()], name="inner")
+    outputs = layers.Dense(3, "softmax")(inner(tf.maximum(a, b)))
+    texts = tf_keras.Sequential([
+        layers.Embedding(20, 8, input_length=7),
+        layers.Bidirectional(layers.LSTM(6, return_sequences=True)),
+        layers.GRU(4), layers.Dense(2)])
+    texts.build((None, 7))
+    size = {"weights": None, "input_shape": (32, 32, 3), "classes": 3}
+    models = {
+        "functions": tf_keras.Model(inputs, outputs),
+        "texts": texts,
+        "mobilenet_v2": tf_keras.applications.MobileNetV2(**size),
+        "mobilenet_v3": tf_keras.applications.MobileNetV3Small(**size),
+    }
+    rng = np.random.default_rng(0)
+    for name, model in models.items():
+        for weight in model.weights:
+            if "moving" in weight.name or "gamma" in weight.name:
+                weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+        shape = (2, *model.input_shape[1:])
+        x = rng.integers(0, 20, shape) if name == "texts" else rng.normal(
+            size=shape).astype("float32")
+        folder = pathlib.Path(sys.argv[1])
+        np.savez(folder / f"{name}.npz", x=x, y=model.predict(x, verbose=0))
+        model.save(folder / f"{name}.h5")
+        model.save(folder / name)
+""")
+
+
+if __name__ == "__main__":
+    absltest.main()
