@@ -27,6 +27,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer("graphs", 200, "how many graphs", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "seed of the first graph")
 flags.DEFINE_integer("size", 5, "most blocks in a graph", lower_bound=1)
+flags.DEFINE_boolean("stop", False, "whether to stop at the first failure")
 flags.DEFINE_string("out", "build/bench/fuzz", "folder of the results")
 
 
@@ -82,6 +83,8 @@ def main(_):
         counts["failed"] += bool(faults)
         counts["channels"] += before
         counts["channels removed"] += before - after
+        if faults and FLAGS.stop:
+            raise SystemExit(1)
         if sys.stderr.isatty():
             print(f"\r{i + 1}/{FLAGS.graphs}", end="", file=sys.stderr)
     result = {

@@ -11,6 +11,7 @@ import numpy as np
 from absl.testing import parameterized
 
 from tfprune import costs
+from tfprune import depth
 from tfprune import pruning
 from tfprune import select
 from tfprune import stripping
@@ -27,7 +28,8 @@ class Stripped:
 
     Attributes:
         graph: the `ChannelGraph` of the model.
-        masked: the model with zeros where removed channels are read.
+        masked: the model with zeros where removed channels are read, without
+            the residual blocks that are zero.
         keep: bool array, the channels that were not masked.
         kept: bool array, the channels that `strip` kept.
         params: `int`, weights after the strip as the meter counts them.
@@ -72,11 +74,14 @@ def strip_masked(model, rate=0.5, seed=0, silence=0.0):
 
 def strip_sparse(graph, masked, keep, seed=0):
     """Strips a model that has zeros already; `Stripped`."""
-    read_again = read.channel_graph(masked)
-    kept, _ = stripping.removable(read_again)
     small = stripping.strip(masked, verify=False)
     inputs = stripping.random_inputs(masked, seed)
     error = difference(masked, small, inputs)
+    zero = depth.zero_blocks(masked)
+    if zero:
+        masked = depth.without(masked, zero)
+    read_again = read.channel_graph(masked)
+    kept, _ = stripping.removable(read_again)
     params = costs.Meter(read_again).params(kept)
     return Stripped(graph, masked, keep, kept, params, small, error)
 

@@ -7,12 +7,15 @@ graph that fails, and a seed can give it again.
 import keras
 import numpy as np
 
+from tfprune import depth
 from tfprune import pruning
 from tfprune import select
 from tfprune.graph import channel_graph
 from tfprune.graph import read
+from tfprune.graph import rebuild
 from tfprune.graph import values
 from tfprune_test import exactness
+from tfprune_test import random_blocks
 
 LAYERS = keras.layers
 
@@ -353,11 +356,12 @@ BLOCKS = (
     Builder._squeeze_excite,
     Builder._shared,
     Builder._second_input,
+    *random_blocks.BLOCKS,
     Builder._residual,
     Builder._concatenate,
     Builder._nested,
 )
-LEAVES = 19
+LEAVES = 19 + len(random_blocks.BLOCKS)
 RATES = (0.0, 0.0, 0.1, 0.2, 0.3, 0.5, 0.8)
 
 
@@ -394,6 +398,8 @@ def sparse_model(chooser, size=5):
     _silence_shifts(again, silent & (rng.random(graph.size) < zero_rate))
     if chooser.integer(0, 3) == 3:
         _scatter_zeros(again, weight_rate, rng)
+    if chooser.integer(0, 3) == 3:
+        _zero_a_branch(masked, chooser)
     return graph, masked, keep
 
 
@@ -413,3 +419,14 @@ def _scatter_zeros(graph, rate, rng):
             value = np.array(values.numpy(binding.variable))
             value[rng.random(value.shape) < rate] = 0
             binding.variable.assign(value)
+
+
+def _zero_a_branch(model, chooser):
+    """Zeros the weights of all layers of one residual branch, if any."""
+    blocks = depth.blocks(model)
+    if blocks:
+        block = blocks[chooser.integer(0, len(blocks) - 1)]
+        for layer in rebuild.layers_of(model):
+            if layer.name in block.layers:
+                for variable in layer.trainable_variables:
+                    variable.assign(keras.ops.zeros_like(variable))

@@ -97,6 +97,9 @@ def grouped_query_attention(call):
     sources = _inputs(call)
     if _odd(call, sources):
         return call.freeze_all("attention with gates or over several axes")
+    # Keras wants queries and values of as many channels.
+    query, value, _ = (call.channels(-1, x) for x, _ in sources)
+    call.join(query, value)
     heads = call.fresh(config["num_key_value_heads"], "heads")
     shared = config["num_query_heads"] // config["num_key_value_heads"]
     query_heads = np.repeat(heads, shared)

@@ -1,0 +1,178 @@
+"""Pruning beside Torch-Pruning: CPU seconds for the same networks and ratio.
+
+Each side analyses a network, ranks its channels by the L1 norm and removes
+half of each group; the new Keras model is built, weights included, while
+Torch-Pruning cuts the old one in place. Both run on one thread, in processes
+of their own that take turns.
+
+  make venv-torch
+  python benchmarks/compare_torch.py --table=docs/results/compare_torch.md
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+import tfprune
+from tfprune import report
+from tfprune import stripping
+from tfprune import tables
+from tfprune.export import files
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string(
+    "torch", ".venv-torch/bin/python", "a Python with torch and torch-pruning"
+)
+flags.DEFINE_integer("turns", 3, "processes of each side for each network")
+flags.DEFINE_integer("rounds", 3, "times a process prunes")
+flags.DEFINE_string("one", "", "measure this network in this process")
+flags.DEFINE_string("table", "", "also write the table to this file")
+
+LAYERS = keras.layers
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def vit(width=192, heads=3, blocks=12):
+    x = inputs = keras.Input((224, 224, 3))
+    x = LAYERS.Reshape((196, width))(LAYERS.Conv2D(width, 16, 16)(x))
+    for _ in range(blocks):
+        y = LAYERS.LayerNormalization()(x)
+        y = LAYERS.MultiHeadAttention(heads, width // heads)(y, y)
+        x = LAYERS.Add()([x, y])
+        y = LAYERS.LayerNormalization()(x)
+        y = LAYERS.Dense(4 * width, activation="gelu")(y)
+        x = LAYERS.Add()([x, LAYERS.Dense(width)(y)])
+    x = keras.ops.mean(LAYERS.LayerNormalization()(x), axis=1)
+    return keras.Model(inputs, LAYERS.Dense(1000)(x))
+
+
+def norm_relu(x):
+    return LAYERS.ReLU()(LAYERS.BatchNormalization()(x))
+
+
+def shuffle_unit(x):
+    rows, columns, channels = x.shape[1:]
+    half = channels // 2
+    a, b = keras.ops.split(x, 2, axis=-1)
+    b = norm_relu(LAYERS.Conv2D(half, 1, use_bias=False)(b))
+    b = LAYERS.DepthwiseConv2D(3, padding="same", use_bias=False)(b)
+    b = LAYERS.BatchNormalization()(b)
+    b = norm_relu(LAYERS.Conv2D(half, 1, use_bias=False)(b))
+    x = LAYERS.Concatenate()([a, b])
+    x = LAYERS.Reshape((rows, columns, 2, half))(x)
+    x = LAYERS.Permute((1, 2, 4, 3))(x)
+    return LAYERS.Reshape((rows, columns, channels))(x)
+
+
+def shufflenet():
+    x = inputs = keras.Input((224, 224, 3))
+    x = norm_relu(LAYERS.Conv2D(24, 3, 2, "same", use_bias=False)(x))
+    for channels, units in ((116, 3), (232, 7), (464, 3)):
+        x = norm_relu(LAYERS.Conv2D(channels, 3, 2, "same")(x))
+        for _ in range(units):
+            x = shuffle_unit(x)
+    x = LAYERS.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, LAYERS.Dense(1000)(x))
+
+
+NETWORKS = {
+    "ResNet-50": lambda: keras.applications.ResNet50(weights=None),
+    "DenseNet-121": lambda: keras.applications.DenseNet121(weights=None),
+    "ViT-Ti/16": vit,
+    "ShuffleNetV2": shufflenet,
+}
+
+
+def measure(name):
+    """What `torch_networks.py` gives, of this library."""
+    model = NETWORKS[name]()
+    times = []
+    for _ in range(FLAGS.rounds + 1):
+        start = time.process_time()
+        small = tfprune.prune(model, 0.5, "l1")
+        times.append(time.process_time() - start)
+    stripping.output_difference(small, small)  # It runs.
+    params = model.count_params()
+    left = small.count_params()
+    return {"params": params, "left": left, "seconds": times[1:]}
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{command} stopped:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(argv):
+    del argv
+    if FLAGS.one:
+        print(json.dumps(measure(FLAGS.one)))
+        return
+    cells, peer = [], {}
+    for name in NETWORKS:
+        ours, theirs = [], []
+        for _ in range(FLAGS.turns):
+            rounds = f"--rounds={FLAGS.rounds}"
+            ours.append(run(sys.executable, __file__, f"--one={name}", rounds))
+            script = str(HERE / "torch_networks.py")
+            theirs.append(run(FLAGS.torch, script, name, str(FLAGS.rounds)))
+        peer = theirs[0]
+        cells.append(row(name, ours, theirs))
+        print("  ".join(cells[-1]), flush=True)
+    write(cells, peer)
+
+
+def row(name, ours, theirs):
+    def seconds(found):
+        turns = [f["seconds"] for f in found if "seconds" in f]
+        return float(np.median(turns)) if turns else None
+
+    own, other = seconds(ours), seconds(theirs)
+    failed = theirs[0].get("error")
+    left = [
+        f"{found['left'] / found['params']:.1%}" if "left" in found else "-"
+        for found in (ours[0], theirs[0])
+    ]
+    times = "-" if failed or other is None else f"{other / own:.1f}"
+    other = "-" if other is None else f"{other:.2f}"
+    return name, f"{own:.2f}", other, times, *left, failed or ""
+
+
+def write(cells, peer):
+    found = report.environment()
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    header = (
+        "network",
+        "tfprune, s",
+        "Torch-Pruning, s",
+        "times faster",
+        "tfprune, left",
+        "Torch-Pruning, left",
+        "Torch-Pruning stops with",
+    )
+    text = (
+        "# Beside Torch-Pruning\n\nAnalysis, ranking by L1 norm and removal of "
+        "half of each group's channels, on one thread: CPU seconds, the median "
+        f"of {FLAGS.turns} processes of {FLAGS.rounds} rounds each, which take "
+        "turns. `left`: parameters. An error in the pruned model's own call "
+        "counts as well.\n\n"
+        f"{tables.Table(header, tuple(cells)).to_markdown()}\n"
+        f"{versions}, torch {peer['torch']}, torch-pruning "
+        f"{peer['torch_pruning']}; {found['machine']}. "
+        "Written by `benchmarks/compare_torch.py`.\n"
+    )
+    print(text)
+    if FLAGS.table:
+        files.write({FLAGS.table: text.encode()})
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,133 @@
+"""How the time to read a model grows with its layers and its channels.
+
+Reads chains of layers of more and more layers, and of more and more channels
+in each, and fits a power law to the time of `channel_graph` with its groups:
+an exponent of 1 is linear.
+
+  python benchmarks/growth.py --plot=docs/results/growth.png \\
+      --table=docs/results/growth.md
+"""
+
+import io
+import sys
+import time
+
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+import tfprune
+from tfprune import report
+from tfprune import tables
+from tfprune.export import files
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("layers", ["126", "252", "501", "1002"], "chains' lengths")
+flags.DEFINE_list(
+    "channels", ["1250", "2500", "5000", "10000", "20000"], "of each layer"
+)
+flags.DEFINE_integer("rounds", 5, "a figure is the least time of so many")
+flags.DEFINE_string("plot", "", "a picture to write")
+flags.DEFINE_string("table", "", "also write the table to this file")
+
+LAYERS = keras.layers
+
+
+def deep(layers):
+    """Convolution, normalization and activation of 16 channels, repeated."""
+    x = inputs = keras.Input((8, 8, 16))
+    for _ in range(layers // 3):
+        x = LAYERS.Conv2D(16, 1, use_bias=False)(x)
+        x = LAYERS.BatchNormalization()(x)
+        x = LAYERS.ReLU()(x)
+    return keras.Model(inputs, x)
+
+
+def wide(channels):
+    """Five depthwise stages, then a reader: channels, but few weights."""
+    x = inputs = keras.Input((4, 4, 1))
+    x = LAYERS.Conv2D(channels, 1)(x)
+    for _ in range(5):
+        x = LAYERS.DepthwiseConv2D(3, padding="same")(x)
+        x = LAYERS.BatchNormalization()(x)
+        x = LAYERS.ReLU()(x)
+    x = LAYERS.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
+def seconds(model):
+    """Least CPU time of reading a model and finding its groups."""
+    times = []
+    for _ in range(FLAGS.rounds + 1):
+        start = time.process_time()
+        assert tfprune.channel_graph(model).groups
+        times.append(time.process_time() - start)
+    return min(times[1:])
+
+
+def main(argv):
+    del argv
+    sys.setrecursionlimit(20_000)  # Keras follows a chain by recursion.
+    curves = {}
+    for name, build in (("layers", deep), ("channels", wide)):
+        sizes = [int(n) for n in FLAGS[name].value]
+        times = []
+        for size in sizes:
+            times.append(seconds(build(size)))
+            print(f"{size} {name}: {times[-1]:.3f} s", flush=True)
+            keras.utils.clear_session()
+        exponent = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
+        curves[name] = sizes, times, exponent
+    write(curves)
+
+
+def write(curves):
+    header = ("", "size", "CPU s", "fitted exponent")
+    cells = []
+    for name, (sizes, times, exponent) in curves.items():
+        fits = [""] * (len(sizes) - 1) + [f"{exponent:.2f}"]
+        for n, t, fit in zip(sizes, times, fits, strict=True):
+            cells.append((name, f"{n:,}", f"{t:.3f}", fit))
+    found = report.environment()
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    picture = "\n![](growth.png)\n" if FLAGS.plot else ""
+    text = (
+        "# Growth\n\nTime of `tfprune.channel_graph(model).groups` for chains "
+        "of layers of 16 channels, and for 18 layers of more and more "
+        f"channels; the least of {FLAGS.rounds} rounds.\n\n"
+        f"{tables.Table(header, tuple(cells), left=1).to_markdown()}{picture}\n"
+        f"{versions}; {found['machine']}. "
+        "Written by `benchmarks/growth.py`.\n"
+    )
+    print(text)
+    contents = {}
+    if FLAGS.table:
+        contents[FLAGS.table] = text.encode()
+    if FLAGS.plot:
+        contents[FLAGS.plot] = drawn(curves)
+    files.write(contents)
+
+
+def drawn(curves):
+    """A picture of both curves, the bytes of a PNG file."""
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, 2, figsize=(8, 3.2), layout="tight")
+    for axes, (name, (sizes, times, exponent)) in zip(
+        panels, curves.items(), strict=True
+    ):
+        axes.loglog(sizes, times, "o-", label=f"exponent {exponent:.2f}")
+        line = times[0] * np.array(sizes) / sizes[0]
+        axes.loglog(sizes, line, "--", color="gray", label="linear")
+        axes.set_xlabel(name)
+        axes.set_ylabel("CPU s")
+        axes.legend()
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=120)
+    plt.close(figure)
+    return data.getvalue()
+
+
+if __name__ == "__main__":
+    app.run(main)
