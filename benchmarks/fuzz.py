@@ -20,6 +20,9 @@ from absl import flags
 # The generator lives beside the tests, which are not installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from tfprune import report
+from tfprune import tables
+from tfprune.export import files
 from tfprune_test import exactness
 from tfprune_test import random_models
 
@@ -28,6 +31,7 @@ flags.DEFINE_integer("graphs", 200, "how many graphs", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "seed of the first graph")
 flags.DEFINE_integer("size", 5, "most blocks in a graph", lower_bound=1)
 flags.DEFINE_boolean("stop", False, "whether to stop at the first failure")
+flags.DEFINE_string("table", "", "also write a table to this file")
 flags.DEFINE_string("out", "build/bench/fuzz", "folder of the results")
 
 
@@ -96,8 +100,35 @@ def main(_):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
+    if FLAGS.table:
+        write(counts)
     if counts["failed"]:
         raise SystemExit(f"{counts['failed']} graphs failed, see {folder}")
+
+
+def write(counts):
+    """A table of the result, with what it was run with."""
+    found = report.environment()
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    last = FLAGS.seed + FLAGS.graphs - 1
+    header = ("random graphs", "seeds", "channels", "removed", "wrong")
+    cells = (
+        f"{FLAGS.graphs:,}",
+        f"{FLAGS.seed} to {last}",
+        f"{counts['channels']:,}",
+        f"{counts['channels removed']:,}",
+        f"{counts['failed']}",
+    )
+    text = (
+        "# Random graphs\n\nGraphs of up to "
+        f"{FLAGS.size} blocks with random zeros, stripped; wrong is an output "
+        f"that differs by more than {exactness.TOLERANCE:.0e} of the largest "
+        "one, a count of parameters other than predicted, a layer without a "
+        "rule, or a second strip that finds more.\n\n"
+        f"{tables.Table(header, (cells,)).to_markdown()}\n"
+        f"{versions}; {found['machine']}. Written by `benchmarks/fuzz.py`.\n"
+    )
+    files.write({FLAGS.table: text.encode()})
 
 
 if __name__ == "__main__":
