@@ -137,6 +137,8 @@ def cut(model, depth, data=None):
     Raises:
         ValueError: If the model has no residual blocks.
     """
+    # Opened once: blocks are known by the names in one reading.
+    model, _ = read.as_graph_model(model)
     found = blocks(model)
     if not found:
         raise ValueError(
@@ -155,8 +157,8 @@ def without(model, gone):
     """A model without the branches of some blocks.
 
     Args:
-        model: a built `keras.Model`; it is not changed.
-        gone: list of `Block`s of the model.
+        model: a model from `read.as_graph_model`; it is not changed.
+        gone: list of `Block`s of this very model.
 
     Returns:
         A plain Keras model.
@@ -173,12 +175,12 @@ def zero_blocks(model):
     """The blocks whose branch is zero, whatever the input is.
 
     Args:
-        model: a Functional or Sequential model.
+        model: a model from `read.as_graph_model`.
 
     Returns:
         List of `Block`.
     """
-    model, config = read.as_graph_model(model)
+    config = model.get_config()
     layers = rebuild.layers_of(model)
     constant = {id(layer) for layer in layers if _is_constant(layer)}
     found = {b.path: b for b in blocks(model)} if constant else {}

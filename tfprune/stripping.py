@@ -50,12 +50,13 @@ def strip(model, verify=True):
     """
     if isinstance(model, keras.Model) and wrapper.find(model):
         model = wrapping.unwrap(model)
+    model, _ = read.as_graph_model(model)
     zero = depth.zero_blocks(model)
     graph = read.channel_graph(depth.without(model, zero) if zero else model)
     keep, changes = removable(graph)
     small = rebuild.shrink(graph, keep, changes)
     if verify:
-        check_equal(read.as_graph_model(model)[0], small)
+        check_equal(model, small)
     return small
 
 

@@ -25,6 +25,24 @@ def residual(x, name, channels=6):
     return LAYERS.Add(name=f"{name}_sum")([x, y])
 
 
+class Stage(LAYERS.Layer):
+    """Two residual blocks."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.branches = [LAYERS.Conv2D(6, 1), LAYERS.Conv2D(6, 1)]
+
+    def build(self, shape):
+        for branch in self.branches:
+            branch.build(shape)
+        self.built = True
+
+    def call(self, x):
+        for branch in self.branches:
+            x = keras.ops.relu(x + branch(x))
+        return x
+
+
 def chain():
     """Three blocks that can go, one whose input is projected."""
 
@@ -127,6 +145,19 @@ class DepthTest(parameterized.TestCase):
         self.assertLess(
             stripping.output_difference(model, small), 0.05
         )
+
+    def test_blocks_in_a_class_of_their_own(self):
+        inputs = keras.Input((6, 6, 3))
+        x = Stage(name="stage")(LAYERS.Conv2D(6, 1)(inputs))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        exactness.randomize(model, np.random.default_rng(0))
+        small = pruning.prune(model, select.Budget(depth=1))
+        self.assertLess(small.count_params(), model.count_params())
+        self.assertLen(depth.blocks(small), 1)
+        for variable in model.get_layer("stage").branches[1].weights:
+            variable.assign(np.zeros(variable.shape))
+        stripped = stripping.strip(model)
+        self.assertLen(depth.blocks(stripped), 1)
 
     def test_influence_by_hand(self):
         inputs = keras.Input((2,))

@@ -17,6 +17,7 @@ class DocsTest(parameterized.TestCase):
         "criteria.md",
         "learned_pruning.md",
         "search.md",
+        "any_model.md",
     )
     def test_the_code_of_a_page(self, page):
         keras.utils.set_random_seed(0)

@@ -77,6 +77,7 @@ def strip_sparse(graph, masked, keep, seed=0):
     small = stripping.strip(masked, verify=False)
     inputs = stripping.random_inputs(masked, seed)
     error = difference(masked, small, inputs)
+    masked, _ = read.as_graph_model(masked)
     zero = depth.zero_blocks(masked)
     if zero:
         masked = depth.without(masked, zero)

@@ -10,7 +10,7 @@ from tfprune.legacy import building
 from tfprune.legacy import files
 
 
-def load_model(path, allow_lambda=False):
+def load_model(path, allow_lambda=False, custom_objects=None):
     """Reads a model from a file of Keras 3 or Keras 2.
 
     What Keras 3 refuses is translated where it means the same: functions of
@@ -24,6 +24,8 @@ def load_model(path, allow_lambda=False):
             of a SavedModel that Keras 2 wrote.
         allow_lambda: `bool`, whether code that the file holds (a Lambda
             layer's) may run. Only for files that you trust.
+        custom_objects: `dict` from names to classes and functions of one's
+            own in the model, as for `keras.saving.load_model`.
 
     Returns:
         A `keras.Model`.
@@ -43,6 +45,11 @@ def load_model(path, allow_lambda=False):
             "A model file is required. Received: "
             f"path={str(path)!r}, where there is none."
         )
+    with keras.saving.custom_object_scope(custom_objects or {}):
+        return _any(path, allow_lambda)
+
+
+def _any(path, allow_lambda):
     if path.is_dir():
         return _translated(path, allow_lambda)
     try:
