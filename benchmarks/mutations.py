@@ -25,6 +25,7 @@ from tfprune.export import files
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("graphs", 1000, "most graphs for one mutation")
 flags.DEFINE_integer("seed", 0, "seed of the first graph")
+flags.DEFINE_list("only", [], "files; all mutations where it is empty")
 flags.DEFINE_string("table", "", "also write the table to this file")
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -179,6 +180,8 @@ def main(argv):
     del argv
     rows = []
     for mutation in MUTATIONS:
+        if FLAGS.only and mutation.file not in FLAGS.only:
+            continue
         seed = caught(mutation)
         after = "-" if seed is None else str(seed - FLAGS.seed + 1)
         rows.append((mutation.what, mutation.file, after))

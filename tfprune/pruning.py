@@ -72,9 +72,10 @@ def prune(
     """
     if isinstance(model, keras.Model) and wrapper.find(model):
         model = wrapping.unwrap(model)
-    model, budget = cut_depth(model, budget, data, input_shape)
-    if budget is None:
+    model, rest = cut_depth(model, budget, data, input_shape)
+    if rest is None and budget is not None:
         return model
+    budget = rest
     graph = read.channel_graph(model, input_shape, allow_inexact)
     keep = choose(graph, budget, criterion, data, ranking, **options)
     changes = None

@@ -20,6 +20,14 @@ def _image(x, like=None):
     return LAYERS.Reshape((rows, columns, x.shape[-1]))(x)
 
 
+def grouped(builder, x, depth):
+    """A convolution in groups of several channels each."""
+    groups = builder.integer(2, 3)
+    x = LAYERS.Conv2D(groups * 2, 1)(x)
+    filters = groups * builder.integer(1, 3)
+    return LAYERS.Conv2D(filters, 1, groups=groups)(x)
+
+
 def recurrent(builder, x, depth):
     """A row of pixels is a step."""
     rows, columns, channels = x.shape[1:]
@@ -198,6 +206,7 @@ def composite(builder, x, depth):
 
 
 BLOCKS = (
+    grouped,
     recurrent,
     attention,
     heads,

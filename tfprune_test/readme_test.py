@@ -64,7 +64,7 @@ class ReadmeTest(parameterized.TestCase):
     def test_the_examples_run(self):
         pytest.importorskip("tflite_micro", reason="Linux on x86-64 only")
         examples = re.findall(r"```python\n(.*?)```", readme(), re.S)
-        self.assertLen(examples, 3)
+        self.assertLen(examples, 4)
         rng = np.random.default_rng(0)
         names = {
             "images": rng.normal(size=(64, 8, 8, 3)).astype("float32"),
@@ -77,6 +77,7 @@ class ReadmeTest(parameterized.TestCase):
             model = a_classifier()
             model.fit(names["images"], names["labels"], verbose=0)
             model.save("model.keras")
+            model.save("old.h5")
             os.mkdir("firmware")
             with contextlib.redirect_stdout(nowhere):
                 for code in examples:

@@ -1,3 +1,4 @@
+import re
 import warnings
 
 import keras
@@ -105,6 +106,11 @@ def outputs_of(model):
     return np.concatenate([to_numpy(x).reshape(-1) for x in found])
 
 
+def settings(model):
+    """The config, without code: its bytes tell how often it was run."""
+    return re.sub(r'"code": "[^"]*"', "", model.to_json())
+
+
 def state_of(model):
     return [to_numpy(v).copy() for v in model.variables]
 
@@ -114,7 +120,7 @@ class WrapTest(parameterized.TestCase):
     def test_the_copy_is_equal_and_the_original_is_untouched(self, make, names):
         model = make()
         before, expected = state_of(model), outputs_of(model)
-        config = None if make is subclassed else model.to_json()
+        config = None if make is subclassed else settings(model)
         wrapped = wrap_lib.wrap(model, masked.Masked())
         np.testing.assert_array_equal(outputs_of(wrapped), expected)
         found = [wrapper.name for wrapper in wrapper_lib.find(wrapped)]
@@ -131,7 +137,7 @@ class WrapTest(parameterized.TestCase):
         for value, variable in zip(before, model.variables):
             np.testing.assert_array_equal(value, to_numpy(variable))
         if config:
-            self.assertEqual(model.to_json(), config)
+            self.assertEqual(settings(model), config)
 
     @parameterized.parameters(*MODELS)
     def test_unwrapping_restores_the_model(self, make, names):

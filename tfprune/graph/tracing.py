@@ -28,8 +28,8 @@ def traced(layer, args, kwargs, batch, name):
         A Functional model of one input for each tensor.
 
     Raises:
-        StaysWholeError: If the call needs real arrays, or sizes that are not
-            known.
+        StaysWholeError: If the call needs real arrays or sizes that are not
+            known, draws random numbers or changes a variable.
     """
     tensors = tensors_of((args, kwargs))
     inputs = [
@@ -42,13 +42,19 @@ def traced(layer, args, kwargs, batch, name):
         lambda x: place.get(id(x), x), (args, kwargs)
     )
     inputs = inputs if len(inputs) > 1 else inputs[0]
-    with explained(), _general_shapes(layer):
+    with (
+        explained(),
+        _general_shapes(layer),
+        keras.StatelessScope() as scope,
+    ):
         # What goes straight through becomes a tensor of its own.
         outputs = keras.tree.map_structure(
             lambda x: keras.layers.Identity()(x) if id(x) in given else x,
             layer.call(*args, **kwargs),
         )
         model = keras.Model(inputs, outputs, name=name)
+    if scope.state_mapping:
+        raise StaysWholeError("it keeps a state or draws random numbers")
     for op in model.operations:
         if None in (getattr(op, "newshape", None) or ()):
             raise StaysWholeError("its call needs known sizes")

@@ -48,7 +48,11 @@ def of_everything():
         6, 3, activation=doubled, activity_regularizer=Smooth(), name="second"
     )(x)
     x = LAYERS.Conv2D(5, 1, dtype="float64", name="wide")(x)
-    x = LAYERS.Lambda(lambda y: y * 0.5, name="half")(x)
+    # Of symbolic tensors it makes nothing, so that it stays a Lambda.
+    x = LAYERS.Lambda(
+        lambda y: None if isinstance(y, keras.KerasTensor) else y * 0.5,
+        name="half",
+    )(x)
     x = LAYERS.Conv2D(4, 1, name="third", kernel_regularizer="l1")(x)
     x = LAYERS.Reshape((16, 4), name="series")(x)
     x = LAYERS.MultiHeadAttention(2, 3, name="attention")(x, x)
