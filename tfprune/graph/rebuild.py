@@ -1,6 +1,7 @@
 """Builds a new model from the config of another, with its weights."""
 
 import collections
+import functools
 import inspect
 import tempfile
 import warnings
@@ -67,17 +68,55 @@ def build(model, config, value_of):
     Returns:
         A model of the class of `model`, compiled if that one is.
     """
-    initializers = collections.defaultdict(list)
+    starts = _Starts(value_of)
     layers, objects = dict(_leaves(model)), custom_objects(model)
-    _prepare(config, layers, initializers)
+    _prepare(config, layers, starts)
     _point_to_functions(config, layers, objects)
     new = type(model).from_config(config, objects)
     for path, new_layer in _leaves(new):
-        _assign(layers[path], new_layer, value_of)
-        for key in initializers.get(path, ()):
+        _assign(layers[path], new_layer, starts)
+        for key in starts.keys.get(path, ()):
             _restore(layers[path], new_layer, key)
     compile_as(new, model)
     return new
+
+
+class _Starts:
+    """Initializers that give new variables the values of old ones.
+
+    Args:
+        value_of: as for `build`.
+
+    Attributes:
+        keys: `dict` from the path of each layer to the settings that hold an
+            initializer of these.
+        given: set of the `id`s of the old variables whose value is given.
+    """
+
+    def __init__(self, value_of):
+        self.value_of = value_of
+        self.keys = collections.defaultdict(list)
+        self.given = set()
+
+    def initializer(self, layer, key):
+        """What stands in for `layer`'s initializer of the name `key`."""
+        stem = key.removesuffix("_initializer")
+        # That of a depthwise layer alone may be called its kernel.
+        other = ("kernel",) if stem == "depthwise" else ()
+        for name in (stem, f"{stem}_kernel", *other):
+            variable = getattr(layer, name, None)
+            if isinstance(variable, keras.Variable):
+                return functools.partial(self._start, variable)
+        return "zeros"
+
+    def _start(self, variable, shape, dtype=None):
+        value = self.value_of(variable)
+        if tuple(value.shape) != tuple(shape):
+            return keras.ops.zeros(shape, dtype)
+        self.given.add(id(variable))
+        # On JAX a variable takes the array itself, and training would free
+        # that of the old model.
+        return keras.ops.copy(value)
 
 
 def custom_objects(model):
@@ -146,14 +185,14 @@ def _edited(config, edit, keep):
     return np.take(array, np.flatnonzero(kept), axis=edit.axis).tolist()
 
 
-def _prepare(config, layers, initializers, path=()):
+def _prepare(config, layers, starts, path=()):
     """Makes a config quick to build: no random numbers, no old shapes."""
     for entry in config["layers"]:
         _forget_shapes(entry)
         inner = entry["config"]
         name = path + (entry.get("name") or inner["name"],)
         if isinstance(inner.get("layers"), list) and inner["layers"]:
-            _prepare(inner, layers, initializers, name)
+            _prepare(inner, layers, starts, name)
         if entry.get("module") != "keras.layers" or not (
             rulebook.is_known(entry)
         ):
@@ -164,8 +203,8 @@ def _prepare(config, layers, initializers, path=()):
         for key, value in inner.items():
             own = key in attributes
             if own and key.endswith("_initializer") and value is not None:
-                initializers[name].append(key)
-                inner[key] = "zeros"
+                starts.keys[name].append(key)
+                inner[key] = starts.initializer(layers[name], key)
             elif key == "dtype" and _is_plain_policy(value):
                 inner[key] = value["config"]["name"]
 
@@ -224,9 +263,11 @@ def _leaves(model, path=()):
             yield here, layer
 
 
-def _assign(old_layer, new_layer, value_of):
+def _assign(old_layer, new_layer, starts):
     for old, new in zip(old_layer.variables, new_layer.variables, strict=True):
-        value = value_of(old)
+        if id(old) in starts.given:
+            continue
+        value = starts.value_of(old)
         if tuple(value.shape) != tuple(new.shape):
             raise ValueError(
                 "A rule must tell of every variable that a channel passes "
@@ -235,8 +276,6 @@ def _assign(old_layer, new_layer, value_of):
                 f"Mend the rule of {type(old_layer).__name__}, or leave the "
                 "layer out with `skip`."
             )
-        # On JAX a variable takes the array itself, and training would free
-        # that of the old model.
         new.assign(keras.ops.copy(value))
     if hasattr(new_layer, "save_assets"):
         # The vocabulary of a lookup layer is not a variable.
