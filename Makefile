@@ -20,7 +20,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-tfmot demo test test-all test-distributed \
-	test-tfmot venv-hub test-hub lint format \
+	test-tfmot venv-hub test-hub venv-torch lint format \
 	coverage bench build-files constraints clean distclean
 
 help:  ## list the targets
@@ -68,6 +68,11 @@ test-distributed:  ## a search by two workers, in an environment with Ray
 	$(MAKE) venv VENV=.venv-distributed EXTRAS=cpu,search,distributed,dev
 	.venv-distributed/bin/python -m pytest -q -rs -m "slow or not slow" \
 	  tfprune_test/examples/search_ray_test.py
+
+venv-torch:  ## set up .venv-torch, with Torch-Pruning, to compare with
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python -m pip install --quiet --disable-pip-version-check \
+	  torch "torch-pruning==1.6.*"
 
 # Its own dependencies would bring TensorFlow Text, which nothing here needs.
 venv-hub:  ## set up .venv-hub, with KerasHub
