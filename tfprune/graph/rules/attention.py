@@ -8,6 +8,7 @@ the layer divides by the root of the width, they make up for a smaller one.
 
 import math
 
+import keras
 import numpy as np
 
 from tfprune.graph import call as call_lib
@@ -83,6 +84,9 @@ def multi_head_attention(call):
     heads = call.fresh(config["num_heads"], "heads")
     keys = call.fresh(config["key_dim"], "keys")
     values = call.fresh(config["value_dim"] or config["key_dim"], "values")
+    if keras.backend.backend() == "jax" and keys.size == values.size:
+        # There Keras fails where the two widths differ.
+        call.join(keys, values)
     call.count("num_heads", heads)
     call.count("key_dim", keys)
     call.count("value_dim", values)
