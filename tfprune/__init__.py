@@ -18,6 +18,7 @@ from tfprune.export.micro import arena_bytes
 from tfprune.export.micro import export_micro
 from tfprune.export.mixed import export_bits
 from tfprune.export.tflite import export_tflite
+from tfprune.file_evaluation import evaluate_tflite
 from tfprune.graph.read import channel_graph
 from tfprune.graph.rulebook import rule
 from tfprune.latency import LatencyTable

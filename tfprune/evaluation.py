@@ -31,23 +31,35 @@ def accuracies(models, data, batch_size=256):
     >>> accuracies([model, small], (x_test, y_test))
     [0.9917, 0.9889]
     """
-    hits = [
-        [_hits(model, x, y) for model in models]
+    found = [
+        [hits(model(x, training=False), y, model.name) for model in models]
         for x, y in samples.batches(
             data, "the accuracy", batch_size, labels=True
         )
     ]
-    return [float(np.concatenate(h).mean()) for h in zip(*hits, strict=True)]
+    return [float(np.concatenate(h).mean()) for h in zip(*found, strict=True)]
 
 
-def _hits(model, x, y):
-    """Whether the highest score is at the right class, flat bool array."""
-    scores = model(x, training=False)
+def hits(scores, y, name):
+    """Whether the highest score is at the right class.
+
+    Args:
+        scores: array of shape `(batch, ..., classes)`.
+        y: array of class indices, shape `(batch, ...)`, or one-hot.
+        name: `str`, what gave the scores, for errors.
+
+    Returns:
+        Flat bool array.
+
+    Raises:
+        ValueError: If the shapes do not fit.
+    """
     if not hasattr(scores, "shape") or scores.shape[-1] < 2:
+        shapes = keras.tree.map_structure(lambda t: tuple(t.shape), scores)
         raise ValueError(
             "Accuracy needs one output with a score for each class, shape "
-            "(batch, ..., classes). Received: "
-            f"model={model.name!r} with output shape {model.output_shape}."
+            f"(batch, ..., classes). Received: model={name!r} with output "
+            f"shape {shapes}."
         )
     scores = keras.ops.convert_to_numpy(scores)
     if y.shape == scores.shape:

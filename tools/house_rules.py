@@ -85,6 +85,7 @@ FLOORS = (
     ),
     (
         "progress_bar",
+        "file_evaluation",
         "latency",
         "targeting",
         "catalogue",

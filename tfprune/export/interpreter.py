@@ -20,9 +20,9 @@ def run(path, x, runtime="tflite"):
         x: array `(N, ...)` of real values; for several inputs a tuple, list
             or dict (by name) of arrays. They are quantized here if the file
             wants that.
-        runtime: "tflite", the interpreter of phones and computers with its
-            fastest kernels; "reference", the same with its plain kernels;
-            "micro", the interpreter of microcontrollers.
+        runtime: "tflite" or "litert", its new name, the interpreter of phones
+            and computers with its fastest kernels; "reference", the same with
+            its plain kernels; "micro", the interpreter of microcontrollers.
 
     Returns:
         An array `(N, ...)` of real values, dequantized where the file's
@@ -208,6 +208,7 @@ def ask_micro(file, **request):
 
 _RUNTIMES = {
     "tflite": _run_tflite,
+    "litert": _run_tflite,
     "reference": _run_reference,
     "micro": _run_micro,
 }

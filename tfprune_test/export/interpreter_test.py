@@ -162,5 +162,6 @@ class InterpreterTest(parameterized.TestCase):
             interpreter.run(file.path, x)
 
     def test_runtimes_are_listed(self):
-        with self.assertRaisesRegex(ValueError, "tflite, reference, micro"):
+        names = "tflite, litert, reference, micro"
+        with self.assertRaisesRegex(ValueError, names):
             interpreter.run("model.tflite", np.zeros((1, 6)), "onnx")
