@@ -23,6 +23,7 @@ from tfprune.graph.read import channel_graph
 from tfprune.graph.rulebook import rule
 from tfprune.latency import LatencyTable
 from tfprune.latency import latency_table
+from tfprune.layer_errors import quantization_error
 from tfprune.legacy.loading import load_model
 from tfprune.methods.apoz import Apoz
 from tfprune.methods.autoprune import AutoPrune

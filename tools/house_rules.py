@@ -86,6 +86,7 @@ FLOORS = (
     (
         "progress_bar",
         "file_evaluation",
+        "layer_errors",
         "latency",
         "targeting",
         "catalogue",

@@ -10,6 +10,7 @@ from tfprune.export import child
 from tfprune.export import micro_runner
 from tfprune.export import model_file
 from tfprune.export import packages
+from tfprune.export import weight_ops
 
 
 def run(path, x, runtime="tflite"):
@@ -85,6 +86,56 @@ def prepared(path):
         zeros = np.zeros(detail["shape"], detail["dtype"])
         interpreter.set_tensor(detail["index"], zeros)
     return interpreter.invoke
+
+
+def intermediate(path, x):
+    """All tensors that a .tflite file computes, sample by sample.
+
+    Args:
+        path, x: as for `run`.
+
+    Yields:
+        For each sample a `dict` from the name of a tensor to its real values
+        and the share of them that stand at an end of their integer range, 0
+        where they are floats.
+    """
+    litert = packages.load("ai_edge_litert.interpreter")
+    file = model_file.read(path)
+    columns = _encoded(file, x)
+    interpreter = litert.Interpreter(
+        str(path),
+        num_threads=1,
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
+    )
+    interpreter.allocate_tensors()
+    inputs = [d["index"] for d in interpreter.get_input_details()]
+    constants = weight_ops.constant_tensors(pathlib.Path(path).read_bytes())
+    details = [
+        d
+        for d in interpreter.get_tensor_details()
+        if d["name"] and d["name"] not in constants
+    ]
+    for row in zip(*columns, strict=True):
+        for index, values in zip(inputs, row, strict=True):
+            interpreter.set_tensor(index, values[None])
+        interpreter.invoke()
+        yield {
+            d["name"]: _real(d, interpreter.get_tensor(d["index"]))
+            for d in details
+        }
+
+
+def _real(detail, values):
+    """Real values of a tensor, and the share of them that is clipped."""
+    scale, zero_point = detail["quantization"]
+    if not scale:
+        return values.astype("float32"), 0.0
+    limits = np.iinfo(values.dtype)
+    # Where the range begins at 0, its lower end clips nothing.
+    low = (values == limits.min) & (zero_point != limits.min)
+    clipped = np.mean(low | (values == limits.max))
+    return (values.astype("float32") - zero_point) * scale, float(clipped)
 
 
 def _encoded(file, x):

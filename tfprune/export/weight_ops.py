@@ -89,6 +89,19 @@ def computed_tensors(data):
     }
 
 
+def constant_tensors(data):
+    """The names of the tensors whose values stand in a file."""
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    model = schema.Model.GetRootAs(data, 0)
+    graph = model.Subgraphs(0)
+    tensors = map(graph.Tensors, range(graph.TensorsLength()))
+    return {
+        tensor.Name().decode()
+        for tensor in tensors
+        if model.Buffers(tensor.Buffer()).DataLength()
+    }
+
+
 def match(kernels, ops):
     """Finds the op of each kernel, by the weights themselves.
 
