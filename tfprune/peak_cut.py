@@ -81,17 +81,35 @@ def describe(usage, keep, graph):
         A `str` such as `"35,000 bytes while 'add' runs: outputs of conv
         (32x32x8), add (32x32x8)"`.
     """
+    load, running, tensors = at_peak(usage, keep, graph)
+    names = [
+        f"{maker} ({'x'.join('?' if n is None else str(n) for n in shape)})"
+        for maker, shape in tensors
+    ]
+    return (
+        f"{load:,} bytes while {running!r} runs, outputs of "
+        f"{', '.join(dict.fromkeys(names))}"
+    )
+
+
+def at_peak(usage, keep, graph):
+    """What fills the fullest step.
+
+    Args:
+        usage, keep, graph: as for `describe`.
+
+    Returns:
+        `(load, running, tensors)`: bytes, the path of the layer that runs
+        then, and a list of `(layer, shape)` of the tensors that are alive:
+        which layer made each, and its shape without the batch.
+    """
     loads = usage.loads(keep)
     step = int(loads.argmax())
     makers = {id(t): s.layer for s in graph.steps for t in s.outputs}
-    names = []
+    tensors = []
     for buffer in buffers_at(usage, step):
         tensor = max(buffer.tensors, key=lambda t: memory.tensor_bytes(t, keep))
-        sizes = memory.kept_shape(tensor, keep)[1:]
-        shape = "x".join("?" if n is None else str(n) for n in sizes)
-        names.append(f"{makers.get(id(tensor), 'the input')} ({shape})")
+        maker = makers.get(id(tensor), "the input")
+        tensors.append((maker, memory.kept_shape(tensor, keep)[1:]))
     running = graph.steps[step - 1].layer if step else "nothing"
-    return (
-        f"{loads[step]:,} bytes while {running!r} runs, outputs of "
-        f"{', '.join(dict.fromkeys(names))}"
-    )
+    return int(loads[step]), running, tensors

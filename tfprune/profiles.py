@@ -3,6 +3,7 @@
 import abc
 import dataclasses
 import json
+import math
 
 from tfprune import costs
 from tfprune import micronet_score
@@ -147,6 +148,9 @@ class Profile(Report):
         accuracy: float in [0, 1]; `None` if no data were given.
         unknown: `dict` from the path of each layer or op without a rule to
             its class name; its multiply-adds are not counted.
+        at_peak: tuple of `(layer, shape)`, the tensors that are alive where
+            the arena of the int8 file is fullest, and who made them.
+        running: `str`, the layer that runs then.
     """
 
     name: str
@@ -155,6 +159,8 @@ class Profile(Report):
     layers: tuple
     accuracy: float | None
     unknown: dict
+    at_peak: tuple = ()
+    running: str = ""
 
     @property
     def totals(self):
@@ -181,9 +187,15 @@ class Profile(Report):
             if row.params or row.macs
         ]
         header = ("layer", "class", "output", *map(_word, _PER_LAYER))
+        alive = [
+            (layer, tables.shape(shape), tables.cell(math.prod(shape)))
+            for layer, shape in self.at_peak
+        ]
+        peak = (f"alive while {self.running} runs, RAM at its peak", "shape")
         return [
             tables.Table((self.name, "total"), tuple(totals)),
             tables.Table(header, tuple(layers), left=3),
+            tables.Table((*peak, "values"), tuple(alive), left=2),
         ]
 
     def to_dict(self):
@@ -191,6 +203,7 @@ class Profile(Report):
             "model": self.name,
             "totals": self.totals,
             "layers": [dataclasses.asdict(row) for row in self.layers],
+            "at_peak": {"running": self.running, "alive": self.at_peak},
             "unknown": self.unknown,
         }
 

@@ -12,6 +12,7 @@ from tfprune import costs
 from tfprune import evaluation
 from tfprune import memory
 from tfprune import micronet_score
+from tfprune import peak_cut
 from tfprune import profiles
 from tfprune.graph import read
 
@@ -118,6 +119,9 @@ def _profile(graph, accuracy):
         )
         for row in meter.by_layer()
     )
+    everything = np.ones(graph.size, bool)
+    usage = meter.over_time("ram_bytes")
+    _, running, alive = peak_cut.at_peak(usage, everything, graph)
     return profiles.Profile(
         graph.model.name,
         meter.cost(),
@@ -125,6 +129,8 @@ def _profile(graph, accuracy):
         layers,
         accuracy,
         graph.unknown,
+        tuple(alive),
+        running,
     )
 
 

@@ -116,7 +116,7 @@ class _Starts:
         self.given.add(id(variable))
         # On JAX a variable takes the array itself, and training would free
         # that of the old model.
-        return keras.ops.copy(value)
+        return keras.ops.copy(keras.ops.cast(value, dtype or value.dtype))
 
 
 def custom_objects(model):

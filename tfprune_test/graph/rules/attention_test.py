@@ -57,10 +57,10 @@ class AttentionTest(exactness.ExactnessTestCase):
         self.assertEqual(removable, 8 + keys + 3 + 6)
 
     def test_a_smaller_key_width_keeps_the_scale(self):
-        model = block(LAYERS.MultiHeadAttention(2, 8))
+        model = block(LAYERS.MultiHeadAttention(2, 8, name="attention"))
         exactness.randomize(model, np.random.default_rng(0))
         graph = read.channel_graph(model)
-        query = model.get_layer("multi_head_attention").query_dense
+        query = model.get_layer("attention").query_dense
         (widths,) = (
             b.labels
             for b in graph.bound(query.kernel)
@@ -73,7 +73,7 @@ class AttentionTest(exactness.ExactnessTestCase):
         keep, _ = stripping.removable(graph)
         np.testing.assert_array_equal(keep[widths], [False] * 5 + [True] * 3)
         small = rebuild.shrink(graph, keep)
-        layer = small.get_layer("multi_head_attention")
+        layer = small.get_layer("attention")
         self.assertEqual(layer.key_dim, 3)
         self.assertLess(stripping.check_equal(model, small), 1e-5)
 
