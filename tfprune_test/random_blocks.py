@@ -45,6 +45,10 @@ def recurrent(builder, x, depth):
 
 def attention(builder, x, depth):
     """Pixels attend to each other, or to those of another tensor."""
+    if x.shape[1] * x.shape[2] < 7:
+        # Keras adds a bias of heads of width 1 along the steps if they are
+        # as many.
+        return x
     query = value = _sequence(x)
     if builder.chance(3):
         channels = builder.choose([x.shape[-1], builder.integer(1, 4)])
@@ -62,6 +66,8 @@ def attention(builder, x, depth):
 
 def heads(builder, x, depth):
     """Attention written out: projections, reshapes and products."""
+    if x.shape[1] * x.shape[2] < 7:
+        return x
     steps = _sequence(x)
     count, width = builder.integer(1, 3), builder.integer(1, 3)
     if builder.chance(2):
@@ -91,10 +97,13 @@ def heads(builder, x, depth):
 
 def einsum_dense(builder, x, depth):
     units = builder.integer(1, 5)
+    plain = ("bhwc,cd->bhwd", (*x.shape[1:3], units), "d")
+    # Keras takes the sizes behind the dots in the wrong order.
+    square = x.shape[1] == x.shape[2]
     equation, shape, bias = builder.choose(
         [
-            ("bhwc,cd->bhwd", (*x.shape[1:3], units), "d"),
-            ("...c,cd->...d", (units,), None),
+            plain,
+            ("...c,cd->...d", (units,), None) if square else plain,
             ("bhwc,wcd->bhwd", (*x.shape[1:3], units), "d"),
             ("bhwc,c->bhwc", tuple(x.shape[1:]), "c"),
             ("bhwc,hd->bdwc", (units, *x.shape[2:]), None),

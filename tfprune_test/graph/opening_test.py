@@ -152,6 +152,23 @@ class Cached(LAYERS.Layer):
         return self.attention(x, x, cache=None)
 
 
+class Dotted(LAYERS.Layer):
+    """Keras takes the sizes of its output in the wrong order."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = LAYERS.EinsumDense("...c,cd->...d", (4,))
+        self.after = LAYERS.Conv2D(2, 1)
+
+    def build(self, shape):
+        self.dense.build(shape)
+        self.after.build((*shape[:-1], 4))
+        self.built = True
+
+    def call(self, x):
+        return self.after(self.dense(x))
+
+
 class Backbone(keras.Model):
     """Writes a config of its own, as backbones of model libraries do."""
 
@@ -238,6 +255,13 @@ class OpeningTest(exactness.ExactnessTestCase):
         model = masked()
         found = self.assert_exact(model, removes=False, unknown=["MaskedMean"])
         self.assertIn("hands masks", str(found.graph))
+
+    def test_a_trace_that_is_not_the_layer(self):
+        inputs = keras.Input((1, 5, 3))
+        x = LAYERS.Flatten()(Dotted()(inputs))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = exactness.strip_masked(model)
+        self.assertLess(found.error, exactness.TOLERANCE)
 
     def test_heads_made_by_reshapes(self):
         model = keras.Sequential(
