@@ -48,7 +48,7 @@ class Call:
         self._node = site.node
         self._records = records
         self._prefix = ""
-        self._reading = {}
+        self._lead = 0
 
     def inside(self, key="layer", attribute=None, prefix="", **changes):
         """The call as a layer inside this one sees it.
@@ -59,7 +59,7 @@ class Call:
             prefix: `str`, what its variables are called by, before their own
                 names: `"layer."`.
             **changes: `args`, `kwargs` and `output_shapes`, where the inner
-                layer has others; then its inputs are not those of this call.
+                layer has others: tensors without axes that come first here.
 
         Returns:
             `(entry, call)`: the inner layer's entry and a `Call` of it.
@@ -76,8 +76,7 @@ class Call:
         call = Call(site, records=self._records, **(given | changes))
         call.work = self.work
         call._prefix = self._prefix + prefix
-        if "args" in changes:
-            call._reading = {"input_axis": None}
+        call._lead = self._lead + self.x.rank - call.x.rank
         return entry, call
 
     @property
@@ -150,6 +149,9 @@ class Call:
         if variable is None:
             return
         axis %= len(variable.shape)
+        if reading.get("input_axis") is not None:
+            inner = self.x.rank
+            reading["input_axis"] = self._lead + reading["input_axis"] % inner
         if variable.shape[axis] != labels.size:
             raise ValueError(
                 "A rule must bind as many channels as the variable's axis "
@@ -166,7 +168,7 @@ class Call:
                 axis,
                 labels,
                 role,
-                **(reading | self._reading),
+                **reading,
             )
         )
 
