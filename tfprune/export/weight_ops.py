@@ -78,28 +78,26 @@ def holds_all(data):
 def computed_tensors(data):
     """The names of the float tensors that a file computes or is given."""
     schema = packages.load("ai_edge_litert.schema_py_generated")
-    model = schema.Model.GetRootAs(data, 0)
-    graph = model.Subgraphs(0)
-    tensors = map(graph.Tensors, range(graph.TensorsLength()))
     return {
-        tensor.Name().decode()
-        for tensor in tensors
-        if tensor.Type() == schema.TensorType.FLOAT32
-        and not model.Buffers(tensor.Buffer()).DataLength()
+        name
+        for name, kind, filled in _tensors(schema, data)
+        if kind == schema.TensorType.FLOAT32 and not filled
     }
 
 
 def constant_tensors(data):
     """The names of the tensors whose values stand in a file."""
     schema = packages.load("ai_edge_litert.schema_py_generated")
+    return {name for name, _, filled in _tensors(schema, data) if filled}
+
+
+def _tensors(schema, data):
+    """Yields `(name, type, filled)`, whether its values are in the file."""
     model = schema.Model.GetRootAs(data, 0)
     graph = model.Subgraphs(0)
-    tensors = map(graph.Tensors, range(graph.TensorsLength()))
-    return {
-        tensor.Name().decode()
-        for tensor in tensors
-        if model.Buffers(tensor.Buffer()).DataLength()
-    }
+    for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+        filled = model.Buffers(tensor.Buffer()).DataLength() > 0
+        yield tensor.Name().decode(), tensor.Type(), filled
 
 
 def match(kernels, ops):

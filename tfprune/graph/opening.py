@@ -46,6 +46,8 @@ def opened(model):
             continue
         if found is model or _equal(model, found):
             return found, opener.whole
+        if not opener.layers:
+            return model, opener.whole
         reason = "opened, it gives other outputs"
         whole = opener.whole | {id(x): reason for x in opener.layers}
 
@@ -82,8 +84,8 @@ class _Opener:
         if self._changes == before and _lists_layers(model):
             return model
         self._changes += 1
+        # Layers are shared: what is trainable of them stays as it is.
         rebuild.compile_as(new, model)
-        new.trainable = model.trainable
         return new
 
     def _functional(self, model, inputs):

@@ -310,6 +310,19 @@ class OpeningTest(exactness.ExactnessTestCase):
         for a, b in zip(weights, same, strict=True):
             np.testing.assert_array_equal(a, b)
 
+    def test_frozen_layers_stay_frozen(self):
+        model = two_inputs()
+        model.layers[1].trainable = False
+        stage = next(x for x in model.layers if isinstance(x, Stage))
+        stage.last.trainable = False
+        before = [v.path for v in model.trainable_variables]
+        small = stripping.strip(model)
+        self.assertEqual([v.path for v in model.trainable_variables], before)
+        self.assertFalse(small.get_layer(model.layers[1].name).trainable)
+        inner = small.get_layer(stage.name).get_layer(stage.last.name)
+        self.assertFalse(inner.trainable)
+        self.assertLen(small.trainable_variables, len(before))
+
     def test_paths_lead_into_the_block(self):
         graph = read.channel_graph(models.around(Residual(name="block")))
         self.assertIn("block/", " ".join(graph.layers))
