@@ -322,6 +322,10 @@ class OpeningTest(exactness.ExactnessTestCase):
         inner = small.get_layer(stage.name).get_layer(stage.last.name)
         self.assertFalse(inner.trainable)
         self.assertLen(small.trainable_variables, len(before))
+        model.trainable = False
+        model.layers[2].trainable = True
+        read.channel_graph(model)
+        self.assertTrue(model.layers[2].trainable)
 
     def test_paths_lead_into_the_block(self):
         graph = read.channel_graph(models.around(Residual(name="block")))
