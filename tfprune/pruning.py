@@ -54,8 +54,8 @@ def prune(
             averages over (LayerNormalization, GroupNormalization,
             RMSNormalization, UnitNormalization); a warning tells by how much
             the outputs differ from those with zeros in their place.
-        **options: `min_channels`, `channel_multiple`, `skip` and `normalize`;
-            see `tfprune.pruning.choose`.
+        **options: `min_channels`, `channel_multiple`, `target`, `skip` and
+            `normalize`; see `tfprune.pruning.choose`.
 
     Returns:
         A plain Keras model of the same class, not fine-tuned.
@@ -158,8 +158,9 @@ def choose(
             as its attribute `normalize`, else `"mean"`.
         **options: `min_channels`, `int`, how many channels of each group stay
             at least; `channel_multiple`, `int`, each group keeps a multiple
-            of it, or all; `skip`, name patterns of layers whose channels all
-            stay.
+            of it, or all; `target`, `"cortex-m"`, `"ethos-u55"`,
+            `"xnnpack"`, ..., the multiple that its kernels compute in;
+            `skip`, name patterns of layers whose channels all stay.
 
     Returns:
         Bool array, shape `(graph.size,)`.

@@ -13,6 +13,7 @@ from tfprune import costs
 from tfprune import normalizers
 from tfprune import peak_cut
 from tfprune import rankings
+from tfprune import rounding
 
 LIMITS = ("macs", "params", "channels", "peak_bytes", "flash_bytes")
 LIMITS += ("ram_bytes", "latency")
@@ -138,7 +139,7 @@ def by_budget(
         normalize: what is done to the scores of each group before they are
             compared across groups: `"none"`, `"mean"`, `"max"`, `"lamp"` or
             `"size"`; see `tfprune.normalizers`.
-        **options: `min_channels`, `channel_multiple`, `skip`: see `by_ratio`.
+        **options: `min_channels`, `channel_multiple`, `skip`: see `Candidates`.
 
     Returns:
         Bool array, shape `(graph.size,)`.
@@ -197,7 +198,7 @@ def _out_of_reach(budget, meter, ceilings, keep):
     )
 
 
-def by_ratio(graph, scores, ratio, min_channels=1, channel_multiple=1, skip=()):
+def by_ratio(graph, scores, ratio, **options):
     """Keeps the same share of the channels of each group.
 
     Of `n` channels `int(n * (1 - ratio))` stay, as Li et al. 2016 count.
@@ -208,10 +209,7 @@ def by_ratio(graph, scores, ratio, min_channels=1, channel_multiple=1, skip=()):
         ratio: float in [0, 1), the share removed, or a `dict` from name
             patterns of groups to ratios; the first pattern that fits counts,
             other groups stay whole.
-        min_channels: `int`, how many channels of each group stay at least.
-        channel_multiple: `int`; each group keeps a multiple of it, rounded
-            up, or all.
-        skip: name patterns (`fnmatch`) of layers whose channels all stay.
+        **options: see `Candidates`.
 
     Returns:
         Bool array, shape `(graph.size,)`.
@@ -219,15 +217,23 @@ def by_ratio(graph, scores, ratio, min_channels=1, channel_multiple=1, skip=()):
     Raises:
         ValueError: If a ratio is out of range, or a pattern matches nothing.
     """
-    candidates = Candidates(graph, scores, min_channels, channel_multiple, skip)
+    candidates = Candidates(graph, scores, **options)
     return candidates.keep(candidates.counts_by_ratio(ratio))
 
 
 class Candidates:
     """The removable channels of each group, the lowest score first.
 
-    Those that score infinity are left out; the arguments are as for
-    `by_ratio`.
+    Those that score infinity are left out.
+
+    Args:
+        graph: a `ChannelGraph`.
+        scores: float array, shape `(graph.size,)`.
+        min_channels: `int`, how many channels of each group stay at least.
+        channel_multiple: `int`; each group keeps a multiple of it, rounded
+            up, or all.
+        target: a key of `rounding.TARGETS` ("cortex-m"), for its multiple.
+        skip: name patterns (`fnmatch`) of layers whose channels all stay.
 
     Attributes:
         groups: list of `Group`s, those that are not frozen and not skipped.
@@ -235,19 +241,18 @@ class Candidates:
     """
 
     def __init__(
-        self, graph, scores, min_channels=1, channel_multiple=1, skip=()
+        self,
+        graph,
+        scores,
+        min_channels=1,
+        channel_multiple=1,
+        skip=(),
+        target=None,
     ):
-        for name, value in (
-            ("min_channels", min_channels),
-            ("channel_multiple", channel_multiple),
-        ):
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(
-                    f"`{name}` must be a positive int. Received: "
-                    f"{name}={value!r}."
-                )
+        self._rounding = rounding.Rounding(
+            min_channels, channel_multiple, target
+        )
         self.graph, self.scores = graph, np.asarray(scores, np.float64)
-        self.least, self.multiple = min_channels, channel_multiple
         left_out = skipped(graph, skip)
         self.groups = [
             g for g in graph.groups if not g.frozen and g not in left_out
@@ -263,9 +268,7 @@ class Candidates:
         keep = np.ones(self.graph.size, bool)
         for order, count in zip(self.order, counts, strict=True):
             n = len(order)
-            count = max(count, min(self.least, n))
-            count = min(n, -(-count // self.multiple) * self.multiple)
-            keep[order[: n - count]] = False
+            keep[order[: n - self._rounding.up(count, n)]] = False
         return at_least_one(self.graph, keep, self.scores)
 
     def counts_by_ratio(self, ratio):

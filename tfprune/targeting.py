@@ -103,7 +103,7 @@ def fit_target(
         criterion, data: as for `tfprune.prune`.
         rounds: `int`, exports at most.
         **options: more arguments of `tfprune.prune`: `ranking`, `normalize`,
-            `min_channels`, `channel_multiple`, `skip`.
+            `min_channels`, `channel_multiple`, `target`, `skip`.
 
     Returns:
         A `Fit`.

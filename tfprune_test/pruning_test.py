@@ -188,6 +188,8 @@ class PruneTest(parameterized.TestCase):
             model, 0.9, min_channels=3, channel_multiple=4, skip="dense*"
         )
         self.assertEqual(small.get_layer("middle").filters, 4)
+        small = tfprune.prune(model, 0.9, target="xnnpack", skip="dense*")
+        self.assertEqual(small.get_layer("middle").filters, 8)
 
     def test_weights_are_slices(self):
         model = models.around(LAYERS.Conv2D(16, 3, name="middle"))

@@ -22,6 +22,7 @@ import numpy as np
 from tfprune import costs
 from tfprune import method as method_lib
 from tfprune import ops
+from tfprune import rounding
 from tfprune import score
 from tfprune import select
 from tfprune import wrapper as wrapper_lib
@@ -47,6 +48,8 @@ class MaskedChannels(method_lib.Method):
         min_channels: `int`, how many channels of each group stay at least.
         channel_multiple: `int`; each group keeps a multiple of it, or all.
         skip: tuple of name patterns of layers whose channels all stay.
+        target: a key of `tfprune.rounding.TARGETS` ("cortex-m"), which stands
+            for its multiple.
 
     Example:
 
@@ -63,6 +66,7 @@ class MaskedChannels(method_lib.Method):
     min_channels: int = 1
     channel_multiple: int = 1
     skip: tuple = ()
+    target: str | None = None
 
     def __post_init__(self):
         skip = (self.skip,) if isinstance(self.skip, str) else self.skip
@@ -71,6 +75,7 @@ class MaskedChannels(method_lib.Method):
             object.__setattr__(self, "criterion", score.find(self.criterion))
         score.find(self.criterion)
         select.Budget(**{self.of: 1.0})
+        rounding.Rounding(self.min_channels, self.channel_multiple, self.target)
 
     def build(self, slot):
         slot.add_mask()
@@ -103,6 +108,7 @@ class MaskedChannels(method_lib.Method):
             min_channels=self.min_channels,
             channel_multiple=self.channel_multiple,
             skip=self.skip,
+            target=self.target,
         )
 
     def figures(self, model, slots):

@@ -58,7 +58,7 @@ class PruningEnvironment:
         state: `"paper"`, 11 numbers, or `"code"`, the 10 of the published
             code. Each lies in [0, 1].
         lowest: `float` in (0, 1], the least share of a group.
-        **options: `min_channels`, `channel_multiple`, `skip`, as for
+        **options: `min_channels`, `channel_multiple`, `target`, `skip`, as for
             `tfprune.prune`.
 
     Attributes:

@@ -135,7 +135,7 @@ def search(
         settings: `tfprune.methods.amc.Settings`; by default those of the
             paper, with at most a quarter of the trials as warm-up.
         **options: `state` and `lowest`, see `PruningEnvironment`;
-            `min_channels`, `channel_multiple` and `skip`, as for
+            `min_channels`, `channel_multiple`, `target` and `skip`, as for
             `tfprune.prune`.
 
     Returns:
