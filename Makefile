@@ -2,7 +2,7 @@
 # .venv on the first call and again whenever setup.cfg changes.
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS ?= cpu,jax,export,quantizer,plots,data,search,dev
+EXTRAS ?= cpu,jax,export,quantizer,vela,plots,data,search,dev
 CONSTRAINTS ?= constraints.txt
 # Each worker holds a TensorFlow of its own, about 1.5 GB.
 WORKERS ?= 2
@@ -116,8 +116,8 @@ bench: $(READY)  ## run every benchmark; results in build/bench
 constraints: $(READY)  ## write constraints.txt anew from setup.cfg
 	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
 	  --extra cpu --extra jax --extra export --extra quantizer \
-	  --extra plots --extra data --extra search --extra distributed \
-	  --extra dev --no-annotate \
+	  --extra vela --extra plots --extra data --extra search \
+	  --extra distributed --extra dev --no-annotate \
 	  --no-emit-package backports-strenum \
 	  --custom-compile-command "make constraints" --quiet \
 	  --output-file constraints.txt setup.cfg

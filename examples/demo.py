@@ -6,7 +6,7 @@ quantizes it to int8 and runs the test images on the TFLite Micro interpreter.
 
     python examples/demo.py --out=build/demo
 
-leaves model.keras, model.tflite, model.cc, model.h, report.md, report.json
+leaves model.keras, model.tflite, firmware/, report.md, report.json
 and channels.png in that folder.
 """
 
@@ -116,7 +116,7 @@ def measure(models, report, samples, out, advance):
         advance(5, f"{name} net on TFLite Micro")
     path = out / "model.tflite"
     tflite.export_tflite(models["pruned"], path, "int8", samples["train"][0])
-    micro.export_micro(path, out / "model")
+    micro.export_micro(path, out / "firmware", labels=list("0123456789"))
     x, y = samples["test"]
     scores = interpreter.run(path, x, runtime="micro")
     accuracy = float(np.mean(scores.argmax(1) == y))

@@ -14,9 +14,11 @@ from tfprune.curve_plots import sensitivity_plot
 from tfprune.curves import sensitivity
 from tfprune.distillation import distill
 from tfprune.drawings import draw_groups
+from tfprune.export.compression import compress_tflite
 from tfprune.export.micro import arena_bytes
 from tfprune.export.micro import export_micro
 from tfprune.export.mixed import export_bits
+from tfprune.export.npu import compile_for_npu
 from tfprune.export.tflite import export_tflite
 from tfprune.file_evaluation import evaluate_tflite
 from tfprune.graph.read import channel_graph
@@ -140,10 +142,14 @@ __all__ = [
     "channel_scores",
     "channels_plot",
     "compare",
+    "compile_for_npu",
+    "compress_tflite",
     "convolutions",
     "cost",
     "dense",
     "distill",
+    "draw_groups",
+    "evaluate_tflite",
     "exclude_from_weight_decay",
     "export_bits",
     "export_micro",
@@ -156,12 +162,14 @@ __all__ = [
     "l1",
     "l2",
     "latency_table",
+    "load_model",
     "micronet",
     "normalizations",
     "pcas",
     "profile",
     "prune",
     "prune_now",
+    "quantization_error",
     "recalibrate",
     "reconstruct",
     "rule",

@@ -44,6 +44,7 @@ FLOORS = (
         "patterns",
         "rankings",
         "peak_cut",
+        "rounding",
         "select",
     ),
     (
@@ -106,6 +107,7 @@ LAZY = {
     "ai_edge_litert",
     "ai_edge_quantizer",
     "cma",
+    "ethosu",
     "gymnasium",
     "jax",
     "matplotlib",

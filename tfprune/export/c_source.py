@@ -1,4 +1,4 @@
-"""C text of a .tflite file: an array, and what firmware must know of it."""
+"""C text of a .tflite file, and of what firmware must know of it."""
 
 import re
 import unicodedata
@@ -12,7 +12,7 @@ _C_TYPES = {
         f"{u}int{n}": f"{u}int{n}_t" for u in ("", "u") for n in (8, 16, 32, 64)
     },
 }
-_BYTES_A_LINE = 12
+_A_LINE = 12
 
 
 def identifier(text):
@@ -34,35 +34,65 @@ def identifier(text):
     return name if name[0].isalpha() else f"model_{name}"
 
 
-def source(data, name, header):
-    """The `.cc` file.
+def source(data, name, labels=()):
+    """`model.cc`: the file, and the names of the classes.
 
     Args:
         data: `bytes` of the .tflite file.
         name: C identifier.
-        header: `str`, the file name of the header.
+        labels: `str`s.
 
     Returns:
         A `str`.
     """
-    return f"""\
-#include "{header}"
+    text = f"""\
+#include "model.h"
+
+#include "model_settings.h"
 
 alignas(16) const unsigned char {name}_data[] = {{
-{_hex(data)}
+{_lines([f"0x{value:02x}" for value in data])}
 }};
 const unsigned int {name}_data_bytes = {len(data)};
 """
+    if labels:
+        listed = "".join(f"    {_literal(label)},\n" for label in labels)
+        text += f"""
+const char* const {name}_labels[{name.upper()}_LABEL_COUNT] = {{
+{listed}}};
+"""
+    return text
 
 
-def header(file, name, arena, methods):
-    """The `.h` file; valid C99 and C++11, the op resolver's part C++ alone.
+def header(file, name):
+    """`model.h`: the array; valid C99 and C++11.
+
+    Args:
+        file: `model_file.ModelFile`.
+        name: C identifier.
+
+    Returns:
+        A `str`.
+    """
+    upper = name.upper()
+    body = f"""\
+// Bytes of flash that the array takes.
+#define {upper}_DATA_BYTES {file.file_bytes}
+
+extern const unsigned char {name}_data[];
+extern const unsigned int {name}_data_bytes;"""
+    return _guarded(f"{upper}_MODEL_H_", "A .tflite model.", body)
+
+
+def settings(file, name, arena, arena_bytes, labels=()):
+    """`model_settings.h`: what firmware must know; valid C99 and C++11.
 
     Args:
         file: `model_file.ModelFile`.
         name: C identifier.
         arena: `micro.Arena`.
-        methods: the op resolver's methods ("AddConv2D").
+        arena_bytes: `int`, the arena to reserve.
+        labels: `str`s, names of the classes.
 
     Returns:
         A `str`.
@@ -73,66 +103,167 @@ def header(file, name, arena, methods):
         for kind, group in (("INPUT", file.inputs), ("OUTPUT", file.outputs))
         for i, tensor in enumerate(group)
     )
-    calls = "".join(f"  ok = resolver.{m}() == 0 && ok;\n" for m in methods)
-    return f"""\
-// A .tflite model and what firmware must know of it; written by tfprune.
-//
-//   static tflite::MicroMutableOpResolver<{upper}_OP_COUNT> resolver;
-//   {name}_register_ops(resolver);
-//   alignas(16) static uint8_t arena[{upper}_ARENA_BYTES];
-//   static tflite::MicroInterpreter interpreter(
-//       tflite::GetModel({name}_data), resolver, arena, sizeof(arena));
-//   interpreter.AllocateTensors();
-#ifndef {upper}_H_
-#define {upper}_H_
-
-#include <stdbool.h>
-#include <stdint.h>
-
-// Flash that the array takes, and the least tensor arena that the TFLite
-// Micro interpreter runs it in, measured with 64-bit pointers: 32-bit targets
-// need less.
-#define {upper}_DATA_BYTES {file.file_bytes}
-#define {upper}_ARENA_BYTES {arena.required_bytes}
+    body = f"""\
+// Bytes of tensor arena to reserve, and the least that TFLite Micro ran in
+// where pointers have 64 bits and kernels are the reference ones. 32-bit
+// targets need less, kernels with scratch buffers more.
+#define {upper}_ARENA_BYTES {arena_bytes}
+#define {upper}_ARENA_MEASURED {arena.required_bytes}
 
 // Real value = SCALE * (stored value - ZERO_POINT).
 #define {upper}_INPUT_COUNT {len(file.inputs)}
 #define {upper}_OUTPUT_COUNT {len(file.outputs)}
-{tensors}
+{tensors}"""
+    if labels:
+        body += f"""
 
-#ifdef __cplusplus
-extern "C" {{
-#endif
+// The names of the classes, in the order of the output.
+#define {upper}_LABEL_COUNT {len(labels)}
+extern const char* const {name}_labels[{upper}_LABEL_COUNT];"""
+    return _guarded(f"{upper}_SETTINGS_H_", "Shapes, types and memory.", body)
 
-extern const unsigned char {name}_data[];
-extern const unsigned int {name}_data_bytes;
 
-#ifdef __cplusplus
-}}  // extern "C"
+def ops(name, methods):
+    """`model_ops.h`: the kernels that the model needs, C++11.
 
-#define {upper}_OP_COUNT {len(methods)}
+    Args:
+        name: C identifier.
+        methods: the op resolver's methods ("AddConv2D").
 
-// Registers the kernels that the model needs and no others; false if the
-// resolver has no room for them.
+    Returns:
+        A `str`.
+    """
+    upper = name.upper()
+    calls = "".join(f"  ok = resolver.{m}() == 0 && ok;\n" for m in methods)
+    return f"""\
+// The kernels that the model needs and no others; written by tfprune.
+#ifndef {upper}_OPS_H_
+#define {upper}_OPS_H_
+
+// tflite::MicroMutableOpResolver<{upper}_OP_COUNT> has room for them.
+#define {upper}_OP_COUNT {max(1, len(methods))}
+
+// Registers them; false if the resolver has no room.
 template <typename Resolver>
 inline bool {name}_register_ops(Resolver& resolver) {{
   bool ok = true;
   (void)resolver;
 {calls}  return ok;
 }}
-#endif  // __cplusplus
 
-#endif  // {upper}_H_
+#endif  // {upper}_OPS_H_
 """
 
 
-def _hex(data):
-    digits = [f"0x{value:02x}," for value in range(256)]
-    lines = (
-        " ".join([digits[value] for value in data[i : i + _BYTES_A_LINE]])
-        for i in range(0, len(data), _BYTES_A_LINE)
+def golden_header(file, name):
+    """`model_golden.h`: an input and the output that belongs to it.
+
+    Args:
+        file: `model_file.ModelFile`.
+        name: C identifier.
+
+    Returns:
+        A `str`.
+    """
+    upper = name.upper()
+    arrays = "\n".join(
+        f"extern const {_c_type(tensor)} {name}_golden_{kind}_{i}"
+        f"[{upper}_{kind.upper()}_{i}_SIZE];"
+        for kind, i, tensor in _numbered(file)
     )
-    return "\n".join(f"    {line}" for line in lines)
+    body = f'#include "model_settings.h"\n\n{arrays}'
+    about = "An input, and what TFLite Micro's reference kernels gave for it."
+    return _guarded(f"{upper}_GOLDEN_H_", about, body)
+
+
+def golden_source(file, name, columns):
+    """`model_golden.cc`: the numbers.
+
+    Args:
+        file: `model_file.ModelFile`.
+        name: C identifier.
+        columns: arrays, of the inputs and then of the outputs, in the dtypes
+            of the file.
+
+    Returns:
+        A `str`.
+    """
+    arrays = "".join(
+        f"""
+const {_c_type(tensor)} {name}_golden_{kind}_{i}[] = {{
+{_lines([_number(value) for value in array.reshape(-1)])}
+}};
+"""
+        for (kind, i, tensor), array in zip(
+            _numbered(file), columns, strict=True
+        )
+    )
+    return f'#include "model_golden.h"\n{arrays}'
+
+
+def _numbered(file):
+    for kind, group in (("input", file.inputs), ("output", file.outputs)):
+        for i, tensor in enumerate(group):
+            yield kind, i, tensor
+
+
+def _guarded(guard, about, body):
+    return f"""\
+// {about} Written by tfprune.
+#ifndef {guard}
+#define {guard}
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+{body}
+
+#ifdef __cplusplus
+}}  // extern "C"
+#endif
+
+#endif  // {guard}
+"""
+
+
+def _literal(text):
+    """A C string of any text, in UTF-8."""
+    plain = "".join(
+        chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}"
+        for b in text.encode()
+    )
+    return f'"{plain}"'
+
+
+def _lines(items):
+    return "\n".join(
+        f"    {', '.join(items[i : i + _A_LINE])},"
+        for i in range(0, len(items), _A_LINE)
+    )
+
+
+def _number(value):
+    """A C literal of a number of any of `_C_TYPES`."""
+    if value.dtype.kind == "f":
+        return _float(value) if np.isfinite(value) else _not_finite(value)
+    if value.dtype.kind == "b":
+        return "true" if value else "false"
+    if int(value) == np.iinfo(np.int64).min:
+        return "INT64_MIN"
+    if int(value) == np.iinfo(np.int32).min:
+        return "INT32_MIN"
+    return f"{int(value)}{'u' * (value.dtype.kind == 'u')}"
+
+
+def _not_finite(value):
+    raise ValueError(
+        f"Finite outputs are required for a self-test. Received: {value} from "
+        "the interpreter. Pass another `sample`."
+    )
 
 
 def _tensor_macros(prefix, tensor):

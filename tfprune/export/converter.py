@@ -11,6 +11,7 @@ import numpy as np
 GRAPH = "graph.pb"
 WEIGHTS = "weights.bin"
 RESULT = "model.tflite"
+SPARSE = "sparse.tflite"
 
 
 def prepare():
@@ -23,8 +24,9 @@ def handle(request):
 
     Args:
         request: `dict` with `folder`, the `manifest` of `graph_file.write`,
-            the fields of a `modes.Mode` as `mode`, `interface` ("int8") and
-            `calibration`, the `.npy` files, one for each input.
+            the fields of a `modes.Mode` as `mode`, `interface` ("int8"),
+            `calibration`, the `.npy` files, one for each input, and `sparse`,
+            whether `sparse.tflite` shall be written as well.
 
     Returns:
         The number of bytes of `model.tflite` in the folder.
@@ -45,15 +47,21 @@ def handle(request):
     ]
     if mode["optimize"]:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if mode["calibrated"]:
+    if mode["calibrated"] and mode["weight_bits"] is None:
         converter.representative_dataset = _dataset(request["calibration"])
         interface = tf.as_dtype(request["interface"])
         converter.inference_input_type = interface
         converter.inference_output_type = interface
-    data = converter.convert()
+    count = (folder / RESULT).write_bytes(converter.convert())
+    if request["sparse"]:
+        converter.optimizations = [
+            *converter.optimizations,
+            tf.lite.Optimize.EXPERIMENTAL_SPARSITY,
+        ]
+        (folder / SPARSE).write_bytes(converter.convert())
     # The function holds its variables weakly.
     del variables
-    return (folder / RESULT).write_bytes(data)
+    return count
 
 
 def _load(folder, manifest):

@@ -40,24 +40,66 @@ def writable(path):
     return path
 
 
+def writable_folder(path):
+    """Checks, before any work, that a folder is there or can be made.
+
+    Args:
+        path: `str` or path-like.
+
+    Returns:
+        A `pathlib.Path`.
+
+    Raises:
+        FileExistsError: If there is a file of that name.
+        FileNotFoundError: If the folder that it lies in is missing.
+        PermissionError: If nothing can be written there.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        writable(path / "file")
+    elif path.exists():
+        raise FileExistsError(
+            f"A folder is required. Received a file: path={str(path)!r}. "
+            "Give another name."
+        )
+    else:
+        writable(path)
+    return path
+
+
 def write(contents):
     """Writes files under temporary names, then renames all of them.
+
+    Folders that are missing are made, and taken away again if a file cannot be
+    written.
 
     Args:
         contents: `dict` from path to `bytes`.
     """
-    waiting = {}
+    waiting, made = {}, []
     try:
         for path, data in contents.items():
+            made += _make_folders(pathlib.Path(path).parent)
             waiting[path] = _temporary(path)
             with open(waiting[path], "wb") as file:
                 file.write(data)
         for path in contents:
             os.replace(waiting[path], path)
             del waiting[path]
+        made = []
     finally:
         for name in waiting.values():
             os.unlink(name)
+        for folder in reversed(made):
+            folder.rmdir()
+
+
+def _make_folders(folder):
+    """Makes a folder and those it lies in: a list of what was missing."""
+    missing = [f for f in (folder, *folder.parents) if not f.exists()]
+    for path in reversed(missing):
+        path.mkdir()
+    return missing[::-1]
 
 
 def _temporary(path):

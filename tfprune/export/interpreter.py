@@ -126,6 +126,59 @@ def intermediate(path, x):
         }
 
 
+def stored(file, x):
+    """Inputs, and what TFLite Micro gives for them, as the file stores them.
+
+    Args:
+        file: `model_file.ModelFile`.
+        x: as for `run`.
+
+    Returns:
+        List of arrays `(N, ...)`, of the inputs and then of the outputs.
+    """
+    columns = _encoded(file, x)
+    return [*columns, *_run_micro(file, columns)]
+
+
+def outputs(file, x):
+    """What TFLite gives for inputs, as the file stores it.
+
+    Args:
+        file: `model_file.ModelFile`.
+        x: as for `run`.
+
+    Returns:
+        List of arrays `(N, ...)`.
+    """
+    return _run_tflite(file, _encoded(file, x))
+
+
+def random_inputs(file, count):
+    """Some inputs for a file, as `run` takes them; always the same ones.
+
+    Args:
+        file: `model_file.ModelFile`.
+        count: `int`.
+
+    Returns:
+        List of arrays `(count, ...)`: any value that a quantized input can
+        have, normal ones for floats, zeros where the values may be indices.
+    """
+    rng = np.random.default_rng(0)
+    columns = []
+    for tensor in file.inputs:
+        shape = (count, *tensor.shape[1:])
+        if tensor.scale is not None:
+            limits = np.iinfo(tensor.dtype)
+            steps = rng.integers(limits.min, limits.max + 1, shape)
+            columns.append(tensor.decode(steps))
+        elif np.dtype(tensor.dtype).kind == "f":
+            columns.append(rng.normal(size=shape).astype(tensor.dtype))
+        else:
+            columns.append(np.zeros(shape, tensor.dtype))
+    return columns
+
+
 def _real(detail, values):
     """Real values of a tensor, and the share of them that is clipped."""
     scale, zero_point = detail["quantization"]
@@ -221,6 +274,7 @@ def _run_micro(file, columns):
         ask_micro(
             file,
             action="run",
+            path=file.path,
             inputs=[str(path) for path in inputs],
             outputs=[str(path) for path in outputs],
         )
@@ -231,8 +285,8 @@ def ask_micro(file, **request):
     """Lets `micro_runner.py` handle a request in a process of its own.
 
     Args:
-        file: `model_file.ModelFile`.
-        **request: What its `handle` wants besides `path`.
+        file: `model_file.ModelFile`, which an error names.
+        **request: What its `handle` wants.
 
     Returns:
         What its `handle` returns.
@@ -242,7 +296,7 @@ def ask_micro(file, **request):
     """
     packages.require("tflite_micro")
     with child.Child(micro_runner.__file__) as process:
-        answer = process.ask({"path": file.path, **request})
+        answer = process.ask(request)
     if answer.error:
         hint = (
             " It ends so on damaged files, and on int8 ones in which a layer "

@@ -1,16 +1,19 @@
 """Firmware sources for a .tflite file, with the RAM it was seen to need."""
 
 import dataclasses
-import os
+import math
 import pathlib
 
 from absl import logging
 
 from tfprune.export import c_source
 from tfprune.export import files
+from tfprune.export import firmware
 from tfprune.export import interpreter
 from tfprune.export import kernels
 from tfprune.export import model_file
+
+_ALIGNMENT = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,19 +39,21 @@ class MicroSource:
     """What `export_micro` wrote.
 
     Attributes:
-        source: `str`, path of the `.cc` file.
-        header: `str`, path of the `.h` file.
-        name: `str`, what all names in them begin with.
+        folder: `str`, where it lies.
+        files: `tuple` of `str`, the paths in it that were written.
+        name: `str`, what all C names begin with.
         flash_bytes: `int`, the size of the array.
-        arena: `Arena`.
+        arena: `Arena`, as measured.
+        arena_bytes: `int`, the arena that the sources reserve.
         resolver_methods: `tuple` of `str`, how the kernels are registered.
     """
 
-    source: str
-    header: str
+    folder: str
+    files: tuple
     name: str
     flash_bytes: int
     arena: Arena
+    arena_bytes: int
     resolver_methods: tuple
 
 
@@ -70,9 +75,19 @@ def arena(path):
         RuntimeError: If TFLite Micro cannot run the file.
         ValueError: If it is not a TFLite model.
     """
-    file = model_file.read(path)
-    inputs = [(tensor.shape, tensor.dtype) for tensor in file.inputs]
-    return Arena(**interpreter.ask_micro(file, action="measure", inputs=inputs))
+    return arenas([path])[0]
+
+
+def arenas(paths):
+    """The same for several files that take the same inputs: a list."""
+    file = model_file.read(paths[0])
+    found = interpreter.ask_micro(
+        file,
+        action="measure",
+        paths=[str(path) for path in paths],
+        inputs=[(tensor.shape, tensor.dtype) for tensor in file.inputs],
+    )
+    return [Arena(**facts) for facts in found]
 
 
 def arena_bytes(path):
@@ -81,20 +96,44 @@ def arena_bytes(path):
 
 
 def export_micro(
-    tflite_path, out, *, name=None, flash_bytes=None, ram_bytes=None
+    tflite_path,
+    out,
+    *,
+    name=None,
+    labels=(),
+    sample=None,
+    arena_margin=0.1,
+    flash_bytes=None,
+    ram_bytes=None,
 ):
-    """Writes a .tflite file as C source and header for TFLite Micro.
+    """Writes a .tflite file as a project for TFLite Micro.
 
-    The header holds shapes, types, scales and zero points of inputs and
-    outputs, the measured arena and the op resolver's list. Both files are
-    there whole or not at all.
+    The folder holds
+
+    - `model.cc`, `model.h`: the file as an array, aligned and constant, so
+      that it stays in flash;
+    - `model_settings.h`: arena, shapes, types, scales and zero points;
+    - `model_ops.h`: registers the kernels that the model needs, no others;
+    - `model_golden.cc`, `.h`: an input and the output that belongs to it;
+    - `main.cc`: runs the model on that input and compares;
+    - `CMakeLists.txt`: builds it all, TFLite Micro at hand;
+    - `arduino/NAME/`: the same as a sketch.
+
+    All files are there whole or not at all. `main.cc`, `CMakeLists.txt` and
+    the sketch are a start for code of one's own: where they are already
+    there, they stay as they are.
 
     Args:
         tflite_path: `str` or path-like, the file to embed.
-        out: `str` or path-like: an existing folder, or the path of the two
-            files without `.cc` and `.h` ("firmware/model").
-        name: What all names in the files begin with; from the file name by
-            default. Whatever it is, it becomes a C identifier.
+        out: `str` or path-like, the folder to write; it is made if it is
+            missing, but not the one that it lies in.
+        name: What all C names begin with; from the file name by default.
+            Whatever it is, it becomes a C identifier.
+        labels: the names of the classes, `str`s, in the order of the output.
+        sample: the input of the self-test, shape `(1, ...)`, real values; a
+            tuple or list of them for several inputs. Random by default.
+        arena_margin: float of at least 0, what is reserved beyond the
+            measured arena: 0.1 is a tenth. Never above `ram_bytes`.
         flash_bytes: `int`, the most that the array may take.
         ram_bytes: `int`, the most that the arena may take.
 
@@ -106,50 +145,91 @@ def export_micro(
         OSError: If the files cannot be read or written.
         RuntimeError: If TFLite Micro cannot run the file.
         ValueError: If it is not a TFLite model, if TFLite Micro has no
-            kernel for an op, or if a budget is exceeded; tells by how much.
+            kernel for an op, if labels or the sample do not fit, or if a
+            budget is exceeded; tells by how much.
 
     Example:
 
-    >>> sources = export_micro("small.tflite", "firmware/model",
+    >>> sources = export_micro("small.tflite", "firmware",
     ...                        flash_bytes=64_000, ram_bytes=40_000)
     >>> sources.arena.required_bytes
     """
-    prefix = _prefix(tflite_path, out)
-    source, header = (
-        files.writable(prefix.with_name(prefix.name + suffix))
-        for suffix in (".cc", ".h")
-    )
+    out = files.writable_folder(out)
     file = model_file.read(tflite_path)
+    labels = _labels(labels, file)
     methods = kernels.resolver_methods(file.ops)
     measured = arena(tflite_path)
     _check_budgets(file, measured, flash_bytes, ram_bytes)
-    name = c_source.identifier(prefix.name if name is None else name)
-    data = pathlib.Path(tflite_path).read_bytes()
-    text = c_source.header(file, name, measured, methods)
-    files.write(
-        {
-            source: c_source.source(data, name, header.name).encode(),
-            header: text.encode(),
-        }
+    reserved = _reserved(measured, arena_margin, ram_bytes)
+    name = c_source.identifier(
+        pathlib.Path(tflite_path).stem if name is None else name
     )
-    logging.info("Wrote %s and %s.", source, header)
+    sample = interpreter.random_inputs(file, 1) if sample is None else sample
+    texts = {
+        "model.cc": c_source.source(_bytes(tflite_path), name, labels),
+        "model.h": c_source.header(file, name),
+        "model_settings.h": c_source.settings(
+            file, name, measured, reserved, labels
+        ),
+        "model_ops.h": c_source.ops(name, methods),
+        "model_golden.cc": c_source.golden_source(
+            file, name, interpreter.stored(file, sample)
+        ),
+        "model_golden.h": c_source.golden_header(file, name),
+    }
+    sketch = f"arduino/{name}"
+    starts = {
+        "main.cc": firmware.main(file, name),
+        "CMakeLists.txt": firmware.cmake(name),
+        f"{sketch}/{name}.ino": firmware.sketch(file, name),
+    }
+    # The Arduino IDE compiles what lies beside a sketch.
+    copies = {
+        f"{sketch}/{path.replace('.cc', '.cpp')}": text
+        for path, text in texts.items()
+    }
+    starts = {k: v for k, v in starts.items() if not (out / k).exists()}
+    texts |= copies | starts
+    written = {out / path: text.encode() for path, text in texts.items()}
+    files.write(written)
+    logging.info("Wrote %d files into %s.", len(written), out)
     return MicroSource(
-        source=str(source),
-        header=str(header),
+        folder=str(out),
+        files=tuple(map(str, written)),
         name=name,
-        flash_bytes=len(data),
+        flash_bytes=file.file_bytes,
         arena=measured,
+        arena_bytes=reserved,
         resolver_methods=tuple(methods),
     )
 
 
-def _prefix(tflite_path, out):
-    """The path of the two files without their suffixes."""
-    separators = tuple(s for s in (os.sep, os.altsep) if s)
-    if os.path.isdir(out) or str(out).endswith(separators):
-        return pathlib.Path(out, pathlib.Path(tflite_path).stem)
-    out = pathlib.Path(out)
-    return out.with_suffix("") if out.suffix in (".cc", ".h") else out
+def _bytes(path):
+    return pathlib.Path(path).read_bytes()
+
+
+def _labels(labels, file):
+    labels = tuple(labels)
+    wanted = file.outputs[0].shape[-1] if file.outputs[0].shape else 1
+    if labels and (
+        len(labels) != wanted or not all(isinstance(t, str) for t in labels)
+    ):
+        raise ValueError(
+            f"{wanted} names of classes are required. Received: "
+            f"labels={labels!r}."
+        )
+    return labels
+
+
+def _reserved(measured, margin, limit):
+    if not margin >= 0:
+        raise ValueError(
+            "The margin must be 0 or more. Received: "
+            f"arena_margin={margin!r}. 0.1 is a tenth."
+        )
+    wanted = math.ceil(measured.required_bytes * (1 + margin))
+    wanted = -(-wanted // _ALIGNMENT) * _ALIGNMENT
+    return wanted if limit is None else min(wanted, limit)
 
 
 def _check_budgets(file, measured, flash_bytes, ram_bytes):

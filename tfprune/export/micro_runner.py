@@ -24,20 +24,28 @@ def prepare():
 
 
 def handle(request):
-    """Answers a request, a `dict` with `action` and `path` of the model.
+    """Answers a request, a `dict` with an `action`.
 
-    "measure" also takes `inputs`, `[shape, dtype]` of each, and returns the
-    bytes that `micro.Arena` holds. "run" takes `inputs`, the `.npy` files
-    `(N, ...)` in the dtypes of the model, and `outputs`, the files to write.
+    "measure" takes `paths`, models with the same inputs, and `inputs`,
+    `[shape, dtype]` of each, and returns the bytes that `micro.Arena` holds
+    for each model. "run" takes `path`, `inputs`, the `.npy` files `(N, ...)`
+    in the dtypes of the model, and `outputs`, the files to write.
     """
-    with open(request["path"], "rb") as file:
-        data = file.read()
-    return _ACTIONS[request["action"]](data, request)
+    return _ACTIONS[request["action"]](request)
 
 
-def _measure(data, request):
+def _read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _measure(request):
+    return [_arena(_read(p), request["inputs"]) for p in request["paths"]]
+
+
+def _arena(data, inputs):
     interpreter, _ = _start(data)
-    zeros = [np.zeros(shape, dtype) for shape, dtype in request["inputs"]]
+    zeros = [np.zeros(shape, dtype) for shape, dtype in inputs]
     _invoke(interpreter, zeros)
     found = dict(_ALLOCATED.findall(_stderr_of(interpreter.print_allocations)))
     used = int(found["total"])
@@ -51,8 +59,8 @@ def _measure(data, request):
     }
 
 
-def _run(data, request):
-    interpreter, _ = _start(data)
+def _run(request):
+    interpreter, _ = _start(_read(request["path"]))
     columns = [np.load(path, mmap_mode="r") for path in request["inputs"]]
     rows = []
     for i in range(len(columns[0])):

@@ -2,12 +2,9 @@
 
 import dataclasses
 import pathlib
-import re
 import tempfile
-import warnings
 
 import keras
-import numpy as np
 from absl import logging
 
 from tfprune import bit_lengths
@@ -19,14 +16,13 @@ from tfprune.export import calibration as calibrations
 from tfprune.export import files
 from tfprune.export import model_file
 from tfprune.export import packages
+from tfprune.export import requantizing
 from tfprune.export import signature as signatures
 from tfprune.export import tflite
 from tfprune.export import weight_ops
 from tfprune.graph import rebuild
 from tfprune.methods import bitpruning
 
-_EXTRA = "quantizer"
-_INT4_OPS = ("CONV_2D", "FULLY_CONNECTED")
 _BITS = {"int2": 2, "int4": 4, "int8": 8, "int16": 16, "float32": 32}
 
 
@@ -120,7 +116,7 @@ def export_bits(
     """
     path = files.writable(path)
     packages.require("ai_edge_litert")
-    packages.require("ai_edge_quantizer", _EXTRA)
+    requantizing.require()
     wanted = _wanted(model)
     plain = stripping.strip(model)
     inputs = signatures.of(plain, input_shapes).inputs
@@ -131,8 +127,9 @@ def export_bits(
         data = dense.read_bytes()
         before = weight_ops.read(data)
         places = weight_ops.match(_kernels(plain, wanted), before)
-        ranges = _ranges(dense, samples, weight_ops.computed_tensors(data))
-        data = _quantized(dense, before, places, wanted, ranges)
+        ranges = requantizing.ranges(dense, samples)
+        bits = {before[i].output: wanted[key][0] for key, i in places.items()}
+        data = requantizing.quantized(dense, before, bits, ranges)
     files.write({path: data})
     after = weight_ops.read(data)
     by_output = {op.output: op for op in after}
@@ -187,75 +184,6 @@ def _kernels(plain, wanted):
     return found
 
 
-def _ranges(path, samples, names):
-    """The least and the largest value of each tensor, as the quantizer wants.
-
-    It would measure them itself, but on files with signatures alone.
-    """
-    lite = packages.load("ai_edge_litert.interpreter")
-    interpreter = lite.Interpreter(
-        str(path),
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=(
-            lite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        ),
-    )
-    interpreter.allocate_tensors()
-    inputs = [spec["index"] for spec in interpreter.get_input_details()]
-    tensors = [
-        (spec["name"], spec["index"])
-        for spec in interpreter.get_tensor_details()
-        if spec["name"] in names
-    ]
-    found = {}
-    for row in zip(*samples, strict=True):
-        for index, values in zip(inputs, row, strict=True):
-            interpreter.set_tensor(index, values[None])
-        interpreter.invoke()
-        for name, index in tensors:
-            values = interpreter.get_tensor(index)
-            low, high = values.min(), values.max()
-            if name in found:
-                low = min(low, found[name]["min"].item())
-                high = max(high, found[name]["max"].item())
-            shape = (1,) * values.ndim
-            found[name] = {
-                "min": np.full(shape, low, "float32"),
-                "max": np.full(shape, high, "float32"),
-            }
-    return found
-
-
-def _quantized(path, ops, places, wanted, ranges):
-    """The bytes of the file with int8 everywhere, but as `wanted` says."""
-    library = packages.load("ai_edge_quantizer.quantizer", _EXTRA)
-    types = packages.load("ai_edge_quantizer.qtyping", _EXTRA)
-    managers = packages.load("ai_edge_quantizer.algorithm_manager", _EXTRA)
-    kinds = types.TFLOperationName
-    quantizer = library.Quantizer(str(path))
-    quantizer.add_static_config(".*", kinds.ALL_SUPPORTED, 8, 8)
-    for key, i in places.items():
-        bits, op = wanted[key][0], ops[i]
-        only = f"^{re.escape(op.output)};"
-        if bits is None:
-            continue
-        if bits > 8:
-            quantizer.update_quantization_recipe(
-                only,
-                kinds(op.op),
-                algorithm_key=managers.AlgorithmName.NO_QUANTIZE,
-            )
-        elif bits <= 4 and op.op in _INT4_OPS:
-            quantizer.add_static_config(only, kinds(op.op), 8, 4)
-    with warnings.catch_warnings():
-        # The quantizer starts an interpreter in a way that this advises of.
-        warnings.filterwarnings("ignore", ".*preserve_all_tensors", UserWarning)
-        result = quantizer.quantize(
-            ranges, enable_progress_bar=False, enable_progress_report=False
-        )
-    return bytes(result.quantized_model)
-
-
 def _row(key, bits, op):
     """The `StoredLayer` of a weight; `op` is `None` where there is none."""
     name = "/".join(key)
@@ -264,7 +192,7 @@ def _row(key, bits, op):
         return StoredLayer(name, *bits, None, None, why)
     reasons = []
     if bits[0] is not None:
-        smallest = 8 if op.op not in _INT4_OPS else 4
+        smallest = 8 if op.op not in requantizing.INT4_OPS else 4
         if bits[0] > 8 and op.dtype == "float32":
             reasons.append("weights of more than 8 bits stay in float")
         elif _BITS[op.dtype] > bits[0]:

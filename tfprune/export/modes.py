@@ -14,6 +14,9 @@ class Mode:
         optimize: `bool`, whether weights are quantized at all.
         calibrated: `bool`, whether activations are quantized too, in ranges
             measured on calibration data.
+        weight_bits: `int`, bits of the weights of convolutions and dense layers
+            that the converter does not know; it writes floats then, and
+            `requantizing` the file. `None` where it does all.
         interfaces: dtypes of inputs and outputs to choose from, the default
             first.
     """
@@ -22,6 +25,7 @@ class Mode:
     types: tuple = ()
     optimize: bool = False
     calibrated: bool = False
+    weight_bits: int | None = None
     interfaces: tuple = ("float32",)
 
 
@@ -35,6 +39,16 @@ MODES = {
         calibrated=True,
         interfaces=("int8", "float32"),
     ),
+    "int16x8": Mode(
+        ops=(
+            "EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8",
+            "TFLITE_BUILTINS",
+        ),
+        optimize=True,
+        calibrated=True,
+        interfaces=("int16", "float32"),
+    ),
+    "int4": Mode(calibrated=True, weight_bits=4, interfaces=("int8",)),
 }
 
 

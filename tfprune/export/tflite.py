@@ -10,14 +10,19 @@ import numpy as np
 from absl import logging
 
 from tfprune.export import calibration as calibrations
+from tfprune.export import calibration_checks
 from tfprune.export import child
+from tfprune.export import compression
 from tfprune.export import converter
 from tfprune.export import files
 from tfprune.export import graph_file
 from tfprune.export import model_file
 from tfprune.export import modes
 from tfprune.export import packages
+from tfprune.export import requantizing
 from tfprune.export import signature as signatures
+from tfprune.export import sparse_encoding
+from tfprune.export import weight_ops
 
 _WITHOUT_KERNEL = re.compile(r"^(?:TF Select|Custom) ops: (.*)$", re.M)
 _HALF = re.compile(r"x(b?f16)>")
@@ -32,6 +37,10 @@ def export_tflite(
     interface=None,
     calibration_samples=256,
     input_shapes=None,
+    sparse=None,
+    compress=None,
+    flash_bytes=None,
+    ram_bytes=None,
 ):
     """Writes a Keras model as a .tflite file with a fixed batch of one.
 
@@ -45,17 +54,30 @@ def export_tflite(
         path: `str` or path-like, the file to write.
         quantize: How numbers are stored. "float32" (also `None`); "float16"
             weights, half the bytes; "dynamic", int8 weights and float
-            activations; "int8", all of it, as microcontrollers want it.
-        calibration: What "int8" measures the ranges of activations on: an
-            array `(N, ...)`, a tuple, list or dict of them for several
-            inputs, or an iterable (`tf.data.Dataset`, generator) of samples
-            or batches, alone or as `(x, y)`.
-        interface: dtype of inputs and outputs where `quantize="int8"`:
-            "int8" (the default) or "float32".
+            activations; "int8", all of it, as microcontrollers want it, a scale
+            for each output channel of convolutions; "int16x8", int8 weights
+            and int16 activations, for what int8 is too coarse for; "int4",
+            int8 but for the weights of convolutions and dense layers, which
+            LiteRT runs and TFLite Micro does not. "int4" wants the extra
+            `quantizer`.
+        calibration: What quantized activations have their ranges measured
+            on: an array `(N, ...)`, a tuple, list or dict of them
+            for several inputs, or an iterable (`tf.data.Dataset`, generator)
+            of samples or batches, alone or as `(x, y)`.
+        interface: dtype of inputs and outputs of quantized files: "int8"
+            ("int16" for "int16x8"; the default) or, but for "int4",
+            "float32".
         calibration_samples: `int`, the most samples that are used: at even
             distances in arrays, the first ones of iterables.
         input_shapes: Shapes without the batch for models that leave some
             dimension open: `(32, 32, 3)`, or a list of them.
+        sparse: "auto" stores weights with zeros in blocks sparsely where the
+            file gets smaller and TFLite runs it rightly; else a message says
+            why not. For phones and computers, never for microcontrollers.
+        compress: "auto" stores weights that hold many zeros in a shorter code
+            that only TFLite Micro reads; see `compress_tflite`.
+        flash_bytes, ram_bytes: `int`, limits for the file and for its arena
+            with `compress="auto"`.
 
     Returns:
         A `model_file.ModelFile`: path, file_bytes, ops, inputs, outputs.
@@ -76,12 +98,17 @@ def export_tflite(
     >>> file.file_bytes, file.ops["CONV_2D"]
     """
     mode, interface = modes.get(quantize, interface)
+    _check_zeros(sparse, compress, flash_bytes, ram_bytes)
     path = files.writable(path)
     _check_backend()
     packages.require("ai_edge_litert")
+    if mode.weight_bits:
+        requantizing.require()
     signature = signatures.of(model, input_shapes)
     signatures.check_finite(model)
     samples = _samples(mode, calibration, signature, calibration_samples)
+    if samples:
+        calibration_checks.warn(model, samples, signature.inputs)
     with (
         tempfile.TemporaryDirectory() as folder,
         child.Child(converter.__file__) as process,
@@ -93,12 +120,26 @@ def export_tflite(
             "mode": dataclasses.asdict(mode),
             "interface": interface,
             "calibration": _save(samples, folder),
+            "sparse": bool(sparse),
         }
         answer = process.ask(request)
         if answer.error:
             raise _failure(answer, request["manifest"], quantize)
-        files.write({path: (folder / converter.RESULT).read_bytes()})
+        made = folder / converter.RESULT
+        if mode.weight_bits:
+            _requantize(made, samples, mode.weight_bits)
+        if sparse:
+            made = sparse_encoding.choose(made, folder / converter.SPARSE)
+        if compress:
+            compression.compress_tflite(
+                made,
+                made,
+                flash_bytes=flash_bytes,
+                ram_bytes=ram_bytes,
+            )
+        files.write({path: made.read_bytes()})
     result = model_file.read(path)
+    _warn_of_floats(result, mode, interface)
     logging.info("Wrote %s, %d bytes.", path, result.file_bytes)
     return result
 
@@ -110,6 +151,45 @@ def _check_backend():
             f"KERAS_BACKEND={keras.config.backend()!r}. Save the model with "
             "model.save(path), then load and export it in a process that was "
             "started with KERAS_BACKEND=tensorflow."
+        )
+
+
+def _check_zeros(sparse, compress, flash_bytes, ram_bytes):
+    """How zeros are stored, checked."""
+    for name, value in (("sparse", sparse), ("compress", compress)):
+        if value not in (None, "auto"):
+            raise ValueError(
+                f'{name} must be None or "auto". Received: {name}={value!r}.'
+            )
+    if sparse and compress:
+        raise ValueError(
+            "TFLite Micro, which alone reads compressed weights, does not run "
+            "sparse ones. Received: sparse and compress. Take one of them."
+        )
+    if compress is None and (flash_bytes, ram_bytes) != (None, None):
+        raise ValueError(
+            'Limits are for compress="auto". Received: compress=None with '
+            f"flash_bytes={flash_bytes}, ram_bytes={ram_bytes}. Limits for a "
+            "file as it is are those of export_micro."
+        )
+
+
+def _requantize(path, samples, bits):
+    ops = weight_ops.read(path.read_bytes())
+    ranges = requantizing.ranges(path, samples)
+    wanted = {op.output: bits for op in ops}
+    path.write_bytes(requantizing.quantized(path, ops, wanted, ranges))
+
+
+def _warn_of_floats(file, mode, interface):
+    """Says that some op has no kernel for integers."""
+    if mode.calibrated and interface != "float32" and "DEQUANTIZE" in file.ops:
+        logging.warning(
+            "%s computes in float between %d DEQUANTIZE and QUANTIZE ops: "
+            "some activation has no kernel for %s.",
+            file.path,
+            file.ops["DEQUANTIZE"],
+            interface,
         )
 
 

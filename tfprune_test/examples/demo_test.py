@@ -17,8 +17,7 @@ from tools import source_tree
 pytest.importorskip("tflite_micro", reason="Linux on x86-64 only")
 FILES = (
     "channels.png",
-    "model.cc",
-    "model.h",
+    "firmware",
     "model.keras",
     "model.tflite",
     "report.json",
@@ -74,8 +73,10 @@ class DemoTest(absltest.TestCase):
         data = (self.folder / "model.tflite").read_bytes()
         net = self.nets["int8 on TFLM"]
         self.assertEqual(net["flash_bytes"], len(data))
-        header = (self.folder / "model.h").read_text()
-        self.assertIn(f"ARENA_BYTES {net['arena_bytes']}", header)
+        firmware = self.folder / "firmware"
+        settings = (firmware / "model_settings.h").read_text()
+        self.assertIn(f"ARENA_MEASURED {net['arena_bytes']}", settings)
+        header = (firmware / "model.h").read_text()
         self.assertIn(f"DATA_BYTES {len(data)}", header)
 
     def test_bytes_fall_from_net_to_net(self):

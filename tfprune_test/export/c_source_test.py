@@ -23,10 +23,10 @@ class IdentifierTest(parameterized.TestCase):
         self.assertEqual(c_source.identifier(text), expected)
 
 
-class HeaderTest(parameterized.TestCase):
+class SettingsTest(parameterized.TestCase):
     def header(self, tensor):
         file = model_file.ModelFile("a", 10, {}, (tensor,), ())
-        return c_source.header(file, "net", ARENA, ["AddConv2D"])
+        return c_source.settings(file, "net", ARENA, 1136)
 
     @parameterized.parameters(
         (0.1, "0.100000001f"),

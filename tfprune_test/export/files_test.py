@@ -33,6 +33,29 @@ class FilesTest(parameterized.TestCase):
         self.assertEqual(self.entries(), ["a"])
         self.assertEqual((self.folder / "a").read_bytes(), b"old")
 
+    def test_missing_folders_are_made(self):
+        files.write({self.folder / "a/b/c": b"1", self.folder / "a/d": b"2"})
+        self.assertEqual((self.folder / "a" / "b" / "c").read_bytes(), b"1")
+        self.assertEqual((self.folder / "a" / "d").read_bytes(), b"2")
+
+    def test_a_failure_takes_new_folders_away(self):
+        with self.assertRaises(TypeError):
+            files.write(
+                {self.folder / "a/b/c": b"new", self.folder / "a/d/e": None}
+            )
+        self.assertEmpty(self.entries())
+
+    def test_a_folder_that_can_be_written(self):
+        self.assertEqual(files.writable_folder(self.folder), self.folder)
+        new = files.writable_folder(str(self.folder / "new"))
+        self.assertEqual(new, self.folder / "new")
+        self.assertEmpty(self.entries())
+        (self.folder / "file").touch()
+        with self.assertRaisesRegex(FileExistsError, "Received a file"):
+            files.writable_folder(self.folder / "file")
+        with self.assertRaisesRegex(FileNotFoundError, "Create"):
+            files.writable_folder(self.folder / "missing" / "new")
+
     def test_checking_leaves_nothing_behind(self):
         path = files.writable(str(self.folder / "a.bin"))
         self.assertEqual(path, self.folder / "a.bin")

@@ -2,12 +2,16 @@ import functools
 import importlib.util
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import tempfile
 from unittest import mock
 
+import numpy as np
 from absl.testing import parameterized
 
+from tfprune.export import interpreter
 from tfprune.export import micro
 from tfprune.export import micro_runner
 from tfprune.export import model_file
@@ -17,7 +21,8 @@ from tfprune_test.export import small_models
 # A resolver that counts, in the place of TFLite Micro's.
 FAKE_RESOLVER = """
 #include <stdio.h>
-#include "{header}"
+#include "model_ops.h"
+#include "model_settings.h"
 struct Resolver {{
   int count = 0;
   {methods}
@@ -34,13 +39,68 @@ int main() {{
 """
 READ_BACK = """
 #include <stdio.h>
-#include "{header}"
+#include "model.h"
 int main(void) {{
   if ((uintptr_t){lower}_data % 16) return 1;
   if ({lower}_data_bytes != {name}_DATA_BYTES) return 2;
   return fwrite({lower}_data, 1, {lower}_data_bytes, stdout) == 0;
 }}
 """
+# The part of TFLite Micro that the main program calls; its model gives the
+# golden output, shifted.
+FAKE_TFLM = """
+#include <stdint.h>
+#include <stdio.h>
+#include "model_golden.h"
+#define MicroPrintf(...) (printf(__VA_ARGS__), printf("\\n"))
+enum TfLiteStatus { kTfLiteOk, kTfLiteError };
+struct TfLiteTensor {
+  union { char* raw; void* data; } data;
+};
+namespace tflite {
+inline void InitializeTarget() {}
+inline const void* GetModel(const void* model) { return model; }
+template <int N> struct MicroMutableOpResolver {
+  int AddConv2D() { return 0; }
+  int AddDepthwiseConv2D() { return 0; }
+  int AddAdd() { return 0; }
+  int AddMean() { return 0; }
+  int AddFullyConnected() { return 0; }
+};
+struct MicroInterpreter {
+  int8_t in[NET_INPUT_0_SIZE], out[NET_OUTPUT_0_SIZE];
+  TfLiteTensor tensors[2];
+  template <typename R>
+  MicroInterpreter(const void*, R&, uint8_t*, unsigned) {
+    tensors[0].data.data = in;
+    tensors[1].data.data = out;
+  }
+  TfLiteStatus AllocateTensors() { return kTfLiteOk; }
+  unsigned arena_used_bytes() { return 1; }
+  TfLiteTensor* input(int) { return &tensors[0]; }
+  TfLiteTensor* output(int) { return &tensors[1]; }
+  TfLiteStatus Invoke() {
+    for (int i = 0; i < NET_INPUT_0_SIZE; ++i) {
+      if (in[i] != net_golden_input_0[i]) return kTfLiteError;
+    }
+    for (int i = 0; i < NET_OUTPUT_0_SIZE; ++i) {
+      out[i] = static_cast<int8_t>(
+          net_golden_output_0[i] + (net_golden_output_0[i] < 0 ? OFF : -OFF));
+    }
+    return kTfLiteOk;
+  }
+};
+}  // namespace tflite
+"""
+FAKE_HEADERS = (
+    "micro/micro_interpreter.h",
+    "micro/micro_log.h",
+    "micro/micro_mutable_op_resolver.h",
+    "micro/system_setup.h",
+    "schema/schema_generated.h",
+)
+SOURCES = ("model.cc", "model_golden.cc")
+HEADERS = ("model.h", "model_golden.h", "model_ops.h", "model_settings.h")
 STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 
 
@@ -65,12 +125,10 @@ class ExportMicroTest(parameterized.TestCase):
         self.out.mkdir()
 
     def compiled(self, program, suffix, source):
-        """What a program that is linked with the generated source prints."""
-        path = self.folder / f"main{suffix}"
-        header = pathlib.Path(source.header).name
+        """What a program that is linked with the generated sources prints."""
+        path = self.folder / f"program{suffix}"
         path.write_text(
             program.format(
-                header=header,
                 lower=source.name,
                 name=source.name.upper(),
                 methods="\n  ".join(
@@ -79,17 +137,21 @@ class ExportMicroTest(parameterized.TestCase):
                 ),
             )
         )
+        return self.linked([path], source.folder)
+
+    def linked(self, programs, folder, *flags):
+        """Compiles programs with the sources in a folder; what it prints."""
         compilers = {".c": ("gcc", "-std=c99"), ".cc": ("g++", "-std=c++11")}
+        sources = [pathlib.Path(folder, name) for name in SOURCES]
         objects = []
-        for name in (str(path), source.source):
-            compiler = compilers[pathlib.Path(name).suffix]
-            objects.append(f"{name}.o")
+        for path in (*programs, *sources):
+            objects.append(f"{self.folder / path.name}.o")
             subprocess.run(
-                [*compiler, *STRICT, f"-I{self.out}", "-c", name]
-                + ["-o", objects[-1]],
+                [*compilers[path.suffix], *STRICT, f"-I{folder}", *flags]
+                + ["-c", path, "-o", objects[-1]],
                 check=True,
             )
-        binary = self.folder / "main"
+        binary = self.folder / "program"
         subprocess.run(["g++", *objects, "-o", binary], check=True)
         return subprocess.run([binary], check=True, capture_output=True).stdout
 
@@ -98,7 +160,7 @@ class ExportMicroTest(parameterized.TestCase):
         read_back = self.compiled(READ_BACK, ".c", source)
         self.assertEqual(read_back, pathlib.Path(self.file.path).read_bytes())
 
-    def test_firmware_finds_what_it_needs_in_the_header(self):
+    def test_firmware_finds_what_it_needs_in_the_headers(self):
         source = micro.export_micro(self.file.path, self.out / "net")
         printed = self.compiled(FAKE_RESOLVER, ".cc", source).split()
         tensor = self.file.inputs[0]
@@ -107,46 +169,153 @@ class ExportMicroTest(parameterized.TestCase):
         self.assertEqual(float(printed[4]), float(f"{tensor.scale:.9g}"))
         self.assertEqual(int(printed[5]), tensor.zero_point)
 
+    @parameterized.parameters((0, b"PASS"), (1, b"PASS"), (2, b"FAIL"))
+    def test_the_main_program_compares_with_the_golden_output(self, off, said):
+        source = micro.export_micro(self.file.path, self.out, name="net")
+        fake = self.folder / "fake"
+        for name in FAKE_HEADERS:
+            path = fake / f"tensorflow/lite/{name}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(FAKE_TFLM if "interpreter" in name else "")
+        main = self.folder / "main.cc"
+        main.write_text((self.out / "main.cc").read_text())
+        try:
+            flags = f"-I{fake}", f"-DOFF={off}"
+            printed = self.linked([main], source.folder, *flags)
+        except subprocess.CalledProcessError as error:
+            printed = error.stdout
+        self.assertIn(said, printed)
+
+    def test_the_golden_output_is_what_the_interpreter_gives(self):
+        rng = np.random.default_rng(3)
+        x = rng.normal(size=(1, *self.file.inputs[0].shape[1:]))
+        source = micro.export_micro(self.file.path, self.out, sample=x)
+        text = pathlib.Path(source.folder, "model_golden.cc").read_text()
+        stored = self.file.inputs[0].encode(x), self.file.outputs[0].encode(
+            interpreter.run(self.file.path, x, "micro")
+        )
+        written = re.findall(r"\{(.*?)\}", text, re.S)
+        for values, numbers in zip(stored, written, strict=True):
+            found = [int(n) for n in numbers.split(",") if n.strip()]
+            self.assertEqual(found, values.reshape(-1).tolist())
+
+    def test_cortex_m_keeps_all_of_it_in_flash(self):
+        compiler = shutil.which("arm-none-eabi-g++")
+        if compiler is None:
+            self.skipTest("arm-none-eabi-g++ is not installed")
+        labels = ["a", 'b"?', "ö", "d"]
+        micro.export_micro(self.file.path, self.out, labels=labels)
+        sizes = []
+        for name in SOURCES:
+            binary = self.folder / "object.o"
+            subprocess.run(
+                [compiler, "-mcpu=cortex-m4", "-mthumb", *STRICT, "-Os"]
+                + ["-c", self.out / name, "-o", binary],
+                check=True,
+            )
+            told = subprocess.run(
+                ["arm-none-eabi-size", binary],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            sizes.append([int(n) for n in told.splitlines()[1].split()[:3]])
+        (text, *ram), (golden, *others) = sizes
+        self.assertEqual(ram + others, [0, 0, 0, 0])
+        # The array, its length, four pointers and their strings.
+        self.assertBetween(text - self.file.file_bytes, 4, 64)
+        self.assertEqual(golden, 8 * 8 * 2 + 4)
+
+    def test_cmake_builds_the_library(self):
+        if shutil.which("cmake") is None:
+            self.skipTest("cmake is not installed")
+        micro.export_micro(self.file.path, self.out)
+        build = self.folder / "build"
+        for arguments in (["-B", build, self.out], ["--build", build]):
+            subprocess.run(
+                ["cmake", *arguments], check=True, capture_output=True
+            )
+        self.assertTrue((build / "libnet_model.a").exists())
+
     def test_the_record_describes_the_files(self):
-        source = micro.export_micro(self.file.path, self.out / "net")
+        source = micro.export_micro(
+            self.file.path, self.out / "net", arena_margin=0.25
+        )
         self.assertEqual(source.name, "net")
         self.assertEqual(source.flash_bytes, self.file.file_bytes)
         self.assertIn("AddDepthwiseConv2D", source.resolver_methods)
-        self.assertEqual(source.source, str(self.out / "net.cc"))
+        self.assertEqual(source.folder, str(self.out / "net"))
         arena = source.arena.required_bytes
-        text = pathlib.Path(source.header).read_text()
-        self.assertIn(f"#define NET_ARENA_BYTES {arena}\n", text)
-        self.assertNotIn(str(self.folder), text)
+        self.assertBetween(source.arena_bytes / arena, 1.25, 1.26)
+        found = {
+            str(path)
+            for path in (self.out / "net").rglob("*")
+            if path.is_file()
+        }
+        self.assertEqual(found, set(source.files))
+        text = (self.out / "net" / "model_settings.h").read_text()
+        self.assertIn(f"#define NET_ARENA_MEASURED {arena}\n", text)
+        self.assertIn(f"#define NET_ARENA_BYTES {source.arena_bytes}\n", text)
+        for path in found:
+            self.assertNotIn(str(self.folder), pathlib.Path(path).read_text())
+
+    def test_the_sketch_has_all_beside_it(self):
+        micro.export_micro(self.file.path, self.out, name="7 nets")
+        sketch = self.out / "arduino" / "model_7_nets"
+        wanted = {f.replace(".cc", ".cpp") for f in (*SOURCES, *HEADERS)}
+        self.assertEqual(
+            set(os.listdir(sketch)), wanted | {"model_7_nets.ino"}
+        )
+        self.assertIn("void setup()", (sketch / "model_7_nets.ino").read_text())
 
     @parameterized.parameters(
-        ("", {}, "net", "net"),
-        ("Größe 7.cc", {}, "Größe 7", "Gro_e_7"),
-        ("a.b", {"name": "7 nets"}, "a.b", "model_7_nets"),
+        ("", {}, "net"),
+        ("Größe 7", {}, "net"),
+        ("a.b", {"name": "7 nets"}, "model_7_nets"),
     )
-    def test_names(self, out, kwargs, stem, name):
-        target = self.out / out if out else self.out
-        source = micro.export_micro(self.file.path, target, **kwargs)
-        files = {f"{stem}.cc", f"{stem}.h"}
-        self.assertEqual(set(os.listdir(self.out)), files)
+    def test_names(self, out, kwargs, name):
+        source = micro.export_micro(self.file.path, self.out / out, **kwargs)
         self.assertEqual(source.name, name)
         self.assertNotEmpty(self.compiled(READ_BACK, ".c", source))
 
     def test_the_same_file_gives_the_same_sources(self):
         texts = []
         for _ in range(2):
-            source = micro.export_micro(self.file.path, self.out)
-            texts.append(pathlib.Path(source.header).read_bytes())
+            micro.export_micro(self.file.path, self.out)
+            texts.append([(self.out / n).read_bytes() for n in SOURCES])
         self.assertEqual(*texts)
+
+    def test_what_was_started_from_stays(self):
+        micro.export_micro(self.file.path, self.out)
+        own = self.out / "main.cc"
+        own.write_text("// mine")
+        model = self.out / "model.cc"
+        model.write_text("old")
+        source = micro.export_micro(self.file.path, self.out)
+        self.assertEqual(own.read_text(), "// mine")
+        self.assertNotEqual(model.read_text(), "old")
+        self.assertNotIn(str(own), source.files)
+
+    @parameterized.parameters(
+        ({"labels": ["a", "b"]}, "4 names of classes.*labels=\\('a', 'b'\\)"),
+        ({"labels": [1, 2, 3, 4]}, "4 names of classes"),
+        ({"arena_margin": -0.1}, "arena_margin=-0.1"),
+        ({"sample": np.zeros((1, 2))}, "x of shape"),
+    )
+    def test_arguments(self, kwargs, message):
+        with self.assertRaisesRegex(ValueError, message):
+            micro.export_micro(self.file.path, self.out / "new", **kwargs)
+        self.assertEmpty(os.listdir(self.out))
 
     def test_a_budget_that_is_just_met_is_met(self):
         arena = micro.arena_bytes(self.file.path)
-        micro.export_micro(
+        source = micro.export_micro(
             self.file.path,
             self.out,
             flash_bytes=self.file.file_bytes,
             ram_bytes=arena,
         )
-        self.assertLen(os.listdir(self.out), 2)
+        self.assertEqual(source.arena_bytes, arena)
 
     def test_a_budget_that_is_exceeded_tells_by_how_much(self):
         budgets = {
@@ -176,13 +345,13 @@ class ExportMicroTest(parameterized.TestCase):
         self.assertEmpty(os.listdir(self.out))
 
     @parameterized.parameters(
-        ("missing/net", FileNotFoundError), ("blocked", IsADirectoryError)
+        ("missing/net", FileNotFoundError), ("blocked", FileExistsError)
     )
     def test_paths(self, out, exception):
-        (self.out / "blocked.h").mkdir()
+        (self.out / "blocked").touch()
         with self.assertRaises(exception):
             micro.export_micro(self.file.path, self.out / out)
-        self.assertEqual(os.listdir(self.out), ["blocked.h"])
+        self.assertEqual(os.listdir(self.out), ["blocked"])
 
     def test_a_missing_package(self):
         found = importlib.util.find_spec

@@ -121,6 +121,32 @@ class ModesTest(ExportTestCase):
         self.assertLess(self.compare(model, small_models.samples(model)), error)
         self.assertEqual(file.inputs[0].dtype, "float32")
 
+    @parameterized.parameters(("int16x8", 1, 2e-3), ("int4", 0.5, 0.15))
+    def test_quantized_modes(self, quantize, width, error):
+        model = small_models.large()
+        data = small_models.samples(model, 50)
+        file = small_models.export(model, self.path, quantize, data)
+        weights = int(64 * 256 * width)
+        # Biases, a scale and a zero point for each of 256 channels.
+        self.assertBetween(file.file_bytes, weights, weights + 10_000)
+        self.assertLess(self.compare(model, data), error)
+        dtype = {"int16x8": "int16", "int4": "int8"}[quantize]
+        self.assertEqual(file.inputs[0].dtype, dtype)
+        before = self.path.read_bytes()
+        small_models.export(model, self.path, quantize, data)
+        self.assertEqual(self.path.read_bytes(), before)
+
+    def test_activations_without_an_int16_kernel_are_named(self):
+        inputs = keras.Input((6,))
+        x = keras.layers.Dense(8, "hard_swish")(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(3)(x))
+        with self.assertLogs("absl", "WARNING") as logs:
+            file = small_models.export(
+                model, self.path, "int16x8", small_models.samples(model, 50)
+            )
+        self.assertIn("DEQUANTIZE", file.ops)
+        self.assertIn("no kernel for int16", logs.output[-1])
+
     @parameterized.parameters(
         (None, "int8"), ("int8", "int8"), ("float32", "float32")
     )
@@ -178,7 +204,7 @@ class ErrorsTest(ExportTestCase):
         self.assertEmpty(list(self.folder.iterdir()))
 
     @parameterized.named_parameters(
-        ("no_mode", ("int4",), {}, "one of float32, float16, dynamic, int8"),
+        ("no_mode", ("int3",), {}, "one of float32, .*, int4. Received"),
         ("mode_of_another_type", (8,), {}, "quantize=8"),
         ("no_interface", ("int8",), {"interface": "uint8"}, "int8, float32"),
         ("interface_of_floats", (), {"interface": "int8"}, "one of float32"),

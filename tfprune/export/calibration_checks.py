@@ -1,0 +1,81 @@
+"""What is odd about calibration samples, said before ranges are measured."""
+
+import keras
+import numpy as np
+from absl import logging
+
+# Fewer samples seldom meet the ends of all ranges.
+_ENOUGH = 20
+_LOOKED_AT = 64
+# Standard deviations that a mean may be away, and how many times as large a
+# standard deviation may be, where training and calibration saw the same data.
+_FAR, _FACTOR = 3.0, 4.0
+
+
+def warn(model, samples, inputs):
+    """Warns of samples that are few, constant or on another scale.
+
+    The scale is that of training, as the first batch normalisation remembers
+    it; models without one are not looked at.
+
+    Args:
+        model: the `keras.Model` to be exported.
+        samples: list of arrays, as `calibration.samples` gives them.
+        inputs: `tuple` of `signature.Input`.
+    """
+    count = len(samples[0])
+    if count < _ENOUGH:
+        logging.warning(
+            "Ranges are measured on %d samples; some hundred are better.", count
+        )
+    for array, spec in zip(samples, inputs, strict=True):
+        if array.size > 1 and array.min() == array.max():
+            logging.warning(
+                "All calibration samples for %r are %g everywhere.",
+                spec.name,
+                array.flat[0],
+            )
+    norm = _first_normalization(model)
+    if norm is not None:
+        _check_scale(model, norm, [array[:_LOOKED_AT] for array in samples])
+
+
+def _first_normalization(model):
+    """The first batch normalisation, if it was trained."""
+    if not getattr(model, "inputs", None):
+        return None
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return layer if _trained(layer) else None
+    return None
+
+
+def _trained(norm):
+    mean, variance = map(_numbers, (norm.moving_mean, norm.moving_variance))
+    return bool(mean.any() or (variance != 1).any())
+
+
+def _check_scale(model, norm, samples):
+    before = keras.Model(list(model.inputs), norm.input)
+    values = _numbers(before(list(samples)))
+    values = np.moveaxis(values, norm.axis, -1)
+    values = values.reshape(-1, values.shape[-1])
+    deviation = np.sqrt(_numbers(norm.moving_variance) + norm.epsilon)
+    far = np.median(
+        np.abs(values.mean(0) - _numbers(norm.moving_mean)) / deviation
+    )
+    factor = np.median(np.sqrt(values.var(0) + norm.epsilon) / deviation)
+    if far > _FAR or not 1 / _FACTOR < factor < _FACTOR:
+        logging.warning(
+            "Calibration samples seem to be on another scale than those of "
+            "training: before %s the standard deviation is %.3g times that of "
+            "training, and the mean %.3g standard deviations away. Prepare "
+            "them as the model expects its inputs.",
+            norm.name,
+            factor,
+            far,
+        )
+
+
+def _numbers(value):
+    return keras.ops.convert_to_numpy(value)

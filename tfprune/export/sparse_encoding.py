@@ -1,0 +1,68 @@
+"""Whether a file with sparse weights is worth it, seen by running it."""
+
+import time
+
+import numpy as np
+from absl import logging
+
+from tfprune.export import interpreter
+from tfprune.export import model_file
+
+_COMPARED = 8
+_RUNS = 20
+
+
+def choose(dense, sparse):
+    """The better one of two files of the same model.
+
+    Args:
+        dense: `pathlib.Path` of the file as it is.
+        sparse: `pathlib.Path` of the file with weights in sparse encoding.
+
+    Returns:
+        One of the two. The sparse one if it is smaller and TFLite gives the
+        same outputs for it, up to a step where they are quantized.
+    """
+    before, after = map(model_file.read, (dense, sparse))
+    if after.file_bytes >= before.file_bytes:
+        return _kept(dense, "it would not be smaller")
+    x = interpreter.random_inputs(before, _COMPARED)
+    try:
+        got = interpreter.outputs(after, x)
+    except RuntimeError as error:
+        return _kept(dense, f"TFLite does not run it ({error})")
+    wanted = interpreter.outputs(before, x)
+    if not all(map(_same, wanted, got)):
+        return _kept(dense, "TFLite gives other outputs for it")
+    logging.info(
+        "Weights are stored sparsely: %d bytes instead of %d; %s, %.2f times "
+        "as long.",
+        after.file_bytes,
+        before.file_bytes,
+        interpreter.kernels(sparse),
+        _seconds(sparse) / _seconds(dense),
+    )
+    return sparse
+
+
+def _kept(dense, why):
+    logging.warning("Weights are not stored sparsely: %s.", why)
+    return dense
+
+
+def _same(wanted, got):
+    if wanted.dtype.kind == "f":
+        scale = np.abs(wanted).max()
+        return np.allclose(wanted, got, rtol=1e-4, atol=1e-5 * scale)
+    return np.abs(wanted.astype(int) - got.astype(int)).max() <= 1
+
+
+def _seconds(path):
+    """The least time of some runs."""
+    run = interpreter.prepared(path)
+    times = []
+    for _ in range(_RUNS):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
