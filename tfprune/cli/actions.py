@@ -18,14 +18,14 @@ from tfprune.graph import rebuild
 
 def inspect(paths, values):
     drawing = values.picture and drawings.writable(values.picture)
-    model = _load(paths[0], values)
+    model = load(paths[0], values)
     report = tfprune.profile(model, input_shape=values.input_shape)
     graph = tfprune.channel_graph(model, values.input_shape)
     groups = graph.groups
     if drawing:
         tfprune.draw_groups(graph, drawing)
     if values.format == "json":
-        return _json(report.to_dict() | {"groups": [*map(_facts, groups)]})
+        return as_json(report.to_dict() | {"groups": [*map(_facts, groups)]})
     rows = tuple(
         (
             _some(g["made_by"]) or "the input",
@@ -37,14 +37,14 @@ def inspect(paths, values):
     )
     header = ("made by", "read by", "kept because", "channels")
     table = tables.Table(header, rows, left=3)
-    return f"{_written(report, values)}\n{_written(table, values)}"
+    return f"{written(report, values)}\n{written(table, values)}"
 
 
 def prune(paths, values):
     out = storage.model_path(values.out, paths)
     picture = values.plot and files.writable(values.plot)
     budget, data = _budget(values), storage.load_arrays(values.data)
-    dense = _load(paths[0], values)
+    dense = load(paths[0], values)
     shape = values.input_shape
     model, budget = pruning.cut_depth(dense, budget, data, shape)
     graph = tfprune.channel_graph(model, shape, values.allow_inexact)
@@ -57,6 +57,7 @@ def prune(paths, values):
         values.ranking,
         min_channels=values.min_channels,
         channel_multiple=values.channel_multiple,
+        target=values.target,
         skip=values.skip,
     )
     small = rebuild.shrink(graph, keep)
@@ -66,71 +67,29 @@ def prune(paths, values):
     if picture:
         tfprune.channels_plot(graph, keep, picture)
     storage.save_model(small, out)
-    return _written(report, values)
+    return written(report, values)
 
 
 def strip(paths, values):
     out = storage.model_path(values.out, paths)
-    model = _load(paths[0], values)
+    model = load(paths[0], values)
     small = tfprune.strip(model, verify=values.verify)
     report = tfprune.compare(model, small, input_shape=values.input_shape)
     storage.save_model(small, out)
-    return _written(report, values)
-
-
-def export(paths, values):
-    out = storage.output_path(values.out, paths)
-    calibration = storage.load_arrays(values.calibration)
-    model = _load(paths[0], values)
-    file = tfprune.export_tflite(
-        model,
-        out,
-        values.quantize,
-        calibration,
-        interface=values.interface,
-        input_shapes=values.input_shape,
-    )
-    facts = {
-        "file": file.path,
-        "file_bytes": file.file_bytes,
-        "ops": file.ops,
-        **(_sources(out, values) if values.micro else {}),
-    }
-    if values.format == "json":
-        return _json(facts)
-    facts["ops"] = ", ".join(f"{n} {op}" for op, n in file.ops.items())
-    rows = [
-        (name.replace("_", " "), v if isinstance(v, str) else tables.cell(v))
-        for name, v in facts.items()
-    ]
-    return _written(tables.Table(("", "written"), tuple(rows), left=2), values)
-
-
-def _sources(path, values):
-    sources = tfprune.export_micro(
-        path,
-        values.micro,
-        flash_bytes=values.flash_bytes,
-        ram_bytes=values.ram_bytes,
-    )
-    return {
-        "source": sources.source,
-        "header": sources.header,
-        "arena_bytes": sources.arena.required_bytes,
-    }
+    return written(report, values)
 
 
 def compare(paths, values):
     data = storage.load_arrays(values.data)
-    dense, small = (_load(path, values) for path in paths)
+    dense, small = (load(path, values) for path in paths)
     report = tfprune.compare(dense, small, data, values.input_shape)
-    return _written(report, values)
+    return written(report, values)
 
 
 def sensitivity(paths, values):
     picture = values.plot and files.writable(values.plot)
     data = storage.load_arrays(values.data)
-    model = _load(paths[0], values)
+    model = load(paths[0], values)
     curves = tfprune.sensitivity(
         model,
         data,
@@ -142,12 +101,12 @@ def sensitivity(paths, values):
         tfprune.sensitivity_plot(curves, picture)
     if values.format == "json":
         return curves.to_json()
-    return _written(curves.table(), values)
+    return written(curves.table(), values)
 
 
 def search(paths, values):
     out = storage.model_path(values.out, paths)
-    written = [
+    others = [
         path and files.writable(path) for path in (values.plot, values.trials)
     ]
     limits = _limits(values)
@@ -156,9 +115,10 @@ def search(paths, values):
         name: storage.load_arrays(values[name].value)
         for name in ("data", "recalibrate", "reconstruct")
     }
-    model = _load(paths[0], values)
+    model = load(paths[0], values)
     names = ("evaluations", "reward", "criterion", "limit", "seed")
-    names += ("checkpoint", "skip", "min_channels", "channel_multiple")
+    names += ("checkpoint", "skip", "target")
+    names += ("min_channels", "channel_multiple")
     found = tfprune.search(
         model,
         budget=budget,
@@ -167,7 +127,7 @@ def search(paths, values):
         progress=values.format == "text",
         **{name: values[name].value for name in names},
     )
-    picture, trials = written
+    picture, trials = others
     if picture:
         tfprune.search_plot(found, picture)
     if trials:
@@ -177,19 +137,20 @@ def search(paths, values):
     )
     storage.save_model(found.model, out)
     if values.format == "json":
-        return _json(report.to_dict() | {"search": found.to_dict()})
-    return _written(report, values)
+        return as_json(report.to_dict() | {"search": found.to_dict()})
+    return written(report, values)
 
 
 def criteria(paths, values):
     table = catalogue.criteria()
     if values.format == "json":
         rows = [dict(zip(table.header, r, strict=True)) for r in table.rows]
-        return _json(rows)
-    return _written(table, values)
+        return as_json(rows)
+    return written(table, values)
 
 
-def _load(path, values):
+def load(path, values):
+    """The model of a file, as the flags say that it is to be read."""
     if values.modules:
         # A console script does not look into the folder it is started in.
         sys.path.insert(0, os.getcwd())
@@ -231,11 +192,13 @@ def _some(names, limit=3):
     return ", ".join((*names[:limit], *more))
 
 
-def _written(report, values):
+def written(report, values):
+    """A report as `--format` wants it."""
     return _FORMATS[values.format](report)
 
 
-def _json(facts):
+def as_json(facts):
+    """Facts as `--format=json` writes them."""
     return json.dumps(facts, indent=2) + "\n"
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 from tfprune.cli import actions
+from tfprune.cli import exporting
 from tfprune.cli import options
 
 
@@ -93,22 +94,31 @@ tfprune strip sparse.keras --out=small.keras
     Command(
         "export",
         ("MODEL",),
-        "Writes a .tflite file, and C sources for a microcontroller.",
+        "Writes a .tflite file, and a project for a microcontroller.",
         """
 int8 needs typical inputs to measure ranges on. With --micro the file runs on
-the TFLite Micro interpreter here, which tells the size of its tensor arena.
+the TFLite Micro interpreter here, which tells the size of its tensor arena, and
+a folder of C sources is written that compiles. With --data the accuracy of the
+file is measured, with --vela what an Ethos-U takes. Where anything fails,
+nothing is written.
 """,
         """
 tfprune export small.keras --out=small.tflite
 tfprune export small.keras --quantize=int8 --calibration=images.npy \\
-    --out=small.tflite --micro=firmware/model --ram_bytes=40000
+    --data=test.npz --out=small.tflite --micro=firmware --ram_bytes=40000
+tfprune export small.keras --quantize=int8 --calibration=images.npy \\
+    --out=small.tflite --vela=ethos-u55-128
+tfprune export sparse.keras --quantize=int8 --calibration=images.npy \\
+    --out=small.tflite --compress=auto --micro=firmware --ram_bytes=64000
 """,
         (
             lambda values: options.out(values, "the .tflite file"),
             options.conversion,
+            options.firmware,
+            lambda values: options.data(values, "To measure accuracy on"),
             options.reading,
         ),
-        actions.export,
+        exporting.export,
     ),
     Command(
         "compare",

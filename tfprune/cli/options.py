@@ -2,8 +2,10 @@
 
 from absl import flags
 
+from tfprune import rounding
 from tfprune import score
 from tfprune.export import modes
+from tfprune.export import npu
 from tfprune.searches import strategies
 
 
@@ -170,6 +172,13 @@ def groups(values):
         ("channel_multiple", "Each group keeps a multiple of so many."),
     ):
         flags.DEFINE_integer(name, 1, text, flag_values=values)
+    flags.DEFINE_enum(
+        "target",
+        None,
+        list(rounding.TARGETS),
+        "Instead of --channel_multiple: the multiple that its kernels use.",
+        flag_values=values,
+    )
 
 
 def search(values):
@@ -254,14 +263,56 @@ def conversion(values):
         "For int8: the type of inputs and outputs, int8 (if not given) or "
         "float32.",
     )
-    _text(
-        values,
-        "micro",
-        "Path of C source and header to write too, without .cc and .h.",
+    flags.DEFINE_enum(
+        "sparse",
+        None,
+        ["auto"],
+        "auto: store zeros in blocks sparsely where TFLite runs it and the "
+        "file is smaller.",
+        flag_values=values,
     )
-    for name, what in (("flash_bytes", "array"), ("ram_bytes", "arena")):
-        text = f"With --micro: the most bytes that the {what} may take."
+    flags.DEFINE_enum(
+        "compress",
+        None,
+        ["auto"],
+        "auto: compress weights with many zeros within --flash_bytes and "
+        "--ram_bytes; only TFLite Micro reads such files.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "runtime",
+        "tflite",
+        ["tflite", "reference", "micro"],
+        "Where --data is measured.",
+        flag_values=values,
+    )
+
+
+def firmware(values):
+    """What is written for a microcontroller, and what it may take."""
+    _text(values, "micro", "Folder of C sources to write too.")
+    flags.DEFINE_list(
+        "labels",
+        [],
+        "With --micro: the names of the classes, in the order of the output.",
+        flag_values=values,
+    )
+    flags.DEFINE_float(
+        "arena_margin",
+        0.1,
+        "With --micro: the share of arena to reserve beyond what was measured.",
+        flag_values=values,
+    )
+    for name, what in (("flash_bytes", "file"), ("ram_bytes", "arena")):
+        text = f"With --micro or --compress: the most bytes of the {what}."
         flags.DEFINE_integer(name, None, text, flag_values=values)
+    flags.DEFINE_enum(
+        "vela",
+        None,
+        list(npu.ACCELERATORS),
+        "Compile with Vela for this NPU and tell what it takes.",
+        flag_values=values,
+    )
 
 
 def _definer(values):

@@ -12,6 +12,7 @@ from unittest import mock
 
 import keras
 import numpy as np
+import pytest
 from absl import logging
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -466,9 +467,77 @@ class ExportTest(CliTestCase):
         )
         self.assertEqual(found["file_bytes"], out.stat().st_size)
         self.assertEqual(found["ops"]["CONV_2D"], 2)
-        header = pathlib.Path(found["header"]).read_text()
-        self.assertIn(str(found["arena_bytes"]), header)
-        self.assertTrue((self.folder / "firmware.cc").exists())
+        settings = self.folder / "firmware" / "model_settings.h"
+        self.assertIn(f"{found['arena_bytes']}\n", settings.read_text())
+        self.assertIn("MODEL_ARENA_BYTES", settings.read_text())
+
+    def sparse(self):
+        """A model with zeros, and images with classes, as files."""
+        model = net()
+        rng = np.random.default_rng(0)
+        for variable in model.trainable_variables:
+            values = rng.normal(size=variable.shape)
+            values[rng.random(values.shape) < 0.8] = 0
+            variable.assign(values)
+        model.save(self.dense)
+        x = rng.normal(size=(30, 8, 8, 1)).astype("float32")
+        np.save(self.folder / "images.npy", x)
+        y = model.predict(x, verbose=0).argmax(-1)
+        np.savez(self.folder / "test.npz", x=x, y=y)
+
+    def test_zeros_are_compressed_and_the_file_is_measured(self):
+        self.sparse()
+        out = self.folder / "model.tflite"
+        found = json.loads(
+            self.succeed(
+                "export",
+                self.dense,
+                f"--out={out}",
+                "--quantize=int8",
+                f"--calibration={self.folder}/images.npy",
+                f"--data={self.folder}/test.npz",
+                "--compress=auto",
+                "--ram_bytes=40000",
+                f"--micro={self.folder}/firmware",
+                "--labels=a,b,c",
+                "--format=json",
+            )
+        )
+        self.assertEqual(found["runtime"], "micro")
+        self.assertGreater(found["accuracy"], 0.5)
+        self.assertLessEqual(found["reserved_arena_bytes"], 40_000)
+        model = (self.folder / "firmware" / "model.cc").read_text()
+        self.assertIn("model_labels", model)
+
+    def test_an_npu_is_reported(self):
+        pytest.importorskip("ethosu")
+        self.sparse()
+        text = self.succeed(
+            "export",
+            self.dense,
+            f"--out={self.folder}/model.tflite",
+            "--quantize=int8",
+            f"--calibration={self.folder}/images.npy",
+            "--vela=ethos-u55-128",
+        )
+        self.assertRegex(text, r"npu +ethos-u55-128")
+        self.assertRegex(text, r"npu share of ops +100.00%")
+        self.assertRegex(text, r"npu cycles +\d")
+
+    def test_a_budget_that_fails_leaves_nothing(self):
+        self.sparse()
+        before = sorted(os.listdir(self.folder))
+        self.assertRegex(
+            self.refused(
+                "export",
+                self.dense,
+                f"--out={self.folder}/model.tflite",
+                f"--micro={self.folder}/firmware",
+                "--ram_bytes=100",
+            ),
+            "must fit its budgets",
+        )
+        self.assertEqual(sorted(os.listdir(self.folder)), before)
 
     def test_float32_needs_nothing_else(self):
         out = self.folder / "model.tflite"

@@ -1,0 +1,95 @@
+"""What `tfprune export` does: all is made beside, then put in place."""
+
+import pathlib
+import tempfile
+
+import tfprune
+from tfprune import tables
+from tfprune.cli import actions
+from tfprune.cli import storage
+from tfprune.export import files
+
+
+def export(paths, values):
+    out = storage.output_path(values.out, paths)
+    micro = values.micro and files.writable_folder(values.micro)
+    calibration = storage.load_arrays(values.calibration)
+    data = storage.load_arrays(values.data)
+    model = actions.load(paths[0], values)
+    with tempfile.TemporaryDirectory() as folder:
+        # Names in what is written come from that of the file.
+        path = pathlib.Path(folder, out.name)
+        facts = _file(model, path, calibration, values)
+        facts |= _accuracy(path, data, values) | _npu(path, values)
+        if micro:
+            facts |= _sources(path, micro, values)
+        files.write({out: path.read_bytes()})
+    facts = {"file": str(out), **facts}
+    if values.format == "json":
+        return actions.as_json(facts)
+    rows = [(name.replace("_", " "), _cell(v)) for name, v in facts.items()]
+    table = tables.Table(("", "written"), tuple(rows), left=2)
+    return actions.written(table, values)
+
+
+def _file(model, path, calibration, values):
+    budgets = {"flash_bytes": values.flash_bytes, "ram_bytes": values.ram_bytes}
+    file = tfprune.export_tflite(
+        model,
+        path,
+        values.quantize,
+        calibration,
+        interface=values.interface,
+        input_shapes=values.input_shape,
+        sparse=values.sparse,
+        compress=values.compress,
+        **(budgets if values.compress else {}),
+    )
+    return {"file_bytes": file.file_bytes, "ops": file.ops}
+
+
+def _accuracy(path, data, values):
+    if data is None:
+        return {}
+    runtime = "micro" if values.compress else values.runtime
+    progress = values.format == "text"
+    accuracy = tfprune.evaluate_tflite(path, data, runtime, progress=progress)
+    return {"accuracy": accuracy, "runtime": runtime}
+
+
+def _npu(path, values):
+    if not values.vela:
+        return {}
+    report = tfprune.compile_for_npu(path, values.vela)
+    return {
+        "npu": report.accelerator,
+        "npu_sram_bytes": report.sram_bytes,
+        "npu_flash_bytes": report.flash_bytes,
+        "npu_cycles": report.cycles,
+        "npu_share_of_ops": report.npu_share,
+        "ops_on_cpu": report.cpu_ops,
+    }
+
+
+def _sources(path, out, values):
+    sources = tfprune.export_micro(
+        path,
+        out,
+        labels=values.labels,
+        arena_margin=values.arena_margin,
+        flash_bytes=values.flash_bytes,
+        ram_bytes=values.ram_bytes,
+    )
+    return {
+        "sources": sources.folder,
+        "arena_bytes": sources.arena.required_bytes,
+        "reserved_arena_bytes": sources.arena_bytes,
+    }
+
+
+def _cell(value):
+    if isinstance(value, dict):
+        return ", ".join(f"{n} {op}" for op, n in value.items()) or "none"
+    if isinstance(value, float):
+        return f"{value:.2%}"
+    return value if isinstance(value, str) else tables.cell(value)
