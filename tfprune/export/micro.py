@@ -90,6 +90,32 @@ def arenas(paths):
     return [Arena(**facts) for facts in found]
 
 
+def seconds(paths, runs=10):
+    """How long files take on the TFLite Micro interpreter of this machine.
+
+    It has the reference kernels, whose time is close to proportional to the
+    multiply-adds: compare files by it, not with a microcontroller.
+
+    Args:
+        paths: list of `str` or path-like, files that take the same inputs.
+        runs: `int`, inferences of each, which take turns.
+
+    Returns:
+        List of float, the least seconds of an inference.
+
+    Raises:
+        ImportError, RuntimeError, ValueError: as `arena`.
+    """
+    file = model_file.read(paths[0])
+    return interpreter.ask_micro(
+        file,
+        action="time",
+        paths=[str(path) for path in paths],
+        inputs=[(tensor.shape, tensor.dtype) for tensor in file.inputs],
+        runs=runs,
+    )
+
+
 def arena_bytes(path):
     """The bytes of tensor arena that a .tflite file runs in; see `arena`."""
     return arena(path).required_bytes

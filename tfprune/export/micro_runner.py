@@ -7,6 +7,7 @@ some damaged files, and tells only C's stderr what it misses.
 import os
 import re
 import tempfile
+import time
 
 import numpy as np
 
@@ -29,7 +30,9 @@ def handle(request):
     "measure" takes `paths`, models with the same inputs, and `inputs`,
     `[shape, dtype]` of each, and returns the bytes that `micro.Arena` holds
     for each model. "run" takes `path`, `inputs`, the `.npy` files `(N, ...)`
-    in the dtypes of the model, and `outputs`, the files to write.
+    in the dtypes of the model, and `outputs`, the files to write. "time" takes
+    `paths`, `inputs` as "measure" does and `runs`, and returns the least
+    seconds of an inference of each model, the models taking turns.
     """
     return _ACTIONS[request["action"]](request)
 
@@ -73,7 +76,19 @@ def _run(request):
         np.save(path, np.concatenate([row[j] for row in rows]))
 
 
-_ACTIONS = {"measure": _measure, "run": _run}
+def _time(request):
+    models = [_start(_read(path))[0] for path in request["paths"]]
+    zeros = [np.zeros(shape, dtype) for shape, dtype in request["inputs"]]
+    least = [float("inf")] * len(models)
+    for _ in range(request["runs"]):
+        for i, model in enumerate(models):
+            start = time.perf_counter()
+            _invoke(model, zeros)
+            least[i] = min(least[i], time.perf_counter() - start)
+    return least
+
+
+_ACTIONS = {"measure": _measure, "run": _run, "time": _time}
 
 
 def _interpreter(data, arena):

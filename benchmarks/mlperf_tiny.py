@@ -1,0 +1,273 @@
+"""The four networks of MLPerf Tiny, pruned, as firmware sees them.
+
+Each is pruned to shares of its multiply-adds and exported to int8: bytes of
+flash, arena on the interpreter of TFLite Micro, what Vela estimates for an
+Ethos-U55, and how much faster the file is than the dense one, on TFLite Micro's
+plain kernels and on TFLite. Accuracy where there are data: ResNet-8 on CIFAR-10,
+fine-tuned; DS-CNN on samples of speech features, weights fitted on some of them
+and measured on the others.
+
+  python benchmarks/mlperf_tiny.py --data_dir=~/tensorflow_datasets \\
+      --resnet8=resnet8.npz --ds_cnn=ds_cnn.npz --speech=features.npz \\
+      --table=docs/results/mlperf_tiny.md
+
+Started again it goes on with what is missing.
+"""
+
+import dataclasses
+import json
+import pathlib
+import time
+
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+import tfprune
+from tfprune import data
+from tfprune import report
+from tfprune import tables
+from tfprune import zoo
+from tfprune.export import files
+from tfprune.export import interpreter
+from tfprune.export import micro
+from tfprune.export import npu
+from tfprune.export import tflite
+from tfprune.zoo import checkpoints
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("shares", ["0.75", "0.5", "0.25"], "of the multiply-adds")
+flags.DEFINE_string("data_dir", None, "folder of CIFAR-10")
+flags.DEFINE_string("resnet8", "", "published weights of ResNet-8")
+flags.DEFINE_string("ds_cnn", "", "published weights of DS-CNN")
+flags.DEFINE_string("speech", "", "features x and classes y for DS-CNN")
+flags.DEFINE_integer("fitted", 200, "speech samples to fit on")
+flags.DEFINE_integer("epochs", 10, "of fine-tuning ResNet-8")
+flags.DEFINE_float("learning_rate", 2e-3, "of its Adam, falling to 0")
+flags.DEFINE_integer("channel_multiple", 8, "channels of each group")
+flags.DEFINE_string("accelerator", "ethos-u55-128", "for Vela")
+flags.DEFINE_string("out", "build/bench/mlperf_tiny", "folder of results")
+flags.DEFINE_string("table", "", "also write a table to this file")
+
+HEADER = (
+    "network",
+    "multiply-adds",
+    "parameters",
+    "accuracy, int8",
+    "flash bytes",
+    "arena bytes",
+    "Vela flash",
+    "Vela SRAM",
+    "Vela cycles",
+    "multiply-adds, times fewer",
+    "TFLite Micro, times faster",
+    "TFLite, times faster",
+    "Ethos-U, times faster",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A network and its data.
+
+    Attributes:
+        model: the dense `keras.Model`.
+        x: inputs to calibrate and to score channels on.
+        y: their classes, or `None`.
+        test: `(x, y)` or `None`.
+        tune: function from a pruned model to a better one.
+    """
+
+    model: keras.Model
+    x: np.ndarray
+    y: np.ndarray | None = None
+    test: tuple | None = None
+    tune: object = staticmethod(lambda model: model)
+
+
+def resnet8():
+    name = "resnet8_mlperftiny_cifar10"
+    model = checkpoints.restore(name, dict(np.load(FLAGS.resnet8)))
+    images = data.load("cifar10", FLAGS.data_dir, validation="none")
+    prepare = checkpoints.get(name).preprocessing
+
+    def tune(small):
+        steps = -(-len(images.train) // 128) * FLAGS.epochs
+        rate = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
+        small.compile(
+            keras.optimizers.Adam(rate), "sparse_categorical_crossentropy"
+        )
+        batches = data.tf_batches(
+            images.train, 128, prepare, images.augmentation, seed=0
+        )
+        small.fit(batches, epochs=FLAGS.epochs, verbose=2)
+        return small
+
+    chosen = np.random.default_rng(0).permutation(len(images.train))[:1024]
+    train = images.train.take(chosen)
+    test = prepare(images.test.x), images.test.y
+    return Task(model, prepare(train.x), train.y, test, tune)
+
+
+def ds_cnn():
+    name = "dscnn_mlperftiny_kws"
+    model = checkpoints.restore(name, dict(np.load(FLAGS.ds_cnn)))
+    with np.load(FLAGS.speech) as speech:
+        x, y = checkpoints.get(name).preprocessing(speech["x"]), speech["y"]
+    x = x[..., None]
+    order = np.random.default_rng(0).permutation(len(x))
+    fit, rest = order[: FLAGS.fitted], order[FLAGS.fitted :]
+    return Task(model, x[fit], y[fit], (x[rest], y[rest]))
+
+
+def without_data(name):
+    def build():
+        model = zoo.build(name)
+        shape = 256, *model.inputs[0].shape[1:]
+        x = np.random.default_rng(0).normal(size=shape).astype("float32")
+        return Task(tfprune.recalibrate(model, x), x)
+
+    return build
+
+
+TASKS = {
+    "resnet8": resnet8,
+    "ds_cnn": ds_cnn,
+    "mobilenet_v1_025": without_data("mobilenet_v1_025"),
+    "autoencoder": without_data("autoencoder"),
+}
+
+
+def main(_):
+    folder = pathlib.Path(FLAGS.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, build in TASKS.items():
+        path = folder / f"{name}.json"
+        if not path.exists():
+            keras.utils.set_random_seed(0)
+            rows = measure(name, build(), folder)
+            files.write({path: json.dumps(rows, indent=1).encode()})
+    write(folder)
+
+
+def measure(name, task, folder):
+    """A `dict` for the dense network and each share."""
+    rows, paths = [], []
+    for share in ("1", *FLAGS.shares):
+        path = folder / f"{name}-{share}.tflite"
+        model = pruned(task, share, folder / f"{name}-{share}.keras")
+        file = tflite.export_tflite(model, path, "int8", task.x)
+        cost = tfprune.cost(model)
+        accuracy = None
+        if task.test:
+            accuracy = tfprune.evaluate_tflite(path, task.test, "micro")
+        vela = npu.compile_for_npu(path, FLAGS.accelerator)
+        paths.append(path)
+        rows.append(
+            {
+                "network": name,
+                "macs": cost.macs,
+                "params": cost.params,
+                "accuracy": accuracy,
+                "flash": file.file_bytes,
+                "arena": micro.arena_bytes(path),
+                "vela_flash": vela.flash_bytes,
+                "vela_sram": vela.sram_bytes,
+                "vela_cycles": vela.cycles,
+                "npu_share": vela.npu_share,
+            }
+        )
+        print(rows[-1], flush=True)
+    on_micro, on_tflite = micro.seconds(paths), tflite_seconds(paths)
+    for row, slow, fast in zip(rows, on_micro, on_tflite, strict=True):
+        row["micro_seconds"], row["tflite_seconds"] = slow, fast
+    return rows
+
+
+def pruned(task, share, path):
+    """The network at a share, fine-tuned; from `path` if it is there."""
+    if share == "1":
+        return task.model
+    if path.exists():
+        return keras.models.load_model(path)
+    scored = None if task.y is None else (task.x, task.y)
+    small = tfprune.prune(
+        task.model,
+        tfprune.Budget(macs=float(share)),
+        "l1" if scored is None else "taylor",
+        scored,
+        reconstruct=task.x,
+        channel_multiple=FLAGS.channel_multiple,
+    )
+    small = task.tune(small)
+    small.save(path)
+    return small
+
+
+def tflite_seconds(paths, runs=300):
+    """Least seconds of an inference of each file, the files taking turns."""
+    calls = [interpreter.prepared(path) for path in paths]
+    least = [float("inf")] * len(calls)
+    for _ in range(runs):
+        for i, call in enumerate(calls):
+            start = time.perf_counter()
+            call()
+            least[i] = min(least[i], time.perf_counter() - start)
+    return least
+
+
+def write(folder):
+    cells = []
+    for name in TASKS:
+        rows = json.loads((folder / f"{name}.json").read_text())
+        cells += [cell(row, rows[0]) for row in rows]
+    found = report.environment()
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    table = tables.Table(HEADER, tuple(cells), left=1)
+    text = (
+        "# MLPerf Tiny\n\n"
+        "The reference networks dense and pruned (Taylor where there are "
+        "classes, else L1; groups keep multiples of "
+        f"{FLAGS.channel_multiple}; readers fitted by least squares), as int8 "
+        "files. Accuracy on the interpreter of TFLite Micro. ResNet-8: "
+        "published weights, the 10,000 test images of CIFAR-10; "
+        f"{FLAGS.epochs} epochs of fine-tuning on the 50,000 training images, "
+        "seed 0, nothing chosen by the test. DS-CNN: published weights, "
+        f"{FLAGS.fitted} of the 1,000 samples to score and fit on, no "
+        "training, accuracy on the others. The other two have random weights, "
+        "and no accuracy. TFLite Micro: reference kernels on this machine; "
+        "TFLite: XNNPACK, one thread, int8; both the least of many runs, "
+        f"files taking turns. Vela: estimates for {FLAGS.accelerator}.\n\n"
+        f"{table.to_markdown()}\n"
+        "On TFLite these networks take tens of microseconds: reading and "
+        "writing of feature maps, and the start of each op, count beside the "
+        "multiply-adds.\n\n"
+        f"{versions}; {found['machine']}. "
+        "Written by `benchmarks/mlperf_tiny.py`.\n"
+    )
+    print(text)
+    if FLAGS.table:
+        files.write({FLAGS.table: text.encode()})
+
+
+def cell(row, dense):
+    def times(key):
+        return f"{dense[key] / row[key]:.2f}"
+
+    sizes = ("flash", "arena", "vela_flash", "vela_sram", "vela_cycles")
+    return (
+        row["network"],
+        f"{row['macs']:,}",
+        f"{row['params']:,}",
+        "" if row["accuracy"] is None else f"{row['accuracy']:.2%}",
+        *(f"{row[key]:,}" for key in sizes),
+        times("macs"),
+        times("micro_seconds"),
+        times("tflite_seconds"),
+        times("vela_cycles"),
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)
