@@ -2,8 +2,8 @@
 
 Every network of the zoo is exported to int8 and run on the interpreter of
 TFLite Micro, on TFLite's plain kernels and on TFLite as phones run it
-(XNNPACK). A row counts the outputs that differ, in steps of int8. Networks that are measured
-stay measured: started again the script goes on with the others.
+(XNNPACK). A row counts the outputs that differ, in steps of int8. Networks that
+are measured stay measured: started again the script goes on with the others.
 
   python benchmarks/bit_exactness.py --data_dir=~/tensorflow_datasets \\
       --weights=resnet20_akamaster_cifar10=weights.npz --table=agreement.md
@@ -157,13 +157,16 @@ def write(folder):
         "# TFLite and TFLite Micro\n\n"
         "int8 files on the interpreter of TFLite Micro, beside TFLite with "
         "its plain kernels and with XNNPACK: outputs that differ, the most "
-        "that one differs in steps of int8, and the share of images for which all three "
-        "have the same highest output. XNNPACK computes scales in float and "
-        "rounds halves to even where the others multiply integers and round "
-        f"them up. Images of the test set of {FLAGS.dataset}, resized where a "
-        "network wants another size; ranges measured on "
-        f"{FLAGS.calibration} training images; random weights: seed 0, batch "
-        "normalisation measured on the same images.\n\n"
+        "that one differs in steps of int8, and the share of images for which "
+        "all three have the same highest output. TFLite Micro rounds twice "
+        "when it brings sums to the scale of the output, first the product to "
+        "32 bits, then the shift. TFLite's plain convolutions do the same, its "
+        "dense layers and XNNPACK round once: a test computes both in "
+        "integers and meets each to the last bit. A softmax behind it makes "
+        "several steps of one. Images of the test set of "
+        f"{FLAGS.dataset}, resized where a network wants another size; ranges "
+        f"measured on {FLAGS.calibration} training images; random weights: "
+        "seed 0, batch normalisation measured on the same images.\n\n"
         f"{table.to_markdown()}\n"
         f"{versions}; {found['machine']}. "
         "Written by `benchmarks/bit_exactness.py`.\n"

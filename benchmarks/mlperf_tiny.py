@@ -3,9 +3,9 @@
 Each is pruned to shares of its multiply-adds and exported to int8: bytes of
 flash, arena on the interpreter of TFLite Micro, what Vela estimates for an
 Ethos-U55, and how much faster the file is than the dense one, on TFLite Micro's
-plain kernels and on TFLite. Accuracy where there are data: ResNet-8 on CIFAR-10,
-fine-tuned; DS-CNN on samples of speech features, weights fitted on some of them
-and measured on the others.
+plain kernels and on TFLite. Accuracy where there are data: ResNet-8 on
+CIFAR-10, fine-tuned; DS-CNN on samples of speech features, weights fitted on
+some of them and measured on the others.
 
   python benchmarks/mlperf_tiny.py --data_dir=~/tensorflow_datasets \\
       --resnet8=resnet8.npz --ds_cnn=ds_cnn.npz --speech=features.npz \\
@@ -94,7 +94,8 @@ def resnet8():
 
     def tune(small):
         steps = -(-len(images.train) // 128) * FLAGS.epochs
-        rate = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
+        decay = keras.optimizers.schedules.CosineDecay
+        rate = decay(FLAGS.learning_rate, steps)
         small.compile(
             keras.optimizers.Adam(rate), "sparse_categorical_crossentropy"
         )

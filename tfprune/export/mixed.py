@@ -17,6 +17,7 @@ from tfprune.export import files
 from tfprune.export import model_file
 from tfprune.export import packages
 from tfprune.export import requantizing
+from tfprune.export import serving
 from tfprune.export import signature as signatures
 from tfprune.export import tflite
 from tfprune.export import weight_ops
@@ -130,6 +131,7 @@ def export_bits(
         ranges = requantizing.ranges(dense, samples)
         bits = {before[i].output: wanted[key][0] for key, i in places.items()}
         data = requantizing.quantized(dense, before, bits, ranges)
+        data = serving.with_signature(data)
     files.write({path: data})
     after = weight_ops.read(data)
     by_output = {op.output: op for op in after}

@@ -7,6 +7,7 @@ from absl import logging
 
 from tfprune.export import interpreter
 from tfprune.export import model_file
+from tfprune.export import serving
 
 _COMPARED = 8
 _RUNS = 20
@@ -23,6 +24,7 @@ def choose(dense, sparse):
         One of the two. The sparse one if it is smaller and TFLite gives the
         same outputs for it, up to a step where they are quantized.
     """
+    sparse.write_bytes(serving.with_signature(sparse.read_bytes()))
     before, after = map(model_file.read, (dense, sparse))
     if after.file_bytes >= before.file_bytes:
         return _kept(dense, "it would not be smaller")

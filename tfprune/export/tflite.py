@@ -20,6 +20,7 @@ from tfprune.export import model_file
 from tfprune.export import modes
 from tfprune.export import packages
 from tfprune.export import requantizing
+from tfprune.export import serving
 from tfprune.export import signature as signatures
 from tfprune.export import sparse_encoding
 from tfprune.export import weight_ops
@@ -128,6 +129,7 @@ def export_tflite(
         made = folder / converter.RESULT
         if mode.weight_bits:
             _requantize(made, samples, mode.weight_bits)
+        made.write_bytes(serving.with_signature(made.read_bytes()))
         if sparse:
             made = sparse_encoding.choose(made, folder / converter.SPARSE)
         if compress:

@@ -1,0 +1,139 @@
+"""Exports random graphs, pruned, to int8 and runs them on TFLite Micro.
+
+The graphs are those of `benchmarks/fuzz.py`, stripped of their zeros. One that
+holds an op for which TFLite or TFLite Micro has no int8 kernel must be refused
+by the name of the op; any other must run, and agree with TFLite's plain
+kernels.
+
+  python benchmarks/fuzz_export.py --graphs=100 --table=fuzz_export.md
+"""
+
+import collections
+import pathlib
+import re
+import sys
+import tempfile
+
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+# The generator lives beside the tests, which are not installed.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from tfprune import report
+from tfprune import stripping
+from tfprune import tables
+from tfprune.export import files
+from tfprune.export import interpreter
+from tfprune.export import kernels
+from tfprune.export import tflite
+from tfprune_test import random_models
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("graphs", 100, "graphs that run", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "seed of the first graph")
+flags.DEFINE_integer("size", 4, "most blocks in a graph", lower_bound=1)
+flags.DEFINE_integer("steps", 16, "steps of int8 that outputs may differ by")
+flags.DEFINE_string("table", "", "also write a table to this file")
+
+REFUSED = (
+    r"built-in TFLite kernel\. Received: a model with ([\w., ]+)",
+    r"kernel in TFLite Micro\. Received: a model with ([\w, ]+)",
+    r"(loop over time steps)",
+)
+
+
+def main(_):
+    counts, reasons = collections.Counter(), collections.Counter()
+    most, seed = 0, FLAGS.seed
+    while counts["run"] < FLAGS.graphs:
+        keras.utils.clear_session()
+        found = attempt(seed)
+        if isinstance(found, str):
+            reasons[found] += 1
+            counts["refused"] += 1
+        else:
+            counts["run"] += 1
+            counts["outputs"] += found[0]
+            counts["differ"] += found[1]
+            most = max(most, found[2])
+        print(f"{seed}: {found}", flush=True)
+        seed += 1
+    write(counts, reasons, most, seed)
+
+
+def attempt(seed):
+    """`(outputs, that differ, most steps)`, or the op that was refused."""
+    chooser = random_models.Seeded(seed)
+    _, masked, _ = random_models.sparse_model(chooser, FLAGS.size)
+    small = stripping.strip(masked, verify=False)
+    x = stripping.random_inputs(small, seed, batch=32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "graph.tflite")
+        shapes = [value.shape[1:] for value in keras.tree.flatten(x)]
+        try:
+            file = tflite.export_tflite(
+                small, path, "int8", x, input_shapes=shapes
+            )
+            kernels.resolver_methods(file.ops)
+        except (RuntimeError, ValueError) as error:
+            return reason(error)
+        columns = keras.tree.flatten(x)
+        wanted, got = (
+            interpreter.run(path, columns, runtime)
+            for runtime in ("reference", "micro")
+        )
+    if len(file.outputs) == 1:
+        wanted, got = [wanted], [got]
+    total = differ = most = 0
+    for tensor, a, b in zip(file.outputs, wanted, got, strict=True):
+        off = np.abs(a.astype(float) - b) / (tensor.scale or 1.0)
+        total += off.size
+        differ += int((off > 0.5).sum())
+        most = max(most, round(off.max()))
+    if most > FLAGS.steps:
+        raise SystemExit(f"seed {seed}: outputs differ by {most} steps")
+    return total, differ, most
+
+
+def reason(error):
+    """What was refused; other errors are failures."""
+    for pattern in REFUSED:
+        found = re.search(pattern, str(error))
+        if found:
+            return re.sub(r" \(at .*?\)", "", found.group(1)).strip()
+    raise error
+
+
+def write(counts, reasons, most, last):
+    found = report.environment()
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    header = ("graphs that run", "outputs", "differ", "most, steps", "refused")
+    cells = (
+        f"{counts['run']}",
+        f"{counts['outputs']:,}",
+        f"{counts['differ']:,}",
+        f"{most}",
+        f"{counts['refused']}",
+    )
+    why = ", ".join(f"{k} ({n})" for k, n in reasons.most_common())
+    text = (
+        "# Random graphs on TFLite Micro\n\n"
+        "Random graphs with random zeros, stripped, exported to int8 and run "
+        "on the interpreter of TFLite Micro, 32 inputs each; outputs beside "
+        "those of TFLite's plain kernels, in steps of int8. Seeds "
+        f"{FLAGS.seed} to {last - 1}. Refused before they ran, with the name "
+        f"of what has no int8 kernel: {why or 'none'}.\n\n"
+        f"{tables.Table(header, (cells,), left=0).to_markdown()}\n"
+        f"{versions}; {found['machine']}. "
+        "Written by `benchmarks/fuzz_export.py`.\n"
+    )
+    print(text)
+    if FLAGS.table:
+        files.write({FLAGS.table: text.encode()})
+
+
+if __name__ == "__main__":
+    app.run(main)
