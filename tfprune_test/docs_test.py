@@ -18,15 +18,19 @@ class DocsTest(parameterized.TestCase):
         "learned_pruning.md",
         "search.md",
         "any_model.md",
+        "microcontrollers.md",
     )
     def test_the_code_of_a_page(self, page):
         keras.utils.set_random_seed(0)
         names = {}
         count = 0
         blocks = BLOCK.findall((DOCS / page).read_text())
+        run = ("", keras.config.backend())
+        if not any(backend in run for backend, _ in blocks):
+            self.skipTest("nothing on this page is for this backend")
         with contextlib.chdir(self.create_tempdir().full_path):
             for backend, code in blocks:
-                if backend in ("", keras.config.backend()):
+                if backend in run:
                     exec(compile(code, page, "exec"), names)
                     count += 1
         self.assertGreater(count, 3)

@@ -1,0 +1,116 @@
+"""What a channel more costs: Vela's cycles and TFLite's time, in steps.
+
+Exports a chain of convolutions of more and more channels to int8. Where the
+cost hardly grows from one count to the next, the kernels compute that many
+channels at a time; `tfprune.prune(target=)` keeps multiples of it.
+
+  python benchmarks/channel_multiples.py --table=channel_multiples.md
+"""
+
+import pathlib
+import tempfile
+import time
+
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+from tfprune import report
+from tfprune import rounding
+from tfprune import tables
+from tfprune.export import files
+from tfprune.export import interpreter
+from tfprune.export import npu
+from tfprune.export import tflite
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list(
+    "channels",
+    [str(n) for n in (*range(4, 36, 2), 40, 44, 48, 52, 56, 60, 64)],
+    "of the two convolutions in the middle",
+)
+flags.DEFINE_list("accelerators", ["ethos-u55-128", "ethos-u85-256"], "Vela's")
+flags.DEFINE_integer("runs", 300, "a time is the least of so many")
+flags.DEFINE_string("table", "", "also write the table to this file")
+
+LAYERS = keras.layers
+
+
+def chain(channels):
+    x = inputs = keras.Input((16, 16, 32))
+    for width in (channels, channels, 32):
+        x = LAYERS.Conv2D(width, 3, padding="same", activation="relu")(x)
+    return keras.Model(inputs, x)
+
+
+def main(_):
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(20, 16, 16, 32))
+    x = x.astype("float32")
+    counts = [int(n) for n in FLAGS.channels]
+    cycles = []
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [pathlib.Path(folder, f"{n}.tflite") for n in counts]
+        for count, path in zip(counts, paths, strict=True):
+            tflite.export_tflite(chain(count), path, "int8", x)
+            reports = [npu.compile_for_npu(path, a) for a in FLAGS.accelerators]
+            cycles.append([found.cycles for found in reports])
+        seconds = least(paths)
+    macs = [256 * 9 * n * (32 + n + 32) for n in counts]
+    rows = tuple(
+        (
+            f"{count}",
+            f"{macs[i]:,}",
+            *(f"{n:,}" for n in cycles[i]),
+            *(f"{macs[i] / n:.1f}" for n in cycles[i]),
+            f"{1e6 * seconds[i]:.1f}",
+            f"{macs[i] / seconds[i] / 1e9:.1f}",
+        )
+        for i, count in enumerate(counts)
+    )
+    write(rows)
+
+
+def least(paths):
+    """Least seconds of an inference of each file, the files taking turns."""
+    calls = [interpreter.prepared(path) for path in paths]
+    found = [float("inf")] * len(calls)
+    for _ in range(FLAGS.runs):
+        for i, call in enumerate(calls):
+            start = time.perf_counter()
+            call()
+            found[i] = min(found[i], time.perf_counter() - start)
+    return found
+
+
+def write(rows):
+    found = report.environment()
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    header = (
+        "channels",
+        "multiply-adds",
+        *(f"{name}: cycles" for name in FLAGS.accelerators),
+        *(f"{name}: per cycle" for name in FLAGS.accelerators),
+        "XNNPACK: µs",
+        "XNNPACK: G per s",
+    )
+    presets = ", ".join(f"{k} {n}" for k, n in rounding.TARGETS.items())
+    text = (
+        "# Channels at a time\n\n"
+        "Three 3x3 convolutions on 16x16 images, 32 channels in and out and so "
+        "many between, int8. Vela's estimates of cycles, and TFLite's time on "
+        "one thread (least of many runs, files taking turns). Between two "
+        "steps a channel costs nothing, so pruning down to the next lower step "
+        f"pays and anything else does not. `target=` stands for: {presets}.\n\n"
+        f"{tables.Table(header, rows, left=0).to_markdown()}\n"
+        f"{versions}; {found['machine']}. "
+        "Written by `benchmarks/channel_multiples.py`.\n"
+    )
+    print(text)
+    if FLAGS.table:
+        files.write({FLAGS.table: text.encode()})
+
+
+if __name__ == "__main__":
+    app.run(main)
