@@ -64,7 +64,7 @@ class ReadmeTest(parameterized.TestCase):
     def test_the_examples_run(self):
         pytest.importorskip("tflite_micro", reason="Linux on x86-64 only")
         examples = re.findall(r"```python\n(.*?)```", readme(), re.S)
-        self.assertLen(examples, 4)
+        self.assertLen(examples, 5)
         rng = np.random.default_rng(0)
         names = {
             "images": rng.normal(size=(64, 8, 8, 3)).astype("float32"),

@@ -5,15 +5,17 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from unittest import mock
 
+import keras
 import numpy as np
 from absl.testing import parameterized
 
+from tfprune import zoo
 from tfprune.export import interpreter
 from tfprune.export import micro
-from tfprune.export import micro_runner
 from tfprune.export import model_file
 from tfprune_test import conftest
 from tfprune_test.export import small_models
@@ -381,7 +383,27 @@ class ArenaTest(parameterized.TestCase):
     def test_no_smaller_arena_would_do(self, build):
         path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
         small_models.export(build(), path)
-        data = path.read_bytes()
         required = micro.arena_bytes(path)
-        self.assertTrue(micro_runner._starts(data, required))
-        self.assertFalse(micro_runner._starts(data, required - 16))
+        self.assertTrue(self.starts(path, required))
+        self.assertFalse(self.starts(path, required - 16))
+
+    def starts(self, path, arena):
+        code = (
+            "import sys; from tflite_micro.python.tflite_micro import runtime;"
+            "runtime.Interpreter.from_file(sys.argv[1], arena_size=int("
+            "sys.argv[2]))"
+        )
+        command = [sys.executable, "-c", code, str(path), str(arena)]
+        return not subprocess.run(command, capture_output=True).returncode
+
+    def test_an_interpreter_that_crashes_in_small_arenas(self):
+        """The autoencoder of MLPerf Tiny, whose arena ends while planning."""
+        keras.utils.set_random_seed(0)
+        model = zoo.build("autoencoder")
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        x = small_models.samples(model, 20)
+        small_models.export(model, path, "int8", x)
+        arena = micro.arena(path)
+        self.assertTrue(self.starts(path, arena.required_bytes))
+        self.assertFalse(self.starts(path, arena.required_bytes - 16))
+        self.assertGreater(arena.required_bytes, arena.used_bytes)

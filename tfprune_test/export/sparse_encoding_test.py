@@ -56,6 +56,15 @@ class SparseTest(parameterized.TestCase):
         self.assertIn("would not be smaller", logs.output[-1])
         self.assertEqual(*(path.read_bytes() for path in paths))
 
+    def test_what_xnnpack_refuses_stays_dense(self):
+        model = mlp(1)
+        x = small_models.samples(model, 50)[0]
+        path = self.folder / "a.tflite"
+        with self.assertLogs("absl", "WARNING") as logs:
+            file = small_models.export(model, path, "int8", x, sparse="auto")
+        self.assertIn("XNNPACK does not run it", logs.output[-1])
+        self.assertNotIn("DENSIFY", file.ops)
+
     def test_other_outputs_are_refused(self):
         models = small_models.large(), small_models.dense()
         paths = self.folder / "a.tflite", self.folder / "b.tflite"
