@@ -88,27 +88,21 @@ def prepared(path):
     return interpreter.invoke
 
 
-def intermediate(path, x):
+def intermediate(path, x, kernels="reference"):
     """All tensors that a .tflite file computes, sample by sample.
 
     Args:
         path, x: as for `run`.
+        kernels: "reference" or "builtin", which are faster.
 
     Yields:
         For each sample a `dict` from the name of a tensor to its real values
         and the share of them that stand at an end of their integer range, 0
         where they are floats.
     """
-    litert = packages.load("ai_edge_litert.interpreter")
     file = model_file.read(path)
     columns = _encoded(file, x)
-    interpreter = litert.Interpreter(
-        str(path),
-        num_threads=1,
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
-    )
-    interpreter.allocate_tensors()
+    interpreter, _ = _open(path, kernels, preserve=True)
     inputs = [d["index"] for d in interpreter.get_input_details()]
     constants = weight_ops.constant_tensors(pathlib.Path(path).read_bytes())
     details = [
@@ -214,12 +208,18 @@ def _encoded(file, x):
     return [t.encode(a) for t, a in zip(file.inputs, arrays, strict=True)]
 
 
-def _open(path, choice="xnnpack"):
-    """A TFLite interpreter, allocated, and the kernels that it took."""
+def _open(path, choice="xnnpack", preserve=False):
+    """A TFLite interpreter, allocated, and the kernels that it took.
+
+    With `preserve` all tensors can be read when it has run.
+    """
     litert = packages.load("ai_edge_litert.interpreter")
     resolver = getattr(litert.OpResolverType, _RESOLVERS[choice])
     interpreter = litert.Interpreter(
-        str(path), num_threads=1, experimental_op_resolver_type=resolver
+        str(path),
+        num_threads=1,
+        experimental_op_resolver_type=resolver,
+        experimental_preserve_all_tensors=preserve,
     )
     try:
         interpreter.allocate_tensors()

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 
+from tfprune.export import interpreter
 from tfprune.export import packages
 from tfprune.export import weight_ops
 
@@ -20,8 +21,6 @@ def require():
 def ranges(path, samples):
     """The least and the largest value of each tensor, as the quantizer wants.
 
-    It would measure them itself, but on files with signatures alone.
-
     Args:
         path: path-like, a file in float.
         samples: list of arrays `(N, ...)`, one for each input.
@@ -30,28 +29,10 @@ def ranges(path, samples):
         `dict` from the name of a tensor to a `dict` of arrays.
     """
     names = weight_ops.computed_tensors(path.read_bytes())
-    lite = packages.load("ai_edge_litert.interpreter")
-    interpreter = lite.Interpreter(
-        str(path),
-        experimental_preserve_all_tensors=True,
-        experimental_op_resolver_type=(
-            lite.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        ),
-    )
-    interpreter.allocate_tensors()
-    inputs = [spec["index"] for spec in interpreter.get_input_details()]
-    tensors = [
-        (spec["name"], spec["index"])
-        for spec in interpreter.get_tensor_details()
-        if spec["name"] in names
-    ]
     found = {}
-    for row in zip(*samples, strict=True):
-        for index, values in zip(inputs, row, strict=True):
-            interpreter.set_tensor(index, values[None])
-        interpreter.invoke()
-        for name, index in tensors:
-            values = interpreter.get_tensor(index)
+    for tensors in interpreter.intermediate(path, samples, "builtin"):
+        for name in names & tensors.keys():
+            values, _ = tensors[name]
             low, high = values.min(), values.max()
             if name in found:
                 low = min(low, found[name]["min"].item())
