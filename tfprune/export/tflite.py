@@ -131,7 +131,9 @@ def export_tflite(
             _requantize(made, samples, mode.weight_bits)
         made.write_bytes(serving.with_signature(made.read_bytes()))
         if sparse:
-            made = sparse_encoding.choose(made, folder / converter.SPARSE)
+            made = sparse_encoding.choose(
+                made, folder / converter.SPARSE, mode.calibrated
+            )
         if compress:
             compression.compress_tflite(
                 made,

@@ -1,0 +1,183 @@
+"""What zeros are worth where they are not compressed for microcontrollers.
+
+Masks ResNet-20 and a network of dense layers in several patterns and exports
+them: bytes of the file, gzipped, in TFLite's sparse encoding; the time of an
+inference sparse beside dense on TFLite's fastest kernels that run the file; and
+Vela's flash and cycles, which compresses zeros and, on Ethos-U85, skips them in
+2:4.
+
+  python benchmarks/sparsity_on_tflite.py --table=sparsity_on_tflite.md
+"""
+
+import gzip
+import pathlib
+import tempfile
+import time
+from unittest import mock
+
+import keras
+import numpy as np
+from absl import app
+from absl import flags
+
+import tfprune
+from tfprune import report
+from tfprune import tables
+from tfprune import zoo
+from tfprune.export import files
+from tfprune.export import interpreter
+from tfprune.export import npu
+from tfprune.export import sparse_encoding
+from tfprune.export import tflite
+
+FLAGS = flags.FLAGS
+flags.DEFINE_float("sparsity", 0.8, "of all patterns but n:m")
+flags.DEFINE_integer("runs", 200, "a time is the least of so many")
+flags.DEFINE_string("table", "", "also write the table to this file")
+
+PATTERNS = {
+    "dense": None,
+    "unstructured": tfprune.Unstructured(),
+    "2:4": tfprune.NM(2, 4),
+    "blocks of 4": tfprune.Block((1, 4)),
+    "blocks of 16": tfprune.Block((1, 16)),
+}
+CASES = (
+    ("ResNet-20", "int8", ("dense", "unstructured", "2:4", "blocks of 16")),
+    ("dense layers", "float32", ("dense", "unstructured", "blocks of 4")),
+    ("dense layers", "dynamic", ("dense", "blocks of 4")),
+    ("dense layers", "int8", ("dense", "unstructured", "2:4", "blocks of 16")),
+)
+HEADER = (
+    "network",
+    "format",
+    "zeros",
+    "bytes",
+    "gzip",
+    "sparse encoding",
+    "kernels",
+    "time, sparse / dense",
+    "outputs",
+    "auto keeps it",
+    "Ethos-U55-128 flash",
+    "Ethos-U85-256 cycles",
+)
+
+
+def resnet20():
+    return zoo.build("resnet20")
+
+
+def dense_layers():
+    x = inputs = keras.Input((256,))
+    for _ in range(3):
+        x = keras.layers.Dense(512, activation="relu")(x)
+    return keras.Model(inputs, keras.layers.Dense(16)(x))
+
+
+NETWORKS = {"ResNet-20": resnet20, "dense layers": dense_layers}
+
+
+def main(_):
+    rows = []
+    for network, mode, patterns in CASES:
+        keras.utils.set_random_seed(0)
+        model = NETWORKS[network]()
+        shape = (64, *model.inputs[0].shape[1:])
+        x = np.random.default_rng(0).normal(size=shape).astype("float32")
+        model = tfprune.recalibrate(model, x)
+        for name in patterns:
+            masked = with_zeros(model, PATTERNS[name])
+            row = measure(masked, mode, x)
+            rows.append((network, mode, name, *row))
+            print(rows[-1], flush=True)
+    write(rows)
+
+
+def with_zeros(model, pattern):
+    if pattern is None:
+        return model
+    wrapped = tfprune.wrap(model, tfprune.Masked(pattern))
+    two_of_four = isinstance(pattern, tfprune.NM)
+    tfprune.prune_now(wrapped, 0.5 if two_of_four else FLAGS.sparsity)
+    return tfprune.strip(wrapped)
+
+
+def measure(model, mode, x):
+    """The cells of a row after the first three."""
+    seen = {}
+
+    def look(dense, sparse, integers):
+        """Keeps the sparse file, whichever is chosen."""
+        chosen = sparse_encoding.choose(dense, sparse, integers)
+        seen["encoded"] = sparse.read_bytes()
+        seen["kept"] = "yes" if chosen == sparse else "no"
+        return chosen
+
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        path, encoded = folder / "a.tflite", folder / "b.tflite"
+        data = x if mode == "int8" else None
+        tflite.export_tflite(model, path, mode, data)
+        choice = mock.Mock(choose=look)
+        with mock.patch.object(tflite, "sparse_encoding", choice):
+            tflite.export_tflite(
+                model, folder / "c.tflite", mode, data, sparse="auto"
+            )
+        encoded.write_bytes(seen["encoded"])
+        content = path.read_bytes()
+        cells = [
+            f"{len(content):,}",
+            f"{len(gzip.compress(content)):,}",
+            f"{len(seen['encoded']):,}",
+            interpreter.kernels(encoded),
+            f"{times(path, encoded):.2f}",
+            same(path, encoded, x[:8]),
+            seen["kept"],
+        ]
+        if mode != "int8":
+            return (*cells, "", "")
+        flash = npu.compile_for_npu(path, "ethos-u55-128").flash_bytes
+        cycles = npu.compile_for_npu(path, "ethos-u85-256").cycles
+        return (*cells, f"{flash:,}", f"{cycles:,}")
+
+
+def times(dense, sparse):
+    calls = [interpreter.prepared(path) for path in (dense, sparse)]
+    least = [float("inf")] * 2
+    for _ in range(FLAGS.runs):
+        for i, call in enumerate(calls):
+            start = time.perf_counter()
+            call()
+            least[i] = min(least[i], time.perf_counter() - start)
+    return least[1] / least[0]
+
+
+def same(dense, sparse, x):
+    a, b = (interpreter.run(path, x) for path in (dense, sparse))
+    return "the same" if np.allclose(a, b, atol=0.02 * np.ptp(a)) else "wrong"
+
+
+def write(rows):
+    found = report.environment()
+    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    text = (
+        "# Zeros on TFLite\n\n"
+        f"{FLAGS.sparsity:.0%} of the weights of each kernel zero (half in "
+        "2:4), random weights, seed 0. `sparse encoding`: bytes of the file as "
+        "the converter writes it for zeros, the kernels that run it, the time "
+        "of an inference beside the dense file (one thread, least of many "
+        'runs), and whether its outputs are those. `sparse="auto"` keeps it '
+        "where it is smaller, int8 still runs on XNNPACK and outputs differ by "
+        "a step at most. Vela: estimates, from the dense file.\n\n"
+        f"{tables.Table(HEADER, tuple(rows), left=3).to_markdown()}\n"
+        f"{versions}; {found['machine']}. "
+        "Written by `benchmarks/sparsity_on_tflite.py`.\n"
+    )
+    print(text)
+    if FLAGS.table:
+        files.write({FLAGS.table: text.encode()})
+
+
+if __name__ == "__main__":
+    app.run(main)
