@@ -12,6 +12,7 @@ import sys
 import time
 
 import keras
+import results
 from absl import app
 from absl import flags
 
@@ -19,10 +20,8 @@ from absl import flags
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tfprune import costs
-from tfprune import report
 from tfprune import select
 from tfprune import tables
-from tfprune.export import files
 from tfprune_test import exactness
 from tfprune_test import networks
 
@@ -82,8 +81,6 @@ def row(name, hub):
 
 
 def write(cells):
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     text = (
         "# Networks in the wild\n\n"
         "Built small and without weights, which are drawn at random; "
@@ -95,12 +92,9 @@ def write(cells):
         f"be opened. Seed {FLAGS.seed}; CPU seconds of two readings, the mask, "
         "the strip and the comparison.\n\n"
         f"{tables.Table(HEADER, tuple(cells)).to_markdown()}\n"
-        f"{versions}; {found['machine']}. "
-        "Written by `benchmarks/architectures.py`.\n"
+        f"{results.footer('architectures.py')}\n"
     )
-    print(text)
-    if FLAGS.table:
-        files.write({FLAGS.table: text.encode()})
+    results.publish(text, FLAGS.table)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,12 @@ import pathlib
 
 import keras
 import numpy as np
+import results
 from absl import app
 from absl import flags
 
 import tfprune
 from tfprune import data
-from tfprune import report
 from tfprune import tables
 from tfprune import zoo
 from tfprune.export import files
@@ -150,8 +150,6 @@ def write(folder):
         )
         for row in rows
     ]
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     table = tables.Table(HEADER, tuple(cells), left=2)
     text = (
         "# TFLite and TFLite Micro\n\n"
@@ -168,12 +166,9 @@ def write(folder):
         f"measured on {FLAGS.calibration} training images; random weights: "
         "seed 0, batch normalisation measured on the same images.\n\n"
         f"{table.to_markdown()}\n"
-        f"{versions}; {found['machine']}. "
-        "Written by `benchmarks/bit_exactness.py`.\n"
+        f"{results.footer('bit_exactness.py')}\n"
     )
-    print(text)
-    if FLAGS.table:
-        files.write({FLAGS.table: text.encode()})
+    results.publish(text, FLAGS.table)
 
 
 if __name__ == "__main__":

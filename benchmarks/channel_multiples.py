@@ -9,17 +9,15 @@ channels at a time; `tfprune.prune(target=)` keeps multiples of it.
 
 import pathlib
 import tempfile
-import time
 
 import keras
 import numpy as np
+import results
 from absl import app
 from absl import flags
 
-from tfprune import report
 from tfprune import rounding
 from tfprune import tables
-from tfprune.export import files
 from tfprune.export import interpreter
 from tfprune.export import npu
 from tfprune.export import tflite
@@ -56,7 +54,7 @@ def main(_):
             tflite.export_tflite(chain(count), path, "int8", x)
             reports = [npu.compile_for_npu(path, a) for a in FLAGS.accelerators]
             cycles.append([found.cycles for found in reports])
-        seconds = least(paths)
+        seconds = interpreter.seconds(paths, FLAGS.runs)
     macs = [256 * 9 * n * (32 + n + 32) for n in counts]
     rows = tuple(
         (
@@ -72,21 +70,7 @@ def main(_):
     write(rows)
 
 
-def least(paths):
-    """Least seconds of an inference of each file, the files taking turns."""
-    calls = [interpreter.prepared(path) for path in paths]
-    found = [float("inf")] * len(calls)
-    for _ in range(FLAGS.runs):
-        for i, call in enumerate(calls):
-            start = time.perf_counter()
-            call()
-            found[i] = min(found[i], time.perf_counter() - start)
-    return found
-
-
 def write(rows):
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     header = (
         "channels",
         "multiply-adds",
@@ -104,12 +88,9 @@ def write(rows):
         "steps a channel costs nothing, so pruning down to the next lower step "
         f"pays and anything else does not. `target=` stands for: {presets}.\n\n"
         f"{tables.Table(header, rows, left=0).to_markdown()}\n"
-        f"{versions}; {found['machine']}. "
-        "Written by `benchmarks/channel_multiples.py`.\n"
+        f"{results.footer('channel_multiples.py')}\n"
     )
-    print(text)
-    if FLAGS.table:
-        files.write({FLAGS.table: text.encode()})
+    results.publish(text, FLAGS.table)
 
 
 if __name__ == "__main__":

@@ -19,14 +19,13 @@ import time
 
 import keras
 import numpy as np
+import results
 from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import report
 from tfprune import stripping
 from tfprune import tables
-from tfprune.export import files
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -161,8 +160,6 @@ def row(name, ours, theirs):
 
 
 def write(cells, peer):
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     header = (
         "network",
         "tfprune, s",
@@ -185,13 +182,10 @@ def write(cells, peer):
         "`left`: parameters after the removal of half of each group. An error "
         "in the pruned model's own call counts as well.\n\n"
         f"{tables.Table(header, tuple(cells)).to_markdown()}\n"
-        f"{versions}, torch {peer['torch']}, torch-pruning "
-        f"{peer['torch_pruning']}; {found['machine']}. "
-        "Written by `benchmarks/compare_torch.py`.\n"
+        f"torch {peer['torch']}, torch-pruning {peer['torch_pruning']}, "
+        f"{results.footer('compare_torch.py')}\n"
     )
-    print(text)
-    if FLAGS.table:
-        files.write({FLAGS.table: text.encode()})
+    results.publish(text, FLAGS.table)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,14 @@ import pathlib
 
 import keras
 import numpy as np
+import results
 from absl import app
 from absl import flags
 
 import tfprune
 from tfprune import data
-from tfprune import report
 from tfprune import tables
 from tfprune.export import compression
-from tfprune.export import files
 from tfprune.export import interpreter
 from tfprune.export import micro
 from tfprune.export import npu
@@ -137,8 +136,6 @@ def row(name, path, test, vela, count="", others=""):
 
 
 def write(rows, zeros, same):
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     text = (
         "# Compressed weights\n\n"
         "ResNet-8 of MLPerf Tiny, published weights, single weights pruned on "
@@ -153,12 +150,9 @@ def write(rows, zeros, same):
         + ("does not make the file smaller and is left out. " if same else "")
         + ("" if same else "is for phones; TFLite Micro does not run it. ")
         + f"\n\n{tables.Table(HEADER, tuple(rows), left=1).to_markdown()}\n"
-        f"{versions}; {found['machine']}. "
-        "Written by `benchmarks/compressed_weights.py`.\n"
+        f"{results.footer('compressed_weights.py')}\n"
     )
-    print(text)
-    if FLAGS.table:
-        files.write({FLAGS.table: text.encode()})
+    results.publish(text, FLAGS.table)
 
 
 if __name__ == "__main__":

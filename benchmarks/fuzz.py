@@ -14,15 +14,14 @@ import time
 import traceback
 
 import keras
+import results
 from absl import app
 from absl import flags
 
 # The generator lives beside the tests, which are not installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from tfprune import report
 from tfprune import tables
-from tfprune.export import files
 from tfprune_test import exactness
 from tfprune_test import random_models
 
@@ -108,8 +107,6 @@ def main(_):
 
 def write(counts):
     """A table of the result, with what it was run with."""
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     last = FLAGS.seed + FLAGS.graphs - 1
     header = ("random graphs", "seeds", "channels", "removed", "wrong")
     cells = (
@@ -126,9 +123,9 @@ def write(counts):
         "one, a count of parameters other than predicted, a layer without a "
         "rule, or a second strip that finds more.\n\n"
         f"{tables.Table(header, (cells,)).to_markdown()}\n"
-        f"{versions}; {found['machine']}. Written by `benchmarks/fuzz.py`.\n"
+        f"{results.footer('fuzz.py')}\n"
     )
-    files.write({FLAGS.table: text.encode()})
+    results.publish(text, FLAGS.table)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,15 @@ import tempfile
 
 import keras
 import numpy as np
+import results
 from absl import app
 from absl import flags
 
 # The generator lives beside the tests, which are not installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from tfprune import report
 from tfprune import stripping
 from tfprune import tables
-from tfprune.export import files
 from tfprune.export import interpreter
 from tfprune.export import kernels
 from tfprune.export import tflite
@@ -108,8 +107,6 @@ def reason(error):
 
 
 def write(counts, reasons, most, last):
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     header = ("graphs that run", "outputs", "differ", "most, steps", "refused")
     cells = (
         f"{counts['run']}",
@@ -127,12 +124,9 @@ def write(counts, reasons, most, last):
         f"{FLAGS.seed} to {last - 1}. Refused before they ran, with the name "
         f"of what has no int8 kernel: {why or 'none'}.\n\n"
         f"{tables.Table(header, (cells,), left=0).to_markdown()}\n"
-        f"{versions}; {found['machine']}. "
-        "Written by `benchmarks/fuzz_export.py`.\n"
+        f"{results.footer('fuzz_export.py')}\n"
     )
-    print(text)
-    if FLAGS.table:
-        files.write({FLAGS.table: text.encode()})
+    results.publish(text, FLAGS.table)
 
 
 if __name__ == "__main__":

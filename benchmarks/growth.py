@@ -14,11 +14,11 @@ import time
 
 import keras
 import numpy as np
+import results
 from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import report
 from tfprune import tables
 from tfprune.export import files
 
@@ -89,16 +89,13 @@ def write(curves):
         fits = [""] * (len(sizes) - 1) + [f"{exponent:.2f}"]
         for n, t, fit in zip(sizes, times, fits, strict=True):
             cells.append((name, f"{n:,}", f"{t:.3f}", fit))
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     picture = "\n![](growth.png)\n" if FLAGS.plot else ""
     text = (
         "# Growth\n\nTime of `tfprune.channel_graph(model).groups` for chains "
         "of layers of 16 channels, and for 18 layers of more and more "
         f"channels; the least of {FLAGS.rounds} rounds.\n\n"
         f"{tables.Table(header, tuple(cells), left=1).to_markdown()}{picture}\n"
-        f"{versions}; {found['machine']}. "
-        "Written by `benchmarks/growth.py`.\n"
+        f"{results.footer('growth.py')}\n"
     )
     print(text)
     contents = {}

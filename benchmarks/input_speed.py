@@ -13,15 +13,14 @@ import time
 
 import keras
 import numpy as np
+import results
 from absl import app
 from absl import flags
 
 from tfprune import batches
 from tfprune import data
-from tfprune import report
 from tfprune import tables
 from tfprune import zoo
-from tfprune.export import files
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("models", ["resnet8", "resnet20"], "networks of tfprune.zoo")
@@ -90,20 +89,16 @@ def write(rounds, sources, models):
             line.append(f"{ratio:.1f}")
         cells.append(tuple(line))
     header = ("input", "images/s", *(f"over a step of {m}" for m in models))
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     text = (
         "# Input beside training\n\nAugmented batches that one process makes, "
         "and how many times more they are than a training step takes; median "
         f"of {FLAGS.rounds} rounds of {FLAGS.steps} batches of "
         f"{FLAGS.batch_size}.\n\n"
         f"{tables.Table(header, tuple(cells)).to_markdown()}\n"
-        f"{versions}; {found['machine']}; backend {keras.backend.backend()}. "
-        "Written by `benchmarks/input_speed.py`.\n"
+        f"backend {keras.backend.backend()}, "
+        f"{results.footer('input_speed.py')}\n"
     )
-    print(text)
-    if FLAGS.table:
-        files.write({FLAGS.table: text.encode()})
+    results.publish(text, FLAGS.table)
 
 
 if __name__ == "__main__":

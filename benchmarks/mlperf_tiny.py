@@ -18,17 +18,16 @@ import dataclasses
 import functools
 import json
 import pathlib
-import time
 
 import keras
 import numpy as np
+import results
 from absl import app
 from absl import flags
 
 import tfprune
 from tfprune import batches as splits
 from tfprune import data
-from tfprune import report
 from tfprune import tables
 from tfprune import zoo
 from tfprune.export import files
@@ -190,7 +189,8 @@ def measure(name, task, folder):
             }
         )
         print(rows[-1], flush=True)
-    on_micro, on_tflite = micro.seconds(paths), tflite_seconds(paths)
+    on_micro = micro.seconds(paths)
+    on_tflite = interpreter.seconds(paths, 300)
     for row, slow, fast in zip(rows, on_micro, on_tflite, strict=True):
         row["micro_seconds"], row["tflite_seconds"] = slow, fast
     return rows
@@ -219,25 +219,11 @@ def pruned(task, share, path):
     return small
 
 
-def tflite_seconds(paths, runs=300):
-    """Least seconds of an inference of each file, the files taking turns."""
-    calls = [interpreter.prepared(path) for path in paths]
-    least = [float("inf")] * len(calls)
-    for _ in range(runs):
-        for i, call in enumerate(calls):
-            start = time.perf_counter()
-            call()
-            least[i] = min(least[i], time.perf_counter() - start)
-    return least
-
-
 def write(folder):
     cells = []
     for name in TASKS:
         rows = json.loads((folder / f"{name}.json").read_text())
         cells += [cell(row, rows[0]) for row in rows]
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     table = tables.Table(HEADER, tuple(cells), left=1)
     text = (
         "# MLPerf Tiny\n\n"
@@ -259,12 +245,9 @@ def write(folder):
         "On TFLite these networks take tens of microseconds: reading and "
         "writing of feature maps, and the start of each op, count beside the "
         "multiply-adds.\n\n"
-        f"{versions}; {found['machine']}. "
-        "Written by `benchmarks/mlperf_tiny.py`.\n"
+        f"{results.footer('mlperf_tiny.py')}\n"
     )
-    print(text)
-    if FLAGS.table:
-        files.write({FLAGS.table: text.encode()})
+    results.publish(text, FLAGS.table)
 
 
 def cell(row, dense):

@@ -15,12 +15,11 @@ import subprocess
 import sys
 import tempfile
 
+import results
 from absl import app
 from absl import flags
 
-from tfprune import report
 from tfprune import tables
-from tfprune.export import files
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("graphs", 1000, "most graphs for one mutation")
@@ -229,20 +228,15 @@ def caught(mutation):
 
 
 def write(rows):
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     header = ("what is broken", "file", "noticed at graph")
     text = (
         "# Broken rules\n\nOne line of the library is broken at a time, and "
         "random graphs are stripped until one fails; at most "
         f"{FLAGS.graphs:,} graphs, from seed {FLAGS.seed}.\n\n"
         f"{tables.Table(header, tuple(rows), left=2).to_markdown()}\n"
-        f"{versions}; {found['machine']}. "
-        "Written by `benchmarks/mutations.py`.\n"
+        f"{results.footer('mutations.py')}\n"
     )
-    print(text)
-    if FLAGS.table:
-        files.write({FLAGS.table: text.encode()})
+    results.publish(text, FLAGS.table)
 
 
 if __name__ == "__main__":

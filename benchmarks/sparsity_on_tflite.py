@@ -12,19 +12,17 @@ Vela's flash and cycles, which compresses zeros and, on Ethos-U85, skips them in
 import gzip
 import pathlib
 import tempfile
-import time
 from unittest import mock
 
 import keras
 import numpy as np
+import results
 from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import report
 from tfprune import tables
 from tfprune import zoo
-from tfprune.export import files
 from tfprune.export import interpreter
 from tfprune.export import npu
 from tfprune.export import sparse_encoding
@@ -125,13 +123,14 @@ def measure(model, mode, x):
                 model, folder / "c.tflite", mode, data, sparse="auto"
             )
         encoded.write_bytes(seen["encoded"])
+        slow, fast = interpreter.seconds([encoded, path], FLAGS.runs)
         content = path.read_bytes()
         cells = [
             f"{len(content):,}",
             f"{len(gzip.compress(content)):,}",
             f"{len(seen['encoded']):,}",
             interpreter.kernels(encoded),
-            f"{times(path, encoded):.2f}",
+            f"{slow / fast:.2f}",
             same(path, encoded, x[:8]),
             seen["kept"],
         ]
@@ -142,25 +141,12 @@ def measure(model, mode, x):
         return (*cells, f"{flash:,}", f"{cycles:,}")
 
 
-def times(dense, sparse):
-    calls = [interpreter.prepared(path) for path in (dense, sparse)]
-    least = [float("inf")] * 2
-    for _ in range(FLAGS.runs):
-        for i, call in enumerate(calls):
-            start = time.perf_counter()
-            call()
-            least[i] = min(least[i], time.perf_counter() - start)
-    return least[1] / least[0]
-
-
 def same(dense, sparse, x):
     a, b = (interpreter.run(path, x) for path in (dense, sparse))
     return "the same" if np.allclose(a, b, atol=0.02 * np.ptp(a)) else "wrong"
 
 
 def write(rows):
-    found = report.environment()
-    versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     text = (
         "# Zeros on TFLite\n\n"
         f"{FLAGS.sparsity:.0%} of the weights of each kernel zero (half in "
@@ -171,12 +157,9 @@ def write(rows):
         "where it is smaller, int8 still runs on XNNPACK and outputs differ by "
         "a step at most. Vela: estimates, from the dense file.\n\n"
         f"{tables.Table(HEADER, tuple(rows), left=3).to_markdown()}\n"
-        f"{versions}; {found['machine']}. "
-        "Written by `benchmarks/sparsity_on_tflite.py`.\n"
+        f"{results.footer('sparsity_on_tflite.py')}\n"
     )
-    print(text)
-    if FLAGS.table:
-        files.write({FLAGS.table: text.encode()})
+    results.publish(text, FLAGS.table)
 
 
 if __name__ == "__main__":

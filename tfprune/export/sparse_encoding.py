@@ -1,7 +1,5 @@
 """Whether a file with sparse weights is worth it, seen by running it."""
 
-import time
-
 import numpy as np
 from absl import logging
 
@@ -12,7 +10,6 @@ from tfprune.export import serving
 # A share of the dense file's bytes.
 _WORTH_IT = 0.95
 _COMPARED = 8
-_RUNS = 20
 
 
 def choose(dense, sparse, integers):
@@ -25,9 +22,9 @@ def choose(dense, sparse, integers):
             than XNNPACK take several times as long.
 
     Returns:
-        One of the two. The sparse one if it is a twentieth smaller, TFLite runs it,
-        with XNNPACK if `integers`, and gives the same outputs, up to a step
-        where they are quantized.
+        One of the two. The sparse one if it is a twentieth smaller, TFLite
+        runs it, with XNNPACK if `integers`, and gives the same outputs, up to
+        a step where they are quantized.
     """
     sparse.write_bytes(serving.with_signature(sparse.read_bytes()))
     before, after = map(model_file.read, (dense, sparse))
@@ -43,12 +40,13 @@ def choose(dense, sparse, integers):
     wanted = interpreter.outputs(before, x)
     if not all(map(_same, wanted, got)):
         return _kept(dense, "TFLite gives other outputs for it")
+    slow, fast = interpreter.seconds([sparse, dense])
     logging.info(
         "Weights are stored sparsely: %d bytes instead of %d, an inference "
         "takes %.2f times as long.",
         after.file_bytes,
         before.file_bytes,
-        _seconds(sparse) / _seconds(dense),
+        slow / fast,
     )
     return sparse
 
@@ -63,14 +61,3 @@ def _same(wanted, got):
         scale = np.abs(wanted).max()
         return np.allclose(wanted, got, rtol=1e-4, atol=1e-5 * scale)
     return np.abs(wanted.astype(int) - got.astype(int)).max() <= 1
-
-
-def _seconds(path):
-    """The least time of some runs."""
-    run = interpreter.prepared(path)
-    times = []
-    for _ in range(_RUNS):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
