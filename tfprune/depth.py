@@ -19,23 +19,6 @@ from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
 
-# Weights that all of a layer's output is multiplied with, by its class.
-FACTORS = {
-    "BatchNormalization": "gamma",
-    "Conv1D": "kernel",
-    "Conv1DTranspose": "kernel",
-    "Conv2D": "kernel",
-    "Conv2DTranspose": "kernel",
-    "Conv3D": "kernel",
-    "Conv3DTranspose": "kernel",
-    "Dense": "kernel",
-    "DepthwiseConv1D": "kernel",
-    "DepthwiseConv2D": "kernel",
-    "EinsumDense": "kernel",
-    "LayerNormalization": "gamma",
-    "LayerScale": "gamma",
-}
-
 
 @dataclasses.dataclass(frozen=True)
 class Block:
@@ -171,19 +154,21 @@ def without(model, gone):
     return rebuild.build(model, config, lambda variable: variable.value)
 
 
-def zero_blocks(model):
+def zero_blocks(graph):
     """The blocks whose branch is zero, whatever the input is.
 
     Args:
-        model: a model from `read.as_graph_model`.
+        graph: a `ChannelGraph`.
 
     Returns:
-        List of `Block`.
+        List of `Block`s of the graph's model.
     """
-    config = model.get_config()
-    layers = rebuild.layers_of(model)
-    constant = {id(layer) for layer in layers if _is_constant(layer)}
-    found = {b.path: b for b in blocks(model)} if constant else {}
+    constant = {
+        id(graph.layers[path])
+        for path, variable in graph.gains.items()
+        if not np.any(values.numpy(variable))
+    }
+    found = {b.path: b for b in blocks(graph.model)} if constant else {}
     if not found:
         return []
     zero = dict.fromkeys(found, True)
@@ -199,10 +184,10 @@ def zero_blocks(model):
         fixed = id(site.live) in constant or all(x.constant for x in inputs)
         return keras.tree.map_structure(lambda y: _Traced(y, fixed), outputs)
 
-    inputs = [keras.ops.convert_to_tensor(x) for x in _random(model, 2)]
+    inputs = map(keras.ops.convert_to_tensor, _random(graph.model, 2))
     traced = [_Traced(x, False) for x in inputs]
     with keras.StatelessScope():
-        document.run(config, model, traced, apply)
+        document.run(graph.config, graph.model, traced, apply)
     return [block for path, block in found.items() if zero[path]]
 
 
@@ -216,11 +201,6 @@ class _Traced:
 
 def _value(x):
     return x.value if isinstance(x, (_Traced, tensor_lib.Constant)) else x
-
-
-def _is_constant(layer):
-    variable = getattr(layer, FACTORS.get(type(layer).__name__, ""), None)
-    return variable is not None and not np.any(values.numpy(variable))
 
 
 class _Place:

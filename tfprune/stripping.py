@@ -50,9 +50,10 @@ def strip(model, verify=True):
     """
     if isinstance(model, keras.Model) and wrapper.find(model):
         model = wrapping.unwrap(model)
-    model, _ = read.as_graph_model(model)
-    zero = depth.zero_blocks(model)
-    graph = read.channel_graph(depth.without(model, zero) if zero else model)
+    graph = read.channel_graph(model)
+    model, zero = graph.model, depth.zero_blocks(graph)
+    if zero:
+        graph = read.channel_graph(depth.without(model, zero))
     keep, changes = removable(graph)
     small = rebuild.shrink(graph, keep, changes)
     if verify:

@@ -122,6 +122,50 @@ class DepthTest(parameterized.TestCase):
         left = {layer.name for layer in exactness.rebuild.layers_of(small)}
         self.assertNoCommonElements(left, set(names))
 
+    @parameterized.named_parameters(
+        ("conv", lambda: LAYERS.Conv2D(6, 3, padding="same"), "kernel"),
+        ("grouped", lambda: LAYERS.Conv2D(6, 1, groups=6), "kernel"),
+        (
+            "transposed",
+            lambda: LAYERS.Conv2DTranspose(6, 3, padding="same"),
+            "kernel",
+        ),
+        (
+            "depthwise",
+            lambda: LAYERS.DepthwiseConv2D(3, padding="same"),
+            "kernel",
+        ),
+        (
+            "separable",
+            lambda: LAYERS.SeparableConv2D(6, 3, padding="same"),
+            "pointwise_kernel",
+        ),
+        ("dense", lambda: LAYERS.Dense(6), "kernel"),
+        (
+            "einsum",
+            lambda: LAYERS.EinsumDense("bhwc,cd->bhwd", (8, 8, 6)),
+            "kernel",
+        ),
+        ("batch", LAYERS.BatchNormalization, "gamma"),
+        ("layer", LAYERS.LayerNormalization, "gamma"),
+        ("rms", LAYERS.RMSNormalization, "scale"),
+        ("group", lambda: LAYERS.GroupNormalization(3), "gamma"),
+    )
+    def test_one_weight_silences_a_layer(self, make, weight):
+        inputs = keras.Input((8, 8, 6))
+        layer = make()
+        x = LAYERS.Conv2D(6, 1, name="stem")(inputs)
+        x = LAYERS.Add(name="sum")([x, layer(x)])
+        model = keras.Model(inputs, LAYERS.Conv2D(2, 1, name="head")(x))
+        self.assertLen(depth.blocks(stripping.strip(model)), 1)
+        variable = getattr(layer, weight)
+        variable.assign(keras.ops.zeros_like(variable))
+        small = stripping.strip(model)
+        self.assertEmpty(depth.blocks(small))
+        names = [layer.name for layer in small.layers[1:]]
+        self.assertEqual(names, ["stem", "head"])
+        self.assertLess(stripping.check_equal(model, small), 1e-5)
+
     def test_a_branch_that_adds_a_constant_stays(self):
         model = zeroed(chain(), "second_b")
         layer = model.get_layer("second_b")

@@ -77,11 +77,12 @@ def strip_sparse(graph, masked, keep, seed=0):
     small = stripping.strip(masked, verify=False)
     inputs = stripping.random_inputs(masked, seed)
     error = difference(masked, small, inputs)
-    masked, _ = read.as_graph_model(masked)
-    zero = depth.zero_blocks(masked)
-    if zero:
-        masked = depth.without(masked, zero)
     read_again = read.channel_graph(masked)
+    zero = depth.zero_blocks(read_again)
+    if zero:
+        masked = depth.without(read_again.model, zero)
+        read_again = read.channel_graph(masked)
+    masked = read_again.model
     kept, _ = stripping.removable(read_again)
     params = costs.Meter(read_again).params(kept)
     return Stripped(graph, masked, keep, kept, params, small, error)

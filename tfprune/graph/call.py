@@ -216,6 +216,16 @@ class Call:
             self.path,
         )
 
+    def gain(self, attribute):
+        """Says that all of the output is multiplied with a variable.
+
+        A bias and an activation may come after: where the variable is zero,
+        the output is the same for every input.
+        """
+        variable = self.variable(attribute)
+        if variable is not None and not self._prefix:
+            self._records.gains[self.path] = variable
+
     def multiply_adds(self, coefficient, *labels):
         """Adds `coefficient` times the product of the counts of `labels`."""
         self.work.append((int(coefficient), labels))

@@ -137,6 +137,8 @@ class ChannelGraph:
         frozen: bool array, shape `(size,)`, channels that must stay.
         driven: bool array, shape `(size,)`, channels that depend on others
             besides the ones that their writers read.
+        gains: `dict` from the paths of layers to the variable that all of
+            their output is multiplied with.
         reasons: list of `(labels, layer, reason)`, why they must stay.
     """
 
@@ -174,6 +176,7 @@ class ChannelGraph:
         self.bindings = tuple(map(renumber, records.bindings))
         self.edits = tuple(map(renumber, records.edits))
         self.factors = tuple(map(renumber, records.factors))
+        self.gains = dict(records.gains)
         self.unknown = dict(records.unknown)
         self.inexact = tuple(dict.fromkeys(records.inexact))
         self.reasons = [

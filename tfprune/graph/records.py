@@ -27,6 +27,7 @@ class Records:
         self.factors = []
         self.unknown = {}
         self.driven = []
+        self.gains = {}
         self._edited = {}
         self._bound = {}
         self._fresh = {}

@@ -27,6 +27,7 @@ def reads_padding(config):
 @rulebook.rule("Conv1D", "Conv2D", "Conv3D")
 def conv(call):
     axis = call.channel_axis()
+    call.gain("kernel")
     inputs, groups = call.channels(axis), call.config["groups"]
     filters = call.config["filters"]
     padded = reads_padding(call.config)
@@ -62,6 +63,7 @@ def conv_transpose(call):
     axis = call.channel_axis()
     inputs = call.channels(axis)
     outputs = call.fresh(call.config["filters"])
+    call.gain("kernel")
     window = math.prod(call.config["kernel_size"])
     strided = math.prod(call.config["strides"]) > 1
     padded = window > 1 or strided
@@ -79,6 +81,7 @@ def depthwise_conv(call):
     axis = call.channel_axis()
     inputs = call.channels(axis)
     outputs = np.repeat(inputs, call.config["depth_multiplier"])
+    call.gain("kernel")
     call.bind("kernel", -2, inputs)
     call.bind("bias", 0, outputs)
     window = math.prod(call.config["kernel_size"])
@@ -94,6 +97,7 @@ def separable_conv(call):
     between = np.repeat(inputs, call.config["depth_multiplier"])
     outputs = call.fresh(call.config["filters"])
     padded = reads_padding(call.config)
+    call.gain("pointwise_kernel")
     call.bind("depthwise_kernel", -2, inputs)
     call.bind(
         "pointwise_kernel", -2, between, READS, padded=padded, input_axis=axis

@@ -11,6 +11,7 @@ from tfprune.graph.rules import activation
 def dense(call):
     inputs = call.channels(-1)
     outputs = call.fresh(call.config["units"])
+    call.gain("kernel")
     call.bind("kernel", 0, inputs, call_lib.READS, input_axis=-1)
     call.bind("kernel", 1, outputs, call_lib.WRITES)
     call.bind("bias", 0, outputs)

@@ -44,6 +44,7 @@ def parse(equation):
 @rulebook.rule("EinsumDense")
 def einsum_dense(call):
     (given, kernel), made = parse(call.config["equation"])
+    call.gain("kernel")
     x, rank = Letters(given, call.x.rank), len(call.output_shapes[0])
     y = Letters(made, rank)
     if x.elided and not x.left:

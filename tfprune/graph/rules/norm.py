@@ -9,6 +9,7 @@ from tfprune.graph import rulebook
 def batch_normalization(call):
     axis = np.atleast_1d(call.config["axis"])[0]
     channels = call.channels(axis)
+    call.gain("gamma")
     for name in ("gamma", "beta", "moving_mean", "moving_variance"):
         call.bind(name, 0, channels)
     call.memory = "inplace"
@@ -21,6 +22,7 @@ def batch_normalization(call):
 def layer_normalization(call):
     axes = np.atleast_1d(call.config["axis"]) % call.x.rank
     labels, name = call.x.labels, type(call.live).__name__
+    call.gain("scale" if name.startswith("RMS") else "gamma")
     if not set(axes) & set(call.x.varying):
         return labels
     if len(axes) > 1 or len(call.x.varying) > 1:
@@ -38,6 +40,7 @@ def group_normalization(call):
     """Exact where each channel is a group of its own."""
     axis = call.config["axis"] % call.x.rank
     channels = call.channels(axis)
+    call.gain("gamma")
     groups = call.config["groups"]
     if groups == channels.size:
         call.count("groups", channels)
@@ -82,6 +85,7 @@ def prelu(call):
 @rulebook.rule("LayerScale")
 def layer_scale(call):
     channels = call.channels(-1)
+    call.gain("gamma")
     call.bind("gamma", 0, channels)
     call.count("projection_dim", channels)
     call.memory = "inplace"
