@@ -46,6 +46,7 @@ flags.DEFINE_string("out", "build/run", "folder of the results")
 flags.DEFINE_string("backend", "", "of Keras; by default as KERAS_BACKEND says")
 flags.DEFINE_bool("resume", False, "go on with what is in --out")
 flags.DEFINE_string("table", "", "also write the final table to this file")
+flags.DEFINE_string("note", "", "below the table: a published figure, say")
 flags.DEFINE_bool("smoke", False, "less than a minute, to see that it runs")
 
 _LONG = ("settings", "environment", "search")

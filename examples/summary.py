@@ -40,6 +40,8 @@ def finish(rows, title, text, extra=()):
             its text, further columns.
     """
     parts = [f"# {title}", text, to_table(rows, extra).to_markdown().strip()]
+    if FLAGS.note:
+        parts.append(FLAGS.note)
     script = pathlib.Path(sys.argv[0]).name
     parts += [facts(rows[0]), f"Written by `examples/{script}`."]
     text = "\n\n".join(parts) + "\n"
