@@ -199,7 +199,7 @@ def export_micro(
         ),
         "model_ops.h": c_source.ops(name, methods),
         "model_golden.cc": c_source.golden_source(
-            file, name, interpreter.stored(file, sample)
+            file, name, _golden(file, sample)
         ),
         "model_golden.h": c_source.golden_header(file, name),
     }
@@ -232,6 +232,17 @@ def export_micro(
 
 def _bytes(path):
     return pathlib.Path(path).read_bytes()
+
+
+def _golden(file, sample):
+    """What is stored of one input and of the outputs that belong to it."""
+    columns = interpreter.stored(file, sample)
+    if len(columns[0]) != 1:
+        raise ValueError(
+            "One input is required for the self-test. Received: a sample of "
+            f"{len(columns[0])}. Take x[:1]."
+        )
+    return columns
 
 
 def _labels(labels, file):

@@ -303,6 +303,7 @@ class ExportMicroTest(parameterized.TestCase):
         ({"labels": [1, 2, 3, 4]}, "4 names of classes"),
         ({"arena_margin": -0.1}, "arena_margin=-0.1"),
         ({"sample": np.zeros((1, 2))}, "x of shape"),
+        ({"sample": np.zeros((3, 8, 8, 2))}, "sample of 3. Take"),
     )
     def test_arguments(self, kwargs, message):
         with self.assertRaisesRegex(ValueError, message):
