@@ -184,7 +184,17 @@ class _Trials:
         paths = [self._folder / f"{i}.tflite" for i in range(len(found))]
         for path, data in zip(paths, found, strict=True):
             path.write_bytes(data)
-        return list(zip(found, micro.arenas(paths), strict=True))
+        try:
+            arenas = micro.arenas(paths)
+        except RuntimeError as error:
+            if weight_codes.OP not in str(error):
+                raise
+            raise RuntimeError(
+                f"A TFLite Micro that knows the op {weight_codes.OP} is "
+                "required. Received: an older one. Run: pip install "
+                '"tfprune[export]"'
+            ) from error
+        return list(zip(found, arenas, strict=True))
 
 
 def _choose(tried, rows, flash_bytes, ram_bytes):

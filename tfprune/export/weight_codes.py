@@ -21,6 +21,8 @@ import numpy as np
 
 from tfprune.export import packages
 
+# The op that decodes.
+OP = "TFLM_DECODE"
 _TOOLS = "tflite_micro.tensorflow.lite.micro"
 # The ops that read their second input when they run, not when they start.
 _READERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")

@@ -211,6 +211,15 @@ class CompressTest(CompressionTestCase):
             self.compress(**limits)
         self.assertFalse(self.out.exists())
 
+    def test_a_runtime_that_is_too_old(self):
+        old = RuntimeError("Failed to get registration from TFLM_DECODE")
+        with mock.patch.object(micro, "arenas", side_effect=old):
+            with self.assertRaisesRegex(RuntimeError, "Received: an older"):
+                self.compress()
+        with mock.patch.object(micro, "arenas", side_effect=RuntimeError("x")):
+            with self.assertRaisesRegex(RuntimeError, "^x$"):
+                self.compress()
+
     def test_other_outputs_are_an_error(self):
         real = weight_codes.rewritten
 
