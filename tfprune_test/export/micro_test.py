@@ -388,6 +388,18 @@ class ArenaTest(parameterized.TestCase):
         self.assertTrue(self.starts(path, required))
         self.assertFalse(self.starts(path, required - 16))
 
+    def test_more_work_takes_longer(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        paths = []
+        for channels in (2, 64):
+            inputs = keras.Input((16, 16, 8))
+            x = keras.layers.Conv2D(channels, 3, padding="same")(inputs)
+            paths.append(folder / f"{channels}.tflite")
+            small_models.export(keras.Model(inputs, x), paths[-1])
+        for seconds in (micro.seconds(paths, 5), interpreter.seconds(paths)):
+            self.assertLess(0, seconds[0])
+            self.assertLess(2 * seconds[0], seconds[1])
+
     def starts(self, path, arena):
         code = (
             "import sys; from tflite_micro.python.tflite_micro import runtime;"
