@@ -1,9 +1,10 @@
 """Exports a network and measures the files: bytes, arena, accuracy.
 
-`--method` lists formats: `float32`, `float16` and `dynamic` run on the TFLite
-interpreter, `int8` on that of TFLite Micro, for which C sources are written,
-too. A `--model` that is no `.keras` file is trained first. With a share below
-1 in `--macs` it is pruned (`--criterion`) and fine-tuned before.
+`--method` lists formats: `float32`, `float16`, `dynamic` and `int4` run on the
+TFLite interpreter, `int8` and `int16x8` on that of TFLite Micro, for which C
+sources are written, too. A `--model` that is no `.keras` file is trained first.
+With a share below 1 in `--macs` it is pruned (`--criterion`) and fine-tuned
+before.
 
   python examples/export.py --smoke
   python examples/export.py --model=build/prune/l1-0.5-seed0.keras --macs=1 \\
@@ -23,13 +24,15 @@ import tfprune
 from tfprune import tables
 from tfprune.export import interpreter
 
-MICRO = "int8"
+MICRO = ("int8", "int16x8")
 # Formats, and the bits of their weights and activations.
 METHODS = {
     "float32": (32, 32),
     "float16": (16, 32),
     "dynamic": (8, 32),
-    MICRO: (8, 8),
+    "int8": (8, 8),
+    "int16x8": (8, 16),
+    "int4": (4, 8),
 }
 
 FLAGS = flags.FLAGS
@@ -49,8 +52,8 @@ def main(argv):
     rows = list(study.rows(todo, run, SETTINGS))
     text = (
         "Accuracy of the exported file on the test images, mean (least to "
-        f"most) over the seeds: `{MICRO}` on the interpreter of TFLite Micro, "
-        "the others on that of TFLite; `float`: of the Keras model."
+        "most) over the seeds: int8 and int16x8 on the interpreter of TFLite "
+        "Micro, the others on that of TFLite; `float`: of the Keras model."
     )
     summary.finish(rows, f"{FLAGS.model}, exported", text, EXTRA)
 
@@ -61,10 +64,10 @@ def run(own, method, share):
     name = f"{method}-{share:g}-seed{own.seed}"
     path = common.path(name + ".tflite")
     x, _ = own.training(0, FLAGS.calibration)
-    ranges = x if method == MICRO else None
+    ranges = x if method.startswith("int") else None
     file = tfprune.export_tflite(small, path, method, ranges)
     runtime, arena = "tflite", None
-    if method == MICRO:
+    if method in MICRO:
         runtime = "micro"
         sources = tfprune.export_micro(path, common.path(name))
         arena = sources.arena.required_bytes
