@@ -149,7 +149,15 @@ class Builder:
             )
         self.notes.append(f"{entry['name']}: tf.{name} is an op of Keras")
         kwargs = {k: v for k, v in kwargs.items() if k != "name"}
-        return ops.FUNCTIONS[name](*args, **kwargs)
+        function = ops.FUNCTIONS[name]
+        unknown = set(kwargs) - set(inspect.signature(function).parameters)
+        if unknown:
+            raise ValueError(
+                f"An argument of tf.{name} has no counterpart in Keras 3. "
+                f"Received: {sorted(unknown)} in layer {entry['name']!r}. "
+                "Build the model anew."
+            )
+        return function(*args, **kwargs)
 
     def _layer(self, entry):
         name = entry["class_name"]

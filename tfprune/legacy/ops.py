@@ -51,8 +51,22 @@ def _getitem(x, slice_spec):
     return x[tuple(parts)]
 
 
-def _resize(images, size, method="bilinear", **others):
-    return _OPS.image.resize(images, tuple(size), interpolation=method)
+def _resize(
+    images,
+    size,
+    method="bilinear",
+    preserve_aspect_ratio=False,
+    antialias=False,
+):
+    if preserve_aspect_ratio:
+        raise ValueError(
+            "Images are resized to a size of one's own. Received: tf."
+            "image.resize with preserve_aspect_ratio=True, which has no "
+            "translation. Build the model anew."
+        )
+    return _OPS.image.resize(
+        images, tuple(size), interpolation=method, antialias=antialias
+    )
 
 
 def _cast(x, dtype):

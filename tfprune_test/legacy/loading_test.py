@@ -207,6 +207,16 @@ class LoadingTest(parameterized.TestCase):
             "curvature=3 of ReLU.*Build the layer anew",
         ),
         (entry("late", "ReLU", after("late")), "inputs never come"),
+        (
+            function("pad", "x", paddings=[[0, 0]] * 4, mode="REFLECT"),
+            r"argument of tf\.pad.*\['mode'\] in layer 'tf\.pad'",
+        ),
+        (
+            function(
+                "image.resize", "x", size=[3, 3], preserve_aspect_ratio=True
+            ),
+            "preserve_aspect_ratio=True, which has no translation",
+        ),
     )
     def test_what_has_no_counterpart_is_named(self, layer, message):
         with self.assertRaisesRegex(ValueError, f"(?s){message}"):
