@@ -80,7 +80,8 @@ def main(_):
     encoded = folder / "encoded.tflite"
     tflite.export_tflite(models["sparse"], encoded, "int8", x, sparse="auto")
     same = encoded.read_bytes() == file.read_bytes()
-    rows.append(row("sparse, sparse encoding", encoded, None, ""))
+    if not same:
+        rows.append(row("sparse, sparse encoding", encoded, None, ""))
     zeros = np.mean(
         np.concatenate(
             [
@@ -147,7 +148,7 @@ def write(rows, zeros, same):
         "outputs are not the same to the last bit as without compression. "
         f"Vela: estimates for {FLAGS.accelerator}, which compresses zeros by "
         "itself. The sparse encoding of TFLite "
-        + ("does not make the file smaller and is left out. " if same else "")
+        + ("does not pay here and is left out. " if same else "")
         + ("" if same else "is for phones; TFLite Micro does not run it. ")
         + f"\n\n{tables.Table(HEADER, tuple(rows), left=1).to_markdown()}\n"
         f"{results.footer('compressed_weights.py')}\n"

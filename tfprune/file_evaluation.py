@@ -49,7 +49,6 @@ def evaluate_tflite(
     Example:
 
     >>> tfprune.evaluate_tflite("small.tflite", (x_test, y_test), "micro")
-    0.9861
     """
     total = _length(data, limit)
     found = []

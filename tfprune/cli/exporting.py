@@ -12,6 +12,7 @@ from tfprune.export import files
 
 def export(paths, values):
     out = storage.output_path(values.out, paths)
+    _check(values)
     micro = values.micro and files.writable_folder(values.micro)
     calibration = storage.load_arrays(values.calibration)
     data = storage.load_arrays(values.data)
@@ -30,6 +31,22 @@ def export(paths, values):
     rows = [(name.replace("_", " "), _cell(v)) for name, v in facts.items()]
     table = tables.Table(("", "written"), tuple(rows), left=2)
     return actions.written(table, values)
+
+
+def _check(values):
+    """Flags that want each other, or do not go together."""
+    limits = values.flash_bytes is not None or values.ram_bytes is not None
+    if limits and not (values.micro or values.compress):
+        raise ValueError(
+            "--flash_bytes and --ram_bytes want --micro or --compress."
+        )
+    if values.labels and not values.micro:
+        raise ValueError("--labels want --micro, the sources they stand in.")
+    if values.vela and values.compress:
+        raise ValueError(
+            "Vela reads no compressed weights; it compresses zeros by itself. "
+            "Received: --vela and --compress. Export twice."
+        )
 
 
 def _file(model, path, calibration, values):

@@ -254,14 +254,14 @@ def conversion(values):
     _text(
         values,
         "calibration",
-        "For int8: typical inputs, some hundred, as the model takes them; a "
-        ".npy file, or .npz with one array for each input.",
+        "For int8, int16x8 and int4: typical inputs, some hundred, as the model "
+        "takes them; a .npy file, or .npz with one array for each input.",
     )
     _text(
         values,
         "interface",
-        "For int8: the type of inputs and outputs, int8 (if not given) or "
-        "float32.",
+        "For int8 and int16x8: the type of inputs and outputs, int8 or int16 "
+        "(if not given) or float32.",
     )
     flags.DEFINE_enum(
         "sparse",

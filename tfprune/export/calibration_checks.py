@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from absl import logging
 
+from tfprune.graph import values
+
 # Fewer samples seldom meet the ends of all ranges.
 _ENOUGH = 20
 _LOOKED_AT = 64
@@ -51,20 +53,20 @@ def _first_normalization(model):
 
 
 def _trained(norm):
-    mean, variance = map(_numbers, (norm.moving_mean, norm.moving_variance))
+    mean, variance = map(values.numpy, (norm.moving_mean, norm.moving_variance))
     return bool(mean.any() or (variance != 1).any())
 
 
 def _check_scale(model, norm, samples):
     before = keras.Model(list(model.inputs), norm.input)
-    values = _numbers(before(list(samples)))
-    values = np.moveaxis(values, norm.axis, -1)
-    values = values.reshape(-1, values.shape[-1])
-    deviation = np.sqrt(_numbers(norm.moving_variance) + norm.epsilon)
+    maps = values.numpy(before(list(samples)))
+    maps = np.moveaxis(maps, norm.axis, -1)
+    maps = maps.reshape(-1, maps.shape[-1])
+    deviation = np.sqrt(values.numpy(norm.moving_variance) + norm.epsilon)
     far = np.median(
-        np.abs(values.mean(0) - _numbers(norm.moving_mean)) / deviation
+        np.abs(maps.mean(0) - values.numpy(norm.moving_mean)) / deviation
     )
-    factor = np.median(np.sqrt(values.var(0) + norm.epsilon) / deviation)
+    factor = np.median(np.sqrt(maps.var(0) + norm.epsilon) / deviation)
     if far > _FAR or not 1 / _FACTOR < factor < _FACTOR:
         logging.warning(
             "Calibration samples seem to be on another scale than those of "
@@ -75,7 +77,3 @@ def _check_scale(model, norm, samples):
             factor,
             far,
         )
-
-
-def _numbers(value):
-    return keras.ops.convert_to_numpy(value)

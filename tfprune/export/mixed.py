@@ -57,14 +57,10 @@ class BitsFile:
     Attributes:
         file: `model_file.ModelFile`.
         layers: tuple of `StoredLayer`, in the order of the model.
-        self_contained: `bool`, whether all weights lie in the flatbuffer.
-            Where they do not, LiteRT runs the file, but TFLite Micro reads
-            them as empty.
     """
 
     file: model_file.ModelFile
     layers: tuple
-    self_contained: bool
 
     @property
     def unmapped(self):
@@ -142,7 +138,7 @@ def export_bits(
         layers.append(_row(key, bits, stored))
     result = model_file.read(path)
     logging.info("Wrote %s, %d bytes.", path, result.file_bytes)
-    return BitsFile(result, tuple(layers), weight_ops.holds_all(data))
+    return BitsFile(result, tuple(layers))
 
 
 def _wanted(model):

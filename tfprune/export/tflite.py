@@ -58,8 +58,8 @@ def export_tflite(
             activations; "int8", all of it, as microcontrollers want it, a scale
             for each output channel of convolutions; "int16x8", int8 weights
             and int16 activations, for what int8 is too coarse for; "int4",
-            int8 but for the weights of convolutions and dense layers, which
-            LiteRT runs and TFLite Micro does not. "int4" wants the extra
+            int8 but for the weights of convolutions and dense layers, for
+            LiteRT (TFLite Micro has no such dense layers), with the extra
             `quantizer`.
         calibration: What quantized activations have their ranges measured
             on: an array `(N, ...)`, a tuple, list or dict of them

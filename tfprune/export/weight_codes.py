@@ -70,10 +70,8 @@ def shorter(data):
         graph, index = places[0]
         tensor = model.subgraphs[graph].tensors[index]
         values = tensor.array
-        method, code = min(
-            _codes(tensor), key=lambda pair: _size(pair[1]), default=("", None)
-        )
-        if code is not None and _size(code) < values.nbytes:
+        method, code = min(_codes(tensor), key=lambda pair: _size(pair[1]))
+        if _size(code) < values.nbytes:
             found.append(
                 Coded(
                     tensor.name or "",

@@ -67,14 +67,6 @@ def read(data):
     return found
 
 
-def holds_all(data):
-    """Whether all weights lie inside the flatbuffer, not behind it."""
-    schema = packages.load("ai_edge_litert.schema_py_generated")
-    model = schema.Model.GetRootAs(data, 0)
-    buffers = map(model.Buffers, range(model.BuffersLength()))
-    return all(buffer.Offset() <= 1 for buffer in buffers)
-
-
 def computed_tensors(data):
     """The names of the float tensors that a file computes or is given."""
     schema = packages.load("ai_edge_litert.schema_py_generated")

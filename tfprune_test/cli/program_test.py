@@ -549,6 +549,12 @@ class ExportTest(CliTestCase):
         ("", "--out=FILE must say"),
         ("--out={dense}", "never overwritten"),
         ("--out={folder}/a.tflite --quantize=int8", "alibration"),
+        ("--out={folder}/a.tflite --ram_bytes=9", "want --micro or --compr"),
+        ("--out={folder}/a.tflite --labels=a,b", "--labels want --micro"),
+        (
+            "--out={folder}/a.tflite --compress=auto --vela=ethos-u55-128",
+            "Vela reads no compressed weights",
+        ),
         ("--out={folder}/a.tflite --quantize=int3", "quantize='int3'"),
         (
             "--out={folder}/a.tflite --quantize=int8 --calibration={folder}/b",

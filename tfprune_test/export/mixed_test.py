@@ -145,7 +145,6 @@ class ExportTest(parameterized.TestCase):
             ],
         )
         self.assertLen(stored.unmapped, 4)
-        self.assertTrue(stored.self_contained)
         self.assertEqual(stored.file.file_bytes, os.path.getsize(path))
 
     # TFLite Micro has no kernel for dense layers in int4.
