@@ -254,8 +254,8 @@ def conversion(values):
     _text(
         values,
         "calibration",
-        "For int8, int16x8 and int4: typical inputs, some hundred, as the model "
-        "takes them; a .npy file, or .npz with one array for each input.",
+        "For int8, int16x8 and int4: typical inputs, some hundred, as the "
+        "model takes them; a .npy file, or .npz with one array for each input.",
     )
     _text(
         values,
