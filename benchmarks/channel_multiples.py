@@ -18,7 +18,7 @@ from absl import flags
 
 from tfprune import rounding
 from tfprune import tables
-from tfprune.export import interpreter
+from tfprune.export import litert
 from tfprune.export import npu
 from tfprune.export import tflite
 
@@ -54,7 +54,7 @@ def main(_):
             tflite.export_tflite(chain(count), path, "int8", x)
             reports = [npu.compile_for_npu(path, a) for a in FLAGS.accelerators]
             cycles.append([found.cycles for found in reports])
-        seconds = interpreter.seconds(paths, FLAGS.runs)
+        seconds = litert.times(paths, FLAGS.runs).min(0)
     macs = [256 * 9 * n * (32 + n + 32) for n in counts]
     rows = tuple(
         (

@@ -31,7 +31,7 @@ from tfprune import data
 from tfprune import tables
 from tfprune import zoo
 from tfprune.export import files
-from tfprune.export import interpreter
+from tfprune.export import litert
 from tfprune.export import micro
 from tfprune.export import npu
 from tfprune.export import tflite
@@ -190,7 +190,7 @@ def measure(name, task, folder):
         )
         print(rows[-1], flush=True)
     on_micro = micro.seconds(paths)
-    on_tflite = interpreter.seconds(paths, 300)
+    on_tflite = litert.times(paths, 300).min(0)
     for row, slow, fast in zip(rows, on_micro, on_tflite, strict=True):
         row["micro_seconds"], row["tflite_seconds"] = slow, fast
     return rows

@@ -24,6 +24,7 @@ import tfprune
 from tfprune import tables
 from tfprune import zoo
 from tfprune.export import interpreter
+from tfprune.export import litert
 from tfprune.export import npu
 from tfprune.export import sparse_encoding
 from tfprune.export import tflite
@@ -123,13 +124,13 @@ def measure(model, mode, x):
                 model, folder / "c.tflite", mode, data, sparse="auto"
             )
         encoded.write_bytes(seen["encoded"])
-        slow, fast = interpreter.seconds([encoded, path], FLAGS.runs)
+        slow, fast = litert.times([encoded, path], FLAGS.runs).min(0)
         content = path.read_bytes()
         cells = [
             f"{len(content):,}",
             f"{len(gzip.compress(content)):,}",
             f"{len(seen['encoded']):,}",
-            interpreter.kernels(encoded),
+            litert.kernels(encoded),
             f"{slow / fast:.2f}",
             same(path, encoded, x[:8]),
             seen["kept"],

@@ -18,7 +18,6 @@ import json
 import os
 import pathlib
 import tempfile
-import time
 
 import keras
 import numpy as np
@@ -28,7 +27,7 @@ from tfprune import memory
 from tfprune import progress_bar
 from tfprune import tables
 from tfprune.export import files
-from tfprune.export import interpreter
+from tfprune.export import litert
 from tfprune.export import tflite
 from tfprune.graph import read
 
@@ -63,18 +62,9 @@ def measure(paths, runs=50):
     """
     if runs < 1:
         raise ValueError(f"`runs` must be positive. Received: runs={runs}.")
-    calls = [interpreter.prepared(path) for path in paths]
-    times = np.zeros((runs, len(calls)))
     with _one_core():
-        for _ in range(_WARMUP):
-            for call in calls:
-                call()
-        for row in times:
-            for i, call in enumerate(calls):
-                start = time.perf_counter()
-                call()
-                row[i] = time.perf_counter() - start
-    return (1e6 * np.median(times, axis=0)).tolist()
+        times = litert.times(paths, _WARMUP + runs)
+    return (1e6 * np.median(times[_WARMUP:], axis=0)).tolist()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import numpy as np
 
 from tfprune import samples
 from tfprune import tables
-from tfprune.export import interpreter
+from tfprune.export import litert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +90,8 @@ def quantization_error(path, float_path, data, limit=32):
     clipped = collections.defaultdict(list)
     for x, _ in samples.batches(data, "quantization errors", 32, limit):
         pairs = zip(
-            interpreter.intermediate(path, x),
-            interpreter.intermediate(float_path, x),
+            litert.intermediate(path, x),
+            litert.intermediate(float_path, x),
             strict=True,
         )
         for found, exact in pairs:

@@ -2,16 +2,14 @@
 
 import pathlib
 import tempfile
-import time
 
 import numpy as np
-from absl import logging
 
 from tfprune.export import child
+from tfprune.export import litert
 from tfprune.export import micro_runner
 from tfprune.export import model_file
 from tfprune.export import packages
-from tfprune.export import weight_ops
 
 
 def run(path, x, runtime="tflite"):
@@ -47,7 +45,7 @@ def run(path, x, runtime="tflite"):
             f"runtime={runtime!r}."
         )
     file = model_file.read(path)
-    columns = _encoded(file, x)
+    columns = file.encode(x)
     results = [
         tensor.decode(values)
         for tensor, values in zip(
@@ -55,93 +53,6 @@ def run(path, x, runtime="tflite"):
         )
     ]
     return results[0] if len(results) == 1 else tuple(results)
-
-
-def kernels(path):
-    """Which kernels TFLite runs a file with.
-
-    XNNPACK, which is faster, refuses some files: int8 ones in which a layer
-    was dead on the calibration data, and sparse ones.
-
-    Args:
-        path: `str` or path-like.
-
-    Returns:
-        "xnnpack" or "builtin".
-    """
-    return _open(path)[1]
-
-
-def prepared(path):
-    """A function that runs a .tflite file once, on zeros, to be timed.
-
-    Args:
-        path: `str` or path-like.
-
-    Raises:
-        ImportError: If a package of the extra `export` is missing.
-        RuntimeError: If TFLite cannot run the file.
-    """
-    interpreter, _ = _open(path)
-    for detail in interpreter.get_input_details():
-        zeros = np.zeros(detail["shape"], detail["dtype"])
-        interpreter.set_tensor(detail["index"], zeros)
-    return interpreter.invoke
-
-
-def seconds(paths, runs=50):
-    """How long files take on TFLite, on one thread and on zeros.
-
-    Args:
-        paths: list of `str` or path-like.
-        runs: `int`, inferences of each, which take turns.
-
-    Returns:
-        List of float, the least seconds of an inference.
-
-    Raises:
-        ImportError, RuntimeError: as `prepared`.
-    """
-    calls = [prepared(path) for path in paths]
-    least = [float("inf")] * len(calls)
-    for _ in range(runs):
-        for i, call in enumerate(calls):
-            start = time.perf_counter()
-            call()
-            least[i] = min(least[i], time.perf_counter() - start)
-    return least
-
-
-def intermediate(path, x, kernels="reference"):
-    """All tensors that a .tflite file computes, sample by sample.
-
-    Args:
-        path, x: as for `run`.
-        kernels: "reference" or "builtin", which are faster.
-
-    Yields:
-        For each sample a `dict` from the name of a tensor to its real values
-        and the share of them that stand at an end of their integer range, 0
-        where they are floats.
-    """
-    file = model_file.read(path)
-    columns = _encoded(file, x)
-    interpreter, _ = _open(path, kernels, preserve=True)
-    inputs = [d["index"] for d in interpreter.get_input_details()]
-    constants = weight_ops.constant_tensors(pathlib.Path(path).read_bytes())
-    details = [
-        d
-        for d in interpreter.get_tensor_details()
-        if d["name"] and d["name"] not in constants
-    ]
-    for row in zip(*columns, strict=True):
-        for index, values in zip(inputs, row, strict=True):
-            interpreter.set_tensor(index, values[None])
-        interpreter.invoke()
-        yield {
-            d["name"]: _real(d, interpreter.get_tensor(d["index"]))
-            for d in details
-        }
 
 
 def stored(file, x):
@@ -154,7 +65,7 @@ def stored(file, x):
     Returns:
         List of arrays `(N, ...)`, of the inputs and then of the outputs.
     """
-    columns = _encoded(file, x)
+    columns = file.encode(x)
     return [*columns, *_run_micro(file, columns)]
 
 
@@ -168,7 +79,7 @@ def outputs(file, x):
     Returns:
         List of arrays `(N, ...)`.
     """
-    return _run_tflite(file, _encoded(file, x))
+    return litert.invoke(file, file.encode(x))
 
 
 def random_inputs(file, count):
@@ -197,95 +108,8 @@ def random_inputs(file, count):
     return columns
 
 
-def _real(detail, values):
-    """Real values of a tensor, and the share of them that is clipped."""
-    scale, zero_point = detail["quantization"]
-    if not scale:
-        return values.astype("float32"), 0.0
-    limits = np.iinfo(values.dtype)
-    # Where the range begins at 0, its lower end clips nothing.
-    low = (values == limits.min) & (zero_point != limits.min)
-    clipped = np.mean(low | (values == limits.max))
-    return (values.astype("float32") - zero_point) * scale, float(clipped)
-
-
-def _encoded(file, x):
-    """One array for each input, in the file's dtypes."""
-    if isinstance(x, dict):
-        x = [x[t.name] for t in file.inputs if t.name in x]
-    parts = list(x) if isinstance(x, tuple | list) else [x]
-    arrays = [np.asarray(part) for part in parts]
-    shapes = [array.shape for array in arrays]
-    wanted = [tensor.shape[1:] for tensor in file.inputs]
-    fits = (
-        [shape[1:] for shape in shapes] == wanted
-        and len({shape[:1] for shape in shapes}) == 1
-        and shapes[0][0] > 0
-        and all(tensor.shape[:1] == (1,) for tensor in file.inputs)
-    )
-    if not fits:
-        names = [(t.name, ("N", *t.shape[1:])) for t in file.inputs]
-        raise ValueError(
-            f"Inputs {names} are required, with the same N of at least 1. "
-            f"Received: x of shape {shapes}."
-        )
-    return [t.encode(a) for t, a in zip(file.inputs, arrays, strict=True)]
-
-
-def _open(path, choice="xnnpack", preserve=False):
-    """A TFLite interpreter, allocated, and the kernels that it took.
-
-    With `preserve` all tensors can be read when it has run.
-    """
-    litert = packages.load("ai_edge_litert.interpreter")
-    resolver = getattr(litert.OpResolverType, _RESOLVERS[choice])
-    interpreter = litert.Interpreter(
-        str(path),
-        num_threads=1,
-        experimental_op_resolver_type=resolver,
-        experimental_preserve_all_tensors=preserve,
-    )
-    try:
-        interpreter.allocate_tensors()
-    except RuntimeError as error:
-        if choice != "xnnpack":
-            raise RuntimeError(
-                "TFLite must be able to run the file. Received: "
-                f"path={str(path)!r}. It says: {error}"
-            ) from error
-        logging.warning(
-            "XNNPACK refuses %s (%s); TFLite runs it with its built-in "
-            "kernels, which are slower.",
-            path,
-            error,
-        )
-        return _open(path, "builtin")
-    return interpreter, choice
-
-
-_RESOLVERS = {
-    "xnnpack": "AUTO",
-    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
-    "reference": "BUILTIN_REF",
-}
-
-
-def _run_tflite(file, columns, choice="xnnpack"):
-    interpreter, _ = _open(file.path, choice)
-    inputs = [d["index"] for d in interpreter.get_input_details()]
-    outputs = [d["index"] for d in interpreter.get_output_details()]
-    rows = []
-    for i in range(len(columns[0])):
-        interpreter.reset_all_variables()
-        for index, column in zip(inputs, columns, strict=True):
-            interpreter.set_tensor(index, column[i : i + 1])
-        interpreter.invoke()
-        rows.append([interpreter.get_tensor(index) for index in outputs])
-    return [np.concatenate(column) for column in zip(*rows, strict=True)]
-
-
 def _run_reference(file, columns):
-    return _run_tflite(file, columns, "reference")
+    return litert.invoke(file, columns, "reference")
 
 
 def _run_micro(file, columns):
@@ -336,8 +160,8 @@ def ask_micro(file, **request):
 
 
 _RUNTIMES = {
-    "tflite": _run_tflite,
-    "litert": _run_tflite,
+    "tflite": litert.invoke,
+    "litert": litert.invoke,
     "reference": _run_reference,
     "micro": _run_micro,
 }

@@ -92,6 +92,40 @@ class ModelFile:
     inputs: tuple
     outputs: tuple
 
+    def encode(self, x):
+        """Real inputs as the file wants them.
+
+        Args:
+            x: array `(N, ...)` of real values; for several inputs a tuple, list
+                or dict (by name) of arrays.
+
+        Returns:
+            List of arrays `(N, ...)`, one for each input, of its dtype.
+
+        Raises:
+            ValueError: If they do not fit, or if the file wants other batches
+                than of 1.
+        """
+        if isinstance(x, dict):
+            x = [x[t.name] for t in self.inputs if t.name in x]
+        parts = list(x) if isinstance(x, tuple | list) else [x]
+        arrays = [np.asarray(part) for part in parts]
+        shapes = [array.shape for array in arrays]
+        wanted = [tensor.shape[1:] for tensor in self.inputs]
+        fits = (
+            [shape[1:] for shape in shapes] == wanted
+            and len({shape[:1] for shape in shapes}) == 1
+            and shapes[0][0] > 0
+            and all(tensor.shape[:1] == (1,) for tensor in self.inputs)
+        )
+        if not fits:
+            names = [(t.name, ("N", *t.shape[1:])) for t in self.inputs]
+            raise ValueError(
+                f"Inputs {names} are required, with the same N of at least 1. "
+                f"Received: x of shape {shapes}."
+            )
+        return [t.encode(a) for t, a in zip(self.inputs, arrays, strict=True)]
+
 
 def read(path):
     """Reads the structure of a .tflite file; no interpreter is started.

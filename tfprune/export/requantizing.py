@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from tfprune.export import interpreter
+from tfprune.export import litert
 from tfprune.export import packages
 from tfprune.export import weight_ops
 
@@ -30,7 +30,7 @@ def ranges(path, samples):
     """
     names = weight_ops.computed_tensors(path.read_bytes())
     found = {}
-    for tensors in interpreter.intermediate(path, samples, "builtin"):
+    for tensors in litert.intermediate(path, samples, "builtin"):
         for name in names & tensors.keys():
             values, _ = tensors[name]
             low, high = values.min(), values.max()

@@ -4,6 +4,7 @@ import numpy as np
 from absl import logging
 
 from tfprune.export import interpreter
+from tfprune.export import litert
 from tfprune.export import model_file
 from tfprune.export import serving
 
@@ -35,12 +36,12 @@ def choose(dense, sparse, integers):
         got = interpreter.outputs(after, x)
     except RuntimeError as error:
         return _kept(dense, f"TFLite does not run it ({error})")
-    if integers and interpreter.kernels(sparse) != interpreter.kernels(dense):
+    if integers and litert.kernels(sparse) != litert.kernels(dense):
         return _kept(dense, "XNNPACK does not run it, and others take longer")
     wanted = interpreter.outputs(before, x)
     if not all(map(_same, wanted, got)):
         return _kept(dense, "TFLite gives other outputs for it")
-    slow, fast = interpreter.seconds([sparse, dense])
+    slow, fast = litert.times([sparse, dense]).min(0)
     logging.info(
         "Weights are stored sparsely: %d bytes instead of %d, an inference "
         "takes %.2f times as long.",

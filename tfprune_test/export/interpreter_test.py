@@ -5,6 +5,7 @@ import numpy as np
 from absl.testing import parameterized
 
 from tfprune.export import interpreter
+from tfprune.export import litert
 from tfprune.export import packages
 from tfprune_test import conftest
 from tfprune_test.export import small_models
@@ -127,7 +128,7 @@ class InterpreterTest(parameterized.TestCase):
         model = small_models.dead_branch()
         (images,) = small_models.samples(model, 20)
         file = self.export(model, "int8", images)
-        self.assertEqual(interpreter.kernels(file.path), "builtin")
+        self.assertEqual(litert.kernels(file.path), "builtin")
         with self.assertLogs("absl", "WARNING") as logs:
             found = interpreter.run(file.path, images)
         self.assertIn("XNNPACK refuses", logs.output[0])
@@ -138,7 +139,7 @@ class InterpreterTest(parameterized.TestCase):
 
     def test_other_files_run_on_xnnpack(self):
         file = self.export(small_models.dense())
-        self.assertEqual(interpreter.kernels(file.path), "xnnpack")
+        self.assertEqual(litert.kernels(file.path), "xnnpack")
 
     def test_the_reason_of_tflite_micro_is_told(self):
         model = small_models.large()

@@ -15,6 +15,7 @@ from absl.testing import parameterized
 
 from tfprune import zoo
 from tfprune.export import interpreter
+from tfprune.export import litert
 from tfprune.export import micro
 from tfprune.export import model_file
 from tfprune_test import conftest
@@ -396,7 +397,9 @@ class ArenaTest(parameterized.TestCase):
             x = keras.layers.Conv2D(channels, 3, padding="same")(inputs)
             paths.append(folder / f"{channels}.tflite")
             small_models.export(keras.Model(inputs, x), paths[-1])
-        for seconds in (micro.seconds(paths, 5), interpreter.seconds(paths)):
+        on_tflite = litert.times(paths)
+        self.assertEqual(on_tflite.shape, (50, 2))
+        for seconds in (micro.seconds(paths, 5), on_tflite.min(0)):
             self.assertLess(0, seconds[0])
             self.assertLess(2 * seconds[0], seconds[1])
 
