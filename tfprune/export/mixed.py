@@ -14,10 +14,10 @@ from tfprune import weights as weights_lib
 from tfprune import wrapper as wrapper_lib
 from tfprune.export import calibration as calibrations
 from tfprune.export import files
+from tfprune.export import finishing
 from tfprune.export import model_file
 from tfprune.export import packages
 from tfprune.export import requantizing
-from tfprune.export import serving
 from tfprune.export import signature as signatures
 from tfprune.export import tflite
 from tfprune.export import weight_ops
@@ -127,7 +127,7 @@ def export_bits(
         ranges = requantizing.ranges(dense, samples)
         bits = {before[i].output: wanted[key][0] for key, i in places.items()}
         data = requantizing.quantized(dense, before, bits, ranges)
-        data = serving.with_signature(data)
+        data = finishing.finished(data)
     files.write({path: data})
     after = weight_ops.read(data)
     by_output = {op.output: op for op in after}

@@ -3,10 +3,10 @@
 import numpy as np
 from absl import logging
 
+from tfprune.export import finishing
 from tfprune.export import interpreter
 from tfprune.export import litert
 from tfprune.export import model_file
-from tfprune.export import serving
 
 # A share of the dense file's bytes.
 _WORTH_IT = 0.95
@@ -27,7 +27,7 @@ def choose(dense, sparse, integers):
         runs it, with XNNPACK if `integers`, and gives the same outputs, up to
         a step where they are quantized.
     """
-    sparse.write_bytes(serving.with_signature(sparse.read_bytes()))
+    sparse.write_bytes(finishing.finished(sparse.read_bytes()))
     before, after = map(model_file.read, (dense, sparse))
     if after.file_bytes > _WORTH_IT * before.file_bytes:
         return _kept(dense, "it would hardly be smaller")

@@ -15,12 +15,12 @@ from tfprune.export import child
 from tfprune.export import compression
 from tfprune.export import converter
 from tfprune.export import files
+from tfprune.export import finishing
 from tfprune.export import graph_file
 from tfprune.export import model_file
 from tfprune.export import modes
 from tfprune.export import packages
 from tfprune.export import requantizing
-from tfprune.export import serving
 from tfprune.export import signature as signatures
 from tfprune.export import sparse_encoding
 from tfprune.export import weight_ops
@@ -129,7 +129,7 @@ def export_tflite(
         made = folder / converter.RESULT
         if mode.weight_bits:
             _requantize(made, samples, mode.weight_bits)
-        made.write_bytes(serving.with_signature(made.read_bytes()))
+        made.write_bytes(finishing.finished(made.read_bytes()))
         if sparse:
             made = sparse_encoding.choose(
                 made, folder / converter.SPARSE, mode.calibrated

@@ -1,20 +1,24 @@
-"""The signature of a .tflite file: inputs and outputs by name.
+"""What the converter leaves undone in a .tflite file."""
 
-The converter writes none for what it is given here, so it is added after.
-"""
+import numpy as np
 
 from tfprune.export import packages
 
 KEY = "serving_default"
 # What the schema asks for of the data of buffers, and C++ writers give.
 _ALIGNMENT = 16
+# Ops whose second input are positions. TFLite takes them in 64 bits too,
+# TFLite Micro in 32 bits only.
+_BY_POSITION = ("GATHER", "GATHER_ND")
 
 
-def with_signature(data):
-    """A file with a signature, so that `get_signature_runner()` finds one.
+def finished(data):
+    """A file as runtimes want it, small ones too.
 
-    Names are those of the tensors. All weights lie inside the flatbuffer and
-    begin at multiples of 16 bytes, as firmware wants them.
+    It gets a signature, so that `get_signature_runner()` finds one: inputs and
+    outputs by the names of their tensors. All weights lie inside the flatbuffer
+    and begin at multiples of 16 bytes, as firmware wants them. Constant
+    positions have 32 bits.
 
     Args:
         data: `bytes` of a .tflite file.
@@ -25,6 +29,8 @@ def with_signature(data):
     schema = packages.load("ai_edge_litert.schema_py_generated")
     flatbuffers = packages.load("flatbuffers")
     model = schema.ModelT.InitFromPackedBuf(data, 0)
+    for graph in model.subgraphs:
+        _narrow_positions(schema, model, graph)
     graph = model.subgraphs[0]
     signature = schema.SignatureDefT()
     signature.signatureKey = KEY
@@ -35,6 +41,34 @@ def with_signature(data):
     builder = flatbuffers.Builder(len(data) + 1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def _narrow_positions(schema, model, graph):
+    """Gives constants that are nothing but positions 32 bits."""
+    kinds = [getattr(schema.BuiltinOperator, name) for name in _BY_POSITION]
+    positions, others = set(), {*graph.inputs, *graph.outputs}
+    for op in graph.operators:
+        code = model.operatorCodes[op.opcodeIndex]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        for place, index in enumerate(op.inputs):
+            is_position = kind in kinds and place == 1
+            (positions if is_position else others).add(index)
+    for tensor in (graph.tensors[i] for i in sorted(positions - others)):
+        data = model.buffers[tensor.buffer].data
+        if tensor.type != schema.TensorType.INT64 or data is None:
+            continue
+        values = np.asarray(data, np.uint8).view("<i8").astype("<i4")
+        tensor.type = schema.TensorType.INT32
+        if _shared(model, tensor.buffer):
+            model.buffers.append(schema.BufferT())
+            tensor.buffer = len(model.buffers) - 1
+        model.buffers[tensor.buffer].data = values.view(np.uint8)
+
+
+def _shared(model, buffer):
+    """Whether several tensors have their data in one buffer."""
+    tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+    return sum(tensor.buffer == buffer for tensor in tensors) > 1
 
 
 def _maps(schema, graph, tensors):
