@@ -40,7 +40,6 @@ flags.DEFINE_string("table", "", "also write a table to this file")
 REFUSED = (
     r"built-in TFLite kernel\. Received: a model with ([\w., ]+)",
     r"kernel in TFLite Micro\. Received: a model with ([\w, ]+)",
-    r"(loop over time steps)",
 )
 
 

@@ -116,11 +116,14 @@ def measure(models, report, samples, out, advance):
         advance(5, f"{name} net on TFLite Micro")
     path = out / "model.tflite"
     tflite.export_tflite(models["pruned"], path, "int8", samples["train"][0])
-    micro.export_micro(path, out / "firmware", labels=list("0123456789"))
+    sources = micro.export_micro(
+        path, out / "firmware", labels=list("0123456789")
+    )
     x, y = samples["test"]
     scores = interpreter.run(path, x, runtime="micro")
     accuracy = float(np.mean(scores.argmax(1) == y))
-    nets["int8 on TFLM"] = numbers(report.after, accuracy, path)
+    found = numbers(report.after, accuracy, path)
+    nets["int8 on TFLM"] = found | {"flash_bytes": sources.flash_bytes}
     advance(10, "int8 net on TFLite Micro")
     return nets
 

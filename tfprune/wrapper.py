@@ -262,19 +262,20 @@ def sublayers(layer):
     return [v for v in held if isinstance(v, keras.layers.Layer)]
 
 
-def find(model):
-    """All `PruningWrapper`s of a model, each once, those of nested too."""
-    found, seen, waiting = [], set(), [model]
+def layers(model):
+    """A model and all layers inside, each once, those of nested ones too."""
+    seen, waiting = set(), [model]
     while waiting:
         layer = waiting.pop()
-        if id(layer) in seen:
-            continue
-        seen.add(id(layer))
-        if isinstance(layer, PruningWrapper):
-            found.append(layer)
-        else:
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            yield layer
             waiting.extend(reversed(sublayers(layer)))
-    return found
+
+
+def find(model):
+    """All `PruningWrapper`s of a model, each once, those of nested too."""
+    return [v for v in layers(model) if isinstance(v, PruningWrapper)]
 
 
 def groups(model):

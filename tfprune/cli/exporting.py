@@ -99,6 +99,7 @@ def _sources(path, out, values):
     )
     return {
         "sources": sources.folder,
+        "array_bytes": sources.flash_bytes,
         "arena_bytes": sources.arena.required_bytes,
         "reserved_arena_bytes": sources.arena_bytes,
     }

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+import tempfile
 
 from absl import logging
 
@@ -11,6 +12,7 @@ from tfprune.export import files
 from tfprune.export import firmware
 from tfprune.export import interpreter
 from tfprune.export import kernels
+from tfprune.export import lean
 from tfprune.export import model_file
 
 _ALIGNMENT = 16
@@ -137,7 +139,8 @@ def export_micro(
     The folder holds
 
     - `model.cc`, `model.h`: the file as an array, aligned and constant, so
-      that it stays in flash;
+      that it stays in flash, without the names and notes in it that a
+      microcontroller does not read;
     - `model_settings.h`: arena, shapes, types, scales and zero points;
     - `model_ops.h`: registers the kernels that the model needs, no others;
     - `model_golden.cc`, `.h`: an input and the output that belongs to it;
@@ -184,23 +187,27 @@ def export_micro(
     file = model_file.read(tflite_path)
     labels = _labels(labels, file)
     methods = kernels.resolver_methods(file.ops)
-    measured = arena(tflite_path)
-    _check_budgets(file, measured, flash_bytes, ram_bytes)
-    reserved = _reserved(measured, arena_margin, ram_bytes)
     name = c_source.identifier(
         pathlib.Path(tflite_path).stem if name is None else name
     )
-    sample = interpreter.random_inputs(file, 1) if sample is None else sample
+    data = lean.without_notes(pathlib.Path(tflite_path).read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        embedded = pathlib.Path(folder, "model.tflite")
+        embedded.write_bytes(data)
+        # An error names the first one.
+        _, measured = arenas([tflite_path, embedded])
+        file = model_file.read(embedded)
+        _check_budgets(file, measured, flash_bytes, ram_bytes)
+        golden = _golden(file, sample)
+    reserved = _reserved(measured, arena_margin, ram_bytes)
     texts = {
-        "model.cc": c_source.source(_bytes(tflite_path), name, labels),
+        "model.cc": c_source.source(data, name, labels),
         "model.h": c_source.header(file, name),
         "model_settings.h": c_source.settings(
             file, name, measured, reserved, labels
         ),
         "model_ops.h": c_source.ops(name, methods),
-        "model_golden.cc": c_source.golden_source(
-            file, name, _golden(file, sample)
-        ),
+        "model_golden.cc": c_source.golden_source(file, name, golden),
         "model_golden.h": c_source.golden_header(file, name),
     }
     sketch = f"arduino/{name}"
@@ -230,12 +237,10 @@ def export_micro(
     )
 
 
-def _bytes(path):
-    return pathlib.Path(path).read_bytes()
-
-
 def _golden(file, sample):
     """What is stored of one input and of the outputs that belong to it."""
+    if sample is None:
+        sample = interpreter.random_inputs(file, 1)
     columns = interpreter.stored(file, sample)
     if len(columns[0]) != 1:
         raise ValueError(

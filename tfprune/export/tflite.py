@@ -19,10 +19,12 @@ from tfprune.export import finishing
 from tfprune.export import graph_file
 from tfprune.export import model_file
 from tfprune.export import modes
+from tfprune.export import output_check
 from tfprune.export import packages
 from tfprune.export import requantizing
 from tfprune.export import signature as signatures
 from tfprune.export import sparse_encoding
+from tfprune.export import unrolling
 from tfprune.export import weight_ops
 
 _WITHOUT_KERNEL = re.compile(r"^(?:TF Select|Custom) ops: (.*)$", re.M)
@@ -115,9 +117,10 @@ def export_tflite(
         child.Child(converter.__file__) as process,
     ):
         folder = pathlib.Path(folder)
+        manifest = _manifest(model, signature, folder, mode.calibrated)
         request = {
             "folder": str(folder),
-            "manifest": graph_file.write(model, signature, folder),
+            "manifest": manifest,
             "mode": dataclasses.asdict(mode),
             "interface": interface,
             "calibration": _save(samples, folder),
@@ -125,11 +128,13 @@ def export_tflite(
         }
         answer = process.ask(request)
         if answer.error:
-            raise _failure(answer, request["manifest"], quantize)
+            raise _failure(answer, manifest, quantize)
         made = folder / converter.RESULT
         if mode.weight_bits:
             _requantize(made, samples, mode.weight_bits)
         made.write_bytes(finishing.finished(made.read_bytes()))
+        if samples:
+            output_check.warn(model, signature, samples, made)
         if sparse:
             made = sparse_encoding.choose(
                 made, folder / converter.SPARSE, mode.calibrated
@@ -146,6 +151,14 @@ def export_tflite(
     _warn_of_floats(result, mode, interface)
     logging.info("Wrote %s, %d bytes.", path, result.file_bytes)
     return result
+
+
+def _manifest(model, signature, folder, quantized):
+    """The traced model on disk; the converter has loops in float only."""
+    if not quantized:
+        return graph_file.write(model, signature, folder)
+    with unrolling.unrolled(model):
+        return graph_file.write(model, signature, folder)
 
 
 def _check_backend():
@@ -236,9 +249,8 @@ def _failure(answer, manifest, quantize):
     hint = ""
     if any("While" in op for op in manifest["places"]):
         hint = (
-            " The model holds a loop over time steps, which the converter "
-            "handles in float only: build its recurrent layers (LSTM, GRU, "
-            "SimpleRNN, RNN) with unroll=True."
+            " The model holds a loop, which the converter handles in float "
+            "only: write out its steps."
         )
     reason = answer.error.splitlines()[0][:500]
     return RuntimeError(

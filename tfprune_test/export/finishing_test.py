@@ -1,6 +1,5 @@
 import pathlib
 
-import keras
 import numpy as np
 from absl.testing import parameterized
 
@@ -67,28 +66,3 @@ class FinishedTest(parameterized.TestCase):
         before, after = map(model_file.read, (self.path, again))
         self.assertEqual(before.outputs, after.outputs)
         self.assertEqual(again.read_bytes(), data)
-
-    def test_positions_have_32_bits_for_microcontrollers(self):
-        inputs = keras.Input((4, 3))
-        order = np.array([2, 0, 2])
-        x = keras.ops.take(inputs, order, axis=-1)
-        outputs = keras.ops.take(x, order, axis=-1) + keras.ops.take(
-            x, np.array([1, 1, 0]), axis=-1
-        )
-        x = np.random.default_rng(0).normal(size=(20, 4, 3)).astype("float32")
-        model = keras.Model(inputs, outputs)
-        small_models.export(model, self.path, "int8", x)
-        wanted = x[..., [2, 2, 2]] + x[..., [0, 0, 2]]
-        for runtime in ("tflite", "micro"):
-            found = interpreter.run(self.path, x, runtime)
-            np.testing.assert_allclose(found, wanted, atol=0.1)
-
-    def test_positions_that_are_numbers_too_stay(self):
-        inputs = keras.Input((3,), dtype="int64")
-        order = keras.ops.convert_to_tensor([2, 0, 1], "int64")
-        outputs = keras.ops.take(inputs, order, axis=-1) * order
-        small_models.export(keras.Model(inputs, outputs), self.path)
-        x = np.array([[5, 6, 7]])
-        np.testing.assert_array_equal(
-            interpreter.run(self.path, x), [[14, 0, 6]]
-        )

@@ -145,6 +145,26 @@ def lstm(unroll):
     return keras.Model(inputs, keras.layers.Dense(2)(x))
 
 
+class Scan(keras.layers.Layer):
+    """Adds up time steps in a loop of its own."""
+
+    def call(self, x):
+        def step(total, value):
+            total = keras.ops.tanh(total + value)
+            return total, total
+
+        steps = keras.ops.transpose(x, (1, 0, 2))
+        return keras.ops.scan(step, x[:, 0], steps)[0]
+
+    def compute_output_shape(self, input_shape):
+        return input_shape[0], input_shape[2]
+
+
+def loop():
+    inputs = keras.Input((4, 3))
+    return keras.Model(inputs, Scan()(inputs))
+
+
 def without_kernel():
     inputs = keras.Input((4, 4, 2))
     x = keras.layers.Conv2D(2, 1, activation=keras.ops.erf, name="odd")(inputs)

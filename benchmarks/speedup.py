@@ -1,0 +1,116 @@
+"""What half of the multiply-adds is worth in time, network by network.
+
+Prunes networks of the zoo, exports int8 and times the files on TFLite and on
+TFLite Micro beside the dense one.
+
+  python benchmarks/speedup.py --table=docs/results/speedup.md
+
+Time is no question of weights: they are random. Channels go in multiples,
+because kernels compute some at a time.
+"""
+
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+import results
+from absl import app
+from absl import flags
+
+import tfprune
+from tfprune import tables
+from tfprune import zoo
+from tfprune.export import litert
+from tfprune.export import micro
+from tfprune.export import tflite
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list(
+    "networks",
+    ["vgg16", "resnet18", "resnet50", "densenet_bc100", "mobilenet_v2"],
+    "names in the zoo",
+)
+flags.DEFINE_float("macs", 0.5, "share of the multiply-adds that stays")
+flags.DEFINE_list("multiples", ["1", "8", "16"], "channels of each group")
+flags.DEFINE_integer("runs", 60, "a time on TFLite is the least of so many")
+flags.DEFINE_integer("micro_runs", 2, "the same on TFLite Micro")
+flags.DEFINE_string("table", "", "also write the table to this file")
+
+HEADER = (
+    "network",
+    "channels in multiples of",
+    "multiply-adds, times fewer",
+    "TFLite, ms",
+    "TFLite, times faster",
+    "of the ideal",
+    "TFLite Micro, times faster",
+    "of the ideal",
+)
+
+
+def main(_):
+    rows = []
+    for name in FLAGS.networks:
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(0)
+        rows += measure(name)
+        print(rows[-1], flush=True)
+    write(tuple(rows))
+
+
+def measure(name):
+    """The rows of a network."""
+    model = zoo.build(name)
+    shape = model.inputs[0].shape[1:]
+    x = np.random.default_rng(0).normal(size=(32, *shape)).astype("float32")
+    model = tfprune.recalibrate(model, x)
+    models = {"dense": model}
+    for multiple in FLAGS.multiples:
+        models[multiple] = tfprune.prune(
+            model,
+            tfprune.Budget(macs=FLAGS.macs),
+            channel_multiple=int(multiple),
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [pathlib.Path(folder, f"{key}.tflite") for key in models]
+        for path, found in zip(paths, models.values(), strict=True):
+            tflite.export_tflite(found, path, "int8", x)
+        on_tflite = litert.times(paths, FLAGS.runs).min(0)
+        on_micro = micro.seconds(paths, FLAGS.micro_runs)
+    macs = [tfprune.cost(found).macs for found in models.values()]
+    return [
+        (
+            name,
+            key,
+            f"{macs[0] / macs[i]:.2f}",
+            f"{1e3 * on_tflite[i]:.2f}",
+            *faster(on_tflite, macs, i),
+            *faster(on_micro, macs, i),
+        )
+        for i, key in enumerate(models)
+    ]
+
+
+def faster(seconds, macs, i):
+    """How much faster than the dense file, and than its work promises."""
+    ratio = seconds[0] / seconds[i]
+    return f"{ratio:.2f}", f"{ratio * macs[i] / macs[0]:.0%}"
+
+
+def write(rows):
+    text = (
+        "# Time for multiply-adds\n\n"
+        f"Networks with {FLAGS.macs:.0%} of their multiply-adds, as int8 "
+        "files; random weights, seed 0. The ideal: as many times faster as "
+        "multiply-adds are fewer. TFLite: XNNPACK, one thread; TFLite Micro: "
+        "its reference kernels on this machine; both the least of some runs, "
+        "files taking turns.\n\n"
+        f"{tables.Table(HEADER, rows, left=1).to_markdown()}\n"
+        f"{results.footer('speedup.py')}\n"
+    )
+    results.publish(text, FLAGS.table)
+
+
+if __name__ == "__main__":
+    app.run(main)
