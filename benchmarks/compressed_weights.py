@@ -1,15 +1,14 @@
 """What zeros are worth in flash: ResNet-8, pruned inside `fit`.
 
 Prunes single weights on a schedule while the network trains on CIFAR-10, and
-exports int8 as it is, gzipped, sparsely encoded for phones, compressed for
-TFLite Micro without a limit and within several arenas, and compiled by Vela.
-Outputs of compressed files are compared on test images.
+exports int8 as it is, sparsely encoded for phones, compressed for TFLite Micro
+without a limit and within several arenas, and compiled by Vela. Outputs of
+compressed files are compared on test images.
 
   python benchmarks/compressed_weights.py --data_dir=~/tensorflow_datasets \\
       --weights=resnet8.npz --table=docs/results/compressed_weights.md
 """
 
-import gzip
 import pathlib
 
 import keras
@@ -23,6 +22,7 @@ from tfprune import data
 from tfprune import tables
 from tfprune.export import compression
 from tfprune.export import interpreter
+from tfprune.export import lean
 from tfprune.export import micro
 from tfprune.export import npu
 from tfprune.export import tflite
@@ -41,7 +41,7 @@ flags.DEFINE_string("out", "build/bench/compressed_weights", "folder")
 flags.DEFINE_string("table", "", "also write a table to this file")
 
 NAME = "resnet8_mlperftiny_cifar10"
-HEADER = ("file", "flash bytes", "gzip bytes", "arena bytes", "Vela flash")
+HEADER = ("file", "file bytes", "array bytes", "arena bytes", "Vela flash")
 HEADER += ("compressed weights", "accuracy", "other outputs")
 
 
@@ -127,7 +127,7 @@ def row(name, path, test, vela, count="", others=""):
     return (
         name,
         f"{len(content):,}",
-        f"{len(gzip.compress(content)):,}",
+        f"{len(lean.without_notes(content)):,}" if test else "",
         arena,
         f"{vela:,}" if vela else "",
         f"{count}",
@@ -144,6 +144,7 @@ def write(rows, zeros, same):
         f"{FLAGS.epochs} epochs of the 50,000 training images of CIFAR-10, "
         "seed 0, nothing chosen by the test), as int8 files. Accuracy on the "
         "10,000 test images and arena on the interpreter of TFLite Micro; "
+        "`array`: what `export_micro` embeds; "
         f"`other outputs`: of {FLAGS.images:,} test images, those whose "
         "outputs are not the same to the last bit as without compression. "
         f"Vela: estimates for {FLAGS.accelerator}, which compresses zeros by "
