@@ -14,16 +14,15 @@ tensorflow/lite/micro/compression.
 """
 
 import dataclasses
-import pathlib
-import tempfile
 
 import numpy as np
 
+from tfprune.export import lean
 from tfprune.export import packages
 
 # The op that decodes.
 OP = "TFLM_DECODE"
-_TOOLS = "tflite_micro.tensorflow.lite.micro"
+_TOOLS = "tflite_micro.tensorflow.lite.micro.compression"
 # The ops that read their second input when they run, not when they start.
 _READERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
@@ -89,8 +88,8 @@ def shorter(data):
 def rewritten(data, chosen):
     """The file with some weights in their codes.
 
-    Tensors lose their names, but for inputs and outputs: no interpreter reads
-    them, and in small files they are a good part of all bytes.
+    It comes without the notes that `lean.without_notes` leaves out, as only
+    TFLite Micro reads such files.
 
     Args:
         data: `bytes` of a .tflite file.
@@ -102,17 +101,12 @@ def rewritten(data, chosen):
     model = _tool("model_editor").read(data)
     codes = {place: row.code for row in chosen for place in row.places}
     _tool("decode_insert").insert_decode_operators(model, codes)
-    for graph in model.subgraphs:
-        named = {id(tensor) for tensor in (*graph.inputs, *graph.outputs)}
-        for tensor in graph.tensors:
-            if id(tensor) not in named:
-                tensor.name = None
-    return _aligned(bytes(model.build()))
+    return lean.without_notes(bytes(model.build()))
 
 
-def _tool(name, folder="compression"):
+def _tool(name):
     try:
-        return packages.load(f"{_TOOLS}.{folder}.{name}", user="Compressing")
+        return packages.load(f"{_TOOLS}.{name}", user="Compressing")
     except ImportError as error:
         if error.name == "tflite_micro":
             raise
@@ -196,13 +190,3 @@ def _lut(tensor):
 
 def _size(code):
     return len(code.encoded_data) + len(code.ancillary_data)
-
-
-def _aligned(data):
-    """The file with its buffers where the schema wants them in memory."""
-    wrapper = _tool("tflite_flatbuffer_align_wrapper", "tools")
-    with tempfile.TemporaryDirectory() as folder:
-        before, after = (pathlib.Path(folder, n) for n in ("before", "after"))
-        before.write_bytes(data)
-        wrapper.align_tflite_model(str(before), str(after))
-        return after.read_bytes()
