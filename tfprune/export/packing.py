@@ -32,10 +32,12 @@ def sweep(model):
         model: `ModelT`, changed in place.
     """
     ops = [op for graph in model.subgraphs for op in graph.operators]
-    codes = sorted({op.opcodeIndex for op in ops})
-    model.operatorCodes = [model.operatorCodes[i] for i in codes]
+    codes, before = {}, model.operatorCodes
     for op in ops:
-        op.opcodeIndex = codes.index(op.opcodeIndex)
+        code = before[op.opcodeIndex]
+        kind = code.builtinCode, code.customCode, code.version
+        op.opcodeIndex, _ = codes.setdefault(kind, (len(codes), code))
+    model.operatorCodes = [code for _, code in codes.values()]
     for graph in model.subgraphs:
         lists = [(graph, "inputs"), (graph, "outputs")]
         for op in graph.operators:

@@ -23,13 +23,14 @@ def substitute(model):
     kinds = schema.BuiltinOperator
     rules = {
         kinds.SELECT: _select,
+        kinds.SELECT_V2: _select_integers,
         kinds.TILE: _tile,
         kinds.GATHER: _narrow_positions,
         kinds.GATHER_ND: _narrow_positions,
     }
     for graph in model.subgraphs:
         place = _Place(schema, model, graph)
-        for op in graph.operators:
+        for op in tuple(graph.operators):
             code = model.operatorCodes[op.opcodeIndex]
             rule = rules.get(max(code.builtinCode, code.deprecatedBuiltinCode))
             if rule:
@@ -42,6 +43,21 @@ def _select(place, op):
     condition, first, _ = op.inputs
     if place.shape(condition) == place.shape(first):
         place.become(op, "SELECT_V2", "SelectV2Options", op.inputs)
+        _select_integers(place, op)
+
+
+def _select_integers(place, op):
+    """Choices between int32: second + condition * (first - second).
+
+    Keras makes one of every look-up, since positions may be negative.
+    """
+    condition, first, second = op.inputs
+    if place.type(op.outputs[0]) != place.schema.TensorType.INT32:
+        return
+    gap = place.insert(op, "SUB", "SubOptions", [first, second])
+    chosen = place.insert(op, "CAST", "CastOptions", [condition])
+    added = place.insert(op, "MUL", "MulOptions", [chosen, gap])
+    place.become(op, "ADD", "AddOptions", [second, added])
 
 
 def _tile(place, op):
@@ -83,6 +99,9 @@ class _Place:
         self.model = model
         self.graph = graph
 
+    def type(self, index):
+        return self.graph.tensors[index].type
+
     def shape(self, index):
         return tuple(int(n) for n in self.graph.tensors[index].shape)
 
@@ -98,14 +117,24 @@ class _Place:
 
     def add_constant(self, values):
         """The index of a new tensor of int32."""
-        buffer, tensor = self.schema.BufferT(), self.schema.TensorT()
+        index = self._add_tensor(values.shape)
+        buffer = self.schema.BufferT()
         buffer.data = values.astype("<i4").reshape(-1).view("u1")
         self.model.buffers.append(buffer)
-        tensor.shape = list(values.shape)
-        tensor.type = self.schema.TensorType.INT32
-        tensor.buffer = len(self.model.buffers) - 1
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
+        self.graph.tensors[index].buffer = len(self.model.buffers) - 1
+        return index
+
+    def insert(self, before, kind, options, inputs):
+        """A new op before another one; the index of its output of int32."""
+        op = self.schema.OperatorT()
+        shapes = (self.shape(index) for index in inputs)
+        op.outputs = [self._add_tensor(np.broadcast_shapes(*shapes))]
+        self.become(op, kind, options, inputs)
+        place = next(
+            i for i, known in enumerate(self.graph.operators) if known is before
+        )
+        self.graph.operators.insert(place, op)
+        return op.outputs[0]
 
     def become(self, op, kind, options, inputs, version=1, **values):
         """Makes an op one of another kind ("SELECT_V2")."""
@@ -121,3 +150,12 @@ class _Place:
         op.builtinOptions = getattr(self.schema, f"{options}T")()
         for name, value in values.items():
             setattr(op.builtinOptions, name, value)
+
+    def _add_tensor(self, shape):
+        tensor = self.schema.TensorT()
+        tensor.shape = list(shape)
+        tensor.type = self.schema.TensorType.INT32
+        # The first buffer holds nothing.
+        tensor.buffer = 0
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1

@@ -40,6 +40,14 @@ def tile_channels(x):
     return OPS.tile(x, (1, 1, 2))
 
 
+def choose_integers(x):
+    return OPS.where(x < 0, x * 3, OPS.flip(x, 1))
+
+
+def choose_one_integer(x):
+    return OPS.where(x[:, :1] < 0, x, 7)
+
+
 def built(function):
     inputs = keras.Input((4, 3))
     return keras.Model(inputs, function(inputs))
@@ -74,6 +82,28 @@ class SubstituteTest(parameterized.TestCase):
         for runtime in ("tflite", "reference", "micro"):
             found = interpreter.run(self.path, self.x, runtime)
             np.testing.assert_allclose(found, wanted, atol=0.05)
+
+    @parameterized.parameters(choose_integers, choose_one_integer)
+    def test_integers(self, function):
+        inputs = keras.Input((4,), dtype="int32")
+        model = keras.Model(inputs, function(inputs))
+        small_models.export(model, self.path)
+        x = np.random.default_rng(0).integers(-9, 9, (30, 4)).astype("int32")
+        wanted = small_models.predictions(model, [x])[0]
+        for runtime in ("tflite", "reference", "micro"):
+            found = interpreter.run(self.path, x, runtime)
+            np.testing.assert_array_equal(found, wanted)
+
+    def test_words(self):
+        inputs = keras.Input((4,), dtype="int32")
+        x = keras.layers.Embedding(10, 3)(inputs)
+        model = keras.Model(inputs, keras.layers.LSTM(2)(x))
+        x = np.random.default_rng(0).integers(0, 10, (50, 4)).astype("int32")
+        small_models.export(model, self.path, "int8", x)
+        wanted = small_models.predictions(model, [x])[0]
+        for runtime in ("tflite", "micro"):
+            found = interpreter.run(self.path, x, runtime)
+            np.testing.assert_allclose(found, wanted, atol=0.01)
 
     def test_many_copies_of_many_channels_stay(self):
         model = built(lambda x: OPS.tile(x, (1, 1, 11)))
