@@ -36,15 +36,16 @@ def open_file(path, choice="xnnpack", preserve=False):
     """
     litert = packages.load("ai_edge_litert.interpreter")
     resolver = getattr(litert.OpResolverType, _RESOLVERS[choice])
-    interpreter = litert.Interpreter(
-        str(path),
-        num_threads=1,
-        experimental_op_resolver_type=resolver,
-        experimental_preserve_all_tensors=preserve,
-    )
     try:
+        interpreter = litert.Interpreter(
+            str(path),
+            num_threads=1,
+            experimental_op_resolver_type=resolver,
+            experimental_preserve_all_tensors=preserve,
+        )
         interpreter.allocate_tensors()
-    except RuntimeError as error:
+    # The first of them where it does not know an op.
+    except (ValueError, RuntimeError) as error:
         if choice != "xnnpack":
             raise RuntimeError(
                 "TFLite must be able to run the file. Received: "

@@ -1,7 +1,7 @@
-"""Ops that TFLite Micro has no kernel for, in terms of those that it has.
+"""Ops that a runtime has no kernel for, in terms of those that it has.
 
-The converter has TFLite in mind. Each rule takes an op and changes it in place
-where another one computes the same.
+The converter has TFLite in mind, TFLite Micro knows fewer ops. Each rule takes
+an op and changes it in place where another one computes the same.
 """
 
 import numpy as np
@@ -27,6 +27,7 @@ def substitute(model):
         kinds.TILE: _tile,
         kinds.GATHER: _narrow_positions,
         kinds.GATHER_ND: _narrow_positions,
+        kinds.DEPTH_TO_SPACE: _known_version,
     }
     for graph in model.subgraphs:
         place = _Place(schema, model, graph)
@@ -89,6 +90,11 @@ def _narrow_positions(place, op):
     values = place.constant(positions)
     if values is not None and values.itemsize == 8:
         op.inputs = [x, place.add_constant(values)]
+
+
+def _known_version(place, op):
+    """Version 2 allows int8; LiteRT's plain kernels have it as version 1."""
+    place.model.operatorCodes[op.opcodeIndex].version = 1
 
 
 class _Place:

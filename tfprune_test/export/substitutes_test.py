@@ -7,6 +7,7 @@ from absl.testing import parameterized
 from tfprune.export import interpreter
 from tfprune.export import kernels
 from tfprune.export import model_file
+from tfprune.export import packages
 from tfprune_test.export import small_models
 
 OPS = keras.ops
@@ -48,6 +49,21 @@ def choose_one_integer(x):
     return OPS.where(x[:, :1] < 0, x, 7)
 
 
+class PixelShuffle(keras.layers.Layer):
+    def call(self, x):
+        x = OPS.reshape(x, (-1, 2, 2, 12))
+        # Keras has no op of its own for it.
+        return packages.load("tensorflow").nn.depth_to_space(x, 2)
+
+    def compute_output_shape(self, _):
+        return None, 4, 4, 3
+
+
+def pixel_shuffle(x):
+    x = keras.layers.Dense(12)(x)
+    return PixelShuffle()(x)
+
+
 def built(function):
     inputs = keras.Input((4, 3))
     return keras.Model(inputs, function(inputs))
@@ -70,6 +86,7 @@ class SubstituteTest(parameterized.TestCase):
             repeat_vector,
             tile_two_axes_of_one,
             tile_channels,
+            pixel_shuffle,
         ),
         mode=("float32", "int8"),
     )
