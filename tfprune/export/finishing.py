@@ -1,5 +1,6 @@
 """What the converter leaves undone in a .tflite file."""
 
+from tfprune.export import dead_tensors
 from tfprune.export import packages
 from tfprune.export import packing
 from tfprune.export import substitutes
@@ -13,7 +14,8 @@ def finished(data):
     It gets a signature, so that `get_signature_runner()` finds one: inputs and
     outputs by the names of their tensors. All weights lie inside the flatbuffer
     and begin at multiples of 16 bytes, as firmware wants them. Ops that TFLite
-    Micro does not have become others that compute the same.
+    Micro does not have become others that compute the same, and tensors that
+    were zero in calibration get a range that runtimes can bear.
 
     Args:
         data: `bytes` of a .tflite file.
@@ -23,6 +25,7 @@ def finished(data):
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     model = packing.unpacked(data)
+    dead_tensors.rescale(model)
     substitutes.substitute(model)
     graph = model.subgraphs[0]
     signature = schema.SignatureDefT()

@@ -88,8 +88,8 @@ def invoke(file, columns, choice="xnnpack"):
 def kernels(path):
     """Which kernels TFLite runs a file with.
 
-    XNNPACK, which is faster, refuses some files: int8 ones in which a layer
-    was dead on the calibration data, and sparse ones.
+    XNNPACK, which is faster, refuses some files: sparse ones, and int8 ones of
+    other tools in which a layer was dead on the calibration data.
 
     Args:
         path: `str` or path-like.

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from absl import logging
 
-from tfprune.export import litert
+from tfprune.export import child
+from tfprune.export import litert_runner
 from tfprune.export import model_file
 from tfprune.graph import values
 
@@ -25,15 +26,28 @@ def warn(model, signature, samples, path):
         model: the `keras.Model` that was exported.
         signature: its `signature.Signature`.
         samples: list of arrays `(N, ...)`, the calibration samples.
-        path: path-like, the quantized file.
+        path: `pathlib.Path` of the quantized file; others are written beside.
     """
     few = [array[:_LOOKED_AT] for array in samples]
     file = model_file.read(path)
-    try:
-        stored = litert.invoke(file, file.encode(few), "builtin")
-    except RuntimeError as error:
-        logging.warning("TFLite does not run the file. %s", error)
+    inputs = [path.with_name(f"in_{i}.npy") for i in range(len(few))]
+    outputs = [path.with_name(f"out_{i}.npy") for i in range(len(file.outputs))]
+    for place, column in zip(inputs, file.encode(few), strict=True):
+        np.save(place, column)
+    with child.Child(litert_runner.__file__) as process:
+        answer = process.ask(
+            {
+                "path": str(path),
+                "inputs": [str(place) for place in inputs],
+                "outputs": [str(place) for place in outputs],
+            }
+        )
+    if answer.error:
+        logging.warning(
+            "TFLite does not run the quantized file (%s).", answer.error
+        )
         return
+    stored = [np.load(place) for place in outputs]
     wanted = zip(*_predicted(model, signature, few), strict=True)
     for tensor, exact, found in zip(file.outputs, wanted, stored, strict=True):
         exact = np.concatenate(exact)
@@ -41,11 +55,12 @@ def warn(model, signature, samples, path):
         spread = exact.std()
         if error > max(_TOO_FAR * spread, _STEPS * (tensor.scale or 0)):
             logging.warning(
-                "Quantized outputs %r are off by %.0f%% of their spread on "
-                "calibration samples. tfprune.quantization_error names the "
-                "tensors where it begins.",
+                "Quantized outputs %r are off by %.2g on calibration samples, "
+                "on which their spread is %.2g. tfprune.quantization_error "
+                "names the tensors where it begins.",
                 tensor.name,
-                100 * error / max(spread, 1e-30),
+                error,
+                spread,
             )
 
 

@@ -7,6 +7,7 @@ from absl.testing import parameterized
 from tfprune.export import interpreter
 from tfprune.export import litert
 from tfprune.export import packages
+from tfprune.export import packing
 from tfprune_test import conftest
 from tfprune_test.export import small_models
 
@@ -57,6 +58,18 @@ def file_with_a_memory():
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def with_scale(path, before, after):
+    """Changes a scale in a file."""
+    path = pathlib.Path(path)
+    model = packing.unpacked(path.read_bytes())
+    for tensor in model.subgraphs[0].tensors:
+        steps = tensor.quantization
+        if steps is not None and steps.scale is not None:
+            if steps.scale[0] == before:
+                steps.scale = [after]
+    path.write_bytes(packing.packed(model))
 
 
 class InterpreterTest(parameterized.TestCase):
@@ -128,6 +141,8 @@ class InterpreterTest(parameterized.TestCase):
         model = small_models.dead_branch()
         (images,) = small_models.samples(model, 20)
         file = self.export(model, "int8", images)
+        self.assertEqual(litert.kernels(file.path), "xnnpack")
+        with_scale(file.path, 2.0**-7, 8e-9)
         self.assertEqual(litert.kernels(file.path), "builtin")
         with self.assertLogs("absl", "WARNING") as logs:
             found = interpreter.run(file.path, images)

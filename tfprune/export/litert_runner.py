@@ -1,0 +1,39 @@
+"""The interpreter of TFLite, run by `child.Child`.
+
+A crash ends the child alone. A script without imports from tfprune.
+"""
+
+import numpy as np
+
+
+def prepare():
+    """Imports LiteRT."""
+    from ai_edge_litert import interpreter  # noqa: F401
+
+
+def handle(request):
+    """Runs a file, sample by sample.
+
+    Args:
+        request: `dict` with `path`, `inputs`, the `.npy` files `(N, ...)` in
+            the dtypes of the file, and `outputs`, the files to write.
+    """
+    from ai_edge_litert import interpreter as litert
+
+    kernels = litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = litert.Interpreter(
+        request["path"], experimental_op_resolver_type=kernels
+    )
+    interpreter.allocate_tensors()
+    inputs = [d["index"] for d in interpreter.get_input_details()]
+    outputs = [d["index"] for d in interpreter.get_output_details()]
+    rows = []
+    for values in zip(*map(np.load, request["inputs"]), strict=True):
+        interpreter.reset_all_variables()
+        for index, value in zip(inputs, values, strict=True):
+            interpreter.set_tensor(index, value[None])
+        interpreter.invoke()
+        rows.append([interpreter.get_tensor(index) for index in outputs])
+    columns = zip(*rows, strict=True)
+    for path, column in zip(request["outputs"], columns, strict=True):
+        np.save(path, np.concatenate(column))
