@@ -48,6 +48,7 @@ flags.DEFINE_integer("fitted", 200, "speech samples to train on")
 flags.DEFINE_integer("speech_epochs", 50, "of fine-tuning DS-CNN")
 flags.DEFINE_integer("epochs", 10, "of fine-tuning ResNet-8")
 flags.DEFINE_float("learning_rate", 2e-3, "of Adam, falling to 0")
+flags.DEFINE_string("criterion", "l1", "that ranks channels")
 flags.DEFINE_integer("channel_multiple", 4, "channels of each group")
 flags.DEFINE_string("accelerator", "ethos-u55-128", "for Vela")
 flags.DEFINE_string("out", "build/bench/mlperf_tiny", "folder of results")
@@ -210,7 +211,7 @@ def pruned(task, share, path):
     small = tfprune.prune(
         task.model,
         tfprune.Budget(macs=float(share)),
-        "l1" if scored is None else "taylor",
+        FLAGS.criterion,
         scored,
         reconstruct=task.x,
         channel_multiple=FLAGS.channel_multiple,
@@ -228,11 +229,10 @@ def write(folder):
     table = tables.Table(HEADER, tuple(cells), left=1)
     text = (
         "# MLPerf Tiny\n\n"
-        "The reference networks dense and pruned (Taylor where there are "
-        "classes, else L1; groups keep multiples of "
-        f"{FLAGS.channel_multiple}; readers fitted by least squares), as int8 "
-        "files. Array: the flash that `export_micro` takes. Accuracy and arena "
-        "on the interpreter of TFLite Micro. ResNet-8: "
+        f"The reference networks dense and pruned ({FLAGS.criterion}; groups "
+        f"keep multiples of {FLAGS.channel_multiple}; readers fitted by least "
+        "squares), as int8 files. Array: the flash that `export_micro` takes. "
+        "Accuracy and arena on the interpreter of TFLite Micro. ResNet-8: "
         "published weights, the 10,000 test images of CIFAR-10; "
         f"{FLAGS.epochs} epochs of fine-tuning on the 50,000 training images, "
         "seed 0, nothing chosen by the test. DS-CNN: published weights, "

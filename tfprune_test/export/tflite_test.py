@@ -304,6 +304,19 @@ class ProcessTest(ExportTestCase):
         small_models.export(loaded, self.path, "int8", data)
         self.assertEqual(self.path.read_bytes(), found)
 
+    def test_sums_that_keras_takes_for_biases(self):
+        inputs = keras.Input((5, 3))
+        added = np.arange(5, dtype="float32").reshape(1, 5, 1)
+        model = keras.Model(inputs, inputs + added)
+        small_models.export(model, self.path)
+        arrays = small_models.samples(model)
+        self.assertLess(self.compare(model, arrays), 1e-6)
+        inputs = keras.Input((5, 3), dtype="int32")
+        model = keras.Model(inputs, inputs + np.arange(3, dtype="int32"))
+        small_models.export(model, self.path)
+        arrays = small_models.samples(model)
+        self.assertEqual(self.compare(model, arrays), 0)
+
     def test_a_crash_of_the_converter_is_an_error(self):
         model = small_models.loop()
         data = small_models.samples(model)
