@@ -64,6 +64,7 @@ def main(_):
 
 def attempt(seed):
     """`(outputs, that differ, most steps)`, or the op that was refused."""
+    keras.utils.set_random_seed(seed)
     chooser = random_models.Seeded(seed)
     _, masked, _ = random_models.sparse_model(chooser, FLAGS.size)
     small = stripping.strip(masked, verify=False)
