@@ -34,7 +34,7 @@ flags.DEFINE_list(
 flags.DEFINE_float("macs", 0.5, "share of the multiply-adds that stays")
 flags.DEFINE_list("multiples", ["1", "8", "16"], "channels of each group")
 flags.DEFINE_integer("runs", 60, "a time on TFLite is the least of so many")
-flags.DEFINE_integer("micro_runs", 2, "the same on TFLite Micro")
+flags.DEFINE_integer("micro_runs", 5, "the same on TFLite Micro")
 flags.DEFINE_string("table", "", "also write the table to this file")
 
 HEADER = (
