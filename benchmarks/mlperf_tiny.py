@@ -244,9 +244,9 @@ def write(folder):
         "TFLite: XNNPACK, one thread, int8; both the least of many runs, "
         f"files taking turns. Vela: estimates for {FLAGS.accelerator}.\n\n"
         f"{table.to_markdown()}\n"
-        "On TFLite these networks take tens of microseconds: reading and "
-        "writing of feature maps, and the start of each op, count beside the "
-        "multiply-adds. `benchmarks/speedup.py` has larger ones.\n\n"
+        "On TFLite these networks take a fraction of a millisecond: reading "
+        "and writing of feature maps, and the start of each op, count beside "
+        "the multiply-adds. `benchmarks/speedup.py` has larger ones, too.\n\n"
         f"{results.footer('mlperf_tiny.py')}\n"
     )
     results.publish(text, FLAGS.table)
