@@ -26,12 +26,17 @@ def identifier(text):
         A `str` that begins with a letter and has no two underscores in a
         row (such names belong to the compiler).
     """
-    letters = unicodedata.normalize("NFKD", text)
-    plain = "".join(c for c in letters if not unicodedata.combining(c))
+    plain = without_accents(text)
     name = re.sub(r"[^0-9A-Za-z]+", "_", plain).strip("_")
     if not name:
         return "model"
     return name if name[0].isalpha() else f"model_{name}"
+
+
+def without_accents(text):
+    """The text, with the letters that its accents stand on."""
+    letters = unicodedata.normalize("NFKD", text)
+    return "".join(c for c in letters if not unicodedata.combining(c))
 
 
 def source(data, name, labels=()):
@@ -268,6 +273,7 @@ def _not_finite(value):
 
 def _tensor_macros(prefix, tensor):
     macros = {
+        "NAME": _literal(tensor.name),
         "RANK": len(tensor.shape),
         "SHAPE": f"{{{', '.join(map(str, tensor.shape))}}}",
         "SIZE": int(np.prod(tensor.shape)),

@@ -123,7 +123,7 @@ def _parts(data, inputs):
 
 
 def _by_name(data, inputs):
-    keys = [spec.key if spec.key in data else spec.name for spec in inputs]
+    keys = [spec.name if spec.name in data else spec.key for spec in inputs]
     if set(keys) != set(data):
         raise ValueError(
             f"Calibration keys must be the inputs {keys}. Received: "

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tfprune.export import converter
+from tfprune.export import plain_names
 
 
 def write(model, signature, folder):
@@ -70,6 +71,7 @@ def _traced(model, signature):
         if len(names) != len(results):
             names = [f"output_{i}" for i in range(len(results))]
         for name, result in zip(names, results, strict=True):
+            name = plain_names.plain(name) or "output"
             outputs.append(tf.identity(result, name=name).name)
         return results
 
@@ -79,7 +81,8 @@ def _traced(model, signature):
     ]
     try:
         function = tf.function(infer, autograph=False)
-        return function.get_concrete_function(*specs), outputs
+        with plain_names.renamed(model):
+            return function.get_concrete_function(*specs), outputs
     except Exception as error:
         shapes = [spec.shape for spec in signature.inputs]
         raise RuntimeError(

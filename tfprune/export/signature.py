@@ -6,6 +6,8 @@ import re
 import keras
 import numpy as np
 
+from tfprune.export import plain_names
+
 # Keras numbers unnamed inputs within a process, so the name tells nothing.
 _UNNAMED = re.compile(r"keras_tensor(_\d+)?")
 
@@ -15,16 +17,18 @@ class Input:
     """One input of a model.
 
     Attributes:
-        name: `str`, its name in the exported file.
+        name: `str`, its name in the exported file: ASCII letters, digits and
+            underscores.
         shape: `tuple` of `int`, a batch of 1 first.
         dtype: `str`.
-        key: `str` or `None`, its key where the model takes a `dict`.
+        key: `str`, its key where the model takes a `dict`, else its name in
+            the model.
     """
 
     name: str
     shape: tuple
     dtype: str
-    key: str | None = None
+    key: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +79,7 @@ def of(model, input_shapes=None):
             name=_name(leaf.name, path, len(leaves)),
             shape=(1, *shape),
             dtype=keras.backend.standardize_dtype(leaf.dtype),
-            key=_key(path),
+            key=_key(path) or leaf.name,
         )
         for (path, leaf), shape in zip(leaves, shapes, strict=True)
     )
@@ -166,6 +170,6 @@ def _name(name, path, count):
     """A name that is the same in every process."""
     if _UNNAMED.fullmatch(name):
         name = "_".join(map(str, path)) if _key(path) else ""
-    if not name:
-        name = "input" if count == 1 else f"input_{path[0]}"
-    return re.sub(r"\W", "_", name)
+    return plain_names.plain(name) or (
+        "input" if count == 1 else f"input_{path[0]}"
+    )

@@ -47,6 +47,10 @@ class SettingsTest(parameterized.TestCase):
         self.assertIn("#define NET_INPUT_0_TYPE float\n", text)
         self.assertNotIn("SCALE ", text.replace("= SCALE", ""))
 
+    def test_names_are_literals(self):
+        text = self.header(model_file.Tensor('a "b"', (1,), "int8"))
+        self.assertIn('#define NET_INPUT_0_NAME "a \\042b\\042"\n', text)
+
     def test_a_type_that_c_has_not_is_refused(self):
         with self.assertRaisesRegex(ValueError, "'x' of float16"):
             self.header(model_file.Tensor("x", (1,), "float16"))

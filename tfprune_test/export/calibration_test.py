@@ -6,7 +6,7 @@ from absl.testing import parameterized
 from tfprune.export import calibration
 from tfprune.export import signature
 
-IMAGE = signature.Input("image", (1, 2, 2, 1), "float32", "image")
+IMAGE = signature.Input("image", (1, 2, 2, 1), "float32", "an image")
 FLAG = signature.Input("flag", (1, 3), "int32", "flag")
 X = np.arange(40, dtype="float32").reshape(10, 2, 2, 1)
 F = np.arange(30, dtype="int64").reshape(10, 3)
@@ -22,6 +22,7 @@ class OneInputTest(parameterized.TestCase):
         ("an_array", lambda: X),
         ("in_a_list", lambda: [X]),
         ("by_name", lambda: {"image": X}),
+        ("by_name_in_the_model", lambda: {"an image": X}),
         ("a_list_of_samples", lambda: list(X)),
         ("batches", lambda: (X[i : i + 4] for i in (0, 4, 8))),
         ("batches_with_labels", lambda: ((X[i : i + 5], i) for i in (0, 5))),
@@ -63,7 +64,7 @@ class OneInputTest(parameterized.TestCase):
         ("a_number", 3, "int"),
         ("dtype_text", X.astype(str), "dtype=<U"),
         ("dtype_complex", X.astype("complex64"), "complex64"),
-        ("another_name", {"img": X}, r"\['image'\]. Received: \['img'\]"),
+        ("another_name", {"img": X}, r"\['an image'\]. Received: \['img'\]"),
     )
     def test_what_does_not_fit_is_refused(self, data, message):
         with self.assertRaisesRegex(ValueError, message):

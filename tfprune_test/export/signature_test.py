@@ -45,6 +45,15 @@ class SignatureTest(parameterized.TestCase):
         names = [spec.name for spec in signature.of(model).inputs]
         self.assertEqual(names, ["a_b_0", "a_b_1"])
 
+    @parameterized.parameters(
+        ("Höhe 2", "Hohe_2"), ("_x", "x"), ("模", "input"), ("a-b", "a_b")
+    )
+    def test_names_in_the_file_are_plain(self, name, plain):
+        inputs = keras.Input((2,), name=name)
+        model = keras.Model(inputs, keras.layers.ReLU()(inputs))
+        (spec,) = signature.of(model).inputs
+        self.assertEqual((spec.name, spec.key), (plain, name))
+
     def test_open_dimensions_are_filled_in(self):
         (spec,) = signature.of(convolution(), (8, 6, 3)).inputs
         self.assertEqual(spec.shape, (1, 8, 6, 3))
