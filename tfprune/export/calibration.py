@@ -123,13 +123,14 @@ def _parts(data, inputs):
 
 
 def _by_name(data, inputs):
-    keys = [spec.name if spec.name in data else spec.key for spec in inputs]
-    if set(keys) != set(data):
-        raise ValueError(
-            f"Calibration keys must be the inputs {keys}. Received: "
-            f"{sorted(map(str, data))}."
-        )
-    return [data[key] for key in keys]
+    keys = [spec.key for spec in inputs]
+    for names in (keys, [spec.name for spec in inputs]):
+        if set(names) == set(data):
+            return [data[name] for name in names]
+    raise ValueError(
+        f"Calibration keys must be the inputs {keys}. Received: "
+        f"{sorted(map(str, data))}."
+    )
 
 
 def _is_array(value):

@@ -22,15 +22,15 @@ def renamed(model):
     Args:
         model: a `keras.Model`; its layers have their names again afterwards.
     """
-    names = {
-        layer: layer.name
+    names = [
+        (layer, layer.name)
         for layer in wrapper.layers(model)
         if not _PLAIN.fullmatch(layer.name)
-    }
-    for layer, name in names.items():
+    ]
+    for layer, name in names:
         layer.name = plain(name) or "layer"
     try:
         yield
     finally:
-        for layer, name in names.items():
+        for layer, name in names:
             layer.name = name

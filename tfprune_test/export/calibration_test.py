@@ -104,6 +104,16 @@ class SeveralInputsTest(parameterized.TestCase):
         np.testing.assert_array_equal(flags, F)
         self.assertEqual(flags.dtype, np.int32)
 
+    def test_keys_of_the_model_come_before_names_in_the_file(self):
+        swapped = (
+            signature.Input("a", (1, 2), "float32", "b"),
+            signature.Input("b", (1, 2), "float32", "a"),
+        )
+        data = {"a": np.zeros((3, 2)), "b": np.ones((3, 2))}
+        first, second = calibration.samples(data, swapped, 10)
+        np.testing.assert_array_equal(first, data["b"])
+        np.testing.assert_array_equal(second, data["a"])
+
     @parameterized.named_parameters(
         ("one_is_missing", (X,), "2 input"),
         ("lengths_differ", (X, F[:9]), r"\[10, 9\]"),
