@@ -19,9 +19,9 @@ from absl import flags
 # The networks are listed beside the tests, which are not installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from tfprune import costs
-from tfprune import select
-from tfprune import tables
+from tfprune.core import tables
+from tfprune.costs import counting
+from tfprune.selection import select
 from tfprune_test import exactness
 from tfprune_test import networks
 
@@ -66,7 +66,7 @@ def row(name, hub):
     seconds = time.process_time() - start
     graph, params = found.graph, model.count_params()
     least = select.at_least_one(graph, graph.frozen)
-    left = costs.Meter(graph).params(least)
+    left = counting.Meter(graph).params(least)
     return (
         f"{name} (KerasHub)" if hub else name,
         f"{len(graph.layers)}",

@@ -24,12 +24,12 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import data
-from tfprune import tables
+from tfprune import datasets
 from tfprune import zoo
-from tfprune.export import files
-from tfprune.export import interpreter
-from tfprune.export import tflite
+from tfprune.core import atomic
+from tfprune.core import tables
+from tfprune.export.convert import tflite
+from tfprune.export.run import interpreter
 from tfprune.zoo import checkpoints
 
 FLAGS = flags.FLAGS
@@ -62,7 +62,7 @@ def main(_):
         path = folder / f"{name}.json"
         if not path.exists():
             row = json.dumps(measure(name, folder))
-            files.write({path: row.encode()})
+            atomic.write({path: row.encode()})
             print(row, flush=True)
     write(folder)
 
@@ -122,7 +122,7 @@ def inputs(name, model, prepare):
     if len(shape) != 3 or shape[-1] not in (1, 3):
         rng = np.random.default_rng(0)
         return [rng.normal(size=(n, *shape)).astype("float32") for n in counts]
-    images = data.load(FLAGS.dataset, FLAGS.data_dir)
+    images = datasets.load(FLAGS.dataset, FLAGS.data_dir)
     prepare = prepare or images.preprocessing
     parts = zip((images.train.x, images.test.x), counts, strict=True)
     return [sized(prepare(x[:count]), shape) for x, count in parts]

@@ -16,11 +16,11 @@ import results
 from absl import app
 from absl import flags
 
-from tfprune import rounding
-from tfprune import tables
-from tfprune.export import litert
-from tfprune.export import npu
-from tfprune.export import tflite
+from tfprune.core import tables
+from tfprune.export.convert import tflite
+from tfprune.export.micro import npu
+from tfprune.export.run import litert
+from tfprune.selection import rounding
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(

@@ -24,8 +24,8 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import stripping
-from tfprune import tables
+from tfprune.core import tables
+from tfprune.surgery import stripping
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(

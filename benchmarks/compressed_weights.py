@@ -18,14 +18,14 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import data
-from tfprune import tables
-from tfprune.export import compression
-from tfprune.export import interpreter
-from tfprune.export import lean
-from tfprune.export import micro
-from tfprune.export import npu
-from tfprune.export import tflite
+from tfprune import datasets
+from tfprune.core import tables
+from tfprune.export.convert import tflite
+from tfprune.export.edit import lean
+from tfprune.export.micro import compression
+from tfprune.export.micro import firmware_folder
+from tfprune.export.micro import npu
+from tfprune.export.run import interpreter
 from tfprune.zoo import checkpoints
 
 FLAGS = flags.FLAGS
@@ -49,7 +49,7 @@ def main(_):
     keras.utils.set_random_seed(0)
     folder = pathlib.Path(FLAGS.out)
     folder.mkdir(parents=True, exist_ok=True)
-    images = data.load("cifar10", FLAGS.data_dir, validation="none")
+    images = datasets.load("cifar10", FLAGS.data_dir, validation="none")
     prepare = checkpoints.get(NAME).preprocessing
     dense = checkpoints.restore(NAME, dict(np.load(FLAGS.weights)))
     path = folder / "sparse.keras"
@@ -65,7 +65,7 @@ def main(_):
         vela = npu.compile_for_npu(file, FLAGS.accelerator).flash_bytes
         rows.append(row(name, file, test, vela))
     wanted = interpreter.run(file, compared, "micro")
-    arena = micro.arena_bytes(file)
+    arena = firmware_folder.arena_bytes(file)
     limits = [round(float(times) * arena) for times in FLAGS.arenas]
     for limit in (*limits, None):
         out = folder / "compressed.tflite"
@@ -109,7 +109,7 @@ def trained(dense, images, prepare):
         0.0, FLAGS.sparsity, begin=0, end=f"{FLAGS.epochs / 2:g} epochs"
     )
     wrapped.fit(
-        data.tf_batches(images.train, 128, prepare, images.augmentation, 0),
+        datasets.tf_batches(images.train, 128, prepare, images.augmentation, 0),
         epochs=FLAGS.epochs,
         callbacks=[tfprune.PruneOnSchedule(ramp)],
         verbose=2,
@@ -122,7 +122,7 @@ def row(name, path, test, vela, count="", others=""):
     accuracy = arena = ""
     if test:
         accuracy = f"{tfprune.evaluate_tflite(path, test, 'micro'):.2%}"
-        arena = f"{micro.arena_bytes(path):,}"
+        arena = f"{firmware_folder.arena_bytes(path):,}"
     content = path.read_bytes()
     return (
         name,

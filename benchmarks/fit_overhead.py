@@ -57,14 +57,14 @@ class Ours:
         import keras
 
         import tfprune
-        from tfprune import callback
-        from tfprune import wrapping
+        from tfprune.callbacks import prune_on_schedule
         from tfprune.methods import masked
+        from tfprune.sparsity import wrapping
 
         self.keras = keras
         self._wrap = lambda model: wrapping.wrap(model, masked.Masked())
-        self._callback = callback.PruneOnSchedule
-        self._schedule = tfprune.schedule.Polynomial
+        self._callback = prune_on_schedule.PruneOnSchedule
+        self._schedule = tfprune.schedules.Polynomial
         self.versions = {"tfprune": tfprune.__version__}
         self.versions["keras"] = keras.__version__
 
@@ -75,7 +75,7 @@ class Ours:
         return self._wrap(model), [self._callback(schedule)]
 
     def zeros(self, model):
-        from tfprune import wrapper
+        from tfprune.sparsity import wrapper
 
         return wrapper.sparsity(model)
 
@@ -185,7 +185,7 @@ def overhead(library, images, jit):
 
 def training(library, images, seed):
     """Test accuracy in percent, and the zeros, after the same epochs."""
-    from tfprune import batches
+    from tfprune.datasets import batches
 
     keras = library.keras
     keras.utils.set_random_seed(seed)
@@ -218,9 +218,9 @@ def training(library, images, seed):
 
 def measure(name, part):
     """One part of the results of one library: steps, or a run of training."""
-    from tfprune import data
+    from tfprune import datasets
 
-    images = data.load(FLAGS.dataset, FLAGS.data_dir)
+    images = datasets.load(FLAGS.dataset, FLAGS.data_dir)
     library = LIBRARIES[name]()
     found = {"versions": library.versions}
     if part.startswith("seed"):

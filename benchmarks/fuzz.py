@@ -21,7 +21,7 @@ from absl import flags
 # The generator lives beside the tests, which are not installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from tfprune import tables
+from tfprune.core import tables
 from tfprune_test import exactness
 from tfprune_test import random_models
 

@@ -23,11 +23,11 @@ from absl import flags
 # The generator lives beside the tests, which are not installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from tfprune import stripping
-from tfprune import tables
-from tfprune.export import interpreter
-from tfprune.export import kernels
-from tfprune.export import tflite
+from tfprune.core import tables
+from tfprune.export.convert import tflite
+from tfprune.export.micro import kernels
+from tfprune.export.run import interpreter
+from tfprune.surgery import stripping
 from tfprune_test import random_models
 
 FLAGS = flags.FLAGS

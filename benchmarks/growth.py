@@ -19,8 +19,8 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import tables
-from tfprune.export import files
+from tfprune.core import atomic
+from tfprune.core import tables
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("layers", ["126", "252", "501", "1002"], "chains' lengths")
@@ -103,7 +103,7 @@ def write(curves):
         contents[FLAGS.table] = text.encode()
     if FLAGS.plot:
         contents[FLAGS.plot] = drawn(curves)
-    files.write(contents)
+    atomic.write(contents)
 
 
 def drawn(curves):

@@ -17,10 +17,10 @@ import results
 from absl import app
 from absl import flags
 
-from tfprune import batches
-from tfprune import data
-from tfprune import tables
+from tfprune import datasets
 from tfprune import zoo
+from tfprune.core import tables
+from tfprune.datasets import batches
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("models", ["resnet8", "resnet20"], "networks of tfprune.zoo")
@@ -40,7 +40,7 @@ def main(argv):
     arguments += (batches.Augmentation(), 0)
     sources = {
         "Batches": _endless(batches.Batches(*arguments)),
-        "tf_batches": iter(data.tf_batches(*arguments).repeat()),
+        "tf_batches": iter(datasets.tf_batches(*arguments).repeat()),
     }
     models = {name: _compiled(name) for name in FLAGS.models}
     fixed = next(sources["Batches"])

@@ -26,16 +26,16 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import batches as splits
-from tfprune import data
-from tfprune import tables
+from tfprune import datasets
 from tfprune import zoo
-from tfprune.export import files
-from tfprune.export import lean
-from tfprune.export import litert
-from tfprune.export import micro
-from tfprune.export import npu
-from tfprune.export import tflite
+from tfprune.core import atomic
+from tfprune.core import tables
+from tfprune.datasets import batches as splits
+from tfprune.export.convert import tflite
+from tfprune.export.edit import lean
+from tfprune.export.micro import firmware_folder
+from tfprune.export.micro import npu
+from tfprune.export.run import litert
 from tfprune.zoo import checkpoints
 
 FLAGS = flags.FLAGS
@@ -93,10 +93,10 @@ class Task:
 def resnet8():
     name = "resnet8_mlperftiny_cifar10"
     model = checkpoints.restore(name, dict(np.load(FLAGS.resnet8)))
-    images = data.load("cifar10", FLAGS.data_dir, validation="none")
+    images = datasets.load("cifar10", FLAGS.data_dir, validation="none")
     prepare = checkpoints.get(name).preprocessing
 
-    batches = data.tf_batches(
+    batches = datasets.tf_batches(
         images.train, 128, prepare, images.augmentation, seed=0
     )
 
@@ -126,7 +126,7 @@ def ds_cnn():
     x = x[..., None]
     order = np.random.default_rng(0).permutation(len(x))
     fit, rest = order[: FLAGS.fitted], order[FLAGS.fitted :]
-    batches = data.tf_batches(
+    batches = datasets.tf_batches(
         splits.Split(x[fit], y[fit]), 20, splits.Preprocessing(), seed=0
     )
     tune = functools.partial(tuned, batches, len(batches), FLAGS.speech_epochs)
@@ -159,7 +159,7 @@ def main(_):
         if not path.exists():
             keras.utils.set_random_seed(0)
             rows = measure(name, build(), folder)
-            files.write({path: json.dumps(rows, indent=1).encode()})
+            atomic.write({path: json.dumps(rows, indent=1).encode()})
     write(folder)
 
 
@@ -183,7 +183,7 @@ def measure(name, task, folder):
                 "params": cost.params,
                 "accuracy": accuracy,
                 "flash": len(lean.without_notes(path.read_bytes())),
-                "arena": micro.arena_bytes(path),
+                "arena": firmware_folder.arena_bytes(path),
                 "vela_flash": vela.flash_bytes,
                 "vela_sram": vela.sram_bytes,
                 "vela_cycles": vela.cycles,
@@ -191,7 +191,7 @@ def measure(name, task, folder):
             }
         )
         print(rows[-1], flush=True)
-    on_micro = micro.seconds(paths)
+    on_micro = firmware_folder.seconds(paths)
     on_tflite = litert.times(paths, 300).min(0)
     for row, slow, fast in zip(rows, on_micro, on_tflite, strict=True):
         row["micro_seconds"], row["tflite_seconds"] = slow, fast

@@ -19,7 +19,7 @@ import results
 from absl import app
 from absl import flags
 
-from tfprune import tables
+from tfprune.core import tables
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("graphs", 1000, "most graphs for one mutation")
@@ -75,7 +75,7 @@ MUTATIONS = (
         "a transposed convolution reads along the wrong axis",
         RULES + "conv.py",
         'call.bind("kernel", -1, inputs, READS, padded=padded, '
-        "input_axis=axis)\n    call.bind(\"kernel\", -2, outputs, WRITES)",
+        'input_axis=axis)\n    call.bind("kernel", -2, outputs, WRITES)',
         'call.bind("kernel", -2, outputs, READS)\n'
         '    call.bind("kernel", -1, inputs, WRITES)',
     ),
@@ -108,8 +108,8 @@ MUTATIONS = (
     Mutation(
         "a slice is off by one",
         RULES + "slicing.py",
-        "call.edit(at + (\"config\", \"start\"), channels[:start])",
-        "call.edit(at + (\"config\", \"start\"), channels[: start - 1])",
+        'call.edit(at + ("config", "start"), channels[:start])',
+        'call.edit(at + ("config", "start"), channels[: start - 1])',
     ),
     Mutation(
         "a flip leaves the channels where they are",

@@ -23,7 +23,7 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import pruning
+from tfprune.surgery import pruning
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(

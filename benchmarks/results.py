@@ -1,12 +1,12 @@
 """Pages of results, as every benchmark writes them."""
 
-from tfprune import report
-from tfprune.export import files
+from tfprune.core import atomic
+from tfprune.reports import comparison
 
 
 def footer(script):
     """What the figures were made with, and by which script: one line."""
-    found = report.environment()
+    found = comparison.environment()
     versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     return f"{versions}; {found['machine']}. Written by `benchmarks/{script}`."
 
@@ -15,4 +15,4 @@ def publish(text, path=""):
     """Prints a page, and writes it to a file if one is named."""
     print(text)
     if path:
-        files.write({path: text.encode()})
+        atomic.write({path: text.encode()})

@@ -21,13 +21,13 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import tables
 from tfprune import zoo
-from tfprune.export import interpreter
-from tfprune.export import litert
-from tfprune.export import npu
-from tfprune.export import sparse_encoding
-from tfprune.export import tflite
+from tfprune.core import tables
+from tfprune.export.convert import tflite
+from tfprune.export.edit import sparse_encoding
+from tfprune.export.micro import npu
+from tfprune.export.run import interpreter
+from tfprune.export.run import litert
 
 FLAGS = flags.FLAGS
 flags.DEFINE_float("sparsity", 0.8, "of all patterns but n:m")

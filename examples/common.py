@@ -26,8 +26,8 @@ from absl import app  # noqa: E402
 from absl import flags  # noqa: E402
 
 import tfprune  # noqa: E402
-from tfprune import report  # noqa: E402
-from tfprune.export import files  # noqa: E402
+from tfprune.core import atomic  # noqa: E402
+from tfprune.reports import comparison  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -124,8 +124,8 @@ def rows(todo, start, run, settings):
                 row = {"seed": seed, **run(shared, *arguments)}
                 row["cpu_seconds"] = time.process_time() - begin
                 row |= {"settings": settings}
-                row |= {"environment": report.environment()}
-                files.write({file: json.dumps(row, indent=2).encode()})
+                row |= {"environment": comparison.environment()}
+                atomic.write({file: json.dumps(row, indent=2).encode()})
             row = json.loads(file.read_text())
             if row["settings"] != settings:
                 raise app.UsageError(
@@ -160,13 +160,13 @@ def write_metrics(rows):
     metrics = {
         "flags": {flag.name: flag.value for flag in used},
         "seed": FLAGS.seed,
-        "environment": report.environment(),
+        "environment": comparison.environment(),
         "revision": revision(),
         "seconds": time.time() - _started,
         "rows": rows,
     }
     text = json.dumps(metrics, indent=2) + "\n"
-    files.write({path("metrics.json"): text.encode()})
+    atomic.write({path("metrics.json"): text.encode()})
 
 
 def revision():

@@ -20,10 +20,10 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import pruning
-from tfprune import score
-from tfprune import tables
+from tfprune.core import tables
 from tfprune.graph import rebuild
+from tfprune.scoring import score
+from tfprune.surgery import pruning
 
 LAYERWISE = {"thinet_layerwise": "iccv", "thinet_tpami_layerwise": "tpami"}
 STAGES = ("pruned", "recalibrated", "reconstructed", "both")

@@ -29,9 +29,9 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import latency
-from tfprune import tables
-from tfprune.export import interpreter
+from tfprune.core import tables
+from tfprune.deploy import latency
+from tfprune.export.run import interpreter
 
 # What a layer of another Keras needs to be told, besides its name.
 TOLD = {
@@ -128,9 +128,7 @@ def with_tfmot():
     model = tfmot.sparsity.keras.prune_low_magnitude(
         twin(own.model, tf_keras), schedule
     )
-    rate = tf_keras.optimizers.schedules.CosineDecay(
-        FLAGS.learning_rate, steps
-    )
+    rate = tf_keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
     model.compile(
         tf_keras.optimizers.SGD(rate, 0.9, True, weight_decay=5e-4),
         tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),

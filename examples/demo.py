@@ -23,17 +23,17 @@ from absl import flags
 from absl import logging
 
 import tfprune
-from tfprune import batches
-from tfprune import data
-from tfprune import evaluation
-from tfprune import profiles
-from tfprune import pruning
-from tfprune import report as reports
-from tfprune import stripping
-from tfprune.export import files
-from tfprune.export import interpreter
-from tfprune.export import micro
-from tfprune.export import tflite
+from tfprune import datasets
+from tfprune.core import atomic
+from tfprune.datasets import batches
+from tfprune.export.convert import tflite
+from tfprune.export.micro import firmware_folder
+from tfprune.export.run import interpreter
+from tfprune.reports import comparison as reports
+from tfprune.reports import evaluation
+from tfprune.reports import profiles
+from tfprune.surgery import pruning
+from tfprune.surgery import stripping
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "build/demo", "Folder of the results.")
@@ -104,7 +104,7 @@ def measure(models, report, samples, out, advance):
             "params": profile.total.params,
             "macs": profile.total.macs,
             "flash_bytes": path.stat().st_size,
-            "arena_bytes": micro.arena_bytes(path),
+            "arena_bytes": firmware_folder.arena_bytes(path),
         }
 
     nets = {}
@@ -116,7 +116,7 @@ def measure(models, report, samples, out, advance):
         advance(5, f"{name} net on TFLite Micro")
     path = out / "model.tflite"
     tflite.export_tflite(models["pruned"], path, "int8", samples["train"][0])
-    sources = micro.export_micro(
+    sources = firmware_folder.export_micro(
         path, out / "firmware", labels=list("0123456789")
     )
     x, y = samples["test"]
@@ -142,7 +142,7 @@ def write(out, settings, nets, report):
     table = profiles.side_by_side(nets)
     text = f"# Demo\n\n{table.to_markdown()}\n{notes}\n\n## Layers\n\n"
     facts = {"settings": settings, "nets": nets, "report": report.to_dict()}
-    files.write(
+    atomic.write(
         {
             out / "report.md": (text + report.to_markdown()).encode(),
             out / "report.json": json.dumps(facts, indent=2).encode() + b"\n",
@@ -157,7 +157,7 @@ def main(arguments):
     keras.utils.set_random_seed(FLAGS.seed)
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
-    dataset = data.load("digits", seed=FLAGS.seed)
+    dataset = datasets.load("digits", seed=FLAGS.seed)
     parts = {"train": dataset.train, "validation": dataset.val}
     parts["test"] = dataset.test
     samples = {k: (dataset.preprocessing(p.x), p.y) for k, p in parts.items()}

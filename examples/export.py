@@ -21,8 +21,8 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import tables
-from tfprune.export import interpreter
+from tfprune.core import tables
+from tfprune.export.run import interpreter
 
 MICRO = ("int8", "int16x8")
 # Formats, and the bits of their weights and activations.

@@ -24,11 +24,11 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import batches
-from tfprune import evaluation
-from tfprune import tables
-from tfprune.export import interpreter
-from tfprune.export import tflite
+from tfprune.core import tables
+from tfprune.datasets import batches
+from tfprune.export.convert import tflite
+from tfprune.export.run import interpreter
+from tfprune.reports import evaluation
 from tfprune.zoo import checkpoints
 
 FLAGS = flags.FLAGS

@@ -12,7 +12,7 @@ import numpy as np
 import study
 from absl import flags
 
-from tfprune import evaluation
+from tfprune.reports import evaluation
 
 FLAGS = flags.FLAGS
 _ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}

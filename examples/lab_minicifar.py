@@ -27,7 +27,7 @@ import summary
 from absl import app
 from absl import flags
 
-from tfprune.export import files
+from tfprune.core import atomic
 
 ONCE = {
     "random": "random",
@@ -99,7 +99,7 @@ def append(row):
         writer = csv.DictWriter(buffer, COLUMNS)
         writer.writeheader()
         writer.writerows([*lines, line])
-        files.write({path: buffer.getvalue().encode()})
+        atomic.write({path: buffer.getvalue().encode()})
 
 
 def best_first(rows):
@@ -131,7 +131,7 @@ def draw(rows, path):
     axes.legend(fontsize="small", ncols=2)
     buffer = io.BytesIO()
     picture.savefig(buffer, format="png", dpi=150)
-    files.write({path: buffer.getvalue()})
+    atomic.write({path: buffer.getvalue()})
 
 
 def _point(rows):

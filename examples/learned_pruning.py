@@ -29,7 +29,7 @@ import summary
 from absl import app
 from absl import flags
 
-from tfprune.export import files
+from tfprune.core import atomic
 
 METHODS = ("dense", "gradual", "str", "autoprune", "bits")
 
@@ -116,7 +116,7 @@ def draw(rows, path):
     right.legend()
     buffer = io.BytesIO()
     picture.savefig(buffer, format="png", dpi=150)
-    files.write({path: buffer.getvalue()})
+    atomic.write({path: buffer.getvalue()})
 
 
 if __name__ == "__main__":

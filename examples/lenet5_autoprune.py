@@ -24,10 +24,10 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import batches
-from tfprune import data
-from tfprune import evaluation
-from tfprune import wrapper
+from tfprune import datasets
+from tfprune.datasets import batches
+from tfprune.reports import evaluation
+from tfprune.sparsity import wrapper
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(study)
@@ -78,7 +78,7 @@ def _enlarged(split):
 
 def run(own, mu):
     """Learns what stays, then trains that; returns the row."""
-    _, held_out = _parts(data.load(FLAGS.dataset))
+    _, held_out = _parts(datasets.load(FLAGS.dataset))
     wrapped = recipes.autoprune(own, own.fresh(), mu, split=_enlarged(held_out))
     small = tfprune.strip(wrapped)
     dense_val, val = evaluation.accuracies([own.model, small], own.val)

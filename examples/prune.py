@@ -24,9 +24,9 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune import batches
-from tfprune import score
-from tfprune.methods import amc
+from tfprune.datasets import batches
+from tfprune.scoring import score
+from tfprune.searches import amc
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(study)
@@ -107,9 +107,7 @@ def thinet(own, method, budget):
 def pcas(own, method, budget):
     """Gates learn while all else is frozen; `--skip` names what has none."""
     del method
-    unchanged = batches.Batches(
-        own.images.train, FLAGS.batch_size, own.prepare
-    )
+    unchanged = batches.Batches(own.images.train, FLAGS.batch_size, own.prepare)
     return tfprune.pcas(
         own.fresh(),
         own.batches(),

@@ -10,9 +10,9 @@ import study
 from absl import flags
 
 import tfprune
-from tfprune import batches
-from tfprune import gates
-from tfprune.methods import amc
+from tfprune.datasets import batches
+from tfprune.methods import gates
+from tfprune.searches import amc
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("method_epochs", 10, "of gates, or between two blocks")

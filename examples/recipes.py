@@ -13,8 +13,8 @@ import study  # noqa: F401  its flags
 from absl import flags
 
 import tfprune
-from tfprune import batches
-from tfprune import patterns
+from tfprune.datasets import batches
+from tfprune.patterns import weight_patterns
 
 FLAGS = flags.FLAGS
 flags.DEFINE_float("decay", 2.5e-2, "of the thresholds of str")
@@ -90,7 +90,7 @@ def channels(own, model, share):
 
 
 def n_of_m(own, model, name):
-    pattern = patterns.NM(*map(int, name.split(":")))
+    pattern = weight_patterns.NM(*map(int, name.split(":")))
     final, method = 1 - pattern.n / pattern.m, tfprune.Masked(pattern)
     return on_schedule(own, model, method, final, where="stage*")
 

@@ -23,7 +23,7 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune.methods import amc
+from tfprune.searches import amc
 from tfprune.searches import searching
 
 SINGLE = ("uniform", "shallow", "deep")

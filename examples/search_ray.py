@@ -26,7 +26,7 @@ from ray import tune
 from ray.tune.search import optuna
 
 import tfprune
-from tfprune.export import files
+from tfprune.core import atomic
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "a .keras file", required=True)
@@ -97,7 +97,7 @@ def main(argv):
     out = pathlib.Path(FLAGS.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
     small, written = (
-        files.writable(out / name) for name in ("small.keras", "trials.json")
+        atomic.writable(out / name) for name in ("small.keras", "trials.json")
     )
     here = {} if FLAGS.address else {"num_cpus": FLAGS.workers}
     ray.init(address=FLAGS.address, include_dashboard=False, **here)
@@ -128,7 +128,7 @@ def main(argv):
     ray.shutdown()
     best = max(trials, key=lambda trial: trial["accuracy"])
     own.model(best["kept"]).save(small)
-    files.write({written: (json.dumps(trials, indent=2) + "\n").encode()})
+    atomic.write({written: (json.dumps(trials, indent=2) + "\n").encode()})
     print(
         f"{len(trials)} networks by {len({t['worker'] for t in trials})} "
         f"workers; the best keeps {best['accuracy']:.2%}, dense "

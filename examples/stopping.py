@@ -3,7 +3,7 @@
 import keras
 
 import tfprune
-from tfprune import wrapper
+from tfprune.sparsity import wrapper
 
 EVERY = 10  # Steps between two looks at what is pruned.
 

@@ -15,17 +15,17 @@ import keras
 import numpy as np
 from absl import flags
 
-from tfprune import batches
-from tfprune import data
-from tfprune import evaluation
+from tfprune import datasets
 from tfprune import zoo
+from tfprune.datasets import batches
+from tfprune.reports import evaluation
 from tfprune.zoo import checkpoints
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(common)
 flags.DEFINE_string("arguments", "{}", "of the zoo's builder, as JSON")
 flags.DEFINE_string("weights", "", "the .npz of the published --model")
-flags.DEFINE_string("validation", "held_out", "as in tfprune.data.load")
+flags.DEFINE_string("validation", "held_out", "as in tfprune.datasets.load")
 flags.DEFINE_integer("dense_epochs", 12, "of a dense network of the zoo")
 flags.DEFINE_float("dense_rate", 0.05, "learning rate at first, dense")
 flags.DEFINE_float("learning_rate", 0.05, "at first, then a cosine to 0")
@@ -43,11 +43,11 @@ class Study:
     """The images and the dense network of one seed.
 
     Args:
-        images: a `tfprune.data.Dataset`.
+        images: a `tfprune.datasets.Dataset`.
         seed: `int`, of the network's weights and the order of the images.
 
     Attributes:
-        prepare: `tfprune.batches.Preprocessing` of the network's images.
+        prepare: `tfprune.datasets.Preprocessing` of the network's images.
         order: the training images, shuffled; the first ones are selected.
         selection, val, test: `(x, y)`, ready for the network.
         model: the dense network. Copy it (`fresh`) before you train it.
@@ -193,6 +193,6 @@ def rows(todo, run, settings=TRAINING, source=None):
 
 def images():
     """The images of `--dataset`."""
-    return data.load(
+    return datasets.load(
         FLAGS.dataset, FLAGS.data_dir, validation=FLAGS.validation
     )

@@ -8,8 +8,8 @@ import common
 from absl import flags
 
 import tfprune
-from tfprune import tables
-from tfprune.export import files
+from tfprune.core import atomic
+from tfprune.core import tables
 
 FLAGS = flags.FLAGS
 
@@ -49,7 +49,7 @@ def finish(rows, title, text, extra=()):
     print(text)
     if FLAGS.table:
         pathlib.Path(FLAGS.table).parent.mkdir(parents=True, exist_ok=True)
-        files.write({FLAGS.table: text.encode()})
+        atomic.write({FLAGS.table: text.encode()})
 
 
 def to_table(rows, extra=()):

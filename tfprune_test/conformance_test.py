@@ -9,14 +9,8 @@ import numpy as np
 from absl.testing import parameterized
 
 import tfprune.methods
-from tfprune import callback as callback_lib
-from tfprune import chain
-from tfprune import costs
-from tfprune import method as method_lib
-from tfprune import schedule as schedule_lib
-from tfprune import stripping
-from tfprune import wrapper as wrapper_lib
-from tfprune import wrapping
+from tfprune.callbacks import prune_on_schedule as callback_lib
+from tfprune.costs import counting
 from tfprune.methods import autoprune
 from tfprune.methods import bitpruning
 from tfprune.methods import group_norm
@@ -27,6 +21,12 @@ from tfprune.methods import pcas
 from tfprune.methods import rigl
 from tfprune.methods import slimming
 from tfprune.methods import soft_threshold
+from tfprune.schedules import schedule as schedule_lib
+from tfprune.sparsity import chain
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
+from tfprune.surgery import stripping
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
@@ -161,9 +161,7 @@ class ConformanceTest(parameterized.TestCase):
     def test_a_schedule_prunes_when_several_steps_run_in_one_call(self, name):
         model = wrapped(name, run_eagerly=False, steps_per_execution=3)
         pruning = callback_lib.PruneOnSchedule(schedule_lib.OneShot(0.5, 2))
-        fit = model.fit(
-            *data(), batch_size=4, verbose=0, callbacks=[pruning]
-        )
+        fit = model.fit(*data(), batch_size=4, verbose=0, callbacks=[pruning])
         self.assertGreater(fit.history["sparsity"][0], 0.05)
         for wrapper in wrapper_lib.find(model):
             self.assertEqual(int(wrapper.updated), 3)
@@ -179,9 +177,9 @@ class ConformanceTest(parameterized.TestCase):
 
     def test_the_fraction_of_channels_asked_for_is_the_one_that_goes(self):
         model = wrapping.wrap(net(), masked_channels.MaskedChannels())
-        before = costs.cost(net()).channels
+        before = counting.cost(net()).channels
         callback_lib.prune_now(model, 0.5)
-        after = costs.cost(stripping.strip(model)).channels
+        after = counting.cost(stripping.strip(model)).channels
         self.assertEqual((before, after), (14, 7))
 
     @parameterized.parameters(*SCHEDULED)

@@ -13,7 +13,7 @@ import keras
 import pytest
 from absl.testing import parameterized
 
-from tfprune import wrapper as wrapper_lib
+from tfprune.sparsity import wrapper as wrapper_lib
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Script, backend, processes, replicas.

@@ -10,14 +10,14 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune import costs
-from tfprune import depth
-from tfprune import pruning
-from tfprune import select
-from tfprune import stripping
+from tfprune.costs import counting
 from tfprune.graph import channel_graph
 from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.selection import select
+from tfprune.surgery import depth
+from tfprune.surgery import pruning
+from tfprune.surgery import stripping
 
 TOLERANCE = 1e-4
 
@@ -84,7 +84,7 @@ def strip_sparse(graph, masked, keep, seed=0):
         read_again = read.channel_graph(masked)
     masked = read_again.model
     kept, _ = stripping.removable(read_again)
-    params = costs.Meter(read_again).params(kept)
+    params = counting.Meter(read_again).params(kept)
     return Stripped(graph, masked, keep, kept, params, small, error)
 
 

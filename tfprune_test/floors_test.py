@@ -13,22 +13,30 @@ from tools import source_tree
 # The rule, then where and how a twin breaks it in its last line.
 TWINS = (
     (house_rules.has_a_floor, "tfprune/attic.py", ""),
-    (house_rules.goes_down, "tfprune/select.py", "import tfprune.pruning"),
+    (
+        house_rules.goes_down,
+        "tfprune/selection/select.py",
+        "import tfprune.pruning",
+    ),
     (
         house_rules.goes_down,
         "tfprune/graph/read.py",
         "from tfprune import costs",
     ),
-    (house_rules.goes_down, "tfprune/costs.py", "from . import select"),
     (
         house_rules.goes_down,
-        "tfprune/costs.py",
+        "tfprune/costs/counting.py",
+        "from . import select",
+    ),
+    (
+        house_rules.goes_down,
+        "tfprune/costs/counting.py",
         "def f():\n    import tfprune.cli",
     ),
-    (house_rules.goes_down, "tfprune/stripping.py", "import tfprune"),
+    (house_rules.goes_down, "tfprune/surgery/stripping.py", "import tfprune"),
     (
         house_rules.keeps_methods_apart,
-        "tfprune/methods/thinet.py",
+        "tfprune/recipes/thinet.py",
         "from tfprune.methods import magnitude",
     ),
     (house_rules.uses_public_names_only, "tools/a.py", "import keras.src.ops"),
@@ -56,29 +64,33 @@ TWINS = (
     ),
     (
         house_rules.keeps_tensorflow_in_its_rooms,
-        "tfprune/ops.py",
+        "tfprune/sparsity/ops.py",
         "def f():\n    import tensorflow as tf",
     ),
     (
         house_rules.keeps_tensorflow_in_its_rooms,
-        "tfprune/ops.py",
+        "tfprune/sparsity/ops.py",
         "importlib.import_module('tensorflow.lite')",
     ),
     (
         house_rules.imports_lazily,
-        "tfprune/export/micro.py",
+        "tfprune/export/micro/firmware_folder.py",
         "import tflite_micro",
     ),
     (
         house_rules.imports_lazily,
-        "tfprune/plots.py",
+        "tfprune/plots/channel_plots.py",
         "from matplotlib import pyplot",
     ),
-    (house_rules.stays_silent, "tfprune/report.py", "print(1)"),
-    (house_rules.raises_instead_of_asserting, "tfprune/ops.py", "assert 1"),
+    (house_rules.stays_silent, "tfprune/reports/comparison.py", "print(1)"),
+    (
+        house_rules.raises_instead_of_asserting,
+        "tfprune/sparsity/ops.py",
+        "assert 1",
+    ),
     (
         house_rules.has_no_global_state,
-        "tfprune/ops.py",
+        "tfprune/sparsity/ops.py",
         "def f():\n    global x",
     ),
     (
@@ -93,7 +105,7 @@ TWINS = (
     ),
     (
         house_rules.is_short,
-        "tfprune/costs.py",
+        "tfprune/costs/counting.py",
         "\n" * house_rules.MAX_LINES + "x = 1\n",
     ),
     (house_rules.speaks_of_itself_alone, "README.md", "see /home/someone"),
@@ -146,7 +158,7 @@ class FloorsTest(parameterized.TestCase):
 
     @parameterized.named_parameters(NAMED.items())
     def test_a_sound_file_passes(self, rule):
-        for path in ("tfprune/costs.py", "tfprune/methods/taylor.py"):
+        for path in ("tfprune/costs/counting.py", "tfprune/criteria/taylor.py"):
             self.assertEmpty(list(rule(house_rules.Source(path, SOUND))))
 
     def test_documents_speak_of_the_project_alone(self):

@@ -5,7 +5,7 @@ import types
 import numpy as np
 
 from tfprune.graph import channel_graph
-from tfprune.graph import records
+from tfprune.graph import findings
 from tfprune.graph import tensor
 
 
@@ -18,7 +18,7 @@ class Sketch:
     """
 
     def __init__(self, inputs, positions=1):
-        self.records = records.Records()
+        self.records = findings.Records()
         self.positions = positions
         self.input = self.tensor(self.records.store.fresh(inputs))
         self.records.store.freeze(self.input.labels, "input", "an input")

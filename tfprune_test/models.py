@@ -2,7 +2,7 @@
 
 import keras
 
-from tfprune import costs
+from tfprune.costs import counting
 
 IMAGE = (6, 6, 3)
 
@@ -45,5 +45,5 @@ CONV = {
 
 def multiply_adds(graph, prefix):
     """Multiply-adds of the first layer whose path begins with `prefix`."""
-    rows = costs.Meter(graph).by_layer()
+    rows = counting.Meter(graph).by_layer()
     return next(row.macs for row in rows if row.layer.startswith(prefix))

@@ -159,7 +159,7 @@ class BuildFilesTest(absltest.TestCase):
         for folder in ("tfprune/graph", "tfprune_test", "tools"):
             (self.root / folder).mkdir(parents=True)
         for name, text in {
-            "tfprune/registry.py": "import re\n",
+            "tfprune/core/registry.py": "import re\n",
             "tfprune/graph/read.py": (
                 "import keras.layers\n"
                 "from tfprune import registry\n"
@@ -189,7 +189,7 @@ class BuildFilesTest(absltest.TestCase):
         for folder, text in build_files.build_files(self.root).items():
             (self.root / folder / "BUILD").write_text(text)
         self.assertEmpty(build_files.stale(self.root))
-        (self.root / "tfprune/registry.py").write_text("import keras\n")
+        (self.root / "tfprune/core/registry.py").write_text("import keras\n")
         (self.root / "tfprune_test/BUILD").unlink()
         (self.root / "tools/BUILD").write_text("")
         self.assertEqual(

@@ -7,13 +7,13 @@ graph that fails, and a seed can give it again.
 import keras
 import numpy as np
 
-from tfprune import depth
-from tfprune import pruning
-from tfprune import select
 from tfprune.graph import channel_graph
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import values
+from tfprune.selection import select
+from tfprune.surgery import depth
+from tfprune.surgery import pruning
 from tfprune_test import exactness
 from tfprune_test import random_blocks
 

@@ -6,14 +6,14 @@ import os
 import sys
 
 import tfprune
-from tfprune import catalogue
-from tfprune import drawings
-from tfprune import pruning
-from tfprune import select
-from tfprune import tables
 from tfprune.cli import storage
-from tfprune.export import files
+from tfprune.core import atomic
+from tfprune.core import tables
 from tfprune.graph import rebuild
+from tfprune.plots import drawings
+from tfprune.reports import catalogue
+from tfprune.selection import select
+from tfprune.surgery import pruning
 
 
 def inspect(paths, values):
@@ -42,7 +42,7 @@ def inspect(paths, values):
 
 def prune(paths, values):
     out = storage.model_path(values.out, paths)
-    picture = values.plot and files.writable(values.plot)
+    picture = values.plot and atomic.writable(values.plot)
     budget, data = _budget(values), storage.load_arrays(values.data)
     dense = load(paths[0], values)
     shape = values.input_shape
@@ -87,7 +87,7 @@ def compare(paths, values):
 
 
 def sensitivity(paths, values):
-    picture = values.plot and files.writable(values.plot)
+    picture = values.plot and atomic.writable(values.plot)
     data = storage.load_arrays(values.data)
     model = load(paths[0], values)
     curves = tfprune.sensitivity(
@@ -107,7 +107,7 @@ def sensitivity(paths, values):
 def search(paths, values):
     out = storage.model_path(values.out, paths)
     others = [
-        path and files.writable(path) for path in (values.plot, values.trials)
+        path and atomic.writable(path) for path in (values.plot, values.trials)
     ]
     limits = _limits(values)
     budget = tfprune.Budget(**limits) if limits else None
@@ -210,4 +210,3 @@ _FORMATS = {
     "markdown": lambda report: report.to_markdown(),
     "json": lambda report: report.to_json(),
 }
-

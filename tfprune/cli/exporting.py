@@ -4,16 +4,16 @@ import pathlib
 import tempfile
 
 import tfprune
-from tfprune import tables
 from tfprune.cli import actions
 from tfprune.cli import storage
-from tfprune.export import files
+from tfprune.core import atomic
+from tfprune.core import tables
 
 
 def export(paths, values):
     out = storage.output_path(values.out, paths)
     _check(values)
-    micro = values.micro and files.writable_folder(values.micro)
+    micro = values.micro and atomic.writable_folder(values.micro)
     calibration = storage.load_arrays(values.calibration)
     data = storage.load_arrays(values.data)
     model = actions.load(paths[0], values)
@@ -24,7 +24,7 @@ def export(paths, values):
         facts |= _accuracy(path, data, values) | _npu(path, values)
         if micro:
             facts |= _sources(path, micro, values)
-        files.write({out: path.read_bytes()})
+        atomic.write({out: path.read_bytes()})
     facts = {"file": str(out), **facts}
     if values.format == "json":
         return actions.as_json(facts)

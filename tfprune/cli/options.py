@@ -2,11 +2,11 @@
 
 from absl import flags
 
-from tfprune import rounding
-from tfprune import score
-from tfprune.export import modes
-from tfprune.export import npu
+from tfprune.export.file import modes
+from tfprune.export.micro import npu
+from tfprune.scoring import score
 from tfprune.searches import strategies
+from tfprune.selection import rounding
 
 
 class Limit(flags.ArgumentParser):

@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 
-from tfprune.export import files
+from tfprune.core import atomic
 from tfprune.legacy import loading
 
 _MODELS = (".keras", ".h5")
@@ -65,7 +65,7 @@ def output_path(path, inputs):
     """The same, for a file of any kind."""
     if not path:
         raise ValueError("--out=FILE must say where the result goes.")
-    path = files.writable(path)
+    path = atomic.writable(path)
     for name in inputs:
         source = pathlib.Path(name)
         if path.exists() and source.exists() and path.samefile(source):
@@ -81,7 +81,7 @@ def save_model(model, path):
     with tempfile.TemporaryDirectory() as folder:
         saved = pathlib.Path(folder, f"model{path.suffix}")
         model.save(saved)
-        files.write({path: saved.read_bytes()})
+        atomic.write({path: saved.read_bytes()})
 
 
 def load_arrays(path):

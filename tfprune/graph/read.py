@@ -5,8 +5,8 @@ import keras
 from tfprune.graph import call as call_lib
 from tfprune.graph import channel_graph as graph_lib
 from tfprune.graph import document
+from tfprune.graph import findings as records_lib
 from tfprune.graph import opening
-from tfprune.graph import records as records_lib
 from tfprune.graph import rules
 from tfprune.graph import tensor as tensor_lib
 

@@ -1,6 +1,6 @@
 """Finds the rule of a layer; the rules themselves are in `graph/rules/`."""
 
-from tfprune import registry
+from tfprune.core import registry
 
 _RULES = registry.Registry("layer rule")
 

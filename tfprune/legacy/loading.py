@@ -81,9 +81,7 @@ def _translated(path, allow_lambda):
     if path.is_dir():
         entry, checkpoint = files.read_saved_model(path)
         model = builder.model(entry)
-        files.assign_saved_model(
-            model, entry, checkpoint, builder.old_names
-        )
+        files.assign_saved_model(model, entry, checkpoint, builder.old_names)
     else:
         entry, weights = files.read_h5(path)
         model = builder.model(entry)

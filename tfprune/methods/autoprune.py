@@ -26,12 +26,12 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune import method as method_lib
-from tfprune import ops
-from tfprune import reading
-from tfprune import wrapper as wrapper_lib
 from tfprune.graph import channel_graph
 from tfprune.graph import read
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import ops
+from tfprune.sparsity import reading
+from tfprune.sparsity import wrapper as wrapper_lib
 
 RULES = ("sign", "plain")
 

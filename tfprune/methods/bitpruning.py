@@ -35,11 +35,11 @@ import warnings
 import keras
 import numpy as np
 
-from tfprune import costs
-from tfprune import method as method_lib
-from tfprune import quantizers
-from tfprune import weights as weights_lib
+from tfprune.costs import counting
 from tfprune.graph import read
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import quantizers
+from tfprune.sparsity import weights as weights_lib
 
 # Layers whose weights of these names read the layer's inputs themselves.
 _READERS = (
@@ -269,8 +269,8 @@ def _size(slot):
 
 def _macs(model, slots):
     graph = read.channel_graph(model)
-    costs.check_sizes(graph)
-    by_path = {c.layer: c.macs for c in costs.Meter(graph).by_layer()}
+    counting.check_sizes(graph)
+    by_path = {c.layer: c.macs for c in counting.Meter(graph).by_layer()}
     by_layer = {
         id(getattr(layer, "layer", layer)): by_path.get(path, 0)
         for path, layer in graph.layers.items()

@@ -26,11 +26,11 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune import method as method_lib
-from tfprune import score
-from tfprune import weights
 from tfprune.graph import read
 from tfprune.graph import values
+from tfprune.scoring import score
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import weights
 
 COUNTED = ("gamma", "kernel")
 

@@ -24,8 +24,8 @@ import math
 import keras
 import numpy as np
 
-from tfprune import method as method_lib
-from tfprune import reading
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import reading
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1
 LIMIT = math.log(100)

@@ -16,12 +16,12 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune import method as method_lib
-from tfprune import normalizers
-from tfprune import ops
-from tfprune import patterns
-from tfprune import records
-from tfprune import registry
+from tfprune.core import records
+from tfprune.core import registry
+from tfprune.patterns import weight_patterns
+from tfprune.scoring import normalizers
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import ops
 
 CRITERIA = registry.Registry("criterion of weights")
 GRADIENTS = ("masked", "straight_through")
@@ -75,13 +75,13 @@ class Masked(method_lib.Method):
       networks from scratch", 2021, https://arxiv.org/abs/2102.04010
     """
 
-    pattern: patterns.Pattern | str = patterns.Unstructured()
+    pattern: weight_patterns.Pattern | str = weight_patterns.Unstructured()
     criterion: str = "magnitude"
     gradient: str = "masked"
     decay: float = 0.0
 
     def __post_init__(self):
-        pattern = records.deserialize(self.pattern, patterns.PATTERNS)
+        pattern = records.deserialize(self.pattern, weight_patterns.PATTERNS)
         object.__setattr__(self, "pattern", pattern)
         CRITERIA.get(self.criterion)
         if self.gradient not in GRADIENTS:
@@ -127,5 +127,5 @@ class Masked(method_lib.Method):
             )
 
     def get_config(self):
-        pattern = records.serialize(self.pattern, patterns.PATTERNS)
+        pattern = records.serialize(self.pattern, weight_patterns.PATTERNS)
         return {**super().get_config(), "pattern": pattern}

@@ -19,15 +19,15 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune import costs
-from tfprune import method as method_lib
-from tfprune import ops
-from tfprune import rounding
-from tfprune import score
-from tfprune import select
-from tfprune import wrapper as wrapper_lib
+from tfprune.costs import counting
 from tfprune.graph import channel_graph
 from tfprune.graph import read
+from tfprune.scoring import score
+from tfprune.selection import rounding
+from tfprune.selection import select
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import ops
+from tfprune.sparsity import wrapper as wrapper_lib
 
 
 @method_lib.register("masked_channels")
@@ -48,7 +48,7 @@ class MaskedChannels(method_lib.Method):
         min_channels: `int`, how many channels of each group stay at least.
         channel_multiple: `int`; each group keeps a multiple of it, or all.
         skip: tuple of name patterns of layers whose channels all stay.
-        target: a key of `tfprune.rounding.TARGETS` ("cortex-m"), which stands
+        target: a key of `tfprune.selection.TARGETS` ("cortex-m"), which stands
             for its multiple.
 
     Example:
@@ -113,7 +113,7 @@ class MaskedChannels(method_lib.Method):
 
     def figures(self, model, slots):
         graph = read.channel_graph(model)
-        meter = costs.Meter(graph)
+        meter = counting.Meter(graph)
         return {"macs_ratio": meter.macs(_kept(graph, slots)) / meter.macs()}
 
     def check(self, sparsity, budget=None):
@@ -150,7 +150,7 @@ def _criterion(spec):
         raise ValueError(
             "A criterion must be registered before a model with it is saved. "
             f"Received: {spec[_UNKNOWN]}. Decorate it with "
-            "`tfprune.score.register(name, ...)` or "
+            "`tfprune.scoring.register(name, ...)` or "
             "`keras.saving.register_keras_serializable(package)`."
         )
     return keras.saving.deserialize_keras_object(spec)
@@ -160,9 +160,7 @@ _UNKNOWN = "unregistered"
 
 
 def _readers(graph, variable):
-    return [
-        b for b in graph.bound(variable) if b.role == channel_graph.READS
-    ]
+    return [b for b in graph.bound(variable) if b.role == channel_graph.READS]
 
 
 def _mask(graph, slot, keep):

@@ -26,15 +26,15 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune import gates
-from tfprune import method as method_lib
-from tfprune import probe
-from tfprune import samples
-from tfprune import score
-from tfprune import wrapper as wrapper_lib
+from tfprune.datasets import samples
 from tfprune.graph import document
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
+from tfprune.methods import gates
+from tfprune.scoring import probe
+from tfprune.scoring import score
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import wrapper as wrapper_lib
 
 # All in [0, 1]; (1 + tanh(x)) / 2 is sigmoid(2 x).
 ACTIVATIONS = {
@@ -178,7 +178,7 @@ def measure(model, data, batch_size=128, limit=None):
     Args:
         model: a model wrapped with `AttentionGate`, whose variables `mean`
             and `samples` are set.
-        data: inputs, as for `tfprune.samples.batches`, without augmentation.
+        data: inputs, as for `tfprune.datasets.batches`, without augmentation.
             Labels are not used.
         batch_size: `int`, for arrays.
         limit: `int`, samples that are looked at; `None` for all.

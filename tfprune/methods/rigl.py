@@ -19,9 +19,9 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune import allocation as allocation_lib
-from tfprune import method as method_lib
-from tfprune import ops
+from tfprune.patterns import allocation as allocation_lib
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import ops
 
 
 @method_lib.register("rigl")

@@ -17,10 +17,10 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune import method as method_lib
-from tfprune import score
-from tfprune import weights
 from tfprune.graph import values
+from tfprune.scoring import score
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import weights
 
 
 @method_lib.register("slimming")

@@ -28,9 +28,9 @@ import math
 
 import keras
 
-from tfprune import method as method_lib
-from tfprune import ops
-from tfprune import reading
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import ops
+from tfprune.sparsity import reading
 
 FUNCTIONS = {"sigmoid": keras.ops.sigmoid, "exp": keras.ops.exp}
 GRANULARITIES = ("layer", "filter", "global")

@@ -9,11 +9,11 @@ import dataclasses
 
 import numpy as np
 
-from tfprune import costs
-from tfprune import rankings
-from tfprune import select
-from tfprune.export import packages
-from tfprune.methods import amc
+from tfprune.core import packages
+from tfprune.costs import counting
+from tfprune.scoring import rankings
+from tfprune.searches import amc
+from tfprune.selection import select
 
 _SMALL = 1e-3  # A share below this counts as this in proportions.
 
@@ -81,7 +81,7 @@ class PruningEnvironment:
         lowest=0.2,
         **options,
     ):
-        costs.check_sizes(graph)
+        counting.check_sizes(graph)
         amc.check_reward(reward)
         if not 0 < lowest <= 1:
             raise ValueError(
@@ -98,8 +98,8 @@ class PruningEnvironment:
                 "`tfprune.channel_graph(model)` for the reasons."
             )
         self._sizes = [len(order) for order in self._candidates.order]
-        self._meter = costs.Meter(graph) if budget is None else budget.meter(
-            graph
+        self._meter = (
+            counting.Meter(graph) if budget is None else budget.meter(graph)
         )
         self._ceilings = {} if budget is None else budget.ceilings(self._meter)
         self._whole_costs = {

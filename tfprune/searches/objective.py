@@ -8,13 +8,13 @@ import time
 import keras
 import numpy as np
 
-from tfprune import masked_evaluation
-from tfprune import samples
-from tfprune import score
-from tfprune.export import files
+from tfprune.core import atomic
+from tfprune.datasets import samples
 from tfprune.graph import read
 from tfprune.graph import values
+from tfprune.scoring import score
 from tfprune.searches import environment
+from tfprune.searches import masked_evaluation
 
 _PURPOSE = "the search"
 
@@ -185,7 +185,7 @@ class _Memory:
 
     def __init__(self, measured, path, graph, basis):
         self._measured = measured
-        self._path = None if path is None else files.writable(path)
+        self._path = None if path is None else atomic.writable(path)
         self._found = {"basis": None, "accuracies": {}}
         if self._path is None:
             return
@@ -206,7 +206,7 @@ class _Memory:
         if key not in known:
             known[key] = self._measured.value(keep)
             if self._path is not None:
-                files.write({self._path: json.dumps(self._found).encode()})
+                atomic.write({self._path: json.dumps(self._found).encode()})
         return known[key]
 
 

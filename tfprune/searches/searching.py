@@ -4,10 +4,10 @@ import dataclasses
 import json
 import time
 
-from tfprune import progress_bar
-from tfprune import tables
-from tfprune.export import files
-from tfprune.methods import amc
+from tfprune.core import atomic
+from tfprune.core import progress_bar
+from tfprune.core import tables
+from tfprune.searches import amc
 from tfprune.searches import objective
 from tfprune.searches import strategies
 
@@ -71,9 +71,9 @@ class Search:
 
     def save(self, path):
         """Writes everything but the model as JSON."""
-        path = files.writable(path)
+        path = atomic.writable(path)
         text = json.dumps(self.to_dict(), indent=2) + "\n"
-        files.write({path: text.encode()})
+        atomic.write({path: text.encode()})
 
 
 def search(
@@ -132,7 +132,7 @@ def search(
             can share it.
         progress: `bool`, whether the latest trials are shown while it runs,
             if stderr is a terminal.
-        settings: `tfprune.methods.amc.Settings`; by default those of the
+        settings: `tfprune.searches.Settings`; by default those of the
             paper, with at most a quarter of the trials as warm-up.
         **options: `state` and `lowest`, see `PruningEnvironment`;
             `min_channels`, `channel_multiple`, `target` and `skip`, as for

@@ -14,8 +14,8 @@ and the last `info` of one episode after the other. References:
 
 import numpy as np
 
-from tfprune import registry
-from tfprune.export import packages
+from tfprune.core import packages
+from tfprune.core import registry
 from tfprune.searches import ddpg
 
 STRATEGIES = registry.Registry("strategy")

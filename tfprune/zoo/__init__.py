@@ -7,7 +7,7 @@ import functools
 
 import keras
 
-from tfprune import registry
+from tfprune.core import registry
 from tfprune.zoo import densenet
 from tfprune.zoo import lenet
 from tfprune.zoo import mlperf_tiny

@@ -13,9 +13,9 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from tfprune import batches
-from tfprune import registry
 from tfprune import zoo
+from tfprune.core import registry
+from tfprune.datasets import batches
 
 checkpoints = registry.Registry("checkpoint")
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from tfprune import score
+from tfprune.scoring import score
 from tfprune_test.cli import program_test
 
 

@@ -17,11 +17,11 @@ from absl import logging
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune import costs
-from tfprune import pruning
 from tfprune.cli import commands
 from tfprune.cli import program
+from tfprune.costs import counting
 from tfprune.graph import read
+from tfprune.surgery import pruning
 from tools import source_tree
 
 
@@ -98,8 +98,8 @@ class SearchTest(CliTestCase):
         found = json.loads(out)
         small = keras.saving.load_model(self.small)
         self.assertEqual(found["search"], json.loads(trials.read_text()))
-        macs = costs.cost(small).macs
-        self.assertLessEqual(macs, 0.5 * costs.cost(self.model).macs)
+        macs = counting.cost(small).macs
+        self.assertLessEqual(macs, 0.5 * counting.cost(self.model).macs)
         best = max(found["search"]["trials"], key=lambda t: t["reward"])
         self.assertEqual(best["macs"], macs)
 
@@ -171,7 +171,7 @@ class HelpTest(CliTestCase):
 class InspectTest(CliTestCase):
     def test_costs_and_groups_are_shown(self):
         text = self.succeed("inspect", self.dense)
-        macs = costs.cost(self.model).macs
+        macs = counting.cost(self.model).macs
         self.assertRegex(text, rf"MACs +{macs:,}")
         self.assertRegex(text, r"stem, branch +branch, logits +8")
         self.assertRegex(text, r"its output \(the model\) +3")
@@ -222,8 +222,8 @@ class PruneTest(CliTestCase):
         small = self.folder / f"small{suffix}"
         before = dense.read_bytes()
         text = self.succeed("prune", dense, "--macs=50%", f"--out={small}")
-        found = costs.cost(keras.saving.load_model(small))
-        self.assertLessEqual(found.macs, costs.cost(self.model).macs / 2)
+        found = counting.cost(keras.saving.load_model(small))
+        self.assertLessEqual(found.macs, counting.cost(self.model).macs / 2)
         self.assertRegex(text, rf"MACs .*{found.macs:,} ")
         self.assertEqual(dense.read_bytes(), before)
 
@@ -415,7 +415,7 @@ class StripAndCompareTest(CliTestCase):
         self.succeed("strip", self.dense, f"--out={self.small}")
         small = keras.saving.load_model(self.small)
         self.assertEqual(
-            small.count_params(), costs.cost(self.model, keep).params
+            small.count_params(), counting.cost(self.model, keep).params
         )
         x = np.random.default_rng(0).normal(size=(5, 8, 8, 1))
         np.testing.assert_allclose(small(x), masked(x), atol=1e-5)

@@ -6,15 +6,15 @@ import json
 import keras
 import numpy as np
 
-from tfprune import alternating
-from tfprune import callback
-from tfprune import schedule
-from tfprune import wrapper
-from tfprune import wrapping
+from tfprune.callbacks import prune_on_schedule
 from tfprune.methods import autoprune
 from tfprune.methods import masked
 from tfprune.methods import masked_channels
 from tfprune.methods import soft_threshold
+from tfprune.schedules import schedule
+from tfprune.sparsity import wrapper
+from tfprune.sparsity import wrapping
+from tfprune.training import alternating
 
 layers = keras.layers
 
@@ -57,7 +57,7 @@ def fit(net, rank=0, ranks=1):
     batches = [
         (x[i : i + batch], y[i : i + batch]) for i in range(0, len(x), batch)
     ]
-    callbacks = [callback.PruneOnSchedule(RAMP)]
+    callbacks = [prune_on_schedule.PruneOnSchedule(RAMP)]
     if not wrapper.groups(net)[0][0].is_scheduled:
         callbacks = []
     if isinstance(net, alternating.AlternatingModel):

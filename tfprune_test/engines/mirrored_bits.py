@@ -10,13 +10,13 @@ tf.config.set_logical_device_configuration(
     [tf.config.LogicalDeviceConfiguration()] * 2,
 )
 
-from tfprune import bit_lengths  # noqa: E402
-from tfprune import callback  # noqa: E402
-from tfprune import chain  # noqa: E402
-from tfprune import wrapper  # noqa: E402
-from tfprune import wrapping  # noqa: E402
+from tfprune.callbacks import prune_on_schedule  # noqa: E402
 from tfprune.methods import bitpruning  # noqa: E402
 from tfprune.methods import masked  # noqa: E402
+from tfprune.sparsity import chain  # noqa: E402
+from tfprune.sparsity import wrapper  # noqa: E402
+from tfprune.sparsity import wrapping  # noqa: E402
+from tfprune.training import bit_lengths  # noqa: E402
 from tfprune_test.engines import common  # noqa: E402
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -36,7 +36,7 @@ net.fit(
     batch_size=common.BATCH,
     epochs=3,
     verbose=0,
-    callbacks=[callback.PruneOnSchedule(common.RAMP)],
+    callbacks=[prune_on_schedule.PruneOnSchedule(common.RAMP)],
 )
 places = bit_lengths.places(net)
 copies = [

@@ -18,7 +18,7 @@ import tensorflow as tf  # noqa: E402
 
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 
-from tfprune import callback  # noqa: E402
+from tfprune.callbacks import prune_on_schedule  # noqa: E402
 from tfprune_test.engines import common  # noqa: E402
 
 with strategy.scope():
@@ -47,7 +47,7 @@ def distributed(array):
 
 x, y = common.data(rank, len(ports))
 size = common.BATCH // len(ports)
-pruning = callback.PruneOnSchedule(common.RAMP)
+pruning = prune_on_schedule.PruneOnSchedule(common.RAMP)
 pruning.set_model(net)
 for step in range(1, 3 * common.BATCHES + 1):
     start = (step - 1) % common.BATCHES * size

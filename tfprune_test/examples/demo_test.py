@@ -11,8 +11,8 @@ import keras
 import pytest
 from absl.testing import absltest
 
-from tfprune import costs
-from tfprune.export import lean
+from tfprune.costs import counting
+from tfprune.export.edit import lean
 from tools import source_tree
 
 pytest.importorskip("tflite_micro", reason="Linux on x86-64 only")
@@ -60,7 +60,7 @@ class DemoTest(absltest.TestCase):
 
     def test_the_saved_model_has_the_costs_of_the_report(self):
         model = keras.saving.load_model(self.folder / "model.keras")
-        found = costs.cost(model)
+        found = counting.cost(model)
         self.assertEqual(found.params, self.nets["pruned"]["params"])
         self.assertEqual(found.macs, self.nets["pruned"]["macs"])
         self.assertEqual(found.params, model.count_params())

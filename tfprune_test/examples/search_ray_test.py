@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from absl.testing import absltest
 
-from tfprune import costs
+from tfprune.costs import counting
 from tools import source_tree
 
 layers = keras.layers
@@ -61,12 +61,12 @@ class SearchRayTest(absltest.TestCase):
         trials = json.loads((folder / "out" / "trials.json").read_text())
         self.assertLen(trials, 32)
         self.assertLen({trial["worker"] for trial in trials}, 2)
-        dense = costs.cost(model).macs
+        dense = counting.cost(model).macs
         for trial in trials:
             self.assertLessEqual(trial["macs"], 0.5 * dense)
         best = max(trials, key=lambda trial: trial["accuracy"])
         small = keras.saving.load_model(folder / "out" / "small.keras")
-        self.assertEqual(costs.cost(small).macs, best["macs"])
+        self.assertEqual(counting.cost(small).macs, best["macs"])
         scores = small.predict(x, verbose=0)
         self.assertAlmostEqual(
             float((scores.argmax(-1) == y).mean()), best["accuracy"], places=3

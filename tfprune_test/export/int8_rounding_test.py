@@ -7,9 +7,9 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune.export import interpreter
-from tfprune.export import model_file
-from tfprune.export import packages
+from tfprune.core import packages
+from tfprune.export.file import model_file
+from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
 
 CHANNELS = 24

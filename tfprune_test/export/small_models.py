@@ -7,10 +7,10 @@ from unittest import mock
 import keras
 import numpy as np
 
-from tfprune.export import child
-from tfprune.export import converter
-from tfprune.export import litert_runner
-from tfprune.export import tflite
+from tfprune.export.convert import converter
+from tfprune.export.convert import tflite
+from tfprune.export.run import child
+from tfprune.export.run import litert_runner
 
 
 class Doubling(keras.layers.Layer):

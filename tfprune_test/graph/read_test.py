@@ -4,7 +4,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
-from tfprune import costs
+from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.graph import rulebook
 from tfprune_test import exactness
@@ -341,7 +341,7 @@ class InputShapeTest(absltest.TestCase):
         x = LAYERS.Conv2D(4, 3)(inputs)
         x = LAYERS.GlobalAveragePooling2D()(LAYERS.Conv2D(5, 1, 2)(x))
         model = keras.Model(inputs, LAYERS.Dense(2)(x))
-        cost = costs.cost(model, input_shape=(10, 12, 3))
+        cost = counting.cost(model, input_shape=(10, 12, 3))
         self.assertEqual(cost.macs, 80 * 27 * 4 + 20 * 4 * 5 + 10)
         # Input and first map, then both maps: the first one is the largest.
         self.assertEqual(cost.peak_bytes, 4 * (80 * 4 + 10 * 12 * 3))

@@ -5,12 +5,12 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune import pruning
-from tfprune import select
-from tfprune import stripping
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import rulebook
+from tfprune.selection import select
+from tfprune.surgery import pruning
+from tfprune.surgery import stripping
 from tfprune_test import exactness
 from tfprune_test import models
 from tfprune_test.graph import read_test

@@ -4,13 +4,13 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune import alternating
-from tfprune import costs
-from tfprune import stripping
-from tfprune import wrapper as wrapper_lib
-from tfprune import wrapping
+from tfprune.costs import counting
 from tfprune.methods import autoprune
-from tfprune_test.methods import small_nets
+from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
+from tfprune.surgery import stripping
+from tfprune.training import alternating
+from tfprune_test import small_nets
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
@@ -168,9 +168,7 @@ class ChannelsTest(parameterized.TestCase):
         model.train_on_batch(np.array([[0.2, 0.2]]), np.ones((1, 1)))
         at = self.labels(model, "reader0")
         moved = (0.5 - to_numpy(self.shared(model))) / 0.1
-        np.testing.assert_allclose(
-            moved[at], [expected, -expected], atol=1e-5
-        )
+        np.testing.assert_allclose(moved[at], [expected, -expected], atol=1e-5)
 
     def test_which_channels_are_decided_on(self):
         model = wrapping.wrap(small_nets.mixed(), Channels())
@@ -222,9 +220,7 @@ class ChannelsTest(parameterized.TestCase):
     def test_training_leads_to_a_smaller_network(self, surrogate):
         net = small_nets.mixed()
         model = wrapping.wrap(net, Channels(mu=0.05, surrogate=surrogate))
-        trainer = alternating.AlternatingModel(
-            model, keras.optimizers.SGD(0.4)
-        )
+        trainer = alternating.AlternatingModel(model, keras.optimizers.SGD(0.4))
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         trainer.compile("sgd", loss)
         x, y = small_nets.samples(48)
@@ -232,16 +228,14 @@ class ChannelsTest(parameterized.TestCase):
         trainer.fit(data, epochs=4, verbose=0)
         autoprune.freeze_indicators(model)
         small = stripping.strip(model)
-        self.assertLess(costs.cost(small).macs, costs.cost(net).macs)
+        self.assertLess(counting.cost(small).macs, counting.cost(net).macs)
         model.compile("sgd", loss)
         model.fit(x, y, epochs=1, verbose=0)
         self.assertEqual(
-            costs.cost(stripping.strip(model)), costs.cost(small)
+            counting.cost(stripping.strip(model)), counting.cost(small)
         )
         path = os.path.join(self.create_tempdir(), "model.keras")
         model.save(path)
         loaded = keras.saving.load_model(path)
-        np.testing.assert_array_equal(
-            to_numpy(model(x)), to_numpy(loaded(x))
-        )
+        np.testing.assert_array_equal(to_numpy(model(x)), to_numpy(loaded(x)))
         self.assertLen(wrapper_lib.learned(loaded), 1)

@@ -4,17 +4,17 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune import bit_lengths
-from tfprune import callback as callback_lib
-from tfprune import chain
-from tfprune import method as method_lib
-from tfprune import schedule
-from tfprune import stripping
-from tfprune import wrapper as wrapper_lib
-from tfprune import wrapping
+from tfprune.callbacks import prune_on_schedule as callback_lib
 from tfprune.methods import bitpruning
 from tfprune.methods import masked
 from tfprune.methods import masked_channels
+from tfprune.schedules import schedule
+from tfprune.sparsity import chain
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
+from tfprune.surgery import stripping
+from tfprune.training import bit_lengths
 from tfprune_test.gradients import gradients
 
 layers = keras.layers

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 from absl.testing import absltest
 
-from tfprune import callback
-from tfprune import schedule
-from tfprune import score
-from tfprune import select
-from tfprune import wrapper
-from tfprune import wrapping
+from tfprune.callbacks import prune_on_schedule
 from tfprune.methods import group_norm
-from tfprune_test.methods import small_nets
+from tfprune.schedules import schedule
+from tfprune.scoring import score
+from tfprune.selection import select
+from tfprune.sparsity import wrapper
+from tfprune.sparsity import wrapping
+from tfprune_test import small_nets
 
 to_numpy = keras.ops.convert_to_numpy
 
@@ -68,7 +68,7 @@ class GroupSparsityTest(absltest.TestCase):
     def test_the_least_important_is_pulled_sixteen_times_as_hard(self):
         model = three(strength=0.1)
         self.assertEqual(float(sum(model.losses)), 0)
-        callback.prune_now(model, 1.0)
+        prune_on_schedule.prune_now(model, 1.0)
         np.testing.assert_allclose(
             np.reshape(slot(model, "first")["factor"], -1), [16, 4, 1], 1e-5
         )
@@ -76,20 +76,18 @@ class GroupSparsityTest(absltest.TestCase):
         np.testing.assert_allclose(
             np.reshape(slot(model, "second")["factor"], -1), [17, 5, 2], 1e-5
         )
-        callback.prune_now(model, 0.5)
+        prune_on_schedule.prune_now(model, 0.5)
         np.testing.assert_allclose(
             np.reshape(slot(model, "first")["factor"], -1), [8, 2, 0.5], 1e-5
         )
 
     def test_the_penalty_and_its_gradient(self):
         model = three(strength=0.1)
-        callback.prune_now(model, 1.0)
+        prune_on_schedule.prune_now(model, 1.0)
         first = slot(model, "first")
         method = group_norm.GroupSparsity(strength=0.1)
         expected = 0.05 * (16 * 1 + 4 * 4 + 1 * 9)
-        self.assertAlmostEqual(
-            float(method.penalty(first)), expected, places=5
-        )
+        self.assertAlmostEqual(float(method.penalty(first)), expected, places=5)
         model.compile(
             keras.optimizers.SGD(1.0),
             lambda y, outputs: 0.0 * keras.ops.sum(outputs, -1),
@@ -104,7 +102,7 @@ class GroupSparsityTest(absltest.TestCase):
     def test_equal_channels_are_pulled_alike(self):
         model = small_nets.pair([[2], [2], [2]], [[1, 1, 1]])
         model = wrapping.wrap(model, group_norm.GroupSparsity())
-        callback.prune_now(model, 1.0)
+        prune_on_schedule.prune_now(model, 1.0)
         np.testing.assert_array_equal(
             np.reshape(slot(model, "first")["factor"], -1), [1, 1, 1]
         )
@@ -127,7 +125,7 @@ class GroupSparsityTest(absltest.TestCase):
             epochs=6,
             verbose=0,
             callbacks=[
-                callback.PruneOnSchedule(
+                prune_on_schedule.PruneOnSchedule(
                     schedule.Constant(1.0, frequency="1 epoch")
                 )
             ],
@@ -138,7 +136,7 @@ class GroupSparsityTest(absltest.TestCase):
         with self.assertRaisesRegex(ValueError, "alpha=-1"):
             group_norm.GroupSparsity(alpha=-1)
         with self.assertRaisesRegex(ValueError, "budget=Budget"):
-            callback.prune_now(three(), 1.0, select.Budget(macs=0.5))
+            prune_on_schedule.prune_now(three(), 1.0, select.Budget(macs=0.5))
 
 
 def ratio(model):

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 from absl.testing import absltest
 
-from tfprune import stripping
-from tfprune import wrapper as wrapper_lib
-from tfprune import wrapping
 from tfprune.methods import hard_concrete
-from tfprune_test.methods import small_nets
+from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
+from tfprune.surgery import stripping
+from tfprune_test import small_nets
 
 to_numpy = keras.ops.convert_to_numpy
 

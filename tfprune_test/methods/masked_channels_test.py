@@ -4,15 +4,15 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune import callback as callback_lib
-from tfprune import costs
-from tfprune import schedule as schedule_lib
-from tfprune import select
-from tfprune import stripping
-from tfprune import wrapper as wrapper_lib
-from tfprune import wrapping
+from tfprune.callbacks import prune_on_schedule as callback_lib
+from tfprune.costs import counting
+from tfprune.criteria import taylor
 from tfprune.methods import masked_channels
-from tfprune.methods import taylor
+from tfprune.schedules import schedule as schedule_lib
+from tfprune.selection import select
+from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
+from tfprune.surgery import stripping
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
@@ -50,9 +50,9 @@ class MaskedChannelsTest(parameterized.TestCase):
         """Stripping takes out what the masks promise, exactly."""
         ((method, slots),) = wrapper_lib.groups(wrapped)
         promised = method.figures(wrapped, slots)["macs_ratio"]
-        dense = costs.cost(wrapping.unwrap(wrapped))
+        dense = counting.cost(wrapping.unwrap(wrapped))
         small = stripping.strip(wrapped)
-        cost = costs.cost(small)
+        cost = counting.cost(small)
         self.assertEqual(cost.macs, round(promised * dense.macs))
         self.assertEmpty(wrapper_lib.find(small))
         x, _ = data()
@@ -164,9 +164,7 @@ class MaskedChannelsTest(parameterized.TestCase):
         wrapped.save(path)
         loaded = keras.saving.load_model(path)
         x, _ = data()
-        np.testing.assert_array_equal(
-            to_numpy(wrapped(x)), to_numpy(loaded(x))
-        )
+        np.testing.assert_array_equal(to_numpy(wrapped(x)), to_numpy(loaded(x)))
         config = keras.saving.serialize_keras_object(method)
         again = keras.saving.deserialize_keras_object(config)
         self.assertEqual(again, method)

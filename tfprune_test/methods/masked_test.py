@@ -2,10 +2,10 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune import patterns
-from tfprune import wrapper as wrapper_lib
-from tfprune import wrapping as wrap_lib
 from tfprune.methods import masked
+from tfprune.patterns import weight_patterns
+from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping as wrap_lib
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
@@ -36,9 +36,7 @@ def train(model):
 
 class CriteriaTest(parameterized.TestCase):
     def test_magnitude(self):
-        np.testing.assert_array_equal(
-            masked.magnitude(KERNEL), np.abs(KERNEL)
-        )
+        np.testing.assert_array_equal(masked.magnitude(KERNEL), np.abs(KERNEL))
 
     def test_lamp_has_the_published_values(self):
         found = masked.lamp(np.array([1.0, -2.0, 3.0]))
@@ -51,7 +49,7 @@ class CriteriaTest(parameterized.TestCase):
 
     def test_lamp_never_empties_a_layer(self):
         weak, strong = np.full((2, 2), 0.01), np.full((2, 2), 5.0)
-        masks = patterns.Unstructured("global").masks(
+        masks = weight_patterns.Unstructured("global").masks(
             [masked.lamp(weak), masked.lamp(strong)], 0.75, [None] * 2
         )
         self.assertEqual([mask.sum() for mask in masks], [1, 1])
@@ -81,9 +79,7 @@ class MaskedTest(parameterized.TestCase):
         model, slot = wrapped(method)
         method.update(None, [slot], 0.5)
         train(model)
-        np.testing.assert_allclose(
-            to_numpy(slot.kernel), expected, rtol=1e-5
-        )
+        np.testing.assert_allclose(to_numpy(slot.kernel), expected, rtol=1e-5)
 
     def test_weights_come_back_when_masks_are_renewed(self):
         model, slot = wrapped(masked.Masked(gradient="straight_through"))
@@ -102,7 +98,7 @@ class MaskedTest(parameterized.TestCase):
         model = keras.Model(inputs, layers.Dense(4, name="strong")(x))
         strong = model.get_layer("strong")
         strong.kernel.assign(strong.kernel + 10)
-        method = masked.Masked(patterns.Unstructured("global"))
+        method = masked.Masked(weight_patterns.Unstructured("global"))
         model = wrap_lib.wrap(model, method)
         ((_, slots),) = wrapper_lib.groups(model)
         method.update(None, slots, 0.5)
@@ -112,7 +108,7 @@ class MaskedTest(parameterized.TestCase):
 
     def test_names_stand_for_patterns(self):
         method = masked.Masked("n_m")
-        self.assertEqual(method.pattern, patterns.NM(2, 4))
+        self.assertEqual(method.pattern, weight_patterns.NM(2, 4))
         self.assertEqual(masked.Masked.from_config(method.get_config()), method)
 
     @parameterized.parameters(
@@ -126,4 +122,4 @@ class MaskedTest(parameterized.TestCase):
 
     def test_a_pattern_says_how_sparse_it_can_be(self):
         with self.assertRaisesRegex(ValueError, "2:4 can be 0.5"):
-            masked.Masked(patterns.NM(2, 4)).check(0.8)
+            masked.Masked(weight_patterns.NM(2, 4)).check(0.8)

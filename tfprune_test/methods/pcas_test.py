@@ -7,15 +7,15 @@ import numpy as np
 from absl.testing import parameterized
 
 import tfprune
-from tfprune import gates
-from tfprune import method as method_lib
-from tfprune import pruning
-from tfprune import score
-from tfprune import wrapper as wrapper_lib
 from tfprune.graph import read
 from tfprune.graph import values
+from tfprune.methods import gates
 from tfprune.methods import pcas
-from tfprune_test.methods import small_nets
+from tfprune.scoring import score
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.surgery import pruning
+from tfprune_test import small_nets
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
@@ -290,5 +290,3 @@ class CriterionTest(parameterized.TestCase):
         generator = iter([small_nets.samples()])
         with self.assertRaisesRegex(ValueError, "can be read several times"):
             pruning.prune(model, 0.5, "pcas", data=generator)
-
-

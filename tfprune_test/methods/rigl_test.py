@@ -4,11 +4,11 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune import callback as callback_lib
-from tfprune import schedule as schedule_lib
-from tfprune import wrapper as wrapper_lib
-from tfprune import wrapping
+from tfprune.callbacks import prune_on_schedule as callback_lib
 from tfprune.methods import rigl
+from tfprune.schedules import schedule as schedule_lib
+from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy

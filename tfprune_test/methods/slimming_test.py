@@ -4,12 +4,12 @@ import keras
 import numpy as np
 from absl.testing import absltest
 
-from tfprune import pruning
-from tfprune import score
-from tfprune import wrapper
-from tfprune import wrapping
 from tfprune.methods import slimming
-from tfprune_test.methods import small_nets
+from tfprune.scoring import score
+from tfprune.sparsity import wrapper
+from tfprune.sparsity import wrapping
+from tfprune.surgery import pruning
+from tfprune_test import small_nets
 
 
 class SlimmingTest(absltest.TestCase):
@@ -45,9 +45,7 @@ class SlimmingTest(absltest.TestCase):
             for group in graph.groups
             if not group.frozen
         }
-        self.assertEqual(
-            sizes, {"stem": 3, "inner": 4, "down": 5, "hidden": 7}
-        )
+        self.assertEqual(sizes, {"stem": 3, "inner": 4, "down": 5, "hidden": 7})
 
     def test_a_model_without_scales_is_an_error(self):
         graph = small_nets.group(small_nets.pair([[1]] * 3), "first")[1]

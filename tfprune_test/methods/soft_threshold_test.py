@@ -4,15 +4,15 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune import costs
-from tfprune import stripping
-from tfprune import switch_on
-from tfprune import weight_decay
-from tfprune import wrapper as wrapper_lib
-from tfprune import wrapping
+from tfprune.costs import counting
 from tfprune.methods import soft_threshold
+from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
+from tfprune.surgery import stripping
+from tfprune.training import switch_on
+from tfprune.training import weight_decay
 from tfprune_test import gradients
-from tfprune_test.methods import small_nets
+from tfprune_test import small_nets
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
@@ -40,8 +40,9 @@ def gradients_of(model, slot, upstream):
     upstream = np.asarray(upstream, "float32")
     model.compile(
         keras.optimizers.SGD(1.0),
-        lambda y, outputs: keras.ops.sum(upstream * outputs, -1)
-        * len(upstream),
+        lambda y, outputs: (
+            keras.ops.sum(upstream * outputs, -1) * len(upstream)
+        ),
         jit_compile=False,
     )
     before = [to_numpy(slot.kernel), to_numpy(slot["s"])]
@@ -333,8 +334,9 @@ class ChannelsTest(parameterized.TestCase):
 
         def value(w, s):
             w, s = w.astype(np.float64), np.float64(s)
-            rows = np.stack([np.mean(w**2, 1)[number == number[i]].mean()
-                             for i in range(4)])
+            rows = np.stack(
+                [np.mean(w**2, 1)[number == number[i]].mean() for i in range(4)]
+            )
             factor = np.maximum(1 - np.exp(s) / np.sqrt(rows), 0)
             return np.sum(upstream * w * factor[:, None])
 
@@ -396,7 +398,7 @@ class ChannelsTest(parameterized.TestCase):
         np.testing.assert_allclose(
             to_numpy(wrapped(x)), to_numpy(small(x)), rtol=1e-4, atol=1e-5
         )
-        self.assertLess(costs.cost(small).macs, costs.cost(model).macs)
+        self.assertLess(counting.cost(small).macs, counting.cost(model).macs)
         self.assertEmpty(wrapper_lib.find(small))
 
     def test_shrinkage_at_nought(self):

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from absl.testing import absltest
 
-from tfprune.methods import amc
+from tfprune.searches import amc
 from tfprune.searches import ddpg
 
 

@@ -6,13 +6,13 @@ import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune import costs
-from tfprune import score
-from tfprune import select
+from tfprune.costs import counting
 from tfprune.graph import read
-from tfprune.methods import amc
+from tfprune.scoring import score
+from tfprune.searches import amc
 from tfprune.searches import environment
-from tfprune_test.methods import small_nets
+from tfprune.selection import select
+from tfprune_test import small_nets
 
 layers = keras.layers
 
@@ -84,7 +84,7 @@ class BudgetTest(parameterized.TestCase):
             select.Budget(**budget),
             channel_multiple=multiple,
         )
-        dense = costs.Meter(env.graph).cost()
+        dense = counting.Meter(env.graph).cost()
         rng = np.random.default_rng(0)
         for _ in range(20):
             env.reset()

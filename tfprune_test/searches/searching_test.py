@@ -13,15 +13,15 @@ import pytest
 import rich.console
 from absl.testing import parameterized
 
-from tfprune import costs
-from tfprune import curve_plots
-from tfprune import evaluation
-from tfprune import progress_bar
-from tfprune import select
-from tfprune.methods import amc
+from tfprune.core import progress_bar
+from tfprune.costs import counting
+from tfprune.plots import curve_plots
+from tfprune.reports import evaluation
+from tfprune.searches import amc
 from tfprune.searches import objective
 from tfprune.searches import searching
 from tfprune.searches import strategies
+from tfprune.selection import select
 
 layers = keras.layers
 QUICK = amc.Settings(
@@ -79,14 +79,14 @@ class SearchTest(parameterized.TestCase):
             single = name in ("uniform", "shallow", "deep")
             self.assertLen(found.trials, 1 if single else 10)
         for trial in found.trials:
-            self.assertLessEqual(trial.macs, 0.6 * costs.cost(model).macs)
+            self.assertLessEqual(trial.macs, 0.6 * counting.cost(model).macs)
             self.assertEqual(trial.reward, trial.accuracy - 1)
         self.assertEqual(
             found.best.accuracy, max(t.accuracy for t in found.trials)
         )
         (accuracy,) = evaluation.accuracies([found.model], data)
         self.assertAlmostEqual(accuracy, found.best.accuracy, places=6)
-        self.assertEqual(costs.cost(found.model).macs, found.best.macs)
+        self.assertEqual(counting.cost(found.model).macs, found.best.macs)
         self.assertEqual(found.dense, 1.0)
         self.assertEqual(found.traces, 1)
         self.assertEqual(list(found.ratios), ["wide", "narrow"])
@@ -294,11 +294,11 @@ class ObjectiveTest(parameterized.TestCase):
         self.assertEqual(asked.groups, ("wide", "narrow"))
         self.assertEqual(asked.dense, 1.0)
         trial = asked({"narrow": 0.5, "wide": 0.9})
-        self.assertLessEqual(trial.macs, 0.71 * costs.cost(model).macs)
+        self.assertLessEqual(trial.macs, 0.71 * counting.cost(model).macs)
         self.assertEqual(asked([0.9, 0.5]).kept, trial.kept)
         self.assertEqual(asked.evaluated, 2)
         small = asked.model(trial.kept)
-        self.assertEqual(costs.cost(small).macs, trial.macs)
+        self.assertEqual(counting.cost(small).macs, trial.macs)
         (accuracy,) = evaluation.accuracies([small], data)
         self.assertAlmostEqual(accuracy, trial.accuracy, places=6)
 

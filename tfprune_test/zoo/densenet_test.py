@@ -2,7 +2,7 @@ from absl.testing import parameterized
 
 from tfprune import zoo
 from tfprune.zoo import densenet
-from tfprune_test.zoo import counting
+from tfprune_test.zoo import plain_counts
 
 
 def densenet_bc_macs(layers, growth):
@@ -22,8 +22,8 @@ def densenet_bc_macs(layers, growth):
 class DensenetTest(parameterized.TestCase):
     def test_depth_100_growth_12_has_the_published_0_8m_parameters(self):
         model = zoo.build("densenet_bc100")
-        self.assertEqual(counting.trainable_weights(model), 769_162)
-        self.assertEqual(counting.macs(model), densenet_bc_macs(16, 12))
+        self.assertEqual(plain_counts.trainable_weights(model), 769_162)
+        self.assertEqual(plain_counts.macs(model), densenet_bc_macs(16, 12))
 
     def test_every_layer_reads_all_maps_before_it(self):
         model = densenet.densenet_bc(16, growth=4)

@@ -3,7 +3,7 @@ from absl.testing import parameterized
 
 from tfprune import zoo
 from tfprune.zoo import mobilenet
-from tfprune_test.zoo import counting
+from tfprune_test.zoo import plain_counts
 
 # Expansion, output channels, blocks, stride of the first block.
 ROWS = (
@@ -44,10 +44,10 @@ class MobilenetTest(parameterized.TestCase):
         model = zoo.build("mobilenet_v2")
         # 3,504,872 with the classifier of 1,000 classes.
         self.assertEqual(
-            counting.trainable_weights(model),
+            plain_counts.trainable_weights(model),
             3_504_872 - (1280 + 1) * 1000 + (1280 + 1) * 10,
         )
-        self.assertEqual(counting.macs(model), macs())
+        self.assertEqual(plain_counts.macs(model), macs())
 
     def test_narrow_kernels_are_those_of_keras_applications(self):
         ours = mobilenet.mobilenet_v2(0.35)

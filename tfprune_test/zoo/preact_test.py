@@ -3,7 +3,7 @@ from absl.testing import parameterized
 
 from tfprune import zoo
 from tfprune.zoo import preact
-from tfprune_test.zoo import counting
+from tfprune_test.zoo import plain_counts
 
 
 def wide_resnet_macs(blocks, widths):
@@ -19,9 +19,9 @@ def wide_resnet_macs(blocks, widths):
 class PreactTest(parameterized.TestCase):
     def test_wide_resnet_28_10_has_the_published_36_5m_parameters(self):
         model = zoo.build("wide_resnet28_10")
-        self.assertEqual(counting.trainable_weights(model), 36_479_194)
+        self.assertEqual(plain_counts.trainable_weights(model), 36_479_194)
         self.assertEqual(
-            counting.macs(model), wide_resnet_macs(4, (160, 320, 640))
+            plain_counts.macs(model), wide_resnet_macs(4, (160, 320, 640))
         )
 
     def test_preact_resnet18_differs_from_resnet18_in_normalisation(self):
@@ -32,9 +32,9 @@ class PreactTest(parameterized.TestCase):
         inputs = 3 * 64 + 2 * 128 + 2 * 256 + 512
         pre = inputs + 2 * (64 + 128 + 256 + 512) + 512
         self.assertEqual(
-            counting.trainable_weights(model), 11_173_962 + 2 * (pre - post)
+            plain_counts.trainable_weights(model), 11_173_962 + 2 * (pre - post)
         )
-        self.assertEqual(counting.macs(model), 555_422_720)
+        self.assertEqual(plain_counts.macs(model), 555_422_720)
 
     def test_the_projection_reads_the_activated_map(self):
         model = preact.wide_resnet(10, 1)

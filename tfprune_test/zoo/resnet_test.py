@@ -4,7 +4,7 @@ from absl.testing import parameterized
 
 from tfprune import zoo
 from tfprune.zoo import resnet
-from tfprune_test.zoo import counting
+from tfprune_test.zoo import plain_counts
 
 
 def li_widths(blocks_per_stage, ratios, skip):
@@ -82,22 +82,24 @@ class ResnetTest(parameterized.TestCase):
         model = zoo.build(name, **options)
         if weights is not None:
             self.assertEqual(
-                counting.weights_without_batch_norm(model), weights
+                plain_counts.weights_without_batch_norm(model), weights
             )
         if with_batch_norm is not None:
-            self.assertEqual(counting.trainable_weights(model), with_batch_norm)
-        self.assertEqual(counting.macs(model), macs)
+            self.assertEqual(
+                plain_counts.trainable_weights(model), with_batch_norm
+            )
+        self.assertEqual(plain_counts.macs(model), macs)
 
     def test_resnet18_has_twice_the_weights_of_the_micronet_reference(self):
         model = zoo.build("resnet18")
         # 5,586,981 at half precision.
-        self.assertEqual(counting.trainable_weights(model), 2 * 5_586_981)
-        self.assertEqual(counting.macs(model), resnet18_macs())
+        self.assertEqual(plain_counts.trainable_weights(model), 2 * 5_586_981)
+        self.assertEqual(plain_counts.macs(model), resnet18_macs())
 
     def test_resnet50_counts_are_the_published_ones(self):
         model = zoo.build("resnet50")
-        self.assertEqual(counting.trainable_weights(model), 23_520_842)
-        self.assertEqual(counting.macs(model), resnet50_macs())
+        self.assertEqual(plain_counts.trainable_weights(model), 23_520_842)
+        self.assertEqual(plain_counts.macs(model), resnet50_macs())
 
     def test_option_a_takes_every_second_pixel_and_pads_both_sides(self):
         model = resnet.resnet_cifar(8, width=4, input_shape=(8, 8, 3))

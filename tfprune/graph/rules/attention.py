@@ -141,4 +141,3 @@ def attention(call):
 @rulebook.rule("Dot")
 def dot(call):
     return call.freeze_all("Dot mixes channels")
-

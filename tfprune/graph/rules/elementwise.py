@@ -12,7 +12,6 @@ LAYERS = (
 ).split()
 
 
-
 @rulebook.rule(*LAYERS, *(f"ops.{name}" for name in activation.OPS))
 def elementwise(call):
     call.memory = "inplace"

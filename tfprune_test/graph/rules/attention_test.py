@@ -3,9 +3,9 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune import stripping
 from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.surgery import stripping
 from tfprune_test import exactness
 from tfprune_test import models
 

@@ -2,7 +2,7 @@ import keras
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune import costs
+from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune_test import exactness
 from tfprune_test import models
@@ -116,7 +116,7 @@ class ConvTest(exactness.ExactnessTestCase):
         after = model((7, 8, 3), False, twin, "channels_last")
         a, b = read.channel_graph(before), read.channel_graph(after)
         self.assertEqual(_summary(a), _summary(b))
-        self.assertEqual(costs.Meter(a).cost(), costs.Meter(b).cost())
+        self.assertEqual(counting.Meter(a).cost(), counting.Meter(b).cost())
 
     def test_multiply_adds_of_each_kind(self):
         inputs = keras.Input((8, 8, 6))
@@ -127,7 +127,7 @@ class ConvTest(exactness.ExactnessTestCase):
             LAYERS.SeparableConv2D(4, 3, depth_multiplier=2)(inputs),
             LAYERS.Conv2DTranspose(4, 3, 2)(inputs),
         ]
-        rows = costs.Meter(
+        rows = counting.Meter(
             read.channel_graph(keras.Model(inputs, outputs))
         ).by_layer()
         self.assertEqual(

@@ -2,7 +2,7 @@ import keras
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune import costs
+from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune_test import exactness
 from tfprune_test import models
@@ -31,7 +31,7 @@ class DenseTest(exactness.ExactnessTestCase):
 
     def test_multiply_adds(self):
         model = keras.Sequential([keras.Input((4, 3)), LAYERS.Dense(5)])
-        meter = costs.Meter(read.channel_graph(model))
+        meter = counting.Meter(read.channel_graph(model))
         self.assertEqual(meter.macs(), 4 * 3 * 5)
 
     @parameterized.parameters("relu", "gelu", "hard_swish", "linear", None)

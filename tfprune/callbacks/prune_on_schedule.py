@@ -1,0 +1,195 @@
+"""Pruning on a schedule, inside `fit` and in loops of one's own."""
+
+import keras
+
+from tfprune.schedules import schedule as schedule_lib
+from tfprune.sparsity import wrapper as wrapper_lib
+
+
+def prune_now(model, sparsity, budget=None, data=None, step=0):
+    """Brings all scheduled methods of a wrapped model to a sparsity.
+
+    Args:
+        model: a model from `wrap`; its masks change in place.
+        sparsity: `float`, the fraction that goes; with a `budget`, how much
+            of the way to it is done.
+        budget: a `tfprune.Budget`, for methods that mask channels.
+        data: what a criterion that looks at data needs.
+        step: `int`, the optimizer step that is noted as that of the update.
+    """
+    found = _scheduled(model)
+    for method, _ in found:
+        method.check(sparsity, budget)
+    for method, slots in found:
+        method.update(model, slots, sparsity, budget, data)
+    for wrapper in _scheduled_wrappers(model):
+        wrapper.updated.assign(step)
+
+
+class PruneOnSchedule(keras.callbacks.Callback):
+    """Updates the masks of a wrapped model whenever a schedule says so.
+
+    The schedule is asked with `optimizer.iterations`, at the end of a batch,
+    whether an update has fallen due since the last one, so none is lost where
+    several steps run in one call (`steps_per_execution`) or several batches
+    make one step (gradient accumulation). The step of the last update is a
+    variable of the model: it is saved with the weights, and training that is
+    resumed goes on as if it had not stopped. List this callback before
+    `BackupAndRestore` and `ModelCheckpoint`, so that they save what it did.
+
+    A new optimizer starts at step 0, and the schedule with it. Leave this
+    callback away to keep the masks as they are.
+
+    `logs` gets `sparsity`, the fraction of zeros among all wrapped weights,
+    for masked channels `macs_ratio`, the fraction of multiply-adds that
+    `strip` leaves, and for `BitPruning` the average bits; all as of the last
+    update, or of the end of the epoch.
+
+    `EarlyStopping(restore_best_weights=True)` restores the masks of the best
+    epoch too; give it a `start_from_epoch` after the end of the schedule.
+
+    Args:
+        schedule: a schedule, such as `Polynomial`; a number, which means
+            `Constant`; or a `tfmot` `PruningSchedule`.
+        budget: a `tfprune.Budget`, where the schedule leads to: its values
+            are how much of the way is done, so it ends with 1.
+        data: what a criterion that looks at data needs, as for
+            `tfprune.prune`.
+
+    Example:
+
+    >>> pruning = tfprune.PruneOnSchedule(
+    ...     tfprune.Polynomial(0.0, 0.8, begin=200, end=2000))
+    >>> wrapped.fit(dataset, epochs=10, callbacks=[pruning])
+
+    In a loop of one's own:
+
+    >>> pruning.set_model(wrapped)
+    >>> for x, y in dataset:
+    ...     wrapped.train_on_batch(x, y)
+    ...     pruning.update(int(wrapped.optimizer.iterations))
+    """
+
+    def __init__(self, schedule, budget=None, data=None):
+        super().__init__()
+        self.schedule = schedule_lib.get(schedule)
+        self.budget = budget
+        self.data = data
+        self._resolved = self.schedule
+        self._figures = {}
+        self._step = self._batch = 0
+        self._next = None
+        self._measured = None  # the step of the figures
+
+    def on_train_begin(self, logs=None):
+        self._measured = None
+        steps = self.params.get("steps")
+        if steps:
+            steps /= _batches_per_step(self.model.optimizer)
+        self._resolved = self.schedule.resolved(steps)
+        self._check()
+
+    def _check(self):
+        """Finds out now what would stop the training later."""
+        highest = self._resolved.highest()
+        for method, _ in _scheduled(self.model):
+            method.check(highest, self.budget)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._look(batch=-1)
+
+    def on_train_batch_end(self, batch, logs=None):
+        logs = {} if logs is None else logs
+        # Every batch makes one optimizer step at most. The true number is
+        # only fetched, which waits for the device, when it may matter.
+        reached = self._step + batch - self._batch
+        if self._next is not None and reached >= self._next:
+            self._synchronize()
+            updated = self.update(_step_of(self.model))
+            self._look(batch)
+            self._measured = self._step if updated else None
+        logs.update(self._figures)
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {} if logs is None else logs
+        if self._measured != _step_of(self.model):
+            self._measure()
+        logs.update(self._figures)
+
+    def update(self, step):
+        """Prunes if an update has fallen due at `step` or before.
+
+        Args:
+            step: `int`, the optimizer step now.
+
+        Returns:
+            Whether it had.
+        """
+        if not self._resolved.due(step, self._last(step)):
+            return False
+        prune_now(
+            self.model, self._resolved(step), self.budget, self.data, step
+        )
+        self._measure()
+        return True
+
+    def _measure(self):
+        self._figures = {"sparsity": wrapper_lib.sparsity(self.model)}
+        for method, slots in wrapper_lib.groups(self.model):
+            self._figures.update(method.figures(self.model, slots))
+
+    def _last(self, step):
+        """The step of the last update, `None` if there was none yet."""
+        wrappers = _scheduled_wrappers(self.model)
+        last = min(_as_int(wrapper.updated) for wrapper in wrappers)
+        # A step beyond the present one was counted by another optimizer.
+        return None if last == wrapper_lib.NEVER or last > step else last
+
+    def _look(self, batch):
+        """Notes the step, and the next one that matters."""
+        self._batch = batch
+        self._step = _step_of(self.model)
+        last = self._last(self._step)
+        if self._resolved.due(self._step, last):
+            self._next = self._step + 1
+        else:
+            self._next = self._resolved.next_due(self._step)
+
+    def _synchronize(self):
+        # During `fit` the JAX trainer holds the state outside the model.
+        synchronize = getattr(self.model, "jax_state_sync", None)
+        if synchronize is not None:
+            synchronize()
+
+
+def _step_of(model):
+    return _as_int(model.optimizer.iterations)
+
+
+def _as_int(variable):
+    # Under a strategy of TensorFlow there are several copies of a variable.
+    return int(keras.ops.convert_to_numpy(variable))
+
+
+def _batches_per_step(optimizer):
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return optimizer.gradient_accumulation_steps or 1
+
+
+def _scheduled(model):
+    found = [
+        (method, slots)
+        for method, slots in wrapper_lib.groups(model)
+        if method.is_scheduled
+    ]
+    if not found:
+        raise ValueError(
+            "A schedule needs a model with layers that are wrapped with a "
+            f"scheduled method. Received: model={model.name!r}, which has "
+            "none. Use `tfprune.wrap(model, tfprune.Masked())`."
+        )
+    return found
+
+
+def _scheduled_wrappers(model):
+    return [w for w in wrapper_lib.find(model) if w.updated is not None]

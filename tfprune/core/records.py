@@ -1,0 +1,63 @@
+"""Frozen records that travel as plain data: schedules, patterns, methods."""
+
+import dataclasses
+
+
+class Record:
+    """Base of the frozen dataclasses that a config can hold.
+
+    The fields are the config: a record whose fields are not plain data
+    overrides both methods.
+    """
+
+    def get_config(self):
+        """The fields by name, plain data."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """The record that gave this config."""
+        return cls(**config)
+
+
+def serialize(record, registry):
+    """The name and the config of a record.
+
+    Args:
+        record: a `Record` whose class `registry` holds.
+        registry: a `tfprune.core.Registry` of record classes.
+
+    Returns:
+        `dict` with `name` and `config`.
+    """
+    for name in registry.names():
+        if registry.get(name) is type(record):
+            return {"name": name, "config": record.get_config()}
+    raise ValueError(
+        f"A {registry.kind} must be registered before it is saved. Received: "
+        f"{type(record).__name__}. Decorate the class with its registry's "
+        "`register(name)`."
+    )
+
+
+def deserialize(spec, registry):
+    """The record of a `serialize`d one; also of a bare name or a record.
+
+    Args:
+        spec: `dict` of `serialize`, a registered name, or a record, which is
+            returned as it is.
+        registry: a `tfprune.core.Registry` of record classes.
+    """
+    if isinstance(spec, str):
+        return registry.get(spec)()
+    if isinstance(spec, dict):
+        return registry.get(spec["name"]).from_config(dict(spec["config"]))
+    if isinstance(spec, Record):
+        return spec
+    raise ValueError(
+        f"A {registry.kind} must be an object, a name or a config. "
+        f"Received: {spec!r}. Names: {', '.join(registry.names())}."
+    )

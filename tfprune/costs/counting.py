@@ -1,0 +1,263 @@
+"""What a model costs, whole or with only some of its channels kept.
+
+Costs are integer arithmetic on how many channels each axis keeps, so they
+are exact and cheap: a search may ask for thousands of them. (Flash and RAM of
+the int8 file are predictions, see `int8_file`.) One multiply-add is one MAC;
+normalisation, activation and pooling cost none (the convention of Li et al.
+2016 and of most papers on CIFAR).
+"""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from tfprune.costs import int8_file
+from tfprune.costs import memory
+from tfprune.graph import read
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a model costs for one sample.
+
+    Attributes:
+        params: weights, as `model.count_params()` counts them.
+        macs: multiply-adds.
+        channels: independent channels that may be removed and are kept.
+        weight_bytes: bytes of the weights in the dtypes they have.
+        peak_bytes: most bytes of activations that are alive at one time.
+        flash_bytes: size of its int8 .tflite file, predicted.
+        ram_bytes: tensor arena of that file on TFLite Micro, predicted.
+    """
+
+    params: int
+    macs: int
+    channels: int
+    weight_bytes: int
+    peak_bytes: int
+    flash_bytes: int
+    ram_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerCost:
+    """What one layer costs.
+
+    Attributes:
+        layer: `str`, path of the layer.
+        op: `str`, its class name.
+        output_shape: tuple without the batch axis.
+        params: weights of the layer.
+        macs: multiply-adds of all its calls.
+        output_bytes: bytes of its largest output.
+    """
+
+    layer: str
+    op: str
+    output_shape: tuple
+    params: int
+    macs: int
+    output_bytes: int
+
+
+class Meter:
+    """Measures costs on a channel graph.
+
+    Args:
+        graph: a `ChannelGraph`.
+        latency_table: what `tfprune.latency_table` measured, for `latency`.
+
+    Example:
+
+    >>> meter = Meter(tfprune.channel_graph(model))
+    >>> meter.cost().macs
+    40551040
+    >>> meter.cost(keep).params == tfprune.strip(masked).count_params()
+    True
+    """
+
+    def __init__(self, graph, latency_table=None):
+        self.graph = graph
+        self._latency_table = latency_table
+        self._weights = _weights(graph)
+
+    @functools.cached_property
+    def _plan(self):
+        return memory.plan(self.graph)
+
+    @functools.cached_property
+    def _file(self):
+        return int8_file.Int8File(self.graph)
+
+    def cost(self, keep=None):
+        """The `Cost` when only some channels are kept.
+
+        Args:
+            keep: bool array, shape `(graph.size,)`; `None` keeps all.
+        """
+        keep = self._full(keep)
+        params = weight_bytes = 0
+        for weight in self._weights:
+            size = weight.size(keep)
+            params += size
+            weight_bytes += size * weight.itemsize
+        return Cost(
+            params=params,
+            macs=self.macs(keep),
+            channels=int((keep & self.graph.removable).sum()),
+            weight_bytes=weight_bytes,
+            peak_bytes=self._plan.peak_bytes(keep),
+            flash_bytes=self._file.flash_bytes(keep),
+            ram_bytes=self._file.ram_bytes(keep),
+        )
+
+    def macs(self, keep=None):
+        """Multiply-adds, `int`."""
+        keep = self._full(keep)
+        return sum(_work(step, keep) for step in self.graph.steps)
+
+    def params(self, keep=None):
+        """Weights, `int`."""
+        keep = self._full(keep)
+        return sum(weight.size(keep) for weight in self._weights)
+
+    def channels(self, keep=None):
+        """Kept channels among those that may be removed, `int`."""
+        return int((self._full(keep) & self.graph.removable).sum())
+
+    def peak_bytes(self, keep=None):
+        """Peak bytes of activations, `int`."""
+        return self._plan.peak_bytes(self._full(keep))
+
+    def flash_bytes(self, keep=None):
+        """Predicted bytes of the int8 file, `int`."""
+        return self._file.flash_bytes(self._full(keep))
+
+    def ram_bytes(self, keep=None):
+        """Predicted bytes of its tensor arena, `int`."""
+        return self._file.ram_bytes(self._full(keep))
+
+    def latency(self, keep=None):
+        """Predicted microseconds on TFLite, `float`."""
+        return self._latency_table.predict(self.graph, self._full(keep))
+
+    def over_time(self, quantity):
+        """What changes from step to step, where it has a peak.
+
+        Args:
+            quantity: `"peak_bytes"` or `"ram_bytes"`.
+
+        Returns:
+            A `memory.Plan` or an `int8_file.Int8File`; both have `loads` and
+            `buffers`.
+        """
+        return {"peak_bytes": self._plan, "ram_bytes": self._file}[quantity]
+
+    def by_layer(self, keep=None):
+        """List of `LayerCost`, in the order of execution."""
+        keep = self._full(keep)
+        rows, params = {}, {}
+        for weight in self._weights:
+            owner = weight.layer
+            params[owner] = params.get(owner, 0) + weight.size(keep)
+        for step in self.graph.steps:
+            output = step.outputs[0]
+            size = max(memory.tensor_bytes(t, keep) for t in step.outputs)
+            before = rows.get(step.layer)
+            rows[step.layer] = LayerCost(
+                layer=step.layer,
+                op=step.op,
+                output_shape=memory.kept_shape(output, keep)[1:],
+                params=params.get(step.layer, 0),
+                macs=_work(step, keep) + (before.macs if before else 0),
+                output_bytes=max(size, before.output_bytes if before else 0),
+            )
+        return list(rows.values())
+
+    def _full(self, keep):
+        if keep is None:
+            return np.ones(self.graph.size, bool)
+        keep = np.asarray(keep)
+        if keep.shape != (self.graph.size,) or keep.dtype != bool:
+            raise ValueError(
+                "`keep` must hold one boolean for each channel of the graph, "
+                f"shape {(self.graph.size,)}. Received: keep of shape "
+                f"{keep.shape} and dtype {keep.dtype}."
+            )
+        return keep
+
+
+def cost(model, keep=None, input_shape=None):
+    """What a model costs for one sample.
+
+    Args:
+        model: a built `keras.Model`.
+        keep: bool array with one entry for each channel of
+            `tfprune.channel_graph(model)`; `None` keeps all.
+        input_shape: as for `tfprune.channel_graph`.
+
+    Returns:
+        A `Cost`.
+
+    Raises:
+        TypeError, ValueError: as `tfprune.channel_graph`, and if `keep` has
+            the wrong shape.
+    """
+    return Meter(read.channel_graph(model, input_shape)).cost(keep)
+
+
+def check_sizes(graph):
+    """Raises a `ValueError` if an input of the model has an open size."""
+    shapes = [x.shape[1:] for x in graph.inputs]
+    if any(None in shape for shape in shapes):
+        raise ValueError(
+            "Costs need inputs of known size. Received: "
+            f"model={graph.model.name!r} with inputs of shape {shapes}, "
+            "without the batch axis. Pass input_shape=..., all sizes filled "
+            "in."
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Weight:
+    """A weight tensor: fixed sizes, and the labels of the other axes."""
+
+    layer: str
+    fixed: int
+    axes: tuple
+    itemsize: int
+
+    def size(self, keep):
+        return self.fixed * math.prod(int(keep[a].sum()) for a in self.axes)
+
+
+def _weights(graph):
+    owners = {id(b.variable): b.layer for b in graph.bindings}
+    owners |= {
+        id(v): path
+        for path, layer in graph.layers.items()
+        for v in getattr(layer, "weights", ())
+        if id(v) not in owners
+    }
+    weights = []
+    for variable in graph.model.weights:
+        bound = {b.axis: b.labels for b in graph.bound(variable)}
+        fixed = [n for a, n in enumerate(variable.shape) if a not in bound]
+        weights.append(
+            _Weight(
+                owners.get(id(variable), ""),
+                math.prod(fixed),
+                tuple(bound.values()),
+                memory.itemsize(str(variable.dtype)),
+            )
+        )
+    return weights
+
+
+def _work(step, keep):
+    return sum(
+        coefficient * math.prod(int(keep[a].sum()) for a in axes)
+        for coefficient, axes in step.work
+    )

@@ -1,0 +1,204 @@
+"""What the int8 file of a model takes on a microcontroller, predicted.
+
+Flash is the size of the .tflite file: a byte for each weight of a kernel; for
+each channel that a kernel writes a bias (4 bytes) and, of kernel and bias, a
+scale (4) and a zero point (8); and the description of each tensor, names
+included.
+
+RAM is the tensor arena of TFLite Micro: the activations, a byte for each
+element, where its greedy planner puts them (`memory.offsets`), and what the
+interpreter keeps for good: records of ops and tensors, and the multiplier and
+the shift (8 bytes) of each channel that a convolution writes.
+
+The constants were fitted to files of common networks. What they miss, such as
+the length of names, and biases that are equal, which are stored once, hardly
+changes when channels go, so a file that was measured corrects the next
+prediction; see `tfprune.fit_target`. The smaller a network, the larger the
+share that is missed.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from tfprune.costs import memory
+
+# Bytes of a file beyond weights and scales: in all, and for each tensor.
+_FILE, _TENSOR = 490, 257
+# A bias; two scales and two zero points.
+_CHANNEL = 4 + 2 * (4 + 8)
+# Bytes that the interpreter keeps: in all, for each op, for each one with a
+# kernel, and for each channel that a convolution writes.
+_INTERPRETER, _OP, _KERNEL, _OP_CHANNEL = 950, 186, 44, 8
+_ALIGNMENT = 16
+_FUSED = {"linear", "relu", "relu6"}
+
+
+class Int8File:
+    """Predicts flash and RAM under a keep vector.
+
+    Args:
+        graph: a `ChannelGraph`.
+
+    Attributes:
+        buffers: list of `memory.Buffer`, the activations.
+
+    Example:
+
+    >>> file = Int8File(tfprune.channel_graph(model))
+    >>> file.flash_bytes(keep), file.ram_bytes(keep)
+    """
+
+    def __init__(self, graph):
+        plan = memory.plan(graph)
+        self._steps = plan.steps
+        self.buffers = plan.buffers + _between(graph)
+        bound = {id(b.variable): b for b in graph.bindings}
+        self._kernels, owners = [], {}
+        added = _added_by_wrappers(graph)
+        for variable in graph.model.weights:
+            if len(variable.shape) < 2 or id(variable) in added:
+                continue
+            axes = {b.axis: b.labels for b in graph.bound(variable)}
+            fixed = [n for a, n in enumerate(variable.shape) if a not in axes]
+            self._kernels.append((math.prod(fixed), tuple(axes.values())))
+            if id(variable) in bound:
+                layer = bound[id(variable)].layer
+                owners[layer] = owners.get(layer, 0) + 1
+        self._ops = _ops(graph, owners)
+
+    def flash_bytes(self, keep):
+        """Bytes of the .tflite file, `int`."""
+        weights = sum(
+            fixed * math.prod(int(keep[a].sum()) for a in axes)
+            for fixed, axes in self._kernels
+        )
+        channels = sum(op.kernels * op.channels(keep) for op in self._ops)
+        tensors = 1 + sum(op.tensors for op in self._ops)
+        return weights + _CHANNEL * channels + _FILE + _TENSOR * tensors
+
+    def ram_bytes(self, keep):
+        """Bytes of the tensor arena, `int`."""
+        return int(self.loads(keep).max())
+
+    def loads(self, keep):
+        """Bytes of arena up to the top of what is alive at each step.
+
+        Returns:
+            Int array, shape `(steps + 1,)`, as `memory.Plan.loads`.
+        """
+        sizes = [_aligned(_buffer_bytes(b, keep)) for b in self.buffers]
+        lives = [(b.first, b.last) for b in self.buffers]
+        tops = np.zeros(self._steps + 1, np.int64)
+        starts = memory.offsets(sizes, lives)
+        for start, size, (first, last) in zip(
+            starts, sizes, lives, strict=True
+        ):
+            part = tops[first : last + 1]
+            np.maximum(part, start + size, out=part)
+        return tops + self._kept_for_good(keep)
+
+    def _kept_for_good(self, keep):
+        count = sum(op.count for op in self._ops)
+        channels = sum(
+            op.kernels * op.channels(keep) for op in self._ops if op.convolves
+        )
+        kernels = sum(op.kernels for op in self._ops)
+        size = _INTERPRETER + _OP * count + _KERNEL * kernels
+        return _aligned(size + _OP_CHANNEL * channels)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Op:
+    """What becomes of a step of the graph.
+
+    Attributes:
+        count: `int`, ops in the file.
+        kernels: `int`, of these, ops with a kernel and a bias.
+        convolves: `bool`, whether they are convolutions.
+        output: `Tensor`.
+    """
+
+    count: int
+    kernels: int
+    convolves: bool
+    output: object
+
+    @property
+    def tensors(self):
+        return self.count + 2 * self.kernels
+
+    def channels(self, keep):
+        shape = memory.kept_shape(self.output, keep)
+        varying = self.output.varying
+        return (shape[varying[0]] if varying else shape[-1]) or 1
+
+
+def _ops(graph, owners):
+    """List of `_Op`; what is fused or only a view is left out."""
+    made_by = {id(t): s for s in graph.steps for t in s.outputs}
+    ops = []
+    for step in graph.steps:
+        kernels = owners.get(step.layer, 0) if step.work else 0
+        if kernels:
+            convolves = len(step.outputs[0].shape) > 2
+            count = kernels + _ends_in_op(graph.layers[step.layer])
+            op = _Op(count, kernels, convolves, step.outputs[0])
+        elif step.op == "BatchNormalization" and not _folded(step, made_by):
+            # A multiplication and an addition.
+            op = _Op(2, 0, False, step.outputs[0])
+        elif step.memory == "new":
+            op = _Op(1, 0, False, step.outputs[0])
+        else:
+            continue
+        ops.append(op)
+    return ops
+
+
+def _added_by_wrappers(graph):
+    """Masks and thresholds, which are no part of the file: a set of ids."""
+    added = set()
+    for layer in graph.layers.values():
+        inner = getattr(getattr(layer, "layer", None), "weights", None)
+        if inner is not None:
+            own = {id(v) for v in inner}
+            added |= {id(v) for v in layer.weights if id(v) not in own}
+    return added
+
+
+def _ends_in_op(layer):
+    """Whether a layer's activation is an op of its own; ReLUs are fused."""
+    activation = getattr(layer, "activation", None)
+    return getattr(activation, "__name__", "linear") not in _FUSED
+
+
+def _between(graph):
+    """A `Buffer` between the two ops of each normalisation not folded."""
+    made_by = {id(t): s for s in graph.steps for t in s.outputs}
+    return [
+        memory.Buffer([step.outputs[0]], i, i)
+        for i, step in enumerate(graph.steps, start=1)
+        if step.op == "BatchNormalization" and not _folded(step, made_by)
+    ]
+
+
+def _folded(step, made_by):
+    """Whether a normalisation goes into the kernel before it."""
+    before = made_by.get(id(step.inputs[0]))
+    return before is not None and bool(before.work)
+
+
+def _buffer_bytes(buffer, keep):
+    return max(_bytes(t, keep) for t in buffer.tensors)
+
+
+def _bytes(tensor, keep):
+    """Bytes of a tensor; floats take one byte, other numbers stay."""
+    size = memory.itemsize(tensor.dtype)
+    floats = tensor.dtype.startswith(("float", "bfloat"))
+    return memory.tensor_bytes(tensor, keep) // (size if floats else 1)
+
+
+def _aligned(count):
+    return -(-count // _ALIGNMENT) * _ALIGNMENT

@@ -1,0 +1,47 @@
+"""APoZ: channels that are mostly zero go first.
+
+Hu, Peng, Tai, Tang, "Network Trimming: A Data-Driven Neuron Pruning Approach
+towards Efficient Deep Architectures", 2016, https://arxiv.org/abs/1607.03250.
+APoZ is the average percentage of zeros of a channel after its ReLU;
+
+    score_c = 1 - APoZ_c
+
+Behind an activation that is never zero all channels score 1.
+"""
+
+import dataclasses
+
+from tfprune.scoring import feature_maps
+from tfprune.scoring import score
+
+
+@score.register(
+    "apoz",
+    paper="Hu et al., Network Trimming",
+    year=2016,
+    url="https://arxiv.org/abs/1607.03250",
+    data=score.INPUTS,
+    cost=score.FORWARD,
+)
+@dataclasses.dataclass(frozen=True)
+class Apoz:
+    """The share of values that are not zero.
+
+    Args:
+        limit: `int`, samples that are looked at; `None` for all.
+        batch_size: `int`, for arrays.
+    """
+
+    limit: object = None
+    batch_size: int = 64
+
+    def scores(self, graph, data):
+        """The share for each channel, shape `(graph.size,)`."""
+        return feature_maps.mean_over_maps(
+            graph,
+            lambda maps: (maps != 0).mean(tuple(range(2, maps.ndim))),
+            data,
+            "the criterion 'apoz'",
+            self.batch_size,
+            self.limit,
+        )

@@ -1,0 +1,77 @@
+"""Second order: channels on whose weights the loss is flat go first.
+
+LeCun, Denker, Solla, "Optimal Brain Damage", NIPS 1989,
+http://yann.lecun.com/exdb/publis/pdf/lecun-90b.pdf: at a minimum, with the
+diagonal of the Hessian alone, removing weights changes the loss by
+
+    sum over the weights of 1/2 h_ii w_i^2
+
+Here the weights are those that read the channel. This is a reconstruction for
+channels, and `h` is not the paper's: near a minimum it is approximated by the
+diagonal of the empirical Fisher matrix, the mean of squared gradients of single
+samples. From mini-batches of `B` samples that is
+
+    h_ii = mean over mini-batches of B (dL/dw_i)^2
+
+which is exact for `B = 1`, and for larger ones as far as the mean gradient is
+zero.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tfprune.graph import channel_graph
+from tfprune.graph import values
+from tfprune.scoring import probe
+from tfprune.scoring import score
+
+
+@score.register(
+    "fisher",
+    "obd",
+    paper="LeCun et al., Optimal Brain Damage",
+    year=1989,
+    url="http://yann.lecun.com/exdb/publis/pdf/lecun-90b.pdf",
+    data=score.LABELS,
+    cost=score.BACKWARD,
+)
+@dataclasses.dataclass(frozen=True)
+class Fisher:
+    """Loss that the diagonal of the Fisher matrix lets one expect.
+
+    Args:
+        loss: as for `keras.Model.compile`; `None` takes the loss that the
+            model is compiled with.
+        batch_size: `int`, samples of a mini-batch, for arrays.
+        limit: `int`, samples that are looked at; `None` for all.
+    """
+
+    loss: object = None
+    batch_size: int = 16
+    limit: object = None
+    normalize = "none"
+
+    def scores(self, graph, data):
+        """The expected loss of each channel, shape `(graph.size,)`."""
+        reads = [b for b in graph.bindings if b.role == channel_graph.READS]
+        squares = {id(b.variable): 0.0 for b in reads}
+        batches = 0
+        for gradients, count in probe.gradients(
+            graph,
+            data,
+            "the criterion 'fisher'",
+            self.loss,
+            self.batch_size,
+            self.limit,
+        ):
+            for key in squares:
+                squares[key] = squares[key] + count * np.square(gradients[key])
+            batches += 1
+        scores = np.zeros(graph.size)
+        for b in reads:
+            curvature = squares[id(b.variable)] / batches  # h
+            loss = curvature * np.square(values.numpy(b.variable)) / 2
+            others = tuple(a for a in range(loss.ndim) if a != b.axis)
+            np.add.at(scores, b.labels, loss.sum(others))
+        return scores

@@ -1,0 +1,54 @@
+"""HRank: channels whose feature maps have a low rank go first.
+
+Lin, Ji, Wang, Zhang, Zhang, Tian, Shao, "HRank: Filter Pruning using High-Rank
+Feature Map", CVPR 2020, https://arxiv.org/abs/2002.10179:
+
+    score_c = mean over images of rank(map of channel c, after activation)
+
+The authors set the ratio of each layer by hand; a group is ranked by itself
+with `ranking="group"` or a `dict` of ratios. The rank is that of numpy, for
+float32: singular values below `largest * max(H, W) * 1.2e-7` count as zero.
+Channels without maps of two axes, as those of dense layers, are not judged and
+stay.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tfprune.scoring import feature_maps
+from tfprune.scoring import score
+
+
+@score.register(
+    "hrank",
+    paper="Lin et al., HRank: Filter Pruning using High-Rank Feature Map",
+    year=2020,
+    url="https://arxiv.org/abs/2002.10179",
+    data=score.INPUTS,
+    cost="forward pass, SVD of every map",
+)
+@dataclasses.dataclass(frozen=True)
+class HRank:
+    """Mean rank of the feature maps.
+
+    Args:
+        limit: `int`, samples that are looked at; `None` for all. The authors
+            take about 500, as the ranks hardly depend on them.
+        batch_size: `int`, for arrays.
+    """
+
+    limit: object = 500
+    batch_size: int = 64
+
+    def scores(self, graph, data):
+        """The mean rank for each channel, shape `(graph.size,)`."""
+        return feature_maps.mean_over_maps(
+            graph,
+            np.linalg.matrix_rank,
+            data,
+            "the criterion 'hrank'",
+            self.batch_size,
+            self.limit,
+            rank=2,
+        )

@@ -1,0 +1,129 @@
+"""Filter norms: small filters go first.
+
+Li, Kadav, Durdanovic, Samet, Graf, "Pruning Filters for Efficient ConvNets",
+2016, https://arxiv.org/abs/1608.08710, section 3.1. The score of filter j of
+layer i, whose weights are `F_{i,j}`, is its norm,
+
+    s_{i,j} = sum |F_{i,j}|        (L1; the paper's choice)
+
+and the authors see no notable difference with the L2 norm. Taken from the
+whole filter, the layers are independent (section 3.3); the greedy way goes
+from the first layer to the last and leaves the weights that read removed
+channels out of the sum.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from tfprune.graph import channel_graph
+from tfprune.graph import values
+from tfprune.scoring import score
+
+_PAPER = functools.partial(
+    score.register,
+    paper="Li et al., Pruning Filters for Efficient ConvNets",
+    year=2016,
+    url="https://arxiv.org/abs/1608.08710",
+)
+
+
+def _others(values, axis):
+    return tuple(a for a in range(values.ndim) if a != axis % values.ndim)
+
+
+@_PAPER("l1")
+def l1(values, axis):
+    """Sum of absolute values for each index of `axis`."""
+    return np.abs(values).sum(_others(values, axis))
+
+
+@_PAPER("l2")
+def l2(values, axis):
+    """Euclidean norm for each index of `axis`."""
+    return np.sqrt(np.square(values).sum(_others(values, axis)))
+
+
+@_PAPER("l1_greedy")
+@dataclasses.dataclass(frozen=True)
+class Greedy:
+    """The greedy way: how many channels go is settled as for `norm`.
+
+    Which ones go is settled group by group, in the order of the model.
+
+    Args:
+        norm: function `(values, axis) -> scores`.
+
+    Example:
+
+    >>> small = tfprune.prune(model, 0.5, criterion=Greedy())
+    """
+
+    norm: object = l1
+
+    def scores(self, graph, data=None):
+        """The scores of the whole filters."""
+        del data
+        return score.writer_scores(graph, self.norm)
+
+    def refine(self, graph, keep):
+        """Chooses as many channels of each group as `keep` keeps.
+
+        Args:
+            graph: a `ChannelGraph`.
+            keep: bool array, shape `(graph.size,)`.
+
+        Returns:
+            Bool array of that shape.
+        """
+        settled = np.ones(graph.size, bool)
+        for group in graph.groups:
+            kept = int(keep[group.labels].sum())
+            if kept == len(group):
+                continue
+            scores = _without_removed(graph, self.norm, group, settled)
+            order = np.argsort(-scores[group.labels], kind="stable")
+            settled[group.labels[order[kept:]]] = False
+        return settled
+
+
+def _without_removed(graph, norm, group, keep):
+    """Norms of what writes a group, without what reads removed channels."""
+    scores = np.zeros(graph.size)
+    for binding in graph.bindings:
+        if binding.role != channel_graph.WRITES:
+            continue
+        if not np.isin(binding.labels, group.labels).any():
+            continue
+        array = values.numpy(binding.variable)
+        for other in graph.bound(binding.variable):
+            if other.role == channel_graph.READS:
+                kept = np.flatnonzero(keep[other.labels])
+                array = np.take(array, kept, other.axis)
+        np.add.at(scores, binding.labels, norm(array, binding.axis))
+    return scores
+
+
+def _stages(depth, ratios, skipped):
+    """Ratios of the first convolutions of a CIFAR ResNet's blocks.
+
+    The paper counts layers: block `i`, from 0, begins with layer `2 (i + 1)`.
+    """
+    count = (depth - 2) // 6
+    return {
+        f"stage{i // count + 1}_block{i % count}_conv1": ratios[i // count]
+        for i in range(3 * count)
+        if 2 * (i + 1) not in skipped and ratios[i // count]
+    }
+
+
+# The pruned networks of the paper's table 1: a budget for `tfprune.prune`,
+# from names of the layers of `tfprune.zoo` to the share that is removed.
+PRESETS = {
+    "vgg16_a": {f"conv{i}": 0.5 for i in (1, *range(8, 14))},
+    "resnet56_a": _stages(56, (0.1, 0.1, 0.1), (16, 20, 38, 54)),
+    "resnet56_b": _stages(56, (0.6, 0.3, 0.1), (16, 18, 20, 34, 38, 54)),
+    "resnet110_a": _stages(110, (0.5, 0.0, 0.0), (36,)),
+    "resnet110_b": _stages(110, (0.5, 0.4, 0.3), (36, 38, 74)),
+}

@@ -1,0 +1,31 @@
+"""Chance: the baseline that every criterion has to beat."""
+
+import dataclasses
+
+import numpy as np
+
+from tfprune.scoring import score
+
+
+@score.register(
+    "random",
+    "chance",
+    paper="Mittal et al., Recovering from Random Pruning",
+    year=2018,
+    url="https://arxiv.org/abs/1801.10447",
+    cost="nothing",
+)
+@dataclasses.dataclass(frozen=True)
+class Chance:
+    """Uniform random scores.
+
+    Args:
+        seed: `int`.
+    """
+
+    seed: int = 0
+
+    def scores(self, graph, data=None):
+        """Numbers in [0, 1) for each channel, shape `(graph.size,)`."""
+        del data
+        return np.random.default_rng(self.seed).random(graph.size)

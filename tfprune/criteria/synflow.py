@@ -1,0 +1,114 @@
+"""SynFlow: channels go that carry little of a flow through all weights.
+
+Tanaka, Kunin, Yamins, Ganguli, "Pruning neural networks without any data by
+iteratively conserving synaptic flow", 2020, https://arxiv.org/abs/2006.05467.
+With the absolute values of all weights and an input of ones,
+
+    R = sum of the outputs,    score(w) = |w * dR/dw|,
+
+and a channel scores the sum over the weights that write it. No data are
+needed, and the sums of all layers that the whole flow passes are equal.
+
+Biases, shifts and moving means are left out, as they would add to the flow;
+the authors' code takes their absolute values. It computes in double precision,
+since R overflows in deep networks; here the input and R are scaled down until
+nothing does, which all scores have in common.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tfprune.costs import counting
+from tfprune.graph import channel_graph
+from tfprune.graph import document
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.graph import values
+from tfprune.scoring import probe
+from tfprune.scoring import score
+
+_SHIFTS = ("bias", "beta", "moving_mean")
+_SCALES = 10.0 ** np.arange(0, -31, -5)
+
+
+@score.register(
+    "synflow",
+    paper="Tanaka et al., Pruning Neural Networks without any Data",
+    year=2020,
+    url="https://arxiv.org/abs/2006.05467",
+    cost="one backward pass",
+)
+@dataclasses.dataclass(frozen=True)
+class SynFlow:
+    """The flow through the weights that write a channel.
+
+    The scores are those of one round. The paper prunes in many, each a little
+    further: `tfprune.prune` can be called as often.
+    """
+
+    normalize = "none"
+
+    def scores(self, graph, data=None):
+        """The flow through each channel, shape `(graph.size,)`.
+
+        Raises:
+            ValueError: If the model's inputs have open sizes, or the flow
+                overflows all the same.
+        """
+        del data
+        flows = self.flows(graph)
+        scores = np.zeros(graph.size)
+        for b in graph.bindings:
+            flow = flows.get(id(b.variable))
+            if b.role == channel_graph.WRITES and flow is not None:
+                others = tuple(a for a in range(flow.ndim) if a != b.axis)
+                np.add.at(scores, b.labels, flow.sum(others))
+        return scores
+
+    def flows(self, graph):
+        """`|w * dR/dw|` for each weight: `dict` from `id(variable)`."""
+        counting.check_sizes(graph)
+        shapes = [x.shape[1:] for x in graph.inputs]
+        absolute = rebuild.build(
+            graph.model, document.copied(graph.config), _absolute
+        )
+        copied = read.channel_graph(absolute)
+        for scale in _SCALES:
+            gradients = self._gradients(copied, shapes, scale)
+            flows = {
+                id(old): np.abs(gradients[id(new)] * values.numpy(new))
+                for old, new in zip(
+                    graph.model.weights, absolute.weights, strict=True
+                )
+                if id(new) in gradients
+            }
+            if all(np.isfinite(flow).all() for flow in flows.values()):
+                return flows
+        raise ValueError(
+            "The flow must be finite. Received: model="
+            f"{graph.model.name!r}, whose flow overflows. Take another "
+            "criterion, as 'l1'."
+        )
+
+    def _gradients(self, graph, shapes, scale):
+        x = [np.full((1, *shape), scale, "float32") for shape in shapes]
+        x = x[0] if len(x) == 1 else tuple(x)
+        y = np.zeros((1, 1), "float32")
+
+        def flow(_, outputs):
+            return scale * keras.ops.sum(
+                outputs, tuple(range(1, len(outputs.shape)))
+            )
+
+        ((found, _),) = probe.gradients(
+            graph, (x, y), "the criterion 'synflow'", flow
+        )
+        return {k: np.asarray(g, np.float64) for k, g in found.items()}
+
+
+def _absolute(variable):
+    array = np.abs(values.numpy(variable, exact=True))
+    name = variable.path.rsplit("/", 1)[-1]
+    return np.zeros_like(array) if name.endswith(_SHIFTS) else array

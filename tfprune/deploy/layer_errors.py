@@ -1,0 +1,132 @@
+"""Where an int8 file loses precision: its tensors beside those in float."""
+
+import collections
+import dataclasses
+import math
+
+import numpy as np
+
+from tfprune.core import tables
+from tfprune.datasets import samples
+from tfprune.export.run import litert
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorError:
+    """How far one tensor of a file is from the same one in float.
+
+    Attributes:
+        name: `str`, the layers and ops that made it.
+        sqnr: float, signal-to-noise ratio in dB: the power of the float values
+            over that of the differences; infinite if there are none.
+        error: float, the root of the mean squared difference, relative to the
+            root mean square of the float values.
+        clipped: float in [0, 1], the share of values at an end of the range of
+            their integers.
+    """
+
+    name: str
+    sqnr: float
+    error: float
+    clipped: float
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizationError:
+    """The errors of all tensors of a file, in the order of execution.
+
+    Attributes:
+        tensors: tuple of `TensorError`.
+    """
+
+    tensors: tuple
+
+    def worst(self, count=5):
+        """The tensors with the least ratio of signal to noise, worst first."""
+        return sorted(self.tensors, key=lambda t: t.sqnr)[:count]
+
+    def table(self):
+        """A `tables.Table` of all tensors."""
+        header = ("tensor", "SQNR, dB", "relative error", "clipped")
+        cells = (
+            (t.name, f"{t.sqnr:.1f}", f"{t.error:.2%}", f"{t.clipped:.2%}")
+            for t in self.tensors
+        )
+        return tables.Table(header, tuple(cells), left=1)
+
+    def __str__(self):
+        worst = ", ".join(f"{t.name} ({t.sqnr:.1f} dB)" for t in self.worst(3))
+        return f"{self.table().to_text()}\nWorst: {worst}.\n"
+
+
+def quantization_error(path, float_path, data, limit=32):
+    """What quantization does to each tensor of a model.
+
+    Both files run on plain TFLite kernels, sample by sample. An error holds
+    those of the layers before it: look for the place where it jumps.
+
+    Args:
+        path: `str` or path-like, the quantized file of `export_tflite`.
+        float_path: the same model, exported without quantization.
+        data: inputs, as for `evaluate_tflite`; labels are passed over.
+        limit: `int`, samples that are looked at.
+
+    Returns:
+        A `QuantizationError`.
+
+    Raises:
+        ImportError: If a package of the extra `export` is missing.
+        ValueError: If the files have no tensor in common, or the data do not
+            fit.
+
+    Example:
+
+    >>> errors = tfprune.quantization_error(
+    ...     "small.tflite", "float.tflite", images)
+    >>> print(errors)
+    """
+    signal = collections.defaultdict(float)
+    noise = collections.defaultdict(float)
+    clipped = collections.defaultdict(list)
+    for x, _ in samples.batches(data, "quantization errors", 32, limit):
+        pairs = zip(
+            litert.intermediate(path, x),
+            litert.intermediate(float_path, x),
+            strict=True,
+        )
+        for found, exact in pairs:
+            for name, (values, share) in found.items():
+                if name in exact and exact[name][0].shape == values.shape:
+                    wanted = exact[name][0]
+                    signal[name] += float(np.square(wanted).sum())
+                    noise[name] += float(np.square(values - wanted).sum())
+                    clipped[name].append(share)
+    if not signal:
+        raise ValueError(
+            "Two files of one model are required. Received: "
+            f"path={str(path)!r} and float_path={str(float_path)!r}, which "
+            "have no tensor in common."
+        )
+    return QuantizationError(
+        tuple(
+            TensorError(
+                _short(name),
+                _decibels(signal[name], noise[name]),
+                math.sqrt(noise[name] / max(signal[name], 1e-30)),
+                float(np.mean(clipped[name])),
+            )
+            for name in signal
+        )
+    )
+
+
+def _decibels(signal, noise):
+    if not noise:
+        return math.inf
+    return 10 * math.log10(max(signal, 1e-30) / noise)
+
+
+def _short(name):
+    """Names of layers and ops, without that of the model before each."""
+    parts = [part.split("/") for part in name.split(";")]
+    return " + ".join("/".join(p[1:] if len(p) > 2 else p) for p in parts)

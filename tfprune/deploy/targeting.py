@@ -1,0 +1,197 @@
+"""Pruning until the int8 file fits a board, as measured on the file itself."""
+
+import dataclasses
+import pathlib
+import tempfile
+
+from tfprune.core import atomic
+from tfprune.core import tables
+from tfprune.deploy import latency
+from tfprune.export.convert import tflite
+from tfprune.export.micro import firmware_folder
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.surgery import pruning
+
+_HEADINGS = {
+    "flash_bytes": "flash",
+    "ram_bytes": "RAM",
+    "latency": "microseconds",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """One network, as it was predicted and as its file came out.
+
+    Attributes:
+        predicted, measured: `dict`s from the names of limits to bytes, or
+            microseconds.
+    """
+
+    predicted: dict
+    measured: dict
+
+    def errors(self):
+        """How far measurements lie above predictions, shares by limit."""
+        return {
+            name: self.measured[name] / self.predicted[name] - 1
+            for name in self.measured
+        }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fit:
+    """A model whose int8 file was seen to fit.
+
+    Attributes:
+        model: the pruned model, not fine-tuned.
+        path: `str`, its int8 file.
+        rounds: tuple of `Round`, the last of which fits.
+    """
+
+    model: object
+    path: str
+    rounds: tuple
+
+    def table(self):
+        """A `tables.Table` with a row for each round."""
+        names = list(self.rounds[0].measured)
+        header, rows = ["round"], []
+        for name in names:
+            header += [f"{_HEADINGS[name]} predicted", "measured", "error"]
+        for number, found in enumerate(self.rounds, start=1):
+            errors, row = found.errors(), [str(number)]
+            for name in names:
+                row += [
+                    tables.number(round(found.predicted[name])),
+                    tables.number(round(found.measured[name])),
+                    f"{errors[name]:+.1%}",
+                ]
+            rows.append(tuple(row))
+        return tables.Table(tuple(header), tuple(rows))
+
+
+def fit_target(
+    model,
+    budget,
+    calibration,
+    path,
+    criterion="l1",
+    data=None,
+    rounds=8,
+    **options,
+):
+    """Prunes until the int8 file keeps to limits on flash, RAM and latency.
+
+    Flash is the size of the file, RAM the tensor arena of the TFLite Micro
+    interpreter, latency the time on TFLite on this machine; a share of it is
+    one of the dense model's int8 file, measured in turn with it. Each round
+    prunes by the prediction, exports, measures, and corrects the next
+    prediction by what it saw. The first file that fits is kept. Fine-tune
+    the model afterwards and export it again. RAM depends on shapes alone;
+    flash may grow a little, since tensors that hold the same numbers, as the
+    biases of a model that was never trained, are stored once.
+
+    Args:
+        model: a built `keras.Model` on the TensorFlow backend; not changed.
+        budget: a `tfprune.Budget` with `flash_bytes`, `ram_bytes` or
+            `latency`, whose table is of int8 files; other limits hold as
+            well.
+        calibration: as for `tfprune.export_tflite`.
+        path: `str` or path-like, the .tflite file to write.
+        criterion, data: as for `tfprune.prune`.
+        rounds: `int`, exports at most.
+        **options: more arguments of `tfprune.prune`: `ranking`, `normalize`,
+            `min_channels`, `channel_multiple`, `target`, `skip`.
+
+    Returns:
+        A `Fit`.
+
+    Raises:
+        ImportError: If a package of the extra `export` is missing.
+        ValueError: If the budget has none of these limits, is out of reach,
+            or its latency table is of other files.
+        RuntimeError: If no file of `rounds` rounds fits, or export fails.
+
+    Example:
+
+    >>> board = tfprune.Budget(flash_bytes=51_200, ram_bytes=40_960)
+    >>> fit = tfprune.fit_target(model, board, images, "model.tflite")
+    >>> print(fit.table().to_text())
+    """
+    limits = [name for name in budget.limits() if name in _HEADINGS]
+    if not limits:
+        raise ValueError(
+            "A budget with `flash_bytes`, `ram_bytes` or `latency` is "
+            f"required. Received: budget={budget}. For other limits use "
+            "`tfprune.prune`."
+        )
+    if "latency" in limits and budget.latency_table.quantize != "int8":
+        raise ValueError(
+            "The latency table must be of int8 files. Received: a table with "
+            f"quantize={budget.latency_table.quantize!r}. Use "
+            "tfprune.latency_table(model, 'int8', calibration)."
+        )
+    path = atomic.writable(path)
+    graph = read.channel_graph(model)
+    meter = budget.meter(graph)
+    ceilings = {k: int(budget.ceilings(meter)[k]) for k in limits}
+    aims, seen = dict(ceilings), []
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        file, dense = folder / "model.tflite", None
+        if isinstance(budget.latency, float):
+            dense = folder / "dense.tflite"
+            tflite.export_tflite(model, dense, "int8", calibration)
+        for _ in range(rounds):
+            now = dataclasses.replace(budget, **aims)
+            keep = pruning.choose(graph, now, criterion, data, **options)
+            small = rebuild.shrink(graph, keep)
+            tflite.export_tflite(small, file, "int8", calibration)
+            found = Round(
+                {name: getattr(meter, name)(keep) for name in limits},
+                {name: _MEASURES[name](file, dense, meter) for name in limits},
+            )
+            seen.append(found)
+            if all(found.measured[k] <= n for k, n in ceilings.items()):
+                atomic.write({path: file.read_bytes()})
+                return Fit(small, str(path), tuple(seen))
+            aims = {
+                k: _aim(found, k, ceiling, aims[k])
+                for k, ceiling in ceilings.items()
+            }
+    reached = ", ".join(f"{k} {v:,.0f}" for k, v in seen[-1].measured.items())
+    raise RuntimeError(
+        f"A file that fits is required. Received: {budget}, and after "
+        f"{rounds} rounds the last file takes {reached}. Raise `rounds` or "
+        "the limits."
+    )
+
+
+def _flash(file, dense, meter):
+    return file.stat().st_size
+
+
+def _ram(file, dense, meter):
+    return firmware_folder.arena(file).required_bytes
+
+
+def _latency(file, dense, meter):
+    if dense is None:
+        return latency.measure([file])[0]
+    # The machine may be slower now than when the table was made.
+    whole, small = latency.measure([dense, file])
+    return meter.latency() * small / whole
+
+
+_MEASURES = {"flash_bytes": _flash, "ram_bytes": _ram, "latency": _latency}
+
+
+def _aim(found, name, ceiling, before):
+    """What to predict, so that what is measured is the ceiling."""
+    if found.measured[name] <= ceiling:
+        return before
+    corrected = int(ceiling / (1 + found.errors()[name]))
+    # A prediction that has been met has to fall by something.
+    return max(1, min(corrected, before - 1))

@@ -1,0 +1,151 @@
+"""A traced model on disk, for a process that has none of its classes.
+
+The graph goes out as a GraphDef and the weights as raw bytes. A SavedModel
+would hold the same, but takes several times as long to write and to read,
+and the converter names and orders inputs and outputs anew.
+"""
+
+import itertools
+import pathlib
+
+import keras
+import numpy as np
+
+from tfprune.export.convert import converter
+from tfprune.export.convert import plain_names
+
+
+def write(model, signature, folder):
+    """Traces the inference of a model and writes it.
+
+    Args:
+        model: A built `keras.Model`.
+        signature: Its `signature.Signature`.
+        folder: `str` or path-like, an existing folder.
+
+    Returns:
+        The manifest that `converter.py` reads, a `dict` for `json`: `inputs`
+        (name, shape and dtype of each), `outputs` (tensor names), `weights`
+        (placeholder, dtype, shape, and whether it is a variable; in the
+        order of the bytes on disk) and `places` (from the name of each op
+        to a node that uses it).
+
+    Raises:
+        RuntimeError: If the model cannot be called on symbolic inputs.
+    """
+    function, outputs = _traced(model, signature)
+    graph = function.graph.as_graph_def()
+    _plain_sums(graph.node)
+    folder = pathlib.Path(folder)
+    (folder / converter.GRAPH).write_bytes(graph.SerializeToString())
+    count = len(signature.inputs)
+    with open(folder / converter.WEIGHTS, "wb") as file:
+        weights = [
+            _put(file, placeholder, value, variable)
+            for placeholder, value, variable in _captured(function, count)
+        ]
+    return {
+        "inputs": [
+            {"name": tensor.name, "shape": spec.shape, "dtype": spec.dtype}
+            for tensor, spec in zip(
+                function.inputs[:count], signature.inputs, strict=True
+            )
+        ],
+        "outputs": outputs,
+        "weights": weights,
+        "places": _places(graph),
+    }
+
+
+def _traced(model, signature):
+    """The concrete function of the model, and its outputs' tensor names."""
+    import tensorflow as tf
+
+    outputs = []
+
+    def infer(*tensors):
+        results = keras.tree.flatten(
+            model(signature.pack(tensors), training=False)
+        )
+        names = getattr(model, "output_names", None) or []
+        if len(names) != len(results):
+            names = [f"output_{i}" for i in range(len(results))]
+        for name, result in zip(names, results, strict=True):
+            name = plain_names.plain(name) or "output"
+            outputs.append(tf.identity(result, name=name).name)
+        return results
+
+    specs = [
+        tf.TensorSpec(spec.shape, spec.dtype, name=spec.name)
+        for spec in signature.inputs
+    ]
+    try:
+        function = tf.function(infer, autograph=False)
+        with plain_names.renamed(model):
+            return function.get_concrete_function(*specs), outputs
+    except Exception as error:
+        shapes = [spec.shape for spec in signature.inputs]
+        raise RuntimeError(
+            "The model must be callable on symbolic inputs with a batch of "
+            f"1. Received: {type(model).__name__} {model.name!r}, inputs of "
+            f"shape {shapes}. It raised: {error}"
+        ) from error
+
+
+def _plain_sums(nodes):
+    """Makes sums of what the converter takes for biases wrongly.
+
+    Keras adds whatever could be a bias as one: a vector of integers, or of
+    other channels than the last, for which it squeezes what it adds.
+    """
+    import tensorflow as tf
+
+    by_name = {node.name: node for node in nodes}
+    for node in nodes:
+        if node.op != "BiasAdd":
+            continue
+        added = by_name.get(node.input[1])
+        if node.attr["data_format"].s == b"NCHW":
+            if added is None or added.op != "Squeeze":
+                continue
+            node.input[1] = added.input[0]
+        elif tf.as_dtype(node.attr["T"].type).is_floating:
+            continue
+        node.op = "AddV2"
+        del node.attr["data_format"]
+
+
+def _captured(function, count):
+    """Of each capture: placeholder, what is in it, whether a variable."""
+    variables = {id(v.handle): v for v in function.variables}
+    captures = function.captured_inputs
+    for tensor, value in zip(function.inputs[count:], captures, strict=True):
+        if id(value) in variables:
+            yield tensor.name, variables[id(value)], True
+        elif value.dtype.name in ("resource", "variant"):
+            raise ValueError(
+                "The model's state must be numbers. Received: a resource of "
+                f"another kind at {tensor.name!r} (a lookup table?). TFLite "
+                "has none: do that step outside of the model."
+            )
+        else:
+            yield tensor.name, value, False
+
+
+def _places(graph):
+    bodies = [graph.node, *(f.node_def for f in graph.library.function)]
+    places = {}
+    for node in itertools.chain.from_iterable(bodies):
+        places.setdefault(node.op, node.name)
+    return places
+
+
+def _put(file, placeholder, value, variable):
+    array = value.numpy()
+    file.write(np.ascontiguousarray(array).tobytes())
+    return {
+        "placeholder": placeholder,
+        "dtype": value.dtype.name,
+        "shape": array.shape,
+        "variable": variable,
+    }

@@ -1,0 +1,175 @@
+"""The inputs of a model, with a batch of one: shapes, types and names."""
+
+import dataclasses
+import re
+
+import keras
+import numpy as np
+
+from tfprune.export.convert import plain_names
+
+# Keras numbers unnamed inputs within a process, so the name tells nothing.
+_UNNAMED = re.compile(r"keras_tensor(_\d+)?")
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """One input of a model.
+
+    Attributes:
+        name: `str`, its name in the exported file: ASCII letters, digits and
+            underscores.
+        shape: `tuple` of `int`, a batch of 1 first.
+        dtype: `str`.
+        key: `str`, its key where the model takes a `dict`, else its name in
+            the model.
+    """
+
+    name: str
+    shape: tuple
+    dtype: str
+    key: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """How a model is called.
+
+    Attributes:
+        structure: What `model(...)` takes, a `keras.KerasTensor` at each
+            leaf.
+        inputs: `tuple` of `Input`, the leaves in order.
+    """
+
+    structure: object
+    inputs: tuple
+
+    def pack(self, leaves):
+        """The leaves in the structure that the model takes."""
+        return keras.tree.pack_sequence_as(self.structure, list(leaves))
+
+
+def of(model, input_shapes=None):
+    """The signature of a model.
+
+    Args:
+        model: A built `keras.Model`.
+        input_shapes: Shapes without the batch, for models that leave some
+            dimension open: a `tuple` of `int`, or a list of them, in the
+            order of `model.inputs`.
+
+    Returns:
+        A `Signature`.
+
+    Raises:
+        TypeError: If `model` is not a Keras model.
+        ValueError: If it is not built, or leaves a dimension open.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "A keras.Model is required. Received: model of type "
+            f"{type(model).__name__}. Load files with "
+            "keras.models.load_model(path)."
+        )
+    structure = _structure(model)
+    leaves = keras.tree.flatten_with_path(structure)
+    shapes = _completed([leaf.shape[1:] for _, leaf in leaves], input_shapes)
+    inputs = tuple(
+        Input(
+            name=_name(leaf.name, path, len(leaves)),
+            shape=(1, *shape),
+            dtype=keras.backend.standardize_dtype(leaf.dtype),
+            key=_key(path) or leaf.name,
+        )
+        for (path, leaf), shape in zip(leaves, shapes, strict=True)
+    )
+    if len({spec.name for spec in inputs}) < len(inputs):
+        inputs = tuple(
+            dataclasses.replace(spec, name=f"{spec.name}_{i}")
+            for i, spec in enumerate(inputs)
+        )
+    for spec in inputs:
+        if None in spec.shape:
+            raise ValueError(
+                "Fixed input shapes are required. Received: input "
+                f"{spec.name!r} of shape {(None, *spec.shape[1:])}. Pass "
+                "input_shapes=(...) without the batch, one for each input."
+            )
+    return Signature(structure, inputs)
+
+
+def check_finite(model):
+    """Raises `ValueError` if a weight of the model is NaN or infinite."""
+    bad = [
+        variable.path
+        for variable in model.variables
+        if not np.isfinite(_numbers(variable)).all()
+    ]
+    if bad:
+        raise ValueError(
+            "Finite weights are required. Received: NaN or infinity in "
+            f"{', '.join(bad)}. Restore a checkpoint from before training "
+            "diverged."
+        )
+
+
+def _numbers(variable):
+    values = keras.ops.convert_to_numpy(variable.value)
+    return values if values.dtype.kind in "biuf" else values.astype("float32")
+
+
+def _structure(model):
+    """What the model takes, with a `keras.KerasTensor` at each leaf."""
+    tensors = getattr(model, "inputs", None)
+    if tensors:
+        sequential = isinstance(model, keras.Sequential)
+        return tensors[0] if sequential else model.input
+    if not model.built:
+        raise ValueError(
+            "A built model is required. Received: "
+            f"{type(model).__name__} {model.name!r} without weights. Call it "
+            "once on data, or give it a keras.Input."
+        )
+    shapes = (model.get_build_config() or {}).get("input_shape")
+    if shapes is None:
+        raise ValueError(
+            "A model that knows its input shape is required. Received: "
+            f"{type(model).__name__} {model.name!r}. Make it functional: "
+            "keras.Model(inputs, model(inputs)) with inputs=keras.Input(...)."
+        )
+    return keras.tree.map_shape_structure(
+        lambda shape: keras.KerasTensor(shape, dtype=model.input_dtype), shapes
+    )
+
+
+def _completed(shapes, given):
+    if given is None:
+        return shapes
+    given = list(given)
+    if all(isinstance(n, int) for n in given):
+        given = [given]
+    fits = len(given) == len(shapes) and all(
+        len(new) == len(old)
+        and all(o in (None, n) for n, o in zip(new, old, strict=True))
+        for new, old in zip(given, shapes, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            "Input shapes must be those of the model, open dimensions "
+            f"filled in. Received: input_shapes={given}, the model has "
+            f"{shapes}."
+        )
+    return [tuple(shape) for shape in given]
+
+
+def _key(path):
+    return path[0] if path and isinstance(path[0], str) else None
+
+
+def _name(name, path, count):
+    """A name that is the same in every process."""
+    if _UNNAMED.fullmatch(name):
+        name = "_".join(map(str, path)) if _key(path) else ""
+    return plain_names.plain(name) or (
+        "input" if count == 1 else f"input_{path[0]}"
+    )

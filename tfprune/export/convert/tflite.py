@@ -1,0 +1,275 @@
+"""Keras models as .tflite files."""
+
+import dataclasses
+import pathlib
+import re
+import tempfile
+
+import keras
+import numpy as np
+from absl import logging
+
+from tfprune.core import atomic
+from tfprune.core import packages
+from tfprune.export.convert import calibration as calibrations
+from tfprune.export.convert import calibration_checks
+from tfprune.export.convert import converter
+from tfprune.export.convert import graph_file
+from tfprune.export.convert import signature as signatures
+from tfprune.export.convert import unrolling
+from tfprune.export.edit import finishing
+from tfprune.export.edit import requantizing
+from tfprune.export.edit import sparse_encoding
+from tfprune.export.file import model_file
+from tfprune.export.file import modes
+from tfprune.export.file import weight_ops
+from tfprune.export.micro import compression
+from tfprune.export.run import child
+from tfprune.export.run import output_check
+
+_WITHOUT_KERNEL = re.compile(r"^(?:TF Select|Custom) ops: (.*)$", re.M)
+_HALF = re.compile(r"x(b?f16)>")
+
+
+def export_tflite(
+    model,
+    path,
+    quantize="float32",
+    calibration=None,
+    *,
+    interface=None,
+    calibration_samples=256,
+    input_shapes=None,
+    sparse=None,
+    compress=None,
+    flash_bytes=None,
+    ram_bytes=None,
+):
+    """Writes a Keras model as a .tflite file with a fixed batch of one.
+
+    Only built-in kernels are used, so that the file runs wherever TFLite
+    does. The converter runs in a process of its own, where it cannot take
+    the caller down; the file is there whole or not at all. The same model
+    and calibration data give the same bytes.
+
+    Args:
+        model: A built `keras.Model` on the TensorFlow backend; not changed.
+        path: `str` or path-like, the file to write.
+        quantize: How numbers are stored. "float32" (also `None`); "float16"
+            weights, half the bytes; "dynamic", int8 weights and float
+            activations; "int8", all of it, as microcontrollers want it, a scale
+            for each output channel of convolutions; "int16x8", int8 weights
+            and int16 activations, for what int8 is too coarse for; "int4",
+            int8 but for the weights of convolutions and dense layers, for
+            LiteRT (TFLite Micro has no such dense layers), with the extra
+            `quantizer`.
+        calibration: What quantized activations have their ranges measured
+            on: an array `(N, ...)`, a tuple, list or dict of them
+            for several inputs, or an iterable (`tf.data.Dataset`, generator)
+            of samples or batches, alone or as `(x, y)`.
+        interface: dtype of inputs and outputs of quantized files: "int8"
+            ("int16" for "int16x8"; the default) or, but for "int4",
+            "float32".
+        calibration_samples: `int`, the most samples that are used: at even
+            distances in arrays, the first ones of iterables.
+        input_shapes: Shapes without the batch for models that leave some
+            dimension open: `(32, 32, 3)`, or a list of them.
+        sparse: "auto" stores weights with zeros in blocks sparsely where the
+            file gets smaller and TFLite runs it rightly; else a message says
+            why not. For phones and computers, never for microcontrollers.
+        compress: "auto" stores weights that hold many zeros in a shorter code
+            that only TFLite Micro reads; see `compress_tflite`.
+        flash_bytes, ram_bytes: `int`, limits for the file and for its arena
+            with `compress="auto"`.
+
+    Returns:
+        A `model_file.ModelFile`: path, file_bytes, ops, inputs, outputs.
+
+    Raises:
+        ImportError: If a package of the extra `export` is missing.
+        OSError: If `path` cannot be written.
+        RuntimeError: If Keras runs on another backend, or if the converter
+            fails.
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model is not built, has weights that are not
+            finite, or needs ops that TFLite has no kernel for; if the
+            calibration data does not fit.
+
+    Example:
+
+    >>> file = export_tflite(model, "small.tflite", "int8", images)
+    >>> file.file_bytes, file.ops["CONV_2D"]
+    """
+    mode, interface = modes.get(quantize, interface)
+    _check_zeros(sparse, compress, flash_bytes, ram_bytes)
+    path = atomic.writable(path)
+    _check_backend()
+    packages.require("ai_edge_litert")
+    if mode.weight_bits:
+        requantizing.require()
+    signature = signatures.of(model, input_shapes)
+    signatures.check_finite(model)
+    samples = _samples(mode, calibration, signature, calibration_samples)
+    if samples:
+        calibration_checks.warn(model, samples, signature.inputs)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        child.Child(converter.__file__) as process,
+    ):
+        folder = pathlib.Path(folder)
+        manifest = _manifest(model, signature, folder, mode.calibrated)
+        request = {
+            "folder": str(folder),
+            "manifest": manifest,
+            "mode": dataclasses.asdict(mode),
+            "interface": interface,
+            "calibration": _save(samples, folder),
+            "sparse": bool(sparse),
+        }
+        answer = process.ask(request)
+        if answer.error:
+            raise _failure(answer, manifest, quantize)
+        made = folder / converter.RESULT
+        if mode.weight_bits:
+            _requantize(made, samples, mode.weight_bits)
+        made.write_bytes(finishing.finished(made.read_bytes()))
+        if samples:
+            output_check.warn(model, signature, samples, made)
+        if sparse:
+            made = sparse_encoding.choose(
+                made, folder / converter.SPARSE, mode.calibrated
+            )
+        if compress:
+            compression.compress_tflite(
+                made,
+                made,
+                flash_bytes=flash_bytes,
+                ram_bytes=ram_bytes,
+            )
+        atomic.write({path: made.read_bytes()})
+    result = model_file.read(path)
+    _warn_of_floats(result, mode, interface)
+    logging.info("Wrote %s, %d bytes.", path, result.file_bytes)
+    return result
+
+
+def _manifest(model, signature, folder, quantized):
+    """The traced model on disk; the converter has loops in float only."""
+    if not quantized:
+        return graph_file.write(model, signature, folder)
+    with unrolling.unrolled(model):
+        return graph_file.write(model, signature, folder)
+
+
+def _check_backend():
+    if keras.config.backend() != "tensorflow":
+        raise RuntimeError(
+            "The TFLite converter requires the TensorFlow backend. Received: "
+            f"KERAS_BACKEND={keras.config.backend()!r}. Save the model with "
+            "model.save(path), then load and export it in a process that was "
+            "started with KERAS_BACKEND=tensorflow."
+        )
+
+
+def _check_zeros(sparse, compress, flash_bytes, ram_bytes):
+    """How zeros are stored, checked."""
+    for name, value in (("sparse", sparse), ("compress", compress)):
+        if value not in (None, "auto"):
+            raise ValueError(
+                f'{name} must be None or "auto". Received: {name}={value!r}.'
+            )
+    if sparse and compress:
+        raise ValueError(
+            "TFLite Micro, which alone reads compressed weights, does not run "
+            "sparse ones. Received: sparse and compress. Take one of them."
+        )
+    if compress is None and (flash_bytes, ram_bytes) != (None, None):
+        raise ValueError(
+            'Limits are for compress="auto". Received: compress=None with '
+            f"flash_bytes={flash_bytes}, ram_bytes={ram_bytes}. Limits for a "
+            "file as it is are those of export_micro."
+        )
+
+
+def _requantize(path, samples, bits):
+    ops = weight_ops.read(path.read_bytes())
+    ranges = requantizing.ranges(path, samples)
+    wanted = {op.output: bits for op in ops}
+    path.write_bytes(requantizing.quantized(path, ops, wanted, ranges))
+
+
+def _warn_of_floats(file, mode, interface):
+    """Says that some op has no kernel for integers."""
+    if mode.calibrated and interface != "float32" and "DEQUANTIZE" in file.ops:
+        logging.warning(
+            "%s computes in float between %d DEQUANTIZE and QUANTIZE ops: "
+            "some activation has no kernel for %s.",
+            file.path,
+            file.ops["DEQUANTIZE"],
+            interface,
+        )
+
+
+def _samples(mode, calibration, signature, limit):
+    if not mode.calibrated:
+        if calibration is None:
+            return []
+        users = [name for name, m in modes.MODES.items() if m.calibrated]
+        raise ValueError(
+            f"Calibration data is for quantize={' or '.join(users)}. "
+            "Received: calibration with another mode. Leave it out."
+        )
+    if calibration is None:
+        raise ValueError(
+            "Calibration data is required to quantize activations. Received: "
+            "calibration=None. Pass some hundred typical inputs, preprocessed"
+            " as the model expects them."
+        )
+    return calibrations.samples(calibration, signature.inputs, limit)
+
+
+def _save(samples, folder):
+    paths = [folder / f"calibration_{i}.npy" for i in range(len(samples))]
+    for path, array in zip(paths, samples, strict=True):
+        np.save(path, array)
+    return [str(path) for path in paths]
+
+
+def _failure(answer, manifest, quantize):
+    """The exception for a conversion that failed."""
+    names = sorted(
+        {
+            name.strip()
+            for found in _WITHOUT_KERNEL.findall(answer.error)
+            for name in found.split(",")
+        }
+    )
+    if names:
+        return ValueError(_refusal(names, answer.error, manifest["places"]))
+    hint = ""
+    if any("While" in op for op in manifest["places"]):
+        hint = (
+            " The model holds a loop, which the converter handles in float "
+            "only: write out its steps."
+        )
+    reason = answer.error.splitlines()[0][:500]
+    return RuntimeError(
+        "The TFLite converter must take the model. Received: "
+        f"quantize={quantize!r}, and the converter failed ({reason}).{hint} "
+        f"The end of its log:\n{answer.tail}"
+    )
+
+
+def _refusal(names, error, places):
+    listed = [f"{n} (at {places[n]})" if n in places else n for n in names]
+    if _HALF.search(error):
+        advice = (
+            "The model computes in half precision: build it with dtype policy"
+            " 'float32' and copy the weights."
+        )
+    else:
+        advice = "Replace the layers that use them."
+    return (
+        "Every op must have a built-in TFLite kernel. Received: a model with "
+        f"{', '.join(listed)}. {advice}"
+    )

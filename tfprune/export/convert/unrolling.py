@@ -1,0 +1,35 @@
+"""Recurrent layers without loops, which the converter has in float only."""
+
+import contextlib
+
+import keras
+from absl import logging
+
+from tfprune.sparsity import wrapper
+
+
+@contextlib.contextmanager
+def unrolled(model):
+    """Recurrent layers compute step after step while this is open.
+
+    Args:
+        model: a built `keras.Model`; its layers are as before afterwards.
+    """
+    looping = [
+        layer
+        for layer in wrapper.layers(model)
+        if isinstance(layer, keras.layers.RNN) and not layer.unroll
+    ]
+    if looping:
+        logging.info(
+            "Recurrent layers are unrolled, each time step gets ops of its "
+            "own: %s.",
+            ", ".join(layer.name for layer in looping),
+        )
+    for layer in looping:
+        layer.unroll = True
+    try:
+        yield
+    finally:
+        for layer in looping:
+            layer.unroll = False

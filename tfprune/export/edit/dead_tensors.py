@@ -1,0 +1,91 @@
+"""Tensors that were zero on all calibration samples.
+
+The converter gives them a range of a millionth. Ops that read them then want
+factors that runtimes do not have: XNNPACK refuses the file, and other kernels
+may end the process.
+"""
+
+import numpy as np
+from absl import logging
+
+from tfprune.core import packages
+
+# The largest value that such a tensor has room for, and its scale from now on:
+# that of an int8 tensor in [-1, 1).
+_NOTHING = 2e-6
+_SCALE = 2.0**-7
+_WITH_BIAS = (
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "TRANSPOSE_CONV",
+)
+
+
+def rescale(model):
+    """Gives them room for values up to 1, and says which they are.
+
+    Args:
+        model: `ModelT`, as `packing.unpacked` returns it; changed in place.
+    """
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    for graph in model.subgraphs:
+        factors = _rescaled(schema, model, graph)
+        if factors:
+            # Of ops that became one the first.
+            names = [
+                graph.tensors[i].name.decode().partition(";")[0]
+                for i in factors
+            ]
+            logging.warning(
+                "Zero on all calibration samples, so that the layers that read "
+                "it may have lost precision: %s. Calibrate on samples that "
+                "reach it, or remove it.",
+                ", ".join(names),
+            )
+            _follow(schema, model, graph, factors)
+
+
+def _rescaled(schema, model, graph):
+    """`dict` from each such tensor to the factor that its scale has grown."""
+    most = {schema.TensorType.INT8: 127, schema.TensorType.INT16: 32767}
+    factors = {}
+    for index, tensor in enumerate(graph.tensors):
+        steps = tensor.quantization
+        if (
+            tensor.type in most
+            and steps is not None
+            and steps.scale is not None
+            and len(steps.scale) == 1
+            and model.buffers[tensor.buffer].data is None
+            and steps.scale[0] * most[tensor.type] < _NOTHING
+        ):
+            factors[index] = _SCALE / float(steps.scale[0])
+            steps.scale = [_SCALE]
+    return factors
+
+
+def _follow(schema, model, graph, factors):
+    """Brings biases to the scale of the input that they are added to."""
+    kinds = [getattr(schema.BuiltinOperator, name) for name in _WITH_BIAS]
+    done = set()
+    for op in graph.operators:
+        code = model.operatorCodes[op.opcodeIndex]
+        kind = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if kind not in kinds or len(op.inputs) < 3:
+            continue
+        *sources, index = op.inputs
+        factor = next((factors[i] for i in sources if i in factors), None)
+        if factor is None or index < 0 or index in done:
+            continue
+        done.add(index)
+        bias = graph.tensors[index]
+        long = bias.type == schema.TensorType.INT64
+        kind = np.dtype("<i8" if long else "<i4")
+        values = np.frombuffer(bytes(model.buffers[bias.buffer].data), kind)
+        buffer = schema.BufferT()
+        buffer.data = np.rint(values / factor).astype(kind).view("u1")
+        model.buffers.append(buffer)
+        bias.buffer = len(model.buffers) - 1
+        scales = np.asarray(bias.quantization.scale, "f8") * factor
+        bias.quantization.scale = list(scales)

@@ -1,0 +1,86 @@
+"""Files in float made into files of int8 and int4, by ai-edge-quantizer."""
+
+import re
+import warnings
+
+import numpy as np
+
+from tfprune.core import packages
+from tfprune.export.file import weight_ops
+from tfprune.export.run import litert
+
+EXTRA = "quantizer"
+INT4_OPS = ("CONV_2D", "FULLY_CONNECTED")
+
+
+def require():
+    """Raises `ImportError` unless the quantizer is installed."""
+    packages.require("ai_edge_quantizer", EXTRA)
+
+
+def ranges(path, samples):
+    """The least and the largest value of each tensor, as the quantizer wants.
+
+    Args:
+        path: path-like, a file in float.
+        samples: list of arrays `(N, ...)`, one for each input.
+
+    Returns:
+        `dict` from the name of a tensor to a `dict` of arrays.
+    """
+    names = weight_ops.computed_tensors(path.read_bytes())
+    found = {}
+    for tensors in litert.intermediate(path, samples, "builtin"):
+        for name in names & tensors.keys():
+            values, _ = tensors[name]
+            low, high = values.min(), values.max()
+            if name in found:
+                low = min(low, found[name]["min"].item())
+                high = max(high, found[name]["max"].item())
+            shape = (1,) * values.ndim
+            found[name] = {
+                "min": np.full(shape, low, "float32"),
+                "max": np.full(shape, high, "float32"),
+            }
+    return found
+
+
+def quantized(path, ops, bits, ranges):
+    """The file with int8 everywhere, but where other bits are asked for.
+
+    Args:
+        path: path-like, a file in float.
+        ops: list of `weight_ops.WeightOp`, those of the file.
+        bits: `dict` from the output of an op to the bits of its weights: up
+            to 4 become int4, up to 8 int8, more float; `None` is int8.
+        ranges: what `ranges` returned.
+
+    Returns:
+        `bytes`.
+    """
+    library = packages.load("ai_edge_quantizer.quantizer", EXTRA)
+    types = packages.load("ai_edge_quantizer.qtyping", EXTRA)
+    managers = packages.load("ai_edge_quantizer.algorithm_manager", EXTRA)
+    kinds = types.TFLOperationName
+    quantizer = library.Quantizer(str(path))
+    quantizer.add_static_config(".*", kinds.ALL_SUPPORTED, 8, 8)
+    for op in ops:
+        count = bits.get(op.output)
+        only = f"^{re.escape(op.output)};"
+        if count is None:
+            continue
+        if count > 8:
+            quantizer.update_quantization_recipe(
+                only,
+                kinds(op.op),
+                algorithm_key=managers.AlgorithmName.NO_QUANTIZE,
+            )
+        elif count <= 4 and op.op in INT4_OPS:
+            quantizer.add_static_config(only, kinds(op.op), 8, 4)
+    with warnings.catch_warnings():
+        # The quantizer starts an interpreter in a way that this advises of.
+        warnings.filterwarnings("ignore", ".*preserve_all_tensors", UserWarning)
+        result = quantizer.quantize(
+            ranges, enable_progress_bar=False, enable_progress_report=False
+        )
+    return bytes(result.quantized_model)

@@ -1,0 +1,202 @@
+"""What a .tflite file holds: its ops, its inputs and its outputs."""
+
+import collections
+import dataclasses
+import struct
+
+import numpy as np
+
+from tfprune.core import packages
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """An input or an output of a .tflite file.
+
+    Attributes:
+        name: `str`.
+        shape: `tuple` of `int`, the batch of 1 included.
+        dtype: `str`, as numpy names it ("int8").
+        scale: `float`, the real value of one step; `None` where the tensor
+            is not quantized.
+        zero_point: `int` that stands for the real value 0; `None` likewise.
+    """
+
+    name: str
+    shape: tuple
+    dtype: str
+    scale: float | None = None
+    zero_point: int | None = None
+
+    def encode(self, values):
+        """Real values as the file wants them.
+
+        Rounds half away from zero, as the QUANTIZE kernel does.
+
+        Args:
+            values: array of numbers.
+
+        Returns:
+            An array of the same shape, of this tensor's dtype.
+
+        Raises:
+            ValueError: If values are not finite, or if the tensor holds
+                integers that are not quantized (an index, say) and the
+                values are none.
+        """
+        values = np.asarray(values)
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"Finite values are required for {self.name!r}. Received: NaN"
+                " or infinity. Clean the data first."
+            )
+        if self.scale is not None:
+            steps = values.astype("float32") / np.float32(self.scale)
+            steps = np.trunc(steps + np.copysign(np.float32(0.5), steps))
+            steps = steps + np.float32(self.zero_point)
+            limits = np.iinfo(self.dtype)
+            return np.clip(steps, limits.min, limits.max).astype(self.dtype)
+        encoded = values.astype(self.dtype)
+        if encoded.dtype.kind in "iub" and (encoded != values).any():
+            raise ValueError(
+                f"Integers that fit {self.dtype} are required for "
+                f"{self.name!r}. Received: dtype={values.dtype} with other "
+                "values."
+            )
+        return encoded
+
+    def decode(self, values):
+        """What the file gave, as real values (`float32` if quantized)."""
+        if self.scale is None:
+            return values
+        steps = values.astype("float32") - np.float32(self.zero_point)
+        return steps * np.float32(self.scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFile:
+    """A .tflite file.
+
+    Attributes:
+        path: `str`.
+        file_bytes: `int`, its size.
+        ops: `dict` from op ("CONV_2D", or the name of a custom op) to the
+            number of times it occurs, in the order of first use.
+        inputs: `tuple` of `Tensor`.
+        outputs: `tuple` of `Tensor`.
+    """
+
+    path: str
+    file_bytes: int
+    ops: dict
+    inputs: tuple
+    outputs: tuple
+
+    def encode(self, x):
+        """Real inputs as the file wants them.
+
+        Args:
+            x: array `(N, ...)` of real values; for several inputs a tuple, list
+                or dict (by name) of arrays.
+
+        Returns:
+            List of arrays `(N, ...)`, one for each input, of its dtype.
+
+        Raises:
+            ValueError: If they do not fit, or if the file wants other batches
+                than of 1.
+        """
+        if isinstance(x, dict):
+            x = [x[t.name] for t in self.inputs if t.name in x]
+        parts = list(x) if isinstance(x, tuple | list) else [x]
+        arrays = [np.asarray(part) for part in parts]
+        shapes = [array.shape for array in arrays]
+        wanted = [tensor.shape[1:] for tensor in self.inputs]
+        fits = (
+            [shape[1:] for shape in shapes] == wanted
+            and len({shape[:1] for shape in shapes}) == 1
+            and shapes[0][0] > 0
+            and all(tensor.shape[:1] == (1,) for tensor in self.inputs)
+        )
+        if not fits:
+            names = [(t.name, ("N", *t.shape[1:])) for t in self.inputs]
+            raise ValueError(
+                f"Inputs {names} are required, with the same N of at least 1. "
+                f"Received: x of shape {shapes}."
+            )
+        return [t.encode(a) for t, a in zip(self.inputs, arrays, strict=True)]
+
+
+def read(path):
+    """Reads the structure of a .tflite file; no interpreter is started.
+
+    Args:
+        path: `str` or path-like.
+
+    Returns:
+        A `ModelFile`.
+
+    Raises:
+        ValueError: If the file is not a TFLite model.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    if data[4:8] != b"TFL3":
+        raise _not_a_model(path, data)
+    try:
+        model = schema.Model.GetRootAs(data, 0)
+        graph = model.Subgraphs(0)
+        return ModelFile(
+            path=str(path),
+            file_bytes=len(data),
+            ops=_ops(schema, model),
+            inputs=_tensors(schema, graph, graph.InputsAsNumpy()),
+            outputs=_tensors(schema, graph, graph.OutputsAsNumpy()),
+        )
+    # A damaged file points outside itself.
+    except (struct.error, IndexError, AttributeError, TypeError) as error:
+        raise _not_a_model(path, data) from error
+
+
+def _not_a_model(path, data):
+    return ValueError(
+        "A TFLite model is required. Received: "
+        f"path={str(path)!r}, {len(data):,} bytes that are none, or damaged."
+        " Write one with tfprune.export_tflite."
+    )
+
+
+def _names(enumeration):
+    return {v: k for k, v in vars(enumeration).items() if not k.startswith("_")}
+
+
+def _ops(schema, model):
+    names = _names(schema.BuiltinOperator)
+    counts = collections.Counter()
+    for g in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(g)
+        for i in range(graph.OperatorsLength()):
+            code = model.OperatorCodes(graph.Operators(i).OpcodeIndex())
+            # Old files know the first field alone, which is a byte.
+            name = names[max(code.DeprecatedBuiltinCode(), code.BuiltinCode())]
+            custom = code.CustomCode()
+            counts[custom.decode() if custom else name] += 1
+    return dict(counts)
+
+
+def _tensors(schema, graph, indices):
+    types = _names(schema.TensorType)
+    return tuple(_tensor(graph.Tensors(int(i)), types) for i in indices)
+
+
+def _tensor(tensor, types):
+    steps = tensor.Quantization()
+    quantized = steps is not None and steps.ScaleLength() == 1
+    return Tensor(
+        name=tensor.Name().decode(),
+        shape=tuple(int(n) for n in tensor.ShapeAsNumpy()),
+        dtype=types[tensor.Type()].lower(),
+        scale=float(steps.Scale(0)) if quantized else None,
+        zero_point=int(steps.ZeroPoint(0)) if quantized else None,
+    )

@@ -1,0 +1,153 @@
+"""Which op of a .tflite file computes with which kernel of a model."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tfprune.core import packages
+
+# The ops whose second input is a kernel.
+OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightOp:
+    """An op with a kernel.
+
+    Attributes:
+        op: `str`, one of `OPS`.
+        output: `str`, the name of its output tensor.
+        dtype: `str`, of the kernel ("int4").
+        inputs_dtype: `str`, of what it reads.
+        rows: float array, shape `(channels, weights of a channel)`; `None`
+            if the kernel is no longer stored in float.
+    """
+
+    op: str
+    output: str
+    dtype: str
+    inputs_dtype: str
+    rows: np.ndarray | None
+
+
+def read(data):
+    """The ops with kernels in the main graph of a file, in their order.
+
+    Args:
+        data: `bytes` of a .tflite file.
+
+    Returns:
+        List of `WeightOp`.
+    """
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    model = schema.Model.GetRootAs(data, 0)
+    graph = model.Subgraphs(0)
+    types, names = _names(schema.TensorType), _names(schema.BuiltinOperator)
+    found = []
+    for i in range(graph.OperatorsLength()):
+        operator = graph.Operators(i)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        op = names[max(code.DeprecatedBuiltinCode(), code.BuiltinCode())]
+        if op not in OPS:
+            continue
+        inputs = [graph.Tensors(int(j)) for j in operator.InputsAsNumpy()[:2]]
+        output = graph.Tensors(int(operator.OutputsAsNumpy()[0]))
+        dtypes = [types[tensor.Type()].lower() for tensor in inputs]
+        buffer = model.Buffers(inputs[1].Buffer())
+        rows = None
+        if dtypes[1] == "float32" and buffer.DataLength():
+            values = buffer.DataAsNumpy().view("<f4")
+            values = values.reshape(inputs[1].ShapeAsNumpy())
+            rows = _by_channel(values, op == "DEPTHWISE_CONV_2D")
+        found.append(
+            WeightOp(op, output.Name().decode(), dtypes[1], dtypes[0], rows)
+        )
+    return found
+
+
+def computed_tensors(data):
+    """The names of the float tensors that a file computes or is given."""
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    return {
+        name
+        for name, kind, filled in _tensors(schema, data)
+        if kind == schema.TensorType.FLOAT32 and not filled
+    }
+
+
+def constant_tensors(data):
+    """The names of the tensors whose values stand in a file."""
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    return {name for name, _, filled in _tensors(schema, data) if filled}
+
+
+def _tensors(schema, data):
+    """Yields `(name, type, filled)`, whether its values are in the file."""
+    model = schema.Model.GetRootAs(data, 0)
+    graph = model.Subgraphs(0)
+    for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+        filled = model.Buffers(tensor.Buffer()).DataLength() > 0
+        yield tensor.Name().decode(), tensor.Type(), filled
+
+
+def match(kernels, ops):
+    """Finds the op of each kernel, by the weights themselves.
+
+    The converter may have scaled each output channel, by a normalisation
+    that it has folded in, so channels are compared by their direction.
+
+    Args:
+        kernels: `dict` from any key to `(layer, name, array)`: the layer,
+            the name and the values of the weight.
+        ops: list of `WeightOp` from a file in float.
+
+    Returns:
+        `dict` from key to the index of the op; kernels without one (of
+        layers that became other ops) are missing.
+    """
+    found, free = {}, dict(enumerate(ops))
+    for key, (layer, name, values) in kernels.items():
+        depthwise = isinstance(layer, _DEPTHWISE) or "depthwise" in name
+        rows = _keras_rows(values, depthwise)
+        for i, op in free.items():
+            if op.rows is not None and _parallel(rows, op.rows):
+                found[key] = i
+                del free[i]
+                break
+    return found
+
+
+def _by_channel(values, depthwise):
+    if depthwise:
+        return values.reshape(-1, values.shape[-1]).T
+    return values.reshape(values.shape[0], -1)
+
+
+def _keras_rows(values, depthwise):
+    if depthwise:
+        channels = values.shape[-2] * values.shape[-1]
+        return values.reshape(-1, channels).T
+    return values.reshape(-1, values.shape[-1]).T
+
+
+def _parallel(first, second):
+    if first.shape != second.shape:
+        return False
+    first, second = _unit(first), _unit(second)
+    zero = ~first.any(axis=1)
+    if (zero & second.any(axis=1)).any():
+        return False
+    cosines = np.abs(np.sum(first * second, axis=1))
+    return bool(np.all(zero | (cosines > 1 - 1e-6)))
+
+
+def _unit(rows):
+    rows = rows.astype("float64")
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1)
+
+
+def _names(enumeration):
+    return {v: k for k, v in vars(enumeration).items() if not k.startswith("_")}

@@ -1,0 +1,307 @@
+"""Which weights of a file are compressed, within flash and RAM.
+
+A compressed weight is decoded into the arena whenever its op runs: flash is
+won, RAM and time are paid. Decoded weights take turns in the arena, so that its
+size is that of the worst one of them, and a little for each; hence weights are
+tried one by one on the interpreter of TFLite Micro, and then together.
+"""
+
+import dataclasses
+import math
+import pathlib
+import tempfile
+
+import numpy as np
+from absl import logging
+
+from tfprune.core import atomic
+from tfprune.export.edit import weight_codes
+from tfprune.export.file import model_file
+from tfprune.export.micro import firmware_folder
+from tfprune.export.run import interpreter
+
+# Inputs on which the outputs of both files are compared.
+_COMPARED = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class CompressedWeight:
+    """A weight that has a shorter code.
+
+    Attributes:
+        name: `str`, of the tensor.
+        method: `str`, "pruning" (bitmap of zeros) or "lut" (table of values).
+        zeros: float in [0, 1], the share of weights that are zero.
+        bytes_before: `int`, bytes of the weight.
+        bytes_after: `int`, bytes of its code.
+        arena_bytes: `int`, arena of the file with this weight alone in code.
+        chosen: `bool`, whether it is in code in the file that was written.
+    """
+
+    name: str
+    method: str
+    zeros: float
+    bytes_before: int
+    bytes_after: int
+    arena_bytes: int
+    chosen: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Compression:
+    """A file with compressed weights, beside what it was made from.
+
+    Attributes:
+        file: `model_file.ModelFile`.
+        bytes_before: `int`, size of the file before.
+        arena_before: `int`, bytes of arena before, measured.
+        arena_bytes: `int`, bytes of arena now, measured.
+        weights: tuple of `CompressedWeight`.
+    """
+
+    file: model_file.ModelFile
+    bytes_before: int
+    arena_before: int
+    arena_bytes: int
+    weights: tuple
+
+    def __str__(self):
+        chosen = sum(row.chosen for row in self.weights)
+        return (
+            f"{chosen} of {len(self.weights)} weights compressed, "
+            f"{self.bytes_before:,} -> {self.file.file_bytes:,} bytes, arena "
+            f"{self.arena_before:,} -> {self.arena_bytes:,} bytes"
+        )
+
+
+def compress_tflite(path, out, *, flash_bytes=None, ram_bytes=None, x=None):
+    """Compresses the zeros out of a file for TFLite Micro.
+
+    Weights with many zeros, or with few different values, are stored in a
+    shorter code, which TFLite Micro decodes each time before it reads them:
+    this takes arena and time. Names of tensors go, too. The outputs are the
+    same to the last bit, which is tried here. No other runtime reads such
+    files: neither LiteRT nor Vela.
+
+    Which weights are compressed: without a limit all that make the file
+    smaller; within `ram_bytes` as much as fits; to reach `flash_bytes` those
+    that take the least arena, and no more than needed.
+
+    Args:
+        path: `str` or path-like, a file of `export_tflite`; not changed.
+        out: `str` or path-like, the file to write.
+        flash_bytes: `int`, the most that the file may take.
+        ram_bytes: `int`, the most that its arena may take.
+        x: some inputs `(N, ...)` to compare outputs on, as for
+            `interpreter.run`; random ones by default.
+
+    Returns:
+        A `Compression`.
+
+    Raises:
+        ImportError: If a package of the extra `export` is missing or too old.
+        OSError: If a file cannot be read or written.
+        RuntimeError: If the interpreter cannot run the file, or gives other
+            outputs.
+        ValueError: If it is not a TFLite model, or no choice fits the limits;
+            tells how close one comes.
+
+    Example:
+
+    >>> done = tfprune.compress_tflite(
+    ...     "sparse.tflite", "small.tflite", ram_bytes=64_000)
+    >>> done.bytes_before, done.file.file_bytes, done.arena_bytes
+    """
+    out = atomic.writable(out)
+    dense = model_file.read(path)
+    data = pathlib.Path(path).read_bytes()
+    rows = weight_codes.shorter(data)
+    with tempfile.TemporaryDirectory() as folder:
+        tried = _Trials(data, pathlib.Path(folder))
+        result, arena, chosen, candidates = _choose(
+            tried, rows, flash_bytes, ram_bytes
+        )
+        small = pathlib.Path(folder, "chosen.tflite")
+        small.write_bytes(result)
+        _compare(dense, model_file.read(small), x)
+        before = firmware_folder.arena_bytes(path)
+    atomic.write({out: result})
+    done = Compression(
+        file=model_file.read(out),
+        bytes_before=len(data),
+        arena_before=before,
+        arena_bytes=arena.required_bytes,
+        weights=tuple(
+            CompressedWeight(
+                name=c.row.name,
+                method=c.row.method,
+                zeros=c.row.zeros,
+                bytes_before=c.row.before,
+                bytes_after=c.row.after,
+                arena_bytes=c.arena.required_bytes,
+                chosen=c in chosen,
+            )
+            for c in candidates
+        ),
+    )
+    logging.info("Wrote %s: %s.", out, done)
+    return done
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Candidate:
+    """A weight that may be compressed.
+
+    Attributes:
+        row: `weight_codes.Coded`.
+        saved: `int`, bytes of flash, measured.
+        arena: `micro.Arena` with this weight alone in code.
+        record: `int`, bytes of arena that its DECODE op keeps for good.
+    """
+
+    row: object
+    saved: int
+    arena: firmware_folder.Arena
+    record: int
+
+
+class _Trials:
+    """Files with some weights in code, measured.
+
+    Args:
+        data: `bytes` of the file.
+        folder: `pathlib.Path`, where they lie.
+    """
+
+    def __init__(self, data, folder):
+        self._data = data
+        self._folder = folder
+
+    def measure(self, choices):
+        """The bytes and the `Arena` of the file for each list of weights."""
+        found = [weight_codes.rewritten(self._data, c) for c in choices]
+        paths = [self._folder / f"{i}.tflite" for i in range(len(found))]
+        for path, data in zip(paths, found, strict=True):
+            path.write_bytes(data)
+        try:
+            arenas = firmware_folder.arenas(paths)
+        except RuntimeError as error:
+            if weight_codes.OP not in str(error):
+                raise
+            raise RuntimeError(
+                f"A TFLite Micro that knows the op {weight_codes.OP} is "
+                "required. Received: an older one. Run: pip install "
+                '"tfprune[export]"'
+            ) from error
+        return list(zip(found, arenas, strict=True))
+
+
+def _choose(tried, rows, flash_bytes, ram_bytes):
+    """The bytes and the `Arena` of the best file, its weights, candidates."""
+    (plain, least), *single = tried.measure([[], *([row] for row in rows)])
+    candidates = [
+        _Candidate(
+            row,
+            len(plain) - len(data),
+            arena,
+            arena.persistent_bytes - least.persistent_bytes,
+        )
+        for row, (data, arena) in zip(rows, single, strict=True)
+    ]
+    if ram_bytes is not None and least.required_bytes > ram_bytes:
+        raise ValueError(
+            "The model must fit into RAM before its weights are compressed. "
+            f"Received: ram_bytes={ram_bytes}, the arena takes "
+            f"{least.required_bytes:,} bytes. Remove more channels."
+        )
+    useful = [c for c in candidates if c.saved > 0]
+    limit = ram_bytes
+    while True:
+        room = None if limit is None else limit - least.persistent_bytes
+        chosen = _most_saved(useful, room, least.shared_bytes)
+        if flash_bytes is not None:
+            need = len(plain) - flash_bytes
+            fewer = _least_arena(useful, need, room, least.shared_bytes)
+            chosen = chosen if fewer is None else fewer
+        ((data, arena),) = tried.measure([[c.row for c in chosen]])
+        over = 0 if limit is None else arena.required_bytes - ram_bytes
+        if over <= 0:
+            break
+        # The planner has left gaps, or starting took more than running.
+        limit -= over
+    if flash_bytes is not None and len(data) > flash_bytes:
+        within = "" if ram_bytes is None else f" within ram_bytes={ram_bytes}"
+        raise ValueError(
+            "The file must fit its budget. Received: flash_bytes="
+            f"{flash_bytes}; compressed as far as it goes{within} it takes "
+            f"{len(data):,} bytes. Remove more channels or make more weights "
+            "zero."
+        )
+    return data, arena, chosen, candidates
+
+
+def _most_saved(candidates, room, shared):
+    """The candidates that save most flash within room for arena.
+
+    Weights in the arena take turns, so that the largest one counts; records
+    add up. For each largest one the best choice is a knapsack of records.
+    """
+    if room is None:
+        return candidates
+    best = []
+    for top in sorted({shared, *(c.arena.shared_bytes for c in candidates)}):
+        fitting = [c for c in candidates if c.arena.shared_bytes <= top]
+        found = _knapsack(fitting, room - top)
+        if _saved(found) > _saved(best):
+            best = found
+    return best
+
+
+def _knapsack(candidates, room):
+    """The candidates that save most while their records fit into room."""
+    step = math.gcd(*(c.record for c in candidates)) or 1
+    size = min(room, sum(c.record for c in candidates)) // step
+    if size < 0:
+        return []
+    # best[r]: what can be saved with records of r steps, and by whom.
+    best = [(0, ())] * (size + 1)
+    for i, c in enumerate(candidates):
+        weight = c.record // step
+        for r in range(size, weight - 1, -1):
+            saved, taken = best[r - weight]
+            if saved + c.saved > best[r][0]:
+                best[r] = saved + c.saved, (*taken, i)
+    return [candidates[i] for i in best[size][1]]
+
+
+def _least_arena(candidates, need, room, shared):
+    """The candidates that save enough and take the least arena, or `None`."""
+    best, least = None, math.inf if room is None else room
+    for top in sorted({shared, *(c.arena.shared_bytes for c in candidates)}):
+        fitting = [c for c in candidates if c.arena.shared_bytes <= top]
+        fitting.sort(key=lambda c: c.saved, reverse=True)
+        chosen = []
+        while fitting and _saved(chosen) < need:
+            chosen.append(fitting.pop(0))
+        arena = top + sum(c.record for c in chosen)
+        if _saved(chosen) >= need and arena <= least:
+            best, least = chosen, arena
+    return best
+
+
+def _saved(candidates):
+    return sum(c.saved for c in candidates)
+
+
+def _compare(dense, small, x):
+    """Raises unless both files give the same outputs."""
+    if x is None:
+        x = interpreter.random_inputs(dense, _COMPARED)
+    wanted, got = (interpreter.stored(file, x) for file in (dense, small))
+    for a, b in zip(wanted, got, strict=True):
+        if not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
+            raise RuntimeError(
+                "Outputs must stay the same to the last bit. Received: others "
+                "from the file with compressed weights; this TFLite Micro "
+                "decodes them in another way. Export without compression."
+            )

@@ -1,0 +1,141 @@
+"""What Arm's compiler Vela makes of a .tflite file for an Ethos-U NPU."""
+
+import csv
+import dataclasses
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from absl import logging
+
+from tfprune.core import atomic
+from tfprune.core import packages
+from tfprune.export.file import model_file
+
+ACCELERATORS = (
+    *(f"ethos-u55-{macs}" for macs in (32, 64, 128, 256)),
+    *(f"ethos-u65-{macs}" for macs in (256, 512)),
+    *(f"ethos-u85-{macs}" for macs in (128, 256, 512, 1024, 2048)),
+)
+_NPU_OP = "ethos-u"
+_TAIL = 25
+
+
+@dataclasses.dataclass(frozen=True)
+class NpuReport:
+    """Vela's figures for one file: estimates of a compiler, not measured.
+
+    Attributes:
+        accelerator: `str`, one of `ACCELERATORS`.
+        system_config: `str`, the clocks and memories that are assumed.
+        sram_bytes: `int`, feature maps and what is staged beside them.
+        flash_bytes: `int`, weights as they are compressed for the NPU, and
+            commands; in DRAM on systems that keep them there.
+        cycles: `int`, of the NPU for one inference.
+        milliseconds: float, the same as time at the assumed clock.
+        macs: `int`, multiply-adds on the NPU.
+        ops: `int`, ops of the file that was compiled.
+        cpu_ops: `dict` from op to how many are left to the CPU.
+    """
+
+    accelerator: str
+    system_config: str
+    sram_bytes: int
+    flash_bytes: int
+    cycles: int
+    milliseconds: float
+    macs: int
+    ops: int
+    cpu_ops: dict
+
+    @property
+    def npu_share(self):
+        """The share of ops that run on the NPU, in [0, 1]."""
+        left = min(sum(self.cpu_ops.values()), self.ops)
+        return 1 - left / self.ops if self.ops else 0.0
+
+
+def compile_for_npu(path, accelerator="ethos-u55-128", out=None, flags=()):
+    """Compiles an int8 file for an Ethos-U NPU.
+
+    Args:
+        path: `str` or path-like, an int8 file of `export_tflite`.
+        accelerator: one of `npu.ACCELERATORS`; the number behind the name is
+            the multiply-adds of a cycle.
+        out: `str` or path-like, where the compiled file is written, which
+            TFLite Micro runs with Arm's driver; not written if `None`.
+        flags: `str`s, more flags of Vela ("--optimise=Size").
+
+    Returns:
+        An `NpuReport`.
+
+    Raises:
+        ImportError: If the package ethos-u-vela is missing.
+        OSError: If a file cannot be read or written.
+        RuntimeError: If Vela fails.
+        ValueError: If there is no such accelerator, or the file is not a
+            TFLite model.
+
+    Example:
+
+    >>> report = tfprune.compile_for_npu("small.tflite", "ethos-u55-128")
+    >>> report.sram_bytes, report.flash_bytes, report.cycles
+    """
+    if accelerator not in ACCELERATORS:
+        raise ValueError(
+            f"accelerator must be one of {', '.join(ACCELERATORS)}. Received: "
+            f"accelerator={accelerator!r}."
+        )
+    packages.require("ethosu", "vela", "Compiling for an NPU")
+    out = None if out is None else atomic.writable(out)
+    before = model_file.read(path)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        # Vela names what it writes after the file.
+        source = folder / "model.tflite"
+        source.write_bytes(pathlib.Path(path).read_bytes())
+        _run(source, path, accelerator, folder, flags)
+        compiled = folder / "model_vela.tflite"
+        (table,) = folder.glob("model_summary_*.csv")
+        with open(table, newline="") as file:
+            (row,) = csv.DictReader(file)
+        after = model_file.read(compiled)
+        if out is not None:
+            atomic.write({out: compiled.read_bytes()})
+            logging.info("Wrote %s.", out)
+    return NpuReport(
+        accelerator=accelerator,
+        system_config=row["system_config"],
+        sram_bytes=_bytes(row, "sram"),
+        flash_bytes=sum(
+            _bytes(row, memory)
+            for memory in ("dram", "on_chip_flash", "off_chip_flash")
+        ),
+        cycles=int(float(row["cycles_total"])),
+        milliseconds=1000 * float(row["inference_time"]),
+        macs=int(float(row["nn_macs"])),
+        ops=sum(before.ops.values()),
+        cpu_ops={k: n for k, n in after.ops.items() if k != _NPU_OP},
+    )
+
+
+def _run(source, path, accelerator, folder, flags):
+    command = [sys.executable, "-m", "ethosu.vela", str(source)]
+    command += [f"--accelerator-config={accelerator}"]
+    command += [f"--output-dir={folder}", *flags]
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode or not (folder / "model_vela.tflite").exists():
+        tail = "\n".join(done.stdout.splitlines()[-_TAIL:])
+        raise RuntimeError(
+            "Vela must be able to compile the file. Received: "
+            f"path={str(path)!r}, accelerator={accelerator!r}. The end of its "
+            f"log:\n{tail}"
+        )
+
+
+def _bytes(row, memory):
+    """Vela counts in KiB."""
+    return round(1024 * float(row[f"{memory}_memory_used"]))

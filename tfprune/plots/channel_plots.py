@@ -1,0 +1,224 @@
+"""Pictures of what was pruned; matplotlib is imported where it is used."""
+
+import dataclasses
+import importlib
+import io
+
+import numpy as np
+
+from tfprune.core import atomic
+from tfprune.costs import counting
+from tfprune.graph import channel_graph
+
+# From the palette of Okabe and Ito; they also differ in lightness, so that
+# they can be told apart in print.
+KEPT, REMOVED, FIXED = "#0072B2", "#F5C98B", "#8C8C8C"
+_FAINT, _INK = "#C9DCE8", "#222222"
+_FORMATS = (".png", ".svg", ".pdf")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Strip:
+    """The channels that a layer makes.
+
+    Attributes:
+        layer: `str`, path of the layer.
+        kept: bool array, shape `(channels,)`, in the order of the layer.
+        fixed: bool array of that shape, channels that cannot be removed.
+        macs_before, macs_after: `int`, multiply-adds of the layer.
+    """
+
+    layer: str
+    kept: np.ndarray
+    fixed: np.ndarray
+    macs_before: int
+    macs_after: int
+
+
+def channel_strips(graph, keep):
+    """Which channels of which layer are kept.
+
+    Args:
+        graph: a `ChannelGraph`.
+        keep: bool array, shape `(graph.size,)`.
+
+    Returns:
+        A list of `Strip`, in the order of execution; a layer that makes
+        several sets of channels has several.
+    """
+    meter = counting.Meter(graph)
+    before = {row.layer: row.macs for row in meter.by_layer()}
+    after = {row.layer: row.macs for row in meter.by_layer(keep)}
+    written = {}
+    for binding in graph.bindings:
+        if binding.role == channel_graph.WRITES:
+            # The gates of a recurrent layer write the same channels.
+            _, first = np.unique(binding.labels, return_index=True)
+            labels = binding.labels[np.sort(first)]
+            written[binding.layer, labels.tobytes()] = labels
+    return [
+        Strip(
+            layer,
+            keep[labels],
+            graph.frozen[labels],
+            before.get(layer, 0),
+            after.get(layer, 0),
+        )
+        for (layer, _), labels in written.items()
+    ]
+
+
+def channels_plot(graph, keep, path, title=None):
+    """Draws which channels were cut, layer by layer, and the work they took.
+
+    Each layer that makes channels has a strip with one cell for each of
+    them, in the order of its weights, and a bar with its multiply-adds
+    before and after.
+
+    Args:
+        graph: the `ChannelGraph` of the dense model.
+        keep: bool array, shape `(graph.size,)`: what `pruning.choose` gave,
+            or the first result of `stripping.removable(graph)` for a model
+            with zeros in its weights.
+        path: `str` or path-like, the file to write: .png, .svg or .pdf.
+        title: `str`; by default the name of the model and what is left.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+        OSError: If the file cannot be written.
+        ValueError: If the name has another ending, `keep` has the wrong
+            shape, or the model has no layer that makes channels.
+
+    Example:
+
+    >>> graph = tfprune.channel_graph(model)
+    >>> keep = tfprune.surgery.choose(graph, tfprune.Budget(macs=0.25))
+    >>> tfprune.channels_plot(graph, keep, "channels.png")
+    """
+    path = atomic.writable(path)
+    if path.suffix.lower() not in _FORMATS:
+        raise ValueError(
+            f"A picture's name must end in one of {', '.join(_FORMATS)}. "
+            f"Received: path={str(path)!r}."
+        )
+    strips = channel_strips(graph, keep)
+    if not strips:
+        raise ValueError(
+            "A model with layers that make channels is required. Received: "
+            f"model={graph.model.name!r}, which has none."
+        )
+    picture = _draw(strips, title or _title(graph, keep))
+    buffer = io.BytesIO()
+    picture.savefig(buffer, format=path.suffix[1:].lower(), dpi=160)
+    atomic.write({path: buffer.getvalue()})
+
+
+def _title(graph, keep):
+    meter = counting.Meter(graph)
+    before, after = meter.cost(), meter.cost(keep)
+    return (
+        f"{graph.model.name}: {after.channels:,} of {before.channels:,} "
+        f"removable channels kept, {after.macs / max(before.macs, 1):.0%} of "
+        f"the MACs, {after.params / max(before.params, 1):.0%} of the weights"
+    )
+
+
+def _draw(strips, title):
+    """A `matplotlib.figure.Figure` with strips on the left, bars right."""
+    figure_lib = _matplotlib()
+    height = 1.5 + 0.3 * len(strips)  # inches
+    figure = figure_lib.Figure((11, height), layout="constrained")
+    left, right = figure.subplots(
+        1, 2, sharey=True, gridspec_kw={"width_ratios": (3, 1.25)}
+    )
+    _draw_strips(left, strips)
+    _draw_work(right, strips)
+    left.set_ylim(len(strips) - 0.4, -0.6)
+    left.set_yticks(range(len(strips)), [_short(s.layer) for s in strips])
+    for axes in (left, right):
+        axes.tick_params(length=0, colors=_INK, labelsize=8)
+        axes.spines[:].set_visible(False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=_INK)
+    figure.legend(
+        handles=_legend(),
+        loc="outside lower left",
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+    )
+    return figure
+
+
+def _draw_strips(axes, strips):
+    widest = max(len(s.kept) for s in strips)
+    for row, strip in enumerate(strips):
+        count = len(strip.kept)
+        axes.imshow(
+            _colors(strip)[None],
+            extent=(0, count, row + 0.36, row - 0.36),
+            aspect="auto",
+        )
+        if widest <= 256:
+            lines = np.arange(1, count)
+            axes.vlines(lines, row - 0.36, row + 0.36, "white", linewidth=0.6)
+        axes.text(
+            count + widest * 0.01,
+            row,
+            f"{strip.kept.sum()} of {count}",
+            va="center",
+            fontsize=7.5,
+            color=_INK,
+        )
+    axes.set_xlim(0, widest * 1.12)
+    axes.set_xticks([n for n in axes.get_xticks() if n <= widest])
+    axes.set_xlabel("output channels", fontsize=8, loc="left", color=_INK)
+
+
+def _draw_work(axes, strips):
+    rows = np.arange(len(strips))
+    before = np.array([s.macs_before for s in strips], float)
+    after = np.array([s.macs_after for s in strips], float)
+    axes.barh(rows, before, 0.72, color=_FAINT)
+    axes.barh(rows, after, 0.72, color=KEPT)
+    for row, (b, a) in enumerate(zip(before, after, strict=True)):
+        text = f"{a / b:.0%}" if b else ""
+        axes.text(b, row, f" {text}", va="center", fontsize=7.5, color=_INK)
+    axes.set_xlim(0, before.max() * 1.15 or 1)
+    axes.xaxis.set_major_formatter(_matplotlib("ticker").EngFormatter())
+    axes.set_xlabel(
+        "MACs of one sample: before, after (dark)",
+        fontsize=8,
+        loc="left",
+        color=_INK,
+    )
+    axes.grid(axis="x", color="#E5E5E5", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _colors(strip):
+    """RGB of each channel, shape `(channels, 3)`."""
+    to_rgb = _matplotlib("colors").to_rgb
+    colors = np.where(strip.kept[:, None], to_rgb(KEPT), to_rgb(REMOVED))
+    return np.where((strip.fixed & strip.kept)[:, None], to_rgb(FIXED), colors)
+
+
+def _legend():
+    patch = _matplotlib("patches").Patch
+    return [
+        patch(color=KEPT, label="kept"),
+        patch(color=REMOVED, label="removed"),
+        patch(color=FIXED, label="cannot be removed"),
+    ]
+
+
+def _short(name, limit=34):
+    return name if len(name) <= limit else f"...{name[3 - limit :]}"
+
+
+def _matplotlib(module="figure"):
+    try:
+        return importlib.import_module(f"matplotlib.{module}")
+    except ImportError as error:
+        raise ImportError(
+            'Pictures need matplotlib. Install it: pip install "tfprune[plots]"'
+        ) from error

@@ -1,0 +1,115 @@
+"""Channel groups drawn as a graph, for Graphviz or Mermaid."""
+
+import collections
+import pathlib
+
+from tfprune.core import atomic
+
+# By the end of the file's name.
+FORMATS = (".dot", ".gv", ".mmd", ".md")
+
+
+def draw_groups(graph, path):
+    """Writes the groups of a model's channels as the text of a picture.
+
+    A box is a group: who makes its channels and how many they are; grey boxes
+    stay, and say why. An arrow is a layer that reads one group and writes
+    another.
+
+    Args:
+        graph: a `ChannelGraph`.
+        path: `str` or `pathlib.Path`; its end says which language it is:
+            `.dot` or `.gv` for Graphviz, `.mmd` for Mermaid, `.md` for
+            Mermaid in a fence, which code hosts draw.
+
+    Returns:
+        The path, a `str`.
+
+    Raises:
+        ValueError: If the path ends otherwise.
+
+    Example:
+
+    >>> tfprune.draw_groups(tfprune.channel_graph(model), "groups.mmd")
+    """
+    path = writable(path)
+    end = pathlib.Path(path).suffix
+    text = _dot(graph) if end in (".dot", ".gv") else _mermaid(graph)
+    if end == ".md":
+        text = f"```mermaid\n{text}```\n"
+    atomic.write({path: text.encode()})
+    return path
+
+
+def writable(path):
+    """The path, if a drawing can be written there.
+
+    Raises:
+        ValueError: If it ends in none of `FORMATS`.
+        OSError: If its folder cannot be written to.
+    """
+    if pathlib.Path(path).suffix not in FORMATS:
+        raise ValueError(
+            f"The file of a drawing must end in {', '.join(FORMATS)}. "
+            f"Received: path={str(path)!r}. Try groups.mmd."
+        )
+    return atomic.writable(path)
+
+
+def arrows(graph):
+    """`dict` from `(group, group)`, by number, to the layers in between."""
+    readers, writers = _sides(graph)
+    found = collections.defaultdict(list)
+    for layer, sources in readers.items():
+        for source in sources:
+            for target in writers.get(layer, ()):
+                found[source, target].append(layer)
+    return dict(found)
+
+
+def _sides(graph):
+    readers = collections.defaultdict(list)
+    writers = collections.defaultdict(list)
+    for i, group in enumerate(graph.groups):
+        for layer in group.readers:
+            readers[layer].append(i)
+        for layer in group.writers:
+            writers[layer].append(i)
+    return readers, writers
+
+
+def _lines(group):
+    """The lines of text in a box."""
+    made = ", ".join(group.writers[:2]) or "the input"
+    more = len(group.writers) - 2
+    yield made + (f" and {more} more" if more > 0 else "")
+    yield f"{len(group)} channels"
+    if group.frozen:
+        layer, reason = group.frozen
+        yield f"kept: {reason} ({layer})"
+
+
+def _dot(graph):
+    lines = ["digraph groups {", "  node [shape=box];"]
+    for i, group in enumerate(graph.groups):
+        text = "\\n".join(_lines(group)).replace('"', "'")
+        style = ", style=filled, fillcolor=gray90" if group.frozen else ""
+        lines.append(f'  g{i} [label="{text}"{style}];')
+    for (source, target), layers in arrows(graph).items():
+        lines.append(f'  g{source} -> g{target} [label="{_some(layers)}"];')
+    return "\n".join([*lines, "}", ""])
+
+
+def _mermaid(graph):
+    lines = ["flowchart TD"]
+    for i, group in enumerate(graph.groups):
+        text = "<br/>".join(_lines(group)).replace('"', "'")
+        lines.append(f'  g{i}["{text}"]{":::kept" if group.frozen else ""}')
+    for (source, target), layers in arrows(graph).items():
+        lines.append(f'  g{source} -- "{_some(layers)}" --> g{target}')
+    return "\n".join([*lines, "  classDef kept fill:#e5e5e5", ""])
+
+
+def _some(layers):
+    more = len(layers) - 1
+    return layers[0] + (f" and {more} more" if more else "")

@@ -1,0 +1,269 @@
+"""PCAS as its authors run it: gates, statistics, pruning and retraining."""
+
+import math
+import zlib
+
+import keras
+import numpy as np
+
+from tfprune.core import records
+from tfprune.datasets import samples
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.graph import values
+from tfprune.methods import gates
+from tfprune.methods import pcas as pcas_lib
+from tfprune.recipes import stages as stages_lib
+from tfprune.selection import select
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import wrapping
+from tfprune.surgery import folding
+
+_PURPOSE = "PCAS"
+
+
+def pcas(
+    model,
+    data,
+    ratio,
+    *,
+    ranking="global",
+    fold=False,
+    joint=False,
+    gate=None,
+    statistics=None,
+    loss=None,
+    epochs=10,
+    optimizer=None,
+    retrain_epochs=100,
+    retrain_optimizer=None,
+    validation_data=None,
+    callbacks=(),
+    batch_size=128,
+    compile_args=None,
+    checkpoint_dir=None,
+    verbose=0,
+    **selection,
+):
+    """Prunes by the attention statistics of gates, and retrains.
+
+    1. Gates are put on the channels and trained; all else is frozen, batch
+       normalization and dropout behave as in inference.
+    2. The mean of each gate is measured, each sample once.
+    3. The channels of lowest mean and all gates are taken out; what is left
+       is trained.
+
+    Args:
+        model: a built, trained `keras.Model`; it is not changed.
+        data: inputs and labels to train with: arrays `(x, y)`, a
+            `tf.data.Dataset` or a `keras.utils.PyDataset`. Arrays are
+            shuffled.
+        ratio: float in [0, 1), the share to remove of all channels that have
+            a gate; or a `tfprune.Budget`.
+        ranking: `"global"` compares the means of all layers; `"group"`
+            removes the same share of each group.
+        fold: `bool`, whether the weights that read a channel are multiplied
+            by its mean attention, which is what a constant gate would do;
+            else the gates leave no trace.
+        joint: `bool`, whether stage 1 trains all weights with the gates.
+        gate: an `AttentionGate`; `None` for its defaults.
+        statistics: data for stage 2, without augmentation; labels are not
+            used. `None` takes `data`.
+        loss: as for `keras.Model.compile`; `None` takes the loss that the
+            model is compiled with.
+        epochs: `int`, of stage 1.
+        optimizer: of stage 1; by default Adam with a learning rate of 1e-3.
+        retrain_epochs: `int`, of stage 3; 0 for none.
+        retrain_optimizer: of stage 3; by default SGD with momentum 0.9, a
+            weight decay of 5e-4, and a learning rate that falls from 0.01
+            epoch by epoch as a cosine.
+        validation_data, callbacks: of the `fit` of stage 3.
+        batch_size: `int`, for arrays.
+        compile_args: `dict`, other arguments of `compile` in both stages,
+            such as `{"metrics": ["accuracy"]}`.
+        checkpoint_dir: folder in which each finished stage is kept, and each
+            epoch until its stage is finished. A second call goes on after
+            them; data and optimizers are taken to be the same.
+        verbose: as for `fit`.
+        **selection: `min_channels`, `channel_multiple` and `skip`, as for
+            `tfprune.prune`. Skipped layers get no gates.
+
+    Returns:
+        A plain Keras model, compiled as in stage 3.
+
+    Raises:
+        ValueError: If data, loss, ratio or folder do not do, no layer can
+            have a gate, or `fold` cannot be exact. All of this is known
+            before anything is trained.
+
+    Example:
+
+    >>> skip = ["stem_conv", "*_conv2", "*_shortcut_conv"]
+    >>> small = tfprune.pcas(model, (x, y), 0.5, skip=skip)
+    """
+    graph = read.channel_graph(model)
+    gate = pcas_lib.AttentionGate() if gate is None else gate
+    compile_args = {
+        **(compile_args or {}),
+        **pcas_lib.checked(graph, data, _PURPOSE, loss, batch_size),
+    }
+    skip = selection.get("skip", ())
+    gated = gates.attach(graph, gate, skip)
+    _rehearse(graph, ratio, ranking, fold, selection)
+    stages = stages_lib.Stages(
+        checkpoint_dir,
+        weights=_digest(model),
+        gate=records.serialize(gate, method_lib.METHODS),
+        joint=joint,
+        epochs=epochs,
+        skip=skip,
+    )
+    if not stages.load("gates", gated):
+        pcas_lib.train(
+            gated,
+            data,
+            {**compile_args, "optimizer": optimizer},
+            joint,
+            epochs=epochs,
+            batch_size=batch_size,
+            callbacks=stages.callbacks("gates"),
+            verbose=verbose,
+        )
+        stages.save("gates", gated)
+    if not stages.load("statistics", gated):
+        seen = data if statistics is None else statistics
+        pcas_lib.measure(gated, seen, batch_size)
+        stages.save("statistics", gated)
+    if joint:
+        graph = read.channel_graph(wrapping.unwrap(gated, fold=False))
+    scores = pcas_lib.mean_attention(graph, gated, skip)
+    keep = choose(graph, scores, ratio, ranking, **selection)
+    changes = None
+    if fold:
+        changes = folding.into_readers(graph, _means(graph, gated, skip))
+    small = rebuild.shrink(graph, keep, changes)
+    settings = {
+        "keep": zlib.crc32(np.packbits(keep).tobytes()),
+        "fold": fold,
+        "retrain_epochs": retrain_epochs,
+    }
+    callbacks = list(callbacks)
+    if retrain_optimizer is None:
+        retrain_optimizer = _sgd()
+        callbacks.insert(0, _cosine(retrain_epochs))
+    small.compile(**{**compile_args, "optimizer": retrain_optimizer})
+    if not stages.load("retrained", small, **settings):
+        if retrain_epochs:
+            small.fit(
+                samples.for_fit(data, batch_size),
+                epochs=retrain_epochs,
+                validation_data=validation_data,
+                callbacks=callbacks + stages.callbacks("retrained"),
+                shuffle=False,
+                verbose=verbose,
+            )
+        stages.save("retrained", small)
+    return small
+
+
+def choose(graph, scores, ratio, ranking="global", **selection):
+    """The channels that PCAS keeps.
+
+    With a ratio, of `n` channels that have a score `int(n * ratio)` go:
+    exactly, in a global ranking, where what `min_channels` holds back in one
+    group goes elsewhere. Of equal scores the first channel goes first.
+
+    Args:
+        graph: a `ChannelGraph`.
+        scores: float array, shape `(graph.size,)`; a channel that scores
+            infinity stays.
+        ratio, ranking, **selection: as for `pcas`.
+
+    Returns:
+        Bool array, shape `(graph.size,)`.
+
+    Raises:
+        ValueError: If the ratio is out of range, or cannot be met.
+    """
+    if ranking not in ("global", "group"):
+        raise ValueError(
+            "`ranking` must be 'global' or 'group'. Received: "
+            f"ranking={ranking!r}."
+        )
+    if isinstance(ratio, select.Budget):
+        return select.by_budget(
+            graph, scores, ratio, ranking, "none", **selection
+        )
+    if not isinstance(ratio, (int, float)) or not 0 <= ratio < 1:
+        raise ValueError(
+            "A ratio is the share of channels to remove, a float in [0, 1), "
+            f"or a tfprune.Budget. Received: ratio={ratio!r}."
+        )
+    candidates = select.Candidates(graph, scores, **selection)
+    sizes = [len(order) for order in candidates.order]
+    if ranking == "group":
+        return candidates.keep([n - _share(n, ratio) for n in sizes])
+    left = int(graph.removable.sum()) - _share(sum(sizes), ratio)
+    budget = select.Budget(channels=left)
+    return select.by_budget(graph, scores, budget, "raw", **selection)
+
+
+def _share(count, ratio):
+    # 0.29 * 100 is 28.999... and means 29.
+    return int(count * ratio + 1e-9)
+
+
+def _rehearse(graph, ratio, ranking, fold, selection):
+    """Raises the errors of stage 3 before stage 1."""
+    scores = np.full(graph.size, np.inf)
+    sites = gates.sites(graph, selection.get("skip", ()))
+    for site in sites:
+        scores[site.labels] = 1.0
+    choose(graph, scores, ratio, ranking, **selection)
+    if fold:
+        rng = np.random.default_rng(0)
+        factors = rng.uniform(0.1, 0.9, (len(sites), graph.size))
+        folding.into_readers(
+            graph,
+            {
+                site.path: _only(site.labels, row)
+                for site, row in zip(sites, factors, strict=True)
+            },
+        )
+
+
+def _means(graph, gated, skip):
+    """The factors to fold: those of each gate, by the path of its layer."""
+    found = {}
+    for site in gates.sites(graph, skip):
+        wrapper = gates.layer_at(gated, site.path)
+        (mean,) = wrapper.folded().values()
+        factors = np.ones(graph.size)
+        factors[site.labels] = mean
+        found[site.path] = factors
+    return found
+
+
+def _only(labels, values_of_all):
+    factors = np.ones(len(values_of_all))
+    factors[labels] = values_of_all[labels]
+    return factors
+
+
+def _sgd():
+    return keras.optimizers.SGD(0.01, momentum=0.9, weight_decay=5e-4)
+
+
+def _cosine(epochs):
+    return keras.callbacks.LearningRateScheduler(
+        lambda epoch: 0.005 * (1 + math.cos(math.pi * epoch / epochs))
+    )
+
+
+def _digest(model):
+    """A number that tells models with other weights apart."""
+    digest = 0
+    for weight in model.weights:
+        array = np.ascontiguousarray(values.numpy(weight, exact=True))
+        digest = zlib.crc32(array.tobytes(), digest)
+    return digest

@@ -1,0 +1,318 @@
+"""ThiNet: channels go whose absence the next layer notices least.
+
+Luo, Wu, Lin, "ThiNet: A Filter Level Pruning Method for Deep Neural Network
+Compression", ICCV 2017, https://arxiv.org/abs/1707.06342, and the variant of
+the authors' code for their article in TPAMI. An output `y` of the layer that
+reads the channels, at a random position of a random filter, without its bias,
+is the sum of what the channels add to it, `y = sum_c x_c`. Over many samples,
+with `X` of shape (samples, channels):
+
+    ICCV    grow the removed set T by the j that keeps
+            sum_i (sum_{c in T} X_ic)^2 smallest
+    TPAMI   grow the kept set S by the j that leaves least of the residual e,
+            ||e - (x_j.e / x_j.x_j) x_j||; refit w on S, e = y - X_S w
+
+    scales  w = argmin ||y - X_S w||^2, and the weights that read channel c in
+            S are multiplied by w_c
+
+All of it is computed from the Gram matrix `G = X^T X`, which grows batch by
+batch: `||acc + x_j||^2 = acc.acc + 2 acc.x_j + G_jj` and `X^T y = G 1`.
+
+A reconstruction where the paper is silent: the least squares have a ridge that
+pulls `w` towards 1, and where several layers read a channel, each adds its Gram
+matrix divided by its mean `y^2`, and has scales of its own.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tfprune.core import registry
+from tfprune.datasets import samples
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.scoring import image_patches
+from tfprune.scoring import probe
+from tfprune.scoring import score
+from tfprune.selection import select
+
+ALGORITHMS = registry.Registry("ThiNet algorithm")
+
+
+@ALGORITHMS.register("iccv")
+def iccv(gram):
+    """The channels in the order in which the greedy removal takes them.
+
+    Args:
+        gram: float array, shape `(channels, channels)`.
+
+    Returns:
+        Int array, shape `(channels,)`.
+    """
+    size = len(gram)
+    cross = np.zeros(size)  # acc.x_j
+    left = np.ones(size, bool)
+    order = []
+    for _ in range(size):
+        growth = 2 * cross + np.diag(gram)
+        j = int(np.argmin(np.where(left, growth, np.inf)))
+        order.append(j)
+        left[j] = False
+        cross += gram[j]
+    return np.array(order, int)
+
+
+@ALGORITHMS.register("tpami")
+def tpami(gram):
+    """As `iccv`; the channels that forward selection takes first are last.
+
+    The refit is a Gram-Schmidt step: `basis[s, j]` is the product of the s-th
+    direction with `x_j`.
+    """
+    size = len(gram)
+    squares = np.diag(gram)
+    basis = np.zeros((size, size))
+    residual = gram.sum(1)  # x_j.e
+    left = np.ones(size, bool)
+    order = []
+    for s in range(size):
+        explained = np.zeros(size)
+        np.divide(residual**2, squares, out=explained, where=squares > 0)
+        j = int(np.argmax(np.where(left, explained, -1.0)))
+        order.append(j)
+        left[j] = False
+        direction = gram[j] - basis[:s, j] @ basis[:s]
+        # What the chosen ones explain already gives no direction.
+        if direction[j] > 1e-10 * max(squares[j], 1e-300):
+            step = residual[j] / direction[j]
+            residual = residual - step * direction
+            basis[s] = direction / np.sqrt(direction[j])
+    return np.array(order[::-1], int)
+
+
+def scales(gram, kept, ridge=1e-6):
+    """The factors of the kept channels that come nearest to the full sum.
+
+    Args:
+        gram: float array, shape `(channels, channels)`.
+        kept: bool array, shape `(channels,)`.
+        ridge: `float`, times the mean of the diagonal: how much the factors
+            are pulled towards 1.
+
+    Returns:
+        Float array, shape `(kept channels,)`.
+    """
+    inner = gram[np.ix_(kept, kept)]
+    lost = gram[np.ix_(kept, ~kept)].sum(1)  # X_S^T (y - X_S 1)
+    pull = ridge * np.trace(inner) / len(inner)
+    if pull == 0:
+        return 1 + np.linalg.lstsq(inner, lost, rcond=None)[0]
+    return 1 + np.linalg.solve(inner + pull * np.eye(len(inner)), lost)
+
+
+@dataclasses.dataclass(frozen=True)
+class ThiNet:
+    """The order in which ThiNet removes the channels of each group.
+
+    The scores are ranks within a group: take a ratio, or a `Budget` with
+    `ranking="group"`. All groups are looked at in the full model; `thinet`
+    goes layer by layer and scales.
+
+    Args:
+        algorithm: `"iccv"` or `"tpami"`.
+        positions: `int`, output positions that are drawn for each sample.
+        limit: `int`, samples that are looked at; `None` for all.
+        seed: `int` of positions and filters.
+        batch_size: `int`, for arrays.
+    """
+
+    algorithm: str = "iccv"
+    positions: int = 10
+    limit: object = None
+    seed: int = 0
+    batch_size: int = 64
+
+    def scores(self, graph, data):
+        """Ranks from 1 for each channel, shape `(graph.size,)`."""
+        grams = self.grams(graph, data, graph.removable)
+        scores = np.full(graph.size, np.inf)
+        for group in graph.groups:
+            gram = _joint(grams, group.labels)
+            if gram is not None and not group.frozen:
+                order = ALGORITHMS.get(self.algorithm)(gram)
+                scores[group.labels[order]] = np.arange(1, len(order) + 1)
+        return scores
+
+    def grams(self, graph, data, wanted):
+        """The Gram matrix of each layer that reads wanted channels.
+
+        Args:
+            graph: a `ChannelGraph`.
+            data: as for `samples.batches`.
+            wanted: bool array, shape `(graph.size,)`.
+
+        Returns:
+            List of `Gram`.
+        """
+        found, _ = image_patches.readers(graph)
+        grams = [Gram(r) for r in found if wanted[r.labels].any()]
+        rng = np.random.default_rng(self.seed)
+
+        def visit(event):
+            for gram in grams:
+                if gram.reader.live is event.live:
+                    gram.add(event.tensors[0], self.positions, rng)
+
+        for x, _ in samples.batches(
+            data,
+            "the criterion 'thinet'",
+            self.batch_size,
+            self.limit,
+            model=graph.model,
+        ):
+            probe.play(graph, x, visit)
+        return grams
+
+
+for _name, _algorithm in (("thinet", "iccv"), ("thinet_tpami", "tpami")):
+    score.register(
+        _name,
+        paper="Luo et al., ThiNet: A Filter Level Pruning Method",
+        year=2017,
+        url="https://arxiv.org/abs/1707.06342",
+        data=score.INPUTS,
+        cost=score.FORWARD,
+    )(ThiNet(_algorithm))
+
+
+class Gram:
+    """`X^T X` of one reading layer.
+
+    Attributes:
+        reader: the `patches.Reader`.
+        channels: int array, the channels that it reads, ascending.
+        matrix: float array, shape `(channels.size, channels.size)`.
+    """
+
+    def __init__(self, reader):
+        self.reader = reader
+        self.channels = np.unique(reader.labels)
+        self.matrix = np.zeros((self.channels.size,) * 2)
+        self._weights = reader.matrix().astype(np.float32)
+        self._order = np.argsort(reader.labels, kind="stable")
+        ordered = reader.labels[self._order]
+        self._starts = np.searchsorted(ordered, self.channels)
+
+    def add(self, x, positions, rng):
+        """Adds rows drawn from one batch of the layer's input."""
+        rows = self.reader.patches(x, positions, rng)
+        groups, _, outputs = self._weights.shape
+        filters = rng.integers(0, groups * outputs, len(rows))
+        group, output = np.divmod(filters, outputs)
+        products = rows[np.arange(len(rows)), group]
+        products = products * self._weights[group, :, output]
+        added = np.add.reduceat(products[:, self._order], self._starts, axis=1)
+        added = added.astype(np.float64)  # X
+        self.matrix += added.T @ added
+
+    def of(self, labels):
+        """The matrix of some channels, or `None` if they are not read."""
+        at = np.searchsorted(self.channels, labels)
+        at = np.minimum(at, self.channels.size - 1)
+        if not np.array_equal(self.channels[at], labels):
+            return None
+        return self.matrix[np.ix_(at, at)]
+
+
+def _joint(grams, labels):
+    """The sum over all layers that read the channels, or `None`."""
+    parts = [gram.of(labels) for gram in grams]
+    parts = [part for part in parts if part is not None]
+    # y^2 summed over the samples; a layer that gives zero says nothing.
+    parts = [part / (part.sum() or 1.0) for part in parts]
+    return sum(parts) if parts else None
+
+
+def thinet(
+    model,
+    budget,
+    data,
+    algorithm="iccv",
+    fine_tune=None,
+    ridge=1e-6,
+    options=None,
+    **selection,
+):
+    """Prunes layer by layer, each with its scales, from first to last.
+
+    Args:
+        model: a built `keras.Model`; it is not changed.
+        budget: a ratio as for `tfprune.prune`, or a `Budget`, from which one
+            ratio for all groups follows.
+        data: inputs, as for `tfprune.datasets.batches`; they are read once
+            for each group. Labels are not used.
+        algorithm: `"iccv"` or `"tpami"`.
+        fine_tune: function that takes the model after each layer, and returns
+            it trained; `None` for no training.
+        ridge: `float`, as for `scales`.
+        options: `dict`, the other fields of `ThiNet`.
+        **selection: `min_channels`, `channel_multiple` and `skip`.
+
+    Returns:
+        A plain Keras model.
+
+    Raises:
+        ValueError: As `tfprune.prune`, and if the data can be read only once.
+
+    Example:
+
+    >>> small = tfprune.thinet(model, 0.5, x_train[:5000])
+    """
+    samples.check_repeatable(data, "ThiNet, which reads them layer by layer")
+    criterion = ThiNet(algorithm, **(options or {}))
+    graph = read.channel_graph(model)
+    counts = _counts(graph, budget, selection)
+    model = graph.model
+    for i, count in enumerate(counts):
+        graph = read.channel_graph(model)
+        if count < len(graph.groups[i]):
+            model = _prune_group(
+                graph, graph.groups[i], count, criterion, data, ridge
+            )
+            model = model if fine_tune is None else fine_tune(model)
+    return model
+
+
+def _counts(graph, budget, selection):
+    """How many channels each group keeps."""
+    equal = np.ones(graph.size)
+    if isinstance(budget, select.Budget):
+        keep = select.by_budget(graph, equal, budget, "group", **selection)
+    else:
+        keep = select.by_ratio(graph, equal, budget, **selection)
+    return [int(keep[group.labels].sum()) for group in graph.groups]
+
+
+def _prune_group(graph, group, count, criterion, data, ridge):
+    wanted = np.zeros(graph.size, bool)
+    wanted[group.labels] = True
+    grams = criterion.grams(graph, data, wanted)
+    joint = _joint(grams, group.labels)
+    if joint is None:
+        return graph.model
+    order = ALGORITHMS.get(criterion.algorithm)(joint)
+    kept = np.ones(len(group), bool)
+    kept[order[: len(group) - count]] = False
+    keep = np.ones(graph.size, bool)
+    keep[group.labels[~kept]] = False
+    changes = {}
+    for gram in grams:
+        part = gram.of(group.labels)
+        if part is None:
+            continue
+        factor = np.ones(graph.size)
+        factor[group.labels[kept]] = scales(part, kept, ridge)
+        reader = gram.reader
+        matrix = reader.matrix() * factor[reader.labels][:, None]
+        changes[id(reader.binding.variable)] = reader.kernel(matrix)
+    return rebuild.shrink(graph, keep, changes)

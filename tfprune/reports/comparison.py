@@ -1,0 +1,157 @@
+"""What a model costs, layer by layer, and what a smaller one saves."""
+
+import collections
+import importlib.metadata
+import math
+import os
+import platform
+
+import numpy as np
+
+from tfprune.costs import counting
+from tfprune.costs import memory
+from tfprune.graph import read
+from tfprune.reports import evaluation
+from tfprune.reports import micronet_score
+from tfprune.reports import profiles
+from tfprune.selection import peak_cut
+
+_PACKAGES = (
+    "tfprune",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "jax",
+    "numpy",
+    "ai-edge-litert",
+    "tflite-micro",
+)
+
+
+def profile(model, data=None, input_shape=None):
+    """What a model costs, in total and layer by layer.
+
+    Args:
+        model: a built `keras.Model`.
+        data: `(x, y)` or batches of them, to measure the accuracy of a
+            classifier on; see `tfprune.reports.accuracies`.
+        input_shape: as for `tfprune.channel_graph`; required where the
+            model leaves sizes of its inputs open.
+
+    Returns:
+        A `profiles.Profile`.
+
+    Raises:
+        TypeError: If `model` is not a Keras model.
+        ValueError: If the model cannot be read, a size of its inputs is
+            open, or `data` does not fit.
+
+    Example:
+
+    >>> print(tfprune.profile(model).to_text())
+    """
+    (result,) = _profiles([model], data, input_shape)
+    return result
+
+
+def compare(dense, small, data=None, input_shape=None):
+    """Two models side by side: what they cost and how often they are right.
+
+    Args:
+        dense, small: built `keras.Model`s. Layers of the same path are put
+            side by side; a layer that one of them lacks is listed alone.
+        data, input_shape: as for `profile`.
+
+    Returns:
+        A `profiles.Comparison`.
+
+    Raises:
+        TypeError, ValueError: as `profile`.
+
+    Example:
+
+    >>> report = tfprune.compare(model, small, data=(x_test, y_test))
+    >>> print(report.to_text())
+    """
+    return profiles.Comparison(*_profiles([dense, small], data, input_shape))
+
+
+def environment():
+    """What a number depends on besides the code, as plain data.
+
+    Returns:
+        `dict` with `versions`, from the name of each package that is there
+        to its version, and `machine`, its kind.
+    """
+    installed = {
+        found.name.lower().replace("_", "-"): found.version
+        for found in importlib.metadata.distributions()
+    }
+    return {
+        "versions": {k: installed[k] for k in _PACKAGES if k in installed},
+        "machine": f"{platform.system()} {platform.machine()}, "
+        f"{os.cpu_count()} cores",
+    }
+
+
+def _profiles(models, data, input_shape):
+    graphs = [read.channel_graph(model, input_shape) for model in models]
+    accuracies = [None] * len(models)
+    for graph in graphs:
+        counting.check_sizes(graph)
+    if data is not None:
+        accuracies = evaluation.accuracies(models, data)
+    return map(_profile, graphs, accuracies)
+
+
+def _profile(graph, accuracy):
+    meter = counting.Meter(graph)
+    weight_bytes, peak_bytes = _weight_bytes(graph), _peak_bytes(graph)
+    layers = tuple(
+        profiles.LayerProfile(
+            row.layer,
+            row.op,
+            row.output_shape,
+            row.params,
+            row.macs,
+            weight_bytes[row.layer],
+            peak_bytes[row.layer],
+        )
+        for row in meter.by_layer()
+    )
+    everything = np.ones(graph.size, bool)
+    usage = meter.over_time("ram_bytes")
+    _, running, alive = peak_cut.at_peak(usage, everything, graph)
+    return profiles.Profile(
+        graph.model.name,
+        meter.cost(),
+        micronet_score.of_graph(graph),
+        layers,
+        accuracy,
+        graph.unknown,
+        tuple(alive),
+        running,
+    )
+
+
+def _weight_bytes(graph):
+    """`Counter` from layer paths to bytes; each weight counts once."""
+    owners = {id(b.variable): b.layer for b in graph.bindings}
+    for path, layer in graph.layers.items():
+        for variable in getattr(layer, "weights", ()):
+            owners.setdefault(id(variable), path)
+    counter = collections.Counter()
+    for variable in graph.model.weights:
+        size = math.prod(variable.shape) * memory.itemsize(str(variable.dtype))
+        counter[owners.get(id(variable), "")] += size
+    return counter
+
+
+def _peak_bytes(graph):
+    """`dict` from layer paths to the most bytes alive while they run."""
+    keep = np.ones(graph.size, bool)
+    alive = memory.plan(graph).loads(keep)
+    peaks = collections.Counter()
+    for step, size in zip(graph.steps, alive[1:], strict=True):
+        peaks[step.layer] = max(peaks[step.layer], int(size))
+    return peaks

@@ -1,0 +1,105 @@
+"""The feature maps of channels: what layers make of them before others read.
+
+The map of a channel is the tensor that a layer reads, followed back through
+pooling, padding and flattening to where it was made: after the activation,
+where there is one.
+"""
+
+import math
+
+import keras
+import numpy as np
+
+from tfprune.datasets import samples
+from tfprune.graph import channel_graph
+from tfprune.graph import values
+from tfprune.scoring import probe
+
+
+def mean_over_maps(
+    graph, function, data, purpose, batch_size=64, limit=None, rank=None
+):
+    """The mean of a number over all feature maps of a channel.
+
+    Args:
+        graph: a `ChannelGraph`.
+        function: takes maps, shape `(samples, channels, *spatial)`, and gives
+            numbers, shape `(samples, channels)`.
+        data, purpose, batch_size, limit: as for `samples.batches`.
+        rank: `int`, how many spatial axes a map must have; `None` for any.
+
+    Returns:
+        Float array, shape `(graph.size,)`; infinity where a channel has no
+        map of that rank.
+    """
+    wanted = sources(graph, rank)
+    total, count = np.zeros((2, graph.size))
+
+    def visit(event):
+        for k, tensor in wanted.get(event.number, ()):
+            output = values.numpy(keras.tree.flatten(event.output)[k])
+            maps = np.moveaxis(output, tensor.varying[0], 1)
+            labels = tensor.axes[0]
+            numbers = np.asarray(function(maps), np.float64)
+            np.add.at(total, labels, numbers.sum(0))
+            np.add.at(count, labels, len(maps))
+
+    for x, _ in samples.batches(
+        data, purpose, batch_size, limit, model=graph.model
+    ):
+        probe.play(graph, x, visit)
+    return np.divide(
+        total, count, out=np.full(graph.size, np.inf), where=count > 0
+    )
+
+
+def sources(graph, rank=None):
+    """The outputs of steps that are the maps of channels.
+
+    Args:
+        graph: a `ChannelGraph`.
+        rank: `int`, how many spatial axes a map must have; `None` for any.
+
+    Returns:
+        `dict` from the number of a step to a list of `(output number,
+        Tensor)`.
+    """
+    made = {}
+    for number, step in enumerate(graph.steps):
+        for k, tensor in enumerate(step.outputs):
+            made.setdefault(id(tensor), (number, k))
+    readers = {b.layer for b in graph.bindings if b.role == channel_graph.READS}
+    found = {}
+    for step in graph.steps:
+        if step.layer in readers:
+            for tensor in step.inputs:
+                origin = _origin(graph, made, tensor)
+                if id(origin) in made and _is_map(origin, rank):
+                    found[made[id(origin)]] = origin
+    wanted = {}
+    for (number, k), tensor in found.items():
+        wanted.setdefault(number, []).append((k, tensor))
+    return wanted
+
+
+def _origin(graph, made, tensor):
+    """Goes back through steps that only move or pool the values."""
+    while id(tensor) in made:
+        step = graph.steps[made[id(tensor)][0]]
+        weights = getattr(graph.layers[step.layer], "weights", ())
+        if weights or len(step.inputs) != 1:
+            return tensor
+        (before,) = step.inputs
+        if _size(before) == _size(tensor) and before.rank == tensor.rank:
+            return tensor
+        tensor = before
+    return tensor
+
+
+def _size(tensor):
+    return math.prod(n or 1 for n in tensor.shape[1:])
+
+
+def _is_map(tensor, rank):
+    fits = rank is None or tensor.rank - 2 == rank
+    return fits and len(tensor.varying) == 1

@@ -1,0 +1,234 @@
+"""What happens inside a model on data: values and gradients, batch by batch.
+
+Nothing is changed in the model and nothing is kept of one batch when the next
+one is drawn. Layers behave as in inference throughout: batch normalisation
+takes its moving statistics, dropout passes everything on.
+"""
+
+import dataclasses
+import itertools
+
+import keras
+import numpy as np
+
+from tfprune.datasets import samples
+from tfprune.graph import document
+from tfprune.graph import rebuild
+from tfprune.graph import tensor as tensor_lib
+from tfprune.graph import values
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Event:
+    """One call of a layer or op on a batch.
+
+    Attributes:
+        number: `int`, the position of the call in `graph.steps`.
+        step: `channel_graph.Step`, what the graph knows of the call.
+        live: the layer or op itself.
+        tensors: list of the arrays that it is called on, as `step.inputs`.
+        output: what it returned.
+    """
+
+    number: int
+    step: object
+    live: object
+    tensors: list
+    output: object
+
+
+def play(graph, inputs, visit, variables=()):
+    """Runs a model on a batch and shows every call of a layer or op.
+
+    Args:
+        graph: a `ChannelGraph`.
+        inputs: list of arrays, one for each of `graph.inputs`.
+        visit: function that takes an `Event`.
+        variables: pairs `(variable, value)`, the values that some variables
+            have during the run.
+
+    Returns:
+        The flat list of outputs.
+    """
+    numbers = itertools.count()
+
+    def apply(site, args, kwargs):
+        tensors = [
+            leaf
+            for leaf in keras.tree.flatten((args, kwargs))
+            if hasattr(leaf, "shape")
+        ]
+        args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
+        output = site.live(*args, **kwargs)
+        number = next(numbers)
+        step = graph.steps[number]
+        visit(Event(number, step, site.live, tensors, output))
+        return output
+
+    # Layers that are called with training=True write to the model's state.
+    with keras.StatelessScope(list(variables)):
+        return document.run(graph.config, graph.model, inputs, apply)
+
+
+def _plain(leaf):
+    return leaf.value if isinstance(leaf, tensor_lib.Constant) else leaf
+
+
+def clone(graph, config=None):
+    """A copy of a graph's model, compiled if that one is.
+
+    Its weights have memory of their own: JAX gives the memory of weights away
+    when a model is trained.
+
+    Args:
+        graph: a `ChannelGraph`.
+        config: `dict`, a changed copy of `graph.config`, or `None`.
+    """
+    config = document.copied(graph.config) if config is None else config
+    return rebuild.build(
+        graph.model, config, lambda v: np.array(values.numpy(v, exact=True))
+    )
+
+
+def gradients(graph, data, purpose, loss=None, batch_size=32, limit=None):
+    """The gradients of the loss with respect to the weights, per batch.
+
+    The loss is that of the data alone, without regularisers. It is computed
+    by a copy of the model, which `train_on_batch` hands to an optimizer that
+    records gradients and takes no step, so that every backend can do it.
+
+    Args:
+        graph: a `ChannelGraph`.
+        data, purpose, batch_size, limit: as for `samples.batches`.
+        loss: as for `keras.Model.compile`; `None` takes the loss that the
+            model is compiled with.
+
+    Yields:
+        `(gradients, count)` for each batch: a `dict` from `id(variable)` of
+        each trainable variable of the model to the gradient of the batch's
+        mean loss, numpy, and the number of samples in the batch.
+
+    Raises:
+        ValueError: If there is no loss, or as `samples.batches`.
+    """
+    copy, ids, recorder = _recording(graph, purpose, loss)
+    for x, y in samples.batches(
+        data, purpose, batch_size, limit, labels=True, model=graph.model
+    ):
+        copy.train_on_batch(x, y)
+        found = {
+            key: values.numpy(gradient)
+            for key, gradient in zip(ids, recorder.gradients, strict=True)
+        }
+        yield found, len(x[0])
+
+
+def _recording(graph, purpose, loss):
+    """A copy that records, the ids of the variables, the recorder."""
+    settings = loss_settings(graph.model, purpose, loss)
+    config = _for_gradients(document.copied(graph.config))
+    plain = clone(graph, config)
+    pairs = zip(plain.weights, graph.model.weights, strict=True)
+    originals = {id(new): id(old) for new, old in pairs}
+    output = plain.outputs[0] if _is_sequence(plain) else plain.output
+    copy = Inference(plain.inputs, output, name=plain.name)
+    copy.trainable = True
+    recorder = _Recorder()
+    copy.compile(
+        optimizer=recorder,
+        # On a CPU, XLA takes longer to compile than the whole run.
+        jit_compile=keras.backend.backend() == "jax",
+        **settings,
+    )
+    recorder.build(copy.trainable_variables)
+    ids = [originals[id(v)] for v in copy.trainable_variables]
+    return copy, ids, recorder
+
+
+def _is_sequence(model):
+    # One that was built, but never called, has outputs and no output.
+    return isinstance(model, keras.Sequential)
+
+
+def loss_settings(model, purpose, loss=None):
+    """The arguments of `compile` that say what the loss of the data is.
+
+    Args:
+        model: a `keras.Model`.
+        purpose: `str`, what the loss is for, in the words of an error.
+        loss: as for `keras.Model.compile`; `None` takes the loss that the
+            model is compiled with.
+
+    Returns:
+        `dict`.
+
+    Raises:
+        ValueError: If there is no loss.
+    """
+    if loss is not None:
+        return {"loss": loss}
+    if not model.compiled or model.loss is None:
+        raise ValueError(
+            f"A loss is needed for {purpose}. Received: model="
+            f"{model.name!r}, which is compiled without one or not at all. "
+            "Call model.compile(loss=...), or give a loss as an argument."
+        )
+    weights = (model.get_compile_config() or {}).get("loss_weights")
+    return {"loss": model.loss, "loss_weights": weights}
+
+
+def _for_gradients(config):
+    """A config with the loss of the data alone, trainable, in float32.
+
+    Half precision would need a scaled loss, whose first steps overflow.
+    """
+    for entry in config["layers"]:
+        inner = entry["config"]
+        if isinstance(inner.get("layers"), list):
+            _for_gradients(inner)
+        if entry.get("module") == "keras.layers":
+            inner.update(
+                {key: None for key in inner if key.endswith("_regularizer")}
+            )
+        if "trainable" in inner:
+            inner["trainable"] = True
+        if _is_half(inner.get("dtype")):
+            inner["dtype"] = "float32"
+    return config
+
+
+def _is_half(policy):
+    if isinstance(policy, dict) and policy["class_name"] == "DTypePolicy":
+        policy = policy["config"]["name"]
+    return isinstance(policy, str) and policy.endswith("float16")
+
+
+class Inference(keras.Model):
+    """A model whose layers do in training what they do in inference."""
+
+    def call(self, inputs, training=None, mask=None):
+        del training
+        return super().call(inputs, training=False, mask=mask)
+
+
+class _Recorder(keras.optimizers.Optimizer):
+    """Keeps the gradients of the last batch and takes no step."""
+
+    def __init__(self):
+        super().__init__(learning_rate=0.0, name="recorder")
+        self.gradients = []
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.gradients = [
+            self.add_variable_from_reference(v, name="gradient")
+            for v in variables
+        ]
+
+    def apply(self, grads, trainable_variables=None):
+        for kept, gradient in zip(self.gradients, grads, strict=True):
+            if gradient is None:
+                gradient = keras.ops.zeros_like(kept)
+            kept.assign(keras.ops.convert_to_tensor(gradient, kept.dtype))

@@ -1,0 +1,222 @@
+"""How much of each group of channels can go before the model suffers.
+
+Li, Kadav, Durdanovic, Samet, Graf, "Pruning Filters for Efficient ConvNets",
+2016, https://arxiv.org/abs/1608.08710, sections 3.2 and 4: each layer is pruned
+alone, at many ratios, without training; layers whose curve falls early are
+sensitive and are pruned less.
+"""
+
+import dataclasses
+import json
+
+import numpy as np
+
+from tfprune.core import atomic
+from tfprune.core import progress_bar
+from tfprune.core import tables
+from tfprune.datasets import samples
+from tfprune.graph import read
+from tfprune.scoring import score
+from tfprune.searches import masked_evaluation
+from tfprune.selection import select
+
+_PURPOSE = "the sensitivity"
+RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A model with one group pruned.
+
+    Attributes:
+        group: `str`, the name of the group.
+        ratio: `float`, the share of its channels that was asked to go.
+        kept: `int`, how many of its channels stay.
+        channels: `int`, how many it has.
+        value: `float`, the metric.
+    """
+
+    group: str
+    ratio: float
+    kept: int
+    channels: int
+    value: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Sensitivity:
+    """The curves of all groups.
+
+    Attributes:
+        model: `str`, its name.
+        metric: `str`, the name of what was measured.
+        dense: `float`, the metric of the full model.
+        points: tuple of `Point`, group after group, ratios rising.
+    """
+
+    model: str
+    metric: str
+    dense: float
+    points: tuple
+
+    def curves(self):
+        """`dict` from group to its list of `Point`."""
+        curves = {}
+        for point in self.points:
+            curves.setdefault(point.group, []).append(point)
+        return curves
+
+    def ratios(self, drop):
+        """The largest ratio of each group that costs no more than `drop`.
+
+        Args:
+            drop: `float`, how far the metric may fall below the full model,
+                at this ratio and at all smaller ones.
+
+        Returns:
+            `dict` from group to ratio, a budget for `tfprune.prune`; groups
+            that stay whole are left out.
+        """
+        found = {}
+        for group, curve in self.curves().items():
+            for point in curve:
+                if self.dense - point.value > drop + 1e-9:
+                    break
+                found[group] = point.ratio
+        return found
+
+    def table(self):
+        """A `tables.Table`: a row for each group, a column for each ratio."""
+        ratios = sorted({point.ratio for point in self.points})
+        rows = []
+        for group, curve in self.curves().items():
+            value = {point.ratio: point.value for point in curve}
+            cells = [tables.cell(float(value[r])) for r in ratios]
+            rows.append((group, str(curve[0].channels), *cells))
+        header = ("group", "channels", *(f"-{r:.0%}" for r in ratios))
+        title = (
+            f"{self.metric} of {self.model} with one group pruned; "
+            f"full model: {tables.cell(float(self.dense))}"
+        )
+        return tables.Table(header, tuple(rows), title)
+
+    def to_json(self):
+        """The curves as a JSON document, `str`."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    def save(self, path):
+        """Writes the JSON document to a file."""
+        path = atomic.writable(path)
+        atomic.write({path: self.to_json().encode()})
+
+
+def load(path):
+    """The `Sensitivity` that `save` wrote."""
+    with open(path, encoding="utf-8") as file:
+        found = json.load(file)
+    points = tuple(Point(**point) for point in found.pop("points"))
+    return Sensitivity(points=points, **found)
+
+
+def sensitivity(
+    model,
+    data,
+    ratios=RATIOS,
+    criterion="l1",
+    metric=masked_evaluation.accuracy,
+    groups=("*",),
+    limit=None,
+    progress=True,
+):
+    """Measures the model with each group pruned alone, without training.
+
+    The model is compiled once for all points: channels are removed by zeros
+    in the weights that read them.
+
+    Args:
+        model: a built `keras.Model`; it is not changed.
+        data: `(x, y)` arrays or what gives batches of them again and again;
+            see `tfprune.samples`. They are read once for each point.
+        ratios: floats in [0, 1), shares of a group's channels to remove.
+        criterion: as for `tfprune.prune`; one that needs data looks at the
+            same ones.
+        metric: function `(y, outputs) -> numbers`, one for each sample,
+            numpy; larger is better. Their mean is the value of a point.
+        groups: name patterns of groups; the others are not measured.
+        limit: `int`, samples that are looked at; `None` for all.
+        progress: `bool`, whether a progress bar is shown on stderr, if that is
+            a terminal.
+
+    Returns:
+        A `Sensitivity`.
+
+    Raises:
+        ValueError: If data or labels are missing or can be read only once, a
+            ratio is out of range or a pattern fits nothing.
+
+    Example:
+
+    >>> curves = tfprune.sensitivity(model, (x_val, y_val))
+    >>> small = tfprune.prune(model, curves.ratios(drop=0.02))
+    """
+    samples.check_repeatable(data, _PURPOSE)
+    ratios = _checked(ratios)
+    graph = read.channel_graph(model)
+    chosen = _named(graph, groups)
+    scores = score.channel_scores(graph, criterion, data)
+    evaluation = masked_evaluation.MaskedEvaluation(graph, data, metric, limit)
+    bar = progress_bar.bar(progress)
+    with bar:
+        task = bar.add_task("sensitivity", total=1 + len(chosen) * len(ratios))
+        dense = evaluation.value(np.ones(graph.size, bool))
+        bar.advance(task)
+        points = []
+        for name, group in chosen:
+            for ratio in ratios:
+                keep, kept = _without(graph, group, scores, ratio)
+                value = evaluation.value(keep)
+                points.append(Point(name, ratio, kept, len(group), value))
+                bar.advance(task)
+    name = getattr(metric, "__name__", type(metric).__name__)
+    return Sensitivity(graph.model.name, name, dense, tuple(points))
+
+
+def _checked(ratios):
+    ratios = sorted(float(r) for r in ratios)
+    if not ratios or not all(0 <= r < 1 for r in ratios):
+        raise ValueError(
+            "Ratios are the shares of channels to remove, floats in [0, 1). "
+            f"Received: ratios={ratios}."
+        )
+    return ratios
+
+
+def _named(graph, patterns):
+    """Pairs of a name that is there once and a removable group."""
+    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    found, seen = [], {}
+    for group in graph.groups:
+        fits = any(select.matches(group, p) for p in patterns)
+        if group.frozen or not fits:
+            continue
+        seen[group.name] = seen.get(group.name, 0) + 1
+        number = seen[group.name]
+        found.append((group.name + f"#{number}" * (number > 1), group))
+    if not found:
+        known = [g.name for g in graph.groups if not g.frozen]
+        raise ValueError(
+            "A pattern must fit the name of a group whose channels can be "
+            f"removed. Received: groups={patterns}, which fit none of "
+            f"{known[:8]}{' ...' if len(known) > 8 else ''}."
+        )
+    return found
+
+
+def _without(graph, group, scores, ratio):
+    """Keeps all channels but the lowest of one group."""
+    # As `select.by_ratio` counts.
+    kept = max(int(len(group) * (1 - ratio) + 1e-9), 1)
+    order = np.argsort(scores[group.labels], kind="stable")
+    keep = np.ones(graph.size, bool)
+    keep[group.labels[order[: len(group) - kept]]] = False
+    return keep, kept

@@ -1,0 +1,115 @@
+"""Removes channels where memory has its peak, and nowhere else.
+
+The RAM of a model is that of its fullest step. Channels that are not alive
+then save nothing, so they stay; of those that are, the ones that score lowest
+go, until the step fits. Then comes the next step that is too full.
+"""
+
+import numpy as np
+
+from tfprune.costs import memory
+from tfprune.scoring import rankings
+
+
+def cut(candidates, counts, counts_at, most, usage, limit):
+    """Fewer channels in the groups that are alive at steps too full.
+
+    Args:
+        candidates: `select.Candidates`.
+        counts: list of `int`, how many channels each group keeps so far.
+        counts_at: function from the number of removals of a ranking, 0 to
+            `most`, to the channels that each group then keeps.
+        most: `int`.
+        usage: what holds `buffers` and gives the `loads(keep)` of each step:
+            a `memory.Plan` or an `int8_file.Int8File`.
+        limit: bytes that every step may take.
+
+    Returns:
+        A list of `int`, none above that of `counts`. If a step cannot be
+        made to fit by the channels alive in it, those are left as they are.
+    """
+    given_up = set()
+    while True:
+        loads = usage.loads(candidates.keep(counts))
+        over = [s for s in np.flatnonzero(loads > limit) if s not in given_up]
+        if not over:
+            return counts
+        step = max(over, key=lambda s: loads[s])
+        alive = alive_at(candidates, usage, step)
+
+        def at(removed, before=tuple(counts), alive=alive):
+            after = counts_at(removed)
+            return [
+                min(b, a) if lives else b
+                for b, a, lives in zip(before, after, alive, strict=True)
+            ]
+
+        def fits(removed, at=at, step=step):
+            return usage.loads(candidates.keep(at(removed)))[step] <= limit
+
+        if fits(most):
+            counts = at(rankings.fewest(fits, most))
+        given_up.add(step)
+
+
+def alive_at(candidates, usage, step):
+    """Whether each group has channels in a buffer that is alive at a step.
+
+    Returns:
+        List of `bool`.
+    """
+    alive = np.zeros(candidates.graph.size, bool)
+    for buffer in buffers_at(usage, step):
+        alive[buffer.channels] = True
+    return [bool(alive[group.labels].any()) for group in candidates.groups]
+
+
+def buffers_at(usage, step):
+    """The `memory.Buffer`s that are alive at a step, a list."""
+    return [b for b in usage.buffers if b.first <= step <= b.last]
+
+
+def describe(usage, keep, graph):
+    """What fills the fullest step, in words.
+
+    Args:
+        usage: as for `cut`.
+        keep: bool array, shape `(graph.size,)`.
+        graph: the `ChannelGraph`.
+
+    Returns:
+        A `str` such as `"35,000 bytes while 'add' runs: outputs of conv
+        (32x32x8), add (32x32x8)"`.
+    """
+    load, running, tensors = at_peak(usage, keep, graph)
+    names = [
+        f"{maker} ({'x'.join('?' if n is None else str(n) for n in shape)})"
+        for maker, shape in tensors
+    ]
+    return (
+        f"{load:,} bytes while {running!r} runs, outputs of "
+        f"{', '.join(dict.fromkeys(names))}"
+    )
+
+
+def at_peak(usage, keep, graph):
+    """What fills the fullest step.
+
+    Args:
+        usage, keep, graph: as for `describe`.
+
+    Returns:
+        `(load, running, tensors)`: bytes, the path of the layer that runs
+        then, and a list of `(layer, shape)` of the tensors that are alive:
+        which layer made each, and its shape without the batch.
+    """
+    loads = usage.loads(keep)
+    step = int(loads.argmax())
+    makers = {id(t): s.layer for s in graph.steps for t in s.outputs}
+    tensors = []
+    for buffer in buffers_at(usage, step):
+        tensor = max(buffer.tensors, key=lambda t: memory.tensor_bytes(t, keep))
+        maker = makers.get(id(tensor), "the input")
+        tensors.append((maker, memory.kept_shape(tensor, keep)[1:]))
+    running = graph.steps[step - 1].layer if step else "nothing"
+    return int(loads[step]), running, tensors

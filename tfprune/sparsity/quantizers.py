@@ -1,0 +1,89 @@
+"""Uniform grids between a lowest and a highest value, for any real bit length.
+
+With n bits a grid has the 2^n levels
+
+    Q(v, n) = l + k (h - l) / (2^n - 1),  k = round((v - l)(2^n - 1)/(h - l))
+
+between l and h. Between two integers b <= n < b + 1 the levels are mixed:
+
+    Q(v, n) = (1 - a) Q(v, b) + a Q(v, b + 1),  a = n - b,
+
+so that the bit length has a gradient. All is computed in float32.
+"""
+
+import keras
+
+from tfprune.sparsity import ops
+
+
+def span(values):
+    """The lowest and the highest value of a tensor, which learn nothing.
+
+    Args:
+        values: float tensor.
+
+    Returns:
+        Two scalars, float32.
+    """
+    values = keras.ops.stop_gradient(keras.ops.cast(values, "float32"))
+    return keras.ops.min(values), keras.ops.max(values)
+
+
+def uniform(values, bits, low=None, high=None):
+    """The nearest levels of a grid; the gradient of `values` is 0.
+
+    Args:
+        values: float tensor.
+        bits: integer or scalar tensor with an integral value of at least 1.
+        low, high: scalars, the ends of the grid, those of `values` by
+            default. Values beyond them become the ends; where the two are
+            equal they are the only level.
+
+    Returns:
+        float32 tensor of the shape of `values`.
+    """
+    values = keras.ops.cast(values, "float32")
+    if low is None or high is None:
+        low, high = span(values)
+    steps = 2.0 ** keras.ops.cast(bits, "float32") - 1.0
+    width = keras.ops.where(high > low, high - low, 1.0)
+    index = keras.ops.round((values - low) * (steps / width))
+    return low + keras.ops.clip(index, 0.0, steps) * width / steps
+
+
+def interpolated(values, bits, low=None, high=None, keep_zeros=False):
+    """A grid with a real number of bits, which has a gradient.
+
+    The gradient of `values` is 1 (straight through); that of `bits` is
+    `Q(v, b + 1) - Q(v, b)` for each value, which is the true one.
+
+    Args:
+        values: finite float tensor.
+        bits: scalar tensor, at least 1.
+        low, high: as for `uniform`.
+        keep_zeros: `bool`, whether values that are zero stay zero, even
+            where the grid has no such level.
+
+    Returns:
+        float32 tensor of the shape of `values`. With an integral `bits` its
+        values are levels of `uniform`, exactly.
+
+    Example:
+
+    >>> interpolated(np.array([0.0, 0.3, 1.0]), 2.25)
+    [0.0, 0.321429, 1.0]
+    """
+    values = keras.ops.cast(values, "float32")
+    bits = keras.ops.cast(bits, "float32")
+    if low is None or high is None:
+        low, high = span(values)
+    whole = keras.ops.stop_gradient(keras.ops.floor(bits))
+    coarse = uniform(values, whole, low, high)
+    change = uniform(values, whole + 1.0, low, high) - coarse
+    if keep_zeros:
+        zero = keras.ops.equal(values, 0.0)
+        coarse = keras.ops.where(zero, 0.0, coarse)
+        change = keras.ops.where(zero, 0.0, change)
+    coarse = keras.ops.stop_gradient(coarse)
+    change = keras.ops.stop_gradient(change)
+    return ops.straight_through(coarse, values) + (bits - whole) * change

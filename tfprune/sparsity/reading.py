@@ -1,0 +1,59 @@
+"""Which channel each index of a weight's reading axis reads."""
+
+import keras
+import numpy as np
+
+from tfprune.graph import channel_graph
+from tfprune.graph import read
+from tfprune.sparsity import weights
+
+
+def names(layer):
+    """The weights of a layer that have one reading axis, as `weights.names`."""
+    return tuple(
+        name
+        for name in weights.names(layer)
+        if len(weights.axes(layer, name).reads) == 1
+    )
+
+
+def along(slot, vector):
+    """A tensor of one value for each index of the reading axis of a weight.
+
+    Args:
+        slot: the `Slot` of a weight from `names`.
+        vector: tensor, shape `(indices,)`.
+
+    Returns:
+        The tensor in a shape that broadcasts against the weight.
+    """
+    (axis,) = slot.axes.reads
+    shape = [-1 if i == axis else 1 for i in range(len(slot.shape))]
+    return keras.ops.reshape(vector, shape)
+
+
+def slices(model, slots):
+    """Numbers the slices of weights that read one channel each.
+
+    Args:
+        model: a wrapped model.
+        slots: list of `Slot`s of weights with one reading axis.
+
+    Returns:
+        A list with one int array for each slot: for each index of its reading
+        axis the number of its slice, from 0; after `Flatten` several have the
+        same; -1 where the channel cannot be removed.
+    """
+    graph = read.channel_graph(model)
+    return [_slices(graph, slot) for slot in slots]
+
+
+def _slices(graph, slot):
+    (axis,) = slot.axes.reads
+    found = np.full((slot.shape[axis],), -1)
+    for binding in graph.bound(slot.kernel):
+        if binding.role == channel_graph.READS and binding.axis == axis:
+            _, number = np.unique(binding.labels, return_inverse=True)
+            free = graph.removable[binding.labels]
+            found = np.where(free, number, -1)
+    return found

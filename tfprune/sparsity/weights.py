@@ -1,0 +1,148 @@
+"""Which weights of a layer a method may act on, and what their axes mean.
+
+The weights are found by attribute, not by the layer's type, so a layer of
+one's own takes part as soon as it calls its weight `kernel`.
+"""
+
+import functools
+
+import keras
+
+from tfprune.patterns import weight_patterns
+
+# In the order in which a layer's weights are listed. A dot leads into the
+# layers that recurrent layers, attention and Keras's wrappers are made of.
+ATTRIBUTES = (
+    "kernel",
+    "depthwise_kernel",
+    "pointwise_kernel",
+    "embeddings",
+    "cell.kernel",
+    "cell.recurrent_kernel",
+    "query_dense.kernel",
+    "key_dense.kernel",
+    "value_dense.kernel",
+    "output_dense.kernel",
+    "layer.kernel",
+    "layer.depthwise_kernel",
+    "layer.pointwise_kernel",
+    "forward_layer.cell.kernel",
+    "forward_layer.cell.recurrent_kernel",
+    "backward_layer.cell.kernel",
+    "backward_layer.cell.recurrent_kernel",
+)
+
+
+def names(layer):
+    """The weights of a built layer, as paths of attributes.
+
+    Returns:
+        Tuple of `str`s such as `("kernel",)`; empty if there is none.
+    """
+    found = {}
+    for name in ATTRIBUTES:
+        weight = variable(layer, name)
+        if weight is not None:
+            found.setdefault(id(weight), name)
+    return tuple(found.values())
+
+
+def scales(layer):
+    """`("gamma",)` for a built batch normalisation with scales, else `()`."""
+    normalizes = isinstance(layer, keras.layers.BatchNormalization)
+    return ("gamma",) if normalizes and layer.scale else ()
+
+
+def variable(layer, name):
+    """The `keras.Variable` at a path of attributes, or `None`."""
+    value = functools.reduce(
+        lambda owner, part: getattr(owner, part, None), name.split("."), layer
+    )
+    return value if isinstance(value, keras.Variable) else None
+
+
+def axes(layer, name):
+    """The `patterns.Axes` of a weight: which axes read, which write."""
+    parts = name.split(".")
+    owner = functools.reduce(getattr, parts[:-1], layer)
+    rank = len(variable(layer, name).shape)
+    if parts[-1] == "embeddings":
+        return weight_patterns.Axes((0,), (1,))
+    for kind, rule in _AXES:
+        if isinstance(owner, kind):
+            return rule(owner, rank)
+    return weight_patterns.default_axes(rank)
+
+
+def _transposed(layer, rank):
+    return weight_patterns.Axes((rank - 1,), (rank - 2,))
+
+
+def _einsum(layer, rank):
+    """Letters summed over read, letters of the output alone write."""
+    inputs, outputs = layer.equation.replace(" ", "").split("->")
+    inputs, kernel = inputs.split(",")
+    letters = list(enumerate(kernel.replace("...", "")))
+    return weight_patterns.Axes(
+        tuple(i for i, c in letters if c in inputs and c not in outputs),
+        tuple(i for i, c in letters if c in outputs and c not in inputs),
+    )
+
+
+_AXES = (
+    (keras.layers.Conv1DTranspose, _transposed),
+    (keras.layers.Conv2DTranspose, _transposed),
+    (keras.layers.Conv3DTranspose, _transposed),
+    (keras.layers.EinsumDense, _einsum),
+)
+
+
+def scale_outputs(layer, factors):
+    """Multiplies the output channels of a layer, by way of its weights.
+
+    Args:
+        layer: a built layer: batch normalization, or one with a kernel and
+            without an activation function.
+        factors: float array, shape `(channels,)`.
+
+    Raises:
+        ValueError: If no weights of the layer can do it.
+    """
+    activation = getattr(layer, "activation", keras.activations.linear)
+    weights = _output_weights(layer)
+    if activation is not keras.activations.linear or not weights:
+        raise ValueError(
+            "Output channels can be scaled by the weights of a layer without "
+            "activation that has a kernel, or scale and center. Received: "
+            f"layer {layer.name!r} of type {type(layer).__name__}. Split the "
+            "activation off into a layer of its own."
+        )
+    for weight, channel_axes in weights:
+        shape = [
+            n if axis in channel_axes else 1
+            for axis, n in enumerate(weight.shape)
+        ]
+        weight.assign(weight * keras.ops.reshape(factors, shape))
+
+
+def _output_weights(layer):
+    """`(variable, axes of the output channels)` of what writes an output."""
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return [(layer.gamma, (0,)), (layer.beta, (0,))] * (
+            layer.scale and layer.center
+        )
+    writers = [n for n in names(layer) if n in _WRITERS]
+    found = []
+    if writers:
+        kernel = variable(layer, writers[-1])
+        writes = axes(layer, writers[-1]).writes
+        if isinstance(layer, _DEPTHWISE):
+            writes = (len(kernel.shape) - 2, len(kernel.shape) - 1)
+        found.append((kernel, writes))
+        if layer.bias is not None:
+            found.append((layer.bias, tuple(range(len(layer.bias.shape)))))
+    return found
+
+
+_WRITERS = ("kernel", "pointwise_kernel")
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)

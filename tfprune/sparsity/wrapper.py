@@ -1,0 +1,324 @@
+"""The one place where a method enters a layer."""
+
+import keras
+import numpy as np
+
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import weights
+
+NEVER = -1
+_ALIVE = 32
+
+
+@keras.saving.register_keras_serializable("tfprune")
+class PruningWrapper(keras.layers.Wrapper):
+    """Runs any layer with its weights, inputs or outputs seen by a method.
+
+    The layer inside keeps its weights, its name and its losses. It is called
+    in a `keras.StatelessScope` in which each weight that the method acts on
+    has the value `method.effective_kernel(...)`; what the layer changes in
+    that scope (moving statistics, random seeds) is written back.
+
+    The wrapper has the name of the layer inside, so losses and metrics that
+    are given by the name of an output stay valid. Regularizers and
+    constraints of the layer act on the trained weight, not on the effective
+    one.
+
+    Args:
+        layer: `keras.layers.Layer`.
+        method: `tfprune.sparsity.Method`.
+        shared: a `shared.Shared` for a method that needs one; `wrap` makes
+            it.
+        **kwargs: those of `keras.layers.Layer`.
+
+    Example:
+
+    >>> wrapper = PruningWrapper(keras.layers.Dense(2), Masked())
+    >>> wrapper(np.ones((1, 3))).shape
+    (1, 2)
+    """
+
+    def __init__(self, layer, method, shared=None, **kwargs):
+        if isinstance(layer, PruningWrapper):
+            raise ValueError(
+                "A layer can be wrapped once. Received: layer "
+                f"{layer.name!r}, which is wrapped with {layer.method}. "
+                "Unwrap it first."
+            )
+        if not isinstance(method, method_lib.Method):
+            raise ValueError(
+                "`method` must be a method object. Received: "
+                f"method={method!r}. Registered: "
+                f"{', '.join(method_lib.METHODS.names())}."
+            )
+        kwargs.setdefault("name", layer.name)
+        kwargs.setdefault("trainable", layer.trainable)
+        kwargs.setdefault("dtype", layer.variable_dtype)
+        super().__init__(layer, autocast=False, **kwargs)
+        self.method = method
+        self.shared = shared
+        if shared is not None:
+            shared.join()
+        self.supports_masking = layer.supports_masking
+        self.supports_jit = layer.supports_jit
+        self.state = _State()
+
+    @property
+    def slots(self):
+        """`dict` from names of weights, `"inputs"`, `"outputs"` to `Slot`s."""
+        return self.state.slots
+
+    @property
+    def updated(self):
+        """Variable: the optimizer step of the last scheduled update.
+
+        `NEVER` (-1) before the first; `None` for a method without schedule.
+        """
+        return self.state.updated
+
+    def build(self, input_shape=None):
+        super().build(input_shape)
+        sites = self.method.sites(self.layer)
+        if not sites:
+            raise ValueError(
+                f"{type(self.method).__name__} needs a layer with one of the "
+                f"weights {', '.join(weights.ATTRIBUTES)}. Received: layer "
+                f"{self.layer.name!r} of type {type(self.layer).__name__}. "
+                "Choose other layers."
+            )
+        if self.method.is_scheduled:
+            self.state.updated = self.add_weight(
+                shape=(),
+                initializer=keras.initializers.Constant(NEVER),
+                trainable=False,
+                dtype="int32",
+                name="updated",
+            )
+        for name in sites:
+            slot = method_lib.Slot(name, self, self._shape(name, input_shape))
+            self.method.build(slot)
+            self._attach_penalties(slot)
+            self.slots[name] = slot
+
+    def _shape(self, name, input_shape):
+        if name == method_lib.INPUTS:
+            # A shape that was read from a file is a list.
+            if not all(n is None or isinstance(n, int) for n in input_shape):
+                raise ValueError(
+                    f"{type(self.method).__name__} acts on a layer's inputs, "
+                    "which must be one tensor. Received: layer "
+                    f"{self.layer.name!r} with inputs of shape {input_shape}."
+                    " Choose other layers, or let it act on weights alone."
+                )
+            return (None, *input_shape[1:])
+        if name == method_lib.OUTPUTS:
+            shape = self.layer.compute_output_shape(input_shape)
+            return (None, *shape[1:])
+        return tuple(weights.variable(self.layer, name).shape)
+
+    def _attach_penalties(self, slot):
+        """Lets a variable's regularizer add each penalty to the loss.
+
+        Unlike `add_loss` in `call`, it counts once where a layer is shared.
+        """
+        common = [] if self.shared is None else self.shared.weights
+        for method, part in self.method.parts(slot):
+            if method.penalty(part) is None:
+                continue
+            own = [v for v in part.own.values() if v.trainable]
+            anchor = own[0] if own else slot.kernel
+            is_common = any(anchor is variable for variable in common)
+            if is_common and anchor.regularizer is not None:
+                continue  # Another layer that shares it came first.
+            anchor.regularizer = _Penalty(anchor.regularizer, method, part)
+
+    def call(self, inputs, *args, training=None, **kwargs):
+        if self.shared is not None:
+            self.shared.check()
+        if self._layer_takes("training") and training is not None:
+            kwargs["training"] = training
+        if method_lib.INPUTS in self.slots:
+            slot = self.slots[method_lib.INPUTS]
+            inputs = self.method.read(slot, inputs, training=bool(training))
+        values = self._values(training)
+        scope = keras.StatelessScope(values, collect_losses=True)
+        variables = self._layer_variables()
+        before = [scope.get_current_value(v) for v in variables]
+        with scope:
+            outputs = self.layer(inputs, *args, **kwargs)
+        after = [scope.get_current_value(v) for v in variables]
+        self._write_back(zip(variables, before, after, strict=True))
+        self._add_losses(scope.losses)
+        if method_lib.OUTPUTS in self.slots:
+            slot = self.slots[method_lib.OUTPUTS]
+            return self.method.gate(slot, outputs, training=bool(training))
+        return outputs
+
+    def _layer_takes(self, argument):
+        return argument in self.layer.call_signature_parameters
+
+    def _layer_variables(self):
+        return self.layer.variables + self.layer.metrics_variables
+
+    def _values(self, training):
+        """Every variable of the layer with the value it is to have."""
+        values = [(v, v.value) for v in self._layer_variables()]
+        for slot in self.slots.values():
+            if slot.kernel is not None:
+                kernel = self.method.effective_kernel(
+                    slot, slot.kernel.value, training=bool(training)
+                )
+                values.append((slot.kernel, kernel))
+        return values
+
+    def _write_back(self, changes):
+        seen = {id(slot.kernel) for slot in self.slots.values()}
+        for variable, before, after in changes:
+            if after is before:
+                continue
+            if id(variable) in seen:
+                # What the layer makes of its weight (spectral normalization)
+                # was computed from the effective one.
+                after = variable.value + (after - before)
+            variable.assign(after)
+
+    def _add_losses(self, losses):
+        # Copies, since the layer inside recognises the originals by `id`
+        # and would report them again; and the originals of the last calls
+        # stay alive, lest another loss be given the same `id`.
+        self.state.losses = [*self.state.losses, *losses][-_ALIVE:]
+        for loss in losses:
+            self.add_loss(keras.ops.multiply(loss, 1))
+
+    def compute_output_shape(self, *args, **kwargs):
+        return self.layer.compute_output_shape(*args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        if not self._layer_takes("training"):
+            kwargs.pop("training", None)
+        return self.layer.compute_output_spec(*args, **kwargs)
+
+    def compute_mask(self, inputs, previous_mask):
+        return self.layer.compute_mask(inputs, previous_mask)
+
+    def folded(self):
+        """What weights and outputs come to in inference: `dict` of arrays."""
+        return {
+            name: self.method.fold(slot)
+            for name, slot in self.slots.items()
+            if name != method_lib.INPUTS
+        }
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        config = {**super().get_config(), "method": serialize(self.method)}
+        if self.shared is not None:
+            # In a file Keras numbers an object when it meets it again, and
+            # the wrappers of a file then get one object. The first of them
+            # is to carry the number too, so it is met twice.
+            serialize(self.shared)
+            config["shared"] = serialize(self.shared)
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for key in ("layer", "method", "shared"):
+            if isinstance(config.get(key), dict):
+                config[key] = keras.saving.deserialize_keras_object(
+                    config[key], custom_objects=custom_objects
+                )
+        return cls(**config)
+
+
+class _State:
+    """What a wrapper holds that Keras is not to track."""
+
+    def __init__(self):
+        self.slots = {}
+        self.updated = None
+        self.losses = []
+
+
+class _Penalty:
+    """A method's penalty, in the form of a regularizer of one variable."""
+
+    def __init__(self, regularizer, method, slot):
+        self.regularizer = regularizer
+        self.method = method
+        self.slot = slot
+
+    def __call__(self, value):
+        penalty = self.method.penalty(self.slot)
+        if self.regularizer is not None:
+            penalty = penalty + self.regularizer(value)
+        return penalty
+
+
+def sublayers(layer):
+    """The layers that a model or layer holds in public attributes."""
+    if isinstance(layer, keras.Model):
+        return list(layer.layers)
+    held = [v for k, v in vars(layer).items() if not k.startswith("_")]
+    return [v for v in held if isinstance(v, keras.layers.Layer)]
+
+
+def layers(model):
+    """A model and all layers inside, each once, those of nested ones too."""
+    seen, waiting = set(), [model]
+    while waiting:
+        layer = waiting.pop()
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            yield layer
+            waiting.extend(reversed(sublayers(layer)))
+
+
+def find(model):
+    """All `PruningWrapper`s of a model, each once, those of nested too."""
+    return [v for v in layers(model) if isinstance(v, PruningWrapper)]
+
+
+def groups(model):
+    """The slots of a model by method: those that share a method share it.
+
+    Of a `Chain` the methods inside are listed, each with its part of a slot.
+
+    Returns:
+        List of `(method, slots)`, in the order of the model.
+    """
+    found = []
+    for wrapper in find(model):
+        for slot in wrapper.slots.values():
+            for method, part in wrapper.method.parts(slot):
+                _members(found, method).append(part)
+    return found
+
+
+def _members(found, method):
+    for known, members in found:
+        if known == method:
+            return members
+    found.append((method, []))
+    return found[-1][1]
+
+
+def learned(model):
+    """The trainable variables that methods added to a model, each once."""
+    found = {}
+    for wrapper in find(model):
+        for slot in wrapper.slots.values():
+            for variable in slot.variables.values():
+                if variable.trainable:
+                    found.setdefault(id(variable), variable)
+    return list(found.values())
+
+
+def sparsity(model):
+    """The fraction of zeros among all weights that methods act on."""
+    zeros = total = 0
+    for wrapper in find(model):
+        for values in wrapper.folded().values():
+            zeros += np.count_nonzero(values == 0)
+            total += values.size
+    return float(zeros / total) if total else 0.0

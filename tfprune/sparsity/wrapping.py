@@ -1,0 +1,349 @@
+"""Wraps layers of a model for pruning while it trains, and unwraps them."""
+
+import fnmatch
+
+import keras
+import numpy as np
+
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import shared_variables as shared_lib
+from tfprune.sparsity import weights as weights_lib
+from tfprune.sparsity import wrapper as wrapper_lib
+
+_CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.SeparableConv1D,
+    keras.layers.SeparableConv2D,
+)
+
+
+def kernels(layer):
+    """Whether a layer has a kernel: all weights but embeddings."""
+    return any(
+        not name.endswith("embeddings") for name in weights_lib.names(layer)
+    )
+
+
+def convolutions(layer):
+    """Whether a layer is a convolution of any kind."""
+    return isinstance(layer, _CONVOLUTIONS)
+
+
+def dense(layer):
+    """Whether a layer is `Dense` or `EinsumDense`."""
+    return isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense))
+
+
+def normalizations(layer):
+    """Whether a layer is `BatchNormalization` with scales."""
+    return bool(weights_lib.scales(layer))
+
+
+def wrap(model, method, where=kernels):
+    """A copy of a model in which a method acts on some layers.
+
+    The copy gives the same outputs until it is trained, unless the method
+    quantizes. It has the layers, names, weights and settings of the original,
+    which is not changed.
+
+    Args:
+        model: a built `keras.Model`: Functional, Sequential, or subclassed
+            and traceable.
+        method: a method object, such as `Masked()`.
+        where: which layers: a predicate (`kernels`, `convolutions`, `dense`,
+            `normalizations` or any function of a layer), a pattern of names
+            (`"stage1/*"`, where a slash leads into a nested model), or a list
+            of these. Layers without a weight for the method are passed over.
+
+    Returns:
+        A model of the same class, compiled if `model` is.
+
+    Raises:
+        ValueError: If something in `where` matches nothing, or matches a
+            layer that is wrapped already.
+
+    Example:
+
+    >>> wrapped = tfprune.wrap(model, tfprune.Masked())
+    """
+    model, _ = read.as_graph_model(model)
+    if not isinstance(method, method_lib.Method):
+        raise ValueError(
+            f"`method` must be a method object. Received: method={method!r}. "
+            f"Registered: {', '.join(method_lib.METHODS.names())}."
+        )
+    chosen = _choose(model, method, where)
+    shapes = method.shared_shapes(model)
+    shared = shared_lib.Shared(shapes, len(chosen)) if shapes else None
+    renew = shared_lib.Renewed()
+
+    def edit(layer, entry):
+        if id(layer) in chosen:
+            _put_wrapper(layer, entry, method, shared)
+        elif isinstance(layer, wrapper_lib.PruningWrapper):
+            renew(layer, entry)
+
+    wrapped = _edited(model, edit, _copy_state)
+    for each, slots in wrapper_lib.groups(wrapped):
+        each.prepare(wrapped, slots)
+    return wrapped
+
+
+def unwrap(model, fold=True):
+    """A copy of a wrapped model without wrappers: plain Keras layers.
+
+    Args:
+        model: a built `keras.Model`.
+        fold: `bool`, whether weights get the values that the layers compute
+            with in inference; else they keep those that are trained.
+
+    Returns:
+        A model of the same class, compiled if `model` is.
+
+    Raises:
+        ValueError: If a method acts on outputs in a way that weights cannot
+            express.
+    """
+    model, _ = read.as_graph_model(model)
+
+    def edit(layer, entry):
+        if isinstance(layer, wrapper_lib.PruningWrapper):
+            _take_wrapper(entry)
+
+    def copy(old, new):
+        if isinstance(old, wrapper_lib.PruningWrapper):
+            _copy_state(old.layer, new)
+            if fold:
+                _fold(old, new)
+        else:
+            _copy_state(old, new)
+
+    return _edited(model, edit, copy)
+
+
+def exchange(model, change):
+    """A copy of a wrapped model with other methods on the same layers.
+
+    Variables of the methods keep their values where the new one has a
+    variable of the same name.
+
+    Args:
+        model: a model from `wrap`; it is not changed.
+        change: function from a method to the one that replaces it; of a
+            `Chain`, each method inside is replaced.
+
+    Returns:
+        A model of the same class, compiled if `model` is.
+    """
+    model, _ = read.as_graph_model(model)
+
+    renew = shared_lib.Renewed()
+
+    def edit(layer, entry):
+        if isinstance(layer, wrapper_lib.PruningWrapper):
+            entry["config"]["method"] = layer.method.mapped(change)
+            renew(layer, entry)
+
+    def copy(old, new):
+        if isinstance(old, wrapper_lib.PruningWrapper):
+            _copy_state(old.layer, new)
+            _copy_slots(old, new)
+        else:
+            _copy_state(old, new)
+
+    return _edited(model, edit, copy)
+
+
+def _choose(model, method, where):
+    """The `id`s of the layers that `where` means."""
+    matchers = list(where) if isinstance(where, (list, tuple)) else [where]
+    layers = list(_paths(model))
+    chosen = set()
+    for matcher in matchers:
+        matches = _matcher(matcher)
+        found = [
+            layer
+            for path, layer in layers
+            if matches(path, layer) and method.sites(_inner(layer))
+        ]
+        if not found:
+            names = [path for path, layer in layers if kernels(layer)]
+            raise ValueError(
+                "`where` must match a layer that the method can act on. "
+                f"Received: where={matcher!r}, which matches none. Layers "
+                f"with kernels: {', '.join(names) or 'none'}."
+            )
+        for layer in found:
+            if isinstance(layer, wrapper_lib.PruningWrapper):
+                raise ValueError(
+                    f"A layer can be wrapped once. Received: where={matcher!r}"
+                    f", which matches layer {layer.name!r}, wrapped with "
+                    f"{layer.method} already. Unwrap the model first, or "
+                    "choose other layers."
+                )
+        chosen.update(id(layer) for layer in found)
+    return chosen
+
+
+def _matcher(matcher):
+    if isinstance(matcher, str):
+        return lambda path, layer: (
+            fnmatch.fnmatchcase(path, matcher)
+            or fnmatch.fnmatchcase(layer.name, matcher)
+        )
+    if callable(matcher):
+        return lambda path, layer: matcher(_inner(layer))
+    raise ValueError(
+        "`where` must be a predicate, a pattern of names, or a list of these. "
+        f"Received: where={matcher!r}"
+    )
+
+
+def _inner(layer):
+    wrapped = isinstance(layer, wrapper_lib.PruningWrapper)
+    return layer.layer if wrapped else layer
+
+
+def _paths(model, prefix="", seen=None):
+    """`(path, layer)` of all layers, nested models opened."""
+    seen = {} if seen is None else seen
+    for layer in model.layers:
+        path = prefix + layer.name
+        if id(layer) in seen and seen[id(layer)] != prefix:
+            raise ValueError(
+                "A layer must not be shared between a model and one nested "
+                f"in it, as their configs do not say so. Received: layer "
+                f"{path!r}, which also stands in "
+                f"{seen[id(layer)] or 'the outer model'!r}. Call the layer in "
+                "one of them only."
+            )
+        seen[id(layer)] = prefix
+        if _is_nested(layer):
+            yield from _paths(layer, path + "/", seen)
+        elif not isinstance(layer, keras.layers.InputLayer):
+            yield path, layer
+
+
+def _is_nested(layer):
+    return isinstance(layer, keras.Model) and "layers" in layer.get_config()
+
+
+# What an entry of a Functional model says besides what the layer is.
+_CALLS = ("name", "inbound_nodes")
+
+
+def _put_wrapper(layer, entry, method, shared):
+    """Makes a layer's entry in a config that of a wrapper around it."""
+    cls = wrapper_lib.PruningWrapper
+    calls = {k: entry.pop(k) for k in _CALLS if k in entry}
+    inner = dict(entry)
+    entry.clear()
+    entry.update(
+        calls,
+        module=cls.__module__,
+        class_name=cls.__name__,
+        registered_name=keras.saving.get_registered_name(cls),
+        config={
+            "name": layer.name,
+            "layer": inner,
+            "method": method,
+            "shared": shared,
+        },
+    )
+
+
+def _take_wrapper(entry):
+    calls = {k: entry.pop(k) for k in _CALLS if k in entry}
+    inner = entry["config"]["layer"]
+    entry.clear()
+    entry.update(inner, **calls)
+
+
+def _edited(model, edit, copy):
+    """The model built anew from its config, edited layer by layer.
+
+    Args:
+        model: a Functional or Sequential model.
+        edit: function `(layer, entry)` that changes a layer's entry.
+        copy: function `(old, new)` that copies a layer's state.
+    """
+    cls, config = type(model), model.get_config()
+    _edit_entries(model, config, edit)
+    # The model is a live object, so its lambdas are as trusted as it is.
+    new = keras.saving.deserialize_keras_object(
+        {
+            "module": cls.__module__,
+            "class_name": cls.__name__,
+            "registered_name": cls.__name__,
+            "config": config,
+        },
+        custom_objects={
+            **rebuild.custom_objects(model),
+            cls.__name__: cls,
+        },
+        safe_mode=False,
+    )
+    _copy_layers(model, new, copy)
+    rebuild.compile_as(new, model)
+    return new
+
+
+def _edit_entries(model, config, edit):
+    layers = {layer.name: layer for layer in model.layers}
+    for entry in config["layers"]:
+        layer = layers.get(entry["config"].get("name"))
+        if layer is None:
+            continue
+        if _is_nested(layer):
+            _edit_entries(layer, entry["config"], edit)
+        else:
+            edit(layer, entry)
+
+
+def _copy_layers(old, new, copy):
+    # The model's flag first: setting it sets those of all its layers.
+    new.trainable = old.trainable
+    for old_layer in old.layers:
+        new_layer = new.get_layer(old_layer.name)
+        if _is_nested(old_layer):
+            _copy_layers(old_layer, new_layer, copy)
+        else:
+            new_layer.trainable = old_layer.trainable
+            copy(old_layer, new_layer)
+
+
+def _copy_state(old, new):
+    """Copies values and flags of variables; `new` may be newly wrapped."""
+    if not isinstance(old, wrapper_lib.PruningWrapper):
+        new = _inner(new)
+    for source, target in zip(old.variables, new.variables, strict=True):
+        # A copy: JAX would let both own one buffer, and training frees it.
+        target.assign(np.array(keras.ops.convert_to_numpy(source)))
+        target.trainable = source.trainable
+
+
+def _copy_slots(old, new):
+    pairs = [(old.updated, new.updated)]
+    for name, slot in new.slots.items():
+        known = old.slots[name].variables if name in old.slots else {}
+        pairs += [(known.get(k), v) for k, v in slot.variables.items()]
+    for source, target in pairs:
+        if source is not None and target is not None:
+            target.assign(np.array(keras.ops.convert_to_numpy(source)))
+
+
+def _fold(wrapper, layer):
+    for name, value in wrapper.folded().items():
+        if name == method_lib.OUTPUTS:
+            weights_lib.scale_outputs(layer, value)
+        else:
+            weights_lib.variable(layer, name).assign(value)

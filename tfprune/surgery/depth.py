@@ -1,0 +1,318 @@
+"""Whole residual blocks: found, scored, and taken out of the model.
+
+A block adds the output of a branch to its input. Without the branch its input
+goes straight on: the sum and the layers of the branch disappear, exactly if
+the branch is zero for every input.
+"""
+
+import collections
+import dataclasses
+
+import keras
+import numpy as np
+
+from tfprune.datasets import samples
+from tfprune.graph import document
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
+from tfprune.graph import values
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A residual block whose branch can be taken out.
+
+    Attributes:
+        path: `str`, path of the layer or op that adds the branch.
+        keys: tuple, where its entry stands in the model's config.
+        branch: `int`, which of its two inputs the branch is.
+        layers: tuple of `str`, names of the layers that go with it.
+        source: tuple, the reference in the config to its other input.
+    """
+
+    path: str
+    keys: tuple
+    branch: int
+    layers: tuple
+    source: tuple
+
+
+def blocks(model):
+    """The residual blocks of a model, in the order of its config.
+
+    One input of a sum comes from the other through layers that nothing else
+    reads, and both have the shape of the sum.
+
+    Args:
+        model: a built `keras.Model`.
+
+    Returns:
+        List of `Block`.
+    """
+    _, config = read.as_graph_model(model)
+    return [block for place in _places(config) for block in place.blocks()]
+
+
+def scores(model, data=None, limit=256):
+    """How much each block changes what passes through it.
+
+    One minus the cosine similarity of its input and its output, the mean over
+    samples ("block influence", Men et al. 2024, ShortGPT, eq. 1, there of the
+    hidden states of transformers).
+
+    Args:
+        model: a built `keras.Model`.
+        data: inputs, as for `tfprune.channel_scores`; `None` takes random
+            ones, which say less.
+        limit: `int`, samples that are looked at.
+
+    Returns:
+        Float array, one score for each of `blocks(model)`.
+    """
+    model, config = read.as_graph_model(model)
+    found = {block.path: block for block in blocks(model)}
+    sums = {path: [] for path in found}
+
+    def apply(site, args, kwargs):
+        outputs = site.live(*args, **kwargs)
+        if site.path in found:
+            source = keras.tree.flatten((args, kwargs))
+            source = source[1 - found[site.path].branch]
+            sums[site.path].append(_change(source, outputs))
+        return outputs
+
+    batches = [(_random(model, 16), None)]
+    if data is not None:
+        purpose = "a limit on depth"
+        batches = samples.batches(data, purpose, 32, limit, model=model)
+    with keras.StatelessScope():
+        for x, _ in batches:
+            inputs = [keras.ops.convert_to_tensor(v) for v in x]
+            document.run(config, model, inputs, apply)
+    return np.array([np.concatenate(sums[path]).mean() for path in found])
+
+
+def _random(model, batch):
+    rng = np.random.default_rng(0)
+    return [values.random(rng, x, batch=batch) for x in model.inputs]
+
+
+def _change(x, y):
+    x, y = (values.numpy(t).reshape(len(t), -1).astype(float) for t in (x, y))
+    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
+    return 1 - (x * y).sum(1) / np.maximum(norms, 1e-12)
+
+
+def cut(model, depth, data=None):
+    """A model with only some of its residual blocks.
+
+    Args:
+        model: a built `keras.Model`; it is not changed.
+        depth: float in (0, 1], the share of the blocks that may remain, or a
+            positive `int`, how many.
+        data: inputs, as for `scores`: the blocks that change them least go.
+
+    Returns:
+        A plain Keras model.
+
+    Raises:
+        ValueError: If the model has no residual blocks.
+    """
+    # Opened once: blocks are known by the names in one reading.
+    model, _ = read.as_graph_model(model)
+    found = blocks(model)
+    if not found:
+        raise ValueError(
+            "A limit on depth needs residual blocks: sums of a tensor and what "
+            f"is made of it, of one shape. Received: model={model.name!r}, "
+            "which has none. Give other limits."
+        )
+    share = isinstance(depth, float)
+    left = int(depth * len(found) + 1e-9) if share else min(depth, len(found))
+    order = np.argsort(scores(model, data), kind="stable")
+    gone = sorted(order[: len(found) - left])
+    return without(model, [found[i] for i in gone])
+
+
+def without(model, gone):
+    """A model without the branches of some blocks.
+
+    Args:
+        model: a model from `read.as_graph_model`; it is not changed.
+        gone: list of `Block`s of this very model.
+
+    Returns:
+        A plain Keras model.
+    """
+    model, config = read.as_graph_model(model)
+    config = document.copied(config)
+    gone = {block.keys: block for block in gone}
+    for place in _places(config):
+        place.drop(gone)
+    return rebuild.build(model, config, lambda variable: variable.value)
+
+
+def zero_blocks(graph):
+    """The blocks whose branch is zero, whatever the input is.
+
+    Args:
+        graph: a `ChannelGraph`.
+
+    Returns:
+        List of `Block`s of the graph's model.
+    """
+    constant = {
+        id(graph.layers[path])
+        for path, variable in graph.gains.items()
+        if not np.any(values.numpy(variable))
+    }
+    found = {b.path: b for b in blocks(graph.model)} if constant else {}
+    if not found:
+        return []
+    zero = dict.fromkeys(found, True)
+
+    def apply(site, args, kwargs):
+        plain = keras.tree.map_structure(_value, (args, kwargs))
+        outputs = site.live(*plain[0], **plain[1])
+        flat = keras.tree.flatten((args, kwargs))
+        inputs = [x for x in flat if isinstance(x, _Traced)]
+        if site.path in found:
+            x = inputs[found[site.path].branch]
+            zero[site.path] &= x.constant and not np.any(values.numpy(x.value))
+        fixed = id(site.live) in constant or all(x.constant for x in inputs)
+        return keras.tree.map_structure(lambda y: _Traced(y, fixed), outputs)
+
+    inputs = map(keras.ops.convert_to_tensor, _random(graph.model, 2))
+    traced = [_Traced(x, False) for x in inputs]
+    with keras.StatelessScope():
+        document.run(graph.config, graph.model, traced, apply)
+    return [block for path, block in found.items() if zero[path]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Traced:
+    """A tensor, and whether it is the same whatever the input is."""
+
+    value: object
+    constant: bool
+
+
+def _value(x):
+    return x.value if isinstance(x, (_Traced, tensor_lib.Constant)) else x
+
+
+class _Place:
+    """A Functional model, or one nested in the model, as its config has it.
+
+    Args:
+        config: `dict`, the model's config.
+        path: `str`, what stands before the names of its layers in paths.
+        keys: tuple, where the config stands in the whole document.
+    """
+
+    def __init__(self, config, path, keys):
+        self._config = config
+        self._path = path
+        self._keys = keys
+        self._nodes = {
+            (entry["name"], n): [
+                tuple(leaf["keras_history"]) for leaf in _leaves(call)
+            ]
+            for entry in config["layers"]
+            for n, call in enumerate(entry["inbound_nodes"])
+        }
+        self._readers = collections.defaultdict(set)
+        for node, references in self._nodes.items():
+            for name, n, _ in references:
+                self._readers[name, n].add(node)
+        self._outputs = {
+            reference[0]
+            for reference in document.references(config["output_layers"])
+        }
+
+    def blocks(self):
+        """Yields the `Block`s of this model, but of no model within."""
+        for i, entry in enumerate(self._config["layers"]):
+            name = entry["name"]
+            references = self._nodes.get((name, 0), [])
+            sums = rulebook.name_of(entry) in ("Add", "ops.Add")
+            once = len(entry["inbound_nodes"]) == 1
+            if not sums or not once or name in self._outputs:
+                continue
+            if len(references) != 2 or not _same_shapes(entry):
+                continue
+            keys = self._keys + ("layers", i)
+            for branch in (1, 0):
+                source = references[1 - branch]
+                inside = self._between(references[branch], source)
+                if inside is not None and self._only(inside, name):
+                    layers = tuple(sorted({layer for layer, _ in inside}))
+                    yield Block(self._path + name, keys, branch, layers, source)
+                    break
+
+    def _between(self, end, start):
+        """The calls on all ways back from `end` to `start`, else `None`."""
+        if end == start:
+            return None
+        found, waiting = set(), [end[:2]]
+        while waiting:
+            node = waiting.pop()
+            if node == start[:2] or node in found:
+                continue
+            if not self._nodes.get(node):
+                return None  # An input of the model.
+            found.add(node)
+            waiting += [reference[:2] for reference in self._nodes[node]]
+        return found
+
+    def _only(self, inside, name):
+        """Whether nothing but a sum reads what is inside of its branch."""
+        layers = {layer for layer, _ in inside}
+        calls = {node for node in self._nodes if node[0] in layers}
+        read = set().union(*(self._readers[node] for node in inside))
+        return (
+            calls == inside
+            and not layers & self._outputs
+            and read <= inside | {(name, 0)}
+        )
+
+    def drop(self, gone):
+        """Takes blocks out of the config: `dict` from keys to `Block`."""
+        layers, sources = set(), {}
+        for i, entry in enumerate(self._config["layers"]):
+            block = gone.get(self._keys + ("layers", i))
+            if block is not None:
+                layers |= {*block.layers, entry["name"]}
+                sources[entry["name"]] = block.source
+        entries = self._config["layers"]
+        entries[:] = [e for e in entries if e["name"] not in layers]
+        for entry in entries:
+            for call in entry["inbound_nodes"]:
+                for leaf in _leaves(call):
+                    reference = tuple(leaf["keras_history"])
+                    while reference[0] in sources:
+                        reference = sources[reference[0]]
+                    leaf["keras_history"] = list(reference)
+
+
+def _places(config, path="", keys=()):
+    """Yields a `_Place` for each Functional model in a config."""
+    for i, entry in enumerate(config["layers"]):
+        inner = entry["config"]
+        if isinstance(inner.get("layers"), list):
+            name = entry.get("name") or inner["name"]
+            below = keys + ("layers", i, "config")
+            yield from _places(inner, f"{path}{name}/", below)
+    if "input_layers" in config:
+        yield _Place(config, path, keys)
+
+
+def _same_shapes(entry):
+    call = entry["inbound_nodes"][0]
+    return len({tuple(leaf["shape"]) for leaf in _leaves(call)}) == 1
+
+
+def _leaves(call):
+    return document.tensor_entries((call["args"], call["kwargs"]))

@@ -1,0 +1,257 @@
+"""Least squares: the weights that read kept channels make up for removed ones.
+
+For a layer that reads, with patches `A` of its input in the full model and `P`
+in the pruned one, both at the same positions, and weights `W`,
+
+    min over D of ||A W - P (W_S + D)||^2 + ridge ||D||^2
+
+so that its outputs before the activation come near to what they were; `W_S`
+are the weights that read kept channels, and a bias is fitted along with them.
+The ridge pulls towards the weights as they are: where nothing was removed, `D`
+is zero.
+
+References:
+
+- He, Zhang, Sun, "Channel Pruning for Accelerating Very Deep Neural Networks",
+  ICCV 2017, https://arxiv.org/abs/1707.06168, which takes `P` from the pruned
+  model for the same reason
+"""
+
+import contextlib
+import dataclasses
+import warnings
+
+import numpy as np
+
+from tfprune.datasets import samples
+from tfprune.graph import channel_graph
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.graph import values
+from tfprune.scoring import image_patches
+from tfprune.scoring import least_squares
+from tfprune.scoring import probe
+from tfprune.surgery import stripping
+
+_PURPOSE = "the reconstruction"
+INPUTS = ("pruned", "dense")
+
+
+def reconstruct(model, keep, data, **settings):
+    """Removes channels and fits the weights that read the other ones.
+
+    Args:
+        model: a built `keras.Model`; it is not changed.
+        keep: bool array, one entry for each channel of
+            `tfprune.channel_graph(model)`, as `tfprune.surgery.choose` gives.
+        data: inputs, as for `tfprune.datasets.batches`. Labels are not used.
+        **settings: the fields of `Reconstruction`.
+
+    Returns:
+        A plain Keras model of the same class.
+
+    Raises:
+        ValueError: If data are missing, have the wrong shape or can be read
+            only once.
+
+    Example:
+
+    >>> keep = choose(tfprune.channel_graph(model), 0.5, "l1")
+    >>> small = tfprune.reconstruct(model, keep, x_train[:2000])
+    """
+    graph = read.channel_graph(model)
+    changes, _ = Reconstruction(**settings).solve(graph, keep, data)
+    return rebuild.shrink(graph, keep, changes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconstruction:
+    """The settings of a reconstruction.
+
+    Args:
+        inputs: `"pruned"` fits layer after layer, each on inputs from the
+            model as pruned and fitted so far, and reads the data once for
+            each; `"dense"` fits all at once on inputs from the full model.
+        positions: `int`, output positions that are drawn for each sample.
+        limit: `int`, samples that are looked at; `None` for all.
+        ridge: `float`, times the mean square of the inputs.
+        seed: `int` of the positions.
+        batch_size: `int`, for arrays.
+    """
+
+    inputs: str = "pruned"
+    positions: int = 10
+    limit: object = None
+    ridge: float = 1e-3
+    seed: int = 0
+    batch_size: int = 256
+
+    def __post_init__(self):
+        if self.inputs not in INPUTS:
+            raise ValueError(
+                f"`inputs` must be one of {', '.join(INPUTS)}. "
+                f"Received: inputs={self.inputs!r}."
+            )
+
+    def solve(self, graph, keep, data):
+        """Fits every layer that reads removed channels.
+
+        Args:
+            graph: a `ChannelGraph`.
+            keep: bool array, shape `(graph.size,)`.
+            data: as for `reconstruct`.
+
+        Returns:
+            `(changes, fits)`: a `dict` from `id(variable)` to the new value
+            of the variable, numpy, in its old shape, with zeros where removed
+            channels are read; and a list of `least_squares.Fit`.
+        """
+        if self.inputs == "dense":
+            found = self.prepare(graph, data, keep).solve(keep)
+        else:
+            found = self._one_by_one(graph, keep, data)
+        _warn_of_noise(found[1])
+        return found
+
+    def prepare(self, graph, data, keep=None):
+        """Reads the data once, on the full model, for fits of any channels.
+
+        Args:
+            graph: a `ChannelGraph`.
+            data: as for `reconstruct`.
+            keep: bool array; layers that read none of the channels it
+                removes are left out. `None` takes all that can lose some.
+
+        Returns:
+            A `Prepared`.
+        """
+        if keep is None:
+            keep = ~graph.removable
+        sums = [least_squares.DenseSums(r) for r in _readers(graph, keep)]
+        if sums:
+            for x, number in self._batches(graph, data):
+                rows = self._rows(graph, sums, x, number)
+                for problem, calls in zip(sums, rows, strict=True):
+                    for dense in calls:
+                        problem.add(dense)
+        return Prepared(sums, self.ridge)
+
+    def _one_by_one(self, graph, keep, data):
+        """Layer after layer, on inputs of the model as fitted so far."""
+        samples.check_repeatable(data, _PURPOSE)
+        changes, fits = {}, []
+        zeroed = _zeroed(graph, keep)
+        for reader in _readers(graph, keep):
+            problem = least_squares.PrunedSums(reader, keep)
+            now = zeroed | changes
+            for x, number in self._batches(graph, data):
+                (dense,) = self._rows(graph, [problem], x, number)
+                (pruned,) = self._rows(graph, [problem], x, number, now)
+                for pair in zip(dense, pruned, strict=True):
+                    problem.add(*pair)
+            found, fit = problem.solve(self.ridge)
+            changes |= found
+            fits.append(fit)
+        return changes, fits
+
+    def _batches(self, graph, data):
+        for number, (x, _) in enumerate(
+            samples.batches(
+                data, _PURPOSE, self.batch_size, self.limit, model=graph.model
+            )
+        ):
+            yield x, number
+
+    def _rows(self, graph, problems, x, number, changes=None):
+        """Patches for each problem, one array for each call of its layer."""
+        rows = [[] for _ in problems]
+        lives = {id(problem.reader.live) for problem in problems}
+        last = max(
+            i
+            for i, step in enumerate(graph.steps)
+            if id(graph.layers[step.layer]) in lives
+        )
+
+        def visit(event):
+            for problem, found in zip(problems, rows, strict=True):
+                if problem.reader.live is event.live:
+                    # Both models are looked at in the same positions.
+                    rng = np.random.default_rng((self.seed, number, len(found)))
+                    found.append(
+                        problem.reader.patches(
+                            event.tensors[0], self.positions, rng
+                        )
+                    )
+            if event.number == last:
+                raise _Reached
+
+        variables = [
+            (v, changes[id(v)])
+            for v in graph.model.weights
+            if changes and id(v) in changes
+        ]
+        with contextlib.suppress(_Reached):
+            probe.play(graph, x, visit, variables)
+        return rows
+
+
+class Prepared:
+    """Fits on inputs from the full model, for one set of channels or many.
+
+    Args:
+        sums: list of `least_squares.DenseSums`.
+        ridge: as of `Reconstruction`.
+    """
+
+    def __init__(self, sums=(), ridge=0.0):
+        self._sums, self._ridge = sums, ridge
+
+    def solve(self, keep):
+        """`(changes, fits)`, as `Reconstruction.solve`; reads no data."""
+        changes, fits = {}, []
+        for problem in self._sums:
+            if not keep[problem.reader.labels].all():
+                found, fit = problem.solve(keep, self._ridge)
+                changes |= found
+                fits.append(fit)
+        return changes, fits
+
+
+class _Reached(Exception):
+    """Ends a run where nothing behind is of interest."""
+
+
+def _warn_of_noise(fits):
+    short = [f.layer for f in fits if f.rows < f.unknowns]
+    if short:
+        warnings.warn(
+            "The reconstruction needs more patches than weights to fit, or it "
+            f"fits noise. Received: too few for {', '.join(short[:5])}"
+            f"{' ...' if len(short) > 5 else ''}. Give more samples, or more "
+            "positions for each.",
+            stacklevel=4,
+        )
+
+
+def _readers(graph, keep):
+    """The readers of removed channels, in the order of execution."""
+    found, others = image_patches.readers(graph)
+    left = sorted({b.layer for b in others if not keep[b.labels].all()})
+    if left:
+        warnings.warn(
+            "The weights of these layers stay as they are, as they do not "
+            f"read by patches: {', '.join(left)}.",
+            stacklevel=4,
+        )
+    return [r for r in found if not keep[r.labels].all()]
+
+
+def _zeroed(graph, keep):
+    """The weights of the pruned model, before they are fitted."""
+    return {
+        id(b.variable): values.numpy(
+            stripping.zero_reads(graph, keep, b.variable)
+        )
+        for b in graph.bindings
+        if b.role == channel_graph.READS and not keep[b.labels].all()
+    }

@@ -1,0 +1,265 @@
+"""Two turns in every step of `fit`: weights, then what methods learn.
+
+Each has a part of the data and an optimizer of its own.
+"""
+
+import contextlib
+import threading
+
+import keras
+import numpy as np
+
+from tfprune.datasets import samples
+from tfprune.sparsity import wrapper as wrapper_lib
+
+
+@keras.saving.register_keras_serializable("tfprune")
+class AlternatingModel(keras.Model):
+    """Trains the weights and the indicators of a wrapped model in turn.
+
+    A batch holds images of the training part at even places and held-out ones
+    at odd places, as `Interleaved` makes them. Each step first updates the
+    weights on the former with the optimizer that `compile` was given, then
+    the indicators (all trainable variables that methods have added: those of
+    AutoPrune, thresholds) on the latter with an optimizer of their own. The
+    penalty of a method belongs to the second turn, regularizers of layers to
+    the first. Loss and metrics are means over both turns; batch normalization
+    counts both batches.
+
+    It trains the model it is given, which is then stripped or fine-tuned.
+    There is nothing special about `fit`: `steps_per_execution`, `jit_compile`,
+    callbacks, mixed precision and strategies work as always, on TensorFlow
+    and on JAX.
+
+    Args:
+        model: a model from `wrap`, with a method that learns something.
+        indicator_optimizer: a `keras.optimizers.Optimizer` for the
+            indicators, or its name; `Adam(1e-3)` by default. Leave weight
+            decay away: it would pull indicators to 0.
+        **kwargs: those of `keras.Model`.
+
+    Raises:
+        ValueError: If methods have added nothing trainable to the model.
+
+    Example:
+
+    >>> wrapped = tfprune.wrap(model, tfprune.AutoPrune())
+    >>> alternating = tfprune.AlternatingModel(wrapped)
+    >>> alternating.compile("sgd", "sparse_categorical_crossentropy")
+    >>> alternating.fit(tfprune.Interleaved(train, held_out), epochs=20)
+    >>> small = tfprune.strip(wrapped)
+    """
+
+    def __init__(self, model, indicator_optimizer=None, **kwargs):
+        super().__init__(**kwargs)
+        self.model = model
+        indicators = wrapper_lib.learned(model)
+        if not indicators:
+            raise ValueError(
+                "A model is required in which a method learns variables of "
+                f"its own. Received: model={model.name!r}, which has none. "
+                "Use `tfprune.wrap(model, tfprune.AutoPrune())`."
+            )
+        optimizer = keras.optimizers.get(
+            indicator_optimizer or keras.optimizers.Adam(1e-3)
+        )
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if model.compute_dtype == "float16" and not scaled:
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(indicators)
+        self.indicator_optimizer = optimizer
+        self._turn = _Turn()
+        self.built = True
+
+    def call(self, inputs, training=None):
+        return self.model(inputs, training=training)
+
+    # What is trained, and by what, changes with the turn. The rest, the
+    # optimizer of the indicators too, is state that a step carries along.
+
+    @property
+    def optimizer(self):
+        if self._turn.of_indicators:
+            return self.indicator_optimizer
+        return vars(self).get("optimizer")
+
+    @optimizer.setter
+    def optimizer(self, optimizer):
+        vars(self)["optimizer"] = optimizer
+
+    @property
+    def trainable_variables(self):
+        indicators = self._indicators()
+        if self._turn.of_indicators:
+            return indicators
+        return _without(super().trainable_variables, indicators)
+
+    @property
+    def trainable_weights(self):
+        return self.trainable_variables
+
+    @property
+    def non_trainable_variables(self):
+        state = super().non_trainable_variables
+        if self._turn.of_indicators:
+            return state + self._weights()
+        return state + self._indicators() + self.indicator_optimizer.variables
+
+    def _indicators(self):
+        return wrapper_lib.learned(self.model)
+
+    def _weights(self):
+        return _without(super().trainable_variables, self._indicators())
+
+    @contextlib.contextmanager
+    def _indicators_turn(self):
+        self._turn.of_indicators = True
+        try:
+            yield
+        finally:
+            self._turn.of_indicators = False
+
+    def train_step(self, *args):
+        """Both turns: of `data`, or on JAX of `state` and `data`."""
+        *state, data = args
+        train, held_out = _split(data, 0), _split(data, 1)
+        if not state:
+            super().train_step(train)
+            with self._indicators_turn():
+                return super().train_step(held_out)
+        _, state = super().train_step(*state, train)
+        with self._indicators_turn():
+            logs, swapped = super().train_step(self._swap(state), held_out)
+        return logs, self._swap_back(state, swapped)
+
+    def _swap(self, state):
+        """The state of a step, in the roles of the indicators' turn."""
+        weights, rest, _, metrics = state
+        others, indicators, optimizer = self._parts(rest)
+        return indicators, others + list(weights), optimizer, metrics
+
+    def _swap_back(self, state, swapped):
+        weights, rest, optimizer, _ = state
+        indicators, others, own_optimizer, metrics = swapped
+        others = list(others)[: len(self._parts(rest)[0])]
+        rest = others + list(indicators) + list(own_optimizer)
+        return weights, rest, optimizer, metrics
+
+    def _parts(self, rest):
+        """The values of `non_trainable_variables`, by what they belong to."""
+        rest = list(rest)
+        last = len(rest) - len(self.indicator_optimizer.variables)
+        first = last - len(self._indicators())
+        return rest[:first], rest[first:last], rest[last:]
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "name": self.name,
+            "model": serialize(self.model),
+            "indicator_optimizer": serialize(self.indicator_optimizer),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        for key in ("model", "indicator_optimizer"):
+            config[key] = keras.saving.deserialize_keras_object(
+                config[key], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+
+class _Turn(threading.local):
+    """Whose turn it is, as the replicas of a strategy run in threads."""
+
+    of_indicators = False
+
+
+def _without(variables, others):
+    excluded = {id(v) for v in others}
+    return [v for v in variables if id(v) not in excluded]
+
+
+def _split(data, start):
+    return keras.tree.map_structure(
+        lambda values: None if values is None else values[start::2], data
+    )
+
+
+class Interleaved(keras.utils.PyDataset):
+    """Batches of two data sets, sample by sample in turn.
+
+    It is as long as the first: an epoch goes through it once. The second is
+    gone through over and over; its batches are repeated, or cut, to the
+    length of those of the first.
+
+    Args:
+        train: arrays `(x, y)` or `(x, y, sample_weight)`, which are shuffled;
+            a `keras.utils.PyDataset` (such as `batches.Batches`); or a list
+            of batches, tuples of such arrays, in its order.
+        held_out: likewise; images that the weights do not learn from, such as
+            the second half of `batches.Split.hold_out(0.1, seed)`.
+        batch_size: `int`, for arrays.
+        seed: `int`, of the order of arrays.
+        **kwargs: those of `keras.utils.PyDataset`.
+
+    Raises:
+        ValueError: If one of them has no batch, or batches without a number.
+
+    Example:
+
+    >>> train = [(np.zeros((2, 1)), np.zeros(2))]
+    >>> held_out = [(np.ones((1, 1)), np.ones(1))]
+    >>> Interleaved(train, held_out)[0][1]
+    array([0., 1., 0., 1.])
+    """
+
+    def __init__(self, train, held_out, batch_size=128, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(train, tuple):
+            train = samples.for_fit(train, batch_size, seed)
+        if isinstance(held_out, tuple):
+            held_out = samples.for_fit(held_out, batch_size, seed)
+        for name, data in (("train", train), ("held_out", held_out)):
+            if not hasattr(data, "__getitem__"):
+                raise ValueError(
+                    f"`{name}` must be arrays, a PyDataset or a list of "
+                    f"batches. Received: {name}={data!r}, whose batches have "
+                    "no numbers. Make a list of them."
+                )
+            if not len(data):
+                raise ValueError(
+                    f"`{name}` must have batches. Received: {name}={data!r} "
+                    "of length 0."
+                )
+        self.train = train
+        self.held_out = held_out
+        self._first = 0
+
+    def __len__(self):
+        return len(self.train)
+
+    def __getitem__(self, index):
+        place = (self._first + index) % len(self.held_out)
+        batch, other = self.train[index], self.held_out[place]
+        return keras.tree.map_structure(_interleave, batch, other)
+
+    def on_epoch_begin(self):
+        self._tell("on_epoch_begin")
+
+    def on_epoch_end(self):
+        self._first = (self._first + len(self)) % len(self.held_out)
+        self._tell("on_epoch_end")
+
+    def _tell(self, event):
+        for data in (self.train, self.held_out):
+            if isinstance(data, keras.utils.PyDataset):
+                getattr(data, event)()
+
+
+def _interleave(first, second):
+    first, second = np.asarray(first), np.asarray(second)
+    second = np.take(second, np.arange(len(first)), 0, mode="wrap")
+    pairs = np.stack([first, second], 1)
+    return pairs.reshape(-1, *first.shape[1:])

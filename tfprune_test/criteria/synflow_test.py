@@ -1,0 +1,70 @@
+"""The flow through the absolute weights."""
+
+import keras
+import numpy as np
+from absl.testing import absltest
+
+from tfprune import zoo
+from tfprune.criteria import synflow
+from tfprune.graph import read
+from tfprune.scoring import score
+from tfprune_test import small_nets
+
+
+class SynFlowTest(absltest.TestCase):
+    def test_two_layers_by_hand(self):
+        # y = W2 W1 x with W1 = [[1, 2]], W2 = [[3]]: R = 3 * (1 + 2) = 9.
+        model = keras.Sequential(
+            [
+                keras.Input((2,)),
+                keras.layers.Dense(1, use_bias=False),
+                keras.layers.Dense(1, use_bias=False),
+            ]
+        )
+        first, second = model.layers
+        first.kernel.assign([[1.0], [-2.0]])
+        second.kernel.assign([[-3.0]])
+        flows = synflow.SynFlow().flows(read.channel_graph(model))
+        np.testing.assert_allclose(flows[id(first.kernel)], [[3], [6]])
+        np.testing.assert_allclose(flows[id(second.kernel)], [[9]])
+
+    def test_the_flow_is_the_same_through_all_layers(self):
+        model = zoo.build("vgg16", classes=4, widths=(8,) * 13)
+        for weight in model.weights:
+            if "bias" in weight.path or "moving_mean" in weight.path:
+                weight.assign(np.full(weight.shape, 7.0))
+        graph = read.channel_graph(model)
+        flows = synflow.SynFlow().flows(graph)
+        kernels = [w for w in model.trainable_weights if "kernel" in w.path]
+        sums = np.array([flows[id(w)].sum() for w in kernels])
+        self.assertGreater(sums[0], 0)
+        np.testing.assert_allclose(sums / sums[0], 1, rtol=1e-4)
+
+    def test_channels_score_what_flows_into_them(self):
+        model = small_nets.pair([[1, -2], [3, 4]], [[5, 6]])
+        model.get_layer("first").bias.assign([100.0, 0.0])
+        group, graph = small_nets.group(model, "first")
+        scores = score.channel_scores(graph, "synflow")[group.labels]
+        self.assertAlmostEqual(scores[1] / scores[0], 7 * 6 / (3 * 5), places=5)
+
+    def test_deep_networks_do_not_overflow(self):
+        inputs = x = keras.Input((4,))
+        for _ in range(60):
+            x = keras.layers.Dense(4, "relu", kernel_initializer="ones")(x)
+        model = keras.Model(inputs, x)  # R = 4 * 4^60, beyond float32 squared
+        graph = read.channel_graph(model)
+        scores = score.channel_scores(graph, "synflow")
+        removable = scores[graph.removable]
+        np.testing.assert_allclose(removable, removable[0], rtol=1e-3)
+        self.assertGreater(removable[0], 0)
+
+    def test_open_sizes_are_an_error(self):
+        inputs = keras.Input((None, None, 1))
+        x = keras.layers.Conv2D(2, 3)(inputs)
+        model = keras.Model(inputs, keras.layers.Conv2D(1, 3)(x))
+        with self.assertRaisesRegex(ValueError, "inputs of known size"):
+            score.channel_scores(read.channel_graph(model), "synflow")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,134 @@
+"""Batches of data of every kind."""
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.datasets import samples
+
+X = np.arange(10, dtype="float32").reshape(5, 2)
+Y = np.arange(5)
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        rows = slice(2 * index, 2 * index + 2)
+        return X[rows], Y[rows]
+
+
+class Endless(Batches):
+    @property
+    def num_batches(self):
+        return None
+
+
+def tf_dataset():
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((X, Y)).batch(2)
+
+
+def generator():
+    return (Batches()[i] for i in range(3))
+
+
+def model(*shapes):
+    inputs = [keras.Input(s, name=f"in{i}") for i, s in enumerate(shapes)]
+    parts = [keras.layers.Dense(1)(x) for x in inputs]
+    out = keras.layers.Add()(parts) if len(parts) > 1 else parts[0]
+    return keras.Model(inputs, out)
+
+
+KINDS = {
+    "arrays": lambda: (X, Y),
+    "batches_with_weights": lambda: [(*Batches()[i], 1) for i in range(3)],
+    "list_of_batches": lambda: list(generator()),
+    "py_dataset": Batches,
+    "tf_dataset": tf_dataset,
+    "generator": generator,
+}
+
+
+class SamplesTest(parameterized.TestCase):
+    @parameterized.named_parameters(KINDS.items())
+    def test_every_kind_gives_the_same_batches(self, make):
+        found = list(samples.batches(make(), "a test", 2, labels=True))
+        self.assertEqual([len(x) for x, _ in found], [2, 2, 1])
+        np.testing.assert_array_equal(np.concatenate([x for x, _ in found]), X)
+        np.testing.assert_array_equal(np.concatenate([y for _, y in found]), Y)
+        self.assertIsInstance(found[0][0], np.ndarray)
+
+    @parameterized.named_parameters(KINDS.items())
+    def test_a_limit_cuts_the_last_batch(self, make):
+        found = list(samples.batches(make(), "a test", 2, limit=3))
+        self.assertEqual([len(x) for x, _ in found], [2, 1])
+        self.assertEqual([len(y) for _, y in found], [2, 1])
+
+    def test_an_endless_dataset_ends_at_the_limit(self):
+        found = list(samples.batches(Endless(), "a test", limit=4))
+        self.assertEqual([len(x) for x, _ in found], [2, 2])
+        with self.assertRaisesRegex(ValueError, "Data that end"):
+            next(samples.batches(Endless(), "a test"))
+        with self.assertRaisesRegex(ValueError, "Data that end"):
+            next(samples.batches(tf_dataset().repeat(), "a test"))
+
+    def test_inputs_alone_have_no_labels(self):
+        ((x, y),) = samples.batches(X, "a test")
+        self.assertIsNone(y)
+        np.testing.assert_array_equal(x, X)
+        with self.assertRaisesRegex(ValueError, "Labels are needed for taylor"):
+            next(samples.batches(X, "taylor", labels=True))
+
+    def test_inputs_come_out_in_the_order_of_the_model(self):
+        net = model((2,), (3,))
+        given = {"in1": np.ones((4, 3)), "in0": np.zeros((4, 2)), "more": Y[:4]}
+        ((x, _),) = samples.batches(given, "a test", model=net)
+        self.assertEqual([part.shape for part in x], [(4, 2), (4, 3)])
+        ((x, _),) = samples.batches(
+            ([given["in0"], given["in1"]], Y[:4]), "a test", model=net
+        )
+        self.assertEqual([part.shape for part in x], [(4, 2), (4, 3)])
+
+    @parameterized.named_parameters(
+        ("none", None, r"Data are needed for a test"),
+        ("empty", (X[:0], Y[:0]), "Samples are needed"),
+        ("lengths", (X, Y[:3]), r"arrays of \[3, 5\] samples"),
+        ("number", 7, "of type int"),
+        ("used_generator", iter(()), "can be read only once"),
+        ("rank", (X[..., None], Y), r"shapes .*\(2,\).*Received: \(2, 1\)"),
+        ("too_many", ([X, X], Y), r"Received: \(2,\), \(2,\)"),
+        ("name", ({"other": X}, Y), r"without \['in0'\]"),
+        ("four", [(X, Y, Y, Y)], "a tuple of 4"),
+    )
+    def test_what_cannot_be_used_is_an_error(self, data, message):
+        with self.assertRaisesRegex(ValueError, message):
+            list(samples.batches(data, "a test", model=model((2,))))
+
+    def test_only_a_generator_cannot_be_read_twice(self):
+        for make in (KINDS["arrays"], Batches, tf_dataset):
+            samples.check_repeatable(make(), "thinet")
+        with self.assertRaisesRegex(ValueError, "several times .* for thinet"):
+            samples.check_repeatable(generator(), "thinet")
+
+    def test_fit_gets_every_sample_once_in_an_order_of_each_epoch(self):
+        for data in ((X, Y), [(X[i : i + 1], Y[i : i + 1]) for i in range(5)]):
+            found = samples.for_fit(data, 2, seed=3)
+            epochs = []
+            for _ in range(3):
+                parts = [found[i] for i in range(len(found))]
+                x, y = (np.concatenate(p) for p in zip(*parts, strict=True))
+                np.testing.assert_array_equal(x, X[y])
+                epochs.append(y.tolist())
+                found.on_epoch_end()
+            for epoch in epochs:
+                self.assertCountEqual(epoch, range(5))
+            self.assertLen({tuple(epoch) for epoch in epochs}, 3)
+        again = samples.for_fit((X, Y), 5, seed=3)
+        self.assertEqual(again[0][1].tolist(), epochs[0])
+
+    def test_fit_gets_data_sets_as_they_are(self):
+        for data in (Batches(), tf_dataset()):
+            self.assertIs(samples.for_fit(data), data)

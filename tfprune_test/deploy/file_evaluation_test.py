@@ -1,0 +1,70 @@
+import tempfile
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.deploy import file_evaluation
+from tfprune.export.convert import tflite
+
+
+def exported(folder):
+    """A classifier of two features whose scores are the features."""
+    inputs = keras.Input((2,))
+    layer = keras.layers.Dense(2, use_bias=False)
+    model = keras.Model(inputs, layer(inputs))
+    layer.kernel.assign(np.eye(2))
+    path = f"{folder}/identity.tflite"
+    tflite.export_tflite(model, path)
+    return path
+
+
+class EvaluateTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory())
+        cls.path = exported(folder)
+        rng = np.random.default_rng(0)
+        cls.x = rng.normal(size=(20, 2)).astype("float32")
+        cls.y = cls.x.argmax(-1)
+        cls.y[:5] = 1 - cls.y[:5]
+
+    @parameterized.parameters("tflite", "litert", "reference", "micro")
+    def test_the_share_that_is_right(self, runtime):
+        data = self.x, self.y
+        for size in (7, 256):
+            accuracy = file_evaluation.evaluate_tflite(
+                self.path, data, runtime, batch_size=size
+            )
+            self.assertEqual(accuracy, 0.75)
+
+    def test_of_batches_and_of_some(self):
+        batches = ((self.x[i : i + 4], self.y[i : i + 4]) for i in (0, 4, 8))
+        accuracy = file_evaluation.evaluate_tflite(self.path, batches)
+        self.assertAlmostEqual(accuracy, 7 / 12)
+        data = self.x, np.eye(2)[self.y]
+        accuracy = file_evaluation.evaluate_tflite(self.path, data, limit=5)
+        self.assertEqual(accuracy, 0.0)
+
+    def test_another_metric(self):
+        error = file_evaluation.evaluate_tflite(
+            self.path,
+            (self.x, self.x + 0.5),
+            metric=lambda y, outputs: np.abs(y - outputs).mean(-1),
+        )
+        self.assertAlmostEqual(error, 0.5, places=6)
+
+    def test_what_does_not_fit(self):
+        evaluate = file_evaluation.evaluate_tflite
+        with self.assertRaisesRegex(ValueError, "runtime='phone'"):
+            evaluate(self.path, (self.x, self.y), "phone")
+        with self.assertRaisesRegex(ValueError, "x of shape"):
+            evaluate(self.path, (self.x[:, :1], self.y))
+        with self.assertRaisesRegex(ValueError, "Labels are needed"):
+            evaluate(self.path, self.x)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,73 @@
+import tempfile
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.deploy import layer_errors
+from tfprune.export.convert import tflite
+
+LAYERS = keras.layers
+
+
+class QuantizationErrorTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        keras.utils.set_random_seed(0)
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory())
+        model = keras.Sequential(
+            [
+                keras.Input((8, 8, 3)),
+                LAYERS.Conv2D(8, 3, activation="relu", name="first"),
+                LAYERS.Conv2D(8, 3, activation="relu", name="second"),
+                LAYERS.GlobalAveragePooling2D(),
+                LAYERS.Dense(4, name="scores"),
+            ]
+        )
+        # One channel is so large that the others get few steps.
+        kernel = np.array(keras.ops.convert_to_numpy(model.layers[1].kernel))
+        kernel[..., 0] *= 300
+        model.layers[1].kernel.assign(kernel)
+        rng = np.random.default_rng(0)
+        cls.x = rng.normal(size=(40, 8, 8, 3)).astype("float32")
+        cls.paths = f"{folder}/int8.tflite", f"{folder}/float.tflite"
+        tflite.export_tflite(model, cls.paths[0], "int8", cls.x)
+        tflite.export_tflite(model, cls.paths[1])
+        cls.errors = layer_errors.quantization_error(*cls.paths, cls.x)
+
+    def test_every_layer_has_a_row_in_order(self):
+        names = [tensor.name for tensor in self.errors.tensors]
+        found = [
+            layer
+            for name in names
+            for layer in ("first", "second", "scores")
+            if layer in name
+        ]
+        self.assertContainsSubsequence(found, ["first", "second"], names)
+
+    def test_ratios_are_those_of_the_errors(self):
+        for tensor in self.errors.tensors:
+            self.assertAlmostEqual(
+                tensor.sqnr, -20 * np.log10(tensor.error), places=6
+            )
+            self.assertBetween(tensor.sqnr, 10, 80)
+            self.assertBetween(tensor.clipped, 0, 0.2)
+
+    def test_the_worst_are_named_first(self):
+        worst = self.errors.worst(2)
+        ratios = [tensor.sqnr for tensor in self.errors.tensors]
+        self.assertEqual([t.sqnr for t in worst], sorted(ratios)[:2])
+        self.assertIn(f"Worst: {worst[0].name} (", str(self.errors))
+
+    def test_a_file_beside_itself_has_no_errors(self):
+        same = layer_errors.quantization_error(
+            self.paths[1], self.paths[1], self.x, limit=3
+        )
+        self.assertEqual({t.error for t in same.tensors}, {0.0})
+        self.assertEqual({t.sqnr for t in same.tensors}, {np.inf})
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,156 @@
+"""Budgets of a board: predicted, cut at the peak, confirmed on the file."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune import zoo
+from tfprune.costs import counting
+from tfprune.costs import memory
+from tfprune.deploy import targeting
+from tfprune.export.convert import tflite
+from tfprune.export.micro import firmware_folder
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.selection import select
+from tfprune.surgery import pruning
+
+layers = keras.layers
+
+
+def hourglass():
+    """Large maps in the middle: `narrow` is not alive at the peak."""
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Conv2D(16, 3, padding="same", name="wide")(inputs)
+    x = layers.Conv2D(16, 3, padding="same", name="wide_too")(x)
+    x = layers.Conv2D(16, 3, strides=4, name="after")(x)
+    x = layers.Conv2D(16, 3, name="narrow")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(4, name="logits")(x))
+
+
+class OffsetsTest(absltest.TestCase):
+    def test_the_largest_comes_first_and_gaps_are_filled(self):
+        # c is alive with all; b and d are never alive together.
+        sizes = [10, 40, 100, 30]
+        lives = [(0, 3), (0, 1), (0, 3), (2, 3)]
+        self.assertEqual(memory.offsets(sizes, lives), [140, 100, 0, 100])
+
+    def test_a_gap_may_be_too_small(self):
+        sizes = [50, 20, 30]
+        lives = [(0, 0), (0, 1), (1, 1)]
+        # The last one does not fit below the second, which lies at 50.
+        self.assertEqual(memory.offsets(sizes, lives), [0, 50, 0])
+        self.assertEqual(
+            memory.offsets([50, 20, 60], [(0, 0), (1, 2), (0, 1)]), [60, 60, 0]
+        )
+
+
+class PeakTest(absltest.TestCase):
+    def test_ram_is_cut_where_it_peaks_and_nowhere_else(self):
+        graph = read.channel_graph(hourglass())
+        meter = counting.Meter(graph)
+        dense = meter.ram_bytes()
+        keep = pruning.choose(graph, select.Budget(ram_bytes=0.7))
+        self.assertLessEqual(meter.ram_bytes(keep), 0.7 * dense)
+        kept = {g.name: int(keep[g.labels].sum()) for g in graph.groups}
+        self.assertLess(kept["wide"] + kept["wide_too"], 32)
+        self.assertEqual((kept["after"], kept["narrow"]), (16, 16))
+
+    def test_a_limit_on_flash_cuts_everywhere(self):
+        graph = read.channel_graph(hourglass())
+        meter = counting.Meter(graph)
+        keep = pruning.choose(
+            graph, select.Budget(flash_bytes=0.7), ranking="group"
+        )
+        self.assertLessEqual(meter.flash_bytes(keep), 0.7 * meter.flash_bytes())
+        kept = {g.name: int(keep[g.labels].sum()) for g in graph.groups}
+        for name in ("wide", "wide_too", "after", "narrow"):
+            self.assertLess(kept[name], 16)
+
+    def test_what_fills_the_memory_is_named(self):
+        graph = read.channel_graph(hourglass())
+        with self.assertRaisesRegex(
+            ValueError, r"within reach.*ram_bytes=1000.*while 'wide.*16x16x1"
+        ):
+            pruning.choose(graph, select.Budget(ram_bytes=1000))
+
+
+class BoardTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        if keras.backend.backend() != "tensorflow":
+            self.skipTest("files are exported on TensorFlow")
+        pytest.importorskip("tflite_micro", reason="the extra `export`")
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+
+    @parameterized.parameters(1.0, 0.4)
+    def test_predictions_are_near_what_is_measured(self, macs):
+        model = zoo.build("resnet8")
+        rng = np.random.default_rng(0)
+        for variable in model.weights:  # equal biases are written once
+            noise = rng.uniform(0.01, 0.1, variable.shape)
+            variable.assign(variable + noise)
+        graph = read.channel_graph(model)
+        keep = pruning.choose(graph, select.Budget(macs=macs), ranking="group")
+        path = self.folder / "model.tflite"
+        images = rng.uniform(0, 255, (8, 32, 32, 3))
+        tflite.export_tflite(
+            rebuild.shrink(graph, keep), path, "int8", images.astype("float32")
+        )
+        meter = counting.Meter(graph)
+        self.assertAlmostEqual(
+            meter.flash_bytes(keep) / path.stat().st_size, 1, delta=0.05
+        )
+        required = firmware_folder.arena(path).required_bytes
+        self.assertAlmostEqual(meter.ram_bytes(keep) / required, 1, delta=0.02)
+
+    def test_the_file_fits_both_limits(self):
+        model = zoo.build("resnet8")
+        images = np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 3))
+        path = self.folder / "fit.tflite"
+        board = select.Budget(flash_bytes=51_200, ram_bytes=40_960)
+        found = targeting.fit_target(
+            model, board, images.astype("float32"), path
+        )
+        self.assertEqual(found.path, str(path))
+        last = found.rounds[-1]
+        self.assertEqual(last.measured["flash_bytes"], path.stat().st_size)
+        self.assertLessEqual(last.measured["flash_bytes"], 51_200)
+        self.assertGreater(last.measured["flash_bytes"], 0.9 * 51_200)
+        self.assertLessEqual(firmware_folder.arena(path).required_bytes, 40_960)
+        self.assertLess(
+            counting.cost(found.model).macs, counting.cost(model).macs
+        )
+        self.assertIn("flash predicted", found.table().to_text())
+
+    def test_wrong_predictions_are_corrected(self):
+        model = hourglass()
+        images = np.random.default_rng(0).normal(size=(8, 16, 16, 3))
+        images = images.astype("float32")
+        path = self.folder / "fit.tflite"
+        board = select.Budget(flash_bytes=9_000)
+
+        def too_low(meter, keep=None):
+            return original(meter, keep) // 2
+
+        original = counting.Meter.flash_bytes
+        with absltest.mock.patch.object(counting.Meter, "flash_bytes", too_low):
+            found = targeting.fit_target(model, board, images, path)
+        self.assertGreater(len(found.rounds), 1)
+        self.assertGreater(found.rounds[0].errors()["flash_bytes"], 0.5)
+        self.assertLessEqual(path.stat().st_size, 9_000)
+
+    def test_without_a_limit_of_a_board(self):
+        with self.assertRaisesRegex(ValueError, "`ram_bytes` or `latency`"):
+            targeting.fit_target(
+                hourglass(), select.Budget(macs=0.5), None, self.folder / "x"
+            )
+
+
+if __name__ == "__main__":
+    absltest.main()

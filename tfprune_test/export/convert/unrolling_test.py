@@ -1,0 +1,76 @@
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.export.convert import unrolling
+from tfprune.export.file import model_file
+from tfprune.export.micro import kernels
+from tfprune.export.run import interpreter
+from tfprune_test.export import small_models
+
+LAYERS = keras.layers
+
+
+def nested(x):
+    inputs = keras.Input(x.shape[1:])
+    return keras.Model(inputs, LAYERS.LSTM(4)(inputs))(x)
+
+
+def images(x):
+    x = LAYERS.Reshape((4, 1, 1, 3))(x)
+    return LAYERS.Flatten()(LAYERS.ConvLSTM2D(2, 1)(x))
+
+
+def encoder_and_decoder(x):
+    x = LAYERS.RepeatVector(4)(LAYERS.LSTM(3)(x))
+    return LAYERS.TimeDistributed(LAYERS.Dense(2))(
+        LAYERS.LSTM(3, return_sequences=True)(x)
+    )
+
+
+KINDS = {
+    "lstm": lambda x: LAYERS.LSTM(4)(x),
+    "gru": lambda x: LAYERS.GRU(4, return_sequences=True)(x),
+    "simple": lambda x: LAYERS.SimpleRNN(4)(x),
+    "stacked": lambda x: LAYERS.RNN([LAYERS.GRUCell(3), LAYERS.GRUCell(2)])(x),
+    "both_ways": lambda x: LAYERS.Bidirectional(LAYERS.GRU(2))(x),
+    "images": images,
+    "nested": nested,
+    "encoder_and_decoder": encoder_and_decoder,
+}
+
+
+class UnrolledTest(parameterized.TestCase):
+    @parameterized.named_parameters(*((k, v) for k, v in KINDS.items()))
+    def test_recurrent_layers_run_as_int8_on_tflite_micro(self, build):
+        inputs = keras.Input((4, 3))
+        model = keras.Model(inputs, build(inputs))
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        arrays = small_models.samples(model, 100)
+        file = small_models.export(model, path, "int8", arrays)
+        kernels.resolver_methods(file.ops)
+        self.assertNotIn("WHILE", file.ops)
+        wanted = small_models.predictions(model, arrays)[0]
+        for runtime in ("reference", "micro"):
+            found = interpreter.run(path, arrays, runtime)
+            error = np.sqrt(np.mean((found - wanted) ** 2))
+            self.assertLess(error, 0.05 * wanted.std())
+
+    def test_files_in_float_keep_their_loop(self):
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        small_models.export(small_models.lstm(unroll=False), path)
+        self.assertIn("WHILE", model_file.read(path).ops)
+
+    def test_layers_are_as_before(self):
+        inputs = keras.Input((4, 3))
+        loop, steps = LAYERS.LSTM(2, return_sequences=True), LAYERS.GRU(2)
+        steps.unroll = True
+        model = keras.Model(inputs, steps(loop(inputs)))
+        with self.assertRaisesRegex(OSError, "mine"):
+            with unrolling.unrolled(model):
+                self.assertTrue(loop.unroll)
+                raise OSError("mine")
+        self.assertFalse(loop.unroll)
+        self.assertTrue(steps.unroll)

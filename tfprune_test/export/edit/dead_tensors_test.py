@@ -1,0 +1,84 @@
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.export.file import packing
+from tfprune.export.run import interpreter
+from tfprune.export.run import litert
+from tfprune_test.export import small_models
+
+LAYERS = keras.layers
+RUNTIMES = ("tflite", "reference", "micro")
+
+
+def constant(value):
+    return keras.initializers.Constant(value)
+
+
+def shut_gate():
+    """A gate that no input opens, with a bias behind it."""
+    inputs = keras.Input((4, 4, 2))
+    x = LAYERS.Conv2D(4, 3, padding="same")(inputs)
+    gate = LAYERS.GlobalAveragePooling2D(keepdims=True)(x)
+    gate = LAYERS.Conv2D(
+        4, 1, activation="relu", bias_initializer=constant(-50.0), name="shut"
+    )(gate)
+    gate = LAYERS.Conv2D(
+        4, 1, activation="sigmoid", bias_initializer=constant(-1.5)
+    )(gate)
+    return keras.Model(inputs, LAYERS.GlobalAveragePooling2D()(x * gate))
+
+
+def dead_branch_of_a_sum():
+    """Runtimes without the repair end the process on it."""
+    inputs = keras.Input((4, 4, 2))
+    x = LAYERS.Conv2D(2, 1, activation="tanh", kernel_initializer="zeros")(
+        inputs
+    )
+    y = LAYERS.Conv2D(2, 1, kernel_initializer="zeros")(x)
+    x = LAYERS.Dense(3, bias_initializer=constant(0.7))(x + y)
+    return keras.Model(inputs, [x, inputs * 2.0])
+
+
+class RescaleTest(parameterized.TestCase):
+    def exported(self, model):
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        data = small_models.samples(model, 30)
+        with self.assertLogs("absl", "WARNING") as logs:
+            small_models.export(model, path, "int8", data)
+        return path, data, "\n".join(logs.output)
+
+    @parameterized.parameters(shut_gate, dead_branch_of_a_sum)
+    def test_all_runtimes_compute_what_the_model_does(self, build):
+        model = build()
+        path, data, _ = self.exported(model)
+        self.assertEqual(litert.kernels(path), "xnnpack")
+        wanted = small_models.predictions(model, data)
+        for runtime in RUNTIMES:
+            found = interpreter.run(path, data, runtime)
+            found = found if isinstance(found, tuple) else (found,)
+            for a, b in zip(found, wanted, strict=True):
+                np.testing.assert_allclose(a, b, atol=0.03)
+
+    def test_what_is_dead_is_named(self):
+        _, _, text = self.exported(shut_gate())
+        self.assertRegex(text, "Zero on all calibration samples.*: [^,]*shut")
+        self.assertNotIn("spread", text)
+
+    def test_others_stay(self):
+        model = small_models.residual()
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        data = small_models.samples(model, 30)
+        small_models.export(model, path, "int8", data)
+        (graph,) = packing.unpacked(path.read_bytes()).subgraphs
+        scales = [
+            float(tensor.quantization.scale[0])
+            for tensor in graph.tensors
+            if tensor.quantization is not None
+            and tensor.quantization.scale is not None
+        ]
+        self.assertNotEmpty(scales)
+        # Softmax and the like have 2 ** -8; nothing here has 2 ** -7.
+        self.assertNotIn(2.0**-7, scales)

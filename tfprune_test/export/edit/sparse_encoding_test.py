@@ -1,0 +1,93 @@
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.export.convert import tflite
+from tfprune.export.edit import sparse_encoding
+from tfprune.export.run import interpreter
+from tfprune_test.export import small_models
+
+
+def mlp(block):
+    """Dense layers with four fifths of their weights zero, in blocks."""
+    inputs = x = keras.Input((64,))
+    for _ in range(2):
+        x = keras.layers.Dense(64, activation="relu")(x)
+    model = keras.Model(inputs, keras.layers.Dense(8)(x))
+    rng = np.random.default_rng(0)
+    for layer in model.layers[1:]:
+        kernel = layer.kernel.numpy()
+        rows = rng.random((64 // block, kernel.shape[1])) > 0.8
+        layer.kernel.assign(kernel * np.repeat(rows, block, 0))
+    return model
+
+
+class SparseTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+
+    @parameterized.parameters((4, "float32"), (16, "int8"))
+    def test_blocks_of_zeros_are_not_stored(self, block, mode):
+        model = mlp(block)
+        x = small_models.samples(model, 50)[0]
+        data = x if mode == "int8" else None
+        dense, sparse = files = [
+            small_models.export(
+                model, self.folder / f"{way}.tflite", mode, data, sparse=way
+            )
+            for way in (None, "auto")
+        ]
+        self.assertLess(sparse.file_bytes, 0.6 * dense.file_bytes)
+        a, b = (interpreter.run(file.path, x) for file in files)
+        step = dense.outputs[0].scale or 1e-5
+        np.testing.assert_allclose(a, b, atol=1.1 * step)
+
+    def test_a_dense_file_stays_dense(self):
+        model = small_models.large()
+        paths = self.folder / "a.tflite", self.folder / "b.tflite"
+        small_models.export(model, paths[0])
+        with self.assertLogs("absl", "WARNING") as logs:
+            small_models.export(model, paths[1], sparse="auto")
+        self.assertIn("would hardly be smaller", logs.output[-1])
+        self.assertEqual(*(path.read_bytes() for path in paths))
+
+    def test_what_xnnpack_refuses_stays_dense(self):
+        model = mlp(1)
+        x = small_models.samples(model, 50)[0]
+        path = self.folder / "a.tflite"
+        with self.assertLogs("absl", "WARNING") as logs:
+            file = small_models.export(model, path, "int8", x, sparse="auto")
+        self.assertIn("XNNPACK does not run it", logs.output[-1])
+        self.assertNotIn("DENSIFY", file.ops)
+
+    def test_other_outputs_are_refused(self):
+        models = small_models.large(), small_models.dense()
+        paths = self.folder / "a.tflite", self.folder / "b.tflite"
+        for model, path in zip(models, paths, strict=True):
+            small_models.export(model, path)
+        shutil.copy(paths[1], self.folder / "c.tflite")
+        with self.assertRaises(ValueError):
+            # Not even of the same model.
+            sparse_encoding.choose(*paths, False)
+        other = mlp(4)
+        small_models.export(other, paths[0])
+        other.layers[1].kernel.assign(other.layers[1].kernel.numpy() * 0)
+        small_models.export(other, paths[1], "float16")
+        with self.assertLogs("absl", "WARNING") as logs:
+            self.assertEqual(sparse_encoding.choose(*paths, False), paths[0])
+        self.assertIn("other outputs", logs.output[-1])
+
+    def test_arguments(self):
+        with self.assertRaisesRegex(ValueError, "sparse=True"):
+            tflite.export_tflite(
+                small_models.dense(), self.folder / "a.tflite", sparse=True
+            )
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,140 @@
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.core import packages
+from tfprune.export.file import model_file
+from tfprune.export.micro import kernels
+from tfprune.export.run import interpreter
+from tfprune_test.export import small_models
+
+OPS = keras.ops
+
+
+def take(x):
+    x = OPS.take(x, np.array([2, 0, 2]), axis=-1)
+    return OPS.take(x, np.array([2, 0, 2]), axis=-1) + OPS.take(
+        x, np.array([1, 1, 0]), axis=-1
+    )
+
+
+def where(x):
+    return OPS.where(x * x > 0.25, x, -x)
+
+
+def where_one_for_all(x):
+    return OPS.where(x[:, :1] * x[:, :1] > 0.25, x, -x)
+
+
+def repeat_vector(x):
+    x = keras.layers.GlobalMaxPooling1D()(x)
+    return keras.layers.RepeatVector(12)(x)
+
+
+def tile_two_axes_of_one(x):
+    return OPS.tile(x[:, :1, :1], (1, 5, 3))
+
+
+def tile_channels(x):
+    return OPS.tile(x, (1, 1, 2))
+
+
+def choose_integers(x):
+    return OPS.where(x < 0, x * 3, OPS.flip(x, 1))
+
+
+def choose_one_integer(x):
+    return OPS.where(x[:, :1] < 0, x, 7)
+
+
+class PixelShuffle(keras.layers.Layer):
+    def call(self, x):
+        x = OPS.reshape(x, (-1, 2, 2, 12))
+        # Keras has no op of its own for it.
+        return packages.load("tensorflow").nn.depth_to_space(x, 2)
+
+    def compute_output_shape(self, _):
+        return None, 4, 4, 3
+
+
+def pixel_shuffle(x):
+    x = keras.layers.Dense(12)(x)
+    return PixelShuffle()(x)
+
+
+def built(function):
+    inputs = keras.Input((4, 3))
+    return keras.Model(inputs, function(inputs))
+
+
+class SubstituteTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        rng = np.random.default_rng(0)
+        x = rng.uniform(-1, 1, size=(30, 4, 3))
+        # Far from where a step of int8 makes a difference.
+        self.x = np.where(abs(abs(x) - 0.5) < 0.1, x / 2, x).astype("float32")
+
+    @parameterized.product(
+        function=(
+            take,
+            where,
+            where_one_for_all,
+            repeat_vector,
+            tile_two_axes_of_one,
+            tile_channels,
+            pixel_shuffle,
+        ),
+        mode=("float32", "int8"),
+    )
+    def test_tflite_micro_runs_it(self, function, mode):
+        model = built(function)
+        data = None if mode == "float32" else self.x
+        small_models.export(model, self.path, mode, data)
+        kernels.resolver_methods(model_file.read(self.path).ops)
+        wanted = small_models.predictions(model, [self.x])[0]
+        for runtime in ("tflite", "reference", "micro"):
+            found = interpreter.run(self.path, self.x, runtime)
+            np.testing.assert_allclose(found, wanted, atol=0.05)
+
+    @parameterized.parameters(choose_integers, choose_one_integer)
+    def test_integers(self, function):
+        inputs = keras.Input((4,), dtype="int32")
+        model = keras.Model(inputs, function(inputs))
+        small_models.export(model, self.path)
+        x = np.random.default_rng(0).integers(-9, 9, (30, 4)).astype("int32")
+        wanted = small_models.predictions(model, [x])[0]
+        for runtime in ("tflite", "reference", "micro"):
+            found = interpreter.run(self.path, x, runtime)
+            np.testing.assert_array_equal(found, wanted)
+
+    def test_words(self):
+        inputs = keras.Input((4,), dtype="int32")
+        x = keras.layers.Embedding(10, 3)(inputs)
+        model = keras.Model(inputs, keras.layers.LSTM(2)(x))
+        x = np.random.default_rng(0).integers(0, 10, (50, 4)).astype("int32")
+        small_models.export(model, self.path, "int8", x)
+        wanted = small_models.predictions(model, [x])[0]
+        for runtime in ("tflite", "micro"):
+            found = interpreter.run(self.path, x, runtime)
+            np.testing.assert_allclose(found, wanted, atol=0.01)
+
+    def test_many_copies_of_many_channels_stay(self):
+        model = built(lambda x: OPS.tile(x, (1, 1, 11)))
+        small_models.export(model, self.path)
+        self.assertIn("TILE", model_file.read(self.path).ops)
+        np.testing.assert_array_equal(
+            interpreter.run(self.path, self.x), np.tile(self.x, (1, 1, 11))
+        )
+
+    def test_positions_that_are_numbers_too_stay(self):
+        inputs = keras.Input((3,), dtype="int64")
+        order = OPS.convert_to_tensor([2, 0, 1], "int64")
+        outputs = OPS.take(inputs, order, axis=-1) * order
+        small_models.export(keras.Model(inputs, outputs), self.path)
+        np.testing.assert_array_equal(
+            interpreter.run(self.path, np.array([[5, 6, 7]])), [[14, 0, 6]]
+        )

@@ -1,0 +1,75 @@
+import pathlib
+
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.export.file import model_file
+from tfprune_test import conftest
+from tfprune_test.export import small_models
+
+STEPS = model_file.Tensor("x", (1, 4), "int8", 0.5, -10)
+
+
+class TensorTest(parameterized.TestCase):
+    def test_real_values_are_rounded_away_from_zero_and_clipped(self):
+        real = np.array([0.0, 0.25, -0.25, 0.24, 1e6, -1e6])
+        self.assertEqual(
+            STEPS.encode(real).tolist(), [-10, -9, -11, -10, 127, -128]
+        )
+
+    def test_decoding_undoes_encoding(self):
+        real = np.arange(-59.0, 68.5, 0.5)
+        encoded = STEPS.encode(real)
+        self.assertEqual(encoded.dtype, np.int8)
+        np.testing.assert_array_equal(STEPS.decode(encoded), real)
+
+    def test_a_tensor_without_steps_takes_values_as_they_are(self):
+        plain = model_file.Tensor("x", (1, 4), "float32")
+        encoded = plain.encode(np.array([0.1, 2]))
+        self.assertEqual(encoded.dtype, np.float32)
+        np.testing.assert_array_equal(plain.decode(encoded), encoded)
+
+    @parameterized.parameters(0.5, 2**40)
+    def test_an_index_is_not_rounded(self, value):
+        index = model_file.Tensor("x", (1,), "int32")
+        self.assertEqual(index.encode(np.array([3.0])).dtype, np.int32)
+        with self.assertRaisesRegex(ValueError, "int32 are required"):
+            index.encode(np.array([value]))
+
+    def test_values_that_are_not_finite_are_refused(self):
+        with self.assertRaisesRegex(ValueError, "Finite"):
+            STEPS.encode(np.array([np.nan]))
+
+
+class ReadTest(parameterized.TestCase):
+    def test_a_file_made_elsewhere(self):
+        path = conftest.shared_path("data", "tinyml", "kws_ref_model.tflite")
+        file = model_file.read(path)
+        self.assertEqual(file.file_bytes, 53936)
+        self.assertEqual(file.ops["DEPTHWISE_CONV_2D"], 4)
+        self.assertEqual(sum(file.ops.values()), 13)
+        (tensor,) = file.inputs
+        self.assertEqual(tensor.shape, (1, 49, 10, 1))
+        self.assertEqual((tensor.dtype, tensor.zero_point), ("int8", 83))
+        self.assertAlmostEqual(tensor.scale, 0.58470291, places=7)
+        self.assertEqual(file.outputs[0].shape, (1, 12))
+
+    def test_ops_inside_of_loops_count(self):
+        path = pathlib.Path(self.create_tempdir().full_path, "a.tflite")
+        file = small_models.export(small_models.lstm(unroll=False), path)
+        self.assertEqual(file.ops["WHILE"], 1)
+        self.assertEqual(file.ops["LOGISTIC"], 3)
+
+    @parameterized.named_parameters(
+        ("empty", lambda data: b""),
+        ("text", lambda data: b"not a model at all"),
+        ("cut_off", lambda data: data[: len(data) // 2]),
+        ("only_the_mark", lambda data: data[:8]),
+        ("keras", lambda data: b"PK\x03\x04" + data),
+    )
+    def test_what_is_no_model_is_refused(self, damage):
+        path = pathlib.Path(self.create_tempdir().full_path, "a.tflite")
+        small_models.export(small_models.dense(), path)
+        path.write_bytes(damage(path.read_bytes()))
+        with self.assertRaisesRegex(ValueError, "TFLite model is required"):
+            model_file.read(path)

@@ -1,0 +1,436 @@
+import functools
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from unittest import mock
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune import zoo
+from tfprune.export.edit import lean
+from tfprune.export.file import model_file
+from tfprune.export.micro import firmware_folder
+from tfprune.export.run import interpreter
+from tfprune.export.run import litert
+from tfprune_test import conftest
+from tfprune_test.export import small_models
+
+# A resolver that counts, in the place of TFLite Micro's.
+FAKE_RESOLVER = """
+#include <stdio.h>
+#include "model_ops.h"
+#include "model_settings.h"
+struct Resolver {{
+  int count = 0;
+  {methods}
+}};
+const signed char shape[] = {name}_INPUT_0_SHAPE;
+static {name}_INPUT_0_TYPE input[{name}_INPUT_0_SIZE];
+int main() {{
+  Resolver resolver;
+  bool ok = {lower}_register_ops(resolver);
+  printf("%d %d %d %d %.9g %d", ok, resolver.count, {name}_OP_COUNT,
+         (int)(sizeof(shape) * 1000 + sizeof(input)), {name}_INPUT_0_SCALE,
+         {name}_INPUT_0_ZERO_POINT);
+}}
+"""
+READ_BACK = """
+#include <stdio.h>
+#include "model.h"
+int main(void) {{
+  if ((uintptr_t){lower}_data % 16) return 1;
+  if ({lower}_data_bytes != {name}_DATA_BYTES) return 2;
+  return fwrite({lower}_data, 1, {lower}_data_bytes, stdout) == 0;
+}}
+"""
+# The part of TFLite Micro that the main program calls; its model gives the
+# golden output, shifted.
+FAKE_TFLM = """
+#include <stdint.h>
+#include <stdio.h>
+#include "model_golden.h"
+#define MicroPrintf(...) (printf(__VA_ARGS__), printf("\\n"))
+enum TfLiteStatus { kTfLiteOk, kTfLiteError };
+struct TfLiteTensor {
+  union { char* raw; void* data; } data;
+};
+namespace tflite {
+inline void InitializeTarget() {}
+inline const void* GetModel(const void* model) { return model; }
+template <int N> struct MicroMutableOpResolver {
+  int AddConv2D() { return 0; }
+  int AddDepthwiseConv2D() { return 0; }
+  int AddAdd() { return 0; }
+  int AddMean() { return 0; }
+  int AddFullyConnected() { return 0; }
+};
+struct MicroInterpreter {
+  int8_t in[NET_INPUT_0_SIZE], out[NET_OUTPUT_0_SIZE];
+  TfLiteTensor tensors[2];
+  template <typename R>
+  MicroInterpreter(const void*, R&, uint8_t*, unsigned) {
+    tensors[0].data.data = in;
+    tensors[1].data.data = out;
+  }
+  TfLiteStatus AllocateTensors() { return kTfLiteOk; }
+  unsigned arena_used_bytes() { return 1; }
+  TfLiteTensor* input(int) { return &tensors[0]; }
+  TfLiteTensor* output(int) { return &tensors[1]; }
+  TfLiteStatus Invoke() {
+    for (int i = 0; i < NET_INPUT_0_SIZE; ++i) {
+      if (in[i] != net_golden_input_0[i]) return kTfLiteError;
+    }
+    for (int i = 0; i < NET_OUTPUT_0_SIZE; ++i) {
+      out[i] = static_cast<int8_t>(
+          net_golden_output_0[i] + (net_golden_output_0[i] < 0 ? OFF : -OFF));
+    }
+    return kTfLiteOk;
+  }
+};
+}  // namespace tflite
+"""
+FAKE_HEADERS = (
+    "micro/micro_interpreter.h",
+    "micro/micro_log.h",
+    "micro/micro_mutable_op_resolver.h",
+    "micro/system_setup.h",
+    "schema/schema_generated.h",
+)
+SOURCES = ("model.cc", "model_golden.cc")
+HEADERS = ("model.h", "model_golden.h", "model_ops.h", "model_settings.h")
+STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
+
+
+@functools.cache
+def int8_file():
+    """The bytes of a .tflite file, converted once for all tests."""
+    model = small_models.residual()
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "net.tflite")
+        small_models.export(model, path, "int8", small_models.samples(model))
+        return path.read_bytes()
+
+
+class ExportMicroTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+        path = self.folder / "net.tflite"
+        path.write_bytes(int8_file())
+        self.file = model_file.read(path)
+        self.embedded = lean.without_notes(path.read_bytes())
+        self.out = self.folder / "out"
+        self.out.mkdir()
+
+    def compiled(self, program, suffix, source):
+        """What a program that is linked with the generated sources prints."""
+        path = self.folder / f"program{suffix}"
+        path.write_text(
+            program.format(
+                lower=source.name,
+                name=source.name.upper(),
+                methods="\n  ".join(
+                    f"int {m}() {{ ++count; return 0; }}"
+                    for m in source.resolver_methods
+                ),
+            )
+        )
+        return self.linked([path], source.folder)
+
+    def linked(self, programs, folder, *flags):
+        """Compiles programs with the sources in a folder; what it prints."""
+        compilers = {".c": ("gcc", "-std=c99"), ".cc": ("g++", "-std=c++11")}
+        sources = [pathlib.Path(folder, name) for name in SOURCES]
+        objects = []
+        for path in (*programs, *sources):
+            objects.append(f"{self.folder / path.name}.o")
+            subprocess.run(
+                [*compilers[path.suffix], *STRICT, f"-I{folder}", *flags]
+                + ["-c", path, "-o", objects[-1]],
+                check=True,
+            )
+        binary = self.folder / "program"
+        subprocess.run(["g++", *objects, "-o", binary], check=True)
+        return subprocess.run([binary], check=True, capture_output=True).stdout
+
+    def test_the_array_is_the_file_without_its_notes(self):
+        source = firmware_folder.export_micro(self.file.path, self.out / "net")
+        read_back = self.compiled(READ_BACK, ".c", source)
+        self.assertEqual(read_back, self.embedded)
+
+    def test_firmware_finds_what_it_needs_in_the_headers(self):
+        source = firmware_folder.export_micro(self.file.path, self.out / "net")
+        printed = self.compiled(FAKE_RESOLVER, ".cc", source).split()
+        tensor = self.file.inputs[0]
+        count = len(self.file.ops)
+        self.assertEqual([int(n) for n in printed[:4]], [1, count, count, 4128])
+        self.assertEqual(float(printed[4]), float(f"{tensor.scale:.9g}"))
+        self.assertEqual(int(printed[5]), tensor.zero_point)
+
+    @parameterized.parameters((0, b"PASS"), (1, b"PASS"), (2, b"FAIL"))
+    def test_the_main_program_compares_with_the_golden_output(self, off, said):
+        source = firmware_folder.export_micro(
+            self.file.path, self.out, name="net"
+        )
+        fake = self.folder / "fake"
+        for name in FAKE_HEADERS:
+            path = fake / f"tensorflow/lite/{name}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(FAKE_TFLM if "interpreter" in name else "")
+        main = self.folder / "main.cc"
+        main.write_text((self.out / "main.cc").read_text())
+        try:
+            flags = f"-I{fake}", f"-DOFF={off}"
+            printed = self.linked([main], source.folder, *flags)
+        except subprocess.CalledProcessError as error:
+            printed = error.stdout
+        self.assertIn(said, printed)
+
+    def test_the_golden_output_is_what_the_interpreter_gives(self):
+        rng = np.random.default_rng(3)
+        x = rng.normal(size=(1, *self.file.inputs[0].shape[1:]))
+        source = firmware_folder.export_micro(
+            self.file.path, self.out, sample=x
+        )
+        text = pathlib.Path(source.folder, "model_golden.cc").read_text()
+        stored = (
+            self.file.inputs[0].encode(x),
+            self.file.outputs[0].encode(
+                interpreter.run(self.file.path, x, "micro")
+            ),
+        )
+        written = re.findall(r"\{(.*?)\}", text, re.S)
+        for values, numbers in zip(stored, written, strict=True):
+            found = [int(n) for n in numbers.split(",") if n.strip()]
+            self.assertEqual(found, values.reshape(-1).tolist())
+
+    def test_cortex_m_keeps_all_of_it_in_flash(self):
+        compiler = shutil.which("arm-none-eabi-g++")
+        if compiler is None:
+            self.skipTest("arm-none-eabi-g++ is not installed")
+        labels = ["a", 'b"?', "ö", "d"]
+        firmware_folder.export_micro(self.file.path, self.out, labels=labels)
+        sizes = []
+        for name in SOURCES:
+            binary = self.folder / "object.o"
+            subprocess.run(
+                [compiler, "-mcpu=cortex-m4", "-mthumb", *STRICT, "-Os"]
+                + ["-c", self.out / name, "-o", binary],
+                check=True,
+            )
+            told = subprocess.run(
+                ["arm-none-eabi-size", binary],
+                check=True,
+                capture_output=True,
+                text=True,
+            ).stdout
+            sizes.append([int(n) for n in told.splitlines()[1].split()[:3]])
+        (text, *ram), (golden, *others) = sizes
+        self.assertEqual(ram + others, [0, 0, 0, 0])
+        # The array, its length, four pointers and their strings.
+        self.assertBetween(text - len(self.embedded), 4, 64)
+        self.assertEqual(golden, 8 * 8 * 2 + 4)
+
+    def test_cmake_builds_the_library(self):
+        if shutil.which("cmake") is None:
+            self.skipTest("cmake is not installed")
+        firmware_folder.export_micro(self.file.path, self.out)
+        build = self.folder / "build"
+        for arguments in (["-B", build, self.out], ["--build", build]):
+            subprocess.run(
+                ["cmake", *arguments], check=True, capture_output=True
+            )
+        self.assertTrue((build / "libnet_model.a").exists())
+
+    def test_the_record_describes_the_files(self):
+        source = firmware_folder.export_micro(
+            self.file.path, self.out / "net", arena_margin=0.25
+        )
+        self.assertEqual(source.name, "net")
+        self.assertEqual(source.flash_bytes, len(self.embedded))
+        self.assertIn("AddDepthwiseConv2D", source.resolver_methods)
+        self.assertEqual(source.folder, str(self.out / "net"))
+        arena = source.arena.required_bytes
+        self.assertBetween(source.arena_bytes / arena, 1.25, 1.26)
+        found = {
+            str(path)
+            for path in (self.out / "net").rglob("*")
+            if path.is_file()
+        }
+        self.assertEqual(found, set(source.files))
+        text = (self.out / "net" / "model_settings.h").read_text()
+        self.assertIn(f"#define NET_ARENA_MEASURED {arena}\n", text)
+        self.assertIn(f"#define NET_ARENA_BYTES {source.arena_bytes}\n", text)
+        for path in found:
+            self.assertNotIn(str(self.folder), pathlib.Path(path).read_text())
+
+    def test_the_sketch_has_all_beside_it(self):
+        firmware_folder.export_micro(self.file.path, self.out, name="7 nets")
+        sketch = self.out / "arduino" / "model_7_nets"
+        wanted = {f.replace(".cc", ".cpp") for f in (*SOURCES, *HEADERS)}
+        self.assertEqual(set(os.listdir(sketch)), wanted | {"model_7_nets.ino"})
+        self.assertIn("void setup()", (sketch / "model_7_nets.ino").read_text())
+
+    @parameterized.parameters(
+        ("", {}, "net"),
+        ("Größe 7", {}, "net"),
+        ("a.b", {"name": "7 nets"}, "model_7_nets"),
+    )
+    def test_names(self, out, kwargs, name):
+        source = firmware_folder.export_micro(
+            self.file.path, self.out / out, **kwargs
+        )
+        self.assertEqual(source.name, name)
+        self.assertNotEmpty(self.compiled(READ_BACK, ".c", source))
+
+    def test_the_same_file_gives_the_same_sources(self):
+        texts = []
+        for _ in range(2):
+            firmware_folder.export_micro(self.file.path, self.out)
+            texts.append([(self.out / n).read_bytes() for n in SOURCES])
+        self.assertEqual(*texts)
+
+    def test_what_was_started_from_stays(self):
+        firmware_folder.export_micro(self.file.path, self.out)
+        own = self.out / "main.cc"
+        own.write_text("// mine")
+        model = self.out / "model.cc"
+        model.write_text("old")
+        source = firmware_folder.export_micro(self.file.path, self.out)
+        self.assertEqual(own.read_text(), "// mine")
+        self.assertNotEqual(model.read_text(), "old")
+        self.assertNotIn(str(own), source.files)
+
+    @parameterized.parameters(
+        ({"labels": ["a", "b"]}, "4 names of classes.*labels=\\('a', 'b'\\)"),
+        ({"labels": [1, 2, 3, 4]}, "4 names of classes"),
+        ({"arena_margin": -0.1}, "arena_margin=-0.1"),
+        ({"sample": np.zeros((1, 2))}, "x of shape"),
+        ({"sample": np.zeros((3, 8, 8, 2))}, "sample of 3. Take"),
+    )
+    def test_arguments(self, kwargs, message):
+        with self.assertRaisesRegex(ValueError, message):
+            firmware_folder.export_micro(
+                self.file.path, self.out / "new", **kwargs
+            )
+        self.assertEmpty(os.listdir(self.out))
+
+    def test_a_budget_that_is_just_met_is_met(self):
+        arena = firmware_folder.arena_bytes(self.file.path)
+        source = firmware_folder.export_micro(
+            self.file.path,
+            self.out,
+            flash_bytes=len(self.embedded),
+            ram_bytes=arena,
+        )
+        self.assertEqual(source.arena_bytes, arena)
+
+    def test_a_budget_that_is_exceeded_tells_by_how_much(self):
+        budgets = {
+            "flash_bytes": len(self.embedded) - 1234,
+            "ram_bytes": firmware_folder.arena_bytes(self.file.path) - 16,
+        }
+        with self.assertRaisesRegex(
+            ValueError,
+            "array takes.*1,234 too many; .*arena takes.*16 too many",
+        ):
+            firmware_folder.export_micro(self.file.path, self.out, **budgets)
+        self.assertEmpty(os.listdir(self.out))
+
+    def test_an_op_without_a_kernel_is_named(self):
+        model = small_models.gelu()
+        path = self.folder / "gelu.tflite"
+        small_models.export(model, path)
+        with self.assertRaisesRegex(ValueError, "Micro.*with GELU"):
+            firmware_folder.export_micro(path, self.out)
+        self.assertEmpty(os.listdir(self.out))
+
+    def test_a_file_that_the_interpreter_refuses(self):
+        path = self.folder / "dynamic.tflite"
+        small_models.export(small_models.large(), path, "dynamic")
+        with self.assertRaisesRegex(RuntimeError, "filter type: INT8"):
+            firmware_folder.export_micro(path, self.out)
+        self.assertEmpty(os.listdir(self.out))
+
+    @parameterized.parameters(
+        ("missing/net", FileNotFoundError), ("blocked", FileExistsError)
+    )
+    def test_paths(self, out, exception):
+        (self.out / "blocked").touch()
+        with self.assertRaises(exception):
+            firmware_folder.export_micro(self.file.path, self.out / out)
+        self.assertEqual(os.listdir(self.out), ["blocked"])
+
+    def test_a_missing_package(self):
+        found = importlib.util.find_spec
+        with mock.patch.object(
+            importlib.util,
+            "find_spec",
+            lambda name: None if name == "tflite_micro" else found(name),
+        ):
+            with self.assertRaisesRegex(ImportError, r"tfprune\[export\]"):
+                firmware_folder.export_micro(self.file.path, self.out)
+
+
+class ArenaTest(parameterized.TestCase):
+    def test_the_arena_of_resnet_8(self):
+        path = conftest.shared_path(
+            "data", "tinyml", "pretrainedResnet_quant.tflite"
+        )
+        arena = firmware_folder.arena(path)
+        self.assertEqual(arena.required_bytes, 55_984)
+        self.assertEqual(arena.used_bytes, 55_984)
+        self.assertEqual(arena.shared_bytes + arena.persistent_bytes, 55_984)
+        self.assertEqual(firmware_folder.arena_bytes(path), 55_984)
+
+    @parameterized.parameters(
+        small_models.dense, small_models.dead_branch, small_models.residual
+    )
+    def test_no_smaller_arena_would_do(self, build):
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        small_models.export(build(), path)
+        required = firmware_folder.arena_bytes(path)
+        self.assertTrue(self.starts(path, required))
+        self.assertFalse(self.starts(path, required - 16))
+
+    def test_more_work_takes_longer(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        paths = []
+        for channels in (2, 64):
+            inputs = keras.Input((16, 16, 8))
+            x = keras.layers.Conv2D(channels, 3, padding="same")(inputs)
+            paths.append(folder / f"{channels}.tflite")
+            small_models.export(keras.Model(inputs, x), paths[-1])
+        on_tflite = litert.times(paths)
+        self.assertEqual(on_tflite.shape, (50, 2))
+        for seconds in (firmware_folder.seconds(paths, 5), on_tflite.min(0)):
+            self.assertLess(0, seconds[0])
+            self.assertLess(2 * seconds[0], seconds[1])
+
+    def starts(self, path, arena):
+        code = (
+            "import sys; from tflite_micro.python.tflite_micro import runtime;"
+            "runtime.Interpreter.from_file(sys.argv[1], arena_size=int("
+            "sys.argv[2]))"
+        )
+        command = [sys.executable, "-c", code, str(path), str(arena)]
+        return not subprocess.run(command, capture_output=True).returncode
+
+    def test_an_interpreter_that_crashes_in_small_arenas(self):
+        """The autoencoder of MLPerf Tiny, whose arena ends while planning."""
+        keras.utils.set_random_seed(0)
+        model = zoo.build("autoencoder")
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        x = small_models.samples(model, 20)
+        small_models.export(model, path, "int8", x)
+        arena = firmware_folder.arena(path)
+        self.assertTrue(self.starts(path, arena.required_bytes))
+        self.assertFalse(self.starts(path, arena.required_bytes - 16))
+        self.assertGreater(arena.required_bytes, arena.used_bytes)

@@ -1,0 +1,53 @@
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.export.run import output_check
+from tfprune_test.export import small_models
+
+
+class WarnTest(parameterized.TestCase):
+    def warnings(self, model, mode="int8"):
+        folder = self.create_tempdir().full_path
+        path = pathlib.Path(folder, "model.tflite")
+        data = small_models.samples(model, 30)
+        with self.assertLogs("absl", "WARNING") as logs:
+            # There is always a log to look at.
+            output_check.logging.warning("end")
+            small_models.export(model, path, mode, data)
+        return [text for text in logs.output if "spread" in text]
+
+    @parameterized.product(
+        build=(
+            small_models.residual,
+            small_models.two_in_two_out,
+            lambda: small_models.lstm(unroll=True),
+        ),
+        mode=("int8", "int16x8"),
+    )
+    def test_files_that_compute_what_the_model_does(self, build, mode):
+        self.assertEmpty(self.warnings(build(), mode))
+
+    def test_a_range_that_the_converter_got_wrong(self):
+        inputs = keras.Input((4, 3))
+        x = keras.ops.where(inputs > 0.0, inputs, -0.5 * inputs)
+        (text,) = self.warnings(keras.Model(inputs, x))
+        self.assertRegex(text, r"'where\w*' are off by 0\.[1-9]")
+
+    def test_a_state_stays_as_it_is(self):
+        inputs = keras.Input((4, 3), batch_size=1)
+        layer = keras.layers.GRU(2, stateful=True, unroll=True)
+        model = keras.Model(inputs, layer(inputs))
+        model.predict(np.ones((1, 4, 3)), batch_size=1, verbose=0)
+        before = keras.ops.convert_to_numpy(layer.states[0])
+        self.assertTrue(before.any())
+        self.warnings(model)
+        np.testing.assert_array_equal(layer.states[0].numpy(), before)
+
+    def test_outputs_that_hardly_move(self):
+        inputs = keras.Input((4, 3))
+        x = keras.layers.Dense(2)(inputs)
+        model = keras.Model(inputs, 1e-3 * x + 7.0)
+        self.assertEmpty(self.warnings(model))

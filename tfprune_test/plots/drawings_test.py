@@ -1,0 +1,57 @@
+import pathlib
+import re
+
+import keras
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.graph import read
+from tfprune.plots import drawings
+from tfprune_test import models
+
+LAYERS = keras.layers
+
+
+def residual():
+    def body(x):
+        y = LAYERS.Conv2D(5, 3, padding="same", name='wide"one"')(x)
+        return LAYERS.Add()([x, LAYERS.Conv2D(6, 1, name="back")(y)])
+
+    return read.channel_graph(models.around(body))
+
+
+class DrawingsTest(parameterized.TestCase):
+    def test_arrows_are_the_layers_between_groups(self):
+        graph = residual()
+        names = [group.name for group in graph.groups]
+        found = {
+            (names[a], names[b]): layers
+            for (a, b), layers in drawings.arrows(graph).items()
+        }
+        first = names[1]
+        self.assertEqual(found[first, 'wide"one"'], ['wide"one"'])
+        self.assertEqual(found['wide"one"', first], ["back"])
+
+    @parameterized.parameters("g.dot", "g.gv", "g.mmd", "g.md")
+    def test_every_group_is_a_box(self, name):
+        graph = residual()
+        path = pathlib.Path(self.create_tempdir().full_path) / name
+        drawings.draw_groups(graph, path)
+        text = path.read_text()
+        self.assertLen(
+            set(re.findall(r"^  (g\d+)[ \[]+", text, re.M)), len(graph.groups)
+        )
+        self.assertIn("kept: an input of the model", text)
+        # Quotes in a name do not end a text.
+        self.assertIn("wide'one'", text)
+        arrow = " -> " if name.endswith(("dot", "gv")) else " --> "
+        self.assertEqual(text.count(arrow), len(drawings.arrows(graph)))
+
+    def test_other_files_are_refused(self):
+        folder = self.create_tempdir().full_path
+        with self.assertRaisesRegex(ValueError, "must end in .dot, .gv, .mmd"):
+            drawings.draw_groups(residual(), f"{folder}/groups.png")
+
+
+if __name__ == "__main__":
+    absltest.main()

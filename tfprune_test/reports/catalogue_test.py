@@ -1,0 +1,34 @@
+"""Tables of what there is."""
+
+from absl.testing import absltest
+
+import tfprune
+from tfprune.reports import catalogue
+from tfprune.scoring import score
+
+
+class CatalogueTest(absltest.TestCase):
+    def test_every_criterion_names_its_paper_data_and_cost(self):
+        table = catalogue.criteria()
+        self.assertEqual([row[0] for row in table.rows], score.criteria.names())
+        for row in table.rows:
+            self.assertNotIn("-", row)
+            self.assertTrue(all(row))
+        rows = {row[0]: row[1:] for row in table.rows}
+        self.assertEqual(
+            rows["l1"],
+            (
+                "Li et al., Pruning Filters for Efficient ConvNets",
+                "nothing",
+                "weights",
+                "2016",
+            ),
+        )
+        self.assertEqual(rows["taylor"][1], "inputs and labels")
+
+    def test_aliases_lead_to_the_same_criterion(self):
+        self.assertIs(
+            score.criteria.get("fpgm"), score.criteria.get("geometric_median")
+        )
+        self.assertIs(score.abouts.get("obd"), score.abouts.get("fisher"))
+        self.assertIs(score.find("l1"), tfprune.l1)

@@ -1,0 +1,90 @@
+"""Accuracy, from every form in which data comes."""
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.reports import evaluation
+
+X = np.arange(12, dtype="float32").reshape(6, 2)
+# The first of two equal scores counts, so class 1 wins where x1 > x0.
+SCORES = np.array([[2, 1], [1, 2], [3, 0], [0, 3], [5, 4], [4, 5]], "float32")
+Y = np.array([0, 1, 0, 1, 0, 0])
+
+
+def identity(name="same"):
+    inputs = keras.Input((2,))
+    outputs = keras.layers.Activation("linear")(inputs)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def flipped():
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, keras.ops.flip(inputs, -1))
+
+
+class Halves(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        rows = slice(4 * index, 4 * index + 4)
+        return SCORES[rows], Y[rows]
+
+
+def generator():
+    yield SCORES[:4], Y[:4]
+    yield SCORES[4:], Y[4:]
+
+
+class AccuracyTest(parameterized.TestCase):
+    @parameterized.named_parameters(
+        ("arrays", lambda: (SCORES, Y)),
+        ("one_hot", lambda: (SCORES, np.eye(2)[Y])),
+        ("column", lambda: (SCORES, Y[:, None])),
+        ("batches", lambda: [(SCORES[:5], Y[:5]), (SCORES[5:], Y[5:])]),
+        ("generator", generator),
+        ("py_dataset", Halves),
+    )
+    def test_both_models_see_all_samples(self, data):
+        found = evaluation.accuracies([identity(), flipped()], data())
+        self.assertEqual(found, [5 / 6, 1 / 6])
+
+    def test_batches_of_any_size_give_the_same(self):
+        for size in (1, 4, 100):
+            found = evaluation.accuracies([identity()], (SCORES, Y), size)
+            self.assertEqual(found, [5 / 6])
+
+    def test_several_inputs(self):
+        a, b = keras.Input((2,), name="a"), keras.Input((2,), name="b")
+        model = keras.Model({"a": a, "b": b}, a + b)
+        x = {"a": SCORES, "b": np.zeros_like(SCORES)}
+        self.assertEqual(evaluation.accuracies([model], (x, Y)), [5 / 6])
+
+    def test_a_class_for_every_pixel(self):
+        inputs = keras.Input((3, 2))
+        model = keras.Model(inputs, keras.layers.ReLU()(inputs))
+        data = (SCORES.reshape(2, 3, 2), Y.reshape(2, 3))
+        self.assertEqual(evaluation.accuracies([model], data), [5 / 6])
+
+    @parameterized.named_parameters(
+        ("empty", [], "Samples are needed for the accuracy"),
+        ("no_labels", [SCORES], "Labels are needed for the accuracy"),
+        ("alone", SCORES, "Labels are needed for the accuracy"),
+        ("lengths", (SCORES, Y[:3]), r"arrays of \[3, 6\] samples"),
+        ("labels", (SCORES, np.zeros((6, 3))), r"y of shape \(6, 3\)"),
+    )
+    def test_bad_data_is_refused(self, data, message):
+        with self.assertRaisesRegex(ValueError, message):
+            evaluation.accuracies([identity()], data)
+
+    def test_a_model_that_does_not_classify_is_refused(self):
+        inputs = keras.Input((2,))
+        one = keras.Model(inputs, keras.layers.Dense(1)(inputs), name="one")
+        with self.assertRaisesRegex(ValueError, "Received: model='one'"):
+            evaluation.accuracies([one], (SCORES, Y))
+
+
+if __name__ == "__main__":
+    absltest.main()

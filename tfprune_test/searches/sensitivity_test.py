@@ -1,0 +1,192 @@
+"""Each group pruned alone."""
+
+import contextlib
+import io
+import json
+import pathlib
+from unittest import mock
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.graph import read
+from tfprune.graph import values
+from tfprune.plots import curve_plots
+from tfprune.searches import sensitivity
+from tfprune.surgery import pruning
+from tfprune_test import small_nets
+
+layers = keras.layers
+TRACES = []
+
+
+class Counting(layers.Layer):
+    """Counts how often it is called from Python."""
+
+    def call(self, inputs):
+        TRACES.append(inputs.shape)
+        return inputs
+
+
+def labelled(model, count=300):
+    """Images with the labels that the model itself gives them."""
+    x, _ = small_nets.samples(count)
+    return x, values.numpy(model(x)).argmax(-1)
+
+
+def hand_made():
+    """Two groups, three curves' worth of numbers."""
+    points = [
+        sensitivity.Point("a", 0.25, 3, 4, 0.89),
+        sensitivity.Point("a", 0.5, 2, 4, 0.5),
+        sensitivity.Point("a", 0.75, 1, 4, 0.9),
+        sensitivity.Point("b", 0.25, 6, 8, 0.9),
+        sensitivity.Point("b", 0.5, 4, 8, 0.88),
+        sensitivity.Point("b", 0.75, 2, 8, 0.4),
+        sensitivity.Point("c", 0.25, 6, 8, 0.1),
+        sensitivity.Point("c", 0.5, 4, 8, 0.1),
+        sensitivity.Point("c", 0.75, 2, 8, 0.1),
+    ]
+    return sensitivity.Sensitivity("net", "accuracy", 0.9, tuple(points))
+
+
+class SensitivityTest(parameterized.TestCase):
+    def test_points_are_those_of_really_pruned_models(self):
+        model = small_nets.mixed()
+        data = labelled(model)
+        found = sensitivity.sensitivity(
+            model, data, ratios=(0.5, 0.25), progress=False
+        )
+        self.assertEqual(found.dense, 1.0)
+        self.assertEqual(
+            [(p.group, p.ratio, p.kept, p.channels) for p in found.points[:4]],
+            [
+                ("stem", 0.25, 4, 6),
+                ("stem", 0.5, 3, 6),
+                ("inner", 0.25, 6, 8),
+                ("inner", 0.5, 4, 8),
+            ],
+        )
+        self.assertLen(found.points, 8)
+        for point in found.points:
+            small = pruning.prune(model, {point.group: point.ratio})
+            hits = values.numpy(small(data[0])).argmax(-1) == data[1]
+            self.assertAlmostEqual(point.value, hits.mean(), delta=0.004)
+
+    def test_no_point_is_traced_anew(self):
+        inputs = keras.Input((8, 8, 3))
+        x = layers.Conv2D(6, 3, name="a")(inputs)
+        x = Counting()(layers.Conv2D(6, 3, name="b")(x))
+        model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
+        data = small_nets.samples(32)
+        counts = []
+        for ratios in ((0.5,), np.linspace(0.1, 0.9, 9)):
+            TRACES.clear()
+            sensitivity.sensitivity(model, data, ratios, progress=False)
+            counts.append(len(TRACES))
+        self.assertEqual(*counts)
+
+    def test_a_metric_of_ones_own_and_some_groups(self):
+        model = small_nets.mixed()
+
+        def negative_error(y, outputs):
+            return -np.square(outputs - y).mean(-1)
+
+        x, _ = small_nets.samples(40)
+        found = sensitivity.sensitivity(
+            model,
+            (x, values.numpy(model(x))),
+            (0.5,),
+            metric=negative_error,
+            groups=("in*", "hidden"),
+            progress=False,
+        )
+        self.assertEqual(found.metric, "negative_error")
+        self.assertEqual([p.group for p in found.points], ["inner", "hidden"])
+        self.assertAlmostEqual(found.dense, 0.0, places=6)
+        self.assertLess(max(p.value for p in found.points), 0.0)
+
+    def test_criteria_that_need_data_look_at_the_same_ones(self):
+        model = small_nets.mixed()
+        found = sensitivity.sensitivity(
+            model,
+            labelled(model, 64),
+            (0.5,),
+            criterion="taylor",
+            groups="inner",
+            limit=32,
+            progress=False,
+        )
+        self.assertLen(found.points, 1)
+
+    def test_the_model_does_not_change(self):
+        model = small_nets.mixed()
+        before = model.get_weights()
+        sensitivity.sensitivity(
+            model, labelled(model, 32), (0.9,), progress=False
+        )
+        for a, b in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    def test_the_largest_ratios_within_a_drop_are_a_budget(self):
+        self.assertEqual(hand_made().ratios(0.02), {"a": 0.25, "b": 0.5})
+        self.assertEqual(hand_made().ratios(0.6), {"a": 0.75, "b": 0.75})
+        model = small_nets.mixed()
+        found = sensitivity.sensitivity(
+            model, labelled(model, 64), (0.25, 0.5), progress=False
+        )
+        ratios = found.ratios(1.0)
+        keep = pruning.choose(read.channel_graph(model), ratios)
+        self.assertEqual(int((~keep).sum()), 3 + 4 + 3 + 4)
+
+    def test_a_table_has_a_row_for_each_group(self):
+        table = hand_made().table()
+        self.assertEqual(
+            table.header, ("group", "channels", "-25%", "-50%", "-75%")
+        )
+        self.assertEqual(
+            table.rows[1], ("b", "8", "90.00 %", "88.00 %", "40.00 %")
+        )
+        self.assertIn("full model: 90.00 %", table.title)
+
+    def test_a_file_gives_the_same_curves(self):
+        path = pathlib.Path(self.create_tempdir().full_path, "curves.json")
+        hand_made().save(path)
+        self.assertEqual(sensitivity.load(path), hand_made())
+        self.assertEqual(json.loads(path.read_text())["dense"], 0.9)
+
+    @parameterized.parameters("png", "svg")
+    def test_a_picture_is_written(self, ending):
+        path = pathlib.Path(self.create_tempdir().full_path, f"a.{ending}")
+        curve_plots.sensitivity_plot(hand_made(), path)
+        self.assertGreater(path.stat().st_size, 5000)
+        with self.assertRaisesRegex(ValueError, "must end in one of"):
+            curve_plots.sensitivity_plot(hand_made(), path.with_suffix(".txt"))
+
+    def test_what_cannot_be_measured_is_an_error(self):
+        model = small_nets.mixed()
+        data = labelled(model, 8)
+        with self.assertRaisesRegex(ValueError, r"floats in \[0, 1\)"):
+            sensitivity.sensitivity(model, data, (0.5, 1.0))
+        with self.assertRaisesRegex(ValueError, "fit none of"):
+            sensitivity.sensitivity(model, data, groups=("nothing",))
+        with self.assertRaisesRegex(ValueError, "several times"):
+            sensitivity.sensitivity(model, iter([data]))
+        with self.assertRaisesRegex(ValueError, "Labels are needed"):
+            sensitivity.sensitivity(model, data[0], progress=False)
+
+    @parameterized.parameters(({"FORCE_COLOR": "1"}, "2/2"), ({}, ""))
+    def test_a_progress_bar_is_shown_on_a_terminal(self, environment, expected):
+        model = small_nets.mixed()
+        data = labelled(model, 8)
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            mock.patch.dict("os.environ", environment),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            sensitivity.sensitivity(model, data, (0.5,), groups="inner")
+        self.assertEqual(out.getvalue(), "")
+        self.assertIn(expected, err.getvalue())
+        self.assertEqual(bool(expected), bool(err.getvalue()))
