@@ -11,10 +11,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q --durations 10
 # What trains, strips or scores is tested on a second backend as well.
-ON_JAX := $(addprefix tfprune_test/,methods conformance_test.py \
-	wrapper_test.py wrapping_test.py callback_test.py stripping_test.py \
-	distillation_test.py docs_test.py ops_test.py \
-	searches/ddpg_test.py)
+ON_JAX := $(addprefix tfprune_test/,methods criteria conformance_test.py \
+	recipes/thinet_test.py sparsity/wrapper_test.py sparsity/wrapping_test.py \
+	sparsity/ops_test.py callbacks/prune_on_schedule_test.py \
+	surgery/stripping_test.py training/distillation_test.py docs_test.py \
+	searches/ddpg_test.py searches/amc_test.py)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
@@ -88,10 +89,12 @@ test-hub: venv-hub  ## the tests that read KerasHub's backbones
 
 test-tfmot: venv-tfmot  ## the tests that meet the toolkit's own objects
 	.venv-tfmot/bin/python -m pytest -q -rs -m "slow or not slow" \
-	  tfprune_test/schedule_test.py tfprune_test/legacy
+	  tfprune_test/schedules/schedule_test.py tfprune_test/legacy
 
-lint: $(READY)  ## ruff and codespell
+lint: $(READY)  ## ruff, the floors of the rooms, codespell
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
 
 format: $(READY)  ## sort imports, mend what ruff can mend, write BUILD files
