@@ -99,13 +99,13 @@ def kernels(models):
 
 def trained(dense, images, prepare):
     """The network with zeros, made while it trains."""
-    wrapped = tfprune.wrap(dense, tfprune.Masked())
+    wrapped = tfprune.wrap(dense, tfprune.methods.Masked())
     steps = -(-len(images.train) // 128) * FLAGS.epochs
     decay = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
     wrapped.compile(
         keras.optimizers.Adam(decay), "sparse_categorical_crossentropy"
     )
-    ramp = tfprune.Polynomial(
+    ramp = tfprune.schedules.Polynomial(
         0.0, FLAGS.sparsity, begin=0, end=f"{FLAGS.epochs / 2:g} epochs"
     )
     wrapped.fit(

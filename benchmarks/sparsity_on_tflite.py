@@ -36,10 +36,10 @@ flags.DEFINE_string("table", "", "also write the table to this file")
 
 PATTERNS = {
     "dense": None,
-    "unstructured": tfprune.Unstructured(),
-    "2:4": tfprune.NM(2, 4),
-    "blocks of 4": tfprune.Block((1, 4)),
-    "blocks of 16": tfprune.Block((1, 16)),
+    "unstructured": tfprune.patterns.Unstructured(),
+    "2:4": tfprune.patterns.NM(2, 4),
+    "blocks of 4": tfprune.patterns.Block((1, 4)),
+    "blocks of 16": tfprune.patterns.Block((1, 16)),
 }
 CASES = (
     ("ResNet-20", "int8", ("dense", "unstructured", "2:4", "blocks of 16")),
@@ -96,9 +96,9 @@ def main(_):
 def with_zeros(model, pattern):
     if pattern is None:
         return model
-    wrapped = tfprune.wrap(model, tfprune.Masked(pattern))
-    two_of_four = isinstance(pattern, tfprune.NM)
-    tfprune.prune_now(wrapped, 0.5 if two_of_four else FLAGS.sparsity)
+    wrapped = tfprune.wrap(model, tfprune.methods.Masked(pattern))
+    two_of_four = isinstance(pattern, tfprune.patterns.NM)
+    tfprune.callbacks.prune_now(wrapped, 0.5 if two_of_four else FLAGS.sparsity)
     return tfprune.strip(wrapped)
 
 

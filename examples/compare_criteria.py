@@ -88,7 +88,9 @@ def pruned(own, criterion, ranking, share):
     x, _ = own.selection
     if criterion in LAYERWISE:
         algorithm = LAYERWISE[criterion]
-        return {"pruned": tfprune.thinet(own.model, budget, x, algorithm)}
+        return {
+            "pruned": tfprune.recipes.thinet(own.model, budget, x, algorithm)
+        }
     graph = tfprune.channel_graph(own.model)
     keep = pruning.choose(graph, budget, criterion, own.selection, ranking)
     return {

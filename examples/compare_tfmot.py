@@ -92,7 +92,7 @@ def run(own, method, share):
         "float": own.tested(small),
         "file_bytes": files[1].stat().st_size,
         "gzip_bytes": len(gzip.compress(files[1].read_bytes())),
-        "arena_bytes": tfprune.arena_bytes(files[1]),
+        "arena_bytes": tfprune.export.arena_bytes(files[1]),
         "latency": times[1] / times[0],
         **summary.measured(small, own.model, bits=8),
     }

@@ -91,7 +91,7 @@ def shrink(dense, out):
     masked = pruning.masked(dense, keep, graph)
     stripped = tfprune.strip(masked)
     stripping.check_equal(stripped, small)
-    tfprune.channels_plot(graph, keep, out / "channels.png")
+    tfprune.plots.channels_plot(graph, keep, out / "channels.png")
     return small, stripping.check_equal(masked, stripped)
 
 

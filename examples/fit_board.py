@@ -101,7 +101,7 @@ def run(own, strategy):
     small = fine_tuned(fit.model, own, train)
     path = common.path(f"seed{own.seed}.tflite")
     file = tflite.export_tflite(small, path, "int8", x)
-    arena = tfprune.arena_bytes(path)
+    arena = tfprune.export.arena_bytes(path)
     scores = interpreter.run(path, test[0], "micro")
     before, after = evaluation.accuracies([found.model, small], test)
     return {

@@ -59,7 +59,7 @@ def run(own, method, share):
 def measured(own, wrapped, quantized):
     """What became of a network, as it is to be exported."""
     if quantized:  # A stripped layer no longer quantizes its inputs.
-        found = tfprune.bits(wrapped)
+        found = tfprune.reports.bits(wrapped)
         return summary.measured(tfprune.strip(wrapped), own.model) | {
             "bits": found.average_bits,
             "score_2019": found.micronet.score_2019,

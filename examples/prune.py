@@ -101,18 +101,18 @@ def thinet(own, method, budget):
     algorithm = "tpami" if "tpami" in method else "iccv"
     x, _ = own.selection
     skip = tuple(FLAGS.skip)
-    return tfprune.thinet(own.model, budget, x, algorithm, skip=skip)
+    return tfprune.recipes.thinet(own.model, budget, x, algorithm, skip=skip)
 
 
 def pcas(own, method, budget):
     """Gates learn while all else is frozen; `--skip` names what has none."""
     del method
     unchanged = batches.Batches(own.images.train, FLAGS.batch_size, own.prepare)
-    return tfprune.pcas(
+    return tfprune.recipes.pcas(
         own.fresh(),
         own.batches(),
         budget,
-        gate=tfprune.AttentionGate(seed=own.seed),
+        gate=tfprune.methods.AttentionGate(seed=own.seed),
         statistics=unchanged,
         loss=own.loss,
         epochs=FLAGS.gate_epochs,

@@ -52,7 +52,7 @@ def pcas(own, row):
     found = gates.sites(tfprune.channel_graph(own.model), tuple(FLAGS.skip))
     settings = dict(
         ratio=budget(row),
-        gate=tfprune.AttentionGate(seed=own.seed),
+        gate=tfprune.methods.AttentionGate(seed=own.seed),
         statistics=batches.Batches(
             own.images.train, FLAGS.batch_size, own.prepare
         ),
@@ -62,7 +62,9 @@ def pcas(own, row):
         skip=tuple(FLAGS.skip),
         verbose=2,
     )
-    small = tfprune.pcas(own.model, own.batches(), retrain_epochs=0, **settings)
+    small = tfprune.recipes.pcas(
+        own.model, own.batches(), retrain_epochs=0, **settings
+    )
     channels = [tfprune.cost(model).channels for model in (own.model, small)]
     gated = sum(site.labels.size for site in found)
     return small, {"ratio": (channels[0] - channels[1]) / gated}
@@ -101,7 +103,7 @@ def thinet(own, row):
 
     x, _ = own.selection
     ratios = {pattern: 0.3 for pattern in FLAGS.layers}
-    return tfprune.thinet(own.model, ratios, x, "iccv", fine_tune), {}
+    return tfprune.recipes.thinet(own.model, ratios, x, "iccv", fine_tune), {}
 
 
 def imagenet(seed):

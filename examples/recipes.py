@@ -68,7 +68,9 @@ def on_schedule(own, model, method, final, budget=None, where=tfprune.kernels):
     total = len(own.batches()) * FLAGS.epochs
     wrapped = tfprune.wrap(model, method, where=where)
     wrapped.compile(sgd(own), own.loss)
-    ramp = tfprune.Polynomial(0.0, final, 0, total // 2, max(1, total // 40))
+    ramp = tfprune.schedules.Polynomial(
+        0.0, final, 0, total // 2, max(1, total // 40)
+    )
     prune = tfprune.PruneOnSchedule(ramp, budget=budget)
     fit(own, wrapped, own.batches(), callbacks=[prune])
     return wrapped
@@ -81,24 +83,28 @@ def dense(own, model, share):
 
 
 def gradual(own, model, share):
-    return on_schedule(own, model, tfprune.Masked(), 1 - share)
+    return on_schedule(own, model, tfprune.methods.Masked(), 1 - share)
 
 
 def channels(own, model, share):
     budget = tfprune.Budget(macs=share)
-    return on_schedule(own, model, tfprune.MaskedChannels(), 1.0, budget)
+    return on_schedule(
+        own, model, tfprune.methods.MaskedChannels(), 1.0, budget
+    )
 
 
 def n_of_m(own, model, name):
     pattern = weight_patterns.NM(*map(int, name.split(":")))
-    final, method = 1 - pattern.n / pattern.m, tfprune.Masked(pattern)
+    final, method = 1 - pattern.n / pattern.m, tfprune.methods.Masked(pattern)
     return on_schedule(own, model, method, final, where="stage*")
 
 
 def slimming(own, model, share):
     half = FLAGS.epochs // 2
     wrapped = tfprune.wrap(
-        model, tfprune.Slimming(FLAGS.strength), where=tfprune.normalizations
+        model,
+        tfprune.methods.Slimming(FLAGS.strength),
+        where=tfprune.normalizations,
     )
     own.train(wrapped, half, FLAGS.learning_rate)
     small = tfprune.prune(wrapped, tfprune.Budget(macs=share), "slimming")
@@ -110,9 +116,13 @@ def soft_threshold(own, model, decay, share=None):
     """Thresholds start to prune after a fifth; held when `share` is left."""
     optimizer, steps = sgd(own), len(own.batches()) * FLAGS.epochs
     rates = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
-    initial = tfprune.start_value(0.2, steps, decay, rates, optimizer.momentum)
-    wrapped = tfprune.wrap(model, tfprune.SoftThreshold(initial, decay=decay))
-    tfprune.exclude_from_weight_decay(optimizer, wrapped)
+    initial = tfprune.training.start_value(
+        0.2, steps, decay, rates, optimizer.momentum
+    )
+    wrapped = tfprune.wrap(
+        model, tfprune.methods.SoftThreshold(initial, decay=decay)
+    )
+    tfprune.training.exclude_from_weight_decay(optimizer, wrapped)
     wrapped.compile(optimizer, own.loss)
     held = stopping.WhenPruned(wrapped, share, stopping.Held)
     fit(own, wrapped, own.batches(), callbacks=[held])
@@ -123,28 +133,31 @@ def autoprune(own, model, mu, share=None, split=None):
     """Indicators learn until `share` is left, at the latest until `LAST`."""
     split = own.images.val if split is None else split
     held_out = batches.Batches(split, FLAGS.batch_size, own.prepare, seed=1)
-    both = tfprune.Interleaved(own.batches(), held_out)
-    wrapped = tfprune.wrap(model, tfprune.AutoPrune(mu))
+    both = tfprune.training.Interleaved(own.batches(), held_out)
+    wrapped = tfprune.wrap(model, tfprune.methods.AutoPrune(mu))
     adam = keras.optimizers.Adam(FLAGS.indicator_rate)
-    trainer = tfprune.AlternatingModel(wrapped, adam)
+    trainer = tfprune.training.AlternatingModel(wrapped, adam)
     trainer.compile(sgd(own), own.loss)
     held = stopping.WhenPruned(wrapped, share, stopping.Frozen)
     last = max(1, round(LAST * FLAGS.epochs))
     fit(own, trainer, both, 0, last, callbacks=[held])
-    tfprune.freeze_indicators(wrapped)
+    tfprune.methods.freeze_indicators(wrapped)
     fit(own, trainer, both, last)
     return wrapped
 
 
 def bit_pruning(own, model, gamma, share=None):
     """Bits learn until `share` of 8 is left, at the latest until `LAST`."""
-    wrapped = tfprune.wrap(model, tfprune.BitPruning(gamma))
+    wrapped = tfprune.wrap(model, tfprune.methods.BitPruning(gamma))
     optimizer, last = sgd(own), max(1, round(LAST * FLAGS.epochs))
-    tfprune.exclude_from_weight_decay(optimizer, wrapped)
+    tfprune.training.exclude_from_weight_decay(optimizer, wrapped)
     wrapped.compile(optimizer, own.loss)
     enough = stopping.Enough(wrapped, share)
     fit(own, wrapped, own.batches(), 0, last, callbacks=[enough])
-    final, left = tfprune.finalize(wrapped), FLAGS.epochs - enough.epochs
+    final, left = (
+        tfprune.training.finalize(wrapped),
+        FLAGS.epochs - enough.epochs,
+    )
     final.compile(own.sgd(left, 0.2 * FLAGS.learning_rate), own.loss)
     fit(own, final, own.batches(), enough.epochs)
     return final

@@ -57,7 +57,7 @@ def main(argv):
     if FLAGS.picture:
         first = [row for row in rows if row["seed"] == rows[0]["seed"]]
         found = [searching.Search.from_dict(row["search"]) for row in first]
-        tfprune.search_plot(found, FLAGS.picture)
+        tfprune.plots.search_plot(found, FLAGS.picture)
 
 
 def run(own, strategy, share):

@@ -2,8 +2,8 @@
 
 Every worker reads the model and the data once and then measures one network
 after the other; Optuna proposes the shares of the groups. tfprune only says
-what a network is worth (`tfprune.Objective`): queues, failures, placement and
-clusters are Ray's.
+what a network is worth (`tfprune.searches.Objective`): queues, failures,
+placement and clusters are Ray's.
 
   python examples/search_ray.py --model=model.keras --data=val.npz --macs=0.5 \\
       --workers=2 --evaluations=100 --out=build/search_ray
@@ -46,7 +46,7 @@ def objective(settings):
     with np.load(settings["data"]) as arrays:
         x, y = arrays["x"], arrays["y"]
     fitted = x[: settings["fitted"]]
-    return tfprune.Objective(
+    return tfprune.searches.Objective(
         model,
         (x, y),
         tfprune.Budget(macs=settings["macs"]),

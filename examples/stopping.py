@@ -47,7 +47,7 @@ class Frozen:
     """Indicators that have learned enough."""
 
     def __init__(self, wrapped):
-        tfprune.freeze_indicators(wrapped)
+        tfprune.methods.freeze_indicators(wrapped)
 
     def again(self):
         """No optimizer reaches them any more."""
@@ -65,5 +65,5 @@ class Enough(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if batch % EVERY == 0:
-            bits = tfprune.bits(self.wrapped).learned_average_bits
+            bits = tfprune.reports.bits(self.wrapped).learned_average_bits
             self.model.stop_training = bits <= 8 * self.share

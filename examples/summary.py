@@ -17,8 +17,8 @@ FLAGS = flags.FLAGS
 def measured(small, dense, bits=32, activation_bits=None):
     """What remains of a dense network: the columns of every table."""
     costs = tfprune.cost(small), tfprune.cost(dense)
-    counted = tfprune.micronet(small, bits, activation_bits or bits)
-    before = tfprune.micronet(dense)
+    counted = tfprune.reports.micronet(small, bits, activation_bits or bits)
+    before = tfprune.reports.micronet(dense)
     return {
         "macs": costs[0].macs / costs[1].macs,
         "params": costs[0].params / costs[1].params,

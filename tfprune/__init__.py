@@ -1,186 +1,150 @@
-"""tfprune makes Keras models smaller, for real."""
+"""tfprune makes Keras models smaller, for real.
 
-from tfprune.callbacks.prune_on_schedule import PruneOnSchedule
-from tfprune.callbacks.prune_on_schedule import prune_now
-from tfprune.costs.counting import cost
-from tfprune.criteria.apoz import Apoz
-from tfprune.criteria.fisher import Fisher
-from tfprune.criteria.geometric_median import geometric_median
-from tfprune.criteria.hrank import HRank
-from tfprune.criteria.lamp import Lamp
-from tfprune.criteria.magnitude import Greedy
-from tfprune.criteria.magnitude import l1
-from tfprune.criteria.magnitude import l2
-from tfprune.criteria.random import Chance
-from tfprune.criteria.synflow import SynFlow
-from tfprune.criteria.taylor import Taylor
-from tfprune.criteria.wanda import Wanda
-from tfprune.deploy.file_evaluation import evaluate_tflite
-from tfprune.deploy.latency import LatencyTable
-from tfprune.deploy.latency import latency_table
-from tfprune.deploy.layer_errors import quantization_error
-from tfprune.deploy.targeting import fit_target
-from tfprune.export.convert.mixed import export_bits
-from tfprune.export.convert.tflite import export_tflite
-from tfprune.export.micro.compression import compress_tflite
-from tfprune.export.micro.firmware_folder import arena_bytes
-from tfprune.export.micro.firmware_folder import export_micro
-from tfprune.export.micro.npu import compile_for_npu
+The verbs are here; what they take is in the rooms: `tfprune.criteria.Taylor`,
+`tfprune.methods.SoftThreshold`, `tfprune.schedules.Polynomial`.
+"""
+
+from tfprune import callbacks
+from tfprune import criteria
+from tfprune import datasets
+from tfprune import deploy
+from tfprune import export
+from tfprune import methods
+from tfprune import patterns
+from tfprune import plots
+from tfprune import recipes
+from tfprune import reports
+from tfprune import schedules
+from tfprune import scoring
+from tfprune import searches
+from tfprune import training
+from tfprune import zoo
+from tfprune.callbacks import PruneOnSchedule
+from tfprune.costs import cost
+from tfprune.deploy import evaluate_tflite
+from tfprune.deploy import fit_target
+from tfprune.deploy import quantization_error
+from tfprune.export import compile_for_npu
+from tfprune.export import compress_tflite
+from tfprune.export import export_bits
+from tfprune.export import export_micro
+from tfprune.export import export_tflite
+from tfprune.graph import rule
 from tfprune.graph.read import channel_graph
-from tfprune.graph.rulebook import rule
-from tfprune.legacy.loading import load_model
-from tfprune.methods.autoprune import AutoPrune
-from tfprune.methods.autoprune import AutoPruneChannels
-from tfprune.methods.autoprune import freeze_indicators
-from tfprune.methods.bitpruning import BitPruning
-from tfprune.methods.group_norm import GroupNorm
-from tfprune.methods.group_norm import GroupSparsity
-from tfprune.methods.hard_concrete import HardConcrete
-from tfprune.methods.masked import Masked
-from tfprune.methods.masked_channels import MaskedChannels
-from tfprune.methods.pcas import PCAS
-from tfprune.methods.pcas import AttentionGate
-from tfprune.methods.rigl import RigL
-from tfprune.methods.slimming import BatchNormScale
-from tfprune.methods.slimming import Slimming
-from tfprune.methods.soft_threshold import SoftThreshold
-from tfprune.methods.soft_threshold import SoftThresholdChannels
-from tfprune.patterns.weight_patterns import NM
-from tfprune.patterns.weight_patterns import Block
-from tfprune.patterns.weight_patterns import Unstructured
-from tfprune.plots.channel_plots import channels_plot
-from tfprune.plots.curve_plots import search_plot
-from tfprune.plots.curve_plots import sensitivity_plot
-from tfprune.plots.drawings import draw_groups
-from tfprune.recipes.gated_pruning import pcas
-from tfprune.recipes.thinet import ThiNet
-from tfprune.recipes.thinet import thinet
-from tfprune.reports.bit_report import bits
-from tfprune.reports.comparison import compare
-from tfprune.reports.comparison import profile
-from tfprune.reports.micronet_score import micronet
-from tfprune.schedules.schedule import Constant
-from tfprune.schedules.schedule import Cosine
-from tfprune.schedules.schedule import Exponential
-from tfprune.schedules.schedule import Iterative
-from tfprune.schedules.schedule import OneShot
-from tfprune.schedules.schedule import Polynomial
-from tfprune.scoring.score import channel_scores
-from tfprune.searches.environment import PruningEnvironment
-from tfprune.searches.objective import Objective
-from tfprune.searches.searching import search
-from tfprune.searches.sensitivity import sensitivity
-from tfprune.selection.select import Budget
-from tfprune.sparsity.chain import Chain
-from tfprune.sparsity.wrapping import convolutions
-from tfprune.sparsity.wrapping import dense
-from tfprune.sparsity.wrapping import kernels
-from tfprune.sparsity.wrapping import normalizations
-from tfprune.sparsity.wrapping import unwrap
-from tfprune.sparsity.wrapping import wrap
-from tfprune.surgery.pruning import prune
-from tfprune.surgery.recalibration import recalibrate
-from tfprune.surgery.reconstruction import reconstruct
-from tfprune.surgery.stripping import strip
-from tfprune.training.alternating import AlternatingModel
-from tfprune.training.alternating import Interleaved
-from tfprune.training.bit_lengths import finalize
-from tfprune.training.distillation import distill
-from tfprune.training.rewind import Rewound
-from tfprune.training.switch_on import start_value
-from tfprune.training.switch_on import switch_on_epoch
-from tfprune.training.weight_decay import exclude_from_weight_decay
+from tfprune.legacy import load_model
+from tfprune.reports import compare
+from tfprune.reports import profile
+from tfprune.searches import search
+from tfprune.searches import sensitivity
+from tfprune.selection import Budget
+from tfprune.sparsity import convolutions
+from tfprune.sparsity import dense
+from tfprune.sparsity import kernels
+from tfprune.sparsity import normalizations
+from tfprune.sparsity import unwrap
+from tfprune.sparsity import wrap
+from tfprune.surgery import prune
+from tfprune.surgery import recalibrate
+from tfprune.surgery import reconstruct
+from tfprune.surgery import strip
+from tfprune.training import distill
 
 __version__ = "0.1.0"
 __all__ = [
-    "AlternatingModel",
-    "Apoz",
-    "AttentionGate",
-    "AutoPrune",
-    "AutoPruneChannels",
-    "BatchNormScale",
-    "BitPruning",
-    "Block",
     "Budget",
-    "Chain",
-    "Chance",
-    "Constant",
-    "Cosine",
-    "Exponential",
-    "Fisher",
-    "Greedy",
-    "GroupNorm",
-    "GroupSparsity",
-    "HRank",
-    "HardConcrete",
-    "Interleaved",
-    "Iterative",
-    "Lamp",
-    "LatencyTable",
-    "Masked",
-    "MaskedChannels",
-    "NM",
-    "Objective",
-    "OneShot",
-    "PCAS",
-    "Polynomial",
     "PruneOnSchedule",
-    "PruningEnvironment",
-    "Rewound",
-    "RigL",
-    "Slimming",
-    "SoftThreshold",
-    "SoftThresholdChannels",
-    "SynFlow",
-    "Taylor",
-    "ThiNet",
-    "Unstructured",
-    "Wanda",
-    "arena_bytes",
-    "bits",
+    "callbacks",
     "channel_graph",
-    "channel_scores",
-    "channels_plot",
     "compare",
     "compile_for_npu",
     "compress_tflite",
     "convolutions",
     "cost",
+    "criteria",
+    "datasets",
     "dense",
+    "deploy",
     "distill",
-    "draw_groups",
     "evaluate_tflite",
-    "exclude_from_weight_decay",
+    "export",
     "export_bits",
     "export_micro",
     "export_tflite",
-    "finalize",
     "fit_target",
-    "freeze_indicators",
-    "geometric_median",
     "kernels",
-    "l1",
-    "l2",
-    "latency_table",
     "load_model",
-    "micronet",
+    "methods",
     "normalizations",
-    "pcas",
+    "patterns",
+    "plots",
     "profile",
     "prune",
-    "prune_now",
     "quantization_error",
     "recalibrate",
+    "recipes",
     "reconstruct",
+    "reports",
     "rule",
+    "schedules",
+    "scoring",
     "search",
-    "search_plot",
+    "searches",
     "sensitivity",
-    "sensitivity_plot",
-    "start_value",
     "strip",
-    "switch_on_epoch",
-    "thinet",
+    "training",
     "unwrap",
     "wrap",
+    "zoo",
 ]
+
+# The names of tensorflow-model-optimization, and what does their work here.
+_ELSEWHERE = {
+    "ConstantSparsity": "tfprune.schedules.Constant",
+    "PolynomialDecay": "tfprune.schedules.Polynomial",
+    "PruneLowMagnitude": "tfprune.wrap(model, tfprune.methods.Masked())",
+    "PruningSummaries": "tfprune.callbacks.SparsityImages",
+    "UpdatePruningStep": "tfprune.PruneOnSchedule(schedule) in `callbacks`",
+    "cluster_weights": "tfprune.compress_tflite, which shares values of a file",
+    "prune_low_magnitude": "tfprune.wrap(model, tfprune.methods.Masked())",
+    "prune_scope": "nothing: importing tfprune is enough to load wrapped models",
+    "quantize_model": "tfprune.export_tflite(model, path, quantize='int8')",
+    "strip_pruning": "tfprune.strip(model)",
+}
+
+
+def __dir__():
+    return sorted([*__all__, "__version__"])
+
+
+def __getattr__(name):
+    """Says where a name is that is not here."""
+    if name in _ELSEWHERE:
+        raise AttributeError(
+            f"tfprune has no {name!r}, a name of "
+            f"tensorflow-model-optimization. Use {_ELSEWHERE[name]}."
+        )
+    rooms = [room for room in _ROOMS if name in room.__all__]
+    if rooms:
+        raise AttributeError(
+            f"tfprune has no {name!r}: it is {rooms[0].__name__}.{name}."
+        )
+    raise AttributeError(f"module 'tfprune' has no attribute {name!r}")
+
+
+_ROOMS = (
+    callbacks,
+    criteria,
+    datasets,
+    deploy,
+    export,
+    methods,
+    patterns,
+    plots,
+    recipes,
+    reports,
+    schedules,
+    scoring,
+    searches,
+    training,
+    zoo,
+)

@@ -59,7 +59,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
     Example:
 
     >>> pruning = tfprune.PruneOnSchedule(
-    ...     tfprune.Polynomial(0.0, 0.8, begin=200, end=2000))
+    ...     tfprune.schedules.Polynomial(0.0, 0.8, begin=200, end=2000))
     >>> wrapped.fit(dataset, epochs=10, callbacks=[pruning])
 
     In a loop of one's own:
@@ -186,7 +186,7 @@ def _scheduled(model):
         raise ValueError(
             "A schedule needs a model with layers that are wrapped with a "
             f"scheduled method. Received: model={model.name!r}, which has "
-            "none. Use `tfprune.wrap(model, tfprune.Masked())`."
+            "none. Use `tfprune.wrap(model, tfprune.methods.Masked())`."
         )
     return found
 

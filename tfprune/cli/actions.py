@@ -23,7 +23,7 @@ def inspect(paths, values):
     graph = tfprune.channel_graph(model, values.input_shape)
     groups = graph.groups
     if drawing:
-        tfprune.draw_groups(graph, drawing)
+        tfprune.plots.draw_groups(graph, drawing)
     if values.format == "json":
         return as_json(report.to_dict() | {"groups": [*map(_facts, groups)]})
     rows = tuple(
@@ -65,7 +65,7 @@ def prune(paths, values):
         pruning.warn_of_change(graph, keep, small)
     report = tfprune.compare(dense, small, input_shape=shape)
     if picture:
-        tfprune.channels_plot(graph, keep, picture)
+        tfprune.plots.channels_plot(graph, keep, picture)
     storage.save_model(small, out)
     return written(report, values)
 
@@ -98,7 +98,7 @@ def sensitivity(paths, values):
         groups=tuple(values.groups),
     )
     if picture:
-        tfprune.sensitivity_plot(curves, picture)
+        tfprune.plots.sensitivity_plot(curves, picture)
     if values.format == "json":
         return curves.to_json()
     return written(curves.table(), values)
@@ -129,7 +129,7 @@ def search(paths, values):
     )
     picture, trials = others
     if picture:
-        tfprune.search_plot(found, picture)
+        tfprune.plots.search_plot(found, picture)
     if trials:
         found.save(trials)
     report = tfprune.compare(

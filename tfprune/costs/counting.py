@@ -67,7 +67,8 @@ class Meter:
 
     Args:
         graph: a `ChannelGraph`.
-        latency_table: what `tfprune.latency_table` measured, for `latency`.
+        latency_table: what `tfprune.deploy.latency_table` measured, for
+            `latency`.
 
     Example:
 

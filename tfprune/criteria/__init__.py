@@ -1,0 +1,33 @@
+"""One file a paper that ranks channels or weights.
+
+In: a `ChannelGraph` and data, or a kernel. Out: scores, larger stays.
+May import: `scoring`, `selection` and below; no other criterion.
+"""
+
+from tfprune.criteria.apoz import Apoz
+from tfprune.criteria.fisher import Fisher
+from tfprune.criteria.fpgm import geometric_median
+from tfprune.criteria.hrank import HRank
+from tfprune.criteria.lamp import Lamp
+from tfprune.criteria.magnitude import Greedy
+from tfprune.criteria.magnitude import l1
+from tfprune.criteria.magnitude import l2
+from tfprune.criteria.random import Chance
+from tfprune.criteria.synflow import SynFlow
+from tfprune.criteria.taylor import Taylor
+from tfprune.criteria.wanda import Wanda
+
+__all__ = [
+    "Apoz",
+    "Chance",
+    "Fisher",
+    "Greedy",
+    "HRank",
+    "Lamp",
+    "SynFlow",
+    "Taylor",
+    "Wanda",
+    "geometric_median",
+    "l1",
+    "l2",
+]

@@ -1,0 +1,19 @@
+"""On the target: latency, files evaluated, and networks that fit a budget.
+
+In: files and models. Out: what a runtime measures.
+May import: every room but `cli`.
+"""
+
+from tfprune.deploy.file_evaluation import evaluate_tflite
+from tfprune.deploy.latency import LatencyTable
+from tfprune.deploy.latency import latency_table
+from tfprune.deploy.layer_errors import quantization_error
+from tfprune.deploy.targeting import fit_target
+
+__all__ = [
+    "LatencyTable",
+    "evaluate_tflite",
+    "fit_target",
+    "latency_table",
+    "quantization_error",
+]

@@ -175,7 +175,7 @@ def latency_table(
 
     Example:
 
-    >>> table = tfprune.latency_table(model)
+    >>> table = tfprune.deploy.latency_table(model)
     >>> budget = tfprune.Budget(latency=0.5, latency_table=table)
     >>> small = tfprune.prune(model, budget)
     """

@@ -131,7 +131,7 @@ def fit_target(
         raise ValueError(
             "The latency table must be of int8 files. Received: a table with "
             f"quantize={budget.latency_table.quantize!r}. Use "
-            "tfprune.latency_table(model, 'int8', calibration)."
+            "tfprune.deploy.latency_table(model, 'int8', calibration)."
         )
     path = atomic.writable(path)
     graph = read.channel_graph(model)

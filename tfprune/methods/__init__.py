@@ -1,0 +1,41 @@
+"""One file a paper that trains: masks, thresholds, gates, bits.
+
+In: a kernel or the outputs of a layer. Out: what the layer computes with.
+May import: `sparsity`, `criteria` and below; no other method.
+"""
+
+from tfprune.methods.autoprune import AutoPrune
+from tfprune.methods.autoprune import AutoPruneChannels
+from tfprune.methods.autoprune import freeze_indicators
+from tfprune.methods.bitpruning import BitPruning
+from tfprune.methods.group_norm import GroupNorm
+from tfprune.methods.group_norm import GroupSparsity
+from tfprune.methods.hard_concrete import HardConcrete
+from tfprune.methods.masked import Masked
+from tfprune.methods.masked_channels import MaskedChannels
+from tfprune.methods.pcas import PCAS
+from tfprune.methods.pcas import AttentionGate
+from tfprune.methods.rigl import RigL
+from tfprune.methods.slimming import BatchNormScale
+from tfprune.methods.slimming import Slimming
+from tfprune.methods.soft_threshold import SoftThreshold
+from tfprune.methods.soft_threshold import SoftThresholdChannels
+
+__all__ = [
+    "AttentionGate",
+    "AutoPrune",
+    "AutoPruneChannels",
+    "BatchNormScale",
+    "BitPruning",
+    "GroupNorm",
+    "GroupSparsity",
+    "HardConcrete",
+    "Masked",
+    "MaskedChannels",
+    "PCAS",
+    "RigL",
+    "Slimming",
+    "SoftThreshold",
+    "SoftThresholdChannels",
+    "freeze_indicators",
+]

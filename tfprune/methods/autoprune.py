@@ -41,11 +41,11 @@ RULES = ("sign", "plain")
 class AutoPrune(method_lib.Method):
     """Learns an indicator for each weight.
 
-    Train it with `tfprune.AlternatingModel`, which gives the indicators data
-    and an optimizer of their own, then `freeze_indicators` and fine-tune the
+    Train it with `tfprune.training.AlternatingModel`, which gives the
+    indicators data and an optimizer of their own, then `freeze_indicators` and fine-tune the
     weights. In a plain `fit` one optimizer moves both on the same batches,
     which makes for masks that suit these batches too well; keep its weight
-    decay off the indicators with `tfprune.exclude_from_weight_decay`.
+    decay off the indicators with `tfprune.training.exclude_from_weight_decay`.
 
     Args:
         mu: `float`, the price of a weight that stays: `mu * sum h(m)` joins
@@ -61,11 +61,12 @@ class AutoPrune(method_lib.Method):
 
     Example:
 
-    >>> wrapped = tfprune.wrap(model, tfprune.AutoPrune(mu=1e-4))
-    >>> alternating = tfprune.AlternatingModel(wrapped)
+    >>> wrapped = tfprune.wrap(model, tfprune.methods.AutoPrune(mu=1e-4))
+    >>> alternating = tfprune.training.AlternatingModel(wrapped)
     >>> alternating.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
-    >>> alternating.fit(tfprune.Interleaved(train, held_out), epochs=20)
-    >>> tfprune.freeze_indicators(wrapped)
+    >>> batches = tfprune.training.Interleaved(train, held_out)
+    >>> alternating.fit(batches, epochs=20)
+    >>> tfprune.methods.freeze_indicators(wrapped)
     >>> wrapped.compile(keras.optimizers.SGD(0.01, momentum=0.9), loss)
     >>> wrapped.fit(train, epochs=10)
     """
@@ -158,10 +159,12 @@ class AutoPruneChannels(AutoPrune):
 
     Example:
 
-    >>> wrapped = tfprune.wrap(model, tfprune.AutoPruneChannels(mu=1e-3))
-    >>> alternating = tfprune.AlternatingModel(wrapped)
+    >>> method = tfprune.methods.AutoPruneChannels(mu=1e-3)
+    >>> wrapped = tfprune.wrap(model, method)
+    >>> alternating = tfprune.training.AlternatingModel(wrapped)
     >>> alternating.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
-    >>> alternating.fit(tfprune.Interleaved(train, held_out), epochs=20)
+    >>> batches = tfprune.training.Interleaved(train, held_out)
+    >>> alternating.fit(batches, epochs=20)
     >>> small = tfprune.strip(wrapped)
     """
 
@@ -261,7 +264,7 @@ def freeze_indicators(model):
         raise ValueError(
             "A model that is wrapped with AutoPrune is required. Received: "
             f"model={model.name!r}, which is not. Use "
-            "`tfprune.wrap(model, tfprune.AutoPrune())`."
+            "`tfprune.wrap(model, tfprune.methods.AutoPrune())`."
         )
     for slot in slots:
         slot["kept"].assign(keras.ops.copy(_indicator(slot)))

@@ -85,12 +85,12 @@ class BitPruning(method_lib.Method):
 
     Example:
 
-    >>> wrapped = tfprune.wrap(model, tfprune.BitPruning(gamma=1.0))
+    >>> wrapped = tfprune.wrap(model, tfprune.methods.BitPruning(gamma=1.0))
     >>> optimizer = keras.optimizers.AdamW(1e-3, weight_decay=1e-4)
     >>> optimizer.exclude_from_weight_decay(var_names=["bit_length"])
     >>> wrapped.compile(optimizer, loss)
     >>> wrapped.fit(data, epochs=100)
-    >>> final = tfprune.finalize(wrapped)
+    >>> final = tfprune.training.finalize(wrapped)
     >>> final.fit(data, epochs=10)
     >>> plain = tfprune.strip(final)
     """

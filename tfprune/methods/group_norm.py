@@ -84,10 +84,10 @@ class GroupSparsity(method_lib.Method):
 
     >>> wrapped = tfprune.wrap(
     ...     model,
-    ...     tfprune.GroupSparsity(5e-4),
+    ...     tfprune.methods.GroupSparsity(5e-4),
     ...     where=[tfprune.kernels, tfprune.normalizations],
     ... )
-    >>> every_epoch = tfprune.Constant(1.0, frequency="1 epoch")
+    >>> every_epoch = tfprune.schedules.Constant(1.0, frequency="1 epoch")
     >>> wrapped.fit(dataset, callbacks=[tfprune.PruneOnSchedule(every_epoch)])
     >>> small = tfprune.prune(wrapped, budget, "group_norm")
     """

@@ -47,7 +47,7 @@ class HardConcrete(method_lib.Method):
 
     Example:
 
-    >>> wrapped = tfprune.wrap(model, tfprune.HardConcrete(1e-3))
+    >>> wrapped = tfprune.wrap(model, tfprune.methods.HardConcrete(1e-3))
     >>> wrapped.fit(dataset, epochs=100)
     >>> small = tfprune.strip(wrapped)
     """

@@ -53,8 +53,8 @@ class MaskedChannels(method_lib.Method):
 
     Example:
 
-    >>> wrapped = tfprune.wrap(model, tfprune.MaskedChannels(of="macs"))
-    >>> ramp = tfprune.Polynomial(0.0, 0.5, begin=0, end="10 epochs")
+    >>> wrapped = tfprune.wrap(model, tfprune.methods.MaskedChannels(of="macs"))
+    >>> ramp = tfprune.schedules.Polynomial(0.0, 0.5, begin=0, end="10 epochs")
     >>> wrapped.fit(data, callbacks=[tfprune.PruneOnSchedule(ramp)], ...)
     >>> small = tfprune.strip(wrapped)
     """

@@ -66,7 +66,8 @@ class AttentionGate(method_lib.Method):
 
     Example:
 
-    >>> gated = tfprune.wrap(model, tfprune.AttentionGate(), where="relu*")
+    >>> gate = tfprune.methods.AttentionGate()
+    >>> gated = tfprune.wrap(model, gate, where="relu*")
     """
 
     reduction: int = 8
@@ -276,7 +277,7 @@ class PCAS:
     """Mean attention of gates that are trained on the data.
 
     A channel after which no gate can stand (see `gates.sites`) scores
-    infinity: it stays. `tfprune.pcas` does the paper's three stages.
+    infinity: it stays. `tfprune.recipes.pcas` does the paper's three stages.
 
     Args:
         gate: the `AttentionGate` of all layers.

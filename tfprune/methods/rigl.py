@@ -38,7 +38,7 @@ class RigL(method_lib.Method):
     Example:
 
     >>> wrapped = tfprune.wrap(model, RigL())
-    >>> every = tfprune.Constant(0.9, begin=0, end=25_000, frequency=100)
+    >>> every = tfprune.schedules.Constant(0.9, end=25_000, frequency=100)
     >>> wrapped.fit(data, callbacks=[tfprune.PruneOnSchedule(every)], ...)
     """
 

@@ -35,7 +35,7 @@ class Slimming(method_lib.Method):
     Example:
 
     >>> wrapped = tfprune.wrap(
-    ...     model, tfprune.Slimming(1e-4), where=tfprune.normalizations)
+    ...     model, tfprune.methods.Slimming(1e-4), where=tfprune.normalizations)
     >>> wrapped.fit(dataset, epochs=160)
     >>> small = tfprune.prune(
     ...     wrapped, tfprune.Budget(channels=0.5), "slimming")

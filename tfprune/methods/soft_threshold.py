@@ -58,14 +58,14 @@ class SoftThreshold(method_lib.Method):
             gradient, without momentum. A `float`: `decay / 2 * s^2` joins
             the loss, as in the paper, where SGD has it in the gradient; then
             keep the optimizer's own decay off s with
-            `tfprune.exclude_from_weight_decay`, or it counts twice.
+            `tfprune.training.exclude_from_weight_decay`, or it counts twice.
 
     Example:
 
-    >>> initial = tfprune.start_value(
+    >>> initial = tfprune.training.start_value(
     ...     0.2, total_steps=39_100, decay=5e-4, learning_rate=0.1,
     ...     momentum=0.9)
-    >>> method = tfprune.SoftThreshold(initial, decay=5e-4)
+    >>> method = tfprune.methods.SoftThreshold(initial, decay=5e-4)
     >>> wrapped = tfprune.wrap(model, method)
     """
 
@@ -154,7 +154,8 @@ class SoftThresholdChannels(SoftThreshold):
 
     Example:
 
-    >>> wrapped = tfprune.wrap(model, tfprune.SoftThresholdChannels(-5.0))
+    >>> method = tfprune.methods.SoftThresholdChannels(-5.0)
+    >>> wrapped = tfprune.wrap(model, method)
     >>> wrapped.fit(...)
     >>> small = tfprune.strip(wrapped)
     """

@@ -1,0 +1,17 @@
+"""Pictures of models, sensitivity and searches, drawn with matplotlib.
+
+In: results of other rooms. Out: figures and SVG.
+May import: every room but `deploy` and `cli`; matplotlib in functions.
+"""
+
+from tfprune.plots.channel_plots import channels_plot
+from tfprune.plots.curve_plots import search_plot
+from tfprune.plots.curve_plots import sensitivity_plot
+from tfprune.plots.drawings import draw_groups
+
+__all__ = [
+    "channels_plot",
+    "draw_groups",
+    "search_plot",
+    "sensitivity_plot",
+]

@@ -93,7 +93,7 @@ def channels_plot(graph, keep, path, title=None):
 
     >>> graph = tfprune.channel_graph(model)
     >>> keep = tfprune.surgery.choose(graph, tfprune.Budget(macs=0.25))
-    >>> tfprune.channels_plot(graph, keep, "channels.png")
+    >>> tfprune.plots.channels_plot(graph, keep, "channels.png")
     """
     path = atomic.writable(path)
     if path.suffix.lower() not in _FORMATS:

@@ -27,7 +27,7 @@ def sensitivity_plot(sensitivity, path, title=None):
     Example:
 
     >>> curves = tfprune.sensitivity(model, (x_val, y_val))
-    >>> tfprune.sensitivity_plot(curves, "sensitivity.png")
+    >>> tfprune.plots.sensitivity_plot(curves, "sensitivity.png")
     """
     _save(path, lambda: _draw(sensitivity, title or sensitivity.model))
 
@@ -47,7 +47,7 @@ def search_plot(searches, path, title="search"):
     Example:
 
     >>> found = tfprune.search(model, (x_val, y_val), budget)
-    >>> tfprune.search_plot(found, "search.png")
+    >>> tfprune.plots.search_plot(found, "search.png")
     """
     if not isinstance(searches, (list, tuple)):
         searches = [searches]

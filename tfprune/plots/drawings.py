@@ -30,7 +30,7 @@ def draw_groups(graph, path):
 
     Example:
 
-    >>> tfprune.draw_groups(tfprune.channel_graph(model), "groups.mmd")
+    >>> tfprune.plots.draw_groups(tfprune.channel_graph(model), "groups.mmd")
     """
     path = writable(path)
     end = pathlib.Path(path).suffix

@@ -1,0 +1,15 @@
+"""Several stages around `fit`, as a paper lays them out.
+
+In: a model and data. Out: a pruned, trained model.
+May import: `training`, `surgery` and below.
+"""
+
+from tfprune.recipes.gated_pruning import pcas
+from tfprune.recipes.thinet_layerwise import ThiNet
+from tfprune.recipes.thinet_layerwise import thinet
+
+__all__ = [
+    "ThiNet",
+    "pcas",
+    "thinet",
+]

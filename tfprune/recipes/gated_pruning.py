@@ -99,7 +99,7 @@ def pcas(
     Example:
 
     >>> skip = ["stem_conv", "*_conv2", "*_shortcut_conv"]
-    >>> small = tfprune.pcas(model, (x, y), 0.5, skip=skip)
+    >>> small = tfprune.recipes.pcas(model, (x, y), 0.5, skip=skip)
     """
     graph = read.channel_graph(model)
     gate = pcas_lib.AttentionGate() if gate is None else gate

@@ -31,7 +31,7 @@ class LayerBits:
         weight_bits: `float`, 32 where the weights are not quantized.
         activation_bits: `float`, of the layer's inputs; 32 likewise.
         learned_weight_bits, learned_activation_bits: `float`, before
-            `tfprune.finalize` rounded them.
+            `tfprune.training.finalize` rounded them.
     """
 
     layer: str
@@ -151,7 +151,7 @@ def bits(model):
 
     Example:
 
-    >>> report = tfprune.bits(final)
+    >>> report = tfprune.reports.bits(final)
     >>> report.average_bits, report.weight_bytes
     """
     places = bit_lengths.places(model)
@@ -159,8 +159,8 @@ def bits(model):
         raise ValueError(
             "A model with bit lengths is required. Received: "
             f"model={model.name!r}, which has none. Use "
-            "`tfprune.wrap(model, tfprune.BitPruning())`, and ask before "
-            "`strip` or `unwrap` takes the wrappers away."
+            "`tfprune.wrap(model, tfprune.methods.BitPruning())`, and ask "
+            "before `strip` or `unwrap` takes the wrappers away."
         )
     layers = [
         row for wrapper in wrapper_lib.find(model) for row in _rows(wrapper)

@@ -82,7 +82,8 @@ def micronet(model, weight_bits=FULL, activation_bits=FULL, input_shape=None):
 
     Example:
 
-    >>> tfprune.micronet(resnet20, weight_bits=8, activation_bits=8).score_2025
+    >>> bits = dict(weight_bits=8, activation_bits=8)
+    >>> tfprune.reports.micronet(resnet20, **bits).score_2025
     0.048...
     """
     graph = read.channel_graph(model, input_shape)

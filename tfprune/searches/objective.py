@@ -59,7 +59,8 @@ class Objective:
 
     Example:
 
-    >>> objective = tfprune.Objective(model, data, tfprune.Budget(macs=0.5))
+    >>> half = tfprune.Budget(macs=0.5)
+    >>> objective = tfprune.searches.Objective(model, data, half)
     >>> trial = objective({name: 0.7 for name in objective.groups})
     >>> trial.accuracy, trial.macs
     >>> small = objective.model(trial.kept)

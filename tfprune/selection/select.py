@@ -37,8 +37,8 @@ class Budget:
         latency: time of one sample on TFLite, a fraction or microseconds.
         depth: residual blocks, of those whose input goes on unchanged beside
             them; whole blocks go, before any channel does.
-        latency_table: what `tfprune.latency_table(model)` measured; needed
-            for `latency`.
+        latency_table: what `tfprune.deploy.latency_table(model)` measured;
+            needed for `latency`.
 
     Raises:
         ValueError: If no limit is given, one is out of range, or there is
@@ -74,7 +74,7 @@ class Budget:
             raise ValueError(
                 "A limit on latency needs measured layers. Received: "
                 f"latency={self.latency!r}, latency_table=None. Give "
-                "latency_table=tfprune.latency_table(model)."
+                "latency_table=tfprune.deploy.latency_table(model)."
             )
         for name, value in limits.items():
             fraction = isinstance(value, float) and 0 < value <= 1

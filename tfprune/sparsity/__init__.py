@@ -1,0 +1,27 @@
+"""Masks and learned sparsity inside a layer: the wrapper and its methods' base.
+
+In: a model and a method. Out: the model with `PruningWrapper`s, and back.
+May import: `graph`, `patterns` and below; no paper.
+"""
+
+from tfprune.sparsity.chain import Chain
+from tfprune.sparsity.method import Method
+from tfprune.sparsity.wrapper import PruningWrapper
+from tfprune.sparsity.wrapping import convolutions
+from tfprune.sparsity.wrapping import dense
+from tfprune.sparsity.wrapping import kernels
+from tfprune.sparsity.wrapping import normalizations
+from tfprune.sparsity.wrapping import unwrap
+from tfprune.sparsity.wrapping import wrap
+
+__all__ = [
+    "Chain",
+    "Method",
+    "PruningWrapper",
+    "convolutions",
+    "dense",
+    "kernels",
+    "normalizations",
+    "unwrap",
+    "wrap",
+]

@@ -27,7 +27,8 @@ class Chain(method_lib.Method):
 
     Example:
 
-    >>> both = Chain((tfprune.Masked(), tfprune.BitPruning(gamma=0.5)))
+    >>> masks = tfprune.methods.Masked()
+    >>> both = Chain((masks, tfprune.methods.BitPruning(gamma=0.5)))
     >>> wrapped = tfprune.wrap(model, both)
     """
 

@@ -73,7 +73,7 @@ def wrap(model, method, where=kernels):
 
     Example:
 
-    >>> wrapped = tfprune.wrap(model, tfprune.Masked())
+    >>> wrapped = tfprune.wrap(model, tfprune.methods.Masked())
     """
     model, _ = read.as_graph_model(model)
     if not isinstance(method, method_lib.Method):

@@ -1,0 +1,23 @@
+"""A smaller model: prune, strip, fold, cut depth, reconstruct, recalibrate.
+
+In: a model. Out: a plain Keras model with fewer channels.
+May import: `selection`, `sparsity`, `criteria` and below.
+"""
+
+from tfprune.surgery.pruning import choose
+from tfprune.surgery.pruning import masked
+from tfprune.surgery.pruning import prune
+from tfprune.surgery.recalibration import recalibrate
+from tfprune.surgery.reconstruction import reconstruct
+from tfprune.surgery.stripping import removable
+from tfprune.surgery.stripping import strip
+
+__all__ = [
+    "choose",
+    "masked",
+    "prune",
+    "recalibrate",
+    "reconstruct",
+    "removable",
+    "strip",
+]

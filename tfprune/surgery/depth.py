@@ -64,8 +64,8 @@ def scores(model, data=None, limit=256):
 
     Args:
         model: a built `keras.Model`.
-        data: inputs, as for `tfprune.channel_scores`; `None` takes random
-            ones, which say less.
+        data: inputs, as for `tfprune.scoring.channel_scores`; `None` takes
+            random ones, which say less.
         limit: `int`, samples that are looked at.
 
     Returns:

@@ -41,7 +41,7 @@ def prune(
             float in [0, 1), the share of each group's channels to remove, or
             a `dict` from name patterns to such shares.
         criterion: a name, a function `(values, axis) -> scores` or an object
-            with `scores(graph, data)`; see `tfprune.channel_scores`.
+            with `scores(graph, data)`; see `tfprune.scoring.channel_scores`.
         data: what the criterion needs; `"l1"` and `"l2"` need nothing.
         ranking: `"global"`, `"group"` or `"raw"`, for a `Budget`; see
             `tfprune.selection.by_budget`.

@@ -43,10 +43,11 @@ class AlternatingModel(keras.Model):
 
     Example:
 
-    >>> wrapped = tfprune.wrap(model, tfprune.AutoPrune())
-    >>> alternating = tfprune.AlternatingModel(wrapped)
+    >>> wrapped = tfprune.wrap(model, tfprune.methods.AutoPrune())
+    >>> alternating = tfprune.training.AlternatingModel(wrapped)
     >>> alternating.compile("sgd", "sparse_categorical_crossentropy")
-    >>> alternating.fit(tfprune.Interleaved(train, held_out), epochs=20)
+    >>> batches = tfprune.training.Interleaved(train, held_out)
+    >>> alternating.fit(batches, epochs=20)
     >>> small = tfprune.strip(wrapped)
     """
 
@@ -58,7 +59,7 @@ class AlternatingModel(keras.Model):
             raise ValueError(
                 "A model is required in which a method learns variables of "
                 f"its own. Received: model={model.name!r}, which has none. "
-                "Use `tfprune.wrap(model, tfprune.AutoPrune())`."
+                "Use `tfprune.wrap(model, tfprune.methods.AutoPrune())`."
             )
         optimizer = keras.optimizers.get(
             indicator_optimizer or keras.optimizers.Adam(1e-3)

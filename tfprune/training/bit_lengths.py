@@ -33,7 +33,7 @@ def finalize(model, rounding="ceil", snap=0.01):
 
     Example:
 
-    >>> final = tfprune.finalize(wrapped, "ceil")
+    >>> final = tfprune.training.finalize(wrapped, "ceil")
     """
     if rounding not in ROUNDINGS:
         raise ValueError(
@@ -49,7 +49,7 @@ def finalize(model, rounding="ceil", snap=0.01):
         raise ValueError(
             "A model with bit lengths that are learned is required. Received: "
             f"model={model.name!r}, which has none, or fixed ones. Use "
-            "`tfprune.wrap(model, tfprune.BitPruning())`."
+            "`tfprune.wrap(model, tfprune.methods.BitPruning())`."
         )
     new = wrapping.exchange(model, _freeze)
     for (method, old), (_, slot) in zip(before, places(new), strict=True):

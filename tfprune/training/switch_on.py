@@ -48,7 +48,7 @@ def switch_on_epoch(
 
     Example:
 
-    >>> tfprune.switch_on_epoch(-100, 5e-4, 0.1, 391, momentum=0.9)
+    >>> tfprune.training.switch_on_epoch(-100, 5e-4, 0.1, 391, momentum=0.9)
     11.77...
     """
     _check_start(initial, until, decay, momentum)
@@ -84,7 +84,7 @@ def start_value(
 
     Example:
 
-    >>> tfprune.start_value(0.1, 46_050, 5e-4, 0.1, momentum=0.9)
+    >>> tfprune.training.start_value(0.1, 46_050, 5e-4, 0.1, momentum=0.9)
     -99.99...
     """
     _check_start(until, until, decay, momentum)

@@ -25,9 +25,9 @@ def exclude_from_weight_decay(optimizer, model, var_list=(), var_names=()):
 
     Example:
 
-    >>> wrapped = tfprune.wrap(model, tfprune.SoftThreshold(decay=5e-4))
+    >>> wrapped = tfprune.wrap(model, tfprune.methods.SoftThreshold(decay=5e-4))
     >>> sgd = keras.optimizers.SGD(0.1, momentum=0.9, weight_decay=5e-4)
-    >>> tfprune.exclude_from_weight_decay(sgd, wrapped)
+    >>> tfprune.training.exclude_from_weight_decay(sgd, wrapped)
     >>> wrapped.compile(sgd, "sparse_categorical_crossentropy")
     """
     learned = wrapper_lib.learned(model)
@@ -35,7 +35,7 @@ def exclude_from_weight_decay(optimizer, model, var_list=(), var_names=()):
         raise ValueError(
             "A model is required in which a method learns variables of its "
             f"own. Received: model={model.name!r}, which has none. Use "
-            "`tfprune.wrap(model, tfprune.SoftThreshold())`."
+            "`tfprune.wrap(model, tfprune.methods.SoftThreshold())`."
         )
     # The loss scale of half precision stands around the one that decays.
     inner = getattr(optimizer, "inner_optimizer", optimizer)

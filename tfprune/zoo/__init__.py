@@ -16,6 +16,7 @@ from tfprune.zoo import preact
 from tfprune.zoo import resnet
 from tfprune.zoo import vgg
 
+__all__ = ["build", "names"]
 networks = registry.Registry("network")
 
 _BUILDERS = {

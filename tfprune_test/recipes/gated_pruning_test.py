@@ -186,7 +186,7 @@ class StagesTest(parameterized.TestCase):
         }
         model = model or small_nets.mixed()
         data = data or small_nets.samples(40)
-        return tfprune.pcas(model, data, ratio, **options)
+        return tfprune.recipes.pcas(model, data, ratio, **options)
 
     def test_what_comes_out_is_plain_and_of_the_exact_size(self):
         model = small_nets.mixed()

@@ -31,4 +31,4 @@ class CatalogueTest(absltest.TestCase):
             score.criteria.get("fpgm"), score.criteria.get("geometric_median")
         )
         self.assertIs(score.abouts.get("obd"), score.abouts.get("fisher"))
-        self.assertIs(score.find("l1"), tfprune.l1)
+        self.assertIs(score.find("l1"), tfprune.criteria.l1)

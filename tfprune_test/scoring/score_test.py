@@ -31,7 +31,7 @@ class ChannelScoresTest(parameterized.TestCase):
         self.assertEqual(scores.tolist(), [0, 0, 5, 7, 9, 3, 3])
 
     def test_l2(self):
-        scores = score.channel_scores(graph(), tfprune.l2)
+        scores = score.channel_scores(graph(), tfprune.criteria.l2)
         np.testing.assert_allclose(
             scores[2:5] ** 2, [1 + 16, 4 + 25, 9 + 36], rtol=1e-6
         )

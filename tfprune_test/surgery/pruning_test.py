@@ -272,8 +272,8 @@ class PruneTest(parameterized.TestCase):
 class WrappedTest(absltest.TestCase):
     def test_a_wrapped_model_is_pruned_as_the_plain_one_it_stands_for(self):
         model = zoo.build("resnet20", classes=4, input_shape=(8, 8, 1), width=4)
-        wrapped = tfprune.wrap(model, tfprune.Masked())
-        tfprune.prune_now(wrapped, 0.5)
+        wrapped = tfprune.wrap(model, tfprune.methods.Masked())
+        tfprune.callbacks.prune_now(wrapped, 0.5)
         small = tfprune.prune(wrapped, 0.5)
         expected = tfprune.prune(tfprune.unwrap(wrapped), 0.5)
         x = np.random.default_rng(0).normal(size=(2, 8, 8, 1))

@@ -87,8 +87,8 @@ def export_bits(
     the file.
 
     Args:
-        model: a model from `tfprune.finalize`, on the TensorFlow backend; it
-            is not changed.
+        model: a model from `tfprune.training.finalize`, on the TensorFlow
+            backend; it is not changed.
         path: `str` or path-like, the file to write.
         calibration: samples that the ranges of activations are measured on,
             as for `tfprune.export_tflite`.
@@ -148,8 +148,8 @@ def _wanted(model):
         raise ValueError(
             "A model with bit lengths that are fixed is required. Received: "
             f"model={model.name!r}, which has none, or learns them. Use "
-            "`tfprune.finalize`, and export what it gives, not what `strip` "
-            "makes of that."
+            "`tfprune.training.finalize`, and export what it gives, not what "
+            "`strip` makes of that."
         )
     found = {}
     for wrapper in wrapper_lib.find(model):

@@ -1,0 +1,5 @@
+"""The flatbuffer of a `.tflite` file, read and written.
+
+In: bytes. Out: tensors, ops, bytes.
+May import: `core`.
+"""

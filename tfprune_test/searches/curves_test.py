@@ -13,7 +13,7 @@ from absl.testing import parameterized
 from tfprune.graph import read
 from tfprune.graph import values
 from tfprune.plots import curve_plots
-from tfprune.searches import sensitivity
+from tfprune.searches import curves
 from tfprune.surgery import pruning
 from tfprune_test import small_nets
 
@@ -38,24 +38,24 @@ def labelled(model, count=300):
 def hand_made():
     """Two groups, three curves' worth of numbers."""
     points = [
-        sensitivity.Point("a", 0.25, 3, 4, 0.89),
-        sensitivity.Point("a", 0.5, 2, 4, 0.5),
-        sensitivity.Point("a", 0.75, 1, 4, 0.9),
-        sensitivity.Point("b", 0.25, 6, 8, 0.9),
-        sensitivity.Point("b", 0.5, 4, 8, 0.88),
-        sensitivity.Point("b", 0.75, 2, 8, 0.4),
-        sensitivity.Point("c", 0.25, 6, 8, 0.1),
-        sensitivity.Point("c", 0.5, 4, 8, 0.1),
-        sensitivity.Point("c", 0.75, 2, 8, 0.1),
+        curves.Point("a", 0.25, 3, 4, 0.89),
+        curves.Point("a", 0.5, 2, 4, 0.5),
+        curves.Point("a", 0.75, 1, 4, 0.9),
+        curves.Point("b", 0.25, 6, 8, 0.9),
+        curves.Point("b", 0.5, 4, 8, 0.88),
+        curves.Point("b", 0.75, 2, 8, 0.4),
+        curves.Point("c", 0.25, 6, 8, 0.1),
+        curves.Point("c", 0.5, 4, 8, 0.1),
+        curves.Point("c", 0.75, 2, 8, 0.1),
     ]
-    return sensitivity.Sensitivity("net", "accuracy", 0.9, tuple(points))
+    return curves.Sensitivity("net", "accuracy", 0.9, tuple(points))
 
 
 class SensitivityTest(parameterized.TestCase):
     def test_points_are_those_of_really_pruned_models(self):
         model = small_nets.mixed()
         data = labelled(model)
-        found = sensitivity.sensitivity(
+        found = curves.sensitivity(
             model, data, ratios=(0.5, 0.25), progress=False
         )
         self.assertEqual(found.dense, 1.0)
@@ -83,7 +83,7 @@ class SensitivityTest(parameterized.TestCase):
         counts = []
         for ratios in ((0.5,), np.linspace(0.1, 0.9, 9)):
             TRACES.clear()
-            sensitivity.sensitivity(model, data, ratios, progress=False)
+            curves.sensitivity(model, data, ratios, progress=False)
             counts.append(len(TRACES))
         self.assertEqual(*counts)
 
@@ -94,7 +94,7 @@ class SensitivityTest(parameterized.TestCase):
             return -np.square(outputs - y).mean(-1)
 
         x, _ = small_nets.samples(40)
-        found = sensitivity.sensitivity(
+        found = curves.sensitivity(
             model,
             (x, values.numpy(model(x))),
             (0.5,),
@@ -109,7 +109,7 @@ class SensitivityTest(parameterized.TestCase):
 
     def test_criteria_that_need_data_look_at_the_same_ones(self):
         model = small_nets.mixed()
-        found = sensitivity.sensitivity(
+        found = curves.sensitivity(
             model,
             labelled(model, 64),
             (0.5,),
@@ -123,9 +123,7 @@ class SensitivityTest(parameterized.TestCase):
     def test_the_model_does_not_change(self):
         model = small_nets.mixed()
         before = model.get_weights()
-        sensitivity.sensitivity(
-            model, labelled(model, 32), (0.9,), progress=False
-        )
+        curves.sensitivity(model, labelled(model, 32), (0.9,), progress=False)
         for a, b in zip(before, model.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -133,7 +131,7 @@ class SensitivityTest(parameterized.TestCase):
         self.assertEqual(hand_made().ratios(0.02), {"a": 0.25, "b": 0.5})
         self.assertEqual(hand_made().ratios(0.6), {"a": 0.75, "b": 0.75})
         model = small_nets.mixed()
-        found = sensitivity.sensitivity(
+        found = curves.sensitivity(
             model, labelled(model, 64), (0.25, 0.5), progress=False
         )
         ratios = found.ratios(1.0)
@@ -153,7 +151,7 @@ class SensitivityTest(parameterized.TestCase):
     def test_a_file_gives_the_same_curves(self):
         path = pathlib.Path(self.create_tempdir().full_path, "curves.json")
         hand_made().save(path)
-        self.assertEqual(sensitivity.load(path), hand_made())
+        self.assertEqual(curves.load(path), hand_made())
         self.assertEqual(json.loads(path.read_text())["dense"], 0.9)
 
     @parameterized.parameters("png", "svg")
@@ -168,13 +166,13 @@ class SensitivityTest(parameterized.TestCase):
         model = small_nets.mixed()
         data = labelled(model, 8)
         with self.assertRaisesRegex(ValueError, r"floats in \[0, 1\)"):
-            sensitivity.sensitivity(model, data, (0.5, 1.0))
+            curves.sensitivity(model, data, (0.5, 1.0))
         with self.assertRaisesRegex(ValueError, "fit none of"):
-            sensitivity.sensitivity(model, data, groups=("nothing",))
+            curves.sensitivity(model, data, groups=("nothing",))
         with self.assertRaisesRegex(ValueError, "several times"):
-            sensitivity.sensitivity(model, iter([data]))
+            curves.sensitivity(model, iter([data]))
         with self.assertRaisesRegex(ValueError, "Labels are needed"):
-            sensitivity.sensitivity(model, data[0], progress=False)
+            curves.sensitivity(model, data[0], progress=False)
 
     @parameterized.parameters(({"FORCE_COLOR": "1"}, "2/2"), ({}, ""))
     def test_a_progress_bar_is_shown_on_a_terminal(self, environment, expected):
@@ -186,7 +184,7 @@ class SensitivityTest(parameterized.TestCase):
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
-            sensitivity.sensitivity(model, data, (0.5,), groups="inner")
+            curves.sensitivity(model, data, (0.5,), groups="inner")
         self.assertEqual(out.getvalue(), "")
         self.assertIn(expected, err.getvalue())
         self.assertEqual(bool(expected), bool(err.getvalue()))

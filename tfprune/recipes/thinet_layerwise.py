@@ -266,7 +266,7 @@ def thinet(
 
     Example:
 
-    >>> small = tfprune.thinet(model, 0.5, x_train[:5000])
+    >>> small = tfprune.recipes.thinet(model, 0.5, x_train[:5000])
     """
     samples.check_repeatable(data, "ThiNet, which reads them layer by layer")
     criterion = ThiNet(algorithm, **(options or {}))

@@ -7,7 +7,7 @@ from absl.testing import parameterized
 from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.graph import values
-from tfprune.recipes import thinet
+from tfprune.recipes import thinet_layerwise
 from tfprune.scoring import score
 from tfprune.surgery import pruning
 from tfprune_test import small_nets
@@ -20,7 +20,7 @@ X2 = np.array([[1, -1, 0.1], [1, -1, 0]])
 
 
 def removed(algorithm, x, kept):
-    order = thinet.ALGORITHMS.get(algorithm)(x.T @ x)
+    order = thinet_layerwise.ALGORITHMS.get(algorithm)(x.T @ x)
     return set(order[: x.shape[1] - kept].tolist())
 
 
@@ -36,19 +36,19 @@ class ThiNetAlgorithmTest(parameterized.TestCase):
     def test_scales_make_up_for_what_went(self):
         kept = np.array([True, False, True])
         self.assertAlmostEqual(residual(X1, kept, [1, 1]), 0.24495, places=5)
-        w = thinet.scales(X1.T @ X1, kept, ridge=0)
+        w = thinet_layerwise.scales(X1.T @ X1, kept, ridge=0)
         np.testing.assert_allclose(w, [0.91, 1.11])
         self.assertAlmostEqual(residual(X1, kept, w), 0.13416, places=5)
 
     def test_the_algorithms_differ_on_channels_that_cancel(self):
         self.assertEqual(removed("iccv", X2, 1), {1, 2})
         kept = np.array([True, False, False])
-        w = thinet.scales(X2.T @ X2, kept, ridge=0)
+        w = thinet_layerwise.scales(X2.T @ X2, kept, ridge=0)
         np.testing.assert_allclose(w, [0.05])
         self.assertAlmostEqual(residual(X2, kept, w), 0.0707, places=4)
         self.assertEqual(removed("tpami", X2, 1), {0, 1})
         kept = np.array([False, False, True])
-        w = thinet.scales(X2.T @ X2, kept, ridge=0)
+        w = thinet_layerwise.scales(X2.T @ X2, kept, ridge=0)
         np.testing.assert_allclose(w, [1.0])
         self.assertAlmostEqual(residual(X2, kept, w), 0.0, places=6)
 
@@ -56,20 +56,20 @@ class ThiNetAlgorithmTest(parameterized.TestCase):
     def test_the_gram_matrix_gives_what_the_definition_gives(self, algorithm):
         rng = np.random.default_rng(4)
         x = rng.normal(size=(60, 7)) * rng.uniform(0.2, 2, 7)
-        order = thinet.ALGORITHMS.get(algorithm)(x.T @ x).tolist()
+        order = thinet_layerwise.ALGORITHMS.get(algorithm)(x.T @ x).tolist()
         self.assertEqual(order, _DEFINITIONS[algorithm](x))
 
     def test_channels_that_repeat_others_are_taken_last(self):
         x = np.random.default_rng(5).normal(size=(50, 3))
         x = np.concatenate([x, x[:, :1], np.zeros((50, 1))], 1)
-        order = thinet.tpami(x.T @ x)
+        order = thinet_layerwise.tpami(x.T @ x)
         self.assertCountEqual(order, range(5))
         self.assertLen({0, 3} & set(order[2:].tolist()), 1)
 
     def test_a_dead_channel_does_not_upset_the_scales(self):
         x = np.concatenate([X1, np.zeros((4, 1))], 1)
         kept = np.array([True, False, True, True])
-        w = thinet.scales(x.T @ x, kept)
+        w = thinet_layerwise.scales(x.T @ x, kept)
         np.testing.assert_allclose(w, [0.91, 1.11, 1.0], atol=1e-4)
 
 
@@ -108,7 +108,7 @@ class ThiNetTest(parameterized.TestCase):
         group, graph = small_nets.group(model, "stem")
         (gram,) = [
             g
-            for g in thinet.ThiNet().grams(
+            for g in thinet_layerwise.ThiNet().grams(
                 graph, small_nets.samples(), graph.removable
             )
             if g.reader.path == "inner"
@@ -149,7 +149,9 @@ class ThiNetTest(parameterized.TestCase):
     def test_layer_by_layer_keeps_the_counts_of_the_ratio(self):
         model = small_nets.mixed()
         weights = [np.array(w) for w in model.get_weights()]
-        small = thinet.thinet(model, 0.5, small_nets.samples(), "tpami")
+        small = thinet_layerwise.thinet(
+            model, 0.5, small_nets.samples(), "tpami"
+        )
         expected = pruning.prune(model, 0.5)
         self.assertEqual(small.count_params(), expected.count_params())
         for before, after in zip(weights, model.get_weights(), strict=True):
@@ -158,7 +160,7 @@ class ThiNetTest(parameterized.TestCase):
     def test_a_budget_is_met_by_one_ratio_for_all(self):
         model = small_nets.mixed()
         budget = pruning.select.Budget(macs=0.5)
-        small = thinet.thinet(model, budget, small_nets.samples())
+        small = thinet_layerwise.thinet(model, budget, small_nets.samples())
         dense, after = counting.cost(model).macs, counting.cost(small).macs
         self.assertLessEqual(after, dense / 2)
         self.assertGreater(after, dense / 4)
@@ -175,7 +177,7 @@ class ThiNetTest(parameterized.TestCase):
             np.tile(rng.normal(size=(3, 3)), (2, 1))
         )
         x = rng.normal(size=(200, 5)).astype("float32")
-        small = thinet.thinet(model, 0.5, x, "tpami")
+        small = thinet_layerwise.thinet(model, 0.5, x, "tpami")
         self.assertEqual(small.get_layer("writer").units, 3)
         np.testing.assert_allclose(
             values.numpy(small(x)), values.numpy(model(x)), atol=1e-3
@@ -187,7 +189,7 @@ class ThiNetTest(parameterized.TestCase):
 
     def test_nothing_to_remove_changes_nothing(self):
         model = small_nets.mixed()
-        small = thinet.thinet(model, 0.0, small_nets.samples())
+        small = thinet_layerwise.thinet(model, 0.0, small_nets.samples())
         for a, b in zip(model.get_weights(), small.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -199,7 +201,7 @@ class ThiNetTest(parameterized.TestCase):
             model.get_layer("logits").bias.assign([1.0, 2.0, 3.0])
             return model
 
-        small = thinet.thinet(
+        small = thinet_layerwise.thinet(
             small_nets.mixed(),
             {"stem": 0.5, "inner": 0.25},
             small_nets.samples(),
@@ -214,7 +216,7 @@ class ThiNetTest(parameterized.TestCase):
     def test_the_seed_settles_the_draw(self):
         graph = read.channel_graph(small_nets.mixed())
         grams = [
-            thinet.ThiNet(seed=seed)
+            thinet_layerwise.ThiNet(seed=seed)
             .grams(graph, small_nets.samples(), graph.removable)[0]
             .matrix
             for seed in (1, 1, 2)
@@ -225,7 +227,7 @@ class ThiNetTest(parameterized.TestCase):
     def test_data_that_end_after_one_reading_are_an_error(self):
         batches = iter([small_nets.samples()])
         with self.assertRaisesRegex(ValueError, "layer by layer"):
-            thinet.thinet(small_nets.mixed(), 0.5, batches)
+            thinet_layerwise.thinet(small_nets.mixed(), 0.5, batches)
 
     def test_grouped_convolutions_are_read_group_by_group(self):
         inputs = keras.Input((6, 6, 3))
@@ -234,7 +236,7 @@ class ThiNetTest(parameterized.TestCase):
         model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
         graph = read.channel_graph(model)
         x = np.random.default_rng(0).normal(size=(200, 6, 6, 3))
-        (gram, _) = thinet.ThiNet().grams(
+        (gram, _) = thinet_layerwise.ThiNet().grams(
             graph, x.astype("float32"), graph.removable
         )
         view = keras.Model(model.input, model.get_layer("reader").output)
