@@ -101,8 +101,9 @@ format: $(READY)  ## sort imports, mend what ruff can mend, write BUILD files
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m tools.build_files
 
-build-files: $(READY)  ## write the BUILD files from the imports
+build-files: $(READY)  ## write the BUILD files and the picture of the rooms
 	$(BIN)/python -m tools.build_files
+	$(BIN)/python -m tools.draw_rooms
 
 coverage: $(READY)  ## which lines the tests reach
 	$(BIN)/coverage erase

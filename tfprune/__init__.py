@@ -106,7 +106,7 @@ _ELSEWHERE = {
     "UpdatePruningStep": "tfprune.PruneOnSchedule(schedule) in `callbacks`",
     "cluster_weights": "tfprune.compress_tflite, which shares values of a file",
     "prune_low_magnitude": "tfprune.wrap(model, tfprune.methods.Masked())",
-    "prune_scope": "nothing: importing tfprune is enough to load wrapped models",
+    "prune_scope": "nothing: import tfprune, and wrapped models load",
     "quantize_model": "tfprune.export_tflite(model, path, quantize='int8')",
     "strip_pruning": "tfprune.strip(model)",
 }

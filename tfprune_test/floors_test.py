@@ -7,6 +7,8 @@ import sys
 from absl.testing import absltest
 from absl.testing import parameterized
 
+import tfprune
+from tools import draw_rooms
 from tools import house_rules
 from tools import source_tree
 
@@ -171,6 +173,56 @@ class CyclesTest(absltest.TestCase):
     def test_a_detour_is_found(self):
         edges = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}
         self.assertEqual(house_rules.tangled(edges), ["b", "c"])
+
+
+class RoomsTest(absltest.TestCase):
+    def test_the_picture_shows_the_imports_of_today(self):
+        self.assertEqual(draw_rooms.main(["--check"]), 0, "make build-files")
+
+    def test_an_arrow_that_a_detour_shows_is_left_out(self):
+        graph = {"a": {"b", "c"}, "b": {"c"}, "c": set()}
+        lines = draw_rooms.picture(graph).splitlines()
+        self.assertEqual(lines[2:-1], ["    a --> b", "    b --> c"])
+
+    def test_a_page_without_marks_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "rooms: begin"):
+            draw_rooms.written("no marks", "")
+
+    def test_every_room_says_what_it_is_for(self):
+        for path in (source_tree.ROOT / "tfprune").glob("*/__init__.py"):
+            if path.parent.name not in ("cli", "zoo"):
+                self.assertIn("May import:", path.read_text(), path)
+
+
+class FaceTest(absltest.TestCase):
+    def test_completion_shows_the_face_and_nothing_else(self):
+        shown = dir(tfprune)
+        self.assertEqual(shown, sorted([*tfprune.__all__, "__version__"]))
+        self.assertLess(len(shown), 50)
+        for name in shown:
+            self.assertIsNotNone(getattr(tfprune, name), name)
+
+    def test_every_room_keeps_its_promise(self):
+        for name in tfprune.__all__:
+            room = getattr(tfprune, name)
+            for public in getattr(room, "__all__", ()):
+                self.assertIsNotNone(getattr(room, public), public)
+
+    def test_names_of_the_toolkit_say_what_to_use(self):
+        for name, use in (
+            ("prune_low_magnitude", "tfprune.wrap"),
+            ("PolynomialDecay", "tfprune.schedules.Polynomial"),
+            ("strip_pruning", "tfprune.strip"),
+            ("UpdatePruningStep", "tfprune.PruneOnSchedule"),
+        ):
+            with self.assertRaisesRegex(AttributeError, use):
+                getattr(tfprune, name)
+
+    def test_a_name_that_moved_into_a_room_is_found(self):
+        with self.assertRaisesRegex(AttributeError, "tfprune.criteria.Taylor"):
+            getattr(tfprune, "Taylor")  # noqa: B009
+        with self.assertRaisesRegex(AttributeError, "no attribute 'prun'"):
+            getattr(tfprune, "prun")  # noqa: B009
 
 
 class ImportTest(absltest.TestCase):

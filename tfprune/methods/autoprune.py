@@ -42,10 +42,11 @@ class AutoPrune(method_lib.Method):
     """Learns an indicator for each weight.
 
     Train it with `tfprune.training.AlternatingModel`, which gives the
-    indicators data and an optimizer of their own, then `freeze_indicators` and fine-tune the
-    weights. In a plain `fit` one optimizer moves both on the same batches,
-    which makes for masks that suit these batches too well; keep its weight
-    decay off the indicators with `tfprune.training.exclude_from_weight_decay`.
+    indicators data and an optimizer of their own, then `freeze_indicators`
+    and fine-tune the weights. In a plain `fit` one optimizer moves both on
+    the same batches, which makes for masks that suit these batches too well;
+    keep its weight decay off the indicators with
+    `tfprune.training.exclude_from_weight_decay`.
 
     Args:
         mu: `float`, the price of a weight that stays: `mu * sum h(m)` joins
