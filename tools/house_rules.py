@@ -96,7 +96,7 @@ FLOORS = (
         "curve_plots",
         "searches",
     ),
-    ("batches", "data", "zoo"),
+    ("batches", "data", "zoo", "training"),
     ("__init__",),
     ("cli",),
 )
@@ -235,13 +235,13 @@ def uses_public_names_only(source):
 
 
 def keeps_tensorflow_in_its_rooms(source):
-    """TensorFlow is imported in `export/`, `legacy/` and `data.py` alone."""
-    rooms = ("export", "legacy", "data")
+    """TensorFlow is imported in the rooms that need it alone."""
+    rooms = ("export", "legacy", "data", "training")
     if not source.in_library or room(source.module) in rooms:
         return
     for entry in source.imports:
         if entry.module.split(".")[0] == "tensorflow":
-            yield entry.line, "TensorFlow belongs to export/, legacy/, data.py"
+            yield entry.line, f"TensorFlow belongs to {', '.join(rooms)}"
 
 
 def imports_lazily(source):

@@ -1,0 +1,1 @@
+"""Training that takes less time."""
