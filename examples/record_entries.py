@@ -50,7 +50,8 @@ class Entry:
 
 RESNET56 = "resnet56_akamaster_cifar10"
 RESNET20 = "resnet20_akamaster_cifar10"
-TAYLOR = dict(criterion="taylor", ranking="group")
+# Convolutions take less time in multiples of 8 channels.
+TAYLOR = dict(criterion="taylor", ranking="global", channel_multiple=8)
 DEPGRAPH = dict(source="DepGraph, 2023", dense=0.9353)
 ENTRIES = {
     "pcas_r56": Entry(
@@ -116,7 +117,7 @@ SMOKE = {
         0.5,
         dict(criterion="l1"),
         teachers=("",),
-        epochs=3,
+        epochs=6,
         dataset="digits",
         selection=128,
     )
