@@ -8,6 +8,7 @@ import numpy as np
 import tfprune
 from tfprune import data
 from tfprune.zoo import checkpoints
+from tfprune.zoo import resnet
 
 # The first convolutions of blocks alone: the second write the shortcut.
 INSIDE = ("stem_conv", "*_conv2")
@@ -142,8 +143,8 @@ def network(name, weights_dir, dataset):
         with np.load(weights_dir / f"{name}.npz") as arrays:
             return checkpoints.restore(name, dict(arrays))
     keras.utils.set_random_seed(0)
-    return tfprune.zoo.build(
-        "resnet8", classes=dataset.classes, input_shape=dataset.shape
+    return resnet.resnet_cifar(
+        8, width=8, classes=dataset.classes, input_shape=dataset.shape
     )
 
 
