@@ -51,8 +51,9 @@ class Entry:
 
 RESNET56 = "resnet56_akamaster_cifar10"
 RESNET20 = "resnet20_akamaster_cifar10"
-# Convolutions take less time in multiples of 8 channels.
-TAYLOR = dict(criterion="taylor", ranking="global", channel_multiple=8)
+TAYLOR = dict(criterion="taylor", ranking="global")
+# Convolutions take less time so; before training it costs no accuracy here.
+IN_EIGHTS = dict(TAYLOR, channel_multiple=8)
 DEPGRAPH = dict(source="DepGraph, 2023", dense=0.9353)
 ENTRIES = {
     "pcas_r56": Entry(
@@ -67,7 +68,7 @@ ENTRIES = {
             macs=0.452,
         ),
         0.9358,
-        dict(TAYLOR, skip=INSIDE),
+        dict(IN_EIGHTS, skip=INSIDE),
     ),
     "tiny_r8": Entry(
         "The limits of MLPerf Tiny's ResNet-8",
