@@ -7,6 +7,11 @@ CONSTRAINTS ?= constraints.txt
 # Each worker holds a TensorFlow of its own, about 1.5 GB.
 WORKERS ?= 2
 
+# Of the records: cifar10.npz, the published weights, and what is half done.
+DATA_DIR ?= $(HOME)/tensorflow_datasets
+WEIGHTS_DIR ?= weights
+STATE ?= build/records
+
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q --durations 10
@@ -22,6 +27,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-tfmot demo test test-all test-distributed \
 	test-tfmot venv-hub test-hub venv-torch lint format \
+	records verify-records \
 	coverage bench build-files constraints clean distclean
 
 help:  ## list the targets
@@ -114,6 +120,13 @@ coverage: $(READY)  ## which lines the tests reach
 bench: $(READY)  ## run every benchmark; results in build/bench
 	@set -e; for script in benchmarks/*.py; do \
 	  echo "$$script"; $(BIN)/python "$$script"; done
+
+records: $(READY)  ## train the records on, one core, where they stopped
+	nice -n 19 $(BIN)/python examples/records.py --data_dir=$(DATA_DIR) \
+	  --weights_dir=$(WEIGHTS_DIR) --state=$(STATE)
+
+verify-records: $(READY)  ## measure every finished record again
+	$(BIN)/python examples/verify_records.py --data_dir=$(DATA_DIR)
 
 # backports-strenum stays free: uv takes a version that pip refuses on the same
 # Python, as only pip heeds the upper bound of its requires-python.

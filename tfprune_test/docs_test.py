@@ -19,6 +19,7 @@ class DocsTest(parameterized.TestCase):
         "search.md",
         "any_model.md",
         "microcontrollers.md",
+        "fine_tuning.md",
     )
     def test_the_code_of_a_page(self, page):
         keras.utils.set_random_seed(0)

@@ -131,8 +131,8 @@ def uses_public_names_only(source):
 
 
 def keeps_tensorflow_in_its_rooms(source):
-    """TensorFlow is imported in `export/`, `legacy/` and `datasets/` alone."""
-    rooms = ("export", "legacy", "datasets")
+    """TensorFlow is imported in the rooms that need it alone."""
+    rooms = ("export", "legacy", "datasets", "training")
     if not source.in_library or room(source.module) in rooms:
         return
     for entry in source.imports:

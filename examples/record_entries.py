@@ -1,0 +1,164 @@
+"""What `records.py` trains: which network, how small, beside which figures."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+import tfprune
+from tfprune import datasets
+from tfprune.zoo import checkpoints
+from tfprune.zoo import resnet
+
+# The first convolutions of blocks alone: the second write the shortcut.
+INSIDE = ("stem_conv", "*_conv2")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One network to prune and to train to the end.
+
+    Attributes:
+        title: `str`, for people.
+        network: name of the published weights that are pruned.
+        budget: `dict`, arguments of `tfprune.Budget`.
+        published: `dict` of the figures to stand beside: `source`,
+            `accuracy`, and what the paper says of `params`, `macs`, `dense`.
+        goal: `float`, the accuracy that is aimed at.
+        options: `dict`, arguments of `tfprune.prune`.
+        teachers: names of published weights; the mean of their logits.
+        epochs: `int`.
+        rate: `float`, the learning rate at first, then a cosine to 0.
+        dataset: name of the data set.
+        selection: `int`, training images that the criterion looks at.
+    """
+
+    title: str
+    network: str
+    budget: dict
+    published: dict
+    goal: float
+    options: dict
+    teachers: tuple = (
+        "resnet56_akamaster_cifar10",
+        "resnet44_akamaster_cifar10",
+    )
+    epochs: int = 100
+    rate: float = 0.05
+    dataset: str = "cifar10"
+    selection: int = 2048
+
+
+RESNET56 = "resnet56_akamaster_cifar10"
+RESNET20 = "resnet20_akamaster_cifar10"
+TAYLOR = dict(criterion="taylor", ranking="global")
+# Convolutions take less time so; before training it costs no accuracy here.
+IN_EIGHTS = dict(TAYLOR, channel_multiple=8)
+DEPGRAPH = dict(source="DepGraph, 2023", dense=0.9353)
+ENTRIES = {
+    "pcas_r56": Entry(
+        "ResNet-56 without 53.7 % of the parameters",
+        RESNET56,
+        dict(params=0.463),
+        dict(
+            source="PCAS, 2019",
+            accuracy=0.9358,
+            dense=0.9304,
+            params=0.463,
+            macs=0.452,
+        ),
+        0.9358,
+        dict(IN_EIGHTS, skip=INSIDE),
+    ),
+    "tiny_r8": Entry(
+        "The limits of MLPerf Tiny's ResNet-8",
+        RESNET20,
+        dict(macs=12_500_000, params=78_666),
+        dict(
+            source="MLPerf Tiny, 2021",
+            accuracy=0.8719,
+            params=78_666,
+            macs=12_501_632,
+        ),
+        0.9,
+        dict(TAYLOR),
+        epochs=150,
+    ),
+    "depgraph_r56_2.1x": Entry(
+        "ResNet-56 with 2.1 times fewer multiply-adds",
+        RESNET56,
+        dict(macs=1 / 2.11),
+        dict(DEPGRAPH, accuracy=0.9377, macs=1 / 2.11),
+        0.938,
+        dict(TAYLOR),
+    ),
+    "depgraph_r56_2.57x": Entry(
+        "ResNet-56 with 2.57 times fewer multiply-adds",
+        RESNET56,
+        dict(macs=1 / 2.57),
+        dict(DEPGRAPH, accuracy=0.9364, macs=1 / 2.57),
+        0.9365,
+        dict(TAYLOR),
+    ),
+}
+# Entry and seed, in the order in which they are trained.
+JOBS = (
+    ("pcas_r56", 0),
+    ("pcas_r56", 1),
+    ("pcas_r56", 2),
+    ("tiny_r8", 0),
+    ("depgraph_r56_2.1x", 0),
+    ("depgraph_r56_2.57x", 0),
+)
+SMOKE = {
+    "smoke": Entry(
+        "A small ResNet-8 on digits",
+        "",
+        dict(params=0.5),
+        dict(source="nobody", accuracy=0.5),
+        0.5,
+        dict(criterion="l1"),
+        teachers=("",),
+        epochs=6,
+        dataset="digits",
+        selection=128,
+    )
+}
+
+
+def images(entry, data_dir):
+    """The data set of an entry; all of its training images are trained on."""
+    return datasets.load(entry.dataset, data_dir, validation="none")
+
+
+def preparation(entry, dataset):
+    """What the network wants done to the images."""
+    if not entry.network:
+        return dataset.preprocessing
+    return checkpoints.get(entry.network).preprocessing
+
+
+def network(name, weights_dir, dataset):
+    """Published weights in their network; without a name a small one."""
+    if name:
+        with np.load(weights_dir / f"{name}.npz") as arrays:
+            return checkpoints.restore(name, dict(arrays))
+    keras.utils.set_random_seed(0)
+    return resnet.resnet_cifar(
+        8, width=8, classes=dataset.classes, input_shape=dataset.shape
+    )
+
+
+def pruned(entry, model, dataset, prepare, seed):
+    """The small network, before any training.
+
+    The channels are chosen on training images alone.
+    """
+    order = np.random.default_rng(seed).permutation(len(dataset.train))
+    chosen = order[: entry.selection]
+    x, y = prepare(dataset.train.x[chosen]), dataset.train.y[chosen]
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(True))
+    small = tfprune.prune(
+        model, tfprune.Budget(**entry.budget), data=(x, y), **entry.options
+    )
+    return tfprune.recalibrate(small, x)

@@ -1,0 +1,227 @@
+"""A queue of networks, pruned and trained to the end, kept for anyone to check.
+
+  python examples/records.py --data_dir=DIR --weights_dir=DIR --state=DIR
+  python examples/records.py --state=DIR --list
+  python examples/records.py --smoke --state=DIR --records=DIR
+
+Entries are worked off in order, on the CPU. After every epoch the state is on
+disk: the script may be stopped at any time, and called again it goes on. A
+network that is finished lies in `--records` with all that it depends on;
+`verify_records.py` measures it again.
+
+Channels are chosen by the criterion on training images. The number of epochs
+is fixed before; test images are looked at once, after the last epoch. There is
+no validation set: the published weights and the teachers have seen all
+training images, so that none of them would be an honest one.
+"""
+
+import json
+import os
+import pathlib
+import time
+
+# Read once, when TensorFlow is imported; off by default on AMD's processors.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import common
+import keras
+import record_entries as entries
+import record_files
+import record_training as training
+from absl import app
+from absl import flags
+
+import tfprune
+from tfprune.reports import comparison
+from tfprune.training import fused_normalization
+
+FLAGS = flags.FLAGS
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+flags.DEFINE_string("weights_dir", None, "where the published .npz files lie")
+flags.DEFINE_string("state", "build/records", "what a run goes on from")
+flags.DEFINE_string("records", str(ROOT / "records"), "what is finished")
+flags.DEFINE_bool("list", False, "show what is done, running and next")
+flags.DEFINE_list("entry", [], "names of entries, by default all")
+flags.DEFINE_integer("threads", 1, "of TensorFlow, within one op")
+flags.DEFINE_integer("views", 20, "ways in which the images are augmented")
+flags.DEFINE_integer("batch_size", 128, "images per step")
+flags.DEFINE_float("decay", 5e-4, "weight of the penalty on kernels")
+flags.DEFINE_float("temperature", 4.0, "of the teachers")
+flags.DEFINE_float("label_weight", 0.3, "of the labels beside the teachers")
+flags.DEFINE_bool("fused", True, "normalize in one op while training")
+flags.DEFINE_integer("stop_after", 0, "stop after so many epochs, 0: never")
+TRAINING = ("views", "batch_size", "decay", "temperature", "label_weight")
+
+
+def main(argv):
+    del argv
+    jobs, known = entries.JOBS, entries.ENTRIES
+    if FLAGS.smoke:
+        jobs, known = [(name, 0) for name in entries.SMOKE], entries.SMOKE
+        common.smoke(views=2, batch_size=64)
+    common.known(FLAGS.entry, known)
+    jobs = [job for job in jobs if job[0] in (FLAGS.entry or known)]
+    if FLAGS.list:
+        print(record_files.table(path(FLAGS.records), jobs, known).to_text())
+        return
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(FLAGS.threads)
+    left = FLAGS.stop_after or -1
+    for name, seed in jobs:
+        job = Job(name, known[name], seed)
+        if not job.finished():
+            left = job.run(left)
+        if left == 0:
+            return
+
+
+class Job:
+    """An entry with a seed.
+
+    Args:
+        name: `str`, of the entry.
+        entry: `record_entries.Entry`.
+        seed: `int`.
+    """
+
+    def __init__(self, name, entry, seed):
+        self.name = f"{name}-seed{seed}"
+        self.entry, self.seed = entry, seed
+        self.folder = path(FLAGS.state) / self.name
+        self.place = path(FLAGS.records) / self.name
+
+    def finished(self):
+        return (self.place / "metrics.json").exists()
+
+    def run(self, left):
+        """Works until it is finished, or for `left` epochs.
+
+        Returns:
+            How many epochs are left then.
+        """
+        dataset = entries.images(self.entry, FLAGS.data_dir)
+        prepare = entries.preparation(self.entry, dataset)
+        model, facts = self._pruned(dataset, prepare)
+        keras.utils.set_random_seed(self.seed)
+        learner = fused_normalization.fast(model) if FLAGS.fused else model
+        learner = training.Training(
+            learner,
+            self._views(dataset, prepare),
+            self.folder / "training.npz",
+            self.seed,
+            self._settings(),
+        )
+        while learner.epoch < self.entry.epochs and left:
+            line = learner.run_epoch()
+            print(self.name, json.dumps(line), flush=True)
+            self._tell(learner)
+            left -= 1
+        if learner.epoch == self.entry.epochs:
+            self._finish(
+                fused_normalization.plain(learner.model),
+                dataset,
+                prepare,
+                facts | {"curve": learner.curve},
+            )
+        return left
+
+    def _pruned(self, dataset, prepare):
+        """The small network, pruned once, and facts of it."""
+        file = self.folder / "pruned.keras"
+        facts = self.folder / "pruned.json"
+        if not facts.exists():
+            begin = time.time()
+            dense = entries.network(
+                self.entry.network, path(FLAGS.weights_dir), dataset
+            )
+            small = entries.pruned(
+                self.entry, dense, dataset, prepare, self.seed
+            )
+            cost, small_cost = tfprune.cost(dense), tfprune.cost(small)
+            record_files.save(small, file)
+            record_files.write_json(
+                facts,
+                {
+                    "dense_params": cost.params,
+                    "dense_macs": cost.macs,
+                    "params": small_cost.params,
+                    "macs": small_cost.macs,
+                    "training_images_before": training.accuracy(
+                        small, prepare, dataset.train, 2000
+                    ),
+                    "pruning_seconds": time.time() - begin,
+                },
+            )
+            print(self.name, facts.read_text(), flush=True)
+        return keras.saving.load_model(file, compile=False), json.loads(
+            facts.read_text()
+        )
+
+    def _views(self, dataset, prepare):
+        def teachers():
+            return [
+                entries.network(name, path(FLAGS.weights_dir), dataset)
+                for name in self.entry.teachers
+            ]
+
+        # One folder for all students of the same teachers.
+        name = "-".join(n.split("_")[0] or "small" for n in self.entry.teachers)
+        folder = path(FLAGS.state) / f"views-{self.entry.dataset}-{name}"
+        return training.Views(dataset, prepare, teachers, folder, FLAGS.views)
+
+    def _settings(self):
+        chosen = {name: FLAGS[name].value for name in TRAINING}
+        return chosen | {"epochs": self.entry.epochs, "rate": self.entry.rate}
+
+    def _tell(self, learner):
+        record_files.tell(
+            path(FLAGS.records),
+            self.name,
+            {"epochs": self.entry.epochs, **learner.curve[-1]},
+        )
+
+    def _finish(self, model, dataset, prepare, facts):
+        """Writes the network and its metrics; the metrics come last."""
+        record_files.save_half(model, self.place / "model.keras")
+        model = keras.saving.load_model(self.place / "model.keras")
+        seconds = sum(line["seconds"] for line in facts["curve"])
+        record_files.write_json(
+            self.place / "metrics.json",
+            {
+                "entry": self.name,
+                "title": self.entry.title,
+                "network": self.entry.network,
+                "dataset": self.entry.dataset,
+                "teachers": self.entry.teachers,
+                "pruning": {"budget": self.entry.budget, **self.entry.options},
+                "seed": self.seed,
+                "test_accuracy": training.accuracy(
+                    model, prepare, dataset.test
+                ),
+                "goal": self.entry.goal,
+                "published": self.entry.published,
+                "preprocessing": {
+                    "scale": prepare.scale,
+                    "mean": prepare.mean,
+                    "std": prepare.std,
+                },
+                "training": self._settings() | {"fused": FLAGS.fused},
+                "epochs": self.entry.epochs,
+                "hours": seconds / 3600,
+                "environment": comparison.environment(),
+                "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"],
+                "threads": FLAGS.threads,
+                "revision": common.revision(),
+                **facts,
+            },
+        )
+
+
+def path(name):
+    return pathlib.Path(name or ".").expanduser()
+
+
+if __name__ == "__main__":
+    app.run(main)

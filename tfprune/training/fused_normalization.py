@@ -1,0 +1,159 @@
+"""The same network in layers that train faster.
+
+Keras computes batch normalization from its parts: the mean, the variance, a
+subtraction, a product. TensorFlow has one op for all of it, forward and
+backward, which reads the images fewer times.
+"""
+
+import keras
+
+from tfprune.graph import rulebook
+from tfprune.graph.rules import norm
+
+
+@keras.saving.register_keras_serializable("tfprune")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization that trains in one op of TensorFlow.
+
+    Outputs, gradients and moving statistics are those of Keras' layer, to
+    float rounding: the moving variance is the biased one. Inference, inputs
+    that are not of shape `(batch, height, width, channels)`, masks and other
+    backends than TensorFlow take the way of Keras.
+
+    Args: see `keras.layers.BatchNormalization`.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        fuses = training and self.trainable and mask is None
+        if not (fuses and is_fusible(self, inputs.shape)):
+            return super().call(inputs, training=training, mask=mask)
+        return self._fused(inputs)
+
+    def _fused(self, x):
+        import tensorflow as tf
+
+        x = tf.convert_to_tensor(x)
+        count = tf.shape(x)[-1:]
+        gamma = tf.ones(count) if self.gamma is None else self.gamma
+        beta = tf.zeros(count) if self.beta is None else self.beta
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=tf.cast(gamma, "float32"),
+            offset=tf.cast(beta, "float32"),
+            mean=tf.zeros((0,)),
+            variance=tf.zeros((0,)),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        # The op divides by one less than the number of values.
+        number = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), "float32")
+        variance *= tf.maximum(number - 1.0, 1.0) / number
+        self._move(self.moving_mean, mean)
+        self._move(self.moving_variance, variance)
+        return outputs
+
+    def _move(self, variable, value):
+        old = variable * self.momentum
+        variable.assign(
+            old + keras.ops.stop_gradient(value) * (1 - self.momentum)
+        )
+
+
+rulebook.rule("tfprune>FusedBatchNormalization")(norm.batch_normalization)
+
+
+def is_fusible(layer, shape):
+    """Whether a batch normalization trains in one op of TensorFlow.
+
+    Args:
+        layer: a `keras.layers.BatchNormalization`.
+        shape: tuple, of its inputs.
+    """
+    return (
+        keras.config.backend() == "tensorflow"
+        and len(shape) == 4
+        and layer.axis in (-1, 3)
+        and not layer.synchronized
+    )
+
+
+def fast(model, dtype=None):
+    """A copy of a model that trains faster on TensorFlow.
+
+    Every batch normalization over the last axis of images becomes a
+    `FusedBatchNormalization`. Names, weights and what the model computes stay
+    as they are; `plain` gives the copy back in Keras' own layers. Compile it
+    anew, with `jit_compile=False` on a CPU, where XLA takes longer.
+
+    Args:
+        model: a built Functional or Sequential `keras.Model`.
+        dtype: `str`, the policy of all layers but those that give the
+            outputs, such as `"mixed_bfloat16"`; by default as they are. On a
+            CPU bfloat16 is faster where the processor has instructions for it
+            (AVX512_BF16, AMX) and many times slower where it has none.
+
+    Returns:
+        A `keras.Model`, not compiled.
+
+    Raises:
+        TypeError: If the model is not Functional or Sequential.
+
+    Example:
+
+    >>> quick = fast(model)
+    >>> quick.compile("sgd", loss, jit_compile=False)
+    >>> quick.fit(x, y)
+    >>> model = plain(quick)
+    """
+
+    def cloned(layer):
+        config, cls = layer.get_config(), type(layer)
+        if cls is keras.layers.BatchNormalization and is_fusible(
+            layer, layer.input.shape
+        ):
+            cls = FusedBatchNormalization
+        is_layer = isinstance(layer, keras.layers.Layer)
+        if dtype and is_layer and layer.name not in model.output_names:
+            config["dtype"] = dtype
+        return cls.from_config(config)
+
+    return _copy(model, cloned)
+
+
+def plain(model):
+    """A copy of a model that `fast` made, in Keras' own layers.
+
+    Args:
+        model: a `keras.Model` from `fast`, or what was made of it.
+
+    Returns:
+        A `keras.Model` with the same names and, to the last bit, the same
+        weights; layers of a mixed dtype policy compute in float32 again.
+
+    Raises:
+        TypeError: If the model is not Functional or Sequential.
+    """
+
+    def cloned(layer):
+        config, cls = layer.get_config(), type(layer)
+        if cls is FusedBatchNormalization:
+            cls = keras.layers.BatchNormalization
+        policy = getattr(layer, "dtype_policy", None)  # ops have none
+        if policy is not None and policy.name.startswith("mixed_"):
+            config["dtype"] = "float32"
+        return cls.from_config(config)
+
+    return _copy(model, cloned)
+
+
+def _copy(model, cloned):
+    if not isinstance(model, keras.Model) or "layers" not in model.get_config():
+        raise TypeError(
+            "The model must be Functional or Sequential. Received: "
+            f"model={model!r}. Apply it to the part of the model that is."
+        )
+    new = keras.models.clone_model(model, clone_function=cloned, recursive=True)
+    for old, copy in zip(model.variables, new.variables, strict=True):
+        copy.assign(old)
+        copy.trainable = old.trainable
+    return new

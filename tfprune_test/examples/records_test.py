@@ -1,0 +1,95 @@
+"""The queue of records, small: killed and gone on with, then verified."""
+
+import json
+import pathlib
+import shutil
+import time
+
+import keras
+import numpy as np
+import pytest
+from absl.testing import absltest
+
+from tfprune_test.examples import scripts_test
+
+pytest.importorskip("sklearn", reason="the digits come with it")
+pytestmark = pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="it trains on TensorFlow"
+)
+
+
+def wait_for(path, process):
+    """Waits until a file is there, while the process runs."""
+    for _ in range(3000):
+        if path.exists() or process.poll() is not None:
+            return
+        time.sleep(0.05)
+    raise TimeoutError(f"no {path}")
+
+
+class RecordsTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+
+    def flags(self, name):
+        return (
+            "--smoke",
+            f"--state={self.folder / name / 'state'}",
+            f"--records={self.folder / name / 'records'}",
+        )
+
+    def record(self, name):
+        place = self.folder / name / "records" / "smoke-seed0"
+        metrics = json.loads((place / "metrics.json").read_text())
+        return keras.saving.load_model(place / "model.keras"), metrics
+
+    @pytest.mark.slow
+    def test_a_run_that_is_killed_ends_as_one_that_is_not(self):
+        scripts_test.run("records", *self.flags("whole"))
+        process = scripts_test.start("records", *self.flags("broken"))
+        state = self.folder / "broken" / "state"
+        wait_for(state / "smoke-seed0" / "training.npz", process)
+        process.kill()
+        process.communicate()
+        with self.subTest("killed before its end"):
+            self.assertFalse(
+                (self.folder / "broken/records/smoke-seed0").exists()
+            )
+        said = scripts_test.run("records", *self.flags("broken"), "--list")
+        self.assertIn("running", said)
+        verify = f"--records={self.folder / 'broken' / 'records'}"
+        with self.subTest("shown as unfinished"):
+            said = scripts_test.run("verify_records", verify)
+            self.assertRegex(said, r"smoke-seed0 .* \d of 6 +unfinished")
+        scripts_test.run("records", *self.flags("broken"))
+        expected, whole = self.record("whole")
+        found, broken = self.record("broken")
+        for ours, theirs in zip(
+            found.get_weights(), expected.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+        self.assertEqual(broken["test_accuracy"], whole["test_accuracy"])
+        self.assertLen(broken["curve"], 6)
+        with self.subTest("other settings are refused"):
+            shutil.rmtree(self.folder / "broken" / "records")
+            said = scripts_test.run(
+                *("records", *self.flags("broken"), "--decay=0.1"), code=1
+            )
+            self.assertIn("goes on with the settings", said)
+        with self.subTest("verified"):
+            verify = f"--records={self.folder / 'whole' / 'records'}"
+            said = scripts_test.run("verify_records", verify)
+            self.assertRegex(said, r"smoke-seed0 .* yes")
+            self.falsify("params", 7)
+            said = scripts_test.run("verify_records", verify, code=1)
+            self.assertIn(f"params are {whole['params']}, not 7", said)
+
+    def falsify(self, name, value):
+        path = self.folder / "whole/records/smoke-seed0/metrics.json"
+        metrics = json.loads(path.read_text())
+        path.write_text(json.dumps(metrics | {name: value}))
+
+
+if __name__ == "__main__":
+    absltest.main()

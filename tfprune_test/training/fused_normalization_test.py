@@ -1,0 +1,182 @@
+"""Fused batch normalization computes what Keras' layer does."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+from absl.testing import absltest
+from absl.testing import parameterized
+
+import tfprune
+from tfprune import zoo
+from tfprune.training import fused_normalization
+
+on_tensorflow = pytest.mark.skipif(
+    keras.config.backend() != "tensorflow", reason="an op of TensorFlow"
+)
+
+
+def network(width=4):
+    keras.utils.set_random_seed(0)
+    model = zoo.build("resnet20", width=width, input_shape=(8, 8, 3))
+    rng = np.random.default_rng(0)
+    for variable in model.variables:
+        noise = rng.uniform(0.5, 1.5, variable.shape)
+        if not variable.path.endswith("kernel"):
+            variable.assign(noise)
+    return model
+
+
+def gradients(model, x):
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(model(x, training=True) ** 2)
+    return [
+        np.asarray(g) for g in tape.gradient(loss, model.trainable_variables)
+    ]
+
+
+def kinds(model):
+    return {type(layer) for layer in model.layers}
+
+
+@on_tensorflow
+class FastTest(parameterized.TestCase):
+    @parameterized.parameters(
+        dict(), dict(scale=False), dict(center=False, momentum=0.9)
+    )
+    def test_a_layer_gives_outputs_gradients_and_statistics_of_keras(
+        self, **options
+    ):
+        import tensorflow as tf
+
+        rng = np.random.default_rng(1)
+        x = tf.constant(rng.normal(2.0, 3.0, (2, 3, 2, 5)), "float32")
+        weight = tf.constant(rng.normal(size=x.shape), "float32")
+        found = []
+        for cls in (
+            keras.layers.BatchNormalization,
+            fused_normalization.FusedBatchNormalization,
+        ):
+            layer = cls(epsilon=1e-3, **options)
+            layer.build(x.shape)
+            values = np.random.default_rng(2)
+            for variable in layer.variables:
+                variable.assign(values.uniform(0.5, 2.0, variable.shape))
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x, training=True)
+                loss = tf.reduce_sum(weight * y)
+            slopes = tape.gradient(
+                loss, [x, *(v.value for v in layer.trainable_variables)]
+            )
+            found.append([y, *slopes, *(v.value for v in layer.variables)])
+        for keras_value, value in zip(*found, strict=True):
+            np.testing.assert_allclose(value, keras_value, 1e-4, 1e-4)
+
+    def test_a_network_has_the_gradients_and_statistics_of_keras(self):
+        model = network()
+        quick = fused_normalization.fast(model)
+        x = np.random.default_rng(1).normal(size=(16, 8, 8, 3))
+        for _ in range(2):
+            expected = gradients(model, x)
+            for ours, theirs in zip(gradients(quick, x), expected, strict=True):
+                scale = np.abs(theirs).max()
+                np.testing.assert_allclose(ours, theirs, atol=1e-3 * scale)
+        for ours, theirs in zip(
+            quick.get_weights(), model.get_weights(), strict=True
+        ):
+            np.testing.assert_allclose(ours, theirs, 1e-4, 1e-5)
+
+    def test_names_weights_and_inference_stay(self):
+        model = network()
+        quick = fused_normalization.fast(model)
+        self.assertIn(fused_normalization.FusedBatchNormalization, kinds(quick))
+        self.assertNotIn(keras.layers.BatchNormalization, kinds(quick))
+        self.assertEqual(
+            [v.path for v in quick.variables],
+            [v.path for v in model.variables],
+        )
+        x = np.random.default_rng(1).normal(size=(4, 8, 8, 3))
+        np.testing.assert_array_equal(quick(x), model(x))
+
+    def test_plain_gives_back_the_trained_weights_in_layers_of_keras(self):
+        quick = fused_normalization.fast(network(), "mixed_bfloat16")
+        quick.compile("sgd", "mse", jit_compile=False)
+        x = np.random.default_rng(1).normal(size=(8, 8, 8, 3))
+        quick.fit(x, np.zeros((8, 10)), verbose=0)
+        back = fused_normalization.plain(quick)
+        self.assertEqual(kinds(back), kinds(network()))
+        self.assertEqual(
+            {layer.compute_dtype for layer in back.layers}, {"float32"}
+        )
+        for ours, theirs in zip(
+            back.get_weights(), quick.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+
+    def test_mixed_precision_leaves_the_outputs_in_float32(self):
+        quick = fused_normalization.fast(network(), "mixed_bfloat16")
+        y = quick(np.ones((2, 8, 8, 3), "float32"), training=True)
+        self.assertEqual(keras.backend.standardize_dtype(y.dtype), "float32")
+        self.assertEqual(quick.get_layer("stem_bn").compute_dtype, "bfloat16")
+
+    def test_it_is_saved_and_loaded(self):
+        quick = fused_normalization.fast(network())
+        path = os.path.join(self.create_tempdir().full_path, "m.keras")
+        quick.save(path)
+        loaded = keras.saving.load_model(path)
+        self.assertEqual(kinds(loaded), kinds(quick))
+        x = np.random.default_rng(1).normal(size=(4, 8, 8, 3))
+        np.testing.assert_array_equal(loaded(x), quick(x))
+
+    def test_it_is_stripped_and_pruned(self):
+        model = network()
+        budget = tfprune.Budget(params=0.5)
+        expected = tfprune.prune(model, budget)
+        small = tfprune.prune(fused_normalization.fast(model), budget)
+        self.assertIn(fused_normalization.FusedBatchNormalization, kinds(small))
+        again = fused_normalization.plain(tfprune.strip(small))
+        for ours, theirs in zip(
+            again.get_weights(), expected.get_weights(), strict=True
+        ):
+            np.testing.assert_array_equal(ours, theirs)
+
+    def test_frozen_layers_keep_their_statistics(self):
+        model = network()
+        model.get_layer("stem_bn").trainable = False
+        quick = fused_normalization.fast(model)
+        quick(np.ones((2, 8, 8, 3)), training=True)
+        np.testing.assert_array_equal(
+            quick.get_layer("stem_bn").moving_mean,
+            model.get_layer("stem_bn").moving_mean,
+        )
+
+    def test_nested_models_are_copied_as_well(self):
+        inner = network()
+        model = keras.Sequential([keras.Input((8, 8, 3)), inner])
+        quick = fused_normalization.fast(model)
+        self.assertIn(
+            fused_normalization.FusedBatchNormalization, kinds(quick.layers[-1])
+        )
+        quick(np.ones((2, 8, 8, 3)), training=True)
+        self.assertIn(
+            keras.layers.BatchNormalization,
+            kinds(fused_normalization.plain(quick).layers[-1]),
+        )
+
+
+class FastErrorsTest(absltest.TestCase):
+    def test_a_subclassed_model_is_refused(self):
+        class Own(keras.Model):
+            def call(self, x):
+                return x
+
+        with self.assertRaisesRegex(TypeError, "Functional or Sequential"):
+            fused_normalization.fast(Own())
+
+
+if __name__ == "__main__":
+    absltest.main()
