@@ -156,13 +156,18 @@ class BuildFilesTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
         self.root = pathlib.Path(self.create_tempdir().full_path)
-        for folder in ("tfprune/graph", "tfprune_test", "tools"):
+        for folder in (
+            "tfprune/core",
+            "tfprune/graph",
+            "tfprune_test",
+            "tools",
+        ):
             (self.root / folder).mkdir(parents=True)
         for name, text in {
             "tfprune/core/registry.py": "import re\n",
             "tfprune/graph/read.py": (
                 "import keras.layers\n"
-                "from tfprune import registry\n"
+                "from tfprune.core import registry\n"
                 "from tfprune.graph import labels\n"
             ),
             "tfprune/graph/labels.py": "",
@@ -180,7 +185,7 @@ class BuildFilesTest(absltest.TestCase):
             '    srcs = ["read.py"],\n'
             "    deps = [\n"
             '        ":labels",\n'
-            '        "//tfprune:registry",\n'
+            '        "//tfprune/core:registry",\n'
             "    ],\n"
             ")\n",
         )
@@ -194,7 +199,7 @@ class BuildFilesTest(absltest.TestCase):
         (self.root / "tools/BUILD").write_text("")
         self.assertEqual(
             [str(p.parent.name) for p in build_files.stale(self.root)],
-            ["tfprune", "tfprune_test", "tools"],
+            ["core", "tfprune_test", "tools"],
         )
 
     def test_two_targets_of_one_name_are_refused(self):

@@ -139,7 +139,7 @@ def keeps_tensorflow_in_its_rooms(source):
         if entry.module.split(".")[0] == "tensorflow":
             yield (
                 entry.line,
-                "TensorFlow belongs to export/, legacy/, datasets/",
+                f"TensorFlow belongs to {', '.join(rooms)}",
             )
 
 
