@@ -170,7 +170,8 @@ def write(rounds, ways):
         "all ways; the factor is of Keras' layers without oneDNN in the same "
         f"round. {name} with {', '.join(vectors) or 'none'} of AVX2, AVX-512, "
         "AVX512_BF16 and AMX. Where there are no instructions for bfloat16, "
-        "it is left out.\n\n"
+        "it is left out. XLA ran without oneDNN. Other work on the machine "
+        "moves images/s more than factors; compare widths with care.\n\n"
         f"{table.to_markdown()}\n{results.footer('training_speed.py')}\n"
     )
     results.publish(text, FLAGS.table)

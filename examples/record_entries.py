@@ -52,7 +52,8 @@ class Entry:
 RESNET56 = "resnet56_akamaster_cifar10"
 RESNET20 = "resnet20_akamaster_cifar10"
 TAYLOR = dict(criterion="taylor", ranking="global")
-# Convolutions take less time so; before training it costs no accuracy here.
+# Measured once, on "pcas_r56": 86 images/s in place of 77, and before training
+# 81.3 % of training images right in place of 81.7 %, with more multiply-adds.
 IN_EIGHTS = dict(TAYLOR, channel_multiple=8)
 DEPGRAPH = dict(source="DepGraph, 2023", dense=0.9353)
 ENTRIES = {

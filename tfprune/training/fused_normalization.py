@@ -83,7 +83,7 @@ def fast(model, dtype=None):
     Every batch normalization over the last axis of images becomes a
     `FusedBatchNormalization`. Names, weights and what the model computes stay
     as they are; `plain` gives the copy back in Keras' own layers. Compile it
-    anew, with `jit_compile=False` on a CPU, where XLA takes longer.
+    anew, on a CPU with `jit_compile=False`.
 
     Args:
         model: a built Functional or Sequential `keras.Model`.

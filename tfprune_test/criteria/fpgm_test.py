@@ -3,7 +3,7 @@
 import numpy as np
 from absl.testing import absltest
 
-from tfprune.criteria import geometric_median as fpgm
+from tfprune.criteria import fpgm
 from tfprune.surgery import pruning
 from tfprune_test import small_nets
 
