@@ -9,6 +9,8 @@ from tfprune.training.alternating import Interleaved
 from tfprune.training.bit_lengths import finalize
 from tfprune.training.distillation import Distiller
 from tfprune.training.distillation import distill
+from tfprune.training.fused_normalization import fast
+from tfprune.training.fused_normalization import plain
 from tfprune.training.rewind import Rewound
 from tfprune.training.switch_on import start_value
 from tfprune.training.switch_on import switch_on_epoch
@@ -21,7 +23,9 @@ __all__ = [
     "Rewound",
     "distill",
     "exclude_from_weight_decay",
+    "fast",
     "finalize",
+    "plain",
     "start_value",
     "switch_on_epoch",
 ]

@@ -1,4 +1,4 @@
-"""Runtimes for `.tflite` files, each in a process of its own where it may crash.
+"""Runtimes for `.tflite` files, in child processes where they may crash.
 
 In: a file and inputs. Out: outputs, timings, sizes of arenas.
 May import: `file`.
