@@ -13,6 +13,7 @@ import collections
 import json
 import pathlib
 import warnings
+import zipfile
 
 import h5py
 import numpy as np
@@ -38,7 +39,8 @@ def main(_):
     paths = sorted(
         path
         for path in pathlib.Path(FLAGS.dir).expanduser().iterdir()
-        if path.suffix in ENDINGS and path.with_suffix(".npz").exists()
+        if (path.suffix in ENDINGS or path.is_dir())
+        and path.with_suffix(".npz").exists()
     )
     found = []
     for path in paths:
@@ -70,14 +72,22 @@ def measure(path):
 
 def contents(path):
     """Version and classes of layers that a file names."""
-    if not h5py.is_hdf5(path):
-        return {"version": "2.12+", "classes": []}
+    if path.is_dir() or not h5py.is_hdf5(path):
+        return {"version": "2", "classes": _archived(path)}
     with h5py.File(path, "r") as file:
         version = file.attrs.get("keras_version", "1")
         config = json.loads(file.attrs["model_config"])
     version = version.decode() if isinstance(version, bytes) else version
     classes = set(classes_of(config)) - {"Functional", "Model", "Sequential"}
     return {"version": version, "classes": sorted(classes)}
+
+
+def _archived(path):
+    if path.is_dir():
+        return ["SavedModel"]
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    return sorted(set(classes_of(config)))
 
 
 def classes_of(entry):

@@ -38,12 +38,12 @@ def converter(name, config, version, backend):
             arrays = _cudnn_lstm(arrays)
         if name in ("GRU", "CuDNNGRU"):
             arrays = _cudnn_gru(arrays)
-        if name == "Normalization":
-            # The count of what was seen is not kept.
-            arrays = arrays[:2]
         if name == "BatchNormalization" and config.get("renorm"):
             kept = bool(config["center"]) + bool(config["scale"]) + 2
             arrays = arrays[:kept]
+        if name == "BatchNormalization":
+            # Virtual batches gave them more axes.
+            arrays = [a.ravel() for a in arrays]
         return arrays
 
     return convert
@@ -56,8 +56,6 @@ def turns(name, backend):
 
 def counts(name, config, version):
     """`(trainable, others)` arrays of a file where Keras 3 has others."""
-    if name == "Normalization":
-        return 0, 3
     if name == "BatchNormalization" and config.get("renorm"):
         return bool(config["center"]) + bool(config["scale"]), 5
     if version.startswith("1") and config.get("consume_less") != "gpu":

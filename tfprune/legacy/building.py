@@ -34,6 +34,7 @@ class Builder:
         self._safe_mode = safe_mode
         self._version = version
         self._backend = backend
+        self._names = {}
 
     def model(self, entry, name=None):
         """A model from its entry, a `dict` of `class_name` and `config`.
@@ -119,10 +120,12 @@ class Builder:
 
     def _graph(self, config):
         calls, found, tensors = {}, {}, {}
+        # Names without a slash stay what they are.
+        self._names |= {e["name"]: e["name"] for e in config["layers"]}
         for entry in config["layers"]:
             name = entry["name"]
             if entry["class_name"] == "InputLayer":
-                tensors[name, 0] = [_input(entry["config"])]
+                tensors[name, 0] = [self._input(entry["config"])]
                 continue
             calls[name] = list(enumerate(entry["inbound_nodes"]))
             if entry["class_name"] not in FUNCTIONS:
@@ -164,6 +167,14 @@ class Builder:
         )
         return parts.Nested(config["name"], model, list(found.values()))
 
+    def _input(self, config):
+        shape = config.get("batch_input_shape", config.get("batch_shape"))
+        return keras.Input(
+            batch_shape=tuple(shape),
+            dtype=_input_type(config),
+            name=self._plain(config["name"]),
+        )
+
     def _function(self, entry, args, kwargs):
         config = entry["config"]
         if entry["class_name"] == "TensorFlowOpLayer":
@@ -179,9 +190,14 @@ class Builder:
                 f"{', '.join(sorted(ops.FUNCTIONS))}."
             )
         self.notes.append(f"{entry['name']}: tf.{name} is an op of Keras")
-        kwargs = {k: v for k, v in kwargs.items() if k != "name"}
         function = ops.FUNCTIONS[name]
-        unknown = set(kwargs) - set(inspect.signature(function).parameters)
+        taken = set(inspect.signature(function).parameters)
+        kwargs = {
+            k: v
+            for k, v in kwargs.items()
+            if k != "name" and (v is not None or k in taken)
+        }
+        unknown = set(kwargs) - taken
         if unknown:
             raise ValueError(
                 f"An argument of tf.{name} has no counterpart in Keras 3. "
@@ -196,16 +212,27 @@ class Builder:
         name, config = entry["class_name"], entry["config"]
         if name in MODELS:
             return self.model(entry, entry.get("name"))
-        if name in substitutes.BUILDERS:
+        build = substitutes.builder(name, config)
+        if build is not None:
             self.notes.append(f"{config['name']}: {name} of other layers")
-            return substitutes.BUILDERS[name](config)
+            axes = _axes(name, config)
+            if build is substitutes.dilated_transpose and axes:
+                return parts.around(build(config), config["name"], *axes)
+            return build(config)
         if name == "TimeDistributed":
             return self._time_distributed(config)
         return self._layer(entry)
 
+    def _plain(self, name):
+        """A name as Keras 3 takes it, which no other layer has."""
+        plain = name.replace("/", "_")
+        while self._names.setdefault(plain, name) != name:
+            plain += "_"
+        return plain
+
     def _time_distributed(self, config):
         inner = self.part(config["layer"])
-        base = {"name": _plain_name(config["name"])}
+        base = {"name": self._plain(config["name"])}
         if inner.plain and len(inner.layers) == 1:
             layer = keras.layers.TimeDistributed(inner.layers[0], **base)
             return parts.Wrapped(config["name"], [layer], inner)
@@ -223,8 +250,7 @@ class Builder:
     def _layer(self, entry):
         name, config = entry["class_name"], dict(entry["config"])
         cls, old = settings_lib.find(entry), config["name"]
-        forward = config.get("data_format") == "channels_first"
-        axes = _axes(name, config) if forward else None
+        axes = _axes(name, config)
         if axes:
             config["data_format"] = "channels_last"
             self.notes.append(f"{old}: channels_last, transposed around it")
@@ -234,7 +260,7 @@ class Builder:
             layer = cls.from_config(config)
         else:
             settings = settings_lib.translate(cls, config, self.notes)
-            settings["name"] = _plain_name(old)
+            settings["name"] = self._plain(old)
             if name == "Lambda":
                 layer = self._code(cls, config)
             else:
@@ -253,7 +279,8 @@ class Builder:
                     self._backend,
                 )
             )
-        part = parts.Part(
+        kind = parts.Cropped if name.startswith("Cropping") else parts.Part
+        part = kind(
             old,
             [layer],
             convert=convert,
@@ -290,10 +317,6 @@ class Builder:
         return cls.from_config(config, safe_mode=False)
 
 
-def _plain_name(name):
-    return name.replace("/", "_")
-
-
 def _first(entry):
     """The config that says the shape of a Sequential model's inputs."""
     config = entry["config"]
@@ -308,17 +331,9 @@ def _input_type(config):
     return "float32" if found.startswith("mixed") else found
 
 
-def _input(config):
-    shape = config.get("batch_input_shape", config.get("batch_shape"))
-    return keras.Input(
-        batch_shape=tuple(shape),
-        dtype=_input_type(config),
-        name=_plain_name(config["name"]),
-    )
-
-
 def _call(part, entry, args, kwargs):
     """Calls a part; a list for a recurrent layer holds its states, too."""
+    kwargs = {k: v for k, v in kwargs.items() if v is not None}
     if entry["class_name"] in RECURRENT and isinstance(args[0], list):
         x, *states = args[0]
         if entry["config"].get("num_constants"):
@@ -327,12 +342,14 @@ def _call(part, entry, args, kwargs):
                 f"Received: constants for layer {entry['name']!r}. Build the "
                 "model anew."
             )
-        return part(x, initial_state=states, **kwargs)
+        return part(x, **{"initial_state": states, **kwargs})
     return part(*args, **kwargs)
 
 
 def _axes(name, config):
     """`(in, out)`, the axes from 1 around a layer of channels_first."""
+    if config.get("data_format") != "channels_first":
+        return None
     rank = next((int(c) for c in name if c.isdigit()), None)
     kinds = ("Conv", "Pool", "UpSampling", "ZeroPadding", "Cropping")
     if rank is None or not any(kind in name for kind in kinds):

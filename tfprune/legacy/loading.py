@@ -110,7 +110,7 @@ def _translated(path, contents, allow_lambda):
     if isinstance(contents.weights, dict):
         found.assign_by_layer(contents.weights)
     else:
-        found.assign_in_order(contents.weights)
+        found.assign_in_order(contents.weights, inside=path.is_file())
     notes = builder.notes
     if contents.training:
         notes += compiling.compile_as_before(model, contents.training)

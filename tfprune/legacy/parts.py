@@ -81,6 +81,19 @@ class Part:
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
+        for layer in self._holders:
+            if isinstance(layer, keras.layers.Normalization):
+                layer.finalize_state()
+
+
+    def assign_in_order(self, named, inside=False):
+        """The same, of arrays that come layer after layer.
+
+        Args:
+            named: list of `(name, array)`.
+            inside: `bool`, whether those of a model inside of a layer do, too.
+        """
+        self.assign(named)
 
 
 def _by_name(named, arrays, variables):
@@ -96,6 +109,23 @@ def _by_name(named, arrays, variables):
 def _end(name):
     """The layer's and the weight's own names at the end of a path."""
     return "/".join(name.split(":")[0].split("/")[-3:][-2:])
+
+
+class Cropped(Part):
+    """A cropping layer that may leave nothing, which Keras 3 refuses."""
+
+    def __call__(self, x, **kwargs):
+        layer = self.layers[0]
+        cropping = np.reshape(layer.cropping, (-1, 2)).tolist()
+        sizes = x.shape[1:-1]
+        gone = any(
+            n is not None and n <= sum(crop)
+            for n, crop in zip(sizes, cropping, strict=True)
+        )
+        if not gone or len(self.layers) > 1:
+            return super().__call__(x, **kwargs)
+        ends = [slice(a, -b if b else None) for a, b in cropping]
+        return x[(slice(None), *ends)]
 
 
 class Wrapped(Part):
@@ -117,6 +147,12 @@ class Wrapped(Part):
 
     def assign(self, named):
         self._inner.assign(named)
+
+    def assign_in_order(self, named, inside=False):
+        if inside:
+            self._inner.assign_in_order(named, inside)
+        else:
+            self.assign(named)
 
 
 class Nested(Part):
@@ -151,12 +187,16 @@ class Nested(Part):
             del first[:t], second[:n]
 
     def assign_in_order(self, named):
-        """The same, of arrays that come layer after layer."""
+        wanted = sum(self.counts())
+        if len(named) != wanted:
+            raise ValueError(
+                f"The weights in the file must fit model {self.name!r}. "
+                f"Received: {len(named)} arrays, where {wanted} are needed."
+            )
         rest = list(named)
         for part in self.parts:
-            inner = isinstance(part, Nested)
             size = sum(part.counts())
-            (part.assign_in_order if inner else part.assign)(rest[:size])
+            part.assign_in_order(rest[:size], inside)
             del rest[:size]
 
     def assign_by_layer(self, weights):

@@ -22,6 +22,7 @@ _SUPERFLUOUS = {
     "optional",
     "ragged",
     "reverse_state_order",
+    "rng_type",
     "sparse",
     "time_major",
     "virtual_batch_size",
@@ -166,6 +167,12 @@ def _check(kind, config, settings, notes):
     """What must not be lost, and what only is written otherwise."""
     label = config.get("name")
     axis = settings.get("axis")
+    method = config.get("interpolation")
+    if kind == "UpSampling2D" and method in ("gaussian", "mitchellcubic"):
+        raise ValueError(
+            "A way to resize that Keras 3 has is required. Received: "
+            f"interpolation={method!r} of layer {label!r}. Resize in code."
+        )
     if kind == "BatchNormalization":
         if isinstance(axis, list) and len(axis) == 1:
             (settings["axis"],) = axis

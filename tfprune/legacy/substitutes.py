@@ -95,48 +95,51 @@ def _local(rank):
         def call(x):
             if forward:
                 x = keras.ops.moveaxis(x, 1, -1)
+            inputs = tuple(x.shape[1:-1])
+            outputs = _outputs(inputs, size, strides, same)
+            if same:
+                x = _padded(x, size, strides, outputs)
             if rank == 1:
                 x = keras.ops.expand_dims(x, 2)
             y = keras.ops.image.extract_patches(
                 x,
                 (*size, 1)[:2],
                 strides=(*strides, 1)[:2],
-                padding=config.get("padding", "valid"),
+                padding="valid",
                 data_format="channels_last",
             )
-            places = y.shape[1:-1]
-            y = keras.ops.reshape(
-                y, (-1, int(np.prod(places)), y.shape[-1])
-            )
+            places = int(np.prod(outputs))
+            y = keras.ops.reshape(y, (-1, places, y.shape[-1]))
             if not own:
-                seen.append((tuple(x.shape[1 : 1 + rank]), x.shape[-1]))
+                seen.append((inputs, x.shape[-1], outputs))
                 own.append(
                     LAYERS.EinsumDense(
                         "bpk,pkf->bpf",
-                        (int(np.prod(places)), filters),
+                        (places, filters),
                         bias_axes="pf" if biased else None,
                         **_base(config),
                     )
                 )
             y = function(own[0](y))
-            y = keras.ops.reshape(y, (-1, *places[:rank], filters))
+            y = keras.ops.reshape(y, (-1, *outputs, filters))
             return keras.ops.moveaxis(y, -1, 1) if forward else y
 
         def convert(arrays):
-            (inputs, channels), (places, _, _) = seen[0], own[0].kernel.shape
+            inputs, channels, outputs = seen[0]
+            places = int(np.prod(outputs))
             mode = config.get("implementation", 1) or 1
             kernel = arrays[0]
-            if rank == 1 and kernel.ndim == 4:
-                kernel = kernel[:, 0]
             if mode > 1:
-                kernel = _dense_kernel(
-                    kernel, (inputs, channels), size, strides, same, filters,
-                    forward, mode,
+                index = _index(
+                    (*inputs, channels), (*outputs, filters), size, strides,
+                    same, forward,
                 )
+                kernel = _at(index, kernel.ravel(), mode == 3)
             elif forward:
                 kernel = kernel.reshape(places, channels, -1, filters)
-                kernel = kernel.swapaxes(1, 2).reshape(places, -1, filters)
-            bias = [_bias(a, places, filters, forward) for a in arrays[1:]]
+                kernel = kernel.swapaxes(1, 2)
+            kernel = kernel.reshape(places, -1, filters)
+            bias = [_bias(a, outputs, filters, forward) for a in arrays[1:]]
             return [kernel, *bias]
 
         return parts.Part(config["name"], own, convert=convert, call=call)
@@ -144,59 +147,86 @@ def _local(rank):
     return build
 
 
-def _bias(bias, places, filters, forward):
-    # Keras 2 adds it to outputs with channels at the end in both formats.
-    if forward and bias.shape[0] == filters and bias.shape[-1] != filters:
-        bias = np.moveaxis(bias, 0, -1)
-    return bias.reshape(places, filters)
-
-
-def _dense_kernel(kernel, shape, size, strides, same, filters, forward, mode):
-    """The kernels at all places, out of one from all inputs to all outputs."""
-    inputs, channels = shape
-    outputs = [
+def _outputs(inputs, size, strides, same):
+    return tuple(
         -(-n // s) if same else (n - k) // s + 1
         for n, k, s in zip(inputs, size, strides, strict=True)
-    ]
-    index = np.full((*outputs, *size, channels, filters), -1)
-    rank = len(inputs)
-    pads = [
-        max((o - 1) * s + k - n, 0) // 2 if same else 0
-        for n, k, s, o in zip(inputs, size, strides, outputs, strict=True)
-    ]
+    )
+
+
+def _padded(x, size, strides, outputs):
+    """Zeros around `x`: half of the kernel, rounded down, comes before."""
+    pads, ends = [(0, 0)], [slice(None)]
+    bounds = zip(x.shape[1:-1], size, strides, outputs, strict=True)
+    for n, k, s, o in bounds:
+        end = (o - 1) * s + k
+        pads.append((k // 2, max(0, end - n - k // 2)))
+        ends.append(slice(0, end))
+    return keras.ops.pad(x, [*pads, (0, 0)])[tuple(ends)]
+
+
+def _bias(bias, outputs, filters, forward):
+    # With channels first Keras 2 reads the same numbers in another shape.
     if forward:
-        axes = (channels, *inputs, filters, *outputs)
+        bias = np.moveaxis(bias.reshape(filters, *outputs), 0, -1)
+    return bias.reshape(-1, filters)
+
+
+def _index(inputs, outputs, size, strides, same, forward):
+    """Where, among all pairs of an input and an output, each weight lies."""
+    (*spatial, channels), (*places, filters) = inputs, outputs
+    index = np.full((*places, *size, channels, filters), -1)
+    if forward:
+        axes = (filters, *places, channels, *spatial)
     else:
-        axes = (*inputs, channels, *outputs, filters)
-    order = []
-    for out in np.ndindex(*outputs):
-        for tap in np.ndindex(*size):
-            at = tuple(
-                o * s + t - p
-                for o, s, t, p in zip(out, strides, tap, pads, strict=True)
-            )
-            if any(not 0 <= a < n for a, n in zip(at, inputs, strict=True)):
-                continue
-            for c in range(channels):
-                for f in range(filters):
-                    place = (
-                        (c, *at, f, *out) if forward else (*at, c, *out, f)
-                    )
-                    flat = np.ravel_multi_index(place, axes)
-                    index[(*out, *tap, c, f)] = flat
-                    order.append(flat)
-    values = kernel.ravel()
-    if mode == 3:
-        # One value for each pair that is joined, in the order of the pairs.
-        spots = {flat: i for i, flat in enumerate(sorted(order))}
-        index = np.vectorize(lambda flat: spots.get(flat, -1))(index)
-    found = np.where(index < 0, 0, values[index])
-    places = int(np.prod(outputs))
-    return found.reshape(places, -1, filters) if rank else found
+        axes = (*places, filters, *spatial, channels)
+    for spot in np.ndindex(index.shape):
+        rank = len(spatial)
+        out, tap, (c, f) = spot[:rank], spot[rank:-2], spot[-2:]
+        at = tuple(
+            o * s + t - (k // 2 if same else 0)
+            for o, s, t, k in zip(out, strides, tap, size, strict=True)
+        )
+        if all(0 <= a < n for a, n in zip(at, spatial, strict=True)):
+            place = (f, *out, c, *at) if forward else (*out, f, *at, c)
+            index[spot] = np.ravel_multi_index(place, axes)
+    half = int(np.prod(inputs))
+    return index, half
+
+
+def _at(found, values, sparse):
+    """The weights of an index, 0 where there is none.
+
+    A sparse kernel has one value for each pair that is joined, in the order of
+    outputs and then inputs; a dense one has all, inputs before outputs.
+    """
+    index, inputs = found
+    joined = index >= 0
+    if sparse:
+        places = np.searchsorted(np.unique(index[joined]), index)
+    else:
+        places = index % inputs * (values.size // inputs) + index // inputs
+    return np.where(joined, values[np.where(joined, places, 0)], 0)
 
 
 def _pair(value, rank):
     return [value] * rank if isinstance(value, int) else list(value)
+
+
+def _resizing(config):
+    """In inference `RandomHeight` and `RandomWidth` do nothing."""
+    return parts.Part(config["name"], [LAYERS.Identity(**_base(config))])
+
+
+def _crop(config):
+    """In inference Keras 2 cuts to the shape, and resizes."""
+    layer = LAYERS.Resizing(
+        config["height"],
+        config["width"],
+        crop_to_aspect_ratio=True,
+        name=_base(config)["name"],
+    )
+    return parts.Part(config["name"], [layer])
 
 
 def _merge(config):
@@ -230,6 +260,76 @@ def _axes(axes):
     return tuple(flat) if isinstance(flat, list) else flat
 
 
+def _several_axes(config):
+    """Batch normalization of each place in several axes at once."""
+    base = {
+        key: config[key]
+        for key in ("momentum", "epsilon", "center", "scale")
+        if key in config
+    }
+    layer = LAYERS.BatchNormalization(**base, **_base(config))
+
+    def call(x, **kwargs):
+        rank = len(x.shape)
+        axes = sorted(axis % rank for axis in config["axis"])
+        rest = [axis for axis in range(rank) if axis not in axes]
+        y = keras.ops.transpose(x, [*rest, *axes])
+        shape = y.shape[1:]
+        kept = shape[: len(rest) - 1]
+        y = keras.ops.reshape(y, (-1, *kept, int(np.prod(shape[len(kept) :]))))
+        y = keras.ops.reshape(layer(y, **kwargs), (-1, *shape))
+        return keras.ops.transpose(y, np.argsort([*rest, *axes]).tolist())
+
+    return parts.Part(
+        config["name"],
+        [layer],
+        convert=lambda arrays: [a.ravel() for a in arrays],
+        call=call,
+    )
+
+
+def dilated_transpose(config):
+    """A transposed convolution without strides is a plain one."""
+    size = config["kernel_size"]
+    rates = _pair(config["dilation_rate"], len(size))
+    pads = []
+    for k, rate in zip(size, rates, strict=True):
+        total = (k - 1) * rate
+        less = total // 2 if config["padding"] == "same" else 0
+        pads.append((total - less, total if not less else less))
+    if config["padding"] == "same":
+        pads = [(after, before) for after, before in pads]
+    rank, base = len(size), _base(config)
+    pad = getattr(LAYERS, f"ZeroPadding{rank}D")
+    layer = getattr(LAYERS, f"Conv{rank}D")(
+        config["filters"],
+        size,
+        dilation_rate=rates,
+        activation=_activation(config),
+        use_bias=config.get("use_bias", True),
+        **base,
+    )
+    chain = [pad(pads if rank > 1 else pads[0], name=f"{base['name']}_pad"), layer]
+
+    def convert(arrays):
+        kernel = np.flip(arrays[0], tuple(range(rank))).swapaxes(-1, -2)
+        return [kernel, *arrays[1:]]
+
+    return parts.Part(config["name"], chain, convert=convert)
+
+
+def builder(name, config):
+    """The function in `BUILDERS` for a layer, `None` if Keras 3 has it."""
+    if name in BUILDERS:
+        return BUILDERS[name]
+    axis = config.get("axis")
+    if name == "BatchNormalization" and isinstance(axis, list) and axis[1:]:
+        return _several_axes
+    transposed = name.startswith("Conv") and name.endswith("Transpose")
+    rates = np.ravel(config.get("dilation_rate", 1))
+    return dilated_transpose if transposed and (rates > 1).any() else None
+
+
 # From the class of an old layer to a function of its config, a `Part`.
 BUILDERS = {
     "Highway": _highway,
@@ -237,5 +337,8 @@ BUILDERS = {
     "LocallyConnected2D": _local(2),
     "MaxoutDense": _maxout,
     "Merge": _merge,
+    "RandomCrop": _crop,
+    "RandomHeight": _resizing,
+    "RandomWidth": _resizing,
     "ThresholdedReLU": _threshold,
 }
