@@ -50,6 +50,6 @@ def translate(value, layer):
     except ValueError as error:
         raise ValueError(
             f"The activation of a layer must be known. Received: {name!r} of "
-            f"layer {layer!r}. Give it in custom_objects={{{name!r}: function}}."
+            f"layer {layer!r}. Give it in custom_objects."
         ) from error
     return name, False

@@ -84,9 +84,11 @@ def _gates(name, arrays):
     order = {"LSTM": _LSTM, "ConvLSTM2D": _LSTM, "GRU": _GRU}.get(name)
     if order is None or len(arrays) != 3 * len(order):
         return arrays
-    axis = 0 if arrays[0].ndim == 4 and arrays[0].shape[0] == len(
-        arrays[2]
-    ) else -1
+    axis = (
+        0
+        if arrays[0].ndim == 4 and arrays[0].shape[0] == len(arrays[2])
+        else -1
+    )
     return [
         np.concatenate([arrays[3 * gate + i] for gate in order], a)
         for i, a in ((0, axis), (1, axis), (2, -1))

@@ -144,10 +144,11 @@ class Builder:
                 while waiting and known(waiting[0][1]):
                     number, node = waiting.pop(0)
                     args, kwargs = nodes.arguments(node, tensors, entries)
+                    entry = entries[name]
                     if name in found:
-                        outputs = _call(found[name], entries[name], args, kwargs)
+                        outputs = _call(found[name], entry, args, kwargs)
                     else:
-                        outputs = self._function(entries[name], args, kwargs)
+                        outputs = self._function(entry, args, kwargs)
                     key = name, number + first.get(name, 0)
                     tensors[key] = keras.tree.flatten(outputs)
             if sum(map(len, calls.values())) == before:

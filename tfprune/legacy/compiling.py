@@ -96,7 +96,7 @@ def _metrics(value, lost):
     entries = value if isinstance(value, list) else [value]
     # Each output has a list of its own, if there are several.
     found = [
-        _metrics(entry, lost) if isinstance(entry, list) else _metric(entry, lost)
+        (_metrics if isinstance(entry, list) else _metric)(entry, lost)
         for entry in entries
     ]
     if any(isinstance(entry, list) for entry in entries):

@@ -41,9 +41,7 @@ def _gather(params, indices, axis=None, batch_dims=0):
 
 
 def _unstack(value, num=None, axis=0):
-    return [
-        _OPS.take(value, i, axis=axis) for i in range(value.shape[axis])
-    ]
+    return [_OPS.take(value, i, axis=axis) for i in range(value.shape[axis])]
 
 
 def _argument(op):
@@ -150,6 +148,7 @@ FUNCTIONS = (
 # How else TensorFlow's registry calls them.
 FUNCTIONS |= {
     "compat.v1.norm": _norm,
-    "nn.swish": lambda features, beta=1.0: features
-    * _OPS.sigmoid(features * beta),
+    "nn.swish": lambda features, beta=1.0: (
+        features * _OPS.sigmoid(features * beta)
+    ),
 }

@@ -154,9 +154,7 @@ def _split_sizes(attributes, x, sizes, axis):
 
 def _unpack(attributes, x):
     axis = attributes.get("axis", 0)
-    return [
-        _OPS.take(x, i, axis=axis) for i in range(attributes["num"])
-    ]
+    return [_OPS.take(x, i, axis=axis) for i in range(attributes["num"])]
 
 
 def _gather(attributes, x, indices, axis=0):

@@ -142,8 +142,9 @@ FUNCTIONS = (
         "nn.leaky_relu": lambda features, alpha=0.2: _OPS.leaky_relu(
             features, alpha
         ),
-        "nn.silu": lambda features, beta=1.0: features
-        * _OPS.sigmoid(features * beta),
+        "nn.silu": lambda features, beta=1.0: (
+            features * _OPS.sigmoid(features * beta)
+        ),
         "nn.softmax": lambda logits, axis=-1: _OPS.softmax(logits, axis),
         "linalg.matmul": _matmul,
         "pad": lambda tensor, paddings, constant_values=0: _OPS.pad(

@@ -85,7 +85,6 @@ class Part:
             if isinstance(layer, keras.layers.Normalization):
                 layer.finalize_state()
 
-
     def assign_in_order(self, named, inside=False):
         """The same, of arrays that come layer after layer.
 
@@ -186,7 +185,7 @@ class Nested(Part):
             part.assign(first[:t] + second[:n])
             del first[:t], second[:n]
 
-    def assign_in_order(self, named):
+    def assign_in_order(self, named, inside=False):
         wanted = sum(self.counts())
         if len(named) != wanted:
             raise ValueError(

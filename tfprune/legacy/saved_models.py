@@ -32,9 +32,10 @@ def read(path):
     entry = {"class_name": root["class_name"], "config": root["config"]}
     reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
     keys = _keys(reader.get_tensor(_OBJECTS))
+    weights = [(name, np.array(reader.get_tensor(key))) for name, key in keys]
     return files.Contents(
         entry=entry,
-        weights=[(name, np.array(reader.get_tensor(key))) for name, key in keys],
+        weights=weights,
         training=root.get("training_config"),
     )
 

@@ -130,7 +130,8 @@ def translate(cls, config, notes):
     """
     taken = _taken(cls) | {"trainable"}
     label, kind = config.get("name"), cls.__name__
-    ignored = _SUPERFLUOUS | _UNUSED.get(kind, set()) | _SPECIAL.get(kind, set())
+    ignored = _SUPERFLUOUS | _UNUSED.get(kind, set())
+    ignored |= _SPECIAL.get(kind, set())
     settings = {}
     for old, value in config.items():
         key = _RENAMED.get(kind, {}).get(old, old)

@@ -131,8 +131,12 @@ def _local(rank):
             kernel = arrays[0]
             if mode > 1:
                 index = _index(
-                    (*inputs, channels), (*outputs, filters), size, strides,
-                    same, forward,
+                    (*inputs, channels),
+                    (*outputs, filters),
+                    size,
+                    strides,
+                    same,
+                    forward,
                 )
                 kernel = _at(index, kernel.ravel(), mode == 3)
             elif forward:
@@ -309,7 +313,8 @@ def dilated_transpose(config):
         use_bias=config.get("use_bias", True),
         **base,
     )
-    chain = [pad(pads if rank > 1 else pads[0], name=f"{base['name']}_pad"), layer]
+    pads = pads if rank > 1 else pads[0]
+    chain = [pad(pads, name=f"{base['name']}_pad"), layer]
 
     def convert(arrays):
         kernel = np.flip(arrays[0], tuple(range(rank))).swapaxes(-1, -2)
