@@ -5,6 +5,7 @@ import inspect
 import keras
 
 from tfprune.legacy import arrays
+from tfprune.legacy import calls
 from tfprune.legacy import node_ops
 from tfprune.legacy import nodes
 from tfprune.legacy import ops
@@ -14,7 +15,6 @@ from tfprune.legacy import substitutes
 
 MODELS = ("Functional", "Model", "Sequential")
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
-RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D")
 
 
 class Builder:
@@ -119,7 +119,7 @@ class Builder:
         return self._graph(config)
 
     def _graph(self, config):
-        calls, found, tensors = {}, {}, {}
+        pending, found, tensors = {}, {}, {}
         # Names without a slash stay what they are.
         self._names |= {e["name"]: e["name"] for e in config["layers"]}
         for entry in config["layers"]:
@@ -127,7 +127,7 @@ class Builder:
             if entry["class_name"] == "InputLayer":
                 tensors[name, 0] = [self._input(entry["config"])]
                 continue
-            calls[name] = list(enumerate(entry["inbound_nodes"]))
+            pending[name] = list(enumerate(entry["inbound_nodes"]))
             if entry["class_name"] not in FUNCTIONS:
                 found[name] = self.part(entry)
         entries = {entry["name"]: entry for entry in config["layers"]}
@@ -138,21 +138,21 @@ class Builder:
                 key in tensors for key in nodes.references(node, entries)
             )
 
-        while any(calls.values()):
-            before = sum(map(len, calls.values()))
-            for name, waiting in calls.items():
+        while any(pending.values()):
+            before = sum(map(len, pending.values()))
+            for name, waiting in pending.items():
                 while waiting and known(waiting[0][1]):
                     number, node = waiting.pop(0)
                     args, kwargs = nodes.arguments(node, tensors, entries)
                     entry = entries[name]
                     if name in found:
-                        outputs = _call(found[name], entry, args, kwargs)
+                        outputs = calls.call(found[name], entry, args, kwargs)
                     else:
                         outputs = self._function(entry, args, kwargs)
                     key = name, number + first.get(name, 0)
                     tensors[key] = keras.tree.flatten(outputs)
-            if sum(map(len, calls.values())) == before:
-                stuck = [name for name, waiting in calls.items() if waiting]
+            if sum(map(len, pending.values())) == before:
+                stuck = [name for name, waiting in pending.items() if waiting]
                 raise ValueError(
                     "A model's config must be a graph without loops. Received: "
                     f"layers whose inputs never come: {stuck}."
@@ -216,7 +216,7 @@ class Builder:
         build = substitutes.builder(name, config)
         if build is not None:
             self.notes.append(f"{config['name']}: {name} of other layers")
-            axes = _axes(name, config)
+            axes = calls.axes(name, config)
             if build is substitutes.dilated_transpose and axes:
                 return parts.around(build(config), config["name"], *axes)
             return build(config)
@@ -251,21 +251,20 @@ class Builder:
     def _layer(self, entry):
         name, config = entry["class_name"], dict(entry["config"])
         cls, old = settings_lib.find(entry), config["name"]
-        axes = _axes(name, config)
+        axes = calls.axes(name, config)
         if axes:
             config["data_format"] = "channels_last"
             self.notes.append(f"{old}: channels_last, transposed around it")
         if arrays.turns(name, self._backend):
             self.notes.append(f"{old}: kernels turned, as Theano convolves")
-        if settings_lib.is_own(cls):
+        if name == "Lambda":
+            layer = self._code(cls, config)
+        elif settings_lib.is_own(cls):
             layer = cls.from_config(config)
         else:
             settings = settings_lib.translate(cls, config, self.notes)
             settings["name"] = self._plain(old)
-            if name == "Lambda":
-                layer = self._code(cls, config)
-            else:
-                layer = settings_lib.make(cls, settings)
+            layer = settings_lib.make(cls, settings)
         if layer.name != old:
             self.notes.append(f"{old}: a name without a slash")
         source = {**config, "data_format": entry["config"].get("data_format")}
@@ -290,7 +289,7 @@ class Builder:
         if axes:
             part = parts.around(part, layer.name, *axes)
         if config.get("time_major") is True:
-            return _time_major(part, config)
+            return calls.time_major(part, config)
         return part
 
     def _code(self, cls, config):
@@ -306,16 +305,33 @@ class Builder:
             if known is not None:
                 return cls(
                     known,
-                    name=config["name"],
+                    name=self._plain(config["name"]),
                     arguments=config.get("arguments") or {},
                 )
-        if not isinstance(function, dict):
+        if isinstance(function, (list, tuple)):
+            code, defaults, closure = function
+            function = {
+                "class_name": "__lambda__",
+                "config": {
+                    "code": code,
+                    "defaults": defaults,
+                    "closure": closure,
+                },
+            }
+        settings = {
+            "name": self._plain(config["name"]),
+            "function": function,
+            "arguments": config.get("arguments") or {},
+        }
+        try:
+            return cls.from_config(settings, safe_mode=False)
+        except (EOFError, TypeError, ValueError) as error:
             raise ValueError(
-                "The code of a Lambda layer must be as Keras 2.13 or later "
-                f"wrote it. Received: layer {config['name']!r} of an older "
-                "one. Build the model in code and load its weights."
-            )
-        return cls.from_config(config, safe_mode=False)
+                "The code of a Lambda layer must be of this version of Python. "
+                f"Received: layer {config['name']!r}, whose code cannot be "
+                "read. Build the model in code and load its weights, or give "
+                "the function in custom_objects."
+            ) from error
 
 
 def _first(entry):
@@ -330,53 +346,3 @@ def _input_type(config):
     found = config.get("input_dtype") or config.get("dtype")
     found = settings_lib.dtype(found) or "float32"
     return "float32" if found.startswith("mixed") else found
-
-
-def _call(part, entry, args, kwargs):
-    """Calls a part; a list for a recurrent layer holds its states, too."""
-    kwargs = {k: v for k, v in kwargs.items() if v is not None}
-    if entry["class_name"] in RECURRENT and isinstance(args[0], list):
-        x, *states = args[0]
-        if entry["config"].get("num_constants"):
-            raise ValueError(
-                "A recurrent layer must get inputs and states alone. "
-                f"Received: constants for layer {entry['name']!r}. Build the "
-                "model anew."
-            )
-        return part(x, **{"initial_state": states, **kwargs})
-    return part(*args, **kwargs)
-
-
-def _axes(name, config):
-    """`(in, out)`, the axes from 1 around a layer of channels_first."""
-    if config.get("data_format") != "channels_first":
-        return None
-    rank = next((int(c) for c in name if c.isdigit()), None)
-    kinds = ("Conv", "Pool", "UpSampling", "ZeroPadding", "Cropping")
-    if rank is None or not any(kind in name for kind in kinds):
-        return None
-    spatial = range(2, rank + 2)
-    if name.startswith("ConvLSTM"):
-        back = (rank + 1, *range(1, rank + 1))
-        if config.get("return_sequences"):
-            back = (1, *(axis + 1 for axis in back))
-        return (1, *(axis + 1 for axis in spatial), 2), back
-    back = (rank + 1, *range(1, rank + 1))
-    if name.startswith("Global") and not config.get("keepdims"):
-        back = None
-    return (*spatial, 1), back
-
-
-def _time_major(part, config):
-    """A recurrent layer whose inputs have the steps before the batch."""
-    (layer,) = part.layers
-
-    def call(x, **kwargs):
-        outputs = layer(keras.ops.swapaxes(x, 0, 1), **kwargs)
-        if not config.get("return_sequences"):
-            return outputs
-        if not config.get("return_state"):
-            return keras.ops.swapaxes(outputs, 0, 1)
-        return [keras.ops.swapaxes(outputs[0], 0, 1), *outputs[1:]]
-
-    return part.calling(call)

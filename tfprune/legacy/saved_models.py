@@ -51,7 +51,8 @@ def _texts(path):
             if number == 1:
                 yield from _strings(node, 5)
         return
-    data = (path / "saved_model.pb").read_bytes()
+    model = path / "saved_model.pb"
+    data = model.read_bytes() if model.is_file() else b""
     # SavedModel.meta_graphs, MetaGraphDef.object_graph_def, its nodes, and
     # their user_object's metadata.
     for graph in _within(data, 2):

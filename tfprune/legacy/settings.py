@@ -251,3 +251,24 @@ def _object(module, key, value, label, notes):
 def dtype(value):
     """The name of a type or of a policy."""
     return value["config"]["name"] if isinstance(value, dict) else value
+
+
+def base(config):
+    """The arguments that all layers take."""
+    return {
+        "name": config["name"].replace("/", "_"),
+        "trainable": config.get("trainable", True),
+    }
+
+
+def activation(config):
+    """The function of a layer's activation."""
+    found, _ = activations.translate(
+        config.get("activation", "linear"), config["name"]
+    )
+    return keras.activations.get(found)
+
+
+def pair(value, rank):
+    """One number for each of `rank` axes."""
+    return [value] * rank if isinstance(value, int) else list(value)
