@@ -22,8 +22,8 @@ def read(path):
     path = pathlib.Path(path)
     texts = _texts(path)
     nodes = [json.loads(text, object_hook=_plain) for text in texts]
-    root = next((node for node in nodes if "config" in node), None)
-    if root is None:
+    root = nodes[0] if nodes else {}
+    if "config" not in root:
         raise ValueError(
             "A SavedModel that Keras 2 wrote is required. Received: "
             f"path={str(path)!r}, which has no {_METADATA}: the layers "
@@ -36,6 +36,7 @@ def read(path):
     return files.Contents(
         entry=entry,
         weights=weights,
+        version=root.get("keras_version", "2"),
         training=root.get("training_config"),
     )
 
@@ -75,7 +76,13 @@ def _keys(data):
             found[fields[2].decode()] = fields.get(1, 0)
         return found
 
-    variables = children(children(0)["variables"])
+    kept = children(0)
+    if "variables" not in kept:
+        raise ValueError(
+            "The checkpoint of a SavedModel must list its variables. Received: "
+            f"{sorted(kept)}. tf.saved_model.load runs it as it is."
+        )
+    variables = children(kept["variables"])
     for index in sorted(variables, key=int):
         for attribute in _within(nodes[variables[index]], 2):
             fields = dict(_fields(attribute))
