@@ -153,7 +153,7 @@ def write(found):
 def row(name, version, found):
     verdicts = collections.Counter(facts["verdict"] for facts in found)
     reasons = dict.fromkeys(facts["reason"] for facts in found)
-    why = "; ".join(" ".join(reason.split()) for reason in reasons if reason)
+    why = "; ".join(_short(reason) for reason in reasons if reason)
     return (
         name,
         version,
@@ -163,6 +163,12 @@ def row(name, version, found):
         f"{verdicts['refused']}",
         why.replace("|", "/"),
     )
+
+
+def _short(reason):
+    """The first sentences of a message, on one line."""
+    text = " ".join(reason.split())
+    return text if len(text) <= 200 else f"{text[:200]} ..."
 
 
 if __name__ == "__main__":
