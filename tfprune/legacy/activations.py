@@ -11,6 +11,8 @@ def hard_sigmoid_of_keras_2(x):
 
 # Names that Keras 2 took from TensorFlow.
 _RENAMED = {"softmax_v2": "softmax", "gelu_v2": "gelu"}
+# Activations of models that train for quantization: what they hold counts.
+_QUANTIZED = ("QuantizeAwareActivation", "NoOpActivation")
 
 
 def translate(value, layer):
@@ -28,6 +30,8 @@ def translate(value, layer):
         ValueError: If the function is not known.
     """
     name = value
+    if isinstance(value, dict) and value["class_name"] in _QUANTIZED:
+        return translate(value["config"].get("activation"), layer)
     if isinstance(value, dict):
         registered = value.get("registered_name")
         named = value.get("config")

@@ -6,10 +6,12 @@ import keras
 
 from tfprune.legacy import arrays
 from tfprune.legacy import calls
+from tfprune.legacy import lambdas
 from tfprune.legacy import node_ops
 from tfprune.legacy import nodes
 from tfprune.legacy import ops
 from tfprune.legacy import parts
+from tfprune.legacy import quantized
 from tfprune.legacy import settings as settings_lib
 from tfprune.legacy import substitutes
 
@@ -81,6 +83,9 @@ class Builder:
                 batch_shape=tuple(shape),
                 dtype="int32" if embeds else _input_type(first),
             )
+        elif found and isinstance(found[0], parts.Nested):
+            (first,) = found[0].layers[0].inputs
+            inputs = keras.Input(batch_shape=first.shape, dtype=first.dtype)
         if all(part.plain for part in found):
             layers = [layer for part in found for layer in part.layers]
             head = [] if inputs is None else [inputs]
@@ -220,6 +225,12 @@ class Builder:
             if build is substitutes.dilated_transpose and axes:
                 return parts.around(build(config), config["name"], *axes)
             return build(config)
+        if name in (*quantized.WRAPPERS, "QuantizeLayer"):
+            inner = config.get("layer")
+            inner = inner and self.part(inner)
+            part, note = quantized.build(name, config, inner)
+            self.notes.append(note)
+            return part
         if name == "TimeDistributed":
             return self._time_distributed(config)
         return self._layer(entry)
@@ -258,7 +269,8 @@ class Builder:
         if arrays.turns(name, self._backend):
             self.notes.append(f"{old}: kernels turned, as Theano convolves")
         if name == "Lambda":
-            layer = self._code(cls, config)
+            name = self._plain(old)
+            layer = lambdas.build(cls, config, name, self._safe_mode)
         elif settings_lib.is_own(cls):
             layer = cls.from_config(config)
         else:
@@ -291,47 +303,6 @@ class Builder:
         if config.get("time_major") is True:
             return calls.time_major(part, config)
         return part
-
-    def _code(self, cls, config):
-        if self._safe_mode:
-            raise ValueError(
-                "Code in a file is not run unless it is asked for. Received: "
-                f"Lambda layer {config['name']!r}. If you trust the file, give "
-                "allow_lambda=True."
-            )
-        function = config["function"]
-        if isinstance(function, str):
-            known = keras.saving.get_registered_object(function)
-            if known is not None:
-                return cls(
-                    known,
-                    name=self._plain(config["name"]),
-                    arguments=config.get("arguments") or {},
-                )
-        if isinstance(function, (list, tuple)):
-            code, defaults, closure = function
-            function = {
-                "class_name": "__lambda__",
-                "config": {
-                    "code": code,
-                    "defaults": defaults,
-                    "closure": closure,
-                },
-            }
-        settings = {
-            "name": self._plain(config["name"]),
-            "function": function,
-            "arguments": config.get("arguments") or {},
-        }
-        try:
-            return cls.from_config(settings, safe_mode=False)
-        except (EOFError, TypeError, ValueError) as error:
-            raise ValueError(
-                "The code of a Lambda layer must be of this version of Python. "
-                f"Received: layer {config['name']!r}, whose code cannot be "
-                "read. Build the model in code and load its weights, or give "
-                "the function in custom_objects."
-            ) from error
 
 
 def _first(entry):

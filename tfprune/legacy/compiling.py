@@ -38,8 +38,8 @@ def compile_as_before(model, training):
     try:
         loss = _mapped(_loss, training.get("loss"))
         optimizer = _optimizer(training["optimizer_config"])
-    except (KeyError, TypeError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
         return [f"not compiled, its loss or optimizer is not known ({reason})"]
     metrics = {
         key: _metrics(training.get(key), lost)

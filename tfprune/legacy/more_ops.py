@@ -45,10 +45,10 @@ def _unstack(value, num=None, axis=0):
 
 
 def _argument(op):
-    def find(input, axis=None, output_type="int64"):
-        return _OPS.cast(op(input, axis=axis or 0), output_type)
-
-    return find
+    # Indices are int32 here, which all backends have.
+    return lambda input, axis=None, output_type="int64": op(
+        input, axis=axis or 0
+    )
 
 
 def _one_hot(

@@ -104,6 +104,9 @@ def is_own(cls):
 def modern(entry):
     """The entry of a layer in the words of Keras 2."""
     name, config = entry["class_name"], entry["config"]
+    if name.partition(">")[0] in ("TensorFlowModelOptimization", "tfmot"):
+        name = name.partition(">")[2]
+        entry = {**entry, "class_name": name}
     if name in _CLASSES:
         name, more = _CLASSES[name]
         entry = {**entry, "class_name": name, "config": {**config, **more}}

@@ -1,74 +1,19 @@
 """What changed between Keras 1, 2 and 3, computed by hand."""
 
-import json
-import pathlib
-import warnings
-import zipfile
-
-import h5py
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune.legacy import loading
+from tfprune_test.legacy.old_files import FileTest
+from tfprune_test.legacy.old_files import clipped
+from tfprune_test.legacy.old_files import layer
+from tfprune_test.legacy.old_files import sequential
+from tfprune_test.legacy.old_files import sigmoid
+from tfprune_test.legacy.old_files import write
 
 
-def layer(class_name, **config):
-    return {"class_name": class_name, "config": config}
-
-
-def sequential(*layers):
-    """The config of a Sequential model of Keras <= 2.2.2: a list."""
-    return {"class_name": "Sequential", "config": list(layers)}
-
-
-def write(path, config, weights, version="2.2.4", **attributes):
-    """Writes a file; texts are bytes, as Python 2 wrote them."""
-    with h5py.File(path, "w") as file:
-        file.attrs["model_config"] = json.dumps(config).encode()
-        file.attrs["keras_version"] = version.encode()
-        for name, value in attributes.items():
-            file.attrs[name] = value.encode()
-        group = file.create_group("model_weights")
-        group.attrs["layer_names"] = [name.encode() for name in weights]
-        for name, arrays in weights.items():
-            inner = group.create_group(name)
-            names = [f"{name}/w{i}:0".encode() for i in range(len(arrays))]
-            inner.attrs["weight_names"] = names
-            for key, array in zip(names, arrays, strict=True):
-                inner[key] = np.float32(array)
-
-
-def clipped(x):
-    return np.clip(0.2 * x + 0.5, 0, 1)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-class MeaningTest(parameterized.TestCase):
-    def setUp(self):
-        super().setUp()
-        self.rng = np.random.default_rng(0)
-        folder = pathlib.Path(self.create_tempdir().full_path)
-        self.path = folder / "old.h5"
-
-    def normal(self, *shape):
-        return self.rng.normal(size=shape).astype("float32")
-
-    def check(self, x, wanted, quiet=True):
-        with warnings.catch_warnings():
-            if quiet:
-                warnings.filterwarnings("ignore", ".*is translated")
-            model = loading.load_model(self.path)
-        got = np.asarray(model(x, training=False))
-        np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
-        return model
-
-    def first(self, shape, **more):
-        return {"batch_input_shape": [None, *shape], "name": "a", **more}
-
+class MeaningTest(FileTest):
     def test_hard_sigmoid_of_a_dense_layer_and_of_an_activation(self):
         kernel, bias = 3 * self.normal(4, 5), self.normal(5)
         config = sequential(
@@ -420,182 +365,6 @@ class MeaningTest(parameterized.TestCase):
             model = self.check(x, x @ kernel + bias, quiet=False)
         self.assertEqual(model.input_shape, (None, 3))
         self.assertEmpty(model.trainable_weights)
-
-    def test_an_op_of_tensorflow(self):
-        config = {
-            "class_name": "Model",
-            "config": {
-                "name": "old",
-                "layers": [
-                    {
-                        "class_name": "InputLayer",
-                        "name": "x",
-                        "config": {
-                            "name": "x",
-                            "batch_input_shape": [None, 3, 2],
-                            "dtype": "float32",
-                        },
-                        "inbound_nodes": [],
-                    },
-                    {
-                        "class_name": "TensorFlowOpLayer",
-                        "name": "t",
-                        "config": {
-                            "name": "t",
-                            "node_def": {
-                                "op": "StridedSlice",
-                                "attr": {
-                                    "begin_mask": {"i": "1"},
-                                    "end_mask": {"i": "1"},
-                                    "shrink_axis_mask": {"i": "4"},
-                                    "T": {"type": "DT_FLOAT"},
-                                },
-                            },
-                            "constants": {
-                                "1": [0, 1, 0],
-                                "2": [0, 3, 1],
-                                "3": [1, 1, 1],
-                            },
-                        },
-                        "inbound_nodes": [[["x", 0, 0, {}]]],
-                    },
-                ],
-                "input_layers": [["x", 0, 0]],
-                "output_layers": [["t", 0, 0]],
-            },
-        }
-        write(self.path, config, {})
-        x = self.normal(4, 3, 2)
-        self.check(x, x[:, 1:3, 0])
-        config["config"]["layers"][1]["config"]["node_def"]["op"] = "Svd"
-        write(self.path, config, {})
-        with self.assertRaisesRegex(ValueError, "TensorFlowOpLayer of 'Svd'"):
-            loading.load_model(self.path)
-
-    def test_a_compiled_file_trains(self):
-        metric = {
-            "class_name": "MeanMetricWrapper",
-            "config": {"name": "acc", "fn": "categorical_accuracy"},
-        }
-        training = {
-            "optimizer_config": {
-                "class_name": "SGD",
-                "config": {"lr": 0.5, "momentum": 0.0, "decay": 0.0},
-            },
-            "loss": {
-                "class_name": "MeanSquaredError",
-                "config": {"reduction": "auto", "name": "mse"},
-            },
-            "metrics": [[metric, "mae"]],
-            "weighted_metrics": None,
-            "loss_weights": None,
-        }
-        config = sequential(layer("Dense", units=1, **self.first([1])))
-        weights = {"a": [np.zeros((1, 1)), np.zeros(1)]}
-        write(self.path, config, weights, training_config=json.dumps(training))
-        model = loading.load_model(self.path)
-        x = np.ones((4, 1), "float32")
-        model.fit(x, x, batch_size=4, verbose=0)
-        # The gradient of (w + b - 1)^2 is -2 in both.
-        np.testing.assert_allclose(model.layers[0].kernel, [[1.0]])
-        self.assertLen(model.evaluate(x, x, verbose=0), 3)
-        training["loss"] = "my_own_loss"
-        write(self.path, config, weights, training_config=json.dumps(training))
-        with self.assertWarnsRegex(UserWarning, "not compiled, its loss or"):
-            self.assertFalse(loading.load_model(self.path).compiled)
-
-    def test_the_ending_of_a_name_does_not_matter(self):
-        kernel, bias = self.normal(3, 2), self.normal(2)
-        config = sequential(layer("Dense", units=2, **self.first([3])))
-        x = self.normal(5, 3)
-        for name in ("a.keras", "a.hdf5", "a.model"):
-            self.path = self.path.with_name(name)
-            write(self.path, config, {"a": [kernel, bias]})
-            self.check(x, x @ kernel + bias)
-
-    def test_an_archive_of_keras_2(self):
-        kernel, bias = 3 * self.normal(3, 2), self.normal(2)
-        config = sequential(
-            layer(
-                "Dense", units=2, activation="hard_sigmoid", **self.first([3])
-            )
-        )
-        config["config"] = {"name": "old", "layers": config["config"]}
-        weights = self.path.with_name("model.weights.h5")
-        with h5py.File(weights, "w") as file:
-            file["layers/dense/vars/0"] = kernel
-            file["layers/dense/vars/1"] = bias
-        self.path = self.path.with_suffix(".keras")
-        with zipfile.ZipFile(self.path, "w") as archive:
-            archive.writestr("metadata.json", '{"keras_version": "2.13.1"}')
-            archive.writestr("config.json", json.dumps(config))
-            archive.write(weights, weights.name)
-        x = self.normal(5, 3)
-        self.check(x, clipped(x @ kernel + bias))
-
-    def test_names_in_several_attributes(self):
-        kernel, bias = self.normal(3, 2), self.normal(2)
-        config = sequential(layer("Dense", units=2, **self.first([3])))
-        write(self.path, config, {"a": [kernel, bias]})
-        with h5py.File(self.path, "r+") as file:
-            group = file["model_weights/a"]
-            names = list(group.attrs["weight_names"])
-            del group.attrs["weight_names"]
-            group.attrs["weight_names0"] = names[:1]
-            group.attrs["weight_names1"] = names[1:]
-        x = self.normal(5, 3)
-        self.check(x, x @ kernel + bias)
-
-    def test_states_of_a_recurrent_layer_come_in_a_list(self):
-        nodes = [[["x", 0, 0, {}], ["h", 0, 0, {}]]]
-        config = {
-            "class_name": "Model",
-            "config": {
-                "name": "old",
-                "layers": [
-                    *(
-                        {
-                            "class_name": "InputLayer",
-                            "name": name,
-                            "config": {
-                                "name": name,
-                                "batch_input_shape": [None, *shape],
-                            },
-                            "inbound_nodes": [],
-                        }
-                        for name, shape in (("x", [2, 2]), ("h", [3]))
-                    ),
-                    {
-                        **layer("SimpleRNN", name="r", units=3),
-                        "name": "r",
-                        "inbound_nodes": nodes,
-                    },
-                ],
-                "input_layers": [["x", 0, 0], ["h", 0, 0]],
-                "output_layers": [["r", 0, 0]],
-            },
-        }
-        kernel, recurrent = self.normal(2, 3), self.normal(3, 3)
-        bias = self.normal(3)
-        write(self.path, config, {"r": [kernel, recurrent, bias]})
-        x, h = self.normal(4, 2, 2), self.normal(4, 3)
-        wanted = h
-        for t in range(2):
-            wanted = np.tanh(x[:, t] @ kernel + wanted @ recurrent + bias)
-        self.check([x, h], wanted)
-
-    def test_what_keras_3_cannot_do_is_named(self):
-        config = sequential(
-            layer(
-                "UpSampling2D",
-                size=[2, 2],
-                interpolation="gaussian",
-                **self.first([4, 4, 1]),
-            )
-        )
-        write(self.path, config, {"a": []})
-        with self.assertRaisesRegex(ValueError, "'gaussian' of layer 'a'"):
-            loading.load_model(self.path)
 
 
 if __name__ == "__main__":
