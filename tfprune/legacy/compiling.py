@@ -107,16 +107,24 @@ def _metrics(value, lost):
 def _metric(value, lost):
     if value is None:
         return None
+    name = None
     if isinstance(value, dict) and value["class_name"] in (
         *_WRAPPERS,
         "function",
     ):
+        if isinstance(value["config"], dict):
+            name = value["config"].get("name")
         value = _name(value)
     try:
         if isinstance(value, str):
             if value in ("accuracy", "acc", "crossentropy", "ce"):
                 return value
-            return keras.metrics.get(_LOSSES.get(value, value))
+            found = keras.metrics.get(_LOSSES.get(value, value))
+            if name is None:
+                return found
+            if isinstance(found, keras.metrics.Metric):
+                return type(found)(name=name)
+            return keras.metrics.MeanMetricWrapper(found, name=name)
         config = {
             k: v for k, v in value["config"].items() if k not in ("fn", "dtype")
         }

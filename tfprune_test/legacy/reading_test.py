@@ -93,7 +93,9 @@ class ReadingTest(FileTest):
         model.fit(x, x, batch_size=4, verbose=0)
         # The gradient of (w + b - 1)^2 is -2 in both.
         np.testing.assert_allclose(model.layers[0].kernel, [[1.0]])
-        self.assertLen(model.evaluate(x, x, verbose=0), 3)
+        found = model.evaluate(x, x, verbose=0, return_dict=True)
+        self.assertContainsSubset(["loss", "acc"], found)
+        self.assertLen(found, 3)
         training["loss"] = "my_own_loss"
         write(self.path, config, weights, training_config=json.dumps(training))
         with self.assertWarnsRegex(UserWarning, "not compiled, its loss or"):
