@@ -10,6 +10,8 @@ from tfprune.core import atomic
 from tfprune.legacy import loading
 
 _MODELS = (".keras", ".h5")
+# HDF5 by another name.
+_ALSO = (".hdf5",)
 _FOLDER = "saved_model.pb"
 
 
@@ -17,8 +19,8 @@ def load_model(path, allow_lambda=False):
     """Reads a Keras model.
 
     Args:
-        path: `str`, a .keras or .h5 file, or the folder of a SavedModel that
-            Keras 2 wrote.
+        path: `str`, a .keras, .h5 or .hdf5 file, or the folder of a
+            SavedModel that Keras 2 wrote.
         allow_lambda: `bool`, whether code that the file holds may run.
 
     Returns:
@@ -130,7 +132,7 @@ def _check_there(path):
 
 
 def _check_ending(path, what):
-    if pathlib.Path(path).suffix not in _MODELS:
+    if pathlib.Path(path).suffix not in _MODELS + _ALSO:
         raise ValueError(
             f"{what} a file that ends in {' or '.join(_MODELS)}. Received: "
             f"{str(path)!r}."

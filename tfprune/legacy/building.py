@@ -4,25 +4,19 @@ import inspect
 
 import keras
 
+from tfprune.legacy import arrays
+from tfprune.legacy import calls
+from tfprune.legacy import lambdas
+from tfprune.legacy import node_ops
+from tfprune.legacy import nodes
 from tfprune.legacy import ops
+from tfprune.legacy import parts
+from tfprune.legacy import quantized
+from tfprune.legacy import settings as settings_lib
+from tfprune.legacy import substitutes
 
-# What Keras 3 finds out by itself, or does in one way only.
-SUPERFLUOUS = {
-    "batch_input_shape",
-    "build_config",
-    "fused",
-    "implementation",
-    "input_length",
-    "optional",
-    "ragged",
-    "sparse",
-    "time_major",
-    "virtual_batch_size",
-}
-# These values ask for nothing.
-NEUTRAL = (None, False, 1, [], {})
 MODELS = ("Functional", "Model", "Sequential")
-LAMBDAS = ("TFOpLambda", "SlicingOpLambda")
+FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 
 
 class Builder:
@@ -30,52 +24,93 @@ class Builder:
 
     Args:
         safe_mode: `bool`; else code that the file holds may run.
+        version: `str`, the version of Keras that wrote the file.
+        backend: `str`, its backend.
 
     Attributes:
         notes: list of `str`, what was translated.
-        old_names: `dict` from layers' names to those in the file, where they
-            differ.
     """
 
-    def __init__(self, safe_mode=True):
+    def __init__(self, safe_mode=True, version="2", backend="tensorflow"):
         self.notes = []
-        self.old_names = {}
         self._safe_mode = safe_mode
+        self._version = version
+        self._backend = backend
+        self._names = {}
 
-    def model(self, entry):
+    def model(self, entry, name=None):
         """A model from its entry, a `dict` of `class_name` and `config`.
+
+        Args:
+            entry: the entry.
+            name: `str` or `None`, the model's where its config has none.
+
+        Returns:
+            `parts.Nested`.
 
         Raises:
             ValueError: If a layer, a function or a setting has no counterpart
                 in Keras 3.
         """
+        config = entry["config"]
         if entry["class_name"] == "Sequential":
-            return self._sequential(entry["config"])
-        if "input_layers" not in entry["config"]:
+            if isinstance(config, list):
+                # Keras 1 and Keras 2 up to 2.2.2.
+                config = {"layers": config}
+            return self._sequential(config, config.get("name", name))
+        if "input_layers" not in config:
             raise ValueError(
                 "A Functional or Sequential model is required. Received: "
                 f"class_name={entry['class_name']!r}, a class of its own, "
                 "whose code is not in the file. Build it in code and load its "
                 "weights."
             )
-        return self._functional(entry["config"])
+        return self._functional(config)
 
-    def _sequential(self, config):
-        model = keras.Sequential(name=config["name"])
-        for i, entry in enumerate(config["layers"]):
-            inner = entry["config"]
-            shape = inner.get("batch_input_shape", inner.get("batch_shape"))
-            if i == 0 and shape:
-                dtype = inner.get("dtype", "float32")
-                if entry["class_name"] == "Embedding":
-                    dtype = "int32"
-                model.add(keras.Input(batch_shape=tuple(shape), dtype=dtype))
-            if entry["class_name"] != "InputLayer":
-                model.add(self._layer(entry))
-        shape = config.get("build_input_shape")
-        if not model.built and shape:
-            model.build(tuple(shape))
-        return model
+    def _sequential(self, config, name):
+        entries = [settings_lib.modern(entry) for entry in config["layers"]]
+        if entries[0]["class_name"] == "Merge":
+            return self._merged(entries, name)
+        first = _first(entries[0])
+        shape = first.get("batch_input_shape", first.get("batch_shape"))
+        shape = shape or config.get("build_input_shape")
+        entries = [e for e in entries if e["class_name"] != "InputLayer"]
+        found = [self.part(entry) for entry in entries]
+        inputs = None
+        if shape and not isinstance(shape[0], list):
+            embeds = entries and entries[0]["class_name"] == "Embedding"
+            inputs = keras.Input(
+                batch_shape=tuple(shape),
+                dtype="int32" if embeds else _input_type(first),
+            )
+        elif found and isinstance(found[0], parts.Nested):
+            (first,) = found[0].layers[0].inputs
+            inputs = keras.Input(batch_shape=first.shape, dtype=first.dtype)
+        if all(part.plain for part in found):
+            layers = [layer for part in found for layer in part.layers]
+            head = [] if inputs is None else [inputs]
+            model = keras.Sequential([*head, *layers], name=name)
+            return parts.Nested(name, model, found)
+        if inputs is None:
+            raise ValueError(
+                "The shape of the inputs must be in the file. Received: model "
+                f"{name!r}, which does not say it. Build the model in code and "
+                "load its weights."
+            )
+        return self._chain(inputs, inputs, found, found, name)
+
+    def _merged(self, entries, name):
+        """A Sequential model of Keras 1 whose first layer merges branches."""
+        branches = [self.model(e) for e in entries[0]["config"]["layers"]]
+        inputs = [branch.layers[0].inputs[0] for branch in branches]
+        ends = [branch.layers[0].outputs[0] for branch in branches]
+        found = [self.part(entry) for entry in entries]
+        return self._chain(inputs, ends, found, [*branches, *found], name)
+
+    def _chain(self, inputs, x, called, found, name):
+        for part in called:
+            x = part(x)
+        return parts.Nested(name, keras.Model(inputs, x, name=name), found)
 
     def _functional(self, config):
         # Keras numbers its ops on and on; some number is free of the names
@@ -89,58 +124,71 @@ class Builder:
         return self._graph(config)
 
     def _graph(self, config):
-        calls, layers, tensors = {}, {}, {}
+        pending, found, tensors = {}, {}, {}
+        # Names without a slash stay what they are.
+        self._names |= {e["name"]: e["name"] for e in config["layers"]}
         for entry in config["layers"]:
             name = entry["name"]
             if entry["class_name"] == "InputLayer":
                 tensors[name, 0] = [self._input(entry["config"])]
                 continue
-            calls[name] = list(enumerate(entry["inbound_nodes"]))
-            if entry["class_name"] not in LAMBDAS:
-                layers[name] = self._layer(entry)
+            pending[name] = list(enumerate(entry["inbound_nodes"]))
+            if entry["class_name"] not in FUNCTIONS:
+                found[name] = self.part(entry)
         entries = {entry["name"]: entry for entry in config["layers"]}
-        first = _first_calls(config, entries)
+        first = nodes.first_calls(config, entries)
 
         def known(node):
-            return all(key in tensors for key in _references(node, entries))
+            return all(
+                key in tensors for key in nodes.references(node, entries)
+            )
 
-        while any(calls.values()):
-            before = sum(map(len, calls.values()))
-            for name, waiting in calls.items():
+        while any(pending.values()):
+            before = sum(map(len, pending.values()))
+            for name, waiting in pending.items():
                 while waiting and known(waiting[0][1]):
                     number, node = waiting.pop(0)
-                    args, kwargs = _arguments(node, tensors, entries)
-                    if name in layers:
-                        outputs = layers[name](*args, **kwargs)
+                    args, kwargs = nodes.arguments(node, tensors, entries)
+                    entry = entries[name]
+                    if name in found:
+                        outputs = calls.call(found[name], entry, args, kwargs)
                     else:
-                        outputs = self._function(entries[name], args, kwargs)
+                        outputs = self._function(entry, args, kwargs)
                     key = name, number + first.get(name, 0)
                     tensors[key] = keras.tree.flatten(outputs)
-            if sum(map(len, calls.values())) == before:
-                stuck = [name for name, waiting in calls.items() if waiting]
+            if sum(map(len, pending.values())) == before:
+                stuck = [name for name, waiting in pending.items() if waiting]
                 raise ValueError(
                     "A model's config must be a graph without loops. Received: "
                     f"layers whose inputs never come: {stuck}."
                 )
 
         def ends(nested):
-            return _decoded(_one(nested), tensors, entries)
+            return nodes.decoded(nodes.one(nested), tensors, entries)
 
-        return keras.Model(
+        model = keras.Model(
             ends(config["input_layers"]),
             ends(config["output_layers"]),
             name=config["name"],
         )
+        return parts.Nested(config["name"], model, list(found.values()))
 
     def _input(self, config):
         shape = config.get("batch_input_shape", config.get("batch_shape"))
-        dtype = _dtype(config.get("dtype"))
         return keras.Input(
-            batch_shape=tuple(shape), dtype=dtype, name=config["name"]
+            batch_shape=tuple(shape),
+            dtype=_input_type(config),
+            name=self._plain(config["name"]),
         )
 
     def _function(self, entry, args, kwargs):
-        name = entry["config"]["function"]
+        config = entry["config"]
+        if entry["class_name"] == "TensorFlowOpLayer":
+            name = config["node_def"]
+            name = name["op"] if isinstance(name, dict) else "of text"
+            self.notes.append(f"{entry['name']}: {name} is an op of Keras")
+            return node_ops.call(entry, args[0])
+        name = config["function"]
         if name not in ops.FUNCTIONS:
             raise ValueError(
                 f"The function tf.{name} of layer {entry['name']!r} has no "
@@ -148,9 +196,14 @@ class Builder:
                 f"{', '.join(sorted(ops.FUNCTIONS))}."
             )
         self.notes.append(f"{entry['name']}: tf.{name} is an op of Keras")
-        kwargs = {k: v for k, v in kwargs.items() if k != "name"}
         function = ops.FUNCTIONS[name]
-        unknown = set(kwargs) - set(inspect.signature(function).parameters)
+        taken = set(inspect.signature(function).parameters)
+        kwargs = {
+            k: v
+            for k, v in kwargs.items()
+            if k != "name" and (v is not None or k in taken)
+        }
+        unknown = set(kwargs) - taken
         if unknown:
             raise ValueError(
                 f"An argument of tf.{name} has no counterpart in Keras 3. "
@@ -159,171 +212,108 @@ class Builder:
             )
         return function(*args, **kwargs)
 
-    def _layer(self, entry):
-        name = entry["class_name"]
+    def part(self, entry):
+        """What stands for a layer, a `parts.Part`."""
+        entry = settings_lib.modern(entry)
+        name, config = entry["class_name"], entry["config"]
         if name in MODELS:
-            return self.model(entry)
-        cls = _find(entry)
-        config = self._settings(cls, entry["config"])
-        if "/" in config["name"]:
-            old = config["name"]
-            config["name"] = old.replace("/", "_")
-            self.old_names[config["name"]] = old
-            self.notes.append(f"{old}: a name without a slash")
+            return self.model(entry, entry.get("name"))
+        build = substitutes.builder(name, config)
+        if build is not None:
+            self.notes.append(f"{config['name']}: {name} of other layers")
+            axes = calls.axes(name, config)
+            if build is substitutes.dilated_transpose and axes:
+                return parts.around(build(config), config["name"], *axes)
+            return build(config)
+        if name in (*quantized.WRAPPERS, "QuantizeLayer"):
+            inner = config.get("layer")
+            inner = inner and self.part(inner)
+            part, note = quantized.build(name, config, inner)
+            self.notes.append(note)
+            return part
+        if name == "TimeDistributed":
+            return self._time_distributed(config)
+        return self._layer(entry)
+
+    def _plain(self, name):
+        """A name as Keras 3 takes it, which no other layer has."""
+        plain = name.replace("/", "_")
+        while self._names.setdefault(plain, name) != name:
+            plain += "_"
+        return plain
+
+    def _time_distributed(self, config):
+        inner = self.part(config["layer"])
+        base = {"name": self._plain(config["name"])}
+        if inner.plain and len(inner.layers) == 1:
+            layer = keras.layers.TimeDistributed(inner.layers[0], **base)
+            return parts.Wrapped(config["name"], [layer], inner)
+        own = []
+
+        def call(x, **kwargs):
+            if not own:
+                shape = keras.Input(x.shape[2:], dtype=x.dtype)
+                model = keras.Model(shape, inner(shape))
+                own.append(keras.layers.TimeDistributed(model, **base))
+            return own[0](x, **kwargs)
+
+        return parts.Wrapped(config["name"], own, inner, call)
+
+    def _layer(self, entry):
+        name, config = entry["class_name"], dict(entry["config"])
+        cls, old = settings_lib.find(entry), config["name"]
+        axes = calls.axes(name, config)
+        if axes:
+            config["data_format"] = "channels_last"
+            self.notes.append(f"{old}: channels_last, transposed around it")
+        if arrays.turns(name, self._backend):
+            self.notes.append(f"{old}: kernels turned, as Theano convolves")
         if name == "Lambda":
-            return self._code(cls, config)
-        return cls.from_config(config)
-
-    def _code(self, cls, config):
-        if self._safe_mode:
-            raise ValueError(
-                "Code in a file is not run unless it is asked for. Received: "
-                f"Lambda layer {config['name']!r}. If you trust the file, give "
-                "allow_lambda=True."
-            )
-        if not isinstance(config["function"], dict):
-            raise ValueError(
-                "The code of a Lambda layer must be as Keras 2.13 or later "
-                f"wrote it. Received: layer {config['name']!r} of an older "
-                "one. Build the model in code and load its weights."
-            )
-        return cls.from_config(config, safe_mode=False)
-
-    def _settings(self, cls, config):
-        """A layer's config, of settings that its class takes."""
-        taken = {
-            name
-            for base in cls.__mro__
-            for name in inspect.signature(base.__init__).parameters
-        } | {"name", "trainable", "dtype"}
-        settings = {}
-        for key, value in config.items():
-            if key in taken and key not in SUPERFLUOUS:
-                settings[key] = self._value(key, value)
-            elif key not in SUPERFLUOUS and value not in NEUTRAL:
-                raise ValueError(
-                    f"A setting of layer {config.get('name')!r} has no "
-                    f"counterpart in Keras 3. Received: {key}={value!r} of "
-                    f"{cls.__name__}. Build the layer anew."
+            name = self._plain(old)
+            layer = lambdas.build(cls, config, name, self._safe_mode)
+        elif settings_lib.is_own(cls):
+            layer = cls.from_config(config)
+        else:
+            settings = settings_lib.translate(cls, config, self.notes)
+            settings["name"] = self._plain(old)
+            layer = settings_lib.make(cls, settings)
+        if layer.name != old:
+            self.notes.append(f"{old}: a name without a slash")
+        source = {**config, "data_format": entry["config"].get("data_format")}
+        convert = arrays.converter(name, source, self._version, self._backend)
+        if name == "Bidirectional":
+            inner = settings_lib.modern(config["layer"])
+            convert = arrays.bidirectional(
+                arrays.converter(
+                    inner["class_name"],
+                    inner["config"],
+                    self._version,
+                    self._backend,
                 )
-            elif key in ("groups", "time_major"):
-                self.notes.append(f"{config['name']}: without {key}={value}")
-        axis = settings.get("axis")
-        if cls is keras.layers.BatchNormalization and isinstance(axis, list):
-            (settings["axis"],) = axis
-            self.notes.append(f"{config['name']}: axis={axis[0]}, not a list")
-        return settings
-
-    def _value(self, key, value):
-        if key == "dtype":
-            return _dtype(value)
-        if not isinstance(value, dict) or "class_name" not in value:
-            return value
-        if key in ("layer", "backward_layer", "cell"):
-            inner = self._settings(_find(value), value["config"])
-            return _entry("keras.layers", value["class_name"], inner)
-        for end, module in _MODULES.items():
-            if key.endswith(end):
-                name, config = value["class_name"], value["config"]
-                return _entry(value.get("module") or module, name, config)
-        return value
-
-
-_MODULES = {
-    "initializer": "keras.initializers",
-    "regularizer": "keras.regularizers",
-    "constraint": "keras.constraints",
-}
-
-
-def _entry(module, name, config):
-    return {
-        "module": module,
-        "class_name": name,
-        "config": config,
-        "registered_name": None,
-    }
-
-
-def _find(entry):
-    """The class of a layer: one of Keras, or one that is registered."""
-    name = entry["class_name"]
-    registered = entry.get("registered_name") or name
-    found = keras.saving.get_registered_object(registered)
-    found = found or getattr(keras.layers, name, None)
-    if found is None:
-        raise ValueError(
-            f"The class of a layer must be known. Received: {name!r} of layer "
-            f"{entry['config'].get('name')!r}. Register it with "
-            "keras.saving.register_keras_serializable."
+            )
+        kind = parts.Cropped if name.startswith("Cropping") else parts.Part
+        part = kind(
+            old,
+            [layer],
+            convert=convert,
+            counts=arrays.counts(name, config, self._version),
         )
-    return found
+        if axes:
+            part = parts.around(part, layer.name, *axes)
+        if config.get("time_major") is True:
+            return calls.time_major(part, config)
+        return part
 
 
-def _dtype(value):
-    return value["config"]["name"] if isinstance(value, dict) else value
+def _first(entry):
+    """The config that says the shape of a Sequential model's inputs."""
+    config = entry["config"]
+    while "batch_input_shape" not in config and "layer" in config:
+        config = config["layer"]["config"]
+    return config if isinstance(config, dict) else {}
 
 
-def _one(nested):
-    """A list of one tensor's reference as that reference."""
-    listed = isinstance(nested, list) and len(nested) == 1
-    return nested[0] if listed else nested
-
-
-def _is_reference(value, entries):
-    return (
-        isinstance(value, list)
-        and len(value) >= 3
-        and isinstance(value[0], str)
-        and value[0] in entries
-    )
-
-
-def _first_calls(config, entries):
-    """The number of each layer's first call, by name; a model's may be 1."""
-    nodes = [entry["inbound_nodes"] for entry in config["layers"]]
-    first = {}
-    for name, call in _references([*nodes, config["output_layers"]], entries):
-        first[name] = min(call, first.get(name, call))
-    return first
-
-
-def _references(nested, entries):
-    """Yields `(layer, call)` of all tensors in the arguments of a call."""
-    if _is_reference(nested, entries):
-        yield nested[0], nested[1]
-        nested = nested[3:]
-    if isinstance(nested, dict):
-        nested = list(nested.values())
-    if isinstance(nested, list):
-        for value in nested:
-            yield from _references(value, entries)
-
-
-def _decoded(nested, tensors, entries):
-    if _is_reference(nested, entries):
-        return tensors[nested[0], nested[1]][nested[2]]
-    if isinstance(nested, dict):
-        return {k: _decoded(v, tensors, entries) for k, v in nested.items()}
-    if isinstance(nested, list):
-        return [_decoded(v, tensors, entries) for v in nested]
-    return nested
-
-
-def _arguments(node, tensors, entries):
-    """`(args, kwargs)` of a call, as Keras 2 wrote it.
-
-    A layer's call is a list of `[layer, call, tensor, kwargs]`, a function's
-    one of these where it takes one tensor first.
-    """
-    several = isinstance(node, list) and isinstance(node[0], list)
-    parts = node if several else [node]
-    kwargs = parts[0][3] if len(parts[0]) > 3 else {}
-    first = [
-        part[2]
-        if part[0] == "_CONSTANT_VALUE"
-        else _decoded(part[:3], tensors, entries)
-        for part in parts
-    ]
-    alone = len(first) == 1
-    return (first[0] if alone else first,), _decoded(kwargs, tensors, entries)
+def _input_type(config):
+    found = config.get("input_dtype") or config.get("dtype")
+    found = settings_lib.dtype(found) or "float32"
+    return "float32" if found.startswith("mixed") else found

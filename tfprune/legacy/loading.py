@@ -1,27 +1,34 @@
-"""Opens model files of Keras 3 and of Keras 2."""
+"""Opens model files of Keras 3, of Keras 2 and of Keras 1."""
 
 import pathlib
+import shutil
+import tempfile
 import warnings
+import zipfile
 
 import keras
 from absl import logging
 
+from tfprune.legacy import archives
 from tfprune.legacy import building
+from tfprune.legacy import compiling
 from tfprune.legacy import files
+from tfprune.legacy import saved_models
 
 
 def load_model(path, allow_lambda=False, custom_objects=None):
-    """Reads a model from a file of Keras 3 or Keras 2.
+    """Reads a model from a file of Keras 3, Keras 2 or Keras 1.
 
-    What Keras 3 refuses is translated where it means the same: functions of
-    TensorFlow that were called on symbolic tensors, settings that have gone
-    (`groups` of DepthwiseConv2D, `time_major`, a list as `axis`). A warning
-    lists it. Optimizer, loss and metrics of such a file are not read. A file of
-    Keras 3 comes back compiled if its loss and metrics can be read.
+    What a file of Keras 1 or 2 holds is translated where it means the same in
+    Keras 3, and gives the outputs that it gave there: layers that have gone are
+    made of others, functions of TensorFlow become ops of Keras. A warning lists
+    what was translated. The model comes back compiled if its optimizer, loss
+    and metrics can be read; the state of the optimizer is not.
 
     Args:
-        path: `str` or `pathlib.Path`, a `.keras` or `.h5` file, or the folder
-            of a SavedModel that Keras 2 wrote.
+        path: `str` or `pathlib.Path`, a `.keras`, `.h5` or `.hdf5` file, or
+            the folder of a SavedModel that Keras 2 wrote. What is in the file
+            counts, not how its name ends.
         allow_lambda: `bool`, whether code that the file holds (a Lambda
             layer's) may run. Only for files that you trust.
         custom_objects: `dict` from names to classes and functions of one's
@@ -46,51 +53,73 @@ def load_model(path, allow_lambda=False, custom_objects=None):
             f"path={str(path)!r}, where there is none."
         )
     with keras.saving.custom_object_scope(custom_objects or {}):
+        contents = _old(path)
+        if contents is not None:
+            return _translated(path, contents, allow_lambda)
+        return _new(path, allow_lambda)
+
+
+def _old(path):
+    """The contents of a file of Keras 1 or 2, `None` of another."""
+    if path.is_dir():
+        return saved_models.read(path)
+    if files.is_hdf5(path):
+        old = files.h5_version(path).partition(".")[0] in ("1", "2")
+        return files.read_h5(path) if old else None
+    if zipfile.is_zipfile(path):
+        return archives.read(path)
+    return None
+
+
+def _new(path, allow_lambda):
+    ending = ".h5" if files.is_hdf5(path) else ".keras"
+    if path.suffix in (ending, ".hdf5"):
         return _any(path, allow_lambda)
+    # Keras goes by the ending of the name.
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder, f"{path.stem}{ending}")
+        shutil.copyfile(path, copy)
+        return _any(copy, allow_lambda)
 
 
 def _any(path, allow_lambda):
-    if path.is_dir():
-        return _translated(path, allow_lambda)
     try:
         return _load(path, allow_lambda, compiled=True)
     except (OSError, TypeError, ValueError) as error:
         logging.info("%s is read without its loss: %s", path, error)
-    try:
-        return _load(path, allow_lambda, compiled=False)
-    except (TypeError, ValueError):
-        if path.suffix not in (".h5", ".hdf5"):
-            raise
-    return _translated(path, allow_lambda)
+    return _load(path, allow_lambda, compiled=False)
 
 
 def _load(path, allow_lambda, compiled):
     with warnings.catch_warnings():
-        # The optimizer's state is of no use to a model that is cut, and
-        # settings that have gone change nothing.
+        # The optimizer's state is of no use to a model that is cut.
         warnings.filterwarnings("ignore", "Skipping variable loading for opt")
-        warnings.filterwarnings("ignore", "Argument `input_length`")
-        warnings.filterwarnings("ignore", "Do not pass an `input_shape`")
         return keras.saving.load_model(
             path, compile=compiled, safe_mode=not allow_lambda
         )
 
 
-def _translated(path, allow_lambda):
-    builder = building.Builder(safe_mode=not allow_lambda)
-    if path.is_dir():
-        entry, checkpoint = files.read_saved_model(path)
-        model = builder.model(entry)
-        files.assign_saved_model(model, entry, checkpoint, builder.old_names)
+def _translated(path, contents, allow_lambda):
+    builder = building.Builder(
+        safe_mode=not allow_lambda,
+        version=contents.version,
+        backend=contents.backend,
+    )
+    found = builder.model(contents.entry)
+    (model,) = found.layers
+    if isinstance(contents.weights, dict):
+        found.assign_by_layer(contents.weights)
     else:
-        entry, weights = files.read_h5(path)
-        model = builder.model(entry)
-        files.assign_h5(model, weights, builder.old_names)
-    notes = list(dict.fromkeys(builder.notes))
+        found.assign_in_order(contents.weights, inside=path.is_file())
+    notes = builder.notes
+    if contents.training:
+        notes += compiling.compile_as_before(model, contents.training)
+    notes = list(dict.fromkeys(notes))
     if notes:
         more = f"; and {len(notes) - 20} more" if len(notes) > 20 else ""
+        major = contents.version.partition(".")[0]
         warnings.warn(
-            f"{path.name} was written by Keras 2 and is translated: "
+            f"{path.name} was written by Keras {major} and is translated: "
             f"{'; '.join(notes[:20])}{more}.",
             stacklevel=3,
         )

@@ -6,6 +6,8 @@ Keras 2 wrote each of them as a layer of class `TFOpLambda` or
 
 import keras
 
+from tfprune.legacy import more_ops
+
 _OPS = keras.ops
 
 
@@ -39,6 +41,12 @@ def _split(value, num_or_size_splits, axis=0):
 
 def _transpose(a, perm=None, conjugate=False):
     return _OPS.transpose(a, perm)
+
+
+def _matmul(a, b, transpose_a=False, transpose_b=False):
+    if transpose_a:
+        a = _OPS.swapaxes(a, -1, -2)
+    return _OPS.matmul(a, _OPS.swapaxes(b, -1, -2) if transpose_b else b)
 
 
 def _getitem(x, slice_spec):
@@ -115,7 +123,8 @@ _REDUCTIONS = {
 # Function names as Keras 2 wrote them. The first argument is given by
 # position, the others by the names that TensorFlow has for them.
 FUNCTIONS = (
-    {name: _binary(op) for name, op in _BINARY.items()}
+    more_ops.FUNCTIONS
+    | {name: _binary(op) for name, op in _BINARY.items()}
     | {name: _unary(op) for name, op in _UNARY.items()}
     | {name: _reduction(op) for name, op in _REDUCTIONS.items()}
     | {
@@ -137,7 +146,7 @@ FUNCTIONS = (
             features * _OPS.sigmoid(features * beta)
         ),
         "nn.softmax": lambda logits, axis=-1: _OPS.softmax(logits, axis),
-        "linalg.matmul": lambda a, b: _OPS.matmul(a, b),
+        "linalg.matmul": _matmul,
         "pad": lambda tensor, paddings, constant_values=0: _OPS.pad(
             tensor, paddings, constant_values=constant_values
         ),

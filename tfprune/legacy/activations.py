@@ -1,0 +1,59 @@
+"""Activation functions whose meaning changed from Keras 2 to Keras 3."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable("tfprune")
+def hard_sigmoid_of_keras_2(x):
+    """`clip(0.2 x + 0.5, 0, 1)`; that of Keras 3 is `relu6(x + 3) / 6`."""
+    return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+# Names that Keras 2 took from TensorFlow.
+_RENAMED = {"softmax_v2": "softmax", "gelu_v2": "gelu"}
+# Activations of models that train for quantization: what they hold counts.
+_QUANTIZED = ("QuantizeAwareActivation", "NoOpActivation")
+
+
+def translate(value, layer):
+    """What `activation=` becomes.
+
+    Args:
+        value: what the config says, a name or a `dict`.
+        layer: `str`, name of the layer.
+
+    Returns:
+        `(activation, changed)`: a name or a function, and whether it is
+        another one than that of the same name in Keras 3.
+
+    Raises:
+        ValueError: If the function is not known.
+    """
+    name = value
+    if isinstance(value, dict) and value["class_name"] in _QUANTIZED:
+        return translate(value["config"].get("activation"), layer)
+    if isinstance(value, dict):
+        registered = value.get("registered_name")
+        named = value.get("config")
+        if isinstance(named, dict):
+            named = named.get("name", value["class_name"])
+        function = value["class_name"] in ("function", "builtin_function")
+        name = named if function else value["class_name"]
+        if registered and registered not in ("function", name):
+            name = registered
+    if name is None:
+        return None, False
+    if name == "hard_sigmoid":
+        return hard_sigmoid_of_keras_2, True
+    name = _RENAMED.get(name, name)
+    known = keras.saving.get_registered_object(name)
+    if known is not None:
+        return known, False
+    try:
+        keras.activations.get(name)
+    except ValueError as error:
+        raise ValueError(
+            f"The activation of a layer must be known. Received: {name!r} of "
+            f"layer {layer!r}. Give it in custom_objects."
+        ) from error
+    return name, False

@@ -1,0 +1,55 @@
+"""How the layers of old models are called in Keras 3."""
+
+import keras
+
+RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D")
+
+
+def call(part, entry, args, kwargs):
+    """Calls a part; a list for a recurrent layer holds its states, too."""
+    kwargs = {k: v for k, v in kwargs.items() if v is not None}
+    if entry["class_name"] in RECURRENT and isinstance(args[0], list):
+        x, *states = args[0]
+        if entry["config"].get("num_constants"):
+            raise ValueError(
+                "A recurrent layer must get inputs and states alone. "
+                f"Received: constants for layer {entry['name']!r}. Build the "
+                "model anew."
+            )
+        return part(x, **{"initial_state": states, **kwargs})
+    return part(*args, **kwargs)
+
+
+def axes(name, config):
+    """`(in, out)`, the axes from 1 around a layer of channels_first."""
+    if config.get("data_format") != "channels_first":
+        return None
+    rank = next((int(c) for c in name if c.isdigit()), None)
+    kinds = ("Conv", "Pool", "UpSampling", "ZeroPadding", "Cropping")
+    if rank is None or not any(kind in name for kind in kinds):
+        return None
+    spatial = range(2, rank + 2)
+    if name.startswith("ConvLSTM"):
+        back = (rank + 1, *range(1, rank + 1))
+        if config.get("return_sequences"):
+            back = (1, *(axis + 1 for axis in back))
+        return (1, *(axis + 1 for axis in spatial), 2), back
+    back = (rank + 1, *range(1, rank + 1))
+    if name.startswith("Global") and not config.get("keepdims"):
+        back = None
+    return (*spatial, 1), back
+
+
+def time_major(part, config):
+    """A recurrent layer whose inputs have the steps before the batch."""
+    (layer,) = part.layers
+
+    def call(x, **kwargs):
+        outputs = layer(keras.ops.swapaxes(x, 0, 1), **kwargs)
+        if not config.get("return_sequences"):
+            return outputs
+        if not config.get("return_state"):
+            return keras.ops.swapaxes(outputs, 0, 1)
+        return [keras.ops.swapaxes(outputs[0], 0, 1), *outputs[1:]]
+
+    return part.calling(call)

@@ -1,0 +1,156 @@
+"""Compiles a model as the file of Keras 1 or 2 says."""
+
+import keras
+
+_LOSSES = {
+    "cosine_proximity": "cosine_similarity",
+    "cosine": "cosine_similarity",
+    "kld": "kl_divergence",
+    "kullback_leibler_divergence": "kl_divergence",
+    "logcosh": "log_cosh",
+    "LogCosh": "LogCosh",
+}
+_OPTIMIZERS = {"lr": "learning_rate", "beta1": "beta_1", "beta2": "beta_2"}
+_KEPT = {
+    *("learning_rate", "beta_1", "beta_2", "epsilon", "rho", "momentum"),
+    *("nesterov", "amsgrad", "centered", "clipnorm", "clipvalue"),
+    *("weight_decay", "initial_accumulator_value", "learning_rate_power"),
+    *("l1_regularization_strength", "l2_regularization_strength", "beta"),
+}
+# Layers of a loss or a metric around the function that does the work.
+_WRAPPERS = ("LossFunctionWrapper", "MeanMetricWrapper", "SumOverBatchSize")
+
+
+def compile_as_before(model, training):
+    """Compiles a model.
+
+    The state of the optimizer is not read. What has no counterpart is left
+    out, and said.
+
+    Args:
+        model: `keras.Model`.
+        training: `dict`, the `training_config` in the file.
+
+    Returns:
+        list of `str`, what is not as it was.
+    """
+    lost = []
+    try:
+        loss = _mapped(_loss, training.get("loss"))
+        optimizer = _optimizer(training["optimizer_config"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
+        return [f"not compiled, its loss or optimizer is not known ({reason})"]
+    metrics = {
+        key: _metrics(training.get(key), lost)
+        for key in ("metrics", "weighted_metrics")
+    }
+    model.compile(
+        optimizer,
+        loss,
+        loss_weights=training.get("loss_weights") or None,
+        **metrics,
+    )
+    return lost
+
+
+def _mapped(function, value):
+    """A function of each entry of a list, or of a `dict` of outputs."""
+    if isinstance(value, dict) and "class_name" not in value:
+        return {k: _mapped(function, v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_mapped(function, v) for v in value]
+    return None if value is None else function(value)
+
+
+def _name(value):
+    """The name of a function, out of a name or of what holds one."""
+    config = value.get("config", {})
+    if isinstance(config, str):
+        return config
+    return config.get("fn") or config.get("name")
+
+
+def _loss(value):
+    if isinstance(value, dict) and value["class_name"] in (
+        *_WRAPPERS,
+        "function",
+    ):
+        value = _name(value)
+    if isinstance(value, str):
+        return keras.losses.get(_LOSSES.get(value, value))
+    config = dict(value["config"])
+    config.pop("fn", None)
+    if config.get("reduction") in (None, "auto"):
+        config["reduction"] = "sum_over_batch_size"
+    name = _LOSSES.get(value["class_name"], value["class_name"])
+    return keras.losses.get({"class_name": name, "config": config})
+
+
+def _metrics(value, lost):
+    if value is None:
+        return None
+    if isinstance(value, dict) and "class_name" not in value:
+        found = {k: _metrics(v, lost) for k, v in value.items()}
+        return {k: v for k, v in found.items() if v} or None
+    entries = value if isinstance(value, list) else [value]
+    # Each output has a list of its own, if there are several.
+    found = [
+        (_metrics if isinstance(entry, list) else _metric)(entry, lost)
+        for entry in entries
+    ]
+    if any(isinstance(entry, list) for entry in entries):
+        return found[0] if len(found) == 1 else [f or [] for f in found]
+    return [metric for metric in found if metric is not None] or None
+
+
+def _metric(value, lost):
+    if value is None:
+        return None
+    name = None
+    if isinstance(value, dict) and value["class_name"] in (
+        *_WRAPPERS,
+        "function",
+    ):
+        if isinstance(value["config"], dict):
+            name = value["config"].get("name")
+        value = _name(value)
+    try:
+        if isinstance(value, str):
+            if value in ("accuracy", "acc", "crossentropy", "ce"):
+                return value
+            found = keras.metrics.get(_LOSSES.get(value, value))
+            if name is None:
+                return found
+            if isinstance(found, keras.metrics.Metric):
+                return type(found)(name=name)
+            return keras.metrics.MeanMetricWrapper(found, name=name)
+        config = {
+            k: v for k, v in value["config"].items() if k not in ("fn", "dtype")
+        }
+        return getattr(keras.metrics, value["class_name"])(**config)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        name = value if isinstance(value, str) else value["class_name"]
+        lost.append(f"compiled without its metric {name!r}, which is not known")
+        return None
+
+
+def _optimizer(value):
+    config = {
+        _OPTIMIZERS.get(k, k): v for k, v in dict(value["config"]).items()
+    }
+    name = value["class_name"].rpartition(">")[2]
+    rate, decay = config.get("learning_rate"), config.get("decay")
+    if isinstance(rate, dict):
+        schedules = keras.optimizers.schedules
+        config["learning_rate"] = schedules.deserialize(
+            {"class_name": rate["class_name"], "config": rate["config"]}
+        )
+    elif decay:
+        config["learning_rate"] = keras.optimizers.schedules.InverseTimeDecay(
+            rate, decay_steps=1, decay_rate=decay
+        )
+    kept = {k: v for k, v in config.items() if k in _KEPT and v is not None}
+    found = keras.optimizers.get({"class_name": name, "config": {}})
+    known = {k: v for k, v in kept.items() if k in found.get_config()}
+    return type(found)(**known)

@@ -1,0 +1,137 @@
+"""Configs of Keras 1 in the words of Keras 2."""
+
+_CLASSES = {
+    "Convolution1D": "Conv1D",
+    "Convolution2D": "Conv2D",
+    "Convolution3D": "Conv3D",
+    "AtrousConvolution1D": "Conv1D",
+    "AtrousConvolution2D": "Conv2D",
+    "AtrousConv1D": "Conv1D",
+    "AtrousConv2D": "Conv2D",
+    "Deconvolution2D": "Conv2DTranspose",
+    "Deconvolution3D": "Conv3DTranspose",
+    "SeparableConvolution1D": "SeparableConv1D",
+    "SeparableConvolution2D": "SeparableConv2D",
+    "TimeDistributedDense": "Dense",
+}
+_RENAMED = {
+    "W_constraint": "kernel_constraint",
+    "W_regularizer": "kernel_regularizer",
+    "U_regularizer": "recurrent_regularizer",
+    "b_constraint": "bias_constraint",
+    "b_regularizer": "bias_regularizer",
+    "beta_init": "beta_initializer",
+    "bias": "use_bias",
+    "border_mode": "padding",
+    "depthwise_init": "depthwise_initializer",
+    "dropout_U": "recurrent_dropout",
+    "dropout_W": "dropout",
+    "filter_length": "kernel_size",
+    "gamma_init": "gamma_initializer",
+    "init": "kernel_initializer",
+    "inner_activation": "recurrent_activation",
+    "inner_init": "recurrent_initializer",
+    "length": "size",
+    "nb_filter": "filters",
+    "output_dim": "units",
+    "pointwise_init": "pointwise_initializer",
+    "pool_length": "pool_size",
+    "stride": "strides",
+    "subsample": "strides",
+    "subsample_length": "strides",
+    "atrous_rate": "dilation_rate",
+}
+_INITIALIZERS = {
+    "uniform": "random_uniform",
+    "normal": "random_normal",
+    "one": "ones",
+    "zero": "zeros",
+}
+# What these classes call otherwise than the rest.
+_OWN = {
+    "Embedding": {
+        "output_dim": "output_dim",
+        "init": "embeddings_initializer",
+        "W_regularizer": "embeddings_regularizer",
+        "W_constraint": "embeddings_constraint",
+    },
+    "GaussianNoise": {"sigma": "stddev"},
+    "PReLU": {"init": "alpha_initializer"},
+    "MaxoutDense": {"output_dim": "output_dim"},
+    "LeakyReLU": {"alpha": "negative_slope"},
+}
+_RATES = ("Dropout", "GaussianDropout") + tuple(
+    f"SpatialDropout{n}D" for n in (1, 2, 3)
+)
+# What only said how to compute, or is told elsewhere.
+_DROPPED = {"consume_less", "forget_bias_init", "input_dim", "weights"}
+_OF_KERAS_1 = {
+    *_DROPPED,
+    *_RENAMED,
+    *("dim_ordering", "nb_row", "nb_col", "kernel_dim1", "p", "sigma", "mode"),
+} - {"length", "output_dim", "bias", "input_dim", "weights", "stride", "mode"}
+
+
+def is_keras_1(name, config):
+    """Whether the config of a layer is in the words of Keras 1."""
+    if name in _CLASSES or name in ("Highway", "MaxoutDense", "Merge"):
+        return True
+    if name not in ("Embedding", "LeakyReLU") and "output_dim" in config:
+        return True
+    own = name in ("BatchNormalization",) and "mode" in config
+    return own or bool(_OF_KERAS_1 & set(config))
+
+
+def translate(name, config):
+    """`(class name, config)` of a layer in the words of Keras 2."""
+    own = _OWN.get(name, {})
+    changed = {}
+    for key, value in config.items():
+        if key in own:
+            changed[own[key]] = value
+        elif key == "p" and name in _RATES:
+            changed["rate"] = value
+        elif key == "dim_ordering":
+            changed["data_format"] = _data_format(value)
+        elif key == "input_dim" and name == "Embedding":
+            changed[key] = value
+        elif key not in _DROPPED:
+            changed[_RENAMED.get(key, key)] = value
+    _kernel_sizes(changed)
+    for key, value in changed.items():
+        if key.endswith("_initializer"):
+            changed[key] = _INITIALIZERS.get(value, value)
+        if key.endswith(("_regularizer", "_constraint")):
+            changed[key] = _penalty(value)
+    if name in ("LSTM", "GRU", "SimpleRNN"):
+        changed.setdefault("reset_after", False) if name == "GRU" else None
+    if name == "Embedding":
+        changed.pop("dropout", None)
+    if _CLASSES.get(name, "").endswith("Transpose"):
+        changed.pop("output_shape", None)
+    return _CLASSES.get(name, name), changed
+
+
+def _data_format(value):
+    return {"th": "channels_first", "tf": "channels_last"}.get(value, value)
+
+
+def _kernel_sizes(config):
+    for keys, new in (
+        (("nb_row", "nb_col"), "kernel_size"),
+        (("kernel_dim1", "kernel_dim2", "kernel_dim3"), "kernel_size"),
+    ):
+        if keys[0] in config:
+            config[new] = [config.pop(key) for key in keys]
+
+
+def _penalty(value):
+    """A regularizer or a constraint: its arguments lay beside its name."""
+    if not isinstance(value, dict) or "class_name" in value:
+        return value
+    config = {k: v for k, v in value.items() if k != "name"}
+    if "m" in config:
+        config["max_value"] = config.pop("m")
+    name = value.get("name", "L1L2")
+    renamed = {"WeightRegularizer": "L1L2", "L1L2Regularizer": "L1L2"}
+    return {"class_name": renamed.get(name, name), "config": config}

@@ -1,0 +1,56 @@
+"""Lambda layers: code in a file."""
+
+import keras
+
+
+def build(cls, config, name, safe_mode):
+    """A Lambda layer.
+
+    Args:
+        cls: its class.
+        config: `dict`, as Keras 2 wrote it.
+        name: `str`, the layer's in the new model.
+        safe_mode: `bool`; else its code may run.
+
+    Raises:
+        ValueError: If the code must not run, or cannot be read.
+    """
+    if safe_mode:
+        raise ValueError(
+            "Code in a file is not run unless it is asked for. Received: "
+            f"Lambda layer {config['name']!r}. If you trust the file, give "
+            "allow_lambda=True."
+        )
+    function = config["function"]
+    if isinstance(function, str):
+        known = keras.saving.get_registered_object(function)
+        if known is not None:
+            return cls(
+                known,
+                name=name,
+                arguments=config.get("arguments") or {},
+            )
+    if isinstance(function, (list, tuple)):
+        code, defaults, closure = function
+        function = {
+            "class_name": "__lambda__",
+            "config": {
+                "code": code,
+                "defaults": defaults,
+                "closure": closure,
+            },
+        }
+    settings = {
+        "name": name,
+        "function": function,
+        "arguments": config.get("arguments") or {},
+    }
+    try:
+        return cls.from_config(settings, safe_mode=False)
+    except (EOFError, TypeError, ValueError) as error:
+        raise ValueError(
+            "The code of a Lambda layer must be of this version of Python. "
+            f"Received: layer {config['name']!r}, whose code cannot be "
+            "read. Build the model in code and load its weights, or give "
+            "the function in custom_objects."
+        ) from error

@@ -1,0 +1,290 @@
+"""Operations of TensorFlow's graphs that old models hold, as `keras.ops`.
+
+Keras 2.0 to 2.3 of TensorFlow wrote each op on a symbolic tensor as a layer of
+class `TensorFlowOpLayer`: the node of the graph, and inputs that are constant.
+"""
+
+import base64
+
+import keras
+import numpy as np
+
+_OPS = keras.ops
+
+# Ops that take tensors and have no attribute that changes what they compute.
+_SAME = {
+    "Abs": _OPS.abs,
+    "Add": _OPS.add,
+    "AddV2": _OPS.add,
+    "BiasAdd": _OPS.add,
+    "ClipByValue": _OPS.clip,
+    "Cos": _OPS.cos,
+    "Div": _OPS.true_divide,
+    "Elu": _OPS.elu,
+    "Equal": _OPS.equal,
+    "Erf": _OPS.erf,
+    "Exp": _OPS.exp,
+    "Floor": _OPS.floor,
+    "FloorDiv": _OPS.floor_divide,
+    "FloorMod": _OPS.mod,
+    "Greater": _OPS.greater,
+    "GreaterEqual": _OPS.greater_equal,
+    "Identity": lambda x: keras.layers.Identity()(x),
+    "Less": _OPS.less,
+    "LessEqual": _OPS.less_equal,
+    "Log": _OPS.log,
+    "Log1p": _OPS.log1p,
+    "LogSoftmax": _OPS.log_softmax,
+    "LogicalAnd": _OPS.logical_and,
+    "LogicalNot": _OPS.logical_not,
+    "LogicalOr": _OPS.logical_or,
+    "Maximum": _OPS.maximum,
+    "Minimum": _OPS.minimum,
+    "Mul": _OPS.multiply,
+    "Neg": _OPS.negative,
+    "NotEqual": _OPS.not_equal,
+    "OnesLike": _OPS.ones_like,
+    "Pow": _OPS.power,
+    "RealDiv": _OPS.true_divide,
+    "Reciprocal": _OPS.reciprocal,
+    "Relu": _OPS.relu,
+    "Relu6": _OPS.relu6,
+    "Round": _OPS.round,
+    "Rsqrt": _OPS.rsqrt,
+    "Select": _OPS.where,
+    "SelectV2": _OPS.where,
+    "Selu": _OPS.selu,
+    "Sigmoid": _OPS.sigmoid,
+    "Sign": _OPS.sign,
+    "Sin": _OPS.sin,
+    "Softmax": _OPS.softmax,
+    "Softplus": _OPS.softplus,
+    "Softsign": _OPS.softsign,
+    "Sqrt": _OPS.sqrt,
+    "Square": _OPS.square,
+    "SquaredDifference": lambda x, y: _OPS.square(x - y),
+    "StopGradient": _OPS.stop_gradient,
+    "Sub": _OPS.subtract,
+    "Tanh": _OPS.tanh,
+    "ZerosLike": _OPS.zeros_like,
+}
+_REDUCTIONS = {
+    "All": _OPS.all,
+    "Any": _OPS.any,
+    "Max": _OPS.max,
+    "Mean": _OPS.mean,
+    "Min": _OPS.min,
+    "Prod": _OPS.prod,
+    "Sum": _OPS.sum,
+}
+
+
+def _list(value):
+    return np.ravel(value).tolist()
+
+
+def _concat(attributes, *inputs):
+    *values, axis = inputs
+    return _OPS.concatenate(values, axis=int(axis))
+
+
+def _squeeze(attributes, x):
+    axes = attributes.get("squeeze_dims", [])
+    axes = sorted(a % len(x.shape) for a in axes)
+    if not axes:
+        return _OPS.squeeze(x)
+    for axis in reversed(axes):
+        x = _OPS.squeeze(x, axis)
+    return x
+
+
+def _strided_slice(attributes, x, begin, end, strides):
+    parts = []
+    masks = {
+        name: attributes.get(f"{name}_mask", 0)
+        for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
+    }
+    bounds = zip(_list(begin), _list(end), _list(strides), strict=True)
+    for i, (start, stop, step) in enumerate(bounds):
+        on = {name for name, mask in masks.items() if mask >> i & 1}
+        if "ellipsis" in on:
+            parts.append(...)
+        elif "new_axis" in on:
+            parts.append(None)
+        elif "shrink_axis" in on:
+            parts.append(start)
+        else:
+            parts.append(
+                slice(
+                    None if "begin" in on else start,
+                    None if "end" in on else stop,
+                    step,
+                )
+            )
+    return x[tuple(parts)]
+
+
+def _slice(attributes, x, begin, size):
+    bounds = zip(_list(begin), _list(size), strict=True)
+    return x[tuple(slice(b, None if n < 0 else b + n) for b, n in bounds)]
+
+
+def _pad(attributes, x, paddings, value=0):
+    return _OPS.pad(x, np.asarray(paddings).tolist(), constant_values=value)
+
+
+def _mirror_pad(attributes, x, paddings):
+    mode = attributes.get("mode", "REFLECT").lower()
+    return _OPS.pad(x, np.asarray(paddings).tolist(), mode=mode)
+
+
+def _matmul(attributes, x, y):
+    for name in ("transpose_a", "adj_x"):
+        if attributes.get(name):
+            x = _OPS.swapaxes(x, -1, -2)
+    for name in ("transpose_b", "adj_y"):
+        if attributes.get(name):
+            y = _OPS.swapaxes(y, -1, -2)
+    return _OPS.matmul(x, y)
+
+
+def _split_sizes(attributes, x, sizes, axis):
+    return _OPS.split(x, np.cumsum(_list(sizes))[:-1].tolist(), int(axis))
+
+
+def _unpack(attributes, x):
+    axis = attributes.get("axis", 0)
+    return [_OPS.take(x, i, axis=axis) for i in range(attributes["num"])]
+
+
+def _gather(attributes, x, indices, axis=0):
+    if attributes.get("batch_dims"):
+        raise ValueError(
+            "Elements are gathered without batch dimensions. Received: "
+            f"batch_dims={attributes['batch_dims']}. Build the model anew."
+        )
+    return _OPS.take(x, indices, axis=int(axis))
+
+
+def _resize(method):
+    def resize(attributes, x, size):
+        if not attributes.get("half_pixel_centers"):
+            raise ValueError(
+                "Images are resized with centers of pixels at halves. "
+                "Received: half_pixel_centers=False. Build the model anew."
+            )
+        return _OPS.image.resize(x, tuple(_list(size)), interpolation=method)
+
+    return resize
+
+
+_OTHERS = {
+    "ArgMax": lambda a, x, axis: _OPS.argmax(x, axis=int(axis)),
+    "BatchMatMul": _matmul,
+    "BatchMatMulV2": _matmul,
+    "Cast": lambda a, x: _OPS.cast(x, a["DstT"]),
+    "ConcatV2": _concat,
+    "ExpandDims": lambda a, x, axis: _OPS.expand_dims(x, int(axis)),
+    "GatherV2": _gather,
+    "LeakyRelu": lambda a, x: _OPS.leaky_relu(x, a.get("alpha", 0.2)),
+    "MatMul": _matmul,
+    "MirrorPad": _mirror_pad,
+    "Pack": lambda a, *x: _OPS.stack(list(x), axis=a.get("axis", 0)),
+    "Pad": _pad,
+    "PadV2": _pad,
+    "Reshape": lambda a, x, shape: _OPS.reshape(x, _list(shape)),
+    "ResizeBilinear": _resize("bilinear"),
+    "ResizeNearestNeighbor": _resize("nearest"),
+    "Slice": _slice,
+    "Split": lambda a, axis, x: _OPS.split(x, a["num_split"], int(axis)),
+    "SplitV": _split_sizes,
+    "Squeeze": _squeeze,
+    "StridedSlice": _strided_slice,
+    "Tile": lambda a, x, times: _OPS.tile(x, _list(times)),
+    "Transpose": lambda a, x, perm: _OPS.transpose(x, _list(perm)),
+    "Unpack": _unpack,
+}
+
+
+def call(entry, inputs):
+    """Calls the op of a `TensorFlowOpLayer`.
+
+    Args:
+        entry: `dict`, the layer's entry.
+        inputs: a tensor or a list of tensors, those that are not constant.
+
+    Returns:
+        A tensor or a list of tensors.
+
+    Raises:
+        ValueError: If the op has no translation.
+    """
+    config = entry["config"]
+    name, attributes = _node(config["node_def"])
+    inputs = list(inputs) if isinstance(inputs, list) else [inputs]
+    for place, value in sorted(
+        (int(k), v) for k, v in (config.get("constants") or {}).items()
+    ):
+        inputs.insert(place, np.asarray(value))
+    inputs = [_narrow(value) for value in inputs]
+    if name in _SAME:
+        return _SAME[name](*inputs)
+    if name in _REDUCTIONS:
+        x, axis = inputs
+        keep = attributes.get("keep_dims", False)
+        return _REDUCTIONS[name](x, axis=tuple(_list(axis)), keepdims=keep)
+    if name not in _OTHERS:
+        known = sorted([*_SAME, *_REDUCTIONS, *_OTHERS])
+        raise ValueError(
+            f"The op of layer {entry['name']!r} has no translation. Received: "
+            f"TensorFlowOpLayer of {name!r}; known are {', '.join(known)}."
+        )
+    return _OTHERS[name](attributes, *inputs)
+
+
+def _narrow(value):
+    """A constant in the type of most tensors."""
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        return value.astype("float32")
+    return value
+
+
+def _node(node):
+    """`(op, attributes)` of a node, which is a `dict` or a message."""
+    if isinstance(node, dict):
+        attributes = node.get("attr", {})
+        return node["op"], {k: _plain(v) for k, v in attributes.items()}
+    import tensorflow as tf
+
+    data = node if isinstance(node, bytes) else node.encode()
+    message = tf.compat.v1.NodeDef.FromString(data)
+    return message.op, {k: _field(v) for k, v in message.attr.items()}
+
+
+def _plain(attribute):
+    """The value of an attribute that is written as JSON."""
+    (kind, value), *_ = attribute.items() or [(None, None)]
+    if kind == "i":
+        return int(value)
+    if kind == "s":
+        return base64.b64decode(value).decode()
+    if kind == "type":
+        name = value.removeprefix("DT_").lower()
+        return {"float": "float32", "double": "float64"}.get(name, name)
+    if kind == "list":
+        return [int(i) for i in value.get("i", [])]
+    return value
+
+
+def _field(attribute):
+    kind = attribute.WhichOneof("value")
+    value = getattr(attribute, kind)
+    if kind == "s":
+        return value.decode()
+    if kind == "list":
+        return list(value.i)
+    if kind == "type":
+        import tensorflow as tf
+
+        return tf.as_dtype(value).name
+    return value

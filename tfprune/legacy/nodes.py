@@ -1,0 +1,70 @@
+"""The calls of layers in the config of a Functional model of Keras 1 and 2.
+
+A tensor is a list `[layer, call, tensor]`, with arguments behind it where a
+layer is called.
+"""
+
+
+def one(nested):
+    """A list of one tensor's reference as that reference."""
+    listed = isinstance(nested, list) and len(nested) == 1
+    return nested[0] if listed else nested
+
+
+def is_reference(value, entries):
+    return (
+        isinstance(value, list)
+        and len(value) >= 3
+        and isinstance(value[0], str)
+        and value[0] in entries
+    )
+
+
+def first_calls(config, entries):
+    """The number of each layer's first call, by name; a model's may be 1."""
+    nodes = [entry["inbound_nodes"] for entry in config["layers"]]
+    first = {}
+    for name, call in references([*nodes, config["output_layers"]], entries):
+        first[name] = min(call, first.get(name, call))
+    return first
+
+
+def references(nested, entries):
+    """Yields `(layer, call)` of all tensors in the arguments of a call."""
+    if is_reference(nested, entries):
+        yield nested[0], nested[1]
+        nested = nested[3:]
+    if isinstance(nested, dict):
+        nested = list(nested.values())
+    if isinstance(nested, list):
+        for value in nested:
+            yield from references(value, entries)
+
+
+def decoded(nested, tensors, entries):
+    if is_reference(nested, entries):
+        return tensors[nested[0], nested[1]][nested[2]]
+    if isinstance(nested, dict):
+        return {k: decoded(v, tensors, entries) for k, v in nested.items()}
+    if isinstance(nested, list):
+        return [decoded(v, tensors, entries) for v in nested]
+    return nested
+
+
+def arguments(node, tensors, entries):
+    """`(args, kwargs)` of a call, as Keras 2 wrote it.
+
+    A layer's call is a list of `[layer, call, tensor, kwargs]`, a function's
+    one of these where it takes one tensor first.
+    """
+    several = isinstance(node, list) and isinstance(node[0], list)
+    parts = node if several else [node]
+    kwargs = parts[0][3] if len(parts[0]) > 3 else {}
+    first = [
+        part[2]
+        if part[0] == "_CONSTANT_VALUE"
+        else decoded(part[:3], tensors, entries)
+        for part in parts
+    ]
+    alone = len(first) == 1
+    return (first[0] if alone else first,), decoded(kwargs, tensors, entries)

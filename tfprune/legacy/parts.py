@@ -1,0 +1,247 @@
+"""What stands in the new model for a layer of the old one."""
+
+import keras
+import numpy as np
+
+
+class Part:
+    """Layers of Keras 3 in place of one layer, called one after the other.
+
+    Args:
+        name: `str`, the layer's in the file.
+        layers: list of `keras.layers.Layer`.
+        holders: those of them that take the weights in the file, in the order
+            of the file; by default all that have any.
+        convert: function from the arrays in the file to those of `holders`.
+        call: function of `(*args, **kwargs)` where the layers are not called
+            in a row.
+        counts: `(trainable, others)`, how many arrays the file has, where they
+            are not as many as the weights.
+    """
+
+    def __init__(
+        self, name, layers, holders=None, convert=None, call=None, counts=None
+    ):
+        self.name = name
+        self.layers = layers
+        self._holders = layers if holders is None else holders
+        self._convert = convert or (lambda arrays: arrays)
+        self._call = call
+        self._counts = counts
+
+    @property
+    def plain(self):
+        """Whether a Sequential model can hold it."""
+        return self._call is None
+
+    def __call__(self, *args, **kwargs):
+        if self._call is not None:
+            return self._call(*args, **kwargs)
+        for layer in self.layers:
+            args, kwargs = (layer(*args, **kwargs),), {}
+        return args[0]
+
+    def calling(self, call):
+        """The same part, called in another way."""
+        self._call = call
+        return self
+
+    def counts(self):
+        """How many arrays of the file are trainable, and how many are not."""
+        if self._counts is not None:
+            number = sum(self._counts)
+            frozen = self.layers and not self.layers[0].trainable
+            return (0, number) if frozen else self._counts
+        trainable = sum(len(x.trainable_weights) for x in self._holders)
+        total = sum(len(x.weights) for x in self._holders)
+        return trainable, total - trainable
+
+    def assign(self, named):
+        """Gives the weights.
+
+        Args:
+            named: list of `(name, array)`, trainable ones first.
+
+        Raises:
+            ValueError: If they do not fit.
+        """
+        variables = [
+            v
+            for layer in self._holders
+            for v in [*layer.trainable_weights, *layer.non_trainable_weights]
+        ]
+        arrays = self._convert([np.asarray(array) for _, array in named])
+        arrays = _by_name(named, arrays, variables)
+        shapes = [tuple(v.shape) for v in variables]
+        given = [a.shape for a in arrays]
+        if shapes != given:
+            raise ValueError(
+                f"The weights in the file must fit layer {self.name!r}. "
+                f"Received: shapes {given}, where {shapes} are needed."
+            )
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+        for layer in self._holders:
+            if isinstance(layer, keras.layers.Normalization):
+                layer.finalize_state()
+
+    def assign_in_order(self, named, inside=False):
+        """The same, of arrays that come layer after layer.
+
+        Args:
+            named: list of `(name, array)`.
+            inside: `bool`, whether those of a model inside of a layer do, too.
+        """
+        self.assign(named)
+
+
+def _by_name(named, arrays, variables):
+    """The arrays in the order of the variables, where the names tell it."""
+    places = {_end(name): i for i, (name, _) in enumerate(named)}
+    ends = [_end(variable.path) for variable in variables]
+    unique = len(places) == len(named) == len(arrays)
+    if not unique or set(places) != set(ends):
+        return arrays
+    return [arrays[places[end]] for end in ends]
+
+
+def _end(name):
+    """The layer's and the weight's own names at the end of a path."""
+    return "/".join(name.split(":")[0].split("/")[-3:][-2:])
+
+
+class Cropped(Part):
+    """A cropping layer that may leave nothing, which Keras 3 refuses."""
+
+    def __call__(self, x, **kwargs):
+        layer = self.layers[0]
+        cropping = np.reshape(layer.cropping, (-1, 2)).tolist()
+        sizes = x.shape[1:-1]
+        gone = any(
+            n is not None and n <= sum(crop)
+            for n, crop in zip(sizes, cropping, strict=True)
+        )
+        if not gone or len(self.layers) > 1:
+            return super().__call__(x, **kwargs)
+        ends = [slice(a, -b if b else None) for a, b in cropping]
+        return x[(slice(None), *ends)]
+
+
+class Wrapped(Part):
+    """A layer around a part that has the weights.
+
+    Args:
+        name: `str`, the outer layer's in the file.
+        layers: list of the outer layer.
+        inner: `Part`.
+        call: function, where the outer layer is made when it is called.
+    """
+
+    def __init__(self, name, layers, inner, call=None):
+        super().__init__(name, layers, call=call)
+        self._inner = inner
+
+    def counts(self):
+        return self._inner.counts()
+
+    def assign(self, named):
+        self._inner.assign(named)
+
+    def assign_in_order(self, named, inside=False):
+        if inside:
+            self._inner.assign_in_order(named, inside)
+        else:
+            self.assign(named)
+
+
+class Nested(Part):
+    """A model in place of a model.
+
+    Args:
+        name: `str`, the model's in the file.
+        model: `keras.Model`.
+        parts: list of `Part`, of the layers of the old one in their order.
+    """
+
+    def __init__(self, name, model, parts):
+        super().__init__(name, [model])
+        self.parts = parts
+
+    def counts(self):
+        pairs = [part.counts() for part in self.parts]
+        return sum(t for t, _ in pairs), sum(n for _, n in pairs)
+
+    def assign(self, named):
+        trainable, others = self.counts()
+        if len(named) != trainable + others:
+            raise ValueError(
+                f"The weights in the file must fit model {self.name!r}. "
+                f"Received: {len(named)} arrays, where {trainable + others} "
+                "are needed."
+            )
+        first, second = list(named[:trainable]), list(named[trainable:])
+        for part in self.parts:
+            t, n = part.counts()
+            part.assign(first[:t] + second[:n])
+            del first[:t], second[:n]
+
+    def assign_in_order(self, named, inside=False):
+        wanted = sum(self.counts())
+        if len(named) != wanted:
+            raise ValueError(
+                f"The weights in the file must fit model {self.name!r}. "
+                f"Received: {len(named)} arrays, where {wanted} are needed."
+            )
+        rest = list(named)
+        for part in self.parts:
+            size = sum(part.counts())
+            part.assign_in_order(rest[:size], inside)
+            del rest[:size]
+
+    def assign_by_layer(self, weights):
+        """The same, of a `dict` from layers' names to lists of arrays.
+
+        Layers that the file names otherwise are matched by their order.
+        """
+        parts = [part for part in self.parts if sum(part.counts())]
+        given = {name: found for name, found in weights.items() if found}
+        inside = [p for p in parts if p.name not in given]
+        branches = [p for p in inside if isinstance(p, Nested)]
+        flat = [q for p in branches for q in p.parts if sum(q.counts())]
+        if branches and all(q.name in given for q in flat):
+            for part in branches:
+                part.assign_by_layer(
+                    {q.name: given.pop(q.name) for q in flat if q in part.parts}
+                )
+            parts = [part for part in parts if part not in branches]
+        if {part.name for part in parts} != set(given):
+            if len(parts) != len(given):
+                raise ValueError(
+                    "The weights in the file must be those of the layers. "
+                    f"Received: weights of {sorted(given)}, where "
+                    f"{[part.name for part in parts]} have some."
+                )
+            given = dict(
+                zip((p.name for p in parts), given.values(), strict=True)
+            )
+        for part in parts:
+            part.assign(given[part.name])
+
+
+def around(part, name, axes, back):
+    """A part between two transpositions.
+
+    Args:
+        part: `Part`, called on one tensor.
+        name: `str`, start of the names of the new layers.
+        axes: list of `int`, order of the axes that the layer wants, from 1.
+        back: the same for its output; `None` if it stays.
+
+    Returns:
+        `part`.
+    """
+    permute = keras.layers.Permute
+    part.layers = [permute(axes, name=f"{name}_channels_last"), *part.layers]
+    if back is not None:
+        part.layers.append(permute(back, name=f"{name}_channels_first"))
+    return part

@@ -1,0 +1,371 @@
+"""What changed between Keras 1, 2 and 3, computed by hand."""
+
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.legacy import loading
+from tfprune_test.legacy.old_files import OldFileTest
+from tfprune_test.legacy.old_files import clipped
+from tfprune_test.legacy.old_files import layer
+from tfprune_test.legacy.old_files import sequential
+from tfprune_test.legacy.old_files import sigmoid
+from tfprune_test.legacy.old_files import write
+
+
+class MeaningTest(OldFileTest):
+    def test_hard_sigmoid_of_a_dense_layer_and_of_an_activation(self):
+        kernel, bias = 3 * self.normal(4, 5), self.normal(5)
+        config = sequential(
+            layer(
+                "Dense", units=5, activation="hard_sigmoid", **self.first([4])
+            ),
+            layer("Activation", name="b", activation="hard_sigmoid"),
+        )
+        write(self.path, config, {"a": [kernel, bias], "b": []})
+        x = self.normal(6, 4)
+        with self.assertWarnsRegex(UserWarning, "hard_sigmoid is that of Ker"):
+            wanted = clipped(clipped(x @ kernel + bias))
+            model = self.check(x, wanted, quiet=False)
+        model.save(self.path.with_suffix(".keras"))
+        self.path = self.path.with_suffix(".keras")
+        self.check(x, clipped(clipped(x @ kernel + bias)))
+
+    def test_lstm_whose_gates_are_clipped(self):
+        units = 3
+        kernel, recurrent = self.normal(2, 12), self.normal(units, 12)
+        bias = self.normal(12)
+        config = layer(
+            "LSTM",
+            units=units,
+            activation="tanh",
+            recurrent_activation="hard_sigmoid",
+            implementation=1,
+            **self.first([4, 2]),
+        )
+        write(self.path, sequential(config), {"a": [kernel, recurrent, bias]})
+        x = self.normal(5, 4, 2)
+        h = c = np.zeros((5, units))
+        for t in range(4):
+            z = x[:, t] @ kernel + h @ recurrent + bias
+            i, f, g, o = np.split(z, 4, 1)
+            c = clipped(f) * c + clipped(i) * np.tanh(g)
+            h = clipped(o) * np.tanh(c)
+        self.check(x, h)
+
+    def test_lstm_of_keras_1_lists_twelve_arrays(self):
+        parts = [
+            [self.normal(2, 3), self.normal(3, 3), self.normal(3)]
+            for _ in range(4)
+        ]
+        config = layer(
+            "LSTM",
+            output_dim=3,
+            inner_activation="hard_sigmoid",
+            activation="tanh",
+            init="glorot_uniform",
+            inner_init="orthogonal",
+            forget_bias_init="one",
+            consume_less="cpu",
+            dropout_W=0.0,
+            dropout_U=0.0,
+            W_regularizer=None,
+            U_regularizer=None,
+            b_regularizer=None,
+            input_dim=2,
+            **self.first([4, 2]),
+        )
+        arrays = [array for part in parts for array in part]
+        write(self.path, sequential(config), {"a": arrays}, version="1.2.2")
+        x = self.normal(5, 4, 2)
+        h = c = np.zeros((5, 3))
+        for t in range(4):
+            # Keras 1 lists the gates as i, c, f, o.
+            i, g, f, o = (x[:, t] @ w + h @ u + b for w, u, b in parts)
+            c = clipped(f) * c + clipped(i) * np.tanh(g)
+            h = clipped(o) * np.tanh(c)
+        self.check(x, h)
+
+    def test_gru_resets_before_the_product_unless_it_says_so(self):
+        kernel, recurrent = self.normal(2, 9), self.normal(3, 9)
+        bias = self.normal(9)
+        config = layer(
+            "GRU",
+            units=3,
+            activation="tanh",
+            recurrent_activation="sigmoid",
+            **self.first([4, 2]),
+        )
+        write(self.path, sequential(config), {"a": [kernel, recurrent, bias]})
+        x, h = self.normal(5, 4, 2), np.zeros((5, 3))
+        for t in range(4):
+            a = x[:, t] @ kernel + bias
+            z = sigmoid(a[:, :3] + h @ recurrent[:, :3])
+            r = sigmoid(a[:, 3:6] + h @ recurrent[:, 3:6])
+            new = np.tanh(a[:, 6:] + (r * h) @ recurrent[:, 6:])
+            h = z * h + (1 - z) * new
+        self.check(x, h)
+
+    def test_weights_of_cudnn(self):
+        kernels, recurrents = self.normal(4, 2, 3), self.normal(4, 3, 3)
+        biases = self.normal(2, 4, 3)
+        # cuDNN keeps both transposed, the first in the shape of the other.
+        stored = [
+            np.concatenate(
+                [k.T.ravel().reshape(2, 3) for k in kernels], axis=1
+            ),
+            np.concatenate([u.T for u in recurrents], axis=1),
+            biases.ravel(),
+        ]
+        config = layer("CuDNNLSTM", units=3, **self.first([4, 2]))
+        write(self.path, sequential(config), {"a": stored})
+        x = self.normal(5, 4, 2)
+        h = c = np.zeros((5, 3))
+        for t in range(4):
+            i, f, g, o = (
+                x[:, t] @ k + h @ u + b
+                for k, u, b in zip(
+                    kernels, recurrents, biases.sum(0), strict=True
+                )
+            )
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+        self.check(x, h)
+
+    @parameterized.parameters(
+        ("ThresholdedReLU", {"theta": 0.7}, lambda x: x * (x > 0.7)),
+        ("LeakyReLU", {"alpha": 0.2}, lambda x: np.where(x > 0, x, 0.2 * x)),
+        ("ELU", {"alpha": 0.5}, lambda x: np.where(x > 0, x, np.expm1(x) / 2)),
+        (
+            "ReLU",
+            {"max_value": 1.5, "negative_slope": 0.1, "threshold": 0.3},
+            lambda x: np.where(x > 0.3, np.minimum(x, 1.5), (x - 0.3) / 10),
+        ),
+        (
+            "Softmax",
+            {"axis": 1},
+            lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True),
+        ),
+        ("RandomHeight", {"factor": 0.2}, lambda x: x),
+        ("Reshape", {"target_shape": [6]}, lambda x: x.reshape(-1, 6)),
+        ("Permute", {"dims": [2, 1]}, lambda x: x.transpose(0, 2, 1)),
+        ("Dropout", {"p": 0.5}, lambda x: x),
+        (
+            "Cropping1D",
+            {"cropping": [1, 0]},
+            lambda x: x[:, 1:],
+        ),
+    )
+    def test_activation_and_shape_layers(self, name, settings, function):
+        config = layer(name, **self.first([2, 3]), **settings)
+        write(self.path, sequential(config), {"a": []})
+        x = 2 * self.normal(5, 2, 3)
+        self.check(x, function(x))
+
+    @parameterized.product(backend=("tensorflow", "theano"))
+    def test_convolution_of_keras_1_with_channels_first(self, backend):
+        kernel, bias = self.normal(4, 3, 2, 2), self.normal(4)
+        config = layer(
+            "Convolution2D",
+            nb_filter=4,
+            nb_row=2,
+            nb_col=2,
+            border_mode="valid",
+            subsample=[1, 1],
+            dim_ordering="th",
+            init="glorot_uniform",
+            activation="relu",
+            bias=True,
+            W_regularizer={"name": "WeightRegularizer", "l1": 0.0, "l2": 0.1},
+            b_regularizer=None,
+            activity_regularizer=None,
+            W_constraint={"name": "MaxNorm", "m": 2, "axis": 0},
+            b_constraint=None,
+            **self.first([3, 5, 5]),
+        )
+        weights = {"a": [kernel, bias]}
+        write(
+            self.path,
+            sequential(config),
+            weights,
+            version="1.2.2",
+            backend=backend,
+        )
+        if backend == "theano":
+            # Theano convolves: its kernels lie backwards.
+            kernel = kernel[:, :, ::-1, ::-1]
+        x = self.normal(2, 3, 5, 5)
+        y = sum(
+            np.einsum(
+                "bchw,fc->bfhw",
+                x[:, :, i : i + 4, j : j + 4],
+                kernel[:, :, i, j],
+            )
+            for i in range(2)
+            for j in range(2)
+        )
+        model = self.check(x, np.maximum(y + bias[:, None, None], 0))
+        conv = model.get_layer("a")
+        self.assertAlmostEqual(float(conv.kernel_regularizer.l2), 0.1)
+        self.assertEqual(conv.kernel_constraint.max_value, 2)
+
+    def test_atrous_convolution(self):
+        kernel = self.normal(2, 1, 3, 4)
+        config = layer(
+            "AtrousConvolution1D",
+            nb_filter=4,
+            filter_length=2,
+            atrous_rate=2,
+            border_mode="valid",
+            subsample_length=1,
+            bias=False,
+            **self.first([6, 3]),
+        )
+        write(self.path, sequential(config), {"a": [kernel]}, version="1.1.0")
+        x = self.normal(2, 6, 3)
+        self.check(x, x[:, :-2] @ kernel[0, 0] + x[:, 2:] @ kernel[1, 0])
+
+    def test_highway(self):
+        kernel, carry = self.normal(3, 3), self.normal(3, 3)
+        bias, carry_bias = self.normal(3), self.normal(3)
+        config = layer(
+            "Highway", activation="tanh", bias=True, **self.first([3])
+        )
+        write(
+            self.path,
+            sequential(config),
+            {"a": [kernel, carry, bias, carry_bias]},
+            version="1.2.2",
+        )
+        x = self.normal(5, 3)
+        share = sigmoid(x @ carry + carry_bias)
+        wanted = share * np.tanh(x @ kernel + bias) + (1 - share) * x
+        self.check(x, wanted)
+
+    def test_maxout(self):
+        kernel, bias = self.normal(2, 3, 4), self.normal(2, 4)
+        config = layer(
+            "MaxoutDense", output_dim=4, nb_feature=2, **self.first([3])
+        )
+        write(
+            self.path, sequential(config), {"a": [kernel, bias]}, version="1.2"
+        )
+        x = self.normal(5, 3)
+        y = np.einsum("bi,fio->bfo", x, kernel) + bias
+        self.check(x, y.max(1))
+
+    def test_locally_connected(self):
+        kernel, bias = self.normal(3, 4, 5), self.normal(3, 5)
+        config = layer(
+            "LocallyConnected1D",
+            filters=5,
+            kernel_size=[2],
+            strides=[2],
+            padding="valid",
+            **self.first([6, 2]),
+        )
+        write(self.path, sequential(config), {"a": [kernel, bias]})
+        x = self.normal(4, 6, 2)
+        patches = x.reshape(4, 3, 4)
+        self.check(x, np.einsum("bpk,pkf->bpf", patches, kernel) + bias)
+
+    def test_dilated_transposed_convolution(self):
+        kernel = self.normal(2, 4, 3)
+        config = layer(
+            "Conv1DTranspose",
+            filters=4,
+            kernel_size=[2],
+            strides=[1],
+            dilation_rate=[3],
+            padding="valid",
+            use_bias=False,
+            **self.first([5, 3]),
+        )
+        write(self.path, sequential(config), {"a": [kernel]})
+        x = self.normal(2, 5, 3)
+        wanted = np.zeros((2, 8, 4))
+        for tap in range(2):
+            wanted[:, 3 * tap : 3 * tap + 5] += x @ kernel[tap].T
+        self.check(x, wanted)
+
+    def test_batch_normalization_of_several_axes(self):
+        gamma, beta, mean = (self.normal(1, 2, 3) for _ in range(3))
+        variance = np.abs(self.normal(1, 2, 3)) + 0.5
+        config = layer(
+            "BatchNormalization",
+            axis=[1, 2],
+            epsilon=0.01,
+            momentum=0.9,
+            center=True,
+            scale=True,
+            **self.first([2, 3]),
+        )
+        weights = {"a": [gamma, beta, mean, variance]}
+        write(self.path, sequential(config), weights)
+        x = self.normal(4, 2, 3)
+        self.check(x, (x - mean) / np.sqrt(variance + 0.01) * gamma + beta)
+
+    @parameterized.parameters(
+        ("sum", lambda x, y: x + y),
+        ("mul", lambda x, y: x * y),
+        ("ave", lambda x, y: (x + y) / 2),
+        ("max", np.maximum),
+        ("concat", lambda x, y: np.concatenate([x, y], -1)),
+    )
+    def test_merge(self, mode, function):
+        kernels = self.normal(3, 4), self.normal(3, 4)
+        branches = [
+            sequential(
+                layer(
+                    "Dense",
+                    output_dim=4,
+                    bias=False,
+                    batch_input_shape=[None, 3],
+                    name=name,
+                )
+            )
+            for name in "ab"
+        ]
+        config = sequential(
+            layer(
+                "Merge", name="m", layers=branches, mode=mode, concat_axis=-1
+            ),
+            layer("Activation", name="end", activation="relu"),
+        )
+        weights = {"a": [kernels[0]], "b": [kernels[1]], "end": []}
+        write(self.path, config, weights, version="1.2.2")
+        x = [self.normal(5, 3), self.normal(5, 3)]
+        y = function(x[0] @ kernels[0], x[1] @ kernels[1])
+        self.check(x, np.maximum(y, 0))
+
+    def test_merging_code_is_refused(self):
+        config = sequential(
+            layer("Dense", units=2, **self.first([3])),
+            layer("Merge", name="m", mode="<lambda>"),
+        )
+        write(self.path, config, {})
+        with self.assertRaisesRegex(ValueError, "mode='<lambda>' of layer 'm'"):
+            loading.load_model(self.path)
+
+    def test_initializers_with_a_type_and_frozen_layers(self):
+        zeros = {"class_name": "Zeros", "config": {"dtype": "float32"}}
+        own = {"class_name": "MyInitializer", "config": {}}
+        kernel, bias = self.normal(3, 2), self.normal(2)
+        config = layer(
+            "Dense",
+            units=2,
+            trainable=False,
+            bias_initializer=zeros,
+            kernel_initializer=own,
+            **self.first([3]),
+        )
+        write(self.path, sequential(config), {"a": [kernel, bias]})
+        x = self.normal(5, 3)
+        with self.assertWarnsRegex(UserWarning, "without its kernel_initial"):
+            model = self.check(x, x @ kernel + bias, quiet=False)
+        self.assertEqual(model.input_shape, (None, 3))
+        self.assertEmpty(model.trainable_weights)
+
+
+if __name__ == "__main__":
+    absltest.main()
