@@ -269,8 +269,8 @@ class ErrorsTest(parameterized.TestCase):
 RESUMED = """
 import os, signal, sys
 import keras, numpy as np
-from tfprune import callback
-from tfprune_test import callback_test as test
+from tfprune.callbacks import prune_on_schedule as callback
+from tfprune_test.callbacks import prune_on_schedule_test as test
 
 folder, result, kill_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
@@ -300,7 +300,7 @@ np.savez(result, *model.get_weights())
 
 class ResumeTest(parameterized.TestCase):
     def run_training(self, folder, result, kill_at=0):
-        root = pathlib.Path(__file__).resolve().parents[1]
+        root = pathlib.Path(__file__).resolve().parents[2]
         return subprocess.run(
             [sys.executable, "-c", RESUMED, folder, result, str(kill_at)],
             cwd=root,

@@ -113,9 +113,9 @@ class DigitsTest(parameterized.TestCase):
     def test_loading_needs_no_tensorflow(self):
         code = (
             "import sys; sys.modules['tensorflow'] = None\n"
-            "from tfprune import data\n"
-            "digits = data.load('digits')\n"
-            "from tfprune import batches\n"
+            "from tfprune import datasets\n"
+            "digits = datasets.load('digits')\n"
+            "from tfprune.datasets import batches\n"
             "b = batches.Batches(digits.train, 9, digits.preprocessing)\n"
             "assert b[0][0].shape == (9, 8, 8, 1)\n"
         )

@@ -210,7 +210,7 @@ class ScheduleTest(parameterized.TestCase):
         script = f"""
 import json
 import tensorflow_model_optimization as tfmot
-from tfprune import schedule
+from tfprune.schedules import schedule
 theirs = tfmot.sparsity.keras.{name}(*{args}, **{kwargs})
 ours = schedule.get(theirs)
 rows = []
@@ -222,7 +222,7 @@ print("REPORT" + json.dumps([rows, ours.begin, ours.end]))
 """
         done = subprocess.run(
             [sys.executable, "-c", script],
-            cwd=pathlib.Path(__file__).resolve().parents[1],
+            cwd=pathlib.Path(__file__).resolve().parents[2],
             capture_output=True,
             text=True,
             timeout=300,

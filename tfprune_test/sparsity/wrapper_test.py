@@ -438,7 +438,7 @@ class SavingTest(parameterized.TestCase):
             "y = model.predict(np.load('x.npy'), verbose=0)\n"
             "np.save('y.npy', y)\n"
         )
-        root = pathlib.Path(__file__).resolve().parents[1]
+        root = pathlib.Path(__file__).resolve().parents[2]
         done = subprocess.run(
             [sys.executable, "-c", script, folder],
             env=dict(os.environ, PYTHONPATH=str(root)),
