@@ -29,7 +29,7 @@ from absl import flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("tfmot_python", "", "interpreter that can import tfmot")
-flags.DEFINE_string("dataset", "digits", "data set of tfprune.data")
+flags.DEFINE_string("dataset", "digits", "data set of tfprune.datasets")
 flags.DEFINE_string("data_dir", None, "where the data set lies")
 flags.DEFINE_integer("rounds", 5, "measured rounds")
 flags.DEFINE_integer("steps", 20, "steps in a round, and between updates")

@@ -36,7 +36,7 @@ flags.DEFINE_string(
     "a network of tfprune.zoo; with --weights the name of a published one; or "
     "a .keras file",
 )
-flags.DEFINE_string("dataset", "minicifar", "data set of tfprune.data")
+flags.DEFINE_string("dataset", "minicifar", "data set of tfprune.datasets")
 flags.DEFINE_list("method", [], "methods, one row of the table for each")
 flags.DEFINE_list("macs", ["0.5"], "shares of the multiply-adds that remain")
 flags.DEFINE_integer("epochs", 6, "of training after, or while, pruning")

@@ -22,8 +22,8 @@ class Views:
     """Augmented training images and what the teachers say of them.
 
     Args:
-        dataset: a `tfprune.data.Dataset`.
-        prepare: `tfprune.batches.Preprocessing`.
+        dataset: a `tfprune.datasets.Dataset`.
+        prepare: `tfprune.datasets.Preprocessing`.
         teachers: function without arguments that gives the models.
         folder: `pathlib.Path`, where logits are kept.
         count: `int`, the number of views.

@@ -123,28 +123,9 @@ def __getattr__(name):
             f"tfprune has no {name!r}, a name of "
             f"tensorflow-model-optimization. Use {_ELSEWHERE[name]}."
         )
-    rooms = [room for room in _ROOMS if name in room.__all__]
-    if rooms:
-        raise AttributeError(
-            f"tfprune has no {name!r}: it is {rooms[0].__name__}.{name}."
-        )
+    for room in __all__:
+        if name in getattr(globals()[room], "__all__", ()):
+            raise AttributeError(
+                f"tfprune has no {name!r}: it is tfprune.{room}.{name}."
+            )
     raise AttributeError(f"module 'tfprune' has no attribute {name!r}")
-
-
-_ROOMS = (
-    callbacks,
-    criteria,
-    datasets,
-    deploy,
-    export,
-    methods,
-    patterns,
-    plots,
-    recipes,
-    reports,
-    schedules,
-    scoring,
-    searches,
-    training,
-    zoo,
-)

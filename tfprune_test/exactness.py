@@ -1,7 +1,7 @@
 """Masks random channels of a model, strips it and compares the outputs.
 
 The comparison is made here once more, independently of the one in
-`tfprune.stripping`.
+`tfprune.surgery.stripping`.
 """
 
 import dataclasses

@@ -1,6 +1,9 @@
 """The rules of `tools/house_rules.py` hold, and each of them can fail."""
 
 import os
+import pathlib
+import pkgutil
+import re
 import subprocess
 import sys
 
@@ -194,6 +197,19 @@ class RoomsTest(absltest.TestCase):
                 self.assertIn("May import:", path.read_text(), path)
 
 
+# Dotted names, not the paths of files.
+NAME = re.compile(r"(?<![\w./\"])tfprune(?:\.[A-Za-z_]\w*)+")
+
+
+def resolves(name):
+    """Whether a dotted name is an attribute or a module of tfprune."""
+    try:
+        pkgutil.resolve_name(name)
+    except (AttributeError, ImportError):
+        return False
+    return True
+
+
 class FaceTest(absltest.TestCase):
     def test_completion_shows_the_face_and_nothing_else(self):
         shown = dir(tfprune)
@@ -207,6 +223,27 @@ class FaceTest(absltest.TestCase):
             room = getattr(tfprune, name)
             for public in getattr(room, "__all__", ()):
                 self.assertIsNotNone(getattr(room, public), public)
+
+    def test_every_name_in_a_text_is_there(self):
+        root = source_tree.ROOT
+        folders = ("tfprune", "examples", "benchmarks")
+        paths = [
+            *source_tree.python_files(folders=folders),
+            *(path.relative_to(root) for path in root.glob("docs/*.md")),
+            *map(pathlib.Path, ("README.md", "CONTRIBUTING.md")),
+        ]
+        self.assertGreater(len(paths), 200)
+        missing = [
+            f"{path}: {name}"
+            for path in paths
+            for name in NAME.findall((root / path).read_text())
+            if not resolves(name)
+        ]
+        self.assertEmpty(missing, "\n" + "\n".join(missing))
+
+    def test_a_name_that_is_nowhere_is_noticed(self):
+        self.assertTrue(resolves("tfprune.searches.amc.Settings"))
+        self.assertFalse(resolves("tfprune.searches.Nothing"))
 
     def test_names_of_the_toolkit_say_what_to_use(self):
         for name, use in (

@@ -23,7 +23,7 @@ class SparsityImages(keras.callbacks.Callback):
 
     Example:
 
-    >>> images = tfprune.SparsityImages("logs/run1")
+    >>> images = tfprune.callbacks.SparsityImages("logs/run1")
     >>> wrapped.fit(x, y, epochs=9, callbacks=[pruning, images])
     """
 

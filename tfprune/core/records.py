@@ -28,7 +28,7 @@ def serialize(record, registry):
 
     Args:
         record: a `Record` whose class `registry` holds.
-        registry: a `tfprune.core.Registry` of record classes.
+        registry: a `tfprune.core.registry.Registry` of record classes.
 
     Returns:
         `dict` with `name` and `config`.
@@ -49,7 +49,7 @@ def deserialize(spec, registry):
     Args:
         spec: `dict` of `serialize`, a registered name, or a record, which is
             returned as it is.
-        registry: a `tfprune.core.Registry` of record classes.
+        registry: a `tfprune.core.registry.Registry` of record classes.
     """
     if isinstance(spec, str):
         return registry.get(spec)()

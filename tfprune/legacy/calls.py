@@ -2,12 +2,16 @@
 
 import keras
 
+ATTENTION = ("Attention", "AdditiveAttention")
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D")
 
 
 def call(part, entry, args, kwargs):
     """Calls a part; a list for a recurrent layer holds its states, too."""
     kwargs = {k: v for k, v in kwargs.items() if v is not None}
+    if entry["config"].get("causal") and entry["class_name"] in ATTENTION:
+        # Keras 2 could say so once, Keras 3 wants it in each call.
+        kwargs.setdefault("use_causal_mask", True)
     if entry["class_name"] in RECURRENT and isinstance(args[0], list):
         x, *states = args[0]
         if entry["config"].get("num_constants"):

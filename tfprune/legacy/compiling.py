@@ -8,7 +8,6 @@ _LOSSES = {
     "kld": "kl_divergence",
     "kullback_leibler_divergence": "kl_divergence",
     "logcosh": "log_cosh",
-    "LogCosh": "LogCosh",
 }
 _OPTIMIZERS = {"lr": "learning_rate", "beta1": "beta_1", "beta2": "beta_2"}
 _KEPT = {

@@ -103,8 +103,8 @@ def translate(name, config):
             changed[key] = _INITIALIZERS.get(value, value)
         if key.endswith(("_regularizer", "_constraint")):
             changed[key] = _penalty(value)
-    if name in ("LSTM", "GRU", "SimpleRNN"):
-        changed.setdefault("reset_after", False) if name == "GRU" else None
+    if name == "GRU":
+        changed.setdefault("reset_after", False)
     if name == "Embedding":
         changed.pop("dropout", None)
     if _CLASSES.get(name, "").endswith("Transpose"):

@@ -26,10 +26,7 @@ _SUPERFLUOUS = {
     "sparse",
     "time_major",
     "virtual_batch_size",
-    "zero_output_for_mask",
 }
-# These values ask for nothing.
-_NEUTRAL = (None, False, 1, [], {})
 # What these classes inherited in Keras 2 and never used.
 _UNUSED = {
     f"{kind}Conv{n}D": {
@@ -140,7 +137,7 @@ def translate(cls, config, notes):
         key = _RENAMED.get(kind, {}).get(old, old)
         if key in taken and (key not in ignored or key == "input_dim"):
             settings[key] = _value(key, value, label, notes)
-        elif key not in ignored and value not in _NEUTRAL:
+        elif key not in ignored and _asks(value):
             raise ValueError(
                 f"A setting of layer {label!r} has no counterpart in Keras 3. "
                 f"Received: {key}={value!r} of {kind}. Build the layer anew."
@@ -151,6 +148,13 @@ def translate(cls, config, notes):
         settings.pop("input_dim", None)
     _check(kind, config, settings, notes)
     return settings
+
+
+def _asks(value):
+    """Whether a value of a setting that is gone asks for anything."""
+    if isinstance(value, (bool, str)):
+        return bool(value)
+    return value not in (None, 1, [], {})
 
 
 def _taken(cls):
@@ -189,14 +193,12 @@ def _check(kind, config, settings, notes):
             )
     if kind in ("GRU", "GRUCell"):
         settings.setdefault("reset_after", False)
-    if kind in ("LSTM", "GRU", "LSTMCell", "GRUCell"):
+    gated = kind in ("LSTM", "GRU", "LSTMCell", "GRUCell")
+    if gated or kind.startswith("ConvLSTM"):
         # What Keras 2 took where a file says nothing.
-        if "recurrent_activation" not in settings:
-            settings["recurrent_activation"] = (
-                activations.hard_sigmoid_of_keras_2
-            )
-    if kind.startswith("ConvLSTM") and "recurrent_activation" not in settings:
-        settings["recurrent_activation"] = activations.hard_sigmoid_of_keras_2
+        settings.setdefault(
+            "recurrent_activation", activations.hard_sigmoid_of_keras_2
+        )
 
 
 def _value(key, value, label, notes):

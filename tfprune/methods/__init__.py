@@ -20,6 +20,7 @@ from tfprune.methods.slimming import BatchNormScale
 from tfprune.methods.slimming import Slimming
 from tfprune.methods.soft_threshold import SoftThreshold
 from tfprune.methods.soft_threshold import SoftThresholdChannels
+from tfprune.sparsity.chain import Chain
 
 __all__ = [
     "AttentionGate",
@@ -27,6 +28,7 @@ __all__ = [
     "AutoPruneChannels",
     "BatchNormScale",
     "BitPruning",
+    "Chain",
     "GroupNorm",
     "GroupSparsity",
     "HardConcrete",

@@ -9,7 +9,7 @@ computed with as
     Q(v, n) = (1 - a) Q(v, b) + a Q(v, b + 1),
 
 where Q(v, b) is the nearest of 2^b levels between the least and the largest
-value (`tfprune.quantizers`). The gradients are dQ/dv = 1 and
+value (`tfprune.sparsity.quantizers`). The gradients are dQ/dv = 1 and
 dQ/dn = Q(v, b + 1) - Q(v, b). The loss is
 
     L + gamma * sum_i lambda_i n_i,    n_i >= 1,

@@ -63,7 +63,8 @@ class BitReport:
         weight_bytes: `float`, of the weights in `layers`.
         other_bytes: `int`, of all other weights, at 32 bits each: biases,
             normalisation, layers without `BitPruning`.
-        micronet: a `tfprune.MicroNet`, of the stripped model at these bits.
+        micronet: a `tfprune.reports.MicroNet`, of the stripped model at these
+            bits.
     """
 
     name: str

@@ -34,7 +34,7 @@ def profile(model, data=None, input_shape=None):
     Args:
         model: a built `keras.Model`.
         data: `(x, y)` or batches of them, to measure the accuracy of a
-            classifier on; see `tfprune.reports.accuracies`.
+            classifier on; see `tfprune.reports.evaluation.accuracies`.
         input_shape: as for `tfprune.channel_graph`; required where the
             model leaves sizes of its inputs open.
 

@@ -143,7 +143,7 @@ class Profile(Report):
     Attributes:
         name: `str`, the model's name.
         total: `costs.Cost`.
-        micronet: `tfprune.MicroNet`, at 32 bits.
+        micronet: `tfprune.reports.MicroNet`, at 32 bits.
         layers: tuple of `LayerProfile`, in the order of execution.
         accuracy: float in [0, 1]; `None` if no data were given.
         unknown: `dict` from the path of each layer or op without a rule to

@@ -5,7 +5,9 @@ channel. May import: `graph`, `datasets` and below; no paper.
 """
 
 from tfprune.scoring.score import channel_scores
+from tfprune.scoring.score import register
 
 __all__ = [
     "channel_scores",
+    "register",
 ]

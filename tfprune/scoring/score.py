@@ -74,7 +74,7 @@ def channel_scores(graph, criterion="l1", data=None):
             that it cannot judge: they stay.
         data: what a criterion that looks at activations or gradients needs:
             `(x, y)` arrays, a `tf.data.Dataset`, a `keras.utils.PyDataset`
-            or a generator of batches; see `tfprune.samples`.
+            or a generator of batches; see `tfprune.datasets.samples`.
 
     Returns:
         Float array, shape `(graph.size,)`, not negative; channels that

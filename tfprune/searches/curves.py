@@ -136,7 +136,7 @@ def sensitivity(
     Args:
         model: a built `keras.Model`; it is not changed.
         data: `(x, y)` arrays or what gives batches of them again and again;
-            see `tfprune.samples`. They are read once for each point.
+            see `tfprune.datasets.samples`. They are read once for each point.
         ratios: floats in [0, 1), shares of a group's channels to remove.
         criterion: as for `tfprune.prune`; one that needs data looks at the
             same ones.

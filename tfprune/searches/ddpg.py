@@ -2,7 +2,7 @@
 
 Lillicrap, Hunt, Pritzel, Heess, Erez, Tassa, Silver and Wierstra, "Continuous
 control with deep reinforcement learning", 2015,
-https://arxiv.org/abs/1509.02971, as AMC uses it (`tfprune.methods.amc`): the
+https://arxiv.org/abs/1509.02971, as AMC uses it (`tfprune.searches.amc`): the
 reward comes at the end of an episode and counts for all of its steps.
 """
 

@@ -30,7 +30,7 @@ class MaskedEvaluation:
     Args:
         graph: a `ChannelGraph`; its model is not changed.
         data: `(x, y)` arrays or what gives batches of them again and again;
-            see `tfprune.samples`.
+            see `tfprune.datasets.samples`.
         metric: function `(y, outputs) -> numbers`, one for each sample,
             numpy.
         limit: `int`, samples that are looked at; `None` for all.

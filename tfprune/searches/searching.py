@@ -103,7 +103,7 @@ def search(
     Args:
         model: a built `keras.Model`; it is not changed.
         data: `(x, y)` to measure accuracy on, images that neither training
-            nor the final test sees; see `tfprune.samples`.
+            nor the final test sees; see `tfprune.datasets.samples`.
         budget: a `tfprune.Budget` that no trial exceeds. `None`, with
             `reward` `"flops"` or `"params"`, lets accuracy decide.
         strategy: `"amc"`, an agent that learns; `"random"`, one that does
@@ -115,7 +115,7 @@ def search(
         evaluations: `int`, networks that are measured; a single one for the
             last three. Of `"greedy"` some lie above the budget on the way,
             and are no trials.
-        reward: `"error"`, `"flops"` or `"params"`; see `tfprune.methods.amc`.
+        reward: `"error"`, `"flops"` or `"params"`; see `tfprune.searches.amc`.
         criterion, criterion_data: as `criterion` and `data` of
             `tfprune.prune`.
         recalibrate: inputs by which batch normalisation is measured anew in
@@ -132,7 +132,7 @@ def search(
             can share it.
         progress: `bool`, whether the latest trials are shown while it runs,
             if stderr is a terminal.
-        settings: `tfprune.searches.Settings`; by default those of the
+        settings: `tfprune.searches.amc.Settings`; by default those of the
             paper, with at most a quarter of the trials as warm-up.
         **options: `state` and `lowest`, see `PruningEnvironment`;
             `min_channels`, `channel_multiple`, `target` and `skip`, as for

@@ -138,7 +138,7 @@ def by_budget(
             `normalize="none"`.
         normalize: what is done to the scores of each group before they are
             compared across groups: `"none"`, `"mean"`, `"max"`, `"lamp"` or
-            `"size"`; see `tfprune.normalizers`.
+            `"size"`; see `tfprune.scoring.normalizers`.
         **options: `min_channels`, `channel_multiple`, `skip`: see `Candidates`.
 
     Returns:

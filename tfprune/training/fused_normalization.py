@@ -90,7 +90,7 @@ def fast(model, dtype=None):
         dtype: `str`, the policy of all layers but those that give the
             outputs, such as `"mixed_bfloat16"`; by default as they are. On a
             CPU bfloat16 is faster where the processor has instructions for it
-            (AVX512_BF16, AMX) and many times slower where it has none.
+            (AVX512_BF16, AMX) and slower where it has none.
 
     Returns:
         A `keras.Model`, not compiled.

@@ -53,6 +53,64 @@ class MeaningTest(OldFileTest):
             h = clipped(o) * np.tanh(c)
         self.check(x, h)
 
+    def test_outputs_of_masked_steps_are_zero_where_the_file_says_so(self):
+        embeddings, kernel = self.normal(3, 2), self.normal(2, 4)
+        recurrent, bias = self.normal(4, 4), self.normal(4)
+        config = sequential(
+            layer(
+                "Embedding",
+                input_dim=3,
+                output_dim=2,
+                mask_zero=True,
+                **self.first([3]),
+            ),
+            layer(
+                "SimpleRNN",
+                name="b",
+                units=4,
+                activation="tanh",
+                return_sequences=True,
+                zero_output_for_mask=True,
+            ),
+        )
+        weights = {"a": [embeddings], "b": [kernel, recurrent, bias]}
+        write(self.path, config, weights)
+        x = np.array([[1, 2, 0], [0, 1, 0]])
+        h, wanted = np.zeros((2, 4)), []
+        for t in range(3):
+            there = (x[:, t] > 0)[:, None]
+            new = embeddings[x[:, t]] @ kernel + h @ recurrent + bias
+            h = np.where(there, np.tanh(new), h)
+            wanted.append(np.where(there, h, 0))
+        self.check(x, np.stack(wanted, 1))
+
+    def test_attention_that_looks_back_alone_says_so_once(self):
+        node = [[["a", 0, 0, {}], ["a", 0, 0, {}]]]
+        config = {
+            "class_name": "Model",
+            "config": {
+                "name": "model",
+                "layers": [
+                    layer("InputLayer", **self.first([3, 2]))
+                    | {"name": "a", "inbound_nodes": []},
+                    layer("Attention", name="b", causal=True)
+                    | {"name": "b", "inbound_nodes": node},
+                ],
+                "input_layers": [["a", 0, 0]],
+                "output_layers": [["b", 0, 0]],
+            },
+        }
+        write(self.path, config, {"a": [], "b": []})
+        x = self.normal(2, 3, 2)
+        scores = np.exp(x @ x.transpose(0, 2, 1)) * np.tri(3)
+        self.check(x, scores / scores.sum(-1, keepdims=True) @ x)
+
+    def test_a_setting_that_is_on_and_gone_is_refused(self):
+        first = self.first([4], units=2, doubled=True)
+        write(self.path, sequential(layer("Dense", **first)), {"a": []})
+        with self.assertRaisesRegex(ValueError, "doubled=True of Dense"):
+            loading.load_model(self.path)
+
     def test_lstm_of_keras_1_lists_twelve_arrays(self):
         parts = [
             [self.normal(2, 3), self.normal(3, 3), self.normal(3)]
