@@ -10,6 +10,7 @@ from tfprune.core import tables
 from tfprune.searches import amc
 from tfprune.searches import objective
 from tfprune.searches import strategies
+from tfprune.selection import goal
 
 _LATEST = 10  # Trials in the live table.
 _SHOWN = 12  # Groups of each.
@@ -134,7 +135,9 @@ def search(
             if stderr is a terminal.
         settings: `tfprune.searches.amc.Settings`; by default those of the
             paper, with at most a quarter of the trials as warm-up.
-        **options: `state` and `lowest`, see `PruningEnvironment`;
+        **options: in the place of `budget`, the arguments of `tfprune.Budget`
+            (`macs`, `ram_bytes`, ...); `state` and `lowest`, see
+            `PruningEnvironment`;
             `min_channels`, `channel_multiple`, `target` and `skip`, as for
             `tfprune.prune`.
 
@@ -148,9 +151,10 @@ def search(
 
     Example:
 
-    >>> found = tfprune.search(model, (x_val, y_val), tfprune.Budget(macs=0.5))
+    >>> found = tfprune.search(model, (x_val, y_val), macs=0.5)
     >>> found.model, found.ratios
     """
+    budget, options = goal.with_limits(budget, options)
     play = strategies.STRATEGIES.get(strategy)
     if evaluations < 1:
         raise ValueError(

@@ -6,6 +6,7 @@ equal scores go in the order of their index, and no layer loses its last one.
 
 import dataclasses
 import fnmatch
+import numbers
 
 import numpy as np
 
@@ -221,6 +222,24 @@ def by_ratio(graph, scores, ratio, **options):
     return candidates.keep(candidates.counts_by_ratio(ratio))
 
 
+def checked_ratios(ratio):
+    """A ratio or a `dict` of ratios as a `dict` from name patterns.
+
+    Raises:
+        ValueError: If one of them is not a number in [0, 1).
+    """
+    ratios = ratio if isinstance(ratio, dict) else {"*": ratio}
+    for pattern, value in ratios.items():
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not real or not 0 <= value < 1:
+            raise ValueError(
+                "A ratio is the share of each group's channels to remove, a "
+                f"float in [0, 1). Received: ratio={value!r} for {pattern!r}. "
+                "To say what may remain, give a budget, as in macs=0.5."
+            )
+    return ratios
+
+
 class Candidates:
     """The removable channels of each group, the lowest score first.
 
@@ -272,14 +291,7 @@ class Candidates:
         return at_least_one(self.graph, keep, self.scores)
 
     def counts_by_ratio(self, ratio):
-        ratios = ratio if isinstance(ratio, dict) else {"*": ratio}
-        for pattern, value in ratios.items():
-            real = isinstance(value, (int, float, np.floating))
-            if not real or not 0 <= value < 1:
-                raise ValueError(
-                    "A ratio is the share of channels to remove, a float in "
-                    f"[0, 1). Received: ratio={value!r} for {pattern!r}."
-                )
+        ratios = checked_ratios(ratio)
         counts, used = [], set()
         for group, order in zip(self.groups, self.order, strict=True):
             fit = [p for p in ratios if matches(group, p)]

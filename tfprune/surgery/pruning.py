@@ -9,6 +9,7 @@ from tfprune.graph import document
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.scoring import score
+from tfprune.selection import goal
 from tfprune.selection import select
 from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
@@ -19,7 +20,7 @@ from tfprune.surgery import stripping
 
 def prune(
     model,
-    budget,
+    budget=None,
     criterion="l1",
     data=None,
     ranking="global",
@@ -37,9 +38,12 @@ def prune(
         model: a built `keras.Model`, or a model from `tfprune.wrap`, of which
             the plain layers that it stands for are pruned, as by `strip`. It
             is not changed.
-        budget: a `Budget`, or a ratio as in `tfprune.selection.by_ratio`: a
+        budget: what may remain, a `tfprune.Budget`; or what goes, a ratio: a
             float in [0, 1), the share of each group's channels to remove, or
-            a `dict` from name patterns to such shares.
+            a `dict` from name patterns to such shares, as in
+            `tfprune.selection.by_ratio`. So `prune(model, 0.9)` removes nine
+            channels of ten; `prune(model, macs=0.9)` keeps nine tenths of the
+            multiply-adds. The keywords below say the same by name.
         criterion: a name, a function `(values, axis) -> scores` or an object
             with `scores(graph, data)`; see `tfprune.scoring.channel_scores`.
         data: what the criterion needs; `"l1"` and `"l2"` need nothing.
@@ -54,26 +58,30 @@ def prune(
             averages over (LayerNormalization, GroupNormalization,
             RMSNormalization, UnitNormalization); a warning tells by how much
             the outputs differ from those with zeros in their place.
-        **options: `min_channels`, `channel_multiple`, `target`, `skip` and
-            `normalize`; see `tfprune.surgery.choose`.
+        **options: in the place of `budget`, the arguments of `tfprune.Budget`
+            (`macs`, `params`, `channels`, `ram_bytes`, `depth`, ...) or
+            `ratio`; `min_channels`, `channel_multiple`, `target`, `skip` and
+            `normalize`, see `tfprune.surgery.choose`.
 
     Returns:
         A plain Keras model of the same class, not fine-tuned.
 
     Raises:
-        TypeError: If `model`, `budget` or `criterion` is of the wrong type.
+        TypeError: If `model`, `budget` or `criterion` is of the wrong type,
+            or no argument, or more than one, says how much goes.
         ValueError: If the model cannot be read, the budget cannot be met, a
             name is unknown, a pattern fits nothing, weights are NaN or data
             are missing.
 
     Example:
 
-    >>> small = tfprune.prune(model, tfprune.Budget(macs=0.5))
+    >>> small = tfprune.prune(model, macs=0.5)
     """
+    budget, options = goal.of(budget, options)
     if isinstance(model, keras.Model) and wrapper.find(model):
         model = wrapping.unwrap(model)
     model, rest = cut_depth(model, budget, data, input_shape)
-    if rest is None and budget is not None:
+    if rest is None:
         return model
     budget = rest
     graph = read.channel_graph(model, input_shape, allow_inexact)
@@ -141,7 +149,7 @@ def warn_of_change(graph, keep, small):
 
 def choose(
     graph,
-    budget,
+    budget=None,
     criterion="l1",
     data=None,
     ranking="global",
@@ -156,7 +164,8 @@ def choose(
         normalize: how scores are made comparable across groups, as in
             `tfprune.selection.by_budget`; `None` takes what the criterion names
             as its attribute `normalize`, else `"mean"`.
-        **options: `min_channels`, `int`, how many channels of each group stay
+        **options: limits or `ratio`, as for `prune`;
+            `min_channels`, `int`, how many channels of each group stay
             at least; `channel_multiple`, `int`, each group keeps a multiple
             of it, or all; `target`, `"cortex-m"`, `"ethos-u55"`,
             `"xnnpack"`, ..., the multiple that its kernels compute in;
@@ -165,22 +174,16 @@ def choose(
     Returns:
         Bool array, shape `(graph.size,)`.
     """
-    by_ratio = isinstance(budget, (float, dict))
-    if not by_ratio and not isinstance(budget, select.Budget):
-        raise TypeError(
-            "A budget must be a tfprune.Budget, a ratio in [0, 1) or a dict "
-            f"of ratios. Received: budget={budget!r}. Say what may remain, "
-            "as in tfprune.Budget(macs=0.5)."
-        )
+    budget, options = goal.of(budget, options)
     criterion = score.find(criterion)
     scores = score.channel_scores(graph, criterion, data)
     normalize = normalize or getattr(criterion, "normalize", "mean")
-    if by_ratio:
-        keep = select.by_ratio(graph, scores, budget, **options)
-    else:
+    if isinstance(budget, select.Budget):
         keep = select.by_budget(
             graph, scores, budget, ranking, normalize, **options
         )
+    else:
+        keep = select.by_ratio(graph, scores, budget, **options)
     refine = getattr(criterion, "refine", None)
     return keep if refine is None else refine(graph, keep)
 

@@ -165,6 +165,23 @@ class PruneTest(parameterized.TestCase):
         small = tfprune.prune(model, 0.25)
         self.assertEqual(small.get_layer("middle").filters, 6)
 
+    def test_limits_and_the_ratio_have_names(self):
+        model = models.around(LAYERS.Conv2D(10, 3, name="middle"))
+        for named, positional in (
+            ({"ratio": 0.2}, 0.2),
+            ({"channels": 0.2}, tfprune.Budget(channels=0.2)),
+            (
+                {"channels": 0.5, "params": 0.4},
+                tfprune.Budget(channels=0.5, params=0.4),
+            ),
+        ):
+            one = tfprune.prune(model, positional)
+            other = tfprune.prune(model, criterion="l1", **named)
+            self.assertEqual(one.get_config(), other.get_config())
+        self.assertEqual(
+            tfprune.prune(model, ratio=0.2).get_layer("middle").filters, 8
+        )
+
     def test_the_smallest_filters_go(self):
         model = keras.Sequential(
             [
@@ -209,10 +226,27 @@ class PruneTest(parameterized.TestCase):
             self.assertLen(parts, 1)
         self.assertLen(rows, 16)
 
-    @parameterized.parameters(None, 1, "half", ([0.5],), True)
+    @parameterized.parameters("half", ([0.5],), True)
     def test_a_budget_of_the_wrong_kind(self, budget):
         with self.assertRaisesRegex(TypeError, "budget must be a tfprune.Bud"):
             tfprune.prune(models.around(LAYERS.ReLU()), budget)
+
+    @parameterized.parameters(1, 1.0, 20_000, -0.5)
+    def test_a_number_that_is_no_ratio_says_which_one_is_meant(self, ratio):
+        with self.assertRaisesRegex(
+            ValueError, rf"channels to remove.*ratio={ratio}.*as in macs=0.5"
+        ):
+            tfprune.prune(models.around(LAYERS.ReLU()), ratio)
+
+    @parameterized.parameters(
+        ({}, "must say how much goes. Received: none. .*macs=0.5.*ratio=0.5"),
+        ({"budget": 0.5, "macs": 0.5}, "Received: budget=0.5, macs=0.5"),
+        ({"ratio": 0.5, "macs": 0.5}, r"budget=Budget\(macs=0.5.*ratio=0.5"),
+        ({"budget": 0.5, "ratio": 0.5}, "Received: budget=0.5, ratio=0.5"),
+    )
+    def test_one_argument_says_how_much_goes(self, arguments, message):
+        with self.assertRaisesRegex(TypeError, message):
+            tfprune.prune(models.around(LAYERS.ReLU()), **arguments)
 
     def test_a_budget_that_cannot_be_met(self):
         model = models.around(LAYERS.ReLU())

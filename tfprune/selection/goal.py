@@ -1,0 +1,81 @@
+"""What a call asks for: a budget that may remain, or a ratio that goes."""
+
+import dataclasses
+import numbers
+
+from tfprune.selection import select
+
+_LIMITS = tuple(field.name for field in dataclasses.fields(select.Budget))
+
+
+def of(budget, options):
+    """The goal of a call, from its `budget` or from its keywords.
+
+    Args:
+        budget: a `Budget`, a ratio or a `dict` of ratios as in `by_ratio`,
+            or `None` where keywords say it.
+        options: `dict` of keywords. `ratio` stands for a ratio; `macs`,
+            `params` and the other arguments of `Budget` for a budget.
+
+    Returns:
+        `(goal, options)`: a `Budget`, a ratio or a `dict` of ratios, and the
+        keywords that are left.
+
+    Raises:
+        TypeError: If nothing says how much goes, more than one thing does, or
+            `budget` is something else.
+        ValueError: If a limit or a ratio is out of range.
+    """
+    goal, rest = with_limits(budget, options)
+    ratio = rest.pop("ratio", None)
+    if ratio is not None:
+        if goal is not None:
+            raise _more_than_one(budget=goal, ratio=ratio)
+        goal = ratio
+    if goal is None:
+        raise TypeError(
+            "An argument must say how much goes. Received: none. Say what may "
+            "remain, as in macs=0.5, or which share of each group's channels "
+            "to remove, as in ratio=0.5."
+        )
+    number = isinstance(goal, numbers.Real) and not isinstance(goal, bool)
+    if number or isinstance(goal, dict):
+        select.checked_ratios(goal)
+    elif not isinstance(goal, select.Budget):
+        raise TypeError(
+            "A budget must be a tfprune.Budget, a ratio in [0, 1) or a dict "
+            f"of ratios. Received: budget={goal!r}. Say what may remain, "
+            "as in tfprune.Budget(macs=0.5)."
+        )
+    return goal, rest
+
+
+def with_limits(budget, options):
+    """A budget, made of keywords where some of them are limits.
+
+    Args:
+        budget: anything, or `None`.
+        options: `dict` of keywords.
+
+    Returns:
+        `(budget, options)`: a `Budget` if keywords are limits, else `budget`
+        itself; and the keywords that are left.
+
+    Raises:
+        TypeError: If `budget` and keywords both say it.
+    """
+    limits = {k: v for k, v in options.items() if k in _LIMITS}
+    rest = {k: v for k, v in options.items() if k not in _LIMITS}
+    if not limits:
+        return budget, rest
+    if budget is not None:
+        raise _more_than_one(budget=budget, **limits)
+    return select.Budget(**limits), rest
+
+
+def _more_than_one(**given):
+    received = ", ".join(f"{k}={v!r}" for k, v in given.items())
+    return TypeError(
+        "One argument must say how much goes: a budget, the limits of one, or "
+        f"a ratio. Received: {received}. Leave all but one of these out."
+    )
