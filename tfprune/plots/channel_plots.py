@@ -4,11 +4,16 @@ import dataclasses
 import importlib
 import io
 
+import keras
 import numpy as np
 
 from tfprune.core import atomic
 from tfprune.costs import counting
 from tfprune.graph import channel_graph
+from tfprune.graph import read
+from tfprune.plots import kept_channels
+from tfprune.sparsity import wrapper
+from tfprune.sparsity import wrapping
 
 # From the palette of Okabe and Ito; they also differ in lightness, so that
 # they can be told apart in print.
@@ -26,6 +31,8 @@ class Strip:
         kept: bool array, shape `(channels,)`, in the order of the layer.
         fixed: bool array of that shape, channels that cannot be removed.
         macs_before, macs_after: `int`, multiply-adds of the layer.
+        guessed: `bool`, whether only the number of kept channels is known;
+            `kept` has the first ones then.
     """
 
     layer: str
@@ -33,19 +40,23 @@ class Strip:
     fixed: np.ndarray
     macs_before: int
     macs_after: int
+    guessed: bool = False
 
 
-def channel_strips(graph, keep):
+def channel_strips(graph, keep, guessed=None):
     """Which channels of which layer are kept.
 
     Args:
         graph: a `ChannelGraph`.
         keep: bool array, shape `(graph.size,)`.
+        guessed: bool array of that shape, as from
+            `kept_channels.kept_channels`; by default no channel is guessed.
 
     Returns:
         A list of `Strip`, in the order of execution; a layer that makes
         several sets of channels has several.
     """
+    guessed = np.zeros(graph.size, bool) if guessed is None else guessed
     meter = counting.Meter(graph)
     before = {row.layer: row.macs for row in meter.by_layer()}
     after = {row.layer: row.macs for row in meter.by_layer(keep)}
@@ -63,54 +74,86 @@ def channel_strips(graph, keep):
             graph.frozen[labels],
             before.get(layer, 0),
             after.get(layer, 0),
+            bool(guessed[labels].any()),
         )
         for (layer, _), labels in written.items()
     ]
 
 
-def channels_plot(graph, keep, path, title=None):
+def channels_plot(model, small, path=None, title=None):
     """Draws which channels were cut, layer by layer, and the work they took.
 
     Each layer that makes channels has a strip with one cell for each of
     them, in the order of its weights, and a bar with its multiply-adds
-    before and after.
+    before and after. Of two models the channels are found by their weights;
+    where these were trained in between, the strip shows how many channels
+    stayed, marked by "any".
 
     Args:
-        graph: the `ChannelGraph` of the dense model.
-        keep: bool array, shape `(graph.size,)`: what `pruning.choose` gave,
-            or the first result of `stripping.removable(graph)` for a model
-            with zeros in its weights.
-        path: `str` or path-like, the file to write: .png, .svg or .pdf.
+        model: the dense `keras.Model`, or its `ChannelGraph`.
+        small: the smaller model; or bool array, shape `(graph.size,)`: what
+            `tfprune.surgery.choose` gave, or the first result of
+            `tfprune.surgery.removable(graph)` for a model with zeros in its
+            weights.
+        path: `str` or path-like, the file to write: .png, .svg or .pdf;
+            `None` writes nothing.
         title: `str`; by default the name of the model and what is left.
+
+    Returns:
+        A `matplotlib.figure.Figure`, which notebooks show.
 
     Raises:
         ImportError: If matplotlib is missing.
         OSError: If the file cannot be written.
-        ValueError: If the name has another ending, `keep` has the wrong
-            shape, or the model has no layer that makes channels.
+        ValueError: If the name has another ending, `small` is no smaller
+            version of the model or has the wrong shape, or the model has no
+            layer that makes channels.
 
     Example:
 
-    >>> graph = tfprune.channel_graph(model)
-    >>> keep = tfprune.surgery.choose(graph, tfprune.Budget(macs=0.25))
-    >>> tfprune.plots.channels_plot(graph, keep, "channels.png")
+    >>> small = tfprune.prune(model, macs=0.25)
+    >>> tfprune.plots.channels_plot(model, small, "channels.png")
     """
-    path = atomic.writable(path)
-    if path.suffix.lower() not in _FORMATS:
-        raise ValueError(
-            f"A picture's name must end in one of {', '.join(_FORMATS)}. "
-            f"Received: path={str(path)!r}."
-        )
-    strips = channel_strips(graph, keep)
+    path = None if path is None else _picture_path(path)
+    graph, keep, guessed = _cut(model, small)
+    strips = channel_strips(graph, keep, guessed)
     if not strips:
         raise ValueError(
             "A model with layers that make channels is required. Received: "
             f"model={graph.model.name!r}, which has none."
         )
     picture = _draw(strips, title or _title(graph, keep))
-    buffer = io.BytesIO()
-    picture.savefig(buffer, format=path.suffix[1:].lower(), dpi=160)
-    atomic.write({path: buffer.getvalue()})
+    if path is not None:
+        buffer = io.BytesIO()
+        picture.savefig(buffer, format=path.suffix[1:].lower(), dpi=160)
+        atomic.write({path: buffer.getvalue()})
+    return picture
+
+
+def _picture_path(path):
+    path = atomic.writable(path)
+    if path.suffix.lower() not in _FORMATS:
+        raise ValueError(
+            f"A picture's name must end in one of {', '.join(_FORMATS)}. "
+            f"Received: path={str(path)!r}."
+        )
+    return path
+
+
+def _cut(model, small):
+    """The graph, which channels stay, and which of those are guessed."""
+    graph = _graph(model)
+    if not isinstance(small, (keras.Model, channel_graph.ChannelGraph)):
+        return graph, small, None
+    return graph, *kept_channels.kept_channels(graph, _graph(small))
+
+
+def _graph(model):
+    if isinstance(model, channel_graph.ChannelGraph):
+        return model
+    if isinstance(model, keras.Model) and wrapper.find(model):
+        model = wrapping.unwrap(model)
+    return read.channel_graph(model)
 
 
 def _title(graph, keep):
@@ -164,7 +207,7 @@ def _draw_strips(axes, strips):
         axes.text(
             count + widest * 0.01,
             row,
-            f"{strip.kept.sum()} of {count}",
+            f"{'any ' * strip.guessed}{strip.kept.sum()} of {count}",
             va="center",
             fontsize=7.5,
             color=_INK,

@@ -5,6 +5,7 @@ import pathlib
 from unittest import mock
 
 import keras
+import matplotlib.figure
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -12,6 +13,7 @@ from matplotlib import colors
 from matplotlib import image
 
 from tfprune.graph import read
+from tfprune.graph import rebuild
 from tfprune.plots import channel_plots
 
 
@@ -106,6 +108,24 @@ class PlotTest(parameterized.TestCase):
     def test_the_format_is_that_of_the_name(self, name, start):
         data = self.draw(name, title="[a] $title_").read_bytes()
         self.assertEqual(data[: len(start)], start)
+
+    def test_two_models_give_the_picture_of_their_channels(self):
+        self.keep[made_by(self.graph, "stem")[[0, 2, 5]]] = False
+        self.draw("known.png", title="same")
+        small = rebuild.shrink(self.graph, self.keep)
+        figure = channel_plots.channels_plot(
+            self.graph.model, small, self.folder / "found.png", title="same"
+        )
+        self.assertEqual(
+            (self.folder / "found.png").read_bytes(),
+            (self.folder / "known.png").read_bytes(),
+        )
+        self.assertIsInstance(figure, matplotlib.figure.Figure)
+
+    def test_without_a_path_nothing_is_written(self):
+        figure = channel_plots.channels_plot(self.graph.model, self.keep)
+        self.assertIsInstance(figure, matplotlib.figure.Figure)
+        self.assertEmpty(os.listdir(self.folder))
 
     def test_a_failure_leaves_the_old_picture(self):
         path = self.draw("a.png")

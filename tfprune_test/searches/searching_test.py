@@ -96,7 +96,9 @@ class SearchTest(parameterized.TestCase):
         options = {"evaluations": 16, "progress": False}
         budget = select.Budget(macs=0.71)
         found = searching.search(model, data, budget, "greedy", **options)
-        uniform = searching.search(model, data, budget, "uniform", **options)
+        uniform = searching.search(
+            model, data, strategy="uniform", macs=0.71, **options
+        )
         self.assertLess(uniform.best.accuracy, 0.9)
         self.assertEqual(found.best.accuracy, 1.0)
         self.assertEqual(found.ratios, {"wide": 1.0, "narrow": 8 / 13})
