@@ -18,7 +18,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q --durations 1
 # What trains, strips or scores is tested on a second backend as well.
 ON_JAX := $(addprefix tfprune_test/,methods criteria conformance_test.py \
 	recipes/thinet_layerwise_test.py sparsity/wrapper_test.py sparsity/wrapping_test.py \
-	sparsity/ops_test.py callbacks/prune_on_schedule_test.py \
+	sparsity/ops_test.py callbacks/backup_test.py callbacks/prune_on_schedule_test.py \
 	surgery/stripping_test.py training/distillation_test.py docs_test.py \
 	searches/ddpg_test.py searches/amc_test.py)
 

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from absl import flags
 
+import tfprune
 from tfprune import datasets
 from tfprune import zoo
 from tfprune.datasets import batches
@@ -114,7 +115,7 @@ class Study:
         options = {"shuffle": False, "verbose": 0}
         if name:
             state = common.path(f"training-{name}-seed{self.seed}")
-            options["callbacks"] = [keras.callbacks.BackupAndRestore(state)]
+            options["callbacks"] = [tfprune.callbacks.Backup(state)]
         model.fit(self.batches(), epochs=epochs, **options)
 
     def _network(self):

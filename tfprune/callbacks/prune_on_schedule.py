@@ -35,7 +35,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
     make one step (gradient accumulation). The step of the last update is a
     variable of the model: it is saved with the weights, and training that is
     resumed goes on as if it had not stopped. List this callback before
-    `BackupAndRestore` and `ModelCheckpoint`, so that they save what it did.
+    `Backup` and `ModelCheckpoint`, so that they save what it did.
 
     A new optimizer starts at step 0, and the schedule with it. Leave this
     callback away to keep the masks as they are.

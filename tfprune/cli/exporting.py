@@ -1,12 +1,12 @@
 """What `tfprune export` does: all is made beside, then put in place."""
 
 import pathlib
-import tempfile
 
 import tfprune
 from tfprune.cli import actions
 from tfprune.cli import storage
 from tfprune.core import atomic
+from tfprune.core import leftovers
 from tfprune.core import tables
 
 
@@ -17,7 +17,7 @@ def export(paths, values):
     calibration = storage.load_arrays(values.calibration)
     data = storage.load_arrays(values.data)
     model = actions.load(paths[0], values)
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         # Names in what is written come from that of the file.
         path = pathlib.Path(folder, out.name)
         facts = _file(model, path, calibration, values)

@@ -1,12 +1,12 @@
 """Models and arrays in files: checked when they are named, written whole."""
 
 import pathlib
-import tempfile
 import zipfile
 
 import numpy as np
 
 from tfprune.core import atomic
+from tfprune.core import leftovers
 from tfprune.legacy import loading
 
 _MODELS = (".keras", ".h5")
@@ -80,7 +80,7 @@ def output_path(path, inputs):
 
 def save_model(model, path):
     """Writes a model, whole or not at all."""
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         saved = pathlib.Path(folder, f"model{path.suffix}")
         model.save(saved)
         atomic.write({path: saved.read_bytes()})

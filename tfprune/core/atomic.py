@@ -1,15 +1,30 @@
-"""Files that are there whole or not at all."""
+"""Files and folders that are there whole or not at all.
 
+What is written lies beside its place until it is complete and on the disk;
+then it is renamed. A process that is killed leaves the old file or the new
+one, and at worst a part file whose name begins with `.tfprune-`.
+"""
+
+import contextlib
+import errno
 import os
 import pathlib
-import tempfile
+import secrets
+import shutil
+import stat
+
+from tfprune.core import leftovers
+
+_PREFIX = ".tfprune-"
+_SUFFIX = ".part"
 
 
 def writable(path):
     """Checks, before any work, that a file can be written.
 
     Args:
-        path: `str` or path-like, the file to be written.
+        path: `str` or path-like, the file to be written. A symbolic link is
+            followed.
 
     Returns:
         A `pathlib.Path`.
@@ -17,21 +32,31 @@ def writable(path):
     Raises:
         FileNotFoundError: If the folder is missing.
         IsADirectoryError: If the path is a folder.
-        PermissionError: If nothing can be written into the folder.
+        OSError: If the name is too long, or the path is a device, a pipe or
+            a socket.
+        PermissionError: If nothing can be written into the folder, or the
+            file that is there is read-only.
     """
     path = pathlib.Path(path)
-    if path.is_dir():
+    target = _target(path)
+    if target.is_dir():
         raise IsADirectoryError(
             f"A file name is required. Received a folder: path={str(path)!r}."
             " Add the name of the file to write."
         )
-    if not path.parent.is_dir():
+    if not target.parent.is_dir():
         raise FileNotFoundError(
             "The folder of the file to write must exist. Received: "
-            f"path={str(path)!r}. Create {str(path.parent)!r} first."
+            f"path={str(path)!r}. Create {str(target.parent)!r} first."
+        )
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(
+            "A file to be overwritten must be writable. Received: "
+            f"path={str(path)!r}, which is read-only. Choose another name or "
+            "change its rights."
         )
     try:
-        os.unlink(_temporary(path))
+        os.unlink(_temporary(target))
     except OSError as error:
         raise PermissionError(
             "The folder of the file to write must be writable. Received: "
@@ -52,12 +77,14 @@ def writable_folder(path):
     Raises:
         FileExistsError: If there is a file of that name.
         FileNotFoundError: If the folder that it lies in is missing.
+        OSError: If the name is too long.
         PermissionError: If nothing can be written there.
     """
     path = pathlib.Path(path)
-    if path.is_dir():
+    target = _target(path)
+    if target.is_dir():
         writable(path / "file")
-    elif path.exists():
+    elif target.exists():
         raise FileExistsError(
             f"A folder is required. Received a file: path={str(path)!r}. "
             "Give another name."
@@ -67,31 +94,157 @@ def writable_folder(path):
     return path
 
 
-def write(contents):
+def write(contents, guards=None):
     """Writes files under temporary names, then renames all of them.
 
     Folders that are missing are made, and taken away again if a file cannot be
-    written.
+    written. A symbolic link is followed, and a file that is there keeps its
+    mode and owner.
 
     Args:
         contents: `dict` from path to `bytes`.
+        guards: `dict` from path to `bytes`, for files that are of use only
+            together: what stands at these paths, which are among `contents`,
+            while the other files are being exchanged. A process that is
+            killed then leaves no set that passes for a whole one.
+
+    Raises:
+        OSError: If a file cannot be written; no old file has changed then.
     """
-    waiting, made = {}, []
+    waiting, made = [], []
+    guards = guards or {}
+    guarded = {path: contents[path] for path in guards}
+    rest = {p: data for p, data in contents.items() if p not in guards}
     try:
-        for path, data in contents.items():
+        for path, data in [*guards.items(), *rest.items(), *guarded.items()]:
             made += _make_folders(pathlib.Path(path).parent)
-            waiting[path] = _temporary(path)
-            with open(waiting[path], "wb") as file:
-                file.write(data)
-        for path in contents:
-            os.replace(waiting[path], path)
-            del waiting[path]
-        made = []
+            target = _target(path)
+            waiting.append((_temporary(target), target))
+            _fill(waiting[-1][0], data, path)
+        while waiting:
+            os.replace(*waiting[0])
+            del waiting[0]
+            made = []
+        for folder in {_target(path).parent for path in contents}:
+            sync(folder)
     finally:
-        for name in waiting.values():
+        for name, _ in waiting:
             os.unlink(name)
         for folder in reversed(made):
             folder.rmdir()
+
+
+@contextlib.contextmanager
+def new_folder(path):
+    """A folder that gets its name when everything in it is on the disk.
+
+    Args:
+        path: `str` or path-like, the name that it gets; nothing may be there.
+
+    Yields:
+        A `pathlib.Path` to write into.
+
+    Raises:
+        OSError: If the folder cannot be made, or something is at `path`.
+
+    Example:
+
+    >>> with new_folder("run/backup-3") as part:
+    ...     model.save_weights(part / "latest.weights.h5")
+    """
+    path = pathlib.Path(path)
+    part = _unused(path.parent)
+    part.mkdir()
+    try:
+        yield part
+        for folder, _, files in os.walk(part):
+            for name in files:
+                sync(os.path.join(folder, name))
+            sync(folder)
+        os.rename(part, path)
+    except BaseException:
+        shutil.rmtree(part)
+        raise
+    sync(path.parent)
+
+
+def remove_parts(folder):
+    """Removes what was being written in a folder that nobody writes to now."""
+    for path in pathlib.Path(folder).glob(f"{_PREFIX}*{_SUFFIX}"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def sync(path):
+    """Waits until a file or the names in a folder are on the disk."""
+    if os.name == "nt" and os.path.isdir(path):
+        return  # Windows opens no folder.
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _target(path):
+    """What a path leads to, if that can be a file or a folder."""
+    path = pathlib.Path(path)
+    longest = max(os.fsencode(path).split(b"/"), key=len)
+    try:
+        target = pathlib.Path(os.path.realpath(path))
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return target
+    except NotADirectoryError:
+        return target
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise OSError(
+                error.errno,
+                "A name must be at most 255 bytes long, and a path as long "
+                f"as the system allows. Received: {len(longest)} bytes in "
+                f"{os.path.basename(os.fsdecode(longest))[:40]!r}..., "
+                f"{len(os.fsencode(path))} in all. Give a shorter name.",
+            ) from error
+        if error.errno == errno.ELOOP:
+            raise OSError(
+                error.errno,
+                "A symbolic link must lead to a file. Received: "
+                f"path={str(path)!r}, which leads back to itself. Remove it "
+                "or give another name.",
+            ) from error
+        return target
+    kinds = {
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    kind = kinds.get(stat.S_IFMT(mode))
+    if kind:
+        raise OSError(
+            errno.EINVAL,
+            "Results are written to files, whole or not at all. Received: "
+            f"path={str(path)!r}, which is {kind}. Give the name of a file.",
+        )
+    return target
+
+
+def _fill(name, data, path):
+    try:
+        with open(name, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"The file must find room. Received: path={str(path)!r}, "
+            f"{len(data):,} bytes ({error.strerror}); what was there before "
+            "is unchanged. Make room or choose another folder.",
+        ) from error
 
 
 def _make_folders(folder):
@@ -102,14 +255,25 @@ def _make_folders(folder):
     return missing[::-1]
 
 
-def _temporary(path):
-    """An empty file beside `path`, with the rights that `open` would give."""
-    path = pathlib.Path(path)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.name}.", suffix=".part", dir=path.parent
-    )
-    os.close(handle)
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(name, 0o666 & ~mask)
+def _temporary(target):
+    """An empty file beside `target`, with its rights or those of a new one."""
+    name = _unused(target.parent)
+    os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    try:
+        found = target.stat()
+    except FileNotFoundError:
+        return name
+    if os.name != "nt":
+        made = os.stat(name)
+        if (made.st_uid, made.st_gid) != (found.st_uid, found.st_gid):
+            # Only root may give a file away; others own what they write.
+            with contextlib.suppress(PermissionError):
+                os.chown(name, found.st_uid, found.st_gid)
+    os.chmod(name, stat.S_IMODE(found.st_mode))
     return name
+
+
+def _unused(folder):
+    leftovers.sweep(folder, _PREFIX)
+    name = f"{_PREFIX}{leftovers.owner()}-{secrets.token_hex(4)}{_SUFFIX}"
+    return folder / name

@@ -17,12 +17,12 @@ import itertools
 import json
 import os
 import pathlib
-import tempfile
 
 import keras
 import numpy as np
 
 from tfprune.core import atomic
+from tfprune.core import leftovers
 from tfprune.core import progress_bar
 from tfprune.core import tables
 from tfprune.costs import counting
@@ -190,7 +190,7 @@ def latency_table(
                 for n, m in _corners(layer, step, graph)
             ]
     cases = list(dict.fromkeys(c for four in wanted.values() for c in four))
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         folder = pathlib.Path(folder)
         paths = [folder / f"{i}.tflite" for i in range(len(cases))]
         whole = folder / "model.tflite"

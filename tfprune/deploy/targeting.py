@@ -2,9 +2,9 @@
 
 import dataclasses
 import pathlib
-import tempfile
 
 from tfprune.core import atomic
+from tfprune.core import leftovers
 from tfprune.core import tables
 from tfprune.deploy import latency
 from tfprune.export.convert import tflite
@@ -138,7 +138,7 @@ def fit_target(
     meter = budget.meter(graph)
     ceilings = {k: int(budget.ceilings(meter)[k]) for k in limits}
     aims, seen = dict(ceilings), []
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         folder = pathlib.Path(folder)
         file, dense = folder / "model.tflite", None
         if isinstance(budget.latency, float):

@@ -3,12 +3,12 @@
 import collections
 import functools
 import inspect
-import tempfile
 import warnings
 
 import keras
 import numpy as np
 
+from tfprune.core import leftovers
 from tfprune.graph import document
 from tfprune.graph import rulebook
 from tfprune.graph import values
@@ -279,7 +279,7 @@ def _assign(old_layer, new_layer, starts):
         new.assign(keras.ops.copy(value))
     if hasattr(new_layer, "save_assets"):
         # The vocabulary of a lookup layer is not a variable.
-        with tempfile.TemporaryDirectory() as folder:
+        with leftovers.folder() as folder:
             old_layer.save_assets(folder)
             new_layer.load_assets(folder)
     if hasattr(new_layer, "finalize_state"):

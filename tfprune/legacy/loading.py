@@ -2,13 +2,13 @@
 
 import pathlib
 import shutil
-import tempfile
 import warnings
 import zipfile
 
 import keras
 from absl import logging
 
+from tfprune.core import leftovers
 from tfprune.legacy import archives
 from tfprune.legacy import building
 from tfprune.legacy import compiling
@@ -76,7 +76,7 @@ def _new(path, allow_lambda):
     if path.suffix in (ending, ".hdf5"):
         return _any(path, allow_lambda)
     # Keras goes by the ending of the name.
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         copy = pathlib.Path(folder, f"{path.stem}{ending}")
         shutil.copyfile(path, copy)
         return _any(copy, allow_lambda)

@@ -83,7 +83,8 @@ def pcas(
             such as `{"metrics": ["accuracy"]}`.
         checkpoint_dir: folder in which each finished stage is kept, and each
             epoch until its stage is finished. A second call goes on after
-            them; data and optimizers are taken to be the same.
+            them, also after a kill; data and optimizers are taken to be the
+            same. A stage whose files are damaged is done again.
         verbose: as for `fit`.
         **selection: `min_channels`, `channel_multiple` and `skip`, as for
             `tfprune.prune`. Skipped layers get no gates.

@@ -1,19 +1,28 @@
 """Work in stages, each of which leaves a file and is not done again."""
 
+import hashlib
+import io
 import json
-import os
 import pathlib
 import zlib
 
 import keras
 import numpy as np
+from absl import logging
+
+from tfprune.callbacks import backup
+from tfprune.core import atomic
+
+# In the record of a stage, beside its settings: of the file with its weights.
+_SUM = "sha256 of the weights"
 
 
 class Stages:
     """The finished stages of one piece of work, in a folder.
 
     Each stage leaves the variables of a model, without those of its optimizer,
-    and a record of the settings that they came from, which is written last.
+    and a record of the settings that they came from, which is written last. A
+    stage whose files are damaged is done again.
 
     Args:
         folder: `str` or path-like, made if it is missing; `None` to keep
@@ -49,25 +58,28 @@ class Stages:
             ValueError: If it was done with other settings.
         """
         self._settings = {**self._settings, **_plain(settings)}
-        if self._folder is None or not self._record(name).exists():
+        found = self._found(name)
+        if found is None:
             return False
-        found = json.loads(self._record(name).read_text())
-        if found != self._settings:
+        settings = {k: v for k, v in found.items() if k != _SUM}
+        if settings != self._settings:
             differing = sorted(
                 key
-                for key in found.keys() | self._settings.keys()
-                if found.get(key) != self._settings.get(key)
+                for key in settings.keys() | self._settings.keys()
+                if settings.get(key) != self._settings.get(key)
             )
             raise ValueError(
                 "A folder must hold stages of the same settings. Received: "
                 f"{str(self._folder)!r}, whose stage {name!r} differs in "
                 f"{', '.join(differing)}. Choose another folder."
             )
-        with np.load(self._weights(name)) as arrays:
-            # Keras would load the state of an optimizer too, of which the
-            # model may have another by now.
-            for i, variable in enumerate(model.variables):
-                variable.assign(arrays[str(i)])
+        arrays = self._arrays(name, found.get(_SUM))
+        if arrays is None:
+            return False
+        # Keras would load the state of an optimizer too, of which the model
+        # may have another by now.
+        for variable, array in zip(model.variables, arrays, strict=True):
+            variable.assign(array)
         return True
 
     def save(self, name, model):
@@ -79,14 +91,17 @@ class Stages:
         """
         if self._folder is None:
             return
-        part = self._folder / f".{name}.part.npz"
         arrays = [keras.ops.convert_to_numpy(v) for v in model.variables]
-        with open(part, "wb") as file:
-            np.savez(file, **{str(i): a for i, a in enumerate(arrays)})
-        os.replace(part, self._weights(name))
-        part = self._folder / f".{name}.part.json"
-        part.write_text(json.dumps(self._settings, indent=2) + "\n")
-        os.replace(part, self._record(name))
+        buffer = io.BytesIO()
+        np.savez(buffer, **{str(i): a for i, a in enumerate(arrays)})
+        data = buffer.getvalue()
+        atomic.write({self._weights(name): data})
+        record = {**self._settings, _SUM: hashlib.sha256(data).hexdigest()}
+        text = json.dumps(record, indent=2) + "\n"
+        atomic.write({self._record(name): text.encode()})
+        # Until now a kill would have lost the training with its backup.
+        for finished in self.callbacks(name):
+            finished.delete()
 
     def callbacks(self, name):
         """The callbacks that let a `fit` go on where it was stopped."""
@@ -96,7 +111,42 @@ class Stages:
         settings = json.dumps(self._settings, sort_keys=True)
         digest = zlib.crc32(settings.encode())
         folder = self._folder / f"{name}-{digest:08x}"
-        return [keras.callbacks.BackupAndRestore(folder)]
+        return [backup.Backup(folder, delete_checkpoint=False)]
+
+    def _found(self, name):
+        """The record of a finished stage, `None` without a sound one."""
+        if self._folder is None:
+            return None
+        try:
+            found = json.loads(self._record(name).read_text())
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            self._warn(name)
+            return None
+        return found
+
+    def _arrays(self, name, digest):
+        """The variables of a stage in order, `None` if they are damaged."""
+        try:
+            data = self._weights(name).read_bytes()
+        except FileNotFoundError:
+            data = b""
+        # Earlier versions kept no sum.
+        if digest not in (None, hashlib.sha256(data).hexdigest()) or not data:
+            self._warn(name)
+            return None
+        with np.load(io.BytesIO(data)) as arrays:
+            return [arrays[str(i)] for i in range(len(arrays.files))]
+
+    def _warn(self, name):
+        logging.warning(
+            "The files of the stage %r in %s are damaged; it is done again.",
+            name,
+            self._folder,
+        )
 
     def _record(self, name):
         return self._folder / f"{name}.json"

@@ -269,6 +269,7 @@ class ErrorsTest(parameterized.TestCase):
 RESUMED = """
 import os, signal, sys
 import keras, numpy as np
+from tfprune.callbacks import backup
 from tfprune.callbacks import prune_on_schedule as callback
 from tfprune_test.callbacks import prune_on_schedule_test as test
 
@@ -289,7 +290,7 @@ test.fit(
     model,
     [
         callback.PruneOnSchedule(test.RAMP),
-        keras.callbacks.BackupAndRestore(folder),
+        backup.Backup(folder),
         Kill(),
     ],
     epochs=4,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
+from tfprune.callbacks import backup as backup_lib
 from tfprune.datasets import batches
 from tfprune.methods import autoprune
 from tfprune.methods import masked
@@ -154,7 +155,7 @@ class AlternatingModelTest(parameterized.TestCase):
             callbacks = []
             if backup:
                 callbacks.append(
-                    keras.callbacks.BackupAndRestore(
+                    backup_lib.Backup(
                         os.path.join(folder, "backup"),
                         delete_checkpoint=False,
                     )

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+from tfprune.callbacks import backup as backup_lib
 from tfprune.callbacks import prune_on_schedule as callback_lib
 from tfprune.methods import masked
 from tfprune.methods import masked_channels
@@ -58,10 +59,10 @@ class DistillTest(parameterized.TestCase):
         whole = tutor()
         whole.fit(x, y, **options)
         with self.assertRaises(KeyboardInterrupt):
-            backup = keras.callbacks.BackupAndRestore(folder)
+            backup = backup_lib.Backup(folder)
             tutor().fit(x, y, callbacks=[backup, Stop()], **options)
         resumed = tutor()
-        backup = keras.callbacks.BackupAndRestore(folder)
+        backup = backup_lib.Backup(folder)
         resumed.fit(x, y, callbacks=[backup], **options)
         for a, b in zip(
             whole.student.get_weights(),

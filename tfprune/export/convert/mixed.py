@@ -2,12 +2,12 @@
 
 import dataclasses
 import pathlib
-import tempfile
 
 import keras
 from absl import logging
 
 from tfprune.core import atomic
+from tfprune.core import leftovers
 from tfprune.core import packages
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import signature as signatures
@@ -118,7 +118,7 @@ def export_bits(
     plain = stripping.strip(model)
     inputs = signatures.of(plain, input_shapes).inputs
     samples = calibrations.samples(calibration, inputs, calibration_samples)
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         dense = pathlib.Path(folder) / "float.tflite"
         tflite.export_tflite(plain, dense, input_shapes=input_shapes)
         data = dense.read_bytes()

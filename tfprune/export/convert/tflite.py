@@ -3,13 +3,13 @@
 import dataclasses
 import pathlib
 import re
-import tempfile
 
 import keras
 import numpy as np
 from absl import logging
 
 from tfprune.core import atomic
+from tfprune.core import leftovers
 from tfprune.core import packages
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import calibration_checks
@@ -113,7 +113,7 @@ def export_tflite(
     if samples:
         calibration_checks.warn(model, samples, signature.inputs)
     with (
-        tempfile.TemporaryDirectory() as folder,
+        leftovers.folder() as folder,
         child.Child(converter.__file__) as process,
     ):
         folder = pathlib.Path(folder)

@@ -9,12 +9,12 @@ tried one by one on the interpreter of TFLite Micro, and then together.
 import dataclasses
 import math
 import pathlib
-import tempfile
 
 import numpy as np
 from absl import logging
 
 from tfprune.core import atomic
+from tfprune.core import leftovers
 from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
 from tfprune.export.micro import firmware_folder
@@ -116,7 +116,7 @@ def compress_tflite(path, out, *, flash_bytes=None, ram_bytes=None, x=None):
     dense = model_file.read(path)
     data = pathlib.Path(path).read_bytes()
     rows = weight_codes.shorter(data)
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         tried = _Trials(data, pathlib.Path(folder))
         result, arena, chosen, candidates = _choose(
             tried, rows, flash_bytes, ram_bytes

@@ -3,11 +3,11 @@
 import dataclasses
 import math
 import pathlib
-import tempfile
 
 from absl import logging
 
 from tfprune.core import atomic
+from tfprune.core import leftovers
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
 from tfprune.export.micro import c_source
@@ -148,7 +148,8 @@ def export_micro(
     - `CMakeLists.txt`: builds it all, TFLite Micro at hand;
     - `arduino/NAME/`: the same as a sketch.
 
-    All files are there whole or not at all. `main.cc`, `CMakeLists.txt` and
+    All files are there whole or not at all, and while they are exchanged, or
+    after a kill at that moment, the headers refuse to compile. `main.cc`, `CMakeLists.txt` and
     the sketch are a start for code of one's own: where they are already
     there, they stay as they are.
 
@@ -191,7 +192,7 @@ def export_micro(
         pathlib.Path(tflite_path).stem if name is None else name
     )
     data = lean.without_notes(pathlib.Path(tflite_path).read_bytes())
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         embedded = pathlib.Path(folder, "model.tflite")
         embedded.write_bytes(data)
         # An error names the first one.
@@ -224,7 +225,9 @@ def export_micro(
     starts = {k: v for k, v in starts.items() if not (out / k).exists()}
     texts |= copies | starts
     written = {out / path: text.encode() for path, text in texts.items()}
-    atomic.write(written)
+    # Every source includes a header: old and new files never compile together.
+    headers = [path for path in written if path.suffix == ".h"]
+    atomic.write(written, guards=dict.fromkeys(headers, _HALF_WRITTEN))
     logging.info("Wrote %d files into %s.", len(written), out)
     return MicroSource(
         folder=str(out),

@@ -5,11 +5,11 @@ import dataclasses
 import pathlib
 import subprocess
 import sys
-import tempfile
 
 from absl import logging
 
 from tfprune.core import atomic
+from tfprune.core import leftovers
 from tfprune.core import packages
 from tfprune.export.file import model_file
 
@@ -90,7 +90,7 @@ def compile_for_npu(path, accelerator="ethos-u55-128", out=None, flags=()):
     packages.require("ethosu", "vela", "Compiling for an NPU")
     out = None if out is None else atomic.writable(out)
     before = model_file.read(path)
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         folder = pathlib.Path(folder)
         # Vela names what it writes after the file.
         source = folder / "model.tflite"

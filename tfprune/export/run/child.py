@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 
+from tfprune.core import leftovers
 from tfprune.export.run import child_boot
 
 # The last lines of a log that an error quotes.
@@ -102,7 +103,7 @@ class Child:
         Returns:
             An `Answer`.
         """
-        with tempfile.TemporaryDirectory() as folder:
+        with leftovers.folder() as folder:
             path = pathlib.Path(folder, "answer.json")
             text = json.dumps({"answer": str(path), "request": request})
             self._process.communicate(text.encode())

@@ -1,10 +1,10 @@
 """Runs .tflite files, on TFLite or on TFLite Micro, sample by sample."""
 
 import pathlib
-import tempfile
 
 import numpy as np
 
+from tfprune.core import leftovers
 from tfprune.core import packages
 from tfprune.export.file import model_file
 from tfprune.export.run import child
@@ -113,7 +113,7 @@ def _run_reference(file, columns):
 
 
 def _run_micro(file, columns):
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         folder = pathlib.Path(folder)
         inputs = [folder / f"input_{i}.npy" for i in range(len(columns))]
         outputs = [folder / f"output_{i}.npy" for i in range(len(file.outputs))]

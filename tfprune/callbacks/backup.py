@@ -1,0 +1,252 @@
+"""Training that goes on after it was killed, at whatever moment."""
+
+import hashlib
+import json
+import pathlib
+import re
+import shutil
+
+import keras
+import numpy as np
+from absl import logging
+
+from tfprune.core import atomic
+from tfprune.core import locks
+
+# As `keras.callbacks.BackupAndRestore` calls them, which reads them back.
+_WEIGHTS = "latest.weights.h5"
+_METADATA = "training_metadata.json"
+# Keras saves no seeds; without them dropout would draw the masks of the first
+# epoch again.
+_SEEDS = "seeds.npz"
+_SUMS = "sha256.json"
+_LOCK = "lock"
+_NAME = re.compile(r"backup-(\d+)")
+
+
+class Backup(keras.callbacks.Callback):
+    """Backs up the training state, so that `fit` goes on after a kill.
+
+    Takes the arguments of `keras.callbacks.BackupAndRestore` and is used in
+    its place. Keras writes over its backup, so a process that is killed then
+    leaves a file that no later run can read. Here a backup is written beside
+    the last one, synced to the disk and renamed; each holds checksums, which
+    are read first. A damaged backup is passed over with a warning: training
+    goes on from the one before, or begins anew.
+
+    The weights, the optimizer, the seeds of layers and the epoch are backed up;
+    training goes on with that epoch. With data that come in the same order it
+    ends as if it had not been killed: give `shuffle=False` and data that
+    shuffle themselves by seed and epoch, as `tfprune.datasets.Batches`.
+
+    List this callback after those that change weights, such as
+    `PruneOnSchedule`. Its folder belongs to one training: a second one at the
+    same time is refused.
+
+    Args:
+        backup_dir: `str` or path-like, a folder for nothing else. It is made
+            if it is missing. A backup that Keras left there is read.
+        save_freq: `"epoch"`, or an `int`, the batches between backups;
+            `False` for none.
+        double_checkpoint: `bool`, whether the backup before the last one is
+            kept as well, which takes twice the space.
+        delete_checkpoint: `bool`, whether the folder is removed when training
+            has ended.
+
+    Raises:
+        RuntimeError: From `fit`, if another training uses the folder.
+        ValueError: If `save_freq` is something else, or the model is not
+            built; from `fit`, if the backup is one of another model.
+
+    Example:
+
+    >>> backup = tfprune.callbacks.Backup("build/run1")
+    >>> model.fit(x, y, epochs=90, callbacks=[backup])
+    """
+
+    def __init__(
+        self,
+        backup_dir,
+        save_freq="epoch",
+        double_checkpoint=True,
+        delete_checkpoint=True,
+    ):
+        super().__init__()
+        if not str(backup_dir) or backup_dir is None:
+            raise ValueError(
+                "`backup_dir` must name a folder. Received: "
+                f"backup_dir={backup_dir!r}."
+            )
+        is_number = isinstance(save_freq, int) and save_freq is not True
+        if save_freq != "epoch" and (not is_number or save_freq < 0):
+            raise ValueError(
+                "`save_freq` must be 'epoch', a number of batches, or False. "
+                f"Received: save_freq={save_freq!r}."
+            )
+        self.backup_dir = str(backup_dir)
+        self.save_freq = save_freq
+        self.double_checkpoint = double_checkpoint
+        self.delete_checkpoint = delete_checkpoint
+        self._lock = None
+        self._epoch = 0
+        self._batch = -1
+        self._unsaved = 0  # batches
+
+    @property
+    def _folder(self):
+        return pathlib.Path(self.backup_dir)
+
+    def on_train_begin(self, logs=None):
+        if not self.model.built:
+            raise ValueError(
+                "A model must be built before its training is backed up. "
+                f"Received: model={self.model.name!r}, which is not. Call it "
+                "on a batch of data before `fit`."
+            )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = locks.take(
+            self._folder / _LOCK,
+            "A training needs a folder of its own for its backups. Received: "
+            f"backup_dir={self.backup_dir!r}, which another process uses. "
+            "Wait for it, or name another folder.",
+        )
+        # No other training writes here, so these are of one that was killed.
+        atomic.remove_parts(self._folder)
+        self._epoch, self._batch, self._unsaved = 0, -1, 0
+        found = self._newest_sound()
+        if found is not None and self._restore(found):
+            metadata = json.loads((found / _METADATA).read_text())
+            self._epoch = metadata["epoch"]
+            # Of a backup that Keras left there are none.
+            if (found / _SEEDS).exists():
+                self._restore_seeds(found / _SEEDS)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._epoch = epoch + 1
+        self._batch = -1
+        if self.save_freq == "epoch":
+            self._save()
+
+    def on_train_batch_end(self, batch, logs=None):
+        # With `steps_per_execution` not every batch is told of.
+        self._unsaved += batch - self._batch
+        self._batch = batch
+        if not self.save_freq or self.save_freq == "epoch":
+            return
+        if self._unsaved >= self.save_freq:
+            # During `fit` the JAX trainer holds the state outside the model.
+            synchronize = getattr(self.model, "jax_state_sync", None)
+            if synchronize is not None:
+                synchronize()
+            self._save()
+
+    def on_train_end(self, logs=None):
+        if self.delete_checkpoint:
+            self.delete()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def delete(self):
+        """Removes the backups, and the folder if nothing else is in it."""
+        if not self._folder.exists():
+            return
+        # The oldest first: cut short, this leaves the last state.
+        for path in self._backups():
+            shutil.rmtree(path)
+        atomic.remove_parts(self._folder)
+        for name in (_WEIGHTS, _METADATA, _LOCK):
+            (self._folder / name).unlink(missing_ok=True)
+        if not any(self._folder.iterdir()):
+            self._folder.rmdir()
+
+    def _save(self):
+        backups = self._backups()
+        number = _number(backups[-1]) + 1 if backups else 0
+        with atomic.new_folder(self._folder / f"backup-{number}") as part:
+            self.model.save_weights(part / _WEIGHTS)
+            metadata = {"epoch": self._epoch, "batch": self._batch + 1}
+            (part / _METADATA).write_text(json.dumps(metadata))
+            seeds = map(keras.ops.convert_to_numpy, _seeds(self.model))
+            np.savez(part / _SEEDS, *seeds)
+            sums = {path.name: _sum(path) for path in part.iterdir()}
+            (part / _SUMS).write_text(json.dumps(sums))
+        self._unsaved = 0
+        for path in backups[:-1] if self.double_checkpoint else backups:
+            shutil.rmtree(path)
+
+    def _newest_sound(self):
+        """The folder of the backup to go on from, `None` without one."""
+        for path in reversed(self._backups()):
+            if _is_sound(path):
+                return path
+            logging.warning(
+                "The backup %s is damaged; training goes on from the one "
+                "before, or begins anew.",
+                path,
+            )
+            # It would be taken for the one before, later.
+            shutil.rmtree(path)
+        if (self._folder / _METADATA).exists():
+            return self._folder  # Keras wrote it.
+        return None
+
+    def _restore(self, folder):
+        """Takes a backup; whether it could be read."""
+        # Keras alone can tell `fit` which epoch to begin with.
+        reader = keras.callbacks.BackupAndRestore(
+            str(folder), delete_checkpoint=False
+        )
+        reader.set_params(self.params)
+        reader.set_model(self.model)
+        try:
+            reader.on_train_begin()
+        except (OSError, json.JSONDecodeError):
+            if folder != self._folder:
+                raise
+            logging.warning(
+                "The backup that Keras left in %s is damaged; training "
+                "begins anew.",
+                folder,
+            )
+            for name in (_WEIGHTS, _METADATA):
+                (folder / name).unlink(missing_ok=True)
+            return False
+        return True
+
+    def _restore_seeds(self, path):
+        with np.load(path) as arrays:
+            seeds = _seeds(self.model)
+            for variable, name in zip(seeds, arrays.files, strict=True):
+                variable.assign(arrays[name])
+
+    def _backups(self):
+        """Folders of backups, oldest first."""
+        found = [p for p in self._folder.glob("backup-*") if _number(p) >= 0]
+        return sorted(found, key=_number)
+
+
+def _seeds(model):
+    """The variables that are no weights: the states of seed generators."""
+    weights = {id(v) for v in model.weights}
+    return [v for v in model.variables if id(v) not in weights]
+
+
+def _number(path):
+    match = _NAME.fullmatch(path.name)
+    return int(match[1]) if match else -1
+
+
+def _is_sound(folder):
+    try:
+        sums = json.loads((folder / _SUMS).read_text())
+        return bool(sums) and all(
+            _sum(folder / name) == value for name, value in sums.items()
+        )
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _sum(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
