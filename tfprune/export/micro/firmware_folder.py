@@ -16,6 +16,11 @@ from tfprune.export.micro import kernels
 from tfprune.export.run import interpreter
 
 _ALIGNMENT = 16
+# What the headers say while the files of two models may lie side by side.
+_HALF_WRITTEN = (
+    b'#error "This folder was being written: it may hold files of two models.'
+    b' If nothing writes to it now, export again."\n'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,10 +153,10 @@ def export_micro(
     - `CMakeLists.txt`: builds it all, TFLite Micro at hand;
     - `arduino/NAME/`: the same as a sketch.
 
-    All files are there whole or not at all, and while they are exchanged, or
-    after a kill at that moment, the headers refuse to compile. `main.cc`, `CMakeLists.txt` and
-    the sketch are a start for code of one's own: where they are already
-    there, they stay as they are.
+    All files are there whole or not at all. While those of another model are
+    exchanged, and after a kill at that moment, the headers refuse to compile.
+    `main.cc`, `CMakeLists.txt` and the sketch are a start for code of one's
+    own: where they are already there, they stay as they are.
 
     Args:
         tflite_path: `str` or path-like, the file to embed.

@@ -308,6 +308,29 @@ class ExportMicroTest(parameterized.TestCase):
         self.assertNotEqual(model.read_text(), "old")
         self.assertNotIn(str(own), source.files)
 
+    def test_files_of_two_models_never_compile_together(self):
+        firmware_folder.export_micro(self.file.path, self.out, name="net")
+        old = self.contents()
+        states, replace = [], os.replace
+
+        def watched(source, target):
+            replace(source, target)
+            states.append(self.contents())
+
+        with mock.patch.object(os, "replace", watched):
+            firmware_folder.export_micro(self.file.path, self.out, name="new")
+        new = states[-1]
+        for state in states:
+            refusing = {k for k, v in state.items() if v.startswith(b"#error")}
+            rest = {k: v for k, v in state.items() if k not in refusing}
+            if not (rest.items() <= old.items() or rest.items() <= new.items()):
+                self.assertEqual(refusing, set(HEADERS))
+
+    def contents(self):
+        """What the files of the folder hold that are written each time."""
+        names = (*SOURCES, *HEADERS)
+        return {name: (self.out / name).read_bytes() for name in names}
+
     @parameterized.parameters(
         ({"labels": ["a", "b"]}, "4 names of classes.*labels=\\('a', 'b'\\)"),
         ({"labels": [1, 2, 3, 4]}, "4 names of classes"),
