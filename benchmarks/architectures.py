@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tfprune.core import tables
 from tfprune.costs import counting
-from tfprune.selection import select
+from tfprune.selection import candidates as candidates_lib
 from tfprune_test import exactness
 from tfprune_test import networks
 
@@ -65,7 +65,7 @@ def row(name, hub):
     found = exactness.strip_masked(model, FLAGS.rate, FLAGS.seed, silence=0.1)
     seconds = time.process_time() - start
     graph, params = found.graph, model.count_params()
-    least = select.at_least_one(graph, graph.frozen)
+    least = candidates_lib.at_least_one(graph, graph.frozen)
     left = counting.Meter(graph).params(least)
     return (
         f"{name} (KerasHub)" if hub else name,

@@ -25,7 +25,7 @@ from absl import flags
 
 import tfprune
 from tfprune.core import tables
-from tfprune.surgery import stripping
+from tfprune.surgery import verification
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -99,7 +99,7 @@ def measure(name):
         start = time.process_time()
         small = tfprune.prune(model, 0.5, "l1")
         times.append(time.process_time() - start)
-    stripping.output_difference(small, small)  # It runs.
+    verification.output_difference(small, small)  # It runs.
     start = time.process_time()
     tfprune.prune(model, tfprune.Budget(macs=0.5), "l1")
     return {

@@ -28,6 +28,7 @@ from tfprune.export.convert import tflite
 from tfprune.export.micro import kernels
 from tfprune.export.run import interpreter
 from tfprune.surgery import stripping
+from tfprune.surgery import verification
 from tfprune_test import random_models
 
 FLAGS = flags.FLAGS
@@ -68,7 +69,7 @@ def attempt(seed):
     chooser = random_models.Seeded(seed)
     _, masked, _ = random_models.sparse_model(chooser, FLAGS.size)
     small = stripping.strip(masked, verify=False)
-    x = stripping.random_inputs(small, seed, batch=32)
+    x = verification.random_inputs(small, seed, batch=32)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "graph.tflite")
         shapes = [value.shape[1:] for value in keras.tree.flatten(x)]

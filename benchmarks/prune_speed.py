@@ -23,7 +23,7 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune.surgery import pruning
+from tfprune.selection import cut as cut_lib
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -71,8 +71,8 @@ def measure(name, rounds):
     budget = tfprune.Budget(macs=0.5)
     calls = {
         "clone": lambda: keras.models.clone_model(model),
-        "analysis": lambda: pruning.choose(
-            tfprune.channel_graph(model), budget
+        "analysis": lambda: (
+            cut_lib.choose(tfprune.channel_graph(model), budget).keep
         ),
         "prune": lambda: tfprune.prune(model, budget),
     }

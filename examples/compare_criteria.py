@@ -21,9 +21,7 @@ from absl import flags
 
 import tfprune
 from tfprune.core import tables
-from tfprune.graph import rebuild
-from tfprune.scoring import score
-from tfprune.surgery import pruning
+from tfprune.scoring import criterion as criterion_lib
 
 LAYERWISE = {"thinet_layerwise": "iccv", "thinet_tpami_layerwise": "tpami"}
 STAGES = ("pruned", "recalibrated", "reconstructed", "both")
@@ -46,7 +44,7 @@ def main(argv):
     del argv
     common.smoke(dataset="digits", model="resnet8", dense_epochs=1, epochs=1)
     common.smoke(method=["l1", "random"], selection=64, fitted=64)
-    names = [*score.criteria.names(), *LAYERWISE]
+    names = [*criterion_lib.criteria.names(), *LAYERWISE]
     common.known(FLAGS.method, names)
     todo = [
         (f"{ranking}-{method}-{share}", (method, ranking, float(share)))
@@ -92,12 +90,12 @@ def pruned(own, criterion, ranking, share):
             "pruned": tfprune.recipes.thinet(own.model, budget, x, algorithm)
         }
     graph = tfprune.channel_graph(own.model)
-    keep = pruning.choose(graph, budget, criterion, own.selection, ranking)
+    cut = tfprune.selection.choose(
+        graph, budget, criterion, own.selection, ranking
+    )
     return {
-        "pruned": rebuild.shrink(graph, keep),
-        "reconstructed": tfprune.reconstruct(
-            own.model, keep, x, limit=FLAGS.fitted
-        ),
+        "pruned": tfprune.surgery.apply(cut),
+        "reconstructed": tfprune.reconstruct(cut, x, limit=FLAGS.fitted),
     }
 
 

@@ -32,8 +32,9 @@ from tfprune.export.run import interpreter
 from tfprune.reports import comparison as reports
 from tfprune.reports import evaluation
 from tfprune.reports import profiles
-from tfprune.surgery import pruning
-from tfprune.surgery import stripping
+from tfprune.selection import cut as cut_lib
+from tfprune.surgery import shrinking
+from tfprune.surgery import verification
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "build/demo", "Folder of the results.")
@@ -87,12 +88,12 @@ def shrink(dense, out):
     budget = tfprune.Budget(macs=FLAGS.macs)
     small = tfprune.prune(dense, budget)
     graph = tfprune.channel_graph(dense)
-    keep = pruning.choose(graph, budget)
-    masked = pruning.masked(dense, keep, graph)
+    keep = cut_lib.choose(graph, budget).keep
+    masked = shrinking.masked(cut_lib.Cut(graph, keep))
     stripped = tfprune.strip(masked)
-    stripping.check_equal(stripped, small)
+    verification.check_equal(stripped, small)
     tfprune.plots.channels_plot(graph, keep, out / "channels.png")
-    return small, stripping.check_equal(masked, stripped)
+    return small, verification.check_equal(masked, stripped)
 
 
 def measure(models, report, samples, out, advance):

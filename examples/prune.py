@@ -25,7 +25,7 @@ from absl import flags
 
 import tfprune
 from tfprune.datasets import batches
-from tfprune.scoring import score
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.searches import amc
 
 FLAGS = flags.FLAGS
@@ -59,7 +59,7 @@ def main(argv):
 
 def names():
     """All that `--method` takes, sorted."""
-    return sorted({*score.criteria.names(), *CUTS})
+    return sorted({*criterion_lib.criteria.names(), *CUTS})
 
 
 def run(own, method, share):

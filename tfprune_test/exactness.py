@@ -14,10 +14,12 @@ from tfprune.costs import counting
 from tfprune.graph import channel_graph
 from tfprune.graph import read
 from tfprune.graph import rebuild
-from tfprune.selection import select
+from tfprune.selection import candidates as candidates_lib
+from tfprune.selection import cut as cut_lib
 from tfprune.surgery import depth
-from tfprune.surgery import pruning
+from tfprune.surgery import shrinking
 from tfprune.surgery import stripping
+from tfprune.surgery import verification
 
 TOLERANCE = 1e-4
 
@@ -65,9 +67,9 @@ def strip_masked(model, rate=0.5, seed=0, silence=0.0):
     randomize(model, rng)
     graph = read.channel_graph(model)
     keep = graph.frozen | (rng.random(graph.size) >= rate)
-    keep = select.at_least_one(graph, keep)
+    keep = candidates_lib.at_least_one(graph, keep)
     silent = rng.random(graph.size) < silence
-    masked = pruning.masked(model, keep, graph)
+    masked = shrinking.masked(cut_lib.Cut(graph, keep))
     silence_writers(read.channel_graph(masked), silent)
     return strip_sparse(graph, masked, keep, seed)
 
@@ -75,15 +77,15 @@ def strip_masked(model, rate=0.5, seed=0, silence=0.0):
 def strip_sparse(graph, masked, keep, seed=0):
     """Strips a model that has zeros already; `Stripped`."""
     small = stripping.strip(masked, verify=False)
-    inputs = stripping.random_inputs(masked, seed)
+    inputs = verification.random_inputs(masked, seed)
     error = difference(masked, small, inputs)
     read_again = read.channel_graph(masked)
     zero = depth.zero_blocks(read_again)
     if zero:
-        masked = depth.without(read_again.model, zero)
+        masked = depth.without(read_again, zero)
         read_again = read.channel_graph(masked)
     masked = read_again.model
-    kept, _ = stripping.removable(read_again)
+    kept = stripping.removable(read_again).keep
     params = counting.Meter(read_again).params(kept)
     return Stripped(graph, masked, keep, kept, params, small, error)
 
@@ -110,7 +112,7 @@ def faults(found):
     before = _structure(read.channel_graph(found.masked), found.kept)
     # Groups and parts that have one channel left are no longer tied.
     if before == _structure(graph, everything):
-        again, _ = stripping.removable(graph)
+        again = stripping.removable(graph).keep
         if not again.all():
             wrong.append(f"a second strip removes {int((~again).sum())}")
     return wrong

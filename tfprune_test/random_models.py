@@ -11,9 +11,10 @@ from tfprune.graph import channel_graph
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import values
-from tfprune.selection import select
+from tfprune.selection import candidates as candidates_lib
+from tfprune.selection import cut as cut_lib
 from tfprune.surgery import depth
-from tfprune.surgery import pruning
+from tfprune.surgery import shrinking
 from tfprune_test import exactness
 from tfprune_test import random_blocks
 
@@ -389,8 +390,8 @@ def sparse_model(chooser, size=5):
     masked_rate, silent_rate, zero_rate, weight_rate = rates
     graph = read.channel_graph(model)
     keep = graph.frozen | (rng.random(graph.size) >= masked_rate)
-    keep = select.at_least_one(graph, keep)
-    masked = pruning.masked(model, keep, graph)
+    keep = candidates_lib.at_least_one(graph, keep)
+    masked = shrinking.masked(cut_lib.Cut(graph, keep))
     again = read.channel_graph(masked)
     # An output that is constant would tell nothing.
     silent = (rng.random(graph.size) < silent_rate) & graph.removable
@@ -423,7 +424,7 @@ def _scatter_zeros(graph, rate, rng):
 
 def _zero_a_branch(model, chooser):
     """Zeros the weights of all layers of one residual branch, if any."""
-    blocks = depth.blocks(model)
+    blocks = depth.blocks(read.channel_graph(model))
     if blocks:
         block = blocks[chooser.integer(0, len(blocks) - 1)]
         for layer in rebuild.layers_of(model):

@@ -9,11 +9,12 @@ import tfprune
 from tfprune.cli import storage
 from tfprune.core import atomic
 from tfprune.core import tables
-from tfprune.graph import rebuild
 from tfprune.plots import drawings
 from tfprune.reports import catalogue
-from tfprune.selection import select
+from tfprune.selection import budget as budget_lib
 from tfprune.surgery import pruning
+from tfprune.surgery import shrinking
+from tfprune.surgery import verification
 
 
 def inspect(paths, values):
@@ -46,26 +47,25 @@ def prune(paths, values):
     budget, data = _budget(values), storage.load_arrays(values.data)
     dense = load(paths[0], values)
     shape = values.input_shape
-    model, budget = pruning.cut_depth(dense, budget, data, shape)
-    graph = tfprune.channel_graph(model, shape, values.allow_inexact)
-    budget = 0.0 if budget is None else budget
-    keep = pruning.choose(
-        graph,
+    cut = pruning.plan(
+        dense,
         budget,
         values.criterion,
         data,
         values.ranking,
+        input_shape=shape,
+        allow_inexact=values.allow_inexact,
         min_channels=values.min_channels,
         channel_multiple=values.channel_multiple,
         target=values.target,
         skip=values.skip,
     )
-    small = rebuild.shrink(graph, keep)
-    if graph.inexact:
-        pruning.warn_of_change(graph, keep, small)
+    small = shrinking.apply(cut)
+    if cut.graph.inexact:
+        verification.warn_of_change(cut, small)
     report = tfprune.compare(dense, small, input_shape=shape)
     if picture:
-        tfprune.plots.channels_plot(graph, keep, picture)
+        tfprune.plots.channels_plot(cut.graph, cut.keep, picture)
     storage.save_model(small, out)
     return written(report, values)
 
@@ -203,7 +203,7 @@ def as_json(facts):
 
 
 # Latency needs a table of the machine that it is about.
-_LIMITS = [name for name in select.LIMITS if name != "latency"]
+_LIMITS = [name for name in budget_lib.LIMITS if name != "latency"]
 _LIMITS.append("depth")
 _FORMATS = {
     "text": lambda report: report.to_text(),

@@ -4,7 +4,7 @@ from absl import flags
 
 from tfprune.export.file import modes
 from tfprune.export.micro import npu
-from tfprune.scoring import score
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.searches import strategies
 from tfprune.selection import rounding
 
@@ -123,10 +123,11 @@ def limits(values):
 
 def selection(values):
     """Which channels go."""
+    criteria = criterion_lib.criteria.names()
     _text(
         values,
         "criterion",
-        f"What scores the channels: {', '.join(score.criteria.names())}.",
+        f"What scores the channels: {', '.join(criteria)}.",
         "l1",
     )
     _text(

@@ -16,10 +16,12 @@ from tfprune.criteria.random import Chance
 from tfprune.criteria.synflow import SynFlow
 from tfprune.criteria.taylor import Taylor
 from tfprune.criteria.wanda import Wanda
+from tfprune.scoring.criterion import Criterion
 
 __all__ = [
     "Apoz",
     "Chance",
+    "Criterion",
     "Fisher",
     "Greedy",
     "HRank",

@@ -11,20 +11,20 @@ Behind an activation that is never zero all channels score 1.
 
 import dataclasses
 
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import feature_maps
-from tfprune.scoring import score
 
 
-@score.register(
+@criterion_lib.register(
     "apoz",
     paper="Hu et al., Network Trimming",
     year=2016,
     url="https://arxiv.org/abs/1607.03250",
-    data=score.INPUTS,
-    cost=score.FORWARD,
+    data=criterion_lib.INPUTS,
+    cost=criterion_lib.FORWARD,
 )
 @dataclasses.dataclass(frozen=True)
-class Apoz:
+class Apoz(criterion_lib.Criterion):
     """The share of values that are not zero.
 
     Args:

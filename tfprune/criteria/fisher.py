@@ -23,21 +23,22 @@ import numpy as np
 
 from tfprune.graph import channel_graph
 from tfprune.graph import values
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import probe
 from tfprune.scoring import score
 
 
-@score.register(
+@criterion_lib.register(
     "fisher",
     "obd",
     paper="LeCun et al., Optimal Brain Damage",
     year=1989,
     url="http://yann.lecun.com/exdb/publis/pdf/lecun-90b.pdf",
-    data=score.LABELS,
-    cost=score.BACKWARD,
+    data=criterion_lib.LABELS,
+    cost=criterion_lib.BACKWARD,
 )
 @dataclasses.dataclass(frozen=True)
-class Fisher:
+class Fisher(criterion_lib.Criterion):
     """Loss that the diagonal of the Fisher matrix lets one expect.
 
     Args:
@@ -68,10 +69,9 @@ class Fisher:
             for key in squares:
                 squares[key] = squares[key] + count * np.square(gradients[key])
             batches += 1
-        scores = np.zeros(graph.size)
-        for b in reads:
-            curvature = squares[id(b.variable)] / batches  # h
-            loss = curvature * np.square(values.numpy(b.variable)) / 2
-            others = tuple(a for a in range(loss.ndim) if a != b.axis)
-            np.add.at(scores, b.labels, loss.sum(others))
-        return scores
+
+        def loss(variable):
+            curvature = squares[id(variable)] / batches  # h
+            return curvature * np.square(values.numpy(variable)) / 2
+
+        return score.summed(graph, ((b, loss(b.variable)) for b in reads))

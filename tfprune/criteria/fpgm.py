@@ -14,10 +14,10 @@ pruning and fine-tuning in turns.
 
 import numpy as np
 
-from tfprune.scoring import score
+from tfprune.scoring import criterion as criterion_lib
 
 
-@score.register(
+@criterion_lib.register(
     "geometric_median",
     "fpgm",
     paper="He et al., Filter Pruning via Geometric Median",

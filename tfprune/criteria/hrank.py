@@ -16,20 +16,20 @@ import dataclasses
 
 import numpy as np
 
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import feature_maps
-from tfprune.scoring import score
 
 
-@score.register(
+@criterion_lib.register(
     "hrank",
     paper="Lin et al., HRank: Filter Pruning using High-Rank Feature Map",
     year=2020,
     url="https://arxiv.org/abs/2002.10179",
-    data=score.INPUTS,
+    data=criterion_lib.INPUTS,
     cost="forward pass, SVD of every map",
 )
 @dataclasses.dataclass(frozen=True)
-class HRank:
+class HRank(criterion_lib.Criterion):
     """Mean rank of the feature maps.
 
     Args:

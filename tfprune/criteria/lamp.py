@@ -15,18 +15,19 @@ import dataclasses
 
 import numpy as np
 
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import normalizers
 from tfprune.scoring import score
 
 
-@score.register(
+@criterion_lib.register(
     "lamp",
     paper="Lee et al., Layer-adaptive Sparsity for the Magnitude-based Pruning",
     year=2021,
     url="https://arxiv.org/abs/2010.07611",
 )
 @dataclasses.dataclass(frozen=True)
-class Lamp:
+class Lamp(criterion_lib.Criterion):
     """Squared norms over all squared norms that are not smaller."""
 
     normalize = "none"
@@ -34,7 +35,7 @@ class Lamp:
     def scores(self, graph, data=None):
         """A score in [0, 1] for each channel, shape `(graph.size,)`."""
         del data
-        squares = score.writer_scores(graph, _squares)
+        squares = score.OfWriters(_squares).scores(graph)
         scores = np.zeros(graph.size)
         for group in graph.groups:
             scores[group.labels] = normalizers.lamp(squares[group.labels])

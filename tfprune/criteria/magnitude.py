@@ -19,10 +19,11 @@ import numpy as np
 
 from tfprune.graph import channel_graph
 from tfprune.graph import values
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import score
 
 _PAPER = functools.partial(
-    score.register,
+    criterion_lib.register,
     paper="Li et al., Pruning Filters for Efficient ConvNets",
     year=2016,
     url="https://arxiv.org/abs/1608.08710",
@@ -47,7 +48,7 @@ def l2(values, axis):
 
 @_PAPER("l1_greedy")
 @dataclasses.dataclass(frozen=True)
-class Greedy:
+class Greedy(criterion_lib.Criterion):
     """The greedy way: how many channels go is settled as for `norm`.
 
     Which ones go is settled group by group, in the order of the model.
@@ -65,7 +66,7 @@ class Greedy:
     def scores(self, graph, data=None):
         """The scores of the whole filters."""
         del data
-        return score.writer_scores(graph, self.norm)
+        return score.OfWriters(self.norm).scores(graph)
 
     def refine(self, graph, keep):
         """Chooses as many channels of each group as `keep` keeps.
@@ -103,27 +104,3 @@ def _without_removed(graph, norm, group, keep):
                 array = np.take(array, kept, other.axis)
         np.add.at(scores, binding.labels, norm(array, binding.axis))
     return scores
-
-
-def _stages(depth, ratios, skipped):
-    """Ratios of the first convolutions of a CIFAR ResNet's blocks.
-
-    The paper counts layers: block `i`, from 0, begins with layer `2 (i + 1)`.
-    """
-    count = (depth - 2) // 6
-    return {
-        f"stage{i // count + 1}_block{i % count}_conv1": ratios[i // count]
-        for i in range(3 * count)
-        if 2 * (i + 1) not in skipped and ratios[i // count]
-    }
-
-
-# The pruned networks of the paper's table 1: a budget for `tfprune.prune`,
-# from names of the layers of `tfprune.zoo` to the share that is removed.
-PRESETS = {
-    "vgg16_a": {f"conv{i}": 0.5 for i in (1, *range(8, 14))},
-    "resnet56_a": _stages(56, (0.1, 0.1, 0.1), (16, 20, 38, 54)),
-    "resnet56_b": _stages(56, (0.6, 0.3, 0.1), (16, 18, 20, 34, 38, 54)),
-    "resnet110_a": _stages(110, (0.5, 0.0, 0.0), (36,)),
-    "resnet110_b": _stages(110, (0.5, 0.4, 0.3), (36, 38, 74)),
-}

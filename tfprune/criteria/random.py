@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from tfprune.scoring import score
+from tfprune.scoring import criterion as criterion_lib
 
 
-@score.register(
+@criterion_lib.register(
     "random",
     "chance",
     paper="Mittal et al., Recovering from Random Pruning",
@@ -16,7 +16,7 @@ from tfprune.scoring import score
     cost="nothing",
 )
 @dataclasses.dataclass(frozen=True)
-class Chance:
+class Chance(criterion_lib.Criterion):
     """Uniform random scores.
 
     Args:

@@ -26,6 +26,7 @@ from tfprune.graph import document
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import values
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import probe
 from tfprune.scoring import score
 
@@ -33,7 +34,7 @@ _SHIFTS = ("bias", "beta", "moving_mean")
 _SCALES = 10.0 ** np.arange(0, -31, -5)
 
 
-@score.register(
+@criterion_lib.register(
     "synflow",
     paper="Tanaka et al., Pruning Neural Networks without any Data",
     year=2020,
@@ -41,7 +42,7 @@ _SCALES = 10.0 ** np.arange(0, -31, -5)
     cost="one backward pass",
 )
 @dataclasses.dataclass(frozen=True)
-class SynFlow:
+class SynFlow(criterion_lib.Criterion):
     """The flow through the weights that write a channel.
 
     The scores are those of one round. The paper prunes in many, each a little
@@ -59,13 +60,14 @@ class SynFlow:
         """
         del data
         flows = self.flows(graph)
-        scores = np.zeros(graph.size)
-        for b in graph.bindings:
-            flow = flows.get(id(b.variable))
-            if b.role == channel_graph.WRITES and flow is not None:
-                others = tuple(a for a in range(flow.ndim) if a != b.axis)
-                np.add.at(scores, b.labels, flow.sum(others))
-        return scores
+        return score.summed(
+            graph,
+            (
+                (b, flows[id(b.variable)])
+                for b in graph.bindings
+                if b.role == channel_graph.WRITES and id(b.variable) in flows
+            ),
+        )
 
     def flows(self, graph):
         """`|w * dR/dw|` for each weight: `dict` from `id(variable)`."""

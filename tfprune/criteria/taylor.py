@@ -22,20 +22,21 @@ import numpy as np
 
 from tfprune.graph import channel_graph
 from tfprune.graph import values
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import probe
 from tfprune.scoring import score
 
 
-@score.register(
+@criterion_lib.register(
     "taylor",
     paper="Molchanov et al., Importance Estimation for Neural Network Pruning",
     year=2019,
     url="https://arxiv.org/abs/1906.10771",
-    data=score.LABELS,
-    cost=score.BACKWARD,
+    data=criterion_lib.LABELS,
+    cost=criterion_lib.BACKWARD,
 )
 @dataclasses.dataclass(frozen=True)
-class Taylor:
+class Taylor(criterion_lib.Criterion):
     """Squared gradients of the gates of channels.
 
     Args:
@@ -67,19 +68,10 @@ class Taylor:
             self.batch_size,
             self.limit,
         ):
-            gate = np.zeros(graph.size)  # z_c dL/dz_c
-            for b in reads:
-                product = weights[id(b)] * gradients[id(b.variable)]
-                others = tuple(a for a in range(product.ndim) if a != b.axis)
-                np.add.at(gate, b.labels, product.sum(others))
+            products = (
+                (b, weights[id(b)] * gradients[id(b.variable)]) for b in reads
+            )
+            gate = score.summed(graph, products)  # z_c dL/dz_c
             total += np.square(gate)
             batches += 1
-        return total / batches / np.maximum(_readers_of(graph, reads), 1)
-
-
-def _readers_of(graph, reads):
-    """How many weights read each channel."""
-    count = np.zeros(graph.size)
-    for binding in reads:
-        count[np.unique(binding.labels)] += 1
-    return count
+        return total / batches / np.maximum(score.counted(graph, reads), 1)

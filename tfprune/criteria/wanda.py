@@ -17,21 +17,21 @@ import dataclasses
 import numpy as np
 
 from tfprune.datasets import samples
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import image_patches
 from tfprune.scoring import probe
-from tfprune.scoring import score
 
 
-@score.register(
+@criterion_lib.register(
     "wanda",
     paper="Sun et al., A Simple and Effective Pruning Approach for LLMs",
     year=2024,
     url="https://arxiv.org/abs/2306.11695",
-    data=score.INPUTS,
-    cost=score.FORWARD,
+    data=criterion_lib.INPUTS,
+    cost=criterion_lib.FORWARD,
 )
 @dataclasses.dataclass(frozen=True)
-class Wanda:
+class Wanda(criterion_lib.Criterion):
     """Reading weights times the norm of what they read.
 
     Args:

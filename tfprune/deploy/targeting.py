@@ -10,8 +10,8 @@ from tfprune.deploy import latency
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
 from tfprune.graph import read
-from tfprune.graph import rebuild
-from tfprune.surgery import pruning
+from tfprune.selection import cut as cut_lib
+from tfprune.surgery import shrinking
 
 _HEADINGS = {
     "flash_bytes": "flash",
@@ -146,11 +146,11 @@ def fit_target(
             tflite.export_tflite(model, dense, "int8", calibration)
         for _ in range(rounds):
             now = dataclasses.replace(budget, **aims)
-            keep = pruning.choose(graph, now, criterion, data, **options)
-            small = rebuild.shrink(graph, keep)
+            cut = cut_lib.choose(graph, now, criterion, data, **options)
+            small = shrinking.apply(cut)
             tflite.export_tflite(small, file, "int8", calibration)
             found = Round(
-                {name: getattr(meter, name)(keep) for name in limits},
+                {name: getattr(meter, name)(cut.keep) for name in limits},
                 {name: _MEASURES[name](file, dense, meter) for name in limits},
             )
             seen.append(found)

@@ -10,7 +10,7 @@ import numpy as np
 from tfprune.graph import rebuild
 from tfprune.scoring import feature_maps
 from tfprune.scoring import probe
-from tfprune.selection import select
+from tfprune.selection import candidates as candidates_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
 
@@ -46,7 +46,7 @@ def sites(graph, skip=()):
         channel that may be removed.
     """
     wanted = graph.removable.copy()
-    for group in select.skipped(graph, skip):
+    for group in candidates_lib.skipped(graph, skip):
         wanted[group.labels] = False
     calls = collections.defaultdict(list)
     for step in graph.steps:

@@ -28,6 +28,7 @@ import numpy as np
 
 from tfprune.graph import read
 from tfprune.graph import values
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import score
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights
@@ -35,14 +36,14 @@ from tfprune.sparsity import weights
 COUNTED = ("gamma", "kernel")
 
 
-@score.register(
+@criterion_lib.register(
     "group_norm",
     paper="Fang et al., DepGraph: Towards Any Structural Pruning",
     year=2023,
     url="https://arxiv.org/abs/2301.12900",
 )
 @dataclasses.dataclass(frozen=True)
-class GroupNorm:
+class GroupNorm(criterion_lib.Criterion):
     """The mean of the powers of all weights that go with a channel.
 
     Args:
@@ -55,15 +56,12 @@ class GroupNorm:
     def scores(self, graph, data=None):
         """`I_c` for each channel, shape `(graph.size,)`."""
         del data
-        total, tensors = np.zeros((2, graph.size))
-        for b in graph.bindings:
-            if not b.attribute.endswith(COUNTED):
-                continue
-            power = np.abs(values.numpy(b.variable)) ** self.p
-            others = tuple(a for a in range(power.ndim) if a != b.axis)
-            np.add.at(total, b.labels, power.sum(others))
-            tensors[np.unique(b.labels)] += 1
-        return total / np.maximum(tensors, 1)
+        tensors = [b for b in graph.bindings if b.attribute.endswith(COUNTED)]
+        powers = (
+            (b, np.abs(values.numpy(b.variable)) ** self.p) for b in tensors
+        )
+        total = score.summed(graph, powers)
+        return total / np.maximum(score.counted(graph, tensors), 1)
 
 
 @method_lib.register("group_sparsity")

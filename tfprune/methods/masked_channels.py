@@ -22,7 +22,9 @@ import numpy as np
 from tfprune.costs import counting
 from tfprune.graph import channel_graph
 from tfprune.graph import read
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import score
+from tfprune.selection import budget as budget_lib
 from tfprune.selection import rounding
 from tfprune.selection import select
 from tfprune.sparsity import method as method_lib
@@ -72,9 +74,11 @@ class MaskedChannels(method_lib.Method):
         skip = (self.skip,) if isinstance(self.skip, str) else self.skip
         object.__setattr__(self, "skip", tuple(skip))
         if not isinstance(self.criterion, str):
-            object.__setattr__(self, "criterion", score.find(self.criterion))
-        score.find(self.criterion)
-        select.Budget(**{self.of: 1.0})
+            object.__setattr__(
+                self, "criterion", criterion_lib.find(self.criterion)
+            )
+        criterion_lib.find(self.criterion)
+        budget_lib.Budget(**{self.of: 1.0})
         rounding.Rounding(self.min_channels, self.channel_multiple, self.target)
 
     def build(self, slot):
@@ -88,7 +92,7 @@ class MaskedChannels(method_lib.Method):
         keep = np.ones(graph.size, bool)
         if sparsity > 0:
             if budget is None:
-                budget = select.Budget(**{self.of: 1.0 - sparsity})
+                budget = budget_lib.Budget(**{self.of: 1.0 - sparsity})
                 sparsity = 1.0
             budget = _on_the_way(budget, sparsity, graph)
             keep = self._choose(graph, slots, budget, data)
@@ -96,7 +100,7 @@ class MaskedChannels(method_lib.Method):
             slot["mask"].assign(_mask(graph, slot, keep))
 
     def _choose(self, graph, slots, budget, data):
-        criterion = score.find(self.criterion)
+        criterion = score.as_criterion(self.criterion)
         scores = score.channel_scores(graph, criterion, data)
         scores[_read_elsewhere(graph, slots)] = np.inf
         return select.by_budget(
@@ -104,7 +108,7 @@ class MaskedChannels(method_lib.Method):
             scores,
             budget,
             self.ranking,
-            self.normalize or getattr(criterion, "normalize", "mean"),
+            self.normalize or criterion.normalize,
             min_channels=self.min_channels,
             channel_multiple=self.channel_multiple,
             skip=self.skip,
@@ -134,8 +138,8 @@ def _spec(criterion):
     """A criterion as plain data: its name, where it has one."""
     if isinstance(criterion, str):
         return criterion
-    for name in score.criteria.names():
-        if score.find(name) == criterion:
+    for name in criterion_lib.criteria.names():
+        if criterion_lib.find(name) == criterion:
             return name
     cls = criterion if hasattr(criterion, "__name__") else type(criterion)
     if keras.saving.get_registered_name(cls) != cls.__name__:

@@ -31,8 +31,8 @@ from tfprune.graph import document
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
 from tfprune.methods import gates
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import probe
-from tfprune.scoring import score
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 
@@ -264,16 +264,16 @@ def train(
     trained.fit(batches, shuffle=False, **fit_args)
 
 
-@score.register(
+@criterion_lib.register(
     "pcas",
     paper="Yamamoto and Maeno, Pruning Channels with Attention Statistics",
     year=2018,
     url="https://arxiv.org/abs/1806.05382",
-    data=score.LABELS,
-    cost=score.BACKWARD,
+    data=criterion_lib.LABELS,
+    cost=criterion_lib.BACKWARD,
 )
 @dataclasses.dataclass(frozen=True)
-class PCAS:
+class PCAS(criterion_lib.Criterion):
     """Mean attention of gates that are trained on the data.
 
     A channel after which no gate can stand (see `gates.sites`) scores

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from tfprune.graph import values
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import score
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights
@@ -60,7 +61,7 @@ class Slimming(method_lib.Method):
         return self.strength * keras.ops.sum(gamma * sign)
 
 
-@score.register(
+@criterion_lib.register(
     "slimming",
     paper="Liu et al., Learning Efficient Convolutional Networks through "
     "Network Slimming",
@@ -68,7 +69,7 @@ class Slimming(method_lib.Method):
     url="https://arxiv.org/abs/1708.06519",
 )
 @dataclasses.dataclass(frozen=True)
-class BatchNormScale:
+class BatchNormScale(criterion_lib.Criterion):
     """The absolute scale that batch normalisation gives a channel."""
 
     normalize = "none"
@@ -80,13 +81,12 @@ class BatchNormScale:
             ValueError: If no channel that can be removed has a scale.
         """
         del data
-        total, scales = np.zeros((2, graph.size))
-        for b in graph.bindings:
-            layer = graph.layers[b.layer]
-            normalises = isinstance(layer, keras.layers.BatchNormalization)
-            if normalises and b.attribute == "gamma":
-                np.add.at(total, b.labels, np.abs(values.numpy(b.variable)))
-                np.add.at(scales, b.labels, 1)
+        gammas = [b for b in graph.bindings if _is_scale(graph, b)]
+        total = score.summed(
+            graph, ((b, np.abs(values.numpy(b.variable))) for b in gammas)
+        )
+        ones = ((b, np.ones(b.labels.size)) for b in gammas)
+        scales = score.summed(graph, ones)
         if not (scales[graph.removable] > 0).any():
             raise ValueError(
                 "Network slimming needs channels with a scale. Received: "
@@ -97,3 +97,9 @@ class BatchNormScale:
         return np.divide(
             total, scales, out=np.full(graph.size, np.inf), where=scales > 0
         )
+
+
+def _is_scale(graph, binding):
+    layer = graph.layers[binding.layer]
+    normalises = isinstance(layer, keras.layers.BatchNormalization)
+    return normalises and binding.attribute == "gamma"

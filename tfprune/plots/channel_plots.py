@@ -91,8 +91,8 @@ def channels_plot(model, small, path=None, title=None):
 
     Args:
         model: the dense `keras.Model`, or its `ChannelGraph`.
-        small: the smaller model; or bool array, shape `(graph.size,)`: what
-            `tfprune.surgery.choose` gave, or the first result of
+        small: the smaller model; or bool array, shape `(graph.size,)`: the
+            `keep` of the `Cut` that `tfprune.selection.choose` gave, or
             `tfprune.surgery.removable(graph)` for a model with zeros in its
             weights.
         path: `str` or path-like, the file to write: .png, .svg or .pdf;

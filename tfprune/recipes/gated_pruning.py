@@ -9,15 +9,18 @@ import numpy as np
 from tfprune.core import records
 from tfprune.datasets import samples
 from tfprune.graph import read
-from tfprune.graph import rebuild
 from tfprune.graph import values
 from tfprune.methods import gates
 from tfprune.methods import pcas as pcas_lib
 from tfprune.recipes import stages as stages_lib
+from tfprune.selection import budget as budget_lib
+from tfprune.selection import candidates as candidates_lib
+from tfprune.selection import cut as cut_lib
 from tfprune.selection import select
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import wrapping
 from tfprune.surgery import folding
+from tfprune.surgery import shrinking
 
 _PURPOSE = "PCAS"
 
@@ -139,10 +142,11 @@ def pcas(
         graph = read.channel_graph(wrapping.unwrap(gated, fold=False))
     scores = pcas_lib.mean_attention(graph, gated, skip)
     keep = choose(graph, scores, ratio, ranking, **selection)
-    changes = None
+    cut = cut_lib.Cut(graph, keep)
     if fold:
-        changes = folding.into_readers(graph, _means(graph, gated, skip))
-    small = rebuild.shrink(graph, keep, changes)
+        means = _means(graph, gated, skip)
+        cut = cut.changed(folding.into_readers(graph, means))
+    small = shrinking.apply(cut)
     settings = {
         "keep": zlib.crc32(np.packbits(keep).tobytes()),
         "fold": fold,
@@ -191,7 +195,7 @@ def choose(graph, scores, ratio, ranking="global", **selection):
             "`ranking` must be 'global' or 'group'. Received: "
             f"ranking={ranking!r}."
         )
-    if isinstance(ratio, select.Budget):
+    if isinstance(ratio, budget_lib.Budget):
         return select.by_budget(
             graph, scores, ratio, ranking, "none", **selection
         )
@@ -200,12 +204,12 @@ def choose(graph, scores, ratio, ranking="global", **selection):
             "A ratio is the share of channels to remove, a float in [0, 1), "
             f"or a tfprune.Budget. Received: ratio={ratio!r}."
         )
-    candidates = select.Candidates(graph, scores, **selection)
+    candidates = candidates_lib.Candidates(graph, scores, **selection)
     sizes = [len(order) for order in candidates.order]
     if ranking == "group":
         return candidates.keep([n - _share(n, ratio) for n in sizes])
     left = int(graph.removable.sum()) - _share(sum(sizes), ratio)
-    budget = select.Budget(channels=left)
+    budget = budget_lib.Budget(channels=left)
     return select.by_budget(graph, scores, budget, "raw", **selection)
 
 

@@ -30,11 +30,13 @@ import numpy as np
 from tfprune.core import registry
 from tfprune.datasets import samples
 from tfprune.graph import read
-from tfprune.graph import rebuild
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import image_patches
 from tfprune.scoring import probe
-from tfprune.scoring import score
+from tfprune.selection import budget as budget_lib
+from tfprune.selection import cut as cut_lib
 from tfprune.selection import select
+from tfprune.surgery import shrinking
 
 ALGORITHMS = registry.Registry("ThiNet algorithm")
 
@@ -111,7 +113,7 @@ def scales(gram, kept, ridge=1e-6):
 
 
 @dataclasses.dataclass(frozen=True)
-class ThiNet:
+class ThiNet(criterion_lib.Criterion):
     """The order in which ThiNet removes the channels of each group.
 
     The scores are ranks within a group: take a ratio, or a `Budget` with
@@ -175,13 +177,13 @@ class ThiNet:
 
 
 for _name, _algorithm in (("thinet", "iccv"), ("thinet_tpami", "tpami")):
-    score.register(
+    criterion_lib.register(
         _name,
         paper="Luo et al., ThiNet: A Filter Level Pruning Method",
         year=2017,
         url="https://arxiv.org/abs/1707.06342",
-        data=score.INPUTS,
-        cost=score.FORWARD,
+        data=criterion_lib.INPUTS,
+        cost=criterion_lib.FORWARD,
     )(ThiNet(_algorithm))
 
 
@@ -286,7 +288,7 @@ def thinet(
 def _counts(graph, budget, selection):
     """How many channels each group keeps."""
     equal = np.ones(graph.size)
-    if isinstance(budget, select.Budget):
+    if isinstance(budget, budget_lib.Budget):
         keep = select.by_budget(graph, equal, budget, "group", **selection)
     else:
         keep = select.by_ratio(graph, equal, budget, **selection)
@@ -315,4 +317,4 @@ def _prune_group(graph, group, count, criterion, data, ridge):
         reader = gram.reader
         matrix = reader.matrix() * factor[reader.labels][:, None]
         changes[id(reader.binding.variable)] = reader.kernel(matrix)
-    return rebuild.shrink(graph, keep, changes)
+    return shrinking.apply(cut_lib.Cut(graph, keep, changes))

@@ -1,7 +1,7 @@
 """What there is to choose from, as tables."""
 
 from tfprune.core import tables
-from tfprune.scoring import score
+from tfprune.scoring import criterion as criterion_lib
 
 
 def criteria():
@@ -15,12 +15,10 @@ def criteria():
     >>> print(criteria().to_text())
     """
     rows = []
-    for name in score.criteria.names():
-        if name in score.abouts:
-            about = score.abouts.get(name)
-            row = about.paper, about.data, about.cost, str(about.year)
-        else:
-            row = ("-",) * 4
-        rows.append((name, *row))
+    for name in criterion_lib.criteria.names():
+        entry = criterion_lib.criteria.get(name)
+        year = str(entry.year or "-")
+        row = (name, entry.paper or "-", entry.data, entry.cost, year)
+        rows.append(row)
     header = ("criterion", "paper", "data", "cost", "year")
     return tables.Table(header, tuple(rows), left=4)

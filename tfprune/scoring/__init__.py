@@ -4,10 +4,12 @@ In: a `ChannelGraph` and data. Out: gradients, feature maps, one score a
 channel. May import: `graph`, `datasets` and below; no paper.
 """
 
+from tfprune.scoring.criterion import Criterion
+from tfprune.scoring.criterion import register
 from tfprune.scoring.score import channel_scores
-from tfprune.scoring.score import register
 
 __all__ = [
+    "Criterion",
     "channel_scores",
     "register",
 ]

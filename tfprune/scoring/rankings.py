@@ -9,7 +9,7 @@ def order(candidates, ranking, normalizer):
     """The removals of a ranking, one step after the other.
 
     Args:
-        candidates: a `select.Candidates`.
+        candidates: a `selection.Candidates`.
         ranking: `"global"` compares scores across groups; `"group"` takes
             the same share of each group; `"raw"` is `"global"` without a
             normalizer.

@@ -1,65 +1,12 @@
-"""From weights to one score for each channel.
-
-A criterion knows nothing of layers: it maps an array to one score for each
-index of an axis. The scores of everything that writes a channel are added up.
-"""
+"""From weights to one score for each channel."""
 
 import dataclasses
 
 import numpy as np
 
-from tfprune.core import registry
 from tfprune.graph import channel_graph
 from tfprune.graph import values
-
-criteria = registry.Registry("criterion")
-abouts = registry.Registry("criterion with a paper")
-
-# What a criterion needs besides the model, and what it costs.
-NOTHING, INPUTS, LABELS = "nothing", "inputs", "inputs and labels"
-WEIGHTS = "weights"
-FORWARD = "forward pass"
-BACKWARD = "forward and backward pass"
-
-
-@dataclasses.dataclass(frozen=True)
-class About:
-    """Where a criterion comes from and what it asks for.
-
-    Attributes:
-        paper: `str`, authors and title.
-        year: `int`.
-        url: `str`.
-        data: `NOTHING`, `INPUTS` or `LABELS`.
-        cost: `str`, for each sample where data are needed.
-    """
-
-    paper: str
-    year: int
-    url: str
-    data: str = NOTHING
-    cost: str = WEIGHTS
-
-
-def register(*names, **about):
-    """A decorator that files a criterion with what there is to know of it.
-
-    Args:
-        *names: `str`s, as for `registry.Registry.register`.
-        **about: the attributes of `About`.
-
-    Example:
-
-    >>> @register("sum", paper="Nobody, Nothing", year=2016, url="")
-    ... def total(values, axis): ...
-    """
-
-    def add(criterion):
-        criteria.register(*names)(criterion)
-        abouts.register(*names)(About(**about))
-        return criterion
-
-    return add
+from tfprune.scoring import criterion as criterion_lib
 
 
 def channel_scores(graph, criterion="l1", data=None):
@@ -69,9 +16,9 @@ def channel_scores(graph, criterion="l1", data=None):
         graph: a `ChannelGraph`.
         criterion: a registered name; a function `(values, axis) -> scores`
             that maps an array and an axis to a score for each index of the
-            axis; or an object (or a class, taken with its defaults) with a
-            method `scores(graph, data)`, which may give infinity to channels
-            that it cannot judge: they stay.
+            axis; or a `Criterion` (or its class, taken with its defaults),
+            which may give infinity to channels that it cannot judge: they
+            stay.
         data: what a criterion that looks at activations or gradients needs:
             `(x, y)` arrays, a `tf.data.Dataset`, a `keras.utils.PyDataset`
             or a generator of batches; see `tfprune.datasets.samples`.
@@ -84,52 +31,74 @@ def channel_scores(graph, criterion="l1", data=None):
         ValueError: If the criterion is unknown, or a score is not finite.
         TypeError: If the criterion is of none of these kinds.
     """
-    criterion = find(criterion)
-    judges = hasattr(criterion, "scores")
-    if judges:
-        scores = np.asarray(criterion.scores(graph, data), np.float64)
-    else:
-        scores = writer_scores(graph, criterion)
-    return _checked(graph, scores, judges)
+    criterion = as_criterion(criterion)
+    scores = np.asarray(criterion.scores(graph, data), np.float64)
+    return _checked(graph, scores, not isinstance(criterion, OfWriters))
 
 
-def find(criterion):
-    """The function or object that a criterion stands for.
+def as_criterion(criterion):
+    """The `Criterion` that a name, a function, a class or an object means.
 
     Args:
         criterion: as for `channel_scores`.
     """
-    if isinstance(criterion, str):
-        criterion = criteria.get(criterion)
-    if isinstance(criterion, type):
-        criterion = criterion()
-    if not hasattr(criterion, "scores") and not callable(criterion):
-        raise TypeError(
-            "A criterion must be a registered name "
-            f"({', '.join(criteria.names())}), a function (values, axis) -> "
-            "scores, or an object with a method scores(graph, data). "
-            f"Received: criterion={criterion!r}."
+    found = criterion_lib.find(criterion)
+    if isinstance(found, criterion_lib.Criterion):
+        return found
+    return OfWriters(found)
+
+
+@dataclasses.dataclass(frozen=True)
+class OfWriters(criterion_lib.Criterion):
+    """Adds up what a function says of everything that writes a channel.
+
+    Args:
+        function: `(values, axis) -> scores`, shape `(values.shape[axis],)`.
+    """
+
+    function: object
+
+    def scores(self, graph, data=None):
+        """The sums, shape `(graph.size,)`."""
+        del data
+        return summed(
+            graph,
+            (
+                (b, self.function(values.numpy(b.variable), b.axis))
+                for b in graph.bindings
+                if b.role == channel_graph.WRITES
+            ),
         )
-    return criterion
 
 
-def writer_scores(graph, function):
-    """Adds up `function(values, axis)` over everything that writes a channel.
+def summed(graph, parts):
+    """Adds up, for each channel, what belongs to it in several tensors.
 
     Args:
         graph: a `ChannelGraph`.
-        function: `(values, axis) -> scores`, shape `(values.shape[axis],)`.
+        parts: iterable of `(binding, array)`: an array of the shape of the
+            binding's variable, of which each slice along its axis is summed,
+            or these sums themselves, shape `(binding.labels.size,)`.
 
     Returns:
-        Float array, shape `(graph.size,)`.
+        Float array, shape `(graph.size,)`; 0 for a channel of no binding.
     """
-    scores = np.zeros(graph.size)
-    for binding in graph.bindings:
-        if binding.role != channel_graph.WRITES:
-            continue
-        array = values.numpy(binding.variable)
-        np.add.at(scores, binding.labels, function(array, binding.axis))
-    return scores
+    total = np.zeros(graph.size)
+    for binding, array in parts:
+        if np.ndim(array) > 1:
+            others = tuple(a for a in range(array.ndim) if a != binding.axis)
+            array = array.sum(others)
+        # A channel may stand in the labels several times.
+        np.add.at(total, binding.labels, array)
+    return total
+
+
+def counted(graph, bindings):
+    """In how many of some bindings each channel stands, `(graph.size,)`."""
+    count = np.zeros(graph.size)
+    for binding in bindings:
+        count[np.unique(binding.labels)] += 1
+    return count
 
 
 def _checked(graph, scores, unrated):

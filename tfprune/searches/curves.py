@@ -18,7 +18,7 @@ from tfprune.datasets import samples
 from tfprune.graph import read
 from tfprune.scoring import score
 from tfprune.searches import masked_evaluation
-from tfprune.selection import select
+from tfprune.selection import candidates as candidates_lib
 
 _PURPOSE = "the sensitivity"
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -196,7 +196,7 @@ def _named(graph, patterns):
     patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
     found, seen = [], {}
     for group in graph.groups:
-        fits = any(select.matches(group, p) for p in patterns)
+        fits = any(candidates_lib.matches(group, p) for p in patterns)
         if group.frozen or not fits:
             continue
         seen[group.name] = seen.get(group.name, 0) + 1

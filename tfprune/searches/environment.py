@@ -13,7 +13,7 @@ from tfprune.core import packages
 from tfprune.costs import counting
 from tfprune.scoring import rankings
 from tfprune.searches import amc
-from tfprune.selection import select
+from tfprune.selection import candidates as candidates_lib
 
 _SMALL = 1e-3  # A share below this counts as this in proportions.
 
@@ -89,7 +89,7 @@ class PruningEnvironment:
             )
         self.graph, self._evaluate = graph, evaluate
         self._reward, self._lowest = reward, lowest
-        self._candidates = select.Candidates(graph, scores, **options)
+        self._candidates = candidates_lib.Candidates(graph, scores, **options)
         self.groups = self._candidates.groups
         if not self.groups:
             raise ValueError(

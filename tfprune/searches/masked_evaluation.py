@@ -9,12 +9,12 @@ import numpy as np
 
 from tfprune.datasets import samples
 from tfprune.graph import channel_graph
-from tfprune.graph import rebuild
 from tfprune.graph import values
 from tfprune.scoring import probe
+from tfprune.selection import cut as cut_lib
 from tfprune.surgery import recalibration
 from tfprune.surgery import reconstruction
-from tfprune.surgery import stripping
+from tfprune.surgery import shrinking
 
 
 def accuracy(y, scores):
@@ -105,14 +105,15 @@ class MaskedEvaluation:
     def shrunk(self, keep):
         """The smaller model, with the weights that it was measured with."""
         changes, _ = self._fits.solve(keep)
-        small = rebuild.shrink(self._graph, keep, changes)
+        small = shrinking.apply(cut_lib.Cut(self._graph, keep, changes))
         if self._recalibrate is not None:
             small = recalibration.recalibrate(small, self._recalibrate)
         return small
 
     def _assign(self, keep):
+        cut = cut_lib.Cut(self._graph, keep)
         changes = {
-            id(b.variable): stripping.zero_reads(self._graph, keep, b.variable)
+            id(b.variable): cut.zero_reads(b.variable)
             for b in self._graph.bindings
             if b.role == channel_graph.READS and not keep[b.labels].all()
         }

@@ -1,17 +1,21 @@
 """From scores and a budget to the channels that stay.
 
-In: a `ChannelGraph`, one score a channel, a `Budget`. Out: one boolean a
-channel. May import: `scoring`, `costs` and below.
+In: a `ChannelGraph`, one score a channel, a `Budget`. Out: a `Cut`, which
+says what stays. May import: `scoring`, `costs` and below.
 """
 
+from tfprune.selection.budget import Budget
+from tfprune.selection.cut import Cut
+from tfprune.selection.cut import choose
 from tfprune.selection.rounding import TARGETS
-from tfprune.selection.select import Budget
 from tfprune.selection.select import by_budget
 from tfprune.selection.select import by_ratio
 
 __all__ = [
     "Budget",
+    "Cut",
     "TARGETS",
     "by_budget",
     "by_ratio",
+    "choose",
 ]

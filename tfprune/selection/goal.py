@@ -3,9 +3,10 @@
 import dataclasses
 import numbers
 
-from tfprune.selection import select
+from tfprune.selection import budget as budget_lib
+from tfprune.selection import candidates as candidates_lib
 
-_LIMITS = tuple(field.name for field in dataclasses.fields(select.Budget))
+_LIMITS = tuple(field.name for field in dataclasses.fields(budget_lib.Budget))
 
 
 def of(budget, options):
@@ -40,8 +41,8 @@ def of(budget, options):
         )
     number = isinstance(goal, numbers.Real) and not isinstance(goal, bool)
     if number or isinstance(goal, dict):
-        select.checked_ratios(goal)
-    elif not isinstance(goal, select.Budget):
+        candidates_lib.checked_ratios(goal)
+    elif not isinstance(goal, budget_lib.Budget):
         raise TypeError(
             "A budget must be a tfprune.Budget, a ratio in [0, 1) or a dict "
             f"of ratios. Received: budget={goal!r}. Say what may remain, "
@@ -70,7 +71,7 @@ def with_limits(budget, options):
         return budget, rest
     if budget is not None:
         raise _more_than_one(budget=budget, **limits)
-    return select.Budget(**limits), rest
+    return budget_lib.Budget(**limits), rest
 
 
 def _more_than_one(**given):

@@ -15,7 +15,7 @@ def cut(candidates, counts, counts_at, most, usage, limit):
     """Fewer channels in the groups that are alive at steps too full.
 
     Args:
-        candidates: `select.Candidates`.
+        candidates: `candidates_lib.Candidates`.
         counts: list of `int`, how many channels each group keeps so far.
         counts_at: function from the number of removals of a ranking, 0 to
             `most`, to the channels that each group then keeps.

@@ -13,7 +13,6 @@ import numpy as np
 
 from tfprune.datasets import samples
 from tfprune.graph import document
-from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
@@ -39,23 +38,23 @@ class Block:
     source: tuple
 
 
-def blocks(model):
+def blocks(graph):
     """The residual blocks of a model, in the order of its config.
 
     One input of a sum comes from the other through layers that nothing else
     reads, and both have the shape of the sum.
 
     Args:
-        model: a built `keras.Model`.
+        graph: a `ChannelGraph`.
 
     Returns:
         List of `Block`.
     """
-    _, config = read.as_graph_model(model)
-    return [block for place in _places(config) for block in place.blocks()]
+    places = _places(graph.config)
+    return [block for place in places for block in place.blocks()]
 
 
-def scores(model, data=None, limit=256):
+def scores(graph, found, data=None, limit=256):
     """How much each block changes what passes through it.
 
     One minus the cosine similarity of its input and its output, the mean over
@@ -63,16 +62,17 @@ def scores(model, data=None, limit=256):
     hidden states of transformers).
 
     Args:
-        model: a built `keras.Model`.
+        graph: a `ChannelGraph`.
+        found: list of its `Block`s.
         data: inputs, as for `tfprune.scoring.channel_scores`; `None` takes
             random ones, which say less.
         limit: `int`, samples that are looked at.
 
     Returns:
-        Float array, one score for each of `blocks(model)`.
+        Float array, one score for each block.
     """
-    model, config = read.as_graph_model(model)
-    found = {block.path: block for block in blocks(model)}
+    model = graph.model
+    found = {block.path: block for block in found}
     sums = {path: [] for path in found}
 
     def apply(site, args, kwargs):
@@ -90,7 +90,7 @@ def scores(model, data=None, limit=256):
     with keras.StatelessScope():
         for x, _ in batches:
             inputs = [keras.ops.convert_to_tensor(v) for v in x]
-            document.run(config, model, inputs, apply)
+            document.run(graph.config, model, inputs, apply)
     return np.array([np.concatenate(sums[path]).mean() for path in found])
 
 
@@ -105,24 +105,24 @@ def _change(x, y):
     return 1 - (x * y).sum(1) / np.maximum(norms, 1e-12)
 
 
-def cut(model, depth, data=None):
-    """A model with only some of its residual blocks.
+def cut(graph, budget, data=None):
+    """A model with only some of its residual blocks, and what is left to meet.
 
     Args:
-        model: a built `keras.Model`; it is not changed.
-        depth: float in (0, 1], the share of the blocks that may remain, or a
-            positive `int`, how many.
+        graph: a `ChannelGraph`; its model is not changed.
+        budget: a `Budget` with a limit on depth.
         data: inputs, as for `scores`: the blocks that change them least go.
 
     Returns:
-        A plain Keras model.
+        `(model, budget)`: a plain Keras model and the budget's other limits,
+        `None` if there are none. What was a fraction is one of the model that
+        was given.
 
     Raises:
         ValueError: If the model has no residual blocks.
     """
-    # Opened once: blocks are known by the names in one reading.
-    model, _ = read.as_graph_model(model)
-    found = blocks(model)
+    model, depth = graph.model, budget.depth
+    found = blocks(graph)
     if not found:
         raise ValueError(
             "A limit on depth needs residual blocks: sums of a tensor and what "
@@ -131,27 +131,31 @@ def cut(model, depth, data=None):
         )
     share = isinstance(depth, float)
     left = int(depth * len(found) + 1e-9) if share else min(depth, len(found))
-    order = np.argsort(scores(model, data), kind="stable")
+    ceilings = budget.ceilings(budget.meter(graph)) if budget.limits() else {}
+    order = np.argsort(scores(graph, found, data), kind="stable")
     gone = sorted(order[: len(found) - left])
-    return without(model, [found[i] for i in gone])
+    smaller = without(graph, [found[i] for i in gone])
+    if not ceilings:
+        return smaller, None
+    counts = {name: max(1, int(n)) for name, n in ceilings.items()}
+    return smaller, dataclasses.replace(budget, depth=None, **counts)
 
 
-def without(model, gone):
-    """A model without the branches of some blocks.
+def without(graph, gone):
+    """The model without the branches of some blocks.
 
     Args:
-        model: a model from `read.as_graph_model`; it is not changed.
-        gone: list of `Block`s of this very model.
+        graph: a `ChannelGraph`; its model is not changed.
+        gone: list of its `Block`s.
 
     Returns:
         A plain Keras model.
     """
-    model, config = read.as_graph_model(model)
-    config = document.copied(config)
+    config = document.copied(graph.config)
     gone = {block.keys: block for block in gone}
     for place in _places(config):
         place.drop(gone)
-    return rebuild.build(model, config, lambda variable: variable.value)
+    return rebuild.build(graph.model, config, lambda variable: variable.value)
 
 
 def zero_blocks(graph):
@@ -168,7 +172,7 @@ def zero_blocks(graph):
         for path, variable in graph.gains.items()
         if not np.any(values.numpy(variable))
     }
-    found = {b.path: b for b in blocks(graph.model)} if constant else {}
+    found = {b.path: b for b in blocks(graph)} if constant else {}
     if not found:
         return []
     zero = dict.fromkeys(found, True)

@@ -25,25 +25,22 @@ import numpy as np
 
 from tfprune.datasets import samples
 from tfprune.graph import channel_graph
-from tfprune.graph import read
-from tfprune.graph import rebuild
 from tfprune.graph import values
 from tfprune.scoring import image_patches
 from tfprune.scoring import least_squares
 from tfprune.scoring import probe
-from tfprune.surgery import stripping
+from tfprune.surgery import shrinking
 
 _PURPOSE = "the reconstruction"
 INPUTS = ("pruned", "dense")
 
 
-def reconstruct(model, keep, data, **settings):
+def reconstruct(cut, data, **settings):
     """Removes channels and fits the weights that read the other ones.
 
     Args:
-        model: a built `keras.Model`; it is not changed.
-        keep: bool array, one entry for each channel of
-            `tfprune.channel_graph(model)`, as `tfprune.surgery.choose` gives.
+        cut: a `Cut`, as `tfprune.selection.choose` gives; its graph's model
+            is not changed.
         data: inputs, as for `tfprune.datasets.batches`. Labels are not used.
         **settings: the fields of `Reconstruction`.
 
@@ -56,12 +53,10 @@ def reconstruct(model, keep, data, **settings):
 
     Example:
 
-    >>> keep = choose(tfprune.channel_graph(model), 0.5, "l1")
-    >>> small = tfprune.reconstruct(model, keep, x_train[:2000])
+    >>> cut = tfprune.selection.choose(tfprune.channel_graph(model), 0.5)
+    >>> small = tfprune.reconstruct(cut, x_train[:2000])
     """
-    graph = read.channel_graph(model)
-    changes, _ = Reconstruction(**settings).solve(graph, keep, data)
-    return rebuild.shrink(graph, keep, changes)
+    return shrinking.apply(Reconstruction(**settings).refit(cut, data))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +88,24 @@ class Reconstruction:
                 f"Received: inputs={self.inputs!r}."
             )
 
-    def solve(self, graph, keep, data):
+    def refit(self, cut, data):
+        """The cut with fitted weights in place of those it would have.
+
+        Args:
+            cut: a `Cut`.
+            data: as for `reconstruct`.
+
+        Returns:
+            A `Cut` of the same channels.
+        """
+        changes, _ = self.solve(cut, data)
+        return cut.changed(changes)
+
+    def solve(self, cut, data):
         """Fits every layer that reads removed channels.
 
         Args:
-            graph: a `ChannelGraph`.
-            keep: bool array, shape `(graph.size,)`.
+            cut: a `Cut`.
             data: as for `reconstruct`.
 
         Returns:
@@ -107,9 +114,9 @@ class Reconstruction:
             channels are read; and a list of `least_squares.Fit`.
         """
         if self.inputs == "dense":
-            found = self.prepare(graph, data, keep).solve(keep)
+            found = self.prepare(cut.graph, data, cut.keep).solve(cut.keep)
         else:
-            found = self._one_by_one(graph, keep, data)
+            found = self._one_by_one(cut, data)
         _warn_of_noise(found[1])
         return found
 
@@ -136,11 +143,12 @@ class Reconstruction:
                         problem.add(dense)
         return Prepared(sums, self.ridge)
 
-    def _one_by_one(self, graph, keep, data):
+    def _one_by_one(self, cut, data):
         """Layer after layer, on inputs of the model as fitted so far."""
         samples.check_repeatable(data, _PURPOSE)
+        graph, keep = cut.graph, cut.keep
         changes, fits = {}, []
-        zeroed = _zeroed(graph, keep)
+        zeroed = _zeroed(cut)
         for reader in _readers(graph, keep):
             problem = least_squares.PrunedSums(reader, keep)
             now = zeroed | changes
@@ -246,12 +254,10 @@ def _readers(graph, keep):
     return [r for r in found if not keep[r.labels].all()]
 
 
-def _zeroed(graph, keep):
+def _zeroed(cut):
     """The weights of the pruned model, before they are fitted."""
     return {
-        id(b.variable): values.numpy(
-            stripping.zero_reads(graph, keep, b.variable)
-        )
-        for b in graph.bindings
-        if b.role == channel_graph.READS and not keep[b.labels].all()
+        id(b.variable): values.numpy(cut.zero_reads(b.variable))
+        for b in cut.graph.bindings
+        if b.role == channel_graph.READS and not cut.keep[b.labels].all()
     }

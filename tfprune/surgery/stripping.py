@@ -15,13 +15,15 @@ import numpy as np
 
 from tfprune.graph import channel_graph
 from tfprune.graph import read
-from tfprune.graph import rebuild
 from tfprune.graph import values
-from tfprune.selection import select
+from tfprune.selection import candidates as candidates_lib
+from tfprune.selection import cut as cut_lib
 from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
 from tfprune.surgery import constants
 from tfprune.surgery import depth
+from tfprune.surgery import shrinking
+from tfprune.surgery import verification
 
 
 def strip(model, verify=True):
@@ -53,11 +55,10 @@ def strip(model, verify=True):
     graph = read.channel_graph(model)
     model, zero = graph.model, depth.zero_blocks(graph)
     if zero:
-        graph = read.channel_graph(depth.without(model, zero))
-    keep, changes = removable(graph)
-    small = rebuild.shrink(graph, keep, changes)
+        graph = read.channel_graph(depth.without(graph, zero))
+    small = shrinking.apply(removable(graph))
     if verify:
-        check_equal(model, small)
+        verification.check_equal(model, small)
     return small
 
 
@@ -68,9 +69,7 @@ def removable(graph):
         graph: a `ChannelGraph`.
 
     Returns:
-        `(keep, changes)`: a bool array of shape `(graph.size,)`, and a `dict`
-        from `id(variable)` to the new values of biases into which constant
-        channels were moved.
+        A `Cut`; its changes are biases into which constant channels moved.
     """
     links = _links(graph)
     constant = constants.Constants(graph)
@@ -83,11 +82,11 @@ def removable(graph):
         written = _reached(graph, links, channel_graph.WRITES, keep)
         fold = constant.foldable(keep & needed & ~written & ~pinned)
         wanted = keep & needed & ~fold
-        allowed = select.at_least_one(graph, wanted)
+        allowed = candidates_lib.at_least_one(graph, wanted)
         pinned |= allowed & ~wanted
         folded = (folded | fold) & ~allowed
         if np.array_equal(allowed, keep):
-            return keep, constant.new_biases(folded)
+            return cut_lib.Cut(graph, keep, constant.new_biases(folded))
         keep = allowed
 
 
@@ -148,103 +147,3 @@ def _reached(graph, links, role, keep):
         for labels in link.reached(role, keep):
             found[labels] = True
     return found
-
-
-def check_equal(model, small, tolerance=1e-4, seed=0):
-    """Compares the outputs of two models on random inputs.
-
-    Args:
-        model, small: models with the same inputs and outputs.
-        tolerance: float, the largest difference allowed, relative to the
-            largest absolute output; 100 times that for half precision.
-        seed: `int` of the random inputs.
-
-    Returns:
-        The largest relative difference, float.
-
-    Raises:
-        ArithmeticError: If it is above the tolerance.
-    """
-    worst = 0.0
-    for a, b in _output_pairs(model, small, seed):
-        half = keras.backend.standardize_dtype(a.dtype) in _HALF
-        limit = tolerance * 100 if half else tolerance
-        error = _relative_difference(values.numpy(a), values.numpy(b))
-        if not error <= limit:
-            raise ArithmeticError(
-                "The smaller model must give the same outputs. Received: a "
-                f"relative difference of {error:.3g}, more than {limit:.3g}, "
-                f"for model={model.name!r}. Please report the model: a rule "
-                "for one of its layers is wrong."
-            )
-        worst = max(worst, error)
-    return worst
-
-
-def output_difference(model, small, seed=0):
-    """The largest difference of outputs on random inputs, relative."""
-    return max(
-        _relative_difference(values.numpy(a), values.numpy(b))
-        for a, b in _output_pairs(model, small, seed)
-    )
-
-
-_HALF = ("float16", "bfloat16")
-
-
-def _output_pairs(model, small, seed):
-    inputs = random_inputs(model, seed)
-    before, after = _outputs(model, inputs), _outputs(small, inputs)
-    return zip(before, after, strict=True)
-
-
-def _outputs(model, inputs):
-    """The flat outputs; the model's state, seeds included, stays as it is."""
-    with keras.StatelessScope():
-        return keras.tree.flatten(model(inputs, training=False))
-
-
-def _relative_difference(a, b):
-    """The largest difference of two arrays, relative to the largest value.
-
-    What is not finite must be so in both arrays.
-    """
-    finite = np.isfinite(a)
-    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-        return float("inf")
-    a, b = (x[finite].astype(np.float64) for x in (a, b))
-    scale = max(np.abs(a).max(initial=0), 1e-12)
-    return float(np.abs(a - b).max(initial=0) / scale)
-
-
-def random_inputs(model, seed=0, batch=2):
-    """Random inputs of a model, in the structure that it takes.
-
-    Unknown sizes become 64 for images and 16 otherwise; integers are 0 or 1.
-    """
-    rng = np.random.default_rng(seed)
-    structure = (
-        model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    )
-    return keras.tree.map_structure(
-        lambda x: values.random(rng, x, batch=batch), structure
-    )
-
-
-def zero_reads(graph, keep, variable):
-    """The value of a variable, zero where it reads removed channels.
-
-    Args:
-        graph: a `ChannelGraph`.
-        keep: bool array, shape `(graph.size,)`.
-        variable: a variable of the graph's model.
-
-    Returns:
-        The variable's value, or a changed numpy copy.
-    """
-    value = variable.value
-    for b in graph.bound(variable):
-        if b.role == channel_graph.READS and not keep[b.labels].all():
-            value = np.array(values.numpy(value, exact=True))
-            np.moveaxis(value, b.axis, 0)[~keep[b.labels]] = 0
-    return value

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from tfprune.scoring import score
+from tfprune.scoring import criterion as criterion_lib
 from tfprune_test.cli import program_test
 
 
@@ -12,7 +12,7 @@ class CriteriaTest(program_test.CliTestCase):
     def test_every_criterion_is_listed(self):
         lines = self.succeed("criteria").splitlines()
         names = [line.split()[0] for line in lines[2:]]
-        self.assertEqual(names, score.criteria.names())
+        self.assertEqual(names, criterion_lib.criteria.names())
         self.assertIn("inputs and labels", self.succeed("criteria"))
 
     def test_the_list_is_json_too(self):

@@ -21,7 +21,8 @@ from tfprune.cli import commands
 from tfprune.cli import program
 from tfprune.costs import counting
 from tfprune.graph import read
-from tfprune.surgery import pruning
+from tfprune.selection import cut as cut_lib
+from tfprune.surgery import shrinking
 from tools import source_tree
 
 
@@ -253,7 +254,7 @@ class PruneTest(CliTestCase):
         self.succeed("prune", self.dense, "--channels=3", f"--out={self.small}")
         loaded = keras.saving.load_model(self.small)
         graph = read.channel_graph(self.model)
-        keep = pruning.choose(graph, 0.6)
+        keep = cut_lib.choose(graph, 0.6).keep
         kept = keep[graph.bound(self.model.get_layer("stem").kernel)[-1].labels]
         np.testing.assert_array_equal(
             loaded.get_layer("stem").kernel,
@@ -409,8 +410,8 @@ class ModelFileTest(CliTestCase):
 class StripAndCompareTest(CliTestCase):
     def test_strip_takes_out_what_nobody_reads(self):
         graph = read.channel_graph(self.model)
-        keep = pruning.choose(graph, 0.5)
-        masked = pruning.masked(self.model, keep, graph)
+        keep = cut_lib.choose(graph, 0.5).keep
+        masked = shrinking.masked(cut_lib.Cut(graph, keep))
         masked.save(self.dense)
         self.succeed("strip", self.dense, f"--out={self.small}")
         small = keras.saving.load_model(self.small)

@@ -7,17 +7,19 @@ import tfprune
 from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.graph import values
+from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import score
+from tfprune.selection import budget as budget_lib
+from tfprune.selection import cut as cut_lib
 from tfprune.selection import select
-from tfprune.surgery import pruning
 from tfprune_test import small_nets
 
-CRITERIA = score.criteria.names()
+CRITERIA = criterion_lib.criteria.names()
 
 
 def data(name):
     """Images and labels, where the criterion says that it needs them."""
-    if score.abouts.get(name).data == score.NOTHING:
+    if criterion_lib.criteria.get(name).data == criterion_lib.NOTHING:
         return None
     return small_nets.samples(16)
 
@@ -40,7 +42,11 @@ class CriteriaTest(parameterized.TestCase):
     def test_a_budget_is_met_and_a_coupled_group_stays_together(self, name):
         model = small_nets.mixed()
         small = tfprune.prune(
-            model, select.Budget(macs=0.5), name, data(name), ranking="group"
+            model,
+            budget_lib.Budget(macs=0.5),
+            name,
+            data(name),
+            ranking="group",
         )
         dense, after = counting.cost(model).macs, counting.cost(small).macs
         self.assertLessEqual(after, dense / 2)
@@ -65,18 +71,22 @@ class CriteriaTest(parameterized.TestCase):
             self.assertTrue((more | ~less).all())
 
     @parameterized.parameters(
-        *(n for n in CRITERIA if score.abouts.get(n).data != score.NOTHING)
+        *(
+            n
+            for n in CRITERIA
+            if criterion_lib.criteria.get(n).data != criterion_lib.NOTHING
+        )
     )
     def test_data_that_are_missing_are_asked_for(self, name):
         graph = read.channel_graph(small_nets.mixed())
         with self.assertRaisesRegex(ValueError, "Data are needed for the crit"):
-            pruning.choose(graph, 0.5, name)
+            cut_lib.choose(graph, 0.5, name)
 
     @parameterized.parameters("none", "mean", "max", "lamp", "size")
     def test_every_normalization_meets_a_budget(self, normalize):
         model = small_nets.mixed()
         small = tfprune.prune(
-            model, select.Budget(macs=0.6), "l1", normalize=normalize
+            model, budget_lib.Budget(macs=0.6), "l1", normalize=normalize
         )
         dense, after = counting.cost(model).macs, counting.cost(small).macs
         self.assertLessEqual(after, 0.6 * dense)
@@ -85,9 +95,9 @@ class CriteriaTest(parameterized.TestCase):
     def test_normalizations_rank_groups_differently(self):
         graph = read.channel_graph(small_nets.mixed())
         keeps = {
-            pruning.choose(
-                graph, select.Budget(channels=14), "l1", normalize=name
-            ).tobytes()
+            cut_lib.choose(
+                graph, budget_lib.Budget(channels=14), "l1", normalize=name
+            ).keep.tobytes()
             for name in ("none", "mean", "size")
         }
         self.assertLen(keeps, 3)
@@ -99,22 +109,22 @@ class CriteriaTest(parameterized.TestCase):
         scores[group.labels[:5]] = np.inf
         for keep in (
             select.by_ratio(graph, scores, 0.9),
-            select.by_budget(graph, scores, select.Budget(channels=10)),
+            select.by_budget(graph, scores, budget_lib.Budget(channels=10)),
         ):
             self.assertTrue(keep[group.labels[:5]].all())
         self.assertEqual(
-            select.by_budget(graph, scores, select.Budget(channels=10))[
+            select.by_budget(graph, scores, budget_lib.Budget(channels=10))[
                 graph.removable
             ].sum(),
             10,
         )
 
     def test_scores_that_are_not_numbers_are_an_error(self):
-        class Broken:
+        class Broken(criterion_lib.Criterion):
             def __init__(self, value):
                 self.value = value
 
-            def scores(self, graph, data):
+            def scores(self, graph, data=None):
                 return np.full(graph.size, self.value)
 
         graph = read.channel_graph(small_nets.mixed())

@@ -4,7 +4,7 @@ import numpy as np
 from absl.testing import absltest
 
 from tfprune.criteria import fpgm
-from tfprune.surgery import pruning
+from tfprune.selection import cut as cut_lib
 from tfprune_test import small_nets
 
 
@@ -15,7 +15,7 @@ class GeometricMedianTest(absltest.TestCase):
         np.testing.assert_allclose(scores, [11, 10, 19])
         model = small_nets.pair(filters)
         group, graph = small_nets.group(model, "first")
-        keep = pruning.choose(graph, {"first": 1 / 3}, "fpgm")
+        keep = cut_lib.choose(graph, {"first": 1 / 3}, "fpgm").keep
         np.testing.assert_array_equal(keep[group.labels], [True, False, True])
 
     def test_distances_are_those_of_an_independent_sum(self):

@@ -3,9 +3,10 @@
 import numpy as np
 from absl.testing import parameterized
 
+import tfprune
 from tfprune.criteria import lamp
 from tfprune.scoring import score
-from tfprune.surgery import pruning
+from tfprune.selection import cut as cut_lib
 from tfprune_test import small_nets
 
 
@@ -22,7 +23,7 @@ class LampTest(parameterized.TestCase):
         # channel 1/10.
         model = small_nets.pair([[1], [1]], [[1, 0], [3, 0]])
         graph = small_nets.group(model, "first")[1]
-        budget = pruning.select.Budget(channels=3)
-        keep = pruning.choose(graph, budget, lamp.Lamp())
+        budget = tfprune.Budget(channels=3)
+        keep = cut_lib.choose(graph, budget, lamp.Lamp()).keep
         second, _ = small_nets.group(model, "second", graph)
         np.testing.assert_array_equal(keep[second.labels], [False, True])

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
+import tfprune
 from tfprune import zoo
 from tfprune.costs import counting
 from tfprune.criteria import magnitude
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import values
+from tfprune.recipes import published_budgets
 from tfprune.scoring import score
-from tfprune.surgery import pruning
+from tfprune.selection import cut as cut_lib
 from tfprune_test import small_nets
 from tfprune_test.zoo import plain_counts
 
@@ -25,7 +27,7 @@ class MagnitudeTest(parameterized.TestCase):
         group, graph = small_nets.group(small_nets.pair(W1), "first")
         scores = score.channel_scores(graph, "l1")[group.labels]
         np.testing.assert_allclose(scores, [3, 0.75, 3.1], rtol=1e-6)
-        keep = pruning.choose(graph, {"first": 1 / 3}, "l1")
+        keep = cut_lib.choose(graph, {"first": 1 / 3}, "l1").keep
         np.testing.assert_array_equal(keep[group.labels], [True, False, True])
 
     def test_l2_is_the_euclidean_norm(self):
@@ -40,16 +42,16 @@ class MagnitudeTest(parameterized.TestCase):
         ratios = {"first": 1 / 3, "second": 0.5}
         scores = score.channel_scores(graph, "l1")[group.labels]
         np.testing.assert_allclose(scores, [12, 5])
-        independent = pruning.choose(graph, ratios, "l1")[group.labels]
+        independent = cut_lib.choose(graph, ratios, "l1").keep[group.labels]
         np.testing.assert_array_equal(independent, [True, False])
-        greedy = pruning.choose(graph, ratios, "l1_greedy")[group.labels]
+        greedy = cut_lib.choose(graph, ratios, "l1_greedy").keep[group.labels]
         np.testing.assert_array_equal(greedy, [False, True])
 
     def test_the_greedy_way_keeps_as_many_channels_of_each_group(self):
         graph = read.channel_graph(small_nets.mixed())
-        budget = pruning.select.Budget(macs=0.5)
-        plain = pruning.choose(graph, budget, "l1")
-        greedy = pruning.choose(graph, budget, "l1_greedy")
+        budget = tfprune.Budget(macs=0.5)
+        plain = cut_lib.choose(graph, budget, "l1").keep
+        greedy = cut_lib.choose(graph, budget, "l1_greedy").keep
         for group in graph.groups:
             self.assertEqual(
                 plain[group.labels].sum(), greedy[group.labels].sum()
@@ -62,7 +64,7 @@ class MagnitudeTest(parameterized.TestCase):
     def test_removed_filters_are_as_good_as_zeroed_ones(self):
         model = small_nets.mixed()
         group, graph = small_nets.group(model, "inner")
-        keep = pruning.choose(graph, {"inner": 0.5})
+        keep = cut_lib.choose(graph, {"inner": 0.5}).keep
         small = rebuild.shrink(graph, keep)
         gone = ~keep[group.labels]
         zeroed = {"inner": ("kernel", "bias"), "inner_bn": ("gamma", "beta")}
@@ -99,7 +101,7 @@ class MagnitudeTest(parameterized.TestCase):
 
     def check_preset(self, network, preset, params, macs):
         graph = read.channel_graph(zoo.build(network))
-        keep = pruning.choose(graph, magnitude.PRESETS[preset])
+        keep = cut_lib.choose(graph, published_budgets.LI_ET_AL[preset]).keep
         self.assertEqual(counting.Meter(graph).macs(keep), macs)
         small = rebuild.shrink(graph, keep)
         self.assertEqual(plain_counts.weights_without_batch_norm(small), params)
@@ -107,7 +109,9 @@ class MagnitudeTest(parameterized.TestCase):
 
     def test_the_widths_of_resnet56_b_are_the_published_ones(self):
         graph = read.channel_graph(zoo.build("resnet56"))
-        keep = pruning.choose(graph, magnitude.PRESETS["resnet56_b"])
+        keep = cut_lib.choose(
+            graph, published_budgets.LI_ET_AL["resnet56_b"]
+        ).keep
         widths = {
             g.name: int(keep[g.labels].sum())
             for g in graph.groups

@@ -12,8 +12,8 @@ from tfprune.deploy import targeting
 from tfprune.export.convert import tflite
 from tfprune.graph import read
 from tfprune.graph import rebuild
-from tfprune.selection import select
-from tfprune.surgery import pruning
+from tfprune.selection import budget as budget_lib
+from tfprune.selection import cut as cut_lib
 
 layers = keras.layers
 
@@ -40,7 +40,7 @@ class TableTest(parameterized.TestCase):
         table = self.table(graph)
         # 2 + 50 and 10 in the layers, 938 in the rest.
         self.assertAlmostEqual(table.predict(graph), 1000)
-        keep = pruning.choose(graph, {"first": 0.5, "second": 0.2})
+        keep = cut_lib.choose(graph, {"first": 0.5, "second": 0.2}).keep
         n, m = 5, 8
         written = table._written(graph, keep) / table._written(
             graph, np.ones(graph.size, bool)
@@ -54,8 +54,8 @@ class TableTest(parameterized.TestCase):
     def test_a_budget_is_kept_to_as_predicted(self):
         graph = read.channel_graph(net(10))
         table = self.table(graph, whole=10.0)  # There is no rest.
-        budget = select.Budget(latency=0.7, latency_table=table)
-        keep = pruning.choose(graph, budget)
+        budget = budget_lib.Budget(latency=0.7, latency_table=table)
+        keep = cut_lib.choose(graph, budget).keep
         dense = table.predict(graph)
         self.assertLessEqual(table.predict(graph, keep), 0.7 * dense)
         self.assertGreater(table.predict(graph, keep), 0.55 * dense)
@@ -71,12 +71,12 @@ class TableTest(parameterized.TestCase):
 
     def test_errors(self):
         with self.assertRaisesRegex(ValueError, "latency_table=None"):
-            select.Budget(latency=0.5)
+            budget_lib.Budget(latency=0.5)
         table = self.table(None)
         with self.assertRaisesRegex(ValueError, "quantize='float32'"):
             targeting.fit_target(
                 net(10),
-                select.Budget(latency=0.5, latency_table=table),
+                budget_lib.Budget(latency=0.5, latency_table=table),
                 None,
                 "model.tflite",
             )
@@ -109,8 +109,8 @@ class MeasuredTest(parameterized.TestCase):
         self.assertEqual(table.layers["second"], table.layers["twin"])
         alone = sum(table._times(graph, np.ones(graph.size, bool)))
         self.assertBetween(alone / table.whole, 0.5, 1.5)
-        budget = select.Budget(latency=0.5, latency_table=table)
-        keep = pruning.choose(graph, budget, ranking="group")
+        budget = budget_lib.Budget(latency=0.5, latency_table=table)
+        keep = cut_lib.choose(graph, budget, ranking="group").keep
         small, dense = self.folder / "s.tflite", self.folder / "d.tflite"
         tflite.export_tflite(model, dense)
         tflite.export_tflite(rebuild.shrink(graph, keep), small)
@@ -123,7 +123,7 @@ class MeasuredTest(parameterized.TestCase):
         x = np.random.default_rng(0).normal(size=(8, 24, 24, 3))
         x = x.astype("float32")
         table = latency.latency_table(model, "int8", x, progress=False)
-        budget = select.Budget(latency=0.6, latency_table=table)
+        budget = budget_lib.Budget(latency=0.6, latency_table=table)
         path = self.folder / "fit.tflite"
         found = targeting.fit_target(model, budget, x, path)
         last = found.rounds[-1]

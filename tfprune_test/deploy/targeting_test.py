@@ -16,8 +16,8 @@ from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
 from tfprune.graph import read
 from tfprune.graph import rebuild
-from tfprune.selection import select
-from tfprune.surgery import pruning
+from tfprune.selection import budget as budget_lib
+from tfprune.selection import cut as cut_lib
 
 layers = keras.layers
 
@@ -55,7 +55,7 @@ class PeakTest(absltest.TestCase):
         graph = read.channel_graph(hourglass())
         meter = counting.Meter(graph)
         dense = meter.ram_bytes()
-        keep = pruning.choose(graph, select.Budget(ram_bytes=0.7))
+        keep = cut_lib.choose(graph, budget_lib.Budget(ram_bytes=0.7)).keep
         self.assertLessEqual(meter.ram_bytes(keep), 0.7 * dense)
         kept = {g.name: int(keep[g.labels].sum()) for g in graph.groups}
         self.assertLess(kept["wide"] + kept["wide_too"], 32)
@@ -64,9 +64,9 @@ class PeakTest(absltest.TestCase):
     def test_a_limit_on_flash_cuts_everywhere(self):
         graph = read.channel_graph(hourglass())
         meter = counting.Meter(graph)
-        keep = pruning.choose(
-            graph, select.Budget(flash_bytes=0.7), ranking="group"
-        )
+        keep = cut_lib.choose(
+            graph, budget_lib.Budget(flash_bytes=0.7), ranking="group"
+        ).keep
         self.assertLessEqual(meter.flash_bytes(keep), 0.7 * meter.flash_bytes())
         kept = {g.name: int(keep[g.labels].sum()) for g in graph.groups}
         for name in ("wide", "wide_too", "after", "narrow"):
@@ -77,7 +77,7 @@ class PeakTest(absltest.TestCase):
         with self.assertRaisesRegex(
             ValueError, r"within reach.*ram_bytes=1000.*while 'wide.*16x16x1"
         ):
-            pruning.choose(graph, select.Budget(ram_bytes=1000))
+            cut_lib.choose(graph, budget_lib.Budget(ram_bytes=1000))
 
 
 class BoardTest(parameterized.TestCase):
@@ -96,7 +96,9 @@ class BoardTest(parameterized.TestCase):
             noise = rng.uniform(0.01, 0.1, variable.shape)
             variable.assign(variable + noise)
         graph = read.channel_graph(model)
-        keep = pruning.choose(graph, select.Budget(macs=macs), ranking="group")
+        keep = cut_lib.choose(
+            graph, budget_lib.Budget(macs=macs), ranking="group"
+        ).keep
         path = self.folder / "model.tflite"
         images = rng.uniform(0, 255, (8, 32, 32, 3))
         tflite.export_tflite(
@@ -113,7 +115,7 @@ class BoardTest(parameterized.TestCase):
         model = zoo.build("resnet8")
         images = np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 3))
         path = self.folder / "fit.tflite"
-        board = select.Budget(flash_bytes=51_200, ram_bytes=40_960)
+        board = budget_lib.Budget(flash_bytes=51_200, ram_bytes=40_960)
         found = targeting.fit_target(
             model, board, images.astype("float32"), path
         )
@@ -133,7 +135,7 @@ class BoardTest(parameterized.TestCase):
         images = np.random.default_rng(0).normal(size=(8, 16, 16, 3))
         images = images.astype("float32")
         path = self.folder / "fit.tflite"
-        board = select.Budget(flash_bytes=9_000)
+        board = budget_lib.Budget(flash_bytes=9_000)
 
         def too_low(meter, keep=None):
             return original(meter, keep) // 2
@@ -148,7 +150,10 @@ class BoardTest(parameterized.TestCase):
     def test_without_a_limit_of_a_board(self):
         with self.assertRaisesRegex(ValueError, "`ram_bytes` or `latency`"):
             targeting.fit_target(
-                hourglass(), select.Budget(macs=0.5), None, self.folder / "x"
+                hourglass(),
+                budget_lib.Budget(macs=0.5),
+                None,
+                self.folder / "x",
             )
 
 

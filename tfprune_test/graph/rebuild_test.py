@@ -8,9 +8,12 @@ from absl.testing import parameterized
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import rulebook
-from tfprune.selection import select
+from tfprune.selection import candidates as candidates_lib
+from tfprune.selection import cut as cut_lib
 from tfprune.surgery import pruning
+from tfprune.surgery import shrinking
 from tfprune.surgery import stripping
+from tfprune.surgery import verification
 from tfprune_test import exactness
 from tfprune_test import models
 from tfprune_test.graph import read_test
@@ -76,7 +79,7 @@ def half(model, seed=0):
     graph = read.channel_graph(model)
     rng = np.random.default_rng(seed)
     keep = graph.frozen | (rng.random(graph.size) < 0.5)
-    return rebuild.shrink(graph, select.at_least_one(graph, keep))
+    return rebuild.shrink(graph, candidates_lib.at_least_one(graph, keep))
 
 
 def settings(model):
@@ -106,7 +109,7 @@ class RebuildTest(parameterized.TestCase):
         exactness.randomize(model, np.random.default_rng(0))
         graph = read.channel_graph(model)
         same = rebuild.shrink(graph, np.ones(graph.size, bool))
-        inputs = stripping.random_inputs(graph.model)
+        inputs = verification.random_inputs(graph.model)
         self.assertEqual(exactness.difference(model, same, inputs), 0.0)
 
     @parameterized.named_parameters(*ALL)
@@ -117,7 +120,7 @@ class RebuildTest(parameterized.TestCase):
         before = [np.array(v.numpy()) for v in model.variables]
         graph = read.channel_graph(model)
         pruning.prune(model, 0.5)
-        masked = pruning.masked(model, graph.frozen)
+        masked = shrinking.masked(cut_lib.Cut(graph, graph.frozen))
         stripping.strip(masked)
         stripping.strip(model)
         after = [np.array(v.numpy()) for v in model.variables]
@@ -210,7 +213,7 @@ class RebuildTest(parameterized.TestCase):
         small.save(path)
         self.assertNotIn("tfprune", str(small.get_config()))
         loaded = keras.saving.load_model(path)
-        inputs = stripping.random_inputs(small)
+        inputs = verification.random_inputs(small)
         self.assertEqual(exactness.difference(small, loaded, inputs), 0.0)
 
     def test_a_result_trains(self):

@@ -8,7 +8,7 @@ from tfprune.callbacks import prune_on_schedule
 from tfprune.methods import group_norm
 from tfprune.schedules import schedule
 from tfprune.scoring import score
-from tfprune.selection import select
+from tfprune.selection import budget as budget_lib
 from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
 from tfprune_test import small_nets
@@ -136,7 +136,9 @@ class GroupSparsityTest(absltest.TestCase):
         with self.assertRaisesRegex(ValueError, "alpha=-1"):
             group_norm.GroupSparsity(alpha=-1)
         with self.assertRaisesRegex(ValueError, "budget=Budget"):
-            prune_on_schedule.prune_now(three(), 1.0, select.Budget(macs=0.5))
+            prune_on_schedule.prune_now(
+                three(), 1.0, budget_lib.Budget(macs=0.5)
+            )
 
 
 def ratio(model):

@@ -9,7 +9,7 @@ from tfprune.costs import counting
 from tfprune.criteria import taylor
 from tfprune.methods import masked_channels
 from tfprune.schedules import schedule as schedule_lib
-from tfprune.selection import select
+from tfprune.selection import budget as budget_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
 from tfprune.surgery import stripping
@@ -84,7 +84,7 @@ class MaskedChannelsTest(parameterized.TestCase):
 
     def test_a_budget_is_approached_step_by_step(self):
         wrapped = wrapping.wrap(net(), masked_channels.MaskedChannels())
-        budget = select.Budget(macs=0.4, params=300)
+        budget = budget_lib.Budget(macs=0.4, params=300)
         ratios = []
         for progress in (0.0, 0.5, 1.0):
             callback_lib.prune_now(wrapped, progress, budget)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+import tfprune
 from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.graph import values
@@ -159,7 +160,7 @@ class ThiNetTest(parameterized.TestCase):
 
     def test_a_budget_is_met_by_one_ratio_for_all(self):
         model = small_nets.mixed()
-        budget = pruning.select.Budget(macs=0.5)
+        budget = tfprune.Budget(macs=0.5)
         small = thinet_layerwise.thinet(model, budget, small_nets.samples())
         dense, after = counting.cost(model).macs, counting.cost(small).macs
         self.assertLessEqual(after, dense / 2)

@@ -11,7 +11,8 @@ from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.reports import comparison
 from tfprune.reports import profiles
-from tfprune.selection import select
+from tfprune.selection import budget as budget_lib
+from tfprune.selection import cut as cut_lib
 from tfprune.surgery import pruning
 
 
@@ -141,12 +142,12 @@ class CompareTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.dense = net(8)
-        self.small = pruning.prune(self.dense, select.Budget(channels=2))
+        self.small = pruning.prune(self.dense, budget_lib.Budget(channels=2))
         self.report = comparison.compare(self.dense, self.small)
 
     def test_after_is_what_the_budget_was_met_with(self):
         graph = read.channel_graph(self.dense)
-        keep = pruning.choose(graph, select.Budget(channels=2))
+        keep = cut_lib.choose(graph, budget_lib.Budget(channels=2)).keep
         self.assertEqual(
             self.report.after.total, counting.Meter(graph).cost(keep)
         )

@@ -11,7 +11,7 @@ from tfprune.graph import read
 from tfprune.scoring import score
 from tfprune.searches import amc
 from tfprune.searches import environment
-from tfprune.selection import select
+from tfprune.selection import budget as budget_lib
 from tfprune_test import small_nets
 
 layers = keras.layers
@@ -39,7 +39,7 @@ def environment_of(model, budget=None, evaluate=lambda keep: 0.75, **options):
 
 class BudgetTest(parameterized.TestCase):
     def test_the_published_clipping(self):
-        env = environment_of(three_layers(), select.Budget(macs=0.5))
+        env = environment_of(three_layers(), budget_lib.Budget(macs=0.5))
         self.assertEqual([len(g) for g in env.groups], [20, 10])
         env.reset()
         # 10 p + 20 p * 0.2 + 30 * 0.2 <= 30 holds up to p = 1.714.
@@ -67,7 +67,7 @@ class BudgetTest(parameterized.TestCase):
         # 640, 1280 and 1920 multiply-adds. 0.4 * 64 is 25.6; the published
         # code goes up to 32 from there, and to 2240 multiply-adds.
         env = environment_of(
-            model, select.Budget(macs=0.5), channel_multiple=multiple
+            model, budget_lib.Budget(macs=0.5), channel_multiple=multiple
         )
         value, info = env.play([1.0, 0.9])
         self.assertEqual(info["kept"], kept / 64)
@@ -81,7 +81,7 @@ class BudgetTest(parameterized.TestCase):
     def test_no_episode_exceeds_it(self, multiple, budget):
         env = environment_of(
             small_nets.mixed(),
-            select.Budget(**budget),
+            budget_lib.Budget(**budget),
             channel_multiple=multiple,
         )
         dense = counting.Meter(env.graph).cost()
@@ -98,7 +98,7 @@ class BudgetTest(parameterized.TestCase):
 
     def test_the_share_that_stays_is_the_rounded_one(self):
         env = environment_of(
-            three_layers(), select.Budget(macs=0.9), channel_multiple=8
+            three_layers(), budget_lib.Budget(macs=0.9), channel_multiple=8
         )
         env.reset()
         # 0.3 * 20 is 6, and 8 is the next multiple.
@@ -117,7 +117,7 @@ class BudgetTest(parameterized.TestCase):
 
 class SharesTest(parameterized.TestCase):
     def test_scaling_keeps_proportions_and_just_the_budget(self):
-        env = environment_of(three_layers(), select.Budget(macs=0.5))
+        env = environment_of(three_layers(), budget_lib.Budget(macs=0.5))
         for shares in ([0.5, 0.5], [0.9, 0.9], [0.2, 0.2]):
             _, info = env.play(env.scaled(shares))
             # 11 and 6 channels would take 301 multiply-adds.
@@ -131,7 +131,7 @@ class SharesTest(parameterized.TestCase):
         self.assertEqual(free.scaled([0.3, 0.9]), [0.3, 0.9])
 
     def test_a_part_of_the_way_paid_by_one_group(self):
-        env = environment_of(three_layers(), select.Budget(macs=0.5))
+        env = environment_of(three_layers(), budget_lib.Budget(macs=0.5))
         # 15 multiply-adds less for each channel of the first, half of 300.
         self.assertEqual(env.shortened([1.0, 1.0], 0, 0.5), [0.5, 1.0])
         # 50 less for each of the second.
@@ -148,7 +148,7 @@ class GymnasiumTest(absltest.TestCase):
         gymnasium = pytest.importorskip("gymnasium", reason="extra `search`")
         from gymnasium.utils import env_checker
 
-        own = environment_of(three_layers(), select.Budget(macs=0.5))
+        own = environment_of(three_layers(), budget_lib.Budget(macs=0.5))
         game = own.gymnasium()
         self.assertIsInstance(game, gymnasium.Env)
         env_checker.check_env(game, skip_render_check=True)
@@ -163,7 +163,7 @@ class GymnasiumTest(absltest.TestCase):
 
 class StateTest(parameterized.TestCase):
     def test_the_numbers_of_the_paper(self):
-        env = environment_of(three_layers(), select.Budget(macs=0.5))
+        env = environment_of(three_layers(), budget_lib.Budget(macs=0.5))
         state, _ = env.reset()
         names = amc.STATES["paper"]
         self.assertLen(names, 11)
@@ -181,7 +181,7 @@ class StateTest(parameterized.TestCase):
     @parameterized.parameters(("paper", 11), ("code", 10))
     def test_states_lie_in_their_space(self, name, size):
         env = environment_of(
-            small_nets.mixed(), select.Budget(macs=0.5), state=name
+            small_nets.mixed(), budget_lib.Budget(macs=0.5), state=name
         )
         state, info = env.reset(seed=0)
         self.assertEqual((state.shape, info), ((size,), {}))
@@ -199,7 +199,7 @@ class ErrorTest(parameterized.TestCase):
         ({"state": "short"}, "Received: state='short'"),
         ({"reward": "speed"}, "Received: reward='speed'"),
         ({"lowest": 0.0}, "Received: lowest=0.0"),
-        ({"budget": select.Budget(macs=0.01)}, "within reach.*macs=0.01"),
+        ({"budget": budget_lib.Budget(macs=0.01)}, "within reach.*macs=0.01"),
         ({"skip": "*"}, "Received: model="),
     )
     def test_bad_arguments(self, options, message):

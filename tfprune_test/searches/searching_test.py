@@ -21,7 +21,7 @@ from tfprune.searches import amc
 from tfprune.searches import objective
 from tfprune.searches import searching
 from tfprune.searches import strategies
-from tfprune.selection import select
+from tfprune.selection import budget as budget_lib
 
 layers = keras.layers
 QUICK = amc.Settings(
@@ -66,7 +66,7 @@ class SearchTest(parameterized.TestCase):
         found = searching.search(
             model,
             data,
-            select.Budget(macs=0.6),
+            budget_lib.Budget(macs=0.6),
             name,
             evaluations=10,
             settings=QUICK,
@@ -94,7 +94,7 @@ class SearchTest(parameterized.TestCase):
     def test_greedy_finds_the_group_that_does_not_matter(self):
         model, data = lopsided(spare=5)
         options = {"evaluations": 16, "progress": False}
-        budget = select.Budget(macs=0.71)
+        budget = budget_lib.Budget(macs=0.71)
         found = searching.search(model, data, budget, "greedy", **options)
         uniform = searching.search(
             model, data, strategy="uniform", macs=0.71, **options
@@ -110,7 +110,7 @@ class SearchTest(parameterized.TestCase):
     def test_the_agent_finds_the_best_more_often_than_chance(self):
         model, data = lopsided(spare=5)
         options = {"evaluations": 40, "progress": False}
-        budget = select.Budget(macs=0.71)
+        budget = budget_lib.Budget(macs=0.71)
         later = {"amc": [], "random": []}
         for name, found in later.items():
             for seed in range(3):
@@ -126,7 +126,7 @@ class SearchTest(parameterized.TestCase):
         model, data = lopsided()
         kept = {
             name: searching.search(
-                model, data, select.Budget(macs=0.6), name, progress=False
+                model, data, budget_lib.Budget(macs=0.6), name, progress=False
             ).best.kept
             for name in ("uniform", "shallow", "deep")
         }
@@ -137,7 +137,7 @@ class SearchTest(parameterized.TestCase):
     def test_the_same_seed_gives_the_same_trials(self):
         model, data = lopsided()
         options = {"evaluations": 11, "progress": False, "settings": QUICK}
-        budget = select.Budget(macs=0.6)
+        budget = budget_lib.Budget(macs=0.6)
         first, second = (
             [
                 t.kept
@@ -151,7 +151,7 @@ class SearchTest(parameterized.TestCase):
         model, data = lopsided()
         path = pathlib.Path(self.create_tempdir().full_path) / "search.json"
         options = {
-            "budget": select.Budget(macs=0.6),
+            "budget": budget_lib.Budget(macs=0.6),
             "strategy": "random",
             "checkpoint": path,
             "progress": False,
@@ -192,7 +192,7 @@ class SearchTest(parameterized.TestCase):
         x = np.random.default_rng(0).normal(size=(256, 8)).astype("float32")
         y = np.asarray(model(x)).argmax(-1)
         options = {
-            "budget": select.Budget(macs=0.5),
+            "budget": budget_lib.Budget(macs=0.5),
             "strategy": "uniform",
             "progress": False,
         }
@@ -212,7 +212,7 @@ class SearchTest(parameterized.TestCase):
         kernel[:, 3] = kernel[:, 2] / 2
         narrow.kernel.assign(kernel)
         options = {
-            "budget": select.Budget(macs=0.9),
+            "budget": budget_lib.Budget(macs=0.9),
             "strategy": "greedy",
             "evaluations": 4,
             "progress": False,
@@ -240,7 +240,7 @@ class SearchTest(parameterized.TestCase):
             found = searching.search(
                 model,
                 data,
-                select.Budget(macs=0.6),
+                budget_lib.Budget(macs=0.6),
                 "random",
                 evaluations=12,
                 seed=3,
@@ -254,7 +254,7 @@ class SearchTest(parameterized.TestCase):
     def test_what_was_found_is_written(self):
         model, data = lopsided()
         found = searching.search(
-            model, data, select.Budget(macs=0.6), "uniform", progress=False
+            model, data, budget_lib.Budget(macs=0.6), "uniform", progress=False
         )
         path = pathlib.Path(self.create_tempdir().full_path) / "found.json"
         found.save(path)
@@ -269,7 +269,7 @@ class SearchTest(parameterized.TestCase):
         random = searching.search(
             model,
             data,
-            select.Budget(macs=0.6),
+            budget_lib.Budget(macs=0.6),
             "random",
             evaluations=3,
             progress=False,
@@ -284,7 +284,7 @@ class SearchTest(parameterized.TestCase):
     )
     def test_errors(self, options, message):
         model, data = lopsided()
-        options = {"budget": select.Budget(macs=0.6), **options}
+        options = {"budget": budget_lib.Budget(macs=0.6), **options}
         with self.assertRaisesRegex(ValueError, message):
             searching.search(model, data, progress=False, **options)
 
@@ -292,7 +292,7 @@ class SearchTest(parameterized.TestCase):
 class ObjectiveTest(parameterized.TestCase):
     def test_shares_by_name_give_a_network_within_the_budget(self):
         model, data = lopsided(spare=5)
-        asked = objective.Objective(model, data, select.Budget(macs=0.71))
+        asked = objective.Objective(model, data, budget_lib.Budget(macs=0.71))
         self.assertEqual(asked.groups, ("wide", "narrow"))
         self.assertEqual(asked.dense, 1.0)
         trial = asked({"narrow": 0.5, "wide": 0.9})
@@ -311,6 +311,6 @@ class ObjectiveTest(parameterized.TestCase):
     )
     def test_bad_shares(self, shares, message):
         model, data = lopsided()
-        asked = objective.Objective(model, data, select.Budget(macs=0.6))
+        asked = objective.Objective(model, data, budget_lib.Budget(macs=0.6))
         with self.assertRaisesRegex(ValueError, message):
             asked(shares)

@@ -5,6 +5,8 @@ from absl.testing import parameterized
 from hypothesis import strategies as st
 
 from tfprune.costs import counting
+from tfprune.selection import budget as budget_lib
+from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import select
 from tfprune_test import graphs
 
@@ -19,7 +21,7 @@ def kept(keep):
 
 class BudgetTest(parameterized.TestCase):
     def test_its_limits(self):
-        budget = select.Budget(macs=0.5, params=100)
+        budget = budget_lib.Budget(macs=0.5, params=100)
         self.assertEqual(budget.limits(), {"macs": 0.5, "params": 100})
         self.assertEqual(
             budget.ceilings(counting.Meter(GRAPH)),
@@ -30,12 +32,12 @@ class BudgetTest(parameterized.TestCase):
         with self.assertRaisesRegex(
             ValueError, "at least one limit: macs, params, channels"
         ):
-            select.Budget()
+            budget_lib.Budget()
 
     @parameterized.parameters(0.0, -0.1, 1.5, 0, -3, True, "0.5", float("nan"))
     def test_a_limit_out_of_range(self, value):
         with self.assertRaisesRegex(ValueError, "Received: macs="):
-            select.Budget(macs=value)
+            budget_lib.Budget(macs=value)
 
 
 class ByRatioTest(parameterized.TestCase):
@@ -103,28 +105,28 @@ class ByBudgetTest(parameterized.TestCase):
         # Divided by the mean of the group (2.5 and 35) they rank
         # 3 (0.4), 7 (0.29): 7, 3, 9, 5, 11, 10, 4, 8, 2, 6.
         for count, gone in ((9, {7}), (7, {7, 3, 9}), (6, {7, 3, 9, 5})):
-            budget = select.Budget(channels=count)
+            budget = budget_lib.Budget(channels=count)
             keep = select.by_budget(GRAPH, SCORES, budget)
             self.assertEqual(set(kept(~keep)), gone)
 
     def test_channels_across_groups_as_they_are(self):
-        budget = select.Budget(channels=5)
+        budget = budget_lib.Budget(channels=5)
         keep = select.by_budget(GRAPH, SCORES, budget, "raw")
         self.assertEqual(kept(~keep), [3, 4, 5, 7, 9])
 
     def test_the_same_share_of_each_group(self):
-        budget = select.Budget(channels=5)
+        budget = budget_lib.Budget(channels=5)
         keep = select.by_budget(GRAPH, SCORES, budget, "group")
         self.assertEqual(kept(~keep), [3, 5, 7, 9, 11])
 
     def test_it_removes_no_more_than_it_must(self):
         # 2*4 + 4*6 + 6*2 = 44 MACs; without channel 7: 38; without 3: 31.
         for macs, removed in ((44, 0), (43, 1), (38, 1), (37, 2), (30, 3)):
-            keep = select.by_budget(GRAPH, SCORES, select.Budget(macs=macs))
+            keep = select.by_budget(GRAPH, SCORES, budget_lib.Budget(macs=macs))
             self.assertEqual(int((~keep).sum()), removed)
 
     def test_several_limits_hold_together(self):
-        budget = select.Budget(macs=0.9, channels=0.5, params=43)
+        budget = budget_lib.Budget(macs=0.9, channels=0.5, params=43)
         keep = select.by_budget(GRAPH, SCORES, budget)
         cost = counting.Meter(GRAPH).cost(keep)
         self.assertEqual(cost.channels, 5)
@@ -133,12 +135,12 @@ class ByBudgetTest(parameterized.TestCase):
     def test_peak_memory(self):
         dense = counting.Meter(GRAPH).peak_bytes()
         self.assertEqual(dense, 4 * (4 + 6))
-        budget = select.Budget(peak_bytes=0.5)
+        budget = budget_lib.Budget(peak_bytes=0.5)
         keep = select.by_budget(GRAPH, SCORES, budget)
         self.assertLessEqual(counting.Meter(GRAPH).peak_bytes(keep), dense // 2)
 
     def test_nothing_goes_from_a_wide_budget(self):
-        keep = select.by_budget(GRAPH, SCORES, select.Budget(macs=1.0))
+        keep = select.by_budget(GRAPH, SCORES, budget_lib.Budget(macs=1.0))
         self.assertTrue(keep.all())
 
     def test_a_budget_out_of_reach_says_how_close_one_gets(self):
@@ -146,20 +148,22 @@ class ByBudgetTest(parameterized.TestCase):
             ValueError,
             r"within reach.*macs=3.*allows \{'macs': 3\}.*has \{'macs': 5\}",
         ):
-            select.by_budget(GRAPH, SCORES, select.Budget(macs=3))
+            select.by_budget(GRAPH, SCORES, budget_lib.Budget(macs=3))
 
     def test_skipped_layers_are_out_of_reach(self):
-        budget = select.Budget(channels=5)
+        budget = budget_lib.Budget(channels=5)
         keep = select.by_budget(GRAPH, SCORES, budget, skip="a")
         self.assertEqual(kept(~keep), [7, 8, 9, 10, 11])
         with self.assertRaisesRegex(ValueError, "skip fewer layers"):
-            select.by_budget(GRAPH, SCORES, select.Budget(channels=4), skip="a")
+            select.by_budget(
+                GRAPH, SCORES, budget_lib.Budget(channels=4), skip="a"
+            )
 
     def test_an_unknown_ranking(self):
         with self.assertRaisesRegex(
             ValueError, r"\['global', 'group', 'raw'\]. Received: ranking='x'"
         ):
-            select.by_budget(GRAPH, SCORES, select.Budget(macs=1.0), "x")
+            select.by_budget(GRAPH, SCORES, budget_lib.Budget(macs=1.0), "x")
 
     @hypothesis.given(
         widths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
@@ -182,7 +186,7 @@ class ByBudgetTest(parameterized.TestCase):
         )
         scores = np.array(ranks, float)
         count = max(int(share * sum(widths)), len(widths))
-        budget = select.Budget(channels=count)
+        budget = budget_lib.Budget(channels=count)
         keep = select.by_budget(graph, scores, budget, ranking)
         found = counting.Meter(graph).channels(keep)
         if ranking == "group":
@@ -199,16 +203,18 @@ class ByBudgetTest(parameterized.TestCase):
 
 class AtLeastOneTest(absltest.TestCase):
     def test_frozen_channels_come_back(self):
-        keep = select.at_least_one(GRAPH, np.zeros(14, bool))
+        keep = candidates_lib.at_least_one(GRAPH, np.zeros(14, bool))
         self.assertEqual(kept(keep), [0, 1, 2, 6, 12, 13])
 
     def test_the_best_one_comes_back(self):
-        keep = select.at_least_one(GRAPH, np.zeros(14, bool), SCORES[::-1])
+        keep = candidates_lib.at_least_one(
+            GRAPH, np.zeros(14, bool), SCORES[::-1]
+        )
         self.assertEqual(kept(keep), [0, 1, 5, 7, 12, 13])
 
     def test_the_argument_is_not_changed(self):
         keep = np.zeros(14, bool)
-        select.at_least_one(GRAPH, keep)
+        candidates_lib.at_least_one(GRAPH, keep)
         self.assertFalse(keep.any())
 
 

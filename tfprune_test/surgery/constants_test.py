@@ -6,6 +6,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune.surgery import stripping
+from tfprune.surgery import verification
 from tfprune_test import exactness
 from tfprune_test import models
 
@@ -48,7 +49,7 @@ class Net:
 
     def strip(self):
         small = stripping.strip(self.model)
-        inputs = stripping.random_inputs(self.model)
+        inputs = verification.random_inputs(self.model)
         error = exactness.difference(self.model, small, inputs)
         assert error < exactness.TOLERANCE, error
         return small
@@ -273,7 +274,7 @@ class UnstructuredTest(parameterized.TestCase):
         before = [int(np.count_nonzero(w)) for w in model.get_weights()]
         after = [int(np.count_nonzero(w)) for w in small.get_weights()]
         self.assertLessEqual(sum(after), sum(before))
-        inputs = stripping.random_inputs(model, 3)
+        inputs = verification.random_inputs(model, 3)
         self.assertLess(
             exactness.difference(model, small, inputs), exactness.TOLERANCE
         )

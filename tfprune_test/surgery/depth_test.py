@@ -7,10 +7,13 @@ from absl.testing import parameterized
 
 from tfprune import zoo
 from tfprune.costs import counting
+from tfprune.graph import read
+from tfprune.selection import budget as budget_lib
 from tfprune.selection import select
 from tfprune.surgery import depth
 from tfprune.surgery import pruning
 from tfprune.surgery import stripping
+from tfprune.surgery import verification
 from tfprune_test import exactness
 from tfprune_test import models
 
@@ -23,6 +26,15 @@ def residual(x, name, channels=6):
     y = LAYERS.ReLU(name=f"{name}_relu")(y)
     y = LAYERS.Conv2D(channels, 3, padding="same", name=f"{name}_b")(y)
     return LAYERS.Add(name=f"{name}_sum")([x, y])
+
+
+def blocks(model):
+    return depth.blocks(read.channel_graph(model))
+
+
+def scores(model, data=None):
+    graph = read.channel_graph(model)
+    return depth.scores(graph, depth.blocks(graph), data)
 
 
 class Stage(LAYERS.Layer):
@@ -97,13 +109,13 @@ class DepthTest(parameterized.TestCase):
         (nested, ["inner_sum"]),
     )
     def test_blocks(self, build, names):
-        found = [b.path.split("/")[-1] for b in depth.blocks(build())]
+        found = [b.path.split("/")[-1] for b in blocks(build())]
         found = [re.sub(r"_\d+$", "", name) for name in found]
         self.assertEqual(found, names)
 
     def test_blocks_of_a_resnet(self):
 
-        found = depth.blocks(zoo.build("resnet20", input_shape=(32, 32, 3)))
+        found = blocks(zoo.build("resnet20", input_shape=(32, 32, 3)))
         self.assertLen(found, 7)  # Two of nine change the shape.
 
     @parameterized.parameters(
@@ -114,11 +126,11 @@ class DepthTest(parameterized.TestCase):
     )
     def test_a_branch_of_zeros_disappears(self, build, names, gone):
         model = zeroed(build(), *names)
-        before = len(depth.blocks(model))
+        before = len(blocks(model))
         small = stripping.strip(model)
-        self.assertLen(depth.blocks(small), before - gone)
+        self.assertLen(blocks(small), before - gone)
         self.assertLess(small.count_params(), model.count_params())
-        self.assertLess(stripping.check_equal(model, small), 1e-5)
+        self.assertLess(verification.check_equal(model, small), 1e-5)
         left = {layer.name for layer in exactness.rebuild.layers_of(small)}
         self.assertNoCommonElements(left, set(names))
 
@@ -157,21 +169,21 @@ class DepthTest(parameterized.TestCase):
         x = LAYERS.Conv2D(6, 1, name="stem")(inputs)
         x = LAYERS.Add(name="sum")([x, layer(x)])
         model = keras.Model(inputs, LAYERS.Conv2D(2, 1, name="head")(x))
-        self.assertLen(depth.blocks(stripping.strip(model)), 1)
+        self.assertLen(blocks(stripping.strip(model)), 1)
         variable = getattr(layer, weight)
         variable.assign(keras.ops.zeros_like(variable))
         small = stripping.strip(model)
-        self.assertEmpty(depth.blocks(small))
+        self.assertEmpty(blocks(small))
         names = [layer.name for layer in small.layers[1:]]
         self.assertEqual(names, ["stem", "head"])
-        self.assertLess(stripping.check_equal(model, small), 1e-5)
+        self.assertLess(verification.check_equal(model, small), 1e-5)
 
     def test_a_branch_that_adds_a_constant_stays(self):
         model = zeroed(chain(), "second_b")
         layer = model.get_layer("second_b")
         layer.bias.assign(np.arange(6.0))
         small = stripping.strip(model)
-        self.assertLen(depth.blocks(small), 3)
+        self.assertLen(blocks(small), 3)
 
     def test_the_block_that_changes_least_goes_first(self):
         model = chain()
@@ -179,27 +191,26 @@ class DepthTest(parameterized.TestCase):
         kernel = model.get_layer("second_b").kernel
         kernel.assign(kernel * 1e-3)
         model.get_layer("second_b").bias.assign(np.zeros(6))
-        scores = depth.scores(model)
-        self.assertEqual(int(np.argmin(scores)), 1)
+        self.assertEqual(int(np.argmin(scores(model))), 1)
         x = np.random.default_rng(1).normal(size=(9, 6, 6, 3))
-        self.assertEqual(int(np.argmin(depth.scores(model, x))), 1)
-        small = pruning.prune(model, select.Budget(depth=2), data=x)
-        names = {b.path for b in depth.blocks(small)}
+        self.assertEqual(int(np.argmin(scores(model, x))), 1)
+        small = pruning.prune(model, budget_lib.Budget(depth=2), data=x)
+        names = {b.path for b in blocks(small)}
         self.assertEqual(names, {"first_sum", "third_sum"})
-        self.assertLess(stripping.output_difference(model, small), 0.05)
+        self.assertLess(verification.output_difference(model, small), 0.05)
 
     def test_blocks_in_a_class_of_their_own(self):
         inputs = keras.Input((6, 6, 3))
         x = Stage(name="stage")(LAYERS.Conv2D(6, 1)(inputs))
         model = keras.Model(inputs, LAYERS.Dense(2)(x))
         exactness.randomize(model, np.random.default_rng(0))
-        small = pruning.prune(model, select.Budget(depth=1))
+        small = pruning.prune(model, budget_lib.Budget(depth=1))
         self.assertLess(small.count_params(), model.count_params())
-        self.assertLen(depth.blocks(small), 1)
+        self.assertLen(blocks(small), 1)
         for variable in model.get_layer("stage").branches[1].weights:
             variable.assign(np.zeros(variable.shape))
         stripped = stripping.strip(model)
-        self.assertLen(depth.blocks(stripped), 1)
+        self.assertLen(blocks(stripped), 1)
 
     def test_influence_by_hand(self):
         inputs = keras.Input((2,))
@@ -208,26 +219,28 @@ class DepthTest(parameterized.TestCase):
         model = keras.Model(inputs, LAYERS.Dense(1)(x))
         # (1, 0) becomes (1, 1): the cosine is 1 / sqrt(2).
         layer.kernel.assign([[0.0, 1.0], [0.0, 0.0]])
-        (score,) = depth.scores(model, np.array([[1.0, 0.0]], "float32"))
+        (score,) = scores(model, np.array([[1.0, 0.0]], "float32"))
         self.assertAlmostEqual(score, 1 - 0.5**0.5, places=6)
 
     def test_a_share_of_the_blocks_and_of_the_work(self):
         model = chain()
         work = counting.cost(model).macs
-        budget = select.Budget(depth=0.67, macs=0.5)
+        budget = budget_lib.Budget(depth=0.67, macs=0.5)
         small = pruning.prune(model, budget)
-        self.assertLen(depth.blocks(small), 2)
+        self.assertLen(blocks(small), 2)
         self.assertLessEqual(counting.cost(small).macs, work / 2)
 
     def test_a_model_without_blocks(self):
         with self.assertRaisesRegex(ValueError, "needs residual blocks"):
-            pruning.prune(models.around(lambda x: x), select.Budget(depth=1))
+            pruning.prune(
+                models.around(lambda x: x), budget_lib.Budget(depth=1)
+            )
 
     def test_only_prune_takes_depth(self):
         with self.assertRaisesRegex(ValueError, "whole blocks, not channels"):
-            select.by_budget(None, None, select.Budget(depth=1))
+            select.by_budget(None, None, budget_lib.Budget(depth=1))
         with self.assertRaisesRegex(ValueError, "depth=0"):
-            select.Budget(depth=0)
+            budget_lib.Budget(depth=0)
 
 
 if __name__ == "__main__":

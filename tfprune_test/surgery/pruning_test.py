@@ -1,5 +1,7 @@
 """Pruned structures of published papers, to the parameter."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 from absl.testing import absltest
@@ -8,10 +10,12 @@ from absl.testing import parameterized
 import tfprune
 from tfprune import zoo
 from tfprune.costs import counting
+from tfprune.graph import opening
 from tfprune.graph import read
-from tfprune.surgery import pruning
+from tfprune.selection import cut as cut_lib
 from tfprune_test import exactness
 from tfprune_test import models
+from tfprune_test import small_nets
 from tfprune_test.zoo import plain_counts
 
 LAYERS = keras.layers
@@ -133,7 +137,7 @@ class ThinetTest(parameterized.TestCase):
             if layer.name.endswith(("_1_conv", "_2_conv"))
         }
         meter = counting.Meter(self.graph)
-        keep = pruning.choose(self.graph, ratios)
+        keep = cut_lib.choose(self.graph, ratios).keep
         rows = meter.by_layer(keep)
         norms = [r.params for r in rows if r.op == "BatchNormalization"]
         # The paper counts no moving averages; of its convolutions the first
@@ -164,6 +168,18 @@ class PruneTest(parameterized.TestCase):
         model = models.around(LAYERS.Conv2D(8, 3, name="middle"))
         small = tfprune.prune(model, 0.25)
         self.assertEqual(small.get_layer("middle").filters, 6)
+
+    @parameterized.parameters(
+        (lambda m: tfprune.prune(m, macs=0.5), 1),
+        (lambda m: tfprune.prune(m, depth=1, macs=0.5), 2),
+        (tfprune.strip, 1),
+    )
+    def test_a_model_is_read_once(self, smaller, times):
+        model = small_nets.mixed()
+        reader = opening.opened
+        with mock.patch.object(opening, "opened", wraps=reader) as opened:
+            smaller(model)
+        self.assertEqual(opened.call_count, times)
 
     def test_limits_and_the_ratio_have_names(self):
         model = models.around(LAYERS.Conv2D(10, 3, name="middle"))

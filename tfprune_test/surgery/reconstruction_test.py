@@ -9,9 +9,10 @@ from absl.testing import parameterized
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import values
+from tfprune.selection import cut as cut_lib
 from tfprune.surgery import pruning
 from tfprune.surgery import reconstruction
-from tfprune.surgery import stripping
+from tfprune.surgery import verification
 from tfprune_test import small_nets
 
 layers = keras.layers
@@ -38,7 +39,7 @@ class ReconstructionTest(parameterized.TestCase):
         graph = read.channel_graph(model)
         keep = np.ones(graph.size, bool)
         small = reconstruction.reconstruct(
-            model, keep, small_nets.samples(), inputs=inputs
+            cut_lib.Cut(graph, keep), small_nets.samples(), inputs=inputs
         )
         for a, b in zip(model.get_weights(), small.get_weights(), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-4)
@@ -53,7 +54,9 @@ class ReconstructionTest(parameterized.TestCase):
         keep, graph = without(model, name, 2)
         x, _ = small_nets.samples(128)
         test, _ = small_nets.samples(64, seed=9)
-        fitted = reconstruction.reconstruct(model, keep, x, inputs=inputs)
+        fitted = reconstruction.reconstruct(
+            cut_lib.Cut(graph, keep), x, inputs=inputs
+        )
         plain = rebuild.shrink(graph, keep)
         self.assertEqual(fitted.count_params(), plain.count_params())
         self.assertLess(
@@ -64,9 +67,11 @@ class ReconstructionTest(parameterized.TestCase):
     def test_the_residual_of_every_layer_falls(self, inputs):
         model = small_nets.mixed()
         graph = read.channel_graph(model)
-        keep = pruning.choose(graph, 0.5)
+        keep = cut_lib.choose(graph, 0.5).keep
         settings = reconstruction.Reconstruction(inputs=inputs)
-        changes, fits = settings.solve(graph, keep, small_nets.samples(64))
+        changes, fits = settings.solve(
+            cut_lib.Cut(graph, keep), small_nets.samples(64)
+        )
         self.assertEqual(
             [fit.layer for fit in fits],
             ["inner", "outer", "down", "hidden", "logits"],
@@ -86,7 +91,7 @@ class ReconstructionTest(parameterized.TestCase):
         keep, graph = without(model, "inner", 1)
         x, _ = small_nets.samples(64)
         fitted = reconstruction.reconstruct(
-            model, keep, x, inputs=inputs, ridge=1e-7
+            cut_lib.Cut(graph, keep), x, inputs=inputs, ridge=1e-7
         )
         plain = rebuild.shrink(graph, keep)
         self.assertGreater(distance(plain, model, x), 1e-4)
@@ -117,9 +122,11 @@ class ReconstructionTest(parameterized.TestCase):
         kernel[:, 0] = 0
         model.get_layer("writer").kernel.assign(kernel)
         model.get_layer("writer").bias.assign([2.0, 0.1, 0.2])
-        keep, _ = without(model, "writer", 1)
+        keep, graph = without(model, "writer", 1)
         x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
-        small = reconstruction.reconstruct(model, keep, x, ridge=1e-7)
+        small = reconstruction.reconstruct(
+            cut_lib.Cut(graph, keep), x, ridge=1e-7
+        )
         np.testing.assert_allclose(
             values.numpy(small.get_layer("reader").bias),
             2 * values.numpy(model.get_layer("reader").kernel)[0],
@@ -134,7 +141,7 @@ class ReconstructionTest(parameterized.TestCase):
         keep, graph = without(model, "writer", 1)
         x = np.random.default_rng(0).normal(size=(50, 3)).astype("float32")
         settings = reconstruction.Reconstruction(ridge=0.0)
-        changes, (fit,) = settings.solve(graph, keep, x)
+        changes, (fit,) = settings.solve(cut_lib.Cut(graph, keep), x)
         a = np.asarray(model.get_layer("writer")(x), float)
         w = values.numpy(model.get_layer("reader").kernel)
         expected, *_ = np.linalg.lstsq(a[:, 1:], a @ w, rcond=None)
@@ -156,7 +163,7 @@ class ReconstructionTest(parameterized.TestCase):
         step = 1 / inverse[0, 0] * inverse[:, 0]
         keep, graph = without(model, "writer", 1)
         settings = reconstruction.Reconstruction(ridge=0.0)
-        changes, (fit,) = settings.solve(graph, keep, x)
+        changes, (fit,) = settings.solve(cut_lib.Cut(graph, keep), x)
         kernel = changes[id(model.get_layer("reader0").kernel)]
         np.testing.assert_allclose(kernel[:, 0], [0, 1.5], atol=1e-6)
         np.testing.assert_allclose(kernel[:, 0], 1 - step, atol=1e-6)
@@ -172,7 +179,7 @@ class ReconstructionTest(parameterized.TestCase):
         for name in ("stem", "inner", "hidden"):
             keep, graph = without(model, name, 2)
             changes, fits = prepared.solve(keep)
-            alone, fits_alone = settings.solve(graph, keep, x)
+            alone, fits_alone = settings.solve(cut_lib.Cut(graph, keep), x)
             self.assertNotEmpty(changes)
             self.assertEqual(set(changes), set(alone))
             for key, value in changes.items():
@@ -194,13 +201,13 @@ class ReconstructionTest(parameterized.TestCase):
 
     def test_the_same_data_and_seed_give_the_same_weights(self):
         model = small_nets.mixed()
-        keep, _ = without(model, "stem", 2)
+        keep, graph = without(model, "stem", 2)
         x, _ = small_nets.samples()
         a, b = (
-            reconstruction.reconstruct(model, keep, x, positions=3)
+            reconstruction.reconstruct(cut_lib.Cut(graph, keep), x, positions=3)
             for _ in range(2)
         )
-        self.assertEqual(stripping.check_equal(a, b), 0.0)
+        self.assertEqual(verification.check_equal(a, b), 0.0)
 
     def test_layers_that_do_not_read_by_patches_are_named(self):
         model = small_nets.mixed()
@@ -211,22 +218,26 @@ class ReconstructionTest(parameterized.TestCase):
         )
         settings = reconstruction.Reconstruction()
         with self.assertWarnsRegex(UserWarning, "stay as they are.*: down"):
-            _, fits = settings.solve(graph, keep, small_nets.samples())
+            _, fits = settings.solve(
+                cut_lib.Cut(graph, keep), small_nets.samples()
+            )
         self.assertEqual([fit.layer for fit in fits], ["inner"])
 
     def test_too_few_data_are_reported(self):
         model = small_nets.mixed()
-        keep, _ = without(model, "stem", 1)
+        keep, graph = without(model, "stem", 1)
         with self.assertWarnsRegex(UserWarning, "too few for inner, down"):
-            reconstruction.reconstruct(model, keep, small_nets.samples(4))
+            reconstruction.reconstruct(
+                cut_lib.Cut(graph, keep), small_nets.samples(4)
+            )
 
     def test_wrong_settings_and_data_are_errors(self):
         model = small_nets.mixed()
-        keep, _ = without(model, "stem", 1)
+        keep, graph = without(model, "stem", 1)
         with self.assertRaisesRegex(ValueError, "must be one of pruned, dense"):
             reconstruction.Reconstruction(inputs="both")
         with self.assertRaisesRegex(ValueError, "several times"):
             batches = iter([small_nets.samples()])
-            reconstruction.reconstruct(model, keep, batches)
+            reconstruction.reconstruct(cut_lib.Cut(graph, keep), batches)
         with self.assertRaisesRegex(ValueError, "Data are needed for the rec"):
-            reconstruction.reconstruct(model, keep, None)
+            reconstruction.reconstruct(cut_lib.Cut(graph, keep), None)

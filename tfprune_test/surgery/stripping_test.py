@@ -7,9 +7,10 @@ from absl.testing import parameterized
 
 import tfprune
 from tfprune.graph import read
-from tfprune.selection import select
-from tfprune.surgery import pruning
-from tfprune.surgery import stripping
+from tfprune.selection import budget as budget_lib
+from tfprune.selection import cut as cut_lib
+from tfprune.surgery import shrinking
+from tfprune.surgery import verification
 from tfprune_test import exactness
 from tfprune_test import models
 from tfprune_test.graph import read_test
@@ -129,21 +130,21 @@ class CheckEqualTest(parameterized.TestCase):
         other.set_weights(model.get_weights())
         bias = model.get_layer("c").bias.numpy()
         other.get_layer("c").bias.assign(bias + 0.5)
-        inputs = stripping.random_inputs(model)
+        inputs = verification.random_inputs(model)
         scale = np.abs(model(inputs)).max()
-        error = stripping.check_equal(model, other, tolerance=10.0)
+        error = verification.check_equal(model, other, tolerance=10.0)
         self.assertAlmostEqual(error, 0.5 / scale, places=5)
         with self.assertRaises(ArithmeticError):
-            stripping.check_equal(model, other)
+            verification.check_equal(model, other)
 
     def test_what_is_not_finite_must_agree(self):
         inputs = keras.Input((3,))
         root = keras.Model(inputs, keras.ops.log(inputs))
         same = keras.Model(inputs, keras.ops.log(inputs))
         other = keras.Model(inputs, keras.ops.sqrt(inputs) * 0.0)
-        self.assertEqual(stripping.check_equal(root, same), 0.0)
+        self.assertEqual(verification.check_equal(root, same), 0.0)
         with self.assertRaises(ArithmeticError):
-            stripping.check_equal(root, other)
+            verification.check_equal(root, other)
 
     def test_statistics_are_not_moved(self):
         inputs = keras.Input((3,))
@@ -165,23 +166,23 @@ class RandomInputsTest(parameterized.TestCase):
     def test_shapes(self, shape, expected):
         inputs = keras.Input(shape)
         model = keras.Model(inputs, LAYERS.ReLU()(inputs))
-        self.assertEqual(stripping.random_inputs(model).shape, expected)
+        self.assertEqual(verification.random_inputs(model).shape, expected)
 
     def test_integers_are_zero_or_one(self):
         inputs = keras.Input((50,), dtype="int32")
         model = keras.Model(inputs, keras.ops.cast(inputs, "float32"))
-        x = stripping.random_inputs(model)
+        x = verification.random_inputs(model)
         self.assertEqual(x.dtype, np.int32)
         self.assertEqual(set(x.reshape(-1).tolist()), {0, 1})
 
     def test_the_structure_is_that_of_the_model(self):
         model = read_test.two_inputs(True)
-        x = stripping.random_inputs(model)
+        x = verification.random_inputs(model)
         self.assertEqual(
             {k: v.shape for k, v in x.items()}, {"a": (2, 6, 6, 3), "b": (2, 4)}
         )
         sequential = keras.Sequential([keras.Input((3,)), LAYERS.ReLU()])
-        self.assertEqual(stripping.random_inputs(sequential).shape, (2, 3))
+        self.assertEqual(verification.random_inputs(sequential).shape, (2, 3))
 
 
 class MaskedTest(parameterized.TestCase):
@@ -190,7 +191,7 @@ class MaskedTest(parameterized.TestCase):
         graph = read.channel_graph(model)
         keep = np.ones(graph.size, bool)
         keep[[3, 4]] = False  # the first two units of a
-        masked = pruning.masked(model, keep)
+        masked = shrinking.masked(cut_lib.Cut(graph, keep))
         before, after = model.get_weights(), masked.get_weights()
         self.assertFalse(after[2][:2].any())
         after[2][:2] = before[2][:2]
@@ -202,10 +203,10 @@ class MaskedTest(parameterized.TestCase):
         model = models.around(LAYERS.Conv2D(8, 3))
         exactness.randomize(model, np.random.default_rng(0))
         graph = read.channel_graph(model)
-        budget = select.Budget(macs=0.5)
-        keep = pruning.choose(graph, budget)
+        budget = budget_lib.Budget(macs=0.5)
+        keep = cut_lib.choose(graph, budget).keep
         pruned = tfprune.prune(model, budget)
-        stripped = tfprune.strip(pruning.masked(model, keep, graph))
+        stripped = tfprune.strip(shrinking.masked(cut_lib.Cut(graph, keep)))
         self.assertEqual(str(pruned.get_config()), str(stripped.get_config()))
         for a, b in zip(pruned.get_weights(), stripped.get_weights()):
             np.testing.assert_array_equal(a, b)
@@ -215,7 +216,7 @@ class MaskedTest(parameterized.TestCase):
         graph = read.channel_graph(model)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            masked = pruning.masked(model, graph.frozen, graph)
+            masked = shrinking.masked(cut_lib.Cut(graph, graph.frozen))
         for before, after in zip(model.layers[1:], masked.layers[1:]):
             self.assertEqual(after.dtype_policy.name, before.dtype_policy.name)
 

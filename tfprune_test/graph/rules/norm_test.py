@@ -5,9 +5,11 @@ from absl.testing import parameterized
 
 from tfprune.graph import read
 from tfprune.graph import rebuild
-from tfprune.selection import select
+from tfprune.selection import candidates as candidates_lib
+from tfprune.selection import cut as cut_lib
 from tfprune.surgery import pruning
-from tfprune.surgery import stripping
+from tfprune.surgery import shrinking
+from tfprune.surgery import verification
 from tfprune_test import exactness
 from tfprune_test import models
 
@@ -99,10 +101,10 @@ class NormTest(exactness.ExactnessTestCase):
         graph = read.channel_graph(model, allow_inexact=True)
         keep = graph.frozen.copy()
         keep[np.flatnonzero(graph.removable)[::2]] = True
-        keep = select.at_least_one(graph, keep)
+        keep = candidates_lib.at_least_one(graph, keep)
         small = rebuild.shrink(graph, keep)
-        zeros = pruning.masked(model, keep, graph)
-        inputs = stripping.random_inputs(model)
+        zeros = shrinking.masked(cut_lib.Cut(graph, keep))
+        inputs = verification.random_inputs(model)
         with self.assertWarns(UserWarning):
             change = pruning.warn_of_change(graph, keep, small)
         expected = exactness.difference(zeros, small, inputs)

@@ -1,0 +1,147 @@
+"""The channels that may go, group by group, in the order in which they go."""
+
+import fnmatch
+import numbers
+
+import numpy as np
+
+from tfprune.selection import rounding
+
+
+def checked_ratios(ratio):
+    """A ratio or a `dict` of ratios as a `dict` from name patterns.
+
+    Raises:
+        ValueError: If one of them is not a number in [0, 1).
+    """
+    ratios = ratio if isinstance(ratio, dict) else {"*": ratio}
+    for pattern, value in ratios.items():
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not real or not 0 <= value < 1:
+            raise ValueError(
+                "A ratio is the share of each group's channels to remove, a "
+                f"float in [0, 1). Received: ratio={value!r} for {pattern!r}. "
+                "To say what may remain, give a budget, as in macs=0.5."
+            )
+    return ratios
+
+
+class Candidates:
+    """The removable channels of each group, the lowest score first.
+
+    Those that score infinity are left out.
+
+    Args:
+        graph: a `ChannelGraph`.
+        scores: float array, shape `(graph.size,)`.
+        min_channels: `int`, how many channels of each group stay at least.
+        channel_multiple: `int`; each group keeps a multiple of it, rounded
+            up, or all.
+        target: a key of `rounding.TARGETS` ("cortex-m"), for its multiple.
+        skip: name patterns (`fnmatch`) of layers whose channels all stay.
+
+    Attributes:
+        groups: list of `Group`s, those that are not frozen and not skipped.
+        order: list of int arrays, the channels of each group.
+    """
+
+    def __init__(
+        self,
+        graph,
+        scores,
+        min_channels=1,
+        channel_multiple=1,
+        skip=(),
+        target=None,
+    ):
+        self._rounding = rounding.Rounding(
+            min_channels, channel_multiple, target
+        )
+        self.graph, self.scores = graph, np.asarray(scores, np.float64)
+        left_out = skipped(graph, skip)
+        self.groups = [
+            g for g in graph.groups if not g.frozen and g not in left_out
+        ]
+        rated = [g.labels[self.scores[g.labels] < np.inf] for g in self.groups]
+        self.order = [
+            labels[np.argsort(self.scores[labels], kind="stable")]
+            for labels in rated
+        ]
+
+    def keep(self, counts):
+        """Keeps the given number of channels of each group."""
+        keep = np.ones(self.graph.size, bool)
+        for order, count in zip(self.order, counts, strict=True):
+            n = len(order)
+            keep[order[: n - self._rounding.up(count, n)]] = False
+        return at_least_one(self.graph, keep, self.scores)
+
+    def counts_by_ratio(self, ratio):
+        ratios = checked_ratios(ratio)
+        counts, used = [], set()
+        for group, order in zip(self.groups, self.order, strict=True):
+            fit = [p for p in ratios if matches(group, p)]
+            used |= set(fit)
+            share = ratios[fit[0]] if fit else 0.0
+            # 64 * (1 - 0.1) is 57.599...: the floor is meant, but 0.7 * 30
+            # is 20.999... and must be 21.
+            counts.append(int(len(order) * (1 - share) + 1e-9))
+        _no_match_is_an_error("ratio", set(ratios) - used, self.graph)
+        return counts
+
+    def ranked(self, values):
+        """The removal order over all groups; `values` as in `order`."""
+        where = [np.full(len(o), i) for i, o in enumerate(self.order)]
+        where = np.concatenate(where) if where else np.zeros(0, int)
+        values = np.concatenate(values) if values else np.zeros(0)
+        labels = np.concatenate(self.order) if self.order else where
+        return where[np.lexsort((labels, values))]
+
+
+def at_least_one(graph, keep, scores=None):
+    """Gives back one channel to every axis that has lost all of them.
+
+    Args:
+        graph: a `ChannelGraph`.
+        keep: bool array, shape `(graph.size,)`.
+        scores: float array of that shape; the channel with the highest score
+            comes back, the first one if `scores` is `None`.
+
+    Returns:
+        A bool array of that shape.
+    """
+    keep = keep | graph.frozen
+    for axis in graph.axes:
+        if not keep[axis].any():
+            best = 0 if scores is None else int(np.argmax(scores[axis]))
+            keep[axis[best]] = True
+    return keep
+
+
+def matches(group, pattern):
+    """Whether a name pattern fits a group's name or one of its writers."""
+    names = (group.name, *group.writers)
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
+
+
+def skipped(graph, patterns):
+    """The set of groups that a name pattern fits, or one of several."""
+    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    found, unused = set(), set(patterns)
+    for group in graph.groups:
+        fit = {p for p in patterns if matches(group, p)}
+        unused -= fit
+        if fit:
+            found.add(group)
+    _no_match_is_an_error("skip", unused, graph)
+    return found
+
+
+def _no_match_is_an_error(name, unused, graph):
+    if unused:
+        known = [g.name for g in graph.groups if not g.frozen]
+        raise ValueError(
+            f"Every pattern of `{name}` must fit the name of a layer whose "
+            f"channels can be removed. Received: {sorted(unused)}, which fit "
+            f"none of {known[:8]}{' ...' if len(known) > 8 else ''}."
+        )

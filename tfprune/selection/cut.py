@@ -1,0 +1,99 @@
+"""What goes from a model: the value that the steps of pruning hand on."""
+
+import dataclasses
+
+import numpy as np
+
+from tfprune.graph import channel_graph
+from tfprune.graph import values
+from tfprune.scoring import score
+from tfprune.selection import budget as budget_lib
+from tfprune.selection import goal
+from tfprune.selection import select
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cut:
+    """Which channels of a model stay, and with which weights.
+
+    Attributes:
+        graph: the `ChannelGraph` of the model, read once.
+        keep: bool array, shape `(graph.size,)`, the channels that stay.
+        changes: `dict` from `id(variable)` to the new value of that variable,
+            a numpy array of its old shape.
+    """
+
+    graph: channel_graph.ChannelGraph
+    keep: np.ndarray
+    changes: dict = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def whole(cls, graph):
+        """The cut that leaves every channel of a graph."""
+        return cls(graph, np.ones(graph.size, bool))
+
+    def changed(self, changes):
+        """The same cut with more new values."""
+        return dataclasses.replace(self, changes=self.changes | changes)
+
+    def zero_reads(self, variable):
+        """A variable's old value, zero where it reads a removed channel.
+
+        Returns:
+            The variable's value, or a changed numpy copy.
+        """
+        value = variable.value
+        for b in self.graph.bound(variable):
+            kept = self.keep[b.labels]
+            if b.role == channel_graph.READS and not kept.all():
+                value = np.array(values.numpy(value, exact=True))
+                np.moveaxis(value, b.axis, 0)[~kept] = 0
+        return value
+
+
+def choose(
+    graph,
+    budget=None,
+    criterion="l1",
+    data=None,
+    ranking="global",
+    normalize=None,
+    **options,
+):
+    """The channels that `tfprune.prune` keeps.
+
+    Args:
+        graph: a `ChannelGraph`.
+        budget, criterion, data, ranking: as for `tfprune.prune`.
+        normalize: how scores are made comparable across groups, as in
+            `by_budget`; `None` takes what the criterion prefers.
+        **options: limits or `ratio`, as for `tfprune.prune`;
+            `min_channels`, `int`, how many channels of each group stay
+            at least; `channel_multiple`, `int`, each group keeps a multiple
+            of it, or all; `target`, `"cortex-m"`, `"ethos-u55"`,
+            `"xnnpack"`, ..., the multiple that its kernels compute in;
+            `skip`, name patterns of layers whose channels all stay.
+
+    Returns:
+        A `Cut` without new weights.
+
+    Raises:
+        TypeError, ValueError: As `tfprune.prune`.
+
+    Example:
+
+    >>> graph = tfprune.channel_graph(model)
+    >>> cut = tfprune.selection.choose(graph, macs=0.5)
+    >>> small = tfprune.surgery.apply(cut)
+    """
+    budget, options = goal.of(budget, options)
+    criterion = score.as_criterion(criterion)
+    scores = score.channel_scores(graph, criterion, data)
+    if isinstance(budget, budget_lib.Budget):
+        normalize = normalize or criterion.normalize
+        keep = select.by_budget(
+            graph, scores, budget, ranking, normalize, **options
+        )
+    else:
+        keep = select.by_ratio(graph, scores, budget, **options)
+    return Cut(graph, criterion.refine(graph, keep))
