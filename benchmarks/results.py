@@ -1,12 +1,12 @@
 """Pages of results, as every benchmark writes them."""
 
 from tfprune.core import atomic
-from tfprune.reports import comparison
+from tfprune.reports import environment
 
 
 def footer(script):
     """What the figures were made with, and by which script: one line."""
-    found = comparison.environment()
+    found = environment.environment()
     versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     return f"{versions}; {found['machine']}. Written by `benchmarks/{script}`."
 

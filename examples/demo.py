@@ -29,7 +29,7 @@ from tfprune.datasets import batches
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
 from tfprune.export.run import interpreter
-from tfprune.reports import comparison as reports
+from tfprune.reports import environment
 from tfprune.reports import evaluation
 from tfprune.reports import profiles
 from tfprune.selection import cut as cut_lib
@@ -99,20 +99,20 @@ def shrink(dense, out):
 def measure(models, report, samples, out, advance):
     """`dict` from the name of a net to its numbers, in the table's order."""
 
-    def numbers(profile, accuracy, path):
+    def numbers(profile, accuracy, path, kind):
         return {
             "accuracy": accuracy,
             "params": profile.total.params,
             "macs": profile.total.macs,
-            "flash_bytes": path.stat().st_size,
-            "arena_bytes": firmware_folder.arena_bytes(path),
+            f"{kind}_arena_bytes": firmware_folder.arena_bytes(path),
         }
 
     nets = {}
     for name, profile in (("dense", report.before), ("pruned", report.after)):
         path = out / f"{name}_float32.tflite"
         tflite.export_tflite(models[name], path)
-        nets[name] = numbers(profile, profile.accuracy, path)
+        nets[name] = numbers(profile, profile.accuracy, path, "float32")
+        nets[name]["float32_file_bytes"] = path.stat().st_size
         path.unlink()
         advance(5, f"{name} net on TFLite Micro")
     path = out / "model.tflite"
@@ -123,8 +123,8 @@ def measure(models, report, samples, out, advance):
     x, y = samples["test"]
     scores = interpreter.run(path, x, runtime="micro")
     accuracy = float(np.mean(scores.argmax(1) == y))
-    found = numbers(report.after, accuracy, path)
-    nets["int8 on TFLM"] = found | {"flash_bytes": sources.flash_bytes}
+    found = numbers(report.after, accuracy, path, "int8")
+    nets["int8 on TFLM"] = found | {"int8_flash_bytes": sources.flash_bytes}
     advance(10, "int8 net on TFLite Micro")
     return nets
 
@@ -190,7 +190,7 @@ def main(arguments):
         "macs": FLAGS.macs,
         "validation_accuracy": dict(zip(models, validation, strict=True)),
         "strip_difference": difference,
-        **reports.environment(),
+        **environment.environment(),
     }
     print(write(out, settings, nets, report))
 

@@ -33,7 +33,7 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune.reports import comparison
+from tfprune.reports import environment
 from tfprune.training import fused_normalization
 
 FLAGS = flags.FLAGS
@@ -210,7 +210,7 @@ class Job:
                 "training": self._settings() | {"fused": FLAGS.fused},
                 "epochs": self.entry.epochs,
                 "hours": seconds / 3600,
-                "environment": comparison.environment(),
+                "environment": environment.environment(),
                 "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"],
                 "threads": FLAGS.threads,
                 "revision": common.revision(),

@@ -125,7 +125,9 @@ class WheelTest(absltest.TestCase):
             names = archive.namelist()
         modules = {name for name in names if ".dist-info/" not in name}
         expected = source_tree.python_files(folders=["tfprune"])
-        self.assertEqual(modules, {path.as_posix() for path in expected})
+        expected = {path.as_posix() for path in expected}
+        expected |= {f"tfprune/reports/page.{end}" for end in ("css", "js")}
+        self.assertEqual(modules, expected)
         self.assertTrue(any(name.endswith("/LICENSE") for name in names))
 
     def test_its_command_is_the_cli(self):

@@ -30,8 +30,8 @@ DEMO = {
             "accuracy": 0.75,
             "params": 900,
             "macs": 4000,
-            "flash_bytes": 30,
-            "arena_bytes": 12,
+            "float32_file_bytes": 30,
+            "float32_arena_bytes": 12,
         },
     },
 }
@@ -101,6 +101,8 @@ class WriteReadmeTest(parameterized.TestCase):
         for part in (
             "| accuracy | 75.00 % |",
             "| multiply-adds | 4,000 |",
+            "| float32 file bytes | 30 |",
+            "| int8 flash bytes, measured | - |",
             "3 images to train, 2 to validate, 1 to test",
             "Seed 7, 5 epochs, then 6 of fine-tuning. keras 3.15.1; Linux",
         ):

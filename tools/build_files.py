@@ -43,7 +43,9 @@ def build_files(root=source_tree.ROOT):
         found = source_tree.imports(tree, path, labels)
         modules = {entry.module for entry in found}
         rule = _rule(path, tree)
-        targets[path.parent].append(_target(path, rule, modules, labels))
+        assets = _assets(root / path, tree)
+        row = _target(path, rule, modules, labels, assets)
+        targets[path.parent].append(row)
     return {folder: _file(folder, rows) for folder, rows in targets.items()}
 
 
@@ -82,7 +84,7 @@ def _rule(path, tree):
     return "py_binary" if runs else "py_library"
 
 
-def _target(path, rule, modules, labels):
+def _target(path, rule, modules, labels, assets):
     """`(name, rule, text)` of the target for one file."""
     deps = {labels[name] for name in modules if name in labels}
     attributes = {"name": _name(path), "srcs": [path.name]}
@@ -95,6 +97,8 @@ def _target(path, rule, modules, labels):
         attributes["imports"] = ["."]
     if path.name == "run_pytest.py":
         attributes["data"] = ["//:setup.cfg"]
+    elif assets:
+        attributes["data"] = assets
     own = f"//{path.parent.as_posix()}:"
     attributes["deps"] = sorted(
         (dep.replace(own, ":") for dep in deps - {_label(path)}),
@@ -109,6 +113,14 @@ def _target(path, rule, modules, labels):
         if value
     )
     return _name(path), rule, f"{comment}{rule}(\n{lines})\n"
+
+
+def _assets(path, tree):
+    """The files beside a module that it names and reads."""
+    texts = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
+    ends = (".css", ".js")
+    beside = (f.name for f in path.parent.iterdir() if f.suffix in ends)
+    return sorted(name for name in beside if name in texts)
 
 
 def _value(value):

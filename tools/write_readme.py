@@ -12,6 +12,7 @@ import json
 import pathlib
 import sys
 
+from tfprune.core import tables
 from tools import source_tree
 
 RESULTS = {
@@ -24,18 +25,22 @@ def demo(results):
     """The table of `make demo`."""
     nets, settings = results["nets"], results["settings"]
     rows = (
-        ("accuracy", lambda net: f"{100 * net['accuracy']:.2f} %"),
-        ("parameters", lambda net: f"{net['params']:,}"),
-        ("multiply-adds", lambda net: f"{net['macs']:,}"),
-        ("flash bytes", lambda net: f"{net['flash_bytes']:,}"),
-        ("arena bytes", lambda net: f"{net['arena_bytes']:,}"),
+        ("accuracy", "accuracy"),
+        ("parameters", "params"),
+        ("multiply-adds", "macs"),
+        ("float32 file bytes", "float32_file_bytes"),
+        ("int8 flash bytes, measured", "int8_flash_bytes"),
+        ("float32 arena bytes, measured", "float32_arena_bytes"),
+        ("int8 arena bytes, measured", "int8_arena_bytes"),
     )
     lines = [
         "| | " + " | ".join(nets) + " |",
         "| :-- |" + " --: |" * len(nets),
     ]
-    for name, cell in rows:
-        cells = " | ".join(cell(net) for net in nets.values())
+    for name, quantity in rows:
+        cells = " | ".join(
+            tables.cell(net.get(quantity)) for net in nets.values()
+        )
         lines.append(f"| {name} | {cells} |")
     images = settings["images"]
     lines += [

@@ -88,7 +88,7 @@ class Int8File:
         Returns:
             Int array, shape `(steps + 1,)`, as `memory.Plan.loads`.
         """
-        sizes = [_aligned(_buffer_bytes(b, keep)) for b in self.buffers]
+        sizes = [self.buffer_bytes(b, keep) for b in self.buffers]
         lives = [(b.first, b.last) for b in self.buffers]
         tops = np.zeros(self._steps + 1, np.int64)
         starts = memory.offsets(sizes, lives)
@@ -98,6 +98,10 @@ class Int8File:
             part = tops[first : last + 1]
             np.maximum(part, start + size, out=part)
         return tops + self._kept_for_good(keep)
+
+    def buffer_bytes(self, buffer, keep):
+        """Bytes of arena that a buffer takes, `int`."""
+        return _aligned(max(_bytes(t, keep) for t in buffer.tensors))
 
     def _kept_for_good(self, keep):
         count = sum(op.count for op in self._ops)
@@ -187,10 +191,6 @@ def _folded(step, made_by):
     """Whether a normalisation goes into the kernel before it."""
     before = made_by.get(id(step.inputs[0]))
     return before is not None and bool(before.work)
-
-
-def _buffer_bytes(buffer, keep):
-    return max(_bytes(t, keep) for t in buffer.tensors)
 
 
 def _bytes(tensor, keep):

@@ -73,6 +73,10 @@ class Plan:
     buffers: list
     steps: int
 
+    def buffer_bytes(self, buffer, keep):
+        """Bytes of a buffer, `int`."""
+        return buffer.bytes(keep)
+
     def loads(self, keep):
         """Bytes alive at each step, int array of shape `(steps + 1,)`."""
         change = np.zeros(self.steps + 2, np.int64)

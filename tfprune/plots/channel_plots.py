@@ -1,6 +1,5 @@
 """Pictures of what was pruned; matplotlib is imported where it is used."""
 
-import dataclasses
 import importlib
 import io
 
@@ -11,7 +10,8 @@ from tfprune.core import atomic
 from tfprune.costs import counting
 from tfprune.graph import channel_graph
 from tfprune.graph import read
-from tfprune.plots import kept_channels
+from tfprune.reports import kept_channels
+from tfprune.reports import strips as strips_lib
 from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
 
@@ -20,64 +20,6 @@ from tfprune.sparsity import wrapping
 KEPT, REMOVED, FIXED = "#0072B2", "#F5C98B", "#8C8C8C"
 _FAINT, _INK = "#C9DCE8", "#222222"
 _FORMATS = (".png", ".svg", ".pdf")
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Strip:
-    """The channels that a layer makes.
-
-    Attributes:
-        layer: `str`, path of the layer.
-        kept: bool array, shape `(channels,)`, in the order of the layer.
-        fixed: bool array of that shape, channels that cannot be removed.
-        macs_before, macs_after: `int`, multiply-adds of the layer.
-        guessed: `bool`, whether only the number of kept channels is known;
-            `kept` has the first ones then.
-    """
-
-    layer: str
-    kept: np.ndarray
-    fixed: np.ndarray
-    macs_before: int
-    macs_after: int
-    guessed: bool = False
-
-
-def channel_strips(graph, keep, guessed=None):
-    """Which channels of which layer are kept.
-
-    Args:
-        graph: a `ChannelGraph`.
-        keep: bool array, shape `(graph.size,)`.
-        guessed: bool array of that shape, as from
-            `kept_channels.kept_channels`; by default no channel is guessed.
-
-    Returns:
-        A list of `Strip`, in the order of execution; a layer that makes
-        several sets of channels has several.
-    """
-    guessed = np.zeros(graph.size, bool) if guessed is None else guessed
-    meter = counting.Meter(graph)
-    before = {row.layer: row.macs for row in meter.by_layer()}
-    after = {row.layer: row.macs for row in meter.by_layer(keep)}
-    written = {}
-    for binding in graph.bindings:
-        if binding.role == channel_graph.WRITES:
-            # The gates of a recurrent layer write the same channels.
-            _, first = np.unique(binding.labels, return_index=True)
-            labels = binding.labels[np.sort(first)]
-            written[binding.layer, labels.tobytes()] = labels
-    return [
-        Strip(
-            layer,
-            keep[labels],
-            graph.frozen[labels],
-            before.get(layer, 0),
-            after.get(layer, 0),
-            bool(guessed[labels].any()),
-        )
-        for (layer, _), labels in written.items()
-    ]
 
 
 def channels_plot(model, small, path=None, title=None):
@@ -116,7 +58,7 @@ def channels_plot(model, small, path=None, title=None):
     """
     path = None if path is None else _picture_path(path)
     graph, keep, guessed = _cut(model, small)
-    strips = channel_strips(graph, keep, guessed)
+    strips = strips_lib.channel_strips(graph, keep, guessed)
     if not strips:
         raise ValueError(
             "A model with layers that make channels is required. Received: "

@@ -1,10 +1,7 @@
 """What a model costs, layer by layer, and what a smaller one saves."""
 
 import collections
-import importlib.metadata
 import math
-import os
-import platform
 
 import numpy as np
 
@@ -12,20 +9,11 @@ from tfprune.costs import counting
 from tfprune.costs import memory
 from tfprune.graph import read
 from tfprune.reports import evaluation
+from tfprune.reports import kept_channels
 from tfprune.reports import micronet_score
 from tfprune.reports import profiles
+from tfprune.reports import strips
 from tfprune.selection import peak_cut
-
-_PACKAGES = (
-    "tfprune",
-    "keras",
-    "tensorflow",
-    "tensorflow-cpu",
-    "jax",
-    "numpy",
-    "ai-edge-litert",
-    "tflite-micro",
-)
 
 
 def profile(model, data=None, input_shape=None):
@@ -50,7 +38,7 @@ def profile(model, data=None, input_shape=None):
 
     >>> print(tfprune.profile(model).to_text())
     """
-    (result,) = _profiles([model], data, input_shape)
+    (result,) = _profiles([model], _graphs([model], input_shape), data)
     return result
 
 
@@ -73,32 +61,31 @@ def compare(dense, small, data=None, input_shape=None):
     >>> report = tfprune.compare(model, small, data=(x_test, y_test))
     >>> print(report.to_text())
     """
-    return profiles.Comparison(*_profiles([dense, small], data, input_shape))
+    models = [dense, small]
+    graphs = _graphs(models, input_shape)
+    return profiles.Comparison(
+        *_profiles(models, graphs, data), channels=_kept(*graphs)
+    )
 
 
-def environment():
-    """What a number depends on besides the code, as plain data.
-
-    Returns:
-        `dict` with `versions`, from the name of each package that is there
-        to its version, and `machine`, its kind.
-    """
-    installed = {
-        found.name.lower().replace("_", "-"): found.version
-        for found in importlib.metadata.distributions()
-    }
-    return {
-        "versions": {k: installed[k] for k in _PACKAGES if k in installed},
-        "machine": f"{platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores",
-    }
-
-
-def _profiles(models, data, input_shape):
+def _graphs(models, input_shape):
     graphs = [read.channel_graph(model, input_shape) for model in models]
-    accuracies = [None] * len(models)
     for graph in graphs:
         counting.check_sizes(graph)
+    return graphs
+
+
+def _kept(dense, small):
+    """Tuple of `Strip`; empty if the models are not of one origin."""
+    try:
+        found = kept_channels.kept_channels(dense, small)
+    except ValueError:
+        return ()
+    return tuple(strips.channel_strips(dense, *found))
+
+
+def _profiles(models, graphs, data):
+    accuracies = [None] * len(models)
     if data is not None:
         accuracies = evaluation.accuracies(models, data)
     return map(_profile, graphs, accuracies)
@@ -121,7 +108,8 @@ def _profile(graph, accuracy):
     )
     everything = np.ones(graph.size, bool)
     usage = meter.over_time("ram_bytes")
-    _, running, alive = peak_cut.at_peak(usage, everything, graph)
+    timeline = _timeline(usage, everything, graph)
+    peak = max(timeline, key=lambda moment: moment.bytes)
     return profiles.Profile(
         graph.model.name,
         meter.cost(),
@@ -129,8 +117,22 @@ def _profile(graph, accuracy):
         layers,
         accuracy,
         graph.unknown,
-        tuple(alive),
-        running,
+        tuple((tensor.layer, tensor.shape) for tensor in peak.alive),
+        peak.running,
+        timeline,
+        tuple(strips.channel_strips(graph)),
+    )
+
+
+def _timeline(usage, keep, graph):
+    """Tuple of `profiles.Moment`, what the arena holds at each step."""
+    return tuple(
+        profiles.Moment(
+            running,
+            load,
+            tuple(profiles.ArenaTensor(*tensor) for tensor in alive),
+        )
+        for load, running, alive in peak_cut.over_time(usage, keep, graph)
     )
 
 

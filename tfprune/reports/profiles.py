@@ -8,19 +8,9 @@ import math
 from tfprune.core import tables
 from tfprune.costs import counting
 from tfprune.reports import micronet_score
+from tfprune.reports import page as page_lib
+from tfprune.reports import quantities
 
-_WORDS = {
-    "params": "parameters",
-    "macs": "MACs",
-    "channels": "removable channels",
-    "weight_bytes": "weight bytes",
-    "peak_bytes": "peak activation bytes",
-    "flash_bytes": "flash bytes",
-    "arena_bytes": "arena bytes",
-    "score_2019": "MicroNet score (2019)",
-    "score_2025": "MicroNet score (2025)",
-}
-_SCORES = ("score_2019", "score_2025")
 _PER_LAYER = ("params", "macs", "weight_bytes", "peak_bytes")
 
 
@@ -48,6 +38,37 @@ class LayerProfile:
 
 
 @dataclasses.dataclass(frozen=True)
+class ArenaTensor:
+    """A tensor in the arena of the int8 file.
+
+    Attributes:
+        layer: `str`, path of the layer that made it.
+        shape: tuple without the batch axis.
+        bytes: `int`, of the buffer that holds it, which it may share.
+    """
+
+    layer: str
+    shape: tuple
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """The arena of the int8 file while one layer runs, predicted.
+
+    Attributes:
+        running: `str`, path of the layer; `"nothing"` as the inputs arrive.
+        bytes: `int`, up to the top of what is alive, with what the
+            interpreter keeps for good.
+        alive: tuple of `ArenaTensor`.
+    """
+
+    running: str
+    bytes: int
+    alive: tuple
+
+
+@dataclasses.dataclass(frozen=True)
 class Line:
     """One quantity of two models, or of one layer in two models.
 
@@ -71,7 +92,7 @@ class Line:
     @property
     def left(self):
         """The ratio as text, or the difference of two fractions."""
-        fractions = self.name not in _SCORES and all(
+        fractions = self.name not in quantities.SCORES and all(
             isinstance(side, float) for side in (self.before, self.after)
         )
         if fractions:
@@ -128,6 +149,14 @@ class Report(abc.ABC):
         """The report as JSON, `str`."""
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
+    def to_html(self):
+        """The report as a page that opens offline, `str`."""
+        return self.page().to_html()
+
+    @abc.abstractmethod
+    def page(self):
+        """The report as a `tfprune.reports.Page`, to add to or to write."""
+
     def _joined(self, parts):
         unknown = self.to_dict()["unknown"]
         if unknown:
@@ -151,6 +180,8 @@ class Profile(Report):
         at_peak: tuple of `(layer, shape)`, the tensors that are alive where
             the arena of the int8 file is fullest, and who made them.
         running: `str`, the layer that runs then.
+        timeline: tuple of `Moment`, the arena step by step.
+        channels: tuple of `Strip`, the channels of each layer.
     """
 
     name: str
@@ -161,18 +192,24 @@ class Profile(Report):
     unknown: dict
     at_peak: tuple = ()
     running: str = ""
+    timeline: tuple = ()
+    channels: tuple = ()
 
     @property
     def totals(self):
         """`dict` from the name of each quantity to its value."""
         totals = dataclasses.asdict(self.total)
-        totals |= {name: getattr(self.micronet, name) for name in _SCORES}
+        totals |= {
+            name: getattr(self.micronet, name) for name in quantities.SCORES
+        }
         if self.accuracy is not None:
             totals["accuracy"] = self.accuracy
         return totals
 
     def tables(self):
-        totals = [(_word(k), _text(k, v)) for k, v in self.totals.items()]
+        totals = [
+            (quantities.word(k), _text(k, v)) for k, v in self.totals.items()
+        ]
         layers = [
             (
                 row.layer,
@@ -186,7 +223,7 @@ class Profile(Report):
             for row in self.layers
             if row.params or row.macs
         ]
-        header = ("layer", "class", "output", *map(_word, _PER_LAYER))
+        header = ("layer", "class", "output", *map(quantities.word, _PER_LAYER))
         alive = [
             (layer, tables.shape(shape), tables.cell(math.prod(shape)))
             for layer, shape in self.at_peak
@@ -197,6 +234,9 @@ class Profile(Report):
             tables.Table(header, tuple(layers), left=3),
             tables.Table((*peak, "values"), tuple(alive), left=2),
         ]
+
+    def page(self):
+        return page_lib.Page(self)
 
     def to_dict(self):
         return {
@@ -215,11 +255,14 @@ class Comparison(Report):
     Attributes:
         before, after: `Profile`s.
         extra: tuple of further `Line`s: the bytes of files, for example.
+        channels: tuple of `Strip`, the channels of `before` and which of
+            them `after` has; empty where one does not come from the other.
     """
 
     before: Profile
     after: Profile
     extra: tuple = ()
+    channels: tuple = ()
 
     def with_line(self, name, before, after):
         """A copy of this report with one more line of totals; see `Line`."""
@@ -246,7 +289,7 @@ class Comparison(Report):
     def tables(self):
         totals = [
             (
-                _word(line.name),
+                quantities.word(line.name),
                 _text(line.name, line.before),
                 _text(line.name, line.after),
                 line.left,
@@ -256,12 +299,29 @@ class Comparison(Report):
         names = tables.change(self.before.name, self.after.name)
         header = (names, "before", "after", "left")
         layers = [_row(change) for change in self.layers if _weighs(change)]
-        columns = [_word(quantity) for quantity in _PER_LAYER]
+        columns = [quantities.word(quantity) for quantity in _PER_LAYER]
         columns.insert(2, "MACs left")
         return [
             tables.Table(header, tuple(totals)),
             tables.Table(("layer", "output", *columns), tuple(layers), left=2),
         ]
+
+    def page(self):
+        measured = tuple(
+            quantities.Quantity(
+                line.name,
+                line.before,
+                line.after,
+                "%" if isinstance(line.after, float) else "",
+            )
+            for line in self.extra
+        )
+        return page_lib.Page(
+            self.before,
+            self.after,
+            measured=measured,
+            channels=self.channels,
+        )
 
     def to_dict(self):
         return {
@@ -284,10 +344,13 @@ def side_by_side(models):
     Returns:
         A `tables.Table`.
     """
-    quantities = dict.fromkeys(q for column in models.values() for q in column)
+    names = dict.fromkeys(q for column in models.values() for q in column)
     rows = (
-        (_word(q), *(_text(q, column.get(q)) for column in models.values()))
-        for q in quantities
+        (
+            quantities.word(q),
+            *(_text(q, column.get(q)) for column in models.values()),
+        )
+        for q in names
     )
     return tables.Table(("", *models), tuple(rows))
 
@@ -312,13 +375,9 @@ def _row(change):
 
 
 def _text(name, value):
-    if name in _SCORES and value is not None:
+    if name in quantities.SCORES and value is not None:
         return f"{value:.4f}"
     return tables.cell(value)
-
-
-def _word(name):
-    return _WORDS.get(name, name)
 
 
 def _plain(line):

@@ -103,13 +103,32 @@ def at_peak(usage, keep, graph):
         then, and a list of `(layer, shape)` of the tensors that are alive:
         which layer made each, and its shape without the batch.
     """
-    loads = usage.loads(keep)
-    step = int(loads.argmax())
+    steps = over_time(usage, keep, graph)
+    load, running, alive = max(steps, key=lambda step: step[0])
+    return load, running, [(maker, shape) for maker, shape, _ in alive]
+
+
+def over_time(usage, keep, graph):
+    """What is in memory at each step.
+
+    Args:
+        usage, keep, graph: as for `describe`.
+
+    Returns:
+        A list with `(load, running, tensors)` for each step, the arrival of
+        the inputs first: bytes, the path of the layer that runs, and a list
+        of `(layer, shape, size)` of the tensors that are alive: which layer
+        made each, its shape without the batch, and the bytes of its buffer.
+    """
     makers = {id(t): s.layer for s in graph.steps for t in s.outputs}
-    tensors = []
-    for buffer in buffers_at(usage, step):
+    running = ["nothing", *(step.layer for step in graph.steps)]
+    alive = [[] for _ in running]
+    for buffer in usage.buffers:
         tensor = max(buffer.tensors, key=lambda t: memory.tensor_bytes(t, keep))
         maker = makers.get(id(tensor), "the input")
-        tensors.append((maker, memory.kept_shape(tensor, keep)[1:]))
-    running = graph.steps[step - 1].layer if step else "nothing"
-    return int(loads[step]), running, tensors
+        shape = memory.kept_shape(tensor, keep)[1:]
+        size = usage.buffer_bytes(buffer, keep)
+        for step in range(buffer.first, buffer.last + 1):
+            alive[step].append((maker, shape, size))
+    loads = map(int, usage.loads(keep))
+    return list(zip(loads, running, alive, strict=True))

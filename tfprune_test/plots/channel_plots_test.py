@@ -15,6 +15,7 @@ from matplotlib import image
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.plots import channel_plots
+from tfprune.reports import strips as strips_lib
 
 
 def net():
@@ -45,7 +46,7 @@ class StripsTest(absltest.TestCase):
         self.keep[made_by(self.graph, "stem")[[1, 4]]] = False
 
     def test_coupled_layers_lose_the_same_channels(self):
-        strips = channel_plots.channel_strips(self.graph, self.keep)
+        strips = strips_lib.channel_strips(self.graph, self.keep)
         self.assertEqual(
             [s.layer for s in strips], ["stem", "branch", "logits"]
         )
@@ -55,9 +56,7 @@ class StripsTest(absltest.TestCase):
         self.assertTrue(strips[2].fixed.all())
 
     def test_work_is_that_of_the_arithmetic(self):
-        stem, branch, logits = channel_plots.channel_strips(
-            self.graph, self.keep
-        )
+        stem, branch, logits = strips_lib.channel_strips(self.graph, self.keep)
         self.assertEqual(stem.macs_before, 8 * 8 * 9 * 1 * 6)
         self.assertEqual(stem.macs_after, 8 * 8 * 9 * 1 * 4)
         self.assertEqual(branch.macs_after, 8 * 8 * 9 * 4 * 4)
@@ -68,7 +67,7 @@ class StripsTest(absltest.TestCase):
         x = keras.layers.Conv2D(6, 3, padding="same", name="stem")(inputs)
         shared = keras.layers.Conv2D(6, 3, padding="same", name="shared")
         graph = read.channel_graph(keras.Model(inputs, shared(shared(x))))
-        strips = channel_plots.channel_strips(graph, np.ones(graph.size, bool))
+        strips = strips_lib.channel_strips(graph, np.ones(graph.size, bool))
         self.assertEqual([s.layer for s in strips], ["stem", "shared"])
         self.assertEqual(strips[1].macs_before, 2 * 8 * 8 * 9 * 6 * 6)
 

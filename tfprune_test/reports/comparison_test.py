@@ -10,6 +10,7 @@ from absl.testing import parameterized
 from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.reports import comparison
+from tfprune.reports import environment
 from tfprune.reports import profiles
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
@@ -228,7 +229,7 @@ class CompareTest(parameterized.TestCase):
 
 class EnvironmentTest(absltest.TestCase):
     def test_versions_are_those_of_the_packages(self):
-        found = comparison.environment()
+        found = environment.environment()
         self.assertEqual(found["versions"]["keras"], keras.__version__)
         self.assertEqual(found["versions"]["numpy"], np.__version__)
         self.assertTrue(
@@ -242,7 +243,7 @@ class SideBySideTest(absltest.TestCase):
         table = profiles.side_by_side(
             {
                 "dense": {"accuracy": 0.5, "macs": 2000},
-                "int8": {"accuracy": 0.25, "arena_bytes": 7},
+                "int8": {"accuracy": 0.25, "int8_arena_bytes": 7},
             }
         )
         self.assertEqual(table.header, ("", "dense", "int8"))
@@ -251,7 +252,7 @@ class SideBySideTest(absltest.TestCase):
             (
                 ("accuracy", "50.00 %", "25.00 %"),
                 ("MACs", "2,000", "-"),
-                ("arena bytes", "-", "7"),
+                ("int8 arena bytes, measured", "-", "7"),
             ),
         )
 

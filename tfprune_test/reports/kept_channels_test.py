@@ -7,7 +7,7 @@ from absl.testing import absltest
 import tfprune
 from tfprune.graph import read
 from tfprune.graph import rebuild
-from tfprune.plots import kept_channels
+from tfprune.reports import kept_channels
 
 layers = keras.layers
 

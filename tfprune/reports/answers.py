@@ -1,0 +1,166 @@
+"""What models answer beside what is right: confusions, or sizes of errors."""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tfprune.datasets import samples
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Confusion:
+    """How often samples of each class are taken for each class.
+
+    Attributes:
+        name: `str`, the output of the model.
+        labels: tuple of `str`, the classes.
+        before, after: int arrays, shape `(classes, classes)`: rows are the
+            classes of the samples, columns the answers; `after` may be
+            `None`.
+    """
+
+    name: str
+    labels: tuple
+    before: np.ndarray
+    after: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Errors:
+    """How far answers are from what is right.
+
+    Attributes:
+        name: `str`, the output of the model.
+        before, after: float arrays, answer less truth of each number that
+            is answered; `after` may be `None`.
+    """
+
+    name: str
+    before: np.ndarray
+    after: np.ndarray | None = None
+
+
+def outcomes(models, data, labels=None, batch_size=256):
+    """What one model or two answer on data, output by output.
+
+    An output is that of a classifier where the truths are whole numbers, one
+    for each vector of scores, or one-hot; all others count as regression.
+
+    Args:
+        models: list of one or two `keras.Model`s with the same outputs.
+        data: `(x, y)` or what gives batches of them; see
+            `tfprune.datasets`. With several outputs `y` is a structure of
+            them, as for `fit`.
+        labels: names of the classes; numbers if `None`.
+        batch_size: `int`, for arrays.
+
+    Returns:
+        A tuple of `Confusion` and `Errors`, one for each output.
+
+    Raises:
+        ValueError: If there are no samples, or labels and outputs do not
+            fit.
+
+    Example:
+
+    >>> tfprune.reports.outcomes([model, small], (x_test, y_test))
+    """
+    if not 1 <= len(models) <= 2:
+        raise ValueError(
+            "One model or two are required, before and after. Received: "
+            f"{len(models)} models."
+        )
+    names = [str(name) for name in models[0].output_names]
+    truths, answers = [], [[] for _ in models]
+    for x, y in samples.batches(data, "the outcomes", batch_size, labels=True):
+        truths.append([np.asarray(part) for part in _in_order(y, names)])
+        for found, model in zip(answers, models, strict=True):
+            outputs = _in_order(model(x, training=False), names)
+            found.append([keras.ops.convert_to_numpy(o) for o in outputs])
+    truths = [np.concatenate(part) for part in zip(*truths, strict=True)]
+    answers = [
+        [np.concatenate(part) for part in zip(*found, strict=True)]
+        for found in answers
+    ]
+    if any(len(found) != len(truths) for found in answers):
+        raise ValueError(
+            "There must be labels for each output. Received: "
+            f"{len(truths)} arrays of labels for "
+            f"{[len(found) for found in answers]} outputs."
+        )
+    return tuple(
+        outcome(name, truth, *given, labels=labels)
+        for name, truth, *given in zip(names, truths, *answers, strict=True)
+    )
+
+
+def _in_order(structure, names):
+    """The parts of an output, or of its labels, in the order of the model."""
+    if isinstance(structure, dict) and set(structure) == set(names):
+        return [structure[name] for name in names]
+    return keras.tree.flatten(structure)
+
+
+def outcome(name, truth, before, after=None, labels=None):
+    """What was answered at one output.
+
+    Args:
+        name: `str`, the output.
+        truth: array of class indices, one-hot classes, or numbers.
+        before, after: arrays of answers.
+        labels: names of the classes.
+
+    Returns:
+        A `Confusion` or `Errors`.
+    """
+    sides = [before] if after is None else [before, after]
+    classes = before.shape[-1] if before.ndim > 1 else 1
+    if classes > 1 and truth.shape == before.shape and _one_hot(truth):
+        truth = truth.argmax(-1)
+    whole = np.issubdtype(truth.dtype, np.integer)
+    if classes > 1 and whole and truth.size == before[..., 0].size:
+        _check(truth, classes, name)
+        tables = [_confused(truth, side, classes) for side in sides]
+        return Confusion(name, _names(labels, classes), *tables)
+    for side in sides:
+        if side.size != truth.size:
+            raise ValueError(
+                "Truths must be as many as answers. Received: truths of shape "
+                f"{truth.shape} and answers of shape {side.shape} at output "
+                f"{name!r}."
+            )
+    return Errors(
+        name,
+        *(side.reshape(-1) - truth.reshape(-1).astype(float) for side in sides),
+    )
+
+
+def _one_hot(truth):
+    return bool(np.isin(truth, (0, 1)).all() and (truth.sum(-1) == 1).all())
+
+
+def _check(truth, classes, name):
+    if truth.min() < 0 or truth.max() >= classes:
+        raise ValueError(
+            f"Labels must be in [0, {classes}), one for each score. Received: "
+            f"labels from {truth.min()} to {truth.max()} at output {name!r}."
+        )
+
+
+def _confused(truth, scores, classes):
+    """Counts, shape `(classes, classes)`."""
+    places = truth.reshape(-1) * classes + scores.argmax(-1).reshape(-1)
+    counts = np.bincount(places, minlength=classes**2)
+    return counts.reshape(classes, classes)
+
+
+def _names(labels, classes):
+    if labels is None:
+        return tuple(map(str, range(classes)))
+    if len(labels) != classes:
+        raise ValueError(
+            f"A name for each of {classes} classes is required. Received: "
+            f"labels={labels!r}."
+        )
+    return tuple(map(str, labels))

@@ -1,0 +1,66 @@
+"""Elements of HTML and SVG, escaped as they are written.
+
+Text is only ever text here: a layer named `<script>` is shown, not run.
+"""
+
+import numbers
+from xml.etree import ElementTree
+
+
+def tag(kind, /, *children, **attributes):
+    """An element.
+
+    Args:
+        kind: `str`, the name of an element of HTML or of SVG.
+        *children: texts, elements and lists of both; `None` is left out.
+        **attributes: texts and numbers; `None` and `False` are left out,
+            `True` is the attribute without a value. Underscores become
+            hyphens, one at the end (`class_`) goes.
+
+    Returns:
+        An `xml.etree.ElementTree.Element`.
+
+    Example:
+
+    >>> text(tag("p", "a < b", class_="note"))
+    '<p class="note">a &lt; b</p>'
+    """
+    element = ElementTree.Element(kind)
+    for key, value in attributes.items():
+        if value is not None and value is not False:
+            key = key.rstrip("_").replace("_", "-")
+            element.set(key, "" if value is True else _plain(value))
+    _append(element, children)
+    return element
+
+
+def text(element):
+    """The element as HTML, `str`."""
+    return ElementTree.tostring(element, encoding="unicode", method="html")
+
+
+def document(element):
+    """A whole page, `bytes`; half surrogates, which no file holds, are "?"."""
+    return f"<!DOCTYPE html>\n{text(element)}\n".encode(errors="replace")
+
+
+def _append(element, children):
+    for child in children:
+        if child is None:
+            continue
+        if isinstance(child, (list, tuple)):
+            _append(element, child)
+        elif isinstance(child, ElementTree.Element):
+            element.append(child)
+        elif len(element):
+            last = element[-1]
+            last.tail = (last.tail or "") + _plain(child)
+        else:
+            element.text = (element.text or "") + _plain(child)
+
+
+def _plain(value):
+    """Numbers without needless digits: coordinates are read by nobody."""
+    if isinstance(value, numbers.Real) and not isinstance(value, int):
+        return f"{float(value):.2f}".rstrip("0").rstrip(".")
+    return str(value)

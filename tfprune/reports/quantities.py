@@ -1,0 +1,100 @@
+"""The names of what reports count: one for each thing."""
+
+import dataclasses
+
+from tfprune.core import tables
+
+# A file's bytes and an arena's depend on how numbers are stored, and are
+# predicted or measured: each name says which.
+WORDS = {
+    "params": "parameters",
+    "macs": "MACs",
+    "channels": "removable channels",
+    "weight_bytes": "weight bytes",
+    "peak_bytes": "peak activation bytes",
+    "flash_bytes": "int8 flash bytes, predicted",
+    "ram_bytes": "int8 arena bytes, predicted",
+    "float32_file_bytes": "float32 file bytes",
+    "float32_arena_bytes": "float32 arena bytes, measured",
+    "int8_flash_bytes": "int8 flash bytes, measured",
+    "int8_arena_bytes": "int8 arena bytes, measured",
+    "score_2019": "MicroNet score (2019)",
+    "score_2025": "MicroNet score (2025)",
+}
+SCORES = ("score_2019", "score_2025")
+
+
+def word(name):
+    """What a quantity is called in a report."""
+    return WORDS.get(name, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """One number of the network before and after.
+
+    Attributes:
+        name: `str`, a key of `WORDS`, or any other name; a page has each
+            name once.
+        before, after: numbers; `None` where there is none.
+        unit: `str`: "%" for a fraction of 1, else what stands after the
+            number: "bytes", "ms", or nothing.
+        limit: number, how much `after` may be; `None` for no limit.
+        larger_is_better: `bool`; the limit is then the least.
+        note: `str`, how or on what it was measured.
+
+    Example:
+
+    >>> Quantity("int8_flash_bytes", 76_000, 21_184, limit=32_768).fits
+    True
+    """
+
+    name: str
+    before: object = None
+    after: object = None
+    unit: str = ""
+    limit: object = None
+    larger_is_better: bool = False
+    note: str = ""
+
+    @property
+    def label(self):
+        """The name in words, `str`."""
+        return word(self.name)
+
+    @property
+    def now(self):
+        """`after`; `before` where there is but one network."""
+        return self.before if self.after is None else self.after
+
+    @property
+    def fits(self):
+        """Whether the limit is kept; `None` without one."""
+        if self.limit is None or self.now is None:
+            return None
+        if self.larger_is_better:
+            return self.now >= self.limit
+        return self.now <= self.limit
+
+    @property
+    def change(self):
+        """The change as text: of fractions in points, else in percent."""
+        if self.before is None or self.after is None:
+            return ""
+        if self.unit == "%":
+            return f"{100 * (self.after - self.before):+.2f} points"
+        if not self.before:
+            return ""
+        return f"{100 * (self.after / self.before - 1):+.1f} %"
+
+    def text(self, value):
+        """A value of this quantity with its unit, `str`."""
+        if value is None:
+            return "-"
+        if self.unit == "%":
+            return tables.percent(value, 2)
+        if isinstance(value, int):
+            number = tables.number(value)
+        else:
+            number = f"{value:,.4g}"
+        return f"{number} {self.unit}".rstrip()

@@ -1,0 +1,79 @@
+"""Outcomes: confusions counted by hand, errors, several outputs."""
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.reports import answers
+
+
+class OutcomeTest(parameterized.TestCase):
+    def test_rows_are_truths_and_columns_are_answers(self):
+        truth = np.array([0, 0, 1, 2])
+        scores = np.eye(3)[[0, 1, 1, 0]]
+        found = answers.outcome("y", truth, scores, np.eye(3)[truth], "abc")
+        self.assertEqual(found.labels, ("a", "b", "c"))
+        np.testing.assert_array_equal(
+            found.before, [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
+        )
+        np.testing.assert_array_equal(found.after, np.diag([2, 1, 1]))
+
+    def test_one_hot_truths_are_classes(self):
+        truth = np.eye(2)[[0, 1, 1]]
+        found = answers.outcome("y", truth, np.eye(2)[[1, 1, 1]])
+        np.testing.assert_array_equal(found.before, [[0, 1], [0, 2]])
+        self.assertIsNone(found.after)
+
+    def test_a_class_for_each_pixel_is_counted(self):
+        truth = np.array([[[0, 1]], [[1, 1]]])
+        found = answers.outcome("map", truth, np.eye(2)[1 - truth])
+        np.testing.assert_array_equal(found.before, [[0, 1], [3, 0]])
+
+    @parameterized.parameters(
+        dict(truth=[1.5, 2.0], answer=[[1.0], [2.5]]),
+        dict(truth=[1, 2], answer=[[0.5], [2.5]]),
+    )
+    def test_all_else_is_regression(self, truth, answer):
+        truth, answer = np.array(truth), np.array(answer)
+        found = answers.outcome("size", truth, answer)
+        self.assertIsInstance(found, answers.Errors)
+        np.testing.assert_array_equal(found.before, answer[:, 0] - truth)
+
+    def test_labels_out_of_range_are_refused(self):
+        with self.assertRaisesRegex(ValueError, r"in \[0, 2\).*from 0 to 2"):
+            answers.outcome("y", np.array([0, 2]), np.eye(2))
+        with self.assertRaisesRegex(ValueError, "name for each of 2 classes"):
+            answers.outcome("y", np.array([0, 1]), np.eye(2), labels=["a"])
+        with self.assertRaisesRegex(ValueError, "as many as answers"):
+            answers.outcome("y", np.zeros(3), np.zeros((2, 1)))
+
+
+class OutcomesTest(absltest.TestCase):
+    def test_outputs_are_told_apart_by_name(self):
+        inputs = keras.Input((2,))
+        size = keras.layers.Dense(1, use_bias=False, name="size")
+        kind = keras.layers.Dense(2, use_bias=False, name="kind")
+        model = keras.Model(
+            inputs, {"size": size(inputs), "kind": kind(inputs)}
+        )
+        size.kernel.assign([[1.0], [1.0]])
+        kind.kernel.assign([[1.0, 0.0], [0.0, 1.0]])
+        x = np.array([[1.0, 0.0], [0.0, 3.0]], "float32")
+        y = {"size": np.array([1.0, 2.0]), "kind": np.array([0, 0])}
+        found = {o.name: o for o in answers.outcomes([model, model], (x, y))}
+        np.testing.assert_array_equal(found["size"].before, [0.0, 1.0])
+        np.testing.assert_array_equal(found["kind"].after, [[1, 1], [0, 0]])
+
+    def test_what_does_not_fit_is_refused(self):
+        inputs = keras.Input((2,))
+        model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+        x = np.zeros((2, 2), "float32")
+        with self.assertRaisesRegex(ValueError, "2 arrays of labels"):
+            answers.outcomes([model], (x, [np.zeros(2), np.zeros(2)]))
+        with self.assertRaisesRegex(ValueError, "One model or two"):
+            answers.outcomes([], (x, np.zeros(2)))
+
+
+if __name__ == "__main__":
+    absltest.main()
