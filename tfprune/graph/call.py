@@ -143,7 +143,8 @@ class Call:
             axis: `int`, the axis of the variable.
             labels: int array, one label for each index of that axis.
             role: `"reads"`, `"writes"` or `"carries"`, as in `Binding`.
-            **reading: `padded`, `input_axis` and `input` of the `Binding`.
+            **reading: `padded`, `input_axis`, `input` and `patches` of the
+                `Binding`.
         """
         variable = self.variable(attribute)
         if variable is None:

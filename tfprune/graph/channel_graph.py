@@ -26,6 +26,9 @@ class Binding:
         input_axis: `None`, or the axis of the layer's input along which a
             reading axis finds its channels, each in one slice.
         input: `int`, which of the layer's inputs that is.
+        patches: `None`, or how a reading layer is a matrix product on patches
+            of that input: `"pointwise"`, `"convolution"`, `"transposed"`, or
+            `"separable"` for the pointwise half of a separable convolution.
     """
 
     layer: str
@@ -37,6 +40,7 @@ class Binding:
     padded: bool = False
     input_axis: object = None
     input: int = 0
+    patches: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,6 +7,8 @@ place, as a Functional model of the block's name that holds the very same
 layers.
 """
 
+import functools
+
 import keras
 import numpy as np
 
@@ -81,7 +83,7 @@ class _Opener:
             new = self._sequential(model)
         else:
             new = self._functional(model, _new_inputs(model, tensors))
-        if self._changes == before and _lists_layers(model):
+        if self._changes == before and lists_layers(model):
             return model
         self._changes += 1
         # Layers are shared: what is trainable of them stays as it is.
@@ -99,7 +101,7 @@ class _Opener:
     def _has_composite(self, layer):
         if _is_model(layer):
             inside = any(self._has_composite(x) for x in layer.layers)
-            return inside or not _lists_layers(layer)
+            return inside or not lists_layers(layer)
         return id(layer) not in self.whole and not _has_rule(layer)
 
     def _sequential(self, model):
@@ -218,10 +220,18 @@ def _is_model(layer):
     )
 
 
-def _lists_layers(model):
+def lists_layers(model):
     """Whether a model's config is its graph; a class may write its own."""
-    config = model.get_config()
-    return isinstance(model, keras.Sequential) or "input_layers" in config
+    if isinstance(model, keras.Sequential) or type(model) is _functional():
+        return True
+    return "input_layers" in model.get_config()
+
+
+@functools.cache
+def _functional():
+    """The class of models made from inputs and outputs, which has no name."""
+    x = keras.Input((1,))
+    return type(keras.Model(x, x))
 
 
 def _has_rule(layer):

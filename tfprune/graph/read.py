@@ -129,7 +129,7 @@ def _functional(model):
         return model if getattr(model, "inputs", None) else _trace(model)
     if not getattr(model, "inputs", None):
         return _trace(model)
-    if "input_layers" in model.get_config():
+    if opening.lists_layers(model):
         return model
     return keras.Model(model.input, model.output, name=model.name)
 

@@ -114,9 +114,18 @@ class _Starts:
         if tuple(value.shape) != tuple(shape):
             return keras.ops.zeros(shape, dtype)
         self.given.add(id(variable))
-        # On JAX a variable takes the array itself, and training would free
-        # that of the old model.
-        return keras.ops.copy(keras.ops.cast(value, dtype or value.dtype))
+        return _own(value, dtype)
+
+
+def _own(value, dtype=None):
+    """A value as a new variable may take it: in memory of its own."""
+    if dtype and keras.backend.standardize_dtype(value.dtype) != dtype:
+        value = keras.ops.cast(value, dtype)
+    if keras.backend.backend() == "tensorflow":
+        return value  # Variables copy what they share before they change it.
+    # Elsewhere a variable takes the array itself, and training would change
+    # or free that of the old model. Backend ops would compile for each shape.
+    return np.array(values.numpy(value, exact=True))
 
 
 def custom_objects(model):
@@ -276,7 +285,7 @@ def _assign(old_layer, new_layer, starts):
                 f"Mend the rule of {type(old_layer).__name__}, or leave the "
                 "layer out with `skip`."
             )
-        new.assign(keras.ops.copy(value))
+        new.assign(_own(value))
     if hasattr(new_layer, "save_assets"):
         # The vocabulary of a lookup layer is not a variable.
         with leftovers.folder() as folder:

@@ -4,10 +4,15 @@ import keras
 import numpy as np
 
 
+# The dtypes that numpy reads from the buffer of a tensor.
+_BUFFERS = ("float16", "float32", "float64", "int8", "int32", "int64", "uint8")
+
+
 def numpy(variable, exact=False):
     """The value of a variable or tensor as a numpy array.
 
-    The array may share the memory of the variable: copy it before a change.
+    The array may share the memory of the variable and be read-only: copy it
+    before a change.
 
     Args:
         variable: a Keras variable or a tensor.
@@ -15,12 +20,26 @@ def numpy(variable, exact=False):
             float32, with which numpy can calculate.
     """
     tensor = keras.ops.convert_to_tensor(variable)
-    if keras.backend.backend() in ("tensorflow", "jax"):
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        array = _tensorflow(tensor)
+    elif backend == "jax":
         array = np.asarray(tensor)
     else:
         array = keras.ops.convert_to_numpy(tensor)
     narrow = array.dtype.itemsize < 4 and array.dtype.kind not in "biu"
     return array.astype(np.float32) if narrow and not exact else array
+
+
+def _tensorflow(tensor):
+    """A view of a tensor's buffer where it has one, which copies nothing."""
+    if isinstance(tensor, keras.Variable):
+        tensor = keras.ops.convert_to_tensor(tensor.value)
+    if hasattr(tensor, "read_value"):  # A variable of TensorFlow.
+        tensor = tensor.read_value()
+    if keras.backend.standardize_dtype(tensor.dtype) in _BUFFERS:
+        return np.asarray(memoryview(tensor))
+    return np.asarray(tensor)
 
 
 def random(rng, tensor, scale=1, batch=2):

@@ -54,7 +54,7 @@ class Reader:
         self.live = live
         self.layer = _owner(live, binding.attribute)
         self.groups = getattr(self.layer, "groups", 1)
-        self._kind = _KINDS[type(self.layer).__name__]
+        self._kind = _KINDS[binding.patches]
         taps = math.prod(binding.variable.shape[:-2])
         self.labels = np.tile(binding.labels, taps)
 
@@ -138,11 +138,8 @@ def readers(graph):
     for binding in graph.bindings:
         if binding.role != channel_graph.READS:
             continue
-        live = graph.layers[binding.layer]
-        owner = _owner(live, binding.attribute)
-        known = type(owner).__name__ in _KINDS
-        if known and binding.input_axis is not None:
-            found.append(Reader(binding, live))
+        if binding.patches and binding.input_axis is not None:
+            found.append(Reader(binding, graph.layers[binding.layer]))
         else:
             others.append(binding)
     return found, others
@@ -281,7 +278,7 @@ def _turned(kernel):
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """What differs between layers that read by patches.
+    """What differs between the values of `Binding.patches`.
 
     Attributes:
         geometry: function `(layer, spatial sizes) -> Geometry`.
@@ -296,13 +293,8 @@ class _Kind:
 
 
 _KINDS = {
-    "Dense": _Kind(_pointwise),
-    **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D"), _Kind(_convolution)),
-    **dict.fromkeys(
-        ("SeparableConv1D", "SeparableConv2D"), _Kind(_pointwise, _between)
-    ),
-    **dict.fromkeys(
-        ("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
-        _Kind(_transposed, turn=_turned),
-    ),
+    "pointwise": _Kind(_pointwise),
+    "convolution": _Kind(_convolution),
+    "separable": _Kind(_pointwise, _between),
+    "transposed": _Kind(_transposed, turn=_turned),
 }

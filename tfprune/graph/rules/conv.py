@@ -35,7 +35,8 @@ def conv(call):
         return _conv_as_depthwise(call, inputs, filters // groups)
     reads = call.tie(inputs.reshape(groups, -1), 0).reshape(-1)
     outputs = np.tile(call.fresh(filters // groups), groups)
-    call.bind("kernel", -2, reads, READS, padded=padded, input_axis=axis)
+    reading = {"input_axis": axis, "padded": padded, "patches": "convolution"}
+    call.bind("kernel", -2, reads, READS, **reading)
     call.bind("kernel", -1, outputs, WRITES)
     call.bind("bias", 0, outputs)
     call.count("filters", outputs)
@@ -67,7 +68,8 @@ def conv_transpose(call):
     window = math.prod(call.config["kernel_size"])
     strided = math.prod(call.config["strides"]) > 1
     padded = window > 1 or strided
-    call.bind("kernel", -1, inputs, READS, padded=padded, input_axis=axis)
+    reading = {"input_axis": axis, "padded": padded, "patches": "transposed"}
+    call.bind("kernel", -1, inputs, READS, **reading)
     call.bind("kernel", -2, outputs, WRITES)
     call.bind("bias", 0, outputs)
     call.count("filters", outputs)
@@ -99,9 +101,8 @@ def separable_conv(call):
     padded = reads_padding(call.config)
     call.gain("pointwise_kernel")
     call.bind("depthwise_kernel", -2, inputs)
-    call.bind(
-        "pointwise_kernel", -2, between, READS, padded=padded, input_axis=axis
-    )
+    reading = {"input_axis": axis, "padded": padded, "patches": "separable"}
+    call.bind("pointwise_kernel", -2, between, READS, **reading)
     call.bind("pointwise_kernel", -1, outputs, WRITES)
     call.bind("bias", 0, outputs)
     call.count("filters", outputs)

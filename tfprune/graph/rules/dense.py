@@ -12,7 +12,8 @@ def dense(call):
     inputs = call.channels(-1)
     outputs = call.fresh(call.config["units"])
     call.gain("kernel")
-    call.bind("kernel", 0, inputs, call_lib.READS, input_axis=-1)
+    reading = {"input_axis": -1, "patches": "pointwise"}
+    call.bind("kernel", 0, inputs, call_lib.READS, **reading)
     call.bind("kernel", 1, outputs, call_lib.WRITES)
     call.bind("bias", 0, outputs)
     call.count("units", outputs)
