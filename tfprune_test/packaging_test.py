@@ -153,7 +153,7 @@ class WheelTest(absltest.TestCase):
 
 
 class BuildFilesTest(absltest.TestCase):
-    """On a checkout of three files, so that every line can be seen."""
+    """On a checkout of a few files, so that every line can be seen."""
 
     def setUp(self):
         super().setUp()
@@ -183,14 +183,40 @@ class BuildFilesTest(absltest.TestCase):
             text,
             "# Imports keras.\n"
             "py_library(\n"
-            '    name = "read",\n'
-            '    srcs = ["read.py"],\n'
-            "    deps = [\n"
-            '        ":labels",\n'
-            '        "//tfprune/core:registry",\n'
-            "    ],\n"
+            '    name = "graph",\n'
+            '    srcs = glob(["*.py"]),\n'
+            '    deps = ["//tfprune/core"],\n'
             ")\n",
         )
+
+    def test_folders_that_import_each_other_are_one_target(self):
+        rules = self.root / "tfprune/graph/rules"
+        rules.mkdir()
+        (rules / "dense.py").write_text("from tfprune.graph import labels\n")
+        read = self.root / "tfprune/graph/read.py"
+        read.write_text("from tfprune.graph.rules import dense\n")
+        found = build_files.build_files(self.root)
+        self.assertNotIn(pathlib.Path("tfprune/graph/rules"), found)
+        text = found[pathlib.Path("tfprune/graph")]
+        self.assertIn('"rules/*.py"', text)
+        self.assertNotIn("deps", text)
+
+    def test_a_circle_of_rooms_is_refused(self):
+        (self.root / "tfprune/core/registry.py").write_text(
+            "from tfprune.graph import labels\n"
+        )
+        with self.assertRaisesRegex(ValueError, "core, tfprune/graph"):
+            build_files.build_files(self.root)
+
+    def test_tests_of_a_room_are_one_target(self):
+        (self.root / "tfprune_test/labels_test.py").write_text(
+            "from tfprune.graph import labels\n"
+        )
+        text = build_files.build_files(self.root)[pathlib.Path("tfprune_test")]
+        self.assertIn('name = "tfprune_test_all_test"', text)
+        self.assertIn('args = ["tfprune_test"]', text)
+        self.assertIn('"//tfprune/graph"', text)
+        self.assertIn('"//tools:run_pytest.py"', text)
 
     def test_what_is_missing_changed_or_left_over_is_stale(self):
         for folder, text in build_files.build_files(self.root).items():
@@ -203,12 +229,6 @@ class BuildFilesTest(absltest.TestCase):
             [str(p.parent.name) for p in build_files.stale(self.root)],
             ["core", "tfprune_test", "tools"],
         )
-
-    def test_two_targets_of_one_name_are_refused(self):
-        (self.root / "tfprune/graph/__init__.py").write_text("")
-        (self.root / "tfprune/graph/graph.py").write_text("")
-        with self.assertRaisesRegex(ValueError, "Received: two files named"):
-            build_files.build_files(self.root)
 
 
 class CommittedBuildFilesTest(absltest.TestCase):

@@ -1,22 +1,26 @@
-"""Writes the BUILD files: a target for each module, deps from its imports.
+"""Writes the BUILD files: a target for each room, deps from its imports.
 
 `python -m tools.build_files` writes them, `--check` only names those that are
-not current. Packages from elsewhere come with the interpreter and stand as a
-comment above the target.
+not current. Folders that import each other, as a room and the folders in it,
+are one target. Scripts of `examples` and `benchmarks` have a target each.
+Packages from elsewhere come with the interpreter and stand as a comment above
+the target.
 """
 
 import argparse
 import ast
 import collections
+import os
+import pathlib
 import sys
 
 from tools import source_tree
 
 # These read the checkout itself, not what was built from it.
 CHECKOUT_TESTS = ("floors_test.py", "packaging_test.py")
-BINARIES = ("examples", "benchmarks")
+SCRIPTS = ("examples", "benchmarks")
 RULES = ("py_binary", "py_library", "py_test")
-PYTEST_MAIN = "//tools:run_pytest"
+PYTEST_MAIN = "//tools:run_pytest.py"
 
 
 def build_files(root=source_tree.ROOT):
@@ -29,24 +33,17 @@ def build_files(root=source_tree.ROOT):
         A `dict` from folder, relative to `root`, to text.
 
     Raises:
-        ValueError: If two files of a folder ask for the same target name.
+        ValueError: If folders import each other that stand side by side.
     """
-    paths = [
-        path
-        for path in source_tree.python_files(root)
-        if path.name not in CHECKOUT_TESTS
-    ]
-    labels = {source_tree.module_name(path): _label(path) for path in paths}
-    targets = collections.defaultdict(list)
-    for path in paths:
-        tree = ast.parse((root / path).read_text())
-        found = source_tree.imports(tree, path, labels)
-        modules = {entry.module for entry in found}
-        rule = _rule(path, tree)
-        assets = _assets(root / path, tree)
-        row = _target(path, rule, modules, labels, assets)
-        targets[path.parent].append(row)
-    return {folder: _file(folder, rows) for folder, rows in targets.items()}
+    files = _read(root)
+    rooms = _rooms(files)
+    found = collections.defaultdict(list)
+    for file in files.values():
+        found[rooms[file.path.parent]].append(file)
+    return {
+        room: _build_file(room, inside, files, rooms)
+        for room, inside in found.items()
+    }
 
 
 def stale(root=source_tree.ROOT):
@@ -65,62 +62,183 @@ def stale(root=source_tree.ROOT):
     return sorted(differing | (present - wanted.keys()))
 
 
-def _name(path):
-    return path.parent.name if path.stem == "__init__" else path.stem
+class _File:
+    """A Python file of the checkout.
+
+    Attributes:
+        path: `pathlib.Path`, relative to the checkout.
+        modules: set of the dotted names that it imports.
+        kind: `"test"`, `"script"`, or `"library"` for what others import.
+    """
+
+    def __init__(self, root, path, known):
+        tree = ast.parse((root / path).read_text())
+        self.path = path
+        found = source_tree.imports(tree, path, known)
+        self.modules = {entry.module for entry in found}
+        # What is run ends in `if __name__ == "__main__"`.
+        runs = bool(tree.body) and isinstance(tree.body[-1], ast.If)
+        self.kind = "library"
+        if path.name.endswith("_test.py"):
+            self.kind = "test"
+        elif path.parts[0] in SCRIPTS and runs:
+            self.kind = "script"
 
 
-def _label(path):
-    folder = path.parent.as_posix()
-    if _name(path) == path.parent.name:
-        return f"//{folder}"
-    return f"//{folder}:{_name(path)}"
+def _read(root):
+    """`dict` from dotted names to the files of the checkout."""
+    paths = [
+        path
+        for path in source_tree.python_files(root)
+        if path.name not in CHECKOUT_TESTS
+    ]
+    names = [source_tree.module_name(path) for path in paths]
+    return {
+        name: _File(root, path, set(names))
+        for name, path in zip(names, paths, strict=True)
+    }
 
 
-def _rule(path, tree):
-    if path.name.endswith("_test.py"):
-        return "py_test"
-    # What is run ends in `if __name__ == "__main__"`; others share its code.
-    runs = path.parts[0] in BINARIES and isinstance(tree.body[-1], ast.If)
-    return "py_binary" if runs else "py_library"
+def _rooms(files):
+    """`dict` from each folder to the one whose BUILD file has its target."""
+    edges = collections.defaultdict(set)
+    for file in files.values():
+        edges[file.path.parent]  # Folders that import nothing count as well.
+        if file.kind == "library":
+            for name in file.modules & files.keys():
+                edges[file.path.parent].add(files[name].path.parent)
+    reached = {folder: _reached(folder, edges) for folder in edges}
+    rooms = {}
+    for folder in edges:
+        tied = [x for x in reached[folder] if folder in reached[x]]
+        top = pathlib.Path(os.path.commonpath([folder, *tied]))
+        if top != folder and top not in tied:
+            names = ", ".join(sorted(x.as_posix() for x in tied))
+            raise ValueError(
+                "Folders side by side must not import each other. Received: "
+                f"a circle through {names}."
+            )
+        rooms[folder] = top
+    return rooms
 
 
-def _target(path, rule, modules, labels, assets):
-    """`(name, rule, text)` of the target for one file."""
-    deps = {labels[name] for name in modules if name in labels}
-    attributes = {"name": _name(path), "srcs": [path.name]}
+def _reached(start, edges):
+    """The folders that one imports, and those that these import."""
+    found, waiting = set(), [start]
+    while waiting:
+        for folder in edges[waiting.pop()] - found:
+            found.add(folder)
+            waiting.append(folder)
+    return found
+
+
+def _build_file(room, inside, files, rooms):
+    """The text of the BUILD file of a room."""
+    kinds = collections.defaultdict(list)
+    for file in inside:
+        kinds[file.kind].append(file)
+    targets = []
+
+    def add(rule, name, some, **attributes):
+        modules = set().union(*(file.modules for file in some))
+        deps = {
+            _label(files[m], rooms)
+            for m in modules & files.keys()
+            if files[m] not in some
+        }
+        targets.append(_target(rule, name, attributes, deps, room, modules))
+
+    if kinds["library"]:
+        scripts = room.parts[0] in SCRIPTS
+        add(
+            "py_library",
+            room.name,
+            kinds["library"],
+            srcs=_Glob(_patterns(room, kinds["library"]), _leave_out(kinds)),
+            **({"imports": ["."]} if scripts else {}),
+            **({"data": ["//:setup.cfg"]} if room.name == "tools" else {}),
+        )
+    for file in kinds["script"]:
+        add("py_binary", file.path.stem, [file], srcs=[file.path.name])
+    if kinds["test"]:
+        add(
+            "py_test",
+            f"{room.name}_all_test",
+            kinds["test"],
+            srcs=_Glob(
+                _patterns(room, kinds["test"]),
+                CHECKOUT_TESTS if room.name == "tfprune_test" else (),
+            ),
+            args=[room.as_posix()],
+            main=PYTEST_MAIN,
+        )
+    rules = [r for r in RULES if any(r == rule for rule, _ in targets)]
+    symbols = ", ".join(f'"{rule}"' for rule in rules)
+    head = (
+        f'load("@rules_python//python:defs.bzl", {symbols})\n\n'
+        'package(default_visibility = ["//visibility:public"])\n'
+    )
+    extra = ['exports_files(["run_pytest.py"])\n'] * (room.name == "tools")
+    return "\n".join([head, *extra, *(text for _, text in targets)])
+
+
+def _patterns(room, some):
+    """Glob patterns for files of a room, relative to it."""
+    tests = some[0].kind == "test"
+    folders = sorted({f.path.parent.relative_to(room).as_posix() for f in some})
+    end = "*_test.py" if tests else "*.py"
+    return [end if x == "." else f"{x}/{end}" for x in folders]
+
+
+def _leave_out(kinds):
+    tests = ["*_test.py"] if kinds["test"] else []
+    return tests + [file.path.name for file in kinds["script"]]
+
+
+def _label(file, rooms):
+    room = rooms[file.path.parent].as_posix()
+    return (
+        f"//{room}:{file.path.stem}" if file.kind == "script" else f"//{room}"
+    )
+
+
+class _Glob:
+    def __init__(self, patterns, exclude):
+        self.patterns, self.exclude = list(patterns), list(exclude)
+
+    def __str__(self):
+        rest = f", exclude = {_value(self.exclude)}" if self.exclude else ""
+        return f"glob({_value(self.patterns)}{rest})"
+
+
+def _target(rule, name, attributes, deps, room, modules):
+    """`(rule, text)` of one target."""
+    own = f"//{room.as_posix()}"
     if rule == "py_test":
-        deps |= {labels["tfprune_test.conftest"], PYTEST_MAIN}
-        attributes["srcs"].append(f"{PYTEST_MAIN}.py")
-        attributes["args"] = [f"$(location {path.name})"]
-        attributes["main"] = f"{PYTEST_MAIN}.py"
-    if rule == "py_library" and path.parts[0] in BINARIES:
-        attributes["imports"] = ["."]
-    if path.name == "run_pytest.py":
-        attributes["data"] = ["//:setup.cfg"]
-    elif assets:
-        attributes["data"] = assets
-    own = f"//{path.parent.as_posix()}:"
-    attributes["deps"] = sorted(
-        (dep.replace(own, ":") for dep in deps - {_label(path)}),
-        key=lambda dep: (dep.startswith("//"), dep.split(":")),
-    )
-    foreign = {name.split(".")[0] for name in modules if name not in labels}
+        deps = deps | {"//tfprune_test"}
+        attributes["srcs"] = f'{attributes["srcs"]} + ["{PYTEST_MAIN}"]'
+    if rule == "py_library":
+        deps = deps - {own}
+    deps = {f":{room.name}" if dep == own else dep for dep in deps}
+    if deps:
+        attributes["deps"] = sorted(
+            deps, key=lambda dep: (dep.startswith("//"), dep)
+        )
+    foreign = {module.split(".")[0] for module in modules}
     foreign -= sys.stdlib_module_names | set(source_tree.FOLDERS)
-    comment = f"# Imports {', '.join(sorted(foreign))}.\n" if foreign else ""
-    lines = "".join(
-        f"    {key} = {_value(value)},\n"
-        for key, value in attributes.items()
-        if value
+    comment = ""
+    if foreign:
+        comment = f"# Imports {', '.join(sorted(foreign))}.\n"
+    rows = "".join(
+        f"    {key} = {_attribute(value)},\n"
+        for key, value in {"name": name, **attributes}.items()
     )
-    return _name(path), rule, f"{comment}{rule}(\n{lines})\n"
+    return rule, f"{comment}{rule}(\n{rows})\n"
 
 
-def _assets(path, tree):
-    """The files beside a module that it names and reads."""
-    texts = {n.value for n in ast.walk(tree) if isinstance(n, ast.Constant)}
-    ends = (".css", ".js")
-    beside = (f.name for f in path.parent.iterdir() if f.suffix in ends)
-    return sorted(name for name in beside if name in texts)
+def _attribute(value):
+    plain = isinstance(value, str) and value.startswith("glob(")
+    return str(value) if plain or isinstance(value, _Glob) else _value(value)
 
 
 def _value(value):
@@ -131,25 +249,6 @@ def _value(value):
         return f'["{value[0]}"]'
     rows = "".join(f'        "{item}",\n' for item in value)
     return f"[\n{rows}    ]"
-
-
-def _file(folder, rows):
-    names = [name for name, _, _ in rows]
-    if len(set(names)) < len(names):
-        twice = max(names, key=names.count)
-        raise ValueError(
-            f"The target names of a folder must differ. Received: two files "
-            f"named {twice!r} in {folder}. Rename one of them."
-        )
-    rules = [rule for rule in RULES if any(rule == r for _, r, _ in rows)]
-    symbols = ", ".join(f'"{rule}"' for rule in rules)
-    head = (
-        f'load("@rules_python//python:defs.bzl", {symbols})\n\n'
-        'package(default_visibility = ["//visibility:public"])\n'
-    )
-    sources = 'exports_files(["run_pytest.py"])\n'
-    extra = [sources] if "run_pytest" in names else []
-    return "\n".join([head, *extra, *(text for _, _, text in sorted(rows))])
 
 
 def main(arguments=None):
