@@ -41,7 +41,7 @@ def build_files(root=source_tree.ROOT):
     for file in files.values():
         found[rooms[file.path.parent]].append(file)
     return {
-        room: _build_file(room, inside, files, rooms)
+        room: _build_file(room, inside, files, rooms, _assets(root, inside))
         for room, inside in found.items()
     }
 
@@ -132,7 +132,15 @@ def _reached(start, edges):
     return found
 
 
-def _build_file(room, inside, files, rooms):
+def _assets(root, inside):
+    """Names of what the modules of the library read beside themselves."""
+    folders = {f.path.parent for f in inside if f.path.parts[0] == "tfprune"}
+    beside = (path for folder in folders for path in (root / folder).iterdir())
+    code = (".py", ".pyc", "")
+    return sorted(p.name for p in beside if p.suffix not in code)
+
+
+def _build_file(room, inside, files, rooms, assets):
     """The text of the BUILD file of a room."""
     kinds = collections.defaultdict(list)
     for file in inside:
@@ -150,13 +158,14 @@ def _build_file(room, inside, files, rooms):
 
     if kinds["library"]:
         scripts = room.parts[0] in SCRIPTS
+        data = ["//:setup.cfg"] if room.name == "tools" else assets
         add(
             "py_library",
             room.name,
             kinds["library"],
             srcs=_Glob(_patterns(room, kinds["library"]), _leave_out(kinds)),
             **({"imports": ["."]} if scripts else {}),
-            **({"data": ["//:setup.cfg"]} if room.name == "tools" else {}),
+            **({"data": data} if data else {}),
         )
     for file in kinds["script"]:
         add("py_binary", file.path.stem, [file], srcs=[file.path.name])

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 
-
 # The dtypes that numpy reads from the buffer of a tensor.
 _BUFFERS = ("float16", "float32", "float64", "int8", "int32", "int64", "uint8")
 
