@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import numbers
 import pathlib
 import re
 import shutil
@@ -77,8 +78,10 @@ class Backup(keras.callbacks.Callback):
                 "`backup_dir` must name a folder. Received: "
                 f"backup_dir={backup_dir!r}."
             )
-        is_number = isinstance(save_freq, int) and save_freq is not True
-        if save_freq != "epoch" and (not is_number or save_freq < 0):
+        is_number = isinstance(save_freq, numbers.Integral)
+        if save_freq != "epoch" and (
+            not is_number or save_freq is True or save_freq < 0
+        ):
             raise ValueError(
                 "`save_freq` must be 'epoch', a number of batches, or False. "
                 f"Received: save_freq={save_freq!r}."

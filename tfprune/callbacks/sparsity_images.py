@@ -1,5 +1,6 @@
 """Pictures of the zeros of every wrapped layer, for TensorBoard."""
 
+import numbers
 import struct
 import time
 import zlib
@@ -29,7 +30,7 @@ class SparsityImages(keras.callbacks.Callback):
 
     def __init__(self, log_dir, every=1):
         super().__init__()
-        if not isinstance(every, int) or every < 1:
+        if not isinstance(every, numbers.Integral) or every < 1:
             raise ValueError(
                 "`every` must be a positive number of epochs. Received: "
                 f"every={every!r}"

@@ -16,6 +16,7 @@ import numpy as np
 from tfprune.costs import int8_file
 from tfprune.costs import memory
 from tfprune.graph import read
+from tfprune.graph import values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,8 +205,9 @@ def cost(model, keep=None, input_shape=None):
 
     Raises:
         TypeError, ValueError: as `tfprune.channel_graph`, and if `keep` has
-            the wrong shape.
+            the wrong shape; `ValueError` also if a weight is NaN or infinite.
     """
+    values.check_finite(model)
     return Meter(read.channel_graph(model, input_shape)).cost(keep)
 
 

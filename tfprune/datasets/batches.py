@@ -204,6 +204,11 @@ def check(split, batch_size, augmentation=None, seed=None):
             "A split to read batches from must have images. "
             f"Received: split with x of shape {split.x.shape}."
         )
+    if len(split.x) != len(split.y):
+        raise ValueError(
+            "Each image of a split needs one label. Received: "
+            f"{len(split.x)} images, {len(split.y)} labels."
+        )
     if batch_size < 1:
         raise ValueError(
             "`batch_size` must be at least 1. "

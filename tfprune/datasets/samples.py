@@ -12,9 +12,17 @@ import operator
 import keras
 import numpy as np
 
+from tfprune.datasets import checks
+
 
 def batches(
-    data, purpose, batch_size=128, limit=None, labels=False, model=None
+    data,
+    purpose,
+    batch_size=128,
+    limit=None,
+    labels=False,
+    model=None,
+    loss=None,
 ):
     """Batches of data of any kind.
 
@@ -29,14 +37,18 @@ def batches(
             last batch is cut to it.
         labels: `bool`, whether each sample needs a label.
         model: a `keras.Model`, if the inputs are to be checked against it;
-            they come out as the flat list of its inputs then.
+            they come out as the flat list of its inputs then, and labels are
+            checked against its outputs.
+        loss: as for `keras.Model.compile`, if labels are meant for another one
+            than that of the model.
 
     Yields:
         `(x, y)`, numpy; `y` is `None` where there are no labels.
 
     Raises:
         ValueError: If there are no data, no samples, no labels where they
-            are needed, or if shapes do not fit.
+            are needed, if shapes do not fit, or as `checks.inputs` and
+            `checks.labels`.
 
     Example:
 
@@ -56,7 +68,17 @@ def batches(
         x, y = keras.tree.map_structure(_numpy, (x, y))
         if model is not None:
             x = _flat_inputs(model, x, purpose)
+            x = [
+                checks.inputs(part, purpose, seen, spec.dtype)
+                for part, spec in zip(x, model.inputs, strict=True)
+            ]
+        else:
+            for part in keras.tree.flatten(x):
+                checks.inputs(part, purpose, seen)
         count = len(keras.tree.flatten(x)[0])
+        if y is not None:
+            _check_counts(y, count, purpose)
+            checks.labels(y, model, purpose, seen, loss)
         if limit is not None and seen + count > limit:
             count = limit - seen
             x, y = keras.tree.map_structure(_take(slice(count)), (x, y))
@@ -70,6 +92,25 @@ def batches(
             f"{type(data).__name__} that gives none. A generator can be read "
             "only once: make a new one."
         )
+
+
+def check(data, purpose, batch_size=128, model=None, loss=None):
+    """Raises where data will not do for training, before it begins.
+
+    Arrays are read to their end, of anything else the first batch.
+
+    Args:
+        data, purpose, batch_size, model, loss: as for `batches`; labels are
+            required.
+
+    Raises:
+        ValueError: As `batches`, and if data can be read only once.
+    """
+    check_repeatable(data, purpose)
+    options = {"labels": True, "model": model, "loss": loss}
+    for _ in batches(data, purpose, batch_size, **options):
+        if not _is_arrays(data):
+            return
 
 
 def check_repeatable(data, purpose):
@@ -205,6 +246,15 @@ def _pair(batch):
             f"of {len(batch)}. Several inputs go into a list or a dict."
         )
     return batch[0], batch[1] if len(batch) > 1 else None
+
+
+def _check_counts(y, count, purpose):
+    counts = {len(part) if part.ndim else 1 for part in keras.tree.flatten(y)}
+    if counts != {count}:
+        raise ValueError(
+            f"Each sample needs one label for {purpose}. Received: {count} "
+            f"samples in a batch, labels for {sorted(counts)}."
+        )
 
 
 def _numpy(part):

@@ -41,6 +41,27 @@ def _tensorflow(tensor):
     return np.asarray(tensor)
 
 
+def check_finite(model):
+    """Raises a `ValueError` if a weight of a model is NaN or infinite."""
+    bad = [v.path for v in model.variables if not _is_finite(v)]
+    if bad:
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        raise ValueError(
+            "Finite weights are required. Received: NaN or infinity in "
+            f"{', '.join(bad[:5])}{more} of model={model.name!r}. Restore a "
+            "checkpoint from before training diverged."
+        )
+
+
+def _is_finite(variable):
+    array = numpy(variable)
+    if array.dtype.kind in "biu":
+        return True
+    # The sum is read faster than each number, and is finite where all are.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
+
+
 def random(rng, tensor, scale=1, batch=2):
     """Random values for an input of a model.
 

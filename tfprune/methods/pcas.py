@@ -22,6 +22,7 @@ that passes through several gates gets the mean of their `A_c`.
 
 import collections
 import dataclasses
+import numbers
 
 import keras
 import numpy as np
@@ -80,7 +81,7 @@ class AttentionGate(method_lib.Method):
     def __post_init__(self):
         for name in ("reduction", "min_hidden"):
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not isinstance(value, numbers.Integral) or value < 1:
                 raise ValueError(
                     f"`{name}` must be a positive int. Received: "
                     f"{name}={value!r}."
@@ -99,7 +100,7 @@ class AttentionGate(method_lib.Method):
         rank = len(slot.shape)
         fits = -rank < axis < rank and axis != 0
         channels = slot.shape[axis] if fits else None
-        if not isinstance(channels, int):
+        if not isinstance(channels, numbers.Integral):
             raise ValueError(
                 "A gate needs outputs with a fixed number of channels along "
                 f"its axis. Received: outputs of shape {slot.shape} of layer "
@@ -335,10 +336,5 @@ def checked(graph, data, purpose, loss=None, batch_size=128):
     Returns:
         `dict`, the arguments of `compile` that say what the loss is.
     """
-    samples.check_repeatable(data, purpose)
-    next(
-        samples.batches(
-            data, purpose, batch_size, labels=True, model=graph.model
-        )
-    )
+    samples.check(data, purpose, batch_size, graph.model, loss)
     return probe.loss_settings(graph.model, purpose, loss)

@@ -7,6 +7,7 @@ which axes of the kernel read channels and which write them.
 
 import dataclasses
 import math
+import numbers
 
 import numpy as np
 
@@ -247,7 +248,7 @@ class NM(Pattern):
 
 
 def _is_positive(value):
-    return isinstance(value, int) and value > 0
+    return isinstance(value, numbers.Integral) and value > 0
 
 
 def _pairs(axes, scores):

@@ -1,6 +1,7 @@
 """PCAS as its authors run it: gates, statistics, pruning and retraining."""
 
 import math
+import numbers
 import zlib
 
 import keras
@@ -199,7 +200,7 @@ def choose(graph, scores, ratio, ranking="global", **selection):
         return select.by_budget(
             graph, scores, ratio, ranking, "none", **selection
         )
-    if not isinstance(ratio, (int, float)) or not 0 <= ratio < 1:
+    if not isinstance(ratio, numbers.Real) or not 0 <= ratio < 1:
         raise ValueError(
             "A ratio is the share of channels to remove, a float in [0, 1), "
             f"or a tfprune.Budget. Received: ratio={ratio!r}."

@@ -52,7 +52,7 @@ def hits(scores, y, name):
         Flat bool array.
 
     Raises:
-        ValueError: If the shapes do not fit.
+        ValueError: If the shapes do not fit, or a label is out of range.
     """
     if not hasattr(scores, "shape") or scores.shape[-1] < 2:
         shapes = keras.tree.map_structure(lambda t: tuple(t.shape), scores)
@@ -70,5 +70,12 @@ def hits(scores, y, name):
             "Labels must be class indices, one for each sample, or one-hot. "
             f"Received: y of shape {y.shape} for scores of shape "
             f"{scores.shape}."
+        )
+    classes = scores.shape[-1]
+    if y.size and (y.min() < 0 or y.max() >= classes):
+        raise ValueError(
+            f"Labels must be class indices from 0 to {classes - 1}, as "
+            f"{name!r} has {classes} classes. Received: labels from "
+            f"{y.min()} to {y.max()}. Look at how the classes are numbered."
         )
     return (predicted == y.reshape(predicted.shape)).ravel()

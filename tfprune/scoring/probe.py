@@ -113,7 +113,13 @@ def gradients(graph, data, purpose, loss=None, batch_size=32, limit=None):
     """
     copy, ids, recorder = _recording(graph, purpose, loss)
     for x, y in samples.batches(
-        data, purpose, batch_size, limit, labels=True, model=graph.model
+        data,
+        purpose,
+        batch_size,
+        limit,
+        labels=True,
+        model=graph.model,
+        loss=loss,
     ):
         copy.train_on_batch(x, y)
         found = {

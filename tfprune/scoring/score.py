@@ -28,10 +28,12 @@ def channel_scores(graph, criterion="l1", data=None):
         nothing writes score 0.
 
     Raises:
-        ValueError: If the criterion is unknown, or a score is not finite.
+        ValueError: If the criterion is unknown, or a weight or a score is not
+            finite.
         TypeError: If the criterion is of none of these kinds.
     """
     criterion = as_criterion(criterion)
+    values.check_finite(graph.model)
     scores = np.asarray(criterion.scores(graph, data), np.float64)
     return _checked(graph, scores, not isinstance(criterion, OfWriters))
 

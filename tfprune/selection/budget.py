@@ -52,6 +52,10 @@ class Budget:
     depth: object = None
 
     def __post_init__(self):
+        for name in (*LIMITS, "depth"):
+            value = getattr(self, name)
+            if isinstance(value, np.generic):  # np.float32(0.5)
+                object.__setattr__(self, name, value.item())
         limits = self.limits()
         if self.depth is not None:
             limits["depth"] = self.depth

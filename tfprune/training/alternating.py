@@ -218,6 +218,9 @@ class Interleaved(keras.utils.PyDataset):
 
     def __init__(self, train, held_out, batch_size=128, seed=0, **kwargs):
         super().__init__(**kwargs)
+        for name, data in (("train", train), ("held_out", held_out)):
+            if isinstance(data, tuple):
+                samples.check(data, f"`{name}`", batch_size)
         if isinstance(train, tuple):
             train = samples.for_fit(train, batch_size, seed)
         if isinstance(held_out, tuple):

@@ -82,6 +82,43 @@ class CriteriaTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "Data are needed for the crit"):
             cut_lib.choose(graph, 0.5, name)
 
+    @parameterized.parameters(
+        *(n for n in CRITERIA if score.abouts.get(n).data != score.NOTHING)
+    )
+    def test_data_that_are_wrong_are_refused(self, name):
+        graph = read.channel_graph(small_nets.mixed())
+        x, y = small_nets.samples(16)
+        broken = np.array(x)
+        broken[3] = np.nan
+        for wrong, message in (
+            ((broken, y), "Inputs must be finite.*sample 3"),
+            ((x, y + 100), "Labels must be class indices.*sample 0"),
+            ((x[..., :-1], y), "shapes of the model's inputs"),
+        ):
+            with self.assertRaisesRegex(ValueError, message):
+                score.channel_scores(graph, name, wrong)
+
+    @parameterized.parameters(*CRITERIA)
+    def test_weights_that_are_not_finite_are_refused(self, name):
+        model = small_nets.mixed()
+        kernel = np.array(values.numpy(model.get_layer("inner").kernel))
+        kernel.flat[0] = np.nan
+        model.get_layer("inner").kernel.assign(kernel)
+        graph = read.channel_graph(model)
+        with self.assertRaisesRegex(ValueError, "infinity in inner/kernel"):
+            score.channel_scores(graph, name, data(name))
+        with self.assertRaisesRegex(ValueError, "infinity in inner/kernel"):
+            counting.cost(model)
+
+    def test_integer_images_score_as_floats(self):
+        graph = read.channel_graph(small_nets.mixed())
+        x, y = small_nets.samples(8)
+        x = np.round(10 * x).astype("int16")
+        for name in ("apoz", "hrank", "taylor"):
+            found = score.channel_scores(graph, name, (x, y))
+            wanted = score.channel_scores(graph, name, (x * 1.0, y))
+            np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
     @parameterized.parameters("none", "mean", "max", "lamp", "size")
     def test_every_normalization_meets_a_budget(self, normalize):
         model = small_nets.mixed()

@@ -1,6 +1,7 @@
 """Calibration samples: checked before anything is converted."""
 
 import itertools
+import numbers
 from collections import abc
 
 import numpy as np
@@ -24,7 +25,11 @@ def samples(data, inputs, limit):
         ValueError: If shape, dtype or values do not fit, or if there is no
             sample.
     """
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+    if (
+        isinstance(limit, bool)
+        or not isinstance(limit, numbers.Integral)
+        or limit < 1
+    ):
         raise ValueError(
             "At least one sample is required. Received: "
             f"calibration_samples={limit!r}."

@@ -4,7 +4,6 @@ import dataclasses
 import re
 
 import keras
-import numpy as np
 
 from tfprune.export.convert import plain_names
 
@@ -96,26 +95,6 @@ def of(model, input_shapes=None):
                 "input_shapes=(...) without the batch, one for each input."
             )
     return Signature(structure, inputs)
-
-
-def check_finite(model):
-    """Raises `ValueError` if a weight of the model is NaN or infinite."""
-    bad = [
-        variable.path
-        for variable in model.variables
-        if not np.isfinite(_numbers(variable)).all()
-    ]
-    if bad:
-        raise ValueError(
-            "Finite weights are required. Received: NaN or infinity in "
-            f"{', '.join(bad)}. Restore a checkpoint from before training "
-            "diverged."
-        )
-
-
-def _numbers(variable):
-    values = keras.ops.convert_to_numpy(variable.value)
-    return values if values.dtype.kind in "biuf" else values.astype("float32")
 
 
 def _structure(model):

@@ -26,6 +26,7 @@ from tfprune.export.file import weight_ops
 from tfprune.export.micro import compression
 from tfprune.export.run import child
 from tfprune.export.run import output_check
+from tfprune.graph import values
 
 _WITHOUT_KERNEL = re.compile(r"^(?:TF Select|Custom) ops: (.*)$", re.M)
 _HALF = re.compile(r"x(b?f16)>")
@@ -108,7 +109,7 @@ def export_tflite(
     if mode.weight_bits:
         requantizing.require()
     signature = signatures.of(model, input_shapes)
-    signatures.check_finite(model)
+    values.check_finite(model)
     samples = _samples(mode, calibration, signature, calibration_samples)
     if samples:
         calibration_checks.warn(model, samples, signature.inputs)

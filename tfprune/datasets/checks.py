@@ -1,0 +1,202 @@
+"""One check of data at the door: type, range, finite numbers, labels.
+
+Batch by batch, so that nothing is read twice.
+"""
+
+import keras
+import numpy as np
+
+_NUMBERS = "biuf"
+
+
+def inputs(x, purpose, first, dtype=None):
+    """An array as a model takes it, or an error if it cannot be an input.
+
+    Args:
+        x: array `(N, ...)`.
+        purpose: `str`, what the data are for, in the words of an error.
+        first: `int`, the number of the first sample, for errors.
+        dtype: `str`, of the model's input; `None` if it is not known.
+
+    Returns:
+        The array; numbers of another kind come in the dtype of the input.
+
+    Raises:
+        ValueError: If these are no numbers, or they are NaN, infinite, or out
+            of the range of `dtype`.
+    """
+    if dtype == "string" or (dtype is None and _is_text(x)):
+        return x
+    if not _is_number(x):
+        raise ValueError(
+            f"Inputs must be numbers for {purpose}. Received: an array of "
+            f"dtype {x.dtype}. Convert it, as in np.asarray(x, 'float32')."
+        )
+    _check_finite(x, "Inputs", purpose, first)
+    floats = dtype is None or "float" in dtype
+    if floats:
+        integers = x.dtype.kind in "biu"
+        return x.astype("float32") if dtype and integers else x
+    if dtype == "bool":
+        return x.astype(bool)
+    limits = np.iinfo(dtype)
+    bad = (x < limits.min) | (x > limits.max) | (x != np.floor(x))
+    if x.dtype.kind != "b" and bad.any():
+        raise ValueError(
+            f"Inputs must be integers from {limits.min} to {limits.max} for "
+            f"{purpose}, as the model's input is {dtype}. Received: "
+            f"{_first_bad(x, bad, first)}."
+        )
+    return x.astype(dtype)
+
+
+def labels(y, model, purpose, first, loss=None):
+    """Raises where labels cannot be those of a model.
+
+    What is checked depends on the loss, as given or as the model is compiled
+    with: class indices for sparse cross-entropy, probabilities for the other
+    ones. Integers of shape `(N,)` beside outputs `(N, classes)` are taken for
+    class indices where no loss is known. A loss of one's own may take any
+    numbers.
+
+    Args:
+        y: array, or list, tuple or `dict` of one for each output.
+        model: a `keras.Model`, or `None` if it is not known.
+        purpose, first: as for `inputs`.
+        loss: as for `keras.Model.compile`, `None` for that of the model.
+
+    Raises:
+        ValueError: If they are no numbers, not finite, or out of range.
+    """
+    for part in keras.tree.flatten(y):
+        if not _is_number(part):
+            raise ValueError(
+                f"Labels must be numbers for {purpose}. Received: an array of "
+                f"dtype {part.dtype}. Give class indices, or one-hot rows."
+            )
+    for part, shape, found in _by_output(y, model, loss):
+        found = None if found is None else keras.losses.get(found)
+        if _is_own(found):
+            continue
+        _check_finite(part, "Labels", purpose, first)
+        if shape is None:
+            continue
+        if _are_indices(part, shape, found):
+            _check_indices(part, shape[-1], found, purpose, first)
+        elif isinstance(found, _PROBABILITIES) or found in _FUNCTIONS:
+            _check_probabilities(part, found, purpose, first)
+
+
+_PROBABILITIES = (
+    keras.losses.BinaryCrossentropy,
+    keras.losses.CategoricalCrossentropy,
+)
+_FUNCTIONS = (
+    keras.losses.binary_crossentropy,
+    keras.losses.categorical_crossentropy,
+)
+
+
+def _by_output(y, model, loss):
+    """Labels, shape of the output and loss, of each output."""
+    parts = keras.tree.flatten(y)
+    outputs = [] if model is None else keras.tree.flatten(model.outputs)
+    if loss is None and model is not None and model.compiled:
+        loss = model.loss
+    losses = list(loss.values()) if isinstance(loss, dict) else loss
+    if not isinstance(losses, (list, tuple)):
+        losses = [losses] * len(parts)
+    # What goes with what in a dict, `fit` alone knows.
+    known = len(parts) == len(outputs) == len(losses)
+    if not known or isinstance(y, dict) or isinstance(loss, dict):
+        return [(part, None, None) for part in parts]
+    shapes = [tuple(output.shape) for output in outputs]
+    return list(zip(parts, shapes, losses, strict=True))
+
+
+def _is_own(loss):
+    if loss is None:
+        return False
+    known = type(loss) if isinstance(loss, keras.losses.Loss) else loss
+    return not getattr(known, "__module__", "").startswith("keras.")
+
+
+def _is_sparse(loss):
+    kind = keras.losses.SparseCategoricalCrossentropy
+    function = keras.losses.sparse_categorical_crossentropy
+    return isinstance(loss, kind) or loss is function
+
+
+def _are_indices(y, shape, loss):
+    if shape[-1] is None or shape[-1] < 2 or len(shape) < 2:
+        return False
+    flat = y.shape[:-1] if y.ndim == len(shape) else y.shape
+    if len(flat) != len(shape) - 1 or (y.ndim == len(shape) > y.shape[-1] > 1):
+        return False
+    if _is_sparse(loss):
+        return y.ndim < len(shape) or y.shape[-1] == 1
+    return loss is None and y.dtype.kind in "iu" and y.ndim == 1
+
+
+def _check_indices(y, classes, loss, purpose, first):
+    bad = (y < 0) | (y >= classes) | (y != np.floor(y))
+    config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
+    if config.get("ignore_class") is not None:
+        bad &= y != config["ignore_class"]
+    if bad.any():
+        raise ValueError(
+            f"Labels must be class indices from 0 to {classes - 1} for "
+            f"{purpose}, as the model has {classes} classes. Received: "
+            f"{_first_bad(y, bad, first)}. Look at how the classes are "
+            "numbered, or give the model as many outputs."
+        )
+
+
+def _check_probabilities(y, loss, purpose, first):
+    bad = (y < 0) | (y > 1)
+    if bad.any():
+        name = getattr(loss, "__name__", None) or loss.name
+        raise ValueError(
+            f"Labels must be from 0 to 1 for {purpose}, as the loss is "
+            f"{name}. Received: {_first_bad(y, bad, first)}. Class indices "
+            "need a sparse loss."
+        )
+
+
+def _check_finite(array, what, purpose, first):
+    if array.dtype.kind in "biu":
+        return
+    if array.dtype.kind != "f":
+        array = array.astype("float32")  # bfloat16
+    # The sum is read faster than each number, and is finite where all are.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum()):
+            return
+    bad = ~np.isfinite(array)
+    if bad.any():
+        raise ValueError(
+            f"{what} must be finite for {purpose}. Received: "
+            f"{_first_bad(array, bad, first)}. Take these samples out, or "
+            "look at where the numbers come from."
+        )
+
+
+def _first_bad(array, bad, first):
+    """How many samples are bad, and the first number that is."""
+    rows = np.flatnonzero(bad.reshape(len(bad), -1).any(1))
+    value = array[rows[0]][bad[rows[0]]].reshape(-1)[0]
+    return (
+        f"{value:.7g} at sample {first + rows[0]} ({len(rows)} of the "
+        f"{len(array)} samples of a batch are bad)"
+    )
+
+
+def _is_number(array):
+    # numpy has no kind for bfloat16.
+    return array.dtype.kind in _NUMBERS or array.dtype.name == "bfloat16"
+
+
+def _is_text(array):
+    if array.dtype.kind == "O":
+        return bool(array.size) and isinstance(array.flat[0], (str, bytes))
+    return array.dtype.kind in "US"
