@@ -65,7 +65,7 @@ class Sketch:
         for x in outputs:
             self.records.store.freeze_first(x.labels, "model", "its output")
         return channel_graph.ChannelGraph(
-            types.SimpleNamespace(weights=self.weights),
+            types.SimpleNamespace(weights=self.weights, variables=()),
             {},
             (self.input,),
             outputs,

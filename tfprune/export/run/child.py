@@ -5,12 +5,9 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
-import sys
-import tempfile
 
 from tfprune.core import leftovers
-from tfprune.export.run import child_boot
+from tfprune.export.run import worker
 
 # The last lines of a log that an error quotes.
 _TAIL = 25
@@ -45,10 +42,12 @@ class Answer:
 
 
 class Child:
-    """A Python process that prepares itself, then handles one request.
+    """A Python process that prepares itself, then handles requests.
 
     The script defines `prepare()`, which imports what takes long while the
-    parent still works, and `handle(request)`. It does not import tfprune.
+    parent still works, and `handle(request)`. It does not import tfprune. The
+    process stays for a minute after its last request, and the next `Child` of
+    that script finds it prepared; each request runs in a fork of its own.
 
     Args:
         script: path-like, the Python file.
@@ -61,41 +60,17 @@ class Child:
     """
 
     def __init__(self, script):
-        self.script = script
+        self.script = str(script)
 
     def __enter__(self):
-        self._log = tempfile.TemporaryFile()
-        # On a GPU the child would want the memory that the parent holds; and
-        # TensorFlow imports in half the time if it looks for no Keras 3.
-        environment = {
-            **os.environ,
-            "CUDA_VISIBLE_DEVICES": "-1",
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-            "TF_USE_LEGACY_KERAS": "1",
-        }
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                *("-P", "-X", "faulthandler"),
-                child_boot.__file__,
-                json.dumps(sys.path),
-                str(self.script),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            env=environment,
-        )
+        worker.workers.get(self.script)
         return self
 
     def __exit__(self, *_):
-        self._process.kill()
-        self._process.stdin.close()
-        self._process.wait()
-        self._log.close()
+        pass
 
     def ask(self, request):
-        """Sends the request and waits until the process has ended.
+        """Sends the request and waits until it is answered.
 
         Args:
             request: What `json` can write.
@@ -105,19 +80,28 @@ class Child:
         """
         with leftovers.folder() as folder:
             path = pathlib.Path(folder, "answer.json")
-            text = json.dumps({"answer": str(path), "request": request})
-            self._process.communicate(text.encode())
-            reply = json.loads(path.read_text()) if path.exists() else {}
-        self._log.seek(0)
+            log = pathlib.Path(folder, "log")
+            code = None
+            while code is None:
+                process = worker.workers.get(self.script)
+                code = process.ask(
+                    request=request,
+                    answer=str(path),
+                    log=str(log),
+                    folder=os.getcwd(),
+                )
+            text = process.log + (log.read_bytes() if log.exists() else b"")
+            whole = code == 0 and path.exists()
+            reply = json.loads(path.read_text()) if whole else {}
         return Answer(
             result=reply.get("result"),
-            error=reply.get("error", None if reply else self._death()),
+            error=reply.get("error", None if reply else _death(code)),
             crashed=not reply,
-            log=self._log.read().decode(errors="replace"),
+            log=text.decode(errors="replace"),
         )
 
-    def _death(self):
-        code = self._process.returncode
-        if code < 0:
-            return f"died of {signal.Signals(-code).name}"
-        return f"ended with exit status {code}"
+
+def _death(code):
+    if code < 0:
+        return f"died of {signal.Signals(-code).name}"
+    return f"ended with exit status {code}"
