@@ -83,7 +83,11 @@ class CriteriaTest(parameterized.TestCase):
             cut_lib.choose(graph, 0.5, name)
 
     @parameterized.parameters(
-        *(n for n in CRITERIA if score.abouts.get(n).data != score.NOTHING)
+        *(
+            n
+            for n in CRITERIA
+            if criterion_lib.criteria.get(n).data != criterion_lib.NOTHING
+        )
     )
     def test_data_that_are_wrong_are_refused(self, name):
         graph = read.channel_graph(small_nets.mixed())

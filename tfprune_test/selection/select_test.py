@@ -21,7 +21,9 @@ def kept(keep):
 
 class BudgetTest(parameterized.TestCase):
     def test_its_limits(self):
+        of_numpy = budget_lib.Budget(macs=np.float32(0.5), params=np.int64(100))
         budget = budget_lib.Budget(macs=0.5, params=100)
+        self.assertEqual(of_numpy, budget)
         self.assertEqual(budget.limits(), {"macs": 0.5, "params": 100})
         self.assertEqual(
             budget.ceilings(counting.Meter(GRAPH)),
