@@ -71,7 +71,9 @@ def packed(model):
     flatbuffers = packages.load("flatbuffers")
     before = model.buffers
     model.buffers = [_aligned(schema, buffer) for buffer in before]
-    builder = flatbuffers.Builder(1024)
+    # One that grows copies all that it holds, again and again.
+    room = sum(len(b.data) + 64 for b in before if b.data is not None)
+    builder = flatbuffers.Builder(room + (1 << 16))
     builder.Finish(model.Pack(builder), b"TFL3")
     model.buffers = before
     return bytes(builder.Output())
