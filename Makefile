@@ -28,7 +28,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 .PHONY: help venv venv-tfmot demo test test-all test-distributed \
 	test-tfmot venv-hub test-hub venv-torch lint format \
 	records verify-records \
-	coverage bench build-files constraints clean distclean
+	coverage bench trust build-files constraints sbom clean distclean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -121,11 +121,19 @@ bench: $(READY)  ## run every benchmark; results in build/bench
 	@set -e; for script in benchmarks/*.py; do \
 	  echo "$$script"; $(BIN)/python "$$script"; done
 
+trust: $(READY)  ## an hour of kills, damaged files and full disks
+	$(BIN)/python benchmarks/trust.py --minutes=60 \
+	  --table=docs/results/trust.md
+
 records: $(READY)  ## train the records on, one core, where they stopped
 	nice -n 19 $(BIN)/python examples/records.py --data_dir=$(DATA_DIR) \
 	  --weights_dir=$(WEIGHTS_DIR) --state=$(STATE)
 
-verify-records: $(READY)  ## measure every finished record again
+verify-trust: $(READY)  ## an hour of kills, damaged files and full disks
+	$(BIN)/python benchmarks/trust.py --minutes=60 \
+	  --table=docs/results/trust.md
+
+records: $(READY)  ## measure every finished record again
 	$(BIN)/python examples/verify_records.py --data_dir=$(DATA_DIR)
 
 # backports-strenum stays free: uv takes a version that pip refuses on the same
@@ -138,6 +146,14 @@ constraints: $(READY)  ## write constraints.txt anew from setup.cfg
 	  --no-emit-package backports-strenum \
 	  --custom-compile-command "make constraints" --quiet \
 	  --output-file constraints.txt setup.cfg
+	$(BIN)/uv pip compile constraints.txt --generate-hashes --universal \
+	  --python-version 3.11 --no-deps --no-annotate --no-header --quiet \
+	  --output-file constraints-hashed.txt
+
+sbom: $(READY)  ## write build/sbom.json, the packages of .venv and licences
+	@mkdir -p build
+	$(BIN)/uv tool run --from cyclonedx-bom cyclonedx-py environment \
+	  $(BIN)/python --output-file build/sbom.json
 
 clean:  ## remove results and caches
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
