@@ -4,98 +4,107 @@ The verbs are here; what they take is in the rooms: `tfprune.criteria.Taylor`,
 `tfprune.methods.SoftThreshold`, `tfprune.schedules.Polynomial`.
 """
 
-from tfprune import callbacks
-from tfprune import criteria
-from tfprune import datasets
-from tfprune import deploy
-from tfprune import export
-from tfprune import methods
-from tfprune import patterns
-from tfprune import plots
-from tfprune import recipes
-from tfprune import reports
-from tfprune import schedules
-from tfprune import scoring
-from tfprune import searches
-from tfprune import training
-from tfprune import zoo
-from tfprune.callbacks import PruneOnSchedule
-from tfprune.costs import cost
-from tfprune.deploy import evaluate_tflite
-from tfprune.deploy import fit_target
-from tfprune.deploy import quantization_error
-from tfprune.export import compile_for_npu
-from tfprune.export import compress_tflite
-from tfprune.export import export_bits
-from tfprune.export import export_micro
-from tfprune.export import export_tflite
-from tfprune.graph import rule
-from tfprune.graph.read import channel_graph
-from tfprune.legacy import load_model
-from tfprune.reports import compare
-from tfprune.reports import profile
-from tfprune.searches import search
-from tfprune.searches import sensitivity
-from tfprune.selection import Budget
-from tfprune.sparsity import convolutions
-from tfprune.sparsity import dense
-from tfprune.sparsity import kernels
-from tfprune.sparsity import normalizations
-from tfprune.sparsity import unwrap
-from tfprune.sparsity import wrap
-from tfprune.surgery import prune
-from tfprune.surgery import recalibrate
-from tfprune.surgery import reconstruct
-from tfprune.surgery import strip
-from tfprune.training import distill
+import sys
+import typing
+
+from tfprune.core import lazy
+from tfprune.core import packages
+
+if typing.TYPE_CHECKING:
+    from tfprune import callbacks
+    from tfprune import criteria
+    from tfprune import datasets
+    from tfprune import deploy
+    from tfprune import export
+    from tfprune import methods
+    from tfprune import patterns
+    from tfprune import plots
+    from tfprune import recipes
+    from tfprune import reports
+    from tfprune import schedules
+    from tfprune import scoring
+    from tfprune import searches
+    from tfprune import training
+    from tfprune import zoo
+    from tfprune.callbacks import PruneOnSchedule
+    from tfprune.costs import cost
+    from tfprune.deploy import evaluate_tflite
+    from tfprune.deploy import fit_target
+    from tfprune.deploy import quantization_error
+    from tfprune.export import compile_for_npu
+    from tfprune.export import compress_tflite
+    from tfprune.export import export_bits
+    from tfprune.export import export_micro
+    from tfprune.export import export_tflite
+    from tfprune.graph import rule
+    from tfprune.graph.read import channel_graph
+    from tfprune.legacy import load_model
+    from tfprune.reports import compare
+    from tfprune.reports import profile
+    from tfprune.searches import search
+    from tfprune.searches import sensitivity
+    from tfprune.selection import Budget
+    from tfprune.sparsity import convolutions
+    from tfprune.sparsity import dense
+    from tfprune.sparsity import kernels
+    from tfprune.sparsity import normalizations
+    from tfprune.sparsity import unwrap
+    from tfprune.sparsity import wrap
+    from tfprune.surgery import prune
+    from tfprune.surgery import recalibrate
+    from tfprune.surgery import reconstruct
+    from tfprune.surgery import strip
+    from tfprune.training import distill
 
 __version__ = "0.1.0"
-__all__ = [
-    "Budget",
-    "PruneOnSchedule",
-    "callbacks",
-    "channel_graph",
-    "compare",
-    "compile_for_npu",
-    "compress_tflite",
-    "convolutions",
-    "cost",
-    "criteria",
-    "datasets",
-    "dense",
-    "deploy",
-    "distill",
-    "evaluate_tflite",
-    "export",
-    "export_bits",
-    "export_micro",
-    "export_tflite",
-    "fit_target",
-    "kernels",
-    "load_model",
-    "methods",
-    "normalizations",
-    "patterns",
-    "plots",
-    "profile",
-    "prune",
-    "quantization_error",
-    "recalibrate",
-    "recipes",
-    "reconstruct",
-    "reports",
-    "rule",
-    "schedules",
-    "scoring",
-    "search",
-    "searches",
-    "sensitivity",
-    "strip",
-    "training",
-    "unwrap",
-    "wrap",
-    "zoo",
-]
+
+_HOMES = {
+    "Budget": "tfprune.selection",
+    "PruneOnSchedule": "tfprune.callbacks",
+    "callbacks": "tfprune.callbacks",
+    "channel_graph": "tfprune.graph.read",
+    "compare": "tfprune.reports",
+    "compile_for_npu": "tfprune.export",
+    "compress_tflite": "tfprune.export",
+    "convolutions": "tfprune.sparsity",
+    "cost": "tfprune.costs",
+    "criteria": "tfprune.criteria",
+    "datasets": "tfprune.datasets",
+    "dense": "tfprune.sparsity",
+    "deploy": "tfprune.deploy",
+    "distill": "tfprune.training",
+    "evaluate_tflite": "tfprune.deploy",
+    "export": "tfprune.export",
+    "export_bits": "tfprune.export",
+    "export_micro": "tfprune.export",
+    "export_tflite": "tfprune.export",
+    "fit_target": "tfprune.deploy",
+    "kernels": "tfprune.sparsity",
+    "load_model": "tfprune.legacy",
+    "methods": "tfprune.methods",
+    "normalizations": "tfprune.sparsity",
+    "patterns": "tfprune.patterns",
+    "plots": "tfprune.plots",
+    "profile": "tfprune.reports",
+    "prune": "tfprune.surgery",
+    "quantization_error": "tfprune.deploy",
+    "recalibrate": "tfprune.surgery",
+    "recipes": "tfprune.recipes",
+    "reconstruct": "tfprune.surgery",
+    "reports": "tfprune.reports",
+    "rule": "tfprune.graph",
+    "schedules": "tfprune.schedules",
+    "scoring": "tfprune.scoring",
+    "search": "tfprune.searches",
+    "searches": "tfprune.searches",
+    "sensitivity": "tfprune.searches",
+    "strip": "tfprune.surgery",
+    "training": "tfprune.training",
+    "unwrap": "tfprune.sparsity",
+    "wrap": "tfprune.sparsity",
+    "zoo": "tfprune.zoo",
+}
+_get, __all__ = lazy.attach(__name__, _HOMES)
 
 # The names of tensorflow-model-optimization, and what does their work here.
 _ELSEWHERE = {
@@ -117,15 +126,27 @@ def __dir__():
 
 
 def __getattr__(name):
-    """Says where a name is that is not here."""
+    """Imports a name of the face, or says where another one is."""
+    if name in _HOMES:
+        return _get(name)
+    if name.startswith("__"):
+        raise AttributeError(f"module 'tfprune' has no attribute {name!r}")
     if name in _ELSEWHERE:
         raise AttributeError(
             f"tfprune has no {name!r}, a name of "
             f"tensorflow-model-optimization. Use {_ELSEWHERE[name]}."
         )
     for room in __all__:
-        if name in getattr(globals()[room], "__all__", ()):
+        if name in getattr(_get(room), "__all__", ()):
             raise AttributeError(
                 f"tfprune has no {name!r}: it is tfprune.{room}.{name}."
             )
     raise AttributeError(f"module 'tfprune' has no attribute {name!r}")
+
+
+# A saved model loads after a mere `import tfprune`, as Keras knows every layer
+# class by then. The command has lists and errors to show before that.
+if "tfprune_command" not in sys.modules:
+    packages.require_backend()
+    for _name in __all__:
+        _get(_name)

@@ -39,3 +39,32 @@ def require(package, extra="export", user="Exporting"):
             f'installed. Run: pip install "tfprune[{extra}]"',
             name=package,
         )
+
+
+def require_backend():
+    """Imports Keras on the backend that it is set to.
+
+    Raises:
+        ImportError: If Keras or its backend is missing; tells how to install
+            it.
+    """
+    try:
+        importlib.import_module("keras")
+    except ImportError as error:
+        if error.name not in _BACKENDS:
+            raise
+        raise ImportError(
+            f"Keras needs its backend {error.name!r}, which is not installed. "
+            f"Run: pip install {_BACKENDS[error.name]}. Or set KERAS_BACKEND "
+            "to one that is.",
+            name=error.name,
+        ) from error
+
+
+# What to install for each backend; the CPU build of TensorFlow is smaller.
+_BACKENDS = {
+    "keras": "keras",
+    "tensorflow": '"tfprune[cpu]"',
+    "jax": '"tfprune[jax]"',
+    "torch": "torch",
+}

@@ -5,18 +5,31 @@ In: a model. Out: a `.tflite` file, C sources, a command stream. Inside,
 May import: `surgery`, `methods` and below; TensorFlow in functions.
 """
 
-from tfprune.export.convert.mixed import export_bits
-from tfprune.export.convert.tflite import export_tflite
-from tfprune.export.micro.compression import compress_tflite
-from tfprune.export.micro.firmware_folder import arena_bytes
-from tfprune.export.micro.firmware_folder import export_micro
-from tfprune.export.micro.npu import compile_for_npu
+import typing
 
-__all__ = [
-    "arena_bytes",
-    "compile_for_npu",
-    "compress_tflite",
-    "export_bits",
-    "export_micro",
-    "export_tflite",
-]
+from tfprune.core import lazy
+
+if typing.TYPE_CHECKING:
+    from tfprune.export.convert.mixed import export_bits
+    from tfprune.export.convert.tflite import export_tflite
+    from tfprune.export.micro.compression import compress_tflite
+    from tfprune.export.micro.firmware_folder import arena_bytes
+    from tfprune.export.micro.firmware_folder import export_micro
+    from tfprune.export.micro.npu import compile_for_npu
+
+# On demand, so that a file can be read without Keras, which converts it.
+__getattr__, __all__ = lazy.attach(
+    __name__,
+    {
+        "arena_bytes": "tfprune.export.micro.firmware_folder",
+        "compile_for_npu": "tfprune.export.micro.npu",
+        "compress_tflite": "tfprune.export.micro.compression",
+        "export_bits": "tfprune.export.convert.mixed",
+        "export_micro": "tfprune.export.micro.firmware_folder",
+        "export_tflite": "tfprune.export.convert.tflite",
+    },
+)
+
+
+def __dir__():
+    return __all__
