@@ -18,7 +18,7 @@ from tfprune.selection import rounding
 from tools import source_tree
 
 PAGE = source_tree.ROOT / "tfprune" / "cli" / "choices.py"
-_HEAD = '''"""What the values of flags can be; written by tools/write_choices.py."""
+_HEAD = '''"""What the values of flags can be; by tools/write_choices.py."""
 
 '''
 

@@ -1,4 +1,4 @@
-"""What the values of flags can be; written by tools/write_choices.py."""
+"""What the values of flags can be; by tools/write_choices.py."""
 
 # criterion, paper, data, cost, year.
 CRITERIA = (

@@ -1,9 +1,9 @@
 """What each command does, and how it explains itself."""
 
 import dataclasses
+import pathlib
 
-from tfprune.cli import actions
-from tfprune.cli import exporting
+from tfprune.cli import checks
 from tfprune.cli import options
 
 
@@ -18,7 +18,11 @@ class Command:
         text: `str`, what one should know before.
         examples: `str`, command lines.
         define: functions that define flags in an `absl.flags.FlagValues`.
-        run: function from the paths and the flags to the text to print.
+        check: function from the paths and the flags to what it has read, a
+            `dict`; it finds what is wrong before Keras is imported.
+        run: `str`, where to find the function from the paths, the flags and
+            that `dict` to the text to print.
+        light: `bool`, whether it does its work without Keras.
     """
 
     name: str
@@ -27,7 +31,14 @@ class Command:
     text: str
     examples: str
     define: tuple
-    run: object
+    check: object
+    run: str
+    light: bool = False
+
+    def needs_keras(self, paths):
+        """Whether the library is to be imported for these files."""
+        files = {pathlib.Path(path).suffix for path in paths}
+        return not self.light and files != {checks.TFLITE}
 
 
 COMMANDS = (
@@ -36,16 +47,20 @@ COMMANDS = (
         ("MODEL",),
         "Shows what a model costs, and which channels can be removed.",
         """
-Each row of the second table is a layer. Each row of the third is a group of
-channels that go together; groups that must stay say why.
+Each row of the second table is a group of channels that go together; groups
+that must stay say why. With --layers the costs of each layer follow. Of a
+.tflite file the ops, inputs, outputs and weights are shown.
 """,
         """
 tfprune inspect model.keras
+tfprune inspect model.keras --layers
+tfprune inspect small.tflite
 tfprune inspect detector.h5 --input_shape=320,320,3 --format=json
 tfprune inspect model.keras --picture=groups.mmd
 """,
-        (options.reading, options.picture),
-        actions.inspect,
+        (options.layers, options.reading, options.picture),
+        checks.inspect,
+        "tfprune.cli.actions:inspect",
     ),
     Command(
         "prune",
@@ -69,9 +84,11 @@ tfprune prune model.keras --macs=25% --criterion=taylor --data=train.npz \\
             lambda values: options.out(values, "the smaller model"),
             options.budget,
             options.selection,
+            options.layers,
             options.reading,
         ),
-        actions.prune,
+        checks.prune,
+        "tfprune.cli.actions:prune",
     ),
     Command(
         "strip",
@@ -87,9 +104,11 @@ tfprune strip sparse.keras --out=small.keras
         (
             lambda values: options.out(values, "the smaller model"),
             options.verify,
+            options.layers,
             options.reading,
         ),
-        actions.strip,
+        checks.strip,
+        "tfprune.cli.actions:strip",
     ),
     Command(
         "export",
@@ -118,15 +137,16 @@ tfprune export sparse.keras --quantize=int8 --calibration=images.npy \\
             lambda values: options.data(values, "To measure accuracy on"),
             options.reading,
         ),
-        exporting.export,
+        checks.export,
+        "tfprune.cli.exporting:export",
     ),
     Command(
         "compare",
         ("DENSE", "SMALL"),
-        "Shows two models side by side, layer by layer.",
+        "Shows two models side by side: their costs and their accuracy.",
         """
 With data, the accuracy of both is measured: the share of samples whose
-highest score is that of their class.
+highest score is that of their class. With --layers each layer is compared.
 """,
         """
 tfprune compare model.keras small.keras
@@ -134,9 +154,11 @@ tfprune compare model.keras small.keras --data=test.npz --format=markdown
 """,
         (
             lambda values: options.data(values, "To measure accuracy on"),
+            options.layers,
             options.reading,
         ),
-        actions.compare,
+        checks.compare,
+        "tfprune.cli.actions:compare",
     ),
     Command(
         "sensitivity",
@@ -155,7 +177,8 @@ tfprune sensitivity model.keras --data=validation.npz --ratios=0.25,0.5,0.75 \\
             options.curves,
             options.reading,
         ),
-        actions.sensitivity,
+        checks.sensitivity,
+        "tfprune.cli.actions:sensitivity",
     ),
     Command(
         "search",
@@ -178,9 +201,11 @@ tfprune search model.keras --data=val.npz --ram_bytes=40000 \\
             options.limits,
             options.search,
             options.groups,
+            options.layers,
             options.reading,
         ),
-        actions.search,
+        checks.search,
+        "tfprune.cli.actions:search",
     ),
     Command(
         "criteria",
@@ -189,6 +214,8 @@ tfprune search model.keras --data=val.npz --ram_bytes=40000 \\
         "Each name is a value of --criterion.",
         "tfprune criteria --format=markdown",
         (),
-        actions.criteria,
+        checks.nothing,
+        "tfprune.cli.listing:criteria",
+        light=True,
     ),
 )

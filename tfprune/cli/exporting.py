@@ -4,49 +4,29 @@ import pathlib
 
 import tfprune
 from tfprune.cli import actions
-from tfprune.cli import storage
+from tfprune.cli import printing
 from tfprune.core import atomic
 from tfprune.core import leftovers
 from tfprune.core import tables
 
 
-def export(paths, values):
-    out = storage.output_path(values.out, paths)
-    _check(values)
-    micro = values.micro and atomic.writable_folder(values.micro)
-    calibration = storage.load_arrays(values.calibration)
-    data = storage.load_arrays(values.data)
+def export(paths, values, given):
+    out, micro = given["out"], given["micro"]
     model = actions.load(paths[0], values)
     with leftovers.folder() as folder:
         # Names in what is written come from that of the file.
         path = pathlib.Path(folder, out.name)
-        facts = _file(model, path, calibration, values)
-        facts |= _accuracy(path, data, values) | _npu(path, values)
+        facts = _file(model, path, given["calibration"], values)
+        facts |= _accuracy(path, given["data"], values) | _npu(path, values)
         if micro:
             facts |= _sources(path, micro, values)
         atomic.write({out: path.read_bytes()})
     facts = {"file": str(out), **facts}
     if values.format == "json":
-        return actions.as_json(facts)
+        return printing.as_json(facts)
     rows = [(name.replace("_", " "), _cell(v)) for name, v in facts.items()]
     table = tables.Table(("", "written"), tuple(rows), left=2)
-    return actions.written(table, values)
-
-
-def _check(values):
-    """Flags that want each other, or do not go together."""
-    limits = values.flash_bytes is not None or values.ram_bytes is not None
-    if limits and not (values.micro or values.compress):
-        raise ValueError(
-            "--flash_bytes and --ram_bytes want --micro or --compress."
-        )
-    if values.labels and not values.micro:
-        raise ValueError("--labels want --micro, the sources they stand in.")
-    if values.vela and values.compress:
-        raise ValueError(
-            "Vela reads no compressed weights; it compresses zeros by itself. "
-            "Received: --vela and --compress. Export twice."
-        )
+    return printing.shown([table], values)
 
 
 def _file(model, path, calibration, values):

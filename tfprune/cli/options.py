@@ -1,12 +1,10 @@
 """The flags of the commands."""
 
+import math
+
 from absl import flags
 
-from tfprune.export.file import modes
-from tfprune.export.micro import npu
-from tfprune.scoring import criterion as criterion_lib
-from tfprune.searches import strategies
-from tfprune.selection import rounding
+from tfprune.cli import choices
 
 
 class Limit(flags.ArgumentParser):
@@ -15,12 +13,20 @@ class Limit(flags.ArgumentParser):
     def parse(self, argument):
         try:
             if argument.endswith("%"):
-                return float(argument[:-1]) / 100
-            return float(argument) if "." in argument else int(argument)
-        except ValueError as error:
+                value = float(argument[:-1]) / 100
+            elif argument.lstrip("+-").isdigit():
+                value = int(argument)
+            else:
+                value = float(argument)
+        except ValueError:
+            value = math.nan
+        whole = isinstance(value, int)
+        if not (value > 0 if whole else 0 < value <= 1):
             raise ValueError(
-                "A fraction (0.5 or 50%) or a count (20000) is needed."
-            ) from error
+                "A fraction of at most 1 (0.5 or 50%), which may remain, or a "
+                "count (20000) is needed."
+            )
+        return value
 
     def flag_type(self):
         return "limit"
@@ -32,12 +38,45 @@ class Shapes(flags.ArgumentParser):
     def parse(self, argument):
         parts = argument.split(";")
         try:
-            return [tuple(int(n) for n in part.split(",")) for part in parts]
+            shapes = [tuple(int(n) for n in part.split(",")) for part in parts]
         except ValueError as error:
             raise ValueError("Sizes like 32,32,3 are needed.") from error
+        if min(min(shape) for shape in shapes) < 1:
+            raise ValueError("Sizes like 32,32,3, all positive, are needed.")
+        return shapes
 
     def flag_type(self):
         return "shapes"
+
+
+class Ratios(flags.ArgumentParser):
+    """`0.25,0.5`, shares that are removed, or a single one.
+
+    Args:
+        several: `bool`, whether there may be more than one.
+    """
+
+    def __init__(self, several):
+        self._several = several
+
+    def parse(self, argument):
+        try:
+            ratios = [float(text) for text in str(argument).split(",")]
+        except ValueError:
+            ratios = [math.nan]
+        fit = all(0 <= ratio < 1 for ratio in ratios)
+        if not fit or (len(ratios) > 1 and not self._several):
+            wanted = "floats in [0, 1), like 0.25,0.5, are needed"
+            raise ValueError(
+                f"Shares to remove, {wanted}."
+                if self._several
+                else "A share to remove, a float in [0, 1), is needed. For "
+                "what may remain use --macs, --params or --channels."
+            )
+        return ratios if self._several else ratios[0]
+
+    def flag_type(self):
+        return "ratio"
 
 
 def reading(values):
@@ -85,6 +124,16 @@ def common(values):
     )
 
 
+def layers(values):
+    """`--layers`."""
+    flags.DEFINE_boolean(
+        "layers",
+        False,
+        "Show every layer after the totals. JSON has them in any case.",
+        flag_values=values,
+    )
+
+
 def out(values, what):
     """`--out`."""
     _text(values, "out", f"Where {what} is written; needed.")
@@ -100,12 +149,11 @@ def budget(values):
         "Residual blocks: 0.75 or 75% is what may remain, 6 how many. Whole "
         "blocks go first, those that change their input least.",
     )
-    flags.DEFINE_float(
+    define(
+        Ratios(several=False),
         "ratio",
-        None,
-        "Instead of a budget: the share of the channels of every group to "
-        "remove, in [0, 1).",
-        flag_values=values,
+        "Instead of a budget, which says what remains: the share of the "
+        "channels of every group to remove, in [0, 1).",
     )
 
 
@@ -121,22 +169,34 @@ def limits(values):
     define(Limit(), "ram_bytes", f"Bytes of its arena: {unit}")
 
 
+# The flags of `limits` and `budget` that set a limit.
+LIMITS = ("macs", "params", "channels", "peak_bytes", "flash_bytes")
+LIMITS += ("ram_bytes", "depth")
+
+
+def given_limits(values):
+    """`dict` from the names of the limits that are set to their values."""
+    given = {name: values[name].value for name in LIMITS if name in values}
+    return {name: v for name, v in given.items() if v is not None}
+
+
+def criterion(values):
+    """`--criterion`."""
+    names = ", ".join(row[0] for row in choices.CRITERIA)
+    _text(values, "criterion", f"What scores the channels: {names}.", "l1")
+
+
 def selection(values):
     """Which channels go."""
-    criteria = criterion_lib.criteria.names()
-    _text(
-        values,
-        "criterion",
-        f"What scores the channels: {', '.join(criteria)}.",
-        "l1",
-    )
-    _text(
-        values,
+    criterion(values)
+    flags.DEFINE_enum(
         "ranking",
+        "global",
+        ["global", "raw", "group"],
         "global compares channels across the model, their scores brought to "
         "one scale; raw compares the scores as they are; group takes the same "
         "share of every group.",
-        "global",
+        flag_values=values,
     )
     groups(values)
     data(values, "What the criterion looks at")
@@ -172,39 +232,52 @@ def groups(values):
         ("min_channels", "Channels of each group that stay at least."),
         ("channel_multiple", "Each group keeps a multiple of so many."),
     ):
-        flags.DEFINE_integer(name, 1, text, flag_values=values)
+        _count(values, name, 1, text)
     flags.DEFINE_enum(
         "target",
         None,
-        list(rounding.TARGETS),
-        "Instead of --channel_multiple: the multiple that its kernels use.",
+        list(choices.TARGETS),
+        "Instead of --channel_multiple: the multiple that its kernels use: "
+        f"{', '.join(choices.TARGETS)}.",
         flag_values=values,
     )
 
 
 def search(values):
     """How networks are tried, and on what."""
-    names = strategies.STRATEGIES.names()
-    _text(values, "strategy", f"One of {', '.join(names)}.", "amc")
+    names = list(choices.STRATEGIES)
+    flags.DEFINE_enum(
+        "strategy", "amc", names, f"{_listed(names)}.", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "reward",
+        "error",
+        list(choices.REWARDS),
+        "error, within a budget; flops or params weigh errors by the cost.",
+        flag_values=values,
+    )
+    criterion(values)
     _text(
         values,
-        "reward",
-        "error, within a budget; flops or params weigh errors by the cost.",
-        "error",
+        "criterion_data",
+        "What the criterion looks at: a .npz file with arrays x and y.",
     )
-    _text(values, "criterion", "What scores the channels.", "l1")
     data(values, "To measure accuracy on, needed")
     for name, what in (
-        ("recalibrate", "measure batch normalisation by"),
+        ("recalibrate", "measure batch normalization by"),
         ("reconstruct", "fit the weights by that read what is left"),
     ):
         _text(values, name, f"Inputs, .npy or .npz with x, to {what}.")
-    for name, default, text in (
-        ("evaluations", 400, "Networks to measure."),
-        ("limit", None, "Samples of the data that are looked at; all if not."),
-        ("seed", 0, "Of what is random."),
-    ):
-        flags.DEFINE_integer(name, default, text, flag_values=values)
+    _count(values, "evaluations", 400, "Networks to measure.")
+    _count(
+        values,
+        "limit",
+        None,
+        "Samples of the data that are looked at; all if not given.",
+    )
+    flags.DEFINE_integer(
+        "seed", 0, "Of what is random.", lower_bound=0, flag_values=values
+    )
     _text(values, "checkpoint", "A JSON file to go on from: search.json.")
     _text(values, "trials", "A JSON file with all trials to write.")
     _text(values, "plot", "A picture of the trials to write: search.png.")
@@ -212,9 +285,10 @@ def search(values):
 
 def curves(values):
     """What is measured of each group."""
-    flags.DEFINE_list(
+    flags.DEFINE(
+        Ratios(several=True),
         "ratios",
-        [f"{tenths / 10}" for tenths in range(1, 10)],
+        ",".join(f"{tenths / 10}" for tenths in range(1, 10)),
         "Shares of a group's channels to remove.",
         flag_values=values,
     )
@@ -224,7 +298,7 @@ def curves(values):
         "Groups to measure: names or patterns.",
         flag_values=values,
     )
-    _text(values, "criterion", "What scores the channels.", "l1")
+    criterion(values)
     _text(values, "plot", "A picture of the curves to write: curves.png.")
 
 
@@ -245,24 +319,30 @@ def verify(values):
 
 def conversion(values):
     """What kind of file is exported."""
-    _text(
-        values,
+    modes = list(choices.INTERFACES)
+    flags.DEFINE_enum(
         "quantize",
-        f"How numbers are stored: {', '.join(modes.MODES)}. Microcontrollers "
-        "want int8.",
         "float32",
+        modes,
+        f"How numbers are stored: {_listed(modes)}. Microcontrollers want "
+        "int8.",
+        flag_values=values,
     )
     _text(
         values,
         "calibration",
-        "For int8, int16x8 and int4: typical inputs, some hundred, as the "
-        "model takes them; a .npy file, or .npz with one array for each input.",
+        f"For {_listed(choices.CALIBRATED, 'and')}: typical inputs, some "
+        "hundred, as the model takes them; a .npy file, or .npz with one "
+        "array for each input.",
     )
-    _text(
-        values,
+    types = {name for names in choices.INTERFACES.values() for name in names}
+    flags.DEFINE_enum(
         "interface",
+        None,
+        sorted(types),
         "For int8 and int16x8: the type of inputs and outputs, int8 or int16 "
         "(if not given) or float32.",
+        flag_values=values,
     )
     flags.DEFINE_enum(
         "sparse",
@@ -284,7 +364,8 @@ def conversion(values):
         "runtime",
         "tflite",
         ["tflite", "reference", "micro"],
-        "Where --data is measured.",
+        "Where --data is measured: tflite, as phones run it; reference, its "
+        "plain kernels; micro, as microcontrollers run it.",
         flag_values=values,
     )
 
@@ -302,18 +383,24 @@ def firmware(values):
         "arena_margin",
         0.1,
         "With --micro: the share of arena to reserve beyond what was measured.",
+        lower_bound=0.0,
         flag_values=values,
     )
     for name, what in (("flash_bytes", "file"), ("ram_bytes", "arena")):
         text = f"With --micro or --compress: the most bytes of the {what}."
-        flags.DEFINE_integer(name, None, text, flag_values=values)
+        _count(values, name, None, text)
     flags.DEFINE_enum(
         "vela",
         None,
-        list(npu.ACCELERATORS),
-        "Compile with Vela for this NPU and tell what it takes.",
+        list(choices.ACCELERATORS),
+        "Compile with Vela for this NPU and tell what it takes: "
+        f"{_listed(choices.ACCELERATORS)}.",
         flag_values=values,
     )
+
+
+def _listed(names, word="or"):
+    return f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
 def _definer(values):
@@ -321,6 +408,10 @@ def _definer(values):
         flags.DEFINE(parser, name, None, text, flag_values=values)
 
     return define
+
+
+def _count(values, name, default, text):
+    flags.DEFINE_integer(name, default, text, lower_bound=1, flag_values=values)
 
 
 def _text(values, name, text, default=None):

@@ -1,9 +1,14 @@
 """Reads a command line, runs its command, and tells what went wrong."""
 
+import difflib
 import itertools
+import os
+import pkgutil
+import re
 import sys
 import textwrap
 import traceback
+import warnings
 
 from absl import flags
 from absl import logging
@@ -11,6 +16,7 @@ from absl import logging
 import tfprune
 from tfprune.cli import commands
 from tfprune.cli import options
+from tfprune.core import packages
 
 _OVERVIEW = """\
 usage: tfprune COMMAND FILE... [flags]
@@ -39,22 +45,35 @@ def main(arguments=None):
             process by default.
 
     Returns:
-        The exit status: 0, or 1 after an error, which is one line on stderr.
+        The exit status: 0; 1 after an error, which is one line on stderr;
+        130 after Ctrl-C.
     """
-    arguments = sys.argv if arguments is None else arguments
+    try:
+        return _main(sys.argv if arguments is None else arguments)
+    except BrokenPipeError:
+        # Who reads has seen enough, as in `| head`.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _main(arguments):
     _, name, *rest = *arguments, *[""] * (2 - len(arguments))
+    known = {command.name: command for command in commands.COMMANDS}
+    if name == "help" and rest and rest[0] in known:
+        name, rest = rest[0], ["--help"]
     if name in ("", "-h", "--help", "help"):
-        print(_overview())
+        print(_overview(), flush=True)
         return int(not name)
     if name == "--version":
         print(f"tfprune {tfprune.__version__}")
         return 0
-    known = {command.name: command for command in commands.COMMANDS}
     if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
         return _fail(
             "tfprune",
             f"The first word must be one of {', '.join(known)}. Received: "
-            f"{name}. See tfprune --help.",
+            f"{name}.{hint} See tfprune --help.",
         )
     return _run(known[name], rest)
 
@@ -68,35 +87,90 @@ def _run(command, arguments):
     try:
         paths = values([program, *arguments])[1:]
         if values.help:
-            print(_help(command, values))
+            print(_help(command, values), flush=True)
             return 0
         _check_count(command, paths)
         logging.set_verbosity(values.verbosity)
-        print(command.run(paths, values), end="")
+        with warnings.catch_warnings():
+            warnings.showwarning = _warner(program, values)
+            text = _outcome(command, paths, values)
+        print(text, end="", flush=True)
+    except KeyboardInterrupt:
+        _fail(program, "interrupted; nothing was written.")
+        return 130
+    except BrokenPipeError:
+        raise
     # Whatever goes wrong, a user of the command line gets one line.
     except Exception as error:
         if values.is_parsed() and values.verbosity > 0:
             traceback.print_exc()
-        return _fail(program, _told(error))
+        return _fail(program, _told(error, values))
     return 0
+
+
+def _outcome(command, paths, values):
+    """The text to print; flags are checked before Keras is imported."""
+    given = command.check(paths, values)
+    if command.needs_keras(paths):
+        _import_everything(values.verbosity)
+    return pkgutil.resolve_name(command.run)(paths, values, given)
+
+
+def _import_everything(verbosity):
+    """Imports the library, so that Keras knows every layer class.
+
+    TensorFlow logs what it finds on the machine, unless it is told not to.
+    """
+    if verbosity < 1:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    packages.require_backend()
+    for name in dir(tfprune):
+        getattr(tfprune, name)
 
 
 def _check_count(command, paths):
     if len(paths) != len(command.paths):
+        wanted = " and ".join(command.paths) or "No file"
         raise flags.Error(
-            f"{' and '.join(command.paths)} must be given, and no more. "
+            f"{wanted} must be given, and no more. "
             f"Received: {' '.join(paths) or 'no file'}. See tfprune "
             f"{command.name} --help."
         )
 
 
-def _told(error):
-    """The message of an error, one line."""
+def _told(error, values):
+    """The message of an error, one line, in the words of the flags."""
     text = str(error).strip().partition("\n")[0]
     usual = (OSError, ValueError, TypeError, ImportError, ArithmeticError)
     if text and isinstance(error, (*usual, RuntimeError, flags.Error)):
-        return text
+        return _in_flags(text, values)
     return f"{type(error).__name__}: {text} (--verbosity=1 shows where)"
+
+
+def _in_flags(text, values):
+    """A message of the library, which speaks of arguments, about flags."""
+    text = re.sub(r"(?:tfprune\.)?Budget\(([^()]*)\)", _given, text)
+    for name in values:
+        text = text.replace(f"`{name}`", f"--{name}")
+        text = re.sub(rf"(?<![\w.-]){name}=", f"--{name}=", text)
+    return text
+
+
+def _given(match):
+    """The limits of a budget's `repr` that are set."""
+    parts = match.group(1).split(", ")
+    return ", ".join(part for part in parts if not part.endswith("=None"))
+
+
+def _warner(program, values):
+    """A `warnings.showwarning` that writes one line."""
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        del category, filename, lineno, file, line
+        text = " ".join(str(message).split())
+        _fail(program, f"warning: {_in_flags(text, values)}")
+
+    return show
 
 
 def _fail(program, message):
@@ -111,12 +185,12 @@ def _overview():
 
 def _help(command, values):
     """What `tfprune COMMAND --help` shows."""
-    usage = f"tfprune {command.name} {' '.join(command.paths)} [flags]"
+    words = ("tfprune", command.name, *command.paths, "[flags]")
     defined = itertools.chain(*values.flags_by_module_dict().values())
     rows = [_flag_help(flag) for flag in defined]
     return "\n\n".join(
         (
-            f"usage: {usage}",
+            f"usage: {' '.join(words)}",
             f"{command.summary}\n\n{command.text.strip()}",
             f"Examples:\n{textwrap.indent(command.examples.strip(), '  ')}",
             "Flags:\n" + "\n".join(rows),
@@ -127,11 +201,17 @@ def _help(command, values):
 def _flag_help(flag):
     # An enum flag begins with its values in brackets.
     text = flag.help.rpartition(">: ")[2]
-    if flag.default and not flag.boolean:
-        text += f" Default: {flag.default}."
+    if flag.default not in (None, [], "") and not flag.boolean:
+        text += f" Default: {_shown(flag.default)}."
     head = f"  --{'[no]' if flag.default is True else ''}{flag.name}"
     indent = " " * 22
     body = textwrap.fill(
         text, 79, initial_indent=indent, subsequent_indent=indent
     )
+    if len(head) > 20:
+        return f"{head}\n{body}"
     return f"{head:21} {body.lstrip()}"
+
+
+def _shown(default):
+    return ",".join(map(str, default)) if isinstance(default, list) else default

@@ -7,7 +7,6 @@ import numpy as np
 
 from tfprune.core import atomic
 from tfprune.core import leftovers
-from tfprune.legacy import loading
 
 _MODELS = (".keras", ".h5")
 # HDF5 by another name.
@@ -30,9 +29,10 @@ def load_model(path, allow_lambda=False):
         FileNotFoundError: If there is no such file.
         ValueError: If it does not hold a Keras model.
     """
-    if not (pathlib.Path(path) / _FOLDER).is_file():
-        _check_ending(path, "A model is read from")
-        _check_there(path)
+    # Here, as flags are checked before Keras is imported.
+    from tfprune.legacy import loading
+
+    check_model(path)
     try:
         return loading.load_model(path, allow_lambda)
     except (OSError, TypeError, ValueError) as error:
@@ -41,6 +41,18 @@ def load_model(path, allow_lambda=False):
             f"The file must hold a Keras model. Received: {path!r}, which "
             f"cannot be read: {reason}"
         ) from error
+
+
+def check_model(path):
+    """Checks, before Keras is imported, that a model may be there.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it has another ending.
+    """
+    if not (pathlib.Path(path) / _FOLDER).is_file():
+        _check_ending(path, "A model is read from")
+        check_file(path)
 
 
 def model_path(path, inputs):
@@ -102,7 +114,7 @@ def load_arrays(path):
     """
     if not path:
         return None
-    _check_there(path)
+    check_file(path)
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
@@ -119,6 +131,40 @@ def load_arrays(path):
     return arrays
 
 
+def load_samples(path, flag):
+    """Reads inputs with their labels.
+
+    Args:
+        path: `str` or `None`.
+        flag: `str`, the flag that names the file.
+
+    Returns:
+        `(x, y)`; `None` without a path.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it does not hold x and y, as many of each.
+    """
+    arrays = load_arrays(path)
+    if arrays is None:
+        return None
+    if not isinstance(arrays, tuple):
+        names = ", ".join(arrays) if isinstance(arrays, dict) else "one array"
+        raise ValueError(
+            f"{flag} needs a .npz file with the arrays x and y, inputs and "
+            f"their classes. Received: {str(path)!r}, which holds {names}. "
+            "Write one with numpy.savez(path, x=x, y=y)."
+        )
+    counts = [np.shape(array)[:1] for array in arrays]
+    if counts[0] != counts[1] or not counts[0] or counts[0][0] < 1:
+        shapes = " and ".join(str(np.shape(array)) for array in arrays)
+        raise ValueError(
+            f"{flag} needs as many x as y, at least one. Received: "
+            f"{str(path)!r} with arrays of shape {shapes}."
+        )
+    return arrays
+
+
 def _no_arrays(path):
     return ValueError(
         "A .npy or .npz file of numbers is needed. Received: "
@@ -126,7 +172,8 @@ def _no_arrays(path):
     )
 
 
-def _check_there(path):
+def check_file(path):
+    """Checks that there is a file."""
     if not pathlib.Path(path).is_file():
         raise FileNotFoundError(f"There must be a file. Received: {path!r}.")
 

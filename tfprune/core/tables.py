@@ -1,12 +1,16 @@
 """Tables of text and numbers, drawn for a terminal or written as markdown."""
 
 import dataclasses
+import html
 import io
 
 import rich.box
+import rich.cells
 import rich.console
 import rich.markup
 import rich.table
+
+_NARROW = 12  # Columns of a terminal that words make do with.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,36 +35,129 @@ class Table:
     title: str = ""
     left: int = 1
 
-    def to_text(self):
-        """The table as lines that end in a newline, as wide as it needs."""
+    def to_text(self, width=None):
+        """The table as lines that end in a newline.
+
+        Args:
+            width: `int`, columns of the terminal; `None` for as many as the
+                table needs. In a narrow one words go on in the next line, and
+                numbers that find no room stand in a second table below; none
+                is ever cut short.
+        """
+        natural = [
+            max(map(rich.cells.cell_len, column)) for column in self._columns
+        ]
+        if width is None or _drawn_width(natural) <= width:
+            return self._drawn(natural)
+        # Headers break between words; numbers do not.
+        widths = [self._least(i) for i in range(len(self.header))]
+        words = [i for i in range(self.left) if i < len(widths)]
+        spare = width - _drawn_width(widths)
+        if spare < 0 and len(widths) > max(self.left, 1) + 1:
+            return self._split(width)
+        while spare > 0:
+            short = [i for i in words if widths[i] < natural[i]]
+            if not short:
+                break
+            widths[min(short, key=widths.__getitem__)] += 1
+            spare -= 1
+        return self._drawn(widths)
+
+    def _split(self, width):
+        """Two tables, the first one as wide as it may be."""
+        fixed = max(self.left, 1)
+        widths = [self._least(i) for i in range(len(self.header))]
+        count = fixed + 1
+        while _drawn_width(widths[: count + 1]) <= width:
+            count += 1
+        rest = (0, *range(count, len(self.header)))
+        first = dataclasses.replace(
+            self,
+            header=self.header[:count],
+            rows=tuple(row[:count] for row in self.rows),
+        )
+        second = dataclasses.replace(
+            self,
+            header=tuple(self.header[i] for i in rest),
+            rows=tuple(tuple(row[i] for i in rest) for row in self.rows),
+            title="",
+            left=min(self.left, 1),
+        )
+        return f"{first.to_text(width)}\n{second.to_text(width)}"
+
+    def _least(self, i):
+        """The columns of the terminal that a column takes at least."""
+        if i < self.left:
+            longest = max(map(rich.cells.cell_len, self._columns[i]))
+            return min(longest, _NARROW)
+        head, *cells = self._columns[i]
+        return max(map(rich.cells.cell_len, (*cells, *head.split(), "")))
+
+    def _drawn(self, widths):
         drawn = rich.table.Table(
             box=rich.box.SIMPLE, pad_edge=False, show_edge=False
         )
         for i, name in enumerate(self.header):
-            justify = "left" if i < self.left else "right"
-            drawn.add_column(_literal(name), justify=justify, no_wrap=True)
+            drawn.add_column(
+                _literal(name),
+                justify="left" if i < self.left else "right",
+                width=widths[i],
+                overflow="fold",
+            )
         for row in self.rows:
             drawn.add_row(*map(_literal, row))
         file = io.StringIO()
-        # Wide enough for any table: a number cut short would be wrong.
         console = rich.console.Console(
-            file=file, width=10_000, color_system=None, legacy_windows=False
+            file=file,
+            width=_drawn_width(widths) + 1,
+            color_system=None,
+            legacy_windows=False,
         )
         console.print(drawn)
         lines = [line.rstrip() for line in file.getvalue().splitlines()]
         lines = [self.title, *filter(None, lines)]
         return "\n".join(filter(None, lines)) + "\n"
 
+    def __str__(self):
+        return self.to_text()
+
+    def _repr_html_(self):
+        """What a notebook shows."""
+        head = "".join(
+            self._html("th", i, n) for i, n in enumerate(self.header)
+        )
+        body = "".join(
+            f"<tr>{''.join(self._html('td', i, c) for i, c in enumerate(row))}"
+            "</tr>"
+            for row in self.rows
+        )
+        title = f"<caption>{html.escape(self.title)}</caption>"
+        return (
+            f"<table>{title if self.title else ''}"
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+    def _html(self, tag, i, cell):
+        side = "left" if i < self.left else "right"
+        return f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
+
     def to_markdown(self):
         """The table as markdown, its title as a paragraph above."""
-        marks = (":--" if i < self.left else "--:" for i in self._columns)
+        sides = range(len(self.header))
+        marks = (":--" if i < self.left else "--:" for i in sides)
         lines = [_line(self.header), _line(marks), *map(_line, self.rows)]
         head = f"{self.title}\n\n" if self.title else ""
         return head + "\n".join(lines) + "\n"
 
     @property
     def _columns(self):
-        return range(len(self.header))
+        """The cells of each column, its header first."""
+        return list(zip(self.header, *self.rows, strict=True))
+
+
+def _drawn_width(widths):
+    """The width of a table; between two columns are three spaces."""
+    return sum(widths) + 3 * (len(widths) - 1)
 
 
 def number(value):

@@ -1,0 +1,270 @@
+"""What can be told of flags and files before a model is loaded.
+
+Each function takes paths and flags, raises an error in the words of the
+flags, and gives what it has read: nothing here imports Keras.
+"""
+
+import importlib.util
+import os
+import pathlib
+import sys
+
+from tfprune.cli import choices
+from tfprune.cli import options
+from tfprune.cli import storage
+from tfprune.core import atomic
+from tfprune.core import packages
+
+TFLITE = ".tflite"
+_PICTURES = (".png", ".svg", ".pdf")
+_DRAWINGS = (".dot", ".gv", ".mmd", ".md")
+_NEEDS = {row[0]: row[2] for row in choices.CRITERIA}
+_ENGINES = {"evolution": "cma", "bayesian": "optuna"}
+
+
+def nothing(paths, values):
+    """For a command that cannot be given anything wrong."""
+    del paths, values
+    return {}
+
+
+def inspect(paths, values):
+    picture = _writable(values, "picture", _DRAWINGS)
+    if pathlib.Path(paths[0]).suffix == TFLITE:
+        _without(
+            values,
+            ("picture", "input_shape", "allow_lambda", "modules"),
+            "is for a Keras model, not for a .tflite file",
+        )
+        storage.check_file(paths[0])
+        packages.require("ai_edge_litert", user="Reading a .tflite file")
+        return {}
+    models(paths, values)
+    return {"picture": picture}
+
+
+def prune(paths, values):
+    given = {"out": storage.model_path(values.out, paths)}
+    limits = options.given_limits(values)
+    if (values.ratio is None) == (not limits):
+        flags = ", ".join(f"--{name}" for name in options.LIMITS)
+        raise ValueError(
+            f"Either a budget ({flags}), which says what may remain, or "
+            "--ratio, which says what goes, is needed. Received: "
+            f"{'both' if limits else 'neither'}. Try --macs=0.5."
+        )
+    if values.ratio is not None and values["ranking"].present:
+        raise ValueError(
+            "--ranking compares channels for a budget; --ratio takes the same "
+            "share of every group. Received: both. Leave out one of them."
+        )
+    _multiple(values)
+    given["plot"] = _plot(values)
+    given["data"] = _criterion(values, "data")
+    return given | models(paths, values)
+
+
+def strip(paths, values):
+    out = storage.model_path(values.out, paths)
+    return {"out": out} | models(paths, values)
+
+
+def compare(paths, values):
+    data = storage.load_samples(values.data, "--data")
+    return {"data": data} | models(paths, values)
+
+
+def sensitivity(paths, values):
+    given = {"plot": _plot(values), "data": _needed_data(values)}
+    _criterion(values, "data")
+    return given | models(paths, values)
+
+
+def search(paths, values):
+    given = {"out": storage.model_path(values.out, paths)}
+    limits = options.given_limits(values)
+    free = values.reward != "error" and values.strategy != "greedy"
+    if not limits and not free:
+        flags = ", ".join(f"--{n}" for n in options.LIMITS if n in values)
+        raise ValueError(
+            f"A budget is needed: {flags}. Received: none. Try --macs=0.5, or "
+            "--reward=flops with another strategy than greedy, where accuracy "
+            "decides."
+        )
+    if values.strategy in _ENGINES:
+        user = f"--strategy={values.strategy}"
+        packages.require(_ENGINES[values.strategy], "search", user)
+    _multiple(values)
+    given["plot"] = _plot(values)
+    for name in ("trials", "checkpoint"):
+        given[name] = _writable(values, name)
+    given["data"] = _needed_data(values)
+    given["criterion_data"] = _criterion(values, "criterion_data")
+    for name in ("recalibrate", "reconstruct"):
+        given[name] = storage.load_arrays(values[name].value)
+    return given | models(paths, values)
+
+
+def export(paths, values):
+    out = storage.output_path(values.out, paths)
+    if out.suffix != TFLITE:
+        raise ValueError(
+            "--out must end in .tflite. Received: "
+            f"--out={out}. Try --out={out.with_suffix(TFLITE)}."
+        )
+    _conversion(values)
+    _board(values)
+    packages.require("ai_edge_litert")
+    if values.quantize == "int4":
+        user = "--quantize=int4"
+        packages.require("ai_edge_quantizer", "quantizer", user)
+    if values.micro or values.compress or values.runtime == "micro":
+        packages.require("tflite_micro")
+    if values.vela:
+        packages.require("ethosu", "vela", "--vela")
+    given = {
+        "out": out,
+        "micro": values.micro and atomic.writable_folder(values.micro),
+        "calibration": storage.load_arrays(values.calibration),
+        "data": storage.load_samples(values.data, "--data"),
+    }
+    return given | models(paths, values)
+
+
+def models(paths, values):
+    """Files of models and modules with their layers are there."""
+    for path in paths:
+        storage.check_model(path)
+    if values.modules:
+        # A console script does not look into the folder it is started in.
+        sys.path.insert(0, os.getcwd())
+    for module in values.modules:
+        if importlib.util.find_spec(module.partition(".")[0]) is None:
+            raise ImportError(
+                "--modules must name modules that are installed or in this "
+                f"folder. Received: {module}, which is neither in "
+                f"{os.getcwd()} nor installed."
+            )
+    return {}
+
+
+def _conversion(values):
+    """Flags of `options.conversion` that want each other."""
+    if values.quantize in choices.CALIBRATED and not values.calibration:
+        raise ValueError(
+            f"--quantize={values.quantize} needs --calibration: a .npy file "
+            "of some hundred typical inputs, as the model takes them."
+        )
+    if values.calibration and values.quantize not in choices.CALIBRATED:
+        raise ValueError(
+            "--calibration is for --quantize="
+            f"{', '.join(choices.CALIBRATED)}. Received: "
+            f"--quantize={values.quantize}. Leave out one of them."
+        )
+    interfaces = choices.INTERFACES[values.quantize]
+    if values.interface not in (None, *interfaces):
+        raise ValueError(
+            f"With --quantize={values.quantize} --interface must be "
+            f"{' or '.join(interfaces)}. Received: "
+            f"--interface={values.interface}."
+        )
+    if values.sparse and values.compress:
+        raise ValueError(
+            "TFLite Micro, which alone reads compressed weights, does not run "
+            "sparse ones. Received: --sparse and --compress. Take one of them."
+        )
+    if values["runtime"].present and not values.data:
+        raise ValueError("--runtime wants --data, what it is to measure.")
+    if values.compress and values["runtime"].present:
+        if values.runtime != "micro":
+            raise ValueError(
+                "Only TFLite Micro reads compressed weights. Received: "
+                f"--compress and --runtime={values.runtime}. Take "
+                "--runtime=micro."
+            )
+
+
+def _board(values):
+    """Flags of `options.firmware` that want each other."""
+    limits = values.flash_bytes is not None or values.ram_bytes is not None
+    if limits and not (values.micro or values.compress):
+        raise ValueError(
+            "--flash_bytes and --ram_bytes want --micro or --compress."
+        )
+    if values.labels and not values.micro:
+        raise ValueError("--labels want --micro, the sources they stand in.")
+    if values["arena_margin"].present and not values.micro:
+        raise ValueError("--arena_margin wants --micro, which reserves it.")
+    if values.vela and values.compress:
+        raise ValueError(
+            "Vela reads no compressed weights; it compresses zeros by itself. "
+            "Received: --vela and --compress. Export twice."
+        )
+    if values.vela and values.quantize not in ("int8", "int16x8"):
+        raise ValueError(
+            "An Ethos-U computes with integers. Received: --vela and "
+            f"--quantize={values.quantize}. Take --quantize=int8."
+        )
+
+
+def _criterion(values, flag):
+    """The samples for the criterion, if there are any."""
+    path, name = values[flag].value, values.criterion
+    # A module of the user may register one of its own.
+    if name not in _NEEDS and not values.modules:
+        raise ValueError(
+            "Unknown criterion. Received: "
+            f"--criterion={name}. Known: {', '.join(_NEEDS)}. `tfprune "
+            "criteria` tells more of them."
+        )
+    if path is None and _NEEDS.get(name, "nothing") != "nothing":
+        raise ValueError(
+            f"--criterion={name} looks at {_NEEDS[name]}: --{flag} must name "
+            "a .npz file with them as x and y."
+        )
+    if _NEEDS.get(name) == "inputs and labels":
+        return storage.load_samples(path, f"--{flag}")
+    return storage.load_arrays(path)
+
+
+def _needed_data(values):
+    if not values.data:
+        raise ValueError(
+            "--data must name a .npz file with arrays x and y, to measure "
+            "accuracy on. Received: none."
+        )
+    return storage.load_samples(values.data, "--data")
+
+
+def _multiple(values):
+    if values.target and values["channel_multiple"].present:
+        raise ValueError(
+            "--target stands for a multiple. Received: "
+            f"--target={values.target} and --channel_multiple="
+            f"{values.channel_multiple}. Leave out one of them."
+        )
+
+
+def _plot(values):
+    if values.plot:
+        packages.require("matplotlib", "plots", "--plot")
+    return _writable(values, "plot", _PICTURES)
+
+
+def _writable(values, flag, endings=()):
+    """The path of a flag, if a file can be written there, or `None`."""
+    path = values[flag].value
+    if not path:
+        return None
+    if endings and pathlib.Path(path).suffix.lower() not in endings:
+        raise ValueError(
+            f"--{flag} must end in one of {', '.join(endings)}. Received: "
+            f"--{flag}={path}."
+        )
+    return atomic.writable(path)
+
+
+def _without(values, names, reason):
+    for name in names:
+        if values[name].present:
+            raise ValueError(f"--{name} {reason}. Leave it out.")

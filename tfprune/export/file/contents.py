@@ -1,0 +1,112 @@
+"""What the ops of a .tflite file cost: weights and multiply-adds."""
+
+import dataclasses
+import math
+
+from tfprune.core import packages
+from tfprune.export.file import model_file
+
+# How the multiply-adds of one number of the output follow from the shapes of
+# inputs and output.
+_PER_OUTPUT = {
+    "CONV_2D": lambda x, kernel, *_: math.prod(kernel[1:]),
+    "CONV_3D": lambda x, kernel, *_: math.prod(kernel[:-1]),
+    "DEPTHWISE_CONV_2D": lambda x, kernel, *_: math.prod(kernel[1:3]),
+    "FULLY_CONNECTED": lambda x, kernel, *_: kernel[-1],
+    # One side may be transposed: a row of it is what the output's has not.
+    "BATCH_MATMUL": lambda a, b, *rest: math.prod(a[-2:]) // rest[-1][-2],
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Op:
+    """One op of a file.
+
+    Attributes:
+        name: `str`, as "CONV_2D", or the name of a custom op.
+        output: `str`, the name of the tensor that it writes.
+        shape: tuple, that of the tensor, the batch included.
+        dtype: `str`, what the tensor holds.
+        weight_bytes: `int`, bytes of the constants that it reads; what several
+            ops share counts at the first.
+        macs: `int`, multiply-adds; `None` for an op of which they are not
+            known.
+    """
+
+    name: str
+    output: str
+    shape: tuple
+    dtype: str
+    weight_bytes: int
+    macs: int | None
+
+
+def ops(path):
+    """Reads the ops of a .tflite file; no interpreter is started.
+
+    Args:
+        path: `str` or path-like.
+
+    Returns:
+        List of `Op`, in the order in which they run.
+
+    Raises:
+        ImportError: If the extra `export` is missing.
+        OSError: If there is no such file.
+        ValueError: If the file is not a TFLite model.
+
+    Example:
+
+    >>> sum(op.macs or 0 for op in ops("model.tflite"))
+    """
+    model_file.read(path)
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    with open(path, "rb") as file:
+        model = schema.Model.GetRootAs(file.read(), 0)
+    graph = model.Subgraphs(0)
+    types = _names(schema.TensorType)
+    counted, found = set(), []
+    for i in range(graph.OperatorsLength()):
+        op = graph.Operators(i)
+        read = [int(n) for n in op.InputsAsNumpy()] if op.InputsLength() else []
+        tensors = [graph.Tensors(n) for n in read if n >= 0]
+        written = graph.Tensors(op.Outputs(0))
+        buffers = {t.Buffer() for t in tensors} - counted
+        counted |= buffers
+        name = _op_name(schema, model.OperatorCodes(op.OpcodeIndex()))
+        shapes = [_shape(tensor) for tensor in (*tensors, written)]
+        found.append(
+            Op(
+                name=name,
+                output=written.Name().decode(),
+                shape=shapes[-1],
+                dtype=types[written.Type()].lower(),
+                weight_bytes=sum(
+                    model.Buffers(n).DataLength() for n in buffers
+                ),
+                macs=_macs(name, shapes),
+            )
+        )
+    return found
+
+
+def _macs(name, shapes):
+    if name not in _PER_OUTPUT or len(shapes) < 3:
+        return None
+    return _PER_OUTPUT[name](*shapes) * math.prod(shapes[-1])
+
+
+def _op_name(schema, code):
+    if code.CustomCode():
+        return code.CustomCode().decode()
+    # Old files know the first field alone, which is a byte.
+    number = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
+    return _names(schema.BuiltinOperator)[number]
+
+
+def _shape(tensor):
+    return tuple(tensor.Shape(i) for i in range(tensor.ShapeLength()))
+
+
+def _names(enumeration):
+    return {v: k for k, v in vars(enumeration).items() if not k.startswith("_")}
