@@ -107,9 +107,10 @@ format: $(READY)  ## sort imports, mend what ruff can mend, write BUILD files
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m tools.build_files
 
-build-files: $(READY)  ## write the BUILD files and the picture of the rooms
+build-files: $(READY)  ## write BUILD files, the rooms' picture, flags' values
 	$(BIN)/python -m tools.build_files
 	$(BIN)/python -m tools.draw_rooms
+	$(BIN)/python -m tools.write_choices
 
 coverage: $(READY)  ## which lines the tests reach
 	$(BIN)/coverage erase

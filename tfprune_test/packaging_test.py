@@ -19,6 +19,7 @@ from tools import build_files
 from tools import source_tree
 
 ROOT = source_tree.ROOT
+COMMAND = "tfprune_command"  # Outside of the package, which it starts.
 
 
 def setup_cfg():
@@ -97,7 +98,8 @@ class WheelTest(absltest.TestCase):
             checkout / "tfprune",
             ignore=shutil.ignore_patterns("__pycache__"),
         )
-        for name in ("setup.cfg", "pyproject.toml", "LICENSE"):
+        names = ("setup.cfg", "pyproject.toml", "LICENSE", f"{COMMAND}.py")
+        for name in names:
             shutil.copy(ROOT / name, checkout)
         # The text of the project's page, which a checkout may lack.
         (checkout / "README.md").write_text("tfprune\n")
@@ -127,6 +129,7 @@ class WheelTest(absltest.TestCase):
         expected = source_tree.python_files(folders=["tfprune"])
         expected = {path.as_posix() for path in expected}
         expected |= {f"tfprune/reports/page.{end}" for end in ("css", "js")}
+        expected |= {f"{COMMAND}.py"}
         self.assertEqual(modules, expected)
         self.assertTrue(any(name.endswith("/LICENSE") for name in names))
 
@@ -136,7 +139,7 @@ class WheelTest(absltest.TestCase):
                 n for n in archive.namelist() if n.endswith("entry_points.txt")
             )
             text = archive.read(name).decode()
-        self.assertIn("tfprune = tfprune.cli:main", text)
+        self.assertIn(f"tfprune = {COMMAND}:main", text)
 
     def test_it_is_imported_from_another_folder(self):
         installed = self.folder / "installed"

@@ -17,7 +17,7 @@ import sys
 from tools import source_tree
 
 # These read the checkout itself, not what was built from it.
-CHECKOUT_TESTS = ("floors_test.py", "packaging_test.py")
+CHECKOUT_TESTS = ("command_test.py", "floors_test.py", "packaging_test.py")
 SCRIPTS = ("examples", "benchmarks")
 RULES = ("py_binary", "py_library", "py_test")
 PYTEST_MAIN = "//tools:run_pytest.py"

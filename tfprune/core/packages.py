@@ -45,25 +45,24 @@ def require_backend():
     """Imports Keras on the backend that it is set to.
 
     Raises:
-        ImportError: If Keras or its backend is missing; tells how to install
-            it.
+        ImportError: If its backend is missing; tells how to install it.
     """
     try:
         importlib.import_module("keras")
     except ImportError as error:
-        if error.name not in _BACKENDS:
+        name = (error.name or "").partition(".")[0]
+        if name not in _BACKENDS or importlib.util.find_spec(name):
             raise
         raise ImportError(
-            f"Keras needs its backend {error.name!r}, which is not installed. "
-            f"Run: pip install {_BACKENDS[error.name]}. Or set KERAS_BACKEND "
-            "to one that is.",
-            name=error.name,
+            f"Keras needs its backend {name!r}, which is not installed. Run: "
+            f"pip install {_BACKENDS[name]}. Or set KERAS_BACKEND to one that "
+            "is.",
+            name=name,
         ) from error
 
 
 # What to install for each backend; the CPU build of TensorFlow is smaller.
 _BACKENDS = {
-    "keras": "keras",
     "tensorflow": '"tfprune[cpu]"',
     "jax": '"tfprune[jax]"',
     "torch": "torch",

@@ -10,7 +10,8 @@ import rich.console
 import rich.markup
 import rich.table
 
-_NARROW = 12  # Columns of a terminal that words make do with.
+# Columns of a terminal that words make do with, at best and at worst.
+_NARROW, _NARROWEST = 12, 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,12 @@ class Table:
         spare = width - _drawn_width(widths)
         if spare < 0 and len(widths) > max(self.left, 1) + 1:
             return self._split(width)
+        while spare < 0:
+            wide = [i for i in words if widths[i] > _NARROWEST]
+            if not wide:
+                break
+            widths[max(wide, key=widths.__getitem__)] -= 1
+            spare += 1
         while spare > 0:
             short = [i for i in words if widths[i] < natural[i]]
             if not short:

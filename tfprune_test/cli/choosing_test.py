@@ -65,4 +65,4 @@ class SensitivityTest(program_test.CliTestCase):
         )
         self.assertIn("floats in [0, 1)", line)
         line = self.refused("sensitivity", self.dense)
-        self.assertIn("Data are needed for the sensitivity", line)
+        self.assertIn("--data must name a .npz file", line)

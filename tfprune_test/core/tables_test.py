@@ -35,6 +35,47 @@ class TableTest(parameterized.TestCase):
         self.assertIn("[red]", tables.Table(("[red]",), (("a",),)).to_text())
 
 
+class WidthTest(parameterized.TestCase):
+    TABLE = tables.Table(
+        ("layer", "output", "parameters", "weight bytes", "MACs"),
+        (
+            ("stage1_block0_conv1", "32x32x16", "2,304", "9,216", "2,359,296"),
+            ("logits", "10", "650", "2,600", "640"),
+        ),
+        "net",
+        left=2,
+    )
+
+    @parameterized.parameters(30, 40, 50, 60, 70, 80, 120)
+    def test_it_fits_and_numbers_are_whole(self, width):
+        text = self.TABLE.to_text(width)
+        self.assertLessEqual(max(map(len, text.splitlines())), width)
+        words = text.split()
+        for row in self.TABLE.rows:
+            for number in row[2:]:
+                self.assertIn(number, words)
+        self.assertEqual(words.count("net"), 1)
+
+    def test_a_wide_terminal_changes_nothing(self):
+        self.assertEqual(self.TABLE.to_text(500), self.TABLE.to_text())
+
+    def test_what_cannot_be_narrower_is_not_cut(self):
+        self.assertIn("2,359,296", self.TABLE.to_text(5).split())
+
+
+class NotebookTest(absltest.TestCase):
+    def test_cells_are_text(self):
+        table = tables.Table(("a<b", "n"), (("<script>", "1"),), "x & y")
+        html = table._repr_html_()
+        self.assertIn("&lt;script&gt;", html)
+        self.assertIn("<caption>x &amp; y</caption>", html)
+        self.assertIn('<td style="text-align:right">1</td>', html)
+
+    def test_print_shows_the_table(self):
+        table = tables.Table(("a", "n"), (("b", "1"),))
+        self.assertEqual(str(table), table.to_text())
+
+
 class CellTest(parameterized.TestCase):
     @parameterized.parameters((0, "0"), (1234567, "1,234,567"), (None, "-"))
     def test_number(self, value, text):
