@@ -1,4 +1,4 @@
-"""The command: what needs no Keras does not import it, what needs it is quiet."""
+"""The command: what needs no Keras imports none, what does is quiet."""
 
 import json
 import os
