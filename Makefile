@@ -26,7 +26,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help venv venv-tfmot demo test test-all test-distributed \
-	test-tfmot venv-hub test-hub venv-torch lint format \
+	test-browser test-tfmot venv-hub test-hub venv-torch lint format \
 	records verify-records \
 	coverage bench trust build-files constraints sbom clean distclean
 
@@ -67,7 +67,7 @@ test: lint  ## lint and all tests but the slow ones, training on JAX too
 	$(PYTEST)
 	KERAS_BACKEND=jax $(PYTEST) $(ON_JAX)
 
-test-all: lint test-distributed  ## lint and all tests; fuzzing goes further
+test-all: lint test-distributed test-browser  ## lint, all tests, more fuzzing
 	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
 	KERAS_BACKEND=jax $(PYTEST) -m "slow or not slow" $(ON_JAX)
 
@@ -75,6 +75,11 @@ test-distributed:  ## a search by two workers, in an environment with Ray
 	$(MAKE) venv VENV=.venv-distributed EXTRAS=cpu,search,distributed,dev
 	.venv-distributed/bin/python -m pytest -q -rs -m "slow or not slow" \
 	  tfprune_test/examples/search_ray_test.py
+
+test-browser:  ## the reports in Chromium, if it is there; a real TensorBoard
+	$(MAKE) venv VENV=.venv-browser EXTRAS=cpu,export,data,browser,dev
+	.venv-browser/bin/python -m pytest -q -rs -m "slow or not slow" \
+	  tfprune_test/reports/page_browser_test.py
 
 venv-torch:  ## set up .venv-torch, with Torch-Pruning, to compare with
 	$(PYTHON) -m venv .venv-torch
@@ -143,7 +148,7 @@ constraints: $(READY)  ## write constraints.txt anew from setup.cfg
 	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
 	  --extra cpu --extra jax --extra export --extra quantizer \
 	  --extra vela --extra plots --extra data --extra search \
-	  --extra distributed --extra dev --no-annotate \
+	  --extra distributed --extra browser --extra dev --no-annotate \
 	  --no-emit-package backports-strenum \
 	  --custom-compile-command "make constraints" --quiet \
 	  --output-file constraints.txt setup.cfg

@@ -3,6 +3,7 @@
 // scripts the titles of SVG do; with both there would be two hints.
 const told = document.getElementById("told");
 let current = null;
+let reached = null; // By the arrow keys.
 
 for (const title of document.querySelectorAll("svg title")) {
   const owner = title.parentNode;
@@ -50,10 +51,14 @@ document.addEventListener("keydown", (event) => {
   const marks = [...chart.querySelectorAll("[data-told]")];
   if (!marks.length) return;
   event.preventDefault();
-  const at = marks.indexOf(current);
+  const at = marks.indexOf(reached);
   const next = at < 0 ? (step > 0 ? 0 : marks.length - 1) : at + step;
   const mark = marks[Math.min(Math.max(next, 0), marks.length - 1)];
+  reached = mark;
   const box = mark.getBoundingClientRect();
   show(mark, box.x + box.width / 2, box.y + Math.min(box.height / 2, 40));
 });
-document.addEventListener("focusout", hide);
+document.addEventListener("focusout", () => {
+  reached = null;
+  hide();
+});

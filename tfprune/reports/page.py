@@ -268,15 +268,15 @@ _SECTIONS = (
     ("summary", "Before and after", page_results.summary),
     ("frontier", "Frontier", page_results.frontier),
     ("channels", "Channels", page_layers.channels),
-    ("layers", "Layer by layer", page_layers.layers),
+    ("layers", "Layers", page_layers.layers),
     ("training", "Training", page_training.training),
     ("memory", "RAM over time", page_layers.memory),
     ("sensitivity", "Sensitivity", page_training.sensitivity),
     (
         "quantization",
-        "Error of int8, layer by layer",
+        "Error of int8",
         page_results.quantization,
     ),
-    ("outcomes", "Right and wrong", page_results.outcomes),
+    ("outcomes", "Answers", page_results.outcomes),
     ("making", "How it was made", _making),
 )

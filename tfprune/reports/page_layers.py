@@ -252,7 +252,8 @@ def _cost(layer, cost, before, after, widest, page):
         text = tables.number(sides[0])
         drawn = (None, sides[0])
     else:
-        text = f"{tables.number(sides[0])} → {tables.number(sides[1])}"
+        texts = dict.fromkeys(map(tables.number, sides))
+        text = " → ".join(texts)
         drawn = sides
     told = f"{layer}: {text} {quantities.word(cost)}"
     return markup.tag(
@@ -336,5 +337,8 @@ def _peak(style, profile, page):
     ]
     rows.append(("records of the interpreter, and gaps", "", f"{rest:,}"))
     rows.append(("in all", "", f"{moment.bytes:,}"))
-    caption = f"{_title(style, profile, page)}, at the peak: {moment.running}"
+    caption = (
+        f"{_title(style, profile, page)}, alive at the peak, while "
+        f"{moment.running} runs"
+    )
     return page_parts.table(("tensor", "shape", "bytes"), rows, caption, 2)

@@ -22,7 +22,7 @@ def verdict(page):
         return None
     broken = [q for q in limited if not q.fits]
     if not broken:
-        names = ", ".join(q.label for q in limited)
+        names = "; ".join(q.label for q in limited)
         return markup.tag(
             "p", "✓ Fits: ", names, ".", class_="verdict good", role="status"
         )
@@ -163,7 +163,7 @@ def _against(found, cost, page):
     )
     unit = f", {found.unit}" if found.unit else ""
     panel = svg_panels.Panel(
-        f"{found.metric} against {word}",
+        word,
         (low, high),
         svg_panels.span(ys, 0.12),
         word,
@@ -175,18 +175,16 @@ def _against(found, cost, page):
     for limit in limits:
         if low <= limit <= high:
             panel.divide(limit, "limit")
-    for point, x, y in zip(points, xs, ys, strict=True):
+    # The network that was taken has its name before the others have.
+    for point, x, y in sorted(
+        zip(points, xs, ys, strict=True), key=lambda row: not row[0].chosen
+    ):
         told = (
             f"{point.name}\n{found.metric}: {metric.text(point.value)}\n"
             f"{word}: {quantities.Quantity(cost).text(x)}"
         )
-        panel.dot(
-            x,
-            y,
-            "chosen" if point.chosen else "after",
-            told,
-            point.name if len(points) <= 6 else "",
-        )
+        style = "chosen" if point.chosen else "after"
+        panel.dot(x, y, style, told, point.name)
     return panel.figure(
         f"{len(points)} networks, from {word} {svg_panels.short(min(xs))} to "
         f"{svg_panels.short(max(xs))}; {found.metric} from "

@@ -87,7 +87,7 @@ def _curves(metric, stages, starts):
             panel.line(part, style)
     if len(stages) > 1:
         for stage, start in zip(stages, starts, strict=False):
-            panel.divide(start + 0.5, stage.name)
+            panel.divide(start + 0.5, stage.name, bool(start))
     panel.bands([(epoch, "\n".join(told[epoch])) for epoch in sorted(told)])
     last = "; ".join(
         f"{word} ends at {parts[-1][-1][1]:.4g}"
@@ -147,7 +147,12 @@ def sensitivity(page):
 
 def _group(name, curve, found, limits, chance):
     panel = svg_panels.Panel(
-        name, (0, 1), limits, "share removed", f"{curve[0].channels} channels"
+        name,
+        (0, 1),
+        limits,
+        "share removed",
+        f"{curve[0].channels} channels",
+        size=(230, 150),
     )
     panel.level(found.dense, "", "level")
     if chance is not None:

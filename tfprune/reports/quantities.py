@@ -97,4 +97,6 @@ class Quantity:
             number = tables.number(value)
         else:
             number = f"{value:,.4g}"
-        return f"{number} {self.unit}".rstrip()
+        # What is in the name need not be said again.
+        unit = "" if self.unit in self.label.split() else self.unit
+        return f"{number} {unit}".rstrip()

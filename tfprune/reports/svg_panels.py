@@ -11,8 +11,9 @@ import math
 
 from tfprune.reports import markup
 
-WIDTH, HEIGHT = 340, 210
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 12, 10, 36
+SIZE = 340, 210
+_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 12, 18, 36
+_LETTER = 6.2  # Width, about.
 _COLORS = 6
 _MOST_BANDS = 160
 
@@ -45,15 +46,18 @@ class Panel:
         x, y: `(low, high)`, the range of each axis.
         x_label, y_label: `str`.
         log_x: `bool`, whether steps along x are factors.
+        size: `(width, height)`.
     """
 
-    def __init__(self, title, x, y, x_label, y_label, log_x=False):
+    def __init__(self, title, x, y, x_label, y_label, log_x=False, size=SIZE):
         self.title = title
+        self._width, self._height = size
+        self._right, self._base = size[0] - _RIGHT, size[1] - _BOTTOM
         self._labels = x_label, y_label
         self._log_x = log_x and x[0] > 0
-        self._x = _Axis(x, _LEFT, WIDTH - _RIGHT, self._log_x)
-        self._y = _Axis(y, HEIGHT - _BOTTOM, _TOP, False)
-        self._drawn = []
+        self._x = _Axis(x, _LEFT, self._right, self._log_x)
+        self._y = _Axis(y, self._base, _TOP, False)
+        self._drawn, self._names = [], []
 
     def line(self, points, style, steps=False):
         """A line through points, or with steps between them."""
@@ -64,7 +68,7 @@ class Panel:
             pairs = [
                 corner
                 for (x, y), (to, _) in itertools.pairwise(
-                    [*pairs, (WIDTH - _RIGHT, 0)]
+                    [*pairs, (self._right, 0)]
                 )
                 for corner in ((x, y), (to, y))
             ]
@@ -74,45 +78,43 @@ class Panel:
         )
 
     def level(self, value, text, style="level"):
-        """A horizontal line with its name."""
+        """A horizontal line with its name, if it has one."""
         y = self._y(value)
-        self._drawn += [
+        self._drawn.append(
             markup.tag(
-                "line", x1=_LEFT, x2=WIDTH - _RIGHT, y1=y, y2=y, class_=style
-            ),
-            markup.tag(
-                "text",
-                text,
-                x=WIDTH - _RIGHT - 2,
-                y=y - 3 if y > _TOP + 14 else y + 11,
-                class_="tick end",
-            ),
-        ]
+                "line", x1=_LEFT, x2=self._right, y1=y, y2=y, class_=style
+            )
+        )
+        if text:
+            above = y > _TOP + 14
+            self._drawn.append(
+                markup.tag(
+                    "text",
+                    text,
+                    x=self._right - 2,
+                    y=y - 3 if above else y + 11,
+                    class_="tick end",
+                )
+            )
 
-    def divide(self, value, text):
-        """A vertical line with a name beside its top."""
+    def divide(self, value, text, drawn=True):
+        """A vertical line with a name above it, or the name alone."""
         x = self._x(value)
-        self._drawn += [
-            markup.tag(
-                "line", x1=x, x2=x, y1=_TOP, y2=HEIGHT - _BOTTOM, class_="level"
-            ),
-            markup.tag("text", text, x=x + 3, y=_TOP + 9, class_="tick"),
-        ]
+        if drawn:
+            self._drawn.append(
+                markup.tag(
+                    "line", x1=x, x2=x, y1=_TOP, y2=self._base, class_="level"
+                )
+            )
+        self._drawn.append(
+            markup.tag("text", text, x=x, y=_TOP - 6, class_="tick")
+        )
 
     def dot(self, x, y, style, told, name=""):
         """A mark that tells something when it is pointed at."""
         cx, cy = self._x(x), self._y(y)
         if name:
-            end = cx > WIDTH * 0.66
-            self._drawn.append(
-                markup.tag(
-                    "text",
-                    name,
-                    x=cx - 8 if end else cx + 8,
-                    y=cy + 3.5,
-                    class_="tick end" if end else "tick",
-                )
-            )
+            self._name(name, cx, cy)
         self._drawn.append(
             markup.tag(
                 "g",
@@ -120,6 +122,25 @@ class Panel:
                 markup.tag("circle", cx=cx, cy=cy, r=11, class_="reach"),
                 markup.tag("circle", cx=cx, cy=cy, r=4.5, class_=style),
                 class_="mark",
+            )
+        )
+
+    def _name(self, name, x, y):
+        """A name beside a mark, if no other name is in its way."""
+        width = _LETTER * len(name)
+        end = x + 8 + width > self._right
+        left = x - 8 - width if end else x + 8
+        box = (left, left + width, y - 7, y + 7)
+        if left < 0 or any(_overlap(box, other) for other in self._names):
+            return
+        self._names.append(box)
+        self._drawn.append(
+            markup.tag(
+                "text",
+                name,
+                x=x - 8 if end else x + 8,
+                y=y + 4,
+                class_="tick end" if end else "tick",
             )
         )
 
@@ -153,7 +174,7 @@ class Panel:
         places = [self._x(x) for x, _ in told]
         middles = [(a + b) / 2 for a, b in itertools.pairwise(places)]
         starts = [_LEFT, *middles]
-        ends = [*middles, WIDTH - _RIGHT]
+        ends = [*middles, self._right]
         for (_, text), x, start, end in zip(
             told, places, starts, ends, strict=True
         ):
@@ -166,7 +187,7 @@ class Panel:
                         x=start,
                         y=_TOP,
                         width=max(end - start, 0.1),
-                        height=HEIGHT - _TOP - _BOTTOM,
+                        height=self._base - _TOP,
                         class_="reach",
                     ),
                     markup.tag(
@@ -174,7 +195,7 @@ class Panel:
                         x1=x,
                         x2=x,
                         y1=_TOP,
-                        y2=HEIGHT - _BOTTOM,
+                        y2=self._base,
                         class_="ruler",
                     ),
                     class_="mark",
@@ -198,11 +219,11 @@ class Panel:
             markup.tag(
                 "text",
                 x_label,
-                x=(WIDTH + _LEFT - _RIGHT) / 2,
-                y=HEIGHT - 4,
+                x=(self._right + _LEFT) / 2,
+                y=self._height - 4,
                 class_="tick middle",
             ),
-            viewBox=f"0 0 {WIDTH} {HEIGHT}",
+            viewBox=f"0 0 {self._width} {self._height}",
             role="img",
             tabindex=0,
             class_="chart",
@@ -227,7 +248,7 @@ class Panel:
                 markup.tag(
                     "line",
                     x1=_LEFT,
-                    x2=WIDTH - _RIGHT,
+                    x2=self._right,
                     y1=y,
                     y2=y,
                     class_="grid",
@@ -246,7 +267,7 @@ class Panel:
                     "text",
                     short(value),
                     x=self._x(value),
-                    y=HEIGHT - _BOTTOM + 14,
+                    y=self._base + 14,
                     class_="tick middle",
                 )
             )
@@ -345,6 +366,15 @@ class _Axis:
             if len(found) <= count + 1:
                 break
         return found
+
+
+def _overlap(one, other):
+    return (
+        one[0] < other[1]
+        and other[0] < one[1]
+        and one[2] < other[3]
+        and other[2] < one[3]
+    )
 
 
 def _finite(value):

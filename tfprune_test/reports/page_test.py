@@ -4,18 +4,15 @@ import dataclasses
 import html.parser
 import pathlib
 
-import keras
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.graph import read
-from tfprune.graph import rebuild
 from tfprune.reports import answers
 from tfprune.reports import comparison
 from tfprune.reports import page as page_lib
 from tfprune.reports import quantities
-from tfprune.searches import curves
+from tfprune_test.reports import example_pages
 
 HOSTILE = "<script>document.title='taken'<-script>&\"'"
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -54,91 +51,14 @@ class Reader(html.parser.HTMLParser):
         return "\n".join(self.words)
 
 
-def net(name="net", hidden="hidden"):
-    inputs = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(4, 3, padding="same", name="stem")(inputs)
-    y = keras.layers.Conv2D(4, 3, padding="same", name="branch")(x)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x + y)
-    x = keras.layers.Dense(6, activation="relu", name=hidden)(x)
-    x = keras.layers.Dense(3, name="logits")(x)
-    return keras.Model(inputs, x, name=name)
-
-
-def without(model, layer, channels):
-    """The model without some of the channels that a layer makes."""
-    graph = read.channel_graph(model)
-    labels = next(g.labels for g in graph.groups if layer in g.writers)
-    keep = np.ones(graph.size, bool)
-    keep[labels[channels]] = False
-    return rebuild.shrink(graph, keep)
-
-
-@dataclasses.dataclass(frozen=True)
-class Tensors:
-    """As `QuantizationError`."""
-
-    tensors: tuple
-
-    def worst(self, count):
-        return sorted(self.tensors, key=lambda t: t.sqnr)[:count]
-
-
-@dataclasses.dataclass(frozen=True)
-class Tensor:
-    name: str
-    sqnr: float
-    error: float
-    clipped: float
-
-
-def full(report):
-    """A page with every section."""
-    points = tuple(
-        curves.Point("stem", ratio, 4 - i, 4, 0.9 - 0.2 * i)
-        for i, ratio in enumerate((0.25, 0.5), start=1)
-    )
-    truth = np.array([0, 1, 2, 2])
-    scores = np.eye(3)[[0, 1, 2, 1]]
-    return dataclasses.replace(
-        report.page(),
-        title="A network",
-        target="a board",
-        measured=(
-            quantities.Quantity("int8_flash_bytes", 900, 500, "", 600),
-            quantities.Quantity("accuracy, validation", 0.9, 0.875, "%"),
-        ),
-        frontier=page_lib.Frontier(
-            "accuracy",
-            (
-                page_lib.FrontierPoint("dense", 0.9, {"macs": 1000}),
-                page_lib.FrontierPoint("small", 0.875, {"macs": 300}, True),
-            ),
-        ),
-        stages=(
-            page_lib.Stage(
-                "dense", {"loss": [1.0, 0.5], "val_loss": [1.1, 0.75]}
-            ),
-            page_lib.Stage("fine-tuning", {"loss": [0.25]}),
-        ),
-        sensitivity=curves.Sensitivity("net", "accuracy", 0.9, points),
-        chance=1 / 3,
-        quantization=Tensors(
-            (Tensor("stem", 30.0, 0.03, 0.0), Tensor("logits", 12.5, 0.2, 0.1))
-        ),
-        outcomes=(answers.outcome("logits", truth, scores, np.eye(3)[truth]),),
-        settings={"seed": 7},
-        command="tfprune compare a.keras b.keras --html=page.html",
-    )
-
-
 class PageTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.dense = net()
-        cls.small = without(cls.dense, "stem", [1, 2])
+        cls.dense = example_pages.net()
+        cls.small = example_pages.without(cls.dense, "stem", [1, 2])
         cls.report = comparison.compare(cls.dense, cls.small)
-        cls.page = full(cls.report)
+        cls.page = example_pages.full(cls.report)
         cls.read = Reader(cls.page.to_html())
 
     def test_every_section_is_there_and_linked(self):
@@ -228,13 +148,17 @@ class PageTest(parameterized.TestCase):
     @parameterized.parameters(HOSTILE, "a</script><b>", "half \ud800 surrogate")
     def test_texts_from_outside_stay_texts(self, hostile):
         named = hostile == HOSTILE  # Keras takes no other of them as a name.
-        model = net(name="<b>", hidden=hostile if named else "hidden")
-        small = without(model, hostile if named else "hidden", [0])
+        model = example_pages.net(
+            name="<b>", hidden=hostile if named else "hidden"
+        )
+        small = example_pages.without(
+            model, hostile if named else "hidden", [0]
+        )
         confusion = answers.Confusion(
             hostile, (hostile, "b"), np.ones((2, 2), int)
         )
         page = dataclasses.replace(
-            full(comparison.compare(model, small)),
+            example_pages.full(comparison.compare(model, small)),
             title=hostile,
             target=hostile,
             command=hostile,
@@ -263,11 +187,7 @@ class PageTest(parameterized.TestCase):
 
 class ManyTest(absltest.TestCase):
     def test_a_hundred_layers_and_classes_stay_a_small_page(self):
-        inputs = keras.Input((4, 4, 8))
-        x = inputs
-        for i in range(100):
-            x = x + keras.layers.Conv2D(8, 1, name=f"conv{i}")(x)
-        model = keras.Model(inputs, x)
+        model = example_pages.deep()
         truth = np.arange(500) % 100
         scores = np.eye(100)[(truth + (truth % 7 == 0)) % 100]
         page = dataclasses.replace(
@@ -278,7 +198,7 @@ class ManyTest(absltest.TestCase):
         found = Reader(text)
         self.assertEmpty(found.open)
         self.assertLess(len(text), 600_000)
-        self.assertIn("conv99", found.text)
+        self.assertIn("block_99_convolution", found.text)
         self.assertIn("all: 425 of 500 right (85.00%)", found.text)
 
 
