@@ -2,7 +2,7 @@
 # .venv on the first call and again whenever setup.cfg changes.
 PYTHON ?= python3
 VENV ?= .venv
-EXTRAS ?= cpu,jax,export,quantizer,vela,plots,data,search,dev
+EXTRAS ?= cpu,jax,export,quantizer,vela,plots,tensorboard,data,search,dev
 CONSTRAINTS ?= constraints.txt
 # Each worker holds a TensorFlow of its own, about 1.5 GB.
 WORKERS ?= 2
@@ -77,9 +77,10 @@ test-distributed:  ## a search by two workers, in an environment with Ray
 	  tfprune_test/examples/search_ray_test.py
 
 test-browser:  ## the reports in Chromium, if it is there; a real TensorBoard
-	$(MAKE) venv VENV=.venv-browser EXTRAS=cpu,export,data,browser,dev
+	$(MAKE) venv VENV=.venv-browser EXTRAS=cpu,export,data,browser,tensorboard,dev
 	.venv-browser/bin/python -m pytest -q -rs -m "slow or not slow" \
-	  tfprune_test/reports/page_browser_test.py
+	  tfprune_test/reports/page_browser_test.py \
+	  tfprune_test/callbacks/pruning_summaries_test.py
 
 venv-torch:  ## set up .venv-torch, with Torch-Pruning, to compare with
 	$(PYTHON) -m venv .venv-torch
@@ -147,7 +148,7 @@ records: $(READY)  ## measure every finished record again
 constraints: $(READY)  ## write constraints.txt anew from setup.cfg
 	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
 	  --extra cpu --extra jax --extra export --extra quantizer \
-	  --extra vela --extra plots --extra data --extra search \
+	  --extra vela --extra plots --extra tensorboard --extra data --extra search \
 	  --extra distributed --extra browser --extra dev --no-annotate \
 	  --no-emit-package backports-strenum \
 	  --custom-compile-command "make constraints" --quiet \

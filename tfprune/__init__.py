@@ -111,7 +111,7 @@ _ELSEWHERE = {
     "ConstantSparsity": "tfprune.schedules.Constant",
     "PolynomialDecay": "tfprune.schedules.Polynomial",
     "PruneLowMagnitude": "tfprune.wrap(model, tfprune.methods.Masked())",
-    "PruningSummaries": "tfprune.callbacks.SparsityImages",
+    "PruningSummaries": "tfprune.callbacks.PruningSummaries",
     "UpdatePruningStep": "tfprune.PruneOnSchedule(schedule) in `callbacks`",
     "cluster_weights": "tfprune.compress_tflite, which shares values of a file",
     "prune_low_magnitude": "tfprune.wrap(model, tfprune.methods.Masked())",

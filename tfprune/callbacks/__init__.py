@@ -7,11 +7,11 @@ May import: `methods`, `schedules` and below.
 from tfprune.callbacks.backup import Backup
 from tfprune.callbacks.prune_on_schedule import PruneOnSchedule
 from tfprune.callbacks.prune_on_schedule import prune_now
-from tfprune.callbacks.sparsity_images import SparsityImages
+from tfprune.callbacks.pruning_summaries import PruningSummaries
 
 __all__ = [
     "Backup",
     "PruneOnSchedule",
-    "SparsityImages",
+    "PruningSummaries",
     "prune_now",
 ]

@@ -1,0 +1,147 @@
+"""What pruning does, epoch by epoch, for TensorBoard."""
+
+import numbers
+import pathlib
+
+import keras
+import numpy as np
+
+from tfprune.callbacks import event_log
+from tfprune.graph import read
+from tfprune.methods import bitpruning
+from tfprune.selection import budget as budget_lib
+from tfprune.sparsity import method as method_lib
+from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
+from tfprune.surgery import stripping
+
+
+class PruningSummaries(keras.callbacks.Callback):
+    """Writes what pruning does at the end of epochs, for TensorBoard.
+
+    As scalars: `sparsity/all` and `sparsity/<layer>/<weight>`, shares of
+    zeros; `method/<figure>`, what a method tells of itself, such as
+    `macs_ratio`; `bits/<layer>/<weight>`, learned bit lengths; and with a
+    budget `budget/<limit>`, what `strip` would leave now, beside
+    `budget/<limit>_limit`. As images: `masks/<layer>/<weight>`, a matrix of
+    outputs (rows) and inputs (columns, the positions of a convolution side
+    by side) in which zeros are black. As histograms:
+    `scores/<layer>/<weight>`, what a method ranks its weights or channels by.
+
+    The run is the folder `pruning` in `log_dir`, beside those of
+    `keras.callbacks.TensorBoard`. Needs the package `tensorboard`; works on
+    every backend. List it after `PruneOnSchedule`.
+
+    Args:
+        log_dir: `str` or path-like, where TensorBoard looks.
+        every: `int`, epochs between two entries.
+        budget: a `tfprune.Budget`, or `None`; measuring what is left reads
+            the model anew each time.
+
+    Raises:
+        ValueError: If `every` is not a positive number; as training begins,
+            if the model has no layer that is wrapped.
+        ImportError: If the package `tensorboard` is missing.
+
+    Example:
+
+    >>> summaries = tfprune.callbacks.PruningSummaries("logs/run1")
+    >>> wrapped.fit(x, y, epochs=9, callbacks=[pruning, summaries])
+    """
+
+    def __init__(self, log_dir, every=1, budget=None):
+        super().__init__()
+        if not isinstance(every, numbers.Integral) or every < 1:
+            raise ValueError(
+                "`every` must be a positive number of epochs. Received: "
+                f"every={every!r}"
+            )
+        if budget is not None and not isinstance(budget, budget_lib.Budget):
+            raise TypeError(
+                "`budget` must be a tfprune.Budget. Received: "
+                f"budget={budget!r}"
+            )
+        self.log_dir = str(log_dir)
+        self.every = every
+        self.budget = budget
+        self._log = None
+        self._limits = {}
+
+    def on_train_begin(self, logs=None):
+        if not wrapper_lib.find(self.model):
+            raise ValueError(
+                "Summaries need a model with layers that are wrapped. "
+                f"Received: model={self.model.name!r}, which has none. Use "
+                "`tfprune.wrap(model, tfprune.methods.Masked())`."
+            )
+        # Gates that were never measured cannot be drawn: now, not later.
+        wrapper_lib.sparsity(self.model)
+        if self.budget is not None:
+            graph = read.channel_graph(wrapping.unwrap(self.model))
+            meter = self.budget.meter(graph)
+            self._limits = self.budget.ceilings(meter)
+        folder = pathlib.Path(self.log_dir) / "pruning"
+        self._log = event_log.EventLog(str(folder))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every:
+            return
+        self._write_zeros(epoch)
+        self._write_methods(epoch)
+        if self.budget is not None:
+            self._write_budget(epoch)
+        self._log.flush()
+
+    def on_train_end(self, logs=None):
+        self._log.close()
+
+    def _write_zeros(self, epoch):
+        zeros = total = 0
+        for wrapper in wrapper_lib.find(self.model):
+            for name, values in wrapper.folded().items():
+                slot = wrapper.slots[name]
+                count = np.count_nonzero(values == 0)
+                share = count / max(values.size, 1)
+                self._log.scalar(f"sparsity/{slot.path}", share, epoch)
+                zeros, total = zeros + count, total + values.size
+                if slot.axes is not None:
+                    picture = as_picture(values, slot.axes)
+                    self._log.picture(f"masks/{slot.path}", picture, epoch)
+        self._log.scalar("sparsity/all", zeros / max(total, 1), epoch)
+
+    def _write_methods(self, epoch):
+        for method, slots in wrapper_lib.groups(self.model):
+            for name, value in method.figures(self.model, slots).items():
+                self._log.scalar(f"method/{name}", value, epoch)
+            for slot in slots:
+                if isinstance(method, bitpruning.BitPruning):
+                    bits = keras.ops.convert_to_numpy(slot["bit_length"])
+                    self._log.scalar(f"bits/{slot.path}", bits, epoch)
+                if slot.name != method_lib.INPUTS:
+                    scores = method.scores(slot)
+                    self._log.histogram(f"scores/{slot.path}", scores, epoch)
+
+    def _write_budget(self, epoch):
+        graph = read.channel_graph(wrapping.unwrap(self.model))
+        meter = self.budget.meter(graph)
+        keep = stripping.removable(graph).keep
+        for name, limit in self._limits.items():
+            left = getattr(meter, name)(keep)
+            self._log.scalar(f"budget/{name}", left, epoch)
+            self._log.scalar(f"budget/{name}_limit", limit, epoch)
+
+
+def as_picture(weights, axes):
+    """A weight as grey values: 0 where it is zero, else 255.
+
+    Args:
+        weights: array.
+        axes: its `patterns.Axes`.
+
+    Returns:
+        `uint8` array, shape `(outputs, positions * inputs)`.
+    """
+    matrices = axes.matrices(weights != 0)
+    positions, outputs, inputs = matrices.shape
+    rows = matrices.transpose(1, 0, 2).reshape(outputs, positions * inputs)
+    return rows.astype(np.uint8) * 255
