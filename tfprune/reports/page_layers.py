@@ -17,42 +17,15 @@ def channels(page):
     rows = _kept(page)
     if not rows:
         return None
-    items, cells = [], []
-    for strip, kept in rows:
-        count, left = len(strip.fixed), int(kept.sum())
-        told = _story(strip, count, left)
-        items.append(
-            markup.tag(
-                "li",
-                markup.tag("span", strip.layer, class_="name"),
-                _drawn(strip, kept, told),
-                markup.tag(
-                    "span",
-                    f"{'any ' * strip.guessed}{left} of {count}",
-                    class_="count",
-                ),
-            )
+    items = [
+        markup.tag(
+            "li",
+            markup.tag("span", strip.layer, class_="name"),
+            _drawn(strip, kept, _story(strip, kept)),
+            markup.tag("span", _count(strip, kept), class_="count"),
         )
-        cells.append(
-            (
-                strip.layer,
-                ", ".join(strip.coupled) or "-",
-                ", ".join(strip.read_by) or "-",
-                "; ".join(strip.reasons) or "-",
-                tables.number(left),
-                tables.number(count),
-                tables.number(int(strip.fixed.sum())),
-            )
-        )
-    header = (
-        "layer",
-        "goes together with",
-        "read by",
-        "why some must stay",
-        "kept",
-        "of",
-        "must stay",
-    )
+        for strip, kept in rows
+    ]
     return markup.tag(
         "div",
         page_parts.note(_about(page)),
@@ -62,9 +35,41 @@ def channels(page):
         markup.tag("ol", items, class_="strips"),
         page_parts.folded(
             "As a table: what goes together, and why some must stay",
-            page_parts.table(header, cells, "Channels of each layer", left=4),
+            _together(rows),
         ),
     )
+
+
+def _together(rows):
+    """A table in which layers that go together have one row."""
+    cells = {}
+    for strip, kept in rows:
+        layers = sorted({strip.layer, *strip.coupled})
+        count = _count(strip, kept)
+        fixed = tables.number(int(strip.fixed.sum()))
+        cells.setdefault(
+            (*layers, count),
+            (
+                ", ".join(layers),
+                ", ".join(strip.read_by) or "-",
+                "; ".join(strip.reasons) or "-",
+                count,
+                fixed,
+            ),
+        )
+    header = (
+        "layers that go together",
+        "read by",
+        "why some must stay",
+        "kept",
+        "must stay",
+    )
+    return page_parts.table(header, list(cells.values()), "Channels", left=3)
+
+
+def _count(strip, kept):
+    guess = "any " * strip.guessed
+    return f"{guess}{int(kept.sum()):,} of {len(kept):,}"
 
 
 def svg_swatches(*named):
@@ -137,8 +142,8 @@ def _about(page):
     )
 
 
-def _story(strip, count, left):
-    lines = [f"{strip.layer}: {left:,} of {count:,} channels kept"]
+def _story(strip, kept):
+    lines = [f"{strip.layer}: {_count(strip, kept)} channels kept"]
     if strip.coupled:
         lines.append(f"Goes together with: {_some(strip.coupled)}")
     if strip.read_by:

@@ -14,7 +14,7 @@ def table(header, rows, caption="", left=1):
     """
 
     def place(column):
-        return "words" if column < left else "number"
+        return None if column < left else "number"
 
     def cells(row):
         yield markup.tag("th", row[0], scope="row")

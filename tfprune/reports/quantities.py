@@ -1,6 +1,7 @@
 """The names of what reports count: one for each thing."""
 
 import dataclasses
+import re
 
 from tfprune.core import tables
 
@@ -98,5 +99,5 @@ class Quantity:
         else:
             number = f"{value:,.4g}"
         # What is in the name need not be said again.
-        unit = "" if self.unit in self.label.split() else self.unit
+        unit = "" if self.unit in re.findall(r"\w+", self.label) else self.unit
         return f"{number} {unit}".rstrip()

@@ -58,6 +58,7 @@ class Panel:
         self._x = _Axis(x, _LEFT, self._right, self._log_x)
         self._y = _Axis(y, self._base, _TOP, False)
         self._drawn, self._names = [], []
+        self._taken = []  # Boxes that no name may cover.
 
     def line(self, points, style, steps=False):
         """A line through points, or with steps between them."""
@@ -113,8 +114,9 @@ class Panel:
     def dot(self, x, y, style, told, name=""):
         """A mark that tells something when it is pointed at."""
         cx, cy = self._x(x), self._y(y)
+        self._taken.append((cx - 5, cx + 5, cy - 5, cy + 5))
         if name:
-            self._name(name, cx, cy)
+            self._names.append((name, cx, cy))
         self._drawn.append(
             markup.tag(
                 "g",
@@ -122,25 +124,6 @@ class Panel:
                 markup.tag("circle", cx=cx, cy=cy, r=11, class_="reach"),
                 markup.tag("circle", cx=cx, cy=cy, r=4.5, class_=style),
                 class_="mark",
-            )
-        )
-
-    def _name(self, name, x, y):
-        """A name beside a mark, if no other name is in its way."""
-        width = _LETTER * len(name)
-        end = x + 8 + width > self._right
-        left = x - 8 - width if end else x + 8
-        box = (left, left + width, y - 7, y + 7)
-        if left < 0 or any(_overlap(box, other) for other in self._names):
-            return
-        self._names.append(box)
-        self._drawn.append(
-            markup.tag(
-                "text",
-                name,
-                x=x - 8 if end else x + 8,
-                y=y + 4,
-                class_="tick end" if end else "tick",
             )
         )
 
@@ -216,6 +199,7 @@ class Panel:
             markup.tag("desc", description),
             self._axes(),
             self._drawn,
+            list(self._named()),
             markup.tag(
                 "text",
                 x_label,
@@ -239,6 +223,25 @@ class Panel:
             keys(legend),
             class_="panel",
         )
+
+    def _named(self):
+        """The names beside their marks, where there is room for them."""
+        for name, x, y in self._names:
+            width = _LETTER * len(name)
+            for left, low in (
+                (x + 8, y),
+                (x - 8 - width, y),
+                (x - width / 2, y - 13),
+                (x - width / 2, y + 14),
+            ):
+                box = (left, left + width, low - 6, low + 6)
+                inside = left > 0 and left + width < self._width
+                if inside and not any(_overlap(box, b) for b in self._taken):
+                    self._taken.append(box)
+                    yield markup.tag(
+                        "text", name, x=left, y=low + 4, class_="tick"
+                    )
+                    break
 
     def _axes(self):
         parts = []
