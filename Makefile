@@ -136,11 +136,7 @@ records: $(READY)  ## train the records on, one core, where they stopped
 	nice -n 19 $(BIN)/python examples/records.py --data_dir=$(DATA_DIR) \
 	  --weights_dir=$(WEIGHTS_DIR) --state=$(STATE)
 
-verify-trust: $(READY)  ## an hour of kills, damaged files and full disks
-	$(BIN)/python benchmarks/trust.py --minutes=60 \
-	  --table=docs/results/trust.md
-
-records: $(READY)  ## measure every finished record again
+verify-records: $(READY)  ## measure every finished record again
 	$(BIN)/python examples/verify_records.py --data_dir=$(DATA_DIR)
 
 # backports-strenum stays free: uv takes a version that pip refuses on the same
