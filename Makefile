@@ -103,10 +103,11 @@ test-tfmot: venv-tfmot  ## the tests that meet the toolkit's own objects
 	.venv-tfmot/bin/python -m pytest -q -rs -m "slow or not slow" \
 	  tfprune_test/schedules/schedule_test.py tfprune_test/legacy
 
-lint: $(READY)  ## ruff, the floors of the rooms, codespell
+lint: $(READY)  ## ruff, the floors of the rooms, types, codespell
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 	$(BIN)/codespell
 
 format: $(READY)  ## sort imports, mend what ruff can mend, write BUILD files
@@ -159,7 +160,7 @@ sbom: $(READY)  ## write build/sbom.json, the packages of .venv and licences
 	  $(BIN)/python --output-file build/sbom.json
 
 clean:  ## remove results and caches
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -f .coverage .coverage.*
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 

@@ -1,5 +1,7 @@
 """The rules of `tools/house_rules.py` hold, and each of them can fail."""
 
+import dataclasses
+import inspect
 import os
 import pathlib
 import pkgutil
@@ -11,6 +13,8 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
+from tfprune.selection import candidates
+from tfprune.selection import goal
 from tools import draw_rooms
 from tools import house_rules
 from tools import source_tree
@@ -217,6 +221,23 @@ class FaceTest(absltest.TestCase):
         self.assertLess(len(shown), 50)
         for name in shown:
             self.assertIsNotNone(getattr(tfprune, name), name)
+
+    def test_every_function_of_the_face_is_annotated(self):
+        bare = [
+            f"{name}({parameter})"
+            for name in tfprune.__all__
+            if inspect.isfunction(found := getattr(tfprune, name))
+            for parameter in (*inspect.signature(found).parameters, "return")
+            if parameter not in found.__annotations__
+        ]
+        self.assertEmpty(bare)
+
+    def test_the_keywords_of_prune_are_those_of_a_budget_and_more(self):
+        fields = {f.name for f in dataclasses.fields(tfprune.Budget)}
+        options = set(goal.Options.__annotations__)
+        more = set(inspect.signature(candidates.Candidates).parameters)
+        more -= {"graph", "scores"}
+        self.assertEqual(options, fields | more | {"ratio", "normalize"})
 
     def test_every_room_keeps_its_promise(self):
         for name in tfprune.__all__:

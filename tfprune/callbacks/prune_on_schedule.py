@@ -1,8 +1,12 @@
 """Pruning on a schedule, inside `fit` and in loops of one's own."""
 
+import typing
+
 import keras
 
+from tfprune.core import typed
 from tfprune.schedules import schedule as schedule_lib
+from tfprune.selection import budget as budget_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 
 
@@ -70,7 +74,12 @@ class PruneOnSchedule(keras.callbacks.Callback):
     ...     pruning.update(int(wrapped.optimizer.iterations))
     """
 
-    def __init__(self, schedule, budget=None, data=None):
+    def __init__(
+        self,
+        schedule: typing.Any,
+        budget: budget_lib.Budget | None = None,
+        data: typed.Data = None,
+    ):
         super().__init__()
         self.schedule = schedule_lib.get(schedule)
         self.budget = budget

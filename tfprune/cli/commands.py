@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 from tfprune.cli import checks
 from tfprune.cli import options
@@ -26,12 +27,12 @@ class Command:
     """
 
     name: str
-    paths: tuple
+    paths: tuple[str, ...]
     summary: str
     text: str
     examples: str
-    define: tuple
-    check: object
+    define: tuple[Callable, ...]
+    check: Callable
     run: str
     light: bool = False
 

@@ -170,8 +170,10 @@ def limits(values):
 
 
 # The flags of `limits` and `budget` that set a limit.
-LIMITS = ("macs", "params", "channels", "peak_bytes", "flash_bytes")
-LIMITS += ("ram_bytes", "depth")
+LIMITS = (
+    *("macs", "params", "channels", "peak_bytes", "flash_bytes"),
+    *("ram_bytes", "depth"),
+)
 
 
 def given_limits(values):

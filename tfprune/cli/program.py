@@ -57,7 +57,7 @@ def main(arguments=None):
 
 
 def _main(arguments):
-    _, name, *rest = *arguments, *[""] * (2 - len(arguments))
+    name, rest = (*arguments[1:2], "")[0], arguments[2:]
     known = {command.name: command for command in commands.COMMANDS}
     if name == "help" and rest and rest[0] in known:
         name, rest = rest[0], ["--help"]

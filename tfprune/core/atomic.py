@@ -14,12 +14,13 @@ import shutil
 import stat
 
 from tfprune.core import leftovers
+from tfprune.core import typed
 
 _PREFIX = ".tfprune-"
 _SUFFIX = ".part"
 
 
-def writable(path):
+def writable(path: typed.Path) -> pathlib.Path:
     """Checks, before any work, that a file can be written.
 
     Args:
@@ -65,7 +66,7 @@ def writable(path):
     return path
 
 
-def writable_folder(path):
+def writable_folder(path: typed.Path) -> pathlib.Path:
     """Checks, before any work, that a folder is there or can be made.
 
     Args:

@@ -8,7 +8,7 @@ from absl import logging
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 class Lock:

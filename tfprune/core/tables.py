@@ -31,8 +31,8 @@ class Table:
     '| layer | MACs |\\n| :-- | --: |\\n| conv | 9,216 |\\n'
     """
 
-    header: tuple
-    rows: tuple
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
     title: str = ""
     left: int = 1
 

@@ -11,8 +11,10 @@ import dataclasses
 import functools
 import math
 
+import keras
 import numpy as np
 
+from tfprune.core import typed
 from tfprune.costs import int8_file
 from tfprune.costs import memory
 from tfprune.graph import read
@@ -57,7 +59,7 @@ class LayerCost:
 
     layer: str
     op: str
-    output_shape: tuple
+    output_shape: tuple[int | None, ...]
     params: int
     macs: int
     output_bytes: int
@@ -191,7 +193,11 @@ class Meter:
         return keep
 
 
-def cost(model, keep=None, input_shape=None):
+def cost(
+    model: keras.Model,
+    keep: np.ndarray | None = None,
+    input_shape: typed.Shapes | None = None,
+) -> Cost:
     """What a model costs for one sample.
 
     Args:

@@ -18,6 +18,7 @@ zero.
 """
 
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -48,9 +49,9 @@ class Fisher(criterion_lib.Criterion):
         limit: `int`, samples that are looked at; `None` for all.
     """
 
-    loss: object = None
+    loss: typing.Any = None
     batch_size: int = 16
-    limit: object = None
+    limit: int | None = None
     normalize = "none"
 
     def scores(self, graph, data):

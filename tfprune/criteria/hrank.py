@@ -38,7 +38,7 @@ class HRank(criterion_lib.Criterion):
         batch_size: `int`, for arrays.
     """
 
-    limit: object = 500
+    limit: int | None = 500
     batch_size: int = 64
 
     def scores(self, graph, data):

@@ -14,6 +14,7 @@ channels out of the sum.
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class Greedy(criterion_lib.Criterion):
     >>> small = tfprune.prune(model, 0.5, criterion=Greedy())
     """
 
-    norm: object = l1
+    norm: Callable = l1
 
     def scores(self, graph, data=None):
         """The scores of the whole filters."""

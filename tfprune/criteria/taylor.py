@@ -17,6 +17,7 @@ over these rounds; here that is pruning and fine-tuning in turns.
 """
 
 import dataclasses
+import typing
 
 import numpy as np
 
@@ -50,9 +51,9 @@ class Taylor(criterion_lib.Criterion):
     >>> small = tfprune.prune(model, 0.5, criterion="taylor", data=(x, y))
     """
 
-    loss: object = None
+    loss: typing.Any = None
     batch_size: int = 32
-    limit: object = None
+    limit: int | None = None
     normalize = "none"
 
     def scores(self, graph, data):

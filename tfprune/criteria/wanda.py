@@ -40,7 +40,7 @@ class Wanda(criterion_lib.Criterion):
         batch_size: `int`, for arrays.
     """
 
-    limit: object = None
+    limit: int | None = None
     batch_size: int = 64
 
     def scores(self, graph, data):

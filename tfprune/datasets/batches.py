@@ -58,8 +58,8 @@ class Preprocessing:
     """
 
     scale: float = 1.0
-    mean: tuple = (0.0,)
-    std: tuple = (1.0,)
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
 
     @property
     def affine(self):

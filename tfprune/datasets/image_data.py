@@ -35,7 +35,7 @@ class Dataset:
     train: batches.Split
     val: batches.Split | None
     test: batches.Split
-    class_names: tuple
+    class_names: tuple[str, ...]
     preprocessing: batches.Preprocessing
     augmentation: batches.Augmentation
 

@@ -1,24 +1,26 @@
 """The accuracy of .tflite files on the runtimes that run them."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from tfprune.core import progress_bar
+from tfprune.core import typed
 from tfprune.datasets import samples
 from tfprune.export.run import interpreter
 from tfprune.reports import evaluation
 
 
 def evaluate_tflite(
-    path,
-    data,
-    runtime="tflite",
-    metric=None,
-    limit=None,
-    batch_size=256,
-    progress=True,
-):
+    path: typed.Path,
+    data: typed.Data,
+    runtime: str = "tflite",
+    metric: Callable | None = None,
+    limit: int | None = None,
+    batch_size: int = 256,
+    progress: bool = True,
+) -> float:
     """What a .tflite file is worth, measured where it runs.
 
     Args:

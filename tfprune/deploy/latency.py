@@ -25,6 +25,7 @@ from tfprune.core import atomic
 from tfprune.core import leftovers
 from tfprune.core import progress_bar
 from tfprune.core import tables
+from tfprune.core import typed
 from tfprune.costs import counting
 from tfprune.costs import memory
 from tfprune.export.convert import tflite
@@ -151,8 +152,12 @@ class LatencyTable:
 
 
 def latency_table(
-    model, quantize="float32", calibration=None, runs=50, progress=True
-):
+    model: keras.Model,
+    quantize: str = "float32",
+    calibration: typed.Data = None,
+    runs: int = 50,
+    progress: bool = True,
+) -> LatencyTable:
     """Measures the layers of a model on TFLite, for `Budget(latency=)`.
 
     Up to four files are exported for each kind of layer, which takes some

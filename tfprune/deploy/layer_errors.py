@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from tfprune.core import tables
+from tfprune.core import typed
 from tfprune.datasets import samples
 from tfprune.export.run import litert
 
@@ -59,7 +60,9 @@ class QuantizationError:
         return f"{self.table().to_text()}\nWorst: {worst}.\n"
 
 
-def quantization_error(path, float_path, data, limit=32):
+def quantization_error(
+    path: typed.Path, float_path: typed.Path, data: typed.Data, limit: int = 32
+) -> QuantizationError:
     """What quantization does to each tensor of a model.
 
     Both files run on plain TFLite kernels, sample by sample. An error holds
@@ -85,8 +88,8 @@ def quantization_error(path, float_path, data, limit=32):
     ...     "small.tflite", "float.tflite", images)
     >>> print(errors)
     """
-    signal = collections.defaultdict(float)
-    noise = collections.defaultdict(float)
+    signal: dict[str, float] = collections.defaultdict(float)
+    noise: dict[str, float] = collections.defaultdict(float)
     clipped = collections.defaultdict(list)
     for x, _ in samples.batches(data, "quantization errors", 32, limit):
         pairs = zip(

@@ -2,14 +2,19 @@
 
 import dataclasses
 import pathlib
+import typing
+
+import keras
 
 from tfprune.core import atomic
 from tfprune.core import leftovers
 from tfprune.core import tables
+from tfprune.core import typed
 from tfprune.deploy import latency
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
 from tfprune.graph import read
+from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
 from tfprune.surgery import shrinking
 
@@ -29,8 +34,8 @@ class Round:
             microseconds.
     """
 
-    predicted: dict
-    measured: dict
+    predicted: dict[str, float]
+    measured: dict[str, float]
 
     def errors(self):
         """How far measurements lie above predictions, shares by limit."""
@@ -50,9 +55,9 @@ class Fit:
         rounds: tuple of `Round`, the last of which fits.
     """
 
-    model: object
+    model: typing.Any
     path: str
-    rounds: tuple
+    rounds: tuple[Round, ...]
 
     def table(self):
         """A `tables.Table` with a row for each round."""
@@ -73,15 +78,15 @@ class Fit:
 
 
 def fit_target(
-    model,
-    budget,
-    calibration,
-    path,
-    criterion="l1",
-    data=None,
-    rounds=8,
-    **options,
-):
+    model: keras.Model,
+    budget: budget_lib.Budget,
+    calibration: typed.Data,
+    path: typed.Path,
+    criterion: typing.Any = "l1",
+    data: typed.Data = None,
+    rounds: int = 8,
+    **options: typing.Any,
+) -> Fit:
     """Prunes until the int8 file keeps to limits on flash, RAM and latency.
 
     Flash is the size of the file, RAM the tensor arena of the TFLite Micro

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import typing
 
 import numpy as np
 
@@ -33,12 +34,12 @@ class Binding:
 
     layer: str
     attribute: str
-    variable: object
+    variable: typing.Any
     axis: int
     labels: np.ndarray
     role: str
     padded: bool = False
-    input_axis: object = None
+    input_axis: int | None = None
     input: int = 0
     patches: str | None = None
 
@@ -56,7 +57,7 @@ class Edit:
 
     keys: tuple
     labels: np.ndarray
-    axis: object = None
+    axis: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class Factor:
             power.
     """
 
-    variable: object
+    variable: typing.Any
     labels: np.ndarray
     power: float
 
@@ -110,9 +111,9 @@ class Group:
 
     name: str
     labels: np.ndarray
-    writers: tuple
-    readers: tuple
-    frozen: object = None
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    frozen: tuple[str, str] | None = None
 
     def __len__(self):
         return len(self.labels)

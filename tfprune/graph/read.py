@@ -2,6 +2,7 @@
 
 import keras
 
+from tfprune.core import typed
 from tfprune.graph import call as call_lib
 from tfprune.graph import channel_graph as graph_lib
 from tfprune.graph import document
@@ -11,7 +12,11 @@ from tfprune.graph import rules
 from tfprune.graph import tensor as tensor_lib
 
 
-def channel_graph(model, input_shape=None, allow_inexact=False):
+def channel_graph(
+    model: keras.Model,
+    input_shape: typed.Shapes | None = None,
+    allow_inexact: bool = False,
+) -> graph_lib.ChannelGraph:
     """Finds the channels of a model and everything that each one touches.
 
     Args:
@@ -37,7 +42,7 @@ def channel_graph(model, input_shape=None, allow_inexact=False):
     >>> print(graph)
     """
     model, config, whole = _graph_model(model)
-    rows = set()
+    rows: set = set()
     while True:
         records = records_lib.Records(whole, rows, allow_inexact)
         graph = _read(model, config, input_shape, records)

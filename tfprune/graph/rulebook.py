@@ -1,11 +1,13 @@
 """Finds the rule of a layer; the rules themselves are in `graph/rules/`."""
 
+from collections.abc import Callable
+
 from tfprune.core import registry
 
 _RULES = registry.Registry("layer rule")
 
 
-def rule(*names):
+def rule(*names: str) -> Callable[[Callable], Callable]:
     """A decorator that makes a function the rule of some layer classes.
 
     Args:

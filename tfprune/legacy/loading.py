@@ -9,6 +9,7 @@ import keras
 from absl import logging
 
 from tfprune.core import leftovers
+from tfprune.core import typed
 from tfprune.legacy import archives
 from tfprune.legacy import building
 from tfprune.legacy import compiling
@@ -16,7 +17,11 @@ from tfprune.legacy import files
 from tfprune.legacy import saved_models
 
 
-def load_model(path, allow_lambda=False, custom_objects=None):
+def load_model(
+    path: typed.Path,
+    allow_lambda: bool = False,
+    custom_objects: dict | None = None,
+) -> keras.Model:
     """Reads a model from a file of Keras 3, Keras 2 or Keras 1.
 
     What a file of Keras 1 or 2 holds is translated where it means the same in

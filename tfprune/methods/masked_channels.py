@@ -15,10 +15,12 @@ References:
 """
 
 import dataclasses
+import typing
 
 import keras
 import numpy as np
 
+from tfprune.core import typed
 from tfprune.costs import counting
 from tfprune.graph import channel_graph
 from tfprune.graph import read
@@ -61,13 +63,13 @@ class MaskedChannels(method_lib.Method):
     >>> small = tfprune.strip(wrapped)
     """
 
-    criterion: object = "l1"
+    criterion: typing.Any = "l1"
     of: str = "channels"
     ranking: str = "global"
     normalize: str | None = None
     min_channels: int = 1
     channel_multiple: int = 1
-    skip: tuple = ()
+    skip: typed.Names = ()
     target: str | None = None
 
     def __post_init__(self):

@@ -23,6 +23,7 @@ that passes through several gates gets the mean of their `A_c`.
 import collections
 import dataclasses
 import numbers
+import typing
 
 import keras
 import numpy as np
@@ -75,7 +76,7 @@ class AttentionGate(method_lib.Method):
     min_hidden: int = 4
     activation: str = "sigmoid"
     bias: float = 2.0
-    axis: object = None
+    axis: int | None = None
     seed: int = 0
 
     def __post_init__(self):
@@ -296,7 +297,7 @@ class PCAS(criterion_lib.Criterion):
     """
 
     gate: AttentionGate = AttentionGate()
-    loss: object = None
+    loss: typing.Any = None
     epochs: int = 10
     learning_rate: float = 1e-3
     batch_size: int = 128

@@ -130,7 +130,7 @@ class ThiNet(criterion_lib.Criterion):
 
     algorithm: str = "iccv"
     positions: int = 10
-    limit: object = None
+    limit: int | None = None
     seed: int = 0
     batch_size: int = 64
 

@@ -3,8 +3,10 @@
 import collections
 import math
 
+import keras
 import numpy as np
 
+from tfprune.core import typed
 from tfprune.costs import counting
 from tfprune.costs import memory
 from tfprune.graph import read
@@ -16,7 +18,11 @@ from tfprune.reports import strips
 from tfprune.selection import peak_cut
 
 
-def profile(model, data=None, input_shape=None):
+def profile(
+    model: keras.Model,
+    data: typed.Data = None,
+    input_shape: typed.Shapes | None = None,
+) -> profiles.Profile:
     """What a model costs, in total and layer by layer.
 
     Args:
@@ -42,7 +48,12 @@ def profile(model, data=None, input_shape=None):
     return result
 
 
-def compare(dense, small, data=None, input_shape=None):
+def compare(
+    dense: keras.Model,
+    small: keras.Model,
+    data: typed.Data = None,
+    input_shape: typed.Shapes | None = None,
+) -> profiles.Comparison:
     """Two models side by side: what they cost and how often they are right.
 
     Args:
@@ -63,9 +74,8 @@ def compare(dense, small, data=None, input_shape=None):
     """
     models = [dense, small]
     graphs = _graphs(models, input_shape)
-    return profiles.Comparison(
-        *_profiles(models, graphs, data), channels=_kept(*graphs)
-    )
+    before, after = _profiles(models, graphs, data)
+    return profiles.Comparison(before, after, channels=_kept(*graphs))
 
 
 def _graphs(models, input_shape):

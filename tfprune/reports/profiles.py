@@ -4,6 +4,7 @@ import abc
 import dataclasses
 import json
 import math
+import typing
 
 from tfprune.core import tables
 from tfprune.costs import counting
@@ -30,7 +31,7 @@ class LayerProfile:
 
     layer: str
     op: str
-    output_shape: tuple
+    output_shape: tuple[int | None, ...]
     params: int
     macs: int
     weight_bytes: int
@@ -48,7 +49,7 @@ class ArenaTensor:
     """
 
     layer: str
-    shape: tuple
+    shape: tuple[int | None, ...]
     bytes: int
 
 
@@ -65,7 +66,7 @@ class Moment:
 
     running: str
     bytes: int
-    alive: tuple
+    alive: tuple[ArenaTensor, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +80,8 @@ class Line:
     """
 
     name: str
-    before: object
-    after: object
+    before: typing.Any
+    after: typing.Any
 
     @property
     def ratio(self):
@@ -187,12 +188,12 @@ class Profile(Report):
     name: str
     total: counting.Cost
     micronet: micronet_score.MicroNet
-    layers: tuple
+    layers: tuple[LayerProfile, ...]
     accuracy: float | None
-    unknown: dict
+    unknown: dict[str, str]
     at_peak: tuple = ()
     running: str = ""
-    timeline: tuple = ()
+    timeline: tuple[Moment, ...] = ()
     channels: tuple = ()
 
     @property
@@ -261,7 +262,7 @@ class Comparison(Report):
 
     before: Profile
     after: Profile
-    extra: tuple = ()
+    extra: tuple[Line, ...] = ()
     channels: tuple = ()
 
     def with_line(self, name, before, after):

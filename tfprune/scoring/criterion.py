@@ -7,6 +7,7 @@ layers, or an object of a class derived from `Criterion` that sees the whole
 
 import abc
 import dataclasses
+import typing
 
 from tfprune.core import registry
 
@@ -81,7 +82,7 @@ class Entry:
     """
 
     name: str
-    criterion: object
+    criterion: typing.Any
     paper: str = ""
     year: int | None = None
     url: str = ""

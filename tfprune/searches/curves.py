@@ -8,12 +8,17 @@ sensitive and are pruned less.
 
 import dataclasses
 import json
+import typing
+from collections.abc import Callable
+from collections.abc import Sequence
 
+import keras
 import numpy as np
 
 from tfprune.core import atomic
 from tfprune.core import progress_bar
 from tfprune.core import tables
+from tfprune.core import typed
 from tfprune.datasets import samples
 from tfprune.graph import read
 from tfprune.scoring import score
@@ -57,7 +62,7 @@ class Sensitivity:
     model: str
     metric: str
     dense: float
-    points: tuple
+    points: tuple[Point, ...]
 
     def curves(self):
         """`dict` from group to its list of `Point`."""
@@ -119,15 +124,15 @@ def load(path):
 
 
 def sensitivity(
-    model,
-    data,
-    ratios=RATIOS,
-    criterion="l1",
-    metric=masked_evaluation.accuracy,
-    groups=("*",),
-    limit=None,
-    progress=True,
-):
+    model: keras.Model,
+    data: typed.Data,
+    ratios: Sequence[float] = RATIOS,
+    criterion: typing.Any = "l1",
+    metric: Callable = masked_evaluation.accuracy,
+    groups: typed.Names = ("*",),
+    limit: int | None = None,
+    progress: bool = True,
+) -> Sensitivity:
     """Measures the model with each group pruned alone, without training.
 
     The model is compiled once for all points: channels are removed by zeros

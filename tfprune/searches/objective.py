@@ -37,7 +37,7 @@ class Trial:
     macs: int
     params: int
     seconds: float
-    kept: tuple
+    kept: tuple[float, ...]
 
 
 class Objective:

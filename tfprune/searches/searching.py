@@ -3,13 +3,18 @@
 import dataclasses
 import json
 import time
+import typing
+
+import keras
 
 from tfprune.core import atomic
 from tfprune.core import progress_bar
 from tfprune.core import tables
+from tfprune.core import typed
 from tfprune.searches import amc
 from tfprune.searches import objective
 from tfprune.searches import strategies
+from tfprune.selection import budget as budget_lib
 from tfprune.selection import goal
 
 _LATEST = 10  # Trials in the live table.
@@ -32,12 +37,12 @@ class Search:
     """
 
     strategy: str
-    groups: tuple
+    groups: tuple[str, ...]
     dense: float
-    trials: tuple
+    trials: tuple[objective.Trial, ...]
     traces: int
     evaluated: int
-    model: object
+    model: typing.Any
 
     @property
     def best(self):
@@ -78,23 +83,23 @@ class Search:
 
 
 def search(
-    model,
-    data,
-    budget=None,
-    strategy="amc",
-    evaluations=400,
-    reward="error",
-    criterion="l1",
-    criterion_data=None,
-    recalibrate=None,
-    reconstruct=None,
-    limit=None,
-    seed=0,
-    checkpoint=None,
-    progress=True,
-    settings=None,
-    **options,
-):
+    model: keras.Model,
+    data: typed.Data,
+    budget: budget_lib.Budget | None = None,
+    strategy: str = "amc",
+    evaluations: int = 400,
+    reward: str = "error",
+    criterion: typing.Any = "l1",
+    criterion_data: typed.Data = None,
+    recalibrate: typed.Data = None,
+    reconstruct: typed.Data = None,
+    limit: int | None = None,
+    seed: int = 0,
+    checkpoint: typed.Path | None = None,
+    progress: bool = True,
+    settings: amc.Settings | None = None,
+    **options: typing.Any,
+) -> Search:
     """Finds how many channels of each group stay, by trying.
 
     The model is traced once: every trial sets the weights that read removed

@@ -1,13 +1,17 @@
 """How much of a model may remain."""
 
 import dataclasses
+import typing
 
 import numpy as np
 
+from tfprune.core import typed
 from tfprune.costs import counting
 
-LIMITS = ("macs", "params", "channels", "peak_bytes", "flash_bytes")
-LIMITS += ("ram_bytes", "latency")
+LIMITS = (
+    *("macs", "params", "channels", "peak_bytes", "flash_bytes"),
+    *("ram_bytes", "latency"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,15 +45,15 @@ class Budget:
     >>> tfprune.Budget(flash_bytes=64_000, ram_bytes=40_000)
     """
 
-    macs: object = None
-    params: object = None
-    channels: object = None
-    peak_bytes: object = None
-    flash_bytes: object = None
-    ram_bytes: object = None
-    latency: object = None
-    latency_table: object = dataclasses.field(default=None, repr=False)
-    depth: object = None
+    macs: typed.Limit = None
+    params: typed.Limit = None
+    channels: typed.Limit = None
+    peak_bytes: typed.Limit = None
+    flash_bytes: typed.Limit = None
+    ram_bytes: typed.Limit = None
+    latency: typed.Limit = None
+    latency_table: typing.Any = dataclasses.field(default=None, repr=False)
+    depth: typed.Limit = None
 
     def __post_init__(self):
         for name in (*LIMITS, "depth"):

@@ -2,11 +2,33 @@
 
 import dataclasses
 import numbers
+import typing
 
+from tfprune.core import typed
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import candidates as candidates_lib
 
 _LIMITS = tuple(field.name for field in dataclasses.fields(budget_lib.Budget))
+
+
+class Options(typing.TypedDict, total=False):
+    """The keywords of `tfprune.prune`; see there."""
+
+    macs: typed.Limit
+    params: typed.Limit
+    channels: typed.Limit
+    peak_bytes: typed.Limit
+    flash_bytes: typed.Limit
+    ram_bytes: typed.Limit
+    latency: typed.Limit
+    latency_table: typing.Any
+    depth: typed.Limit
+    ratio: typed.Ratios
+    min_channels: int
+    channel_multiple: int
+    target: str | None
+    skip: typed.Names
+    normalize: str | None
 
 
 def of(budget, options):

@@ -5,6 +5,7 @@ import fnmatch
 import keras
 import numpy as np
 
+from tfprune.core import typed
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.sparsity import method as method_lib
@@ -26,29 +27,31 @@ _CONVOLUTIONS = (
 )
 
 
-def kernels(layer):
+def kernels(layer: keras.layers.Layer) -> bool:
     """Whether a layer has a kernel: all weights but embeddings."""
     return any(
         not name.endswith("embeddings") for name in weights_lib.names(layer)
     )
 
 
-def convolutions(layer):
+def convolutions(layer: keras.layers.Layer) -> bool:
     """Whether a layer is a convolution of any kind."""
     return isinstance(layer, _CONVOLUTIONS)
 
 
-def dense(layer):
+def dense(layer: keras.layers.Layer) -> bool:
     """Whether a layer is `Dense` or `EinsumDense`."""
     return isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense))
 
 
-def normalizations(layer):
+def normalizations(layer: keras.layers.Layer) -> bool:
     """Whether a layer is `BatchNormalization` with scales."""
     return bool(weights_lib.scales(layer))
 
 
-def wrap(model, method, where=kernels):
+def wrap(
+    model: keras.Model, method: method_lib.Method, where: typed.Where = kernels
+) -> keras.Model:
     """A copy of a model in which a method acts on some layers.
 
     The copy gives the same outputs until it is trained, unless the method
@@ -98,7 +101,7 @@ def wrap(model, method, where=kernels):
     return wrapped
 
 
-def unwrap(model, fold=True):
+def unwrap(model: keras.Model, fold: bool = True) -> keras.Model:
     """A copy of a wrapped model without wrappers: plain Keras layers.
 
     Args:

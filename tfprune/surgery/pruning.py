@@ -1,7 +1,10 @@
 """Pruning in one call: score, select, remove."""
 
+import typing
+
 import keras
 
+from tfprune.core import typed
 from tfprune.graph import read
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
@@ -15,16 +18,16 @@ from tfprune.surgery import verification
 
 
 def prune(
-    model,
-    budget=None,
-    criterion="l1",
-    data=None,
-    ranking="global",
-    reconstruct=None,
-    input_shape=None,
-    allow_inexact=False,
-    **options,
-):
+    model: keras.Model,
+    budget: budget_lib.Budget | typed.Ratios | None = None,
+    criterion: typing.Any = "l1",
+    data: typed.Data = None,
+    ranking: str = "global",
+    reconstruct: typed.Data = None,
+    input_shape: typed.Shapes | None = None,
+    allow_inexact: bool = False,
+    **options: typing.Unpack[goal.Options],
+) -> keras.Model:
     """A smaller model, without the channels that score lowest.
 
     The channels are removed as if every weight that reads them were set to

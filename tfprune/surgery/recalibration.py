@@ -14,6 +14,7 @@ import contextlib
 
 import keras
 
+from tfprune.core import typed
 from tfprune.datasets import samples
 from tfprune.graph import document
 from tfprune.graph import read
@@ -24,7 +25,12 @@ from tfprune.scoring import probe
 _PURPOSE = "the recalibration"
 
 
-def recalibrate(model, data, batch_size=128, limit=None):
+def recalibrate(
+    model: keras.Model,
+    data: typed.Data,
+    batch_size: int = 128,
+    limit: int | None = None,
+) -> keras.Model:
     """Replaces the statistics of batch normalisation by those of data.
 
     They become the mean over all samples of what each batch has while it is

@@ -19,23 +19,29 @@ References:
 
 import contextlib
 import dataclasses
+import typing
 import warnings
 
+import keras
 import numpy as np
 
+from tfprune.core import typed
 from tfprune.datasets import samples
 from tfprune.graph import channel_graph
 from tfprune.graph import values
 from tfprune.scoring import image_patches
 from tfprune.scoring import least_squares
 from tfprune.scoring import probe
+from tfprune.selection import cut as cut_lib
 from tfprune.surgery import shrinking
 
 _PURPOSE = "the reconstruction"
 INPUTS = ("pruned", "dense")
 
 
-def reconstruct(cut, data, **settings):
+def reconstruct(
+    cut: cut_lib.Cut, data: typed.Data, **settings: typing.Any
+) -> keras.Model:
     """Removes channels and fits the weights that read the other ones.
 
     Args:

@@ -26,7 +26,7 @@ from tfprune.surgery import shrinking
 from tfprune.surgery import verification
 
 
-def strip(model, verify=True):
+def strip(model: keras.Model, verify: bool = True) -> keras.Model:
     """Removes the channels that do not matter; changes nothing else.
 
     Args:

@@ -1,11 +1,19 @@
 """Fine-tuning with the dense model as teacher, on `keras.distillation`."""
 
+from collections.abc import Sequence
+
 import keras
 
 from tfprune.sparsity import wrapping
 
 
-def distill(student, teacher, temperature=3.0, label_weight=0.5, losses=()):
+def distill(
+    student: keras.Model,
+    teacher: keras.Model,
+    temperature: float = 3.0,
+    label_weight: float = 0.5,
+    losses: Sequence = (),
+) -> "Distiller":
     """A model for `fit` that trains a pruned model to answer as a dense one.
 
     Its loss is `label_weight` times the loss on the labels, plus

@@ -4,6 +4,7 @@ No layer of a built network needs tfprune to load.
 """
 
 import functools
+import typing
 
 import keras
 
@@ -44,7 +45,7 @@ for _name, _builder in _BUILDERS.items():
     networks.register(_name)(_builder)
 
 
-def build(name, **kwargs):
+def build(name: str, **kwargs: typing.Any) -> keras.Model:
     """Builds a network with random weights.
 
     Args:

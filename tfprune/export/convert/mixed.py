@@ -9,6 +9,7 @@ from absl import logging
 from tfprune.core import atomic
 from tfprune.core import leftovers
 from tfprune.core import packages
+from tfprune.core import typed
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import signature as signatures
 from tfprune.export.convert import tflite
@@ -69,8 +70,13 @@ class BitsFile:
 
 
 def export_bits(
-    model, path, calibration, *, calibration_samples=256, input_shapes=None
-):
+    model: keras.Model,
+    path: typed.Path,
+    calibration: typed.Data,
+    *,
+    calibration_samples: int = 256,
+    input_shapes: typed.Shapes | None = None,
+) -> BitsFile:
     """Writes a finalised model as a .tflite file of int8 and int4.
 
     The channels that do not matter are stripped first. Convolutions and

@@ -11,6 +11,7 @@ from absl import logging
 from tfprune.core import atomic
 from tfprune.core import leftovers
 from tfprune.core import packages
+from tfprune.core import typed
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import calibration_checks
 from tfprune.export.convert import converter
@@ -33,19 +34,19 @@ _HALF = re.compile(r"x(b?f16)>")
 
 
 def export_tflite(
-    model,
-    path,
-    quantize="float32",
-    calibration=None,
+    model: keras.Model,
+    path: typed.Path,
+    quantize: str | None = "float32",
+    calibration: typed.Data = None,
     *,
-    interface=None,
-    calibration_samples=256,
-    input_shapes=None,
-    sparse=None,
-    compress=None,
-    flash_bytes=None,
-    ram_bytes=None,
-):
+    interface: str | None = None,
+    calibration_samples: int = 256,
+    input_shapes: typed.Shapes | None = None,
+    sparse: str | None = None,
+    compress: str | None = None,
+    flash_bytes: int | None = None,
+    ram_bytes: int | None = None,
+) -> model_file.ModelFile:
     """Writes a Keras model as a .tflite file with a fixed batch of one.
 
     Only built-in kernels are used, so that the file runs wherever TFLite

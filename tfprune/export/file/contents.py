@@ -35,7 +35,7 @@ class Op:
 
     name: str
     output: str
-    shape: tuple
+    shape: tuple[int, ...]
     dtype: str
     weight_bytes: int
     macs: int | None

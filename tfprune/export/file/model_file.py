@@ -23,7 +23,7 @@ class Tensor:
     """
 
     name: str
-    shape: tuple
+    shape: tuple[int, ...]
     dtype: str
     scale: float | None = None
     zero_point: int | None = None
@@ -88,9 +88,9 @@ class ModelFile:
 
     path: str
     file_bytes: int
-    ops: dict
-    inputs: tuple
-    outputs: tuple
+    ops: dict[str, int]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
 
     def encode(self, x):
         """Real inputs as the file wants them.

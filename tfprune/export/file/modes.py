@@ -21,12 +21,12 @@ class Mode:
             first.
     """
 
-    ops: tuple = ("TFLITE_BUILTINS",)
-    types: tuple = ()
+    ops: tuple[str, ...] = ("TFLITE_BUILTINS",)
+    types: tuple[str, ...] = ()
     optimize: bool = False
     calibrated: bool = False
     weight_bits: int | None = None
-    interfaces: tuple = ("float32",)
+    interfaces: tuple[str, ...] = ("float32",)
 
 
 MODES = {

@@ -15,6 +15,7 @@ from absl import logging
 
 from tfprune.core import atomic
 from tfprune.core import leftovers
+from tfprune.core import typed
 from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
 from tfprune.export.micro import firmware_folder
@@ -74,7 +75,14 @@ class Compression:
         )
 
 
-def compress_tflite(path, out, *, flash_bytes=None, ram_bytes=None, x=None):
+def compress_tflite(
+    path: typed.Path,
+    out: typed.Path,
+    *,
+    flash_bytes: int | None = None,
+    ram_bytes: int | None = None,
+    x: typed.Data = None,
+) -> Compression:
     """Compresses the zeros out of a file for TFLite Micro.
 
     Weights with many zeros, or with few different values, are stored in a

@@ -3,11 +3,13 @@
 import dataclasses
 import math
 import pathlib
+from collections.abc import Sequence
 
 from absl import logging
 
 from tfprune.core import atomic
 from tfprune.core import leftovers
+from tfprune.core import typed
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
 from tfprune.export.micro import c_source
@@ -56,12 +58,12 @@ class MicroSource:
     """
 
     folder: str
-    files: tuple
+    files: tuple[str, ...]
     name: str
     flash_bytes: int
     arena: Arena
     arena_bytes: int
-    resolver_methods: tuple
+    resolver_methods: tuple[str, ...]
 
 
 def arena(path):
@@ -123,22 +125,22 @@ def seconds(paths, runs=10):
     )
 
 
-def arena_bytes(path):
+def arena_bytes(path: typed.Path) -> int:
     """The bytes of tensor arena that a .tflite file runs in; see `arena`."""
     return arena(path).required_bytes
 
 
 def export_micro(
-    tflite_path,
-    out,
+    tflite_path: typed.Path,
+    out: typed.Path,
     *,
-    name=None,
-    labels=(),
-    sample=None,
-    arena_margin=0.1,
-    flash_bytes=None,
-    ram_bytes=None,
-):
+    name: str | None = None,
+    labels: Sequence[str] = (),
+    sample: typed.Data = None,
+    arena_margin: float = 0.1,
+    flash_bytes: int | None = None,
+    ram_bytes: int | None = None,
+) -> MicroSource:
     """Writes a .tflite file as a project for TFLite Micro.
 
     The folder holds

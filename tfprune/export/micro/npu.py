@@ -5,12 +5,14 @@ import dataclasses
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from absl import logging
 
 from tfprune.core import atomic
 from tfprune.core import leftovers
 from tfprune.core import packages
+from tfprune.core import typed
 from tfprune.export.file import model_file
 
 ACCELERATORS = (
@@ -47,7 +49,7 @@ class NpuReport:
     milliseconds: float
     macs: int
     ops: int
-    cpu_ops: dict
+    cpu_ops: dict[str, int]
 
     @property
     def npu_share(self):
@@ -56,7 +58,12 @@ class NpuReport:
         return 1 - left / self.ops if self.ops else 0.0
 
 
-def compile_for_npu(path, accelerator="ethos-u55-128", out=None, flags=()):
+def compile_for_npu(
+    path: typed.Path,
+    accelerator: str = "ethos-u55-128",
+    out: typed.Path | None = None,
+    flags: Sequence[str] = (),
+) -> NpuReport:
     """Compiles an int8 file for an Ethos-U NPU.
 
     Args:
