@@ -85,7 +85,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self.budget = budget
         self.data = data
         self._resolved = self.schedule
-        self._figures = {}
+        self._figures: dict = {}
         self._step = self._batch = 0
         self._next = None
         self._measured = None  # the step of the figures
