@@ -8,7 +8,6 @@ an exponent of 1 is linear.
       --table=docs/results/growth.md
 """
 
-import io
 import sys
 import time
 
@@ -21,6 +20,7 @@ from absl import flags
 import tfprune
 from tfprune.core import atomic
 from tfprune.core import tables
+from tfprune.plots import style
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("layers", ["126", "252", "501", "1002"], "chains' lengths")
@@ -108,22 +108,19 @@ def write(curves):
 
 def drawn(curves):
     """A picture of both curves, the bytes of a PNG file."""
-    import matplotlib.pyplot as plt
-
-    figure, panels = plt.subplots(1, 2, figsize=(8, 3.2), layout="tight")
-    for axes, (name, (sizes, times, exponent)) in zip(
-        panels, curves.items(), strict=True
-    ):
-        axes.loglog(sizes, times, "o-", label=f"exponent {exponent:.2f}")
-        line = times[0] * np.array(sizes) / sizes[0]
-        axes.loglog(sizes, line, "--", color="gray", label="linear")
-        axes.set_xlabel(name)
-        axes.set_ylabel("CPU s")
-        axes.legend()
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=120)
-    plt.close(figure)
-    return data.getvalue()
+    with style.used():
+        figure, (panels,) = style.panels(1, 2, (8, 3.2))
+        (look,) = style.series(1)
+        for axes, (name, (sizes, times, exponent)) in zip(
+            panels, curves.items(), strict=True
+        ):
+            axes.loglog(sizes, times, label=f"exponent {exponent:.2f}", **look)
+            line = times[0] * np.array(sizes) / sizes[0]
+            axes.loglog(sizes, line, "--", color=style.FIXED, label="linear")
+            axes.set_xlabel(name)
+            axes.set_ylabel("CPU s")
+            axes.legend()
+        return style.encoded(figure)
 
 
 if __name__ == "__main__":

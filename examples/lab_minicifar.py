@@ -16,7 +16,6 @@ images, which MiniCIFAR's own recipe leaves unused.
 
 import csv
 import io
-import pathlib
 
 import common
 import fit_pruning
@@ -27,7 +26,10 @@ import summary
 from absl import app
 from absl import flags
 
+import tfprune
+from tfprune import reports
 from tfprune.core import atomic
+from tfprune.plots import style
 
 ONCE = {
     "random": "random",
@@ -51,7 +53,8 @@ common.defaults(
     skip=["stem_conv", "*_conv2"],
     evaluations=100,
 )
-flags.DEFINE_string("plot", "", "also draw accuracy against score: lab.png")
+flags.DEFINE_string("plot", "", "also draw accuracy against costs: lab.png")
+flags.DEFINE_string("rows", "", "draw this rows.csv and train nothing")
 SETTINGS = (*study.TRAINING, *prune.CUTTING, *recipes.FITTING)
 
 
@@ -59,6 +62,9 @@ def main(argv):
     del argv
     common.smoke(dataset="digits", model="resnet8", dense_epochs=1, epochs=2)
     common.smoke(method=["dense", "l1", "str"], seed=["0"], skip=[], decay=0.1)
+    if FLAGS.rows:
+        draw(read(FLAGS.rows), FLAGS.plot)
+        return
     rows = []
     for row in study.rows(todo(), run, SETTINGS):
         rows.append(row)
@@ -68,7 +74,7 @@ def main(argv):
     title = f"The lab: {FLAGS.model} on {FLAGS.dataset}"
     summary.finish(best_first(rows), title, text, EXTRA)
     if FLAGS.plot:
-        draw(rows, pathlib.Path(FLAGS.plot))
+        draw(rows, FLAGS.plot)
 
 
 def todo():
@@ -113,39 +119,61 @@ def best_first(rows):
     return sorted(rows, key=lambda r: place[r["budget"], r["method"]])
 
 
+def read(path):
+    """The rows of a `rows.csv`, with numbers for what are numbers."""
+
+    def value(name, text):
+        if name == "method":
+            return text
+        return float(text) if text else None
+
+    with open(path, newline="") as file:
+        found = list(csv.DictReader(file))
+    return [{k: value(k, text) for k, text in row.items()} for row in found]
+
+
 def draw(rows, path):
-    """Accuracy against the score: a point for each row, a mark for its mean."""
-    from matplotlib import figure
+    """What accuracy falls by, against each cost: means, and all seeds."""
+    dense = summary.mean(rows, "dense")
 
-    picture = figure.Figure(figsize=(8, 5), layout="constrained")
-    axes = picture.subplots()
-    for i, (method, found) in enumerate(summary.groups(rows, "method").items()):
-        options = {"color": f"C{i % 10}", "marker": "osD^v"[i // 10 :][0]}
+    def point(found, name):
+        drop = summary.mean(found, "dense") - summary.mean(found, "accuracy")
+        costs = {k: scale * summary.mean(found, k) for k, scale in COSTS}
+        costs = {WORDS.get(k, k): cost for k, cost in costs.items()}
+        return reports.FrontierPoint(name, dense - drop, costs)
+
+    def frontier(groups):
+        points = tuple(point(found, str(name)) for name, found in groups)
+        return reports.Frontier("test accuracy", points)
+
+    methods = summary.groups(rows, "method")
+    means = {
+        method: frontier(summary.groups(found, "budget").items())
+        for method, found in methods.items()
+    }
+    title = f"{FLAGS.model} on {FLAGS.dataset}: mean of all seeds, and each"
+    figure = tfprune.plots.frontier_plot(means, None, title, dense)
+    for look, found in zip(
+        style.series(len(methods)), methods.values(), strict=True
+    ):
         for row in found:
-            axes.scatter(*_point([row]), s=8, alpha=0.4, **options)
-        means = summary.groups(found, "budget").values()
-        x, y = zip(*map(_point, means), strict=True)
-        axes.plot(x, y, linewidth=0.8, label=method, **options)
-    axes.set(xlabel="MicroNet score (2019), lower is better", xscale="log")
-    axes.set(ylabel="test accuracy (%)", title=_title(rows))
-    axes.legend(fontsize="small", ncols=2)
-    buffer = io.BytesIO()
-    picture.savefig(buffer, format="png", dpi=150)
-    atomic.write({path: buffer.getvalue()})
-
-
-def _point(rows):
-    accuracy = 100 * summary.mean(rows, "accuracy")
-    return summary.mean(rows, "score_2019"), accuracy
-
-
-def _title(rows):
-    found = rows[0]["settings"]
-    return f"{found['model']} on {found['dataset']}"
+            (one,) = frontier([("", [row])]).points
+            for axes, cost in zip(
+                figure.axes, one.costs.values(), strict=False
+            ):
+                drop = 100 * (dense - one.value)
+                axes.plot(cost, drop, ".", color=look["color"], alpha=0.35)
+    style.write(figure, style.writable(path))
 
 
 COLUMNS = "method budget seed accuracy dense macs params nonzero bits".split()
 COLUMNS += ["score_2019", "score_2025", "cpu_seconds"]
+COSTS = (("macs", 100), ("nonzero", 100), ("score_2019", 1), ("cpu_seconds", 1))
+WORDS = {
+    "macs": "MACs left, %",
+    "nonzero": "weights that are not zero, %",
+    "cpu_seconds": "CPU seconds of pruning and training",
+}
 TEXT = (
     "Accuracy on the test images, mean (least to most) over the seeds. "
     "Budgets are multiply-adds; of `gradual`, `str` and `autoprune` weights "

@@ -18,9 +18,6 @@ Weights learn from `train`, indicators from `val`, which the other methods
 leave alone. Finished runs are found in `--out` (`--resume`).
 """
 
-import io
-import pathlib
-
 import common
 import fit_pruning
 import recipes
@@ -29,7 +26,7 @@ import summary
 from absl import app
 from absl import flags
 
-from tfprune.core import atomic
+from tfprune.plots import style
 
 METHODS = ("dense", "gradual", "str", "autoprune", "bits")
 
@@ -57,7 +54,7 @@ def main(argv):
     title = f"Learned pruning: {FLAGS.model} on {FLAGS.dataset}"
     summary.finish(rows, title, TEXT)
     if FLAGS.plot:
-        draw(rows, pathlib.Path(FLAGS.plot))
+        draw(rows, FLAGS.plot)
 
 
 def run(own, method, strength):
@@ -86,37 +83,42 @@ TEXT = (
 
 def draw(rows, path):
     """Accuracy against zeros, and against bits, with all seeds as points."""
-    from matplotlib import figure
+    kinds = summary.groups(rows, "kind")
+    with style.used():
+        figure, ((left, right),) = style.panels(1, 2, (9, 4))
+        right.sharey(left)
+        looks = style.series(len(kinds))
+        for look, (method, found) in zip(looks, kinds.items(), strict=True):
+            bits = method == "bits"
+            axes, key = (right, "bits") if bits else (left, "sparsity")
+            scale = 1 if bits else 100
+            points = sorted(
+                (
+                    scale * summary.mean(g, key),
+                    100 * summary.mean(g, "accuracy"),
+                )
+                for g in summary.groups(found, "method").values()
+            )
+            x, y = zip(*points, strict=True)
+            axes.plot(x, y, label=method, **look)
+            axes.plot(
+                [scale * row[key] for row in found],
+                [100 * row["accuracy"] for row in found],
+                ".",
+                color=look["color"],
+                alpha=0.4,
+            )
+        left.set(xlabel="zeros among the weights, %", ylabel="test accuracy, %")
+        right.set(xlabel="average bits of weights and inputs")
+        settings = rows[0]["settings"]
+        title = f"{settings['model']} on {settings['dataset']}"
+        figure.suptitle(title, x=0.01, ha="left")
+        figure.legend(loc="outside right upper")
+        style.write(figure, style.writable(path))
 
-    picture = figure.Figure(figsize=(9, 4), layout="constrained")
-    left, right = picture.subplots(1, 2, sharey=True)
-    for (method, found), mark in zip(
-        summary.groups(rows, "kind").items(), "xos^D", strict=False
-    ):
-        axes, key = (right, "bits") if method == "bits" else (left, "sparsity")
-        scale = 1 if method == "bits" else 100
-        points = sorted(
-            (scale * summary.mean(g, key), 100 * summary.mean(g, "accuracy"))
-            for g in summary.groups(found, "method").values()
-        )
-        x, y = zip(*points, strict=True)
-        (line,) = axes.plot(x, y, f"{mark}-", label=method)
-        axes.plot(
-            [scale * r[key] for r in found],
-            [100 * r["accuracy"] for r in found],
-            ".",
-            color=line.get_color(),
-            alpha=0.4,
-        )
-    left.set(xlabel="zeros among the weights (%)", ylabel="accuracy (%)")
-    right.set(xlabel="average bits of weights and inputs")
-    settings = rows[0]["settings"]
-    picture.suptitle(f"{settings['model']} on {settings['dataset']}")
-    left.legend()
-    right.legend()
-    buffer = io.BytesIO()
-    picture.savefig(buffer, format="png", dpi=150)
-    atomic.write({path: buffer.getvalue()})
+
+def _point(rows, key, scale):
+    return scale * summary.mean(rows, key), 100 * summary.mean(rows, "accuracy")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """What the commands do: from files and flags to the text to print."""
 
+import dataclasses
 import importlib
 import pathlib
+import shlex
 
 import tfprune
 from tfprune.cli import checks
@@ -21,6 +23,11 @@ def inspect(paths, values, given):
     groups = [_facts(group) for group in graph.groups]
     if given["picture"]:
         tfprune.plots.draw_groups(graph, str(given["picture"]))
+    if given["html"]:
+        page = dataclasses.replace(
+            report.page(), command=_again("inspect", paths, values)
+        )
+        page.write(given["html"])
     if values.format == "json":
         return printing.as_json(report.to_dict() | {"groups": groups})
     totals, *layers = report.tables()
@@ -62,7 +69,21 @@ def strip(paths, values, given):
 def compare(paths, values, given):
     dense, small = (load(path, values) for path in paths)
     found = tfprune.compare(dense, small, given["data"], values.input_shape)
+    if given["html"]:
+        page = dataclasses.replace(
+            found.page(), command=_again("compare", paths, values)
+        )
+        if given["data"] is not None:
+            answers = tfprune.reports.outcomes([dense, small], given["data"])
+            page = dataclasses.replace(page, outcomes=answers)
+        page.write(given["html"])
     return printing.report(found, values)
+
+
+def _again(name, paths, values):
+    """The command line that gives the same once more."""
+    flags = [values[f].serialize() for f in values if values[f].present]
+    return shlex.join(["tfprune", name, *map(str, paths), *sorted(flags)])
 
 
 def sensitivity(paths, values, given):

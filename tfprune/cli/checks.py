@@ -17,7 +17,8 @@ from tfprune.core import packages
 
 TFLITE = ".tflite"
 _PICTURES = (".png", ".svg", ".pdf")
-_DRAWINGS = (".dot", ".gv", ".mmd", ".md")
+_DRAWINGS = (".dot", ".gv", ".mmd", ".md", ".svg")
+_PAGES = (".html", ".htm")
 _NEEDS = {row[0]: row[2] for row in choices.CRITERIA}
 _ENGINES = {"evolution": "cma", "bayesian": "optuna"}
 
@@ -30,17 +31,18 @@ def nothing(paths, values):
 
 def inspect(paths, values):
     picture = _writable(values, "picture", _DRAWINGS)
+    page = _writable(values, "html", _PAGES)
     if pathlib.Path(paths[0]).suffix == TFLITE:
         _without(
             values,
-            ("picture", "input_shape", "allow_lambda", "modules"),
+            ("picture", "html", "input_shape", "allow_lambda", "modules"),
             "is for a Keras model, not for a .tflite file",
         )
         storage.check_file(paths[0])
         packages.require("ai_edge_litert", user="Reading a .tflite file")
         return {}
     models(paths, values)
-    return {"picture": picture}
+    return {"picture": picture, "html": page}
 
 
 def prune(paths, values):
@@ -70,8 +72,9 @@ def strip(paths, values):
 
 
 def compare(paths, values):
+    page = _writable(values, "html", _PAGES)
     data = storage.load_samples(values.data, "--data")
-    return {"data": data} | models(paths, values)
+    return {"data": data, "html": page} | models(paths, values)
 
 
 def sensitivity(paths, values):

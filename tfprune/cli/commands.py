@@ -57,9 +57,14 @@ tfprune inspect model.keras
 tfprune inspect model.keras --layers
 tfprune inspect small.tflite
 tfprune inspect detector.h5 --input_shape=320,320,3 --format=json
-tfprune inspect model.keras --picture=groups.mmd
+tfprune inspect model.keras --picture=groups.svg --html=model.html
 """,
-        (options.layers, options.reading, options.picture),
+        (
+            options.layers,
+            options.reading,
+            options.picture,
+            options.page,
+        ),
         checks.inspect,
         "tfprune.cli.actions:inspect",
     ),
@@ -152,10 +157,12 @@ highest score is that of their class. With --layers each layer is compared.
         """
 tfprune compare model.keras small.keras
 tfprune compare model.keras small.keras --data=test.npz --format=markdown
+tfprune compare model.keras small.keras --data=test.npz --html=report.html
 """,
         (
             lambda values: options.data(values, "To measure accuracy on"),
             options.layers,
+            options.page,
             options.reading,
         ),
         checks.compare,

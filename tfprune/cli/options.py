@@ -217,8 +217,17 @@ def picture(values):
     _text(
         values,
         "picture",
-        "The groups as a graph to write, by the name for Graphviz or for "
-        "Mermaid: groups.dot, groups.mmd.",
+        "The groups as a graph to write, by the name for Graphviz, for "
+        "Mermaid, or as a picture: groups.dot, groups.mmd, groups.svg.",
+    )
+
+
+def page(values):
+    """`--html`."""
+    _text(
+        values,
+        "html",
+        "A page with all of it to write, which opens offline: report.html.",
     )
 
 

@@ -1,25 +1,16 @@
 """Pictures of what was pruned; matplotlib is imported where it is used."""
 
-import importlib
-import io
-
 import keras
 import numpy as np
 
-from tfprune.core import atomic
 from tfprune.costs import counting
 from tfprune.graph import channel_graph
 from tfprune.graph import read
+from tfprune.plots import style
 from tfprune.reports import kept_channels
 from tfprune.reports import strips as strips_lib
 from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
-
-# From the palette of Okabe and Ito; they also differ in lightness, so that
-# they can be told apart in print.
-KEPT, REMOVED, FIXED = "#0072B2", "#F5C98B", "#8C8C8C"
-_FAINT, _INK = "#C9DCE8", "#222222"
-_FORMATS = (".png", ".svg", ".pdf")
 
 
 def channels_plot(model, small, path=None, title=None):
@@ -56,7 +47,7 @@ def channels_plot(model, small, path=None, title=None):
     >>> small = tfprune.prune(model, macs=0.25)
     >>> tfprune.plots.channels_plot(model, small, "channels.png")
     """
-    path = None if path is None else _picture_path(path)
+    path = None if path is None else style.writable(path)
     graph, keep, guessed = _cut(model, small)
     strips = strips_lib.channel_strips(graph, keep, guessed)
     if not strips:
@@ -66,20 +57,8 @@ def channels_plot(model, small, path=None, title=None):
         )
     picture = _draw(strips, title or _title(graph, keep))
     if path is not None:
-        buffer = io.BytesIO()
-        picture.savefig(buffer, format=path.suffix[1:].lower(), dpi=160)
-        atomic.write({path: buffer.getvalue()})
+        style.write(picture, path)
     return picture
-
-
-def _picture_path(path):
-    path = atomic.writable(path)
-    if path.suffix.lower() not in _FORMATS:
-        raise ValueError(
-            f"A picture's name must end in one of {', '.join(_FORMATS)}. "
-            f"Received: path={str(path)!r}."
-        )
-    return path
 
 
 def _cut(model, small):
@@ -110,7 +89,7 @@ def _title(graph, keep):
 
 def _draw(strips, title):
     """A `matplotlib.figure.Figure` with strips on the left, bars right."""
-    figure_lib = _matplotlib()
+    figure_lib = style.module("figure")
     height = 1.5 + 0.3 * len(strips)  # inches
     figure = figure_lib.Figure((11, height), layout="constrained")
     left, right = figure.subplots(
@@ -121,9 +100,9 @@ def _draw(strips, title):
     left.set_ylim(len(strips) - 0.4, -0.6)
     left.set_yticks(range(len(strips)), [_short(s.layer) for s in strips])
     for axes in (left, right):
-        axes.tick_params(length=0, colors=_INK, labelsize=8)
+        axes.tick_params(length=0, colors=style.INK, labelsize=8)
         axes.spines[:].set_visible(False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=_INK)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=style.INK)
     figure.legend(
         handles=_legend(),
         loc="outside lower left",
@@ -152,58 +131,55 @@ def _draw_strips(axes, strips):
             f"{'any ' * strip.guessed}{strip.kept.sum()} of {count}",
             va="center",
             fontsize=7.5,
-            color=_INK,
+            color=style.INK,
         )
     axes.set_xlim(0, widest * 1.12)
     axes.set_xticks([n for n in axes.get_xticks() if n <= widest])
-    axes.set_xlabel("output channels", fontsize=8, loc="left", color=_INK)
+    axes.set_xlabel("output channels", fontsize=8, loc="left", color=style.INK)
 
 
 def _draw_work(axes, strips):
     rows = np.arange(len(strips))
     before = np.array([s.macs_before for s in strips], float)
     after = np.array([s.macs_after for s in strips], float)
-    axes.barh(rows, before, 0.72, color=_FAINT)
-    axes.barh(rows, after, 0.72, color=KEPT)
+    axes.barh(rows, before, 0.72, color=style.FAINT)
+    axes.barh(rows, after, 0.72, color=style.KEPT)
     for row, (b, a) in enumerate(zip(before, after, strict=True)):
         text = f"{a / b:.0%}" if b else ""
-        axes.text(b, row, f" {text}", va="center", fontsize=7.5, color=_INK)
+        axes.text(
+            b, row, f" {text}", va="center", fontsize=7.5, color=style.INK
+        )
     axes.set_xlim(0, before.max() * 1.15 or 1)
-    axes.xaxis.set_major_formatter(_matplotlib("ticker").EngFormatter())
+    axes.xaxis.set_major_formatter(style.module("ticker").EngFormatter())
     axes.set_xlabel(
         "MACs of one sample: before, after (dark)",
         fontsize=8,
         loc="left",
-        color=_INK,
+        color=style.INK,
     )
-    axes.grid(axis="x", color="#E5E5E5", linewidth=0.6)
+    axes.grid(axis="x", color=style.GRID, linewidth=0.6)
     axes.set_axisbelow(True)
 
 
 def _colors(strip):
     """RGB of each channel, shape `(channels, 3)`."""
-    to_rgb = _matplotlib("colors").to_rgb
-    colors = np.where(strip.kept[:, None], to_rgb(KEPT), to_rgb(REMOVED))
-    return np.where((strip.fixed & strip.kept)[:, None], to_rgb(FIXED), colors)
+    to_rgb = style.module("colors").to_rgb
+    colors = np.where(
+        strip.kept[:, None], to_rgb(style.KEPT), to_rgb(style.REMOVED)
+    )
+    return np.where(
+        (strip.fixed & strip.kept)[:, None], to_rgb(style.FIXED), colors
+    )
 
 
 def _legend():
-    patch = _matplotlib("patches").Patch
+    patch = style.module("patches").Patch
     return [
-        patch(color=KEPT, label="kept"),
-        patch(color=REMOVED, label="removed"),
-        patch(color=FIXED, label="cannot be removed"),
+        patch(color=style.KEPT, label="kept"),
+        patch(color=style.REMOVED, label="removed"),
+        patch(color=style.FIXED, label="cannot be removed"),
     ]
 
 
 def _short(name, limit=34):
     return name if len(name) <= limit else f"...{name[3 - limit :]}"
-
-
-def _matplotlib(module="figure"):
-    try:
-        return importlib.import_module(f"matplotlib.{module}")
-    except ImportError as error:
-        raise ImportError(
-            'Pictures need matplotlib. Install it: pip install "tfprune[plots]"'
-        ) from error

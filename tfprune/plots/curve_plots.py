@@ -1,23 +1,24 @@
-"""Pictures of sensitivity and of searches; matplotlib is imported lazily."""
+"""Pictures of sensitivity, searches, and what is reached at which cost."""
 
-import io
 import itertools
 
-from tfprune.core import atomic
-
-# From the palette of Okabe and Ito; what goes beyond it changes its dashes.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
-_DASHES = ("-", "--", ":", "-.")
-_FORMATS = (".png", ".svg", ".pdf")
+from tfprune.plots import style
+from tfprune.reports import quantities
 
 
-def sensitivity_plot(sensitivity, path, title=None):
+def sensitivity_plot(sensitivity, path=None, title=None, chance=None):
     """Draws one curve for each group: the metric over the removed share.
 
     Args:
         sensitivity: a `curves.Sensitivity`.
-        path: `str` or path-like, the file to write: .png, .svg or .pdf.
+        path: `str` or path-like, the file to write: .png, .svg or .pdf;
+            `None` writes nothing.
         title: `str`; by default the name of the model.
+        chance: `float`, the metric of a model that guesses, which is drawn as
+            a line.
+
+    Returns:
+        A `matplotlib.figure.Figure`, which notebooks show.
 
     Raises:
         ImportError: If matplotlib is missing.
@@ -27,12 +28,13 @@ def sensitivity_plot(sensitivity, path, title=None):
     Example:
 
     >>> curves = tfprune.sensitivity(model, (x_val, y_val))
-    >>> tfprune.plots.sensitivity_plot(curves, "sensitivity.png")
+    >>> tfprune.plots.sensitivity_plot(curves, "curves.png", chance=0.1)
     """
-    _save(path, lambda: _draw(sensitivity, title or sensitivity.model))
+    title = title or sensitivity.model
+    return _finished(path, lambda: _sensitivity(sensitivity, title, chance))
 
 
-def search_plot(searches, path, title="search"):
+def search_plot(searches, path=None, title="search"):
     """Draws the accuracy of each trial, and the best so far as a line.
 
     Args:
@@ -41,92 +43,178 @@ def search_plot(searches, path, title="search"):
         path: as for `sensitivity_plot`.
         title: `str`.
 
-    Raises:
-        ImportError, OSError, ValueError: as `sensitivity_plot`.
+    Returns, Raises:
+        As `sensitivity_plot`.
 
     Example:
 
-    >>> found = tfprune.search(model, (x_val, y_val), budget)
+    >>> found = tfprune.search(model, (x_val, y_val), macs=0.5)
     >>> tfprune.plots.search_plot(found, "search.png")
     """
     if not isinstance(searches, (list, tuple)):
         searches = [searches]
-    _save(path, lambda: _draw_searches(searches, title))
+    return _finished(path, lambda: _searches(searches, title))
 
 
-def _save(path, draw):
-    path = atomic.writable(path)
-    if path.suffix.lower() not in _FORMATS:
+def frontier_plot(frontiers, path=None, title=None, dense=None):
+    """Draws a metric against each cost, a small panel for each cost.
+
+    Args:
+        frontiers: a `tfprune.reports.Frontier`, or a `dict` of them by name:
+            the methods that are compared. They have the metric in common.
+        path: as for `sensitivity_plot`.
+        title: `str`.
+        dense: `float`, the metric of the full model; what is drawn then is
+            how far the others lie below it.
+
+    Returns, Raises:
+        As `sensitivity_plot`; a `ValueError` if there are no points.
+
+    Example:
+
+    >>> point = tfprune.reports.FrontierPoint("half", 0.97, {"macs": 2_000})
+    >>> frontier = tfprune.reports.Frontier("accuracy", (point,))
+    >>> tfprune.plots.frontier_plot(frontier, "frontier.png", dense=0.98)
+    """
+    if not isinstance(frontiers, dict):
+        frontiers = {"": frontiers}
+    costs = dict.fromkeys(
+        cost for f in frontiers.values() for p in f.points for cost in p.costs
+    )
+    if not costs:
         raise ValueError(
-            f"A picture's name must end in one of {', '.join(_FORMATS)}. "
-            f"Received: path={str(path)!r}."
+            "A frontier with points that have costs is required. Received: "
+            f"frontiers={frontiers!r}."
         )
-    buffer = io.BytesIO()
-    draw().savefig(buffer, format=path.suffix[1:].lower(), dpi=160)
-    atomic.write({path: buffer.getvalue()})
+    return _finished(
+        path, lambda: _frontiers(frontiers, list(costs), title, dense)
+    )
 
 
-def _axes(height):
-    """A `matplotlib.figure.Figure` and its axes."""
-    try:
-        from matplotlib import figure as figure_lib
-    except ImportError as error:
-        raise ImportError(
-            'Pictures need matplotlib. Install it: pip install "tfprune[plots]"'
-        ) from error
-    figure = figure_lib.Figure((8, height), layout="constrained")
-    axes = figure.subplots()
-    axes.grid(color="#E5E5E5", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _draw_searches(searches, title):
-    figure, axes = _axes(4.0)
-    longest = max(len(found.trials) for found in searches)
-    for i, found in enumerate(searches):
-        color = _COLORS[i % len(_COLORS)]
-        values = [trial.accuracy for trial in found.trials]
-        best = list(itertools.accumulate(values, max))
-        if len(values) == 1:
-            axes.axhline(
-                values[0], color=color, linestyle="--", label=found.strategy
-            )
-            continue
-        numbers = range(1, len(values) + 1)
-        axes.plot(numbers, values, ".", color=color, alpha=0.4)
-        axes.plot(numbers, best, color=color, label=found.strategy)
-    axes.set_xlim(0, longest + 1)
-    axes.set_xlabel("trial")
-    axes.set_ylabel("accuracy before fine-tuning")
-    axes.set_title(title, loc="left", fontsize=10)
-    axes.legend(frameon=False)
+def _finished(path, draw):
+    path = None if path is None else style.writable(path)
+    with style.used():
+        figure = draw()
+        if path is not None:
+            style.write(figure, path)
     return figure
 
 
-def _draw(sensitivity, title):
-    """A `matplotlib.figure.Figure`."""
+def _sensitivity(sensitivity, title, chance):
     curves = sensitivity.curves()
-    figure, axes = _axes(max(4.0, 0.22 * len(curves)))  # inches
-    for i, (group, curve) in enumerate(curves.items()):
+    size = (8, max(4.0, 0.22 * len(curves)))  # inches
+    figure, ((axes,),) = style.panels(1, 1, size)
+    looks = style.series(len(curves))
+    for look, (group, curve) in zip(looks, curves.items(), strict=True):
         ratios = [0.0, *(point.ratio for point in curve)]
         values = [sensitivity.dense, *(point.value for point in curve)]
         axes.plot(
-            ratios,
-            values,
-            color=_COLORS[i % len(_COLORS)],
-            linestyle=_DASHES[i // len(_COLORS) % len(_DASHES)],
-            marker="o",
-            markersize=3,
-            label=f"{group} ({curve[0].channels})",
+            ratios, values, label=f"{group} ({curve[0].channels})", **look
         )
+    _level(axes, sensitivity.dense, f"dense {sensitivity.dense:.4g}")
+    if chance is not None:
+        _level(axes, chance, f"chance {chance:.4g}")
+    axes.set_xlim(0, 1)
     axes.set_xlabel("share of the group's channels that is removed")
     axes.set_ylabel(sensitivity.metric)
-    axes.set_title(title, loc="left", fontsize=10)
-    figure.legend(
-        loc="outside right upper",
-        frameon=False,
-        fontsize=8,
-        title="group (channels)",
-    )
+    axes.set_title(title)
+    figure.legend(loc="outside right upper", title="group (channels)")
     return figure
+
+
+def _searches(searches, title):
+    figure, ((axes,),) = style.panels(1, 1, (8, 4))
+    longest = max(len(found.trials) for found in searches)
+    looks = style.series(len(searches))
+    for look, found in zip(looks, searches, strict=True):
+        values = [trial.accuracy for trial in found.trials]
+        best = list(itertools.accumulate(values, max))
+        color = look["color"]
+        if len(values) == 1:
+            axes.axhline(
+                values[0],
+                color=color,
+                linestyle="--",
+                label=f"{found.strategy}: its one trial",
+            )
+            continue
+        numbers = range(1, len(values) + 1)
+        axes.plot(
+            numbers,
+            values,
+            linestyle="",
+            marker=look["marker"],
+            markersize=2.5,
+            color=color,
+            alpha=0.4,
+        )
+        axes.plot(
+            numbers,
+            best,
+            color=color,
+            label=f"{found.strategy}: best so far",
+        )
+    axes.plot([], [], "o", color=style.FIXED, markersize=2.5, label="a trial")
+    axes.set_xlim(0, longest + 1)
+    axes.set_xlabel("trial")
+    axes.set_ylabel("accuracy before fine-tuning")
+    axes.set_title(title)
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+def _frontiers(frontiers, costs, title, dense):
+    columns = 2 if len(costs) == 4 else min(len(costs), 3)
+    rows = -(-len(costs) // columns)
+    figure, panels = style.panels(rows, columns, (3.6 * columns, 3.1 * rows))
+    looks = style.series(len(frontiers))
+    for axes in panels.flat[len(costs) :]:
+        axes.set_visible(False)
+    for axes, cost in zip(panels.flat, costs, strict=False):
+        for look, (name, found) in zip(looks, frontiers.items(), strict=True):
+            points = sorted(
+                (point.costs[cost], _height(point.value, found, dense))
+                for point in found.points
+                if cost in point.costs
+            )
+            if points:
+                x, y = zip(*points, strict=True)
+                axes.plot(x, y, linewidth=0.9, label=name, **look)
+        axes.set_xlabel(quantities.word(cost))
+        if dense is not None:
+            axes.axhline(0, color=style.FIXED, linestyle="--", linewidth=0.9)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(_metric(frontiers, dense))
+    if title:
+        figure.suptitle(title, x=0.01, ha="left")
+    if any(frontiers):
+        handles, labels = panels.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper")
+    return figure
+
+
+def _height(value, found, dense):
+    factor = 100 if found.unit == "%" else 1
+    return factor * (value if dense is None else dense - value)
+
+
+def _metric(frontiers, dense):
+    found = next(iter(frontiers.values()))
+    if dense is None:
+        return found.metric + (", %" if found.unit == "%" else "")
+    points = ", points" if found.unit == "%" else ""
+    return f"drop in {found.metric}{points}"
+
+
+def _level(axes, value, text):
+    axes.axhline(value, color=style.FIXED, linestyle="--", linewidth=0.9)
+    axes.annotate(
+        text,
+        (1, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(-3, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color=style.FIXED,
+    )

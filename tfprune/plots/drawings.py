@@ -1,16 +1,17 @@
-"""Channel groups drawn as a graph, for Graphviz or Mermaid."""
+"""Channel groups drawn as a graph: SVG, Graphviz or Mermaid."""
 
 import collections
 import pathlib
 
 from tfprune.core import atomic
+from tfprune.plots import group_map
 
 # By the end of the file's name.
-FORMATS = (".dot", ".gv", ".mmd", ".md")
+FORMATS = (".svg", ".dot", ".gv", ".mmd", ".md")
 
 
 def draw_groups(graph, path):
-    """Writes the groups of a model's channels as the text of a picture.
+    """Draws the groups of a model's channels, or writes them for a drawer.
 
     A box is a group: who makes its channels and how many they are; grey boxes
     stay, and say why. An arrow is a layer that reads one group and writes
@@ -18,9 +19,9 @@ def draw_groups(graph, path):
 
     Args:
         graph: a `ChannelGraph`.
-        path: `str` or `pathlib.Path`; its end says which language it is:
-            `.dot` or `.gv` for Graphviz, `.mmd` for Mermaid, `.md` for
-            Mermaid in a fence, which code hosts draw.
+        path: `str` or `pathlib.Path`; its end says what it is: `.svg` for a
+            picture, which browsers show; `.dot` or `.gv` for Graphviz, `.mmd`
+            for Mermaid, `.md` for Mermaid in a fence, which code hosts draw.
 
     Returns:
         The path, a `str`.
@@ -30,11 +31,14 @@ def draw_groups(graph, path):
 
     Example:
 
-    >>> tfprune.plots.draw_groups(tfprune.channel_graph(model), "groups.mmd")
+    >>> tfprune.plots.draw_groups(tfprune.channel_graph(model), "groups.svg")
     """
     path = writable(path)
     end = pathlib.Path(path).suffix
-    text = _dot(graph) if end in (".dot", ".gv") else _mermaid(graph)
+    if end == ".svg":
+        text = _svg(graph)
+    else:
+        text = _dot(graph) if end in (".dot", ".gv") else _mermaid(graph)
     if end == ".md":
         text = f"```mermaid\n{text}```\n"
     atomic.write({path: text.encode()})
@@ -51,7 +55,7 @@ def writable(path):
     if pathlib.Path(path).suffix not in FORMATS:
         raise ValueError(
             f"The file of a drawing must end in {', '.join(FORMATS)}. "
-            f"Received: path={str(path)!r}. Try groups.mmd."
+            f"Received: path={str(path)!r}. Try groups.svg."
         )
     return atomic.writable(path)
 
@@ -87,6 +91,14 @@ def _lines(group):
     if group.frozen:
         layer, reason = group.frozen
         yield f"kept: {reason} ({layer})"
+
+
+def _svg(graph):
+    boxes = [(list(_lines(g)), bool(g.frozen)) for g in graph.groups]
+    texts = {pair: _some(layers) for pair, layers in arrows(graph).items()}
+    return group_map.drawn(
+        boxes, texts, f"channel groups of {graph.model.name}"
+    )
 
 
 def _dot(graph):

@@ -450,6 +450,28 @@ class StripAndCompareTest(CliTestCase):
         self.assertStartsWith(layers, text)
         self.assertIn("8x8x8 -> ", layers)
 
+    def test_pages_are_written(self):
+        self.succeed("prune", self.dense, "--macs=0.5", f"--out={self.small}")
+        x = np.random.default_rng(0).normal(size=(20, 8, 8, 1))
+        y = np.asarray(self.model(x)).argmax(-1)
+        data, page = self.folder / "test.npz", self.folder / "a b.html"
+        np.savez(data, x=x.astype("float32"), y=y)
+        self.succeed(
+            "compare",
+            self.dense,
+            self.small,
+            f"--data={data}",
+            f"--html={page}",
+        )
+        text = page.read_text()
+        self.assertIn("Confusion matrix, after", text)
+        self.assertIn(f"tfprune compare {self.dense} {self.small} ", text)
+        self.assertIn(f"'--html={page}'", text)
+        self.succeed("inspect", self.small, f"--html={page}")
+        self.assertIn("tfprune inspect", page.read_text())
+        error = self.refused("inspect", self.small, "--html=page.txt")
+        self.assertIn(".html", error)
+
     def test_two_files_are_compared(self):
         self.assertIn(
             "DENSE and SMALL must be given", self.refused("compare", self.dense)

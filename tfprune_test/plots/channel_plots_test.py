@@ -15,6 +15,7 @@ from matplotlib import image
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.plots import channel_plots
+from tfprune.plots import style
 from tfprune.reports import strips as strips_lib
 
 
@@ -90,15 +91,13 @@ class PlotTest(parameterized.TestCase):
         half = self.draw("half.png")
         # Whole, only the legend shows the colour.
         self.assertLess(
-            20 * pixels(whole, channel_plots.REMOVED),
-            pixels(half, channel_plots.REMOVED),
+            20 * pixels(whole, style.REMOVED),
+            pixels(half, style.REMOVED),
         )
-        self.assertLess(
-            pixels(half, channel_plots.KEPT), pixels(whole, channel_plots.KEPT)
-        )
-        fixed = pixels(whole, channel_plots.FIXED)
+        self.assertLess(pixels(half, style.KEPT), pixels(whole, style.KEPT))
+        fixed = pixels(whole, style.FIXED)
         self.assertAlmostEqual(
-            pixels(half, channel_plots.FIXED), fixed, delta=fixed / 100
+            pixels(half, style.FIXED), fixed, delta=fixed / 100
         )
 
     @parameterized.parameters(

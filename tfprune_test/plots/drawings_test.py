@@ -1,5 +1,6 @@
 import pathlib
 import re
+from xml.etree import ElementTree
 
 import keras
 from absl.testing import absltest
@@ -10,6 +11,7 @@ from tfprune.plots import drawings
 from tfprune_test import models
 
 LAYERS = keras.layers
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def residual():
@@ -47,9 +49,28 @@ class DrawingsTest(parameterized.TestCase):
         arrow = " -> " if name.endswith(("dot", "gv")) else " --> "
         self.assertEqual(text.count(arrow), len(drawings.arrows(graph)))
 
+    def test_a_picture_has_every_group_and_needs_no_drawer(self):
+        graph = residual()
+        path = pathlib.Path(self.create_tempdir().full_path) / "g.svg"
+        drawings.draw_groups(graph, path)
+        picture = ElementTree.parse(path).getroot()
+        texts = ["".join(e.itertext()) for e in picture.iter(f"{SVG}text")]
+        self.assertLen(list(picture.iter(f"{SVG}rect")), len(graph.groups))
+        self.assertIn('wide"one"', texts)
+        titles = [e.text for e in picture.iter(f"{SVG}title")]
+        # There and back between the block's groups is one arrow.
+        self.assertIn('wide"one"; back: back', titles)
+        places = [
+            (float(e.get("x")), float(e.get("y")))
+            for e in picture.iter(f"{SVG}rect")
+        ]
+        self.assertLen(set(places), len(graph.groups))
+
     def test_other_files_are_refused(self):
         folder = self.create_tempdir().full_path
-        with self.assertRaisesRegex(ValueError, "must end in .dot, .gv, .mmd"):
+        with self.assertRaisesRegex(
+            ValueError, "must end in .svg, .dot, .gv, .mmd"
+        ):
             drawings.draw_groups(residual(), f"{folder}/groups.png")
 
 
