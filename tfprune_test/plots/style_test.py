@@ -18,7 +18,9 @@ class StyleTest(absltest.TestCase):
         self.assertLen(looks, 50)
 
     def test_a_name_that_is_no_picture_is_refused(self):
-        with self.assertRaisesRegex(ValueError, "must end in one of .png, .svg"):
+        with self.assertRaisesRegex(
+            ValueError, "must end in one of .png, .svg"
+        ):
             style.writable("picture.txt")
 
     def test_settings_hold_while_the_style_is_used(self):
