@@ -12,6 +12,7 @@ GRAPH = "graph.pb"
 WEIGHTS = "weights.bin"
 RESULT = "model.tflite"
 SPARSE = "sparse.tflite"
+_ONE_SCALE = "_experimental_disable_per_channel_quantization_for_dense_layers"
 
 
 def prepare():
@@ -25,8 +26,9 @@ def handle(request):
     Args:
         request: `dict` with `folder`, the `manifest` of `graph_file.write`,
             the fields of a `modes.Mode` as `mode`, `interface` ("int8"),
-            `calibration`, the `.npy` files, one for each input, and `sparse`,
-            whether `sparse.tflite` shall be written as well.
+            `calibration`, the `.npy` files, one for each input, `sparse`,
+            whether `sparse.tflite` shall be written as well, and
+            `dense_scales` ("tensor" for one scale in each dense layer).
 
     Returns:
         The number of bytes of `model.tflite` in the folder.
@@ -47,6 +49,9 @@ def handle(request):
     ]
     if mode["optimize"]:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if request["dense_scales"] == "tensor":
+        # Its only switch for this; TFLite Micro's own errors name it.
+        setattr(converter, _ONE_SCALE, True)
     if mode["calibrated"] and mode["weight_bits"] is None:
         converter.representative_dataset = _dataset(request["calibration"])
         interface = tf.as_dtype(request["interface"])

@@ -46,6 +46,8 @@ def export_tflite(
     compress: str | None = None,
     flash_bytes: int | None = None,
     ram_bytes: int | None = None,
+    kernels: str = "auto",
+    dense_scales: str | None = None,
 ) -> model_file.ModelFile:
     """Writes a Keras model as a .tflite file with a fixed batch of one.
 
@@ -83,6 +85,13 @@ def export_tflite(
             that only TFLite Micro reads; see `compress_tflite`.
         flash_bytes, ram_bytes: `int`, limits for the file and for its arena
             with `compress="auto"`.
+        kernels: The kernels that shall run the file on a microcontroller:
+            "reference", "cmsis-nn", "esp-nn", or "auto", any of them.
+        dense_scales: "channel", a scale for each output of a dense layer, or
+            "tensor", one for all, a little less exact. By default "channel",
+            but "tensor" for "int16x8" where CMSIS-NN may run it, which reads
+            no others. Arduino's library of 2023 reads one alone: take
+            "tensor" there.
 
     Returns:
         A `model_file.ModelFile`: path, file_bytes, ops, inputs, outputs.
@@ -103,6 +112,7 @@ def export_tflite(
     >>> file.file_bytes, file.ops["CONV_2D"]
     """
     mode, interface = modes.get(quantize, interface)
+    scales = modes.dense_scales(quantize, kernels, dense_scales)
     _check_zeros(sparse, compress, flash_bytes, ram_bytes)
     path = atomic.writable(path)
     _check_backend()
@@ -127,6 +137,7 @@ def export_tflite(
             "interface": interface,
             "calibration": _save(samples, folder),
             "sparse": bool(sparse),
+            "dense_scales": scales,
         }
         answer = process.ask(request)
         if answer.error:

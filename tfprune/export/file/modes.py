@@ -79,3 +79,62 @@ def get(quantize, interface=None):
             f"quantize={name!r}. Received: interface={interface!r}."
         )
     return mode, chosen
+
+
+KERNELS = ("auto", "reference", "cmsis-nn", "esp-nn")
+_DENSE_SCALES = ("channel", "tensor")
+
+
+def check_kernels(kernels):
+    """Raises `ValueError` unless there are such kernels."""
+    if kernels not in KERNELS:
+        raise ValueError(
+            f"kernels must be one of {', '.join(KERNELS)}. Received: "
+            f"kernels={kernels!r}."
+        )
+
+
+def dense_scales(quantize, kernels="auto", wanted=None):
+    """How many scales the weights of a dense layer have.
+
+    A scale for each output channel is more exact, and not all kernels read it:
+    CMSIS-NN's dense layers of int16 activations refuse to start.
+
+    Args:
+        quantize: A key of `MODES`.
+        kernels: One of `KERNELS`; "auto" is any of them.
+        wanted: "channel", "tensor" or `None`, which leaves the choice.
+
+    Returns:
+        "channel" or "tensor"; `None` where the mode has no choice.
+
+    Raises:
+        ValueError: If there are no such kernels or scales, if the mode leaves
+            no choice, or if the kernels cannot read the scales.
+    """
+    check_kernels(kernels)
+    if wanted not in (None, *_DENSE_SCALES):
+        raise ValueError(
+            f"dense_scales must be one of {', '.join(_DENSE_SCALES)}. "
+            f"Received: dense_scales={wanted!r}."
+        )
+    mode = MODES["float32" if quantize is None else quantize]
+    if not mode.calibrated or mode.weight_bits:
+        if wanted is not None:
+            raise ValueError(
+                'dense_scales is for quantize="int8" or "int16x8". Received: '
+                f"dense_scales={wanted!r} with quantize={quantize!r}. Leave "
+                "it out."
+            )
+        return None
+    wide = mode.interfaces[0] == "int16"
+    if wide and kernels == "cmsis-nn" and wanted == "channel":
+        raise ValueError(
+            "CMSIS-NN's dense layers of int16 activations read one scale for "
+            f"all channels. Received: dense_scales={wanted!r} with "
+            f"quantize={quantize!r} and kernels={kernels!r}. Leave "
+            'dense_scales out, or take kernels="reference".'
+        )
+    if wanted is not None:
+        return wanted
+    return "tensor" if wide and kernels in ("auto", "cmsis-nn") else "channel"

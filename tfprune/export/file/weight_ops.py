@@ -67,6 +67,38 @@ def read(data):
     return found
 
 
+def channelwise_dense(data):
+    """The dense ops whose weights have a scale for each output channel.
+
+    Args:
+        data: `bytes` of a .tflite file.
+
+    Returns:
+        `dict` from the name of the output tensor to the dtype of what the op
+        reads ("int16").
+    """
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    model = schema.Model.GetRootAs(data, 0)
+    types = _names(schema.TensorType)
+    found = {}
+    for g in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(g)
+        for i in range(graph.OperatorsLength()):
+            operator = graph.Operators(i)
+            code = model.OperatorCodes(operator.OpcodeIndex())
+            kind = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
+            if kind != schema.BuiltinOperator.FULLY_CONNECTED:
+                continue
+            x, weights = map(graph.Tensors, operator.InputsAsNumpy()[:2])
+            steps = weights.Quantization()
+            if steps is not None and steps.ScaleLength() > 1:
+                output = graph.Tensors(int(operator.OutputsAsNumpy()[0]))
+                name = output.Name()
+                name = name.decode() if name else f"op {i}"
+                found[name] = types[x.Type()].lower()
+    return found
+
+
 def computed_tensors(data):
     """The names of the float tensors that a file computes or is given."""
     schema = packages.load("ai_edge_litert.schema_py_generated")

@@ -89,14 +89,13 @@ extern const unsigned int {name}_data_bytes;"""
     return _guarded(f"{upper}_MODEL_H_", "A .tflite model.", body)
 
 
-def settings(file, name, arena, arena_bytes, labels=()):
+def settings(file, name, arena, labels=()):
     """`model_settings.h`: what firmware must know; valid C99 and C++11.
 
     Args:
         file: `model_file.ModelFile`.
         name: C identifier.
-        arena: `micro.Arena`.
-        arena_bytes: `int`, the arena to reserve.
+        arena: `str`, what `arena_need.macros` returned.
         labels: `str`s, names of the classes.
 
     Returns:
@@ -109,11 +108,7 @@ def settings(file, name, arena, arena_bytes, labels=()):
         for i, tensor in enumerate(group)
     )
     body = f"""\
-// Bytes of tensor arena to reserve, and the least that TFLite Micro ran in
-// where pointers have 64 bits and kernels are the reference ones. 32-bit
-// targets need less, kernels with scratch buffers more.
-#define {upper}_ARENA_BYTES {arena_bytes}
-#define {upper}_ARENA_MEASURED {arena.required_bytes}
+{arena}
 
 // Real value = SCALE * (stored value - ZERO_POINT).
 #define {upper}_INPUT_COUNT {len(file.inputs)}
@@ -160,24 +155,31 @@ inline bool {name}_register_ops(Resolver& resolver) {{
 """
 
 
-def golden_header(file, name):
-    """`model_golden.h`: an input and the output that belongs to it.
+def golden_header(file, name, pairs):
+    """`model_golden.h`: inputs and the outputs that belong to them.
 
     Args:
         file: `model_file.ModelFile`.
         name: C identifier.
+        pairs: `int`, how many.
 
     Returns:
         A `str`.
     """
     upper = name.upper()
     arrays = "\n".join(
-        f"extern const {_c_type(tensor)} {name}_golden_{kind}_{i}"
-        f"[{upper}_{kind.upper()}_{i}_SIZE];"
+        f"extern const {c_type(tensor)} {name}_golden_{kind}_{i}"
+        f"\n    [{upper}_GOLDEN_COUNT][{upper}_{kind.upper()}_{i}_SIZE];"
         for kind, i, tensor in _numbered(file)
     )
-    body = f'#include "model_settings.h"\n\n{arrays}'
-    about = "An input, and what TFLite Micro's reference kernels gave for it."
+    body = f"""\
+#include "model_settings.h"
+
+// Pairs of inputs and outputs.
+#define {upper}_GOLDEN_COUNT {pairs}
+
+{arrays}"""
+    about = "Inputs, and what TFLite Micro's reference kernels gave for them."
     return _guarded(f"{upper}_GOLDEN_H_", about, body)
 
 
@@ -187,16 +189,18 @@ def golden_source(file, name, columns):
     Args:
         file: `model_file.ModelFile`.
         name: C identifier.
-        columns: arrays, of the inputs and then of the outputs, in the dtypes
-            of the file.
+        columns: arrays `(pairs, ...)`, of the inputs and then of the outputs,
+            in the dtypes of the file.
 
     Returns:
         A `str`.
     """
+    upper = name.upper()
     arrays = "".join(
         f"""
-const {_c_type(tensor)} {name}_golden_{kind}_{i}[] = {{
-{_lines([_number(value) for value in array.reshape(-1)])}
+const {c_type(tensor)} {name}_golden_{kind}_{i}
+    [{upper}_GOLDEN_COUNT][{upper}_{kind.upper()}_{i}_SIZE] = {{
+{_rows(array)}
 }};
 """
         for (kind, i, tensor), array in zip(
@@ -251,6 +255,15 @@ def _lines(items):
     )
 
 
+def _rows(array):
+    """The values of each pair in braces."""
+    rows = array.reshape(len(array), -1)
+    return "\n".join(
+        f"    {{\n{_lines([_number(value) for value in row])}\n    }},"
+        for row in rows
+    )
+
+
 def _number(value):
     """A C literal of a number of any of `_C_TYPES`."""
     if value.dtype.kind == "f":
@@ -277,7 +290,7 @@ def _tensor_macros(prefix, tensor):
         "RANK": len(tensor.shape),
         "SHAPE": f"{{{', '.join(map(str, tensor.shape))}}}",
         "SIZE": int(np.prod(tensor.shape)),
-        "TYPE": _c_type(tensor),
+        "TYPE": c_type(tensor),
     }
     if tensor.scale is not None:
         macros["SCALE"] = _float(tensor.scale)
@@ -285,7 +298,8 @@ def _tensor_macros(prefix, tensor):
     return "\n".join(f"#define {prefix}_{k} {v}" for k, v in macros.items())
 
 
-def _c_type(tensor):
+def c_type(tensor):
+    """The C type of a tensor's values; another dtype is an error."""
     if tensor.dtype not in _C_TYPES:
         raise ValueError(
             f"Inputs and outputs must be one of {', '.join(_C_TYPES)}. "

@@ -1,63 +1,87 @@
-"""The parts of a project that run a model: main program, sketch, CMake."""
+"""Programs that test a model on its target: a main program and a sketch."""
 
 import string
 
 _SELF_TEST = string.Template("""\
-// Runs the model once on an input whose output is known; written by tfprune
-// as a start, and left alone once it is there.
+// Runs the model on inputs whose outputs are known, and times it; written by
+// tfprune as a start, and left alone once it is there.
 $includes
 namespace {
 
-// Kernels may round otherwise than those that the output was made with.
+// Counts values that are off by more than kernels may round otherwise.
 template <typename T>
-float largest_difference(const T* got, const T* wanted, int count) {
+bool same(const char* what, int pair, const T* got, const T* wanted, int count,
+          float most) {
   float largest = 0.0f;
+  int off = 0;
   for (int i = 0; i < count; ++i) {
     const float a = static_cast<float>(got[i]);
     const float b = static_cast<float>(wanted[i]);
     const float difference = a > b ? a - b : b - a;
     // Also where an output is not a number.
-    if (!(difference <= largest)) largest = difference;
+    if (!(difference <= most)) ++off;
+    if (difference > largest) largest = difference;
   }
-  return largest;
+  if (off == 0) return true;
+  MicroPrintf("%s of pair %d: %d of %d values differ, by up to %d thousandths.",
+              what, pair, off, count, static_cast<int>(1000.0f * largest));
+  return false;
 }
 
-alignas(16) uint8_t arena[${upper}_ARENA_BYTES];
+$buffers
 
 bool self_test() {
-  static tflite::MicroMutableOpResolver<${upper}_OP_COUNT> resolver;
-  if (!${name}_register_ops(resolver)) return false;
-  static tflite::MicroInterpreter interpreter(
-      tflite::GetModel(${name}_data), resolver, arena, sizeof(arena));
-  if (interpreter.AllocateTensors() != kTfLiteOk) {
-    MicroPrintf("The arena of %d bytes is too small.", ${upper}_ARENA_BYTES);
+  const enum ${name}_status status = ${name}_init();
+  if (status != ${upper}_OK) {
+    MicroPrintf("The model does not start: %s.", ${name}_error(status));
     return false;
   }
-  MicroPrintf("Arena used: %d bytes.",
-              static_cast<int>(interpreter.arena_used_bytes()));
-$copies
-  if (interpreter.Invoke() != kTfLiteOk) return false;
+  MicroPrintf("Arena used: %d of %d bytes.",
+              static_cast<int>(${name}_arena_used()), ${upper}_ARENA_BYTES);
   bool ok = true;
+  uint32_t ticks = 0;
+  for (int pair = 0; pair < ${upper}_GOLDEN_COUNT; ++pair) {
+    bool ran = ${name}_reset() == ${upper}_OK;
+    const uint32_t start = tflite::GetCurrentTimeTicks();
+    ran = ${name}_run($arguments) == ${upper}_OK && ran;
+    ticks = tflite::GetCurrentTimeTicks() - start;
+    if (!ran) {
+      MicroPrintf("Pair %d: %s.", pair, ${name}_error(${upper}_FAILED));
+      return false;
+    }
 $checks
+  }
+  // Boards without a clock for TFLite Micro say 0.
+  if (tflite::ticks_per_second() > 0) {
+    MicroPrintf("An inference took %d ticks of %d in a second.",
+                static_cast<int>(ticks),
+                static_cast<int>(tflite::ticks_per_second()));
+  }
   return ok;
 }
 
 }  // namespace
 """)
 
-_COPY = string.Template("""\
-  memcpy(interpreter.input($i)->data.raw, ${name}_golden_input_$i,
-         sizeof(${name}_golden_input_$i));""")
-
+_BUFFER = string.Template("""\
+$type output_$i[${upper}_OUTPUT_${i}_SIZE];""")
 _CHECK = string.Template("""\
-  ok = largest_difference(
-           static_cast<const ${upper}_OUTPUT_${i}_TYPE*>(
-               interpreter.output($i)->data.data),
-           ${name}_golden_output_$i,
-           ${upper}_OUTPUT_${i}_SIZE) <= $most && ok;""")
+    ok = same("Output $i", pair, output_$i, ${name}_golden_output_$i[pair],
+              ${upper}_OUTPUT_${i}_SIZE, $most) &&
+         ok;""")
 
+# TFLite Micro built for any Cortex-M is silent until it is told how to print.
 _MAIN = """
+extern "C" __attribute__((weak)) void RegisterDebugLogCallback(
+    void (*callback)(const char* text));
+
+static void print(const char* text) {
+  fputs(text, stdout);
+  fflush(stdout);
+}
+
 int main() {
+  if (RegisterDebugLogCallback != nullptr) RegisterDebugLogCallback(print);
   tflite::InitializeTarget();
   const bool ok = self_test();
   MicroPrintf(ok ? "PASS" : "FAIL");
@@ -65,59 +89,28 @@ int main() {
 }
 """
 
+# Lines that are printed before the port is open are lost.
 _SKETCH = """
 void setup() {
   tflite::InitializeTarget();
-  MicroPrintf(self_test() ? "PASS" : "FAIL");
 }
 
-void loop() {}
+void loop() {
+  MicroPrintf(self_test() ? "PASS" : "FAIL");
+  delay(5000);
+}
 """
 
 _INCLUDES = """\
 #include <stdint.h>
-#include <string.h>
+#include <stdio.h>
 
-#include "model.h"
+#include "model_api.h"
 #include "model_golden.h"
-#include "model_ops.h"
-#include "model_settings.h"
-#include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_log.h"
-#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+#include "tensorflow/lite/micro/micro_time.h"
 #include "tensorflow/lite/micro/system_setup.h"
-#include "tensorflow/lite/schema/schema_generated.h"
 """
-
-_CMAKE = string.Template("""\
-# Written by tfprune as a start, and left alone once it is there.
-#
-# The model as a library, which needs nothing else:
-#   cmake -B build . && cmake --build build
-# With TFLite Micro (https://github.com/tensorflow/tflite-micro), built as
-# libtensorflow-microlite.a, the self-test too:
-#   cmake -B build -DTFLM_DIR=... -DTFLM_LIBRARY=.../libtensorflow-microlite.a .
-cmake_minimum_required(VERSION 3.16)
-project($name CXX)
-set(CMAKE_CXX_STANDARD 17)
-
-add_library(${name}_model STATIC model.cc model_golden.cc)
-target_include_directories(${name}_model PUBLIC $${CMAKE_CURRENT_SOURCE_DIR})
-
-set(TFLM_DIR "" CACHE PATH "Sources of TFLite Micro")
-set(TFLM_LIBRARY "" CACHE FILEPATH "TFLite Micro as a static library")
-if(TFLM_DIR)
-  add_executable(${name}_self_test main.cc)
-  # Its makefile downloads these two into its own folder.
-  set(downloads $${TFLM_DIR}/tensorflow/lite/micro/tools/make/downloads)
-  target_include_directories(
-    ${name}_self_test PRIVATE $${TFLM_DIR} $${downloads}/flatbuffers/include
-    $${downloads}/gemmlowp)
-  target_compile_definitions(${name}_self_test PRIVATE TF_LITE_STATIC_MEMORY)
-  target_link_libraries(${name}_self_test PRIVATE ${name}_model
-                        $${TFLM_LIBRARY})
-endif()
-""")
 
 
 def main(file, name):
@@ -139,23 +132,24 @@ def sketch(file, name):
     return _self_test(file, name, includes) + _SKETCH
 
 
-def cmake(name):
-    """`CMakeLists.txt`."""
-    return _CMAKE.substitute(name=name)
-
-
 def _self_test(file, name, includes):
     names = {"name": name, "upper": name.upper()}
-    copies = (_COPY.substitute(names, i=i) for i in range(len(file.inputs)))
+    inputs = (f"{name}_golden_input_{i}[pair]" for i in range(len(file.inputs)))
+    outputs = (f"output_{i}" for i in range(len(file.outputs)))
+    buffers = (
+        _BUFFER.substitute(names, i=i, type=f"{names['upper']}_OUTPUT_{i}_TYPE")
+        for i in range(len(file.outputs))
+    )
     checks = (
         _CHECK.substitute(
-            names, i=i, most="1e-4f" if tensor.dtype == "float32" else "1"
+            names, i=i, most="1e-4f" if tensor.dtype == "float32" else "1.0f"
         )
         for i, tensor in enumerate(file.outputs)
     )
     return _SELF_TEST.substitute(
         names,
         includes=includes,
-        copies="\n".join(copies),
+        arguments=", ".join([*inputs, *outputs]),
+        buffers="\n".join(buffers),
         checks="\n".join(checks),
     )

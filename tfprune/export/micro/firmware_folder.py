@@ -1,8 +1,8 @@
 """Firmware sources for a .tflite file, with the RAM it was seen to need."""
 
 import dataclasses
-import math
 import pathlib
+import re
 from collections.abc import Sequence
 
 from absl import logging
@@ -12,12 +12,20 @@ from tfprune.core import leftovers
 from tfprune.core import typed
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
+from tfprune.export.file import weight_ops
+from tfprune.export.micro import arduino
+from tfprune.export.micro import arena_need
+from tfprune.export.micro import c_api
 from tfprune.export.micro import c_source
 from tfprune.export.micro import firmware
-from tfprune.export.micro import kernels
+from tfprune.export.micro import golden
+from tfprune.export.micro import kernels as op_kernels
+from tfprune.export.micro import projects
 from tfprune.export.run import interpreter
 
-_ALIGNMENT = 16
+_PROJECTS = ("cmake", "arduino")
+# What ESP-IDF's compilers define, and what pointers of 32 bits have.
+_ESP, _NARROW = "defined(ESP_PLATFORM)", "UINTPTR_MAX <= 0xFFFFFFFF"
 # What the headers say while the files of two models may lie side by side.
 _HALF_WRITTEN = (
     b'#error "This folder was being written: it may hold files of two models.'
@@ -52,8 +60,10 @@ class MicroSource:
         files: `tuple` of `str`, the paths in it that were written.
         name: `str`, what all C names begin with.
         flash_bytes: `int`, the size of the array.
-        arena: `Arena`, as measured.
-        arena_bytes: `int`, the arena that the sources reserve.
+        arena: `Arena`, as measured on this machine.
+        arena_need: `arena_need.Need`, by the kernels that may run.
+        arena_bytes: `int`, the arena that the sources reserve on a
+            microcontroller.
         resolver_methods: `tuple` of `str`, how the kernels are registered.
     """
 
@@ -62,16 +72,17 @@ class MicroSource:
     name: str
     flash_bytes: int
     arena: Arena
+    arena_need: arena_need.Need
     arena_bytes: int
     resolver_methods: tuple[str, ...]
 
 
 def arena(path):
-    """Measures the tensor arena of a .tflite file.
+    """Measures the tensor arena of a .tflite file on this machine.
 
-    The file runs on the TFLite Micro interpreter of this machine. Pointers
-    are wider here than on a 32-bit microcontroller, which needs a little
-    less.
+    Its TFLite Micro interpreter has the reference kernels, and pointers of 64
+    bits: a microcontroller needs less for its records, and more for kernels
+    with scratch buffers; see `arena_bytes`.
 
     Args:
         path: `str` or path-like.
@@ -125,9 +136,37 @@ def seconds(paths, runs=10):
     )
 
 
-def arena_bytes(path: typed.Path) -> int:
-    """The bytes of tensor arena that a .tflite file runs in; see `arena`."""
-    return arena(path).required_bytes
+def arena_bytes(
+    path: typed.Path, kernels: str = "auto", core: str | None = None
+) -> int:
+    """The bytes of tensor arena that a .tflite file needs on a board.
+
+    TFLite Micro's start is followed step by step, for pointers of 32 bits and
+    with the scratch buffers of the kernels that will run. What it gives is the
+    least arena that the file starts and runs in, which may be more than what
+    the interpreter says it uses.
+
+    Args:
+        path: `str` or path-like.
+        kernels: "reference", "cmsis-nn", "esp-nn" or "auto": the reference
+            kernels and the optimized ones of the core.
+        core: `str`, such as "cortex-m55"; `None` for the largest of all
+            Cortex-M.
+
+    Returns:
+        `int`.
+
+    Raises:
+        ImportError: If a package of the extra `export` is missing.
+        ValueError: If it is not a TFLite model, or if there are no such
+            kernels or core.
+
+    Example:
+
+    >>> arena_bytes("small.tflite", "cmsis-nn", "cortex-m55")
+    """
+    model_file.read(path)
+    return arena_need.of(path, kernels, core).bytes
 
 
 def export_micro(
@@ -140,6 +179,9 @@ def export_micro(
     arena_margin: float = 0.1,
     flash_bytes: int | None = None,
     ram_bytes: int | None = None,
+    kernels: str = "auto",
+    core: str | None = None,
+    project: str | None = None,
 ) -> MicroSource:
     """Writes a .tflite file as a project for TFLite Micro.
 
@@ -150,10 +192,12 @@ def export_micro(
       microcontroller does not read;
     - `model_settings.h`: arena, shapes, types, scales and zero points;
     - `model_ops.h`: registers the kernels that the model needs, no others;
-    - `model_golden.cc`, `.h`: an input and the output that belongs to it;
-    - `main.cc`: runs the model on that input and compares;
+    - `model_api.h`, `.cc`: functions of C that start and run it;
+    - `model_golden.cc`, `.h`: inputs and the outputs that belong to them;
+    - `main.cc`: runs the model on these inputs, compares, and takes the time;
     - `CMakeLists.txt`: builds it all, TFLite Micro at hand;
-    - `arduino/NAME/`: the same as a sketch.
+    - `arduino/NAME/`: the same as a sketch, where Arduino's library of 2023
+      computes the model rightly.
 
     All files are there whole or not at all. While those of another model are
     exchanged, and after a kill at that moment, the headers refuse to compile.
@@ -167,12 +211,18 @@ def export_micro(
         name: What all C names begin with; from the file name by default.
             Whatever it is, it becomes a C identifier.
         labels: the names of the classes, `str`s, in the order of the output.
-        sample: the input of the self-test, shape `(1, ...)`, real values; a
-            tuple or list of them for several inputs. Random by default.
-        arena_margin: float of at least 0, what is reserved beyond the
-            measured arena: 0.1 is a tenth. Never above `ram_bytes`.
+        sample: inputs of the self-test, shape `(N, ...)` with at most 4 of
+            them, real values; a tuple or list of them for several inputs.
+            Noise that tells kernels apart comes beside.
+        arena_margin: float of at least 0, what is reserved beyond the arena
+            that the model needs: 0.1 is a tenth. Never above `ram_bytes`.
         flash_bytes: `int`, the most that the array may take.
         ram_bytes: `int`, the most that the arena may take.
+        kernels, core: what the arena is for, as for `arena_bytes`. By default
+            the folder starts on any Cortex-M, with the reference kernels or
+            CMSIS-NN, with ESP-IDF, and on a computer.
+        project: `None`, or one of "cmake" and "arduino": that project alone,
+            checked against what its TFLite Micro can run.
 
     Returns:
         A `MicroSource`.
@@ -182,8 +232,9 @@ def export_micro(
         OSError: If the files cannot be read or written.
         RuntimeError: If TFLite Micro cannot run the file.
         ValueError: If it is not a TFLite model, if TFLite Micro has no
-            kernel for an op, if labels or the sample do not fit, or if a
-            budget is exceeded; tells by how much.
+            kernel for an op, if the kernels do not read the file's scales, if
+            labels or the sample do not fit, if the folder holds a project of
+            another model, or if a budget is exceeded; tells by how much.
 
     Example:
 
@@ -194,41 +245,57 @@ def export_micro(
     out = atomic.writable_folder(out)
     file = model_file.read(tflite_path)
     labels = _labels(labels, file)
-    methods = kernels.resolver_methods(file.ops)
+    _check_project(project)
+    methods = op_kernels.resolver_methods(file.ops)
+    original = pathlib.Path(tflite_path).read_bytes()
+    need = arena_need.of(original, kernels, core)
+    need = _runnable(need, original)
     name = c_source.identifier(
         pathlib.Path(tflite_path).stem if name is None else name
     )
-    data = lean.without_notes(pathlib.Path(tflite_path).read_bytes())
+    sketch = f"arduino/{name}/{name}.ino"
+    refusal = arduino.refusal(original, methods)
+    if refusal and (project == "arduino" or (out / sketch).exists()):
+        raise ValueError(refusal)
+    _check_name(out, name)
+    data = lean.without_notes(original)
     with leftovers.folder() as folder:
         embedded = pathlib.Path(folder, "model.tflite")
         embedded.write_bytes(data)
         # An error names the first one.
         _, measured = arenas([tflite_path, embedded])
         file = model_file.read(embedded)
-        _check_budgets(file, measured, flash_bytes, ram_bytes)
-        golden = _golden(file, sample)
-    reserved = _reserved(measured, arena_margin, ram_bytes)
+        _check_budgets(file, need, flash_bytes, ram_bytes)
+        _check_margin(arena_margin)
+        pairs = golden.pairs(file, sample)
+    reserved = arena_need.reserved(need.bytes, arena_margin, ram_bytes)
+    branches = _branches(need, data, measured, arena_margin, ram_bytes)
+    arena_macros = arena_need.macros(
+        name.upper(), branches, measured.required_bytes
+    )
     texts = {
         "model.cc": c_source.source(data, name, labels),
         "model.h": c_source.header(file, name),
-        "model_settings.h": c_source.settings(
-            file, name, measured, reserved, labels
-        ),
+        "model_settings.h": c_source.settings(file, name, arena_macros, labels),
         "model_ops.h": c_source.ops(name, methods),
-        "model_golden.cc": c_source.golden_source(file, name, golden),
-        "model_golden.h": c_source.golden_header(file, name),
+        "model_api.h": c_api.header(file, name, labels),
+        "model_api.cc": c_api.source(file, name),
+        "model_golden.cc": c_source.golden_source(file, name, pairs),
+        "model_golden.h": c_source.golden_header(file, name, len(pairs[0])),
     }
-    sketch = f"arduino/{name}"
-    starts = {
-        "main.cc": firmware.main(file, name),
-        "CMakeLists.txt": firmware.cmake(name),
-        f"{sketch}/{name}.ino": firmware.sketch(file, name),
-    }
-    # The Arduino IDE compiles what lies beside a sketch.
-    copies = {
-        f"{sketch}/{path.replace('.cc', '.cpp')}": text
-        for path, text in texts.items()
-    }
+    starts, copies = {}, {}
+    if project in (None, "cmake"):
+        starts["main.cc"] = firmware.main(file, name)
+        starts["CMakeLists.txt"] = projects.cmake(name)
+    if project in (None, "arduino") and not refusal:
+        starts[sketch] = firmware.sketch(file, name)
+        # The Arduino IDE compiles what lies beside a sketch.
+        copies = {
+            f"arduino/{name}/{path.replace('.cc', '.cpp')}": text
+            for path, text in texts.items()
+        }
+    elif refusal:
+        logging.warning("There is no Arduino sketch. %s", refusal)
     starts = {k: v for k, v in starts.items() if not (out / k).exists()}
     texts |= copies | starts
     written = {out / path: text.encode() for path, text in texts.items()}
@@ -242,22 +309,70 @@ def export_micro(
         name=name,
         flash_bytes=file.file_bytes,
         arena=measured,
+        arena_need=need,
         arena_bytes=reserved,
         resolver_methods=tuple(methods),
     )
 
 
-def _golden(file, sample):
-    """What is stored of one input and of the outputs that belong to it."""
-    if sample is None:
-        sample = interpreter.random_inputs(file, 1)
-    columns = interpreter.stored(file, sample)
-    if len(columns[0]) != 1:
+def _check_project(project):
+    if project not in (None, *_PROJECTS):
         raise ValueError(
-            "One input is required for the self-test. Received: a sample of "
-            f"{len(columns[0])}. Take x[:1]."
+            f"project must be one of {', '.join(_PROJECTS)}. Received: "
+            f"project={project!r}."
         )
-    return columns
+
+
+def _check_name(out, name):
+    """A folder that holds another model would mix both."""
+    header = out / "model.h"
+    if not header.exists():
+        return
+    found = re.search(r"char (\w+)_data\[\]", header.read_text())
+    if found and found[1] != name:
+        raise ValueError(
+            "The folder must be empty or hold this model. Received: "
+            f"out={str(out)!r}, which holds {found[1]!r}, with name={name!r}. "
+            f"Give another folder, or name={found[1]!r}."
+        )
+
+
+def _runnable(need, data):
+    """The need without kernels that cannot run the file.
+
+    CMSIS-NN's dense layers of int16 read one scale for all channels.
+    """
+    wide = [
+        name
+        for name, dtype in weight_ops.channelwise_dense(data).items()
+        if dtype == "int16"
+    ]
+    if not wide or "cmsis-nn" not in {key[0] for key in need.plans}:
+        return need
+    text = (
+        "CMSIS-NN's dense layers of int16 activations read one scale for all "
+        f"channels. Received: a file with one for each in {', '.join(wide)}. "
+        'Export it with dense_scales="tensor".'
+    )
+    kept = {k: v for k, v in need.plans.items() if k[0] != "cmsis-nn"}
+    if not kept:
+        raise ValueError(text)
+    logging.warning("The firmware runs on the reference kernels alone. %s", text)
+    return dataclasses.replace(need, plans=kept)
+
+
+def _branches(need, data, measured, margin, limit):
+    """What `arena_need.macros` takes: the arena by compiler."""
+    host = arena_need.reserved(measured.required_bytes, margin)
+    first = (_NARROW, need, arena_need.reserved(need.bytes, margin, limit))
+    found = [first]
+    if need.kernels == "auto" and need.core is None:
+        esp = arena_need.of(data, "esp-nn")
+        found = [
+            (f"!{_ESP} && {_NARROW}", *first[1:]),
+            (_ESP, esp, arena_need.reserved(esp.bytes, margin)),
+        ]
+    return [*found, ("", None, host)]
 
 
 def _labels(labels, file):
@@ -273,26 +388,28 @@ def _labels(labels, file):
     return labels
 
 
-def _reserved(measured, margin, limit):
+def _check_margin(margin):
     if not margin >= 0:
         raise ValueError(
             "The margin must be 0 or more. Received: "
             f"arena_margin={margin!r}. 0.1 is a tenth."
         )
-    wanted = math.ceil(measured.required_bytes * (1 + margin))
-    wanted = -(-wanted // _ALIGNMENT) * _ALIGNMENT
-    return wanted if limit is None else min(wanted, limit)
 
 
-def _check_budgets(file, measured, flash_bytes, ram_bytes):
+def _check_budgets(file, need, flash_bytes, ram_bytes):
     needs = {
-        "flash_bytes": (flash_bytes, file.file_bytes, "array"),
-        "ram_bytes": (ram_bytes, measured.required_bytes, "tensor arena"),
+        "flash_bytes": (flash_bytes, file.file_bytes, "array", ""),
+        "ram_bytes": (
+            ram_bytes,
+            need.bytes,
+            "tensor arena",
+            f" with {arena_need.described(*need.worst)}",
+        ),
     }
     over = [
-        f"{argument}={limit}, the {what} takes {bytes_:,} bytes, "
+        f"{argument}={limit}, the {what} takes {bytes_:,} bytes{where}, "
         f"{bytes_ - limit:,} too many"
-        for argument, (limit, bytes_, what) in needs.items()
+        for argument, (limit, bytes_, what, where) in needs.items()
         if limit is not None and bytes_ > limit
     ]
     if over:

@@ -50,9 +50,11 @@ int main(void) {{
   return fwrite({lower}_data, 1, {lower}_data_bytes, stdout) == 0;
 }}
 """
-# The part of TFLite Micro that the main program calls; its model gives the
-# golden output, shifted.
+# The part of TFLite Micro that the firmware calls; its model gives the golden
+# output, shifted.
 FAKE_TFLM = """
+#pragma once
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include "model_golden.h"
@@ -62,34 +64,72 @@ struct TfLiteTensor {
   union { char* raw; void* data; } data;
 };
 namespace tflite {
+enum BuiltinOperator { BuiltinOperator_CUSTOM = 32 };
+inline const char* EnumNameBuiltinOperator(BuiltinOperator) { return "ODD"; }
+struct Text { const char* c_str() const { return "odd"; } };
+struct Code {
+  Text text;
+  int deprecated_builtin_code() const { return 3; }
+  int builtin_code() const { return 0; }
+  const Text* custom_code() const { return &text; }
+};
+struct Codes {
+  Code one;
+  const Code* list[1] = {&one};
+  const Code* const* begin() const { return list; }
+  const Code* const* end() const { return list + 1; }
+};
+struct Model {
+  Codes codes;
+  int version() const { return VERSION; }
+  const Codes* operator_codes() const { return &codes; }
+};
+inline const Model* GetModel(const void*) {
+  static const Model model;
+  return &model;
+}
 inline void InitializeTarget() {}
-inline const void* GetModel(const void* model) { return model; }
+inline uint32_t ticks_per_second() { return 1000; }
+inline uint32_t GetCurrentTimeTicks() { return 0; }
+struct MicroAllocator {
+  static MicroAllocator* Create(uint8_t*, size_t) {
+    static MicroAllocator allocator;
+    return &allocator;
+  }
+};
+struct MicroResourceVariables {};
 template <int N> struct MicroMutableOpResolver {
   int AddConv2D() { return 0; }
   int AddDepthwiseConv2D() { return 0; }
   int AddAdd() { return 0; }
   int AddMean() { return 0; }
   int AddFullyConnected() { return 0; }
+  const void* FindOp(BuiltinOperator) const { return KNOWN ? this : nullptr; }
+  const void* FindOp(const char*) const { return this; }
 };
 struct MicroInterpreter {
   int8_t in[NET_INPUT_0_SIZE], out[NET_OUTPUT_0_SIZE];
   TfLiteTensor tensors[2];
+  int calls = 0;
   template <typename R>
-  MicroInterpreter(const void*, R&, uint8_t*, unsigned) {
+  MicroInterpreter(const Model*, R&, MicroAllocator*, MicroResourceVariables*) {
     tensors[0].data.data = in;
     tensors[1].data.data = out;
   }
-  TfLiteStatus AllocateTensors() { return kTfLiteOk; }
+  TfLiteStatus AllocateTensors() { return STARTS ? kTfLiteOk : kTfLiteError; }
+  TfLiteStatus Reset() { return kTfLiteOk; }
   unsigned arena_used_bytes() { return 1; }
   TfLiteTensor* input(int) { return &tensors[0]; }
   TfLiteTensor* output(int) { return &tensors[1]; }
   TfLiteStatus Invoke() {
+    const int pair = calls++;
     for (int i = 0; i < NET_INPUT_0_SIZE; ++i) {
-      if (in[i] != net_golden_input_0[i]) return kTfLiteError;
+      if (in[i] != net_golden_input_0[pair][i]) return kTfLiteError;
     }
+    const int off = pair == NET_GOLDEN_COUNT - 1 ? OFF : 0;
     for (int i = 0; i < NET_OUTPUT_0_SIZE; ++i) {
-      out[i] = static_cast<int8_t>(
-          net_golden_output_0[i] + (net_golden_output_0[i] < 0 ? OFF : -OFF));
+      const int value = net_golden_output_0[pair][i];
+      out[i] = static_cast<int8_t>(value + (value < 0 ? off : -off));
     }
     return kTfLiteOk;
   }
@@ -97,24 +137,47 @@ struct MicroInterpreter {
 }  // namespace tflite
 """
 FAKE_HEADERS = (
+    "micro/micro_allocator.h",
     "micro/micro_interpreter.h",
     "micro/micro_log.h",
     "micro/micro_mutable_op_resolver.h",
+    "micro/micro_resource_variable.h",
+    "micro/micro_time.h",
     "micro/system_setup.h",
     "schema/schema_generated.h",
 )
+HELPERS = """
+#include <stdio.h>
+#include "model_api.h"
+int main(void) {{
+  int8_t output[{name}_OUTPUT_0_SIZE] = {{-128, 3, 100, 99}};
+  for (int i = -4000; i < 4000; ++i) {{
+    printf("%d ", {lower}_quantize_input_0((float)i / 500));
+  }}
+  printf("%d ", {lower}_largest_output_0(output));
+  printf("%d", (int)(1000 * {lower}_dequantize_output_0(output[2])));
+  return 0;
+}}
+"""
 SOURCES = ("model.cc", "model_golden.cc")
+API = ("model_api.cc", "model_api.h")
 HEADERS = ("model.h", "model_golden.h", "model_ops.h", "model_settings.h")
 STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 
 
 @functools.cache
-def int8_file():
+def int8_file(dense_scales="channel"):
     """The bytes of a .tflite file, converted once for all tests."""
+    return converted("int8", dense_scales=dense_scales)
+
+
+@functools.cache
+def converted(quantize, **options):
     model = small_models.residual()
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "net.tflite")
-        small_models.export(model, path, "int8", small_models.samples(model))
+        samples = small_models.samples(model)
+        small_models.export(model, path, quantize, samples, **options)
         return path.read_bytes()
 
 
@@ -174,8 +237,16 @@ class ExportMicroTest(parameterized.TestCase):
         self.assertEqual(float(printed[4]), float(f"{tensor.scale:.9g}"))
         self.assertEqual(int(printed[5]), tensor.zero_point)
 
-    @parameterized.parameters((0, b"PASS"), (1, b"PASS"), (2, b"FAIL"))
-    def test_the_main_program_compares_with_the_golden_output(self, off, said):
+    @parameterized.parameters(
+        ({"OFF": 0}, b"PASS"),
+        ({"OFF": 1}, b"PASS"),
+        ({"OFF": 2}, b"pair 3: 4 of 4 values differ, by up to 2000"),
+        ({"KNOWN": 0}, b"No kernel for the op ODD"),
+        ({"VERSION": 2}, b"another version"),
+        ({"STARTS": 0}, b"refused"),
+        ({"STARTS": 0, "NET_ARENA_BYTES": 32}, b"arena is too small"),
+    )
+    def test_the_main_program_says_what_failed(self, changes, said):
         source = firmware_folder.export_micro(
             self.file.path, self.out, name="net"
         )
@@ -183,15 +254,36 @@ class ExportMicroTest(parameterized.TestCase):
         for name in FAKE_HEADERS:
             path = fake / f"tensorflow/lite/{name}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(FAKE_TFLM if "interpreter" in name else "")
-        main = self.folder / "main.cc"
-        main.write_text((self.out / "main.cc").read_text())
+            path.write_text('#include "fake_tflm.h"')
+        (fake / "fake_tflm.h").write_text(FAKE_TFLM)
+        values = {"OFF": 0, "KNOWN": 1, "VERSION": 3, "STARTS": 1} | changes
+        programs = []
+        for name in ("main.cc", "model_api.cc"):
+            programs.append(self.folder / name)
+            programs[-1].write_text((self.out / name).read_text())
         try:
-            flags = f"-I{fake}", f"-DOFF={off}"
-            printed = self.linked([main], source.folder, *flags)
+            flags = [f"-D{name}={value}" for name, value in values.items()]
+            printed = self.linked(
+                programs, source.folder, f"-I{fake}", *flags
+            )
         except subprocess.CalledProcessError as error:
             printed = error.stdout
         self.assertIn(said, printed)
+        self.assertEqual(b"PASS" in printed, said == b"PASS")
+
+    def test_values_of_sensors_are_quantized_as_the_file_wants(self):
+        source = firmware_folder.export_micro(self.file.path, self.out / "net")
+        printed = self.compiled(HELPERS, ".c", source)
+        steps = np.array([int(n) for n in printed.split()])
+        values = np.arange(-4000, 4000) / 500
+        np.testing.assert_array_equal(
+            steps[:-2], self.file.inputs[0].encode(values)
+        )
+        output = self.file.outputs[0]
+        self.assertEqual(steps[-2], 2)
+        self.assertEqual(
+            steps[-1], int(1000 * float(output.decode(np.int8([100]))[0]))
+        )
 
     def test_the_golden_output_is_what_the_interpreter_gives(self):
         rng = np.random.default_rng(3)
@@ -206,10 +298,12 @@ class ExportMicroTest(parameterized.TestCase):
                 interpreter.run(self.file.path, x, "micro")
             ),
         )
-        written = re.findall(r"\{(.*?)\}", text, re.S)
-        for values, numbers in zip(stored, written, strict=True):
+        # Pairs of inputs, then of outputs; the sample is the first.
+        written = re.findall(r"\{([^{}]*)\}", text, re.S)
+        for values, numbers in zip(stored, written[::4], strict=True):
             found = [int(n) for n in numbers.split(",") if n.strip()]
             self.assertEqual(found, values.reshape(-1).tolist())
+        self.assertLen(written, 8)
 
     def test_cortex_m_keeps_all_of_it_in_flash(self):
         compiler = shutil.which("arm-none-eabi-g++")
@@ -236,7 +330,7 @@ class ExportMicroTest(parameterized.TestCase):
         self.assertEqual(ram + others, [0, 0, 0, 0])
         # The array, its length, four pointers and their strings.
         self.assertBetween(text - len(self.embedded), 4, 64)
-        self.assertEqual(golden, 8 * 8 * 2 + 4)
+        self.assertEqual(golden, 4 * (8 * 8 * 2 + 4))
 
     def test_cmake_builds_the_library(self):
         if shutil.which("cmake") is None:
@@ -258,7 +352,9 @@ class ExportMicroTest(parameterized.TestCase):
         self.assertIn("AddDepthwiseConv2D", source.resolver_methods)
         self.assertEqual(source.folder, str(self.out / "net"))
         arena = source.arena.required_bytes
-        self.assertBetween(source.arena_bytes / arena, 1.25, 1.26)
+        need = firmware_folder.arena_bytes(self.file.path)
+        self.assertEqual(source.arena_need.bytes, need)
+        self.assertBetween(source.arena_bytes / need, 1.25, 1.26)
         found = {
             str(path)
             for path in (self.out / "net").rglob("*")
@@ -272,9 +368,12 @@ class ExportMicroTest(parameterized.TestCase):
             self.assertNotIn(str(self.folder), pathlib.Path(path).read_text())
 
     def test_the_sketch_has_all_beside_it(self):
-        firmware_folder.export_micro(self.file.path, self.out, name="7 nets")
+        path = self.folder / "plain.tflite"
+        path.write_bytes(int8_file("tensor"))
+        firmware_folder.export_micro(path, self.out, name="7 nets")
         sketch = self.out / "arduino" / "model_7_nets"
-        wanted = {f.replace(".cc", ".cpp") for f in (*SOURCES, *HEADERS)}
+        sources = (*SOURCES, *API, *HEADERS)
+        wanted = {f.replace(".cc", ".cpp") for f in sources}
         self.assertEqual(set(os.listdir(sketch)), wanted | {"model_7_nets.ino"})
         self.assertIn("void setup()", (sketch / "model_7_nets.ino").read_text())
 
@@ -336,7 +435,12 @@ class ExportMicroTest(parameterized.TestCase):
         ({"labels": [1, 2, 3, 4]}, "4 names of classes"),
         ({"arena_margin": -0.1}, "arena_margin=-0.1"),
         ({"sample": np.zeros((1, 2))}, "x of shape"),
-        ({"sample": np.zeros((3, 8, 8, 2))}, "sample of 3. Take"),
+        ({"sample": np.zeros((5, 8, 8, 2))}, "sample of 5. Take"),
+        ({"kernels": "fast"}, "kernels='fast'"),
+        ({"core": "cortex-m5"}, "core='cortex-m5'. Did you mean"),
+        ({"core": "esp32", "kernels": "cmsis-nn"}, "must run on the core"),
+        ({"project": "make"}, "project='make'"),
+        ({"project": "arduino"}, "one for each channel in classes"),
     )
     def test_arguments(self, kwargs, message):
         with self.assertRaisesRegex(ValueError, message):
@@ -366,6 +470,39 @@ class ExportMicroTest(parameterized.TestCase):
         ):
             firmware_folder.export_micro(self.file.path, self.out, **budgets)
         self.assertEmpty(os.listdir(self.out))
+
+    def test_a_folder_of_another_model_stays_as_it_is(self):
+        firmware_folder.export_micro(self.file.path, self.out, name="first")
+        before = (self.out / "model.cc").read_bytes()
+        with self.assertRaisesRegex(ValueError, "holds 'first'"):
+            firmware_folder.export_micro(self.file.path, self.out, name="next")
+        self.assertEqual((self.out / "model.cc").read_bytes(), before)
+
+    def test_scales_that_the_kernels_do_not_read(self):
+        path = self.folder / "wide.tflite"
+        path.write_bytes(converted("int16x8", kernels="reference"))
+        with self.assertRaisesRegex(ValueError, "one for each in classes"):
+            firmware_folder.export_micro(path, self.out, kernels="cmsis-nn")
+        self.assertEmpty(os.listdir(self.out))
+        with self.assertLogs(level="WARNING") as log:
+            source = firmware_folder.export_micro(path, self.out)
+        self.assertIn("reference kernels alone", log.output[0])
+        self.assertEqual([*source.arena_need.plans], [("reference", "plain")])
+        path.write_bytes(converted("int16x8"))
+        firmware_folder.export_micro(
+            path, self.out / "net", kernels="cmsis-nn", core="Cortex-M55"
+        )
+
+    def test_a_sketch_that_would_be_wrong_is_left_out(self):
+        with self.assertLogs(level="WARNING") as log:
+            firmware_folder.export_micro(self.file.path, self.out)
+        self.assertIn('Export with dense_scales="tensor"', log.output[0])
+        self.assertFalse((self.out / "arduino").exists())
+        plain = self.folder / "plain.tflite"
+        plain.write_bytes(int8_file("tensor"))
+        firmware_folder.export_micro(plain, self.out, name="net")
+        with self.assertRaisesRegex(ValueError, "outputs would be wrong"):
+            firmware_folder.export_micro(self.file.path, self.out)
 
     def test_an_op_without_a_kernel_is_named(self):
         model = small_models.gelu()
@@ -411,7 +548,7 @@ class ArenaTest(parameterized.TestCase):
         self.assertEqual(arena.required_bytes, 55_984)
         self.assertEqual(arena.used_bytes, 55_984)
         self.assertEqual(arena.shared_bytes + arena.persistent_bytes, 55_984)
-        self.assertEqual(firmware_folder.arena_bytes(path), 55_984)
+        self.assertBetween(firmware_folder.arena_bytes(path), 55_000, 55_100)
 
     @parameterized.parameters(
         small_models.dense, small_models.dead_branch, small_models.residual
@@ -419,7 +556,7 @@ class ArenaTest(parameterized.TestCase):
     def test_no_smaller_arena_would_do(self, build):
         path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
         small_models.export(build(), path)
-        required = firmware_folder.arena_bytes(path)
+        required = firmware_folder.arena(path).required_bytes
         self.assertTrue(self.starts(path, required))
         self.assertFalse(self.starts(path, required - 16))
 

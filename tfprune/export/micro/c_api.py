@@ -1,0 +1,299 @@
+"""`model_api.h` and `.cc`: the model as functions of C, run by TFLite Micro."""
+
+import string
+
+from tfprune.export.micro import c_source
+
+_HEADER = string.Template("""\
+// Starts the model; call it once, before all else. 0, or why it cannot run.
+${upper}_API enum ${name}_status ${name}_init(void);
+
+// What a status means, in words.
+${upper}_API const char* ${name}_error(enum ${name}_status status);
+
+// Runs it once. Pointers hold as many values as the settings say:
+// ${sizes}.
+${upper}_API enum ${name}_status ${name}_run($parameters);
+
+// Forgets what a model with a state has seen; others have nothing to forget.
+${upper}_API enum ${name}_status ${name}_reset(void);
+
+// Bytes of arena in use, and of those that were reserved; 0 before the start.
+${upper}_API unsigned int ${name}_arena_used(void);
+$helpers
+// The place of the largest value, the first one of several.
+$largest""")
+
+_STATUS = string.Template("""\
+enum ${name}_status {
+  ${upper}_OK = 0,
+  ${upper}_WRONG_VERSION,    // The file is of another version of TFLite.
+  ${upper}_MISSING_OP,       // The resolver has no kernel for an op.
+  ${upper}_ARENA_TOO_SMALL,  // Fewer bytes of arena than it is known to need.
+  ${upper}_NOT_STARTED,      // A kernel refused it; TFLite Micro says which.
+  ${upper}_FAILED            // A kernel failed while the model ran.
+};
+
+#ifdef __cplusplus
+#define ${upper}_API extern "C"
+#else
+#define ${upper}_API extern
+#endif
+""")
+
+_SOURCE = string.Template("""\
+#include "model_api.h"
+
+#include <string.h>
+
+#include "model.h"
+#include "model_ops.h"
+#include "tensorflow/lite/micro/micro_allocator.h"
+#include "tensorflow/lite/micro/micro_interpreter.h"
+#include "tensorflow/lite/micro/micro_log.h"
+#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+#include "tensorflow/lite/micro/micro_resource_variable.h"
+#include "tensorflow/lite/schema/schema_generated.h"
+
+namespace {
+
+using Resolver = tflite::MicroMutableOpResolver<${upper}_OP_COUNT>;
+
+alignas(16) uint8_t arena[${upper}_ARENA_BYTES];
+tflite::MicroInterpreter* interpreter = nullptr;
+
+// Names the first op that has no kernel, or returns false.
+bool misses_op(const tflite::Model* model, const Resolver& resolver) {
+  for (const auto* code : *model->operator_codes()) {
+    const int old = code->deprecated_builtin_code();
+    const int now = code->builtin_code();
+    const auto kind = static_cast<tflite::BuiltinOperator>(now > old ? now : old);
+    if (kind == tflite::BuiltinOperator_CUSTOM) {
+      const char* custom = code->custom_code()->c_str();
+      if (resolver.FindOp(custom) != nullptr) continue;
+      MicroPrintf("No kernel for the op %s.", custom);
+    } else {
+      if (resolver.FindOp(kind) != nullptr) continue;
+      MicroPrintf("No kernel for the op %s.",
+                  tflite::EnumNameBuiltinOperator(kind));
+    }
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+enum ${name}_status ${name}_init(void) {
+  if (interpreter != nullptr) return ${upper}_OK;
+  const tflite::Model* model = tflite::GetModel(${name}_data);
+  if (model->version() != ${schema_version}) return ${upper}_WRONG_VERSION;
+  static Resolver resolver;
+  if (!${name}_register_ops(resolver) || misses_op(model, resolver)) {
+    return ${upper}_MISSING_OP;
+  }
+  tflite::MicroAllocator* allocator =
+      tflite::MicroAllocator::Create(arena, sizeof(arena));
+  if (allocator == nullptr) return ${upper}_ARENA_TOO_SMALL;
+$variables
+  static tflite::MicroInterpreter started(model, resolver, allocator,
+                                          $resources);
+  if (started.AllocateTensors() != kTfLiteOk) {
+    return sizeof(arena) < ${upper}_ARENA_NEEDED ? ${upper}_ARENA_TOO_SMALL
+                                                : ${upper}_NOT_STARTED;
+  }
+  interpreter = &started;
+  return ${upper}_OK;
+}
+
+const char* ${name}_error(enum ${name}_status status) {
+  switch (status) {
+    case ${upper}_OK:
+      return "ready";
+    case ${upper}_WRONG_VERSION:
+      return "the model is of another version of TFLite: export it again";
+    case ${upper}_MISSING_OP:
+      return "this TFLite Micro has no kernel for an op of the model";
+    case ${upper}_ARENA_TOO_SMALL:
+      return "the arena is too small: raise ${upper}_ARENA_BYTES";
+    case ${upper}_NOT_STARTED:
+      return "a kernel refused the model, or needs more arena than it was "
+             "exported for; the lines of TFLite Micro say which";
+    case ${upper}_FAILED:
+      return "a kernel failed, or the model was not started";
+  }
+  return "no such status";
+}
+
+enum ${name}_status ${name}_run($parameters) {
+  if (interpreter == nullptr) return ${upper}_FAILED;
+$copies
+  if (interpreter->Invoke() != kTfLiteOk) return ${upper}_FAILED;
+$results
+  return ${upper}_OK;
+}
+
+enum ${name}_status ${name}_reset(void) {
+  if (interpreter == nullptr) return ${upper}_FAILED;
+  return interpreter->Reset() == kTfLiteOk ? ${upper}_OK : ${upper}_FAILED;
+}
+
+unsigned int ${name}_arena_used(void) {
+  if (interpreter == nullptr) return 0;
+  return static_cast<unsigned int>(interpreter->arena_used_bytes());
+}
+""")
+_SCHEMA_VERSION = 3
+_HELPERS = {
+    "quantize": string.Template("""
+// A real value as input $i wants it: rounded half away from zero, and cut off
+// at the ends.
+static inline $type ${name}_quantize_input_$i(float value) {
+  const float steps = value / ${upper}_INPUT_${i}_SCALE;
+  const float rounded = steps + (steps < 0.0f ? -0.5f : 0.5f);
+  const float zero = (float)${upper}_INPUT_${i}_ZERO_POINT;
+  if (!(rounded + zero > $least.0f)) return $least;
+  if (rounded + zero > $most.0f) return $most;
+  return ($type)((int32_t)rounded + ${upper}_INPUT_${i}_ZERO_POINT);
+}
+"""),
+    "dequantize": string.Template("""
+// What a value of output $i stands for.
+static inline float ${name}_dequantize_output_$i($type value) {
+  return (float)((int32_t)value - ${upper}_OUTPUT_${i}_ZERO_POINT) *
+         ${upper}_OUTPUT_${i}_SCALE;
+}
+"""),
+}
+_LARGEST = string.Template("""\
+static inline int ${name}_largest_output_$i(const $type* output) {
+  int best = 0;
+  for (int k = 1; k < ${upper}_OUTPUT_${i}_SIZE; ++k) {
+    if (output[k] > output[best]) best = k;
+  }
+  return best;
+}
+""")
+_LABEL = string.Template("""
+// The name of the class whose value is the largest.
+static inline const char* ${name}_label(const $type* output) {
+  return ${name}_labels[${name}_largest_output_0(output)];
+}
+""")
+_RANGES = {
+    "int8": (-128, 127),
+    "uint8": (0, 255),
+    "int16": (-32768, 32767),
+}
+
+
+def header(file, name, labels=()):
+    """`model_api.h`, valid C99 and C++11.
+
+    Args:
+        file: `model_file.ModelFile`.
+        name: C identifier.
+        labels: `str`s, names of the classes.
+
+    Returns:
+        A `str`.
+    """
+    names = {"name": name, "upper": name.upper()}
+    sizes = ", ".join(
+        f"{names['upper']}_{kind}_{i}_SIZE"
+        for kind, group in (("INPUT", file.inputs), ("OUTPUT", file.outputs))
+        for i in range(len(group))
+    )
+    helpers = "".join(
+        _helper(kind, i, tensor, names)
+        for kind, group in (
+            ("quantize", file.inputs),
+            ("dequantize", file.outputs),
+        )
+        for i, tensor in enumerate(group)
+    )
+    largest = "".join(
+        _LARGEST.substitute(names, i=i, type=c_source.c_type(tensor))
+        for i, tensor in enumerate(file.outputs)
+        if tensor.dtype != "bool"
+    )
+    body = _HEADER.substitute(
+        names,
+        parameters=_parameters(file),
+        sizes=sizes,
+        helpers=helpers,
+        largest=largest,
+    )
+    if labels:
+        kind = c_source.c_type(file.outputs[0])
+        body += _LABEL.substitute(names, type=kind)
+    return f"""\
+// The model as functions of C and C++. Written by tfprune.
+#ifndef {names["upper"]}_API_H_
+#define {names["upper"]}_API_H_
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model_settings.h"
+
+{_STATUS.substitute(names)}
+{body}
+#endif  // {names["upper"]}_API_H_
+"""
+
+
+def source(file, name):
+    """`model_api.cc`, C++11; see `header`."""
+    names = {"name": name, "upper": name.upper()}
+    copies = "\n".join(
+        f"  memcpy(interpreter->input({i})->data.raw, input_{i},\n"
+        f"         sizeof(*input_{i}) * {names['upper']}_INPUT_{i}_SIZE);"
+        for i in range(len(file.inputs))
+    )
+    results = "\n".join(
+        f"  memcpy(output_{i}, interpreter->output({i})->data.raw,\n"
+        f"         sizeof(*output_{i}) * {names['upper']}_OUTPUT_{i}_SIZE);"
+        for i in range(len(file.outputs))
+    )
+    count = file.ops.get("VAR_HANDLE", 0)
+    variables = ""
+    if count:
+        variables = (
+            "  tflite::MicroResourceVariables* variables =\n"
+            "      tflite::MicroResourceVariables::Create(allocator, "
+            f"{count});\n"
+            "  if (variables == nullptr) return "
+            f"{names['upper']}_ARENA_TOO_SMALL;"
+        )
+    text = _SOURCE.substitute(
+        names,
+        schema_version=_SCHEMA_VERSION,
+        parameters=_parameters(file),
+        copies=copies,
+        results=results,
+        variables=variables,
+        resources="variables" if count else "nullptr",
+    )
+    return text.replace("\n\n  static tflite", "\n  static tflite")
+
+
+def _parameters(file):
+    inputs = (
+        f"const {c_source.c_type(tensor)}* input_{i}"
+        for i, tensor in enumerate(file.inputs)
+    )
+    outputs = (
+        f"{c_source.c_type(tensor)}* output_{i}"
+        for i, tensor in enumerate(file.outputs)
+    )
+    return ", ".join([*inputs, *outputs])
+
+
+def _helper(kind, i, tensor, names):
+    if tensor.scale is None or tensor.dtype not in _RANGES:
+        return ""
+    least, most = _RANGES[tensor.dtype]
+    return _HELPERS[kind].substitute(
+        names, i=i, type=c_source.c_type(tensor), least=least, most=most
+    )

@@ -1,0 +1,94 @@
+"""Cores of microcontrollers, and the kernels that run on them."""
+
+import difflib
+
+# What CMSIS-NN's code asks the compiler for: nothing, the DSP extension, or the
+# vector extension (MVE), whose buffers are others.
+_CORTEX_M = {
+    "cortex-m0": "plain",
+    "cortex-m0plus": "plain",
+    "cortex-m3": "plain",
+    "cortex-m23": "plain",
+    "cortex-m4": "dsp",
+    "cortex-m7": "dsp",
+    "cortex-m33": "dsp",
+    "cortex-m52": "mve",
+    "cortex-m55": "mve",
+    "cortex-m85": "mve",
+}
+# ESP-NN has assembly for one of them, and plain C for the others.
+_ESP = {
+    "esp32": "plain",
+    "esp32-s2": "plain",
+    "esp32-s3": "vector",
+    "esp32-c3": "plain",
+    "esp32-c6": "plain",
+}
+CORES = (*_CORTEX_M, *_ESP)
+# As makers name them.
+_OTHER_NAMES = {
+    "cortex-m0+": "cortex-m0plus",
+    "xtensa-lx6": "esp32",
+    "xtensa-lx7": "esp32-s3",
+    "risc-v-rv32imc": "esp32-c3",
+}
+
+
+def get(core):
+    """The name of a core as it stands in `CORES`.
+
+    Args:
+        core: `str`, in any case; "Cortex-M55", "esp32-s3".
+
+    Raises:
+        ValueError: If there is none; lists those that are known.
+    """
+    name = str(core).lower().replace(" ", "-")
+    name = _OTHER_NAMES.get(name, name)
+    if name not in CORES:
+        near = difflib.get_close_matches(name, CORES, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"core must be one of {', '.join(CORES)}. Received: "
+            f"core={core!r}.{meant}"
+        )
+    return name
+
+
+def variants(kernels, core=None):
+    """The kernels that may run, by kind of code.
+
+    Args:
+        kernels: one of `modes.KERNELS`; "auto" is the reference kernels and
+            the optimized ones of the core, of any Cortex-M where none is
+            named.
+        core: one of `CORES`, or `None` for any.
+
+    Returns:
+        List of `(kernels, extension)`, such as `("cmsis-nn", "mve")`.
+
+    Raises:
+        ValueError: If the kernels do not run on the core.
+    """
+    cortex = core in _CORTEX_M if core else None
+    if (kernels == "cmsis-nn" and cortex is False) or (
+        kernels == "esp-nn" and cortex
+    ):
+        raise ValueError(
+            f"The kernels must run on the core. Received: kernels={kernels!r} "
+            f'with core={core!r}. Take kernels="auto".'
+        )
+    if core is None:
+        optimized = {
+            "esp-nn": sorted(set(_ESP.values())),
+            "reference": [],
+        }.get(kernels, sorted(set(_CORTEX_M.values())))
+        library = "esp-nn" if kernels == "esp-nn" else "cmsis-nn"
+        found = [(library, extension) for extension in optimized]
+    else:
+        library = "cmsis-nn" if cortex else "esp-nn"
+        extension = {**_CORTEX_M, **_ESP}[core]
+        found = [(library, extension)] if kernels != "reference" else []
+    if kernels in ("auto", "reference"):
+        found.insert(0, ("reference", "plain"))
+    return found

@@ -1,0 +1,171 @@
+"""The ops of a .tflite file with what TFLite Micro plans memory by."""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from tfprune.core import packages
+from tfprune.export.file import packing
+
+# Subgraphs that an op runs, by the names of its options.
+_SUBGRAPHS = {
+    "IF": ("thenSubgraphIndex", "elseSubgraphIndex"),
+    "CALL_ONCE": ("initSubgraphIndex",),
+    "WHILE": ("condSubgraphIndex", "bodySubgraphIndex"),
+}
+_BITS = {
+    "INT4": 4,
+    "INT8": 8,
+    "UINT8": 8,
+    "BOOL": 8,
+    "INT16": 16,
+    "UINT16": 16,
+    "FLOAT16": 16,
+    "INT64": 64,
+    "UINT64": 64,
+    "FLOAT64": 64,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tensor:
+    """A tensor of the file.
+
+    Attributes:
+        name: `str`, empty where the file has none.
+        shape: `tuple` of `int`.
+        dtype: `str`, as the schema names it ("INT8").
+        channels: `int`, of its scales; 0 where it is not quantized.
+        constant: `bool`, whether its values stand in the file.
+        variable: `bool`, whether it keeps its values between inferences.
+    """
+
+    name: str
+    shape: tuple
+    dtype: str
+    channels: int
+    constant: bool
+    variable: bool
+
+    @property
+    def size(self):
+        """`int`, its values."""
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self):
+        """`int`."""
+        if self.dtype in ("RESOURCE", "STRING", "VARIANT"):
+            return 0 if self.dtype != "RESOURCE" else 4
+        return -(-self.size * _BITS.get(self.dtype, 32) // 8)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Op:
+    """An op of the file.
+
+    Attributes:
+        kind: `str`, as the schema names it, or the name of a custom op.
+        inputs, outputs: lists of `Tensor`; an input left out is `None`.
+        options: the schema's options; `None` where there are none.
+        subgraphs: list of `int`, those that it runs.
+    """
+
+    kind: str
+    inputs: list
+    outputs: list
+    options: object
+    subgraphs: list
+
+    def option(self, name, default=0):
+        """An option by its name in the schema."""
+        return getattr(self.options, name, default)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Graph:
+    """A subgraph of the file.
+
+    Attributes:
+        tensors, inputs, outputs: lists of `Tensor`.
+        ops: list of `Op`.
+    """
+
+    tensors: list
+    inputs: list
+    outputs: list
+    ops: list
+
+
+@functools.cache
+def _names():
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    return tuple(
+        {v: k for k, v in vars(e).items() if not k.startswith("_")}
+        for e in (schema.BuiltinOperator, schema.TensorType)
+    )
+
+
+def read(data):
+    """The subgraphs of a file, the main one first.
+
+    Args:
+        data: `bytes` of a .tflite file.
+
+    Returns:
+        List of `Graph`.
+    """
+    model = packing.unpacked(data)
+    return [_graph(model, graph) for graph in model.subgraphs]
+
+
+def _graph(model, graph):
+    kinds, types = _names()
+    tensors = [
+        _tensor(t, types[t.type], model.buffers[t.buffer])
+        for t in graph.tensors
+    ]
+
+    def pick(indices):
+        if indices is None:
+            return []
+        return [tensors[i] if i >= 0 else None for i in indices]
+
+    ops = []
+    for op in graph.operators:
+        code = model.operatorCodes[op.opcodeIndex]
+        kind = kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        if code.customCode:
+            kind = code.customCode.decode()
+        options = op.builtinOptions or op.builtinOptions2
+        ops.append(
+            Op(
+                kind=kind,
+                inputs=pick(op.inputs),
+                outputs=pick(op.outputs),
+                options=options,
+                subgraphs=[
+                    getattr(options, name) for name in _SUBGRAPHS.get(kind, ())
+                ],
+            )
+        )
+    return Graph(tensors, pick(graph.inputs), pick(graph.outputs), ops)
+
+
+def _tensor(tensor, dtype, buffer):
+    steps = tensor.quantization
+    scales = getattr(steps, "scale", None)
+    zeros = getattr(steps, "zeroPoint", None)
+    quantized = scales is not None and zeros is not None and len(zeros)
+    shape = () if tensor.shape is None else tuple(map(int, tensor.shape))
+    data = buffer.data
+    return Tensor(
+        name=tensor.name.decode() if tensor.name else "",
+        shape=shape,
+        dtype=dtype,
+        channels=len(scales) if quantized else 0,
+        constant=data is not None and np.size(data) > 0,
+        variable=bool(tensor.isVariable),
+    )

@@ -1,0 +1,116 @@
+"""Inputs for the self-test that tell right kernels from wrong ones."""
+
+import numpy as np
+
+from tfprune.export.run import interpreter
+
+# The pairs that a self-test holds at most, and the bytes that they may take.
+_PAIRS, _BYTES = 4, 1 << 15
+_CANDIDATES = 24
+# Shares of the range of an input: noise over all of it saturates many networks.
+_SPREADS = (0.03, 0.1, 0.3, 1.0)
+
+
+def pairs(file, sample=None):
+    """Inputs, and what TFLite Micro gives for them, as the file stores them.
+
+    Those of the sample come first. Others are noise of several strengths, of
+    which those are taken whose outputs differ most, from each other and from
+    the ends of their range: where all outputs stand at an end, kernels that
+    compute something else pass.
+
+    Args:
+        file: `model_file.ModelFile`.
+        sample: real values `(N, ...)`, a tuple or list of them for several
+            inputs; `None` for noise alone.
+
+    Returns:
+        List of arrays `(pairs, ...)`, of the inputs and then of the outputs.
+
+    Raises:
+        ValueError: If the sample does not fit.
+    """
+    given = [] if sample is None else interpreter.stored(file, sample)
+    size = sum(
+        int(np.prod(t.shape)) * np.dtype(t.dtype).itemsize
+        for t in (*file.inputs, *file.outputs)
+    )
+    count = min(_PAIRS, max(2, _BYTES // max(size, 1)))
+    if given and len(given[0]) > _PAIRS:
+        raise ValueError(
+            f"At most {_PAIRS} inputs are required for the self-test. "
+            f"Received: a sample of {len(given[0])}. Take x[:{_PAIRS}]."
+        )
+    missing = count - (len(given[0]) if given else 0)
+    if missing <= 0:
+        return given
+    tried = interpreter.stored(file, _noise(file))
+    chosen = _apart(file, given, tried, missing)
+    found = [column[chosen] for column in tried]
+    if not given:
+        return found
+    return [np.concatenate(both) for both in zip(given, found, strict=True)]
+
+
+def _noise(file):
+    """Real values for each input, arrays `(_CANDIDATES, ...)`."""
+    rng = np.random.default_rng(0)
+    columns = interpreter.random_inputs(file, _CANDIDATES)
+    for i, tensor in enumerate(file.inputs):
+        if tensor.scale is None:
+            continue
+        limits = np.iinfo(tensor.dtype)
+        for k in range(_CANDIDATES):
+            spread = _SPREADS[k % len(_SPREADS)] * (limits.max - limits.min)
+            middle = rng.uniform(limits.min, limits.max)
+            steps = middle + rng.normal(size=tensor.shape[1:]) * spread
+            steps = np.clip(np.rint(steps), limits.min, limits.max)
+            columns[i][k] = tensor.decode(steps)
+    return columns
+
+
+def _apart(file, given, tried, count):
+    """The candidates that are furthest from those taken before, one by one."""
+    outputs = slice(len(file.inputs), None)
+    points = _points(file, tried[outputs])
+    if not np.isfinite(points).all():
+        points = np.nan_to_num(points)
+    taken = list(_points(file, given[outputs])) if given else []
+    free = [
+        np.mean([_inside(t, c[k]) for t, c in _columns(file, tried[outputs])])
+        for k in range(_CANDIDATES)
+    ]
+    chosen = []
+    for _ in range(count):
+        best = max(
+            (k for k in range(_CANDIDATES) if k not in chosen),
+            key=lambda k: free[k]
+            + min((np.abs(points[k] - p).mean() for p in taken), default=0.0),
+        )
+        chosen.append(best)
+        taken.append(points[best])
+    return chosen
+
+
+def _columns(file, columns):
+    return zip(file.outputs, columns, strict=True)
+
+
+def _points(file, columns):
+    """Outputs in shares of their range, an array `(N, values)`."""
+    rows = []
+    for tensor, column in _columns(file, columns):
+        width = 1.0
+        if np.dtype(tensor.dtype).kind in "iu" and tensor.scale is not None:
+            limits = np.iinfo(tensor.dtype)
+            width = float(limits.max - limits.min)
+        rows.append(column.reshape(len(column), -1).astype("float64") / width)
+    return np.concatenate(rows, axis=1)
+
+
+def _inside(tensor, values):
+    """The share of values that do not stand at an end of their range."""
+    if tensor.scale is None:
+        return 1.0
+    limits = np.iinfo(tensor.dtype)
+    return float(np.mean((values > limits.min) & (values < limits.max)))
