@@ -93,9 +93,7 @@ class Library:
             looked for.
     """
 
-    def __init__(
-        self, tree, core, kernels, folder, cmsis_nn=None, jobs=1
-    ):
+    def __init__(self, tree, core, kernels, folder, cmsis_nn=None, jobs=1):
         self.tree = pathlib.Path(tree).absolute()
         self.board = emulated_boards.get(core)
         if kernels not in KERNELS:

@@ -3,8 +3,8 @@
   python -m tools.run_firmware firmware --tflite_micro=../tflite-micro \\
       --core=cortex-m55 --kernels=cmsis-nn
 
-compiles TFLite Micro from its sources, the folder's own main program, which is
-not changed, and a probe that finds the least arena that the model runs in, counts
+compiles TFLite Micro from its sources, the folder's own main program, as it
+is, and a probe that finds the least arena that the model runs in, counts
 the instructions of an inference and compares the outputs to the last bit.
 Needed are arm-none-eabi-g++ and qemu-system-arm, and beside TFLite Micro what
 its makefile downloads (flatbuffers, gemmlowp, ruy, CMSIS-NN).

@@ -196,6 +196,18 @@ def _board(values):
         )
     if values.labels and not values.micro:
         raise ValueError("--labels want --micro, the sources they stand in.")
+    for name in ("core", "project"):
+        if getattr(values, name) and not values.micro:
+            raise ValueError(
+                f"--{name} wants --micro, the folder of sources. Received: "
+                f"--{name}={getattr(values, name)} alone."
+            )
+    if values.project == "arduino" and values.dense_scales == "channel":
+        raise ValueError(
+            "Arduino's library of 2023 reads one scale for each dense layer. "
+            "Received: --project=arduino and --dense_scales=channel. Leave "
+            "--dense_scales out."
+        )
     if values["arena_margin"].present and not values.micro:
         raise ValueError("--arena_margin wants --micro, which reserves it.")
     if values.vela and values.compress:

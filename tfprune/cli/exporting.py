@@ -8,10 +8,14 @@ from tfprune.cli import printing
 from tfprune.core import atomic
 from tfprune.core import leftovers
 from tfprune.core import tables
+from tfprune.export.file import modes
+from tfprune.export.micro import cores
 
 
 def export(paths, values, given):
     out, micro = given["out"], given["micro"]
+    if values.core:
+        cores.variants(values.kernels, cores.get(values.core))
     model = actions.load(paths[0], values)
     with leftovers.folder() as folder:
         # Names in what is written come from that of the file.
@@ -40,9 +44,19 @@ def _file(model, path, calibration, values):
         input_shapes=values.input_shape,
         sparse=values.sparse,
         compress=values.compress,
+        kernels=values.kernels,
+        dense_scales=_dense_scales(values),
         **(budgets if values.compress else {}),
     )
     return {"file_bytes": file.file_bytes, "ops": file.ops}
+
+
+def _dense_scales(values):
+    """What --project reads, where the mode leaves a choice."""
+    chosen = values.dense_scales
+    if values.project != "arduino" or chosen:
+        return chosen
+    return modes.dense_scales(values.quantize) and "tensor"
 
 
 def _accuracy(path, data, values):
@@ -76,11 +90,14 @@ def _sources(path, out, values):
         arena_margin=values.arena_margin,
         flash_bytes=values.flash_bytes,
         ram_bytes=values.ram_bytes,
+        kernels=values.kernels,
+        core=values.core,
+        project=values.project,
     )
     return {
         "sources": sources.folder,
         "array_bytes": sources.flash_bytes,
-        "arena_bytes": sources.arena.required_bytes,
+        "arena_bytes": sources.arena_need.bytes,
         "reserved_arena_bytes": sources.arena_bytes,
     }
 

@@ -393,8 +393,32 @@ def firmware(values):
     flags.DEFINE_float(
         "arena_margin",
         0.1,
-        "With --micro: the share of arena to reserve beyond what was measured.",
+        "With --micro: the share of arena to reserve beyond what is needed.",
         lower_bound=0.0,
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "kernels",
+        "auto",
+        ["auto", "reference", "cmsis-nn", "esp-nn"],
+        "The kernels that shall run the file on a microcontroller: scales and "
+        "arena are made for them.",
+        flag_values=values,
+    )
+    _text(values, "core", "With --micro: the core, cortex-m55 for example.")
+    flags.DEFINE_enum(
+        "project",
+        None,
+        ["cmake", "arduino"],
+        "With --micro: the project that the folder is, all of them by default.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "dense_scales",
+        None,
+        ["channel", "tensor"],
+        "Whether dense layers have a scale for each channel or one for the "
+        "tensor; by default what --kernels and --project read.",
         flag_values=values,
     )
     for name, what in (("flash_bytes", "file"), ("ram_bytes", "arena")):

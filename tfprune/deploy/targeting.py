@@ -85,18 +85,20 @@ def fit_target(
     criterion: typing.Any = "l1",
     data: typed.Data = None,
     rounds: int = 8,
+    kernels: str = "auto",
+    core: str | None = None,
     **options: typing.Any,
 ) -> Fit:
     """Prunes until the int8 file keeps to limits on flash, RAM and latency.
 
-    Flash is the size of the file, RAM the tensor arena of the TFLite Micro
-    interpreter, latency the time on TFLite on this machine; a share of it is
-    one of the dense model's int8 file, measured in turn with it. Each round
-    prunes by the prediction, exports, measures, and corrects the next
-    prediction by what it saw. The first file that fits is kept. Fine-tune
-    the model afterwards and export it again. RAM depends on shapes alone;
-    flash may grow a little, since tensors that hold the same numbers, as the
-    biases of a model that was never trained, are stored once.
+    Flash is the size of the file, RAM the tensor arena that TFLite Micro needs
+    with the kernels that will run, latency the time on TFLite on this machine;
+    a share of it is one of the dense model's int8 file, measured in turn with
+    it. Each round prunes by the prediction, exports, measures, and corrects the
+    next prediction by what it saw. The first file that fits is kept. Fine-tune
+    the model afterwards and export it again. RAM depends on shapes alone; flash
+    may grow a little, since tensors that hold the same numbers, as the biases
+    of a model that was never trained, are stored once.
 
     Args:
         model: a built `keras.Model` on the TensorFlow backend; not changed.
@@ -107,6 +109,9 @@ def fit_target(
         path: `str` or path-like, the .tflite file to write.
         criterion, data: as for `tfprune.prune`.
         rounds: `int`, exports at most.
+        kernels, core: what the arena is for, as for
+            `tfprune.export.arena_bytes`: the largest of all Cortex-M by
+            default.
         **options: more arguments of `tfprune.prune`: `ranking`, `normalize`,
             `min_channels`, `channel_multiple`, `target`, `skip`.
 
@@ -156,7 +161,10 @@ def fit_target(
             tflite.export_tflite(small, file, "int8", calibration)
             found = Round(
                 {name: getattr(meter, name)(cut.keep) for name in limits},
-                {name: _MEASURES[name](file, dense, meter) for name in limits},
+                {
+                    name: _MEASURES[name](file, dense, meter, kernels, core)
+                    for name in limits
+                },
             )
             seen.append(found)
             if all(found.measured[k] <= n for k, n in ceilings.items()):
@@ -174,15 +182,15 @@ def fit_target(
     )
 
 
-def _flash(file, dense, meter):
+def _flash(file, *_):
     return file.stat().st_size
 
 
-def _ram(file, dense, meter):
-    return firmware_folder.arena(file).required_bytes
+def _ram(file, dense, meter, kernels, core):
+    return firmware_folder.arena_bytes(file, kernels, core)
 
 
-def _latency(file, dense, meter):
+def _latency(file, dense, meter, *_):
     if dense is None:
         return latency.measure([file])[0]
     # The machine may be slower now than when the table was made.

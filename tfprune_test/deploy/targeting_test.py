@@ -108,7 +108,7 @@ class BoardTest(parameterized.TestCase):
         self.assertAlmostEqual(
             meter.flash_bytes(keep) / path.stat().st_size, 1, delta=0.05
         )
-        required = firmware_folder.arena(path).required_bytes
+        required = firmware_folder.arena_bytes(path)
         self.assertAlmostEqual(meter.ram_bytes(keep) / required, 1, delta=0.02)
 
     def test_the_file_fits_both_limits(self):
@@ -124,7 +124,7 @@ class BoardTest(parameterized.TestCase):
         self.assertEqual(last.measured["flash_bytes"], path.stat().st_size)
         self.assertLessEqual(last.measured["flash_bytes"], 51_200)
         self.assertGreater(last.measured["flash_bytes"], 0.9 * 51_200)
-        self.assertLessEqual(firmware_folder.arena(path).required_bytes, 40_960)
+        self.assertLessEqual(firmware_folder.arena_bytes(path), 40_960)
         self.assertLess(
             counting.cost(found.model).macs, counting.cost(model).macs
         )

@@ -77,7 +77,7 @@ class DemoTest(absltest.TestCase):
         self.assertEqual(net["int8_flash_bytes"], len(data))
         firmware = self.folder / "firmware"
         settings = (firmware / "model_settings.h").read_text()
-        self.assertIn(f"ARENA_MEASURED {net['int8_arena_bytes']}", settings)
+        self.assertIn(f"ARENA_NEEDED {net['int8_arena_bytes']}", settings)
         header = (firmware / "model.h").read_text()
         self.assertIn(f"DATA_BYTES {len(data)}", header)
 

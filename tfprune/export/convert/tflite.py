@@ -82,9 +82,10 @@ def export_tflite(
             file gets smaller and TFLite runs it rightly; else a message says
             why not. For phones and computers, never for microcontrollers.
         compress: "auto" stores weights that hold many zeros in a shorter code
-            that only TFLite Micro reads; see `compress_tflite`.
-        flash_bytes, ram_bytes: `int`, limits for the file and for its arena
-            with `compress="auto"`.
+            that only TFLite Micro reads, if that saves more than the code that
+            decodes them takes; see `compress_tflite`.
+        flash_bytes, ram_bytes: `int`, limits for the file, with the code that
+            decodes it, and for its arena with `compress="auto"`.
         kernels: The kernels that shall run the file on a microcontroller:
             "reference", "cmsis-nn", "esp-nn", or "auto", any of them.
         dense_scales: "channel", a scale for each output of a dense layer, or
@@ -158,6 +159,7 @@ def export_tflite(
                 made,
                 flash_bytes=flash_bytes,
                 ram_bytes=ram_bytes,
+                decoder_bytes=compression.DECODER_BYTES,
             )
         atomic.write({path: made.read_bytes()})
     result = model_file.read(path)

@@ -2,6 +2,7 @@
 
 from tfprune.core import packages
 from tfprune.export.edit import dead_tensors
+from tfprune.export.edit import look_up_tables
 from tfprune.export.edit import substitutes
 from tfprune.export.file import packing
 
@@ -27,6 +28,7 @@ def finished(data):
     model = packing.unpacked(data)
     dead_tensors.rescale(model)
     substitutes.substitute(model)
+    look_up_tables.tabulate(model)
     graph = model.subgraphs[0]
     signature = schema.SignatureDefT()
     signature.signatureKey = KEY

@@ -7,6 +7,7 @@ an op and changes it in place where another one computes the same.
 import numpy as np
 
 from tfprune.core import packages
+from tfprune.export.edit import graph_edits
 from tfprune.export.file import packing
 
 # TFLite Micro joins so many tensors at most.
@@ -30,7 +31,7 @@ def substitute(model):
         kinds.DEPTH_TO_SPACE: _known_version,
     }
     for graph in model.subgraphs:
-        place = _Place(schema, model, graph)
+        place = graph_edits.Place(schema, model, graph)
         for op in tuple(graph.operators):
             code = model.operatorCodes[op.opcodeIndex]
             rule = rules.get(max(code.builtinCode, code.deprecatedBuiltinCode))
@@ -95,73 +96,3 @@ def _narrow_positions(place, op):
 def _known_version(place, op):
     """Version 2 allows int8; LiteRT's plain kernels have it as version 1."""
     place.model.operatorCodes[op.opcodeIndex].version = 1
-
-
-class _Place:
-    """A graph of a model, and ways to change it."""
-
-    def __init__(self, schema, model, graph):
-        self.schema = schema
-        self.model = model
-        self.graph = graph
-
-    def type(self, index):
-        return self.graph.tensors[index].type
-
-    def shape(self, index):
-        return tuple(int(n) for n in self.graph.tensors[index].shape)
-
-    def constant(self, index):
-        """Integers that a tensor holds, or `None` if they are computed."""
-        tensor = self.graph.tensors[index]
-        data = self.model.buffers[tensor.buffer].data
-        if data is None:
-            return None
-        long = tensor.type == self.schema.TensorType.INT64
-        values = np.frombuffer(bytes(data), "<i8" if long else "<i4")
-        return values.reshape(self.shape(index))
-
-    def add_constant(self, values):
-        """The index of a new tensor of int32."""
-        index = self._add_tensor(values.shape)
-        buffer = self.schema.BufferT()
-        buffer.data = values.astype("<i4").reshape(-1).view("u1")
-        self.model.buffers.append(buffer)
-        self.graph.tensors[index].buffer = len(self.model.buffers) - 1
-        return index
-
-    def insert(self, before, kind, options, inputs):
-        """A new op before another one; the index of its output of int32."""
-        op = self.schema.OperatorT()
-        shapes = (self.shape(index) for index in inputs)
-        op.outputs = [self._add_tensor(np.broadcast_shapes(*shapes))]
-        self.become(op, kind, options, inputs)
-        place = next(
-            i for i, known in enumerate(self.graph.operators) if known is before
-        )
-        self.graph.operators.insert(place, op)
-        return op.outputs[0]
-
-    def become(self, op, kind, options, inputs, version=1, **values):
-        """Makes an op one of another kind ("SELECT_V2")."""
-        code = self.schema.OperatorCodeT()
-        code.builtinCode = getattr(self.schema.BuiltinOperator, kind)
-        # For readers that know no others.
-        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-        code.version = version
-        self.model.operatorCodes.append(code)
-        op.opcodeIndex = len(self.model.operatorCodes) - 1
-        op.inputs = list(inputs)
-        op.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
-        op.builtinOptions = getattr(self.schema, f"{options}T")()
-        for name, value in values.items():
-            setattr(op.builtinOptions, name, value)
-
-    def _add_tensor(self, shape):
-        tensor = self.schema.TensorT()
-        tensor.shape = list(shape)
-        tensor.type = self.schema.TensorType.INT32
-        # The first buffer holds nothing.
-        tensor.buffer = 0
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1

@@ -82,7 +82,7 @@ def get(quantize, interface=None):
 
 
 KERNELS = ("auto", "reference", "cmsis-nn", "esp-nn")
-_DENSE_SCALES = ("channel", "tensor")
+DENSE_SCALES = ("channel", "tensor")
 
 
 def check_kernels(kernels):
@@ -113,9 +113,9 @@ def dense_scales(quantize, kernels="auto", wanted=None):
             no choice, or if the kernels cannot read the scales.
     """
     check_kernels(kernels)
-    if wanted not in (None, *_DENSE_SCALES):
+    if wanted not in (None, *DENSE_SCALES):
         raise ValueError(
-            f"dense_scales must be one of {', '.join(_DENSE_SCALES)}. "
+            f"dense_scales must be one of {', '.join(DENSE_SCALES)}. "
             f"Received: dense_scales={wanted!r}."
         )
     mode = MODES["float32" if quantize is None else quantize]

@@ -128,7 +128,9 @@ def plan(graphs, kernels, extension):
     if tail.size + shared >= peak:
         peak, limit = tail.size + shared, "activations"
     # An arena that begins at any address loses some bytes.
-    return Plan(_up(peak) + _ALIGNMENT, shared, tail.size, tuple(buffers), limit)
+    return Plan(
+        _up(peak) + _ALIGNMENT, shared, tail.size, tuple(buffers), limit
+    )
 
 
 class _Tail:

@@ -65,9 +65,11 @@ tflite::MicroInterpreter* interpreter = nullptr;
 // Names the first op that has no kernel, or returns false.
 bool misses_op(const tflite::Model* model, const Resolver& resolver) {
   for (const auto* code : *model->operator_codes()) {
-    const int old = code->deprecated_builtin_code();
-    const int now = code->builtin_code();
-    const auto kind = static_cast<tflite::BuiltinOperator>(now > old ? now : old);
+    int number = code->builtin_code();
+    // Old files know a field of one byte.
+    const int byte = code->deprecated_builtin_code();
+    if (byte > number) number = byte;
+    const auto kind = static_cast<tflite::BuiltinOperator>(number);
     if (kind == tflite::BuiltinOperator_CUSTOM) {
       const char* custom = code->custom_code()->c_str();
       if (resolver.FindOp(custom) != nullptr) continue;

@@ -23,7 +23,7 @@ from tfprune.export.micro import kernels as op_kernels
 from tfprune.export.micro import projects
 from tfprune.export.run import interpreter
 
-_PROJECTS = ("cmake", "arduino")
+PROJECTS = ("cmake", "arduino")
 # What ESP-IDF's compilers define, and what pointers of 32 bits have.
 _ESP, _NARROW = "defined(ESP_PLATFORM)", "UINTPTR_MAX <= 0xFFFFFFFF"
 # What the headers say while the files of two models may lie side by side.
@@ -316,9 +316,9 @@ def export_micro(
 
 
 def _check_project(project):
-    if project not in (None, *_PROJECTS):
+    if project not in (None, *PROJECTS):
         raise ValueError(
-            f"project must be one of {', '.join(_PROJECTS)}. Received: "
+            f"project must be one of {', '.join(PROJECTS)}. Received: "
             f"project={project!r}."
         )
 
@@ -357,7 +357,9 @@ def _runnable(need, data):
     kept = {k: v for k, v in need.plans.items() if k[0] != "cmsis-nn"}
     if not kept:
         raise ValueError(text)
-    logging.warning("The firmware runs on the reference kernels alone. %s", text)
+    logging.warning(
+        "The firmware runs on the reference kernels alone. %s", text
+    )
     return dataclasses.replace(need, plans=kept)
 
 

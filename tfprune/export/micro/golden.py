@@ -84,8 +84,12 @@ def _apart(file, given, tried, count):
     for _ in range(count):
         best = max(
             (k for k in range(_CANDIDATES) if k not in chosen),
-            key=lambda k: free[k]
-            + min((np.abs(points[k] - p).mean() for p in taken), default=0.0),
+            key=lambda k: (
+                free[k]
+                + min(
+                    (np.abs(points[k] - p).mean() for p in taken), default=0.0
+                )
+            ),
         )
         chosen.append(best)
         taken.append(points[best])

@@ -10,8 +10,8 @@ https://github.com/ARM-software/CMSIS-NN, https://github.com/espressif/esp-nn.
 
 import dataclasses
 
-from tfprune.export.micro import esp_scratch
 from tfprune.export.micro import cmsis_scratch
+from tfprune.export.micro import esp_scratch
 
 # Bytes of the parameters that are read from the file, for each op.
 _PARAMS = {

@@ -1,4 +1,4 @@
-"""Projects of build tools around a model: what each wants beside the sources."""
+"""Projects of build tools around a model."""
 
 import string
 

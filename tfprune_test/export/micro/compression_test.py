@@ -150,10 +150,11 @@ class CompressTest(CompressionTestCase):
         self.assertEqual(done.bytes_before, self.paths["int8"].stat().st_size)
         self.assertLess(done.file.file_bytes, 0.7 * done.bytes_before)
         self.assertEqual(
-            done.arena_bytes, firmware_folder.arena_bytes(self.out)
+            done.arena_bytes, firmware_folder.arena(self.out).required_bytes
         )
         self.assertEqual(
-            done.arena_before, firmware_folder.arena_bytes(self.paths["int8"])
+            done.arena_before,
+            firmware_folder.arena(self.paths["int8"]).required_bytes,
         )
         largest = max(done.weights, key=lambda row: row.bytes_before)
         self.assertTrue(largest.chosen)
@@ -165,7 +166,9 @@ class CompressTest(CompressionTestCase):
         free = self.compress()
         limit = free.arena_bytes - 16
         done = self.compress(ram_bytes=limit)
-        self.assertLessEqual(firmware_folder.arena_bytes(self.out), limit)
+        self.assertLessEqual(
+            firmware_folder.arena(self.out).required_bytes, limit
+        )
         self.assertGreater(done.file.file_bytes, free.file.file_bytes)
         self.assertLess(done.file.file_bytes, free.bytes_before)
         self.assertLess(done.arena_bytes, free.arena_bytes)
@@ -242,9 +245,17 @@ class CompressTest(CompressionTestCase):
 
     def test_the_converter_does_it_too(self):
         model = sparse_net()
-        file = tflite.export_tflite(
-            model, self.out, "int8", self.x, compress="auto"
-        )
+        with self.assertLogs(level="WARNING") as log:
+            file = tflite.export_tflite(
+                model, self.out, "int8", self.x, compress="auto"
+            )
+        # The decoder would take more than is saved.
+        self.assertNotIn("TFLM_DECODE", file.ops)
+        self.assertIn("No weight is compressed", "".join(log.output))
+        with mock.patch.object(compression, "DECODER_BYTES", 0):
+            file = small_models.export(
+                model, self.out, "int8", self.x, compress="auto"
+            )
         self.assertIn("TFLM_DECODE", file.ops)
         self.assertEqual(file.file_bytes, self.compress().file.file_bytes)
         source = firmware_folder.export_micro(

@@ -263,9 +263,7 @@ class ExportMicroTest(parameterized.TestCase):
             programs[-1].write_text((self.out / name).read_text())
         try:
             flags = [f"-D{name}={value}" for name, value in values.items()]
-            printed = self.linked(
-                programs, source.folder, f"-I{fake}", *flags
-            )
+            printed = self.linked(programs, source.folder, f"-I{fake}", *flags)
         except subprocess.CalledProcessError as error:
             printed = error.stdout
         self.assertIn(said, printed)
@@ -416,8 +414,10 @@ class ExportMicroTest(parameterized.TestCase):
             replace(source, target)
             states.append(self.contents())
 
+        other = self.folder / "other.tflite"
+        other.write_bytes(int8_file("tensor"))
         with mock.patch.object(os, "replace", watched):
-            firmware_folder.export_micro(self.file.path, self.out, name="new")
+            firmware_folder.export_micro(other, self.out, name="net")
         new = states[-1]
         for state in states:
             refusing = {k for k, v in state.items() if v.startswith(b"#error")}

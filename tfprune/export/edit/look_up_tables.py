@@ -1,0 +1,301 @@
+"""Activations that TFLite Micro has no int8 kernel for, as tables.
+
+A tensor of int8 that depends on one other tensor of int8, element by element,
+is one of 256 values: whatever ops are between become a look-up, which is exact
+to rounding. Functions that the converter writes as several ops (SELU, softplus,
+mish) lose nothing in between then.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from tfprune.core import packages
+from tfprune.export.edit import graph_edits
+from tfprune.export.file import packing
+
+# Ops without a kernel for int8 in TFLite Micro.
+_LACKING = {
+    "CEIL",
+    "COS",
+    "EXP",
+    "FLOOR",
+    "GELU",
+    "LOG",
+    "NEG",
+    "POW",
+    "ROUND",
+    "SIGN",
+    "SIN",
+    "SQRT",
+    "SQUARE",
+}
+
+
+def _erf(x):
+    return np.vectorize(math.erf, otypes=["f8"])(x)
+
+
+def _gelu(op, x):
+    if op.builtinOptions.approximate:
+        inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+        return 0.5 * x * (1 + np.tanh(inner))
+    return 0.5 * x * (1 + _erf(x / np.sqrt(2)))
+
+
+def _leaky(op, x):
+    return np.where(x > 0, x, op.builtinOptions.alpha * x)
+
+
+_UNARY = {
+    "ABS": np.abs,
+    "CEIL": np.ceil,
+    "COS": np.cos,
+    "DEQUANTIZE": np.positive,
+    "ELU": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
+    "EXP": np.exp,
+    "FLOOR": np.floor,
+    "HARD_SWISH": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "LOG": np.log,
+    "LOGISTIC": lambda x: 1 / (1 + np.exp(-x)),
+    "NEG": np.negative,
+    "QUANTIZE": np.positive,
+    "RELU": lambda x: np.maximum(x, 0),
+    "RELU6": lambda x: np.clip(x, 0, 6),
+    "RELU_0_TO_1": lambda x: np.clip(x, 0, 1),
+    "RELU_N1_TO_1": lambda x: np.clip(x, -1, 1),
+    "ROUND": np.rint,
+    "RSQRT": lambda x: 1 / np.sqrt(x),
+    "SIGN": np.sign,
+    "SIN": np.sin,
+    "SQRT": np.sqrt,
+    "SQUARE": np.square,
+    "TANH": np.tanh,
+}
+_WITH_OPTIONS = {"GELU": _gelu, "LEAKY_RELU": _leaky}
+_SEVERAL = {
+    "ADD": np.add,
+    "DIV": np.divide,
+    "EQUAL": np.equal,
+    "GREATER": np.greater,
+    "GREATER_EQUAL": np.greater_equal,
+    "LESS": np.less,
+    "LESS_EQUAL": np.less_equal,
+    "LOGICAL_AND": np.logical_and,
+    "LOGICAL_NOT": np.logical_not,
+    "LOGICAL_OR": np.logical_or,
+    "MAXIMUM": np.maximum,
+    "MINIMUM": np.minimum,
+    "MUL": np.multiply,
+    "NOT_EQUAL": np.not_equal,
+    "POW": np.power,
+    "SELECT": np.where,
+    "SELECT_V2": np.where,
+    "SQUARED_DIFFERENCE": lambda a, b: np.square(a - b),
+    "SUB": np.subtract,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Function:
+    """A tensor as a function of another one.
+
+    Attributes:
+        root: `int`, the tensor that it depends on.
+        values: array `(256,)`, for each value that the root can have.
+        kinds: set of `str`, the ops in between.
+    """
+
+    root: int
+    values: np.ndarray
+    kinds: frozenset
+
+
+def tabulate(model):
+    """Puts tables in the place of such functions, in all graphs of a model.
+
+    Args:
+        model: `ModelT`, as `packing.unpacked` returns it; changed in place.
+    """
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    for graph in model.subgraphs:
+        _Graph(schema, model, graph).tabulate()
+    packing.sweep(model)
+
+
+class _Graph:
+    def __init__(self, schema, model, graph):
+        self._schema, self._model, self._graph = schema, model, graph
+        self._place = graph_edits.Place(schema, model, graph)
+        self._names = {
+            value: name
+            for name, value in vars(schema.BuiltinOperator).items()
+            if not name.startswith("_")
+        }
+
+    def tabulate(self):
+        functions = {}
+        for op in self._graph.operators:
+            self._follow(op, functions)
+        for op in tuple(self._graph.operators):
+            made = op.outputs[0] if len(op.outputs) == 1 else None
+            found = functions.get(made)
+            if (
+                found is not None
+                and found.kinds & _LACKING
+                and self._steps(made) is not None
+                and self._wanted(made, found.root, functions)
+            ):
+                self._look_up(op, found)
+        self._drop_unused()
+
+    def _kind(self, op):
+        code = self._model.operatorCodes[op.opcodeIndex]
+        return self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+    def _steps(self, index):
+        """Scale and zero point of a tensor of int8; `None` for others."""
+        tensor = self._graph.tensors[index]
+        steps = tensor.quantization
+        if (
+            tensor.type != self._schema.TensorType.INT8
+            or steps is None
+            or steps.scale is None
+            or len(steps.scale) != 1
+        ):
+            return None
+        return float(steps.scale[0]), int(steps.zeroPoint[0])
+
+    def _follow(self, op, functions):
+        """Notes what the output of an op is a function of, if of one tensor."""
+        kind = self._kind(op)
+        known = kind in _UNARY or kind in _WITH_OPTIONS or kind in _SEVERAL
+        if not known or len(op.outputs) != 1:
+            return
+        shape = self._place.shape(op.outputs[0])
+        parts, kinds, root = [], {kind}, None
+        for index in op.inputs:
+            constant = self._scalar(index)
+            if constant is not None:
+                parts.append(constant)
+                continue
+            found = functions.get(index) or self._itself(index)
+            if found is None or self._place.shape(index) != shape:
+                return
+            if root not in (None, found.root):
+                # What begins in the middle may still be one function.
+                return
+            root = found.root
+            parts.append(found.values)
+            kinds |= found.kinds
+        if root is None:
+            return
+        with np.errstate(all="ignore"):
+            values = self._computed(kind, op, parts)
+        functions[op.outputs[0]] = _Function(root, values, frozenset(kinds))
+
+    def _computed(self, kind, op, parts):
+        if kind in _WITH_OPTIONS:
+            values = _WITH_OPTIONS[kind](op, *parts)
+        else:
+            values = {**_UNARY, **_SEVERAL}[kind](*parts)
+        fused = getattr(op.builtinOptions, "fusedActivationFunction", 0)
+        limits = {1: (0, np.inf), 2: (-1, 1), 3: (0, 6)}
+        if fused in limits:
+            values = np.clip(values, *limits[fused])
+        return np.broadcast_to(values, (256,))
+
+    def _itself(self, index):
+        steps = self._steps(index)
+        buffer = self._model.buffers[self._graph.tensors[index].buffer]
+        if steps is None or buffer.data is not None:
+            return None
+        scale, zero = steps
+        return _Function(
+            index, scale * (np.arange(-128.0, 128.0) - zero), frozenset()
+        )
+
+    def _scalar(self, index):
+        """The real value of a constant that is one number."""
+        tensor = self._graph.tensors[index]
+        data = self._model.buffers[tensor.buffer].data
+        if data is None:
+            return None
+        types = {"INT8": "i1", "INT16": "<i2", "INT32": "<i4", "FLOAT32": "<f4"}
+        types = {
+            getattr(self._schema.TensorType, k): v for k, v in types.items()
+        }
+        if tensor.type not in types:
+            return None
+        values = np.frombuffer(bytes(data), types[tensor.type]).astype("f8")
+        if values.size != 1:
+            return None
+        steps = tensor.quantization
+        if steps is not None and steps.scale is not None and len(steps.scale):
+            return float((values[0] - steps.zeroPoint[0]) * steps.scale[0])
+        return float(values[0])
+
+    def _wanted(self, index, root, functions):
+        """Whether more than longer functions of the root read a tensor."""
+        if index in self._graph.outputs:
+            return True
+        for op in self._graph.operators:
+            if index not in op.inputs:
+                continue
+            made = functions.get(op.outputs[0])
+            if made is None or made.root != root:
+                return True
+            if self._steps(op.outputs[0]) is None and not self._ends(
+                op.outputs[0], root, functions
+            ):
+                return True
+        return False
+
+    def _ends(self, index, root, functions):
+        """Whether a function in float ends in int8 wherever it is read."""
+        readers = [op for op in self._graph.operators if index in op.inputs]
+        if index in self._graph.outputs or not readers:
+            return False
+        for op in readers:
+            made = functions.get(op.outputs[0])
+            if made is None or made.root != root:
+                return False
+            if self._steps(op.outputs[0]) is None and not self._ends(
+                op.outputs[0], root, functions
+            ):
+                return False
+        return True
+
+    def _look_up(self, op, found):
+        """Makes an op a look-up: positions of 32 bits, as the runtimes want."""
+        scale, zero = self._steps(op.outputs[0])
+        with np.errstate(all="ignore"):
+            steps = found.values / scale
+        steps = np.nan_to_num(steps, nan=-1e9, posinf=1e9, neginf=-1e9)
+        steps = np.trunc(steps + np.copysign(0.5, steps)) + zero
+        table = np.clip(steps, -128, 127).astype("i1")
+        place = self._place
+        cast = place.insert(op, "CAST", "CastOptions", [found.root])
+        offset = place.add_constant(np.array([128]))
+        shifted = place.insert(op, "ADD", "AddOptions", [cast, offset])
+        values = place.add_int8(table, op.outputs[0])
+        place.become(
+            op, "GATHER", "GatherOptions", [values, shifted], version=2
+        )
+
+    def _drop_unused(self):
+        """Ops whose outputs nobody reads any more."""
+        graph = self._graph
+        while True:
+            read = {int(i) for i in graph.outputs}
+            read |= {int(i) for op in graph.operators for i in op.inputs}
+            kept = [
+                op
+                for op in graph.operators
+                if any(int(i) in read for i in op.outputs)
+                or not len(op.outputs)
+            ]
+            if len(kept) == len(graph.operators):
+                return
+            graph.operators = kept

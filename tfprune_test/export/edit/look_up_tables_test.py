@@ -1,0 +1,65 @@
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.export.file import model_file
+from tfprune.export.run import interpreter
+from tfprune_test.export import small_models
+
+
+def shifted(x):
+    """Ops that end in other tensors, too."""
+    return keras.ops.sqrt(keras.ops.abs(x) + 0.5) - keras.ops.exp(-x)
+
+
+class LookUpTablesTest(parameterized.TestCase):
+    @parameterized.parameters(
+        "gelu",
+        "selu",
+        "softplus",
+        "mish",
+        "exponential",
+        "celu",
+        "log_sigmoid",
+        "soft_shrink",
+        "squareplus",
+        shifted,
+    )
+    def test_activations_are_exact_to_rounding(self, activation):
+        function = keras.activations.get(activation)
+        inputs = keras.Input((4, 4, 6))
+        x = keras.layers.Activation(function, name="odd")(inputs)
+        model = keras.Model(inputs, x)
+        rng = np.random.default_rng(0)
+        images = rng.uniform(-4, 4, (100, 4, 4, 6)).astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        file = small_models.export(model, path, "int8", images)
+        source, target = file.inputs[0], file.outputs[0]
+        # What is computed is a function of what is stored.
+        stored = source.decode(source.encode(images))
+        wanted = target.encode(np.asarray(function(stored)))
+        for runtime in ("micro", "reference"):
+            got = target.encode(interpreter.run(path, images, runtime))
+            off = np.abs(got.astype(int) - wanted)
+            self.assertLessEqual(off.max(), 1, runtime)
+            # Ties, which float32 decides by chance.
+            self.assertLess(np.mean(off), 0.01, runtime)
+
+    def test_functions_that_the_runtime_has_stay(self):
+        inputs = keras.Input((8,))
+        x = keras.layers.Dense(8, activation="swish")(inputs)
+        x = keras.layers.Dense(8, activation="elu")(x)
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        model = keras.Model(inputs, x)
+        file = small_models.export(
+            model, path, "int8", small_models.samples(model)
+        )
+        self.assertNotIn("GATHER", file.ops)
+        self.assertIn("LOGISTIC", file.ops)
+
+    def test_float_files_stay_as_they_are(self):
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        small_models.export(small_models.gelu(), path)
+        self.assertIn("GELU", model_file.read(path).ops)
