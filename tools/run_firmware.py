@@ -39,7 +39,8 @@ class Found:
         least_arena: `int`, bytes of the smallest arena that it runs in.
         used_arena: `int`, what the interpreter says that it uses.
         instructions: `int`, of one inference.
-        outputs: list of `bytes`, for each golden pair and output.
+        different, values: `int`, outputs that are not those of the folder's
+            golden pairs to the last bit, and how many there are.
         image: `dict` from "code", "constants", "data" to bytes, of the main
             program.
     """
@@ -49,7 +50,8 @@ class Found:
     least_arena: int
     used_arena: int
     instructions: int
-    outputs: list
+    different: int
+    values: int
     image: dict
 
 
@@ -73,9 +75,12 @@ class Firmware:
         text = settings.read_text()
         self._upper = re.search(r"#define (\w+)_INPUT_COUNT", text)[1]
         self._inputs = int(re.search(r"_INPUT_COUNT (\d+)", text)[1])
+        self._outputs = int(re.search(r"_OUTPUT_COUNT (\d+)", text)[1])
         self._reserved = max(
             int(n) for n in re.findall(r"_ARENA_BYTES (\d+)", text)
         )
+        # The first of them is for a bare core.
+        self._needed = int(re.search(r"_ARENA_NEEDED (\d+)", text)[1])
         self._library = library
         self._build = pathlib.Path(build).absolute()
         self._build.mkdir(parents=True, exist_ok=True)
@@ -94,7 +99,9 @@ class Firmware:
         done = self._probed(probe, least, 1)
         (used,) = re.findall(r"^used (\d+)", done.stdout, re.M)
         (ticks,) = re.findall(r"^ticks (\d+)", done.stdout, re.M)
-        outputs = re.findall(r"^output (\w*)", done.stdout, re.M)
+        ((different, values),) = re.findall(
+            r"^differ (\d+) of (\d+)", done.stdout, re.M
+        )
         return Found(
             self_test=said,
             passed=passed,
@@ -103,7 +110,8 @@ class Firmware:
             instructions=emulated_boards.instructions(
                 library.board, int(ticks)
             ),
-            outputs=[bytes.fromhex(text) for text in outputs],
+            different=int(different),
+            values=int(values),
             image=image,
         )
 
@@ -136,6 +144,16 @@ class Firmware:
             f"         sizeof({name}_golden_input_{i}[pair]));\n"
             for i in range(self._inputs)
         )
+        checks = "".join(
+            f"  for (int k = 0; k < {upper}_OUTPUT_{i}_SIZE; ++k) {{\n"
+            f"    different += memcmp(\n"
+            f"        interpreter.output({i})->data.int8 + k * sizeof(\n"
+            f"            {name}_golden_output_{i}[pair][k]),\n"
+            f"        &{name}_golden_output_{i}[pair][k],\n"
+            f"        sizeof({name}_golden_output_{i}[pair][k])) != 0;\n"
+            f"    ++values;\n  }}\n"
+            for i in range(self._outputs)
+        )
         return f"""\
 #include "model.h"
 #include "model_golden.h"
@@ -149,6 +167,9 @@ class Firmware:
 #define PROBE_PAIRS {upper}_GOLDEN_COUNT
 inline void probe_inputs(tflite::MicroInterpreter& interpreter, int pair) {{
 {copies}}}
+inline void probe_outputs(tflite::MicroInterpreter& interpreter, int pair,
+                          int& different, int& values) {{
+{checks}}}
 """
 
     def _probed(self, probe, arena, runs):
@@ -169,6 +190,12 @@ inline void probe_inputs(tflite::MicroInterpreter& interpreter, int pair) {{
                 f"{done.stdout}{done.stderr}"
             )
         low = 0
+        for guess in (self._needed * 9 // 10, 2 * self._needed):
+            guess = guess // _ALIGNMENT * _ALIGNMENT
+            if self._probed(probe, guess, 0).returncode:
+                low = max(low, guess)
+            else:
+                high = min(high, guess)
         while high - low > _ALIGNMENT:
             middle = (low + high) // 2 // _ALIGNMENT * _ALIGNMENT
             code = self._probed(probe, middle, 0).returncode
@@ -200,6 +227,7 @@ def main(argv):
     print(found.self_test)
     print(f"least arena    {found.least_arena:,} bytes")
     print(f"used           {found.used_arena:,} bytes")
+    print(f"outputs        {found.different} of {found.values} differ")
     print(f"instructions   {found.instructions:,}")
     for kind, count in found.image.items():
         print(f"{kind:14} {count:,} bytes")

@@ -35,18 +35,14 @@ int main(int argc, char** argv) {
                                        memory, bytes);
   if (interpreter.AllocateTensors() != kTfLiteOk) return 5;
   printf("used %u\n", static_cast<unsigned>(interpreter.arena_used_bytes()));
+  int different = 0, values = 0;
   for (int pair = 0; pair < PROBE_PAIRS; ++pair) {
+    interpreter.Reset();
     probe_inputs(interpreter, pair);
     if (interpreter.Invoke() != kTfLiteOk) return 6;
-    for (unsigned i = 0; i < interpreter.outputs_size(); ++i) {
-      const TfLiteTensor* output = interpreter.output(i);
-      printf("output ");
-      for (size_t k = 0; k < output->bytes; ++k) {
-        printf("%02x", output->data.uint8[k]);
-      }
-      printf("\n");
-    }
+    probe_outputs(interpreter, pair, different, values);
   }
+  printf("differ %d of %d\n", different, values);
   if (runs > 0) {
     const uint64_t start = board_ticks();
     for (int i = 0; i < runs; ++i) {

@@ -1,0 +1,212 @@
+"""Predicted arenas against the least ones that emulated cores run in.
+
+The networks of MLPerf Tiny, dense and pruned, recurrent ones, int16x8 and
+compressed weights: what `tfprune.export.arena_bytes` predicts, and, where the
+sources of TFLite Micro are at hand, the least arena, the instructions of an
+inference and the image of the firmware on qemu's Cortex-M4 and M55.
+
+  python benchmarks/arena.py --tflite_micro=../tflite-micro \\
+      --table=docs/results/arena.md
+
+Started again it goes on with what is missing.
+"""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import results
+from absl import app
+from absl import flags
+
+import tfprune
+from tfprune import zoo
+from tfprune.core import atomic
+from tfprune.core import tables
+from tfprune.export.convert import tflite
+from tfprune.export.micro import compression
+from tfprune.export.micro import firmware_folder
+from tools import firmware_library
+from tools import run_firmware
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("tflite_micro", "", "sources of TFLite Micro")
+flags.DEFINE_string("build", "build/firmware", "folder of objects")
+flags.DEFINE_list("only", [], "names of networks; all by default")
+flags.DEFINE_string("out", "build/bench/arena", "folder of results")
+flags.DEFINE_string("table", "", "also write a table to this file")
+
+TARGETS = (
+    ("reference", "cortex-m4"),
+    ("cmsis-nn", "cortex-m4"),
+    ("cmsis-nn", "cortex-m55"),
+)
+HEADER = (
+    "network",
+    "kernels",
+    "core",
+    "predicted",
+    "least",
+    "error",
+    "used",
+    "instructions",
+    "image",
+    "outputs that differ",
+)
+
+
+def half(name):
+    """A network of the zoo at half of its multiply-adds."""
+
+    def build():
+        model, x = zoo_model(name)
+        small = tfprune.prune(model, tfprune.Budget(macs=0.5))
+        return tfprune.recalibrate(small, x)
+
+    return build
+
+
+def zoo_model(name):
+    model = zoo.build(name)
+    x = samples(model)
+    if name != "autoencoder":
+        model = tfprune.recalibrate(model, x)
+    return model, x
+
+
+def whole(name):
+    return lambda: zoo_model(name)[0]
+
+
+def samples(model):
+    rng = np.random.default_rng(0)
+    shape = 32, *model.inputs[0].shape[1:]
+    return rng.normal(size=shape).astype("float32")
+
+
+def recurrent(kind):
+    def build():
+        inputs = keras.Input((12, 3))
+        x = kind(8)(inputs)
+        x = keras.layers.RepeatVector(12)(x)
+        x = kind(8, return_sequences=True)(x)
+        return keras.Model(
+            inputs, keras.layers.TimeDistributed(keras.layers.Dense(3))(x)
+        )
+
+    return build
+
+
+def sparse():
+    """ResNet-8 with four fifths of its weights zero."""
+    model, _ = zoo_model("resnet8")
+    wrapped = tfprune.wrap(model, tfprune.methods.Masked())
+    tfprune.callbacks.prune_now(wrapped, 0.8)
+    return tfprune.strip(wrapped)
+
+
+NETWORKS = {
+    **{
+        f"{name}{suffix}": (make(name), "int8", False)
+        for name in ("resnet8", "ds_cnn", "autoencoder", "mobilenet_v1_025")
+        for suffix, make in (("", whole), (", half", half))
+    },
+    "LSTM": (recurrent(keras.layers.LSTM), "int8", False),
+    "GRU": (recurrent(keras.layers.GRU), "int8", False),
+    "ds_cnn, int16x8": (whole("ds_cnn"), "int16x8", False),
+    "resnet8, compressed": (sparse, "int8", True),
+}
+
+
+def main(_):
+    folder = pathlib.Path(FLAGS.out).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FLAGS.only or NETWORKS:
+        path = export(folder, name)
+        for kernels, core in TARGETS:
+            found = folder / f"{path.stem}-{core}-{kernels}.json"
+            if FLAGS.tflite_micro and not found.exists():
+                row = measure(folder, path, kernels, core)
+                print(name, kernels, core, row, flush=True)
+                atomic.write({found: json.dumps(row, indent=1).encode()})
+    write(folder)
+
+
+def export(folder, name):
+    """The network's file, written once."""
+    path = folder / f"{name.replace(', ', '_')}.tflite"
+    if path.exists():
+        return path
+    build, quantize, compressed = NETWORKS[name]
+    keras.utils.set_random_seed(0)
+    model = build()
+    tflite.export_tflite(model, path, quantize, samples(model))
+    if compressed:
+        compression.compress_tflite(path, path)
+    return path
+
+
+def measure(folder, path, kernels, core):
+    sources = folder / path.stem
+    if not sources.exists():
+        firmware_folder.export_micro(path, sources, project="cmake")
+    library = firmware_library.Library(
+        FLAGS.tflite_micro, core, kernels, FLAGS.build
+    )
+    build = folder / f"{path.stem}-{core}-{kernels}"
+    found = run_firmware.Firmware(sources, library, build).measure()
+    return {
+        "least": found.least_arena,
+        "used": found.used_arena,
+        "instructions": found.instructions,
+        "image": found.image["code"] + found.image["constants"],
+        "passed": found.passed,
+        "differ": found.different,
+        "values": found.values,
+    }
+
+
+def write(folder):
+    rows = []
+    for name in NETWORKS:
+        path = folder / f"{name.replace(', ', '_')}.tflite"
+        if not path.exists():
+            continue
+        for kernels, core in TARGETS:
+            need = firmware_folder.arena_bytes(path, kernels, core)
+            found = folder / f"{path.stem}-{core}-{kernels}.json"
+            cells = [""] * 6
+            if found.exists():
+                row = json.loads(found.read_text())
+                cells = [
+                    f"{row['least']:,}",
+                    f"{need / row['least'] - 1:+.2%}",
+                    f"{row['used']:,}",
+                    f"{row['instructions']:,}",
+                    f"{row['image']:,}",
+                    f"{row['differ']} of {row['values']}",
+                ]
+            rows.append((name, kernels, core, f"{need:,}", *cells))
+    table = tables.Table(HEADER, tuple(rows), left=3)
+    text = (
+        "# Arenas\n\n"
+        "What `tfprune.export.arena_bytes` predicts for the kernels of a core, "
+        "without running the file, and the least arena in which TFLite Micro "
+        "starts and runs it, found by halving (bytes). The firmware is the "
+        "folder of `export_micro` as it is, built with GCC and TFLite Micro's "
+        "own flags, and runs in qemu: mps2-an386 (Cortex-M4) and mps3-an547 "
+        "(Cortex-M55). Used: what the interpreter says. Instructions: of one "
+        "inference, counted by qemu; no board, no cache. Image: code and "
+        "constants of the self-test, its inputs and outputs included. Outputs "
+        "are compared to the last bit with those of the interpreter on this "
+        "machine. Weights are random, seed 0; half: half of the multiply-adds; "
+        "compressed: four fifths of the weights are zero.\n\n"
+        f"{table.to_markdown()}\n"
+        f"{results.footer('arena.py')}\n"
+    )
+    results.publish(text, FLAGS.table)
+
+
+if __name__ == "__main__":
+    app.run(main)
