@@ -253,7 +253,7 @@ class CompressTest(CompressionTestCase):
         self.assertNotIn("TFLM_DECODE", file.ops)
         self.assertIn("No weight is compressed", "".join(log.output))
         with mock.patch.object(compression, "DECODER_BYTES", 0):
-            file = small_models.export(
+            file = tflite.export_tflite(
                 model, self.out, "int8", self.x, compress="auto"
             )
         self.assertIn("TFLM_DECODE", file.ops)
