@@ -9,18 +9,15 @@ from absl.testing import parameterized
 
 DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
 BLOCK = re.compile(r"^```python *(\w*)\n(.*?)^```$", re.M | re.S)
+PAGES = sorted(
+    path.relative_to(DOCS).as_posix()
+    for path in DOCS.rglob("*.md")
+    if BLOCK.search(path.read_text())
+)
 
 
 class DocsTest(parameterized.TestCase):
-    @parameterized.parameters(
-        "pruning_in_fit.md",
-        "criteria.md",
-        "learned_pruning.md",
-        "search.md",
-        "any_model.md",
-        "microcontrollers.md",
-        "fine_tuning.md",
-    )
+    @parameterized.parameters(*PAGES)
     def test_the_code_of_a_page(self, page):
         keras.utils.set_random_seed(0)
         names = {}

@@ -133,7 +133,7 @@ def custom_objects(model):
     objects = {}
     for layer in layers_of(model):
         for thing in (type(layer), *_parts(layer)):
-            if not thing.__module__.startswith("keras."):
+            if not (thing.__module__ or "").startswith("keras."):
                 objects[thing.__name__] = thing
                 objects[keras.saving.get_registered_name(thing)] = thing
     return objects

@@ -45,7 +45,9 @@ def is_known(entry):
     name = name_of(entry)
     if name not in _RULES:
         return False
-    own = _RULES.get(name).__module__.startswith(__name__.rpartition(".")[0])
+    # A function made by `exec` has no module.
+    module = _RULES.get(name).__module__ or ""
+    own = module.startswith(__name__.rpartition(".")[0])
     # A user's class may be called as one of Keras is; a registered name has
     # its package before it.
     from_keras = (entry.get("module") or "").startswith("keras.")

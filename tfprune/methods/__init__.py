@@ -21,6 +21,8 @@ from tfprune.methods.slimming import Slimming
 from tfprune.methods.soft_threshold import SoftThreshold
 from tfprune.methods.soft_threshold import SoftThresholdChannels
 from tfprune.sparsity.chain import Chain
+from tfprune.sparsity.method import Method
+from tfprune.sparsity.method import register
 
 __all__ = [
     "AttentionGate",
@@ -34,10 +36,12 @@ __all__ = [
     "HardConcrete",
     "Masked",
     "MaskedChannels",
+    "Method",
     "PCAS",
     "RigL",
     "Slimming",
     "SoftThreshold",
     "SoftThresholdChannels",
     "freeze_indicators",
+    "register",
 ]

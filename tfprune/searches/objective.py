@@ -48,9 +48,7 @@ class Objective:
     which makes its own from the same arguments.
 
     Args:
-        model, data, budget, reward, criterion, criterion_data, recalibrate,
-            reconstruct, limit, checkpoint, **options: as for
-            `tfprune.search`.
+        model, data, budget: as for `tfprune.search`, and so are the others.
 
     Attributes:
         groups: tuple of `str`, the groups in the order of their shares.
