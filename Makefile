@@ -25,7 +25,7 @@ ON_JAX := $(addprefix tfprune_test/,methods criteria conformance_test.py \
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-tfmot demo test test-all test-distributed \
+.PHONY: help venv venv-tfmot demo docs test test-all test-distributed \
 	test-browser test-tfmot venv-hub test-hub venv-torch lint format \
 	records verify-records \
 	coverage bench trust build-files constraints sbom clean distclean
@@ -67,7 +67,7 @@ test: lint  ## lint and all tests but the slow ones, training on JAX too
 	$(PYTEST)
 	KERAS_BACKEND=jax $(PYTEST) $(ON_JAX)
 
-test-all: lint test-distributed test-browser  ## lint, all tests, more fuzzing
+test-all: lint test-distributed docs test-browser  ## lint, all tests, more fuzzing
 	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
 	KERAS_BACKEND=jax $(PYTEST) -m "slow or not slow" $(ON_JAX)
 
@@ -80,7 +80,12 @@ test-browser:  ## the reports in Chromium, if it is there; a real TensorBoard
 	$(MAKE) venv VENV=.venv-browser EXTRAS=cpu,export,data,browser,tensorboard,dev
 	.venv-browser/bin/python -m pytest -q -rs -m "slow or not slow" \
 	  tfprune_test/reports/page_browser_test.py \
+	  tfprune_test/site_browser_test.py \
 	  tfprune_test/callbacks/pruning_summaries_test.py
+
+docs:  ## build the site in build/site, warnings are errors
+	$(MAKE) venv VENV=.venv-docs EXTRAS=docs
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 venv-torch:  ## set up .venv-torch, with Torch-Pruning, to compare with
 	$(PYTHON) -m venv .venv-torch
@@ -146,7 +151,7 @@ constraints: $(READY)  ## write constraints.txt anew from setup.cfg
 	$(BIN)/uv pip compile --universal --python-version 3.11 --upgrade \
 	  --extra cpu --extra jax --extra export --extra quantizer \
 	  --extra vela --extra plots --extra tensorboard --extra data --extra search \
-	  --extra distributed --extra browser --extra dev --no-annotate \
+	  --extra distributed --extra browser --extra docs --extra dev --no-annotate \
 	  --no-emit-package backports-strenum \
 	  --custom-compile-command "make constraints" --quiet \
 	  --output-file constraints.txt setup.cfg

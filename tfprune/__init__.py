@@ -24,6 +24,8 @@ if typing.TYPE_CHECKING:
     from tfprune import schedules
     from tfprune import scoring
     from tfprune import searches
+    from tfprune import selection
+    from tfprune import surgery
     from tfprune import training
     from tfprune import zoo
     from tfprune.callbacks import PruneOnSchedule
@@ -97,8 +99,10 @@ _HOMES = {
     "scoring": "tfprune.scoring",
     "search": "tfprune.searches",
     "searches": "tfprune.searches",
+    "selection": "tfprune.selection",
     "sensitivity": "tfprune.searches",
     "strip": "tfprune.surgery",
+    "surgery": "tfprune.surgery",
     "training": "tfprune.training",
     "unwrap": "tfprune.sparsity",
     "wrap": "tfprune.sparsity",

@@ -1,4 +1,4 @@
-"""Docstrings as the site reads them: examples indented, under a name it knows."""
+"""Docstrings as the site reads them: examples under a name it knows."""
 
 import re
 import textwrap

@@ -48,22 +48,53 @@ def on_config(config):
 
 
 def face():
-    """`(rooms, verbs)`: names that `tfprune` exports, modules or not."""
-    names = exported(PACKAGE)
-    rooms = [name for name in names if (PACKAGE / name).is_dir()]
-    return rooms, [name for name in names if name not in rooms]
+    """`(rooms, verbs)`: what `tfprune` exports, modules or not, as `dict`s."""
+    found = exported(PACKAGE)
+    rooms = {name: home for name, home in found.items() if is_room(name)}
+    return rooms, {k: v for k, v in found.items() if k not in rooms}
+
+
+def is_room(name):
+    """Whether a name of the face is a package."""
+    return (PACKAGE / name).is_dir()
 
 
 def exported(folder):
-    """The names in `__all__` of a package, read without importing it."""
-    tree = ast.parse((folder / "__init__.py").read_text())
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == "__all__":
-            return ast.literal_eval(node.value)
+    """What a package exports, read without importing it.
+
+    Args:
+        folder: `pathlib.Path` of the package.
+
+    Returns:
+        `dict` from each public name to where the site finds it, in dots.
+
+    Raises:
+        ValueError: If the package does not say what it exports.
+    """
+    package = ".".join(folder.relative_to(ROOT).parts)
+    assigned = {}
+    for node in ast.parse((folder / "__init__.py").read_text()).body:
+        if isinstance(node, ast.Assign):
+            for target in ast.walk(node.targets[0]):
+                if isinstance(target, ast.Name):
+                    assigned[target.id] = node.value
+    names = assigned.get("__all__")
+    if isinstance(names, ast.List):
+        return {n: f"{package}.{n}" for n in ast.literal_eval(names)}
+    if isinstance(names, ast.Call):  # lazy.attach(__name__, homes)
+        homes = names.args[1]
+        if isinstance(homes, ast.Name):
+            homes = assigned[homes.id]
+        homes = ast.literal_eval(homes)
+        return {name: _in_module(name, homes[name]) for name in homes}
     raise ValueError(
-        f"A public room must say what it exports. Received: {folder.name}, "
-        "whose __init__.py has no __all__."
+        "A public room must say what it exports. Received: "
+        f"package={package}, whose __init__.py has no __all__."
     )
+
+
+def _in_module(name, home):
+    return home if home.endswith(f".{name}") else f"{home}.{name}"
 
 
 def _summary(name):
@@ -74,7 +105,7 @@ def _summary(name):
 
 
 def _page(name, names, summary):
-    """Markdown with an entry for each name."""
+    """Markdown with an entry for each of `exported`."""
     head = yaml.safe_dump({"title": name})
-    entries = "\n".join(f"::: {name}.{each}\n" for each in names)
+    entries = "\n".join(f"::: {place}\n" for place in names.values())
     return f"---\n{head}---\n\n# {name}\n\n{summary}\n\n{entries}"
