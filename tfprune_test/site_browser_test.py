@@ -89,8 +89,11 @@ class SiteTest(parameterized.TestCase):
 
     def test_search_works_without_a_network(self):
         tab, _ = self.open("index.html")
+        tab.wait_for_selector("input[name=query]", timeout=20_000)
         tab.fill("input[name=query]", "reconstruct")
-        tab.wait_for_selector(".md-search-result__link", timeout=20_000)
+        tab.wait_for_selector(
+            ".md-search-result__link", state="attached", timeout=20_000
+        )
         found = tab.eval_on_selector_all(
             ".md-search-result__link", "all => all.map(one => one.href)"
         )
