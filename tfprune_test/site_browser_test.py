@@ -90,10 +90,13 @@ class SiteTest(parameterized.TestCase):
     def test_search_works_without_a_network(self):
         tab, _ = self.open("index.html")
         tab.wait_for_selector("input[name=query]", timeout=20_000)
-        tab.fill("input[name=query]", "reconstruct")
-        tab.wait_for_selector(
-            ".md-search-result__link", state="attached", timeout=20_000
-        )
+        for _ in range(20):
+            # What is typed before the index is read may go unheard.
+            tab.fill("input[name=query]", "")
+            tab.type("input[name=query]", "reconstruct")
+            tab.wait_for_timeout(1000)
+            if tab.locator(".md-search-result__link").count():
+                break
         found = tab.eval_on_selector_all(
             ".md-search-result__link", "all => all.map(one => one.href)"
         )
