@@ -129,7 +129,10 @@ class Table:
         return self.to_text()
 
     def _repr_html_(self):
-        """What a notebook shows."""
+        return self.to_html()
+
+    def to_html(self):
+        """The table as a notebook shows it."""
         head = "".join(
             self._html("th", i, n) for i, n in enumerate(self.header)
         )

@@ -14,6 +14,7 @@ import math
 import keras
 import numpy as np
 
+from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.costs import int8_file
 from tfprune.costs import memory
@@ -22,7 +23,7 @@ from tfprune.graph import values
 
 
 @dataclasses.dataclass(frozen=True)
-class Cost:
+class Cost(printed.Printed):
     """What a model costs for one sample.
 
     Attributes:

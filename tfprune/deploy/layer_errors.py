@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.datasets import samples
@@ -33,7 +34,7 @@ class TensorError:
 
 
 @dataclasses.dataclass(frozen=True)
-class QuantizationError:
+class QuantizationError(printed.Printed):
     """The errors of all tensors of a file, in the order of execution.
 
     Attributes:
@@ -44,7 +45,12 @@ class QuantizationError:
 
     def worst(self, count=5):
         """The tensors with the least ratio of signal to noise, worst first."""
-        return sorted(self.tensors, key=lambda t: t.sqnr)[:count]
+        ranked = sorted(self.tensors, key=lambda t: t.sqnr)
+        return printed.Records(ranked[:count])
+
+    def tables(self):
+        """A list of one `tables.Table`."""
+        return [self.table()]
 
     def table(self):
         """A `tables.Table` of all tensors."""

@@ -8,6 +8,7 @@ import keras
 
 from tfprune.core import atomic
 from tfprune.core import leftovers
+from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.deploy import latency
@@ -46,7 +47,7 @@ class Round:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Fit:
+class Fit(printed.Printed):
     """A model whose int8 file was seen to fit.
 
     Attributes:
@@ -58,6 +59,10 @@ class Fit:
     model: typing.Any
     path: str
     rounds: tuple[Round, ...]
+
+    def tables(self):
+        """A list of one `tables.Table`."""
+        return [self.table()]
 
     def table(self):
         """A `tables.Table` with a row for each round."""

@@ -7,6 +7,7 @@ import json
 import keras
 import numpy as np
 
+from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.graph import read
 from tfprune.methods import bitpruning
@@ -49,7 +50,7 @@ class LayerBits:
 
 
 @dataclasses.dataclass(frozen=True)
-class BitReport:
+class BitReport(printed.Printed):
     """The bit lengths of a model; averages count each tensor once.
 
     Attributes:

@@ -21,6 +21,7 @@ import math
 import keras
 import numpy as np
 
+from tfprune.core import printed
 from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.graph import values
@@ -30,7 +31,7 @@ FULL = 32  # bits
 
 
 @dataclasses.dataclass(frozen=True)
-class MicroNet:
+class MicroNet(printed.Printed):
     """What counts for the scores.
 
     Attributes:

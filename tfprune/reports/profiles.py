@@ -6,6 +6,7 @@ import json
 import math
 import typing
 
+from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.costs import counting
 from tfprune.reports import micronet_score
@@ -120,7 +121,7 @@ class LayerChange:
         return Line(quantity, *(p and getattr(p, quantity) for p in sides))
 
 
-class Report(abc.ABC):
+class Report(printed.Printed, abc.ABC):
     """What can be written as text, markdown and JSON.
 
     The tables list the layers that have weights or multiply-adds; JSON holds

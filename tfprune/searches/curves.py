@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from tfprune.core import atomic
+from tfprune.core import printed
 from tfprune.core import progress_bar
 from tfprune.core import tables
 from tfprune.core import typed
@@ -49,7 +50,7 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sensitivity:
+class Sensitivity(printed.Printed):
     """The curves of all groups.
 
     Attributes:
@@ -89,6 +90,10 @@ class Sensitivity:
                     break
                 found[group] = point.ratio
         return found
+
+    def tables(self):
+        """A list of one `tables.Table`."""
+        return [self.table()]
 
     def table(self):
         """A `tables.Table`: a row for each group, a column for each ratio."""

@@ -8,6 +8,7 @@ import typing
 import keras
 
 from tfprune.core import atomic
+from tfprune.core import printed
 from tfprune.core import progress_bar
 from tfprune.core import tables
 from tfprune.core import typed
@@ -22,7 +23,7 @@ _SHOWN = 12  # Groups of each.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Search:
+class Search(printed.Printed):
     """What a search found.
 
     Attributes:
@@ -43,6 +44,25 @@ class Search:
     traces: int
     evaluated: int
     model: typing.Any
+
+    def tables(self):
+        """A list of `tables.Table`: what was found, and the shares."""
+        best = self.best
+        found = (
+            ("strategy", self.strategy),
+            ("trials", tables.number(len(self.trials))),
+            ("accuracy of the dense model", tables.percent(self.dense, 2)),
+            ("accuracy of the best trial", tables.percent(best.accuracy, 2)),
+            ("its MACs", tables.number(best.macs)),
+            ("its parameters", tables.number(best.params)),
+        )
+        shares = tuple(
+            (name, tables.percent(share)) for name, share in self.ratios.items()
+        )
+        return [
+            tables.Table(("search", "value"), found),
+            tables.Table(("group", "stays"), shares),
+        ]
 
     @property
     def best(self):

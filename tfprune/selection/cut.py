@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from tfprune.core import printed
+from tfprune.core import tables
 from tfprune.graph import channel_graph
 from tfprune.graph import values
 from tfprune.scoring import score
@@ -13,7 +15,7 @@ from tfprune.selection import select
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Cut:
+class Cut(printed.Printed):
     """Which channels of a model stay, and with which weights.
 
     Attributes:
@@ -26,6 +28,21 @@ class Cut:
     graph: channel_graph.ChannelGraph
     keep: np.ndarray
     changes: dict = dataclasses.field(default_factory=dict)
+
+    def tables(self):
+        """A list of one `tables.Table`: how much of each group stays."""
+        rows = tuple(
+            (
+                group.name,
+                tables.number(len(group)),
+                tables.number(int(self.keep[group.labels].sum())),
+                tables.percent(self.keep[group.labels].mean()),
+            )
+            for group in self.graph.groups
+            if not group.frozen
+        )
+        header = (self.graph.model.name, "channels", "stay", "share")
+        return [tables.Table(header, rows)]
 
     @classmethod
     def whole(cls, graph):

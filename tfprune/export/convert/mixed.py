@@ -9,6 +9,7 @@ from absl import logging
 from tfprune.core import atomic
 from tfprune.core import leftovers
 from tfprune.core import packages
+from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import signature as signatures
@@ -52,7 +53,7 @@ class StoredLayer:
 
 
 @dataclasses.dataclass(frozen=True)
-class BitsFile:
+class BitsFile(printed.Printed):
     """A .tflite file and how it stores what was learned.
 
     Attributes:

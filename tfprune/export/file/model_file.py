@@ -7,6 +7,7 @@ import struct
 import numpy as np
 
 from tfprune.core import packages
+from tfprune.core import printed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelFile:
+class ModelFile(printed.Printed):
     """A .tflite file.
 
     Attributes:

@@ -15,6 +15,7 @@ from absl import logging
 
 from tfprune.core import atomic
 from tfprune.core import leftovers
+from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
@@ -52,7 +53,7 @@ class CompressedWeight:
 
 
 @dataclasses.dataclass(frozen=True)
-class Compression:
+class Compression(printed.Printed):
     """A file with compressed weights, beside what it was made from.
 
     Attributes:

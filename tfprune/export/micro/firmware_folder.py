@@ -9,6 +9,7 @@ from absl import logging
 
 from tfprune.core import atomic
 from tfprune.core import leftovers
+from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
@@ -34,7 +35,7 @@ _HALF_WRITTEN = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Arena:
+class Arena(printed.Printed):
     """The tensor arena of the TFLite Micro interpreter, measured.
 
     Attributes:
@@ -52,7 +53,7 @@ class Arena:
 
 
 @dataclasses.dataclass(frozen=True)
-class MicroSource:
+class MicroSource(printed.Printed):
     """What `export_micro` wrote.
 
     Attributes:

@@ -12,6 +12,7 @@ from absl import logging
 from tfprune.core import atomic
 from tfprune.core import leftovers
 from tfprune.core import packages
+from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.export.file import model_file
 
@@ -25,7 +26,7 @@ _TAIL = 25
 
 
 @dataclasses.dataclass(frozen=True)
-class NpuReport:
+class NpuReport(printed.Printed):
     """Vela's figures for one file: estimates of a compiler, not measured.
 
     Attributes:
