@@ -59,6 +59,7 @@ class LightTest(parameterized.TestCase):
         (("criteria",), 0),
         (("criteria", "--format=json"), 0),
         (("prun", "a.keras"), 1),
+        (("criteria", "a.keras"), 1),
         (("prune", "a.keras", "--macs=2.5"), 1),
         (("inspect", "nowhere.keras"), 1),
         (("inspect", "setup.cfg"), 1),
@@ -210,7 +211,7 @@ class FirstTest(program_test.CliTestCase):
     def test_errors_of_the_library_speak_of_flags(self):
         out = f"--out={self.small}"
         line = self.refused("prune", self.dense, "--macs=9", out)
-        self.assertIn("Received: --macs=9, which allows", line)
+        self.assertIn("Received: --macs=9, which allows --macs=9;", line)
         line = self.refused(
             "prune", self.dense, "--macs=0.5", "--skip=nowhere", out
         )

@@ -130,10 +130,12 @@ def _import_everything(verbosity):
 
 def _check_count(command, paths):
     if len(paths) != len(command.paths):
-        wanted = " and ".join(command.paths) or "No file"
+        wanted = " and ".join(command.paths)
+        rule = "This command takes no file"
+        if wanted:
+            rule = f"{wanted} must be given, and no more"
         raise flags.Error(
-            f"{wanted} must be given, and no more. "
-            f"Received: {' '.join(paths) or 'no file'}. See tfprune "
+            f"{rule}. Received: {' '.join(paths) or 'no file'}. See tfprune "
             f"{command.name} --help."
         )
 
@@ -150,6 +152,9 @@ def _told(error, values):
 def _in_flags(text, values):
     """A message of the library, which speaks of arguments, about flags."""
     text = re.sub(r"(?:tfprune\.)?Budget\(([^()]*)\)", _given, text)
+    # Amounts by the name of what is limited: {'macs': 5}.
+    text = re.sub(r"\{('\w+': [\d.]+(?:, '\w+': [\d.]+)*)\}", r"\1", text)
+    text = re.sub(r"'(\w+)': ([\d.]+)", r"\1=\2", text)
     for name in values:
         text = text.replace(f"`{name}`", f"--{name}")
         text = re.sub(rf"(?<![\w.-]){name}=", f"--{name}=", text)
