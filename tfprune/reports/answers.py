@@ -71,7 +71,8 @@ def outcomes(models, data, labels=None, batch_size=256):
             "One model or two are required, before and after. Received: "
             f"{len(models)} models."
         )
-    names = [str(name) for name in models[0].output_names]
+    # Only functional models name their outputs.
+    names = [str(name) for name in getattr(models[0], "output_names", ())]
     truths, answers = [], [[] for _ in models]
     for x, y in samples.batches(data, "the outcomes", batch_size, labels=True):
         truths.append([np.asarray(part) for part in _in_order(y, names)])
@@ -89,6 +90,9 @@ def outcomes(models, data, labels=None, batch_size=256):
             f"{len(truths)} arrays of labels for "
             f"{[len(found) for found in answers]} outputs."
         )
+    if len(names) != len(truths):
+        numbers = range(1, len(truths) + 1)
+        names = [f"output {n}" for n in numbers] if truths[1:] else ["output"]
     return tuple(
         outcome(name, truth, *given, labels=labels)
         for name, truth, *given in zip(names, truths, *answers, strict=True)

@@ -65,6 +65,13 @@ class OutcomesTest(absltest.TestCase):
         np.testing.assert_array_equal(found["size"].before, [0.0, 1.0])
         np.testing.assert_array_equal(found["kind"].after, [[1, 1], [0, 0]])
 
+    def test_models_that_name_no_output_are_asked_too(self):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+        x = np.zeros((4, 2), "float32")
+        (found,) = answers.outcomes([model], (x, np.array([0, 1, 2, 0])))
+        self.assertEqual(found.name, "output")
+        np.testing.assert_array_equal(found.before[:, 0], [2, 1, 1])
+
     def test_what_does_not_fit_is_refused(self):
         inputs = keras.Input((2,))
         model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
