@@ -230,12 +230,12 @@ class Panel:
             width = _LETTER * len(name)
             for left, low in (
                 (x + 8, y),
-                (x - 8 - width, y),
                 (x - width / 2, y - 13),
                 (x - width / 2, y + 14),
+                (x - 8 - width, y),
             ):
                 box = (left, left + width, low - 6, low + 6)
-                inside = left > 0 and left + width < self._width
+                inside = left > _LEFT and left + width < self._width
                 if inside and not any(_overlap(box, b) for b in self._taken):
                     self._taken.append(box)
                     yield markup.tag(
