@@ -124,7 +124,8 @@ def main(_):
     folder.mkdir(parents=True, exist_ok=True)
     for name in FLAGS.only or NETWORKS:
         path = export(folder, name)
-        for kernels, core in TARGETS:
+        # The library of each core is built once, at its first network.
+        for kernels, core in reversed(TARGETS):
             found = folder / f"{path.stem}-{core}-{kernels}.json"
             if FLAGS.tflite_micro and not found.exists():
                 row = measure(folder, path, kernels, core)

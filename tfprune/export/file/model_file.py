@@ -160,6 +160,24 @@ def read(path):
         raise _not_a_model(path, data) from error
 
 
+def output_name(path, index):
+    """The name of the tensor that an op of the main graph gives.
+
+    Args:
+        path: `str` or path-like, a .tflite file.
+        index: `int`, the place of the op.
+
+    Returns:
+        A `str`, empty where the file has no names.
+    """
+    with open(path, "rb") as file:
+        data = file.read()
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    graph = schema.Model.GetRootAs(data, 0).Subgraphs(0)
+    name = graph.Tensors(int(graph.Operators(index).Outputs(0))).Name()
+    return name.decode() if name else ""
+
+
 def _not_a_model(path, data):
     return ValueError(
         "A TFLite model is required. Received: "

@@ -1,6 +1,7 @@
 """Runs .tflite files, on TFLite or on TFLite Micro, sample by sample."""
 
 import pathlib
+import re
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from tfprune.export.file import model_file
 from tfprune.export.run import child
 from tfprune.export.run import litert
 from tfprune.export.run import micro_runner
+
+# What TFLite Micro says of an op that it cannot prepare.
+_REFUSED = re.compile(r"Node (\w+) \(number (\d+)\) failed to prepare")
 
 
 def run(path, x, runtime="tflite"):
@@ -153,10 +157,20 @@ def ask_micro(file, **request):
         raise RuntimeError(
             "TFLite Micro must be able to run the file. Received: "
             f"path={file.path!r}, and its interpreter failed ({answer.error})."
+            f"{_refused(file, answer.log)}"
             f"{hint if answer.crashed else ''} The end of its log:\n"
             f"{answer.tail}"
         )
     return answer.result
+
+
+def _refused(file, log):
+    """The op that a kernel refused, by the name of what it gives."""
+    found = _REFUSED.search(log)
+    if found is None:
+        return ""
+    name = model_file.output_name(file.path, int(found[2]))
+    return f" It has no kernel for the {found[1]} that gives {name!r}."
 
 
 _RUNTIMES = {
