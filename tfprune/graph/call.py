@@ -138,7 +138,8 @@ class Call:
 
         Args:
             attribute: `str`, the layer's attribute that holds the variable; a
-                dot leads into a layer that it is made of: `"cell.kernel"`;
+                dot leads into a layer that it is made of: `"cell.kernel"`, or
+                into a list: `"states.0"`;
                 with a slash, the end of the variable's path.
             axis: `int`, the axis of the variable.
             labels: int array, one label for each index of that axis.
@@ -182,11 +183,7 @@ class Call:
             paths = {v.path: v for v in self.live.variables}
             found = (p for p in paths if p.endswith("/" + attribute))
             return paths.get(next(found, None))
-        return functools.reduce(
-            lambda owner, part: getattr(owner, part, None),
-            attribute.split("."),
-            self.live,
-        )
+        return functools.reduce(_part, attribute.split("."), self.live)
 
     def bound(self, attribute, axis):
         """The labels that a rule has bound to an axis, or `None`."""
@@ -295,3 +292,11 @@ class Call:
         return self.freeze_all(
             f"no rule for {name}" + (f", and {why}" if why else "")
         )
+
+
+def _part(owner, name):
+    """An attribute of an object, or an entry of a list, or `None`."""
+    if name.isdigit():
+        known = isinstance(owner, (list, tuple)) and int(name) < len(owner)
+        return owner[int(name)] if known else None
+    return getattr(owner, name, None)

@@ -273,7 +273,11 @@ def _leaves(model, path=()):
 
 
 def _assign(old_layer, new_layer, starts):
-    for old, new in zip(old_layer.variables, new_layer.variables, strict=True):
+    pairs = [
+        *zip(old_layer.variables, new_layer.variables, strict=True),
+        *zip(values.states(old_layer), values.states(new_layer), strict=True),
+    ]
+    for old, new in pairs:
         if id(old) in starts.given:
             continue
         value = starts.value_of(old)

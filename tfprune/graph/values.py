@@ -1,4 +1,4 @@
-"""Weights and inputs as numpy arrays."""
+"""The layers of a model, and weights and inputs as numpy arrays."""
 
 import keras
 import numpy as np
@@ -82,3 +82,36 @@ def random(rng, tensor, scale=1, batch=2):
     if "float" in dtype:
         return rng.normal(size=shape).astype("float32")
     return rng.integers(0, 2, shape).astype(dtype)
+
+
+def sublayers(layer):
+    """The layers that a model or layer holds in public attributes."""
+    if isinstance(layer, keras.Model):
+        return list(layer.layers)
+    held = [v for k, v in vars(layer).items() if not k.startswith("_")]
+    return [v for v in held if isinstance(v, keras.layers.Layer)]
+
+
+def layers(model):
+    """A model and all layers inside, each once, those of nested ones too."""
+    seen, waiting = set(), [model]
+    while waiting:
+        layer = waiting.pop()
+        if id(layer) not in seen:
+            seen.add(id(layer))
+            yield layer
+            waiting.extend(reversed(sublayers(layer)))
+
+
+def states(layer):
+    """What a layer, or those within, keeps from one call to the next.
+
+    Keras does not list the states of `stateful=True` among the variables.
+    """
+    found = {}
+    for inner in layers(layer):
+        if getattr(inner, "stateful", False):
+            for state in keras.tree.flatten(getattr(inner, "states", None)):
+                if isinstance(state, keras.Variable):
+                    found[id(state)] = state
+    return list(found.values())

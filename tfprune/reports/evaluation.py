@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from tfprune.datasets import class_indices
 from tfprune.datasets import samples
 
 
@@ -24,7 +25,8 @@ def accuracies(models, data, batch_size=256):
         A list of floats in [0, 1], one for each model.
 
     Raises:
-        ValueError: If there are no samples or labels, or shapes do not fit.
+        ValueError: If there are no samples or labels, shapes do not fit, or
+            a label has no score.
 
     Example:
 
@@ -52,7 +54,7 @@ def hits(scores, y, name):
         Flat bool array.
 
     Raises:
-        ValueError: If the shapes do not fit, or a label is out of range.
+        ValueError: If the shapes do not fit, or a label has no score.
     """
     if not hasattr(scores, "shape") or scores.shape[-1] < 2:
         shapes = keras.tree.map_structure(lambda t: tuple(t.shape), scores)
@@ -62,20 +64,5 @@ def hits(scores, y, name):
             f"shape {shapes}."
         )
     scores = keras.ops.convert_to_numpy(scores)
-    if y.shape == scores.shape:
-        y = y.argmax(-1)
-    predicted = scores.argmax(-1)
-    if y.size != predicted.size:
-        raise ValueError(
-            "Labels must be class indices, one for each sample, or one-hot. "
-            f"Received: y of shape {y.shape} for scores of shape "
-            f"{scores.shape}."
-        )
-    classes = scores.shape[-1]
-    if y.size and (y.min() < 0 or y.max() >= classes):
-        raise ValueError(
-            f"Labels must be class indices from 0 to {classes - 1}, as "
-            f"{name!r} has {classes} classes. Received: labels from "
-            f"{y.min()} to {y.max()}. Look at how the classes are numbered."
-        )
-    return (predicted == y.reshape(predicted.shape)).ravel()
+    labels = class_indices.of(y, scores, repr(name))
+    return (scores.argmax(-1) == labels).ravel()

@@ -7,6 +7,7 @@ read them, so what is measured is what the smaller model would compute.
 import keras
 import numpy as np
 
+from tfprune.datasets import class_indices
 from tfprune.datasets import samples
 from tfprune.graph import channel_graph
 from tfprune.graph import values
@@ -19,9 +20,7 @@ from tfprune.surgery import shrinking
 
 def accuracy(y, scores):
     """Whether the highest score is at the right class, for each sample."""
-    if y.shape == scores.shape:
-        y = y.argmax(-1)
-    return scores.argmax(-1) == y.reshape(scores.shape[:-1])
+    return scores.argmax(-1) == class_indices.of(y, scores)
 
 
 class MaskedEvaluation:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from tfprune.graph import values as values_lib
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights
 
@@ -158,7 +159,8 @@ class PruningWrapper(keras.layers.Wrapper):
         return argument in self.layer.call_signature_parameters
 
     def _layer_variables(self):
-        return self.layer.variables + self.layer.metrics_variables
+        listed = self.layer.variables + self.layer.metrics_variables
+        return listed + values_lib.states(self.layer)
 
     def _values(self, training):
         """Every variable of the layer with the value it is to have."""
@@ -255,28 +257,10 @@ class _Penalty:
         return penalty
 
 
-def sublayers(layer):
-    """The layers that a model or layer holds in public attributes."""
-    if isinstance(layer, keras.Model):
-        return list(layer.layers)
-    held = [v for k, v in vars(layer).items() if not k.startswith("_")]
-    return [v for v in held if isinstance(v, keras.layers.Layer)]
-
-
-def layers(model):
-    """A model and all layers inside, each once, those of nested ones too."""
-    seen, waiting = set(), [model]
-    while waiting:
-        layer = waiting.pop()
-        if id(layer) not in seen:
-            seen.add(id(layer))
-            yield layer
-            waiting.extend(reversed(sublayers(layer)))
-
-
 def find(model):
     """All `PruningWrapper`s of a model, each once, those of nested too."""
-    return [v for v in layers(model) if isinstance(v, PruningWrapper)]
+    found = values_lib.layers(model)
+    return [v for v in found if isinstance(v, PruningWrapper)]
 
 
 def groups(model):

@@ -8,6 +8,7 @@ import numpy as np
 from tfprune.core import typed
 from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.graph import values
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import shared_variables as shared_lib
 from tfprune.sparsity import weights as weights_lib
@@ -328,7 +329,11 @@ def _copy_state(old, new):
     """Copies values and flags of variables; `new` may be newly wrapped."""
     if not isinstance(old, wrapper_lib.PruningWrapper):
         new = _inner(new)
-    for source, target in zip(old.variables, new.variables, strict=True):
+    pairs = [
+        *zip(old.variables, new.variables, strict=True),
+        *zip(values.states(old), values.states(new), strict=True),
+    ]
+    for source, target in pairs:
         # A copy: JAX would let both own one buffer, and training frees it.
         target.assign(np.array(keras.ops.convert_to_numpy(source)))
         target.trainable = source.trainable

@@ -31,6 +31,10 @@ class EvaluateTest(parameterized.TestCase):
         cls.y = cls.x.argmax(-1)
         cls.y[:5] = 1 - cls.y[:5]
 
+    def test_labels_without_a_score_are_an_error(self):
+        with self.assertRaisesRegex(ValueError, "from 0 to 1.*to 2"):
+            file_evaluation.evaluate_tflite(self.path, (self.x, self.y + 1))
+
     @parameterized.parameters("tflite", "litert", "reference", "micro")
     def test_the_share_that_is_right(self, runtime):
         data = self.x, self.y

@@ -56,6 +56,12 @@ class AccuracyTest(parameterized.TestCase):
             found = evaluation.accuracies([identity()], (SCORES, Y), size)
             self.assertEqual(found, [5 / 6])
 
+    @parameterized.parameters(2, -1, 255)
+    def test_a_label_without_a_score_is_an_error(self, label):
+        y = np.where(Y == 1, label, Y)
+        with self.assertRaisesRegex(ValueError, f"(to|from) {label}"):
+            evaluation.accuracies([identity()], (SCORES, y))
+
     def test_several_inputs(self):
         a, b = keras.Input((2,), name="a"), keras.Input((2,), name="b")
         model = keras.Model({"a": a, "b": b}, a + b)

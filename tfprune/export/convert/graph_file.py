@@ -8,20 +8,23 @@ and the converter names and orders inputs and outputs anew.
 import itertools
 import pathlib
 
-import keras
 import numpy as np
 
 from tfprune.export.convert import converter
+from tfprune.export.convert import ids
 from tfprune.export.convert import plain_names
+from tfprune.export.convert import states
 
 
-def write(model, signature, folder):
+def write(model, signature, folder, interface=None):
     """Traces the inference of a model and writes it.
 
     Args:
         model: A built `keras.Model`.
         signature: Its `signature.Signature`.
         folder: `str` or path-like, an existing folder.
+        interface: `str`, the dtype of the inputs of a file whose activations
+            are quantized; `None` if they are not.
 
     Returns:
         The manifest that `converter.py` reads, a `dict` for `json`: `inputs`
@@ -32,10 +35,13 @@ def write(model, signature, folder):
 
     Raises:
         RuntimeError: If the model cannot be called on symbolic inputs.
+        ValueError: If ids would be quantized.
     """
     function, outputs = _traced(model, signature)
     graph = function.graph.as_graph_def()
     _plain_sums(graph.node)
+    names = [x.op.name for x in function.inputs[: len(signature.inputs)]]
+    whole = ids.keep_whole(graph, names, interface) if interface else ()
     folder = pathlib.Path(folder)
     (folder / converter.GRAPH).write_bytes(graph.SerializeToString())
     count = len(signature.inputs)
@@ -46,7 +52,11 @@ def write(model, signature, folder):
         ]
     return {
         "inputs": [
-            {"name": tensor.name, "shape": spec.shape, "dtype": spec.dtype}
+            {
+                "name": tensor.name,
+                "shape": spec.shape,
+                "dtype": "int32" if tensor.op.name in whole else spec.dtype,
+            }
             for tensor, spec in zip(
                 function.inputs[:count], signature.inputs, strict=True
             )
@@ -64,12 +74,12 @@ def _traced(model, signature):
     outputs = []
 
     def infer(*tensors):
-        results = keras.tree.flatten(
-            model(signature.pack(tensors), training=False)
-        )
-        names = getattr(model, "output_names", None) or []
-        if len(names) != len(results):
-            names = [f"output_{i}" for i in range(len(results))]
+        results = signature.call(model, tensors)
+        count = len(results) - len(signature.states)
+        names = list(getattr(model, "output_names", None) or [])
+        if len(names) != count:
+            names = [f"output_{i}" for i in range(count)]
+        names += [state.name + states.NEXT for state in signature.states]
         for name, result in zip(names, results, strict=True):
             name = plain_names.plain(name) or "output"
             outputs.append(tf.identity(result, name=name).name)

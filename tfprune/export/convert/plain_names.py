@@ -4,7 +4,7 @@ import contextlib
 import re
 
 from tfprune.export.micro import c_source
-from tfprune.sparsity import wrapper
+from tfprune.graph import values
 
 _PLAIN = re.compile(r"[A-Za-z0-9.][\w.\\/>-]*", re.ASCII)
 
@@ -24,7 +24,7 @@ def renamed(model):
     """
     names = [
         (layer, layer.name)
-        for layer in wrapper.layers(model)
+        for layer in values.layers(model)
         if not _PLAIN.fullmatch(layer.name)
     ]
     for layer, name in names:

@@ -6,6 +6,7 @@ import re
 import keras
 
 from tfprune.export.convert import plain_names
+from tfprune.export.convert import states as states_lib
 
 # Keras numbers unnamed inputs within a process, so the name tells nothing.
 _UNNAMED = re.compile(r"keras_tensor(_\d+)?")
@@ -37,15 +38,32 @@ class Signature:
     Attributes:
         structure: What `model(...)` takes, a `keras.KerasTensor` at each
             leaf.
-        inputs: `tuple` of `Input`, the leaves in order.
+        inputs: `tuple` of `Input`, the leaves in order, then the states.
+        states: `tuple` of `states.State`, what the model remembers.
     """
 
     structure: object
     inputs: tuple
+    states: tuple = ()
+
+    @property
+    def data_inputs(self):
+        """The inputs of the model itself."""
+        return self.inputs[: len(self.inputs) - len(self.states)]
 
     def pack(self, leaves):
         """The leaves in the structure that the model takes."""
         return keras.tree.pack_sequence_as(self.structure, list(leaves))
+
+    def call(self, model, tensors):
+        """The flat outputs for one tensor for each of `inputs`.
+
+        What the model remembers follows as it is after the call; the model
+        itself stays as it is.
+        """
+        count = len(self.data_inputs)
+        leaves, values = tensors[:count], tensors[count:]
+        return states_lib.call(model, self.pack(leaves), self.states, values)
 
 
 def of(model, input_shapes=None):
@@ -94,7 +112,23 @@ def of(model, input_shapes=None):
                 f"{spec.name!r} of shape {(None, *spec.shape[1:])}. Pass "
                 "input_shapes=(...) without the batch, one for each input."
             )
-    return Signature(structure, inputs)
+    return _remembering(model, Signature(structure, inputs))
+
+
+def _remembering(model, signature):
+    """The signature with what the model remembers as inputs."""
+    zeros = [np.zeros(i.shape, i.dtype) for i in signature.inputs]
+    states = states_lib.of(model, signature.pack(zeros))
+    more = tuple(
+        Input(
+            name=state.name,
+            shape=tuple(state.variable.shape),
+            dtype=keras.backend.standardize_dtype(state.variable.dtype),
+            key=state.name,
+        )
+        for state in states
+    )
+    return Signature(signature.structure, signature.inputs + more, states)
 
 
 def _structure(model):

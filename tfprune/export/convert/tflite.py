@@ -17,6 +17,7 @@ from tfprune.export.convert import calibration_checks
 from tfprune.export.convert import converter
 from tfprune.export.convert import graph_file
 from tfprune.export.convert import signature as signatures
+from tfprune.export.convert import states
 from tfprune.export.convert import unrolling
 from tfprune.export.edit import finishing
 from tfprune.export.edit import requantizing
@@ -55,6 +56,11 @@ def export_tflite(
     does. The converter runs in a process of its own, where it cannot take
     the caller down; the file is there whole or not at all. The same model
     and calibration data give the same bytes.
+
+    A file remembers nothing. Each state of a stateful layer becomes an input
+    (`lstm_state_0`), zero at first, and an output (`lstm_state_0_next`) that
+    is fed back with the next call. In quantized files ids are int32 from the
+    input to the look-up, whatever the model casts them to.
 
     Args:
         model: A built `keras.Model` on the TensorFlow backend; not changed.
@@ -105,7 +111,8 @@ def export_tflite(
         TypeError: If `model` is not a Keras model.
         ValueError: If the model is not built, has weights that are not
             finite, or needs ops that TFLite has no kernel for; if the
-            calibration data does not fit.
+            calibration data does not fit; if ids are made from numbers that
+            become bytes.
 
     Example:
 
@@ -120,17 +127,23 @@ def export_tflite(
     packages.require("ai_edge_litert")
     if mode.weight_bits:
         requantizing.require()
+    model = states.one_by_one(model)
     signature = signatures.of(model, input_shapes)
     values.check_finite(model)
     samples = _samples(mode, calibration, signature, calibration_samples)
     if samples:
-        calibration_checks.warn(model, samples, signature.inputs)
+        calibration_checks.warn(model, samples, signature.data_inputs)
+        samples += states.met(model, signature, samples)
     with (
         leftovers.folder() as folder,
         child.Child(converter.__file__) as process,
     ):
         folder = pathlib.Path(folder)
-        manifest = _manifest(model, signature, folder, mode.calibrated)
+        manifest = _manifest(model, signature, folder, mode, interface)
+        samples = [
+            array.astype(spec["dtype"], copy=False)
+            for array, spec in zip(samples, manifest["inputs"], strict=False)
+        ]
         request = {
             "folder": str(folder),
             "manifest": manifest,
@@ -168,12 +181,12 @@ def export_tflite(
     return result
 
 
-def _manifest(model, signature, folder, quantized):
+def _manifest(model, signature, folder, mode, interface):
     """The traced model on disk; the converter has loops in float only."""
-    if not quantized:
+    if not mode.calibrated:
         return graph_file.write(model, signature, folder)
     with unrolling.unrolled(model):
-        return graph_file.write(model, signature, folder)
+        return graph_file.write(model, signature, folder, interface)
 
 
 def _check_backend():
@@ -240,7 +253,7 @@ def _samples(mode, calibration, signature, limit):
             "calibration=None. Pass some hundred typical inputs, preprocessed"
             " as the model expects them."
         )
-    return calibrations.samples(calibration, signature.inputs, limit)
+    return calibrations.samples(calibration, signature.data_inputs, limit)
 
 
 def _save(samples, folder):

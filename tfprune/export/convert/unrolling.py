@@ -5,7 +5,7 @@ import contextlib
 import keras
 from absl import logging
 
-from tfprune.sparsity import wrapper
+from tfprune.graph import values
 
 
 @contextlib.contextmanager
@@ -17,7 +17,7 @@ def unrolled(model):
     """
     looping = [
         layer
-        for layer in wrapper.layers(model)
+        for layer in values.layers(model)
         if isinstance(layer, keras.layers.RNN) and not layer.unroll
     ]
     if looping:

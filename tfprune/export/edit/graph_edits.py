@@ -1,5 +1,7 @@
 """Changes to a graph of a .tflite file, op by op."""
 
+import copy
+
 import numpy as np
 
 
@@ -26,6 +28,44 @@ class Place:
         long = tensor.type == self.schema.TensorType.INT64
         values = np.frombuffer(bytes(data), "<i8" if long else "<i4")
         return values.reshape(self.shape(index))
+
+    def steps(self, index):
+        """`(scale, zero point)`, or `None` if it has not one of each."""
+        found = self.graph.tensors[index].quantization
+        if found is None or found.scale is None or len(found.scale) != 1:
+            return None
+        return float(found.scale[0]), int(found.zeroPoint[0])
+
+    def real(self, index):
+        """The real values of a quantized constant, else `None`."""
+        tensor = self.graph.tensors[index]
+        data, steps = self.model.buffers[tensor.buffer].data, self.steps(index)
+        if data is None or steps is None:
+            return None
+        scale, zero = steps
+        kind = self._integers(tensor)
+        return (np.frombuffer(bytes(data), kind).astype(float) - zero) * scale
+
+    def _integers(self, tensor):
+        wide = tensor.type == self.schema.TensorType.INT16
+        return "<i2" if wide else "i1"
+
+    def add_steps(self, values, steps, like):
+        """The index of a new constant, quantized as the tensor `like` is."""
+        tensor = copy.deepcopy(self.graph.tensors[like])
+        scale, zero = steps
+        kind = np.dtype(self._integers(tensor))
+        limits = np.iinfo(kind)
+        stored = np.rint(values / scale) + zero
+        stored = np.clip(stored, limits.min, limits.max).astype(kind)
+        tensor.name = tensor.name + b"/value"
+        tensor.shape = []
+        tensor.buffer = len(self.model.buffers)
+        buffer = self.schema.BufferT()
+        buffer.data = stored.view("u1")
+        self.model.buffers.append(buffer)
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
 
     def add_constant(self, values, dtype="<i4"):
         """The index of a new tensor of int32."""

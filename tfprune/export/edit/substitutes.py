@@ -29,6 +29,7 @@ def substitute(model):
         kinds.GATHER: _narrow_positions,
         kinds.GATHER_ND: _narrow_positions,
         kinds.DEPTH_TO_SPACE: _known_version,
+        kinds.ONE_HOT: _values_of_the_output,
     }
     for graph in model.subgraphs:
         place = graph_edits.Place(schema, model, graph)
@@ -96,3 +97,20 @@ def _narrow_positions(place, op):
 def _known_version(place, op):
     """Version 2 allows int8; LiteRT's plain kernels have it as version 1."""
     place.model.operatorCodes[op.opcodeIndex].version = 1
+
+
+def _values_of_the_output(place, op):
+    """Both values on the scale of the output, into which they are copied.
+
+    The converter gives each a scale of its own, on which "off" is no zero.
+    """
+    steps = place.steps(op.outputs[0])
+    if steps is None:
+        return
+    positions, depth, *both = op.inputs
+    for i, index in enumerate(both):
+        values = place.real(index)
+        if values is None:
+            return
+        both[i] = place.add_steps(values, steps, like=op.outputs[0])
+    op.inputs = [positions, depth, *both]

@@ -1,6 +1,5 @@
 """Whether a quantized file still computes what the model does."""
 
-import keras
 import numpy as np
 from absl import logging
 
@@ -67,7 +66,5 @@ def warn(model, signature, samples, path):
 def _predicted(model, signature, columns):
     """The outputs for each sample; a state of the model stays as it is."""
     for row in zip(*columns, strict=True):
-        with keras.StatelessScope():
-            leaves = signature.pack([value[None] for value in row])
-            outputs = model(leaves, training=False)
-        yield [values.numpy(y) for y in keras.tree.flatten(outputs)]
+        outputs = signature.call(model, [value[None] for value in row])
+        yield [values.numpy(y) for y in outputs]

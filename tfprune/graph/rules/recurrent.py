@@ -22,6 +22,8 @@ def _units(call, gates, key="units"):
     call.bind("cell.kernel", -1, columns, WRITES)
     call.bind("cell.recurrent_kernel", -1, columns, WRITES)
     call.bind("cell.bias", -1, columns)
+    for i in range(2):  # Those that a stateful layer keeps.
+        call.bind(f"states.{i}", -1, units)
     call.count(key, units)
     # A state depends on those before it, whatever the inputs are.
     call.drive(units)

@@ -5,7 +5,7 @@ from absl.testing import absltest
 from tfprune.export.convert import plain_names
 from tfprune.export.convert import tflite
 from tfprune.export.run import interpreter
-from tfprune.sparsity import wrapper
+from tfprune.graph import values
 from tfprune_test.export import small_models
 
 
@@ -25,11 +25,11 @@ def model():
 class PlainNamesTest(absltest.TestCase):
     def test_names_come_back(self):
         net = model()
-        before = [layer.name for layer in wrapper.layers(net)]
+        before = [layer.name for layer in values.layers(net)]
         with self.assertRaises(KeyError), plain_names.renamed(net):
             self.assertEqual(net.name, "My___")
             raise KeyError
-        after = [layer.name for layer in wrapper.layers(net)]
+        after = [layer.name for layer in values.layers(net)]
         self.assertEqual(before, after)
 
     def test_good_names_stay(self):

@@ -1,0 +1,217 @@
+"""Integers that select something, kept whole where numbers become int8.
+
+Keras casts ids to floats and back, as do models whose input is float by
+default. In a quantized file the float between is a byte, and of a thousand ids
+four are one. So what lies between the two casts is computed on integers.
+"""
+
+import collections
+
+from absl import logging
+
+# What moves elements of its first input and changes none.
+_MOVES = frozenset(
+    "Identity StopGradient Reshape ExpandDims Squeeze Transpose StridedSlice "
+    "Slice Tile BroadcastTo EnsureShape".split()
+)
+# Which inputs of an op select something.
+_SELECTS = {
+    "GatherV2": (1,),
+    "GatherNd": (1,),
+    "ResourceGather": (1,),
+    "ResourceGatherNd": (1,),
+    "OneHot": (0,),
+    "ScatterNd": (0,),
+    "TensorScatterUpdate": (1,),
+    "DenseBincount": (0,),
+    "Bincount": (0,),
+}
+
+
+def keep_whole(graph, inputs, interface):
+    """Rewrites a traced model so that ids do not pass through floats.
+
+    Args:
+        graph: `GraphDef` of a model to be quantized; changed in place.
+        inputs: `list` of the names of the nodes that are its inputs.
+        interface: `str`, the dtype of inputs that are quantized; "float32" if
+            they are not.
+
+    Returns:
+        `set` of those input nodes that hold nothing but ids: they are of int32
+        from now on.
+
+    Raises:
+        ValueError: If ids are computed from numbers that are quantized, or
+            share an input with some.
+    """
+    editor = _Editor(graph, set(inputs))
+    roots = editor.push_casts_up()
+    found = set()
+    for name in inputs:
+        if not roots[name]:
+            continue
+        if interface == "float32":
+            continue  # The cast is the first thing that the file does.
+        if editor.readers(name) - {cast.name for cast in roots[name]}:
+            raise ValueError(
+                "Ids must be integers in a quantized file. Received: an "
+                f"input that holds ids (for {_short(roots[name][0].name)}) "
+                "beside numbers, which become bytes. Give the ids an input "
+                'of their own, keras.Input(shape, dtype="int32").'
+            )
+        editor.make_integer(name, roots[name])
+        logging.info("Input %r holds ids: it is of int32 in the file.", name)
+        found.add(name)
+    editor.refuse_computed(interface)
+    return found
+
+
+class _Editor:
+    """A graph, and ways to change it."""
+
+    def __init__(self, graph, inputs):
+        import tensorflow as tf
+
+        self.types = tf.dtypes
+        self.graph = graph
+        self.inputs = inputs
+        self.nodes = {node.name: node for node in graph.node}
+        self._left = {}
+
+    def _floats_to_integers(self, node):
+        return (
+            node.op == "Cast"
+            and self.types.as_dtype(node.attr["SrcT"].type).is_floating
+            and self.types.as_dtype(node.attr["DstT"].type)
+            in (self.types.int32, self.types.int64)
+        )
+
+    def push_casts_up(self):
+        """Lets each cast to integers happen before what only moves elements.
+
+        Returns:
+            `dict` from the names of inputs to the casts that now read them.
+        """
+        roots = collections.defaultdict(list)
+        for cast in [n for n in self.graph.node if self._floats_to_integers(n)]:
+            path, source = self._path(cast)
+            whole = source.op == "Cast" and self.types.as_dtype(
+                source.attr["SrcT"].type
+            ) in (self.types.int32, self.types.int64)
+            if not whole and source.name not in self.inputs:
+                continue
+            start = source.input[0] if whole else source.name
+            kind = source.attr["SrcT"] if whole else source.attr["dtype"]
+            first = self.graph.node.add()
+            first.CopyFrom(cast)
+            first.name = f"{cast.name}/whole"
+            del first.input[:]
+            first.input.append(start)
+            first.attr["SrcT"].CopyFrom(kind)
+            self.nodes[first.name] = first
+            last = first
+            for node in reversed(path):
+                self._left[node.name] = node
+                last = self._moved(node, last, cast)
+            cast.op = "Identity"
+            del cast.input[:]
+            cast.input.append(last.name)
+            cast.attr["T"].CopyFrom(cast.attr["DstT"])
+            for key in ("SrcT", "DstT", "Truncate"):
+                del cast.attr[key]
+            if not whole:
+                roots[source.name].append(first)
+        self._drop_unread()
+        return roots
+
+    def _drop_unread(self):
+        """Drops what moved floats for casts that no longer read them."""
+        left = dict(self._left)
+        while True:
+            read = {_node(i) for node in self.graph.node for i in node.input}
+            dead = [name for name in left if name not in read]
+            if not dead:
+                return
+            for name in dead:
+                self.graph.node.remove(left.pop(name))
+                del self.nodes[name]
+
+    def _path(self, cast):
+        """What moves elements before a cast, and where they come from."""
+        path = []
+        node = self.nodes[_node(cast.input[0])]
+        while node.op in _MOVES and node.name not in self.inputs:
+            path.append(node)
+            node = self.nodes[_node(node.input[0])]
+        return path, node
+
+    def _moved(self, node, before, cast):
+        """A node of integers that does with `before` what `node` does."""
+        new = self.graph.node.add()
+        new.CopyFrom(node)
+        new.name = f"{cast.name}/{node.name.replace('/', '_')}"
+        new.input[0] = before.name
+        new.attr["T"].CopyFrom(cast.attr["DstT"])
+        self.nodes[new.name] = new
+        return new
+
+    def readers(self, name):
+        """Names of the nodes that read one."""
+        return {
+            node.name
+            for node in self.graph.node
+            if any(_node(i) == name for i in node.input)
+        }
+
+    def make_integer(self, name, casts):
+        """Makes an input one of int32."""
+        whole = self.types.int32.as_datatype_enum
+        self.nodes[name].attr["dtype"].type = whole
+        for cast in casts:
+            cast.attr["SrcT"].type = whole
+
+    def refuse_computed(self, interface):
+        """Raises if an id is still made from a float."""
+        selecting = self._selecting()
+        for node in self.graph.node:
+            made = self._floats_to_integers(node) or node.op == "Bucketize"
+            if not made or node.name not in selecting:
+                continue
+            if node.input[0] in self.inputs and interface == "float32":
+                continue
+            _, source = self._path(node)
+            if source.op in ("Const", "ReadVariableOp"):
+                continue
+            raise ValueError(
+                "Ids must be integers in a quantized file. Received: "
+                f"{_short(node.name)}, which makes ids for "
+                f"{_short(selecting[node.name])} from numbers that become "
+                "bytes. Compute them outside of the model and give them as "
+                'an input of their own, keras.Input(shape, dtype="int32").'
+            )
+
+    def _selecting(self):
+        """From each node that ids come from to the op that they are for."""
+        found = {}
+        for node in self.graph.node:
+            for place in _SELECTS.get(node.op, ()):
+                waiting = [_node(node.input[place])]
+                while waiting:
+                    name = waiting.pop()
+                    if name in found or name not in self.nodes:
+                        continue
+                    found[name] = node.name
+                    before = self.nodes[name]
+                    if not self._floats_to_integers(before):
+                        waiting += map(_node, before.input)
+        return found
+
+
+def _node(reference):
+    """The node's name in the input of another one."""
+    return reference.removeprefix("^").partition(":")[0]
+
+
+def _short(name):
+    return repr(name.removesuffix("/whole"))
