@@ -12,6 +12,7 @@ import functools
 import keras
 import numpy as np
 
+from tfprune.graph import model_class
 from tfprune.graph import rebuild
 from tfprune.graph import rulebook
 from tfprune.graph import tracing
@@ -87,7 +88,8 @@ class _Opener:
             return model
         self._changes += 1
         # Layers are shared: what is trainable of them stays as it is.
-        rebuild.compile_as(new, model)
+        new = _of_class(type(model), new)
+        model_class.stands_for(new, model)
         return new
 
     def _functional(self, model, inputs):
@@ -186,6 +188,16 @@ class _Opener:
             inputs = inputs if len(inputs) > 1 else inputs[0]
             model = self._functional(traced, inputs)
             return model, _content(model.get_config())
+
+
+def _of_class(cls, new):
+    """The model as one of a class that takes inputs and outputs."""
+    if cls.__module__.startswith("keras.") or type(new) is cls:
+        return new
+    try:
+        return cls(new.input, new.output, name=new.name)
+    except Exception:  # Its __init__ takes something else.
+        return new
 
 
 def _fixes_batch(layer, *args):

@@ -7,6 +7,7 @@ from tfprune.graph import call as call_lib
 from tfprune.graph import channel_graph as graph_lib
 from tfprune.graph import document
 from tfprune.graph import findings as records_lib
+from tfprune.graph import model_class
 from tfprune.graph import opening
 from tfprune.graph import rules
 from tfprune.graph import tensor as tensor_lib
@@ -136,7 +137,9 @@ def _functional(model):
         return _trace(model)
     if opening.lists_layers(model):
         return model
-    return keras.Model(model.input, model.output, name=model.name)
+    functional = keras.Model(model.input, model.output, name=model.name)
+    model_class.stands_for(functional, model)
+    return functional
 
 
 def _trace(model):
@@ -158,7 +161,9 @@ def _trace(model):
             f"{type(error).__name__}: {error}. Use keras.ops in its call, or "
             "rebuild it with the functional API."
         ) from error
-    return keras.Model(inputs, outputs, name=model.name)
+    functional = keras.Model(inputs, outputs, name=model.name)
+    model_class.stands_for(functional, model)
+    return functional
 
 
 def _map_shapes(function, shapes):

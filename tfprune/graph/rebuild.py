@@ -3,13 +3,13 @@
 import collections
 import functools
 import inspect
-import warnings
 
 import keras
 import numpy as np
 
 from tfprune.core import leftovers
 from tfprune.graph import document
+from tfprune.graph import model_class
 from tfprune.graph import rulebook
 from tfprune.graph import values
 
@@ -77,8 +77,7 @@ def build(model, config, value_of):
         _assign(layers[path], new_layer, starts)
         for key in starts.keys.get(path, ()):
             _restore(layers[path], new_layer, key)
-    compile_as(new, model)
-    return new
+    return model_class.restored(new, model)
 
 
 class _Starts:
@@ -168,22 +167,6 @@ def layers_of(model):
 
     visit(model.layers)
     return found
-
-
-def compile_as(new, model):
-    """Compiles a model with the settings of another, if that is compiled."""
-    if not model.compiled:
-        return
-    config = model.get_compile_config()
-    try:
-        new.compile_from_config(config)
-    except (TypeError, ValueError) as error:
-        warnings.warn(
-            f"The new model is not compiled: the settings of {model.name!r} "
-            f"cannot be read back ({error}). Register the loss or metric "
-            "with keras.saving.register_keras_serializable, or compile it.",
-            stacklevel=2,
-        )
 
 
 def _edited(config, edit, keep):

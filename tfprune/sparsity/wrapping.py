@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tfprune.core import typed
+from tfprune.graph import model_class
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import values
@@ -297,8 +298,7 @@ def _edited(model, edit, copy):
         safe_mode=False,
     )
     _copy_layers(model, new, copy)
-    rebuild.compile_as(new, model)
-    return new
+    return model_class.restored(new, model)
 
 
 def _edit_entries(model, config, edit):

@@ -1,0 +1,103 @@
+"""How a model is compiled, given to another one.
+
+The objects are at hand, so nothing has to be registered: losses are shared,
+optimizers and metrics, which have variables, are made anew.
+"""
+
+import warnings
+
+import keras
+
+_PLAIN = (bool, int, float, str, type(None))
+
+
+def compile_as(new, model):
+    """Compiles a model as another one is compiled, if it is.
+
+    Args:
+        new: the `keras.Model` to be compiled.
+        model: the other one; it is not changed.
+    """
+    if not model.compiled:
+        return
+    given = arguments(model)
+    if given is None:
+        new.compile_from_config(model.get_compile_config())
+        return
+    given["optimizer"] = model.optimizer
+    try:
+        for key in ("optimizer", "metrics", "weighted_metrics"):
+            given[key] = _mapped(given.get(key))
+    except Exception as error:  # That of a class of the user's own.
+        warnings.warn(
+            f"The new model is not compiled: a copy of the {key} of "
+            f"{model.name!r} cannot be made ({type(error).__name__}: {error})."
+            " Give its class a get_config() with what its __init__ takes, or "
+            "compile the new model.",
+            stacklevel=2,
+        )
+        return
+    # A class may have a compile of its own, with other arguments.
+    keras.Model.compile(new, **given)
+    if type(new) is type(model) and "compile" in _own_names(type(model)):
+        for name, value in vars(model).items():
+            if not name.startswith("_") and name not in vars(new):
+                setattr(new, name, _mapped(value))
+
+
+def arguments(model):
+    """What `compile` was given, as objects; `None` if that is not kept."""
+    for value in vars(model).values():
+        kept = getattr(value, "config", None)
+        if isinstance(kept, dict) and {"optimizer", "loss"} <= set(kept):
+            return dict(kept)
+    return None
+
+
+def _own_names(cls):
+    """What the classes of the user's own define."""
+    own = [c for c in cls.__mro__ if not c.__module__.startswith("keras.")]
+    return {name for c in own if c is not object for name in vars(c)}
+
+
+def _mapped(nested):
+    """A structure with new optimizers and metrics; all else is shared."""
+    if isinstance(nested, dict):
+        return {key: _mapped(value) for key, value in nested.items()}
+    if isinstance(nested, (list, tuple)):
+        return [_mapped(value) for value in nested]
+    if isinstance(nested, (keras.metrics.Metric, keras.optimizers.Optimizer)):
+        return _renewed(nested)
+    return nested
+
+
+def _renewed(thing):
+    """An object of the same class and settings, with variables of its own."""
+    objects = {
+        name: value
+        for part in (thing, *vars(thing).values())
+        for name, value in _named(part)
+    }
+    with keras.saving.custom_object_scope(objects):
+        try:
+            new = type(thing).from_config(thing.get_config())
+        except Exception:
+            if isinstance(thing, keras.metrics.Metric):
+                return thing  # It is reset before each use.
+            raise
+    for name, value in vars(thing).items():
+        # Settings that a class takes but does not write into its config.
+        if not name.startswith("_") and isinstance(value, _PLAIN):
+            if getattr(new, name, value) != value:
+                setattr(new, name, value)
+    return new
+
+
+def _named(part):
+    """The class or function of a part under the names that a config uses."""
+    for thing in (part, type(part)):
+        name = getattr(thing, "__name__", None)
+        module = getattr(thing, "__module__", None) or "keras."
+        if name and not module.startswith(("keras.", "builtins")):
+            yield name, thing
+            yield keras.saving.get_registered_name(thing), thing
