@@ -1,7 +1,8 @@
 """Masks over weights: by magnitude, in any pattern, on a schedule.
 
 The masks are recomputed from the trained weights, masked ones included, until
-the schedule ends; a weight that was masked can come back.
+the schedule ends; a weight that was masked can come back. One that is zero in
+the model that is wrapped was pruned before: it stays zero.
 
 References:
 
@@ -93,6 +94,11 @@ class Masked(method_lib.Method):
     def build(self, slot):
         slot.add_mask()
 
+    def prepare(self, model, slots):
+        """Weights that are zero stay zero."""
+        for slot in slots:
+            slot.mask_zeros()
+
     def effective_kernel(self, slot, kernel, training=False):
         return ops.masked(kernel, slot["mask"].value, self.gradient)
 
@@ -115,7 +121,7 @@ class Masked(method_lib.Method):
             [slot.axes for slot in slots],
         )
         for slot, mask in zip(slots, masks, strict=True):
-            slot["mask"].assign(mask)
+            slot["mask"].assign(mask & slot.nonzero)
 
     def check(self, sparsity, budget=None):
         self.pattern.check(sparsity)

@@ -86,6 +86,11 @@ class MaskedChannels(method_lib.Method):
     def build(self, slot):
         slot.add_mask()
 
+    def prepare(self, model, slots):
+        """Weights that are zero stay zero."""
+        for slot in slots:
+            slot.mask_zeros()
+
     def effective_kernel(self, slot, kernel, training=False):
         return ops.masked(kernel, slot["mask"].value)
 
@@ -99,7 +104,7 @@ class MaskedChannels(method_lib.Method):
             budget = _on_the_way(budget, sparsity, graph)
             keep = self._choose(graph, slots, budget, data)
         for slot in slots:
-            slot["mask"].assign(_mask(graph, slot, keep))
+            slot["mask"].assign(_mask(graph, slot, keep) & slot.nonzero)
 
     def _choose(self, graph, slots, budget, data):
         criterion = score.as_criterion(self.criterion)

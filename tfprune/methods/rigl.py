@@ -59,6 +59,11 @@ class RigL(method_lib.Method):
         gradient = slot.add_weight("gradient", slot.shape, initializer="zeros")
         gradient.overwrite_with_gradient = True
 
+    def prepare(self, model, slots):
+        """Weights that are zero stay so until a schedule says otherwise."""
+        for slot in slots:
+            slot.mask_zeros()
+
     def effective_kernel(self, slot, kernel, training=False):
         masked = ops.masked(kernel, slot["mask"].value)
         if not training:

@@ -130,6 +130,24 @@ class Slot:
             name, self.shape, initializer="ones", trainable=False, dtype="bool"
         )
 
+    def mask_zeros(self, name="mask"):
+        """Lets a mask that is still full begin with the weight's zeros.
+
+        What was pruned before stays so. A weight of nothing but zeros is one
+        that is still to be learned.
+        """
+        if keras.ops.convert_to_numpy(self[name]).all():
+            self[name].assign(self.nonzero)
+
+    @property
+    def nonzero(self):
+        """Bool array of the shape of the weight: where it is not zero.
+
+        True everywhere for a weight of nothing but zeros.
+        """
+        nonzero = keras.ops.convert_to_numpy(self.kernel) != 0
+        return nonzero if nonzero.any() else ~nonzero
+
     def part(self, key):
         """This slot for one of several methods, with names of its own.
 

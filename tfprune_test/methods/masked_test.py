@@ -2,8 +2,12 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+from tfprune.methods import bitpruning
 from tfprune.methods import masked
+from tfprune.methods import masked_channels
+from tfprune.methods import rigl
 from tfprune.patterns import weight_patterns
+from tfprune.sparsity import chain
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping as wrap_lib
 
@@ -123,3 +127,38 @@ class MaskedTest(parameterized.TestCase):
     def test_a_pattern_says_how_sparse_it_can_be(self):
         with self.assertRaisesRegex(ValueError, "2:4 can be 0.5"):
             masked.Masked(weight_patterns.NM(2, 4)).check(0.8)
+
+
+SPARSE = np.where(np.abs(KERNEL) < 1.5, 0, KERNEL)
+AGAIN = {
+    "masked": masked.Masked(),
+    "channels": masked_channels.MaskedChannels(),
+    "rigl": rigl.RigL(),
+    "bits": chain.Chain((masked.Masked(), bitpruning.BitPruning())),
+    "masked_last": chain.Chain((bitpruning.BitPruning(), masked.Masked())),
+}
+
+
+class WrappedAgainTest(parameterized.TestCase):
+    @parameterized.named_parameters(*AGAIN.items())
+    def test_zeros_stay_zero(self, method):
+        model, slot = wrapped(method, SPARSE)
+        x, y = np.ones((4, 3)), np.ones((4, 1))
+        model.fit(x, y, verbose=0)
+        moved = to_numpy(slot.kernel) != SPARSE
+        self.assertTrue(moved.any())
+        plain = wrap_lib.unwrap(model)
+        np.testing.assert_array_equal(
+            to_numpy(plain.layers[-1].kernel) == 0, SPARSE == 0
+        )
+
+    @parameterized.parameters(0.0, 0.25)
+    def test_a_schedule_that_begins_below_takes_no_zero_back(self, sparsity):
+        model, slot = wrapped(masked.Masked(), SPARSE)
+        slot_method = masked.Masked()
+        slot_method.update(model, [slot], sparsity)
+        np.testing.assert_array_equal(to_numpy(slot["mask"]), SPARSE != 0)
+
+    def test_a_kernel_of_nothing_but_zeros_is_learned(self):
+        model, slot = wrapped(masked.Masked(), np.zeros((3, 2)))
+        self.assertTrue(to_numpy(slot["mask"]).all())
