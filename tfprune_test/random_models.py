@@ -401,6 +401,8 @@ def sparse_model(chooser, size=5):
         _scatter_zeros(again, weight_rate, rng)
     if chooser.integer(0, 3) == 3:
         _zero_a_branch(masked, chooser)
+    if chooser.integer(0, 2) == 2:
+        _zero_slices(again, rng)
     return graph, masked, keep
 
 
@@ -420,6 +422,23 @@ def _scatter_zeros(graph, rate, rng):
             value = np.array(values.numpy(binding.variable))
             value[rng.random(value.shape) < rate] = 0
             binding.variable.assign(value)
+
+
+def _zero_slices(graph, rng):
+    """Zeros half of the slices of weights, along an axis of each.
+
+    Channels that go together are not zero together then, as they are not
+    where other tools have made the zeros.
+    """
+    for variable in {
+        id(b.variable): b.variable for b in graph.bindings
+    }.values():
+        if len(variable.shape) > 1:
+            axis = rng.integers(len(variable.shape))
+            value = np.array(values.numpy(variable))
+            slices = np.moveaxis(value, axis, 0)
+            slices[rng.random(len(slices)) < 0.5] = 0
+            variable.assign(value)
 
 
 def _zero_a_branch(model, chooser):

@@ -97,15 +97,22 @@ class SynFlow(criterion_lib.Criterion):
     def _gradients(self, graph, shapes, scale):
         x = [np.full((1, *shape), scale, "float32") for shape in shapes]
         x = x[0] if len(x) == 1 else tuple(x)
-        y = np.zeros((1, 1), "float32")
+        zero = np.zeros((1, 1), "float32")
 
         def flow(_, outputs):
             return scale * keras.ops.sum(
                 outputs, tuple(range(1, len(outputs.shape)))
             )
 
+        model = graph.model
+        sequential = isinstance(model, keras.Sequential)
+        structure = model.outputs[0] if sequential else model.output
+        y, losses = (
+            keras.tree.map_structure(lambda _, leaf=leaf: leaf, structure)
+            for leaf in (zero, flow)
+        )
         ((found, _),) = probe.gradients(
-            graph, (x, y), "the criterion 'synflow'", flow
+            graph, (x, y), "the criterion 'synflow'", losses
         )
         return {k: np.asarray(g, np.float64) for k, g in found.items()}
 

@@ -38,31 +38,29 @@ def stands_for(functional, model):
     origin = _ORIGINS.get(model, model)
     if type(origin) is not type(functional):
         _ORIGINS[functional] = origin
+    _keep_settings(functional, model)
     compile_state.compile_as(functional, model)
 
 
-def restored(new, model):
-    """A model made from `model`, in the class of what `model` stands for.
+def restored(new):
+    """A model in the class of what it stands for.
 
     Args:
         new: a Functional or Sequential model.
-        model: the model that it was made from.
 
     Returns:
-        `new` itself, or one of the class of the user's own with its layers;
-        compiled as `model` is.
+        `new` itself, or one of the class of the user's own with its layers,
+        compiled as it is.
     """
-    origin = _ORIGINS.get(model)
+    origin = _ORIGINS.get(new)
     if origin is None:
-        _keep_settings(new, model)
-        compile_state.compile_as(new, model)
         return new
     carried = _carried(new, origin)
     if carried is not None:
         _keep_settings(carried, origin)
         compile_state.compile_as(carried, origin)
         return carried
-    compile_state.compile_as(new, model)
+    del _ORIGINS[new]
     lost = [name for name in _STEPS if _is_own(type(origin), name)]
     if lost:
         warnings.warn(

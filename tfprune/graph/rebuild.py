@@ -53,7 +53,7 @@ def shrink(graph, keep, changes=None):
         factor = factors.get(id(variable), 1)
         return value if factor == 1 else (value * factor).astype(value.dtype)
 
-    return build(graph.model, config, value_of)
+    return model_class.restored(build(graph.model, config, value_of))
 
 
 def build(model, config, value_of):
@@ -66,7 +66,8 @@ def build(model, config, value_of):
             variable in its place gets.
 
     Returns:
-        A model of the class of `model`, compiled if that one is.
+        A model of the class of `model`, compiled if that one is; Functional
+        where a subclassed model was traced.
     """
     starts = _Starts(value_of)
     layers, objects = dict(_leaves(model)), custom_objects(model)
@@ -77,7 +78,8 @@ def build(model, config, value_of):
         _assign(layers[path], new_layer, starts)
         for key in starts.keys.get(path, ()):
             _restore(layers[path], new_layer, key)
-    return model_class.restored(new, model)
+    model_class.stands_for(new, model)
+    return new
 
 
 class _Starts:

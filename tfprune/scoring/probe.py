@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tfprune.datasets import samples
+from tfprune.graph import compile_state
 from tfprune.graph import document
 from tfprune.graph import rebuild
 from tfprune.graph import tensor as tensor_lib
@@ -179,8 +180,8 @@ def loss_settings(model, purpose, loss=None):
             f"{model.name!r}, which is compiled without one or not at all. "
             "Call model.compile(loss=...), or give a loss as an argument."
         )
-    weights = (model.get_compile_config() or {}).get("loss_weights")
-    return {"loss": model.loss, "loss_weights": weights}
+    given = compile_state.arguments(model) or {}
+    return {"loss": model.loss, "loss_weights": given.get("loss_weights")}
 
 
 def _for_gradients(config):

@@ -298,7 +298,8 @@ def _edited(model, edit, copy):
         safe_mode=False,
     )
     _copy_layers(model, new, copy)
-    return model_class.restored(new, model)
+    model_class.stands_for(new, model)
+    return model_class.restored(new)
 
 
 def _edit_entries(model, config, edit):

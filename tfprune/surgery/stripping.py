@@ -12,6 +12,7 @@ import dataclasses
 
 import keras
 import numpy as np
+from absl import logging
 
 from tfprune.graph import channel_graph
 from tfprune.graph import read
@@ -53,13 +54,39 @@ def strip(model: keras.Model, verify: bool = True) -> keras.Model:
     if isinstance(model, keras.Model) and wrapper.find(model):
         model = wrapping.unwrap(model)
     graph = read.channel_graph(model)
-    model, zero = graph.model, depth.zero_blocks(graph)
-    if zero:
-        graph = read.channel_graph(depth.without(graph, zero))
-    small = shrinking.apply(removable(graph))
+    small = _stripped(graph)
     if verify:
-        verification.check_equal(model, small)
+        verification.check_equal(graph.model, small)
+    if small.count_params() == graph.model.count_params():
+        logging.warning(
+            "Nothing was removed from %r: no channel that may go is zero "
+            "wherever it is read, or wherever it is written. Zero them first "
+            "(tfprune.prune, or PruneOnSchedule during fit of a wrapped "
+            "model); print(tfprune.channel_graph(model)) lists those that "
+            "may go.",
+            graph.model.name,
+        )
     return small
+
+
+def _stripped(graph):
+    """The model of a graph without what does not matter, taken out in passes.
+
+    Channels that go together because of others (rows and columns of a reshape
+    that shuffles them) may go alone once these are gone.
+    """
+    small = None
+    while True:
+        zero = depth.zero_blocks(graph)
+        if zero:
+            graph = read.channel_graph(depth.without(graph, zero))
+        cut = removable(graph)
+        done = not zero and cut.keep.all()
+        if small is None or not done:
+            small = shrinking.apply(cut)
+        if done:
+            return small
+        graph = read.channel_graph(small)
 
 
 def removable(graph):
