@@ -151,6 +151,7 @@ class Call:
         if variable is None:
             return
         axis %= len(variable.shape)
+        self._bind_adapters(attribute, variable, axis, labels, role)
         if reading.get("input_axis") is not None:
             inner = self.x.rank
             reading["input_axis"] = self._lead + reading["input_axis"] % inner
@@ -174,8 +175,27 @@ class Call:
             )
         )
 
+    def _bind_adapters(self, attribute, variable, axis, labels, role):
+        """The two matrices of LoRA, whose product is added to a weight."""
+        owner, _, name = attribute.rpartition(".")
+        if not name or not self._has_lora(owner):
+            return
+        last = len(variable.shape) - 1
+        adapter, at = ("b", 1) if axis == last else ("a", axis)
+        path = f"{owner}.lora_{name}_{adapter}".lstrip(".")
+        if self.variable(path) is not None:
+            self.bind(path, at, labels, role)
+
+    def _has_lora(self, owner=""):
+        live = functools.reduce(
+            _part, owner.split(".") if owner else (), self.live
+        )
+        return bool(getattr(live, "lora_enabled", False))
+
     def variable(self, attribute):
         """The variable of that name, or `None`.
+
+        With LoRA the attribute is a sum; the variable is the weight alone.
 
         A name with slashes is the end of the variable's path.
         """
@@ -183,7 +203,15 @@ class Call:
             paths = {v.path: v for v in self.live.variables}
             found = (p for p in paths if p.endswith("/" + attribute))
             return paths.get(next(found, None))
-        return functools.reduce(_part, attribute.split("."), self.live)
+        value = functools.reduce(_part, attribute.split("."), self.live)
+        if value is None or isinstance(value, keras.Variable):
+            return value
+        owner, _, name = attribute.rpartition(".")
+        live = functools.reduce(
+            _part, owner.split(".") if owner else (), self.live
+        )
+        own = [v for v in live.variables if v.name == name]
+        return own[0] if own else None
 
     def bound(self, attribute, axis):
         """The labels that a rule has bound to an axis, or `None`."""
@@ -199,6 +227,9 @@ class Call:
             power: `float`, see `Factor`.
         """
         variable = self.variable(attribute)
+        owner, _, name = attribute.rpartition(".")
+        if name == "kernel" and self._has_lora(owner):
+            self.scale(f"{owner}.lora_kernel_b", labels, power)
         if variable is not None:
             factor = channel_graph.Factor(variable, labels, power)
             self._records.factor(factor)
@@ -221,6 +252,8 @@ class Call:
         the output is the same for every input.
         """
         variable = self.variable(attribute)
+        if self._has_lora():
+            return  # The product of the adapters adds to it.
         if variable is not None and not self._prefix:
             self._records.gains[self.path] = variable
 

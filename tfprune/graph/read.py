@@ -11,6 +11,7 @@ from tfprune.graph import model_class
 from tfprune.graph import opening
 from tfprune.graph import rules
 from tfprune.graph import tensor as tensor_lib
+from tfprune.graph import values
 
 
 def channel_graph(
@@ -61,7 +62,14 @@ def _read(model, config, input_shape, records):
             site, args, kwargs, _output_shapes(site, args, kwargs), records
         )
         layers[site.path] = site.live
-        found = rules.of(site.entry)(call)
+        mode = values.quantization(site.live)
+        if mode:
+            found = call.freeze_all(
+                f"weights quantized to {mode}; prune the model in float, then "
+                "quantize what comes out"
+            )
+        else:
+            found = rules.of(site.entry)(call)
         labels = found if isinstance(found, list) else [found]
         dtype = _dtype(site, call)
         outputs = tuple(

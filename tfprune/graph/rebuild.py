@@ -259,7 +259,7 @@ def _leaves(model, path=()):
 
 def _assign(old_layer, new_layer, starts):
     pairs = [
-        *zip(old_layer.variables, new_layer.variables, strict=True),
+        *variables(old_layer, new_layer),
         *zip(values.states(old_layer), values.states(new_layer), strict=True),
     ]
     for old, new in pairs:
@@ -282,6 +282,37 @@ def _assign(old_layer, new_layer, starts):
             new_layer.load_assets(folder)
     if hasattr(new_layer, "finalize_state"):
         new_layer.finalize_state()
+
+
+def variables(old_layer, new_layer):
+    """Pairs of the variables of a layer and of the one that is built for it.
+
+    What a config does not say of the layers inside (LoRA, quantization) is
+    done to the new one first.
+    """
+    inner = zip(
+        values.layers(old_layer), values.layers(new_layer), strict=False
+    )
+    for old, new in inner:
+        rank = getattr(old, "lora_rank", None)
+        if getattr(old, "lora_enabled", False) and not new.lora_enabled:
+            new.enable_lora(rank, lora_alpha=old.lora_alpha)
+        mode = getattr(old, "quantization_mode", None)
+        if mode and not new.quantization_mode:
+            new.quantize(mode)
+    old, new = old_layer.variables, new_layer.variables
+    by_name = {variable.name: variable for variable in new}
+    if len(by_name) == len(new) and {v.name for v in old} == set(by_name):
+        return [(variable, by_name[variable.name]) for variable in old]
+    by_path = [[_tail(v) for v in side] for side in (old, new)]
+    if by_path[0] != by_path[1] and sorted(by_path[0]) == sorted(by_path[1]):
+        places = [by_path[1].index(tail) for tail in by_path[0]]
+        return [(v, new[i]) for v, i in zip(old, places, strict=True)]
+    return list(zip(old, new, strict=True))
+
+
+def _tail(variable):
+    return variable.path.split("/")[-2:]
 
 
 def _restore(old_layer, new_layer, key):

@@ -84,11 +84,16 @@ def random(rng, tensor, scale=1, batch=2):
     return rng.integers(0, 2, shape).astype(dtype)
 
 
+_PROJECTIONS = ("query_dense", "key_dense", "value_dense", "output_dense")
+
+
 def sublayers(layer):
     """The layers that a model or layer holds in public attributes."""
     if isinstance(layer, keras.Model):
         return list(layer.layers)
     held = [v for k, v in vars(layer).items() if not k.startswith("_")]
+    # Those of attention are properties.
+    held += [getattr(layer, name, None) for name in _PROJECTIONS]
     return [v for v in held if isinstance(v, keras.layers.Layer)]
 
 
@@ -115,3 +120,11 @@ def states(layer):
                 if isinstance(state, keras.Variable):
                     found[id(state)] = state
     return list(found.values())
+
+
+def quantization(layer):
+    """The mode that `model.quantize` gave a layer or one within, or `None`."""
+    if not isinstance(layer, keras.layers.Layer):
+        return None
+    modes = (getattr(x, "quantization_mode", None) for x in layers(layer))
+    return next((mode for mode in modes if mode), None)

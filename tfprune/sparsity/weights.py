@@ -8,6 +8,7 @@ import functools
 
 import keras
 
+from tfprune.graph import values
 from tfprune.patterns import weight_patterns
 
 # In the order in which a layer's weights are listed. A dot leads into the
@@ -37,8 +38,11 @@ def names(layer):
     """The weights of a built layer, as paths of attributes.
 
     Returns:
-        Tuple of `str`s such as `("kernel",)`; empty if there is none.
+        Tuple of `str`s such as `("kernel",)`; empty if there is none, or if
+        they are quantized.
     """
+    if values.quantization(layer):
+        return ()
     found = {}
     for name in ATTRIBUTES:
         weight = variable(layer, name)

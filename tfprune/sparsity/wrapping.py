@@ -4,6 +4,7 @@ import fnmatch
 
 import keras
 import numpy as np
+from absl import logging
 
 from tfprune.core import typed
 from tfprune.graph import model_class
@@ -173,6 +174,10 @@ def _choose(model, method, where):
     matchers = list(where) if isinstance(where, (list, tuple)) else [where]
     layers = list(_paths(model))
     chosen = set()
+    if len(layers) and not any(
+        method.sites(_inner(layer)) for _, layer in layers
+    ):
+        _refuse_odd(layers)
     for matcher in matchers:
         matches = _matcher(matcher)
         found = [
@@ -196,7 +201,31 @@ def _choose(model, method, where):
                     "choose other layers."
                 )
         chosen.update(id(layer) for layer in found)
+    odd = [p for p, layer in layers if id(layer) not in chosen and _odd(layer)]
+    if odd:
+        logging.warning(
+            "These layers are not wrapped, as their weights are quantized or "
+            "sums (LoRA): %s. Wrap the model before model.quantize() and "
+            "enable_lora().",
+            ", ".join(odd),
+        )
     return chosen
+
+
+def _refuse_odd(layers):
+    """Raises where quantization or LoRA is what leaves nothing to wrap."""
+    odd = [path for path, layer in layers if _odd(layer)]
+    if odd:
+        raise ValueError(
+            "Weights must be plain to be wrapped. Received: layers with "
+            f"weights that are quantized or sums (LoRA): {', '.join(odd)}. "
+            "Wrap the model before model.quantize() and enable_lora()."
+        )
+
+
+def _odd(layer):
+    lora = (getattr(x, "lora_enabled", False) for x in values.layers(layer))
+    return any(lora) or bool(values.quantization(layer))
 
 
 def _matcher(matcher):
@@ -331,7 +360,7 @@ def _copy_state(old, new):
     if not isinstance(old, wrapper_lib.PruningWrapper):
         new = _inner(new)
     pairs = [
-        *zip(old.variables, new.variables, strict=True),
+        *rebuild.variables(old, new),
         *zip(values.states(old), values.states(new), strict=True),
     ]
     for source, target in pairs:
