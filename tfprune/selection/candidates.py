@@ -78,9 +78,14 @@ class Candidates:
 
     def counts_by_ratio(self, ratio):
         ratios = checked_ratios(ratio)
+        if not self.groups:
+            raise ValueError(_none_can_go(self.graph))
+        fitting = {p: fits(self.graph, p) for p in ratios}
         counts, used = [], set()
         for group, order in zip(self.groups, self.order, strict=True):
-            fit = [p for p in ratios if matches(group, p)]
+            fit = [p for p in ratios if group in fitting[p]]
+            # A name says more than a pattern.
+            fit.sort(key=lambda p: p not in _names(group))
             used |= set(fit)
             share = ratios[fit[0]] if fit else 0.0
             # 64 * (1 - 0.1) is 57.599...: the floor is meant, but 0.7 * 30
@@ -118,23 +123,46 @@ def at_least_one(graph, keep, scores=None):
     return keep
 
 
+def _names(group):
+    return (group.name, *group.writers)
+
+
 def matches(group, pattern):
     """Whether a name pattern fits a group's name or one of its writers."""
-    names = (group.name, *group.writers)
-    return any(fnmatch.fnmatchcase(name, pattern) for name in names)
+    return pattern in _names(group) or any(
+        fnmatch.fnmatchcase(name, pattern) for name in _names(group)
+    )
+
+
+def fits(graph, pattern):
+    """The set of groups that a name fits, else those that a pattern fits."""
+    named = {g for g in graph.groups if pattern in _names(g)}
+    return named or {g for g in graph.groups if matches(g, pattern)}
 
 
 def skipped(graph, patterns):
     """The set of groups that a name pattern fits, or one of several."""
     patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-    found, unused = set(), set(patterns)
-    for group in graph.groups:
-        fit = {p for p in patterns if matches(group, p)}
-        unused -= fit
-        if fit:
-            found.add(group)
+    fitting = {p: fits(graph, p) for p in patterns}
+    unused = {p for p, groups in fitting.items() if not groups}
     _no_match_is_an_error("skip", unused, graph)
-    return found
+    return set().union(*fitting.values())
+
+
+def _none_can_go(graph, most=8):
+    """Says which groups there are, and what keeps each."""
+    lines = []
+    for group in graph.groups:
+        layer, reason = group.frozen or ("`skip`", "left out")
+        lines.append(f"{group.name} ({len(group)}): {reason}, by {layer}")
+    more = len(lines) - most
+    end = f"; and {more} more" if more > 0 else ""
+    return (
+        "Channels that can be removed are required. Received: model="
+        f"{graph.model.name!r}, no channel of which can: "
+        f"{'; '.join(lines[:most])}{end}. print(tfprune.channel_graph(model)) "
+        "lists them all."
+    )
 
 
 def _no_match_is_an_error(name, unused, graph):

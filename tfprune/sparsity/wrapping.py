@@ -179,7 +179,7 @@ def _choose(model, method, where):
     ):
         _refuse_odd(layers)
     for matcher in matchers:
-        matches = _matcher(matcher)
+        matches = _matcher(matcher, layers)
         found = [
             layer
             for path, layer in layers
@@ -228,8 +228,10 @@ def _odd(layer):
     return any(lora) or bool(values.quantization(layer))
 
 
-def _matcher(matcher):
+def _matcher(matcher, layers):
     if isinstance(matcher, str):
+        if any(matcher in (path, layer.name) for path, layer in layers):
+            return lambda path, layer: matcher in (path, layer.name)
         return lambda path, layer: (
             fnmatch.fnmatchcase(path, matcher)
             or fnmatch.fnmatchcase(layer.name, matcher)

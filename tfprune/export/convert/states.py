@@ -114,6 +114,8 @@ def one_by_one(model):
     Raises:
         ValueError: If a subclassed model has a larger batch.
     """
+    if not isinstance(model, keras.Model):
+        return model
     remembered = values_lib.states(model)
     batches = {v.shape[0] for v in remembered if v.shape}
     if batches <= {1}:

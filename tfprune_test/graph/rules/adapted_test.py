@@ -84,6 +84,4 @@ class QuantizedTest(parameterized.TestCase):
         again = tfprune.strip(model)
         np.testing.assert_allclose(again(x), model(x), atol=1e-5)
         wrapped = tfprune.wrap(model, tfprune.methods.Masked())
-        self.assertIs(
-            type(wrapped.get_layer("third")), keras.layers.Dense
-        )
+        self.assertIs(type(wrapped.get_layer("third")), keras.layers.Dense)
