@@ -5,8 +5,8 @@ import numpy as np
 from absl.testing import parameterized
 
 import tfprune
-from tfprune.graph import rebuild
 from tfprune.graph import read
+from tfprune.graph import rebuild
 from tfprune_test import exactness
 
 LAYERS = keras.layers
