@@ -4,6 +4,7 @@ import dataclasses
 import re
 
 import keras
+import numpy as np
 
 from tfprune.export.convert import plain_names
 from tfprune.export.convert import states as states_lib

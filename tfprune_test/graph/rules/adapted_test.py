@@ -15,7 +15,7 @@ LAYERS = keras.layers
 def network():
     inputs = keras.Input((6,), dtype="int32")
     x = LAYERS.Embedding(20, 8, name="table")(inputs)
-    x = LAYERS.EinsumDense("abc,cd->abd", (6, 6), bias_axes="d")(x)
+    x = LAYERS.EinsumDense("btc,cd->btd", (6, 6), bias_axes="d")(x)
     x = x + LAYERS.MultiHeadAttention(2, 4, name="attention")(x, x)
     x = LAYERS.Conv1D(6, 3, padding="same", activation="relu")(x)
     x = LAYERS.GlobalAveragePooling1D()(x)
