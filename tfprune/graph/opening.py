@@ -251,13 +251,14 @@ def _has_rule(layer):
     if isinstance(layer, keras.layers.InputLayer):
         return True
     from_keras = cls.__module__.startswith("keras.")
-    return rulebook.is_known(
+    known = rulebook.is_known(
         {
             "module": "keras.layers" if from_keras else cls.__module__,
             "class_name": cls.__name__,
             "registered_name": keras.saving.get_registered_name(cls),
         }
     )
+    return known or rulebook.base_of(layer) is not None
 
 
 def _takes_mask(layer):

@@ -69,7 +69,7 @@ def _read(model, config, input_shape, records):
                 "quantize what comes out"
             )
         else:
-            found = rules.of(site.entry)(call)
+            found = rules.of(site.entry, site.live)(call)
         labels = found if isinstance(found, list) else [found]
         dtype = _dtype(site, call)
         outputs = tuple(

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import keras
+
 from tfprune.core import registry
 
 _RULES = registry.Registry("layer rule")
@@ -33,11 +35,63 @@ def rule(*names: str) -> Callable[[Callable], Callable]:
     return add
 
 
-def of(entry):
-    """The rule for a layer's entry in the document."""
+def of(entry, live=None):
+    """The rule for a layer's entry in the document.
+
+    Args:
+        entry: `dict`, the layer's entry.
+        live: the layer itself, which is known by its base where its class
+            does not compute anything else.
+    """
     if is_known(entry):
         return _RULES.get(name_of(entry))
+    base = base_of(live)
+    if base is not None:
+        return _RULES.get(base.__name__)
     return lambda call: call.unknown(entry["class_name"])
+
+
+# What a class may define without computing anything else than its base.
+_HARMLESS = {"get_config", "from_config", "build"}
+_COUNTS = ("filters", "units", "output_dim", "num_heads", "key_dim")
+
+
+def base_of(live):
+    """The class of Keras that a layer computes as, or `None`.
+
+    Args:
+        live: a layer of a class of the user's own. Its class must build other
+            sizes from a config that names them.
+    """
+    cls = type(live)
+    if not isinstance(live, keras.layers.Layer) or _of_keras(cls):
+        return None
+    at = next(i for i, c in enumerate(cls.__mro__) if _of_keras(c))
+    base = cls.__mro__[at]
+    if base.__name__ not in _RULES or not hasattr(keras.layers, base.__name__):
+        return None
+    own = {n for c in cls.__mro__[:at] for n in vars(c)}
+    changed = {n for n in own if hasattr(base, n) and not n.startswith("__")}
+    if changed - _HARMLESS or isinstance(live, keras.Model):
+        return None
+    return base if _takes_sizes(live) else None
+
+
+def _of_keras(cls):
+    return cls.__module__.startswith("keras.")
+
+
+def _takes_sizes(live):
+    """Whether the class makes a layer of one channel more, if told so."""
+    try:
+        config = live.get_config()
+        for key in _COUNTS:
+            if isinstance(config.get(key), int):
+                config[key] += 1
+        made = type(live).from_config(config).get_config()
+    except Exception:  # Its __init__ takes something else.
+        return False
+    return all(made.get(key) == config.get(key) for key in _COUNTS)
 
 
 def is_known(entry):

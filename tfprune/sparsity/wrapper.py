@@ -98,6 +98,10 @@ class PruningWrapper(keras.layers.Wrapper):
         for name in sites:
             slot = method_lib.Slot(name, self, self._shape(name, input_shape))
             self.method.build(slot)
+            if slot.kernel is not None and slot.kernel.regularizer is not None:
+                slot.kernel.regularizer = _OfEffective(
+                    slot.kernel.regularizer, self.method, slot
+                )
             self._attach_penalties(slot)
             self.slots[name] = slot
 
@@ -240,6 +244,21 @@ class _State:
         self.slots = {}
         self.updated = None
         self.losses = []
+
+
+class _OfEffective:
+    """A regularizer of a weight that sees what the layer computes with."""
+
+    def __init__(self, regularizer, method, slot):
+        self.regularizer = regularizer
+        self.method = method
+        self.slot = slot
+
+    def __call__(self, value):
+        kernel = keras.ops.convert_to_tensor(value)
+        return self.regularizer(
+            self.method.effective_kernel(self.slot, kernel, training=False)
+        )
 
 
 class _Penalty:

@@ -34,12 +34,18 @@ def activate(call, labels, key="activation"):
     Returns:
         `labels`.
     """
-    name = call.config.get(key)
+    return activate_as(call, labels, call.live, key, call.config)
+
+
+def activate_as(call, labels, live, key="activation", config=None):
+    """As `activate`, through the activation of a layer that `live` is."""
+    config = live.get_config() if config is None else config
+    name = config.get(key)
     if isinstance(name, dict):
         name = name.get("registered_name") or name["class_name"]
     if name is None or name in ELEMENTWISE:
         return labels
-    function = getattr(call.live, key, None)
+    function = getattr(live, key, None)
     if not callable(function) or not _elementwise(function):
         call.freeze(labels, f"activation {name!r} mixes channels")
     return labels

@@ -7,12 +7,13 @@ import numpy as np
 
 from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.rules import activation
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
 
 # How many matrices, one beside the other, the kernels of a cell hold.
-GATES = {"SimpleRNN": 1, "LSTM": 4, "GRU": 3}
+GATES = {keras.layers.SimpleRNN: 1, keras.layers.LSTM: 4, keras.layers.GRU: 3}
 
 
 def _units(call, gates, key="units"):
@@ -32,23 +33,38 @@ def _units(call, gates, key="units"):
     return units, columns
 
 
-def _outputs(call, units):
-    """Labels of all outputs; states that are given go with the units."""
+def _outputs(call, *units):
+    """Labels of all outputs; states that are given go with the units.
+
+    Args:
+        call: the `Call`.
+        *units: the units of each state, those of the last cell being the
+            outputs too.
+    """
     states = keras.tree.flatten(call.argument(1, "initial_state"))
+    for x, labels in zip(states, _each(units, len(states)), strict=False):
+        if isinstance(x, tensor_lib.Tensor):
+            call.join(call.channels(-1, x), labels)
     for x in call.tensors[1:]:
-        if any(x is state for state in states):
-            call.join(call.channels(-1, x), units)
-        else:
+        if all(x is not state for state in states):
             call.freeze(x.labels, "a mask of steps")
+    after = _each(units, len(call.output_shapes) - 1)
     return [
-        call.spread(units, axis=-1, k=k) for k in range(len(call.output_shapes))
+        call.spread(labels, axis=-1, k=k)
+        for k, labels in enumerate([units[-1], *after])
     ]
 
 
-@rulebook.rule(*GATES)
+def _each(units, count):
+    """The units of so many states: those of one layer are alike."""
+    return units[:count] if len(units) > 1 else units * count
+
+
+@rulebook.rule("SimpleRNN", "LSTM", "GRU")
 def recurrent(call):
     inputs = call.channels(-1)
-    units, columns = _units(call, GATES[type(call.live).__name__])
+    (gates,) = (n for c, n in GATES.items() if isinstance(call.live, c))
+    units, columns = _units(call, gates)
     call.bind("cell.kernel", 0, inputs, READS, input_axis=-1)
     call.bind("cell.recurrent_kernel", 0, units, READS)
     steps = call.x.shape[1] or 1
@@ -73,20 +89,78 @@ def conv_lstm(call):
     return _outputs(call, units)
 
 
+# The cells that are known, with their matrices and states.
+_CELLS = {
+    keras.layers.SimpleRNNCell: (1, 1),
+    keras.layers.LSTMCell: (4, 2),
+    keras.layers.GRUCell: (3, 1),
+}
+
+
+@rulebook.rule("RNN")
+def rnn(call):
+    """Cells, one upon the other."""
+    cell, keys = call.live.cell, ("config", "cell", "config")
+    cells = [(cell, "cell", keys)]
+    if type(cell) is keras.layers.StackedRNNCells:
+        cells = [
+            (inner, f"cell.cells.{i}", (*keys, "cells", i, "config"))
+            for i, inner in enumerate(cell.cells)
+        ]
+    if any(type(inner) not in _CELLS for inner, _, _ in cells):
+        names = ", ".join(type(inner).__name__ for inner, _, _ in cells)
+        return call.freeze_all(f"a cell without a rule among {names}")
+    steps, inputs, states = call.x.shape[1] or 1, call.channels(-1), []
+    for place, (inner, path, keys) in enumerate(cells):
+        gates, count = _CELLS[type(inner)]
+        units = call.fresh(inner.units, f"cell{place}")
+        columns = np.tile(units, gates)
+        first = {"input_axis": -1} if place == 0 else {"padded": True}
+        call.bind(f"{path}.kernel", 0, inputs, READS, **first)
+        call.bind(f"{path}.kernel", -1, columns, WRITES)
+        call.bind(f"{path}.recurrent_kernel", 0, units, READS, padded=True)
+        call.bind(f"{path}.recurrent_kernel", -1, columns, WRITES)
+        call.bind(f"{path}.bias", -1, columns)
+        call.edit((*keys, "units"), units)
+        call.drive(units)
+        for name in ("activation", "recurrent_activation"):
+            activation.activate_as(call, units, inner, name)
+        call.multiply_adds(steps, inputs, columns)
+        call.multiply_adds(steps, units, columns)
+        states += [units] * count
+        inputs = units
+    for i, labels in enumerate(states):  # Those that a stateful layer keeps.
+        call.bind(f"states.{i}", -1, labels)
+    return _outputs(call, *states)
+
+
 @rulebook.rule("Bidirectional")
 def bidirectional(call):
     """Keras takes both directions to have the same number of units."""
-    if len(call.tensors) > 1:
-        return call.freeze_all("states that are given to Bidirectional")
     apart = call.config["merge_mode"] is None
     states = (len(call.output_shapes) - 1 - apart) // 2
     shapes = call.output_shapes[: 1 + states]
+    given = keras.tree.flatten(call.argument(1, "initial_state"))
+    given = [x for x in given if x is not None]
+    halves = given[: len(given) // 2], given[len(given) // 2 :]
+    for x in call.tensors[1:]:
+        if all(x is not state for state in given):
+            call.freeze(x.labels, "a mask of steps")
     sides = []
-    for key, attribute in (("layer", "forward_layer"), ("backward_layer",) * 2):
+    for half, (key, attribute) in zip(
+        halves,
+        (("layer", "forward_layer"), ("backward_layer",) * 2),
+        strict=True,
+    ):
         entry, inner = call.inside(
-            key, attribute, f"{attribute}.", output_shapes=shapes
+            key,
+            attribute,
+            f"{attribute}.",
+            args=(call.x,),
+            kwargs={"initial_state": half} if half else {},
+            output_shapes=shapes,
         )
-        sides.append(rulebook.of(entry)(inner))
+        sides.append(rulebook.of(entry, inner.live)(inner))
     for one, other in zip(*sides, strict=True):
         call.join(one, other)
     (forward, *ahead), (backward, *behind) = sides

@@ -199,3 +199,14 @@ def gated(call):
     halves = call.channels(axis).reshape(2, -1)
     call.join(*halves)
     return tensor_lib.on_axis(halves[0], call.x.rank, axis)
+
+
+@rulebook.rule("ops.ExtractPatches")
+def extract_patches(call):
+    """The channels of a patch follow one another, place by place."""
+    axis = call.channel_axis()
+    if call.x.rank != 4 or set(call.x.varying) - {axis}:
+        return call.freeze_all("channels along the sides of patches")[0]
+    channels = call.channels(axis)
+    places = call.output_shapes[0][axis] // channels.size
+    return call.spread(np.tile(channels, places), axis)

@@ -9,7 +9,7 @@ from tfprune.graph import tensor as tensor_lib
 @rulebook.rule("tfprune>PruningWrapper")
 def transparent(call):
     entry, inner = call.inside()
-    labels = rulebook.of(entry)(inner)
+    labels = rulebook.of(entry, inner.live)(inner)
     call.memory = inner.memory
     return labels
 
@@ -17,7 +17,7 @@ def transparent(call):
 @rulebook.rule("SpectralNormalization")
 def spectral_normalization(call):
     entry, inner = call.inside(prefix="layer.")
-    labels = rulebook.of(entry)(inner)
+    labels = rulebook.of(entry, inner.live)(inner)
     for name in ("layer.kernel", "layer.embeddings"):
         columns = call.bound(name, -1)
         if columns is not None:
@@ -30,7 +30,9 @@ def spectral_normalization(call):
 def time_distributed(call):
     """The inner layer sees the tensor without its second axis."""
     x, steps = call.x, call.x.shape[1] or 1
-    if x.labels.shape[1] > 1 or len(call.tensors) > 1:
+    for mask in call.tensors[1:]:
+        call.freeze(mask.labels, "a mask of steps")
+    if x.labels.shape[1] > 1:
         return call.freeze_all("channels along the time of TimeDistributed")
     shape, labels = x.shape[:1] + x.shape[2:], x.labels.squeeze(1)
     entry, inner = call.inside(
@@ -40,7 +42,7 @@ def time_distributed(call):
         output_shapes=[s[:1] + s[2:] for s in call.output_shapes],
     )
     inner.work = []
-    found = rulebook.of(entry)(inner)
+    found = rulebook.of(entry, inner.live)(inner)
     call.work += [(steps * n, counted) for n, counted in inner.work]
     found = found if isinstance(found, list) else [found]
     return [np.expand_dims(labels, 1) for labels in found]
