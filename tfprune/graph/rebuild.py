@@ -208,8 +208,11 @@ def _forget_shapes(entry):
     entry.pop("build_config", None)
     entry.pop("compile_config", None)
     for value in entry["config"].values():
-        if isinstance(value, dict) and isinstance(value.get("config"), dict):
-            _forget_shapes(value)
+        for inner in value if isinstance(value, list) else [value]:
+            if isinstance(inner, dict) and isinstance(
+                inner.get("config"), dict
+            ):
+                _forget_shapes(inner)
 
 
 def _forget_unknown(cls, config):
