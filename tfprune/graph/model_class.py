@@ -17,7 +17,7 @@ from tfprune.graph import compile_state
 from tfprune.graph import values
 
 # From each Functional model to the subclassed one that it was traced from.
-_ORIGINS = weakref.WeakKeyDictionary()
+_ORIGINS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 _STEPS = (
     "train_step",
