@@ -39,7 +39,8 @@ def compile_as(new, model):
         return
     # A class may have a compile of its own, with other arguments.
     keras.Model.compile(new, **given)
-    if new.built and new.optimizer is not None:
+    graph = hasattr(new, "operations") or isinstance(new, keras.Sequential)
+    if graph and new.built and new.optimizer is not None:
         # A file that is saved before the first step has its variables.
         new.optimizer.build(new.trainable_variables)
     if type(new) is type(model) and "compile" in _own_names(type(model)):
