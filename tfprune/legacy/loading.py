@@ -8,12 +8,14 @@ import zipfile
 import keras
 from absl import logging
 
+from tfprune.core import damage
 from tfprune.core import leftovers
 from tfprune.core import typed
 from tfprune.legacy import archives
 from tfprune.legacy import building
 from tfprune.legacy import compiling
 from tfprune.legacy import files
+from tfprune.legacy import limits
 from tfprune.legacy import saved_models
 
 
@@ -21,6 +23,7 @@ def load_model(
     path: typed.Path,
     allow_lambda: bool = False,
     custom_objects: dict | None = None,
+    isolated: bool = False,
 ) -> keras.Model:
     """Reads a model from a file of Keras 3, Keras 2 or Keras 1.
 
@@ -30,6 +33,9 @@ def load_model(
     what was translated. The model comes back compiled if its optimizer, loss
     and metrics can be read; the state of the optimizer is not.
 
+    A file is looked through before it is opened, in a process that may take so
+    much time and memory and no more: one that is damaged cannot stop this one.
+
     Args:
         path: `str` or `pathlib.Path`, a `.keras`, `.h5` or `.hdf5` file, or
             the folder of a SavedModel that Keras 2 wrote. What is in the file
@@ -38,14 +44,19 @@ def load_model(
             layer's) may run. Only for files that you trust.
         custom_objects: `dict` from names to classes and functions of one's
             own in the model, as for `keras.saving.load_model`.
+        isolated: `bool`, whether a process of its own opens the file, with
+            limits on time and memory, and writes it anew for this one: for
+            files of somebody else. Takes seconds.
 
     Returns:
         A `keras.Model`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it holds no model, or one with a layer, a function or
-            a setting that has no counterpart; the message names it.
+        ValueError: If code or classes of one's own are to be isolated; if the
+            file holds no model, is damaged, or holds one with a
+            layer, a function or a setting that has no counterpart; the message
+            names it.
 
     Example:
 
@@ -57,7 +68,25 @@ def load_model(
             "A model file is required. Received: "
             f"path={str(path)!r}, where there is none."
         )
-    with keras.saving.custom_object_scope(custom_objects or {}):
+    if isolated:
+        if allow_lambda or custom_objects:
+            raise ValueError(
+                "A file that is opened in isolation may run no code. Received:"
+                f" allow_lambda={allow_lambda!r}, custom_objects="
+                f"{custom_objects!r}. Leave them out, or isolated."
+            )
+        with leftovers.folder() as folder:
+            return _new(limits.rewritten(path, folder), allow_lambda)
+    if path.is_file():
+        if not files.is_hdf5(path) and not zipfile.is_zipfile(path):
+            raise damage.error(
+                path, "it is neither an HDF5 file nor a .keras archive"
+            )
+        limits.check(path)
+    with (
+        damage.reading(path),
+        keras.saving.custom_object_scope(custom_objects or {}),
+    ):
         contents = _old(path)
         if contents is not None:
             return _translated(path, contents, allow_lambda)

@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from tfprune.core import atomic
+from tfprune.core import child
 from tfprune.core import leftovers
 from tfprune.core import packages
 from tfprune.core import typed
@@ -26,7 +27,6 @@ from tfprune.export.file import model_file
 from tfprune.export.file import modes
 from tfprune.export.file import weight_ops
 from tfprune.export.micro import compression
-from tfprune.export.run import child
 from tfprune.export.run import output_check
 from tfprune.graph import values
 

@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 
+from tfprune.core import damage
 from tfprune.core import packages
 from tfprune.core import printed
 
@@ -138,7 +139,7 @@ def read(path):
         A `ModelFile`.
 
     Raises:
-        ValueError: If the file is not a TFLite model.
+        ValueError: If the file is not a TFLite model, or damaged.
     """
     with open(path, "rb") as file:
         data = file.read()
@@ -156,8 +157,19 @@ def read(path):
             outputs=_tensors(schema, graph, graph.OutputsAsNumpy()),
         )
     # A damaged file points outside itself.
-    except (struct.error, IndexError, AttributeError, TypeError) as error:
-        raise _not_a_model(path, data) from error
+    except _DAMAGES as error:
+        raise damage.error(path, error) from error
+
+
+_DAMAGES = (
+    struct.error,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 
 
 def output_name(path, index):
@@ -181,7 +193,7 @@ def output_name(path, index):
 def _not_a_model(path, data):
     return ValueError(
         "A TFLite model is required. Received: "
-        f"path={str(path)!r}, {len(data):,} bytes that are none, or damaged."
+        f"path={str(path)!r}, {len(data):,} bytes that are none."
         " Write one with tfprune.export_tflite."
     )
 

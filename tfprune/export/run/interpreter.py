@@ -5,10 +5,10 @@ import re
 
 import numpy as np
 
+from tfprune.core import child
 from tfprune.core import leftovers
 from tfprune.core import packages
 from tfprune.export.file import model_file
-from tfprune.export.run import child
 from tfprune.export.run import litert
 from tfprune.export.run import micro_runner
 

@@ -3,8 +3,8 @@
 import numpy as np
 from absl import logging
 
+from tfprune.core import child
 from tfprune.export.file import model_file
-from tfprune.export.run import child
 from tfprune.export.run import litert_runner
 from tfprune.graph import values
 

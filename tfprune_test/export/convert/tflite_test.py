@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+from tfprune.core import child
 from tfprune.export.convert import tflite
-from tfprune.export.run import child
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
 

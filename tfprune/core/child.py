@@ -7,7 +7,7 @@ import pathlib
 import signal
 
 from tfprune.core import leftovers
-from tfprune.export.run import worker
+from tfprune.core import worker
 
 # The last lines of a log that an error quotes.
 _TAIL = 25

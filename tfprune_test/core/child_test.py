@@ -9,8 +9,8 @@ from unittest import mock
 
 from absl.testing import parameterized
 
-from tfprune.export.run import child
-from tfprune.export.run import worker
+from tfprune.core import child
+from tfprune.core import worker
 
 SCRIPT = """
 import ctypes, os, sys
@@ -178,10 +178,10 @@ class ChildTest(parameterized.TestCase):
         parent = (
             "import pathlib, sys, threading, types\n"
             "path = pathlib.Path(sys.argv[3])\n"
-            "for name in ('tfprune', 'tfprune.export', 'tfprune.export.run'):\n"
+            "for name in ('tfprune', 'tfprune.core'):\n"
             "    room = sys.modules[name] = types.ModuleType(name)\n"
             "    room.__path__ = [str(path / name.replace('.', '/'))]\n"
-            "from tfprune.export.run import worker\n"
+            "from tfprune.core import worker\n"
             "process = worker.workers.get(sys.argv[1])\n"
             "ask = lambda: process.ask(request=0, answer='/dev/null',\n"
             "    log=sys.argv[2], folder='.')\n"
@@ -190,7 +190,7 @@ class ChildTest(parameterized.TestCase):
             "threading.Event().wait()\n"
         )
         log = pathlib.Path(self.create_tempdir().full_path, "log")
-        root = pathlib.Path(child.__file__).parents[3]
+        root = pathlib.Path(child.__file__).parents[2]
         with subprocess.Popen(
             [sys.executable, "-c", parent, str(script), str(log), root],
             stdout=subprocess.PIPE,

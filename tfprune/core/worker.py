@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 
-from tfprune.export.run import child_boot
+from tfprune.core import child_boot
 
 # Each holds some hundred megabytes; there are three scripts.
 _MOST = 4

@@ -1,0 +1,82 @@
+"""Files are looked through in a process of their own before they are opened."""
+
+import pathlib
+
+from tfprune.core import child
+from tfprune.core import damage
+from tfprune.legacy import file_probe
+from tfprune.legacy import isolated
+
+_SECONDS = 5  # of CPU, and one more for each 20 MB
+_BYTES = 1 << 29  # of memory, beside four times the file
+
+
+def check(path):
+    """Raises where a file cannot be opened with safety.
+
+    HDF5 files and archives are read to their end by a process that may take
+    only so much time and memory, which tells damaged ones before they can
+    stop this one. The shapes that they claim are compared with their length;
+    nothing in them may lead to another file.
+
+    Args:
+        path: `pathlib.Path`, a file.
+
+    Raises:
+        ValueError: If it is damaged.
+    """
+    length = path.stat().st_size
+    request = {
+        "path": str(pathlib.Path(path).absolute()),
+        "seconds": _SECONDS + length // 20_000_000,
+        "bytes": _BYTES + 4 * length,
+    }
+    with child.Child(file_probe.__file__) as process:
+        answer = process.ask(request)
+    if answer.error:
+        raise _refusal(path, answer)
+
+
+def rewritten(path, folder):
+    """A file of Keras 3 that a process of its own made of another one.
+
+    Args:
+        path: `pathlib.Path`, a file or the folder of a SavedModel.
+        folder: path-like, an existing folder.
+
+    Returns:
+        A `pathlib.Path` in `folder`.
+
+    Raises:
+        ValueError: If the file cannot be opened within the limits.
+    """
+    files = [f for f in path.rglob("*") if f.is_file()] or [path]
+    length = sum(f.stat().st_size for f in files)
+    request = {
+        "path": str(path.absolute()),
+        "folder": str(folder),
+        "seconds": 40 * _SECONDS + length // 2_000_000,
+        "bytes": 8 * _BYTES + 10 * length,
+    }
+    with child.Child(isolated.__file__) as process:
+        answer = process.ask(request)
+    if answer.error:
+        raise _refusal(path, answer)
+    return pathlib.Path(folder, isolated.FILE)
+
+
+def _refusal(path, answer):
+    if answer.crashed:
+        reasons = {
+            "died of SIGXCPU": "reading it takes too long",
+            "died of SIGKILL": "reading it takes too long or too much memory",
+        }
+        reason = reasons.get(answer.error, f"what reads it {answer.error}")
+    else:
+        reason = answer.error
+        if "MemoryError" in reason:
+            reason = "reading it takes too much memory"
+    reason = reason.removeprefix("ValueError: ")
+    if reason.startswith("The file is damaged"):
+        return ValueError(reason)
+    return damage.error(path, reason)
