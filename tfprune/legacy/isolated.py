@@ -8,8 +8,6 @@ import os
 import pathlib
 import sys
 
-FILE = "model.keras"
-
 
 def prepare():
     """Imports what opens files."""
@@ -27,7 +25,7 @@ def handle(request):
 
     _limit(request["seconds"], request["bytes"])
     model = loading.load_model(request["path"])
-    model.save(pathlib.Path(request["folder"], FILE))
+    model.save(pathlib.Path(request["folder"], "model.keras"))
 
 
 def _limit(seconds, size):
