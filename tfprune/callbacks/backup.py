@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import numbers
 import pathlib
 import re
@@ -166,6 +167,8 @@ class Backup(keras.callbacks.Callback):
     def _save(self):
         backups = self._backups()
         number = _number(backups[-1]) + 1 if backups else 0
+        # HDF5 ends the process where the disk is full.
+        atomic.check_room(self._folder, _size(self.model))
         with atomic.new_folder(self._folder / f"backup-{number}") as part:
             self.model.save_weights(part / _WEIGHTS)
             metadata = {"epoch": self._epoch, "batch": self._batch + 1}
@@ -227,6 +230,14 @@ class Backup(keras.callbacks.Callback):
         """Folders of backups, oldest first."""
         found = [p for p in self._folder.glob("backup-*") if _number(p) >= 0]
         return sorted(found, key=_number)
+
+
+def _size(model):
+    """The most bytes that a backup takes, about."""
+    optimizer = [] if model.optimizer is None else model.optimizer.variables
+    found = [*model.variables, *optimizer]
+    # HDF5 has some kilobytes to say about each variable.
+    return sum(math.prod(v.shape) * 8 + 4096 for v in found) + (1 << 16)
 
 
 def _seeds(model):

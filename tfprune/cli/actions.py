@@ -134,7 +134,7 @@ def load(path, values):
     """The model of a file, as the flags say that it is to be read."""
     for module in values.modules:
         importlib.import_module(module)
-    return storage.load_model(path, values.allow_lambda)
+    return storage.load_model(path, values.allow_lambda, values.isolated)
 
 
 def _groups(groups):

@@ -35,7 +35,14 @@ def inspect(paths, values):
     if pathlib.Path(paths[0]).suffix == TFLITE:
         _without(
             values,
-            ("picture", "html", "input_shape", "allow_lambda", "modules"),
+            (
+                "picture",
+                "html",
+                "input_shape",
+                "allow_lambda",
+                "isolated",
+                "modules",
+            ),
             "is for a Keras model, not for a .tflite file",
         )
         storage.check_file(paths[0])

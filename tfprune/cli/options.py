@@ -95,6 +95,13 @@ def reading(values):
         "that you trust.",
         flag_values=values,
     )
+    flags.DEFINE_boolean(
+        "isolated",
+        False,
+        "Open the file in a process of its own, with limits on time and "
+        "memory. For files of somebody else.",
+        flag_values=values,
+    )
     flags.DEFINE_list(
         "modules",
         [],

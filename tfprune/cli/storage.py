@@ -14,13 +14,14 @@ _ALSO = (".hdf5",)
 _FOLDER = "saved_model.pb"
 
 
-def load_model(path, allow_lambda=False):
+def load_model(path, allow_lambda=False, isolated=False):
     """Reads a Keras model.
 
     Args:
         path: `str`, a .keras, .h5 or .hdf5 file, or the folder of a
             SavedModel that Keras 2 wrote.
         allow_lambda: `bool`, whether code that the file holds may run.
+        isolated: `bool`, whether a process of its own opens it.
 
     Returns:
         A `keras.Model`; compiled if its loss and metrics can be read.
@@ -34,7 +35,7 @@ def load_model(path, allow_lambda=False):
 
     check_model(path)
     try:
-        return loading.load_model(path, allow_lambda)
+        return loading.load_model(path, allow_lambda, isolated=isolated)
     except (OSError, TypeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ValueError(

@@ -169,6 +169,32 @@ def new_folder(path):
     sync(path.parent)
 
 
+def check_room(folder, size):
+    """Raises before a library writes that breaks where a disk is full.
+
+    Args:
+        folder: path-like.
+        size: `int`, the bytes that will be written.
+
+    Raises:
+        OSError: If the disk, or what the user may take of it, is too full.
+    """
+    name = _unused(pathlib.Path(folder))
+    handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle, 0, max(size, 1))
+        elif shutil.disk_usage(folder).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+            return  # This drive cannot say.
+        raise _no_room(folder, size, error) from error
+    finally:
+        os.close(handle)
+        os.unlink(name)
+
+
 def remove_parts(folder):
     """Removes what was being written in a folder that nobody writes to now."""
     for path in pathlib.Path(folder).glob(f"{_PREFIX}*{_SUFFIX}"):
@@ -240,12 +266,16 @@ def _fill(name, data, path):
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise OSError(
-            error.errno,
-            f"The file must find room. Received: path={str(path)!r}, "
-            f"{len(data):,} bytes ({error.strerror}); what was there before "
-            "is unchanged. Make room or choose another folder.",
-        ) from error
+        raise _no_room(path, len(data), error) from error
+
+
+def _no_room(path, size, error):
+    return OSError(
+        error.errno,
+        f"The file must find room. Received: path={str(path)!r}, {size:,} "
+        f"bytes ({error.strerror}); what was there before is unchanged. Make "
+        "room or choose another folder.",
+    )
 
 
 def _make_folders(folder):

@@ -127,6 +127,15 @@ class BackupTest(parameterized.TestCase):
         self.assertEqual(self.names(), ["backup-0"])
         self.resumed(first_epoch=1)
 
+    def test_a_full_disk_is_an_error_and_the_last_backup_stays(self):
+        fit([backup_lib.Backup(self.folder), Stop(epoch=0)])
+        full = OSError(28, "No space left on device")
+        with mock.patch.object(os, "posix_fallocate", side_effect=full):
+            with self.assertRaisesRegex(OSError, "find room"):
+                fit([backup_lib.Backup(self.folder)])
+        self.assertEqual(self.names(), ["backup-0"])
+        self.resumed(first_epoch=1)
+
     def test_batches_between_backups(self):
         stopped = Stop(epoch=1, batch=1)
         # Batches 2, 4 and, of the second epoch, 5 of 3 an epoch.

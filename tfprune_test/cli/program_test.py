@@ -21,6 +21,7 @@ from tfprune.cli import commands
 from tfprune.cli import program
 from tfprune.costs import counting
 from tfprune.graph import read
+from tfprune.legacy import loading
 from tfprune.selection import cut as cut_lib
 from tfprune.surgery import shrinking
 from tools import source_tree
@@ -371,6 +372,8 @@ class ModelFileTest(CliTestCase):
         keras.Model(inputs, keras.layers.Dense(3)(x)).save(path)
         self.assertIn("must hold a Keras model", self.refused("inspect", path))
         self.succeed("inspect", path, "--allow_lambda")
+        both = "--allow_lambda", "--isolated"
+        self.assertIn("may run no code", self.refused("inspect", path, *both))
 
     def test_layers_of_the_user_come_from_a_module(self):
         source = (
@@ -402,7 +405,7 @@ class ModelFileTest(CliTestCase):
 
     def test_an_error_of_another_kind_is_named(self):
         with mock.patch.object(
-            keras.saving, "load_model", side_effect=KeyError("x")
+            loading, "load_model", side_effect=KeyError("x")
         ):
             error = self.refused("inspect", self.dense)
         self.assertIn("KeyError: 'x' (--verbosity=1 shows where)", error)

@@ -144,6 +144,12 @@ class FilesTest(parameterized.TestCase):
         self.assertEqual(self.entries(), ["a"])
         self.assertEqual((self.folder / "a").read_bytes(), b"old")
 
+    def test_room_is_asked_for_before_others_write(self):
+        atomic.check_room(self.folder, 1000)
+        with self.assertRaisesRegex(OSError, "find room.*000,000,000 bytes"):
+            atomic.check_room(self.folder, 10**18)
+        self.assertEmpty(self.entries())
+
     def test_a_set_that_is_half_written_has_its_guard(self):
         main, other = self.folder / "main", self.folder / "other"
         atomic.write({main: b"old", other: b"old"})
