@@ -5,6 +5,7 @@ import typing
 
 import numpy as np
 
+from tfprune.core import boards
 from tfprune.core import typed
 from tfprune.costs import counting
 
@@ -34,15 +35,19 @@ class Budget:
             them; whole blocks go, before any channel does.
         latency_table: what `tfprune.deploy.latency_table(model)` measured;
             needed for `latency`.
+        board: a name that `tfprune boards` lists, or a `core.boards.Board`:
+            the shares of its flash and RAM that a model may take stand for
+            `flash_bytes` and `ram_bytes`, unless these are given.
 
     Raises:
-        ValueError: If no limit is given, one is out of range, or there is
-            no table for `latency`.
+        ValueError: If no limit is given, one is out of range, there is no
+            table for `latency`, or no such board.
 
     Example:
 
     >>> tfprune.Budget(macs=0.5)
     >>> tfprune.Budget(flash_bytes=64_000, ram_bytes=40_000)
+    >>> tfprune.Budget(board="nano-33-ble")
     """
 
     macs: typed.Limit = None
@@ -54,19 +59,26 @@ class Budget:
     latency: typed.Limit = None
     latency_table: typing.Any = dataclasses.field(default=None, repr=False)
     depth: typed.Limit = None
+    board: typing.Any = None
 
     def __post_init__(self):
         for name in (*LIMITS, "depth"):
             value = getattr(self, name)
             if isinstance(value, np.generic):  # np.float32(0.5)
                 object.__setattr__(self, name, value.item())
+        if self.board is not None:
+            board = boards.get(self.board)
+            object.__setattr__(self, "board", board.name)
+            for name in ("flash_bytes", "ram_bytes"):
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, getattr(board, name))
         limits = self.limits()
         if self.depth is not None:
             limits["depth"] = self.depth
         if not limits:
             raise ValueError(
                 "A budget needs at least one limit: "
-                f"{', '.join((*LIMITS, 'depth'))}. "
+                f"{', '.join((*LIMITS, 'depth', 'board'))}. "
                 "Received: none."
             )
         if self.latency is not None and self.latency_table is None:
