@@ -89,6 +89,7 @@ class PruningEnvironment:
             )
         self.graph, self._evaluate = graph, evaluate
         self._reward, self._lowest = reward, lowest
+        self._budget, self._options = budget, options
         self._candidates = candidates_lib.Candidates(graph, scores, **options)
         self.groups = self._candidates.groups
         if not self.groups:
@@ -240,6 +241,15 @@ class PruningEnvironment:
             else:
                 high = middle
         return times(low)
+
+    def ranked(self):
+        """The shares that `tfprune.prune` would leave within the budget."""
+        if self._budget is None:
+            return [1.0] * len(self.groups)
+        keep = select.by_budget(
+            self.graph, self._candidates.scores, self._budget, **self._options
+        )
+        return list(self.shares(keep))
 
     def shortened(self, shares, number, part):
         """Shares with the fewest channels less in one group.

@@ -76,6 +76,7 @@ class Objective:
         reconstruct=None,
         limit=None,
         checkpoint=None,
+        metric=masked_evaluation.accuracy,
         **options,
     ):
         if budget is None and reward == "error":
@@ -89,6 +90,7 @@ class Objective:
         self._measured = masked_evaluation.MaskedEvaluation(
             graph,
             data,
+            metric,
             limit=limit,
             purpose=_PURPOSE,
             recalibrate=recalibrate,

@@ -1,5 +1,6 @@
 """The search for how much of each group of channels may go."""
 
+import collections.abc
 import dataclasses
 import json
 import time
@@ -13,6 +14,7 @@ from tfprune.core import progress_bar
 from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.searches import amc
+from tfprune.searches import masked_evaluation
 from tfprune.searches import objective
 from tfprune.searches import strategies
 from tfprune.selection import budget as budget_lib
@@ -118,6 +120,7 @@ def search(
     checkpoint: typed.Path | None = None,
     progress: bool = True,
     settings: amc.Settings | None = None,
+    metric: collections.abc.Callable = masked_evaluation.accuracy,
     **options: typing.Any,
 ) -> Search:
     """Finds how many channels of each group stay, by trying.
@@ -133,7 +136,8 @@ def search(
         budget: a `tfprune.Budget` that no trial exceeds. `None`, with
             `reward` `"flops"` or `"params"`, lets accuracy decide.
         strategy: `"amc"`, an agent that learns; `"random"`, one that does
-            not; `"greedy"` takes from one group at a time, from the least
+            not; `"one_plus_one"` changes the best so far, a few groups at a
+            time; `"greedy"` takes from one group at a time, from the least
             sensitive one; `"evolution"` (CMA-ES) and `"bayesian"` (Optuna)
             need the extra `search`; or a single network: `"uniform"` removes
             the same share of each group, `"shallow"` more of the first
@@ -160,6 +164,9 @@ def search(
             if stderr is a terminal.
         settings: `tfprune.searches.amc.Settings`; by default those of the
             paper, with at most a quarter of the trials as warm-up.
+        metric: function `(y, outputs) -> numbers` of numpy arrays, one number
+            for each sample, larger for what is better; it stands for the
+            accuracy wherever that is spoken of.
         **options: in the place of `budget`, the arguments of `tfprune.Budget`
             (`macs`, `ram_bytes`, ...); `state` and `lowest`, see
             `PruningEnvironment`;
@@ -197,6 +204,7 @@ def search(
         reconstruct,
         limit,
         checkpoint,
+        metric,
         **options,
     )
     if settings is None:

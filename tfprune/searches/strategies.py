@@ -6,6 +6,9 @@ and the last `info` of one episode after the other. References:
 - AMC: He et al., ECCV 2018, https://arxiv.org/abs/1802.03494
 - greedy: Yang et al., "NetAdapt", ECCV 2018,
   https://arxiv.org/abs/1804.03230 (without its short fine-tuning)
+- one_plus_one: Rechenberg, "Evolutionsstrategie", 1973, the (1+1)-ES whose
+  steps grow with every success and shrink with every failure so that one in
+  five succeeds
 - evolution: Hansen, "The CMA evolution strategy: a tutorial", 2016,
   https://arxiv.org/abs/1604.00772
 - bayesian: Bergstra et al., "Algorithms for hyper-parameter optimization",
@@ -21,6 +24,7 @@ from tfprune.searches import ddpg
 STRATEGIES = registry.Registry("strategy")
 _START = 0.75  # Shares with room on both sides; only proportions matter.
 _SPREAD = 0.2
+_STEP = 0.5  # Of the logarithms of shares, at first.
 
 
 @STRATEGIES.register("amc")
@@ -83,6 +87,35 @@ def greedy(env, evaluations, settings):
                 yield from map(env.play, fitting)
             shares = max(fitting or found, key=env.accuracy)
     yield env.play(shares)
+
+
+@STRATEGIES.register("one_plus_one")
+def one_plus_one(env, evaluations, settings):
+    """The (1+1)-ES on proportions, from equal ones or those of the ranking.
+
+    Groups change a few at a time, as most networks have many of them.
+    """
+    rng = np.random.default_rng(settings.seed)
+    starts = [env.scaled([_START] * len(env.groups)), env.ranked()]
+    outcomes = []
+    for shares in starts[: evaluations if env.has_budget else 1]:
+        outcomes.append((*env.play(shares), shares))
+        yield outcomes[-1][:2]
+    best, _, shares = max(outcomes, key=lambda outcome: outcome[0])
+    step, few = _STEP, max(0.3, 1 / len(shares))
+    for _ in range(evaluations - len(outcomes)):
+        noise = rng.normal(0, step, len(shares))
+        chosen = rng.random(len(shares)) < few
+        chosen[rng.integers(len(shares))] = True
+        tried = np.minimum(1.0, shares * np.exp(noise * chosen))
+        tried = env.scaled(tried.tolist())
+        value, info = env.play(tried)
+        yield value, info
+        if value >= best:
+            best, shares = value, tried
+            step *= np.exp(0.8)
+        else:
+            step *= np.exp(-0.2)
 
 
 @STRATEGIES.register("evolution")

@@ -1,0 +1,134 @@
+"""Which channels stay: shares by a search, weights fitted, statistics anew."""
+
+import dataclasses
+
+import numpy as np
+
+from tfprune.core import boards
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.searches import amc
+from tfprune.searches import objective
+from tfprune.searches import strategies
+from tfprune.selection import select
+from tfprune.surgery import pruning
+from tfprune.surgery import recalibration
+from tfprune.surgery import reconstruction
+
+_LOWEST = 0.02  # The least share of a group that is tried.
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Channels of one model.
+
+    Attributes:
+        keep: bool array, one entry for each channel of the model's graph.
+        tried: `int`, networks that the search measured; 0 without one.
+    """
+
+    keep: np.ndarray
+    tried: int = 0
+
+
+def choose(model, budget, job, options, evaluations, seed=0):
+    """The channels that keep most of the loss within a budget.
+
+    Args:
+        model: a built `keras.Model`; it is not changed.
+        budget: a `tfprune.Budget`.
+        job: has `task`, `recipe`, `clock`, `selection` (`(x, y)`) and
+            `inputs` (`x`, to fit and measure by, or `None`).
+        options: `dict` with `channel_multiple`, `skip`, ... of
+            `tfprune.prune`.
+        evaluations: `int`, networks to try; 0 takes the criterion's ranking.
+        seed: `int`.
+
+    Returns:
+        A `Choice`.
+
+    Raises:
+        ValueError: If the budget is out of reach.
+    """
+    criterion, data = job.recipe.criterion, job.selection
+    graph = read.channel_graph(model)
+    ranked = ranking(graph, budget, criterion, data, options)
+    if evaluations < 1 or job.clock.over or not graph.removable.any():
+        return Choice(ranked)
+    asked = objective.Objective(
+        model,
+        data,
+        budget,
+        criterion=criterion,
+        criterion_data=data,
+        recalibrate=job.inputs,
+        reconstruct=job.inputs,
+        metric=job.task.scores,
+        lowest=_LOWEST,
+        **options,
+    )
+    play = strategies.STRATEGIES.get(job.recipe.strategy)
+    best, keep, tried = -np.inf, ranked, 0
+    for value, info in play(asked.env, evaluations, amc.Settings(seed=seed)):
+        tried += 1
+        if value > best:
+            best, keep = value, info["keep"]
+        job.tell(stage="search", epoch=tried, epochs=evaluations)
+        if job.clock.over:
+            break
+    return Choice(keep, tried)
+
+
+def ranking(graph, budget, criterion, data, options):
+    """The channels that a criterion ranks highest, within a budget."""
+    return pruning.choose(graph, budget, criterion, data, **options)
+
+
+def shrunk(model, keep, inputs):
+    """The smaller model, fitted and normalized on inputs.
+
+    Args:
+        model: a `keras.Model`.
+        keep: bool array.
+        inputs: `x`, or `None` to leave weights as they are.
+    """
+    graph = read.channel_graph(model)
+    if inputs is None or keep.all():
+        return rebuild.shrink(graph, keep)
+    settings = reconstruction.Reconstruction(inputs="dense")
+    changes, _ = settings.solve(graph, keep, inputs)
+    return recalibration.recalibrate(
+        rebuild.shrink(graph, keep, changes), inputs
+    )
+
+
+def on_the_way(dense, target, part):
+    """Ceilings between those of the dense model and the budget's.
+
+    Args:
+        dense, target: `dict`s from limits to numbers.
+        part: `float` in (0, 1], of the way, by equal factors.
+
+    Returns:
+        `dict` from limits to `int`s.
+    """
+    return {
+        name: max(1, int(_between(dense[name], ceiling, part)))
+        for name, ceiling in target.items()
+    }
+
+
+def _between(dense, ceiling, part):
+    if dense <= ceiling:
+        return ceiling
+    return dense * (ceiling / dense) ** part
+
+
+def budget_of(ceilings, table=None):
+    """A `Budget` of ceilings; one on latency wants its table."""
+    return select.Budget(**ceilings, latency_table=table)
+
+
+def multiple_of(board):
+    """The channels that a board's kernels compute at a time; 1 if `None`."""
+    return 1 if board is None else boards.get(board).channel_multiple

@@ -1,0 +1,177 @@
+"""What `compress` found: a model, its file, and the numbers of both."""
+
+import dataclasses
+import json
+import pathlib
+
+import keras
+
+from tfprune.core import tables
+from tfprune.legacy import loading
+from tfprune.pipeline import workspace
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Point:
+    """One network of a frontier.
+
+    Attributes:
+        numbers: `dict` from what was measured to its value, by names that
+            say which: "int8 flash, measured", "int8 flash, predicted".
+        values: `dict`, the metrics of the model in float.
+        file_values: `dict`, those of its int8 file where it runs.
+        kept: `dict` from groups of channels to `(kept, of)`.
+        curve: list of `dict`s, one for each epoch of its training.
+        folder: `str`, where its `model.keras` and `model.tflite` lie.
+    """
+
+    numbers: dict
+    values: dict
+    file_values: dict
+    kept: dict
+    curve: list
+    folder: str
+
+    @property
+    def model(self):
+        """The `keras.Model`, read from its file."""
+        return loading.load_model(str(pathlib.Path(self.folder, "model.keras")))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Compressed:
+    """The best network that was found, and how.
+
+    Attributes:
+        model: a plain `keras.Model`, compiled if the one that came in was.
+        dense: the `keras.Model` that came in, or `None` if it was not given.
+        folder: `str`, where all of it lies.
+        before, after: `dict`s from names to numbers of the model that came
+            in and of the new one; metrics among them.
+        fits: `bool`, whether all limits hold, as measured.
+        limits: `dict` from the names of limits to what was allowed.
+        over: `dict` from limits that do not hold to by how much.
+        monitor: `str`, the metric that was to be kept.
+        larger: `bool`, whether larger is better.
+        points: tuple of `Point`, the frontier, from large to small.
+        curve: list of `dict`s, one for each epoch of the training.
+        kept: `dict` from groups of channels to `(kept, of)`.
+        settings: `dict`, what was asked for and how it was done.
+        command: `str`, what makes it again.
+        interrupted: `bool`, whether it was stopped before its end.
+        report: `str`, the path of `report.html`, or `None`.
+    """
+
+    model: object
+    dense: object
+    folder: str
+    before: dict
+    after: dict
+    fits: bool
+    limits: dict
+    over: dict
+    monitor: str
+    larger: bool
+    points: tuple
+    curve: list
+    kept: dict
+    settings: dict
+    command: str
+    interrupted: bool
+    report: str | None = None
+
+    @property
+    def path(self):
+        """`str`, the int8 file, or `None` if there is none."""
+        path = pathlib.Path(self.folder, "model.tflite")
+        return str(path) if path.exists() else None
+
+    def table(self):
+        """A `tables.Table` of both networks."""
+        rows = []
+        for name, number in self.before.items():
+            row = (name, _cell(number), _cell(self.after.get(name)))
+            limit = self.limits.get(_LIMITS.get(name))
+            rows.append((*row, "" if limit is None else tables.number(limit)))
+        title = "It fits." if self.fits else f"Too large: {self.over}."
+        return tables.Table(
+            ("", "before", "after", "at most"),
+            tuple(rows),
+            title=title if self.limits else "",
+        )
+
+    def frontier(self):
+        """A `tables.Table` with a row for each point."""
+        names = list(self.points[0].numbers) if self.points else []
+        header = (self.monitor, f"{self.monitor}, int8", *names)
+        rows = tuple(
+            (
+                _cell(p.values.get(self.monitor)),
+                _cell(p.file_values.get(self.monitor)),
+                *(_cell(p.numbers.get(name)) for name in names),
+            )
+            for p in self.points
+        )
+        return tables.Table(header, rows, left=0)
+
+    def to_dict(self):
+        """Everything but the models, as plain data."""
+        found = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("model", "dense", "points", "folder")
+        }
+        points = []
+        for point in self.points:
+            facts = dataclasses.asdict(point)
+            folder = pathlib.Path(point.folder)
+            facts["folder"] = folder.relative_to(self.folder).as_posix()
+            points.append(facts)
+        return {**found, "points": points}
+
+    def __str__(self):
+        parts = [self.table().to_text()]
+        if len(self.points) > 1:
+            parts.append(self.frontier().to_text())
+        return "\n".join(parts)
+
+
+def load(folder, dense=None):
+    """Reads the folder that `compress` made.
+
+    Args:
+        folder: `str` or path-like.
+        dense: the `keras.Model` that came in, if it is at hand.
+
+    Returns:
+        A `Compressed`.
+    """
+    folder = pathlib.Path(folder)
+    facts = json.loads((folder / workspace.RESULT).read_text())
+    facts.pop("key")
+    points = tuple(
+        Point(**{**facts_, "folder": str(folder / facts_["folder"])})
+        for facts_ in facts.pop("points")
+    )
+    if facts["report"]:
+        facts["report"] = str(folder / pathlib.Path(facts["report"]).name)
+    model = loading.load_model(str(folder / "model.keras"))
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"A keras.Model is needed. Received: {model!r}.")
+    return Compressed(
+        model=model, dense=dense, folder=str(folder), points=points, **facts
+    )
+
+
+def _cell(value):
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return tables.number(value)
+
+
+_LIMITS = {
+    "MACs": "macs",
+    "parameters": "params",
+    "int8 flash, measured": "flash_bytes",
+    "arena, measured": "ram_bytes",
+}

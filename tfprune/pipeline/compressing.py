@@ -1,0 +1,401 @@
+"""The whole way in one call: what came in is measured, made smaller, trained.
+
+Stages: what came in is checked and measured, in float and as an int8 file; the
+shares of the groups of channels are searched for, with weights fitted and
+statistics measured anew; channels go in rounds, with training by labels and
+the dense network in between; the file is measured, and cut again where it does
+not fit after all.
+"""
+
+import hashlib
+import json
+
+import keras
+import numpy as np
+
+from tfprune.core import packages
+from tfprune.costs import counting
+from tfprune.graph import read
+from tfprune.graph import values as values_lib
+from tfprune.pipeline import channel_choice
+from tfprune.pipeline import clock as clock_lib
+from tfprune.pipeline import door_checks
+from tfprune.pipeline import measured
+from tfprune.pipeline import progress as progress_lib
+from tfprune.pipeline import recipe as recipe_lib
+from tfprune.pipeline import result_folder
+from tfprune.pipeline import sources
+from tfprune.pipeline import task as task_lib
+from tfprune.pipeline import trial as trial_lib
+from tfprune.pipeline import tuning
+from tfprune.pipeline import wishes
+from tfprune.pipeline import workspace as workspace_lib
+from tfprune.reports import comparison
+from tfprune.surgery import pruning
+
+_CALIBRATION = 256  # Training samples that int8 ranges are measured on.
+_EPOCHS = 20
+_AGAIN = 0.5  # Of the time of a trial, that has to be left for another.
+
+
+def compress(
+    model,
+    train,
+    validation,
+    budget=None,
+    *,
+    out,
+    board=None,
+    macs=None,
+    latency=None,
+    max_loss=None,
+    points=1,
+    minutes=None,
+    epochs=None,
+    seed=0,
+    monitor=None,
+    mode="auto",
+    loss=None,
+    metrics=None,
+    labels=(),
+    export=True,
+    runtime=None,
+    recipe=None,
+    progress=True,
+    command=None,
+    **options,
+):
+    """The best network that fits: smaller, trained, as a file for the board.
+
+    The folder `out` gets `model.keras`, `model.tflite` (int8), `firmware`
+    where flash or RAM is limited, and `result.json`. While it goes on all
+    lies in `out` with `.part` added; a run that was killed goes on from there
+    when it is called again. The first Ctrl-C ends with the best so far, in
+    the folder as at the end; a second one stops at once.
+
+    Args:
+        model: a trained, built `keras.Model`; it is not changed. Its compiled
+            loss and metrics are used.
+        train: what `fit` takes: arrays `(x, y)` or `(x, y, weights)`, lists
+            or `dict`s of arrays for several inputs or outputs, a
+            `tf.data.Dataset`, a `keras.utils.PyDataset`; or a `str`: an
+            `.npz` file with `x` and `y`, a folder of images with a folder for
+            each class, or `"tfds:name:split"`. `x` alone is its own target.
+        validation: likewise; the network is chosen by it.
+        budget: a `tfprune.Budget`.
+        board: in its place, a name that `tfprune boards` lists.
+        macs: in its place, as in `Budget`: 0.25 keeps a quarter.
+        latency: in its place, the share of the time on TFLite that may
+            remain, or microseconds; layers are measured first.
+        max_loss: in its place, how much of the metric may be lost: 0.01
+            asks for the smallest network, in multiply-adds and weights, that
+            loses no more on `validation` than that.
+        points: `int`, networks between the dense one and the budget that are
+            trained, measured and kept as well: the frontier.
+        minutes: `float`, how long all may take. There is an answer after a
+            tenth of it, which is improved until the time is over.
+        epochs: `int`, in its place: epochs for each network that is
+            measured; 20 if neither is given.
+        seed: `int`, of the order of arrays and of the search.
+        monitor: `str`, the metric to keep; or a function `(x, y, outputs) ->
+            float` of all validation data; by default the first one of the
+            model, or its loss.
+        mode: `"max"`, `"min"`, or `"auto"` to tell by the name whether
+            larger is better.
+        loss, metrics: as for `compile`; they win over those of the model.
+        labels: the names of the classes, for the firmware.
+        export: `bool`, whether the int8 file is made and measured; without,
+            limits on flash and RAM are held as predicted.
+        runtime: where the file is measured: `"micro"`, `"tflite"` or
+            `"reference"`; by default `"micro"` if flash or RAM is limited.
+        recipe: a `tfprune.pipeline.Recipe`.
+        progress: `bool`, whether it is shown, if stderr is a terminal.
+        command: `str`, how this is called again; by default the command line
+            of the process.
+        **options: `channel_multiple`, `min_channels`, `target`, `skip`, as
+            for `tfprune.prune`; a board sets the multiple of its kernels.
+
+    Returns:
+        A `Compressed`.
+
+    Raises:
+        FileExistsError: If `out` holds something else.
+        ImportError: If a package that is needed is missing.
+        TypeError: If `model` is not a Keras model.
+        ValueError: If data, metric or labels do not fit the model, the budget
+            is out of reach, or `out` was made with other settings.
+
+    Example:
+
+    >>> found = tfprune.compress(
+    ...     model, (x, y), (x_val, y_val), board="nano-33-ble", out="kws")
+    >>> found.model, found.path
+    >>> print(found.table().to_text())
+    """
+    wish = wishes.Wish(budget, board, macs, latency, max_loss)
+    _check(model, minutes, epochs, points)
+    workspace_lib.check_out(out)
+    recipe = recipe or recipe_lib.Recipe()
+    if runtime is None:
+        runtime = "micro" if wish.is_micro else "tflite"
+    runtime = runtime if export else None
+    _check_packages(runtime)
+    if wish.board_name is not None and "target" not in options:
+        multiple = channel_choice.multiple_of(wish.board_name)
+        options = {"channel_multiple": multiple, **options}
+    if minutes is None and epochs is None:
+        epochs = _EPOCHS
+    work = _Work(model, train, validation, recipe, seed)
+    work.read(loss, metrics, monitor, mode)
+    asked = {
+        "wish": wish.given(),
+        "points": points,
+        "epochs": epochs,
+        "by_time": minutes is not None,
+        "seed": seed,
+        "runtime": runtime,
+        "recipe": recipe.facts(),
+        "options": options,
+    }
+    key = work.key() | asked
+    space = workspace_lib.Workspace(out, key)
+    if space.finished:
+        return result_folder.load(out, model)
+    clock = clock_lib.Clock(minutes, space.spent)
+    job = work.job(wish, space, clock, runtime, options, epochs, points)
+    facts = {
+        "settings": asked
+        | {
+            "minutes": minutes,
+            "samples": work.counts,
+            "loss": task_lib.title(work.task.loss),
+            "loss_was_guessed": work.task.guessed,
+            "measured": measured.title(runtime) if export else "nothing",
+        }
+        | comparison.environment(),
+        "command": command or _call(wish, out, asked, minutes),
+    }
+    show = progress_lib.Progress(
+        progress, clock, work.task.monitor, job.ceilings
+    )
+    with clock.stopped_by_ctrl_c(), show:
+        job.tell = show.tell
+        door_checks.warn_of_chance(model, work.task, work.validation)
+        job.baseline |= result_folder.baseline(job)
+        clock.reserve = job.baseline["seconds"]
+        best, frontier = _found(job, seed)
+        facts["interrupted"] = clock.stopped
+        return result_folder.write(job, best, frontier, facts, key, labels)
+
+
+def _check(model, minutes, epochs, points):
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"A keras.Model is required. Received: model={model!r}. Load a "
+            "file with tfprune.load_model."
+        )
+    if minutes is not None and epochs is not None:
+        raise ValueError(
+            "Either minutes or epochs say how long it may take. Received: "
+            f"minutes={minutes!r}, epochs={epochs!r}."
+        )
+    for name, value in (("minutes", minutes), ("epochs", epochs)):
+        if value is not None and not value > 0:
+            raise ValueError(
+                f"`{name}` must be positive. Received: {name}={value!r}."
+            )
+    if not isinstance(points, int) or points < 1:
+        raise ValueError(
+            f"`points` must be a positive int. Received: points={points!r}."
+        )
+
+
+def _check_packages(runtime):
+    if runtime is None:
+        return
+    advice = "Exporting (export=False does without)"
+    packages.require("ai_edge_litert", user=advice)
+    if runtime == "micro":
+        packages.require("tflite_micro", user=advice)
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "The int8 file needs the TensorFlow backend. Received: "
+            f"KERAS_BACKEND={keras.backend.backend()!r}. Give export=False, "
+            "or start with KERAS_BACKEND=tensorflow."
+        )
+
+
+class _Work:
+    """Model and data, read and checked.
+
+    Attributes:
+        task: `Task`.
+        train, validation: `Source`s.
+        counts: `dict`, samples of each.
+    """
+
+    def __init__(self, model, train, validation, recipe, seed):
+        self.model, self.recipe = model, recipe
+        self._graph = read.channel_graph(model)
+        counting.check_sizes(self._graph)
+        self._data, self._seed = (train, validation), seed
+
+    def read(self, loss, metrics, monitor, mode):
+        """Opens and checks the data, and finds out what is watched."""
+        mode_of_labels = task_lib.label_mode(self.model, loss)
+        self.train, self.validation = (
+            sources.Source(
+                data,
+                purpose,
+                self.model,
+                mode_of_labels,
+                self.recipe.batch_size,
+                self._seed,
+            )
+            for data, purpose in zip(
+                self._data, ("training", "validation"), strict=True
+            )
+        )
+        sample = next(self.train.batches(limit=self.recipe.batch_size))
+        door_checks.check_inputs(self.model, sample[0], "training")
+        kinds = task_lib.kinds_of(self.model, sample[1], loss)
+        self.counts = {
+            source.purpose: door_checks.check_data(self.model, kinds, source)
+            for source in self._checked(monitor)
+        }
+        self.task = task_lib.Task(
+            self.model, sample, loss, metrics, monitor, mode
+        )
+        if callable(monitor):
+            self.counts["validation"] = door_checks.check_data(
+                self.model, [], self.validation
+            )
+
+    def _checked(self, monitor):
+        """A function may want any labels of validation data."""
+        if callable(monitor):
+            return [self.train]
+        return [self.train, self.validation]
+
+    def key(self):
+        """What the result depends on, as plain data."""
+        return {
+            "model": _digest(self.model),
+            "training": self.train.digest(),
+            "validation": self.validation.digest(),
+            "loss": task_lib.title(self.task.loss),
+            "monitor": self.task.monitor,
+            "larger": self.task.larger,
+        }
+
+    def job(self, wish, space, clock, runtime, options, epochs, points):
+        """The `Job`, its baseline not measured yet."""
+        recipe = self.recipe
+        selection = self.train.some(recipe.selection)
+        calibration, _ = self.train.some(_CALIBRATION)
+        budget = wish.resolved(self.model, space, calibration)
+        start, graph = self.model, self._graph
+        if getattr(budget, "depth", None) is not None:
+            start, budget = pruning.cut_depth(
+                self.model, budget, selection, None
+            )
+            graph = read.channel_graph(start)
+        costs = wishes.Costs({}, {})
+        if budget is not None or wish.max_loss is not None:
+            costs = wishes.costs(budget, graph, recipe, selection, options)
+        inputs = None
+        if recipe.reconstruction:
+            inputs, _ = self.train.some(recipe.reconstruction)
+        return trial_lib.Job(
+            model=self.model,
+            start=start,
+            task=self.task,
+            train=self.train,
+            validation=self.validation,
+            recipe=recipe,
+            teacher=tuning.teacher_of(self.model) if recipe.teacher else None,
+            clock=clock,
+            tell=lambda **facts: None,
+            selection=selection,
+            inputs=inputs,
+            calibration=calibration,
+            workspace=space,
+            options=options,
+            ceilings=costs.ceilings,
+            table=costs.table,
+            runtime=runtime,
+            baseline={"costs": costs.dense},
+            max_loss=wish.max_loss,
+            points=points,
+            epochs=epochs,
+        )
+
+
+def _found(job, seed):
+    """`(best, frontier)`: an `Answer`, and a list of them."""
+    dense = trial_lib.dense_answer(job)
+    if job.max_loss is not None:
+        return _smallest(job, dense, seed)
+    if job.start is job.model and trial_lib.fits(job, dense):
+        return dense, []
+    if job.epochs is not None:
+        way = list(trial_lib.Trial(job, "1", seed).to_budget())
+        return way[-1], way if job.points > 1 else []
+    ways = [list(trial_lib.Trial(job, "early", seed, True).to_budget())]
+    number, seconds = 1, 0.0
+    while not ways[1:] or job.clock.left > _AGAIN * seconds:
+        began = job.clock.spent
+        trial = trial_lib.Trial(job, f"{number}", seed + number - 1)
+        ways.append(list(trial.to_budget()))
+        seconds = job.clock.spent - began
+        number += 1
+        if job.clock.over:
+            break
+    best = max(
+        ways, key=lambda way: (not way[-1].over, job.task.gain(way[-1].judged))
+    )
+    return best[-1], best if job.points > 1 else []
+
+
+def _smallest(job, dense, seed):
+    """The smallest network that loses no more than `max_loss`."""
+    trial = trial_lib.Trial(job, "1", seed)
+    least = trial_lib.floor(
+        read.channel_graph(job.start), job.baseline["costs"]
+    )
+    way = [dense, *trial.to_loss(least)]
+    good = [a for a in way if trial.loses(a) <= job.max_loss]
+    if not good:
+        gone = trial.loses(dense)
+        raise RuntimeError(
+            "A network that loses no more is required. Received: "
+            f"max_loss={job.max_loss}, and the int8 file of the model that "
+            f"came in loses {gone:.4g} of {job.task.monitor} already. Raise "
+            "`max_loss`, or calibrate with other data."
+        )
+    frontier = sorted(way, key=lambda a: -a.numbers["MACs"])
+    return min(good, key=lambda a: a.numbers["MACs"]), frontier
+
+
+def _digest(model):
+    """A hash of the layers and the numbers of a model."""
+    found = hashlib.sha256()
+    config = json.dumps(model.get_config(), default=repr, sort_keys=True)
+    if "0x" not in config:  # addresses of objects without a config
+        found.update(config.encode())
+    for variable in model.weights:
+        array = values_lib.numpy(variable, exact=True)
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def _call(wish, out, asked, minutes):
+    """How this is called again, as Python."""
+    given = dict(wish.given())
+    how = {"minutes": minutes} if minutes else {"epochs": asked["epochs"]}
+    given |= {k: repr(v) for k, v in how.items()}
+    given |= {"points": repr(asked["points"]), "seed": repr(asked["seed"])}
+    text = ", ".join(f"{name}={value}" for name, value in given.items())
+    return (
+        f"tfprune.compress(model, train, validation, {text}, out={str(out)!r})"
+    )

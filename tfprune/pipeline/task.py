@@ -1,0 +1,338 @@
+"""What a model is trained for, and the one metric that says how well it does.
+
+Losses and metrics are those that the model is compiled with, unless others
+are given. Metrics are always computed by Keras, from outputs: so those of a
+file on a microcontroller's interpreter are counted as those of the model.
+"""
+
+import keras
+import numpy as np
+
+_SMALLER = ("loss", "error", "mse", "mae", "mape", "msle", "rmse", "perplexity")
+_LARGER = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2")
+_LARGER += ("sensitivity", "specificity", "similarity", "hit")
+_MODES = ("auto", "min", "max")
+# Losses of classes, by the name of their function or class.
+_SPARSE = "sparsecategoricalcrossentropy"
+_CATEGORICAL = ("categoricalcrossentropy", "categoricalfocalcrossentropy")
+_BINARY = ("binarycrossentropy", "binaryfocalcrossentropy")
+
+
+class Task:
+    """Losses, metrics, and what is watched of them.
+
+    Args:
+        model: a built `keras.Model`, compiled or not.
+        sample: `(x, y, weights)`, some training data, by which a loss is
+            chosen for a model that has none.
+        loss, metrics: as for `compile`; `None` takes those of the model.
+        monitor: `str`, the name of a metric as `evaluate` gives it, or a
+            function `(x, y, outputs) -> float` of all validation data;
+            `None` takes the first metric, or the loss.
+        mode: `"max"` if larger is better, `"min"` if smaller is, `"auto"`
+            to tell by the name.
+
+    Attributes:
+        monitor: `str`.
+        larger: `bool`, whether larger is better.
+
+    Raises:
+        ValueError: If there is no loss, the metric is not computed, or
+            nobody knows whether larger is better.
+    """
+
+    def __init__(
+        self,
+        model,
+        sample,
+        loss=None,
+        metrics=None,
+        monitor=None,
+        mode="auto",
+    ):
+        self._model, self._given = model, {}
+        self._compiled = model.get_compile_config() or {}
+        self.loss, guess = _loss_of(model, sample[1], loss)
+        self.guessed = bool(guess)
+        if metrics is None and guess:
+            metrics = guess
+        if metrics is not None:
+            self._given["metrics"] = metrics
+        if loss is not None:
+            # Weights of losses belong to the losses that were compiled.
+            self._compiled = {
+                k: v for k, v in self._compiled.items() if k != "loss_weights"
+            }
+        self.names = list(model.output_names)
+        self.losses = _by_output(self.loss, self.names)
+        self._function = monitor if callable(monitor) else None
+        self._judge = self._judging_model()
+        self.monitor = self._checked(monitor, sample)
+        self.larger = self._direction(mode)
+
+    def compiling(self):
+        """Fresh arguments of `compile`, all but the optimizer."""
+        found = {"loss": self.loss}
+        for name in ("metrics", "weighted_metrics", "loss_weights"):
+            part = self._compiled.get(name)
+            if part is not None:
+                found[name] = keras.saving.deserialize_keras_object(part)
+        if "metrics" in self._given:
+            found["metrics"] = keras.tree.map_structure(
+                _fresh, self._given["metrics"]
+            )
+        return found
+
+    def _judging_model(self):
+        """Outputs in, outputs out: for the metrics that Keras computes."""
+        outputs = keras.tree.flatten(self._model.output)
+        inputs = [
+            keras.Input(t.shape[1:], dtype=t.dtype, name=f"of_{name}")
+            for t, name in zip(outputs, self.names, strict=True)
+        ]
+        copies = [
+            keras.layers.Identity(name=name)(t)
+            for t, name in zip(inputs, self.names, strict=True)
+        ]
+        packed = [
+            keras.tree.pack_sequence_as(self._model.output, part)
+            for part in (inputs, copies)
+        ]
+        judge = keras.Model(*packed)
+        if self._function is None:
+            judge.compile("sgd", **self.compiling())
+        return judge
+
+    def evaluate(self, outputs_of, source, limit=None):
+        """The metrics of a model, or of anything that gives its outputs.
+
+        Args:
+            outputs_of: function from inputs, as they stand in the data, to
+                outputs, numpy.
+            source: a `Source`.
+            limit: `int`, samples that are looked at; all if `None`.
+
+        Returns:
+            `dict` from the names of metrics to `float`s.
+        """
+        if self._function is not None:
+            return self._by_function(outputs_of, source, limit)
+        self._judge.reset_metrics()
+        found = {}
+        for x, y, weights in source.batches(limit=limit):
+            found = self._judge.test_on_batch(
+                outputs_of(x), y, weights, return_dict=True
+            )
+        return {name: float(value) for name, value in found.items()}
+
+    def _by_function(self, outputs_of, source, limit):
+        parts = [
+            (x, y, outputs_of(x)) for x, y, _ in source.batches(limit=limit)
+        ]
+        whole = keras.tree.map_structure(lambda *a: np.concatenate(a), *parts)
+        return {self.monitor: float(self._function(*whole))}
+
+    def gain(self, values):
+        """The watched metric, turned so that larger is better."""
+        value = values[self.monitor]
+        if np.isnan(value):
+            return -np.inf
+        return value if self.larger else -value
+
+    def scores(self, y, outputs):
+        """Minus the loss of each sample, without weights.
+
+        Args:
+            y: as in the data, numpy.
+            outputs: of the model, numpy.
+
+        Returns:
+            Array of shape `(samples,)`.
+        """
+        truths = self._listed(y)
+        found = 0.0
+        for loss, truth, output in zip(
+            self.losses, truths, self._listed(outputs), strict=True
+        ):
+            if loss is not None:
+                call = loss.call if hasattr(loss, "call") else loss
+                each = keras.ops.convert_to_numpy(call(truth, output))
+                found = found - each.reshape(len(output), -1).mean(1)
+        return found
+
+    def _listed(self, part):
+        if isinstance(part, dict):
+            return [part[name] for name in self.names]
+        return list(part) if isinstance(part, (list, tuple)) else [part]
+
+    def kinds(self):
+        """What each output holds: a list of `(kind, is_logits)`.
+
+        The kind is "sparse", "categorical", "binary" or "numbers".
+        """
+        return [_kind(loss) for loss in self.losses]
+
+    def _checked(self, monitor, sample):
+        if self._function is not None:
+            return getattr(monitor, "__name__", type(monitor).__name__)
+        names = self._computed(sample)
+        if monitor is None:
+            others = [name for name in names if name != "loss"]
+            single = [n for n in others if not n.endswith("_loss")]
+            return (single or ["loss"])[0]
+        wanted = monitor.removeprefix("val_")
+        if wanted not in names:
+            raise ValueError(
+                "The metric to keep must be one that is computed: "
+                f"{', '.join(names)}. Received: monitor={monitor!r}. Compile "
+                "the model with it, or give metrics=[...]."
+            )
+        return wanted
+
+    def _computed(self, sample):
+        """Names of what `evaluate` gives; the first batch has to fit."""
+        x, y, weights = sample
+        outputs = self._model(x, training=False)
+        try:
+            found = self._judge.test_on_batch(
+                outputs, y, weights, return_dict=True
+            )
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            shapes = keras.tree.map_structure(lambda t: tuple(t.shape), y)
+            raise ValueError(
+                "Targets must fit the loss and the metrics. Received: y of "
+                f"shape {shapes} for outputs of shape "
+                f"{[tuple(t.shape[1:]) for t in self._model.outputs]} with "
+                f"loss={title(self.loss)}: {reason}"
+            ) from error
+        return list(found)
+
+    def _direction(self, mode):
+        if mode not in _MODES:
+            raise ValueError(
+                f"`mode` must be one of {', '.join(_MODES)}. Received: "
+                f"mode={mode!r}."
+            )
+        if mode != "auto":
+            return mode == "max"
+        name = self.monitor.lower()
+        if any(part in name for part in _SMALLER):
+            return False
+        if any(part in name for part in _LARGER):
+            return True
+        raise ValueError(
+            "Whether a larger metric is better must be known. Received: "
+            f"monitor={self.monitor!r}, mode='auto'. Give mode='max' or "
+            "mode='min'."
+        )
+
+
+def kinds_of(model, y, loss=None):
+    """What each output holds, as `Task.kinds`, before there is a task."""
+    loss, _ = _loss_of(model, y, loss)
+    return [_kind(part) for part in _by_output(loss, model.output_names)]
+
+
+def label_mode(model, loss=None):
+    """How `keras.utils` has to write the classes of folders."""
+    if loss is None and model.compiled:
+        loss = model.loss
+    kind, _ = _kind(_by_output(loss, model.output_names)[0])
+    if loss is None and model.outputs[0].shape[-1] == 1:
+        kind = "binary"
+    return kind if kind in ("categorical", "binary") else "int"
+
+
+def _loss_of(model, y, loss):
+    """`(loss, metrics)`; metrics are empty unless the loss is guessed."""
+    if loss is None and model.compiled:
+        loss = model.loss
+    if loss is not None:
+        return loss, []
+    return _guess(model, y)
+
+
+def _by_output(part, names):
+    """A loss as an object, or `None`, for each output."""
+    if isinstance(part, dict):
+        parts = [part.get(name) for name in names]
+    elif isinstance(part, (list, tuple)):
+        parts = list(part)
+    else:
+        parts = [part] * len(names)
+    return [_resolved(part) for part in parts]
+
+
+def _guess(model, y):
+    """`(loss, metrics)` for a model that is not compiled."""
+    if len(model.outputs) != 1 or not hasattr(y, "shape"):
+        raise ValueError(
+            "A model with several outputs needs losses. Received: "
+            f"model={model.name!r}, which is not compiled. Compile it, or "
+            "give loss=."
+        )
+    shape, softmax = tuple(model.outputs[0].shape), _ends_in("softmax", model)
+    whole = np.issubdtype(y.dtype, np.integer) or y.dtype == bool
+    losses = keras.losses
+    if shape[-1] > 1 and whole and y.size == len(y) * np.prod(shape[1:-1]):
+        loss = losses.SparseCategoricalCrossentropy(from_logits=not softmax)
+        return loss, ["accuracy"]
+    if softmax and y.shape[1:] == shape[1:]:
+        return losses.CategoricalCrossentropy(), ["accuracy"]
+    if whole and y.size and set(np.unique(y)) <= {0, 1}:
+        sigmoid = _ends_in("sigmoid", model)
+        threshold = 0.5 if sigmoid else 0.0
+        accuracy = keras.metrics.BinaryAccuracy("accuracy", threshold=threshold)
+        return losses.BinaryCrossentropy(from_logits=not sigmoid), [accuracy]
+    return losses.MeanSquaredError(), ["mae"]
+
+
+def _ends_in(name, model):
+    layer = model.layers[-1]
+    if isinstance(layer, keras.Model):
+        return _ends_in(name, layer)
+    activation = getattr(layer, "activation", None)
+    found = getattr(activation, "__name__", type(layer).__name__)
+    return found.lower() == name
+
+
+def _resolved(loss):
+    return None if loss is None else keras.losses.get(loss)
+
+
+def _kind(loss):
+    if loss is None:
+        return "none", False
+    name = getattr(loss, "__name__", type(loss).__name__)
+    name = name.replace("_", "").lower()
+    logits = bool(getattr(loss, "from_logits", False))
+    if isinstance(loss, keras.losses.Loss) and not logits:
+        logits = bool(_config(loss).get("from_logits", False))
+    if name == _SPARSE:
+        return "sparse", logits
+    if name in _CATEGORICAL:
+        return "categorical", logits
+    if name in _BINARY:
+        return "binary", logits
+    return "numbers", False
+
+
+def _config(loss):
+    try:
+        return loss.get_config()
+    except NotImplementedError:  # a loss of the user's own
+        return {}
+
+
+def _fresh(metric):
+    """A metric of its own state; names and functions have none."""
+    if isinstance(metric, keras.metrics.Metric):
+        return type(metric).from_config(metric.get_config())
+    return metric
+
+
+def title(loss):
+    if isinstance(loss, str):
+        return repr(loss)
+    return getattr(loss, "__name__", type(loss).__name__)

@@ -1,0 +1,238 @@
+"""Training one network: cosine rate, best validation epoch, a state on disk."""
+
+import dataclasses
+import io
+import json
+import math
+import time
+
+import keras
+import numpy as np
+
+from tfprune.core import atomic
+from tfprune.pipeline import tutor
+from tfprune.sparsity import wrapping
+from tfprune.training import fused_normalization
+
+_EVERY = 5.0  # Seconds between two states on disk.
+
+
+@dataclasses.dataclass
+class Training:
+    """How one network was trained.
+
+    Attributes:
+        epochs: `int`, that were planned.
+        curve: list of `dict`s, one for each epoch: `epoch`, `rate`,
+            `seconds`, the metrics of training and, as `val_...`, those of
+            validation.
+        best: `int`, the epoch whose weights are taken; 0 is before training.
+        before: `dict`, the metrics of validation before training.
+    """
+
+    epochs: int
+    curve: list = dataclasses.field(default_factory=list)
+    best: int = 0
+    before: dict = dataclasses.field(default_factory=dict)
+
+
+def teacher_of(model):
+    """A copy of a model whose layers are not trainable."""
+    copy = wrapping.unwrap(model)
+    copy.trainable = False
+    return copy
+
+
+def tune(model, job, epochs=None, until=None, path=None, stage=""):
+    """Trains a model in place, and leaves the weights of its best epoch.
+
+    Args:
+        model: a `keras.Model`.
+        job: what it is trained for: has `task`, `train`, `validation`,
+            `recipe`, `teacher`, `clock` and `tell`.
+        epochs: `int`, or `None` for as many as there is time for.
+        until: `float`, the second of the clock at which it has to end.
+        path: `pathlib.Path` of the state, from which it goes on if it is
+            there; `None` to keep none.
+        stage: `str`, for the progress.
+
+    Returns:
+        A `Training`.
+    """
+    core = _quick(model)
+    learner = core
+    if job.teacher is not None:
+        learner = tutor.Tutored.of(
+            core,
+            job.teacher,
+            job.task.kinds(),
+            job.recipe.temperature,
+            job.recipe.label_weight,
+        )
+        # On a CPU, XLA takes longer to compile than the predictions.
+        core.compile(jit_compile=keras.backend.backend() == "jax")
+    optimizer = keras.optimizers.Adam(job.recipe.learning_rate)
+    learner.compile(optimizer, **job.task.compiling())
+    optimizer.build(core.trainable_variables)
+    keeper = _Keeper(core, optimizer, job, epochs, until, path, stage)
+    keeper.begin()
+    if not keeper.is_done:
+        keeper.feed = job.train.epochs(keeper.done)
+        learner.fit(
+            keeper.feed,
+            epochs=keeper.most,
+            initial_epoch=keeper.done,
+            shuffle=False,
+            verbose=0,
+            callbacks=[keeper],
+        )
+        keeper.write()
+    for variable, value in zip(model.variables, keeper.weights, strict=True):
+        variable.assign(value)
+    return keeper.training
+
+
+def _quick(model):
+    """A copy that trains faster where there is one, else the model."""
+    fusible = any(
+        isinstance(layer, keras.layers.BatchNormalization)
+        for layer in model.layers
+    )
+    plain = isinstance(model, keras.Sequential) or _is_functional(model)
+    if keras.backend.backend() == "tensorflow" and fusible and plain:
+        return fused_normalization.fast(model)
+    return model
+
+
+def _is_functional(model):
+    return "layers" in model.get_config() and bool(model.inputs)
+
+
+class _Keeper(keras.callbacks.Callback):
+    """Sets the rate, measures every epoch, keeps the best, writes the state."""
+
+    def __init__(self, core, optimizer, job, epochs, until, path, stage):
+        super().__init__()
+        self._core, self._optimizer, self._job = core, optimizer, job
+        self._until, self._path, self._stage = until, path, stage
+        self._fixed = epochs is not None
+        self.most = epochs if self._fixed else job.recipe.most_epochs
+        self.training = Training(self.most)
+        self.weights, self._gain = None, -math.inf
+        self._written = self._epoch_began = 0.0
+        self.feed = None
+
+    @property
+    def done(self):
+        return len(self.training.curve)
+
+    @property
+    def is_done(self):
+        return self.done >= self._planned() or self._job.clock.over
+
+    def begin(self):
+        """The state on disk, or the model as it is."""
+        if self._path is not None and self._path.exists():
+            self._restore()
+            return
+        values = self._measured()
+        self._gain, self.weights = self._job.task.gain(values), self._values()
+        self.training.before = values
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch_began = time.monotonic()
+        if hasattr(self.feed, "epoch"):
+            self.feed.epoch = epoch
+        total = max(self._planned(), epoch + 1)
+        progress = (epoch + 0.5) / total
+        rate = self._job.recipe.learning_rate
+        rate *= (1 + math.cos(math.pi * progress)) / 2
+        self.model.optimizer.learning_rate = rate
+        self._rate = rate
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self._job.clock.stopped or self._seconds_left() <= 0:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        values = self._measured()
+        line = {
+            "epoch": epoch + 1,
+            "rate": self._rate,
+            **{k: float(v) for k, v in (logs or {}).items()},
+            **{f"val_{k}": v for k, v in values.items()},
+        }
+        gain = self._job.task.gain(values)
+        if gain > self._gain:
+            self._gain, self.weights = gain, self._values()
+            self.training.best = epoch + 1
+        line["seconds"] = time.monotonic() - self._epoch_began
+        self.training.curve.append(line)
+        self._job.tell(
+            stage=self._stage,
+            epoch=epoch + 1,
+            epochs=self._planned(),
+            value=values[self._job.task.monitor],
+        )
+        if self.done >= self._planned():
+            self.model.stop_training = True
+        if time.monotonic() - self._written > _EVERY:
+            self.write()
+
+    def _measured(self):
+        return self._job.task.evaluate(
+            self._core.predict_on_batch, self._job.validation
+        )
+
+    def _seconds_left(self):
+        clock = self._job.clock
+        left = clock.left
+        if self._until is not None:
+            left = min(left, self._until - clock.spent)
+        return left
+
+    def _planned(self):
+        """Epochs in all, by the time that the latest ones took."""
+        if self._fixed:
+            return self.most
+        if not self.training.curve:
+            return self.most
+        latest = [line["seconds"] for line in self.training.curve[-3:]]
+        more = self._seconds_left() / max(np.median(latest), 1e-3)
+        return int(min(self.most, self.done + max(0, more)))
+
+    def _values(self):
+        return [np.array(_value(v)) for v in self._core.variables]
+
+    def _state(self):
+        return [*self._core.variables, *self._optimizer.variables]
+
+    def write(self):
+        """The state, whole or not at all."""
+        if self._path is None:
+            return
+        arrays = {f"v{i}": _value(v) for i, v in enumerate(self._state())}
+        arrays |= {f"w{i}": value for i, value in enumerate(self.weights)}
+        facts = {
+            **dataclasses.asdict(self.training),
+            "gain": self._gain,
+        }
+        buffer = io.BytesIO()
+        np.savez(buffer, facts=json.dumps(facts), **arrays)
+        atomic.write({self._path: buffer.getvalue()})
+        self._written = time.monotonic()
+
+    def _restore(self):
+        with np.load(self._path) as arrays:
+            facts = json.loads(str(arrays["facts"]))
+            for i, variable in enumerate(self._state()):
+                variable.assign(arrays[f"v{i}"])
+            self.weights = [
+                arrays[f"w{i}"] for i in range(len(self._core.variables))
+            ]
+        self._gain = facts.pop("gain")
+        self.training = Training(**facts)
+
+
+def _value(variable):
+    return keras.ops.convert_to_numpy(variable)
