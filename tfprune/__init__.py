@@ -18,6 +18,7 @@ if typing.TYPE_CHECKING:
     from tfprune import export
     from tfprune import methods
     from tfprune import patterns
+    from tfprune import pipeline
     from tfprune import plots
     from tfprune import recipes
     from tfprune import reports
@@ -41,6 +42,7 @@ if typing.TYPE_CHECKING:
     from tfprune.graph import rule
     from tfprune.graph.read import channel_graph
     from tfprune.legacy import load_model
+    from tfprune.pipeline import compress
     from tfprune.reports import compare
     from tfprune.reports import profile
     from tfprune.searches import search
@@ -67,6 +69,7 @@ _HOMES = {
     "channel_graph": "tfprune.graph.read",
     "compare": "tfprune.reports",
     "compile_for_npu": "tfprune.export",
+    "compress": "tfprune.pipeline",
     "compress_tflite": "tfprune.export",
     "convolutions": "tfprune.sparsity",
     "cost": "tfprune.costs",
@@ -86,6 +89,7 @@ _HOMES = {
     "methods": "tfprune.methods",
     "normalizations": "tfprune.sparsity",
     "patterns": "tfprune.patterns",
+    "pipeline": "tfprune.pipeline",
     "plots": "tfprune.plots",
     "profile": "tfprune.reports",
     "prune": "tfprune.surgery",

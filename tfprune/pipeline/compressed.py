@@ -20,7 +20,7 @@ class Point:
             say which: "int8 flash, measured", "int8 flash, predicted".
         values: `dict`, the metrics of the model in float.
         file_values: `dict`, those of its int8 file where it runs.
-        kept: `dict` from groups of channels to `(kept, of)`.
+        kept: `dict` from groups of channels to `[kept, of]`.
         curve: list of `dict`s, one for each epoch of its training.
         folder: `str`, where its `model.keras` and `model.tflite` lie.
     """
@@ -55,7 +55,7 @@ class Compressed:
         larger: `bool`, whether larger is better.
         points: tuple of `Point`, the frontier, from large to small.
         curve: list of `dict`s, one for each epoch of the training.
-        kept: `dict` from groups of channels to `(kept, of)`.
+        kept: `dict` from groups of channels to `[kept, of]`.
         settings: `dict`, what was asked for and how it was done.
         command: `str`, what makes it again.
         interrupted: `bool`, whether it was stopped before its end.

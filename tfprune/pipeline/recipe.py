@@ -32,9 +32,9 @@ class Recipe:
     rounds_share: float = 0.25
     criterion: object = "l1"
     strategy: str = "one_plus_one"
-    evaluations: int = 40
-    selection: int = 1024
-    reconstruction: int = 512
+    evaluations: int = 24
+    selection: int = 512
+    reconstruction: int = 256
     teacher: bool = True
     temperature: float = 4.0
     label_weight: float = 0.3

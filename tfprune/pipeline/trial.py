@@ -79,7 +79,7 @@ class Answer:
         file_values: `dict`, those of its file; empty without one.
         over: `dict` from limits that it exceeds to by how much.
         curve: list of `dict`s of its training.
-        kept: `dict` from groups to `(kept, of)` channels.
+        kept: `dict` from groups to `[kept, of]` channels.
         model: the `keras.Model`, or `None` if it was not loaded.
     """
 
@@ -390,7 +390,7 @@ def _kept(dense, small):
     before, after = read.channel_graph(dense), read.channel_graph(small)
     left = {group.name: len(group) for group in after.groups}
     return {
-        group.name: (left.get(group.name, 0), len(group))
+        group.name: [left.get(group.name, 0), len(group)]
         for group in before.groups
         if not group.frozen
     }

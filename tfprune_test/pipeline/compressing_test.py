@@ -1,0 +1,312 @@
+"""The whole way, on points in a plane."""
+
+import functools
+import json
+import os
+import pathlib
+import signal
+import threading
+import warnings
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+import tfprune
+from tfprune.pipeline import compressed
+from tfprune_test.pipeline import small_tasks
+
+RECIPE = tfprune.pipeline.Recipe(
+    evaluations=4, selection=96, reconstruction=96, learning_rate=0.01
+)
+
+
+@functools.cache
+def data():
+    return small_tasks.blobs(240, 0), small_tasks.blobs(120, 1)
+
+
+@functools.cache
+def model():
+    return small_tasks.classifier(data()[0])
+
+
+def compress(out, *args, **kwargs):
+    train, validation = data()
+    kwargs = {
+        "epochs": 4,
+        "export": False,
+        "recipe": RECIPE,
+        "progress": False,
+        **kwargs,
+    }
+    return tfprune.compress(
+        model(), train, validation, *args, out=out, **kwargs
+    )
+
+
+class CompressTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.out = pathlib.Path(self.create_tempdir().full_path) / "out"
+
+    def test_the_budget_holds_and_the_metric_stays(self):
+        weights = [w.numpy() for w in model().weights]
+        found = compress(self.out, tfprune.Budget(macs=0.4, params=0.5))
+        before, after = map(tfprune.cost, (model(), found.model))
+        self.assertLessEqual(after.macs, 0.4 * before.macs)
+        self.assertLessEqual(after.params, 0.5 * before.params)
+        self.assertTrue(found.fits)
+        self.assertEqual(found.before["MACs"], before.macs)
+        self.assertEqual(found.after["MACs"], after.macs)
+        _, accuracy = found.model.evaluate(*data()[1], verbose=0)
+        self.assertAlmostEqual(found.after["accuracy, float32"], accuracy, 5)
+        self.assertGreater(accuracy, 0.9)
+        for old, now in zip(weights, model().weights):
+            np.testing.assert_array_equal(old, now)
+
+    def test_the_folder_is_complete_and_loads(self):
+        found = compress(self.out, macs=0.5)
+        self.assertFalse(self.out.with_name("out.part").exists())
+        self.assertCountEqual(
+            os.listdir(self.out), ["model.keras", "result.json"]
+        )
+        again = compressed.load(self.out)
+        self.assertEqual(again.after, found.after)
+        self.assertEqual(again.to_dict(), found.to_dict())
+        x = data()[1][0]
+        np.testing.assert_allclose(again.model(x), found.model(x), rtol=1e-6)
+        self.assertIn("MACs", found.table().to_text())
+
+    def test_a_finished_run_is_not_run_again(self):
+        found = compress(self.out, macs=0.5)
+        stamp = (self.out / "model.keras").stat().st_mtime_ns
+        again = compress(self.out, macs=0.5)
+        self.assertEqual(again.after, found.after)
+        self.assertEqual((self.out / "model.keras").stat().st_mtime_ns, stamp)
+        with self.assertRaisesRegex(ValueError, "differs in wish"):
+            compress(self.out, macs=0.6)
+
+    def test_the_smallest_network_that_loses_no_more(self):
+        found = compress(self.out, max_loss=0.02)
+        monitor = "accuracy, float32"
+        self.assertLessEqual(found.before[monitor] - found.after[monitor], 0.02)
+        self.assertLess(found.after["MACs"], 0.65 * found.before["MACs"])
+        losses = [
+            found.before[monitor] - p.values["accuracy"] for p in found.points
+        ]
+        small_enough = [
+            p.numbers["MACs"]
+            for p, loss in zip(found.points, losses)
+            if loss <= 0.02
+        ]
+        self.assertEqual(min(small_enough), found.after["MACs"])
+
+    def test_points_are_models_of_falling_cost(self):
+        found = compress(self.out, macs=0.3, points=3, epochs=2)
+        costs = [point.numbers["MACs"] for point in found.points]
+        self.assertLen(costs, 3)
+        self.assertEqual(costs, sorted(costs, reverse=True))
+        for point in found.points:
+            self.assertEqual(
+                tfprune.cost(point.model).macs, point.numbers["MACs"]
+            )
+        self.assertEqual(found.after["MACs"], costs[-1])
+        self.assertLen(found.frontier().rows, 3)
+
+    def test_a_limit_on_time(self):
+        found = compress(self.out, macs=0.5, epochs=None, minutes=0.05)
+        self.assertTrue(found.fits)
+        self.assertFalse(found.interrupted)
+
+    def test_a_network_that_fits_already_stays_as_it_is(self):
+        found = compress(self.out, tfprune.Budget(macs=1_000_000))
+        self.assertEqual(found.after, found.before)
+        self.assertIsNot(found.model, model())
+
+    def test_ctrl_c_ends_with_the_best_so_far(self):
+        timer = threading.Timer(
+            3.0, lambda: os.kill(os.getpid(), signal.SIGINT)
+        )
+        timer.start()
+        found = compress(self.out, macs=0.5, epochs=100_000)
+        timer.join()
+        self.assertTrue(found.interrupted)
+        self.assertTrue(found.fits)
+        self.assertTrue((self.out / "model.keras").exists())
+
+
+class OtherTasksTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.out = pathlib.Path(self.create_tempdir().full_path) / "out"
+
+    def test_several_inputs_and_outputs_and_weights(self):
+        train = small_tasks.two_heads_data(200, 0)
+        validation = small_tasks.two_heads_data(80, 1)
+        net = small_tasks.two_heads()
+        net.fit(*train[:2], sample_weight=train[2], epochs=5, verbose=0)
+        found = tfprune.compress(
+            net,
+            train,
+            validation,
+            macs=0.6,
+            monitor="size_mae",
+            out=self.out,
+            epochs=2,
+            export=False,
+            recipe=RECIPE,
+            progress=False,
+        )
+        self.assertFalse(found.larger)
+        self.assertLessEqual(tfprune.cost(found.model).macs, 36)
+        values = net.evaluate(
+            *validation[:2],
+            sample_weight=validation[2],
+            verbose=0,
+            return_dict=True,
+        )
+        self.assertAlmostEqual(
+            found.before["size_mae, float32"], values["size_mae"], 4
+        )
+
+    def test_an_autoencoder_by_a_function_of_inputs_and_outputs(self):
+        x = small_tasks.blobs(200, 0)[0]
+        far = np.random.default_rng(0).uniform(-6, 6, (60, 2))
+        normal = small_tasks.blobs(60, 1)[0]
+        mixed = np.concatenate([normal, far]).astype("float32")
+        labels = np.repeat([0, 1], 60)
+        inputs = keras.Input((2,))
+        hidden = keras.layers.Dense(12, activation="relu")(inputs)
+        code = keras.layers.Dense(1)(hidden)
+        hidden = keras.layers.Dense(12, activation="relu")(code)
+        net = keras.Model(inputs, keras.layers.Dense(2)(hidden))
+        net.compile(keras.optimizers.Adam(0.01), "mse")
+        net.fit(x, x, epochs=10, verbose=0)
+
+        def auc(x, y, outputs):
+            metric = keras.metrics.AUC(200)
+            error = np.square(x - outputs).sum(1)
+            metric.update_state(y, error / error.max())
+            return metric.result()
+
+        found = tfprune.compress(
+            net,
+            x,
+            (mixed, labels),
+            macs=0.5,
+            monitor=auc,
+            mode="max",
+            out=self.out,
+            epochs=2,
+            export=False,
+            recipe=RECIPE,
+            progress=False,
+        )
+        self.assertGreater(found.before["auc, float32"], 0.6)
+        self.assertGreaterEqual(found.after["auc, float32"], 0.6)
+
+
+class RefusedTest(parameterized.TestCase):
+    """One clear line each, before training starts."""
+
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+        self.out = self.folder / "out"
+
+    def refused(self, text, *args, error=ValueError, **kwargs):
+        train, validation = data()
+        train = kwargs.pop("train", train)
+        validation = kwargs.pop("validation", validation)
+        net = kwargs.pop("net", model())
+        with self.assertRaisesRegex(error, text) as caught:
+            tfprune.compress(
+                net,
+                train,
+                validation,
+                *args,
+                **{"out": self.out, "export": False, "macs": 0.5, **kwargs},
+            )
+        self.assertNotIn("\n", str(caught.exception).strip())
+        self.assertFalse((self.out.with_name("out.part")).exists())
+
+    def test_data_that_do_not_fit_the_model(self):
+        x, y = data()[0]
+        self.refused(
+            "shapes of the model's inputs.*\\(3,\\)", train=(x[:, [0, 0, 1]], y)
+        )
+        self.refused("same number of samples", validation=(x, y[:-1]))
+
+    def test_labels_out_of_range(self):
+        x, y = data()[0]
+        for source in ("train", "validation"):
+            bad = np.where(np.arange(len(y)) == 77, 3, y)
+            self.refused(
+                "from 0 to 2.*\\[3\\] in sample 77", **{source: (x, bad)}
+            )
+
+    def test_numbers_that_are_not_finite(self):
+        x, y = data()[0]
+        x = x.copy()
+        x[9, 1] = np.nan
+        self.refused("training must be finite.*sample 9", train=(x, y))
+
+    def test_a_metric_that_is_not_computed(self):
+        self.refused("accuracy.*monitor='auc'", monitor="auc")
+
+    def test_a_budget_out_of_reach(self):
+        self.refused(
+            "within reach.*with every removable channel gone the model still "
+            "has {'macs': 6}",
+            tfprune.Budget(macs=3),
+            macs=None,
+        )
+
+    def test_a_board_that_nobody_knows(self):
+        self.refused("Near it: nano-33-ble", macs=None, board="nano33ble")
+
+    def test_nothing_or_too_much_is_asked_for(self):
+        self.refused("Received: none", macs=None)
+        self.refused("Received: macs, max_loss", max_loss=0.1)
+        self.refused("minutes=1, epochs=1", minutes=1, epochs=1)
+
+    def test_a_folder_of_something_else(self):
+        self.out.mkdir()
+        (self.out / "thesis.tex").write_text("")
+        self.refused("holds thesis.tex", error=FileExistsError)
+        self.assertTrue((self.out / "thesis.tex").exists())
+
+    def test_data_that_can_be_read_once(self):
+        self.refused("read several times", train=(b for b in [data()[0]]))
+
+    def test_a_model_that_is_not_trained_is_warned_of(self):
+        net = keras.models.clone_model(model())
+        net.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        x, _ = data()[1]
+        with self.assertWarnsRegex(UserWarning, "what chance gives"):
+            tfprune.compress(
+                net,
+                data()[0],
+                (x, np.random.default_rng(0).integers(0, 3, len(x))),
+                macs=0.5,
+                out=self.out,
+                epochs=1,
+                export=False,
+                recipe=RECIPE,
+                progress=False,
+            )
+
+    def test_a_trained_model_is_not_warned_of(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            compress(self.out, macs=0.5, epochs=1)
+        facts = json.loads((self.out / "result.json").read_text())
+        self.assertEqual(
+            facts["settings"]["samples"], {"training": 240, "validation": 120}
+        )
+
+
+if __name__ == "__main__":
+    absltest.main()
