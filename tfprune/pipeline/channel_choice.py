@@ -4,15 +4,13 @@ import dataclasses
 
 import numpy as np
 
+from tfprune import selection
+from tfprune import surgery
 from tfprune.core import boards
 from tfprune.graph import read
-from tfprune.graph import rebuild
 from tfprune.searches import amc
 from tfprune.searches import objective
 from tfprune.searches import strategies
-from tfprune.selection import select
-from tfprune.surgery import pruning
-from tfprune.surgery import recalibration
 from tfprune.surgery import reconstruction
 
 _LOWEST = 0.02  # The least share of a group that is tried.
@@ -81,7 +79,8 @@ def choose(model, budget, job, options, evaluations, seed=0):
 
 def ranking(graph, budget, criterion, data, options):
     """The channels that a criterion ranks highest, within a budget."""
-    return pruning.choose(graph, budget, criterion, data, **options)
+    cut = selection.choose(graph, budget, criterion, data, **options)
+    return cut.keep
 
 
 def shrunk(model, keep, inputs):
@@ -92,13 +91,12 @@ def shrunk(model, keep, inputs):
         keep: bool array.
         inputs: `x`, or `None` to leave weights as they are.
     """
-    graph = read.channel_graph(model)
+    cut = selection.Cut(read.channel_graph(model), keep)
     if inputs is None or keep.all():
-        return rebuild.shrink(graph, keep)
+        return surgery.apply(cut)
     settings = reconstruction.Reconstruction(inputs="dense")
-    changes, _ = settings.solve(graph, keep, inputs)
-    return recalibration.recalibrate(
-        rebuild.shrink(graph, keep, changes), inputs
+    return surgery.recalibrate(
+        surgery.apply(settings.refit(cut, inputs)), inputs
     )
 
 
@@ -126,7 +124,7 @@ def _between(dense, ceiling, part):
 
 def budget_of(ceilings, table=None):
     """A `Budget` of ceilings; one on latency wants its table."""
-    return select.Budget(**ceilings, latency_table=table)
+    return selection.Budget(**ceilings, latency_table=table)
 
 
 def multiple_of(board):

@@ -88,10 +88,10 @@ class Compressed:
 
     def table(self):
         """A `tables.Table` of both networks."""
-        rows = []
+        rows, limits = [], self.limits_of_numbers()
         for name, number in self.before.items():
             row = (name, _cell(number), _cell(self.after.get(name)))
-            limit = self.limits.get(_LIMITS.get(name))
+            limit = limits.get(name)
             rows.append((*row, "" if limit is None else tables.number(limit)))
         title = "It fits." if self.fits else f"Too large: {self.over}."
         return tables.Table(
@@ -99,6 +99,14 @@ class Compressed:
             tuple(rows),
             title=title if self.limits else "",
         )
+
+    def limits_of_numbers(self):
+        """`dict` from the names of numbers to what they may be at most."""
+        return {
+            name: self.limits[limit]
+            for name, limit in _LIMITS.items()
+            if limit in self.limits and name in self.before
+        }
 
     def frontier(self):
         """A `tables.Table` with a row for each point."""

@@ -30,8 +30,8 @@ from tfprune.pipeline import trial as trial_lib
 from tfprune.pipeline import tuning
 from tfprune.pipeline import wishes
 from tfprune.pipeline import workspace as workspace_lib
-from tfprune.reports import comparison
-from tfprune.surgery import pruning
+from tfprune.reports import environment
+from tfprune.surgery import depth
 
 _CALIBRATION = 256  # Training samples that int8 ranges are measured on.
 _EPOCHS = 20
@@ -172,7 +172,7 @@ def compress(
             "loss_was_guessed": work.task.guessed,
             "measured": measured.title(runtime) if export else "nothing",
         }
-        | comparison.environment(),
+        | environment.environment(),
         "command": command or _call(wish, out, asked, minutes),
     }
     show = progress_lib.Progress(
@@ -296,9 +296,7 @@ class _Work:
         budget = wish.resolved(self.model, space, calibration)
         start, graph = self.model, self._graph
         if getattr(budget, "depth", None) is not None:
-            start, budget = pruning.cut_depth(
-                self.model, budget, selection, None
-            )
+            start, budget = depth.cut(graph, budget, selection)
             graph = read.channel_graph(start)
         costs = wishes.Costs({}, {})
         if budget is not None or wish.max_loss is not None:

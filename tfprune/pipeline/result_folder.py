@@ -8,10 +8,12 @@ from tfprune.core import atomic
 from tfprune.export.micro import firmware_folder
 from tfprune.pipeline import compressed
 from tfprune.pipeline import measured
+from tfprune.pipeline import run_page
 from tfprune.pipeline import workspace
 
 MODEL, FILE = "model.keras", "model.tflite"
 FIRMWARE, POINTS = "firmware", "points"
+REPORT = "report.html"
 
 
 def write(job, best, answers, facts, key, labels=()):
@@ -30,9 +32,17 @@ def write(job, best, answers, facts, key, labels=()):
     """
     space = job.workspace
     folder = space.final()
-    best.model.compile("adam", **job.task.compiling())
+    if job.task.is_function:
+        best.model.compile("adam", loss=job.task.loss)
+    else:
+        best.model.compile("adam", **job.task.compiling())
     best.model.save(folder / MODEL)
+    after = dict(vars(best))
     if job.runtime is not None:
+        after["numbers"] = {
+            **best.numbers,
+            measured.FLOAT_FILE: measured.float_file_bytes(best.model),
+        }
         shutil.copy(space.path(f"{best.name}.tflite"), folder / FILE)
         if job.runtime == "micro":
             firmware_folder.export_micro(
@@ -60,7 +70,7 @@ def write(job, best, answers, facts, key, labels=()):
         dense=job.model,
         folder=str(space.out),
         before=named(job, job.baseline),
-        after=named(job, vars(best)),
+        after=named(job, after),
         fits=not best.over,
         limits=job.ceilings,
         over=best.over,
@@ -69,8 +79,10 @@ def write(job, best, answers, facts, key, labels=()):
         points=tuple(points),
         curve=best.curve,
         kept=best.kept,
+        report=str(space.out / REPORT),
         **facts,
     )
+    run_page.write(folder / REPORT, found, job, labels)
     text = json.dumps(found.to_dict() | {"key": key}, indent=2) + "\n"
     atomic.write({folder / workspace.RESULT: text.encode()})
     space.publish()

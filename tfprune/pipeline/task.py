@@ -35,6 +35,7 @@ class Task:
     Attributes:
         monitor: `str`.
         larger: `bool`, whether larger is better.
+        is_function: `bool`, whether a function tells the metric.
 
     Raises:
         ValueError: If there is no loss, the metric is not computed, or
@@ -66,6 +67,7 @@ class Task:
         self.names = list(model.output_names)
         self.losses = _by_output(self.loss, self.names)
         self._function = monitor if callable(monitor) else None
+        self.is_function = self._function is not None
         self._judge = self._judging_model()
         self.monitor = self._checked(monitor, sample)
         self.larger = self._direction(mode)

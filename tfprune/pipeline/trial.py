@@ -11,7 +11,7 @@ from tfprune.graph import rebuild
 from tfprune.pipeline import channel_choice
 from tfprune.pipeline import measured
 from tfprune.pipeline import tuning
-from tfprune.selection import select
+from tfprune.selection import candidates
 
 _FACTOR = 0.6  # From one network to the next on the way to a loss.
 _NEAR = 0.93  # A smaller network that saves less than this is not tried.
@@ -379,7 +379,7 @@ def floor(graph, limits):
         limits: names of costs.
     """
     meter = counting.Meter(graph)
-    least = select.at_least_one(graph, ~graph.removable)
+    least = candidates.at_least_one(graph, ~graph.removable)
     return max(
         getattr(meter, name)(least) / getattr(meter, name)() for name in limits
     )

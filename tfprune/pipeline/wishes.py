@@ -5,7 +5,7 @@ import dataclasses
 from tfprune.core import boards
 from tfprune.deploy import latency as latency_lib
 from tfprune.pipeline import channel_choice
-from tfprune.selection import select
+from tfprune.selection import Budget
 
 _NAMES = ("budget", "board", "macs", "latency", "max_loss")
 _BY_LOSS = ("macs", "params")
@@ -44,9 +44,7 @@ class Wish:
                 f"{', '.join(given) or 'none'}. Several limits go into one "
                 "tfprune.Budget."
             )
-        if self.budget is not None and not isinstance(
-            self.budget, select.Budget
-        ):
+        if self.budget is not None and not isinstance(self.budget, Budget):
             raise TypeError(
                 "`budget` must be a tfprune.Budget. Received: "
                 f"budget={self.budget!r}. Say what may remain, as in "
@@ -60,7 +58,7 @@ class Wish:
         if self.board is not None:
             boards.get(self.board)
         if self.macs is not None:
-            select.Budget(macs=self.macs)
+            Budget(macs=self.macs)
 
     def given(self):
         """`dict` of what was given, as it is written."""
@@ -92,9 +90,9 @@ class Wish:
         if self.max_loss is not None:
             return None
         if self.board is not None:
-            return select.Budget(board=self.board)
+            return Budget(board=self.board)
         if self.macs is not None:
-            return select.Budget(macs=self.macs)
+            return Budget(macs=self.macs)
         if self.budget is not None:
             return self.budget
         found = space.get(_TABLE)
@@ -103,7 +101,7 @@ class Wish:
             space.put(_TABLE, dataclasses.asdict(table))
         else:
             table = latency_lib.LatencyTable(**found)
-        return select.Budget(latency=self.latency, latency_table=table)
+        return Budget(latency=self.latency, latency_table=table)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +134,7 @@ def costs(budget, graph, recipe, selection, options):
             says how close one can get.
     """
     if budget is None:
-        meter = select.Budget(macs=1.0).meter(graph)
+        meter = Budget(macs=1.0).meter(graph)
         dense = {name: int(getattr(meter, name)()) for name in _BY_LOSS}
         return Costs({}, dense)
     meter = budget.meter(graph)

@@ -14,6 +14,7 @@ from tfprune.costs import counting
 from tfprune.scoring import rankings
 from tfprune.searches import amc
 from tfprune.selection import candidates as candidates_lib
+from tfprune.selection import select
 
 _SMALL = 1e-3  # A share below this counts as this in proportions.
 

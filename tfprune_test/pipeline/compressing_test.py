@@ -70,7 +70,7 @@ class CompressTest(parameterized.TestCase):
         found = compress(self.out, macs=0.5)
         self.assertFalse(self.out.with_name("out.part").exists())
         self.assertCountEqual(
-            os.listdir(self.out), ["model.keras", "result.json"]
+            os.listdir(self.out), ["model.keras", "report.html", "result.json"]
         )
         again = compressed.load(self.out)
         self.assertEqual(again.after, found.after)
