@@ -60,7 +60,7 @@ venv-tfmot:  ## set up .venv-tfmot, with tensorflow-model-optimization
 	$(MAKE) venv VENV=.venv-tfmot EXTRAS=tfmot,data,dev \
 	  CONSTRAINTS=build/constraints-tfmot.txt
 
-demo: $(READY)  ## train, prune, strip, export; results in build/demo
+demo: $(READY)  ## train, compress, export; results in build/demo
 	$(BIN)/python examples/demo.py
 
 test: lint  ## lint and all tests but the slow ones, training on JAX too

@@ -158,10 +158,15 @@ def compress(
         "options": options,
     }
     key = work.key() | asked
+    if not wish.needs_table:
+        # Out of reach is out of reach before a folder is made.
+        work.resolve(wish, options, None)
     space = workspace_lib.Workspace(out, key)
     if space.finished:
         return result_folder.load(out, model)
     clock = clock_lib.Clock(minutes, space.spent)
+    if wish.needs_table:
+        work.resolve(wish, options, space)
     job = work.job(wish, space, clock, runtime, options, epochs, points)
     facts = {
         "settings": asked
@@ -288,25 +293,36 @@ class _Work:
             "larger": self.task.larger,
         }
 
+    def resolve(self, wish, options, space):
+        """From what is wanted to limits in units, within reach.
+
+        Args:
+            wish: a `Wish`.
+            options: of `tfprune.prune`.
+            space: a `Workspace`, for a wish that needs a latency table.
+        """
+        self._selection = self.train.some(self.recipe.selection)
+        self._calibration, _ = self.train.some(_CALIBRATION)
+        budget = wish.resolved(self.model, space, self._calibration)
+        graph, self._start = self._graph, self.model
+        if getattr(budget, "depth", None) is not None:
+            self._start, budget = depth.cut(graph, budget, self._selection)
+            graph = read.channel_graph(self._start)
+        self._costs = wishes.Costs({}, {})
+        if budget is not None or wish.max_loss is not None:
+            self._costs = wishes.costs(
+                budget, graph, self.recipe, self._selection, options
+            )
+
     def job(self, wish, space, clock, runtime, options, epochs, points):
         """The `Job`, its baseline not measured yet."""
-        recipe = self.recipe
-        selection = self.train.some(recipe.selection)
-        calibration, _ = self.train.some(_CALIBRATION)
-        budget = wish.resolved(self.model, space, calibration)
-        start, graph = self.model, self._graph
-        if getattr(budget, "depth", None) is not None:
-            start, budget = depth.cut(graph, budget, selection)
-            graph = read.channel_graph(start)
-        costs = wishes.Costs({}, {})
-        if budget is not None or wish.max_loss is not None:
-            costs = wishes.costs(budget, graph, recipe, selection, options)
+        recipe, costs = self.recipe, self._costs
         inputs = None
         if recipe.reconstruction:
             inputs, _ = self.train.some(recipe.reconstruction)
         return trial_lib.Job(
             model=self.model,
-            start=start,
+            start=self._start,
             task=self.task,
             train=self.train,
             validation=self.validation,
@@ -314,9 +330,9 @@ class _Work:
             teacher=tuning.teacher_of(self.model) if recipe.teacher else None,
             clock=clock,
             tell=lambda **facts: None,
-            selection=selection,
+            selection=self._selection,
             inputs=inputs,
-            calibration=calibration,
+            calibration=self._calibration,
             workspace=space,
             options=options,
             ceilings=costs.ceilings,

@@ -96,11 +96,8 @@ class Task:
             keras.layers.Identity(name=name)(t)
             for t, name in zip(inputs, self.names, strict=True)
         ]
-        packed = [
-            keras.tree.pack_sequence_as(self._model.output, part)
-            for part in (inputs, copies)
-        ]
-        judge = keras.Model(*packed)
+        packed = keras.tree.pack_sequence_as(self._model.output, copies)
+        judge = keras.Model(inputs, packed)
         if self._function is None:
             judge.compile("sgd", **self.compiling())
         return judge
@@ -122,8 +119,9 @@ class Task:
         self._judge.reset_metrics()
         found = {}
         for x, y, weights in source.batches(limit=limit):
+            outputs = keras.tree.flatten(outputs_of(x))
             found = self._judge.test_on_batch(
-                outputs_of(x), y, weights, return_dict=True
+                outputs, y, weights, return_dict=True
             )
         return {name: float(value) for name, value in found.items()}
 
@@ -194,7 +192,7 @@ class Task:
     def _computed(self, sample):
         """Names of what `evaluate` gives; the first batch has to fit."""
         x, y, weights = sample
-        outputs = self._model(x, training=False)
+        outputs = keras.tree.flatten(self._model(x, training=False))
         try:
             found = self._judge.test_on_batch(
                 outputs, y, weights, return_dict=True

@@ -66,6 +66,11 @@ class Wish:
         return {k: repr(v) for k, v in found.items() if v is not None}
 
     @property
+    def needs_table(self):
+        """`bool`, whether layers are to be measured for it."""
+        return self.latency is not None
+
+    @property
     def is_micro(self):
         """`bool`, whether flash or RAM is limited."""
         if self.budget is not None:

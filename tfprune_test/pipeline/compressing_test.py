@@ -283,7 +283,9 @@ class RefusedTest(parameterized.TestCase):
 
     def test_a_model_that_is_not_trained_is_warned_of(self):
         net = keras.models.clone_model(model())
-        net.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        net.compile(
+            "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
         x, _ = data()[1]
         with self.assertWarnsRegex(UserWarning, "what chance gives"):
             tfprune.compress(
@@ -300,7 +302,7 @@ class RefusedTest(parameterized.TestCase):
 
     def test_a_trained_model_is_not_warned_of(self):
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
+            warnings.simplefilter("error", UserWarning)
             compress(self.out, macs=0.5, epochs=1)
         facts = json.loads((self.out / "result.json").read_text())
         self.assertEqual(

@@ -37,11 +37,13 @@ class BudgetTest(parameterized.TestCase):
             budget_lib.Budget()
 
     def test_a_board_stands_for_flash_and_ram(self):
-        budget = select.Budget(board="nano-33-ble")
+        budget = budget_lib.Budget(board="nano-33-ble")
         self.assertEqual(
             budget.limits(), {"flash_bytes": 524_288, "ram_bytes": 131_072}
         )
-        budget = select.Budget(board="nano-33-ble", ram_bytes=40_000, macs=0.5)
+        budget = budget_lib.Budget(
+            board="nano-33-ble", ram_bytes=40_000, macs=0.5
+        )
         self.assertEqual(
             budget.limits(),
             {"macs": 0.5, "flash_bytes": 524_288, "ram_bytes": 40_000},
@@ -49,7 +51,7 @@ class BudgetTest(parameterized.TestCase):
 
     def test_a_board_that_nobody_knows(self):
         with self.assertRaisesRegex(ValueError, "Near it: nano-33-ble"):
-            select.Budget(board="nano-33-bel")
+            budget_lib.Budget(board="nano-33-bel")
 
     @parameterized.parameters(0.0, -0.1, 1.5, 0, -3, True, "0.5", float("nan"))
     def test_a_limit_out_of_range(self, value):

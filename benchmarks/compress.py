@@ -1,0 +1,322 @@
+"""`tfprune.compress` against what one would do without it.
+
+For each task, each share of the multiply-adds and each seed:
+
+- compress: the default recipe, and variants of it, which are compared on
+  validation data;
+- uniform: the same share of every group by L1, then training on the labels
+  as long as compress trains;
+- scratch: the network that compress found, with new weights, trained as long
+  as the dense one and the smaller one together;
+- magnitude: single weights go while the dense network trains on, to the
+  same share, stored compressed as TFLite Micro reads it;
+- ptq: the dense network in int8.
+
+  python benchmarks/compress.py --tasks=digits,autoencoder --seeds=0,1,2 \\
+      --table=docs/results/compress.md
+
+Each cell is kept in a file of its own: started again it goes on with what is
+missing. All figures are of int8 files, run on TFLite.
+"""
+
+import json
+import pathlib
+import shutil
+import time
+
+import compress_tasks
+import keras
+import numpy as np
+import results
+from absl import app
+from absl import flags
+
+import tfprune
+from tfprune import pipeline
+from tfprune.core import atomic
+from tfprune.core import tables
+from tfprune.pipeline import task as task_lib
+from tfprune.pipeline import tuning
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("tasks", ["digits", "autoencoder"], "which")
+flags.DEFINE_list("shares", ["0.5", "0.25", "0.1"], "of the multiply-adds")
+flags.DEFINE_list("seeds", ["0", "1", "2"], "of data, weights and search")
+flags.DEFINE_list(
+    "ways", ["compress", "uniform", "scratch", "magnitude", "ptq"], "which"
+)
+flags.DEFINE_string("data_dir", None, "folder of CIFAR-10")
+flags.DEFINE_string("resnet8", "", "published weights of ResNet-8")
+flags.DEFINE_string("ds_cnn", "", "published weights of DS-CNN")
+flags.DEFINE_string("speech", "", "features x and classes y for DS-CNN")
+flags.DEFINE_string("out", "build/bench/compress", "folder of results")
+flags.DEFINE_string("table", "", "also write a table to this file")
+
+# Variants of the recipe, by what they change.
+VARIANTS = {
+    "compress": {},
+    "one round": {"rounds": 1},
+    "three rounds": {"rounds": 3},
+    "no teacher": {"teacher": False},
+    "no search": {"evaluations": 1},
+    "no fitting": {"reconstruction": 0},
+    "taylor": {"criterion": "taylor"},
+}
+
+
+class Cell:
+    """One task, share and seed; what its ways have in common."""
+
+    def __init__(self, name, share, seed, folder):
+        self.name, self.share, self.seed = name, share, seed
+        self.folder = folder
+        self._task = None
+
+    @property
+    def task(self):
+        if self._task is None:
+            keras.utils.set_random_seed(self.seed)
+            task = compress_tasks.TASKS[self.name](FLAGS, self.seed)
+            path = self.folder / f"{self.name}-{self.seed}.keras"
+            if path.exists():
+                task.model.load_weights(path)
+            else:
+                task.model.save(path)
+            self._task = task
+        return self._task
+
+    def compress(self, way):
+        """The folder of a variant, made if it is missing."""
+        task = self.task
+        return tfprune.compress(
+            task.model,
+            task.train,
+            task.validation,
+            macs=self.share,
+            out=self.folder / self.key(way),
+            epochs=task.epochs,
+            seed=self.seed,
+            recipe=pipeline.Recipe(**VARIANTS[way]),
+        )
+
+    def key(self, way):
+        return f"{self.name}-{self.share}-{self.seed}-{way.replace(' ', '_')}"
+
+
+def run(cell, way):
+    """The row of one way of a cell, `dict`."""
+    task, began = cell.task, time.process_time()
+    file = cell.folder / f"{cell.key(way)}.tflite"
+    if way in VARIANTS:
+        found = cell.compress(way)
+        model = found.model
+        shutil.copy(found.path, file)
+    else:
+        model = WAYS[way](cell)
+        export(
+            model, file, task, compress="auto" if way == "magnitude" else None
+        )
+    runtime = "micro" if way == "magnitude" else "tflite"
+    row = {
+        "task": cell.name,
+        "share": cell.share,
+        "seed": cell.seed,
+        "way": way,
+        "macs": tfprune.cost(model).macs,
+        "params": tfprune.cost(model).params,
+        "file_bytes": file.stat().st_size,
+        "cpu_seconds": time.process_time() - began,
+    }
+    for part in ("validation", "test"):
+        row[part] = value(file, getattr(task, part), runtime)
+    return row
+
+
+def value(file, data, runtime):
+    """Accuracy; minus the mean squared error where there are no classes."""
+    if np.issubdtype(data[1].dtype, np.integer):
+        return tfprune.evaluate_tflite(file, data, runtime, progress=False)
+
+    def closeness(y, outputs):
+        return -np.square(y - outputs).mean(-1)
+
+    return tfprune.evaluate_tflite(
+        file, data, runtime, closeness, progress=False
+    )
+
+
+def export(model, file, task, compress=None):
+    x, _ = next(batches_of(task.train))
+    tfprune.export_tflite(model, file, "int8", x, compress=compress)
+
+
+def batches_of(train):
+    """`(x, y)` batches of training data."""
+    if isinstance(train, tuple):
+        yield train[0][:256], train[1][:256]
+    else:
+        yield tuple(
+            np.concatenate(p)
+            for p in zip(*(train[i] for i in range(4)), strict=True)
+        )
+
+
+def fitted(model, task, epochs, seed):
+    """Trains as compress does, on the labels alone, best epoch kept."""
+    from tfprune.pipeline import clock
+    from tfprune.pipeline import sources
+
+    recipe = pipeline.Recipe()
+    train = sources.Source(task.train, "training", model, "int", 64, seed)
+    validation = sources.Source(task.validation, "validation", model)
+    sample = next(train.batches(limit=64))
+    loss, metrics = task.model.loss, None
+    job = Training(
+        task_lib.Task(task.model, sample, loss, metrics),
+        train,
+        validation,
+        recipe,
+        clock.Clock(),
+    )
+    tuning.tune(model, job, epochs)
+    return model
+
+
+class Training:
+    """What `tuning.tune` asks for, without a teacher."""
+
+    teacher = None
+
+    def __init__(self, task, train, validation, recipe, clock):
+        self.task, self.train, self.validation = task, train, validation
+        self.recipe, self.clock = recipe, clock
+
+    def tell(self, **facts):
+        pass
+
+
+def uniform(cell):
+    small = tfprune.prune(cell.task.model, macs=cell.share, ranking="group")
+    return fitted(small, cell.task, cell.task.epochs, cell.seed)
+
+
+def scratch(cell):
+    small = keras.models.clone_model(cell.compress("compress").model)
+    keras.utils.set_random_seed(cell.seed + 1)
+    small = keras.models.clone_model(small)
+    epochs = cell.task.epochs + cell.task.dense_epochs
+    return fitted(small, cell.task, epochs, cell.seed)
+
+
+def magnitude(cell):
+    task = cell.task
+    wrapped = tfprune.wrap(task.model, tfprune.methods.Masked())
+    wrapped.compile(
+        keras.optimizers.Adam(1e-3), task.model.loss, jit_compile=False
+    )
+    end = f"{max(1, task.epochs // 2)} epochs"
+    ramp = tfprune.schedules.Polynomial(
+        0.0, 1 - cell.share, begin=0, end=end, frequency=20
+    )
+    train = {"x": task.train}
+    if isinstance(task.train, tuple):
+        train = {"x": task.train[0], "y": task.train[1], "batch_size": 64}
+    wrapped.fit(
+        **train,
+        epochs=task.epochs,
+        verbose=0,
+        callbacks=[tfprune.PruneOnSchedule(ramp)],
+    )
+    return tfprune.strip(wrapped)
+
+
+def ptq(cell):
+    return cell.task.model
+
+
+WAYS = {"uniform": uniform, "scratch": scratch, "magnitude": magnitude}
+WAYS["ptq"] = ptq
+
+
+def rows():
+    """A row for each cell and way, from its file if it is there."""
+    folder = pathlib.Path(FLAGS.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for name in FLAGS.tasks:
+        for seed in map(int, FLAGS.seeds):
+            for share in map(float, FLAGS.shares):
+                cell = Cell(name, share, seed, folder)
+                for way in FLAGS.ways:
+                    path = folder / f"{cell.key(way)}.json"
+                    if not path.exists():
+                        text = json.dumps(run(cell, way), indent=2)
+                        atomic.write({path: text.encode()})
+                    found.append(json.loads(path.read_text()))
+                    print(path.name, f"{found[-1]['test']:.4f}", flush=True)
+    return found
+
+
+def table(found):
+    """Means over the seeds, a row for each task and share."""
+    ways = FLAGS.ways
+    groups = {}
+    for row in found:
+        groups.setdefault((row["task"], row["share"]), []).append(row)
+    lines = []
+    for (task, share), members in groups.items():
+        cells = []
+        for way in ways:
+            tests = [r["test"] for r in members if r["way"] == way]
+            size = np.mean(
+                [r["file_bytes"] for r in members if r["way"] == way]
+            )
+            spread = np.std(tests) if len(tests) > 1 else 0.0
+            cells.append(f"{np.mean(tests):.4f} ± {spread:.4f} ({size:,.0f})")
+        lines.append((task, f"{share:.0%}", *cells))
+    return tables.Table(("task", "MACs", *ways), tuple(lines), left=2)
+
+
+def behind(found):
+    """How often compress is ahead of a control on test data, as text."""
+    lines = []
+    for way in FLAGS.ways:
+        if way in VARIANTS:
+            continue
+        pairs = []
+        for row in found:
+            if row["way"] == way:
+                pairs += [
+                    (mine["test"], row["test"])
+                    for mine in found
+                    if mine["way"] == "compress"
+                    and all(
+                        mine[k] == row[k] for k in ("task", "share", "seed")
+                    )
+                ]
+        ahead = sum(mine >= other for mine, other in pairs)
+        if pairs:
+            lines.append(f"- {way}: ahead or equal in {ahead} of {len(pairs)}")
+    return "\n".join(lines)
+
+
+def main(argv):
+    del argv
+    found = rows()
+    seeds = ", ".join(FLAGS.seeds)
+    text = (
+        "# compress and its controls\n\n"
+        "Accuracy on test data (for the autoencoder minus the mean squared "
+        "error) of the int8 file, mean and standard deviation over seeds "
+        f"{seeds}, and bytes of the file. Networks are chosen on validation "
+        "data; each trains for the same epochs, `scratch` for those of the "
+        "dense network besides.\n\n"
+        f"{table(found).to_markdown()}\n"
+        "compress, cell by cell, ties counted as ahead:\n\n"
+        f"{behind(found)}\n\n{results.footer('compress.py')}\n"
+    )
+    results.publish(text, FLAGS.table)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,215 @@
+"""The tasks of `benchmarks/compress.py`: a dense network and its data.
+
+Each function gives a `Task` from flags and a seed. Dense networks are trained
+here, or published weights are read where flags name them. Test data are
+measured on once, at the end; nothing is chosen by them.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from tfprune import datasets
+from tfprune import zoo
+from tfprune.core import packages
+from tfprune.datasets import batches
+from tfprune.zoo import checkpoints
+
+layers = keras.layers
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A dense network and its data.
+
+    Attributes:
+        model: a trained, compiled `keras.Model`.
+        build: function that gives it anew, not trained.
+        train: what `fit` takes.
+        validation, test: `(x, y)`.
+        epochs: `int`, of a smaller network.
+        dense_epochs: `int`, that the dense one had here or would have.
+    """
+
+    model: keras.Model
+    build: object
+    train: object
+    validation: tuple
+    test: tuple
+    epochs: int
+    dense_epochs: int
+
+
+def trained(build, train, epochs, rate=3e-3, loss=None, metrics=("accuracy",)):
+    """A network that `build` gives, trained: Adam, cosine."""
+    model = build()
+    steps = epochs * (
+        len(train)
+        if hasattr(train, "__len__") and not isinstance(train, tuple)
+        else -(-len(train[0]) // 32)
+    )
+    schedule = keras.optimizers.schedules.CosineDecay(rate, steps)
+    model.compile(
+        keras.optimizers.Adam(schedule),
+        loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=list(metrics),
+    )
+    if isinstance(train, tuple):
+        model.fit(*train, epochs=epochs, batch_size=32, verbose=0)
+    else:
+        model.fit(train, epochs=epochs, shuffle=False, verbose=0)
+    return model
+
+
+def images(name, build, flags, seed, epochs, dense_epochs):
+    """A data set of images, augmented."""
+    data = datasets.load(name, flags.data_dir, seed=seed)
+    prepare = data.preprocessing
+    train = batches.Batches(data.train, 64, prepare, data.augmentation, seed)
+    model = trained(build, train, dense_epochs)
+    parts = [(prepare(p.x), p.y) for p in (data.val, data.test)]
+    return Task(model, build, train, *parts, epochs, dense_epochs)
+
+
+def digits(flags, seed):
+    """ResNet-8 of an eighth of the channels on 8x8 digits."""
+
+    def conv(x, filters, strides=1):
+        x = layers.Conv2D(filters, 3, strides, padding="same", use_bias=False)(
+            x
+        )
+        return layers.BatchNormalization(momentum=0.9)(x)
+
+    def block(x, filters):
+        y = layers.ReLU()(conv(x, filters))
+        return layers.ReLU()(x + conv(y, filters))
+
+    def build():
+        image = keras.Input((8, 8, 1))
+        x = block(layers.ReLU()(conv(image, 24)), 24)
+        x = block(layers.ReLU()(conv(x, 48, 2)), 48)
+        x = layers.GlobalAveragePooling2D()(x)
+        return keras.Model(image, layers.Dense(10)(x), name="digits")
+
+    return images("digits", build, flags, seed, 20, 15)
+
+
+def minicifar(flags, seed):
+    """ResNet-20 on the four classes of MiniCIFAR."""
+
+    def build():
+        return zoo.build("resnet20", classes=4)
+
+    return images("minicifar", build, flags, seed, 30, 60)
+
+
+def cifar10(flags, seed):
+    """ResNet-8 of MLPerf Tiny, its published weights."""
+    name = "resnet8_mlperftiny_cifar10"
+    model = checkpoints.restore(name, dict(np.load(flags.resnet8)))
+    model.compile(
+        "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    data = datasets.load("cifar10", flags.data_dir, seed=seed)
+    prepare = checkpoints.get(name).preprocessing
+    train = batches.Batches(data.train, 128, prepare, data.augmentation, seed)
+    parts = [(prepare(p.x), p.y) for p in (data.val, data.test)]
+    return Task(
+        model, lambda: keras.models.clone_model(model), train, *parts, 10, 60
+    )
+
+
+def split(x, y, parts, seed):
+    """`(x, y)` in parts of so many samples, drawn at random."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    cuts = np.split(order, np.cumsum(parts)[:-1])
+    return [(x[chosen], y[chosen]) for chosen in cuts]
+
+
+def keywords(flags, seed):
+    """DS-CNN of MLPerf Tiny on samples of speech features."""
+    name = "dscnn_mlperftiny_kws"
+    model = checkpoints.restore(name, dict(np.load(flags.ds_cnn)))
+    model.compile(
+        "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    with np.load(flags.speech) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    prepare = checkpoints.get(name).preprocessing
+    x = prepare(x.reshape(-1, *model.input_shape[1:]).astype("float32"))
+    parts = split(x, y.astype("int64"), (400, 200, len(y) - 600), seed)
+    return Task(model, lambda: keras.models.clone_model(model), *parts, 40, 60)
+
+
+def _motions(seed):
+    """BasicMotions: six channels of an accelerometer, four gestures."""
+    aeon = packages.load("aeon.datasets", "dev", "The task of gestures")
+    parts = []
+    for name in ("train", "test"):
+        x, y = aeon.load_basic_motions(split=name)
+        classes = sorted(set(y))
+        parts.append(
+            (
+                x.transpose(0, 2, 1).astype("float32") / 10,
+                np.array([classes.index(label) for label in y]),
+            )
+        )
+    (x, y), test = parts
+    return *split(x, y, (28, len(y) - 28), seed), test
+
+
+def gestures_cnn(flags, seed):
+    """A 1D CNN on BasicMotions."""
+
+    def build():
+        inputs = keras.Input((100, 6))
+        x = inputs
+        for filters in (32, 64, 64):
+            x = layers.Conv1D(filters, 5, 2, padding="same")(x)
+            x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+        x = layers.GlobalAveragePooling1D()(x)
+        return keras.Model(inputs, layers.Dense(4)(x), name="gestures_cnn")
+
+    train, *rest = _motions(seed)
+    return Task(trained(build, train, 60), build, train, *rest, 60, 60)
+
+
+def gestures_lstm(flags, seed):
+    """An LSTM on BasicMotions."""
+
+    def build():
+        inputs = keras.Input((100, 6))
+        x = layers.LSTM(32)(layers.AveragePooling1D(4)(inputs))
+        return keras.Model(inputs, layers.Dense(4)(x), name="gestures_lstm")
+
+    train, *rest = _motions(seed)
+    return Task(trained(build, train, 100), build, train, *rest, 60, 100)
+
+
+def autoencoder(flags, seed):
+    """A dense autoencoder of the digits, by its mean squared error."""
+
+    def build():
+        inputs = keras.Input((64,))
+        x = inputs
+        for units in (96, 48, 12, 48, 96):
+            x = layers.Dense(units, activation="relu")(x)
+        return keras.Model(inputs, layers.Dense(64)(x), name="autoencoder")
+
+    data = datasets.load("digits", seed=seed)
+    flat = [p.x.reshape(len(p), 64) for p in (data.train, data.val, data.test)]
+    parts = [(x, x) for x in flat]
+    model = trained(build, parts[0], 60, loss="mse", metrics=["mse"])
+    return Task(model, build, *parts, 60, 60)
+
+
+TASKS = {
+    "digits": digits,
+    "minicifar": minicifar,
+    "cifar10": cifar10,
+    "keywords": keywords,
+    "gestures_cnn": gestures_cnn,
+    "gestures_lstm": gestures_lstm,
+    "autoencoder": autoencoder,
+}

@@ -1,0 +1,201 @@
+"""What `tfprune compress` and `tfprune boards` do."""
+
+import dataclasses
+import os
+import shlex
+import sys
+
+from absl import flags
+
+from tfprune.cli import checks
+from tfprune.cli import options
+from tfprune.cli import printing
+from tfprune.cli import storage
+from tfprune.core import atomic
+from tfprune.core import boards as boards_lib
+from tfprune.core import packages
+
+_MODES = ("auto", "max", "min")
+_RUNTIMES = ("micro", "tflite", "reference")
+
+
+def options_of(values):
+    """The flags of `tfprune compress`."""
+    for name, text in (
+        ("train", "Training data, needed"),
+        ("validation", "Data that the network is chosen by, needed"),
+    ):
+        _text(
+            values,
+            name,
+            f"{text}: an .npz file with x and y (x_NAME and y_NAME for "
+            "several inputs and outputs), a folder of images with a folder "
+            "for each class, or tfds:NAME:SPLIT.",
+        )
+    options.limits(values)
+    _text(values, "board", "In their place a board; `tfprune boards` lists.")
+    for name, what in (("flash", "flash"), ("ram", "RAM")):
+        flags.DEFINE_float(
+            f"{name}_share",
+            None,
+            f"With --board: the share of its {what} that a model may take.",
+            flag_values=values,
+        )
+    flags.DEFINE_float(
+        "max_loss",
+        None,
+        "In their place how much of the metric may go: 0.01 asks for the "
+        "smallest network that loses no more.",
+        flag_values=values,
+    )
+    flags.DEFINE_float("minutes", None, "Time for all.", flag_values=values)
+    for name, default, text in (
+        ("epochs", None, "In its place, of each network; 20 if neither is."),
+        ("points", 1, "Networks on the way to keep as well: the frontier."),
+        ("seed", 0, "Of what is random."),
+    ):
+        flags.DEFINE_integer(name, default, text, flag_values=values)
+    _text(values, "monitor", "The metric to keep; the model's first if not.")
+    flags.DEFINE_enum(
+        "mode",
+        "auto",
+        list(_MODES),
+        "Whether a larger metric is better: max, min, or by its name.",
+        flag_values=values,
+    )
+    _text(values, "loss", "A loss of Keras, in the place of the model's.")
+    flags.DEFINE_list(
+        "metrics", [], "Metrics of Keras, likewise.", flag_values=values
+    )
+    flags.DEFINE_list(
+        "labels", [], "The names of the classes.", flag_values=values
+    )
+    flags.DEFINE_boolean(
+        "export",
+        True,
+        "Make and measure the int8 file; --noexport holds flash and RAM as "
+        "predicted.",
+        flag_values=values,
+    )
+    flags.DEFINE_enum(
+        "runtime",
+        None,
+        list(_RUNTIMES),
+        "Where the file is measured; micro if flash or RAM is limited.",
+        flag_values=values,
+    )
+    flags.DEFINE_boolean(
+        "resume",
+        True,
+        "Go on where a run with the same --out was stopped; --noresume "
+        "refuses to.",
+        flag_values=values,
+    )
+
+
+def check(paths, values):
+    """What can be told before a model is loaded."""
+    if not values.out:
+        raise ValueError("--out=FOLDER must say where the result goes.")
+    atomic.writable_folder(values.out)
+    if not values.resume and os.path.exists(f"{values.out}.part"):
+        raise FileExistsError(
+            "A new folder is needed with --noresume. Received: "
+            f"--out={values.out}, of which there is a run that was stopped, "
+            f"in {values.out}.part. Leave --noresume out to go on with it."
+        )
+    for name in ("train", "validation"):
+        path = values[name].value
+        if not path:
+            raise ValueError(
+                f"--{name} must name data: an .npz file with x and y, a folder "
+                "of images, or tfds:NAME:SPLIT."
+            )
+        if not path.startswith("tfds:") and not os.path.isdir(path):
+            storage.check_file(path)
+    given = {"wish": _wish(values)}
+    if values.export:
+        packages.require("ai_edge_litert")
+    return given | checks.models(paths, values)
+
+
+def _wish(values):
+    """The arguments of `compress` that say what is wanted."""
+    limits = options.given_limits(values)
+    board = values.board and boards_lib.get(values.board).sharing(
+        values.flash_share, values.ram_share
+    )
+    shares = [n for n in ("flash_share", "ram_share") if values[n].present]
+    if shares and not board:
+        raise ValueError(f"--{shares[0]} wants --board.")
+    given = [
+        *(["--board"] if board else []),
+        *(["a budget"] if limits else []),
+        *(["--max_loss"] if values.max_loss is not None else []),
+    ]
+    if len(given) == 2 and given[0] == "--board" and limits:
+        # A limit besides a board holds as well.
+        return {"limits": limits | {"board": board}}
+    if len(given) != 1:
+        flags_ = ", ".join(f"--{name}" for name in options.LIMITS)
+        raise ValueError(
+            "What is wanted must be said by --board, by a budget "
+            f"({flags_}) or by --max_loss. Received: "
+            f"{' and '.join(given) or 'none'}. Try --board=nano-33-ble."
+        )
+    if board:
+        return {"limits": {"board": board}}
+    if limits:
+        return {"limits": limits}
+    return {"max_loss": values.max_loss}
+
+
+def compress(paths, values, given):
+    """Runs `tfprune.compress`, and shows both networks."""
+    import tfprune
+    from tfprune.cli import actions
+
+    wish = dict(given["wish"])
+    limits = wish.pop("limits", None)
+    found = tfprune.compress(
+        actions.load(paths[0], values),
+        values.train,
+        values.validation,
+        tfprune.Budget(**limits) if limits else None,
+        **wish,
+        out=values.out,
+        points=values.points,
+        minutes=values.minutes,
+        epochs=values.epochs,
+        seed=values.seed,
+        monitor=values.monitor,
+        mode=values.mode,
+        loss=values.loss,
+        metrics=values.metrics or None,
+        labels=values.labels,
+        export=values.export,
+        runtime=values.runtime,
+        progress=values.format == "text",
+        command=shlex.join(["tfprune", *sys.argv[1:]]),
+    )
+    if values.format == "json":
+        return printing.as_json(found.to_dict())
+    drawn = [found.table()]
+    if found.points:
+        drawn.append(found.frontier())
+    text = printing.shown(drawn, values)
+    return f"{text}\n{found.folder} has all of it: {found.report}\n"
+
+
+def boards(paths, values, given):
+    """The text of `tfprune boards`."""
+    del paths, given
+    if values.format == "json":
+        return printing.as_json(
+            [dataclasses.asdict(board) for board in boards_lib.BOARDS]
+        )
+    return printing.shown([boards_lib.table()], values)
+
+
+def _text(values, name, text):
+    flags.DEFINE_string(name, None, text, flag_values=values)
