@@ -5,20 +5,24 @@ import json
 import os
 import pathlib
 import signal
-import threading
+import tempfile
+import unittest
 import warnings
+from unittest import mock
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
 from tfprune.pipeline import compressed
+from tfprune.pipeline import progress
 from tfprune_test.pipeline import small_tasks
 
 RECIPE = tfprune.pipeline.Recipe(
-    evaluations=4, selection=96, reconstruction=96, learning_rate=0.01
+    evaluations=2, selection=96, reconstruction=96, learning_rate=0.01
 )
 
 
@@ -89,7 +93,7 @@ class CompressTest(parameterized.TestCase):
             compress(self.out, macs=0.6)
 
     def test_the_smallest_network_that_loses_no_more(self):
-        found = compress(self.out, max_loss=0.02)
+        found = compress(self.out, max_loss=0.02, epochs=1)
         monitor = "accuracy, float32"
         self.assertLessEqual(found.before[monitor] - found.after[monitor], 0.02)
         self.assertLess(found.after["MACs"], 0.65 * found.before["MACs"])
@@ -126,15 +130,66 @@ class CompressTest(parameterized.TestCase):
         self.assertIsNot(found.model, model())
 
     def test_ctrl_c_ends_with_the_best_so_far(self):
-        timer = threading.Timer(
-            3.0, lambda: os.kill(os.getpid(), signal.SIGINT)
-        )
-        timer.start()
-        found = compress(self.out, macs=0.5, epochs=100_000)
-        timer.join()
+        def tell(self, stage, **facts):
+            if stage.startswith("training"):
+                os.kill(os.getpid(), signal.SIGINT)
+
+        before = signal.getsignal(signal.SIGINT)
+        with mock.patch.object(progress.Progress, "tell", tell):
+            found = compress(self.out, macs=0.5, epochs=100_000)
+        self.assertEqual(signal.getsignal(signal.SIGINT), before)
         self.assertTrue(found.interrupted)
         self.assertTrue(found.fits)
         self.assertTrue((self.out / "model.keras").exists())
+
+
+class ExportTest(parameterized.TestCase):
+    """The int8 file, as measured; one run for all of it."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        pytest.importorskip("tflite_micro", reason="Linux on x86-64 only")
+        if keras.backend.backend() != "tensorflow":
+            raise unittest.SkipTest("files are made on TensorFlow")
+        folder = cls.enterClassContext(tempfile.TemporaryDirectory())
+        cls.out = pathlib.Path(folder, "out")
+        budget = tfprune.Budget(macs=0.6, flash_bytes=0.95, ram_bytes=8_192)
+        cls.found = compress(
+            cls.out, budget, export=True, labels=("a", "b", "c"), epochs=2
+        )
+
+    def test_flash_and_arena_are_those_of_the_file(self):
+        after, path = self.found.after, pathlib.Path(self.found.path)
+        self.assertEqual(after["int8 flash, measured"], path.stat().st_size)
+        self.assertEqual(
+            after["arena, measured"], tfprune.export.arena_bytes(path)
+        )
+        self.assertLessEqual(
+            path.stat().st_size, self.found.limits["flash_bytes"]
+        )
+        self.assertTrue(self.found.fits)
+        self.assertLess(
+            after["float32 file bytes"],
+            self.found.before["float32 file bytes"],
+        )
+
+    def test_the_metric_of_the_file_is_measured_where_it_runs(self):
+        accuracy = tfprune.evaluate_tflite(
+            self.found.path, data()[1], "micro", progress=False
+        )
+        name = "accuracy, int8 on TFLite Micro"
+        self.assertAlmostEqual(self.found.after[name], accuracy, 6)
+
+    def test_firmware_has_the_classes(self):
+        text = (self.out / "firmware" / "model.cc").read_text()
+        self.assertIn('"a"', text)
+
+    def test_the_report_uses_a_name_for_each_number(self):
+        text = pathlib.Path(self.found.report).read_text()
+        for name in self.found.before:
+            self.assertIn(name, text)
+        self.assertNotIn(".part", self.found.report)
 
 
 class OtherTasksTest(parameterized.TestCase):
@@ -146,7 +201,7 @@ class OtherTasksTest(parameterized.TestCase):
         train = small_tasks.two_heads_data(200, 0)
         validation = small_tasks.two_heads_data(80, 1)
         net = small_tasks.two_heads()
-        net.fit(*train[:2], sample_weight=train[2], epochs=5, verbose=0)
+        net.fit(*train[:2], sample_weight=train[2], epochs=12, verbose=0)
         found = tfprune.compress(
             net,
             train,

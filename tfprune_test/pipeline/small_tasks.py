@@ -42,7 +42,7 @@ def two_heads():
     size = layers.Dense(1, name="size")(x)
     model = keras.Model([left, right], {"kind": kind, "size": size})
     model.compile(
-        "adam",
+        keras.optimizers.Adam(0.02),
         {
             "kind": keras.losses.SparseCategoricalCrossentropy(
                 from_logits=True
