@@ -33,18 +33,19 @@ def check_data(model, kinds, source):
     Raises:
         ValueError: If something does not fit.
     """
-    count = 0
-    for x, y, weights in source.batches():
-        check_inputs(model, x, source.purpose)
-        for name, part in (("x", x), ("y", y), ("weights", weights)):
+    count, rest = 0, []
+
+    def inputs():
+        for x, y, weights in source.batches():
+            rest.append((y, weights))
+            yield x
+
+    for x, _ in samples.batches(inputs(), source.purpose, model=model):
+        y, weights = rest.pop()
+        for name, part in (("y", y), ("weights", weights)):
             _check_finite(name, part, count, source.purpose)
         _check_labels(model, kinds, y, count, source.purpose)
-        count += len(keras.tree.flatten(x)[0])
-    if not count:
-        raise ValueError(
-            f"Samples are needed for {source.purpose}. Received: data of "
-            f"type {type(source.data).__name__} that give none."
-        )
+        count += len(x[0])
     return count
 
 

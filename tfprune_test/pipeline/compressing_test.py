@@ -306,7 +306,7 @@ class RefusedTest(parameterized.TestCase):
         x, y = data()[0]
         x = x.copy()
         x[9, 1] = np.nan
-        self.refused("training must be finite.*sample 9", train=(x, y))
+        self.refused("finite for training.*sample 9", train=(x, y))
 
     def test_a_metric_that_is_not_computed(self):
         self.refused("accuracy.*monitor='auc'", monitor="auc")
