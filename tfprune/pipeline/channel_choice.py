@@ -29,7 +29,7 @@ class Choice:
     tried: int = 0
 
 
-def choose(model, budget, job, options, evaluations, seed=0):
+def choose(model, budget, job, options, evaluations, seed=0, checkpoint=None):
     """The channels that keep most of the loss within a budget.
 
     Args:
@@ -41,6 +41,8 @@ def choose(model, budget, job, options, evaluations, seed=0):
             `tfprune.prune`.
         evaluations: `int`, networks to try; 0 takes the criterion's ranking.
         seed: `int`.
+        checkpoint: path of what is known already, for a search that was
+            stopped.
 
     Returns:
         A `Choice`.
@@ -61,6 +63,7 @@ def choose(model, budget, job, options, evaluations, seed=0):
         criterion_data=data,
         recalibrate=job.inputs,
         reconstruct=job.inputs,
+        checkpoint=checkpoint,
         metric=job.task.scores,
         lowest=_LOWEST,
         **options,

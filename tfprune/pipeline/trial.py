@@ -267,7 +267,13 @@ class Trial:
         for _ in range(job.recipe.corrections):
             budget = channel_choice.budget_of(aims, job.table)
             choice = channel_choice.choose(
-                model, budget, job, job.options, evaluations, self._seed
+                model,
+                budget,
+                job,
+                job.options,
+                evaluations,
+                self._seed,
+                space.path(f"{name}.search.json"),
             )
             if not corrects or not self._offsets:
                 break

@@ -79,7 +79,7 @@ class ResumingTest(parameterized.TestCase):
 
         def tell(self, **facts):
             calls[0] += 1
-            if calls[0] % 3 == 0:
+            if calls[0] % 5 == 0:
                 raise Killed
 
         kills = 0
@@ -92,7 +92,7 @@ class ResumingTest(parameterized.TestCase):
                     kills += 1
                     self.assertFalse(out.exists())
                     json.loads((folder / "out.part/journal.json").read_text())
-        self.assertGreater(kills, 2)
+        self.assertGreater(kills, 1)
         self.assertEqual(plain(found.curve), plain(curve))
         for one, other in zip(weights, found.model.weights):
             np.testing.assert_allclose(one, other.numpy(), rtol=1e-5)
