@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable
 
 from tfprune.cli import checks
+from tfprune.cli import compress_command
 from tfprune.cli import options
 
 
@@ -67,6 +68,32 @@ tfprune inspect model.keras --picture=groups.svg --html=model.html
         ),
         checks.inspect,
         "tfprune.cli.actions:inspect",
+    ),
+    Command(
+        "compress",
+        ("MODEL",),
+        "Finds the best network that fits: smaller, trained, as a file.",
+        """
+Channels go in rounds, with training in between; the int8 file is made and
+measured, and cut again where it does not fit. The folder gets model.keras,
+model.tflite, report.html and, for a board, C sources. Ctrl-C ends with the best
+so far. Killed at any moment, the same command goes on where it was.
+""",
+        """
+tfprune compress model.keras --train=train.npz --validation=val.npz \\
+    --board=nano-33-ble --out=kws --minutes=30
+tfprune compress model.keras --train=photos/train --validation=photos/val \\
+    --flash_bytes=64000 --ram_bytes=40000 --points=4 --out=small
+tfprune compress model.keras --train=tfds:mnist:train[:90%] \\
+    --validation=tfds:mnist:train[90%:] --max_loss=0.01 --out=small
+""",
+        (
+            lambda values: options.out(values, "the folder of the result"),
+            compress_command.options_of,
+            options.reading,
+        ),
+        compress_command.check,
+        "tfprune.cli.compress_command:compress",
     ),
     Command(
         "prune",
@@ -214,6 +241,17 @@ tfprune search model.keras --data=val.npz --ram_bytes=40000 \\
         ),
         checks.search,
         "tfprune.cli.actions:search",
+    ),
+    Command(
+        "boards",
+        (),
+        "Lists boards: memory, core, the share that a model may take.",
+        "Each name is a value of --board.",
+        "tfprune boards --format=markdown",
+        (),
+        checks.nothing,
+        "tfprune.cli.compress_command:boards",
+        light=True,
     ),
     Command(
         "criteria",

@@ -1,0 +1,83 @@
+"""`tfprune compress` and `tfprune boards`."""
+
+import json
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.core import boards
+from tfprune_test.cli import program_test
+from tfprune_test.pipeline import small_tasks
+
+
+class BoardsTest(program_test.CliTestCase):
+    def test_every_board_is_listed(self):
+        lines = self.succeed("boards").splitlines()
+        names = [line.split()[0] for line in lines[2:]]
+        self.assertEqual(names, boards.names())
+
+    def test_the_list_is_json_with_its_sources(self):
+        rows = json.loads(self.succeed("boards", "--format=json"))
+        self.assertEqual(rows[0]["ram_kib"], 256)
+        self.assertIn("ABX00031", rows[0]["source"])
+
+
+class CompressTest(program_test.CliTestCase):
+    def setUp(self):
+        super().setUp()
+        train = small_tasks.blobs(120, 0)
+        small_tasks.classifier(train, epochs=4).save(self.dense)
+        self.data = []
+        for name, seed in (("train", 0), ("validation", 1)):
+            x, y = small_tasks.blobs(120, seed)
+            path = self.folder / f"{name}.npz"
+            np.savez(path, x=x, y=y)
+            self.data.append(f"--{name}={path}")
+        self.out = self.folder / "out"
+
+    def test_a_folder_with_the_network_and_both_in_a_table(self):
+        text = self.succeed(
+            *("compress", self.dense, *self.data, f"--out={self.out}"),
+            *("--macs=0.5", "--epochs=1", "--noexport"),
+        )
+        for part in ("before", "MACs", "accuracy, float32", "report.html"):
+            self.assertIn(part, text)
+        small = keras.models.load_model(self.out / "model.keras")
+        self.assertLess(small.count_params(), 371)
+        facts = json.loads((self.out / "result.json").read_text())
+        self.assertTrue(facts["fits"])
+        again = self.succeed(
+            *("compress", self.dense, *self.data, f"--out={self.out}"),
+            *("--macs=0.5", "--epochs=1", "--noexport", "--format=json"),
+        )
+        self.assertEqual(json.loads(again)["after"], facts["after"])
+
+    @parameterized.parameters(
+        ((), "--board, by a budget .* Received: none"),
+        (("--board=nano33",), "Near it: nano-33-ble"),
+        (("--macs=0.5", "--max_loss=1"), "a budget and --max_loss"),
+        (("--macs=0.5", "--ram_share=0.5"), "--ram_share wants --board"),
+        (("--macs=0.5", "--train=no.npz"), "no.npz"),
+        (("--macs=0.5", "--validation="), "--validation must name data"),
+        (("--macs=0.5", "--out="), "--out=FOLDER"),
+        (("--macs=0.5", "--monitor=auc"), "monitor='auc'"),
+    )
+    def test_one_line_tells_what_is_wrong(self, flags, text):
+        line = self.refused(
+            *("compress", self.dense, *self.data, f"--out={self.out}"),
+            *("--noexport", *flags),
+        )
+        self.assertRegex(line, text)
+
+    def test_a_run_that_was_stopped_is_not_begun_anew(self):
+        self.out.with_name("out.part").mkdir()
+        line = self.refused(
+            *("compress", self.dense, *self.data, f"--out={self.out}"),
+            *("--macs=0.5", "--noexport", "--noresume"),
+        )
+        self.assertIn("go on with it", line)
+
+
+if __name__ == "__main__":
+    program_test.absltest.main()
