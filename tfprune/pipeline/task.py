@@ -8,9 +8,10 @@ file on a microcontroller's interpreter are counted as those of the model.
 import keras
 import numpy as np
 
-_SMALLER = ("loss", "error", "mse", "mae", "mape", "msle", "rmse", "perplexity")
+_SMALLER = ("loss", "error", "mse", "mae", "msle", "rmse", "perplexity")
 _LARGER = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2")
 _LARGER += ("sensitivity", "specificity", "similarity", "hit")
+_BATCH = 256
 _MODES = ("auto", "min", "max")
 # Losses of classes, by the name of their function or class.
 _SPARSE = "sparsecategoricalcrossentropy"
@@ -75,7 +76,10 @@ class Task:
     def compiling(self):
         """Fresh arguments of `compile`, all but the optimizer."""
         found = {"loss": self.loss}
-        for name in ("metrics", "weighted_metrics", "loss_weights"):
+        names = ["loss_weights"]
+        if "metrics" not in self._given:
+            names += ["metrics", "weighted_metrics"]
+        for name in names:
             part = self._compiled.get(name)
             if part is not None:
                 found[name] = keras.saving.deserialize_keras_object(part)
@@ -116,14 +120,24 @@ class Task:
         """
         if self._function is not None:
             return self._by_function(outputs_of, source, limit)
-        self._judge.reset_metrics()
-        found = {}
-        for x, y, weights in source.batches(limit=limit):
-            outputs = keras.tree.flatten(outputs_of(x))
-            found = self._judge.test_on_batch(
-                outputs, y, weights, return_dict=True
-            )
+        outputs, y, weights = self._whole(outputs_of, source, limit)
+        found = self._judge.evaluate(
+            outputs,
+            y,
+            sample_weight=weights,
+            batch_size=_BATCH,
+            return_dict=True,
+            verbose=0,
+        )
         return {name: float(value) for name, value in found.items()}
+
+    def _whole(self, outputs_of, source, limit):
+        """Outputs, targets and weights of all samples."""
+        parts = []
+        for x, y, weights in source.batches(limit=limit):
+            parts.append((keras.tree.flatten(outputs_of(x)), y, weights))
+        outputs, y, weights = keras.tree.map_structure(_joined, *parts)
+        return (outputs if len(outputs) > 1 else outputs[0]), y, weights
 
     def _by_function(self, outputs_of, source, limit):
         parts = [
@@ -323,6 +337,12 @@ def _config(loss):
         return loss.get_config()
     except NotImplementedError:  # a loss of the user's own
         return {}
+
+
+def _joined(*arrays):
+    if arrays[0] is None:
+        return None
+    return np.concatenate([keras.ops.convert_to_numpy(a) for a in arrays])
 
 
 def _fresh(metric):

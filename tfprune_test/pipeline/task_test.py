@@ -35,7 +35,12 @@ class TaskTest(parameterized.TestCase):
         task = task_lib.Task(net, (x, y, weights))
         found = task.evaluate(net.predict_on_batch, data)
         expected = net.evaluate(
-            x, y, sample_weight=weights, verbose=0, return_dict=True
+            x,
+            y,
+            sample_weight=weights,
+            batch_size=256,
+            verbose=0,
+            return_dict=True,
         )
         self.assertCountEqual(found, expected)
         for name, value in expected.items():
@@ -146,7 +151,11 @@ class TutorTest(parameterized.TestCase):
         self.assertAlmostEqual(float(found), 0.5 + 0.5 * 4.0, places=5)
 
     def test_weights_of_samples_count(self):
-        net = identity(loss="mse")
+        inputs = keras.Input((3,))
+        scale = keras.layers.Dense(
+            3, use_bias=False, kernel_initializer="identity"
+        )
+        net = keras.Model(inputs, scale(inputs))
         model = tutor.Tutored.of(net, net, [("numbers", False)], 1.0, 1.0)
         model.compile("sgd", "mse")
         weights = np.array([1.0, 0, 0, 0])
