@@ -32,6 +32,7 @@ def demo(results):
         "float32 file bytes",
         "int8 flash, measured",
         "arena, measured",
+        "arena, needed on a Cortex-M",
     ]
     lines = [
         "| | " + " | ".join(nets) + " |",

@@ -12,11 +12,13 @@ from tfprune.export.run import interpreter
 from tfprune.graph import read
 
 FLASH, ARENA = "int8 flash, measured", "arena, measured"
+# What a Cortex-M needs, scratch buffers of its kernels included.
+ARENA_NEEDED = "arena, needed on a Cortex-M"
 FLASH_PREDICTED = "int8 flash, predicted"
 ARENA_PREDICTED = "arena, predicted"
 FLOAT_FILE = "float32 file bytes"
 # The measured number of each limit that a file can be held to.
-OF_LIMITS = {"flash_bytes": FLASH, "ram_bytes": ARENA}
+OF_LIMITS = {"flash_bytes": FLASH, "ram_bytes": ARENA_NEEDED}
 PREDICTED = {"flash_bytes": FLASH_PREDICTED, "ram_bytes": ARENA_PREDICTED}
 
 
@@ -52,7 +54,8 @@ def export(model, path, calibration):
     file = tflite.export_tflite(model, path, "int8", calibration)
     return {
         FLASH: file.file_bytes,
-        ARENA: firmware_folder.arena_bytes(path),
+        ARENA: firmware_folder.arena(path).required_bytes,
+        ARENA_NEEDED: firmware_folder.arena_bytes(path),
     }
 
 

@@ -64,7 +64,7 @@ class Progress:
 
     def _described(self, value, numbers, fits):
         shown = [f"{self._monitor} {value:.4f}"]
-        for name in (measured.FLASH, measured.ARENA, "MACs"):
+        for name in (measured.FLASH, measured.ARENA_NEEDED, "MACs"):
             if name in numbers:
                 shown.append(f"{name} {numbers[name]:,}")
         shown.append("fits" if fits else "too large")

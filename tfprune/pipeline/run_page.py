@@ -14,6 +14,7 @@ _ERRORS = 64  # Samples that errors of int8 are measured on.
 _BYTES = {
     measured.FLASH,
     measured.ARENA,
+    measured.ARENA_NEEDED,
     measured.FLASH_PREDICTED,
     measured.ARENA_PREDICTED,
     measured.FLOAT_FILE,
