@@ -36,6 +36,8 @@ def write(job, best, answers, facts, key, labels=()):
         best.model.compile("adam", loss=job.task.loss)
     else:
         best.model.compile("adam", **job.task.compiling())
+    # Loading warns of an optimizer that was never built.
+    best.model.optimizer.build(best.model.trainable_variables)
     best.model.save(folder / MODEL)
     after = dict(vars(best))
     if job.runtime is not None:

@@ -23,6 +23,7 @@ class Options(typing.TypedDict, total=False):
     latency: typed.Limit
     latency_table: typing.Any
     depth: typed.Limit
+    board: typing.Any
     ratio: typed.Ratios
     min_channels: int
     channel_multiple: int
