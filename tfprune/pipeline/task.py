@@ -9,8 +9,10 @@ import keras
 import numpy as np
 
 _SMALLER = ("loss", "error", "mse", "mae", "msle", "rmse", "perplexity")
-_LARGER = ("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2")
-_LARGER += ("sensitivity", "specificity", "similarity", "hit")
+_LARGER = (
+    *("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2"),
+    *("sensitivity", "specificity", "similarity", "hit"),
+)
 _BATCH = 256
 _MODES = ("auto", "min", "max")
 # Losses of classes, by the name of their function or class.
