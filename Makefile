@@ -15,12 +15,6 @@ STATE ?= build/records
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q --durations 10
-# What trains, strips or scores is tested on a second backend as well.
-ON_JAX := $(addprefix tfprune_test/,methods criteria conformance_test.py \
-	recipes/thinet_layerwise_test.py sparsity/wrapper_test.py sparsity/wrapping_test.py \
-	sparsity/ops_test.py callbacks/backup_test.py callbacks/prune_on_schedule_test.py \
-	surgery/stripping_test.py training/distillation_test.py docs_test.py \
-	searches/ddpg_test.py searches/amc_test.py)
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
@@ -65,11 +59,11 @@ demo: $(READY)  ## train, compress, export; results in build/demo
 
 test: lint  ## lint and all tests but the slow ones, training on JAX too
 	$(PYTEST)
-	KERAS_BACKEND=jax $(PYTEST) $(ON_JAX)
+	KERAS_BACKEND=jax $(PYTEST) -m "any_backend and not slow"
 
 test-all: lint test-distributed docs test-browser  ## lint, all tests, more fuzzing
 	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
-	KERAS_BACKEND=jax $(PYTEST) -m "slow or not slow" $(ON_JAX)
+	KERAS_BACKEND=jax $(PYTEST) -m any_backend
 
 test-distributed:  ## a search by two workers, in an environment with Ray
 	$(MAKE) venv VENV=.venv-distributed EXTRAS=cpu,search,distributed,dev

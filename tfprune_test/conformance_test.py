@@ -6,6 +6,7 @@ import pkgutil
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 import tfprune.methods
@@ -27,6 +28,8 @@ from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
 from tfprune.surgery import stripping
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy

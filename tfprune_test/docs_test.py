@@ -5,7 +5,10 @@ import pathlib
 import re
 
 import keras
+import pytest
 from absl.testing import parameterized
+
+pytestmark = pytest.mark.any_backend
 
 DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
 BLOCK = re.compile(r"^```python *(\w*)\n(.*?)^```$", re.M | re.S)

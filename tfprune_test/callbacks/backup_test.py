@@ -12,10 +12,13 @@ from unittest import mock
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.callbacks import backup as backup_lib
 from tfprune.core import locks
+
+pytestmark = pytest.mark.any_backend
 
 
 def net():

@@ -17,6 +17,8 @@ from tfprune.schedules import schedule as schedule_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping as wrap_lib
 
+pytestmark = pytest.mark.any_backend
+
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
 

@@ -1,6 +1,7 @@
 """What every registered criterion must do."""
 
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 import tfprune
@@ -13,6 +14,8 @@ from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
 from tfprune.selection import select
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 CRITERIA = criterion_lib.criteria.names()
 

@@ -1,11 +1,14 @@
 """Expected losses by the diagonal of the Fisher matrix."""
 
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.criteria import fisher
 from tfprune.scoring import score
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 X = np.array([[0.3, -0.1], [0.1, 0.1]], "float32")
 Y = np.zeros(2)

@@ -1,11 +1,14 @@
 """Distances between filters."""
 
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from tfprune.criteria import fpgm
 from tfprune.selection import cut as cut_lib
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 
 class GeometricMedianTest(absltest.TestCase):

@@ -2,11 +2,14 @@
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from tfprune.criteria import hrank
 from tfprune.scoring import score
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 

@@ -1,6 +1,7 @@
 """LAMP scores of channels."""
 
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 import tfprune
@@ -8,6 +9,8 @@ from tfprune.criteria import lamp
 from tfprune.scoring import score
 from tfprune.selection import cut as cut_lib
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 
 class LampTest(parameterized.TestCase):

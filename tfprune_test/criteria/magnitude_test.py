@@ -17,6 +17,8 @@ from tfprune.selection import cut as cut_lib
 from tfprune_test import small_nets
 from tfprune_test.zoo import plain_counts
 
+pytestmark = pytest.mark.any_backend
+
 # (outputs, inputs); as kernels of a 1x1 convolution they are transposed.
 W1 = [[1, -2], [0.5, 0.25], [-3, 0.1]]
 W2 = [[1, 10, 1], [2, 1, 2]]

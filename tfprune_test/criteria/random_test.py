@@ -1,11 +1,14 @@
 """Random scores."""
 
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from tfprune.criteria import random
 from tfprune.scoring import score
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 
 class ChanceTest(absltest.TestCase):

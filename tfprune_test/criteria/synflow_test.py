@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from tfprune import zoo
@@ -9,6 +10,8 @@ from tfprune.criteria import synflow
 from tfprune.graph import read
 from tfprune.scoring import score
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 
 class SynFlowTest(absltest.TestCase):

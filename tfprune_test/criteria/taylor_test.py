@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.criteria import taylor
@@ -9,6 +10,8 @@ from tfprune.graph import read
 from tfprune.scoring import score
 from tfprune.surgery import pruning
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 # One sample is one mini-batch: its values are the gradients of the gates.
 X = np.array([[0.3, -0.1], [0.1, 0.1]], "float32")

@@ -2,10 +2,13 @@
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from tfprune.scoring import score
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 
 class WandaTest(absltest.TestCase):

@@ -2,6 +2,7 @@ import os
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.costs import counting
@@ -11,6 +12,8 @@ from tfprune.sparsity import wrapping
 from tfprune.surgery import stripping
 from tfprune.training import alternating
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy

@@ -2,6 +2,7 @@ import os
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.callbacks import prune_on_schedule as callback_lib
@@ -16,6 +17,8 @@ from tfprune.sparsity import wrapping
 from tfprune.surgery import stripping
 from tfprune.training import bit_lengths
 from tfprune_test.gradients import gradients
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy

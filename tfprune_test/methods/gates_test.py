@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune import zoo
@@ -10,6 +11,8 @@ from tfprune.methods import gates
 from tfprune.methods import pcas
 from tfprune.sparsity import method as method_lib
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 Gate = pcas.AttentionGate

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from tfprune.callbacks import prune_on_schedule
@@ -12,6 +13,8 @@ from tfprune.selection import budget as budget_lib
 from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 to_numpy = keras.ops.convert_to_numpy
 

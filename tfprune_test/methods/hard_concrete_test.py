@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from tfprune.methods import hard_concrete
@@ -9,6 +10,8 @@ from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
 from tfprune.surgery import stripping
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 to_numpy = keras.ops.convert_to_numpy
 

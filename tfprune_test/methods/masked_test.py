@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.methods import bitpruning
@@ -10,6 +11,8 @@ from tfprune.patterns import weight_patterns
 from tfprune.sparsity import chain
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping as wrap_lib
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy

@@ -4,6 +4,7 @@ import os
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 import tfprune
@@ -16,6 +17,8 @@ from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.surgery import pruning
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy

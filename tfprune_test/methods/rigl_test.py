@@ -2,6 +2,7 @@ import itertools
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.callbacks import prune_on_schedule as callback_lib
@@ -9,6 +10,8 @@ from tfprune.methods import rigl
 from tfprune.schedules import schedule as schedule_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy

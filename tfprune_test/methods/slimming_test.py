@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 import tfprune
@@ -11,6 +12,8 @@ from tfprune.selection import cut as cut_lib
 from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 
 class SlimmingTest(absltest.TestCase):

@@ -2,6 +2,7 @@ import os
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.costs import counting
@@ -13,6 +14,8 @@ from tfprune.training import switch_on
 from tfprune.training import weight_decay
 from tfprune_test import gradients
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 import tfprune
@@ -12,6 +13,8 @@ from tfprune.recipes import thinet_layerwise
 from tfprune.scoring import score
 from tfprune.surgery import pruning
 from tfprune_test import small_nets
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 

@@ -3,10 +3,13 @@
 import math
 import types
 
+import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune.searches import amc
+
+pytestmark = pytest.mark.any_backend
 
 COST = types.SimpleNamespace(params=855_770, macs=62_964_352)
 

@@ -2,10 +2,13 @@ import math
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.sparsity import ops
 from tfprune_test.gradients import gradients
+
+pytestmark = pytest.mark.any_backend
 
 
 class StepTest(parameterized.TestCase):

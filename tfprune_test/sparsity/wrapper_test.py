@@ -15,6 +15,8 @@ from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights
 from tfprune.sparsity import wrapper as wrapper_lib
 
+pytestmark = pytest.mark.any_backend
+
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
 

@@ -2,12 +2,15 @@ import re
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.methods import masked
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping as wrap_lib
 from tfprune_test.sparsity.wrapper_test import Gated
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy

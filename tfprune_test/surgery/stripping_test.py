@@ -2,6 +2,7 @@ import warnings
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -14,6 +15,8 @@ from tfprune.surgery import verification
 from tfprune_test import exactness
 from tfprune_test import models
 from tfprune_test.graph import read_test
+
+pytestmark = pytest.mark.any_backend
 
 LAYERS = keras.layers
 

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.callbacks import backup as backup_lib
@@ -10,6 +11,8 @@ from tfprune.schedules import schedule as schedule_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
 from tfprune.training import distillation as distill_lib
+
+pytestmark = pytest.mark.any_backend
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy
