@@ -150,6 +150,10 @@ class FirstTest(program_test.CliTestCase):
         ("prune {dense} {out} --ratio=nan", "--ratio=nan"),
         ("prune {dense} {out} --macs=nan", "--macs=nan"),
         ("prune {dense} {out} --macs=-3", "--macs=-3"),
+        (
+            "compress {dense} --train={xy} --validation={xy} --board=pico",
+            "--out",
+        ),
         ("search {dense} {out} --data={xy}", "A budget is needed"),
         ("search {dense} {out} --macs=0.5", "--data must name"),
         (

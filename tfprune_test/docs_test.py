@@ -34,4 +34,4 @@ class DocsTest(parameterized.TestCase):
                 if backend in run:
                     exec(compile(code, page, "exec"), names)
                     count += 1
-        self.assertGreaterEqual(count, 3)
+        self.assertGreater(count, 0)

@@ -129,6 +129,7 @@ STRATEGIES = (
     "deep",
     "evolution",
     "greedy",
+    "one_plus_one",
     "random",
     "shallow",
     "uniform",

@@ -91,7 +91,8 @@ def _renewed(thing):
             raise
     for name, value in vars(thing).items():
         # Settings that a class takes but does not write into its config.
-        if not name.startswith("_") and isinstance(value, _PLAIN):
+        setting = not name.startswith("_") and name != "built"
+        if setting and isinstance(value, _PLAIN):
             if getattr(new, name, value) != value:
                 setattr(new, name, value)
     return new

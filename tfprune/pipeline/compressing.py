@@ -7,18 +7,22 @@ the dense network in between; the file is measured, and cut again where it does
 not fit after all.
 """
 
+import collections.abc
 import hashlib
 import json
+import typing
 
 import keras
 import numpy as np
 
 from tfprune.core import packages
+from tfprune.core import typed
 from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.graph import values as values_lib
 from tfprune.pipeline import channel_choice
 from tfprune.pipeline import clock as clock_lib
+from tfprune.pipeline import compressed as compressed_lib
 from tfprune.pipeline import door_checks
 from tfprune.pipeline import measured
 from tfprune.pipeline import progress as progress_lib
@@ -31,6 +35,7 @@ from tfprune.pipeline import tuning
 from tfprune.pipeline import wishes
 from tfprune.pipeline import workspace as workspace_lib
 from tfprune.reports import environment
+from tfprune.selection import Budget
 from tfprune.surgery import depth
 
 _CALIBRATION = 256  # Training samples that int8 ranges are measured on.
@@ -39,32 +44,32 @@ _AGAIN = 0.5  # Of the time of a trial, that has to be left for another.
 
 
 def compress(
-    model,
-    train,
-    validation,
-    budget=None,
+    model: keras.Model,
+    train: typing.Any,
+    validation: typing.Any,
+    budget: Budget | None = None,
     *,
-    out,
-    board=None,
-    macs=None,
-    latency=None,
-    max_loss=None,
-    points=1,
-    minutes=None,
-    epochs=None,
-    seed=0,
-    monitor=None,
-    mode="auto",
-    loss=None,
-    metrics=None,
-    labels=(),
-    export=True,
-    runtime=None,
-    recipe=None,
-    progress=True,
-    command=None,
-    **options,
-):
+    out: typed.Path,
+    board: str | None = None,
+    macs: float | int | None = None,
+    latency: float | int | None = None,
+    max_loss: float | None = None,
+    points: int = 1,
+    minutes: float | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    monitor: str | collections.abc.Callable | None = None,
+    mode: str = "auto",
+    loss: typing.Any = None,
+    metrics: typing.Any = None,
+    labels: collections.abc.Sequence[str] = (),
+    export: bool = True,
+    runtime: str | None = None,
+    recipe: recipe_lib.Recipe | None = None,
+    progress: bool = True,
+    command: str | None = None,
+    **options: typing.Any,
+) -> compressed_lib.Compressed:
     """The best network that fits: smaller, trained, as a file for the board.
 
     The folder `out` gets `model.keras`, `model.tflite` (int8), `firmware`

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tfprune.datasets import samples
+from tfprune.pipeline import task as task_lib
 
 _DRAWS = 20  # Permutations that tell what chance does.
 _LIMIT = 2048  # Samples of the check for a model that is not trained.
@@ -65,7 +66,7 @@ def _check_labels(model, kinds, y, before, purpose):
     """Classes must be among those of the output, and so on."""
     parts = y if isinstance(y, (list, tuple)) else [y]
     if isinstance(y, dict):
-        parts = [y.get(name) for name in model.output_names]
+        parts = [y.get(name) for name in task_lib.output_names(model)]
     for (kind, _), part, output in zip(
         kinds, parts, model.outputs, strict=False
     ):

@@ -67,7 +67,7 @@ class Task:
             self._compiled = {
                 k: v for k, v in self._compiled.items() if k != "loss_weights"
             }
-        self.names = list(model.output_names)
+        self.names = output_names(model)
         self.losses = _by_output(self.loss, self.names)
         self._function = monitor if callable(monitor) else None
         self.is_function = self._function is not None
@@ -244,17 +244,24 @@ class Task:
         )
 
 
+def output_names(model):
+    """The names of a model's outputs; a Sequential model has but one."""
+    if isinstance(model, keras.Sequential):
+        return [model.layers[-1].name]
+    return list(model.output_names)
+
+
 def kinds_of(model, y, loss=None):
     """What each output holds, as `Task.kinds`, before there is a task."""
     loss, _ = _loss_of(model, y, loss)
-    return [_kind(part) for part in _by_output(loss, model.output_names)]
+    return [_kind(part) for part in _by_output(loss, output_names(model))]
 
 
 def label_mode(model, loss=None):
     """How `keras.utils` has to write the classes of folders."""
     if loss is None and model.compiled:
         loss = model.loss
-    kind, _ = _kind(_by_output(loss, model.output_names)[0])
+    kind, _ = _kind(_by_output(loss, output_names(model))[0])
     if loss is None and model.outputs[0].shape[-1] == 1:
         kind = "binary"
     return kind if kind in ("categorical", "binary") else "int"

@@ -1,6 +1,8 @@
 """The commands that help to choose: `criteria` and `sensitivity`."""
 
 import json
+import os
+from unittest import mock
 
 import numpy as np
 
@@ -10,7 +12,8 @@ from tfprune_test.cli import program_test
 
 class CriteriaTest(program_test.CliTestCase):
     def test_every_criterion_is_listed(self):
-        lines = self.succeed("criteria").splitlines()
+        with mock.patch.dict(os.environ, COLUMNS="300"):
+            lines = self.succeed("criteria").splitlines()
         names = [line.split()[0] for line in lines[2:]]
         self.assertEqual(names, criterion_lib.criteria.names())
         self.assertIn("inputs and labels", self.succeed("criteria"))

@@ -1,6 +1,8 @@
 """`tfprune compress` and `tfprune boards`."""
 
 import json
+import os
+from unittest import mock
 
 import keras
 import numpy as np
@@ -13,7 +15,8 @@ from tfprune_test.pipeline import small_tasks
 
 class BoardsTest(program_test.CliTestCase):
     def test_every_board_is_listed(self):
-        lines = self.succeed("boards").splitlines()
+        with mock.patch.dict(os.environ, COLUMNS="300"):
+            lines = self.succeed("boards").splitlines()
         names = [line.split()[0] for line in lines[2:]]
         self.assertEqual(names, boards.names())
 

@@ -109,7 +109,8 @@ class BoardTest(parameterized.TestCase):
             meter.flash_bytes(keep) / path.stat().st_size, 1, delta=0.05
         )
         required = firmware_folder.arena_bytes(path)
-        self.assertAlmostEqual(meter.ram_bytes(keep) / required, 1, delta=0.02)
+        # Predicted with pointers of 64 bits, required with those of 32.
+        self.assertAlmostEqual(meter.ram_bytes(keep) / required, 1, delta=0.04)
 
     def test_the_file_fits_both_limits(self):
         model = zoo.build("resnet8")

@@ -3,9 +3,8 @@ from absl.testing import parameterized
 
 from tfprune.export.file import model_file
 from tfprune.export.micro import c_source
-from tfprune.export.micro import firmware_folder
 
-ARENA = firmware_folder.Arena(1024, 1000, 600, 400)
+ARENA = "#define NET_ARENA_BYTES 1136"
 
 
 class IdentifierTest(parameterized.TestCase):
@@ -26,7 +25,7 @@ class IdentifierTest(parameterized.TestCase):
 class SettingsTest(parameterized.TestCase):
     def header(self, tensor):
         file = model_file.ModelFile("a", 10, {}, (tensor,), ())
-        return c_source.settings(file, "net", ARENA, 1136)
+        return c_source.settings(file, "net", ARENA)
 
     @parameterized.parameters(
         (0.1, "0.100000001f"),

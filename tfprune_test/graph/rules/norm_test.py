@@ -106,7 +106,9 @@ class NormTest(exactness.ExactnessTestCase):
         zeros = shrinking.masked(cut_lib.Cut(graph, keep))
         inputs = verification.random_inputs(model)
         with self.assertWarns(UserWarning):
-            change = pruning.warn_of_change(graph, keep, small)
+            change = verification.warn_of_change(
+                cut_lib.Cut(graph, keep), small
+            )
         expected = exactness.difference(zeros, small, inputs)
         self.assertAlmostEqual(change, expected, places=5)
         self.assertGreater(change, 0.01)
