@@ -93,7 +93,7 @@ class Task:
 
     def _judging_model(self):
         """Outputs in, outputs out: for the metrics that Keras computes."""
-        outputs = keras.tree.flatten(self._model.output)
+        outputs = self._model.outputs
         inputs = [
             keras.Input(t.shape[1:], dtype=t.dtype, name=f"of_{name}")
             for t, name in zip(outputs, self.names, strict=True)
@@ -102,7 +102,9 @@ class Task:
             keras.layers.Identity(name=name)(t)
             for t, name in zip(inputs, self.names, strict=True)
         ]
-        packed = keras.tree.pack_sequence_as(self._model.output, copies)
+        packed = copies[0]
+        if not isinstance(self._model, keras.Sequential):
+            packed = keras.tree.pack_sequence_as(self._model.output, copies)
         judge = keras.Model(inputs, packed)
         if self._function is None:
             judge.compile("sgd", **self.compiling())

@@ -29,7 +29,11 @@ class Tutored(keras.Model):
     @classmethod
     def of(cls, student, teacher, kinds, temperature=4.0, label_weight=0.3):
         """Makes one."""
-        model = cls(student.input, student.output)
+        if isinstance(student, keras.Sequential):
+            # One that was built, but never called, has no `output`.
+            model = cls(student.inputs[0], student.outputs[0])
+        else:
+            model = cls(student.input, student.output)
         model.lesson = Lesson(teacher, kinds, temperature, label_weight)
         return model
 

@@ -25,6 +25,7 @@ STRATEGIES = registry.Registry("strategy")
 _START = 0.75  # Shares with room on both sides; only proportions matter.
 _SPREAD = 0.2
 _STEP = 0.5  # Of the logarithms of shares, at first.
+_WIDEST = 2.0
 
 
 @STRATEGIES.register("amc")
@@ -113,7 +114,8 @@ def one_plus_one(env, evaluations, settings):
         yield value, info
         if value >= best:
             best, shares = value, tried
-            step *= np.exp(0.8)
+            # Where nothing matters, every step succeeds.
+            step = min(step * np.exp(0.8), _WIDEST)
         else:
             step *= np.exp(-0.2)
 

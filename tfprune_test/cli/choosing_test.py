@@ -13,10 +13,11 @@ from tfprune_test.cli import program_test
 class CriteriaTest(program_test.CliTestCase):
     def test_every_criterion_is_listed(self):
         with mock.patch.dict(os.environ, COLUMNS="300"):
-            lines = self.succeed("criteria").splitlines()
+            text = self.succeed("criteria")
+        lines = text.splitlines()
         names = [line.split()[0] for line in lines[2:]]
         self.assertEqual(names, criterion_lib.criteria.names())
-        self.assertIn("inputs and labels", self.succeed("criteria"))
+        self.assertIn("inputs and labels", text)
 
     def test_the_list_is_json_too(self):
         rows = json.loads(self.succeed("criteria", "--format=json"))
