@@ -71,6 +71,7 @@ class ResumingTest(parameterized.TestCase):
         super().setUpClass()
         cls.enterClassContext(mock.patch.object(tuning, "_EVERY", 0.0))
 
+    @pytest.mark.slow
     def test_a_run_that_is_killed_again_and_again_ends_the_same(self):
         folder = pathlib.Path(self.create_tempdir().full_path)
         weights, curve, told = unbroken(folder / "whole")

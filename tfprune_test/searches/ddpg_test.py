@@ -3,13 +3,10 @@
 import dataclasses
 
 import numpy as np
-import pytest
 from absl.testing import absltest
 
 from tfprune.searches import amc
 from tfprune.searches import ddpg
-
-pytestmark = pytest.mark.any_backend
 
 
 class ExplorationTest(absltest.TestCase):
