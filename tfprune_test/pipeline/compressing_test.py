@@ -130,8 +130,12 @@ class CompressTest(parameterized.TestCase):
         self.assertIsNot(found.model, model())
 
     def test_ctrl_c_ends_with_the_best_so_far(self):
+        sent = []
+
         def tell(self, stage, **facts):
-            if stage.startswith("training"):
+            # A second one would end the process of the tests.
+            if stage.startswith("training") and not sent:
+                sent.append(stage)
                 os.kill(os.getpid(), signal.SIGINT)
 
         before = signal.getsignal(signal.SIGINT)
