@@ -33,7 +33,7 @@ def handle(request):
         request: `dict` with `path`, `seconds` of CPU and `bytes` of memory
             that it may take.
     """
-    _limit(request["seconds"], request["bytes"])
+    limit(request["seconds"], request["bytes"])
     path = pathlib.Path(request["path"])
     length = path.stat().st_size
     if zipfile.is_zipfile(path):
@@ -42,7 +42,8 @@ def handle(request):
         _look_through_hdf5(path, length)
 
 
-def _limit(seconds, size):
+def limit(seconds, size):
+    """Limits CPU and memory of this process, where the system can."""
     if sys.platform != "linux":
         return
     import resource

@@ -1,4 +1,4 @@
-"""How the network is made smaller and trained: numbers, chosen by measuring."""
+"""How the network is made smaller and trained: the numbers of it."""
 
 import dataclasses
 
@@ -7,8 +7,8 @@ import dataclasses
 class Recipe:
     """The settings of one way to the budget.
 
-    The defaults are those that did best on the validation data of
-    `benchmarks/compress.py`.
+    The defaults are not chosen by measurement yet; `benchmarks/compress.py`
+    compares them with others.
 
     Args:
         rounds: `int`, steps in which channels go, with training between.
