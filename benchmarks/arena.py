@@ -156,7 +156,8 @@ def measure(folder, path, kernels, core):
         FLAGS.tflite_micro, core, kernels, FLAGS.build
     )
     build = folder / f"{path.stem}-{core}-{kernels}"
-    found = run_firmware.Firmware(sources, library, build).measure()
+    near = firmware_folder.arena_bytes(path, kernels, core)
+    found = run_firmware.Firmware(sources, library, build).measure(near=near)
     return {
         "least": found.least_arena,
         "used": found.used_arena,

@@ -34,6 +34,7 @@ from tfprune.datasets import batches as splits
 from tfprune.export.convert import tflite
 from tfprune.export.edit import lean
 from tfprune.export.micro import firmware_folder
+from tfprune.export.micro import measured_arena
 from tfprune.export.micro import npu
 from tfprune.export.run import litert
 from tfprune.zoo import checkpoints
@@ -191,7 +192,7 @@ def measure(name, task, folder):
             }
         )
         print(rows[-1], flush=True)
-    on_micro = firmware_folder.seconds(paths)
+    on_micro = measured_arena.seconds(paths)
     on_tflite = litert.times(paths, 300).min(0)
     for row, slow, fast in zip(rows, on_micro, on_tflite, strict=True):
         row["micro_seconds"], row["tflite_seconds"] = slow, fast

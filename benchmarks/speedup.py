@@ -22,7 +22,7 @@ import tfprune
 from tfprune import zoo
 from tfprune.core import tables
 from tfprune.export.convert import tflite
-from tfprune.export.micro import firmware_folder
+from tfprune.export.micro import measured_arena
 from tfprune.export.run import litert
 
 FLAGS = flags.FLAGS
@@ -80,7 +80,7 @@ def measure(name):
         for path, found in zip(paths, models.values(), strict=True):
             tflite.export_tflite(found, path, "int8", x)
         on_tflite = litert.times(paths, FLAGS.runs).min(0)
-        on_micro = firmware_folder.seconds(paths, FLAGS.micro_runs)
+        on_micro = measured_arena.seconds(paths, FLAGS.micro_runs)
     macs = [tfprune.cost(found).macs for found in models.values()]
     return [
         (

@@ -85,8 +85,14 @@ class Firmware:
         self._build = pathlib.Path(build).absolute()
         self._build.mkdir(parents=True, exist_ok=True)
 
-    def measure(self, self_test=True):
-        """Builds and runs; a `Found`."""
+    def measure(self, self_test=True, near=None):
+        """Builds and runs; a `Found`.
+
+        Args:
+            self_test: `bool`, whether the folder's main program runs too.
+            near: `int`, bytes of arena that the least is looked for around;
+                by default what the folder says it needs.
+        """
         library = self._library
         said, passed, image = "", True, {}
         if self_test:
@@ -95,7 +101,7 @@ class Firmware:
             done = emulated_boards.run(library.board, program)
             said, passed = done.stdout + done.stderr, done.returncode == 0
         probe = self._program("probe", [_PROBE], self._probe_names())
-        least = self._least(probe)
+        least = self._least(probe, near or self._needed)
         done = self._probed(probe, least, 1)
         (used,) = re.findall(r"^used (\d+)", done.stdout, re.M)
         (ticks,) = re.findall(r"^ticks (\d+)", done.stdout, re.M)
@@ -176,36 +182,44 @@ inline void probe_outputs(tflite::MicroInterpreter& interpreter, int pair,
         board = self._library.board
         return emulated_boards.run(board, probe, str(arena), str(runs))
 
-    def _least(self, probe):
-        """The least arena, found by halving.
+    def _least(self, probe, near):
+        """The least arena, found from a guess by steps that double.
 
         An arena that is far too small may end in a fault of the core.
         """
-        high = 4 * self._reserved + 65536
-        done = self._probed(probe, high, 0)
-        if done.returncode:
+        most = 4 * self._reserved + 65536
+        high = max(near // _ALIGNMENT, 1)
+        low, step = high - 1, 1
+        if self._runs(probe, high):
+            while low > 0 and self._runs(probe, low):
+                low, high, step = max(0, low - step), low, 2 * step
+        else:
+            while not self._runs(probe, high):
+                if high * _ALIGNMENT >= most:
+                    done = self._probed(probe, most, 0)
+                    raise RuntimeError(
+                        "The model must run in an arena of any size. Received: "
+                        f"exit {done.returncode} with {most:,} bytes. It "
+                        f"printed:\n{done.stdout}{done.stderr}"
+                    )
+                low = high
+                high, step = min(high + step, most // _ALIGNMENT), 2 * step
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = self._runs(probe, middle)
+            low, high = (low, middle) if fits else (middle, high)
+        return high * _ALIGNMENT
+
+    def _runs(self, probe, units):
+        """Whether the model runs in so many times 16 bytes."""
+        arena = units * _ALIGNMENT
+        code = self._probed(probe, arena, 0).returncode
+        if code not in (0, _TOO_SMALL, emulated_boards.FAULT):
             raise RuntimeError(
-                "The model must run in an arena of any size. Received: exit "
-                f"{done.returncode} with {high:,} bytes. It printed:\n"
-                f"{done.stdout}{done.stderr}"
+                "The probe must run or find its arena too small. "
+                f"Received: exit {code} with {arena:,} bytes."
             )
-        low = 0
-        for guess in (self._needed * 9 // 10, 2 * self._needed):
-            guess = guess // _ALIGNMENT * _ALIGNMENT
-            if self._probed(probe, guess, 0).returncode:
-                low = max(low, guess)
-            else:
-                high = min(high, guess)
-        while high - low > _ALIGNMENT:
-            middle = (low + high) // 2 // _ALIGNMENT * _ALIGNMENT
-            code = self._probed(probe, middle, 0).returncode
-            if code not in (0, _TOO_SMALL, emulated_boards.FAULT):
-                raise RuntimeError(
-                    "The probe must run or find its arena too small. "
-                    f"Received: exit {code} with {middle:,} bytes."
-                )
-            low, high = (middle, high) if code else (low, middle)
-        return high
+        return not code
 
     @staticmethod
     def _image(program):

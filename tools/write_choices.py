@@ -11,6 +11,7 @@ import textwrap
 
 from tfprune.export.file import modes
 from tfprune.export.micro import npu
+from tfprune.export.micro import projects
 from tfprune.reports import catalogue
 from tfprune.searches import amc
 from tfprune.searches import strategies
@@ -38,6 +39,10 @@ def choices():
         ),
         "ACCELERATORS": ("", tuple(npu.ACCELERATORS)),
         "TARGETS": ("", tuple(rounding.TARGETS)),
+        "PROJECTS": (
+            "Of build tools, and the scales of dense layers that they read.",
+            {k: v.dense_scales for k, v in projects.PROJECTS.items()},
+        ),
     }
 
 

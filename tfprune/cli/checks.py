@@ -209,11 +209,12 @@ def _board(values):
                 f"--{name} wants --micro, the folder of sources. Received: "
                 f"--{name}={getattr(values, name)} alone."
             )
-    if values.project == "arduino" and values.dense_scales == "channel":
+    reads = choices.PROJECTS.get(values.project, "channel")
+    if values.dense_scales == "channel" != reads:
         raise ValueError(
-            "Arduino's library of 2023 reads one scale for each dense layer. "
-            "Received: --project=arduino and --dense_scales=channel. Leave "
-            "--dense_scales out."
+            "Arduino's library reads one scale for each dense layer. "
+            f"Received: --project={values.project} and "
+            "--dense_scales=channel. Leave --dense_scales out."
         )
     if values["arena_margin"].present and not values.micro:
         raise ValueError("--arena_margin wants --micro, which reserves it.")

@@ -180,3 +180,12 @@ TARGETS = (
     "ethos-u85",
     "xnnpack",
 )
+# Of build tools, and the scales of dense layers that they read.
+PROJECTS = {
+    "cmake": "channel",
+    "arduino": "tensor",
+    "platformio": "tensor",
+    "zephyr": "channel",
+    "esp-idf": "channel",
+    "stm32cube": "channel",
+}

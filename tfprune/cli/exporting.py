@@ -4,6 +4,7 @@ import pathlib
 
 import tfprune
 from tfprune.cli import actions
+from tfprune.cli import choices
 from tfprune.cli import printing
 from tfprune.core import atomic
 from tfprune.core import leftovers
@@ -54,7 +55,7 @@ def _file(model, path, calibration, values):
 def _dense_scales(values):
     """What --project reads, where the mode leaves a choice."""
     chosen = values.dense_scales
-    if values.project != "arduino" or chosen:
+    if chosen or choices.PROJECTS.get(values.project) != "tensor":
         return chosen
     return modes.dense_scales(values.quantize) and "tensor"
 

@@ -416,8 +416,9 @@ def firmware(values):
     flags.DEFINE_enum(
         "project",
         None,
-        ["cmake", "arduino"],
-        "With --micro: the project that the folder is, all of them by default.",
+        list(choices.PROJECTS),
+        "With --micro: the build tool whose project the folder is; CMake and "
+        "Arduino by default.",
         flag_values=values,
     )
     flags.DEFINE_enum(

@@ -8,6 +8,7 @@ from absl import logging
 from tfprune.costs import counting
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
+from tfprune.export.micro import measured_arena
 from tfprune.export.run import interpreter
 from tfprune.graph import read
 
@@ -54,7 +55,7 @@ def export(model, path, calibration):
     file = tflite.export_tflite(model, path, "int8", calibration)
     return {
         FLASH: file.file_bytes,
-        ARENA: firmware_folder.arena(path).required_bytes,
+        ARENA: measured_arena.arena(path).required_bytes,
         ARENA_NEEDED: firmware_folder.arena_bytes(path),
     }
 

@@ -19,7 +19,7 @@ from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
-from tfprune.export.micro import firmware_folder
+from tfprune.export.micro import measured_arena
 from tfprune.export.run import interpreter
 
 # Flash that the kernels of DECODE take beside those of the model, measured with
@@ -140,7 +140,7 @@ def compress_tflite(
         small = pathlib.Path(folder, "chosen.tflite")
         small.write_bytes(result)
         _compare(dense, model_file.read(small), x)
-        before = firmware_folder.arena(path).required_bytes
+        before = measured_arena.arena(path).required_bytes
     atomic.write({out: result})
     done = Compression(
         file=model_file.read(out),
@@ -177,7 +177,7 @@ class _Candidate:
 
     row: object
     saved: int
-    arena: firmware_folder.Arena
+    arena: measured_arena.Arena
     record: int
 
 
@@ -200,7 +200,7 @@ class _Trials:
         for path, data in zip(paths, found, strict=True):
             path.write_bytes(data)
         try:
-            arenas = firmware_folder.arenas(paths)
+            arenas = measured_arena.arenas(paths)
         except RuntimeError as error:
             if weight_codes.OP not in str(error):
                 raise

@@ -71,7 +71,7 @@ _CHECK = string.Template("""\
          ok;""")
 
 # TFLite Micro built for any Cortex-M is silent until it is told how to print.
-_MAIN = """
+_PRINTING = """
 extern "C" __attribute__((weak)) void RegisterDebugLogCallback(
     void (*callback)(const char* text));
 
@@ -79,15 +79,30 @@ static void print(const char* text) {
   fputs(text, stdout);
   fflush(stdout);
 }
-
-int main() {
+"""
+_RUN = """\
   if (RegisterDebugLogCallback != nullptr) RegisterDebugLogCallback(print);
   tflite::InitializeTarget();
   const bool ok = self_test();
   MicroPrintf(ok ? "PASS" : "FAIL");
-  return ok ? 0 : 1;
-}
 """
+_MAIN = f"""{_PRINTING}
+int main() {{
+{_RUN}  return ok ? 0 : 1;
+}}
+"""
+_APP_MAIN = f"""{_PRINTING}
+extern "C" void app_main(void) {{
+{_RUN}}}
+"""
+_FUNCTION = string.Template(
+    f"""{_PRINTING}
+// 0 where all outputs are right.
+extern "C" int $${{name}}_self_test(void) {{
+{_RUN}  return ok ? 0 : 1;
+}}
+""".replace("$$", "$")
+)
 
 # Lines that are printed before the port is open are lost.
 _SKETCH = """
@@ -126,10 +141,25 @@ def main(file, name):
     return _self_test(file, name, _INCLUDES) + _MAIN
 
 
-def sketch(file, name):
-    """The same as a sketch for Arduino; see `main`."""
-    includes = f"#include <TensorFlowLite.h>\n{_INCLUDES}"
-    return _self_test(file, name, includes) + _SKETCH
+def app_main(file, name):
+    """The same where a program begins with `app_main`, as on ESP-IDF."""
+    return _self_test(file, name, _INCLUDES) + _APP_MAIN
+
+
+def function(file, name):
+    """The same as a function of C for a program of one's own."""
+    return _self_test(file, name, _INCLUDES) + _FUNCTION.substitute(name=name)
+
+
+def sketch(file, name, *headers):
+    """The same as a sketch for Arduino; see `main`.
+
+    Args:
+        file, name: as for `main`.
+        *headers: `str`s, those that come before all others.
+    """
+    first = "".join(f"#include <{header}>\n" for header in headers)
+    return _self_test(file, name, f"{first}{_INCLUDES}") + _SKETCH
 
 
 def _self_test(file, name, includes):

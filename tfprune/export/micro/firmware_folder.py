@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import re
 from collections.abc import Sequence
 
 from absl import logging
@@ -14,17 +13,15 @@ from tfprune.core import typed
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
 from tfprune.export.file import weight_ops
-from tfprune.export.micro import arduino
 from tfprune.export.micro import arena_need
 from tfprune.export.micro import c_api
 from tfprune.export.micro import c_source
-from tfprune.export.micro import firmware
+from tfprune.export.micro import folder_checks
 from tfprune.export.micro import golden
 from tfprune.export.micro import kernels as op_kernels
+from tfprune.export.micro import measured_arena
 from tfprune.export.micro import projects
-from tfprune.export.run import interpreter
 
-PROJECTS = ("cmake", "arduino")
 # What ESP-IDF's compilers define, and what pointers of 32 bits have.
 _ESP, _NARROW = "defined(ESP_PLATFORM)", "UINTPTR_MAX <= 0xFFFFFFFF"
 # What the headers say while the files of two models may lie side by side.
@@ -32,24 +29,6 @@ _HALF_WRITTEN = (
     b'#error "This folder was being written: it may hold files of two models.'
     b' If nothing writes to it now, export again."\n'
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Arena(printed.Printed):
-    """The tensor arena of the TFLite Micro interpreter, measured.
-
-    Attributes:
-        required_bytes: `int`, the smallest arena that the model starts and
-            runs in, a multiple of 16.
-        used_bytes: `int`, what the interpreter holds once it has started.
-        shared_bytes: `int`, of these, for activations, which take turns.
-        persistent_bytes: `int`, of these, for all else.
-    """
-
-    required_bytes: int
-    used_bytes: int
-    shared_bytes: int
-    persistent_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +40,7 @@ class MicroSource(printed.Printed):
         files: `tuple` of `str`, the paths in it that were written.
         name: `str`, what all C names begin with.
         flash_bytes: `int`, the size of the array.
-        arena: `Arena`, as measured on this machine.
+        arena: `measured_arena.Arena`, as measured on this machine.
         arena_need: `arena_need.Need`, by the kernels that may run.
         arena_bytes: `int`, the arena that the sources reserve on a
             microcontroller.
@@ -72,69 +51,10 @@ class MicroSource(printed.Printed):
     files: tuple[str, ...]
     name: str
     flash_bytes: int
-    arena: Arena
+    arena: measured_arena.Arena
     arena_need: arena_need.Need
     arena_bytes: int
     resolver_methods: tuple[str, ...]
-
-
-def arena(path):
-    """Measures the tensor arena of a .tflite file on this machine.
-
-    Its TFLite Micro interpreter has the reference kernels, and pointers of 64
-    bits: a microcontroller needs less for its records, and more for kernels
-    with scratch buffers; see `arena_bytes`.
-
-    Args:
-        path: `str` or path-like.
-
-    Returns:
-        An `Arena`.
-
-    Raises:
-        ImportError: If a package of the extra `export` is missing.
-        RuntimeError: If TFLite Micro cannot run the file.
-        ValueError: If it is not a TFLite model.
-    """
-    return arenas([path])[0]
-
-
-def arenas(paths):
-    """The same for several files that take the same inputs: a list."""
-    file = model_file.read(paths[0])
-    found = interpreter.ask_micro(
-        file,
-        action="measure",
-        paths=[str(path) for path in paths],
-        inputs=[(tensor.shape, tensor.dtype) for tensor in file.inputs],
-    )
-    return [Arena(**facts) for facts in found]
-
-
-def seconds(paths, runs=10):
-    """How long files take on the TFLite Micro interpreter of this machine.
-
-    It has the reference kernels, whose time is close to proportional to the
-    multiply-adds: compare files by it, not with a microcontroller.
-
-    Args:
-        paths: list of `str` or path-like, files that take the same inputs.
-        runs: `int`, inferences of each, which take turns.
-
-    Returns:
-        List of float, the least seconds of an inference.
-
-    Raises:
-        ImportError, RuntimeError, ValueError: as `arena`.
-    """
-    file = model_file.read(paths[0])
-    return interpreter.ask_micro(
-        file,
-        action="time",
-        paths=[str(path) for path in paths],
-        inputs=[(tensor.shape, tensor.dtype) for tensor in file.inputs],
-        runs=runs,
-    )
 
 
 def arena_bytes(
@@ -195,15 +115,16 @@ def export_micro(
     - `model_ops.h`: registers the kernels that the model needs, no others;
     - `model_api.h`, `.cc`: functions of C that start and run it;
     - `model_golden.cc`, `.h`: inputs and the outputs that belong to them;
-    - `main.cc`: runs the model on these inputs, compares, and takes the time;
-    - `CMakeLists.txt`: builds it all, TFLite Micro at hand;
-    - `arduino/NAME/`: the same as a sketch, where Arduino's library of 2023
-      computes the model rightly.
+    - what build tools open: CMake's project, and the same as a sketch of
+      Arduino, where its library computes the model rightly; or the `project`
+      that is asked for. All have a main program that runs the model on the
+      golden inputs, compares, and takes the time.
 
     All files are there whole or not at all. While those of another model are
     exchanged, and after a kill at that moment, the headers refuse to compile.
-    `main.cc`, `CMakeLists.txt` and the sketch are a start for code of one's
-    own: where they are already there, they stay as they are.
+    Main programs and the like are a start for code of one's own: where they
+    are already there, they stay as they are. Projects that the folder has are
+    kept up to date, whichever is asked for.
 
     Args:
         tflite_path: `str` or path-like, the file to embed.
@@ -222,8 +143,9 @@ def export_micro(
         kernels, core: what the arena is for, as for `arena_bytes`. By default
             the folder starts on any Cortex-M, with the reference kernels or
             CMSIS-NN, with ESP-IDF, and on a computer.
-        project: `None`, or one of "cmake" and "arduino": that project alone,
-            checked against what its TFLite Micro can run.
+        project: `None`, or "cmake", "arduino", "platformio", "zephyr",
+            "esp-idf" or "stm32cube": that project, checked against what its
+            TFLite Micro can run.
 
     Returns:
         A `MicroSource`.
@@ -245,29 +167,26 @@ def export_micro(
     """
     out = atomic.writable_folder(out)
     file = model_file.read(tflite_path)
-    labels = _labels(labels, file)
-    _check_project(project)
-    methods = op_kernels.resolver_methods(file.ops)
+    labels = folder_checks.labels(labels, file)
+    folder_checks.project(project)
     original = pathlib.Path(tflite_path).read_bytes()
+    methods = op_kernels.methods_of(original)
     need = arena_need.of(original, kernels, core)
     need = _runnable(need, original)
     name = c_source.identifier(
         pathlib.Path(tflite_path).stem if name is None else name
     )
-    sketch = f"arduino/{name}/{name}.ino"
-    refusal = arduino.refusal(original, methods)
-    if refusal and (project == "arduino" or (out / sketch).exists()):
-        raise ValueError(refusal)
-    _check_name(out, name)
+    folder_checks.c_name(name)
+    layouts = _layouts(out, name, project, original, methods)
     data = lean.without_notes(original)
     with leftovers.folder() as folder:
         embedded = pathlib.Path(folder, "model.tflite")
         embedded.write_bytes(data)
         # An error names the first one.
-        _, measured = arenas([tflite_path, embedded])
+        _, measured = measured_arena.arenas([tflite_path, embedded])
         file = model_file.read(embedded)
         _check_budgets(file, need, flash_bytes, ram_bytes)
-        _check_margin(arena_margin)
+        folder_checks.margin(arena_margin)
         pairs = golden.pairs(file, sample)
     reserved = arena_need.reserved(need.bytes, arena_margin, ram_bytes)
     branches = _branches(need, data, measured, arena_margin, ram_bytes)
@@ -284,21 +203,13 @@ def export_micro(
         "model_golden.cc": c_source.golden_source(file, name, pairs),
         "model_golden.h": c_source.golden_header(file, name, len(pairs[0])),
     }
-    starts, copies = {}, {}
-    if project in (None, "cmake"):
-        starts["main.cc"] = firmware.main(file, name)
-        starts["CMakeLists.txt"] = projects.cmake(name)
-    if project in (None, "arduino") and not refusal:
-        starts[sketch] = firmware.sketch(file, name)
-        # The Arduino IDE compiles what lies beside a sketch.
-        copies = {
-            f"arduino/{name}/{path.replace('.cc', '.cpp')}": text
-            for path, text in texts.items()
-        }
-    elif refusal:
-        logging.warning("There is no Arduino sketch. %s", refusal)
-    starts = {k: v for k, v in starts.items() if not (out / k).exists()}
-    texts |= copies | starts
+    sources = projects.Sources(file, name, dict(texts))
+    starts = {}
+    for layout in layouts:
+        texts |= layout.files(sources)
+        starts |= layout.starts(sources)
+    folder_checks.target(out, name, texts, _HALF_WRITTEN)
+    texts |= {k: v for k, v in starts.items() if not (out / k).exists()}
     written = {out / path: text.encode() for path, text in texts.items()}
     # Every source includes a header: old and new files never compile together.
     headers = [path for path in written if path.suffix == ".h"]
@@ -316,26 +227,25 @@ def export_micro(
     )
 
 
-def _check_project(project):
-    if project not in (None, *PROJECTS):
-        raise ValueError(
-            f"project must be one of {', '.join(PROJECTS)}. Received: "
-            f"project={project!r}."
-        )
+def _layouts(out, name, project, data, methods):
+    """The projects to write, list of `projects.Layout`.
 
-
-def _check_name(out, name):
-    """A folder that holds another model would mix both."""
-    header = out / "model.h"
-    if not header.exists():
-        return
-    found = re.search(r"char (\w+)_data\[\]", header.read_text())
-    if found and found[1] != name:
-        raise ValueError(
-            "The folder must be empty or hold this model. Received: "
-            f"out={str(out)!r}, which holds {found[1]!r}, with name={name!r}. "
-            f"Give another folder, or name={found[1]!r}."
-        )
+    One that was asked for, or that the folder has, and whose TFLite Micro
+    computes the file wrongly is an error; others are left out.
+    """
+    found = []
+    for key, layout in projects.PROJECTS.items():
+        wanted = project == key or (out / layout.mark(name)).exists()
+        if not wanted and (project is not None or not layout.by_default):
+            continue
+        reason = layout.refusal(data, methods)
+        if not reason:
+            found.append(layout)
+        elif wanted:
+            raise ValueError(reason)
+        else:
+            logging.warning("There is no project for %s. %s", key, reason)
+    return found
 
 
 def _runnable(need, data):
@@ -376,27 +286,6 @@ def _branches(need, data, measured, margin, limit):
             (_ESP, esp, arena_need.reserved(esp.bytes, margin)),
         ]
     return [*found, ("", None, host)]
-
-
-def _labels(labels, file):
-    labels = tuple(labels)
-    wanted = file.outputs[0].shape[-1] if file.outputs[0].shape else 1
-    if labels and (
-        len(labels) != wanted or not all(isinstance(t, str) for t in labels)
-    ):
-        raise ValueError(
-            f"{wanted} names of classes are required. Received: "
-            f"labels={labels!r}."
-        )
-    return labels
-
-
-def _check_margin(margin):
-    if not margin >= 0:
-        raise ValueError(
-            "The margin must be 0 or more. Received: "
-            f"arena_margin={margin!r}. 0.1 is a tenth."
-        )
 
 
 def _check_budgets(file, need, flash_bytes, ram_bytes):

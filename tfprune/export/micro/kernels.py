@@ -1,5 +1,7 @@
 """The kernels of TFLite Micro, as its op resolver names them."""
 
+from tfprune.export.micro import flat_ops
+
 # `MicroMutableOpResolver` has a method Add<Name>() for each. Its names and
 # those of the schema (CONV_2D, Conv2D) agree but for case and underscores.
 _BUILTIN = """
@@ -46,6 +48,38 @@ def resolver_methods(ops):
             f"with {', '.join(missing)}. Replace the layers that use them."
         )
     return sorted(set(methods.values()))
+
+
+def methods_of(data):
+    """The methods that register the kernels of a file; see above.
+
+    Args:
+        data: `bytes` of a .tflite file.
+
+    Returns:
+        A sorted list of method names, each once.
+
+    Raises:
+        ValueError: If TFLite Micro has no kernel for an op; names all such,
+            and what they compute.
+    """
+    ops = [op for graph in flat_ops.read(data) for op in graph.ops]
+    missing = [
+        f"{op.kind}, which gives {_layer(op)!r}"
+        for op in ops
+        if _method(op.kind) is None
+    ]
+    if missing:
+        raise ValueError(
+            "Every op must have a kernel in TFLite Micro. Received: a model "
+            f"with {'; '.join(missing)}. Replace these layers."
+        )
+    return resolver_methods({op.kind for op in ops})
+
+
+def _layer(op):
+    """The name of what an op computes, which begins with that of its layer."""
+    return next((t.name for t in op.outputs if t is not None), "")
 
 
 def _method(op):

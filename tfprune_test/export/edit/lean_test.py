@@ -8,7 +8,7 @@ from tfprune.export.convert import tflite
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
 from tfprune.export.micro import compression
-from tfprune.export.micro import firmware_folder
+from tfprune.export.micro import measured_arena
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
 
@@ -38,7 +38,7 @@ class LeanTest(parameterized.TestCase):
         found = (interpreter.stored(file, x) for file in (before, after))
         for a, b in zip(*found, strict=True):
             np.testing.assert_array_equal(a, b)
-        self.assertEqual(*firmware_folder.arenas([before.path, after.path]))
+        self.assertEqual(*measured_arena.arenas([before.path, after.path]))
         self.assertEqual(before.inputs, after.inputs)
         self.assertEqual(before.outputs, after.outputs)
         self.assertEqual(before.ops, after.ops)

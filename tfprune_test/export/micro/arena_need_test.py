@@ -4,7 +4,7 @@ import keras
 from absl.testing import parameterized
 
 from tfprune.export.micro import arena_need
-from tfprune.export.micro import firmware_folder
+from tfprune.export.micro import measured_arena
 from tfprune_test import conftest
 from tfprune_test.export import small_models
 
@@ -62,7 +62,7 @@ class ArenaNeedTest(parameterized.TestCase):
         self, build, quantize
     ):
         path = self.file(build, quantize)
-        measured = firmware_folder.arena(path)
+        measured = measured_arena.arena(path)
         plan = arena_need.of(path, "reference").plan
         self.assertEqual(plan.shared_bytes, measured.shared_bytes)
         self.assertLessEqual(plan.bytes, measured.required_bytes + 16)

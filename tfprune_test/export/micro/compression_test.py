@@ -14,6 +14,7 @@ from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
 from tfprune.export.micro import compression
 from tfprune.export.micro import firmware_folder
+from tfprune.export.micro import measured_arena
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
 
@@ -150,11 +151,11 @@ class CompressTest(CompressionTestCase):
         self.assertEqual(done.bytes_before, self.paths["int8"].stat().st_size)
         self.assertLess(done.file.file_bytes, 0.7 * done.bytes_before)
         self.assertEqual(
-            done.arena_bytes, firmware_folder.arena(self.out).required_bytes
+            done.arena_bytes, measured_arena.arena(self.out).required_bytes
         )
         self.assertEqual(
             done.arena_before,
-            firmware_folder.arena(self.paths["int8"]).required_bytes,
+            measured_arena.arena(self.paths["int8"]).required_bytes,
         )
         largest = max(done.weights, key=lambda row: row.bytes_before)
         self.assertTrue(largest.chosen)
@@ -167,7 +168,7 @@ class CompressTest(CompressionTestCase):
         limit = free.arena_bytes - 16
         done = self.compress(ram_bytes=limit)
         self.assertLessEqual(
-            firmware_folder.arena(self.out).required_bytes, limit
+            measured_arena.arena(self.out).required_bytes, limit
         )
         self.assertGreater(done.file.file_bytes, free.file.file_bytes)
         self.assertLess(done.file.file_bytes, free.bytes_before)
@@ -185,7 +186,7 @@ class CompressTest(CompressionTestCase):
             path.write_bytes(weight_codes.rewritten(data, chosen))
             paths.append(path)
             sizes.append(path.stat().st_size)
-        arenas = [a.required_bytes for a in firmware_folder.arenas(paths)]
+        arenas = [a.required_bytes for a in measured_arena.arenas(paths)]
         for limit in sorted(set(arenas))[::4]:
             best = min(
                 s for s, a in zip(sizes, arenas, strict=True) if a <= limit

@@ -17,6 +17,7 @@ from tfprune import zoo
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
 from tfprune.export.micro import firmware_folder
+from tfprune.export.micro import measured_arena
 from tfprune.export.run import interpreter
 from tfprune.export.run import litert
 from tfprune_test import conftest
@@ -546,7 +547,7 @@ class ArenaTest(parameterized.TestCase):
         path = conftest.shared_path(
             "data", "tinyml", "pretrainedResnet_quant.tflite"
         )
-        arena = firmware_folder.arena(path)
+        arena = measured_arena.arena(path)
         self.assertEqual(arena.required_bytes, 55_984)
         self.assertEqual(arena.used_bytes, 55_984)
         self.assertEqual(arena.shared_bytes + arena.persistent_bytes, 55_984)
@@ -558,7 +559,7 @@ class ArenaTest(parameterized.TestCase):
     def test_no_smaller_arena_would_do(self, build):
         path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
         small_models.export(build(), path)
-        required = firmware_folder.arena(path).required_bytes
+        required = measured_arena.arena(path).required_bytes
         self.assertTrue(self.starts(path, required))
         self.assertFalse(self.starts(path, required - 16))
 
@@ -572,7 +573,7 @@ class ArenaTest(parameterized.TestCase):
             small_models.export(keras.Model(inputs, x), paths[-1])
         on_tflite = litert.times(paths)
         self.assertEqual(on_tflite.shape, (50, 2))
-        for seconds in (firmware_folder.seconds(paths, 5), on_tflite.min(0)):
+        for seconds in (measured_arena.seconds(paths, 5), on_tflite.min(0)):
             self.assertLess(0, seconds[0])
             self.assertLess(2 * seconds[0], seconds[1])
 
@@ -592,7 +593,7 @@ class ArenaTest(parameterized.TestCase):
         path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
         x = small_models.samples(model, 20)
         small_models.export(model, path, "int8", x)
-        arena = firmware_folder.arena(path)
+        arena = measured_arena.arena(path)
         self.assertTrue(self.starts(path, arena.required_bytes))
         self.assertFalse(self.starts(path, arena.required_bytes - 16))
         self.assertGreater(arena.required_bytes, arena.used_bytes)

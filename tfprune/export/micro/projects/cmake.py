@@ -1,6 +1,9 @@
-"""Projects of build tools around a model."""
+"""CMake, with TFLite Micro as a static library."""
 
 import string
+
+from tfprune.export.micro import firmware
+from tfprune.export.micro.projects import layout
 
 _CMAKE = string.Template("""\
 # Written by tfprune as a start, and left alone once it is there.
@@ -82,6 +85,13 @@ target_link_libraries(${name}_self_test PRIVATE ${name}_api)
 """)
 
 
-def cmake(name):
-    """`CMakeLists.txt`."""
-    return _CMAKE.substitute(name=name)
+def _starts(sources):
+    return {
+        "main.cc": firmware.main(sources.file, sources.name),
+        "CMakeLists.txt": _CMAKE.substitute(name=sources.name),
+    }
+
+
+CMAKE = layout.Layout(
+    starts=_starts, mark=lambda name: "CMakeLists.txt", by_default=True
+)

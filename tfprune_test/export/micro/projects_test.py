@@ -1,0 +1,176 @@
+import configparser
+import functools
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+from xml.etree import ElementTree
+
+import yaml
+from absl.testing import parameterized
+
+from tfprune.export.file import model_file
+from tfprune.export.micro import firmware_folder
+from tfprune.export.micro import projects
+from tfprune_test.export import small_models
+
+# What the makers' schemas allow: scripts/zephyr_module.py of Zephyr, the
+# manifest of ESP-IDF's component manager, the specification of libraries for
+# Arduino.
+MODULE = {"cmake", "kconfig", "depends"}
+MANIFEST = {"version", "description", "dependencies"}
+PROPERTIES = {"name", "version", "author", "maintainer", "sentence"}
+PROPERTIES |= {"paragraph", "category", "url", "architectures"}
+
+
+@functools.cache
+def tensor_scales():
+    """The bytes of a file that every project computes rightly."""
+    model = small_models.residual()
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "net.tflite")
+        small_models.export(
+            model,
+            path,
+            "int8",
+            small_models.samples(model),
+            dense_scales="tensor",
+        )
+        return path.read_bytes()
+
+
+class ProjectsTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+        path = self.folder / "net.tflite"
+        path.write_bytes(tensor_scales())
+        self.out = self.folder / "out"
+        self.file = model_file.read(path)
+        texts = {"model.cc": "", "model.h": "", "model_api.cc": ""}
+        self.sources = projects.Sources(self.file, "net", texts)
+
+    def written(self, key):
+        """The files of a project, by path, as texts."""
+        layout = projects.PROJECTS[key]
+        return layout.files(self.sources) | layout.starts(self.sources)
+
+    @parameterized.parameters(*projects.PROJECTS)
+    def test_a_project_has_its_mark_and_a_program(self, key):
+        files = self.written(key)
+        self.assertIn(projects.PROJECTS[key].mark("net"), files)
+        programs = [text for text in files.values() if "self_test()" in text]
+        self.assertNotEmpty(programs)
+        self.assertNotIn("$", "".join(programs))
+
+    def test_platformio(self):
+        found = configparser.ConfigParser()
+        found.read_string(self.written("platformio")["platformio.ini"])
+        environments = [s for s in found.sections() if s.startswith("env:")]
+        default = found["platformio"]["default_envs"]
+        self.assertIn(f"env:{default}", environments)
+        for section in environments:
+            self.assertEqual({*found[section]}, {"platform", "board"})
+        self.assertEqual(
+            found["env"]["build_src_filter"],
+            "+<*> +<../model.cc> +<../model_api.cc>",
+        )
+
+    def test_zephyr(self):
+        files = self.written("zephyr")
+        module = yaml.safe_load(files["zephyr/module.yml"])
+        self.assertEqual({*module}, {"name", "build", "samples"})
+        self.assertEqual({*module["build"]}, MODULE)
+        folder = module["build"]["cmake"]
+        self.assertIn(f"{folder}/CMakeLists.txt", files)
+        self.assertIn(module["build"]["kconfig"], files)
+        option = re.search(r"^config (\w+)", files["zephyr/Kconfig"])[1]
+        for path in ("zephyr/CMakeLists.txt", "samples/self_test/prj.conf"):
+            self.assertIn(f"CONFIG_{option}", files[path])
+        yaml.safe_load(files["samples/self_test/sample.yaml"])
+
+    def test_esp_idf(self):
+        files = self.written("esp-idf")
+        component = "esp-idf/components/net"
+        manifest = yaml.safe_load(files[f"{component}/idf_component.yml"])
+        self.assertEqual({*manifest}, MANIFEST)
+        self.assertIn("espressif/esp-tflite-micro", manifest["dependencies"])
+        self.assertIn("REQUIRES net", files["esp-idf/main/CMakeLists.txt"])
+        listed = re.findall(
+            r'"(\S+\.cc)"', files[f"{component}/CMakeLists.txt"]
+        )
+        paths = [(self.out / component / p).resolve() for p in listed]
+        self.assertEqual(
+            paths, [self.out / "model.cc", self.out / "model_api.cc"]
+        )
+        self.assertIn("void app_main(void)", files["esp-idf/main/main.cc"])
+
+    def test_arduino(self):
+        files = self.written("arduino")
+        library = "arduino/libraries/net"
+        text = files[f"{library}/library.properties"]
+        properties = dict(line.split("=", 1) for line in text.splitlines())
+        self.assertContainsSubset(PROPERTIES, properties)
+        self.assertIn(f"{library}/src/model_api.cpp", files)
+        self.assertIn("arduino/net/model.cpp", files)
+
+    def test_stm32cube(self):
+        files = self.written("stm32cube")
+        root = ElementTree.fromstring(files["stm32cube/settings.xml"])
+        self.assertEqual(root.tag, "cdtprojectproperties")
+        names = [section.get("name").split(".")[-1] for section in root]
+        self.assertEqual(names, ["IncludePaths", "Macros"])
+        macros = [node.text for node in root[1].iter("name")]
+        self.assertIn("TF_LITE_STATIC_MEMORY", macros)
+        self.assertIn("int net_self_test", files["stm32cube/self_test.cc"])
+
+    def test_projects_that_are_there_are_kept_up_to_date(self):
+        firmware_folder.export_micro(
+            self.file.path, self.out, project="esp-idf"
+        )
+        self.assertFalse((self.out / "CMakeLists.txt").exists())
+        main = self.out / "esp-idf/main/main.cc"
+        manifest = self.out / "esp-idf/components/net/idf_component.yml"
+        main.write_text("// mine")
+        manifest.write_text("old")
+        firmware_folder.export_micro(self.file.path, self.out, project="zephyr")
+        self.assertEqual(main.read_text(), "// mine")
+        self.assertIn("dependencies", manifest.read_text())
+        self.assertTrue((self.out / "zephyr/module.yml").exists())
+
+    def tool(self, name):
+        found = shutil.which(name)
+        if found is None:
+            self.skipTest(f"{name} is not installed")
+        return found
+
+    def test_platformio_reads_its_project(self):
+        pio = self.tool("pio")
+        for path, text in self.written("platformio").items():
+            (self.out / path).parent.mkdir(parents=True, exist_ok=True)
+            (self.out / path).write_text(text)
+        done = subprocess.run(
+            [pio, "project", "config", "--lint", "-d", self.out],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        self.assertIn("free from linting errors", done.stdout)
+
+    @parameterized.parameters(
+        ("adc", "software kits have functions such as adc_init"),
+        ("I2C", "functions such as I2C_init"),
+    )
+    def test_names_of_software_kits_are_refused(self, name, message):
+        with self.assertRaisesRegex(ValueError, message):
+            firmware_folder.export_micro(self.file.path, self.out, name=name)
+        self.assertFalse(self.out.exists())
+
+    @parameterized.parameters("model.h", "model.cc")
+    def test_files_of_something_else_are_not_overwritten(self, name):
+        self.out.mkdir()
+        (self.out / name).write_text("mine")
+        with self.assertRaisesRegex(ValueError, "must be empty or hold this"):
+            firmware_folder.export_micro(self.file.path, self.out)
+        self.assertEqual((self.out / name).read_text(), "mine")
