@@ -85,7 +85,7 @@ class ProjectsTest(parameterized.TestCase):
         folder = module["build"]["cmake"]
         self.assertIn(f"{folder}/CMakeLists.txt", files)
         self.assertIn(module["build"]["kconfig"], files)
-        option = re.search(r"^config (\w+)", files["zephyr/Kconfig"])[1]
+        option = re.search(r"\nconfig (\w+)", files["zephyr/Kconfig"])[1]
         for path in ("zephyr/CMakeLists.txt", "samples/self_test/prj.conf"):
             self.assertIn(f"CONFIG_{option}", files[path])
         yaml.safe_load(files["samples/self_test/sample.yaml"])

@@ -1,0 +1,136 @@
+"""What the code of TFLite Micro and of each kernel takes, by linking it.
+
+A program is linked without any kernel and with one at a time. The linker's map
+lists the functions and constants that stay; those that several kernels need
+count once, however many of them a model has:
+
+  python -m tools.code_sizes --tflite_micro=../tflite-micro \\
+      --core=cortex-m4 --kernels=cmsis-nn
+
+writes what it found into tfprune/costs/code_sizes.json.
+"""
+
+import collections
+import json
+import pathlib
+import re
+import tempfile
+
+from absl import app
+from absl import flags
+
+from tfprune.core import atomic
+from tfprune.export.micro import c_source
+from tools import emulated_boards
+from tools import firmware_library
+from tools import layer_costs
+from tools import source_tree
+
+FLAGS = flags.FLAGS
+TABLE = source_tree.ROOT / "tfprune" / "costs" / "code_sizes.json"
+_SOURCE = pathlib.Path(__file__).parent / "firmware/image.cc"
+# Kernels that networks use beside those that are timed.
+_MORE = """
+    AssignVariable BatchMatMul CallOnce Decode ExpandDims Gather LogSoftmax
+    Maximum Minimum Pack PadV2 Prelu ReadVariable ResizeBilinear
+    ResizeNearestNeighbor Rsqrt Slice Split SplitV SquaredDifference Squeeze
+    Sum TransposeConv Unpack VarHandle
+""".split()
+# One line where the name is short, two where it is long.
+_SECTION = re.compile(
+    r"^ (\.(?:text|rodata|data|init_array|ARM)\S*)\s+0x\w+\s+0x(\w+) (\S+)$",
+    re.M,
+)
+# The harness's own, and what prints through the emulator.
+_HARNESS = ("image.o", "startup.o", "librdimon", "crti.o", "crtn.o")
+
+
+def kept(map_text):
+    """What a linked program holds: `dict` from a section's name to bytes.
+
+    Args:
+        map_text: `str`, the linker's map.
+    """
+    text = map_text.split("Linker script and memory map", 1)[1]
+    text = re.sub(r"^( \.\S+)\n\s+0x", r"\1 0x", text, flags=re.M)
+    found = collections.Counter()
+    for name, size, path in _SECTION.findall(text):
+        if int(size, 16) and not any(part in path for part in _HARNESS):
+            found[f"{name} {pathlib.Path(path).name}"] += int(size, 16)
+    return dict(found)
+
+
+def measure(library, folder, names):
+    """Sections of a program with each kernel alone; "" is that without any."""
+    found = {}
+    for name in ("", *names):
+        methods = [f"Add{name}"] if name else []
+        (folder / "image_ops.h").write_text(c_source.ops("image", methods))
+        object_ = folder / "image.o"
+        library.prepare()
+        library.compile(_SOURCE, object_, "-Os", f"-I{folder}")
+        program = folder / "image.elf"
+        emulated_boards.link(
+            library.board, [object_, *library.build([object_])], program
+        )
+        found[name] = kept(pathlib.Path(f"{program}.map").read_text())
+        print(name or "no kernel", sum(found[name].values()), flush=True)
+    return found
+
+
+def table(found):
+    """The smallest table that gives the sum for any choice of kernels.
+
+    Returns:
+        `dict` with "base", bytes without any kernel, and "parts", a list of
+        `[bytes, names of the kernels that need them]`.
+    """
+    base = found[""]
+    needed = collections.defaultdict(set)
+    sizes = {}
+    for name, sections in found.items():
+        for section, size in sections.items():
+            # A vector of zeros and the like may grow with the program.
+            sizes[section] = max(size, sizes.get(section, 0))
+            if name and section not in base:
+                needed[section].add(name)
+    parts = collections.Counter()
+    for section, names in needed.items():
+        parts[tuple(sorted(names))] += sizes[section]
+    return {
+        "base": sum(base.values()),
+        "parts": [[size, list(names)] for names, size in sorted(parts.items())],
+    }
+
+
+def main(_):
+    library = firmware_library.Library(
+        FLAGS.tflite_micro,
+        FLAGS.core,
+        FLAGS.kernels,
+        FLAGS.build,
+        FLAGS.cmsis_nn,
+        FLAGS.jobs,
+    )
+    names = sorted({*layer_costs.OPS, *_MORE})
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(library, pathlib.Path(folder), names)
+    known = json.loads(TABLE.read_text()) if TABLE.exists() else {}
+    known[f"{FLAGS.kernels} {FLAGS.core}"] = table(found)
+    text = json.dumps(dict(sorted(known.items())), indent=1) + "\n"
+    atomic.write({TABLE: text.encode()})
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("tflite_micro", None, "sources of TFLite Micro")
+    flags.DEFINE_string("cmsis_nn", None, "sources of CMSIS-NN, if elsewhere")
+    flags.DEFINE_string("build", "build/firmware", "folder of objects")
+    flags.DEFINE_enum(
+        "core", "cortex-m4", list(emulated_boards.BOARDS), "what it is for"
+    )
+    flags.DEFINE_enum(
+        "kernels", "cmsis-nn", firmware_library.KERNELS, "of TFLite Micro"
+    )
+    flags.DEFINE_integer("jobs", 1, "compilers at a time")
+    flags.mark_flag_as_required("tflite_micro")
+    app.run(main)
