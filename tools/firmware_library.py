@@ -67,8 +67,8 @@ _HEADERS = (
     "tensorflow/lite/micro/micro_allocator.h",
     "tensorflow/lite/kernels/internal/tensor_ctypes.h",
 )
-# The beginning of a function, as it stands in the sources.
-_DEFINED = re.compile(r"^(?:\w[^;=#]*?\b)?(\w+)\(", re.M)
+# The beginning of a function or of a table, as it stands in the sources.
+_DEFINED = re.compile(r"^(?:\w[^;=#]*?\b)?(\w+)(?:\(|\[\w*\] = )", re.M)
 # What its makefile downloads, and a header that tells that it is there.
 _THIRD_PARTIES = {
     "flatbuffers": "include/flatbuffers/flatbuffers.h",

@@ -1,0 +1,226 @@
+"""Measures layers on emulated cores, for `tfprune.deploy.cycles`.
+
+Networks of many layers side by side, int8, run on qemu's Cortex-M4 and M55,
+which counts the instructions of each op. What an op takes is fitted to terms
+that its kernels loop over; networks that the fit has not seen are the test.
+
+  python benchmarks/core_table.py --tflite_micro=../tflite-micro \\
+      --table=docs/results/core_table.md
+"""
+
+import itertools
+import pathlib
+
+import keras
+import numpy as np
+import results
+import scipy.optimize
+from absl import app
+from absl import flags
+
+import tfprune
+from tfprune import zoo
+from tfprune.core import tables
+from tfprune.costs import core_table
+from tfprune.export.convert import tflite
+from tfprune.export.micro import flat_ops
+from tfprune.export.micro import op_sizes
+from tools import firmware_library
+from tools import layer_costs
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("tflite_micro", None, "sources of TFLite Micro")
+flags.DEFINE_string("build", "build/firmware", "folder of objects")
+flags.DEFINE_string("out", "build/bench/core_table", "folder of results")
+flags.DEFINE_string("table", "", "also write a table to this file")
+flags.DEFINE_list("cores", ["cortex-m4", "cortex-m55"], "what is measured")
+flags.DEFINE_bool("fit", True, "write the table of the library as well")
+
+LAYERS = keras.layers
+UNSEEN = ("resnet8", "ds_cnn", "autoencoder", "mobilenet_v1_025")
+
+
+def convolutions(size, reads):
+    """Convolutions of many widths that read the same maps."""
+    inputs = keras.Input((size, size, reads))
+    outputs = []
+    for kernel, writes in itertools.product((1, 3), (4, 6, 7, 8, 12, 16, 24)):
+        layer = LAYERS.Conv2D(writes, kernel, padding="same")
+        outputs.append(layer(inputs))
+    strided = LAYERS.Conv2D(16, 3, 2, padding="same")(inputs)
+    odd = LAYERS.Conv2D(8, (5, 3), padding="same")(inputs)
+    narrow = LAYERS.Conv2D(8, 1, 2)(inputs)
+    return keras.Model(inputs, [*outputs, strided, odd, narrow])
+
+
+def by_channel(size, channels):
+    """Depthwise layers, pooling and joins of so many channels."""
+    inputs = keras.Input((size, size, channels))
+    outputs = [
+        LAYERS.DepthwiseConv2D(kernel, stride, padding="same")(inputs)
+        for kernel, stride in ((3, 1), (3, 2), (5, 1), ((10, 4), 2))
+    ]
+    a, b = outputs[0], outputs[2]
+    outputs += [
+        LAYERS.Add()([a, b]),
+        LAYERS.Multiply()([a, b]),
+        LAYERS.Concatenate()([a, b]),
+        LAYERS.MaxPooling2D()(inputs),
+        LAYERS.AveragePooling2D()(inputs),
+        LAYERS.GlobalAveragePooling2D()(inputs),
+        LAYERS.ZeroPadding2D()(inputs),
+        LAYERS.Activation("tanh")(inputs),
+        LAYERS.Activation("sigmoid")(inputs),
+        LAYERS.LeakyReLU()(inputs),
+    ]
+    return keras.Model(inputs, outputs)
+
+
+def dense(reads):
+    inputs = keras.Input((reads,))
+    outputs = [LAYERS.Dense(n)(inputs) for n in (2, 5, 8, 12, 20, 32, 64, 128)]
+    ends = [LAYERS.Softmax()(x) for x in outputs[::2]]
+    return keras.Model(inputs, [*outputs, *ends])
+
+
+CASES = {
+    **{
+        f"convolutions_{size}_{reads}": (convolutions, size, reads)
+        for size, reads in (
+            *((8, 3), (8, 6), (8, 8), (8, 12), (8, 16), (8, 20), (8, 24)),
+            *((8, 32), (5, 16), (5, 44), (12, 8), (4, 64)),
+        )
+    },
+    **{
+        f"by_channel_{size}_{channels}": (by_channel, size, channels)
+        for size, channels in (
+            *((8, 1), (8, 4), (8, 6), (8, 8), (8, 12), (8, 16), (8, 24)),
+            *((8, 44), (10, 32), (5, 64), (5, 48)),
+        )
+    },
+    **{
+        f"dense_{reads}": (dense, reads)
+        for reads in (8, 13, 20, 32, 64, 100, 128, 640)
+    },
+}
+
+
+def export(folder, name, build):
+    path = folder / f"{name}.tflite"
+    if not path.exists():
+        keras.utils.set_random_seed(0)
+        model = build()
+        shape = 8, *model.inputs[0].shape[1:]
+        x = np.random.default_rng(0).normal(size=shape).astype("float32")
+        tflite.export_tflite(model, path, "int8", x)
+        print(name, flush=True)
+    return path
+
+
+def halved(name):
+    def build():
+        return tfprune.prune(zoo.build(name), tfprune.Budget(macs=0.5))
+
+    return build
+
+
+def files(folder):
+    found = {
+        name: export(folder, name, lambda make=make: make[0](*make[1:]))
+        for name, make in CASES.items()
+    }
+    unseen = {}
+    for name in UNSEEN:
+        unseen[name] = lambda name=name: zoo.build(name)
+        unseen[f"{name}_half"] = halved(name)
+    return found, {k: export(folder, k, build) for k, build in unseen.items()}
+
+
+def rows_of(path, costs):
+    """`(sizes, instructions)` of the ops of a file."""
+    (graph,) = flat_ops.read(path.read_bytes())
+    return [
+        (op_sizes.of(op), count)
+        for op, (_, count) in zip(graph.ops, costs.ops, strict=True)
+    ]
+
+
+def fit(rows):
+    """Coefficients of each family.
+
+    Errors count as shares: a small layer matters as much as a large one.
+
+    Args:
+        rows: list of `(OpSize, instructions)`.
+
+    Returns:
+        `dict` from the name of a family to a list of `float`.
+    """
+    families = {}
+    for size, count in rows:
+        families.setdefault(core_table.family(size), []).append(
+            (core_table.terms(size), count)
+        )
+    found = {}
+    for name, pairs in sorted(families.items()):
+        terms = np.array([t for t, _ in pairs], float)
+        counts = np.array([max(c, 1) for _, c in pairs], float)
+        scale = np.maximum(terms.max(0), 1)
+        solved, _ = scipy.optimize.nnls(
+            terms / scale / counts[:, None], np.ones(len(counts))
+        )
+        found[name] = [float(f"{c:.6g}") for c in solved / scale]
+    return found
+
+
+def main(_):
+    folder = pathlib.Path(FLAGS.out).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    seen, unseen = files(folder)
+    tables_by_core, rows = {}, []
+    for core in FLAGS.cores:
+        library = firmware_library.Library(
+            FLAGS.tflite_micro, core, "cmsis-nn", FLAGS.build
+        )
+        program = layer_costs.Program(library, folder / core)
+        paths = [*seen.values(), *unseen.values()]
+        costs = dict(zip(paths, program.measure(paths), strict=True))
+        fitted = fit(
+            [row for p in seen.values() for row in rows_of(p, costs[p])]
+        )
+        tables_by_core[core] = fitted
+        for name, path in unseen.items():
+            measured = costs[path].instructions
+            ops = [sizes for sizes, _ in rows_of(path, costs[path])]
+            predicted = core_table.CoreTable(core, fitted).total(ops)
+            rows.append(
+                (
+                    name,
+                    core,
+                    f"{round(predicted):,}",
+                    f"{measured:,}",
+                    f"{predicted / measured - 1:+.1%}",
+                )
+            )
+            print(rows[-1], flush=True)
+    if FLAGS.fit:
+        core_table.save(tables_by_core)
+    header = ("network", "core", "predicted", "counted", "error")
+    table = tables.Table(header, tuple(rows), left=2)
+    text = (
+        "# Instructions\n\n"
+        "What `tfprune.deploy.cycles` predicts for int8 files with CMSIS-NN, "
+        "and what qemu counts for one inference (mps2-an386 for the Cortex-M4, "
+        "mps3-an547 for the M55). The table was fitted to single layers; these "
+        "networks were not among them. Half: half of the multiply-adds, "
+        "channels where they score least. An instruction is no cycle: memory, "
+        "branches and vectors of several beats are left out, and no board was "
+        "measured.\n\n"
+        f"{table.to_markdown()}\n"
+        f"{results.footer('core_table.py')}\n"
+    )
+    results.publish(text, FLAGS.table)
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,184 @@
+"""How many instructions ops take on a core, from a table of measured layers.
+
+For each kind of op the instructions are a sum of terms that its kernels loop
+over, with coefficients that are not negative, fitted to layers measured in an
+emulator (`benchmarks/core_table.py`): int8, CMSIS-NN. Vectors that are full in
+part cost as much as full ones, so that counts between channel multiples save
+little; this is what a limit on multiply-adds does not see. (Measured layers as
+a cost model: Yang et al., "NetAdapt", 2018, https://arxiv.org/abs/1804.03230.)
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+
+from tfprune.core import atomic
+
+_PATH = pathlib.Path(__file__).parent / "core_table.json"
+# Cores whose kernels are the same code as those of a measured one.
+SAME = {
+    "cortex-m7": "cortex-m4",
+    "cortex-m33": "cortex-m4",
+    "cortex-m85": "cortex-m55",
+    "cortex-m52": "cortex-m55",
+}
+_VECTOR, _WORD = 16, 4
+
+
+@dataclasses.dataclass(frozen=True)
+class OpSize:
+    """How large an op is.
+
+    Attributes:
+        kind: `str`, as the schema of TFLite names it ("CONV_2D").
+        places: `int`, rows and columns of the output, multiplied.
+        window: `int`, rows and columns of the kernel or pool, multiplied.
+        reads, writes: `int`, channels.
+        strided: `bool`, whether it skips places.
+    """
+
+    kind: str
+    places: int
+    window: int
+    reads: int
+    writes: int
+    strided: bool = False
+
+
+def _up(count, step):
+    return -(-count // step)
+
+
+def _products(places, depth, writes):
+    """Terms of a product of matrices, row by row and four rows at a time."""
+    pairs = _up(writes, 2)
+    rows = _up(places, 2)
+    return [
+        places * writes,
+        places * writes * _up(depth, _VECTOR),
+        places * pairs * (depth // _VECTOR),
+        places * pairs * (depth % _VECTOR // _WORD),
+        places * pairs * (depth % _WORD),
+        places * (writes % 2) * depth,
+        rows * pairs,
+        rows * pairs * (depth // _WORD),
+        writes,
+        writes * depth,
+        writes * _up(depth, _VECTOR),
+    ]
+
+
+def terms(size):
+    """The terms of an op, list of numbers, the constant first."""
+    depth = size.window * size.reads
+    count = size.places * size.writes
+    if size.kind in ("CONV_2D", "FULLY_CONNECTED"):
+        products = _products(size.places, depth, size.writes)
+        copies = [
+            size.places,
+            size.places * depth,
+            size.places * size.window,
+            size.places * size.window * _up(size.reads, _VECTOR),
+        ]
+        return [1, *products, *copies]
+    if size.kind == "DEPTHWISE_CONV_2D":
+        return [
+            1,
+            size.places,
+            count,
+            count * size.window,
+            size.places * _up(size.writes, _WORD),
+            size.places * _up(size.writes, _WORD) * size.window,
+            size.places * _up(size.writes, _VECTOR),
+            size.places * _up(size.writes, _VECTOR) * size.window,
+            size.places * (size.writes % _WORD) * size.window,
+            size.places * size.window,
+        ]
+    return [
+        1,
+        size.places,
+        count,
+        count * size.window,
+        size.places * _up(size.writes, _WORD),
+        size.places * size.window * _up(size.writes, _VECTOR),
+        count // _VECTOR,
+        size.writes,
+    ]
+
+
+def family(size):
+    """Ops of one family have coefficients in common."""
+    if size.kind == "CONV_2D":
+        plain = size.window == 1 and not size.strided
+        return "CONV_2D 1x1" if plain else "CONV_2D"
+    if size.kind == "DEPTHWISE_CONV_2D" and size.window == 9:
+        return "DEPTHWISE_CONV_2D 3x3"
+    return size.kind
+
+
+@dataclasses.dataclass(frozen=True)
+class CoreTable:
+    """Instructions of ops on a core.
+
+    Attributes:
+        core: `str`, as asked for.
+        coefficients: `dict` from a `family` to a list of `float`, one for
+            each of its `terms`.
+    """
+
+    core: str
+    coefficients: dict
+
+    def instructions(self, size):
+        """Of an op, `float`.
+
+        Ops that were not measured take what a copy of their output takes.
+        """
+        name = family(size)
+        if name not in self.coefficients:
+            name = size.kind if size.kind in self.coefficients else "ADD"
+        pairs = zip(self.coefficients[name], terms(size), strict=True)
+        return sum(a * b for a, b in pairs)
+
+    def measured(self, size):
+        """Whether the table has layers of an op's kind."""
+        return family(size) in self.coefficients
+
+    def total(self, sizes):
+        """Of some ops, `float`."""
+        return sum(map(self.instructions, sizes))
+
+
+def save(tables):
+    """Writes the tables of some cores, `dict` from core to coefficients."""
+    known = json.loads(_PATH.read_text()) if _PATH.exists() else {}
+    text = json.dumps(known | tables, indent=1, sort_keys=True) + "\n"
+    atomic.write({_PATH: text.encode()})
+
+
+@functools.cache
+def _known():
+    return json.loads(_PATH.read_text())
+
+
+def of(core):
+    """The `CoreTable` of a core.
+
+    Args:
+        core: `str`, "cortex-m55" for example.
+
+    Raises:
+        ValueError: If no layers of it were measured; lists those that have
+            some.
+    """
+    known = _known()
+    key = SAME.get(core, core)
+    if key not in known:
+        listed = sorted([*known, *(k for k, v in SAME.items() if v in known)])
+        raise ValueError(
+            f"Layers are measured on {', '.join(listed)}. Received: "
+            f"core={core!r}. Take one of these, or measure it with "
+            "benchmarks/core_table.py."
+        )
+    return CoreTable(core, known[key])
