@@ -204,7 +204,7 @@ def export_micro(
         "model_golden.h": c_source.golden_header(file, name, len(pairs[0])),
     }
     sources = projects.Sources(file, name, dict(texts))
-    starts = {}
+    starts: dict[str, str] = {}
     for layout in layouts:
         texts |= layout.files(sources)
         starts |= layout.starts(sources)
