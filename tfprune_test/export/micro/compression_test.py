@@ -217,11 +217,11 @@ class CompressTest(CompressionTestCase):
 
     def test_a_runtime_that_is_too_old(self):
         old = RuntimeError("Failed to get registration from TFLM_DECODE")
-        with mock.patch.object(firmware_folder, "arenas", side_effect=old):
+        with mock.patch.object(measured_arena, "arenas", side_effect=old):
             with self.assertRaisesRegex(RuntimeError, "Received: an older"):
                 self.compress()
         with mock.patch.object(
-            firmware_folder, "arenas", side_effect=RuntimeError("x")
+            measured_arena, "arenas", side_effect=RuntimeError("x")
         ):
             with self.assertRaisesRegex(RuntimeError, "^x$"):
                 self.compress()
