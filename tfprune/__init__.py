@@ -1,7 +1,8 @@
-"""tfprune makes Keras models smaller, for real.
+"""tfprune removes channels from Keras models and exports what remains.
 
-The verbs are here; what they take is in the rooms: `tfprune.criteria.Taylor`,
-`tfprune.methods.SoftThreshold`, `tfprune.schedules.Polynomial`.
+The top level has the functions; their arguments live in subpackages:
+`tfprune.criteria.Taylor`, `tfprune.methods.SoftThreshold`,
+`tfprune.schedules.Polynomial`.
 """
 
 import sys
@@ -114,16 +115,16 @@ _HOMES = {
 }
 _get, __all__ = lazy.attach(__name__, _HOMES)
 
-# The names of tensorflow-model-optimization, and what does their work here.
+# Names of tensorflow-model-optimization and their replacements.
 _ELSEWHERE = {
     "ConstantSparsity": "tfprune.schedules.Constant",
     "PolynomialDecay": "tfprune.schedules.Polynomial",
     "PruneLowMagnitude": "tfprune.wrap(model, tfprune.methods.Masked())",
     "PruningSummaries": "tfprune.callbacks.PruningSummaries",
     "UpdatePruningStep": "tfprune.PruneOnSchedule(schedule) in `callbacks`",
-    "cluster_weights": "tfprune.compress_tflite, which shares values of a file",
+    "cluster_weights": "tfprune.compress_tflite, which clusters weight values",
     "prune_low_magnitude": "tfprune.wrap(model, tfprune.methods.Masked())",
-    "prune_scope": "nothing: import tfprune, and wrapped models load",
+    "prune_scope": "nothing: `import tfprune` is enough to load wrapped models",
     "quantize_model": "tfprune.export_tflite(model, path, quantize='int8')",
     "strip_pruning": "tfprune.strip(model)",
 }
@@ -134,26 +135,27 @@ def __dir__():
 
 
 def __getattr__(name):
-    """Imports a name of the face, or says where another one is."""
+    """Imports a public name lazily, or says where a misplaced one lives."""
     if name in _HOMES:
         return _get(name)
     if name.startswith("__"):
         raise AttributeError(f"module 'tfprune' has no attribute {name!r}")
     if name in _ELSEWHERE:
         raise AttributeError(
-            f"tfprune has no {name!r}, a name of "
+            f"tfprune has no {name!r}; that name belongs to "
             f"tensorflow-model-optimization. Use {_ELSEWHERE[name]}."
         )
     for room in __all__:
         if name in getattr(_get(room), "__all__", ()):
             raise AttributeError(
-                f"tfprune has no {name!r}: it is tfprune.{room}.{name}."
+                f"tfprune has no {name!r}. Use tfprune.{room}.{name}."
             )
     raise AttributeError(f"module 'tfprune' has no attribute {name!r}")
 
 
-# A saved model loads after a mere `import tfprune`, as Keras knows every layer
-# class by then. The command has lists and errors to show before that.
+# Import every room, so that Keras has all layer classes registered and a plain
+# `import tfprune` is enough to load a saved model. The command line skips
+# this: its help, lists and flag errors must not wait for a backend.
 if "tfprune_command" not in sys.modules:
     packages.require_backend()
     for _name in __all__:

@@ -1,6 +1,6 @@
-"""What prunes, draws and backs up while `model.fit` runs.
+"""Callbacks that prune, log and back up while `model.fit` runs.
 
-In: a model in training. Out: changed masks, logs, pictures, backups.
+In: a model in training. Out: updated masks, logs, images, backups.
 May import: `methods`, `schedules` and below.
 """
 

@@ -1,4 +1,4 @@
-"""Training that goes on after it was killed, at whatever moment."""
+"""Backups that let training resume after a kill at any moment."""
 
 import hashlib
 import json
@@ -15,11 +15,11 @@ from absl import logging
 from tfprune.core import atomic
 from tfprune.core import locks
 
-# As `keras.callbacks.BackupAndRestore` calls them, which reads them back.
+# The file names of `keras.callbacks.BackupAndRestore`, which reads them back.
 _WEIGHTS = "latest.weights.h5"
 _METADATA = "training_metadata.json"
-# Keras saves no seeds; without them dropout would draw the masks of the first
-# epoch again.
+# Keras saves no seeds; without them dropout would repeat the masks of the first
+# epoch.
 _SEEDS = "seeds.npz"
 _SUMS = "sha256.json"
 _LOCK = "lock"
@@ -27,38 +27,38 @@ _NAME = re.compile(r"backup-(\d+)")
 
 
 class Backup(keras.callbacks.Callback):
-    """Backs up the training state, so that `fit` goes on after a kill.
+    """Backs up the training state, so that `fit` can resume after a kill.
 
-    Takes the arguments of `keras.callbacks.BackupAndRestore` and is used in
-    its place. Keras writes over its backup, so a process that is killed then
-    leaves a file that no later run can read. Here a backup is written beside
-    the last one, synced to the disk and renamed; each holds checksums, which
-    are read first. A damaged backup is passed over with a warning: training
-    goes on from the one before, or begins anew.
+    A replacement for `keras.callbacks.BackupAndRestore` with the same
+    arguments. Keras overwrites its backup in place, so a process killed
+    meanwhile leaves a file that no later run can read. This callback writes
+    the new backup beside the last one, syncs it to disk and renames it.
+    Backups hold checksums, verified before reading. A damaged backup is
+    skipped with a warning: training resumes from the previous one, or starts
+    over.
 
-    The weights, the optimizer, the seeds of layers and the epoch are backed up;
-    training goes on with that epoch. With data that come in the same order it
-    ends as if it had not been killed: give `shuffle=False` and data that
-    shuffle themselves by seed and epoch, as `tfprune.datasets.Batches`.
+    A backup holds the weights, the optimizer, the seeds of layers and the
+    epoch, with which training resumes. If the data come in the same order,
+    training ends as if it had not been killed: pass `shuffle=False` and data
+    that are shuffled by seed and epoch, such as `tfprune.datasets.Batches`.
 
     List this callback after those that change weights, such as
-    `PruneOnSchedule`. Its folder belongs to one training: a second one at the
-    same time is refused.
+    `PruneOnSchedule`. Only one training at a time can use the folder.
 
     Args:
-        backup_dir: `str` or path-like, a folder for nothing else. It is made
-            if it is missing. A backup that Keras left there is read.
+        backup_dir: `str` or path-like, a folder used for nothing else,
+            created if missing. A backup that Keras left there is read.
         save_freq: `"epoch"`, or an `int`, the batches between backups;
             `False` for none.
-        double_checkpoint: `bool`, whether the backup before the last one is
-            kept as well, which takes twice the space.
-        delete_checkpoint: `bool`, whether the folder is removed when training
-            has ended.
+        double_checkpoint: `bool`, whether to keep the previous backup too,
+            which takes twice the space.
+        delete_checkpoint: `bool`, whether to delete the folder when training
+            ends.
 
     Raises:
         RuntimeError: From `fit`, if another training uses the folder.
-        ValueError: If `save_freq` is something else, or the model is not
-            built; from `fit`, if the backup is one of another model.
+        ValueError: If `save_freq` is invalid or the model is not built; from
+            `fit`, if the backup belongs to another model.
 
     Example:
 
@@ -110,7 +110,7 @@ class Backup(keras.callbacks.Callback):
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = locks.take(
             self._folder / _LOCK,
-            "A training needs a folder of its own for its backups. Received: "
+            "Each training needs its own backup folder. Received: "
             f"backup_dir={self.backup_dir!r}, which another process uses. "
             "Wait for it, or name another folder.",
         )
@@ -132,13 +132,13 @@ class Backup(keras.callbacks.Callback):
             self._save()
 
     def on_train_batch_end(self, batch, logs=None):
-        # With `steps_per_execution` not every batch is told of.
+        # With `steps_per_execution`, Keras does not report every batch.
         self._unsaved += batch - self._batch
         self._batch = batch
         if not self.save_freq or self.save_freq == "epoch":
             return
         if self._unsaved >= self.save_freq:
-            # During `fit` the JAX trainer holds the state outside the model.
+            # During `fit`, the JAX trainer holds the state outside the model.
             synchronize = getattr(self.model, "jax_state_sync", None)
             if synchronize is not None:
                 synchronize()
@@ -152,10 +152,10 @@ class Backup(keras.callbacks.Callback):
             self._lock = None
 
     def delete(self):
-        """Removes the backups, and the folder if nothing else is in it."""
+        """Deletes the backups, and the folder if nothing else is in it."""
         if not self._folder.exists():
             return
-        # The oldest first: cut short, this leaves the last state.
+        # Oldest first: if interrupted, this leaves the latest state.
         for path in self._backups():
             shutil.rmtree(path)
         atomic.remove_parts(self._folder)
@@ -167,7 +167,7 @@ class Backup(keras.callbacks.Callback):
     def _save(self):
         backups = self._backups()
         number = _number(backups[-1]) + 1 if backups else 0
-        # HDF5 ends the process where the disk is full.
+        # HDF5 kills the process when the disk is full.
         atomic.check_room(self._folder, _size(self.model))
         with atomic.new_folder(self._folder / f"backup-{number}") as part:
             self.model.save_weights(part / _WEIGHTS)
@@ -182,24 +182,24 @@ class Backup(keras.callbacks.Callback):
             shutil.rmtree(path)
 
     def _newest_sound(self):
-        """The folder of the backup to go on from, `None` without one."""
+        """The folder of the backup to resume from, `None` if there is none."""
         for path in reversed(self._backups()):
             if _is_sound(path):
                 return path
             logging.warning(
-                "The backup %s is damaged; training goes on from the one "
-                "before, or begins anew.",
+                "The backup %s is damaged; training resumes from the previous "
+                "one, or starts over.",
                 path,
             )
-            # It would be taken for the one before, later.
+            # Left here, it would later pass for the previous backup.
             shutil.rmtree(path)
         if (self._folder / _METADATA).exists():
             return self._folder  # Keras wrote it.
         return None
 
     def _restore(self, folder):
-        """Takes a backup; whether it could be read."""
-        # Keras alone can tell `fit` which epoch to begin with.
+        """Restores a backup; returns whether it could be read."""
+        # Only Keras's own callback can tell `fit` which epoch to begin with.
         reader = keras.callbacks.BackupAndRestore(
             str(folder), delete_checkpoint=False
         )
@@ -212,7 +212,7 @@ class Backup(keras.callbacks.Callback):
                 raise
             logging.warning(
                 "The backup that Keras left in %s is damaged; training "
-                "begins anew.",
+                "starts over.",
                 folder,
             )
             for name in (_WEIGHTS, _METADATA):
@@ -233,15 +233,15 @@ class Backup(keras.callbacks.Callback):
 
 
 def _size(model):
-    """The most bytes that a backup takes, about."""
+    """An estimate of the maximum size of a backup, in bytes."""
     optimizer = [] if model.optimizer is None else model.optimizer.variables
     found = [*model.variables, *optimizer]
-    # HDF5 has some kilobytes to say about each variable.
+    # HDF5 adds some kilobytes of metadata per variable.
     return sum(math.prod(v.shape) * 8 + 4096 for v in found) + (1 << 16)
 
 
 def _seeds(model):
-    """The variables that are no weights: the states of seed generators."""
+    """The variables that are not weights: the states of seed generators."""
     weights = {id(v) for v in model.weights}
     return [v for v in model.variables if id(v) not in weights]
 

@@ -1,7 +1,6 @@
-"""Files of numbers, pictures and histograms that TensorBoard reads.
+"""Writes scalars, images and histograms for TensorBoard.
 
-Written with the package `tensorboard` alone, so that it works on every
-backend.
+Needs only the package `tensorboard`, so it works on every backend.
 """
 
 import struct
@@ -16,10 +15,10 @@ _BINS = 30
 
 
 class EventLog:
-    """A file of events in a folder.
+    """An event file in a folder.
 
     Args:
-        folder: `str`, one run of TensorBoard; it is made if it is missing.
+        folder: `str`, one TensorBoard run; created if missing.
 
     Raises:
         ImportError: If the package `tensorboard` is missing.
@@ -32,11 +31,11 @@ class EventLog:
         self._file = writer.EventFileWriter(folder)
 
     def scalar(self, tag, value, step):
-        """One number, at a step."""
+        """Adds a number at a step."""
         self._add(step, tag=tag, simple_value=float(value))
 
     def picture(self, tag, pixels, step):
-        """Grey values, `uint8` of shape `(H, W)`."""
+        """Adds a grayscale image, `uint8` of shape `(H, W)`."""
         height, width = pixels.shape
         image = self._summaries.Summary.Image(
             height=height,
@@ -47,7 +46,7 @@ class EventLog:
         self._add(step, tag=tag, image=image)
 
     def histogram(self, tag, values, step):
-        """How numbers are distributed; what is not finite is left out."""
+        """Adds a histogram of the finite values."""
         values = np.asarray(values, float).reshape(-1)
         values = values[np.isfinite(values)]
         if not values.size:
@@ -65,11 +64,11 @@ class EventLog:
         self._add(step, tag=tag, histo=histogram)
 
     def flush(self):
-        """Brings what was added to the disk."""
+        """Writes pending events to disk."""
         self._file.flush()
 
     def close(self):
-        """Ends the file."""
+        """Closes the file."""
         self._file.close()
 
     def _add(self, step, **value):
@@ -88,7 +87,7 @@ def _load(module):
 
 
 def as_png(picture):
-    """Grey values, `uint8` of shape `(H, W)`, as the bytes of a PNG file."""
+    """Encodes a grayscale image, `uint8` of shape `(H, W)`, as PNG bytes."""
     height, width = picture.shape
     lines = np.pad(picture, ((0, 0), (1, 0)))  # A filter type, 0, per line.
 

@@ -1,4 +1,4 @@
-"""Pruning on a schedule, inside `fit` and in loops of one's own."""
+"""Pruning on a schedule, inside `fit` and in custom training loops."""
 
 import typing
 
@@ -11,15 +11,15 @@ from tfprune.sparsity import wrapper as wrapper_lib
 
 
 def prune_now(model, sparsity, budget=None, data=None, step=0):
-    """Brings all scheduled methods of a wrapped model to a sparsity.
+    """Prunes all scheduled methods of a wrapped model to a sparsity.
 
     Args:
         model: a model from `wrap`; its masks change in place.
-        sparsity: `float`, the fraction that goes; with a `budget`, how much
-            of the way to it is done.
+        sparsity: `float`, the fraction to prune; with a `budget`, the
+            fraction of the way from the dense model to the budget.
         budget: a `tfprune.Budget`, for methods that mask channels.
-        data: what a criterion that looks at data needs.
-        step: `int`, the optimizer step that is noted as that of the update.
+        data: data for criteria that need them.
+        step: `int`, the optimizer step to record for this update.
     """
     found = _scheduled(model)
     for method, _ in found:
@@ -31,34 +31,34 @@ def prune_now(model, sparsity, budget=None, data=None, step=0):
 
 
 class PruneOnSchedule(keras.callbacks.Callback):
-    """Updates the masks of a wrapped model whenever a schedule says so.
+    """Updates the masks of a wrapped model on a schedule.
 
-    The schedule is asked with `optimizer.iterations`, at the end of a batch,
-    whether an update has fallen due since the last one, so none is lost where
-    several steps run in one call (`steps_per_execution`) or several batches
-    make one step (gradient accumulation). The step of the last update is a
-    variable of the model: it is saved with the weights, and training that is
-    resumed goes on as if it had not stopped. List this callback before
-    `Backup` and `ModelCheckpoint`, so that they save what it did.
+    At the end of each batch, the callback compares `optimizer.iterations`
+    with the schedule to see whether an update has fallen due since the last
+    one. No update is lost if several steps run in one call
+    (`steps_per_execution`) or several batches make one step (gradient
+    accumulation). The step of the last update is a model variable, saved with
+    the weights, so resumed training continues as if it had not stopped. List
+    this callback before `Backup` and `ModelCheckpoint`, so that they save its
+    updates.
 
-    A new optimizer starts at step 0, and the schedule with it. Leave this
-    callback away to keep the masks as they are.
+    A new optimizer starts at step 0, and the schedule with it. To keep the
+    masks as they are, call `fit` without this callback.
 
-    `logs` gets `sparsity`, the fraction of zeros among all wrapped weights,
-    for masked channels `macs_ratio`, the fraction of multiply-adds that
-    `strip` leaves, and for `BitPruning` the average bits; all as of the last
-    update, or of the end of the epoch.
+    `logs` gets `sparsity`, the fraction of zeros among all wrapped weights;
+    for masked channels, `macs_ratio`, the fraction of multiply-adds that
+    `strip` leaves; and for `BitPruning`, the average bits. All are as of the
+    last update or the end of the epoch.
 
-    `EarlyStopping(restore_best_weights=True)` restores the masks of the best
-    epoch too; give it a `start_from_epoch` after the end of the schedule.
+    `EarlyStopping(restore_best_weights=True)` also restores the masks of the
+    best epoch; set its `start_from_epoch` past the end of the schedule.
 
     Args:
         schedule: a schedule, such as `Polynomial`; a number, which means
             `Constant`; or a `tfmot` `PruningSchedule`.
-        budget: a `tfprune.Budget`, where the schedule leads to: its values
-            are how much of the way is done, so it ends with 1.
-        data: what a criterion that looks at data needs, as for
-            `tfprune.prune`.
+        budget: a `tfprune.Budget` to reach. The schedule's values are then
+            the fraction of the way to it, so it must end at 1.
+        data: data for criteria that need them, as for `tfprune.prune`.
 
     Example:
 
@@ -66,7 +66,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
     ...     tfprune.schedules.Polynomial(0.0, 0.8, begin=200, end=2000))
     >>> wrapped.fit(dataset, epochs=10, callbacks=[pruning])
 
-    In a loop of one's own:
+    In a custom training loop:
 
     >>> pruning.set_model(wrapped)
     >>> for x, y in dataset:
@@ -88,7 +88,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._figures: dict = {}
         self._step = self._batch = 0
         self._next = None
-        self._measured = None  # the step of the figures
+        self._measured = None  # the step at which the logs were measured
 
     def on_train_begin(self, logs=None):
         self._measured = None
@@ -99,7 +99,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._check()
 
     def _check(self):
-        """Finds out now what would stop the training later."""
+        """Raises now the errors that would stop the training later."""
         highest = self._resolved.highest()
         for method, _ in _scheduled(self.model):
             method.check(highest, self.budget)
@@ -109,8 +109,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         logs = {} if logs is None else logs
-        # Every batch makes one optimizer step at most. The true number is
-        # only fetched, which waits for the device, when it may matter.
+        # Every batch makes at most one optimizer step. Fetching the true
+        # number waits for the device, so do it only when it may matter.
         reached = self._step + batch - self._batch
         if self._next is not None and reached >= self._next:
             self._synchronize()
@@ -129,10 +129,10 @@ class PruneOnSchedule(keras.callbacks.Callback):
         """Prunes if an update has fallen due at `step` or before.
 
         Args:
-            step: `int`, the optimizer step now.
+            step: `int`, the current optimizer step.
 
         Returns:
-            Whether it had.
+            `bool`, whether it pruned.
         """
         if not self._resolved.due(step, self._last(step)):
             return False
@@ -151,7 +151,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         """The step of the last update, `None` if there was none yet."""
         wrappers = _scheduled_wrappers(self.model)
         last = min(_as_int(wrapper.updated) for wrapper in wrappers)
-        # A step beyond the present one was counted by another optimizer.
+        # A step beyond the current one was counted by another optimizer.
         return None if last == wrapper_lib.NEVER or last > step else last
 
     def _look(self, batch):
@@ -165,7 +165,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
             self._next = self._resolved.next_due(self._step)
 
     def _synchronize(self):
-        # During `fit` the JAX trainer holds the state outside the model.
+        # During `fit`, the JAX trainer holds the state outside the model.
         synchronize = getattr(self.model, "jax_state_sync", None)
         if synchronize is not None:
             synchronize()
@@ -176,7 +176,7 @@ def _step_of(model):
 
 
 def _as_int(variable):
-    # Under a strategy of TensorFlow there are several copies of a variable.
+    # A TensorFlow distribution strategy keeps several copies of a variable.
     return int(keras.ops.convert_to_numpy(variable))
 
 
@@ -193,7 +193,7 @@ def _scheduled(model):
     ]
     if not found:
         raise ValueError(
-            "A schedule needs a model with layers that are wrapped with a "
+            "A schedule needs a model whose layers are wrapped with a "
             f"scheduled method. Received: model={model.name!r}, which has "
             "none. Use `tfprune.wrap(model, tfprune.methods.Masked())`."
         )

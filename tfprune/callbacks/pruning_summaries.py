@@ -1,4 +1,4 @@
-"""What pruning does, epoch by epoch, for TensorBoard."""
+"""Pruning summaries for TensorBoard, epoch by epoch."""
 
 import numbers
 import pathlib
@@ -17,30 +17,31 @@ from tfprune.surgery import stripping
 
 
 class PruningSummaries(keras.callbacks.Callback):
-    """Writes what pruning does at the end of epochs, for TensorBoard.
+    """Writes pruning summaries for TensorBoard at the end of epochs.
 
-    As scalars: `sparsity/all` and `sparsity/<layer>/<weight>`, shares of
-    zeros; `method/<figure>`, what a method tells of itself, such as
+    Scalars: `sparsity/all` and `sparsity/<layer>/<weight>`, fractions of
+    zeros; `method/<figure>`, figures that a method reports, such as
     `macs_ratio`; `bits/<layer>/<weight>`, learned bit lengths; and with a
-    budget `budget/<limit>`, what `strip` would leave now, beside
-    `budget/<limit>_limit`. As images: `masks/<layer>/<weight>`, a matrix of
+    budget, `budget/<limit>`, the cost that `strip` would leave now, beside
+    `budget/<limit>_limit`. Images: `masks/<layer>/<weight>`, a matrix of
     outputs (rows) and inputs (columns, the positions of a convolution side
-    by side) in which zeros are black. As histograms:
-    `scores/<layer>/<weight>`, what a method ranks its weights or channels by.
+    by side) in which zeros are black. Histograms:
+    `scores/<layer>/<weight>`, the scores by which a method ranks weights or
+    channels.
 
     The run is the folder `pruning` in `log_dir`, beside those of
     `keras.callbacks.TensorBoard`. Needs the package `tensorboard`; works on
     every backend. List it after `PruneOnSchedule`.
 
     Args:
-        log_dir: `str` or path-like, where TensorBoard looks.
+        log_dir: `str` or path-like, TensorBoard's log directory.
         every: `int`, epochs between two entries.
-        budget: a `tfprune.Budget`, or `None`; measuring what is left reads
-            the model anew each time.
+        budget: a `tfprune.Budget`, or `None`; measuring against it reads the
+            model anew each time.
 
     Raises:
         ValueError: If `every` is not a positive number; as training begins,
-            if the model has no layer that is wrapped.
+            if the model has no wrapped layer.
         ImportError: If the package `tensorboard` is missing.
 
     Example:
@@ -70,11 +71,11 @@ class PruningSummaries(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         if not wrapper_lib.find(self.model):
             raise ValueError(
-                "Summaries need a model with layers that are wrapped. "
+                "Summaries need a model with wrapped layers. "
                 f"Received: model={self.model.name!r}, which has none. Use "
                 "`tfprune.wrap(model, tfprune.methods.Masked())`."
             )
-        # Gates that were never measured cannot be drawn: now, not later.
+        # Raises for unmeasured gates now instead of after an epoch.
         wrapper_lib.sparsity(self.model)
         if self.budget is not None:
             graph = read.channel_graph(wrapping.unwrap(self.model))
@@ -132,7 +133,7 @@ class PruningSummaries(keras.callbacks.Callback):
 
 
 def as_picture(weights, axes):
-    """A weight as grey values: 0 where it is zero, else 255.
+    """Renders a weight as gray values: 0 where it is zero, else 255.
 
     Args:
         weights: array.

@@ -1,6 +1,6 @@
-"""One file a paper that ranks channels or weights.
+"""Criteria that rank channels or weights, one file per paper.
 
-In: a `ChannelGraph` and data, or a kernel. Out: scores, larger stays.
+In: a `ChannelGraph` and data, or a kernel. Out: scores; the highest are kept.
 May import: `scoring`, `selection` and below; no other criterion.
 """
 

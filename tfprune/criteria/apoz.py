@@ -1,12 +1,12 @@
-"""APoZ: channels that are mostly zero go first.
+"""APoZ: scores channels by how rarely they are zero.
 
 Hu, Peng, Tai, Tang, "Network Trimming: A Data-Driven Neuron Pruning Approach
 towards Efficient Deep Architectures", 2016, https://arxiv.org/abs/1607.03250.
-APoZ is the average percentage of zeros of a channel after its ReLU;
+APoZ is the average percentage of zeros in a channel after its ReLU;
 
     score_c = 1 - APoZ_c
 
-Behind an activation that is never zero all channels score 1.
+After an activation that is never zero, all channels score 1.
 """
 
 import dataclasses
@@ -25,18 +25,18 @@ from tfprune.scoring import feature_maps
 )
 @dataclasses.dataclass(frozen=True)
 class Apoz(criterion_lib.Criterion):
-    """The share of values that are not zero.
+    """Scores channels by their fraction of nonzero activations.
 
     Args:
-        limit: `int`, samples that are looked at; `None` for all.
-        batch_size: `int`, for arrays.
+        limit: `int`, maximum number of samples to use; `None` uses all.
+        batch_size: `int`, used if the data are arrays.
     """
 
     limit: int | None = None
     batch_size: int = 64
 
     def scores(self, graph, data):
-        """The share for each channel, shape `(graph.size,)`."""
+        """Returns each channel's nonzero fraction, shape `(graph.size,)`."""
         return feature_maps.mean_over_maps(
             graph,
             lambda maps: (maps != 0).mean(tuple(range(2, maps.ndim))),

@@ -1,4 +1,4 @@
-"""Second order: channels on whose weights the loss is flat go first.
+"""Second order: scores channels by the curvature of the loss.
 
 LeCun, Denker, Solla, "Optimal Brain Damage", NIPS 1989,
 http://yann.lecun.com/exdb/publis/pdf/lecun-90b.pdf: at a minimum, with the
@@ -6,15 +6,14 @@ diagonal of the Hessian alone, removing weights changes the loss by
 
     sum over the weights of 1/2 h_ii w_i^2
 
-Here the weights are those that read the channel. This is a reconstruction for
-channels, and `h` is not the paper's: near a minimum it is approximated by the
-diagonal of the empirical Fisher matrix, the mean of squared gradients of single
-samples. From mini-batches of `B` samples that is
+Here the weights are those that read the channel. This adapts the paper from
+weights to channels, and `h` differs: near a minimum, the diagonal of the
+empirical Fisher matrix (the mean squared gradient of single samples)
+approximates it. From mini-batches of `B` samples that is
 
     h_ii = mean over mini-batches of B (dL/dw_i)^2
 
-which is exact for `B = 1`, and for larger ones as far as the mean gradient is
-zero.
+which is exact for `B = 1`, and for larger `B` if the mean gradient is zero.
 """
 
 import dataclasses
@@ -40,13 +39,13 @@ from tfprune.scoring import score
 )
 @dataclasses.dataclass(frozen=True)
 class Fisher(criterion_lib.Criterion):
-    """Loss that the diagonal of the Fisher matrix lets one expect.
+    """Scores channels by the loss increase that the Fisher diagonal predicts.
 
     Args:
-        loss: as for `keras.Model.compile`; `None` takes the loss that the
-            model is compiled with.
-        batch_size: `int`, samples of a mini-batch, for arrays.
-        limit: `int`, samples that are looked at; `None` for all.
+        loss: as for `keras.Model.compile`; `None` uses the loss that the
+            model was compiled with.
+        batch_size: `int`, samples in a mini-batch if the data are arrays.
+        limit: `int`, maximum number of samples to use; `None` uses all.
     """
 
     loss: typing.Any = None
@@ -55,7 +54,7 @@ class Fisher(criterion_lib.Criterion):
     normalize = "none"
 
     def scores(self, graph, data):
-        """The expected loss of each channel, shape `(graph.size,)`."""
+        """Returns each channel's predicted loss, shape `(graph.size,)`."""
         reads = [b for b in graph.bindings if b.role == channel_graph.READS]
         squares = {id(b.variable): 0.0 for b in reads}
         batches = 0

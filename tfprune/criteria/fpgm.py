@@ -1,15 +1,15 @@
-"""FPGM: filters that others can stand in for go first.
+"""FPGM: scores filters by their distance to the other filters.
 
 He, Liu, Wang, Hu, Yang, "Filter Pruning via Geometric Median for Deep
 Convolutional Neural Networks Acceleration", CVPR 2019,
-https://arxiv.org/abs/1811.00250. The point nearest to all filters of a layer
-is their geometric median; a filter near it holds little that the others lack:
+https://arxiv.org/abs/1811.00250. The geometric median of a layer's filters is
+the point nearest to all of them; a filter near it is redundant:
 
     score_j = sum_{j'} ||F_j - F_j'||_2
 
-A norm does not enter: of the filters 0, 1 and 10 the second one goes. The
-authors zero the filters again after every epoch of training; here that is
-pruning and fine-tuning in turns.
+Norms play no part: of the filters 0, 1 and 10 the second is removed. The
+authors zero filters again after every training epoch; here, alternate pruning
+and fine-tuning.
 """
 
 import numpy as np
@@ -25,10 +25,10 @@ from tfprune.scoring import criterion as criterion_lib
     url="https://arxiv.org/abs/1811.00250",
 )
 def geometric_median(values, axis):
-    """Sum of the distances to all others for each index of `axis`."""
+    """Returns the summed distance to all others for each index of `axis`."""
     filters = np.moveaxis(np.asarray(values, np.float64), axis, 0)
     filters = filters.reshape(len(filters), -1)  # F
-    # Where the filters lie does not matter, but rounding is least around 0.
+    # Distances do not change with the origin; rounding is least around 0.
     filters = filters - filters.mean(0)
     squares = np.square(filters).sum(1)
     distances = squares[:, None] + squares - 2 * filters @ filters.T

@@ -1,14 +1,14 @@
-"""HRank: channels whose feature maps have a low rank go first.
+"""HRank: scores channels by the rank of their feature maps.
 
 Lin, Ji, Wang, Zhang, Zhang, Tian, Shao, "HRank: Filter Pruning using High-Rank
 Feature Map", CVPR 2020, https://arxiv.org/abs/2002.10179:
 
     score_c = mean over images of rank(map of channel c, after activation)
 
-The authors set the ratio of each layer by hand; a group is ranked by itself
-with `ranking="group"` or a `dict` of ratios. The rank is that of numpy, for
-float32: singular values below `largest * max(H, W) * 1.2e-7` count as zero.
-Channels without maps of two axes, as those of dense layers, are not judged and
+The authors set the ratio of each layer by hand; to rank each group separately,
+pass `ranking="group"` or a `dict` of ratios. The rank is numpy's for float32:
+singular values below `largest * max(H, W) * 1.2e-7` count as zero. Channels
+without two-dimensional maps, such as those of dense layers, get no score and
 stay.
 """
 
@@ -30,19 +30,19 @@ from tfprune.scoring import feature_maps
 )
 @dataclasses.dataclass(frozen=True)
 class HRank(criterion_lib.Criterion):
-    """Mean rank of the feature maps.
+    """Scores channels by the mean rank of their feature maps.
 
     Args:
-        limit: `int`, samples that are looked at; `None` for all. The authors
-            take about 500, as the ranks hardly depend on them.
-        batch_size: `int`, for arrays.
+        limit: `int`, maximum number of samples to use; `None` uses all. The
+            authors use about 500, as the ranks hardly vary between images.
+        batch_size: `int`, used if the data are arrays.
     """
 
     limit: int | None = 500
     batch_size: int = 64
 
     def scores(self, graph, data):
-        """The mean rank for each channel, shape `(graph.size,)`."""
+        """Returns the mean rank of each channel, shape `(graph.size,)`."""
         return feature_maps.mean_over_maps(
             graph,
             np.linalg.matrix_rank,

@@ -1,14 +1,14 @@
-"""LAMP: magnitudes that can be compared from layer to layer.
+"""LAMP: magnitude scores that are comparable across layers.
 
 Lee, Park, Mo, Ahn, Shin, "Layer-adaptive Sparsity for the Magnitude-based
 Pruning", ICLR 2021, https://arxiv.org/abs/2010.07611. The score of a weight is
-its square over the sum of the squares of its layer that are not smaller,
+its square, divided by the sum of all squares in its layer that are no smaller,
 
     score(u) = w_u^2 / sum_{v: w_v^2 >= w_u^2} w_v^2
 
-and one threshold holds for all layers. The paper prunes single weights; this is
-a reconstruction for channels, with the sum of the squares of everything that
-writes a channel in the place of `w^2`, and groups in the place of layers.
+and one threshold holds for all layers. The paper prunes single weights. This
+adapts it to channels: the sum of squares of all weights that write a channel
+replaces `w^2`, and groups replace layers.
 """
 
 import dataclasses
@@ -28,12 +28,12 @@ from tfprune.scoring import score
 )
 @dataclasses.dataclass(frozen=True)
 class Lamp(criterion_lib.Criterion):
-    """Squared norms over all squared norms that are not smaller."""
+    """Scores channels by squared norm over all squared norms no smaller."""
 
     normalize = "none"
 
     def scores(self, graph, data=None):
-        """A score in [0, 1] for each channel, shape `(graph.size,)`."""
+        """Returns each channel's score in [0, 1], shape `(graph.size,)`."""
         del data
         squares = score.OfWriters(_squares).scores(graph)
         scores = np.zeros(graph.size)

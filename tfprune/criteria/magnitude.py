@@ -1,4 +1,4 @@
-"""Filter norms: small filters go first.
+"""Filter norms: scores filters by the norm of their weights.
 
 Li, Kadav, Durdanovic, Samet, Graf, "Pruning Filters for Efficient ConvNets",
 2016, https://arxiv.org/abs/1608.08710, section 3.1. The score of filter j of
@@ -6,10 +6,10 @@ layer i, whose weights are `F_{i,j}`, is its norm,
 
     s_{i,j} = sum |F_{i,j}|        (L1; the paper's choice)
 
-and the authors see no notable difference with the L2 norm. Taken from the
-whole filter, the layers are independent (section 3.3); the greedy way goes
-from the first layer to the last and leaves the weights that read removed
-channels out of the sum.
+and the authors see no notable difference with the L2 norm. Norms of whole
+filters treat layers independently (section 3.3). The greedy variant goes from
+the first layer to the last and leaves weights that read removed channels out
+of the sum.
 """
 
 import dataclasses
@@ -37,22 +37,23 @@ def _others(values, axis):
 
 @_PAPER("l1")
 def l1(values, axis):
-    """Sum of absolute values for each index of `axis`."""
+    """Returns the sum of absolute values for each index of `axis`."""
     return np.abs(values).sum(_others(values, axis))
 
 
 @_PAPER("l2")
 def l2(values, axis):
-    """Euclidean norm for each index of `axis`."""
+    """Returns the Euclidean norm for each index of `axis`."""
     return np.sqrt(np.square(values).sum(_others(values, axis)))
 
 
 @_PAPER("l1_greedy")
 @dataclasses.dataclass(frozen=True)
 class Greedy(criterion_lib.Criterion):
-    """The greedy way: how many channels go is settled as for `norm`.
+    """Scores channels by filter norm, then chooses greedily by group.
 
-    Which ones go is settled group by group, in the order of the model.
+    The norms of whole filters decide how many channels each group loses;
+    the greedy pass, in the order of the model, decides which.
 
     Args:
         norm: function `(values, axis) -> scores`.
@@ -65,12 +66,12 @@ class Greedy(criterion_lib.Criterion):
     norm: Callable = l1
 
     def scores(self, graph, data=None):
-        """The scores of the whole filters."""
+        """Returns the norms of the whole filters."""
         del data
         return score.OfWriters(self.norm).scores(graph)
 
     def refine(self, graph, keep):
-        """Chooses as many channels of each group as `keep` keeps.
+        """Chooses anew which channels stay, as many per group as in `keep`.
 
         Args:
             graph: a `ChannelGraph`.
@@ -91,7 +92,7 @@ class Greedy(criterion_lib.Criterion):
 
 
 def _without_removed(graph, norm, group, keep):
-    """Norms of what writes a group, without what reads removed channels."""
+    """Norms of a group's filters, less weights that read removed channels."""
     scores = np.zeros(graph.size)
     for binding in graph.bindings:
         if binding.role != channel_graph.WRITES:

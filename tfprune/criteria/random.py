@@ -1,4 +1,4 @@
-"""Chance: the baseline that every criterion has to beat."""
+"""Random scores: the baseline that every criterion must beat."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ from tfprune.scoring import criterion as criterion_lib
 )
 @dataclasses.dataclass(frozen=True)
 class Chance(criterion_lib.Criterion):
-    """Uniform random scores.
+    """Scores channels uniformly at random.
 
     Args:
         seed: `int`.
@@ -26,6 +26,6 @@ class Chance(criterion_lib.Criterion):
     seed: int = 0
 
     def scores(self, graph, data=None):
-        """Numbers in [0, 1) for each channel, shape `(graph.size,)`."""
+        """Returns a number in [0, 1) per channel, shape `(graph.size,)`."""
         del data
         return np.random.default_rng(self.seed).random(graph.size)

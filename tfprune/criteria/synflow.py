@@ -1,4 +1,4 @@
-"""SynFlow: channels go that carry little of a flow through all weights.
+"""SynFlow: scores channels by the synaptic flow through their weights.
 
 Tanaka, Kunin, Yamins, Ganguli, "Pruning neural networks without any data by
 iteratively conserving synaptic flow", 2020, https://arxiv.org/abs/2006.05467.
@@ -6,13 +6,14 @@ With the absolute values of all weights and an input of ones,
 
     R = sum of the outputs,    score(w) = |w * dR/dw|,
 
-and a channel scores the sum over the weights that write it. No data are
-needed, and the sums of all layers that the whole flow passes are equal.
+and a channel's score is the sum over the weights that write it. No data are
+needed. Flow is conserved: the scores of every layer that carries all of it add
+up to the same number.
 
-Biases, shifts and moving means are left out, as they would add to the flow;
-the authors' code takes their absolute values. It computes in double precision,
-since R overflows in deep networks; here the input and R are scaled down until
-nothing does, which all scores have in common.
+Biases, shifts and moving means are left out, because they would add to the
+flow; the authors' code takes their absolute values. R overflows in deep
+networks, so the authors compute in double precision; here the input and R are
+scaled down until they fit, which scales all scores alike.
 """
 
 import dataclasses
@@ -43,20 +44,20 @@ _SCALES = 10.0 ** np.arange(0, -31, -5)
 )
 @dataclasses.dataclass(frozen=True)
 class SynFlow(criterion_lib.Criterion):
-    """The flow through the weights that write a channel.
+    """Scores channels by the flow through the weights that write them.
 
-    The scores are those of one round. The paper prunes in many, each a little
-    further: `tfprune.prune` can be called as often.
+    This is one round of scoring. The paper prunes a little in each of many
+    rounds; for that, call `tfprune.prune` repeatedly.
     """
 
     normalize = "none"
 
     def scores(self, graph, data=None):
-        """The flow through each channel, shape `(graph.size,)`.
+        """Returns the flow through each channel, shape `(graph.size,)`.
 
         Raises:
-            ValueError: If the model's inputs have open sizes, or the flow
-                overflows all the same.
+            ValueError: If the model's inputs have unknown sizes, or the flow
+                overflows despite the scaling.
         """
         del data
         flows = self.flows(graph)
@@ -70,7 +71,7 @@ class SynFlow(criterion_lib.Criterion):
         )
 
     def flows(self, graph):
-        """`|w * dR/dw|` for each weight: `dict` from `id(variable)`."""
+        """Returns `|w * dR/dw|` as a `dict` keyed by `id(variable)`."""
         counting.check_sizes(graph)
         shapes = [x.shape[1:] for x in graph.inputs]
         absolute = rebuild.build(
@@ -90,8 +91,8 @@ class SynFlow(criterion_lib.Criterion):
                 return flows
         raise ValueError(
             "The flow must be finite. Received: model="
-            f"{graph.model.name!r}, whose flow overflows. Take another "
-            "criterion, as 'l1'."
+            f"{graph.model.name!r}, whose flow overflows. Use another "
+            "criterion, such as 'l1'."
         )
 
     def _gradients(self, graph, shapes, scale):

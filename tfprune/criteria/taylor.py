@@ -1,19 +1,19 @@
-"""Taylor expansion: channels that the loss would not miss go first.
+"""Taylor expansion: scores channels by the estimated change of the loss.
 
 Molchanov, Mallya, Tyree, Frosio, Kautz, "Importance Estimation for Neural
-Network Pruning", CVPR 2019, https://arxiv.org/abs/1906.10771. With a gate
-`z_c = 1` that multiplies channel c, the squared first-order change of the loss
-when it is removed is
+Network Pruning", CVPR 2019, https://arxiv.org/abs/1906.10771. If a gate
+`z_c = 1` multiplies channel c, the squared first-order change of the loss on
+removing the channel is
 
     I_c = mean over mini-batches of (z_c dL/dz_c)^2
 
-Where the gate stands at the reading weights `K[c]`, its gradient is the sum of
-`K[c] * dL/dK[c]`; no gate has to be put in. A channel that several layers read
-has one gate, and, as in the authors' code for gates that blocks share, `I_c`
-is divided by their number.
+A gate at the weights `K[c]` that read the channel has the gradient
+`sum(K[c] * dL/dK[c])`, so no gate needs to be inserted. A channel that several
+layers read has one gate, and `I_c` is divided by the number of readers, as in
+the authors' code for gates that blocks share.
 
 The authors remove a few channels every 30 mini-batches of training and average
-over these rounds; here that is pruning and fine-tuning in turns.
+over these rounds; here, alternate pruning and fine-tuning.
 """
 
 import dataclasses
@@ -38,13 +38,13 @@ from tfprune.scoring import score
 )
 @dataclasses.dataclass(frozen=True)
 class Taylor(criterion_lib.Criterion):
-    """Squared gradients of the gates of channels.
+    """Scores channels by the squared gradient of their gate.
 
     Args:
-        loss: as for `keras.Model.compile`; `None` takes the loss that the
-            model is compiled with.
-        batch_size: `int`, samples of a mini-batch, for arrays.
-        limit: `int`, samples that are looked at; `None` for all.
+        loss: as for `keras.Model.compile`; `None` uses the loss that the
+            model was compiled with.
+        batch_size: `int`, samples in a mini-batch if the data are arrays.
+        limit: `int`, maximum number of samples to use; `None` uses all.
 
     Example:
 
@@ -57,7 +57,7 @@ class Taylor(criterion_lib.Criterion):
     normalize = "none"
 
     def scores(self, graph, data):
-        """`I_c` for each channel, shape `(graph.size,)`."""
+        """Returns `I_c` for each channel, shape `(graph.size,)`."""
         reads = [b for b in graph.bindings if b.role == channel_graph.READS]
         weights = {id(b): values.numpy(b.variable) for b in reads}
         total, batches = np.zeros(graph.size), 0

@@ -1,15 +1,15 @@
-"""Wanda: weights count as much as what they are multiplied by.
+"""Wanda: scores channels by weight magnitude times input norm.
 
 Sun, Liu, Bair, Kolter, "A Simple and Effective Pruning Approach for Large
-Language Models", ICLR 2024, https://arxiv.org/abs/2306.11695. The paper rates
-single weights of dense layers by `|W_ij| * ||X_j||_2`. This is a reconstruction
-for channels: the ratings of all weights that read a channel are added up,
+Language Models", ICLR 2024, https://arxiv.org/abs/2306.11695. The paper scores
+single weights of dense layers by `|W_ij| * ||X_j||_2`. This adapts it to
+channels by adding up the scores of all weights that read a channel,
 
     score_c = sum_{i, taps} |W_{i,c,tap}| * ||X_c||_2
 
-where `X_c` are the values of the channel at all positions, and the norm is
-divided by the root of the number of samples, so that it does not grow with the
-data. Channels that attention or recurrent layers read are not judged and stay.
+where `X_c` are the values of the channel at all positions. The norm is divided
+by the square root of the number of samples, so that it does not grow with the
+data. Channels that attention or recurrent layers read get no score and stay.
 """
 
 import dataclasses
@@ -32,19 +32,19 @@ from tfprune.scoring import probe
 )
 @dataclasses.dataclass(frozen=True)
 class Wanda(criterion_lib.Criterion):
-    """Reading weights times the norm of what they read.
+    """Scores channels by the weights that read them times the channel's norm.
 
     Args:
-        limit: `int`, samples that are looked at; `None` for all. The paper
-            takes 128.
-        batch_size: `int`, for arrays.
+        limit: `int`, maximum number of samples to use; `None` uses all. The
+            paper uses 128.
+        batch_size: `int`, used if the data are arrays.
     """
 
     limit: int | None = None
     batch_size: int = 64
 
     def scores(self, graph, data):
-        """The score for each channel, shape `(graph.size,)`."""
+        """Returns the score of each channel, shape `(graph.size,)`."""
         readers, others = image_patches.readers(graph)
         squares = [0.0] * len(readers)
         seen = 0

@@ -1,6 +1,7 @@
-"""One file a paper that trains: masks, thresholds, gates, bits.
+"""Methods that prune in training, one file per paper.
 
-In: a kernel or the outputs of a layer. Out: what the layer computes with.
+Masks, thresholds, gates and bit lengths. In: a kernel or the outputs of a
+layer. Out: the effective kernel or outputs that the layer uses.
 May import: `sparsity`, `criteria` and below; no other method.
 """
 

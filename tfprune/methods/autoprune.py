@@ -1,4 +1,4 @@
-"""AutoPrune: which weights stay is learned by auxiliary indicators.
+"""AutoPrune: learns which weights to keep with auxiliary indicators.
 
 Xiao, Wang and Rajasekaran, "AutoPrune: automatic network pruning by
 regularizing auxiliary parameters", 2019,
@@ -7,18 +7,19 @@ Every weight w has an indicator m, and a layer computes with
 
     t = w * h(m),        h(m) = 1 if m > 0 else 0.
 
-The weights learn on training data, the indicators on data held out, in turn:
+The weights learn on training data and the indicators on held-out data, in
+alternating steps:
 
     min_W  L(W * h(M)) + lambda * R(W),     dL/dw = dL/dt * h(m)
     min_M  L(W * h(M)) + mu * sum h(M),     g_m = (dL/dt * sign(w) + mu) * h'(m)
 
-where h' is that of a surrogate, and sign(w), with sign(0) = 1, stands in place
-of w: a large weight does not make its indicator move faster. A weight that is
-pruned keeps its value and its indicator goes on learning, so it can come back.
+where h' is the derivative of a surrogate, and sign(w), with sign(0) = 1,
+replaces w, so that a large weight does not move its indicator faster. A pruned
+weight keeps its value and its indicator keeps learning, so it can come back.
 
-This is a reconstruction: the abstract and the public reviews name the idea,
-the separate gradient rules and the surrogates; the formulas were written down
-from memory, and the constants are this library's choice.
+This is a reconstruction. The abstract and the public reviews describe the
+idea, the separate gradient rules and the surrogates; the formulas were written
+down from memory, and the constants are this library's choice.
 """
 
 import dataclasses
@@ -42,23 +43,22 @@ class AutoPrune(method_lib.Method):
     """Learns an indicator for each weight.
 
     Train it with `tfprune.training.AlternatingModel`, which gives the
-    indicators data and an optimizer of their own, then `freeze_indicators`
-    and fine-tune the weights. In a plain `fit` one optimizer moves both on
-    the same batches, which makes for masks that suit these batches too well;
-    keep its weight decay off the indicators with
-    `tfprune.training.exclude_from_weight_decay`.
+    indicators their own data and optimizer, then call `freeze_indicators` and
+    fine-tune the weights. In a plain `fit`, one optimizer updates both on the
+    same batches, and the masks overfit them; exclude the indicators from its
+    weight decay with `tfprune.training.exclude_from_weight_decay`.
 
     Args:
-        mu: `float`, the price of a weight that stays: `mu * sum h(m)` joins
-            the loss, with the gradient `mu * h'(m)`.
-        surrogate: what h' is taken from: `"leaky"`, `"softplus"` or
-            `"linear"`, see `ops.step`. With `"linear"` mu pulls pruned
-            weights down as hard as others, which few come back from.
+        mu: `float`, penalty on a kept weight: adds `mu * sum h(m)` to the
+            loss, with the gradient `mu * h'(m)`.
+        surrogate: the function that defines h': `"leaky"`, `"softplus"` or
+            `"linear"`; see `ops.step`. With `"linear"`, mu pulls pruned
+            indicators down as hard as the others, and few weights come back.
         slope: `float`, h' of `"leaky"` where m is not positive.
-        initial: `float` in (0, 1], all indicators at the start. They stay in
-            [-1, 1].
-        rule: `"sign"`, or `"plain"`: w itself in place of sign(w), the usual
-            straight-through gradient.
+        initial: `float` in (0, 1], initial value of all indicators, which
+            stay in [-1, 1].
+        rule: `"sign"`, or `"plain"`, which uses w instead of sign(w): the
+            usual straight-through gradient.
 
     Example:
 
@@ -112,7 +112,7 @@ class AutoPrune(method_lib.Method):
             initializer=keras.initializers.Constant(self.initial),
             constraint=Clipped(),
         )
-        # The indicators as they were frozen, out of any optimizer's reach.
+        # A non-trainable copy, so that no optimizer can change it.
         add("kept", initializer="zeros", trainable=False)
         add("frozen", initializer="zeros", trainable=False, dtype="bool")
 
@@ -145,15 +145,15 @@ class AutoPrune(method_lib.Method):
 class AutoPruneChannels(AutoPrune):
     """Learns an indicator for each channel of the network.
 
-    The channel is masked in every weight that reads it, so `strip` takes it
-    out exactly; the channels of a residual sum are one. Its indicator learns
-    from all these weights:
+    The channel is masked in every weight that reads it, so `strip` can remove
+    it exactly; channels that meet in a residual sum share one indicator. It
+    learns from all these weights:
 
         g_m = h'(m) * (sum of dL/dt * sign(w) + mu).
 
-    Channels that cannot be removed, or that a layer outside the wrapped ones
-    reads, stay. Every layer goes on reading one channel at least, the one
-    with the largest indicator.
+    Channels that cannot be removed, or that an unwrapped layer reads, stay.
+    Every layer keeps at least one channel, the one with the largest
+    indicator.
 
     Args:
         mu, surrogate, slope, initial, rule: as for `AutoPrune`.
@@ -236,24 +236,24 @@ class AutoPruneChannels(AutoPrune):
 
 @keras.saving.register_keras_serializable("tfprune")
 class Clipped(keras.constraints.Constraint):
-    """Keeps indicators in [-1, 1], so that none is too far to come back."""
+    """Clips indicators to [-1, 1], so that every pruned weight can return."""
 
     def __call__(self, value):
         return keras.ops.clip(value, -1, 1)
 
 
 def freeze_indicators(model):
-    """Fixes what AutoPrune has learned to prune, for fine-tuning.
+    """Freezes the masks that AutoPrune has learned, for fine-tuning.
 
-    From now on the loss has no price on what stays and no optimizer changes
-    it. The model is changed in place, and saved so. Call it between two calls
-    of `fit`.
+    Afterwards, the loss has no penalty and no optimizer changes the masks.
+    Changes the model in place; saving keeps the change. Call it between two
+    calls of `fit`.
 
     Args:
         model: a model wrapped with `AutoPrune` or `AutoPruneChannels`.
 
     Raises:
-        ValueError: If nothing in the model is.
+        ValueError: If no layer of the model is wrapped with AutoPrune.
     """
     slots = [
         slot
@@ -263,7 +263,7 @@ def freeze_indicators(model):
     ]
     if not slots:
         raise ValueError(
-            "A model that is wrapped with AutoPrune is required. Received: "
+            "A model wrapped with AutoPrune is required. Received: "
             f"model={model.name!r}, which is not. Use "
             "`tfprune.wrap(model, tfprune.methods.AutoPrune())`."
         )
@@ -273,14 +273,14 @@ def freeze_indicators(model):
 
 
 def _indicator(slot):
-    """m; once it is frozen a constant."""
+    """m, a constant once it is frozen."""
     return keras.ops.where(
         slot["frozen"].value, slot["kept"].value, slot["indicator"].value
     )
 
 
 def _at_least_one(m, decided, channels):
-    """Which channels a layer reads: those with m > 0, or the best one."""
+    """Marks the channels that a layer reads: those with m > 0, or the best."""
     ones = (m > 0) | keras.ops.logical_not(decided)
     best = keras.ops.take(channels, keras.ops.argmax(m))
     return keras.ops.where(keras.ops.any(ones), ones, channels == best)

@@ -1,31 +1,29 @@
-"""BitPruning: bit lengths that are learned with the weights.
+"""BitPruning: learns bit lengths together with the weights.
 
 Nikolic, Hacene, Bannon, Delmas, Courbariaux, Bengio, Gripon and Moshovos,
 "BitPruning: Learning Bitlengths for Aggressive and Accurate Quantization",
-2020, https://arxiv.org/abs/2002.03090. Each weight tensor and each tensor of
-activations i has a real bit length n_i = b + a with b = floor(n_i), and is
-computed with as
+2020, https://arxiv.org/abs/2002.03090. Each weight or activation tensor i has
+a real-valued bit length n_i = b + a with b = floor(n_i), and is quantized as
 
     Q(v, n) = (1 - a) Q(v, b) + a Q(v, b + 1),
 
-where Q(v, b) is the nearest of 2^b levels between the least and the largest
+where Q(v, b) is the nearest of 2^b levels between the smallest and the largest
 value (`tfprune.sparsity.quantizers`). The gradients are dQ/dv = 1 and
 dQ/dn = Q(v, b + 1) - Q(v, b). The loss is
 
     L + gamma * sum_i lambda_i n_i,    n_i >= 1,
 
-and at the end n_i <- ceil(n_i), fixed, before the weights are trained on.
+and at the end n_i <- ceil(n_i) is fixed and the weights are fine-tuned.
 
-That bit lengths of weights and of activations are learned, at any
-granularity, with a penalty that can also be weighted by memory or by
-operations, is what the paper's abstract states. The formulas are a
-reconstruction: no code of the authors was at hand. These choices are made
-here and may differ from theirs: the weights of the penalty add up to 1; bit
-lengths stay in [1, 8], or in [1, 16] if they start above 8; activations are
-the inputs of a layer, with the range of the batch in training and a running
-average of it otherwise; weights that are exactly zero stay zero, though the
-grid may lack that level, so that pruned weights stay pruned; a bit length
-that is close to an integer is rounded to it before the ceiling is taken.
+The paper's abstract states that the bit lengths of weights and activations are
+learned, at any granularity, with a penalty that can also be weighted by memory
+or by operations. The formulas are a reconstruction, made without the authors'
+code. These choices are ours and may differ from theirs: the weights of the
+penalty add up to 1; bit lengths stay in [1, 8], or in [1, 16] if they start
+above 8; activations are the inputs of a layer, with the batch's range in
+training and a running average of it otherwise; weights that are exactly zero
+stay zero even if the grid lacks that level, so that pruned weights stay
+pruned; a bit length close to an integer is rounded to it before the ceiling.
 """
 
 import dataclasses
@@ -55,28 +53,28 @@ _READERS = (
 @method_lib.register("bit_pruning")
 @dataclasses.dataclass(frozen=True)
 class BitPruning(method_lib.Method):
-    """Quantizes weights and inputs of layers with learned bit lengths.
+    """Quantizes weights and layer inputs with learned bit lengths.
 
-    Biases, normalisation, residual additions and what happens inside of a
-    recurrent, separable or attention layer stay in floating point. Until
-    `finalize` has rounded the bit lengths, what the model computes lies on
-    no grid, so evaluate it after that.
+    Biases, normalization, residual additions and the internals of recurrent,
+    separable and attention layers stay in floating point. Evaluate the model
+    after `finalize` has rounded the bit lengths; before that, its values lie
+    on no grid.
 
-    A bit length moves by about `learning_rate * gamma * lambda` a step, and
-    `lambda` is one over the number of bit lengths if they count equally, so
-    raise `gamma` with the depth of the model. Weight decay is for weights:
-    let the optimizer leave the bit lengths out, as in the example.
+    A bit length moves by about `learning_rate * gamma * lambda` per step. With
+    equal weighting, `lambda` is one over the number of bit lengths, so raise
+    `gamma` with the depth of the model. Exclude the bit lengths from the
+    optimizer's weight decay, as in the example.
 
     Args:
-        gamma: `float`, not negative, the strength of the penalty.
-        weights: `float`, the bits that weights start with, in [1, 16];
+        gamma: `float`, not negative, penalty coefficient.
+        weights: `float` in [1, 16], initial bit length of the weights;
             `None` does not quantize them.
-        activations: `float`, likewise for the inputs of the layers.
-        weighting: how the bit lengths count in the penalty: `"equal"`, each
-            the same; `"size"`, by the number of weights, or of activations
-            of a sample; `"macs"`, by the multiply-adds of the layer.
-        momentum: `float` in [0, 1), that of the running average of the
-            ranges of activations.
+        activations: `float`, the same for the inputs of the layers.
+        weighting: how the penalty weights bit lengths: `"equal"`; `"size"`,
+            by the number of weights, or of activations per sample; `"macs"`,
+            by the multiply-adds of the layer.
+        momentum: `float` in [0, 1), for the running average of activation
+            ranges.
         frozen: `bool`, whether bit lengths are fixed integers; set by
             `finalize`.
 
@@ -108,12 +106,13 @@ class BitPruning(method_lib.Method):
             if bits is not None and not 1 <= bits <= 16:
                 raise ValueError(
                     f"`{name}` must be a number of bits from 1 to 16, or None "
-                    f"to leave them alone. Received: {name}={bits!r}"
+                    f"for no quantization. Received: {name}={bits!r}"
                 )
         if self.weights is None and self.activations is None:
             raise ValueError(
                 "`weights` or `activations` must be quantized. Received: "
-                "weights=None, activations=None. Give one of them bits."
+                "weights=None, activations=None. Set a bit length for one of "
+                "them."
             )
         if self.weighting not in _LAMBDAS:
             raise ValueError(
@@ -122,7 +121,7 @@ class BitPruning(method_lib.Method):
             )
         if not 0 <= self.gamma < math.inf:
             raise ValueError(
-                "`gamma` must be a number that is not negative. Received: "
+                "`gamma` must be a non-negative number. Received: "
                 f"gamma={self.gamma!r}"
             )
         if not 0 <= self.momentum < 1:
@@ -171,16 +170,16 @@ class BitPruning(method_lib.Method):
         if not sum(found):
             raise ValueError(
                 "weighting='macs' needs layers whose multiply-adds are known. "
-                f"Received: {', '.join(slot.path for slot in slots)}, which "
-                "count none. Take weighting='size'."
+                f"Received: {', '.join(slot.path for slot in slots)}, whose "
+                "multiply-adds are unknown. Use weighting='size'."
             )
         for slot, value in zip(slots, found, strict=True):
             slot["share"].assign(value / sum(found))
         if model.compiled and _decays(model.optimizer):
             warnings.warn(
                 "Weight decay would pull the bit lengths to zero, and "
-                f"model={model.name!r} is compiled with it. Compile it again, "
-                "with an optimizer that was told to "
+                f"model={model.name!r} is compiled with it. Compile the model "
+                "again with an optimizer on which you called "
                 "exclude_from_weight_decay(var_names=['bit_length']).",
                 stacklevel=3,
             )
@@ -209,7 +208,7 @@ class BitPruning(method_lib.Method):
             now = keras.ops.stack([low, high, keras.ops.ones_like(low)])
             slot["range"].assign(before + (1 - self.momentum) * (now - before))
             return low, high
-        # As in Adam, the sum of the weights makes up for the start at zero.
+        # As in Adam, dividing by the sum of weights corrects the zero start.
         seen = before[2] > 0
         total = keras.ops.where(seen, before[2], 1.0)
         return (
@@ -232,7 +231,7 @@ class BitPruning(method_lib.Method):
 
 
 class _Clamp:
-    """Keeps a bit length between 1 and a highest."""
+    """Keeps a bit length between 1 and a maximum."""
 
     def __init__(self, highest):
         self.highest = highest
@@ -255,14 +254,14 @@ def _sizes(model, slots):
 
 
 def _size(slot):
-    """Weights of a tensor, or activations for one sample."""
+    """Number of weights of a tensor, or of activations per sample."""
     is_input = slot.name == method_lib.INPUTS
     shape = slot.shape[1:] if is_input else slot.shape
     if None in shape:
         raise ValueError(
             "Inputs of known size are required with weighting='size'. "
             f"Received: {slot.path} of shape {slot.shape}. Build the model "
-            "with all sizes given, or take weighting='equal'."
+            "with all sizes known, or use weighting='equal'."
         )
     return math.prod(shape)
 
@@ -279,7 +278,7 @@ def _macs(model, slots):
 
 
 def _share_of(slot, macs):
-    """The multiply-adds of one weight: they go by the numbers of weights."""
+    """A tensor's part of its layer's multiply-adds, by number of weights."""
     if slot.name == method_lib.INPUTS:
         return macs
     sizes = [

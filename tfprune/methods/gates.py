@@ -1,4 +1,4 @@
-"""Where gates on channels stand, and how they are trained alone."""
+"""Places channel gates in a model and trains them with all else frozen."""
 
 import collections
 import dataclasses
@@ -17,11 +17,11 @@ from tfprune.sparsity import wrapping
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Site:
-    """A layer after which a gate can stand.
+    """A layer that a gate can follow.
 
     Attributes:
-        path: `str`, of the layer.
-        axis: `int`, negative, that of the channels in its outputs.
+        path: `str`, path of the layer.
+        axis: `int`, negative, channel axis of its outputs.
         labels: int array, the channels.
     """
 
@@ -31,11 +31,11 @@ class Site:
 
 
 def sites(graph, skip=()):
-    """The layers whose outputs are the channels as others read them.
+    """Returns the layers whose outputs are the channels as others read them.
 
-    That is after normalization and activation, and before pooling. A layer
-    that is called on different channels can have no gate, nor can a function
-    that is no layer.
+    These come after normalization and activation, and before pooling. A layer
+    that is called on different channels cannot have a gate; neither can a
+    function that is not a layer.
 
     Args:
         graph: a `ChannelGraph`.
@@ -67,12 +67,12 @@ def sites(graph, skip=()):
 
 
 def attach(graph, gate, skip=()):
-    """A copy of a graph's model with gates on all layers that can have one.
+    """Copies a graph's model with gates on all layers that can have one.
 
     Args:
         graph: a `ChannelGraph`.
-        gate: a method that acts on outputs, with a field `axis`, which is
-            set to that of each layer.
+        gate: a method that acts on outputs; its field `axis` is set to each
+            layer's channel axis.
         skip: as for `sites`.
 
     Returns:
@@ -84,8 +84,8 @@ def attach(graph, gate, skip=()):
     found = sites(graph, skip)
     if not found:
         raise ValueError(
-            "A gate needs a layer whose outputs are channels that may be "
-            f"removed, and which is called on these alone. Received: model="
+            "A gate needs a layer that outputs removable channels and is "
+            f"called on no others. Received: model="
             f"{graph.model.name!r}, which has none. Give each activation a "
             "layer of its own, or skip fewer layers."
         )
@@ -106,26 +106,26 @@ def _is_one_of(ids, layer):
 
 
 def layer_at(model, path):
-    """The layer at a path of names, where a slash leads into a model."""
+    """Returns the layer at a path; a slash descends into a nested model."""
     return functools.reduce(
         lambda owner, name: owner.get_layer(name), path.split("/"), model
     )
 
 
 def frozen(model):
-    """A model of the same layers, of which only the wrappers learn.
+    """Returns a model of the same layers in which only the wrappers train.
 
-    All else does in training what it does in inference.
+    All other layers run in inference mode.
 
     Args:
-        model: a wrapped model. Its layers are marked as frozen.
+        model: a wrapped model. Its layers are frozen in place.
 
     Returns:
         A functional `keras.Model` that shares all variables with `model`.
     """
     layers = rebuild.layers_of(model)
     for layer in layers:
-        # A frozen model would hide the gates inside it.
+        # Freezing a nested model would freeze the gates inside it too.
         layer.trainable = isinstance(layer, keras.Model)
     for layer in layers:
         if not isinstance(layer, keras.Model):

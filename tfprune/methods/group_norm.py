@@ -1,24 +1,22 @@
-"""DepGraph's group norm: all weights that a channel touches count.
+"""DepGraph's group norm: scores a channel by all weights that it touches.
 
 Fang, Ma, Song, Mi, Wang, "DepGraph: Towards Any Structural Pruning", CVPR
-2023, https://arxiv.org/abs/2301.12900. For the weights `w` that go with a
-channel c, those that write it, those that read it and the scales of batch
-normalisation,
+2023, https://arxiv.org/abs/2301.12900. For the weights `w` of a channel c
+(those that write it, those that read it and the batch normalization scales),
 
     I_c = mean over these tensors of sum |w[c]|^p,        p = 2
 
 divided by the mean of its group, so that groups can be ranked together.
-Kernels that work channel by channel (depthwise) are counted too, which the
-authors' code does not do.
+Depthwise kernels count too, unlike in the authors' code.
 
-Before that the network is trained with a penalty that draws the channels of a
-group apart: of all weights `w[k]` that go with channel k,
+Before that, a penalty in training drives the channels of a group apart: over
+all weights `w[k]` of channel k,
 
     R = strength / 2 * sum_k gamma_k ||w[k]||^2
     gamma_k = 2^(alpha (I_max - I_k) / (I_max - I_min)),     alpha = 4
 
-so that the least important channels are pulled 16 times as hard. A kernel is
-pulled for the channels that it reads and for those that it writes.
+so the least important channels decay 16 times as fast as the most important
+ones. A kernel decays for the channels that it reads and for those it writes.
 """
 
 import dataclasses
@@ -44,7 +42,7 @@ COUNTED = ("gamma", "kernel")
 )
 @dataclasses.dataclass(frozen=True)
 class GroupNorm(criterion_lib.Criterion):
-    """The mean of the powers of all weights that go with a channel.
+    """Scores a channel by the mean p-th power norm of all its weights.
 
     Args:
         p: `float`, the power.
@@ -54,7 +52,7 @@ class GroupNorm(criterion_lib.Criterion):
     normalize = "mean"
 
     def scores(self, graph, data=None):
-        """`I_c` for each channel, shape `(graph.size,)`."""
+        """Returns `I_c` for each channel, shape `(graph.size,)`."""
         del data
         tensors = [b for b in graph.bindings if b.attribute.endswith(COUNTED)]
         powers = (
@@ -67,15 +65,16 @@ class GroupNorm(criterion_lib.Criterion):
 @method_lib.register("group_sparsity")
 @dataclasses.dataclass(frozen=True)
 class GroupSparsity(method_lib.Method):
-    """Weight decay that is stronger for the less important of a group.
+    """Applies stronger weight decay to a group's less important channels.
 
-    The factors are computed anew from the weights whenever the schedule of a
-    `PruneOnSchedule` falls due; its value, between 0 and 1, scales them, so a
-    ramp lets the decay grow.
+    Every scheduled update of `PruneOnSchedule` recomputes the factors from
+    the weights. The schedule's value, between 0 and 1, scales them, so a ramp
+    increases the decay gradually.
 
     Args:
-        strength: `float`, the decay of the most important channel.
-        alpha: `float`, the exponent of two for the least important one.
+        strength: `float`, weight decay of the most important channel.
+        alpha: `float`, the least important channel decays `2 ** alpha` times
+            as fast.
         p: `float`, as for `GroupNorm`.
 
     Example:
@@ -126,7 +125,7 @@ class GroupSparsity(method_lib.Method):
             slot["factor"].assign(factor)
 
     def gamma(self, graph):
-        """`gamma_k` of each channel, shape `(graph.size,)`; 0 where frozen."""
+        """Returns `gamma_k`, shape `(graph.size,)`; 0 for frozen channels."""
         importance = GroupNorm(self.p).scores(graph)
         gamma = np.zeros(graph.size)
         for group in graph.groups:
@@ -141,6 +140,6 @@ class GroupSparsity(method_lib.Method):
         if budget is not None:
             raise ValueError(
                 "A budget needs a method that removes channels. Received: "
-                f"budget={budget}, which a penalty does not meet. Prune to it "
-                "after the training, with `tfprune.prune`."
+                f"budget={budget}, which a penalty cannot meet. Prune to it "
+                "after training, with `tfprune.prune`."
             )

@@ -1,16 +1,16 @@
-"""L0 regularization: random gates that are learned until they close.
+"""L0 regularization: learns stochastic gates that close over unused channels.
 
 Louizos, Welling, Kingma, "Learning Sparse Neural Networks through L0
 Regularization", 2018, https://arxiv.org/abs/1712.01312. Each channel that a
-layer reads has a gate z, drawn anew in every step of training from the hard
-concrete distribution, stretched beyond [0, 1] and clipped to it:
+layer reads has a gate z, sampled in every training step from the hard concrete
+distribution, a concrete distribution stretched beyond [0, 1] and clipped:
 
     u ~ uniform(0, 1)
     s = sigmoid((log u - log(1 - u) + log_alpha) / beta)
     z = min(1, max(0, s (zeta - gamma) + gamma))
 
-and in inference s = sigmoid(log_alpha). What a gate costs is the probability
-that it is not closed, the expected L0 norm:
+and in inference s = sigmoid(log_alpha). The penalty on a gate is its expected
+L0 norm, the probability that it is open:
 
     P(z != 0) = sigmoid(log_alpha - beta log(-gamma / zeta))
 
@@ -36,14 +36,14 @@ LIMIT = math.log(100)
 class HardConcrete(method_lib.Method):
     """Learns a gate for each channel that a layer reads.
 
-    A channel that several layers read goes when the gates of all of them have
-    closed; `strip` takes it out. Channels that cannot be removed have none.
+    `strip` removes a channel once the gates of all layers that read it have
+    closed. Channels that cannot be removed have no gates.
 
     Args:
-        strength: `float`, the price of a gate that is open.
-        drop_rate: `float` in (0, 1), about how often gates are closed at the
-            start; below a twelfth nothing changes in inference.
-        seed: `int` of the gates' noise, `None` for another one each time.
+        strength: `float`, penalty on an open gate.
+        drop_rate: `float` in (0, 1), approximate fraction of gates closed at
+            the start; below 1/12, inference does not change.
+        seed: `int`, seed of the gates' noise; `None` draws one.
 
     Example:
 
@@ -121,14 +121,14 @@ class HardConcrete(method_lib.Method):
 
 @keras.saving.register_keras_serializable("tfprune", "GateClipped")
 class Clipped(keras.constraints.Constraint):
-    """Keeps `log_alpha` where its gradient has not vanished."""
+    """Keeps `log_alpha` in the range where its gradient does not vanish."""
 
     def __call__(self, value):
         return keras.ops.clip(value, -LIMIT, LIMIT)
 
 
 def gate(log_alpha, u=None):
-    """The gate z in [0, 1].
+    """Computes the gate z in [0, 1].
 
     Args:
         log_alpha: float tensor.
@@ -143,5 +143,5 @@ def gate(log_alpha, u=None):
 
 
 def open_probability(log_alpha):
-    """`P(z != 0)`, tensor of the shape of `log_alpha`."""
+    """Computes `P(z != 0)`, a tensor of the shape of `log_alpha`."""
     return keras.ops.sigmoid(log_alpha - BETA * math.log(-GAMMA / ZETA))

@@ -1,8 +1,8 @@
-"""Masks over weights: by magnitude, in any pattern, on a schedule.
+"""Weight masks: by magnitude, in any pattern, on a schedule.
 
-The masks are recomputed from the trained weights, masked ones included, until
-the schedule ends; a weight that was masked can come back. One that is zero in
-the model that is wrapped was pruned before: it stays zero.
+Until the schedule ends, the masks are recomputed from all trained weights, so a
+masked weight can come back. A weight that is already zero when the model is
+wrapped counts as pruned before and stays zero.
 
 References:
 
@@ -36,9 +36,9 @@ def magnitude(weights):
 
 @CRITERIA.register("lamp")
 def lamp(weights):
-    """`w^2` over the sum of all squares of the layer that are not smaller.
+    """Returns `w^2` over the sum of all squares in the layer no smaller.
 
-    Made for one ranking over all layers (`Unstructured("global")`).
+    Intended for a global ranking over all layers (`Unstructured("global")`).
 
     Reference:
 
@@ -56,14 +56,14 @@ class Masked(method_lib.Method):
 
     Args:
         pattern: a `patterns.Pattern`, or its name.
-        criterion: the name of a criterion of weights: `"magnitude"`,
-            `"lamp"`, or one that was filed in `CRITERIA`.
-        gradient: what masked weights learn: `"masked"`, nothing (they change
-            by weight decay and momentum alone), or `"straight_through"`, the
-            gradient as if they were there.
+        criterion: name of a weight criterion: `"magnitude"`, `"lamp"`, or one
+            registered in `CRITERIA`.
+        gradient: gradient of masked weights: `"masked"`, none (only weight
+            decay and momentum change them), or `"straight_through"`, as if
+            they were not masked.
         decay: `float`, adds `decay / 2 * w^2` of the masked weights to the
-            loss. With `gradient="straight_through"`, a pattern `NM` and
-            `decay=2e-4` this is SR-STE, training n of m from scratch.
+            loss. With `gradient="straight_through"`, an `NM` pattern and
+            `decay=2e-4` this is SR-STE, N:M training from scratch.
 
     Example:
 
@@ -95,7 +95,7 @@ class Masked(method_lib.Method):
         slot.add_mask()
 
     def prepare(self, model, slots):
-        """Weights that are zero stay zero."""
+        """Marks weights that are zero, which stay zero."""
         for slot in slots:
             slot.mask_zeros()
 
@@ -128,7 +128,7 @@ class Masked(method_lib.Method):
         if budget is not None:
             raise ValueError(
                 "A budget needs a method that removes channels. Received: "
-                f"budget={budget}, which zeros among weights do not meet. "
+                f"budget={budget}, which zeroed weights cannot meet. "
                 "Use `MaskedChannels`."
             )
 

@@ -1,10 +1,10 @@
-"""Masks over whole channels, tightened while the model trains.
+"""Masks over whole channels, updated on a schedule while the model trains.
 
-A channel is masked where it is read: in every weight that reads it, the slice
-that does so is zero. So `strip` takes exactly the masked channels out, and the
-model that trains is already the small one. Which channels go is decided anew
-at every update, by any criterion of channels, from the trained weights: a
-channel can come back until the schedule ends.
+A channel is masked where it is read: the slice of every weight that reads it is
+zero. So `strip` removes exactly the masked channels, and the model in training
+already computes what the small one will. Every update chooses the masked
+channels anew from the trained weights, with any channel criterion, so a channel
+can come back until the schedule ends.
 
 References:
 
@@ -37,23 +37,23 @@ from tfprune.sparsity import wrapper as wrapper_lib
 @method_lib.register("masked_channels")
 @dataclasses.dataclass(frozen=True)
 class MaskedChannels(method_lib.Method):
-    """Masks the channels that score lowest, on the side that reads them.
+    """Masks the lowest-scoring channels in the weights that read them.
 
-    Channels that a layer outside the wrapped ones reads stay, so wrap all
-    layers with kernels, which is what `wrap` does by itself.
+    Channels that an unwrapped layer reads stay, so wrap all layers with
+    kernels, as `wrap` does by default.
 
     Args:
         criterion: as for `tfprune.prune`: a name, a function or an object.
-            To be saved it must be registered.
-        of: what a schedule's sparsity is a fraction of: `"channels"`,
+            It must be registered to be saved.
+        of: what the schedule's sparsity is a fraction of: `"channels"`,
             `"macs"`, `"params"` or `"peak_bytes"`, as in `tfprune.Budget`.
-        ranking, normalize: how channels of different layers are compared, as
-            in `tfprune.prune`.
-        min_channels: `int`, how many channels of each group stay at least.
+        ranking, normalize: how to compare channels of different layers, as
+            for `tfprune.prune`.
+        min_channels: `int`, minimum number of channels that each group keeps.
         channel_multiple: `int`; each group keeps a multiple of it, or all.
         skip: tuple of name patterns of layers whose channels all stay.
-        target: a key of `tfprune.selection.TARGETS` ("cortex-m"), which stands
-            for its multiple.
+        target: a key of `tfprune.selection.TARGETS` ("cortex-m") that sets
+            the channel multiple.
 
     Example:
 
@@ -87,7 +87,7 @@ class MaskedChannels(method_lib.Method):
         slot.add_mask()
 
     def prepare(self, model, slots):
-        """Weights that are zero stay zero."""
+        """Marks weights that are zero, which stay zero."""
         for slot in slots:
             slot.mask_zeros()
 
@@ -130,7 +130,8 @@ class MaskedChannels(method_lib.Method):
     def check(self, sparsity, budget=None):
         if sparsity >= 1 and budget is None:
             raise ValueError(
-                f"Some {self.of} must remain. Received: sparsity={sparsity}."
+                f"Some {self.of} must remain. Received: sparsity={sparsity}. "
+                "Give a sparsity below 1."
             )
 
     def get_config(self):
@@ -142,7 +143,7 @@ class MaskedChannels(method_lib.Method):
 
 
 def _spec(criterion):
-    """A criterion as plain data: its name, where it has one."""
+    """Serializes a criterion: to its name if it has one."""
     if isinstance(criterion, str):
         return criterion
     for name in criterion_lib.criteria.names():
@@ -159,8 +160,8 @@ def _criterion(spec):
         return spec
     if _UNKNOWN in spec:
         raise ValueError(
-            "A criterion must be registered before a model with it is saved. "
-            f"Received: {spec[_UNKNOWN]}. Decorate it with "
+            "A criterion must be registered before a model that uses it is "
+            f"saved. Received: {spec[_UNKNOWN]}. Decorate it with "
             "`tfprune.scoring.register(name, ...)` or "
             "`keras.saving.register_keras_serializable(package)`."
         )
@@ -175,7 +176,7 @@ def _readers(graph, variable):
 
 
 def _mask(graph, slot, keep):
-    """`keep` along the axis of a weight that reads, in the weight's shape."""
+    """Expands `keep` to a weight's shape, along the axis that reads."""
     mask = np.ones(slot.shape, bool)
     for binding in _readers(graph, slot.kernel):
         np.moveaxis(mask, binding.axis, -1)[...] &= keep[binding.labels]
@@ -183,7 +184,7 @@ def _mask(graph, slot, keep):
 
 
 def _kept(graph, slots):
-    """The channels that no mask takes out; the inverse of `_mask`."""
+    """The channels that no mask removes; the inverse of `_mask`."""
     keep = np.ones(graph.size, bool)
     for slot in slots:
         mask = keras.ops.convert_to_numpy(slot["mask"])
@@ -194,7 +195,7 @@ def _kept(graph, slots):
 
 
 def _read_elsewhere(graph, slots):
-    """The channels that something other than these slots reads."""
+    """The channels that anything other than these slots reads."""
     ours = {id(slot.kernel) for slot in slots}
     found = np.zeros(graph.size, bool)
     for binding in graph.bindings:
@@ -205,7 +206,7 @@ def _read_elsewhere(graph, slots):
 
 
 def _on_the_way(budget, progress, graph):
-    """The budget after part of the way from the dense model to `budget`."""
+    """Interpolates between the dense model's cost and `budget`."""
     meter = budget.meter(graph)
     # The meter of a wrapped model counts what methods have added.
     added = {"params": _added_by_wrappers(graph.model)}

@@ -1,23 +1,22 @@
-"""PCAS: channels go that attention, learnt for the purpose, turns down.
+"""PCAS: scores channels by the attention that trained gates give them.
 
 Yamamoto, Maeno, "PCAS: Pruning Channels with Attention Statistics for Deep
-Network Compression", 2018, https://arxiv.org/abs/1806.05382. Gates are put
+Network Compression", 2018, https://arxiv.org/abs/1806.05382. Gates are inserted
 into a trained network and trained. The gate of a layer multiplies channel `c`
-of its outputs `u` by `s_c`, and channels go by the mean of `s_c` over the data:
+of its outputs `u` by `s_c`, and the mean of `s_c` over the data is its score:
 
     z_c = mean of u_c over its positions
     s   = sigmoid(W2 relu(W1 z + b1) + b2)
     u_c <- s_c u_c
     A_c = mean of s_c over all samples
 
-One ratio for the whole network settles how many go: of all channels with a
-gate, those of lowest `A_c`. Then the gates are taken out and the network is
-trained again.
+One ratio for the whole network sets how many gated channels are removed, those
+of lowest `A_c`. Then the gates are removed and the network is retrained.
 
-A reconstruction: no code was published. That the gates stand after the
-activation, their hidden units, their start and that they are trained by Adam
-is chosen here; so is `(1 + tanh) / 2` as another last activation. A channel
-that passes through several gates gets the mean of their `A_c`.
+A reconstruction: no code was published. The position of the gates after the
+activation, their hidden units, initialization, training by Adam and the
+alternative activation `(1 + tanh) / 2` are our choices. A channel that passes
+through several gates gets the mean of their `A_c`.
 """
 
 import collections
@@ -48,20 +47,20 @@ ACTIVATIONS = {
 @method_lib.register("attention_gate")
 @dataclasses.dataclass(frozen=True)
 class AttentionGate(method_lib.Method):
-    """Multiplies the output channels of a layer by what it finds in them.
+    """Multiplies a layer's output channels by input-dependent attention.
 
-    Before training, all factors are `activation(bias)`. What `scores` and
-    `fold` give is the mean of the factors that `measure` has found.
+    Before training, all factors are `activation(bias)`. `scores` and `fold`
+    use the mean factors found by `measure`.
 
     Args:
-        reduction: `int`, channels for each hidden unit.
-        min_hidden: `int`, how many hidden units there are at least.
+        reduction: `int`, channels per hidden unit.
+        min_hidden: `int`, minimum number of hidden units.
         activation: `"sigmoid"` or `"shifted_tanh"`, `(1 + tanh) / 2`.
-        bias: `float`, at the start, of the last activation's argument.
-        axis: `int`, that of the channels in the outputs, batch first; `None`
-            takes that of the layer's `data_format`, the last one if the
-            layer has none.
-        seed: `int`, of the weights of the hidden units.
+        bias: `float`, initial bias of the last activation.
+        axis: `int`, channel axis of the outputs, counting the batch axis;
+            `None` follows the layer's `data_format`, or uses the last axis
+            if the layer has none.
+        seed: `int`, seed of the hidden units' weights.
 
     Raises:
         ValueError: If a field is out of range.
@@ -134,11 +133,11 @@ class AttentionGate(method_lib.Method):
         return 1 if form == "channels_first" else -1
 
     def attention(self, slot, outputs):
-        """The factors of the channels of each sample.
+        """Computes the channel factors of each sample.
 
         Args:
             slot: the `Slot`.
-            outputs: tensor, what the layer gives.
+            outputs: tensor, the layer's outputs.
 
         Returns:
             float32 tensor, shape `(batch, channels)`.
@@ -168,7 +167,7 @@ class AttentionGate(method_lib.Method):
         if not int(values.numpy(slot["samples"])):
             raise ValueError(
                 "A gate must be measured before it is folded or scored. "
-                f"Received: that of layer {slot.layer.name!r}. Call "
+                f"Received: layer={slot.layer.name!r}, not measured. Call "
                 "`tfprune.methods.pcas.measure(model, data)`, or unwrap with "
                 "`fold=False`."
             )
@@ -179,12 +178,12 @@ def measure(model, data, batch_size=128, limit=None):
     """Measures the mean factors of all gates; each sample counts once.
 
     Args:
-        model: a model wrapped with `AttentionGate`, whose variables `mean`
-            and `samples` are set.
+        model: a model wrapped with `AttentionGate`; sets the gates' variables
+            `mean` and `samples`.
         data: inputs, as for `tfprune.datasets.batches`, without augmentation.
             Labels are not used.
-        batch_size: `int`, for arrays.
-        limit: `int`, samples that are looked at; `None` for all.
+        batch_size: `int`, used if the data are arrays.
+        limit: `int`, maximum number of samples to use; `None` uses all.
     """
     slots = {
         id(w): w.slots[method_lib.OUTPUTS]
@@ -223,11 +222,11 @@ def _plain(leaf):
 
 
 def mean_attention(graph, model, skip=()):
-    """The score of each channel: the mean over its gates.
+    """Returns the score of each channel: the mean over its gates.
 
     Args:
         graph: a `ChannelGraph` of the model without gates.
-        model: what `gates.attach` made of that model, measured.
+        model: the gated model from `gates.attach`, after `measure`.
         skip: as for `gates.attach`.
 
     Returns:
@@ -250,14 +249,13 @@ def train(
     """Trains the gates of a model from `gates.attach`, in place.
 
     Args:
-        model: the wrapped model; it stays frozen but for the gates.
+        model: the wrapped model; all but the gates stays frozen.
         data: as for `samples.for_fit`, with labels.
-        compile_args: `dict`, the arguments of `compile`; without `optimizer`
-            it is Adam with a learning rate of 1e-3.
-        joint: `bool`, whether all weights are trained with the gates, and
-            nothing is frozen.
+        compile_args: `dict`, arguments of `compile`; the default optimizer is
+            Adam with a learning rate of 1e-3.
+        joint: `bool`, whether to train all weights along with the gates.
         batch_size, seed: as for `samples.for_fit`.
-        **fit_args: those of `fit`.
+        **fit_args: arguments of `fit`.
     """
     trained = model if joint else gates.frozen(model)
     optimizer = compile_args.get("optimizer") or keras.optimizers.Adam(1e-3)
@@ -276,19 +274,19 @@ def train(
 )
 @dataclasses.dataclass(frozen=True)
 class PCAS(criterion_lib.Criterion):
-    """Mean attention of gates that are trained on the data.
+    """Scores channels by the mean attention of gates trained on the data.
 
-    A channel after which no gate can stand (see `gates.sites`) scores
-    infinity: it stays. `tfprune.recipes.pcas` does the paper's three stages.
+    A channel that cannot have a gate (see `gates.sites`) scores infinity and
+    stays. `tfprune.recipes.pcas` runs the paper's three stages.
 
     Args:
-        gate: the `AttentionGate` of all layers.
-        loss: as for `keras.Model.compile`; `None` takes the loss that the
-            model is compiled with.
-        epochs: `int`, of training the gates, everything else frozen.
-        learning_rate: `float`, of Adam.
-        batch_size: `int`, for arrays.
-        seed: `int`, of the order of arrays in training.
+        gate: the `AttentionGate` for all layers.
+        loss: as for `keras.Model.compile`; `None` uses the loss that the
+            model was compiled with.
+        epochs: `int`, epochs of gate training, with everything else frozen.
+        learning_rate: `float`, Adam's learning rate.
+        batch_size: `int`, used if the data are arrays.
+        seed: `int`, seed for shuffling arrays in training.
 
     Example:
 
@@ -305,12 +303,12 @@ class PCAS(criterion_lib.Criterion):
     normalize = "none"
 
     def scores(self, graph, data):
-        """`A_c` for each channel, shape `(graph.size,)`."""
+        """Returns `A_c` for each channel, shape `(graph.size,)`."""
         purpose = "the criterion 'pcas'"
         compile_args = checked(graph, data, purpose, self.loss, self.batch_size)
         model = gates.attach(graph, self.gate)
         compile_args["optimizer"] = keras.optimizers.Adam(self.learning_rate)
-        # On a CPU, XLA takes longer to compile than the whole run.
+        # On a CPU, compiling with XLA takes longer than the whole run.
         compile_args["jit_compile"] = keras.backend.backend() == "jax"
         train(
             model,
@@ -326,16 +324,16 @@ class PCAS(criterion_lib.Criterion):
 
 
 def checked(graph, data, purpose, loss=None, batch_size=128):
-    """Raises a `ValueError` where data or loss do not do, before any work.
+    """Raises a `ValueError` for unusable data or loss, before any work.
 
     Args:
         graph: a `ChannelGraph`.
         data, batch_size: as for `samples.batches`.
-        purpose: `str`, what the data are for, in the words of an error.
+        purpose: `str`, what the data are for, used in error messages.
         loss: as for `probe.loss_settings`.
 
     Returns:
-        `dict`, the arguments of `compile` that say what the loss is.
+        `dict`, the arguments of `compile` that define the loss.
     """
     samples.check(data, purpose, batch_size, graph.model, loss)
     return probe.loss_settings(graph.model, purpose, loss)

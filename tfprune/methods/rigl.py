@@ -1,17 +1,18 @@
-"""RigL: sparse from the start, weights regrown where the gradient is large.
+"""RigL: trains sparse and regrows weights where the gradient is large.
 
 Evci, Gale, Menick, Castro and Elsen, "Rigging the lottery: making all tickets
-winners", 2020, https://arxiv.org/abs/1911.11134. At every update, of the n
-weights that a layer may have,
+winners", 2020, https://arxiv.org/abs/1911.11134. At every update, in a layer
+that may have n active weights,
 
-    the n - k active ones with the largest |w| stay,
+    the n - k active weights with the largest |w| stay,
     the k others with the largest |dL/dw| become active, at w = 0,
 
-where dL/dw is the gradient of the last batch, of masked weights too, and
-k = drop * n. With a sparsity that rises on a schedule this is gradual pruning
-with regrowth; with `Constant` it is the paper's training of sparse networks.
-Two things differ from the authors' code: the optimizer's step is not skipped
-at an update, and ties are broken by index instead of noise.
+where dL/dw is the gradient of the last batch, also of masked weights, and
+k = drop * n. With a rising sparsity schedule this is gradual pruning with
+regrowth; with `Constant` it is the paper's sparse training.
+
+Two things differ from the authors' code: an update does not skip the
+optimizer's step, and ties are broken by index instead of noise.
 """
 
 import dataclasses
@@ -27,13 +28,13 @@ from tfprune.sparsity import ops
 @method_lib.register("rigl")
 @dataclasses.dataclass(frozen=True)
 class RigL(method_lib.Method):
-    """Drops by magnitude and grows by gradient.
+    """Drops weights by magnitude and grows others by gradient.
 
     Args:
-        drop: `float`, the share of a layer's weights that is exchanged at an
-            update.
-        allocation: how a sparsity is shared among layers: `"erk"`, `"layer"`
-            or `"global"`, see `patterns.Unstructured`.
+        drop: `float`, fraction of a layer's active weights that an update
+            replaces.
+        allocation: how the sparsity is distributed over layers: `"erk"`,
+            `"layer"` or `"global"`; see `patterns.Unstructured`.
 
     Example:
 
@@ -55,12 +56,12 @@ class RigL(method_lib.Method):
 
     def build(self, slot):
         slot.add_mask()
-        # Takes the dense gradient of every step, instead of being trained.
+        # Never trained: receives the dense gradient of every step.
         gradient = slot.add_weight("gradient", slot.shape, initializer="zeros")
         gradient.overwrite_with_gradient = True
 
     def prepare(self, model, slots):
-        """Weights that are zero stay so until a schedule says otherwise."""
+        """Masks weights that are zero, until the first scheduled update."""
         for slot in slots:
             slot.mask_zeros()
 
@@ -91,13 +92,13 @@ class RigL(method_lib.Method):
 
 
 def exchanged(weights, gradients, mask, count, drop):
-    """The next mask of a layer.
+    """Returns the next mask of a layer.
 
     Args:
         weights, gradients: float arrays of the kernel's shape.
         mask: `bool` array, the active weights.
-        count: `int`, how many are active afterwards.
-        drop: `float`, the share of these that is grown.
+        count: `int`, number of active weights afterwards.
+        drop: `float`, fraction of them that is newly grown.
 
     Returns:
         `bool` array with `count` true entries.
@@ -110,7 +111,7 @@ def exchanged(weights, gradients, mask, count, drop):
 
 
 def _start_at_zero(model, slot, grown):
-    """New weights begin at 0, and so does what the optimizer keeps of them."""
+    """Zeros newly grown weights and their optimizer state."""
     for variable in [slot.kernel, *_kept_by_optimizer(model, slot.kernel)]:
         variable.assign(np.where(grown, 0, _numpy(variable)))
 
@@ -119,7 +120,8 @@ def _kept_by_optimizer(model, kernel):
     """The optimizer's variables of a kernel, such as its momentum."""
     if model is None or not model.compiled or not model.optimizer.built:
         return []
-    # They are named by the variable's path, in the order of the variables.
+    # Keras names optimizer variables by the path of the variable they track;
+    # equal names come in the order of these variables.
     same = [v for v in model.trainable_variables if v.path == kernel.path]
     index = next(i for i, v in enumerate(same) if v is kernel)
     prefix = kernel.path.replace("/", "_") + "_"

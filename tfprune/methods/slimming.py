@@ -1,15 +1,15 @@
-"""Network slimming: channels that batch normalisation scales down go first.
+"""Network slimming: scores channels by their batch normalization scale.
 
 Liu, Li, Shen, Huang, Yan, Zhang, "Learning Efficient Convolutional Networks
 through Network Slimming", ICCV 2017, https://arxiv.org/abs/1708.06519:
 
-    loss + strength * sum_c |gamma_c|       while it trains
+    loss + strength * sum_c |gamma_c|       in training
     score_c = |gamma_c|                     afterwards
 
 with one threshold for all layers. The penalty is part of the loss, so it acts
 through the optimizer, as in the authors' code, which adds `strength *
-sign(gamma)` to the gradient. Where several normalisations scale a channel, its
-score is the mean of theirs. Channels without a scale are not judged and stay.
+sign(gamma)` to the gradient. If several normalizations scale a channel, its
+score is the mean of theirs. Channels without a scale get no score and stay.
 """
 
 import dataclasses
@@ -27,11 +27,11 @@ from tfprune.sparsity import weights
 @method_lib.register("slimming")
 @dataclasses.dataclass(frozen=True)
 class Slimming(method_lib.Method):
-    """Pulls the scales of batch normalisation towards zero while it trains.
+    """Applies an L1 penalty to batch normalization scales in training.
 
     Args:
-        strength: `float`, what each `|gamma|` adds to the loss. The paper has
-            1e-4 for VGG, 1e-5 for residual networks.
+        strength: `float`, penalty coefficient of each `|gamma|`. The paper
+            uses 1e-4 for VGG, 1e-5 for residual networks.
 
     Example:
 
@@ -56,7 +56,7 @@ class Slimming(method_lib.Method):
 
     def penalty(self, slot):
         gamma = slot.kernel.value
-        # |gamma|, whose derivative at 0 is 0 on every backend.
+        # |gamma|, written so that its derivative at 0 is 0 on every backend.
         sign = keras.ops.stop_gradient(keras.ops.sign(gamma))
         return self.strength * keras.ops.sum(gamma * sign)
 
@@ -70,12 +70,12 @@ class Slimming(method_lib.Method):
 )
 @dataclasses.dataclass(frozen=True)
 class BatchNormScale(criterion_lib.Criterion):
-    """The absolute scale that batch normalisation gives a channel."""
+    """Scores channels by the absolute value of their normalization scale."""
 
     normalize = "none"
 
     def scores(self, graph, data=None):
-        """`|gamma_c|` for each channel, shape `(graph.size,)`.
+        """Returns `|gamma_c|` for each channel, shape `(graph.size,)`.
 
         Raises:
             ValueError: If no channel that can be removed has a scale.
@@ -90,9 +90,9 @@ class BatchNormScale(criterion_lib.Criterion):
         if not (scales[graph.removable] > 0).any():
             raise ValueError(
                 "Network slimming needs channels with a scale. Received: "
-                f"model={graph.model.name!r} without BatchNormalization("
-                "scale=True) on channels that can be removed. Take another "
-                "criterion, as 'l1'."
+                f"model={graph.model.name!r}, in which no removable channel "
+                "has BatchNormalization(scale=True). Use another criterion, "
+                "such as 'l1'."
             )
         return np.divide(
             total, scales, out=np.full(graph.size, np.inf), where=scales > 0

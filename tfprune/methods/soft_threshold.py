@@ -1,4 +1,4 @@
-"""STR: thresholds that are learned with the weights.
+"""STR: learns pruning thresholds together with the weights.
 
 Kusupati, Ramanujan, Somani, Wortsman, Jain, Kakade and Farhadi, "Soft
 threshold weight reparameterization for learnable sparsity", 2020,
@@ -6,21 +6,21 @@ https://arxiv.org/abs/2002.03231. A layer computes with
 
     w~ = sign(w) * relu(|w| - g(s)),        g = sigmoid (or exp),
 
-and both w and s are trained through it:
+and both w and s are trained:
 
     dL/dw = dL/dw~ * 1[|w| > g(s)]
     dL/ds = -g'(s) * sum dL/dw~ * sign(w) * 1[|w| > g(s)].
 
-L2 regularization pulls s to 0, that is the threshold up to g(0), against what
-the loss wants. At the start g(s) is 0 in float32, and so is its gradient:
-until then decay alone moves s, under SGD with momentum m by
+L2 regularization pulls s towards 0, which raises the threshold towards g(0),
+while the loss pushes back. At the start g(s) and its gradient are 0 in
+float32; until they are not, decay alone moves s, under SGD with momentum m by
 
     ln|s_t| = ln|s_0| - decay / (1 - m) * sum of the learning rates.
 
-These formulas and `sigmoid` for each layer are those of the authors' code;
-`exp`, one threshold for each filter or for the whole network are variants
-that the paper names, reconstructed here. `SoftThresholdChannels`, which puts
-the same idea on norms of slices, is this library's own.
+These formulas, with `sigmoid` and one threshold per layer, follow the authors'
+code. `exp` and one threshold per filter or for the whole network are variants
+that the paper names, reconstructed here. `SoftThresholdChannels`, which
+applies the idea to norms of slices, is this library's own.
 """
 
 import dataclasses
@@ -39,25 +39,25 @@ GRANULARITIES = ("layer", "filter", "global")
 @method_lib.register("soft_threshold")
 @dataclasses.dataclass(frozen=True)
 class SoftThreshold(method_lib.Method):
-    """Shrinks weights by a learned threshold; smaller ones are zero.
+    """Shrinks weights by a learned threshold; smaller ones become zero.
 
-    The sparsity is learned: `decay` and `initial` steer it. It starts when s
-    has come near -10, which `switch_on_epoch` foretells; `start_value` gives
-    the `initial` for a wanted start. Without any decay s does not move.
+    The sparsity is learned; `decay` and `initial` control it. Pruning starts
+    when s gets near -10: `switch_on_epoch` predicts when, and `start_value`
+    gives the `initial` for a desired start. Without decay, s does not move.
 
     Args:
-        initial: `float`, s at the start. The paper uses -3200 to -100 with
-            SGD; Adam, which moves s by about its learning rate a step, needs
-            a value near -10.
+        initial: `float`, initial s. The paper uses -3200 to -100 with SGD;
+            Adam, which moves s by about its learning rate per step, needs a
+            value near -10.
         granularity: what shares a threshold: `"layer"`, `"filter"` (each
             output channel has its own) or `"global"` (all layers of one call
             of `wrap`).
         function: g, `"sigmoid"` or `"exp"`.
-        decay: `None`: s is decayed as the weights are, by the
-            `weight_decay` of the optimizer, which in Keras acts beside the
-            gradient, without momentum. A `float`: `decay / 2 * s^2` joins
+        decay: `None` or `float`. With `None`, the optimizer's `weight_decay`
+            acts on s as on the weights; in Keras it is decoupled from the
+            gradient and has no momentum. A `float` adds `decay / 2 * s^2` to
             the loss, as in the paper, where SGD has it in the gradient; then
-            keep the optimizer's own decay off s with
+            exclude s from the optimizer's own decay with
             `tfprune.training.exclude_from_weight_decay`, or it counts twice.
 
     Example:
@@ -91,7 +91,7 @@ class SoftThreshold(method_lib.Method):
             )
         if self.decay is not None and not 0 <= self.decay < math.inf:
             raise ValueError(
-                "`decay` must be None or a number that is not negative. "
+                "`decay` must be None or a non-negative number. "
                 f"Received: decay={self.decay!r}"
             )
 
@@ -115,7 +115,7 @@ class SoftThreshold(method_lib.Method):
         slot.add_weight("s", shape, initializer=initializer)
 
     def threshold(self, slot):
-        """g(s), at least `float32`: half precision would make it 0."""
+        """Returns g(s), at least `float32`: half precision would round to 0."""
         return FUNCTIONS[self.function](slot["s"].value)
 
     def effective_kernel(self, slot, kernel, training=False):
@@ -133,23 +133,23 @@ class SoftThreshold(method_lib.Method):
 @method_lib.register("soft_threshold_channels")
 @dataclasses.dataclass(frozen=True)
 class SoftThresholdChannels(SoftThreshold):
-    """Shrinks the slices that read a channel; small ones are zero.
+    """Shrinks the slices that read a channel; small ones become zero.
 
     Each layer's slice `v` of a channel, all weights that read it, becomes
 
         v~ = v * relu(1 - g(s) / r),    r = root mean square of v,
 
-    so a slice with r below the threshold is zero, and `strip` takes out the
-    channels that no layer reads any more. The mean, instead of the sum, lets
-    a threshold mean the same for slices of all sizes. A channel that several
-    layers read goes when all of them have cut it: every layer judges by its
-    own slices. After `Flatten` the rows that read one channel make one slice.
-    Channels that cannot be removed, such as the model's inputs, are read as
-    they are.
+    so a slice with r below the threshold is zero, and `strip` removes the
+    channels that no layer reads any more. The mean, rather than the sum, makes
+    a threshold mean the same for slices of all sizes. Each layer decides by
+    its own slices, so a channel that several layers read is removed only when
+    all of them have zeroed it. After `Flatten`, the rows that read one channel
+    form one slice. Channels that cannot be removed, such as the model's
+    inputs, are not shrunk.
 
     Args:
         initial, function, decay: as for `SoftThreshold`.
-        granularity: `"layer"` (each reading layer has a threshold) or
+        granularity: `"layer"` (one threshold per reading layer) or
             `"global"`.
 
     Example:
@@ -194,7 +194,7 @@ class SoftThresholdChannels(SoftThreshold):
 
 
 def shrinkage(size, threshold):
-    """`relu(1 - threshold / size)`, 0 with gradient 0 where `size` is 0.
+    """Computes `relu(1 - threshold / size)`, 0 with no gradient at size 0.
 
     Args:
         size: non-negative tensor.
@@ -207,7 +207,7 @@ def shrinkage(size, threshold):
 
 
 def _sizes(kernel, axis, slices):
-    """The root mean square of each index's slice, 0 safe for gradients."""
+    """The root mean square of each slice, with a gradient safe at 0."""
     count = kernel.shape[axis]
     others = [i for i in range(len(kernel.shape)) if i != axis]
     squares = keras.ops.mean(keras.ops.square(kernel), others)
@@ -238,6 +238,6 @@ def _filter_axes(slot):
         owner, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
     )
     if depthwise or slot.name.endswith("depthwise_kernel"):
-        # One filter for each input channel and multiple of it.
+        # A depthwise kernel: one filter per input channel and multiplier.
         return (*slot.axes.reads, *slot.axes.writes)
     return slot.axes.writes

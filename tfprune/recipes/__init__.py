@@ -1,4 +1,4 @@
-"""Several stages around `fit`, as a paper lays them out.
+"""Recipes: the stages around `fit` that a paper prescribes.
 
 In: a model and data. Out: a pruned, trained model.
 May import: `training`, `surgery` and below.

@@ -1,4 +1,4 @@
-"""PCAS as its authors run it: gates, statistics, pruning and retraining."""
+"""PCAS as in the paper: gates, statistics, pruning and retraining."""
 
 import math
 import numbers
@@ -51,44 +51,45 @@ def pcas(
 ):
     """Prunes by the attention statistics of gates, and retrains.
 
-    1. Gates are put on the channels and trained; all else is frozen, batch
-       normalization and dropout behave as in inference.
-    2. The mean of each gate is measured, each sample once.
-    3. The channels of lowest mean and all gates are taken out; what is left
-       is trained.
+    1. Train gates on the channels; all else is frozen, and batch
+       normalization and dropout run in inference mode.
+    2. Measure the mean of each gate; each sample counts once.
+    3. Remove the channels with the lowest means and all gates, and retrain
+       the pruned model.
 
     Args:
         model: a built, trained `keras.Model`; it is not changed.
         data: inputs and labels to train with: arrays `(x, y)`, a
             `tf.data.Dataset` or a `keras.utils.PyDataset`. Arrays are
             shuffled.
-        ratio: float in [0, 1), the share to remove of all channels that have
-            a gate; or a `tfprune.Budget`.
+        ratio: float in [0, 1), the fraction of gated channels to remove; or a
+            `tfprune.Budget`.
         ranking: `"global"` compares the means of all layers; `"group"`
-            removes the same share of each group.
-        fold: `bool`, whether the weights that read a channel are multiplied
-            by its mean attention, which is what a constant gate would do;
-            else the gates leave no trace.
+            removes the same fraction of each group.
+        fold: `bool`, whether to multiply the weights that read a channel by
+            its mean attention, as a constant gate would; otherwise the gates
+            leave no trace.
         joint: `bool`, whether stage 1 trains all weights with the gates.
-        gate: an `AttentionGate`; `None` for its defaults.
+        gate: an `AttentionGate`; `None` uses its defaults.
         statistics: data for stage 2, without augmentation; labels are not
-            used. `None` takes `data`.
-        loss: as for `keras.Model.compile`; `None` takes the loss that the
-            model is compiled with.
-        epochs: `int`, of stage 1.
-        optimizer: of stage 1; by default Adam with a learning rate of 1e-3.
-        retrain_epochs: `int`, of stage 3; 0 for none.
-        retrain_optimizer: of stage 3; by default SGD with momentum 0.9, a
-            weight decay of 5e-4, and a learning rate that falls from 0.01
-            epoch by epoch as a cosine.
-        validation_data, callbacks: of the `fit` of stage 3.
-        batch_size: `int`, for arrays.
+            used. `None` uses `data`.
+        loss: as for `keras.Model.compile`; `None` uses the loss that the
+            model was compiled with.
+        epochs: `int`, epochs of stage 1.
+        optimizer: optimizer of stage 1; by default Adam with a learning rate
+            of 1e-3.
+        retrain_epochs: `int`, epochs of stage 3; 0 skips retraining.
+        retrain_optimizer: optimizer of stage 3; by default SGD with momentum
+            0.9, weight decay 5e-4 and a learning rate with cosine decay from
+            0.01, updated every epoch.
+        validation_data, callbacks: for the `fit` of stage 3.
+        batch_size: `int`, used if the data are arrays.
         compile_args: `dict`, other arguments of `compile` in both stages,
             such as `{"metrics": ["accuracy"]}`.
-        checkpoint_dir: folder in which each finished stage is kept, and each
-            epoch until its stage is finished. A second call goes on after
-            them, also after a kill; data and optimizers are taken to be the
-            same. A stage whose files are damaged is done again.
+        checkpoint_dir: folder for each finished stage, and for each epoch of
+            an unfinished one. Another call resumes from there, even after a
+            kill; it assumes the same data and optimizers. A stage with
+            damaged files is run again.
         verbose: as for `fit`.
         **selection: `min_channels`, `channel_multiple` and `skip`, as for
             `tfprune.prune`. Skipped layers get no gates.
@@ -97,9 +98,9 @@ def pcas(
         A plain Keras model, compiled as in stage 3.
 
     Raises:
-        ValueError: If data, loss, ratio or folder do not do, no layer can
-            have a gate, or `fold` cannot be exact. All of this is known
-            before anything is trained.
+        ValueError: If data, loss, ratio or folder are unusable, no layer can
+            have a gate, or `fold` cannot be exact. Raised before any
+            training.
 
     Example:
 
@@ -173,11 +174,12 @@ def pcas(
 
 
 def choose(graph, scores, ratio, ranking="global", **selection):
-    """The channels that PCAS keeps.
+    """Returns the channels that PCAS keeps.
 
-    With a ratio, of `n` channels that have a score `int(n * ratio)` go:
-    exactly, in a global ranking, where what `min_channels` holds back in one
-    group goes elsewhere. Of equal scores the first channel goes first.
+    With a ratio, `int(n * ratio)` of the `n` channels with a score are
+    removed. A global ranking meets this number exactly: channels that
+    `min_channels` protects in one group are removed elsewhere instead. Ties
+    remove the first channel first.
 
     Args:
         graph: a `ChannelGraph`.
@@ -202,8 +204,8 @@ def choose(graph, scores, ratio, ranking="global", **selection):
         )
     if not isinstance(ratio, numbers.Real) or not 0 <= ratio < 1:
         raise ValueError(
-            "A ratio is the share of channels to remove, a float in [0, 1), "
-            f"or a tfprune.Budget. Received: ratio={ratio!r}."
+            "`ratio` must be the fraction of channels to remove, a float in "
+            f"[0, 1), or a tfprune.Budget. Received: ratio={ratio!r}."
         )
     candidates = candidates_lib.Candidates(graph, scores, **selection)
     sizes = [len(order) for order in candidates.order]
@@ -215,12 +217,12 @@ def choose(graph, scores, ratio, ranking="global", **selection):
 
 
 def _share(count, ratio):
-    # 0.29 * 100 is 28.999... and means 29.
+    # 0.29 * 100 is 28.999... in floats; 29 is meant.
     return int(count * ratio + 1e-9)
 
 
 def _rehearse(graph, ratio, ranking, fold, selection):
-    """Raises the errors of stage 3 before stage 1."""
+    """Raises the errors of stage 3 before stage 1 is trained."""
     scores = np.full(graph.size, np.inf)
     sites = gates.sites(graph, selection.get("skip", ()))
     for site in sites:
@@ -239,7 +241,7 @@ def _rehearse(graph, ratio, ranking, fold, selection):
 
 
 def _means(graph, gated, skip):
-    """The factors to fold: those of each gate, by the path of its layer."""
+    """The factors to fold for each gate, by the path of its layer."""
     found = {}
     for site in gates.sites(graph, skip):
         wrapper = gates.layer_at(gated, site.path)
@@ -267,7 +269,7 @@ def _cosine(epochs):
 
 
 def _digest(model):
-    """A number that tells models with other weights apart."""
+    """A checksum that distinguishes models with different weights."""
     digest = 0
     for weight in model.weights:
         array = np.ascontiguousarray(values.numpy(weight, exact=True))

@@ -1,4 +1,4 @@
-"""Budgets of pruned networks that papers publish.
+"""Published budgets of pruned networks.
 
 Li, Kadav, Durdanovic, Samet, Graf, "Pruning Filters for Efficient ConvNets",
 ICLR 2017, https://arxiv.org/abs/1608.08710, table 1.
@@ -6,9 +6,9 @@ ICLR 2017, https://arxiv.org/abs/1608.08710, table 1.
 
 
 def _stages(depth, ratios, skipped):
-    """Ratios of the first convolutions of a CIFAR ResNet's blocks.
+    """Ratios for the first convolution of each block of a CIFAR ResNet.
 
-    The paper counts layers: block `i`, from 0, begins with layer `2 (i + 1)`.
+    The paper numbers layers: block `i`, from 0, begins with layer `2 (i + 1)`.
     """
     count = (depth - 2) // 6
     return {
@@ -18,8 +18,8 @@ def _stages(depth, ratios, skipped):
     }
 
 
-# From the names of pruned networks in table 1 to a budget for `tfprune.prune`:
-# from names of the layers of `tfprune.zoo` to the share that is removed.
+# Maps a network of table 1 to the ratios for `tfprune.prune`: from layer names
+# of `tfprune.zoo` to the fraction removed.
 LI_ET_AL = {
     "vgg16_a": {f"conv{i}": 0.5 for i in (1, *range(8, 14))},
     "resnet56_a": _stages(56, (0.1, 0.1, 0.1), (16, 20, 38, 54)),

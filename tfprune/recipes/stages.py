@@ -1,4 +1,4 @@
-"""Work in stages, each of which leaves a file and is not done again."""
+"""Resumable work in stages: each finished stage is saved and not repeated."""
 
 import hashlib
 import io
@@ -13,21 +13,20 @@ from absl import logging
 from tfprune.callbacks import backup
 from tfprune.core import atomic
 
-# In the record of a stage, beside its settings: of the file with its weights.
+# Key in a stage's record, beside its settings: checksum of its weights file.
 _SUM = "sha256 of the weights"
 
 
 class Stages:
-    """The finished stages of one piece of work, in a folder.
+    """Saves and restores the finished stages of one job in a folder.
 
-    Each stage leaves the variables of a model, without those of its optimizer,
-    and a record of the settings that they came from, which is written last. A
-    stage whose files are damaged is done again.
+    Each stage saves a model's variables, without those of its optimizer, and
+    then a record of the settings that produced them. A stage with damaged
+    files is run again.
 
     Args:
-        folder: `str` or path-like, made if it is missing; `None` to keep
-            nothing.
-        **settings: plain data, what all stages depend on.
+        folder: `str` or path-like, created if missing; `None` saves nothing.
+        **settings: plain data that all stages depend on.
 
     Example:
 
@@ -44,18 +43,18 @@ class Stages:
             self._folder.mkdir(parents=True, exist_ok=True)
 
     def load(self, name, model, **settings):
-        """Takes the variables of a stage that is finished.
+        """Loads the variables of a finished stage.
 
         Args:
-            name: `str`, of the stage.
-            model: a `keras.Model`, which gets them.
-            **settings: plain data, what this stage and later ones depend on.
+            name: `str`, name of the stage.
+            model: the `keras.Model` to load them into.
+            **settings: plain data that this and later stages depend on.
 
         Returns:
             `bool`, whether the stage is finished.
 
         Raises:
-            ValueError: If it was done with other settings.
+            ValueError: If it was run with other settings.
         """
         self._settings = {**self._settings, **_plain(settings)}
         found = self._found(name)
@@ -76,17 +75,17 @@ class Stages:
         arrays = self._arrays(name, found.get(_SUM))
         if arrays is None:
             return False
-        # Keras would load the state of an optimizer too, of which the model
-        # may have another by now.
+        # Keras would also load the optimizer's state, but the model may have
+        # a different optimizer by now.
         for variable, array in zip(model.variables, arrays, strict=True):
             variable.assign(array)
         return True
 
     def save(self, name, model):
-        """Leaves the variables of a stage that was found not to be finished.
+        """Saves the variables of a stage for which `load` returned `False`.
 
         Args:
-            name: `str`, of the stage.
+            name: `str`, name of the stage.
             model: a `keras.Model`.
         """
         if self._folder is None:
@@ -99,22 +98,22 @@ class Stages:
         record = {**self._settings, _SUM: hashlib.sha256(data).hexdigest()}
         text = json.dumps(record, indent=2) + "\n"
         atomic.write({self._record(name): text.encode()})
-        # Until now a kill would have lost the training with its backup.
+        # Only now: a kill before this point needs the backup to resume.
         for finished in self.callbacks(name):
             finished.delete()
 
     def callbacks(self, name):
-        """The callbacks that let a `fit` go on where it was stopped."""
+        """Returns the callbacks that let `fit` resume where it stopped."""
         if self._folder is None:
             return []
-        # Another folder for other settings: they are other trainings.
+        # Other settings mean another training, and so another folder.
         settings = json.dumps(self._settings, sort_keys=True)
         digest = zlib.crc32(settings.encode())
         folder = self._folder / f"{name}-{digest:08x}"
         return [backup.Backup(folder, delete_checkpoint=False)]
 
     def _found(self, name):
-        """The record of a finished stage, `None` without a sound one."""
+        """The record of a finished stage, `None` if missing or damaged."""
         if self._folder is None:
             return None
         try:
@@ -143,7 +142,7 @@ class Stages:
 
     def _warn(self, name):
         logging.warning(
-            "The files of the stage %r in %s are damaged; it is done again.",
+            "The files of stage %r in %s are damaged; running it again.",
             name,
             self._folder,
         )

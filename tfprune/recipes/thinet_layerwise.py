@@ -1,11 +1,11 @@
-"""ThiNet: channels go whose absence the next layer notices least.
+"""ThiNet: removes the channels that change the next layer's output least.
 
 Luo, Wu, Lin, "ThiNet: A Filter Level Pruning Method for Deep Neural Network
-Compression", ICCV 2017, https://arxiv.org/abs/1707.06342, and the variant of
-the authors' code for their article in TPAMI. An output `y` of the layer that
-reads the channels, at a random position of a random filter, without its bias,
-is the sum of what the channels add to it, `y = sum_c x_c`. Over many samples,
-with `X` of shape (samples, channels):
+Compression", ICCV 2017, https://arxiv.org/abs/1707.06342, and the variant in
+the authors' code for their TPAMI article. An output `y` of the layer that
+reads the channels, at a random position of a random filter and without its
+bias, is the sum of the channels' contributions, `y = sum_c x_c`. Over many
+samples, with `X` of shape (samples, channels):
 
     ICCV    grow the removed set T by the j that keeps
             sum_i (sum_{c in T} X_ic)^2 smallest
@@ -18,9 +18,9 @@ with `X` of shape (samples, channels):
 All of it is computed from the Gram matrix `G = X^T X`, which grows batch by
 batch: `||acc + x_j||^2 = acc.acc + 2 acc.x_j + G_jj` and `X^T y = G 1`.
 
-A reconstruction where the paper is silent: the least squares have a ridge that
-pulls `w` towards 1, and where several layers read a channel, each adds its Gram
-matrix divided by its mean `y^2`, and has scales of its own.
+Where the paper is silent, this is a reconstruction: a ridge term pulls `w`
+towards 1, and if several layers read a channel, each adds its Gram matrix
+divided by its mean `y^2` and has its own scales.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ ALGORITHMS = registry.Registry("ThiNet algorithm")
 
 @ALGORITHMS.register("iccv")
 def iccv(gram):
-    """The channels in the order in which the greedy removal takes them.
+    """Returns the channels in the order of greedy removal.
 
     Args:
         gram: float array, shape `(channels, channels)`.
@@ -66,7 +66,7 @@ def iccv(gram):
 
 @ALGORITHMS.register("tpami")
 def tpami(gram):
-    """As `iccv`; the channels that forward selection takes first are last.
+    """Like `iccv`, but in the reverse order of forward selection.
 
     The refit is a Gram-Schmidt step: `basis[s, j]` is the product of the s-th
     direction with `x_j`.
@@ -84,7 +84,7 @@ def tpami(gram):
         order.append(j)
         left[j] = False
         direction = gram[j] - basis[:s, j] @ basis[:s]
-        # What the chosen ones explain already gives no direction.
+        # A column that the chosen ones already span adds no direction.
         if direction[j] > 1e-10 * max(squares[j], 1e-300):
             step = residual[j] / direction[j]
             residual = residual - step * direction
@@ -93,13 +93,13 @@ def tpami(gram):
 
 
 def scales(gram, kept, ridge=1e-6):
-    """The factors of the kept channels that come nearest to the full sum.
+    """Computes factors for the kept channels that best restore the full sum.
 
     Args:
         gram: float array, shape `(channels, channels)`.
         kept: bool array, shape `(channels,)`.
-        ridge: `float`, times the mean of the diagonal: how much the factors
-            are pulled towards 1.
+        ridge: `float`, relative to the mean of the diagonal; how strongly the
+            factors are pulled towards 1.
 
     Returns:
         Float array, shape `(kept channels,)`.
@@ -114,18 +114,18 @@ def scales(gram, kept, ridge=1e-6):
 
 @dataclasses.dataclass(frozen=True)
 class ThiNet(criterion_lib.Criterion):
-    """The order in which ThiNet removes the channels of each group.
+    """Scores channels by the order in which ThiNet removes them.
 
-    The scores are ranks within a group: take a ratio, or a `Budget` with
-    `ranking="group"`. All groups are looked at in the full model; `thinet`
-    goes layer by layer and scales.
+    The scores are ranks within a group, so use a ratio, or a `Budget` with
+    `ranking="group"`. All groups are ranked in the full model; `thinet` goes
+    layer by layer and rescales.
 
     Args:
         algorithm: `"iccv"` or `"tpami"`.
-        positions: `int`, output positions that are drawn for each sample.
-        limit: `int`, samples that are looked at; `None` for all.
-        seed: `int` of positions and filters.
-        batch_size: `int`, for arrays.
+        positions: `int`, output positions drawn per sample.
+        limit: `int`, maximum number of samples to use; `None` uses all.
+        seed: `int`, seed for positions and filters.
+        batch_size: `int`, used if the data are arrays.
     """
 
     algorithm: str = "iccv"
@@ -135,7 +135,7 @@ class ThiNet(criterion_lib.Criterion):
     batch_size: int = 64
 
     def scores(self, graph, data):
-        """Ranks from 1 for each channel, shape `(graph.size,)`."""
+        """Returns ranks from 1, shape `(graph.size,)`."""
         grams = self.grams(graph, data, graph.removable)
         scores = np.full(graph.size, np.inf)
         for group in graph.groups:
@@ -146,7 +146,7 @@ class ThiNet(criterion_lib.Criterion):
         return scores
 
     def grams(self, graph, data, wanted):
-        """The Gram matrix of each layer that reads wanted channels.
+        """Returns the Gram matrix of each layer that reads wanted channels.
 
         Args:
             graph: a `ChannelGraph`.
@@ -218,7 +218,7 @@ class Gram:
         self.matrix += added.T @ added
 
     def of(self, labels):
-        """The matrix of some channels, or `None` if they are not read."""
+        """Returns the matrix of some channels, `None` if they are not read."""
         at = np.searchsorted(self.channels, labels)
         at = np.minimum(at, self.channels.size - 1)
         if not np.array_equal(self.channels[at], labels):
@@ -230,7 +230,7 @@ def _joint(grams, labels):
     """The sum over all layers that read the channels, or `None`."""
     parts = [gram.of(labels) for gram in grams]
     parts = [part for part in parts if part is not None]
-    # y^2 summed over the samples; a layer that gives zero says nothing.
+    # y^2 summed over the samples; a layer whose outputs are zero adds nothing.
     parts = [part / (part.sum() or 1.0) for part in parts]
     return sum(parts) if parts else None
 
@@ -245,17 +245,17 @@ def thinet(
     options=None,
     **selection,
 ):
-    """Prunes layer by layer, each with its scales, from first to last.
+    """Prunes layer by layer, from first to last, and rescales each.
 
     Args:
         model: a built `keras.Model`; it is not changed.
-        budget: a ratio as for `tfprune.prune`, or a `Budget`, from which one
-            ratio for all groups follows.
+        budget: a ratio as for `tfprune.prune`, or a `Budget`, which is turned
+            into one ratio for all groups.
         data: inputs, as for `tfprune.datasets.batches`; they are read once
-            for each group. Labels are not used.
+            per group. Labels are not used.
         algorithm: `"iccv"` or `"tpami"`.
-        fine_tune: function that takes the model after each layer, and returns
-            it trained; `None` for no training.
+        fine_tune: function called with the model after each layer; returns
+            the trained model. `None` does not train.
         ridge: `float`, as for `scales`.
         options: `dict`, the other fields of `ThiNet`.
         **selection: `min_channels`, `channel_multiple` and `skip`.

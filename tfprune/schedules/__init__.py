@@ -1,4 +1,4 @@
-"""Schedules: from a step to the share that is pruned by then.
+"""Schedules: from an optimizer step to the sparsity at that step.
 
 In: a step. Out: a sparsity, and whether an update is due.
 May import: `core`.

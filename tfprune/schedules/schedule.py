@@ -1,8 +1,8 @@
-"""Schedules: which sparsity at which optimizer step, and when it is due.
+"""Schedules: the sparsity at each optimizer step, and when updates are due.
 
-A schedule is a frozen record and a pure function of the step. Whoever prunes
-asks two questions: `schedule.due(step, last)` (has an update fallen due since
-the step of the last look?) and `schedule(step)` (how sparse?).
+A schedule is a frozen record and a pure function of the step. A caller asks two
+questions: `schedule.due(step, last)` (has an update fallen due since step
+`last`?) and `schedule(step)` (how sparse?).
 """
 
 import dataclasses
@@ -20,12 +20,12 @@ SCHEDULES = registry.Registry("schedule")
 @SCHEDULES.register("constant")
 @dataclasses.dataclass(frozen=True)
 class Constant(timing.Schedule):
-    """The same sparsity from `begin` on, masks renewed until `end`.
+    """Holds a constant sparsity from `begin` and updates masks until `end`.
 
     Args:
         sparsity: `float`, the fraction of zeros.
-        begin, end: first and last update, in steps or epochs; by default
-            the masks are renewed as long as training goes on.
+        begin, end: first and last update, in steps or epochs; by default,
+            updates never stop.
         frequency: steps or epochs between updates.
     """
 
@@ -41,7 +41,7 @@ class Constant(timing.Schedule):
 @SCHEDULES.register("one_shot")
 @dataclasses.dataclass(frozen=True)
 class OneShot(timing.Schedule):
-    """One update at `begin`; the masks stand from then on.
+    """Prunes once, at `begin`, and keeps the masks from then on.
 
     Args:
         sparsity: `float`, the fraction of zeros.
@@ -65,7 +65,7 @@ class OneShot(timing.Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class _Ramp(timing.Schedule):
-    """From one sparsity to another between `begin` and `end`.
+    """Goes from one sparsity to another between `begin` and `end`.
 
     Args:
         initial: `float`, the sparsity at `begin`.
@@ -84,10 +84,10 @@ class _Ramp(timing.Schedule):
 @SCHEDULES.register("polynomial")
 @dataclasses.dataclass(frozen=True)
 class Polynomial(_Ramp):
-    """`final + (initial - final) * (1 - progress) ** power`.
+    """Raises the sparsity along a polynomial.
 
-    With power 3 this is gradual pruning: fast while there is much to prune,
-    slow at the end.
+    The sparsity is `final + (initial - final) * (1 - progress) ** power`. With
+    power 3 this is gradual pruning: fast at first, slow at the end.
 
     Args:
         initial: `float`, the sparsity at `begin`.
@@ -119,7 +119,7 @@ class Polynomial(_Ramp):
 @SCHEDULES.register("cosine")
 @dataclasses.dataclass(frozen=True)
 class Cosine(_Ramp):
-    """Half a cosine from `initial` to `final`: slow, fast, slow.
+    """Raises the sparsity along half a cosine: slow, fast, slow.
 
     Args:
         initial, final, begin, end, frequency: as in `Polynomial`.
@@ -133,7 +133,7 @@ class Cosine(_Ramp):
 @SCHEDULES.register("exponential")
 @dataclasses.dataclass(frozen=True)
 class Exponential(_Ramp):
-    """The density falls by the same factor with every step.
+    """Lowers the density by the same factor at every step.
 
     Args:
         initial, final, begin, end, frequency: as in `Polynomial`.
@@ -146,15 +146,15 @@ class Exponential(_Ramp):
 @SCHEDULES.register("iterative")
 @dataclasses.dataclass(frozen=True)
 class Iterative(timing.Schedule):
-    """Rounds of pruning with training in between.
+    """Prunes in rounds, with training in between.
 
-    Every round prunes the same fraction of what the round before left; the
-    last one reaches `final`. With `final = 1 - 0.8 ** rounds` each round
-    prunes 20 %.
+    Every round prunes the same fraction of the remaining weights; the last
+    one reaches `final`. With `final = 1 - 0.8 ** rounds`, each round prunes
+    20 %.
 
     Args:
         final: `float`, the sparsity after the last round.
-        rounds: `int`, how many.
+        rounds: `int`, number of rounds.
         begin: the first round, in steps or epochs.
         frequency: steps or epochs from one round to the next.
 
@@ -198,13 +198,13 @@ def _density_decay(initial, final, progress):
 
 @dataclasses.dataclass(frozen=True)
 class Foreign(timing.Schedule):
-    """A schedule of another library: `foreign(step) -> (due, sparsity)`.
+    """Adapts another library's schedule: `foreign(step) -> (due, sparsity)`.
 
     Args:
-        foreign: the callable, a `tfmot` `PruningSchedule` for instance. Where
-            it has `begin_step`, `end_step` (-1: no end) and `frequency`, as
-            those have, they say when updates fall due (and `end_step` is
-            always one of them); else every step since the last look is asked.
+        foreign: the callable, for instance a `tfmot` `PruningSchedule`. If it
+            has `begin_step`, `end_step` (-1: no end) and `frequency`, they
+            define when updates fall due, and `end_step` is always one of
+            them. Otherwise it is queried for every step.
     """
 
     foreign: Callable
@@ -233,12 +233,12 @@ class Foreign(timing.Schedule):
 
 
 def get(spec):
-    """The schedule that `spec` stands for.
+    """Retrieves a schedule.
 
     Args:
         spec: a `Schedule`; its config (`records.serialize`); a fraction, which
-            means `Constant`; or a callable `(step) -> (due, sparsity)`, which
-            is what `tfmot.sparsity.keras.PruningSchedule` objects are.
+            means `Constant`; or a callable `(step) -> (due, sparsity)`, such
+            as a `tfmot.sparsity.keras.PruningSchedule`.
 
     Returns:
         A `Schedule`.
@@ -255,7 +255,7 @@ def _check_foreign(foreign):
     answer = foreign(0)
     if not isinstance(answer, (tuple, list)) or len(answer) != 2:
         raise ValueError(
-            "A schedule of another library must answer a step with `(due, "
-            f"sparsity)`. Received: {foreign!r}, which answers step 0 with "
-            f"{answer!r}. Use a `tfprune` schedule or return both."
+            "A schedule from another library must return `(due, sparsity)` "
+            f"for a step. Received: {foreign!r}, which returns {answer!r} "
+            "for step 0. Use a `tfprune` schedule or return both."
         )

@@ -1,8 +1,8 @@
-"""When updates fall due: steps, epochs, and the base of the schedules.
+"""When updates fall due: steps, epochs, and the base class of schedules.
 
-"Due since the last look", rather than a test for equality or divisibility,
-because steps are skipped where several are run in one call
-(`steps_per_execution`).
+An update is "due since the last check". A test for equality or divisibility
+would miss updates, because `steps_per_execution` runs several steps in one
+call.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ _EPOCHS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*epochs?\s*")
 
 
 def _duration(name, value):
-    """Checks a duration; returns it in steps or as epochs, unresolved."""
+    """Checks a duration; returns it in steps, or in epochs if unresolved."""
     if isinstance(value, numbers.Integral) and not isinstance(value, bool):
         if value >= 0:
             return int(value)
@@ -45,12 +45,12 @@ def _sparsity(name, value):
 
 
 class Schedule(records.Record):
-    """Base of the schedules.
+    """Base class of schedules.
 
-    A subclass is a frozen dataclass that has `begin`, `end` and `frequency`,
-    each in optimizer steps or in epochs (`"2 epochs"`), and the method
-    `at(progress)`. Updates fall due at `begin`, then every `frequency` steps,
-    and at `end`, which is the last one; `end=None`: they never stop.
+    A subclass is a frozen dataclass with the fields `begin`, `end` and
+    `frequency`, each in optimizer steps or in epochs (`"2 epochs"`), and the
+    method `at(progress)`. Updates fall due at `begin`, then every `frequency`
+    steps, and last at `end`; with `end=None` they never stop.
     """
 
     def __post_init__(self):
@@ -78,15 +78,15 @@ class Schedule(records.Record):
 
     @property
     def is_resolved(self):
-        """Whether all durations are in steps."""
+        """Returns whether all durations are in steps."""
         return not any(isinstance(v, str) for v in self._durations().values())
 
     def resolved(self, steps_per_epoch):
-        """The same schedule with all durations in optimizer steps.
+        """Returns this schedule with all durations in optimizer steps.
 
         Args:
-            steps_per_epoch: number of optimizer steps in an epoch; with
-                gradient accumulation it may be a fraction.
+            steps_per_epoch: number of optimizer steps in an epoch; may be
+                fractional with gradient accumulation.
         """
         if self.is_resolved:
             return self
@@ -94,8 +94,8 @@ class Schedule(records.Record):
             raise ValueError(
                 "A schedule in epochs needs the number of optimizer steps in "
                 f"an epoch. Received: steps_per_epoch={steps_per_epoch!r}. "
-                "Give `fit` a `steps_per_epoch` or the schedule its durations "
-                "in steps."
+                "Pass `steps_per_epoch` to `fit`, or give the schedule its "
+                "durations in steps."
             )
         durations = {
             name: _in_steps(value, steps_per_epoch)
@@ -104,11 +104,11 @@ class Schedule(records.Record):
         return dataclasses.replace(self, **durations)
 
     def at(self, progress):
-        """The sparsity at a `progress` from 0 (`begin`) to 1 (`end`)."""
+        """Returns the sparsity at `progress`, from 0 (begin) to 1 (end)."""
         raise NotImplementedError
 
     def __call__(self, step):
-        """The sparsity that holds at an optimizer step; 0 before `begin`."""
+        """Returns the sparsity at an optimizer step; 0 before `begin`."""
         self._require_resolved()
         if step < self.begin:
             return 0.0
@@ -119,25 +119,25 @@ class Schedule(records.Record):
         return self.at((step - self.begin) / (self.end - self.begin))
 
     def highest(self):
-        """The highest sparsity that the schedule will ask for."""
+        """Returns the highest sparsity of the schedule."""
         last = self.begin if self.end is None else self.end
         return max(self(self.begin), self(last))
 
     def due(self, step, last=None):
-        """Whether an update fell due after step `last`, up to step `step`.
+        """Returns whether an update fell due after `last`, up to `step`.
 
         Args:
-            step: `int`, the optimizer step now.
-            last: `int`, the step of the last look; `None`: never looked.
+            step: `int`, the current optimizer step.
+            last: `int`, the step of the last check; `None` if there was none.
         """
         before = 0 if last is None else self._updates_until(last)
         return self._updates_until(step) > before
 
     def next_due(self, step):
-        """The first step after `step` at which an update falls due.
+        """Returns the first step after `step` at which an update falls due.
 
         Returns:
-            `int`, or `None` where there is none.
+            `int`, or `None` if there is none.
         """
         due = self.begin + self._updates_until(step) * self.frequency
         if self.end is None:
@@ -156,7 +156,7 @@ class Schedule(records.Record):
     def _require_resolved(self):
         if not self.is_resolved:
             raise ValueError(
-                "A schedule in epochs must be resolved before it is asked. "
+                "A schedule in epochs must be resolved before it is used. "
                 f"Received: {self}. Call `schedule.resolved(steps_per_epoch)`."
             )
 

@@ -1,7 +1,7 @@
-"""From scores and a budget to the channels that stay.
+"""Selects the channels to keep, from scores and a budget.
 
-In: a `ChannelGraph`, one score a channel, a `Budget`. Out: a `Cut`, which
-says what stays. May import: `scoring`, `costs` and below.
+In: a `ChannelGraph`, one score per channel, a `Budget`. Out: a `Cut` with the
+channels to keep. May import: `scoring`, `costs` and below.
 """
 
 from tfprune.selection.budget import Budget

@@ -1,4 +1,4 @@
-"""How much of a model may remain."""
+"""Budgets: how much of a model may remain."""
 
 import dataclasses
 import typing
@@ -17,31 +17,32 @@ LIMITS = (
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """How much of a model may remain.
+    """Limits how much of a model may remain.
 
-    A float in (0, 1] is a fraction of the dense model, an int an absolute
-    ceiling. Several limits hold together. The last three are predicted;
-    `tfprune.fit_target` confirms them on the file itself.
+    A float in (0, 1] is a fraction of the dense model; an int is an absolute
+    upper limit. The model must meet all limits that are given. `flash_bytes`,
+    `ram_bytes` and `latency` are predicted; `tfprune.fit_target` verifies
+    them on the file itself.
 
     Args:
-        macs: multiply-adds of one sample.
-        params: weights.
-        channels: channels, of those that may be removed.
-        peak_bytes: bytes of activations alive at one time.
-        flash_bytes: size of the int8 .tflite file.
-        ram_bytes: tensor arena of that file on TFLite Micro.
-        latency: time of one sample on TFLite, a fraction or microseconds.
-        depth: residual blocks, of those whose input goes on unchanged beside
-            them; whole blocks go, before any channel does.
-        latency_table: what `tfprune.deploy.latency_table(model)` measured;
-            needed for `latency`.
-        board: a name that `tfprune boards` lists, or a `core.boards.Board`:
-            the shares of its flash and RAM that a model may take stand for
-            `flash_bytes` and `ram_bytes`, unless these are given.
+        macs: multiply-adds per sample.
+        params: number of weights.
+        channels: number of channels, among those that can be removed.
+        peak_bytes: peak activation memory in bytes.
+        flash_bytes: size of the int8 .tflite file in bytes.
+        ram_bytes: tensor arena of that file on TFLite Micro in bytes.
+        latency: time per sample on TFLite, a fraction or microseconds.
+        depth: number of residual blocks, among those with an identity
+            shortcut; whole blocks are removed before any channel is.
+        latency_table: result of `tfprune.deploy.latency_table(model)`;
+            required for `latency`.
+        board: a name from `tfprune boards`, or a `core.boards.Board`; sets
+            `flash_bytes` and `ram_bytes`, unless given, to the parts of its
+            flash and RAM that a model may use.
 
     Raises:
-        ValueError: If no limit is given, one is out of range, there is no
-            table for `latency`, or no such board.
+        ValueError: If no limit is given, one is out of range, `latency` has
+            no table, or the board is unknown.
 
     Example:
 
@@ -92,22 +93,22 @@ class Budget:
             count = isinstance(value, (int, np.integer)) and value > 0
             if isinstance(value, bool) or not (fraction or count):
                 raise ValueError(
-                    "A limit must be a float in (0, 1], the fraction that may "
-                    "remain, or a positive int, an absolute ceiling. "
+                    "A limit must be a float in (0, 1], the fraction to keep "
+                    "at most, or a positive int, an absolute maximum. "
                     f"Received: {name}={value!r}."
                 )
 
     def limits(self):
-        """`dict` from the name of each limit that is set to its value."""
+        """Returns a `dict` from the name of each given limit to its value."""
         values = {name: getattr(self, name) for name in LIMITS}
         return {k: v for k, v in values.items() if v is not None}
 
     def meter(self, graph):
-        """A `costs.Meter` that knows all that the limits are about."""
+        """Returns a `costs.Meter` that measures everything under a limit."""
         return counting.Meter(graph, self.latency_table)
 
     def ceilings(self, meter):
-        """`dict` from each limit's name to what it allows, in units.
+        """Returns a `dict` from each limit's name to its absolute value.
 
         Args:
             meter: the `meter` of the dense model.

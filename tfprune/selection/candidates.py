@@ -1,4 +1,4 @@
-"""The channels that may go, group by group, in the order in which they go."""
+"""The removable channels of each group, in their order of removal."""
 
 import fnmatch
 import numbers
@@ -9,7 +9,7 @@ from tfprune.selection import rounding
 
 
 def checked_ratios(ratio):
-    """A ratio or a `dict` of ratios as a `dict` from name patterns.
+    """Returns a ratio or a `dict` of ratios as a `dict` from name patterns.
 
     Raises:
         ValueError: If one of them is not a number in [0, 1).
@@ -19,25 +19,27 @@ def checked_ratios(ratio):
         real = isinstance(value, numbers.Real) and not isinstance(value, bool)
         if not real or not 0 <= value < 1:
             raise ValueError(
-                "A ratio is the share of each group's channels to remove, a "
-                f"float in [0, 1). Received: ratio={value!r} for {pattern!r}. "
-                "To say what may remain, give a budget, as in macs=0.5."
+                "A ratio must be the fraction of each group's channels to "
+                f"remove, a float in [0, 1). Received: ratio={value!r} for "
+                f"{pattern!r}. To limit what remains, give a budget, as in "
+                "macs=0.5."
             )
     return ratios
 
 
 class Candidates:
-    """The removable channels of each group, the lowest score first.
+    """The removable channels of each group, lowest score first.
 
-    Those that score infinity are left out.
+    Channels that score infinity are left out.
 
     Args:
         graph: a `ChannelGraph`.
         scores: float array, shape `(graph.size,)`.
-        min_channels: `int`, how many channels of each group stay at least.
+        min_channels: `int`, minimum number of channels that each group keeps.
         channel_multiple: `int`; each group keeps a multiple of it, rounded
             up, or all.
-        target: a key of `rounding.TARGETS` ("cortex-m"), for its multiple.
+        target: a key of `rounding.TARGETS` ("cortex-m") that sets the channel
+            multiple.
         skip: name patterns (`fnmatch`) of layers whose channels all stay.
 
     Attributes:
@@ -84,7 +86,7 @@ class Candidates:
         counts, used = [], set()
         for group, order in zip(self.groups, self.order, strict=True):
             fit = [p for p in ratios if group in fitting[p]]
-            # A name says more than a pattern.
+            # An exact name takes precedence over a pattern.
             fit.sort(key=lambda p: p not in _names(group))
             used |= set(fit)
             share = ratios[fit[0]] if fit else 0.0
@@ -95,7 +97,7 @@ class Candidates:
         return counts
 
     def ranked(self, values):
-        """The removal order over all groups; `values` as in `order`."""
+        """Returns the removal order over all groups; `values` as in `order`."""
         where = [np.full(len(o), i) for i, o in enumerate(self.order)]
         where = np.concatenate(where) if where else np.zeros(0, int)
         values = np.concatenate(values) if values else np.zeros(0)
@@ -104,13 +106,13 @@ class Candidates:
 
 
 def at_least_one(graph, keep, scores=None):
-    """Gives back one channel to every axis that has lost all of them.
+    """Restores one channel on every axis that has lost all of them.
 
     Args:
         graph: a `ChannelGraph`.
         keep: bool array, shape `(graph.size,)`.
         scores: float array of that shape; the channel with the highest score
-            comes back, the first one if `scores` is `None`.
+            is restored, the first one if `scores` is `None`.
 
     Returns:
         A bool array of that shape.
@@ -128,20 +130,20 @@ def _names(group):
 
 
 def matches(group, pattern):
-    """Whether a name pattern fits a group's name or one of its writers."""
+    """Returns whether a pattern matches a group or one of its writers."""
     return pattern in _names(group) or any(
         fnmatch.fnmatchcase(name, pattern) for name in _names(group)
     )
 
 
 def fits(graph, pattern):
-    """The set of groups that a name fits, else those that a pattern fits."""
+    """Returns the set of groups with a name, else those that match it."""
     named = {g for g in graph.groups if pattern in _names(g)}
     return named or {g for g in graph.groups if matches(g, pattern)}
 
 
 def skipped(graph, patterns):
-    """The set of groups that a name pattern fits, or one of several."""
+    """Returns the set of groups that match any of the name patterns."""
     patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
     fitting = {p: fits(graph, p) for p in patterns}
     unused = {p for p, groups in fitting.items() if not groups}
@@ -150,16 +152,16 @@ def skipped(graph, patterns):
 
 
 def _none_can_go(graph, most=8):
-    """Says which groups there are, and what keeps each."""
+    """Describes the groups and what keeps each from being pruned."""
     lines = []
     for group in graph.groups:
-        layer, reason = group.frozen or ("`skip`", "left out")
+        layer, reason = group.frozen or ("`skip`", "skipped")
         lines.append(f"{group.name} ({len(group)}): {reason}, by {layer}")
     more = len(lines) - most
     end = f"; and {more} more" if more > 0 else ""
     return (
-        "Channels that can be removed are required. Received: model="
-        f"{graph.model.name!r}, no channel of which can: "
+        "Removable channels are required. Received: model="
+        f"{graph.model.name!r}, which has none: "
         f"{'; '.join(lines[:most])}{end}. print(tfprune.channel_graph(model)) "
         "lists them all."
     )
@@ -169,7 +171,7 @@ def _no_match_is_an_error(name, unused, graph):
     if unused:
         known = [g.name for g in graph.groups if not g.frozen]
         raise ValueError(
-            f"Every pattern of `{name}` must fit the name of a layer whose "
-            f"channels can be removed. Received: {sorted(unused)}, which fit "
+            f"Every pattern of `{name}` must match the name of a layer whose "
+            f"channels can be removed. Received: {sorted(unused)}, which match "
             f"none of {known[:8]}{' ...' if len(known) > 8 else ''}."
         )

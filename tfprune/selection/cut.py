@@ -1,4 +1,4 @@
-"""What goes from a model: the value that the steps of pruning hand on."""
+"""What to remove from a model: the record that pruning steps pass on."""
 
 import dataclasses
 
@@ -16,13 +16,13 @@ from tfprune.selection import select
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Cut(printed.Printed):
-    """Which channels of a model stay, and with which weights.
+    """The channels of a model to keep, and new values of their weights.
 
     Attributes:
         graph: the `ChannelGraph` of the model, read once.
-        keep: bool array, shape `(graph.size,)`, the channels that stay.
-        changes: `dict` from `id(variable)` to the new value of that variable,
-            a numpy array of its old shape.
+        keep: bool array, shape `(graph.size,)`, the channels to keep.
+        changes: `dict` from `id(variable)` to the variable's new value, a
+            numpy array of its original shape.
     """
 
     graph: channel_graph.ChannelGraph
@@ -30,7 +30,7 @@ class Cut(printed.Printed):
     changes: dict = dataclasses.field(default_factory=dict)
 
     def tables(self):
-        """A list of one `tables.Table`: how much of each group stays."""
+        """Returns a list of one `tables.Table`: the channels kept per group."""
         rows = tuple(
             (
                 group.name,
@@ -46,15 +46,15 @@ class Cut(printed.Printed):
 
     @classmethod
     def whole(cls, graph):
-        """The cut that leaves every channel of a graph."""
+        """Returns the cut that keeps every channel of a graph."""
         return cls(graph, np.ones(graph.size, bool))
 
     def changed(self, changes):
-        """The same cut with more new values."""
+        """Returns the same cut with additional new values."""
         return dataclasses.replace(self, changes=self.changes | changes)
 
     def zero_reads(self, variable):
-        """A variable's old value, zero where it reads a removed channel.
+        """Zeroes a variable's original value where it reads removed channels.
 
         Returns:
             The variable's value, or a changed numpy copy.
@@ -77,19 +77,19 @@ def choose(
     normalize=None,
     **options,
 ):
-    """The channels that `tfprune.prune` keeps.
+    """Chooses the channels that `tfprune.prune` keeps.
 
     Args:
         graph: a `ChannelGraph`.
         budget, criterion, data, ranking: as for `tfprune.prune`.
-        normalize: how scores are made comparable across groups, as in
-            `by_budget`; `None` takes what the criterion prefers.
+        normalize: how to make scores comparable across groups, as in
+            `by_budget`; `None` uses the criterion's default.
         **options: limits or `ratio`, as for `tfprune.prune`;
-            `min_channels`, `int`, how many channels of each group stay
-            at least; `channel_multiple`, `int`, each group keeps a multiple
-            of it, or all; `target`, `"cortex-m"`, `"ethos-u55"`,
-            `"xnnpack"`, ..., the multiple that its kernels compute in;
-            `skip`, name patterns of layers whose channels all stay.
+            `min_channels`, `int`, minimum number of channels that each group
+            keeps; `channel_multiple`, `int`, each group keeps a multiple of
+            it, or all; `target`, `"cortex-m"`, `"ethos-u55"`, `"xnnpack"`,
+            ..., uses the channel multiple of its kernels; `skip`, name
+            patterns of layers whose channels all stay.
 
     Returns:
         A `Cut` without new weights.

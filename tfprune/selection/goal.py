@@ -1,4 +1,4 @@
-"""What a call asks for: a budget that may remain, or a ratio that goes."""
+"""What a call asks for: a budget to keep, or a ratio to remove."""
 
 import dataclasses
 import numbers
@@ -33,21 +33,21 @@ class Options(typing.TypedDict, total=False):
 
 
 def of(budget, options):
-    """The goal of a call, from its `budget` or from its keywords.
+    """Determines the goal of a call from its `budget` or its keywords.
 
     Args:
         budget: a `Budget`, a ratio or a `dict` of ratios as in `by_ratio`,
-            or `None` where keywords say it.
-        options: `dict` of keywords. `ratio` stands for a ratio; `macs`,
-            `params` and the other arguments of `Budget` for a budget.
+            or `None` if keywords give the goal.
+        options: `dict` of keywords. `ratio` gives a ratio; `macs`, `params`
+            and the other arguments of `Budget` give a budget.
 
     Returns:
         `(goal, options)`: a `Budget`, a ratio or a `dict` of ratios, and the
-        keywords that are left.
+        remaining keywords.
 
     Raises:
-        TypeError: If nothing says how much goes, more than one thing does, or
-            `budget` is something else.
+        TypeError: If no argument, or more than one, says how much to remove,
+            or `budget` is of another type.
         ValueError: If a limit or a ratio is out of range.
     """
     goal, rest = with_limits(budget, options)
@@ -58,9 +58,9 @@ def of(budget, options):
         goal = ratio
     if goal is None:
         raise TypeError(
-            "An argument must say how much goes. Received: none. Say what may "
-            "remain, as in macs=0.5, or which share of each group's channels "
-            "to remove, as in ratio=0.5."
+            "An argument must say how much to remove. Received: none. Limit "
+            "what remains, as in macs=0.5, or give the fraction of each "
+            "group's channels to remove, as in ratio=0.5."
         )
     number = isinstance(goal, numbers.Real) and not isinstance(goal, bool)
     if number or isinstance(goal, dict):
@@ -68,25 +68,25 @@ def of(budget, options):
     elif not isinstance(goal, budget_lib.Budget):
         raise TypeError(
             "A budget must be a tfprune.Budget, a ratio in [0, 1) or a dict "
-            f"of ratios. Received: budget={goal!r}. Say what may remain, "
+            f"of ratios. Received: budget={goal!r}. Limit what remains, "
             "as in tfprune.Budget(macs=0.5)."
         )
     return goal, rest
 
 
 def with_limits(budget, options):
-    """A budget, made of keywords where some of them are limits.
+    """Makes a budget from keywords, if any of them is a limit.
 
     Args:
         budget: anything, or `None`.
         options: `dict` of keywords.
 
     Returns:
-        `(budget, options)`: a `Budget` if keywords are limits, else `budget`
-        itself; and the keywords that are left.
+        `(budget, options)`: a `Budget` if any keyword is a limit, else
+        `budget` itself; and the remaining keywords.
 
     Raises:
-        TypeError: If `budget` and keywords both say it.
+        TypeError: If `budget` and keywords both give limits.
     """
     limits = {k: v for k, v in options.items() if k in _LIMITS}
     rest = {k: v for k, v in options.items() if k not in _LIMITS}
@@ -100,6 +100,6 @@ def with_limits(budget, options):
 def _more_than_one(**given):
     received = ", ".join(f"{k}={v!r}" for k, v in given.items())
     return TypeError(
-        "One argument must say how much goes: a budget, the limits of one, or "
-        f"a ratio. Received: {received}. Leave all but one of these out."
+        "One argument must say how much to remove: a budget, its limits, or "
+        f"a ratio. Received: {received}. Give only one of these."
     )

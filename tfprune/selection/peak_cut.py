@@ -1,8 +1,8 @@
-"""Removes channels where memory has its peak, and nowhere else.
+"""Removes channels at the memory peak, and nowhere else.
 
-The RAM of a model is that of its fullest step. Channels that are not alive
-then save nothing, so they stay; of those that are, the ones that score lowest
-go, until the step fits. Then comes the next step that is too full.
+The step with the most live memory sets a model's RAM. Removing a channel that
+is not alive at that step saves nothing. So the lowest-scoring channels that are
+alive at the peak are removed until the step fits, then those at the next peak.
 """
 
 import numpy as np
@@ -12,21 +12,21 @@ from tfprune.scoring import rankings
 
 
 def cut(candidates, counts, counts_at, most, usage, limit):
-    """Fewer channels in the groups that are alive at steps too full.
+    """Reduces the channels of groups alive at steps that exceed a limit.
 
     Args:
         candidates: `candidates_lib.Candidates`.
-        counts: list of `int`, how many channels each group keeps so far.
-        counts_at: function from the number of removals of a ranking, 0 to
-            `most`, to the channels that each group then keeps.
-        most: `int`.
-        usage: what holds `buffers` and gives the `loads(keep)` of each step:
-            a `memory.Plan` or an `int8_file.Int8File`.
-        limit: bytes that every step may take.
+        counts: list of `int`, the number of channels each group keeps so far.
+        counts_at: function from a number of removals, 0 to `most`, in ranked
+            order, to the number of channels that each group then keeps.
+        most: `int`, the maximum number of removals.
+        usage: a `memory.Plan` or an `int8_file.Int8File`: has `buffers` and
+            `loads(keep)`, the bytes at each step.
+        limit: maximum bytes at every step.
 
     Returns:
-        A list of `int`, none above that of `counts`. If a step cannot be
-        made to fit by the channels alive in it, those are left as they are.
+        A list of `int`, none above its entry in `counts`. If removing the
+        channels alive at a step cannot make it fit, they are kept.
     """
     given_up = set()
     while True:
@@ -53,7 +53,7 @@ def cut(candidates, counts, counts_at, most, usage, limit):
 
 
 def alive_at(candidates, usage, step):
-    """Whether each group has channels in a buffer that is alive at a step.
+    """Marks the groups with channels in a buffer alive at a step.
 
     Returns:
         List of `bool`.
@@ -65,12 +65,12 @@ def alive_at(candidates, usage, step):
 
 
 def buffers_at(usage, step):
-    """The `memory.Buffer`s that are alive at a step, a list."""
+    """Returns the list of `memory.Buffer`s that are alive at a step."""
     return [b for b in usage.buffers if b.first <= step <= b.last]
 
 
 def describe(usage, keep, graph):
-    """What fills the fullest step, in words.
+    """Describes what occupies memory at its peak.
 
     Args:
         usage: as for `cut`.
@@ -93,15 +93,15 @@ def describe(usage, keep, graph):
 
 
 def at_peak(usage, keep, graph):
-    """What fills the fullest step.
+    """Returns what occupies memory at its peak.
 
     Args:
         usage, keep, graph: as for `describe`.
 
     Returns:
         `(load, running, tensors)`: bytes, the path of the layer that runs
-        then, and a list of `(layer, shape)` of the tensors that are alive:
-        which layer made each, and its shape without the batch.
+        then, and a list with `(layer, shape)` of each live tensor: the layer
+        that made it, and its shape without the batch axis.
     """
     steps = over_time(usage, keep, graph)
     load, running, alive = max(steps, key=lambda step: step[0])
@@ -109,16 +109,16 @@ def at_peak(usage, keep, graph):
 
 
 def over_time(usage, keep, graph):
-    """What is in memory at each step.
+    """Returns what occupies memory at each step.
 
     Args:
         usage, keep, graph: as for `describe`.
 
     Returns:
-        A list with `(load, running, tensors)` for each step, the arrival of
-        the inputs first: bytes, the path of the layer that runs, and a list
-        of `(layer, shape, size)` of the tensors that are alive: which layer
-        made each, its shape without the batch, and the bytes of its buffer.
+        A list with `(load, running, tensors)` for each step, starting with
+        the inputs: bytes, the path of the layer that runs, and a list with
+        `(layer, shape, size)` of each live tensor: the layer that made it,
+        its shape without the batch axis, and the bytes of its buffer.
     """
     makers = {id(t): s.layer for s in graph.steps for t in s.outputs}
     running = ["nothing", *(step.layer for step in graph.steps)]

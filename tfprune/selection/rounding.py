@@ -1,7 +1,8 @@
-"""How many channels of a group may stay: at least so many, in steps.
+"""Rounds the number of channels that a group keeps.
 
-Kernels compute some channels at a time, so that a count in between costs as
-much as the next step: `docs/results/channel_multiples.md` has measurements.
+Kernels compute several channels at a time, so a count between two multiples
+costs as much as the higher one; `docs/results/channel_multiples.md` has
+measurements.
 """
 
 import dataclasses
@@ -24,12 +25,12 @@ class Rounding:
     """Rounds counts of channels up.
 
     Args:
-        least: `int`, how many channels of each group stay at least.
+        least: `int`, minimum number of channels that each group keeps.
         multiple: `int`, each group keeps a multiple of it, or all.
-        target: a key of `TARGETS`, which stands for its multiple, or `None`.
+        target: a key of `TARGETS` that sets the multiple, or `None`.
 
     Raises:
-        ValueError: If a number is not a positive int, there is no such target,
+        ValueError: If a number is not a positive int, the target is unknown,
             or both a multiple and a target are given.
     """
 
@@ -51,18 +52,18 @@ class Rounding:
             return
         if self.target not in TARGETS:
             raise ValueError(
-                f"target must be one of {', '.join(TARGETS)}. Received: "
+                f"`target` must be one of {', '.join(TARGETS)}. Received: "
                 f"target={self.target!r}."
             )
         if self.multiple != 1:
             raise ValueError(
-                "A target stands for a multiple. Received: target="
-                f"{self.target!r} and channel_multiple={self.multiple}. Leave "
-                "out one of them."
+                "A target sets the channel multiple. Received: target="
+                f"{self.target!r} and channel_multiple={self.multiple}. Give "
+                "only one of them."
             )
         object.__setattr__(self, "multiple", TARGETS[self.target])
 
     def up(self, count, total):
-        """The count that stays of `total` channels, at least `count`."""
+        """Rounds `count` up to an allowed count of `total` channels."""
         count = max(count, min(self.least, total))
         return min(total, -(-count // self.multiple) * self.multiple)

@@ -1,7 +1,7 @@
-"""From scores to the channels that stay.
+"""Selects the channels to keep, from their scores.
 
-Selection is exact: the count asked for is the count removed, channels with
-equal scores go in the order of their index, and no layer loses its last one.
+Selection is exact: the requested number is the number removed, ties are removed
+in index order, and no layer loses its last channel.
 """
 
 from tfprune.costs import counting
@@ -12,7 +12,7 @@ from tfprune.selection import peak_cut
 
 # Costs that depend on the sizes of the feature maps.
 _NEEDS_SIZES = {"macs", "peak_bytes", "ram_bytes", "latency"}
-# Those that one step of the model decides, the fullest.
+# Costs that the step at the memory peak decides.
 _PEAKS = ("peak_bytes", "ram_bytes")
 
 
@@ -24,10 +24,10 @@ def by_budget(
     normalize="mean",
     **options,
 ):
-    """Keeps the channels with the highest scores that a budget allows.
+    """Keeps the highest-scoring channels that fit a budget.
 
-    A limit on memory removes channels where memory has its peak alone; for
-    the other limits channels go wherever they score lowest.
+    A limit on memory removes channels only at the memory peak; the other
+    limits remove channels wherever they score lowest.
 
     Args:
         graph: a `ChannelGraph`.
@@ -35,24 +35,24 @@ def by_budget(
             infinity stays.
         budget: a `Budget`.
         ranking: `"global"` compares scores across groups; `"group"` removes
-            the same share of each group; `"raw"` is `"global"` with
+            the same fraction of each group; `"raw"` is `"global"` with
             `normalize="none"`.
-        normalize: what is done to the scores of each group before they are
-            compared across groups: `"none"`, `"mean"`, `"max"`, `"lamp"` or
-            `"size"`; see `tfprune.scoring.normalizers`.
+        normalize: how to normalize each group's scores before comparing them
+            across groups: `"none"`, `"mean"`, `"max"`, `"lamp"` or `"size"`;
+            see `tfprune.scoring.normalizers`.
         **options: `min_channels`, `channel_multiple`, `skip`: see `Candidates`.
 
     Returns:
         Bool array, shape `(graph.size,)`.
 
     Raises:
-        ValueError: If the budget cannot be met; the message says how close
-            one can get, and what fills the memory then.
+        ValueError: If the budget cannot be met; the message gives the lowest
+            cost that pruning can reach, and what occupies memory there.
     """
     if budget.depth is not None:
         raise ValueError(
-            "A limit on depth is about whole blocks, not channels. Received: "
-            f"depth={budget.depth!r}. Give it to tfprune.prune."
+            "A limit on depth removes whole blocks, not channels. Received: "
+            f"depth={budget.depth!r}. Pass it to tfprune.prune."
         )
     candidates = candidates_lib.Candidates(graph, scores, **options)
     normalizer = normalizers.normalizers.get(normalize)
@@ -78,7 +78,7 @@ def by_budget(
     smallest = keep_at(most)
     if not fits(smallest):
         raise _out_of_reach(budget, meter, ceilings, smallest)
-    # Costs only fall as more channels go.
+    # Binary search: costs only fall as more channels are removed.
     return keep_at(rankings.fewest(lambda n: fits(keep_at(n)), most))
 
 
@@ -86,29 +86,29 @@ def _out_of_reach(budget, meter, ceilings, keep):
     reached = {k: getattr(meter, k)(keep) for k in ceilings}
     allowed = {k: int(n) for k, n in ceilings.items()}
     peaks = [
-        f" At its peak it holds "
+        f" At its peak, memory holds "
         f"{peak_cut.describe(meter.over_time(k), keep, meter.graph)}."
         for k in _PEAKS
         if k in ceilings and reached[k] > ceilings[k]
     ]
     return ValueError(
         f"The budget must be within reach. Received: {budget}, which "
-        f"allows {allowed}; with every removable channel gone the model "
+        f"allows {allowed}; with every removable channel removed, the model "
         f"still has {reached}.{''.join(peaks)} Raise the limit, or skip "
         "fewer layers."
     )
 
 
 def by_ratio(graph, scores, ratio, **options):
-    """Keeps the same share of the channels of each group.
+    """Keeps the same fraction of the channels of each group.
 
-    Of `n` channels `int(n * (1 - ratio))` stay, as Li et al. 2016 count.
+    Of `n` channels, `int(n * (1 - ratio))` stay, as in Li et al. 2016.
 
     Args:
         graph: a `ChannelGraph`.
         scores: float array, shape `(graph.size,)`.
-        ratio: float in [0, 1), the share removed, or a `dict` from name
-            patterns of groups to ratios; the first pattern that fits counts,
+        ratio: float in [0, 1), the fraction removed, or a `dict` from name
+            patterns of groups to ratios; the first matching pattern counts,
             other groups stay whole.
         **options: see `Candidates`.
 

@@ -130,7 +130,7 @@ class SummariesTest(parameterized.TestCase):
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         model.compile("sgd", "mse")
         summaries = pruning_summaries.PruningSummaries(self.folder)
-        with self.assertRaisesRegex(ValueError, "layers that are wrapped"):
+        with self.assertRaisesRegex(ValueError, "with wrapped layers"):
             model.fit(np.ones((2, 2)), np.ones((2, 1)), callbacks=[summaries])
 
 

@@ -23,7 +23,7 @@ class RoundingTest(parameterized.TestCase):
         ({"least": 0}, "min_channels=0"),
         ({"multiple": 2.5}, "channel_multiple=2.5"),
         ({"target": "z80"}, "one of cortex-m, .*target='z80'"),
-        ({"target": "xnnpack", "multiple": 2}, "Leave out one"),
+        ({"target": "xnnpack", "multiple": 2}, "Give only one"),
     )
     def test_arguments(self, kwargs, message):
         with self.assertRaisesRegex(ValueError, message):

@@ -255,7 +255,7 @@ class PruneTest(parameterized.TestCase):
             tfprune.prune(models.around(LAYERS.ReLU()), ratio)
 
     @parameterized.parameters(
-        ({}, "must say how much goes. Received: none. .*macs=0.5.*ratio=0.5"),
+        ({}, "how much to remove. Received: none. .*macs=0.5.*ratio=0.5"),
         ({"budget": 0.5, "macs": 0.5}, "Received: budget=0.5, macs=0.5"),
         ({"ratio": 0.5, "macs": 0.5}, r"budget=Budget\(macs=0.5.*ratio=0.5"),
         ({"budget": 0.5, "ratio": 0.5}, "Received: budget=0.5, ratio=0.5"),
