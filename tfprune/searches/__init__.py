@@ -1,6 +1,6 @@
-"""Trying whole networks: sensitivity, environment, objective, strategies.
+"""Searches over networks: sensitivity, environment, objective, strategies.
 
-In: a model, data and a budget. Out: the best network and its trials.
+In: a model, data and a budget. Out: the best network and all trials.
 May import: `surgery` and below.
 """
 

@@ -1,14 +1,14 @@
-"""AMC: an agent decides, layer by layer, how many channels stay.
+"""AMC: an agent chooses, layer by layer, how many channels to keep.
 
 He, Lin, Liu, Wang, Li and Han, "AMC: AutoML for Model Compression and
 Acceleration on Mobile Devices", ECCV 2018, https://arxiv.org/abs/1802.03494.
-One episode visits all groups of channels in order; the action a_t in (0, 1]
-is the share of a group that stays, and the state is
+One episode visits all channel groups in order; the action a_t in (0, 1] is the
+fraction of a group to keep, and the state is
 
     (t, n, c, h, w, stride, k, FLOPs[t], reduced, rest, a_{t-1}).
 
-The reward of the pruned network, which is not fine-tuned, counts for every
-step of its episode (section 3.2):
+Every step of an episode gets the reward of the pruned network, which is not
+fine-tuned (section 3.2):
 
     R_err = -error,   R_FLOPs = -error * log(FLOPs),
     R_Param = -error * log(parameters).
@@ -17,16 +17,16 @@ The agent is DDPG (section 3.1): the critic learns
 
     Q(s, a) -> r - b + gamma * Q'(s', mu'(s')),
 
-with b the moving average of earlier rewards and gamma = 1; the actor mu climbs
-Q. Actions are drawn from a normal distribution around mu(s), cut to [0, 1],
-whose width decays after a warm-up of random episodes.
+with b the moving average of earlier rewards and gamma = 1; the actor mu
+maximizes Q. Actions are drawn from a normal distribution around mu(s),
+truncated to [0, 1], whose width decays after a warm-up of random episodes.
 
 Where the paper is silent (learning rates, the baseline's average, the random
-warm-up, one update for each step of an episode) this is what the published
-code does, but for two things: transitions are kept whole, (s, a, r, s', done),
-where that code reads the next entry of its ring; and `a` is the share that the
-budget allowed, as it stands in the next state, where that code remembers the
-one the agent asked for.
+warm-up, one update per step of an episode), this follows the published code,
+with two exceptions. Transitions (s, a, r, s', done) are stored whole, where
+that code reads s' from the next entry of its ring buffer. And `a` is the
+fraction that the budget allowed, as in the next state, where that code stores
+the one that the agent requested.
 """
 
 import dataclasses
@@ -56,19 +56,20 @@ STATES = {
 
 
 class State:
-    """What the agent sees of a group, each number in [0, 1].
+    """The agent's observation of a group, with each number in [0, 1].
 
-    What does not change in an episode is scaled from its least to its
-    largest value over all groups.
+    Features that are constant in an episode are min-max scaled over all
+    groups.
 
     Args:
-        name: `"paper"`, section 3.1, or `"code"`, that of the published code.
+        name: `"paper"`, as in section 3.1, or `"code"`, as in the published
+            code.
         graph: a `ChannelGraph`.
         groups: the groups in the order of their steps.
         flops: list of `int`, multiply-adds of the layer that writes each.
 
     Attributes:
-        names: tuple of `str`, what the numbers are.
+        names: tuple of `str`, names of the features.
 
     Raises:
         ValueError: If the name is unknown.
@@ -90,13 +91,13 @@ class State:
         }
 
     def observe(self, number, **moving):
-        """The state before a step, float32 array.
+        """Returns the state before a step, a float32 array.
 
         Args:
-            number: `int`, the group.
-            **moving: `reduced`, the share of all multiply-adds that is gone;
-                `rest`, that of the groups to come; `previous`, the share of
-                the group before that stayed.
+            number: `int`, index of the group.
+            **moving: `reduced`, the fraction of all multiply-adds removed so
+                far; `rest`, the fraction in the remaining groups; `previous`,
+                the fraction kept of the previous group.
         """
         found = [
             moving[n] if n in moving else self._fixed[n][number]
@@ -106,7 +107,7 @@ class State:
 
 
 def _features(graph, groups, flops):
-    """A `dict` for each group, of the layer that writes it first."""
+    """One `dict` per group, describing the first layer that writes it."""
     steps = {step.layer: step for step in graph.steps}
     reads = {
         b.layer: len(b.labels)
@@ -136,11 +137,11 @@ def _features(graph, groups, flops):
 
 
 def reward(name, accuracy, cost):
-    """The reward of a pruned network, section 3.2.
+    """Computes the reward of a pruned network (section 3.2).
 
     Args:
-        name: `"error"`, where a budget bounds the actions; `"flops"` or
-            `"params"`, where accuracy does.
+        name: `"error"`, if a budget bounds the actions; `"flops"` or
+            `"params"`, if accuracy does.
         accuracy: `float` in [0, 1].
         cost: a `tfprune.costs.Cost`, with `macs` and `params` as counts.
 
@@ -159,7 +160,7 @@ def reward(name, accuracy, cost):
 
 
 def check_reward(name):
-    """Raises a `ValueError` if there is no reward of this name."""
+    """Raises a `ValueError` if no reward has this name."""
     if name not in REWARDS:
         raise ValueError(
             f"`reward` must be one of {', '.join(REWARDS)}. Received: "
@@ -169,18 +170,18 @@ def check_reward(name):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What an agent is made of; the defaults are those of the paper.
+    """Hyperparameters of an agent; the defaults are the paper's.
 
     Args:
-        hidden: units of each of the two hidden layers.
-        actor_rate, critic_rate: learning rates of Adam.
-        tau: share of the new weights in the target networks' update.
-        batch_size: transitions in an update.
-        capacity: transitions that are remembered.
-        sigma: width of the exploration at first.
-        decay: of the width, after each episode beyond the warm-up.
+        hidden: units in each of the two hidden layers.
+        actor_rate, critic_rate: Adam's learning rates.
+        tau: weight of the new parameters in target network updates.
+        batch_size: transitions per update.
+        capacity: size of the replay buffer, in transitions.
+        sigma: initial width of the exploration noise.
+        decay: decay of that width per episode after the warm-up.
         warmup: episodes of uniformly random actions without updates.
-        momentum: of the moving average of rewards.
+        momentum: momentum of the moving average of rewards.
         seed: `int`.
     """
 
@@ -197,5 +198,5 @@ class Settings:
     seed: int = 0
 
     def width(self, episode):
-        """The width of the exploration in an episode, counted from 0."""
+        """Returns the exploration width in an episode, counted from 0."""
         return self.sigma * self.decay ** max(0, episode - self.warmup)

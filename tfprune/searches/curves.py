@@ -1,9 +1,9 @@
-"""How much of each group of channels can go before the model suffers.
+"""Sensitivity of a model to pruning each channel group.
 
 Li, Kadav, Durdanovic, Samet, Graf, "Pruning Filters for Efficient ConvNets",
-2016, https://arxiv.org/abs/1608.08710, sections 3.2 and 4: each layer is pruned
-alone, at many ratios, without training; layers whose curve falls early are
-sensitive and are pruned less.
+2016, https://arxiv.org/abs/1608.08710, sections 3.2 and 4: prune each layer
+alone, at many ratios, without training. Layers whose curve falls early are
+sensitive and should be pruned less.
 """
 
 import dataclasses
@@ -32,13 +32,13 @@ RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A model with one group pruned.
+    """The measurement of a model with one group pruned.
 
     Attributes:
         group: `str`, the name of the group.
-        ratio: `float`, the share of its channels that was asked to go.
-        kept: `int`, how many of its channels stay.
-        channels: `int`, how many it has.
+        ratio: `float`, the fraction of its channels requested to be removed.
+        kept: `int`, number of channels kept in the group.
+        channels: `int`, number of channels in the group.
         value: `float`, the metric.
     """
 
@@ -51,13 +51,13 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Sensitivity(printed.Printed):
-    """The curves of all groups.
+    """The sensitivity curves of all groups.
 
     Attributes:
-        model: `str`, its name.
-        metric: `str`, the name of what was measured.
+        model: `str`, name of the model.
+        metric: `str`, name of the metric.
         dense: `float`, the metric of the full model.
-        points: tuple of `Point`, group after group, ratios rising.
+        points: tuple of `Point`, by group and then by rising ratio.
     """
 
     model: str
@@ -66,22 +66,22 @@ class Sensitivity(printed.Printed):
     points: tuple[Point, ...]
 
     def curves(self):
-        """`dict` from group to its list of `Point`."""
+        """Returns a `dict` from group to its list of `Point`."""
         curves = {}
         for point in self.points:
             curves.setdefault(point.group, []).append(point)
         return curves
 
     def ratios(self, drop):
-        """The largest ratio of each group that costs no more than `drop`.
+        """Returns each group's largest ratio that costs no more than `drop`.
 
         Args:
-            drop: `float`, how far the metric may fall below the full model,
-                at this ratio and at all smaller ones.
+            drop: `float`, how far the metric may fall below that of the full
+                model, at this ratio and at all smaller ones.
 
         Returns:
-            `dict` from group to ratio, a budget for `tfprune.prune`; groups
-            that stay whole are left out.
+            `dict` from group to ratio, a budget for `tfprune.prune`, without
+            the groups that stay whole.
         """
         found = {}
         for group, curve in self.curves().items():
@@ -92,11 +92,11 @@ class Sensitivity(printed.Printed):
         return found
 
     def tables(self):
-        """A list of one `tables.Table`."""
+        """Returns a list of one `tables.Table`."""
         return [self.table()]
 
     def table(self):
-        """A `tables.Table`: a row for each group, a column for each ratio."""
+        """Returns a `tables.Table` with a row per group, a column per ratio."""
         ratios = sorted({point.ratio for point in self.points})
         rows = []
         for group, curve in self.curves().items():
@@ -111,17 +111,17 @@ class Sensitivity(printed.Printed):
         return tables.Table(header, tuple(rows), title)
 
     def to_json(self):
-        """The curves as a JSON document, `str`."""
+        """Returns the curves as a JSON string."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
 
     def save(self, path):
-        """Writes the JSON document to a file."""
+        """Saves the curves to a JSON file."""
         path = atomic.writable(path)
         atomic.write({path: self.to_json().encode()})
 
 
 def load(path):
-    """The `Sensitivity` that `save` wrote."""
+    """Loads a `Sensitivity` from a file that `save` wrote."""
     with open(path, encoding="utf-8") as file:
         found = json.load(file)
     points = tuple(Point(**point) for point in found.pop("points"))
@@ -140,21 +140,20 @@ def sensitivity(
 ) -> Sensitivity:
     """Measures the model with each group pruned alone, without training.
 
-    The model is compiled once for all points: channels are removed by zeros
-    in the weights that read them.
+    The model is traced once for all points; zeroing the weights that read a
+    channel stands in for removing it.
 
     Args:
         model: a built `keras.Model`; it is not changed.
-        data: `(x, y)` arrays or what gives batches of them again and again;
-            see `tfprune.datasets.samples`. They are read once for each point.
-        ratios: floats in [0, 1), shares of a group's channels to remove.
-        criterion: as for `tfprune.prune`; one that needs data looks at the
-            same ones.
-        metric: function `(y, outputs) -> numbers`, one for each sample,
-            numpy; larger is better. Their mean is the value of a point.
-        groups: name patterns of groups; the others are not measured.
-        limit: `int`, samples that are looked at; `None` for all.
-        progress: `bool`, whether a progress bar is shown on stderr, if that is
+        data: `(x, y)` arrays, or a repeatable source of such batches; see
+            `tfprune.datasets.samples`. Read once per point.
+        ratios: floats in [0, 1), fractions of a group's channels to remove.
+        criterion: as for `tfprune.prune`; uses the same data if it needs any.
+        metric: function `(y, outputs) -> numbers` of numpy arrays, one number
+            per sample; larger is better. A point's value is their mean.
+        groups: name patterns of the groups to measure; `None` measures all.
+        limit: `int`, maximum number of samples to use; `None` uses all.
+        progress: `bool`, whether to show a progress bar on stderr, if that is
             a terminal.
 
     Returns:
@@ -162,7 +161,7 @@ def sensitivity(
 
     Raises:
         ValueError: If data or labels are missing or can be read only once, a
-            ratio is out of range or a pattern fits nothing.
+            ratio is out of range or a pattern matches nothing.
 
     Example:
 
@@ -195,14 +194,14 @@ def _checked(ratios):
     ratios = sorted(float(r) for r in ratios)
     if not ratios or not all(0 <= r < 1 for r in ratios):
         raise ValueError(
-            "Ratios are the shares of channels to remove, floats in [0, 1). "
-            f"Received: ratios={ratios}."
+            "`ratios` must be fractions of channels to remove, floats in "
+            f"[0, 1). Received: ratios={ratios}."
         )
     return ratios
 
 
 def _named(graph, patterns):
-    """Pairs of a name that is there once and a removable group."""
+    """Pairs of a unique name and a removable group."""
     patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
     found, seen = [], {}
     for group in graph.groups:
@@ -215,16 +214,16 @@ def _named(graph, patterns):
     if not found:
         known = [g.name for g in graph.groups if not g.frozen]
         raise ValueError(
-            "A pattern must fit the name of a group whose channels can be "
-            f"removed. Received: groups={patterns}, which fit none of "
+            "A pattern must match the name of a group whose channels can be "
+            f"removed. Received: groups={patterns}, which match none of "
             f"{known[:8]}{' ...' if len(known) > 8 else ''}."
         )
     return found
 
 
 def _without(graph, group, scores, ratio):
-    """Keeps all channels but the lowest of one group."""
-    # As `select.by_ratio` counts.
+    """Keeps all channels but the lowest-scoring ones of one group."""
+    # Rounds as `select.by_ratio` does.
     kept = max(int(len(group) * (1 - ratio) + 1e-9), 1)
     order = np.argsort(scores[group.labels], kind="stable")
     keep = np.ones(graph.size, bool)

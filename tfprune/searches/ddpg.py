@@ -1,9 +1,9 @@
-"""An agent that learns one action in [0, 1] for each state.
+"""DDPG: an agent that learns one action in [0, 1] per state.
 
 Lillicrap, Hunt, Pritzel, Heess, Erez, Tassa, Silver and Wierstra, "Continuous
 control with deep reinforcement learning", 2015,
-https://arxiv.org/abs/1509.02971, as AMC uses it (`tfprune.searches.amc`): the
-reward comes at the end of an episode and counts for all of its steps.
+https://arxiv.org/abs/1509.02971, as in AMC (`tfprune.searches.amc`): the reward
+comes at the end of an episode and is assigned to all of its steps.
 """
 
 import keras
@@ -11,11 +11,11 @@ import numpy as np
 
 
 def truncated_normal(mean, sigma, rng):
-    """A draw from a normal distribution, given that it lies in [0, 1].
+    """Draws from a normal distribution truncated to [0, 1].
 
     Args:
         mean: `float` in [0, 1].
-        sigma: `float`, not negative.
+        sigma: `float`, non-negative.
         rng: a `numpy.random.Generator`.
 
     Returns:
@@ -34,7 +34,7 @@ class Agent:
 
     Args:
         size: `int`, length of a state.
-        settings: what it is made of, such as `methods.amc.Settings`.
+        settings: its hyperparameters, such as `searches.amc.Settings`.
 
     Example:
 
@@ -58,24 +58,24 @@ class Agent:
         self._memory, self._baseline = [], None
 
     def policy(self, state):
-        """The action without exploration, `float`."""
+        """Returns the action without exploration, a `float`."""
         found = self._actor.predict_on_batch(np.asarray(state)[None])
         return float(np.asarray(found)[0, 0])
 
     def act(self, state, episode):
-        """The action in an episode, `float` in [0, 1]."""
+        """Returns the action in an episode, a `float` in [0, 1]."""
         if episode < self.settings.warmup:
             return float(self._rng.uniform())
         width = self.settings.width(episode)
         return truncated_normal(self.policy(state), width, self._rng)
 
     def learn(self, episode, transitions, reward):
-        """Remembers an episode, and learns once for each of its steps.
+        """Stores an episode and makes one update per step.
 
         Args:
             episode: `int`, counted from 0.
             transitions: list of `(state, action, next_state, done)`.
-            reward: `float`, of the whole episode.
+            reward: `float`, reward of the whole episode.
         """
         self._memory += [
             (s, a, reward, after, done) for s, a, after, done in transitions
@@ -113,7 +113,7 @@ class Agent:
 
 @keras.saving.register_keras_serializable("tfprune")
 class _Climb(keras.Model):
-    """Q(s, mu(s)), of which only the actor's weights are trained."""
+    """Computes Q(s, mu(s)); only the actor's weights are trained."""
 
     def __init__(self, actor, critic):
         super().__init__(name="climb")

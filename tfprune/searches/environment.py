@@ -1,8 +1,9 @@
-"""Pruning as a game: one group of channels a step, one network an episode.
+"""Pruning as a reinforcement learning environment.
 
-The environment has the interface of Gymnasium (https://gymnasium.farama.org),
-which itself is not needed; `PruningEnvironment.gymnasium` makes an environment
-of that package for agents that insist on one.
+Each step decides about one channel group, each episode about one network. The
+environment has the interface of Gymnasium (https://gymnasium.farama.org) but
+does not need it; `PruningEnvironment.gymnasium` returns a `gymnasium.Env` for
+agents that require one.
 """
 
 import dataclasses
@@ -16,12 +17,12 @@ from tfprune.searches import amc
 from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import select
 
-_SMALL = 1e-3  # A share below this counts as this in proportions.
+_SMALL = 1e-3  # Lower bound of a share in proportions.
 
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """The numbers from `low` to `high`, as `gymnasium.spaces.Box`."""
+    """The box from `low` to `high`, like `gymnasium.spaces.Box`."""
 
     low: float
     high: float
@@ -30,45 +31,45 @@ class Box:
 
     @property
     def bounds(self):
-        """`(low, high, shape, dtype)`."""
+        """Returns `(low, high, shape, dtype)`."""
         return self.low, self.high, self.shape, self.dtype
 
     def contains(self, x):
-        """Whether an array lies in the space."""
+        """Returns whether an array lies in the space."""
         x = np.asarray(x)
         inside = (self.low <= x).all() and (x <= self.high).all()
         return bool(x.shape == self.shape and inside)
 
 
 class PruningEnvironment:
-    """Chooses the share of each group of channels that stays.
+    """An environment whose actions are the fractions of each group to keep.
 
-    Groups are visited in the order of the model. An action is cut to what
-    the budget allows if all later groups keep their least (AMC, algorithm 1,
-    counted on real channels), so no episode ends above the budget. The
-    lowest-scoring channels of a group go.
+    Groups are visited in the order of the model. An action is clipped to what
+    the budget allows if all later groups keep their minimum (AMC, algorithm
+    1, counted on actual channels), so no episode ends above the budget. A
+    group loses its lowest-scoring channels.
 
     Args:
         graph: a `ChannelGraph` whose model has inputs of known size.
-        scores: float array, shape `(graph.size,)`; high ones stay.
+        scores: float array, shape `(graph.size,)`; the highest are kept.
         evaluate: function from a bool array of shape `(graph.size,)`, the
-            channels that stay, to an accuracy in [0, 1].
-        budget: a `tfprune.Budget` that no episode exceeds; `None` for none,
-            with the rewards that weigh costs.
+            channels to keep, to an accuracy in [0, 1].
+        budget: a `tfprune.Budget` that no episode exceeds; `None` for no
+            limit, with a reward that includes the cost.
         reward: `"error"`, `"flops"` or `"params"`; see `amc.reward`.
         state: `"paper"`, 11 numbers, or `"code"`, the 10 of the published
             code. Each lies in [0, 1].
-        lowest: `float` in (0, 1], the least share of a group.
+        lowest: `float` in (0, 1], the minimum fraction of a group to keep.
         **options: `min_channels`, `channel_multiple`, `target`, `skip`, as for
             `tfprune.prune`.
 
     Attributes:
-        groups: the groups that are visited.
+        groups: the visited groups.
         observation_space, action_space: `Box`es.
 
     Raises:
-        ValueError: If nothing can be removed, an argument is out of range,
-            or the budget is out of reach with the least of each group.
+        ValueError: If nothing can be removed, an argument is out of range, or
+            the budget cannot be met with the minimum of every group.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class PruningEnvironment:
         amc.check_reward(reward)
         if not 0 < lowest <= 1:
             raise ValueError(
-                f"`lowest` must be a share in (0, 1]. Received: {lowest=}."
+                f"`lowest` must be a fraction in (0, 1]. Received: {lowest=}."
             )
         self.graph, self._evaluate = graph, evaluate
         self._reward, self._lowest = reward, lowest
@@ -95,7 +96,7 @@ class PruningEnvironment:
         self.groups = self._candidates.groups
         if not self.groups:
             raise ValueError(
-                "A model with channels that can be removed is required. "
+                "A model with removable channels is required. "
                 f"Received: model={graph.model.name!r}, which has none. See "
                 "`tfprune.channel_graph(model)` for the reasons."
             )
@@ -127,17 +128,17 @@ class PruningEnvironment:
         return self._observation(), {}
 
     def step(self, action):
-        """Decides about the next group.
+        """Prunes the next group.
 
         Args:
-            action: `float` in [0, 1], or an array of one: the share that
-                stays.
+            action: `float` in [0, 1], or an array of one: the fraction to
+                keep.
 
         Returns:
             `(observation, reward, terminated, truncated, info)`. The reward
-            is 0 before the last group. `info["kept"]` is the share that the
-            budget allowed; after the last group there are `"keep"`,
-            `"accuracy"` and `"cost"`, too.
+            is 0 before the last group. `info["kept"]` is the fraction that
+            the budget allowed; after the last group, `info` also has
+            `"keep"`, `"accuracy"` and `"cost"`.
         """
         number = len(self._counts)
         if number == len(self.groups):
@@ -160,10 +161,10 @@ class PruningEnvironment:
         return self._observation(), value, done, False, info
 
     def gymnasium(self):
-        """The same game as a `gymnasium.Env`.
+        """Returns this environment as a `gymnasium.Env`.
 
         Raises:
-            ImportError: If the package, of the extra `search`, is missing.
+            ImportError: If `gymnasium` (extra `search`) is missing.
 
         Example:
 
@@ -189,11 +190,11 @@ class PruningEnvironment:
 
     @property
     def has_budget(self):
-        """Whether episodes are bounded."""
+        """Returns whether a budget bounds the episodes."""
         return bool(self._ceilings)
 
     def play(self, shares):
-        """A whole episode.
+        """Plays a whole episode.
 
         Args:
             shares: list of `float`, the actions.
@@ -207,26 +208,26 @@ class PruningEnvironment:
         return value, info
 
     def fits(self, shares, part=1.0):
-        """Whether the budget holds with these shares of all groups.
+        """Returns whether these shares of all groups meet the budget.
 
         Args:
-            shares: list of `float` in [0, 1], one for each group; none of
-                them counts below the least.
-            part: `float` in [0, 1], how much of the way from the whole model
-                to the budget has to be done.
+            shares: list of `float` in [0, 1], one per group; clipped to the
+                minimum from below.
+            part: `float` in [0, 1], fraction of the way from the full model
+                to the budget that must be reached.
         """
         return self._fits(self._counted(shares), part)
 
     def accuracy(self, shares):
-        """The accuracy with these shares, whatever the budget says."""
+        """Returns the accuracy with these shares, regardless of the budget."""
         return self._evaluate(self._candidates.keep(self._counted(shares)))
 
     def scaled(self, shares):
-        """Shares in the same proportions that just keep to the budget.
+        """Scales shares in proportion until they just meet the budget.
 
         Args:
-            shares: list of `float` in [0, 1]. None gets above 1; without a
-                budget they stay as they are.
+            shares: list of `float` in [0, 1]. None exceeds 1 afterwards;
+                without a budget they are unchanged.
         """
         if not self._ceilings:
             return list(shares)
@@ -244,7 +245,7 @@ class PruningEnvironment:
         return times(low)
 
     def ranked(self):
-        """The shares that `tfprune.prune` would leave within the budget."""
+        """Returns the shares that `tfprune.prune` keeps under the budget."""
         if self._budget is None:
             return [1.0] * len(self.groups)
         keep = select.by_budget(
@@ -253,13 +254,13 @@ class PruningEnvironment:
         return list(self.shares(keep))
 
     def shortened(self, shares, number, part):
-        """Shares with the fewest channels less in one group.
+        """Removes as few channels as possible of one group to fit.
 
         Args:
             shares: list of `float`.
-            number: `int`, the group.
-            part: as for `fits`. If the group alone cannot do it, its least
-                is left.
+            number: `int`, index of the group.
+            part: as for `fits`. If pruning this group alone cannot reach it,
+                the group keeps its minimum.
         """
         counts = self._counted(shares)
         most = counts[number] - self._least(number)
@@ -276,7 +277,7 @@ class PruningEnvironment:
         ]
 
     def shares(self, keep):
-        """The share of each group that stays, of what may be removed."""
+        """Returns the kept fraction of each group's removable channels."""
         return tuple(
             float(keep[order].mean()) if len(order) else 1.0
             for order in self._candidates.order
@@ -294,7 +295,7 @@ class PruningEnvironment:
         return max(1, int(np.ceil(self._lowest * self._sizes[number] - 1e-9)))
 
     def _keep(self, counts):
-        """All groups, those that are still to come at their least."""
+        """Channels to keep, with the remaining groups at their minimum."""
         later = range(len(counts), len(self.groups))
         return self._candidates.keep(
             [*counts, *(self._least(number) for number in later)]
@@ -309,7 +310,7 @@ class PruningEnvironment:
         )
 
     def _allowed(self, wanted):
-        """The count nearest below `wanted` with which the budget holds."""
+        """The largest count, at most `wanted`, that meets the budget."""
         if not self._ceilings or self._fits([*self._counts, wanted]):
             return wanted
         least = self._least(len(self._counts))
@@ -324,18 +325,18 @@ class PruningEnvironment:
             reached = {n: getattr(self._meter, n)(keep) for n in self._ceilings}
             raise ValueError(
                 f"The budget must be within reach. Received: {budget} with "
-                f"lowest={self._lowest}; with the least of every group the "
+                f"lowest={self._lowest}; with every group at its minimum, the "
                 f"model still has {reached}. Raise the limit, or lower "
                 "`lowest`."
             )
 
     def _whole(self):
-        """The channels that stay if no later group loses any."""
+        """Channels to keep if no later group loses any."""
         later = self._sizes[len(self._counts) :]
         return self._candidates.keep([*self._counts, *later])
 
     def _kept(self, number):
-        """The share of a group that stays, rounded as `keep` rounds it."""
+        """The kept fraction of a group, rounded as in `keep`."""
         return self.shares(self._whole())[number]
 
     def _observation(self):

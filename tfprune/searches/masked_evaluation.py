@@ -1,7 +1,7 @@
-"""How good a model is with only some of its channels, many times over.
+"""Evaluates a model repeatedly with different sets of channels.
 
-The model is traced once. Channels are taken out by zeros in the weights that
-read them, so what is measured is what the smaller model would compute.
+The model is traced once. Zeroing the weights that read a channel gives exactly
+the outputs of the smaller model.
 """
 
 import keras
@@ -19,29 +19,29 @@ from tfprune.surgery import shrinking
 
 
 def accuracy(y, scores):
-    """Whether the highest score is at the right class, for each sample."""
+    """Returns, per sample, whether the highest score is at the true class."""
     return scores.argmax(-1) == class_indices.of(y, scores)
 
 
 class MaskedEvaluation:
-    """A model that is traced once and measured with many sets of weights.
+    """Traces a model once and evaluates it with many sets of weights.
 
     Args:
         graph: a `ChannelGraph`; its model is not changed.
-        data: `(x, y)` arrays or what gives batches of them again and again;
-            see `tfprune.datasets.samples`.
-        metric: function `(y, outputs) -> numbers`, one for each sample,
-            numpy.
-        limit: `int`, samples that are looked at; `None` for all.
-        purpose: `str`, what it is for, in the words of an error.
-        recalibrate: inputs, as `data`, by which batch normalisation is
-            measured anew before each value; `None` leaves it as it is.
-        reconstruct: inputs to fit the weights by that read kept channels,
-            before each value; they are read once. `None` fits nothing.
+        data: `(x, y)` arrays, or a repeatable source of such batches; see
+            `tfprune.datasets.samples`.
+        metric: function `(y, outputs) -> numbers` of numpy arrays, one number
+            per sample.
+        limit: `int`, maximum number of samples to use; `None` uses all.
+        purpose: `str`, what the evaluation is for, used in error messages.
+        recalibrate: inputs, as `data`, on which to recalibrate batch
+            normalization before each evaluation; `None` does not.
+        reconstruct: inputs on which to refit the weights that read kept
+            channels before each evaluation, read once; `None` does not.
 
     Attributes:
-        traces: `int`, how often the model was traced.
-        count: `int`, how many sets of channels were measured.
+        traces: `int`, number of times that the model was traced.
+        count: `int`, number of channel sets evaluated.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class MaskedEvaluation:
         self._recalibrate = recalibrate
         self._clone = clone = probe.clone(graph)
         self._model = _Traced(keras.Model(clone.inputs, clone.outputs))
-        # On a CPU, XLA takes longer to compile than a few evaluations.
+        # On a CPU, compiling with XLA takes longer than a few evaluations.
         self._model.compile(jit_compile=keras.backend.backend() == "jax")
         self._twins = {
             id(old): (old, new)
@@ -77,7 +77,7 @@ class MaskedEvaluation:
         return self._model.traces
 
     def value(self, keep):
-        """The mean of the metric with only some channels read, `float`.
+        """Returns the mean metric with only some channels, a `float`.
 
         Args:
             keep: bool array, shape `(graph.size,)`.
@@ -102,7 +102,7 @@ class MaskedEvaluation:
         return float(np.concatenate(found).mean())
 
     def shrunk(self, keep):
-        """The smaller model, with the weights that it was measured with."""
+        """Returns the smaller model with the weights of its evaluation."""
         changes, _ = self._fits.solve(keep)
         small = shrinking.apply(cut_lib.Cut(self._graph, keep, changes))
         if self._recalibrate is not None:

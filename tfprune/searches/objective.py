@@ -1,4 +1,4 @@
-"""What a search asks about: shares of each group in, a measured network out."""
+"""The objective of a search: from each group's share to a measured network."""
 
 import dataclasses
 import hashlib
@@ -21,15 +21,15 @@ _PURPOSE = "the search"
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One network that was tried.
+    """One evaluated network.
 
     Attributes:
         accuracy: `float`, before fine-tuning, on the data of the search.
-        reward: `float`, what the strategy was told.
+        reward: `float`, the reward given to the strategy.
         macs, params: `int`.
-        seconds: `float`, of wall time for this trial.
-        kept: tuple of `float`, the share of each group that stayed, of what
-            may be removed.
+        seconds: `float`, wall time of this trial.
+        kept: tuple of `float`, the kept fraction of each group's removable
+            channels.
     """
 
     accuracy: float
@@ -41,14 +41,14 @@ class Trial:
 
 
 class Objective:
-    """The function that a search makes large, for any optimizer.
+    """The function that a search maximizes, for any optimizer.
 
-    `tfprune.search` plays it with the strategies of its own; a tuner from
-    elsewhere calls it with shares, in as many processes as it likes, each of
-    which makes its own from the same arguments.
+    `tfprune.search` runs its own strategies on it. An external tuner calls it
+    with shares, possibly in several processes, each of which constructs its
+    own objective from the same arguments.
 
     Args:
-        model, data, budget: as for `tfprune.search`, and so are the others.
+        model, data, budget: as for `tfprune.search`; so are the others.
 
     Attributes:
         groups: tuple of `str`, the groups in the order of their shares.
@@ -81,7 +81,7 @@ class Objective:
     ):
         if budget is None and reward == "error":
             raise ValueError(
-                "A budget is needed where the reward counts the error alone. "
+                "A budget is required if the reward is the error alone. "
                 "Received: budget=None, reward='error'. Give a "
                 "tfprune.Budget, or reward='flops' or 'params'."
             )
@@ -106,22 +106,21 @@ class Objective:
 
     @property
     def traces(self):
-        """`int`, how often the model was traced for all trials."""
+        """`int`, number of times that the model was traced."""
         return self._measured.traces
 
     @property
     def evaluated(self):
-        """`int`, how many different networks were measured."""
+        """`int`, number of different networks measured."""
         return self._measured.count
 
     def __call__(self, shares):
         """Measures one network.
 
         Args:
-            shares: `float`s in [0, 1], one for each group in order, or a
-                `dict` from the names of the groups. With a budget they are
-                scaled alike until it is just kept to: only their proportions
-                matter.
+            shares: `float`s in [0, 1], one per group in order, or a `dict`
+                from group names. With a budget, they are scaled in proportion
+                until they just meet it, so only their proportions matter.
 
         Returns:
             A `Trial`.
@@ -134,17 +133,17 @@ class Objective:
         return self.trial(*outcome, time.perf_counter() - start)
 
     def model(self, shares):
-        """The pruned model, normalised and reconstructed as in its trial.
+        """Returns the pruned model, as recalibrated and refitted in its trial.
 
         Args:
-            shares: what stays of each group, as `Trial.kept` tells; they are
-                taken as they are.
+            shares: the fraction of each group to keep, as in `Trial.kept`;
+                not scaled.
         """
         _, info = self.env.play(self._ordered(shares))
         return self._measured.shrunk(info["keep"])
 
     def trial(self, value, info, seconds):
-        """A `Trial`, from what the last step of an episode told."""
+        """Makes a `Trial` from the results of an episode's last step."""
         keep, cost = info["keep"], info["cost"]
         return Trial(
             info["accuracy"],
@@ -160,7 +159,7 @@ class Objective:
             if set(shares) != set(self.groups):
                 raise ValueError(
                     "`shares` must name each group once. Received: "
-                    f"{', '.join(shares)}. The groups: "
+                    f"{', '.join(shares)}. The groups are "
                     f"{', '.join(self.groups)}."
                 )
             shares = [shares[name] for name in self.groups]
@@ -169,19 +168,19 @@ class Objective:
         if shares.shape != (len(self.groups),) or not inside:
             raise ValueError(
                 f"`shares` must hold {len(self.groups)} numbers in [0, 1], "
-                f"one for each group. Received: shares={shares.tolist()}."
+                f"one per group. Received: shares={shares.tolist()}."
             )
         return shares.tolist()
 
 
 class _Memory:
-    """Accuracies by channels, in a file if there is one.
+    """Caches accuracies by their channels, optionally in a file.
 
     Args:
         measured: a `MaskedEvaluation`.
-        path: of the file, or `None`.
+        path: path of the file, or `None`.
         graph: the `ChannelGraph`.
-        basis: pairs `(data, limit)`, what accuracies depend on besides.
+        basis: pairs `(data, limit)` that accuracies also depend on.
     """
 
     def __init__(self, measured, path, graph, basis):
@@ -195,9 +194,9 @@ class _Memory:
             self._found = json.loads(self._path.read_text())
             if self._found["basis"] != key:
                 raise ValueError(
-                    "A checkpoint must be of the same weights and data. "
-                    f"Received: checkpoint={str(path)!r}, which is of others. "
-                    "Choose another path."
+                    "A checkpoint must come from the same weights and data. "
+                    f"Received: checkpoint={str(path)!r}, which comes from "
+                    "others. Choose another path."
                 )
         self._found["basis"] = key
 
@@ -212,7 +211,7 @@ class _Memory:
 
 
 def _key(graph, basis):
-    """A hash of all numbers that an accuracy depends on, `str`."""
+    """A hash of everything that an accuracy depends on, `str`."""
     found = hashlib.sha256()
     for variable in graph.model.weights:
         found.update(values.numpy(variable).tobytes())

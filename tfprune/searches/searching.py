@@ -1,4 +1,4 @@
-"""The search for how much of each group of channels may go."""
+"""Searches for the number of channels to keep in each group."""
 
 import collections.abc
 import dataclasses
@@ -21,22 +21,22 @@ from tfprune.selection import budget as budget_lib
 from tfprune.selection import goal
 
 _LATEST = 10  # Trials in the live table.
-_SHOWN = 12  # Groups of each.
+_SHOWN = 12  # Groups shown per trial.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Search(printed.Printed):
-    """What a search found.
+    """The result of a search.
 
     Attributes:
         strategy: `str`.
-        groups: tuple of `str`, the groups that were searched.
+        groups: tuple of `str`, the groups searched.
         dense: `float`, the accuracy with all channels.
-        trials: tuple of `Trial`, in their order.
-        traces: `int`, how often the model was traced for all of them.
-        evaluated: `int`, how many different networks were measured.
+        trials: tuple of `Trial`, in order.
+        traces: `int`, number of times that the model was traced.
+        evaluated: `int`, number of different networks measured.
         model: the pruned model of the best trial, not fine-tuned, with the
-            normalisation that it was measured with.
+            normalization statistics of its evaluation.
     """
 
     strategy: str
@@ -48,7 +48,7 @@ class Search(printed.Printed):
     model: typing.Any
 
     def tables(self):
-        """A list of `tables.Table`: what was found, and the shares."""
+        """Returns a list of `tables.Table`: the result, and the shares."""
         best = self.best
         found = (
             ("strategy", self.strategy),
@@ -68,16 +68,16 @@ class Search(printed.Printed):
 
     @property
     def best(self):
-        """The `Trial` with the highest reward, the first of several."""
+        """The `Trial` with the highest reward; ties go to the first."""
         return max(self.trials, key=lambda trial: trial.reward)
 
     @property
     def ratios(self):
-        """`dict` from the name of each group to the share that stayed."""
+        """`dict` from the name of each group to its kept fraction."""
         return dict(zip(self.groups, self.best.kept, strict=True))
 
     def to_dict(self):
-        """Everything but the model, as plain data."""
+        """Returns everything but the model, as plain data."""
         found = {
             f.name: getattr(self, f.name)
             for f in dataclasses.fields(self)
@@ -88,7 +88,7 @@ class Search(printed.Printed):
 
     @classmethod
     def from_dict(cls, found):
-        """What `to_dict` gave, with `None` for the model."""
+        """Restores the result of `to_dict`, with `None` for the model."""
         found = {k: v for k, v in found.items() if k != "ratios"}
         trials = tuple(
             objective.Trial(**{**trial, "kept": tuple(trial["kept"])})
@@ -98,7 +98,7 @@ class Search(printed.Printed):
         return cls(trials=trials, groups=groups, model=None, **found)
 
     def save(self, path):
-        """Writes everything but the model as JSON."""
+        """Saves everything but the model as JSON."""
         path = atomic.writable(path)
         text = json.dumps(self.to_dict(), indent=2) + "\n"
         atomic.write({path: text.encode()})
@@ -123,63 +123,60 @@ def search(
     metric: collections.abc.Callable = masked_evaluation.accuracy,
     **options: typing.Any,
 ) -> Search:
-    """Finds how many channels of each group stay, by trying.
+    """Searches for the number of channels to keep in each group.
 
-    The model is traced once: every trial sets the weights that read removed
-    channels to zero and runs inference. Which channels of a group go is up
-    to the criterion. The same arguments give the same trials.
+    The model is traced once: every trial zeroes the weights that read removed
+    channels and runs inference. The criterion decides which channels of a
+    group are removed. The same arguments give the same trials.
 
     Args:
         model: a built `keras.Model`; it is not changed.
-        data: `(x, y)` to measure accuracy on, images that neither training
-            nor the final test sees; see `tfprune.datasets.samples`.
+        data: `(x, y)` to measure accuracy on, used neither in training nor
+            for the final test; see `tfprune.datasets.samples`.
         budget: a `tfprune.Budget` that no trial exceeds. `None`, with
             `reward` `"flops"` or `"params"`, lets accuracy decide.
-        strategy: `"amc"`, an agent that learns; `"random"`, one that does
-            not; `"one_plus_one"` changes the best so far, a few groups at a
-            time; `"greedy"` takes from one group at a time, from the least
-            sensitive one; `"evolution"` (CMA-ES) and `"bayesian"` (Optuna)
-            need the extra `search`; or a single network: `"uniform"` removes
-            the same share of each group, `"shallow"` more of the first
-            groups, `"deep"` more of the last.
-        evaluations: `int`, networks that are measured; a single one for the
-            last three. Of `"greedy"` some lie above the budget on the way,
-            and are no trials.
+        strategy: `"amc"`, a learning agent; `"random"`, random shares;
+            `"one_plus_one"`, which mutates a few groups of the best network
+            so far; `"greedy"`, which prunes one group at a time, the least
+            sensitive first; `"evolution"` (CMA-ES) and `"bayesian"` (Optuna),
+            which need the extra `search`; or a single network: `"uniform"`
+            removes the same fraction of each group, `"shallow"` more of the
+            first groups, `"deep"` more of the last.
+        evaluations: `int`, number of networks to measure; 1 for the last
+            three strategies. `"greedy"` also measures networks above the
+            budget, which are not trials.
         reward: `"error"`, `"flops"` or `"params"`; see `tfprune.searches.amc`.
         criterion, criterion_data: as `criterion` and `data` of
             `tfprune.prune`.
-        recalibrate: inputs by which batch normalisation is measured anew in
-            each trial; some hundred make the trials much more telling.
-        reconstruct: inputs to fit the weights that read kept channels by, in
-            each trial, on the inputs that they have in the full model (AMC,
-            section 3.3); the data are read once.
-        limit: `int`, samples of `data` that are looked at; `None` for all.
+        recalibrate: inputs on which to recalibrate batch normalization in
+            each trial; a few hundred make the trials much more informative.
+        reconstruct: inputs on which to refit, in each trial, the weights that
+            read kept channels, using activations of the full model (AMC,
+            section 3.3). The data are read once.
+        limit: `int`, maximum number of samples of `data`; `None` uses all.
         seed: `int`.
-        checkpoint: path of a JSON file in which every accuracy is kept as
-            soon as it is known. A search that was stopped, started again
-            with the same arguments, goes through the trials it finds there
-            without measuring them again. Searches of the same model and data
-            can share it.
-        progress: `bool`, whether the latest trials are shown while it runs,
-            if stderr is a terminal.
+        checkpoint: path of a JSON file that stores every accuracy as soon as
+            it is measured. Restarting a stopped search with the same
+            arguments reuses the stored accuracies. Searches of the same model
+            and data can share a file.
+        progress: `bool`, whether to show the latest trials while the search
+            runs, if stderr is a terminal.
         settings: `tfprune.searches.amc.Settings`; by default those of the
             paper, with at most a quarter of the trials as warm-up.
         metric: function `(y, outputs) -> numbers` of numpy arrays, one number
-            for each sample, larger for what is better; it stands for the
-            accuracy wherever that is spoken of.
-        **options: in the place of `budget`, the arguments of `tfprune.Budget`
+            per sample, larger is better; replaces accuracy everywhere.
+        **options: instead of `budget`, the arguments of `tfprune.Budget`
             (`macs`, `ram_bytes`, ...); `state` and `lowest`, see
-            `PruningEnvironment`;
-            `min_channels`, `channel_multiple`, `target` and `skip`, as for
-            `tfprune.prune`.
+            `PruningEnvironment`; `min_channels`, `channel_multiple`, `target`
+            and `skip`, as for `tfprune.prune`.
 
     Returns:
         A `Search`.
 
     Raises:
         ImportError: If the extra `search` is needed and missing.
-        ValueError: If a name is unknown, data are missing, the budget is out
-            of reach, or neither budget nor reward bounds the search.
+        ValueError: If a name is unknown, data are missing, the budget cannot
+            be met, or neither budget nor reward bounds the search.
 
     Example:
 
@@ -190,7 +187,7 @@ def search(
     play = strategies.STRATEGIES.get(strategy)
     if evaluations < 1:
         raise ValueError(
-            "At least one trial is needed. Received: "
+            "At least one trial is required. Received: "
             f"evaluations={evaluations!r}."
         )
     asked = objective.Objective(

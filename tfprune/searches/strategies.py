@@ -1,7 +1,7 @@
-"""How a search chooses the networks that it tries.
+"""Strategies by which a search chooses networks to try.
 
-A strategy is a function `(env, evaluations, settings)` that yields the reward
-and the last `info` of one episode after the other. References:
+A strategy is a function `(env, evaluations, settings)` that yields, for each
+episode, the reward and the last `info`. References:
 
 - AMC: He et al., ECCV 2018, https://arxiv.org/abs/1802.03494
 - greedy: Yang et al., "NetAdapt", ECCV 2018,
@@ -22,15 +22,15 @@ from tfprune.core import registry
 from tfprune.searches import ddpg
 
 STRATEGIES = registry.Registry("strategy")
-_START = 0.75  # Shares with room on both sides; only proportions matter.
+_START = 0.75  # Leaves room on both sides; only proportions matter.
 _SPREAD = 0.2
-_STEP = 0.5  # Of the logarithms of shares, at first.
+_STEP = 0.5  # Initial step size on the logarithms of shares.
 _WIDEST = 2.0
 
 
 @STRATEGIES.register("amc")
 def amc(env, evaluations, settings):
-    """The agent of AMC."""
+    """Runs the agent of AMC."""
     agent = ddpg.Agent(env.observation_space.shape[0], settings)
     for number in range(evaluations):
         steps, value, info = _episode(env, lambda s, n=number: agent.act(s, n))
@@ -39,14 +39,14 @@ def amc(env, evaluations, settings):
 
 
 def _episode(env, act):
-    """Plays one network; `act` gives an action for a state."""
+    """Plays one episode; `act` returns the action for a state."""
     state, _ = env.reset()
     steps, done = [], False
     while not done:
         action = act(state)
         after, value, done, _, info = env.step(action)
-        # What was done is remembered, not what was asked for: the reward is
-        # that of the share that the budget allowed.
+        # Store the fraction that the budget allowed, not the requested one:
+        # the reward belongs to the former.
         steps.append((state, info["kept"], after, float(done)))
         state = after
     return steps, value, info
@@ -54,7 +54,7 @@ def _episode(env, act):
 
 @STRATEGIES.register("random")
 def random(env, evaluations, settings):
-    """Random actions, as in the warm-up of AMC."""
+    """Draws random actions, as in the warm-up of AMC."""
     rng = np.random.default_rng(settings.seed)
     for _ in range(evaluations):
         _, value, info = _episode(env, lambda state: rng.uniform())
@@ -63,16 +63,16 @@ def random(env, evaluations, settings):
 
 @STRATEGIES.register("greedy")
 def greedy(env, evaluations, settings):
-    """Takes from one group at a time, from the one that costs least accuracy.
+    """Prunes one group at a time, the one that costs least accuracy.
 
-    The way to the budget is cut into equal stretches, as many as the trials
-    allow; in each, every group is tried. Networks on the way are above the
-    budget, so only those of the last stretch are trials.
+    The way to the budget is divided into as many equal stages as the number
+    of trials allows; each stage tries every group. Networks of earlier stages
+    exceed the budget, so only those of the last stage are trials.
     """
     del settings
     if not env.has_budget:
         raise ValueError(
-            "The strategy 'greedy' goes towards a budget. Received: "
+            "The strategy 'greedy' needs a budget. Received: "
             "budget=None. Give a tfprune.Budget, or choose another strategy."
         )
     count = len(env.groups)
@@ -92,9 +92,9 @@ def greedy(env, evaluations, settings):
 
 @STRATEGIES.register("one_plus_one")
 def one_plus_one(env, evaluations, settings):
-    """The (1+1)-ES on proportions, from equal ones or those of the ranking.
+    """Runs the (1+1)-ES on proportions, from equal or ranked ones.
 
-    Groups change a few at a time, as most networks have many of them.
+    A few groups change at a time, because most networks have many.
     """
     rng = np.random.default_rng(settings.seed)
     starts = [env.scaled([_START] * len(env.groups)), env.ranked()]
@@ -114,7 +114,7 @@ def one_plus_one(env, evaluations, settings):
         yield value, info
         if value >= best:
             best, shares = value, tried
-            # Where nothing matters, every step succeeds.
+            # On a flat objective every step succeeds; bound the step size.
             step = min(step * np.exp(0.8), _WIDEST)
         else:
             step *= np.exp(-0.2)
@@ -122,12 +122,12 @@ def one_plus_one(env, evaluations, settings):
 
 @STRATEGIES.register("evolution")
 def evolution(env, evaluations, settings):
-    """CMA-ES on the proportions of the groups, from equal ones."""
+    """Runs CMA-ES on the groups' proportions, from equal ones."""
     cma = packages.load("cma", "search", "The strategy 'evolution'")
     start = [_START] * len(env.groups)
     options = {
         "bounds": [0, 1],
-        "seed": settings.seed + 1,  # 0 would mean the time of day.
+        "seed": settings.seed + 1,  # For cma, 0 means the time of day.
         "verbose": -9,
     }
     yield env.play(env.scaled(start))
@@ -147,7 +147,7 @@ def evolution(env, evaluations, settings):
 
 @STRATEGIES.register("bayesian")
 def bayesian(env, evaluations, settings):
-    """Parzen estimators of Optuna on the proportions, from equal ones."""
+    """Runs Optuna's Parzen estimators on proportions, from equal ones."""
     optuna = packages.load("optuna", "search", "The strategy 'bayesian'")
     names = [group.name for group in env.groups]
     sampler = optuna.samplers.TPESampler(seed=settings.seed)
@@ -165,7 +165,7 @@ def bayesian(env, evaluations, settings):
 
 
 def _single(slope):
-    """One network whose removed share is linear in the depth of a group.
+    """One network whose removed fraction is linear in a group's depth.
 
     Args:
         slope: function from a depth in [0, 1] to the weight of a group.
@@ -176,7 +176,7 @@ def _single(slope):
         count = len(env.groups)
         weights = [slope(i / max(count - 1, 1)) for i in range(count)]
         low, high = 0.0, 1.0
-        for _ in range(20):  # the least removal that no step has to enlarge
+        for _ in range(20):  # bisect for the least removal that fits
             middle = (low + high) / 2
             if env.fits(_shares(weights, middle)):
                 high = middle

@@ -1,4 +1,4 @@
-"""A smaller model: prune, strip, fold, cut depth, reconstruct, recalibrate.
+"""Makes models smaller: prune, strip, fold, cut depth, refit, recalibrate.
 
 In: a model. Out: a plain Keras model with fewer channels.
 May import: `selection`, `sparsity`, `criteria` and below.

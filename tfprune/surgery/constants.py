@@ -1,4 +1,4 @@
-"""Channels that hold the same value whatever the input is."""
+"""Channels whose values do not depend on the input."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ from tfprune.graph import values
 class Constants:
     """Finds the values of constant channels and moves them into biases.
 
-    Nothing is computed until a channel is asked for.
+    Values are computed on first use.
 
     Args:
         graph: a `ChannelGraph`.
@@ -23,15 +23,15 @@ class Constants:
         self._readers = None
 
     def foldable(self, constant):
-        """Which constant channels can be removed without a change.
+        """Marks the constant channels that can be removed exactly.
 
         Args:
             constant: bool array, shape `(graph.size,)`: channels that do not
                 depend on the input.
 
         Returns:
-            Bool array of that shape: those that are zero wherever they are
-            read, or that have one value there that a bias can take over.
+            Bool array of that shape: the channels that are zero wherever they
+            are read, or whose single value there can move into a bias.
         """
         constant = constant & ~self._graph.driven
         if not constant.any():
@@ -43,7 +43,7 @@ class Constants:
         return constant
 
     def new_biases(self, folded):
-        """The biases of the readers of folded channels.
+        """Returns the biases of the layers that read folded channels.
 
         Args:
             folded: bool array, shape `(graph.size,)`.
@@ -62,13 +62,13 @@ class Constants:
 
 
 class _Reader:
-    """What one reading axis sees of each channel.
+    """The channel values that one reading axis sees.
 
     Attributes:
         binding: the `Binding`.
         value: float array, shape `(labels.size,)`, the channel's value.
-        movable: bool array of that shape, whether the channel can go if it is
-            constant.
+        movable: bool array of that shape, whether the channel can be removed
+            if it is constant.
         bias: the layer's bias, or `None`.
     """
 
@@ -78,14 +78,14 @@ class _Reader:
         groups = getattr(layer, "groups", 1)
         low = np.min([low for low, _ in seen], axis=0)
         high = np.max([high for _, high in seen], axis=0)
-        # The groups of a convolution share the rows of its kernel; the kernel
-        # of a separable one has several rows for each channel.
+        # The groups of a grouped convolution share the rows of its kernel; a
+        # separable kernel has several rows per channel.
         low = low.reshape(groups, -1).min(0)
         high = high.reshape(groups, -1).max(0)
         times = binding.labels.size // low.size
         low, high = np.repeat(low, times), np.repeat(high, times)
         self.value = (low + high) / 2
-        # Rounding differs from position to position.
+        # A constant is not exactly constant: rounding varies by position.
         rounding = 1e-6 * max(-low.min(), high.max())
         zero = (low == 0) & (high == 0)
         fits = (
@@ -99,7 +99,7 @@ class _Reader:
         self.value[zero] = 0.0
 
     def shift(self, gone):
-        """What the channels `gone` add to each output, shape `(outputs,)`."""
+        """What the channels `gone` add to the outputs, shape `(outputs,)`."""
         kernel = values.numpy(self.binding.variable)
         kernel = np.moveaxis(kernel, self.binding.axis, 0)
         kernel = kernel.reshape(kernel.shape[0], -1, self.bias.shape[0])
@@ -107,7 +107,7 @@ class _Reader:
 
 
 def _readers(graph):
-    """Runs the model and looks at the inputs of all readers."""
+    """Runs the model and records the inputs of all readers."""
     bindings = {}
     for binding in graph.bindings:
         if binding.role == channel_graph.READS:
@@ -125,7 +125,7 @@ def _readers(graph):
             seen[id(binding)].append(_range_by_channel(x, binding))
         return site.live(*args, **kwargs)
 
-    # Layers that are called with training=True write to the model's state.
+    # Layers called with training=True write to the model's state.
     with keras.StatelessScope():
         for inputs in _random_inputs(graph):
             document.run(graph.config, graph.model, inputs, apply)
@@ -137,9 +137,9 @@ def _readers(graph):
 
 
 def _random_inputs(graph):
-    """Flat inputs: two samples, and two sizes where the size is unknown.
+    """Flat inputs: two samples, and two sizes if the size is unknown.
 
-    A value that is the same in all of them does not depend on the input.
+    A channel that has one value on all of them counts as constant.
     """
     rng = np.random.default_rng(0)
     unknown = any(None in x.shape[1:] for x in graph.inputs)
@@ -152,7 +152,7 @@ def _plain(x):
 
 
 def _range_by_channel(x, binding):
-    """The least and the largest value of each channel."""
+    """The smallest and the largest value of each channel."""
     axis = binding.input_axis
     if axis is None:
         size = binding.labels.size

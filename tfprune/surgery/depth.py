@@ -1,8 +1,8 @@
-"""Whole residual blocks: found, scored, and taken out of the model.
+"""Finds, scores and removes whole residual blocks.
 
-A block adds the output of a branch to its input. Without the branch its input
-goes straight on: the sum and the layers of the branch disappear, exactly if
-the branch is zero for every input.
+A block adds the output of a branch to its input. Removing the block drops the
+sum and the layers of the branch and passes the input straight through. This is
+exact if the branch is zero for every input.
 """
 
 import collections
@@ -21,14 +21,14 @@ from tfprune.graph import values
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A residual block whose branch can be taken out.
+    """A residual block whose branch can be removed.
 
     Attributes:
         path: `str`, path of the layer or op that adds the branch.
-        keys: tuple, where its entry stands in the model's config.
-        branch: `int`, which of its two inputs the branch is.
-        layers: tuple of `str`, names of the layers that go with it.
-        source: tuple, the reference in the config to its other input.
+        keys: tuple, position of its entry in the model's config.
+        branch: `int`, index of the branch among its two inputs.
+        layers: tuple of `str`, names of the layers removed with it.
+        source: tuple, the config's reference to its other input.
     """
 
     path: str
@@ -39,10 +39,10 @@ class Block:
 
 
 def blocks(graph):
-    """The residual blocks of a model, in the order of its config.
+    """Finds the residual blocks of a model, in the order of its config.
 
-    One input of a sum comes from the other through layers that nothing else
-    reads, and both have the shape of the sum.
+    In a block, one input of a sum is computed from the other by layers whose
+    outputs nothing else uses, and both have the shape of the sum.
 
     Args:
         graph: a `ChannelGraph`.
@@ -55,21 +55,21 @@ def blocks(graph):
 
 
 def scores(graph, found, data=None, limit=256):
-    """How much each block changes what passes through it.
+    """Scores each block by how much it changes its input.
 
-    One minus the cosine similarity of its input and its output, the mean over
-    samples ("block influence", Men et al. 2024, ShortGPT, eq. 1, there of the
-    hidden states of transformers).
+    The score is one minus the cosine similarity of the block's input and
+    output, averaged over samples ("block influence", Men et al. 2024,
+    ShortGPT, eq. 1, defined there on the hidden states of transformers).
 
     Args:
         graph: a `ChannelGraph`.
         found: list of its `Block`s.
         data: inputs, as for `tfprune.scoring.channel_scores`; `None` takes
-            random ones, which say less.
-        limit: `int`, samples that are looked at.
+            random ones, which are less informative.
+        limit: `int`, maximum number of samples to use.
 
     Returns:
-        Float array, one score for each block.
+        Float array, one score per block.
     """
     model = graph.model
     found = {block.path: block for block in found}
@@ -106,17 +106,16 @@ def _change(x, y):
 
 
 def cut(graph, budget, data=None):
-    """A model with only some of its residual blocks, and what is left to meet.
+    """Removes residual blocks until a budget's limit on depth is met.
 
     Args:
         graph: a `ChannelGraph`; its model is not changed.
         budget: a `Budget` with a limit on depth.
-        data: inputs, as for `scores`: the blocks that change them least go.
+        data: inputs, as for `scores`; the lowest-scoring blocks are removed.
 
     Returns:
         `(model, budget)`: a plain Keras model and the budget's other limits,
-        `None` if there are none. What was a fraction is one of the model that
-        was given.
+        `None` if there are none. Fractions still refer to the original model.
 
     Raises:
         ValueError: If the model has no residual blocks.
@@ -125,9 +124,9 @@ def cut(graph, budget, data=None):
     found = blocks(graph)
     if not found:
         raise ValueError(
-            "A limit on depth needs residual blocks: sums of a tensor and what "
-            f"is made of it, of one shape. Received: model={model.name!r}, "
-            "which has none. Give other limits."
+            "A limit on depth needs residual blocks: a tensor added to a "
+            "branch computed from it, of the same shape. Received: "
+            f"model={model.name!r}, which has none. Give other limits."
         )
     share = isinstance(depth, float)
     left = int(depth * len(found) + 1e-9) if share else min(depth, len(found))
@@ -142,11 +141,11 @@ def cut(graph, budget, data=None):
 
 
 def without(graph, gone):
-    """The model without the branches of some blocks.
+    """Removes the branches of some blocks from a model.
 
     Args:
         graph: a `ChannelGraph`; its model is not changed.
-        gone: list of its `Block`s.
+        gone: list of its `Block`s to remove.
 
     Returns:
         A plain Keras model.
@@ -159,7 +158,7 @@ def without(graph, gone):
 
 
 def zero_blocks(graph):
-    """The blocks whose branch is zero, whatever the input is.
+    """Finds the blocks whose branch is zero for every input.
 
     Args:
         graph: a `ChannelGraph`.
@@ -197,7 +196,7 @@ def zero_blocks(graph):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Traced:
-    """A tensor, and whether it is the same whatever the input is."""
+    """A tensor, and whether it is independent of the input."""
 
     value: object
     constant: bool
@@ -208,12 +207,12 @@ def _value(x):
 
 
 class _Place:
-    """A Functional model, or one nested in the model, as its config has it.
+    """A Functional model's config, possibly nested in another model's.
 
     Args:
         config: `dict`, the model's config.
-        path: `str`, what stands before the names of its layers in paths.
-        keys: tuple, where the config stands in the whole document.
+        path: `str`, prefix of its layers' paths.
+        keys: tuple, position of the config in the outermost config.
     """
 
     def __init__(self, config, path, keys):
@@ -237,7 +236,7 @@ class _Place:
         }
 
     def blocks(self):
-        """Yields the `Block`s of this model, but of no model within."""
+        """Yields the `Block`s of this model, without those of nested models."""
         for i, entry in enumerate(self._config["layers"]):
             name = entry["name"]
             references = self._nodes.get((name, 0), [])
@@ -257,7 +256,7 @@ class _Place:
                     break
 
     def _between(self, end, start):
-        """The calls on all ways back from `end` to `start`, else `None`."""
+        """The calls on all paths from `start` to `end`, else `None`."""
         if end == start:
             return None
         found, waiting = set(), [end[:2]]
@@ -272,7 +271,7 @@ class _Place:
         return found
 
     def _only(self, inside, name):
-        """Whether nothing but a sum reads what is inside of its branch."""
+        """Whether only the sum uses the outputs computed in its branch."""
         layers = {layer for layer, _ in inside}
         calls = {node for node in self._nodes if node[0] in layers}
         read = set().union(*(self._readers[node] for node in inside))
@@ -283,7 +282,7 @@ class _Place:
         )
 
     def drop(self, gone):
-        """Takes blocks out of the config: `dict` from keys to `Block`."""
+        """Removes blocks, a `dict` from keys to `Block`, from the config."""
         layers, sources = set(), {}
         for i, entry in enumerate(self._config["layers"]):
             block = gone.get(self._keys + ("layers", i))

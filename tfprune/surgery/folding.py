@@ -1,9 +1,9 @@
-"""Constant factors on channels move into the weights that read them.
+"""Folds constant channel factors into the weights that read the channels.
 
-A layer whose output channels are multiplied by constants that are not negative
-can do without, if all that follows passes factors on (activation by ReLU,
-pooling, padding, flattening) until weights read the channels: they take the
-factors over, exactly. Where something else follows, there is no such weight.
+A gate that multiplies channels by non-negative constants can be removed exactly
+if everything between it and the weights that read the channels is positively
+homogeneous (ReLU, pooling, padding, flattening): those weights then absorb the
+factors. After any other operation, folding is not possible.
 """
 
 import keras
@@ -59,27 +59,26 @@ _ACTIVATIONS = (
 
 
 def into_readers(graph, gates):
-    """The weights that make up for gates which are taken out.
+    """Computes weights that absorb the factors of removed gates.
 
     Args:
         graph: a `ChannelGraph` of the model without gates.
-        gates: `dict` from the path of a layer to a float array of shape
-            `(graph.size,)`: the factors, not negative, of the channels that
-            are its outputs.
+        gates: `dict` from a layer's path to a float array of shape
+            `(graph.size,)`: the non-negative factors of its output channels.
 
     Returns:
         `dict` from `id(variable)` to a numpy array, as for `rebuild.shrink`.
 
     Raises:
-        ValueError: If something between a gate and the weights that read its
-            channels does not pass factors on, or weights read them with
-            different factors.
+        ValueError: If an operation between a gate and the weights that read
+            its channels does not preserve factors, or weights read the
+            channels with different factors.
     """
     return _Walk(graph, gates).changes()
 
 
 class _Walk:
-    """Follows the factors through the model, step by step."""
+    """Propagates the factors through the model, step by step."""
 
     def __init__(self, graph, gates):
         self._graph = graph
@@ -96,7 +95,7 @@ class _Walk:
             for tensor in step.outputs:
                 self._on[id(tensor)] = factors
         if any((self._factors(t) != 1).any() for t in graph.outputs):
-            raise _cannot("the model", "its output has a gate")
+            raise _cannot("the model", "its output is gated")
 
     def changes(self):
         found = {}
@@ -110,7 +109,7 @@ class _Walk:
         return found
 
     def _factors(self, tensor):
-        """Ones but for the channels of the tensor."""
+        """The factors of a tensor's channels, 1 for all other channels."""
         factors = np.ones(self._graph.size)
         labels = np.unique(tensor.labels)
         known = self._on.get(id(tensor))
@@ -119,7 +118,7 @@ class _Walk:
         return factors
 
     def _after(self, step, bindings):
-        """The factors that a step leaves on its outputs."""
+        """The factors on the outputs of a step."""
         factors = self._joint(step)
         live = self._graph.layers[step.layer]
         if bindings:
@@ -128,14 +127,14 @@ class _Walk:
                 read[b.labels] = True
                 self._read(b, factors[b.labels])
             if (factors[~read] != 1).any():
-                raise _cannot(step.layer, "it reads not all channels")
+                raise _cannot(step.layer, "it does not read all channels")
             return np.ones(self._graph.size)
         if (factors != 1).any() and not _passes(live):
-            raise _cannot(step.layer, f"a {step.op} follows on it")
+            raise _cannot(step.layer, f"a {step.op} follows it")
         return factors
 
     def _joint(self, step):
-        """The factors of all inputs, which agree where they share channels."""
+        """The factors of all inputs; shared channels must agree."""
         factors = np.ones(self._graph.size)
         seen = np.zeros(self._graph.size, bool)
         for tensor in step.inputs:
@@ -158,7 +157,7 @@ class _Walk:
 def _checked(gate, step):
     labels = np.concatenate([t.labels.reshape(-1) for t in step.outputs])
     if np.unique(labels).size < labels.size:
-        raise _cannot(step.layer, "some of its channels only go together")
+        raise _cannot(step.layer, "some of its channels are tied together")
     if not (gate >= 0).all():
         raise ValueError(
             "Factors must not be negative. Received: "
@@ -177,8 +176,8 @@ def _passes(live):
 
 def _cannot(layer, reason):
     return ValueError(
-        "A factor can only move into weights that read the channel by way of "
+        "A factor can only fold into weights that read the channel through "
         f"ReLU, pooling, padding or flattening. Received: {layer!r}: "
-        f"{reason}. Leave the factors out (fold=False), or `skip` the layers "
+        f"{reason}. Drop the factors (fold=False), or `skip` the layers "
         "whose channels it reads."
     )

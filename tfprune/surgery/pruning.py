@@ -28,49 +28,50 @@ def prune(
     allow_inexact: bool = False,
     **options: typing.Unpack[goal.Options],
 ) -> keras.Model:
-    """A smaller model, without the channels that score lowest.
+    """Prunes a model to a budget, or by a ratio.
 
-    The channels are removed as if every weight that reads them were set to
-    zero and the model stripped.
+    Removes the lowest-scoring channels. The result is that of setting every
+    weight that reads them to zero and stripping the model.
 
     Args:
-        model: a built `keras.Model`, or a model from `tfprune.wrap`, of which
-            the plain layers that it stands for are pruned, as by `strip`. It
-            is not changed.
-        budget: what may remain, a `tfprune.Budget`; or what goes, a ratio: a
-            float in [0, 1), the share of each group's channels to remove, or
-            a `dict` from name patterns to such shares, as in
-            `tfprune.selection.by_ratio`. So `prune(model, 0.9)` removes nine
-            channels of ten; `prune(model, macs=0.9)` keeps nine tenths of the
-            multiply-adds. The keywords below say the same by name.
+        model: a built `keras.Model`, or a model from `tfprune.wrap`, which is
+            unwrapped first, as by `strip`. It is not changed.
+        budget: how much to keep, a `tfprune.Budget`; or how much to remove, a
+            ratio: a float in [0, 1), the fraction of each group's channels to
+            remove, or a `dict` from name patterns to such fractions, as in
+            `tfprune.selection.by_ratio`. `prune(model, 0.9)` removes 90 % of
+            the channels; `prune(model, macs=0.9)` keeps 90 % of the
+            multiply-adds. The keywords below are equivalent.
         criterion: a name, a function `(values, axis) -> scores` or a
             `Criterion`; see `tfprune.scoring.channel_scores`.
-        data: what the criterion needs; `"l1"` and `"l2"` need nothing.
+        data: data for the criterion; `"l1"` and `"l2"` need none.
         ranking: `"global"`, `"group"` or `"raw"`, for a `Budget`; see
             `tfprune.selection.by_budget`.
-        reconstruct: inputs, as `data`, to fit the weights that read the kept
-            channels on, so that they make up for the removed ones; see
-            `tfprune.reconstruct`.
-        input_shape: the size of one input, as for `tfprune.channel_graph`;
-            needed for limits on MACs where the model's input has open sizes.
-        allow_inexact: `bool`, whether channels may go that a normalization
-            averages over (LayerNormalization, GroupNormalization,
-            RMSNormalization, UnitNormalization); a warning tells by how much
-            the outputs differ from those with zeros in their place.
-        **options: in the place of `budget`, the arguments of `tfprune.Budget`
+        reconstruct: inputs, as `data`, on which to refit the weights that
+            read the kept channels, so that they compensate for the removed
+            ones; see `tfprune.reconstruct`.
+        input_shape: shape of one input, as for `tfprune.channel_graph`;
+            required for limits on MACs if the model's input sizes are
+            unknown.
+        allow_inexact: `bool`, whether to allow removing channels that a
+            normalization averages over (LayerNormalization,
+            GroupNormalization, RMSNormalization, UnitNormalization). A
+            warning reports how far the outputs then differ from those with
+            the channels set to zero.
+        **options: instead of `budget`, the arguments of `tfprune.Budget`
             (`macs`, `params`, `channels`, `ram_bytes`, `depth`, ...) or
-            `ratio`; `min_channels`, `channel_multiple`, `target`, `skip` and
-            `normalize`, see `tfprune.selection.choose`.
+            `ratio`; also `min_channels`, `channel_multiple`, `target`, `skip`
+            and `normalize`; see `tfprune.selection.choose`.
 
     Returns:
         A plain Keras model of the same class, not fine-tuned.
 
     Raises:
-        TypeError: If `model`, `budget` or `criterion` is of the wrong type,
-            or no argument, or more than one, says how much goes.
+        TypeError: If `model`, `budget` or `criterion` has the wrong type, or
+            no argument, or more than one, says how much to remove.
         ValueError: If the model cannot be read, the budget cannot be met, a
-            name is unknown, a pattern fits nothing, weights are NaN or data
-            are missing.
+            name is unknown, a pattern matches nothing, weights are NaN or
+            data are missing.
 
     Example:
 
@@ -104,17 +105,17 @@ def plan(
     allow_inexact=False,
     **options,
 ):
-    """What `prune` takes out, before it does.
+    """Plans what `prune` removes, without removing it.
 
-    The model is read once, and once more where whole blocks go.
+    The model is read once, and again if whole blocks are removed.
 
     Args:
         model, budget, criterion, data, ranking, reconstruct, input_shape,
             allow_inexact, **options: as for `prune`.
 
     Returns:
-        A `Cut`: of the plain layers of `model`, without the blocks that a
-        limit on depth takes out.
+        A `Cut` of the unwrapped model, from which blocks beyond a limit on
+        depth have already been removed.
 
     Raises:
         TypeError, ValueError: as `prune`.

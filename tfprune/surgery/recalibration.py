@@ -1,8 +1,8 @@
-"""Batch normalisation measures again what it normalises.
+"""Recalibrates the statistics of batch normalization.
 
-Removing channels shifts what the remaining ones sum up to; the moving means and
-variances of batch normalisation still describe the full model. Measured anew on
-data without a gradient step, they recover much of the accuracy.
+Removing channels shifts the activations of later layers, while the moving means
+and variances of batch normalization still describe the full model. Measuring
+them again, without a gradient step, recovers much of the accuracy.
 
 References:
 
@@ -31,21 +31,22 @@ def recalibrate(
     batch_size: int = 128,
     limit: int | None = None,
 ) -> keras.Model:
-    """Replaces the statistics of batch normalisation by those of data.
+    """Replaces the moving statistics of batch normalization by those of data.
 
-    They become the mean over all samples of what each batch has while it is
-    normalised by itself, as in training; all other layers behave as in
-    inference. Frozen layers are measured too.
+    Each batch is normalized by its own statistics, as in training, and the
+    moving statistics become their mean over all samples. All other layers run
+    in inference mode. Frozen layers are recalibrated too.
 
     Args:
         model: a built `keras.Model`; it is not changed.
         data: inputs, as for `tfprune.datasets.batches`. Labels are not used.
-        batch_size: `int`, for arrays. Small batches give noisy variances.
-        limit: `int`, samples that are looked at; `None` for all.
+        batch_size: `int`, used if the data are arrays. Small batches give
+            noisy variances.
+        limit: `int`, maximum number of samples to use; `None` uses all.
 
     Returns:
-        A copy of the model with new statistics; equal to it if it has no
-        batch normalisation.
+        A copy of the model with new statistics; an identical copy if it has
+        no batch normalization.
 
     Raises:
         ValueError: If data are missing or have the wrong shape.
@@ -62,10 +63,10 @@ def recalibrate(
 
 
 def measure(config, model, data, batch_size=128, limit=None):
-    """As `recalibrate`, in place.
+    """Recalibrates a model in place.
 
     Args:
-        config: `dict`, the config of the model, as that of a `ChannelGraph`.
+        config: `dict`, the model's config, as in a `ChannelGraph`.
         model: the model, which is changed.
         data, batch_size, limit: as for `recalibrate`.
     """
@@ -80,7 +81,7 @@ def measure(config, model, data, batch_size=128, limit=None):
             data, _PURPOSE, batch_size, limit, model=model
         ):
             count = len(x[0])
-            # With this momentum the moving averages are cumulative ones.
+            # This momentum turns the moving average into a cumulative one.
             momentum = seen / (seen + count)
             for layer in layers:
                 layer.momentum = momentum
@@ -101,7 +102,7 @@ def _plain(leaf):
 
 @contextlib.contextmanager
 def _restored(layers):
-    """Puts momentum and trainability back at the end."""
+    """Restores momentum and trainability at the end."""
     before = [(layer.momentum, layer.trainable) for layer in layers]
     for layer in layers:
         layer.trainable = True

@@ -1,20 +1,19 @@
-"""Least squares: the weights that read kept channels make up for removed ones.
+"""Least-squares refit of the weights that read pruned channels.
 
-For a layer that reads, with patches `A` of its input in the full model and `P`
-in the pruned one, both at the same positions, and weights `W`,
+For a layer with weights `W` and with patches `A` of its input in the full model
+and `P` in the pruned one, at the same positions, solve
 
     min over D of ||A W - P (W_S + D)||^2 + ridge ||D||^2
 
-so that its outputs before the activation come near to what they were; `W_S`
-are the weights that read kept channels, and a bias is fitted along with them.
-The ridge pulls towards the weights as they are: where nothing was removed, `D`
-is zero.
+so that the outputs before the activation approximate the original ones. `W_S`
+are the weights that read kept channels; a bias is fitted along with them. The
+ridge penalizes changes of the weights: if nothing was removed, `D` is zero.
 
 References:
 
 - He, Zhang, Sun, "Channel Pruning for Accelerating Very Deep Neural Networks",
-  ICCV 2017, https://arxiv.org/abs/1707.06168, which takes `P` from the pruned
-  model for the same reason
+  ICCV 2017, https://arxiv.org/abs/1707.06168, which also takes `P` from the
+  pruned model, so that a layer corrects the errors of earlier ones
 """
 
 import contextlib
@@ -42,11 +41,11 @@ INPUTS = ("pruned", "dense")
 def reconstruct(
     cut: cut_lib.Cut, data: typed.Data, **settings: typing.Any
 ) -> keras.Model:
-    """Removes channels and fits the weights that read the other ones.
+    """Removes channels and refits the weights that read the kept ones.
 
     Args:
-        cut: a `Cut`, as `tfprune.selection.choose` gives; its graph's model
-            is not changed.
+        cut: a `Cut`, as from `tfprune.selection.choose`; its graph's model is
+            not changed.
         data: inputs, as for `tfprune.datasets.batches`. Labels are not used.
         **settings: the fields of `Reconstruction`.
 
@@ -70,14 +69,14 @@ class Reconstruction:
     """The settings of a reconstruction.
 
     Args:
-        inputs: `"pruned"` fits layer after layer, each on inputs from the
-            model as pruned and fitted so far, and reads the data once for
-            each; `"dense"` fits all at once on inputs from the full model.
-        positions: `int`, output positions that are drawn for each sample.
-        limit: `int`, samples that are looked at; `None` for all.
-        ridge: `float`, times the mean square of the inputs.
-        seed: `int` of the positions.
-        batch_size: `int`, for arrays.
+        inputs: `"pruned"` fits layer by layer, each on inputs from the model
+            as pruned and fitted so far, and reads the data once per layer;
+            `"dense"` fits all at once on inputs from the full model.
+        positions: `int`, output positions drawn per sample.
+        limit: `int`, maximum number of samples to use; `None` uses all.
+        ridge: `float`, relative to the mean square of the inputs.
+        seed: `int`, seed for the positions.
+        batch_size: `int`, used if the data are arrays.
     """
 
     inputs: str = "pruned"
@@ -95,7 +94,7 @@ class Reconstruction:
             )
 
     def refit(self, cut, data):
-        """The cut with fitted weights in place of those it would have.
+        """Returns the cut with refitted weights.
 
         Args:
             cut: a `Cut`.
@@ -115,9 +114,9 @@ class Reconstruction:
             data: as for `reconstruct`.
 
         Returns:
-            `(changes, fits)`: a `dict` from `id(variable)` to the new value
-            of the variable, numpy, in its old shape, with zeros where removed
-            channels are read; and a list of `least_squares.Fit`.
+            `(changes, fits)`: a `dict` from `id(variable)` to the variable's
+            new value, a numpy array of its original shape with zeros where it
+            reads removed channels; and a list of `least_squares.Fit`.
         """
         if self.inputs == "dense":
             found = self.prepare(cut.graph, data, cut.keep).solve(cut.keep)
@@ -132,8 +131,8 @@ class Reconstruction:
         Args:
             graph: a `ChannelGraph`.
             data: as for `reconstruct`.
-            keep: bool array; layers that read none of the channels it
-                removes are left out. `None` takes all that can lose some.
+            keep: bool array; layers that read none of the removed channels
+                are left out. `None` includes all layers that may lose some.
 
         Returns:
             A `Prepared`.
@@ -150,7 +149,7 @@ class Reconstruction:
         return Prepared(sums, self.ridge)
 
     def _one_by_one(self, cut, data):
-        """Layer after layer, on inputs of the model as fitted so far."""
+        """Fits layer by layer, on inputs of the model as fitted so far."""
         samples.check_repeatable(data, _PURPOSE)
         graph, keep = cut.graph, cut.keep
         changes, fits = {}, []
@@ -177,7 +176,7 @@ class Reconstruction:
             yield x, number
 
     def _rows(self, graph, problems, x, number, changes=None):
-        """Patches for each problem, one array for each call of its layer."""
+        """Patches for each problem, one array per call of its layer."""
         rows = [[] for _ in problems]
         lives = {id(problem.reader.live) for problem in problems}
         last = max(
@@ -189,7 +188,7 @@ class Reconstruction:
         def visit(event):
             for problem, found in zip(problems, rows, strict=True):
                 if problem.reader.live is event.live:
-                    # Both models are looked at in the same positions.
+                    # Same seed: both models are sampled at the same positions.
                     rng = np.random.default_rng((self.seed, number, len(found)))
                     found.append(
                         problem.reader.patches(
@@ -214,14 +213,14 @@ class Prepared:
 
     Args:
         sums: list of `least_squares.DenseSums`.
-        ridge: as of `Reconstruction`.
+        ridge: as for `Reconstruction`.
     """
 
     def __init__(self, sums=(), ridge=0.0):
         self._sums, self._ridge = sums, ridge
 
     def solve(self, keep):
-        """`(changes, fits)`, as `Reconstruction.solve`; reads no data."""
+        """Returns `(changes, fits)` as `Reconstruction.solve`, without data."""
         changes, fits = {}, []
         for problem in self._sums:
             if not keep[problem.reader.labels].all():
@@ -232,17 +231,17 @@ class Prepared:
 
 
 class _Reached(Exception):
-    """Ends a run where nothing behind is of interest."""
+    """Ends a run once all needed inputs have been seen."""
 
 
 def _warn_of_noise(fits):
     short = [f.layer for f in fits if f.rows < f.unknowns]
     if short:
         warnings.warn(
-            "The reconstruction needs more patches than weights to fit, or it "
-            f"fits noise. Received: too few for {', '.join(short[:5])}"
+            "The reconstruction needs more patches than weights, or it fits "
+            f"noise. Received: too few for {', '.join(short[:5])}"
             f"{' ...' if len(short) > 5 else ''}. Give more samples, or more "
-            "positions for each.",
+            "positions per sample.",
             stacklevel=4,
         )
 
@@ -253,15 +252,15 @@ def _readers(graph, keep):
     left = sorted({b.layer for b in others if not keep[b.labels].all()})
     if left:
         warnings.warn(
-            "The weights of these layers stay as they are, as they do not "
-            f"read by patches: {', '.join(left)}.",
+            "These layers do not read patches, so their weights are not "
+            f"refitted: {', '.join(left)}.",
             stacklevel=4,
         )
     return [r for r in found if not keep[r.labels].all()]
 
 
 def _zeroed(cut):
-    """The weights of the pruned model, before they are fitted."""
+    """The weights of the pruned model before the fit."""
     return {
         id(b.variable): values.numpy(cut.zero_reads(b.variable))
         for b in cut.graph.bindings

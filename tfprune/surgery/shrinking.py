@@ -1,17 +1,17 @@
-"""From a `Cut` to models: without the other channels, or with zeros there."""
+"""Applies a `Cut`: removes its channels, or zeroes weights that read them."""
 
 from tfprune.graph import document
 from tfprune.graph import rebuild
 
 
 def apply(cut):
-    """The model with only the channels that stay.
+    """Builds the smaller model, with only the kept channels.
 
     Args:
         cut: a `Cut`; its graph's model is not changed.
 
     Returns:
-        A plain Keras model of the same class, compiled if that one is.
+        A plain Keras model of the same class, compiled if the original is.
 
     Example:
 
@@ -22,15 +22,15 @@ def apply(cut):
 
 
 def masked(cut):
-    """The model with zeros where removed channels would be read.
+    """Builds the full-size model with zeros where it reads removed channels.
 
     Args:
         cut: a `Cut`; its graph's model is not changed, and its new weights
-            are left out.
+            are ignored.
 
     Returns:
-        A model with the shapes of the cut's, for which `strip` gives what
-        `apply` would.
+        A model with the original shapes; stripping it gives the result of
+        `apply`.
     """
     graph = cut.graph
     config = document.copied(graph.config)

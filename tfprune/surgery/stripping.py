@@ -1,11 +1,11 @@
-"""The exact removal of channels that do not matter.
+"""Removes channels that do not affect the output, exactly.
 
-A channel that nobody reads, because every slice of weights that would read it
-is zero, cannot change the output, whatever stands in between: it is taken
-out. A channel whose writers are all zero does not depend on the input, so one
-forward pass on any input shows its value for every input: if that value is
-zero it is dropped, and where it is the same everywhere and no padding mixes
-in, it is moved into the biases of its readers.
+If every slice of weights that reads a channel is zero, the channel cannot
+change the output, whatever lies in between, and is removed. If all weights that
+write a channel are zero, the channel does not depend on the input, and one
+forward pass shows its value for every input: a zero channel is removed; one
+with the same value everywhere and no padding mixed in moves into the biases of
+its readers.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ from tfprune.surgery import verification
 
 
 def strip(model: keras.Model, verify: bool = True) -> keras.Model:
-    """Removes the channels that do not matter; changes nothing else.
+    """Removes the channels that do not affect a model's outputs.
 
     Args:
         model: a built `keras.Model`, with zeros in its weights from any
@@ -37,8 +37,8 @@ def strip(model: keras.Model, verify: bool = True) -> keras.Model:
             random inputs.
 
     Returns:
-        A plain Keras model of the same class: same layers, same names, fewer
-        channels.
+        A plain Keras model of the same class, with the same layers and names
+        and fewer channels.
 
     Raises:
         TypeError, ValueError: as `tfprune.channel_graph`; `ValueError` also
@@ -59,21 +59,21 @@ def strip(model: keras.Model, verify: bool = True) -> keras.Model:
         verification.check_equal(graph.model, small)
     if small.count_params() == graph.model.count_params():
         logging.warning(
-            "Nothing was removed from %r: no channel that may go is zero "
-            "wherever it is read, or wherever it is written. Zero them first "
+            "Nothing was removed from %r: for no removable channel are all "
+            "weights that read it, or all that write it, zero. Zero some first "
             "(tfprune.prune, or PruneOnSchedule during fit of a wrapped "
-            "model); print(tfprune.channel_graph(model)) lists those that "
-            "may go.",
+            "model); print(tfprune.channel_graph(model)) lists the removable "
+            "channels.",
             graph.model.name,
         )
     return small
 
 
 def _stripped(graph):
-    """The model of a graph without what does not matter, taken out in passes.
+    """Strips a graph's model in passes, until nothing more can be removed.
 
-    Channels that go together because of others (rows and columns of a reshape
-    that shuffles them) may go alone once these are gone.
+    Removing some channels can untie others, such as the rows and columns of a
+    reshape that shuffles them.
     """
     small = None
     while True:
@@ -90,13 +90,13 @@ def _stripped(graph):
 
 
 def removable(graph):
-    """Finds the channels that can go without a change of the output.
+    """Finds the channels that can be removed without changing the output.
 
     Args:
         graph: a `ChannelGraph`.
 
     Returns:
-        A `Cut`; its changes are biases into which constant channels moved.
+        A `Cut`; its changes are the biases that absorb constant channels.
     """
     links = _links(graph)
     constant = constants.Constants(graph)
@@ -104,7 +104,7 @@ def removable(graph):
     keep = np.ones(graph.size, bool)
     folded = np.zeros(graph.size, bool)
     while True:
-        # From which a kept channel is computed, and which are from one.
+        # Channels that a kept one is computed from; channels computed from one.
         needed = pinned | _reached(graph, links, channel_graph.READS, keep)
         written = _reached(graph, links, channel_graph.WRITES, keep)
         fold = constant.foldable(keep & needed & ~written & ~pinned)
@@ -119,10 +119,10 @@ def removable(graph):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Link:
-    """Which channels a weight tensor takes into which others.
+    """Which channels a weight tensor connects to which others.
 
     Attributes:
-        bindings: the bindings of the tensor, one for each axis of `nonzero`.
+        bindings: the bindings of the tensor, one per axis of `nonzero`.
         nonzero: bool array, whether any weight is not zero.
     """
 
@@ -130,7 +130,7 @@ class _Link:
     nonzero: np.ndarray
 
     def reached(self, role, keep):
-        """Channels of one role with a weight to kept ones on all other axes.
+        """Channels of one role with a nonzero weight to kept ones.
 
         Yields:
             Int arrays of labels.
@@ -146,7 +146,7 @@ class _Link:
 
 
 def _links(graph):
-    """The links of all tensors that channels are read or written by."""
+    """The links of all tensors that read or write channels."""
     variables = {
         id(b.variable): b
         for b in graph.bindings
@@ -160,8 +160,8 @@ def _link(graph, binding):
     if not np.isfinite(array).all():
         raise ValueError(
             "Weights must be finite numbers. Received: NaN or infinity in "
-            f"{binding.attribute!r} of layer {binding.layer!r}. Look at the "
-            "training that made them."
+            f"{binding.attribute!r} of layer {binding.layer!r}. Check the "
+            "training that produced them."
         )
     bindings = sorted(graph.bound(binding.variable), key=lambda b: b.axis)
     others = set(range(array.ndim)) - {b.axis for b in bindings}

@@ -1,4 +1,4 @@
-"""Whether a smaller model gives the outputs that it should."""
+"""Checks that a smaller model gives the right outputs."""
 
 import warnings
 
@@ -14,15 +14,15 @@ def check_equal(model, small, tolerance=1e-4, seed=0):
 
     Args:
         model, small: models with the same inputs and outputs.
-        tolerance: float, the largest difference allowed, relative to the
-            largest absolute output; 100 times that for half precision.
-        seed: `int` of the random inputs.
+        tolerance: float, the largest allowed difference, relative to the
+            largest absolute output; multiplied by 100 for half precision.
+        seed: `int`, seed of the random inputs.
 
     Returns:
         The largest relative difference, float.
 
     Raises:
-        ArithmeticError: If it is above the tolerance.
+        ArithmeticError: If the difference exceeds the tolerance.
     """
     worst = 0.0
     for a, b in _output_pairs(model, small, seed):
@@ -41,7 +41,7 @@ def check_equal(model, small, tolerance=1e-4, seed=0):
 
 
 def output_difference(model, small, seed=0):
-    """The largest difference of outputs on random inputs, relative."""
+    """Returns the largest relative output difference on random inputs."""
     return max(
         _relative_difference(values.numpy(a), values.numpy(b))
         for a, b in _output_pairs(model, small, seed)
@@ -58,7 +58,7 @@ def _output_pairs(model, small, seed):
 
 
 def _outputs(model, inputs):
-    """The flat outputs; the model's state, seeds included, stays as it is."""
+    """The flat outputs; restores the model's state, including its seeds."""
     with keras.StatelessScope():
         return keras.tree.flatten(model(inputs, training=False))
 
@@ -66,7 +66,7 @@ def _outputs(model, inputs):
 def _relative_difference(a, b):
     """The largest difference of two arrays, relative to the largest value.
 
-    What is not finite must be so in both arrays.
+    Non-finite values must match.
     """
     finite = np.isfinite(a)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
@@ -77,7 +77,7 @@ def _relative_difference(a, b):
 
 
 def random_inputs(model, seed=0, batch=2):
-    """Random inputs of a model, in the structure that it takes.
+    """Returns random inputs for a model, in its input structure.
 
     Unknown sizes become 64 for images and 16 otherwise; integers are 0 or 1.
     """
@@ -91,15 +91,15 @@ def random_inputs(model, seed=0, batch=2):
 
 
 def warn_of_change(cut, small):
-    """Warns of what normalizations over fewer channels do to the outputs.
+    """Warns how normalizing over fewer channels changes the outputs.
 
     Args:
         cut: a `Cut` of a graph with `inexact` layers.
-        small: the model without the other channels.
+        small: the model without the removed channels.
 
     Returns:
-        Float, the largest difference of the outputs from those of the model
-        with zeros in place of the removed channels, on random inputs,
+        Float, the largest difference between the outputs and those of the
+        model with the removed channels set to zero, on random inputs,
         relative to the largest output.
     """
     inexact = cut.graph.inexact
@@ -109,8 +109,8 @@ def warn_of_change(cut, small):
     warnings.warn(
         "Normalizations average over fewer channels "
         f"({names}{f' and {more} more' if more > 0 else ''}): the outputs "
-        f"differ by {change:.3g} of the largest one from those with zeros in "
-        "place of the removed channels. Train the model again.",
+        f"differ by up to {change:.3g} of the largest one from those with the "
+        "removed channels set to zero. Train the model again.",
         stacklevel=3,
     )
     return change

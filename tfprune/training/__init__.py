@@ -1,4 +1,4 @@
-"""Training beside `fit`: teachers, alternating steps, rewinding, bit lengths.
+"""Training tools: distillation, alternating steps, rewinding, bit lengths.
 
 In: a model, plain or wrapped. Out: a model or an optimizer for `fit`.
 May import: `methods` and below.

@@ -1,6 +1,6 @@
-"""Two turns in every step of `fit`: weights, then what methods learn.
+"""Alternating updates in `fit`: the weights, then the methods' variables.
 
-Each has a part of the data and an optimizer of its own.
+Each has its own part of the data and its own optimizer.
 """
 
 import contextlib
@@ -17,29 +17,30 @@ from tfprune.sparsity import wrapper as wrapper_lib
 class AlternatingModel(keras.Model):
     """Trains the weights and the indicators of a wrapped model in turn.
 
-    A batch holds images of the training part at even places and held-out ones
-    at odd places, as `Interleaved` makes them. Each step first updates the
-    weights on the former with the optimizer that `compile` was given, then
-    the indicators (all trainable variables that methods have added: those of
-    AutoPrune, thresholds) on the latter with an optimizer of their own. The
-    penalty of a method belongs to the second turn, regularizers of layers to
-    the first. Loss and metrics are means over both turns; batch normalization
-    counts both batches.
+    A batch holds training samples at even positions and held-out ones at odd
+    positions, as from `Interleaved`. Each step first updates the weights on
+    the former with the optimizer passed to `compile`, then the indicators (all
+    trainable variables added by methods, such as AutoPrune's indicators or
+    thresholds) on the latter with their own optimizer. The first turn
+    includes layers' regularizers, the second the penalties of methods. Loss
+    and metrics are means over both turns; batch normalization counts both
+    batches.
 
-    It trains the model it is given, which is then stripped or fine-tuned.
-    There is nothing special about `fit`: `steps_per_execution`, `jit_compile`,
-    callbacks, mixed precision and strategies work as always, on TensorFlow
-    and on JAX.
+    It trains the given model in place; strip or fine-tune that one
+    afterwards. `steps_per_execution`, `jit_compile`, callbacks, mixed
+    precision and distribution strategies work as usual, on TensorFlow and
+    JAX.
 
     Args:
-        model: a model from `wrap`, with a method that learns something.
+        model: a model from `wrap`, with a method that has trainable
+            variables.
         indicator_optimizer: a `keras.optimizers.Optimizer` for the
-            indicators, or its name; `Adam(1e-3)` by default. Leave weight
-            decay away: it would pull indicators to 0.
-        **kwargs: those of `keras.Model`.
+            indicators, or its name; `Adam(1e-3)` by default. Do not use
+            weight decay: it would pull indicators to 0.
+        **kwargs: arguments of `keras.Model`.
 
     Raises:
-        ValueError: If methods have added nothing trainable to the model.
+        ValueError: If no method has trainable variables in the model.
 
     Example:
 
@@ -57,8 +58,8 @@ class AlternatingModel(keras.Model):
         indicators = wrapper_lib.learned(model)
         if not indicators:
             raise ValueError(
-                "A model is required in which a method learns variables of "
-                f"its own. Received: model={model.name!r}, which has none. "
+                "A model whose method has trainable variables is required. "
+                f"Received: model={model.name!r}, which has none. "
                 "Use `tfprune.wrap(model, tfprune.methods.AutoPrune())`."
             )
         optimizer = keras.optimizers.get(
@@ -75,8 +76,8 @@ class AlternatingModel(keras.Model):
     def call(self, inputs, training=None):
         return self.model(inputs, training=training)
 
-    # What is trained, and by what, changes with the turn. The rest, the
-    # optimizer of the indicators too, is state that a step carries along.
+    # Each turn has its own trainable variables and optimizer. Everything else,
+    # including the other optimizer, is non-trainable state of that turn.
 
     @property
     def optimizer(self):
@@ -121,7 +122,7 @@ class AlternatingModel(keras.Model):
             self._turn.of_indicators = False
 
     def train_step(self, *args):
-        """Both turns: of `data`, or on JAX of `state` and `data`."""
+        """Runs both turns: on `data`, or on JAX with `state` and `data`."""
         *state, data = args
         train, held_out = _split(data, 0), _split(data, 1)
         if not state:
@@ -134,7 +135,7 @@ class AlternatingModel(keras.Model):
         return logs, self._swap_back(state, swapped)
 
     def _swap(self, state):
-        """The state of a step, in the roles of the indicators' turn."""
+        """The state of a step, rearranged for the indicators' turn."""
         weights, rest, _, metrics = state
         others, indicators, optimizer = self._parts(rest)
         return indicators, others + list(weights), optimizer, metrics
@@ -147,7 +148,7 @@ class AlternatingModel(keras.Model):
         return weights, rest, optimizer, metrics
 
     def _parts(self, rest):
-        """The values of `non_trainable_variables`, by what they belong to."""
+        """The values of `non_trainable_variables`, by owner."""
         rest = list(rest)
         last = len(rest) - len(self.indicator_optimizer.variables)
         first = last - len(self._indicators())
@@ -172,7 +173,7 @@ class AlternatingModel(keras.Model):
 
 
 class _Turn(threading.local):
-    """Whose turn it is, as the replicas of a strategy run in threads."""
+    """The current turn, per thread: a strategy's replicas run in threads."""
 
     of_indicators = False
 
@@ -189,24 +190,24 @@ def _split(data, start):
 
 
 class Interleaved(keras.utils.PyDataset):
-    """Batches of two data sets, sample by sample in turn.
+    """Interleaves the batches of two data sets, sample by sample.
 
-    It is as long as the first: an epoch goes through it once. The second is
-    gone through over and over; its batches are repeated, or cut, to the
-    length of those of the first.
+    An epoch goes through the first data set once and repeats the second as
+    needed, repeating or cutting its batches to the size of the first's.
 
     Args:
         train: arrays `(x, y)` or `(x, y, sample_weight)`, which are shuffled;
             a `keras.utils.PyDataset` (such as `batches.Batches`); or a list
-            of batches, tuples of such arrays, in its order.
-        held_out: likewise; images that the weights do not learn from, such as
-            the second half of `batches.Split.hold_out(0.1, seed)`.
-        batch_size: `int`, for arrays.
-        seed: `int`, of the order of arrays.
-        **kwargs: those of `keras.utils.PyDataset`.
+            of batches, tuples of such arrays, used in order.
+        held_out: likewise; samples that the weights do not train on, such as
+            the second part of `batches.Split.hold_out(0.1, seed)`.
+        batch_size: `int`, used if the data are arrays.
+        seed: `int`, seed for shuffling arrays.
+        **kwargs: arguments of `keras.utils.PyDataset`.
 
     Raises:
-        ValueError: If one of them has no batch, or batches without a number.
+        ValueError: If one of them has no batches, or batches that cannot be
+            indexed.
 
     Example:
 
@@ -229,8 +230,8 @@ class Interleaved(keras.utils.PyDataset):
             if not hasattr(data, "__getitem__"):
                 raise ValueError(
                     f"`{name}` must be arrays, a PyDataset or a list of "
-                    f"batches. Received: {name}={data!r}, whose batches have "
-                    "no numbers. Make a list of them."
+                    f"batches. Received: {name}={data!r}, whose batches "
+                    "cannot be indexed. Make a list of them."
                 )
             if not len(data):
                 raise ValueError(

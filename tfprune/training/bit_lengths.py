@@ -1,4 +1,4 @@
-"""Learned bit lengths: where a model has them, and how they become integers."""
+"""Finds learned bit lengths in a model and rounds them to integers."""
 
 import dataclasses
 
@@ -13,23 +13,23 @@ ROUNDINGS = ("ceil", "round")
 
 
 def finalize(model, rounding="ceil", snap=0.01):
-    """A copy of a model whose learned bit lengths are fixed integers.
+    """Copies a model and fixes its learned bit lengths to integers.
 
-    Train it on for some epochs at a low learning rate, with `fit`: weights
-    learn, bit lengths stay.
+    Fine-tune the copy for some epochs at a low learning rate; `fit` then
+    trains the weights and not the bit lengths.
 
     Args:
         model: a model from `wrap` with `BitPruning`; it is not changed.
         rounding: `"ceil"`, as in the paper, or `"round"`, to the nearest.
-        snap: `float`, at least 0 and below 0.5; a bit length that is so close
-            above an integer becomes that integer under `"ceil"`.
+        snap: `float`, at least 0 and below 0.5; with `"ceil"`, a bit length
+            less than this above an integer becomes that integer.
 
     Returns:
         A model of the same class, compiled if `model` is.
 
     Raises:
         ValueError: If an argument is out of range, or if the model has no
-            bit lengths that are still learned.
+            trainable bit lengths.
 
     Example:
 
@@ -47,7 +47,7 @@ def finalize(model, rounding="ceil", snap=0.01):
     before = places(model)
     if all(method.frozen for method, _ in before):
         raise ValueError(
-            "A model with bit lengths that are learned is required. Received: "
+            "A model with trainable bit lengths is required. Received: "
             f"model={model.name!r}, which has none, or fixed ones. Use "
             "`tfprune.wrap(model, tfprune.methods.BitPruning())`."
         )
@@ -61,7 +61,7 @@ def finalize(model, rounding="ceil", snap=0.01):
 
 
 def places(model):
-    """Where `BitPruning` acts in a model: list of `(method, slot)`."""
+    """Returns a list of `(method, slot)` where `BitPruning` acts."""
     return [
         (method, part)
         for wrapper in wrapper_lib.find(model)
@@ -72,10 +72,10 @@ def places(model):
 
 
 def lengths(method, slot):
-    """The bit length of a place now, and the one that was learned.
+    """Returns the current and the learned bit length of a slot.
 
     Returns:
-        Two `float`s; they differ once `finalize` has rounded.
+        Two `float`s; they differ after `finalize` has rounded.
     """
     now = _number(slot["bit_length"])
     return now, _number(slot["learned"]) if method.frozen else now

@@ -1,4 +1,4 @@
-"""Fine-tuning with the dense model as teacher, on `keras.distillation`."""
+"""Distillation: fine-tuning with the dense model as teacher."""
 
 from collections.abc import Sequence
 
@@ -14,21 +14,21 @@ def distill(
     label_weight: float = 0.5,
     losses: Sequence = (),
 ) -> "Distiller":
-    """A model for `fit` that trains a pruned model to answer as a dense one.
+    """Returns a model whose `fit` distills a dense model into a pruned one.
 
     Its loss is `label_weight` times the loss on the labels, plus
-    `1 - label_weight` times the divergence of the student's outputs from the
-    teacher's, softened by a temperature, plus what the student's own layers
-    add (regularizers, penalties of methods). The student is trained in place;
-    the teacher is copied and not touched.
+    `1 - label_weight` times the divergence between the student's and the
+    teacher's outputs, softened by a temperature, plus the losses of the
+    student's layers (regularizers, penalties of methods). The student is
+    trained in place; the teacher is copied and not changed.
 
     Args:
         student: a `keras.Model`, plain or from `tfprune.wrap`.
         teacher: a `keras.Model` with outputs of the same shapes.
         temperature: `float`, divides the logits of both.
-        label_weight: `float` from 0 (the teacher alone) to 1 (labels alone).
-        losses: `keras.distillation.DistillationLoss`es to take in the place
-            of the divergence of the outputs.
+        label_weight: `float` from 0 (teacher only) to 1 (labels only).
+        losses: `keras.distillation.DistillationLoss`es to use instead of the
+            divergence of the outputs.
 
     Returns:
         A `Distiller`; compile it with the loss on the labels.
@@ -52,17 +52,17 @@ def distill(
         student_loss_weight=label_weight,
     )
     if hasattr(student, "input_shape"):
-        # What backs training up wants a built model.
+        # Callbacks that back up training need a built model.
         tutor.build(student.input_shape)
     return tutor
 
 
 @keras.saving.register_keras_serializable("tfprune")
 class Distiller(keras.distillation.Distiller):
-    """Keras's distiller, which also heeds the losses of the layers.
+    """Keras's distiller, with the losses of the student's layers added.
 
-    Args: see `keras.distillation.Distiller`, whose loss leaves regularizers
-    and `add_loss` out.
+    Args: see `keras.distillation.Distiller`, whose loss omits regularizers
+    and `add_loss`.
     """
 
     def compute_loss(self, *args, **kwargs):
@@ -74,10 +74,10 @@ class Distiller(keras.distillation.Distiller):
 
 @keras.saving.register_keras_serializable("tfprune")
 class ProbabilitiesDistillation(keras.distillation.LogitsDistillation):
-    """`LogitsDistillation` of models that end in softmax.
+    """`LogitsDistillation` for models that end in softmax.
 
-    Logarithms of probabilities are logits, up to a constant that softmax
-    takes out again.
+    The logarithms of probabilities are logits up to a constant, to which
+    softmax is invariant.
     """
 
     def compute_loss(self, teacher_outputs, student_outputs, **kwargs):
@@ -95,13 +95,13 @@ def _outputs_loss(student, teacher, temperature):
         raise ValueError(
             "Student and teacher must both end in logits or both in softmax. "
             f"Received: student={student.name!r}, teacher={teacher.name!r}, "
-            "one of each. Give `losses` that fit."
+            "one of each. Pass suitable `losses`."
         )
     kind = keras.distillation.LogitsDistillation
     if ends == {True}:
         kind = ProbabilitiesDistillation
-    # The name "kl_divergence" would get the function, for which Keras leaves
-    # softmax and the square of the temperature out; the class gets both.
+    # A class on purpose: for the name "kl_divergence", Keras picks the function
+    # and then applies neither softmax nor the squared temperature.
     divergences = keras.tree.map_structure(
         lambda _: keras.losses.KLDivergence(), _outputs(student)
     )

@@ -1,8 +1,8 @@
-"""The same network in layers that train faster.
+"""Replaces batch normalization by a layer that trains faster.
 
-Keras computes batch normalization from its parts: the mean, the variance, a
-subtraction, a product. TensorFlow has one op for all of it, forward and
-backward, which reads the images fewer times.
+Keras computes batch normalization from separate ops: mean, variance,
+subtraction, product. TensorFlow has a fused op, forward and backward, that
+reads the feature maps fewer times.
 """
 
 import keras
@@ -13,12 +13,12 @@ from tfprune.graph.rules import norm
 
 @keras.saving.register_keras_serializable("tfprune")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization that trains in one op of TensorFlow.
+    """Batch normalization that trains in one fused TensorFlow op.
 
-    Outputs, gradients and moving statistics are those of Keras' layer, to
-    float rounding: the moving variance is the biased one. Inference, inputs
-    that are not of shape `(batch, height, width, channels)`, masks and other
-    backends than TensorFlow take the way of Keras.
+    Outputs, gradients and moving statistics equal those of Keras's layer up
+    to float rounding, including its biased moving variance. Inference, inputs
+    of a shape other than `(batch, height, width, channels)`, masks and other
+    backends fall back to Keras's implementation.
 
     Args: see `keras.layers.BatchNormalization`.
     """
@@ -45,7 +45,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        # The op divides by one less than the number of values.
+        # The op returns the unbiased variance; Keras tracks the biased one.
         number = tf.cast(tf.reduce_prod(tf.shape(x)[:-1]), "float32")
         variance *= tf.maximum(number - 1.0, 1.0) / number
         self._move(self.moving_mean, mean)
@@ -63,11 +63,11 @@ rulebook.rule("tfprune>FusedBatchNormalization")(norm.batch_normalization)
 
 
 def is_fusible(layer, shape):
-    """Whether a batch normalization trains in one op of TensorFlow.
+    """Returns whether a batch normalization can train in the fused op.
 
     Args:
         layer: a `keras.layers.BatchNormalization`.
-        shape: tuple, of its inputs.
+        shape: tuple, shape of its inputs.
     """
     return (
         keras.config.backend() == "tensorflow"
@@ -78,19 +78,19 @@ def is_fusible(layer, shape):
 
 
 def fast(model, dtype=None):
-    """A copy of a model that trains faster on TensorFlow.
+    """Copies a model into one that trains faster on TensorFlow.
 
     Every batch normalization over the last axis of images becomes a
-    `FusedBatchNormalization`. Names, weights and what the model computes stay
-    as they are; `plain` gives the copy back in Keras' own layers. Compile it
-    anew, on a CPU with `jit_compile=False`.
+    `FusedBatchNormalization`. Names, weights and outputs stay the same;
+    `plain` converts the copy back to Keras's own layers. Compile it again, on
+    a CPU with `jit_compile=False`.
 
     Args:
         model: a built Functional or Sequential `keras.Model`.
-        dtype: `str`, the policy of all layers but those that give the
-            outputs, such as `"mixed_bfloat16"`; by default as they are. On a
-            CPU bfloat16 is faster where the processor has instructions for it
-            (AVX512_BF16, AMX) and slower where it has none.
+        dtype: `str`, dtype policy of all layers but the output layers, such
+            as `"mixed_bfloat16"`; by default unchanged. On a CPU, bfloat16 is
+            faster if the processor has instructions for it (AVX512_BF16,
+            AMX), and slower otherwise.
 
     Returns:
         A `keras.Model`, not compiled.
@@ -121,14 +121,14 @@ def fast(model, dtype=None):
 
 
 def plain(model):
-    """A copy of a model that `fast` made, in Keras' own layers.
+    """Copies a model from `fast` back into Keras's own layers.
 
     Args:
-        model: a `keras.Model` from `fast`, or what was made of it.
+        model: a `keras.Model` from `fast`, or one derived from it.
 
     Returns:
-        A `keras.Model` with the same names and, to the last bit, the same
-        weights; layers of a mixed dtype policy compute in float32 again.
+        A `keras.Model` with the same names and bit-identical weights; layers
+        with a mixed dtype policy compute in float32 again.
 
     Raises:
         TypeError: If the model is not Functional or Sequential.

@@ -1,4 +1,4 @@
-"""Rewinding the learning rate: retraining as the training was."""
+"""Learning rate rewinding: retraining with the original schedule."""
 
 import keras
 
@@ -7,15 +7,15 @@ import keras
 class Rewound(keras.optimizers.schedules.LearningRateSchedule):
     """A learning rate schedule that jumps back after pruning.
 
-    Fine-tuning at the last, low learning rate recovers less than training
-    again with the schedule that the weights were trained with. The weights
-    stay; only the learning rate goes back.
+    Fine-tuning at the final, low learning rate recovers less accuracy than
+    retraining with the original schedule. The weights are kept; only the
+    learning rate is rewound.
 
     Args:
         schedule: a `keras.optimizers.schedules.LearningRateSchedule`.
-        to: `int`, the step of `schedule` that it jumps back to.
-        at: list of `int`s, the steps at which it jumps. By default it starts
-            there, which suits a new optimizer.
+        to: `int`, the step of `schedule` to jump back to.
+        at: list of `int`s, the steps at which to jump. By default the
+            schedule starts at `to`, which suits a new optimizer.
 
     Example:
 

@@ -1,20 +1,20 @@
-"""When the thresholds of STR start to prune, and how to choose that.
+"""Predicts when the thresholds of STR start to prune.
 
 Kusupati et al., "Soft threshold weight reparameterization for learnable
 sparsity", 2020, https://arxiv.org/abs/2002.03231. The method is
-`methods.soft_threshold`. As long as the threshold g(s) is too small to have a
-gradient, its s obeys
+`methods.soft_threshold`. While the threshold g(s) is too small to have a
+gradient, s obeys
 
     ln|s_t| = ln|s_0| - decay / (1 - momentum) * sum of the learning rates,
 
-which follows from the update of SGD; it is not in the paper.
+which follows from SGD's update rule; it is not in the paper.
 """
 
 import math
 
 import numpy as np
 
-# How often a schedule is asked in an epoch.
+# How often per epoch to sample a learning rate schedule.
 _SAMPLES = 32
 
 
@@ -27,24 +27,24 @@ def switch_on_epoch(
     until=-10.0,
     epochs=10_000,
 ):
-    """When thresholds start to prune: the epoch at which s reaches `until`.
+    """Predicts the epoch at which s reaches `until` and pruning starts.
 
-    Until then decay alone moves s, which makes it computable.
+    Until then decay alone moves s, so the epoch can be computed.
 
     Args:
-        initial: `float`, s at the start.
-        decay: `float`, that of s: the `decay` of `SoftThreshold`, or the
+        initial: `float`, initial s.
+        decay: `float`, decay of s: the `decay` of `SoftThreshold`, or the
             `weight_decay` of the optimizer.
         learning_rate: `float`, a `keras.optimizers.schedules` schedule, or
             any function of the step.
-        steps_per_epoch: `int`, optimizer steps.
-        momentum: `float`, of SGD; 0 for a decay beside the gradient, as
+        steps_per_epoch: `int`, optimizer steps per epoch.
+        momentum: `float`, SGD's momentum; 0 for decoupled decay such as
             Keras's `weight_decay`.
-        until: `float`, s where pruning starts: sigmoid(-10) is 4.5e-5.
-        epochs: `int`, after how many epochs to stop looking.
+        until: `float`, s at which pruning starts: sigmoid(-10) is 4.5e-5.
+        epochs: `int`, maximum number of epochs to consider.
 
     Returns:
-        `float`, in epochs; infinity if `epochs` are not enough.
+        `float`, in epochs; infinity if s does not get there in `epochs`.
 
     Example:
 
@@ -69,13 +69,13 @@ def switch_on_epoch(
 def start_value(
     fraction, total_steps, decay, learning_rate, momentum=0.0, until=-10.0
 ):
-    """The start value of s that lets pruning begin at a wanted time.
+    """Computes the initial s for pruning to start at a given time.
 
     The inverse of `switch_on_epoch`. A tenth to a third of the training is
-    usual.
+    typical.
 
     Args:
-        fraction: `float` in [0, 1), of the training.
+        fraction: `float` in [0, 1), fraction of the training.
         total_steps: `int`, optimizer steps of the whole training.
         decay, learning_rate, momentum, until: as for `switch_on_epoch`.
 
@@ -90,8 +90,8 @@ def start_value(
     _check_start(until, until, decay, momentum)
     if not 0 <= fraction < 1:
         raise ValueError(
-            "`fraction` must be in [0, 1), a part of the training. Received: "
-            f"fraction={fraction!r}"
+            "`fraction` must be in [0, 1), a fraction of the training. "
+            f"Received: fraction={fraction!r}"
         )
     steps = fraction * total_steps
     if callable(learning_rate):
@@ -106,7 +106,7 @@ def start_value(
 
 
 def _mean_rate(schedule, begin, steps):
-    """The mean learning rate of `steps` steps, at the middles of parts."""
+    """The mean learning rate over `steps` steps, by the midpoint rule."""
     parts = max(1, min(_SAMPLES, int(steps)))
     middles = begin + (np.arange(parts) + 0.5) * steps / parts
     return float(np.mean([float(schedule(int(step))) for step in middles]))
@@ -121,7 +121,7 @@ def _check_start(initial, until, decay, momentum):
     ):
         if not right:
             raise ValueError(
-                "s is pulled up from `initial` to `until` below 0 by a `decay`"
-                " above 0, with a `momentum` in [0, 1). Received: "
+                "`initial` must be at most `until`, `until` below 0, `decay` "
+                "above 0 and `momentum` in [0, 1). Received: "
                 f"{name}={value!r}"
             )

@@ -1,27 +1,27 @@
-"""What an optimizer's weight decay leaves alone."""
+"""Excludes the variables of methods from an optimizer's weight decay."""
 
 from tfprune.sparsity import wrapper as wrapper_lib
 
 
 def exclude_from_weight_decay(optimizer, model, var_list=(), var_names=()):
-    """Keeps an optimizer's `weight_decay` off what methods learn.
+    """Excludes the variables of methods from an optimizer's `weight_decay`.
 
-    Keras's optimizers decay every trainable variable that they are not told
-    to leave alone, thresholds and indicators too. They forget what they were
-    told when a compiled model is saved: call this again after loading.
+    Keras's optimizers decay every trainable variable that is not excluded,
+    including thresholds and indicators. Saving a compiled model loses the
+    exclusions, so call this again after loading.
 
     Args:
         optimizer: a `keras.optimizers.Optimizer`.
         model: a model from `wrap`.
-        var_list, var_names: what else to leave alone, as for Keras's
-            `Optimizer.exclude_from_weight_decay`, which keeps its last call
-            only.
+        var_list, var_names: what else to exclude, as for Keras's
+            `Optimizer.exclude_from_weight_decay`, of which only the last call
+            counts.
 
     Returns:
         The optimizer.
 
     Raises:
-        ValueError: If methods have added nothing trainable to the model.
+        ValueError: If no method has trainable variables in the model.
 
     Example:
 
@@ -33,11 +33,11 @@ def exclude_from_weight_decay(optimizer, model, var_list=(), var_names=()):
     learned = wrapper_lib.learned(model)
     if not learned:
         raise ValueError(
-            "A model is required in which a method learns variables of its "
-            f"own. Received: model={model.name!r}, which has none. Use "
+            "A model whose method has trainable variables is required. "
+            f"Received: model={model.name!r}, which has none. Use "
             "`tfprune.wrap(model, tfprune.methods.SoftThreshold())`."
         )
-    # The loss scale of half precision stands around the one that decays.
+    # In mixed precision, a LossScaleOptimizer wraps the one that decays.
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     inner.exclude_from_weight_decay(
         var_list=[*learned, *var_list], var_names=list(var_names)

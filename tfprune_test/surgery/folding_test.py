@@ -120,7 +120,7 @@ class FoldingTest(parameterized.TestCase):
 
     def test_channels_that_go_together_need_one_factor(self):
         model = chain(layers.Conv2D(4, 2, groups=2), layers.Flatten())
-        with self.assertRaisesRegex(ValueError, "only go together"):
+        with self.assertRaisesRegex(ValueError, "are tied together"):
             folded(model, {"gated": FACTORS})
 
     def test_a_layer_that_reads_both_ways_is_an_error(self):
@@ -133,7 +133,7 @@ class FoldingTest(parameterized.TestCase):
 
     def test_the_output_itself_has_no_reader(self):
         model = small_nets.chain()
-        with self.assertRaisesRegex(ValueError, "its output has a gate"):
+        with self.assertRaisesRegex(ValueError, "its output is gated"):
             folded_output(model)
 
     def test_negative_factors_are_an_error(self):

@@ -217,7 +217,7 @@ class ReconstructionTest(parameterized.TestCase):
             for b in graph.bindings
         )
         settings = reconstruction.Reconstruction()
-        with self.assertWarnsRegex(UserWarning, "stay as they are.*: down"):
+        with self.assertWarnsRegex(UserWarning, "are not refitted.*: down"):
             _, fits = settings.solve(
                 cut_lib.Cut(graph, keep), small_nets.samples()
             )

@@ -203,7 +203,7 @@ class AlternatingModelTest(parameterized.TestCase):
     @parameterized.parameters(None, masked.Masked())
     def test_something_must_be_learned(self, method):
         model = net() if method is None else wrapping.wrap(net(), method)
-        with self.assertRaisesRegex(ValueError, "learns variables"):
+        with self.assertRaisesRegex(ValueError, "trainable variables"):
             alternating.AlternatingModel(model)
 
 
@@ -240,7 +240,7 @@ class InterleavedTest(parameterized.TestCase):
     def test_both_must_have_batches(self):
         with self.assertRaisesRegex(ValueError, "held_out"):
             alternating.Interleaved([(np.ones(1),)], [])
-        with self.assertRaisesRegex(ValueError, "held_out.*have no numbers"):
+        with self.assertRaisesRegex(ValueError, "held_out.*cannot be indexed"):
             alternating.Interleaved([(np.ones(1),)], iter([(np.ones(1),)]))
 
     def test_arrays_are_shuffled(self):
