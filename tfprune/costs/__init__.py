@@ -1,6 +1,6 @@
-"""What a model costs: multiply-adds, parameters, bytes, memory.
+"""Costs of a model: multiply-adds, parameters, bytes, memory.
 
-In: a `ChannelGraph` and which channels stay. Out: counts.
+In: a `ChannelGraph` and the channels to keep. Out: counts.
 May import: `graph`, `core`.
 """
 

@@ -1,10 +1,10 @@
-"""What a model costs, whole or with only some of its channels kept.
+"""Costs of a model, with all or only some of its channels.
 
-Costs are integer arithmetic on how many channels each axis keeps, so they
-are exact and cheap: a search may ask for thousands of them. (Flash and RAM of
-the int8 file are predictions, see `int8_file`.) One multiply-add is one MAC;
-normalisation, activation and pooling cost none (the convention of Li et al.
-2016 and of most papers on CIFAR).
+Costs are integer arithmetic on the number of channels that each axis keeps, so
+they are exact and cheap enough for searches that need thousands of them. (Flash
+and RAM of the int8 file are predictions; see `int8_file`.) One multiply-add is
+one MAC; normalization, activation and pooling count as none (the convention of
+Li et al. 2016 and of most papers on CIFAR).
 """
 
 import dataclasses
@@ -24,15 +24,15 @@ from tfprune.graph import values
 
 @dataclasses.dataclass(frozen=True)
 class Cost(printed.Printed):
-    """What a model costs for one sample.
+    """The costs of a model for one sample.
 
     Attributes:
-        params: weights, as `model.count_params()` counts them.
+        params: number of weights, as in `model.count_params()`.
         macs: multiply-adds.
-        channels: independent channels that may be removed and are kept.
-        weight_bytes: bytes of the weights in the dtypes they have.
-        peak_bytes: most bytes of activations that are alive at one time.
-        flash_bytes: size of its int8 .tflite file, predicted.
+        channels: kept channels, among those that can be removed.
+        weight_bytes: bytes of the weights in their dtypes.
+        peak_bytes: peak activation memory in bytes.
+        flash_bytes: size of the int8 .tflite file in bytes, predicted.
         ram_bytes: tensor arena of that file on TFLite Micro, predicted.
     """
 
@@ -47,7 +47,7 @@ class Cost(printed.Printed):
 
 @dataclasses.dataclass(frozen=True)
 class LayerCost:
-    """What one layer costs.
+    """The costs of one layer.
 
     Attributes:
         layer: `str`, path of the layer.
@@ -71,7 +71,7 @@ class Meter:
 
     Args:
         graph: a `ChannelGraph`.
-        latency_table: what `tfprune.deploy.latency_table` measured, for
+        latency_table: result of `tfprune.deploy.latency_table`, for
             `latency`.
 
     Example:
@@ -97,7 +97,7 @@ class Meter:
         return int8_file.Int8File(self.graph)
 
     def cost(self, keep=None):
-        """The `Cost` when only some channels are kept.
+        """Returns the `Cost` with only some channels.
 
         Args:
             keep: bool array, shape `(graph.size,)`; `None` keeps all.
@@ -129,7 +129,7 @@ class Meter:
         return sum(weight.size(keep) for weight in self._weights)
 
     def channels(self, keep=None):
-        """Kept channels among those that may be removed, `int`."""
+        """Kept channels among those that can be removed, `int`."""
         return int((self._full(keep) & self.graph.removable).sum())
 
     def peak_bytes(self, keep=None):
@@ -149,7 +149,7 @@ class Meter:
         return self._latency_table.predict(self.graph, self._full(keep))
 
     def over_time(self, quantity):
-        """What changes from step to step, where it has a peak.
+        """Returns the step-by-step usage of a quantity that has a peak.
 
         Args:
             quantity: `"peak_bytes"` or `"ram_bytes"`.
@@ -187,7 +187,7 @@ class Meter:
         keep = np.asarray(keep)
         if keep.shape != (self.graph.size,) or keep.dtype != bool:
             raise ValueError(
-                "`keep` must hold one boolean for each channel of the graph, "
+                "`keep` must hold one boolean per channel of the graph, "
                 f"shape {(self.graph.size,)}. Received: keep of shape "
                 f"{keep.shape} and dtype {keep.dtype}."
             )
@@ -199,11 +199,11 @@ def cost(
     keep: np.ndarray | None = None,
     input_shape: typed.Shapes | None = None,
 ) -> Cost:
-    """What a model costs for one sample.
+    """Computes what a model costs for one sample.
 
     Args:
         model: a built `keras.Model`.
-        keep: bool array with one entry for each channel of
+        keep: bool array with one entry per channel of
             `tfprune.channel_graph(model)`; `None` keeps all.
         input_shape: as for `tfprune.channel_graph`.
 
@@ -219,14 +219,13 @@ def cost(
 
 
 def check_sizes(graph):
-    """Raises a `ValueError` if an input of the model has an open size."""
+    """Raises a `ValueError` if an input of the model has an unknown size."""
     shapes = [x.shape[1:] for x in graph.inputs]
     if any(None in shape for shape in shapes):
         raise ValueError(
             "Costs need inputs of known size. Received: "
             f"model={graph.model.name!r} with inputs of shape {shapes}, "
-            "without the batch axis. Pass input_shape=..., all sizes filled "
-            "in."
+            "without the batch axis. Pass input_shape=... with all sizes."
         )
 
 

@@ -1,20 +1,18 @@
-"""What the int8 file of a model takes on a microcontroller, predicted.
+"""Predicts flash and RAM of a model's int8 file on a microcontroller.
 
-Flash is the size of the .tflite file: a byte for each weight of a kernel; for
-each channel that a kernel writes a bias (4 bytes) and, of kernel and bias, a
-scale (4) and a zero point (8); and the description of each tensor, names
-included.
+Flash is the size of the .tflite file: one byte per kernel weight; per output
+channel of a kernel, a bias (4 bytes) and, for kernel and bias, a scale (4) and
+a zero point (8); and the description of each tensor, including its name.
 
-RAM is the tensor arena of TFLite Micro: the activations, a byte for each
-element, where its greedy planner puts them (`memory.offsets`), and what the
-interpreter keeps for good: records of ops and tensors, and the multiplier and
-the shift (8 bytes) of each channel that a convolution writes.
+RAM is the tensor arena of TFLite Micro: the activations, one byte per element,
+placed by its greedy planner (`memory.offsets`), and the interpreter's
+persistent data: records of ops and tensors, and a multiplier and a shift (8
+bytes) per output channel of a convolution.
 
-The constants were fitted to files of common networks. What they miss, such as
-the length of names, and biases that are equal, which are stored once, hardly
-changes when channels go, so a file that was measured corrects the next
-prediction; see `tfprune.fit_target`. The smaller a network, the larger the
-share that is missed.
+The constants were fitted to files of common networks. The remaining error, such
+as the length of names or equal biases that are stored once, hardly changes when
+channels are removed, so a measured file corrects the next prediction; see
+`tfprune.fit_target`. The relative error is larger for smaller networks.
 """
 
 import dataclasses
@@ -24,19 +22,19 @@ import numpy as np
 
 from tfprune.costs import memory
 
-# Bytes of a file beyond weights and scales: in all, and for each tensor.
+# Bytes of a file beyond weights and scales: in total, and per tensor.
 _FILE, _TENSOR = 490, 257
 # A bias; two scales and two zero points.
 _CHANNEL = 4 + 2 * (4 + 8)
-# Bytes that the interpreter keeps: in all, for each op, for each one with a
-# kernel, and for each channel that a convolution writes.
+# Persistent bytes of the interpreter: in total, per op, per op with a kernel,
+# and per output channel of a convolution.
 _INTERPRETER, _OP, _KERNEL, _OP_CHANNEL = 950, 186, 44, 8
 _ALIGNMENT = 16
 _FUSED = {"linear", "relu", "relu6"}
 
 
 class Int8File:
-    """Predicts flash and RAM under a keep vector.
+    """Predicts flash and RAM for a set of kept channels.
 
     Args:
         graph: a `ChannelGraph`.
@@ -83,7 +81,7 @@ class Int8File:
         return int(self.loads(keep).max())
 
     def loads(self, keep):
-        """Bytes of arena up to the top of what is alive at each step.
+        """Bytes of arena up to the top of the live buffers at each step.
 
         Returns:
             Int array, shape `(steps + 1,)`, as `memory.Plan.loads`.
@@ -115,7 +113,7 @@ class Int8File:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Op:
-    """What becomes of a step of the graph.
+    """What a step of the graph becomes in the file.
 
     Attributes:
         count: `int`, ops in the file.
@@ -140,7 +138,7 @@ class _Op:
 
 
 def _ops(graph, owners):
-    """List of `_Op`; what is fused or only a view is left out."""
+    """List of `_Op`, without steps that are fused or only views."""
     made_by = {id(t): s for s in graph.steps for t in s.outputs}
     ops = []
     for step in graph.steps:
@@ -161,7 +159,7 @@ def _ops(graph, owners):
 
 
 def _added_by_wrappers(graph):
-    """Masks and thresholds, which are no part of the file: a set of ids."""
+    """The ids of masks and thresholds, which are not part of the file."""
     added = set()
     for layer in graph.layers.values():
         inner = getattr(getattr(layer, "layer", None), "weights", None)

@@ -1,10 +1,10 @@
-"""How much memory the activations of a model take while it runs.
+"""Activation memory of a model while it runs.
 
 The layers run in the order of the graph. A tensor lives from the step that
-makes it to the last step that uses it; normalisation and activation work in
-the buffer of their input where nobody else needs it, as converters fuse them
-into the layer before; a reshape is a view. The peak is the largest sum of
-buffers alive at one step.
+makes it to the last step that uses it. Normalization and activation reuse the
+buffer of their input unless another step needs it, because converters fuse them
+into the preceding layer; a reshape is a view. The peak is the largest sum of
+live buffers at one step.
 """
 
 import bisect
@@ -42,8 +42,8 @@ class Buffer:
     """Memory that one or several tensors share.
 
     Attributes:
-        tensors: the `Tensor`s that take turns in it.
-        first, last: `int`, the steps between which it is alive.
+        tensors: the `Tensor`s that it holds in turn.
+        first, last: `int`, first and last step at which it is alive.
     """
 
     tensors: list
@@ -92,15 +92,16 @@ class Plan:
 
 
 def offsets(sizes, lives):
-    """Where each buffer begins, as TFLite Micro's greedy planner decides.
+    """Places buffers as TFLite Micro's greedy planner does.
 
-    The largest buffer comes first, at 0, of equal ones the last; every other
-    goes into the first gap between those placed that are alive at the same
-    time. So the memory in use may be larger than the sum of what is alive.
+    Buffers are placed from the largest to the smallest, the last of equals
+    first: the first at 0, each other one into the first gap between placed
+    buffers that are alive at the same time. The memory in use may therefore
+    exceed the sum of the live buffers.
 
     Args:
         sizes: list of `int`, bytes.
-        lives: list of `(first, last)`, the steps between which each is alive.
+        lives: list of `(first, last)`, the steps at which each is alive.
 
     Returns:
         List of `int`.
@@ -122,13 +123,13 @@ def offsets(sizes, lives):
 
 
 def plan(graph):
-    """Lays the tensors of a channel graph into buffers.
+    """Assigns the tensors of a channel graph to buffers.
 
     Args:
         graph: a `ChannelGraph`.
 
     Returns:
-        A `Plan`; step 0 is the arrival of the inputs, step `i + 1` is
+        A `Plan`; at step 0 the inputs arrive; step `i + 1` is
         `graph.steps[i]`.
     """
     end = len(graph.steps)

@@ -1,6 +1,6 @@
-"""Images and samples: data sets by name, batches for `fit`, inputs in any form.
+"""Data: named data sets, batches for `fit`, samples from any source.
 
-In: a name, arrays or what `fit` takes. Out: splits, batches, arrays.
+In: a name, arrays or anything that `fit` accepts. Out: splits, batches, arrays.
 May import: `core`; TensorFlow inside functions.
 """
 

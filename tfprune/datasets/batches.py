@@ -1,6 +1,6 @@
-"""What stands between arrays and `fit`: preprocessing, crops, batches.
+"""From arrays to `fit`: preprocessing, augmentation, batches.
 
-numpy only, so that it runs on every backend.
+Uses numpy only, so that it runs on every backend.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ class Split:
         return Split(self.x[indices], self.y[indices])
 
     def hold_out(self, fraction, seed):
-        """Takes a fraction of every class out, drawn at random.
+        """Holds out a random fraction of every class.
 
         Args:
             fraction: A `float` in (0, 1), rounded to images per class.
@@ -49,7 +49,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """What a network wants done to raw values: `(x * scale - mean) / std`.
+    """A network's preprocessing of raw values: `(x * scale - mean) / std`.
 
     Attributes:
         scale: A `float`; 1 / 255 for pixels.
@@ -73,7 +73,7 @@ class Preprocessing:
         """The values as `float32`, of the same shape `(..., W, C)`."""
         images = np.asarray(images)
         *outer, width, channels = images.shape
-        # Ten times faster over whole rows than over three channels.
+        # Broadcasting over whole rows is ten times faster than over channels.
         factor, shift = (
             np.tile(np.broadcast_to(part, channels), width)
             for part in self.affine
@@ -86,19 +86,19 @@ class Preprocessing:
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Random changes to training images.
+    """Random augmentation of training images.
 
     Attributes:
-        padding: Pixels of zeros added on every side before a crop of the
-            old size is taken at random.
-        flip: Whether every other image is mirrored left to right.
+        padding: Pixels of zero padding on every side before a random crop to
+            the original size.
+        flip: Whether to flip images horizontally with probability 1/2.
     """
 
     padding: int = 4
     flip: bool = True
 
     def __call__(self, images, rng):
-        """Changes images on their own, each by its own draw.
+        """Augments each image independently.
 
         Args:
             images: `(N, H, W, C)`, any dtype; not written to.
@@ -124,9 +124,9 @@ class Augmentation:
 class Batches(keras.utils.PyDataset):
     """Batches of a split for `fit`, `evaluate`, `predict` on any backend.
 
-    Order and augmentation depend on (seed, epoch, index) alone, so a run
-    that was stopped goes on with the same batches. Give `shuffle=False` to
-    `fit`: images are shuffled here.
+    Order and augmentation depend only on (seed, epoch, index), so a resumed
+    run continues with the same batches. Pass `shuffle=False` to `fit`: this
+    class shuffles the images itself.
 
     Args:
         split: A `Split`.
@@ -134,7 +134,7 @@ class Batches(keras.utils.PyDataset):
         preprocessing: `Preprocessing`.
         augmentation: `Augmentation`, or `None`.
         seed: An `int`; `None` keeps the order and allows no augmentation.
-        epoch: The epoch to begin with, as `initial_epoch` of `fit`.
+        epoch: The first epoch, as `initial_epoch` of `fit`.
 
     Raises:
         ValueError: If there is augmentation without a seed, or no image.
@@ -183,8 +183,8 @@ class Batches(keras.utils.PyDataset):
         return self.preprocessing(images), self.split.y[chosen]
 
     def on_epoch_begin(self):
-        # `fit` begins and ends epochs more often than it reads them: to
-        # build a model from the first batch, and to reset.
+        # `fit` begins and ends epochs without reading them, too: to build a
+        # model from the first batch, and to reset.
         if self._read_to_the_end:
             self.epoch += 1
             self._order = self._draw_order()
@@ -198,10 +198,10 @@ class Batches(keras.utils.PyDataset):
 
 
 def check(split, batch_size, augmentation=None, seed=None):
-    """Raises a `ValueError` where batches cannot be made of this."""
+    """Raises a `ValueError` if these arguments cannot make batches."""
     if len(split) == 0:
         raise ValueError(
-            "A split to read batches from must have images. "
+            "A split must have images. "
             f"Received: split with x of shape {split.x.shape}."
         )
     if len(split.x) != len(split.y):
@@ -217,6 +217,6 @@ def check(split, batch_size, augmentation=None, seed=None):
     if augmentation is not None and seed is None:
         raise ValueError(
             "Augmentation needs a seed. "
-            f"Received: augmentation={augmentation!r}, seed=None. Give an "
+            f"Received: augmentation={augmentation!r}, seed=None. Pass an "
             "int, or no augmentation to keep images and order."
         )

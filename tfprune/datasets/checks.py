@@ -1,6 +1,6 @@
-"""One check of data at the door: type, range, finite numbers, labels.
+"""Checks of input data: type, range, finite values, labels.
 
-Batch by batch, so that nothing is read twice.
+Data are checked batch by batch, so that nothing is read twice.
 """
 
 import keras
@@ -10,20 +10,20 @@ _NUMBERS = "biuf"
 
 
 def inputs(x, purpose, first, dtype=None):
-    """An array as a model takes it, or an error if it cannot be an input.
+    """Checks an input array and casts it to a model's dtype.
 
     Args:
         x: array `(N, ...)`.
-        purpose: `str`, what the data are for, in the words of an error.
-        first: `int`, the number of the first sample, for errors.
-        dtype: `str`, of the model's input; `None` if it is not known.
+        purpose: `str`, what the data are for, used in error messages.
+        first: `int`, index of the first sample, used in error messages.
+        dtype: `str`, dtype of the model's input; `None` if unknown.
 
     Returns:
-        The array; numbers of another kind come in the dtype of the input.
+        The array; numbers of another kind are cast to the input's dtype.
 
     Raises:
-        ValueError: If these are no numbers, or they are NaN, infinite, or out
-            of the range of `dtype`.
+        ValueError: If the values are not numbers, or are NaN, infinite, or
+            out of the range of `dtype`.
     """
     if dtype == "string" or (dtype is None and _is_text(x)):
         return x
@@ -51,28 +51,28 @@ def inputs(x, purpose, first, dtype=None):
 
 
 def labels(y, model, purpose, first, loss=None):
-    """Raises where labels cannot be those of a model.
+    """Raises an error if labels do not suit a model.
 
-    What is checked depends on the loss, as given or as the model is compiled
-    with: class indices for sparse cross-entropy, probabilities for the other
-    ones. Integers of shape `(N,)` beside outputs `(N, classes)` are taken for
-    class indices where no loss is known. A loss of one's own may take any
-    numbers.
+    The checks depend on `loss` or the loss that the model was compiled with:
+    class indices for sparse cross-entropy, probabilities for other
+    cross-entropies. If no loss is known, integers of shape `(N,)` beside
+    outputs `(N, classes)` count as class indices. With a custom loss, labels
+    may be any numbers.
 
     Args:
-        y: array, or list, tuple or `dict` of one for each output.
-        model: a `keras.Model`, or `None` if it is not known.
+        y: array, or a list, tuple or `dict` with one per output.
+        model: a `keras.Model`, or `None` if unknown.
         purpose, first: as for `inputs`.
-        loss: as for `keras.Model.compile`, `None` for that of the model.
+        loss: as for `keras.Model.compile`; `None` uses the model's loss.
 
     Raises:
-        ValueError: If they are no numbers, not finite, or out of range.
+        ValueError: If they are not numbers, not finite, or out of range.
     """
     for part in keras.tree.flatten(y):
         if not _is_number(part):
             raise ValueError(
                 f"Labels must be numbers for {purpose}. Received: an array of "
-                f"dtype {part.dtype}. Give class indices, or one-hot rows."
+                f"dtype {part.dtype}. Pass class indices, or one-hot rows."
             )
     for part, shape, found in _by_output(y, model, loss):
         found = None if found is None else keras.losses.get(found)
@@ -106,7 +106,7 @@ def _by_output(y, model, loss):
     losses = list(loss.values()) if isinstance(loss, dict) else loss
     if not isinstance(losses, (list, tuple)):
         losses = [losses] * len(parts)
-    # What goes with what in a dict, `fit` alone knows.
+    # Only `fit` knows how the keys of a dict match the outputs.
     known = len(parts) == len(outputs) == len(losses)
     if not known or isinstance(y, dict) or isinstance(loss, dict):
         return [(part, None, None) for part in parts]
@@ -147,7 +147,7 @@ def _check_indices(y, classes, loss, purpose, first):
         raise ValueError(
             f"Labels must be class indices from 0 to {classes - 1} for "
             f"{purpose}, as the model has {classes} classes. Received: "
-            f"{_first_bad(y, bad, first)}. Look at how the classes are "
+            f"{_first_bad(y, bad, first)}. Check how the classes are "
             "numbered, or give the model as many outputs."
         )
 
@@ -168,7 +168,7 @@ def _check_finite(array, what, purpose, first):
         return
     if array.dtype.kind != "f":
         array = array.astype("float32")  # bfloat16
-    # The sum is read faster than each number, and is finite where all are.
+    # A sum is faster than testing each number, and finite only if all are.
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(array.sum()):
             return
@@ -176,13 +176,13 @@ def _check_finite(array, what, purpose, first):
     if bad.any():
         raise ValueError(
             f"{what} must be finite for {purpose}. Received: "
-            f"{_first_bad(array, bad, first)}. Take these samples out, or "
-            "look at where the numbers come from."
+            f"{_first_bad(array, bad, first)}. Remove these samples, or "
+            "check where the numbers come from."
         )
 
 
 def _first_bad(array, bad, first):
-    """How many samples are bad, and the first number that is."""
+    """Describes the first bad value and the number of bad samples."""
     rows = np.flatnonzero(bad.reshape(len(bad), -1).any(1))
     value = array[rows[0]][bad[rows[0]]].reshape(-1)[0]
     return (

@@ -1,7 +1,7 @@
 """Data sets as arrays, and their batches as `tf.data`.
 
-The only module outside of `export` that imports TensorFlow, and that inside
-the functions that need it: digits and `.npz` files load without.
+Functions import TensorFlow only if they need it: digits and `.npz` files load
+without it.
 """
 
 import dataclasses
@@ -22,12 +22,12 @@ class Dataset:
 
     Attributes:
         name: The name it was loaded by.
-        train: `batches.Split` to fit.
-        val: `batches.Split` to choose by, or `None`.
-        test: `batches.Split` to report, once.
+        train: `batches.Split` for training.
+        val: `batches.Split` for model selection, or `None`.
+        test: `batches.Split` for the final report, to be used once.
         class_names: One `str` per class, in the order of the labels.
-        preprocessing: `batches.Preprocessing` from these arrays to what a
-            network trained on them reads.
+        preprocessing: `batches.Preprocessing` from these arrays to the inputs
+            of a network trained on them.
         augmentation: `batches.Augmentation` that suits the images.
     """
 
@@ -51,7 +51,7 @@ class Dataset:
 
 
 def names():
-    """The names that `load` knows, sorted."""
+    """Returns the names that `load` accepts, sorted."""
     return datasets.names()
 
 
@@ -69,13 +69,13 @@ def load(name, data_dir=None, seed=0, validation="held_out", download=False):
         name: One of `names()`.
         data_dir: A folder; by default `$TFDS_DATA_DIR`, else
             `~/tensorflow_datasets`.
-        seed: Which images are held out.
-        validation: Where `val` comes from. `"held_out"`: images that
-            `train` then lacks, a tenth of each class (MiniCIFAR: 200 per
-            class that its recipe leaves unused). `"none"`: no validation
-            images. `"course"`, MiniCIFAR only: the 800 of the course, which
-            are in `test` as well, so that choosing by them leaks.
-        download: Whether tensorflow_datasets may fetch what is missing.
+        seed: Seed that selects the held-out images.
+        validation: Source of `val`. `"held_out"`: a tenth of each class,
+            removed from `train` (MiniCIFAR: 200 per class that its recipe
+            does not use). `"none"`: no validation images. `"course"`,
+            MiniCIFAR only: the 800 images of the course, which are also in
+            `test`, so selecting by them leaks test data.
+        download: Whether tensorflow_datasets may download missing data.
 
     Returns:
         A `Dataset`.
@@ -98,12 +98,12 @@ def load(name, data_dir=None, seed=0, validation="held_out", download=False):
 def tf_batches(split, batch_size, preprocessing, augmentation=None, seed=None):
     """`batches.Batches` as a `tf.data.Dataset`, in TensorFlow's threads.
 
-    Args and raises as `batches.Batches`. Order and augmentation repeat with
-    the seed, but are others than those of `Batches`.
+    Args and raises as `batches.Batches`. Order and augmentation are
+    reproducible by seed, but differ from those of `Batches`.
 
     Returns:
-        A `tf.data.Dataset` of float32 images and labels; each iteration
-        over it is an epoch with draws of its own.
+        A `tf.data.Dataset` of float32 images and labels; each iteration over
+        it is an epoch with its own random draws.
     """
     import tensorflow as tf
 
@@ -148,15 +148,15 @@ def _tf_augment(images, augmentation, draw):
 
 
 def minicifar_indices(labels, reduction, held_out=False):
-    """The images of CIFAR-10 that MiniCIFAR takes, class after class.
+    """Returns the indices of MiniCIFAR's images in CIFAR-10, class by class.
 
-    One draw of positions within a class serves all four of them.
+    All four classes use the same random positions.
 
     Args:
         labels: `(N,)` labels of CIFAR-10 in its official order.
-        reduction: One in `reduction` images of a class is taken.
-        held_out: Whether to take, in place of those images, a fifth as many
-            that follow them in the draw.
+        reduction: Selects one in `reduction` images of a class.
+        held_out: Whether to select instead a fifth as many images that come
+            next in the draw.
 
     Returns:
         Indices into `labels`, in the order of the draw.
@@ -167,10 +167,10 @@ def minicifar_indices(labels, reduction, held_out=False):
     sizes = np.bincount(labels, minlength=4)[:4]
     if sizes.min() != sizes.max():
         raise ValueError(
-            "MiniCIFAR needs classes of one size. "
+            "MiniCIFAR needs classes of equal size. "
             f"Received: {sizes.tolist()} images of classes 0 to 3."
         )
-    # `RandomState.choice` without replacement is the head of this.
+    # Starts with the same indices as `RandomState.choice` without replacement.
     drawn = np.random.RandomState(42).permutation(sizes[0])
     count = sizes[0] // reduction
     positions = drawn[:count]
@@ -190,7 +190,7 @@ def _check(validation, *known):
 
 
 def _with_validation(train, seed, validation):
-    """`(train, val)` for a data set without a recipe of its own."""
+    """`(train, val)` for a data set without its own recipe."""
     if validation == "none":
         return train, None
     return train.hold_out(0.1, seed)
@@ -267,11 +267,11 @@ def _read_cifar(name, data_dir, download):
         return _read_npz(archive)
     prepared = sorted((root / name).glob("*/dataset_info.json"))
     if not prepared and not download:
-        # Asking tensorflow_datasets itself would reach for the network.
+        # tensorflow_datasets itself would access the network to look it up.
         raise FileNotFoundError(
-            f"{name} must lie in the data folder, as {name}.npz or prepared "
+            f"{name} must be in the data folder, as {name}.npz or prepared "
             f"by tensorflow_datasets. Received: data_dir={str(root)!r}. "
-            "Name the folder that has it (--data_dir), or let it be fetched "
+            "Pass the folder that has it (--data_dir), or download it "
             "with download=True (--download)."
         )
     return _read_tfds(name, root, prepared)
@@ -312,9 +312,9 @@ def _read_tfds(name, root, prepared):
         if "id" not in arrays:
             raise ValueError(
                 f"{name} needs the ids of its images. Received: "
-                f"{sorted(arrays)} in {builder.data_path}. Prepare it anew."
+                f"{sorted(arrays)} in {builder.data_path}. Prepare it again."
             )
-        # The files are shuffled; the ids count in the official order.
+        # The files are shuffled; the ids give the official order.
         order = np.argsort(arrays["id"])
         splits.append(
             batches.Split(

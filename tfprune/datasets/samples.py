@@ -1,8 +1,8 @@
-"""What counts as data: one way to take batches from all of it.
+"""Batches from any kind of data.
 
-Data are arrays, or anything that gives batches: a `tf.data.Dataset`, a
-`keras.utils.PyDataset`, a generator. What comes out is numpy, batch by batch,
-so that no data set is ever held as a whole.
+Data are arrays, or anything that yields batches: a `tf.data.Dataset`, a
+`keras.utils.PyDataset`, a generator. They come out as numpy arrays, batch by
+batch, so no data set is ever in memory as a whole.
 """
 
 import itertools
@@ -24,31 +24,29 @@ def batches(
     model=None,
     loss=None,
 ):
-    """Batches of data of any kind.
+    """Yields batches of any kind of data.
 
     Args:
         data: `(x, y)` arrays, `x` alone (an array, or a list or `dict` of
-            them for several inputs), or an iterable of batches `(x, y)`,
+            arrays for several inputs), or an iterable of batches `(x, y)`,
             `(x, y, weights)` or `x`.
-        purpose: `str`, what the data are for, in the words of an error:
+        purpose: `str`, what the data are for, used in error messages:
             `"the criterion 'taylor'"`.
-        batch_size: `int`, samples per batch, for arrays.
-        limit: `int`, how many samples are taken at most; `None` for all. The
-            last batch is cut to it.
+        batch_size: `int`, samples per batch if the data are arrays.
+        limit: `int`, maximum number of samples; `None` uses all. The last
+            batch is cut to it.
         labels: `bool`, whether each sample needs a label.
-        model: a `keras.Model`, if the inputs are to be checked against it;
-            they come out as the flat list of its inputs then, and labels are
-            checked against its outputs.
-        loss: as for `keras.Model.compile`, if labels are meant for another one
-            than that of the model.
+        model: a `keras.Model` against which to check the inputs and labels;
+            `x` is then the flat list of its inputs.
+        loss: as for `keras.Model.compile`, if the labels are meant for
+            another loss than the model's.
 
     Yields:
-        `(x, y)`, numpy; `y` is `None` where there are no labels.
+        `(x, y)`, numpy; `y` is `None` if there are no labels.
 
     Raises:
-        ValueError: If there are no data, no samples, no labels where they
-            are needed, if shapes do not fit, or as `checks.inputs` and
-            `checks.labels`.
+        ValueError: If there are no data, no samples or no required labels, if
+            shapes do not match, or as in `checks.inputs` and `checks.labels`.
 
     Example:
 
@@ -62,7 +60,7 @@ def batches(
         if labels and y is None:
             raise ValueError(
                 f"Labels are needed for {purpose}. Received: data of type "
-                f"{type(data).__name__} that gives inputs alone. Give "
+                f"{type(data).__name__} that gives only inputs. Pass "
                 "(x, y), or batches (x, y)."
             )
         x, y = keras.tree.map_structure(_numpy, (x, y))
@@ -95,9 +93,9 @@ def batches(
 
 
 def check(data, purpose, batch_size=128, model=None, loss=None):
-    """Raises where data will not do for training, before it begins.
+    """Raises an error if data are unsuitable for training, before it starts.
 
-    Arrays are read to their end, of anything else the first batch.
+    Checks all of an array, but only the first batch of anything else.
 
     Args:
         data, purpose, batch_size, model, loss: as for `batches`; labels are
@@ -118,23 +116,23 @@ def check_repeatable(data, purpose):
     if hasattr(data, "__next__"):
         raise ValueError(
             f"Data that can be read several times are needed for {purpose}. "
-            f"Received: data of type {type(data).__name__}, which is used up "
-            "by the first reading. Give arrays, a tf.data.Dataset or a "
+            f"Received: data of type {type(data).__name__}, which can be read "
+            "only once. Pass arrays, a tf.data.Dataset or a "
             "keras.utils.PyDataset."
         )
 
 
 def for_fit(data, batch_size=128, seed=0):
-    """What `keras.Model.fit` takes, with `shuffle=False`, for data of any kind.
+    """Converts data for `keras.Model.fit` with `shuffle=False`.
 
     Args:
         data: as for `batches`.
-        batch_size: `int`, for arrays.
-        seed: `int`, of the order of arrays, and of a list of batches, which
-            is drawn anew for each epoch.
+        batch_size: `int`, used if the data are arrays.
+        seed: `int`, seed for shuffling arrays, or a list of batches, anew in
+            each epoch.
 
     Returns:
-        A `keras.utils.PyDataset`, or `data` as they are.
+        A `keras.utils.PyDataset`, or `data` unchanged.
     """
     if _is_arrays(data):
         count = len(keras.tree.flatten(data)[0])
@@ -149,7 +147,7 @@ def _rows(data, indices):
 
 
 class _Shuffled(keras.utils.PyDataset):
-    """Batches of chosen samples, in an order of each epoch's own."""
+    """Batches of chosen samples, reshuffled every epoch."""
 
     def __init__(self, choose, count, batch_size, seed):
         super().__init__()
@@ -173,7 +171,7 @@ class _Shuffled(keras.utils.PyDataset):
 def _check_given(data, purpose, limit):
     if data is None:
         raise ValueError(
-            f"Data are needed for {purpose}. Received: data=None. Give "
+            f"Data are needed for {purpose}. Received: data=None. Pass "
             "data=(x, y), a tf.data.Dataset, a keras.utils.PyDataset or a "
             "generator of batches."
         )
@@ -182,8 +180,8 @@ def _check_given(data, purpose, limit):
         endless = -1 if data.num_batches is None else 0
     if limit is None and int(endless) == -1:
         raise ValueError(
-            f"Data that end are needed for {purpose}. Received: an endless "
-            f"{type(data).__name__}. Cut it, as in data.take(50)."
+            f"Finite data are needed for {purpose}. Received: an infinite "
+            f"{type(data).__name__}. Limit it, as in data.take(50)."
         )
 
 
@@ -196,14 +194,14 @@ def _iterate(data, batch_size, purpose):
         return (data[i] for i in numbers)
     if not hasattr(data, "__iter__"):
         raise ValueError(
-            "Data must be arrays (x, y), or give batches. Received: data of "
+            "Data must be arrays (x, y), or yield batches. Received: data of "
             f"type {type(data).__name__} for {purpose}."
         )
     return iter(data)
 
 
 def _is_arrays(data):
-    """Whether data are arrays; a list of tuples is one of batches."""
+    """Whether data are arrays; a list of tuples is a list of batches."""
     if isinstance(data, tuple):
         return all(_is_arrays(part) for part in data if part is not None)
     if isinstance(data, (list, dict)):
@@ -243,7 +241,7 @@ def _pair(batch):
     if len(batch) > 3 or not batch:
         raise ValueError(
             "A batch must be x, (x, y) or (x, y, weights). Received: a tuple "
-            f"of {len(batch)}. Several inputs go into a list or a dict."
+            f"of {len(batch)}. Pass several inputs as a list or a dict."
         )
     return batch[0], batch[1] if len(batch) > 1 else None
 

@@ -1,6 +1,6 @@
-"""Patterns of zeros in a kernel: single weights, blocks, N of M.
+"""Sparsity patterns of a kernel: unstructured, block, N:M.
 
-In: scores of weights and a sparsity. Out: masks with exact counts.
+In: weight scores and a sparsity. Out: masks with exact counts.
 May import: `core`, numpy.
 """
 

@@ -1,10 +1,10 @@
-"""Allocation: which units go, when kernels share one sparsity.
+"""Allocation: how kernels share one sparsity.
 
 A unit is a weight or a block. The functions in `ALLOCATIONS` take the scores
 of the units of all kernels, the kernels' shapes and a sparsity, and return
-boolean arrays of the units' shapes (`True`: it stays). Counts are exact; of
-equal scores the lowest index goes first; below a sparsity of 1 at least one
-unit of every kernel stays.
+boolean arrays of the units' shapes (`True` keeps a unit). Counts are exact;
+ties remove the lowest index first; below a sparsity of 1, every kernel keeps at
+least one unit.
 """
 
 import math
@@ -13,18 +13,18 @@ import numpy as np
 
 
 def removed_count(total, sparsity):
-    """How many of `total` go: half rounds up, one stays below sparsity 1."""
+    """Units to remove: half rounds up; only sparsity 1 removes all."""
     count = math.floor(sparsity * total + 0.5)
     return min(count, total - 1) if sparsity < 1 and total else count
 
 
 def keep_highest(scores, removed):
-    """A mask that drops exactly `removed` entries, lowest scores first.
+    """Returns a mask that drops exactly the `removed` lowest-scoring entries.
 
     Args:
         scores: array of any shape.
-        removed: `int`, how many entries go; of equal scores the lowest index
-            (in row-major order) goes first.
+        removed: `int`, number of entries to remove; ties remove the lowest
+            index (in row-major order) first.
 
     Returns:
         `bool` array of the shape of `scores`.
@@ -43,12 +43,12 @@ def keep_highest(scores, removed):
 
 
 def per_layer(units, shapes, sparsity):
-    """Every kernel is equally sparse."""
+    """Gives every kernel the same sparsity."""
     return [keep_highest(u, removed_count(u.size, sparsity)) for u in units]
 
 
 def over_all(units, shapes, sparsity):
-    """One ranking over all kernels; each keeps its best unit."""
+    """Ranks all kernels' units together; each kernel keeps its best unit."""
     flat = np.concatenate([np.asarray(u, float).reshape(-1) for u in units])
     ends = np.cumsum([u.size for u in units])
     removed = removed_count(flat.size, sparsity)
@@ -66,7 +66,7 @@ def _last_argmax(array):
 
 
 def by_erk(units, shapes, sparsity):
-    """Small kernels stay denser, see `erk_densities`."""
+    """Keeps small kernels denser; see `erk_densities`."""
     sizes = [u.size for u in units]
     densities = erk_densities(shapes, sparsity, sizes)
     kept = _rounded_to_total(
@@ -78,14 +78,14 @@ def by_erk(units, shapes, sparsity):
 
 
 def erk_densities(shapes, sparsity, sizes=None):
-    """Erdos-Renyi-Kernel densities: `sum(shape) / prod(shape)`, scaled.
+    """Computes Erdos-Renyi-Kernel densities: scaled `sum(shape) / prod(shape)`.
 
-    Kernels whose density would exceed 1 stay dense, and the others are scaled
-    anew until the total is met.
+    Kernels whose density would exceed 1 stay dense, and the others are rescaled
+    until the total is met.
 
     Args:
         shapes: list of kernel shapes.
-        sparsity: `float`, the fraction of all weights that goes.
+        sparsity: `float`, the fraction of all weights to remove.
         sizes: list of `int`s, units per kernel; defaults to the weights.
 
     Returns:
@@ -113,7 +113,7 @@ def erk_densities(shapes, sparsity, sizes=None):
 
 
 def _rounded_to_total(counts, total):
-    """Whole numbers near `counts` (at most 1 off) that add up to `total`."""
+    """Rounds `counts` (by less than 1) to integers that add up to `total`."""
     floors = np.floor(counts + 1e-9).astype(int)
     missing = total - floors.sum()
     largest = np.argsort(floors - counts, kind="stable")

@@ -1,7 +1,7 @@
 """Patterns: the geometry of a mask.
 
 A pattern turns scores, an array of a kernel's shape, into a boolean mask of
-that shape (`True`: the weight stays). It knows nothing of layers: `Axes` says
+that shape (`True` keeps a weight). It does not depend on layers: `Axes` says
 which axes of the kernel read channels and which write them.
 """
 
@@ -56,21 +56,21 @@ class Axes:
 
 
 def default_axes(rank):
-    """`(..., inputs, outputs)`, which is how most Keras kernels lie."""
+    """Returns `(..., inputs, outputs)`, the layout of most Keras kernels."""
     if rank < 2:
         return Axes((), tuple(range(rank)))
     return Axes((rank - 2,), (rank - 1,))
 
 
 class Pattern(records.Record):
-    """Base of the patterns; a subclass is a frozen dataclass."""
+    """Base class of patterns; subclasses are frozen dataclasses."""
 
     def mask(self, scores, sparsity, axes=None):
-        """The mask of one kernel.
+        """Computes the mask of one kernel.
 
         Args:
-            scores: array of the kernel's shape; higher stays.
-            sparsity: `float`, the fraction that goes.
+            scores: array of the kernel's shape; the highest stay.
+            sparsity: `float`, the fraction to remove.
             axes: `Axes`; defaults to `(..., inputs, outputs)`.
 
         Returns:
@@ -79,22 +79,22 @@ class Pattern(records.Record):
         return self.masks([scores], sparsity, [axes])[0]
 
     def masks(self, scores, sparsity, axes):
-        """The masks of kernels that share a budget: lists in, list out."""
+        """Computes the masks of kernels that share a sparsity, as lists."""
         raise NotImplementedError
 
     def check(self, sparsity):
-        """Raises a `ValueError` if the pattern cannot be that sparse."""
+        """Raises a `ValueError` if the pattern cannot reach the sparsity."""
 
 
 @PATTERNS.register("unstructured")
 @dataclasses.dataclass(frozen=True)
 class Unstructured(Pattern):
-    """Single weights.
+    """Masks single weights.
 
     Args:
-        allocation: how a sparsity is shared among kernels: `"layer"` (each
-            the same), `"global"` (one ranking over all) or `"erk"` (small
-            kernels stay denser, see `allocation.erk_densities`).
+        allocation: how kernels share the sparsity: `"layer"` (each the same),
+            `"global"` (one ranking over all) or `"erk"` (small kernels stay
+            denser, see `allocation.erk_densities`).
 
     Example:
 
@@ -117,13 +117,13 @@ class Unstructured(Pattern):
 @PATTERNS.register("block")
 @dataclasses.dataclass(frozen=True)
 class Block(Pattern):
-    """Blocks of a kernel's matrix of outputs and inputs.
+    """Masks blocks of a kernel's matrix of outputs and inputs.
 
-    At every position of a convolution the kernel is a matrix `(outputs,
-    inputs)`, which is also how TFLite lays out dense kernels. Where a
-    dimension is no multiple of the block's, the blocks at its end are
-    smaller; a block's score is the mean of its weights' scores. The count
-    that is exact is that of the blocks.
+    At every position of a convolution, the kernel is a matrix `(outputs,
+    inputs)`, which is also TFLite's layout of dense kernels. If a dimension
+    is not a multiple of the block's, the last blocks are smaller. A block's
+    score is the mean of its weights' scores. The number of blocks removed is
+    exact, not the number of weights.
 
     Args:
         shape: `(outputs, inputs)` of a block, such as `(1, 4)`.
@@ -171,15 +171,15 @@ class Block(Pattern):
 @PATTERNS.register("n_m")
 @dataclasses.dataclass(frozen=True)
 class NM(Pattern):
-    """At most `n` of every `m` consecutive input channels.
+    """Keeps at most `n` weights of every `m` consecutive input channels.
 
-    Below the pattern's own sparsity `1 - n / m` every group keeps
+    At a sparsity below the pattern's own `1 - n / m`, every group keeps
     `m - floor(sparsity * m)` weights, so a schedule tightens the pattern step
-    by step. Of a group that is cut short by the number of input channels, to
-    `r` of `m`, the same share stays, rounded up.
+    by step. An incomplete last group of `r < m` channels keeps the same
+    fraction, rounded up.
 
     Args:
-        n: `int`, weights that stay.
+        n: `int`, number of weights to keep per group.
         m: `int`, length of a group.
 
     Example:
@@ -227,7 +227,7 @@ class NM(Pattern):
         matrices = axes.matrices(scores)
         inputs = matrices.shape[-1]
         groups = -(-inputs // self.m)
-        # Padding has the lowest score, so it is what goes first.
+        # Padding gets the lowest score, so that it is removed first.
         padded = np.full((*matrices.shape[:-1], groups * self.m), -np.inf)
         padded[..., :inputs] = matrices
         padded = padded.reshape(*matrices.shape[:-1], groups, self.m)

@@ -1,6 +1,6 @@
-"""Pictures of models, sensitivity and searches, drawn with matplotlib.
+"""Plots of models, sensitivity and searches.
 
-In: results of other rooms. Out: figures and SVG.
+In: results of other rooms. Out: matplotlib figures and SVG.
 May import: every room but `deploy` and `cli`; matplotlib in functions.
 """
 

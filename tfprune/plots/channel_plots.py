@@ -1,4 +1,4 @@
-"""Pictures of what was pruned; matplotlib is imported where it is used."""
+"""Plots of pruned channels; matplotlib is imported on first use."""
 
 import keras
 import numpy as np
@@ -14,23 +14,23 @@ from tfprune.sparsity import wrapping
 
 
 def channels_plot(model, small, path=None, title=None):
-    """Draws which channels were cut, layer by layer, and the work they took.
+    """Plots the removed channels of each layer, and its multiply-adds.
 
-    Each layer that makes channels has a strip with one cell for each of
-    them, in the order of its weights, and a bar with its multiply-adds
-    before and after. Of two models the channels are found by their weights;
-    where these were trained in between, the strip shows how many channels
-    stayed, marked by "any".
+    Each layer that makes channels has a strip with one cell per channel, in
+    the order of its weights, and a bar with its multiply-adds before and
+    after. Given two models, channels are matched by their weights; if these
+    were trained in between, the strip only shows how many channels remain,
+    marked "any".
 
     Args:
         model: the dense `keras.Model`, or its `ChannelGraph`.
         small: the smaller model; or bool array, shape `(graph.size,)`: the
-            `keep` of the `Cut` that `tfprune.selection.choose` gave, or
-            `tfprune.surgery.removable(graph)` for a model with zeros in its
-            weights.
+            `keep` of a `Cut` from `tfprune.selection.choose`, or, for a model
+            with zeros in its weights, from
+            `tfprune.surgery.removable(graph)`.
         path: `str` or path-like, the file to write: .png, .svg or .pdf;
             `None` writes nothing.
-        title: `str`; by default the name of the model and what is left.
+        title: `str`; by default the model's name and remaining costs.
 
     Returns:
         A `matplotlib.figure.Figure`, which notebooks show.
@@ -38,9 +38,9 @@ def channels_plot(model, small, path=None, title=None):
     Raises:
         ImportError: If matplotlib is missing.
         OSError: If the file cannot be written.
-        ValueError: If the name has another ending, `small` is no smaller
-            version of the model or has the wrong shape, or the model has no
-            layer that makes channels.
+        ValueError: If the file extension is not one of these, `small` is not
+            a smaller version of the model or has the wrong shape, or no layer
+            of the model makes channels.
 
     Example:
 
@@ -62,7 +62,7 @@ def channels_plot(model, small, path=None, title=None):
 
 
 def _cut(model, small):
-    """The graph, which channels stay, and which of those are guessed."""
+    """The graph, the kept channels, and which of them are guesses."""
     graph = _graph(model)
     if not isinstance(small, (keras.Model, channel_graph.ChannelGraph)):
         return graph, small, None
@@ -152,7 +152,7 @@ def _draw_work(axes, strips):
     axes.set_xlim(0, before.max() * 1.15 or 1)
     axes.xaxis.set_major_formatter(style.module("ticker").EngFormatter())
     axes.set_xlabel(
-        "MACs of one sample: before, after (dark)",
+        "MACs per sample: before, after (dark)",
         fontsize=8,
         loc="left",
         color=style.INK,

@@ -1,4 +1,4 @@
-"""Pictures of sensitivity, searches, and what is reached at which cost."""
+"""Plots of sensitivity, searches and accuracy-cost frontiers."""
 
 import itertools
 
@@ -7,15 +7,14 @@ from tfprune.reports import quantities
 
 
 def sensitivity_plot(sensitivity, path=None, title=None, chance=None):
-    """Draws one curve for each group: the metric over the removed share.
+    """Plots one curve per group: the metric over the removed fraction.
 
     Args:
         sensitivity: a `curves.Sensitivity`.
         path: `str` or path-like, the file to write: .png, .svg or .pdf;
             `None` writes nothing.
         title: `str`; by default the name of the model.
-        chance: `float`, the metric of a model that guesses, which is drawn as
-            a line.
+        chance: `float`, metric at chance level, drawn as a line.
 
     Returns:
         A `matplotlib.figure.Figure`, which notebooks show.
@@ -23,7 +22,7 @@ def sensitivity_plot(sensitivity, path=None, title=None, chance=None):
     Raises:
         ImportError: If matplotlib is missing.
         OSError: If the file cannot be written.
-        ValueError: If the name has another ending.
+        ValueError: If the file extension is not one of these.
 
     Example:
 
@@ -35,10 +34,10 @@ def sensitivity_plot(sensitivity, path=None, title=None, chance=None):
 
 
 def search_plot(searches, path=None, title="search"):
-    """Draws the accuracy of each trial, and the best so far as a line.
+    """Plots the accuracy of each trial, and the best so far as a line.
 
     Args:
-        searches: a `searching.Search`, or a list of them; those with one
+        searches: a `searching.Search`, or a list of them; searches with one
             trial become horizontal lines.
         path: as for `sensitivity_plot`.
         title: `str`.
@@ -57,15 +56,15 @@ def search_plot(searches, path=None, title="search"):
 
 
 def frontier_plot(frontiers, path=None, title=None, dense=None):
-    """Draws a metric against each cost, a small panel for each cost.
+    """Plots a metric against each cost, one panel per cost.
 
     Args:
-        frontiers: a `tfprune.reports.Frontier`, or a `dict` of them by name:
-            the methods that are compared. They have the metric in common.
+        frontiers: a `tfprune.reports.Frontier`, or a `dict` of them by the
+            name of a method. They share one metric.
         path: as for `sensitivity_plot`.
         title: `str`.
-        dense: `float`, the metric of the full model; what is drawn then is
-            how far the others lie below it.
+        dense: `float`, metric of the full model; if given, the plot shows how
+            far the others lie below it.
 
     Returns, Raises:
         As `sensitivity_plot`; a `ValueError` if there are no points.
@@ -83,7 +82,7 @@ def frontier_plot(frontiers, path=None, title=None, dense=None):
     )
     if not costs:
         raise ValueError(
-            "A frontier with points that have costs is required. Received: "
+            "A frontier whose points have costs is required. Received: "
             f"frontiers={frontiers!r}."
         )
     return _finished(
@@ -115,7 +114,7 @@ def _sensitivity(sensitivity, title, chance):
     if chance is not None:
         _level(axes, chance, f"chance {chance:.4g}")
     axes.set_xlim(0, 1)
-    axes.set_xlabel("share of the group's channels that is removed")
+    axes.set_xlabel("fraction of the group's channels removed")
     axes.set_ylabel(sensitivity.metric)
     axes.set_title(title)
     figure.legend(loc="outside right upper", title="group (channels)")

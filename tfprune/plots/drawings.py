@@ -6,28 +6,29 @@ import pathlib
 from tfprune.core import atomic
 from tfprune.plots import group_map
 
-# By the end of the file's name.
+# Keyed by file extension.
 FORMATS = (".svg", ".dot", ".gv", ".mmd", ".md")
 
 
 def draw_groups(graph, path):
-    """Draws the groups of a model's channels, or writes them for a drawer.
+    """Draws a model's channel groups as SVG, Graphviz or Mermaid.
 
-    A box is a group: who makes its channels and how many they are; grey boxes
-    stay, and say why. An arrow is a layer that reads one group and writes
-    another.
+    A box is a group, with the layers that write its channels and their number;
+    a gray box cannot be pruned and says why. An arrow is a layer that reads one
+    group and writes another.
 
     Args:
         graph: a `ChannelGraph`.
-        path: `str` or `pathlib.Path`; its end says what it is: `.svg` for a
-            picture, which browsers show; `.dot` or `.gv` for Graphviz, `.mmd`
-            for Mermaid, `.md` for Mermaid in a fence, which code hosts draw.
+        path: `str` or `pathlib.Path`; its extension selects the format:
+            `.svg` for an image; `.dot` or `.gv` for Graphviz; `.mmd` for
+            Mermaid; `.md` for Mermaid in a fenced block, which code hosts
+            render.
 
     Returns:
         The path, a `str`.
 
     Raises:
-        ValueError: If the path ends otherwise.
+        ValueError: If the path has another extension.
 
     Example:
 
@@ -46,22 +47,22 @@ def draw_groups(graph, path):
 
 
 def writable(path):
-    """The path, if a drawing can be written there.
+    """Returns the path, if a drawing can be written there.
 
     Raises:
-        ValueError: If it ends in none of `FORMATS`.
+        ValueError: If its extension is not in `FORMATS`.
         OSError: If its folder cannot be written to.
     """
     if pathlib.Path(path).suffix not in FORMATS:
         raise ValueError(
-            f"The file of a drawing must end in {', '.join(FORMATS)}. "
+            f"A drawing's file must end in {', '.join(FORMATS)}. "
             f"Received: path={str(path)!r}. Try groups.svg."
         )
     return atomic.writable(path)
 
 
 def arrows(graph):
-    """`dict` from `(group, group)`, by number, to the layers in between."""
+    """Returns a `dict` from two group indices to the layers between them."""
     readers, writers = _sides(graph)
     found = collections.defaultdict(list)
     for layer, sources in readers.items():

@@ -27,16 +27,16 @@ marker path { fill: #7b828a; stroke: none; }
 
 
 def drawn(boxes, arrows, title):
-    """A picture of boxes in rows, each below those that lead to it.
+    """Draws boxes in rows, each below the boxes that lead to it.
 
     Args:
         boxes: list of `(lines, kept)`: the texts in a box, and whether its
             channels must stay.
-        arrows: `dict` from `(box, box)`, by number, to a text.
+        arrows: `dict` from two box indices to a text.
         title: `str`.
 
     Returns:
-        The picture, SVG, `str`.
+        The SVG document, a `str`.
     """
     places, width, height = _layout(len(boxes), arrows)
     arrowhead = markup.tag(
@@ -64,7 +64,7 @@ def drawn(boxes, arrows, title):
             [
                 _arrow(places[a], places[b], text, arrows.get((b, a)), a > b)
                 for (a, b), text in arrows.items()
-                # What leads there and back is one arrow with two heads.
+                # Arrows in both directions become one with two heads.
                 if a <= b or (b, a) not in arrows
             ],
             [
@@ -84,7 +84,7 @@ def _layout(count, arrows):
     """Where each box stands, `(x, y)` of its upper left, and the size."""
     before = collections.defaultdict(list)
     for a, b in arrows:
-        if a < b:  # What leads back decides nothing.
+        if a < b:  # Ignore arrows that lead back, or rows would be circular.
             before[b].append(a)
     rank, order = [0] * count, dict.fromkeys(range(count), 0.0)
     for b in range(count):

@@ -1,7 +1,7 @@
-"""What a criterion may look at, and how its scores are compared.
+"""What criteria compute scores from, and how scores are compared.
 
-In: a `ChannelGraph` and data. Out: gradients, feature maps, one score a
-channel. May import: `graph`, `datasets` and below; no paper.
+In: a `ChannelGraph` and data. Out: gradients, feature maps, one score per
+channel. May import: `graph`, `datasets` and below; no criterion.
 """
 
 from tfprune.scoring.criterion import Criterion

@@ -1,7 +1,7 @@
-"""Criteria: what scores channels, and where each one comes from.
+"""Criteria: the registry and the base class.
 
-A criterion is a function `(values, axis) -> scores` that knows nothing of
-layers, or an object of a class derived from `Criterion` that sees the whole
+A criterion is a function `(values, axis) -> scores` that does not depend on
+layers, or an instance of a subclass of `Criterion` that sees the whole
 `ChannelGraph`.
 """
 
@@ -24,8 +24,8 @@ class Criterion(abc.ABC):
     """Base class of criteria that need more than one array of weights.
 
     Attributes:
-        normalize: `str`, how scores are made comparable across groups where
-            the caller does not say; a name of `tfprune.scoring.normalizers`.
+        normalize: `str`, default normalization that makes scores comparable
+            across groups; a name in `tfprune.scoring.normalizers`.
 
     Example:
 
@@ -41,24 +41,24 @@ class Criterion(abc.ABC):
 
     @abc.abstractmethod
     def scores(self, graph, data=None):
-        """One score for each channel; those with low scores go first.
+        """Returns one score per channel; the lowest are removed first.
 
         Args:
             graph: a `ChannelGraph`.
-            data: what `tfprune.prune` was given as `data`, or `None`.
+            data: the `data` passed to `tfprune.prune`, or `None`.
 
         Returns:
-            Float array, shape `(graph.size,)`. Infinity says that the
-            criterion cannot judge a channel: it stays.
+            Float array, shape `(graph.size,)`. Infinity means that the
+            criterion cannot score a channel, which then stays.
         """
 
     def refine(self, graph, keep):
-        """Which channels stay once their numbers are settled.
+        """Chooses which channels to keep, given how many.
 
         Args:
             graph: a `ChannelGraph`.
-            keep: bool array, shape `(graph.size,)`: those with the highest
-                scores that the budget allows.
+            keep: bool array, shape `(graph.size,)`: the highest-scoring
+                channels that the budget allows.
 
         Returns:
             Bool array of that shape; the same one unless overridden.
@@ -69,16 +69,16 @@ class Criterion(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A registered criterion, where it comes from and what it asks for.
+    """A registered criterion with its source and requirements.
 
     Attributes:
         name: `str`, the first of its names.
-        criterion: a function, an object, or a class taken with its defaults.
+        criterion: a function, an object, or a class used with its defaults.
         paper: `str`, authors and title.
-        year: `int`, or `None` where there is no paper.
+        year: `int`, or `None` if there is no paper.
         url: `str`.
         data: `NOTHING`, `INPUTS` or `LABELS`.
-        cost: `str`, for each sample where data are needed.
+        cost: `str`, cost per sample if data are needed.
     """
 
     name: str
@@ -91,11 +91,11 @@ class Entry:
 
 
 def register(*names, **about):
-    """A decorator that files a criterion with what there is to know of it.
+    """Decorator that registers a criterion with its source and requirements.
 
     Args:
         *names: `str`s, as for `registry.Registry.register`.
-        **about: `paper`, `year`, `url`, `data` and `cost` of its `Entry`.
+        **about: `paper`, `year`, `url`, `data` and `cost` for its `Entry`.
 
     Example:
 
@@ -111,11 +111,11 @@ def register(*names, **about):
 
 
 def find(criterion):
-    """The function or object that a criterion stands for.
+    """Resolves a criterion to its function or object.
 
     Args:
         criterion: a registered name, a function `(values, axis) -> scores`,
-            a `Criterion`, or a class of these, taken with its defaults.
+            a `Criterion`, or a subclass, used with its defaults.
 
     Raises:
         ValueError: If the name is unknown.
@@ -131,7 +131,7 @@ def find(criterion):
         raise TypeError(
             "An object that scores channels must be a "
             "tfprune.criteria.Criterion. Received: "
-            f"criterion={criterion!r}. Derive its class from that one."
+            f"criterion={criterion!r}. Make its class a subclass of that one."
         )
     if not callable(criterion):
         raise TypeError(

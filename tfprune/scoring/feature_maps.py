@@ -1,8 +1,8 @@
-"""The feature maps of channels: what layers make of them before others read.
+"""Feature maps of channels, before other layers read them.
 
-The map of a channel is the tensor that a layer reads, followed back through
-pooling, padding and flattening to where it was made: after the activation,
-where there is one.
+The map of a channel is the tensor that a layer reads, traced back through
+pooling, padding and flattening to its source, after the activation if there is
+one.
 """
 
 import math
@@ -19,17 +19,17 @@ from tfprune.scoring import probe
 def mean_over_maps(
     graph, function, data, purpose, batch_size=64, limit=None, rank=None
 ):
-    """The mean of a number over all feature maps of a channel.
+    """Averages a statistic over all feature maps of each channel.
 
     Args:
         graph: a `ChannelGraph`.
-        function: takes maps, shape `(samples, channels, *spatial)`, and gives
+        function: maps feature maps, shape `(samples, channels, *spatial)`, to
             numbers, shape `(samples, channels)`.
         data, purpose, batch_size, limit: as for `samples.batches`.
-        rank: `int`, how many spatial axes a map must have; `None` for any.
+        rank: `int`, required number of spatial axes; `None` for any.
 
     Returns:
-        Float array, shape `(graph.size,)`; infinity where a channel has no
+        Float array, shape `(graph.size,)`; infinity for channels without a
         map of that rank.
     """
     wanted = sources(graph, rank)
@@ -54,14 +54,14 @@ def mean_over_maps(
 
 
 def sources(graph, rank=None):
-    """The outputs of steps that are the maps of channels.
+    """Returns the step outputs that are feature maps of channels.
 
     Args:
         graph: a `ChannelGraph`.
-        rank: `int`, how many spatial axes a map must have; `None` for any.
+        rank: `int`, required number of spatial axes; `None` for any.
 
     Returns:
-        `dict` from the number of a step to a list of `(output number,
+        `dict` from the index of a step to a list of `(output index,
         Tensor)`.
     """
     made = {}
@@ -83,7 +83,7 @@ def sources(graph, rank=None):
 
 
 def _origin(graph, made, tensor):
-    """Goes back through steps that only move or pool the values."""
+    """Traces back through steps that only move or pool values."""
     while id(tensor) in made:
         step = graph.steps[made[id(tensor)][0]]
         weights = getattr(graph.layers[step.layer], "weights", ())

@@ -1,9 +1,9 @@
 """Layers that read channels, as matrix products on patches of their input.
 
-Whatever a reading layer is, a convolution with any stride, padding and
-dilation or a dense layer, each of its outputs before bias and activation is a
-row of numbers times its weights: `patches @ matrix`. Rows are cut out where
-they are asked for, never for the whole feature map.
+For a dense layer or a convolution with any stride, padding and dilation, each
+output before bias and activation is a row of inputs times the weights:
+`patches @ matrix`. Only the requested rows are extracted, never those of the
+whole feature map.
 """
 
 import dataclasses
@@ -18,15 +18,15 @@ from tfprune.graph import values
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Geometry:
-    """How a layer moves over its input, spatial axes only.
+    """The geometry of a layer's window, spatial axes only.
 
     Attributes:
         window: tuple, the size of the kernel.
         strides: tuple.
         dilation: tuple.
-        padding: tuple of pairs, zeros put before and after each axis.
-        steps: tuple, zeros are put in until neighbours of the input are
-            this far apart: the strides of a transposed convolution.
+        padding: tuple of pairs, zeros before and after each axis.
+        steps: tuple, distance between neighboring inputs after inserting
+            zeros: the strides of a transposed convolution.
     """
 
     window: tuple = ()
@@ -42,9 +42,9 @@ class Reader:
     Attributes:
         binding: the `channel_graph.Binding` of its reading axis.
         live: the layer as the model has it.
-        layer: the layer that holds the weights, `live` or one inside of it.
-        groups: `int`, convolution groups, each of which reads channels of
-            its own.
+        layer: the layer that holds the weights, `live` or one inside it.
+        groups: `int`, convolution groups, each of which reads its own
+            channels.
         labels: int array, shape `(columns,)`: the channel that each column
             of a patch belongs to.
     """
@@ -67,7 +67,7 @@ class Reader:
         """The weights, shape `(groups, columns, outputs)`, float64.
 
         Args:
-            value: array of the variable's shape; `None` takes its value.
+            value: array of the variable's shape; `None` uses its value.
         """
         if value is None:
             value = values.numpy(self.binding.variable)
@@ -98,10 +98,10 @@ class Reader:
 
         Args:
             x: array, the layer's input, batch first.
-            positions: `int`, how many output positions are drawn for each
-                sample, with replacement; all are taken, in order, if there
-                are no more than that, or if it is `None`.
-            rng: `numpy.random.Generator`, for the draw.
+            positions: `int`, output positions drawn per sample, with
+                replacement; if there are no more than that, or if `None`, all
+                are used in order.
+            rng: `numpy.random.Generator` for the draw.
 
         Returns:
             Float array, shape `(samples * positions, groups, columns)`.
@@ -131,8 +131,8 @@ def readers(graph):
         graph: a `ChannelGraph`.
 
     Returns:
-        `(found, others)`: a list of `Reader`, and a list of the bindings of
-        layers that do not read by patches (attention, recurrent layers).
+        `(found, others)`: a list of `Reader`, and the bindings of layers that
+        do not read patches (attention, recurrent layers).
     """
     found, others = [], []
     for binding in graph.bindings:

@@ -16,14 +16,14 @@ from tfprune.graph import values
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """How near a layer came to its former outputs.
+    """How closely a refitted layer reproduces its original outputs.
 
     Attributes:
-        layer: `str`, its path.
-        rows: `int`, patches that it was fitted on.
-        unknowns: `int`, weights of each output that were fitted.
-        before, after: `float`, the mean squared difference of its outputs
-            before the activation, over their mean square in the full model.
+        layer: `str`, path of the layer.
+        rows: `int`, number of patches in the fit.
+        unknowns: `int`, number of fitted weights per output.
+        before, after: `float`, mean squared error of its outputs before the
+            activation, relative to their mean square in the full model.
     """
 
     layer: str
@@ -81,8 +81,8 @@ class PrunedSums:
 class DenseSums:
     """Sums over patches of the full model, for any channels: `P = A_S`.
 
-    Then the target is `A_R W_R`, with `R` what is removed, and all that a fit
-    needs is a part of `A^T A`.
+    Then the target is `A_R W_R`, with `R` the removed channels, and a fit
+    needs only parts of `A^T A`.
 
     Args:
         reader: a `patches.Reader`.

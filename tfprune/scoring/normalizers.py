@@ -1,7 +1,7 @@
-"""Makes the scores of different groups comparable, for one ranking of all.
+"""Normalizers that make the scores of different groups comparable.
 
-Each function takes the scores of one group, in any order, and returns as many
-numbers in the same order; within a group the ranking stays as it is.
+Each function maps the scores of one group to as many numbers in the same order;
+the ranking within a group does not change.
 """
 
 import numpy as np
@@ -13,36 +13,36 @@ normalizers = registry.Registry("normalization of scores")
 
 @normalizers.register("none")
 def none(scores):
-    """The scores as they are: for scores of one scale, as gammas or losses."""
+    """Keeps scores unchanged, for scores of one scale, such as losses."""
     return scores
 
 
 @normalizers.register("mean")
 def mean(scores):
-    """Scores over the mean of their group."""
+    """Divides scores by the mean of their group."""
     return _over(scores, scores.mean() if scores.size else 0)
 
 
 @normalizers.register("max")
 def largest(scores):
-    """Scores over the largest of their group, whose best channels stay."""
+    """Divides scores by the largest of their group."""
     return _over(scores, scores.max(initial=0))
 
 
 @normalizers.register("size")
 def size(scores):
-    """Scores over the number of channels of their group: wide ones lose."""
+    """Divides scores by the size of their group, so wide groups lose more."""
     return scores / max(len(scores), 1)
 
 
 @normalizers.register("lamp")
 def lamp(scores):
-    """Scores over the sum of all scores that are not smaller.
+    """Divides scores by the sum of all scores that are no smaller.
 
         lamp(u) = s_u / sum_{v: s_v >= s_u} s_v
 
-    The largest of a group gets 1, so that no group loses its last channel
-    before all others have. Equal scores get equal results.
+    The largest score of a group becomes 1, so no group loses its last channel
+    before all other groups have. Equal scores get equal results.
 
     Reference:
 

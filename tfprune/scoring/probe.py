@@ -1,8 +1,8 @@
-"""What happens inside a model on data: values and gradients, batch by batch.
+"""Activations and gradients inside a model on data, batch by batch.
 
-Nothing is changed in the model and nothing is kept of one batch when the next
-one is drawn. Layers behave as in inference throughout: batch normalisation
-takes its moving statistics, dropout passes everything on.
+The model is not changed, and only one batch is in memory at a time. Layers run
+in inference mode throughout: batch normalization uses its moving statistics,
+dropout passes everything on.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ class Event:
     """One call of a layer or op on a batch.
 
     Attributes:
-        number: `int`, the position of the call in `graph.steps`.
-        step: `channel_graph.Step`, what the graph knows of the call.
+        number: `int`, index of the call in `graph.steps`.
+        step: `channel_graph.Step`, the graph's record of the call.
         live: the layer or op itself.
-        tensors: list of the arrays that it is called on, as `step.inputs`.
-        output: what it returned.
+        tensors: list of the arrays it is called on, as `step.inputs`.
+        output: its return value.
     """
 
     number: int
@@ -39,14 +39,14 @@ class Event:
 
 
 def play(graph, inputs, visit, variables=()):
-    """Runs a model on a batch and shows every call of a layer or op.
+    """Runs a model on a batch and visits every call of a layer or op.
 
     Args:
         graph: a `ChannelGraph`.
         inputs: list of arrays, one for each of `graph.inputs`.
-        visit: function that takes an `Event`.
-        variables: pairs `(variable, value)`, the values that some variables
-            have during the run.
+        visit: function called with an `Event`.
+        variables: pairs `(variable, value)` that override the values of
+            variables during the run.
 
     Returns:
         The flat list of outputs.
@@ -66,7 +66,7 @@ def play(graph, inputs, visit, variables=()):
         visit(Event(number, step, site.live, tensors, output))
         return output
 
-    # Layers that are called with training=True write to the model's state.
+    # Layers called with training=True write to the model's state.
     with keras.StatelessScope(list(variables)):
         return document.run(graph.config, graph.model, inputs, apply)
 
@@ -76,10 +76,10 @@ def _plain(leaf):
 
 
 def clone(graph, config=None):
-    """A copy of a graph's model, compiled if that one is.
+    """Copies a graph's model, compiled if the original is.
 
-    Its weights have memory of their own: JAX gives the memory of weights away
-    when a model is trained.
+    The copy does not share memory with the original: JAX donates the buffers
+    of weights when it trains a model.
 
     Args:
         graph: a `ChannelGraph`.
@@ -92,17 +92,17 @@ def clone(graph, config=None):
 
 
 def gradients(graph, data, purpose, loss=None, batch_size=32, limit=None):
-    """The gradients of the loss with respect to the weights, per batch.
+    """Yields the gradients of the loss with respect to the weights, per batch.
 
-    The loss is that of the data alone, without regularisers. It is computed
-    by a copy of the model, which `train_on_batch` hands to an optimizer that
-    records gradients and takes no step, so that every backend can do it.
+    The loss is that of the data alone, without regularizers. To support every
+    backend, a copy of the model runs `train_on_batch` with an optimizer that
+    records gradients and takes no step.
 
     Args:
         graph: a `ChannelGraph`.
         data, purpose, batch_size, limit: as for `samples.batches`.
-        loss: as for `keras.Model.compile`; `None` takes the loss that the
-            model is compiled with.
+        loss: as for `keras.Model.compile`; `None` uses the loss that the
+            model was compiled with.
 
     Yields:
         `(gradients, count)` for each batch: a `dict` from `id(variable)` of
@@ -131,7 +131,7 @@ def gradients(graph, data, purpose, loss=None, batch_size=32, limit=None):
 
 
 def _recording(graph, purpose, loss):
-    """A copy that records, the ids of the variables, the recorder."""
+    """A recording copy of the model, the ids of its variables, the recorder."""
     settings = loss_settings(graph.model, purpose, loss)
     config = _for_gradients(document.copied(graph.config))
     plain = clone(graph, config)
@@ -143,7 +143,7 @@ def _recording(graph, purpose, loss):
     recorder = _Recorder()
     copy.compile(
         optimizer=recorder,
-        # On a CPU, XLA takes longer to compile than the whole run.
+        # On a CPU, compiling with XLA takes longer than the whole run.
         jit_compile=keras.backend.backend() == "jax",
         **settings,
     )
@@ -153,18 +153,18 @@ def _recording(graph, purpose, loss):
 
 
 def _is_sequence(model):
-    # One that was built, but never called, has outputs and no output.
+    # A Sequential model that was built but never called has no `output`.
     return isinstance(model, keras.Sequential)
 
 
 def loss_settings(model, purpose, loss=None):
-    """The arguments of `compile` that say what the loss of the data is.
+    """Returns the arguments of `compile` that define the loss on data.
 
     Args:
         model: a `keras.Model`.
-        purpose: `str`, what the loss is for, in the words of an error.
-        loss: as for `keras.Model.compile`; `None` takes the loss that the
-            model is compiled with.
+        purpose: `str`, what the loss is for, used in error messages.
+        loss: as for `keras.Model.compile`; `None` uses the loss that the
+            model was compiled with.
 
     Returns:
         `dict`.
@@ -178,16 +178,16 @@ def loss_settings(model, purpose, loss=None):
         raise ValueError(
             f"A loss is needed for {purpose}. Received: model="
             f"{model.name!r}, which is compiled without one or not at all. "
-            "Call model.compile(loss=...), or give a loss as an argument."
+            "Call model.compile(loss=...), or pass a loss as an argument."
         )
     given = compile_state.arguments(model) or {}
     return {"loss": model.loss, "loss_weights": given.get("loss_weights")}
 
 
 def _for_gradients(config):
-    """A config with the loss of the data alone, trainable, in float32.
+    """A trainable config in float32, with the loss on data alone.
 
-    Half precision would need a scaled loss, whose first steps overflow.
+    Half precision would need loss scaling, whose first steps overflow.
     """
     for entry in config["layers"]:
         inner = entry["config"]
@@ -211,7 +211,7 @@ def _is_half(policy):
 
 
 class Inference(keras.Model):
-    """A model whose layers do in training what they do in inference."""
+    """A model whose layers run in inference mode during training."""
 
     def call(self, inputs, training=None, mask=None):
         del training

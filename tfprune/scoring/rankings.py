@@ -1,4 +1,4 @@
-"""In which order the channels of different groups go."""
+"""Rankings: the order in which channels of different groups are removed."""
 
 import numpy as np
 
@@ -6,22 +6,22 @@ from tfprune.scoring import normalizers
 
 
 def order(candidates, ranking, normalizer):
-    """The removals of a ranking, one step after the other.
+    """Returns the removals of a ranking, step by step.
 
     Args:
         candidates: a `selection.Candidates`.
-        ranking: `"global"` compares scores across groups; `"group"` takes
-            the same share of each group; `"raw"` is `"global"` without a
+        ranking: `"global"` compares scores across groups; `"group"` removes
+            the same fraction of each group; `"raw"` is `"global"` without a
             normalizer.
-        normalizer: function from the scores of a group to values that can be
-            compared across groups.
+        normalizer: function from the scores of a group to values that are
+            comparable across groups.
 
     Returns:
         `(counts_at, most)`: a function from a step, `int` from 0 to `most`,
-        to the list of how many channels each group then keeps; and `most`.
+        to the list of channel counts that each group then keeps; and `most`.
 
     Raises:
-        ValueError: If there is no such ranking.
+        ValueError: If the ranking is unknown.
     """
     if ranking not in _RANKINGS:
         raise ValueError(
@@ -32,10 +32,11 @@ def order(candidates, ranking, normalizer):
 
 
 def fewest(fits, most):
-    """The least number that fits, if all larger ones do, too.
+    """Finds the least number that fits, by binary search.
 
     Args:
-        fits: function from an `int` to a `bool`.
+        fits: function from an `int` to a `bool`; if it is true of a number,
+            it is true of all larger ones.
         most: `int` that fits.
 
     Returns:
@@ -52,7 +53,7 @@ def fewest(fits, most):
 
 
 def _group(candidates, normalizer):
-    """The number of steps is the finest that any group can tell apart."""
+    """Removes the same fraction per group, in steps fine enough for all."""
     steps = 2 * max((len(o) for o in candidates.order), default=1) ** 2
 
     def counts_at(step):

@@ -1,4 +1,4 @@
-"""From weights to one score for each channel."""
+"""Computes one score per channel."""
 
 import dataclasses
 
@@ -10,27 +10,27 @@ from tfprune.scoring import criterion as criterion_lib
 
 
 def channel_scores(graph, criterion="l1", data=None):
-    """The score of each channel; those with low scores are removed first.
+    """Computes the score of each channel; the lowest are removed first.
 
     Args:
         graph: a `ChannelGraph`.
         criterion: a registered name; a function `(values, axis) -> scores`
             that maps an array and an axis to a score for each index of the
-            axis; or a `Criterion` (or its class, taken with its defaults),
-            which may give infinity to channels that it cannot judge: they
-            stay.
-        data: what a criterion that looks at activations or gradients needs:
-            `(x, y)` arrays, a `tf.data.Dataset`, a `keras.utils.PyDataset`
-            or a generator of batches; see `tfprune.datasets.samples`.
+            axis; or a `Criterion` (or a subclass, used with its defaults). A
+            `Criterion` may give infinity to channels that it cannot score,
+            which then stay.
+        data: data for criteria that use activations or gradients: `(x, y)`
+            arrays, a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
+            generator of batches; see `tfprune.datasets.samples`.
 
     Returns:
-        Float array, shape `(graph.size,)`, not negative; channels that
+        Float array, shape `(graph.size,)`, non-negative; channels that
         nothing writes score 0.
 
     Raises:
         ValueError: If the criterion is unknown, or a weight or a score is not
             finite.
-        TypeError: If the criterion is of none of these kinds.
+        TypeError: If the criterion has another type.
     """
     criterion = as_criterion(criterion)
     values.check_finite(graph.model)
@@ -39,7 +39,7 @@ def channel_scores(graph, criterion="l1", data=None):
 
 
 def as_criterion(criterion):
-    """The `Criterion` that a name, a function, a class or an object means.
+    """Converts a name, a function, a class or an object to a `Criterion`.
 
     Args:
         criterion: as for `channel_scores`.
@@ -52,7 +52,7 @@ def as_criterion(criterion):
 
 @dataclasses.dataclass(frozen=True)
 class OfWriters(criterion_lib.Criterion):
-    """Adds up what a function says of everything that writes a channel.
+    """Scores channels by a function, summed over all weights that write them.
 
     Args:
         function: `(values, axis) -> scores`, shape `(values.shape[axis],)`.
@@ -74,7 +74,7 @@ class OfWriters(criterion_lib.Criterion):
 
 
 def summed(graph, parts):
-    """Adds up, for each channel, what belongs to it in several tensors.
+    """Adds up, per channel, its slices of several tensors.
 
     Args:
         graph: a `ChannelGraph`.
@@ -90,13 +90,13 @@ def summed(graph, parts):
         if np.ndim(array) > 1:
             others = tuple(a for a in range(array.ndim) if a != binding.axis)
             array = array.sum(others)
-        # A channel may stand in the labels several times.
+        # A channel may occur in the labels several times.
         np.add.at(total, binding.labels, array)
     return total
 
 
 def counted(graph, bindings):
-    """In how many of some bindings each channel stands, `(graph.size,)`."""
+    """Counts, per channel, the bindings that contain it, `(graph.size,)`."""
     count = np.zeros(graph.size)
     for binding in bindings:
         count[np.unique(binding.labels)] += 1
@@ -104,10 +104,10 @@ def counted(graph, bindings):
 
 
 def _checked(graph, scores, unrated):
-    """The scores; infinity is an answer only where `unrated` says so."""
+    """Checks scores; infinity is only allowed if `unrated`."""
     if scores.shape != (graph.size,):
         raise ValueError(
-            "A criterion must give one score for each channel, shape "
+            "A criterion must return one score per channel, shape "
             f"{(graph.size,)}. Received: scores of shape {scores.shape}."
         )
     bad = ~np.isfinite(scores) & graph.removable
@@ -119,6 +119,6 @@ def _checked(graph, scores, unrated):
             "Scores must be finite numbers. Received: "
             f"{int(bad.sum())} channels whose score is NaN or infinite, in "
             f"{', '.join(layers[:5])}. The weights of these layers, or the "
-            "data, are likely NaN: look at where they come from."
+            "data, are probably NaN: check their source."
         )
     return scores

@@ -58,7 +58,7 @@ def build(name: str, **kwargs: typing.Any) -> keras.Model:
 
     Raises:
         ValueError: If the name is unknown, or Keras is set to
-            channels_first, for which the networks are not written.
+            channels_first, which the networks do not support.
 
     Example:
 
@@ -69,7 +69,7 @@ def build(name: str, **kwargs: typing.Any) -> keras.Model:
     data_format = keras.config.image_data_format()
     if data_format != "channels_last":
         raise ValueError(
-            "The networks are written for channels_last. "
+            "The networks require channels_last. "
             f"Received: image_data_format={data_format!r}. Call "
             "`keras.config.set_image_data_format('channels_last')`."
         )
@@ -77,5 +77,5 @@ def build(name: str, **kwargs: typing.Any) -> keras.Model:
 
 
 def names():
-    """The names that `build` knows, sorted."""
+    """Returns the names that `build` accepts, sorted."""
     return networks.names()

@@ -1,4 +1,4 @@
-"""The layers that the CIFAR networks share, with their papers' settings.
+"""Layers shared by the CIFAR networks, with the settings of the papers.
 
 Tensors are channels last, `(batch, height, width, channels)`.
 """
@@ -7,7 +7,7 @@ import keras
 
 
 def conv(x, filters, kernel_size, strides=1, *, name):
-    """A convolution without bias, He-normal, padded as PyTorch pads.
+    """Adds a convolution without bias, He-normal, padded as in PyTorch.
 
     Args:
         x: Tensor `(B, H, W, C)`.
@@ -21,7 +21,7 @@ def conv(x, filters, kernel_size, strides=1, *, name):
     """
     padding = "same"
     if strides > 1 and kernel_size > 1:
-        # Keras' "same" pads an even map by (0, 1), published weights were
+        # Keras's "same" pads an even map by (0, 1); published weights were
         # trained with (1, 1).
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
         padding = "valid"
@@ -37,7 +37,7 @@ def conv(x, filters, kernel_size, strides=1, *, name):
 
 
 def depthwise(x, kernel_size, strides=1, *, name):
-    """A depthwise convolution without bias, padded as `conv` pads."""
+    """Adds a depthwise convolution without bias, padded as in `conv`."""
     padding = "same"
     if strides > 1:
         x = keras.layers.ZeroPadding2D(kernel_size // 2, name=f"{name}_pad")(x)
@@ -53,7 +53,7 @@ def depthwise(x, kernel_size, strides=1, *, name):
 
 
 def batch_norm(x, *, name):
-    """Batch normalisation with the constants of the published nets."""
+    """Adds batch normalization with the constants of the published nets."""
     return keras.layers.BatchNormalization(
         momentum=0.9, epsilon=1e-5, name=name
     )(x)
@@ -64,18 +64,18 @@ def relu(x, *, name):
 
 
 def head(x, classes, activation=None, *, name="logits"):
-    """Global average pooling and the classifier, `(B, classes)`."""
+    """Adds global average pooling and the classifier, `(B, classes)`."""
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.layers.Dense(classes, activation=activation, name=name)(x)
 
 
 def checked_widths(widths, default, unit):
-    """The widths asked for, or `default` where none were given.
+    """Checks the requested widths, or returns `default` if there are none.
 
     Args:
         widths: Positive `int`s, one per unit, or `None`.
         default: Positive `int`s.
-        unit: What has one width each, for the error ("block").
+        unit: What each width belongs to, for the error ("block").
 
     Returns:
         A `list` of `int`s.

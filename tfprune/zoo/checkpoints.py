@@ -1,7 +1,7 @@
-"""Published weights, given as arrays, into the networks of the zoo.
+"""Loads published weights, given as arrays, into networks of the zoo.
 
-Every array is used exactly once and every variable is set; else nothing is
-changed and the error names what is left over.
+Every array must be used exactly once and every variable set; otherwise nothing
+is changed and the error names the mismatches.
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ _PYTORCH = {
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What published weights need around them.
+    """How to build and load a published network.
 
     Attributes:
         network: Name of the network in the zoo.
@@ -71,7 +71,7 @@ class Checkpoint:
 
 
 def names():
-    """The names that `get` and `restore` know, sorted."""
+    """Returns the names that `get` and `restore` accept, sorted."""
     return checkpoints.names()
 
 
@@ -118,9 +118,8 @@ def load_pytorch(model, arrays, names=RESNET_NAMES):
             the layer name that replaces it.
 
     Raises:
-        ValueError: If an array or a variable is left over or their shapes
-            differ, or if a kernel reads a flattened map, whose order of
-            channels differs.
+        ValueError: If an array or a variable is left over, shapes differ, or
+            a kernel reads a flattened map, whose channel order differs.
     """
     values = {}
     for key, array in arrays.items():
@@ -143,8 +142,8 @@ def load_keras(model, arrays, by_order=False):
     Args:
         model: A built `keras.Model` without nested models.
         arrays: `dict` from names like `conv2d_1/kernel` to arrays.
-        by_order: Whether the layers are called `layer0`, `layer1`, ... in
-            the order of the model's layers that have weights.
+        by_order: Whether the arrays call the layers `layer0`, `layer1`, ...,
+            in the order of the model's layers with weights.
 
     Raises:
         ValueError: If an array or a variable is left over or their shapes
@@ -156,7 +155,7 @@ def load_keras(model, arrays, by_order=False):
     for key, array in arrays.items():
         name, _, leaf = key.rpartition("/")
         name = order.get(name, name) if by_order else name
-        # Keras 2 named the kernel of a depthwise convolution so.
+        # Keras 2's name for the kernel of a depthwise convolution.
         leaf = "kernel" if leaf == "depthwise_kernel" else leaf
         values.setdefault(f"{name}/{leaf}", []).append((key, array))
     _assign(model, values)
@@ -182,7 +181,7 @@ def _check_flatten(model):
         pixels = math.prod(layer.input.shape[1:-1])
         if pixels > 1:
             raise ValueError(
-                "A dense layer behind Flatten orders its inputs otherwise in "
+                "A dense layer after Flatten orders its inputs differently in "
                 f"PyTorch. Received: layer {layer.name!r} on input of shape "
                 f"{layer.input.shape}. Reorder the kernel and use "
                 "`load_keras`."

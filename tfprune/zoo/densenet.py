@@ -29,7 +29,7 @@ def densenet_bc(
             rounded down.
         classes: Number of classes.
         input_shape: `(height, width, channels)`.
-        activation: Of the last layer; by default the model gives logits.
+        activation: Activation of the last layer; by default logits.
         name: Model name, by default `densenet_bc<depth>`.
 
     Returns:

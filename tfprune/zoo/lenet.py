@@ -1,10 +1,9 @@
-"""LeNet-5 as papers on compression count it.
+"""LeNet-5 as in papers on compression.
 
 Gradient-Based Learning Applied to Document Recognition. Y. LeCun, L. Bottou,
-Y. Bengio, P. Haffner, 1998. Their network has 60,000 weights; the one that is
-called LeNet-5 since Han et al., "Learning both Weights and Connections",
-2015, https://arxiv.org/abs/1506.02626, comes from the examples of Caffe and
-has 431,080.
+Y. Bengio, P. Haffner, 1998. Their network has 60,000 weights. The network
+called LeNet-5 since Han et al., "Learning both Weights and Connections", 2015,
+https://arxiv.org/abs/1506.02626, comes from Caffe's examples and has 431,080.
 """
 
 import keras
@@ -17,16 +16,17 @@ def lenet5(
     input_shape=(28, 28, 1),
     name="lenet5",
 ):
-    """Two 5x5 convolutions without padding, two dense layers.
+    """Builds LeNet-5: two 5x5 convolutions without padding, two dense layers.
 
-    The convolutions have no activation, as in Caffe: max pooling follows
-    them at once.
+    As in Caffe, the convolutions have no activation; max pooling follows
+    directly.
 
     Args:
         filters: Output channels of the two convolutions.
         hidden: Units of the hidden layer.
         classes: Number of classes.
-        input_shape: `(height, width, channels)`, 16 or more high and wide.
+        input_shape: `(height, width, channels)`, height and width at least
+            16.
         name: Model name.
 
     Returns:

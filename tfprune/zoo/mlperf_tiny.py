@@ -3,8 +3,8 @@
 MLPerf Tiny Benchmark. C. Banbury et al., 2021.
 https://arxiv.org/abs/2106.07597, https://github.com/mlcommons/tiny
 
-Convolutions have a bias beside batch normalisation, padding is "same", the
-classifiers end in softmax and kernels carry the references' L2 penalty.
+Convolutions have a bias as well as batch normalization, padding is "same", the
+classifiers end in softmax and kernels have the references' L2 penalty.
 """
 
 import keras
@@ -15,7 +15,7 @@ _L2 = 1e-4
 def resnet8(width=16, classes=10, input_shape=(32, 32, 3), name="resnet8"):
     """Image classification: three residual blocks, 1x1 shortcuts.
 
-    The input is pixels from 0 to 255 as they are.
+    The input is raw pixels from 0 to 255.
 
     Args:
         width: Channels of the first block; the others have two and four
@@ -134,12 +134,12 @@ _SEPARABLE = (
 
 
 def _numbered(stem, count):
-    """The `count`-th (from 1) name that Keras gives by itself."""
+    """The `count`-th (from 1) default name in Keras."""
     return stem if count == 1 else f"{stem}_{count - 1}"
 
 
 class _Layers:
-    """Makes layers and counts them, as the references' names do."""
+    """Makes layers and numbers their names as the references do."""
 
     def __init__(self, initializer="he_normal"):
         self.initializer = initializer

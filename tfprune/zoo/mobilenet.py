@@ -29,13 +29,13 @@ def mobilenet_v2(
     activation=None,
     name="mobilenet_v2",
 ):
-    """MobileNetV2 that ends on maps of an eighth of the image.
+    """MobileNetV2 whose last feature maps are an eighth of the image size.
 
     Args:
         width: Factor on all channels, which are rounded to multiples of 8.
         classes: Number of classes.
         input_shape: `(height, width, channels)`.
-        activation: Of the last layer; by default the model gives logits.
+        activation: Activation of the last layer; by default logits.
         name: Model name.
 
     Returns:
@@ -69,7 +69,7 @@ def mobilenet_v2(
 
 
 def _rounded(channels):
-    """The nearest multiple of 8 that loses at most a tenth."""
+    """Rounds to a multiple of 8 that loses at most a tenth."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 

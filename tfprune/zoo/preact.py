@@ -1,4 +1,4 @@
-"""Residual networks that normalise and activate before each convolution.
+"""Residual networks with normalization and activation before convolutions.
 
 Identity Mappings in Deep Residual Networks.
 K. He, X. Zhang, S. Ren, J. Sun, 2016. https://arxiv.org/abs/1603.05027
@@ -25,7 +25,7 @@ def preact_resnet(
             doubles them.
         classes: Number of classes.
         input_shape: `(height, width, channels)`.
-        activation: Of the last layer; by default the model gives logits.
+        activation: Activation of the last layer; by default logits.
         name: Model name, by default `preact_resnet<depth>`.
 
     Returns:
@@ -65,7 +65,7 @@ def wide_resnet(
         dropout: Rate between the convolutions of a block, 0 for none.
         classes: Number of classes.
         input_shape: `(height, width, channels)`.
-        activation: Of the last layer; by default the model gives logits.
+        activation: Activation of the last layer; by default logits.
         name: Model name, by default `wide_resnet<depth>_<widen>`.
 
     Returns:
@@ -104,7 +104,7 @@ def _block(x, filters, strides, dropout, prefix):
     y = blocks.batch_norm(x, name=f"{prefix}_bn1")
     y = blocks.relu(y, name=f"{prefix}_relu1")
     if strides > 1 or x.shape[-1] != filters:
-        # The projection reads the activated map, as the convolution does.
+        # The projection reads the activated map, like the convolution.
         x = blocks.conv(y, filters, 1, strides, name=f"{prefix}_shortcut_conv")
     y = blocks.conv(y, filters, 3, strides, name=f"{prefix}_conv1")
     y = blocks.batch_norm(y, name=f"{prefix}_bn2")

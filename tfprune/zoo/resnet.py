@@ -27,22 +27,22 @@ def resnet_cifar(
 ):
     """The CIFAR ResNet of depth 6n + 2: three stages of n basic blocks.
 
-    Block-internal widths can be given one by one, so that published pruned
-    structures can be built and counted.
+    Widths inside blocks can be set individually, to build published pruned
+    networks.
 
     Args:
         depth: 20, 32, 44, 56, 110 or another `int` of the form 6n + 2.
-        shortcut: Where a block changes the shape: `"A"` takes every second
-            pixel and pads zero channels on both sides, `"B"` is a 1x1
-            convolution with batch normalisation. `"none"` builds the plain
-            network, which has no shortcuts at all.
+        shortcut: Shortcut of blocks that change the shape: `"A"` takes every
+            second pixel and pads with zero channels on both sides, `"B"` is a
+            1x1 convolution with batch normalization. `"none"` builds the
+            plain network, without any shortcuts.
         width: Channels of the first stage; the others have two and four
             times as many.
         widths: Output channels of every block's first convolution, 3n
             `int`s; by default those of the block's stage.
         classes: Number of classes.
         input_shape: `(height, width, channels)`.
-        activation: Of the last layer; by default the model gives logits.
+        activation: Activation of the last layer; by default logits.
         name: Model name, by default `resnet<depth>`.
 
     Returns:
@@ -86,7 +86,7 @@ def plain_cifar(depth=20, name=None, **kwargs):
     Args:
         depth: As in `resnet_cifar`.
         name: Model name, by default `plain<depth>`.
-        **kwargs: The other arguments of `resnet_cifar` but `shortcut`.
+        **kwargs: Other arguments of `resnet_cifar`, except `shortcut`.
 
     Returns:
         A functional `keras.Model`.
@@ -106,8 +106,8 @@ def resnet(
 ):
     """The ImageNet ResNet on small images: 3x3 stem, no max pooling.
 
-    Bottleneck blocks stride at the 3x3 convolution; every change of shape
-    is a 1x1 convolution with batch normalisation.
+    Bottleneck blocks have their stride at the 3x3 convolution; shortcuts that
+    change the shape are 1x1 convolutions with batch normalization.
 
     Args:
         depth: 18, 34 (basic blocks) or 50 (bottleneck blocks).
@@ -115,7 +115,7 @@ def resnet(
             expansion by four; each further stage doubles them.
         classes: Number of classes.
         input_shape: `(height, width, channels)`.
-        activation: Of the last layer; by default the model gives logits.
+        activation: Activation of the last layer; by default logits.
         name: Model name, by default `resnet<depth>`.
 
     Returns:
@@ -127,7 +127,7 @@ def resnet(
     if depth not in _STAGES:
         raise ValueError(
             f"`depth` must be one of {sorted(_STAGES)}. "
-            f"Received: depth={depth!r}. For 6n + 2 layers take "
+            f"Received: depth={depth!r}. For 6n + 2 layers use "
             "`resnet_cifar`."
         )
     kind, counts = _STAGES[depth]
@@ -146,7 +146,7 @@ def _blocks_per_stage(depth):
     if not isinstance(depth, int) or depth < 8 or depth % 6 != 2:
         raise ValueError(
             "`depth` must be an int of the form 6n + 2, at least 8. "
-            f"Received: depth={depth!r}. Take 20, 32, 44, 56 or 110."
+            f"Received: depth={depth!r}. Use 20, 32, 44, 56 or 110."
         )
     return (depth - 2) // 6
 
@@ -169,13 +169,13 @@ def _subsample(x, filters, strides, prefix):
 
 
 def _project(x, filters, strides, prefix):
-    """Option B: a 1x1 convolution with batch normalisation."""
+    """Option B: a 1x1 convolution with batch normalization."""
     x = blocks.conv(x, filters, 1, strides, name=f"{prefix}_shortcut_conv")
     return blocks.batch_norm(x, name=f"{prefix}_shortcut_bn")
 
 
 def _basic(x, filters, strides, prefix, hidden=None, shortcut=_project):
-    """Two 3x3 convolutions; without a shortcut where that is `None`."""
+    """Two 3x3 convolutions; no shortcut if `shortcut` is `None`."""
     hidden = hidden or filters
     y = blocks.conv(x, hidden, 3, strides, name=f"{prefix}_conv1")
     y = blocks.batch_norm(y, name=f"{prefix}_bn1")

@@ -1,4 +1,4 @@
-"""VGG with batch normalisation for small images.
+"""VGG with batch normalization for small images.
 
 Very Deep Convolutional Networks for Large-Scale Image Recognition.
 K. Simonyan, A. Zisserman, 2014. https://arxiv.org/abs/1409.1556
@@ -26,21 +26,21 @@ def vgg(
     activation=None,
     name=None,
 ):
-    """VGG-BN: five groups of 3x3 convolutions, each ended by max pooling.
+    """VGG-BN: five groups of 3x3 convolutions, each followed by max pooling.
 
-    Convolutions have no bias, as batch normalisation follows each of them.
+    Convolutions have no bias because batch normalization follows each.
 
     Args:
         depth: 16 or 19.
         widths: Output channels of every convolution (13 or 16 `int`s); by
             default the paper's 64 to 512.
-        hidden: Units of the one hidden dense layer, which batch
-            normalisation follows; `None` goes from the last pooling to the
-            classifier at once.
+        hidden: Units of the hidden dense layer, which batch normalization
+            follows; `None` connects the last pooling directly to the
+            classifier.
         classes: Number of classes.
         input_shape: `(height, width, channels)`, height and width at least
             32.
-        activation: Of the last layer; by default the model gives logits.
+        activation: Activation of the last layer; by default logits.
         name: Model name, by default `vgg<depth>`.
 
     Returns:

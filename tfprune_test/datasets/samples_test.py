@@ -70,9 +70,9 @@ class SamplesTest(parameterized.TestCase):
     def test_an_endless_dataset_ends_at_the_limit(self):
         found = list(samples.batches(Endless(), "a test", limit=4))
         self.assertEqual([len(x) for x, _ in found], [2, 2])
-        with self.assertRaisesRegex(ValueError, "Data that end"):
+        with self.assertRaisesRegex(ValueError, "Finite data"):
             next(samples.batches(Endless(), "a test"))
-        with self.assertRaisesRegex(ValueError, "Data that end"):
+        with self.assertRaisesRegex(ValueError, "Finite data"):
             next(samples.batches(tf_dataset().repeat(), "a test"))
 
     def test_inputs_alone_have_no_labels(self):

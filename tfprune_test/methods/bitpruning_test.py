@@ -354,7 +354,7 @@ class FinalizeTest(parameterized.TestCase):
     def test_only_models_that_learn_bits(self):
         final = bit_lengths.finalize(learner(BitPruning()))
         for model in (net(), final):
-            with self.assertRaisesRegex(ValueError, "bit lengths is req.*'net'"):
+            with self.assertRaisesRegex(ValueError, "trainable bit.*'net'"):
                 bit_lengths.finalize(model)
 
     def test_arguments_out_of_range_are_refused(self):

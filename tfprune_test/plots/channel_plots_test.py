@@ -146,7 +146,7 @@ class PlotTest(parameterized.TestCase):
 
     def test_a_keep_of_another_model_is_refused(self):
         self.keep = self.keep[:-1]
-        with self.assertRaisesRegex(ValueError, "one boolean for each channel"):
+        with self.assertRaisesRegex(ValueError, "one boolean per channel"):
             self.draw("a.png")
 
     def test_a_model_without_channels_is_refused(self):

@@ -91,7 +91,7 @@ class FrontierTest(absltest.TestCase):
         self.assertEqual(figure.axes[0].get_ylabel(), "accuracy, %")
 
     def test_nothing_to_draw_is_refused(self):
-        with self.assertRaisesRegex(ValueError, "points that have costs"):
+        with self.assertRaisesRegex(ValueError, "points have costs"):
             curve_plots.frontier_plot(page_lib.Frontier("accuracy", ()))
 
 
