@@ -1,5 +1,5 @@
-"""What every room stands on: registries, records, whole files, processes.
+"""Foundations: registries, records, atomic files, child processes.
 
-In: nothing of tfprune. Out: small tools without a word about models.
+In: nothing from tfprune. Out: small tools that do not depend on models.
 May import: the standard library, numpy, rich.
 """

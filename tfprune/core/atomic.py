@@ -1,8 +1,8 @@
-"""Files and folders that are there whole or not at all.
+"""Atomic writes of files and folders.
 
-What is written lies beside its place until it is complete and on the disk;
-then it is renamed. A process that is killed leaves the old file or the new
-one, and at worst a part file whose name begins with `.tfprune-`.
+Data are written beside their destination, synced to disk and then renamed. A
+process that is killed leaves the old file or the new one, and at worst a
+partial file whose name begins with `.tfprune-`.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ def writable(path: typed.Path) -> pathlib.Path:
         raise PermissionError(
             "A file to be overwritten must be writable. Received: "
             f"path={str(path)!r}, which is read-only. Choose another name or "
-            "change its rights."
+            "change its permissions."
         )
     try:
         os.unlink(_temporary(target))
@@ -67,7 +67,7 @@ def writable(path: typed.Path) -> pathlib.Path:
 
 
 def writable_folder(path: typed.Path) -> pathlib.Path:
-    """Checks, before any work, that a folder is there or can be made.
+    """Checks, before any work, that a folder exists or can be created.
 
     Args:
         path: `str` or path-like.
@@ -98,19 +98,20 @@ def writable_folder(path: typed.Path) -> pathlib.Path:
 def write(contents, guards=None):
     """Writes files under temporary names, then renames all of them.
 
-    Folders that are missing are made, and taken away again if a file cannot be
-    written. A symbolic link is followed, and a file that is there keeps its
-    mode and owner.
+    Creates missing folders, and removes them again if a file cannot be
+    written. Symbolic links are followed, and existing files keep their mode
+    and owner.
 
     Args:
         contents: `dict` from path to `bytes`.
-        guards: `dict` from path to `bytes`, for files that are of use only
-            together: what stands at these paths, which are among `contents`,
-            while the other files are being exchanged. A process that is
-            killed then leaves no set that passes for a whole one.
+        guards: `dict` from path to `bytes`, for files that are only useful as
+            a set: placeholders for some paths in `contents` while the other
+            files are being replaced. A process killed meanwhile leaves no
+            mixed set that looks complete.
 
     Raises:
-        OSError: If a file cannot be written; no old file has changed then.
+        OSError: If a file cannot be written; no existing file has changed
+            then.
     """
     waiting, made = [], []
     guards = guards or {}
@@ -137,16 +138,16 @@ def write(contents, guards=None):
 
 @contextlib.contextmanager
 def new_folder(path):
-    """A folder that gets its name when everything in it is on the disk.
+    """Yields a temporary folder and renames it once its files are on disk.
 
     Args:
-        path: `str` or path-like, the name that it gets; nothing may be there.
+        path: `str` or path-like, its final name; must not exist.
 
     Yields:
         A `pathlib.Path` to write into.
 
     Raises:
-        OSError: If the folder cannot be made, or something is at `path`.
+        OSError: If the folder cannot be created, or `path` exists.
 
     Example:
 
@@ -170,14 +171,16 @@ def new_folder(path):
 
 
 def check_room(folder, size):
-    """Raises before a library writes that breaks where a disk is full.
+    """Raises an error if a disk has no room for a file.
+
+    Call it before a library writes that crashes when the disk is full.
 
     Args:
         folder: path-like.
-        size: `int`, the bytes that will be written.
+        size: `int`, the bytes to be written.
 
     Raises:
-        OSError: If the disk, or what the user may take of it, is too full.
+        OSError: If the disk or the user's quota is too full.
     """
     name = _unused(pathlib.Path(folder))
     handle = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -188,7 +191,7 @@ def check_room(folder, size):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
-            return  # This drive cannot say.
+            return  # Some network drives do not report their free space.
         raise _no_room(folder, size, error) from error
     finally:
         os.close(handle)
@@ -196,7 +199,7 @@ def check_room(folder, size):
 
 
 def remove_parts(folder):
-    """Removes what was being written in a folder that nobody writes to now."""
+    """Removes partial files from a folder that no process writes to."""
     for path in pathlib.Path(folder).glob(f"{_PREFIX}*{_SUFFIX}"):
         if path.is_dir():
             shutil.rmtree(path)
@@ -205,9 +208,9 @@ def remove_parts(folder):
 
 
 def sync(path):
-    """Waits until a file or the names in a folder are on the disk."""
+    """Flushes a file, or the names in a folder, to disk."""
     if os.name == "nt" and os.path.isdir(path):
-        return  # Windows opens no folder.
+        return  # Windows cannot open folders.
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -216,7 +219,7 @@ def sync(path):
 
 
 def _target(path):
-    """What a path leads to, if that can be a file or a folder."""
+    """Resolves a path, if it can be a file or a folder."""
     path = pathlib.Path(path)
     longest = max(os.fsencode(path).split(b"/"), key=len)
     try:
@@ -238,8 +241,8 @@ def _target(path):
         if error.errno == errno.ELOOP:
             raise OSError(
                 error.errno,
-                "A symbolic link must lead to a file. Received: "
-                f"path={str(path)!r}, which leads back to itself. Remove it "
+                "A symbolic link must point to a file. Received: "
+                f"path={str(path)!r}, which points back to itself. Remove it "
                 "or give another name.",
             ) from error
         return target
@@ -253,7 +256,7 @@ def _target(path):
     if kind:
         raise OSError(
             errno.EINVAL,
-            "Results are written to files, whole or not at all. Received: "
+            "Results must be written to a file. Received: "
             f"path={str(path)!r}, which is {kind}. Give the name of a file.",
         )
     return target
@@ -272,14 +275,14 @@ def _fill(name, data, path):
 def _no_room(path, size, error):
     return OSError(
         error.errno,
-        f"The file must find room. Received: path={str(path)!r}, {size:,} "
-        f"bytes ({error.strerror}); what was there before is unchanged. Make "
-        "room or choose another folder.",
+        f"The file needs free disk space. Received: path={str(path)!r}, "
+        f"{size:,} bytes ({error.strerror}); any existing file is unchanged. "
+        "Free some space or choose another folder.",
     )
 
 
 def _make_folders(folder):
-    """Makes a folder and those it lies in: a list of what was missing."""
+    """Creates a folder and its parents; returns those that were missing."""
     missing = [f for f in (folder, *folder.parents) if not f.exists()]
     for path in reversed(missing):
         path.mkdir()
@@ -287,7 +290,7 @@ def _make_folders(folder):
 
 
 def _temporary(target):
-    """An empty file beside `target`, with its rights or those of a new one."""
+    """An empty file beside `target`, with its mode or a new file's."""
     name = _unused(target.parent)
     os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
     try:
@@ -297,7 +300,7 @@ def _temporary(target):
     if os.name != "nt":
         made = os.stat(name)
         if (made.st_uid, made.st_gid) != (found.st_uid, found.st_gid):
-            # Only root may give a file away; others own what they write.
+            # Only root may change the owner; others own what they write.
             with contextlib.suppress(PermissionError):
                 os.chown(name, found.st_uid, found.st_gid)
     os.chmod(name, stat.S_IMODE(found.st_mode))

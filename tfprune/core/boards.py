@@ -1,8 +1,8 @@
-"""Boards that people own: what they have, and what a model may take of it.
+"""Microcontroller boards: their memory, and how much a model may use.
 
 Nothing here imports a backend. Memory is that of the chip as its maker
-publishes it, in KiB; a program, its stacks and a radio need some of it, so
-that a model may take a share alone.
+publishes it, in KiB; the program, its stacks and a radio need some of it, so a
+model may only use a part.
 """
 
 import dataclasses
@@ -19,16 +19,17 @@ class Board:
     """One microcontroller board.
 
     Attributes:
-        name: `str`, what it is asked for by.
-        title: `str`, its maker's name of it.
+        name: `str`, the name that selects it.
+        title: `str`, the maker's name.
         chip: `str`.
         core: `str`, the processor that runs the model.
         mhz: `int`, its highest clock.
-        flash_kib, ram_kib: `int`, on the chip; flash on the board where the
-            chip has none.
+        flash_kib, ram_kib: `int`, on the chip; flash on the board if the chip
+            has none.
         channel_multiple: `int`, channels that its kernels compute at a time.
-        source: `str`, the maker's document that the numbers are from.
-        flash_share, ram_share: `float`, what a model may take by default.
+        source: `str`, the maker's document with these numbers.
+        flash_share, ram_share: `float`, the default fraction of each memory
+            that a model may use.
     """
 
     name: str
@@ -45,19 +46,19 @@ class Board:
 
     @property
     def flash_bytes(self):
-        """`int`, flash that a model may take."""
+        """`int`, flash that a model may use."""
         return int(_KIB * self.flash_kib * self.flash_share)
 
     @property
     def ram_bytes(self):
-        """`int`, RAM that the arena of a model may take."""
+        """`int`, RAM that a model's arena may use."""
         return int(_KIB * self.ram_kib * self.ram_share)
 
     def sharing(self, flash_share=None, ram_share=None):
-        """The same board, of which a model may take other shares.
+        """Returns this board with other fractions available to a model.
 
         Args:
-            flash_share, ram_share: `float` in (0, 1]; `None` leaves them.
+            flash_share, ram_share: `float` in (0, 1]; `None` keeps the value.
 
         Returns:
             A `Board`.
@@ -70,19 +71,19 @@ class Board:
         for name, share in given.items():
             if not 0 < share <= 1:
                 raise ValueError(
-                    "A model may take a share in (0, 1] of a board's memory. "
+                    "A model must use a fraction in (0, 1] of board memory. "
                     f"Received: {name}={share!r}."
                 )
         return dataclasses.replace(self, **given)
 
 
 def names():
-    """The names of all boards, `str`s, in the order of the list."""
+    """Returns the names of all boards, `str`s, in the order of the list."""
     return [board.name for board in BOARDS]
 
 
 def get(name):
-    """The board of a name.
+    """Returns the board with a name.
 
     Args:
         name: `str`, as in `names()`, or a `Board`, which is returned.
@@ -91,7 +92,7 @@ def get(name):
         A `Board`.
 
     Raises:
-        ValueError: If there is none; the message lists the nearest names.
+        ValueError: If the name is unknown; the message lists similar names.
 
     Example:
 
@@ -107,21 +108,21 @@ def get(name):
     within = [n for n in known if asked and asked in n]
     near = within or difflib.get_close_matches(asked, known, 3, 0.5)
     listed = ", ".join(known[n].name for n in near[:5])
-    hint = f"Near it: {listed}." if near else f"Known: {', '.join(names())}."
+    hint = f"Similar: {listed}." if near else f"Known: {', '.join(names())}."
     raise ValueError(
-        f"A board that is known is needed. Received: board={name!r}. {hint} "
+        f"A known board is required. Received: board={name!r}. {hint} "
         "`tfprune boards` lists all; for others give flash_bytes and "
         "ram_bytes."
     )
 
 
 def _plain(name):
-    """A name without what people write in different ways."""
+    """A name without the parts that people spell differently."""
     return "-".join(re.split(r"[\s_-]+", str(name).strip().lower()))
 
 
 def table(boards=None):
-    """A `tables.Table` of boards, all of them by default."""
+    """Returns a `tables.Table` of boards, all of them by default."""
     header = ("board", "chip", "core", "channels at a time", "MHz")
     header += ("flash, KiB", "for a model", "RAM, KiB", "for an arena")
     rows = tuple(

@@ -1,4 +1,4 @@
-"""A script in a process of its own, so that its crashes become errors."""
+"""Runs a script in a child process, so that its crashes become errors."""
 
 import dataclasses
 import json
@@ -44,10 +44,10 @@ class Answer:
 class Child:
     """A Python process that prepares itself, then handles requests.
 
-    The script defines `prepare()`, which imports what takes long while the
-    parent still works, and `handle(request)`. It does not import tfprune. The
-    process stays for a minute after its last request, and the next `Child` of
-    that script finds it prepared; each request runs in a fork of its own.
+    The script defines `prepare()`, which does slow imports while the parent
+    is still working, and `handle(request)`. It does not import tfprune. The
+    process stays for a minute after its last request, ready for the next
+    `Child` of that script; each request runs in its own fork.
 
     Args:
         script: path-like, the Python file.
@@ -70,10 +70,10 @@ class Child:
         pass
 
     def ask(self, request):
-        """Sends the request and waits until it is answered.
+        """Sends a request and waits for the answer.
 
         Args:
-            request: What `json` can write.
+            request: Anything that `json` can serialize.
 
         Returns:
             An `Answer`.

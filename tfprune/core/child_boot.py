@@ -1,9 +1,9 @@
-"""What a child process runs: `python child_boot.py SYS_PATH SCRIPT PARENT`.
+"""Main program of a child: `python child_boot.py SYS_PATH SCRIPT PARENT`.
 
-Requests come on stdin, one line of JSON each. What became of them goes to
-stdout, one line each; the answer of a script goes into the file that its
-request names. On Linux the process answers many requests, each of them in a
-fork of its own, until it is idle for a minute; elsewhere it answers one.
+Requests come on stdin, one line of JSON each. Their outcomes go to stdout, one
+line each; the script's answer goes into the file named by the request. On Linux
+the process answers many requests, each in its own fork, until it has been idle
+for a minute; elsewhere it answers one.
 """
 
 import ctypes
@@ -24,7 +24,7 @@ _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 def main():
     _end_with(int(sys.argv[3]))
     sys.path[:] = json.loads(sys.argv[1])
-    # Whatever the script prints belongs into the log, not among the replies.
+    # Whatever the script prints belongs in the log, not among the replies.
     replies = os.dup(1)
     os.dup2(2, 1)
     script = runpy.run_path(sys.argv[2])

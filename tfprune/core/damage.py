@@ -1,4 +1,4 @@
-"""One error for files that are damaged, whatever reading them raised."""
+"""One error for damaged files, whatever reading them raised."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ _KINDS = (
     zipfile.BadZipFile,
     zlib.error,
 )
-# Not the file's fault; and what a program says about itself.
+# Errors that are not the file's fault, and errors in the calling code.
 _OTHERS = FileNotFoundError, PermissionError, IsADirectoryError, ImportError
 _CLASSES = "locate", "custom_objects", "register_keras_serializable", "Lambda"
 
@@ -44,17 +44,17 @@ def error(path, reason):
         reason = f"{kind}: {reason}" if str(reason) else kind
     line = " ".join(str(reason).split())[:300]
     return ValueError(
-        f"The file is damaged: {str(path)!r} ({line}). Take another copy of "
+        f"The file is damaged: {str(path)!r} ({line}). Use another copy of "
         "it, or write it again."
     )
 
 
 @contextlib.contextmanager
 def reading(path):
-    """Turns what reading a damaged file raises into one `ValueError`.
+    """Turns the exceptions from reading a damaged file into a `ValueError`.
 
-    Errors that speak of the file itself (a `ValueError`, a class that is not
-    known, a file that is not there) stay as they are.
+    Errors with a cause of their own (a `ValueError`, an unknown class, a
+    missing file) pass through.
 
     Args:
         path: path-like, for the message.

@@ -1,11 +1,11 @@
-"""Packages whose names are imported when they are first asked for."""
+"""Packages whose names are imported on first use."""
 
 import importlib
 import sys
 
 
 def attach(package, homes):
-    """What a package needs so that its names load on demand (PEP 562).
+    """Makes the names of a package load on demand (PEP 562).
 
     Args:
         package: `str`, the `__name__` of the package.
@@ -26,7 +26,7 @@ def attach(package, homes):
         module = importlib.import_module(homes[name])
         is_module = homes[name] == f"{package}.{name}"
         found = module if is_module else getattr(module, name)
-        # Asked for once: the next time Python finds it without this function.
+        # Cache it: from now on Python finds it without this function.
         setattr(sys.modules[package], name, found)
         return found
 

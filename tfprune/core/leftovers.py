@@ -1,4 +1,4 @@
-"""Temporary names that say whose they are, and what dead processes left."""
+"""Temporary files that name their process, and cleanup after dead ones."""
 
 import contextlib
 import functools
@@ -14,19 +14,19 @@ _DAY = 24 * 3600
 
 
 def owner():
-    """What a temporary name of this process holds: machine and process."""
+    """Returns the owner tag for temporary names: machine and process."""
     return f"{_machine()}-{os.getpid()}"
 
 
 @contextlib.contextmanager
 def folder():
-    """A temporary folder; one that a killed process left goes a day later.
+    """Yields a temporary folder; cleans up those that killed processes left.
 
     Yields:
         `str`, its path.
 
     Raises:
-        FileNotFoundError: If there is no folder for temporary files.
+        FileNotFoundError: If the system has no temporary directory.
     """
     prefix = "tfprune-"
     sweep(pathlib.Path(tempfile.gettempdir()), prefix)
@@ -36,14 +36,13 @@ def folder():
 
 @functools.cache
 def sweep(place, prefix):
-    """Removes what processes of this machine left that are gone.
+    """Removes the leftovers of dead processes of this machine.
 
-    Looks once in a process. What is younger than a day stays, and so does
-    what belongs to somebody else.
+    Runs once per process. Files younger than a day, or of other users, stay.
 
     Args:
         place: `pathlib.Path`, the folder to look in.
-        prefix: `str`, what the names begin with, before `owner()`.
+        prefix: `str`, start of the names, before `owner()`.
     """
     pattern = re.compile(re.escape(f"{prefix}{_machine()}-") + r"(\d+)-")
     before = time.time() - _DAY
@@ -58,7 +57,7 @@ def _older(entry, before):
     try:
         return entry.stat(follow_symlinks=False).st_mtime < before
     except FileNotFoundError:
-        return False  # Another process sweeps too.
+        return False  # Another process is sweeping too.
 
 
 def _remove(entry):
@@ -72,7 +71,7 @@ def _remove(entry):
 
 def _runs(process):
     if os.name == "nt":
-        return True  # Asking a process there would end it.
+        return True  # On Windows, probing a process would kill it.
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -12,13 +12,13 @@ except ImportError:  # Windows
 
 
 class Lock:
-    """A file that this process holds until it ends or releases it."""
+    """A file lock held until this process ends or releases it."""
 
     def __init__(self, handle):
         self._handle = handle
 
     def release(self):
-        """Lets others have it."""
+        """Releases the lock."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
@@ -28,13 +28,14 @@ class Lock:
 
 
 def take(path, message):
-    """Takes a lock that the system gives back when the process is killed.
+    """Takes a lock that the system releases when the process is killed.
 
-    Where the system, or a network drive, knows no locks, everybody gets it.
+    If the system, or a network drive, does not support locks, it always
+    succeeds.
 
     Args:
-        path: path-like, an empty file, made if it is missing.
-        message: `str`, of the error.
+        path: path-like, an empty file, created if missing.
+        message: `str`, the message of the error.
 
     Returns:
         A `Lock`.
@@ -46,7 +47,7 @@ def take(path, message):
     if fcntl is None:
         return Lock(handle)
     try:
-        # Of the process: a child that it forks does not keep it.
+        # A lock of the process: a forked child does not hold it.
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):

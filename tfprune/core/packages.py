@@ -1,22 +1,22 @@
-"""Packages of the extras, imported where they are used."""
+"""Packages of the extras, imported on first use."""
 
 import importlib
 import importlib.util
 
 
 def load(module, extra="export", user="Exporting"):
-    """Imports a module of the extra.
+    """Imports a module of an extra.
 
     Args:
         module: `str`, the dotted name.
         extra: `str`, the extra that its package belongs to.
-        user: `str`, what needs it, in the words of an error.
+        user: `str`, what needs it, used in error messages.
 
     Returns:
         The module.
 
     Raises:
-        ImportError: If its package is missing; tells how to install it.
+        ImportError: If its package is missing; says how to install it.
     """
     require(module.partition(".")[0], extra, user)
     return importlib.import_module(module)
@@ -31,7 +31,7 @@ def require(package, extra="export", user="Exporting"):
         user: as for `load`.
 
     Raises:
-        ImportError: If it is missing; tells how to install it.
+        ImportError: If it is missing; says how to install it.
     """
     if importlib.util.find_spec(package) is None:
         raise ImportError(
@@ -42,10 +42,10 @@ def require(package, extra="export", user="Exporting"):
 
 
 def require_backend():
-    """Imports Keras on the backend that it is set to.
+    """Imports Keras with its configured backend.
 
     Raises:
-        ImportError: If its backend is missing; tells how to install it.
+        ImportError: If the backend is missing; says how to install it.
     """
     try:
         importlib.import_module("keras")
@@ -55,8 +55,8 @@ def require_backend():
             raise
         raise ImportError(
             f"Keras needs its backend {name!r}, which is not installed. Run: "
-            f"pip install {_BACKENDS[name]}. Or set KERAS_BACKEND to one that "
-            "is.",
+            f"pip install {_BACKENDS[name]}. Or set KERAS_BACKEND to an "
+            "installed one.",
             name=name,
         ) from error
 

@@ -7,10 +7,10 @@ from tfprune.core import tables
 
 
 class Printed:
-    """Base of results: `print` and notebooks show their tables.
+    """Base class of results that print as tables, also in notebooks.
 
-    A dataclass shows its fields: numbers and words in one table, records that
-    it holds in tables of their own. Other classes override `tables`.
+    A dataclass shows its fields: numbers and words in one table, each nested
+    record in its own. Other classes override `tables`.
     """
 
     def tables(self):
@@ -51,7 +51,7 @@ class Records(list):
 
 
 def of_records(records):
-    """A `tables.Table` with a row for each record and a column for a field.
+    """Returns a `tables.Table` with one row per record, one column per field.
 
     Args:
         records: list of dataclasses of one kind, at least one.
@@ -61,7 +61,7 @@ def of_records(records):
         for field in dataclasses.fields(records[0])
         if all(_cell(getattr(r, field.name)) is not None for r in records)
     ]
-    # Words stand on the left, numbers on the right.
+    # Words are left-aligned, numbers right-aligned.
     words = [n for n in names if not _is_number(records, n)]
     names = words + [n for n in names if n not in words]
     rows = (tuple(_cell(getattr(r, n)) for n in names) for r in records)
@@ -82,7 +82,7 @@ def _are_records(value):
 
 
 def _cell(value):
-    """A field as text; `None` if it is no number or word, or a few of them."""
+    """A field as text; `None` unless it is a number, a word or a few of them."""
     if value is None or isinstance(value, (bool, str)):
         return "-" if value is None else str(value)
     if isinstance(value, numbers.Integral):

@@ -1,4 +1,4 @@
-"""What one sees of work that takes minutes: a bar, or a table."""
+"""Progress displays for long work: a bar, or live text."""
 
 import contextlib
 
@@ -9,10 +9,10 @@ import rich.text
 
 
 def bar(shown):
-    """A bar on stderr, if that is a terminal.
+    """Returns a progress bar on stderr, if that is a terminal.
 
     Args:
-        shown: `bool`, whether one is wanted.
+        shown: `bool`, whether to show it.
 
     Returns:
         A `rich.progress.Progress`, a context manager.
@@ -31,14 +31,14 @@ def bar(shown):
 
 @contextlib.contextmanager
 def live(shown, console=None):
-    """Text on stderr that is drawn anew in its place, if it is a terminal.
+    """Shows text on stderr that is redrawn in place, if it is a terminal.
 
     Args:
-        shown: `bool`, whether it is wanted.
-        console: `rich.console.Console` to draw on in the place of stderr.
+        shown: `bool`, whether to show it.
+        console: `rich.console.Console` to draw on instead of stderr.
 
     Yields:
-        A function of the text to show, to be called with every change.
+        A function of the text to show; call it with every change.
     """
     console = console or rich.console.Console(stderr=True)
     if not (shown and console.is_terminal):

@@ -1,17 +1,17 @@
-"""Frozen records that travel as plain data: schedules, patterns, methods."""
+"""Frozen records that serialize to plain data: schedules, patterns, methods."""
 
 import dataclasses
 
 
 class Record:
-    """Base of the frozen dataclasses that a config can hold.
+    """Base class of frozen dataclasses that a config can hold.
 
-    The fields are the config: a record whose fields are not plain data
-    overrides both methods.
+    The fields are the config; a record whose fields are not plain data must
+    override both methods.
     """
 
     def get_config(self):
-        """The fields by name, plain data."""
+        """Returns the fields by name, as plain data."""
         return {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -19,12 +19,12 @@ class Record:
 
     @classmethod
     def from_config(cls, config):
-        """The record that gave this config."""
+        """Creates a record from its config."""
         return cls(**config)
 
 
 def serialize(record, registry):
-    """The name and the config of a record.
+    """Serializes a record to its name and config.
 
     Args:
         record: a `Record` whose class `registry` holds.
@@ -44,11 +44,11 @@ def serialize(record, registry):
 
 
 def deserialize(spec, registry):
-    """The record of a `serialize`d one; also of a bare name or a record.
+    """Restores a record from `serialize`, or from a bare name.
 
     Args:
-        spec: `dict` of `serialize`, a registered name, or a record, which is
-            returned as it is.
+        spec: `dict` from `serialize`, a registered name, or a record, which is
+            returned unchanged.
         registry: a `tfprune.core.registry.Registry` of record classes.
     """
     if isinstance(spec, str):

@@ -1,4 +1,4 @@
-"""Registries: from the name a user types to the object it stands for."""
+"""Registries: named objects, found by the name that a user types."""
 
 import difflib
 
@@ -24,7 +24,7 @@ class Registry:
         self._objects = {}
 
     def register(self, *names):
-        """A decorator that files an object under one or more names.
+        """Decorator that registers an object under one or more names.
 
         Args:
             *names: `str`s; the first one is the name that `names()` lists,
@@ -38,8 +38,8 @@ class Registry:
             for name in names:
                 if self._objects.get(name, (obj,))[0] is not obj:
                     raise ValueError(
-                        f"A {self.kind} is registered under this name "
-                        f"already. Received: name={name!r}. Choose another."
+                        f"A {self.kind} with this name is already "
+                        f"registered. Received: name={name!r}. Choose another."
                     )
                 self._objects[name] = (obj, name == names[0])
             return obj
@@ -47,15 +47,15 @@ class Registry:
         return add
 
     def names(self):
-        """The registered names without the aliases, sorted."""
+        """Returns the registered names without aliases, sorted."""
         return sorted(n for n, (_, main) in self._objects.items() if main)
 
     def get(self, name):
-        """The object filed under `name`.
+        """Returns the object registered under `name`.
 
         Raises:
             ValueError: If the name is unknown; the message lists the known
-                names and the nearest one.
+                names and the closest match.
         """
         if name in self._objects:
             return self._objects[name][0]

@@ -10,7 +10,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-# Columns of a terminal that words make do with, at best and at worst.
+# Minimum width of a column of words, preferred and in a narrow terminal.
 _NARROW, _NARROWEST = 12, 6
 
 
@@ -22,8 +22,8 @@ class Table:
         header: tuple of `str`, the names of the columns.
         rows: tuple of tuples of `str`, each as long as `header`.
         title: `str`, what the table shows; empty for none.
-        left: `int`, how many columns from the left hold words; the others
-            hold numbers and are aligned to the right.
+        left: `int`, number of leading columns of words; the others hold
+            numbers and are right-aligned.
 
     Example:
 
@@ -37,13 +37,13 @@ class Table:
     left: int = 1
 
     def to_text(self, width=None):
-        """The table as lines that end in a newline.
+        """Returns the table as text, each line ending in a newline.
 
         Args:
             width: `int`, columns of the terminal; `None` for as many as the
-                table needs. In a narrow one words go on in the next line, and
-                numbers that find no room stand in a second table below; none
-                is ever cut short.
+                table needs. In a narrow terminal, words wrap, and columns of
+                numbers that do not fit move to a second table below; numbers
+                are never cut.
         """
         natural = [
             max(map(rich.cells.cell_len, column)) for column in self._columns
@@ -71,7 +71,7 @@ class Table:
         return self._drawn(widths)
 
     def _split(self, width):
-        """Two tables, the first one as wide as it may be."""
+        """Two tables, the first as wide as `width` allows."""
         fixed = max(self.left, 1)
         widths = [self._least(i) for i in range(len(self.header))]
         count = fixed + 1
@@ -93,7 +93,7 @@ class Table:
         return f"{first.to_text(width)}\n{second.to_text(width)}"
 
     def _least(self, i):
-        """The columns of the terminal that a column takes at least."""
+        """The minimum width of a column, in characters."""
         if i < self.left:
             longest = max(map(rich.cells.cell_len, self._columns[i]))
             return min(longest, _NARROW)
@@ -132,7 +132,7 @@ class Table:
         return self.to_html()
 
     def to_html(self):
-        """The table as a notebook shows it."""
+        """Returns the table as HTML for a notebook."""
         head = "".join(
             self._html("th", i, n) for i, n in enumerate(self.header)
         )
@@ -152,7 +152,7 @@ class Table:
         return f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
 
     def to_markdown(self):
-        """The table as markdown, its title as a paragraph above."""
+        """Returns the table as Markdown, with its title as a paragraph."""
         sides = range(len(self.header))
         marks = (":--" if i < self.left else "--:" for i in sides)
         lines = [_line(self.header), _line(marks), *map(_line, self.rows)]
@@ -166,7 +166,7 @@ class Table:
 
 
 def _drawn_width(widths):
-    """The width of a table; between two columns are three spaces."""
+    """The width of a table, with three spaces between columns."""
     return sum(widths) + 3 * (len(widths) - 1)
 
 
@@ -191,12 +191,12 @@ def shape(sizes):
 
 
 def change(before, after):
-    """`"before -> after"`, or one of them where they are equal."""
+    """`"before -> after"`, or a single value if they are equal."""
     return before if before == after else f"{before} -> {after}"
 
 
 def _literal(cell):
-    # A layer named "[bold]" is a name.
+    # Escape markup: a layer may be named "[bold]".
     return rich.markup.escape(cell)
 
 

@@ -1,4 +1,4 @@
-"""Names for what public functions take, as their annotations use them."""
+"""Type aliases for the annotations of public functions."""
 
 import os
 from collections.abc import Callable
@@ -12,9 +12,9 @@ Path: TypeAlias = str | os.PathLike[str]
 Data: TypeAlias = Any
 # Sizes of one input without the batch, or a list of them for several inputs.
 Shapes: TypeAlias = Sequence[int] | Sequence[Sequence[int]]
-# A float is a fraction that may remain, an int a ceiling.
+# A float is the fraction to keep at most, an int an absolute maximum.
 Limit: TypeAlias = int | float | None
-# Shares to remove: of every group, or by name patterns.
+# Fractions to remove: of every group, or by name patterns.
 Ratios: TypeAlias = float | Mapping[str, float]
 # A layer's or a group's names or patterns.
 Names: TypeAlias = str | Sequence[str]

@@ -1,7 +1,7 @@
-"""A process that has imported what takes long, and answers requests.
+"""Worker processes that have done their slow imports and answer requests.
 
-TensorFlow takes seconds to import and a small model less to convert. So one
-process for each script stays for a minute after its last request; see
+TensorFlow takes seconds to import, more than a small model takes to convert. So
+one process per script stays for a minute after its last request; see
 `child_boot`. It ends with this process, however that ends.
 """
 
@@ -18,7 +18,7 @@ import threading
 
 from tfprune.core import child_boot
 
-# Each holds some hundred megabytes; there are three scripts.
+# Each holds several hundred megabytes; there are three scripts.
 _MOST = 4
 
 
@@ -40,8 +40,8 @@ class Worker:
         self._log = tempfile.TemporaryFile()
         self._last_log = None  # when it has ended
         started = threading.Event()
-        # The system ends a process with the *thread* that started it, so that
-        # is one that stays.
+        # The death signal is sent when the starting *thread* ends, not the
+        # process, so a thread that stays must start it.
         self._keeper = threading.Thread(
             target=self._keep, args=(started,), daemon=True, name="tfprune"
         )
@@ -56,12 +56,12 @@ class Worker:
 
     @property
     def is_idle(self):
-        """Whether nobody waits for an answer."""
+        """Returns whether no request is pending."""
         return not self._pending
 
     @property
     def is_running(self):
-        """Whether it takes requests."""
+        """Returns whether it accepts requests."""
         return not self._ended
 
     @property
@@ -71,18 +71,18 @@ class Worker:
 
     @property
     def log(self):
-        """What it wrote while it prepared itself, `bytes`."""
+        """Returns its output during preparation, `bytes`."""
         if self._last_log is not None:
             return self._last_log
         size = os.fstat(self._log.fileno()).st_size
         return os.pread(self._log.fileno(), size, 0)
 
     def ask(self, **message):
-        """Sends a request and waits for its end.
+        """Sends a request and waits until it is done.
 
         Args:
             **message: the `request`; `answer` and `log`, files to write;
-                `folder`, where it works.
+                `folder`, its working directory.
 
         Returns:
             The exit code of the process that answered, negative for a
@@ -109,7 +109,7 @@ class Worker:
         return None if idle else code
 
     def stop(self):
-        """Ends the process now."""
+        """Kills the process now."""
         self._process.kill()
         self._keeper.join()
 
@@ -185,8 +185,8 @@ class Workers:
         Args:
             script: `str`, the Python file.
         """
-        # On a GPU the child would want the memory that the parent holds; and
-        # TensorFlow imports in half the time if it looks for no Keras 3.
+        # On a GPU the child would compete for the parent's memory; and
+        # TensorFlow imports in half the time if it does not look for Keras 3.
         environment = {
             **os.environ,
             "CUDA_VISIBLE_DEVICES": "-1",
@@ -232,7 +232,8 @@ class Workers:
         self._running = collections.OrderedDict()
         for _, worker in inherited:
             worker.forget()
-        # Whoever collects a `Popen` would wait for a child that is not its.
+        # Garbage-collecting a `Popen` here would wait for a child that belongs
+        # to the parent.
         self._inherited = inherited
 
 

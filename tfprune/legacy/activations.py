@@ -11,23 +11,23 @@ def hard_sigmoid_of_keras_2(x):
 
 # Names that Keras 2 took from TensorFlow.
 _RENAMED = {"softmax_v2": "softmax", "gelu_v2": "gelu"}
-# Activations of models that train for quantization: what they hold counts.
+# Wrappers for quantization-aware training: use the activation they hold.
 _QUANTIZED = ("QuantizeAwareActivation", "NoOpActivation")
 
 
 def translate(value, layer):
-    """What `activation=` becomes.
+    """Translates the value of `activation=`.
 
     Args:
-        value: what the config says, a name or a `dict`.
+        value: the value in the config, a name or a `dict`.
         layer: `str`, name of the layer.
 
     Returns:
-        `(activation, changed)`: a name or a function, and whether it is
-        another one than that of the same name in Keras 3.
+        `(activation, changed)`: a name or a function, and whether it differs
+        from the function of the same name in Keras 3.
 
     Raises:
-        ValueError: If the function is not known.
+        ValueError: If the function is unknown.
     """
     name = value
     if isinstance(value, dict) and value["class_name"] in _QUANTIZED:
@@ -54,6 +54,6 @@ def translate(value, layer):
     except ValueError as error:
         raise ValueError(
             f"The activation of a layer must be known. Received: {name!r} of "
-            f"layer {layer!r}. Give it in custom_objects."
+            f"layer {layer!r}. Pass it in custom_objects."
         ) from error
     return name, False

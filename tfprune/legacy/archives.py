@@ -9,7 +9,7 @@ import numpy as np
 
 from tfprune.legacy import files
 
-# Where a layer keeps others, those that come first in its list of weights.
+# Attributes that hold inner layers, in the order of the layer's weight list.
 _FIRST = (
     "forward_layer",
     "backward_layer",
@@ -45,7 +45,7 @@ def read(path):
 
 
 def _training(config):
-    """The words of an HDF5 file for how a model was compiled."""
+    """The compile settings of a model, in the format of an HDF5 file."""
     if not config or "optimizer" not in config:
         return None
     optimizer = config["optimizer"]
@@ -82,7 +82,7 @@ def _wrapped(entry, group):
 
 
 def _weights(group):
-    """Yields those of a layer, then those of the layers that it keeps."""
+    """Yields the weights of a layer, then those of its inner layers."""
     own = group.get("vars", {})
     for key in sorted(own, key=int):
         yield key, np.array(own[key])

@@ -1,4 +1,4 @@
-"""Weights of old layers in the shapes and the order of Keras 3."""
+"""Converts weights of old layers to the shapes and order of Keras 3."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ _GRU = (0, 1, 2)
 
 
 def converter(name, config, version, backend):
-    """How the arrays of a layer in a file become those of Keras 3.
+    """Returns a function that converts a layer's arrays to Keras 3.
 
     Args:
-        name: `str`, class of the layer in the words of Keras 2.
-        config: `dict`, its config in the same words.
+        name: `str`, class name of the layer in Keras 2.
+        config: `dict`, its config in Keras 2.
         version: `str`, the version of Keras that wrote the file.
         backend: `str`, its backend.
 
@@ -42,7 +42,7 @@ def converter(name, config, version, backend):
             kept = bool(config["center"]) + bool(config["scale"]) + 2
             arrays = arrays[:kept]
         if name == "BatchNormalization":
-            # Virtual batches gave them more axes.
+            # Virtual batches added axes.
             arrays = [a.ravel() for a in arrays]
         return arrays
 
@@ -50,12 +50,12 @@ def converter(name, config, version, backend):
 
 
 def turns(name, backend):
-    """Whether kernels are turned: Theano convolves, others correlate."""
+    """Whether to flip kernels: Theano convolves, others correlate."""
     return backend == "theano" and name in _CONVOLUTIONS
 
 
 def counts(name, config, version):
-    """`(trainable, others)` arrays of a file where Keras 3 has others."""
+    """`(trainable, others)` arrays of a file, if Keras 3 has other counts."""
     if name == "BatchNormalization" and config.get("renorm"):
         return bool(config["center"]) + bool(config["scale"]), 5
     if version.startswith("1") and config.get("consume_less") != "gpu":
@@ -75,7 +75,7 @@ def bidirectional(inner):
 
 
 def _turned(kernel):
-    """A kernel whose spatial axes run backwards."""
+    """A kernel with its spatial axes flipped."""
     spatial = tuple(range(kernel.ndim - 2))
     return np.flip(kernel, spatial)
 
@@ -129,7 +129,7 @@ def _cudnn_gru(arrays):
 
 
 def _cudnn_kernels(arrays, gates):
-    """cuDNN keeps each gate's kernels transposed, the first in its shape."""
+    """Undoes cuDNN's transposed kernels per gate."""
     kernels = [
         k.T.reshape(k.shape, order="F") for k in np.split(arrays[0], gates, 1)
     ]

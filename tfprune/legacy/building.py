@@ -1,4 +1,4 @@
-"""Builds a model of Keras 3 from the config of an old one."""
+"""Builds a Keras 3 model from the config of an old one."""
 
 import inspect
 
@@ -20,10 +20,10 @@ FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 
 
 class Builder:
-    """Translates configs and says what it translated.
+    """Translates configs and records what it translated.
 
     Args:
-        safe_mode: `bool`; else code that the file holds may run.
+        safe_mode: `bool`; if false, code in the file may run.
         version: `str`, the version of Keras that wrote the file.
         backend: `str`, its backend.
 
@@ -39,11 +39,11 @@ class Builder:
         self._names = {}
 
     def model(self, entry, name=None):
-        """A model from its entry, a `dict` of `class_name` and `config`.
+        """Builds a model from a `dict` of `class_name` and `config`.
 
         Args:
-            entry: the entry.
-            name: `str` or `None`, the model's where its config has none.
+            entry: the `dict`.
+            name: `str` or `None`, the model's name if its config has none.
 
         Returns:
             `parts.Nested`.
@@ -61,8 +61,8 @@ class Builder:
         if "input_layers" not in config:
             raise ValueError(
                 "A Functional or Sequential model is required. Received: "
-                f"class_name={entry['class_name']!r}, a class of its own, "
-                "whose code is not in the file. Build it in code and load its "
+                f"class_name={entry['class_name']!r}, a custom class, whose "
+                "code is not in the file. Build it in code and load its "
                 "weights."
             )
         return self._functional(config)
@@ -94,8 +94,8 @@ class Builder:
         if inputs is None:
             raise ValueError(
                 "The shape of the inputs must be in the file. Received: model "
-                f"{name!r}, which does not say it. Build the model in code and "
-                "load its weights."
+                f"{name!r}, whose file does not have it. Build the model in "
+                "code and load its weights."
             )
         return self._chain(inputs, inputs, found, found, name)
 
@@ -113,8 +113,8 @@ class Builder:
         return parts.Nested(name, keras.Model(inputs, x, name=name), found)
 
     def _functional(self, config):
-        # Keras numbers its ops on and on; some number is free of the names
-        # that layers of the file have.
+        # Keras numbers op names globally, so a name may collide with a layer of
+        # the file; trying again uses the next numbers.
         for _ in range(20):
             try:
                 return self._graph(config)
@@ -125,7 +125,7 @@ class Builder:
 
     def _graph(self, config):
         pending, found, tensors = {}, {}, {}
-        # Names without a slash stay what they are.
+        # Only names with a slash change.
         self._names |= {e["name"]: e["name"] for e in config["layers"]}
         for entry in config["layers"]:
             name = entry["name"]
@@ -160,7 +160,7 @@ class Builder:
                 stuck = [name for name, waiting in pending.items() if waiting]
                 raise ValueError(
                     "A model's config must be a graph without loops. Received: "
-                    f"layers whose inputs never come: {stuck}."
+                    f"layers whose inputs are never computed: {stuck}."
                 )
 
         def ends(nested):
@@ -208,12 +208,12 @@ class Builder:
             raise ValueError(
                 f"An argument of tf.{name} has no counterpart in Keras 3. "
                 f"Received: {sorted(unknown)} in layer {entry['name']!r}. "
-                "Build the model anew."
+                "Build the model in code."
             )
         return function(*args, **kwargs)
 
     def part(self, entry):
-        """What stands for a layer, a `parts.Part`."""
+        """Builds the `parts.Part` that replaces a layer."""
         entry = settings_lib.modern(entry)
         name, config = entry["class_name"], entry["config"]
         if name in MODELS:
@@ -236,7 +236,7 @@ class Builder:
         return self._layer(entry)
 
     def _plain(self, name):
-        """A name as Keras 3 takes it, which no other layer has."""
+        """A unique name that is valid in Keras 3."""
         plain = name.replace("/", "_")
         while self._names.setdefault(plain, name) != name:
             plain += "_"
@@ -265,9 +265,9 @@ class Builder:
         axes = calls.axes(name, config)
         if axes:
             config["data_format"] = "channels_last"
-            self.notes.append(f"{old}: channels_last, transposed around it")
+            self.notes.append(f"{old}: channels_last between transposes")
         if arrays.turns(name, self._backend):
-            self.notes.append(f"{old}: kernels turned, as Theano convolves")
+            self.notes.append(f"{old}: kernels flipped, as Theano convolves")
         if name == "Lambda":
             name = self._plain(old)
             layer = lambdas.build(cls, config, name, self._safe_mode)

@@ -1,4 +1,4 @@
-"""How the layers of old models are called in Keras 3."""
+"""Calls layers of old models in Keras 3."""
 
 import keras
 
@@ -7,18 +7,18 @@ RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D")
 
 
 def call(part, entry, args, kwargs):
-    """Calls a part; a list for a recurrent layer holds its states, too."""
+    """Calls a part; a list for a recurrent layer also holds its states."""
     kwargs = {k: v for k, v in kwargs.items() if v is not None}
     if entry["config"].get("causal") and entry["class_name"] in ATTENTION:
-        # Keras 2 could say so once, Keras 3 wants it in each call.
+        # A layer setting in Keras 2, an argument of each call in Keras 3.
         kwargs.setdefault("use_causal_mask", True)
     if entry["class_name"] in RECURRENT and isinstance(args[0], list):
         x, *states = args[0]
         if entry["config"].get("num_constants"):
             raise ValueError(
-                "A recurrent layer must get inputs and states alone. "
+                "A recurrent layer must get only inputs and states. "
                 f"Received: constants for layer {entry['name']!r}. Build the "
-                "model anew."
+                "model in code."
             )
         return part(x, **{"initial_state": states, **kwargs})
     return part(*args, **kwargs)
@@ -45,7 +45,7 @@ def axes(name, config):
 
 
 def time_major(part, config):
-    """A recurrent layer whose inputs have the steps before the batch."""
+    """A recurrent layer whose inputs have the time axis before the batch."""
     (layer,) = part.layers
 
     def call(x, **kwargs):

@@ -1,4 +1,4 @@
-"""Compiles a model as the file of Keras 1 or 2 says."""
+"""Compiles a model with the settings in a file of Keras 1 or 2."""
 
 import keras
 
@@ -23,15 +23,15 @@ _WRAPPERS = ("LossFunctionWrapper", "MeanMetricWrapper", "SumOverBatchSize")
 def compile_as_before(model, training):
     """Compiles a model.
 
-    The state of the optimizer is not read. What has no counterpart is left
-    out, and said.
+    The optimizer's state is not read. Settings without a counterpart are left
+    out and reported.
 
     Args:
         model: `keras.Model`.
         training: `dict`, the `training_config` in the file.
 
     Returns:
-        list of `str`, what is not as it was.
+        List of `str`, the settings that were lost.
     """
     lost = []
     try:
@@ -39,7 +39,7 @@ def compile_as_before(model, training):
         optimizer = _optimizer(training["optimizer_config"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0][:200]
-        return [f"not compiled, its loss or optimizer is not known ({reason})"]
+        return [f"not compiled, its loss or optimizer is unknown ({reason})"]
     metrics = {
         key: _metrics(training.get(key), lost)
         for key in ("metrics", "weighted_metrics")
@@ -54,7 +54,7 @@ def compile_as_before(model, training):
 
 
 def _mapped(function, value):
-    """A function of each entry of a list, or of a `dict` of outputs."""
+    """Applies a function to each entry of a list, or of a `dict` of outputs."""
     if isinstance(value, dict) and "class_name" not in value:
         return {k: _mapped(function, v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -93,7 +93,7 @@ def _metrics(value, lost):
         found = {k: _metrics(v, lost) for k, v in value.items()}
         return {k: v for k, v in found.items() if v} or None
     entries = value if isinstance(value, list) else [value]
-    # Each output has a list of its own, if there are several.
+    # If there are several outputs, each has its own list.
     found = [
         (_metrics if isinstance(entry, list) else _metric)(entry, lost)
         for entry in entries

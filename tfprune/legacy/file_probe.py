@@ -1,8 +1,7 @@
-"""Looks through a file before it is opened, run by `child.Child`.
+"""Inspects a file before it is opened, run by `child.Child`.
 
-HDF5 is C code that can run for ever, or ask for any amount of memory, on a
-file that is damaged; here that ends this process alone. A script without
-imports from tfprune.
+On a damaged file, HDF5's C code can run forever or request any amount of
+memory; here that only ends this process. A script without imports from tfprune.
 """
 
 import io
@@ -13,9 +12,9 @@ import pathlib
 import sys
 import zipfile
 
-# Of what an archive says about a model, in bytes; large models have some 10 MB.
+# Bytes of an archive's config; large models have about 10 MB.
 _MOST_TEXT = 1 << 26
-# zlib packs zeros a thousandfold.
+# zlib compresses zeros a thousandfold.
 _MOST_RATIO = 1100
 _SLACK = 1 << 20
 _MOST_OBJECTS = 1_000_000
@@ -27,11 +26,11 @@ def prepare():
 
 
 def handle(request):
-    """Raises if a file cannot be opened with safety.
+    """Raises an error if a file cannot be opened safely.
 
     Args:
         request: `dict` with `path`, `seconds` of CPU and `bytes` of memory
-            that it may take.
+            that opening may take.
     """
     limit(request["seconds"], request["bytes"])
     path = pathlib.Path(request["path"])
@@ -43,7 +42,7 @@ def handle(request):
 
 
 def limit(seconds, size):
-    """Limits CPU and memory of this process, where the system can."""
+    """Limits CPU and memory of this process, if the system supports it."""
     if sys.platform != "linux":
         return
     import resource
@@ -116,7 +115,7 @@ def _look_through_hdf5(file, length):
 
 
 def _claimed(array, length):
-    """How many bytes an array takes, if a file can hold as many."""
+    """The bytes of an array, if a file of this length can hold them."""
     count = math.prod(array.shape or ()) * array.dtype.itemsize
     if count > _MOST_RATIO * length + _SLACK:
         raise ValueError(

@@ -8,15 +8,15 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-    """What a file of Keras 1 or 2 holds.
+    """The contents of a file of Keras 1 or 2.
 
     Attributes:
-        entry: `dict` of `class_name` and `config`, the model's.
+        entry: `dict` of the model's `class_name` and `config`.
         weights: `dict` from the name of each layer to a list of `(name,
-            array)`; or such a list, layer after layer.
+            array)`; or one such list, layer by layer.
         version: `str`, the version of Keras that wrote it.
         backend: `str`, its backend.
-        training: `dict` or `None`, how the model was compiled.
+        training: `dict` or `None`, the compile settings.
     """
 
     entry: dict
@@ -59,7 +59,7 @@ def read_h5(path):
         if "model_config" not in file.attrs:
             raise ValueError(
                 "A file with a whole model is required. Received: "
-                f"path={str(path)!r}, which has no config: weights alone. "
+                f"path={str(path)!r}, which has no config, only weights. "
                 "Build the model and call load_weights."
             )
         group = file["model_weights"] if "model_weights" in file else file
@@ -82,7 +82,7 @@ def read_h5(path):
 
 
 def _texts(group, name):
-    """An attribute of texts, which lies in several where it is large."""
+    """An attribute of texts, which HDF5 splits into several if it is large."""
     if name in group.attrs:
         return [_text(value) for value in group.attrs[name]]
     found, i = [], 0

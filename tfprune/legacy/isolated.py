@@ -1,7 +1,7 @@
-"""Opens a model file and writes it anew, run by `child.Child`.
+"""Opens a model file and rewrites it, run by `child.Child`.
 
-What reading a hostile file can do ends with this process; what it writes is a
-file of Keras 3 of its own. It imports tfprune when it is prepared.
+Reading a hostile file can only harm this process, which writes its own Keras 3
+file. It imports tfprune in `prepare`.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""Configs of Keras 1 in the words of Keras 2."""
+"""Translates configs of Keras 1 to Keras 2."""
 
 _CLASSES = {
     "Convolution1D": "Conv1D",
@@ -47,7 +47,7 @@ _INITIALIZERS = {
     "one": "ones",
     "zero": "zeros",
 }
-# What these classes call otherwise than the rest.
+# Settings that these classes name differently from the others.
 _OWN = {
     "Embedding": {
         "output_dim": "output_dim",
@@ -63,7 +63,7 @@ _OWN = {
 _RATES = ("Dropout", "GaussianDropout") + tuple(
     f"SpatialDropout{n}D" for n in (1, 2, 3)
 )
-# What only said how to compute, or is told elsewhere.
+# Settings that do not change the result, or that are found elsewhere.
 _DROPPED = {"consume_less", "forget_bias_init", "input_dim", "weights"}
 _OF_KERAS_1 = {
     *_DROPPED,
@@ -73,7 +73,7 @@ _OF_KERAS_1 = {
 
 
 def is_keras_1(name, config):
-    """Whether the config of a layer is in the words of Keras 1."""
+    """Returns whether a layer's config is from Keras 1."""
     if name in _CLASSES or name in ("Highway", "MaxoutDense", "Merge"):
         return True
     if name not in ("Embedding", "LeakyReLU") and "output_dim" in config:
@@ -83,7 +83,7 @@ def is_keras_1(name, config):
 
 
 def translate(name, config):
-    """`(class name, config)` of a layer in the words of Keras 2."""
+    """Returns a layer's `(class name, config)` in Keras 2."""
     own = _OWN.get(name, {})
     changed = {}
     for key, value in config.items():
@@ -126,7 +126,7 @@ def _kernel_sizes(config):
 
 
 def _penalty(value):
-    """A regularizer or a constraint: its arguments lay beside its name."""
+    """A regularizer or constraint, with arguments beside its name."""
     if not isinstance(value, dict) or "class_name" in value:
         return value
     config = {k: v for k, v in value.items() if k != "name"}

@@ -10,15 +10,15 @@ def build(cls, config, name, safe_mode):
         cls: its class.
         config: `dict`, as Keras 2 wrote it.
         name: `str`, the layer's in the new model.
-        safe_mode: `bool`; else its code may run.
+        safe_mode: `bool`; if false, its code may run.
 
     Raises:
         ValueError: If the code must not run, or cannot be read.
     """
     if safe_mode:
         raise ValueError(
-            "Code in a file is not run unless it is asked for. Received: "
-            f"Lambda layer {config['name']!r}. If you trust the file, give "
+            "Code in a file must be allowed explicitly. Received: "
+            f"Lambda layer {config['name']!r}. If you trust the file, pass "
             "allow_lambda=True."
         )
     function = config["function"]
@@ -49,7 +49,7 @@ def build(cls, config, name, safe_mode):
         return cls.from_config(settings, safe_mode=False)
     except (EOFError, TypeError, ValueError) as error:
         raise ValueError(
-            "The code of a Lambda layer must be of this version of Python. "
+            "The code of a Lambda layer must be from this Python version. "
             f"Received: layer {config['name']!r}, whose code cannot be "
             "read. Build the model in code and load its weights, or give "
             "the function in custom_objects."

@@ -1,4 +1,4 @@
-"""Files are looked through in a process of their own before they are opened."""
+"""Checks files in a child process before they are opened."""
 
 import pathlib
 
@@ -7,18 +7,18 @@ from tfprune.core import damage
 from tfprune.legacy import file_probe
 
 _SECONDS = 5  # of CPU, and one more for each 20 MB
-# Imports what imports this file, in a process of its own.
+# Imports tfprune.legacy, which imports this file, but in its own process.
 _ISOLATED = pathlib.Path(__file__).with_name("isolated.py")
 _BYTES = 1 << 29  # of memory, beside four times the file
 
 
 def check(path):
-    """Raises where a file cannot be opened with safety.
+    """Raises an error if a file cannot be opened safely.
 
-    HDF5 files and archives are read to their end by a process that may take
-    only so much time and memory, which tells damaged ones before they can
-    stop this one. The shapes that they claim are compared with their length;
-    nothing in them may lead to another file.
+    A child process with limits on time and memory reads HDF5 files and
+    archives to the end, so that damaged ones cannot stop this process. It
+    compares the shapes that they claim with their length and rejects links to
+    other files.
 
     Args:
         path: `pathlib.Path`, a file.
@@ -39,7 +39,7 @@ def check(path):
 
 
 def rewritten(path, folder):
-    """A file of Keras 3 that a process of its own made of another one.
+    """Rewrites a file as a Keras 3 file in a child process.
 
     Args:
         path: `pathlib.Path`, a file or the folder of a SavedModel.
@@ -72,7 +72,7 @@ def _refusal(path, answer):
             "died of SIGXCPU": "reading it takes too long",
             "died of SIGKILL": "reading it takes too long or too much memory",
         }
-        reason = reasons.get(answer.error, f"what reads it {answer.error}")
+        reason = reasons.get(answer.error, f"its reader {answer.error}")
     else:
         reason = answer.error
         if "MemoryError" in reason:

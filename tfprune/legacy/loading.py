@@ -25,38 +25,37 @@ def load_model(
     custom_objects: dict | None = None,
     isolated: bool = False,
 ) -> keras.Model:
-    """Reads a model from a file of Keras 3, Keras 2 or Keras 1.
+    """Loads a model from a file of Keras 3, Keras 2 or Keras 1.
 
-    What a file of Keras 1 or 2 holds is translated where it means the same in
-    Keras 3, and gives the outputs that it gave there: layers that have gone are
-    made of others, functions of TensorFlow become ops of Keras. A warning lists
-    what was translated. The model comes back compiled if its optimizer, loss
-    and metrics can be read; the state of the optimizer is not.
+    Models of Keras 1 or 2 are translated to Keras 3 models with the same
+    outputs: removed layers are built from others, and TensorFlow functions
+    become Keras ops. A warning lists the translations. The model is compiled
+    if its optimizer, loss and metrics can be read; the optimizer's state is
+    not restored.
 
-    A file is looked through before it is opened, in a process that may take so
-    much time and memory and no more: one that is damaged cannot stop this one.
+    Before it is opened, the file is inspected in a process with limits on time
+    and memory, so that a damaged file cannot stop this one.
 
     Args:
         path: `str` or `pathlib.Path`, a `.keras`, `.h5` or `.hdf5` file, or
-            the folder of a SavedModel that Keras 2 wrote. What is in the file
-            counts, not how its name ends.
-        allow_lambda: `bool`, whether code that the file holds (a Lambda
-            layer's) may run. Only for files that you trust.
-        custom_objects: `dict` from names to classes and functions of one's
-            own in the model, as for `keras.saving.load_model`.
-        isolated: `bool`, whether a process of its own opens the file, with
-            limits on time and memory, and writes it anew for this one: for
-            files of somebody else. Takes seconds.
+            the folder of a SavedModel written by Keras 2. The format is
+            detected from the contents, not from the extension.
+        allow_lambda: `bool`, whether code in the file (of a Lambda layer) may
+            run. Only for files that you trust.
+        custom_objects: `dict` from names to custom classes and functions, as
+            for `keras.saving.load_model`.
+        isolated: `bool`, whether a child process with limits on time and
+            memory opens the file and rewrites it for this one; for untrusted
+            files. Takes seconds.
 
     Returns:
         A `keras.Model`.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If code or classes of one's own are to be isolated; if the
-            file holds no model, is damaged, or holds one with a
-            layer, a function or a setting that has no counterpart; the message
-            names it.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If `isolated` is combined with code or custom objects; if
+            the file has no model or is damaged; or if a layer, a function or
+            a setting has no counterpart, which the message names.
 
     Example:
 
@@ -66,14 +65,14 @@ def load_model(
     if not path.exists():
         raise FileNotFoundError(
             "A model file is required. Received: "
-            f"path={str(path)!r}, where there is none."
+            f"path={str(path)!r}, which does not exist."
         )
     if isolated:
         if allow_lambda or custom_objects:
             raise ValueError(
-                "A file that is opened in isolation may run no code. Received:"
+                "A file opened in isolation must not run code. Received:"
                 f" allow_lambda={allow_lambda!r}, custom_objects="
-                f"{custom_objects!r}. Leave them out, or isolated."
+                f"{custom_objects!r}. Drop these arguments, or `isolated`."
             )
         with leftovers.folder() as folder:
             return _new(limits.rewritten(path, folder), allow_lambda)
@@ -109,7 +108,7 @@ def _new(path, allow_lambda):
     ending = ".h5" if files.is_hdf5(path) else ".keras"
     if path.suffix in (ending, ".hdf5"):
         return _any(path, allow_lambda)
-    # Keras goes by the ending of the name.
+    # Keras detects the format by the file extension.
     with leftovers.folder() as folder:
         copy = pathlib.Path(folder, f"{path.stem}{ending}")
         shutil.copyfile(path, copy)
@@ -126,7 +125,7 @@ def _any(path, allow_lambda):
 
 def _load(path, allow_lambda, compiled):
     with warnings.catch_warnings():
-        # The optimizer's state is of no use to a model that is cut.
+        # The optimizer's state does not fit a pruned model anyway.
         warnings.filterwarnings("ignore", "Skipping variable loading for opt")
         return keras.saving.load_model(
             path, compile=compiled, safe_mode=not allow_lambda

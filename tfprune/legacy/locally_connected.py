@@ -1,4 +1,4 @@
-"""Convolutions with a kernel of its own at each place, which Keras 3 lacks."""
+"""Locally connected layers, which Keras 3 lacks."""
 
 import keras
 import numpy as np
@@ -10,7 +10,7 @@ LAYERS = keras.layers
 
 
 def builder(rank):
-    """A convolution with a kernel of its own at each place."""
+    """Builds a convolution with a separate kernel at each position."""
 
     def build(config):
         function = settings.activation(config)
@@ -88,7 +88,7 @@ def _outputs(inputs, size, strides, same):
 
 
 def _padded(x, size, strides, outputs):
-    """Zeros around `x`: half of the kernel, rounded down, comes before."""
+    """Zero-pads `x`: half of the kernel, rounded down, comes before."""
     pads, ends = [(0, 0)], [slice(None)]
     bounds = zip(x.shape[1:-1], size, strides, outputs, strict=True)
     for n, k, s, o in bounds:
@@ -99,14 +99,14 @@ def _padded(x, size, strides, outputs):
 
 
 def _bias(bias, outputs, filters, forward):
-    # With channels first Keras 2 reads the same numbers in another shape.
+    # With channels_first, Keras 2 stores the same numbers in another shape.
     if forward:
         bias = np.moveaxis(bias.reshape(filters, *outputs), 0, -1)
     return bias.reshape(-1, filters)
 
 
 def _index(inputs, outputs, size, strides, same, forward):
-    """Where, among all pairs of an input and an output, each weight lies."""
+    """The position of each weight among all pairs of an input and an output."""
     (*spatial, channels), (*places, filters) = inputs, outputs
     index = np.full((*places, *size, channels, filters), -1)
     if forward:
@@ -130,8 +130,8 @@ def _index(inputs, outputs, size, strides, same, forward):
 def _at(found, values, sparse):
     """The weights of an index, 0 where there is none.
 
-    A sparse kernel has one value for each pair that is joined, in the order of
-    outputs and then inputs; a dense one has all, inputs before outputs.
+    A sparse kernel has one value per connected pair, in the order of outputs
+    and then inputs; a dense one has all pairs, inputs before outputs.
     """
     index, inputs = found
     joined = index >= 0

@@ -34,8 +34,8 @@ def _norm(tensor, ord="euclidean", axis=None, keepdims=False):
 def _gather(params, indices, axis=None, batch_dims=0):
     if batch_dims:
         raise ValueError(
-            "Elements are gathered without batch dimensions. Received: "
-            f"batch_dims={batch_dims}. Build the model anew."
+            "A gather must not have batch dimensions. Received: "
+            f"batch_dims={batch_dims}. Build the model in code."
         )
     return _OPS.take(params, indices, axis=axis or 0)
 
@@ -145,7 +145,7 @@ FUNCTIONS = (
         "where": lambda condition, x, y: _OPS.where(condition, x, y),
     }
 )
-# How else TensorFlow's registry calls them.
+# Other names in TensorFlow's registry.
 FUNCTIONS |= {
     "compat.v1.norm": _norm,
     "nn.swish": lambda features, beta=1.0: (

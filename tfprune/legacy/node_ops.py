@@ -160,8 +160,8 @@ def _unpack(attributes, x):
 def _gather(attributes, x, indices, axis=0):
     if attributes.get("batch_dims"):
         raise ValueError(
-            "Elements are gathered without batch dimensions. Received: "
-            f"batch_dims={attributes['batch_dims']}. Build the model anew."
+            "A gather must not have batch dimensions. Received: "
+            f"batch_dims={attributes['batch_dims']}. Build the model in code."
         )
     return _OPS.take(x, indices, axis=int(axis))
 
@@ -170,8 +170,8 @@ def _resize(method):
     def resize(attributes, x, size):
         if not attributes.get("half_pixel_centers"):
             raise ValueError(
-                "Images are resized with centers of pixels at halves. "
-                "Received: half_pixel_centers=False. Build the model anew."
+                "Images must be resized with half-pixel centers. "
+                "Received: half_pixel_centers=False. Build the model in code."
             )
         return _OPS.image.resize(x, tuple(_list(size)), interpolation=method)
 

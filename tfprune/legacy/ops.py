@@ -68,9 +68,9 @@ def _resize(
 ):
     if preserve_aspect_ratio:
         raise ValueError(
-            "Images are resized to a size of one's own. Received: tf."
+            "Images must be resized to a fixed size. Received: tf."
             "image.resize with preserve_aspect_ratio=True, which has no "
-            "translation. Build the model anew."
+            "translation. Build the model in code."
         )
     return _OPS.image.resize(
         images, tuple(size), interpolation=method, antialias=antialias

@@ -1,22 +1,22 @@
-"""What stands in the new model for a layer of the old one."""
+"""Parts of the new model that replace layers of the old one."""
 
 import keras
 import numpy as np
 
 
 class Part:
-    """Layers of Keras 3 in place of one layer, called one after the other.
+    """Layers of Keras 3 that replace one layer, called in sequence.
 
     Args:
-        name: `str`, the layer's in the file.
+        name: `str`, the layer's name in the file.
         layers: list of `keras.layers.Layer`.
-        holders: those of them that take the weights in the file, in the order
-            of the file; by default all that have any.
+        holders: the layers that take the weights in the file, in its order;
+            by default all that have weights.
         convert: function from the arrays in the file to those of `holders`.
-        call: function of `(*args, **kwargs)` where the layers are not called
-            in a row.
-        counts: `(trainable, others)`, how many arrays the file has, where they
-            are not as many as the weights.
+        call: function of `(*args, **kwargs)`, if the layers are not simply
+            called in sequence.
+        counts: `(trainable, others)`, numbers of arrays in the file, if they
+            differ from the numbers of weights.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Part:
 
     @property
     def plain(self):
-        """Whether a Sequential model can hold it."""
+        """Returns whether a Sequential model can hold it."""
         return self._call is None
 
     def __call__(self, *args, **kwargs):
@@ -42,7 +42,7 @@ class Part:
         return args[0]
 
     def calling(self, call):
-        """The same part, called in another way."""
+        """Returns the same part with another call function."""
         self._call = call
         return self
 
@@ -57,7 +57,7 @@ class Part:
         return trainable, total - trainable
 
     def assign(self, named):
-        """Gives the weights.
+        """Sets the weights.
 
         Args:
             named: list of `(name, array)`, trainable ones first.
@@ -77,7 +77,7 @@ class Part:
         if shapes != given:
             raise ValueError(
                 f"The weights in the file must fit layer {self.name!r}. "
-                f"Received: shapes {given}, where {shapes} are needed."
+                f"Received: shapes {given} instead of {shapes}."
             )
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
@@ -86,17 +86,17 @@ class Part:
                 layer.finalize_state()
 
     def assign_in_order(self, named, inside=False):
-        """The same, of arrays that come layer after layer.
+        """Sets the weights from arrays that come layer by layer.
 
         Args:
             named: list of `(name, array)`.
-            inside: `bool`, whether those of a model inside of a layer do, too.
+            inside: `bool`, whether this also holds for models inside layers.
         """
         self.assign(named)
 
 
 def _by_name(named, arrays, variables):
-    """The arrays in the order of the variables, where the names tell it."""
+    """The arrays in the order of the variables, if their names tell it."""
     places = {_end(name): i for i, (name, _) in enumerate(named)}
     ends = [_end(variable.path) for variable in variables]
     unique = len(places) == len(named) == len(arrays)
@@ -106,12 +106,12 @@ def _by_name(named, arrays, variables):
 
 
 def _end(name):
-    """The layer's and the weight's own names at the end of a path."""
+    """The layer and weight names at the end of a path."""
     return "/".join(name.split(":")[0].split("/")[-3:][-2:])
 
 
 class Cropped(Part):
-    """A cropping layer that may leave nothing, which Keras 3 refuses."""
+    """A cropping layer that may crop everything, which Keras 3 refuses."""
 
     def __call__(self, x, **kwargs):
         layer = self.layers[0]
@@ -128,13 +128,13 @@ class Cropped(Part):
 
 
 class Wrapped(Part):
-    """A layer around a part that has the weights.
+    """A wrapper layer around a part that has the weights.
 
     Args:
-        name: `str`, the outer layer's in the file.
-        layers: list of the outer layer.
+        name: `str`, the outer layer's name in the file.
+        layers: list with the outer layer.
         inner: `Part`.
-        call: function, where the outer layer is made when it is called.
+        call: function, if the outer layer is only made when it is called.
     """
 
     def __init__(self, name, layers, inner, call=None):
@@ -155,12 +155,12 @@ class Wrapped(Part):
 
 
 class Nested(Part):
-    """A model in place of a model.
+    """A model that replaces a model.
 
     Args:
-        name: `str`, the model's in the file.
+        name: `str`, the model's name in the file.
         model: `keras.Model`.
-        parts: list of `Part`, of the layers of the old one in their order.
+        parts: list of `Part` for the old layers, in order.
     """
 
     def __init__(self, name, model, parts):
@@ -176,8 +176,8 @@ class Nested(Part):
         if len(named) != trainable + others:
             raise ValueError(
                 f"The weights in the file must fit model {self.name!r}. "
-                f"Received: {len(named)} arrays, where {trainable + others} "
-                "are needed."
+                f"Received: {len(named)} arrays instead of "
+                f"{trainable + others}."
             )
         first, second = list(named[:trainable]), list(named[trainable:])
         for part in self.parts:
@@ -190,7 +190,7 @@ class Nested(Part):
         if len(named) != wanted:
             raise ValueError(
                 f"The weights in the file must fit model {self.name!r}. "
-                f"Received: {len(named)} arrays, where {wanted} are needed."
+                f"Received: {len(named)} arrays instead of {wanted}."
             )
         rest = list(named)
         for part in self.parts:
@@ -199,9 +199,9 @@ class Nested(Part):
             del rest[:size]
 
     def assign_by_layer(self, weights):
-        """The same, of a `dict` from layers' names to lists of arrays.
+        """Sets the weights from a `dict` from layer names to lists of arrays.
 
-        Layers that the file names otherwise are matched by their order.
+        Layers with other names in the file are matched by order.
         """
         parts = [part for part in self.parts if sum(part.counts())]
         given = {name: found for name, found in weights.items() if found}
@@ -217,9 +217,9 @@ class Nested(Part):
         if {part.name for part in parts} != set(given):
             if len(parts) != len(given):
                 raise ValueError(
-                    "The weights in the file must be those of the layers. "
-                    f"Received: weights of {sorted(given)}, where "
-                    f"{[part.name for part in parts]} have some."
+                    "The weights in the file must match the layers. "
+                    f"Received: weights of {sorted(given)} for the layers "
+                    f"{[part.name for part in parts]}."
                 )
             given = dict(
                 zip((p.name for p in parts), given.values(), strict=True)
@@ -229,13 +229,13 @@ class Nested(Part):
 
 
 def around(part, name, axes, back):
-    """A part between two transpositions.
+    """Puts a part between two transposes.
 
     Args:
         part: `Part`, called on one tensor.
-        name: `str`, start of the names of the new layers.
-        axes: list of `int`, order of the axes that the layer wants, from 1.
-        back: the same for its output; `None` if it stays.
+        name: `str`, prefix of the names of the new layers.
+        axes: list of `int`, axis order that the layer needs, from 1.
+        back: the same for its output; `None` keeps it.
 
     Returns:
         `part`.

@@ -1,4 +1,4 @@
-"""Layers around layers of models that train for quantization, left out.
+"""Removes the wrappers of quantization-aware training.
 
 tensorflow-model-optimization puts them around layers of Keras 2.
 """
@@ -12,7 +12,7 @@ _ENDS = ("_min", "_max", "_step")
 
 
 class Unquantized(parts.Wrapped):
-    """A layer without the rounding around it: ranges in the file are left."""
+    """A layer without its quantization; ignores the ranges in the file."""
 
     def assign(self, named):
         kept = [
@@ -24,12 +24,12 @@ class Unquantized(parts.Wrapped):
 
 
 def build(name, config, inner):
-    """The part of a wrapper, or of a layer that rounds.
+    """Builds the part for a wrapper, or for a quantization layer.
 
     Args:
         name: `str`, its class.
         config: `dict`.
-        inner: `Part` of the layer inside, `None` of a layer that rounds.
+        inner: `Part` of the layer inside; `None` for a quantization layer.
 
     Returns:
         `(part, note)`.
@@ -38,9 +38,9 @@ def build(name, config, inner):
     if inner is None:
         layer = keras.layers.Identity(name=old.replace("/", "_"))
         part = Unquantized(old, [layer], parts.Part(old, [layer]))
-        return part, f"{old}: inputs are not rounded"
+        return part, f"{old}: inputs are not quantized"
     call = None if inner.plain else inner
     part = Unquantized(old, inner.layers, inner, call)
     if name == "QuantizeAnnotate":
-        return part, f"{old}: without its note of quantization"
-    return part, f"{old}: not rounded as in training for quantization"
+        return part, f"{old}: without its quantization annotation"
+    return part, f"{old}: without quantization-aware training"

@@ -25,9 +25,9 @@ def read(path):
     root = nodes[0] if nodes else {}
     if "config" not in root:
         raise ValueError(
-            "A SavedModel that Keras 2 wrote is required. Received: "
-            f"path={str(path)!r}, which has no {_METADATA}: the layers "
-            "are not in it. tf.saved_model.load runs it as it is."
+            "A SavedModel written by Keras 2 is required. Received: "
+            f"path={str(path)!r}, which has no {_METADATA} and so no layers. "
+            "Run it with tf.saved_model.load instead."
         )
     entry = {"class_name": root["class_name"], "config": root["config"]}
     reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
@@ -42,9 +42,9 @@ def read(path):
 
 
 def _texts(path):
-    """The texts that say what the layers are, the root's first.
+    """The texts that describe the layers, the root's first.
 
-    TensorFlow 2.5 and later have a file of their own for them.
+    TensorFlow 2.5 and later keep them in a separate file.
     """
     file = path / _METADATA
     if file.is_file():
@@ -80,7 +80,7 @@ def _keys(data):
     if "variables" not in kept:
         raise ValueError(
             "The checkpoint of a SavedModel must list its variables. Received: "
-            f"{sorted(kept)}. tf.saved_model.load runs it as it is."
+            f"{sorted(kept)}. Run it with tf.saved_model.load instead."
         )
     variables = children(kept["variables"])
     for index in sorted(variables, key=int):

@@ -1,4 +1,4 @@
-"""The config of an old layer as settings that its class in Keras 3 takes."""
+"""Translates an old layer's config to arguments of its Keras 3 class."""
 
 import inspect
 
@@ -7,7 +7,7 @@ import keras
 from tfprune.legacy import activations
 from tfprune.legacy import keras_1
 
-# What Keras 3 finds out by itself, or does in one way only.
+# Settings that Keras 3 infers, or for which it has only one way.
 _SUPERFLUOUS = {
     "batch_input_shape",
     "batch_size",
@@ -27,7 +27,7 @@ _SUPERFLUOUS = {
     "time_major",
     "virtual_batch_size",
 }
-# What these classes inherited in Keras 2 and never used.
+# Settings that these classes inherited in Keras 2 and never used.
 _UNUSED = {
     f"{kind}Conv{n}D": {
         *("kernel_initializer", "kernel_regularizer", "kernel_constraint"),
@@ -73,10 +73,10 @@ _LAYERS = ("layer", "backward_layer", "cell")
 
 
 def find(entry):
-    """The class of a layer: one that is registered, or one of Keras.
+    """Finds the class of a layer, among registered and Keras classes.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If there is none.
     """
     name = entry["class_name"]
     registered = entry.get("registered_name") or name
@@ -87,7 +87,7 @@ def find(entry):
         raise ValueError(
             f"The class of a layer must be known. Received: {name!r} of layer "
             f"{entry['config'].get('name')!r}. Register it with "
-            "keras.saving.register_keras_serializable, or give it in "
+            "keras.saving.register_keras_serializable, or pass it in "
             "custom_objects."
         )
     return found
@@ -99,7 +99,7 @@ def is_own(cls):
 
 
 def modern(entry):
-    """The entry of a layer in the words of Keras 2."""
+    """Returns the entry of a layer in the format of Keras 2."""
     name, config = entry["class_name"], entry["config"]
     if name.partition(">")[0] in ("TensorFlowModelOptimization", "tfmot"):
         name = name.partition(">")[2]
@@ -115,12 +115,12 @@ def modern(entry):
 
 
 def translate(cls, config, notes):
-    """A layer's config, of settings that its class takes.
+    """Translates a layer's config to arguments of its class.
 
     Args:
         cls: class of the layer, in Keras 3.
-        config: `dict`, in the words of Keras 2.
-        notes: list of `str`, gets what was translated.
+        config: `dict`, in the format of Keras 2.
+        notes: list of `str`, to which translations are appended.
 
     Returns:
         `dict`, arguments for `cls`.
@@ -140,7 +140,7 @@ def translate(cls, config, notes):
         elif key not in ignored and _asks(value):
             raise ValueError(
                 f"A setting of layer {label!r} has no counterpart in Keras 3. "
-                f"Received: {key}={value!r} of {kind}. Build the layer anew."
+                f"Received: {key}={value!r} of {kind}. Build it in code."
             )
         elif key in ("groups", "renorm") and value:
             notes.append(f"{label}: without {key}={value}")
@@ -151,14 +151,14 @@ def translate(cls, config, notes):
 
 
 def _asks(value):
-    """Whether a value of a setting that is gone asks for anything."""
+    """Whether the value of a removed setting has any effect."""
     if isinstance(value, (bool, str)):
         return bool(value)
     return value not in (None, 1, [], {})
 
 
 def _taken(cls):
-    """The arguments of a class: of its bases too, where it passes them on."""
+    """The arguments of a class, and of its bases if it passes them on."""
     taken = set()
     for base in cls.__mro__:
         if "__init__" not in vars(base):
@@ -172,13 +172,13 @@ def _taken(cls):
 
 
 def _check(kind, config, settings, notes):
-    """What must not be lost, and what only is written otherwise."""
+    """Checks settings that must not be lost; translates other spellings."""
     label = config.get("name")
     axis = settings.get("axis")
     method = config.get("interpolation")
     if kind == "UpSampling2D" and method in ("gaussian", "mitchellcubic"):
         raise ValueError(
-            "A way to resize that Keras 3 has is required. Received: "
+            "An interpolation of Keras 3 is required. Received: "
             f"interpolation={method!r} of layer {label!r}. Resize in code."
         )
     if kind == "BatchNormalization":
@@ -189,13 +189,13 @@ def _check(kind, config, settings, notes):
             raise ValueError(
                 "Batch normalization must use moving statistics. Received: "
                 f"mode={config['mode']} of layer {label!r}. Build the layer "
-                "anew."
+                "in code."
             )
     if kind in ("GRU", "GRUCell"):
         settings.setdefault("reset_after", False)
     gated = kind in ("LSTM", "GRU", "LSTMCell", "GRUCell")
     if gated or kind.startswith("ConvLSTM"):
-        # What Keras 2 took where a file says nothing.
+        # The default of Keras 2 if the file does not set it.
         settings.setdefault(
             "recurrent_activation", activations.hard_sigmoid_of_keras_2
         )
@@ -238,7 +238,7 @@ def make(cls, settings):
 
 
 def _object(module, key, value, label, notes):
-    """An initializer, regularizer or constraint; none that outputs need."""
+    """An initializer, regularizer or constraint; outputs need none of them."""
     if isinstance(value, dict) and isinstance(value.get("config"), dict):
         config = {
             k: v

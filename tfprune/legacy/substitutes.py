@@ -1,4 +1,4 @@
-"""Layers that Keras 3 does not have, made of those that it has."""
+"""Builds layers that Keras 3 lacks from those that it has."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def _threshold(config):
 
 
 def _highway(config):
-    """A share of the input is carried on, which a dense layer computes."""
+    """A highway layer: a dense layer gates how much of the input passes."""
     function = settings.activation(config)
     biased = config.get("use_bias", True)
     own = []
@@ -45,7 +45,7 @@ def _highway(config):
 
 
 def _maxout(config):
-    """The largest of several dense layers, unit by unit."""
+    """The maximum of several dense layers, unit by unit."""
     features, units = config.get("nb_feature", 4), config["output_dim"]
     base = settings.base(config)
     name = base["name"]
@@ -68,14 +68,14 @@ def _maxout(config):
 
 
 def _resizing(config):
-    """In inference `RandomHeight` and `RandomWidth` do nothing."""
+    """`RandomHeight` and `RandomWidth`, which do nothing in inference."""
     return parts.Part(
         config["name"], [LAYERS.Identity(**settings.base(config))]
     )
 
 
 def _crop(config):
-    """In inference Keras 2 cuts to the shape, and resizes."""
+    """`RandomCrop`, which in inference crops to the aspect ratio and resizes."""
     layer = LAYERS.Resizing(
         config["height"],
         config["width"],
@@ -86,7 +86,7 @@ def _crop(config):
 
 
 def _merge(config):
-    """Keras 1 had one class for all ways to merge."""
+    """`Merge`, Keras 1's single class for all ways to merge."""
     mode = config.get("mode", "sum")
     base = {"name": settings.base(config)["name"]}
     axis = config.get("concat_axis", -1)
@@ -102,7 +102,7 @@ def _merge(config):
     }
     if mode not in makers:
         raise ValueError(
-            "A way to merge must be in the file. Received: "
+            "A merge must have a named mode. Received: "
             f"mode={mode!r} of layer {config['name']!r}, which is code. Build "
             "the model in code and load its weights."
         )
@@ -117,7 +117,7 @@ def _axes(axes):
 
 
 def _several_axes(config):
-    """Batch normalization of each place in several axes at once."""
+    """Batch normalization over several axes."""
     base = {
         key: config[key]
         for key in ("momentum", "epsilon", "center", "scale")

@@ -374,7 +374,7 @@ class ModelFileTest(CliTestCase):
         self.assertIn("must hold a Keras model", self.refused("inspect", path))
         self.succeed("inspect", path, "--allow_lambda")
         both = "--allow_lambda", "--isolated"
-        self.assertIn("may run no code", self.refused("inspect", path, *both))
+        self.assertIn("must not run code", self.refused("inspect", path, *both))
 
     def test_layers_of_the_user_come_from_a_module(self):
         source = (

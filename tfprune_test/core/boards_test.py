@@ -55,7 +55,7 @@ class BoardsTest(parameterized.TestCase):
         ("esp32-s2", "esp32-s3"),
     )
     def test_a_typing_error_lists_the_near_ones(self, name, near):
-        with self.assertRaisesRegex(ValueError, f"{name}.*Near it: .*{near}"):
+        with self.assertRaisesRegex(ValueError, f"{name}.*Similar: .*{near}"):
             boards.get(name)
 
     def test_a_name_near_none_lists_all(self):

@@ -197,7 +197,7 @@ class LoadingTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "allow_lambda=True"):
             loading.load_model(path)
         builder = building.Builder(safe_mode=False)
-        with self.assertRaisesRegex(ValueError, "of this version of Python"):
+        with self.assertRaisesRegex(ValueError, "from this Python version"):
             builder.model(config(layer, last="code"))
 
     @parameterized.parameters(
@@ -205,9 +205,9 @@ class LoadingTest(parameterized.TestCase):
         (entry("own", "Mine", after("x")), "'Mine' of layer 'own'"),
         (
             entry("r", "ReLU", after("x"), curvature=3),
-            "curvature=3 of ReLU.*Build the layer anew",
+            "curvature=3 of ReLU.*Build it in code",
         ),
-        (entry("late", "ReLU", after("late")), "inputs never come"),
+        (entry("late", "ReLU", after("late")), "inputs are never computed"),
         (
             function("pad", "x", paddings=[[0, 0]] * 4, mode="REFLECT"),
             r"argument of tf\.pad.*\['mode'\] in layer 'tf\.pad'",
@@ -241,7 +241,7 @@ class LoadingTest(parameterized.TestCase):
         path = self.path()
         with h5py.File(path, "w"):
             pass
-        with self.assertRaisesRegex(ValueError, "weights alone"):
+        with self.assertRaisesRegex(ValueError, "only weights"):
             loading.load_model(path)
         with self.assertRaisesRegex(ValueError, "no keras_metadata.pb"):
             loading.load_model(path.parent)

@@ -76,7 +76,7 @@ class SavedModelsTest(parameterized.TestCase):
 
     def test_a_class_of_ones_own(self):
         folder = self.folder({"class_name": "Mine"}, True)
-        with self.assertRaisesRegex(ValueError, "the layers are not in it"):
+        with self.assertRaisesRegex(ValueError, "and so no layers"):
             loading.load_model(folder)
         folder = self.folder({"class_name": "Mine", "config": {}}, True)
         with self.assertRaisesRegex(ValueError, "class_name='Mine'"):
