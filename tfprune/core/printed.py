@@ -82,7 +82,7 @@ def _are_records(value):
 
 
 def _cell(value):
-    """A field as text; `None` unless it is a number, a word or a few of them."""
+    """A field as text; `None` unless it is a number, a word or several."""
     if value is None or isinstance(value, (bool, str)):
         return "-" if value is None else str(value)
     if isinstance(value, numbers.Integral):

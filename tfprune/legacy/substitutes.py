@@ -75,7 +75,7 @@ def _resizing(config):
 
 
 def _crop(config):
-    """`RandomCrop`, which in inference crops to the aspect ratio and resizes."""
+    """`RandomCrop`: in inference, crops to the aspect ratio and resizes."""
     layer = LAYERS.Resizing(
         config["height"],
         config["width"],
