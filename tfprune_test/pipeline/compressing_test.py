@@ -318,7 +318,7 @@ class RefusedTest(parameterized.TestCase):
 
     def test_a_budget_out_of_reach(self):
         self.refused(
-            "within reach.*with every removable channel gone the model still "
+            "within reach.*with every removable channel removed, the model still "
             "has {'macs': 6}",
             tfprune.Budget(macs=3),
             macs=None,

@@ -177,7 +177,7 @@ class ScheduleTest(parameterized.TestCase):
         self.assertEqual(schedule_lib.get(0.5), schedule_lib.Constant(0.5))
         with self.assertRaisesRegex(ValueError, "None"):
             schedule_lib.get(None)
-        with self.assertRaisesRegex(ValueError, "answers step 0 with 0.5"):
+        with self.assertRaisesRegex(ValueError, "returns 0.5 for step 0"):
             schedule_lib.get(lambda step: 0.5)
 
     @parameterized.parameters((4, 20, 5), (4, -1, 5), (0, 21, 5))
