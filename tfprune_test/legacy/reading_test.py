@@ -198,7 +198,9 @@ class ReadingTest(OldFileTest):
             for name, array in zip(names, arrays, strict=True):
                 group[name] = array
         x = self.normal(5, 3)
-        with self.assertWarnsRegex(UserWarning, "quant_a: without quantization"):
+        with self.assertWarnsRegex(
+            UserWarning, "quant_a: without quantization"
+        ):
             wanted = np.maximum(x @ kernel + bias, 0)
             self.check(x, wanted, quiet=False)
 
