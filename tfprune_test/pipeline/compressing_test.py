@@ -318,8 +318,8 @@ class RefusedTest(parameterized.TestCase):
 
     def test_a_budget_out_of_reach(self):
         self.refused(
-            "within reach.*with every removable channel removed, the model still "
-            "has {'macs': 6}",
+            "within reach.*with every removable channel removed, the model "
+            "still has {'macs': 6}",
             tfprune.Budget(macs=3),
             macs=None,
         )
