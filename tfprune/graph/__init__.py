@@ -1,4 +1,4 @@
-"""The channels of a model: read it, label every channel, build it smaller.
+"""Channels of a model: reads it, labels its channels, rebuilds it smaller.
 
 In: a model. Out: a `ChannelGraph`, and a model without some channels.
 May import: `core`, numpy and the config of the model.

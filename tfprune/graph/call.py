@@ -1,4 +1,4 @@
-"""What a rule sees of one call of a layer, and what it may say about it."""
+"""The interface of a rule: one call of a layer, and what to record of it."""
 
 import dataclasses
 import functools
@@ -20,9 +20,9 @@ class Call:
     Attributes:
         config: `dict`, the layer's config.
         args, kwargs: the call's arguments, with a `Tensor` for each tensor
-            and a `Constant` for each array that the config holds.
-        tensors: list of the `Tensor`s among them.
-        x: the first of them.
+            and a `Constant` for each array in the config.
+        tensors: list of the `Tensor`s among the arguments.
+        x: the first of `tensors`.
         live: the layer itself.
         path: `str`, the layer's path.
         output_shapes: list of the shapes of the outputs.
@@ -51,15 +51,14 @@ class Call:
         self._lead = 0
 
     def inside(self, key="layer", attribute=None, prefix="", **changes):
-        """The call as a layer inside this one sees it.
+        """Returns the call of a layer inside this one.
 
         Args:
             key: `str`, the config key that holds the inner layer.
-            attribute: `str`, the attribute that does, if it is another one.
-            prefix: `str`, what its variables are called by, before their own
-                names: `"layer."`.
-            **changes: `args`, `kwargs` and `output_shapes`, where the inner
-                layer has others: tensors without axes that come first here.
+            attribute: `str`, the attribute that holds it, if different.
+            prefix: `str`, prefix of its variables' names: `"layer."`.
+            **changes: `args`, `kwargs` and `output_shapes`, if the inner
+                layer's differ: tensors without the outer leading axes.
 
         Returns:
             `(entry, call)`: the inner layer's entry and a `Call` of it.
@@ -84,7 +83,7 @@ class Call:
         return self.tensors[0]
 
     def argument(self, position, name, default=None):
-        """An argument of an op: in its config, by position, or by name."""
+        """Returns an op's argument, from its config, position or name."""
         if name in self.config:
             return self.config[name]
         if name in self.kwargs:
@@ -92,7 +91,7 @@ class Call:
         return self.args[position] if position < len(self.args) else default
 
     def argument_keys(self, position, name):
-        """Where that argument stands in the layer's entry."""
+        """Returns the position of that argument in the layer's entry."""
         if name in self.config:
             return ("config", name)
         if name in self.kwargs:
@@ -100,14 +99,14 @@ class Call:
         return ("inbound_nodes", self._node, "args", position)
 
     def channel_axis(self, x=None):
-        """The channel axis by the layer's `data_format`."""
+        """Returns the channel axis, by the layer's `data_format`."""
         first = self.config.get("data_format") == "channels_first"
         return 1 if first else (x or self.x).rank - 1
 
     def channels(self, axis, x=None):
-        """The labels along one axis, shape `(size,)`.
+        """Returns the labels along one axis, shape `(size,)`.
 
-        Channels that differ along another axis too are tied there.
+        Labels that also differ along another axis are tied there.
         """
         x = x or self.x
         axis %= x.rank
@@ -121,28 +120,28 @@ class Call:
         return labels
 
     def spread(self, labels, axis=None, k=0):
-        """1-D labels as those of output `k`, along `axis`."""
+        """Spreads 1-D labels along `axis` of output `k`."""
         rank = len(self.output_shapes[k])
         axis = self.channel_axis() if axis is None else axis
         return tensor_lib.on_axis(labels, rank, axis % rank)
 
     def fresh(self, size, name="out"):
-        """`size` new channels; a second call of the layer gets them again."""
+        """Returns `size` new channels, the same for each call of the layer."""
         owner = self.path if self.live is None else id(self.live)
         return self._records.fresh(size, (owner, name))
 
     def bind(self, attribute, axis, labels, role=CARRIES, **reading):
-        """Says that channels pass through an axis of a variable.
+        """Records that channels pass through an axis of a variable.
 
-        A layer without that variable (`use_bias=False`) is passed over.
+        If the layer lacks the variable (`use_bias=False`), nothing happens.
 
         Args:
-            attribute: `str`, the layer's attribute that holds the variable; a
-                dot leads into a layer that it is made of: `"cell.kernel"`, or
-                into a list: `"states.0"`;
-                with a slash, the end of the variable's path.
+            attribute: `str`, the layer's attribute that holds the variable. A
+                dot descends into an inner layer, `"cell.kernel"`, or a list,
+                `"states.0"`; a name with a slash is the end of the variable's
+                path.
             axis: `int`, the axis of the variable.
-            labels: int array, one label for each index of that axis.
+            labels: int array, one label per index of that axis.
             role: `"reads"`, `"writes"` or `"carries"`, as in `Binding`.
             **reading: `padded`, `input_axis`, `input` and `patches` of the
                 `Binding`.
@@ -160,7 +159,7 @@ class Call:
                 "A rule must bind as many channels as the variable's axis "
                 f"has. Received: layer={self.path!r}, variable="
                 f"{attribute!r} of shape {tuple(variable.shape)}, axis={axis}, "
-                f"{labels.size} channels. Mend the rule of "
+                f"{labels.size} channels. Fix the rule of "
                 f"{type(self.live).__name__}."
             )
         self._records.bind(
@@ -176,7 +175,7 @@ class Call:
         )
 
     def _bind_adapters(self, attribute, variable, axis, labels, role):
-        """The two matrices of LoRA, whose product is added to a weight."""
+        """Binds LoRA's two matrices, whose product is added to a weight."""
         owner, _, name = attribute.rpartition(".")
         if not name or not self._has_lora(owner):
             return
@@ -193,11 +192,10 @@ class Call:
         return bool(getattr(live, "lora_enabled", False))
 
     def variable(self, attribute):
-        """The variable of that name, or `None`.
+        """Returns the variable of that name, or `None`.
 
-        With LoRA the attribute is a sum; the variable is the weight alone.
-
-        A name with slashes is the end of the variable's path.
+        With LoRA the attribute is a sum; the variable is only the weight. A
+        name with slashes is the end of the variable's path.
         """
         if "/" in attribute:
             paths = {v.path: v for v in self.live.variables}
@@ -214,15 +212,15 @@ class Call:
         return own[0] if own else None
 
     def bound(self, attribute, axis):
-        """The labels that a rule has bound to an axis, or `None`."""
+        """Returns the labels that a rule has bound to an axis, or `None`."""
         variable = self.variable(attribute)
         return self._records.bound(variable, axis)
 
     def scale(self, attribute, labels, power):
-        """Says that the layer divides by a power of the count of `labels`.
+        """Records that the layer divides by a power of the count of `labels`.
 
         Args:
-            attribute: `str`, the variable that makes up for it.
+            attribute: `str`, the variable that compensates for it.
             labels: int array.
             power: `float`, see `Factor`.
         """
@@ -235,21 +233,21 @@ class Call:
             self._records.factor(factor)
 
     def count(self, key, labels):
-        """Says that `config[key]` is the number of these channels."""
+        """Records that `config[key]` is the number of these channels."""
         self.edit(("config", key), labels)
 
     def edit(self, keys, labels, axis=None):
-        """Says that a place in the layer's entry follows these channels."""
+        """Records that a value in the layer's entry follows these channels."""
         self._records.edit(
             channel_graph.Edit(self._keys + keys, np.asarray(labels), axis),
             self.path,
         )
 
     def gain(self, attribute):
-        """Says that all of the output is multiplied with a variable.
+        """Records that the whole output is multiplied by a variable.
 
-        A bias and an activation may come after: where the variable is zero,
-        the output is the same for every input.
+        A bias and an activation may follow: if the variable is zero, the
+        output is the same for every input.
         """
         variable = self.variable(attribute)
         if self._has_lora():
@@ -268,28 +266,29 @@ class Call:
         return self._records.store.tie(labels, axis)
 
     def freeze(self, labels, reason):
-        """Keeps the channels of `labels`."""
+        """Freezes the channels of `labels`, so that they always stay."""
         self._records.store.freeze(labels, self.path, reason)
 
     def freeze_product(self, labels):
-        """Keeps channels that meet their twins in a product."""
+        """Freezes channels that are contracted with others in a product."""
         self._records.met.append(labels)
         self.freeze(labels, "channels meet in a product")
 
     @property
     def loses_rows(self):
-        """Whether a reshape's rows are removable, else its columns are."""
+        """Returns whether the reshape loses rows; if not, columns."""
         return self.path in self._records.rows
 
     def split(self, labels):
-        """Notes that a reshape makes rows and columns of channels."""
+        """Records that a reshape splits channels into rows and columns."""
         self._records.splits.append((labels, self.path))
 
     def mix(self, labels, reason):
-        """Says that outputs depend on all channels along an axis together.
+        """Records that outputs depend on all channels along an axis.
 
         Returns:
-            Whether their removal is allowed all the same; else they are kept.
+            `bool`, whether removing them is allowed nevertheless; otherwise
+            they are frozen.
         """
         if self._records.allow_inexact:
             self._records.inexact.append(self.path)
@@ -299,15 +298,15 @@ class Call:
         return False
 
     def drive(self, labels):
-        """Says that these channels depend on more than what writes them."""
+        """Records that these channels depend on more than their writers."""
         self._records.driven.append(labels)
 
     def freeze_all(self, reason):
-        """Keeps all channels of the inputs; the outputs get frozen ones.
+        """Freezes all channels of the inputs and outputs.
 
         Returns:
-            The outputs' label arrays: one channel each, for none of them
-            differs from its neighbour.
+            The outputs' label arrays, with one channel each: frozen channels
+            need not be told apart.
         """
         for tensor in self.tensors:
             self.freeze(tensor.labels, reason)
@@ -319,7 +318,7 @@ class Call:
         return outputs
 
     def unknown(self, name):
-        """As `freeze_all`, and reports that `name` has no rule."""
+        """Like `freeze_all`; also reports that `name` has no rule."""
         self._records.unknown[self.path] = name
         why = self._records.whole.get(id(self.live))
         return self.freeze_all(

@@ -1,4 +1,4 @@
-"""The channel graph: which channels a model has and what each one touches."""
+"""The channel graph: a model's channels and everything that each touches."""
 
 import collections
 import dataclasses
@@ -17,19 +17,19 @@ class Binding:
     Attributes:
         layer: `str`, path of the layer.
         attribute: `str`, the layer's attribute that holds the variable; a dot
-            leads into a layer that it is made of.
+            descends into an inner layer.
         variable: the variable.
         axis: `int`, the axis of the variable, not negative.
         labels: int array, shape `(variable.shape[axis],)`.
         role: `"reads"` (the axis mixes its channels into others), `"writes"`
             (the axis makes the channels) or `"carries"` (channel by channel).
-        padded: `bool`, whether zeros from beyond the border are read too.
+        padded: `bool`, whether the layer also reads zero padding.
         input_axis: `None`, or the axis of the layer's input along which a
             reading axis finds its channels, each in one slice.
-        input: `int`, which of the layer's inputs that is.
-        patches: `None`, or how a reading layer is a matrix product on patches
-            of that input: `"pointwise"`, `"convolution"`, `"transposed"`, or
-            `"separable"` for the pointwise half of a separable convolution.
+        input: `int`, index of that input.
+        patches: `None`, or the kind of matrix product on patches of that input:
+            `"pointwise"`, `"convolution"`, `"transposed"`, or `"separable"` for
+            the pointwise half of a separable convolution.
     """
 
     layer: str
@@ -46,10 +46,10 @@ class Binding:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Edit:
-    """A place in the model's config that follows the kept channels.
+    """A value in the model's config that follows the kept channels.
 
     Attributes:
-        keys: tuple, where the value stands in the document.
+        keys: tuple, position of the value in the config.
         labels: int array, shape `(n,)`.
         axis: `None` for a number that counts the kept `labels`, else the axis
             of an array from which the kept entries are taken.
@@ -62,13 +62,13 @@ class Edit:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Factor:
-    """What a variable is multiplied with, as its layer scales by a count.
+    """A correction of a variable whose layer scales by a channel count.
 
     Attributes:
         variable: the variable.
         labels: int array, the channels that the layer counts.
-        power: `float`: the factor is the share of them that stays to this
-            power.
+        power: `float`: the factor is the kept fraction of them, raised to
+            this power.
     """
 
     variable: typing.Any
@@ -86,8 +86,8 @@ class Step:
         inputs, outputs: tuples of `Tensor`.
         work: tuple of `(coefficient, label arrays)`: the multiply-adds are
             the coefficient times the kept channels of each array.
-        memory: `"new"` if the output needs a buffer of its own, `"inplace"`
-            if it may take over the input's, `"view"` if it is the input's.
+        memory: `"new"` if the output needs its own buffer, `"inplace"` if it
+            may reuse the input's, `"view"` if it is the input's.
     """
 
     layer: str
@@ -120,7 +120,7 @@ class Group:
 
 
 class ChannelGraph:
-    """All channels of a model; made by `tfprune.channel_graph`.
+    """All channels of a model, as returned by `tfprune.channel_graph`.
 
     Channels are numbered from 0; every label array in the graph's records
     holds these numbers, and a `keep` vector has one boolean for each.
@@ -135,16 +135,16 @@ class ChannelGraph:
         bindings: tuple of `Binding`.
         edits: tuple of `Edit`.
         factors: tuple of `Factor`.
-        unknown: `dict` from the path of each layer or op that has no rule to
+        unknown: `dict` from the path of each layer or op without a rule to
             the name of its class; the channels it touches are frozen.
-        inexact: tuple of the paths of layers that average over channels which
-            may be removed all the same.
+        inexact: tuple of the paths of layers that average over channels that
+            may be removed nevertheless.
         frozen: bool array, shape `(size,)`, channels that must stay.
         driven: bool array, shape `(size,)`, channels that depend on others
-            besides the ones that their writers read.
-        gains: `dict` from the paths of layers to the variable that all of
-            their output is multiplied with.
-        reasons: list of `(labels, layer, reason)`, why they must stay.
+            besides those that their writers read.
+        gains: `dict` from the paths of layers to the variable that multiplies
+            their whole output.
+        reasons: list of `(labels, layer, reason)`, why channels must stay.
     """
 
     def __init__(self, model, config, inputs, outputs, steps, layers, records):
@@ -197,7 +197,7 @@ class ChannelGraph:
 
     @functools.cached_property
     def groups(self):
-        """Tuple of `Group`, in the order in which the model writes them."""
+        """Tuple of `Group`, in the order that the model writes them."""
         signature = self._signatures()
         reason_of = np.full(self.size, len(self.reasons))
         for i in reversed(range(len(self.reasons))):
@@ -223,7 +223,7 @@ class ChannelGraph:
 
     @functools.cached_property
     def axes(self):
-        """The distinct label arrays of which at least one channel stays."""
+        """The distinct label arrays that must keep at least one channel."""
         arrays = [b.labels for b in self.bindings]
         for step in self.steps:
             for tensor in step.outputs:
@@ -255,7 +255,7 @@ class ChannelGraph:
         )
         signature = np.zeros(self.size, np.uint64)
         for number, binding in zip(numbers, self.bindings, strict=True):
-            # Adds once to a channel that stands in the array several times.
+            # Adds only once to a channel that occurs several times.
             signature[binding.labels] += number
         return np.unique(signature, return_inverse=True)[1]
 

@@ -28,8 +28,9 @@ def channel_graph(
             for several inputs; needed for costs when the model's own input
             has unknown sizes.
         allow_inexact: `bool`, whether channels that a LayerNormalization,
-            GroupNormalization or RMSNormalization averages over may go, which
-            changes the averages; `inexact` of the graph names these layers.
+            GroupNormalization or RMSNormalization averages over may be
+            removed, which changes the averages; the graph's `inexact` lists
+            these layers.
 
     Returns:
         A `ChannelGraph`.
@@ -66,7 +67,7 @@ def _read(model, config, input_shape, records):
         if mode:
             found = call.freeze_all(
                 f"weights quantized to {mode}; prune the model in float, then "
-                "quantize what comes out"
+                "quantize the pruned one"
             )
         else:
             found = rules.of(site.entry, site.live)(call)
@@ -104,7 +105,7 @@ def _read(model, config, input_shape, records):
 
 
 def as_graph_model(model):
-    """The model itself if its config is its graph, else a traced one.
+    """Returns the model itself if its config is its graph, else a traced one.
 
     Args:
         model: a `keras.Model`.
@@ -124,7 +125,7 @@ def _graph_model(model):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "A built keras.Model is required. Received: model="
-            f"{model!r} of type {type(model).__name__}. A file is opened "
+            f"{model!r} of type {type(model).__name__}. Load a file "
             "with keras.saving.load_model(path)."
         )
     if not model.built:

@@ -15,20 +15,19 @@ from tfprune.graph import values
 
 
 def shrink(graph, keep, changes=None):
-    """The model with only some of its channels, as a plain Keras model.
+    """Rebuilds a model with only some of its channels.
 
-    Layers, names, order and everything else in the config stay as they are;
-    only the numbers that count channels change, and the weights are slices
-    of the old ones.
+    Layers, names, order and everything else in the config stay the same; only
+    channel counts change, and the weights are slices of the original ones.
 
     Args:
         graph: a `ChannelGraph`.
         keep: bool array, shape `(graph.size,)`.
-        changes: `dict` from `id(variable)` to a new value of that variable
-            (numpy array of its old shape), before it is sliced.
+        changes: `dict` from `id(variable)` to the variable's new value before
+            slicing (numpy array of its original shape).
 
     Returns:
-        A model of the class of `graph.model`, compiled if that one is.
+        A model of the class of `graph.model`, compiled if the original is.
     """
     changes = changes or {}
     config = document.copied(graph.config)
@@ -57,17 +56,17 @@ def shrink(graph, keep, changes=None):
 
 
 def build(model, config, value_of):
-    """A model from a changed config, with weights from the old layers.
+    """Builds a model from a changed config, with weights from the old layers.
 
     Args:
-        model: the Functional or Sequential model that the config is of.
-        config: `dict`, the changed config; it is used up.
-        value_of: function from a variable of `model` to the value that the
-            variable in its place gets.
+        model: the Functional or Sequential model that the config belongs to.
+        config: `dict`, the changed config; it is consumed.
+        value_of: function from a variable of `model` to the value of its
+            replacement.
 
     Returns:
-        A model of the class of `model`, compiled if that one is; Functional
-        where a subclassed model was traced.
+        A model of the class of `model`, compiled if the original is;
+        Functional if a subclassed model was traced.
     """
     starts = _Starts(value_of)
     layers, objects = dict(_leaves(model)), custom_objects(model)
@@ -271,11 +270,11 @@ def _assign(old_layer, new_layer, starts):
         value = starts.value_of(old)
         if tuple(value.shape) != tuple(new.shape):
             raise ValueError(
-                "A rule must tell of every variable that a channel passes "
+                "A rule must bind every variable that a channel passes "
                 f"through. Received: variable={old.path!r}, which should "
                 f"have shape {tuple(new.shape)} and has {tuple(value.shape)}. "
-                f"Mend the rule of {type(old_layer).__name__}, or leave the "
-                "layer out with `skip`."
+                f"Fix the rule of {type(old_layer).__name__}, or exclude the "
+                "layer with `skip`."
             )
         new.assign(_own(value))
     if hasattr(new_layer, "save_assets"):

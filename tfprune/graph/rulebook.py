@@ -10,13 +10,13 @@ _RULES = registry.Registry("layer rule")
 
 
 def rule(*names: str) -> Callable[[Callable], Callable]:
-    """A decorator that makes a function the rule of some layer classes.
+    """Decorator that registers a function as the rule of layer classes.
 
     Args:
-        *names: `str`s: the class name of a Keras layer (`"Conv2D"`), of a raw
-            op with `ops.` before it (`"ops.Add"`), or the registered name of
-            a custom class (`"my_package>MyLayer"`, or the bare class name
-            where it is not registered).
+        *names: `str`s: the class name of a Keras layer (`"Conv2D"`), of an op
+            with the prefix `ops.` (`"ops.Add"`), or the registered name of a
+            custom class (`"my_package>MyLayer"`, or the bare class name if it
+            is not registered).
 
     Example:
 
@@ -36,12 +36,12 @@ def rule(*names: str) -> Callable[[Callable], Callable]:
 
 
 def of(entry, live=None):
-    """The rule for a layer's entry in the document.
+    """Returns the rule for a layer's entry in the config.
 
     Args:
         entry: `dict`, the layer's entry.
-        live: the layer itself, which is known by its base where its class
-            does not compute anything else.
+        live: the layer itself; a subclass with the same computation uses the
+            rule of its base class.
     """
     if is_known(entry):
         return _RULES.get(name_of(entry))
@@ -51,17 +51,17 @@ def of(entry, live=None):
     return lambda call: call.unknown(entry["class_name"])
 
 
-# What a class may define without computing anything else than its base.
+# What a subclass may define without changing the computation of its base.
 _HARMLESS = {"get_config", "from_config", "build"}
 _COUNTS = ("filters", "units", "output_dim", "num_heads", "key_dim")
 
 
 def base_of(live):
-    """The class of Keras that a layer computes as, or `None`.
+    """Returns the Keras class with the same computation, or `None`.
 
     Args:
-        live: a layer of a class of the user's own. Its class must build other
-            sizes from a config that names them.
+        live: a layer of a custom class, which must be able to build other
+            sizes from a changed config.
     """
     cls = type(live)
     if not isinstance(live, keras.layers.Layer) or _of_keras(cls):
@@ -82,7 +82,7 @@ def _of_keras(cls):
 
 
 def _takes_sizes(live):
-    """Whether the class makes a layer of one channel more, if told so."""
+    """Whether the class can build the layer with one more channel."""
     try:
         config = live.get_config()
         for key in _COUNTS:

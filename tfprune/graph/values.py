@@ -57,7 +57,7 @@ def _is_finite(variable):
     array = numpy(variable)
     if array.dtype.kind in "biu":
         return True
-    # The sum is read faster than each number, and is finite where all are.
+    # A sum is faster than testing each number, and finite only if all are.
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 

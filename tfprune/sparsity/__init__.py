@@ -1,4 +1,4 @@
-"""Masks and learned sparsity inside a layer: the wrapper and its methods' base.
+"""Pruning inside a layer: the wrapper and the base class of methods.
 
 In: a model and a method. Out: the model with `PruningWrapper`s, and back.
 May import: `graph`, `patterns` and below; no paper.

@@ -1,4 +1,4 @@
-"""Several methods on one layer, one after the other."""
+"""Chains several methods on one layer."""
 
 import dataclasses
 import functools
@@ -12,18 +12,17 @@ from tfprune.sparsity import method as method_lib
 @method_lib.register("chain")
 @dataclasses.dataclass(frozen=True)
 class Chain(method_lib.Method):
-    """Applies methods in turn: each sees what the one before it made.
+    """Applies methods in sequence, each to the result of the previous one.
 
-    Every method keeps its own variables, acts where it would act alone and
-    is found by schedules as if it were alone: with `PruneOnSchedule` the
-    scheduled ones follow the schedule and the others learn. Their penalties
-    add up.
+    Every method keeps its own variables and acts as if it were alone: with
+    `PruneOnSchedule`, the scheduled methods follow the schedule and the others
+    learn. Their penalties add up.
 
     Args:
         methods: tuple of at least two method objects, the first to act first.
 
     Raises:
-        ValueError: If `methods` are fewer, or no methods.
+        ValueError: If `methods` has fewer, or something other than methods.
 
     Example:
 
@@ -43,7 +42,7 @@ class Chain(method_lib.Method):
             raise ValueError(
                 "`methods` must be a tuple of at least two method objects. "
                 f"Received: methods={self.methods!r}. Pass a single method "
-                "to `wrap` as it is."
+                "to `wrap` directly."
             )
         object.__setattr__(self, "methods", tuple(methods))
 

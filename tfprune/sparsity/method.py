@@ -1,8 +1,8 @@
-"""Methods: what a wrapped layer does to its weights, inputs or outputs.
+"""Methods: how a wrapped layer changes its weights, inputs or outputs.
 
-A method is a frozen record, so it can be saved in a model's config. What it
-learns or keeps lives in variables that it adds to a `Slot`; there is one slot
-for each weight that it acts on, one for the inputs and one for the outputs.
+A method is a frozen record, so it can be saved in a model's config. Its state
+is in variables that it adds to a `Slot`; there is one slot for each weight that
+it acts on, one for the inputs and one for the outputs.
 """
 
 import copy
@@ -21,7 +21,7 @@ SIGNALS = (INPUTS, OUTPUTS)
 
 
 def register(name):
-    """A class decorator: files a method by name and lets Keras save it."""
+    """Class decorator that registers a method and makes it serializable."""
 
     def add(cls):
         METHODS.register(name)(cls)
@@ -31,18 +31,18 @@ def register(name):
 
 
 class Slot:
-    """One place where a method acts: a weight of a layer, or what it reads.
+    """One place where a method acts: a layer's weight, inputs or outputs.
 
     Attributes:
         name: `str`, the path of the weight's attribute (`"kernel"`), or
             `"inputs"`, or `"outputs"`.
         layer: the layer inside the wrapper.
-        kernel: the `keras.Variable` of the weight; else `None`.
-        axes: `patterns.Axes` of the weight; else `None`.
-        shape: tuple, of the weight, or of the inputs or outputs (`None` where
-            unknown).
-        variables: `dict`, what methods added, by name.
-        prefix: `str` before the names of what this method adds; see `part`.
+        kernel: the `keras.Variable` of the weight, otherwise `None`.
+        axes: `patterns.Axes` of the weight, otherwise `None`.
+        shape: tuple, shape of the weight, inputs or outputs (`None` for
+            unknown sizes).
+        variables: `dict` from names to the variables that methods added.
+        prefix: `str`, prefix of the names that this method adds; see `part`.
     """
 
     def __init__(self, name, wrapper, shape):
@@ -69,9 +69,9 @@ class Slot:
         It keeps its dtype, `float32` by default, under mixed precision.
 
         Args:
-            name: `str`; it is found again as `slot[name]`.
+            name: `str`; access it as `slot[name]`.
             shape: tuple.
-            **kwargs: those of `keras.Layer.add_weight` (`initializer`,
+            **kwargs: arguments of `keras.Layer.add_weight` (`initializer`,
                 `trainable`, `dtype`, `constraint`, `regularizer`, ...).
         """
         path = f"{self.name}.{self.prefix}{name}".replace(".", "_")
@@ -82,10 +82,10 @@ class Slot:
         return self[name]
 
     def add_shared(self, name, **kwargs):
-        """Adds a variable that all layers of one `wrap` have in common.
+        """Adds a variable shared by all layers of one `wrap`.
 
         Args:
-            name: `str`, one of those that `Method.shared_shapes` gave.
+            name: `str`, a key of `Method.shared_shapes`.
             **kwargs: as for `add_weight`.
 
         Raises:
@@ -93,7 +93,7 @@ class Slot:
         """
         if self._wrapper.shared is None:
             raise ValueError(
-                "A variable that layers share needs all of these layers. "
+                "A shared variable needs all of its layers wrapped together. "
                 f"Received: layer {self.layer.name!r}, wrapped on its own with "
                 f"{self._wrapper.method}. Use `tfprune.wrap(model, method)`."
             )
@@ -103,18 +103,18 @@ class Slot:
         return self[name]
 
     def add_noise(self, seed=None):
-        """Adds a source of random numbers, found again as `slot.noise`.
+        """Adds a random seed generator, available as `slot.noise`.
 
         Args:
-            seed: `int`, from which each place gets numbers of its own, or
-                `None` for a seed drawn now.
+            seed: `int`, from which each slot derives its own numbers, or
+                `None` for a random seed.
         """
         if seed is not None:
             place = f"{self.path}.{self.prefix}".encode()
             seed = (seed + zlib.crc32(place)) % 2**31
         source = keras.random.SeedGenerator(seed)
         name = f"{self.name}.{self.prefix}noise".replace(".", "_")
-        # Keras carries the state of what a layer has as an attribute.
+        # As an attribute of the layer, so that Keras tracks its state.
         setattr(self._wrapper, name, source)
         self._noise[self.prefix] = source
         return source
@@ -131,28 +131,28 @@ class Slot:
         )
 
     def mask_zeros(self, name="mask"):
-        """Lets a mask that is still full begin with the weight's zeros.
+        """Initializes a mask that is still full with the weight's zeros.
 
-        What was pruned before stays so. A weight of nothing but zeros is one
-        that is still to be learned.
+        Weights pruned earlier stay pruned. A weight that is all zeros counts
+        as not trained yet.
         """
         if keras.ops.convert_to_numpy(self[name]).all():
             self[name].assign(self.nonzero)
 
     @property
     def nonzero(self):
-        """Bool array of the shape of the weight: where it is not zero.
+        """Bool array of the weight's shape, true where it is not zero.
 
-        True everywhere for a weight of nothing but zeros.
+        True everywhere for a weight that is all zeros.
         """
         nonzero = keras.ops.convert_to_numpy(self.kernel) != 0
         return nonzero if nonzero.any() else ~nonzero
 
     def part(self, key):
-        """This slot for one of several methods, with names of its own.
+        """Returns a view of this slot for one of several methods.
 
         Args:
-            key: `str`; what is added as `name` is `slot[f"{key}.{name}"]`.
+            key: `str`; a variable added as `name` is `slot[f"{key}.{name}"]`.
         """
         part = copy.copy(self)
         part.prefix = f"{self.prefix}{key}."
@@ -160,7 +160,7 @@ class Slot:
 
     @property
     def own(self):
-        """`dict`, what this method added, by its full name."""
+        """Returns a `dict` of this method's variables by full name."""
         return {
             name: variable
             for name, variable in self.variables.items()
@@ -172,15 +172,15 @@ class Slot:
 
 
 class Method(records.Record):
-    """Base of the methods; a subclass is a frozen, registered dataclass.
+    """Base class of methods; a subclass is a frozen, registered dataclass.
 
-    A hook that a method does not override leaves things as they are. Hooks
-    compute with `keras.ops` on `slot[name]` and `kernel`, in the dtype of the
-    variables, whatever the layer computes in.
+    Hooks that a method does not override change nothing. Hooks compute with
+    `keras.ops` on `slot[name]` and `kernel`, in the dtype of the variables,
+    whatever the layer's compute dtype is.
     """
 
     def sites(self, layer):
-        """Where the method acts on a built layer.
+        """Returns where the method acts on a built layer.
 
         Returns:
             Tuple of names of weights (`weights.names`), with
@@ -190,15 +190,15 @@ class Method(records.Record):
         return weights.names(layer)
 
     def parts(self, slot):
-        """List of `(method, slot)`: this one, or those that it is made of."""
+        """Returns a list of `(method, slot)`: itself, or its components."""
         return [(self, slot)]
 
     def mapped(self, change):
-        """`change(self)`; of several methods in one, each is changed."""
+        """Returns `change(self)`; a composite changes each component."""
         return change(self)
 
     def shared_shapes(self, model):
-        """The variables that all layers of one `wrap` are to share.
+        """Returns the variables that all layers of one `wrap` share.
 
         Args:
             model: the model before it is wrapped.
@@ -212,10 +212,10 @@ class Method(records.Record):
         """Adds the method's variables to a slot."""
 
     def prepare(self, model, slots):
-        """Writes into the variables what only the whole model tells.
+        """Initializes variables that depend on the whole model.
 
-        `wrap` calls it, so what it writes has to be in variables: they are
-        saved. It gives the same values when it is called again.
+        `wrap` calls it once; results must be in variables, which are saved.
+        Calling it again gives the same values.
 
         Args:
             model: the wrapped model.
@@ -223,7 +223,7 @@ class Method(records.Record):
         """
 
     def effective_kernel(self, slot, kernel, training=False):
-        """The weight that the layer computes with.
+        """Computes the weight that the layer uses.
 
         Args:
             slot: the `Slot`.
@@ -236,61 +236,61 @@ class Method(records.Record):
         return kernel
 
     def read(self, slot, inputs, training=False):
-        """What the layer gets to read: same shape and dtype as `inputs`."""
+        """Transforms the layer's inputs, with the same shape and dtype."""
         return inputs
 
     def gate(self, slot, outputs, training=False):
-        """What becomes of the layer's outputs: same shape and dtype."""
+        """Transforms the layer's outputs, with the same shape and dtype."""
         return outputs
 
     def penalty(self, slot):
-        """A scalar that joins the loss, once for each slot, or `None`."""
+        """Returns a scalar to add to the loss, once per slot, or `None`."""
         return None
 
     def scores(self, slot):
-        """How much each weight (or channel, for outputs) matters.
+        """Scores the importance of each weight (or channel, for outputs).
 
         Returns:
             Non-negative array of the slot's shape; one value per channel for
-            outputs. It is not asked for inputs.
+            outputs. Not called for inputs.
         """
         return abs(self.fold(slot))
 
     def fold(self, slot):
-        """What a plain layer needs to do the same in inference.
+        """Computes what a plain layer needs for the same inference outputs.
 
         Returns:
-            Array: the weight; for outputs, one factor per channel. It is not
-            asked for inputs, which a plain layer reads as they are.
+            Array: the weight; for outputs, one factor per channel. Not called
+            for inputs, which a plain layer reads unchanged.
         """
         kernel = self.effective_kernel(slot, slot.kernel.value, training=False)
         return keras.ops.convert_to_numpy(kernel)
 
     @property
     def is_scheduled(self):
-        """Whether `update` sets the sparsity; others learn theirs."""
+        """Whether `update` sets the sparsity; other methods learn theirs."""
         return type(self).update is not Method.update
 
     def update(self, model, slots, sparsity, budget=None, data=None):
-        """Prunes to a sparsity, now; called when a schedule falls due.
+        """Prunes to a sparsity; called when a scheduled update falls due.
 
         Args:
             model: the wrapped model.
             slots: list of `Slot`s of the model that share the sparsity.
-            sparsity: `float`, the fraction that goes; with a `budget`, how
-                much of the way to it is done.
+            sparsity: `float`, the fraction to prune; with a `budget`, the
+                fraction of the way to it.
             budget: a `tfprune.Budget`, or `None`.
-            data: what a criterion that looks at data needs, or `None`.
+            data: data for criteria that need them, or `None`.
         """
         raise ValueError(
             "A schedule needs a method that can be set to a sparsity. "
-            f"Received: {type(self).__name__}, which learns its own. Leave "
-            "the schedule away, or use `Masked`."
+            f"Received: {type(self).__name__}, which learns its own. Drop "
+            "the schedule, or use `Masked`."
         )
 
     def check(self, sparsity, budget=None):
-        """Raises a `ValueError` if `update` could not do that."""
+        """Raises a `ValueError` if `update` would not support this."""
 
     def figures(self, model, slots):
-        """What the logs of training get to see: `dict` of `float`s."""
+        """Returns figures for the training logs, a `dict` of `float`s."""
         return {}

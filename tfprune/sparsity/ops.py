@@ -1,8 +1,7 @@
-"""Operations whose gradient is chosen, on any Keras backend.
+"""Operations with surrogate gradients, on any Keras backend.
 
-All rest on one identity: `stop_gradient(value) + (proxy -
-stop_gradient(proxy))` has the value of `value`, exactly, and the gradient of
-`proxy`.
+All use one identity: `stop_gradient(value) + (proxy - stop_gradient(proxy))`
+has exactly the value of `value` and the gradient of `proxy`.
 """
 
 import keras
@@ -12,8 +11,8 @@ def straight_through(value, proxy):
     """The value of one tensor with the gradient of another.
 
     Args:
-        value: tensor, what comes out.
-        proxy: finite tensor of the same shape, what is differentiated.
+        value: tensor, the result of the forward pass.
+        proxy: finite tensor of the same shape, which is differentiated.
 
     Returns:
         Tensor equal to `value`.
@@ -40,12 +39,12 @@ SURROGATES = {
 
 
 def step(x, surrogate="linear", slope=0.1):
-    """1 where `x > 0`, else 0, with the gradient of a surrogate.
+    """Computes 1 where `x > 0`, else 0, with the gradient of a surrogate.
 
     Args:
         x: float tensor.
-        surrogate: what is differentiated: `"linear"` (gradient 1), `"leaky"`
-            (1 where `x > 0`, else `slope`) or `"softplus"` (sigmoid of `x`).
+        surrogate: the gradient: `"linear"` (1), `"leaky"` (1 where `x > 0`,
+            else `slope`) or `"softplus"` (sigmoid of `x`).
         slope: `float`, the gradient of `"leaky"` where `x <= 0`.
 
     Returns:
@@ -61,7 +60,7 @@ def step(x, surrogate="linear", slope=0.1):
 
 
 def soft_threshold(x, threshold):
-    """`sign(x) * relu(|x| - threshold)`, with its true gradient.
+    """Computes `sign(x) * relu(|x| - threshold)`, with its true gradient.
 
     Args:
         x: float tensor.
@@ -74,14 +73,13 @@ def soft_threshold(x, threshold):
 
 
 def masked(x, mask, gradient="masked"):
-    """`x` where the mask is true, else 0.
+    """Keeps `x` where the mask is true; 0 elsewhere.
 
     Args:
         x: float tensor.
         mask: `bool` tensor of the same shape.
-        gradient: `"masked"`: that of the product, so that masked entries get
-            none; `"straight_through"`: that of `x`, so that masked entries
-            learn as if they were there.
+        gradient: `"masked"`: masked entries get no gradient;
+            `"straight_through"`: they learn as if they were not masked.
 
     Returns:
         Tensor of the shape and dtype of `x`.

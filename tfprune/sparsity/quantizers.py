@@ -1,14 +1,14 @@
-"""Uniform grids between a lowest and a highest value, for any real bit length.
+"""Uniform quantization grids for any real-valued bit length.
 
 With n bits a grid has the 2^n levels
 
     Q(v, n) = l + k (h - l) / (2^n - 1),  k = round((v - l)(2^n - 1)/(h - l))
 
-between l and h. Between two integers b <= n < b + 1 the levels are mixed:
+between l and h. For b <= n < b + 1, two grids are interpolated:
 
     Q(v, n) = (1 - a) Q(v, b) + a Q(v, b + 1),  a = n - b,
 
-so that the bit length has a gradient. All is computed in float32.
+so that the bit length has a gradient. Everything is computed in float32.
 """
 
 import keras
@@ -17,7 +17,7 @@ from tfprune.sparsity import ops
 
 
 def span(values):
-    """The lowest and the highest value of a tensor, which learn nothing.
+    """Returns the lowest and highest value of a tensor, without gradients.
 
     Args:
         values: float tensor.
@@ -30,14 +30,14 @@ def span(values):
 
 
 def uniform(values, bits, low=None, high=None):
-    """The nearest levels of a grid; the gradient of `values` is 0.
+    """Rounds to the nearest level of a grid; the gradient of `values` is 0.
 
     Args:
         values: float tensor.
         bits: integer or scalar tensor with an integral value of at least 1.
-        low, high: scalars, the ends of the grid, those of `values` by
-            default. Values beyond them become the ends; where the two are
-            equal they are the only level.
+        low, high: scalars, the ends of the grid; by default the range of
+            `values`. Values beyond are clipped; if both are equal, they are
+            the only level.
 
     Returns:
         float32 tensor of the shape of `values`.
@@ -52,10 +52,10 @@ def uniform(values, bits, low=None, high=None):
 
 
 def interpolated(values, bits, low=None, high=None, keep_zeros=False):
-    """A grid with a real number of bits, which has a gradient.
+    """Quantizes with a real-valued number of bits that has a gradient.
 
-    The gradient of `values` is 1 (straight through); that of `bits` is
-    `Q(v, b + 1) - Q(v, b)` for each value, which is the true one.
+    The gradient of `values` is 1 (straight-through); that of `bits` is the
+    true one, `Q(v, b + 1) - Q(v, b)` per value.
 
     Args:
         values: finite float tensor.

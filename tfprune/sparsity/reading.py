@@ -1,4 +1,4 @@
-"""Which channel each index of a weight's reading axis reads."""
+"""Maps each index of a weight's reading axis to the channel that it reads."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from tfprune.sparsity import weights
 
 
 def names(layer):
-    """The weights of a layer that have one reading axis, as `weights.names`."""
+    """Returns a layer's weights with one reading axis, as `weights.names`."""
     return tuple(
         name
         for name in weights.names(layer)
@@ -18,7 +18,7 @@ def names(layer):
 
 
 def along(slot, vector):
-    """A tensor of one value for each index of the reading axis of a weight.
+    """Reshapes a vector to broadcast along the reading axis of a weight.
 
     Args:
         slot: the `Slot` of a weight from `names`.
@@ -40,9 +40,9 @@ def slices(model, slots):
         slots: list of `Slot`s of weights with one reading axis.
 
     Returns:
-        A list with one int array for each slot: for each index of its reading
-        axis the number of its slice, from 0; after `Flatten` several have the
-        same; -1 where the channel cannot be removed.
+        A list with one int array per slot: for each index of its reading axis,
+        the number of its slice, from 0; after `Flatten`, several indices share
+        a number; -1 if the channel cannot be removed.
     """
     graph = read.channel_graph(model)
     return [_slices(graph, slot) for slot in slots]

@@ -1,19 +1,19 @@
-"""Variables that several wrapped layers have in common."""
+"""Variables shared by several wrapped layers."""
 
 import keras
 
 
 @keras.saving.register_keras_serializable("tfprune")
 class Shared(keras.layers.Layer):
-    """Holds variables of a method once for all layers of one `wrap`.
+    """Holds the variables of a method once for all layers of one `wrap`.
 
     Every wrapper has it as an attribute, so Keras counts, trains and saves
-    the variables once, as it does for any layer that others share.
+    the variables once, as for any shared layer.
 
     Args:
         shapes: `dict` from names of variables to their shapes.
-        members: `int`, how many wrappers there are.
-        **kwargs: those of `keras.layers.Layer`.
+        members: `int`, number of wrappers.
+        **kwargs: arguments of `keras.layers.Layer`.
     """
 
     def __init__(self, shapes, members, **kwargs):
@@ -25,15 +25,15 @@ class Shared(keras.layers.Layer):
         self.built = True
 
     def join(self):
-        """Counts one wrapper more."""
+        """Counts one more wrapper."""
         self.joined += 1
 
     def variable(self, name, **kwargs):
-        """The variable of that name, made by the wrapper that is built first.
+        """Returns a variable, created by the wrapper that is built first.
 
         Args:
-            name: `str`, one of `shapes`.
-            **kwargs: those of `keras.Layer.add_weight`.
+            name: `str`, a key of `shapes`.
+            **kwargs: arguments of `keras.Layer.add_weight`.
         """
         for variable in self.weights:
             if variable.name == name:
@@ -43,7 +43,7 @@ class Shared(keras.layers.Layer):
         )
 
     def check(self):
-        """Raises a `ValueError` if copying has torn the wrappers apart."""
+        """Raises a `ValueError` if copying has separated the wrappers."""
         if self.joined != self.members:
             raise ValueError(
                 "Layers that share a variable must be copied together. "
@@ -61,8 +61,8 @@ class Shared(keras.layers.Layer):
 class Renewed:
     """Gives copies of wrappers that share variables one new `Shared`.
 
-    Called with each wrapper of a model and the copy's entry in the config of
-    the new model, which it changes.
+    Call it with each wrapper of a model and its copy's config entry, which is
+    changed in place.
     """
 
     def __init__(self):

@@ -1,7 +1,7 @@
-"""Which weights of a layer a method may act on, and what their axes mean.
+"""The weights of a layer that a method may act on, and their axes.
 
-The weights are found by attribute, not by the layer's type, so a layer of
-one's own takes part as soon as it calls its weight `kernel`.
+Weights are found by attribute, not by the layer's type, so a custom layer only
+needs to call its weight `kernel`.
 """
 
 import functools
@@ -52,7 +52,7 @@ def names(layer):
 
 
 def scales(layer):
-    """`("gamma",)` for a built batch normalisation with scales, else `()`."""
+    """`("gamma",)` for a built batch normalization with scales, else `()`."""
     normalizes = isinstance(layer, keras.layers.BatchNormalization)
     return ("gamma",) if normalizes and layer.scale else ()
 
@@ -83,7 +83,7 @@ def _transposed(layer, rank):
 
 
 def _einsum(layer, rank):
-    """Letters summed over read, letters of the output alone write."""
+    """Axes of an einsum: summed letters read, output-only letters write."""
     inputs, outputs = layer.equation.replace(" ", "").split("->")
     inputs, kernel = inputs.split(",")
     letters = list(enumerate(kernel.replace("...", "")))
@@ -102,7 +102,7 @@ _AXES = (
 
 
 def scale_outputs(layer, factors):
-    """Multiplies the output channels of a layer, by way of its weights.
+    """Multiplies the output channels of a layer by scaling its weights.
 
     Args:
         layer: a built layer: batch normalization, or one with a kernel and
@@ -110,16 +110,16 @@ def scale_outputs(layer, factors):
         factors: float array, shape `(channels,)`.
 
     Raises:
-        ValueError: If no weights of the layer can do it.
+        ValueError: If the layer has no weights that can be scaled.
     """
     activation = getattr(layer, "activation", keras.activations.linear)
     weights = _output_weights(layer)
     if activation is not keras.activations.linear or not weights:
         raise ValueError(
-            "Output channels can be scaled by the weights of a layer without "
-            "activation that has a kernel, or scale and center. Received: "
-            f"layer {layer.name!r} of type {type(layer).__name__}. Split the "
-            "activation off into a layer of its own."
+            "Scaling output channels needs a layer without activation that "
+            "has a kernel, or scale and center. Received: "
+            f"layer {layer.name!r} of type {type(layer).__name__}. Move the "
+            "activation to a separate layer."
         )
     for weight, channel_axes in weights:
         shape = [

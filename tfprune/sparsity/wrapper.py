@@ -1,4 +1,4 @@
-"""The one place where a method enters a layer."""
+"""The wrapper that applies a method to a layer."""
 
 import keras
 import numpy as np
@@ -13,24 +13,22 @@ _ALIVE = 32
 
 @keras.saving.register_keras_serializable("tfprune")
 class PruningWrapper(keras.layers.Wrapper):
-    """Runs any layer with its weights, inputs or outputs seen by a method.
+    """Runs any layer with a method applied to its weights, inputs or outputs.
 
     The layer inside keeps its weights, its name and its losses. It is called
     in a `keras.StatelessScope` in which each weight that the method acts on
-    has the value `method.effective_kernel(...)`; what the layer changes in
-    that scope (moving statistics, random seeds) is written back.
+    has the value `method.effective_kernel(...)`; the layer's state changes in
+    that scope (moving statistics, random seeds) are written back.
 
-    The wrapper has the name of the layer inside, so losses and metrics that
-    are given by the name of an output stay valid. Regularizers and
-    constraints of the layer act on the trained weight, not on the effective
-    one.
+    The wrapper has the same name as the layer inside, so losses and metrics
+    keyed by output names stay valid. The layer's regularizers and constraints
+    act on the trained weight, not on the effective one.
 
     Args:
         layer: `keras.layers.Layer`.
         method: `tfprune.sparsity.Method`.
-        shared: a `shared.Shared` for a method that needs one; `wrap` makes
-            it.
-        **kwargs: those of `keras.layers.Layer`.
+        shared: a `Shared` for a method that needs one; `wrap` creates it.
+        **kwargs: arguments of `keras.layers.Layer`.
 
     Example:
 
@@ -107,7 +105,7 @@ class PruningWrapper(keras.layers.Wrapper):
 
     def _shape(self, name, input_shape):
         if name == method_lib.INPUTS:
-            # A shape that was read from a file is a list.
+            # Shapes read from a file are lists.
             if not all(n is None or isinstance(n, int) for n in input_shape):
                 raise ValueError(
                     f"{type(self.method).__name__} acts on a layer's inputs, "
@@ -122,9 +120,9 @@ class PruningWrapper(keras.layers.Wrapper):
         return tuple(weights.variable(self.layer, name).shape)
 
     def _attach_penalties(self, slot):
-        """Lets a variable's regularizer add each penalty to the loss.
+        """Adds each penalty to the loss as a variable's regularizer.
 
-        Unlike `add_loss` in `call`, it counts once where a layer is shared.
+        Unlike `add_loss` in `call`, this counts once if a layer is shared.
         """
         common = [] if self.shared is None else self.shared.weights
         for method, part in self.method.parts(slot):
@@ -134,7 +132,7 @@ class PruningWrapper(keras.layers.Wrapper):
             anchor = own[0] if own else slot.kernel
             is_common = any(anchor is variable for variable in common)
             if is_common and anchor.regularizer is not None:
-                continue  # Another layer that shares it came first.
+                continue  # A layer that shares it has already added it.
             anchor.regularizer = _Penalty(anchor.regularizer, method, part)
 
     def call(self, inputs, *args, training=None, **kwargs):
@@ -167,7 +165,7 @@ class PruningWrapper(keras.layers.Wrapper):
         return listed + values_lib.states(self.layer)
 
     def _values(self, training):
-        """Every variable of the layer with the value it is to have."""
+        """Pairs of each variable of the layer and its effective value."""
         values = [(v, v.value) for v in self._layer_variables()]
         for slot in self.slots.values():
             if slot.kernel is not None:
@@ -208,7 +206,7 @@ class PruningWrapper(keras.layers.Wrapper):
         return self.layer.compute_mask(inputs, previous_mask)
 
     def folded(self):
-        """What weights and outputs come to in inference: `dict` of arrays."""
+        """Returns the inference values of weights and outputs, a `dict`."""
         return {
             name: self.method.fold(slot)
             for name, slot in self.slots.items()
@@ -238,7 +236,7 @@ class PruningWrapper(keras.layers.Wrapper):
 
 
 class _State:
-    """What a wrapper holds that Keras is not to track."""
+    """State of a wrapper that Keras must not track."""
 
     def __init__(self):
         self.slots = {}
@@ -247,7 +245,7 @@ class _State:
 
 
 class _OfEffective:
-    """A regularizer of a weight that sees what the layer computes with."""
+    """A regularizer applied to the effective weight."""
 
     def __init__(self, regularizer, method, slot):
         self.regularizer = regularizer
@@ -277,15 +275,15 @@ class _Penalty:
 
 
 def find(model):
-    """All `PruningWrapper`s of a model, each once, those of nested too."""
+    """Returns all `PruningWrapper`s of a model and its nested models."""
     found = values_lib.layers(model)
     return [v for v in found if isinstance(v, PruningWrapper)]
 
 
 def groups(model):
-    """The slots of a model by method: those that share a method share it.
+    """Groups the slots of a model by method.
 
-    Of a `Chain` the methods inside are listed, each with its part of a slot.
+    A `Chain` is split into its methods, each with its part of a slot.
 
     Returns:
         List of `(method, slots)`, in the order of the model.
@@ -307,7 +305,7 @@ def _members(found, method):
 
 
 def learned(model):
-    """The trainable variables that methods added to a model, each once."""
+    """Returns the trainable variables that methods added to a model."""
     found = {}
     for wrapper in find(model):
         for slot in wrapper.slots.values():
@@ -318,7 +316,7 @@ def learned(model):
 
 
 def sparsity(model):
-    """The fraction of zeros among all weights that methods act on."""
+    """Returns the fraction of zeros among all weights that methods act on."""
     zeros = total = 0
     for wrapper in find(model):
         for values in wrapper.folded().values():

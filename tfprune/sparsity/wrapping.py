@@ -1,4 +1,4 @@
-"""Wraps layers of a model for pruning while it trains, and unwraps them."""
+"""Wraps layers of a model for pruning in training, and unwraps them."""
 
 import fnmatch
 
@@ -31,31 +31,31 @@ _CONVOLUTIONS = (
 
 
 def kernels(layer: keras.layers.Layer) -> bool:
-    """Whether a layer has a kernel: all weights but embeddings."""
+    """Returns whether a layer has a kernel; embeddings do not count."""
     return any(
         not name.endswith("embeddings") for name in weights_lib.names(layer)
     )
 
 
 def convolutions(layer: keras.layers.Layer) -> bool:
-    """Whether a layer is a convolution of any kind."""
+    """Returns whether a layer is a convolution of any kind."""
     return isinstance(layer, _CONVOLUTIONS)
 
 
 def dense(layer: keras.layers.Layer) -> bool:
-    """Whether a layer is `Dense` or `EinsumDense`."""
+    """Returns whether a layer is `Dense` or `EinsumDense`."""
     return isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense))
 
 
 def normalizations(layer: keras.layers.Layer) -> bool:
-    """Whether a layer is `BatchNormalization` with scales."""
+    """Returns whether a layer is `BatchNormalization` with scales."""
     return bool(weights_lib.scales(layer))
 
 
 def wrap(
     model: keras.Model, method: method_lib.Method, where: typed.Where = kernels
 ) -> keras.Model:
-    """A copy of a model in which a method acts on some layers.
+    """Copies a model and applies a method to some of its layers.
 
     The copy gives the same outputs until it is trained, unless the method
     quantizes. It has the layers, names, weights and settings of the original,
@@ -65,17 +65,18 @@ def wrap(
         model: a built `keras.Model`: Functional, Sequential, or subclassed
             and traceable.
         method: a method object, such as `Masked()`.
-        where: which layers: a predicate (`kernels`, `convolutions`, `dense`,
-            `normalizations` or any function of a layer), a pattern of names
-            (`"stage1/*"`, where a slash leads into a nested model), or a list
-            of these. Layers without a weight for the method are passed over.
+        where: the layers to wrap: a predicate (`kernels`, `convolutions`,
+            `dense`, `normalizations` or any function of a layer), a name
+            pattern (`"stage1/*"`, where a slash descends into a nested
+            model), or a list of these. Layers without a weight for the method
+            are skipped.
 
     Returns:
         A model of the same class, compiled if `model` is.
 
     Raises:
         ValueError: If something in `where` matches nothing, or matches a
-            layer that is wrapped already.
+            layer that is already wrapped.
 
     Example:
 
@@ -105,19 +106,19 @@ def wrap(
 
 
 def unwrap(model: keras.Model, fold: bool = True) -> keras.Model:
-    """A copy of a wrapped model without wrappers: plain Keras layers.
+    """Copies a wrapped model without wrappers, as plain Keras layers.
 
     Args:
         model: a built `keras.Model`.
-        fold: `bool`, whether weights get the values that the layers compute
-            with in inference; else they keep those that are trained.
+        fold: `bool`, whether weights get their effective values in inference;
+            otherwise they keep their trained values.
 
     Returns:
         A model of the same class, compiled if `model` is.
 
     Raises:
-        ValueError: If a method acts on outputs in a way that weights cannot
-            express.
+        ValueError: If a method's effect on outputs cannot be folded into
+            weights.
     """
     model, _ = read.as_graph_model(model)
 
@@ -137,15 +138,15 @@ def unwrap(model: keras.Model, fold: bool = True) -> keras.Model:
 
 
 def exchange(model, change):
-    """A copy of a wrapped model with other methods on the same layers.
+    """Copies a wrapped model with other methods on the same layers.
 
-    Variables of the methods keep their values where the new one has a
-    variable of the same name.
+    Variables of a method keep their values if the new method has a variable
+    of the same name.
 
     Args:
         model: a model from `wrap`; it is not changed.
-        change: function from a method to the one that replaces it; of a
-            `Chain`, each method inside is replaced.
+        change: function from a method to its replacement; in a `Chain`, each
+            method is replaced.
 
     Returns:
         A model of the same class, compiled if `model` is.
@@ -170,7 +171,7 @@ def exchange(model, change):
 
 
 def _choose(model, method, where):
-    """The `id`s of the layers that `where` means."""
+    """The `id`s of the layers that `where` selects."""
     matchers = list(where) if isinstance(where, (list, tuple)) else [where]
     layers = list(_paths(model))
     chosen = set()
@@ -204,8 +205,8 @@ def _choose(model, method, where):
     odd = [p for p, layer in layers if id(layer) not in chosen and _odd(layer)]
     if odd:
         logging.warning(
-            "These layers are not wrapped, as their weights are quantized or "
-            "sums (LoRA): %s. Wrap the model before model.quantize() and "
+            "These layers are not wrapped, because their weights are quantized "
+            "or sums (LoRA): %s. Wrap the model before model.quantize() and "
             "enable_lora().",
             ", ".join(odd),
         )
@@ -213,7 +214,7 @@ def _choose(model, method, where):
 
 
 def _refuse_odd(layers):
-    """Raises where quantization or LoRA is what leaves nothing to wrap."""
+    """Raises an error if quantization or LoRA leaves nothing to wrap."""
     odd = [path for path, layer in layers if _odd(layer)]
     if odd:
         raise ValueError(
@@ -257,10 +258,10 @@ def _paths(model, prefix="", seen=None):
         if id(layer) in seen and seen[id(layer)] != prefix:
             raise ValueError(
                 "A layer must not be shared between a model and one nested "
-                f"in it, as their configs do not say so. Received: layer "
-                f"{path!r}, which also stands in "
+                f"in it, because their configs lose the sharing. Received: "
+                f"layer {path!r}, which is also in "
                 f"{seen[id(layer)] or 'the outer model'!r}. Call the layer in "
-                "one of them only."
+                "only one of them."
             )
         seen[id(layer)] = prefix
         if _is_nested(layer):
@@ -273,12 +274,12 @@ def _is_nested(layer):
     return isinstance(layer, keras.Model) and "layers" in layer.get_config()
 
 
-# What an entry of a Functional model says besides what the layer is.
+# Keys of a Functional model's entry that do not describe the layer itself.
 _CALLS = ("name", "inbound_nodes")
 
 
 def _put_wrapper(layer, entry, method, shared):
-    """Makes a layer's entry in a config that of a wrapper around it."""
+    """Turns a layer's config entry into that of a wrapper around it."""
     cls = wrapper_lib.PruningWrapper
     calls = {k: entry.pop(k) for k in _CALLS if k in entry}
     inner = dict(entry)
@@ -305,7 +306,7 @@ def _take_wrapper(entry):
 
 
 def _edited(model, edit, copy):
-    """The model built anew from its config, edited layer by layer.
+    """Rebuilds a model from its config, edited layer by layer.
 
     Args:
         model: a Functional or Sequential model.
@@ -314,7 +315,7 @@ def _edited(model, edit, copy):
     """
     cls, config = type(model), model.get_config()
     _edit_entries(model, config, edit)
-    # The model is a live object, so its lambdas are as trusted as it is.
+    # The model is a live object, so its lambdas are already trusted.
     new = keras.saving.deserialize_keras_object(
         {
             "module": cls.__module__,
@@ -366,7 +367,7 @@ def _copy_state(old, new):
         *zip(values.states(old), values.states(new), strict=True),
     ]
     for source, target in pairs:
-        # A copy: JAX would let both own one buffer, and training frees it.
+        # Copy: on JAX both would own one buffer, which training donates.
         target.assign(np.array(keras.ops.convert_to_numpy(source)))
         target.trainable = source.trainable
 

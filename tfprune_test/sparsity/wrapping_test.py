@@ -254,7 +254,7 @@ class GatesTest(parameterized.TestCase):
             [keras.Input((4,)), layers.Dense(2, "relu", name="hot")]
         )
         wrapped = wrap_lib.wrap(model, Gated())
-        with self.assertRaisesRegex(ValueError, "'hot'.*Split the activation"):
+        with self.assertRaisesRegex(ValueError, "'hot'.*Move the activation"):
             wrap_lib.unwrap(wrapped)
 
 
