@@ -23,6 +23,7 @@ import numpy as np
 
 from tfprune.core import atomic
 from tfprune.core import leftovers
+from tfprune.core import printed
 from tfprune.core import progress_bar
 from tfprune.core import tables
 from tfprune.core import typed
@@ -82,7 +83,7 @@ def _one_core():
 
 
 @dataclasses.dataclass(frozen=True)
-class LatencyTable:
+class LatencyTable(printed.Printed):
     """Times of the layers of one model, in microseconds; see `latency_table`.
 
     Attributes:
@@ -124,6 +125,21 @@ class LatencyTable:
             if step.layer not in self.layers
             for tensor in step.outputs
         )
+
+    def tables(self):
+        """A list of `tables.Table`: the file, and the fit of each layer."""
+        rows = tuple(
+            (name, *(f"{number:.4g}" for number in numbers))
+            for name, numbers in self.layers.items()
+        )
+        return [
+            tables.Table(
+                ("layer", "fixed", "per input", "per output", "per both"),
+                rows,
+                title=f"{self.quantize}, {self.whole:,.1f} microseconds for "
+                "the model; of a layer by the channels of its input and output",
+            )
+        ]
 
     def table(self, graph):
         """A `tables.Table` of the dense layers."""

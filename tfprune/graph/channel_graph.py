@@ -7,6 +7,9 @@ import typing
 
 import numpy as np
 
+from tfprune.core import printed
+from tfprune.core import tables
+
 READS, WRITES, CARRIES = "reads", "writes", "carries"
 
 
@@ -119,7 +122,7 @@ class Group:
         return len(self.labels)
 
 
-class ChannelGraph:
+class ChannelGraph(printed.Printed):
     """All channels of a model, as returned by `tfprune.channel_graph`.
 
     Channels are numbered from 0; every label array in the graph's records
@@ -272,17 +275,29 @@ class ChannelGraph:
                     sides[b.role][i].setdefault(b.layer)
         return writers, readers
 
-    def __str__(self):
-        lines = [f"{'channels':>8}  group"]
+    def tables(self):
+        """A list of `tables.Table`: the groups, and layers without a rule."""
+        rows = []
         for group in self.groups:
-            where = f"{group.name} -> {', '.join(group.readers) or 'nobody'}"
-            if group.frozen:
-                layer, reason = group.frozen
-                where += f"  (kept: {reason}, by {layer})"
-            lines.append(f"{len(group):8d}  {where}")
+            layer, reason = group.frozen or ("", "")
+            readers = ", ".join(group.readers) or "nobody"
+            why = f"{reason}, by {layer}" if group.frozen else ""
+            rows.append((group.name, readers, why, tables.number(len(group))))
         free = int(self.removable.sum())
-        lines.append(f"{free} of {self.size} channels are removable.")
+        found = [
+            tables.Table(
+                ("group", "read by", "frozen", "channels"),
+                tuple(rows),
+                title=f"{free} of {self.size} channels are removable.",
+                left=3,
+            )
+        ]
         if self.unknown:
-            names = ", ".join(f"{k} ({v})" for k, v in self.unknown.items())
-            lines.append(f"No rule for: {names}.")
-        return "\n".join(lines)
+            found.append(
+                tables.Table(
+                    ("layer without a rule", "class"),
+                    tuple(self.unknown.items()),
+                    left=2,
+                )
+            )
+        return found

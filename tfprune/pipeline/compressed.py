@@ -6,6 +6,7 @@ import pathlib
 
 import keras
 
+from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.legacy import loading
 from tfprune.pipeline import workspace
@@ -39,7 +40,7 @@ class Point:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Compressed:
+class Compressed(printed.Printed):
     """The best network that was found, and how.
 
     Attributes:
@@ -137,11 +138,10 @@ class Compressed:
             points.append(facts)
         return {**found, "points": points}
 
-    def __str__(self):
-        parts = [self.table().to_text()]
-        if len(self.points) > 1:
-            parts.append(self.frontier().to_text())
-        return "\n".join(parts)
+    def tables(self):
+        """A list of `tables.Table`: both networks, and the frontier."""
+        found = [self.table()]
+        return [*found, self.frontier()] if self.points[1:] else found
 
 
 def load(folder, dense=None):

@@ -5,11 +5,13 @@ import dataclasses
 import keras
 import numpy as np
 
+from tfprune.core import printed
+from tfprune.core import tables
 from tfprune.datasets import samples
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Confusion:
+class Confusion(printed.Printed):
     """How often samples of each class are taken for each class.
 
     Attributes:
@@ -25,9 +27,25 @@ class Confusion:
     before: np.ndarray
     after: np.ndarray | None = None
 
+    def tables(self):
+        """A list of `tables.Table`, one for each model: counts."""
+        sides = {"before": self.before, "after": self.after}
+        return [
+            tables.Table(
+                ("class", *self.labels),
+                tuple(
+                    (label, *map(tables.number, row.tolist()))
+                    for label, row in zip(self.labels, counts, strict=True)
+                ),
+                title=f"{self.name}, {when}: classes and, across, answers",
+            )
+            for when, counts in sides.items()
+            if counts is not None
+        ]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Errors:
+class Errors(printed.Printed):
     """How far answers are from what is right.
 
     Attributes:
@@ -39,6 +57,22 @@ class Errors:
     name: str
     before: np.ndarray
     after: np.ndarray | None = None
+
+    def tables(self):
+        """A list of one `tables.Table`: what the errors are on the whole."""
+        sides = {"before": self.before, "after": self.after}
+        sides = {k: v for k, v in sides.items() if v is not None}
+        measures = {
+            "mean absolute error": lambda e: np.abs(e).mean(),
+            "root mean squared error": lambda e: np.sqrt(np.square(e).mean()),
+            "mean error": np.mean,
+            "largest error": lambda e: np.abs(e).max(),
+        }
+        rows = tuple(
+            (name, *(f"{measure(errors):.4g}" for errors in sides.values()))
+            for name, measure in measures.items()
+        )
+        return [tables.Table((self.name, *sides), rows)]
 
 
 def outcomes(models, data, labels=None, batch_size=256):
@@ -125,8 +159,8 @@ def outcome(name, truth, before, after=None, labels=None):
     whole = np.issubdtype(truth.dtype, np.integer)
     if classes > 1 and whole and truth.size == before[..., 0].size:
         _check(truth, classes, name)
-        tables = [_confused(truth, side, classes) for side in sides]
-        return Confusion(name, _names(labels, classes), *tables)
+        counts = [_confused(truth, side, classes) for side in sides]
+        return Confusion(name, _names(labels, classes), *counts)
     for side in sides:
         if side.size != truth.size:
             raise ValueError(

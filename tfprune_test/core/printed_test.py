@@ -3,10 +3,13 @@
 import dataclasses
 
 import keras
+import numpy as np
 from absl.testing import absltest
 
 import tfprune
 from tfprune.core import printed
+from tfprune.deploy import latency
+from tfprune.reports import answers
 from tfprune.searches import curves
 from tfprune.searches import objective
 from tfprune.searches import searching
@@ -97,6 +100,25 @@ class ResultsTest(absltest.TestCase):
         self.assertIn(["its", "MACs", "1,000"], text)
         self.assertIn(["a", "50.0", "%"], text)
         self.assertIn("80.00 %", found._repr_html_())
+
+    def test_a_latency_table(self):
+        times = {"stem": (1.0, 0.5, 0.25, 0.125)}
+        found = latency.LatencyTable("int8", 1_234.5, times)
+        self.assertIn("1,234.5 microseconds", str(found))
+        self.assertIn(["stem", "1", "0.5", "0.25", "0.125"], rows(str(found)))
+
+    def test_confusions(self):
+        counts = np.array([[5, 1], [2, 1_000]])
+        found = answers.Confusion("logits", ("cat", "dog"), counts, counts)
+        self.assertEqual(rows(str(found)).count(["dog", "2", "1,000"]), 2)
+
+    def test_errors(self):
+        found = answers.Errors("depth", np.array([3.0, -4.0]), np.zeros(2))
+        text = rows(str(found))
+        self.assertIn(["mean", "absolute", "error", "3.5", "0"], text)
+        self.assertIn(["mean", "error", "-0.5", "0"], text)
+        root = ["root", "mean", "squared", "error", "3.536", "0"]
+        self.assertIn(root, text)
 
 
 if __name__ == "__main__":

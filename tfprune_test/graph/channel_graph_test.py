@@ -54,11 +54,14 @@ class GroupsTest(absltest.TestCase):
         self.assertEqual(found, [(2, ("b", "c")), (3, ("c",))])
 
     def test_it_prints_as_a_table(self):
-        text = str(read.channel_graph(residual()))
-        self.assertIn("       4  stem -> inner, logits\n", text)
-        self.assertIn("       6  inner -> outer\n", text)
-        self.assertIn("(kept: its output, by the model)", text)
-        self.assertEndsWith(text, "10 of 15 channels are removable.")
+        graph = read.channel_graph(residual())
+        (table,) = graph.tables()
+        self.assertEqual(table.title, "10 of 15 channels are removable.")
+        self.assertIn(("stem", "inner, logits", "", "4"), table.rows)
+        self.assertIn(("inner", "outer", "", "6"), table.rows)
+        self.assertIn("its output, by the model", [r[2] for r in table.rows])
+        self.assertStartsWith(str(graph), table.title)
+        self.assertIn("<td", graph._repr_html_())
 
 
 class RecordsTest(absltest.TestCase):
