@@ -9,6 +9,7 @@ from unittest import mock
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -221,6 +222,7 @@ class FirstTest(program_test.CliTestCase):
         )
         self.assertIn("Every pattern of --skip must fit", line)
 
+    @pytest.mark.slow  # A process that imports Keras.
     def test_warnings_are_one_line(self):
         inputs = keras.Input((6,))
         x = keras.layers.Dense(8, name="a")(inputs)

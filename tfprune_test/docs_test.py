@@ -17,11 +17,29 @@ PAGES = sorted(
     for path in DOCS.rglob("*.md")
     if BLOCK.search(path.read_text())
 )
+# Those that train or export for more than ten seconds.
+LONG = (
+    "compress.md",
+    "criteria.md",
+    "fine_tuning.md",
+    "learned_pruning.md",
+    "microcontrollers.md",
+    "tutorials/first_network.md",
+    "tutorials/to_a_board.md",
+)
 
 
 class DocsTest(parameterized.TestCase):
-    @parameterized.parameters(*PAGES)
+    @parameterized.parameters(*sorted({*PAGES} - {*LONG}))
     def test_the_code_of_a_page(self, page):
+        self.run_page(page)
+
+    @parameterized.parameters(*LONG)
+    @pytest.mark.slow
+    def test_the_code_of_a_long_page(self, page):
+        self.run_page(page)
+
+    def run_page(self, page):
         keras.utils.set_random_seed(0)
         names = {}
         count = 0

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from tfprune_test import small_nets
+
 to_numpy = keras.ops.convert_to_numpy
 
 
@@ -38,7 +40,7 @@ def gradients(function, *values, upstream=1.0):
     model.compile(
         keras.optimizers.SGD(1.0),
         lambda y, outputs: keras.ops.mean(outputs),
-        jit_compile=False,
+        jit_compile=small_nets.JIT,
     )
     before = [to_numpy(v) for v in layer.values]
     model.train_on_batch(np.zeros((1, 1)), np.zeros((1, 1)))

@@ -7,6 +7,9 @@ from tfprune.graph import read
 
 layers = keras.layers
 
+# Not worth compiling but on JAX, which else compiles each op by itself.
+JIT = keras.config.backend() == "jax"
+
 
 def chain(readers=1):
     """`y = sum of x` by way of two channels that are the two inputs.

@@ -376,6 +376,7 @@ class ModelFileTest(CliTestCase):
         both = "--allow_lambda", "--isolated"
         self.assertIn("must not run code", self.refused("inspect", path, *both))
 
+    @pytest.mark.slow  # A process of its own.
     def test_layers_of_the_user_come_from_a_module(self):
         source = (
             "import keras\n"
@@ -530,6 +531,7 @@ class ExportTest(CliTestCase):
         y = model.predict(x, verbose=0).argmax(-1)
         np.savez(self.folder / "test.npz", x=x, y=y)
 
+    @pytest.mark.slow  # Exports twice.
     def test_zeros_are_compressed_and_the_file_is_measured(self):
         self.sparse()
         out = self.folder / "model.tflite"
@@ -554,6 +556,7 @@ class ExportTest(CliTestCase):
         model = (self.folder / "firmware" / "model.cc").read_text()
         self.assertIn("model_labels", model)
 
+    @pytest.mark.slow  # Vela compiles.
     def test_an_npu_is_reported(self):
         pytest.importorskip("ethosu")
         self.sparse()

@@ -89,6 +89,7 @@ class BoardTest(parameterized.TestCase):
         self.folder = pathlib.Path(self.create_tempdir().full_path)
 
     @parameterized.parameters(1.0, 0.4)
+    @pytest.mark.slow  # Exports many files.
     def test_predictions_are_near_what_is_measured(self, macs):
         model = zoo.build("resnet8")
         rng = np.random.default_rng(0)

@@ -47,7 +47,7 @@ def one_step(model, slot, upstream, rate=0.01):
     model.compile(
         keras.optimizers.SGD(rate),
         weighted(np.reshape(upstream, (-1, 1))),
-        jit_compile=False,
+        jit_compile=small_nets.JIT,
     )
     variables = [slot.kernel, slot["indicator"]]
     before = [to_numpy(v) for v in variables]
@@ -88,7 +88,9 @@ class AutoPruneTest(parameterized.TestCase):
     def test_a_pruned_weight_comes_back(self):
         # y = x needs the weight; its indicator begins on the wrong side.
         model, slot = by_hand(AutoPrune(mu=1e-3), [1.0], [-0.05])
-        model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+        model.compile(
+            keras.optimizers.SGD(0.1), "mse", jit_compile=small_nets.JIT
+        )
         x = np.ones((8, 1), "float32")
         self.assertEqual(wrapper_lib.sparsity(model), 1.0)
         model.fit(x, x, batch_size=1, verbose=0)
@@ -111,7 +113,9 @@ class AutoPruneTest(parameterized.TestCase):
 
     def test_frozen_indicators_do_not_change_what_is_pruned(self):
         model, slot = by_hand(AutoPrune(mu=0.1), self.W, self.M)
-        model.compile(keras.optimizers.Adam(0.5), "mse", jit_compile=False)
+        model.compile(
+            keras.optimizers.Adam(0.5), "mse", jit_compile=small_nets.JIT
+        )
         x = np.ones((4, 2), "float32")
         model.train_on_batch(x, x[:, :1])
         before = to_numpy(slot["indicator"]) > 0
@@ -165,7 +169,9 @@ class ChannelsTest(parameterized.TestCase):
         method = Channels(mu=0.0, rule="sign")
         model = wrapping.wrap(model, method)
         model.compile(
-            keras.optimizers.SGD(0.1), small_nets.mean_output, jit_compile=False
+            keras.optimizers.SGD(0.1),
+            small_nets.mean_output,
+            jit_compile=small_nets.JIT,
         )
         # y = sum over the readers of x0 w0 + x1 w1, so dL/dt = x.
         model.train_on_batch(np.array([[0.2, 0.2]]), np.ones((1, 1)))
@@ -220,6 +226,7 @@ class ChannelsTest(parameterized.TestCase):
         self.assertAlmostEqual(float(model.losses[0]), 0.5 * 26)
 
     @parameterized.parameters("leaky", "softplus")
+    @pytest.mark.slow  # Trains for long.
     def test_training_leads_to_a_smaller_network(self, surrogate):
         net = small_nets.mixed()
         model = wrapping.wrap(net, Channels(mu=0.05, surrogate=surrogate))

@@ -99,6 +99,7 @@ class HardConcreteTest(absltest.TestCase):
             to_numpy(small(x)), to_numpy(model(x, training=False)), rtol=1e-5
         )
 
+    @pytest.mark.slow  # Trains for long.
     def test_a_high_price_closes_gates_in_fit(self):
         model = wrapping.wrap(
             small_nets.mixed(), hard_concrete.HardConcrete(1.0, seed=0)

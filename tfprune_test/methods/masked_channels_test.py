@@ -138,6 +138,7 @@ class MaskedChannelsTest(parameterized.TestCase):
         self.assertEqual(small.get_layer("expand").filters, 12)
         self.assertEqual(small.get_layer("stem").filters % 4, 0)
 
+    @pytest.mark.slow  # Trains.
     def test_pruning_inside_fit_with_gradients_as_the_criterion(self):
         model = wrapping.wrap(
             net(), masked_channels.MaskedChannels("taylor", of="macs")

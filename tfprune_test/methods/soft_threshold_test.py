@@ -46,7 +46,7 @@ def gradients_of(model, slot, upstream):
         lambda y, outputs: (
             keras.ops.sum(upstream * outputs, -1) * len(upstream)
         ),
-        jit_compile=False,
+        jit_compile=small_nets.JIT,
     )
     before = [to_numpy(slot.kernel), to_numpy(slot["s"])]
     x = np.eye(len(upstream), dtype="float32")
@@ -197,7 +197,9 @@ class GlobalTest(parameterized.TestCase):
             model(np.ones((1, 2))), [[2 * (1 - 0.1192029) ** 2]], rtol=1e-5
         )
         model.compile(
-            keras.optimizers.SGD(1.0), small_nets.mean_output, jit_compile=False
+            keras.optimizers.SGD(1.0),
+            small_nets.mean_output,
+            jit_compile=small_nets.JIT,
         )
         model.train_on_batch(np.ones((1, 2)), np.ones((1, 1)))
         # y = 2 (1 - g)^2, so dy/ds = -4 (1 - g) g'.
@@ -253,7 +255,7 @@ class DecayTest(parameterized.TestCase):
         model, slot = one_layer(method, [[1.0]])
         if exclude:
             weight_decay.exclude_from_weight_decay(optimizer, model)
-        model.compile(optimizer, "mse", jit_compile=False)
+        model.compile(optimizer, "mse", jit_compile=small_nets.JIT)
         x = np.ones((steps, 1), "float32")
         model.fit(x, x, batch_size=1, verbose=0, shuffle=False)
         return float(slot["s"])
@@ -299,7 +301,9 @@ class DecayTest(parameterized.TestCase):
             # Between sigmoid(-10.5) and sigmoid(-9.5).
             model, slot = one_layer(method, np.full((1, 3), 4.6e-5))
             slot.layer.trainable = False
-            model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+            model.compile(
+                keras.optimizers.SGD(0.1), "mse", jit_compile=small_nets.JIT
+            )
             x = np.zeros((10 * epochs, 1), "float32")
             model.fit(x, np.ones((len(x), 3)), batch_size=1, verbose=0)
             sparse.append(wrapper_lib.sparsity(model))
@@ -363,7 +367,9 @@ class ChannelsTest(parameterized.TestCase):
     def test_a_slice_of_zeros_has_finite_gradients(self):
         model = small_nets.pair(np.ones((2, 2)), [[1.0, 0.0], [1.0, 0.0]])
         wrapped = wrapping.wrap(model, CHANNELS(-3.0))
-        wrapped.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+        wrapped.compile(
+            keras.optimizers.SGD(0.1), "mse", jit_compile=small_nets.JIT
+        )
         wrapped.train_on_batch(np.ones((2, 4, 4, 2)), np.ones((2, 1)))
         for variable in wrapped.trainable_variables:
             self.assertTrue(np.isfinite(to_numpy(variable)).all())
@@ -384,6 +390,7 @@ class ChannelsTest(parameterized.TestCase):
             )
 
     @parameterized.parameters("layer", "global")
+    @pytest.mark.slow  # Trains for long.
     def test_training_leads_to_a_smaller_network(self, granularity):
         model = small_nets.mixed()
         method = CHANNELS(-3.0, granularity, decay=0.1)

@@ -70,7 +70,7 @@ class CompressTest(parameterized.TestCase):
         for old, now in zip(weights, model().weights):
             np.testing.assert_array_equal(old, now)
 
-    def test_the_folder_is_complete_and_loads(self):
+    def test_the_folder_is_complete_and_loads_and_is_not_made_again(self):
         found = compress(self.out, macs=0.5)
         self.assertFalse(self.out.with_name("out.part").exists())
         self.assertCountEqual(
@@ -82,9 +82,6 @@ class CompressTest(parameterized.TestCase):
         x = data()[1][0]
         np.testing.assert_allclose(again.model(x), found.model(x), rtol=1e-6)
         self.assertIn("MACs", found.table().to_text())
-
-    def test_a_finished_run_is_not_run_again(self):
-        found = compress(self.out, macs=0.5)
         stamp = (self.out / "model.keras").stat().st_mtime_ns
         again = compress(self.out, macs=0.5)
         self.assertEqual(again.after, found.after)
@@ -92,6 +89,7 @@ class CompressTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "differs in wish"):
             compress(self.out, macs=0.6)
 
+    @pytest.mark.slow  # Several networks.
     def test_the_smallest_network_that_loses_no_more(self):
         found = compress(self.out, max_loss=0.02, epochs=1)
         monitor = "accuracy, float32"
@@ -107,6 +105,7 @@ class CompressTest(parameterized.TestCase):
         ]
         self.assertEqual(min(small_enough), found.after["MACs"])
 
+    @pytest.mark.slow  # Several networks.
     def test_points_are_models_of_falling_cost(self):
         found = compress(self.out, macs=0.3, points=3, epochs=2)
         costs = [point.numbers["MACs"] for point in found.points]
@@ -119,6 +118,7 @@ class CompressTest(parameterized.TestCase):
         self.assertEqual(found.after["MACs"], costs[-1])
         self.assertLen(found.frontier().rows, 3)
 
+    @pytest.mark.slow  # Waits for the clock.
     def test_a_limit_on_time(self):
         found = compress(self.out, macs=0.5, epochs=None, minutes=0.05)
         self.assertTrue(found.fits)
@@ -202,6 +202,7 @@ class OtherTasksTest(parameterized.TestCase):
         super().setUp()
         self.out = pathlib.Path(self.create_tempdir().full_path) / "out"
 
+    @pytest.mark.slow  # A second task.
     def test_several_inputs_and_outputs_and_weights(self):
         train = small_tasks.two_heads_data(200, 0)
         validation = small_tasks.two_heads_data(80, 1)
@@ -360,6 +361,7 @@ class RefusedTest(parameterized.TestCase):
                 progress=False,
             )
 
+    @pytest.mark.slow  # A whole run.
     def test_a_trained_model_is_not_warned_of(self):
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)

@@ -107,6 +107,7 @@ class SearchTest(parameterized.TestCase):
                 model, data, strategy="greedy", reward="flops", **options
             )
 
+    @pytest.mark.slow  # Hundreds of trials.
     def test_the_agent_finds_the_best_more_often_than_chance(self):
         model, data = lopsided(spare=5)
         options = {"evaluations": 40, "progress": False}
@@ -134,6 +135,7 @@ class SearchTest(parameterized.TestCase):
         self.assertLess(*kept["shallow"])
         self.assertGreater(*kept["deep"])
 
+    @pytest.mark.slow  # Every strategy, twice.
     def test_the_same_seed_gives_the_same_trials(self):
         model, data = lopsided()
         options = {"evaluations": 11, "progress": False, "settings": QUICK}

@@ -4,6 +4,7 @@ from unittest import mock
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -64,6 +65,11 @@ class LiTest(parameterized.TestCase):
             (848_954, 125_485_696),
             (732_026, 90_907_264),
         ),
+    )
+    def test_residual_networks(self, *case):
+        self.check(*case)
+
+    @parameterized.named_parameters(
         (
             "110_a",
             110,
@@ -81,7 +87,11 @@ class LiTest(parameterized.TestCase):
             (1_161_722, 155_124_352),
         ),
     )
-    def test_residual_networks(self, depth, ratios, skip, before, after):
+    @pytest.mark.slow  # Deep networks.
+    def test_deep_residual_networks(self, *case):
+        self.check(*case)
+
+    def check(self, depth, ratios, skip, before, after):
         model = zoo.build(f"resnet{depth}")
         pruned = tfprune.prune(model, li_ratios((depth - 2) // 6, ratios, skip))
         self.assertEqual(convfc_params_and_macs(model), before)
@@ -108,6 +118,7 @@ class LiTest(parameterized.TestCase):
         ("resnet56", "B", 855_770, 125_747_840),
         ("resnet110", "A", 1_727_962, 252_887_680),
     )
+    @pytest.mark.slow  # Large networks.
     def test_dense_networks(self, name, shortcut, params, macs):
         model = zoo.build(name, shortcut=shortcut)
         cost = counting.cost(model)

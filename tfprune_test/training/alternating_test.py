@@ -133,6 +133,7 @@ class AlternatingModelTest(parameterized.TestCase):
             wrapper_lib.sparsity(trainer), wrapper_lib.sparsity(trainer.model)
         )
 
+    @pytest.mark.slow  # Trains twice.
     def test_training_goes_on_from_a_file(self):
         path = os.path.join(self.create_tempdir(), "model.keras")
         trainer = self.trainer()

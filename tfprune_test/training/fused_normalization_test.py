@@ -102,6 +102,7 @@ class FastTest(parameterized.TestCase):
         x = np.random.default_rng(1).normal(size=(4, 8, 8, 3))
         np.testing.assert_array_equal(quick(x), model(x))
 
+    @pytest.mark.slow  # Trains.
     def test_plain_gives_back_the_trained_weights_in_layers_of_keras(self):
         quick = fused_normalization.fast(network(), "mixed_bfloat16")
         quick.compile("sgd", "mse", jit_compile=False)

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune import zoo
@@ -75,10 +76,16 @@ def resnet50_macs():
 
 
 class ResnetTest(parameterized.TestCase):
-    @parameterized.parameters(*COUNTS)
-    def test_counts_are_the_published_ones(
-        self, name, options, weights, with_batch_norm, macs
-    ):
+    @parameterized.parameters(*(c for c in COUNTS if c[0] != "resnet110"))
+    def test_counts_are_the_published_ones(self, *counts):
+        self.check(*counts)
+
+    @parameterized.parameters(*(c for c in COUNTS if c[0] == "resnet110"))
+    @pytest.mark.slow  # Deep networks.
+    def test_counts_of_a_deep_one_are_the_published_ones(self, *counts):
+        self.check(*counts)
+
+    def check(self, name, options, weights, with_batch_norm, macs):
         model = zoo.build(name, **options)
         if weights is not None:
             self.assertEqual(

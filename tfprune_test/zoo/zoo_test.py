@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune import zoo
@@ -27,11 +28,20 @@ SMALL = {
     "mobilenet_v1": (lambda: mlperf_tiny.mobilenet_v1(width=4), 2),
     "autoencoder": (lambda: mlperf_tiny.autoencoder(hidden=8), 640),
 }
+DEEP = ("resnet_bottleneck", "preact_resnet", "densenet_bc", "mobilenet_v2")
 
 
 class ZooTest(parameterized.TestCase):
-    @parameterized.parameters(*SMALL)
+    @parameterized.parameters(*sorted({*SMALL} - {*DEEP}))
     def test_a_network_is_plain_keras_and_survives_its_file(self, kind):
+        self.check(kind)
+
+    @parameterized.parameters(*DEEP)
+    @pytest.mark.slow  # Many layers.
+    def test_a_deep_network_survives_its_file(self, kind):
+        self.check(kind)
+
+    def check(self, kind):
         build, outputs = SMALL[kind]
         model = build()
         self.assertNotIn("tfprune", model.to_json())
