@@ -14,7 +14,8 @@ STATE ?= build/records
 
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -q --durations 10
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+	--no-loadscope-reorder -q --durations 10
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 

@@ -98,10 +98,7 @@ CASES = {
             *((10, 32), (5, 64)),
         )
     },
-    **{
-        f"dense_{reads}": (dense, reads)
-        for reads in (8, 13, 32, 64, 128, 640)
-    },
+    **{f"dense_{reads}": (dense, reads) for reads in (8, 13, 32, 64, 128, 640)},
 }
 
 
