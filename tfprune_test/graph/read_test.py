@@ -282,7 +282,7 @@ class UnknownTest(exactness.ExactnessTestCase):
         self.assertLess(layer.gamma.shape[0], 6)
 
     def test_a_rule_is_registered_once(self):
-        with self.assertRaisesRegex(ValueError, "registered .*'Conv2D'"):
+        with self.assertRaisesRegex(ValueError, "already registered.*'Conv2D'"):
             rulebook.rule("Conv2D")(ruled)
 
     def test_a_nested_subclassed_model_is_opened(self):

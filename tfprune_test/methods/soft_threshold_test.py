@@ -175,7 +175,7 @@ class SoftThresholdTest(parameterized.TestCase):
         ({"initial": np.inf}, "finite"),
         ({"granularity": "kernel"}, "layer, filter, global"),
         ({"function": "tanh"}, "sigmoid, exp"),
-        ({"decay": -1.0}, "not negative"),
+        ({"decay": -1.0}, "non-negative"),
     )
     def test_bad_arguments(self, arguments, message):
         with self.assertRaisesRegex(ValueError, message):

@@ -326,7 +326,7 @@ class RefusedTest(parameterized.TestCase):
         )
 
     def test_a_board_that_nobody_knows(self):
-        self.refused("Near it: nano-33-ble", macs=None, board="nano33ble")
+        self.refused("Similar: nano-33-ble", macs=None, board="nano33ble")
 
     def test_nothing_or_too_much_is_asked_for(self):
         self.refused("Received: none", macs=None)
