@@ -3,6 +3,7 @@
 import numpy as np
 
 from tfprune.core import tables
+from tfprune.reports import legends
 from tfprune.reports import markup
 from tfprune.reports import page_parts
 from tfprune.reports import quantities
@@ -29,7 +30,7 @@ def channels(page):
     return markup.tag(
         "div",
         page_parts.note(_about(page)),
-        svg_swatches(
+        legends.fields(
             ("kept", "kept"), ("removed", "removed"), ("fixed", "must stay")
         ),
         markup.tag("ol", items, class_="strips"),
@@ -70,28 +71,6 @@ def _together(rows):
 def _count(strip, kept):
     guess = "any " * strip.guessed
     return f"{guess}{int(kept.sum()):,} of {len(kept):,}"
-
-
-def svg_swatches(*named):
-    """A legend of filled fields: pairs of style and name."""
-    return markup.tag(
-        "ul",
-        [
-            markup.tag(
-                "li",
-                markup.tag(
-                    "svg",
-                    markup.tag("rect", width=14, height=12, class_=style),
-                    width=14,
-                    height=12,
-                    aria_hidden="true",
-                ),
-                name,
-            )
-            for style, name in named
-        ],
-        class_="keys",
-    )
 
 
 def _kept(page):
@@ -226,7 +205,7 @@ def layers(page):
     return markup.tag(
         "div",
         page_parts.note(note),
-        svg_swatches(*legend) if page.after else None,
+        legends.fields(*legend) if page.after else None,
         markup.tag(
             "div",
             page_parts.table(header, rows, "Costs of each layer"),

@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import math
 
+from tfprune.reports import legends
 from tfprune.reports import markup
 
 SIZE = 340, 210
@@ -220,7 +221,7 @@ class Panel:
                 markup.tag("span", y_label, class_="soft"),
             ),
             drawing,
-            keys(legend),
+            legends.lines(legend),
             class_="panel",
         )
 
@@ -275,37 +276,6 @@ class Panel:
                 )
             )
         return parts
-
-
-def keys(legend):
-    """The names of lines beside a piece of each; `None` if there are none."""
-    if not legend:
-        return None
-    return markup.tag(
-        "ul",
-        [
-            markup.tag(
-                "li",
-                markup.tag(
-                    "svg",
-                    markup.tag(
-                        "line",
-                        x1=0,
-                        x2=22,
-                        y1=6,
-                        y2=6,
-                        class_=f"line {style}",
-                    ),
-                    width=22,
-                    height=12,
-                    aria_hidden="true",
-                ),
-                name,
-            )
-            for name, style in legend
-        ],
-        class_="keys",
-    )
 
 
 def short(value):
