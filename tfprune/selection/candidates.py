@@ -71,11 +71,22 @@ class Candidates:
         ]
 
     def keep(self, counts):
-        """Keeps the given number of channels of each group."""
+        """Keeps the given number of channels of each group.
+
+        Args:
+            counts: list of `int`, how many of each `order` stay, besides
+                those that score infinity.
+
+        Returns:
+            Bool array, shape `(graph.size,)`.
+        """
         keep = np.ones(self.graph.size, bool)
-        for order, count in zip(self.order, counts, strict=True):
-            n = len(order)
-            keep[order[: n - self._rounding.up(count, n)]] = False
+        for group, order, count in zip(
+            self.groups, self.order, counts, strict=True
+        ):
+            rest = len(group) - len(order)
+            stay = self._rounding.up(count + rest, len(group))
+            keep[order[: len(group) - stay]] = False
         return at_least_one(self.graph, keep, self.scores)
 
     def counts_by_ratio(self, ratio):

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from tfprune.costs import counting
 from tfprune.selection import budget as budget_lib
-from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import select
 from tfprune_test import graphs
 
@@ -17,46 +16,6 @@ SCORES = np.array([0, 0, 4, 1, 3, 2, 60, 10, 50, 20, 40, 30, 0, 0.0])
 
 def kept(keep):
     return np.flatnonzero(keep).tolist()
-
-
-class BudgetTest(parameterized.TestCase):
-    def test_its_limits(self):
-        of_numpy = budget_lib.Budget(macs=np.float32(0.5), params=np.int64(100))
-        budget = budget_lib.Budget(macs=0.5, params=100)
-        self.assertEqual(of_numpy, budget)
-        self.assertEqual(budget.limits(), {"macs": 0.5, "params": 100})
-        self.assertEqual(
-            budget.ceilings(counting.Meter(GRAPH)),
-            {"macs": 22.0, "params": 100},
-        )
-
-    def test_a_limit_is_required(self):
-        with self.assertRaisesRegex(
-            ValueError, "at least one limit: macs, params, channels"
-        ):
-            budget_lib.Budget()
-
-    def test_a_board_stands_for_flash_and_ram(self):
-        budget = budget_lib.Budget(board="nano-33-ble")
-        self.assertEqual(
-            budget.limits(), {"flash_bytes": 524_288, "ram_bytes": 131_072}
-        )
-        budget = budget_lib.Budget(
-            board="nano-33-ble", ram_bytes=40_000, macs=0.5
-        )
-        self.assertEqual(
-            budget.limits(),
-            {"macs": 0.5, "flash_bytes": 524_288, "ram_bytes": 40_000},
-        )
-
-    def test_a_board_that_nobody_knows(self):
-        with self.assertRaisesRegex(ValueError, "Similar: nano-33-ble"):
-            budget_lib.Budget(board="nano-33-bel")
-
-    @parameterized.parameters(0.0, -0.1, 1.5, 0, -3, True, "0.5", float("nan"))
-    def test_a_limit_out_of_range(self, value):
-        with self.assertRaisesRegex(ValueError, "Received: macs="):
-            budget_lib.Budget(macs=value)
 
 
 class ByRatioTest(parameterized.TestCase):
@@ -218,23 +177,6 @@ class ByBudgetTest(parameterized.TestCase):
             if gone.size and stays.sum() > 1:
                 least = scores[group.labels[stays]].min()
                 self.assertLessEqual(scores[gone].max(), least)
-
-
-class AtLeastOneTest(absltest.TestCase):
-    def test_frozen_channels_come_back(self):
-        keep = candidates_lib.at_least_one(GRAPH, np.zeros(14, bool))
-        self.assertEqual(kept(keep), [0, 1, 2, 6, 12, 13])
-
-    def test_the_best_one_comes_back(self):
-        keep = candidates_lib.at_least_one(
-            GRAPH, np.zeros(14, bool), SCORES[::-1]
-        )
-        self.assertEqual(kept(keep), [0, 1, 5, 7, 12, 13])
-
-    def test_the_argument_is_not_changed(self):
-        keep = np.zeros(14, bool)
-        candidates_lib.at_least_one(GRAPH, keep)
-        self.assertFalse(keep.any())
 
 
 if __name__ == "__main__":
