@@ -1,0 +1,95 @@
+import keras
+import numpy as np
+from absl.testing import absltest
+
+from tfprune.graph import read
+from tfprune.scoring import feature_maps
+
+LAYERS = keras.layers
+
+
+def means(maps):
+    return maps.reshape(*maps.shape[:2], -1).mean(-1)
+
+
+def model():
+    """A convolution whose maps are pooled, and two dense layers."""
+    x = keras.Input((6, 6, 2), name="put")
+    y = LAYERS.Conv2D(3, 3, name="conv")(x)
+    y = LAYERS.ReLU(name="relu")(y)
+    y = LAYERS.MaxPooling2D(2, name="pool")(y)
+    y = LAYERS.Flatten(name="flat")(y)
+    y = LAYERS.Dense(4, name="first")(y)
+    return keras.Model(x, LAYERS.Dense(2, name="last")(y))
+
+
+class FeatureMapsTest(absltest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        keras.utils.set_random_seed(0)
+        cls.model = model()
+        cls.graph = read.channel_graph(cls.model)
+        cls.data = np.random.default_rng(0).normal(size=(5, 6, 6, 2))
+        cls.channels = {
+            group.writers[0]: group.labels
+            for group in cls.graph.groups
+            if group.writers
+        }
+
+    def made_by(self, wanted):
+        """The layers whose outputs are maps."""
+        return {self.graph.steps[number].layer for number in wanted}
+
+    def test_a_map_is_made_before_it_is_pooled_and_flattened(self):
+        self.assertLessEqual(
+            {"relu", "first"}, self.made_by(feature_maps.sources(self.graph))
+        )
+        self.assertNotIn(
+            "pool", self.made_by(feature_maps.sources(self.graph))
+        )
+
+    def test_of_one_rank_alone(self):
+        self.assertEqual(
+            self.made_by(feature_maps.sources(self.graph, 0)), {"first"}
+        )
+        self.assertIn(
+            "relu", self.made_by(feature_maps.sources(self.graph, 2))
+        )
+        self.assertEqual(feature_maps.sources(self.graph, 1), {})
+
+    def test_the_mean_over_samples_in_batches(self):
+        x = self.data.astype("float32")
+        found = feature_maps.mean_over_maps(
+            self.graph, means, x, "a test", batch_size=2
+        )
+        relu = keras.Model(
+            self.model.inputs, self.model.get_layer("relu").output
+        )
+        np.testing.assert_allclose(
+            found[self.channels["conv"]],
+            relu.predict(x, verbose=0).mean((0, 1, 2)),
+            rtol=1e-5,
+        )
+        first = keras.Model(
+            self.model.inputs, self.model.get_layer("first").output
+        )
+        np.testing.assert_allclose(
+            found[self.channels["first"]],
+            first.predict(x, verbose=0).mean(0),
+            rtol=1e-4,
+            atol=1e-6,
+        )
+
+    def test_a_channel_without_a_map_scores_infinity(self):
+        x = self.data.astype("float32")
+        found = feature_maps.mean_over_maps(
+            self.graph, means, x, "a test", rank=2, limit=1
+        )
+        self.assertTrue(np.isfinite(found[self.channels["conv"]]).all())
+        self.assertTrue(np.isinf(found[self.channels["first"]]).all())
+        self.assertTrue(np.isinf(found[self.channels["last"]]).all())
+
+
+if __name__ == "__main__":
+    absltest.main()
