@@ -41,6 +41,7 @@ class Registry:
                         f"A {self.kind} with this name is already "
                         f"registered. Received: name={name!r}. Choose another."
                     )
+            for name in names:
                 self._objects[name] = (obj, name == names[0])
             return obj
 

@@ -36,7 +36,7 @@ class Worker:
         self._lock = threading.Lock()
         self._pending = {}
         self._ended = False
-        self._process = None
+        self._process = self._failure = None
         self._log = tempfile.TemporaryFile()
         self._last_log = None  # when it has ended
         started = threading.Event()
@@ -51,8 +51,9 @@ class Worker:
             self._log.close()
             raise OSError(
                 "A child process must start. Received: "
-                f"{' '.join(command[:1])}, which did not; see the log."
-            )
+                f"{' '.join(command[:1])}, which did not: {self._failure}. Look "
+                "at this program and at the memory that is free."
+            ) from self._failure
 
     @property
     def is_idle(self):
@@ -136,6 +137,9 @@ class Worker:
                 stderr=self._log,
                 env=self._environment,
             )
+        except OSError as error:  # Told by the thread that waits.
+            self._failure = error
+            return
         finally:
             started.set()
         for line in self._process.stdout:

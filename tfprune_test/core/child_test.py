@@ -1,9 +1,7 @@
 import os
 import pathlib
 import signal
-import subprocess
 import sys
-import time
 from concurrent import futures
 from unittest import mock
 
@@ -146,66 +144,3 @@ class ChildTest(parameterized.TestCase):
         with futures.ThreadPoolExecutor(2) as pool:
             answers = list(pool.map(lambda r: self.asked(script, r), requests))
         self.assertEqual([a.result for a in answers], requests)
-
-    def test_an_interrupted_request_is_given_up(self):
-        script = self.script(
-            "open(request, 'w').write(str(os.getpid())); time.sleep(60)",
-            top="import time",
-        )
-        path = pathlib.Path(self.create_tempdir().full_path, "pid")
-
-        def interrupt(*_):
-            while not (path.exists() and path.read_text()):
-                time.sleep(0.01)
-            raise KeyboardInterrupt
-
-        process = worker.workers.get(str(script))
-        with mock.patch.object(worker.threading.Event, "wait", interrupt):
-            with self.assertRaises(KeyboardInterrupt):
-                process.ask(
-                    request=str(path),
-                    answer=os.devnull,
-                    log=os.devnull,
-                    folder=".",
-                )
-        self.assert_gone(int(path.read_text()))
-
-    def test_all_end_with_a_parent_that_is_killed(self):
-        script = self.script(
-            "print(os.getpid()); time.sleep(60)", top="import time"
-        )
-        # The rest of the package would bring Keras.
-        parent = (
-            "import pathlib, sys, threading, types\n"
-            "path = pathlib.Path(sys.argv[3])\n"
-            "for name in ('tfprune', 'tfprune.core'):\n"
-            "    room = sys.modules[name] = types.ModuleType(name)\n"
-            "    room.__path__ = [str(path / name.replace('.', '/'))]\n"
-            "from tfprune.core import worker\n"
-            "process = worker.workers.get(sys.argv[1])\n"
-            "ask = lambda: process.ask(request=0, answer='/dev/null',\n"
-            "    log=sys.argv[2], folder='.')\n"
-            "threading.Thread(target=ask, daemon=True).start()\n"
-            "print(process.process_id, flush=True)\n"
-            "threading.Event().wait()\n"
-        )
-        log = pathlib.Path(self.create_tempdir().full_path, "log")
-        root = pathlib.Path(child.__file__).parents[2]
-        with subprocess.Popen(
-            [sys.executable, "-c", parent, str(script), str(log), root],
-            stdout=subprocess.PIPE,
-        ) as killed:
-            started = int(killed.stdout.readline())
-            while not (log.exists() and log.read_text()):
-                time.sleep(0.01)
-            killed.kill()
-        self.assert_gone(started)
-        self.assert_gone(int(log.read_text()))
-
-    def assert_gone(self, process):
-        for _ in range(500):
-            status = pathlib.Path(f"/proc/{process}/status")
-            if not status.exists() or "State:\tZ" in status.read_text():
-                return
-            time.sleep(0.01)
-        self.fail(f"{process} still runs")

@@ -1,0 +1,87 @@
+import dataclasses
+import json
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.core import records
+from tfprune.core import registry
+
+SHAPES = registry.Registry("shape")
+
+
+@SHAPES.register("square", "quadrat")
+@dataclasses.dataclass(frozen=True)
+class Square(records.Record):
+    side: float = 1.0
+
+
+@SHAPES.register("nested")
+@dataclasses.dataclass(frozen=True)
+class Nested(records.Record):
+    inner: records.Record
+
+    def get_config(self):
+        return {"inner": records.serialize(self.inner, SHAPES)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(records.deserialize(config["inner"], SHAPES))
+
+
+@dataclasses.dataclass(frozen=True)
+class Circle(Square):
+    """Is not registered, though its base is."""
+
+
+class RecordsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        (Square(3.0), {"name": "square", "config": {"side": 3.0}}),
+        (
+            Nested(Square(2.0)),
+            {
+                "name": "nested",
+                "config": {
+                    "inner": {"name": "square", "config": {"side": 2.0}}
+                },
+            },
+        ),
+    )
+    def test_there_and_back(self, record, spec):
+        self.assertEqual(records.serialize(record, SHAPES), spec)
+        plain = json.loads(json.dumps(spec))
+        self.assertEqual(records.deserialize(plain, SHAPES), record)
+        self.assertEqual(plain, spec)  # is not changed
+
+    @parameterized.parameters("square", "quadrat")
+    def test_a_bare_name_has_the_defaults(self, name):
+        self.assertEqual(records.deserialize(name, SHAPES), Square(1.0))
+
+    def test_an_alias_in_a_config(self):
+        spec = {"name": "quadrat", "config": {"side": 2.0}}
+        self.assertEqual(records.deserialize(spec, SHAPES), Square(2.0))
+
+    def test_a_record_is_returned_as_it_is(self):
+        record = Circle(2.0)
+        self.assertIs(records.deserialize(record, SHAPES), record)
+
+    def test_a_class_that_is_not_registered_is_not_saved_as_its_base(self):
+        with self.assertRaisesRegex(
+            ValueError, "A shape must be registered .* Received: Circle. Dec"
+        ):
+            records.serialize(Circle(2.0), SHAPES)
+
+    @parameterized.parameters(None, 3, (("square",),))
+    def test_what_is_no_record(self, spec):
+        with self.assertRaisesRegex(
+            ValueError, "an object, a name or a config.*Names: nested, square"
+        ):
+            records.deserialize(spec, SHAPES)
+
+    def test_a_name_that_nobody_knows(self):
+        with self.assertRaisesRegex(ValueError, "Unknown shape.*'circle'"):
+            records.deserialize({"name": "circle", "config": {}}, SHAPES)
+
+
+if __name__ == "__main__":
+    absltest.main()
