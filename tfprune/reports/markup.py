@@ -62,5 +62,6 @@ def _append(element, children):
 def _plain(value):
     """Numbers without needless digits: coordinates are read by nobody."""
     if isinstance(value, numbers.Real) and not isinstance(value, int):
-        return f"{float(value):.2f}".rstrip("0").rstrip(".")
+        # The zero takes the sign from what rounds to it.
+        return f"{round(float(value), 2) + 0.0:.2f}".rstrip("0").rstrip(".")
     return str(value)

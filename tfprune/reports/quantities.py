@@ -1,6 +1,7 @@
 """The names of what reports count: one for each thing."""
 
 import dataclasses
+import numbers
 import re
 
 from tfprune.core import tables
@@ -94,7 +95,7 @@ class Quantity:
             return "-"
         if self.unit == "%":
             return tables.percent(value, 2)
-        if isinstance(value, int):
+        if isinstance(value, numbers.Integral):
             number = tables.number(value)
         else:
             number = f"{value:,.4g}"
