@@ -17,7 +17,7 @@ def of(y, scores, name="the model"):
 
     Raises:
         ValueError: If there is not one label per score vector, or a label has
-            no score.
+            no score or is no whole number.
     """
     y, classes = np.asarray(y), scores.shape[-1]
     if y.shape == scores.shape:
@@ -35,5 +35,11 @@ def of(y, scores, name="the model"):
             f"has {classes} classes. Received: labels from {low} to {high}. "
             "Check how the classes are numbered, and leave out samples "
             "without a class."
+        )
+    if y.dtype.kind == "f" and (y % 1).any():
+        raise ValueError(
+            "Labels must be class indices, which are whole numbers. Received: "
+            f"{y[y % 1 != 0][0]} among them. Give soft labels in the shape of "
+            "the scores."
         )
     return y.reshape(scores.shape[:-1])
