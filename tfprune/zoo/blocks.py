@@ -85,11 +85,13 @@ def checked_widths(widths, default, unit):
     """
     if widths is None:
         return list(default)
-    widths = [int(width) for width in widths]
-    if len(widths) != len(default) or min(widths) < 1:
+    given = list(widths)
+    widths = [int(width) for width in given]
+    whole = widths == given
+    if not whole or len(widths) != len(default) or min(widths) < 1:
         raise ValueError(
             f"`widths` must hold one positive int per {unit}, "
             f"{len(default)} in all. "
-            f"Received: {len(widths)} widths, widths={widths}."
+            f"Received: {len(given)} widths, widths={given}."
         )
     return widths
