@@ -1,0 +1,117 @@
+import keras
+import numpy as np
+from absl.testing import absltest
+
+from tfprune.graph import read
+from tfprune.searches import masked_evaluation
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(300, 5)).astype("float32")
+Y = RNG.integers(0, 3, 300)
+FIRST, SECOND = RNG.normal(size=(5, 6)), RNG.normal(size=(6, 3))
+
+
+def model():
+    inputs = keras.Input((5,))
+    x = keras.layers.Dense(6, "relu", use_bias=False, name="a")(inputs)
+    outputs = keras.layers.Dense(3, use_bias=False, name="b")(x)
+    made = keras.Model(inputs, outputs)
+    made.get_layer("a").kernel.assign(FIRST)
+    made.get_layer("b").kernel.assign(SECOND)
+    return made
+
+
+def outputs(stay, x=X):
+    """What the network computes with some of its six channels."""
+    return np.maximum(x @ FIRST, 0)[:, stay] @ SECOND[stay]
+
+
+def accuracy(stay, count=None):
+    return np.mean(outputs(stay, X[:count]).argmax(-1) == Y[:count])
+
+
+class MaskedEvaluationTest(absltest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.model = model()
+        cls.graph = read.channel_graph(cls.model)
+        (cls.group,) = (g for g in cls.graph.groups if not g.frozen)
+
+    def keep(self, stay):
+        keep = np.ones(self.graph.size, bool)
+        keep[self.group.labels] = np.isin(np.arange(6), stay)
+        return keep
+
+    def test_each_set_of_channels_whatever_came_before(self):
+        measured = masked_evaluation.MaskedEvaluation(self.graph, (X, Y))
+        for stay in ([0, 1, 2, 3, 4, 5], [1], [0, 2, 5], [0, 1, 2, 3, 4, 5]):
+            self.assertAlmostEqual(
+                measured.value(self.keep(stay)), accuracy(stay), places=6
+            )
+        self.assertEqual(measured.count, 4)
+        # The last batch is smaller than the others.
+        self.assertLessEqual(measured.traces, 2)
+        np.testing.assert_array_equal(
+            self.model.get_layer("b").kernel, SECOND.astype("float32")
+        )
+
+    def test_of_some_samples_by_another_metric(self):
+        measured = masked_evaluation.MaskedEvaluation(
+            self.graph,
+            (X, Y),
+            metric=lambda y, scores: scores[:, 0] - y,
+            limit=40,
+        )
+        self.assertAlmostEqual(
+            measured.value(self.keep([3])),
+            np.mean(outputs([3], X[:40])[:, 0] - Y[:40]),
+            places=5,
+        )
+
+    def test_the_smaller_model_is_what_was_measured(self):
+        measured = masked_evaluation.MaskedEvaluation(self.graph, (X, Y))
+        small = measured.shrunk(self.keep([1, 4]))
+        self.assertEqual(small.get_layer("a").units, 2)
+        np.testing.assert_allclose(
+            small.predict(X, verbose=0), outputs([1, 4]), atol=1e-4
+        )
+
+    def test_fitted_weights_are_measured_and_kept(self):
+        measured = masked_evaluation.MaskedEvaluation(
+            self.graph,
+            (X, Y),
+            metric=lambda y, scores: scores,
+            reconstruct=X,
+        )
+        stay = [0, 1, 2, 3]
+        value = measured.value(self.keep(stay))
+        small = measured.shrunk(self.keep(stay))
+        found = small.predict(X, verbose=0)
+        self.assertAlmostEqual(value, float(found.mean()), places=4)
+        dense = outputs(range(6))
+        hidden = np.maximum(X @ FIRST, 0)[:, stay]
+        best = np.linalg.lstsq(hidden, dense, rcond=None)[0]
+        np.testing.assert_allclose(found, hidden @ best, atol=0.02)
+        # The next value does not see the weights of this one.
+        whole = measured.value(self.keep(range(6)))
+        self.assertAlmostEqual(whole, float(dense.mean()), places=4)
+
+    def test_data_that_is_gone_after_one_pass_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "the sensitivity"):
+            masked_evaluation.MaskedEvaluation(
+                self.graph, iter([(X, Y), (X, Y)])
+            )
+
+
+class AccuracyTest(absltest.TestCase):
+    def test_ties_go_to_the_first_class(self):
+        scores = np.array([[1, 3, 2], [2, 2, 1], [0, 0, 0.0]])
+        right = masked_evaluation.accuracy([1, 1, 0], scores)
+        self.assertEqual(right.tolist(), [True, False, True])
+        one_hot = masked_evaluation.accuracy(np.eye(3)[[1, 1, 0]], scores)
+        self.assertEqual(one_hot.tolist(), [True, False, True])
+
+
+if __name__ == "__main__":
+    absltest.main()
