@@ -51,8 +51,8 @@ class Worker:
             self._log.close()
             raise OSError(
                 "A child process must start. Received: "
-                f"{' '.join(command[:1])}, which did not: {self._failure}. Look "
-                "at this program and at the memory that is free."
+                f"{' '.join(command[:1])}, which did not: {self._failure}. "
+                "Look at this program and at the memory that is free."
             ) from self._failure
 
     @property

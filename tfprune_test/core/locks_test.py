@@ -46,9 +46,7 @@ def state(path):
 class LocksTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
-        self.path = str(
-            pathlib.Path(self.create_tempdir().full_path, "a lock")
-        )
+        self.path = str(pathlib.Path(self.create_tempdir().full_path, "a lock"))
 
     def test_others_do_not_get_it_before_it_is_released(self):
         lock = locks.take(self.path, "in use")

@@ -32,7 +32,8 @@ class WorkerTest(parameterized.TestCase):
 
     def test_an_interrupted_request_is_given_up(self):
         script = self.script(
-            "open(request, 'w').write(str(os.getpid())); time.sleep(60)")
+            "open(request, 'w').write(str(os.getpid())); time.sleep(60)"
+        )
         path = pathlib.Path(self.create_tempdir().full_path, "pid")
 
         def interrupt(*_):
