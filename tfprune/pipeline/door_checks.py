@@ -65,10 +65,11 @@ def _check_finite(name, part, before, purpose):
 def _check_labels(model, kinds, y, before, purpose):
     """Classes must be among those of the output, and so on."""
     parts = y if isinstance(y, (list, tuple)) else [y]
+    names = task_lib.output_names(model)
     if isinstance(y, dict):
-        parts = [y.get(name) for name in task_lib.output_names(model)]
-    for (kind, _), part, output in zip(
-        kinds, parts, model.outputs, strict=False
+        parts = [y.get(name) for name in names]
+    for (kind, _), part, output, name in zip(
+        kinds, parts, model.outputs, names, strict=False
     ):
         if part is None:
             continue
@@ -88,7 +89,7 @@ def _check_labels(model, kinds, y, before, purpose):
             what = "whole numbers" if kind == "sparse" else "numbers"
             raise ValueError(
                 f"Labels for {purpose} must be {what} from {least} to {most}, "
-                f"as the output {output.name!r} of shape "
+                f"as the output {name!r} of shape "
                 f"{tuple(output.shape[1:])} and its loss say. Received: "
                 f"{flat[first].tolist()[:5]} in sample {before + first}."
             )

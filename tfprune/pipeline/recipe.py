@@ -1,6 +1,14 @@
 """How the network is made smaller and trained: the numbers of it."""
 
 import dataclasses
+import math
+import numbers
+
+# The least of each.
+_COUNTS = {
+    **{"rounds": 1, "evaluations": 1, "selection": 1, "reconstruction": 0},
+    **{"batch_size": 1, "most_epochs": 1, "corrections": 0},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +52,18 @@ class Recipe:
     corrections: int = 5
 
     def __post_init__(self):
-        for name in ("rounds", "evaluations", "selection", "batch_size"):
-            if getattr(self, name) < 1:
+        for name, least in _COUNTS.items():
+            value = getattr(self, name)
+            if not isinstance(value, numbers.Integral) or value < least:
                 raise ValueError(
-                    f"`{name}` of a recipe must be at least 1. Received: "
-                    f"{name}={getattr(self, name)!r}."
+                    f"`{name}` of a recipe must be a whole number, at least "
+                    f"{least}. Received: {name}={value!r}."
+                )
+        for name in ("temperature", "learning_rate"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"`{name}` of a recipe must be finite and above 0. "
+                    f"Received: {name}={getattr(self, name)!r}."
                 )
         for name in ("rounds_share", "label_weight"):
             if not 0 <= getattr(self, name) <= 1:

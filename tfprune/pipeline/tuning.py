@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfprune.core import atomic
+from tfprune.graph import values as values_lib
 from tfprune.pipeline import tutor
 from tfprune.sparsity import wrapping
 from tfprune.training import fused_normalization
@@ -235,4 +236,5 @@ class _Keeper(keras.callbacks.Callback):
 
 
 def _value(variable):
-    return keras.ops.convert_to_numpy(variable)
+    """As float32 for bfloat16, which numpy's files do not know."""
+    return values_lib.numpy(variable)

@@ -11,10 +11,10 @@ import os
 import pathlib
 import shutil
 
-import keras
 import numpy as np
 
 from tfprune.core import atomic
+from tfprune.graph import values
 
 RESULT = "result.json"
 _JOURNAL = "journal.json"
@@ -114,7 +114,8 @@ class Workspace:
         path = self.path(f"{name}.npz")
         part = path.with_name(f".{path.name}.part")
         with open(part, "wb") as file:
-            arrays = map(keras.ops.convert_to_numpy, model.variables)
+            # bfloat16 as float32: numpy's files do not know it.
+            arrays = map(values.numpy, model.variables)
             np.savez(file, **{str(i): a for i, a in enumerate(arrays)})
         os.replace(part, path)
 

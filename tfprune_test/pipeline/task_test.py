@@ -7,7 +7,6 @@ from absl.testing import parameterized
 
 from tfprune.pipeline import sources
 from tfprune.pipeline import task as task_lib
-from tfprune.pipeline import tutor
 from tfprune_test.pipeline import small_tasks
 
 LOGITS = np.array([[2.0, 0, 0], [0, 3, 0], [0, 0, 1], [1, 0, 0]], "float32")
@@ -115,52 +114,6 @@ class TaskTest(parameterized.TestCase):
 
 def _cross_entropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-
-class TutorTest(parameterized.TestCase):
-    @parameterized.parameters(True, False)
-    def test_classes_are_taught_by_softened_distributions(self, logits):
-        teacher, student = LOGITS, LOGITS[::-1].copy()
-
-        def soft(values):
-            found = np.exp(values / 2.0)
-            return found / found.sum(1, keepdims=True)
-
-        target, told = soft(teacher), soft(student)
-        expected = 4 * (target * np.log(target / told)).sum(1).mean()
-        if not logits:
-            teacher, student = (
-                np.exp(v) / np.exp(v).sum(1, keepdims=True)
-                for v in (teacher, student)
-            )
-        lesson = tutor.Lesson(
-            lambda x, training: teacher, [("sparse", logits)], 2.0, 0.25
-        )
-        loss = keras.ops.convert_to_tensor(np.float32(1.5))
-        found = lesson(None, keras.ops.convert_to_tensor(student), loss)
-        self.assertAlmostEqual(
-            float(found), 0.25 * 1.5 + 0.75 * expected, places=4
-        )
-
-    def test_numbers_are_taught_by_their_squared_distance(self):
-        lesson = tutor.Lesson(
-            lambda x, training: LOGITS, [("numbers", False)], 2.0, 0.5
-        )
-        loss = keras.ops.convert_to_tensor(np.float32(1.0))
-        found = lesson(None, keras.ops.convert_to_tensor(LOGITS + 2), loss)
-        self.assertAlmostEqual(float(found), 0.5 + 0.5 * 4.0, places=5)
-
-    def test_weights_of_samples_count(self):
-        inputs = keras.Input((3,))
-        scale = keras.layers.Dense(
-            3, use_bias=False, kernel_initializer="identity"
-        )
-        net = keras.Model(inputs, scale(inputs))
-        model = tutor.Tutored.of(net, net, [("numbers", False)], 1.0, 1.0)
-        model.compile("sgd", "mse")
-        weights = np.array([1.0, 0, 0, 0])
-        found = model.train_on_batch(LOGITS, LOGITS * 0, weights)
-        self.assertAlmostEqual(float(np.ravel(found)[0]), 4 / 3 / 4, 5)
 
 
 if __name__ == "__main__":
