@@ -25,12 +25,8 @@ class ClassIndicesTest(parameterized.TestCase):
         y = np.array([[0, 1, 2], [3, 2, 1]])
         scores = np.zeros((2, 3, 4))
         np.testing.assert_array_equal(class_indices.of(y, scores), y)
-        np.testing.assert_array_equal(
-            class_indices.of(y[..., None], scores), y
-        )
-        np.testing.assert_array_equal(
-            class_indices.of(np.eye(4)[y], scores), y
-        )
+        np.testing.assert_array_equal(class_indices.of(y[..., None], scores), y)
+        np.testing.assert_array_equal(class_indices.of(np.eye(4)[y], scores), y)
 
     def test_of_no_samples(self):
         found = class_indices.of(np.zeros(0, int), np.zeros((0, 4)))

@@ -22,9 +22,7 @@ class MarkupTest(parameterized.TestCase):
         element = markup.tag(
             "p", "a", ["b", markup.tag("b", "c"), "d"], "e", markup.tag("i")
         )
-        self.assertEqual(
-            markup.text(element), "<p>ab<b>c</b>de<i></i></p>"
-        )
+        self.assertEqual(markup.text(element), "<p>ab<b>c</b>de<i></i></p>")
 
     def test_attributes(self):
         element = markup.tag(

@@ -20,7 +20,9 @@ class TableTest(absltest.TestCase):
         )
         self.assertEqual(table.get("aria-label"), "Layers")
         self.assertEqual(texts(table, ".//caption"), ["Layers"])
-        self.assertEqual(texts(table, ".//thead//th"), ["layer", "kind", "MACs"])
+        self.assertEqual(
+            texts(table, ".//thead//th"), ["layer", "kind", "MACs"]
+        )
         self.assertEqual(texts(table, ".//tbody//th"), ["<a>", "b"])
         self.assertEqual(
             texts(table, ".//tbody//td"), ["conv", "9", "dense", "12"]

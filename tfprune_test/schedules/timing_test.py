@@ -142,7 +142,10 @@ class TimingTest(parameterized.TestCase):
 
 class SparsityTest(parameterized.TestCase):
     @parameterized.parameters(
-        (0, 0.0), (1, 1.0), (np.float32(0.5), 0.5), (fractions.Fraction(1, 4), 0.25)
+        (0, 0.0),
+        (1, 1.0),
+        (np.float32(0.5), 0.5),
+        (fractions.Fraction(1, 4), 0.25),
     )
     def test_it_becomes_a_float(self, value, expected):
         found = schedule_lib.Constant(value).sparsity

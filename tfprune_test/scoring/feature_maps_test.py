@@ -45,17 +45,13 @@ class FeatureMapsTest(absltest.TestCase):
         self.assertLessEqual(
             {"relu", "first"}, self.made_by(feature_maps.sources(self.graph))
         )
-        self.assertNotIn(
-            "pool", self.made_by(feature_maps.sources(self.graph))
-        )
+        self.assertNotIn("pool", self.made_by(feature_maps.sources(self.graph)))
 
     def test_of_one_rank_alone(self):
         self.assertEqual(
             self.made_by(feature_maps.sources(self.graph, 0)), {"first"}
         )
-        self.assertIn(
-            "relu", self.made_by(feature_maps.sources(self.graph, 2))
-        )
+        self.assertIn("relu", self.made_by(feature_maps.sources(self.graph, 2)))
         self.assertEqual(feature_maps.sources(self.graph, 1), {})
 
     def test_the_mean_over_samples_in_batches(self):

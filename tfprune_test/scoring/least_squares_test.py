@@ -72,9 +72,7 @@ class LeastSquaresTest(parameterized.TestCase):
         super().setUp()
         self.rng = np.random.default_rng(0)
         self.dense = self.rng.normal(size=(60, GROUPS, COLUMNS)) + 0.5
-        self.pruned = self.dense + 0.3 * self.rng.normal(
-            size=self.dense.shape
-        )
+        self.pruned = self.dense + 0.3 * self.rng.normal(size=self.dense.shape)
 
     def check(self, reader, solution, expected):
         changes, fit = solution
@@ -147,9 +145,7 @@ class LeastSquaresTest(parameterized.TestCase):
         sums = least_squares.PrunedSums(reader, KEPT)
         sums.add(0 * self.dense, 0 * self.pruned)
         changes, fit = sums.solve(0.1)
-        self.assertTrue(
-            np.isfinite(changes[id(reader.binding.variable)]).all()
-        )
+        self.assertTrue(np.isfinite(changes[id(reader.binding.variable)]).all())
         self.assertEqual((fit.before, fit.after), (0, 0))
 
 

@@ -93,9 +93,7 @@ class GreedyTest(absltest.TestCase):
     def test_one_that_is_at_its_least_gives_nothing_more(self):
         env = Environment([10, 1], most=4)
         # The second group goes to its least, which is not enough.
-        self.assertEqual(
-            run("greedy", env, 2), [[0.75, 0.25], [0.75, 0.25]]
-        )
+        self.assertEqual(run("greedy", env, 2), [[0.75, 0.25], [0.75, 0.25]])
 
     def test_stretches_of_the_way(self):
         # Four of 12 channels go, in two stretches: two of the group that is

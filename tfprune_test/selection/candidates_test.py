@@ -37,9 +37,7 @@ class CandidatesTest(parameterized.TestCase):
         self.assertEqual(found.order[0].tolist(), [5, 4, 2])
         # Those that stay anyhow are the one that has to.
         self.assertEqual(kept(found.keep([0, 0])), [0, 1, 3, 7, 9, 12, 13])
-        self.assertEqual(
-            kept(found.keep([1, 0])), [0, 1, 2, 3, 7, 9, 12, 13]
-        )
+        self.assertEqual(kept(found.keep([1, 0])), [0, 1, 2, 3, 7, 9, 12, 13])
 
     def test_a_multiple_counts_those_that_stay_anyhow(self):
         scores = SCORES.copy()
@@ -53,9 +51,7 @@ class CandidatesTest(parameterized.TestCase):
 
     def test_the_counts_are_of_those_that_may_go(self):
         found = candidates_lib.Candidates(GRAPH, SCORES)
-        self.assertEqual(
-            kept(found.keep([3, 1])), [0, 1, 2, 4, 5, 6, 12, 13]
-        )
+        self.assertEqual(kept(found.keep([3, 1])), [0, 1, 2, 4, 5, 6, 12, 13])
 
     def test_a_count_of_none_leaves_the_best(self):
         found = candidates_lib.Candidates(GRAPH, SCORES)

@@ -94,9 +94,7 @@ class OverTimeTest(absltest.TestCase):
 
     def test_in_words(self):
         graph = graphs.chain(1, 400, 4, positions=50)
-        words = peak_cut.describe(
-            memory.plan(graph), np.ones(405, bool), graph
-        )
+        words = peak_cut.describe(memory.plan(graph), np.ones(405, bool), graph)
         self.assertEqual(
             words,
             "80,800 bytes while 'b' runs, outputs of a (50x400), b (50x4)",
@@ -112,8 +110,7 @@ class OverTimeTest(absltest.TestCase):
     def test_which_groups_are_alive(self):
         candidates = candidates_lib.Candidates(self.graph, np.ones(14))
         alive = [
-            peak_cut.alive_at(candidates, self.usage, step)
-            for step in range(4)
+            peak_cut.alive_at(candidates, self.usage, step) for step in range(4)
         ]
         self.assertEqual(
             alive,

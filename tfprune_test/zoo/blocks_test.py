@@ -19,7 +19,10 @@ def padded(x, kernel, strides):
 
 class ConvTest(parameterized.TestCase):
     @parameterized.product(
-        kind=("conv", "depthwise"), size=(6, 7), kernel=(1, 3, 5), strides=(1, 2)
+        kind=("conv", "depthwise"),
+        size=(6, 7),
+        kernel=(1, 3, 5),
+        strides=(1, 2),
     )
     def test_it_pads_as_pytorch_does(self, kind, size, kernel, strides):
         inputs = keras.Input((size, size, 1))
@@ -51,7 +54,9 @@ class WidthsTest(parameterized.TestCase):
         self.assertEqual(found, [3, 5])
         self.assertEqual({type(width) for width in found}, {int})
 
-    @parameterized.parameters(([3],), ([3, 5, 7],), ([],), ([3, 0],), ([-1, 5],))
+    @parameterized.parameters(
+        ([3],), ([3, 5, 7],), ([],), ([3, 0],), ([-1, 5],)
+    )
     def test_their_number_and_their_sign(self, widths):
         with self.assertRaisesRegex(
             ValueError,
