@@ -135,25 +135,5 @@ class ReshapeTest(parameterized.TestCase):
         np.testing.assert_array_equal(np.broadcast_to(found, target), expected)
 
 
-class TensorTest(parameterized.TestCase):
-    def test_sizes_of_a_tensor(self):
-        x = tensor.Tensor((None, 5, 4, 3), tensor.on_axis([7, 8, 9], 4, 3))
-        self.assertEqual(x.rank, 4)
-        self.assertEqual(x.varying, (3,))
-        self.assertEqual([a.tolist() for a in x.axes], [[7, 8, 9]])
-        self.assertEqual(x.other_size, 20)
-
-    def test_channels_along_two_axes(self):
-        array = np.arange(6).reshape(1, 2, 1, 3)
-        x = tensor.Tensor((None, 2, None, 3), array)
-        self.assertEqual(x.varying, (1, 3))
-        self.assertEqual([a.tolist() for a in x.axes], [[0, 3], [0, 1, 2]])
-        self.assertEqual(x.other_size, 1)
-
-    def test_no_channels(self):
-        x = tensor.Tensor((None, 5), np.array([[4]]))
-        self.assertEqual((x.varying, x.axes, x.other_size), ((), (), 5))
-
-
 if __name__ == "__main__":
     absltest.main()

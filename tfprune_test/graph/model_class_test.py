@@ -7,7 +7,6 @@ import numpy as np
 from absl.testing import parameterized
 
 import tfprune
-from tfprune.graph import compile_state
 
 LAYERS = keras.layers
 X = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
@@ -177,30 +176,3 @@ class CompiledTest(parameterized.TestCase):
         self.assertIs(new.loss, my_loss)
         history = new.fit(X, Y, verbose=0).history
         self.assertEqual(set(history), {"loss", "share", "accuracy"})
-
-    def test_settings_that_a_config_leaves_out_stay(self):
-        model = functional()
-        share = Share(power=2.0)
-        model.compile("sgd", my_loss, metrics={"scores": share})
-        new = tfprune.strip(model)
-        new.compile(**compile_state.arguments(new))
-        found = compile_state.arguments(new)["metrics"]["scores"]
-        self.assertEqual(found.power, 2.0)
-        self.assertIsNot(found, share)
-
-    def test_a_rate_that_was_changed_stays(self):
-        model = functional()
-        model.compile("sgd", "mse")
-        model.optimizer.learning_rate = 0.125
-        new = tfprune.strip(model)
-        self.assertEqual(float(new.optimizer.learning_rate), 0.125)
-
-    def test_an_optimizer_that_cannot_be_copied_is_named(self):
-        class Odd(keras.optimizers.SGD):
-            def __init__(self, needed):
-                super().__init__(needed)
-
-        model = functional()
-        model.compile(Odd(0.5), "mse")
-        with self.assertWarnsRegex(UserWarning, "copy of the optimizer"):
-            self.assertFalse(tfprune.strip(model).compiled)

@@ -1,0 +1,104 @@
+import types
+
+import numpy as np
+from absl.testing import absltest
+
+from tfprune.graph import channel_graph
+from tfprune.graph import findings
+
+KERNEL, OTHER = np.ones((2, 3)), np.ones((2, 3))
+
+
+def binding(labels, variable=KERNEL, axis=1):
+    return channel_graph.Binding(
+        "a", "kernel", variable, axis, np.asarray(labels), "writes"
+    )
+
+
+class RecordsTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.records = findings.Records()
+        self.records.store.fresh(12)
+
+    def roots(self, *labels):
+        return self.records.store.roots()[list(labels)].tolist()
+
+    def test_an_axis_that_is_bound_again_joins_its_channels(self):
+        self.records.bind(binding([0, 1, 2]))
+        self.records.bind(binding([6, 7, 8]))
+        self.assertLen(self.records.bindings, 1)
+        self.assertEqual(self.roots(6, 7, 8, 9), [0, 1, 2, 9])
+
+    def test_another_axis_or_variable_is_another_binding(self):
+        self.records.bind(binding([0, 1, 2]))
+        self.records.bind(binding([3, 4], axis=0))
+        self.records.bind(binding([5, 6, 7], OTHER))
+        self.assertLen(self.records.bindings, 3)
+        self.assertEqual(self.roots(*range(8)), list(range(8)))
+
+    def test_what_an_axis_is_bound_to(self):
+        variable = types.SimpleNamespace(shape=(2, 3))
+        self.records.bind(binding([0, 1, 2], variable))
+        self.assertEqual(self.records.bound(variable, -1).tolist(), [0, 1, 2])
+        self.assertIsNone(self.records.bound(variable, 0))
+        self.assertIsNone(self.records.bound(None, 0))
+
+    def test_a_factor_is_noted_once(self):
+        for variable in (KERNEL, KERNEL, OTHER):
+            self.records.factor(
+                channel_graph.Factor(variable, np.arange(3), 0.5)
+            )
+        self.assertEqual(
+            [f.variable is KERNEL for f in self.records.factors],
+            [True, False],
+        )
+
+    def edit(self, labels, keys=("config", "units")):
+        self.records.edit(channel_graph.Edit(keys, np.asarray(labels)), "a")
+
+    def test_a_place_that_is_edited_again_joins_its_channels(self):
+        self.edit([0, 1])
+        self.edit([4, 5])
+        self.edit([6, 7], ("config", "other"))
+        self.assertLen(self.records.edits, 2)
+        self.assertEqual(self.roots(4, 5, 6, 7), [0, 1, 6, 7])
+        self.assertEqual(self.records.store.frozen, [])
+
+    def test_calls_of_different_sizes_keep_all_channels(self):
+        self.edit([0, 1])
+        self.edit([4, 5, 6])
+        frozen = [
+            (labels.tolist(), layer, reason)
+            for labels, layer, reason in self.records.store.frozen
+        ]
+        why = "calls of different sizes"
+        self.assertEqual(frozen, [([0, 1], "a", why), ([4, 5, 6], "a", why)])
+        self.assertEqual(self.roots(4, 5, 6), [4, 5, 6])
+
+    def test_a_shared_layer_makes_its_channels_once(self):
+        first = self.records.fresh(3, "layer")
+        self.assertIs(self.records.fresh(3, "layer"), first)
+        self.assertEqual(first.tolist(), [12, 13, 14])
+        self.assertEqual(self.records.fresh(2, "other").tolist(), [15, 16])
+
+    def test_reshapes_whose_columns_meet_in_a_product_lose_rows(self):
+        self.records.rows = {"known"}
+        self.records.splits = [
+            (np.array([0, 1]), "meets"),
+            (np.array([4, 5]), "does not"),
+        ]
+        # 8 meets, which is joined with 1.
+        self.records.met = [np.array([8])]
+        self.records.store.join(np.array([1]), np.array([8]))
+        self.assertEqual(self.records.better_rows(), {"known", "meets"})
+
+    def test_the_arguments_are_copied(self):
+        whole, rows = {1: "a"}, {"b"}
+        records = findings.Records(whole, rows, allow_inexact=True)
+        records.whole[2], _ = "c", records.rows.add("d")
+        self.assertEqual((whole, rows), ({1: "a"}, {"b"}))
+
+
+if __name__ == "__main__":
+    absltest.main()
