@@ -34,13 +34,16 @@ class Place:
         found = self.graph.tensors[index].quantization
         if found is None or found.scale is None or len(found.scale) != 1:
             return None
-        return float(found.scale[0]), int(found.zeroPoint[0])
+        zeros = found.zeroPoint  # Some writers leave it out where it is 0.
+        zero = 0 if zeros is None or not len(zeros) else int(zeros[0])
+        return float(found.scale[0]), zero
 
     def real(self, index):
-        """The real values of a quantized constant, else `None`."""
-        tensor = self.graph.tensors[index]
+        """The real values of a constant in int8 or int16, else `None`."""
+        tensor, types = self.graph.tensors[index], self.schema.TensorType
         data, steps = self.model.buffers[tensor.buffer].data, self.steps(index)
-        if data is None or steps is None:
+        whole = tensor.type in (types.INT8, types.INT16)
+        if data is None or steps is None or not whole:
             return None
         scale, zero = steps
         kind = self._integers(tensor)
@@ -56,7 +59,7 @@ class Place:
         scale, zero = steps
         kind = np.dtype(self._integers(tensor))
         limits = np.iinfo(kind)
-        stored = np.rint(values / scale) + zero
+        stored = np.rint(np.reshape(values, -1) / scale) + zero
         stored = np.clip(stored, limits.min, limits.max).astype(kind)
         tensor.name = tensor.name + b"/value"
         tensor.shape = []
