@@ -117,11 +117,12 @@ def load_arrays(path):
         return None
     check_file(path)
     try:
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return found
-        with found:
-            arrays = dict(found)
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return found
+            with found:
+                arrays = dict(found)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise _no_arrays(path) from error
     # Any other .zip file gives bytes: a .keras file, for example.
