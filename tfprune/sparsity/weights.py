@@ -143,8 +143,9 @@ def _output_weights(layer):
         if isinstance(layer, _DEPTHWISE):
             writes = (len(kernel.shape) - 2, len(kernel.shape) - 1)
         found.append((kernel, writes))
-        if layer.bias is not None:
-            found.append((layer.bias, tuple(range(len(layer.bias.shape)))))
+        bias = getattr(layer, "bias", None)
+        if bias is not None:
+            found.append((bias, tuple(range(len(bias.shape)))))
     return found
 
 
