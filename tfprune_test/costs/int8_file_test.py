@@ -1,0 +1,133 @@
+import keras
+import numpy as np
+from absl.testing import absltest
+
+from tfprune.costs import int8_file
+from tfprune.graph import read
+from tfprune_test import graphs
+
+LAYERS = keras.layers
+
+
+def file_of(*layers, shape=(8, 8, 3)):
+    """The prediction for a chain of layers, and its graph."""
+    x = inputs = keras.Input(shape)
+    for layer in layers:
+        x = layer(x)
+    graph = read.channel_graph(keras.Model(inputs, x))
+    return int8_file.Int8File(graph), graph
+
+
+def whole(graph):
+    return np.ones(graph.size, bool)
+
+
+class FlashTest(absltest.TestCase):
+    def flash(self, *layers, **kwargs):
+        made, graph = file_of(*layers, **kwargs)
+        return made.flash_bytes(whole(graph))
+
+    def test_by_the_sizes_of_its_parts(self):
+        # A byte a weight; 28 a channel: a bias, two scales and two zero
+        # points; tensors of input, kernel, bias and output.
+        self.assertEqual(
+            self.flash(LAYERS.Conv2D(5, 3)),
+            9 * 3 * 5 + 28 * 5 + 490 + 257 * 4,
+        )
+
+    def test_a_channel_takes_its_weights_along(self):
+        # Input 0-1, layer a 2-5, layer b 6-11, output 12-13.
+        graph = graphs.chain(2, 4, 6, 2)
+        made, keep = int8_file.Int8File(graph), np.ones(14, bool)
+        before = made.flash_bytes(keep)
+        keep[[2, 6, 7]] = False
+        # 2*4 + 4*6 + 6*2 weights and 12 channels become 2*3 + 3*4 + 4*2 and 9.
+        self.assertEqual(before - made.flash_bytes(keep), 44 - 26 + 3 * 28)
+
+    def test_what_is_fused_or_folded_takes_nothing(self):
+        plain = self.flash(LAYERS.Conv2D(5, 3))
+        for more in (
+            (LAYERS.ReLU(),),
+            (LAYERS.BatchNormalization(), LAYERS.ReLU()),
+            (LAYERS.Flatten(),),
+            (LAYERS.Dropout(0.5),),
+        ):
+            self.assertEqual(self.flash(LAYERS.Conv2D(5, 3), *more), plain)
+        self.assertEqual(
+            self.flash(LAYERS.Conv2D(5, 3, activation="relu")), plain
+        )
+
+    def test_an_activation_that_is_an_op_has_a_tensor(self):
+        plain = self.flash(LAYERS.Conv2D(5, 3))
+        for name in ("sigmoid", "gelu"):
+            found = self.flash(LAYERS.Conv2D(5, 3, activation=name))
+            self.assertEqual(found, plain + 257)
+
+    def test_a_normalisation_that_cannot_be_folded_is_two_ops(self):
+        plain = self.flash(LAYERS.MaxPooling2D())
+        found = self.flash(LAYERS.MaxPooling2D(), LAYERS.BatchNormalization())
+        self.assertEqual(found, plain + 2 * 257)
+
+
+class RamTest(absltest.TestCase):
+    def test_a_byte_for_each_number_where_the_fullest_step_is(self):
+        # Activations are rounded up to 16 bytes: 8*8*3 = 192 of the input and
+        # 6*6*5 = 180, 192; all are multiples of it.
+        made, graph = file_of(LAYERS.Conv2D(5, 3))
+        small = made.ram_bytes(whole(graph))
+        made, graph = file_of(LAYERS.Conv2D(21, 3))
+        large = made.ram_bytes(whole(graph))
+        # 16 channels more: 36 numbers each, 8 bytes of multiplier and shift.
+        self.assertAlmostEqual(large - small, 16 * 36 + 16 * 8, delta=32)
+
+    def test_loads_are_at_each_step(self):
+        made, graph = file_of(
+            LAYERS.Conv2D(16, 1), LAYERS.Conv2D(2, 1), LAYERS.Conv2D(4, 1)
+        )
+        loads = made.loads(whole(graph))
+        self.assertLen(loads, 4)
+        self.assertEqual(made.ram_bytes(whole(graph)), loads.max())
+        # Of 64 positions: 3; 3 + 16; 16 + 2; 2 + 4 channels. Where buffers
+        # lie decides, the largest first; so only the first two are exact.
+        kept = loads[1] - 64 * (3 + 16)
+        self.assertGreater(kept, 950)
+        self.assertGreaterEqual(loads[3] - kept, 64 * 6)
+        self.assertEqual(np.argmax(loads), 1)
+
+    def test_whole_numbers_stay_as_wide_as_they_are(self):
+        inputs = keras.Input((1000,), dtype="int32")
+        x = LAYERS.Embedding(5, 2)(inputs)
+        graph = read.channel_graph(keras.Model(inputs, x))
+        made = int8_file.Int8File(graph)
+        by_size = {made.buffer_bytes(b, whole(graph)) for b in made.buffers}
+        self.assertEqual(by_size, {4000, 2000})
+
+    def test_a_removed_channel_frees_its_place(self):
+        graph = graphs.chain(16, 64, 16, positions=10)
+        made, keep = int8_file.Int8File(graph), np.ones(96, bool)
+        before = made.ram_bytes(keep)
+        keep[16:48] = False
+        after = made.ram_bytes(keep)
+        # 32 channels, 10 positions; what a dense layer keeps stays.
+        self.assertAlmostEqual(before - after, 320 + 32 * 8, delta=16)
+
+
+class WrappedTest(absltest.TestCase):
+    def test_masks_are_no_part_of_the_file(self):
+        import tfprune
+
+        inputs = keras.Input((6,))
+        x = LAYERS.Dense(8, name="a")(inputs)
+        model = keras.Model(inputs, LAYERS.Dense(3)(x))
+        wrapped = tfprune.wrap(model, tfprune.methods.Masked())
+        self.assertGreater(len(wrapped.weights), len(model.weights))
+        found = []
+        for net in (model, wrapped):
+            graph = read.channel_graph(net)
+            made = int8_file.Int8File(graph)
+            found.append(made.flash_bytes(whole(graph)))
+        self.assertEqual(found[0], found[1])
+
+
+if __name__ == "__main__":
+    absltest.main()
