@@ -30,7 +30,7 @@ class RegistryTest(absltest.TestCase):
     def test_a_name_is_not_given_away_twice(self):
         for taken in ("pear", "birne"):
             with self.assertRaisesRegex(
-                ValueError, f"A fruit is registered .*name={taken!r}. Choose"
+                ValueError, f"A fruit with this name .*name={taken!r}. Choose"
             ):
                 self.fruit.register(taken)("another")
             self.assertEqual(self.fruit.get(taken), "a pear")

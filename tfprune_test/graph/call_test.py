@@ -130,7 +130,7 @@ class CallTest(parameterized.TestCase):
         with self.assertRaisesRegex(
             ValueError,
             r"layer='net/a', variable='kernel' of shape \(3, 6\), axis=1, 5 "
-            "channels. Mend the rule of Dense",
+            "channels. Fix the rule of Dense",
         ):
             call.bind("kernel", 1, np.arange(5))
 

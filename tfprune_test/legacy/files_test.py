@@ -71,7 +71,7 @@ class FilesTest(absltest.TestCase):
     def test_weights_alone_are_no_model(self):
         self.write(config=False)
         with self.assertRaisesRegex(
-            ValueError, "no config: weights alone. Build the model and call"
+            ValueError, "no config, only weights. Build the model and call"
         ):
             files.read_h5(self.path)
 

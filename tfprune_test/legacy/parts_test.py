@@ -69,7 +69,7 @@ class PartTest(parameterized.TestCase):
             [("0", np.ones((3, 2)))],
         ):
             with self.assertRaisesRegex(
-                ValueError, "must fit layer 'a'.*where .*3, 2.* are needed"
+                ValueError, "must fit layer 'a'. Received: shapes .*3, 2"
             ):
                 part.assign(arrays)
 
@@ -134,7 +134,7 @@ class NestedTest(absltest.TestCase):
         a, b, c = self.arrays()
         for assign in (self.outer.assign, self.outer.assign_in_order):
             with self.assertRaisesRegex(
-                ValueError, "model 'outer'. Received: 4 arrays, where 6 are"
+                ValueError, "model 'outer'. Received: 4 arrays instead of 6"
             ):
                 assign([*a, *b])
         with self.assertRaisesRegex(

@@ -22,8 +22,8 @@ class Passing(Base):
 
 
 class Closed(Base):
-    def __init__(self, units):
-        super().__init__(rate=1)
+    def __init__(self, units, name=None):
+        super().__init__(rate=1, name=name)
         self.units = units
 
 

@@ -19,7 +19,7 @@ class WishTest(parameterized.TestCase):
         ({"board": "nano-33-ble", "macs": 1}, "Received: board, macs"),
         ({"max_loss": -0.1}, "max_loss=-0.1"),
         ({"max_loss": float("nan")}, "max_loss=nan"),
-        ({"board": "nano-33-bel"}, "Near it: nano-33-ble"),
+        ({"board": "nano-33-bel"}, "Similar: nano-33-ble"),
         ({"macs": 1.5}, "Received: macs=1.5"),
     )
     def test_one_thing_is_asked_for(self, given, message):

@@ -58,7 +58,7 @@ class CriterionTest(parameterized.TestCase):
     @parameterized.parameters(OldStyle, OldStyle())
     def test_an_object_of_another_class_is_told_what_to_derive_from(self, it):
         with self.assertRaisesRegex(
-            TypeError, "tfprune.criteria.Criterion. Received.*Derive"
+            TypeError, "tfprune.criteria.Criterion. Received.*subclass"
         ):
             criterion_lib.find(it)
 

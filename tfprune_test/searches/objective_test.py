@@ -75,8 +75,8 @@ class ObjectiveTest(parameterized.TestCase):
         ([0.5, 1.01], r"shares=\[0.5, 1.01\]"),
         ([-0.5, 1], r"shares=\[-0.5, 1"),
         ([0.5, float("nan")], r"shares=\[0.5, nan\]"),
-        ({"a": 0.5}, "each group once. Received: a. The groups: a, b"),
-        ({"a": 0.5, "b": 1, "c": 1}, "Received: a, b, c. The groups: a, b"),
+        ({"a": 0.5}, "each group once. Received: a. The groups are a, b"),
+        ({"a": 0.5, "b": 1, "c": 1}, "Received: a, b, c. The groups are a, b"),
     )
     def test_shares_that_are_none(self, shares, message):
         with self.assertRaisesRegex(ValueError, message):

@@ -41,7 +41,7 @@ class BudgetTest(parameterized.TestCase):
         )
 
     def test_a_board_that_nobody_knows(self):
-        with self.assertRaisesRegex(ValueError, "Near it: nano-33-ble"):
+        with self.assertRaisesRegex(ValueError, "Similar: nano-33-ble"):
             budget_lib.Budget(board="nano-33-bel")
 
     @parameterized.parameters(0.0, -0.1, 1.5, 0, -3, True, "0.5", float("nan"))

@@ -72,7 +72,7 @@ class CandidatesTest(parameterized.TestCase):
         frozen.model.name = "net"
         with self.assertRaisesRegex(
             ValueError,
-            "model='net', no channel of which can: a .2.: an input, by "
+            "model='net', which has none: a .2.: an input, by "
             "input; a .3.: its output, by model. print",
         ):
             found.counts_by_ratio(0.5)

@@ -31,7 +31,9 @@ class GoalTest(parameterized.TestCase):
         self.assertEqual(found, 0.25)
 
     def test_something_must_say_it(self):
-        with self.assertRaisesRegex(TypeError, "how much goes. Received: none"):
+        with self.assertRaisesRegex(
+            TypeError, "how much to remove. Received: none"
+        ):
             goal.of(None, {"skip": "a"})
 
     @parameterized.parameters(
@@ -43,7 +45,7 @@ class GoalTest(parameterized.TestCase):
     )
     def test_only_one_thing_may_say_it(self, budget, options, message):
         with self.assertRaisesRegex(
-            TypeError, f"Received: {message}.* Leave all but one"
+            TypeError, f"Received: {message}.* Give only one of"
         ):
             goal.of(budget, options)
 

@@ -65,13 +65,14 @@ class AxesTest(parameterized.TestCase):
         (LAYERS.Conv1DTranspose(3, 2), (8, 4), "kernel", (2,), (1,)),
         (LAYERS.Embedding(5, 3), (8,), "embeddings", (0,), (1,)),
         (LAYERS.LSTM(3), (8, 4), "cell.recurrent_kernel", (0,), (1,)),
-        (LAYERS.EinsumDense("abc,cd->abd", (8, 3)), (8, 4), "kernel", (0,), (1,)),
+        (LAYERS.EinsumDense("axc,cd->axd", (8, 3)), (8, 4),
+         "kernel", (0,), (1,)),
         (LAYERS.EinsumDense("...x,yx->...y", 3), (8, 4),
          "kernel", (1,), (0,)),
         (LAYERS.EinsumDense("abc,cde->abde", (None, 2, 3)), (8, 4),
          "kernel", (0,), (1, 2)),
-        # A weight for each place: b neither reads nor writes.
-        (LAYERS.EinsumDense("abc,bcd->abd", (8, 3)), (8, 4),
+        # A weight for each place: x neither reads nor writes.
+        (LAYERS.EinsumDense("axc,xcd->axd", (8, 3)), (8, 4),
          "kernel", (1,), (2,)),
     )  # fmt: skip
     def test_axes(self, layer, shape, name, reads, writes):
@@ -89,7 +90,7 @@ class ScaleOutputsTest(parameterized.TestCase):
         (LAYERS.SeparableConv2D(3, 2), (5, 5, 4)),
         (LAYERS.DepthwiseConv2D(2, depth_multiplier=3), (5, 5, 2)),
         (LAYERS.DepthwiseConv1D(2), (5, 4)),
-        (LAYERS.EinsumDense("abc,cd->abd", (5, 3), bias_axes="d"), (5, 4)),
+        (LAYERS.EinsumDense("axc,cd->axd", (5, 3), bias_axes="d"), (5, 4)),
         (LAYERS.BatchNormalization(), (5, 4)),
     )
     def test_the_outputs_are_multiplied(self, layer, shape):

@@ -93,7 +93,7 @@ class PackedTest(absltest.TestCase):
     def test_weights_begin_at_multiples_of_sixteen_bytes(self):
         sketch = hand_made.Sketch()
         marks = []
-        for size in (1, 3, 17, 64):
+        for size in (17, 33, 64):
             mark = np.full(size, size, "int8")
             marks.append(mark.tobytes())
             sketch.constant(f"of {size}", mark)
