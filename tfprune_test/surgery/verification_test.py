@@ -122,7 +122,7 @@ class WarnTest(absltest.TestCase):
         self.assertAlmostEqual(found, 0.25, places=5)
         (warning,) = caught
         self.assertIn(
-            "fewer channels (a, b, c and 2 more): the outputs differ by up to 0.25 ",
+            "channels (a, b, c and 2 more): the outputs differ by up to 0.25 ",
             str(warning.message),
         )
 
