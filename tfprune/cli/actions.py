@@ -81,7 +81,7 @@ def compare(paths, values, given):
 
 
 def _again(name, paths, values):
-    """The command line that gives the same once more."""
+    """The command line that reproduces the result."""
     flags = [values[f].serialize() for f in values if values[f].present]
     return shlex.join(["tfprune", name, *map(str, paths), *sorted(flags)])
 
@@ -131,7 +131,7 @@ def search(paths, values, given):
 
 
 def load(path, values):
-    """The model of a file, as the flags say that it is to be read."""
+    """Loads a model from a file, as the flags say."""
     for module in values.modules:
         importlib.import_module(module)
     return storage.load_model(path, values.allow_lambda, values.isolated)

@@ -1,7 +1,7 @@
-"""What can be told of flags and files before a model is loaded.
+"""Checks of flags and files before a model is loaded.
 
-Each function takes paths and flags, raises an error in the words of the
-flags, and gives what it has read: nothing here imports Keras.
+Each function takes paths and flags, raises errors in terms of flags, and
+returns what it has read. Nothing here imports Keras.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ _ENGINES = {"evolution": "cma", "bayesian": "optuna"}
 
 
 def nothing(paths, values):
-    """For a command that cannot be given anything wrong."""
+    """For a command without anything to check."""
     del paths, values
     return {}
 
@@ -58,14 +58,14 @@ def prune(paths, values):
     if (values.ratio is None) == (not limits):
         flags = ", ".join(f"--{name}" for name in options.LIMITS)
         raise ValueError(
-            f"Either a budget ({flags}), which says what may remain, or "
-            "--ratio, which says what goes, is needed. Received: "
+            f"Either a budget ({flags}), which limits what remains, or "
+            "--ratio, which says what to remove, is required. Received: "
             f"{'both' if limits else 'neither'}. Try --macs=0.5."
         )
     if values.ratio is not None and values["ranking"].present:
         raise ValueError(
-            "--ranking compares channels for a budget; --ratio takes the same "
-            "share of every group. Received: both. Leave out one of them."
+            "--ranking applies to a budget; --ratio removes the same fraction "
+            "of every group. Received: both. Give only one of them."
         )
     _multiple(values)
     given["plot"] = _plot(values)
@@ -97,9 +97,9 @@ def search(paths, values):
     if not limits and not free:
         flags = ", ".join(f"--{n}" for n in options.LIMITS if n in values)
         raise ValueError(
-            f"A budget is needed: {flags}. Received: none. Try --macs=0.5, or "
-            "--reward=flops with another strategy than greedy, where accuracy "
-            "decides."
+            f"A budget is required: {flags}. Received: none. Try --macs=0.5, "
+            "or --reward=flops with a strategy other than greedy, which lets "
+            "accuracy decide."
         )
     if values.strategy in _ENGINES:
         user = f"--strategy={values.strategy}"
@@ -142,11 +142,11 @@ def export(paths, values):
 
 
 def models(paths, values):
-    """Files of models and modules with their layers are there."""
+    """Checks that the files of models and the --modules exist."""
     for path in paths:
         storage.check_model(path)
     if values.modules:
-        # A console script does not look into the folder it is started in.
+        # A console script does not have the current folder on its path.
         sys.path.insert(0, os.getcwd())
     for module in values.modules:
         if importlib.util.find_spec(module.partition(".")[0]) is None:
@@ -159,17 +159,17 @@ def models(paths, values):
 
 
 def _conversion(values):
-    """Flags of `options.conversion` that want each other."""
+    """Checks flags of `options.conversion` that depend on each other."""
     if values.quantize in choices.CALIBRATED and not values.calibration:
         raise ValueError(
             f"--quantize={values.quantize} needs --calibration: a .npy file "
-            "of some hundred typical inputs, as the model takes them."
+            "of a few hundred typical inputs, preprocessed for the model."
         )
     if values.calibration and values.quantize not in choices.CALIBRATED:
         raise ValueError(
             "--calibration is for --quantize="
             f"{', '.join(choices.CALIBRATED)}. Received: "
-            f"--quantize={values.quantize}. Leave out one of them."
+            f"--quantize={values.quantize}. Give only one of them."
         )
     interfaces = choices.INTERFACES[values.quantize]
     if values.interface not in (None, *interfaces):
@@ -180,70 +180,70 @@ def _conversion(values):
         )
     if values.sparse and values.compress:
         raise ValueError(
-            "TFLite Micro, which alone reads compressed weights, does not run "
-            "sparse ones. Received: --sparse and --compress. Take one of them."
+            "Only TFLite Micro reads compressed weights, and it does not run "
+            "sparse ones. Received: --sparse and --compress. Use one of them."
         )
     if values["runtime"].present and not values.data:
-        raise ValueError("--runtime wants --data, what it is to measure.")
+        raise ValueError("--runtime needs --data, the samples to measure on.")
     if values.compress and values["runtime"].present:
         if values.runtime != "micro":
             raise ValueError(
                 "Only TFLite Micro reads compressed weights. Received: "
-                f"--compress and --runtime={values.runtime}. Take "
+                f"--compress and --runtime={values.runtime}. Use "
                 "--runtime=micro."
             )
 
 
 def _board(values):
-    """Flags of `options.firmware` that want each other."""
+    """Checks flags of `options.firmware` that depend on each other."""
     limits = values.flash_bytes is not None or values.ram_bytes is not None
     if limits and not (values.micro or values.compress):
         raise ValueError(
-            "--flash_bytes and --ram_bytes want --micro or --compress."
+            "--flash_bytes and --ram_bytes need --micro or --compress."
         )
     if values.labels and not values.micro:
-        raise ValueError("--labels want --micro, the sources they stand in.")
+        raise ValueError("--labels needs --micro, the sources that hold them.")
     for name in ("core", "project"):
         if getattr(values, name) and not values.micro:
             raise ValueError(
-                f"--{name} wants --micro, the folder of sources. Received: "
+                f"--{name} needs --micro, the folder of sources. Received: "
                 f"--{name}={getattr(values, name)} alone."
             )
     reads = choices.PROJECTS.get(values.project, "channel")
     if values.dense_scales == "channel" != reads:
         raise ValueError(
-            "Arduino's library reads one scale for each dense layer. "
+            "Arduino's library needs per-tensor scales in dense layers. "
             f"Received: --project={values.project} and "
-            "--dense_scales=channel. Leave --dense_scales out."
+            "--dense_scales=channel. Drop --dense_scales."
         )
     if values["arena_margin"].present and not values.micro:
-        raise ValueError("--arena_margin wants --micro, which reserves it.")
+        raise ValueError("--arena_margin needs --micro, which reserves it.")
     if values.vela and values.compress:
         raise ValueError(
-            "Vela reads no compressed weights; it compresses zeros by itself. "
+            "Vela cannot read compressed weights; it compresses zeros itself. "
             "Received: --vela and --compress. Export twice."
         )
     if values.vela and values.quantize not in ("int8", "int16x8"):
         raise ValueError(
             "An Ethos-U computes with integers. Received: --vela and "
-            f"--quantize={values.quantize}. Take --quantize=int8."
+            f"--quantize={values.quantize}. Use --quantize=int8."
         )
 
 
 def _criterion(values, flag):
-    """The samples for the criterion, if there are any."""
+    """Reads the samples for the criterion, if there are any."""
     path, name = values[flag].value, values.criterion
     # A module of the user may register one of its own.
     if name not in _NEEDS and not values.modules:
         raise ValueError(
             "Unknown criterion. Received: "
             f"--criterion={name}. Known: {', '.join(_NEEDS)}. `tfprune "
-            "criteria` tells more of them."
+            "criteria` describes them."
         )
     if path is None and _NEEDS.get(name, "nothing") != "nothing":
         raise ValueError(
-            f"--criterion={name} looks at {_NEEDS[name]}: --{flag} must name "
-            "a .npz file with them as x and y."
+            f"--criterion={name} needs {_NEEDS[name]}: --{flag} must name "
+            "a .npz file with arrays x and y."
         )
     if _NEEDS.get(name) == "inputs and labels":
         return storage.load_samples(path, f"--{flag}")
@@ -262,9 +262,9 @@ def _needed_data(values):
 def _multiple(values):
     if values.target and values["channel_multiple"].present:
         raise ValueError(
-            "--target stands for a multiple. Received: "
+            "--target sets the channel multiple. Received: "
             f"--target={values.target} and --channel_multiple="
-            f"{values.channel_multiple}. Leave out one of them."
+            f"{values.channel_multiple}. Give only one of them."
         )
 
 
@@ -290,4 +290,4 @@ def _writable(values, flag, endings=()):
 def _without(values, names, reason):
     for name in names:
         if values[name].present:
-            raise ValueError(f"--{name} {reason}. Leave it out.")
+            raise ValueError(f"--{name} {reason}. Drop it.")

@@ -15,16 +15,16 @@ class Command:
 
     Attributes:
         name: `str`, the word.
-        paths: tuple of `str`, what the files after it are.
+        paths: tuple of `str`, descriptions of the files after it.
         summary: `str`, one line.
-        text: `str`, what one should know before.
+        text: `str`, the description.
         examples: `str`, command lines.
         define: functions that define flags in an `absl.flags.FlagValues`.
-        check: function from the paths and the flags to what it has read, a
-            `dict`; it finds what is wrong before Keras is imported.
-        run: `str`, where to find the function from the paths, the flags and
+        check: function from the paths and the flags to a `dict` of what it
+            has read; it raises errors before Keras is imported.
+        run: `str`, location of the function from the paths, the flags and
             that `dict` to the text to print.
-        light: `bool`, whether it does its work without Keras.
+        light: `bool`, whether it works without Keras.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Command:
     light: bool = False
 
     def needs_keras(self, paths):
-        """Whether the library is to be imported for these files."""
+        """Whether these files require importing the library."""
         files = {pathlib.Path(path).suffix for path in paths}
         return not self.light and files != {checks.TFLITE}
 
@@ -49,9 +49,9 @@ COMMANDS = (
         ("MODEL",),
         "Shows what a model costs, and which channels can be removed.",
         """
-Each row of the second table is a group of channels that go together; groups
-that must stay say why. With --layers the costs of each layer follow. Of a
-.tflite file the ops, inputs, outputs and weights are shown.
+Each row of the second table is a group of channels that can only be removed
+together; groups that must stay say why. With --layers, the costs of each layer
+follow. For a .tflite file, shows the ops, inputs, outputs and weights.
 """,
         """
 tfprune inspect model.keras
@@ -74,10 +74,10 @@ tfprune inspect model.keras --picture=groups.svg --html=model.html
         ("MODEL",),
         "Finds the best network that fits: smaller, trained, as a file.",
         """
-Channels go in rounds, with training in between; the int8 file is made and
-measured, and cut again where it does not fit. The folder gets model.keras,
-model.tflite, report.html and, for a board, C sources. Ctrl-C ends with the best
-so far. Killed at any moment, the same command goes on where it was.
+Prunes in rounds, with training in between, exports and measures the int8
+file, and prunes further if it does not fit. The folder gets model.keras,
+model.tflite, report.html and, for a board, C sources. Ctrl-C stops with the
+best network so far. After a kill at any moment, the same command resumes.
 """,
         """
 tfprune compress model.keras --train=train.npz --validation=val.npz \\
@@ -98,10 +98,10 @@ tfprune compress model.keras --train=tfds:mnist:train[:90%] \\
     Command(
         "prune",
         ("MODEL",),
-        "Removes the channels that score lowest, until a budget is met.",
+        "Removes the lowest-scoring channels until a budget is met.",
         """
-The result is a plain Keras model with fewer channels. It has lost accuracy:
-train it again for some epochs with model.fit. The file that is read is never
+The result is a plain Keras model with fewer channels. Pruning costs accuracy:
+fine-tune the model for some epochs with model.fit. The input file is never
 changed.
 """,
         """
@@ -126,10 +126,10 @@ tfprune prune model.keras --macs=25% --criterion=taylor --data=train.npz \\
     Command(
         "strip",
         ("MODEL",),
-        "Removes the channels that do not matter; the outputs stay the same.",
+        "Removes unused channels; the outputs stay the same.",
         """
-For models with zeros in their weights, from tfprune or from any other tool:
-channels that nobody reads are taken out. Without such zeros nothing changes.
+For models with zeros in their weights, from tfprune or any other tool: removes
+the channels that no layer reads. Without such zeros, nothing changes.
 """,
         """
 tfprune strip sparse.keras --out=small.keras
@@ -148,11 +148,10 @@ tfprune strip sparse.keras --out=small.keras
         ("MODEL",),
         "Writes a .tflite file, and a project for a microcontroller.",
         """
-int8 needs typical inputs to measure ranges on. With --micro the file runs on
-the TFLite Micro interpreter here, which tells the size of its tensor arena, and
-a folder of C sources is written that compiles. With --data the accuracy of the
-file is measured, with --vela what an Ethos-U takes. Where anything fails,
-nothing is written.
+int8 needs typical inputs for calibration. --micro runs the file on the TFLite
+Micro interpreter to measure its tensor arena, and writes a folder of C sources
+that compiles. --data measures the accuracy of the file, --vela its cost on an
+Ethos-U. If anything fails, nothing is written.
 """,
         """
 tfprune export small.keras --out=small.tflite
@@ -176,10 +175,10 @@ tfprune export sparse.keras --quantize=int8 --calibration=images.npy \\
     Command(
         "compare",
         ("DENSE", "SMALL"),
-        "Shows two models side by side: their costs and their accuracy.",
+        "Compares the costs and the accuracy of two models.",
         """
-With data, the accuracy of both is measured: the share of samples whose
-highest score is that of their class. With --layers each layer is compared.
+With --data, measures the accuracy of both: the fraction of samples whose
+highest score is that of the true class. With --layers, compares each layer.
 """,
         """
 tfprune compare model.keras small.keras
@@ -200,7 +199,7 @@ tfprune compare model.keras small.keras --data=test.npz --html=report.html
         ("MODEL",),
         "Shows the accuracy with each group of channels pruned alone.",
         """
-Nothing is trained. Groups whose accuracy falls early are better left whole.
+Nothing is trained. Groups whose accuracy falls early should be pruned less.
 """,
         """
 tfprune sensitivity model.keras --data=validation.npz
@@ -218,12 +217,12 @@ tfprune sensitivity model.keras --data=validation.npz --ratios=0.25,0.5,0.75 \\
     Command(
         "search",
         ("MODEL",),
-        "Finds by trying how much of each group may go.",
+        "Searches for how much to prune each group of channels.",
         """
-Each trial is inference on the data, without training; images that neither
-training nor the test sees are best. With --recalibrate and --reconstruct,
-some hundred inputs each, trials tell much more. No trial is above the budget.
-With --checkpoint a search that was stopped goes on where it was.
+Each trial is inference on the data, without training; use samples that are in
+neither the training nor the test set. With --recalibrate and --reconstruct, a
+few hundred inputs each, trials are much more informative. No trial exceeds the
+budget. With --checkpoint, a stopped search resumes.
 """,
         """
 tfprune search model.keras --data=val.npz --macs=0.5 --out=small.keras
@@ -245,7 +244,7 @@ tfprune search model.keras --data=val.npz --ram_bytes=40000 \\
     Command(
         "boards",
         (),
-        "Lists boards: memory, core, the share that a model may take.",
+        "Lists boards: memory, core, and how much a model may use.",
         "Each name is a value of --board.",
         "tfprune boards --format=markdown",
         (),
@@ -256,7 +255,7 @@ tfprune search model.keras --data=val.npz --ram_bytes=40000 \\
     Command(
         "criteria",
         (),
-        "Lists what can score channels: paper, data that are needed, cost.",
+        "Lists the criteria that score channels: paper, required data, cost.",
         "Each name is a value of --criterion.",
         "tfprune criteria --format=markdown",
         (),

@@ -1,4 +1,4 @@
-"""What `tfprune compress` and `tfprune boards` do."""
+"""The commands `tfprune compress` and `tfprune boards`."""
 
 import dataclasses
 import os
@@ -22,50 +22,50 @@ _RUNTIMES = ("micro", "tflite", "reference")
 def options_of(values):
     """The flags of `tfprune compress`."""
     for name, text in (
-        ("train", "Training data, needed"),
-        ("validation", "Data that the network is chosen by, needed"),
+        ("train", "Training data, required"),
+        ("validation", "Data for choosing the network, required"),
     ):
         _text(
             values,
             name,
             f"{text}: an .npz file with x and y (x_NAME and y_NAME for "
-            "several inputs and outputs), a folder of images with a folder "
-            "for each class, or tfds:NAME:SPLIT.",
+            "several inputs and outputs), a folder of images with one folder "
+            "per class, or tfds:NAME:SPLIT.",
         )
     options.limits(values)
-    _text(values, "board", "In their place a board; `tfprune boards` lists.")
+    _text(values, "board", "A board instead; see `tfprune boards`.")
     for name, what in (("flash", "flash"), ("ram", "RAM")):
         flags.DEFINE_float(
             f"{name}_share",
             None,
-            f"With --board: the share of its {what} that a model may take.",
+            f"With --board: the fraction of its {what} that a model may use.",
             flag_values=values,
         )
     flags.DEFINE_float(
         "max_loss",
         None,
-        "In their place how much of the metric may go: 0.01 asks for the "
-        "smallest network that loses no more.",
+        "Instead, how much the metric may drop: 0.01 finds the smallest "
+        "network that loses no more.",
         flag_values=values,
     )
-    flags.DEFINE_float("minutes", None, "Time for all.", flag_values=values)
+    flags.DEFINE_float("minutes", None, "Total time.", flag_values=values)
     for name, default, text in (
-        ("epochs", None, "In its place, of each network; 20 if neither is."),
-        ("points", 1, "Networks on the way to keep as well: the frontier."),
-        ("seed", 0, "Of what is random."),
+        ("epochs", None, "Instead, epochs per network; 20 if both are unset."),
+        ("points", 1, "Networks to keep along the way: the frontier."),
+        ("seed", 0, "Random seed."),
     ):
         flags.DEFINE_integer(name, default, text, flag_values=values)
-    _text(values, "monitor", "The metric to keep; the model's first if not.")
+    _text(values, "monitor", "Metric to preserve; the model's first if unset.")
     flags.DEFINE_enum(
         "mode",
         "auto",
         list(_MODES),
-        "Whether a larger metric is better: max, min, or by its name.",
+        "Whether a larger metric is better: max, min, or auto by its name.",
         flag_values=values,
     )
-    _text(values, "loss", "A loss of Keras, in the place of the model's.")
+    _text(values, "loss", "A Keras loss that replaces the model's.")
     flags.DEFINE_list(
-        "metrics", [], "Metrics of Keras, likewise.", flag_values=values
+        "metrics", [], "Keras metrics, likewise.", flag_values=values
     )
     flags.DEFINE_list(
         "labels", [], "The names of the classes.", flag_values=values
@@ -73,36 +73,35 @@ def options_of(values):
     flags.DEFINE_boolean(
         "export",
         True,
-        "Make and measure the int8 file; --noexport holds flash and RAM as "
-        "predicted.",
+        "Export and measure the int8 file; --noexport checks flash and RAM by "
+        "prediction.",
         flag_values=values,
     )
     flags.DEFINE_enum(
         "runtime",
         None,
         list(_RUNTIMES),
-        "Where the file is measured; micro if flash or RAM is limited.",
+        "Runtime to measure the file on; micro if flash or RAM is limited.",
         flag_values=values,
     )
     flags.DEFINE_boolean(
         "resume",
         True,
-        "Go on where a run with the same --out was stopped; --noresume "
-        "refuses to.",
+        "Resume a stopped run with the same --out; --noresume refuses to.",
         flag_values=values,
     )
 
 
 def check(paths, values):
-    """What can be told before a model is loaded."""
+    """Checks the flags before a model is loaded."""
     if not values.out:
-        raise ValueError("--out=FOLDER must say where the result goes.")
+        raise ValueError("--out=FOLDER must say where to write the result.")
     atomic.writable_folder(values.out)
     if not values.resume and os.path.exists(f"{values.out}.part"):
         raise FileExistsError(
             "A new folder is needed with --noresume. Received: "
-            f"--out={values.out}, of which there is a run that was stopped, "
-            f"in {values.out}.part. Leave --noresume out to go on with it."
+            f"--out={values.out}, for which {values.out}.part holds a stopped "
+            "run. Drop --noresume to resume it."
         )
     for name in ("train", "validation"):
         path = values[name].value
@@ -120,27 +119,27 @@ def check(paths, values):
 
 
 def _wish(values):
-    """The arguments of `compress` that say what is wanted."""
+    """The arguments of `compress` that state the goal."""
     limits = options.given_limits(values)
     board = values.board and boards_lib.get(values.board).sharing(
         values.flash_share, values.ram_share
     )
     shares = [n for n in ("flash_share", "ram_share") if values[n].present]
     if shares and not board:
-        raise ValueError(f"--{shares[0]} wants --board.")
+        raise ValueError(f"--{shares[0]} needs --board.")
     given = [
         *(["--board"] if board else []),
         *(["a budget"] if limits else []),
         *(["--max_loss"] if values.max_loss is not None else []),
     ]
     if len(given) == 2 and given[0] == "--board" and limits:
-        # A limit besides a board holds as well.
+        # A limit in addition to a board applies too.
         return {"limits": limits | {"board": board}}
     if len(given) != 1:
         flags_ = ", ".join(f"--{name}" for name in options.LIMITS)
         raise ValueError(
-            "What is wanted must be said by --board, by a budget "
-            f"({flags_}) or by --max_loss. Received: "
+            "A goal is required: --board, a budget "
+            f"({flags_}) or --max_loss. Received: "
             f"{' and '.join(given) or 'none'}. Try --board=nano-33-ble."
         )
     if board:

@@ -1,4 +1,4 @@
-"""What `tfprune export` does: all is made beside, then put in place."""
+"""The command `tfprune export`: builds everything, then moves it in place."""
 
 import pathlib
 
@@ -19,7 +19,7 @@ def export(paths, values, given):
         cores.variants(values.kernels, cores.get(values.core))
     model = actions.load(paths[0], values)
     with leftovers.folder() as folder:
-        # Names in what is written come from that of the file.
+        # Names in the sources are derived from the file's name.
         path = pathlib.Path(folder, out.name)
         facts = _file(model, path, given["calibration"], values)
         facts |= _accuracy(path, given["data"], values) | _npu(path, values)
@@ -53,7 +53,7 @@ def _file(model, path, calibration, values):
 
 
 def _dense_scales(values):
-    """What --project reads, where the mode leaves a choice."""
+    """The scales that --project supports, if the mode leaves a choice."""
     chosen = values.dense_scales
     if chosen or choices.PROJECTS.get(values.project) != "tensor":
         return chosen

@@ -1,4 +1,4 @@
-"""What `tfprune inspect` shows of a .tflite file."""
+"""The command `tfprune inspect` for a .tflite file."""
 
 import collections
 import dataclasses
@@ -32,7 +32,7 @@ def _totals(file, ops):
 
 
 def _ends(file):
-    """Inputs and outputs, with the real value of one step."""
+    """Inputs and outputs, with their scales and zero points."""
     rows = tuple(
         (
             side,

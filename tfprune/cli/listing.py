@@ -1,4 +1,4 @@
-"""Lists of what there is to choose from; they need no Keras."""
+"""Lists of available choices; these do not need Keras."""
 
 from tfprune.cli import choices
 from tfprune.cli import printing

@@ -8,7 +8,7 @@ from tfprune.cli import choices
 
 
 class Limit(flags.ArgumentParser):
-    """`0.5` or `50%`, a fraction that may remain, or `20000`, a count."""
+    """Parses `0.5` or `50%`, the fraction to keep, or `20000`, a count."""
 
     def parse(self, argument):
         try:
@@ -23,8 +23,8 @@ class Limit(flags.ArgumentParser):
         whole = isinstance(value, int)
         if not (value > 0 if whole else 0 < value <= 1):
             raise ValueError(
-                "A fraction of at most 1 (0.5 or 50%), which may remain, or a "
-                "count (20000) is needed."
+                "A fraction to keep of at most 1 (0.5 or 50%), or a count "
+                "(20000), is required."
             )
         return value
 
@@ -33,16 +33,16 @@ class Limit(flags.ArgumentParser):
 
 
 class Shapes(flags.ArgumentParser):
-    """`32,32,3`, or `32,32,3;10` for two inputs."""
+    """Parses `32,32,3`, or `32,32,3;10` for two inputs."""
 
     def parse(self, argument):
         parts = argument.split(";")
         try:
             shapes = [tuple(int(n) for n in part.split(",")) for part in parts]
         except ValueError as error:
-            raise ValueError("Sizes like 32,32,3 are needed.") from error
+            raise ValueError("Sizes like 32,32,3 are required.") from error
         if min(min(shape) for shape in shapes) < 1:
-            raise ValueError("Sizes like 32,32,3, all positive, are needed.")
+            raise ValueError("Positive sizes like 32,32,3 are required.")
         return shapes
 
     def flag_type(self):
@@ -50,7 +50,7 @@ class Shapes(flags.ArgumentParser):
 
 
 class Ratios(flags.ArgumentParser):
-    """`0.25,0.5`, shares that are removed, or a single one.
+    """Parses `0.25,0.5`, fractions to remove, or a single one.
 
     Args:
         several: `bool`, whether there may be more than one.
@@ -66,12 +66,12 @@ class Ratios(flags.ArgumentParser):
             ratios = [math.nan]
         fit = all(0 <= ratio < 1 for ratio in ratios)
         if not fit or (len(ratios) > 1 and not self._several):
-            wanted = "floats in [0, 1), like 0.25,0.5, are needed"
+            wanted = "floats in [0, 1), like 0.25,0.5, are required"
             raise ValueError(
-                f"Shares to remove, {wanted}."
+                f"Fractions to remove, {wanted}."
                 if self._several
-                else "A share to remove, a float in [0, 1), is needed. For "
-                "what may remain use --macs, --params or --channels."
+                else "A fraction to remove, a float in [0, 1), is required. "
+                "To limit what remains, use --macs, --params or --channels."
             )
         return ratios if self._several else ratios[0]
 
@@ -85,21 +85,21 @@ def reading(values):
     define(
         Shapes(),
         "input_shape",
-        "Sizes of the inputs without the batch, where the model leaves some "
-        "open: 32,32,3, or 32,32,3;10 for two inputs.",
+        "Sizes of the inputs without the batch axis, if the model leaves some "
+        "unknown: 32,32,3, or 32,32,3;10 for two inputs.",
     )
     flags.DEFINE_boolean(
         "allow_lambda",
         False,
-        "Run the code that Lambda layers in the file hold. Only for files "
-        "that you trust.",
+        "Run the code of Lambda layers in the file. Only for files that you "
+        "trust.",
         flag_values=values,
     )
     flags.DEFINE_boolean(
         "isolated",
         False,
-        "Open the file in a process of its own, with limits on time and "
-        "memory. For files of somebody else.",
+        "Open the file in a child process, with limits on time and memory. "
+        "For untrusted files.",
         flag_values=values,
     )
     flags.DEFINE_list(
@@ -112,12 +112,12 @@ def reading(values):
 
 
 def common(values):
-    """What every command understands."""
+    """Flags of every command."""
     flags.DEFINE_enum(
         "format",
         "text",
         ["text", "markdown", "json"],
-        "How the report is written: text, markdown or json.",
+        "Format of the report: text, markdown or json.",
         flag_values=values,
     )
     flags.DEFINE_boolean(
@@ -126,7 +126,7 @@ def common(values):
     flags.DEFINE_integer(
         "verbosity",
         -1,
-        "1 tells what happens, and where an error comes from.",
+        "1 logs progress and shows where an error comes from.",
         flag_values=values,
     )
 
@@ -136,42 +136,42 @@ def layers(values):
     flags.DEFINE_boolean(
         "layers",
         False,
-        "Show every layer after the totals. JSON has them in any case.",
+        "Show every layer after the totals. JSON always has them.",
         flag_values=values,
     )
 
 
 def out(values, what):
     """`--out`."""
-    _text(values, "out", f"Where {what} is written; needed.")
+    _text(values, "out", f"Where to write {what}; required.")
 
 
 def budget(values):
-    """How much may remain, as limits or as a ratio."""
+    """How much to keep, as limits, or to remove, as a ratio."""
     limits(values)
     define = _definer(values)
     define(
         Limit(),
         "depth",
-        "Residual blocks: 0.75 or 75% is what may remain, 6 how many. Whole "
-        "blocks go first, those that change their input least.",
+        "Residual blocks to keep: a fraction (0.75 or 75%) or a number (6). "
+        "The blocks that change their input least are removed first.",
     )
     define(
         Ratios(several=False),
         "ratio",
-        "Instead of a budget, which says what remains: the share of the "
-        "channels of every group to remove, in [0, 1).",
+        "Instead of a budget, which limits what remains: the fraction of "
+        "every group's channels to remove, in [0, 1).",
     )
 
 
 def limits(values):
     """How much may remain."""
     define = _definer(values)
-    unit = "0.5 or 50% is what may remain, 20000 a ceiling."
-    define(Limit(), "macs", f"Multiply-adds of one sample: {unit}")
+    unit = "0.5 or 50% is a fraction to keep, 20000 an absolute maximum."
+    define(Limit(), "macs", f"Multiply-adds per sample: {unit}")
     define(Limit(), "params", f"Weights: {unit}")
     define(Limit(), "channels", f"Channels that can be removed: {unit}")
-    define(Limit(), "peak_bytes", f"Bytes of activations at one time: {unit}")
+    define(Limit(), "peak_bytes", f"Peak bytes of activations: {unit}")
     define(Limit(), "flash_bytes", f"Bytes of the int8 file: {unit}")
     define(Limit(), "ram_bytes", f"Bytes of its arena: {unit}")
 
@@ -192,7 +192,7 @@ def given_limits(values):
 def criterion(values):
     """`--criterion`."""
     names = ", ".join(row[0] for row in choices.CRITERIA)
-    _text(values, "criterion", f"What scores the channels: {names}.", "l1")
+    _text(values, "criterion", f"Criterion for channels: {names}.", "l1")
 
 
 def selection(values):
@@ -202,21 +202,20 @@ def selection(values):
         "ranking",
         "global",
         ["global", "raw", "group"],
-        "global compares channels across the model, their scores brought to "
-        "one scale; raw compares the scores as they are; group takes the same "
-        "share of every group.",
+        "global compares normalized scores across the model; raw compares "
+        "unnormalized scores; group removes the same fraction of every group.",
         flag_values=values,
     )
     groups(values)
-    data(values, "What the criterion looks at")
+    data(values, "Samples for the criterion")
     flags.DEFINE_boolean(
         "allow_inexact",
         False,
-        "Let channels go that a layer, group or RMS normalization averages "
-        "over, and warn of the change.",
+        "Allow removing channels that a layer, group or RMS normalization "
+        "averages over, and warn about the change.",
         flag_values=values,
     )
-    _text(values, "plot", "A picture of the cut to write: channels.png.")
+    _text(values, "plot", "Where to write a plot of the cut: channels.png.")
 
 
 def picture(values):
@@ -224,8 +223,8 @@ def picture(values):
     _text(
         values,
         "picture",
-        "The groups as a graph to write, by the name for Graphviz, for "
-        "Mermaid, or as a picture: groups.dot, groups.mmd, groups.svg.",
+        "Where to write the groups as a graph, for Graphviz, for Mermaid, or "
+        "as an image: groups.dot, groups.mmd, groups.svg.",
     )
 
 
@@ -234,12 +233,12 @@ def page(values):
     _text(
         values,
         "html",
-        "A page with all of it to write, which opens offline: report.html.",
+        "Where to write a page that opens offline: report.html.",
     )
 
 
 def groups(values):
-    """What stays whatever its score."""
+    """What stays whatever its score is."""
     flags.DEFINE_list(
         "skip",
         [],
@@ -247,8 +246,8 @@ def groups(values):
         flag_values=values,
     )
     for name, text in (
-        ("min_channels", "Channels of each group that stay at least."),
-        ("channel_multiple", "Each group keeps a multiple of so many."),
+        ("min_channels", "Minimum number of channels that each group keeps."),
+        ("channel_multiple", "Each group keeps a multiple of this number."),
     ):
         _count(values, name, 1, text)
     flags.DEFINE_enum(
@@ -271,19 +270,19 @@ def search(values):
         "reward",
         "error",
         list(choices.REWARDS),
-        "error, within a budget; flops or params weigh errors by the cost.",
+        "error, within a budget; flops or params weight the error by the cost.",
         flag_values=values,
     )
     criterion(values)
     _text(
         values,
         "criterion_data",
-        "What the criterion looks at: a .npz file with arrays x and y.",
+        "Samples for the criterion: a .npz file with arrays x and y.",
     )
-    data(values, "To measure accuracy on, needed")
+    data(values, "Samples to measure accuracy on, required")
     for name, what in (
-        ("recalibrate", "measure batch normalization by"),
-        ("reconstruct", "fit the weights by that read what is left"),
+        ("recalibrate", "recalibrate batch normalization"),
+        ("reconstruct", "refit the weights that read kept channels"),
     ):
         _text(values, name, f"Inputs, .npy or .npz with x, to {what}.")
     _count(values, "evaluations", 400, "Networks to measure.")
@@ -291,14 +290,14 @@ def search(values):
         values,
         "limit",
         None,
-        "Samples of the data that are looked at; all if not given.",
+        "Maximum number of samples to use; all if not given.",
     )
     flags.DEFINE_integer(
-        "seed", 0, "Of what is random.", lower_bound=0, flag_values=values
+        "seed", 0, "Random seed.", lower_bound=0, flag_values=values
     )
-    _text(values, "checkpoint", "A JSON file to go on from: search.json.")
-    _text(values, "trials", "A JSON file with all trials to write.")
-    _text(values, "plot", "A picture of the trials to write: search.png.")
+    _text(values, "checkpoint", "A JSON file to resume from: search.json.")
+    _text(values, "trials", "Where to write all trials as JSON.")
+    _text(values, "plot", "Where to write a plot of the trials: search.png.")
 
 
 def curves(values):
@@ -307,7 +306,7 @@ def curves(values):
         Ratios(several=True),
         "ratios",
         ",".join(f"{tenths / 10}" for tenths in range(1, 10)),
-        "Shares of a group's channels to remove.",
+        "Fractions of a group's channels to remove.",
         flag_values=values,
     )
     flags.DEFINE_list(
@@ -317,7 +316,7 @@ def curves(values):
         flag_values=values,
     )
     criterion(values)
-    _text(values, "plot", "A picture of the curves to write: curves.png.")
+    _text(values, "plot", "Where to write a plot of the curves: curves.png.")
 
 
 def data(values, what):
@@ -342,16 +341,16 @@ def conversion(values):
         "quantize",
         "float32",
         modes,
-        f"How numbers are stored: {_listed(modes)}. Microcontrollers want "
+        f"How numbers are stored: {_listed(modes)}. Microcontrollers need "
         "int8.",
         flag_values=values,
     )
     _text(
         values,
         "calibration",
-        f"For {_listed(choices.CALIBRATED, 'and')}: typical inputs, some "
-        "hundred, as the model takes them; a .npy file, or .npz with one "
-        "array for each input.",
+        f"For {_listed(choices.CALIBRATED, 'and')}: a few hundred typical "
+        "inputs, preprocessed for the model; a .npy file, or .npz with one "
+        "array per input.",
     )
     types = {name for names in choices.INTERFACES.values() for name in names}
     flags.DEFINE_enum(
@@ -366,8 +365,8 @@ def conversion(values):
         "sparse",
         None,
         ["auto"],
-        "auto: store zeros in blocks sparsely where TFLite runs it and the "
-        "file is smaller.",
+        "auto: use TFLite's sparse encoding if TFLite runs it and it makes the "
+        "file smaller.",
         flag_values=values,
     )
     flags.DEFINE_enum(
@@ -382,15 +381,15 @@ def conversion(values):
         "runtime",
         "tflite",
         ["tflite", "reference", "micro"],
-        "Where --data is measured: tflite, as phones run it; reference, its "
-        "plain kernels; micro, as microcontrollers run it.",
+        "Runtime for --data: tflite, as on phones; reference, its plain "
+        "kernels; micro, as on microcontrollers.",
         flag_values=values,
     )
 
 
 def firmware(values):
-    """What is written for a microcontroller, and what it may take."""
-    _text(values, "micro", "Folder of C sources to write too.")
+    """What to write for a microcontroller, and its limits."""
+    _text(values, "micro", "Where to write a folder of C sources.")
     flags.DEFINE_list(
         "labels",
         [],
@@ -400,7 +399,7 @@ def firmware(values):
     flags.DEFINE_float(
         "arena_margin",
         0.1,
-        "With --micro: the share of arena to reserve beyond what is needed.",
+        "With --micro: fraction of the arena to reserve as a margin.",
         lower_bound=0.0,
         flag_values=values,
     )
@@ -408,8 +407,8 @@ def firmware(values):
         "kernels",
         "auto",
         ["auto", "reference", "cmsis-nn", "esp-nn"],
-        "The kernels that shall run the file on a microcontroller: scales and "
-        "arena are made for them.",
+        "The kernels that will run the file on a microcontroller; they "
+        "determine the scales and the arena.",
         flag_values=values,
     )
     _text(values, "core", "With --micro: the core, cortex-m55 for example.")
@@ -417,7 +416,7 @@ def firmware(values):
         "project",
         None,
         list(choices.PROJECTS),
-        "With --micro: the build tool whose project the folder is; CMake and "
+        "With --micro: the build tool to write a project for; CMake and "
         "Arduino by default.",
         flag_values=values,
     )
@@ -425,18 +424,18 @@ def firmware(values):
         "dense_scales",
         None,
         ["channel", "tensor"],
-        "Whether dense layers have a scale for each channel or one for the "
-        "tensor; by default what --kernels and --project read.",
+        "Whether dense layers have per-channel or per-tensor scales; by "
+        "default, what --kernels and --project support.",
         flag_values=values,
     )
     for name, what in (("flash_bytes", "file"), ("ram_bytes", "arena")):
-        text = f"With --micro or --compress: the most bytes of the {what}."
+        text = f"With --micro or --compress: maximum bytes of the {what}."
         _count(values, name, None, text)
     flags.DEFINE_enum(
         "vela",
         None,
         list(choices.ACCELERATORS),
-        "Compile with Vela for this NPU and tell what it takes: "
+        "Compile with Vela for this NPU and report its cost: "
         f"{_listed(choices.ACCELERATORS)}.",
         flag_values=values,
     )

@@ -1,4 +1,4 @@
-"""Reads a command line, runs its command, and tells what went wrong."""
+"""Parses a command line, runs its command, and reports errors."""
 
 import difflib
 import itertools
@@ -32,8 +32,8 @@ A first tour:
   tfprune export small.keras --quantize=int8 --calibration=images.npy \\
       --out=small.tflite --micro=firmware/model
 
-Fine-tune small.keras with model.fit before it is exported: it is a plain
-Keras model. `tfprune COMMAND --help` tells more of each command.
+Fine-tune small.keras with model.fit before exporting it: it is a plain Keras
+model. `tfprune COMMAND --help` describes each command.
 """
 
 
@@ -133,7 +133,7 @@ def _check_count(command, paths):
         wanted = " and ".join(command.paths)
         rule = "This command takes no file"
         if wanted:
-            rule = f"{wanted} must be given, and no more"
+            rule = f"{wanted} must be given, and nothing else"
         raise flags.Error(
             f"{rule}. Received: {' '.join(paths) or 'no file'}. See tfprune "
             f"{command.name} --help."
@@ -150,7 +150,7 @@ def _told(error, values):
 
 
 def _in_flags(text, values):
-    """A message of the library, which speaks of arguments, about flags."""
+    """Rewrites a library message about arguments in terms of flags."""
     text = re.sub(r"(?:tfprune\.)?Budget\(([^()]*)\)", _given, text)
     # Amounts by the name of what is limited: {'macs': 5}.
     text = re.sub(r"\{('\w+': [\d.]+(?:, '\w+': [\d.]+)*)\}", r"\1", text)

@@ -1,4 +1,4 @@
-"""Models and arrays in files: checked when they are named, written whole."""
+"""Models and arrays in files: checked early, written atomically."""
 
 import pathlib
 import zipfile
@@ -21,7 +21,7 @@ def load_model(path, allow_lambda=False, isolated=False):
         path: `str`, a .keras, .h5 or .hdf5 file, or the folder of a
             SavedModel that Keras 2 wrote.
         allow_lambda: `bool`, whether code that the file holds may run.
-        isolated: `bool`, whether a process of its own opens it.
+        isolated: `bool`, whether a child process opens it.
 
     Returns:
         A `keras.Model`; compiled if its loss and metrics can be read.
@@ -79,13 +79,13 @@ def model_path(path, inputs):
 def output_path(path, inputs):
     """The same, for a file of any kind."""
     if not path:
-        raise ValueError("--out=FILE must say where the result goes.")
+        raise ValueError("--out=FILE must say where to write the result.")
     path = atomic.writable(path)
     for name in inputs:
         source = pathlib.Path(name)
         if path.exists() and source.exists() and path.samefile(source):
             raise ValueError(
-                "The model that is read is never overwritten. Received: "
+                "The input model must not be overwritten. Received: "
                 f"--out={path}. Give another name."
             )
     return path

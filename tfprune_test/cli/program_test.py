@@ -112,7 +112,7 @@ class SearchTest(CliTestCase):
             self.refused("search", self.dense, "--macs=0.5", out),
         )
         self.assertIn(
-            "A budget is needed: --macs, --params",
+            "A budget is required: --macs, --params",
             self.refused("search", self.dense, f"--data={self.data}", out),
         )
         self.assertIn(
@@ -284,10 +284,10 @@ class PruneTest(CliTestCase):
 
     @parameterized.parameters(
         ("--macs=0.5", "--out=FILE must say"),
-        ("--macs=0.5 --out={dense}", "never overwritten"),
+        ("--macs=0.5 --out={dense}", "must not be overwritten"),
         (
             "--macs=0.5 --out={folder}/../{folder.name}/dense.keras",
-            "never overwritten",
+            "must not be overwritten",
         ),
         ("--macs=0.5 --out={folder}/none/a.keras", "folder of the file"),
         ("--macs=0.5 --out={folder}", "A file name is required"),
@@ -295,7 +295,7 @@ class PruneTest(CliTestCase):
         ("--out={small}", "Either a budget .* Received: neither"),
         ("--out={small} --macs=0.5 --ratio=0.5", "Received: both"),
         ("--out={small} --macs=a", "--macs=a: A fraction .* or a count"),
-        ("--out={small} --macs=1.5", r"--macs=1\.5: A fraction of at most 1"),
+        ("--out={small} --macs=1.5", r"--macs=1\.5: A fraction to keep of"),
         ("--out={small} --macs=10", "The budget must be within reach"),
         ("--out={small} --ratio=1", r"--ratio=1: A share .* in \[0, 1\)"),
         ("--out={small} --macs=0.5 --criterion=l3", "Unknown criterion"),
@@ -317,7 +317,7 @@ class PruneTest(CliTestCase):
         ("--out={small} --mac=0.5", "Unknown command line flag 'mac'"),
         (
             "{small} --macs=0.5 --out={small}",
-            "MODEL must be given, and no more",
+            "MODEL must be given, and nothing else",
         ),
     )
     def test_bad_input_is_one_line_and_leaves_nothing(self, line, message):
@@ -595,13 +595,13 @@ class ExportTest(CliTestCase):
 
     @parameterized.parameters(
         ("", "--out=FILE must say"),
-        ("--out={dense}", "never overwritten"),
+        ("--out={dense}", "must not be overwritten"),
         ("--out={folder}/a.tflite --quantize=int8", "alibration"),
-        ("--out={folder}/a.tflite --ram_bytes=9", "want --micro or --compr"),
-        ("--out={folder}/a.tflite --labels=a,b", "--labels want --micro"),
+        ("--out={folder}/a.tflite --ram_bytes=9", "need --micro or --compr"),
+        ("--out={folder}/a.tflite --labels=a,b", "--labels needs --micro"),
         (
             "--out={folder}/a.tflite --compress=auto --vela=ethos-u55-128",
-            "Vela reads no compressed weights",
+            "Vela cannot read compressed weights",
         ),
         ("--out={folder}/a.tflite --quantize=int3", "--quantize=int3"),
         (
