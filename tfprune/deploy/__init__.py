@@ -1,6 +1,6 @@
-"""On the target: latency, files evaluated, and networks that fit a budget.
+"""Measurements on the target: latency, accuracy of files, fit to a board.
 
-In: files and models. Out: what a runtime measures.
+In: files and models. Out: measurements on a runtime.
 May import: every room but `cli`.
 """
 

@@ -21,23 +21,23 @@ def evaluate_tflite(
     batch_size: int = 256,
     progress: bool = True,
 ) -> float:
-    """What a .tflite file is worth, measured where it runs.
+    """Evaluates a .tflite file on the runtime that will run it.
 
     Args:
-        path: `str` or path-like, a file of `export_tflite` or any other with
-            a batch of 1.
-        data: `(x, y)` arrays or what gives batches of them, a
-            `tf.data.Dataset` for example; see `tfprune.datasets.batches`. `x`
-            holds real values: they are quantized here if the file wants that.
-        runtime: "tflite" or "litert", the interpreter of phones and
-            computers; "micro", the one of microcontrollers; "reference",
-            TFLite with its plain kernels.
-        metric: function `(y, outputs) -> array`, a number for each sample,
-            of which the mean is taken; outputs are real values. `None` takes
-            the accuracy: whether the highest score is at the right class.
-        limit: `int`, samples that are looked at; all if `None`.
-        batch_size: `int`, samples that are run in one go.
-        progress: `bool`, whether a bar is shown on a terminal.
+        path: `str` or path-like, a file from `export_tflite` or any other
+            with a batch size of 1.
+        data: `(x, y)` arrays or a source of such batches, for example a
+            `tf.data.Dataset`; see `tfprune.datasets.batches`. `x` holds real
+            values, which are quantized here if the file needs it.
+        runtime: "tflite" or "litert", the interpreter for phones and
+            computers; "micro", the one for microcontrollers; "reference",
+            TFLite with its reference kernels.
+        metric: function `(y, outputs) -> array`, one number per sample, which
+            are averaged; outputs are real values. `None` computes the
+            accuracy.
+        limit: `int`, maximum number of samples to use; `None` uses all.
+        batch_size: `int`, samples per batch.
+        progress: `bool`, whether to show a progress bar on a terminal.
 
     Returns:
         Float, the mean over the samples.
@@ -45,8 +45,8 @@ def evaluate_tflite(
     Raises:
         ImportError: If a package of the extra `export` is missing.
         RuntimeError: If the runtime cannot run the file.
-        ValueError: If there are no samples or labels, shapes do not fit, or
-            there is no such runtime.
+        ValueError: If there are no samples or labels, shapes do not match, or
+            the runtime is unknown.
 
     Example:
 

@@ -1,12 +1,12 @@
-"""How long models take on TFLite: measured, and predicted layer by layer.
+"""Latency on TFLite: measured, and predicted layer by layer.
 
-A layer that computes is measured on its own at a quarter and at all of its
-channels on either side. In between, its time is taken to be bilinear,
+Each layer that computes is measured alone, with a quarter and with all of its
+input and output channels. In between, its latency is modeled as bilinear,
 
     t(c_in, c_out) = a + b c_in + c c_out + d c_in c_out,
 
-as are its reads, its writes and its multiply-adds. What a whole model takes
-beyond its layers (joins, pooling, calls) is spread over the bytes that all
+like its reads, its writes and its multiply-adds. The rest of the model's
+latency (joins, pooling, call overhead) is distributed over the bytes that all
 other steps write. (Tables of measured layers as a cost model: Yang et al.,
 "NetAdapt", 2018, https://arxiv.org/abs/1804.03230.)
 """
@@ -34,16 +34,16 @@ from tfprune.export.run import litert
 from tfprune.graph import read
 
 _WARMUP = 5
-_SAMPLES = 8  # To calibrate single layers by; their time has no use for more.
+_SAMPLES = 8  # For calibrating single layers; latency does not need more.
 _WIDTHS = ("filters", "units")
 
 
 def measure(paths, runs=50):
-    """Median times of .tflite files for one sample, taken in turn.
+    """Measures the median latency of .tflite files for one sample.
 
-    One thread, held to one core where the system allows it. The files take
-    turns, so that a machine that slows down slows down all of them; compare
-    figures of one call only.
+    Uses one thread, pinned to one core if the system allows it. The files run
+    in alternation, so that a machine that slows down affects all of them;
+    only compare figures of one call.
 
     Args:
         paths: list of `str` or path-like.
@@ -176,8 +176,8 @@ def latency_table(
 ) -> LatencyTable:
     """Measures the layers of a model on TFLite, for `Budget(latency=)`.
 
-    Up to four files are exported for each kind of layer, which takes some
-    seconds each; layers that are alike are measured once.
+    Exports up to four files per kind of layer, which takes a few seconds each;
+    identical layers are measured once.
 
     Args:
         model: a built `keras.Model` with inputs of known size, on the
@@ -192,7 +192,7 @@ def latency_table(
     Raises:
         ImportError: If a package of the extra `export` is missing.
         RuntimeError: If a file cannot be exported or run.
-        ValueError: If an input of the model has an open size.
+        ValueError: If an input of the model has an unknown size.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""Where an int8 file loses precision: its tensors beside those in float."""
+"""Quantization error by tensor: an int8 file compared with a float file."""
 
 import collections
 import dataclasses
@@ -15,16 +15,16 @@ from tfprune.export.run import litert
 
 @dataclasses.dataclass(frozen=True)
 class TensorError:
-    """How far one tensor of a file is from the same one in float.
+    """The quantization error of one tensor.
 
     Attributes:
-        name: `str`, the layers and ops that made it.
-        sqnr: float, signal-to-noise ratio in dB: the power of the float values
-            over that of the differences; infinite if there are none.
-        error: float, the root of the mean squared difference, relative to the
-            root mean square of the float values.
-        clipped: float in [0, 1], the share of values at an end of the range of
-            their integers.
+        name: `str`, the layers and ops that compute it.
+        sqnr: float, signal-to-quantization-noise ratio in dB; infinite if
+            there is no difference.
+        error: float, root mean squared difference, relative to the root mean
+            square of the float values.
+        clipped: float in [0, 1], fraction of values at an end of the integer
+            range.
     """
 
     name: str
@@ -44,7 +44,7 @@ class QuantizationError(printed.Printed):
     tensors: tuple
 
     def worst(self, count=5):
-        """The tensors with the least ratio of signal to noise, worst first."""
+        """Returns the tensors with the lowest SQNR, worst first."""
         ranked = sorted(self.tensors, key=lambda t: t.sqnr)
         return printed.Records(ranked[:count])
 
@@ -69,16 +69,16 @@ class QuantizationError(printed.Printed):
 def quantization_error(
     path: typed.Path, float_path: typed.Path, data: typed.Data, limit: int = 32
 ) -> QuantizationError:
-    """What quantization does to each tensor of a model.
+    """Measures the quantization error of each tensor of a model.
 
-    Both files run on plain TFLite kernels, sample by sample. An error holds
-    those of the layers before it: look for the place where it jumps.
+    Both files run on TFLite's reference kernels, sample by sample. Errors
+    accumulate over layers: look for the tensor where the error jumps.
 
     Args:
-        path: `str` or path-like, the quantized file of `export_tflite`.
+        path: `str` or path-like, the quantized file from `export_tflite`.
         float_path: the same model, exported without quantization.
-        data: inputs, as for `evaluate_tflite`; labels are passed over.
-        limit: `int`, samples that are looked at.
+        data: inputs, as for `evaluate_tflite`; labels are ignored.
+        limit: `int`, maximum number of samples to use.
 
     Returns:
         A `QuantizationError`.

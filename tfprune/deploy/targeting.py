@@ -1,4 +1,4 @@
-"""Pruning until the int8 file fits a board, as measured on the file itself."""
+"""Prunes until the int8 file fits a board, as measured on the file itself."""
 
 import dataclasses
 import pathlib
@@ -39,7 +39,7 @@ class Round:
     measured: dict[str, float]
 
     def errors(self):
-        """How far measurements lie above predictions, shares by limit."""
+        """How far measurements exceed predictions, fractions by limit."""
         return {
             name: self.measured[name] / self.predicted[name] - 1
             for name in self.measured
@@ -48,7 +48,7 @@ class Round:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fit(printed.Printed):
-    """A model whose int8 file was seen to fit.
+    """A model whose int8 file fits, as measured.
 
     Attributes:
         model: the pruned model, not fine-tuned.
@@ -94,30 +94,30 @@ def fit_target(
     core: str | None = None,
     **options: typing.Any,
 ) -> Fit:
-    """Prunes until the int8 file keeps to limits on flash, RAM and latency.
+    """Prunes until the int8 file meets limits on flash, RAM and latency.
 
     Flash is the size of the file, RAM the tensor arena that TFLite Micro needs
-    with the kernels that will run, latency the time on TFLite on this machine;
-    a share of it is one of the dense model's int8 file, measured in turn with
-    it. Each round prunes by the prediction, exports, measures, and corrects the
-    next prediction by what it saw. The first file that fits is kept. Fine-tune
-    the model afterwards and export it again. RAM depends on shapes alone; flash
-    may grow a little, since tensors that hold the same numbers, as the biases
-    of a model that was never trained, are stored once.
+    with the chosen kernels, latency the time on TFLite on this machine. A
+    fraction of latency is relative to the dense model's int8 file, measured in
+    alternation. Each round prunes by the prediction, exports, measures, and
+    corrects the next prediction. The first file that fits is kept. Fine-tune
+    the model afterwards and export it again. RAM depends only on shapes; flash
+    may grow slightly, because identical tensors, such as the biases of an
+    untrained model, are stored once.
 
     Args:
         model: a built `keras.Model` on the TensorFlow backend; not changed.
         budget: a `tfprune.Budget` with `flash_bytes`, `ram_bytes` or
-            `latency`, whose table is of int8 files; other limits hold as
-            well.
+            `latency`, whose table must be of int8 files; other limits apply
+            too.
         calibration: as for `tfprune.export_tflite`.
         path: `str` or path-like, the .tflite file to write.
         criterion, data: as for `tfprune.prune`.
-        rounds: `int`, exports at most.
-        kernels, core: what the arena is for, as for
-            `tfprune.export.arena_bytes`: the largest of all Cortex-M by
-            default.
-        **options: more arguments of `tfprune.prune`: `ranking`, `normalize`,
+        rounds: `int`, maximum number of exports.
+        kernels, core: the kernels and core to compute the arena for, as for
+            `tfprune.export.arena_bytes`; by default the maximum over all
+            Cortex-M.
+        **options: other arguments of `tfprune.prune`: `ranking`, `normalize`,
             `min_channels`, `channel_multiple`, `target`, `skip`.
 
     Returns:
@@ -125,8 +125,8 @@ def fit_target(
 
     Raises:
         ImportError: If a package of the extra `export` is missing.
-        ValueError: If the budget has none of these limits, is out of reach,
-            or its latency table is of other files.
+        ValueError: If the budget has none of these limits or cannot be met,
+            or its latency table is not of int8 files.
         RuntimeError: If no file of `rounds` rounds fits, or export fails.
 
     Example:
@@ -181,9 +181,8 @@ def fit_target(
             }
     reached = ", ".join(f"{k} {v:,.0f}" for k, v in seen[-1].measured.items())
     raise RuntimeError(
-        f"A file that fits is required. Received: {budget}, and after "
-        f"{rounds} rounds the last file takes {reached}. Raise `rounds` or "
-        "the limits."
+        f"A file must fit within {rounds} rounds. Received: {budget}; "
+        f"the last file takes {reached}. Raise `rounds` or the limits."
     )
 
 

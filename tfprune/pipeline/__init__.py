@@ -1,7 +1,7 @@
-"""The whole way: a model, data and a board in, the best network that fits out.
+"""The end-to-end pipeline: finds the best network that fits a board.
 
-In: a trained model, data, what it may take. Out: a folder with the smaller
-model, its file and what was measured.
+In: a trained model, data, a budget. Out: a folder with the smaller model, its
+file and all measurements.
 May import: every room but `cli`.
 """
 

@@ -1,4 +1,4 @@
-"""Which channels stay: shares by a search, weights fitted, statistics anew."""
+"""Chooses channels by a search, with refitted weights and statistics."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from tfprune.searches import objective
 from tfprune.searches import strategies
 from tfprune.surgery import reconstruction
 
-_LOWEST = 0.02  # The least share of a group that is tried.
+_LOWEST = 0.02  # Minimum share of a group in the search.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Choice:
 
 
 def choose(model, budget, job, options, evaluations, seed=0, checkpoint=None):
-    """The channels that keep most of the loss within a budget.
+    """Chooses the channels with the lowest loss within a budget.
 
     Args:
         model: a built `keras.Model`; it is not changed.
@@ -87,7 +87,7 @@ def ranking(graph, budget, criterion, data, options):
 
 
 def shrunk(model, keep, inputs):
-    """The smaller model, fitted and normalized on inputs.
+    """Builds the smaller model, refitted and recalibrated on inputs.
 
     Args:
         model: a `keras.Model`.
@@ -104,11 +104,11 @@ def shrunk(model, keep, inputs):
 
 
 def on_the_way(dense, target, part):
-    """Ceilings between those of the dense model and the budget's.
+    """Interpolates limits between the dense model and the budget.
 
     Args:
         dense, target: `dict`s from limits to numbers.
-        part: `float` in (0, 1], of the way, by equal factors.
+        part: `float` in (0, 1], fraction of the way, geometrically.
 
     Returns:
         `dict` from limits to `int`s.

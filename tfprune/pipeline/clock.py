@@ -1,4 +1,4 @@
-"""How much time is left, and the first Ctrl-C, which ends with the best."""
+"""The remaining time of a run, and graceful handling of Ctrl-C."""
 
 import contextlib
 import signal
@@ -7,14 +7,14 @@ import time
 
 
 class Clock:
-    """Counts the time of a run, with what it took before it was stopped.
+    """Counts the time of a run, including the time before it was resumed.
 
     Args:
-        minutes: `float`, all that it may take; `None` for no limit.
-        spent: `float`, seconds that are gone already.
+        minutes: `float`, total time; `None` for no limit.
+        spent: `float`, seconds already spent.
 
     Attributes:
-        reserve: `float`, seconds that the end of the run will take.
+        reserve: `float`, seconds reserved for the end of the run.
     """
 
     def __init__(self, minutes=None, spent=0.0):
@@ -30,7 +30,7 @@ class Clock:
 
     @property
     def left(self):
-        """`float`, seconds before the end of the run has to begin."""
+        """`float`, seconds left before the run must finish up."""
         if self.stopped:
             return 0.0
         if self.limit is None:
@@ -39,7 +39,7 @@ class Clock:
 
     @property
     def over(self):
-        """`bool`, whether no work may be begun."""
+        """`bool`, whether no new work may start."""
         return self.left <= 0
 
     @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What `compress` found: a model, its file, and the numbers of both."""
+"""The result of `compress`: a model, its file, and their measurements."""
 
 import dataclasses
 import json
@@ -41,25 +41,25 @@ class Point:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Compressed(printed.Printed):
-    """The best network that was found, and how.
+    """The best network found by `compress`.
 
     Attributes:
-        model: a plain `keras.Model`, compiled if the one that came in was.
-        dense: the `keras.Model` that came in, or `None` if it was not given.
-        folder: `str`, where all of it lies.
-        before, after: `dict`s from names to numbers of the model that came
-            in and of the new one; metrics among them.
-        fits: `bool`, whether all limits hold, as measured.
-        limits: `dict` from the names of limits to what was allowed.
-        over: `dict` from limits that do not hold to by how much.
-        monitor: `str`, the metric that was to be kept.
+        model: a plain `keras.Model`, compiled if the original was.
+        dense: the original `keras.Model`, or `None` if not given.
+        folder: `str`, the folder with all results.
+        before, after: `dict`s from names to measurements of the original and
+            the new model, including metrics.
+        fits: `bool`, whether the measurements meet all limits.
+        limits: `dict` from the names of limits to their values.
+        over: `dict` from exceeded limits to the excess.
+        monitor: `str`, the metric to preserve.
         larger: `bool`, whether larger is better.
         points: tuple of `Point`, the frontier, from large to small.
-        curve: list of `dict`s, one for each epoch of the training.
-        kept: `dict` from groups of channels to `[kept, of]`.
-        settings: `dict`, what was asked for and how it was done.
-        command: `str`, what makes it again.
-        interrupted: `bool`, whether it was stopped before its end.
+        curve: list of `dict`s, one per training epoch.
+        kept: `dict` from channel groups to `[kept, total]`.
+        settings: `dict`, the arguments and settings of the run.
+        command: `str`, the command that reproduces the run.
+        interrupted: `bool`, whether the run was interrupted.
         report: `str`, the path of `report.html`, or `None`.
     """
 
@@ -145,11 +145,11 @@ class Compressed(printed.Printed):
 
 
 def load(folder, dense=None):
-    """Reads the folder that `compress` made.
+    """Loads the result of `compress` from its folder.
 
     Args:
         folder: `str` or path-like.
-        dense: the `keras.Model` that came in, if it is at hand.
+        dense: the original `keras.Model`, if available.
 
     Returns:
         A `Compressed`.

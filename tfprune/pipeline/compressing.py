@@ -1,10 +1,9 @@
-"""The whole way in one call: what came in is measured, made smaller, trained.
+"""The whole pipeline in one call: measure, prune, train, export.
 
-Stages: what came in is checked and measured, in float and as an int8 file; the
-shares of the groups of channels are searched for, with weights fitted and
-statistics measured anew; channels go in rounds, with training by labels and
-the dense network in between; the file is measured, and cut again where it does
-not fit after all.
+Stages: check and measure the given model, in float and as an int8 file; search
+for each group's share of channels, with weights refitted and statistics
+recalibrated; prune in rounds, with fine-tuning by labels and distillation in
+between; measure the file, and prune further if it does not fit.
 """
 
 import collections.abc
@@ -40,7 +39,7 @@ from tfprune.surgery import depth
 
 _CALIBRATION = 256  # Training samples that int8 ranges are measured on.
 _EPOCHS = 20
-_AGAIN = 0.5  # Of the time of a trial, that has to be left for another.
+_AGAIN = 0.5  # Fraction of a trial's time that must be left to start another.
 
 
 def compress(
@@ -70,53 +69,54 @@ def compress(
     command: str | None = None,
     **options: typing.Any,
 ) -> compressed_lib.Compressed:
-    """The best network that fits: smaller, trained, as a file for the board.
+    """Compresses a model: finds the best network that fits a budget.
 
-    The folder `out` gets `model.keras`, `model.tflite` (int8), `firmware`
-    where flash or RAM is limited, and `result.json`. While it goes on all
-    lies in `out` with `.part` added; a run that was killed goes on from there
-    when it is called again. The first Ctrl-C ends with the best so far, in
-    the folder as at the end; a second one stops at once.
+    The folder `out` gets `model.keras`, `model.tflite` (int8), `firmware` if
+    flash or RAM is limited, and `result.json`. Work in progress is in `out`
+    with `.part` appended; after a kill, the same call resumes from there. The
+    first Ctrl-C stops with the best network so far and a complete folder; the
+    second stops at once.
 
     Args:
         model: a trained, built `keras.Model`; it is not changed. Its compiled
             loss and metrics are used.
-        train: what `fit` takes: arrays `(x, y)` or `(x, y, weights)`, lists
-            or `dict`s of arrays for several inputs or outputs, a
-            `tf.data.Dataset`, a `keras.utils.PyDataset`; or a `str`: an
-            `.npz` file with `x` and `y`, a folder of images with a folder for
-            each class, or `"tfds:name:split"`. `x` alone is its own target.
-        validation: likewise; the network is chosen by it.
+        train: anything that `fit` accepts: arrays `(x, y)` or `(x, y,
+            weights)`, lists or `dict`s of arrays for several inputs or
+            outputs, a `tf.data.Dataset`, a `keras.utils.PyDataset`; or a
+            `str`: an `.npz` file with `x` and `y`, a folder of images with
+            one folder per class, or `"tfds:name:split"`. `x` without `y` is
+            its own target.
+        validation: likewise; data for choosing the network.
         budget: a `tfprune.Budget`.
-        board: in its place, a name that `tfprune boards` lists.
-        macs: in its place, as in `Budget`: 0.25 keeps a quarter.
-        latency: in its place, the share of the time on TFLite that may
-            remain, or microseconds; layers are measured first.
-        max_loss: in its place, how much of the metric may be lost: 0.01
-            asks for the smallest network, in multiply-adds and weights, that
-            loses no more on `validation` than that.
-        points: `int`, networks between the dense one and the budget that are
-            trained, measured and kept as well: the frontier.
-        minutes: `float`, how long all may take. There is an answer after a
-            tenth of it, which is improved until the time is over.
-        epochs: `int`, in its place: epochs for each network that is
-            measured; 20 if neither is given.
-        seed: `int`, of the order of arrays and of the search.
-        monitor: `str`, the metric to keep; or a function `(x, y, outputs) ->
-            float` of all validation data; by default the first one of the
-            model, or its loss.
-        mode: `"max"`, `"min"`, or `"auto"` to tell by the name whether
+        board: instead of `budget`, a name from `tfprune boards`.
+        macs: instead of `budget`, as in `Budget`: 0.25 keeps a quarter.
+        latency: instead of `budget`, the fraction of the TFLite latency to
+            keep at most, or microseconds; measures the layers first.
+        max_loss: instead of `budget`, how much the metric may drop: 0.01
+            finds the smallest network, in multiply-adds and weights, that
+            loses no more on `validation`.
+        points: `int`, networks between the dense one and the budget to train,
+            measure and keep as well: the frontier.
+        minutes: `float`, total time. A first result is ready after a tenth of
+            it and improves until the time is up.
+        epochs: `int`, instead of `minutes`: epochs per measured network; 20
+            if neither is given.
+        seed: `int`, seed for shuffling arrays and for the search.
+        monitor: `str`, the metric to preserve; or a function `(x, y, outputs)
+            -> float` of all validation data; by default the model's first
+            metric, or its loss.
+        mode: `"max"`, `"min"`, or `"auto"` to infer from the name whether
             larger is better.
-        loss, metrics: as for `compile`; they win over those of the model.
-        labels: the names of the classes, for the firmware.
-        export: `bool`, whether the int8 file is made and measured; without,
-            limits on flash and RAM are held as predicted.
-        runtime: where the file is measured: `"micro"`, `"tflite"` or
+        loss, metrics: as for `compile`; override those of the model.
+        labels: names of the classes, for the firmware.
+        export: `bool`, whether to export and measure the int8 file; if not,
+            limits on flash and RAM are checked by prediction.
+        runtime: where to measure the file: `"micro"`, `"tflite"` or
             `"reference"`; by default `"micro"` if flash or RAM is limited.
         recipe: a `tfprune.pipeline.Recipe`.
-        progress: `bool`, whether it is shown, if stderr is a terminal.
-        command: `str`, how this is called again; by default the command line
-            of the process.
+        progress: `bool`, whether to show progress, if stderr is a terminal.
+        command: `str`, the command that reproduces this call; by default the
+            command line of the process.
         **options: `channel_multiple`, `min_channels`, `target`, `skip`, as
             for `tfprune.prune`; a board sets the multiple of its kernels.
 
@@ -125,10 +125,10 @@ def compress(
 
     Raises:
         FileExistsError: If `out` holds something else.
-        ImportError: If a package that is needed is missing.
+        ImportError: If a required package is missing.
         TypeError: If `model` is not a Keras model.
-        ValueError: If data, metric or labels do not fit the model, the budget
-            is out of reach, or `out` was made with other settings.
+        ValueError: If data, metric or labels do not suit the model, the
+            budget cannot be met, or `out` was made with other settings.
 
     Example:
 
@@ -164,7 +164,7 @@ def compress(
     }
     key = work.key() | asked
     if not wish.needs_table:
-        # Out of reach is out of reach before a folder is made.
+        # Raise for an unreachable budget before creating a folder.
         work.resolve(wish, options, None)
     space = workspace_lib.Workspace(out, key)
     if space.finished:
@@ -206,7 +206,7 @@ def _check(model, minutes, epochs, points):
         )
     if minutes is not None and epochs is not None:
         raise ValueError(
-            "Either minutes or epochs say how long it may take. Received: "
+            "Only one of minutes and epochs may be given. Received: "
             f"minutes={minutes!r}, epochs={epochs!r}."
         )
     for name, value in (("minutes", minutes), ("epochs", epochs)):
@@ -230,8 +230,8 @@ def _check_packages(runtime):
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
             "The int8 file needs the TensorFlow backend. Received: "
-            f"KERAS_BACKEND={keras.backend.backend()!r}. Give export=False, "
-            "or start with KERAS_BACKEND=tensorflow."
+            f"KERAS_BACKEND={keras.backend.backend()!r}. Pass export=False, "
+            "or set KERAS_BACKEND=tensorflow."
         )
 
 
@@ -251,7 +251,7 @@ class _Work:
         self._data, self._seed = (train, validation), seed
 
     def read(self, loss, metrics, monitor, mode):
-        """Opens and checks the data, and finds out what is watched."""
+        """Opens and checks the data, and determines the metric to watch."""
         mode_of_labels = task_lib.label_mode(self.model, loss)
         self.train, self.validation = (
             sources.Source(
@@ -282,13 +282,13 @@ class _Work:
             )
 
     def _checked(self, monitor):
-        """A function may want any labels of validation data."""
+        """Checks data; a monitor function may use any validation labels."""
         if callable(monitor):
             return [self.train]
         return [self.train, self.validation]
 
     def key(self):
-        """What the result depends on, as plain data."""
+        """Everything that the result depends on, as plain data."""
         return {
             "model": _digest(self.model),
             "training": self.train.digest(),
@@ -299,7 +299,7 @@ class _Work:
         }
 
     def resolve(self, wish, options, space):
-        """From what is wanted to limits in units, within reach.
+        """Converts a wish to absolute limits that can be met.
 
         Args:
             wish: a `Wish`.
@@ -387,9 +387,9 @@ def _smallest(job, dense, seed):
     if not good:
         gone = trial.loses(dense)
         raise RuntimeError(
-            "A network that loses no more is required. Received: "
-            f"max_loss={job.max_loss}, and the int8 file of the model that "
-            f"came in loses {gone:.4g} of {job.task.monitor} already. Raise "
+            "Some network must lose no more than `max_loss`. Received: "
+            f"max_loss={job.max_loss}, but the int8 file of the given model "
+            f"already loses {gone:.4g} of {job.task.monitor}. Raise "
             "`max_loss`, or calibrate with other data."
         )
     frontier = sorted(way, key=lambda a: -a.numbers["MACs"])
@@ -397,7 +397,7 @@ def _smallest(job, dense, seed):
 
 
 def _digest(model):
-    """A hash of the layers and the numbers of a model."""
+    """A hash of a model's layers and weights."""
     found = hashlib.sha256()
     config = json.dumps(model.get_config(), default=repr, sort_keys=True)
     if "0x" not in config:  # addresses of objects without a config
@@ -409,7 +409,7 @@ def _digest(model):
 
 
 def _call(wish, out, asked, minutes):
-    """How this is called again, as Python."""
+    """The Python call that reproduces this one."""
     given = dict(wish.given())
     how = {"minutes": minutes} if minutes else {"epochs": asked["epochs"]}
     given |= {k: repr(v) for k, v in how.items()}

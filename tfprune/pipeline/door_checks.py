@@ -1,4 +1,4 @@
-"""What is wrong with model, data and wishes, said before any work."""
+"""Checks of model, data and arguments, before any work."""
 
 import warnings
 
@@ -8,7 +8,7 @@ import numpy as np
 from tfprune.datasets import samples
 from tfprune.pipeline import task as task_lib
 
-_DRAWS = 20  # Permutations that tell what chance does.
+_DRAWS = 20  # Permutations that estimate the chance level.
 _LIMIT = 2048  # Samples of the check for a model that is not trained.
 _SIGMA = 3.0
 
@@ -96,9 +96,9 @@ def _check_labels(model, kinds, y, before, purpose):
 
 
 def warn_of_chance(model, task, source):
-    """Warns of a model that does no better than by chance.
+    """Warns if a model is no better than chance.
 
-    Chance is what the metric is when outputs are handed to other samples.
+    The chance level is the metric with the outputs permuted over samples.
 
     Args:
         model: a `keras.Model`.
@@ -135,9 +135,9 @@ def warn_of_chance(model, task, source):
     warnings.warn(
         "A trained model is needed. Received: "
         f"model={model.name!r}, whose {task.monitor} of {sign * own:.4f} on "
-        f"{count} validation samples is what chance gives "
-        f"({sign * np.mean(chance):.4f}). Train it first, or give data that "
-        "are preprocessed as those that it was trained on.",
+        f"{count} validation samples is at chance level "
+        f"({sign * np.mean(chance):.4f}). Train it first, or preprocess the "
+        "data as for its training.",
         stacklevel=4,
     )
     return True

@@ -1,4 +1,4 @@
-"""What a network takes and does, as predicted and as its file was measured."""
+"""Costs and metrics of a network, as predicted and as measured on its file."""
 
 import pathlib
 import tempfile

@@ -1,4 +1,4 @@
-"""What one sees of a run: stage, epoch, metric, budget, time left."""
+"""The progress display: stage, epoch, metric, budget, time left."""
 
 import contextlib
 

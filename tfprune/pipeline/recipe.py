@@ -1,4 +1,4 @@
-"""How the network is made smaller and trained: the numbers of it."""
+"""The hyperparameters of `compress`."""
 
 import dataclasses
 import math
@@ -13,27 +13,31 @@ _COUNTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """The settings of one way to the budget.
+    """Hyperparameters of pruning and training.
 
-    The defaults are not chosen by measurement yet; `benchmarks/compress.py`
-    compares them with others.
+    The defaults are not tuned yet; `benchmarks/compress.py` compares them with
+    others.
 
     Args:
-        rounds: `int`, steps in which channels go, with training between.
-        rounds_share: `float`, of all epochs, for the rounds before the last.
-        criterion: what ranks the channels of a group, as for `tfprune.prune`.
-        strategy: of `tfprune.search`, how shares of the groups are found.
+        rounds: `int`, number of pruning rounds, with training in between.
+        rounds_share: `float`, fraction of all epochs for the rounds before
+            the last.
+        criterion: ranks the channels of a group, as for `tfprune.prune`.
+        strategy: search strategy for the groups' shares; see
+            `tfprune.search`.
         evaluations: `int`, networks that the search tries in each round.
-        selection: `int`, training samples that the search looks at.
-        reconstruction: `int`, training samples that weights are fitted on,
-            and by which normalization is measured anew; 0 does neither.
-        teacher: `bool`, whether the dense network teaches the small one.
-        temperature: `float`, of the teacher's classes.
-        label_weight: `float` in [0, 1], of the labels beside the teacher.
-        learning_rate: `float`, of Adam, falling to 0 as half a cosine.
-        batch_size: `int`, for arrays.
-        most_epochs: `int`, of one training within a limit on time.
-        corrections: `int`, how often a file that does not fit is cut again.
+        selection: `int`, number of training samples for the search.
+        reconstruction: `int`, number of training samples for refitting
+            weights and recalibrating normalization; 0 does neither.
+        teacher: `bool`, whether to distill the dense network.
+        temperature: `float`, temperature of the distillation.
+        label_weight: `float` in [0, 1], weight of the labels' loss beside the
+            teacher's.
+        learning_rate: `float`, for Adam, with cosine decay to 0.
+        batch_size: `int`, used if the data are arrays.
+        most_epochs: `int`, maximum epochs per training if time is limited.
+        corrections: `int`, how often to prune a file further that does not
+            fit.
     """
 
     rounds: int = 2

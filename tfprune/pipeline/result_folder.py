@@ -1,4 +1,4 @@
-"""From the networks of a run to the folder that is left of it."""
+"""Writes the networks of a run to the result folder."""
 
 import json
 import pathlib

@@ -1,7 +1,7 @@
 """Data of any form, read again and again: arrays, files, folders, data sets.
 
-Order and batches of arrays depend on the seed and the epoch alone, so that a
-training that was stopped goes on with the batches that it would have had.
+The order and batches of arrays depend only on the seed and the epoch, so that a
+resumed training gets the same batches.
 """
 
 import functools
@@ -190,7 +190,7 @@ def _parts(data):
     if not 1 <= len(data) <= 3:
         raise ValueError(
             "Data must be x, (x, y) or (x, y, weights). Received: a tuple of "
-            f"{len(data)}. Several inputs go into a list or a dict."
+            f"{len(data)}. Pass several inputs as a list or a dict."
         )
     return (*data, None, None)[:3]
 
@@ -237,7 +237,7 @@ def _taker(rows):
 def _check_ends(data, purpose):
     if data is None:
         raise ValueError(
-            f"Data are needed for {purpose}. Received: None. Give (x, y), a "
+            f"Data are needed for {purpose}. Received: None. Pass (x, y), a "
             "tf.data.Dataset, a keras.utils.PyDataset, or the path of an "
             ".npz file or of a folder of images."
         )
@@ -246,8 +246,8 @@ def _check_ends(data, purpose):
         endless = data.num_batches is None
     if endless:
         raise ValueError(
-            f"Data that end are needed for {purpose}. Received: an endless "
-            f"{type(data).__name__}. Cut it, as in data.take(50)."
+            f"Finite data are needed for {purpose}. Received: an infinite "
+            f"{type(data).__name__}. Limit it, as in data.take(50)."
         )
     if not _is_arrays(data) and not hasattr(data, "__iter__"):
         if not isinstance(data, keras.utils.PyDataset):
@@ -266,7 +266,7 @@ def _opened(text, purpose, model, label_mode, batch_size, seed):
         return _images(path, purpose, model, label_mode, batch_size, seed)
     if not path.is_file():
         raise FileNotFoundError(
-            f"Data for {purpose} must be a file that is there, a folder of "
+            f"Data for {purpose} must be an existing file, a folder of "
             f"images or {_TFDS}NAME:SPLIT. Received: {text!r}."
         )
     if path.suffix not in _ARRAYS:
@@ -322,7 +322,7 @@ def _from_tfds(name, purpose, batch_size, seed):
         )
     except AssertionError as error:
         raise FileNotFoundError(
-            "A data set that is prepared is needed. Received: "
+            "A prepared data set is required. Received: "
             f"{_TFDS}{name}:{split} for {purpose}, which is not in "
             "$TFDS_DATA_DIR or ~/tensorflow_datasets. Prepare it with "
             f"`tfds build {name}`."

@@ -1,8 +1,8 @@
-"""What a model is trained for, and the one metric that says how well it does.
+"""A model's task: its losses and metrics, and the one metric to watch.
 
-Losses and metrics are those that the model is compiled with, unless others
-are given. Metrics are always computed by Keras, from outputs: so those of a
-file on a microcontroller's interpreter are counted as those of the model.
+Losses and metrics are those that the model was compiled with, unless others are
+given. Keras always computes metrics from outputs, so a file on the interpreter
+for microcontrollers is measured exactly as the model is.
 """
 
 import keras
@@ -203,7 +203,7 @@ class Task:
             raise ValueError(
                 "The metric to keep must be one that is computed: "
                 f"{', '.join(names)}. Received: monitor={monitor!r}. Compile "
-                "the model with it, or give metrics=[...]."
+                "the model with it, or pass metrics=[...]."
             )
         return wanted
 
@@ -241,7 +241,7 @@ class Task:
             return True
         raise ValueError(
             "Whether a larger metric is better must be known. Received: "
-            f"monitor={self.monitor!r}, mode='auto'. Give mode='max' or "
+            f"monitor={self.monitor!r}, mode='auto'. Pass mode='max' or "
             "mode='min'."
         )
 

@@ -1,4 +1,4 @@
-"""What models answer beside what is right: confusions, or sizes of errors."""
+"""Predictions against truths: confusion matrices and error distributions."""
 
 import dataclasses
 
@@ -12,14 +12,13 @@ from tfprune.datasets import samples
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Confusion(printed.Printed):
-    """How often samples of each class are taken for each class.
+    """Confusion matrices of one output.
 
     Attributes:
         name: `str`, the output of the model.
         labels: tuple of `str`, the classes.
-        before, after: int arrays, shape `(classes, classes)`: rows are the
-            classes of the samples, columns the answers; `after` may be
-            `None`.
+        before, after: int arrays, shape `(classes, classes)`: rows are true
+            classes, columns predictions; `after` may be `None`.
     """
 
     name: str
@@ -46,12 +45,12 @@ class Confusion(printed.Printed):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Errors(printed.Printed):
-    """How far answers are from what is right.
+    """Errors of one regression output.
 
     Attributes:
         name: `str`, the output of the model.
-        before, after: float arrays, answer less truth of each number that
-            is answered; `after` may be `None`.
+        before, after: float arrays, prediction minus truth of each number;
+            `after` may be `None`.
     """
 
     name: str
@@ -76,25 +75,24 @@ class Errors(printed.Printed):
 
 
 def outcomes(models, data, labels=None, batch_size=256):
-    """What one model or two answer on data, output by output.
+    """Compares the predictions of one or two models with the truth.
 
-    An output is that of a classifier where the truths are whole numbers, one
-    for each vector of scores, or one-hot; all others count as regression.
+    An output counts as a classifier's if the truths are integers, one per
+    score vector, or one-hot; all others count as regression.
 
     Args:
         models: list of one or two `keras.Model`s with the same outputs.
-        data: `(x, y)` or what gives batches of them; see
-            `tfprune.datasets`. With several outputs `y` is a structure of
-            them, as for `fit`.
+        data: `(x, y)` or a source of such batches; see `tfprune.datasets`.
+            With several outputs `y` is a structure of arrays, as for `fit`.
         labels: names of the classes; numbers if `None`.
-        batch_size: `int`, for arrays.
+        batch_size: `int`, used if the data are arrays.
 
     Returns:
-        A tuple of `Confusion` and `Errors`, one for each output.
+        A tuple of `Confusion` and `Errors`, one per output.
 
     Raises:
         ValueError: If there are no samples, or labels and outputs do not
-            fit.
+            match.
 
     Example:
 
@@ -102,7 +100,7 @@ def outcomes(models, data, labels=None, batch_size=256):
     """
     if not 1 <= len(models) <= 2:
         raise ValueError(
-            "One model or two are required, before and after. Received: "
+            "One or two models are required, before and after. Received: "
             f"{len(models)} models."
         )
     # Only functional models name their outputs.
@@ -164,9 +162,9 @@ def outcome(name, truth, before, after=None, labels=None):
     for side in sides:
         if side.size != truth.size:
             raise ValueError(
-                "Truths must be as many as answers. Received: truths of shape "
-                f"{truth.shape} and answers of shape {side.shape} at output "
-                f"{name!r}."
+                "Truths and predictions must have the same number. Received: "
+                f"truths of shape {truth.shape} and predictions of shape "
+                f"{side.shape} at output {name!r}."
             )
     return Errors(
         name,

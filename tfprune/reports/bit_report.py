@@ -136,13 +136,13 @@ class BitReport(printed.Printed):
 
 
 def bits(model):
-    """The bit lengths of a model that `BitPruning` acts on.
+    """Reports the bit lengths of a model wrapped with `BitPruning`.
 
-    Ask before `tfprune.strip`, which gives plain layers: they hold weights on
-    their grid, but no longer know its bit length.
+    Call it before `tfprune.strip`, which returns plain layers: their weights
+    lie on a grid, but its bit length is no longer recorded.
 
     Args:
-        model: a model from `tfprune.wrap` with `BitPruning`, finalised or
+        model: a model from `tfprune.wrap` with `BitPruning`, finalized or
             not; it is not changed.
 
     Returns:
@@ -161,8 +161,8 @@ def bits(model):
         raise ValueError(
             "A model with bit lengths is required. Received: "
             f"model={model.name!r}, which has none. Use "
-            "`tfprune.wrap(model, tfprune.methods.BitPruning())`, and ask "
-            "before `strip` or `unwrap` takes the wrappers away."
+            "`tfprune.wrap(model, tfprune.methods.BitPruning())`, and call "
+            "this before `strip` or `unwrap` removes the wrappers."
         )
     layers = [
         row for wrapper in wrapper_lib.find(model) for row in _rows(wrapper)

@@ -1,14 +1,14 @@
-"""What there is to choose from, as tables."""
+"""Tables of available choices."""
 
 from tfprune.core import tables
 from tfprune.scoring import criterion as criterion_lib
 
 
 def criteria():
-    """The registered criteria, with paper, year, data and cost.
+    """Lists the registered criteria, with paper, year, data and cost.
 
     Returns:
-        A `tables.Table`; criteria that were filed without a paper have "-".
+        A `tables.Table`; criteria without a paper have "-".
 
     Example:
 

@@ -1,4 +1,4 @@
-"""What a model costs, layer by layer, and what a smaller one saves."""
+"""Costs of a model by layer, and the savings of a smaller one."""
 
 import collections
 import math
@@ -23,22 +23,22 @@ def profile(
     data: typed.Data = None,
     input_shape: typed.Shapes | None = None,
 ) -> profiles.Profile:
-    """What a model costs, in total and layer by layer.
+    """Profiles the costs of a model, in total and by layer.
 
     Args:
         model: a built `keras.Model`.
-        data: `(x, y)` or batches of them, to measure the accuracy of a
-            classifier on; see `tfprune.reports.evaluation.accuracies`.
-        input_shape: as for `tfprune.channel_graph`; required where the
-            model leaves sizes of its inputs open.
+        data: `(x, y)` or batches of them, to measure a classifier's accuracy;
+            see `tfprune.reports.evaluation.accuracies`.
+        input_shape: as for `tfprune.channel_graph`; required if the model has
+            unknown input sizes.
 
     Returns:
         A `profiles.Profile`.
 
     Raises:
         TypeError: If `model` is not a Keras model.
-        ValueError: If the model cannot be read, a size of its inputs is
-            open, or `data` does not fit.
+        ValueError: If the model cannot be read, an input size is unknown, or
+            `data` does not suit the model.
 
     Example:
 
@@ -54,11 +54,11 @@ def compare(
     data: typed.Data = None,
     input_shape: typed.Shapes | None = None,
 ) -> profiles.Comparison:
-    """Two models side by side: what they cost and how often they are right.
+    """Compares the costs and the accuracy of two models.
 
     Args:
-        dense, small: built `keras.Model`s. Layers of the same path are put
-            side by side; a layer that one of them lacks is listed alone.
+        dense, small: built `keras.Model`s. Layers with the same path are
+            compared; a layer that one model lacks is listed alone.
         data, input_shape: as for `profile`.
 
     Returns:

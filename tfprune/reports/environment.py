@@ -1,4 +1,4 @@
-"""What a number depends on besides the code."""
+"""The environment that a measurement depends on."""
 
 import importlib.metadata
 import os
@@ -17,11 +17,11 @@ _PACKAGES = (
 
 
 def environment():
-    """What a number depends on besides the code, as plain data.
+    """Returns what a measurement depends on besides the code.
 
     Returns:
-        `dict` with `versions`, from the name of each package that is there
-        to its version, and `machine`, its kind.
+        `dict` with `versions`, from the name of each installed package to its
+        version, and `machine`, a description.
     """
     installed = {
         found.name.lower().replace("_", "-"): found.version

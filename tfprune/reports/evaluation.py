@@ -1,4 +1,4 @@
-"""How often classifiers are right."""
+"""Accuracy of classifiers."""
 
 import keras
 import numpy as np
@@ -8,10 +8,10 @@ from tfprune.datasets import samples
 
 
 def accuracies(models, data, batch_size=256):
-    """The share of samples whose highest score is that of their class.
+    """Computes the accuracy of classifiers.
 
-    All models see each batch before the next one is drawn, so that `data`
-    may be a generator.
+    All models see each batch before the next one is drawn, so `data` may be a
+    generator.
 
     Args:
         models: list of `keras.Model`s with one output, scores or

@@ -1,4 +1,4 @@
-"""Which channels of a model a smaller one still has, found by its weights."""
+"""Finds the channels that a smaller model has kept, by its weights."""
 
 import numpy as np
 
@@ -9,20 +9,20 @@ _GONE, _STAYS, _OPEN = 0, 1, -1
 
 
 def kept_channels(dense, small):
-    """Finds the channels that a smaller model was left with.
+    """Finds the channels that a smaller model has kept.
 
-    A channel is found where one slice of the dense weights alone equals the
-    smaller model's. Training changes the weights: then the number of channels
-    is known, but not which ones they are.
+    A channel matches if exactly one slice of the dense weights equals the
+    smaller model's. If training has changed the weights, only the number of
+    channels is known, not which ones they are.
 
     Args:
         dense: the `ChannelGraph` of a model.
         small: the `ChannelGraph` of that model after `prune` or `strip`.
 
     Returns:
-        `(keep, guessed)`: bool arrays of shape `(dense.size,)`, the channels
-        that stay, and those of which only the number is known, so that the
-        first ones stand for them.
+        `(keep, guessed)`: bool arrays of shape `(dense.size,)`, the kept
+        channels, and those of which only the number is known, so that the
+        first ones represent them.
 
     Raises:
         ValueError: If `small` is not `dense` with fewer channels.

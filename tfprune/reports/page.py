@@ -1,4 +1,4 @@
-"""The page of a network: one HTML file that needs no network to be read."""
+"""The report page: one self-contained HTML file."""
 
 import dataclasses
 import importlib.resources

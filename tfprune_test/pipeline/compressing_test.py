@@ -348,7 +348,7 @@ class RefusedTest(parameterized.TestCase):
             "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
         )
         x, _ = data()[1]
-        with self.assertWarnsRegex(UserWarning, "what chance gives"):
+        with self.assertWarnsRegex(UserWarning, "at chance level"):
             tfprune.compress(
                 net,
                 data()[0],

@@ -45,7 +45,7 @@ class OutcomeTest(parameterized.TestCase):
             answers.outcome("y", np.array([0, 2]), np.eye(2))
         with self.assertRaisesRegex(ValueError, "name for each of 2 classes"):
             answers.outcome("y", np.array([0, 1]), np.eye(2), labels=["a"])
-        with self.assertRaisesRegex(ValueError, "as many as answers"):
+        with self.assertRaisesRegex(ValueError, "the same number"):
             answers.outcome("y", np.zeros(3), np.zeros((2, 1)))
 
 
@@ -78,7 +78,7 @@ class OutcomesTest(absltest.TestCase):
         x = np.zeros((2, 2), "float32")
         with self.assertRaisesRegex(ValueError, "2 arrays of labels"):
             answers.outcomes([model], (x, [np.zeros(2), np.zeros(2)]))
-        with self.assertRaisesRegex(ValueError, "One model or two"):
+        with self.assertRaisesRegex(ValueError, "One or two models"):
             answers.outcomes([], (x, np.zeros(2)))
 
 
