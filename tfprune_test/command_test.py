@@ -131,7 +131,7 @@ class OutputTest(program_test.CliTestCase):
         line = self.refused(
             "prune", self.dense, "--macs=0.5", "--skip=nowhere", out
         )
-        self.assertIn("Every pattern of --skip must fit", line)
+        self.assertIn("Every pattern of --skip must match", line)
 
     @pytest.mark.slow  # A process that imports Keras.
     def test_warnings_are_one_line(self):

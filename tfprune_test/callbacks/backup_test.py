@@ -134,7 +134,7 @@ class BackupTest(parameterized.TestCase):
         fit([backup_lib.Backup(self.folder), Stop(epoch=0)])
         full = OSError(28, "No space left on device")
         with mock.patch.object(os, "posix_fallocate", side_effect=full):
-            with self.assertRaisesRegex(OSError, "find room"):
+            with self.assertRaisesRegex(OSError, "needs free"):
                 fit([backup_lib.Backup(self.folder)])
         self.assertEqual(self.names(), ["backup-0"])
         self.resumed(first_epoch=1)

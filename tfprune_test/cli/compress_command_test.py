@@ -60,7 +60,7 @@ class CompressTest(program_test.CliTestCase):
         ((), "--board, a budget .* Received: none"),
         (("--board=nano33",), "Similar: nano-33-ble"),
         (("--macs=0.5", "--max_loss=1"), "a budget and --max_loss"),
-        (("--macs=0.5", "--ram_share=0.5"), "--ram_share wants --board"),
+        (("--macs=0.5", "--ram_share=0.5"), "--ram_share needs --board"),
         (("--macs=0.5", "--train=no.npz"), "no.npz"),
         (("--macs=0.5", "--validation="), "--validation must name data"),
         (("--macs=0.5", "--out="), "--out=FOLDER"),
