@@ -297,7 +297,7 @@ class PruneTest(CliTestCase):
         ("--out={small} --macs=a", "--macs=a: A fraction .* or a count"),
         ("--out={small} --macs=1.5", r"--macs=1\.5: A fraction to keep of"),
         ("--out={small} --macs=10", "The budget must be within reach"),
-        ("--out={small} --ratio=1", r"--ratio=1: A share .* in \[0, 1\)"),
+        ("--out={small} --ratio=1", r"--ratio=1: A fraction .* in \[0, 1\)"),
         ("--out={small} --macs=0.5 --criterion=l3", "Unknown criterion"),
         (
             "--out={small} --macs=0.5 --ranking=x",
