@@ -1,7 +1,7 @@
-"""From a Keras model to a file that a microcontroller runs.
+"""Exports a Keras model to a file that a microcontroller runs.
 
 In: a model. Out: a `.tflite` file, C sources, a command stream. Inside,
-`convert` stands on `micro`, `edit`, `run` and `file`, in that order.
+`convert` may import `micro`, `edit`, `run` and `file`, in that order.
 May import: `surgery`, `methods` and below; TensorFlow in functions.
 """
 
@@ -17,7 +17,7 @@ if typing.TYPE_CHECKING:
     from tfprune.export.micro.firmware_folder import export_micro
     from tfprune.export.micro.npu import compile_for_npu
 
-# On demand, so that a file can be read without Keras, which converts it.
+# Loaded on demand: reading a file does not need Keras, only converting does.
 __getattr__, __all__ = lazy.attach(
     __name__,
     {

@@ -108,7 +108,7 @@ class BatchesTest(parameterized.TestCase):
         self.assertIsNot(later, data)
 
     @parameterized.parameters(
-        (None, "Data are needed"), (3, "must be arrays"), ("no.npz", "an existing file")
+        (None, "Data are needed"), (3, "must be arrays"), ("no.npz", "existing")
     )
     def test_what_is_no_data(self, data, text):
         with self.assertRaisesRegex((ValueError, FileNotFoundError), text):

@@ -8,22 +8,22 @@ import numpy as np
 
 
 def samples(data, inputs, limit):
-    """The samples that the ranges of all activations are measured on.
+    """Collects the samples on which to calibrate activation ranges.
 
     Args:
         data: An array `(N, ...)`; for several inputs a tuple, a list or a
-            dict of them; or an iterable (a `tf.data.Dataset`, a generator)
+            dict of arrays; or an iterable (a `tf.data.Dataset`, a generator)
             of single samples or of batches, alone or as `(x, y)`.
         inputs: `tuple` of `signature.Input`.
-        limit: `int`. Of arrays that are longer, so many samples at even
-            distances are taken; of iterables the first ones.
+        limit: `int`, maximum number of samples: evenly spaced ones of an
+            array, the first ones of an iterable.
 
     Returns:
-        A list with one array `(n, ...)` for each input, of its dtype.
+        A list with one array `(n, ...)` per input, of its dtype.
 
     Raises:
-        ValueError: If shape, dtype or values do not fit, or if there is no
-            sample.
+        ValueError: If shape, dtype or values do not match, or there are no
+            samples.
     """
     if (
         isinstance(limit, bool)
@@ -40,7 +40,7 @@ def samples(data, inputs, limit):
     lengths = {len(array) for array in arrays}
     if len(lengths) > 1 or 0 in lengths:
         raise ValueError(
-            "Calibration needs samples, equally many for each input. "
+            "Calibration needs samples, the same number for each input. "
             f"Received: {[len(array) for array in arrays]} samples."
         )
     count = lengths.pop()
@@ -74,8 +74,7 @@ def _first(data, inputs, limit):
             f"of type {type(data).__name__}."
         )
     columns, count = [[] for _ in inputs], 0
-    # A dataset that repeats has no end: the empty batches of a broken one
-    # must not go on forever either.
+    # A repeating dataset never ends; empty batches must not loop forever.
     for element in itertools.islice(data, limit):
         batches = _batches(element, inputs)
         for column, batch in zip(columns, batches, strict=True):

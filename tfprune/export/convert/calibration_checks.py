@@ -1,4 +1,4 @@
-"""What is odd about calibration samples, said before ranges are measured."""
+"""Warnings about suspicious calibration samples."""
 
 import keras
 import numpy as np
@@ -15,10 +15,10 @@ _FAR, _FACTOR = 3.0, 4.0
 
 
 def warn(model, samples, inputs):
-    """Warns of samples that are few, constant or on another scale.
+    """Warns of samples that are too few, constant or on another scale.
 
-    The scale is that of training, as the first batch normalisation remembers
-    it; models without one are not looked at.
+    The first batch normalization records the scale of training; models
+    without one are not checked.
 
     Args:
         model: the `keras.Model` to be exported.
@@ -28,7 +28,7 @@ def warn(model, samples, inputs):
     count = len(samples[0])
     if count < _ENOUGH:
         logging.warning(
-            "Ranges are measured on %d samples; some hundred are better.", count
+            "Calibrating on only %d samples; use a few hundred.", count
         )
     for array, spec in zip(samples, inputs, strict=True):
         if array.size > 1 and array.min() == array.max():
@@ -69,10 +69,10 @@ def _check_scale(model, norm, samples):
     factor = np.median(np.sqrt(maps.var(0) + norm.epsilon) / deviation)
     if far > _FAR or not 1 / _FACTOR < factor < _FACTOR:
         logging.warning(
-            "Calibration samples seem to be on another scale than those of "
-            "training: before %s the standard deviation is %.3g times that of "
-            "training, and the mean %.3g standard deviations away. Prepare "
-            "them as the model expects its inputs.",
+            "Calibration samples seem to be on another scale than the training "
+            "data: before %s the standard deviation is %.3g times that of "
+            "training, and the mean %.3g standard deviations away. Preprocess "
+            "them as the model expects.",
             norm.name,
             factor,
             far,

@@ -1,6 +1,6 @@
-"""The TFLite converter, run by `child.Child`: a crash ends the child alone.
+"""The TFLite converter, run by `child.Child`: a crash only ends the child.
 
-A script without imports from tfprune; `graph_file.py` writes what it reads.
+A script without imports from tfprune; `graph_file.py` writes its input.
 """
 
 import math
@@ -64,7 +64,7 @@ def handle(request):
             tf.lite.Optimize.EXPERIMENTAL_SPARSITY,
         ]
         (folder / SPARSE).write_bytes(converter.convert())
-    # The function holds its variables weakly.
+    # Keep a reference: the function only holds weak ones to its variables.
     del variables
     return count
 

@@ -1,15 +1,16 @@
-"""Integers that select something, kept whole where numbers become int8.
+"""Keeps ids (integers that select something) exact in quantized files.
 
 Keras casts ids to floats and back, as do models whose input is float by
-default. In a quantized file the float between is a byte, and of a thousand ids
-four are one. So what lies between the two casts is computed on integers.
+default. In an int8 file the float in between has 256 values, so of a thousand
+ids about four become one. So everything between the two casts is computed on
+integers.
 """
 
 import collections
 
 from absl import logging
 
-# What moves elements of its first input and changes none.
+# Ops that only move the elements of their first input.
 _MOVES = frozenset(
     "Identity StopGradient Reshape ExpandDims Squeeze Transpose StridedSlice "
     "Slice Tile BroadcastTo EnsureShape".split()
@@ -57,8 +58,8 @@ def keep_whole(graph, inputs, interface):
             raise ValueError(
                 "Ids must be integers in a quantized file. Received: an "
                 f"input that holds ids (for {_short(roots[name][0].name)}) "
-                "beside numbers, which become bytes. Give the ids an input "
-                'of their own, keras.Input(shape, dtype="int32").'
+                "beside numbers, which become int8. Give the ids a separate "
+                'input, keras.Input(shape, dtype="int32").'
             )
         editor.make_integer(name, roots[name])
         logging.info("Input %r holds ids: it is of int32 in the file.", name)
@@ -187,8 +188,8 @@ class _Editor:
                 "Ids must be integers in a quantized file. Received: "
                 f"{_short(node.name)}, which makes ids for "
                 f"{_short(selecting[node.name])} from numbers that become "
-                "bytes. Compute them outside of the model and give them as "
-                'an input of their own, keras.Input(shape, dtype="int32").'
+                "int8. Compute them outside the model and pass them as a "
+                'separate input, keras.Input(shape, dtype="int32").'
             )
 
     def _selecting(self):

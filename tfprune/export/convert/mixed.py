@@ -78,28 +78,28 @@ def export_bits(
     calibration_samples: int = 256,
     input_shapes: typed.Shapes | None = None,
 ) -> BitsFile:
-    """Writes a finalised model as a .tflite file of int8 and int4.
+    """Exports a finalized model as a .tflite file of int8 and int4.
 
-    The channels that do not matter are stripped first. Convolutions and
-    dense layers whose weights have at most 4 bits are stored in int4, others
-    with at most 8 bits in int8, those above in float32. TFLite has integer
-    activations of 8 bits (16 is not used here), whatever was learned. What
-    differs from the learned bits is said for each layer. LiteRT runs these
-    files; TFLite Micro has no kernel for dense layers in int4.
+    The model is stripped first. Convolutions and dense layers whose weights
+    have at most 4 bits are stored in int4, others with at most 8 bits in
+    int8, those above in float32. TFLite has integer activations of 8 bits (16
+    is not used here), whatever was learned. The result lists each layer that
+    differs from its learned bits. LiteRT runs these files; TFLite Micro has
+    no kernel for dense layers in int4.
 
-    TFLite's grids are symmetric around zero, one for each output channel,
-    while BitPruning's lie between the least and the largest weight. So weights
-    move to the nearest level of the file's grid: by up to 1/14 of the largest
-    weight of the channel in int4, and 1/254 in int8. Measure the accuracy of
-    the file.
+    TFLite's grids are symmetric around zero and per-channel, while
+    BitPruning's span the range from the smallest to the largest weight. So
+    weights move to the nearest level of the file's grid: by up to 1/14 of the
+    channel's largest weight in int4, and 1/254 in int8. Measure the accuracy
+    of the file.
 
     Args:
         model: a model from `tfprune.training.finalize`, on the TensorFlow
             backend; it is not changed.
         path: `str` or path-like, the file to write.
-        calibration: samples that the ranges of activations are measured on,
-            as for `tfprune.export_tflite`.
-        calibration_samples: `int`, the most samples that are used.
+        calibration: samples to calibrate activation ranges on, as for
+            `tfprune.export_tflite`.
+        calibration_samples: `int`, maximum number of samples to use.
         input_shapes: as for `tfprune.export_tflite`.
 
     Returns:
@@ -108,9 +108,9 @@ def export_bits(
     Raises:
         ImportError: If a package of the extras `export` or `quantizer` is
             missing.
-        ValueError: If the model has no bit lengths, or some that are still
-            learned, or two wrapped layers of one name; and as
-            `tfprune.export_tflite`, which lists further errors.
+        ValueError: If the model has no bit lengths, trainable ones, or two
+            wrapped layers with one name; see `tfprune.export_tflite` for
+            further errors.
 
     Example:
 
@@ -153,10 +153,10 @@ def _wanted(model):
     places = bit_lengths.places(model)
     if not places or not all(method.frozen for method, _ in places):
         raise ValueError(
-            "A model with bit lengths that are fixed is required. Received: "
-            f"model={model.name!r}, which has none, or learns them. Use "
-            "`tfprune.training.finalize`, and export what it gives, not what "
-            "`strip` makes of that."
+            "A model with fixed bit lengths is required. Received: "
+            f"model={model.name!r}, which has none, or trainable ones. Use "
+            "`tfprune.training.finalize` and export its result without "
+            "calling `strip`."
         )
     found = {}
     for wrapper in wrapper_lib.find(model):
@@ -170,7 +170,7 @@ def _wanted(model):
             key = (wrapper.name, name)
             if key in found:
                 raise ValueError(
-                    "Wrapped layers must have names of their own. Received: "
+                    "Wrapped layers must have unique names. Received: "
                     f"model={model.name!r} with two layers {wrapper.name!r}, "
                     "one of them in a nested model. Rename one."
                 )

@@ -1,8 +1,8 @@
-"""What a model remembers from one call to the next, as inputs and outputs.
+"""States of a model as inputs and outputs of its file.
 
-A file has no memory of its own: TFLite's resource variables do not run in int8
-on microcontrollers. So each state of a stateful layer comes in as an input and
-goes out, renewed, as an output; who runs the file feeds the one with the other.
+A file has no state: TFLite's resource variables do not run in int8 on
+microcontrollers. So each state of a stateful layer becomes an input and an
+output, and the caller feeds the output of one call to the input of the next.
 """
 
 import dataclasses

@@ -50,55 +50,55 @@ def export_tflite(
     kernels: str = "auto",
     dense_scales: str | None = None,
 ) -> model_file.ModelFile:
-    """Writes a Keras model as a .tflite file with a fixed batch of one.
+    """Exports a Keras model as a .tflite file with a batch size of one.
 
-    Only built-in kernels are used, so that the file runs wherever TFLite
-    does. The converter runs in a process of its own, where it cannot take
-    the caller down; the file is there whole or not at all. The same model
-    and calibration data give the same bytes.
+    The file only uses built-in kernels, so it runs wherever TFLite does. The
+    converter runs in a child process, where a crash cannot end the caller;
+    the file is written atomically. The same model and calibration data give
+    the same bytes.
 
-    A file remembers nothing. Each state of a stateful layer becomes an input
-    (`lstm_state_0`), zero at first, and an output (`lstm_state_0_next`) that
-    is fed back with the next call. In quantized files ids are int32 from the
-    input to the look-up, whatever the model casts them to.
+    A file keeps no state. Each state of a stateful layer becomes an input
+    (`lstm_state_0`), zero at first, and an output (`lstm_state_0_next`) to
+    pass to the next call. In quantized files, ids are int32 from the input to
+    the lookup, whatever the model casts them to.
 
     Args:
         model: A built `keras.Model` on the TensorFlow backend; not changed.
         path: `str` or path-like, the file to write.
         quantize: How numbers are stored. "float32" (also `None`); "float16"
             weights, half the bytes; "dynamic", int8 weights and float
-            activations; "int8", all of it, as microcontrollers want it, a scale
-            for each output channel of convolutions; "int16x8", int8 weights
-            and int16 activations, for what int8 is too coarse for; "int4",
-            int8 but for the weights of convolutions and dense layers, for
-            LiteRT (TFLite Micro has no such dense layers), with the extra
-            `quantizer`.
-        calibration: What quantized activations have their ranges measured
-            on: an array `(N, ...)`, a tuple, list or dict of them
-            for several inputs, or an iterable (`tf.data.Dataset`, generator)
-            of samples or batches, alone or as `(x, y)`.
+            activations; "int8" weights and activations, for microcontrollers,
+            with per-channel scales for convolutions; "int16x8", int8 weights
+            and int16 activations, if int8 is too coarse; "int4", int8 with
+            int4 weights of convolutions and dense layers, for LiteRT (TFLite
+            Micro has no such dense layers), needs the extra `quantizer`.
+        calibration: Samples to calibrate the ranges of quantized activations
+            on: an array `(N, ...)`, a tuple, list or dict of arrays for
+            several inputs, or an iterable (`tf.data.Dataset`, generator) of
+            samples or batches, alone or as `(x, y)`.
         interface: dtype of inputs and outputs of quantized files: "int8"
-            ("int16" for "int16x8"; the default) or, but for "int4",
+            ("int16" for "int16x8"; the default) or, except for "int4",
             "float32".
-        calibration_samples: `int`, the most samples that are used: at even
-            distances in arrays, the first ones of iterables.
-        input_shapes: Shapes without the batch for models that leave some
-            dimension open: `(32, 32, 3)`, or a list of them.
-        sparse: "auto" stores weights with zeros in blocks sparsely where the
-            file gets smaller and TFLite runs it rightly; else a message says
-            why not. For phones and computers, never for microcontrollers.
-        compress: "auto" stores weights that hold many zeros in a shorter code
-            that only TFLite Micro reads, if that saves more than the code that
-            decodes them takes; see `compress_tflite`.
-        flash_bytes, ram_bytes: `int`, limits for the file, with the code that
-            decodes it, and for its arena with `compress="auto"`.
-        kernels: The kernels that shall run the file on a microcontroller:
-            "reference", "cmsis-nn", "esp-nn", or "auto", any of them.
-        dense_scales: "channel", a scale for each output of a dense layer, or
-            "tensor", one for all, a little less exact. By default "channel",
-            but "tensor" for "int16x8" where CMSIS-NN may run it, which reads
-            no others. Arduino's library of 2023 reads one alone: take
-            "tensor" there.
+        calibration_samples: `int`, maximum number of samples: evenly spaced
+            ones of arrays, the first ones of iterables.
+        input_shapes: Shapes without the batch axis for models with unknown
+            input sizes: `(32, 32, 3)`, or a list of them.
+        sparse: "auto" uses TFLite's sparse encoding for weights with blocks
+            of zeros, if it makes the file smaller and TFLite runs it
+            correctly; otherwise a message says why not. For phones and
+            computers, never for microcontrollers.
+        compress: "auto" compresses weights with many zeros in a format that
+            only TFLite Micro reads, if that saves more than the decoder's
+            code takes; see `compress_tflite`.
+        flash_bytes, ram_bytes: `int`, limits for the file, including the
+            decoder's code, and for its arena with `compress="auto"`.
+        kernels: The kernels that will run the file on a microcontroller:
+            "reference", "cmsis-nn", "esp-nn", or "auto" for any of them.
+        dense_scales: "channel" for per-channel scales of dense layers, or
+            "tensor" for per-tensor scales, which are slightly less accurate.
+            The default is "channel", but "tensor" for "int16x8" if CMSIS-NN
+            may run it, which supports no others. Arduino's library of 2023
+            only supports "tensor".
 
     Returns:
         A `model_file.ModelFile`: path, file_bytes, ops, inputs, outputs.
@@ -110,9 +110,9 @@ def export_tflite(
             fails.
         TypeError: If `model` is not a Keras model.
         ValueError: If the model is not built, has weights that are not
-            finite, or needs ops that TFLite has no kernel for; if the
-            calibration data does not fit; if ids are made from numbers that
-            become bytes.
+            finite, or needs ops without a TFLite kernel; if the calibration
+            data do not match; if ids are computed from numbers that become
+            int8.
 
     Example:
 
@@ -208,8 +208,8 @@ def _check_zeros(sparse, compress, flash_bytes, ram_bytes):
             )
     if sparse and compress:
         raise ValueError(
-            "TFLite Micro, which alone reads compressed weights, does not run "
-            "sparse ones. Received: sparse and compress. Take one of them."
+            "Only TFLite Micro reads compressed weights, and it does not run "
+            "sparse ones. Received: sparse and compress. Use one of them."
         )
     if compress is None and (flash_bytes, ram_bytes) != (None, None):
         raise ValueError(

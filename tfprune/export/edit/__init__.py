@@ -1,4 +1,4 @@
-"""Changes to a `.tflite` file that leave its outputs as they are.
+"""Edits of a `.tflite` file that do not change its outputs.
 
 In: a file. Out: a file with fewer or other ops and buffers.
 May import: `run`, `file`.

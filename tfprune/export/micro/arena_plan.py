@@ -1,9 +1,9 @@
-"""The tensor arena that a file needs on a 32-bit core, without running it.
+"""Plans the tensor arena of a file on a 32-bit core, without running it.
 
-TFLite Micro's start is followed step by step: records grow down from the end of
-the arena, and buffers up from its beginning. What is too small first is what
-counts: while an op prepares, its tensors lie between the two; while tensors are
-planned, the tables of the planner do; in the end the activations.
+This simulates TFLite Micro's allocation step by step: persistent records grow
+down from the end of the arena, temporary buffers up from its beginning. The
+peak may come from an op's tensors while it prepares, from the planner's tables
+while tensors are planned, or finally from the activations.
 https://github.com/tensorflow/tflite-micro, tensorflow/lite/micro,
 `micro_allocator.cc`, `micro_allocation_info.cc`, `greedy_memory_planner.cc`.
 """

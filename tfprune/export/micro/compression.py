@@ -1,9 +1,9 @@
-"""Which weights of a file are compressed, within flash and RAM.
+"""Chooses the weights of a file to compress, within flash and RAM.
 
-A compressed weight is decoded into the arena whenever its op runs: flash is
-won, RAM and time are paid. Decoded weights take turns in the arena, so that its
-size is that of the worst one of them, and a little for each; hence weights are
-tried one by one on the interpreter of TFLite Micro, and then together.
+A compressed weight is decoded into the arena whenever its op runs, which trades
+RAM and time for flash. Decoded weights reuse the same arena space, so the
+largest one sets its size, plus a small record for each; hence weights are tried
+one by one on the interpreter of TFLite Micro, and then together.
 """
 
 import dataclasses
@@ -88,27 +88,27 @@ def compress_tflite(
     decoder_bytes: int = 0,
     x: typed.Data = None,
 ) -> Compression:
-    """Compresses the zeros out of a file for TFLite Micro.
+    """Compresses the weights of a file for TFLite Micro.
 
-    Weights with many zeros, or with few different values, are stored in a
-    shorter code, which TFLite Micro decodes each time before it reads them:
-    this takes arena and time. Names of tensors go, too. The outputs are the
-    same to the last bit, which is tried here. No other runtime reads such
-    files: neither LiteRT nor Vela.
+    Weights with many zeros, or with few distinct values, are stored in a
+    shorter code, which TFLite Micro decodes each time before it reads them;
+    this takes arena and time. Tensor names are removed, too. The outputs are
+    verified to be bit-identical. No other runtime reads such files: neither
+    LiteRT nor Vela.
 
-    Which weights are compressed: without a limit all that make the file
-    smaller; within `ram_bytes` as much as fits; to reach `flash_bytes` those
-    that take the least arena, and no more than needed.
+    Without a limit, all weights that make the file smaller are compressed;
+    with `ram_bytes`, as many as fit; with `flash_bytes`, those that take the
+    least arena, and no more than needed.
 
     Args:
         path: `str` or path-like, a file of `export_tflite`; not changed.
         out: `str` or path-like, the file to write.
-        flash_bytes: `int`, the most that the file may take.
-        ram_bytes: `int`, the most that its arena may take.
-        decoder_bytes: `int`, flash that the code that decodes takes, about
-            21,700 bytes where nothing else in the firmware needs it. It counts
-            within `flash_bytes`, and less than it is not worth saving.
-        x: some inputs `(N, ...)` to compare outputs on, as for
+        flash_bytes: `int`, maximum size of the file.
+        ram_bytes: `int`, maximum size of its arena.
+        decoder_bytes: `int`, flash of the decoder's code, about 21,700 bytes
+            if nothing else in the firmware needs it. It counts towards
+            `flash_bytes`, and nothing is compressed unless more is saved.
+        x: inputs `(N, ...)` to compare outputs on, as for
             `interpreter.run`; random ones by default.
 
     Returns:
@@ -120,7 +120,7 @@ def compress_tflite(
         RuntimeError: If the interpreter cannot run the file, or gives other
             outputs.
         ValueError: If it is not a TFLite model, or no choice fits the limits;
-            tells how close one comes.
+            the message gives the closest result.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""What Arm's compiler Vela makes of a .tflite file for an Ethos-U NPU."""
+"""Compiles a .tflite file for an Ethos-U NPU with Arm's compiler Vela."""
 
 import csv
 import dataclasses
@@ -27,7 +27,7 @@ _TAIL = 25
 
 @dataclasses.dataclass(frozen=True)
 class NpuReport(printed.Printed):
-    """Vela's figures for one file: estimates of a compiler, not measured.
+    """Vela's estimates for one file, not measurements.
 
     Attributes:
         accelerator: `str`, one of `ACCELERATORS`.
@@ -69,11 +69,11 @@ def compile_for_npu(
 
     Args:
         path: `str` or path-like, an int8 file of `export_tflite`.
-        accelerator: one of `npu.ACCELERATORS`; the number behind the name is
-            the multiply-adds of a cycle.
-        out: `str` or path-like, where the compiled file is written, which
+        accelerator: one of `npu.ACCELERATORS`; the number after the name is
+            the multiply-adds per cycle.
+        out: `str` or path-like, where to write the compiled file, which
             TFLite Micro runs with Arm's driver; not written if `None`.
-        flags: `str`s, more flags of Vela ("--optimise=Size").
+        flags: `str`s, other flags of Vela ("--optimise=Size").
 
     Returns:
         An `NpuReport`.
@@ -82,8 +82,8 @@ def compile_for_npu(
         ImportError: If the package ethos-u-vela is missing.
         OSError: If a file cannot be read or written.
         RuntimeError: If Vela fails.
-        ValueError: If there is no such accelerator, or the file is not a
-            TFLite model.
+        ValueError: If the accelerator is unknown, or the file is not a TFLite
+            model.
 
     Example:
 

@@ -35,7 +35,7 @@ class WarnTest(absltest.TestCase):
 
     def test_few_samples(self):
         (text,) = self.warnings(net(), samples(count=7))
-        self.assertIn("measured on 7 samples", text)
+        self.assertIn("only 7 samples", text)
 
     def test_the_same_value_everywhere(self):
         model = net(0.0, 1.0)

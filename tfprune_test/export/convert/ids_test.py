@@ -67,7 +67,7 @@ class IdsTest(parameterized.TestCase):
         found = interpreter.run(self.path, x.astype("float32"), "reference")
         error = np.abs(found - np.asarray(model(x))).max(-1)
         self.assertLess(np.mean(error > 0.1), 0.01)
-        with self.assertRaisesRegex(ValueError, "input of their own"):
+        with self.assertRaisesRegex(ValueError, "separate input"):
             small_models.export(model, self.path, "int8", x)
 
     @parameterized.named_parameters(
