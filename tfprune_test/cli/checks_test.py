@@ -20,10 +20,10 @@ class ChecksTest(program_test.CliTestCase):
     LINES = (
         ("inspect {dense} --picture=a.png", "--picture must end in one of"),
         ("inspect {dense} --modules=no_such_module", "--modules must name"),
-        ("inspect {dense} --input_shape=8,-8,1", "all positive"),
+        ("inspect {dense} --input_shape=8,-8,1", "Positive sizes"),
         ("inspect {folder}/none.keras", "There must be a file"),
         ("strip {dense}", "--out=FILE must say"),
-        ("strip {dense} --out={dense}", "never overwritten"),
+        ("strip {dense} --out={dense}", "must not be overwritten"),
         ("compare {dense} {folder}/no.keras", "There must be a file"),
         ("compare {dense} {dense} --data={x}", "arrays x and y"),
         ("compare {dense} {dense} --data={odd}", "as many x as y"),
@@ -33,11 +33,11 @@ class ChecksTest(program_test.CliTestCase):
         ("prune {dense} {out} --macs=0.5 --target=pc", "--target=pc"),
         ("prune {dense} {out} --macs=0.5 --plot=a.gif", "--plot must end"),
         ("prune {dense} {out} --macs=0.5 --criterion=taylor", "--data must"),
-        ("prune {dense} {out} --ratio=0.5 --ranking=raw", "--ranking compare"),
+        ("prune {dense} {out} --ratio=0.5 --ranking=raw", "--ranking applies"),
         (
             "prune {dense} {out} --macs=0.5 --target=xnnpack "
             "--channel_multiple=4",
-            "--target stands for a multiple",
+            "--target sets the channel multiple",
         ),
         ("prune {dense} {out} --ratio=nan", "--ratio=nan"),
         ("prune {dense} {out} --macs=nan", "--macs=nan"),
@@ -46,11 +46,11 @@ class ChecksTest(program_test.CliTestCase):
             "compress {dense} --train={xy} --validation={xy} --board=pico",
             "--out",
         ),
-        ("search {dense} {out} --data={xy}", "A budget is needed"),
+        ("search {dense} {out} --data={xy}", "A budget is required"),
         ("search {dense} {out} --macs=0.5", "--data must name"),
         (
             "search {dense} {out} --data={xy} --reward=flops --strategy=greedy",
-            "A budget is needed",
+            "A budget is required",
         ),
         (
             "search {dense} {out} --data={xy} --macs=0.5 --evaluations=0",
@@ -68,13 +68,13 @@ class ChecksTest(program_test.CliTestCase):
         ("export {dense} {file} --quantize=int8", "needs --calibration"),
         ("export {dense} {file} --calibration={x}", "--calibration is for"),
         ("export {dense} {file} --interface=int8", "--interface must be"),
-        ("export {dense} {file} --runtime=micro", "--runtime wants --data"),
+        ("export {dense} {file} --runtime=micro", "--runtime needs --data"),
         ("export {dense} {file} --vela=ethos-u55-64", "--quantize=float32"),
-        ("export {dense} {file} --arena_margin=0.2", "--arena_margin wants"),
+        ("export {dense} {file} --arena_margin=0.2", "--arena_margin needs"),
         ("export {dense} {file} --ram_bytes=0", "--ram_bytes=0"),
         (
             "export {dense} {file} --sparse=auto --compress=auto",
-            "Take one of them",
+            "Use one of them",
         ),
     )
 
@@ -117,8 +117,8 @@ class ChecksTest(program_test.CliTestCase):
         file = f"--out={self.folder}/a.tflite"
         micro = f"--micro={self.folder}/c"
         for flags, message in (
-            (("--flash_bytes=9",), "want --micro or --compress"),
-            (("--labels=a,b",), "--labels want --micro"),
+            (("--flash_bytes=9",), "need --micro or --compress"),
+            (("--labels=a,b",), "--labels needs --micro"),
             (("--core=cortex-m4",), "--core=cortex-m4 alone"),
             (("--project=arduino",), "--project=arduino alone"),
             (
@@ -127,7 +127,7 @@ class ChecksTest(program_test.CliTestCase):
             ),
             (
                 ("--vela=ethos-u55-64", "--compress=auto"),
-                "Vela reads no compressed weights",
+                "Vela cannot read compressed weights",
             ),
         ):
             line = self.refused("export", self.dense, file, *flags)

@@ -113,7 +113,7 @@ class PathsTest(StorageTestCase):
         other = self.folder / "other.keras"
         other.write_text("")
         for path in (read, link, self.folder / "." / "in.keras"):
-            with self.assertRaisesRegex(ValueError, "never overwritten"):
+            with self.assertRaisesRegex(ValueError, "must not be overwritten"):
                 storage.model_path(str(path), [str(other), str(read)])
         storage.model_path(str(other), [str(read), "missing.keras"])
 
