@@ -49,6 +49,7 @@ class NodesTest(parameterized.TestCase):
             "layers": [
                 {"inbound_nodes": []},
                 {"inbound_nodes": [[["a", 2, 0, {}]], [["a", 1, 0, {}]]]},
+                {"inbound_nodes": [[["a", 3, 0, {}]]]},
             ],
             "output_layers": [["b", 1, 0]],
         }
