@@ -1,9 +1,9 @@
-"""What all scripts share: flags, and rows that are measured once.
+"""Flags and resumable measurements shared by all scripts.
 
-A row is what one method did at one budget with one seed. It lies in `--out` as
-a file of its own, so that a script that was stopped goes on with `--resume`;
-several processes with different `--seed` can share the folder. At the end
-`metrics.json` beside the rows has all of them, and what they depend on.
+A row is the result of one method at one budget with one seed. Each row is a
+separate file in `--out`, so that a stopped script can continue with `--resume`;
+several processes with different `--seed` can share the folder. At the end,
+`metrics.json` has all rows and the settings they depend on.
 """
 
 import argparse
@@ -33,41 +33,41 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "model",
     "resnet20",
-    "a network of tfprune.zoo; with --weights the name of a published one; or "
-    "a .keras file",
+    "a network of tfprune.zoo; with --weights, the name of a published one; "
+    "or a .keras file",
 )
 flags.DEFINE_string("dataset", "minicifar", "data set of tfprune.datasets")
 flags.DEFINE_list("method", [], "methods, one row of the table for each")
-flags.DEFINE_list("macs", ["0.5"], "shares of the multiply-adds that remain")
-flags.DEFINE_integer("epochs", 6, "of training after, or while, pruning")
-flags.DEFINE_list("seed", ["0"], "everything once for each")
-flags.DEFINE_string("data_dir", None, "where the data set lies")
+flags.DEFINE_list("macs", ["0.5"], "fractions of the multiply-adds to keep")
+flags.DEFINE_integer("epochs", 6, "epochs of training after or during pruning")
+flags.DEFINE_list("seed", ["0"], "seeds; each repeats everything")
+flags.DEFINE_string("data_dir", None, "folder of the data set")
 flags.DEFINE_string("out", "build/run", "folder of the results")
-flags.DEFINE_string("backend", "", "of Keras; by default as KERAS_BACKEND says")
-flags.DEFINE_bool("resume", False, "go on with what is in --out")
+flags.DEFINE_string("backend", "", "Keras backend; by default KERAS_BACKEND")
+flags.DEFINE_bool("resume", False, "continue with the results in --out")
 flags.DEFINE_string("table", "", "also write the final table to this file")
-flags.DEFINE_string("note", "", "below the table: a published figure, say")
-flags.DEFINE_bool("smoke", False, "less than a minute, to see that it runs")
+flags.DEFINE_string("note", "", "note below the table, e.g. a published figure")
+flags.DEFINE_bool("smoke", False, "a quick test run of less than a minute")
 
 _LONG = ("settings", "environment", "search")
 _started = time.time()
 
 
 def defaults(**values):
-    """Gives flags the defaults of a script, before they are parsed."""
+    """Sets a script's default values of flags, before they are parsed."""
     for name, value in values.items():
         FLAGS.set_default(name, value)
 
 
 def recipe(values):
-    """Gives flags these values, but those that the command line has."""
+    """Sets flags, except those given on the command line."""
     for name, value in values.items():
         if not FLAGS[name].present:
             setattr(FLAGS, name, value)
 
 
 def smoke(**values):
-    """Gives flags these values if this is a smoke run."""
+    """Sets flags if this is a smoke run."""
     if FLAGS.smoke:
         for name, value in values.items():
             setattr(FLAGS, name, value)
@@ -77,7 +77,7 @@ def known(methods, names):
     """Checks `--method` before anything is trained.
 
     Raises:
-        app.UsageError: If one of them is unknown.
+        app.UsageError: If a method is unknown.
     """
     unknown = sorted(set(methods) - set(names))
     if unknown:
@@ -93,14 +93,14 @@ def grid(methods, shares):
 
 
 def rows(todo, start, run, settings):
-    """Measures what has no row yet.
+    """Measures the missing rows.
 
     Args:
         todo: pairs of a file name and a tuple, the arguments of a row.
-        start: function from a seed to what the rows of the seed share; it is
+        start: function from a seed to a value shared by the seed's rows;
             called if one of them is missing.
-        run: function of that and of the arguments of a row that gives a
-            `dict`. It may fail; rows before it are kept.
+        run: function from that value and the arguments of a row to a `dict`.
+            It may fail; earlier rows are kept.
         settings: names of the flags that a row depends on.
 
     Yields:
@@ -138,17 +138,17 @@ def rows(todo, start, run, settings):
 
 
 def path(name=""):
-    """Where a result lies in `--out`."""
+    """Returns the path of a result in `--out`."""
     return pathlib.Path(FLAGS.out).expanduser() / name
 
 
 def folder():
-    """`--out`, made; it may hold results only if `--resume` says so."""
+    """Creates `--out`; it may only hold results with `--resume`."""
     out = path()
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()) and not FLAGS.resume:
         raise app.UsageError(
-            f"{out} holds results. Go on with --resume, or choose another "
+            f"{out} holds results. Continue with --resume, or choose another "
             "--out."
         )
     return out

@@ -1,16 +1,16 @@
-"""Every criterion on one trained network: what is left before fine-tuning?
+"""Compares all criteria on one trained network, before and after fine-tuning.
 
-Prunes a network to a share of its multiply-adds by each criterion and measures
-the test accuracy right after that, after recalibration, after reconstruction,
-after both, and after a few epochs of fine-tuning. All of them look at the same
-training images; the test images choose nothing.
+Prunes a network to a fraction of its multiply-adds by each criterion and
+measures the test accuracy right after pruning, after recalibration, after
+reconstruction, after both, and after a few epochs of fine-tuning. All criteria
+use the same training images; test images are never used for choices.
 
   python examples/compare_criteria.py --model=resnet20_akamaster_cifar10 \\
       --weights=resnet20_akamaster_cifar10.npz --validation=none \\
       --data_dir=~/tensorflow_datasets --table=criteria.md
 
-With `--rankings=group` all networks have the same shape and differ only in
-which channels they kept. Finished rows are found in `--out` (`--resume`).
+With `--rankings=group`, all networks have the same shape and differ only in the
+kept channels. `--resume` reuses finished rows in `--out`.
 """
 
 import common

@@ -6,8 +6,8 @@ the TFLite Micro interpreter.
 
     python examples/demo.py --out=build/demo
 
-leaves dense.keras, report.json and the folder `compressed` in that folder:
-model.keras, model.tflite, firmware/, result.json and report.html.
+writes dense.keras, report.json and the folder `compressed` with model.keras,
+model.tflite, firmware/, result.json and report.html.
 """
 
 import json
@@ -29,9 +29,9 @@ from tfprune.reports import evaluation
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "build/demo", "Folder of the results.")
-flags.DEFINE_float("macs", 0.25, "Share of the multiply-adds that may remain.")
-flags.DEFINE_integer("flash_bytes", 20_480, "The most that the file may take.")
-flags.DEFINE_integer("ram_bytes", 8_192, "The most that its arena may take.")
+flags.DEFINE_float("macs", 0.25, "Fraction of the multiply-adds to keep.")
+flags.DEFINE_integer("flash_bytes", 20_480, "Maximum size of the file.")
+flags.DEFINE_integer("ram_bytes", 8_192, "Maximum size of its arena.")
 flags.DEFINE_integer("width", 24, "Channels of the first block.")
 flags.DEFINE_integer("epochs", 15, "Epochs of the dense net.")
 flags.DEFINE_integer("tune_epochs", 20, "Epochs of the smaller net.")

@@ -2,15 +2,15 @@
 
 `--method` lists formats: `float32`, `float16`, `dynamic` and `int4` run on the
 TFLite interpreter, `int8` and `int16x8` on that of TFLite Micro, for which C
-sources are written, too. A `--model` that is no `.keras` file is trained first.
-With a share below 1 in `--macs` it is pruned (`--criterion`) and fine-tuned
-before.
+sources are written, too. A `--model` that is not a `.keras` file is trained
+first. With a fraction below 1 in `--macs`, the network is first pruned
+(`--criterion`) and fine-tuned.
 
   python examples/export.py --smoke
   python examples/export.py --model=build/prune/l1-0.5-seed0.keras --macs=1 \\
       --dataset=cifar10 --data_dir=~/tensorflow_datasets
 
-What is exported lies in `--out`. The test images choose nothing.
+Exported files are in `--out`. Test images are never used for choices.
 """
 
 import common
@@ -38,8 +38,8 @@ METHODS = {
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(study)
 common.defaults(out="build/export", method=list(METHODS))
-flags.DEFINE_string("criterion", "l1", "what is pruned first")
-flags.DEFINE_integer("calibration", 256, "training images to measure ranges")
+flags.DEFINE_string("criterion", "l1", "criterion for pruning")
+flags.DEFINE_integer("calibration", 256, "training images for calibration")
 SETTINGS = (*study.TRAINING, "criterion", "calibration")
 
 

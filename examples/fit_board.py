@@ -1,18 +1,18 @@
-"""A published network into the flash and RAM of a board.
+"""Fits a published network into the flash and RAM of a board.
 
-Takes ResNet-8, the network of MLPerf Tiny for CIFAR-10, by default: finds the
-shares of its groups that fit the board by their accuracy, fine-tunes what is
-left for some epochs, exports int8, and counts flash and RAM on the file and
-the accuracy on the TFLite Micro interpreter.
+By default uses ResNet-8, MLPerf Tiny's network for CIFAR-10: searches for the
+most accurate shares of its groups that fit the board, fine-tunes for some
+epochs, exports to int8, and measures flash and RAM on the file and the accuracy
+on the TFLite Micro interpreter.
 
   python examples/fit_board.py --weights=resnet8.npz \\
       --data_dir=~/tensorflow_datasets --table=docs/results/resnet8_board.md
 
 `--teacher=resnet20.npz` distills from a better network.
 
-Nothing is chosen by test images. With `--held_out=5000` that many training
-images are held out and take their place, to compare settings. A run that was
-stopped goes on after its last epoch.
+Test images are never used for choices. With `--held_out=5000`, that many
+training images are held out and replace them, to compare settings. A stopped
+run resumes after its last epoch.
 """
 
 import common
@@ -46,11 +46,11 @@ common.defaults(
 flags.DEFINE_integer("flash_bytes", 51_200, "size of the int8 file")
 flags.DEFINE_integer("ram_bytes", 40_960, "its tensor arena")
 flags.DEFINE_integer("evaluations", 150, "networks that the search tries")
-flags.DEFINE_string("teacher", "", "weights of a teacher; none without")
+flags.DEFINE_string("teacher", "", "weights of a teacher; none by default")
 flags.DEFINE_string("teacher_name", "resnet20_akamaster_cifar10", "its name")
-flags.DEFINE_float("temperature", 4.0, "of the teacher")
-flags.DEFINE_float("label_weight", 0.3, "of the labels beside the teacher")
-flags.DEFINE_integer("held_out", 0, "training images in place of the test")
+flags.DEFINE_float("temperature", 4.0, "temperature of the distillation")
+flags.DEFINE_float("label_weight", 0.3, "weight of the labels' loss")
+flags.DEFINE_integer("held_out", 0, "training images to use instead of test")
 SETTINGS = (*study.TRAINING, "flash_bytes", "ram_bytes", "evaluations")
 SETTINGS += ("teacher_name", "temperature", "label_weight", "held_out")
 MARGIN = 0.985  # Of flash; equal biases are one tensor until they are trained.

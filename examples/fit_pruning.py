@@ -1,17 +1,19 @@
-"""Prunes inside `fit`: what is learned, and what goes on a schedule.
+"""Prunes inside `fit`: by learned masks, and on a schedule.
 
 Every run starts from the dense network of its seed (`--dense_epochs=0`: from
 scratch) and trains for the same number of epochs. Shares are what remains:
 
-- `dense`: trains as long without pruning, what the others are compared with
-- `gradual`: the smallest weights go on Zhu and Gupta's cubic; share: weights
-- `2:4` and other `n:m`: that many of m weights stay, whatever the share
-- `channels`: the smallest channels go on the cubic; share: multiply-adds
-- `slimming`: scales of batch normalisation are pulled to zero for half of the
-  epochs, then the smallest go at once; share: multiply-adds
-- `str`: thresholds are learned; once enough is pruned they are held, as the
-  decay that lets them grow in a short run (`--decay`) is stronger than the
-  paper's; share: weights
+- `dense`: trains equally long without pruning, as the baseline
+- `gradual`: prunes the smallest weights on Zhu and Gupta's cubic schedule;
+  share: weights
+- `2:4` and other `n:m`: keeps n of m weights, whatever the share
+- `channels`: prunes the smallest channels on the cubic schedule; share:
+  multiply-adds
+- `slimming`: penalizes batch normalization scales for half of the epochs, then
+  prunes the smallest at once; share: multiply-adds
+- `str`: learns thresholds; once enough is pruned they are frozen, because the
+  decay that a short run needs (`--decay`) is stronger than the paper's; share:
+  weights
 - `autoprune`: indicators are learned from validation images, and frozen once
   enough is pruned; share: weights
 - `bits`: bit lengths are learned from 8 down, then rounded up and fixed; share:
@@ -20,7 +22,8 @@ scratch) and trains for the same number of epochs. Shares are what remains:
   python examples/fit_pruning.py --data_dir=~/tensorflow_datasets --seed=0,1,2
   python examples/fit_pruning.py --smoke
 
-What learns its share may miss it: the table has what was asked and what came.
+Methods that learn their sparsity may miss the share: the table has both the
+requested and the reached one.
 """
 
 import common

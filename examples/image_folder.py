@@ -1,4 +1,4 @@
-"""Images in one folder for each class, as ImageNet is laid out.
+"""Images in one folder per class, as for ImageNet.
 
 `train/` and `val/` hold a folder for each class; classes are numbered in the
 order of their names. Images are read when a batch needs them.
@@ -48,7 +48,7 @@ class Images(keras.utils.PyDataset):
         ]
         if not found:
             raise FileNotFoundError(
-                "A folder with a folder of images for each class is required. "
+                "A folder with one folder of images per class is required. "
                 f"Received: {str(folder)!r}. Name its parent: --data_dir."
             )
         if seed is not None or limit:  # A part should have all classes.

@@ -1,10 +1,10 @@
-"""Accuracy against sparsity and bits: what is learned, and what is scheduled.
+"""Accuracy against sparsity and bits, learned and scheduled.
 
 Every run starts from the dense network of its seed and trains for the same
 number of epochs, with one method at one strength:
 
-- `dense`: goes on without pruning, what the others are compared with
-- `gradual`: the smallest weights go on a schedule; strength: sparsity
+- `dense`: trains on without pruning, as the baseline
+- `gradual`: prunes the smallest weights on a schedule; strength: sparsity
 - `str`: thresholds are learned (STR); strength: their decay, which is stronger
   than that of the weights, as the paper's is not, for runs are short here
 - `autoprune`: indicators are learned from held-out images, and frozen after
@@ -14,8 +14,8 @@ number of epochs, with one method at one strength:
 
   python examples/learned_pruning.py --data_dir=~/tensorflow_datasets
 
-Weights learn from `train`, indicators from `val`, which the other methods
-leave alone. Finished runs are found in `--out` (`--resume`).
+Weights learn from `train`, indicators from `val`, which the other methods do
+not use. `--resume` reuses finished runs in `--out`.
 """
 
 import common

@@ -1,10 +1,10 @@
-"""Prunes a trained network once, then trains what is left.
+"""Prunes a trained network in one shot, then fine-tunes it.
 
-`--method` takes any criterion of tfprune (`l1`, `taylor`, `geometric_median`,
-...), and `thinet_layerwise`, `thinet_tpami_layerwise`, `pcas` and `amc`, which
-do more than rank channels. Each starts from the dense network of its seed,
-keeps each share of its multiply-adds (`--params`: of its parameters) and is
-fine-tuned on the same batches. The small networks lie beside the rows.
+`--method` is any criterion of tfprune (`l1`, `taylor`, `geometric_median`,
+...), or `thinet_layerwise`, `thinet_tpami_layerwise`, `pcas` or `amc`, which do
+more than rank channels. Each starts from the dense network of its seed, keeps
+each fraction of its multiply-adds (`--params`: of its parameters) and is
+fine-tuned on the same batches. The small networks are saved beside the rows.
 
   python examples/prune.py --smoke
   python examples/prune.py --dataset=cifar10 --data_dir=~/tensorflow_datasets \\
@@ -13,8 +13,8 @@ fine-tuned on the same batches. The small networks lie beside the rows.
       --weights=resnet56_akamaster_cifar10.npz --dataset=cifar10 \\
       --validation=none --method=taylor --params=0.463 --distill
 
-Criteria look at training images, `amc` chooses by validation images where the
-data set has some; test images choose nothing.
+Criteria use training images; `amc` uses validation images if the data set has
+any. Test images are never used for choices.
 """
 
 import common
@@ -31,15 +31,15 @@ from tfprune.searches import amc
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(study)
 common.defaults(out="build/prune", method=["l1"])
-flags.DEFINE_list("params", [], "shares of the parameters, not of the MACs")
+flags.DEFINE_list("params", [], "fractions of the parameters instead of MACs")
 flags.DEFINE_string("ranking", "group", "of criteria: group, global or raw")
-flags.DEFINE_list("skip", [], "patterns of groups that are left whole")
-flags.DEFINE_integer("fitted", 0, "selected images to fit what is left on")
-flags.DEFINE_integer("gate_epochs", 2, "of pcas before it prunes")
+flags.DEFINE_list("skip", [], "patterns of groups to keep whole")
+flags.DEFINE_integer("fitted", 0, "training images for reconstruction; 0: none")
+flags.DEFINE_integer("gate_epochs", 2, "epochs of gate training in pcas")
 flags.DEFINE_integer("evaluations", 200, "networks that amc tries")
-flags.DEFINE_bool("distill", False, "learn from the dense network as well")
-flags.DEFINE_float("temperature", 4.0, "of the teacher")
-flags.DEFINE_float("label_weight", 0.3, "of the labels beside the teacher")
+flags.DEFINE_bool("distill", False, "distill the dense network as well")
+flags.DEFINE_float("temperature", 4.0, "temperature of the distillation")
+flags.DEFINE_float("label_weight", 0.3, "weight of the labels' loss")
 CUTTING = ("params", "ranking", "skip", "fitted", "gate_epochs")
 CUTTING += ("evaluations", "distill", "temperature", "label_weight")
 SETTINGS = (*study.TRAINING, *CUTTING)
@@ -97,7 +97,7 @@ def by_criterion(own, method, budget):
 
 
 def thinet(own, method, budget):
-    """Layer by layer, on what the layers before have become."""
+    """Prunes layer by layer, on the outputs of the pruned earlier layers."""
     algorithm = "tpami" if "tpami" in method else "iccv"
     x, _ = own.selection
     skip = tuple(FLAGS.skip)

@@ -1,7 +1,7 @@
 """Methods that prune inside `fit`, each as a function.
 
-It takes a `study.Study`, a copy of its dense network and a strength or the
-share that is to remain, and returns what it trained, wrapped or plain.
+Each takes a `study.Study`, a copy of its dense network and a strength or the
+share to keep, and returns the trained model, wrapped or plain.
 """
 
 import re
@@ -17,11 +17,11 @@ from tfprune.datasets import batches
 from tfprune.patterns import weight_patterns
 
 FLAGS = flags.FLAGS
-flags.DEFINE_float("decay", 2.5e-2, "of the thresholds of str")
-flags.DEFINE_float("mu", 1e-3, "price of a weight, autoprune")
-flags.DEFINE_float("indicator_rate", 1e-2, "learning rate of Adam, autoprune")
-flags.DEFINE_float("gamma", 2.0, "over the share: price of bits")
-flags.DEFINE_float("strength", 1e-3, "of the penalty of slimming")
+flags.DEFINE_float("decay", 2.5e-2, "str: decay of the thresholds")
+flags.DEFINE_float("mu", 1e-3, "autoprune: penalty on a kept weight")
+flags.DEFINE_float("indicator_rate", 1e-2, "autoprune: Adam's learning rate")
+flags.DEFINE_float("gamma", 2.0, "bits: penalty, divided by the share")
+flags.DEFINE_float("strength", 1e-3, "slimming: penalty coefficient")
 FITTING = ("decay", "mu", "indicator_rate", "gamma", "strength")
 N_OF_M = re.compile(r"\d+:\d+")
 LAST = 0.7  # Of the epochs; what is learned by then is fixed.

@@ -1,17 +1,17 @@
-"""Which share of each group may go? An agent against simple strategies.
+"""How much to prune each group: an agent against simple strategies.
 
-Prunes a trained network to a share of its multiply-adds by each strategy, with
-the same criterion and the same images, and measures the test accuracy; nothing
-is trained. Some training images choose the network, others measure batch
-normalisation and fit the weights that read what is left.
+Prunes a trained network to a fraction of its multiply-adds by each strategy,
+with the same criterion and the same images, and measures the test accuracy
+without any training. Some training images choose the network, others
+recalibrate batch normalization and refit the weights that read kept channels.
 
   python examples/search.py --smoke
   python examples/search.py --model=resnet20_akamaster_cifar10 \\
       --weights=resnet20_akamaster_cifar10.npz --dataset=cifar10 \\
       --validation=none --data_dir=~/tensorflow_datasets --seed=0,1,2
 
-A search that was stopped goes on where it was (`--resume`). The networks that
-were found lie in `--out`, for `prune.py` and `export.py`.
+A stopped search resumes (`--resume`). The networks found are in `--out`, for
+`prune.py` and `export.py`.
 """
 
 import statistics
@@ -32,13 +32,13 @@ METHODS = ("amc", "random", "greedy", "evolution", "bayesian", *SINGLE)
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(study)
 common.defaults(out="build/search", method=list(METHODS), selection=1000)
-flags.DEFINE_integer("evaluations", 400, "networks, but of the last three")
-flags.DEFINE_integer("warmup", 100, "random episodes of amc at first")
-flags.DEFINE_integer("recalibration", 256, "training images to measure with")
+flags.DEFINE_integer("evaluations", 400, "networks per search strategy")
+flags.DEFINE_integer("warmup", 100, "random warm-up episodes of amc")
+flags.DEFINE_integer("recalibration", 256, "training images to recalibrate on")
 flags.DEFINE_integer(
     "reconstruction", 512, "training images to fit weights by, 0: no fit"
 )
-flags.DEFINE_list("skip", [], "patterns of groups that are left whole")
+flags.DEFINE_list("skip", [], "patterns of groups to keep whole")
 flags.DEFINE_string("picture", "", "the trials of the first seed: trials.png")
 SETTINGS = (*study.SETTINGS, "evaluations", "warmup")
 SETTINGS += ("recalibration", "reconstruction", "skip")

@@ -1,12 +1,13 @@
-"""Trains a dense network, which the other scripts take by `--model`.
+"""Trains a dense network for the `--model` of the other scripts.
 
   python examples/train.py --smoke
   python examples/train.py --model=resnet20 --dataset=cifar10 --epochs=30 \\
       --data_dir=~/tensorflow_datasets --out=build/train --seed=0
   python examples/prune.py --model=build/train/resnet20-seed0.keras ...
 
-The rate falls from `--learning_rate` as a cosine to 0. Nothing is chosen by
-test images. A run that was stopped goes on after its last epoch (`--resume`).
+The learning rate decays from `--learning_rate` to 0 as a cosine. Test images
+are never used for choices. A stopped run resumes after its last epoch
+(`--resume`).
 """
 
 import common

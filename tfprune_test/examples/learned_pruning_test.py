@@ -55,7 +55,7 @@ class LearnedPruningTest(absltest.TestCase):
         self.assertEqual(rows["dense"]["sparsity"], 0)
         self.assertIn("| gradual 0.8 |", table.read_text())
         self.assertEqual(plot.read_bytes()[1:4], b"PNG")
-        with self.assertRaisesRegex(RuntimeError, "Go on with --resume"):
+        with self.assertRaisesRegex(RuntimeError, "Continue with --resume"):
             run(folder)
         written = [path.stat().st_mtime_ns for path in files]
         self.assertIn(table.read_text(), run(folder, "--resume"))

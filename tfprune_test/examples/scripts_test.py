@@ -96,7 +96,7 @@ class TrainTest(Scripts):
         with self.subTest("results are not overwritten"):
             flags = "--smoke", "--model=resnet8", f"--out={folder}"
             said = run("train", *flags, code=1)
-            self.assertIn("Go on with --resume", said)
+            self.assertIn("Continue with --resume", said)
         with self.subTest("nor mixed with other settings"):
             flags += ("--resume", "--learning_rate=0.5")
             self.assertIn("the same flags", run("train", *flags, code=1))
