@@ -103,7 +103,7 @@ class TrainTest(Scripts):
 
     def test_help_tells_what_it_is_for(self):
         told, _ = start("prune", "--help").communicate(timeout=300)
-        self.assertIn("Prunes a trained network once", told)
+        self.assertIn("Prunes a trained network in one shot", told)
         self.assertIn("python examples/prune.py --smoke", told)
         for flag in FLAGS.split():
             self.assertRegex(told, rf"--(\[no\])?{flag}: ")
