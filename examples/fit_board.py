@@ -118,7 +118,7 @@ def run(own, strategy):
         "tested": len(test[1]),
         **summary.measured(small, own.model, bits=8),
         "predicted": fit.rounds[-1].predicted,
-        "kept": found.ratios,
+        "kept": found.kept,
     }
 
 

@@ -59,7 +59,7 @@ class Search(printed.Printed):
             ("its parameters", tables.number(best.params)),
         )
         shares = tuple(
-            (name, tables.percent(share)) for name, share in self.ratios.items()
+            (name, tables.percent(share)) for name, share in self.kept.items()
         )
         return [
             tables.Table(("search", "value"), found),
@@ -72,9 +72,18 @@ class Search(printed.Printed):
         return max(self.trials, key=lambda trial: trial.reward)
 
     @property
-    def ratios(self):
-        """`dict` from the name of each group to its kept fraction."""
+    def kept(self):
+        """`dict` from the name of each group to the fraction that is kept."""
         return dict(zip(self.groups, self.best.kept, strict=True))
+
+    @property
+    def ratios(self):
+        """`dict` from the name of each group to the fraction removed.
+
+        As for `tfprune.prune`: `prune(model, found.ratios, criterion)` gives
+        the network of the best trial again.
+        """
+        return {name: 1 - share for name, share in self.kept.items()}
 
     def to_dict(self):
         """Returns everything but the model, as plain data."""

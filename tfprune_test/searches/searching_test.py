@@ -22,6 +22,7 @@ from tfprune.searches import objective
 from tfprune.searches import searching
 from tfprune.searches import strategies
 from tfprune.selection import budget as budget_lib
+from tfprune.surgery import pruning
 
 layers = keras.layers
 QUICK = amc.Settings(
@@ -90,6 +91,8 @@ class SearchTest(parameterized.TestCase):
         self.assertEqual(found.dense, 1.0)
         self.assertEqual(found.traces, 1)
         self.assertEqual(list(found.ratios), ["wide", "narrow"])
+        again = pruning.prune(model, found.ratios)
+        self.assertEqual(counting.cost(again).macs, found.best.macs)
 
     def test_greedy_finds_the_group_that_does_not_matter(self):
         model, data = lopsided(spare=5)
@@ -101,7 +104,7 @@ class SearchTest(parameterized.TestCase):
         )
         self.assertLess(uniform.best.accuracy, 0.9)
         self.assertEqual(found.best.accuracy, 1.0)
-        self.assertEqual(found.ratios, {"wide": 1.0, "narrow": 8 / 13})
+        self.assertEqual(found.kept, {"wide": 1.0, "narrow": 8 / 13})
         with self.assertRaisesRegex(ValueError, "Received: budget=None"):
             searching.search(
                 model, data, strategy="greedy", reward="flops", **options
