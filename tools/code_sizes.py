@@ -31,10 +31,8 @@ TABLE = source_tree.ROOT / "tfprune" / "costs" / "code_sizes.json"
 _SOURCE = pathlib.Path(__file__).parent / "firmware/image.cc"
 # Kernels that networks use beside those that are timed.
 _MORE = """
-    AssignVariable BatchMatMul CallOnce Decode ExpandDims Gather LogSoftmax
-    Maximum Minimum Pack PadV2 Prelu ReadVariable ResizeBilinear
-    ResizeNearestNeighbor Rsqrt Slice Split SplitV SquaredDifference Squeeze
-    Sum TransposeConv Unpack VarHandle
+    AssignVariable CallOnce Decode ExpandDims Maximum Minimum Pack ReadVariable
+    Split Squeeze Sum TransposeConv Unpack VarHandle
 """.split()
 # One line where the name is short, two where it is long.
 _SECTION = re.compile(
@@ -62,17 +60,19 @@ def kept(map_text):
 
 def measure(library, folder, names):
     """Sections of a program with each kernel alone; "" is that without any."""
-    found = {}
-    for name in ("", *names):
-        methods = [f"Add{name}"] if name else []
+    found, objects = {}, None
+    program, object_ = folder / "image.elf", folder / "image.o"
+    library.prepare()
+    for some in (names, (), *((name,) for name in names)):
+        methods = [f"Add{name}" for name in some]
         (folder / "image_ops.h").write_text(c_source.ops("image", methods))
-        object_ = folder / "image.o"
-        library.prepare()
         library.compile(_SOURCE, object_, "-Os", f"-I{folder}")
-        program = folder / "image.elf"
-        emulated_boards.link(
-            library.board, [object_, *library.build([object_])], program
-        )
+        if objects is None:
+            # What all of them need; the linker leaves out what one does not.
+            objects = library.build([object_])
+            continue
+        emulated_boards.link(library.board, [object_, *objects], program)
+        name = "".join(some)
         found[name] = kept(pathlib.Path(f"{program}.map").read_text())
         print(name or "no kernel", sum(found[name].values()), flush=True)
     return found

@@ -13,7 +13,10 @@ import functools
 import json
 import pathlib
 
+import numpy as np
+
 from tfprune.core import atomic
+from tfprune.costs import core_steps
 
 _PATH = pathlib.Path(__file__).parent / "core_table.json"
 # Cores whose kernels are the same code as those of a measured one.
@@ -24,26 +27,6 @@ SAME = {
     "cortex-m52": "cortex-m55",
 }
 _VECTOR, _WORD = 16, 4
-
-
-@dataclasses.dataclass(frozen=True)
-class OpSize:
-    """How large an op is.
-
-    Attributes:
-        kind: `str`, as the schema of TFLite names it ("CONV_2D").
-        places: `int`, rows and columns of the output, multiplied.
-        window: `int`, rows and columns of the kernel or pool, multiplied.
-        reads, writes: `int`, channels.
-        strided: `bool`, whether it skips places.
-    """
-
-    kind: str
-    places: int
-    window: int
-    reads: int
-    writes: int
-    strided: bool = False
 
 
 def _up(count, step):
@@ -129,6 +112,18 @@ class CoreTable:
 
     core: str
     coefficients: dict
+    # As a table of measured times says it.
+    quantize: str = "int8"
+
+    def predict(self, graph, keep=None):
+        """Instructions of a model with only some channels, `float`.
+
+        Args:
+            graph: the `ChannelGraph` of the model.
+            keep: bool array, shape `(graph.size,)`; `None` keeps all.
+        """
+        keep = np.ones(graph.size, bool) if keep is None else keep
+        return self.total(core_steps.sizes(graph, keep))
 
     def instructions(self, size):
         """Of an op, `float`.

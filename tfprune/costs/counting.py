@@ -16,6 +16,8 @@ import numpy as np
 
 from tfprune.core import printed
 from tfprune.core import typed
+from tfprune.costs import code_size
+from tfprune.costs import core_steps
 from tfprune.costs import int8_file
 from tfprune.costs import memory
 from tfprune.graph import read
@@ -72,7 +74,7 @@ class Meter:
     Args:
         graph: a `ChannelGraph`.
         latency_table: result of `tfprune.deploy.latency_table`, for
-            `latency`.
+            `latency`, or a `core_table.CoreTable`.
 
     Example:
 
@@ -144,8 +146,22 @@ class Meter:
         """Predicted bytes of its tensor arena, `int`."""
         return self._file.ram_bytes(self._full(keep))
 
+    def image_bytes(self, keep=None):
+        """Predicted bytes of the int8 file and the code that runs it, `int`.
+
+        The code is that of CMSIS-NN on a Cortex-M4; see `code_size`.
+        """
+        keep = self._full(keep)
+        return self._file.flash_bytes(keep) + self._code.bytes
+
+    @functools.cached_property
+    def _code(self):
+        keep = np.ones(self.graph.size, bool)
+        kinds = {size.kind for size in core_steps.sizes(self.graph, keep)}
+        return code_size.of(kinds)
+
     def latency(self, keep=None):
-        """Predicted microseconds on TFLite, `float`."""
+        """Predicted microseconds on TFLite, or instructions on a core."""
         return self._latency_table.predict(self.graph, self._full(keep))
 
     def over_time(self, quantity):

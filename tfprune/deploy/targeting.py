@@ -11,8 +11,11 @@ from tfprune.core import leftovers
 from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.core import typed
+from tfprune.costs import code_size
+from tfprune.deploy import core_cycles
 from tfprune.deploy import latency
 from tfprune.export.convert import tflite
+from tfprune.export.file import model_file
 from tfprune.export.micro import firmware_folder
 from tfprune.graph import read
 from tfprune.selection import budget as budget_lib
@@ -22,7 +25,8 @@ from tfprune.surgery import shrinking
 _HEADINGS = {
     "flash_bytes": "flash",
     "ram_bytes": "RAM",
-    "latency": "microseconds",
+    "image_bytes": "image",
+    "latency": "latency",
 }
 
 
@@ -138,7 +142,8 @@ def fit_target(
     limits = [name for name in budget.limits() if name in _HEADINGS]
     if not limits:
         raise ValueError(
-            "A budget with `flash_bytes`, `ram_bytes` or `latency` is "
+            "A budget with `flash_bytes`, `ram_bytes`, `image_bytes` or "
+            "`latency` is "
             f"required. Received: budget={budget}. For other limits use "
             "`tfprune.prune`."
         )
@@ -156,7 +161,7 @@ def fit_target(
     with leftovers.folder() as folder:
         folder = pathlib.Path(folder)
         file, dense = folder / "model.tflite", None
-        if isinstance(budget.latency, float):
+        if isinstance(budget.latency, float) and budget.target is None:
             dense = folder / "dense.tflite"
             tflite.export_tflite(model, dense, "int8", calibration)
         for _ in range(rounds):
@@ -167,7 +172,9 @@ def fit_target(
             found = Round(
                 {name: getattr(meter, name)(cut.keep) for name in limits},
                 {
-                    name: _MEASURES[name](file, dense, meter, kernels, core)
+                    name: _MEASURES[name](
+                        file, dense, meter, kernels, core, budget.target
+                    )
                     for name in limits
                 },
             )
@@ -190,11 +197,13 @@ def _flash(file, *_):
     return file.stat().st_size
 
 
-def _ram(file, dense, meter, kernels, core):
+def _ram(file, dense, meter, kernels, core, *_):
     return firmware_folder.arena_bytes(file, kernels, core)
 
 
-def _latency(file, dense, meter, *_):
+def _latency(file, dense, meter, kernels, core, target):
+    if target is not None:
+        return core_cycles.cycles(file, target).instructions
     if dense is None:
         return latency.measure([file])[0]
     # The machine may be slower now than when the table was made.
@@ -202,7 +211,16 @@ def _latency(file, dense, meter, *_):
     return meter.latency() * small / whole
 
 
-_MEASURES = {"flash_bytes": _flash, "ram_bytes": _ram, "latency": _latency}
+def _image(file, *_):
+    return file.stat().st_size + code_size.of(model_file.read(file).ops).bytes
+
+
+_MEASURES = {
+    "flash_bytes": _flash,
+    "ram_bytes": _ram,
+    "image_bytes": _image,
+    "latency": _latency,
+}
 
 
 def _aim(found, name, ceiling, before):

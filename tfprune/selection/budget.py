@@ -7,11 +7,12 @@ import numpy as np
 
 from tfprune.core import boards
 from tfprune.core import typed
+from tfprune.costs import core_table
 from tfprune.costs import counting
 
 LIMITS = (
     *("macs", "params", "channels", "peak_bytes", "flash_bytes"),
-    *("ram_bytes", "latency"),
+    *("ram_bytes", "image_bytes", "latency"),
 )
 
 
@@ -31,18 +32,25 @@ class Budget:
         peak_bytes: peak activation memory in bytes.
         flash_bytes: size of the int8 .tflite file in bytes.
         ram_bytes: tensor arena of that file on TFLite Micro in bytes.
-        latency: time per sample on TFLite, a fraction or microseconds.
+        image_bytes: that file and the code that runs it in bytes, with
+            CMSIS-NN on a Cortex-M; your own program comes on top.
+        latency: time per sample on TFLite, a fraction or microseconds; with
+            `target` a fraction or a number of instructions.
         depth: number of residual blocks, among those with an identity
             shortcut; whole blocks are removed before any channel is.
         latency_table: result of `tfprune.deploy.latency_table(model)`;
-            required for `latency`.
+            required for `latency` unless there is a `target`.
+        target: a core ("cortex-m55") whose measured layers are the table:
+            instructions of CMSIS-NN's int8 kernels, counted in an emulator.
+            Groups keep multiples of the channels that these compute at a
+            time, unless `tfprune.prune` is given another `channel_multiple`.
         board: a name from `tfprune boards`, or a `core.boards.Board`; sets
             `flash_bytes` and `ram_bytes`, unless given, to the parts of its
             flash and RAM that a model may use.
 
     Raises:
         ValueError: If no limit is given, one is out of range, `latency` has
-            no table, or the board is unknown.
+            no table, or the board or core is unknown.
 
     Example:
 
@@ -61,6 +69,8 @@ class Budget:
     latency_table: typing.Any = dataclasses.field(default=None, repr=False)
     depth: typed.Limit = None
     board: typing.Any = None
+    image_bytes: typed.Limit = None
+    target: str | None = None
 
     def __post_init__(self):
         for name in (*LIMITS, "depth"):
@@ -73,6 +83,10 @@ class Budget:
             for name in ("flash_bytes", "ram_bytes"):
                 if getattr(self, name) is None:
                     object.__setattr__(self, name, getattr(board, name))
+        if self.target is not None:
+            table = core_table.of(self.target)
+            if self.latency_table is None:
+                object.__setattr__(self, "latency_table", table)
         limits = self.limits()
         if self.depth is not None:
             limits["depth"] = self.depth
@@ -86,7 +100,8 @@ class Budget:
             raise ValueError(
                 "A limit on latency needs measured layers. Received: "
                 f"latency={self.latency!r}, latency_table=None. Give "
-                "latency_table=tfprune.deploy.latency_table(model)."
+                "latency_table=tfprune.deploy.latency_table(model), or the "
+                'core that it is for: target="cortex-m4".'
             )
         for name, value in limits.items():
             fraction = isinstance(value, float) and 0 < value <= 1

@@ -8,7 +8,12 @@ from tfprune.core import typed
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import candidates as candidates_lib
 
-_LIMITS = tuple(field.name for field in dataclasses.fields(budget_lib.Budget))
+# `target` says what a limit on latency is for, and how counts are rounded.
+_LIMITS = tuple(
+    field.name
+    for field in dataclasses.fields(budget_lib.Budget)
+    if field.name != "target"
+)
 
 
 class Options(typing.TypedDict, total=False):
@@ -20,6 +25,7 @@ class Options(typing.TypedDict, total=False):
     peak_bytes: typed.Limit
     flash_bytes: typed.Limit
     ram_bytes: typed.Limit
+    image_bytes: typed.Limit
     latency: typed.Limit
     latency_table: typing.Any
     depth: typed.Limit
@@ -94,6 +100,8 @@ def with_limits(budget, options):
         return budget, rest
     if budget is not None:
         raise _more_than_one(budget=budget, **limits)
+    if "latency" in limits and "latency_table" not in limits:
+        limits["target"] = rest.get("target")
     return budget_lib.Budget(**limits), rest
 
 

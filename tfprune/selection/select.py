@@ -11,7 +11,7 @@ from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import peak_cut
 
 # Costs that depend on the sizes of the feature maps.
-_NEEDS_SIZES = {"macs", "peak_bytes", "ram_bytes", "latency"}
+_NEEDS_SIZES = {"macs", "peak_bytes", "ram_bytes", "image_bytes", "latency"}
 # Costs that the step at the memory peak decides.
 _PEAKS = ("peak_bytes", "ram_bytes")
 

@@ -10,6 +10,7 @@ from tfprune.core import atomic
 from tfprune.core import leftovers
 from tfprune.core import printed
 from tfprune.core import typed
+from tfprune.costs import code_size
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
 from tfprune.export.file import weight_ops
@@ -20,6 +21,7 @@ from tfprune.export.micro import folder_checks
 from tfprune.export.micro import golden
 from tfprune.export.micro import kernels as op_kernels
 from tfprune.export.micro import measured_arena
+from tfprune.export.micro import memory_map
 from tfprune.export.micro import projects
 
 # What ESP-IDF's compilers define, and what pointers of 32 bits have.
@@ -41,6 +43,8 @@ class MicroSource(printed.Printed):
         name: `str`, what all C names begin with.
         flash_bytes: `int`, the size of the array.
         arena: `measured_arena.Arena`, as measured on this machine.
+        code: `costs.code_size.CodeSize`, of TFLite Micro and the kernels.
+        image_bytes: `int`, the array and this code.
         arena_need: `arena_need.Need`, by the kernels that may run.
         arena_bytes: `int`, the arena that the sources reserve on a
             microcontroller.
@@ -51,6 +55,8 @@ class MicroSource(printed.Printed):
     files: tuple[str, ...]
     name: str
     flash_bytes: int
+    code: code_size.CodeSize
+    image_bytes: int
     arena: measured_arena.Arena
     arena_need: arena_need.Need
     arena_bytes: int
@@ -100,6 +106,7 @@ def export_micro(
     arena_margin: float = 0.1,
     flash_bytes: int | None = None,
     ram_bytes: int | None = None,
+    image_bytes: int | None = None,
     kernels: str = "auto",
     core: str | None = None,
     project: str | None = None,
@@ -115,6 +122,7 @@ def export_micro(
     - `model_ops.h`: registers the kernels that the model needs, no others;
     - `model_api.h`, `.cc`: functions of C that start and run it;
     - `model_golden.cc`, `.h`: inputs and the outputs that belong to them;
+    - `memory.md`: where flash and RAM go, and what would lower them;
     - what build tools open: CMake's project, and the same as a sketch of
       Arduino, where its library computes the model rightly; or the `project`
       that is asked for. All have a main program that runs the model on the
@@ -140,6 +148,8 @@ def export_micro(
             that the model needs: 0.1 is a tenth. Never above `ram_bytes`.
         flash_bytes: `int`, the most that the array may take.
         ram_bytes: `int`, the most that the arena may take.
+        image_bytes: `int`, the most that the array and the code that runs it
+            may take; your own program comes beside.
         kernels, core: what the arena is for, as for `arena_bytes`. By default
             the folder starts on any Cortex-M, with the reference kernels or
             CMSIS-NN, with ESP-IDF, and on a computer.
@@ -185,7 +195,8 @@ def export_micro(
         # An error names the first one.
         _, measured = measured_arena.arenas([tflite_path, embedded])
         file = model_file.read(embedded)
-        _check_budgets(file, need, flash_bytes, ram_bytes)
+        code = _code(file, need)
+        _check_budgets(file, need, code, flash_bytes, ram_bytes, image_bytes)
         folder_checks.margin(arena_margin)
         pairs = golden.pairs(file, sample)
     reserved = arena_need.reserved(need.bytes, arena_margin, ram_bytes)
@@ -200,6 +211,7 @@ def export_micro(
         "model_ops.h": c_source.ops(name, methods),
         "model_api.h": c_api.header(file, name, labels),
         "model_api.cc": c_api.source(file, name),
+        "memory.md": memory_map.text(name, data, need, code, reserved),
         "model_golden.cc": c_source.golden_source(file, name, pairs),
         "model_golden.h": c_source.golden_header(file, name, len(pairs[0])),
     }
@@ -220,6 +232,8 @@ def export_micro(
         files=tuple(map(str, written)),
         name=name,
         flash_bytes=file.file_bytes,
+        code=code,
+        image_bytes=file.file_bytes + code.bytes,
         arena=measured,
         arena_need=need,
         arena_bytes=reserved,
@@ -288,8 +302,20 @@ def _branches(need, data, measured, margin, limit):
     return [*found, ("", None, host)]
 
 
-def _check_budgets(file, need, flash_bytes, ram_bytes):
+def _code(file, need):
+    """The largest code of the kernels that may run the file."""
+    found = [code_size.of(file.ops, *key) for key in need.plans]
+    return max(found, key=lambda code: code.bytes)
+
+
+def _check_budgets(file, need, code, flash_bytes, ram_bytes, image_bytes):
     needs = {
+        "image_bytes": (
+            image_bytes,
+            file.file_bytes + code.bytes,
+            "image",
+            f" with {code.bytes:,} of code ({code.kernels})",
+        ),
         "flash_bytes": (flash_bytes, file.file_bytes, "array", ""),
         "ram_bytes": (
             ram_bytes,

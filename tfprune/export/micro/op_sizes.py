@@ -1,15 +1,15 @@
-"""How large the ops of a file are, as `costs.core_table` asks."""
+"""How large the ops of a file are, as `costs.core_steps` asks."""
 
 import math
 
-from tfprune.costs import core_table
+from tfprune.costs import core_steps
 
 _KERNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 _POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D")
 
 
 def of(op):
-    """A `core_table.OpSize`.
+    """A `core_steps.OpSize`.
 
     Args:
         op: `flat_ops.Op`.
@@ -29,6 +29,6 @@ def of(op):
         strided = max(op.option("strideH", 1), op.option("strideW", 1)) > 1
     elif op.kind in ("MEAN", "SUM", "REDUCE_MAX"):
         window = max(1, math.prod(reads) // max(1, math.prod(outputs)))
-    return core_table.OpSize(
+    return core_steps.OpSize(
         op.kind, places, window, reads[-1], writes, strided
     )

@@ -1,0 +1,87 @@
+"""Bytes of the code that runs a file: TFLite Micro and the kernels of its ops.
+
+From a table of what the linker keeps, with GCC and TFLite Micro's own flags
+(`tools/code_sizes.py`). Functions that several kernels need count once. The
+start-up code of a board, drivers and your own program come beside.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+
+_PATH = pathlib.Path(__file__).parent / "code_sizes.json"
+# What a kernel that was not measured is taken for: most are smaller.
+UNKNOWN_BYTES = 4096
+# By the kernels of a file, and the code that its core executes.
+_NEAREST = {"mve": "cortex-m55"}
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeSize:
+    """What code takes of flash.
+
+    Attributes:
+        kernels: `str`, and the core that they were compiled for.
+        runtime_bytes: `int`, the interpreter and what it needs.
+        op_bytes: `int`, the kernels of the ops.
+        by_op: `dict` from an op to the bytes that it alone needs; what several
+            ops share stands under "shared".
+        unmeasured: tuple of `str`, ops that no table has.
+    """
+
+    kernels: str
+    runtime_bytes: int
+    op_bytes: int
+    by_op: dict
+    unmeasured: tuple
+
+    @property
+    def bytes(self):
+        """`int`, of all."""
+        return self.runtime_bytes + self.op_bytes
+
+
+@functools.cache
+def _tables():
+    return json.loads(_PATH.read_text())
+
+
+def of(ops, kernels="cmsis-nn", extension="dsp"):
+    """The code of some ops.
+
+    Args:
+        ops: names of ops, as the schema of TFLite has them ("CONV_2D").
+        kernels: "reference", "cmsis-nn" or "esp-nn", which counts as the
+            reference kernels.
+        extension: `str`, as `cores.variants` names them.
+
+    Returns:
+        A `CodeSize`.
+    """
+    family = "cmsis-nn" if kernels == "cmsis-nn" else "reference"
+    key = f"{family} {_NEAREST.get(extension, 'cortex-m4')}"
+    tables = _tables()
+    table = tables.get(key) or tables[f"{family} cortex-m4"]
+    plain = {_plain(op): op for op in sorted(ops)}
+    by_op, known = dict.fromkeys(plain.values(), 0), set()
+    for size, names in table["parts"]:
+        known |= {_plain(name) for name in names}
+        using = [plain[n] for n in map(_plain, names) if n in plain]
+        if using:
+            owner = using[0] if len(using) == 1 else "shared"
+            by_op[owner] = by_op.get(owner, 0) + size
+    unmeasured = tuple(op for name, op in plain.items() if name not in known)
+    by_op |= dict.fromkeys(unmeasured, UNKNOWN_BYTES)
+    return CodeSize(
+        kernels=key,
+        runtime_bytes=table["base"],
+        op_bytes=sum(by_op.values()),
+        by_op=by_op,
+        unmeasured=unmeasured,
+    )
+
+
+def _plain(name):
+    """An op's name as all tables agree on it."""
+    return name.removeprefix("TFLM_").replace("_", "").lower()

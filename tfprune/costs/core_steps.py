@@ -1,0 +1,131 @@
+"""The ops that a graph becomes in an int8 file, and how large they are."""
+
+import dataclasses
+import math
+
+from tfprune.costs import memory
+
+_FUSED = {"linear", "relu", "relu6"}
+_OPS = {
+    "Add": "ADD",
+    "Average": "ADD",
+    "AveragePooling2D": "AVERAGE_POOL_2D",
+    "Concatenate": "CONCATENATION",
+    "GlobalAveragePooling1D": "MEAN",
+    "GlobalAveragePooling2D": "MEAN",
+    "GlobalMaxPooling2D": "MEAN",
+    "LeakyReLU": "LEAKY_RELU",
+    "MaxPooling2D": "MAX_POOL_2D",
+    "Multiply": "MUL",
+    "Softmax": "SOFTMAX",
+    "Subtract": "SUB",
+    "ZeroPadding2D": "PAD",
+}
+_ACTIVATIONS = {"sigmoid": "LOGISTIC", "softmax": "SOFTMAX", "tanh": "TANH"}
+
+
+@dataclasses.dataclass(frozen=True)
+class OpSize:
+    """How large an op is.
+
+    Attributes:
+        kind: `str`, as the schema of TFLite names it ("CONV_2D").
+        places: `int`, rows and columns of the output, multiplied.
+        window: `int`, rows and columns of the kernel or pool, multiplied.
+        reads, writes: `int`, channels.
+        strided: `bool`, whether it skips places.
+    """
+
+    kind: str
+    places: int
+    window: int
+    reads: int
+    writes: int
+    strided: bool = False
+
+
+def sizes(graph, keep):
+    """The ops with only some channels.
+
+    Normalizations that follow a kernel are part of it, and so are activations
+    that kernels have. Recurrent layers count as dense ones with as many
+    multiply-adds.
+
+    Args:
+        graph: a `ChannelGraph` with inputs of known size.
+        keep: bool array, shape `(graph.size,)`.
+
+    Returns:
+        List of `OpSize`.
+    """
+    made_by = {id(t): s for s in graph.steps for t in s.outputs}
+    return [
+        size
+        for step in graph.steps
+        for size in _of(step, graph.layers[step.layer], keep, made_by)
+    ]
+
+
+def _of(step, layer, keep, made_by):
+    config = getattr(layer, "get_config", dict)()
+    reads = memory.kept_shape(step.inputs[0], keep)[1:] or (1,)
+    writes = memory.kept_shape(step.outputs[0], keep)[1:] or (1,)
+    places = math.prod(writes[:-1])
+    found = []
+    if step.work:
+        found = _kernels(step, config, keep, reads, writes, places)
+    elif step.op == "BatchNormalization":
+        before = made_by.get(id(step.inputs[0]))
+        if before is None or not before.work:
+            found = [
+                OpSize(kind, places, 1, writes[-1], writes[-1])
+                for kind in ("MUL", "ADD")
+            ]
+    elif step.memory == "new":
+        kind = _OPS.get(step.op, "ADD")
+        window = math.prod(config.get("pool_size", (1,)))
+        if kind == "MEAN":
+            window = max(1, math.prod(reads) // max(1, math.prod(writes)))
+        found = [
+            OpSize(kind, places, window, reads[-1], writes[-1], window > 1)
+        ]
+    activation = _activation(layer)
+    if activation not in _FUSED:
+        kind = _ACTIVATIONS.get(activation, "LOGISTIC")
+        found.append(OpSize(kind, places, 1, writes[-1], writes[-1]))
+    return found
+
+
+def _kernels(step, config, keep, reads, writes, places):
+    kernel = config.get("kernel_size")
+    if kernel is None and "units" in config and len(step.work) == 1:
+        dense = OpSize("FULLY_CONNECTED", places, 1, reads[-1], writes[-1])
+        if places * reads[-1] * writes[-1] == _work(step, keep):
+            return [dense]
+    if kernel is None or config.get("groups", 1) != 1:
+        return [OpSize("FULLY_CONNECTED", 1, 1, _work(step, keep), 1)]
+    window = math.prod(kernel)
+    strided = max(config.get("strides", (1,))) > 1
+    if "depth_multiplier" not in config:
+        return [
+            OpSize("CONV_2D", places, window, reads[-1], writes[-1], strided)
+        ]
+    middle = reads[-1] * config["depth_multiplier"]
+    found = [
+        OpSize("DEPTHWISE_CONV_2D", places, window, reads[-1], middle, strided)
+    ]
+    if "filters" in config:
+        found.append(OpSize("CONV_2D", places, 1, middle, writes[-1]))
+    return found
+
+
+def _work(step, keep):
+    return sum(
+        coefficient * math.prod(int(keep[a].sum()) for a in axes)
+        for coefficient, axes in step.work
+    )
+
+
+def _activation(layer):
+    activation = getattr(layer, "activation", None)
+    return getattr(activation, "__name__", "linear")

@@ -1,0 +1,189 @@
+"""`memory.md`: where a model's flash and RAM go, and what would lower them."""
+
+import math
+
+import numpy as np
+
+from tfprune.core import tables
+from tfprune.export.file import packing
+from tfprune.export.micro import flat_ops
+
+# Rows of a table; what is smaller stands in one line.
+_ROWS = 40
+# Ops that could write over what they read.
+_IN_PLACE = (
+    *("ADD", "MUL", "SUB", "RELU", "RELU6", "LOGISTIC", "TANH", "HARD_SWISH"),
+    *("LEAKY_RELU", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"),
+)
+# Spatial ops: their maps can be computed in patches.
+_SPATIAL = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D")
+
+
+def text(name, data, need, code, reserved):
+    """The page.
+
+    Args:
+        name: `str`, the model's.
+        data: `bytes` of the .tflite file that is embedded.
+        need: `arena_need.Need`.
+        code: `costs.code_size.CodeSize`.
+        reserved: `int`, bytes of arena that the sources reserve.
+
+    Returns:
+        A `str`, Markdown.
+    """
+    graphs = flat_ops.read(data)
+    ops = graphs[0].ops
+    image = len(data) + code.bytes
+    return (
+        f"# Memory of {name}\n\n"
+        "Written by tfprune. Bytes; code is what GCC made of TFLite Micro and "
+        f"its kernels ({code.kernels}), your own program comes beside.\n\n"
+        f"## Flash: {image:,}\n\n{_flash(data, code)}\n"
+        f"## RAM: an arena of {need.bytes:,}, {reserved:,} reserved\n\n"
+        f"{_arena(need, ops)}\n## What would lower it\n\n"
+        f"{_advice(need.plan, graphs, code)}"
+    )
+
+
+def _flash(data, code):
+    model = packing.unpacked(data)
+    named = {}
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            label = tensor.name.decode() if tensor.name else ""
+            named.setdefault(tensor.buffer, (label, tensor.shape))
+    sizes = {
+        i: np.size(buffer.data)
+        for i, buffer in enumerate(model.buffers)
+        if buffer.data is not None and np.size(buffer.data)
+    }
+    order = sorted(sizes, key=lambda i: -sizes[i])
+    rows = []
+    for i in order[:_ROWS]:
+        label, shape = named.get(i, ("", None))
+        shape = "x".join(map(str, [] if shape is None else shape))
+        rows.append((label or f"buffer {i}", shape, f"{sizes[i]:,}"))
+    rest = sum(sizes[i] for i in order[_ROWS:])
+    if rest:
+        rows.append((f"{len(order) - _ROWS} smaller tensors", "", f"{rest:,}"))
+    rows.append(
+        ("structure of the file", "", f"{len(data) - sum(sizes.values()):,}")
+    )
+    rows.append(("code: TFLite Micro", "", f"{code.runtime_bytes:,}"))
+    for op, count in sorted(code.by_op.items(), key=lambda row: -row[1]):
+        guess = ", not measured" if op in code.unmeasured else ""
+        rows.append((f"code: {op}{guess}", "", f"{count:,}"))
+    header = ("what", "shape", "bytes")
+    return tables.Table(header, tuple(rows), left=2).to_markdown()
+
+
+def _arena(need, ops):
+    plan = need.plan
+    peak = _peak(plan)
+    rows = tuple(
+        (
+            f"work space of {b.name}" if b.scratch else b.name or "no name",
+            f"{b.bytes:,}",
+            f"{b.start:,}",
+            _step(b.first, ops),
+            _step(b.last, ops),
+            "yes" if b.first <= peak <= b.last else "",
+        )
+        for b in sorted(plan.buffers, key=lambda b: (b.first, b.start))
+    )
+    header = ("buffer", "bytes", "from", "first op", "last op", "at the peak")
+    last = max((b.last for b in plan.buffers), default=0)
+    time = tuple(
+        (_step(step, ops), f"{_alive(plan, step):,}", f"{_top(plan, step):,}")
+        for step in range(last + 1)
+    )
+    steps = ("op", "bytes alive", "top of them")
+    kept = (
+        f"Kept for good: {plan.persistent_bytes:,}. Activations and work "
+        f"space, which take turns: {plan.shared_bytes:,}. What decides: "
+        f"{plan.limit}.\n\n"
+    )
+    return (
+        kept
+        + tables.Table(header, rows, left=1).to_markdown()
+        + "\n"
+        + tables.Table(steps, time, left=1).to_markdown()
+    )
+
+
+def _advice(plan, graphs, code):
+    found = []
+    peak = _peak(plan)
+    ops = graphs[0].ops
+    alive = [b for b in plan.buffers if b.first <= peak <= b.last]
+    alive.sort(key=lambda b: -b.bytes)
+    shapes = {t.name: t.shape for t in graphs[0].tensors}
+    for b in alive[:3]:
+        shape = shapes.get(b.name, ())
+        if b.scratch or len(shape) < 2:
+            continue
+        one = math.prod(shape[1:-1])
+        found.append(
+            f"- A channel less of `{b.name}` ({shape[-1]} now) saves "
+            f"{one * b.bytes // max(1, math.prod(shape)):,} bytes at the peak."
+        )
+    op = ops[peak - 1] if 0 < peak <= len(ops) else None
+    if op is not None and op.kind in _IN_PLACE:
+        found.append(
+            f"- {op.kind} could write over what it reads: "
+            f"{op.outputs[0].bytes:,} bytes less at the peak. TFLite Micro "
+            "does so for none."
+        )
+    if op is not None and op.kind in _SPATIAL and len(alive) > 1:
+        found.append(
+            f"- The peak is at {op.kind}, whose maps could be computed in "
+            "patches; a smaller input, or a stride further up, does the same "
+            "without code of your own."
+        )
+    for b in alive:
+        if b.scratch:
+            found.append(
+                f"- {b.bytes:,} bytes at the peak are the work space of "
+                f"{b.name}, which the reference kernels do without, and are "
+                "slower."
+            )
+    if plan.limit not in ("activations", "planning"):
+        found.append(
+            f"- {plan.limit} takes most while it prepares, not while it "
+            "runs: fewer channels of that layer, or one scale for all of them."
+        )
+    if plan.persistent_bytes > plan.shared_bytes:
+        found.append(
+            "- Records of ops and tensors take more than activations: fewer, "
+            "larger layers."
+        )
+    largest = max(code.by_op, key=code.by_op.get, default=None)
+    if largest not in (None, "shared"):
+        found.append(
+            f"- Without {largest} {code.by_op[largest]:,} bytes of code go."
+        )
+    return "\n".join(found) + "\n" if found else "Nothing stands out.\n"
+
+
+def _alive(plan, step):
+    return sum(b.bytes for b in plan.buffers if b.first <= step <= b.last)
+
+
+def _top(plan, step):
+    return max(
+        (b.start + b.bytes for b in plan.buffers if b.first <= step <= b.last),
+        default=0,
+    )
+
+
+def _peak(plan):
+    """The step at which most is alive."""
+    last = max((b.last for b in plan.buffers), default=0)
+    return max(range(last + 1), key=lambda step: _alive(plan, step))
+
+
+def _step(step, ops):
+    if step == 0:
+        return "input"
+    return f"{step} {ops[step - 1].kind}" if step <= len(ops) else str(step)
