@@ -2,8 +2,8 @@
 
 The networks of MLPerf Tiny, dense and pruned, recurrent ones, int16x8 and
 compressed weights: what `tfprune.export.arena_bytes` predicts, and, where the
-sources of TFLite Micro are at hand, the least arena, the instructions of an
-inference and the image of the firmware on qemu's Cortex-M4 and M55.
+sources of TFLite Micro are at hand, the least arena and the instructions of an
+inference on qemu's Cortex-M4 and M55.
 
   python benchmarks/arena.py --tflite_micro=../tflite-micro \\
       --table=docs/results/arena.md
@@ -11,6 +11,7 @@ inference and the image of the firmware on qemu's Cortex-M4 and M55.
 Started again it goes on with what is missing.
 """
 
+import functools
 import json
 import pathlib
 
@@ -25,10 +26,12 @@ from tfprune import zoo
 from tfprune.core import atomic
 from tfprune.core import tables
 from tfprune.export.convert import tflite
+from tfprune.export.file import model_file
 from tfprune.export.micro import compression
 from tfprune.export.micro import firmware_folder
+from tfprune.export.run import interpreter
 from tools import firmware_library
-from tools import run_firmware
+from tools import layer_costs
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("tflite_micro", "", "sources of TFLite Micro")
@@ -51,7 +54,6 @@ HEADER = (
     "error",
     "used",
     "instructions",
-    "image",
     "outputs that differ",
 )
 
@@ -124,7 +126,6 @@ def main(_):
     folder.mkdir(parents=True, exist_ok=True)
     for name in FLAGS.only or NETWORKS:
         path = export(folder, name)
-        # The library of each core is built once, at its first network.
         for kernels, core in reversed(TARGETS):
             found = folder / f"{path.stem}-{core}-{kernels}.json"
             if FLAGS.tflite_micro and not found.exists():
@@ -149,24 +150,39 @@ def export(folder, name):
 
 
 def measure(folder, path, kernels, core):
-    sources = folder / path.stem
-    if not sources.exists():
-        firmware_folder.export_micro(path, sources, project="cmake")
+    """What the file takes on an emulated core, beside its true outputs."""
+    program = program_of(folder, kernels, core)
+    file = model_file.read(path)
+    random = interpreter.random_inputs(file, 1)
+    columns = interpreter.stored(file, random)
+    count = len(file.inputs)
+    inputs = b"".join(c[:1].tobytes() for c in columns[:count])
+    work = folder / f"{core}-{kernels}"
+    found = program.least_arena(
+        path,
+        firmware_folder.arena_bytes(path, kernels, core),
+        work,
+        inputs,
+        file.ops.get("VAR_HANDLE", 0),
+    )
+    wanted = np.concatenate([c[:1].ravel() for c in columns[count:]])
+    got = np.frombuffer(found.outputs, wanted.dtype)
+    return {
+        "least": found.least,
+        "used": found.used,
+        "instructions": found.instructions,
+        "differ": int((got != wanted).sum()),
+        "values": wanted.size,
+    }
+
+
+@functools.cache
+def program_of(folder, kernels, core):
+    """One program a core, built at its first network."""
     library = firmware_library.Library(
         FLAGS.tflite_micro, core, kernels, FLAGS.build
     )
-    build = folder / f"{path.stem}-{core}-{kernels}"
-    near = firmware_folder.arena_bytes(path, kernels, core)
-    found = run_firmware.Firmware(sources, library, build).measure(near=near)
-    return {
-        "least": found.least_arena,
-        "used": found.used_arena,
-        "instructions": found.instructions,
-        "image": found.image["code"] + found.image["constants"],
-        "passed": found.passed,
-        "differ": found.different,
-        "values": found.values,
-    }
+    return layer_costs.Program(library, folder / f"{core}-{kernels}")
 
 
 def write(folder):
@@ -178,7 +194,7 @@ def write(folder):
         for kernels, core in TARGETS:
             need = firmware_folder.arena_bytes(path, kernels, core)
             found = folder / f"{path.stem}-{core}-{kernels}.json"
-            cells = [""] * 6
+            cells = [""] * 5
             if found.exists():
                 row = json.loads(found.read_text())
                 cells = [
@@ -186,7 +202,6 @@ def write(folder):
                     f"{need / row['least'] - 1:+.2%}",
                     f"{row['used']:,}",
                     f"{row['instructions']:,}",
-                    f"{row['image']:,}",
                     f"{row['differ']} of {row['values']}",
                 ]
             rows.append((name, kernels, core, f"{need:,}", *cells))
@@ -195,14 +210,12 @@ def write(folder):
         "# Arenas\n\n"
         "What `tfprune.export.arena_bytes` predicts for the kernels of a core, "
         "without running the file, and the least arena in which TFLite Micro "
-        "starts and runs it, found by halving (bytes). The firmware is the "
-        "folder of `export_micro` as it is, built with GCC and TFLite Micro's "
-        "own flags, and runs in qemu: mps2-an386 (Cortex-M4) and mps3-an547 "
-        "(Cortex-M55). Used: what the interpreter says. Instructions: of one "
-        "inference, counted by qemu; no board, no cache. Image: code and "
-        "constants of the self-test, its inputs and outputs included. Outputs "
-        "are compared to the last bit with those of the interpreter on this "
-        "machine. Weights are random, seed 0; half: half of the multiply-adds; "
+        "starts and runs it, found by halving (bytes). A program with all "
+        "kernels, built with GCC and TFLite Micro's own flags, runs in qemu: "
+        "mps2-an386 (Cortex-M4) and mps3-an547 (Cortex-M55). Used: what the "
+        "interpreter says. Instructions: of one inference, counted by qemu; no "
+        "board, no cache. Outputs are compared to the last bit with those of "
+        "the interpreter on this machine. Weights are random, seed 0; half: half of the multiply-adds; "
         "compressed: four fifths of the weights are zero.\n\n"
         f"{table.to_markdown()}\n"
         f"{results.footer('arena.py')}\n"

@@ -29,11 +29,6 @@ from tools import source_tree
 FLAGS = flags.FLAGS
 TABLE = source_tree.ROOT / "tfprune" / "costs" / "code_sizes.json"
 _SOURCE = pathlib.Path(__file__).parent / "firmware/image.cc"
-# Kernels that networks use beside those that are timed.
-_MORE = """
-    AssignVariable CallOnce Decode ExpandDims Maximum Minimum Pack ReadVariable
-    Split Squeeze Sum TransposeConv Unpack VarHandle
-""".split()
 # One line where the name is short, two where it is long.
 _SECTION = re.compile(
     r"^ (\.(?:text|rodata|data|init_array|ARM)\S*)\s+0x\w+\s+0x(\w+) (\S+)$",
@@ -112,7 +107,7 @@ def main(_):
         FLAGS.cmsis_nn,
         FLAGS.jobs,
     )
-    names = sorted({*layer_costs.OPS, *_MORE})
+    names = sorted({*layer_costs.OPS, *layer_costs.MORE})
     with tempfile.TemporaryDirectory() as folder:
         found = measure(library, pathlib.Path(folder), names)
     known = json.loads(TABLE.read_text()) if TABLE.exists() else {}

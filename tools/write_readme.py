@@ -32,7 +32,7 @@ def demo(results):
         "float32 file bytes",
         "int8 flash, measured",
         "arena, measured",
-        "arena, needed on a Cortex-M",
+        "arena, needed on the core",
     ]
     lines = [
         "| | " + " | ".join(nets) + " |",

@@ -181,5 +181,5 @@ _LIMITS = {
     "MACs": "macs",
     "parameters": "params",
     "int8 flash, measured": "flash_bytes",
-    "arena, needed on a Cortex-M": "ram_bytes",
+    "arena, needed on the core": "ram_bytes",
 }

@@ -344,6 +344,7 @@ class _Work:
             table=costs.table,
             runtime=runtime,
             baseline={"costs": costs.dense},
+            core=wish.core,
             max_loss=wish.max_loss,
             points=points,
             epochs=epochs,

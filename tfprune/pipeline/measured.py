@@ -13,8 +13,8 @@ from tfprune.export.run import interpreter
 from tfprune.graph import read
 
 FLASH, ARENA = "int8 flash, measured", "arena, measured"
-# What a Cortex-M needs, scratch buffers of its kernels included.
-ARENA_NEEDED = "arena, needed on a Cortex-M"
+# What the board needs, scratch buffers of its kernels included.
+ARENA_NEEDED = "arena, needed on the core"
 FLASH_PREDICTED = "int8 flash, predicted"
 ARENA_PREDICTED = "arena, predicted"
 FLOAT_FILE = "float32 file bytes"
@@ -41,13 +41,14 @@ def float_file_bytes(model):
         return tflite.export_tflite(model, path).file_bytes
 
 
-def export(model, path, calibration):
+def export(model, path, calibration, core=None):
     """Writes the int8 file of a model, and measures what it takes.
 
     Args:
         model: a `keras.Model`.
         path: `pathlib.Path`, the file to write.
         calibration: inputs.
+        core: `str`, what the arena is for; `None` for any Cortex-M.
 
     Returns:
         `dict` of numbers.
@@ -56,7 +57,7 @@ def export(model, path, calibration):
     return {
         FLASH: file.file_bytes,
         ARENA: measured_arena.arena(path).required_bytes,
-        ARENA_NEEDED: firmware_folder.arena_bytes(path),
+        ARENA_NEEDED: firmware_folder.arena_bytes(path, core=core),
     }
 
 

@@ -48,7 +48,10 @@ def write(job, best, answers, facts, key, labels=()):
         shutil.copy(space.path(f"{best.name}.tflite"), folder / FILE)
         if job.runtime == "micro":
             firmware_folder.export_micro(
-                folder / FILE, folder / FIRMWARE, labels=labels
+                folder / FILE,
+                folder / FIRMWARE,
+                labels=labels,
+                core=job.core,
             )
     points = []
     for number, answer in enumerate(answers, start=1):
@@ -116,7 +119,7 @@ def baseline(job):
         path = space.path("dense.tflite")
         numbers |= {
             measured.FLOAT_FILE: measured.float_file_bytes(job.model),
-            **measured.export(job.model, path, job.calibration),
+            **measured.export(job.model, path, job.calibration, job.core),
         }
         file_values = measured.values(
             path, job.task, job.validation, job.runtime

@@ -39,6 +39,7 @@ class Job:
         ceilings: `dict` from limits to numbers; empty with `max_loss`.
         table: latency table or `None`.
         runtime: `str`, where files are measured; `None` exports none.
+        core: `str`, what the arena is for; `None` for any Cortex-M.
         baseline: `dict` with `numbers` and `values` of the dense network.
         max_loss: `float` or `None`.
         points: `int`.
@@ -63,6 +64,7 @@ class Job:
     table: object
     runtime: str | None
     baseline: dict
+    core: str | None = None
     max_loss: float | None = None
     points: int = 1
     epochs: int | None = None
@@ -281,7 +283,7 @@ class Trial:
             small = channel_choice.shrunk(model, choice.keep, job.inputs)
             file = space.path(f"{name}.tflite")
             numbers = measured.predicted(small) | measured.export(
-                small, file, job.calibration
+                small, file, job.calibration, job.core
             )
             self._learn(numbers)
             if not measured.over(numbers, ceilings):
@@ -324,7 +326,7 @@ class Trial:
         values, file_values = {}, {}
         if job.runtime is not None:
             file = space.path(f"{name}.tflite")
-            numbers |= measured.export(small, file, job.calibration)
+            numbers |= measured.export(small, file, job.calibration, job.core)
             file_values = measured.values(
                 file, job.task, job.validation, job.runtime
             )

@@ -4,6 +4,7 @@ import dataclasses
 
 from tfprune.core import boards
 from tfprune.deploy import latency as latency_lib
+from tfprune.export.micro import cores
 from tfprune.pipeline import channel_choice
 from tfprune.selection import Budget
 
@@ -83,6 +84,12 @@ class Wish:
         if self.budget is not None:
             return self.budget.board
         return None if self.board is None else boards.get(self.board).name
+
+    @property
+    def core(self):
+        """The board's core as `export_micro` takes it; `None` without one."""
+        name = self.board_name
+        return None if name is None else cores.get(boards.get(name).core)
 
     def resolved(self, model, space, calibration):
         """The `tfprune.Budget`, `None` for a loss.

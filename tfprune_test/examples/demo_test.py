@@ -83,7 +83,7 @@ class DemoTest(absltest.TestCase):
         self.assertEqual(net["int8 flash, measured"], size)
         settings = (folder / "firmware" / "model_settings.h").read_text()
         self.assertIn(
-            f"ARENA_NEEDED {net['arena, needed on a Cortex-M']}", settings
+            f"ARENA_NEEDED {net['arena, needed on the core']}", settings
         )
 
     def test_the_table_and_the_address_of_the_report_are_printed(self):

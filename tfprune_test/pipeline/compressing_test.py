@@ -167,7 +167,7 @@ class ExportTest(parameterized.TestCase):
         after, path = self.found.after, pathlib.Path(self.found.path)
         self.assertEqual(after["int8 flash, measured"], path.stat().st_size)
         self.assertEqual(
-            after["arena, needed on a Cortex-M"],
+            after["arena, needed on the core"],
             tfprune.export.arena_bytes(path),
         )
         self.assertLessEqual(

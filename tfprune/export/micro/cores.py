@@ -28,6 +28,9 @@ CORES = (*_CORTEX_M, *_ESP)
 # As makers name them.
 _OTHER_NAMES = {
     "cortex-m0+": "cortex-m0plus",
+    "cortex-m4f": "cortex-m4",
+    "cortex-m7f": "cortex-m7",
+    "cortex-m33f": "cortex-m33",
     "xtensa-lx6": "esp32",
     "xtensa-lx7": "esp32-s3",
     "risc-v-rv32imc": "esp32-c3",
@@ -43,7 +46,8 @@ def get(core):
     Raises:
         ValueError: If there is none; lists those that are known.
     """
-    name = str(core).lower().replace(" ", "-")
+    # Beside an NPU, the core is what runs the kernels.
+    name = str(core).lower().split(" and ")[0].strip().replace(" ", "-")
     name = _OTHER_NAMES.get(name, name)
     if name not in CORES:
         near = difflib.get_close_matches(name, CORES, n=1)
