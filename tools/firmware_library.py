@@ -69,6 +69,8 @@ _HEADERS = (
 )
 # The beginning of a function or of a table, as it stands in the sources.
 _DEFINED = re.compile(r"^(?:\w[^;=#]*?\b)?(\w+)(?:\(|\[\w*\] = )", re.M)
+# A class whose methods stand there, and with them its table of methods.
+_CLASS = re.compile(r"^\w[\w:<>*& ]*?\b(\w+)::~?\w+\(", re.M)
 # What its makefile downloads, and a header that tells that it is there.
 _THIRD_PARTIES = {
     "flatbuffers": "include/flatbuffers/flatbuffers.h",
@@ -205,7 +207,9 @@ class Library:
         """The sources that may define a function, by its name."""
         found = collections.defaultdict(list)
         for source in self.sources():
-            for name in set(_DEFINED.findall(source.read_text())):
+            text = source.read_text()
+            names = {*_DEFINED.findall(text), *_CLASS.findall(text)}
+            for name in names:
                 found[name].append(source)
         return found
 

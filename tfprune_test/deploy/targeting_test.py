@@ -150,7 +150,7 @@ class BoardTest(parameterized.TestCase):
         self.assertLessEqual(path.stat().st_size, 9_000)
 
     def test_without_a_limit_of_a_board(self):
-        with self.assertRaisesRegex(ValueError, "`ram_bytes` or `latency`"):
+        with self.assertRaisesRegex(ValueError, "`image_bytes` or `latency`"):
             targeting.fit_target(
                 hourglass(),
                 budget_lib.Budget(macs=0.5),

@@ -173,6 +173,7 @@ def export_tflite(
                 flash_bytes=flash_bytes,
                 ram_bytes=ram_bytes,
                 decoder_bytes=compression.DECODER_BYTES,
+                kernels=kernels,
             )
         atomic.write({path: made.read_bytes()})
     result = model_file.read(path)

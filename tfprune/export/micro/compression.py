@@ -2,8 +2,8 @@
 
 A compressed weight is decoded into the arena whenever its op runs, which trades
 RAM and time for flash. Decoded weights reuse the same arena space, so the
-largest one sets its size, plus a small record for each; hence weights are tried
-one by one on the interpreter of TFLite Micro, and then together.
+largest one sets its size, plus a small record for each; hence the arena is
+planned with each weight alone in code, and then with all that are chosen.
 """
 
 import dataclasses
@@ -19,7 +19,8 @@ from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
-from tfprune.export.micro import measured_arena
+from tfprune.export.micro import arena_need
+from tfprune.export.micro import arena_plan
 from tfprune.export.run import interpreter
 
 # Flash that the kernels of DECODE take beside those of the model, measured with
@@ -59,8 +60,8 @@ class Compression(printed.Printed):
     Attributes:
         file: `model_file.ModelFile`.
         bytes_before: `int`, size of the file before.
-        arena_before: `int`, bytes of arena before, measured.
-        arena_bytes: `int`, bytes of arena now, measured.
+        arena_before: `int`, bytes of arena before, on the core.
+        arena_bytes: `int`, bytes of arena now.
         weights: tuple of `CompressedWeight`.
     """
 
@@ -87,6 +88,8 @@ def compress_tflite(
     ram_bytes: int | None = None,
     decoder_bytes: int = 0,
     x: typed.Data = None,
+    kernels: str = "auto",
+    core: str | None = None,
 ) -> Compression:
     """Compresses the weights of a file for TFLite Micro.
 
@@ -110,6 +113,9 @@ def compress_tflite(
             `flash_bytes`, and nothing is compressed unless more is saved.
         x: inputs `(N, ...)` to compare outputs on, as for
             `interpreter.run`; random ones by default.
+        kernels, core: what the arena is for, as for
+            `tfprune.export.arena_bytes`: the largest of all Cortex-M by
+            default.
 
     Returns:
         A `Compression`.
@@ -133,20 +139,20 @@ def compress_tflite(
     data = pathlib.Path(path).read_bytes()
     rows = weight_codes.shorter(data)
     with leftovers.folder() as folder:
-        tried = _Trials(data, pathlib.Path(folder))
+        tried = _Trials(data, kernels, core)
         result, arena, chosen, candidates = _choose(
             tried, rows, flash_bytes, ram_bytes, decoder_bytes
         )
         small = pathlib.Path(folder, "chosen.tflite")
         small.write_bytes(result)
         _compare(dense, model_file.read(small), x)
-        before = measured_arena.arena(path).required_bytes
+        before = arena_need.of(data, kernels, core).bytes
     atomic.write({out: result})
     done = Compression(
         file=model_file.read(out),
         bytes_before=len(data),
         arena_before=before,
-        arena_bytes=arena.required_bytes,
+        arena_bytes=arena.bytes,
         weights=tuple(
             CompressedWeight(
                 name=c.row.name,
@@ -154,7 +160,7 @@ def compress_tflite(
                 zeros=c.row.zeros,
                 bytes_before=c.row.before,
                 bytes_after=c.row.after,
-                arena_bytes=c.arena.required_bytes,
+                arena_bytes=c.arena.bytes,
                 chosen=c in chosen,
             )
             for c in candidates
@@ -171,50 +177,41 @@ class _Candidate:
     Attributes:
         row: `weight_codes.Coded`.
         saved: `int`, bytes of flash, measured.
-        arena: `micro.Arena` with this weight alone in code.
+        arena: `arena_plan.Plan` with this weight alone in code.
         record: `int`, bytes of arena that its DECODE op keeps for good.
     """
 
     row: object
     saved: int
-    arena: measured_arena.Arena
+    arena: arena_plan.Plan
     record: int
 
 
 class _Trials:
-    """Files with some weights in code, measured.
+    """Files with some weights in code, and their arenas.
 
     Args:
         data: `bytes` of the file.
-        folder: `pathlib.Path`, where they lie.
+        kernels, core: what the arena is for.
     """
 
-    def __init__(self, data, folder):
+    def __init__(self, data, kernels, core):
         self._data = data
-        self._folder = folder
+        self._target = kernels, core
 
-    def measure(self, choices):
-        """The bytes and the `Arena` of the file for each list of weights."""
-        found = [weight_codes.rewritten(self._data, c) for c in choices]
-        paths = [self._folder / f"{i}.tflite" for i in range(len(found))]
-        for path, data in zip(paths, found, strict=True):
-            path.write_bytes(data)
-        try:
-            arenas = measured_arena.arenas(paths)
-        except RuntimeError as error:
-            if weight_codes.OP not in str(error):
-                raise
-            raise RuntimeError(
-                f"A TFLite Micro that knows the op {weight_codes.OP} is "
-                "required. Received: an older one. Run: pip install "
-                '"tfprune[export]"'
-            ) from error
-        return list(zip(found, arenas, strict=True))
+    def plan(self, chosen):
+        """The bytes and the `arena_plan.Plan` of the file.
+
+        Args:
+            chosen: list of `weight_codes.Coded`, the weights in code.
+        """
+        data = weight_codes.rewritten(self._data, chosen)
+        return data, arena_need.of(data, *self._target).plan
 
 
 def _choose(tried, rows, flash_bytes, ram_bytes, decoder_bytes):
-    """The bytes and the `Arena` of the best file, its weights, candidates."""
-    (plain, least), *single = tried.measure([[], *([row] for row in rows)])
+    """The bytes and the plan of the best file, its weights, candidates."""
+    (plain, least), *single = map(tried.plan, [[], *([row] for row in rows)])
     candidates = [
         _Candidate(
             row,
@@ -224,11 +221,11 @@ def _choose(tried, rows, flash_bytes, ram_bytes, decoder_bytes):
         )
         for row, (data, arena) in zip(rows, single, strict=True)
     ]
-    if ram_bytes is not None and least.required_bytes > ram_bytes:
+    if ram_bytes is not None and least.bytes > ram_bytes:
         raise ValueError(
             "The model must fit into RAM before its weights are compressed. "
             f"Received: ram_bytes={ram_bytes}, the arena takes "
-            f"{least.required_bytes:,} bytes. Remove more channels."
+            f"{least.bytes:,} bytes. Remove more channels."
         )
     useful = [c for c in candidates if c.saved > 0]
     limit = ram_bytes
@@ -248,8 +245,8 @@ def _choose(tried, rows, flash_bytes, ram_bytes, decoder_bytes):
                 decoder_bytes,
             )
             useful = chosen = []
-        ((data, arena),) = tried.measure([[c.row for c in chosen]])
-        over = 0 if limit is None else arena.required_bytes - ram_bytes
+        data, arena = tried.plan([c.row for c in chosen])
+        over = 0 if limit is None else arena.bytes - ram_bytes
         if over <= 0:
             break
         # The planner has left gaps, or starting took more than running.
@@ -323,7 +320,16 @@ def _compare(dense, small, x):
     """Raises unless both files give the same outputs."""
     if x is None:
         x = interpreter.random_inputs(dense, _COMPARED)
-    wanted, got = (interpreter.stored(file, x) for file in (dense, small))
+    try:
+        wanted, got = (interpreter.stored(file, x) for file in (dense, small))
+    except RuntimeError as error:
+        if weight_codes.OP not in str(error):
+            raise
+        raise RuntimeError(
+            f"A TFLite Micro that knows the op {weight_codes.OP} is "
+            "required. Received: an older one. Run: pip install "
+            '"tfprune[export]"'
+        ) from error
     for a, b in zip(wanted, got, strict=True):
         if not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
             raise RuntimeError(

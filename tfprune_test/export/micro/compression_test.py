@@ -12,9 +12,9 @@ from absl.testing import parameterized
 from tfprune.export.convert import tflite
 from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
+from tfprune.export.micro import arena_need
 from tfprune.export.micro import compression
 from tfprune.export.micro import firmware_folder
-from tfprune.export.micro import measured_arena
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
 
@@ -150,12 +150,10 @@ class CompressTest(CompressionTestCase):
         self.assertEqual(done.file.file_bytes, self.out.stat().st_size)
         self.assertEqual(done.bytes_before, self.paths["int8"].stat().st_size)
         self.assertLess(done.file.file_bytes, 0.7 * done.bytes_before)
-        self.assertEqual(
-            done.arena_bytes, measured_arena.arena(self.out).required_bytes
-        )
+        self.assertEqual(done.arena_bytes, arena_need.of(self.out).bytes)
         self.assertEqual(
             done.arena_before,
-            measured_arena.arena(self.paths["int8"]).required_bytes,
+            arena_need.of(self.paths["int8"]).bytes,
         )
         largest = max(done.weights, key=lambda row: row.bytes_before)
         self.assertTrue(largest.chosen)
@@ -167,9 +165,7 @@ class CompressTest(CompressionTestCase):
         free = self.compress()
         limit = free.arena_bytes - 16
         done = self.compress(ram_bytes=limit)
-        self.assertLessEqual(
-            measured_arena.arena(self.out).required_bytes, limit
-        )
+        self.assertLessEqual(arena_need.of(self.out).bytes, limit)
         self.assertGreater(done.file.file_bytes, free.file.file_bytes)
         self.assertLess(done.file.file_bytes, free.bytes_before)
         self.assertLess(done.arena_bytes, free.arena_bytes)
@@ -186,7 +182,7 @@ class CompressTest(CompressionTestCase):
             path.write_bytes(weight_codes.rewritten(data, chosen))
             paths.append(path)
             sizes.append(path.stat().st_size)
-        arenas = [a.required_bytes for a in measured_arena.arenas(paths)]
+        arenas = [arena_need.of(path).bytes for path in paths]
         for limit in sorted(set(arenas))[::4]:
             best = min(
                 s for s, a in zip(sizes, arenas, strict=True) if a <= limit
@@ -217,11 +213,11 @@ class CompressTest(CompressionTestCase):
 
     def test_a_runtime_that_is_too_old(self):
         old = RuntimeError("Failed to get registration from TFLM_DECODE")
-        with mock.patch.object(measured_arena, "arenas", side_effect=old):
+        with mock.patch.object(interpreter, "stored", side_effect=old):
             with self.assertRaisesRegex(RuntimeError, "Received: an older"):
                 self.compress()
         with mock.patch.object(
-            measured_arena, "arenas", side_effect=RuntimeError("x")
+            interpreter, "stored", side_effect=RuntimeError("x")
         ):
             with self.assertRaisesRegex(RuntimeError, "^x$"):
                 self.compress()
