@@ -94,10 +94,13 @@ def _sources(path, out, values):
         kernels=values.kernels,
         core=values.core,
         project=values.project,
+        image_bytes=values.image_bytes,
+        plan_memory=values.plan_memory,
     )
     return {
         "sources": sources.folder,
         "array_bytes": sources.flash_bytes,
+        "image_bytes": sources.image_bytes,
         "arena_bytes": sources.arena_need.bytes,
         "reserved_arena_bytes": sources.arena_bytes,
     }

@@ -420,6 +420,19 @@ def firmware(values):
         "Arduino by default.",
         flag_values=values,
     )
+    flags.DEFINE_bool(
+        "plan_memory",
+        False,
+        "With --micro: write places of activations into the array where that "
+        "takes less arena.",
+        flag_values=values,
+    )
+    _count(
+        values,
+        "image_bytes",
+        None,
+        "With --micro: the most bytes of array and code together.",
+    )
     flags.DEFINE_enum(
         "dense_scales",
         None,

@@ -91,7 +91,7 @@ class Plan:
         return int(self.loads(keep).max())
 
 
-def offsets(sizes, lives):
+def offsets(sizes, lives, order=None, fixed=None):
     """Places buffers as TFLite Micro's greedy planner does.
 
     Buffers are placed from the largest to the smallest, the last of equals
@@ -102,13 +102,23 @@ def offsets(sizes, lives):
     Args:
         sizes: list of `int`, bytes.
         lives: list of `(first, last)`, the steps at which each is alive.
+        order: indices in the order of placing; by default as above.
+        fixed: `dict` from an index to the start of that buffer, as files with
+            a plan of their own have them; these are placed first.
 
     Returns:
         List of `int`.
     """
     starts = [0] * len(sizes)
     placed = []
-    for i in sorted(range(len(sizes)), key=lambda i: (-sizes[i], -i)):
+    for i, start in (fixed or {}).items():
+        starts[i] = start
+        bisect.insort(placed, i, key=lambda j: starts[j])
+    if order is None:
+        order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], -i))
+    for i in order:
+        if fixed and i in fixed:
+            continue
         first, last = lives[i]
         start = 0
         for j in placed:

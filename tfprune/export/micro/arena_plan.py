@@ -33,6 +33,8 @@ class Buffer:
         bytes: `int`.
         first, last: `int`, the ops between which it is alive.
         start: `int`, where it lies in the arena.
+        tensor: `int`, its number among the tensors of all subgraphs; -1 for a
+            scratch buffer.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Buffer:
     first: int
     last: int
     start: int
+    tensor: int = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,22 +150,28 @@ def _buffers(graphs, needs):
     """List of `Buffer`, in the order in which TFLite Micro adds them."""
     lives, scratch = {}, []
     _Walk(graphs, needs, lives, scratch).graph(0)
-    found = [
-        (tensor.name, False, tensor.bytes, *lives[id(tensor)])
-        for graph in graphs
-        for tensor in graph.tensors
+    everything = [tensor for graph in graphs for tensor in graph.tensors]
+    numbered = [
+        (number, tensor)
+        for number, tensor in enumerate(everything)
         if id(tensor) in lives
         and not (tensor.constant or tensor.variable)
         and tensor.bytes
     ]
+    found = [(t.name, number, t.bytes, *lives[id(t)]) for number, t in numbered]
+    fixed = {
+        place: t.planned
+        for place, (_, t) in enumerate(numbered)
+        if t.planned >= 0
+    }
     # Those of ops in subgraphs come where their subgraph stands.
     scratch.sort(key=lambda row: row[0])
-    found += [(name, True, size, a, b) for _, name, size, a, b in scratch]
+    found += [(name, -1, size, a, b) for _, name, size, a, b in scratch]
     sizes = [_up(size) for _, _, size, _, _ in found]
-    starts = memory.offsets(sizes, [row[3:] for row in found])
+    starts = memory.offsets(sizes, [row[3:] for row in found], fixed=fixed)
     return [
-        Buffer(name, is_scratch, size, first, last, start)
-        for (name, is_scratch, size, first, last), start in zip(
+        Buffer(name, number < 0, size, first, last, start, number)
+        for (name, number, size, first, last), start in zip(
             found, starts, strict=True
         )
     ]

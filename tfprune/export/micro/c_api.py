@@ -54,12 +54,29 @@ _SOURCE = string.Template("""\
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
 #include "tensorflow/lite/micro/micro_resource_variable.h"
 #include "tensorflow/lite/schema/schema_generated.h"
+#ifdef ${upper}_SHARED_ARENA
+#include "shared_arena.h"
+#endif
 
 namespace {
 
 using Resolver = tflite::MicroMutableOpResolver<${upper}_OP_COUNT>;
 
-alignas(16) uint8_t arena[${upper}_ARENA_BYTES];
+#ifdef ${upper}_SHARED_ARENA
+// Several models take turns in one arena; see shared_arena.h.
+const size_t arena_bytes = ${upper}_ARENA_NEEDED;
+
+tflite::MicroAllocator* new_allocator() {
+  return static_cast<tflite::MicroAllocator*>(shared_arena_allocator());
+}
+#else
+const size_t arena_bytes = ${upper}_ARENA_BYTES;
+alignas(16) uint8_t arena[arena_bytes];
+
+tflite::MicroAllocator* new_allocator() {
+  return tflite::MicroAllocator::Create(arena, arena_bytes);
+}
+#endif
 tflite::MicroInterpreter* interpreter = nullptr;
 
 // Names the first op that has no kernel, or returns false.
@@ -94,14 +111,13 @@ enum ${name}_status ${name}_init(void) {
   if (!${name}_register_ops(resolver) || misses_op(model, resolver)) {
     return ${upper}_MISSING_OP;
   }
-  tflite::MicroAllocator* allocator =
-      tflite::MicroAllocator::Create(arena, sizeof(arena));
+  tflite::MicroAllocator* allocator = new_allocator();
   if (allocator == nullptr) return ${upper}_ARENA_TOO_SMALL;
 $variables
   static tflite::MicroInterpreter started(model, resolver, allocator,
                                           $resources);
   if (started.AllocateTensors() != kTfLiteOk) {
-    return sizeof(arena) < ${upper}_ARENA_NEEDED ? ${upper}_ARENA_TOO_SMALL
+    return arena_bytes < ${upper}_ARENA_NEEDED ? ${upper}_ARENA_TOO_SMALL
                                                 : ${upper}_NOT_STARTED;
   }
   interpreter = &started;

@@ -55,7 +55,15 @@ def source(data, name, labels=()):
 
 #include "model_settings.h"
 
-alignas(16) const unsigned char {name}_data[] = {{
+// Where the array lies: with -D{name.upper()}_DATA_ATTRIBUTE=..., such as
+// __attribute__((section(".external_flash"))), elsewhere than in flash. It must
+// be readable as memory is.
+#ifndef {name.upper()}_DATA_ATTRIBUTE
+#define {name.upper()}_DATA_ATTRIBUTE
+#endif
+
+alignas(16) {name.upper()}_DATA_ATTRIBUTE
+    const unsigned char {name}_data[] = {{
 {_lines([f"0x{value:02x}" for value in data])}
 }};
 const unsigned int {name}_data_bytes = {len(data)};

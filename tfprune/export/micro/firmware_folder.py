@@ -22,6 +22,7 @@ from tfprune.export.micro import golden
 from tfprune.export.micro import kernels as op_kernels
 from tfprune.export.micro import measured_arena
 from tfprune.export.micro import memory_map
+from tfprune.export.micro import offline_plan
 from tfprune.export.micro import projects
 
 # What ESP-IDF's compilers define, and what pointers of 32 bits have.
@@ -110,6 +111,7 @@ def export_micro(
     kernels: str = "auto",
     core: str | None = None,
     project: str | None = None,
+    plan_memory: bool = False,
 ) -> MicroSource:
     """Writes a .tflite file as a project for TFLite Micro.
 
@@ -156,6 +158,9 @@ def export_micro(
         project: `None`, or "cmake", "arduino", "platformio", "zephyr",
             "esp-idf" or "stm32cube": that project, checked against what its
             TFLite Micro can run.
+        plan_memory: `bool`, whether places of activations are written into
+            the array where that takes less arena than what TFLite Micro
+            finds by itself; see `offline_plan`.
 
     Returns:
         A `MicroSource`.
@@ -181,14 +186,15 @@ def export_micro(
     folder_checks.project(project)
     original = pathlib.Path(tflite_path).read_bytes()
     methods = op_kernels.methods_of(original)
-    need = arena_need.of(original, kernels, core)
-    need = _runnable(need, original)
     name = c_source.identifier(
         pathlib.Path(tflite_path).stem if name is None else name
     )
     folder_checks.c_name(name)
     layouts = _layouts(out, name, project, original, methods)
     data = lean.without_notes(original)
+    if plan_memory:
+        data = offline_plan.planned(data, kernels, core)
+    need = _runnable(arena_need.of(data, kernels, core), original)
     with leftovers.folder() as folder:
         embedded = pathlib.Path(folder, "model.tflite")
         embedded.write_bytes(data)

@@ -15,6 +15,8 @@ _SUBGRAPHS = {
     "CALL_ONCE": ("initSubgraphIndex",),
     "WHILE": ("condSubgraphIndex", "bodySubgraphIndex"),
 }
+# The metadata that say where tensors lie: version, subgraph, count, offsets.
+PLAN, _PLAN_HEAD = "OfflineMemoryAllocation", 3
 _BITS = {
     "INT4": 4,
     "INT8": 8,
@@ -40,6 +42,8 @@ class Tensor:
         channels: `int`, of its scales; 0 where it is not quantized.
         constant: `bool`, whether its values stand in the file.
         variable: `bool`, whether it keeps its values between inferences.
+        planned: `int`, where it begins in the arena by the file's own plan;
+            -1 where the file has none.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Tensor:
     channels: int
     constant: bool
     variable: bool
+    planned: int = -1
 
     @property
     def size(self):
@@ -118,14 +123,34 @@ def read(data):
         List of `Graph`.
     """
     model = packing.unpacked(data)
-    return [_graph(model, graph) for graph in model.subgraphs]
+    plan = _plan(model)
+    return [
+        _graph(model, graph, () if i else plan)
+        for i, graph in enumerate(model.subgraphs)
+    ]
 
 
-def _graph(model, graph):
+def _plan(model):
+    """Where the tensors of the main subgraph begin, as the file says it."""
+    for entry in model.metadata or ():
+        if entry.name.decode() == PLAN:
+            numbers = np.frombuffer(
+                bytes(model.buffers[entry.buffer].data), "<i4"
+            )
+            return numbers[_PLAN_HEAD:].tolist()
+    return ()
+
+
+def _graph(model, graph, plan):
     kinds, types = _names()
     tensors = [
-        _tensor(t, types[t.type], model.buffers[t.buffer])
-        for t in graph.tensors
+        _tensor(
+            t,
+            types[t.type],
+            model.buffers[t.buffer],
+            plan[i] if i < len(plan) else -1,
+        )
+        for i, t in enumerate(graph.tensors)
     ]
 
     def pick(indices):
@@ -154,7 +179,7 @@ def _graph(model, graph):
     return Graph(tensors, pick(graph.inputs), pick(graph.outputs), ops)
 
 
-def _tensor(tensor, dtype, buffer):
+def _tensor(tensor, dtype, buffer, planned):
     steps = tensor.quantization
     scales = getattr(steps, "scale", None)
     zeros = getattr(steps, "zeroPoint", None)
@@ -168,4 +193,5 @@ def _tensor(tensor, dtype, buffer):
         channels=len(scales) if quantized else 0,
         constant=data is not None and np.size(data) > 0,
         variable=bool(tensor.isVariable),
+        planned=planned,
     )
