@@ -9,10 +9,17 @@ import dataclasses
 
 import numpy as np
 
-# CMSIS-NN multiplies four int8 values at a time; Ethos-U stores feature maps
+# CMSIS-NN multiplies four int8 values at a time, and sixteen with the vector
+# extension, of which half a vector is the finer step; Ethos-U stores feature maps
 # in bricks of 16 channels; XNNPACK's int8 kernels write 8 or 16 channels.
 TARGETS = {
     "cortex-m": 4,
+    "cortex-m4": 4,
+    "cortex-m7": 4,
+    "cortex-m33": 4,
+    "cortex-m52": 8,
+    "cortex-m55": 8,
+    "cortex-m85": 8,
     "ethos-u55": 16,
     "ethos-u65": 16,
     "ethos-u85": 16,

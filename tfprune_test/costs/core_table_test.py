@@ -1,0 +1,72 @@
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+import tfprune
+from tfprune import zoo
+from tfprune.costs import core_table
+from tfprune.costs.core_steps import OpSize
+from tfprune.graph import read
+from tfprune.selection import cut
+
+
+class CoreTableTest(parameterized.TestCase):
+    # What qemu counted for an inference of the int8 file.
+    @parameterized.parameters(
+        ("ds_cnn", "cortex-m4", 7_702_800),
+        ("ds_cnn", "cortex-m55", 1_818_812),
+        ("autoencoder", "cortex-m4", 597_120),
+        ("resnet8", "cortex-m33", 29_863_280),
+        ("resnet8", "cortex-m55", 4_915_468),
+    )
+    def test_whole_networks(self, name, core, counted):
+        graph = read.channel_graph(zoo.build(name))
+        predicted = core_table.of(core).predict(graph)
+        self.assertAlmostEqual(predicted / counted, 1, delta=0.05)
+
+    @parameterized.parameters("cortex-m4", "cortex-m55")
+    def test_a_channel_more_never_costs_less(self, core):
+        table = core_table.of(core)
+        for kind, window in (("CONV_2D", 9), ("DEPTHWISE_CONV_2D", 9)):
+            counts = [
+                table.instructions(OpSize(kind, 64, window, n, n))
+                for n in range(4, 65, 4)
+            ]
+            self.assertEqual(counts, sorted(counts))
+
+    def test_vectors_that_are_full_in_part_cost_as_much(self):
+        """Four more input channels are free within a vector of 16."""
+        table = core_table.of("cortex-m55")
+
+        def cost(reads):
+            return table.instructions(OpSize("CONV_2D", 64, 1, reads, 16))
+
+        within = cost(44) / cost(36)
+        across = cost(52) / cost(44)
+        self.assertLess(within, 1.1)
+        self.assertGreater(across, within)
+
+    def test_a_core_without_measured_layers(self):
+        with self.assertRaisesRegex(
+            ValueError, "cortex-m4.*cortex-m55.*core='esp32-s3'"
+        ):
+            core_table.of("esp32-s3")
+
+    def test_a_budget_of_instructions(self):
+        graph = read.channel_graph(zoo.build("ds_cnn"))
+        table = core_table.of("cortex-m55")
+        keep = cut.choose(graph, latency=0.6, target="cortex-m55").keep
+        share = table.predict(graph, keep) / table.predict(graph)
+        self.assertBetween(share, 0.45, 0.6)
+        counts = [int(keep[g.labels].sum()) for g in graph.groups]
+        self.assertEqual([n % 8 for n in counts if n < 64][:5], [0] * 5)
+        more = cut.choose(
+            graph,
+            tfprune.Budget(latency=0.6, target="cortex-m55"),
+            channel_multiple=1,
+        ).keep
+        self.assertFalse(np.array_equal(keep, more))
+
+
+if __name__ == "__main__":
+    absltest.main()
