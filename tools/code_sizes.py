@@ -54,7 +54,10 @@ def kept(map_text):
 
 
 def measure(library, folder, names):
-    """Sections of a program with each kernel alone; "" is that without any."""
+    """Sections of a program with each kernel alone; "" is that without any.
+
+    Yields what is known after each kernel, `dict` from name to sections.
+    """
     found, objects = {}, None
     program, object_ = folder / "image.elf", folder / "image.o"
     library.prepare()
@@ -70,7 +73,7 @@ def measure(library, folder, names):
         name = "".join(some)
         found[name] = kept(pathlib.Path(f"{program}.map").read_text())
         print(name or "no kernel", sum(found[name].values()), flush=True)
-    return found
+        yield found
 
 
 def table(found):
@@ -107,13 +110,13 @@ def main(_):
         FLAGS.cmsis_nn,
         FLAGS.jobs,
     )
-    names = sorted({*layer_costs.OPS, *layer_costs.MORE})
+    names = [*layer_costs.OPS, *layer_costs.MORE]
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(library, pathlib.Path(folder), names)
-    known = json.loads(TABLE.read_text()) if TABLE.exists() else {}
-    known[f"{FLAGS.kernels} {FLAGS.core}"] = table(found)
-    text = json.dumps(dict(sorted(known.items())), indent=1) + "\n"
-    atomic.write({TABLE: text.encode()})
+        for found in measure(library, pathlib.Path(folder), names):
+            known = json.loads(TABLE.read_text()) if TABLE.exists() else {}
+            known[f"{FLAGS.kernels} {FLAGS.core}"] = table(found)
+            text = json.dumps(dict(sorted(known.items())), indent=1) + "\n"
+            atomic.write({TABLE: text.encode()})
 
 
 if __name__ == "__main__":

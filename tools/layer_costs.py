@@ -14,15 +14,15 @@ from tools import emulated_boards
 _SOURCE = pathlib.Path(__file__).parent / "firmware/layers.cc"
 # The kernels whose time is measured.
 OPS = """
-    Add AveragePool2D Concatenation Conv2D DepthwiseConv2D Dequantize
-    FullyConnected HardSwish LeakyRelu Logistic MaxPool2D Mean Mul Pad Quantize
-    Relu Relu6 Reshape Softmax StridedSlice Sub Tanh Transpose
+    Conv2D DepthwiseConv2D FullyConnected Add Softmax AveragePool2D Mean
+    MaxPool2D Mul Reshape Logistic Pad Concatenation Tanh Quantize Dequantize
+    Relu Relu6 StridedSlice Sub Transpose LeakyRelu HardSwish
     UnidirectionalSequenceLSTM
 """.split()
 # Kernels that networks use beside these.
 MORE = """
-    AssignVariable CallOnce Decode ExpandDims Maximum Minimum Pack ReadVariable
-    Split Squeeze Sum TransposeConv Unpack VarHandle
+    Unpack Pack Decode Split Squeeze ExpandDims TransposeConv Maximum Minimum
+    Sum VarHandle ReadVariable AssignVariable CallOnce
 """.split()
 _ALIGNMENT = 16
 _TOO_SMALL = 5

@@ -13,6 +13,8 @@ import pathlib
 _PATH = pathlib.Path(__file__).parent / "code_sizes.json"
 # What a kernel that was not measured is taken for: most are smaller.
 UNKNOWN_BYTES = 4096
+# Where nothing nearer was measured.
+_ALL = "cmsis-nn cortex-m4"
 # By the kernels of a file, and the code that its core executes.
 _NEAREST = {"mve": "cortex-m55"}
 
@@ -52,17 +54,18 @@ def of(ops, kernels="cmsis-nn", extension="dsp"):
 
     Args:
         ops: names of ops, as the schema of TFLite has them ("CONV_2D").
-        kernels: "reference", "cmsis-nn" or "esp-nn", which counts as the
-            reference kernels.
+        kernels: "reference", "cmsis-nn" or "esp-nn"; what was not measured
+            counts as the nearest that was, which the result names.
         extension: `str`, as `cores.variants` names them.
 
     Returns:
         A `CodeSize`.
     """
     family = "cmsis-nn" if kernels == "cmsis-nn" else "reference"
-    key = f"{family} {_NEAREST.get(extension, 'cortex-m4')}"
     tables = _tables()
-    table = tables.get(key) or tables[f"{family} cortex-m4"]
+    wanted = f"{family} {_NEAREST.get(extension, 'cortex-m4')}"
+    key = next(k for k in (wanted, f"{family} cortex-m4", _ALL) if k in tables)
+    table = tables[key]
     plain = {_plain(op): op for op in sorted(ops)}
     by_op, known = dict.fromkeys(plain.values(), 0), set()
     for size, names in table["parts"]:

@@ -58,8 +58,11 @@ class CoreTableTest(parameterized.TestCase):
         keep = cut.choose(graph, latency=0.6, target="cortex-m55").keep
         share = table.predict(graph, keep) / table.predict(graph)
         self.assertBetween(share, 0.45, 0.6)
-        counts = [int(keep[g.labels].sum()) for g in graph.groups]
-        self.assertEqual([n % 8 for n in counts if n < 64][:5], [0] * 5)
+        counts = [
+            int(keep[g.labels].sum()) for g in graph.groups if not g.frozen
+        ]
+        self.assertLen(counts, 5)
+        self.assertEqual({n % 8 for n in counts}, {0})
         more = cut.choose(
             graph,
             tfprune.Budget(latency=0.6, target="cortex-m55"),
