@@ -124,14 +124,18 @@ NETWORKS = {
 def main(_):
     folder = pathlib.Path(FLAGS.out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    for name in FLAGS.only or NETWORKS:
-        path = export(folder, name)
-        for kernels, core in reversed(TARGETS):
+    names = FLAGS.only or NETWORKS
+    # The library of each core is built once; that of the reference kernels,
+    # whose networks take longest, comes last.
+    for kernels, core in reversed(TARGETS):
+        for name in names:
+            path = export(folder, name)
             found = folder / f"{path.stem}-{core}-{kernels}.json"
             if FLAGS.tflite_micro and not found.exists():
                 row = measure(folder, path, kernels, core)
                 print(name, kernels, core, row, flush=True)
                 atomic.write({found: json.dumps(row, indent=1).encode()})
+                write(folder)
     write(folder)
 
 
