@@ -21,12 +21,14 @@ from absl import flags
 import tfprune
 from tfprune import zoo
 from tfprune.core import tables
+from tfprune.costs import core_coefficients
 from tfprune.costs import core_table
 from tfprune.export.convert import tflite
 from tfprune.export.micro import flat_ops
 from tfprune.export.micro import op_sizes
 from tools import firmware_library
 from tools import layer_costs
+from tools import source_tree
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("tflite_micro", None, "sources of TFLite Micro")
@@ -37,6 +39,7 @@ flags.DEFINE_list("cores", ["cortex-m4", "cortex-m55"], "what is measured")
 flags.DEFINE_bool("fit", True, "write the table of the library as well")
 
 LAYERS = keras.layers
+_TABLE = source_tree.ROOT / "tfprune" / "costs" / "core_coefficients.py"
 UNSEEN = ("resnet8", "ds_cnn", "autoencoder", "mobilenet_v1_025")
 
 
@@ -237,7 +240,11 @@ def main(_):
             )
             print(rows[-1], flush=True)
     if FLAGS.fit:
-        core_table.save(tables_by_core)
+        known = core_coefficients.COEFFICIENTS | tables_by_core
+        about = (
+            "Instructions for each term of an op; by benchmarks/core_table.py."
+        )
+        source_tree.write_data(_TABLE, about, "COEFFICIENTS", known)
     header = ("network", "core", "predicted", "counted", "error")
     header += ("MACs", "times fewer")
     table = tables.Table(header, tuple(rows), left=2)

@@ -7,11 +7,10 @@ count once, however many of them a model has:
   python -m tools.code_sizes --tflite_micro=../tflite-micro \\
       --core=cortex-m4 --kernels=cmsis-nn
 
-writes what it found into tfprune/costs/code_sizes.json.
+writes what it found into tfprune/costs/code_parts.py.
 """
 
 import collections
-import json
 import pathlib
 import re
 import tempfile
@@ -19,7 +18,7 @@ import tempfile
 from absl import app
 from absl import flags
 
-from tfprune.core import atomic
+from tfprune.costs import code_parts
 from tfprune.export.micro import c_source
 from tools import emulated_boards
 from tools import firmware_library
@@ -27,7 +26,8 @@ from tools import layer_costs
 from tools import source_tree
 
 FLAGS = flags.FLAGS
-TABLE = source_tree.ROOT / "tfprune" / "costs" / "code_sizes.json"
+TABLE = source_tree.ROOT / "tfprune" / "costs" / "code_parts.py"
+_ABOUT = "Bytes of code and the kernels that need them; by tools/code_sizes.py."
 _SOURCE = pathlib.Path(__file__).parent / "firmware/image.cc"
 # One line where the name is short, two where it is long.
 _SECTION = re.compile(
@@ -111,12 +111,11 @@ def main(_):
         FLAGS.jobs,
     )
     names = [*layer_costs.OPS, *layer_costs.MORE]
+    known = dict(code_parts.PARTS)
     with tempfile.TemporaryDirectory() as folder:
         for found in measure(library, pathlib.Path(folder), names):
-            known = json.loads(TABLE.read_text()) if TABLE.exists() else {}
-            known[f"{FLAGS.kernels} {FLAGS.core}"] = table(found)
-            text = json.dumps(dict(sorted(known.items())), indent=1) + "\n"
-            atomic.write({TABLE: text.encode()})
+            known |= {f"{FLAGS.kernels} {FLAGS.core}": table(found)}
+            source_tree.write_data(TABLE, _ABOUT, "PARTS", known)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,30 @@
 
 import ast
 import dataclasses
+import json
 import pathlib
+import subprocess
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDERS = ("tfprune", "tfprune_test", "tools", "examples", "benchmarks")
+
+
+def write_data(path, about, name, value):
+    """Writes a Python file that holds what a tool has measured.
+
+    Args:
+        path: `pathlib.Path`.
+        about: `str`, its docstring, one line.
+        name: `str`, of the constant.
+        value: dicts and lists of numbers and `str`.
+    """
+    literal = json.dumps(value, indent=4, sort_keys=True)
+    path.write_text(f'"""{about}"""\n\n{name} = {literal}\n')
+    subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--quiet", str(path)],
+        check=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

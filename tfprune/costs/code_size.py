@@ -6,11 +6,9 @@ start-up code of a board, drivers and your own program come beside.
 """
 
 import dataclasses
-import functools
-import json
-import pathlib
 
-_PATH = pathlib.Path(__file__).parent / "code_sizes.json"
+from tfprune.costs import code_parts
+
 # What a kernel that was not measured is taken for: most are smaller.
 UNKNOWN_BYTES = 4096
 # Where nothing nearer was measured.
@@ -44,11 +42,6 @@ class CodeSize:
         return self.runtime_bytes + self.op_bytes
 
 
-@functools.cache
-def _tables():
-    return json.loads(_PATH.read_text())
-
-
 def of(ops, kernels="cmsis-nn", extension="dsp"):
     """The code of some ops.
 
@@ -62,7 +55,7 @@ def of(ops, kernels="cmsis-nn", extension="dsp"):
         A `CodeSize`.
     """
     family = "cmsis-nn" if kernels == "cmsis-nn" else "reference"
-    tables = _tables()
+    tables = code_parts.PARTS
     wanted = f"{family} {_NEAREST.get(extension, 'cortex-m4')}"
     key = next(k for k in (wanted, f"{family} cortex-m4", _ALL) if k in tables)
     table = tables[key]

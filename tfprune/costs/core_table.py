@@ -9,16 +9,12 @@ a cost model: Yang et al., "NetAdapt", 2018, https://arxiv.org/abs/1804.03230.)
 """
 
 import dataclasses
-import functools
-import json
-import pathlib
 
 import numpy as np
 
-from tfprune.core import atomic
+from tfprune.costs import core_coefficients
 from tfprune.costs import core_steps
 
-_PATH = pathlib.Path(__file__).parent / "core_table.json"
 # Cores whose kernels are the same code as those of a measured one.
 SAME = {
     "cortex-m7": "cortex-m4",
@@ -145,18 +141,6 @@ class CoreTable:
         return sum(map(self.instructions, sizes))
 
 
-def save(tables):
-    """Writes the tables of some cores, `dict` from core to coefficients."""
-    known = json.loads(_PATH.read_text()) if _PATH.exists() else {}
-    text = json.dumps(known | tables, indent=1, sort_keys=True) + "\n"
-    atomic.write({_PATH: text.encode()})
-
-
-@functools.cache
-def _known():
-    return json.loads(_PATH.read_text())
-
-
 def of(core):
     """The `CoreTable` of a core.
 
@@ -167,7 +151,7 @@ def of(core):
         ValueError: If no layers of it were measured; lists those that have
             some.
     """
-    known = _known()
+    known = core_coefficients.COEFFICIENTS
     key = SAME.get(core, core)
     if key not in known:
         listed = sorted([*known, *(k for k, v in SAME.items() if v in known)])

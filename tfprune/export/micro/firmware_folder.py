@@ -186,15 +186,15 @@ def export_micro(
     folder_checks.project(project)
     original = pathlib.Path(tflite_path).read_bytes()
     methods = op_kernels.methods_of(original)
+    data = lean.without_notes(original)
+    if plan_memory:
+        data = offline_plan.planned(data, kernels, core)
+    need = _runnable(arena_need.of(data, kernels, core), original)
     name = c_source.identifier(
         pathlib.Path(tflite_path).stem if name is None else name
     )
     folder_checks.c_name(name)
     layouts = _layouts(out, name, project, original, methods)
-    data = lean.without_notes(original)
-    if plan_memory:
-        data = offline_plan.planned(data, kernels, core)
-    need = _runnable(arena_need.of(data, kernels, core), original)
     with leftovers.folder() as folder:
         embedded = pathlib.Path(folder, "model.tflite")
         embedded.write_bytes(data)
@@ -217,11 +217,11 @@ def export_micro(
         "model_ops.h": c_source.ops(name, methods),
         "model_api.h": c_api.header(file, name, labels),
         "model_api.cc": c_api.source(file, name),
-        "memory.md": memory_map.text(name, data, need, code, reserved),
         "model_golden.cc": c_source.golden_source(file, name, pairs),
         "model_golden.h": c_source.golden_header(file, name, len(pairs[0])),
     }
     sources = projects.Sources(file, name, dict(texts))
+    texts["memory.md"] = memory_map.text(name, data, need, code, reserved)
     starts: dict[str, str] = {}
     for layout in layouts:
         texts |= layout.files(sources)
