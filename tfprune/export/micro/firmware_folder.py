@@ -221,7 +221,9 @@ def export_micro(
         "model_golden.h": c_source.golden_header(file, name, len(pairs[0])),
     }
     sources = projects.Sources(file, name, dict(texts))
-    texts["memory.md"] = memory_map.text(name, data, need, code, reserved)
+    texts["memory.md"] = memory_map.text(
+        name, data, need, code, reserved, original
+    )
     starts: dict[str, str] = {}
     for layout in layouts:
         texts |= layout.files(sources)

@@ -19,7 +19,7 @@ _IN_PLACE = (
 _SPATIAL = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D")
 
 
-def text(name, data, need, code, reserved):
+def text(name, data, need, code, reserved, original):
     """The page.
 
     Args:
@@ -28,31 +28,41 @@ def text(name, data, need, code, reserved):
         need: `arena_need.Need`.
         code: `costs.code_size.CodeSize`.
         reserved: `int`, bytes of arena that the sources reserve.
+        original: `bytes` of the file with the names of its tensors.
 
     Returns:
         A `str`, Markdown.
     """
     graphs = flat_ops.read(data)
     ops = graphs[0].ops
+    names = _names(original, graphs)
     image = len(data) + code.bytes
     return (
         f"# Memory of {name}\n\n"
         "Written by tfprune. Bytes; code is what GCC made of TFLite Micro and "
         f"its kernels ({code.kernels}), your own program comes beside.\n\n"
-        f"## Flash: {image:,}\n\n{_flash(data, code)}\n"
+        f"## Flash: {image:,}\n\n{_flash(data, code, names)}\n"
         f"## RAM: an arena of {need.bytes:,}, {reserved:,} reserved\n\n"
-        f"{_arena(need, ops)}\n## What would lower it\n\n"
-        f"{_advice(need.plan, graphs, code)}"
+        f"{_arena(need, ops, names)}\n## What would lower it\n\n"
+        f"{_advice(need.plan, graphs, code, names)}"
     )
 
 
-def _flash(data, code):
+def _names(original, graphs):
+    """Names of all tensors; the embedded file has those of its ends alone."""
+    found = [
+        [tensor.name for graph in some for tensor in graph.tensors]
+        for some in (flat_ops.read(original), graphs)
+    ]
+    return found[0] if len(found[0]) == len(found[1]) else found[1]
+
+
+def _flash(data, code, names):
     model = packing.unpacked(data)
+    tensors = [t for graph in model.subgraphs for t in graph.tensors]
     named = {}
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            label = tensor.name.decode() if tensor.name else ""
-            named.setdefault(tensor.buffer, (label, tensor.shape))
+    for tensor, label in zip(tensors, names, strict=True):
+        named.setdefault(tensor.buffer, (label, tensor.shape))
     sizes = {
         i: np.size(buffer.data)
         for i, buffer in enumerate(model.buffers)
@@ -78,12 +88,12 @@ def _flash(data, code):
     return tables.Table(header, tuple(rows), left=2).to_markdown()
 
 
-def _arena(need, ops):
+def _arena(need, ops, names):
     plan = need.plan
     peak = _peak(plan)
     rows = tuple(
         (
-            f"work space of {b.name}" if b.scratch else b.name or "no name",
+            _label(b, names),
             f"{b.bytes:,}",
             f"{b.start:,}",
             _step(b.first, ops),
@@ -112,20 +122,20 @@ def _arena(need, ops):
     )
 
 
-def _advice(plan, graphs, code):
+def _advice(plan, graphs, code, names):
     found = []
     peak = _peak(plan)
     ops = graphs[0].ops
     alive = [b for b in plan.buffers if b.first <= peak <= b.last]
     alive.sort(key=lambda b: -b.bytes)
-    shapes = {t.name: t.shape for t in graphs[0].tensors}
+    tensors = [tensor for graph in graphs for tensor in graph.tensors]
     for b in alive[:3]:
-        shape = shapes.get(b.name, ())
-        if b.scratch or len(shape) < 2:
+        shape = () if b.scratch else tensors[b.tensor].shape
+        if len(shape) < 2:
             continue
         one = math.prod(shape[1:-1])
         found.append(
-            f"- A channel less of `{b.name}` ({shape[-1]} now) saves "
+            f"- A channel less of `{_label(b, names)}` ({shape[-1]} now) saves "
             f"{one * b.bytes // max(1, math.prod(shape)):,} bytes at the peak."
         )
     op = ops[peak - 1] if 0 < peak <= len(ops) else None
@@ -164,6 +174,12 @@ def _advice(plan, graphs, code):
             f"- Without {largest} {code.by_op[largest]:,} bytes of code go."
         )
     return "\n".join(found) + "\n" if found else "Nothing stands out.\n"
+
+
+def _label(buffer, names):
+    if buffer.scratch:
+        return f"work space of {buffer.name}"
+    return names[buffer.tensor] or f"tensor {buffer.tensor}"
 
 
 def _alive(plan, step):
