@@ -175,6 +175,12 @@ ACCELERATORS = (
 )
 TARGETS = (
     "cortex-m",
+    "cortex-m4",
+    "cortex-m7",
+    "cortex-m33",
+    "cortex-m52",
+    "cortex-m55",
+    "cortex-m85",
     "ethos-u55",
     "ethos-u65",
     "ethos-u85",
