@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import numbers
 import pathlib
 import re
@@ -14,6 +13,7 @@ from absl import logging
 
 from tfprune.core import atomic
 from tfprune.core import locks
+from tfprune.core import saved_size
 
 # The file names of `keras.callbacks.BackupAndRestore`, which reads them back.
 _WEIGHTS = "latest.weights.h5"
@@ -107,7 +107,7 @@ class Backup(keras.callbacks.Callback):
                 f"Received: model={self.model.name!r}, which is not. Call it "
                 "on a batch of data before `fit`."
             )
-        self._folder.mkdir(parents=True, exist_ok=True)
+        atomic.make_folder(self._folder)
         self._lock = locks.take(
             self._folder / _LOCK,
             "Each training needs its own backup folder. Received: "
@@ -168,7 +168,7 @@ class Backup(keras.callbacks.Callback):
         backups = self._backups()
         number = _number(backups[-1]) + 1 if backups else 0
         # HDF5 kills the process when the disk is full.
-        atomic.check_room(self._folder, _size(self.model))
+        atomic.check_room(self._folder, saved_size.saved_bytes(self.model))
         with atomic.new_folder(self._folder / f"backup-{number}") as part:
             self.model.save_weights(part / _WEIGHTS)
             metadata = {"epoch": self._epoch, "batch": self._batch + 1}
@@ -230,14 +230,6 @@ class Backup(keras.callbacks.Callback):
         """Folders of backups, oldest first."""
         found = [p for p in self._folder.glob("backup-*") if _number(p) >= 0]
         return sorted(found, key=_number)
-
-
-def _size(model):
-    """An estimate of the maximum size of a backup, in bytes."""
-    optimizer = [] if model.optimizer is None else model.optimizer.variables
-    found = [*model.variables, *optimizer]
-    # HDF5 adds some kilobytes of metadata per variable.
-    return sum(math.prod(v.shape) * 8 + 4096 for v in found) + (1 << 16)
 
 
 def _seeds(model):

@@ -1,12 +1,13 @@
 """Models and arrays in files: checked early, written atomically."""
 
 import pathlib
-import zipfile
 
 import numpy as np
 
+from tfprune.core import array_files
 from tfprune.core import atomic
 from tfprune.core import leftovers
+from tfprune.core import saved_size
 
 _MODELS = (".keras", ".h5")
 # HDF5 by another name.
@@ -94,6 +95,8 @@ def output_path(path, inputs):
 def save_model(model, path):
     """Writes a model, whole or not at all."""
     with leftovers.folder() as folder:
+        # HDF5 crashes the process when the disk is full.
+        atomic.check_room(folder, saved_size.saved_bytes(model))
         saved = pathlib.Path(folder, f"model{path.suffix}")
         model.save(saved)
         atomic.write({path: saved.read_bytes()})
@@ -111,26 +114,15 @@ def load_arrays(path):
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it holds no arrays.
+        ValueError: If it holds no arrays, or is damaged.
     """
     if not path:
         return None
     check_file(path)
-    try:
-        with open(path, "rb") as file:
-            found = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return found
-            with found:
-                arrays = dict(found)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _no_arrays(path) from error
-    # Any other .zip file gives bytes: a .keras file, for example.
-    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise _no_arrays(path)
-    if set(arrays) == {"x", "y"}:
-        return arrays["x"], arrays["y"]
-    return arrays
+    found = array_files.read(path)
+    if isinstance(found, dict) and set(found) == {"x", "y"}:
+        return found["x"], found["y"]
+    return found
 
 
 def load_samples(path, flag):
@@ -165,13 +157,6 @@ def load_samples(path, flag):
             f"{str(path)!r} with arrays of shape {shapes}."
         )
     return arrays
-
-
-def _no_arrays(path):
-    return ValueError(
-        "A .npy or .npz file of numbers is needed. Received: "
-        f"{str(path)!r}, which is none."
-    )
 
 
 def check_file(path):

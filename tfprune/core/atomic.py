@@ -33,17 +33,24 @@ def writable(path: typed.Path) -> pathlib.Path:
     Raises:
         FileNotFoundError: If the folder is missing.
         IsADirectoryError: If the path is a folder.
+        NotADirectoryError: If what it lies in is a file.
         OSError: If the name is too long, or the path is a device, a pipe or
             a socket.
         PermissionError: If nothing can be written into the folder, or the
             file that is there is read-only.
     """
     path = pathlib.Path(path)
-    target = _target(path)
+    target = followed(path)
     if target.is_dir():
         raise IsADirectoryError(
             f"A file name is required. Received a folder: path={str(path)!r}."
             " Add the name of the file to write."
+        )
+    if target.parent.exists() and not target.parent.is_dir():
+        raise NotADirectoryError(
+            "The file to write must lie in a folder. Received: "
+            f"path={str(path)!r}, and {str(target.parent)!r} is a file. Give "
+            "another name."
         )
     if not target.parent.is_dir():
         raise FileNotFoundError(
@@ -82,7 +89,7 @@ def writable_folder(path: typed.Path) -> pathlib.Path:
         PermissionError: If nothing can be written there.
     """
     path = pathlib.Path(path)
-    target = _target(path)
+    target = followed(path)
     if target.is_dir():
         writable(path / "file")
     elif target.exists():
@@ -93,6 +100,29 @@ def writable_folder(path: typed.Path) -> pathlib.Path:
     else:
         writable(path)
     return path
+
+
+def make_folder(path):
+    """Creates a folder to write into, and its parents.
+
+    Args:
+        path: `str` or path-like; may exist.
+
+    Raises:
+        OSError: If it cannot be created or written, or is something else.
+    """
+    target = followed(path)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        pass  # As a file, which `writable_folder` names.
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            "A folder to write into must exist, or be created. Received: "
+            f"path={str(path)!r} ({error.strerror}). Choose another folder.",
+        ) from error
+    writable_folder(path)
 
 
 def write(contents, guards=None):
@@ -120,14 +150,14 @@ def write(contents, guards=None):
     try:
         for path, data in [*guards.items(), *rest.items(), *guarded.items()]:
             made += _make_folders(pathlib.Path(path).parent)
-            target = _target(path)
+            target = followed(path)
             waiting.append((_temporary(target), target))
             _fill(waiting[-1][0], data, path)
         while waiting:
             os.replace(*waiting[0])
             del waiting[0]
             made = []
-        for folder in {_target(path).parent for path in contents}:
+        for folder in {followed(path).parent for path in contents}:
             sync(folder)
     finally:
         for name, _ in waiting:
@@ -198,6 +228,52 @@ def check_room(folder, size):
         os.unlink(name)
 
 
+def followed(path):
+    """Resolves a path, its symbolic links followed, to a `pathlib.Path`.
+
+    Raises:
+        OSError: If that can be neither a file nor a folder.
+    """
+    path = pathlib.Path(path)
+    try:
+        # Of what is opened: /dev/stdout has no other name.
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return _real(path)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            longest = max(os.fsencode(path).split(b"/"), key=len)
+            raise OSError(
+                error.errno,
+                "A name must be at most 255 bytes long, and a path as long "
+                f"as the system allows. Received: {len(longest)} bytes in "
+                f"{os.path.basename(os.fsdecode(longest))[:40]!r}..., "
+                f"{len(os.fsencode(path))} in all. Give a shorter name.",
+            ) from error
+        if error.errno == errno.ELOOP:
+            raise OSError(
+                error.errno,
+                "A symbolic link must point to a file. Received: "
+                f"path={str(path)!r}, which points back to itself. Remove it "
+                "or give another name.",
+            ) from error
+        return _real(path)
+    kinds = {
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+    }
+    kind = kinds.get(stat.S_IFMT(mode))
+    if kind:
+        raise OSError(
+            errno.EINVAL,
+            "Results must be written to a file. Received: "
+            f"path={str(path)!r}, which is {kind}. Give the name of a file.",
+        )
+    return _real(path)
+
+
 def remove_parts(folder):
     """Removes partial files from a folder that no process writes to."""
     for path in pathlib.Path(folder).glob(f"{_PREFIX}*{_SUFFIX}"):
@@ -218,48 +294,15 @@ def sync(path):
         os.close(handle)
 
 
-def _target(path):
-    """Resolves a path, if it can be a file or a folder."""
-    path = pathlib.Path(path)
-    longest = max(os.fsencode(path).split(b"/"), key=len)
+def _real(path):
     try:
-        target = pathlib.Path(os.path.realpath(path))
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        return target
-    except NotADirectoryError:
-        return target
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise OSError(
-                error.errno,
-                "A name must be at most 255 bytes long, and a path as long "
-                f"as the system allows. Received: {len(longest)} bytes in "
-                f"{os.path.basename(os.fsdecode(longest))[:40]!r}..., "
-                f"{len(os.fsencode(path))} in all. Give a shorter name.",
-            ) from error
-        if error.errno == errno.ELOOP:
-            raise OSError(
-                error.errno,
-                "A symbolic link must point to a file. Received: "
-                f"path={str(path)!r}, which points back to itself. Remove it "
-                "or give another name.",
-            ) from error
-        return target
-    kinds = {
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-        stat.S_IFIFO: "a pipe",
-        stat.S_IFSOCK: "a socket",
-    }
-    kind = kinds.get(stat.S_IFMT(mode))
-    if kind:
-        raise OSError(
-            errno.EINVAL,
-            "Results must be written to a file. Received: "
-            f"path={str(path)!r}, which is {kind}. Give the name of a file.",
-        )
-    return target
+        return pathlib.Path(os.path.realpath(path))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            "The working directory must exist. Received: "
+            f"path={str(path)!r}, which is not absolute, and the directory "
+            "that it is in was removed. Change to another one."
+        ) from error
 
 
 def _fill(name, data, path):
@@ -283,6 +326,7 @@ def _no_room(path, size, error):
 
 def _make_folders(folder):
     """Creates a folder and its parents; returns those that were missing."""
+    folder = followed(folder)  # A link may point to nothing yet.
     missing = [f for f in (folder, *folder.parents) if not f.exists()]
     for path in reversed(missing):
         path.mkdir()

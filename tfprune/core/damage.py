@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import pathlib
 import struct
 import zipfile
 import zlib
@@ -24,6 +25,8 @@ _KINDS = (
     zipfile.BadZipFile,
     zlib.error,
 )
+# Records have kilobytes; searches of days some megabytes.
+_MOST_TEXT = 1 << 26
 # Errors that are not the file's fault, and errors in the calling code.
 _OTHERS = FileNotFoundError, PermissionError, IsADirectoryError, ImportError
 _CLASSES = "locate", "custom_objects", "register_keras_serializable", "Lambda"
@@ -47,6 +50,26 @@ def error(path, reason):
         f"The file is damaged: {str(path)!r} ({line}). Use another copy of "
         "it, or write it again."
     )
+
+
+def read_json(path, make=None):
+    """What a JSON file holds.
+
+    Args:
+        path: path-like.
+        make: function of that, which checks it; `None` gives it as it is.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or longer than some ten megabytes.
+    """
+    path = pathlib.Path(path)
+    length = path.stat().st_size
+    if length > _MOST_TEXT:
+        raise error(path, f"{length:,} bytes, more than {_MOST_TEXT:,}")
+    with reading(path):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if make is None else make(found)
 
 
 @contextlib.contextmanager

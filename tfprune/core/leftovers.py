@@ -46,11 +46,14 @@ def sweep(place, prefix):
     """
     pattern = re.compile(re.escape(f"{prefix}{_machine()}-") + r"(\d+)-")
     before = time.time() - _DAY
-    with os.scandir(place) as entries:
-        for entry in entries:
-            match = pattern.match(entry.name)
-            if match and not _runs(int(match[1])) and _older(entry, before):
-                _remove(entry)
+    try:
+        entries = list(os.scandir(place))
+    except PermissionError:
+        return  # A folder to write into, and not to look into.
+    for entry in entries:
+        match = pattern.match(entry.name)
+        if match and not _runs(int(match[1])) and _older(entry, before):
+            _remove(entry)
 
 
 def _older(entry, before):

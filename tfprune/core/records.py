@@ -1,6 +1,8 @@
 """Frozen records that serialize to plain data: schedules, patterns, methods."""
 
 import dataclasses
+import types
+import typing
 
 
 class Record:
@@ -21,6 +23,37 @@ class Record:
     def from_config(cls, config):
         """Creates a record from its config."""
         return cls(**config)
+
+
+def checked(record):
+    """A dataclass that was read from a file, if its fields have their types.
+
+    Args:
+        record: a dataclass. Of fields that are annotated with a type, or with
+            one of what is inside, the outer type counts; an `int` is taken
+            for a `float`.
+
+    Returns:
+        `record`.
+
+    Raises:
+        TypeError: If a field has another type.
+    """
+    hints = typing.get_type_hints(type(record))
+    for field in dataclasses.fields(record):
+        wanted = typing.get_origin(hints[field.name]) or hints[field.name]
+        value = getattr(record, field.name)
+        if not isinstance(wanted, type) or wanted is types.UnionType:
+            continue
+        fits = isinstance(value, wanted) or (
+            wanted is float and isinstance(value, int)
+        )
+        if not fits or isinstance(value, bool) != (wanted is bool):
+            raise TypeError(
+                f"{field.name} must be of type {wanted.__name__}, and is "
+                f"{str(value)[:40]!r}"
+            )
+    return record
 
 
 def serialize(record, registry):

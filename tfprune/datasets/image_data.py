@@ -10,6 +10,7 @@ import pathlib
 
 import numpy as np
 
+from tfprune.core import array_files
 from tfprune.core import registry
 from tfprune.datasets import batches
 
@@ -278,19 +279,20 @@ def _read_cifar(name, data_dir, download):
 
 
 def _read_npz(path):
-    with np.load(path) as arrays:
-        missing = {"x_train", "y_train", "x_test", "y_test"} - set(arrays)
-        if missing:
-            raise ValueError(
-                "A CIFAR archive must hold x_train, y_train, x_test and "
-                f"y_test. Received: {path} without {sorted(missing)}."
-            )
-        return tuple(
-            batches.Split(
-                arrays[f"x_{part}"], arrays[f"y_{part}"].ravel().astype("int64")
-            )
-            for part in ("train", "test")
+    arrays = array_files.read(path)
+    arrays = arrays if isinstance(arrays, dict) else {}
+    missing = {"x_train", "y_train", "x_test", "y_test"} - set(arrays)
+    if missing:
+        raise ValueError(
+            "A CIFAR archive must hold x_train, y_train, x_test and "
+            f"y_test. Received: {path} without {sorted(missing)}."
         )
+    return tuple(
+        batches.Split(
+            arrays[f"x_{part}"], arrays[f"y_{part}"].ravel().astype("int64")
+        )
+        for part in ("train", "test")
+    )
 
 
 def _read_tfds(name, root, prepared):

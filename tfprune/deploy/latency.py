@@ -22,9 +22,11 @@ import keras
 import numpy as np
 
 from tfprune.core import atomic
+from tfprune.core import damage
 from tfprune.core import leftovers
 from tfprune.core import printed
 from tfprune.core import progress_bar
+from tfprune.core import records
 from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.costs import counting
@@ -163,8 +165,15 @@ class LatencyTable(printed.Printed):
 
     @classmethod
     def load(cls, path):
-        """Reads what `save` wrote."""
-        return cls(**json.loads(pathlib.Path(path).read_text()))
+        """Reads what `save` wrote.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it is damaged.
+        """
+        return damage.read_json(
+            path, lambda found: records.checked(cls(**found))
+        )
 
 
 def latency_table(

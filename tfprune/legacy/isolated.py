@@ -17,11 +17,16 @@ def handle(request):
 
     Args:
         request: `dict` with `path`, the `folder` to write `model.keras` into,
-            `seconds` of CPU and `bytes` of memory that it may take.
+            `seconds` of CPU and `bytes` of memory that it may take. Without
+            a `folder` that of a SavedModel is read, and no more.
     """
     from tfprune.legacy import file_probe
     from tfprune.legacy import loading
+    from tfprune.legacy import saved_models
 
     file_probe.limit(request["seconds"], request["bytes"])
+    if "folder" not in request:
+        saved_models.read(request["path"])
+        return
     model = loading.load_model(request["path"])
     model.save(pathlib.Path(request["folder"], "model.keras"))

@@ -82,6 +82,8 @@ def load_model(
                 path, "it is neither an HDF5 file nor a .keras archive"
             )
         limits.check(path)
+    elif (path / "variables").is_dir():
+        limits.check_folder(path)
     with (
         damage.reading(path),
         keras.saving.custom_object_scope(custom_objects or {}),

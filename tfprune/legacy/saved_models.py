@@ -1,10 +1,12 @@
 """Reads the folders of SavedModels that Keras 2 wrote."""
 
 import json
+import math
 import pathlib
 
 import numpy as np
 
+from tfprune.core import damage
 from tfprune.legacy import files
 
 _METADATA = "keras_metadata.pb"
@@ -31,6 +33,7 @@ def read(path):
         )
     entry = {"class_name": root["class_name"], "config": root["config"]}
     reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+    _check_claims(path, reader)
     keys = _keys(reader.get_tensor(_OBJECTS))
     weights = [(name, np.array(reader.get_tensor(key))) for name, key in keys]
     return files.Contents(
@@ -39,6 +42,20 @@ def read(path):
         version=root.get("keras_version", "2"),
         training=root.get("training_config"),
     )
+
+
+def _check_claims(path, reader):
+    """Raises where the shapes of a checkpoint do not fit into its files."""
+    length = sum(f.stat().st_size for f in (path / "variables").iterdir())
+    types = reader.get_variable_to_dtype_map()
+    for name, shape in reader.get_variable_to_shape_map().items():
+        claimed = math.prod(shape) * types[name].size
+        if claimed > length or min(shape, default=0) < 0:
+            raise damage.error(
+                path,
+                f"it claims an array of shape {tuple(shape)}, {claimed:,} "
+                f"bytes, in {length:,}",
+            )
 
 
 def _texts(path):

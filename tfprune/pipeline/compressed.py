@@ -1,11 +1,11 @@
 """The result of `compress`: a model, its file, and their measurements."""
 
 import dataclasses
-import json
 import pathlib
 
 import keras
 
+from tfprune.core import damage
 from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.legacy import loading
@@ -155,7 +155,7 @@ def load(folder, dense=None):
         A `Compressed`.
     """
     folder = pathlib.Path(folder)
-    facts = json.loads((folder / workspace.RESULT).read_text())
+    facts = damage.read_json(folder / workspace.RESULT, dict)
     facts.pop("key")
     points = tuple(
         Point(**{**facts_, "folder": str(folder / facts_["folder"])})

@@ -12,6 +12,7 @@ import pathlib
 import keras
 import numpy as np
 
+from tfprune.core import array_files
 from tfprune.core import packages
 from tfprune.datasets import batches as batches_lib
 from tfprune.datasets import samples
@@ -275,11 +276,10 @@ def _opened(text, purpose, model, label_mode, batch_size, seed):
             f"{' or '.join(_ARRAYS)}, a folder of images or "
             f"{_TFDS}NAME:SPLIT. Received: {text!r}."
         )
-    found = np.load(path, allow_pickle=False)
-    if isinstance(found, np.ndarray):
-        return found
-    with found:
-        return _named(dict(found), text, purpose)
+    found = array_files.read(path)
+    if isinstance(found, dict):
+        return _named(found, text, purpose)
+    return found
 
 
 def _named(arrays, text, purpose):

@@ -6,14 +6,15 @@ renamed to `NAME`. So `NAME` is there whole or not at all, and a run that was
 killed goes on from its journal.
 """
 
+import io
 import json
 import os
-import pathlib
 import shutil
 
 import numpy as np
 
 from tfprune.core import atomic
+from tfprune.core import damage
 from tfprune.graph import values
 
 RESULT = "result.json"
@@ -38,7 +39,8 @@ class Workspace:
     """
 
     def __init__(self, out, settings):
-        self.out = pathlib.Path(out)
+        # What it leads to: a link may lead to another disk.
+        self.out = atomic.followed(out)
         self.part = self.out.with_name(f"{self.out.name}.part")
         self._settings = json.loads(json.dumps(settings))
         self.finished = self._check_out()
@@ -52,14 +54,14 @@ class Workspace:
         check_out(self.out)
         if not (self.out / RESULT).exists():
             return False
-        found = json.loads((self.out / RESULT).read_text())
+        found = damage.read_json(self.out / RESULT, dict)
         self._check_same(found["key"], self.out)
         return True
 
     def _open(self):
         path = self.part / _JOURNAL
         if path.exists():
-            found = json.loads(path.read_text())
+            found = damage.read_json(path, dict)
             self._check_same(found["settings"], self.part)
             self._journal = found
         else:
@@ -111,13 +113,11 @@ class Workspace:
 
     def save_weights(self, name, model):
         """Writes the variables of a model."""
-        path = self.path(f"{name}.npz")
-        part = path.with_name(f".{path.name}.part")
-        with open(part, "wb") as file:
-            # bfloat16 as float32: numpy's files do not know it.
-            arrays = map(values.numpy, model.variables)
-            np.savez(file, **{str(i): a for i, a in enumerate(arrays)})
-        os.replace(part, path)
+        buffer = io.BytesIO()
+        # bfloat16 as float32: numpy's files do not know it.
+        arrays = map(values.numpy, model.variables)
+        np.savez(buffer, **{str(i): a for i, a in enumerate(arrays)})
+        atomic.write({self.path(f"{name}.npz"): buffer.getvalue()})
 
     def load_weights(self, name, model):
         """Reads what `save_weights` wrote into a model of the same shapes."""
@@ -149,7 +149,14 @@ class Workspace:
 
 def check_out(out):
     """Raises an error, before any work, where a result cannot be written."""
-    out = atomic.writable_folder(out)
+    out = atomic.followed(atomic.writable_folder(out))
+    atomic.writable_folder(out.with_name(f"{out.name}.part"))
+    if out.is_mount():
+        raise OSError(
+            "The folder of the result takes its name when it is complete, "
+            f"which a mounted disk cannot. Received: out={str(out)!r}. Name a "
+            "folder in it."
+        )
     if out.is_dir() and not (out / RESULT).exists() and any(out.iterdir()):
         raise FileExistsError(
             "The folder of the result must be new, empty, or one that "

@@ -40,7 +40,7 @@ class Stages:
         self._folder = None if folder is None else pathlib.Path(folder)
         self._settings = _plain(settings)
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            atomic.make_folder(self._folder)
 
     def load(self, name, model, **settings):
         """Loads the variables of a finished stage.

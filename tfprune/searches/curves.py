@@ -16,8 +16,10 @@ import keras
 import numpy as np
 
 from tfprune.core import atomic
+from tfprune.core import damage
 from tfprune.core import printed
 from tfprune.core import progress_bar
+from tfprune.core import records
 from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.datasets import samples
@@ -121,11 +123,20 @@ class Sensitivity(printed.Printed):
 
 
 def load(path):
-    """Loads a `Sensitivity` from a file that `save` wrote."""
-    with open(path, encoding="utf-8") as file:
-        found = json.load(file)
-    points = tuple(Point(**point) for point in found.pop("points"))
-    return Sensitivity(points=points, **found)
+    """Loads a `Sensitivity` from a file that `save` wrote.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged.
+    """
+
+    def make(found):
+        points = tuple(
+            records.checked(Point(**point)) for point in found.pop("points")
+        )
+        return records.checked(Sensitivity(points=points, **found))
+
+    return damage.read_json(path, make)
 
 
 def sensitivity(

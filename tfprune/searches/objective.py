@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfprune.core import atomic
+from tfprune.core import damage
 from tfprune.datasets import samples
 from tfprune.graph import read
 from tfprune.graph import values
@@ -191,7 +192,7 @@ class _Memory:
             return
         key = _key(graph, basis)
         if self._path.exists():
-            self._found = json.loads(self._path.read_text())
+            self._found = damage.read_json(self._path, _as_kept)
             if self._found["basis"] != key:
                 raise ValueError(
                     "A checkpoint must come from the same weights and data. "
@@ -208,6 +209,19 @@ class _Memory:
             if self._path is not None:
                 atomic.write({self._path: json.dumps(self._found).encode()})
         return known[key]
+
+
+def _as_kept(found):
+    """What a checkpoint holds, if it is one.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if not isinstance(found["basis"], str) or not all(
+        isinstance(v, int | float) for v in found["accuracies"].values()
+    ):
+        raise TypeError("it has no accuracies of a search")
+    return found
 
 
 def _key(graph, basis):

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import pathlib
 import socket
@@ -67,11 +68,44 @@ class FilesTest(parameterized.TestCase):
         with self.assertRaisesRegex(IsADirectoryError, "name of the file"):
             atomic.writable(self.folder)
 
-    @parameterized.parameters("missing/a", "file/a")
-    def test_the_folder_must_be_there(self, path):
+    def test_the_folder_must_be_there(self):
         (self.folder / "file").touch()
         with self.assertRaisesRegex(FileNotFoundError, "Create"):
-            atomic.writable(self.folder / path)
+            atomic.writable(self.folder / "missing" / "a")
+        with self.assertRaisesRegex(NotADirectoryError, "file' is a file"):
+            atomic.writable(self.folder / "file" / "a")
+
+    def test_a_link_to_a_folder_that_is_not_there_yet(self):
+        link = self.folder / "link"
+        link.symlink_to("new")
+        atomic.write({atomic.writable_folder(link) / "a": b"1"})
+        self.assertEqual((self.folder / "new" / "a").read_bytes(), b"1")
+
+    def test_folders_are_made_or_refused_by_name(self):
+        atomic.make_folder(self.folder / "a" / "b")
+        atomic.make_folder(self.folder / "a" / "b")
+        self.assertTrue((self.folder / "a" / "b").is_dir())
+        (self.folder / "file").touch()
+        with self.assertRaisesRegex(FileExistsError, "Received a file"):
+            atomic.make_folder(self.folder / "file")
+        with self.assertRaisesRegex(NotADirectoryError, "must exist.*file/a"):
+            atomic.make_folder(self.folder / "file" / "a")
+        with self.assertRaisesRegex(OSError, "at most 255 bytes"):
+            atomic.make_folder(self.folder / ("n" * 256))
+
+    def test_a_working_directory_that_is_gone(self):
+        gone = self.folder / "gone"
+        gone.mkdir()
+        with contextlib.chdir(gone):
+            gone.rmdir()
+            with self.assertRaisesRegex(FileNotFoundError, "was removed"):
+                atomic.writable("a")
+
+    def test_a_pipe_without_a_name(self):
+        for end in os.pipe():
+            with self.assertRaisesRegex(OSError, "which is a pipe"):
+                atomic.writable(f"/dev/fd/{end}")
+            os.close(end)
 
     def test_the_folder_must_be_writable(self):
         denied = PermissionError(13, "Permission denied")

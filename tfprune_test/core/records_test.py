@@ -1,9 +1,11 @@
 import dataclasses
 import json
+import pathlib
 
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.core import damage
 from tfprune.core import records
 from tfprune.core import registry
 
@@ -81,6 +83,60 @@ class RecordsTest(parameterized.TestCase):
     def test_a_name_that_nobody_knows(self):
         with self.assertRaisesRegex(ValueError, "Unknown shape.*'circle'"):
             records.deserialize({"name": "circle", "config": {}}, SHAPES)
+
+
+@dataclasses.dataclass
+class Point:
+    name: str
+    count: int
+    value: float
+    kept: tuple[int, ...] = ()
+    limit: int | None = None
+
+
+class CheckedTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ({"value": 1}, None),
+        ({"limit": "any"}, None),
+        ({"name": 3}, "name must be of type str, and is '3'"),
+        ({"count": 1.5}, "count"),
+        ({"count": True}, "count"),
+        ({"value": None}, "value"),
+        ({"kept": [1]}, "kept"),
+    )
+    def test_types(self, changed, reason):
+        point = Point(**{"name": "a", "count": 1, "value": 0.5, **changed})
+        if reason is None:
+            self.assertIs(records.checked(point), point)
+            return
+        with self.assertRaisesRegex(TypeError, reason):
+            records.checked(point)
+
+    @parameterized.parameters(
+        (b'{"name": "a", "count": 1, "value": 0.5}', None),
+        (b'{"name": "a", "count": 1}', "missing"),
+        (b'{"name": "a", "count": [], "value": 0.5}', "count must be"),
+        (b"[" * 100_000, "RecursionError"),
+        (b"{", "JSONDecodeError"),
+        (b"\xff", "UnicodeDecodeError"),
+        (b"null", "TypeError"),
+    )
+    def test_in_a_file(self, data, reason):
+        path = pathlib.Path(self.create_tempdir().full_path) / "point.json"
+        path.write_bytes(data)
+
+        def make(found):
+            return records.checked(Point(**found))
+
+        if reason is None:
+            found = damage.read_json(path, make)
+            self.assertEqual(found, Point(**json.loads(data)))
+            return
+        with self.assertRaisesRegex(
+            ValueError, f"^The file is damaged: .*{reason}"
+        ) as caught:
+            damage.read_json(path, make)
+        self.assertNotIn("\n", str(caught.exception))
 
 
 if __name__ == "__main__":

@@ -82,6 +82,25 @@ class SavedModelsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "class_name='Mine'"):
             loading.load_model(folder)
 
+    def test_damaged_folders(self):
+        dense = {"class_name": "Dense", "config": {"name": "a", "units": 2}}
+        metadata = {
+            "class_name": "Sequential",
+            "config": {"name": "old", "layers": [dense]},
+        }
+        for name, data in (
+            ("variables/variables.index", b"\xff" * 100),
+            ("variables/variables.data-00000-of-00001", b"short"),
+            ("keras_metadata.pb", b"\x0a\xff\xff"),
+        ):
+            folder = self.folder(metadata, False)
+            (folder / name).write_bytes(data)
+            with self.assertRaisesRegex(
+                ValueError, "^The file is damaged: "
+            ) as caught:
+                loading.load_model(folder)
+            self.assertNotIn("\n", str(caught.exception))
+
 
 if __name__ == "__main__":
     absltest.main()
