@@ -97,7 +97,7 @@ class BatchesTest(parameterized.TestCase):
         found = source(data)
         self.assertEqual([len(y) for _, y, _ in found.batches()], [2, 2, 1])
         self.assertIs(found.epochs(), data)
-        with self.assertRaisesRegex(ValueError, "endless"):
+        with self.assertRaisesRegex(ValueError, "infinite"):
             source(data.repeat())
 
     def test_augmented_batches_go_on_with_their_epoch(self):
