@@ -22,7 +22,7 @@ OPS = """
 # Kernels that networks use beside these.
 MORE = """
     Unpack Pack Decode Split Squeeze ExpandDims TransposeConv Maximum Minimum
-    Sum VarHandle ReadVariable AssignVariable CallOnce
+    Sum BroadcastTo Fill VarHandle ReadVariable AssignVariable CallOnce
 """.split()
 _ALIGNMENT = 16
 _TOO_SMALL = 5
