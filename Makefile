@@ -20,7 +20,8 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-tfmot demo docs test test-all test-distributed \
+.PHONY: help pythons platforms release-check newcomer notebooks \
+	test-notebooks test-torch venv venv-tfmot demo docs test test-all test-distributed \
 	test-browser test-tfmot venv-hub test-hub venv-torch lint format \
 	records verify-records \
 	coverage bench trust build-files constraints sbom clean distclean
@@ -32,6 +33,10 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; \
 	sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is " \
 	"required. Received: " + v + ". Name another: make PYTHON=python3.12")'
+	@case ",$(EXTRAS)," in *,cpu,*,tfmot,*|*,tfmot,*,cpu,*) echo "The extras \
+	cpu and tfmot must not be installed together: tf-keras brings tensorflow, \
+	which overwrites the files of tensorflow-cpu. Received: EXTRAS=$(EXTRAS). \
+	Leave out cpu." >&2; exit 1;; esac
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
 	|| echo "uv is not to be had, pip installs instead (slower)"
@@ -64,7 +69,7 @@ test: lint  ## lint and all tests but the slow ones, training on JAX too
 	KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
 	  $(PYTEST) -m "any_backend and not slow"
 
-test-all: lint test-distributed docs test-browser  ## lint, all tests, more fuzzing
+test-all: lint test-distributed docs test-browser test-notebooks  ## lint, all tests, more fuzzing
 	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
 	KERAS_BACKEND=jax $(PYTEST) -m any_backend
 
@@ -83,6 +88,30 @@ test-browser:  ## the reports in Chromium, if it is there; a real TensorBoard
 docs:  ## build the site in build/site, warnings are errors
 	$(MAKE) venv VENV=.venv-docs EXTRAS=docs
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+test-notebooks:  ## run the notebooks, cell by cell
+	$(MAKE) venv VENV=.venv-notebooks EXTRAS=cpu,export,plots,data,notebooks,dev
+	.venv-notebooks/bin/python -m pytest -q -rs -m "slow or not slow" \
+	  tfprune_test/notebooks_test.py
+
+notebooks:  ## write the notebooks anew, with outputs and pictures
+	$(MAKE) venv VENV=.venv-notebooks EXTRAS=cpu,export,plots,data,notebooks,dev
+	.venv-notebooks/bin/python -m tools.notebooks
+
+release-check: $(READY)  ## what a release needs: version, wheel, texts, licences
+	$(BIN)/python -m tools.release_check
+
+pythons: $(READY)  ## the wheel in fresh environments of all Pythons found
+	$(BIN)/python -m tools.try_pythons
+
+test-torch: $(READY)  ## the wheel with PyTorch alone
+	$(BIN)/python -m tools.try_pythons --torch
+
+platforms: $(READY)  ## which extras have wheels where, into docs/results
+	$(BIN)/python -m tools.platforms
+
+newcomer:  ## a clone, an environment, and all that the texts say, in order
+	$(PYTHON) tools/newcomer.py
 
 venv-torch:  ## set up .venv-torch, with Torch-Pruning, to compare with
 	$(PYTHON) -m venv .venv-torch

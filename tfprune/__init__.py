@@ -42,6 +42,7 @@ if typing.TYPE_CHECKING:
     from tfprune.export import export_tflite
     from tfprune.graph import rule
     from tfprune.graph.read import channel_graph
+    from tfprune.legacy import from_tf_keras
     from tfprune.legacy import load_model
     from tfprune.pipeline import compress
     from tfprune.reports import compare
@@ -85,6 +86,7 @@ _HOMES = {
     "export_micro": "tfprune.export",
     "export_tflite": "tfprune.export",
     "fit_target": "tfprune.deploy",
+    "from_tf_keras": "tfprune.legacy",
     "kernels": "tfprune.sparsity",
     "load_model": "tfprune.legacy",
     "methods": "tfprune.methods",

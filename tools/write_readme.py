@@ -1,44 +1,76 @@
-"""Writes the measured numbers into README.md.
+"""Writes the measured numbers into README.md and the pages of their scripts.
 
     make demo && .venv/bin/python benchmarks/prune_speed.py
     .venv/bin/python -m tools.write_readme
 
 Each block of the README between `<!-- name:begin -->` and `<!-- name:end -->`
-is written anew from the result file of the same name, if that file is there.
+is written anew: from the results of `make demo`, from what the README's first
+example prints, which it runs, and from docs/peers.md. A source that is not
+there leaves its block as it is.
 """
 
 import argparse
 import json
-import pathlib
+import re
+import subprocess
 import sys
 
 from tfprune.core import tables
 from tools import source_tree
 
-RESULTS = {
-    "demo": "build/demo/report.json",
-    "speed": "build/bench/prune_speed.json",
-}
+DEMO = "build/demo/report.json"
+SPEED = "build/bench/prune_speed.json"
+PEERS = "docs/peers.md"
+DEMO_PAGE = "docs/results/demo.md"
+SPEED_PAGE = "docs/results/prune_speed.md"
+_CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
+_NOTES = re.compile(r" \[\d+\]|\[([^]]+)\]\([^)]+\)")
+_DEMO_ROWS = (
+    "test accuracy, float32",
+    "test accuracy, int8 on TFLite Micro",
+    "parameters",
+    "MACs",
+    "float32 file bytes",
+    "int8 flash, measured",
+    "arena, measured",
+    "arena, needed on the core",
+)
+
+
+def result(results):
+    """One line: what `make demo` makes of its network."""
+    dense, small = (results["nets"][k] for k in ("dense", "compressed"))
+    images = results["settings"]["images"]
+    float32, int8 = (
+        tables.percent(value)
+        for value in (
+            dense["test accuracy, float32"],
+            small["test accuracy, int8 on TFLite Micro"],
+        )
+    )
+    saved = 1 - small["MACs"] / dense["MACs"]
+    return (
+        f"> **Handwritten digits: multiply-adds −{saved * 100:.0f} %, flash "
+        f"{dense['float32 file bytes']:,} → "
+        f"{small['int8 flash, measured']:,} bytes (float32 → int8), accuracy "
+        f"{float32} → {int8}**, on {images['test']} test images, as TFLite "
+        f"Micro computes it ([details]({DEMO_PAGE}))."
+    )
 
 
 def demo(results):
-    """The table of `make demo`."""
+    """The page of `make demo`."""
     nets, settings = results["nets"], results["settings"]
-    rows = [
-        "test accuracy, float32",
-        "test accuracy, int8 on TFLite Micro",
-        "parameters",
-        "MACs",
-        "float32 file bytes",
-        "int8 flash, measured",
-        "arena, measured",
-        "arena, needed on the core",
-    ]
     lines = [
+        "# The demo",
+        "",
+        "A small residual network for handwritten digits, compressed for a "
+        "board by `make demo` (`examples/demo.py`).",
+        "",
         "| | " + " | ".join(nets) + " |",
         "| :-- |" + " --: |" * len(nets),
     ]
-    for name in rows:
+    for name in _DEMO_ROWS:
         cells = " | ".join(tables.cell(net.get(name)) for net in nets.values())
         lines.append(f"| {name} | {cells} |")
     images = settings["images"]
@@ -54,9 +86,15 @@ def demo(results):
 
 
 def speed(results):
-    """The table of `benchmarks/prune_speed.py`."""
+    """The page of `benchmarks/prune_speed.py`."""
     limits = results["limits"]
     lines = [
+        "# Speed of prune",
+        "",
+        "Ratios to `keras.models.clone_model` in the same process, by "
+        "`benchmarks/prune_speed.py`. `prune` includes the new model with its "
+        "weights.",
+        "",
         "| network | analysis, scores, selection | whole `prune` | extra "
         "memory / weights |",
         "| :-- | --: | --: | --: |",
@@ -84,7 +122,28 @@ def told(versions):
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-BLOCKS = {"demo": demo, "speed": speed}
+def peers(page):
+    """The first table of docs/peers.md without its sources and versions."""
+    lines = [line for line in page.split("\n\n") if line.startswith("| |")]
+    rows = lines[0].splitlines()
+    kept = [row for row in rows if not row.startswith("| version ")]
+    return _NOTES.sub(lambda m: m[1] or "", "\n".join(kept))
+
+
+def first(text):
+    """What the first example of a README prints, as a block of text.
+
+    Raises:
+        subprocess.CalledProcessError: If the example fails.
+    """
+    code = _CODE.search(text)[1]
+    printed = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    return f"```text\n{printed.rstrip()}\n```"
 
 
 def filled(text, name, block):
@@ -104,21 +163,40 @@ def filled(text, name, block):
     return f"{text[:start]}\n{block}\n{text[places[1] :]}"
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.parse_args(arguments)
-    root = pathlib.Path(source_tree.ROOT)
-    readme = root / "README.md"
-    text = readme.read_text()
-    for name, path in RESULTS.items():
-        if (root / path).exists():
-            results = json.loads((root / path).read_text())
-            text = filled(text, name, BLOCKS[name](results))
-        else:
-            sys.stderr.write(f"{path} is not there: {name} stays as it is\n")
-    temporary = readme.with_suffix(".tmp")
+BLOCKS = ("result", "first", "peers")
+
+
+def _results(path):
+    place = source_tree.ROOT / path
+    if place.exists():
+        return json.loads(place.read_text())
+    sys.stderr.write(f"{path} is not there: what it says stays as it is\n")
+    return None
+
+
+def _write(path, text):
+    place = source_tree.ROOT / path
+    temporary = place.with_suffix(".tmp")
     temporary.write_text(text)
-    temporary.rename(readme)
+    temporary.rename(place)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--run", action="store_true", help="run the first example as well"
+    )
+    options = parser.parse_args(arguments)
+    text = (source_tree.ROOT / "README.md").read_text()
+    text = filled(text, "peers", peers((source_tree.ROOT / PEERS).read_text()))
+    if found := _results(DEMO):
+        text = filled(text, "result", result(found))
+        _write(DEMO_PAGE, demo(found) + "\n")
+    if found := _results(SPEED):
+        _write(SPEED_PAGE, speed(found) + "\n")
+    if options.run:
+        text = filled(text, "first", first(text))
+    _write("README.md", text)
 
 
 if __name__ == "__main__":

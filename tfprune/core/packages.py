@@ -1,7 +1,9 @@
 """Packages of the extras, imported on first use."""
 
 import importlib
+import importlib.metadata
 import importlib.util
+import os
 
 
 def load(module, extra="export", user="Exporting"):
@@ -45,8 +47,11 @@ def require_backend():
     """Imports Keras with its configured backend.
 
     Raises:
-        ImportError: If the backend is missing; says how to install it.
+        ImportError: If the backend is missing, or there are two TensorFlows;
+            says how to fix it.
     """
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        _require_one_tensorflow()
     try:
         importlib.import_module("keras")
     except ImportError as error:
@@ -59,6 +64,32 @@ def require_backend():
             "installed one.",
             name=name,
         ) from error
+
+
+def _require_one_tensorflow():
+    """Checks that no build of TensorFlow overwrote another.
+
+    `tensorflow` and `tensorflow-cpu` have the same files, and pip keeps nobody
+    from installing both: the kernels for GPUs are lost in silence, and removing
+    one of them breaks the other.
+    """
+    found = {}
+    for name in ("tensorflow", "tensorflow-cpu"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if len(found) > 1:
+        told = ", ".join(f"{k} {version}" for k, version in found.items())
+        raise ImportError(
+            "One build of TensorFlow is required: tensorflow and "
+            "tensorflow-cpu have the same files, so the one that came last "
+            f"overwrote the other. Received: {told}. tf-keras, and so "
+            '"tfprune[tfmot]", brings tensorflow: do not take the extra cpu '
+            "with it. Run: pip uninstall tensorflow tensorflow-cpu, then pip "
+            "install tensorflow",
+            name="tensorflow",
+        )
 
 
 # What to install for each backend; the CPU build of TensorFlow is smaller.

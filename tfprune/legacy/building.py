@@ -89,7 +89,7 @@ class Builder:
         if all(part.plain for part in found):
             layers = [layer for part in found for layer in part.layers]
             head = [] if inputs is None else [inputs]
-            model = keras.Sequential([*head, *layers], name=name)
+            model = keras.Sequential([*head, *layers], name=_valid(name))
             return parts.Nested(name, model, found)
         if inputs is None:
             raise ValueError(
@@ -110,7 +110,7 @@ class Builder:
     def _chain(self, inputs, x, called, found, name):
         for part in called:
             x = part(x)
-        return parts.Nested(name, keras.Model(inputs, x, name=name), found)
+        return parts.Nested(name, keras.Model(inputs, x, name=_valid(name)), found)
 
     def _functional(self, config):
         # Keras numbers op names globally, so a name may collide with a layer of
@@ -169,7 +169,7 @@ class Builder:
         model = keras.Model(
             ends(config["input_layers"]),
             ends(config["output_layers"]),
-            name=config["name"],
+            name=_valid(config["name"]),
         )
         return parts.Nested(config["name"], model, list(found.values()))
 
@@ -237,7 +237,7 @@ class Builder:
 
     def _plain(self, name):
         """A unique name that is valid in Keras 3."""
-        plain = name.replace("/", "_")
+        plain = _valid(name)
         while self._names.setdefault(plain, name) != name:
             plain += "_"
         return plain
@@ -303,6 +303,11 @@ class Builder:
         if config.get("time_major") is True:
             return calls.time_major(part, config)
         return part
+
+
+def _valid(name):
+    """A name without what Keras 3 refuses in one; `None` stays."""
+    return name and name.replace("/", "_")
 
 
 def _first(entry):

@@ -1,3 +1,5 @@
+import importlib.metadata
+import os
 import sys
 from unittest import mock
 
@@ -79,6 +81,38 @@ class BackendTest(parameterized.TestCase):
 
     def test_with_a_backend_nothing_is_raised(self):
         self.require(error=None)
+
+
+class OneTensorFlowTest(parameterized.TestCase):
+    def installed(self, **versions):
+        def version(name):
+            if name not in versions:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return versions[name]
+
+        self.enter_context(
+            mock.patch.object(importlib.metadata, "version", version)
+        )
+
+    def test_two_builds_of_tensorflow_are_an_error_that_says_why(self):
+        self.installed(**{"tensorflow": "2.21.0", "tensorflow-cpu": "2.20.0"})
+        backend = {"KERAS_BACKEND": "tensorflow"}
+        with (
+            mock.patch.dict(os.environ, backend),
+            self.assertRaisesRegex(
+                ImportError, "overwrote.*tensorflow 2.21.0, tensorflow-cpu 2.20"
+            ),
+        ):
+            packages.require_backend()
+
+    def test_another_backend_does_not_mind(self):
+        self.installed(**{"tensorflow": "2.21.0", "tensorflow-cpu": "2.20.0"})
+        with mock.patch.dict(os.environ, {"KERAS_BACKEND": "jax"}):
+            packages.require_backend()
+
+    def test_one_build_will_do(self):
+        self.installed(tensorflow="2.21.0")
+        packages.require_backend()
 
 
 if __name__ == "__main__":

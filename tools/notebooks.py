@@ -1,0 +1,69 @@
+"""Runs the notebooks of docs/notebooks and writes them with their outputs.
+
+    python -m tools.notebooks
+
+A notebook is written as a script, `lab.py`, which people change; `lab.ipynb`
+beside it is what came out when it ran, pictures included.
+"""
+
+import argparse
+import pathlib
+import tempfile
+
+from tools import source_tree
+
+FOLDER = source_tree.ROOT / "docs" / "notebooks"
+_SECONDS = 1800  # For one cell.
+
+
+def sources():
+    """Paths of the scripts."""
+    return sorted(FOLDER.glob("*.py"))
+
+
+def executed(path, folder):
+    """A notebook after all of its cells ran.
+
+    Args:
+        path: `pathlib.Path` of the script.
+        folder: where it runs and leaves its files.
+
+    Returns:
+        A notebook of `nbformat`.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: If a cell fails.
+    """
+    import jupytext
+    import nbclient
+
+    notebook = jupytext.read(path)
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+    )
+    client.execute()
+    for cell in notebook.cells:
+        # Times of execution, which differ each time.
+        cell.metadata.pop("execution", None)
+    return notebook
+
+
+def main(arguments=None):
+    import nbformat
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="lab, board; all by default")
+    names = parser.parse_args(arguments).names
+    for path in sources():
+        if names and path.stem not in names:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            notebook = executed(path, pathlib.Path(folder))
+        nbformat.write(notebook, path.with_suffix(".ipynb"))
+
+
+if __name__ == "__main__":
+    main()
