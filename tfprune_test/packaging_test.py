@@ -1,6 +1,5 @@
 """What is shipped: metadata, the wheel, the BUILD files, the make targets."""
 
-import ast
 import configparser
 import os
 import pathlib
@@ -16,6 +15,9 @@ from absl.testing import parameterized
 from packaging import requirements
 
 from tools import build_files
+from tools import newcomer
+from tools import platforms
+from tools import release_check
 from tools import source_tree
 
 ROOT = source_tree.ROOT
@@ -71,14 +73,16 @@ class MetadataTest(parameterized.TestCase):
             for requirement in parsed(extras[extra]):
                 self.assertIn(requirement.name.replace("_", "-"), pinned)
 
-    def test_the_version_is_the_same_everywhere(self):
+    def test_the_version_stands_in_one_place(self):
         version = setup_cfg()["metadata"]["version"]
-        module = (ROOT / "MODULE.bazel").read_text()
-        self.assertIn(f'version = "{version}"', module)
-        tree = ast.parse((ROOT / "tfprune" / "__init__.py").read_text())
-        for node in tree.body:
-            if ast.unparse(node).startswith("__version__ ="):
-                self.assertEqual(node.value.value, version)
+        self.assertEqual(version, "attr: tfprune.__version__")
+        self.assertRegex(release_check.version(), r"^\d+\.\d+\.\d+")
+
+    def test_what_a_release_needs_is_there(self):
+        release_check.citation()
+        release_check.changelog(release_check.version(), release=False)
+        with self.assertRaisesRegex(ValueError, "with a date|Nothing may"):
+            release_check.changelog("99.0.0", release=True)
 
     def test_the_changelog_has_a_place_for_what_is_new(self):
         self.assertIn("## [Unreleased]", (ROOT / "CHANGELOG.md").read_text())
@@ -125,6 +129,8 @@ class WheelTest(absltest.TestCase):
     def test_it_holds_every_module_and_nothing_else(self):
         with zipfile.ZipFile(self.wheel) as archive:
             names = archive.namelist()
+        (info,) = {n.partition("/")[0] for n in names if ".dist-info/" in n}
+        self.assertEqual(info, f"tfprune-{release_check.version()}.dist-info")
         modules = {name for name in names if ".dist-info/" not in name}
         expected = source_tree.python_files(folders=["tfprune"])
         expected = {path.as_posix() for path in expected}
@@ -239,6 +245,64 @@ class CommittedBuildFilesTest(absltest.TestCase):
         self.assertEmpty(build_files.stale(), 'run "make build-files"')
 
 
+class NewcomerTest(absltest.TestCase):
+    def test_a_page_is_read_as_a_reader_reads_it(self):
+        text = (
+            "Text\n\n    tfprune a \\\n        --b\n    make demo    # soon\n\n"
+            "```python\nx = 1\n\nif x:\n    y = 2\n```\n"
+            "```py\nnot_run\n```\n```python jax\nneither\n```\n"
+        )
+        self.assertEqual(
+            list(newcomer.pieces(text)),
+            [
+                ("command", "tfprune a --b"),
+                ("command", "make demo"),
+                ("code", "x = 1\n\nif x:\n    y = 2\n"),
+            ],
+        )
+
+    def test_a_failure_is_in_the_log_with_its_last_words(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        log = newcomer.Log(folder / "log.md")
+        good = [sys.executable, "-c", "print(1)"]
+        bad = [sys.executable, "-c", "raise ValueError('of a page')"]
+        self.assertTrue(log.run("good", good, folder))
+        self.assertFalse(log.run("bad", bad, folder))
+        log.add("make test", 0.0, None)
+        text = (folder / "log.md").read_text()
+        self.assertIn("3 steps, 1 left out", text)
+        self.assertIn("failures 1", text)
+        self.assertIn("ValueError: of a page", text)
+
+
+class PlatformsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ([], "-"),
+        (["3.12"], "3.12"),
+        (["3.11", "3.12", "3.13"], "3.11 - 3.13"),
+        (["3.11", "3.13"], "3.11, 3.13"),
+    )
+    def test_versions_are_told_as_a_span(self, pythons, text):
+        self.assertEqual(platforms.span(pythons), text)
+
+    def test_the_interpreter_of_micro_is_asked_for_on_linux_alone(self):
+        linux, mac = (
+            platforms.needs(platforms.PLATFORMS[name], "3.11")
+            for name in ("Linux, x86-64", "macOS, Apple silicon")
+        )
+        self.assertLen(linux["tflite-micro"], 1)
+        self.assertEmpty(mac["tflite-micro"])
+        self.assertIn("ai-edge-litert>=2.1", mac["export"])
+        self.assertTrue(any("-cpu" in r for r in linux["cpu"]))
+        self.assertFalse(any("-cpu" in r for r in mac["cpu"]))
+
+    def test_what_resolves_nowhere_is_a_dash(self):
+        table = platforms.platforms(lambda *_: False)
+        self.assertEqual(set(table.rows[0][1:]), {"-"})
+        table = platforms.platforms(lambda *_: True)
+        self.assertEqual(table.rows[0][1], "3.11 - 3.14")
+
+
 class MakeTest(parameterized.TestCase):
     @parameterized.parameters("demo", "test", "test-all", "lint", "bench")
     def test_help_lists(self, target):
@@ -249,6 +313,18 @@ class MakeTest(parameterized.TestCase):
             check=True,
         ).stdout
         self.assertRegex(text, rf"(?m)^{target} +\w")
+
+    def test_extras_that_cannot_stand_together_are_refused(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        arguments = ["EXTRAS=data,tfmot,cpu", f"VENV={folder}/venv", "venv"]
+        result = subprocess.run(
+            ["make", "-C", str(ROOT), f"PYTHON={sys.executable}", *arguments],
+            capture_output=True,
+            text=True,
+        )
+        self.assertNotEqual(result.returncode, 0)
+        self.assertIn("cpu and tfmot must not", result.stderr)
+        self.assertFalse((folder / "venv").exists())
 
     def test_an_old_python_is_refused_by_name(self):
         folder = pathlib.Path(self.create_tempdir().full_path)

@@ -69,7 +69,8 @@ def needs(platform, python):
     """`dict` from each extra to the requirements that hold there, as `str`."""
     options = setupcfg.read_configuration(source_tree.ROOT / "setup.cfg")
     base, extras = (
-        options["options"][key] for key in ("install_requires", "extras_require")
+        options["options"][key]
+        for key in ("install_requires", "extras_require")
     )
     _, system, machine = platform
     here = markers.default_environment() | {

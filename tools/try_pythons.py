@@ -91,7 +91,9 @@ def tried(system, package):
     """A row of the table, a `dict`, and whether all went well."""
     begin = time.time()
     with tempfile.TemporaryDirectory(dir=system.root / "tmp") as folder:
-        inside = pathlib.Path("/", pathlib.Path(folder).relative_to(system.root))
+        inside = pathlib.Path(
+            "/", pathlib.Path(folder).relative_to(system.root)
+        )
         shutil.copy(package, folder)
         shutil.copy(TRIAL, folder)
         said = system.run(*system.python, "-m", "venv", inside / "env")

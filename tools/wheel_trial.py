@@ -70,16 +70,23 @@ def steps(folder):
     yield "fine-tune", lambda: pruned().fit(x, y, verbose=0)
     yield "wrap, fit, strip", in_fit
     yield "save, load", saved
-    yield "taylor", lambda: tfprune.prune(
-        model, macs=0.5, criterion="taylor", data=(x, y)
+    yield (
+        "taylor",
+        lambda: tfprune.prune(model, macs=0.5, criterion="taylor", data=(x, y)),
     )
     yield "sensitivity", lambda: tfprune.sensitivity(model, (x, y), (0.5,))
-    yield "search", lambda: tfprune.search(
-        model, (x, y), tfprune.Budget(macs=0.5), strategy="greedy"
+    yield (
+        "search",
+        lambda: tfprune.search(
+            model, (x, y), tfprune.Budget(macs=0.5), strategy="greedy"
+        ),
     )
     yield "compare", lambda: str(tfprune.compare(model, pruned(), (x, y)))
-    yield "export", lambda: tfprune.export_tflite(
-        model, str(folder / "small.tflite"), "int8", x
+    yield (
+        "export",
+        lambda: tfprune.export_tflite(
+            model, str(folder / "small.tflite"), "int8", x
+        ),
     )
 
 

@@ -170,9 +170,7 @@ print(tfprune.compare(dense, small, data=validation).tables()[0])
 
 # %%
 keras.utils.set_random_seed(0)
-wrapped = compiled(
-    tfprune.wrap(dense, tfprune.methods.MaskedChannels()), 0.005
-)
+wrapped = compiled(tfprune.wrap(dense, tfprune.methods.MaskedChannels()), 0.005)
 ramp = tfprune.schedules.Polynomial(0.0, 1.0, begin=0, end="4 epochs")
 callback = tfprune.PruneOnSchedule(ramp, budget=tfprune.Budget(macs=0.4))
 history = wrapped.fit(

@@ -110,7 +110,9 @@ class Builder:
     def _chain(self, inputs, x, called, found, name):
         for part in called:
             x = part(x)
-        return parts.Nested(name, keras.Model(inputs, x, name=_valid(name)), found)
+        return parts.Nested(
+            name, keras.Model(inputs, x, name=_valid(name)), found
+        )
 
     def _functional(self, config):
         # Keras numbers op names globally, so a name may collide with a layer of

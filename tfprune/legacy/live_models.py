@@ -25,7 +25,7 @@ def from_tf_keras(
 
     The model is written by `tf_keras` and read as `load_model` reads it; a
     warning lists what was translated. Layers that only watch ranges for
-    quantization are taken out, wrappers that mask weights leave their zeros.
+    quantization are taken out.
 
     Args:
         model: built `tf_keras.Model`, functional or Sequential. It is not
@@ -39,14 +39,16 @@ def from_tf_keras(
 
     Raises:
         TypeError: If it is no model of `tf_keras`.
-        ValueError: If it is not built, is a class of one's own, holds a layer
-            that has no counterpart, or gives other outputs afterwards.
+        ValueError: If it is not built, is a class of one's own, is still
+            wrapped by `prune_low_magnitude`, holds a layer that has no
+            counterpart, or gives other outputs afterwards.
 
     Example:
 
     >>> model = tfprune.from_tf_keras(old)  # doctest: +SKIP
     """
     _check(model)
+    _check_stripped(model)
     with leftovers.folder() as folder:
         path = pathlib.Path(folder, re.sub(r"[^\w.-]", "_", model.name))
         path = _written(model, path)
@@ -75,6 +77,21 @@ def _check(model):
         raise ValueError(
             "`model` must be built. Received: model="
             f"{model.name!r}, which has no weights yet. Call it on data first."
+        )
+
+
+def _check_stripped(model):
+    masked = [
+        layer.name
+        for layer in _layers(model)
+        if type(layer).__name__ == "PruneLowMagnitude"
+    ]
+    if masked:
+        raise ValueError(
+            "`model` must not be wrapped any more. Received: model="
+            f"{model.name!r} with {masked[0]!r} and {len(masked) - 1} more "
+            "wrappers. Call strip_pruning of the toolkit first; the zeros "
+            "stay."
         )
 
 
@@ -112,7 +129,10 @@ def _compare(old, new):
         (inputs,) = inputs
     before, after = (
         [np.asarray(x) for x in keras.tree.flatten(outputs)]
-        for outputs in (old(inputs, training=False), new(inputs, training=False))
+        for outputs in (
+            old(inputs, training=False),
+            new(inputs, training=False),
+        )
     )
     for i, (a, b) in enumerate(zip(before, after, strict=True)):
         scale = np.abs(a).max(initial=1e-6)

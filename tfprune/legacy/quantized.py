@@ -15,12 +15,19 @@ class Unquantized(parts.Wrapped):
     """A layer without its quantization; ignores the ranges in the file."""
 
     def assign(self, named):
-        kept = [
-            (name, array)
-            for name, array in named
-            if not name.partition(":")[0].endswith(_ENDS)
-        ]
-        self._inner.assign(kept)
+        self._inner.assign(_weights(named))
+
+    def leaves(self, named):
+        return not _weights(named)
+
+
+def _weights(named):
+    """Those of the arrays that are no range and no count of steps."""
+    return [
+        (name, array)
+        for name, array in named
+        if not name.partition(":")[0].endswith(_ENDS)
+    ]
 
 
 def build(name, config, inner):

@@ -54,11 +54,13 @@ class LiveModelTest(absltest.TestCase):
         y = layers.Conv2D(6, 3, padding="same", activation="relu")(h)
         h = layers.GlobalAveragePooling2D()(layers.Add()([h, y]))
         outputs = layers.Dense(3, activation="softmax", name="classes")(h)
-        return self.old.Model(inputs, outputs, name="small net/1")
+        return self.old.Model(inputs, outputs, name="small/net")
 
     def check(self, old, **options):
         before = [w.numpy() for w in old.weights]
-        new = tfprune.from_tf_keras(old, **options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* is translated")
+            new = tfprune.from_tf_keras(old, **options)
         self.assertIsInstance(new, keras.Model)
         np.testing.assert_allclose(
             new.predict(self.x, verbose=0), old(self.x).numpy(), atol=1e-5
@@ -144,6 +146,8 @@ class LiveModelTest(absltest.TestCase):
         old.compile("sgd", "sparse_categorical_crossentropy")
         steps = [api.UpdatePruningStep()]
         old.fit(self.x, np.arange(4) % 3, callbacks=steps, verbose=0)
+        with self.assertRaisesRegex(ValueError, "Call strip_pruning"):
+            tfprune.from_tf_keras(old)
         old = api.strip_pruning(old)
         new = self.check(old)
         kernel = np.asarray(new.get_layer("first").kernel)
