@@ -66,7 +66,9 @@ def changelog(number, release):
     parts = re.split(r"^## \[(.+?)\](.*)$", text, flags=re.M)
     found = {
         name: (rest, body)
-        for name, rest, body in zip(parts[1::3], parts[2::3], parts[3::3])
+        for name, rest, body in zip(
+            parts[1::3], parts[2::3], parts[3::3], strict=True
+        )
     }
     if "Unreleased" not in found:
         raise ValueError(
