@@ -1,4 +1,4 @@
-"""Pages of the site that are made from the code: reference and changelog.
+"""Pages of the site from elsewhere: reference, examples and changelog.
 
 A hook of MkDocs. The reference has a page for the verbs of `tfprune` and one
 for each of its public rooms, with every name that they export.
@@ -14,6 +14,16 @@ from mkdocs.structure import files as files_lib
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tfprune"
 _VERBS = "reference/index.md"
+# Pages that stand outside of docs/, and where their links lead on the site.
+_ELSEWHERE = {
+    "changelog.md": "CHANGELOG.md",
+    "examples.md": "examples/README.md",
+}
+_PLACES = {
+    "examples/README.md": "examples.md",
+    "../docs/": "",
+    "docs/": "",
+}
 # What the theme would load from elsewhere to search pages on a disk; it has to
 # run before the theme's own scripts.
 _FOREIGN = re.compile(r"https://unpkg\.com/iframe-worker/shim")
@@ -29,7 +39,11 @@ def on_files(files, config):
         pages[f"reference/{room}.md"] = _page(
             name, exported(PACKAGE / room), _summary(name)
         )
-    pages["changelog.md"] = (ROOT / "CHANGELOG.md").read_text()
+    for page, source in _ELSEWHERE.items():
+        text = (ROOT / source).read_text()
+        for link, place in _PLACES.items():
+            text = text.replace(f"]({link}", f"]({place}")
+        pages[page] = text
     for path, text in pages.items():
         files.append(files_lib.File.generated(config, path, content=text))
     return files

@@ -21,6 +21,7 @@ from tools import source_tree
 DEMO = "build/demo/report.json"
 SPEED = "build/bench/prune_speed.json"
 PEERS = "docs/peers.md"
+INDEX = "docs/index.md"
 DEMO_PAGE = "docs/results/demo.md"
 SPEED_PAGE = "docs/results/prune_speed.md"
 _CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
@@ -190,7 +191,11 @@ def main(arguments=None):
     text = (source_tree.ROOT / "README.md").read_text()
     text = filled(text, "peers", peers((source_tree.ROOT / PEERS).read_text()))
     if found := _results(DEMO):
-        text = filled(text, "result", result(found))
+        line = result(found)
+        text = filled(text, "result", line)
+        index = (source_tree.ROOT / INDEX).read_text()
+        line = line.replace("(docs/", "(")
+        _write(INDEX, filled(index, "result", line))
         _write(DEMO_PAGE, demo(found) + "\n")
     if found := _results(SPEED):
         _write(SPEED_PAGE, speed(found) + "\n")
