@@ -33,10 +33,10 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; \
 	sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is " \
 	"required. Received: " + v + ". Name another: make PYTHON=python3.12")'
-	@case ",$(EXTRAS)," in *,cpu,*,tfmot,*|*,tfmot,*,cpu,*) echo "The extras \
-	cpu and tfmot must not be installed together: tf-keras brings tensorflow, \
-	which overwrites the files of tensorflow-cpu. Received: EXTRAS=$(EXTRAS). \
-	Leave out cpu." >&2; exit 1;; esac
+	@case ",$(EXTRAS)," in *,cpu,*) case ",$(EXTRAS)," in *,tfmot,*) \
+	echo "The extras cpu and tfmot must not be installed together: tf-keras" \
+	"brings tensorflow, which overwrites the files of tensorflow-cpu." \
+	"Received: EXTRAS=$(EXTRAS). Leave out cpu." >&2; exit 1;; esac;; esac
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv \
 	|| echo "uv is not to be had, pip installs instead (slower)"
