@@ -20,7 +20,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help pythons platforms release-check newcomer notebooks \
+.PHONY: help pythons platforms release-check newcomer notebooks bazel \
 	test-notebooks test-torch venv venv-tfmot demo docs test test-all test-distributed \
 	test-browser test-tfmot venv-hub test-hub venv-torch lint format \
 	records verify-records \
@@ -109,6 +109,9 @@ test-torch: $(READY)  ## the wheel with PyTorch alone
 
 platforms: $(READY)  ## which extras have wheels where, into docs/results
 	$(BIN)/python -m tools.platforms
+
+bazel: $(READY)  ## look up every label of the BUILD files with Bazel
+	$(BIN)/python -m tools.bazel_check
 
 newcomer:  ## a clone, an environment, and all that the texts say, in order
 	$(PYTHON) tools/newcomer.py

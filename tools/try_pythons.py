@@ -63,7 +63,7 @@ def systems(roots, backends):
     found = [
         System((path,), root, backends)
         for version in PYTHONS
-        if (path := shutil.which(f"python{version}"))
+        if (path := shutil.which(f"python{version}")) and _starts(path)
     ]
     found = found or [System((sys.executable,), root, backends)]
     for folder in roots:
@@ -72,6 +72,11 @@ def systems(roots, backends):
             if (root / name).exists():
                 shutil.copy(root / name, folder / name)
     return found
+
+
+def _starts(path):
+    """Whether it is an interpreter, not a name that leads to none."""
+    return not subprocess.run([path, "-c", ""], capture_output=True).returncode
 
 
 def wheel(folder):
@@ -108,9 +113,7 @@ def tried(system, package):
             wanted = [f"{inside / package.name}[{backend}]"]
             if backend == "torch":
                 wanted = [str(inside / package.name), "torch"]
-            said = system.run(
-                python, "-m", "pip", "install", "--quiet", *wanted
-            )
+            said = system.run(*_installer(system, python), *wanted)
             row["backend"] = backend
             if said.returncode == 0:
                 break
@@ -129,6 +132,14 @@ def tried(system, package):
     refused = [f"{k}: {v}" for k, v in found.items() if v != "ok"]
     row["refused"] = "; ".join(refused)
     return row, not any("crash" in text for text in refused)
+
+
+def _installer(system, python):
+    """uv where it is seen, which keeps what it downloaded; else pip."""
+    if system.root == pathlib.Path("/"):
+        uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet"]
+        return [*uv, "--python", python]
+    return [python, "-m", "pip", "install", "--quiet"]
 
 
 def _reason(text):
