@@ -53,6 +53,7 @@ def readme():
 
 
 class ReadmeTest(parameterized.TestCase):
+    @pytest.mark.slow
     def test_the_examples_run_one_after_the_other(self):
         pytest.importorskip("tflite_micro", reason="Linux on x86-64 only")
         pytest.importorskip("sklearn")

@@ -15,7 +15,7 @@ import numpy as np
 import tfprune
 
 # An error of these types is a refusal with a reason.
-REFUSALS = (ImportError, NotImplementedError, ValueError)
+REFUSALS = (ImportError, NotImplementedError, RuntimeError, ValueError)
 
 
 def network():
