@@ -74,7 +74,7 @@ class ReadmeTest(parameterized.TestCase):
         self.assertEqual(
             *(
                 [
-                    re.split(r"  +", line)[0]
+                    re.split(r"  +", line)[0].strip("─")
                     for line in table.splitlines()[: shown.count("\n")]
                 ]
                 for table in (shown, printed.getvalue())
