@@ -1,12 +1,17 @@
 """The Python in the how-to pages runs, in the order in which it stands."""
 
 import contextlib
+import os
 import pathlib
 import re
+from unittest import mock
 
 import keras
 import pytest
 from absl.testing import parameterized
+
+from tfprune.scoring import criterion
+from tfprune.sparsity import method
 
 pytestmark = pytest.mark.any_backend
 
@@ -48,7 +53,12 @@ class DocsTest(parameterized.TestCase):
         own = {backend for backend, _ in blocks}
         if keras.config.backend() not in {"tensorflow", *own}:
             self.skipTest("nothing on this page is for this backend alone")
-        with contextlib.chdir(self.create_tempdir().full_path):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.chdir(self.create_tempdir()))
+            # What a page sets and registers is gone with it.
+            stack.enter_context(mock.patch.dict(os.environ))
+            for known in (criterion.criteria, method.METHODS):
+                stack.enter_context(mock.patch.dict(known._objects))
             for backend, code in blocks:
                 if backend in run:
                     exec(compile(code, page, "exec"), names)

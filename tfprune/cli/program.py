@@ -1,11 +1,13 @@
 """Parses a command line, runs its command, and reports errors."""
 
+import contextlib
 import difflib
 import itertools
 import os
 import pkgutil
 import re
 import sys
+import tempfile
 import textwrap
 import traceback
 import warnings
@@ -17,6 +19,12 @@ import tfprune
 from tfprune.cli import commands
 from tfprune.cli import options
 from tfprune.core import packages
+
+# Lines of absl's and glog's loggers in C++.
+_NATIVE = re.compile(
+    r"[IWEF]\d{4} |WARNING: All log messages before absl::"
+    r"|To enable the following instructions: "
+).match
 
 _OVERVIEW = """\
 usage: tfprune COMMAND FILE... [flags]
@@ -117,15 +125,36 @@ def _outcome(command, paths, values):
 
 
 def _import_everything(verbosity):
-    """Imports the library, so that Keras knows every layer class.
-
-    TensorFlow logs what it finds on the machine, unless it is told not to.
-    """
-    if verbosity < 1:
+    """Imports the library, so that Keras knows every layer class."""
+    quiet = verbosity < 1
+    if quiet:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    packages.require_backend()
-    for name in dir(tfprune):
-        getattr(tfprune, name)
+    with _without_native_logs() if quiet else contextlib.nullcontext():
+        packages.require_backend()
+        for name in dir(tfprune):
+            getattr(tfprune, name)
+
+
+@contextlib.contextmanager
+def _without_native_logs():
+    """Drops the log lines that C++ code writes while it is being imported.
+
+    TensorFlow reports what it found on the machine before it reads the level
+    of its own logs. Anything else on stderr appears after the import.
+    """
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            lines = file.read().decode(errors="replace").splitlines(True)
+            os.write(2, "".join(itertools.filterfalse(_NATIVE, lines)).encode())
 
 
 def _check_count(command, paths):
