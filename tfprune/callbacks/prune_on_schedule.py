@@ -3,6 +3,7 @@
 import typing
 
 import keras
+from absl import logging
 
 from tfprune.core import typed
 from tfprune.schedules import schedule as schedule_lib
@@ -97,12 +98,36 @@ class PruneOnSchedule(keras.callbacks.Callback):
             steps /= _batches_per_step(self.model.optimizer)
         self._resolved = self.schedule.resolved(steps)
         self._check()
+        self._warn_of_no_update(steps)
 
     def _check(self):
         """Raises now the errors that would stop the training later."""
         highest = self._resolved.highest()
         for method, _ in _scheduled(self.model):
             method.check(highest, self.budget)
+
+    def _warn_of_no_update(self, steps):
+        """Says before the training that it will end before the first update.
+
+        Args:
+            steps: number of steps in an epoch, if that is known.
+        """
+        start = _step_of(self.model)
+        epochs = self.params.get("epochs")
+        if not steps or not epochs or wrapper_lib.sparsity(self.model):
+            return
+        end = start + int(steps * epochs)
+        due = self._resolved.due(start, self._last(start))
+        first = start if due else self._resolved.next_due(start)
+        if self._resolved.highest() and first is not None and first <= end:
+            return
+        logging.warning(
+            "The schedule prunes nothing in this training, which goes from "
+            "step %d to %d: %r. Let it begin earlier, or train longer.",
+            start,
+            end,
+            self.schedule,
+        )
 
     def on_epoch_begin(self, epoch, logs=None):
         self._look(batch=-1)

@@ -183,8 +183,6 @@ def _conversion(values):
             "Only TFLite Micro reads compressed weights, and it does not run "
             "sparse ones. Received: --sparse and --compress. Use one of them."
         )
-    if values["runtime"].present and not values.data:
-        raise ValueError("--runtime needs --data, the samples to measure on.")
     if values.compress and values["runtime"].present:
         if values.runtime != "micro":
             raise ValueError(

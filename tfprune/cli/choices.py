@@ -146,6 +146,7 @@ INTERFACES = {
     "dynamic": ("float32",),
     "int8": (
         "int8",
+        "uint8",
         "float32",
     ),
     "int16x8": (

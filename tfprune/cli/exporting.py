@@ -47,6 +47,7 @@ def _file(model, path, calibration, values):
         compress=values.compress,
         kernels=values.kernels,
         dense_scales=_dense_scales(values),
+        runtime="tflite" if values.runtime == "reference" else values.runtime,
         **(budgets if values.compress else {}),
     )
     return {"file_bytes": file.file_bytes, "ops": file.ops}
@@ -63,7 +64,7 @@ def _dense_scales(values):
 def _accuracy(path, data, values):
     if data is None:
         return {}
-    runtime = "micro" if values.compress else values.runtime
+    runtime = "micro" if values.compress else values.runtime or "tflite"
     progress = values.format == "text"
     accuracy = tfprune.evaluate_tflite(path, data, runtime, progress=progress)
     return {"accuracy": accuracy, "runtime": runtime}

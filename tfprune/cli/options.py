@@ -379,10 +379,12 @@ def conversion(values):
     )
     flags.DEFINE_enum(
         "runtime",
-        "tflite",
+        None,
         ["tflite", "reference", "micro"],
-        "Runtime for --data: tflite, as on phones; reference, its plain "
-        "kernels; micro, as on microcontrollers.",
+        "Runtime that the file is for and that --data is measured on: tflite, "
+        "as on phones (default for --data); reference, its plain kernels; "
+        "micro, as on microcontrollers (default for int8 and int16x8 files, "
+        "which run there once).",
         flag_values=values,
     )
 

@@ -104,7 +104,9 @@ class _Opener:
         if _is_model(layer):
             inside = any(self._has_composite(x) for x in layer.layers)
             return inside or not lists_layers(layer)
-        return id(layer) not in self.whole and not _has_rule(layer)
+        if id(layer) in self.whole:
+            return False
+        return spreads_model(layer) or not _has_rule(layer)
 
     def _sequential(self, model):
         x = model.inputs[0]
@@ -161,6 +163,8 @@ class _Opener:
     def _trace(self, layer, args, kwargs, number):
         """The graph of a layer, in which those within are opened too."""
         name = f"{layer.name}_{number}" if number else layer.name
+        if spreads_model(layer):
+            return self._inside(_over_steps(layer, args[0], name))[0]
         try:
             model = tracing.traced(layer, args, kwargs, None, name)
         except tracing.StaysWholeError:
@@ -188,6 +192,27 @@ class _Opener:
             inputs = inputs if len(inputs) > 1 else inputs[0]
             model = self._functional(traced, inputs)
             return model, _content(model.get_config())
+
+
+def spreads_model(layer):
+    """Whether a layer is a TimeDistributed over a whole model."""
+    return isinstance(layer, keras.layers.TimeDistributed) and _is_model(
+        layer.layer
+    )
+
+
+def _over_steps(layer, x, name):
+    """A model for each step as that model on all steps at once."""
+    steps = x.shape[1]
+    if steps is None:
+        raise tracing.StaysWholeError("the number of its steps is open")
+    inputs = keras.Input(batch_shape=x.shape, dtype=x.dtype)
+    each = keras.ops.reshape(inputs, (-1, *x.shape[2:]))
+    outputs = layer.layer(each)
+    if not isinstance(outputs, keras.KerasTensor):
+        raise tracing.StaysWholeError("its model has several outputs")
+    outputs = keras.ops.reshape(outputs, (-1, steps, *outputs.shape[1:]))
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _of_class(cls, new):

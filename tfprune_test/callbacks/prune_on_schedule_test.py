@@ -137,6 +137,21 @@ class StepsTest(parameterized.TestCase):
         self.assertEqual(recorder.steps, [11])
         self.assertEqual(wrapper_lib.sparsity(model), 0.5)
 
+    @parameterized.parameters(
+        (schedule_lib.Constant(0.0), True),
+        (schedule_lib.Polynomial(0.0, 0.5, begin=90, end=200), True),
+        (schedule_lib.Polynomial(0.0, 0.5, begin=5, end=200), False),
+    )
+    def test_a_schedule_that_prunes_nothing_is_warned_of(
+        self, schedule, wanted
+    ):
+        with self.assertLogs("absl", "WARNING") as logs:
+            # There is always a log to look at.
+            callback_lib.logging.warning("end")
+            fit(wrapped(), [callback_lib.PruneOnSchedule(schedule)], epochs=1)
+        found = [text for text in logs.output if "prunes nothing" in text]
+        self.assertEqual(bool(found), wanted)
+
     def test_a_new_optimizer_starts_the_schedule_anew(self):
         model = wrapped()
         fit(model, [callback_lib.PruneOnSchedule(RAMP)])

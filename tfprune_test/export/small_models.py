@@ -11,6 +11,7 @@ from tfprune.core import child
 from tfprune.export.convert import converter
 from tfprune.export.convert import tflite
 from tfprune.export.run import litert_runner
+from tfprune.export.run import micro_runner
 
 
 class Doubling(keras.layers.Layer):
@@ -201,7 +202,7 @@ class SameProcess(child.Child):
     """Answers as the process of a script would, without its start."""
 
     def __enter__(self):
-        scripts = converter, litert_runner
+        scripts = converter, litert_runner, micro_runner
         (self.module,) = (m for m in scripts if m.__file__ == self.script)
         return self
 

@@ -3,6 +3,7 @@
 A script without imports from tfprune; `graph_file.py` writes its input.
 """
 
+import functools
 import math
 import pathlib
 
@@ -12,6 +13,8 @@ GRAPH = "graph.pb"
 WEIGHTS = "weights.bin"
 RESULT = "model.tflite"
 SPARSE = "sparse.tflite"
+# What the names of layers that stay in float carry.
+MARK = "__float"
 _ONE_SCALE = "_experimental_disable_per_channel_quantization_for_dense_layers"
 
 
@@ -26,6 +29,7 @@ def handle(request):
     Args:
         request: `dict` with `folder`, the `manifest` of `graph_file.write`,
             the fields of a `modes.Mode` as `mode`, `interface` ("int8"),
+            `keep_float`, the names of the layers that stay in float,
             `calibration`, the `.npy` files, one for each input, `sparse`,
             whether `sparse.tflite` shall be written as well, and
             `dense_scales` ("tensor" for one scale in each dense layer).
@@ -40,7 +44,10 @@ def handle(request):
     function, variables = _load(folder, manifest)
     # With the variables as a tracked object the converter would write a
     # SavedModel itself: slower, and inputs and outputs lose their order.
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
+    if manifest["fused"]:
+        converter = _from_saved_model(folder, manifest, function, variables)
+    else:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     converter.target_spec.supported_ops = [
         getattr(tf.lite.OpsSet, name) for name in mode["ops"]
     ]
@@ -53,11 +60,23 @@ def handle(request):
         # Its only switch for this; TFLite Micro's own errors name it.
         setattr(converter, _ONE_SCALE, True)
     if mode["calibrated"] and mode["weight_bits"] is None:
-        converter.representative_dataset = _dataset(request["calibration"])
+        converter.representative_dataset = _dataset(
+            request["calibration"],
+            [_key(spec["name"]) for spec in manifest["inputs"]]
+            if manifest["fused"]
+            else None,
+        )
         interface = tf.as_dtype(request["interface"])
         converter.inference_input_type = interface
         converter.inference_output_type = interface
-    count = (folder / RESULT).write_bytes(converter.convert())
+    convert = converter.convert
+    if request["keep_float"]:
+        converter.inference_input_type = tf.float32
+        converter.inference_output_type = tf.float32
+        convert = functools.partial(
+            _partly_quantized, converter, set(request["keep_float"])
+        )
+    count = (folder / RESULT).write_bytes(convert())
     if request["sparse"]:
         converter.optimizations = [
             *converter.optimizations,
@@ -67,6 +86,63 @@ def handle(request):
     # Keep a reference: the function only holds weak ones to its variables.
     del variables
     return count
+
+
+def _partly_quantized(converter, outputs):
+    """A file in which the ops of marked layers are not quantized.
+
+    Outputs have names of their own, those of the layers that give them.
+    """
+    import tensorflow as tf
+
+    optimizations, converter.optimizations = converter.optimizations, []
+    operations = converter.target_spec.supported_ops
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    names = [
+        detail["name"]
+        for detail in interpreter.get_tensor_details()
+        if MARK in detail["name"] or _key(detail["name"]) in outputs
+    ]
+    converter.optimizations = optimizations
+    converter.target_spec.supported_ops = operations
+    options = tf.lite.experimental.QuantizationDebugOptions(
+        denylisted_nodes=names
+    )
+    quantizer = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_options=options
+    )
+    return quantizer.get_nondebug_quantized_model()
+
+
+def _from_saved_model(folder, manifest, function, variables):
+    """A converter that keeps functions, which the direct way writes out.
+
+    Inputs and outputs get the names of signatures, in another order.
+    """
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.weights = list(variables.values())
+    specs = [
+        tf.TensorSpec(spec["shape"], spec["dtype"], name=_key(spec["name"]))
+        for spec in manifest["inputs"]
+    ]
+
+    def infer(*tensors):
+        found = function(*tensors)
+        return {f"out_{i:04}": tensor for i, tensor in enumerate(found)}
+
+    signature = tf.function(infer, autograph=False).get_concrete_function(
+        *specs
+    )
+    place = str(folder / "saved_model")
+    tf.saved_model.save(module, place, signatures=signature)
+    return tf.lite.TFLiteConverter.from_saved_model(place)
+
+
+def _key(name):
+    return name.partition(":")[0]
 
 
 def _load(folder, manifest):
@@ -111,11 +187,13 @@ def _weights(folder, entries):
     return arrays
 
 
-def _dataset(paths):
+def _dataset(paths, names=None):
+    """What yields samples, by name where inputs stand in another order."""
     columns = [np.load(path, mmap_mode="r") for path in paths]
 
     def samples():
         for i in range(len(columns[0])):
-            yield [np.array(column[i : i + 1]) for column in columns]
+            row = [np.array(column[i : i + 1]) for column in columns]
+            yield row if names is None else dict(zip(names, row, strict=True))
 
     return samples

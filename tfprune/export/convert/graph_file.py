@@ -11,6 +11,7 @@ import pathlib
 import numpy as np
 
 from tfprune.export.convert import converter
+from tfprune.export.convert import graph_types
 from tfprune.export.convert import ids
 from tfprune.export.convert import plain_names
 from tfprune.export.convert import states
@@ -30,8 +31,8 @@ def write(model, signature, folder, interface=None):
         The manifest that `converter.py` reads, a `dict` for `json`: `inputs`
         (name, shape and dtype of each), `outputs` (tensor names), `weights`
         (placeholder, dtype, shape, and whether it is a variable; in the
-        order of the bytes on disk) and `places` (from the name of each op
-        to a node that uses it).
+        order of the bytes on disk), `fused` (whether some layer shall be one
+        op) and `places` (from the name of each op to a node that uses it).
 
     Raises:
         RuntimeError: If the model cannot be called on symbolic inputs.
@@ -40,8 +41,14 @@ def write(model, signature, folder, interface=None):
     function, outputs = _traced(model, signature)
     graph = function.graph.as_graph_def()
     _plain_sums(graph.node)
+    graph_types.plain_choices(graph)
+    graph_types.fold_matrices(graph)
+    graph_types.single(graph)
     names = [x.op.name for x in function.inputs[: len(signature.inputs)]]
-    whole = ids.keep_whole(graph, names, interface) if interface else ()
+    whole = set()
+    if interface:
+        whole = ids.keep_whole(graph, names, interface)
+        whole |= graph_types.narrow(graph, names)
     folder = pathlib.Path(folder)
     (folder / converter.GRAPH).write_bytes(graph.SerializeToString())
     count = len(signature.inputs)
@@ -55,7 +62,9 @@ def write(model, signature, folder, interface=None):
             {
                 "name": tensor.name,
                 "shape": spec.shape,
-                "dtype": "int32" if tensor.op.name in whole else spec.dtype,
+                "dtype": "int32"
+                if tensor.op.name in whole
+                else graph_types.stored(spec.dtype),
             }
             for tensor, spec in zip(
                 function.inputs[:count], signature.inputs, strict=True
@@ -63,6 +72,7 @@ def write(model, signature, folder, interface=None):
         ],
         "outputs": outputs,
         "weights": weights,
+        "fused": _remembers(graph),
         "places": _places(graph),
     }
 
@@ -150,12 +160,20 @@ def _places(graph):
     return places
 
 
+def _remembers(graph):
+    """Whether a function stands for an op that the converter knows."""
+    return any("api_implements" in f.attr for f in graph.library.function)
+
+
 def _put(file, placeholder, value, variable):
+    dtype = graph_types.stored(value.dtype.name)
     array = value.numpy()
+    if dtype != value.dtype.name:
+        array = array.astype(dtype)
     file.write(np.ascontiguousarray(array).tobytes())
     return {
         "placeholder": placeholder,
-        "dtype": value.dtype.name,
+        "dtype": dtype,
         "shape": array.shape,
         "variable": variable,
     }

@@ -1,8 +1,10 @@
 """Keras models as .tflite files."""
 
+import contextlib
 import dataclasses
 import pathlib
 import re
+import typing
 
 import keras
 import numpy as np
@@ -16,13 +18,19 @@ from tfprune.core import typed
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import calibration_checks
 from tfprune.export.convert import converter
+from tfprune.export.convert import float_layers
+from tfprune.export.convert import fused_lstm
 from tfprune.export.convert import graph_file
+from tfprune.export.convert import plain_names
 from tfprune.export.convert import signature as signatures
 from tfprune.export.convert import states
 from tfprune.export.convert import unrolling
 from tfprune.export.edit import finishing
+from tfprune.export.edit import interfaces
+from tfprune.export.edit import named_ends
 from tfprune.export.edit import requantizing
 from tfprune.export.edit import sparse_encoding
+from tfprune.export.edit import state_scales
 from tfprune.export.file import model_file
 from tfprune.export.file import modes
 from tfprune.export.file import weight_ops
@@ -31,7 +39,6 @@ from tfprune.export.run import output_check
 from tfprune.graph import values
 
 _WITHOUT_KERNEL = re.compile(r"^(?:TF Select|Custom) ops: (.*)$", re.M)
-_HALF = re.compile(r"x(b?f16)>")
 
 
 def export_tflite(
@@ -49,6 +56,9 @@ def export_tflite(
     ram_bytes: int | None = None,
     kernels: str = "auto",
     dense_scales: str | None = None,
+    runtime: str | None = None,
+    recurrent: str = "auto",
+    keep_float: str | typing.Iterable[str] = (),
 ) -> model_file.ModelFile:
     """Exports a Keras model as a .tflite file with a batch size of one.
 
@@ -99,6 +109,20 @@ def export_tflite(
             The default is "channel", but "tensor" for "int16x8" if CMSIS-NN
             may run it, which supports no others. Arduino's library of 2023
             only supports "tensor".
+        runtime: What the file is for: "micro", TFLite Micro, or "tflite",
+            phones and computers. The default is "micro" for "int8" and
+            "int16x8" and "tflite" otherwise and with `sparse`. The file runs
+            there once before the export is done.
+        recurrent: How LSTM layers are exported to int8: "fused", as one op
+            each, which keeps its last state, so reset the interpreter before
+            each sequence (`reset_all_variables()`,
+            `MicroInterpreter::Reset()`; tfprune and the code of `export_micro`
+            do so); or "unrolled", as ops for each step, which take many times
+            the flash. "auto" is "fused" for "micro", else "unrolled". Other
+            recurrent layers, and LSTM with masks, given states or other
+            activations, are always unrolled.
+        keep_float: Names of layers, or name patterns, to compute in float in
+            int8 files.
 
     Returns:
         A `model_file.ModelFile`: path, file_bytes, ops, inputs, outputs.
@@ -112,7 +136,7 @@ def export_tflite(
         ValueError: If the model is not built, has weights that are not
             finite, or needs ops without a TFLite kernel; if the calibration
             data do not match; if ids are computed from numbers that become
-            int8.
+            int8; if the runtime cannot run the file.
 
     Example:
 
@@ -122,12 +146,15 @@ def export_tflite(
     mode, interface = modes.get(quantize, interface)
     scales = modes.dense_scales(quantize, kernels, dense_scales)
     _check_zeros(sparse, compress, flash_bytes, ram_bytes)
+    runtime = modes.runtime(quantize, runtime, sparse)
+    fuse = modes.fuses(quantize, recurrent, runtime)
     path = atomic.writable(path)
     _check_backend()
     packages.require("ai_edge_litert")
     if mode.weight_bits:
         requantizing.require()
     model = states.one_by_one(model)
+    kept = _kept(model, quantize, keep_float)
     signature = signatures.of(model, input_shapes)
     values.check_finite(model)
     samples = _samples(mode, calibration, signature, calibration_samples)
@@ -139,7 +166,9 @@ def export_tflite(
         child.Child(converter.__file__) as process,
     ):
         folder = pathlib.Path(folder)
-        manifest = _manifest(model, signature, folder, mode, interface)
+        manifest = _manifest(
+            model, signature, folder, mode, interface, fuse, kept
+        )
         samples = [
             array.astype(spec["dtype"], copy=False)
             for array, spec in zip(samples, manifest["inputs"], strict=False)
@@ -152,6 +181,7 @@ def export_tflite(
             "calibration": _save(samples, folder),
             "sparse": bool(sparse),
             "dense_scales": scales,
+            "keep_float": [plain_names.plain(x.name) for x in kept],
         }
         answer = process.ask(request)
         if answer.error:
@@ -159,9 +189,11 @@ def export_tflite(
         made = folder / converter.RESULT
         if mode.weight_bits:
             _requantize(made, samples, mode.weight_bits)
-        made.write_bytes(finishing.finished(made.read_bytes()))
-        if samples:
-            output_check.warn(model, signature, samples, made)
+        if kept and interface != "float32":
+            data = interfaces.quantized(made.read_bytes(), converter.MARK)
+            made.write_bytes(data)
+        made.write_bytes(_finished(made.read_bytes(), manifest, signature))
+        output_check.check(model, signature, samples, made, runtime)
         if sparse:
             made = sparse_encoding.choose(
                 made, folder / converter.SPARSE, mode.calibrated
@@ -177,17 +209,50 @@ def export_tflite(
             )
         atomic.write({path: made.read_bytes()})
     result = model_file.read(path)
-    _warn_of_floats(result, mode, interface)
+    if not kept:
+        _warn_of_floats(result, mode, interface)
     logging.info("Wrote %s, %d bytes.", path, result.file_bytes)
     return result
 
 
-def _manifest(model, signature, folder, mode, interface):
+def _kept(model, quantize, patterns):
+    """The layers that stay in float."""
+    if not patterns:
+        return []
+    if quantize != "int8":
+        raise ValueError(
+            'keep_float is for quantize="int8". Received: '
+            f"quantize={quantize!r}. Leave it out."
+        )
+    return float_layers.named(model, patterns)
+
+
+def _manifest(model, signature, folder, mode, interface, fuse, kept):
     """The traced model on disk; the converter has loops in float only."""
     if not mode.calibrated:
         return graph_file.write(model, signature, folder)
-    with unrolling.unrolled(model):
+    fuse = fuse and not kept
+    fusing = fused_lstm.fused(model) if fuse else contextlib.nullcontext(())
+    with (
+        fusing as names,
+        unrolling.unrolled(model, names),
+        float_layers.marked(kept),
+    ):
         return graph_file.write(model, signature, folder, interface)
+
+
+def _finished(data, manifest, signature):
+    if manifest["fused"]:
+        ends = (
+            [entry.partition(":")[0] for entry in names]
+            for names in (
+                [spec["name"] for spec in manifest["inputs"]],
+                manifest["outputs"],
+            )
+        )
+        data = named_ends.restored(data, *ends)
+    data = state_scales.aligned(data, len(signature.states))
+    return finishing.finished(data)
 
 
 def _check_backend():
@@ -274,7 +339,7 @@ def _failure(answer, manifest, quantize):
         }
     )
     if names:
-        return ValueError(_refusal(names, answer.error, manifest["places"]))
+        return ValueError(_refusal(names, manifest["places"]))
     hint = ""
     if any("While" in op for op in manifest["places"]):
         hint = (
@@ -289,16 +354,9 @@ def _failure(answer, manifest, quantize):
     )
 
 
-def _refusal(names, error, places):
+def _refusal(names, places):
     listed = [f"{n} (at {places[n]})" if n in places else n for n in names]
-    if _HALF.search(error):
-        advice = (
-            "The model computes in half precision: build it with dtype policy"
-            " 'float32' and copy the weights."
-        )
-    else:
-        advice = "Replace the layers that use them."
     return (
         "Every op must have a built-in TFLite kernel. Received: a model with "
-        f"{', '.join(listed)}. {advice}"
+        f"{', '.join(listed)}. Replace the layers that use them."
     )

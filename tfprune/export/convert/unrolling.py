@@ -9,23 +9,19 @@ from tfprune.graph import values
 
 
 @contextlib.contextmanager
-def unrolled(model):
+def unrolled(model, fused=()):
     """Recurrent layers compute step after step while this is open.
 
     Args:
         model: a built `keras.Model`; its layers are as before afterwards.
+        fused: the names of layers that become one op, as far as they are
+            known when this is closed.
     """
     looping = [
         layer
         for layer in values.layers(model)
         if isinstance(layer, keras.layers.RNN) and not layer.unroll
     ]
-    if looping:
-        logging.info(
-            "Recurrent layers are unrolled, each time step gets ops of its "
-            "own: %s.",
-            ", ".join(layer.name for layer in looping),
-        )
     for layer in looping:
         layer.unroll = True
     try:
@@ -33,3 +29,10 @@ def unrolled(model):
     finally:
         for layer in looping:
             layer.unroll = False
+        names = [layer.name for layer in looping if layer.name not in fused]
+        if names:
+            logging.info(
+                "Recurrent layers are unrolled, each time step gets ops of its "
+                "own: %s.",
+                ", ".join(names),
+            )

@@ -3,6 +3,7 @@
 from tfprune.core import packages
 from tfprune.export.edit import dead_tensors
 from tfprune.export.edit import look_up_tables
+from tfprune.export.edit import lstm_scales
 from tfprune.export.edit import substitutes
 from tfprune.export.file import packing
 
@@ -26,6 +27,7 @@ def finished(data):
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     model = packing.unpacked(data)
+    lstm_scales.repair(model)
     dead_tensors.rescale(model)
     substitutes.substitute(model)
     look_up_tables.tabulate(model)

@@ -12,6 +12,11 @@ class Place:
         self.schema = schema
         self.model = model
         self.graph = graph
+        self._names = {
+            value: name
+            for name, value in vars(schema.BuiltinOperator).items()
+            if not name.startswith("_")
+        }
 
     def type(self, index):
         return self.graph.tensors[index].type
@@ -79,6 +84,31 @@ class Place:
         self.graph.tensors[index].buffer = len(self.model.buffers) - 1
         return index
 
+    def add_floats(self, values):
+        """The index of a new constant of float32."""
+        index = self.add_constant(np.asarray(values), "<f4")
+        self.graph.tensors[index].type = self.schema.TensorType.FLOAT32
+        return index
+
+    def maker(self, index):
+        """The op that computes a tensor, or `None`."""
+        return next(
+            (o for o in self.graph.operators if index in o.outputs), None
+        )
+
+    def readers(self, index):
+        """The ops that read a tensor."""
+        return [op for op in self.graph.operators if index in op.inputs]
+
+    def kind(self, op):
+        """The name of an op ("CONV_2D")."""
+        code = self.model.operatorCodes[op.opcodeIndex]
+        return self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+    def is_constant(self, index):
+        buffer = self.model.buffers[self.graph.tensors[index].buffer]
+        return buffer.data is not None
+
     def add_int8(self, values, like):
         """The index of a new tensor of int8, in the steps of another one."""
         index = self.add_constant(values.view("i1"), "i1")
@@ -87,17 +117,54 @@ class Place:
         tensor.quantization = self.graph.tensors[like].quantization
         return index
 
-    def insert(self, before, kind, options, inputs):
-        """A new op before another one; the index of its output of int32."""
+    def insert(
+        self, before, kind, options, inputs, shape=None, like=None, **values
+    ):
+        """A new op before another one.
+
+        Args:
+            before: The op that it shall precede.
+            kind: `str` ("SUB").
+            options: `str`, the name of its options ("SubOptions").
+            inputs: list of `int`, tensors.
+            shape: That of its output; by default inputs are broadcast.
+            like: The name of a type ("BOOL"), or a tensor whose type and
+                steps its output has; by default it is of int32.
+            **values: Its options.
+
+        Returns:
+            `int`, the tensor that is its output.
+        """
         op = self.schema.OperatorT()
-        shapes = (self.shape(index) for index in inputs)
-        op.outputs = [self._add_tensor(np.broadcast_shapes(*shapes))]
-        self.become(op, kind, options, inputs)
+        if shape is None:
+            shape = np.broadcast_shapes(*(self.shape(i) for i in inputs))
+        made = self._add_tensor(shape)
+        tensor = self.graph.tensors[made]
+        if isinstance(like, str):
+            tensor.type = getattr(self.schema.TensorType, like)
+        elif like is not None:
+            tensor.type = self.type(like)
+            tensor.quantization = self.graph.tensors[like].quantization
+        op.outputs = [made]
+        self.become(op, kind, options, inputs, **values)
         place = next(
             i for i, known in enumerate(self.graph.operators) if known is before
         )
         self.graph.operators.insert(place, op)
-        return op.outputs[0]
+        return made
+
+    def reshape(self, before, index, shape):
+        """A tensor in another shape; the index of the new one."""
+        target = self.add_constant(np.array(shape))
+        return self.insert(
+            before,
+            "RESHAPE",
+            "ReshapeOptions",
+            [index, target],
+            shape,
+            index,
+            newShape=list(shape),
+        )
 
     def become(self, op, kind, options, inputs, version=1, **values):
         """Makes an op one of another kind ("SELECT_V2")."""

@@ -33,6 +33,11 @@ _LACKING = {
 }
 
 
+# And those that the converter has only in floats or on one scale for all, so
+# that it clips.
+_WRITTEN_OUT = _LACKING | {"DEQUANTIZE", "ELU", "SELECT", "SELECT_V2"}
+
+
 def _erf(x):
     return np.vectorize(math.erf, otypes=["f8"])(x)
 
@@ -128,11 +133,6 @@ class _Graph:
     def __init__(self, schema, model, graph):
         self._schema, self._model, self._graph = schema, model, graph
         self._place = graph_edits.Place(schema, model, graph)
-        self._names = {
-            value: name
-            for name, value in vars(schema.BuiltinOperator).items()
-            if not name.startswith("_")
-        }
 
     def tabulate(self):
         functions = {}
@@ -143,16 +143,12 @@ class _Graph:
             found = functions.get(made)
             if (
                 found is not None
-                and found.kinds & _LACKING
+                and found.kinds & _WRITTEN_OUT
                 and self._steps(made) is not None
                 and self._wanted(made, found.root, functions)
             ):
                 self._look_up(op, found)
         self._drop_unused()
-
-    def _kind(self, op):
-        code = self._model.operatorCodes[op.opcodeIndex]
-        return self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
     def _steps(self, index):
         """Scale and zero point of a tensor of int8; `None` for others."""
@@ -169,7 +165,7 @@ class _Graph:
 
     def _follow(self, op, functions):
         """Notes what the output of an op is a function of, if of one tensor."""
-        kind = self._kind(op)
+        kind = self._place.kind(op)
         known = kind in _UNARY or kind in _WITH_OPTIONS or kind in _SEVERAL
         if not known or len(op.outputs) != 1:
             return
@@ -238,34 +234,25 @@ class _Graph:
 
     def _wanted(self, index, root, functions):
         """Whether more than longer functions of the root read a tensor."""
-        if index in self._graph.outputs:
-            return True
-        for op in self._graph.operators:
-            if index not in op.inputs:
-                continue
-            made = functions.get(op.outputs[0])
-            if made is None or made.root != root:
-                return True
-            if self._steps(op.outputs[0]) is None and not self._ends(
-                op.outputs[0], root, functions
-            ):
-                return True
-        return False
+        readers = self._place.readers(index)
+        return index in self._graph.outputs or not all(
+            self._ends(op, root, functions) for op in readers
+        )
 
-    def _ends(self, index, root, functions):
+    def _ends(self, op, root, functions):
         """Whether a function in float ends in int8 wherever it is read."""
-        readers = [op for op in self._graph.operators if index in op.inputs]
-        if index in self._graph.outputs or not readers:
+        made = functions.get(op.outputs[0])
+        if made is None or made.root != root:
             return False
-        for op in readers:
-            made = functions.get(op.outputs[0])
-            if made is None or made.root != root:
-                return False
-            if self._steps(op.outputs[0]) is None and not self._ends(
-                op.outputs[0], root, functions
-            ):
-                return False
-        return True
+        if self._steps(op.outputs[0]) is not None:
+            return True
+        index = op.outputs[0]
+        readers = self._place.readers(index)
+        return (
+            bool(readers)
+            and index not in self._graph.outputs
+            and all(self._ends(op, root, functions) for op in readers)
+        )
 
     def _look_up(self, op, found):
         """Makes an op a look-up: positions of 32 bits, as the runtimes want."""

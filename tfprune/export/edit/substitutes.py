@@ -4,6 +4,8 @@ The converter has TFLite in mind, TFLite Micro knows fewer ops. Each rule takes
 an op and changes it in place where another one computes the same.
 """
 
+import copy
+
 import numpy as np
 
 from tfprune.core import packages
@@ -12,6 +14,8 @@ from tfprune.export.file import packing
 
 # TFLite Micro joins so many tensors at most.
 _MOST_JOINED = 10
+# And slices tensors of so many axes.
+_MOST_AXES = 4
 
 
 def substitute(model):
@@ -29,7 +33,16 @@ def substitute(model):
         kinds.GATHER: _narrow_positions,
         kinds.GATHER_ND: _narrow_positions,
         kinds.DEPTH_TO_SPACE: _known_version,
-        kinds.ONE_HOT: _values_of_the_output,
+        kinds.ONE_HOT: _one_hot,
+        kinds.CAST: _bytes_in,
+        kinds.REDUCE_ANY: _any,
+        kinds.REDUCE_ALL: _any,
+        kinds.UNPACK: _unpack_truths,
+        kinds.STRIDED_SLICE: _slice_of_many_axes,
+        kinds.EQUAL: _compare_as_stored,
+        kinds.NOT_EQUAL: _compare_as_stored,
+        kinds.CONV_2D: _symmetric_weights,
+        kinds.DEPTHWISE_CONV_2D: _symmetric_weights,
     }
     for graph in model.subgraphs:
         place = graph_edits.Place(schema, model, graph)
@@ -114,3 +127,222 @@ def _values_of_the_output(place, op):
             return
         both[i] = place.add_steps(values, steps, like=op.outputs[0])
     op.inputs = [positions, depth, *both]
+
+
+def _one_hot(place, op):
+    """Positions along an axis: compared with each place of it."""
+    _values_of_the_output(place, op)
+    positions, depth, on, off = op.inputs
+    count = place.constant(depth)
+    made = op.outputs[0]
+    if count is None:
+        return
+    int32 = place.schema.TensorType.INT32
+    before = place.maker(positions)
+    if before is not None and place.kind(before) == "CAST":
+        if place.type(before.inputs[0]) == int32:
+            # Keras counts in 64 bits, in which nothing is compared there.
+            positions = before.inputs[0]
+    if place.type(positions) != int32:
+        shape = place.shape(positions)
+        positions = place.insert(op, "CAST", "CastOptions", [positions], shape)
+    axis = op.builtinOptions.axis % len(place.shape(made))
+    shape = list(place.shape(positions))
+    shape.insert(axis, 1)
+    row = [1] * len(shape)
+    row[axis] = int(count)
+    column = place.reshape(op, positions, shape)
+    places = place.add_constant(np.arange(int(count)).reshape(row))
+    hit = place.insert(
+        op, "EQUAL", "EqualOptions", [column, places], like="BOOL"
+    )
+    if place.type(made) == int32:
+        gap = place.insert(op, "SUB", "SubOptions", [on, off])
+        chosen = place.insert(op, "CAST", "CastOptions", [hit])
+        added = place.insert(op, "MUL", "MulOptions", [chosen, gap])
+        place.become(op, "ADD", "AddOptions", [off, added])
+    else:
+        place.become(op, "SELECT_V2", "SelectV2Options", [hit, on, off])
+
+
+def _bytes_in(place, op):
+    """Bytes that become numbers, which are quantized: at once."""
+    source, made = op.inputs[0], op.outputs[0]
+    types = place.schema.TensorType
+    readers = place.readers(made)
+    if (
+        place.type(source) != types.UINT8
+        or place.type(made) != types.FLOAT32
+        or made in place.graph.outputs
+        or any(place.kind(reader) != "QUANTIZE" for reader in readers)
+    ):
+        return
+    steps = place.schema.QuantizationParametersT()
+    steps.scale, steps.zeroPoint = [1.0], [0]
+    place.graph.tensors[source].quantization = steps
+    for reader in readers:
+        reader.inputs = [source]
+    place.graph.operators.remove(op)
+
+
+def _any(place, op):
+    """Whether some or all along an axis are true: the largest, the least."""
+    x, axes = op.inputs
+    made = op.outputs[0]
+    shape = place.shape(made)
+    numbers = place.insert(
+        op, "CAST", "CastOptions", [x], place.shape(x), "FLOAT32"
+    )
+    some = place.kind(op) == "REDUCE_ANY"
+    kept = op.builtinOptions.keepDims
+    most = place.insert(
+        op,
+        "REDUCE_MAX" if some else "REDUCE_MIN",
+        "ReducerOptions",
+        [numbers, axes],
+        shape,
+        "FLOAT32",
+        keepDims=kept,
+    )
+    zero = place.add_floats(np.zeros(()))
+    place.become(op, "NOT_EQUAL", "NotEqualOptions", [most, zero])
+
+
+def _unpack_truths(place, op):
+    """Truth values one after the other: a slice for each."""
+    source = op.inputs[0]
+    if place.type(source) != place.schema.TensorType.BOOL:
+        return
+    shape = place.shape(source)
+    axis = op.builtinOptions.axis % len(shape)
+    ends = [1] * len(shape)
+    for number, made in enumerate(op.outputs):
+        begin, end = np.zeros(len(shape), int), np.array(shape)
+        begin[axis], end[axis] = number, number + 1
+        one = place.schema.OperatorT()
+        one.outputs = [made]
+        inputs = [source, *map(place.add_constant, (begin, end))]
+        inputs.append(place.add_constant(np.array(ends)))
+        place.become(
+            one,
+            "STRIDED_SLICE",
+            "StridedSliceOptions",
+            inputs,
+            shrinkAxisMask=1 << axis,
+        )
+        place.graph.operators.insert(place.graph.operators.index(op), one)
+    place.graph.operators.remove(op)
+
+
+def _slice_of_many_axes(place, op):
+    """A slice of more than four axes: one axis after the other."""
+    source, *bounds = op.inputs
+    begin, end, strides = (place.constant(i) for i in bounds)
+    options, shape = op.builtinOptions, place.shape(source)
+    odd = options.ellipsisMask or options.newAxisMask
+    if len(shape) <= _MOST_AXES or odd or begin is None or end is None:
+        return
+    made = source
+    for axis, size in enumerate(shape):
+        taken = slice(
+            None if options.beginMask >> axis & 1 else int(begin[axis]),
+            None if options.endMask >> axis & 1 else int(end[axis]),
+            int(strides[axis]),
+        )
+        if options.shrinkAxisMask >> axis & 1:
+            first = int(begin[axis]) % size
+            taken = slice(first, first + 1, 1)
+        left = range(*taken.indices(size))
+        if left == range(size):
+            continue
+        now = list(place.shape(made))
+        flat = [int(np.prod(now[:axis])), size, int(np.prod(now[axis + 1 :]))]
+        made = place.reshape(op, made, flat)
+        now[axis], flat[1] = len(left), len(left)
+        edges = [[0, left.start, 0], [flat[0], left.stop, flat[2]]]
+        edges.append([1, left.step, 1])
+        made = place.insert(
+            op,
+            "STRIDED_SLICE",
+            "StridedSliceOptions",
+            [made, *(place.add_constant(np.array(e)) for e in edges)],
+            flat,
+            made,
+            # An end below zero would count from behind.
+            endMask=2 if left.stop < 0 else 0,
+        )
+        made = place.reshape(op, made, now)
+    target = place.add_constant(np.array(place.shape(op.outputs[0])))
+    place.become(op, "RESHAPE", "ReshapeOptions", [made, target])
+
+
+def _compare_as_stored(place, op):
+    """Whether numbers equal a constant: both on the scale that is stored.
+
+    The constant need not be a multiple of the scale, and then no number that
+    is read from it equals it.
+    """
+    for one, other in (op.inputs, op.inputs[::-1]):
+        before = place.maker(one)
+        if (
+            before is None
+            or place.kind(before) != "DEQUANTIZE"
+            or not place.is_constant(other)
+            or place.type(other) != place.schema.TensorType.FLOAT32
+        ):
+            continue
+        source = before.inputs[0]
+        steps = place.steps(source)
+        if steps is None:
+            continue
+        data = bytes(
+            place.model.buffers[place.graph.tensors[other].buffer].data
+        )
+        values = np.frombuffer(data, "<f4")
+        if values.size == 1:
+            value = place.add_steps(values, steps, like=source)
+            op.inputs = [source, value]
+            return
+
+
+def _symmetric_weights(place, op):
+    """Weights with a zero point of zero, as the kernels want them.
+
+    The converter quantizes what Keras hands over as weights, the patches of an
+    image for example, as if it were an activation.
+    """
+    weights = op.inputs[1]
+    tensor = place.graph.tensors[weights]
+    steps = place.steps(weights)
+    if (
+        steps is None
+        or not steps[1]
+        or tensor.type != place.schema.TensorType.INT8
+        or not place.is_constant(weights)
+    ):
+        return
+    values = place.real(weights).reshape(place.shape(weights))
+    scale = max(float(np.abs(values).max()), 1e-9) / 127
+    new = place.add_steps(values.reshape(-1), (scale, 0), like=weights)
+    made = place.graph.tensors[new]
+    made.shape = list(tensor.shape)
+    made.quantization = copy.deepcopy(tensor.quantization)
+    made.quantization.scale, made.quantization.zeroPoint = [scale], [0]
+    op.inputs = [op.inputs[0], new, *op.inputs[2:]]
+    if len(op.inputs) > 2 and op.inputs[2] >= 0:
+        _rescale_bias(place, op, scale / steps[0])
+
+
+def _rescale_bias(place, op, factor):
+    """Brings a bias to a scale that is `factor` times as large."""
+    before = place.graph.tensors[op.inputs[2]]
+    values = place.constant(op.inputs[2])
+    long = before.type == place.schema.TensorType.INT64
+    index = place.add_constant(
+        np.rint(values / factor), "<i8" if long else "<i4"
+    )
+    tensor = place.graph.tensors[index]
+    tensor.type = before.type
+    tensor.quantization = copy.deepcopy(before.quantization)
+    tensor.quantization.scale = [s * factor for s in before.quantization.scale]
+    op.inputs = [*op.inputs[:2], index]

@@ -172,22 +172,28 @@ _DAMAGES = (
 )
 
 
-def output_name(path, index):
-    """The name of the tensor that an op of the main graph gives.
+def output_names(path):
+    """The ops of the main graph, and the tensors that they give.
 
     Args:
         path: `str` or path-like, a .tflite file.
-        index: `int`, the place of the op.
 
     Returns:
-        A `str`, empty where the file has no names.
+        List of `(kind, name)`, the name empty where the file has none.
     """
     with open(path, "rb") as file:
         data = file.read()
     schema = packages.load("ai_edge_litert.schema_py_generated")
-    graph = schema.Model.GetRootAs(data, 0).Subgraphs(0)
-    name = graph.Tensors(int(graph.Operators(index).Outputs(0))).Name()
-    return name.decode() if name else ""
+    model = schema.Model.GetRootAs(data, 0)
+    graph, kinds = model.Subgraphs(0), _names(schema.BuiltinOperator)
+    found = []
+    for i in range(graph.OperatorsLength()):
+        op = graph.Operators(i)
+        code = model.OperatorCodes(op.OpcodeIndex())
+        name = graph.Tensors(int(op.Outputs(0))).Name()
+        kind = kinds[max(code.DeprecatedBuiltinCode(), code.BuiltinCode())]
+        found.append((kind, name.decode() if name else ""))
+    return found
 
 
 def _not_a_model(path, data):

@@ -37,7 +37,7 @@ MODES = {
         ops=("TFLITE_BUILTINS_INT8",),
         optimize=True,
         calibrated=True,
-        interfaces=("int8", "float32"),
+        interfaces=("int8", "uint8", "float32"),
     ),
     "int16x8": Mode(
         ops=(
@@ -138,3 +138,61 @@ def dense_scales(quantize, kernels="auto", wanted=None):
     if wanted is not None:
         return wanted
     return "tensor" if wide and kernels in ("auto", "cmsis-nn") else "channel"
+
+
+RUNTIMES = ("micro", "tflite")
+RECURRENT = ("auto", "fused", "unrolled")
+
+
+def runtime(quantize, wanted=None, sparse=None):
+    """The runtime that a file is for.
+
+    Args:
+        quantize: A key of `MODES`, or `None`.
+        wanted: One of `RUNTIMES`; `None` leaves the choice.
+        sparse: Whether weights may be stored sparsely, for phones alone.
+
+    Returns:
+        One of `RUNTIMES`.
+
+    Raises:
+        ValueError: If there is no such runtime.
+    """
+    if wanted not in (None, *RUNTIMES):
+        raise ValueError(
+            f"runtime must be one of {', '.join(RUNTIMES)}. Received: "
+            f"runtime={wanted!r}."
+        )
+    if wanted is not None:
+        return wanted
+    small = quantize in ("int8", "int16x8") and not sparse
+    return "micro" if small else "tflite"
+
+
+def fuses(quantize, recurrent, runtime):
+    """Whether LSTM layers become one op each.
+
+    Args:
+        quantize: A key of `MODES`, or `None`.
+        recurrent: One of `RECURRENT`.
+        runtime: One of `RUNTIMES`, what the file is for.
+
+    Returns:
+        `bool`.
+
+    Raises:
+        ValueError: If there is no such choice, or the mode has none.
+    """
+    if recurrent not in RECURRENT:
+        raise ValueError(
+            f"recurrent must be one of {', '.join(RECURRENT)}. Received: "
+            f"recurrent={recurrent!r}."
+        )
+    if recurrent == "auto":
+        return quantize == "int8" and runtime == "micro"
+    if recurrent == "fused" and quantize != "int8":
+        raise ValueError(
+            'recurrent="fused" is for quantize="int8". Received: '
+            f"quantize={quantize!r}. Leave it out."
+        )
+    return recurrent == "fused"

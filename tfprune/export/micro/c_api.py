@@ -145,7 +145,7 @@ const char* ${name}_error(enum ${name}_status status) {
 
 enum ${name}_status ${name}_run($parameters) {
   if (interpreter == nullptr) return ${upper}_FAILED;
-$copies
+$beginning$copies
   if (interpreter->Invoke() != kTfLiteOk) return ${upper}_FAILED;
 $results
   return ${upper}_OK;
@@ -284,8 +284,17 @@ def source(file, name):
             "  if (variables == nullptr) return "
             f"{names['upper']}_ARENA_TOO_SMALL;"
         )
+    beginning = ""
+    if "UNIDIRECTIONAL_SEQUENCE_LSTM" in file.ops:
+        # The op goes on from its last step, a layer of Keras from zero.
+        beginning = (
+            "  // Each run is a sequence of its own.\n"
+            "  if (interpreter->Reset() != kTfLiteOk) return "
+            f"{names['upper']}_FAILED;\n"
+        )
     text = _SOURCE.substitute(
         names,
+        beginning=beginning,
         schema_version=_SCHEMA_VERSION,
         parameters=_parameters(file),
         copies=copies,

@@ -1,7 +1,6 @@
 """Runs .tflite files, on TFLite or on TFLite Micro, sample by sample."""
 
 import pathlib
-import re
 
 import numpy as np
 
@@ -11,9 +10,7 @@ from tfprune.core import packages
 from tfprune.export.file import model_file
 from tfprune.export.run import litert
 from tfprune.export.run import micro_runner
-
-# What TFLite Micro says of an op that it cannot prepare.
-_REFUSED = re.compile(r"Node (\w+) \(number (\d+)\) failed to prepare")
+from tfprune.export.run import refusals
 
 
 def run(path, x, runtime="tflite"):
@@ -166,11 +163,10 @@ def ask_micro(file, **request):
 
 def _refused(file, log):
     """The op that a kernel refused, by the name of what it gives."""
-    found = _REFUSED.search(log)
-    if found is None:
+    kind, names = refusals.culprits(file.path, log)
+    if kind is None or not names:
         return ""
-    name = model_file.output_name(file.path, int(found[2]))
-    return f" It has no kernel for the {found[1]} that gives {name!r}."
+    return f" It has no kernel for the {kind} that gives {names[0]!r}."
 
 
 _RUNTIMES = {

@@ -1,11 +1,17 @@
-"""Whether a quantized file still computes what the model does."""
+"""Whether a file runs where it is meant to, as the model does."""
+
+import importlib.util
+import re
 
 import numpy as np
 from absl import logging
 
 from tfprune.core import child
 from tfprune.export.file import model_file
+from tfprune.export.run import interpreter
 from tfprune.export.run import litert_runner
+from tfprune.export.run import micro_runner
+from tfprune.export.run import refusals
 from tfprune.graph import values
 
 _LOOKED_AT = 8
@@ -13,43 +19,110 @@ _LOOKED_AT = 8
 # rounding, however little an output moves.
 _TOO_FAR = 0.3
 _STEPS = 2
+RUNTIMES = {"tflite": "TFLite", "micro": "TFLite Micro"}
 
 
-def warn(model, signature, samples, path):
-    """Warns of outputs that quantization has made useless.
+def check(model, signature, samples, path, runtime):
+    """Runs a file before it is called done.
 
-    The converter gives some ops one scale for all that they take and give,
-    where they need several, and clips without a word.
+    Warns of outputs that quantization has made useless: the converter gives
+    some ops one scale for all that they take and give, where they need
+    several, and clips without a word.
 
     Args:
         model: the `keras.Model` that was exported.
         signature: its `signature.Signature`.
-        samples: list of arrays `(N, ...)`, the calibration samples.
-        path: `pathlib.Path` of the quantized file; others are written beside.
+        samples: list of arrays `(N, ...)`, the calibration samples; empty for
+            files that have none, which run once on random inputs.
+        path: `pathlib.Path` of the file; others are written beside it.
+        runtime: A key of `RUNTIMES`, what the file is for. Without the
+            package tflite-micro "micro" is run on TFLite, with a warning.
+
+    Raises:
+        ValueError: If the runtime cannot run the file.
     """
-    few = [array[:_LOOKED_AT] for array in samples]
     file = model_file.read(path)
-    inputs = [path.with_name(f"in_{i}.npy") for i in range(len(few))]
-    outputs = [path.with_name(f"out_{i}.npy") for i in range(len(file.outputs))]
+    few = [array[:_LOOKED_AT] for array in samples]
+    if not few:
+        few = interpreter.random_inputs(file, 1)
+    if runtime == "micro" and not _has_micro():
+        logging.warning(
+            "TFLite Micro is not there to run the file once: pip install "
+            '"tfprune[export]" on Linux.'
+        )
+        runtime = "tflite"
+    stored = _run(model, file, few, runtime)
+    if samples:
+        _compare(model, signature, few, file, stored)
+
+
+def _run(model, file, few, runtime):
+    """What a runtime gives for some inputs, as the file stores it."""
+    path = file.path
+    inputs = [f"{path}.in_{i}.npy" for i in range(len(few))]
+    outputs = [f"{path}.out_{i}.npy" for i in range(len(file.outputs))]
     for place, column in zip(inputs, file.encode(few), strict=True):
         np.save(place, column)
-    with child.Child(litert_runner.__file__) as process:
+    script = micro_runner if runtime == "micro" else litert_runner
+    with child.Child(script.__file__) as process:
         answer = process.ask(
             {
-                "path": str(path),
-                "inputs": [str(place) for place in inputs],
-                "outputs": [str(place) for place in outputs],
+                "action": "run",
+                "path": path,
+                "inputs": inputs,
+                "outputs": outputs,
             }
         )
     if answer.error:
-        logging.warning(
-            "TFLite does not run the quantized file (%s).", answer.error
-        )
-        return
-    stored = [np.load(place) for place in outputs]
+        raise _refusal(model, file, answer, runtime)
+    return [np.load(place) for place in outputs]
+
+
+def _refusal(model, file, answer, runtime):
+    kind, names = refusals.culprits(file.path, f"{answer.error}\n{answer.log}")
+    layers = dict.fromkeys(layer_of(model, name) or name for name in names)
+    where = f", {kind} at {', '.join(map(repr, layers))}" if layers else ""
+    if kind and not layers:
+        where = f", {kind}"
+    other = (
+        "Replace the layer, or pass runtime='tflite' for a file that phones "
+        "and computers alone run."
+        if runtime == "micro"
+        else "Replace the layer."
+    )
+    said = answer.error if answer.crashed or not kind else ""
+    return ValueError(
+        f"{RUNTIMES[runtime]} must be able to run the file. Received: a model "
+        f"with an op that it does not run{where}. {other} It says: "
+        f"{said or answer.error.splitlines()[0][:300]}. The end of its log:\n"
+        f"{answer.tail}"
+    )
+
+
+def layer_of(model, name):
+    """The layer that a tensor of a file comes from.
+
+    Args:
+        model: a `keras.Model`.
+        name: `str`, the name of the tensor, a path of scopes. TensorFlow may
+            number scopes anew.
+
+    Returns:
+        The name of the layer, or `None` if none is among the scopes.
+    """
+    known = {layer.name for layer in values.layers(model)} - {model.name}
+    for scope in reversed(re.split("[/;]", name)):
+        for end in (r"_\d+$", "$", r"\d+$"):
+            candidate = re.sub(end, "", scope)
+            if candidate in known:
+                return candidate
+    return None
+
+
+def _compare(model, signature, few, file, stored):
     wanted = zip(*_predicted(model, signature, few), strict=True)
     for tensor, exact, found in zip(file.outputs, wanted, stored, strict=True):
-        exact = np.concatenate(exact)
+        exact = np.concatenate([np.asarray(y, "float64") for y in exact])
         error = np.sqrt(np.mean(np.square(tensor.decode(found) - exact)))
         spread = exact.std()
         if error > max(_TOO_FAR * spread, _STEPS * (tensor.scale or 0)):
@@ -68,3 +141,7 @@ def _predicted(model, signature, columns):
     for row in zip(*columns, strict=True):
         outputs = signature.call(model, [value[None] for value in row])
         yield [values.numpy(y) for y in outputs]
+
+
+def _has_micro():
+    return importlib.util.find_spec("tflite_micro") is not None

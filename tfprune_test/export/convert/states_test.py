@@ -104,6 +104,12 @@ class StatesTest(parameterized.TestCase):
         wanted = calls(model, self.x)
         file = small_models.export(model, self.path, "int8", self.x)
         self.assertEqual({t.dtype for t in file.inputs}, {"int8"})
+        for before, after in zip(
+            file.inputs[1:], file.outputs[1:], strict=True
+        ):
+            # What comes out is handed on byte for byte.
+            self.assertEqual(before.scale, after.scale)
+            self.assertEqual(before.zero_point, after.zero_point)
         error = np.abs(stream(self.path, self.x) - wanted)
         self.assertLess(error.max(), 0.25 * wanted.std())
 

@@ -207,7 +207,15 @@ class ErrorsTest(ExportTestCase):
     @parameterized.named_parameters(
         ("no_mode", ("int3",), {}, "one of float32, .*, int4. Received"),
         ("mode_of_another_type", (8,), {}, "quantize=8"),
-        ("no_interface", ("int8",), {"interface": "uint8"}, "int8, float32"),
+        (
+            "no_interface",
+            ("int8",),
+            {"interface": "int4"},
+            "int8, uint8, float32",
+        ),
+        ("no_runtime", (), {"runtime": "phone"}, "one of micro, tflite"),
+        ("no_steps", (), {"recurrent": "fused"}, 'for quantize="int8"'),
+        ("no_layer", (), {"keep_float": "dense"}, 'for quantize="int8"'),
         ("interface_of_floats", (), {"interface": "int8"}, "one of float32"),
         ("no_calibration", ("int8",), {}, "Calibration data is required"),
         ("calibration_of_floats", ("dynamic", [0]), {}, "quantize=int8"),
@@ -277,12 +285,6 @@ class ErrorsTest(ExportTestCase):
             small_models.export(small_models.without_kernel(), self.path)
         self.assertEqual(os.listdir(self.folder), [self.path.name])
         self.assertEqual(self.path.read_bytes(), b"an older file")
-
-    def test_half_precision_is_named(self):
-        inputs = keras.Input((6,))
-        layer = keras.layers.Dense(3, dtype="mixed_float16")
-        with self.assertRaisesRegex(ValueError, "half precision"):
-            small_models.export(keras.Model(inputs, layer(inputs)), self.path)
 
     def test_a_lookup_table_is_named(self):
         inputs = keras.Input((2,), dtype="int64")

@@ -56,7 +56,8 @@ class UnrolledTest(parameterized.TestCase):
         for runtime in ("reference", "micro"):
             found = interpreter.run(path, arrays, runtime)
             error = np.sqrt(np.mean((found - wanted) ** 2))
-            self.assertLess(error, 0.05 * wanted.std())
+            # An LSTM that is one op has one scale for all of its steps.
+            self.assertLess(error, 0.08 * wanted.std())
 
     def test_files_in_float_keep_their_loop(self):
         path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")

@@ -64,6 +64,27 @@ def pixel_shuffle(x):
     return PixelShuffle()(x)
 
 
+def patches(x):
+    x = OPS.reshape(OPS.tile(x, (1, 1, 4)), (-1, 4, 4, 3))
+    x = OPS.image.extract_patches(x, 2)
+    return OPS.mean(x, (1, 2))
+
+
+def slices_of_five_axes(x):
+    x = OPS.reshape(OPS.tile(x, (1, 1, 4)), (-1, 4, 2, 2, 3))
+    return x[:, 1:, :, ::2, 1:] - x[:, :0:-1, :, 1:, :2]
+
+
+def masked(x):
+    x = x * OPS.cast(OPS.abs(x[:, :, :1]) > 0.25, "float32")
+    return keras.layers.GRU(2)(keras.layers.Masking()(x))
+
+
+def masked_by_another_value(x):
+    x = OPS.where(OPS.abs(x[:, :, :1]) > 0.25, x, -0.7123)
+    return keras.layers.LSTM(2)(keras.layers.Masking(-0.7123)(x))
+
+
 def built(function):
     inputs = keras.Input((4, 3))
     return keras.Model(inputs, function(inputs))
@@ -87,10 +108,15 @@ class SubstituteTest(parameterized.TestCase):
             tile_two_axes_of_one,
             tile_channels,
             pixel_shuffle,
+            patches,
+            slices_of_five_axes,
         ),
         mode=("float32", "int8"),
     )
     def test_tflite_micro_runs_it(self, function, mode):
+        self.assert_runs(function, mode)
+
+    def assert_runs(self, function, mode):
         model = built(function)
         data = None if mode == "float32" else self.x
         small_models.export(model, self.path, mode, data)
@@ -99,6 +125,11 @@ class SubstituteTest(parameterized.TestCase):
         for runtime in ("tflite", "reference", "micro"):
             found = interpreter.run(self.path, self.x, runtime)
             np.testing.assert_allclose(found, wanted, atol=0.05)
+
+    @parameterized.parameters(masked, masked_by_another_value)
+    def test_masks(self, function):
+        # In float32 recurrent layers are loops.
+        self.assert_runs(function, "int8")
 
     @parameterized.parameters(choose_integers, choose_one_integer)
     def test_integers(self, function):
@@ -110,6 +141,30 @@ class SubstituteTest(parameterized.TestCase):
         for runtime in ("tflite", "reference", "micro"):
             found = interpreter.run(self.path, x, runtime)
             np.testing.assert_array_equal(found, wanted)
+
+    @parameterized.parameters((-1, 4), (1, 4), (-1, 2))
+    def test_one_hot(self, axis, depth):
+        inputs = keras.Input((3,), dtype="int32")
+        hot = OPS.one_hot(inputs, depth, axis=axis)
+        model = keras.Model(inputs, keras.layers.Flatten()(hot) * 2.0)
+        # The last two of four have no place of their own in two.
+        x = np.random.default_rng(0).integers(0, 4, (30, 3)).astype("int32")
+        small_models.export(model, self.path, "int8", x)
+        wanted = small_models.predictions(model, [x])[0]
+        for runtime in ("tflite", "reference", "micro"):
+            found = interpreter.run(self.path, x, runtime)
+            np.testing.assert_allclose(found, wanted, atol=0.02)
+
+    def test_masked_words(self):
+        inputs = keras.Input((4,), dtype="int32")
+        x = keras.layers.Embedding(10, 3, mask_zero=True)(inputs)
+        model = keras.Model(inputs, keras.layers.LSTM(2)(x))
+        x = np.random.default_rng(0).integers(0, 4, (50, 4)).astype("int32")
+        small_models.export(model, self.path, "int8", x)
+        wanted = small_models.predictions(model, [x])[0]
+        for runtime in ("tflite", "micro"):
+            found = interpreter.run(self.path, x, runtime)
+            np.testing.assert_allclose(found, wanted, atol=0.01)
 
     def test_words(self):
         inputs = keras.Input((4,), dtype="int32")

@@ -4,11 +4,12 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+from tfprune.export.convert import tflite
 from tfprune.export.run import output_check
 from tfprune_test.export import small_models
 
 
-class WarnTest(parameterized.TestCase):
+class CheckTest(parameterized.TestCase):
     def warnings(self, model, mode="int8"):
         folder = self.create_tempdir().full_path
         path = pathlib.Path(folder, "model.tflite")
@@ -51,3 +52,15 @@ class WarnTest(parameterized.TestCase):
         x = keras.layers.Dense(2)(inputs)
         model = keras.Model(inputs, 1e-3 * x + 7.0)
         self.assertEmpty(self.warnings(model))
+
+    def test_what_the_runtime_cannot_run_is_refused(self):
+        inputs = keras.Input((4, 4, 4, 2))
+        x = keras.layers.Conv3D(2, 2, name="cubes")(inputs)
+        model = keras.Model(inputs, x)
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        data = small_models.samples(model)
+        with self.assertRaisesRegex(ValueError, "CONV_3D at 'cubes'.*runtime"):
+            tflite.export_tflite(model, path, "int8", data)
+        self.assertFalse(path.exists())
+        small_models.export(model, path, "int8", data, runtime="tflite")
+        self.assertTrue(path.exists())

@@ -1,0 +1,139 @@
+"""LSTM layers as one op each, which takes the steps itself.
+
+The converter knows a function by the name that it says it implements, and
+writes UNIDIRECTIONAL_SEQUENCE_LSTM for it. A few hundred bytes stand where
+unrolled steps take some kilobytes each.
+
+The op keeps its last states in variables of the interpreter. What runs the
+file sets them to zero before each sequence.
+"""
+
+import contextlib
+import types
+
+import keras
+import numpy as np
+from absl import logging
+
+from tfprune.export.convert import plain_names
+from tfprune.graph import values
+
+
+@contextlib.contextmanager
+def fused(model):
+    """LSTM layers of a model are traced as one op while this is open.
+
+    Left as they are: layers with states that go in or out, masks, other
+    activations than tanh and sigmoid, and classes that compute otherwise.
+
+    Args:
+        model: a built `keras.Model`; its layers are as before afterwards.
+
+    Yields:
+        `list` of the layers' names that have been traced so, which grows.
+    """
+    names = []
+    layers = [layer for layer in values.layers(model) if _fits(layer)]
+    for layer in layers:
+        layer.inner_loop = types.MethodType(_loop(names), layer)
+    try:
+        yield names
+    finally:
+        for layer in layers:
+            del layer.inner_loop
+        if names:
+            logging.info(
+                "Each of these layers is one op: %s. It remembers its last "
+                "step: reset the interpreter before each sequence "
+                "(reset_all_variables() in TFLite, Reset() in TFLite Micro; "
+                'the code of export_micro does), or take recurrent="unrolled".',
+                ", ".join(names),
+            )
+
+
+def _fits(layer):
+    kind = type(layer)
+    return (
+        isinstance(layer, keras.layers.LSTM)
+        and kind.call is keras.layers.LSTM.call
+        and kind.inner_loop is keras.layers.LSTM.inner_loop
+        and type(layer.cell) is keras.layers.LSTMCell
+        and layer.cell.activation is keras.activations.tanh
+        and layer.cell.recurrent_activation is keras.activations.sigmoid
+        and not layer.stateful
+        and not layer.return_state
+    )
+
+
+def _loop(names):
+    """What takes the place of `LSTM.inner_loop`."""
+
+    def inner_loop(layer, sequences, initial_state, mask, training=False):
+        if mask is not None or not _is_zero(initial_state):
+            return type(layer).inner_loop(
+                layer, sequences, initial_state, mask, training
+            )
+        if layer.name not in names:
+            names.append(layer.name)
+        return _sequence(layer, sequences, initial_state)
+
+    return inner_loop
+
+
+def _is_zero(states):
+    """Whether states are the zeros that Keras begins with."""
+    return all(
+        state.op.type in ("Zeros", "ZerosLike", "Fill", "Const", "BroadcastTo")
+        and not _content(state).any()
+        for state in states
+    )
+
+
+def _content(tensor):
+    import tensorflow as tf
+
+    value = tf.get_static_value(tensor)
+    return np.ones(1) if value is None else value
+
+
+def _sequence(layer, sequences, states):
+    """`(last output, outputs, states)`, as `inner_loop` returns them."""
+    import tensorflow as tf
+
+    count = sequences.shape[1]
+    if layer.go_backwards:
+        sequences = tf.gather(sequences, np.arange(count)[::-1], axis=1)
+
+    def steps(inputs, h, c, kernel, recurrent_kernel, bias):
+        """What the op computes, step after step."""
+        rows = []
+        for step in range(count):
+            parts = tf.matmul(inputs[:, step], kernel)
+            parts += tf.matmul(h, recurrent_kernel) + bias
+            i, f, new, o = tf.split(parts, 4, axis=1)
+            c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(new)
+            h = tf.sigmoid(o) * tf.tanh(c)
+            rows.append(h)
+        return h, tf.stack(rows, 1), h, c, tf.constant(0.0)
+
+    function = tf.function(
+        steps,
+        autograph=False,
+        experimental_attributes={
+            "api_implements": f"lstm_{plain_names.plain(layer.name)}",
+            "time_major": False,
+            "go_backwards": False,
+        },
+    )
+    cell = layer.cell
+    bias = cell.bias
+    if bias is None:
+        bias = tf.zeros(4 * cell.units, sequences.dtype)
+    # Tensors: the converter does not know functions of variables.
+    weights = (
+        tf.identity(tf.convert_to_tensor(weight))
+        for weight in (cell.kernel, cell.recurrent_kernel, bias)
+    )
+    _, outputs, *_ = function(sequences, *states, *weights)
+    # The converter drops all outputs but that of the sequence.
+    return outputs[:, -1], outputs, list(states)

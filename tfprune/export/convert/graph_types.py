@@ -1,0 +1,270 @@
+"""Numbers of a traced model, of types that the runtimes compute with.
+
+TFLite computes in float32 alone, and TFLite Micro knows few integers: what a
+model has in half or double precision becomes float32, and integers that come
+in as int64, uint16 and the like become int32.
+"""
+
+import collections
+
+from absl import logging
+
+# Types whose values int32 holds, or that count what it can count.
+_AS_INT32 = frozenset({"int64", "uint16", "uint32", "uint64"})
+# Which attribute says the type of the integers that an op takes, and whether
+# what it gives is of the same type.
+_INTEGERS = {
+    **dict.fromkeys(
+        "Add AddV2 Sub Mul Minimum Maximum FloorMod FloorDiv Neg Abs Square "
+        "Identity StopGradient Reshape ExpandDims Squeeze Transpose Tile "
+        "StridedSlice Slice ConcatV2 Pack Unpack SelectV2 BroadcastTo "
+        "ReverseV2 Sum Max Min BiasAdd EnsureShape".split(),
+        ("T", True),
+    ),
+    **dict.fromkeys(
+        "Less LessEqual Greater GreaterEqual Equal NotEqual".split(),
+        ("T", False),
+    ),
+    "GatherV2": ("Tindices", False),
+    "ResourceGather": ("Tindices", False),
+    "GatherNd": ("Tindices", False),
+    "OneHot": ("TI", False),
+}
+# Inputs of another type than that of the attribute.
+_OTHERS = {
+    "GatherV2": (0, 2),
+    "GatherNd": (0,),
+    "ResourceGather": (0,),
+    "OneHot": (1, 2, 3),
+    "Reshape": (1,),
+    "ExpandDims": (1,),
+    "Transpose": (1,),
+    "Tile": (1,),
+    "StridedSlice": (1, 2, 3),
+    "Slice": (1, 2),
+    "SelectV2": (0,),
+    "BroadcastTo": (1,),
+    "ReverseV2": (1,),
+    "Sum": (1,),
+    "Max": (1,),
+    "Min": (1,),
+}
+
+
+_FLOATS = ("float16", "bfloat16", "float64")
+
+
+def stored(dtype):
+    """The type that numbers have in a file, by name."""
+    return "float32" if dtype in _FLOATS else dtype
+
+
+def single(graph):
+    """Computes in float32 what a model computes in other floats.
+
+    Args:
+        graph: `GraphDef`, changed in place.
+    """
+    import tensorflow as tf
+
+    others = {getattr(tf, name).as_datatype_enum for name in _FLOATS}
+    whole = tf.float32.as_datatype_enum
+    for function in graph.library.function:
+        for argument in (
+            *function.signature.input_arg,
+            *function.signature.output_arg,
+        ):
+            if argument.type in others:
+                argument.type = whole
+    bodies = [graph.node, *(f.node_def for f in graph.library.function)]
+    for node in (node for body in bodies for node in body):
+        for value in node.attr.values():
+            if value.type in others:
+                value.type = whole
+            for i, kind in enumerate(value.list.type):
+                if kind in others:
+                    value.list.type[i] = whole
+            if value.HasField("tensor") and value.tensor.dtype in others:
+                array = tf.make_ndarray(value.tensor).astype("float32")
+                value.tensor.CopyFrom(tf.make_tensor_proto(array))
+        if node.op == "Cast" and node.attr["SrcT"] == node.attr["DstT"]:
+            _identity(node)
+
+
+def narrow(graph, inputs):
+    """Makes integer inputs of odd types ones of int32.
+
+    Args:
+        graph: `GraphDef`, changed in place.
+        inputs: `list` of the names of the nodes that are its inputs.
+
+    Returns:
+        `set` of those that are of int32 from now on.
+    """
+    import tensorflow as tf
+
+    nodes = {node.name: node for node in graph.node}
+    readers = collections.defaultdict(list)
+    for node in graph.node:
+        for place, reference in enumerate(node.input):
+            if not reference.startswith("^"):
+                readers[reference.partition(":")[0]].append((node, place))
+    found = set()
+    for name in inputs:
+        kind = tf.as_dtype(nodes[name].attr["dtype"].type)
+        # Bytes that become numbers can be quantized as they are.
+        counting = kind == tf.uint8 and not all(
+            node.op == "Cast"
+            and tf.as_dtype(node.attr["DstT"].type).is_floating
+            for node, _ in readers[name]
+        )
+        if kind.name in _AS_INT32 or counting:
+            nodes[name].attr["dtype"].type = tf.int32.as_datatype_enum
+            _Narrowing(graph, readers, kind).follow(name)
+            logging.info(
+                "Input %r of %s is of int32 in the file, which TFLite Micro "
+                "reads.",
+                name,
+                kind.name,
+            )
+            found.add(name)
+    return found
+
+
+class _Narrowing:
+    """Lets what reads an input take int32."""
+
+    def __init__(self, graph, readers, kind):
+        import tensorflow as tf
+
+        self._graph, self._readers = graph, readers
+        self._kind = kind.as_datatype_enum
+        self._int32 = tf.int32.as_datatype_enum
+        self._done = set()
+
+    def follow(self, start):
+        waiting = [start]
+        while waiting:
+            name = waiting.pop()
+            self._done.add(name)
+            for node, place in self._readers[name]:
+                if node.name in self._done:
+                    # It has been told, by another input of it.
+                    continue
+                if self._takes(node, place):
+                    waiting.append(node.name)
+
+    def _takes(self, node, place):
+        """Lets a node take int32; whether it gives int32 for that."""
+        if node.op == "Cast":
+            node.attr["SrcT"].type = self._int32
+            if node.attr["DstT"].type == self._int32:
+                _identity(node)
+            self._done.add(node.name)
+            return False
+        key, same = _INTEGERS.get(node.op, (None, False))
+        others = _OTHERS.get(node.op, ())
+        if key is None or place in others:
+            self._cast(node, place, self._int32, self._kind)
+            return False
+        node.attr[key].type = self._int32
+        for i, reference in enumerate(node.input):
+            source = reference.partition(":")[0]
+            if i != place and i not in others and source not in self._done:
+                self._cast(node, i, self._kind, self._int32)
+        self._done.add(node.name)
+        return same
+
+    def _cast(self, node, place, before, after):
+        """Casts an input of a node."""
+        cast = self._graph.node.add()
+        cast.name = f"{node.name}/narrow_{place}"
+        cast.op = "Cast"
+        cast.input.append(node.input[place])
+        cast.attr["SrcT"].type, cast.attr["DstT"].type = before, after
+        node.input[place] = cast.name
+
+
+def plain_choices(graph):
+    """Drops the step of Keras' argmax that tells -0.0 from 0.0 by its bits.
+
+    No kernel of TFLite reads bits, and integers know one zero.
+
+    Args:
+        graph: `GraphDef`, changed in place.
+    """
+    nodes = {node.name: node for node in graph.node}
+    for node in graph.node:
+        if node.op != "SelectV2":
+            continue
+        condition, _, values = (
+            nodes.get(i.partition(":")[0]) for i in node.input
+        )
+        if condition is None or values is None:
+            continue
+        if condition.op == "LogicalAnd" and _reads_bits(nodes, condition):
+            kept = node.input[2]
+            node.op = "Identity"
+            del node.input[:]
+            node.input.append(kept)
+
+
+def fold_matrices(graph):
+    """Computes unit matrices now, such as those that cut out patches.
+
+    The converter leaves them to the runtime, which may have no kernel.
+
+    Args:
+        graph: `GraphDef`, changed in place.
+    """
+    import tensorflow as tf
+
+    nodes = {node.name: node for node in graph.node}
+    found = [
+        node.name
+        for node in graph.node
+        if node.op.startswith(("MatrixDiag", "MatrixSetDiag"))
+        and _is_constant(nodes, node)
+    ]
+    if not found:
+        return
+    with tf.Graph().as_default() as scope:
+        tf.graph_util.import_graph_def(graph, name="")
+        with tf.compat.v1.Session(graph=scope) as session:
+            arrays = session.run([f"{name}:0" for name in found])
+    for name, array in zip(found, arrays, strict=True):
+        node = nodes[name]
+        del node.input[:]
+        node.attr.clear()
+        node.op = "Const"
+        tensor = tf.make_tensor_proto(array)
+        node.attr["dtype"].type = tensor.dtype
+        node.attr["value"].tensor.CopyFrom(tensor)
+
+
+def _is_constant(nodes, node):
+    before = [
+        nodes.get(i.partition(":")[0].removeprefix("^")) for i in node.input
+    ]
+    if not before:
+        return node.op == "Const"
+    return all(one is not None and _is_constant(nodes, one) for one in before)
+
+
+def _reads_bits(nodes, node, depth=6):
+    """Whether an op a few steps before a node looks at the bits of floats."""
+    before = (nodes.get(i.partition(":")[0]) for i in node.input)
+    return depth > 0 and any(
+        one is not None
+        and (one.op == "Bitcast" or _reads_bits(nodes, one, depth - 1))
+        for one in before
+    )
+
+
+def _identity(node):
+    """Makes a cast that changes nothing one op less."""
+    kind = node.attr["DstT"].type
+    node.op = "Identity"
+    for key in ("SrcT", "DstT", "Truncate"):
+        del node.attr[key]
+    node.attr["T"].type = kind

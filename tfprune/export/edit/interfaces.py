@@ -1,0 +1,55 @@
+"""Inputs and outputs of a file that is quantized in part."""
+
+from tfprune.core import packages
+from tfprune.export.edit import graph_edits
+from tfprune.export.file import packing
+
+
+def quantized(data, mark):
+    """A file that takes and gives bytes where it computes with them.
+
+    Inputs that stay in float are read by layers that do.
+
+    Args:
+        data: `bytes` of a .tflite file with inputs and outputs in float.
+        mark: `str`, what is left out of the names of tensors.
+
+    Returns:
+        `bytes`.
+    """
+    model = packing.unpacked(data)
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    graph = model.subgraphs[0]
+    place = graph_edits.Place(schema, model, graph)
+    graph.inputs = [_input(place, int(index)) for index in graph.inputs]
+    graph.outputs = [_output(place, int(index)) for index in graph.outputs]
+    for tensor in graph.tensors:
+        tensor.name = (tensor.name or b"").replace(mark.encode(), b"")
+    packing.sweep(model)
+    return packing.packed(model)
+
+
+def _input(place, index):
+    readers = place.readers(index)
+    if not readers or any(place.kind(op) != "QUANTIZE" for op in readers):
+        return index
+    first = readers[0].outputs[0]
+    if any(place.steps(op.outputs[0]) != place.steps(first) for op in readers):
+        return index
+    place.graph.tensors[first].name = place.graph.tensors[index].name
+    for op in readers:
+        place.graph.operators.remove(op)
+        for other in place.readers(op.outputs[0]):
+            other.inputs = [
+                first if i == op.outputs[0] else i for i in other.inputs
+            ]
+    return first
+
+
+def _output(place, index):
+    op = place.maker(index)
+    if op is None or place.kind(op) != "DEQUANTIZE" or place.readers(index):
+        return index
+    place.graph.tensors[op.inputs[0]].name = place.graph.tensors[index].name
+    place.graph.operators.remove(op)
+    return op.inputs[0]

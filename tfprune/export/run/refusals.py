@@ -1,0 +1,38 @@
+"""Which ops of a file a runtime refuses, from what it says."""
+
+import re
+
+from tfprune.export.file import model_file
+
+_BY_NUMBER = (
+    # TFLite Micro, then TFLite.
+    re.compile(r"Node (?P<kind>\w+) \(number (?P<number>\d+)"),
+    re.compile(r"Node number (?P<number>\d+) \((?P<kind>\w+)\) failed"),
+)
+_BY_KIND = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
+
+
+def culprits(path, text):
+    """The ops that a runtime refuses.
+
+    Args:
+        path: `str` or path-like, the file.
+        text: `str`, what the runtime said and logged.
+
+    Returns:
+        The kind of the ops ("SQRT") and a list of the names of the tensors
+        that they give; `None` and an empty list if the text names none.
+    """
+    for pattern in _BY_NUMBER:
+        found = pattern.search(text)
+        if found:
+            number = int(found["number"])
+            names = model_file.output_names(path)
+            # A delegate has numbers of its own.
+            names = names[number : number + 1]
+            return found["kind"], [name for _, name in names]
+    found = _BY_KIND.search(text)
+    if found is None:
+        return None, []
+    names = model_file.output_names(path)
+    return found[1], [name for kind, name in names if kind == found[1]]
