@@ -3,12 +3,14 @@
 Run by `child.Child`, each in a fork of a process that has imported tfprune.
 """
 
-import gc
+import contextlib
 import hashlib
+import importlib
+import io
+import json
 import os
 import pathlib
-import random
-import signal
+import sys
 import threading
 
 import numpy as np
@@ -28,15 +30,20 @@ def handle(request):
     """
     folder = pathlib.Path(request["folder"])
     (folder / "started").write_text(str(os.getpid()))
+    import tensorflow as tf
+
+    # On a busy machine handing over work takes longer than doing it.
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     return JOBS[request["job"]](folder, **request.get("options", {}))
 
 
-def _net(seed=0, width=6):
+def _net(seed=0, width=6, names=("one", "two")):
     import keras
 
     keras.utils.set_random_seed(seed)
     x = inputs = keras.Input((8, 8, 2))
-    for name in ("one", "two"):
+    for name in names:
         x = keras.layers.Conv2D(width, 3, padding="same", name=name)(x)
         x = keras.layers.BatchNormalization()(x)
         x = keras.layers.ReLU()(x)
@@ -66,17 +73,17 @@ def fit(folder):
     import tfprune
     from tfprune import callbacks
 
-    model = tfprune.wrap(_net(), tfprune.methods.Masked())
+    model = tfprune.wrap(_net(names=("one",)), tfprune.methods.Masked())
     loss = "sparse_categorical_crossentropy"
     model.compile("adam", loss, jit_compile=False)
     pruning = callbacks.PruneOnSchedule(
         tfprune.schedules.Polynomial(0.0, 0.8, begin=0, end=16)
     )
-    backup = callbacks.Backup(folder / "backup")
+    backup = callbacks.Backup(folder / "backup", save_freq=2)
     model.fit(
         *_data(),
         batch_size=8,
-        epochs=6,
+        epochs=4,
         shuffle=False,
         verbose=0,
         callbacks=[pruning, backup],
@@ -89,11 +96,11 @@ def pcas(folder):
     from tfprune import recipes
 
     small = recipes.pcas(
-        _net(),
+        _net(names=("one",)),
         _data(),
         0.4,
-        epochs=3,
-        retrain_epochs=3,
+        epochs=2,
+        retrain_epochs=2,
         batch_size=16,
         checkpoint_dir=folder / "stages",
         compile_args={"jit_compile": False},
@@ -127,51 +134,6 @@ def write(folder, count=400):
     return "written"
 
 
-def open_model(folder, path):
-    """Opens a file that may be damaged or hostile."""
-    import tfprune
-    from tfprune.cli import storage
-    from tfprune.export.file import model_file
-
-    del folder
-    path = pathlib.Path(path)
-    if path.suffix == ".tflite":
-        model_file.read(path)
-    elif path.suffix in (".npz", ".npy"):
-        storage.load_arrays(path)
-    else:
-        tfprune.load_model(path)
-    return "opened"
-
-
-def full_disk(folder, writer):
-    """Writes where files may not grow beyond a few bytes."""
-    import resource
-
-    import tfprune
-    from tfprune.cli import storage
-    from tfprune.core import atomic
-
-    model = _net()
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-    try:
-        if writer == "model":
-            storage.save_model(model, folder / "old.keras")
-        elif writer == "files":
-            atomic.write({folder / "old.keras": b"x" * 5000})
-        elif writer == "backup":
-            backup = tfprune.callbacks.Backup(folder / "backup")
-            model.fit(*_data(), verbose=0, callbacks=[backup])
-        else:
-            search(folder)
-    except OSError as error:
-        return f"OSError: {str(error)[:200]}"
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-    return "written"
-
-
 def threads(folder, count=8):
     """`prune` from several threads at once: how many results differ."""
     import tfprune
@@ -190,62 +152,118 @@ def threads(folder, count=8):
     return [len(found), len(set(found))]
 
 
-def soak(folder, seconds, seed):
-    """Whole pipelines, one after another; what they leave behind."""
-    import time
-
+def compress(folder):
+    """The whole way, on points in a plane."""
     import keras
 
     import tfprune
-    from tfprune.export.run import interpreter
 
-    rng, rows = random.Random(seed), []
-    end = time.time() + seconds
-    while time.time() < end or len(rows) < 2:
-        x, y = _data()
-        small = tfprune.prune(
-            _net(rng.randrange(99), rng.choice((4, 8))),
-            tfprune.Budget(macs=rng.choice((0.4, 0.7))),
-            rng.choice(("l1", "taylor", "lamp")),
-            data=(x, y),
-        )
-        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        wrapped = tfprune.wrap(small, tfprune.methods.Masked())
-        wrapped.compile("adam", loss, jit_compile=False)
-        schedule = tfprune.PruneOnSchedule(0.5)
-        wrapped.fit(x, y, verbose=0, callbacks=[schedule])
-        small = tfprune.strip(wrapped)
-        small.save(folder / "small.keras")
-        small = tfprune.load_model(folder / "small.keras")
-        path = folder / "small.tflite"
-        tfprune.export_tflite(small, path, "int8", x)
-        outputs = interpreter.run(path, x[:2])
-        if not np.isfinite(outputs).all():
-            raise ValueError("The outputs of a file are not finite.")
-        keras.backend.clear_session()
-        gc.collect()
-        rows.append(_held())
-    return rows
-
-
-def _held():
-    """Megabytes, threads and open files of this process."""
-    status = pathlib.Path("/proc/self/status").read_text()
-    fields = dict(line.split(":", 1) for line in status.splitlines())
-    return [
-        int(fields["VmRSS"].split()[0]) // 1024,
-        int(fields["Threads"]),
-        len(os.listdir("/proc/self/fd")),
-    ]
+    rng = np.random.default_rng(0)
+    y = np.arange(240) % 3
+    centres = np.array([[2, 0], [-1, 2], [-1, -2]], float)
+    x = (centres[y] + rng.normal(0, 0.5, (240, 2))).astype("float32")
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((2,)),
+            keras.layers.Dense(16, activation="relu"),
+            keras.layers.Dense(16, activation="relu"),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    loss = "sparse_categorical_crossentropy"
+    model.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
+    found = tfprune.compress(
+        model,
+        (x[:160], y[:160]),
+        (x[160:], y[160:]),
+        tfprune.Budget(macs=0.4),
+        out=folder / "out",
+        epochs=4,
+        export=False,
+        recipe=tfprune.pipeline.Recipe(
+            evaluations=2, selection=96, reconstruction=96
+        ),
+        progress=False,
+    )
+    left = sorted(os.listdir(folder / "out"))
+    return [_digest(found.model), left, (folder / "out.part").exists()]
 
 
+def lab(folder):
+    """Two rows of the lab."""
+    import csv
+
+    script = _example("lab_minicifar")
+    script.FLAGS(
+        [
+            "lab_minicifar",
+            "--smoke",
+            "--resume",
+            f"--out={folder / 'lab'}",
+        ]
+    )
+    # The script's own smoke run has one method more.
+    smoke = script.common.smoke
+    script.common.smoke = lambda **values: smoke(
+        **values | ({"method": ["dense", "l1"]} if "method" in values else {})
+    )
+    with _quiet():
+        script.main([])
+    with open(folder / "lab" / "rows.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    taken = [k for k in rows[0] if "second" not in k and "time" not in k]
+    return [[row[key] for key in taken] for row in rows]
+
+
+def records(folder):
+    """The smoke entry of the records."""
+    script = _example("records")
+    script.FLAGS(
+        [
+            "records",
+            "--smoke",
+            f"--state={folder / 'state'}",
+            f"--records={folder / 'records'}",
+        ]
+    )
+    with _quiet():
+        script.main([])
+    (path,) = (folder / "records").glob("*/metrics.json")
+    found = json.loads(path.read_text())
+    (model,) = (folder / "records").glob("*/model.keras")
+    import keras
+
+    weights = _digest(keras.saving.load_model(model, compile=False))
+    return [weights, found["test_accuracy"]]
+
+
+def _example(name):
+    examples = pathlib.Path(__file__).resolve().parent.parent / "examples"
+    sys.path.append(str(examples))
+    return importlib.import_module(name)
+
+
+def _quiet():
+    return contextlib.redirect_stdout(io.StringIO())
+
+
+TITLES = {
+    "fit": "`fit` with masks and `callbacks.Backup`",
+    "pcas": "`pcas(checkpoint_dir=)`",
+    "search": "`search(checkpoint=)`",
+    "write": "files written over each other",
+    "compress": "`compress`",
+    "lab": "the lab",
+    "records": "the queue of records",
+}
 JOBS = {
     "fit": fit,
     "pcas": pcas,
     "search": search,
     "write": write,
-    "open": open_model,
-    "full_disk": full_disk,
+    "compress": compress,
+    "lab": lab,
+    "records": records,
     "threads": threads,
-    "soak": soak,
 }

@@ -1,8 +1,9 @@
 """The quick part of `benchmarks/trust.py`: some kills, some damaged files."""
 
+import os
 import pathlib
-import random
 import sys
+import time
 from unittest import mock
 
 import pytest
@@ -13,31 +14,66 @@ from tools import source_tree
 sys.path.append(str(source_tree.ROOT / "benchmarks"))
 
 import trust
+import trust_files
+import trust_journal
+import trust_kills
+import trust_places
 
 
 class TrustTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
         self.folder = pathlib.Path(self.create_tempdir().full_path)
+        self.journal = trust_journal.Journal(self.folder / "state", 0)
 
-    def check(self, rows):
-        for row in rows:
+    def check(self, *kinds):
+        """Every trial survived, and there were some of each kind."""
+        for row in self.journal.rows():
             self.assertEqual(row.tried, row.survived, row)
+        for what in kinds:
+            self.assertGreater(self.journal.count(what), 0, what)
+
+    def kills(self, jobs, most):
+        with mock.patch.object(trust_kills, "KILLED", jobs):
+            trust_kills.kills(
+                self.folder, self.journal, 0, time.time() + 600, most
+            )
+        self.check("killed: ")
 
     def test_files_that_are_written_when_a_kill_comes(self):
-        with mock.patch.object(trust, "KILLED", ("write",)):
-            self.check(trust.kills(self.folder, random.Random(0), 2))
+        self.kills(("write",), 3)
 
-    def test_damaged_files(self):
-        self.check(trust.damaged(self.folder, random.Random(0), 20, 25))
+    def test_damaged_and_hostile_files(self):
+        trust_files.damaged(self.folder, self.journal, 0, time.time() + 600, 40)
+        self.check("opened: model", "opened: folder", "opened: data")
 
-    def test_full_disks(self):
-        self.check(trust.disks(self.folder))
+    def test_odd_places(self):
+        if sys.platform != "linux" or os.geteuid():
+            self.skipTest("mounts disks")
+        trust_places.odd_places(self.folder, self.journal, ["bytes", "model"])
+        self.check("written: a full disk", "written: a pipe")
 
     def test_several_at_once(self):
-        self.check([trust.threads(self.folder), trust.two_at_once(self.folder)])
+        trust.threads(self.folder, self.journal)
+        trust.two_at_once(self.folder, self.journal)
+        self.check("at once: ")
+
+    def test_a_run_that_was_cut_off_goes_on(self):
+        self.journal.add("a", True)
+        self.journal.add("a", False, "odd")
+        self.journal.keep("b", [1])
+        with open(self.folder / "state" / "trials.jsonl", "a") as file:
+            file.write('{"what": "a", "surv')
+        again = trust_journal.Journal(self.folder / "state", 0)
+        self.assertEqual(again.rows(), [trust_journal.Row("a", 2, 1, "odd")])
+        self.assertEqual(again.kept("b"), [1])
+        other = trust_journal.Journal(self.folder / "state", 1)
+        self.assertEmpty(other.rows())
 
     @pytest.mark.slow
-    def test_training_that_is_killed(self):
-        with mock.patch.object(trust, "KILLED", ("fit", "pcas", "search")):
-            self.check(trust.kills(self.folder, random.Random(0), 30))
+    def test_runs_that_are_killed(self):
+        self.kills(("fit", "pcas", "search", "compress"), 12)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -151,12 +151,13 @@ def ask_micro(file, **request):
             " It ends so on damaged files, and on int8 ones in which a layer "
             "was as good as constant on the calibration data."
         )
+        reason = " ".join(answer.error.split())
+        said = "; ".join(dict.fromkeys(answer.tail.splitlines()))
         raise RuntimeError(
             "TFLite Micro must be able to run the file. Received: "
-            f"path={file.path!r}, and its interpreter failed ({answer.error})."
+            f"path={file.path!r}, and its interpreter failed ({reason})."
             f"{_refused(file, answer.log)}"
-            f"{hint if answer.crashed else ''} The end of its log:\n"
-            f"{answer.tail}"
+            f"{hint if answer.crashed else ''} Its log ends: {said}"
         )
     return answer.result
 
