@@ -41,10 +41,10 @@ class TrustTest(absltest.TestCase):
         self.check("killed: ")
 
     def test_files_that_are_written_when_a_kill_comes(self):
-        self.kills(("write",), 3)
+        self.kills(("write",), 2)
 
     def test_damaged_and_hostile_files(self):
-        trust_files.damaged(self.folder, self.journal, 0, time.time() + 600, 40)
+        trust_files.damaged(self.folder, self.journal, 0, time.time() + 600, 18)
         self.check("opened: model", "opened: folder", "opened: data")
 
     def test_odd_places(self):

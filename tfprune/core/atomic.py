@@ -112,16 +112,15 @@ def make_folder(path):
         OSError: If it cannot be created or written, or is something else.
     """
     target = followed(path)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        pass  # As a file, which `writable_folder` names.
-    except OSError as error:
-        raise type(error)(
-            error.errno,
-            "A folder to write into must exist, or be created. Received: "
-            f"path={str(path)!r} ({error.strerror}). Choose another folder.",
-        ) from error
+    if not target.exists():
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise type(error)(
+                error.errno,
+                "A folder to write into must exist, or be created. Received: "
+                f"path={str(path)!r} ({error.strerror}). Choose another.",
+            ) from error
     writable_folder(path)
 
 

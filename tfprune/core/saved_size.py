@@ -12,7 +12,8 @@ def saved_bytes(model):
     Returns:
         `int`.
     """
-    optimizer = model.optimizer.variables if model.optimizer else []
-    found = [*model.variables, *optimizer]
+    # Only compiled models have one.
+    optimizer = getattr(model, "optimizer", None)
+    found = [*model.variables, *(optimizer.variables if optimizer else ())]
     # HDF5 adds some kilobytes of metadata per variable.
     return sum(math.prod(v.shape) * 8 + 4096 for v in found) + (1 << 16)

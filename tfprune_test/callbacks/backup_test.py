@@ -186,6 +186,7 @@ class BackupTest(parameterized.TestCase):
         with self.assertLogs("absl", "WARNING"):
             self.resumed(first_epoch=0)
 
+    @pytest.mark.slow  # Trains twice.
     def test_two_trainings_do_not_share_a_folder(self):
         self.folder.mkdir()
         script = (

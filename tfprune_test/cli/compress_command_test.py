@@ -6,6 +6,7 @@ from unittest import mock
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.core import boards
@@ -39,6 +40,7 @@ class CompressTest(program_test.CliTestCase):
             self.data.append(f"--{name}={path}")
         self.out = self.folder / "out"
 
+    @pytest.mark.slow  # A whole run.
     def test_a_folder_with_the_network_and_both_in_a_table(self):
         text = self.succeed(
             *("compress", self.dense, *self.data, f"--out={self.out}"),

@@ -154,6 +154,7 @@ class HelpTest(CliTestCase):
         }
         self.assertContainsSubset(used, known)
 
+    @pytest.mark.slow  # A process of its own.
     def test_it_runs_as_a_module(self):
         result = subprocess.run(
             [sys.executable, "-m", "tfprune.cli", "--version"],

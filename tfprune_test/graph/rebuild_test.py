@@ -233,7 +233,7 @@ class RebuildTest(parameterized.TestCase):
 
         model = models.around(lambda x: Forgotten(name="odd")(x))
         with self.assertRaisesRegex(
-            ValueError, "'.*odd/gamma'.*Mend the rule of Forgotten"
+            ValueError, "'.*odd/gamma'.*Fix the rule of Forgotten"
         ):
             half(model)
 

@@ -236,7 +236,7 @@ class LoadingTest(parameterized.TestCase):
             loading.load_model(path)
 
     def test_what_is_no_model(self):
-        with self.assertRaisesRegex(FileNotFoundError, "where there is none"):
+        with self.assertRaisesRegex(FileNotFoundError, "which does not exist"):
             loading.load_model(self.path("none.h5"))
         path = self.path()
         with h5py.File(path, "w"):

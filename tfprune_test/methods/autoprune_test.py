@@ -207,6 +207,7 @@ class ChannelsTest(parameterized.TestCase):
             to_numpy(model(x)), to_numpy(small(x)), atol=1e-5
         )
 
+    @pytest.mark.slow  # Many layers.
     def test_every_layer_goes_on_reading_one_channel(self):
         model = wrapping.wrap(small_nets.mixed(), Channels())
         indicators = np.full(self.shared(model).shape, -1.0)

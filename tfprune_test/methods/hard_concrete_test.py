@@ -70,6 +70,7 @@ class HardConcreteTest(absltest.TestCase):
             float(sum(model.losses)), 0.5 * (3 + 1) * 0.831822, places=5
         )
 
+    @pytest.mark.slow  # Trains.
     def test_draws_differ_from_step_to_step_and_repeat_with_the_seed(self):
         def draws():
             keras.utils.clear_session()  # The names of layers begin anew.

@@ -55,6 +55,7 @@ class CompressTest(parameterized.TestCase):
         super().setUp()
         self.out = pathlib.Path(self.create_tempdir().full_path) / "out"
 
+    @pytest.mark.slow  # A second run.
     def test_the_budget_holds_and_the_metric_stays(self):
         weights = [w.numpy() for w in model().weights]
         found = compress(self.out, tfprune.Budget(macs=0.4, params=0.5))
@@ -342,6 +343,7 @@ class RefusedTest(parameterized.TestCase):
     def test_data_that_can_be_read_once(self):
         self.refused("read several times", train=(b for b in [data()[0]]))
 
+    @pytest.mark.slow  # A whole run.
     def test_a_model_that_is_not_trained_is_warned_of(self):
         net = keras.models.clone_model(model())
         net.compile(

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from tfprune.searches import amc
@@ -54,6 +55,7 @@ class AgentTest(absltest.TestCase):
         self.assertLess(agent.policy([1, 0]), 0.48)
         self.assertGreater(agent.policy([0, 1]), 0.65)
 
+    @pytest.mark.slow  # Three agents.
     def test_the_same_seed_gives_the_same_actions(self):
         runs = [play(ddpg.Agent(2, QUICK), 14, game) for _ in range(2)]
         np.testing.assert_array_equal(runs[0], runs[1])

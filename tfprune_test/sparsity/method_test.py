@@ -1,4 +1,6 @@
 import dataclasses
+import unittest
+from unittest import mock
 
 import keras
 import numpy as np
@@ -12,13 +14,20 @@ from tfprune.sparsity import shared_variables
 to_numpy = keras.ops.convert_to_numpy
 
 
-@method_lib.register("method_test.halving")
 @dataclasses.dataclass(frozen=True)
 class Halving(method_lib.Method):
     factor: float = 0.5
 
     def effective_kernel(self, slot, kernel, training=False):
         return -self.factor * kernel
+
+
+def setUpModule():
+    """Registers `Halving` for these tests alone."""
+    known = mock.patch.dict(method_lib.METHODS._objects)
+    known.start()
+    unittest.addModuleCleanup(known.stop)
+    method_lib.register("method_test.halving")(Halving)
 
 
 class Wrapper(keras.layers.Layer):

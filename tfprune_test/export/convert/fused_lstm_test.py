@@ -2,6 +2,7 @@ import pathlib
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.export.run import interpreter
@@ -30,6 +31,7 @@ class FusedLSTMTest(parameterized.TestCase):
         # Unrolled they take 67 kB.
         self.assertLess(file.file_bytes, 8000)
 
+    @pytest.mark.slow  # Exports.
     def test_both_ways(self):
         file = self.exported(LAYERS.Bidirectional(LAYERS.LSTM(3)))
         self.assertEqual(file.ops["UNIDIRECTIONAL_SEQUENCE_LSTM"], 2)
@@ -39,6 +41,7 @@ class FusedLSTMTest(parameterized.TestCase):
         file = self.exported(LAYERS.LSTM(2), **settings)
         self.assertNotIn("UNIDIRECTIONAL_SEQUENCE_LSTM", file.ops)
 
+    @pytest.mark.slow  # Exports twice.
     def test_other_activations_and_masks_are_unrolled(self):
         file = self.exported(
             LAYERS.LSTM(2, activation="relu", return_sequences=True),

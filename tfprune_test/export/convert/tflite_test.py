@@ -6,6 +6,7 @@ from unittest import mock
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.core import child
@@ -296,6 +297,7 @@ class ErrorsTest(ExportTestCase):
 class ProcessTest(ExportTestCase):
     """The converter in its own process, some five seconds each."""
 
+    @pytest.mark.slow  # A second process.
     def test_the_file_is_that_of_any_other_process(self):
         model = small_models.residual()
         data = small_models.samples(model)

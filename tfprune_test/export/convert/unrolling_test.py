@@ -2,6 +2,7 @@ import pathlib
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.export.convert import unrolling
@@ -42,9 +43,21 @@ KINDS = {
 }
 
 
+# Not many seconds each.
+QUICK = ("lstm", "simple")
+
+
 class UnrolledTest(parameterized.TestCase):
-    @parameterized.named_parameters(*((k, v) for k, v in KINDS.items()))
-    def test_recurrent_layers_run_as_int8_on_tflite_micro(self, build):
+    @parameterized.parameters(*QUICK)
+    def test_recurrent_layers_run_as_int8_on_tflite_micro(self, kind):
+        self.check(KINDS[kind])
+
+    @parameterized.parameters(*sorted({*KINDS} - {*QUICK}))
+    @pytest.mark.slow
+    def test_larger_ones_run_as_int8_on_tflite_micro(self, kind):
+        self.check(KINDS[kind])
+
+    def check(self, build):
         inputs = keras.Input((4, 3))
         model = keras.Model(inputs, build(inputs))
         path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")

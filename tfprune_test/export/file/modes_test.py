@@ -28,9 +28,9 @@ class GetTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (None, "int8", "float32"),
-        ("int8", "int16", "int8, float32"),
+        ("int8", "int16", "int8, uint8, float32"),
         ("int4", "float32", "int8"),
-        ("int8", "", "int8, float32"),
+        ("int8", "", "int8, uint8, float32"),
     )
     def test_no_such_interface(self, quantize, interface, known):
         with self.assertRaisesRegex(

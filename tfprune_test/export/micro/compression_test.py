@@ -240,6 +240,7 @@ class CompressTest(CompressionTestCase):
                 self.compress()
         self.assertEqual(os.listdir(self.out.parent), [])
 
+    @pytest.mark.slow  # Exports twice.
     def test_the_converter_does_it_too(self):
         model = sparse_net()
         with self.assertLogs(level="WARNING") as log:
