@@ -40,6 +40,7 @@ class TrustTest(absltest.TestCase):
             )
         self.check("killed: ")
 
+    @pytest.mark.slow  # Each kill waits for a process that imports a backend.
     def test_files_that_are_written_when_a_kill_comes(self):
         self.kills(("write",), 2)
 

@@ -123,6 +123,8 @@ class PathsTest(StorageTestCase):
         path.write_text("old")
 
         class Model:
+            variables = ()
+
             def __init__(self, fails):
                 self.fails = fails
 
