@@ -7,7 +7,8 @@ from tfprune.graph import read
 
 layers = keras.layers
 
-# Not worth compiling but on JAX, which else compiles each op by itself.
+# JAX would otherwise compile each op by itself; elsewhere compiling costs more
+# than a few steps do.
 JIT = keras.config.backend() == "jax"
 
 

@@ -12,7 +12,12 @@ import pathlib
 import re
 import subprocess
 
+from absl import flags
+
 from tools import emulated_boards
+
+# The flags below belong to the program that asks for them.
+flags.disclaim_key_flags()
 
 KERNELS = ("reference", "cmsis-nn")
 _MICRO = pathlib.Path("tensorflow/lite/micro")
@@ -77,6 +82,19 @@ _THIRD_PARTIES = {
     "gemmlowp": "fixedpoint/fixedpoint.h",
     "ruy": "ruy/profiler/instrumentation.h",
 }
+
+
+def define_flags():
+    """Defines the flags of the tools that build this library."""
+    flags.DEFINE_string("tflite_micro", None, "sources of TFLite Micro")
+    flags.DEFINE_string("cmsis_nn", None, "sources of CMSIS-NN, if elsewhere")
+    flags.DEFINE_string("build", "build/firmware", "folder of objects")
+    flags.DEFINE_enum(
+        "core", "cortex-m4", list(emulated_boards.BOARDS), "to compile for"
+    )
+    flags.DEFINE_enum("kernels", "cmsis-nn", KERNELS, "of TFLite Micro")
+    flags.DEFINE_integer("jobs", 1, "compilers at a time")
+    flags.mark_flag_as_required("tflite_micro")
 
 
 class Library:

@@ -250,15 +250,5 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("tflite_micro", None, "sources of TFLite Micro")
-    flags.DEFINE_string("cmsis_nn", None, "sources of CMSIS-NN, if elsewhere")
-    flags.DEFINE_string("build", "build/firmware", "folder of objects")
-    flags.DEFINE_enum(
-        "core", "cortex-m4", list(emulated_boards.BOARDS), "what it runs on"
-    )
-    flags.DEFINE_enum(
-        "kernels", "cmsis-nn", firmware_library.KERNELS, "of TFLite Micro"
-    )
-    flags.DEFINE_integer("jobs", 1, "compilers at a time")
-    flags.mark_flag_as_required("tflite_micro")
+    firmware_library.define_flags()
     app.run(main)

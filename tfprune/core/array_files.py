@@ -61,16 +61,24 @@ def read(path):
             names = archive.namelist()
             if all(name.endswith(".npy") for name in names):
                 return _arrays(archive, path)
+    except _Objects as error:
+        raise _other(
+            path, "holds objects, and reading them runs code"
+        ) from error
     except _KINDS as error:
         reason = str(error) if isinstance(error, ValueError) else error
         raise damage.error(path, reason) from error
     raise _other(path)  # A .keras file, for example.
 
 
-def _other(path):
+class _Objects(Exception):
+    """An array that is not of numbers."""
+
+
+def _other(path, why="is none"):
     return ValueError(
         "A .npy or .npz file of numbers is needed. Received: "
-        f"{str(path)!r}, which is none. Write one with numpy.savez."
+        f"{str(path)!r}, which {why}. Write one with numpy.savez."
     )
 
 
@@ -105,7 +113,7 @@ def _array(file, length):
         raise ValueError(f"version {version} of the format is not known")
     shape, columns_first, dtype = headers[version](file)
     if dtype.hasobject:
-        raise ValueError("it holds objects, and reading them runs code")
+        raise _Objects
     claimed = math.prod(shape) * dtype.itemsize
     left = length - file.tell()
     if min(shape, default=0) < 0 or claimed != left:

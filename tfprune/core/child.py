@@ -31,8 +31,13 @@ class Answer:
     log: str
 
     @property
+    def ending(self):
+        """The tail as one line, without repetitions."""
+        return "; ".join(dict.fromkeys(self.tail.splitlines()))
+
+    @property
     def tail(self):
-        """The last lines of the log, as an error quotes them."""
+        """The last lines of the log."""
         lines = [
             line
             for line in self.log.splitlines()

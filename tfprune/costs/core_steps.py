@@ -3,6 +3,7 @@
 import dataclasses
 import math
 
+from tfprune.costs import int8_file
 from tfprune.costs import memory
 
 _FUSED = {"linear", "relu", "relu6"}
@@ -75,8 +76,7 @@ def _of(step, layer, keep, made_by):
     if step.work:
         found = _kernels(step, config, keep, reads, writes, places)
     elif step.op == "BatchNormalization":
-        before = made_by.get(id(step.inputs[0]))
-        if before is None or not before.work:
+        if not int8_file.folded(step, made_by):
             found = [
                 OpSize(kind, places, 1, writes[-1], writes[-1])
                 for kind in ("MUL", "ADD")

@@ -147,7 +147,7 @@ def _ops(graph, owners):
             convolves = len(step.outputs[0].shape) > 2
             count = kernels + _ends_in_op(graph.layers[step.layer])
             op = _Op(count, kernels, convolves, step.outputs[0])
-        elif step.op == "BatchNormalization" and not _folded(step, made_by):
+        elif step.op == "BatchNormalization" and not folded(step, made_by):
             # A multiplication and an addition.
             op = _Op(2, 0, False, step.outputs[0])
         elif step.memory == "new":
@@ -181,12 +181,17 @@ def _between(graph):
     return [
         memory.Buffer([step.outputs[0]], i, i)
         for i, step in enumerate(graph.steps, start=1)
-        if step.op == "BatchNormalization" and not _folded(step, made_by)
+        if step.op == "BatchNormalization" and not folded(step, made_by)
     ]
 
 
-def _folded(step, made_by):
-    """Whether a normalisation goes into the kernel before it."""
+def folded(step, made_by):
+    """Whether a normalization is folded into the kernel before it.
+
+    Args:
+        step: a `Step` of a `ChannelGraph`.
+        made_by: `dict` from the `id` of a tensor to the step that made it.
+    """
     before = made_by.get(id(step.inputs[0]))
     return before is not None and bool(before.work)
 

@@ -45,10 +45,10 @@ class ArraysTest(StorageTestCase):
         np.savez(whole, x=np.ones(999))
         (self.folder / "half.npz").write_bytes(whole.read_bytes()[:500])
         for name in ("code.npy", "empty.npy", "text.npy", "a.npz", "half.npz"):
-            with self.assertRaisesRegex(
-                ValueError,
-                f"(file of numbers is needed. Received|is damaged): .*{name}'",
-            ):
+            problem = "file of numbers is needed. Received"
+            if name == "half.npz":
+                problem = "file is damaged"
+            with self.assertRaisesRegex(ValueError, f"{problem}: .*{name}'"):
                 storage.load_arrays(str(self.folder / name))
 
     def test_no_such_file(self):

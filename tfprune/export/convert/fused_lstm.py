@@ -42,7 +42,7 @@ def fused(model):
         for layer in layers:
             del layer.inner_loop
         if names:
-            logging.info(
+            logging.warning(
                 "Each of these layers is one op: %s. It remembers its last "
                 "step: reset the interpreter before each sequence "
                 "(reset_all_variables() in TFLite, Reset() in TFLite Micro; "

@@ -350,7 +350,7 @@ def _failure(answer, manifest, quantize):
     return RuntimeError(
         "The TFLite converter must take the model. Received: "
         f"quantize={quantize!r}, and the converter failed ({reason}).{hint} "
-        f"The end of its log:\n{answer.tail}"
+        f"Its log ends: {answer.ending}"
     )
 
 

@@ -152,12 +152,11 @@ def ask_micro(file, **request):
             "was as good as constant on the calibration data."
         )
         reason = " ".join(answer.error.split())
-        said = "; ".join(dict.fromkeys(answer.tail.splitlines()))
         raise RuntimeError(
             "TFLite Micro must be able to run the file. Received: "
             f"path={file.path!r}, and its interpreter failed ({reason})."
             f"{_refused(file, answer.log)}"
-            f"{hint if answer.crashed else ''} Its log ends: {said}"
+            f"{hint if answer.crashed else ''} Its log ends: {answer.ending}"
         )
     return answer.result
 

@@ -94,8 +94,8 @@ def _refusal(model, file, answer, runtime):
     return ValueError(
         f"{RUNTIMES[runtime]} must be able to run the file. Received: a model "
         f"with an op that it does not run{where}. {other} It says: "
-        f"{said or answer.error.splitlines()[0][:300]}. The end of its log:\n"
-        f"{answer.tail}"
+        f"{said or answer.error.splitlines()[0][:300]}. Its log ends: "
+        f"{answer.ending}"
     )
 
 
