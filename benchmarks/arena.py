@@ -23,8 +23,8 @@ from absl import flags
 
 import tfprune
 from tfprune import zoo
-from tfprune.core import atomic
 from tfprune.core import tables
+from tfprune.core.files import atomic
 from tfprune.export.convert import tflite
 from tfprune.export.file import model_file
 from tfprune.export.micro import compression

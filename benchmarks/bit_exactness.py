@@ -26,8 +26,8 @@ from absl import flags
 import tfprune
 from tfprune import datasets
 from tfprune import zoo
-from tfprune.core import atomic
 from tfprune.core import tables
+from tfprune.core.files import atomic
 from tfprune.export.convert import tflite
 from tfprune.export.run import interpreter
 from tfprune.zoo import checkpoints

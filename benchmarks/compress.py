@@ -33,10 +33,10 @@ from absl import flags
 
 import tfprune
 from tfprune import pipeline
-from tfprune.core import atomic
 from tfprune.core import tables
-from tfprune.pipeline import task as task_lib
+from tfprune.core.files import atomic
 from tfprune.pipeline import tuning
+from tfprune.pipeline.request import task as task_lib
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", ["digits", "autoencoder"], "which")
@@ -164,7 +164,7 @@ def batches_of(train):
 def fitted(model, task, epochs, seed):
     """Trains as compress does, on the labels alone, best epoch kept."""
     from tfprune.pipeline import clock
-    from tfprune.pipeline import sources
+    from tfprune.pipeline.request import sources
 
     recipe = pipeline.Recipe()
     train = sources.Source(task.train, "training", model, "int", 64, seed)

@@ -24,8 +24,8 @@ from tfprune.core import tables
 from tfprune.costs import core_coefficients
 from tfprune.costs import core_table
 from tfprune.export.convert import tflite
-from tfprune.export.micro import flat_ops
 from tfprune.export.micro import op_sizes
+from tfprune.export.micro.arena import flat_ops
 from tools import firmware_library
 from tools import layer_costs
 from tools import source_tree

@@ -20,9 +20,9 @@ from absl import app
 from absl import flags
 
 from tfprune import zoo
-from tfprune.core import leftovers
 from tfprune.core import tables
-from tfprune.core import worker
+from tfprune.core.files import leftovers
+from tfprune.core.processes import worker
 from tfprune.export.convert import tflite
 
 FLAGS = flags.FLAGS

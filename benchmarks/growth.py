@@ -18,8 +18,8 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune.core import atomic
 from tfprune.core import tables
+from tfprune.core.files import atomic
 from tfprune.plots import style
 
 FLAGS = flags.FLAGS

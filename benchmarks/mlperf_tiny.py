@@ -28,14 +28,14 @@ from absl import flags
 import tfprune
 from tfprune import datasets
 from tfprune import zoo
-from tfprune.core import atomic
 from tfprune.core import tables
+from tfprune.core.files import atomic
 from tfprune.datasets import batches as splits
 from tfprune.export.convert import tflite
 from tfprune.export.edit import lean
 from tfprune.export.micro import firmware_folder
-from tfprune.export.micro import measured_arena
 from tfprune.export.micro import npu
+from tfprune.export.micro.arena import measured_arena
 from tfprune.export.run import litert
 from tfprune.zoo import checkpoints
 

@@ -1,7 +1,7 @@
 """Pages of results, as every benchmark writes them."""
 
-from tfprune.core import atomic
-from tfprune.reports import environment
+from tfprune.core.files import atomic
+from tfprune.reports.html import environment
 
 
 def footer(script):

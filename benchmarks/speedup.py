@@ -22,7 +22,7 @@ import tfprune
 from tfprune import zoo
 from tfprune.core import tables
 from tfprune.export.convert import tflite
-from tfprune.export.micro import measured_arena
+from tfprune.export.micro.arena import measured_arena
 from tfprune.export.run import litert
 
 FLAGS = flags.FLAGS

@@ -24,8 +24,8 @@ import trust_soak
 from absl import app
 from absl import flags
 
-from tfprune.core import leftovers
 from tfprune.core import tables
+from tfprune.core.files import leftovers
 
 FLAGS = flags.FLAGS
 flags.DEFINE_float("minutes", 60, "how long all of it may take")

@@ -126,7 +126,7 @@ def search(folder):
 
 def write(folder, count=400):
     """Files written over each other; each is of one kind of bytes."""
-    from tfprune.core import atomic
+    from tfprune.core.files import atomic
 
     for i in range(count):
         value = bytes([i % 251])

@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 
-from tfprune.core import atomic
+from tfprune.core.files import atomic
 from tools import source_tree
 
 

@@ -10,7 +10,7 @@ import time
 
 import trust_jobs
 
-from tfprune.core import child
+from tfprune.core.processes import child
 
 # In this order, over and over; what is quick comes more often.
 KILLED = (

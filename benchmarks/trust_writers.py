@@ -184,7 +184,7 @@ def model_file():
 
 def files():
     """A file of bytes."""
-    from tfprune.core import atomic
+    from tfprune.core.files import atomic
 
     return lambda path: atomic.write({atomic.writable(path): b"x" * 20_000})
 

@@ -26,8 +26,8 @@ from absl import app  # noqa: E402
 from absl import flags  # noqa: E402
 
 import tfprune  # noqa: E402
-from tfprune.core import atomic  # noqa: E402
-from tfprune.reports import environment  # noqa: E402
+from tfprune.core.files import atomic  # noqa: E402
+from tfprune.reports.html import environment  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(

@@ -21,11 +21,11 @@ from absl import logging
 
 import tfprune
 from tfprune import datasets
-from tfprune.core import atomic
 from tfprune.core import tables
+from tfprune.core.files import atomic
 from tfprune.datasets import batches
-from tfprune.reports import environment
 from tfprune.reports import evaluation
+from tfprune.reports.html import environment
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "build/demo", "Folder of the results.")

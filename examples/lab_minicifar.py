@@ -28,7 +28,7 @@ from absl import flags
 
 import tfprune
 from tfprune import reports
-from tfprune.core import atomic
+from tfprune.core.files import atomic
 from tfprune.plots import style
 
 ONCE = {

@@ -8,8 +8,8 @@ import zipfile
 import h5py
 import numpy as np
 
-from tfprune.core import atomic
 from tfprune.core import tables
+from tfprune.core.files import atomic
 
 
 def write_json(path, value):

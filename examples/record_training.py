@@ -12,7 +12,7 @@ import time
 import keras
 import numpy as np
 
-from tfprune.core import atomic
+from tfprune.core.files import atomic
 
 _CHUNK = 1000
 _VIEW_SEED = 2026

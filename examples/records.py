@@ -33,7 +33,7 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune.reports import environment
+from tfprune.reports.html import environment
 from tfprune.training import fused_normalization
 
 FLAGS = flags.FLAGS

@@ -26,7 +26,7 @@ from ray import tune
 from ray.tune.search import optuna
 
 import tfprune
-from tfprune.core import atomic
+from tfprune.core.files import atomic
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", None, "a .keras file", required=True)

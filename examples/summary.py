@@ -8,8 +8,8 @@ import common
 from absl import flags
 
 import tfprune
-from tfprune.core import atomic
 from tfprune.core import tables
+from tfprune.core.files import atomic
 
 FLAGS = flags.FLAGS
 

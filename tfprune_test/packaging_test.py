@@ -134,7 +134,9 @@ class WheelTest(absltest.TestCase):
         modules = {name for name in names if ".dist-info/" not in name}
         expected = source_tree.python_files(folders=["tfprune"])
         expected = {path.as_posix() for path in expected}
-        expected |= {f"tfprune/reports/page.{end}" for end in ("css", "js")}
+        expected |= {
+            f"tfprune/reports/html/page.{end}" for end in ("css", "js")
+        }
         expected |= {f"{COMMAND}.py", "tfprune/py.typed"}
         self.assertEqual(modules, expected)
         self.assertTrue(any(name.endswith("/LICENSE") for name in names))

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 from absl import logging
 
-from tfprune.core import atomic
-from tfprune.core import locks
-from tfprune.core import saved_size
+from tfprune.core.files import atomic
+from tfprune.core.files import locks
+from tfprune.core.files import saved_size
 
 # The file names of `keras.callbacks.BackupAndRestore`, which reads them back.
 _WEIGHTS = "latest.weights.h5"

@@ -12,8 +12,8 @@ import sys
 from tfprune.cli import choices
 from tfprune.cli import options
 from tfprune.cli import storage
-from tfprune.core import atomic
 from tfprune.core import packages
+from tfprune.core.files import atomic
 
 TFLITE = ".tflite"
 _PICTURES = (".png", ".svg", ".pdf")

@@ -11,9 +11,9 @@ from tfprune.cli import checks
 from tfprune.cli import options
 from tfprune.cli import printing
 from tfprune.cli import storage
-from tfprune.core import atomic
 from tfprune.core import boards as boards_lib
 from tfprune.core import packages
+from tfprune.core.files import atomic
 
 _MODES = ("auto", "max", "min")
 _RUNTIMES = ("micro", "tflite", "reference")

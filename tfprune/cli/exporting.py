@@ -6,11 +6,11 @@ import tfprune
 from tfprune.cli import actions
 from tfprune.cli import choices
 from tfprune.cli import printing
-from tfprune.core import atomic
-from tfprune.core import leftovers
 from tfprune.core import tables
+from tfprune.core.files import atomic
+from tfprune.core.files import leftovers
 from tfprune.export.file import modes
-from tfprune.export.micro import cores
+from tfprune.export.micro.arena import cores
 
 
 def export(paths, values, given):

@@ -4,10 +4,10 @@ import pathlib
 
 import numpy as np
 
-from tfprune.core import array_files
-from tfprune.core import atomic
-from tfprune.core import leftovers
-from tfprune.core import saved_size
+from tfprune.core.files import array_files
+from tfprune.core.files import atomic
+from tfprune.core.files import leftovers
+from tfprune.core.files import saved_size
 
 _MODELS = (".keras", ".h5")
 # HDF5 by another name.

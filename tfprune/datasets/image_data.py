@@ -10,8 +10,8 @@ import pathlib
 
 import numpy as np
 
-from tfprune.core import array_files
 from tfprune.core import registry
+from tfprune.core.files import array_files
 from tfprune.datasets import batches
 
 datasets = registry.Registry("data set")

@@ -7,9 +7,9 @@ from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.costs import core_table
 from tfprune.export.file import model_file
-from tfprune.export.micro import cores
-from tfprune.export.micro import flat_ops
 from tfprune.export.micro import op_sizes
+from tfprune.export.micro.arena import cores
+from tfprune.export.micro.arena import flat_ops
 
 
 @dataclasses.dataclass(frozen=True)

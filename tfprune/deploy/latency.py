@@ -21,14 +21,14 @@ import pathlib
 import keras
 import numpy as np
 
-from tfprune.core import atomic
-from tfprune.core import damage
-from tfprune.core import leftovers
 from tfprune.core import printed
 from tfprune.core import progress_bar
 from tfprune.core import records
 from tfprune.core import tables
 from tfprune.core import typed
+from tfprune.core.files import atomic
+from tfprune.core.files import damage
+from tfprune.core.files import leftovers
 from tfprune.costs import counting
 from tfprune.costs import memory
 from tfprune.export.convert import tflite

@@ -6,11 +6,11 @@ import typing
 
 import keras
 
-from tfprune.core import atomic
-from tfprune.core import leftovers
 from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.core import typed
+from tfprune.core.files import atomic
+from tfprune.core.files import leftovers
 from tfprune.costs import code_size
 from tfprune.deploy import core_cycles
 from tfprune.deploy import latency

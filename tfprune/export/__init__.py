@@ -12,11 +12,11 @@ from tfprune.core import lazy
 if typing.TYPE_CHECKING:
     from tfprune.export.convert.mixed import export_bits
     from tfprune.export.convert.tflite import export_tflite
+    from tfprune.export.micro.arena.shared_arena import share_arena
     from tfprune.export.micro.compression import compress_tflite
     from tfprune.export.micro.firmware_folder import arena_bytes
     from tfprune.export.micro.firmware_folder import export_micro
     from tfprune.export.micro.npu import compile_for_npu
-    from tfprune.export.micro.shared_arena import share_arena
 
 # Loaded on demand: reading a file does not need Keras, only converting does.
 __getattr__, __all__ = lazy.attach(
@@ -28,7 +28,7 @@ __getattr__, __all__ = lazy.attach(
         "export_bits": "tfprune.export.convert.mixed",
         "export_micro": "tfprune.export.micro.firmware_folder",
         "export_tflite": "tfprune.export.convert.tflite",
-        "share_arena": "tfprune.export.micro.shared_arena",
+        "share_arena": "tfprune.export.micro.arena.shared_arena",
     },
 )
 

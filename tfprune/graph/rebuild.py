@@ -7,7 +7,7 @@ import inspect
 import keras
 import numpy as np
 
-from tfprune.core import leftovers
+from tfprune.core.files import leftovers
 from tfprune.graph import document
 from tfprune.graph import model_class
 from tfprune.graph import rulebook

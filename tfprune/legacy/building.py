@@ -4,16 +4,16 @@ import inspect
 
 import keras
 
-from tfprune.legacy import arrays
 from tfprune.legacy import calls
-from tfprune.legacy import lambdas
-from tfprune.legacy import node_ops
 from tfprune.legacy import nodes
-from tfprune.legacy import ops
-from tfprune.legacy import parts
-from tfprune.legacy import quantized
-from tfprune.legacy import settings as settings_lib
-from tfprune.legacy import substitutes
+from tfprune.legacy.layers import arrays
+from tfprune.legacy.layers import parts
+from tfprune.legacy.layers import quantized
+from tfprune.legacy.layers import settings as settings_lib
+from tfprune.legacy.layers import substitutes
+from tfprune.legacy.operations import lambdas
+from tfprune.legacy.operations import node_ops
+from tfprune.legacy.operations import ops
 
 MODELS = ("Functional", "Model", "Sequential")
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")

@@ -20,9 +20,9 @@ def handle(request):
             `seconds` of CPU and `bytes` of memory that it may take. Without
             a `folder` that of a SavedModel is read, and no more.
     """
-    from tfprune.legacy import file_probe
     from tfprune.legacy import loading
-    from tfprune.legacy import saved_models
+    from tfprune.legacy.formats import file_probe
+    from tfprune.legacy.formats import saved_models
 
     file_probe.limit(request["seconds"], request["bytes"])
     if "folder" not in request:

@@ -2,9 +2,9 @@
 
 import pathlib
 
-from tfprune.core import child
-from tfprune.core import damage
-from tfprune.legacy import file_probe
+from tfprune.core.files import damage
+from tfprune.core.processes import child
+from tfprune.legacy.formats import file_probe
 
 _SECONDS = 5  # of CPU, and one more for each 20 MB
 # Imports tfprune.legacy, which imports this file, but in its own process.

@@ -8,9 +8,9 @@ import warnings
 import keras
 import numpy as np
 
-from tfprune.core import leftovers
+from tfprune.core.files import leftovers
 from tfprune.legacy import loading
-from tfprune.legacy import quantized
+from tfprune.legacy.layers import quantized
 
 _TOLERANCE = 1e-4  # Of the largest output; both compute in float32.
 _SIZE = 16  # Where a model leaves a size of its inputs open.

@@ -8,15 +8,15 @@ import zipfile
 import keras
 from absl import logging
 
-from tfprune.core import damage
-from tfprune.core import leftovers
 from tfprune.core import typed
-from tfprune.legacy import archives
+from tfprune.core.files import damage
+from tfprune.core.files import leftovers
 from tfprune.legacy import building
 from tfprune.legacy import compiling
-from tfprune.legacy import files
 from tfprune.legacy import limits
-from tfprune.legacy import saved_models
+from tfprune.legacy.formats import archives
+from tfprune.legacy.formats import hdf5_files
+from tfprune.legacy.formats import saved_models
 
 
 def load_model(
@@ -77,7 +77,7 @@ def load_model(
         with leftovers.folder() as folder:
             return _new(limits.rewritten(path, folder), allow_lambda)
     if path.is_file():
-        if not files.is_hdf5(path) and not zipfile.is_zipfile(path):
+        if not hdf5_files.is_hdf5(path) and not zipfile.is_zipfile(path):
             raise damage.error(
                 path, "it is neither an HDF5 file nor a .keras archive"
             )
@@ -98,16 +98,16 @@ def _old(path):
     """The contents of a file of Keras 1 or 2, `None` of another."""
     if path.is_dir():
         return saved_models.read(path)
-    if files.is_hdf5(path):
-        old = files.h5_version(path).partition(".")[0] in ("1", "2")
-        return files.read_h5(path) if old else None
+    if hdf5_files.is_hdf5(path):
+        old = hdf5_files.h5_version(path).partition(".")[0] in ("1", "2")
+        return hdf5_files.read_h5(path) if old else None
     if zipfile.is_zipfile(path):
         return archives.read(path)
     return None
 
 
 def _new(path, allow_lambda):
-    ending = ".h5" if files.is_hdf5(path) else ".keras"
+    ending = ".h5" if hdf5_files.is_hdf5(path) else ".keras"
     if path.suffix in (ending, ".hdf5"):
         return _any(path, allow_lambda)
     # Keras detects the format by the file extension.

@@ -5,9 +5,9 @@ file and all measurements.
 May import: every room but `cli`.
 """
 
-from tfprune.pipeline.compressed import Compressed
 from tfprune.pipeline.compressing import compress
 from tfprune.pipeline.recipe import Recipe
+from tfprune.pipeline.result.compressed import Compressed
 
 __all__ = [
     "Compressed",

@@ -21,19 +21,19 @@ from tfprune.graph import read
 from tfprune.graph import values as values_lib
 from tfprune.pipeline import channel_choice
 from tfprune.pipeline import clock as clock_lib
-from tfprune.pipeline import compressed as compressed_lib
-from tfprune.pipeline import door_checks
-from tfprune.pipeline import measured
-from tfprune.pipeline import progress as progress_lib
 from tfprune.pipeline import recipe as recipe_lib
-from tfprune.pipeline import result_folder
-from tfprune.pipeline import sources
-from tfprune.pipeline import task as task_lib
 from tfprune.pipeline import trial as trial_lib
 from tfprune.pipeline import tuning
-from tfprune.pipeline import wishes
-from tfprune.pipeline import workspace as workspace_lib
-from tfprune.reports import environment
+from tfprune.pipeline.request import door_checks
+from tfprune.pipeline.request import sources
+from tfprune.pipeline.request import task as task_lib
+from tfprune.pipeline.request import wishes
+from tfprune.pipeline.result import compressed as compressed_lib
+from tfprune.pipeline.result import measured
+from tfprune.pipeline.result import progress as progress_lib
+from tfprune.pipeline.result import result_folder
+from tfprune.pipeline.result import workspace as workspace_lib
+from tfprune.reports.html import environment
 from tfprune.selection import Budget
 from tfprune.surgery import depth
 

@@ -9,8 +9,8 @@ from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.pipeline import channel_choice
-from tfprune.pipeline import measured
 from tfprune.pipeline import tuning
+from tfprune.pipeline.result import measured
 from tfprune.selection import candidates
 
 _FACTOR = 0.6  # From one network to the next on the way to a loss.

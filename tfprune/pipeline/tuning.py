@@ -9,7 +9,7 @@ import time
 import keras
 import numpy as np
 
-from tfprune.core import atomic
+from tfprune.core.files import atomic
 from tfprune.graph import values as values_lib
 from tfprune.pipeline import tutor
 from tfprune.sparsity import wrapping

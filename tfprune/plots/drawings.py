@@ -3,7 +3,7 @@
 import collections
 import pathlib
 
-from tfprune.core import atomic
+from tfprune.core.files import atomic
 from tfprune.plots import group_map
 
 # Keyed by file extension.

@@ -2,7 +2,7 @@
 
 import collections
 
-from tfprune.reports import markup
+from tfprune.reports.html import markup
 
 _WIDTH, _HEIGHT = 214, 62  # Of a box.
 _GAP, _FLOOR, _EDGE = 22, 112, 16

@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import io
 
-from tfprune.core import atomic
+from tfprune.core.files import atomic
 
 # From the palette of Okabe and Ito; they also differ in lightness, so that
 # they can be told apart in print.

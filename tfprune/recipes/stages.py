@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from tfprune.callbacks import backup
-from tfprune.core import atomic
+from tfprune.core.files import atomic
 
 # Key in a stage's record, beside its settings: checksum of its weights file.
 _SUM = "sha256 of the weights"

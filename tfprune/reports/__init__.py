@@ -11,12 +11,12 @@ from tfprune.reports.answers import outcomes
 from tfprune.reports.bit_report import bits
 from tfprune.reports.comparison import compare
 from tfprune.reports.comparison import profile
+from tfprune.reports.html.page import Frontier
+from tfprune.reports.html.page import FrontierPoint
+from tfprune.reports.html.page import Page
+from tfprune.reports.html.page import Stage
 from tfprune.reports.micronet_score import MicroNet
 from tfprune.reports.micronet_score import micronet
-from tfprune.reports.page import Frontier
-from tfprune.reports.page import FrontierPoint
-from tfprune.reports.page import Page
-from tfprune.reports.page import Stage
 from tfprune.reports.quantities import Quantity
 from tfprune.reports.strips import channel_strips
 

@@ -10,8 +10,8 @@ from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.costs import counting
 from tfprune.reports import micronet_score
-from tfprune.reports import page as page_lib
 from tfprune.reports import quantities
+from tfprune.reports.html import page as page_lib
 
 _PER_LAYER = ("params", "macs", "weight_bytes", "peak_bytes")
 

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tfprune.core import atomic
-from tfprune.core import damage
 from tfprune.core import printed
 from tfprune.core import progress_bar
 from tfprune.core import records
 from tfprune.core import tables
 from tfprune.core import typed
+from tfprune.core.files import atomic
+from tfprune.core.files import damage
 from tfprune.datasets import samples
 from tfprune.graph import read
 from tfprune.scoring import score

@@ -8,8 +8,8 @@ import time
 import keras
 import numpy as np
 
-from tfprune.core import atomic
-from tfprune.core import damage
+from tfprune.core.files import atomic
+from tfprune.core.files import damage
 from tfprune.datasets import samples
 from tfprune.graph import read
 from tfprune.graph import values

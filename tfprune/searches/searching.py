@@ -8,11 +8,11 @@ import typing
 
 import keras
 
-from tfprune.core import atomic
 from tfprune.core import printed
 from tfprune.core import progress_bar
 from tfprune.core import tables
 from tfprune.core import typed
+from tfprune.core.files import atomic
 from tfprune.searches import amc
 from tfprune.searches import masked_evaluation
 from tfprune.searches import objective

@@ -16,7 +16,7 @@ import pytest
 from absl.testing import parameterized
 
 from tfprune.callbacks import backup as backup_lib
-from tfprune.core import locks
+from tfprune.core.files import locks
 
 pytestmark = pytest.mark.any_backend
 
@@ -191,7 +191,7 @@ class BackupTest(parameterized.TestCase):
         self.folder.mkdir()
         script = (
             "import sys, time\n"
-            "from tfprune.core import locks\n"
+            "from tfprune.core.files import locks\n"
             "lock = locks.take(sys.argv[1], 'taken')\n"
             "print('has it', flush=True)\n"
             "time.sleep(60)\n"

@@ -5,9 +5,9 @@ import pathlib
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.core import damage
 from tfprune.core import records
 from tfprune.core import registry
+from tfprune.core.files import damage
 
 SHAPES = registry.Registry("shape")
 

@@ -7,7 +7,7 @@ from unittest import mock
 import keras
 import numpy as np
 
-from tfprune.core import child
+from tfprune.core.processes import child
 from tfprune.export.convert import converter
 from tfprune.export.convert import tflite
 from tfprune.export.run import litert_runner

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
-from tfprune.legacy import file_probe
 from tfprune.legacy import limits
 from tfprune.legacy import loading
+from tfprune.legacy.formats import file_probe
 
 
 def model():

@@ -17,8 +17,8 @@ from absl.testing import parameterized
 from tfprune.graph import read
 from tfprune.legacy import building
 from tfprune.legacy import loading
-from tfprune.legacy import more_ops
-from tfprune.legacy import ops
+from tfprune.legacy.operations import more_ops
+from tfprune.legacy.operations import ops
 
 HAS_KERAS_2 = importlib.util.find_spec("tf_keras") is not None
 

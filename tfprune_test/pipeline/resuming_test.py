@@ -16,8 +16,8 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
-from tfprune.pipeline import progress
 from tfprune.pipeline import tuning
+from tfprune.pipeline.result import progress
 from tfprune_test.pipeline import small_tasks
 
 RECIPE = tfprune.pipeline.Recipe(

@@ -6,7 +6,7 @@ import numpy as np
 from absl.testing import absltest
 
 from tfprune.plots import curve_plots
-from tfprune.reports import page as page_lib
+from tfprune.reports.html import page as page_lib
 from tfprune.searches import curves
 
 

@@ -10,8 +10,8 @@ from absl.testing import parameterized
 from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.reports import comparison
-from tfprune.reports import environment
 from tfprune.reports import profiles
+from tfprune.reports.html import environment
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
 from tfprune.surgery import pruning

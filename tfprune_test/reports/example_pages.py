@@ -8,8 +8,8 @@ import numpy as np
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.reports import answers
-from tfprune.reports import page as page_lib
 from tfprune.reports import quantities
+from tfprune.reports.html import page as page_lib
 from tfprune.searches import curves
 
 

@@ -15,7 +15,7 @@ from absl.testing import parameterized
 
 from tfprune.reports import answers
 from tfprune.reports import comparison
-from tfprune.reports import page as page_lib
+from tfprune.reports.html import page as page_lib
 from tfprune_test.reports import example_pages
 
 CHROMIUM = next(

@@ -6,11 +6,11 @@ import pathlib
 import keras
 from absl import logging
 
-from tfprune.core import atomic
-from tfprune.core import leftovers
 from tfprune.core import packages
 from tfprune.core import printed
 from tfprune.core import typed
+from tfprune.core.files import atomic
+from tfprune.core.files import leftovers
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import signature as signatures
 from tfprune.export.convert import tflite

@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from absl import logging
 
-from tfprune.core import atomic
-from tfprune.core import child
-from tfprune.core import leftovers
 from tfprune.core import packages
 from tfprune.core import typed
+from tfprune.core.files import atomic
+from tfprune.core.files import leftovers
+from tfprune.core.processes import child
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import calibration_checks
 from tfprune.export.convert import converter

@@ -6,9 +6,9 @@ import struct
 
 import numpy as np
 
-from tfprune.core import damage
 from tfprune.core import packages
 from tfprune.core import printed
+from tfprune.core.files import damage
 
 
 @dataclasses.dataclass(frozen=True)

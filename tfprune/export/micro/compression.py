@@ -13,14 +13,14 @@ import pathlib
 import numpy as np
 from absl import logging
 
-from tfprune.core import atomic
-from tfprune.core import leftovers
 from tfprune.core import printed
 from tfprune.core import typed
+from tfprune.core.files import atomic
+from tfprune.core.files import leftovers
 from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
-from tfprune.export.micro import arena_need
-from tfprune.export.micro import arena_plan
+from tfprune.export.micro.arena import arena_need
+from tfprune.export.micro.arena import arena_plan
 from tfprune.export.run import interpreter
 
 # Flash that the kernels of DECODE take beside those of the model, measured with

@@ -6,24 +6,24 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from tfprune.core import atomic
-from tfprune.core import leftovers
 from tfprune.core import printed
 from tfprune.core import typed
+from tfprune.core.files import atomic
+from tfprune.core.files import leftovers
 from tfprune.costs import code_size
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
 from tfprune.export.file import weight_ops
-from tfprune.export.micro import arena_need
 from tfprune.export.micro import c_api
 from tfprune.export.micro import c_source
 from tfprune.export.micro import folder_checks
 from tfprune.export.micro import golden
 from tfprune.export.micro import kernels as op_kernels
-from tfprune.export.micro import measured_arena
 from tfprune.export.micro import memory_map
-from tfprune.export.micro import offline_plan
 from tfprune.export.micro import projects
+from tfprune.export.micro.arena import arena_need
+from tfprune.export.micro.arena import measured_arena
+from tfprune.export.micro.arena import offline_plan
 
 # What ESP-IDF's compilers define, and what pointers of 32 bits have.
 _ESP, _NARROW = "defined(ESP_PLATFORM)", "UINTPTR_MAX <= 0xFFFFFFFF"

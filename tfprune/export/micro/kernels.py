@@ -1,6 +1,6 @@
 """The kernels of TFLite Micro, as its op resolver names them."""
 
-from tfprune.export.micro import flat_ops
+from tfprune.export.micro.arena import flat_ops
 
 # `MicroMutableOpResolver` has a method Add<Name>() for each. Its names and
 # those of the schema (CONV_2D, Conv2D) agree but for case and underscores.

@@ -6,7 +6,7 @@ import numpy as np
 
 from tfprune.core import tables
 from tfprune.export.file import packing
-from tfprune.export.micro import flat_ops
+from tfprune.export.micro.arena import flat_ops
 
 # Rows of a table; what is smaller stands in one line.
 _ROWS = 40

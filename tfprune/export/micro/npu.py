@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from absl import logging
 
-from tfprune.core import atomic
-from tfprune.core import leftovers
 from tfprune.core import packages
 from tfprune.core import printed
 from tfprune.core import typed
+from tfprune.core.files import atomic
+from tfprune.core.files import leftovers
 from tfprune.export.file import model_file
 
 ACCELERATORS = (

@@ -4,9 +4,9 @@ import pathlib
 
 import numpy as np
 
-from tfprune.core import child
-from tfprune.core import leftovers
 from tfprune.core import packages
+from tfprune.core.files import leftovers
+from tfprune.core.processes import child
 from tfprune.export.file import model_file
 from tfprune.export.run import litert
 from tfprune.export.run import micro_runner

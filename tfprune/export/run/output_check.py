@@ -6,7 +6,7 @@ import re
 import numpy as np
 from absl import logging
 
-from tfprune.core import child
+from tfprune.core.processes import child
 from tfprune.export.file import model_file
 from tfprune.export.run import interpreter
 from tfprune.export.run import litert_runner

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
-from tfprune.core import child
+from tfprune.core.processes import child
 from tfprune.export.convert import tflite
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models

@@ -8,7 +8,7 @@ from tfprune.export.convert import tflite
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
 from tfprune.export.micro import compression
-from tfprune.export.micro import measured_arena
+from tfprune.export.micro.arena import measured_arena
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
 

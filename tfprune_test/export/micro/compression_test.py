@@ -12,9 +12,9 @@ from absl.testing import parameterized
 from tfprune.export.convert import tflite
 from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
-from tfprune.export.micro import arena_need
 from tfprune.export.micro import compression
 from tfprune.export.micro import firmware_folder
+from tfprune.export.micro.arena import arena_need
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
 

@@ -17,7 +17,7 @@ from tfprune import zoo
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
 from tfprune.export.micro import firmware_folder
-from tfprune.export.micro import measured_arena
+from tfprune.export.micro.arena import measured_arena
 from tfprune.export.run import interpreter
 from tfprune.export.run import litert
 from tfprune_test import conftest

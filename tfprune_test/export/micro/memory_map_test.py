@@ -7,11 +7,11 @@ import keras
 from absl.testing import absltest
 
 from tfprune import deploy
-from tfprune.export.micro import arena_need
 from tfprune.export.micro import firmware_folder
-from tfprune.export.micro import measured_arena
-from tfprune.export.micro import offline_plan
-from tfprune.export.micro import shared_arena
+from tfprune.export.micro.arena import arena_need
+from tfprune.export.micro.arena import measured_arena
+from tfprune.export.micro.arena import offline_plan
+from tfprune.export.micro.arena import shared_arena
 from tfprune_test.export import small_models
 
 LAYERS = keras.layers

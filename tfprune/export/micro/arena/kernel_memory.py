@@ -1,0 +1,373 @@
+"""What each kernel of TFLite Micro takes of the arena on a 32-bit core.
+
+A kernel keeps a record for good, from the start, and asks for buffers that it
+needs while it runs (scratch). Sizes are those of TFLite Micro of August 2026
+with CMSIS-NN (its `arm_*_get_buffer_size` functions) and ESP-NN 1.1
+(`esp_nn_get_*_scratch_size`):
+https://github.com/tensorflow/tflite-micro, /tensorflow/lite/micro/kernels;
+https://github.com/ARM-software/CMSIS-NN, https://github.com/espressif/esp-nn.
+"""
+
+import dataclasses
+
+from tfprune.export.micro.arena import cmsis_scratch
+from tfprune.export.micro.arena import esp_scratch
+
+# Bytes of the parameters that are read from the file, for each op.
+_PARAMS = {
+    "ADD": 2,
+    "ARG_MAX": 1,
+    "ARG_MIN": 1,
+    "AVERAGE_POOL_2D": 40,
+    "BATCH_MATMUL": 3,
+    "CALL_ONCE": 4,
+    "CAST": 2,
+    "CONCATENATION": 8,
+    "CONV_2D": 28,
+    "CUMSUM": 2,
+    "DEPTH_TO_SPACE": 4,
+    "DEPTHWISE_CONV_2D": 28,
+    "DIV": 1,
+    "FULLY_CONNECTED": 5,
+    "GATHER": 8,
+    "IF": 8,
+    "L2_NORMALIZATION": 1,
+    "L2_POOL_2D": 40,
+    "LEAKY_RELU": 4,
+    "MAX_POOL_2D": 40,
+    "MEAN": 1,
+    "MIRROR_PAD": 1,
+    "MUL": 1,
+    "PACK": 8,
+    "REDUCE_ALL": 1,
+    "REDUCE_MAX": 1,
+    "REDUCE_MIN": 1,
+    "RESHAPE": 36,
+    "RESIZE_BILINEAR": 2,
+    "RESIZE_NEAREST_NEIGHBOR": 2,
+    "SOFTMAX": 4,
+    "SPACE_TO_DEPTH": 4,
+    "SPLIT": 4,
+    "SPLIT_V": 4,
+    "SQUEEZE": 36,
+    "STRIDED_SLICE": 24,
+    "SUB": 2,
+    "SUM": 1,
+    "SVDF": 8,
+    "TRANSPOSE_CONV": 16,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": 16,
+    "UNPACK": 8,
+    "VAR_HANDLE": 8,
+    "WHILE": 8,
+}
+# Bytes of the record of each kernel, that of the reference first. Ops that are
+# not here keep none, unless they are unknown.
+_RECORDS = {
+    "ABS": 28,
+    "ADD": 60,
+    "ADD_N": 40,
+    "ASSIGN_VARIABLE": 8,
+    "AVERAGE_POOL_2D": 32,
+    "BATCH_TO_SPACE_ND": 4,
+    "CALL_ONCE": 8,
+    "CIRCULAR_BUFFER": 8,
+    "CONCATENATION": 24,
+    "CONV_2D": 56,
+    "CUMSUM": 36,
+    "DEPTHWISE_CONV_2D": 56,
+    "DEQUANTIZE": 32,
+    "DIV": 28,
+    "ELU": 256,
+    "EMBEDDING_LOOKUP": 8,
+    "EQUAL": 32,
+    "FULLY_CONNECTED": 48,
+    "GREATER": 32,
+    "GREATER_EQUAL": 32,
+    "HARD_SWISH": 20,
+    "IF": 8,
+    "L2_NORMALIZATION": 4,
+    "L2_POOL_2D": 32,
+    "LEAKY_RELU": 24,
+    "LESS": 32,
+    "LESS_EQUAL": 32,
+    "LOGISTIC": 16,
+    "LOG_SOFTMAX": 28,
+    "MAX_POOL_2D": 32,
+    "MEAN": 44,
+    "MIRROR_PAD": 20,
+    "MUL": 36,
+    "NOT_EQUAL": 32,
+    "PAD": 56,
+    "PADV2": 56,
+    "PRELU": 28,
+    "QUANTIZE": 32,
+    "READ_VARIABLE": 0,
+    "REDUCE_ALL": 44,
+    "REDUCE_MAX": 44,
+    "REDUCE_MIN": 44,
+    "RELU": 28,
+    "RELU6": 8,
+    "RSQRT": 28,
+    "SELECT_V2": 16,
+    "SOFTMAX": 56,
+    "SPACE_TO_BATCH_ND": 4,
+    "SQRT": 28,
+    "SQUARED_DIFFERENCE": 112,
+    "STRIDED_SLICE": 84,
+    "SUB": 52,
+    "SUM": 44,
+    "SVDF": 36,
+    "TANH": 16,
+    "TFLite_Detection_PostProcess": 112,
+    "TRANSPOSE_CONV": 72,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": 688,
+    "VAR_HANDLE": 8,
+    "WHILE": 8,
+}
+_OPTIMIZED_RECORDS = {
+    "cmsis-nn": {
+        "ADD": 60,
+        "AVERAGE_POOL_2D": 36,
+        "BATCH_MATMUL": 36,
+        "CONV_2D": 60,
+        "DEPTHWISE_CONV_2D": 60,
+        "FULLY_CONNECTED": 72,
+        "MAX_POOL_2D": 36,
+        "SOFTMAX": 64,
+        "SVDF": 40,
+        "TRANSPOSE_CONV": 76,
+        "UNIDIRECTIONAL_SEQUENCE_LSTM": 912,
+    },
+    "esp-nn": {
+        "CONV_2D": 80,
+        "DEPTHWISE_CONV_2D": 80,
+        "SOFTMAX": 80,
+    },
+}
+_NO_RECORD = {
+    "BROADCAST_ARGS",
+    "BROADCAST_TO",
+    "CAST",
+    "CEIL",
+    "COS",
+    "EXP",
+    "EXPAND_DIMS",
+    "FILL",
+    "FLOOR",
+    "FLOOR_DIV",
+    "FLOOR_MOD",
+    "GATHER",
+    "GATHER_ND",
+    "LOG",
+    "LOGICAL_AND",
+    "LOGICAL_NOT",
+    "LOGICAL_OR",
+    "MAXIMUM",
+    "MINIMUM",
+    "NEG",
+    "PACK",
+    "RESHAPE",
+    "REVERSE_V2",
+    "ROUND",
+    "SHAPE",
+    "SIN",
+    "SLICE",
+    "SPLIT",
+    "SPLIT_V",
+    "SQUARE",
+    "SQUEEZE",
+    "TRANSPOSE",
+    "UNPACK",
+    "ZEROS_LIKE",
+}
+_UNKNOWN_RECORD = 64
+_LUT = 2 * 513
+_DECODE = "TFLM_DECODE"
+# A tensor while its op prepares; its scales and zero points come on top.
+_TENSOR, _STEPS = 32, 12
+_REDUCERS = ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_ALL")
+_INTEGERS = ("INT8", "INT16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """What a kernel takes of the arena.
+
+    Attributes:
+        params: `int`, bytes of the op's parameters.
+        record: `int`, bytes that it keeps from the start.
+        persistent: list of `int`, bytes that it keeps once it has prepared.
+        scratch: list of `int`, bytes that it needs while it runs.
+        temporary: `int`, bytes of tensors while it prepares.
+    """
+
+    params: int
+    record: int
+    persistent: list
+    scratch: list
+    temporary: int
+
+
+def of(op, kernels, extension):
+    """The needs of an op.
+
+    Args:
+        op: `flat_ops.Op`.
+        kernels: "reference", "cmsis-nn" or "esp-nn".
+        extension: `str`, as `cores.variants` names them.
+
+    Returns:
+        A `Need`.
+    """
+    optimized = _OPTIMIZED_RECORDS.get(kernels, {})
+    record = optimized.get(op.kind, _RECORDS.get(op.kind))
+    if record is None:
+        known = op.kind in _NO_RECORD or op.kind == _DECODE
+        record = 0 if known else _UNKNOWN_RECORD
+    return Need(
+        params=_PARAMS.get(op.kind, 0),
+        record=record,
+        persistent=_persistent(op, kernels, extension),
+        scratch=_scratch(op, kernels, extension),
+        temporary=_temporary(op),
+    )
+
+
+def _persistent(op, kernels, extension):
+    first = op.inputs[0].dtype if op.inputs and op.inputs[0] else ""
+    if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
+        axis = 3 if op.kind == "DEPTHWISE_CONV_2D" else 0
+        return [4 * op.inputs[1].shape[axis]] * 2
+    if op.kind == "FULLY_CONNECTED" and first in _INTEGERS:
+        weights = op.inputs[1]
+        found = []
+        if weights.channels > 1:
+            found = [4 * weights.channels] * 2
+        if (kernels, extension, first) == ("cmsis-nn", "mve", "INT8"):
+            rank = len(op.outputs[0].shape)
+            if rank <= 2 or weights.shape[-1] % 4:
+                found.append(4 * op.outputs[0].shape[-1])
+        return found
+    if op.kind == "SOFTMAX" and first == "INT16":
+        return [_LUT, _LUT]
+    if op.kind == "BATCH_MATMUL":
+        found = [28] if first in _INTEGERS else []
+        turned = (op.option("adjX"), not op.option("adjY"))
+        for tensor, wanted in zip(op.inputs, turned, strict=True):
+            if wanted:
+                found += [12, 4 + 4 * len(tensor.shape), tensor.bytes]
+        return found
+    if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM" and kernels == "cmsis-nn":
+        state = op.inputs[18].shape[-1]
+        size = {"INT8": 4, "INT16": 8}.get(first)
+        return [size * state] * 8 if size else []
+    if op.kind == _DECODE:
+        found = [4 * len(op.outputs)]
+        for tensor in op.outputs:
+            found += [48, tensor.channels]
+        return found
+    return []
+
+
+def _scratch(op, kernels, extension):
+    first = op.inputs[0].dtype if op.inputs and op.inputs[0] else ""
+    integers = first in _INTEGERS
+    if op.kind in _REDUCERS:
+        found = [4 * len(op.inputs[0].shape), 4 * max(1, op.inputs[1].size)]
+        if op.kind in ("MEAN", "SUM") and integers:
+            found.insert(0, 4 * op.outputs[0].size)
+        return found
+    if op.kind == "ADD_N":
+        return [4 * len(op.inputs)]
+    if op.kind == "MIRROR_PAD":
+        return [4 * len(op.inputs[0].shape)] * 2
+    if op.kind == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+        state, cell = op.inputs[18], op.inputs[19]
+        size = {"FLOAT32": 4}.get(cell.dtype, 2)
+        few = kernels == "cmsis-nn" and integers
+        return [size * state.size] * (3 if few else 4)
+    if op.kind == "SVDF":
+        batch, filters = op.inputs[0].shape[0], op.inputs[1].shape[0]
+        found = [4 * batch * filters]
+        if integers:
+            found.append(4 * op.outputs[0].size)
+        if (kernels, extension) == ("cmsis-nn", "mve"):
+            found.append(4 * filters)
+        return found
+    if op.kind == "TRANSPOSE_CONV":
+        return _transposed(op, kernels, extension)
+    if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        if op.inputs[1].dtype == "INT4":
+            # The reference kernels unpack them.
+            return [op.inputs[1].size]
+    if not integers:
+        return []
+    if kernels == "cmsis-nn":
+        return [n for n in _cmsis(op, extension, first) if n]
+    if kernels == "esp-nn" and first == "INT8":
+        return [n for n in _esp(op, extension) if n]
+    return []
+
+
+def _transposed(op, kernels, extension):
+    dtype = op.inputs[2].dtype
+    if dtype == "INT16":
+        return [8 * op.outputs[0].size]
+    if dtype != "INT8":
+        return []
+    if kernels == "cmsis-nn":
+        return cmsis_scratch.transposed(cmsis_scratch.Window.of(op), extension)
+    return [4 * op.outputs[0].size]
+
+
+def _cmsis(op, extension, dtype):
+    wide = dtype == "INT16"
+    if op.kind == "CONV_2D":
+        window = cmsis_scratch.Window.of(op)
+        if wide:
+            yield cmsis_scratch.wide_convolution(window, extension)
+        else:
+            yield cmsis_scratch.convolution(window, extension)
+    elif op.kind == "DEPTHWISE_CONV_2D" and not wide:
+        yield cmsis_scratch.depthwise(cmsis_scratch.Window.of(op), extension)
+    elif op.kind == "FULLY_CONNECTED" and not wide:
+        depth, shape = op.inputs[1].shape[-1], op.outputs[0].shape
+        if len(shape) > 2 and depth % 4 == 0:
+            if op.inputs[1].channels <= 1:
+                yield 8 * shape[-1]
+            if extension == "dsp":
+                yield 4 * depth
+    elif op.kind == "AVERAGE_POOL_2D" and extension == "dsp":
+        yield 4 * op.outputs[0].shape[-1]
+    elif op.kind == "BATCH_MATMUL" and not wide and extension == "mve":
+        yield 4 * op.outputs[0].shape[-1]
+
+
+def _esp(op, extension):
+    if op.kind == "CONV_2D":
+        yield esp_scratch.convolution(cmsis_scratch.Window.of(op), extension)
+    elif op.kind == "DEPTHWISE_CONV_2D":
+        yield esp_scratch.depthwise(cmsis_scratch.Window.of(op), extension)
+    elif op.kind == "SOFTMAX":
+        yield 4 * op.inputs[0].shape[1 if len(op.inputs[0].shape) > 1 else 0]
+
+
+def _temporary(op):
+    """Tensors while the op prepares; convolutions ask for them twice."""
+    size = sum(map(_prepared, filter(None, op.inputs)))
+    size += sum(map(_prepared, op.outputs))
+    if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
+        # The bias once.
+        again = [*op.inputs[:2], *op.outputs]
+        if op.kind == "TRANSPOSE_CONV":
+            again = [*op.inputs[1:3], *op.outputs]
+        return size + sum(map(_prepared, again))
+    if op.kind in ("FULLY_CONNECTED", "CONCATENATION"):
+        return size
+    return 2 * size
+
+
+def _prepared(tensor):
+    if not tensor.channels:
+        return _TENSOR
+    return _TENSOR + _STEPS + 4 + 4 * tensor.channels

@@ -1,0 +1,122 @@
+"""A plan of the arena that stands in the file, where it saves RAM.
+
+TFLite Micro places activations by size, the largest first, which leaves gaps.
+It takes over the places that a file names in its metadata
+(`OfflineMemoryAllocation`), and plans scratch buffers around them:
+https://github.com/tensorflow/tflite-micro,
+tensorflow/lite/micro/docs/memory_management.md.
+"""
+
+import random
+
+import numpy as np
+
+from tfprune.core import packages
+from tfprune.costs import memory
+from tfprune.export.file import packing
+from tfprune.export.micro.arena import arena_need
+from tfprune.export.micro.arena import flat_ops
+
+_VERSION = 1
+_TRIES = 400
+_ALIGNMENT = 16
+
+
+def planned(data, kernels="auto", core=None):
+    """The file with a plan of its own, or as it is where none saves RAM.
+
+    Orders in which buffers are placed are tried, from several rules and then
+    by exchanging two of them; what counts is the least arena of all kernels
+    that may run. Files with subgraphs stay as they are.
+
+    Args:
+        data: `bytes` of a .tflite file.
+        kernels, core: what the arena is for, as for `arena_need.of`.
+
+    Returns:
+        `bytes`.
+    """
+    graphs = flat_ops.read(data)
+    before = arena_need.of(data, kernels, core)
+    if len(graphs) > 1 or any(t.planned >= 0 for t in graphs[0].tensors):
+        return data
+    buffers = before.plan.buffers
+    sizes = [_up(b.bytes) for b in buffers]
+    lives = [(b.first, b.last) for b in buffers]
+    best, least = data, before.bytes
+    for order in _orders(buffers, _bound(sizes, lives)):
+        starts = memory.offsets(sizes, lives, order)
+        places = {
+            b.tensor: start
+            for b, start in zip(buffers, starts, strict=True)
+            if not b.scratch
+        }
+        tried = _with_plan(data, len(graphs[0].tensors), places)
+        need = arena_need.of(tried, kernels, core).bytes
+        if need < least:
+            best, least = tried, need
+    return best
+
+
+def _bound(sizes, lives):
+    """No plan takes less than what is alive at one time."""
+    last = max((b for _, b in lives), default=0)
+    return max(
+        sum(
+            size
+            for size, (a, b) in zip(sizes, lives, strict=True)
+            if a <= step <= b
+        )
+        for step in range(last + 1)
+    )
+
+
+def _orders(buffers, bound):
+    """Orders worth a file: each takes less than those before it."""
+    sizes = [_up(b.bytes) for b in buffers]
+    lives = [(b.first, b.last) for b in buffers]
+    count = range(len(buffers))
+
+    def top(order):
+        starts = memory.offsets(sizes, lives, order)
+        return max(s + n for s, n in zip(starts, sizes, strict=True))
+
+    rules = (
+        lambda i: (-sizes[i], -i),
+        lambda i: (lives[i][0], -sizes[i]),
+        lambda i: (-lives[i][1], -sizes[i]),
+        lambda i: (lives[i][0] - lives[i][1], -sizes[i]),
+        lambda i: -sizes[i] * (1 + lives[i][1] - lives[i][0]),
+    )
+    found = min((sorted(count, key=rule) for rule in rules), key=top)
+    least = top(found)
+    yield found
+    rng = random.Random(0)
+    for _ in range(_TRIES):
+        if least <= bound or len(found) < 2:
+            return
+        i, j = rng.sample(count, 2)
+        changed = list(found)
+        changed[i], changed[j] = changed[j], changed[i]
+        now = top(changed)
+        if now < least:
+            yield changed
+        if now <= least:
+            found, least = changed, now
+
+
+def _with_plan(data, count, places):
+    """The file with metadata that name the places of its tensors."""
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    model = packing.unpacked(data)
+    numbers = [_VERSION, 0, count, *(places.get(i, -1) for i in range(count))]
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(np.array(numbers, "<i4").tobytes(), np.uint8)
+    entry.name, entry.buffer = flat_ops.PLAN.encode(), len(model.buffers)
+    model.buffers = [*model.buffers, buffer]
+    model.metadata = [*(model.metadata or ()), entry]
+    return packing.packed(model)
+
+
+def _up(count):
+    return -(-count // _ALIGNMENT) * _ALIGNMENT

@@ -1,0 +1,127 @@
+"""One tensor arena for several models of a firmware, which take turns in it."""
+
+import pathlib
+import string
+
+from tfprune.core.files import atomic
+from tfprune.export.micro.arena import arena_need
+
+_ALIGNMENT = 16
+_HEADER = string.Template("""\
+// One arena for several models. Written by tfprune.
+#ifndef SHARED_ARENA_H_
+#define SHARED_ARENA_H_
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// The tflite::MicroAllocator of the arena, for:
+$models
+// Compile their model_api.cc with -D$macros.
+// Start all of them before the first one runs. A model's outputs are lost when
+// another one runs, except through its function, which copies them.
+void* shared_arena_allocator(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif
+
+#endif  // SHARED_ARENA_H_
+""")
+_SOURCE = string.Template("""\
+#include "shared_arena.h"
+
+#include <stdint.h>
+
+#include "tensorflow/lite/micro/micro_allocator.h"
+
+#ifndef SHARED_ARENA_BYTES
+#define SHARED_ARENA_BYTES $reserved
+#endif
+
+void* shared_arena_allocator(void) {
+  alignas(16) static uint8_t arena[SHARED_ARENA_BYTES];
+  static tflite::MicroAllocator* const allocator =
+      tflite::MicroAllocator::Create(arena, sizeof(arena));
+  return allocator;
+}
+""")
+
+
+def share_arena(sources, out, arena_margin=0.1):
+    """Writes an arena that several models of a firmware share.
+
+    What each keeps for good adds up; activations take turns, so that the
+    largest counts.
+
+    Args:
+        sources: list of `MicroSource`, at least two, as `export_micro`
+            returned them, each in a folder of its own.
+        out: `str` or path-like, the folder that gets `shared_arena.h` and
+            `shared_arena.cc`; it is made if it is missing.
+        arena_margin: float of at least 0, as for `export_micro`.
+
+    Returns:
+        `int`, bytes of the arena that is reserved.
+
+    Raises:
+        OSError: If the files cannot be written.
+        ValueError: If there are fewer than two models, or two whose names are
+            one in C, where macros are written in capitals.
+
+    Example:
+
+    >>> words = export_micro("words.tflite", "firmware/words")
+    >>> people = export_micro("people.tflite", "firmware/people")
+    >>> share_arena([words, people], "firmware")
+    """
+    sources = list(sources)
+    names = [source.name for source in sources]
+    if len(sources) < 2:
+        raise ValueError(
+            "Models share an arena from two on. Received: "
+            f"{len(sources)} of them."
+        )
+    if len({name.upper() for name in names}) < len(names):
+        raise ValueError(
+            "Each model must have a name of its own in C, where macros are "
+            f"written in capitals. Received: {', '.join(names)}. Export one "
+            "of them with another name=."
+        )
+    out = atomic.writable_folder(out)
+    need = needed([source.arena_need for source in sources])
+    reserved = arena_need.reserved(need, arena_margin)
+    listed = "\n".join(
+        f"//   {source.name}, in {pathlib.Path(source.folder).name}"
+        for source in sources
+    )
+    macros = " -D".join(f"{name.upper()}_SHARED_ARENA" for name in names)
+    texts = {
+        "shared_arena.h": _HEADER.substitute(models=listed, macros=macros),
+        "shared_arena.cc": _SOURCE.substitute(reserved=reserved),
+    }
+    atomic.write({out / name: t.encode() for name, t in texts.items()})
+    return reserved
+
+
+def needed(needs):
+    """The least arena that several models start and run in.
+
+    Args:
+        needs: list of `arena_need.Need`, one a model.
+
+    Returns:
+        `int`.
+    """
+    keys = {key for need in needs for key in need.plans}
+    return max(
+        _together([need.plans[key] for need in needs if key in need.plans])
+        for key in keys
+    )
+
+
+def _together(plans):
+    kept = sum(plan.persistent_bytes for plan in plans)
+    room = max(plan.bytes - plan.persistent_bytes for plan in plans)
+    return -(-(kept + room) // _ALIGNMENT) * _ALIGNMENT

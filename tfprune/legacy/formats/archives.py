@@ -1,0 +1,104 @@
+"""Reads `.keras` archives that Keras 2 wrote."""
+
+import io
+import json
+import re
+import zipfile
+
+import numpy as np
+
+from tfprune.legacy.formats import hdf5_files
+
+# Attributes that hold inner layers, in the order of the layer's weight list.
+_FIRST = (
+    "forward_layer",
+    "backward_layer",
+    "_query_dense",
+    "_key_dense",
+    "_value_dense",
+    "_output_dense",
+)
+_LAYERS = ("layers", "_layer_checkpoint_dependencies")
+
+
+def read(path):
+    """The `hdf5_files.Contents` of an archive, `None` if Keras 3 wrote it."""
+    import h5py
+
+    with zipfile.ZipFile(path) as archive:
+        if "metadata.json" not in archive.namelist():
+            return None
+        metadata = json.loads(archive.read("metadata.json"))
+        version = metadata.get("keras_version", "3")
+        if not version.startswith("2"):
+            return None
+        entry = json.loads(archive.read("config.json"))
+        data = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(data, "r") as file:
+        weights = list(_model(entry, file))
+    return hdf5_files.Contents(
+        entry=entry,
+        weights=weights,
+        version=version,
+        training=_training(entry.get("compile_config")),
+    )
+
+
+def _training(config):
+    """The compile settings of a model, in the format of an HDF5 file."""
+    if not config or "optimizer" not in config:
+        return None
+    optimizer = config["optimizer"]
+    if isinstance(optimizer, str):
+        optimizer = {"class_name": optimizer, "config": {}}
+    return {**config, "optimizer_config": optimizer}
+
+
+def _model(entry, group):
+    """Yields `(name, array)` of a model's layers, in their order."""
+    inner = next((group[key] for key in _LAYERS if key in group), None)
+    if inner is None:
+        return
+    seen = {}
+    for layer in entry["config"]["layers"]:
+        name = _snake(layer["class_name"])
+        number = seen[name] = seen.get(name, -1) + 1
+        key = f"{name}_{number}" if number else name
+        if key not in inner:
+            continue
+        if "layers" in layer["config"]:
+            yield from _model(layer, inner[key])
+        elif layer["class_name"] == "TimeDistributed":
+            yield from _wrapped(layer["config"]["layer"], inner[key])
+        else:
+            yield from _weights(inner[key])
+
+
+def _wrapped(entry, group):
+    if "layers" in entry["config"]:
+        yield from _model(entry, group["layer"])
+    else:
+        yield from _weights(group)
+
+
+def _weights(group):
+    """Yields the weights of a layer, then those of its inner layers."""
+    own = group.get("vars", {})
+    for key in sorted(own, key=int):
+        yield key, np.array(own[key])
+
+    def order(key):
+        place = _FIRST.index(key) if key in _FIRST else len(_FIRST)
+        word, _, number = key.rpartition("_")
+        return place, (word, int(number)) if number.isdigit() else (key, 0)
+
+    for key in sorted((key for key in group if key != "vars"), key=order):
+        yield from _weights(group[key])
+
+
+def _snake(name):
+    """The name of a class as Keras 2 wrote it in an archive."""
+    name = name.rpartition(">")[2]
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -1,0 +1,161 @@
+"""What is asked for: limits, a loss, a board."""
+
+import dataclasses
+
+from tfprune.core import boards
+from tfprune.deploy import latency as latency_lib
+from tfprune.export.micro.arena import cores
+from tfprune.pipeline import channel_choice
+from tfprune.selection import Budget
+
+_NAMES = ("budget", "board", "macs", "latency", "max_loss")
+_BY_LOSS = ("macs", "params")
+MICRO = ("flash_bytes", "ram_bytes")
+_TABLE = "latency table"
+
+
+@dataclasses.dataclass(frozen=True)
+class Wish:
+    """One of a budget, a board, a limit or a loss.
+
+    Args:
+        budget: a `tfprune.Budget`.
+        board: a name or a `core.boards.Board`.
+        macs: as in `Budget`.
+        latency: as in `Budget`, whose table is measured here.
+        max_loss: `float`, how much of the metric may go.
+
+    Raises:
+        TypeError: If `budget` is none.
+        ValueError: If none or several are given, or one is out of range.
+    """
+
+    budget: object = None
+    board: object = None
+    macs: object = None
+    latency: object = None
+    max_loss: float | None = None
+
+    def __post_init__(self):
+        given = self.given()
+        if len(given) != 1:
+            raise ValueError(
+                "What is wanted must be said by one of "
+                f"{', '.join(_NAMES)}. Received: "
+                f"{', '.join(given) or 'none'}. Several limits go into one "
+                "tfprune.Budget."
+            )
+        if self.budget is not None and not isinstance(self.budget, Budget):
+            raise TypeError(
+                "`budget` must be a tfprune.Budget. Received: "
+                f"budget={self.budget!r}. Say what may remain, as in "
+                "tfprune.Budget(flash_bytes=64_000)."
+            )
+        if self.max_loss is not None and not self.max_loss >= 0:
+            raise ValueError(
+                "`max_loss` must be 0 or more, in units of the metric. "
+                f"Received: max_loss={self.max_loss!r}."
+            )
+        if self.board is not None:
+            boards.get(self.board)
+        if self.macs is not None:
+            Budget(macs=self.macs)
+
+    def given(self):
+        """`dict` of what was given, as it is written."""
+        found = {name: getattr(self, name) for name in _NAMES}
+        return {k: repr(v) for k, v in found.items() if v is not None}
+
+    @property
+    def needs_table(self):
+        """`bool`, whether layers are to be measured for it."""
+        return self.latency is not None
+
+    @property
+    def is_micro(self):
+        """`bool`, whether flash or RAM is limited."""
+        if self.budget is not None:
+            return bool(set(MICRO) & self.budget.limits().keys())
+        return self.board is not None
+
+    @property
+    def board_name(self):
+        """`str` or `None`."""
+        if self.budget is not None:
+            return self.budget.board
+        return None if self.board is None else boards.get(self.board).name
+
+    @property
+    def core(self):
+        """The board's core as `export_micro` takes it; `None` without one."""
+        name = self.board_name
+        return None if name is None else cores.get(boards.get(name).core)
+
+    def resolved(self, model, space, calibration):
+        """The `tfprune.Budget`, `None` for a loss.
+
+        Args:
+            model: the dense `keras.Model`.
+            space: a `Workspace`, which keeps a latency table.
+            calibration: inputs, for the files of single layers.
+        """
+        if self.max_loss is not None:
+            return None
+        if self.board is not None:
+            return Budget(board=self.board)
+        if self.macs is not None:
+            return Budget(macs=self.macs)
+        if self.budget is not None:
+            return self.budget
+        found = space.get(_TABLE)
+        if found is None:
+            table = latency_lib.latency_table(model, "int8", calibration)
+            space.put(_TABLE, dataclasses.asdict(table))
+        else:
+            table = latency_lib.LatencyTable(**found)
+        return Budget(latency=self.latency, latency_table=table)
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """Limits in units, and what the dense model has of each.
+
+    Attributes:
+        ceilings: `dict` from limits to numbers; empty for a loss.
+        dense: `dict` from costs to those of the dense model, predicted.
+        table: latency table or `None`.
+    """
+
+    ceilings: dict
+    dense: dict
+    table: object = None
+
+
+def costs(budget, graph, recipe, selection, options):
+    """The `Costs`, checked to be within reach.
+
+    Args:
+        budget: a `tfprune.Budget`, or `None` for a loss.
+        graph: the `ChannelGraph` of the dense model.
+        recipe: a `Recipe`.
+        selection: `(x, y)`, for the criterion.
+        options: of `tfprune.prune`.
+
+    Raises:
+        ValueError: If even the smallest network exceeds a limit; the message
+            says how close one can get.
+    """
+    if budget is None:
+        meter = Budget(macs=1.0).meter(graph)
+        dense = {name: int(getattr(meter, name)()) for name in _BY_LOSS}
+        return Costs({}, dense)
+    meter = budget.meter(graph)
+    ceilings = budget.ceilings(meter)
+    dense = {name: getattr(meter, name)() for name in ceilings}
+    # It raises the error where the budget is out of reach.
+    channel_choice.ranking(graph, budget, recipe.criterion, selection, options)
+    return Costs(
+        {name: int(value) for name, value in ceilings.items()},
+        {name: float(value) for name, value in dense.items()},
+        budget.latency_table,
+    )

@@ -1,0 +1,185 @@
+"""The result of `compress`: a model, its file, and their measurements."""
+
+import dataclasses
+import pathlib
+
+import keras
+
+from tfprune.core import printed
+from tfprune.core import tables
+from tfprune.core.files import damage
+from tfprune.legacy import loading
+from tfprune.pipeline.result import workspace
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Point:
+    """One network of a frontier.
+
+    Attributes:
+        numbers: `dict` from what was measured to its value, by names that
+            say which: "int8 flash, measured", "int8 flash, predicted".
+        values: `dict`, the metrics of the model in float.
+        file_values: `dict`, those of its int8 file where it runs.
+        kept: `dict` from groups of channels to `[kept, of]`.
+        curve: list of `dict`s, one for each epoch of its training.
+        folder: `str`, where its `model.keras` and `model.tflite` lie.
+    """
+
+    numbers: dict
+    values: dict
+    file_values: dict
+    kept: dict
+    curve: list
+    folder: str
+
+    @property
+    def model(self):
+        """The `keras.Model`, read from its file."""
+        return loading.load_model(str(pathlib.Path(self.folder, "model.keras")))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Compressed(printed.Printed):
+    """The best network found by `compress`.
+
+    Attributes:
+        model: a plain `keras.Model`, compiled if the original was.
+        dense: the original `keras.Model`, or `None` if not given.
+        folder: `str`, the folder with all results.
+        before, after: `dict`s from names to measurements of the original and
+            the new model, including metrics.
+        fits: `bool`, whether the measurements meet all limits.
+        limits: `dict` from the names of limits to their values.
+        over: `dict` from exceeded limits to the excess.
+        monitor: `str`, the metric to preserve.
+        larger: `bool`, whether larger is better.
+        points: tuple of `Point`, the frontier, from large to small.
+        curve: list of `dict`s, one per training epoch.
+        kept: `dict` from channel groups to `[kept, total]`.
+        settings: `dict`, the arguments and settings of the run.
+        command: `str`, the command that reproduces the run.
+        interrupted: `bool`, whether the run was interrupted.
+        report: `str`, the path of `report.html`, or `None`.
+    """
+
+    model: object
+    dense: object
+    folder: str
+    before: dict
+    after: dict
+    fits: bool
+    limits: dict
+    over: dict
+    monitor: str
+    larger: bool
+    points: tuple
+    curve: list
+    kept: dict
+    settings: dict
+    command: str
+    interrupted: bool
+    report: str | None = None
+
+    @property
+    def path(self):
+        """`str`, the int8 file, or `None` if there is none."""
+        path = pathlib.Path(self.folder, "model.tflite")
+        return str(path) if path.exists() else None
+
+    def table(self):
+        """A `tables.Table` of both networks."""
+        rows, limits = [], self.limits_of_numbers()
+        for name, number in self.before.items():
+            row = (name, _cell(number), _cell(self.after.get(name)))
+            limit = limits.get(name)
+            rows.append((*row, "" if limit is None else tables.number(limit)))
+        title = "It fits." if self.fits else f"Too large: {self.over}."
+        return tables.Table(
+            ("", "before", "after", "at most"),
+            tuple(rows),
+            title=title if self.limits else "",
+        )
+
+    def limits_of_numbers(self):
+        """`dict` from the names of numbers to what they may be at most."""
+        return {
+            name: self.limits[limit]
+            for name, limit in _LIMITS.items()
+            if limit in self.limits and name in self.before
+        }
+
+    def frontier(self):
+        """A `tables.Table` with a row for each point."""
+        names = list(self.points[0].numbers) if self.points else []
+        header = (self.monitor, f"{self.monitor}, int8", *names)
+        rows = tuple(
+            (
+                _cell(p.values.get(self.monitor)),
+                _cell(p.file_values.get(self.monitor)),
+                *(_cell(p.numbers.get(name)) for name in names),
+            )
+            for p in self.points
+        )
+        return tables.Table(header, rows, left=0)
+
+    def to_dict(self):
+        """Everything but the models, as plain data."""
+        found = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("model", "dense", "points", "folder")
+        }
+        points = []
+        for point in self.points:
+            facts = dataclasses.asdict(point)
+            folder = pathlib.Path(point.folder)
+            facts["folder"] = folder.relative_to(self.folder).as_posix()
+            points.append(facts)
+        return {**found, "points": points}
+
+    def tables(self):
+        """A list of `tables.Table`: both networks, and the frontier."""
+        found = [self.table()]
+        return [*found, self.frontier()] if self.points[1:] else found
+
+
+def load(folder, dense=None):
+    """Loads the result of `compress` from its folder.
+
+    Args:
+        folder: `str` or path-like.
+        dense: the original `keras.Model`, if available.
+
+    Returns:
+        A `Compressed`.
+    """
+    folder = pathlib.Path(folder)
+    facts = damage.read_json(folder / workspace.RESULT, dict)
+    facts.pop("key")
+    points = tuple(
+        Point(**{**facts_, "folder": str(folder / facts_["folder"])})
+        for facts_ in facts.pop("points")
+    )
+    if facts["report"]:
+        facts["report"] = str(folder / pathlib.Path(facts["report"]).name)
+    model = loading.load_model(str(folder / "model.keras"))
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"A keras.Model is needed. Received: {model!r}.")
+    return Compressed(
+        model=model, dense=dense, folder=str(folder), points=points, **facts
+    )
+
+
+def _cell(value):
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return tables.number(value)
+
+
+_LIMITS = {
+    "MACs": "macs",
+    "parameters": "params",
+    "int8 flash, measured": "flash_bytes",
+    "arena, needed on the core": "ram_bytes",
+}

@@ -1,0 +1,91 @@
+"""Costs and metrics of a network, as predicted and as measured on its file."""
+
+import pathlib
+import tempfile
+
+from absl import logging
+
+from tfprune.costs import counting
+from tfprune.export.convert import tflite
+from tfprune.export.micro import firmware_folder
+from tfprune.export.micro.arena import measured_arena
+from tfprune.export.run import interpreter
+from tfprune.graph import read
+
+FLASH, ARENA = "int8 flash, measured", "arena, measured"
+# What the board needs, scratch buffers of its kernels included.
+ARENA_NEEDED = "arena, needed on the core"
+FLASH_PREDICTED = "int8 flash, predicted"
+ARENA_PREDICTED = "arena, predicted"
+FLOAT_FILE = "float32 file bytes"
+# The measured number of each limit that a file can be held to.
+OF_LIMITS = {"flash_bytes": FLASH, "ram_bytes": ARENA_NEEDED}
+PREDICTED = {"flash_bytes": FLASH_PREDICTED, "ram_bytes": ARENA_PREDICTED}
+
+
+def predicted(model):
+    """Numbers that the graph of a model tells, by unambiguous names."""
+    meter = counting.Meter(read.channel_graph(model))
+    return {
+        "MACs": int(meter.macs()),
+        "parameters": int(meter.params()),
+        FLASH_PREDICTED: int(meter.flash_bytes()),
+        ARENA_PREDICTED: int(meter.ram_bytes()),
+    }
+
+
+def float_file_bytes(model):
+    """Bytes of the model as a .tflite file of floats, `int`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "model.tflite")
+        return tflite.export_tflite(model, path).file_bytes
+
+
+def export(model, path, calibration, core=None):
+    """Writes the int8 file of a model, and measures what it takes.
+
+    Args:
+        model: a `keras.Model`.
+        path: `pathlib.Path`, the file to write.
+        calibration: inputs.
+        core: `str`, what the arena is for; `None` for any Cortex-M.
+
+    Returns:
+        `dict` of numbers.
+    """
+    file = tflite.export_tflite(model, path, "int8", calibration)
+    return {
+        FLASH: file.file_bytes,
+        ARENA: measured_arena.arena(path).required_bytes,
+        ARENA_NEEDED: firmware_folder.arena_bytes(path, core=core),
+    }
+
+
+def values(path, task, source, runtime):
+    """The metrics of a file where it runs, `dict` from name to `float`."""
+    return task.evaluate(lambda x: interpreter.run(path, x, runtime), source)
+
+
+def title(runtime):
+    """How a metric of a file is named in tables."""
+    return {
+        "micro": "int8 on TFLite Micro",
+        "reference": "int8 on TFLite's plain kernels",
+    }.get(runtime, "int8 on TFLite")
+
+
+def over(numbers, ceilings):
+    """The limits that measured numbers exceed, `dict` to by how much."""
+    found = {}
+    for name, ceiling in ceilings.items():
+        key = OF_LIMITS.get(name)
+        if key in numbers and numbers[key] > ceiling:
+            found[name] = numbers[key] - ceiling
+    return found
+
+
+def log(numbers):
+    """Writes numbers into the log."""
+    logging.info(
+        "%s", ", ".join(f"{name} {value}" for name, value in numbers.items())
+    )

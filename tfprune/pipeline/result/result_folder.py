@@ -1,0 +1,140 @@
+"""Writes the networks of a run to the result folder."""
+
+import json
+import pathlib
+import shutil
+
+from tfprune.core.files import atomic
+from tfprune.export.micro import firmware_folder
+from tfprune.pipeline.result import compressed
+from tfprune.pipeline.result import measured
+from tfprune.pipeline.result import run_page
+from tfprune.pipeline.result import workspace
+
+MODEL, FILE = "model.keras", "model.tflite"
+FIRMWARE, POINTS = "firmware", "points"
+REPORT = "report.html"
+
+
+def write(job, best, answers, facts, key, labels=()):
+    """Writes the folder of a result, and puts it in place.
+
+    Args:
+        job: the `Job`.
+        best: the `Answer` that is taken.
+        answers: list of `Answer`s, the frontier; may be empty.
+        facts: `dict`, the fields of `Compressed` that are settings.
+        key: `dict`, what the run depends on.
+        labels: the names of the classes.
+
+    Returns:
+        A `Compressed`.
+    """
+    space = job.workspace
+    folder = space.final()
+    if job.task.is_function:
+        best.model.compile("adam", loss=job.task.loss)
+    else:
+        best.model.compile("adam", **job.task.compiling())
+    # Loading warns of an optimizer that was never built.
+    best.model.optimizer.build(best.model.trainable_variables)
+    best.model.save(folder / MODEL)
+    after = dict(vars(best))
+    if job.runtime is not None:
+        after["numbers"] = {
+            **best.numbers,
+            measured.FLOAT_FILE: measured.float_file_bytes(best.model),
+        }
+        shutil.copy(space.path(f"{best.name}.tflite"), folder / FILE)
+        if job.runtime == "micro":
+            firmware_folder.export_micro(
+                folder / FILE,
+                folder / FIRMWARE,
+                labels=labels,
+                core=job.core,
+            )
+    points = []
+    for number, answer in enumerate(answers, start=1):
+        place = folder / POINTS / f"{number}"
+        place.mkdir(parents=True)
+        shutil.copy(space.path(f"{answer.name}.keras"), place / MODEL)
+        if job.runtime is not None:
+            shutil.copy(space.path(f"{answer.name}.tflite"), place / FILE)
+        points.append(
+            compressed.Point(
+                answer.numbers,
+                answer.values,
+                answer.file_values,
+                answer.kept,
+                answer.curve,
+                str(space.out / POINTS / f"{number}"),
+            )
+        )
+    found = compressed.Compressed(
+        model=best.model,
+        dense=job.model,
+        folder=str(space.out),
+        before=named(job, job.baseline),
+        after=named(job, after),
+        fits=not best.over,
+        limits=job.ceilings,
+        over=best.over,
+        monitor=job.task.monitor,
+        larger=job.task.larger,
+        points=tuple(points),
+        curve=best.curve,
+        kept=best.kept,
+        report=str(space.out / REPORT),
+        **facts,
+    )
+    run_page.write(folder / REPORT, found, job, labels)
+    text = json.dumps(found.to_dict() | {"key": key}, indent=2) + "\n"
+    atomic.write({folder / workspace.RESULT: text.encode()})
+    space.publish()
+    return found
+
+
+def named(job, facts):
+    """Metrics and numbers of a network, each by a name of its own."""
+    found = {f"{k}, float32": v for k, v in facts["values"].items()}
+    if job.runtime is not None:
+        where = measured.title(job.runtime)
+        found |= {f"{k}, {where}": v for k, v in facts["file_values"].items()}
+    return found | facts["numbers"]
+
+
+def baseline(job):
+    """Measures the dense network, or takes it from the journal: a `dict`."""
+    space = job.workspace
+    found = space.get("baseline")
+    if found is not None:
+        return found
+    job.tell(stage="baseline")
+    began = job.clock.spent
+    numbers, file_values = measured.predicted(job.model), {}
+    values = job.task.evaluate(
+        lambda x: job.model(x, training=False), job.validation
+    )
+    if job.runtime is not None:
+        path = space.path("dense.tflite")
+        numbers |= {
+            measured.FLOAT_FILE: measured.float_file_bytes(job.model),
+            **measured.export(job.model, path, job.calibration, job.core),
+        }
+        file_values = measured.values(
+            path, job.task, job.validation, job.runtime
+        )
+    job.model.save(space.path("dense.keras"))
+    found = {
+        "numbers": numbers,
+        "values": values,
+        "file_values": file_values,
+        "seconds": job.clock.spent - began,
+    }
+    space.put("baseline", found, job.clock.spent)
+    return found
+
+
+def load(out, dense):
+    """The result of a run that is finished."""
+    return compressed.load(pathlib.Path(out), dense)

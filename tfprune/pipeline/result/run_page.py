@@ -1,0 +1,120 @@
+"""The page of a run: `report.html`, one file that opens offline."""
+
+import dataclasses
+import pathlib
+import tempfile
+
+from tfprune import reports
+from tfprune.deploy import layer_errors
+from tfprune.export.convert import tflite
+from tfprune.pipeline.result import measured
+
+_LIMIT = 5000  # Samples of the confusion matrix or the histogram of errors.
+_ERRORS = 64  # Samples that errors of int8 are measured on.
+_BYTES = {
+    measured.FLASH,
+    measured.ARENA,
+    measured.ARENA_NEEDED,
+    measured.FLASH_PREDICTED,
+    measured.ARENA_PREDICTED,
+    measured.FLOAT_FILE,
+}
+_NOT_METRICS = {"epoch", "seconds"}
+
+
+def write(path, found, job, names=()):
+    """Writes the page of a result.
+
+    Args:
+        path: `pathlib.Path`, the file.
+        found: a `Compressed` with its dense model.
+        job: the `Job`.
+        names: of the classes.
+    """
+    page = reports.compare(job.model, found.model).page()
+    page = dataclasses.replace(
+        page,
+        title=f"{job.model.name}, compressed",
+        measured=tuple(quantities(found)),
+        frontier=frontier(found),
+        stages=stages(found),
+        quantization=_quantization(path.parent / "model.tflite", found, job),
+        outcomes=_outcomes(found, job, names),
+        settings=_flat(found.settings),
+        command=found.command,
+    )
+    page.write(path)
+
+
+def quantities(found):
+    """A `reports.Quantity` for each number of a result."""
+    limits = found.limits_of_numbers()
+    for name, before in found.before.items():
+        metric = name.split(", ")[0] == found.monitor
+        share = "accuracy" in name
+        yield reports.Quantity(
+            name,
+            before,
+            found.after.get(name),
+            "%" if share else "bytes" if name in _BYTES else "",
+            limit=limits.get(name),
+            larger_is_better=share or (metric and found.larger),
+        )
+
+
+def frontier(found):
+    """A `reports.Frontier` of the points, `None` if there are none."""
+    if not found.points:
+        return None
+    points = tuple(
+        reports.FrontierPoint(
+            f"point {number}",
+            (point.file_values or point.values)[found.monitor],
+            point.numbers,
+            chosen=point.numbers["MACs"] == found.after["MACs"],
+        )
+        for number, point in enumerate(found.points, start=1)
+    )
+    share = "accuracy" in found.monitor
+    return reports.Frontier(
+        f"{found.monitor} on validation data", points, "%" if share else ""
+    )
+
+
+def stages(found):
+    """The curve of the training as a tuple of `reports.Stage`."""
+    if not found.curve:
+        return ()
+    names = [n for n in found.curve[-1] if n not in _NOT_METRICS]
+    history = {n: [line[n] for line in found.curve] for n in names}
+    return (reports.Stage("training", history),)
+
+
+def _quantization(path, found, job):
+    """How far int8 is from float, tensor by tensor."""
+    if job.runtime is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        plain = pathlib.Path(folder, "float.tflite")
+        tflite.export_tflite(found.model, plain)
+        data, _ = job.train.some(_ERRORS)
+        return layer_errors.quantization_error(path, plain, data, _ERRORS)
+
+
+def _outcomes(found, job, names):
+    """What both models answer; nothing where a function watches."""
+    if job.task.is_function:
+        return ()
+    data = [(x, y) for x, y, _ in job.validation.batches(limit=_LIMIT)]
+    return reports.outcomes([job.model, found.model], data, names or None)
+
+
+def _flat(settings, before=""):
+    """Settings of settings, by joined names."""
+    found = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{before}{name} ")
+        elif value is not None:
+            found[f"{before}{name}".replace("_", " ")] = value
+    return found

@@ -1,0 +1,282 @@
+"""The report page: one self-contained HTML file."""
+
+import dataclasses
+import importlib.resources
+
+from tfprune.core.files import atomic
+from tfprune.reports import quantities
+from tfprune.reports.html import environment
+from tfprune.reports.html import markup
+from tfprune.reports.html import page_layers
+from tfprune.reports.html import page_results
+from tfprune.reports.html import page_training
+
+
+@dataclasses.dataclass(frozen=True)
+class FrontierPoint:
+    """A network that could be taken.
+
+    Attributes:
+        name: `str`.
+        value: `float`, its metric.
+        costs: `dict` from the names of quantities (keys of
+            `quantities.WORDS`, or any other) to numbers.
+        chosen: `bool`, whether it is the network of the page.
+    """
+
+    name: str
+    value: float
+    costs: dict
+    chosen: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Frontier:
+    """What is reached at which cost.
+
+    Attributes:
+        metric: `str`, the name of the metric, and on which data.
+        points: tuple of `FrontierPoint`.
+        unit: `str`, "%" if the metric is a fraction of 1.
+    """
+
+    metric: str
+    points: tuple
+    unit: str = "%"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A training of several epochs.
+
+    Attributes:
+        name: `str`: "dense", "fine-tuning".
+        history: `dict` from the name of a metric to a list with a number for
+            each epoch, as `keras.callbacks.History.history` is.
+    """
+
+    name: str
+    history: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """What a page shows; what is not given has no section.
+
+    Attributes:
+        before: `profiles.Profile` of the network that came in, or of the
+            only one.
+        after: `Profile` of the smaller one.
+        title: `str`; the name of the model if empty.
+        target: `str`, the name of what it must fit: a board.
+        measured: tuple of `Quantity`: what was measured, with limits. They
+            come first; a quantity of the profiles that has the same name is
+            left to them.
+        channels: what `channel_strips(graph, keep)` gave for the network
+            that came in; without it the page knows how many channels of each
+            layer are kept, but not which.
+        frontier: a `Frontier`.
+        stages: tuple of `Stage`, one after the other.
+        sensitivity: what `tfprune.sensitivity` measured.
+        chance: `float`, the metric of `sensitivity` of a model that guesses.
+        quantization: what `tfprune.quantization_error` measured.
+        outcomes: tuple of what `outcomes` gave.
+        settings: `dict` from names to values.
+        command: `str`, the command or the code that makes this again.
+
+    Example:
+
+    >>> report = tfprune.compare(model, small)
+    >>> page = dataclasses.replace(
+    ...     report.page(), stages=(Stage("fine-tuning", history.history),))
+    >>> page.write("report.html")
+    """
+
+    before: object
+    after: object = None
+    title: str = ""
+    target: str = ""
+    measured: tuple = ()
+    channels: tuple = ()
+    frontier: Frontier | None = None
+    stages: tuple = ()
+    sensitivity: object = None
+    chance: float | None = None
+    quantization: object = None
+    outcomes: tuple = ()
+    settings: dict = dataclasses.field(default_factory=dict)
+    command: str = ""
+
+    def __post_init__(self):
+        names = [quantity.label for quantity in self.measured]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(
+                    "Each quantity of a page must have a name of its own. "
+                    f"Received: measured with {names.count(name)} times "
+                    f"{name!r}. Say of each how it differs, as in 'int8 flash "
+                    "bytes, measured'."
+                )
+
+    def quantities(self):
+        """List of `Quantity`: those measured, then those of the profiles."""
+        found = list(self.measured)
+        known = {quantity.label for quantity in found}
+        before = self.before.totals
+        after = {} if self.after is None else self.after.totals
+        for name in before | after:
+            quantity = quantities.Quantity(
+                name,
+                before.get(name),
+                after.get(name),
+                "%" if name == "accuracy" else "",
+                larger_is_better=name == "accuracy",
+            )
+            if quantity.label not in known:
+                found.append(quantity)
+        return found
+
+    def to_html(self):
+        """The page, `str`."""
+        return self._document().decode()
+
+    def write(self, path):
+        """Writes the page, whole or not at all.
+
+        Args:
+            path: `str` or path-like, the file.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        path = atomic.writable(path)
+        atomic.write({path: self._document()})
+
+    def _document(self):
+        sections = [
+            (name, title, element)
+            for name, title, make in _SECTIONS
+            if (element := make(self)) is not None
+        ]
+        title = self.title or (self.after or self.before).name
+        html = markup.tag(
+            "html",
+            markup.tag(
+                "head",
+                markup.tag("meta", charset="utf-8"),
+                markup.tag(
+                    "meta",
+                    name="viewport",
+                    content="width=device-width, initial-scale=1",
+                ),
+                markup.tag("meta", name="color-scheme", content="light dark"),
+                markup.tag("title", title),
+                markup.tag("style", _asset("page.css")),
+            ),
+            markup.tag(
+                "body",
+                markup.tag(
+                    "a", "To the content", href="#content", class_="skip"
+                ),
+                _header(self, title),
+                _navigation(sections),
+                markup.tag(
+                    "main",
+                    [_section(*section) for section in sections],
+                    id="content",
+                ),
+                markup.tag(
+                    "div",
+                    id="told",
+                    role="status",
+                    aria_live="polite",
+                    hidden=True,
+                ),
+                markup.tag("script", _asset("page.js")),
+            ),
+            lang="en",
+        )
+        return markup.document(html)
+
+
+def _header(page, title):
+    models = [p.name for p in (page.before, page.after) if p is not None]
+    names = " → ".join(dict.fromkeys(models))
+    line = [names] if names != title else []
+    if page.target:
+        line.append(f"for {page.target}")
+    return markup.tag(
+        "header",
+        markup.tag("h1", title),
+        markup.tag("p", ", ".join(line), class_="soft") if line else None,
+        page_results.verdict(page),
+    )
+
+
+def _navigation(sections):
+    return markup.tag(
+        "nav",
+        markup.tag(
+            "ul",
+            [
+                markup.tag("li", markup.tag("a", title, href=f"#{name}"))
+                for name, title, _ in sections
+            ],
+        ),
+        aria_label="Sections",
+    )
+
+
+def _section(name, title, content):
+    return markup.tag(
+        "section",
+        markup.tag("h2", title, id=f"{name}-title"),
+        content,
+        id=name,
+        aria_labelledby=f"{name}-title",
+    )
+
+
+def _making(page):
+    """Settings, versions, and how to make the page again."""
+    found = environment.environment()
+    facts = {
+        **page.settings,
+        "machine": found["machine"],
+        **{f"version of {k}": v for k, v in found["versions"].items()},
+    }
+    rows = [
+        markup.tag("div", markup.tag("dt", name), markup.tag("dd", str(value)))
+        for name, value in facts.items()
+    ]
+    command = None
+    if page.command:
+        command = [
+            markup.tag("h3", "Make it again"),
+            markup.tag("pre", markup.tag("code", page.command), tabindex=0),
+        ]
+    return markup.tag("div", markup.tag("dl", rows), command)
+
+
+def _asset(name):
+    """The text of a file beside this one."""
+    return (importlib.resources.files(__package__) / name).read_text("utf-8")
+
+
+# In the order of the page.
+_SECTIONS = (
+    ("summary", "Before and after", page_results.summary),
+    ("frontier", "Frontier", page_results.frontier),
+    ("channels", "Channels", page_layers.channels),
+    ("layers", "Layers", page_layers.layers),
+    ("training", "Training", page_training.training),
+    ("memory", "RAM over time", page_layers.memory),
+    ("sensitivity", "Sensitivity", page_training.sensitivity),
+    (
+        "quantization",
+        "Error of int8",
+        page_results.quantization,
+    ),
+    ("outcomes", "Answers", page_results.outcomes),
+    ("making", "How it was made", _making),
+)

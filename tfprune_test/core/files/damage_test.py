@@ -1,0 +1,37 @@
+import json
+import struct
+
+from absl.testing import parameterized
+
+from tfprune.core.files import damage
+
+
+class ReadingTest(parameterized.TestCase):
+    @parameterized.parameters(
+        (KeyError("layers"), "KeyError: 'layers'"),
+        (IndexError("out of\n range"), "IndexError: out of range"),
+        (StopIteration(), "StopIteration"),
+        (struct.error("unpack"), "error: unpack"),
+        (TypeError("'int' object is not iterable"), "TypeError: 'int' object"),
+        (OSError("Unable to synchronously open file"), "OSError: Unable"),
+        (json.JSONDecodeError("Expecting value", "", 0), "JSONDecodeError: "),
+    )
+    def test_odd_errors_become_one_line(self, error, said):
+        with self.assertRaises(ValueError) as caught:
+            with damage.reading("a.keras"):
+                raise error
+        text = str(caught.exception)
+        self.assertStartsWith(text, f"The file is damaged: 'a.keras' ({said}")
+        self.assertNotIn("\n", text)
+
+    @parameterized.parameters(
+        ValueError("The layer 'a' has no counterpart."),
+        TypeError("Could not locate class 'Odd'."),
+        FileNotFoundError("a.keras"),
+        KeyboardInterrupt(),
+    )
+    def test_what_speaks_for_itself_stays(self, error):
+        with self.assertRaises(type(error)) as caught:
+            with damage.reading("a.keras"):
+                raise error
+        self.assertIs(caught.exception, error)

@@ -1,0 +1,164 @@
+"""What stands in a .keras file of Keras 2."""
+
+import io
+import json
+import pathlib
+import zipfile
+
+import h5py
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.legacy.formats import archives
+
+
+def layer(name, **config):
+    return {"class_name": name, "config": config}
+
+
+class ArchivesTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        folder = self.create_tempdir().full_path
+        self.path = pathlib.Path(folder, "model.keras")
+
+    def read(self, layers, places, version="2.13.1", **entry):
+        """The names and numbers that are found.
+
+        Args:
+            layers: entries.
+            places: where each array lies in the file; it holds its number.
+        """
+        data = io.BytesIO()
+        with h5py.File(data, "w") as file:
+            file.create_group("_layer_checkpoint_dependencies")
+            for number, place in enumerate(places):
+                file[place] = np.full(1, number)
+        metadata = {} if version is None else {"keras_version": version}
+        config = {
+            "class_name": "Functional",
+            "config": {"layers": layers},
+            **entry,
+        }
+        with zipfile.ZipFile(self.path, "w") as archive:
+            archive.writestr("metadata.json", json.dumps(metadata))
+            archive.writestr("config.json", json.dumps(config))
+            archive.writestr("model.weights.h5", data.getvalue())
+        return archives.read(self.path)
+
+    def numbers(self, layers, places):
+        found = self.read(layers, places)
+        return [int(array[0]) for _, array in found.weights]
+
+    def test_layers_of_one_class_are_counted(self):
+        root = "_layer_checkpoint_dependencies"
+        places = [f"{root}/dense_{i}/vars/0" for i in range(1, 12)]
+        self.assertEqual(
+            self.numbers(
+                [layer("Dense")] * 12, [f"{root}/dense/vars/0", *places]
+            ),
+            list(range(12)),
+        )
+
+    def test_a_layer_without_weights_counts_too(self):
+        root = "layers"
+        self.assertEqual(
+            self.numbers(
+                [layer("ReLU"), layer("Dense"), layer("ReLU"), layer("Dense")],
+                [f"{root}/dense_1/vars/0", f"{root}/dense/vars/0"],
+            ),
+            [1, 0],
+        )
+
+    def test_arrays_of_a_layer_are_ordered_as_numbers(self):
+        places = [f"layers/dense/vars/{i}" for i in (10, 2, 0)]
+        found = self.read([layer("Dense")], places)
+        self.assertEqual([name for name, _ in found.weights], ["0", "2", "10"])
+        self.assertEqual([int(a[0]) for _, a in found.weights], [2, 1, 0])
+
+    def test_the_layers_of_a_layer(self):
+        root = "layers/multi_head_attention"
+        kinds = ("_value", "_query", "_output", "_key")
+        self.assertEqual(
+            self.numbers(
+                [layer("MultiHeadAttention")],
+                [f"{root}/{kind}_dense/vars/0" for kind in kinds],
+            ),
+            [1, 3, 0, 2],  # query, key, value, output
+        )
+        root = "layers/stacked/cells"
+        self.assertEqual(
+            self.numbers(
+                [layer("Stacked")],
+                [f"{root}/cell_{i}/vars/0" for i in (10, 2, 1)],
+            ),
+            [2, 1, 0],
+        )
+
+    def test_models_and_wrapped_layers(self):
+        inner = layer("Functional", layers=[layer("Dense"), layer("Dense")])
+        root = "layers/time_distributed"
+        self.assertEqual(
+            self.numbers(
+                [inner, layer("Conv2D"), layer("TimeDistributed", layer=inner)],
+                [
+                    "layers/functional/layers/dense_1/vars/0",
+                    "layers/functional/layers/dense/vars/0",
+                    "layers/conv2d/vars/0",
+                    f"{root}/layer/layers/dense/vars/0",
+                    f"{root}/layer/layers/dense_1/vars/0",
+                ],
+            ),
+            [1, 0, 2, 3, 4],
+        )
+
+    @parameterized.parameters("3.0.5", None)
+    def test_a_file_of_keras_3_is_none(self, version):
+        self.assertIsNone(self.read([], [], version=version))
+
+    def test_another_zip_file_is_none(self):
+        with zipfile.ZipFile(self.path, "w") as archive:
+            archive.writestr("a.txt", "")
+        self.assertIsNone(archives.read(self.path))
+
+    @parameterized.parameters(
+        (None, None),
+        ({}, None),
+        ({"loss": "mse"}, None),
+        (
+            {"loss": "mse", "optimizer": "adam"},
+            {"class_name": "adam", "config": {}},
+        ),
+        (
+            {"optimizer": {"class_name": "SGD", "config": {"nesterov": True}}},
+            {"class_name": "SGD", "config": {"nesterov": True}},
+        ),
+    )
+    def test_how_it_was_compiled(self, config, optimizer):
+        found = self.read([], [], compile_config=config)
+        self.assertEqual(found.version, "2.13.1")
+        if optimizer is None:
+            self.assertIsNone(found.training)
+        else:
+            self.assertEqual(found.training["optimizer_config"], optimizer)
+            self.assertEqual(found.training.get("loss"), config.get("loss"))
+
+    @parameterized.parameters(
+        ("Dense", "dense"),
+        ("Conv2D", "conv2d"),
+        ("Conv2DTranspose", "conv2d_transpose"),
+        ("SeparableConv1D", "separable_conv1d"),
+        ("LSTM", "lstm"),
+        ("ConvLSTM2D", "conv_lstm2d"),
+        ("LayerNormalization", "layer_normalization"),
+        ("GlobalAveragePooling2D", "global_average_pooling2d"),
+        ("PReLU", "p_re_lu"),
+        ("my_package>MyBlock", "my_block"),
+    )
+    def test_the_name_of_a_class(self, name, expected):
+        self.assertEqual(archives._snake(name), expected)
+
+
+if __name__ == "__main__":
+    absltest.main()

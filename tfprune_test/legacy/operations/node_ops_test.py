@@ -1,0 +1,159 @@
+"""Ops of TensorFlow's graphs in old files, against numpy."""
+
+import base64
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.legacy.operations import node_ops
+
+X = np.random.default_rng(0).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")
+Y = np.random.default_rng(1).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")
+
+
+def node(op, *inputs, constants=None, **attributes):
+    """Calls an op as a `TensorFlowOpLayer` writes it."""
+    config = {
+        "node_def": {"op": op, "attr": attributes},
+        "constants": constants,
+    }
+    inputs = [keras.ops.convert_to_tensor(x) for x in inputs]
+    return node_ops.call({"name": "t", "config": config}, inputs)
+
+
+class NodeOpsTest(parameterized.TestCase):
+    def test_ops_of_several_tensors(self):
+        np.testing.assert_allclose(node("AddV2", X, Y), X + Y, rtol=1e-6)
+        np.testing.assert_allclose(
+            node("Mul", X, constants={"0": 2.0}), 2 * X, rtol=1e-6
+        )
+        joined = node("ConcatV2", X, Y, constants={"2": -1})
+        np.testing.assert_array_equal(joined, np.concatenate([X, Y], -1))
+        packed = node("Pack", X, Y, axis={"i": "1"})
+        np.testing.assert_array_equal(packed, np.stack([X, Y], 1))
+        product = node("BatchMatMulV2", X, Y, adj_y={"b": True})
+        np.testing.assert_allclose(product, X @ Y.swapaxes(1, 2), rtol=1e-5)
+
+    @parameterized.parameters(
+        ("Transpose", {"1": [0, 2, 1]}, {}, X.swapaxes(1, 2)),
+        ("Reshape", {"1": [-1, 3]}, {}, X.reshape(-1, 3)),
+        ("ExpandDims", {"1": 1}, {}, X[:, None]),
+        ("Mean", {"1": [1]}, {"keep_dims": {"b": True}}, X.mean(1)[:, None]),
+        ("Sum", {"1": -1}, {}, X.sum(-1)),
+        ("Pad", {"1": [[0, 0], [1, 0], [0, 2]]}, {}, None),
+        ("Slice", {"1": [0, 1, 0], "2": [-1, 2, -1]}, {}, X[:, 1:3]),
+        ("Tile", {"1": [1, 2, 1]}, {}, np.tile(X, (1, 2, 1))),
+        ("GatherV2", {"1": [1, 0], "2": 2}, {}, X[..., [1, 0]]),
+        ("ArgMax", {"1": 2}, {}, X.argmax(2)),
+        ("Cast", {}, {"DstT": {"type": "DT_INT32"}}, X.astype(int)),
+        ("LeakyRelu", {}, {"alpha": {"f": 0.3}}, X),
+        ("Relu", {}, {}, X),
+    )
+    def test_ops_of_one_tensor(self, op, constants, attributes, wanted):
+        if op == "Pad":
+            wanted = np.pad(X, [(0, 0), (1, 0), (0, 2)])
+        got = node(op, X, constants=constants, **attributes)
+        np.testing.assert_allclose(got, wanted, rtol=1e-5)
+
+    def test_ops_with_attributes(self):
+        squeezed = node(
+            "Squeeze", X[:, :1], squeeze_dims={"list": {"i": ["1"]}}
+        )
+        np.testing.assert_array_equal(squeezed, X[:, 0])
+        mode = base64.b64encode(b"SYMMETRIC").decode()
+        padded = node(
+            "MirrorPad",
+            X,
+            constants={"1": [[0, 0], [1, 1], [0, 0]]},
+            mode={"s": mode},
+        )
+        wanted = np.pad(X, [(0, 0), (1, 1), (0, 0)], mode="symmetric")
+        np.testing.assert_array_equal(padded, wanted)
+        parts = node("SplitV", X, constants={"1": [1, 2], "2": 2})
+        np.testing.assert_array_equal(parts[0], X[..., :1])
+        np.testing.assert_array_equal(parts[1], X[..., 1:])
+        first, *rest = node("Unpack", X, num={"i": "4"}, axis={"i": "1"})
+        np.testing.assert_array_equal(first, X[:, 0])
+        self.assertLen(rest, 3)
+        with self.assertRaisesRegex(ValueError, "half_pixel_centers=False"):
+            node("ResizeBilinear", X[..., None], constants={"1": [2, 2]})
+
+    @parameterized.parameters(
+        # Bits from the right are axes from the left.
+        ({}, X[0:1, 1:3, 0:2]),
+        ({"begin_mask": 2}, X[0:1, :3, 0:2]),
+        ({"end_mask": 4}, X[0:1, 1:3, 0:]),
+        ({"shrink_axis_mask": 1}, X[0, 1:3, 0:2]),
+        ({"shrink_axis_mask": 6}, X[0:1, 1, 0]),
+        ({"new_axis_mask": 1}, X[None, 1:3, 0:2]),
+        ({"ellipsis_mask": 2}, X[0:1, ..., 0:2]),
+    )
+    def test_slices_with_masks(self, masks, wanted):
+        got = node(
+            "StridedSlice",
+            X,
+            constants={"1": [0, 1, 0], "2": [1, 3, 2], "3": [1, 1, 1]},
+            **{name: {"i": str(mask)} for name, mask in masks.items()},
+        )
+        np.testing.assert_array_equal(got, wanted)
+
+    def test_slices_that_step(self):
+        got = node(
+            "StridedSlice",
+            X,
+            constants={"1": [0, -1], "2": [2, 0], "3": [1, -2]},
+            end_mask={"i": "2"},
+        )
+        np.testing.assert_array_equal(got, X[0:2, ::-2])
+
+    def test_all_axes_of_one_go(self):
+        got = node("Squeeze", X[:1, :, :1])
+        self.assertEqual(tuple(got.shape), (4,))
+        got = node(
+            "Squeeze", X[:1, :, :1], squeeze_dims={"list": {"i": ["-1"]}}
+        )
+        self.assertEqual(tuple(got.shape), (1, 4))
+
+    def test_a_constant_goes_to_its_place(self):
+        got = node("Sub", X, constants={"0": 1.0})
+        np.testing.assert_allclose(got, 1 - X, rtol=1e-6)
+        got = node("Sub", X, constants={"1": 1.0})
+        np.testing.assert_allclose(got, X - 1, rtol=1e-6)
+        # After the tenth comes the second in the order of texts.
+        constants = {str(i): [[float(i)]] for i in range(11)} | {"11": 0}
+        got = node("ConcatV2", constants=constants)
+        np.testing.assert_array_equal(np.ravel(got), np.arange(11))
+
+    def test_a_message_is_read_as_json_is(self):
+        import tensorflow as tf
+
+        message = tf.compat.v1.NodeDef(name="n", op="MatMul")
+        message.attr["transpose_b"].b = True
+        message.attr["T"].type = tf.float32.as_datatype_enum
+        config = {"node_def": message.SerializeToString(), "constants": None}
+        got = node_ops.call({"name": "t", "config": config}, [X[0], Y[0]])
+        np.testing.assert_allclose(got, X[0] @ Y[0].T, rtol=1e-6)
+        message = tf.compat.v1.NodeDef(name="n", op="Cast")
+        message.attr["DstT"].type = tf.int32.as_datatype_enum
+        config = {"node_def": message.SerializeToString()}
+        got = node_ops.call({"name": "t", "config": config}, 9 * X)
+        np.testing.assert_array_equal(got, (9 * X).astype("int32"))
+
+    def test_an_op_that_nobody_knows(self):
+        with self.assertRaisesRegex(
+            ValueError, "layer 't' has no translation. Received: .*'Fft'; known"
+        ):
+            node("Fft", X)
+        with self.assertRaisesRegex(ValueError, "batch_dims=1"):
+            node(
+                "GatherV2",
+                X,
+                constants={"1": [0], "2": 1},
+                batch_dims={"i": "1"},
+            )
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,147 @@
+import warnings
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.pipeline.request import door_checks
+from tfprune.pipeline.request import sources
+from tfprune.pipeline.request import task as task_lib
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(50, 3)).astype("float32")
+Y = X.argmax(1)
+
+
+def model(units=3, loss=None):
+    """Its outputs are its inputs, the first of them."""
+    inputs = keras.Input((3,))
+    identity = keras.layers.Dense(
+        units, use_bias=False, kernel_initializer="identity", name="out"
+    )
+    made = keras.Model(inputs, identity(inputs), name="net")
+    loss = loss or keras.losses.SparseCategoricalCrossentropy(True)
+    made.compile(loss=loss, metrics=["accuracy"])
+    return made
+
+
+class DataTest(parameterized.TestCase):
+    def check(self, y, kind="sparse", units=3, x=X, weights=None):
+        net = model(units)
+        data = (x, y) if weights is None else (x, y, weights)
+        # Several batches, so that samples are counted on.
+        batches = [
+            tuple(part[i : i + 20] for part in data)
+            for i in range(0, len(x), 20)
+        ]
+        source = sources.Source(batches, "training", net)
+        return door_checks.check_data(net, [(kind, False)], source)
+
+    @parameterized.parameters(
+        ("sparse", 3, Y),
+        ("sparse", 3, Y[:, None].astype("float32")),
+        ("categorical", 3, np.eye(3)[Y]),
+        ("binary", 1, (Y > 0)[:, None].astype("float32")),
+        ("binary", 1, np.full((50, 1), 0.5)),
+        ("numbers", 3, X * 1e6),
+    )
+    def test_labels_that_fit(self, kind, units, y):
+        self.assertEqual(self.check(y, kind, units), 50)
+
+    @parameterized.parameters(
+        ("sparse", 3, 3, "whole numbers from 0 to 2"),
+        ("sparse", 3, -1, "whole numbers from 0 to 2"),
+        ("sparse", 3, 0.5, "whole numbers from 0 to 2"),
+        ("binary", 1, 1.5, "numbers from 0 to 1"),
+        ("binary", 1, -1, "numbers from 0 to 1"),
+        ("categorical", 3, 2, "numbers from 0 to 1"),
+    )
+    def test_the_first_label_that_does_not(self, kind, units, value, message):
+        y = np.zeros((50, 1 if kind == "sparse" else units))
+        y[[33, 44], 0] = value
+        with self.assertRaisesRegex(
+            ValueError,
+            f"Labels for training must be {message}, as the output 'out.*"
+            rf"Received: \[{value:.1f}.*\] in sample 33",
+        ):
+            self.check(y, kind, units)
+
+    def test_numbers_that_are_not_finite(self):
+        for value in (np.nan, np.inf):
+            y = X.copy()
+            y[[41, 49], 1] = value
+            with self.assertRaisesRegex(
+                ValueError, "y with NaN or infinity, first in sample 41"
+            ):
+                self.check(y, "numbers")
+        weights = np.ones(50, "float32")
+        weights[27] = np.nan
+        with self.assertRaisesRegex(ValueError, "weights with .* sample 27"):
+            self.check(Y, weights=weights)
+
+    def test_inputs_of_another_shape(self):
+        with self.assertRaisesRegex(ValueError, "shapes of the model's inputs"):
+            self.check(Y, x=X[:, :2])
+
+    def test_labels_by_the_name_of_their_output(self):
+        inputs = keras.Input((3,))
+        outputs = {
+            name: keras.layers.Dense(2, name=name)(inputs) for name in "ba"
+        }
+        net = keras.Model(inputs, outputs)
+        y = {"a": Y % 2, "b": X[:, :2]}
+        kinds = {"a": ("sparse", True), "b": ("numbers", False)}
+        kinds = [kinds[name] for name in task_lib.output_names(net)]
+        source = sources.Source((X, y), "training", net)
+        self.assertEqual(door_checks.check_data(net, kinds, source), 50)
+        source = sources.Source((X, {**y, "a": Y}), "training", net)
+        with self.assertRaisesRegex(ValueError, "from 0 to 1"):
+            door_checks.check_data(net, kinds, source)
+
+
+class Accuracy:
+    """A task whose metric is the accuracy, by numpy alone."""
+
+    monitor, larger = "accuracy", True
+
+    def evaluate(self, outputs_of, source, limit=None):
+        right = [
+            np.asarray(outputs_of(x)).argmax(1) == y
+            for x, y, _ in source.batches(limit=limit)
+        ]
+        return {"accuracy": np.concatenate(right).mean()}
+
+    def gain(self, values):
+        return values["accuracy"]
+
+
+class ChanceTest(absltest.TestCase):
+    def warned(self, x, y):
+        """Whether it was, and of what."""
+        net = model()
+        source = sources.Source((x, y), "validation", net)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            found = door_checks.warn_of_chance(net, Accuracy(), source)
+        texts = [str(w.message) for w in caught]
+        self.assertLen(texts, int(found))
+        return "".join(texts)
+
+    def test_a_model_that_knows_its_classes(self):
+        self.assertEqual(self.warned(X, Y), "")
+
+    def test_a_model_that_guesses(self):
+        labels = np.random.default_rng(1).permutation(Y)
+        right = np.mean(X.argmax(1) == labels)
+        self.assertIn(
+            f"model='net', whose accuracy of {right:.4f} on 50 validation",
+            self.warned(X, labels),
+        )
+
+    def test_one_sample_tells_nothing(self):
+        self.assertEqual(self.warned(X[:1], Y[:1] * 0), "")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,159 @@
+"""Data of any form, at the door."""
+
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.datasets import batches
+from tfprune.pipeline.request import sources
+
+X = np.arange(10, dtype="float32").reshape(5, 2)
+Y = np.arange(5)
+
+
+def source(data, purpose="training", model=None, **kwargs):
+    return sources.Source(data, purpose, model, **{"batch_size": 2, **kwargs})
+
+
+def read(feed):
+    return [feed[i] for i in range(len(feed))]
+
+
+class ArraysTest(parameterized.TestCase):
+    def test_every_epoch_has_all_samples_in_an_order_of_its_own(self):
+        feed = source((X, Y)).epochs()
+        orders = []
+        for epoch in range(3):
+            feed.epoch = epoch
+            found = np.concatenate([y for _, y in read(feed)])
+            self.assertCountEqual(found.tolist(), range(5))
+            orders.append(found.tolist())
+        self.assertNotEqual(orders[0], orders[1])
+        again = source((X, Y)).epochs(first=2)
+        found = np.concatenate([y for _, y in read(again)])
+        self.assertEqual(found.tolist(), orders[2])
+
+    def test_fit_reads_the_epochs_in_their_order(self):
+        seen = []
+
+        class Spy(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                feed.epoch = epoch
+
+        net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        net.compile("sgd", "mse")
+        feed = source((X, Y.astype("float32"))).epochs()
+        original = type(feed).__getitem__
+
+        class Watched(type(feed)):
+            def __getitem__(self, index):
+                seen.append((self.epoch, index))
+                return original(self, index)
+
+        feed.__class__ = Watched
+        net.fit(feed, epochs=2, shuffle=False, verbose=0, callbacks=[Spy()])
+        for epoch in (0, 1):
+            for index in range(3):
+                self.assertIn((epoch, index), seen)
+
+    def test_inputs_alone_are_their_own_targets(self):
+        ((x, y, weights),) = source(X).batches()
+        np.testing.assert_array_equal(x, y)
+        self.assertIsNone(weights)
+
+    def test_batches_and_weights(self):
+        found = list(source((X, Y, Y * 0.5)).batches(batch_size=2, limit=3))
+        self.assertEqual([len(x) for x, _, _ in found], [2, 1])
+        np.testing.assert_array_equal(found[1][2], [1.0])
+
+    def test_some_are_at_even_distances(self):
+        x, y = source((X, Y)).some(3)
+        np.testing.assert_array_equal(y, [0, 2, 4])
+        np.testing.assert_array_equal(x, X[[0, 2, 4]])
+
+    def test_other_numbers_have_another_digest(self):
+        one, two = source((X, Y)), source((X + 1, Y))
+        self.assertEqual(one.digest(), source((X, Y)).digest())
+        self.assertNotEqual(one.digest(), two.digest())
+
+
+class BatchesTest(parameterized.TestCase):
+    def test_a_list_of_batches(self):
+        found = source([(X[:2], Y[:2]), (X[2:], Y[2:])])
+        self.assertLen(list(found.batches()), 2)
+        labels = np.concatenate([y for _, y in read(found.epochs())])
+        self.assertCountEqual(labels.tolist(), Y)
+
+    def test_a_tf_dataset(self):
+        tf = keras.backend.backend() == "tensorflow"
+        if not tf:
+            self.skipTest("a dataset of TensorFlow")
+        import tensorflow
+
+        data = tensorflow.data.Dataset.from_tensor_slices((X, Y)).batch(2)
+        found = source(data)
+        self.assertEqual([len(y) for _, y, _ in found.batches()], [2, 2, 1])
+        self.assertIs(found.epochs(), data)
+        with self.assertRaisesRegex(ValueError, "infinite"):
+            source(data.repeat())
+
+    def test_augmented_batches_go_on_with_their_epoch(self):
+        split = batches.Split(np.zeros((6, 4, 4, 1)), np.arange(6))
+        data = batches.Batches(split, 2, batches.Preprocessing(), seed=0)
+        later = source(data).epochs(first=3)
+        self.assertEqual(later.epoch, 3)
+        self.assertIsNot(later, data)
+
+    @parameterized.parameters(
+        (None, "Data are needed"), (3, "must be arrays"), ("no.npz", "existing")
+    )
+    def test_what_is_no_data(self, data, text):
+        with self.assertRaisesRegex((ValueError, FileNotFoundError), text):
+            source(data)
+
+
+class FilesTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+
+    def test_arrays_by_name(self):
+        path = self.folder / "data.npz"
+        np.savez(path, x=X, y=Y, sample_weight=Y * 1.0)
+        ((x, y, weights),) = source(str(path)).batches()
+        np.testing.assert_array_equal(x, X)
+        np.testing.assert_array_equal(y, weights)
+
+    def test_several_inputs_and_outputs(self):
+        path = self.folder / "data.npz"
+        np.savez(path, x_left=X, x_right=X, y_kind=Y, y_size=Y)
+        ((x, y, _),) = source(str(path)).batches()
+        self.assertCountEqual(x, ["left", "right"])
+        self.assertCountEqual(y, ["kind", "size"])
+
+    def test_names_that_say_nothing(self):
+        path = self.folder / "data.npz"
+        np.savez(path, images=X, labels=Y)
+        with self.assertRaisesRegex(ValueError, "has no x"):
+            source(str(path))
+
+    def test_a_folder_of_images(self):
+        if keras.backend.backend() != "tensorflow":
+            self.skipTest("folders are read by TensorFlow")
+        for name, level in (("cat", 10), ("dog", 200)):
+            (self.folder / name).mkdir()
+            image = np.full((4, 4, 1), level, "uint8")
+            for number in range(3):
+                path = self.folder / name / f"{number}.png"
+                keras.utils.save_img(path, image, scale=False)
+        net = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
+        found = source(str(self.folder), "validation", net)
+        for x, y, _ in found.batches():
+            np.testing.assert_array_equal(x[:, 0, 0, 0] > 100, y == 1)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,120 @@
+"""Losses and metrics at work on outputs."""
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.pipeline.request import sources
+from tfprune.pipeline.request import task as task_lib
+from tfprune_test.pipeline import small_tasks
+
+LOGITS = np.array([[2.0, 0, 0], [0, 3, 0], [0, 0, 1], [1, 0, 0]], "float32")
+LABELS = np.array([0, 1, 0, 0])
+
+
+def identity(units=3, **compiling):
+    inputs = keras.Input((units,))
+    outputs = keras.layers.Activation("linear", name="out")(inputs)
+    model = keras.Model(inputs, outputs)
+    if compiling:
+        model.compile(**compiling)
+    return model
+
+
+def of(model, y=LABELS, **kwargs):
+    return task_lib.Task(model, (LOGITS, y, None), **kwargs)
+
+
+class TaskTest(parameterized.TestCase):
+    def test_metrics_are_those_of_evaluate(self):
+        net = small_tasks.two_heads()
+        x, y, weights = small_tasks.two_heads_data(50, 0)
+        data = sources.Source((x, y, weights), "validation", net)
+        task = task_lib.Task(net, (x, y, weights))
+        found = task.evaluate(net.predict_on_batch, data)
+        expected = net.evaluate(
+            x,
+            y,
+            sample_weight=weights,
+            batch_size=256,
+            verbose=0,
+            return_dict=True,
+        )
+        self.assertCountEqual(found, expected)
+        for name, value in expected.items():
+            self.assertAlmostEqual(found[name], value, 4, name)
+
+    def test_metrics_of_several_batches_are_those_of_all(self):
+        net = identity(loss=_cross_entropy(), metrics=["accuracy"])
+        data = sources.Source((LOGITS, LABELS), "validation", net)
+        task = of(net)
+        data.batches = lambda limit=None: iter(
+            [(LOGITS[:3], LABELS[:3], None), (LOGITS[3:], LABELS[3:], None)]
+        )
+        for _ in range(2):  # nothing is left of the first time
+            found = task.evaluate(lambda x: x, data)
+            self.assertAlmostEqual(found["accuracy"], 0.75, 6)
+
+    def test_the_first_metric_is_watched(self):
+        net = identity(loss=_cross_entropy(), metrics=["accuracy"])
+        task = of(net)
+        self.assertEqual((task.monitor, task.larger), ("accuracy", True))
+        self.assertEqual(task.gain({"accuracy": 0.5}), 0.5)
+        task = of(net, monitor="val_loss")
+        self.assertEqual((task.monitor, task.larger), ("loss", False))
+        self.assertEqual(task.gain({"loss": 0.5}), -0.5)
+        self.assertEqual(task.gain({"loss": np.nan}), -np.inf)
+
+    def test_a_name_that_tells_nothing_wants_a_mode(self):
+        def closeness(y, outputs):
+            return keras.ops.mean(outputs)
+
+        net = identity(loss=_cross_entropy(), metrics=[closeness])
+        with self.assertRaisesRegex(ValueError, "'closeness', mode='auto'"):
+            of(net, loss=_cross_entropy(), metrics=[closeness])
+        task = of(net, loss=_cross_entropy(), metrics=[closeness], mode="min")
+        self.assertFalse(task.larger)
+
+    @parameterized.named_parameters(
+        ("classes", LABELS, "SparseCategoricalCrossentropy", "accuracy"),
+        ("numbers", LOGITS * 1.5, "MeanSquaredError", "mae"),
+    )
+    def test_a_model_that_is_not_compiled(self, y, loss, monitor):
+        task = of(identity(), y)
+        self.assertTrue(task.guessed)
+        self.assertEqual(type(task.loss).__name__, loss)
+        self.assertEqual(task.monitor, monitor)
+
+    def test_given_losses_and_metrics_win(self):
+        net = identity(loss=_cross_entropy(), metrics=["accuracy"])
+        task = of(net, LOGITS, loss="mse", metrics=["mae"])
+        self.assertEqual(task.monitor, "mae")
+        self.assertEqual(task.kinds(), [("numbers", False)])
+
+    @parameterized.parameters(
+        ("sparse_categorical_crossentropy", "sparse", False),
+        (keras.losses.CategoricalCrossentropy(True), "categorical", True),
+        (keras.losses.BinaryCrossentropy(), "binary", False),
+        ("mae", "numbers", False),
+    )
+    def test_what_an_output_holds(self, loss, kind, logits):
+        self.assertEqual(
+            task_lib.kinds_of(identity(), LABELS, loss), [(kind, logits)]
+        )
+
+    def test_scores_are_minus_the_loss_of_each_sample(self):
+        task = of(identity(loss=_cross_entropy(), metrics=["accuracy"]))
+        chances = np.exp(LOGITS) / np.exp(LOGITS).sum(1, keepdims=True)
+        expected = np.log(chances[np.arange(4), LABELS])
+        np.testing.assert_allclose(
+            task.scores(LABELS, LOGITS), expected, rtol=1e-5
+        )
+
+
+def _cross_entropy():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+if __name__ == "__main__":
+    absltest.main()

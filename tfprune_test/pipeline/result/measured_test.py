@@ -1,0 +1,52 @@
+import keras
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.pipeline.result import measured
+
+
+class MeasuredTest(parameterized.TestCase):
+    def test_what_the_graph_tells(self):
+        inputs = keras.Input((4, 4, 2))
+        x = keras.layers.Conv2D(3, 3, padding="same")(inputs)
+        model = keras.Model(inputs, keras.layers.Conv2D(5, 1)(x))
+        found = measured.predicted(model)
+        self.assertEqual(found["MACs"], 16 * (9 * 2 * 3 + 3 * 5))
+        self.assertEqual(found["parameters"], model.count_params())
+        # More than the weights, which are a byte each; more than the tensors
+        # of the second layer.
+        self.assertGreater(found[measured.FLASH_PREDICTED], 54 + 15)
+        self.assertGreater(found[measured.ARENA_PREDICTED], 16 * (3 + 5))
+        self.assertEqual({type(value) for value in found.values()}, {int})
+
+    @parameterized.parameters(
+        ({}, {}),
+        ({"flash_bytes": 100}, {}),
+        ({"flash_bytes": 99}, {"flash_bytes": 1}),
+        (
+            {"flash_bytes": 90, "ram_bytes": 30},
+            {"flash_bytes": 10, "ram_bytes": 20},
+        ),
+        ({"macs": 1}, {}),  # No number of a file is held to it.
+    )
+    def test_limits_that_a_file_exceeds(self, ceilings, expected):
+        numbers = {
+            **{measured.FLASH: 100, measured.ARENA: 10, "MACs": 9},
+            measured.ARENA_NEEDED: 50,
+        }
+        self.assertEqual(measured.over(numbers, ceilings), expected)
+
+    def test_a_network_that_was_not_measured_exceeds_nothing(self):
+        self.assertEqual(measured.over({"MACs": 9}, {"flash_bytes": 1}), {})
+
+    def test_each_place_where_a_file_runs_has_a_title(self):
+        titles = [
+            measured.title(runtime)
+            for runtime in ("micro", "reference", "builtin")
+        ]
+        self.assertLen(set(titles), 3)
+        self.assertEqual(titles[0], "int8 on TFLite Micro")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,45 @@
+import types
+
+from absl.testing import absltest
+
+from tfprune.pipeline.result import result_folder
+
+
+class NamedTest(absltest.TestCase):
+    def named(self, runtime):
+        job = types.SimpleNamespace(runtime=runtime)
+        facts = {
+            "values": {"accuracy": 0.9, "loss": 0.3},
+            "file_values": {"accuracy": 0.8},
+            "numbers": {"MACs": 7},
+        }
+        return result_folder.named(job, facts)
+
+    def test_a_metric_says_of_what_it_is(self):
+        self.assertEqual(
+            self.named("micro"),
+            {
+                **{"accuracy, float32": 0.9, "loss, float32": 0.3},
+                **{"accuracy, int8 on TFLite Micro": 0.8, "MACs": 7},
+            },
+        )
+
+    def test_without_a_file_there_are_no_metrics_of_one(self):
+        self.assertEqual(
+            self.named(None),
+            {"accuracy, float32": 0.9, "loss, float32": 0.3, "MACs": 7},
+        )
+
+
+class BaselineTest(absltest.TestCase):
+    def test_a_later_run_takes_it_from_the_journal(self):
+        found = {"numbers": {"MACs": 7}}
+        space = types.SimpleNamespace(
+            get=lambda step: {"baseline": found}[step]
+        )
+        job = types.SimpleNamespace(workspace=space)
+        self.assertIs(result_folder.baseline(job), found)
+
+
+if __name__ == "__main__":
+    absltest.main()
