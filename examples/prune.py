@@ -54,6 +54,7 @@ def main(argv):
     todo = common.grid(methods, FLAGS.params or FLAGS.macs)
     rows = list(study.rows(todo, run, SETTINGS))
     title = f"Pruned: {FLAGS.model} on {FLAGS.dataset}"
+    title += ", distilled" * FLAGS.distill
     summary.finish(rows, title, TEXT, EXTRA)
 
 

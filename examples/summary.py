@@ -1,6 +1,7 @@
 """The final table, the same for all scripts."""
 
 import pathlib
+import re
 import statistics
 import sys
 
@@ -12,6 +13,14 @@ from tfprune.core import tables
 from tfprune.core.files import atomic
 
 FLAGS = flags.FLAGS
+_LABELS = {
+    "resnet": "ResNet",
+    "vgg": "VGG",
+    "minicifar": "MiniCIFAR",
+    "cifar": "CIFAR-",
+}
+_NETWORK = re.compile(r"(?<!\S)(resnet|vgg)(\d+)(?:_akamaster_cifar10)?(?![\w.])")
+_DATA = re.compile(r"(?<!\S)(minicifar|cifar)(\d*)(?![\w.])")
 
 
 def measured(small, dense, bits=32, activation_bits=None):
@@ -39,7 +48,7 @@ def finish(rows, title, text, extra=()):
         extra: pairs of a header and a function from the rows of one line to
             its text, further columns.
     """
-    parts = [f"# {title}", text, to_table(rows, extra).to_markdown().strip()]
+    parts = [f"# {label(title)}", text, to_table(rows, extra).to_markdown().strip()]
     if FLAGS.note:
         parts.append(FLAGS.note)
     script = pathlib.Path(sys.argv[0]).name
@@ -80,10 +89,18 @@ def groups(rows, *keys):
 
 
 def facts(row):
-    """The settings and versions of a row as a list, markdown."""
+    """The settings and versions of a row as a folded list, markdown."""
     found = row["settings"] | row["environment"]["versions"]
     found["machine"] = row["environment"]["machine"]
-    return "\n".join(f"- {name}: {value}" for name, value in found.items())
+    lines = "\n".join(f"- {name}: {value}" for name, value in found.items())
+    summary = "<summary>Settings and versions</summary>"
+    return f'<details markdown="1">{summary}\n\n{lines}\n\n</details>'
+
+
+def label(title):
+    """A title with its networks and data sets as papers write them."""
+    title = _NETWORK.sub(lambda m: f"{_LABELS[m[1]]}-{m[2]}", title)
+    return _DATA.sub(lambda m: f"{_LABELS[m[1]]}{m[2]}", title)
 
 
 def mean(rows, key):

@@ -290,7 +290,7 @@ class PlatformsTest(parameterized.TestCase):
     def test_the_interpreter_of_micro_is_asked_for_on_linux_alone(self):
         linux, mac = (
             platforms.needs(platforms.PLATFORMS[name], "3.11")
-            for name in ("Linux, x86-64", "macOS, Apple silicon")
+            for name in ("Linux x86-64", "macOS on Apple silicon")
         )
         self.assertLen(linux["tflite-micro"], 1)
         self.assertEmpty(mac["tflite-micro"])

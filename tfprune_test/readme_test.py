@@ -39,6 +39,15 @@ DEMO = {
         },
     },
 }
+PLATFORMS = """
+|  | `cpu` | `jax` | `export` | `tflite-micro` |
+| :-- | :-- | :-- | :-- | :-- |
+| Linux | 3.11 | 3.11 | 3.11 | 3.11 |
+| macOS | 3.11 | 3.11 | 3.11 | - |
+| Windows | 3.11 | - | 3.11 | - |
+| old | - | 3.11 | - | - |
+| none | - | - | 3.11 | 3.11 |
+"""
 SPEED = {
     "Net": {"analysis": 0.25, "prune": 1.125, "memory": 0.75},
     "growth": {"exponent_layers": 1.0, "exponent_channels": 0.5},
@@ -143,6 +152,23 @@ class WriteReadmeTest(parameterized.TestCase):
             line,
         )
         self.assertNotIn("\n", line)
+
+    def test_what_runs_where_follows_from_the_wheels(self):
+        text = write_readme.platforms(PLATFORMS)
+        for line in (
+            "| Linux | yes | yes | yes |",
+            "| macOS | yes | yes | RAM is predicted instead |",
+            "| Windows | yes | yes | RAM is predicted instead |",
+            "| old | on JAX, 3.11 | no | no |",
+            "| none | no | no | no |",
+            "TFLite Micro's interpreter has wheels for Linux. On macOS and "
+            "Windows the export runs without it and predicts the RAM.",
+        ):
+            self.assertIn(line, text.splitlines())
+
+    def test_the_platforms_are_those_of_the_page(self):
+        page = (source_tree.ROOT / write_readme.PLATFORMS).read_text()
+        self.assertIn(f"\n{write_readme.platforms(page)}\n", readme())
 
     def test_an_example_is_run_for_what_it_prints(self):
         text = "```python\nprint(6 * 7)\n```\n```python\n1 / 0\n```\n"

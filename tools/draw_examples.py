@@ -1,22 +1,64 @@
 """Draws the pictures of examples/README.md from the results in docs/results.
 
-    python -m tools.draw_examples
+    make demo && .venv/bin/python -m tools.draw_examples
+    .venv/bin/python -m tools.draw_examples --measure  # some minutes more
 
-A bar for each method, the mean over seeds, and a point for each seed; each
-reads the rows that the script of the same name measured.
+A mark for the mean of each row and a point for each seed. `--measure` first
+runs the examples of `MEASURED` on handwritten digits and writes their results;
+`compare_tfmot` needs the environment of `make venv-tfmot`. The picture of the
+demo is drawn from build/demo; without it, it stays as it is.
 """
 
+import argparse
 import collections
+import importlib
 import json
 import statistics
+import subprocess
+import sys
 
+import keras
 import numpy as np
 
+import tfprune
 from tfprune.plots import style
 from tools import source_tree
 
 RESULTS = source_tree.ROOT / "docs" / "results"
 FOLDER = source_tree.ROOT / "docs" / "images" / "examples"
+DEMO = source_tree.ROOT / "build" / "demo"
+TFMOT = source_tree.ROOT / ".venv-tfmot" / "bin" / "python"
+_DIGITS = ["--dataset=digits", "--seed=0,1,2", "--epochs=12"]
+_NETWORKS = ("resnet8", "resnet20", "resnet32")
+# Results in docs/results, and the runs of a script that they are made of.
+MEASURED = {
+    "train_digits": [
+        ["train.py", f"--model={name}", *_DIGITS] for name in _NETWORKS
+    ],
+    "export_digits": [
+        ["export.py", "--model=resnet8", "--macs=0.5", *_DIGITS]
+    ],
+    "compare_tfmot_digits": [
+        ["compare_tfmot.py", "--model=resnet20", *_DIGITS]
+        + ["--macs=0.5,0.25", f"--tfmot_python={TFMOT}"]
+    ],
+}
+
+
+def measure(name):
+    """Runs the examples behind a result and writes its rows and its page."""
+    rows, pages = [], []
+    for i, (script, *options) in enumerate(MEASURED[name]):
+        out = source_tree.ROOT / "build" / "examples" / f"{name}-{i}"
+        table = out.with_suffix(".md")
+        command = [sys.executable, source_tree.ROOT / "examples" / script]
+        command += [*options, "--resume", f"--out={out}", f"--table={table}"]
+        subprocess.run(command, check=True)
+        rows += json.loads((out / "metrics.json").read_text())["rows"]
+        pages.append(table.read_text())
+    text = json.dumps(rows, indent=1) + "\n"
+    (RESULTS / f"{name}.json").write_text(text)
+    (RESULTS / f"{name}.md").write_text("\n".join(pages))
 
 
 def _rows(name):
@@ -27,42 +69,82 @@ def _percent(value):
     return value if value > 1 else 100 * value
 
 
-def prune():
-    """`{panel: {method: accuracies}}` of criteria after fine-tuning."""
+def _panels(rows, panel, line, value):
+    """`{panel: {line: values}}` of rows, each a function of a row."""
     found = collections.defaultdict(lambda: collections.defaultdict(list))
-    for row in _rows("minicifar_criteria"):
-        panel = f"{row['budget']:.0%} of the MACs: accuracy, %"
-        found[panel][row["criterion"]].append(_percent(row["accuracy"]))
+    for row in rows:
+        found[panel(row)][line(row)].append(value(row))
     return found
+
+
+def train():
+    """Accuracy of dense networks."""
+    return _panels(
+        _rows("train_digits"),
+        lambda row: "test accuracy on digits, %",
+        lambda row: row["settings"]["model"],
+        lambda row: _percent(row["accuracy"]),
+    )
+
+
+def prune():
+    """Accuracy by criterion, after fine-tuning."""
+    return _panels(
+        sorted(_rows("minicifar_criteria"), key=lambda row: -row["budget"]),
+        lambda row: f"{row['budget']:.0%} of the MACs: accuracy, %",
+        lambda row: row["criterion"],
+        lambda row: _percent(row["accuracy"]),
+    )
 
 
 def compare_criteria():
-    """The same before and after fitting what is left, nothing trained."""
-    found = collections.defaultdict(lambda: collections.defaultdict(list))
-    for row in _rows("criteria_resnet20"):
-        if row["ranking"] == "group":
-            for step, accuracy in row["accuracy"].items():
-                found[f"{step}, %"][row["criterion"]].append(_percent(accuracy))
-    return found
+    """Accuracy by criterion, step by step."""
+    rows = _rows("criteria_resnet20")
+    steps = {"pruned": "pruned", "both": "refitted", "fine_tuned": "fine-tuned"}
+    return {
+        f"{title}: accuracy, %": {
+            row["criterion"]: [_percent(row["accuracy"][step])]
+            for row in rows
+            if row["ranking"] == "group" and step in row["accuracy"]
+        }
+        for step, title in steps.items()
+    }
 
 
 def fit_pruning():
     """Accuracy of each method inside `fit`."""
-    found = collections.defaultdict(list)
-    for row in _rows("fit_pruning"):
-        found[row["method"]].append(_percent(row["accuracy"]))
-    return {"ResNet-20 on MiniCIFAR: accuracy, %": found}
+    return _panels(
+        _rows("fit_pruning"),
+        lambda row: "ResNet-20 on MiniCIFAR: accuracy, %",
+        lambda row: row["method"],
+        lambda row: _percent(row["accuracy"]),
+    )
 
 
 def lenet5_autoprune():
     """Times fewer weights, and accuracy, by strength."""
-    factor, accuracy = (collections.defaultdict(list) for _ in range(2))
-    rows = _rows("lenet5_autoprune")
-    for row in sorted(rows, key=lambda row: row["mu"]):
-        name = f"mu {row['mu']}"
-        factor[name].append(row["factor"])
-        accuracy[name].append(_percent(row["accuracy"]))
-    return {"weights, times fewer": factor, "accuracy, %": accuracy}
+    rows = sorted(_rows("lenet5_autoprune"), key=lambda row: row["mu"])
+    panels = {
+        "weights, times fewer": lambda row: row["factor"],
+        "accuracy, %": lambda row: _percent(row["accuracy"]),
+    }
+    return {
+        title: _panels(rows, lambda _: "", lambda r: f"mu {r['mu']}", value)[""]
+        for title, value in panels.items()
+    }
+
+
+def export():
+    """Bytes and accuracy of each format."""
+    rows = _rows("export_digits")
+    panels = {
+        "file, kB": lambda row: row["file_bytes"] / 1000,
+        "accuracy of the file, %": lambda row: _percent(row["accuracy"]),
+    }
+    return {
+        title: _panels(rows, lambda _: "", lambda r: r["method"], value)[""]
+        for title, value in panels.items()
+    }
 
 
 def fit_board():
@@ -78,42 +160,121 @@ def fit_board():
     }
 
 
+def reproduce_table():
+    """What the papers report, from the configuration of the rows."""
+    # The examples are scripts: they import one another by their bare names.
+    sys.path.insert(0, str(source_tree.ROOT / "examples"))
+    rows = importlib.import_module("published_rows").ROWS
+    panels = {
+        "published: points of accuracy": lambda p: (
+            100 * (p["pruned"] - p["dense"])
+        ),
+        "weights removed, %": lambda p: 100 * p["params"],
+    }
+    return {
+        title: {name: [value(row.published)] for name, row in rows.items()}
+        for title, value in panels.items()
+    }
+
+
+def compare_tfmot():
+    """Accuracy, file and latency of what each library leaves."""
+    rows = _rows("compare_tfmot_digits")
+    panels = {
+        "accuracy, int8, %": lambda row: _percent(row["accuracy"]),
+        "file, kB": lambda row: row["file_bytes"] / 1000,
+        "latency, % of dense": lambda row: 100 * row["latency"],
+    }
+
+    def line(row):
+        share = row["budget"]
+        return row["method"] + (f", {share:.0%} left" if share else "")
+
+    return {
+        title: _panels(rows, lambda _: "", line, value)[""]
+        for title, value in panels.items()
+    }
+
+
 PICTURES = {
+    "train": train,
     "prune": prune,
     "compare_criteria": compare_criteria,
     "fit_pruning": fit_pruning,
-    "fit_board": fit_board,
     "lenet5_autoprune": lenet5_autoprune,
+    "export": export,
+    "fit_board": fit_board,
+    "reproduce_table": reproduce_table,
+    "compare_tfmot": compare_tfmot,
 }
+# Those whose lines are sorted, best first; the others stand in their order.
+_SORTED = ("prune", "compare_criteria")
 
 
-def drawn(panels):
-    """A `matplotlib.figure.Figure` with a panel for each of `panels`."""
+def drawn(panels, ordered=False):
+    """A `matplotlib.figure.Figure` with a panel for each of `panels`.
+
+    Args:
+        panels: `{title: {line: values}}`.
+        ordered: `bool`, whether lines are sorted by their last panel.
+    """
     names = list(dict.fromkeys(n for panel in panels.values() for n in panel))
-    size = (2.6 * len(panels) + 1.4, 0.28 * len(names) + 1)
+    if ordered:
+        last = list(panels.values())[-1]
+        names.sort(key=lambda name: -statistics.fmean(last.get(name, [0])))
+    size = (2.7 * len(panels) + 1.6, 0.27 * len(names) + 0.8)
     with style.used():
         figure, ((*grid,),) = style.panels(1, len(panels), size)
-        place = np.arange(len(names))
+        figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
         for axes, (title, values) in zip(grid, panels.items(), strict=True):
-            means = [statistics.fmean(values.get(n) or [0]) for n in names]
-            axes.barh(place, means, color="#a9b8cc", height=0.7)
             for i, name in enumerate(names):
                 points = values.get(name, [])
-                axes.plot(points, [i] * len(points), ".", color="#24303c")
+                axes.plot(points, [i] * len(points), "o", color=style.REMOVED)
+                if points:
+                    mean = [statistics.fmean(points)]
+                    axes.plot(mean, [i], "|", ms=11, mew=2.5, color=style.KEPT)
             every = [x for points in values.values() for x in points]
-            if 1.6 * min(every) > max(every):
-                margin = max(0.1 * (max(every) - min(every)), 0.5)
-                axes.set_xlim(min(every) - 3 * margin, max(every) + margin)
+            spread = (max(every) - min(every)) or 1.0
+            axes.set_xlim(
+                min(every) - 0.08 * spread, max(every) + 0.08 * spread
+            )
+            if 0 <= min(every) < 0.4 * max(every):
+                axes.set_xlim(left=0)
             axes.set_title(title)
-            axes.set_yticks(place, names if axes is grid[0] else [])
-            axes.invert_yaxis()
+            axes.grid(axis="y", linestyle=":")
+            axes.set_yticks(
+                np.arange(len(names)), names if axes is grid[0] else []
+            )
+            axes.tick_params(length=0)
+            axes.set_ylim(len(names) - 0.4, -0.6)
         return style.encoded(figure)
 
 
-def main():
+def demo():
+    """The channels that the demo kept, as bytes of a picture."""
+    models = [
+        keras.models.load_model(DEMO / name, compile=False)
+        for name in ("dense.keras", "compressed/model.keras")
+    ]
+    return style.encoded(tfprune.plots.channels_plot(*models))
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--only", default="", help="results to measure")
+    options = parser.parse_args(arguments)
+    if options.measure:
+        for name in options.only.split(",") if options.only else MEASURED:
+            measure(name)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, panels in PICTURES.items():
-        (FOLDER / f"{name}.png").write_bytes(drawn(panels()))
+        picture = drawn(panels(), name in _SORTED)
+        (FOLDER / f"{name}.png").write_bytes(picture)
+    if DEMO.exists():
+        (FOLDER / "demo.png").write_bytes(demo())
+    else:
+        sys.stderr.write("build/demo is not there: demo.png stays as it is\n")
 
 
 if __name__ == "__main__":

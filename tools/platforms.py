@@ -23,11 +23,11 @@ PAGE = source_tree.ROOT / "docs" / "results" / "platforms.md"
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 # What uv calls it, and what its markers say.
 PLATFORMS = {
-    "Linux, x86-64": ("x86_64-manylinux_2_28", "linux", "x86_64"),
-    "Linux, arm64": ("aarch64-manylinux_2_28", "linux", "aarch64"),
-    "macOS, Apple silicon": ("aarch64-apple-darwin", "darwin", "arm64"),
-    "macOS, Intel": ("x86_64-apple-darwin", "darwin", "x86_64"),
-    "Windows, x86-64": ("x86_64-pc-windows-msvc", "win32", "AMD64"),
+    "Linux x86-64": ("x86_64-manylinux_2_28", "linux", "x86_64"),
+    "Linux arm64": ("aarch64-manylinux_2_28", "linux", "aarch64"),
+    "macOS on Apple silicon": ("aarch64-apple-darwin", "darwin", "arm64"),
+    "macOS on Intel": ("x86_64-apple-darwin", "darwin", "x86_64"),
+    "Windows": ("x86_64-pc-windows-msvc", "win32", "AMD64"),
 }
 EXTRAS = ("cpu", "jax", "export", "quantizer", "vela", "search", "data")
 INTERPRETER = "tflite-micro"

@@ -5,8 +5,8 @@
 
 Each block of the README between `<!-- name:begin -->` and `<!-- name:end -->`
 is written anew: from the results of `make demo`, from what the README's first
-example prints, which it runs, and from docs/peers.md. A source that is not
-there leaves its block as it is.
+example prints, which it runs, from docs/peers.md and from the page of `make
+platforms`. A source that is not there leaves its block as it is.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from tools import source_tree
 DEMO = "build/demo/report.json"
 SPEED = "build/bench/prune_speed.json"
 PEERS = "docs/peers.md"
-INDEX = "docs/index.md"
+PLATFORMS = "docs/results/platforms.md"
 DEMO_PAGE = "docs/results/demo.md"
 SPEED_PAGE = "docs/results/prune_speed.md"
 _CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
@@ -131,6 +131,54 @@ def peers(page):
     return _NOTES.sub(lambda m: m[1] or "", "\n".join(kept))
 
 
+def platforms(page):
+    """What runs where, from the table of `make platforms`.
+
+    Args:
+        page: `str`, the page; its columns are extras, its cells the Pythons
+            that have wheels for them.
+
+    Returns:
+        `str`, a table and a sentence.
+    """
+    header, _, *rows = (
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
+        for line in page.splitlines()
+        if line.startswith("|")
+    )
+    lines = [
+        "| | prune, train, search | export TFLite and C sources | run files on "
+        "TFLite Micro |",
+        "| :-- | :-- | :-- | :-- |",
+    ]
+    measured, elsewhere = [], []
+    for row in rows:
+        name, has = row[0], dict(zip(header, row, strict=True))
+        prunes, runs = "yes", "no"
+        if has["cpu"] == "-":
+            prunes = "no" if has["jax"] == "-" else f"on JAX, {has['jax']}"
+        exports = "-" not in (has["cpu"], has["export"])
+        if exports and has["tflite-micro"] != "-":
+            runs = "yes"
+            measured.append(name)
+        elif exports:
+            runs = "RAM is predicted instead"
+            elsewhere.append(name)
+        cells = (name, prunes, "yes" if exports else "no", runs)
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"TFLite Micro's interpreter has wheels for {_listed(measured)}. On "
+        f"{_listed(elsewhere)} the export runs without it and predicts the "
+        "RAM.",
+    ]
+    return "\n".join(lines)
+
+
+def _listed(names):
+    return ", ".join(names[:-2] + [" and ".join(names[-2:])])
+
+
 def first(text):
     """What the first example of a README prints, as a block of text.
 
@@ -164,7 +212,7 @@ def filled(text, name, block):
     return f"{text[:start]}\n{block}\n{text[places[1] :]}"
 
 
-BLOCKS = ("result", "first", "peers")
+BLOCKS = ("result", "first", "platforms", "peers")
 
 
 def _results(path):
@@ -190,12 +238,10 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     text = (source_tree.ROOT / "README.md").read_text()
     text = filled(text, "peers", peers((source_tree.ROOT / PEERS).read_text()))
+    page = (source_tree.ROOT / PLATFORMS).read_text()
+    text = filled(text, "platforms", platforms(page))
     if found := _results(DEMO):
-        line = result(found)
-        text = filled(text, "result", line)
-        index = (source_tree.ROOT / INDEX).read_text()
-        line = line.replace("(docs/", "(")
-        _write(INDEX, filled(index, "result", line))
+        text = filled(text, "result", result(found))
         _write(DEMO_PAGE, demo(found) + "\n")
     if found := _results(SPEED):
         _write(SPEED_PAGE, speed(found) + "\n")
