@@ -62,7 +62,7 @@ def main(argv):
 
 
 def run(own, criterion, ranking, share):
-    """Prunes, goes on in all ways, measures."""
+    """Prunes, continues in all ways, and measures."""
     models = pruned(own, criterion, ranking, share)
     x, _ = own.selection
     models["recalibrated"] = tfprune.recalibrate(models["pruned"], x)
@@ -81,7 +81,7 @@ def run(own, criterion, ranking, share):
 
 
 def pruned(own, criterion, ranking, share):
-    """`dict` with the pruned model and, where it can be, the fitted one."""
+    """Returns a `dict` of the pruned model and the refitted one, if any."""
     budget = tfprune.Budget(macs=share)
     x, _ = own.selection
     if criterion in LAYERWISE:

@@ -1,19 +1,19 @@
-"""What pruning saves: tfprune beside tensorflow-model-optimization.
+"""Compares what tfprune and tensorflow-model-optimization save.
 
-A ResNet-20 is trained once for each seed. Then each library prunes a copy while
-it trains for the same epochs on the same batches: tfmot writes zeros (`tfmot`:
+Trains a ResNet-20 for each seed. Each library then prunes a copy in training,
+for the same epochs on the same batches: tfmot writes zeros (`tfmot`:
 prune_low_magnitude), tfprune writes as many (`zeros`) or removes channels until
-that share of the multiply-adds is left (`channels`). All that comes out is
-stripped and exported alike; file, arena, latency and accuracy are those of the
-int8 file.
+that share of the multiply-adds is left (`channels`). All results are stripped
+and exported alike; file, arena, latency and accuracy are those of the int8
+file.
 
   make venv-tfmot
   python examples/compare_tfmot.py --tfmot_python=.venv-tfmot/bin/python \\
       --data_dir=~/tensorflow_datasets --seed=0,1,2
   python examples/compare_tfmot.py --smoke
 
-tfmot needs tf_keras, which has to be in an environment of its own; without
-`--tfmot_python` its rows are left out. Nothing is chosen by test images.
+tfmot needs tf_keras in an environment of its own; without `--tfmot_python` its
+rows are left out. Test images are never used for choices.
 """
 
 import gzip
@@ -33,7 +33,7 @@ from tfprune.core import tables
 from tfprune.deploy import latency
 from tfprune.export.run import interpreter
 
-# What a layer of another Keras needs to be told, besides its name.
+# The arguments that the same layer of another Keras needs.
 TOLD = {
     "Conv2D": "filters kernel_size strides padding use_bias".split(),
     "BatchNormalization": ["momentum", "epsilon"],
@@ -99,7 +99,7 @@ def run(own, method, share):
 
 
 def by_tfmot(own, model, share):
-    """The network as tfmot leaves it, pruned in a process of its own."""
+    """Prunes with tfmot, in a process of its own."""
     job = common.path(f"tfmot-{share}-seed{own.seed}.npz")
     start = job.with_suffix(".keras")
     study.save(own.model, start)
@@ -115,7 +115,7 @@ def by_tfmot(own, model, share):
 
 
 def with_tfmot():
-    """What runs in the other process."""
+    """Runs in the other process."""
     import tensorflow_model_optimization as tfmot
     import tf_keras
 
@@ -153,7 +153,7 @@ def with_tfmot():
 
 
 def twin(model, other):
-    """The same functional network in another Keras, with its weights."""
+    """Copies a functional network, with its weights, into another Keras."""
     made = {id(x): other.Input(x.shape[1:]) for x in model.inputs}
     inputs = list(made.values())
     for layer in model.layers[1:]:

@@ -59,7 +59,7 @@ def main(argv):
 
 
 def run(own, method, share):
-    """Prunes if it is asked to, exports, measures the file."""
+    """Prunes if asked to, exports, and measures the file."""
     small = pruned(own, share)
     name = f"{method}-{share:g}-seed{own.seed}"
     path = common.path(name + ".tflite")
@@ -85,7 +85,7 @@ def run(own, method, share):
 
 
 def pruned(own, share):
-    """The network at a share, the same one for all formats."""
+    """Returns the network at a share, the same one for all formats."""
     if share == 1:
         return own.model
     path = common.path(f"pruned-{share:g}-seed{own.seed}.keras")

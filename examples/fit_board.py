@@ -53,7 +53,7 @@ flags.DEFINE_float("label_weight", 0.3, "weight of the labels' loss")
 flags.DEFINE_integer("held_out", 0, "training images to use instead of test")
 SETTINGS = (*study.TRAINING, "flash_bytes", "ram_bytes", "evaluations")
 SETTINGS += ("teacher_name", "temperature", "label_weight", "held_out")
-MARGIN = 0.985  # Of flash; equal biases are one tensor until they are trained.
+MARGIN = 0.985  # Of flash: equal biases share a tensor until they are trained.
 
 
 def main(argv):
@@ -75,7 +75,7 @@ def main(argv):
 
 
 def run(own, strategy):
-    """Prunes, trains, exports, measures."""
+    """Prunes, trains, exports and measures."""
     test, train = own.test, own.order
     if FLAGS.held_out:
         test = own.training(len(train) - FLAGS.held_out, None)
@@ -123,7 +123,7 @@ def run(own, strategy):
 
 
 def fine_tuned(model, own, train):
-    """The model after training, by teacher and labels or labels alone."""
+    """Returns the trained model, from teacher and labels or labels alone."""
     state = common.path(f"training-{own.seed}")
     data = batches.Batches(
         own.images.train.take(train),
@@ -156,12 +156,12 @@ def fine_tuned(model, own, train):
 
 
 def teacher(own):
-    """The teacher, on the inputs of the student and with its outputs."""
+    """Returns the teacher, with the student's inputs and outputs."""
     with np.load(FLAGS.teacher) as arrays:
         model = checkpoints.restore(FLAGS.teacher_name, dict(arrays))
     theirs = checkpoints.get(FLAGS.teacher_name).preprocessing
     (scale, shift), (old, zero) = theirs.affine, own.prepare.affine
-    # Back to pixels, then on to what the teacher wants.
+    # The teacher has its own preprocessing: back to pixels first.
     factor = scale / old
     shift = shift - zero * factor
     inputs = keras.Input(own.images.shape)

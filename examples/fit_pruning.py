@@ -53,14 +53,14 @@ def main(argv):
 
 
 def run(own, method, share):
-    """Trains a copy of the dense network; returns its row of the table."""
+    """Trains a copy of the dense network and returns its row."""
     wrapped = recipes.train(own, method, share)
     row = {"method": method, "budget": share}
     return row | measured(own, wrapped, method == "bits")
 
 
 def measured(own, wrapped, quantized):
-    """What became of a network, as it is to be exported."""
+    """Measures a network as it will be exported."""
     if quantized:  # A stripped layer no longer quantizes its inputs.
         found = tfprune.reports.bits(wrapped)
         return summary.measured(tfprune.strip(wrapped), own.model) | {
@@ -69,7 +69,7 @@ def measured(own, wrapped, quantized):
             "score_2025": found.micronet.score_2025,
             "accuracy": own.tested(wrapped),
         }
-    # What is pruned changed to the end, and averages lag behind.
+    # The masks changed until the end, so moving averages lag behind.
     x, _ = own.selection
     final = tfprune.recalibrate(tfprune.strip(wrapped), x)
     row = summary.measured(final, own.model)

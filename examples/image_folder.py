@@ -1,7 +1,7 @@
 """Images in one folder per class, as for ImageNet.
 
-`train/` and `val/` hold a folder for each class; classes are numbered in the
-order of their names. Images are read when a batch needs them.
+`train/` and `val/` have a folder for each class, numbered in the order of their
+names. Images are read when a batch needs them.
 """
 
 import math
@@ -24,8 +24,8 @@ class Images(keras.utils.PyDataset):
     Args:
         folder: `str` or path-like.
         batch_size: `int`; the last batch may have fewer.
-        size: `int`, sides of what the network reads; 8 / 7 of it is the
-            shorter side of the image that the centre is cut from.
+        size: `int`, side of the network's input. The centre is cut from an
+            image whose shorter side is 8 / 7 of it.
         seed: `int`, for random crops and mirrors in a random order; `None`
             for the centres in the order of the files.
         limit: `int`, of images; 0 for all.
@@ -51,7 +51,7 @@ class Images(keras.utils.PyDataset):
                 "A folder with one folder of images per class is required. "
                 f"Received: {str(folder)!r}. Name its parent: --data_dir."
             )
-        if seed is not None or limit:  # A part should have all classes.
+        if seed is not None or limit:  # Each part should have all classes.
             order = np.random.default_rng(seed or 0).permutation(len(found))
             found = [found[i] for i in order[: limit or None]]
         self.files, self.labels = zip(*found, strict=True)
@@ -89,7 +89,7 @@ class Images(keras.utils.PyDataset):
         return self._cut(image, left, top, side, side)
 
     def _random(self, image, rng):
-        """A part of 8 to 100 percent of the area, at most 4 : 3, mirrored."""
+        """Crops 8 to 100 percent of the area, at most 4 : 3, and mirrors."""
         width, height = image.size
         area = width * height * rng.uniform(0.08, 1)
         ratio = math.exp(rng.uniform(math.log(3 / 4), math.log(4 / 3)))
@@ -106,11 +106,11 @@ class Images(keras.utils.PyDataset):
 
 
 class Study(study.Study):
-    """What `study.Study` is for arrays, for images in folders.
+    """As `study.Study`, for images in folders.
 
     Args:
         seed: `int`.
-        size: `int`, sides of what the network reads.
+        size: `int`, side of the network's input.
         network: function from the number of classes to a `keras.Model`.
     """
 
@@ -135,7 +135,7 @@ class Study(study.Study):
         return self._read("train", seed=self.seed, limit=FLAGS.train)
 
     def sgd(self, epochs, rate):
-        """The optimizer: momentum, weight decay; a tenth every 3 epochs."""
+        """Returns SGD with weight decay; a tenth of the rate every 3 epochs."""
         del epochs
         steps = 3 * len(self.batches())
         decay = keras.optimizers.schedules.ExponentialDecay
@@ -155,7 +155,7 @@ class Study(study.Study):
 
 
 def toy(folder, classes=2, images=8, side=40):
-    """Writes a small folder of folders, of noise around a colour a class."""
+    """Writes a small folder of images: each class is noise around a colour."""
     rng = np.random.default_rng(0)
     for part in ("train", "val"):
         for label in range(classes):

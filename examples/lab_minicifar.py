@@ -1,16 +1,16 @@
 """The lab: one network, every method, two budgets, one leaderboard.
 
 Trains a dense network for each seed, then prunes it by every method to each
-share of its multiply-adds, or of its weights or bits where the structure does
-not change. All methods have the same epochs. Each row joins `rows.csv` in
-`--out` as soon as it is measured. A lab that was stopped goes on with
-`--resume`, and another process can take other seeds at the same time.
+share of its multiply-adds, or of its weights or bits where the structure stays.
+All methods train for the same epochs. Each row is added to `rows.csv` in
+`--out` once it is measured. `--resume` continues a stopped lab, and another
+process can take other seeds at the same time.
 
   python examples/lab_minicifar.py --data_dir=~/tensorflow_datasets \\
       --table=docs/results/minicifar.md --plot=docs/results/minicifar.png
   python examples/lab_minicifar.py --smoke
 
-The test images choose nothing: methods that choose look at the validation
+Test images are never used for choices: methods that choose use the validation
 images, which MiniCIFAR's own recipe leaves unused.
 """
 
@@ -93,7 +93,7 @@ def run(own, method, share):
 
 
 def append(row):
-    """Adds a row to `rows.csv`, once; the file is whole at all times."""
+    """Adds a row to `rows.csv`, once; readers never see half a file."""
     path = common.path("rows.csv")
     lines = []
     if path.exists():
@@ -109,7 +109,7 @@ def append(row):
 
 
 def best_first(rows):
-    """By budget, the largest first, and then by accuracy, the best first."""
+    """Sorts by budget, largest first, then by accuracy, best first."""
     mean = {
         key: summary.mean(group, "accuracy")
         for key, group in summary.groups(rows, "budget", "method").items()
@@ -120,7 +120,7 @@ def best_first(rows):
 
 
 def read(path):
-    """The rows of a `rows.csv`, with numbers for what are numbers."""
+    """Reads the rows of a `rows.csv`, numbers as numbers."""
 
     def value(name, text):
         if name == "method":
@@ -133,7 +133,7 @@ def read(path):
 
 
 def draw(rows, path):
-    """What accuracy falls by, against each cost: means, and all seeds."""
+    """Plots the accuracy drop against each cost: means, and all seeds."""
     dense = summary.mean(rows, "dense")
 
     def point(found, name):

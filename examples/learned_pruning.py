@@ -1,15 +1,15 @@
-"""Accuracy against sparsity and bits, learned and scheduled.
+"""Plots accuracy against sparsity and bits, learned and scheduled.
 
 Every run starts from the dense network of its seed and trains for the same
 number of epochs, with one method at one strength:
 
 - `dense`: trains on without pruning, as the baseline
 - `gradual`: prunes the smallest weights on a schedule; strength: sparsity
-- `str`: thresholds are learned (STR); strength: their decay, which is stronger
-  than that of the weights, as the paper's is not, for runs are short here
-- `autoprune`: indicators are learned from held-out images, and frozen after
+- `str`: learns thresholds (STR); strength: their decay, stronger than the
+  paper's because these runs are short
+- `autoprune`: learns indicators from held-out images and freezes them after
   70 percent of the epochs (AutoPrune); strength: mu
-- `bits`: bit lengths are learned, and rounded up and fixed after 70 percent of
+- `bits`: learns bit lengths, rounds them up and fixes them after 70 percent of
   the epochs (BitPruning); strength: gamma
 
   python examples/learned_pruning.py --data_dir=~/tensorflow_datasets
@@ -58,7 +58,7 @@ def main(argv):
 
 
 def run(own, method, strength):
-    """Trains a copy of the dense network; returns its row of the table."""
+    """Trains a copy of the dense network and returns its row."""
     train = {
         "dense": lambda *_: recipes.dense(own, own.fresh(), None),
         "gradual": lambda *a: recipes.gradual(*a[:2], 1 - a[2]),
@@ -82,7 +82,7 @@ TEXT = (
 
 
 def draw(rows, path):
-    """Accuracy against zeros, and against bits, with all seeds as points."""
+    """Plots accuracy against zeros and against bits, a point for each seed."""
     kinds = summary.groups(rows, "kind")
     with style.used():
         figure, ((left, right),) = style.panels(1, 2, (9, 4))

@@ -1,16 +1,15 @@
-"""How far AutoPrune compresses LeNet-5 on digits before it loses accuracy.
+"""Finds how far AutoPrune compresses LeNet-5 before it loses accuracy.
 
-The paper reports 310 times fewer weights on MNIST without a loss. MNIST has
-60,000 images of 28 x 28 pixels; the digits that come with scikit-learn are
-1,797 of 8 x 8, here made 28 x 28 by repetition and a border, so that the
-network is the paper's. The two factors cannot be compared as such.
+The paper reports 310 times fewer weights on MNIST without a loss. This script
+uses scikit-learn's digits instead: 1,797 images of 8 x 8 pixels, not 60,000 of
+28 x 28. Repetition and a border make them 28 x 28, so that the network is the
+paper's, but the factors are not comparable.
 
   python examples/lenet5_autoprune.py --table=docs/results/lenet5_autoprune.md
 
-Four fifths of the training images are for the weights, those of the dense
-network too, one fifth for the indicators. The strength is chosen by the
-validation images: the highest that costs at most one of them, on average over
-the seeds. Finished runs are found in `--out` and not repeated.
+The weights learn from four fifths of the training images, the indicators from
+the other fifth. The strength is the highest that loses at most one validation
+image, on average over the seeds. Finished runs in `--out` are not repeated.
 """
 
 import dataclasses
@@ -56,7 +55,7 @@ def main(argv):
 
 
 def digits():
-    """The digits with 28 x 28 pixels; `train` is what weights learn from."""
+    """Returns the digits at 28 x 28 pixels; weights learn from `train`."""
     images = study.images()
     return dataclasses.replace(
         images,
@@ -77,7 +76,7 @@ def _enlarged(split):
 
 
 def run(own, mu):
-    """Learns what stays, then trains that; returns the row."""
+    """Learns what stays, trains it, and returns the row."""
     _, held_out = _parts(datasets.load(FLAGS.dataset))
     wrapped = recipes.autoprune(own, own.fresh(), mu, split=_enlarged(held_out))
     small = tfprune.strip(wrapped)
@@ -96,7 +95,7 @@ def run(own, mu):
 
 
 def to_text(rows):
-    """What was chosen."""
+    """Describes the chosen strength."""
     groups = summary.groups(rows, "mu")
     lossless = [
         (summary.mean(group, "factor"), mu)

@@ -81,7 +81,7 @@ def run(own, method, share):
 
 
 def learner(own, small):
-    """What `fit` trains: the small network, alone or with its teacher."""
+    """Returns what `fit` trains: the small network, or one with its teacher."""
     if not FLAGS.distill:
         return small
     how = FLAGS.temperature, FLAGS.label_weight
@@ -106,7 +106,7 @@ def thinet(own, method, budget):
 
 
 def pcas(own, method, budget):
-    """Gates learn while all else is frozen; `--skip` names what has none."""
+    """Learns gates while the rest is frozen; groups in `--skip` have none."""
     del method
     unchanged = batches.Batches(own.images.train, FLAGS.batch_size, own.prepare)
     return tfprune.recipes.pcas(
@@ -123,7 +123,7 @@ def pcas(own, method, budget):
 
 
 def agent(own, method, budget):
-    """The shares that an agent finds, each trial fitted before it is judged."""
+    """Prunes by an agent's shares; each trial is refitted, then scored."""
     data = own.selection if own.images.val is None else own.val
     begin = FLAGS.selection
     measured, _ = own.training(begin, begin + 256)
@@ -138,7 +138,7 @@ def agent(own, method, budget):
     ).model
 
 
-# What does more than rank channels; all else is a criterion.
+# Methods that do more than rank channels; other names are criteria.
 CUTS = {
     "thinet_layerwise": thinet,
     "thinet_tpami_layerwise": thinet,

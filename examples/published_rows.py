@@ -1,4 +1,4 @@
-"""The rows that `reproduce_table.py` trains again, and their methods."""
+"""The rows of `reproduce_table.py`: configurations and methods."""
 
 import dataclasses
 from collections.abc import Callable
@@ -25,14 +25,14 @@ SETTINGS = ("method_epochs", "evaluations", "side", "skip", "layers")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What a row is made of.
+    """A published row.
 
     Attributes:
         run: function from a study and the row to the pruned network, the
             accuracy before any training, and facts of the method.
-        published: `dict`, accuracies and the shares that are gone.
+        published: `dict`, accuracies and the shares that the paper removes.
         recipe: `dict`, values of flags.
-        smoke: `dict`, values of flags that make it small.
+        smoke: `dict`, values of flags for a smoke run.
         start: function from a seed to the study.
     """
 
@@ -44,7 +44,7 @@ class Row:
 
 
 def budget(row):
-    """As many parameters go as the paper reports."""
+    """Returns a budget that removes as many parameters as the paper."""
     return tfprune.Budget(params=1 - row.published["params"])
 
 
@@ -89,7 +89,7 @@ def search(own, row):
 
 
 def thinet(own, row):
-    """Both convolutions of a block, then some epochs, block after block."""
+    """Prunes both convolutions of a block, trains, and goes to the next."""
     done = []
 
     def fine_tune(model):

@@ -24,13 +24,13 @@ flags.DEFINE_float("gamma", 2.0, "bits: penalty, divided by the share")
 flags.DEFINE_float("strength", 1e-3, "slimming: penalty coefficient")
 FITTING = ("decay", "mu", "indicator_rate", "gamma", "strength")
 N_OF_M = re.compile(r"\d+:\d+")
-LAST = 0.7  # Of the epochs; what is learned by then is fixed.
+LAST = 0.7  # Of the epochs: what is learned is fixed then.
 
 
 def todo(methods, shares):
     """Pairs of a file name and `(method, share)`, for `study.rows`.
 
-    `dense` and `n:m` have no share to choose, and come once.
+    `dense` and `n:m` have no share and appear once.
 
     Raises:
         app.UsageError: If a method is unknown.
@@ -54,7 +54,7 @@ def train(own, method, share):
 
 
 def fit(own, model, data, begin=0, end=None, **kwargs):
-    """Trains from one epoch to another, by default to the last."""
+    """Trains from one epoch to another, by default the last."""
     epochs = {"initial_epoch": begin, "epochs": end or FLAGS.epochs}
     model.fit(data, shuffle=False, verbose=0, **epochs, **kwargs)
 
@@ -64,7 +64,7 @@ def sgd(own):
 
 
 def on_schedule(own, model, method, final, budget=None, where=tfprune.kernels):
-    """Zhu and Gupta's cubic, from the start to half of the training."""
+    """Prunes on Zhu and Gupta's cubic schedule in the first half."""
     total = len(own.batches()) * FLAGS.epochs
     wrapped = tfprune.wrap(model, method, where=where)
     wrapped.compile(sgd(own), own.loss)
@@ -113,7 +113,7 @@ def slimming(own, model, share):
 
 
 def soft_threshold(own, model, decay, share=None):
-    """Thresholds start to prune after a fifth; held when `share` is left."""
+    """Thresholds prune after a fifth of training, held once `share` is left."""
     optimizer, steps = sgd(own), len(own.batches()) * FLAGS.epochs
     rates = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
     initial = tfprune.training.start_value(
@@ -130,7 +130,7 @@ def soft_threshold(own, model, decay, share=None):
 
 
 def autoprune(own, model, mu, share=None, split=None):
-    """Indicators learn until `share` is left, at the latest until `LAST`."""
+    """Indicators learn until `share` is left, or until `LAST`."""
     split = own.images.val if split is None else split
     held_out = batches.Batches(split, FLAGS.batch_size, own.prepare, seed=1)
     both = tfprune.training.Interleaved(own.batches(), held_out)
@@ -147,7 +147,7 @@ def autoprune(own, model, mu, share=None, split=None):
 
 
 def bit_pruning(own, model, gamma, share=None):
-    """Bits learn until `share` of 8 is left, at the latest until `LAST`."""
+    """Bits learn until `share` of 8 is left, or until `LAST`."""
     wrapped = tfprune.wrap(model, tfprune.methods.BitPruning(gamma))
     optimizer, last = sgd(own), max(1, round(LAST * FLAGS.epochs))
     tfprune.training.exclude_from_weight_decay(optimizer, wrapped)
@@ -163,8 +163,8 @@ def bit_pruning(own, model, gamma, share=None):
     return final
 
 
-# Another method joins by a line here: a function of the study, a copy of its
-# dense network and the share that is to remain.
+# To add a method, add a line: a function of the study, a copy of its dense
+# network and the share to keep.
 METHODS = {
     "dense": dense,
     "gradual": gradual,

@@ -1,4 +1,4 @@
-"""What `records.py` trains: which network, how small, beside which figures."""
+"""The entries of `records.py`: networks, budgets and published figures."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ from tfprune import datasets
 from tfprune.zoo import checkpoints
 from tfprune.zoo import resnet
 
-# The first convolutions of blocks alone: the second write the shortcut.
+# Only the first convolution of each block: the second writes the shortcut.
 INSIDE = ("stem_conv", "*_conv2")
 
 
@@ -22,15 +22,15 @@ class Entry:
         title: `str`, for people.
         network: name of the published weights that are pruned.
         budget: `dict`, arguments of `tfprune.Budget`.
-        published: `dict` of the figures to stand beside: `source`,
-            `accuracy`, and what the paper says of `params`, `macs`, `dense`.
-        goal: `float`, the accuracy that is aimed at.
+        published: `dict` of the paper's figures: `source`, `accuracy`, and
+            `params`, `macs`, `dense` where it has them.
+        goal: `float`, the accuracy to reach.
         options: `dict`, arguments of `tfprune.prune`.
         teachers: names of published weights; the mean of their logits.
         epochs: `int`.
         rate: `float`, the learning rate at first, then a cosine to 0.
         dataset: name of the data set.
-        selection: `int`, training images that the criterion looks at.
+        selection: `int`, number of training images for the criterion.
     """
 
     title: str
@@ -52,8 +52,8 @@ class Entry:
 RESNET56 = "resnet56_akamaster_cifar10"
 RESNET20 = "resnet20_akamaster_cifar10"
 TAYLOR = dict(criterion="taylor", ranking="global")
-# Trains faster on a CPU, and before training is right about as often as
-# channels chosen freely; more of the multiply-adds remain.
+# Trains faster on a CPU and is about as accurate before training as channels
+# chosen freely, but keeps more of the multiply-adds.
 IN_EIGHTS = dict(TAYLOR, channel_multiple=8)
 DEPGRAPH = dict(source="DepGraph, 2023", dense=0.9353)
 ENTRIES = {
@@ -102,7 +102,7 @@ ENTRIES = {
         dict(TAYLOR),
     ),
 }
-# Entry and seed, in the order in which they are trained.
+# Entries and seeds, in the order of training.
 JOBS = (
     ("pcas_r56", 0),
     ("pcas_r56", 1),
@@ -128,19 +128,19 @@ SMOKE = {
 
 
 def images(entry, data_dir):
-    """The data set of an entry; all of its training images are trained on."""
+    """Returns an entry's data set; all of its training images are used."""
     return datasets.load(entry.dataset, data_dir, validation="none")
 
 
 def preparation(entry, dataset):
-    """What the network wants done to the images."""
+    """Returns the preprocessing of the network."""
     if not entry.network:
         return dataset.preprocessing
     return checkpoints.get(entry.network).preprocessing
 
 
 def network(name, weights_dir, dataset):
-    """Published weights in their network; without a name a small one."""
+    """Returns the published network; a small one if there is no name."""
     if name:
         with np.load(weights_dir / f"{name}.npz") as arrays:
             return checkpoints.restore(name, dict(arrays))
@@ -151,7 +151,7 @@ def network(name, weights_dir, dataset):
 
 
 def pruned(entry, model, dataset, prepare, seed):
-    """The small network, before any training.
+    """Returns the small network, before any training.
 
     The channels are chosen on training images alone.
     """

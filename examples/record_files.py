@@ -1,4 +1,4 @@
-"""Files of the records: networks, figures, and how far the queue is."""
+"""Files of the records: networks, figures and progress."""
 
 import io
 import json
@@ -26,7 +26,7 @@ def save(model, path):
 
 
 def save_half(model, path):
-    """As `save`, with weights in float16; Keras reads them into float32."""
+    """As `save`, with float16 weights, which Keras reads as float32."""
     save(model, path)
     buffer = io.BytesIO()
     with (
@@ -60,7 +60,7 @@ def _half(data):
 
 
 def tell(folder, name, line):
-    """Enters how far a job is into `progress.json`."""
+    """Writes the progress of a job to `progress.json`."""
     known = progress(folder)
     known[name] = line
     write_json(folder / "progress.json", known)
@@ -81,7 +81,7 @@ def finished(folder):
 
 
 def table(folder, jobs, known):
-    """What is done, running and next, as text."""
+    """Returns a text of what is done, running and next."""
     done, begun, lines = finished(folder), progress(folder), []
     for entry, seed in jobs:
         name = f"{entry}-seed{seed}"

@@ -1,8 +1,8 @@
-"""Training with a teacher that answers once, and a state to go on from.
+"""Resumable training with a teacher whose logits are computed once.
 
-Images are augmented in a fixed number of ways, the views: what a view shows
-of an image depends on seed, view and image alone, so that the teacher's
-logits of it are computed once, for all epochs, seeds and students.
+Each image is augmented in a fixed number of ways, its views. A view depends on
+seed, view and image only, so the teacher's logits of it are computed once, for
+all epochs, seeds and students.
 """
 
 import io
@@ -19,12 +19,12 @@ _VIEW_SEED = 2026
 
 
 class Views:
-    """Augmented training images and what the teachers say of them.
+    """Augmented training images and the teachers' logits for them.
 
     Args:
         dataset: a `tfprune.datasets.Dataset`.
         prepare: `tfprune.datasets.Preprocessing`.
-        teachers: function without arguments that gives the models.
+        teachers: function without arguments that returns the models.
         folder: `pathlib.Path`, where logits are kept.
         count: `int`, the number of views.
     """
@@ -35,7 +35,7 @@ class Views:
         self._models = None
 
     def images(self, view):
-        """All training images as one view shows them, unprepared."""
+        """Returns all training images in one view, not preprocessed."""
         x = self.dataset.train.x
         changed = np.empty_like(x)
         for begin in range(0, len(x), _CHUNK):
@@ -45,7 +45,7 @@ class Views:
         return changed
 
     def logits(self, view, images):
-        """`(images, classes)` float16, computed where there are none yet."""
+        """Returns `(images, classes)` float16 logits; computes missing ones."""
         path = self.folder / f"view{view}.npy"
         if not path.exists():
             if self._models is None:
@@ -65,7 +65,7 @@ class Training:
     """Trains a model in place, epoch after epoch.
 
     SGD with Nesterov's momentum of 0.9, a cosine to 0, and weight decay as a
-    penalty on kernels. A last batch that is not full is left out.
+    penalty on kernels. An incomplete last batch is dropped.
 
     Args:
         model: a `keras.Model` that gives logits; trained in place.
@@ -76,7 +76,7 @@ class Training:
             `temperature` and `label_weight`.
 
     Attributes:
-        epoch: `int`, epochs that are done.
+        epoch: `int`, number of finished epochs.
         curve: list of `dict`s, one for each of them.
     """
 
@@ -96,7 +96,7 @@ class Training:
             self._restore()
 
     def run_epoch(self):
-        """One epoch; its line of the curve. The state is on disk after it."""
+        """Trains one epoch, saves the state, returns its line of the curve."""
         view = self.epoch % self.views.count
         images = self.views.images(view)
         logits = self.views.logits(view, images)
@@ -239,7 +239,7 @@ def folded(model):
 
 
 def answers(model, prepare, images, batch_size=125):
-    """The outputs of a model for raw images, as one array."""
+    """Returns the outputs of a model for raw images, as one array."""
     import tensorflow as tf
 
     call = tf.function(lambda x: model(x, training=False), jit_compile=False)
@@ -252,6 +252,6 @@ def answers(model, prepare, images, batch_size=125):
 
 
 def accuracy(model, prepare, split, count=None):
-    """Share of the first images of a split that a model has right."""
+    """Returns the accuracy of a model on the first images of a split."""
     found = answers(model, prepare, split.x[:count]).argmax(-1)
     return float(np.mean(found == split.y[:count]))

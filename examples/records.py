@@ -1,18 +1,18 @@
-"""A queue of networks, pruned and trained to the end, kept for anyone to check.
+"""Prunes a queue of networks and trains them fully, for anyone to check.
 
   python examples/records.py --data_dir=DIR --weights_dir=DIR --state=DIR
   python examples/records.py --state=DIR --list
   python examples/records.py --smoke --state=DIR --records=DIR
 
-Entries are worked off in order, on the CPU. After every epoch the state is on
-disk: the script may be stopped at any time, and called again it goes on. A
-network that is finished lies in `--records` with all that it depends on;
-`verify_records.py` measures it again.
+Trains the entries in order, on the CPU, and saves its state after every epoch:
+stop the script at any time, and start it again to continue. A finished network
+is in `--records` with everything it depends on; `verify_records.py` measures it
+again.
 
-Channels are chosen by the criterion on training images. The number of epochs
-is fixed before; test images are looked at once, after the last epoch. There is
-no validation set: the published weights and the teachers have seen all
-training images, so that none of them would be an honest one.
+The criterion chooses channels on training images, and the number of epochs is
+fixed beforehand. Test images are used once, after the last epoch. There is no
+validation set, because the published weights and the teachers have already seen
+all training images.
 """
 
 import json
@@ -96,10 +96,10 @@ class Job:
         return (self.place / "metrics.json").exists()
 
     def run(self, left):
-        """Works until it is finished, or for `left` epochs.
+        """Trains until it is finished, or for `left` epochs.
 
         Returns:
-            How many epochs are left then.
+            The number of epochs left after that.
         """
         dataset = entries.images(self.entry, FLAGS.data_dir)
         prepare = entries.preparation(self.entry, dataset)
@@ -128,7 +128,7 @@ class Job:
         return left
 
     def _pruned(self, dataset, prepare):
-        """The small network, pruned once, and facts of it."""
+        """Returns the small network, pruned once, and facts about it."""
         file = self.folder / "pruned.keras"
         facts = self.folder / "pruned.json"
         if not facts.exists():

@@ -1,12 +1,12 @@
-"""Published rows, trained again: what the paper has beside what is measured.
+"""Trains published rows again and shows the paper's figures beside them.
 
   python examples/reproduce_table.py --row=pcas_r56_c10 --data_dir=~/data
   python examples/reproduce_table.py --row=thinet_r50_imagenet \\
       --data_dir=~/imagenet --weights=imagenet
   python examples/reproduce_table.py --row=amc_r50_c10 --smoke
 
-A row brings all hyper-parameters; flags that are given win. What a paper
-leaves open is chosen here:
+A row sets all hyper-parameters; flags on the command line override it. Where a
+paper leaves something open, this is the choice:
 
   pcas      dense: SGD, momentum 0.9, Nesterov, weight decay 5e-4; rate 0.1,
             cosine to 0; 200 epochs of 128 images; crops of 4 pixels, mirrored.
@@ -19,11 +19,11 @@ leaves open is chosen here:
   thinet    --data_dir has train/ and val/ with a folder for each class,
             --weights a file of keras.applications.ResNet50, or `imagenet`,
             which fetches it. 70 percent of the first two convolutions of each
-            block stay, block after block with an epoch at 1e-4 between; then 9
-            epochs from 1e-3, a tenth of it every 3. The baseline is that of
-            the centre crop; the paper's is lower, as it squashed images.
+            block stay; an epoch at 1e-4 after each block, then 9
+            epochs from 1e-3, a tenth of it every 3. The baseline uses the
+            centre crop; the paper's is lower because it squashed images.
 
-`--epochs` cuts each stage. A run that was stopped goes on with `--resume`.
+`--epochs` limits each stage. `--resume` continues a stopped run.
 """
 
 import common

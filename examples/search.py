@@ -1,4 +1,4 @@
-"""How much to prune each group: an agent against simple strategies.
+"""Compares how strategies choose the share of each group.
 
 Prunes a trained network to a fraction of its multiply-adds by each strategy,
 with the same criterion and the same images, and measures the test accuracy
@@ -61,7 +61,7 @@ def main(argv):
 
 
 def run(own, strategy, share):
-    """Searches; measures what was found on the test images."""
+    """Searches, and measures the network found on the test images."""
     begin = FLAGS.selection
     measured, _ = own.training(begin, begin + FLAGS.recalibration)
     fitted, _ = own.training(begin, begin + FLAGS.reconstruction)

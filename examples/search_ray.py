@@ -1,16 +1,15 @@
-"""A search with several workers, on this machine or on many: Ray Tune.
+"""Searches with several workers, on one machine or many, by Ray Tune.
 
-Every worker reads the model and the data once and then measures one network
-after the other; Optuna proposes the shares of the groups. tfprune only says
-what a network is worth (`tfprune.searches.Objective`): queues, failures,
-placement and clusters are Ray's.
+Every worker reads the model and the data once, then measures one network after
+another; Optuna proposes the shares of the groups. tfprune scores a network
+(`tfprune.searches.Objective`); Ray does queues, failures and placement.
 
   python examples/search_ray.py --model=model.keras --data=val.npz --macs=0.5 \\
       --workers=2 --evaluations=100 --out=build/search_ray
 
 On a cluster (`ray start --head`, then `ray start --address=HEAD:6379` on the
-other machines) pass --address=auto; the files have to be where every machine
-can read them. Leaves small.keras, not fine-tuned, and trials.json in --out.
+other machines) pass --address=auto, and put the files where every machine can
+read them. Writes small.keras, not fine-tuned, and trials.json to --out.
 """
 
 import json
@@ -41,7 +40,7 @@ flags.DEFINE_string("out", "build/search_ray", "folder of the results")
 
 
 def objective(settings):
-    """What networks are worth, from files that every worker can read."""
+    """Returns the objective, from files that every worker can read."""
     model = keras.saving.load_model(settings["model"], compile=False)
     with np.load(settings["data"]) as arrays:
         x, y = arrays["x"], arrays["y"]
@@ -56,7 +55,7 @@ def objective(settings):
 
 
 class Worker(tune.Trainable):
-    """A process that measures networks; Ray gives it one after the other."""
+    """A process that measures the networks that Ray sends it."""
 
     def setup(self, config, settings):
         self._objective = objective(settings)
@@ -79,10 +78,10 @@ class Worker(tune.Trainable):
         }
 
     def save_checkpoint(self, checkpoint_dir):
-        """A trial is one step: there is nothing to save."""
+        """Saves nothing, as a trial is one step."""
 
     def load_checkpoint(self, checkpoint):
-        """As nothing was saved."""
+        """Loads nothing, as nothing is saved."""
 
 
 def main(argv):

@@ -1,19 +1,19 @@
-"""Callbacks that hold what a method has learned once it has pruned enough."""
+"""Callbacks that freeze a method's learned state once it has pruned enough."""
 
 import keras
 
 import tfprune
 from tfprune.sparsity import wrapper
 
-EVERY = 10  # Steps between two looks at what is pruned.
+EVERY = 10  # Steps between two checks.
 
 
 class WhenPruned(keras.callbacks.Callback):
-    """Once only a share of the weights is left, something is held.
+    """Freezes a method's state once only a share of the weights is left.
 
     Args:
-        wrapped: the model that is trained, or is within it.
-        share: `float`, of the weights; `None` for never.
+        wrapped: the model that is trained, or a part of it.
+        share: `float`, fraction of the weights; `None` for never.
         hold: function from `wrapped` to what has a method `again`, which is
             called after every step from then on.
     """
@@ -32,7 +32,7 @@ class WhenPruned(keras.callbacks.Callback):
 
 
 class Held:
-    """All that a method has learned is put back after each step."""
+    """Restores a method's learned state after each step."""
 
     def __init__(self, wrapped):
         variables = wrapper.learned(wrapped)
@@ -44,17 +44,17 @@ class Held:
 
 
 class Frozen:
-    """Indicators that have learned enough."""
+    """Freezes indicators."""
 
     def __init__(self, wrapped):
         tfprune.methods.freeze_indicators(wrapped)
 
     def again(self):
-        """No optimizer reaches them any more."""
+        """Does nothing: no optimizer updates them any more."""
 
 
 class Enough(keras.callbacks.Callback):
-    """Ends the training when the average bits are a share of 8."""
+    """Stops training once the average bits are a share of 8."""
 
     def __init__(self, wrapped, share):
         super().__init__()

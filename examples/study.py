@@ -1,8 +1,9 @@
 """Images and the dense network that every row of a seed starts from.
 
-A dense network of the zoo is trained once for each seed and lies beside the
-rows in `--out`; a published one (`--weights`) or a `.keras` file is taken as it
-is. Methods learn from `train` and choose by `val`; `test` is for the table.
+A dense network of the zoo is trained once for each seed and saved beside the
+rows in `--out`; published weights (`--weights`) and `.keras` files are used as
+they are. Methods learn from `train` and choose by `val`; `test` is only for the
+table.
 """
 
 import functools
@@ -67,7 +68,7 @@ class Study:
         self.test = self.prepared(images.test, slice(FLAGS.test or None))
         self.model = self._network()
         self.loss = loss(self.model)
-        self.model.compile(loss=self.loss)  # some criteria want it
+        self.model.compile(loss=self.loss)  # Some criteria need it.
         self.accuracy = self.tested(self.model)
 
     @property
@@ -90,11 +91,11 @@ class Study:
         return copy(self.model)
 
     def tested(self, model):
-        """Its accuracy on the test images, `float` in [0, 1]."""
+        """Returns a model's accuracy on the test images, `float` in [0, 1]."""
         return evaluation.accuracies([model], self.test)[0]
 
     def batches(self):
-        """Training images, augmented, in the same order for every network."""
+        """Returns augmented training images, in the same order every time."""
         split = self.images.train
         if FLAGS.train:
             split = split.take(self.order)
@@ -104,13 +105,13 @@ class Study:
         )
 
     def sgd(self, epochs, rate):
-        """The optimizer: momentum, weight decay, a cosine to 0."""
+        """Returns SGD with weight decay; the rate is a cosine to 0."""
         steps = max(epochs * len(self.batches()), 1)
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
         return keras.optimizers.SGD(rate, 0.9, True, weight_decay=5e-4)
 
     def train(self, model, epochs, rate, name=None):
-        """Trains in place; with a name it goes on after its last epoch."""
+        """Trains in place; with a name, resumes after its last epoch."""
         model.compile(self.sgd(epochs, rate), self.loss)
         options = {"shuffle": False, "verbose": 0}
         if name:
@@ -146,7 +147,7 @@ class Study:
 
 
 def loss(model):
-    """Of class indices, by logits or by probabilities."""
+    """Returns the loss for class indices, of logits or of probabilities."""
     softmax = keras.activations.softmax
     last = getattr(model.layers[-1], "activation", None)
     return keras.losses.SparseCategoricalCrossentropy(last is not softmax)
@@ -160,7 +161,7 @@ def save(model, path):
 
 
 def copy(model):
-    """Another model with the same layers and weights."""
+    """Copies a model with its weights."""
     new = keras.models.clone_model(model)
     new.set_weights(model.get_weights())
     return new
@@ -175,7 +176,7 @@ def rows(todo, run, settings=TRAINING, source=None):
 
     Args:
         todo, run, settings: as there.
-        source: function without arguments that gives the images; by default
+        source: function without arguments that returns the images; by default
             those of `--dataset`.
 
     Yields:

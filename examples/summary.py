@@ -19,12 +19,14 @@ _LABELS = {
     "minicifar": "MiniCIFAR",
     "cifar": "CIFAR-",
 }
-_NETWORK = re.compile(r"(?<!\S)(resnet|vgg)(\d+)(?:_akamaster_cifar10)?(?![\w.])")
+_NETWORK = re.compile(
+    r"(?<!\S)(resnet|vgg)(\d+)(?:_akamaster_cifar10)?(?![\w.])"
+)
 _DATA = re.compile(r"(?<!\S)(minicifar|cifar)(\d*)(?![\w.])")
 
 
 def measured(small, dense, bits=32, activation_bits=None):
-    """What remains of a dense network: the columns of every table."""
+    """Returns the shares of a dense network that remain, for every table."""
     costs = tfprune.cost(small), tfprune.cost(dense)
     counted = tfprune.reports.micronet(small, bits, activation_bits or bits)
     before = tfprune.reports.micronet(dense)
@@ -48,7 +50,11 @@ def finish(rows, title, text, extra=()):
         extra: pairs of a header and a function from the rows of one line to
             its text, further columns.
     """
-    parts = [f"# {label(title)}", text, to_table(rows, extra).to_markdown().strip()]
+    parts = [
+        f"# {label(title)}",
+        text,
+        to_table(rows, extra).to_markdown().strip(),
+    ]
     if FLAGS.note:
         parts.append(FLAGS.note)
     script = pathlib.Path(sys.argv[0]).name
@@ -108,6 +114,6 @@ def mean(rows, key):
 
 
 def spread(rows, key):
-    """The mean of a share over the seeds, and the least and the most."""
+    """Returns the mean of a share over the seeds, with its range."""
     values = [row[key] for row in rows]
     return f"{mean(rows, key):.2%} ({min(values):.2%} to {max(values):.2%})"

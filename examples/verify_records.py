@@ -3,10 +3,10 @@
   python examples/verify_records.py --data_dir=DIR
 
 Loads `records/*/model.keras` with plain Keras, runs the test images, counts
-parameters and multiply-adds and prints what is published beside it. Counts
-must be those of `metrics.json`; accuracy may differ by two images in
-10,000, as processors round otherwise. Exits with 1 if a record differs.
-What is not finished is shown with its epoch.
+parameters and multiply-adds, and prints the published figures beside them.
+Counts must equal those of `metrics.json`; accuracy may differ by two images in
+10,000, because processors round differently. Exits with 1 if a record differs.
+Unfinished records are listed with their epoch.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ HEADER = (
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a network is, counted and run.
+    """Measurements of a network.
 
     Attributes:
         params, macs: `int`.
@@ -57,7 +57,7 @@ class Measured:
     layers: bool
 
     def differences(self, metrics):
-        """What is not as `metrics.json` says, a list of sentences."""
+        """Returns the differences from `metrics.json`, a list of sentences."""
         found = []
         for name in ("params", "macs"):
             if getattr(self, name) != metrics[name]:
@@ -124,7 +124,7 @@ def row(name, metrics, measured, verified):
 
 
 def beside(count, dense):
-    """A count, and its share of the dense network's."""
+    """Returns a count and its share of the dense network's."""
     return f"{count:,} ({count / dense:.1%})"
 
 

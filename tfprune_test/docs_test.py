@@ -1,9 +1,9 @@
 """The Python in the how-to pages runs, in the order in which it stands."""
 
 import contextlib
+import io
 import os
 import pathlib
-import re
 from unittest import mock
 
 import keras
@@ -12,15 +12,15 @@ from absl.testing import parameterized
 
 from tfprune.scoring import criterion
 from tfprune.sparsity import method
+from tools import page_outputs
 
 pytestmark = pytest.mark.any_backend
 
 DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
-BLOCK = re.compile(r"^```python *(\w*)\n(.*?)^```$", re.M | re.S)
 PAGES = sorted(
     path.relative_to(DOCS).as_posix()
     for path in DOCS.rglob("*.md")
-    if BLOCK.search(path.read_text())
+    if page_outputs.BLOCK.search(path.read_text())
 )
 # Those that train or export for more than ten seconds.
 LONG = (
@@ -48,9 +48,9 @@ class DocsTest(parameterized.TestCase):
         keras.utils.set_random_seed(0)
         names = {}
         count = 0
-        blocks = BLOCK.findall((DOCS / page).read_text())
+        blocks = page_outputs.BLOCK.findall((DOCS / page).read_text())
         run = ("", keras.config.backend())
-        own = {backend for backend, _ in blocks}
+        own = {backend for backend, *_ in blocks}
         if keras.config.backend() not in {"tensorflow", *own}:
             self.skipTest("nothing on this page is for this backend alone")
         with contextlib.ExitStack() as stack:
@@ -59,8 +59,15 @@ class DocsTest(parameterized.TestCase):
             stack.enter_context(mock.patch.dict(os.environ))
             for known in (criterion.criteria, method.METHODS):
                 stack.enter_context(mock.patch.dict(known._objects))
-            for backend, code in blocks:
+            for backend, code, shown in blocks:
                 if backend in run:
-                    exec(compile(code, page, "exec"), names)
+                    printed = io.StringIO()
+                    with contextlib.redirect_stdout(printed):
+                        exec(compile(code, page, "exec"), names)
+                    if shown:
+                        self.assertEqual(
+                            page_outputs.shape(printed.getvalue()),
+                            page_outputs.shape(shown),
+                        )
                     count += 1
         self.assertGreater(count, 0)

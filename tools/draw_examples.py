@@ -35,9 +35,7 @@ MEASURED = {
     "train_digits": [
         ["train.py", f"--model={name}", *_DIGITS] for name in _NETWORKS
     ],
-    "export_digits": [
-        ["export.py", "--model=resnet8", "--macs=0.5", *_DIGITS]
-    ],
+    "export_digits": [["export.py", "--model=resnet8", "--macs=0.5", *_DIGITS]],
     "compare_tfmot_digits": [
         ["compare_tfmot.py", "--model=resnet20", *_DIGITS]
         + ["--macs=0.5,0.25", f"--tfmot_python={TFMOT}"]
