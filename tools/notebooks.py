@@ -3,7 +3,8 @@
     python -m tools.notebooks
 
 A notebook is written as a script, `lab.py`, which people change; `lab.ipynb`
-beside it is what came out when it ran, pictures included.
+beside it is what came out when it ran, pictures included. It has a cell more,
+`SETUP`, after the first.
 """
 
 import argparse
@@ -13,6 +14,15 @@ import tempfile
 from tools import source_tree
 
 FOLDER = source_tree.ROOT / "docs" / "notebooks"
+SETUP = """\
+# On Colab this installs what is missing; elsewhere it does nothing.
+import importlib.util
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not importlib.util.find_spec("tfprune"):
+    wanted = "tfprune[export,plots,data]"
+    subprocess.run([sys.executable, "-m", "pip", "install", wanted], check=True)"""
 _SECONDS = 1800  # For one cell.
 
 
@@ -36,8 +46,10 @@ def executed(path, folder):
     """
     import jupytext
     import nbclient
+    from nbformat import v4
 
     notebook = jupytext.read(path)
+    notebook.cells.insert(1, v4.new_code_cell(SETUP))
     client = nbclient.NotebookClient(
         notebook,
         timeout=_SECONDS,

@@ -16,16 +16,6 @@
 # compiles.
 
 # %%
-# On Colab this installs what is missing; elsewhere it does nothing.
-import importlib.util
-import subprocess
-import sys
-
-if "google.colab" in sys.modules and not importlib.util.find_spec("tfprune"):
-    wanted = "tfprune[export,plots,data]"
-    subprocess.run([sys.executable, "-m", "pip", "install", wanted], check=True)
-
-# %%
 import pathlib
 
 import keras

@@ -19,16 +19,6 @@
 # Every number below is measured when the notebook runs. It needs no GPU.
 
 # %%
-# On Colab this installs what is missing; elsewhere it does nothing.
-import importlib.util
-import subprocess
-import sys
-
-if "google.colab" in sys.modules and not importlib.util.find_spec("tfprune"):
-    wanted = "tfprune[export,plots,data]"
-    subprocess.run([sys.executable, "-m", "pip", "install", wanted], check=True)
-
-# %%
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
