@@ -18,7 +18,8 @@ class NotebooksTest(parameterized.TestCase):
         shown = json.loads(path.with_suffix(".ipynb").read_text())
         cells = [cell for cell in shown["cells"] if cell["source"]]
         text = path.read_text()
-        self.assertEqual("".join(cells.pop(1)["source"]), notebooks.SETUP)
+        setup = "".join(cells.pop(1)["source"])
+        self.assertEqual(setup, notebooks.SETUP.strip())
         for cell in cells:
             for line in cell["source"]:
                 self.assertIn(line.strip(), text)

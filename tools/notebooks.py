@@ -22,7 +22,8 @@ import sys
 
 if "google.colab" in sys.modules and not importlib.util.find_spec("tfprune"):
     wanted = "tfprune[export,plots,data]"
-    subprocess.run([sys.executable, "-m", "pip", "install", wanted], check=True)"""
+    subprocess.run([sys.executable, "-m", "pip", "install", wanted], check=True)
+"""
 _SECONDS = 1800  # For one cell.
 
 
@@ -49,7 +50,7 @@ def executed(path, folder):
     from nbformat import v4
 
     notebook = jupytext.read(path)
-    notebook.cells.insert(1, v4.new_code_cell(SETUP))
+    notebook.cells.insert(1, v4.new_code_cell(SETUP.strip()))
     client = nbclient.NotebookClient(
         notebook,
         timeout=_SECONDS,

@@ -16,6 +16,7 @@
 # compiles.
 
 # %%
+import importlib.util
 import pathlib
 
 import keras
