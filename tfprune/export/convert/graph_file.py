@@ -13,8 +13,8 @@ import numpy as np
 from tfprune.export.convert import converter
 from tfprune.export.convert import graph_types
 from tfprune.export.convert import ids
-from tfprune.export.convert import plain_names
 from tfprune.export.convert import states
+from tfprune.export.convert.traced import plain_names
 
 
 def write(model, signature, folder, interface=None):

@@ -6,8 +6,8 @@ import re
 import keras
 import numpy as np
 
-from tfprune.export.convert import plain_names
 from tfprune.export.convert import states as states_lib
+from tfprune.export.convert.traced import plain_names
 
 # Keras numbers unnamed inputs within a process, so the name tells nothing.
 _UNNAMED = re.compile(r"keras_tensor(_\d+)?")

@@ -10,7 +10,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune.export.convert import plain_names
+from tfprune.export.convert.traced import plain_names
 from tfprune.graph import document
 from tfprune.graph import rebuild
 from tfprune.graph import values as values_lib
@@ -157,6 +157,8 @@ def met(model, signature, columns):
         List of arrays `(N, ...)`, one for each state; zero at first.
     """
     states = signature.states
+    if not states:
+        return []
     values = [np.zeros(s.variable.shape, s.variable.dtype) for s in states]
     found = []
     for row in zip(*columns, strict=True):

@@ -18,13 +18,13 @@ from tfprune.core.processes import child
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import calibration_checks
 from tfprune.export.convert import converter
-from tfprune.export.convert import float_layers
-from tfprune.export.convert import fused_lstm
 from tfprune.export.convert import graph_file
-from tfprune.export.convert import plain_names
 from tfprune.export.convert import signature as signatures
 from tfprune.export.convert import states
-from tfprune.export.convert import unrolling
+from tfprune.export.convert.traced import float_layers
+from tfprune.export.convert.traced import fused_lstm
+from tfprune.export.convert.traced import plain_names
+from tfprune.export.convert.traced import unrolling
 from tfprune.export.edit import finishing
 from tfprune.export.edit import interfaces
 from tfprune.export.edit import named_ends

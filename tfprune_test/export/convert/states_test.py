@@ -6,6 +6,8 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
+from tfprune.export.convert import signature
+from tfprune.export.convert import states
 from tfprune.export.file import model_file
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
@@ -121,6 +123,13 @@ class StatesTest(parameterized.TestCase):
         np.testing.assert_allclose(
             stream(self.path, self.x), np.stack(wanted)[:, 0], atol=1e-5
         )
+
+    def test_a_model_without_states_is_not_called(self):
+        inputs = keras.Input((2,), batch_size=1)
+        of_model = signature.of(keras.Model(inputs, inputs))
+        uncalled = None  # it would be an error to call it
+        samples = [np.ones((3, 2))]
+        self.assertEqual(states.met(uncalled, of_model, samples), [])
 
     def test_the_model_stays_in_its_state(self):
         model = model_of(KINDS["lstm"][0])

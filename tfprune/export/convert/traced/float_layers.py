@@ -8,7 +8,8 @@ import contextlib
 import fnmatch
 
 from tfprune.export.convert import converter
-from tfprune.export.convert import plain_names
+from tfprune.export.convert.traced import overrides
+from tfprune.export.convert.traced import plain_names
 from tfprune.graph import values
 
 
@@ -46,11 +47,9 @@ def named(model, patterns):
 @contextlib.contextmanager
 def marked(layers):
     """Layers carry a mark in their names while this is open."""
-    names = [(layer, layer.name) for layer in layers]
-    for layer, name in names:
-        layer.name = f"{plain_names.plain(name)}{converter.MARK}"
-    try:
+    names = (
+        (layer, "name", f"{plain_names.plain(layer.name)}{converter.MARK}")
+        for layer in layers
+    )
+    with overrides.of(names):
         yield
-    finally:
-        for layer, name in names:
-            layer.name = name

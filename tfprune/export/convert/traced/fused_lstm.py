@@ -15,7 +15,8 @@ import keras
 import numpy as np
 from absl import logging
 
-from tfprune.export.convert import plain_names
+from tfprune.export.convert.traced import overrides
+from tfprune.export.convert.traced import plain_names
 from tfprune.graph import values
 
 
@@ -33,22 +34,21 @@ def fused(model):
         `list` of the layers' names that have been traced so, which grows.
     """
     names = []
-    layers = [layer for layer in values.layers(model) if _fits(layer)]
-    for layer in layers:
-        layer.inner_loop = types.MethodType(_loop(names), layer)
-    try:
+    loops = (
+        (layer, "inner_loop", types.MethodType(_loop(names), layer))
+        for layer in values.layers(model)
+        if _fits(layer)
+    )
+    with overrides.of(loops):
         yield names
-    finally:
-        for layer in layers:
-            del layer.inner_loop
-        if names:
-            logging.warning(
-                "Each of these layers is one op: %s. It remembers its last "
-                "step: reset the interpreter before each sequence "
-                "(reset_all_variables() in TFLite, Reset() in TFLite Micro; "
-                'the code of export_micro does), or take recurrent="unrolled".',
-                ", ".join(names),
-            )
+    if names:
+        logging.warning(
+            "Each of these layers is one op: %s. It remembers its last step: "
+            "reset the interpreter before each sequence "
+            "(reset_all_variables() in TFLite, Reset() in TFLite Micro; the "
+            'code of export_micro does), or take recurrent="unrolled".',
+            ", ".join(names),
+        )
 
 
 def _fits(layer):

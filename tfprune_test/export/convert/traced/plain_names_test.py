@@ -2,8 +2,8 @@ import keras
 import numpy as np
 from absl.testing import absltest
 
-from tfprune.export.convert import plain_names
 from tfprune.export.convert import tflite
+from tfprune.export.convert.traced import plain_names
 from tfprune.export.run import interpreter
 from tfprune.graph import values
 from tfprune_test.export import small_models

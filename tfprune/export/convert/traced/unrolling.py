@@ -5,6 +5,7 @@ import contextlib
 import keras
 from absl import logging
 
+from tfprune.export.convert.traced import overrides
 from tfprune.graph import values
 
 
@@ -22,17 +23,12 @@ def unrolled(model, fused=()):
         for layer in values.layers(model)
         if isinstance(layer, keras.layers.RNN) and not layer.unroll
     ]
-    for layer in looping:
-        layer.unroll = True
-    try:
+    with overrides.of((layer, "unroll", True) for layer in looping):
         yield
-    finally:
-        for layer in looping:
-            layer.unroll = False
-        names = [layer.name for layer in looping if layer.name not in fused]
-        if names:
-            logging.info(
-                "Recurrent layers are unrolled, each time step gets ops of its "
-                "own: %s.",
-                ", ".join(names),
-            )
+    names = [layer.name for layer in looping if layer.name not in fused]
+    if names:
+        logging.info(
+            "Recurrent layers are unrolled, each time step gets ops of its "
+            "own: %s.",
+            ", ".join(names),
+        )

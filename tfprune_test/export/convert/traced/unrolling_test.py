@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
-from tfprune.export.convert import unrolling
+from tfprune.export.convert.traced import unrolling
 from tfprune.export.file import model_file
 from tfprune.export.micro import kernels
 from tfprune.export.run import interpreter

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune.export.convert import float_layers
+from tfprune.export.convert.traced import float_layers
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
 

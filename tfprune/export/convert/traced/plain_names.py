@@ -3,6 +3,7 @@
 import contextlib
 import re
 
+from tfprune.export.convert.traced import overrides
 from tfprune.export.micro import c_source
 from tfprune.graph import values
 
@@ -22,15 +23,10 @@ def renamed(model):
     Args:
         model: a `keras.Model`; its layers have their names again afterwards.
     """
-    names = [
-        (layer, layer.name)
+    names = (
+        (layer, "name", plain(layer.name) or "layer")
         for layer in values.layers(model)
         if not _PLAIN.fullmatch(layer.name)
-    ]
-    for layer, name in names:
-        layer.name = plain(name) or "layer"
-    try:
+    )
+    with overrides.of(names):
         yield
-    finally:
-        for layer, name in names:
-            layer.name = name
