@@ -104,6 +104,7 @@ class HeavyTest(absltest.TestCase):
         self.assertEqual(last.split()[0], "1")
         self.assertIn('pip install "tfprune[cpu]"', error)
 
+    @pytest.mark.slow  # Two processes that import Keras.
     def test_saved_models_load_after_a_mere_import(self):
         folder = pathlib.Path(self.create_tempdir().full_path)
         model = tfprune.wrap(program_test.net(), tfprune.methods.Masked())

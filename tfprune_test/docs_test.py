@@ -29,6 +29,7 @@ LONG = (
     "fine_tuning.md",
     "learned_pruning.md",
     "microcontrollers.md",
+    "search.md",
     "tutorials/first_network.md",
     "tutorials/to_a_board.md",
 )

@@ -19,7 +19,7 @@ class Drawn:
 class FuzzTest(absltest.TestCase):
     @hypothesis.given(st.data())
     @hypothesis.settings(
-        max_examples=max(25, hypothesis.settings().max_examples),
+        max_examples=max(8, hypothesis.settings().max_examples),
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     def test_a_strip_is_exact_and_complete(self, data):

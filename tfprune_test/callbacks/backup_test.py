@@ -109,6 +109,7 @@ class BackupTest(parameterized.TestCase):
             self.resumed(first_epoch=1)
         self.assertIn("backup-1 is damaged", logs.output[0])
 
+    @pytest.mark.slow  # Trains twice.
     def test_without_a_sound_backup_training_begins_anew(self):
         fit([backup_lib.Backup(self.folder), Stop(epoch=1)])
         for name in self.names():
@@ -168,6 +169,7 @@ class BackupTest(parameterized.TestCase):
         again.delete()
         self.assertEqual(os.listdir(self.folder), ["notes.txt"])
 
+    @pytest.mark.slow  # Trains twice.
     def test_a_backup_that_keras_left_is_read(self):
         keras_backup = keras.callbacks.BackupAndRestore(str(self.folder))
         model = net()

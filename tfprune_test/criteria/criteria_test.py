@@ -18,6 +18,8 @@ from tfprune_test import small_nets
 pytestmark = pytest.mark.any_backend
 
 CRITERIA = criterion_lib.criteria.names()
+# Each of its scores trains gates, which takes seconds: once, in a slow test.
+QUICK = [name for name in CRITERIA if name != "pcas"]
 
 
 def data(name):
@@ -28,8 +30,17 @@ def data(name):
 
 
 class CriteriaTest(parameterized.TestCase):
-    @parameterized.parameters(*CRITERIA)
+    @pytest.mark.slow
+    def test_attention_is_a_criterion_as_the_others_are(self):
+        self.check_scores("pcas")
+        self.check_budget("pcas")
+        self.check_order("pcas")
+
+    @parameterized.parameters(*QUICK)
     def test_scores_are_one_number_for_each_channel(self, name):
+        self.check_scores(name)
+
+    def check_scores(self, name):
         model = small_nets.mixed()
         before = [np.array(values.numpy(v)) for v in model.variables]
         graph = read.channel_graph(model)
@@ -41,8 +52,11 @@ class CriteriaTest(parameterized.TestCase):
         for old, variable in zip(before, model.variables, strict=True):
             np.testing.assert_array_equal(old, values.numpy(variable))
 
-    @parameterized.parameters(*CRITERIA)
+    @parameterized.parameters(*QUICK)
     def test_a_budget_is_met_and_a_coupled_group_stays_together(self, name):
+        self.check_budget(name)
+
+    def check_budget(self, name):
         model = small_nets.mixed()
         small = tfprune.prune(
             model,
@@ -62,8 +76,11 @@ class CriteriaTest(parameterized.TestCase):
         )
 
     # What the greedy way removes depends on how much goes elsewhere.
-    @parameterized.parameters(*(n for n in CRITERIA if n != "l1_greedy"))
+    @parameterized.parameters(*(n for n in QUICK if n != "l1_greedy"))
     def test_removing_more_removes_the_same_and_others(self, name):
+        self.check_order(name)
+
+    def check_order(self, name):
         graph = read.channel_graph(small_nets.mixed())
         scores = score.channel_scores(graph, name, data(name))
         keeps = [

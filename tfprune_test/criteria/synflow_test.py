@@ -31,6 +31,7 @@ class SynFlowTest(absltest.TestCase):
         np.testing.assert_allclose(flows[id(first.kernel)], [[3], [6]])
         np.testing.assert_allclose(flows[id(second.kernel)], [[9]])
 
+    @pytest.mark.slow  # Compiles each layer.
     def test_the_flow_is_the_same_through_all_layers(self):
         model = zoo.build("vgg16", classes=4, widths=(8,) * 13)
         for weight in model.weights:
@@ -50,6 +51,7 @@ class SynFlowTest(absltest.TestCase):
         scores = score.channel_scores(graph, "synflow")[group.labels]
         self.assertAlmostEqual(scores[1] / scores[0], 7 * 6 / (3 * 5), places=5)
 
+    @pytest.mark.slow  # A deep network.
     def test_deep_networks_do_not_overflow(self):
         inputs = x = keras.Input((4,))
         for _ in range(60):

@@ -2,6 +2,7 @@ import dataclasses
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.datasets import batches
@@ -109,6 +110,7 @@ class BatchesTest(parameterized.TestCase):
         self.assertFalse(np.array_equal(first[0], later[0][0]))
 
     @parameterized.parameters(True, False)
+    @pytest.mark.slow  # Trains three times.
     def test_a_stopped_run_goes_on_to_the_same_weights(self, built):
         def fit(model, start, stop):
             data = batches.Batches(

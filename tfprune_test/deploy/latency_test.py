@@ -92,6 +92,7 @@ class MeasuredTest(parameterized.TestCase):
         pytest.importorskip("ai_edge_litert", reason="the extra `export`")
         self.folder = pathlib.Path(self.create_tempdir().full_path)
 
+    @pytest.mark.slow  # Measures.
     def test_more_work_takes_longer(self):
         paths = [self.folder / f"{width}.tflite" for width in (8, 96)]
         for path, width in zip(paths, (8, 96), strict=True):

@@ -2,6 +2,7 @@ import tempfile
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -61,6 +62,7 @@ class QuantizationErrorTest(parameterized.TestCase):
         self.assertEqual([t.sqnr for t in worst], sorted(ratios)[:2])
         self.assertIn(f"Worst: {worst[0].name} (", str(self.errors))
 
+    @pytest.mark.slow  # Runs two files op by op.
     def test_a_file_beside_itself_has_no_errors(self):
         same = layer_errors.quantization_error(
             self.paths[1], self.paths[1], self.x, limit=3

@@ -132,6 +132,7 @@ class BoardTest(parameterized.TestCase):
         )
         self.assertIn("flash predicted", found.table().to_text())
 
+    @pytest.mark.slow  # Exports several times.
     def test_wrong_predictions_are_corrected(self):
         model = hourglass()
         images = np.random.default_rng(0).normal(size=(8, 16, 16, 3))

@@ -93,6 +93,10 @@ class TrainTest(Scripts):
         (row,) = metrics["rows"]
         self.assertGreater(row["cpu_seconds"], 0)
         self.assertEqual(model.count_params(), 78_666 - 2 * 3 * 3 * 16)
+
+    @pytest.mark.slow  # Three processes that import Keras.
+    def test_results_are_kept(self):
+        folder, _ = self.check("train", "--model=resnet8")
         with self.subTest("results are not overwritten"):
             flags = "--smoke", "--model=resnet8", f"--out={folder}"
             said = run("train", *flags, code=1)
@@ -101,6 +105,7 @@ class TrainTest(Scripts):
             flags += ("--resume", "--learning_rate=0.5")
             self.assertIn("the same flags", run("train", *flags, code=1))
 
+    @pytest.mark.slow  # A process that imports Keras.
     def test_help_tells_what_it_is_for(self):
         told, _ = start("prune", "--help").communicate(timeout=300)
         self.assertIn("Prunes a trained network in one shot", told)

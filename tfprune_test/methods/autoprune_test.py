@@ -191,6 +191,7 @@ class ChannelsTest(parameterized.TestCase):
         one = wrapping.wrap(small_nets.mixed(), Channels(), ["inner"])
         self.assertEqual(to_numpy(self.shared(one, "free")).sum(), 0)
 
+    @pytest.mark.slow  # Trains for longer.
     def test_strip_removes_exactly_what_is_masked(self):
         model = wrapping.wrap(small_nets.mixed(), Channels())
         indicators = to_numpy(self.shared(model)).copy()

@@ -140,6 +140,7 @@ class _Value:
 
 
 class LearningTest(parameterized.TestCase):
+    @pytest.mark.slow  # Compiles twice.
     def test_bits_fall_by_the_learning_rate_without_a_loss(self):
         model = learner(BitPruning(gamma=2.0))
         for layer in ("first", "last"):
@@ -211,6 +212,7 @@ class LearningTest(parameterized.TestCase):
         for _, slot in bit_lengths.places(model):
             self.assertEqual(slot["bit_length"].dtype, "float32")
 
+    @pytest.mark.slow  # Trains twice.
     def test_several_steps_in_one_call_are_the_same_steps(self):
         found = []
         for steps in (1, 4):
@@ -219,6 +221,7 @@ class LearningTest(parameterized.TestCase):
             found.append(bits(model))
         np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
 
+    @pytest.mark.slow  # Compiles.
     def test_compiled_by_xla_it_is_the_same(self):
         found = []
         for jit in (False, True):
@@ -227,6 +230,7 @@ class LearningTest(parameterized.TestCase):
             found.append(bits(model))
         np.testing.assert_allclose(found[0], found[1], rtol=1e-4)
 
+    @pytest.mark.slow  # Trains three times.
     def test_resumed_training_is_the_same(self):
         through = learner(BitPruning(), optimizer=keras.optimizers.Adam(0.02))
         args = {"batch_size": 8, "verbose": 0, "shuffle": False}
@@ -299,6 +303,7 @@ class Two(layers.Layer):
 
 class TogetherTest(parameterized.TestCase):
     @parameterized.parameters(True, False)
+    @pytest.mark.slow  # Trains twice.
     def test_weights_and_bits_are_pruned_in_one_fit(self, mask_first):
         methods = (masked.Masked(), BitPruning(gamma=4.0))
         if not mask_first:

@@ -110,6 +110,7 @@ class GroupSparsityTest(absltest.TestCase):
             np.reshape(slot(model, "first")["factor"], -1), [1, 1, 1]
         )
 
+    @pytest.mark.slow  # Trains for longer.
     def test_training_draws_the_channels_of_a_group_apart(self):
         model = wrapping.wrap(
             small_nets.mixed(),

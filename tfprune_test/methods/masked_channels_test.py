@@ -85,6 +85,7 @@ class MaskedChannelsTest(parameterized.TestCase):
         cost, dense = self.check_strip(wrapped)
         self.assertEqual(cost, dense)
 
+    @pytest.mark.slow  # Many cuts.
     def test_a_budget_is_approached_step_by_step(self):
         wrapped = wrapping.wrap(net(), masked_channels.MaskedChannels())
         budget = budget_lib.Budget(macs=0.4, params=300)
@@ -191,6 +192,7 @@ class MaskedChannelsTest(parameterized.TestCase):
         taylor.Taylor(),
         lambda values, axis: np.ones(values.shape[axis]),
     )
+    @pytest.mark.slow  # Compiles each.
     def test_a_criterion_may_be_an_object(self, criterion):
         method = masked_channels.MaskedChannels(criterion)
         wrapped = wrapping.wrap(net(), method)

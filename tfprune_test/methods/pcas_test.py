@@ -254,6 +254,7 @@ class StatisticsTest(parameterized.TestCase):
 
 
 class CriterionTest(parameterized.TestCase):
+    @pytest.mark.slow  # Trains for longer.
     def test_the_gates_learn_which_channels_matter(self):
         rng = np.random.default_rng(0)
         x = rng.normal(size=(256, 6)).astype("float32")

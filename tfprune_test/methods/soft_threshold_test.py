@@ -130,6 +130,7 @@ class SoftThresholdTest(parameterized.TestCase):
             },
         )
 
+    @pytest.mark.slow  # Trains.
     def test_strip_stores_the_shrunk_weights(self):
         wrapped = wrapping.wrap(small_nets.mixed(), STR(-4.0))
         small = stripping.strip(wrapped)

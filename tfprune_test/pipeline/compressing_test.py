@@ -125,6 +125,7 @@ class CompressTest(parameterized.TestCase):
         self.assertTrue(found.fits)
         self.assertFalse(found.interrupted)
 
+    @pytest.mark.slow  # A whole run.
     def test_a_network_that_fits_already_stays_as_it_is(self):
         found = compress(self.out, tfprune.Budget(macs=1_000_000))
         self.assertEqual(found.after, found.before)
@@ -233,6 +234,7 @@ class OtherTasksTest(parameterized.TestCase):
             found.before["size_mae, float32"], values["size_mae"], 4
         )
 
+    @pytest.mark.slow  # A whole run.
     def test_an_autoencoder_by_a_function_of_inputs_and_outputs(self):
         x = small_tasks.blobs(200, 0)[0]
         far = np.random.default_rng(0).uniform(-6, 6, (60, 2))

@@ -99,6 +99,7 @@ class ResumingTest(parameterized.TestCase):
             np.testing.assert_allclose(one, other.numpy(), rtol=1e-5)
         self.assertFalse((folder / "out.part").exists())
 
+    @pytest.mark.slow  # Two runs.
     def test_a_run_of_other_settings_is_not_gone_on_with(self):
         folder = pathlib.Path(self.create_tempdir().full_path)
 

@@ -5,6 +5,7 @@ from unittest import mock
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 import tfprune
@@ -271,6 +272,7 @@ class StagesTest(parameterized.TestCase):
         self.assertLessEqual(after, dense / 2)
         self.assertGreater(after, dense / 3)
 
+    @pytest.mark.slow  # Trains.
     def test_joint_training_retrains_what_it_trained(self):
         model = small_nets.mixed()
         small = self.run_pcas(model, 0.0, joint=True, retrain_epochs=0)
@@ -345,6 +347,7 @@ class StagesTest(parameterized.TestCase):
             ],
         )
 
+    @pytest.mark.slow  # Trains.
     def test_a_folder_of_other_settings_is_refused(self):
         folder = self.create_tempdir().full_path
         model = small_nets.mixed()

@@ -47,6 +47,7 @@ def game(first, second):
 
 
 class AgentTest(absltest.TestCase):
+    @pytest.mark.slow  # Trains an agent.
     def test_it_learns_a_different_action_for_each_state(self):
         agent = ddpg.Agent(2, QUICK)
         self.assertAlmostEqual(agent.policy([1, 0]), 0.5, delta=0.05)

@@ -152,6 +152,7 @@ class SearchTest(parameterized.TestCase):
         )
         self.assertEqual(first, second)
 
+    @pytest.mark.slow  # Two searches.
     def test_a_search_that_was_stopped_measures_nothing_twice(self):
         model, data = lopsided()
         path = pathlib.Path(self.create_tempdir().full_path) / "search.json"

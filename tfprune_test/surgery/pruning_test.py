@@ -331,6 +331,7 @@ class PruneTest(parameterized.TestCase):
 
 
 class WrappedTest(absltest.TestCase):
+    @pytest.mark.slow  # Trains.
     def test_a_wrapped_model_is_pruned_as_the_plain_one_it_stands_for(self):
         model = zoo.build("resnet20", classes=4, input_shape=(8, 8, 1), width=4)
         wrapped = tfprune.wrap(model, tfprune.methods.Masked())

@@ -118,6 +118,7 @@ class AlternatingModelTest(parameterized.TestCase):
         )
         return trainer
 
+    @pytest.mark.slow  # Trains for longer.
     def test_training_prunes_and_lowers_the_loss(self):
         trainer = self.trainer(dropout=0.1)
         history = trainer.fit(
@@ -181,6 +182,7 @@ class AlternatingModelTest(parameterized.TestCase):
 
     @pytest.mark.slow  # Half precision is slow on a processor.
     @parameterized.parameters("mixed_float16", "mixed_bfloat16")
+    @pytest.mark.slow  # Trains twice.
     def test_mixed_precision(self, policy):
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(policy)

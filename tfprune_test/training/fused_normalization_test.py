@@ -133,6 +133,7 @@ class FastTest(parameterized.TestCase):
         x = np.random.default_rng(1).normal(size=(4, 8, 8, 3))
         np.testing.assert_array_equal(loaded(x), quick(x))
 
+    @pytest.mark.slow  # Trains.
     def test_it_is_stripped_and_pruned(self):
         model = network()
         budget = tfprune.Budget(params=0.5)

@@ -1,5 +1,6 @@
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.methods import autoprune
@@ -13,6 +14,7 @@ to_numpy = keras.ops.convert_to_numpy
 
 class WeightDecayTest(parameterized.TestCase):
     @parameterized.parameters(False, True)
+    @pytest.mark.slow  # Compiles each.
     def test_it_spares_what_methods_learn_and_what_else_is_named(self, scaled):
         model = wrapping.wrap(small_nets.mixed(), autoprune.AutoPrune(mu=0.0))
         optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)

@@ -1,3 +1,4 @@
+import pytest
 from absl.testing import parameterized
 
 from tfprune import zoo
@@ -20,6 +21,7 @@ def densenet_bc_macs(layers, growth):
 
 
 class DensenetTest(parameterized.TestCase):
+    @pytest.mark.slow  # A deep network.
     def test_depth_100_growth_12_has_the_published_0_8m_parameters(self):
         model = zoo.build("densenet_bc100")
         self.assertEqual(plain_counts.trainable_weights(model), 769_162)

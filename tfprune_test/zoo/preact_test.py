@@ -1,4 +1,5 @@
 import keras
+import pytest
 from absl.testing import parameterized
 
 from tfprune import zoo
@@ -17,6 +18,7 @@ def wide_resnet_macs(blocks, widths):
 
 
 class PreactTest(parameterized.TestCase):
+    @pytest.mark.slow  # A large network.
     def test_wide_resnet_28_10_has_the_published_36_5m_parameters(self):
         model = zoo.build("wide_resnet28_10")
         self.assertEqual(plain_counts.trainable_weights(model), 36_479_194)

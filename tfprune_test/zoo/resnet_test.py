@@ -103,6 +103,7 @@ class ResnetTest(parameterized.TestCase):
         self.assertEqual(plain_counts.trainable_weights(model), 2 * 5_586_981)
         self.assertEqual(plain_counts.macs(model), resnet18_macs())
 
+    @pytest.mark.slow  # A large network.
     def test_resnet50_counts_are_the_published_ones(self):
         model = zoo.build("resnet50")
         self.assertEqual(plain_counts.trainable_weights(model), 23_520_842)

@@ -2,6 +2,7 @@ import pathlib
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.export.convert import tflite
@@ -60,6 +61,7 @@ class LeanTest(parameterized.TestCase):
         self.assertLess(after.file_bytes, before.file_bytes)
         self.check(before, after)
 
+    @pytest.mark.slow  # Exports twice.
     def test_compressed_weights_stay_as_they_are(self):
         model = sparse()
         path = self.folder / "model.tflite"

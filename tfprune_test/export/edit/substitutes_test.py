@@ -2,6 +2,7 @@ import pathlib
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.core import packages
@@ -155,6 +156,7 @@ class SubstituteTest(parameterized.TestCase):
             found = interpreter.run(self.path, x, runtime)
             np.testing.assert_allclose(found, wanted, atol=0.02)
 
+    @pytest.mark.slow  # Exports twice.
     def test_masked_words(self):
         inputs = keras.Input((4,), dtype="int32")
         x = keras.layers.Embedding(10, 3, mask_zero=True)(inputs)

@@ -170,6 +170,7 @@ class CompressTest(CompressionTestCase):
         self.assertLess(done.file.file_bytes, free.bytes_before)
         self.assertLess(done.arena_bytes, free.arena_bytes)
 
+    @pytest.mark.slow  # Tries them all.
     def test_no_other_choice_within_ram_is_smaller(self):
         """All subsets of the weights, each one measured."""
         data = self.paths["int8"].read_bytes()

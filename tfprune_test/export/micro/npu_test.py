@@ -63,6 +63,7 @@ class CompileTest(parameterized.TestCase):
         with self.assertRaisesRegex(RuntimeError, "unrecognized arguments"):
             npu.compile_for_npu(path, flags=["--nonsense"])
 
+    @pytest.mark.slow  # Compiles twice.
     def test_zeros_are_compressed(self):
         model = small_models.large()
         x = small_models.samples(model)

@@ -23,6 +23,7 @@ class FusedLSTMTest(parameterized.TestCase):
             np.testing.assert_allclose(found, wanted, atol=0.03)
         return file
 
+    @pytest.mark.slow  # Exports twice.
     def test_two_layers_are_two_ops(self):
         file = self.exported(
             LAYERS.LSTM(8, return_sequences=True), LAYERS.LSTM(8)
@@ -37,6 +38,7 @@ class FusedLSTMTest(parameterized.TestCase):
         self.assertEqual(file.ops["UNIDIRECTIONAL_SEQUENCE_LSTM"], 2)
 
     @parameterized.parameters({"recurrent": "unrolled"}, {"runtime": "tflite"})
+    @pytest.mark.slow  # Exports each.
     def test_unrolled_where_that_is_asked_for(self, **settings):
         file = self.exported(LAYERS.LSTM(2), **settings)
         self.assertNotIn("UNIDIRECTIONAL_SEQUENCE_LSTM", file.ops)
