@@ -197,6 +197,9 @@ class Workers:
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "TF_USE_LEGACY_KERAS": "1",
         }
+        # The test that is running, by its name: a child of the test before
+        # would do as well.
+        environment.pop("PYTEST_CURRENT_TEST", None)
         command = [
             sys.executable,
             *("-P", "-X", "faulthandler"),
