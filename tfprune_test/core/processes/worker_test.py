@@ -174,6 +174,12 @@ class WorkersTest(absltest.TestCase):
             third = self.workers.get("one")
         self.assertIsNot(third, second)
 
+    def test_another_test_has_the_same_one(self):
+        with mock.patch.dict(os.environ, {"PYTEST_CURRENT_TEST": "one"}):
+            first = self.workers.get("one")
+        with mock.patch.dict(os.environ, {"PYTEST_CURRENT_TEST": "another"}):
+            self.assertIs(self.workers.get("one"), first)
+
     def test_one_that_works_is_replaced_but_not_stopped(self):
         first = self.workers.get("one")
         first.is_idle = False
