@@ -13,6 +13,7 @@ import numpy as np
 from tfprune.export.convert import converter
 from tfprune.export.convert import graph_types
 from tfprune.export.convert import ids
+from tfprune.export.convert import plain_ops
 from tfprune.export.convert import states
 from tfprune.export.convert.traced import plain_names
 
@@ -40,9 +41,7 @@ def write(model, signature, folder, interface=None):
     """
     function, outputs = _traced(model, signature)
     graph = function.graph.as_graph_def()
-    _plain_sums(graph.node)
-    graph_types.plain_choices(graph)
-    graph_types.fold_matrices(graph)
+    plain_ops.rewrite(graph)
     graph_types.single(graph)
     names = [x.op.name for x in function.inputs[: len(signature.inputs)]]
     whole = set()
@@ -110,29 +109,6 @@ def _traced(model, signature):
             f"1. Received: {type(model).__name__} {model.name!r}, inputs of "
             f"shape {shapes}. It raised: {error}"
         ) from error
-
-
-def _plain_sums(nodes):
-    """Makes sums of what the converter takes for biases wrongly.
-
-    Keras adds whatever could be a bias as one: a vector of integers, or of
-    other channels than the last, for which it squeezes what it adds.
-    """
-    import tensorflow as tf
-
-    by_name = {node.name: node for node in nodes}
-    for node in nodes:
-        if node.op != "BiasAdd":
-            continue
-        added = by_name.get(node.input[1])
-        if node.attr["data_format"].s == b"NCHW":
-            if added is None or added.op != "Squeeze":
-                continue
-            node.input[1] = added.input[0]
-        elif tf.as_dtype(node.attr["T"].type).is_floating:
-            continue
-        node.op = "AddV2"
-        del node.attr["data_format"]
 
 
 def _captured(function, count):

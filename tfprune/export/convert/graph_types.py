@@ -109,7 +109,13 @@ def narrow(graph, inputs):
         for place, reference in enumerate(node.input):
             if not reference.startswith("^"):
                 readers[reference.partition(":")[0]].append((node, place))
-    found = set()
+    starts, found = collections.defaultdict(list), set()
+    for node in graph.node:
+        if node.op == "Cast":
+            kind = tf.as_dtype(node.attr["DstT"].type)
+            if kind.name in _AS_INT32:
+                node.attr["DstT"].type = tf.int32.as_datatype_enum
+                starts[kind].append(node.name)
     for name in inputs:
         kind = tf.as_dtype(nodes[name].attr["dtype"].type)
         # Bytes that become numbers can be quantized as they are.
@@ -120,7 +126,7 @@ def narrow(graph, inputs):
         )
         if kind.name in _AS_INT32 or counting:
             nodes[name].attr["dtype"].type = tf.int32.as_datatype_enum
-            _Narrowing(graph, readers, kind).follow(name)
+            starts[kind].append(name)
             logging.info(
                 "Input %r of %s is of int32 in the file, which TFLite Micro "
                 "reads.",
@@ -128,6 +134,11 @@ def narrow(graph, inputs):
                 kind.name,
             )
             found.add(name)
+    for kind, names in starts.items():
+        _Narrowing(graph, readers, kind).follow(names)
+    for node in graph.node:
+        if node.op == "Cast" and node.attr["SrcT"] == node.attr["DstT"]:
+            _identity(node)
     return found
 
 
@@ -142,8 +153,9 @@ class _Narrowing:
         self._int32 = tf.int32.as_datatype_enum
         self._done = set()
 
-    def follow(self, start):
-        waiting = [start]
+    def follow(self, starts):
+        waiting = list(starts)
+        self._done.update(starts)
         while waiting:
             name = waiting.pop()
             self._done.add(name)
@@ -158,9 +170,6 @@ class _Narrowing:
         """Lets a node take int32; whether it gives int32 for that."""
         if node.op == "Cast":
             node.attr["SrcT"].type = self._int32
-            if node.attr["DstT"].type == self._int32:
-                _identity(node)
-            self._done.add(node.name)
             return False
         key, same = _INTEGERS.get(node.op, (None, False))
         others = _OTHERS.get(node.op, ())
@@ -183,82 +192,6 @@ class _Narrowing:
         cast.input.append(node.input[place])
         cast.attr["SrcT"].type, cast.attr["DstT"].type = before, after
         node.input[place] = cast.name
-
-
-def plain_choices(graph):
-    """Drops the step of Keras' argmax that tells -0.0 from 0.0 by its bits.
-
-    No kernel of TFLite reads bits, and integers know one zero.
-
-    Args:
-        graph: `GraphDef`, changed in place.
-    """
-    nodes = {node.name: node for node in graph.node}
-    for node in graph.node:
-        if node.op != "SelectV2":
-            continue
-        condition, _, values = (
-            nodes.get(i.partition(":")[0]) for i in node.input
-        )
-        if condition is None or values is None:
-            continue
-        if condition.op == "LogicalAnd" and _reads_bits(nodes, condition):
-            kept = node.input[2]
-            node.op = "Identity"
-            del node.input[:]
-            node.input.append(kept)
-
-
-def fold_matrices(graph):
-    """Computes unit matrices now, such as those that cut out patches.
-
-    The converter leaves them to the runtime, which may have no kernel.
-
-    Args:
-        graph: `GraphDef`, changed in place.
-    """
-    import tensorflow as tf
-
-    nodes = {node.name: node for node in graph.node}
-    found = [
-        node.name
-        for node in graph.node
-        if node.op.startswith(("MatrixDiag", "MatrixSetDiag"))
-        and _is_constant(nodes, node)
-    ]
-    if not found:
-        return
-    with tf.Graph().as_default() as scope:
-        tf.graph_util.import_graph_def(graph, name="")
-        with tf.compat.v1.Session(graph=scope) as session:
-            arrays = session.run([f"{name}:0" for name in found])
-    for name, array in zip(found, arrays, strict=True):
-        node = nodes[name]
-        del node.input[:]
-        node.attr.clear()
-        node.op = "Const"
-        tensor = tf.make_tensor_proto(array)
-        node.attr["dtype"].type = tensor.dtype
-        node.attr["value"].tensor.CopyFrom(tensor)
-
-
-def _is_constant(nodes, node):
-    before = [
-        nodes.get(i.partition(":")[0].removeprefix("^")) for i in node.input
-    ]
-    if not before:
-        return node.op == "Const"
-    return all(one is not None and _is_constant(nodes, one) for one in before)
-
-
-def _reads_bits(nodes, node, depth=6):
-    """Whether an op a few steps before a node looks at the bits of floats."""
-    before = (nodes.get(i.partition(":")[0]) for i in node.input)
-    return depth > 0 and any(
-        one is not None
-        and (one.op == "Bitcast" or _reads_bits(nodes, one, depth - 1))
-        for one in before
-    )
 
 
 def _identity(node):
