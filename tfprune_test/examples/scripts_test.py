@@ -113,6 +113,7 @@ class TrainTest(Scripts):
         for flag in FLAGS.split():
             self.assertRegex(told, rf"--(\[no\])?{flag}: ")
 
+    @pytest.mark.slow  # A process that imports Keras.
     def test_an_unknown_method_is_refused_before_anything_is_trained(self):
         folder = self.folder()
         said = run("prune", "--smoke", f"--out={folder}", "--method=l3", code=1)
