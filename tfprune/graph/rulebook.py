@@ -7,6 +7,8 @@ import keras
 from tfprune.core import registry
 
 _RULES = registry.Registry("layer rule")
+# The name of the rule for layers that have none of their own.
+ANY_OTHER = "*"
 
 
 def rule(*names: str) -> Callable[[Callable], Callable]:
@@ -48,7 +50,7 @@ def of(entry, live=None):
     base = base_of(live)
     if base is not None:
         return _RULES.get(base.__name__)
-    return lambda call: call.unknown(entry["class_name"])
+    return _RULES.get(ANY_OTHER)
 
 
 # What a subclass may define without changing the computation of its base.

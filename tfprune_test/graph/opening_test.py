@@ -69,13 +69,14 @@ class Scaled(LAYERS.Layer):
         self.factor = self.add_weight(shape=(shape[-1],), initializer="ones")
 
     def call(self, x):
-        return x * self.factor
+        return x * self.factor - OPS.mean(x, -1, keepdims=True)
 
 
 class Halved(LAYERS.Layer):
     """Other numbers in training, the same ops."""
 
     def call(self, x, training=None):
+        x = x - OPS.mean(x, -1, keepdims=True)
         return x * (0.5 if training else 0.75)
 
 
@@ -86,7 +87,7 @@ class Concrete(LAYERS.Layer):
         return shape
 
     def call(self, x):
-        return OPS.convert_to_tensor(x.numpy())
+        return OPS.convert_to_tensor(x.numpy()[..., ::-1])
 
 
 class MaskedMean(LAYERS.Layer):

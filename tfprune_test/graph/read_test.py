@@ -23,7 +23,15 @@ class Factor(LAYERS.Layer):
         return inputs * self.gamma
 
 
-class Dense(Factor):
+class Centred(Factor):
+    """Mixes the channels."""
+
+    def call(self, inputs):
+        mean = keras.ops.mean(inputs, -1, keepdims=True)
+        return inputs * self.gamma - mean
+
+
+class Dense(Centred):
     """Called as a layer of Keras is."""
 
 
@@ -262,7 +270,7 @@ class StructureTest(exactness.ExactnessTestCase):
 
 
 class UnknownTest(exactness.ExactnessTestCase):
-    @parameterized.parameters(Factor, Dense)
+    @parameterized.parameters(Centred, Dense)
     def test_a_class_without_a_rule_is_named_and_kept(self, cls):
         model = models.around(lambda x: cls(name="mine")(x))
         graph = read.channel_graph(model)

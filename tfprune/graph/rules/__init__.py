@@ -8,6 +8,7 @@ pass through (`call.bind`), which numbers in the config count them
 
 from tfprune.graph.rulebook import of
 from tfprune.graph.rules import attention
+from tfprune.graph.rules import channelwise
 from tfprune.graph.rules import conv
 from tfprune.graph.rules import dense
 from tfprune.graph.rules import einsum
@@ -24,6 +25,7 @@ from tfprune.graph.rules import wrapper
 
 __all__ = [
     "attention",
+    "channelwise",
     "conv",
     "dense",
     "einsum",
