@@ -276,6 +276,18 @@ class NewcomerTest(absltest.TestCase):
         self.assertIn("failures 1", text)
         self.assertIn("ValueError: of a page", text)
 
+    def test_what_went_well_is_not_repeated_for_the_same_commit(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        good = [sys.executable, "-c", "open('ran', 'a').write('1')"]
+        bad = [sys.executable, "-c", "open('failed', 'a').write('1'); 1 / 0"]
+        for revision in ("one", "one", "other"):
+            log = newcomer.Log(folder / "log", revision, folder / "steps.json")
+            self.assertTrue(log.run("good", good, folder))
+            self.assertFalse(log.run("bad", bad, folder))
+            self.assertLen(log.steps, 2)
+        self.assertEqual((folder / "ran").read_text(), "11")
+        self.assertEqual((folder / "failed").read_text(), "111")
+
 
 class PlatformsTest(parameterized.TestCase):
     @parameterized.parameters(

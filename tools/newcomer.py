@@ -1,21 +1,27 @@
 """Plays the newcomer: does what the README and the pages say, and logs it.
 
     python3 tools/newcomer.py [--log=build/newcomer.md] [--only=readme,docs]
+    python3 tools/newcomer.py --folder=DIR  # goes on where it stopped or failed
 
 Clones this checkout, makes an environment, installs what the README installs,
 and then runs, in the order in which they stand: the README's code and commands,
 the code of each page in a process of its own, the notebooks. `make test` and
 `make docs` have targets of their own and are named in the log as left out. The
-log has each step with its time; the exit status is 1 if one failed. Needs
-nothing but Python and git, so that it knows nothing that a newcomer does not.
+log has each step with its time; the exit status is 1 if one failed. With
+`--folder`, the clone and the environment are kept there, and steps that went
+well are not repeated for the same commit. Needs nothing but Python and git, so
+that it knows nothing that a newcomer does not.
 """
 
 import argparse
+import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -55,15 +61,31 @@ class Log:
 
     Attributes:
         path: where it is written after every step.
+        revision: the commit that is tried.
+        kept: `pathlib.Path` of the steps that went well, `None` to keep none.
         steps: list of `(what, seconds, error)`; `""` if it went well, `None`
             if it was left out.
+        done: `dict` from each step that went well in an earlier run of this
+            commit to its seconds.
     """
 
     path: pathlib.Path
+    revision: str = ""
+    kept: pathlib.Path | None = None
     steps: list = dataclasses.field(default_factory=list)
+    done: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.kept and self.kept.exists():
+            found = json.loads(self.kept.read_text())
+            if found["revision"] == self.revision:
+                self.done = found["steps"]
 
     def run(self, what, command, folder, **environment):
         """Runs a command as a step; whether it went well."""
+        if what in self.done:
+            self.add(what, self.done[what], "")
+            return True
         begin = time.time()
         result = subprocess.run(
             command,
@@ -88,6 +110,10 @@ class Log:
         print(f"{state:8} {seconds:7.1f} s  {what}", flush=True)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(self.text())
+        if self.kept and error == "":
+            self.done[what] = seconds
+            found = {"revision": self.revision, "steps": self.done}
+            self.kept.write_text(json.dumps(found, indent=1))
 
     @property
     def failures(self):
@@ -100,9 +126,12 @@ class Log:
             "# A newcomer's day",
             "",
             f"{len(self.steps)} steps, {left_out} left out, {seconds:.0f} s, "
-            f"failures {len(self.failures)}. Python "
-            f"{sys.version.split()[0]} on {sys.platform}. Written by "
-            "`tools/newcomer.py`.",
+            f"failures {len(self.failures)}. Commit {self.revision}; Python "
+            f"{sys.version.split()[0]} on {sys.platform}, {os.cpu_count()} "
+            f"cores, load {os.getloadavg()[2]:.0f}. A fresh clone, an "
+            "environment with what the README installs, then its code and "
+            "commands, the code of each page in a process of its own, and the "
+            "notebooks. Written by `tools/newcomer.py`.",
             "",
             "| step | seconds | |",
             "| :-- | --: | :-- |",
@@ -175,6 +204,7 @@ def docs(log, clone, python, folder):
         if code:
             name = page.relative_to(clone).as_posix()
             place = folder / name.replace("/", "-")
+            shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
             log.run(name, [python, "-c", code], place)
 
@@ -198,31 +228,52 @@ def main(argv=None):
     parser.add_argument("--log", default=str(ROOT / "build" / "newcomer.md"))
     parser.add_argument("--only", default=",".join(PARTS), help="parts to do")
     parser.add_argument("--python", help="an environment that is there")
+    parser.add_argument("--folder", help="where to work, and go on from")
     options = parser.parse_args(argv)
-    log = Log(pathlib.Path(options.log).resolve())
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with tempfile.TemporaryDirectory() as place:
-        place = pathlib.Path(place)
-        clone, folder = place / "tfprune", place / "work"
-        folder.mkdir()
-        log.run("git clone", ["git", "clone", "-q", ROOT, clone], place)
-        if options.python:
-            python = pathlib.Path(options.python)
-        else:
-            python = place / "env" / "bin" / "python"
-            make = [sys.executable, "-m", "venv", place / "env"]
-            log.run("python3 -m venv env", make, place)
-            text = (clone / "README.md").read_text()
-            extras = re.search(r'pip install "tfprune(\[[^]]+\])"', text)[1]
-            install = [python, "-m", "pip", "install", "--quiet", f".{extras}"]
-            if not log.run(f'pip install "tfprune{extras}"', install, clone):
-                return 1
-        for name in options.only.split(","):
-            inside = folder / name
-            inside.mkdir()
-            PARTS[name](log, clone, python, inside)
+    with contextlib.ExitStack() as stack:
+        place = options.folder
+        if not place:
+            place = stack.enter_context(tempfile.TemporaryDirectory())
+        place = pathlib.Path(place).resolve()
+        place.mkdir(parents=True, exist_ok=True)
+        revision = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--exclude=*"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        kept = place / "steps.json" if options.folder else None
+        log = Log(pathlib.Path(options.log).resolve(), revision, kept)
+        tried(log, place, options)
     print(f"{len(log.steps)} steps, failures {len(log.failures)}: {log.path}")
     return int(bool(log.failures))
+
+
+def tried(log, place, options):
+    """All steps, in a folder."""
+    clone, folder = place / "tfprune", place / "work"
+    if not log.done:
+        for old in (clone, folder):
+            shutil.rmtree(old, ignore_errors=True)
+    folder.mkdir(exist_ok=True)
+    log.run("git clone", ["git", "clone", "-q", ROOT, clone], place)
+    if options.python:
+        python = pathlib.Path(options.python)
+    else:
+        python = place / "env" / "bin" / "python"
+        make = [sys.executable, "-m", "venv", place / "env"]
+        log.run("python3 -m venv env", make, place)
+        text = (clone / "README.md").read_text()
+        extras = re.search(r'pip install "tfprune(\[[^]]+\])"', text)[1]
+        install = [python, "-m", "pip", "install", "--quiet", f".{extras}"]
+        if not log.run(f'pip install "tfprune{extras}"', install, clone):
+            return
+    for name in options.only.split(","):
+        inside = folder / name
+        inside.mkdir(exist_ok=True)
+        PARTS[name](log, clone, python, inside)
 
 
 if __name__ == "__main__":
