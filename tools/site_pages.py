@@ -36,6 +36,8 @@ _README_PARTS = {
 # run before the theme's own scripts.
 _FOREIGN = re.compile(r"https://unpkg\.com/iframe-worker/shim")
 _OWN = "javascripts/file_worker.js"
+# The dash that mkdocstrings puts where no type stands before it.
+_DASH = re.compile(r"(doc-section-item field-body\">\s*)–\s")
 
 
 def on_files(files, config):
@@ -80,7 +82,8 @@ def on_page_markdown(markdown, page, **kwargs):
 
 
 def on_post_page(output, page, config):
-    """Lets a page load nothing from elsewhere."""
+    """Lets a page load nothing from elsewhere, and mends its lists."""
+    output = _DASH.sub(r"\1", output)
     own = files_lib.File(_OWN, None, "", use_directory_urls=False)
     return _FOREIGN.sub(own.url_relative_to(page.file), output)
 
@@ -194,7 +197,7 @@ def _page(name, names, package):
     """Markdown with an entry for each of `exported`, after a list of them."""
     head = yaml.safe_dump({"title": name})
     room = package if name == "tfprune" else package[name.partition(".")[2]]
-    lines = ["| | |", "| :-- | :-- |"]
+    lines = ["| name | |", "| :-- | :-- |"]
     for short, place in names.items():
         told = package[place.partition(".")[2]].docstring
         first = told.value.partition("\n")[0] if told else ""
@@ -202,5 +205,6 @@ def _page(name, names, package):
     entries = "\n".join(f"::: {place}\n" for place in names.values())
     return "\n\n".join(
         [f"---\n{head}---", f"# {name}", room.docstring.value]
-        + ["\n".join(lines), entries]
+        + ['<div class="names" markdown="1">', "\n".join(lines), "</div>"]
+        + [entries]
     )

@@ -64,7 +64,7 @@ class Wish:
     def given(self):
         """`dict` of what was given, as it is written."""
         found = {name: getattr(self, name) for name in _NAMES}
-        return {k: repr(v) for k, v in found.items() if v is not None}
+        return {k: _written(v) for k, v in found.items() if v is not None}
 
     @property
     def needs_table(self):
@@ -159,3 +159,13 @@ def costs(budget, graph, recipe, selection, options):
         {name: float(value) for name, value in dense.items()},
         budget.latency_table,
     )
+
+
+def _written(value):
+    """A value as it was written: of a budget, the limits that are set."""
+    if not isinstance(value, Budget):
+        return repr(value)
+    fields = [f.name for f in dataclasses.fields(value) if f.repr]
+    given = {name: getattr(value, name) for name in fields}
+    limits = (f"{k}={v!r}" for k, v in given.items() if v is not None)
+    return f"Budget({', '.join(limits)})"

@@ -18,7 +18,8 @@ class Point:
 
     Attributes:
         numbers: `dict` from what was measured to its value, by names that
-            say which: "int8 flash, measured", "int8 flash, predicted".
+            say which: "int8 flash, measured", "int8 flash bytes,
+            predicted".
         values: `dict`, the metrics of the model in float.
         file_values: `dict`, those of its int8 file where it runs.
         kept: `dict` from groups of channels to `[kept, of]`.

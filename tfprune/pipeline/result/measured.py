@@ -5,6 +5,7 @@ import tempfile
 
 from absl import logging
 
+from tfprune import reports
 from tfprune.costs import counting
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
@@ -15,8 +16,9 @@ from tfprune.graph import read
 FLASH, ARENA = "int8 flash, measured", "arena, measured"
 # What the board needs, scratch buffers of its kernels included.
 ARENA_NEEDED = "arena, needed on the core"
-FLASH_PREDICTED = "int8 flash, predicted"
-ARENA_PREDICTED = "arena, predicted"
+# As reports call them: a page has each name once.
+FLASH_PREDICTED = reports.Quantity("flash_bytes").label
+ARENA_PREDICTED = reports.Quantity("ram_bytes").label
 FLOAT_FILE = "float32 file bytes"
 # The measured number of each limit that a file can be held to.
 OF_LIMITS = {"flash_bytes": FLASH, "ram_bytes": ARENA_NEEDED}

@@ -84,9 +84,13 @@ def _value(quantity, value):
 
 def _card(q):
     one = q.before is None or q.after is None
+    # The unit stands once, behind the second number.
+    old = "" if one else q.text(q.before)
+    if q.unit != "%":
+        old = old.removesuffix(f" {q.unit}")
     numbers = markup.tag(
         "p",
-        None if one else markup.tag("span", q.text(q.before), class_="old"),
+        None if one else markup.tag("span", old, class_="old"),
         None if one else markup.tag("span", " → ", aria_label="becomes"),
         markup.tag("b", q.text(q.now)),
         class_="numbers",

@@ -48,6 +48,14 @@ class WishTest(parameterized.TestCase):
         self.assertEqual(wish.needs_table, "latency" in given)
         self.assertEqual(list(wish.given()), list(given))
 
+    def test_a_budget_is_told_by_the_limits_that_are_set(self):
+        wish = wishes.Wish(budget=Budget(macs=0.25, ram_bytes=9))
+        told = {"budget": "Budget(macs=0.25, ram_bytes=9)"}
+        self.assertEqual(wish.given(), told)
+        table = Budget(latency=0.5, latency_table=object())
+        told = {"budget": "Budget(latency=0.5)"}
+        self.assertEqual(wishes.Wish(budget=table).given(), told)
+
     @parameterized.parameters(
         ({"budget": Budget(params=9)}, Budget(params=9)),
         ({"board": "nano-33-ble"}, Budget(board="nano-33-ble")),

@@ -2,6 +2,7 @@ import keras
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune import reports
 from tfprune.pipeline.result import measured
 
 
@@ -18,6 +19,10 @@ class MeasuredTest(parameterized.TestCase):
         self.assertGreater(found[measured.FLASH_PREDICTED], 54 + 15)
         self.assertGreater(found[measured.ARENA_PREDICTED], 16 * (3 + 5))
         self.assertEqual({type(value) for value in found.values()}, {int})
+        # The report has them already: under the same names they stand once.
+        totals = reports.profile(model).totals
+        words = {reports.Quantity(name).label for name in totals}
+        self.assertLessEqual({*found}, words)
 
     @parameterized.parameters(
         ({}, {}),

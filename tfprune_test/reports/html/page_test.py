@@ -132,6 +132,13 @@ class PageTest(parameterized.TestCase):
             "int8 flash bytes, measured 500, limit 499", page.to_html()
         )
 
+    def test_the_unit_stands_once_in_a_card(self):
+        given = (quantities.Quantity("of the core", 900, 500, "bytes"),)
+        page = dataclasses.replace(self.page, measured=given)
+        text = page.to_html()
+        self.assertIn('class="old">900</span>', text)
+        self.assertIn("<b>500 bytes</b>", text)
+
     def test_one_name_for_two_things_is_refused(self):
         same = (quantities.Quantity("flash"), quantities.Quantity("flash"))
         with self.assertRaisesRegex(ValueError, "name of its own.*'flash'"):
