@@ -199,9 +199,12 @@ def command(log, clone, python, folder, line):
 def docs(log, clone, python, folder):
     """Each page in a process and a folder of its own."""
     for page in sorted((clone / "docs").rglob("*.md")):
-        parts = pieces(page.read_text())
+        parts = list(pieces(page.read_text()))
         code = "".join(text for kind, text in parts if kind == "code")
         if code:
+            for kind, text in parts:
+                if kind == "command" and text.startswith("pip install "):
+                    installed(log, clone, python, text)
             name = page.relative_to(clone).as_posix()
             place = folder / name.replace("/", "-")
             shutil.rmtree(place, ignore_errors=True)
@@ -209,10 +212,16 @@ def docs(log, clone, python, folder):
             log.run(name, [python, "-c", code], place)
 
 
+def installed(log, clone, python, line):
+    """Installs what a line of a page installs, from the clone."""
+    wanted = shlex.split(line)[-1].replace("tfprune[", ".[")
+    step = [python, "-m", "pip", "install", "--quiet", wanted]
+    return log.run(line, step, clone)
+
+
 def notebooks(log, clone, python, folder):
     """Each notebook, cell by cell."""
-    install = [python, "-m", "pip", "install", "--quiet", ".[notebooks]"]
-    if not log.run('pip install "tfprune[notebooks]"', install, clone):
+    if not installed(log, clone, python, 'pip install "tfprune[notebooks]"'):
         return
     for path in sorted((clone / "docs" / "notebooks").glob("*.py")):
         name = path.relative_to(clone).with_suffix(".ipynb").as_posix()
@@ -266,9 +275,8 @@ def tried(log, place, options):
         make = [sys.executable, "-m", "venv", place / "env"]
         log.run("python3 -m venv env", make, place)
         text = (clone / "README.md").read_text()
-        extras = re.search(r'pip install "tfprune(\[[^]]+\])"', text)[1]
-        install = [python, "-m", "pip", "install", "--quiet", f".{extras}"]
-        if not log.run(f'pip install "tfprune{extras}"', install, clone):
+        line = re.search(r'pip install "tfprune\[[^]]+\]"', text)[0]
+        if not installed(log, clone, python, line):
             return
     for name in options.only.split(","):
         inside = folder / name
