@@ -1,4 +1,4 @@
-"""Networks in the wild: what of each can be removed, and is a strip exact?
+"""Networks in the wild: what can be removed from each, and is a strip exact?
 
 Masks random channels of every network of `keras.applications`, and of
 backbones of KerasHub where that is installed, strips them and compares the
@@ -16,7 +16,7 @@ import results
 from absl import app
 from absl import flags
 
-# The networks are listed beside the tests, which are not installed.
+# The list of networks is in the tests, which are not installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tfprune.core import tables
@@ -26,9 +26,9 @@ from tfprune_test import exactness
 from tfprune_test import networks
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("networks", [], "names; all of them where it is empty")
+flags.DEFINE_list("networks", [], "names; empty means all")
 flags.DEFINE_float("rate", 0.5, "share of the removable channels to mask")
-flags.DEFINE_integer("seed", 0, "of the weights and the masks")
+flags.DEFINE_integer("seed", 0, "seed of the weights and the masks")
 flags.DEFINE_string("table", "", "also write the table to this file")
 
 HEADER = (
@@ -59,7 +59,7 @@ def main(argv):
 
 
 def row(name, hub):
-    """The cells of one network."""
+    """The cells of one network's row."""
     model = networks.backbone(name) if hub else networks.application(name)
     start = time.process_time()
     found = exactness.strip_masked(model, FLAGS.rate, FLAGS.seed, silence=0.1)
@@ -83,14 +83,15 @@ def row(name, hub):
 def write(cells):
     text = (
         "# Networks in the wild\n\n"
-        "Built small and without weights, which are drawn at random; "
-        f"{FLAGS.rate:.0%} of the removable channels masked at random and a "
-        "tenth silenced, then stripped. `removable parameters`: the share that "
-        "goes with all removable channels but one of each axis; `difference`: "
-        "the largest of the outputs before and after the strip, relative to "
-        "the largest output; `kept whole`: classes without a rule that cannot "
-        f"be opened. Seed {FLAGS.seed}; CPU seconds of two readings, the mask, "
-        "the strip and the comparison.\n\n"
+        f"Built at a small size with random weights; {FLAGS.rate:.0%} of the "
+        "removable channels are masked at random and a tenth are silenced, "
+        "and the network is stripped. `removable parameters`: the share of "
+        "parameters that is removed if only one removable channel of each "
+        "axis stays; `difference`: the largest difference of outputs before "
+        "and after the strip, relative to the largest output; `kept whole`: "
+        "layer classes without a rule that cannot be opened. Seed "
+        f"{FLAGS.seed}; CPU seconds include two readings, masking, stripping "
+        "and the comparison.\n\n"
         f"{tables.Table(HEADER, tuple(cells)).to_markdown()}\n"
         f"{results.footer('architectures.py')}\n"
     )

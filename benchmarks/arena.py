@@ -1,14 +1,15 @@
-"""Predicted arenas against the least ones that emulated cores run in.
+"""Compares predicted arenas with the smallest in which emulated cores run.
 
-The networks of MLPerf Tiny, dense and pruned, recurrent ones, int16x8 and
-compressed weights: what `tfprune.export.arena_bytes` predicts, and, where the
-sources of TFLite Micro are at hand, the least arena and the instructions of an
-inference on qemu's Cortex-M4 and M55.
+Predicts the arenas of the networks of MLPerf Tiny, dense and pruned, and of
+recurrent networks, int16x8 and compressed weights with
+`tfprune.export.arena_bytes`.
+With the sources of TFLite Micro, finds the smallest arena and counts the
+instructions of an inference on qemu's Cortex-M4 and M55.
 
   python benchmarks/arena.py --tflite_micro=../tflite-micro \\
       --table=docs/results/arena.md
 
-Started again it goes on with what is missing.
+If it is started again, it continues with the missing rows.
 """
 
 import functools
@@ -36,7 +37,7 @@ from tools import layer_costs
 FLAGS = flags.FLAGS
 flags.DEFINE_string("tflite_micro", "", "sources of TFLite Micro")
 flags.DEFINE_string("build", "build/firmware", "folder of objects")
-flags.DEFINE_list("only", [], "names of networks; all by default")
+flags.DEFINE_list("only", [], "names of networks; empty means all")
 flags.DEFINE_string("out", "build/bench/arena", "folder of results")
 flags.DEFINE_string("table", "", "also write a table to this file")
 
@@ -59,7 +60,7 @@ HEADER = (
 
 
 def half(name):
-    """A network of the zoo at half of its multiply-adds."""
+    """A network of the zoo, pruned to half of its multiply-adds."""
 
     def build():
         model, x = zoo_model(name)
@@ -101,7 +102,7 @@ def recurrent(kind):
 
 
 def sparse():
-    """ResNet-8 with four fifths of its weights zero."""
+    """ResNet-8 with 80 % of its weights zero."""
     model, _ = zoo_model("resnet8")
     wrapped = tfprune.wrap(model, tfprune.methods.Masked())
     tfprune.callbacks.prune_now(wrapped, 0.8)
@@ -125,8 +126,8 @@ def main(_):
     folder = pathlib.Path(FLAGS.out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     names = FLAGS.only or NETWORKS
-    # The library of each core is built once; that of the reference kernels,
-    # whose networks take longest, comes last.
+    # Rows are sorted so that each core's library is built only once. The
+    # reference kernels come last, as they are slowest.
     for kernels, core in reversed(TARGETS):
         for name in names:
             path = export(folder, name)
@@ -140,7 +141,7 @@ def main(_):
 
 
 def export(folder, name):
-    """The network's file, written once."""
+    """The path of a network's file, which is written if it is missing."""
     path = folder / f"{name.replace(', ', '_')}.tflite"
     if path.exists():
         return path
@@ -154,7 +155,7 @@ def export(folder, name):
 
 
 def measure(folder, path, kernels, core):
-    """What the file takes on an emulated core, beside its true outputs."""
+    """Measurements of a file on an emulated core, outputs included."""
     program = program_of(folder, kernels, core)
     file = model_file.read(path)
     random = interpreter.random_inputs(file, 1)
@@ -182,7 +183,7 @@ def measure(folder, path, kernels, core):
 
 @functools.cache
 def program_of(folder, kernels, core):
-    """One program a core, built at its first network."""
+    """Builds one program per core, for its first network."""
     library = firmware_library.Library(
         FLAGS.tflite_micro, core, kernels, FLAGS.build
     )
@@ -212,16 +213,16 @@ def write(folder):
     table = tables.Table(HEADER, tuple(rows), left=3)
     text = (
         "# Arenas\n\n"
-        "What `tfprune.export.arena_bytes` predicts for the kernels of a core, "
-        "without running the file, and the least arena in which TFLite Micro "
-        "starts and runs it, found by halving (bytes). A program with all "
-        "kernels, built with GCC and TFLite Micro's own flags, runs in qemu: "
-        "mps2-an386 (Cortex-M4) and mps3-an547 (Cortex-M55). Used: what the "
-        "interpreter says. Instructions: of one inference, counted by qemu; no "
-        "board, no cache. Outputs are compared to the last bit with those of "
-        "the interpreter on this machine. Weights are random, seed 0; half: "
-        "half of the multiply-adds; "
-        "compressed: four fifths of the weights are zero.\n\n"
+        "The arena that `tfprune.export.arena_bytes` predicts for the kernels "
+        "of a core, without running the file, and the smallest arena in which "
+        "TFLite Micro starts and runs it, found by bisection (bytes). A "
+        "program with all kernels, built with GCC and TFLite Micro's own "
+        "flags, runs in qemu: mps2-an386 (Cortex-M4) and mps3-an547 "
+        "(Cortex-M55). `used`: the arena that the interpreter reports. "
+        "Instructions: those of one inference, counted by qemu, without a "
+        "board or a cache. Outputs must be bit-identical to those of the "
+        "interpreter on this machine. Weights are random, seed 0. half: half "
+        "of the multiply-adds; compressed: 80 % of the weights are zero.\n\n"
         f"{table.to_markdown()}\n"
         f"{results.footer('arena.py')}\n"
     )

@@ -1,17 +1,17 @@
-"""Whether TFLite and TFLite Micro agree on int8 files, image by image.
+"""Do TFLite and TFLite Micro agree on int8 files, image by image?
 
-Every network of the zoo is exported to int8 and run on the interpreter of
-TFLite Micro, on TFLite's plain kernels and on TFLite as phones run it
-(XNNPACK). A row counts the outputs that differ, in steps of int8. Networks that
-are measured stay measured: started again the script goes on with the others.
+Exports every network of the zoo to int8 and runs it on the interpreter of
+TFLite Micro, on TFLite's reference kernels and on XNNPACK, which phones use. A
+row counts the outputs that differ and measures by how many int8 steps. If the
+script is started again, it continues with the networks that are missing.
 
   python benchmarks/bit_exactness.py --data_dir=~/tensorflow_datasets \\
       --weights=resnet20_akamaster_cifar10=weights.npz --table=agreement.md
 
-Weights are published ones where `--weights` names a file of them, else random,
-with batch normalisation measured on training images. Images are those of the
-test set, sized as the network wants them; features of other kinds are random,
-or come from `--samples=ds_cnn=features.npz`, array x.
+Weights are published ones if `--weights` names a file, else random, with batch
+normalization statistics of training images. Images are those of the test set,
+resized to the network's input; other kinds of features are random, or array x
+of `--samples=ds_cnn=features.npz`.
 """
 
 import json
@@ -33,17 +33,17 @@ from tfprune.export.run import interpreter
 from tfprune.zoo import checkpoints
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("networks", [], "names in the zoo; all of them if none")
-flags.DEFINE_string("dataset", "cifar10", "where the images come from")
+flags.DEFINE_list("networks", [], "names in the zoo; empty means all")
+flags.DEFINE_string("dataset", "cifar10", "data set of the images")
 flags.DEFINE_string("data_dir", None, "folder of the data set")
 flags.DEFINE_list("weights", [], "CHECKPOINT=FILE, published weights")
 flags.DEFINE_list("samples", [], "NETWORK=FILE.npz with x, inputs")
 flags.DEFINE_integer("images", 1000, "test images", lower_bound=1)
-flags.DEFINE_integer("calibration", 128, "training images for ranges")
+flags.DEFINE_integer("calibration", 128, "training images to calibrate on")
 flags.DEFINE_string("out", "build/bench/bit_exactness", "folder of results")
 flags.DEFINE_string("table", "", "also write a table to this file")
 
-BESIDE = {"reference": "plain kernels", "tflite": "XNNPACK"}
+BESIDE = {"reference": "reference kernels", "tflite": "XNNPACK"}
 HEADER = (
     "network",
     "weights",
@@ -68,7 +68,7 @@ def main(_):
 
 
 def measure(name, folder):
-    """The facts of one network, a `dict`."""
+    """The measurements of one network, a `dict`."""
     keras.utils.set_random_seed(0)
     model, weights, prepare = network(name)
     train, test = inputs(name, model, prepare)
@@ -99,7 +99,7 @@ def measure(name, folder):
 
 
 def network(name):
-    """`(model, what its weights are, preprocessing or None)`."""
+    """`(model, description of its weights, preprocessing or None)`."""
     for given in FLAGS.weights:
         known, _, path = given.partition("=")
         checkpoint = checkpoints.get(known)
@@ -110,7 +110,7 @@ def network(name):
 
 
 def inputs(name, model, prepare):
-    """Inputs to measure ranges on, and those of the test."""
+    """`(calibration inputs, test inputs)`."""
     shape = model.inputs[0].shape[1:]
     counts = FLAGS.calibration, FLAGS.images
     for given in FLAGS.samples:
@@ -129,7 +129,7 @@ def inputs(name, model, prepare):
 
 
 def sized(x, shape):
-    """Images in the size and with the channels that a network wants."""
+    """Images in the size and with the channels of a network's input."""
     if shape[-1] == 1:
         x = x.mean(-1, keepdims=True)
     x = keras.ops.image.resize(x, shape[:2])
@@ -153,18 +153,18 @@ def write(folder):
     table = tables.Table(HEADER, tuple(cells), left=2)
     text = (
         "# TFLite and TFLite Micro\n\n"
-        "int8 files on the interpreter of TFLite Micro, beside TFLite with "
-        "its plain kernels and with XNNPACK: outputs that differ, the most "
-        "that one differs in steps of int8, and the share of images for which "
-        "all three have the same highest output. TFLite Micro rounds twice "
-        "when it brings sums to the scale of the output, first the product to "
-        "32 bits, then the shift. TFLite's plain convolutions do the same, its "
-        "dense layers and XNNPACK round once: a test computes both in "
-        "integers and meets each to the last bit. A softmax behind it makes "
-        "several steps of one. Images of the test set of "
-        f"{FLAGS.dataset}, resized where a network wants another size; ranges "
-        f"measured on {FLAGS.calibration} training images; random weights: "
-        "seed 0, batch normalisation measured on the same images.\n\n"
+        "int8 files on the interpreter of TFLite Micro, compared with "
+        "TFLite's reference kernels and XNNPACK: the number of outputs that "
+        "differ, the largest difference in int8 steps, and the share of "
+        "images for which all three have the same highest output. TFLite "
+        "Micro rounds twice when it rescales sums to the output: first the "
+        "product to 32 bits, then the shift. TFLite's reference convolutions "
+        "do the same, while its dense layers and XNNPACK round once; a test "
+        "reproduces both in integer arithmetic bit by bit. A subsequent "
+        f"softmax turns one step into several. Test images of {FLAGS.dataset}, "
+        "resized to the network's input; ranges measured on "
+        f"{FLAGS.calibration} training images; random weights: seed 0, with "
+        "batch normalization statistics of the same images.\n\n"
         f"{table.to_markdown()}\n"
         f"{results.footer('bit_exactness.py')}\n"
     )

@@ -1,8 +1,8 @@
-"""What a channel more costs: Vela's cycles and TFLite's time, in steps.
+"""The cost of one more channel: Vela's cycles and TFLite's time.
 
-Exports a chain of convolutions of more and more channels to int8. Where the
-cost hardly grows from one count to the next, the kernels compute that many
-channels at a time; `tfprune.prune(target=)` keeps multiples of it.
+Exports chains of convolutions with more and more channels to int8. The cost
+grows in steps, because kernels compute several channels at a time;
+`tfprune.prune(target=)` keeps multiples of that number.
 
   python benchmarks/channel_multiples.py --table=channel_multiples.md
 """
@@ -26,10 +26,10 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "channels",
     [str(n) for n in (*range(4, 36, 2), 40, 44, 48, 52, 56, 60, 64)],
-    "of the two convolutions in the middle",
+    "channels between the convolutions",
 )
 flags.DEFINE_list("accelerators", ["ethos-u55-128", "ethos-u85-256"], "Vela's")
-flags.DEFINE_integer("runs", 300, "a time is the least of so many")
+flags.DEFINE_integer("runs", 300, "inferences, of which the fastest counts")
 flags.DEFINE_string("table", "", "also write the table to this file")
 
 LAYERS = keras.layers
@@ -82,11 +82,11 @@ def write(rows):
     presets = ", ".join(f"{k} {n}" for k, n in rounding.TARGETS.items())
     text = (
         "# Channels at a time\n\n"
-        "Three 3x3 convolutions on 16x16 images, 32 channels in and out and so "
-        "many between, int8. Vela's estimates of cycles, and TFLite's time on "
-        "one thread (least of many runs, files taking turns). Between two "
-        "steps a channel costs nothing, so pruning down to the next lower step "
-        f"pays and anything else does not. `target=` stands for: {presets}.\n\n"
+        "Three 3x3 convolutions on 16x16 images in int8, with 32 channels at "
+        "both ends and the given number in between. Cycles estimated by Vela, "
+        "and TFLite's time on one thread (minimum of many runs; files take "
+        "turns). Between two steps, channels are free, so only pruning to the "
+        f"next lower step saves time. `target=` means: {presets}.\n\n"
         f"{tables.Table(header, rows, left=0).to_markdown()}\n"
         f"{results.footer('channel_multiples.py')}\n"
     )

@@ -1,11 +1,11 @@
-"""Pruning beside Torch-Pruning: CPU seconds for the same networks and ratio.
+"""CPU time of pruning, compared with Torch-Pruning on the same networks.
 
-Each side analyses a network, ranks its channels by the L1 norm and removes
-half of each group; the new Keras model is built, weights included, while
-Torch-Pruning cuts the old one in place. Then each meets a budget of half of the
-multiply-adds by one ranking over all layers: Torch-Pruning in steps of 1/400,
-as its authors' scripts do. Both run on one thread, in processes of their own
-that take turns.
+Each library analyses a network, ranks its channels by L1 norm and removes half
+of each group. tfprune builds a new Keras model with its weights, while
+Torch-Pruning prunes in place. Then each reaches a budget of half of the
+multiply-adds with one ranking over all layers, Torch-Pruning in steps of 1/400,
+as its authors' scripts do. Both run on one thread, in separate processes that
+take turns.
 
   make venv-torch
   python benchmarks/compare_torch.py --table=docs/results/compare_torch.md
@@ -31,7 +31,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "torch", ".venv-torch/bin/python", "a Python with torch and torch-pruning"
 )
-flags.DEFINE_integer("turns", 3, "processes of each side for each network")
+flags.DEFINE_integer("turns", 3, "processes per library and network")
 flags.DEFINE_integer("rounds", 3, "times a process prunes")
 flags.DEFINE_string("one", "", "measure this network in this process")
 flags.DEFINE_string("table", "", "also write the table to this file")
@@ -92,14 +92,15 @@ NETWORKS = {
 
 
 def measure(name):
-    """What `torch_networks.py` gives, of this library."""
+    """The counterpart of `torch_networks.py` for this library."""
     model = NETWORKS[name]()
     times = []
     for _ in range(FLAGS.rounds + 1):
         start = time.process_time()
         small = tfprune.prune(model, 0.5, "l1")
         times.append(time.process_time() - start)
-    verification.output_difference(small, small)  # It runs.
+    # Fails if the pruned model cannot be called.
+    verification.output_difference(small, small)
     start = time.process_time()
     tfprune.prune(model, tfprune.Budget(macs=0.5), "l1")
     return {
@@ -170,17 +171,19 @@ def write(cells, peer):
         "ratio",
         "tfprune, left",
         "Torch-Pruning, left",
-        "Torch-Pruning stops with",
+        "Torch-Pruning fails with",
     )
     text = (
-        "# Beside Torch-Pruning\n\nAnalysis, ranking by L1 norm and removal of "
-        "half of each group's channels, on one thread: CPU seconds, the median "
-        f"of {FLAGS.turns} processes of {FLAGS.rounds} rounds each, which take "
-        "turns. Then a budget of half of the multiply-adds by one ranking over "
-        "all layers, which Torch-Pruning meets in steps of 1/400, as its "
-        "authors' scripts do. A ratio above 1 says that tfprune is faster. "
-        "`left`: parameters after the removal of half of each group. An error "
-        "in the pruned model's own call counts as well.\n\n"
+        "# Comparison with Torch-Pruning\n\n"
+        "CPU seconds on one thread to analyse a network, rank its channels by "
+        f"L1 norm and remove half of each group: the median of {FLAGS.turns} "
+        f"processes of {FLAGS.rounds} rounds each, which take turns. Then the "
+        "same for a budget of half of the multiply-adds with one ranking over "
+        "all layers, which Torch-Pruning reaches in steps of 1/400, as its "
+        "authors' scripts do. A ratio above 1 means that tfprune is faster. "
+        "`left`: the share of parameters left after half of each group is "
+        "removed. An error when the pruned model is called also counts as a "
+        "failure.\n\n"
         f"{tables.Table(header, tuple(cells)).to_markdown()}\n"
         f"torch {peer['torch']}, torch-pruning {peer['torch_pruning']}, "
         f"{results.footer('compare_torch.py')}\n"

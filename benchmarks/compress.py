@@ -1,22 +1,22 @@
-"""`tfprune.compress` against what one would do without it.
+"""Compares `tfprune.compress` with controls.
 
 For each task, each share of the multiply-adds and each seed:
 
 - compress: the default recipe, and variants of it, which are compared on
   validation data;
-- uniform: the same share of every group by L1, then training on the labels
-  as long as compress trains;
-- scratch: the network that compress found, with new weights, trained as long
-  as the dense one and the smaller one together;
-- magnitude: single weights go while the dense network trains on, to the
-  same share, stored compressed as TFLite Micro reads it;
-- ptq: the dense network in int8.
+- uniform: the same share of every group is pruned by L1 norm, then the network
+  is trained on the labels for as long as compress trains;
+- scratch: the architecture that compress found, with new weights, trained for
+  as long as the dense and the smaller network together;
+- magnitude: single weights of the dense network are pruned to the same share
+  during further training, and stored compressed for TFLite Micro;
+- ptq: the dense network, quantized to int8 after training.
 
   python benchmarks/compress.py --tasks=digits,autoencoder --seeds=0,1,2 \\
       --table=docs/results/compress.md
 
-Each cell is kept in a file of its own: started again it goes on with what is
-missing. All figures are of int8 files, run on TFLite.
+Each cell is stored in its own file; if the script is started again, it
+continues with the missing ones. All figures are of int8 files on TFLite.
 """
 
 import json
@@ -41,7 +41,7 @@ from tfprune.pipeline.request import task as task_lib
 FLAGS = flags.FLAGS
 flags.DEFINE_list("tasks", ["digits", "autoencoder"], "which")
 flags.DEFINE_list("shares", ["0.5", "0.25", "0.1"], "of the multiply-adds")
-flags.DEFINE_list("seeds", ["0", "1", "2"], "of data, weights and search")
+flags.DEFINE_list("seeds", ["0", "1", "2"], "seeds of data, weights and search")
 flags.DEFINE_list(
     "ways", ["compress", "uniform", "scratch", "magnitude", "ptq"], "which"
 )
@@ -52,7 +52,7 @@ flags.DEFINE_string("speech", "", "features x and classes y for DS-CNN")
 flags.DEFINE_string("out", "build/bench/compress", "folder of results")
 flags.DEFINE_string("table", "", "also write a table to this file")
 
-# Variants of the recipe, by what they change.
+# Variants of the recipe, by the settings that they change.
 VARIANTS = {
     "compress": {},
     "one round": {"rounds": 1},
@@ -65,7 +65,7 @@ VARIANTS = {
 
 
 class Cell:
-    """One task, share and seed; what its ways have in common."""
+    """One task, share and seed, with what all methods share."""
 
     def __init__(self, name, share, seed, folder):
         self.name, self.share, self.seed = name, share, seed
@@ -86,7 +86,7 @@ class Cell:
         return self._task
 
     def compress(self, way):
-        """The folder of a variant, made if it is missing."""
+        """The folder of a variant, which is created if it is missing."""
         task = self.task
         return tfprune.compress(
             task.model,
@@ -104,7 +104,7 @@ class Cell:
 
 
 def run(cell, way):
-    """The row of one way of a cell, `dict`."""
+    """The row of one method of a cell, a `dict`."""
     task, began = cell.task, time.process_time()
     file = cell.folder / f"{cell.key(way)}.tflite"
     if way in VARIANTS:
@@ -133,7 +133,7 @@ def run(cell, way):
 
 
 def value(file, data, runtime):
-    """Accuracy; minus the mean squared error where there are no classes."""
+    """Accuracy, or the negative mean squared error without classes."""
     if np.issubdtype(data[1].dtype, np.integer):
         return tfprune.evaluate_tflite(file, data, runtime, progress=False)
 
@@ -162,7 +162,7 @@ def batches_of(train):
 
 
 def fitted(model, task, epochs, seed):
-    """Trains as compress does, on the labels alone, best epoch kept."""
+    """Trains as compress does, but on the labels only; keeps the best epoch."""
     from tfprune.pipeline import clock
     from tfprune.pipeline.request import sources
 
@@ -183,7 +183,7 @@ def fitted(model, task, epochs, seed):
 
 
 class Training:
-    """What `tuning.tune` asks for, without a teacher."""
+    """The job that `tuning.tune` needs, without a teacher."""
 
     teacher = None
 
@@ -239,7 +239,7 @@ WAYS["ptq"] = ptq
 
 
 def rows():
-    """A row for each cell and way, from its file if it is there."""
+    """A row for each cell and method, from its file if it exists."""
     folder = pathlib.Path(FLAGS.out)
     folder.mkdir(parents=True, exist_ok=True)
     found = []
@@ -278,7 +278,7 @@ def table(found):
 
 
 def behind(found):
-    """How often compress is ahead of a control on test data, as text."""
+    """Text that counts how often compress beats each control on test data."""
     lines = []
     for way in FLAGS.ways:
         if way in VARIANTS:
@@ -306,14 +306,15 @@ def main(argv):
     seeds = ", ".join(FLAGS.seeds)
     text = (
         "# compress and its controls\n\n"
-        "Accuracy on test data (for the autoencoder minus the mean squared "
-        "error) of the int8 file, mean and standard deviation over seeds "
-        f"{seeds}, and bytes of the file. Networks are chosen on validation "
-        "data; each trains for the same epochs, `scratch` for those of the "
-        "dense network besides.\n\n"
+        "Accuracy of the int8 file on test data (for the autoencoder, the "
+        "negative mean squared error), mean and standard deviation over seeds "
+        f"{seeds}, and the size of the file in bytes. Networks are chosen on "
+        "validation data. All train for the same number of epochs; `scratch` "
+        "adds those of the dense network.\n\n"
         f"{table(found).to_markdown()}\n"
-        "compress, cell by cell, ties counted as ahead:\n\n"
-        f"{behind(found)}\n\n{results.footer('compress.py')}\n"
+        "compress against each control, cell by cell; ties count as ahead:\n\n"
+        f"{behind(found)}\n\n"
+        f"{results.footer('compress.py')}\n"
     )
     results.publish(text, FLAGS.table)
 

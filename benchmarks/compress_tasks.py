@@ -1,8 +1,8 @@
 """The tasks of `benchmarks/compress.py`: a dense network and its data.
 
-Each function gives a `Task` from flags and a seed. Dense networks are trained
-here, or published weights are read where flags name them. Test data are
-measured on once, at the end; nothing is chosen by them.
+Each function returns a `Task`, given flags and a seed. Dense networks are
+trained here unless flags name published weights. Test data are used once, at
+the end; nothing is chosen on them.
 """
 
 import dataclasses
@@ -25,11 +25,12 @@ class Task:
 
     Attributes:
         model: a trained, compiled `keras.Model`.
-        build: function that gives it anew, not trained.
-        train: what `fit` takes.
+        build: function that returns the same network, untrained.
+        train: training data for `fit`.
         validation, test: `(x, y)`.
-        epochs: `int`, of a smaller network.
-        dense_epochs: `int`, that the dense one had here or would have.
+        epochs: `int`, training epochs of a smaller network.
+        dense_epochs: `int`, training epochs of the dense network; nominal with
+            published weights.
     """
 
     model: keras.Model
@@ -42,7 +43,7 @@ class Task:
 
 
 def trained(build, train, epochs, rate=3e-3, loss=None, metrics=("accuracy",)):
-    """A network that `build` gives, trained: Adam, cosine."""
+    """A network of `build`, trained by Adam with cosine decay."""
     model = build()
     steps = epochs * (
         len(train)
@@ -73,7 +74,7 @@ def images(name, build, flags, seed, epochs, dense_epochs):
 
 
 def digits(flags, seed):
-    """ResNet-8 of an eighth of the channels on 8x8 digits."""
+    """ResNet-8 with an eighth of its channels, on 8x8 digits."""
 
     def conv(x, filters, strides=1):
         x = layers.Conv2D(filters, 3, strides, padding="same", use_bias=False)(
@@ -105,7 +106,7 @@ def minicifar(flags, seed):
 
 
 def cifar10(flags, seed):
-    """ResNet-8 of MLPerf Tiny, its published weights."""
+    """ResNet-8 of MLPerf Tiny with its published weights."""
     name = "resnet8_mlperftiny_cifar10"
     model = checkpoints.restore(name, dict(np.load(flags.resnet8)))
     model.compile(
@@ -121,7 +122,7 @@ def cifar10(flags, seed):
 
 
 def split(x, y, parts, seed):
-    """`(x, y)` in parts of so many samples, drawn at random."""
+    """Splits `(x, y)` at random into parts of the given sizes."""
     order = np.random.default_rng(seed).permutation(len(y))
     cuts = np.split(order, np.cumsum(parts)[:-1])
     return [(x[chosen], y[chosen]) for chosen in cuts]
@@ -188,7 +189,7 @@ def gestures_lstm(flags, seed):
 
 
 def autoencoder(flags, seed):
-    """A dense autoencoder of the digits, by its mean squared error."""
+    """A dense autoencoder of digits, measured by its mean squared error."""
 
     def build():
         inputs = keras.Input((64,))

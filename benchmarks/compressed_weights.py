@@ -1,9 +1,9 @@
-"""What zeros are worth in flash: ResNet-8, pruned inside `fit`.
+"""How much flash zeros save: ResNet-8, pruned inside `fit`.
 
-Prunes single weights on a schedule while the network trains on CIFAR-10, and
-exports int8 as it is, sparsely encoded for phones, compressed for TFLite Micro
-without a limit and within several arenas, and compiled by Vela. Outputs of
-compressed files are compared on test images.
+Prunes single weights on a schedule while the network trains on CIFAR-10.
+Exports int8 files: plain, with sparse encoding for phones, compressed for TFLite Micro
+without a limit and within several arenas, and compiled by Vela. Compares the
+outputs of compressed files on test images.
 
   python benchmarks/compressed_weights.py --data_dir=~/tensorflow_datasets \\
       --weights=resnet8.npz --table=docs/results/compressed_weights.md
@@ -31,9 +31,9 @@ from tfprune.zoo import checkpoints
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "folder of CIFAR-10")
 flags.DEFINE_string("weights", None, "published weights of ResNet-8")
-flags.DEFINE_float("sparsity", 0.8, "share of the weights that become zero")
-flags.DEFINE_integer("epochs", 8, "of training; zeros come in the first half")
-flags.DEFINE_float("learning_rate", 2e-3, "of its Adam, falling to 0")
+flags.DEFINE_float("sparsity", 0.8, "share of the weights to prune")
+flags.DEFINE_integer("epochs", 8, "epochs of training; pruning ends after half")
+flags.DEFINE_float("learning_rate", 2e-3, "of Adam, with cosine decay to 0")
 flags.DEFINE_integer("images", 1000, "test images whose outputs are compared")
 flags.DEFINE_list("arenas", ["1.0", "1.05", "1.1"], "limits, times the arena")
 flags.DEFINE_string("accelerator", "ethos-u55-128", "for Vela")
@@ -98,7 +98,7 @@ def kernels(models):
 
 
 def trained(dense, images, prepare):
-    """The network with zeros, made while it trains."""
+    """The network, pruned during training."""
     wrapped = tfprune.wrap(dense, tfprune.methods.Masked())
     steps = -(-len(images.train) // 128) * FLAGS.epochs
     decay = keras.optimizers.schedules.CosineDecay(FLAGS.learning_rate, steps)
@@ -118,7 +118,7 @@ def trained(dense, images, prepare):
 
 
 def row(name, path, test, vela, count="", others=""):
-    """A row of the table; `test` is `None` for files of no microcontroller."""
+    """A row of the table; `test` is `None` for files for phones or an NPU."""
     accuracy = arena = ""
     if test:
         accuracy = f"{tfprune.evaluate_tflite(path, test, 'micro'):.2%}"
@@ -139,17 +139,17 @@ def row(name, path, test, vela, count="", others=""):
 def write(rows, zeros, same):
     text = (
         "# Compressed weights\n\n"
-        "ResNet-8 of MLPerf Tiny, published weights, single weights pruned on "
-        f"a schedule inside `fit` ({zeros:.1%} of the kernels zero, "
-        f"{FLAGS.epochs} epochs of the 50,000 training images of CIFAR-10, "
-        "seed 0, nothing chosen by the test), as int8 files. Accuracy on the "
-        "10,000 test images and arena on the interpreter of TFLite Micro; "
-        "`array`: what `export_micro` embeds; "
-        f"`other outputs`: of {FLAGS.images:,} test images, those whose "
-        "outputs are not the same to the last bit as without compression. "
-        f"Vela: estimates for {FLAGS.accelerator}, which compresses zeros by "
+        "ResNet-8 of MLPerf Tiny with published weights, whose single weights "
+        f"were pruned on a schedule inside `fit` ({zeros:.1%} of the kernels "
+        f"zero, {FLAGS.epochs} epochs of the 50,000 training images of "
+        "CIFAR-10, seed 0; nothing was chosen on the test set), as int8 "
+        "files. Accuracy on the 10,000 test images and arena on the "
+        "interpreter of TFLite Micro; `array`: the array that `export_micro` "
+        f"embeds; `other outputs`: of {FLAGS.images:,} test images, the number "
+        "whose outputs are not bit-identical to those without compression. "
+        f"Vela: estimates for {FLAGS.accelerator}; Vela compresses zeros by "
         "itself. The sparse encoding of TFLite "
-        + ("does not pay here and is left out. " if same else "")
+        + ("saves too little here and is omitted. " if same else "")
         + ("" if same else "is for phones; TFLite Micro does not run it. ")
         + f"\n\n{tables.Table(HEADER, tuple(rows), left=1).to_markdown()}\n"
         f"{results.footer('compressed_weights.py')}\n"

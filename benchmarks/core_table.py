@@ -1,8 +1,8 @@
 """Measures layers on emulated cores, for `tfprune.deploy.cycles`.
 
-Networks of many layers side by side, int8, run on qemu's Cortex-M4 and M55,
-which counts the instructions of each op. What an op takes is fitted to terms
-that its kernels loop over; networks that the fit has not seen are the test.
+Runs int8 networks of many parallel layers on qemu's Cortex-M4 and M55, which
+counts the instructions of each op. Fits the instructions of an op to the
+iterations of its kernel's loops, and tests the fit on other networks.
 
   python benchmarks/core_table.py --tflite_micro=../tflite-micro \\
       --table=docs/results/core_table.md
@@ -36,7 +36,7 @@ flags.DEFINE_string("build", "build/firmware", "folder of objects")
 flags.DEFINE_string("out", "build/bench/core_table", "folder of results")
 flags.DEFINE_string("table", "", "also write a table to this file")
 flags.DEFINE_list("cores", ["cortex-m4", "cortex-m55"], "what is measured")
-flags.DEFINE_bool("fit", True, "write the table of the library as well")
+flags.DEFINE_bool("fit", True, "also write the library's table")
 
 LAYERS = keras.layers
 _TABLE = source_tree.ROOT / "tfprune" / "costs" / "core_coefficients.py"
@@ -44,7 +44,7 @@ UNSEEN = ("resnet8", "ds_cnn", "autoencoder", "mobilenet_v1_025")
 
 
 def convolutions(size, reads):
-    """Convolutions of many widths that read the same maps."""
+    """Convolutions of many widths that read the same feature maps."""
     inputs = keras.Input((size, size, reads))
     outputs = []
     for kernel, writes in itertools.product((1, 3), (4, 6, 7, 8, 12, 16, 24)):
@@ -57,7 +57,7 @@ def convolutions(size, reads):
 
 
 def by_channel(size, channels):
-    """Depthwise layers, pooling and joins of so many channels."""
+    """Depthwise layers, pooling and merge layers with `channels` channels."""
     inputs = keras.Input((size, size, channels))
     outputs = [
         LAYERS.DepthwiseConv2D(kernel, stride, padding="same")(inputs)
@@ -125,7 +125,7 @@ def halved(name):
 
 
 def faster(name, core):
-    """The network at 5/9 of its instructions on a core, 1.8 times fewer."""
+    """The network, pruned to 1 / 1.8 of its instructions on a core."""
 
     def build():
         budget = tfprune.Budget(latency=1 / 1.8, target=core)
@@ -157,7 +157,7 @@ def files(folder):
 
 
 def files_for(folder, core):
-    """Networks that were pruned for a core, by the table as it is."""
+    """Networks pruned for a core with the current table."""
     return {
         f"{name}_{core}": export(folder, f"{name}_{core}", faster(name, core))
         for name in ("resnet8", "ds_cnn")
@@ -174,9 +174,10 @@ def rows_of(path, costs):
 
 
 def fit(rows):
-    """Coefficients of each family.
+    """Coefficients of each family of ops.
 
-    Errors count as shares: a small layer matters as much as a large one.
+    The fit minimizes relative errors, so that small layers count as much as
+    large ones.
 
     Args:
         rows: list of `(OpSize, instructions)`.
@@ -250,15 +251,15 @@ def main(_):
     table = tables.Table(header, tuple(rows), left=2)
     text = (
         "# Instructions\n\n"
-        "What `tfprune.deploy.cycles` predicts for int8 files with CMSIS-NN, "
-        "and what qemu counts for one inference (mps2-an386 for the Cortex-M4, "
-        "mps3-an547 for the M55). The table was fitted to single layers; these "
-        "networks were not among them. Half: half of the multiply-adds, "
-        "channels where they score least; with the name of a core: "
-        "`Budget(latency=1 / 1.8, target=)` for it. MACs: of the dense "
-        "network's. An instruction is no cycle: memory, "
-        "branches and vectors of several beats are left out, and no board was "
-        "measured.\n\n"
+        "Instructions that `tfprune.deploy.cycles` predicts for int8 files "
+        "with CMSIS-NN, and those that qemu counts for one inference "
+        "(mps2-an386 for the Cortex-M4, mps3-an547 for the M55). The table "
+        "was fitted to single layers, not to these networks. Half: half of "
+        "the multiply-adds, without the channels that score lowest; with the "
+        "name of a core: pruned with `Budget(latency=1 / 1.8, target=)` for "
+        "it. MACs: relative to the dense network. Instructions are not "
+        "cycles: memory, branches and multi-beat vector instructions are not "
+        "counted, and no board was measured.\n\n"
         f"{table.to_markdown()}\n"
         f"{results.footer('core_table.py')}\n"
     )

@@ -1,10 +1,9 @@
-"""How long an export takes: the first one, a later one, TensorFlow's alone.
+"""Time of an export: the first, a later one, and TensorFlow's converter alone.
 
-Rounds alternate between a process that has exported nothing yet (its worker is
-ended first), one that has, and TensorFlow's own converter in this process. The
-median of the rounds' ratios is given, in which the machine's speed cancels
-out. The three files are compared: first and later export must be the same to
-the byte.
+Rounds alternate between a process that has not exported before (its worker is
+ended first), one that has, and TensorFlow's own converter in this process.
+Figures are medians of ratios within a round, so that the machine's speed
+cancels out. The files of the first and a later export must be byte-identical.
 
   python benchmarks/export_speed.py --table=docs/results/export_speed.md
 """
@@ -53,11 +52,14 @@ def main(argv):
         left=2,
     )
     results.publish(
-        "# Export: the first one, a later one, TensorFlow's converter alone\n\n"
-        f"Medians of {FLAGS.rounds} rounds in turns, {FLAGS.samples} samples "
-        "for calibration. `export_tflite` also checks the file: TensorFlow's "
-        "converter does not. First and later files are equal to the byte.\n\n"
-        f"{table.to_markdown()}\n{results.footer('export_speed.py')}\n",
+        "# Export: the first one, a later one, TensorFlow's converter "
+        "alone\n\n"
+        f"Medians of {FLAGS.rounds} alternating rounds with {FLAGS.samples} "
+        "calibration samples. Unlike TensorFlow's converter, `export_tflite` "
+        "also checks the file. The first and later files are "
+        "byte-identical.\n\n"
+        f"{table.to_markdown()}\n"
+        f"{results.footer('export_speed.py')}\n",
         FLAGS.table,
     )
 
@@ -79,7 +81,8 @@ def measured(name, mode, folder):
         one, other = (folder / n for n in ("first", "later"))
         if one.read_bytes() != other.read_bytes():
             raise ValueError(f"{name}, {mode}: a later file differs.")
-    rounds = rounds[1:]  # TensorFlow traces and imports in the first one.
+    # The first round includes TensorFlow's imports and tracing.
+    rounds = rounds[1:]
     medians = [statistics.median(r[way] for r in rounds) for way in ways]
     ratios = [
         statistics.median(r["later"] / r[way] for r in rounds)
@@ -94,7 +97,7 @@ def measured(name, mode, folder):
 
 
 def first(model, folder, mode, calibration):
-    """An export of a process that has exported nothing."""
+    """An export in a process that has not exported before."""
     worker.workers.stop()
     ours(model, folder / "first", mode, calibration)
 
@@ -104,7 +107,7 @@ def ours(model, path, mode, calibration):
 
 
 def plain(model, calibration):
-    """TensorFlow's converter, as its guide has it."""
+    """TensorFlow's converter, used as in its guide."""
     import tensorflow as tf
 
     function = tf.function(

@@ -1,15 +1,15 @@
-"""What pruning costs inside `fit`, beside tfmot's prune_low_magnitude.
+"""Overhead of pruning inside `fit`, compared with tfmot's prune_low_magnitude.
 
-Both prune the same ResNet-20 of the same data, batches and schedule, tfprune
-with Keras 3, tfmot with tf_keras, each in a process of its own. A plain and a
-pruned model take turns, either one first in every second round, and a figure is
-the median of the ratios of CPU time per step within one round: the machine's
-own speed cancels out. A process has one core, where it can be held to one, and
-one thread: with several, what is measured is how they happened to take turns.
-Masks are renewed once in every round. With --epochs both
-are trained, too. Finished parts are found in --out and not repeated.
+Both prune the same ResNet-20 on the same data, with the same batches and
+schedule: tfprune with Keras 3, tfmot with tf_keras, each in its own process. A
+plain and a pruned model alternate, and the order changes every round. Figures
+are medians of ratios of CPU time per step within a round, so that the machine's
+speed cancels out. Each process has one thread, and one core where the system
+permits it, because the scheduling of several threads would dominate the result.
+Masks are updated once per round. With --epochs, both are also trained.
+Finished parts are read from --out and not repeated.
 
-tfmot needs an environment of its own, in which tfprune is importable as well:
+tfmot needs a separate environment in which tfprune is importable, too:
 
   pip install -e ".[tfmot]"
   python benchmarks/fit_overhead.py --tfmot_python=/path/to/its/python
@@ -30,13 +30,13 @@ from absl import flags
 FLAGS = flags.FLAGS
 flags.DEFINE_string("tfmot_python", "", "interpreter that can import tfmot")
 flags.DEFINE_string("dataset", "digits", "data set of tfprune.datasets")
-flags.DEFINE_string("data_dir", None, "where the data set lies")
+flags.DEFINE_string("data_dir", None, "folder of the data set")
 flags.DEFINE_integer("rounds", 5, "measured rounds")
-flags.DEFINE_integer("steps", 20, "steps in a round, and between updates")
+flags.DEFINE_integer("steps", 20, "steps per round and between updates")
 flags.DEFINE_integer("batch_size", 128, "images per step")
-flags.DEFINE_integer("epochs", 0, "epochs of training, 0: none")
+flags.DEFINE_integer("epochs", 0, "epochs of training; 0 means none")
 flags.DEFINE_list("seeds", ["0"], "runs of training")
-flags.DEFINE_integer("processes", 3, "of each library, to measure steps in")
+flags.DEFINE_integer("processes", 3, "processes per library to time steps in")
 flags.DEFINE_string("out", "build/fit_overhead", "folder of the results")
 flags.DEFINE_string("table", "", "also write a table to this file")
 flags.DEFINE_string("one", "", "library:part, measure it in this process")
@@ -47,7 +47,8 @@ SETTINGS = (
     *("epochs", "seeds"),
 )
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-LIMIT = 1.1  # CPU time of a pruned step over that of a plain one, with jit
+# The limit on the ratio of CPU times of a pruned and a plain step, with jit.
+LIMIT = 1.1
 
 
 class Ours:
@@ -96,7 +97,7 @@ class Tfmot:
         schedule = self._tfmot.PolynomialDecay(
             0.0, SPARSITY, begin_step=0, end_step=end, frequency=frequency
         )
-        # It prunes all layers that it can, which are those with kernels.
+        # By default it prunes all supported layers: those with kernels.
         wrapped = self._tfmot.prune_low_magnitude(model, schedule)
         return wrapped, [self._tfmot.UpdatePruningStep()]
 
@@ -111,7 +112,7 @@ LIBRARIES = {"tfprune": Ours, "tfmot": Tfmot}
 
 
 def resnet20(keras, shape, classes):
-    """ResNet-20 with 1x1 shortcuts, from either Keras."""
+    """ResNet-20 with 1x1 shortcuts, for either version of Keras."""
 
     def convolution(x, filters, size, strides=1, relu=True):
         x = keras.layers.Conv2D(
@@ -144,7 +145,7 @@ def compiled(keras, model, jit, learning_rate=0.05):
 
 
 def overhead(library, images, jit):
-    """CPU seconds of a plain and of a pruned step, for each round."""
+    """CPU seconds of a plain and of a pruned step in each round."""
     keras, steps = library.keras, FLAGS.steps
     count = FLAGS.batch_size * steps
     pick = np.resize(np.arange(len(images.train)), count)
@@ -174,7 +175,7 @@ def overhead(library, images, jit):
             )
             times[name] = (time.process_time() - start) / steps
         rounds.append(times)
-    rounds = rounds[1:]  # The first one compiled.
+    rounds = rounds[1:]  # The first round includes compilation.
     ratios = [r["pruned"] / r["plain"] for r in rounds]
     return {
         "ratio": float(np.median(ratios)),
@@ -184,7 +185,7 @@ def overhead(library, images, jit):
 
 
 def training(library, images, seed):
-    """Test accuracy in percent, and the zeros, after the same epochs."""
+    """Test accuracy and zeros in percent, after the same epochs."""
     from tfprune.datasets import batches
 
     keras = library.keras
@@ -240,10 +241,10 @@ def main(argv):
         return
     pythons = {"tfprune": sys.executable, "tfmot": FLAGS.tfmot_python}
     if not FLAGS.tfmot_python:
-        print("tfmot is left out: name an interpreter, --tfmot_python")
+        print("tfmot is skipped: pass its interpreter as --tfmot_python")
         del pythons["tfmot"]
     seeds = FLAGS.seeds if FLAGS.epochs else []
-    # The libraries take turns, too.
+    # The libraries alternate, too.
     steps = [f"steps{number}" for number in range(FLAGS.processes)]
     parts = steps + [f"seed{seed}" for seed in seeds]
     settings = {name: FLAGS[name].value for name in SETTINGS}

@@ -1,7 +1,7 @@
-"""Strips random graphs with random zeros and counts what goes wrong.
+"""Strips random graphs with random zeros and counts failures.
 
 A graph that fails is saved with its seed; `--seed=<that seed> --graphs=1`
-gives it again.
+reproduces it.
 
   python benchmarks/fuzz.py --graphs=2000 --seed=0
 """
@@ -18,7 +18,7 @@ import results
 from absl import app
 from absl import flags
 
-# The generator lives beside the tests, which are not installed.
+# The generator is in the tests, which are not installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tfprune.core import tables
@@ -26,7 +26,7 @@ from tfprune_test import exactness
 from tfprune_test import random_models
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("graphs", 200, "how many graphs", lower_bound=1)
+flags.DEFINE_integer("graphs", 200, "number of graphs", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "seed of the first graph")
 flags.DEFINE_integer("size", 5, "most blocks in a graph", lower_bound=1)
 flags.DEFINE_boolean("stop", False, "whether to stop at the first failure")
@@ -35,7 +35,7 @@ flags.DEFINE_string("out", "build/bench/fuzz", "folder of the results")
 
 
 class Recorder:
-    """Draws from a seed and keeps the graph for a report of its failure."""
+    """Draws a graph from a seed and keeps it for the report of a failure."""
 
     def __init__(self, seed, size):
         self.seed = seed
@@ -51,7 +51,7 @@ class Recorder:
         return exactness.faults(found), found
 
     def save(self, folder, faults):
-        """Writes the graph that failed and what is wrong with it."""
+        """Writes a graph that failed, and its faults."""
         folder.mkdir(parents=True, exist_ok=True)
         stem = folder / f"seed{self.seed}"
         if self.masked is not None:
@@ -60,7 +60,7 @@ class Recorder:
 
 
 def check(seed, size, folder):
-    """The faults of one graph, and its channels: before, after."""
+    """The faults of one graph, and its channels before and after."""
     recorder = Recorder(seed, size)
     channels = (0, 0)
     try:
@@ -106,7 +106,7 @@ def main(_):
 
 
 def write(counts):
-    """A table of the result, with what it was run with."""
+    """A table of the results, with the versions and the machine."""
     last = FLAGS.seed + FLAGS.graphs - 1
     header = ("random graphs", "seeds", "channels", "removed", "wrong")
     cells = (
@@ -117,11 +117,12 @@ def write(counts):
         f"{counts['failed']}",
     )
     text = (
-        "# Random graphs\n\nGraphs of up to "
-        f"{FLAGS.size} blocks with random zeros, stripped; wrong is an output "
-        f"that differs by more than {exactness.TOLERANCE:.0e} of the largest "
-        "one, a count of parameters other than predicted, a layer without a "
-        "rule, or a second strip that finds more.\n\n"
+        "# Random graphs\n\n"
+        f"Graphs of up to {FLAGS.size} blocks with random zeros, stripped. A "
+        "graph fails if an output differs by more than "
+        f"{exactness.TOLERANCE:.0e} of the largest one, the number of "
+        "parameters differs from the prediction, a layer has no rule, or a "
+        "second strip removes more.\n\n"
         f"{tables.Table(header, (cells,)).to_markdown()}\n"
         f"{results.footer('fuzz.py')}\n"
     )

@@ -1,8 +1,8 @@
-"""Exports random graphs, pruned, to int8 and runs them on TFLite Micro.
+"""Exports pruned random graphs to int8 and runs them on TFLite Micro.
 
-The graphs are those of `benchmarks/fuzz.py`, stripped of their zeros. One that
-holds an op for which TFLite or TFLite Micro has no int8 kernel must be refused
-by the name of the op; any other must run, and agree with TFLite's plain
+The graphs are those of `benchmarks/fuzz.py`, stripped of their zeros. A graph
+with an op that has no int8 kernel in TFLite or TFLite Micro must be refused by
+the name of the op; every other graph must run and agree with TFLite's reference
 kernels.
 
   python benchmarks/fuzz_export.py --graphs=100 --table=fuzz_export.md
@@ -20,7 +20,7 @@ import results
 from absl import app
 from absl import flags
 
-# The generator lives beside the tests, which are not installed.
+# The generator is in the tests, which are not installed.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tfprune.core import tables
@@ -35,7 +35,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer("graphs", 100, "graphs that run", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "seed of the first graph")
 flags.DEFINE_integer("size", 4, "most blocks in a graph", lower_bound=1)
-flags.DEFINE_integer("steps", 16, "steps of int8 that outputs may differ by")
+flags.DEFINE_integer("steps", 16, "tolerance of the outputs in int8 steps")
 flags.DEFINE_string("table", "", "also write a table to this file")
 
 REFUSED = (
@@ -64,7 +64,7 @@ def main(_):
 
 
 def attempt(seed):
-    """`(outputs, that differ, most steps)`, or the op that was refused."""
+    """`(outputs, differing outputs, most steps)`, or the refused op."""
     keras.utils.set_random_seed(seed)
     chooser = random_models.Seeded(seed)
     _, masked, _ = random_models.sparse_model(chooser, FLAGS.size)
@@ -99,7 +99,7 @@ def attempt(seed):
 
 
 def reason(error):
-    """What was refused; other errors are failures."""
+    """The op that an error refuses; `None` for other errors."""
     for pattern in REFUSED:
         found = re.search(pattern, str(error))
         if found:
@@ -120,10 +120,10 @@ def write(counts, reasons, most, last):
     text = (
         "# Random graphs on TFLite Micro\n\n"
         "Random graphs with random zeros, stripped, exported to int8 and run "
-        "on the interpreter of TFLite Micro, 32 inputs each; outputs beside "
-        "those of TFLite's plain kernels, in steps of int8. Seeds "
-        f"{FLAGS.seed} to {last - 1}. Refused before they ran, with the name "
-        f"of what has no int8 kernel: {why or 'none'}.\n\n"
+        "on the interpreter of TFLite Micro, 32 inputs each. Outputs are "
+        "compared with those of TFLite's reference kernels, in int8 steps. "
+        f"Seeds {FLAGS.seed} to {last - 1}. Refused at export, naming the op "
+        f"without an int8 kernel: {why or 'none'}.\n\n"
         f"{tables.Table(header, (cells,), left=0).to_markdown()}\n"
         f"{results.footer('fuzz_export.py')}\n"
     )

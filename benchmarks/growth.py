@@ -1,8 +1,8 @@
-"""How the time to read a model grows with its layers and its channels.
+"""Growth of the time to read a model with its layers and its channels.
 
-Reads chains of layers of more and more layers, and of more and more channels
-in each, and fits a power law to the time of `channel_graph` with its groups:
-an exponent of 1 is linear.
+Reads chains with more and more layers, or with more and more channels in each,
+and fits a power law to the time of `channel_graph` with its groups. An exponent
+of 1 means linear growth.
 
   python benchmarks/growth.py --plot=docs/results/growth.png \\
       --table=docs/results/growth.md
@@ -27,7 +27,7 @@ flags.DEFINE_list("layers", ["126", "252", "501", "1002"], "chains' lengths")
 flags.DEFINE_list(
     "channels", ["1250", "2500", "5000", "10000", "20000"], "of each layer"
 )
-flags.DEFINE_integer("rounds", 5, "a figure is the least time of so many")
+flags.DEFINE_integer("rounds", 5, "runs, of which the fastest counts")
 flags.DEFINE_string("plot", "", "a picture to write")
 flags.DEFINE_string("table", "", "also write the table to this file")
 
@@ -57,7 +57,7 @@ def wide(channels):
 
 
 def seconds(model):
-    """Least CPU time of reading a model and finding its groups."""
+    """Minimum CPU time to read a model and find its groups."""
     times = []
     for _ in range(FLAGS.rounds + 1):
         start = time.process_time()
@@ -68,7 +68,7 @@ def seconds(model):
 
 def main(argv):
     del argv
-    sys.setrecursionlimit(20_000)  # Keras follows a chain by recursion.
+    sys.setrecursionlimit(20_000)  # Keras traverses a chain by recursion.
     curves = {}
     for name, build in (("layers", deep), ("channels", wide)):
         sizes = [int(n) for n in FLAGS[name].value]
@@ -91,9 +91,10 @@ def write(curves):
             cells.append((name, f"{n:,}", f"{t:.3f}", fit))
     picture = "\n![](growth.png)\n" if FLAGS.plot else ""
     text = (
-        "# Growth\n\nTime of `tfprune.channel_graph(model).groups` for chains "
-        "of layers of 16 channels, and for 18 layers of more and more "
-        f"channels; the least of {FLAGS.rounds} rounds.\n\n"
+        "# Growth\n\n"
+        "Time of `tfprune.channel_graph(model).groups` for chains of layers "
+        "with 16 channels, and for 18 layers with more and more channels; the "
+        f"minimum of {FLAGS.rounds} rounds.\n\n"
         f"{tables.Table(header, tuple(cells), left=1).to_markdown()}{picture}\n"
         f"{results.footer('growth.py')}\n"
     )
@@ -107,7 +108,7 @@ def write(curves):
 
 
 def drawn(curves):
-    """A picture of both curves, the bytes of a PNG file."""
+    """A plot of both curves, as bytes of a PNG file."""
     with style.used():
         figure, (panels,) = style.panels(1, 2, (8, 3.2))
         (look,) = style.series(1)

@@ -1,9 +1,9 @@
-"""Is training bound by its input? Images a second, with and without a network.
+"""Is training limited by its input? Images per second of both.
 
-Counts the images a second that each way of making augmented batches gives, and
-those that a training step of a network takes. Rounds alternate between them,
-and a figure is the median of the rounds' ratios: the machine's own speed
-cancels out. A ratio well above 1 says that the network waits for nothing.
+Measures the images per second of each way to make augmented batches, and those
+of the training of a network. Rounds alternate between them, and figures are
+medians of ratios within a round, so that the machine's speed cancels out. A
+ratio well above 1 means that training never waits for its input.
 
   python benchmarks/input_speed.py --table=docs/results/input_speed.md
 """
@@ -24,7 +24,7 @@ from tfprune.datasets import batches
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("models", ["resnet8", "resnet20"], "networks of tfprune.zoo")
-flags.DEFINE_integer("images", 4000, "of 32 x 32, drawn at random")
+flags.DEFINE_integer("images", 4000, "number of random 32 x 32 images")
 flags.DEFINE_integer("batch_size", 64, "images per step")
 flags.DEFINE_integer("rounds", 5, "measured rounds")
 flags.DEFINE_integer("steps", 20, "steps in a round")
@@ -53,7 +53,7 @@ def main(argv):
         for name, model in models.items():
             speeds[name] = _speed(lambda m=model: m.train_on_batch(*fixed))
         rounds.append(speeds)
-    write(rounds[1:], sources, models)  # The first round compiled.
+    write(rounds[1:], sources, models)  # The first round includes compilation.
 
 
 def _endless(source):
@@ -90,9 +90,10 @@ def write(rounds, sources, models):
         cells.append(tuple(line))
     header = ("input", "images/s", *(f"over a step of {m}" for m in models))
     text = (
-        "# Input beside training\n\nAugmented batches that one process makes, "
-        "and how many times more they are than a training step takes; median "
-        f"of {FLAGS.rounds} rounds of {FLAGS.steps} batches of "
+        "# Input beside training\n\n"
+        "Images per second of augmented batches that one process makes, and "
+        "their ratio to the images per second of training; median of "
+        f"{FLAGS.rounds} rounds of {FLAGS.steps} batches of "
         f"{FLAGS.batch_size}.\n\n"
         f"{tables.Table(header, tuple(cells)).to_markdown()}\n"
         f"backend {keras.backend.backend()}, "

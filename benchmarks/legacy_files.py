@@ -1,12 +1,12 @@
 """Opens old Keras files and compares their outputs with those of Keras 2.
 
-Beside each file lies a `.npz` of the same name: inputs x0, x1, ... and outputs
-y0, y1, ..., which tf_keras gave for them in inference.
+Each file has a `.npz` file of the same name next to it, with inputs x0, x1, ...
+and the outputs y0, y1, ... of tf_keras in inference.
 
   python benchmarks/legacy_files.py --dir=files \\
       --table=docs/results/legacy_files.md
 
-A file is opened, equal, other (opened with other outputs) or refused.
+The verdict on a file is equal, other (it opens with other outputs) or refused.
 """
 
 import collections
@@ -25,8 +25,8 @@ import tfprune
 from tfprune.core import tables
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("dir", None, "folder of files with references")
-flags.DEFINE_float("tolerance", 1e-5, "of outputs, relative to the largest")
+flags.DEFINE_string("dir", None, "folder with the files and their references")
+flags.DEFINE_float("tolerance", 1e-5, "relative to the largest output")
 flags.DEFINE_bool("allow_lambda", False, "whether code in the files may run")
 flags.DEFINE_string("table", "", "also write a table by class to this file")
 flags.mark_flag_as_required("dir")
@@ -52,14 +52,14 @@ def main(_):
 
 
 def measure(path):
-    """The facts of one file, a `dict`."""
+    """The verdict and other facts of one file, a `dict`."""
     facts = {"reason": "", "difference": 0.0, **contents(path)}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = tfprune.load_model(path, allow_lambda=FLAGS.allow_lambda)
         facts["difference"] = difference(model, path.with_suffix(".npz"))
-    except Exception as error:  # Whatever it is belongs into the table.
+    except Exception as error:  # Every error belongs into the table.
         return facts | {
             "verdict": "refused",
             "reason": f"{type(error).__name__}: {error}",
@@ -71,7 +71,7 @@ def measure(path):
 
 
 def contents(path):
-    """Version and classes of layers that a file names."""
+    """The Keras version and the layer classes that a file names."""
     if path.is_dir() or not h5py.is_hdf5(path):
         return {"version": "2", "classes": _archived(path)}
     with h5py.File(path, "r") as file:
@@ -105,7 +105,7 @@ def classes_of(entry):
 
 
 def difference(model, path):
-    """The largest difference of an output, relative to the largest of it."""
+    """The largest difference relative to the largest value of an output."""
     with np.load(path) as arrays:
         arrays = dict(arrays)
     x = [arrays[f"x{i}"] for i in range(len(model.inputs))]
@@ -141,9 +141,9 @@ def write(found):
         "# Files of Keras 1 and 2\n\n"
         f"Of {len(found)} files, {len(found) - counts['refused']} open and "
         f"{counts['equal']} give the outputs of tf_keras, to "
-        f"{FLAGS.tolerance:g} of the largest; {counts['other']} give others, "
-        f"{counts['refused']} are refused. A file counts in a row for each "
-        "class of its layers.\n\n"
+        f"{FLAGS.tolerance:g} of the largest; {counts['other']} have other "
+        f"outputs, {counts['refused']} are refused. A file counts in the row "
+        "of each class that its layers have.\n\n"
         f"{table.to_markdown()}\n"
         f"{results.footer('legacy_files.py')}\n"
     )

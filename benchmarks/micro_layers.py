@@ -1,4 +1,4 @@
-"""Layers and ops in int8 on TFLite Micro: what runs, as what, and how exactly.
+"""Layers and ops in int8 on TFLite Micro: which run, by which ops, how exactly.
 
 python benchmarks/micro_layers.py --table=docs/results/micro_layers.md
 """
@@ -17,7 +17,7 @@ from tfprune.export.convert import tflite
 from tfprune.export.run import interpreter
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("only", [], "names of rows, all by default")
+flags.DEFINE_list("only", [], "names of rows; empty means all")
 flags.DEFINE_string("table", "", "also write a table to this file")
 
 LAYERS, OPS = keras.layers, keras.ops
@@ -32,7 +32,7 @@ def _patches(x):
     return OPS.image.extract_patches(x, 2)
 
 
-# Of each row: the shape and the dtype of the input, and what it goes through.
+# For each row, the shape and the dtype of the input, and the layer or op.
 VECTOR, STEPS, IMAGE = (6,), (8, 4), (8, 8, 3)
 ROWS = {
     **{
@@ -157,11 +157,11 @@ def main(_):
     header = ("layer", "int8", "ops", "bytes", "largest error")
     count = sum(cells[1] == "runs" for cells in rows)
     text = (
-        "# Layers on TFLite Micro\n\nOne layer or op in a model of its own, "
-        "random weights, exported as int8 and run on TFLite Micro: "
-        f"{count} of {len(rows)} run. The error is that of the worst value "
-        "beside the standard deviation of the outputs, for 20 of the 100 "
-        "random inputs that the ranges were measured on.\n\n"
+        "# Layers on TFLite Micro\n\n"
+        "Models of a single layer or op with random weights, exported as int8 "
+        f"and run on TFLite Micro: {count} of {len(rows)} run. The error is "
+        "the largest one relative to the standard deviation of the outputs, "
+        "on 20 of the 100 random inputs used for calibration.\n\n"
         f"{tables.Table(header, tuple(rows), left=3).to_markdown()}\n"
         f"{results.footer('micro_layers.py')}\n"
     )

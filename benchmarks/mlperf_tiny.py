@@ -1,17 +1,17 @@
-"""The four networks of MLPerf Tiny, pruned, as firmware sees them.
+"""The four networks of MLPerf Tiny, pruned and exported for firmware.
 
-Each is pruned to shares of its multiply-adds and exported to int8: bytes of
-flash, arena on the interpreter of TFLite Micro, what Vela estimates for an
-Ethos-U55, and how much faster the file is than the dense one, on TFLite Micro's
-plain kernels and on TFLite. Accuracy where there are data: ResNet-8 on
-CIFAR-10, fine-tuned; DS-CNN on samples of speech features, fine-tuned on some
-of them and measured on the others.
+Prunes each to shares of its multiply-adds and exports it to int8. Measures
+flash, the arena on the interpreter of TFLite Micro, Vela's estimates for an
+Ethos-U55, and the speedup over the dense file on TFLite Micro's reference
+kernels and on TFLite. Measures accuracy where there are data: ResNet-8 is
+fine-tuned on CIFAR-10, DS-CNN on a part of the speech samples, and measured on
+the rest.
 
   python benchmarks/mlperf_tiny.py --data_dir=~/tensorflow_datasets \\
       --resnet8=resnet8.npz --ds_cnn=ds_cnn.npz --speech=features.npz \\
       --table=docs/results/mlperf_tiny.md
 
-Started again it goes on with what is missing.
+If it is started again, it continues with the missing rows.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ flags.DEFINE_string("ds_cnn", "", "published weights of DS-CNN")
 flags.DEFINE_string("speech", "", "features x and classes y for DS-CNN")
 flags.DEFINE_integer("fitted", 200, "speech samples to train on")
 flags.DEFINE_integer("speech_epochs", 50, "of fine-tuning DS-CNN")
-flags.DEFINE_integer("epochs", 10, "of fine-tuning ResNet-8")
+flags.DEFINE_integer("epochs", 10, "epochs of fine-tuning ResNet-8")
 flags.DEFINE_float("learning_rate", 2e-3, "of Adam, falling to 0")
 flags.DEFINE_string("criterion", "l1", "that ranks channels")
 flags.DEFINE_integer("channel_multiple", 4, "channels of each group")
@@ -109,7 +109,7 @@ def resnet8():
 
 
 def tuned(batches, steps, epochs, small):
-    """The network after some epochs."""
+    """The network after fine-tuning for some epochs."""
     decay = keras.optimizers.schedules.CosineDecay
     rate = decay(FLAGS.learning_rate, steps * epochs)
     small.compile(
@@ -200,7 +200,7 @@ def measure(name, task, folder):
 
 
 def pruned(task, share, path):
-    """The network at a share, fine-tuned; from `path` if it is there."""
+    """The network at a share, fine-tuned, or read from `path` if it exists."""
     if share == "1":
         return task.model
     if path.exists():
@@ -230,24 +230,26 @@ def write(folder):
     table = tables.Table(HEADER, tuple(cells), left=1)
     text = (
         "# MLPerf Tiny\n\n"
-        f"The reference networks dense and pruned ({FLAGS.criterion}; groups "
-        f"keep multiples of {FLAGS.channel_multiple}; readers fitted by least "
-        "squares), as int8 files. Array: the flash that `export_micro` takes. "
-        "Accuracy and arena on the interpreter of TFLite Micro. ResNet-8: "
-        "published weights, the 10,000 test images of CIFAR-10; "
-        f"{FLAGS.epochs} epochs of fine-tuning on the 50,000 training images, "
-        "seed 0, nothing chosen by the test. DS-CNN: published weights, "
-        f"{FLAGS.fitted} of the 1,000 samples to score channels by, to fit "
-        f"weights on and for {FLAGS.speech_epochs} epochs of fine-tuning, "
-        "seed 0, accuracy on the others; the set that it was trained on is "
-        "not at hand. The other two have random weights, and no accuracy. "
-        "TFLite Micro: reference kernels on this machine; "
-        "TFLite: XNNPACK, one thread, int8; both the least of many runs, "
-        f"files taking turns. Vela: estimates for {FLAGS.accelerator}.\n\n"
+        f"The reference networks, dense and pruned ({FLAGS.criterion}; groups "
+        f"keep multiples of {FLAGS.channel_multiple}; the weights that read "
+        "pruned channels are refitted by least squares), as int8 files. "
+        "Array: the size of the array that `export_micro` writes. Accuracy "
+        "and arena on the interpreter of TFLite Micro. ResNet-8: published "
+        f"weights, the 10,000 test images of CIFAR-10; {FLAGS.epochs} epochs "
+        "of fine-tuning on the 50,000 training images, seed 0; nothing was "
+        f"chosen on the test set. DS-CNN: published weights, {FLAGS.fitted} of "
+        "the 1,000 samples to score channels, to refit weights and for "
+        f"{FLAGS.speech_epochs} epochs of fine-tuning, seed 0, accuracy on the "
+        "others; its original training set was not available. The other two "
+        "networks have random weights and no accuracy. TFLite Micro: "
+        "reference kernels on this machine; TFLite: XNNPACK, one thread, "
+        "int8; both are the minimum of many runs in which the files take "
+        f"turns. Vela: estimates for {FLAGS.accelerator}.\n\n"
         f"{table.to_markdown()}\n"
-        "On TFLite these networks take a fraction of a millisecond: reading "
-        "and writing of feature maps, and the start of each op, count beside "
-        "the multiply-adds. `benchmarks/speedup.py` has larger ones, too.\n\n"
+        "On TFLite these networks take a fraction of a millisecond, so that "
+        "reading and writing feature maps and the overhead of each op matter "
+        "as much as the multiply-adds. `benchmarks/speedup.py` also measures "
+        "larger networks.\n\n"
         f"{results.footer('mlperf_tiny.py')}\n"
     )
     results.publish(text, FLAGS.table)

@@ -1,7 +1,7 @@
-"""Would the fuzzer notice a wrong rule? Breaks one line at a time and looks.
+"""Would the fuzzer notice a wrong rule? Breaks one line at a time to find out.
 
-Each mutation is made in a copy of the library; random graphs are stripped with
-it until one fails. A mutation that no graph notices is a hole in the fuzzer.
+Makes each mutation in a copy of the library and strips random graphs with it
+until one fails. A mutation that no graph notices is a gap in the fuzzer.
 
   python benchmarks/mutations.py --table=docs/results/mutations.md
 """
@@ -22,9 +22,9 @@ from absl import flags
 from tfprune.core import tables
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("graphs", 1000, "most graphs for one mutation")
+flags.DEFINE_integer("graphs", 1000, "maximum number of graphs per mutation")
 flags.DEFINE_integer("seed", 0, "seed of the first graph")
-flags.DEFINE_list("only", [], "files; all mutations where it is empty")
+flags.DEFINE_list("only", [], "files; empty means all")
 flags.DEFINE_string("table", "", "also write the table to this file")
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -33,13 +33,13 @@ COPIED = ("tfprune", "tfprune_test", "benchmarks")
 
 @dataclasses.dataclass(frozen=True)
 class Mutation:
-    """One line that is broken.
+    """A line to break.
 
     Attributes:
-        what: `str`, in words.
-        file: `str`, below `tfprune/`.
-        line: `str`, the text that is replaced, once in the file.
-        by: `str`, what stands in its place.
+        what: `str`, a description.
+        file: `str`, the path below `tfprune/`.
+        line: `str`, the text to replace, which occurs once in the file.
+        by: `str`, the replacement.
     """
 
     what: str
@@ -74,8 +74,8 @@ MUTATIONS = (
     Mutation(
         "a transposed convolution reads along the wrong axis",
         RULES + "conv.py",
-        'call.bind("kernel", -1, inputs, READS, padded=padded, '
-        'input_axis=axis)\n    call.bind("kernel", -2, outputs, WRITES)',
+        'call.bind("kernel", -1, inputs, READS, **reading)\n'
+        '    call.bind("kernel", -2, outputs, WRITES)',
         'call.bind("kernel", -2, outputs, READS)\n'
         '    call.bind("kernel", -1, inputs, WRITES)',
     ),
@@ -95,9 +95,9 @@ MUTATIONS = (
         "a depthwise convolution takes its multiplier the other way round",
         RULES + "conv.py",
         'outputs = np.repeat(inputs, call.config["depth_multiplier"])\n'
-        '    call.bind("kernel", -2, inputs)',
+        '    call.gain("kernel")',
         'outputs = np.tile(inputs, call.config["depth_multiplier"])\n'
-        '    call.bind("kernel", -2, inputs)',
+        '    call.gain("kernel")',
     ),
     Mutation(
         "a sum forgets to join its operands",
@@ -126,8 +126,8 @@ MUTATIONS = (
     Mutation(
         "the gates of a recurrent cell lie the other way round",
         RULES + "recurrent.py",
-        "columns = np.tile(units, gates)",
-        "columns = np.repeat(units, gates)",
+        "call.fresh(call.config[key])\n    columns = np.tile(units, gates)",
+        "call.fresh(call.config[key])\n    columns = np.repeat(units, gates)",
     ),
     Mutation(
         "attention forgets the root of its width",
@@ -162,13 +162,13 @@ MUTATIONS = (
     ),
     Mutation(
         "a constant moves into a bias with the wrong sign",
-        "constants.py",
+        "surgery/constants.py",
         "changes[id(bias)] = old + reader.shift(gone)",
         "changes[id(bias)] = old - reader.shift(gone)",
     ),
     Mutation(
         "a branch that adds a constant counts as zero",
-        "depth.py",
+        "surgery/depth.py",
         "x.constant and not np.any(values.numpy(x.value))",
         "x.constant",
     ),

@@ -1,8 +1,8 @@
 """Time and memory of analysis and pruning, as ratios to `clone_model`.
 
-Each network is measured in a process of its own, the calls taking turns, and
-every figure is a median of ratios within one round: the machine's own speed
-cancels out. Growth is a fitted exponent of time over size.
+Each network is measured in its own process, in which the calls take turns.
+Figures are medians of ratios within a round, so that the machine's speed
+cancels out. Growth is the fitted exponent of time over size.
 
   python benchmarks/prune_speed.py --rounds=5
 """
@@ -29,7 +29,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "models", ["ResNet50", "DenseNet121", "MobileNetV2"], "keras.applications"
 )
-flags.DEFINE_integer("rounds", 5, "how often each call is measured")
+flags.DEFINE_integer("rounds", 5, "measurements of each call")
 flags.DEFINE_string("out", "build/bench/prune_speed.json", "result file")
 flags.DEFINE_string("one", "", "measure this network in this process")
 
@@ -45,8 +45,8 @@ def seconds(call):
 def peak_bytes(call):
     """Peak resident memory during a call above that before it (Linux).
 
-    What earlier calls gave up is handed back to the system first, lest it be
-    used again unseen.
+    Memory that earlier calls freed is first returned to the system, because a
+    call could reuse it without raising the peak.
     """
     gc.collect()
     ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -1,18 +1,18 @@
-"""Pages of results, as every benchmark writes them."""
+"""Writes the pages of results of all benchmarks."""
 
 from tfprune.core.files import atomic
 from tfprune.reports.html import environment
 
 
 def footer(script):
-    """What the figures were made with, and by which script: one line."""
+    """One line with the versions, the machine and the script."""
     found = environment.environment()
     versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     return f"{versions}; {found['machine']}. Written by `benchmarks/{script}`."
 
 
 def publish(text, path=""):
-    """Prints a page, and writes it to a file if one is named."""
+    """Prints a page, and writes it to `path` unless that is empty."""
     print(text)
     if path:
         atomic.write({path: text.encode()})

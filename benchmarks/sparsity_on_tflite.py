@@ -1,10 +1,10 @@
-"""What zeros are worth where they are not compressed for microcontrollers.
+"""What zeros save on TFLite, gzip and NPUs.
 
 Masks ResNet-20 and a network of dense layers in several patterns and exports
-them: bytes of the file, gzipped, in TFLite's sparse encoding; the time of an
-inference sparse beside dense on TFLite's fastest kernels that run the file; and
-Vela's flash and cycles, which compresses zeros and, on Ethos-U85, skips them in
-2:4.
+them. Measures the size of the file plain, gzipped and in TFLite's sparse
+encoding, the time of an inference of the sparse relative to the dense file, and
+Vela's flash and cycles. Vela compresses zeros and, on Ethos-U85, skips them in
+2:4 patterns.
 
   python benchmarks/sparsity_on_tflite.py --table=sparsity_on_tflite.md
 """
@@ -30,8 +30,8 @@ from tfprune.export.run import interpreter
 from tfprune.export.run import litert
 
 FLAGS = flags.FLAGS
-flags.DEFINE_float("sparsity", 0.8, "of all patterns but n:m")
-flags.DEFINE_integer("runs", 200, "a time is the least of so many")
+flags.DEFINE_float("sparsity", 0.8, "share of zeros, except for n:m patterns")
+flags.DEFINE_integer("runs", 200, "inferences, of which the fastest counts")
 flags.DEFINE_string("table", "", "also write the table to this file")
 
 PATTERNS = {
@@ -107,7 +107,7 @@ def measure(model, mode, x):
     seen = {}
 
     def look(dense, sparse, integers):
-        """Keeps the sparse file, whichever is chosen."""
+        """Keeps the sparse file even if it is not chosen."""
         chosen = sparse_encoding.choose(dense, sparse, integers)
         seen["encoded"] = sparse.read_bytes()
         seen["kept"] = "yes" if chosen == sparse else "no"
@@ -150,13 +150,13 @@ def same(dense, sparse, x):
 def write(rows):
     text = (
         "# Zeros on TFLite\n\n"
-        f"{FLAGS.sparsity:.0%} of the weights of each kernel zero (half in "
-        "2:4), random weights, seed 0. `sparse encoding`: bytes of the file as "
-        "the converter writes it for zeros, the kernels that run it, the time "
-        "of an inference beside the dense file (one thread, least of many "
-        'runs), and whether its outputs are those. `sparse="auto"` keeps it '
-        "where it is smaller, int8 still runs on XNNPACK and outputs differ by "
-        "a step at most. Vela: estimates, from the dense file.\n\n"
+        f"{FLAGS.sparsity:.0%} of the weights of each kernel are zero (half in "
+        "2:4); random weights, seed 0. `sparse encoding`: the size of the file "
+        "in the converter's sparse encoding, the kernels that run it, the time "
+        "of an inference relative to the dense file (one thread, minimum of "
+        'many runs), and whether the outputs agree. `sparse="auto"` keeps the '
+        "sparse file if it is smaller, int8 still runs on XNNPACK, and outputs "
+        "differ by at most one step. Vela: estimates from the dense file.\n\n"
         f"{tables.Table(HEADER, tuple(rows), left=3).to_markdown()}\n"
         f"{results.footer('sparsity_on_tflite.py')}\n"
     )

@@ -1,12 +1,12 @@
-"""What half of the multiply-adds is worth in time, network by network.
+"""The speedup from half of the multiply-adds, network by network.
 
-Prunes networks of the zoo, exports int8 and times the files on TFLite and on
-TFLite Micro beside the dense one.
+Prunes networks of the zoo, exports them to int8 and compares the time of the
+files on TFLite and TFLite Micro with that of the dense ones.
 
   python benchmarks/speedup.py --table=docs/results/speedup.md
 
-Time is no question of weights: they are random. Channels go in multiples,
-because kernels compute some at a time.
+Weights are random, as they do not affect the time. Channels are pruned in
+multiples, because kernels compute several at a time.
 """
 
 import pathlib
@@ -34,9 +34,9 @@ flags.DEFINE_list(
     ],
     "names in the zoo",
 )
-flags.DEFINE_float("macs", 0.5, "share of the multiply-adds that stays")
+flags.DEFINE_float("macs", 0.5, "share of the multiply-adds to keep")
 flags.DEFINE_list("multiples", ["1", "4", "8"], "channels of each group")
-flags.DEFINE_integer("runs", 200, "a time on TFLite is the least of so many")
+flags.DEFINE_integer("runs", 200, "inferences on TFLite; the fastest counts")
 flags.DEFINE_integer("micro_runs", 5, "the same on TFLite Micro")
 flags.DEFINE_string("table", "", "also write the table to this file")
 
@@ -96,7 +96,7 @@ def measure(name):
 
 
 def faster(seconds, macs, i):
-    """How much faster than the dense file, and than its work promises."""
+    """The speedup over the dense file, and relative to the ideal one."""
     ratio = seconds[0] / seconds[i]
     return f"{ratio:.2f}", f"{ratio * macs[i] / macs[0]:.0%}"
 
@@ -105,12 +105,13 @@ def write(rows):
     text = (
         "# Time for multiply-adds\n\n"
         f"Networks with {FLAGS.macs:.0%} of their multiply-adds, as int8 "
-        "files; random weights, seed 0. The ideal: as many times faster as "
-        "multiply-adds are fewer. TFLite: XNNPACK, one thread; TFLite Micro: "
-        "its reference kernels on this machine; both the least of some runs, "
-        "files taking turns. Multiply-adds of convolutions fall with the "
-        "channels before and behind them; depthwise layers, first layers and "
-        "feature maps with one of the two, and the start of an op with none: "
+        "files; random weights, seed 0. Ideal: the speedup equals the "
+        "reduction of multiply-adds. TFLite: XNNPACK, one thread; TFLite "
+        "Micro: its reference kernels on this machine; both are the minimum "
+        "of several runs in which the files take turns. The multiply-adds of "
+        "a convolution decrease with both its input and its output channels, "
+        "those of depthwise and first layers and the size of feature maps "
+        "with only one of them, and the overhead of an op with neither, so "
         "the smallest networks gain the least.\n\n"
         f"{tables.Table(HEADER, rows, left=1).to_markdown()}\n"
         f"{results.footer('speedup.py')}\n"

@@ -1,7 +1,7 @@
 """Networks in PyTorch, and their pruning by Torch-Pruning, timed.
 
-Run by `compare_torch.py` with a Python that has torch and torch-pruning; it
-needs nothing of tfprune.
+Run by `compare_torch.py` with a Python that has torch and torch-pruning. Does
+not import tfprune.
 
   python benchmarks/torch_networks.py ResNet-50 5
 """
@@ -136,7 +136,7 @@ class ViT(nn.Module):
 
 
 class ShuffleUnit(nn.Module):
-    """Of ShuffleNetV2: half of the channels go through, then all mix."""
+    """The unit of ShuffleNetV2: half of the channels pass, then all shuffle."""
 
     def __init__(self, channels):
         super().__init__()
@@ -178,7 +178,7 @@ NETWORKS = {
 
 
 def prune(model, ratio=0.5):
-    """CPU seconds of analysis, ranking and removal; in place."""
+    """CPU seconds of analysis, ranking and removal, which is in place."""
     example = torch.zeros(1, 3, 224, 224)
     last = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
     start = time.process_time()
@@ -194,10 +194,10 @@ def prune(model, ratio=0.5):
 
 
 def prune_to(model, left=0.5, steps=400):
-    """CPU seconds to a share of the multiply-adds, and the steps taken.
+    """CPU seconds to reach a share of the multiply-adds, and the steps taken.
 
-    As its authors do: one ranking over all layers, in small steps, and the
-    multiply-adds are counted after each.
+    As in its authors' scripts: one ranking over all layers, and small steps,
+    after each of which the multiply-adds are counted.
     """
     example = torch.zeros(1, 3, 224, 224)
     last = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]

@@ -1,10 +1,10 @@
-"""What makes training faster on a CPU? Images a second, all in one run.
+"""What makes training faster on a CPU? Images per second of several variants.
 
 Two processes train the same networks, one with oneDNN's kernels and one
-without, as TensorFlow reads that switch once. Rounds alternate between all
-ways, and a factor is the median of the rounds' ratios to Keras' layers without
-oneDNN: the machine's own speed cancels out. bfloat16 is left out where the
-processor has no instructions for it and TensorFlow would emulate them.
+without, because TensorFlow reads that switch only once. Rounds alternate among
+all variants. A factor is the median of ratios within a round to Keras' layers
+without oneDNN, so that the machine's speed cancels out. bfloat16 is omitted if
+the processor has no instructions for it and TensorFlow would emulate them.
 
   python benchmarks/training_speed.py --table=docs/results/training_speed.md
 """
@@ -34,16 +34,16 @@ flags.DEFINE_list("widths", ["16", "12", "8"], "of ResNet-20's first stage")
 flags.DEFINE_integer("batch_size", 128, "images per step")
 flags.DEFINE_integer("rounds", 3, "measured rounds")
 flags.DEFINE_integer("steps", 4, "steps in a round")
-flags.DEFINE_integer("threads", 1, "of TensorFlow, within one op")
+flags.DEFINE_integer("threads", 1, "TensorFlow's threads within an op")
 flags.DEFINE_string("table", "", "also write the table to this file")
-flags.DEFINE_bool("worker", False, "answer to the process that started this")
+flags.DEFINE_bool("worker", False, "internal: serve the parent process")
 
 
 def quick16(model):
     return fused_normalization.fast(model, "mixed_bfloat16")
 
 
-# Name; whether with oneDNN, what becomes of the network, whether by XLA.
+# Name: whether with oneDNN, the change to the network, whether with XLA.
 WAYS = {
     "Keras": ("0", None, False),
     "XLA": ("0", None, True),
@@ -71,7 +71,7 @@ def main(argv):
         )
     for worker in workers.values():
         worker.stop()
-    write(rounds[1:], ways)  # The first round compiled.
+    write(rounds[1:], ways)  # The first round includes compilation.
 
 
 class Worker:
@@ -130,7 +130,7 @@ def compiled(model, jit):
 
 
 def processor():
-    """`(name, flags)` of the processor, as Linux tells them."""
+    """`(name, flags)` of the processor, as Linux reports them."""
     path = pathlib.Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     facts = dict(line.split(":", 1) for line in lines if ":" in line)
@@ -166,13 +166,15 @@ def write(rounds, ways):
     text = (
         "# How fast ResNet-20 trains on a CPU\n\n"
         f"{FLAGS.threads} thread(s), batches of {FLAGS.batch_size} images of "
-        f"32 x 32; medians of {FLAGS.rounds} rounds that alternate between "
-        "all ways; the factor is of Keras' layers without oneDNN in the same "
-        f"round. {name} with {', '.join(vectors) or 'none'} of AVX2, AVX-512, "
-        "AVX512_BF16 and AMX. Where there are no instructions for bfloat16, "
-        "it is left out. XLA ran without oneDNN. Other work on the machine "
-        "moves images/s more than factors; compare widths with care.\n\n"
-        f"{table.to_markdown()}\n{results.footer('training_speed.py')}\n"
+        f"32 x 32; medians of {FLAGS.rounds} rounds that alternate between all "
+        "variants; the factor is relative to Keras' layers without oneDNN in "
+        f"the same round. {name} with {', '.join(vectors) or 'none'} of AVX2, "
+        "AVX-512, AVX512_BF16 and AMX. bfloat16 is omitted if the processor "
+        "has no instructions for it. XLA ran without oneDNN. Other load on "
+        "the machine affects images/s more than factors; compare widths with "
+        "care.\n\n"
+        f"{table.to_markdown()}\n"
+        f"{results.footer('training_speed.py')}\n"
     )
     results.publish(text, FLAGS.table)
 

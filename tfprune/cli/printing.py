@@ -20,7 +20,10 @@ def unknown(found):
     if not names:
         return ""
     listed = ", ".join(f"{path} ({name})" for path, name in names)
-    return f"\nMultiply-adds not counted, no rule: {listed}.\n"
+    return (
+        "\nMultiply-adds of layers without a rule are not counted: "
+        f"{listed}.\n"
+    )
 
 
 def shown(drawn, values):

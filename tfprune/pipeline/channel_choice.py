@@ -41,8 +41,8 @@ def choose(model, budget, job, options, evaluations, seed=0, checkpoint=None):
             `tfprune.prune`.
         evaluations: `int`, networks to try; 0 takes the criterion's ranking.
         seed: `int`.
-        checkpoint: path of what is known already, for a search that was
-            stopped.
+        checkpoint: path of the search's checkpoint, to resume from if it
+            exists.
 
     Returns:
         A `Choice`.
@@ -81,7 +81,7 @@ def choose(model, budget, job, options, evaluations, seed=0, checkpoint=None):
 
 
 def ranking(graph, budget, criterion, data, options):
-    """The channels that a criterion ranks highest, within a budget."""
+    """`keep` of the channels that a criterion ranks highest in a budget."""
     cut = selection.choose(graph, budget, criterion, data, **options)
     return cut.keep
 
@@ -92,7 +92,10 @@ def shrunk(model, keep, inputs):
     Args:
         model: a `keras.Model`.
         keep: bool array.
-        inputs: `x`, or `None` to leave weights as they are.
+        inputs: `x`, or `None` to leave the other weights unchanged.
+
+    Returns:
+        A `keras.Model`.
     """
     cut = selection.Cut(read.channel_graph(model), keep)
     if inputs is None or keep.all():
@@ -126,10 +129,10 @@ def _between(dense, ceiling, part):
 
 
 def budget_of(ceilings, table=None):
-    """A `Budget` of ceilings; one on latency wants its table."""
+    """A `Budget` of ceilings; a limit on latency needs its table."""
     return selection.Budget(**ceilings, latency_table=table)
 
 
 def multiple_of(board):
-    """The channels that a board's kernels compute at a time; 1 if `None`."""
+    """The channel multiple of a board's kernels; 1 without a board."""
     return 1 if board is None else boards.get(board).channel_multiple

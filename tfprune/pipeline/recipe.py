@@ -4,7 +4,7 @@ import dataclasses
 import math
 import numbers
 
-# The least of each.
+# Minimum values.
 _COUNTS = {
     **{"rounds": 1, "evaluations": 1, "selection": 1, "reconstruction": 0},
     **{"batch_size": 1, "most_epochs": 1, "corrections": 0},

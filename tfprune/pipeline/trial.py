@@ -1,4 +1,4 @@
-"""One way from the dense network to the budget, level after level."""
+"""Prunes and trains a network in levels, from the dense one to the budget."""
 
 import dataclasses
 import math
@@ -13,37 +13,43 @@ from tfprune.pipeline import tuning
 from tfprune.pipeline.result import measured
 from tfprune.selection import candidates
 
-_FACTOR = 0.6  # From one network to the next on the way to a loss.
-_NEAR = 0.93  # A smaller network that saves less than this is not tried.
-_MOST = 12  # Networks on the way to a loss.
+# The search with `max_loss`: costs of a level relative to the one before, the
+# relative cost above which a further level is not worth its training, and the
+# most levels.
+_FACTOR = 0.6
+_NEAR = 0.93
+_MOST = 12
 
 
 @dataclasses.dataclass
 class Job:
-    """All that a trial needs.
+    """The settings and resources that the trials of a run share.
 
     Attributes:
         model: the dense `keras.Model`.
-        start: what channels are taken from, the same without some blocks.
+        start: the `keras.Model` to prune: the dense one, or the dense one
+            without some of its blocks.
         task: `Task`.
-        train, validation: `Source`s.
+        train, validation: `Source`.
         recipe: `Recipe`.
         teacher: `keras.Model` or `None`.
         clock: `Clock`.
-        tell: function of keywords, for the progress.
-        selection: `(x, y)` that channels are chosen on.
-        inputs: `x` that weights are fitted on, or `None`.
-        calibration: inputs for int8.
+        tell: function that reports the progress, as `Progress.tell`.
+        selection: `(x, y)`, the samples on which channels are chosen.
+        inputs: `x` to refit weights on, or `None`.
+        calibration: inputs to calibrate int8 on.
         workspace: `Workspace`.
-        options: `dict`, of `tfprune.prune`.
+        options: `dict`, arguments of `tfprune.prune`.
         ceilings: `dict` from limits to numbers; empty with `max_loss`.
         table: latency table or `None`.
-        runtime: `str`, where files are measured; `None` exports none.
-        core: `str`, what the arena is for; `None` for any Cortex-M.
-        baseline: `dict` with `numbers` and `values` of the dense network.
-        max_loss: `float` or `None`.
-        points: `int`.
-        epochs: `int` or `None`.
+        runtime: `str`, the runtime on which files are measured; `None` exports
+            no files.
+        baseline: `dict` with `numbers`, `values`, `file_values` and `costs` of
+            the dense network.
+        core: `str`, the core that the arena is for; `None` means any Cortex-M.
+        max_loss: `float`, the loss of the metric that is allowed, or `None`.
+        points: `int`, the number of networks on the frontier.
+        epochs: `int`, the epochs of training, or `None` if time is limited.
     """
 
     model: object
@@ -72,17 +78,17 @@ class Job:
 
 @dataclasses.dataclass
 class Answer:
-    """One network that was trained and measured.
+    """A network that has been trained and measured.
 
     Attributes:
-        name: `str`, of its files beside the journal.
-        numbers: `dict`, what it takes.
-        values: `dict`, its metrics in float.
-        file_values: `dict`, those of its file; empty without one.
-        over: `dict` from limits that it exceeds to by how much.
-        curve: list of `dict`s of its training.
-        kept: `dict` from groups to `[kept, of]` channels.
-        model: the `keras.Model`, or `None` if it was not loaded.
+        name: `str`, the name of its files in the workspace.
+        numbers: `dict`, its costs.
+        values: `dict`, the metrics of the float model.
+        file_values: `dict`, the metrics of its file; empty without a file.
+        over: `dict` from exceeded limits to the excess.
+        curve: list of `dict`, one for each training epoch.
+        kept: `dict` from channel groups to `[kept, total]`.
+        model: the `keras.Model`, or `None` if it is not loaded.
     """
 
     name: str
@@ -102,18 +108,18 @@ class Answer:
 
     @property
     def judged(self):
-        """The metrics that it is judged by."""
+        """The metrics that count: those of the file if there is one."""
         return self.file_values or self.values
 
 
 class Trial:
-    """A way to the budget.
+    """One attempt to reach the budget.
 
     Args:
         job: a `Job`.
-        name: `str`, of its steps in the journal.
-        seed: `int`, of the search.
-        quick: `bool`, whether it is for a first answer.
+        name: `str`, the prefix of its steps in the journal.
+        seed: `int`, the seed of the search.
+        quick: `bool`, whether to take a short cut to a first answer.
     """
 
     def __init__(self, job, name, seed=0, quick=False):
@@ -127,7 +133,10 @@ class Trial:
         }
 
     def to_budget(self):
-        """Yields the `Answer`s on the way, the last of which fits."""
+        """Yields an `Answer` for each level that is measured.
+
+        The last one is that of the full budget.
+        """
         job = self._job
         dense = job.baseline["costs"]
         levels = 1
@@ -148,10 +157,13 @@ class Trial:
                 yield answer
 
     def to_loss(self, floor):
-        """Yields the `Answer`s on the way to the smallest network.
+        """Yields `Answer`s while searching for the smallest network.
+
+        Shrinks until `max_loss` is exceeded, then bisects geometrically between
+        the smallest good and the largest bad network.
 
         Args:
-            floor: `float`, the least share of the costs that is in reach.
+            floor: `float`, the smallest share of the costs that is reachable.
         """
         job = self._job
         good, bad, model = 1.0, None, job.start
@@ -175,13 +187,16 @@ class Trial:
                 bad = wanted
 
     def loses(self, answer):
-        """How much of the watched metric is gone, `float`."""
+        """`float`, the loss of the monitored metric to the dense network."""
         task = self._job.task
         dense = task.gain(self._job.baseline["values"])
         return dense - task.gain(answer.judged)
 
     def _share(self, number, levels, parts=1):
-        """Epochs of a level, or the second at which its training ends."""
+        """`(epochs, until)` of a level, one of which is `None`.
+
+        `until` is the second of the clock at which its training must end.
+        """
         job = self._job
         if job.points > 1 or levels == 1:
             share = 1.0
@@ -193,7 +208,7 @@ class Trial:
             return max(1, round(job.epochs * share)), None
         left = job.clock.left
         if self._quick:
-            # An early answer takes a tenth of the time.
+            # A first answer may take 10 % of the time.
             return None, job.clock.spent + min(left, 0.1 * job.clock.limit)
         if job.points > 1:
             part = 1 / (levels - number + 1)
@@ -203,7 +218,11 @@ class Trial:
         return None, job.clock.spent + left * min(1.0, part) / parts
 
     def _level(self, model, level, ceilings, epochs, until, answers):
-        """A smaller network, trained; and its `Answer`, if one is wanted."""
+        """`(model, answer)` of a level; the answer is `None` unless asked for.
+
+        Prunes and trains further, up to `corrections` times, if the measured
+        file exceeds a limit.
+        """
         name = f"{self._name}/{level}"
         small, curve = self._trained(
             model, name, ceilings, epochs, until, answers
@@ -234,7 +253,7 @@ class Trial:
         return small, answer
 
     def _trained(self, model, name, ceilings, epochs, until, corrects):
-        """`(small, curve)` of a level, done or taken from the journal."""
+        """`(small, curve)` of a level, trained now or read from the journal."""
         job, space = self._job, self._job.workspace
         keep = self._keep(model, name, ceilings, corrects)
         done = space.get(f"{name}/trained")
@@ -257,7 +276,11 @@ class Trial:
         return small, training.curve
 
     def _keep(self, model, name, ceilings, corrects):
-        """The channels of a level, whose file fits before it is trained."""
+        """The channels of a level, chosen so that the file fits.
+
+        Costs are predicted for the search. If the exported file is larger, the
+        difference is added to the predictions and the search is repeated.
+        """
         job, space = self._job, self._job.workspace
         size = read.channel_graph(model).size
         found = space.get(f"{name}/keep")
@@ -266,7 +289,7 @@ class Trial:
             return np.unpackbits(bits, count=size).astype(bool)
         evaluations = job.recipe.evaluations // (8 if self._quick else 1)
         aims = self._aims(ceilings)
-        for _ in range(job.recipe.corrections):
+        for _ in range(max(1, job.recipe.corrections)):
             budget = channel_choice.budget_of(aims, job.table)
             choice = channel_choice.choose(
                 model,
@@ -289,8 +312,8 @@ class Trial:
             if not measured.over(numbers, ceilings):
                 break
             lower = self._aims(ceilings)
-            # What was met and did not do has to fall by something.
-            aims = {k: min(lower[k], aims[k] - 1) for k in aims}
+            # The last aims were not enough, so each must decrease.
+            aims = {k: max(1, min(lower[k], aims[k] - 1)) for k in aims}
             evaluations = max(1, evaluations // 4)
         bits = np.packbits(choice.keep).tobytes().hex()
         facts = {"keep": bits, "tried": choice.tried}
@@ -298,14 +321,14 @@ class Trial:
         return choice.keep
 
     def _aims(self, ceilings):
-        """What to predict, so that what is measured keeps to the ceilings."""
+        """Ceilings for predictions, lowered by how much they underestimate."""
         return {
             name: max(1, ceiling - max(0, self._offsets.get(name, 0)))
             for name, ceiling in ceilings.items()
         }
 
     def _learn(self, numbers):
-        """By how much measurements lie above predictions, now."""
+        """Records by how much the measurements exceed the predictions."""
         for limit in self._offsets:
             self._offsets[limit] = (
                 numbers[measured.OF_LIMITS[limit]]
@@ -313,7 +336,7 @@ class Trial:
             )
 
     def _answer(self, small, name, ceilings, curve):
-        """Measures a network; takes it from the journal if it is there."""
+        """The `Answer` of a network, measured now or read from the journal."""
         job, space = self._job, self._job.workspace
         found = space.get(f"{name}/answer")
         if found is not None:
@@ -355,7 +378,7 @@ class Trial:
 
 
 def dense_answer(job):
-    """The network that came in, as an `Answer`."""
+    """The dense network as an `Answer`."""
     graph = read.channel_graph(job.model)
     return Answer(
         "dense",
@@ -370,7 +393,7 @@ def dense_answer(job):
 
 
 def fits(job, dense):
-    """Whether the network that came in keeps to all limits already."""
+    """Whether the dense network already meets all limits."""
     by_cost = all(
         job.baseline["costs"][name] <= ceiling
         for name, ceiling in job.ceilings.items()
@@ -380,11 +403,15 @@ def fits(job, dense):
 
 
 def floor(graph, limits):
-    """The least share of costs that is in reach, `float`.
+    """The smallest share of the costs that pruning can reach.
 
     Args:
         graph: a `ChannelGraph`.
         limits: names of costs.
+
+    Returns:
+        `float` in (0, 1]: the largest share among these costs if each group
+        keeps one channel.
     """
     meter = counting.Meter(graph)
     least = candidates.at_least_one(graph, ~graph.removable)
@@ -394,7 +421,7 @@ def floor(graph, limits):
 
 
 def _kept(dense, small):
-    """Channels of each group of the dense model that are left."""
+    """`dict` from each group of the dense model to `[kept, total]`."""
     before, after = read.channel_graph(dense), read.channel_graph(small)
     left = {group.name: len(group) for group in after.groups}
     return {

@@ -1,4 +1,4 @@
-"""Training one network: cosine rate, best validation epoch, a state on disk."""
+"""Trains a network: cosine decay, the best epoch's weights, a state on disk."""
 
 import dataclasses
 import io
@@ -15,20 +15,20 @@ from tfprune.pipeline import tutor
 from tfprune.sparsity import wrapping
 from tfprune.training import fused_normalization
 
-_EVERY = 5.0  # Seconds between two states on disk.
+_EVERY = 5.0  # Minimum seconds between two writes of the state.
 
 
 @dataclasses.dataclass
 class Training:
-    """How one network was trained.
+    """The record of a training.
 
     Attributes:
-        epochs: `int`, that were planned.
-        curve: list of `dict`s, one for each epoch: `epoch`, `rate`,
-            `seconds`, the metrics of training and, as `val_...`, those of
-            validation.
-        best: `int`, the epoch whose weights are taken; 0 is before training.
-        before: `dict`, the metrics of validation before training.
+        epochs: `int`, the maximum number of epochs.
+        curve: list of `dict`, one for each epoch: `epoch`, `rate` (the learning
+            rate), `seconds`, the training metrics and, as `val_...`, the
+            validation metrics.
+        best: `int`, the epoch whose weights are used; 0 means before training.
+        before: `dict`, the validation metrics before training.
     """
 
     epochs: int
@@ -38,24 +38,24 @@ class Training:
 
 
 def teacher_of(model):
-    """A copy of a model whose layers are not trainable."""
+    """A plain, untrainable copy of a model."""
     copy = wrapping.unwrap(model)
     copy.trainable = False
     return copy
 
 
 def tune(model, job, epochs=None, until=None, path=None, stage=""):
-    """Trains a model in place, and leaves the weights of its best epoch.
+    """Trains a model in place, and restores the weights of its best epoch.
 
     Args:
         model: a `keras.Model`.
-        job: what it is trained for: has `task`, `train`, `validation`,
-            `recipe`, `teacher`, `clock` and `tell`.
-        epochs: `int`, or `None` for as many as there is time for.
-        until: `float`, the second of the clock at which it has to end.
-        path: `pathlib.Path` of the state, from which it goes on if it is
-            there; `None` to keep none.
-        stage: `str`, for the progress.
+        job: has `task`, `train`, `validation`, `recipe`, `teacher`, `clock` and
+            `tell`; see `trial.Job`.
+        epochs: `int`, or `None` for as many as time permits.
+        until: `float`, the second of the clock at which training must end.
+        path: `pathlib.Path` of the state, to resume from if it exists; `None`
+            writes no state.
+        stage: `str`, the name of the stage for the progress display.
 
     Returns:
         A `Training`.
@@ -70,7 +70,7 @@ def tune(model, job, epochs=None, until=None, path=None, stage=""):
             job.recipe.temperature,
             job.recipe.label_weight,
         )
-        # On a CPU, XLA takes longer to compile than the predictions.
+        # On a CPU, compiling with XLA takes longer than the predictions.
         core.compile(jit_compile=keras.backend.backend() == "jax")
     optimizer = keras.optimizers.Adam(job.recipe.learning_rate)
     learner.compile(optimizer, **job.task.compiling())
@@ -94,7 +94,7 @@ def tune(model, job, epochs=None, until=None, path=None, stage=""):
 
 
 def _quick(model):
-    """A copy that trains faster where there is one, else the model."""
+    """A copy with fused batch normalization, if it trains faster that way."""
     fusible = any(
         isinstance(layer, keras.layers.BatchNormalization)
         for layer in model.layers
@@ -110,7 +110,7 @@ def _is_functional(model):
 
 
 class _Keeper(keras.callbacks.Callback):
-    """Sets the rate, measures every epoch, keeps the best, writes the state."""
+    """Sets the rate, evaluates each epoch, keeps the best, writes the state."""
 
     def __init__(self, core, optimizer, job, epochs, until, path, stage):
         super().__init__()
@@ -132,7 +132,7 @@ class _Keeper(keras.callbacks.Callback):
         return self.done >= self._planned() or self._job.clock.over
 
     def begin(self):
-        """The state on disk, or the model as it is."""
+        """Restores the state from disk, or evaluates the untrained model."""
         if self._path is not None and self._path.exists():
             self._restore()
             return
@@ -193,7 +193,7 @@ class _Keeper(keras.callbacks.Callback):
         return left
 
     def _planned(self):
-        """Epochs in all, by the time that the latest ones took."""
+        """The total number of epochs, estimated from the latest ones' time."""
         if self._fixed:
             return self.most
         if not self.training.curve:
@@ -209,7 +209,7 @@ class _Keeper(keras.callbacks.Callback):
         return [*self._core.variables, *self._optimizer.variables]
 
     def write(self):
-        """The state, whole or not at all."""
+        """Writes the state, completely or not at all."""
         if self._path is None:
             return
         arrays = {f"v{i}": _value(v) for i, v in enumerate(self._state())}
@@ -236,5 +236,5 @@ class _Keeper(keras.callbacks.Callback):
 
 
 def _value(variable):
-    """As float32 for bfloat16, which numpy's files do not know."""
+    """The value as numpy can store it: bfloat16 becomes float32."""
     return values_lib.numpy(variable)

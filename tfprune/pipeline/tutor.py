@@ -1,26 +1,18 @@
-"""The dense network teaches the small one, whatever it is trained for.
+"""Distillation from the dense network for any kind of task.
 
-The loss is `label_weight` times the compiled loss, weights of samples
-included, plus `1 - label_weight` times how far the outputs are from those of
-the teacher: for classes the divergence of softened distributions (Hinton,
-Vinyals and Dean, 2015, https://arxiv.org/abs/1503.02531), for binary outputs
-the cross-entropy, for numbers the mean squared error.
+The loss is `label_weight` times the compiled loss, sample weights included,
+plus `1 - label_weight` times the distance to the teacher's outputs: for
+classes, the Kullback-Leibler divergence of softened distributions (Hinton,
+Vinyals and Dean, 2015, "Distilling the Knowledge in a Neural Network", section
+2, https://arxiv.org/abs/1503.02531); for binary outputs, the cross-entropy; for
+regression, the mean squared error.
 """
 
 import keras
 
 
 class Tutored(keras.Model):
-    """A model for `fit` that trains the student it is made of.
-
-    Args:
-        student: a built Functional or Sequential `keras.Model`, trained in
-            place.
-        teacher: a `keras.Model` with the same outputs; it is not touched if
-            its layers are not trainable.
-        kinds: list of `(kind, is_logits)`, as `Task.kinds` gives.
-        temperature, label_weight: `float`.
-    """
+    """A model whose `fit` trains a student with a teacher; see `of`."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -28,9 +20,23 @@ class Tutored(keras.Model):
 
     @classmethod
     def of(cls, student, teacher, kinds, temperature=4.0, label_weight=0.3):
-        """Makes one."""
+        """Makes a model of the student's layers.
+
+        Args:
+            student: a built Functional or Sequential `keras.Model`, which is
+                trained in place.
+            teacher: a `keras.Model` with the same outputs, which must not be
+                trainable.
+            kinds: list of `(kind, is_logits)` for each output, as from
+                `Task.kinds`.
+            temperature: `float`, temperature of the softened distributions.
+            label_weight: `float` in [0, 1], weight of the loss on the labels.
+
+        Returns:
+            A `Tutored` model, to be compiled.
+        """
         if isinstance(student, keras.Sequential):
-            # One that was built, but never called, has no `output`.
+            # A Sequential that was built but never called has no `output`.
             model = cls(student.inputs[0], student.outputs[0])
         else:
             model = cls(student.input, student.output)
@@ -45,7 +51,7 @@ class Tutored(keras.Model):
 
 
 class Lesson:
-    """From the loss on the labels to the one on labels and teacher."""
+    """Combines the loss on the labels with the distance to the teacher."""
 
     def __init__(self, teacher, kinds, temperature, label_weight):
         self._teacher, self._kinds = teacher, kinds
@@ -86,6 +92,6 @@ class Lesson:
 
 
 def _logs(probabilities):
-    """Logits of them, up to a constant that softmax takes out again."""
+    """Logits of probabilities, up to a constant, which softmax ignores."""
     least = keras.config.epsilon()
     return keras.ops.log(keras.ops.maximum(probabilities, least))

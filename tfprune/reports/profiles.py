@@ -1,4 +1,4 @@
-"""Records of what models cost, and how they are written down."""
+"""Profiles of models and comparisons of two, as text, markdown and JSON."""
 
 import abc
 import dataclasses
@@ -18,16 +18,16 @@ _PER_LAYER = ("params", "macs", "weight_bytes", "peak_bytes")
 
 @dataclasses.dataclass(frozen=True)
 class LayerProfile:
-    """What one layer costs for one sample.
+    """The costs of one layer for one sample.
 
     Attributes:
-        layer: `str`, path of the layer.
+        layer: `str`, the path of the layer.
         op: `str`, its class name.
         output_shape: tuple without the batch axis.
-        params: weights.
-        macs: multiply-adds of all its calls.
-        weight_bytes: bytes of its weights in the dtypes they have.
-        peak_bytes: bytes of all activations that are alive while it runs.
+        params: `int`, the number of its weights.
+        macs: `int`, multiply-adds of all its calls.
+        weight_bytes: `int`, bytes of its weights in their own dtypes.
+        peak_bytes: `int`, bytes of all activations alive while it runs.
     """
 
     layer: str
@@ -44,9 +44,9 @@ class ArenaTensor:
     """A tensor in the arena of the int8 file.
 
     Attributes:
-        layer: `str`, path of the layer that made it.
+        layer: `str`, the path of the layer that computes it.
         shape: tuple without the batch axis.
-        bytes: `int`, of the buffer that holds it, which it may share.
+        bytes: `int`, the size of its buffer, which it may share.
     """
 
     layer: str
@@ -56,12 +56,12 @@ class ArenaTensor:
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """The arena of the int8 file while one layer runs, predicted.
+    """The predicted arena of the int8 file while one layer runs.
 
     Attributes:
-        running: `str`, path of the layer; `"nothing"` as the inputs arrive.
-        bytes: `int`, up to the top of what is alive, with what the
-            interpreter keeps for good.
+        running: `str`, the path of the layer; `"nothing"` before the first.
+        bytes: `int`, the arena in use: up to the highest live tensor, plus the
+            interpreter's persistent records.
         alive: tuple of `ArenaTensor`.
     """
 
@@ -76,8 +76,8 @@ class Line:
 
     Attributes:
         name: `str`.
-        before, after: `int`s, or floats that are fractions of 1, as an
-            accuracy is, or MicroNet scores; `None` where there is none.
+        before, after: `int`, or `float` for a fraction of 1 (an accuracy) or a
+            MicroNet score; `None` if there is no value.
     """
 
     name: str
@@ -86,14 +86,14 @@ class Line:
 
     @property
     def ratio(self):
-        """`after / before`; `None` if there is no such number."""
+        """`after / before`; `None` if a value is missing or `before` is 0."""
         if self.after is None or not self.before:
             return None
         return self.after / self.before
 
     @property
     def left(self):
-        """The ratio as text, or the difference of two fractions."""
+        """The ratio in percent, or the difference of fractions in points."""
         fractions = self.name not in quantities.SCORES and all(
             isinstance(side, float) for side in (self.before, self.after)
         )
@@ -116,16 +116,15 @@ class LayerChange:
     after: LayerProfile | None
 
     def line(self, quantity):
-        """A `Line` of a quantity: the name of a field of `LayerProfile`."""
+        """The `Line` of a quantity, a field of `LayerProfile`."""
         sides = (self.before, self.after)
         return Line(quantity, *(p and getattr(p, quantity) for p in sides))
 
 
 class Report(printed.Printed, abc.ABC):
-    """What can be written as text, markdown and JSON.
+    """A result that can be written as text, markdown, JSON and HTML.
 
-    The tables list the layers that have weights or multiply-adds; JSON holds
-    all of them.
+    Tables list only layers with weights or multiply-adds; JSON lists all.
     """
 
     @abc.abstractmethod
@@ -152,36 +151,39 @@ class Report(printed.Printed, abc.ABC):
         return json.dumps(self.to_dict(), indent=2) + "\n"
 
     def to_html(self):
-        """The report as a page that opens offline, `str`."""
+        """The report as a self-contained HTML page, `str`."""
         return self.page().to_html()
 
     @abc.abstractmethod
     def page(self):
-        """The report as a `tfprune.reports.Page`, to add to or to write."""
+        """The report as a `tfprune.reports.Page`, to extend or to write."""
 
     def _joined(self, parts):
         unknown = self.to_dict()["unknown"]
         if unknown:
             names = ", ".join(f"{k} ({v})" for k, v in unknown.items())
-            parts.append(f"Multiply-adds not counted, no rule: {names}.\n")
+            parts.append(
+                "Multiply-adds of layers without a rule are not counted: "
+                f"{names}.\n"
+            )
         return "\n".join(parts)
 
 
 @dataclasses.dataclass(frozen=True)
 class Profile(Report):
-    """What a model costs, in total and layer by layer.
+    """The costs of a model, in total and layer by layer.
 
     Attributes:
         name: `str`, the model's name.
         total: `costs.Cost`.
         micronet: `tfprune.reports.MicroNet`, at 32 bits.
         layers: tuple of `LayerProfile`, in the order of execution.
-        accuracy: float in [0, 1]; `None` if no data were given.
+        accuracy: `float` in [0, 1]; `None` if there were no data.
         unknown: `dict` from the path of each layer or op without a rule to
             its class name; its multiply-adds are not counted.
-        at_peak: tuple of `(layer, shape)`, the tensors that are alive where
-            the arena of the int8 file is fullest, and who made them.
-        running: `str`, the layer that runs then.
+        at_peak: tuple of `(layer, shape)`, the live tensors at the peak of the
+            int8 file's arena, and the layers that compute them.
+        running: `str`, the layer that runs at the peak.
         timeline: tuple of `Moment`, the arena step by step.
         channels: tuple of `Strip`, the channels of each layer.
     """
@@ -255,10 +257,10 @@ class Comparison(Report):
     """Two models side by side.
 
     Attributes:
-        before, after: `Profile`s.
-        extra: tuple of further `Line`s: the bytes of files, for example.
+        before, after: `Profile`.
+        extra: tuple of `Line`, further quantities such as bytes of files.
         channels: tuple of `Strip`, the channels of `before` and which of
-            them `after` has; empty where one does not come from the other.
+            them `after` keeps; empty if `after` was not made from `before`.
     """
 
     before: Profile
@@ -267,7 +269,7 @@ class Comparison(Report):
     channels: tuple = ()
 
     def with_line(self, name, before, after):
-        """A copy of this report with one more line of totals; see `Line`."""
+        """Returns a copy of this report with a further `Line` of totals."""
         line = Line(name, before, after)
         return dataclasses.replace(self, extra=(*self.extra, line))
 
@@ -280,7 +282,7 @@ class Comparison(Report):
 
     @property
     def layers(self):
-        """Tuple of `LayerChange`: the layers of `before`, then new ones."""
+        """Tuple of `LayerChange`: layers of `before`, then new ones."""
         before = {row.layer: row for row in self.before.layers}
         after = {row.layer: row for row in self.after.layers}
         return tuple(
@@ -336,12 +338,12 @@ class Comparison(Report):
 
 
 def side_by_side(models):
-    """A column for each model, a row for each quantity.
+    """A table of models, one column for each model, one row per quantity.
 
     Args:
         models: `dict` from the name of a model to a `dict` from quantities
-            ("macs", "accuracy", "arena_bytes") to values: `int`s, or floats
-            that are fractions of 1.
+            ("macs", "accuracy", "arena_bytes") to values: `int`, or `float`
+            for fractions of 1.
 
     Returns:
         A `tables.Table`.

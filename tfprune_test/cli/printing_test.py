@@ -50,8 +50,8 @@ class PrintingTest(parameterized.TestCase):
         report = Report({"a/b": "Odd", "c": "Strange"})
         self.assertTrue(
             printing.report(report, values()).endswith(
-                "\nMultiply-adds not counted, no rule: a/b (Odd), c "
-                "(Strange).\n"
+                "\nMultiply-adds of layers without a rule are not counted: "
+                "a/b (Odd), c (Strange).\n"
             )
         )
         self.assertEqual(printing.unknown(Report()), "")

@@ -5,7 +5,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.file import packing
 
-_TYPES = {
+TYPES = {
     "float32": schema.TensorType.FLOAT32,
     "int8": schema.TensorType.INT8,
     "int16": schema.TensorType.INT16,
@@ -46,7 +46,7 @@ class Sketch:
         """
         made = schema.TensorT()
         made.name, made.shape = name.encode(), list(shape)
-        made.type, made.buffer = _TYPES[dtype], buffer
+        made.type, made.buffer = TYPES[dtype], buffer
         if steps is not None:
             made.quantization = schema.QuantizationParametersT()
             made.quantization.scale, made.quantization.zeroPoint = steps

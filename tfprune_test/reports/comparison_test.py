@@ -118,7 +118,7 @@ class ProfileTest(parameterized.TestCase):
         x = Mystery(name="odd")(keras.layers.Dense(3)(inputs))
         found = comparison.profile(keras.Model(inputs, x))
         self.assertEqual(found.unknown, {"odd": "Mystery"})
-        self.assertIn("not counted, no rule: odd (Mystery)", found.to_text())
+        self.assertIn("rule are not counted: odd (Mystery)", found.to_text())
         self.assertIn("odd (Mystery)", found.to_markdown())
 
     def test_open_sizes_must_be_given(self):

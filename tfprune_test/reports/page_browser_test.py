@@ -173,7 +173,7 @@ class BrowserTest(parameterized.TestCase):
         row.locator("svg").hover()
         self.assertEqual(
             told.inner_text().splitlines()[:2],
-            ["stem: 2 of 4 channels kept", "Goes together with: branch"],
+            ["stem: 2 of 4 channels kept", "Coupled with: branch"],
         )
         page.locator(".strips li", has_text="logits").locator("svg").hover()
         self.assertIn("3 must stay: ", told.inner_text())

@@ -1,5 +1,5 @@
-"""Edits of a `.tflite` file that do not change its outputs.
+"""Rewrites a `.tflite` file without changing what it computes.
 
-In: a file. Out: a file with fewer or other ops and buffers.
+In: a file. Out: a file with fewer or different ops and buffers.
 May import: `run`, `file`.
 """

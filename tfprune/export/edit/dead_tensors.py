@@ -1,8 +1,8 @@
 """Tensors that were zero on all calibration samples.
 
-The converter gives them a range of a millionth. Ops that read them then want
-factors that runtimes do not have: XNNPACK refuses the file, and other kernels
-may end the process.
+The converter gives such a tensor a range of about a millionth. Ops that read it
+then need a rescaling factor beyond what runtimes support: XNNPACK refuses the
+file, and other kernels may abort the process.
 """
 
 import numpy as np
@@ -10,8 +10,8 @@ from absl import logging
 
 from tfprune.core import packages
 
-# The largest value that such a tensor has room for, and its scale from now on:
-# that of an int8 tensor in [-1, 1).
+# The largest value that such a tensor can represent, and its new scale, that of
+# an int8 tensor in [-1, 1).
 _NOTHING = 2e-6
 _SCALE = 2.0**-7
 _WITH_BIAS = (
@@ -23,7 +23,7 @@ _WITH_BIAS = (
 
 
 def rescale(model):
-    """Gives them room for values up to 1, and says which they are.
+    """Widens the range of dead tensors to [-1, 1) and logs a warning.
 
     Args:
         model: `ModelT`, as `packing.unpacked` returns it; changed in place.
@@ -32,22 +32,22 @@ def rescale(model):
     for graph in model.subgraphs:
         factors = _rescaled(schema, model, graph)
         if factors:
-            # Of ops that became one the first.
+            # The converter joins the names of fused ops by semicolons.
             names = [
                 graph.tensors[i].name.decode().partition(";")[0]
                 for i in factors
             ]
             logging.warning(
-                "Zero on all calibration samples, so that the layers that read "
-                "it may have lost precision: %s. Calibrate on samples that "
-                "reach it, or remove it.",
+                "Zero on all calibration samples, so the layers that read them "
+                "may have lost precision: %s. Calibrate on samples that "
+                "activate them, or remove them.",
                 ", ".join(names),
             )
             _follow(schema, model, graph, factors)
 
 
 def _rescaled(schema, model, graph):
-    """`dict` from each such tensor to the factor that its scale has grown."""
+    """Rescales dead tensors; `dict` from index to the factor of the scale."""
     most = {schema.TensorType.INT8: 127, schema.TensorType.INT16: 32767}
     factors = {}
     for index, tensor in enumerate(graph.tensors):
@@ -66,7 +66,10 @@ def _rescaled(schema, model, graph):
 
 
 def _follow(schema, model, graph, factors):
-    """Brings biases to the scale of the input that they are added to."""
+    """Rescales the biases of ops that read a rescaled tensor.
+
+    The scale of a bias is that of the input times that of the weights.
+    """
     kinds = [getattr(schema.BuiltinOperator, name) for name in _WITH_BIAS]
     done = set()
     for op in graph.operators:

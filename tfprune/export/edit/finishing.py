@@ -1,4 +1,4 @@
-"""What the converter leaves undone in a .tflite file."""
+"""Finishes a .tflite file that the converter wrote."""
 
 from tfprune.core import packages
 from tfprune.export.edit import dead_tensors
@@ -11,19 +11,19 @@ KEY = "serving_default"
 
 
 def finished(data):
-    """A file as runtimes want it, small ones too.
+    """The file in a form that all runtimes accept, TFLite Micro included.
 
-    It gets a signature, so that `get_signature_runner()` finds one: inputs and
-    outputs by the names of their tensors. All weights lie inside the flatbuffer
-    and begin at multiples of 16 bytes, as firmware wants them. Ops that TFLite
-    Micro does not have become others that compute the same, and tensors that
-    were zero in calibration get a range that runtimes can bear.
+    Adds a signature for `get_signature_runner()`, with inputs and outputs by
+    the names of their tensors. Moves all weights into the flatbuffer, aligned
+    to 16 bytes, as firmware requires. Replaces ops that TFLite Micro lacks by
+    equivalent ones, and widens the range of tensors that were zero on all
+    calibration samples.
 
     Args:
         data: `bytes` of a .tflite file.
 
     Returns:
-        `bytes`; all else is as it was.
+        `bytes` of the finished file.
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     model = packing.unpacked(data)
@@ -41,6 +41,7 @@ def finished(data):
 
 
 def _maps(schema, graph, tensors):
+    """Signature entries of tensors; names that occur twice get a number."""
     names = [graph.tensors[i].name.decode() for i in tensors]
     found = []
     for number, (name, index) in enumerate(zip(names, tensors, strict=True)):

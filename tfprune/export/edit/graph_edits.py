@@ -1,4 +1,4 @@
-"""Changes to a graph of a .tflite file, op by op."""
+"""Edits a graph of a .tflite file, op by op."""
 
 import copy
 
@@ -6,7 +6,15 @@ import numpy as np
 
 
 class Place:
-    """A graph of a model, and ways to change it."""
+    """A graph of a model, with queries and edits.
+
+    "Steps" are the quantization parameters of a tensor: `(scale, zero point)`.
+
+    Args:
+        schema: the module of the flatbuffer's classes.
+        model: `ModelT`, as `packing.unpacked` returns it; changed in place.
+        graph: `SubGraphT`, one of its graphs.
+    """
 
     def __init__(self, schema, model, graph):
         self.schema = schema
@@ -25,7 +33,7 @@ class Place:
         return tuple(int(n) for n in self.graph.tensors[index].shape)
 
     def constant(self, index):
-        """Integers that a tensor holds, or `None` if they are computed."""
+        """The integers of a constant; `None` if the tensor is computed."""
         tensor = self.graph.tensors[index]
         data = self.model.buffers[tensor.buffer].data
         if data is None:
@@ -35,16 +43,16 @@ class Place:
         return values.reshape(self.shape(index))
 
     def steps(self, index):
-        """`(scale, zero point)`, or `None` if it has not one of each."""
+        """`(scale, zero point)`, or `None` unless there is one scale."""
         found = self.graph.tensors[index].quantization
         if found is None or found.scale is None or len(found.scale) != 1:
             return None
-        zeros = found.zeroPoint  # Some writers leave it out where it is 0.
+        zeros = found.zeroPoint  # Some writers omit a zero point of 0.
         zero = 0 if zeros is None or not len(zeros) else int(zeros[0])
         return float(found.scale[0]), zero
 
     def real(self, index):
-        """The real values of a constant in int8 or int16, else `None`."""
+        """The real values of an int8 or int16 constant, or `None`."""
         tensor, types = self.graph.tensors[index], self.schema.TensorType
         data, steps = self.model.buffers[tensor.buffer].data, self.steps(index)
         whole = tensor.type in (types.INT8, types.INT16)
@@ -58,8 +66,15 @@ class Place:
         wide = tensor.type == self.schema.TensorType.INT16
         return "<i2" if wide else "i1"
 
+    def represents(self, values, index):
+        """Whether real values lie in the range of a quantized tensor."""
+        scale, zero = self.steps(index)
+        limits = np.iinfo(self._integers(self.graph.tensors[index]))
+        stored = np.rint(values / scale) + zero
+        return bool(((limits.min <= stored) & (stored <= limits.max)).all())
+
     def add_steps(self, values, steps, like):
-        """The index of a new constant, quantized as the tensor `like` is."""
+        """Adds a constant, quantized like the tensor `like`; its index."""
         tensor = copy.deepcopy(self.graph.tensors[like])
         scale, zero = steps
         kind = np.dtype(self._integers(tensor))
@@ -76,7 +91,7 @@ class Place:
         return len(self.graph.tensors) - 1
 
     def add_constant(self, values, dtype="<i4"):
-        """The index of a new tensor of int32."""
+        """Adds a constant of type int32, stored as `dtype`; its index."""
         index = self._add_tensor(values.shape)
         buffer = self.schema.BufferT()
         buffer.data = values.astype(dtype).reshape(-1).view("u1")
@@ -85,7 +100,7 @@ class Place:
         return index
 
     def add_floats(self, values):
-        """The index of a new constant of float32."""
+        """Adds a float32 constant; its index."""
         index = self.add_constant(np.asarray(values), "<f4")
         self.graph.tensors[index].type = self.schema.TensorType.FLOAT32
         return index
@@ -110,7 +125,7 @@ class Place:
         return buffer.data is not None
 
     def add_int8(self, values, like):
-        """The index of a new tensor of int8, in the steps of another one."""
+        """Adds an int8 constant with the steps of `like`; its index."""
         index = self.add_constant(values.view("i1"), "i1")
         tensor = self.graph.tensors[index]
         tensor.type = self.schema.TensorType.INT8
@@ -120,20 +135,20 @@ class Place:
     def insert(
         self, before, kind, options, inputs, shape=None, like=None, **values
     ):
-        """A new op before another one.
+        """Inserts an op before another one.
 
         Args:
-            before: The op that it shall precede.
-            kind: `str` ("SUB").
-            options: `str`, the name of its options ("SubOptions").
-            inputs: list of `int`, tensors.
-            shape: That of its output; by default inputs are broadcast.
-            like: The name of a type ("BOOL"), or a tensor whose type and
-                steps its output has; by default it is of int32.
-            **values: Its options.
+            before: The op to insert it before.
+            kind: `str`, the op ("SUB").
+            options: `str`, the class of its options ("SubOptions").
+            inputs: list of `int`, the indices of the inputs.
+            shape: The shape of the output; by default, the inputs broadcast.
+            like: The type of the output ("BOOL"), or the index of a tensor
+                whose type and steps it takes; by default int32.
+            **values: The fields of the options.
 
         Returns:
-            `int`, the tensor that is its output.
+            `int`, the index of the output.
         """
         op = self.schema.OperatorT()
         if shape is None:
@@ -154,7 +169,7 @@ class Place:
         return made
 
     def reshape(self, before, index, shape):
-        """A tensor in another shape; the index of the new one."""
+        """Inserts a RESHAPE of tensor `index`; the index of its output."""
         target = self.add_constant(np.array(shape))
         return self.insert(
             before,
@@ -167,10 +182,10 @@ class Place:
         )
 
     def become(self, op, kind, options, inputs, version=1, **values):
-        """Makes an op one of another kind ("SELECT_V2")."""
+        """Turns an op into one of another kind ("SELECT_V2")."""
         code = self.schema.OperatorCodeT()
         code.builtinCode = getattr(self.schema.BuiltinOperator, kind)
-        # For readers that know no others.
+        # Old readers know this field alone, which is a byte.
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
         code.version = version
         self.model.operatorCodes.append(code)
@@ -185,7 +200,7 @@ class Place:
         tensor = self.schema.TensorT()
         tensor.shape = list(shape)
         tensor.type = self.schema.TensorType.INT32
-        # The first buffer holds nothing.
+        # By the schema, buffer 0 is empty.
         tensor.buffer = 0
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1

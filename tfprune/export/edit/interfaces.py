@@ -1,4 +1,4 @@
-"""Inputs and outputs of a file that is quantized in part."""
+"""Quantized inputs and outputs of a file that is quantized in part."""
 
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
@@ -6,13 +6,14 @@ from tfprune.export.file import packing
 
 
 def quantized(data, mark):
-    """A file that takes and gives bytes where it computes with them.
+    """Drops QUANTIZE ops at the inputs and DEQUANTIZE ops at the outputs.
 
-    Inputs that stay in float are read by layers that do.
+    An input that a float layer reads stays float, as does an output that one
+    writes.
 
     Args:
-        data: `bytes` of a .tflite file with inputs and outputs in float.
-        mark: `str`, what is left out of the names of tensors.
+        data: `bytes` of a .tflite file with float inputs and outputs.
+        mark: `str`, removed from the names of all tensors.
 
     Returns:
         `bytes`.

@@ -2,16 +2,16 @@
 
 from tfprune.export.file import packing
 
-# Others say where tensors lie, and how weights are coded.
+# Other entries are kept: TFLite Micro reads offline memory plans from them.
 _NOTES = ("min_runtime_version", "CONVERSION_METADATA")
 
 
 def without_notes(data):
-    """A file that takes less flash and computes the same.
+    """The same model in less flash.
 
-    Left out are the names of inner tensors, the ranges that scales were made
-    from, signatures, and notes of the converter. Unrolled recurrent layers,
-    with their many small tensors, gain most.
+    Drops the names of inner tensors, the ranges that scales were computed
+    from, signatures, and the converter's notes. Unrolled recurrent layers, with
+    their many small tensors, gain most.
 
     Args:
         data: `bytes` of a .tflite file.

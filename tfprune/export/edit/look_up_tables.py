@@ -1,9 +1,9 @@
-"""Activations that TFLite Micro has no int8 kernel for, as tables.
+"""Look-up tables for activations without an int8 kernel in TFLite Micro.
 
-A tensor of int8 that depends on one other tensor of int8, element by element,
-is one of 256 values: whatever ops are between become a look-up, which is exact
-to rounding. Functions that the converter writes as several ops (SELU, softplus,
-mish) lose nothing in between then.
+If an int8 tensor is an elementwise function of a single other int8 tensor, each
+element can take only 256 values. The ops in between then become one look-up,
+which is exact up to rounding. Functions that the converter writes as several
+ops (SELU, softplus, mish) no longer lose precision at each of them.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from tfprune.core import packages
 from tfprune.export.edit import graph_edits
 from tfprune.export.file import packing
 
-# Ops without a kernel for int8 in TFLite Micro.
+# Ops without an int8 kernel in TFLite Micro.
 _LACKING = {
     "CEIL",
     "COS",
@@ -32,9 +32,8 @@ _LACKING = {
     "SQUARE",
 }
 
-
-# And those that the converter has only in floats or on one scale for all, so
-# that it clips.
+# And those that the converter emits in float, or with one scale for inputs and
+# output, which clips.
 _WRITTEN_OUT = _LACKING | {"DEQUANTIZE", "ELU", "SELECT", "SELECT_V2"}
 
 
@@ -107,8 +106,8 @@ class _Function:
     """A tensor as a function of another one.
 
     Attributes:
-        root: `int`, the tensor that it depends on.
-        values: array `(256,)`, for each value that the root can have.
+        root: `int`, the index of the tensor that it depends on.
+        values: array `(256,)`, its real value for each int8 value of the root.
         kinds: set of `str`, the ops in between.
     """
 
@@ -118,7 +117,7 @@ class _Function:
 
 
 def tabulate(model):
-    """Puts tables in the place of such functions, in all graphs of a model.
+    """Replaces such functions by tables, in all graphs of a model.
 
     Args:
         model: `ModelT`, as `packing.unpacked` returns it; changed in place.
@@ -151,20 +150,13 @@ class _Graph:
         self._drop_unused()
 
     def _steps(self, index):
-        """Scale and zero point of a tensor of int8; `None` for others."""
-        tensor = self._graph.tensors[index]
-        steps = tensor.quantization
-        if (
-            tensor.type != self._schema.TensorType.INT8
-            or steps is None
-            or steps.scale is None
-            or len(steps.scale) != 1
-        ):
+        """Scale and zero point of an int8 tensor; `None` for others."""
+        if self._place.type(index) != self._schema.TensorType.INT8:
             return None
-        return float(steps.scale[0]), int(steps.zeroPoint[0])
+        return self._place.steps(index)
 
     def _follow(self, op, functions):
-        """Notes what the output of an op is a function of, if of one tensor."""
+        """Records the output of an op if it is a function of one tensor."""
         kind = self._place.kind(op)
         known = kind in _UNARY or kind in _WITH_OPTIONS or kind in _SEVERAL
         if not known or len(op.outputs) != 1:
@@ -180,7 +172,7 @@ class _Graph:
             if found is None or self._place.shape(index) != shape:
                 return
             if root not in (None, found.root):
-                # What begins in the middle may still be one function.
+                # A later op may still be a function of this op's output.
                 return
             root = found.root
             parts.append(found.values)
@@ -213,7 +205,7 @@ class _Graph:
         )
 
     def _scalar(self, index):
-        """The real value of a constant that is one number."""
+        """The real value of a constant with one element, or `None`."""
         tensor = self._graph.tensors[index]
         data = self._model.buffers[tensor.buffer].data
         if data is None:
@@ -227,20 +219,21 @@ class _Graph:
         values = np.frombuffer(bytes(data), types[tensor.type]).astype("f8")
         if values.size != 1:
             return None
-        steps = tensor.quantization
-        if steps is not None and steps.scale is not None and len(steps.scale):
-            return float((values[0] - steps.zeroPoint[0]) * steps.scale[0])
-        return float(values[0])
+        scale, zero = self._place.steps(index) or (1.0, 0)
+        return float((values[0] - zero) * scale)
 
     def _wanted(self, index, root, functions):
-        """Whether more than longer functions of the root read a tensor."""
+        """Whether something reads a tensor other than longer functions of it.
+
+        What only longer functions of the same root read is inside their tables.
+        """
         readers = self._place.readers(index)
         return index in self._graph.outputs or not all(
             self._ends(op, root, functions) for op in readers
         )
 
     def _ends(self, op, root, functions):
-        """Whether a function in float ends in int8 wherever it is read."""
+        """Whether every path of ops from here ends in an int8 function."""
         made = functions.get(op.outputs[0])
         if made is None or made.root != root:
             return False
@@ -255,7 +248,7 @@ class _Graph:
         )
 
     def _look_up(self, op, found):
-        """Makes an op a look-up: positions of 32 bits, as the runtimes want."""
+        """Turns an op into a GATHER, whose indices have to be int32."""
         scale, zero = self._steps(op.outputs[0])
         with np.errstate(all="ignore"):
             steps = found.values / scale
@@ -272,7 +265,7 @@ class _Graph:
         )
 
     def _drop_unused(self):
-        """Ops whose outputs nobody reads any more."""
+        """Removes ops whose outputs are no longer read."""
         graph = self._graph
         while True:
             read = {int(i) for i in graph.outputs}

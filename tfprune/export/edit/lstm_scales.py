@@ -1,8 +1,9 @@
-"""Scales of the op UNIDIRECTIONAL_SEQUENCE_LSTM, as its kernels want them.
+"""Repairs the scales of the op UNIDIRECTIONAL_SEQUENCE_LSTM.
 
-The kernels write states and outputs on one scale, while the converter brings
-the output alone to that of what reads it (a concatenation, say). And TFLite has
-no table for cell states on finer steps than 2 ** -15.
+The kernels write the hidden state and the output with one scale, but the
+converter may set the output's scale to that of its reader (a concatenation,
+say). Moreover, TFLite's tables for the cell state support no scale below
+2 ** -15.
 """
 
 import copy
@@ -12,12 +13,14 @@ import numpy as np
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
 
+# Indices by the op's definition: among its inputs, the hidden and the cell
+# state; among its intermediates, the hidden state before projection.
 _HIDDEN, _CELL, _EFFECTIVE = 18, 19, 4
 _FINEST = 2.0**-15
 
 
 def repair(model):
-    """Makes the scales of each such op agree.
+    """Makes the scales within each LSTM op agree.
 
     Args:
         model: `ModelT`, as `packing.unpacked` returns it; changed in place.
@@ -60,7 +63,7 @@ def _repair(place, op):
 
 
 def _union(*several):
-    """Steps that cover the ranges of several tensors of int8."""
+    """Steps that cover the ranges of several int8 tensors."""
     if len(set(several)) == 1:
         return several[0]
     low = min(scale * (-128 - zero) for scale, zero in several)

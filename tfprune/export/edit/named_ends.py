@@ -1,19 +1,22 @@
-"""Inputs and outputs in the order and by the names that they are given."""
+"""Restores the order and the names of a file's inputs and outputs."""
 
 from tfprune.export.file import packing
 
 
 def restored(data, inputs, outputs):
-    """A file that was written from a SavedModel, its ends as they were.
+    """The file with its inputs and outputs in the order of the model.
+
+    The converter sorts those of a SavedModel by name.
 
     Args:
-        data: `bytes` of a .tflite file with one signature, in which outputs
-            are named so that they sort in their order.
-        inputs: `list` of `str`, the names of the inputs in the signature.
-        outputs: `list` of `str`, the names that the outputs get.
+        data: `bytes` of a .tflite file with one signature, in which the names
+            of the outputs sort in the order wanted.
+        inputs: list of `str`, the names of the inputs in the signature, in
+            the order wanted.
+        outputs: list of `str`, the names to give to the outputs.
 
     Returns:
-        `bytes`.
+        `bytes` of the file, without its signature.
     """
     model = packing.unpacked(data)
     graph, signature = model.subgraphs[0], model.signatureDefs[0]

@@ -1,4 +1,4 @@
-"""Files in float made into files of int8 and int4, by ai-edge-quantizer."""
+"""Quantizes float files to int8 and int4, by ai-edge-quantizer."""
 
 import re
 import warnings
@@ -19,14 +19,15 @@ def require():
 
 
 def ranges(path, samples):
-    """The least and the largest value of each tensor, as the quantizer wants.
+    """The range of each tensor on samples, in the quantizer's format.
 
     Args:
-        path: path-like, a file in float.
+        path: `pathlib.Path` of a float file.
         samples: list of arrays `(N, ...)`, one for each input.
 
     Returns:
-        `dict` from the name of a tensor to a `dict` of arrays.
+        `dict` from the name of a tensor to a `dict` with `min` and `max`,
+        arrays of the tensor's rank and of size 1.
     """
     names = weight_ops.computed_tensors(path.read_bytes())
     found = {}
@@ -46,17 +47,17 @@ def ranges(path, samples):
 
 
 def quantized(path, ops, bits, ranges):
-    """The file with int8 everywhere, but where other bits are asked for.
+    """The file in int8, except for ops that ask for other bits.
 
     Args:
-        path: path-like, a file in float.
+        path: path-like, a float file.
         ops: list of `weight_ops.WeightOp`, those of the file.
         bits: `dict` from the output of an op to the bits of its weights: up
-            to 4 become int4, up to 8 int8, more float; `None` is int8.
-        ranges: what `ranges` returned.
+            to 4 become int4, up to 8 int8, more stay float; `None` means int8.
+        ranges: the result of `ranges`.
 
     Returns:
-        `bytes`.
+        `bytes` of the quantized file.
     """
     library = packages.load("ai_edge_quantizer.quantizer", EXTRA)
     types = packages.load("ai_edge_quantizer.qtyping", EXTRA)
@@ -78,7 +79,7 @@ def quantized(path, ops, bits, ranges):
         elif count <= 4 and op.op in INT4_OPS:
             quantizer.add_static_config(only, kinds(op.op), 8, 4)
     with warnings.catch_warnings():
-        # The quantizer starts an interpreter in a way that this advises of.
+        # The quantizer itself starts an interpreter that warns about this.
         warnings.filterwarnings("ignore", ".*preserve_all_tensors", UserWarning)
         result = quantizer.quantize(
             ranges, enable_progress_bar=False, enable_progress_report=False

@@ -1,4 +1,4 @@
-"""Whether a file with sparse weights is worth it, seen by running it."""
+"""Chooses between dense and sparse weights by running both files."""
 
 import numpy as np
 from absl import logging
@@ -8,42 +8,43 @@ from tfprune.export.file import model_file
 from tfprune.export.run import interpreter
 from tfprune.export.run import litert
 
-# A share of the dense file's bytes.
+# The largest size of a sparse file that is worth it, relative to the dense one.
 _WORTH_IT = 0.95
 _COMPARED = 8
 
 
 def choose(dense, sparse, integers):
-    """The better one of two files of the same model.
+    """The better of two files of the same model.
 
     Args:
-        dense: `pathlib.Path` of the file as it is.
-        sparse: `pathlib.Path` of the file with weights in sparse encoding.
-        integers: `bool`, whether activations are quantized: then kernels other
-            than XNNPACK take several times as long.
+        dense: `pathlib.Path` of the file with dense weights.
+        sparse: `pathlib.Path` of the file with weights in sparse encoding;
+            finished in place.
+        integers: `bool`, whether activations are quantized. Kernels other than
+            XNNPACK are then several times slower.
 
     Returns:
-        One of the two. The sparse one if it is a twentieth smaller, TFLite
-        runs it, with XNNPACK if `integers`, and gives the same outputs, up to
-        a step where they are quantized.
+        `sparse` if it is at least 5 % smaller, TFLite runs it (with XNNPACK if
+        `integers`), and its outputs are the same, up to one step where they
+        are quantized; else `dense`.
     """
     sparse.write_bytes(finishing.finished(sparse.read_bytes()))
     before, after = map(model_file.read, (dense, sparse))
     if after.file_bytes > _WORTH_IT * before.file_bytes:
-        return _kept(dense, "it would hardly be smaller")
+        return _kept(dense, "the file would hardly be smaller")
     x = interpreter.random_inputs(before, _COMPARED)
     try:
         got = interpreter.outputs(after, x)
     except RuntimeError as error:
-        return _kept(dense, f"TFLite does not run it ({error})")
+        return _kept(dense, f"TFLite does not run the file ({error})")
     if integers and litert.kernels(sparse) != litert.kernels(dense):
-        return _kept(dense, "XNNPACK does not run it, and others take longer")
+        return _kept(dense, "XNNPACK does not run the file, others are slower")
     wanted = interpreter.outputs(before, x)
     if not all(map(_same, wanted, got)):
-        return _kept(dense, "TFLite gives other outputs for it")
+        return _kept(dense, "the outputs on TFLite would differ")
     slow, fast = litert.times([sparse, dense]).min(0)
     logging.info(
-        "Weights are stored sparsely: %d bytes instead of %d, an inference "
+        "Weights are stored sparsely: %d bytes instead of %d, and an inference "
         "takes %.2f times as long.",
         after.file_bytes,
         before.file_bytes,

@@ -1,7 +1,7 @@
-"""States that come in and go out on the same scale.
+"""Gives each state the same scale as an input and as an output.
 
-The converter measures the two apart. Who runs the file hands on what came out,
-byte for byte.
+The converter calibrates the two separately, but the caller feeds the bytes of a
+state back as they came out.
 """
 
 import copy
@@ -12,11 +12,11 @@ from tfprune.export.file import packing
 
 
 def aligned(data, count):
-    """A file whose last outputs are on the scales of its last inputs.
+    """The file with its last outputs requantized to the last inputs' scales.
 
     Args:
         data: `bytes` of a .tflite file.
-        count: `int`, how many of them are states.
+        count: `int`, the number of states: the last inputs and outputs.
 
     Returns:
         `bytes`.

@@ -1,7 +1,7 @@
-"""Ops that a runtime has no kernel for, in terms of those that it has.
+"""Replaces ops that TFLite Micro has no kernel for by ones that it has.
 
-The converter has TFLite in mind, TFLite Micro knows fewer ops. Each rule takes
-an op and changes it in place where another one computes the same.
+The converter targets TFLite, which has more kernels than TFLite Micro. Each
+rule takes an op and replaces it in place if other ops compute the same.
 """
 
 import copy
@@ -12,9 +12,9 @@ from tfprune.core import packages
 from tfprune.export.edit import graph_edits
 from tfprune.export.file import packing
 
-# TFLite Micro joins so many tensors at most.
+# The most inputs of a concatenation in TFLite Micro.
 _MOST_JOINED = 10
-# And slices tensors of so many axes.
+# The most axes of a tensor that it slices.
 _MOST_AXES = 4
 
 
@@ -55,7 +55,7 @@ def substitute(model):
 
 
 def _select(place, op):
-    """Choices element by element: SELECT_V2, which also broadcasts."""
+    """SELECT becomes SELECT_V2, which also broadcasts."""
     condition, first, _ = op.inputs
     if place.shape(condition) == place.shape(first):
         place.become(op, "SELECT_V2", "SelectV2Options", op.inputs)
@@ -63,9 +63,9 @@ def _select(place, op):
 
 
 def _select_integers(place, op):
-    """Choices between int32: second + condition * (first - second).
+    """SELECT_V2 of int32 becomes second + condition * (first - second).
 
-    Keras makes one of every look-up, since positions may be negative.
+    Every Keras look-up contains one, since indices may be negative.
     """
     condition, first, second = op.inputs
     if place.type(op.outputs[0]) != place.schema.TensorType.INT32:
@@ -77,7 +77,7 @@ def _select_integers(place, op):
 
 
 def _tile(place, op):
-    """Copies along an axis: broadcast one channel, join several."""
+    """TILE becomes BROADCAST_TO along axes of size 1, else CONCATENATION."""
     x, counts = op.inputs
     times = place.constant(counts)
     if times is None:
@@ -100,7 +100,7 @@ def _tile(place, op):
 
 
 def _narrow_positions(place, op):
-    """Constant positions: 32 bits instead of 64."""
+    """Constant indices of int64 become int32."""
     x, positions = op.inputs
     values = place.constant(positions)
     if values is not None and values.itemsize == 8:
@@ -108,14 +108,15 @@ def _narrow_positions(place, op):
 
 
 def _known_version(place, op):
-    """Version 2 allows int8; LiteRT's plain kernels have it as version 1."""
+    """Version 2 only adds int8, which LiteRT's kernels accept as version 1."""
     place.model.operatorCodes[op.opcodeIndex].version = 1
 
 
 def _values_of_the_output(place, op):
-    """Both values on the scale of the output, into which they are copied.
+    """Requantizes the on and off values of ONE_HOT to the output's scale.
 
-    The converter gives each a scale of its own, on which "off" is no zero.
+    The kernel copies them as stored, but the converter gives each value a scale
+    of its own, so that the stored "off" need not stand for zero.
     """
     steps = place.steps(op.outputs[0])
     if steps is None:
@@ -130,7 +131,7 @@ def _values_of_the_output(place, op):
 
 
 def _one_hot(place, op):
-    """Positions along an axis: compared with each place of it."""
+    """ONE_HOT becomes a comparison of each index with 0, 1, 2, ..."""
     _values_of_the_output(place, op)
     positions, depth, on, off = op.inputs
     count = place.constant(depth)
@@ -141,7 +142,7 @@ def _one_hot(place, op):
     before = place.maker(positions)
     if before is not None and place.kind(before) == "CAST":
         if place.type(before.inputs[0]) == int32:
-            # Keras counts in 64 bits, in which nothing is compared there.
+            # Keras casts indices to int64, which EQUAL does not accept.
             positions = before.inputs[0]
     if place.type(positions) != int32:
         shape = place.shape(positions)
@@ -166,7 +167,7 @@ def _one_hot(place, op):
 
 
 def _bytes_in(place, op):
-    """Bytes that become numbers, which are quantized: at once."""
+    """CAST of uint8 to float and QUANTIZE become one QUANTIZE of uint8."""
     source, made = op.inputs[0], op.outputs[0]
     types = place.schema.TensorType
     readers = place.readers(made)
@@ -186,7 +187,7 @@ def _bytes_in(place, op):
 
 
 def _any(place, op):
-    """Whether some or all along an axis are true: the largest, the least."""
+    """REDUCE_ANY and REDUCE_ALL become REDUCE_MAX and REDUCE_MIN."""
     x, axes = op.inputs
     made = op.outputs[0]
     shape = place.shape(made)
@@ -209,7 +210,7 @@ def _any(place, op):
 
 
 def _unpack_truths(place, op):
-    """Truth values one after the other: a slice for each."""
+    """UNPACK of booleans becomes a STRIDED_SLICE for each output."""
     source = op.inputs[0]
     if place.type(source) != place.schema.TensorType.BOOL:
         return
@@ -235,7 +236,7 @@ def _unpack_truths(place, op):
 
 
 def _slice_of_many_axes(place, op):
-    """A slice of more than four axes: one axis after the other."""
+    """STRIDED_SLICE of more than four axes becomes one slice per axis."""
     source, *bounds = op.inputs
     begin, end, strides = (place.constant(i) for i in bounds)
     options, shape = op.builtinOptions, place.shape(source)
@@ -268,7 +269,7 @@ def _slice_of_many_axes(place, op):
             [made, *(place.add_constant(np.array(e)) for e in edges)],
             flat,
             made,
-            # An end below zero would count from behind.
+            # A negative end would count from the end of the axis.
             endMask=2 if left.stop < 0 else 0,
         )
         made = place.reshape(op, made, now)
@@ -277,10 +278,11 @@ def _slice_of_many_axes(place, op):
 
 
 def _compare_as_stored(place, op):
-    """Whether numbers equal a constant: both on the scale that is stored.
+    """EQUAL and NOT_EQUAL with a constant compare the stored integers.
 
-    The constant need not be a multiple of the scale, and then no number that
-    is read from it equals it.
+    The converter dequantizes first. A constant that is not a multiple of the
+    scale would then equal no element, so it is rounded to one here. A constant
+    beyond the tensor's range indeed equals none and stays as it is.
     """
     for one, other in (op.inputs, op.inputs[::-1]):
         before = place.maker(one)
@@ -299,17 +301,17 @@ def _compare_as_stored(place, op):
             place.model.buffers[place.graph.tensors[other].buffer].data
         )
         values = np.frombuffer(data, "<f4")
-        if values.size == 1:
+        if values.size == 1 and place.represents(values, source):
             value = place.add_steps(values, steps, like=source)
             op.inputs = [source, value]
             return
 
 
 def _symmetric_weights(place, op):
-    """Weights with a zero point of zero, as the kernels want them.
+    """Requantizes the weights of convolutions to a zero point of 0.
 
-    The converter quantizes what Keras hands over as weights, the patches of an
-    image for example, as if it were an activation.
+    Kernels require it. The converter quantizes an array that Keras passes to a
+    convolution op (as in `ops.image.extract_patches`) like an activation.
     """
     weights = op.inputs[1]
     tensor = place.graph.tensors[weights]
@@ -334,7 +336,7 @@ def _symmetric_weights(place, op):
 
 
 def _rescale_bias(place, op, factor):
-    """Brings a bias to a scale that is `factor` times as large."""
+    """Requantizes a bias to a scale that is `factor` times as large."""
     before = place.graph.tensors[op.inputs[2]]
     values = place.constant(op.inputs[2])
     long = before.type == place.schema.TensorType.INT64

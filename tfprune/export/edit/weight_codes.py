@@ -1,15 +1,15 @@
-"""Weights in fewer bytes, as TFLite Micro decodes them while it runs.
+"""Compressed weights, which TFLite Micro decodes at inference.
 
-A DECODE op before the reader of a weight writes it into the arena, from one of
-two codes that the runtime knows:
+A DECODE op before the reader of a weight decodes it into the arena, from one of
+two codes:
 
-- pruning: a bit for each weight, whether it is zero, and the others as they
-  are (n weights of which k are not zero: n / 8 + k bytes of int8);
-- lut: a number of 1 to 7 bits for each weight, and the table of values that it
-  looks up, one for the whole tensor or one for each channel.
+- pruning: a bitmap of the nonzero weights, and their values (n weights of which
+  k are nonzero take n / 8 + k bytes in int8);
+- lut: an index of 1 to 7 bits for each weight into a table of values, with one
+  table for the tensor or one for each channel.
 
-The runtime has both; TFLite Micro's own tool writes the second alone. It edits
-the file here, too. https://github.com/tensorflow/tflite-micro,
+The runtime decodes both. TFLite Micro's own tool writes only the second; its
+functions edit the file here. https://github.com/tensorflow/tflite-micro,
 tensorflow/lite/micro/compression.
 """
 
@@ -20,10 +20,9 @@ import numpy as np
 from tfprune.core import packages
 from tfprune.export.edit import lean
 
-# The op that decodes.
 OP = "TFLM_DECODE"
 _TOOLS = "tflite_micro.tensorflow.lite.micro.compression"
-# The ops that read their second input when they run, not when they start.
+# The ops that read their second input at inference, not at initialization.
 _READERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
@@ -36,10 +35,10 @@ class Coded:
         places: tuple of `(subgraph, tensor)`; several where the converter has
             stored equal weights once.
         method: `str`, "pruning" or "lut".
-        zeros: float, the share of weights that are zero.
+        zeros: `float`, the share of the weights that are zero.
         before: `int`, bytes of the weights.
         after: `int`, bytes of the code.
-        code: what the tool inserts, encoded and ancillary data.
+        code: the tool's `CompressionResult`: encoded and ancillary data.
     """
 
     name: str
@@ -52,7 +51,7 @@ class Coded:
 
 
 def shorter(data):
-    """The weights of a file that have a code shorter than they are.
+    """The weights of a file that take fewer bytes in a code.
 
     Args:
         data: `bytes` of a .tflite file.
@@ -61,7 +60,7 @@ def shorter(data):
         List of `Coded`, in the order of the file.
 
     Raises:
-        ImportError: If the package tflite-micro is missing, or too old.
+        ImportError: If the package tflite-micro is missing or too old.
     """
     model = _tool("model_editor").read(data)
     found = []
@@ -86,10 +85,10 @@ def shorter(data):
 
 
 def rewritten(data, chosen):
-    """The file with some weights in their codes.
+    """The file with some weights replaced by their codes.
 
-    It comes without the notes that `lean.without_notes` leaves out, as only
-    TFLite Micro reads such files.
+    Also drops what `lean.without_notes` drops, as only TFLite Micro reads such
+    files.
 
     Args:
         data: `bytes` of a .tflite file.
@@ -111,15 +110,15 @@ def _tool(name):
         if error.name == "tflite_micro":
             raise
         raise ImportError(
-            "A tflite-micro with tools for compressed weights is required. "
-            f"Received: one without {name!r}. Run: pip install "
+            "A version of tflite-micro with tools for compressed weights is "
+            f"required. Received: one without {name!r}. Run: pip install "
             '"tfprune[export]"',
             name=error.name,
         ) from error
 
 
 def _weights(model):
-    """Yields the places of each weight that may be decoded when it is read."""
+    """Yields the places of each weight that a DECODE op may feed."""
     by_buffer = {}
     for g, graph in enumerate(model.subgraphs):
         for i, tensor in enumerate(graph.tensors):
@@ -155,7 +154,7 @@ def _pruning(tensor):
     decode, compressor = _tool("decode"), _tool("compressor")
     values = tensor.array.reshape(-1)
     kept = values != 0
-    # Version 1 of the code; the bitmap begins with the highest bit.
+    # Version 1 of the code; its bitmap starts at the most significant bit.
     header = decode.DecodeCommonMetadata(
         decode_type=decode.DecodeType.PRUNING, user_data=bytes([1])
     )
@@ -166,10 +165,10 @@ def _pruning(tensor):
 
 
 def _lut(tensor):
-    """A table for each channel that has a scale, one for all if none has.
+    """One table per scale, or `None` if 7 bits do not suffice.
 
-    The runtime takes the number of tables from that of the scales, whatever
-    the code says.
+    The runtime derives the number of tables from the number of scales, not from
+    the code.
     """
     spec, lut = _tool("spec"), _tool("lut")
     values, steps = tensor.array, tensor.quantization

@@ -1,4 +1,4 @@
-"""The flatbuffer of a `.tflite` file, read and written.
+"""Reads and writes the flatbuffer of a `.tflite` file.
 
 In: bytes. Out: tensors, ops, bytes.
 May import: `core`.

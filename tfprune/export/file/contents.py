@@ -1,4 +1,4 @@
-"""What the ops of a .tflite file cost: weights and multiply-adds."""
+"""The ops of a .tflite file and what they cost: weights and multiply-adds."""
 
 import dataclasses
 import math
@@ -6,14 +6,14 @@ import math
 from tfprune.core import packages
 from tfprune.export.file import model_file
 
-# How the multiply-adds of one number of the output follow from the shapes of
-# inputs and output.
+# Multiply-adds per element of the output, from the shapes of the inputs and the
+# output.
 _PER_OUTPUT = {
     "CONV_2D": lambda x, kernel, *_: math.prod(kernel[1:]),
     "CONV_3D": lambda x, kernel, *_: math.prod(kernel[:-1]),
     "DEPTHWISE_CONV_2D": lambda x, kernel, *_: math.prod(kernel[1:3]),
     "FULLY_CONNECTED": lambda x, kernel, *_: kernel[-1],
-    # One side may be transposed: a row of it is what the output's has not.
+    # `a` may be transposed: its inner size is what the output does not have.
     "BATCH_MATMUL": lambda a, b, *rest: math.prod(a[-2:]) // rest[-1][-2],
 }
 
@@ -23,14 +23,14 @@ class Op:
     """One op of a file.
 
     Attributes:
-        name: `str`, as "CONV_2D", or the name of a custom op.
-        output: `str`, the name of the tensor that it writes.
-        shape: tuple, that of the tensor, the batch included.
-        dtype: `str`, what the tensor holds.
-        weight_bytes: `int`, bytes of the constants that it reads; what several
-            ops share counts at the first.
-        macs: `int`, multiply-adds; `None` for an op of which they are not
-            known.
+        name: `str`, such as "CONV_2D", or the name of a custom op.
+        output: `str`, the name of its first output; empty where the file has
+            no name or the op no output.
+        shape: tuple, the shape of that tensor, with the batch axis.
+        dtype: `str`, the type of that tensor ("int8"), or an empty one.
+        weight_bytes: `int`, bytes of the constants that it reads; a constant
+            that several ops share counts at the first.
+        macs: `int`, multiply-adds; `None` if they are not known for this op.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Op:
 
 
 def ops(path):
-    """Reads the ops of a .tflite file; no interpreter is started.
+    """Reads the ops of a .tflite file without starting an interpreter.
 
     Args:
         path: `str` or path-like.
@@ -70,17 +70,20 @@ def ops(path):
         op = graph.Operators(i)
         read = [int(n) for n in op.InputsAsNumpy()] if op.InputsLength() else []
         tensors = [graph.Tensors(n) for n in read if n >= 0]
-        written = graph.Tensors(op.Outputs(0))
+        # Some ops, such as ASSIGN_VARIABLE, have no output.
+        written = graph.Tensors(op.Outputs(0)) if op.OutputsLength() else None
         buffers = {t.Buffer() for t in tensors} - counted
         counted |= buffers
         name = _op_name(schema, model.OperatorCodes(op.OpcodeIndex()))
-        shapes = [_shape(tensor) for tensor in (*tensors, written)]
+        ends = tensors if written is None else [*tensors, written]
+        shapes = [_shape(tensor) for tensor in ends]
+        label = written.Name() if written else None
         found.append(
             Op(
                 name=name,
-                output=written.Name().decode(),
-                shape=shapes[-1],
-                dtype=types[written.Type()].lower(),
+                output=label.decode() if label else "",
+                shape=shapes[-1] if written else (),
+                dtype=types[written.Type()].lower() if written else "",
                 weight_bytes=sum(
                     model.Buffers(n).DataLength() for n in buffers
                 ),
@@ -99,7 +102,7 @@ def _macs(name, shapes):
 def _op_name(schema, code):
     if code.CustomCode():
         return code.CustomCode().decode()
-    # Old files know the first field alone, which is a byte.
+    # Old files have the first field alone, which is a byte.
     number = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
     return _names(schema.BuiltinOperator)[number]
 

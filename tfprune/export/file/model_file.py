@@ -1,4 +1,4 @@
-"""What a .tflite file holds: its ops, its inputs and its outputs."""
+"""The structure of a .tflite file: its ops, inputs and outputs."""
 
 import collections
 import dataclasses
@@ -17,11 +17,11 @@ class Tensor:
 
     Attributes:
         name: `str`.
-        shape: `tuple` of `int`, the batch of 1 included.
-        dtype: `str`, as numpy names it ("int8").
-        scale: `float`, the real value of one step; `None` where the tensor
-            is not quantized.
-        zero_point: `int` that stands for the real value 0; `None` likewise.
+        shape: `tuple` of `int`, with the batch axis of size 1.
+        dtype: `str`, its numpy name ("int8").
+        scale: `float`, the real value of one step; `None` if the tensor is not
+            quantized.
+        zero_point: `int` that stands for the real value 0, or `None`.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Tensor:
     zero_point: int | None = None
 
     def encode(self, values):
-        """Real values as the file wants them.
+        """Converts real values to what the file stores.
 
         Rounds half away from zero, as the QUANTIZE kernel does.
 
@@ -42,9 +42,8 @@ class Tensor:
             An array of the same shape, of this tensor's dtype.
 
         Raises:
-            ValueError: If values are not finite, or if the tensor holds
-                integers that are not quantized (an index, say) and the
-                values are none.
+            ValueError: If values are not finite, or if the tensor holds plain
+                integers (indices, say) and the values do not fit its dtype.
         """
         values = np.asarray(values)
         if not np.isfinite(values).all():
@@ -62,13 +61,13 @@ class Tensor:
         if encoded.dtype.kind in "iub" and (encoded != values).any():
             raise ValueError(
                 f"Integers that fit {self.dtype} are required for "
-                f"{self.name!r}. Received: dtype={values.dtype} with other "
-                "values."
+                f"{self.name!r}. Received: dtype={values.dtype} with values "
+                "that do not. Round or clip them first."
             )
         return encoded
 
     def decode(self, values):
-        """What the file gave, as real values (`float32` if quantized)."""
+        """Converts stored values to real ones, `float32` if quantized."""
         if self.scale is None:
             return values
         steps = values.astype("float32") - np.float32(self.zero_point)
@@ -95,7 +94,7 @@ class ModelFile(printed.Printed):
     outputs: tuple[Tensor, ...]
 
     def encode(self, x):
-        """Real inputs as the file wants them.
+        """Converts real inputs to what the file stores.
 
         Args:
             x: array `(N, ...)` of real values; for several inputs a tuple, list
@@ -105,8 +104,8 @@ class ModelFile(printed.Printed):
             List of arrays `(N, ...)`, one for each input, of its dtype.
 
         Raises:
-            ValueError: If they do not fit, or if the file wants other batches
-                than of 1.
+            ValueError: If the arrays do not fit the inputs, or if the file's
+                batch size is not 1.
         """
         if isinstance(x, dict):
             x = [x[t.name] for t in self.inputs if t.name in x]
@@ -130,7 +129,7 @@ class ModelFile(printed.Printed):
 
 
 def read(path):
-    """Reads the structure of a .tflite file; no interpreter is started.
+    """Reads the structure of a .tflite file without starting an interpreter.
 
     Args:
         path: `str` or path-like.
@@ -139,7 +138,9 @@ def read(path):
         A `ModelFile`.
 
     Raises:
-        ValueError: If the file is not a TFLite model, or damaged.
+        ImportError: If the extra `export` is missing.
+        OSError: If the file cannot be read.
+        ValueError: If the file is not a TFLite model, or is damaged.
     """
     with open(path, "rb") as file:
         data = file.read()
@@ -156,7 +157,7 @@ def read(path):
             inputs=_tensors(schema, graph, graph.InputsAsNumpy()),
             outputs=_tensors(schema, graph, graph.OutputsAsNumpy()),
         )
-    # A damaged file points outside itself.
+    # In a damaged file, offsets point outside the file.
     except _DAMAGES as error:
         raise damage.error(path, error) from error
 
@@ -173,13 +174,14 @@ _DAMAGES = (
 
 
 def output_names(path):
-    """The ops of the main graph, and the tensors that they give.
+    """The ops of the main graph and the names of their outputs.
 
     Args:
         path: `str` or path-like, a .tflite file.
 
     Returns:
-        List of `(kind, name)`, the name empty where the file has none.
+        List of `(kind, name)`: the op ("CONV_2D") and the name of its first
+        output, empty if the file has none.
     """
     with open(path, "rb") as file:
         data = file.read()
@@ -190,7 +192,9 @@ def output_names(path):
     for i in range(graph.OperatorsLength()):
         op = graph.Operators(i)
         code = model.OperatorCodes(op.OpcodeIndex())
-        name = graph.Tensors(int(op.Outputs(0))).Name()
+        name = None
+        if op.OutputsLength():
+            name = graph.Tensors(int(op.Outputs(0))).Name()
         kind = kinds[max(code.DeprecatedBuiltinCode(), code.BuiltinCode())]
         found.append((kind, name.decode() if name else ""))
     return found
@@ -199,7 +203,7 @@ def output_names(path):
 def _not_a_model(path, data):
     return ValueError(
         "A TFLite model is required. Received: "
-        f"path={str(path)!r}, {len(data):,} bytes that are none."
+        f"path={str(path)!r}, {len(data):,} bytes of another kind."
         " Write one with tfprune.export_tflite."
     )
 
@@ -215,7 +219,7 @@ def _ops(schema, model):
         graph = model.Subgraphs(g)
         for i in range(graph.OperatorsLength()):
             code = model.OperatorCodes(graph.Operators(i).OpcodeIndex())
-            # Old files know the first field alone, which is a byte.
+            # Old files have the first field alone, which is a byte.
             name = names[max(code.DeprecatedBuiltinCode(), code.BuiltinCode())]
             custom = code.CustomCode()
             counts[custom.decode() if custom else name] += 1

@@ -1,23 +1,23 @@
-"""The ways to store the numbers of a model in a .tflite file."""
+"""The quantization modes of a .tflite file."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
-    """What the converter is told.
+    """The converter's settings for one mode.
 
     Attributes:
         ops: names in `tf.lite.OpsSet`, the kernels that may be used.
-        types: dtypes that weights may be stored in; empty leaves the choice
-            to the converter.
+        types: dtypes that weights may be stored in; if empty, the converter
+            chooses.
         optimize: `bool`, whether weights are quantized at all.
-        calibrated: `bool`, whether activations are quantized too, in ranges
+        calibrated: `bool`, whether activations are quantized too, to ranges
             measured on calibration data.
         weight_bits: `int`, bits of the weights of convolutions and dense layers
-            that the converter does not know; it writes floats then, and
-            `requantizing` the file. `None` where it does all.
-        interfaces: dtypes of inputs and outputs to choose from, the default
+            if the converter does not support them: it then writes a float file,
+            which `requantizing` quantizes. `None` otherwise.
+        interfaces: the possible dtypes of inputs and outputs, the default
             first.
     """
 
@@ -53,14 +53,14 @@ MODES = {
 
 
 def get(quantize, interface=None):
-    """A mode and its interface, checked.
+    """Looks up a mode and checks the interface.
 
     Args:
-        quantize: A key of `MODES`; `None` stands for "float32".
-        interface: One of the mode's interfaces; `None` for the default.
+        quantize: A key of `MODES`; `None` means "float32".
+        interface: One of the mode's interfaces; `None` means the default.
 
     Returns:
-        A `Mode`, and the interface as `str`.
+        `(mode, interface)`: a `Mode` and a `str`.
 
     Raises:
         ValueError: If there is no such mode or interface.
@@ -86,7 +86,7 @@ DENSE_SCALES = ("channel", "tensor")
 
 
 def check_kernels(kernels):
-    """Raises `ValueError` unless there are such kernels."""
+    """Raises `ValueError` unless `kernels` is one of `KERNELS`."""
     if kernels not in KERNELS:
         raise ValueError(
             f"kernels must be one of {', '.join(KERNELS)}. Received: "
@@ -95,22 +95,22 @@ def check_kernels(kernels):
 
 
 def dense_scales(quantize, kernels="auto", wanted=None):
-    """How many scales the weights of a dense layer have.
+    """The granularity of the scales of dense layers' weights.
 
-    A scale for each output channel is more exact, and not all kernels read it:
-    CMSIS-NN's dense layers of int16 activations refuse to start.
+    One scale per output channel is more accurate, but not all kernels support
+    it: CMSIS-NN's dense kernel for int16 activations refuses such a file.
 
     Args:
-        quantize: A key of `MODES`.
-        kernels: One of `KERNELS`; "auto" is any of them.
-        wanted: "channel", "tensor" or `None`, which leaves the choice.
+        quantize: A key of `MODES`, or `None`.
+        kernels: One of `KERNELS`; "auto" means that any of them may run it.
+        wanted: "channel", "tensor" or `None`, which leaves the choice open.
 
     Returns:
-        "channel" or "tensor"; `None` where the mode has no choice.
+        "channel" or "tensor"; `None` if the mode has no such choice.
 
     Raises:
-        ValueError: If there are no such kernels or scales, if the mode leaves
-            no choice, or if the kernels cannot read the scales.
+        ValueError: If there are no such kernels or scales, if the mode has no
+            such choice, or if the kernels do not support the scales.
     """
     check_kernels(kernels)
     if wanted not in (None, *DENSE_SCALES):
@@ -123,17 +123,18 @@ def dense_scales(quantize, kernels="auto", wanted=None):
         if wanted is not None:
             raise ValueError(
                 'dense_scales is for quantize="int8" or "int16x8". Received: '
-                f"dense_scales={wanted!r} with quantize={quantize!r}. Leave "
-                "it out."
+                f"dense_scales={wanted!r} with quantize={quantize!r}. Omit "
+                "dense_scales."
             )
         return None
     wide = mode.interfaces[0] == "int16"
     if wide and kernels == "cmsis-nn" and wanted == "channel":
         raise ValueError(
-            "CMSIS-NN's dense layers of int16 activations read one scale for "
-            f"all channels. Received: dense_scales={wanted!r} with "
-            f"quantize={quantize!r} and kernels={kernels!r}. Leave "
-            'dense_scales out, or take kernels="reference".'
+            'dense_scales="tensor" is required for CMSIS-NN\'s dense kernel '
+            "for int16 activations, which supports one scale for all channels. "
+            f"Received: dense_scales={wanted!r} with quantize={quantize!r} and "
+            f"kernels={kernels!r}. Omit dense_scales, or pass "
+            'kernels="reference".'
         )
     if wanted is not None:
         return wanted
@@ -145,12 +146,13 @@ RECURRENT = ("auto", "fused", "unrolled")
 
 
 def runtime(quantize, wanted=None, sparse=None):
-    """The runtime that a file is for.
+    """The runtime that a file is meant for.
 
     Args:
         quantize: A key of `MODES`, or `None`.
-        wanted: One of `RUNTIMES`; `None` leaves the choice.
-        sparse: Whether weights may be stored sparsely, for phones alone.
+        wanted: One of `RUNTIMES`; `None` leaves the choice open.
+        sparse: Whether weights may be stored sparsely, which TFLite Micro does
+            not support.
 
     Returns:
         One of `RUNTIMES`.
@@ -170,18 +172,19 @@ def runtime(quantize, wanted=None, sparse=None):
 
 
 def fuses(quantize, recurrent, runtime):
-    """Whether LSTM layers become one op each.
+    """Whether each LSTM layer becomes a single op.
 
     Args:
         quantize: A key of `MODES`, or `None`.
         recurrent: One of `RECURRENT`.
-        runtime: One of `RUNTIMES`, what the file is for.
+        runtime: One of `RUNTIMES`, the runtime that the file is meant for.
 
     Returns:
         `bool`.
 
     Raises:
-        ValueError: If there is no such choice, or the mode has none.
+        ValueError: If `recurrent` is none of `RECURRENT`, or if it is "fused"
+            in a mode other than "int8".
     """
     if recurrent not in RECURRENT:
         raise ValueError(
@@ -193,6 +196,6 @@ def fuses(quantize, recurrent, runtime):
     if recurrent == "fused" and quantize != "int8":
         raise ValueError(
             'recurrent="fused" is for quantize="int8". Received: '
-            f"quantize={quantize!r}. Leave it out."
+            f"quantize={quantize!r}. Omit recurrent."
         )
     return recurrent == "fused"

@@ -1,21 +1,24 @@
-"""The flatbuffer of a .tflite file as objects, and back."""
+"""Unpacks the flatbuffer of a .tflite file into objects, and packs it."""
 
 from tfprune.core import packages
 
-# What the schema asks for of the data of buffers, and C++ writers give.
+# The schema's `force_align` of buffers, which Python's writer ignores.
 _ALIGNMENT = 16
 
 
 def unpacked(data):
-    """The `ModelT` of a file, whose buffers hold all their data.
+    """Unpacks a file into objects whose buffers hold all their data.
 
     Args:
         data: `bytes` of a .tflite file.
+
+    Returns:
+        `ModelT` of the schema.
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     for buffer in model.buffers:
-        # Some writers put large ones behind the flatbuffer.
+        # Some writers put large buffers after the flatbuffer.
         if buffer.offset > 1:
             end = buffer.offset + buffer.size
             buffer.data = data[buffer.offset : end]
@@ -24,9 +27,9 @@ def unpacked(data):
 
 
 def sweep(model):
-    """Drops what nothing uses any more: kinds of ops, tensors, data.
+    """Drops op codes, tensors and data that are no longer used.
 
-    Signatures must not be there yet, as they count tensors.
+    The model must not have signatures, as they refer to tensors by index.
 
     Args:
         model: `ModelT`, changed in place.
@@ -45,33 +48,36 @@ def sweep(model):
         lists = [(o, k) for o, k in lists if getattr(o, k) is not None]
         used = sorted({int(i) for o, k in lists for i in getattr(o, k)} - {-1})
         graph.tensors = [graph.tensors[i] for i in used]
-        # An input that is left out stays so.
+        # -1 stands for an optional input that is absent.
         places = {-1: -1} | {i: place for place, i in enumerate(used)}
         for owner, key in lists:
             kept = [places[int(i)] for i in getattr(owner, key)]
             setattr(owner, key, kept)
     used = {t.buffer for g in model.subgraphs for t in g.tensors}
     used |= {entry.buffer for entry in model.metadata or ()}
-    # The numbers of the others stay what they are.
+    # An unused buffer is emptied, not removed, so that indices stay valid.
     for index, buffer in enumerate(model.buffers):
         if index not in used:
             buffer.data = None
 
 
 def packed(model):
-    """The `bytes` of a file.
+    """Packs objects into a file.
 
-    All weights lie inside the flatbuffer and begin at multiples of 16 bytes,
-    as firmware wants them.
+    All weights lie inside the flatbuffer, aligned to 16 bytes, as firmware
+    requires.
 
     Args:
         model: `ModelT`.
+
+    Returns:
+        `bytes` of the file.
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     flatbuffers = packages.load("flatbuffers")
     before = model.buffers
     model.buffers = [_aligned(schema, buffer) for buffer in before]
-    # One that grows copies all that it holds, again and again.
+    # A builder that has to grow copies its contents each time.
     room = sum(len(b.data) + 64 for b in before if b.data is not None)
     builder = flatbuffers.Builder(room + (1 << 16))
     builder.Finish(model.Pack(builder), b"TFL3")
@@ -80,7 +86,7 @@ def packed(model):
 
 
 def _aligned(schema, buffer):
-    """A buffer whose data begin at a multiple of `_ALIGNMENT`."""
+    """A buffer whose data is packed at a multiple of `_ALIGNMENT`."""
     content = b"" if buffer.data is None else bytes(buffer.data)
 
     class Aligned(schema.BufferT):

@@ -1,4 +1,4 @@
-"""Which op of a .tflite file computes with which kernel of a model."""
+"""The ops of a .tflite file that have kernels, matched to a model's kernels."""
 
 import dataclasses
 
@@ -19,10 +19,10 @@ class WeightOp:
     Attributes:
         op: `str`, one of `OPS`.
         output: `str`, the name of its output tensor.
-        dtype: `str`, of the kernel ("int4").
-        inputs_dtype: `str`, of what it reads.
-        rows: float array, shape `(channels, weights of a channel)`; `None`
-            if the kernel is no longer stored in float.
+        dtype: `str`, the type of the kernel ("int4").
+        inputs_dtype: `str`, the type of its input.
+        rows: float array of shape `(channels, weights per channel)`; `None` if
+            the kernel is not stored in float.
     """
 
     op: str
@@ -33,7 +33,7 @@ class WeightOp:
 
 
 def read(data):
-    """The ops with kernels in the main graph of a file, in their order.
+    """The ops with kernels in the main graph of a file, in execution order.
 
     Args:
         data: `bytes` of a .tflite file.
@@ -61,21 +61,19 @@ def read(data):
             values = buffer.DataAsNumpy().view("<f4")
             values = values.reshape(inputs[1].ShapeAsNumpy())
             rows = _by_channel(values, op == "DEPTHWISE_CONV_2D")
-        found.append(
-            WeightOp(op, output.Name().decode(), dtypes[1], dtypes[0], rows)
-        )
+        found.append(WeightOp(op, _name(output), dtypes[1], dtypes[0], rows))
     return found
 
 
 def channelwise_dense(data):
-    """The dense ops whose weights have a scale for each output channel.
+    """The dense ops whose weights have one scale per output channel.
 
     Args:
         data: `bytes` of a .tflite file.
 
     Returns:
-        `dict` from the name of the output tensor to the dtype of what the op
-        reads ("int16").
+        `dict` from the name of the output tensor to the dtype of the input
+        ("int16").
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     model = schema.Model.GetRootAs(data, 0)
@@ -100,7 +98,7 @@ def channelwise_dense(data):
 
 
 def computed_tensors(data):
-    """The names of the float tensors that a file computes or is given."""
+    """The names of the float tensors that are inputs or computed."""
     schema = packages.load("ai_edge_litert.schema_py_generated")
     return {
         name
@@ -110,34 +108,39 @@ def computed_tensors(data):
 
 
 def constant_tensors(data):
-    """The names of the tensors whose values stand in a file."""
+    """The names of the constants of a file."""
     schema = packages.load("ai_edge_litert.schema_py_generated")
     return {name for name, _, filled in _tensors(schema, data) if filled}
 
 
 def _tensors(schema, data):
-    """Yields `(name, type, filled)`, whether its values are in the file."""
+    """Yields `(name, type, is constant)` for each tensor of the main graph."""
     model = schema.Model.GetRootAs(data, 0)
     graph = model.Subgraphs(0)
     for tensor in map(graph.Tensors, range(graph.TensorsLength())):
         filled = model.Buffers(tensor.Buffer()).DataLength() > 0
-        yield tensor.Name().decode(), tensor.Type(), filled
+        yield _name(tensor), tensor.Type(), filled
+
+
+def _name(tensor):
+    """The name of a tensor, empty if the file has none."""
+    return (tensor.Name() or b"").decode()
 
 
 def match(kernels, ops):
-    """Finds the op of each kernel, by the weights themselves.
+    """Finds the op of each kernel by comparing the weights.
 
-    The converter may have scaled each output channel, by a normalisation
-    that it has folded in, so channels are compared by their direction.
+    The converter may have folded a normalization, which scales each output
+    channel, so only the directions of channels are compared.
 
     Args:
         kernels: `dict` from any key to `(layer, name, array)`: the layer,
             the name and the values of the weight.
-        ops: list of `WeightOp` from a file in float.
+        ops: list of `WeightOp` from a float file.
 
     Returns:
-        `dict` from key to the index of the op; kernels without one (of
-        layers that became other ops) are missing.
+        `dict` from key to the index of the op. Kernels whose layers became
+        other ops are missing.
     """
     found, free = {}, dict(enumerate(ops))
     for key, (layer, name, values) in kernels.items():

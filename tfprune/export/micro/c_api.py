@@ -1,36 +1,36 @@
-"""`model_api.h` and `.cc`: the model as functions of C, run by TFLite Micro."""
+"""`model_api.h` and `.cc`: C functions that run the model on TFLite Micro."""
 
 import string
 
 from tfprune.export.micro import c_source
 
 _HEADER = string.Template("""\
-// Starts the model; call it once, before all else. 0, or why it cannot run.
+// Starts the model; call it first. Returns 0, or the reason why it cannot run.
 ${upper}_API enum ${name}_status ${name}_init(void);
 
-// What a status means, in words.
+// A description of a status.
 ${upper}_API const char* ${name}_error(enum ${name}_status status);
 
-// Runs it once. Pointers hold as many values as the settings say:
+// Runs the model once. The sizes of the arrays are in model_settings.h:
 // ${sizes}.
 ${upper}_API enum ${name}_status ${name}_run($parameters);
 
-// Forgets what a model with a state has seen; others have nothing to forget.
+// Resets the state of a stateful model; has no effect on others.
 ${upper}_API enum ${name}_status ${name}_reset(void);
 
-// Bytes of arena in use, and of those that were reserved; 0 before the start.
+// Bytes of the arena that are in use; 0 before the model has started.
 ${upper}_API unsigned int ${name}_arena_used(void);
 $helpers
-// The place of the largest value, the first one of several.
+// The index of the largest value, the first in case of a tie.
 $largest""")
 
 _STATUS = string.Template("""\
 enum ${name}_status {
   ${upper}_OK = 0,
-  ${upper}_WRONG_VERSION,    // The file is of another version of TFLite.
+  ${upper}_WRONG_VERSION,    // The file has another schema version.
   ${upper}_MISSING_OP,       // The resolver has no kernel for an op.
-  ${upper}_ARENA_TOO_SMALL,  // Fewer bytes of arena than it is known to need.
-  ${upper}_NOT_STARTED,      // A kernel refused it; TFLite Micro says which.
+  ${upper}_ARENA_TOO_SMALL,  // The arena is smaller than the model needs.
+  ${upper}_NOT_STARTED,      // A kernel refused it; TFLite Micro logs which.
   ${upper}_FAILED            // A kernel failed while the model ran.
 };
 
@@ -79,11 +79,11 @@ tflite::MicroAllocator* new_allocator() {
 #endif
 tflite::MicroInterpreter* interpreter = nullptr;
 
-// Names the first op that has no kernel, or returns false.
+// Logs the first op that has no kernel and returns true, or returns false.
 bool misses_op(const tflite::Model* model, const Resolver& resolver) {
   for (const auto* code : *model->operator_codes()) {
     int number = code->builtin_code();
-    // Old files know a field of one byte.
+    // Old files have only the deprecated field, which is a byte.
     const int byte = code->deprecated_builtin_code();
     if (byte > number) number = byte;
     const auto kind = static_cast<tflite::BuiltinOperator>(number);
@@ -129,14 +129,14 @@ const char* ${name}_error(enum ${name}_status status) {
     case ${upper}_OK:
       return "ready";
     case ${upper}_WRONG_VERSION:
-      return "the model is of another version of TFLite: export it again";
+      return "the file has another schema version: export the model again";
     case ${upper}_MISSING_OP:
       return "this TFLite Micro has no kernel for an op of the model";
     case ${upper}_ARENA_TOO_SMALL:
       return "the arena is too small: raise ${upper}_ARENA_BYTES";
     case ${upper}_NOT_STARTED:
-      return "a kernel refused the model, or needs more arena than it was "
-             "exported for; the lines of TFLite Micro say which";
+      return "a kernel refused the model, or needs more arena than the model "
+             "was exported for; the log of TFLite Micro names it";
     case ${upper}_FAILED:
       return "a kernel failed, or the model was not started";
   }
@@ -164,8 +164,8 @@ unsigned int ${name}_arena_used(void) {
 _SCHEMA_VERSION = 3
 _HELPERS = {
     "quantize": string.Template("""
-// A real value as input $i wants it: rounded half away from zero, and cut off
-// at the ends.
+// Quantizes a real value for input $i: rounds half away from zero and
+// saturates.
 static inline $type ${name}_quantize_input_$i(float value) {
   const float steps = value / ${upper}_INPUT_${i}_SCALE;
   const float rounded = steps + (steps < 0.0f ? -0.5f : 0.5f);
@@ -176,7 +176,7 @@ static inline $type ${name}_quantize_input_$i(float value) {
 }
 """),
     "dequantize": string.Template("""
-// What a value of output $i stands for.
+// The real value of a value of output $i.
 static inline float ${name}_dequantize_output_$i($type value) {
   return (float)((int32_t)value - ${upper}_OUTPUT_${i}_ZERO_POINT) *
          ${upper}_OUTPUT_${i}_SCALE;
@@ -193,7 +193,7 @@ static inline int ${name}_largest_output_$i(const $type* output) {
 }
 """)
 _LABEL = string.Template("""
-// The name of the class whose value is the largest.
+// The name of the class with the largest value.
 static inline const char* ${name}_label(const $type* output) {
   return ${name}_labels[${name}_largest_output_0(output)];
 }
@@ -210,11 +210,11 @@ def header(file, name, labels=()):
 
     Args:
         file: `model_file.ModelFile`.
-        name: C identifier.
-        labels: `str`s, names of the classes.
+        name: `str`, the C identifier that all names begin with.
+        labels: sequence of `str`, the names of the classes.
 
     Returns:
-        A `str`.
+        `str`, the text of the file.
     """
     names = {"name": name, "upper": name.upper()}
     sizes = ", ".join(
@@ -246,7 +246,7 @@ def header(file, name, labels=()):
         kind = c_source.c_type(file.outputs[0])
         body += _LABEL.substitute(names, type=kind)
     return f"""\
-// The model as functions of C and C++. Written by tfprune.
+// The model as C functions. Written by tfprune.
 #ifndef {names["upper"]}_API_H_
 #define {names["upper"]}_API_H_
 
@@ -262,7 +262,7 @@ def header(file, name, labels=()):
 
 
 def source(file, name):
-    """`model_api.cc`, C++11; see `header`."""
+    """`model_api.cc`, valid C++11; see `header`."""
     names = {"name": name, "upper": name.upper()}
     copies = "\n".join(
         f"  memcpy(interpreter->input({i})->data.raw, input_{i},\n"
@@ -286,7 +286,7 @@ def source(file, name):
         )
     beginning = ""
     if "UNIDIRECTIONAL_SEQUENCE_LSTM" in file.ops:
-        # The op goes on from its last step, a layer of Keras from zero.
+        # The op continues from its last state; a Keras layer starts from zero.
         beginning = (
             "  // Each run is a sequence of its own.\n"
             "  if (interpreter->Reset() != kTfLiteOk) return "

@@ -1,4 +1,4 @@
-"""C text of a .tflite file, and of what firmware must know of it."""
+"""C sources with a .tflite file and what firmware needs to know about it."""
 
 import re
 import unicodedata
@@ -16,15 +16,15 @@ _A_LINE = 12
 
 
 def identifier(text):
-    """A name that is a C identifier, whatever the text.
+    """A C identifier made from any text.
 
     Args:
-        text: `str`; letters lose their accents, all that a name cannot hold
-            becomes an underscore.
+        text: `str`; letters lose their accents, and other characters that
+            an identifier cannot contain become underscores.
 
     Returns:
         A `str` that begins with a letter and has no two underscores in a
-        row (such names belong to the compiler).
+        row (C++ reserves such names).
     """
     plain = without_accents(text)
     name = re.sub(r"[^0-9A-Za-z]+", "_", plain).strip("_")
@@ -34,18 +34,18 @@ def identifier(text):
 
 
 def without_accents(text):
-    """The text, with the letters that its accents stand on."""
+    """The text without accents and other combining characters."""
     letters = unicodedata.normalize("NFKD", text)
     return "".join(c for c in letters if not unicodedata.combining(c))
 
 
 def source(data, name, labels=()):
-    """`model.cc`: the file, and the names of the classes.
+    """`model.cc`: the file as an array, and the names of the classes.
 
     Args:
         data: `bytes` of the .tflite file.
-        name: C identifier.
-        labels: `str`s.
+        name: `str`, the C identifier that all names begin with.
+        labels: sequence of `str`, the names of the classes.
 
     Returns:
         A `str`.
@@ -55,9 +55,9 @@ def source(data, name, labels=()):
 
 #include "model_settings.h"
 
-// Where the array lies: with -D{name.upper()}_DATA_ATTRIBUTE=..., such as
-// __attribute__((section(".external_flash"))), elsewhere than in flash. It must
-// be readable as memory is.
+// To place the array elsewhere than in flash, define
+// {name.upper()}_DATA_ATTRIBUTE, for example as
+// __attribute__((section(".external_flash"))). It must be memory-mapped.
 #ifndef {name.upper()}_DATA_ATTRIBUTE
 #define {name.upper()}_DATA_ATTRIBUTE
 #endif
@@ -89,7 +89,7 @@ def header(file, name):
     """
     upper = name.upper()
     body = f"""\
-// Bytes of flash that the array takes.
+// The size of the array in flash.
 #define {upper}_DATA_BYTES {file.file_bytes}
 
 extern const unsigned char {name}_data[];
@@ -98,13 +98,13 @@ extern const unsigned int {name}_data_bytes;"""
 
 
 def settings(file, name, arena, labels=()):
-    """`model_settings.h`: what firmware must know; valid C99 and C++11.
+    """`model_settings.h`: shapes, types and memory; valid C99 and C++11.
 
     Args:
         file: `model_file.ModelFile`.
-        name: C identifier.
-        arena: `str`, what `arena_need.macros` returned.
-        labels: `str`s, names of the classes.
+        name: `str`, the C identifier that all names begin with.
+        arena: `str`, the result of `arena_need.macros`.
+        labels: sequence of `str`, the names of the classes.
 
     Returns:
         A `str`.
@@ -132,11 +132,11 @@ extern const char* const {name}_labels[{upper}_LABEL_COUNT];"""
 
 
 def ops(name, methods):
-    """`model_ops.h`: the kernels that the model needs, C++11.
+    """`model_ops.h`: registers the kernels that the model needs; C++11.
 
     Args:
-        name: C identifier.
-        methods: the op resolver's methods ("AddConv2D").
+        name: `str`, the C identifier that all names begin with.
+        methods: list of `str`, the op resolver's methods ("AddConv2D").
 
     Returns:
         A `str`.
@@ -144,11 +144,11 @@ def ops(name, methods):
     upper = name.upper()
     calls = "".join(f"  ok = resolver.{m}() == 0 && ok;\n" for m in methods)
     return f"""\
-// The kernels that the model needs and no others; written by tfprune.
+// Registers only the kernels that the model needs. Written by tfprune.
 #ifndef {upper}_OPS_H_
 #define {upper}_OPS_H_
 
-// tflite::MicroMutableOpResolver<{upper}_OP_COUNT> has room for them.
+// The size of a tflite::MicroMutableOpResolver<{upper}_OP_COUNT> for them.
 #define {upper}_OP_COUNT {max(1, len(methods))}
 
 // Registers them; false if the resolver has no room.
@@ -164,12 +164,12 @@ inline bool {name}_register_ops(Resolver& resolver) {{
 
 
 def golden_header(file, name, pairs):
-    """`model_golden.h`: inputs and the outputs that belong to them.
+    """`model_golden.h`: declares inputs and their expected outputs.
 
     Args:
         file: `model_file.ModelFile`.
-        name: C identifier.
-        pairs: `int`, how many.
+        name: `str`, the C identifier that all names begin with.
+        pairs: `int`, the number of pairs of inputs and outputs.
 
     Returns:
         A `str`.
@@ -183,22 +183,22 @@ def golden_header(file, name, pairs):
     body = f"""\
 #include "model_settings.h"
 
-// Pairs of inputs and outputs.
+// The number of pairs of inputs and outputs.
 #define {upper}_GOLDEN_COUNT {pairs}
 
 {arrays}"""
-    about = "Inputs, and what TFLite Micro's reference kernels gave for them."
+    about = "Inputs, and the outputs of TFLite Micro's reference kernels."
     return _guarded(f"{upper}_GOLDEN_H_", about, body)
 
 
 def golden_source(file, name, columns):
-    """`model_golden.cc`: the numbers.
+    """`model_golden.cc`: inputs and their expected outputs.
 
     Args:
         file: `model_file.ModelFile`.
-        name: C identifier.
-        columns: arrays `(pairs, ...)`, of the inputs and then of the outputs,
-            in the dtypes of the file.
+        name: `str`, the C identifier that all names begin with.
+        columns: list of arrays `(pairs, ...)`, the inputs and then the
+            outputs, in the dtypes of the file.
 
     Returns:
         A `str`.
@@ -248,7 +248,7 @@ extern "C" {{
 
 
 def _literal(text):
-    """A C string of any text, in UTF-8."""
+    """A C string literal of any text, in UTF-8."""
     plain = "".join(
         chr(b) if 32 <= b < 127 and chr(b) not in '"\\?' else f"\\{b:03o}"
         for b in text.encode()
@@ -264,7 +264,7 @@ def _lines(items):
 
 
 def _rows(array):
-    """The values of each pair in braces."""
+    """C initializers, one in braces for each pair."""
     rows = array.reshape(len(array), -1)
     return "\n".join(
         f"    {{\n{_lines([_number(value) for value in row])}\n    }},"
@@ -273,7 +273,7 @@ def _rows(array):
 
 
 def _number(value):
-    """A C literal of a number of any of `_C_TYPES`."""
+    """A C literal of a number whose type is among `_C_TYPES`."""
     if value.dtype.kind == "f":
         return _float(value) if np.isfinite(value) else _not_finite(value)
     if value.dtype.kind == "b":
@@ -287,8 +287,8 @@ def _number(value):
 
 def _not_finite(value):
     raise ValueError(
-        f"Finite outputs are required for a self-test. Received: {value} from "
-        "the interpreter. Pass another `sample`."
+        "Finite inputs and outputs are required for a self-test. Received: "
+        f"{value}. Pass another `sample`."
     )
 
 
@@ -307,16 +307,21 @@ def _tensor_macros(prefix, tensor):
 
 
 def c_type(tensor):
-    """The C type of a tensor's values; another dtype is an error."""
+    """The C type of a tensor's values.
+
+    Raises:
+        ValueError: If C has no such type (float16, say).
+    """
     if tensor.dtype not in _C_TYPES:
         raise ValueError(
             f"Inputs and outputs must be one of {', '.join(_C_TYPES)}. "
-            f"Received: {tensor.name!r} of {tensor.dtype}."
+            f"Received: {tensor.name!r} of {tensor.dtype}. Export with another "
+            "interface."
         )
     return _C_TYPES[tensor.dtype]
 
 
 def _float(value):
-    """A C literal that is exactly this float32."""
+    """A C literal that reads back as exactly this float32."""
     text = f"{np.float32(value):.9g}"
     return f"{text}f" if re.search(r"[.e]", text) else f"{text}.0f"

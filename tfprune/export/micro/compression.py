@@ -2,8 +2,8 @@
 
 A compressed weight is decoded into the arena whenever its op runs, which trades
 RAM and time for flash. Decoded weights reuse the same arena space, so the
-largest one sets its size, plus a small record for each; hence the arena is
-planned with each weight alone in code, and then with all that are chosen.
+largest one sets its size, plus a small record for each. The arena is therefore
+planned with each weight compressed alone, and then with all chosen weights.
 """
 
 import dataclasses
@@ -23,8 +23,7 @@ from tfprune.export.micro.arena import arena_need
 from tfprune.export.micro.arena import arena_plan
 from tfprune.export.run import interpreter
 
-# Flash that the kernels of DECODE take beside those of the model, measured with
-# GCC on a Cortex-M4.
+# Flash of the kernel of DECODE, measured with GCC on a Cortex-M4.
 DECODER_BYTES = 21_700
 # Inputs on which the outputs of both files are compared.
 _COMPARED = 4
@@ -32,16 +31,16 @@ _COMPARED = 4
 
 @dataclasses.dataclass(frozen=True)
 class CompressedWeight:
-    """A weight that has a shorter code.
+    """A weight that can be compressed.
 
     Attributes:
-        name: `str`, of the tensor.
+        name: `str`, the name of the tensor.
         method: `str`, "pruning" (bitmap of zeros) or "lut" (table of values).
-        zeros: float in [0, 1], the share of weights that are zero.
+        zeros: `float` in [0, 1], the share of its values that are zero.
         bytes_before: `int`, bytes of the weight.
-        bytes_after: `int`, bytes of its code.
-        arena_bytes: `int`, arena of the file with this weight alone in code.
-        chosen: `bool`, whether it is in code in the file that was written.
+        bytes_after: `int`, bytes of the compressed weight.
+        arena_bytes: `int`, arena of the file if only this weight is compressed.
+        chosen: `bool`, whether the file that was written has it compressed.
     """
 
     name: str
@@ -55,14 +54,14 @@ class CompressedWeight:
 
 @dataclasses.dataclass(frozen=True)
 class Compression(printed.Printed):
-    """A file with compressed weights, beside what it was made from.
+    """A file with compressed weights, compared with the original.
 
     Attributes:
-        file: `model_file.ModelFile`.
-        bytes_before: `int`, size of the file before.
-        arena_before: `int`, bytes of arena before, on the core.
-        arena_bytes: `int`, bytes of arena now.
-        weights: tuple of `CompressedWeight`.
+        file: `model_file.ModelFile`, the compressed file.
+        bytes_before: `int`, size of the original file.
+        arena_before: `int`, arena of the original file on the core, in bytes.
+        arena_bytes: `int`, arena of the compressed file on the core, in bytes.
+        weights: tuple of `CompressedWeight`, all that can be compressed.
     """
 
     file: model_file.ModelFile
@@ -113,9 +112,9 @@ def compress_tflite(
             `flash_bytes`, and nothing is compressed unless more is saved.
         x: inputs `(N, ...)` to compare outputs on, as for
             `interpreter.run`; random ones by default.
-        kernels, core: what the arena is for, as for
-            `tfprune.export.arena_bytes`: the largest of all Cortex-M by
-            default.
+        kernels, core: the kernels and the core that the arena is for, as for
+            `tfprune.export.arena_bytes`; by default, the largest arena of all
+            Cortex-M.
 
     Returns:
         A `Compression`.
@@ -123,10 +122,10 @@ def compress_tflite(
     Raises:
         ImportError: If a package of the extra `export` is missing or too old.
         OSError: If a file cannot be read or written.
-        RuntimeError: If the interpreter cannot run the file, or gives other
-            outputs.
-        ValueError: If it is not a TFLite model, or no choice fits the limits;
-            the message gives the closest result.
+        RuntimeError: If the interpreter cannot run the file, or if the outputs
+            differ.
+        ValueError: If it is not a TFLite model, or if no choice of weights fits
+            the limits; the message gives the closest result.
 
     Example:
 
@@ -176,9 +175,9 @@ class _Candidate:
 
     Attributes:
         row: `weight_codes.Coded`.
-        saved: `int`, bytes of flash, measured.
-        arena: `arena_plan.Plan` with this weight alone in code.
-        record: `int`, bytes of arena that its DECODE op keeps for good.
+        saved: `int`, bytes by which the file shrinks.
+        arena: `arena_plan.Plan` of the file with only this weight compressed.
+        record: `int`, persistent bytes of the arena that its DECODE op takes.
     """
 
     row: object
@@ -188,11 +187,11 @@ class _Candidate:
 
 
 class _Trials:
-    """Files with some weights in code, and their arenas.
+    """Makes files with some weights compressed, and plans their arenas.
 
     Args:
         data: `bytes` of the file.
-        kernels, core: what the arena is for.
+        kernels, core: the kernels and the core that the arena is for.
     """
 
     def __init__(self, data, kernels, core):
@@ -200,17 +199,17 @@ class _Trials:
         self._target = kernels, core
 
     def plan(self, chosen):
-        """The bytes and the `arena_plan.Plan` of the file.
+        """`(bytes, arena_plan.Plan)` of the file.
 
         Args:
-            chosen: list of `weight_codes.Coded`, the weights in code.
+            chosen: list of `weight_codes.Coded`, the weights to compress.
         """
         data = weight_codes.rewritten(self._data, chosen)
         return data, arena_need.of(data, *self._target).plan
 
 
 def _choose(tried, rows, flash_bytes, ram_bytes, decoder_bytes):
-    """The bytes and the plan of the best file, its weights, candidates."""
+    """`(bytes, plan, chosen, candidates)` of the best file."""
     (plain, least), *single = map(tried.plan, [[], *([row] for row in rows)])
     candidates = [
         _Candidate(
@@ -249,14 +248,15 @@ def _choose(tried, rows, flash_bytes, ram_bytes, decoder_bytes):
         over = 0 if limit is None else arena.bytes - ram_bytes
         if over <= 0:
             break
-        # The planner has left gaps, or starting took more than running.
+        # The estimate was too low: the planner leaves gaps, or the peak is
+        # during initialization. Retry with less room.
         limit -= over
     taken = len(data) + (decoder_bytes if chosen else 0)
     if flash_bytes is not None and taken > flash_bytes:
         within = "" if ram_bytes is None else f" within ram_bytes={ram_bytes}"
         raise ValueError(
             "The file must fit its budget. Received: flash_bytes="
-            f"{flash_bytes}; compressed as far as it goes{within} it takes "
+            f"{flash_bytes}; compressed as far as possible{within}, it takes "
             f"{taken:,} bytes. Remove more channels or make more weights "
             "zero."
         )
@@ -264,10 +264,10 @@ def _choose(tried, rows, flash_bytes, ram_bytes, decoder_bytes):
 
 
 def _most_saved(candidates, room, shared):
-    """The candidates that save most flash within room for arena.
+    """The candidates that save most flash within `room` bytes of arena.
 
-    Weights in the arena take turns, so that the largest one counts; records
-    add up. For each largest one the best choice is a knapsack of records.
+    Decoded weights share the same space, so only the largest counts, while
+    records add up. Given the largest, the best choice is a knapsack of records.
     """
     if room is None:
         return candidates
@@ -281,12 +281,12 @@ def _most_saved(candidates, room, shared):
 
 
 def _knapsack(candidates, room):
-    """The candidates that save most while their records fit into room."""
+    """The candidates that save most while their records fit into `room`."""
     step = math.gcd(*(c.record for c in candidates)) or 1
     size = min(room, sum(c.record for c in candidates)) // step
     if size < 0:
         return []
-    # best[r]: what can be saved with records of r steps, and by whom.
+    # best[r]: the most that records of r steps save, and their candidates.
     best = [(0, ())] * (size + 1)
     for i, c in enumerate(candidates):
         weight = c.record // step
@@ -317,7 +317,7 @@ def _saved(candidates):
 
 
 def _compare(dense, small, x):
-    """Raises unless both files give the same outputs."""
+    """Raises `RuntimeError` unless both files have the same outputs."""
     if x is None:
         x = interpreter.random_inputs(dense, _COMPARED)
     try:
@@ -326,14 +326,14 @@ def _compare(dense, small, x):
         if weight_codes.OP not in str(error):
             raise
         raise RuntimeError(
-            f"A TFLite Micro that knows the op {weight_codes.OP} is "
+            f"A version of TFLite Micro with the op {weight_codes.OP} is "
             "required. Received: an older one. Run: pip install "
             '"tfprune[export]"'
         ) from error
     for a, b in zip(wanted, got, strict=True):
         if not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
             raise RuntimeError(
-                "Outputs must stay the same to the last bit. Received: others "
-                "from the file with compressed weights; this TFLite Micro "
-                "decodes them in another way. Export without compression."
+                "The outputs must be bit-identical. Received: other outputs "
+                "from the file with compressed weights, which this version of "
+                "TFLite Micro decodes differently. Export without compression."
             )

@@ -1,14 +1,14 @@
-"""Programs that test a model on its target: a main program and a sketch."""
+"""Self-test programs for the target: a main program and an Arduino sketch."""
 
 import string
 
 _SELF_TEST = string.Template("""\
-// Runs the model on inputs whose outputs are known, and times it; written by
-// tfprune as a start, and left alone once it is there.
+// Runs the model on inputs with known outputs and times it. Written by tfprune
+// as a starting point; later exports do not change it.
 $includes
 namespace {
 
-// Counts values that are off by more than kernels may round otherwise.
+// Whether all values agree up to the rounding of different kernels.
 template <typename T>
 bool same(const char* what, int pair, const T* got, const T* wanted, int count,
           float most) {
@@ -18,7 +18,7 @@ bool same(const char* what, int pair, const T* got, const T* wanted, int count,
     const float a = static_cast<float>(got[i]);
     const float b = static_cast<float>(wanted[i]);
     const float difference = a > b ? a - b : b - a;
-    // Also where an output is not a number.
+    // The negation also counts NaN.
     if (!(difference <= most)) ++off;
     if (difference > largest) largest = difference;
   }
@@ -51,7 +51,7 @@ bool self_test() {
     }
 $checks
   }
-  // Boards without a clock for TFLite Micro say 0.
+  // It is 0 on boards without a clock for TFLite Micro.
   if (tflite::ticks_per_second() > 0) {
     MicroPrintf("An inference took %d ticks of %d in a second.",
                 static_cast<int>(ticks),
@@ -70,7 +70,7 @@ _CHECK = string.Template("""\
               ${upper}_OUTPUT_${i}_SIZE, $most) &&
          ok;""")
 
-# TFLite Micro built for any Cortex-M is silent until it is told how to print.
+# TFLite Micro for a generic Cortex-M prints nothing without this callback.
 _PRINTING = """
 extern "C" __attribute__((weak)) void RegisterDebugLogCallback(
     void (*callback)(const char* text));
@@ -97,14 +97,14 @@ extern "C" void app_main(void) {{
 """
 _FUNCTION = string.Template(
     f"""{_PRINTING}
-// 0 where all outputs are right.
+// Returns 0 if all outputs are right.
 extern "C" int $${{name}}_self_test(void) {{
 {_RUN}  return ok ? 0 : 1;
 }}
 """.replace("$$", "$")
 )
 
-# Lines that are printed before the port is open are lost.
+# Repeats, because lines that are printed before the port is open are lost.
 _SKETCH = """
 void setup() {
   tflite::InitializeTarget();
@@ -133,33 +133,43 @@ def main(file, name):
 
     Args:
         file: `model_file.ModelFile`.
-        name: C identifier.
+        name: `str`, the C identifier that all names begin with.
 
     Returns:
-        A `str`.
+        `str`, the text of the file.
     """
     return _self_test(file, name, _INCLUDES) + _MAIN
 
 
 def app_main(file, name):
-    """The same where a program begins with `app_main`, as on ESP-IDF."""
+    """Like `main`, for ESP-IDF, where a program begins with `app_main`."""
     return _self_test(file, name, _INCLUDES) + _APP_MAIN
 
 
 def function(file, name):
-    """The same as a function of C for a program of one's own."""
+    """Like `main`, but a C function to call from an existing program."""
     return _self_test(file, name, _INCLUDES) + _FUNCTION.substitute(name=name)
 
 
 def sketch(file, name, *headers):
-    """The same as a sketch for Arduino; see `main`.
+    """Like `main`, but an Arduino sketch.
 
     Args:
         file, name: as for `main`.
-        *headers: `str`s, those that come before all others.
+        *headers: `str`, headers to include before all others.
     """
     first = "".join(f"#include <{header}>\n" for header in headers)
     return _self_test(file, name, f"{first}{_INCLUDES}") + _SKETCH
+
+
+def _tolerance(tensor):
+    """The largest difference of an output that passes, a C literal.
+
+    Optimized kernels may round a quantized value differently, by one step.
+    """
+    if tensor.dtype == "float32":
+        return "1e-4f"
+    return "0.0f" if tensor.scale is None else "1.0f"
 
 
 def _self_test(file, name, includes):
@@ -171,9 +181,7 @@ def _self_test(file, name, includes):
         for i in range(len(file.outputs))
     )
     checks = (
-        _CHECK.substitute(
-            names, i=i, most="1e-4f" if tensor.dtype == "float32" else "1.0f"
-        )
+        _CHECK.substitute(names, i=i, most=_tolerance(tensor))
         for i, tensor in enumerate(file.outputs)
     )
     return _SELF_TEST.substitute(

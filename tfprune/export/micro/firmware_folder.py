@@ -1,4 +1,4 @@
-"""Firmware sources for a .tflite file, with the RAM it was seen to need."""
+"""Writes the firmware sources of a .tflite file."""
 
 import dataclasses
 import pathlib
@@ -25,12 +25,12 @@ from tfprune.export.micro.arena import arena_need
 from tfprune.export.micro.arena import measured_arena
 from tfprune.export.micro.arena import offline_plan
 
-# What ESP-IDF's compilers define, and what pointers of 32 bits have.
+# Preprocessor conditions: ESP-IDF, and 32-bit pointers.
 _ESP, _NARROW = "defined(ESP_PLATFORM)", "UINTPTR_MAX <= 0xFFFFFFFF"
-# What the headers say while the files of two models may lie side by side.
+# The contents of the headers while the folder may hold files of two models.
 _HALF_WRITTEN = (
-    b'#error "This folder was being written: it may hold files of two models.'
-    b' If nothing writes to it now, export again."\n'
+    b'#error "An export to this folder is running or was interrupted: it may '
+    b'hold files of two models. If no export is running, export again."\n'
 )
 
 
@@ -39,17 +39,18 @@ class MicroSource(printed.Printed):
     """What `export_micro` wrote.
 
     Attributes:
-        folder: `str`, where it lies.
-        files: `tuple` of `str`, the paths in it that were written.
-        name: `str`, what all C names begin with.
+        folder: `str`, the folder.
+        files: `tuple` of `str`, the paths of the files that were written.
+        name: `str`, the prefix of all C names.
         flash_bytes: `int`, the size of the array.
-        arena: `measured_arena.Arena`, as measured on this machine.
-        code: `costs.code_size.CodeSize`, of TFLite Micro and the kernels.
-        image_bytes: `int`, the array and this code.
-        arena_need: `arena_need.Need`, by the kernels that may run.
+        code: `costs.code_size.CodeSize` of TFLite Micro and the kernels.
+        image_bytes: `int`, the size of the array and that code.
+        arena: `measured_arena.Arena`, measured on this machine.
+        arena_need: `arena_need.Need` of the kernels that may run.
         arena_bytes: `int`, the arena that the sources reserve on a
             microcontroller.
-        resolver_methods: `tuple` of `str`, how the kernels are registered.
+        resolver_methods: `tuple` of `str`, the op resolver's methods that
+            register the kernels.
     """
 
     folder: str
@@ -67,25 +68,26 @@ class MicroSource(printed.Printed):
 def arena_bytes(
     path: typed.Path, kernels: str = "auto", core: str | None = None
 ) -> int:
-    """The bytes of tensor arena that a .tflite file needs on a board.
+    """The tensor arena that a .tflite file needs on a microcontroller.
 
-    TFLite Micro's start is followed step by step, for pointers of 32 bits and
-    with the scratch buffers of the kernels that will run. What it gives is the
-    least arena that the file starts and runs in, which may be more than what
-    the interpreter says it uses.
+    Simulates the initialization of TFLite Micro step by step, for 32-bit
+    pointers and with the scratch buffers of the kernels that will run. The
+    result is the smallest arena in which the model starts and runs, which can
+    exceed the size that the interpreter reports as used.
 
     Args:
         path: `str` or path-like.
         kernels: "reference", "cmsis-nn", "esp-nn" or "auto": the reference
             kernels and the optimized ones of the core.
-        core: `str`, such as "cortex-m55"; `None` for the largest of all
-            Cortex-M.
+        core: `str`, such as "cortex-m55"; `None` means the largest arena of
+            all Cortex-M.
 
     Returns:
-        `int`.
+        `int`, bytes.
 
     Raises:
         ImportError: If a package of the extra `export` is missing.
+        OSError: If the file cannot be read.
         ValueError: If it is not a TFLite model, or if there are no such
             kernels or core.
 
@@ -117,50 +119,51 @@ def export_micro(
 
     The folder holds
 
-    - `model.cc`, `model.h`: the file as an array, aligned and constant, so
-      that it stays in flash, without the names and notes in it that a
-      microcontroller does not read;
+    - `model.cc`, `model.h`: the file as an aligned constant array, so that it
+      stays in flash, without names and metadata that a microcontroller does
+      not read;
     - `model_settings.h`: arena, shapes, types, scales and zero points;
-    - `model_ops.h`: registers the kernels that the model needs, no others;
-    - `model_api.h`, `.cc`: functions of C that start and run it;
-    - `model_golden.cc`, `.h`: inputs and the outputs that belong to them;
-    - `memory.md`: where flash and RAM go, and what would lower them;
-    - what build tools open: CMake's project, and the same as a sketch of
-      Arduino, where its library computes the model rightly; or the `project`
-      that is asked for. All have a main program that runs the model on the
-      golden inputs, compares, and takes the time.
+    - `model_ops.h`: registers only the kernels that the model needs;
+    - `model_api.h`, `.cc`: C functions that start and run the model;
+    - `model_golden.cc`, `.h`: inputs and their expected outputs;
+    - `memory.md`: where flash and RAM go, and what would reduce them;
+    - project files of build tools: of CMake, and of Arduino if its library
+      computes the model correctly, or of the `project` that is asked for. Each
+      has a main program that runs the model on the golden inputs, compares
+      the outputs and measures the time.
 
-    All files are there whole or not at all. While those of another model are
-    exchanged, and after a kill at that moment, the headers refuse to compile.
-    Main programs and the like are a start for code of one's own: where they
-    are already there, they stay as they are. Projects that the folder has are
-    kept up to date, whichever is asked for.
+    The files are written completely or not at all. While the files of another
+    model are replaced, and after a crash at that moment, the headers do not
+    compile. Main programs and project files are starting points: existing ones
+    are not changed. Other projects that the folder already holds are updated.
 
     Args:
         tflite_path: `str` or path-like, the file to embed.
-        out: `str` or path-like, the folder to write; it is made if it is
-            missing, but not the one that it lies in.
-        name: What all C names begin with; from the file name by default.
-            Whatever it is, it becomes a C identifier.
-        labels: the names of the classes, `str`s, in the order of the output.
-        sample: inputs of the self-test, shape `(N, ...)` with at most 4 of
-            them, real values; a tuple or list of them for several inputs.
-            Noise that tells kernels apart comes beside.
-        arena_margin: float of at least 0, what is reserved beyond the arena
-            that the model needs: 0.1 is a tenth. Never above `ram_bytes`.
-        flash_bytes: `int`, the most that the array may take.
-        ram_bytes: `int`, the most that the arena may take.
-        image_bytes: `int`, the most that the array and the code that runs it
-            may take; your own program comes beside.
-        kernels, core: what the arena is for, as for `arena_bytes`. By default
-            the folder starts on any Cortex-M, with the reference kernels or
-            CMSIS-NN, with ESP-IDF, and on a computer.
-        project: `None`, or "cmake", "arduino", "platformio", "zephyr",
-            "esp-idf" or "stm32cube": that project, checked against what its
-            TFLite Micro can run.
-        plan_memory: `bool`, whether places of activations are written into
-            the array where that takes less arena than what TFLite Micro
-            finds by itself; see `offline_plan`.
+        out: `str` or path-like, the folder to write. It is created if it is
+            missing; its parent is not.
+        name: The prefix of all C names, converted to a C identifier; by
+            default, the name of the file.
+        labels: sequence of `str`, the names of the classes in the order of the
+            output.
+        sample: real inputs of the self-test, shape `(N, ...)` with N of at most
+            4; a tuple or list of arrays for several inputs. The self-test adds
+            random inputs that tell kernels apart.
+        arena_margin: `float` of at least 0, the share of the arena to reserve
+            beyond what the model needs: 0.1 is 10 %. The arena never exceeds
+            `ram_bytes`.
+        flash_bytes: `int`, the maximum size of the array.
+        ram_bytes: `int`, the maximum size of the arena.
+        image_bytes: `int`, the maximum size of the array and the code that runs
+            it, without your own program.
+        kernels, core: the kernels and the core that the arena is for, as for
+            `arena_bytes`. By default, the sources run on any Cortex-M with the
+            reference kernels or CMSIS-NN, with ESP-IDF, and on a computer.
+        project: `None`, "cmake", "arduino", "platformio", "zephyr", "esp-idf"
+            or "stm32cube": the project to write, checked against the kernels of
+            its version of TFLite Micro.
+        plan_memory: `bool`, whether to store a memory plan of the activations
+            in the array if it takes less arena than TFLite Micro's own plan;
+            see `offline_plan`.
 
     Returns:
         A `MicroSource`.
@@ -170,9 +173,9 @@ def export_micro(
         OSError: If the files cannot be read or written.
         RuntimeError: If TFLite Micro cannot run the file.
         ValueError: If it is not a TFLite model, if TFLite Micro has no
-            kernel for an op, if the kernels do not read the file's scales, if
-            labels or the sample do not fit, if the folder holds a project of
-            another model, or if a budget is exceeded; tells by how much.
+            kernel for an op, if the kernels do not support the file's scales,
+            if the labels or the sample do not fit, if the folder holds another
+            model, or if a budget is exceeded; the message tells by how much.
 
     Example:
 
@@ -198,7 +201,7 @@ def export_micro(
     with leftovers.folder() as folder:
         embedded = pathlib.Path(folder, "model.tflite")
         embedded.write_bytes(data)
-        # An error names the first one.
+        # The original comes first because errors name the first file.
         _, measured = measured_arena.arenas([tflite_path, embedded])
         file = model_file.read(embedded)
         code = _code(file, need)
@@ -252,8 +255,9 @@ def export_micro(
 def _layouts(out, name, project, data, methods):
     """The projects to write, list of `projects.Layout`.
 
-    One that was asked for, or that the folder has, and whose TFLite Micro
-    computes the file wrongly is an error; others are left out.
+    If a project's version of TFLite Micro does not compute the file correctly,
+    that is an error if the project was asked for or is already in the folder;
+    other such projects are left out.
     """
     found = []
     for key, layout in projects.PROJECTS.items():
@@ -266,14 +270,14 @@ def _layouts(out, name, project, data, methods):
         elif wanted:
             raise ValueError(reason)
         else:
-            logging.warning("There is no project for %s. %s", key, reason)
+            logging.warning("No project is written for %s. %s", key, reason)
     return found
 
 
 def _runnable(need, data):
     """The need without kernels that cannot run the file.
 
-    CMSIS-NN's dense layers of int16 read one scale for all channels.
+    CMSIS-NN's dense kernel for int16 supports one scale for all channels.
     """
     wide = [
         name
@@ -283,21 +287,21 @@ def _runnable(need, data):
     if not wide or "cmsis-nn" not in {key[0] for key in need.plans}:
         return need
     text = (
-        "CMSIS-NN's dense layers of int16 activations read one scale for all "
-        f"channels. Received: a file with one for each in {', '.join(wide)}. "
-        'Export it with dense_scales="tensor".'
+        "One scale for all channels is required by CMSIS-NN's dense kernel for "
+        f"int16 activations. Received: one per channel in {', '.join(wide)}. "
+        'Export with dense_scales="tensor".'
     )
     kept = {k: v for k, v in need.plans.items() if k[0] != "cmsis-nn"}
     if not kept:
         raise ValueError(text)
     logging.warning(
-        "The firmware runs on the reference kernels alone. %s", text
+        "The firmware runs only on the reference kernels. %s", text
     )
     return dataclasses.replace(need, plans=kept)
 
 
 def _branches(need, data, measured, margin, limit):
-    """What `arena_need.macros` takes: the arena by compiler."""
+    """The branches that `arena_need.macros` takes: the arena by compiler."""
     host = arena_need.reserved(measured.required_bytes, margin)
     first = (_NARROW, need, arena_need.reserved(need.bytes, margin, limit))
     found = [first]
@@ -311,7 +315,7 @@ def _branches(need, data, measured, margin, limit):
 
 
 def _code(file, need):
-    """The largest code of the kernels that may run the file."""
+    """The code size of the largest of the kernels that may run the file."""
     found = [code_size.of(file.ops, *key) for key in need.plans]
     return max(found, key=lambda code: code.bytes)
 
@@ -322,7 +326,7 @@ def _check_budgets(file, need, code, flash_bytes, ram_bytes, image_bytes):
             image_bytes,
             file.file_bytes + code.bytes,
             "image",
-            f" with {code.bytes:,} of code ({code.kernels})",
+            f" with {code.bytes:,} bytes of code ({code.kernels})",
         ),
         "flash_bytes": (flash_bytes, file.file_bytes, "array", ""),
         "ram_bytes": (

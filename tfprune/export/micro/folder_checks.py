@@ -1,10 +1,11 @@
-"""What is checked before a folder of sources is written."""
+"""Checks the arguments of `export_micro` before it writes a folder."""
 
+import math
 import re
 
 from tfprune.export.micro.projects import PROJECTS
 
-# Functions of software kits that a model of this name would have again.
+# Prefixes of functions of software kits, with which a model's would collide.
 _TAKEN = (
     *("adc", "clocks", "dma", "gpio", "i2c", "nvs_flash", "pwm", "rtc"),
     *("spi", "stdio", "system", "time", "timer", "uart", "usb", "watchdog"),
@@ -13,7 +14,7 @@ _TAKEN = (
 
 
 def project(name):
-    """An unknown project is an error."""
+    """Raises `ValueError` unless the project is known."""
     if name not in (None, *PROJECTS):
         raise ValueError(
             f"project must be one of {', '.join(PROJECTS)}. Received: "
@@ -22,27 +23,27 @@ def project(name):
 
 
 def c_name(name):
-    """A name whose functions a software kit has is an error."""
+    """Raises `ValueError` if software kits have functions of that prefix."""
     if name.lower() in _TAKEN:
         raise ValueError(
-            "The model's name must be its own: all functions begin with it. "
-            f"Received: name={name!r}, and software kits have functions such "
-            f"as {name}_init. Give another name, {name}_net for example."
+            "The model's name must be unique, as all functions begin with it. "
+            f"Received: name={name!r}, but software kits have functions such "
+            f"as {name}_init. Pass another name, {name}_net for example."
         )
 
 
 def target(out, name, files, half_written):
-    """A folder of something else would be mixed up or overwritten.
+    """Checks that the folder is empty or holds the same model.
 
     Args:
-        out: `pathlib.Path`.
-        name: `str`, C identifier.
-        files: paths of the files to be written at each export.
-        half_written: `bytes` of a header while an export goes on.
+        out: `pathlib.Path` of the folder.
+        name: `str`, the prefix of the model's C names.
+        files: paths of the files that each export writes.
+        half_written: `bytes` of a header during an export.
 
     Raises:
         ValueError: If the folder holds another model, or a file of one of
-            these names that is not of a model.
+            these names that does not belong to a model.
     """
     header = out / "model.h"
     if not header.exists():
@@ -50,43 +51,51 @@ def target(out, name, files, half_written):
         if foreign:
             raise ValueError(
                 "The folder must be empty or hold this model. Received: "
-                f"out={str(out)!r}, which has {foreign[0]} and no model.h. "
-                "Give another folder."
+                f"out={str(out)!r}, which has {foreign[0]} but no model.h. "
+                "Pass another folder."
             )
         return
     text = header.read_bytes()
     found = re.search(rb"char (\w+)_data\[\]", text)
     if found and found[1] == name.encode() or text == half_written:
         return
-    holds, or_name = "a model.h of something else", ""
+    holds, or_name = "another kind of model.h", ""
     if found:
         holds = repr(found[1].decode())
         or_name = f", or name={holds}"
     raise ValueError(
         "The folder must be empty or hold this model. Received: "
         f"out={str(out)!r}, which holds {holds}, with name={name!r}. "
-        f"Give another folder{or_name}."
+        f"Pass another folder{or_name}."
     )
 
 
 def labels(names, file):
-    """Names of classes as a tuple; a wrong number of them is an error."""
-    names = tuple(names)
+    """The names of classes as a tuple.
+
+    Raises:
+        ValueError: Unless there is one `str` for each value of the first
+            output.
+    """
+    given, names = names, tuple(names)
     wanted = file.outputs[0].shape[-1] if file.outputs[0].shape else 1
     if names and (
-        len(names) != wanted or not all(isinstance(t, str) for t in names)
+        # The letters of a word are no names.
+        isinstance(given, str)
+        or len(names) != wanted
+        or not all(isinstance(t, str) for t in names)
     ):
         raise ValueError(
-            f"{wanted} names of classes are required. Received: "
-            f"labels={names!r}."
+            f"A sequence of {wanted} names of classes is required. Received: "
+            f"labels={given!r}."
         )
     return names
 
 
 def margin(share):
-    """A margin below 0 is an error."""
-    if not share >= 0:
+    """Raises `ValueError` unless the margin is finite and at least 0."""
+    if not 0 <= share < math.inf:
         raise ValueError(
-            "The margin must be 0 or more. Received: "
-            f"arena_margin={share!r}. 0.1 is a tenth."
+            "The margin must be finite and at least 0. Received: "
+            f"arena_margin={share!r}. 0.1 is 10 %."
         )

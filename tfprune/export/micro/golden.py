@@ -1,34 +1,34 @@
-"""Inputs for the self-test that tell right kernels from wrong ones."""
+"""Chooses inputs for the self-test that expose wrong kernels."""
 
 import numpy as np
 
 from tfprune.export.run import interpreter
 
-# The pairs that a self-test holds at most, and the bytes that they may take.
+# The most pairs of a self-test, and the bytes that they may take.
 _PAIRS, _BYTES = 4, 1 << 15
 _CANDIDATES = 24
-# Shares of the range of an input: noise over all of it saturates many networks.
+# Relative to the range of an input; noise over the full range saturates many
+# networks.
 _SPREADS = (0.03, 0.1, 0.3, 1.0)
 
 
 def pairs(file, sample=None):
-    """Inputs, and what TFLite Micro gives for them, as the file stores them.
+    """Inputs and TFLite Micro's outputs for them, as the file stores them.
 
-    Those of the sample come first. Others are noise of several strengths, of
-    which those are taken whose outputs differ most, from each other and from
-    the ends of their range: where all outputs stand at an end, kernels that
-    compute something else pass.
+    Those of the sample come first. The others are chosen from noise of several
+    amplitudes: those whose outputs differ most from each other and are least
+    saturated, since even wrong kernels reproduce saturated outputs.
 
     Args:
         file: `model_file.ModelFile`.
-        sample: real values `(N, ...)`, a tuple or list of them for several
-            inputs; `None` for noise alone.
+        sample: array of real values `(N, ...)`; a tuple or list of arrays for
+            several inputs; `None` for noise alone.
 
     Returns:
-        List of arrays `(pairs, ...)`, of the inputs and then of the outputs.
+        List of arrays `(pairs, ...)`: the inputs, then the outputs.
 
     Raises:
-        ValueError: If the sample does not fit.
+        ValueError: If the sample does not fit the inputs or is too large.
     """
     given = [] if sample is None else interpreter.stored(file, sample)
     size = sum(
@@ -70,7 +70,7 @@ def _noise(file):
 
 
 def _apart(file, given, tried, count):
-    """The candidates that are furthest from those taken before, one by one."""
+    """Greedily picks the candidates that are farthest from all before them."""
     outputs = slice(len(file.inputs), None)
     points = _points(file, tried[outputs])
     if not np.isfinite(points).all():
@@ -101,7 +101,7 @@ def _columns(file, columns):
 
 
 def _points(file, columns):
-    """Outputs in shares of their range, an array `(N, values)`."""
+    """Outputs relative to their range, an array `(N, values)`."""
     rows = []
     for tensor, column in _columns(file, columns):
         width = 1.0
@@ -113,7 +113,7 @@ def _points(file, columns):
 
 
 def _inside(tensor, values):
-    """The share of values that do not stand at an end of their range."""
+    """The share of values that are not saturated."""
     if tensor.scale is None:
         return 1.0
     limits = np.iinfo(tensor.dtype)

@@ -1,9 +1,9 @@
-"""The kernels of TFLite Micro, as its op resolver names them."""
+"""The kernels of TFLite Micro, by the methods of its op resolver."""
 
 from tfprune.export.micro.arena import flat_ops
 
-# `MicroMutableOpResolver` has a method Add<Name>() for each. Its names and
-# those of the schema (CONV_2D, Conv2D) agree but for case and underscores.
+# `MicroMutableOpResolver` has a method Add<Name>() for each. The names differ
+# from the schema's only in case and underscores (Conv2D, CONV_2D).
 _BUILTIN = """
     Abs Add AddN ArgMax ArgMin AssignVariable AveragePool2D BatchMatMul
     BatchToSpaceNd BroadcastArgs BroadcastTo CallOnce Cast Ceil Concatenation
@@ -32,13 +32,14 @@ def resolver_methods(ops):
     """The methods that register the kernels of some ops.
 
     Args:
-        ops: `str`s, as `model_file.ModelFile.ops` names them.
+        ops: iterable of `str`, named as in `model_file.ModelFile.ops`.
 
     Returns:
-        A sorted list of method names ("AddConv2D"), each once.
+        Sorted list of distinct method names ("AddConv2D").
 
     Raises:
-        ValueError: If TFLite Micro has no kernel for an op; names all such.
+        ValueError: If TFLite Micro has no kernel for an op; the message names
+            all such ops.
     """
     methods = {op: _method(op) for op in ops}
     missing = sorted(op for op, method in methods.items() if method is None)
@@ -51,21 +52,21 @@ def resolver_methods(ops):
 
 
 def methods_of(data):
-    """The methods that register the kernels of a file; see above.
+    """The methods that register the kernels of a file.
 
     Args:
         data: `bytes` of a .tflite file.
 
     Returns:
-        A sorted list of method names, each once.
+        Sorted list of distinct method names ("AddConv2D").
 
     Raises:
-        ValueError: If TFLite Micro has no kernel for an op; names all such,
-            and what they compute.
+        ValueError: If TFLite Micro has no kernel for an op; the message names
+            all such ops and their outputs.
     """
     ops = [op for graph in flat_ops.read(data) for op in graph.ops]
     missing = [
-        f"{op.kind}, which gives {_layer(op)!r}"
+        f"{op.kind}, which computes {_layer(op)!r}"
         for op in ops
         if _method(op.kind) is None
     ]
@@ -78,7 +79,7 @@ def methods_of(data):
 
 
 def _layer(op):
-    """The name of what an op computes, which begins with that of its layer."""
+    """The name of an op's output, which begins with that of its layer."""
     return next((t.name for t in op.outputs if t is not None), "")
 
 

@@ -1,4 +1,4 @@
-"""`memory.md`: where a model's flash and RAM go, and what would lower them."""
+"""`memory.md`: where a model's flash and RAM go, and what would reduce them."""
 
 import math
 
@@ -6,16 +6,17 @@ import numpy as np
 
 from tfprune.core import tables
 from tfprune.export.file import packing
+from tfprune.export.micro.arena import arena_plan
 from tfprune.export.micro.arena import flat_ops
 
-# Rows of a table; what is smaller stands in one line.
+# The most rows of a table; smaller tensors are summed up in one row.
 _ROWS = 40
-# Ops that could write over what they read.
+# Ops that could overwrite their input.
 _IN_PLACE = (
     *("ADD", "MUL", "SUB", "RELU", "RELU6", "LOGISTIC", "TANH", "HARD_SWISH"),
     *("LEAKY_RELU", "SOFTMAX", "QUANTIZE", "DEQUANTIZE"),
 )
-# Spatial ops: their maps can be computed in patches.
+# Spatial ops, whose feature maps can be computed in patches.
 _SPATIAL = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D")
 
 
@@ -23,33 +24,34 @@ def text(name, data, need, code, reserved, original):
     """The page.
 
     Args:
-        name: `str`, the model's.
+        name: `str`, the name of the model.
         data: `bytes` of the .tflite file that is embedded.
         need: `arena_need.Need`.
         code: `costs.code_size.CodeSize`.
         reserved: `int`, bytes of arena that the sources reserve.
-        original: `bytes` of the file with the names of its tensors.
+        original: `bytes` of the file with the names of all tensors.
 
     Returns:
-        A `str`, Markdown.
+        `str` in Markdown.
     """
     graphs = flat_ops.read(data)
-    ops = graphs[0].ops
+    ops = arena_plan.sequence(graphs)
     names = _names(original, graphs)
     image = len(data) + code.bytes
     return (
         f"# Memory of {name}\n\n"
-        "Written by tfprune. Bytes; code is what GCC made of TFLite Micro and "
-        f"its kernels ({code.kernels}), your own program comes beside.\n\n"
+        "Written by tfprune. Sizes are in bytes. The code is TFLite Micro and "
+        f"its kernels ({code.kernels}), compiled by GCC, without your own "
+        "program.\n\n"
         f"## Flash: {image:,}\n\n{_flash(data, code, names)}\n"
         f"## RAM: an arena of {need.bytes:,}, {reserved:,} reserved\n\n"
-        f"{_arena(need, ops, names)}\n## What would lower it\n\n"
-        f"{_advice(need.plan, graphs, code, names)}"
+        f"{_arena(need, ops, names)}\n## What would reduce it\n\n"
+        f"{_advice(need.plan, graphs, ops, code, names)}"
     )
 
 
 def _names(original, graphs):
-    """Names of all tensors; the embedded file has those of its ends alone."""
+    """Names of all tensors; the embedded file names only inputs and outputs."""
     found = [
         [tensor.name for graph in some for tensor in graph.tensors]
         for some in (flat_ops.read(original), graphs)
@@ -102,17 +104,20 @@ def _arena(need, ops, names):
         )
         for b in sorted(plan.buffers, key=lambda b: (b.first, b.start))
     )
-    header = ("buffer", "bytes", "from", "first op", "last op", "at the peak")
+    header = (
+        *("buffer", "bytes", "address"),
+        *("first op", "last op", "at the peak"),
+    )
     last = max((b.last for b in plan.buffers), default=0)
     time = tuple(
         (_step(step, ops), f"{_alive(plan, step):,}", f"{_top(plan, step):,}")
         for step in range(last + 1)
     )
-    steps = ("op", "bytes alive", "top of them")
+    steps = ("op", "live bytes", "highest address")
     kept = (
-        f"Kept for good: {plan.persistent_bytes:,}. Activations and work "
-        f"space, which take turns: {plan.shared_bytes:,}. What decides: "
-        f"{plan.limit}.\n\n"
+        f"Persistent: {plan.persistent_bytes:,}. Activations and scratch "
+        f"buffers, which share space: {plan.shared_bytes:,}. The peak is "
+        f"set by: {plan.limit}.\n\n"
     )
     return (
         kept
@@ -122,10 +127,9 @@ def _arena(need, ops, names):
     )
 
 
-def _advice(plan, graphs, code, names):
+def _advice(plan, graphs, ops, code, names):
     found = []
     peak = _peak(plan)
-    ops = graphs[0].ops
     alive = [b for b in plan.buffers if b.first <= peak <= b.last]
     alive.sort(key=lambda b: -b.bytes)
     tensors = [tensor for graph in graphs for tensor in graph.tensors]
@@ -135,50 +139,52 @@ def _advice(plan, graphs, code, names):
             continue
         one = math.prod(shape[1:-1])
         found.append(
-            f"- A channel less of `{_label(b, names)}` ({shape[-1]} now) saves "
-            f"{one * b.bytes // max(1, math.prod(shape)):,} bytes at the peak."
+            f"- Each channel of `{_label(b, names)}` (now {shape[-1]}) that "
+            f"is removed saves {one * b.bytes // max(1, math.prod(shape)):,} "
+            "bytes at the peak."
         )
     op = ops[peak - 1] if 0 < peak <= len(ops) else None
     if op is not None and op.kind in _IN_PLACE:
         found.append(
-            f"- {op.kind} could write over what it reads: "
-            f"{op.outputs[0].bytes:,} bytes less at the peak. TFLite Micro "
-            "does so for none."
+            f"- {op.kind} could overwrite its input, which would save "
+            f"{op.outputs[0].bytes:,} bytes at the peak. TFLite Micro has no "
+            "in-place ops."
         )
     if op is not None and op.kind in _SPATIAL and len(alive) > 1:
         found.append(
-            f"- The peak is at {op.kind}, whose maps could be computed in "
-            "patches; a smaller input, or a stride further up, does the same "
-            "without code of your own."
+            f"- The peak is at {op.kind}, whose feature maps could be computed "
+            "in patches. A smaller input or a stride in an earlier layer has "
+            "the same effect without code of your own."
         )
     for b in alive:
         if b.scratch:
             found.append(
-                f"- {b.bytes:,} bytes at the peak are the work space of "
-                f"{b.name}, which the reference kernels do without, and are "
+                f"- {b.bytes:,} bytes at the peak are the scratch buffer of "
+                f"{b.name}. The reference kernels may need less, but are "
                 "slower."
             )
     if plan.limit not in ("activations", "planning"):
         found.append(
-            f"- {plan.limit} takes most while it prepares, not while it "
-            "runs: fewer channels of that layer, or one scale for all of them."
+            f"- The peak is during the initialization of {plan.limit}. Fewer "
+            "channels in that layer, or one scale for all of them, reduce it."
         )
     if plan.persistent_bytes > plan.shared_bytes:
         found.append(
-            "- Records of ops and tensors take more than activations: fewer, "
-            "larger layers."
+            "- Records of ops and tensors take more than activations. Fewer, "
+            "larger layers reduce them."
         )
     largest = max(code.by_op, key=code.by_op.get, default=None)
     if largest not in (None, "shared"):
         found.append(
-            f"- Without {largest} {code.by_op[largest]:,} bytes of code go."
+            f"- A model without {largest} would save "
+            f"{code.by_op[largest]:,} bytes of code."
         )
     return "\n".join(found) + "\n" if found else "Nothing stands out.\n"
 
 
 def _label(buffer, names):
     if buffer.scratch:
-        return f"work space of {buffer.name}"
+        return f"scratch buffer of {buffer.name}"
     return names[buffer.tensor] or f"tensor {buffer.tensor}"
 
 
@@ -194,7 +200,7 @@ def _top(plan, step):
 
 
 def _peak(plan):
-    """The step at which most is alive."""
+    """The step with the most live bytes."""
     last = max((b.last for b in plan.buffers), default=0)
     return max(range(last + 1), key=lambda step: _alive(plan, step))
 

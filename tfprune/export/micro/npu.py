@@ -27,19 +27,19 @@ _TAIL = 25
 
 @dataclasses.dataclass(frozen=True)
 class NpuReport(printed.Printed):
-    """Vela's estimates for one file, not measurements.
+    """Vela's estimates for one file. They are not measurements.
 
     Attributes:
         accelerator: `str`, one of `ACCELERATORS`.
-        system_config: `str`, the clocks and memories that are assumed.
-        sram_bytes: `int`, feature maps and what is staged beside them.
-        flash_bytes: `int`, weights as they are compressed for the NPU, and
-            commands; in DRAM on systems that keep them there.
-        cycles: `int`, of the NPU for one inference.
-        milliseconds: float, the same as time at the assumed clock.
+        system_config: `str`, the clocks and memories that Vela assumes.
+        sram_bytes: `int`, SRAM for feature maps and staging buffers.
+        flash_bytes: `int`, weights compressed for the NPU, and commands; in
+            DRAM on systems that keep them there.
+        cycles: `int`, cycles of the NPU per inference.
+        milliseconds: `float`, time per inference at the assumed clock.
         macs: `int`, multiply-adds on the NPU.
-        ops: `int`, ops of the file that was compiled.
-        cpu_ops: `dict` from op to how many are left to the CPU.
+        ops: `int`, the number of ops of the original file.
+        cpu_ops: `dict` from op to the number that is left to the CPU.
     """
 
     accelerator: str
@@ -71,9 +71,9 @@ def compile_for_npu(
         path: `str` or path-like, an int8 file of `export_tflite`.
         accelerator: one of `npu.ACCELERATORS`; the number after the name is
             the multiply-adds per cycle.
-        out: `str` or path-like, where to write the compiled file, which
-            TFLite Micro runs with Arm's driver; not written if `None`.
-        flags: `str`s, other flags of Vela ("--optimise=Size").
+        out: `str` or path-like, the compiled file to write, which TFLite Micro
+            runs with Arm's driver; `None` writes no file.
+        flags: sequence of `str`, further flags of Vela ("--optimise=Size").
 
     Returns:
         An `NpuReport`.
@@ -100,7 +100,7 @@ def compile_for_npu(
     before = model_file.read(path)
     with leftovers.folder() as folder:
         folder = pathlib.Path(folder)
-        # Vela names what it writes after the file.
+        # Vela names its outputs after the file.
         source = folder / "model.tflite"
         source.write_bytes(pathlib.Path(path).read_bytes())
         _run(source, path, accelerator, folder, flags)
@@ -145,5 +145,5 @@ def _run(source, path, accelerator, folder, flags):
 
 
 def _bytes(row, memory):
-    """Vela counts in KiB."""
+    """Bytes of a memory in Vela's table, which counts in KiB."""
     return round(1024 * float(row[f"{memory}_memory_used"]))

@@ -1,4 +1,4 @@
-"""How large the ops of a file are, as `costs.core_steps` asks."""
+"""Sizes of a file's ops for the estimates of `costs.core_steps`."""
 
 import math
 
@@ -9,10 +9,13 @@ _POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D")
 
 
 def of(op):
-    """A `core_steps.OpSize`.
+    """The sizes of an op.
 
     Args:
         op: `flat_ops.Op`.
+
+    Returns:
+        A `core_steps.OpSize`.
     """
     outputs = op.outputs[0].shape or (1,)
     reads = next(

@@ -1,5 +1,5 @@
-"""Runtimes for `.tflite` files, in child processes where they may crash.
+"""Runs `.tflite` files, in a child process wherever a runtime may crash.
 
-In: a file and inputs. Out: outputs, timings, sizes of arenas.
+In: a file and inputs. Out: outputs, timings, arena sizes.
 May import: `file`.
 """

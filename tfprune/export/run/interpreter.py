@@ -1,4 +1,4 @@
-"""Runs .tflite files, on TFLite or on TFLite Micro, sample by sample."""
+"""Runs .tflite files on TFLite or TFLite Micro, sample by sample."""
 
 import pathlib
 
@@ -19,21 +19,20 @@ def run(path, x, runtime="tflite"):
     Args:
         path: `str` or path-like.
         x: array `(N, ...)` of real values; for several inputs a tuple, list
-            or dict (by name) of arrays. They are quantized here if the file
-            wants that.
-        runtime: "tflite" or "litert", its new name, the interpreter of phones
+            or dict (by name) of arrays. Quantized if the file's inputs are.
+        runtime: "tflite" or its new name "litert", the interpreter for phones
             and computers with its fastest kernels; "reference", the same with
-            its plain kernels; "micro", the interpreter of microcontrollers.
+            its reference kernels; "micro", the one for microcontrollers.
 
     Returns:
-        An array `(N, ...)` of real values, dequantized where the file's
-        outputs are quantized; a tuple of them for several outputs.
+        An array `(N, ...)` of real values, dequantized if the file's outputs
+        are quantized; a tuple of arrays if it has several outputs.
 
     Raises:
         ImportError: If a package of the extra `export` is missing.
         RuntimeError: If the runtime cannot run the file.
-        ValueError: If the file is not a TFLite model with a batch of 1, if
-            `x` does not fit it, or if there is no such runtime.
+        ValueError: If the file is not a TFLite model with a batch size of 1, if
+            `x` does not fit its inputs, or if there is no such runtime.
 
     Example:
 
@@ -57,21 +56,21 @@ def run(path, x, runtime="tflite"):
 
 
 def stored(file, x):
-    """Inputs, and what TFLite Micro gives for them, as the file stores them.
+    """Inputs and TFLite Micro's outputs for them, as the file stores them.
 
     Args:
         file: `model_file.ModelFile`.
         x: as for `run`.
 
     Returns:
-        List of arrays `(N, ...)`, of the inputs and then of the outputs.
+        List of arrays `(N, ...)`: the inputs, then the outputs.
     """
     columns = file.encode(x)
     return [*columns, *_run_micro(file, columns)]
 
 
 def outputs(file, x):
-    """What TFLite gives for inputs, as the file stores it.
+    """TFLite's outputs, as the file stores them.
 
     Args:
         file: `model_file.ModelFile`.
@@ -84,15 +83,16 @@ def outputs(file, x):
 
 
 def random_inputs(file, count):
-    """Some inputs for a file, as `run` takes them; always the same ones.
+    """Random inputs for `run`, from a fixed seed.
 
     Args:
         file: `model_file.ModelFile`.
-        count: `int`.
+        count: `int`, the number of samples.
 
     Returns:
-        List of arrays `(count, ...)`: any value that a quantized input can
-        have, normal ones for floats, zeros where the values may be indices.
+        List of arrays `(count, ...)`: uniform over the range of a quantized
+        input, standard normal for floats, zeros for plain integers, which may
+        be indices.
     """
     rng = np.random.default_rng(0)
     columns = []
@@ -131,25 +131,26 @@ def _run_micro(file, columns):
 
 
 def ask_micro(file, **request):
-    """Lets `micro_runner.py` handle a request in a process of its own.
+    """Sends a request to `micro_runner.py` in a process of its own.
 
     Args:
-        file: `model_file.ModelFile`, which an error names.
-        **request: What its `handle` wants.
+        file: `model_file.ModelFile`, named in errors.
+        **request: The entries of the request that `micro_runner.handle` takes.
 
     Returns:
-        What its `handle` returns.
+        What `micro_runner.handle` returns.
 
     Raises:
-        RuntimeError: If the interpreter refuses the file, or crashes on it.
+        ImportError: If the package tflite-micro is missing.
+        RuntimeError: If the interpreter refuses the file or crashes on it.
     """
     packages.require("tflite_micro")
     with child.Child(micro_runner.__file__) as process:
         answer = process.ask(request)
     if answer.error:
         hint = (
-            " It ends so on damaged files, and on int8 ones in which a layer "
-            "was as good as constant on the calibration data."
+            " It crashes on damaged files, and on int8 files in which a layer "
+            "was almost constant on the calibration data."
         )
         reason = " ".join(answer.error.split())
         raise RuntimeError(
@@ -162,11 +163,11 @@ def ask_micro(file, **request):
 
 
 def _refused(file, log):
-    """The op that a kernel refused, by the name of what it gives."""
+    """A sentence that names the refused op, or an empty string."""
     kind, names = refusals.culprits(file.path, log)
     if kind is None or not names:
         return ""
-    return f" It has no kernel for the {kind} that gives {names[0]!r}."
+    return f" It has no kernel for the {kind} that computes {names[0]!r}."
 
 
 _RUNTIMES = {

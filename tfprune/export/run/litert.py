@@ -1,4 +1,4 @@
-"""The interpreter of TFLite: opens files, runs them, times them."""
+"""The TFLite interpreter: opens, runs and times files."""
 
 import pathlib
 import time
@@ -22,13 +22,13 @@ def open_file(path, choice="xnnpack", preserve=False):
 
     Args:
         path: `str` or path-like.
-        choice: kernels, "xnnpack", the fastest ones, "builtin" or
-            "reference", the plain ones.
-        preserve: `bool`, whether all tensors can be read when it has run.
+        choice: the kernels: "xnnpack", the fastest ones, "builtin" or
+            "reference".
+        preserve: `bool`, whether all tensors can be read after a run.
 
     Returns:
-        The interpreter, its tensors allocated, and the kernels that it took:
-        "builtin" where XNNPACK refuses the file.
+        `(interpreter, kernels)`: the interpreter with its tensors allocated,
+        and the kernels in use, which are "builtin" if XNNPACK refuses the file.
 
     Raises:
         ImportError: If a package of the extra `export` is missing.
@@ -44,12 +44,12 @@ def open_file(path, choice="xnnpack", preserve=False):
             experimental_preserve_all_tensors=preserve,
         )
         interpreter.allocate_tensors()
-    # The first of them where it does not know an op.
+    # ValueError is raised for an unknown op.
     except (ValueError, RuntimeError) as error:
         if choice != "xnnpack":
             raise RuntimeError(
                 "TFLite must be able to run the file. Received: "
-                f"path={str(path)!r}. It says: {error}"
+                f"path={str(path)!r}. TFLite reports: {error}"
             ) from error
         logging.warning(
             "XNNPACK refuses %s (%s); TFLite runs it with its built-in "
@@ -57,16 +57,16 @@ def open_file(path, choice="xnnpack", preserve=False):
             path,
             error,
         )
-        return open_file(path, "builtin")
+        return open_file(path, "builtin", preserve)
     return interpreter, choice
 
 
 def invoke(file, columns, choice="xnnpack"):
-    """What a file gives for inputs, sample by sample.
+    """Runs a file, sample by sample.
 
     Args:
         file: `model_file.ModelFile`.
-        columns: list of arrays `(N, ...)`, as `file.encode` returns.
+        columns: list of arrays `(N, ...)`, as `file.encode` returns them.
         choice: as for `open_file`.
 
     Returns:
@@ -86,9 +86,9 @@ def invoke(file, columns, choice="xnnpack"):
 
 
 def kernels(path):
-    """Which kernels TFLite runs a file with.
+    """The kernels that TFLite runs a file with.
 
-    XNNPACK, which is faster, refuses some files: sparse ones, and int8 ones of
+    XNNPACK is faster but refuses some files: sparse ones, and int8 files of
     other tools in which a layer was dead on the calibration data.
 
     Args:
@@ -101,12 +101,13 @@ def kernels(path):
 
 
 def times(paths, runs=50):
-    """How long files take on TFLite, on one thread and on zeros.
+    """Times files on TFLite, with one thread and zeros as inputs.
+
+    The files take turns, so that a slowdown of the machine affects all.
 
     Args:
-        paths: list of `str` or path-like, files that take turns: a machine
-            that slows down slows down all of them.
-        runs: `int`, inferences of each.
+        paths: list of `str` or path-like.
+        runs: `int`, inferences per file.
 
     Returns:
         Array `(runs, len(paths))` of seconds.
@@ -131,12 +132,12 @@ def intermediate(path, x, kernels="reference"):
     Args:
         path: `str` or path-like.
         x: as for `interpreter.run`.
-        kernels: "reference" or "builtin", which are faster.
+        kernels: "reference", or "builtin", which is faster.
 
     Yields:
-        For each sample a `dict` from the name of a tensor to its real values
-        and the share of them that stand at an end of their integer range, 0
-        where they are floats.
+        For each sample, a `dict` from the name of a tensor to
+        `(values, clipped)`: its real values, and the share of them at an end
+        of the integer range, 0 for floats.
     """
     file = model_file.read(path)
     columns = file.encode(x)
@@ -149,6 +150,7 @@ def intermediate(path, x, kernels="reference"):
         if d["name"] and d["name"] not in constants
     ]
     for row in zip(*columns, strict=True):
+        interpreter.reset_all_variables()
         for index, values in zip(inputs, row, strict=True):
             interpreter.set_tensor(index, values[None])
         interpreter.invoke()
@@ -159,7 +161,7 @@ def intermediate(path, x, kernels="reference"):
 
 
 def _prepared(path):
-    """A function that runs a file once, on zeros."""
+    """A function that runs a file once, with zeros as inputs."""
     interpreter, _ = open_file(path)
     for detail in interpreter.get_input_details():
         zeros = np.zeros(detail["shape"], detail["dtype"])
@@ -168,12 +170,12 @@ def _prepared(path):
 
 
 def _real(detail, values):
-    """Real values of a tensor, and the share of them that is clipped."""
+    """The real values of a tensor, and the share of them that is clipped."""
     scale, zero_point = detail["quantization"]
     if not scale:
         return values.astype("float32"), 0.0
     limits = np.iinfo(values.dtype)
-    # Where the range begins at 0, its lower end clips nothing.
+    # If the range starts at 0, its lower end is a plain zero, as after a ReLU.
     low = (values == limits.min) & (zero_point != limits.min)
     clipped = np.mean(low | (values == limits.max))
     return (values.astype("float32") - zero_point) * scale, float(clipped)

@@ -1,13 +1,13 @@
-"""The interpreter of TFLite, run by `child.Child`.
+"""The TFLite interpreter, run by `child.Child`, so that only the child crashes.
 
-A crash ends the child alone. A script without imports from tfprune.
+A script without imports from tfprune.
 """
 
 import numpy as np
 
 
 def prepare():
-    """Imports LiteRT."""
+    """Imports LiteRT before the first request."""
     from ai_edge_litert import interpreter  # noqa: F401
 
 

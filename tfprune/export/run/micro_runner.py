@@ -1,7 +1,7 @@
 """The TFLite Micro interpreter, run by `child.Child`.
 
-A script without imports from tfprune. The interpreter ends the process on
-some damaged files, and tells only C's stderr what it misses.
+A script without imports from tfprune. The interpreter aborts the process on
+some damaged files, and reports what it lacks only on C's stderr.
 """
 
 import os
@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 
-# A first arena that suits most models; each try that fails takes four times
-# as much. Memory that is not used is not touched.
+# The first arena suits most models; after a failure it is four times as large.
+# The system does not back memory that is never touched.
 _FIRST_ARENA = 1 << 24
 _LAST_ARENA = 1 << 30
 _ALIGNMENT = 16
@@ -20,19 +20,19 @@ _ALLOCATED = re.compile(r"Arena allocation (\w+) (\d+) bytes")
 
 
 def prepare():
-    """Imports TFLite Micro."""
+    """Imports TFLite Micro before the first request."""
     from tflite_micro.python.tflite_micro import runtime  # noqa: F401
 
 
 def handle(request):
     """Answers a request, a `dict` with an `action`.
 
-    "measure" takes `paths`, models with the same inputs, and `inputs`,
-    `[shape, dtype]` of each, and returns the bytes that `micro.Arena` holds
-    for each model. "run" takes `path`, `inputs`, the `.npy` files `(N, ...)`
-    in the dtypes of the model, and `outputs`, the files to write. "time" takes
-    `paths`, `inputs` as "measure" does and `runs`, and returns the least
-    seconds of an inference of each model, the models taking turns.
+    "measure" takes `paths`, files with the same inputs, and `inputs`,
+    `[shape, dtype]` of each input. It returns the sizes of the arena of each
+    file, in bytes. "run" takes `path`, `inputs`, the `.npy` files `(N, ...)` in
+    the dtypes of the file, and `outputs`, the files to write. "time" takes
+    `paths` and `inputs` as "measure" does, and `runs`. The files take turns; it
+    returns the shortest inference of each in seconds.
     """
     return _ACTIONS[request["action"]](request)
 
@@ -67,7 +67,7 @@ def _run(request):
     columns = [np.load(path, mmap_mode="r") for path in request["inputs"]]
     rows = []
     for i in range(len(columns[0])):
-        # A recurrent model must not remember the sample before.
+        # A recurrent model must not carry its state to the next sample.
         interpreter.reset()
         _invoke(interpreter, [column[i : i + 1] for column in columns])
         indices = range(len(request["outputs"]))
@@ -98,7 +98,7 @@ def _interpreter(data, arena):
 
 
 def _start(data):
-    """An interpreter in an arena that is large enough, and its size."""
+    """`(interpreter, size)`, with the first arena that is large enough."""
     size = _FIRST_ARENA
     while True:
         try:
@@ -110,25 +110,27 @@ def _start(data):
 
 
 def _starts(data, arena):
-    """Whether a model starts in an arena; tried in a process of its own.
+    """Whether a model starts in an arena, tried in a process of its own.
 
-    Where the arena ends while tensors are planned, the interpreter may crash.
+    The interpreter may crash if the arena is exhausted by planning.
     """
     process = os.fork()
     if not process:
+        status = 1
         try:
             _interpreter(data, arena)
-        except RuntimeError:
-            os._exit(1)
-        os._exit(0)
+            status = 0
+        finally:
+            # Whatever was raised, the copy must not go on as a second runner.
+            os._exit(status)
     return os.waitpid(process, 0)[1] == 0
 
 
 def _smallest(data, least):
     """The smallest arena of at least `least` bytes that is large enough.
 
-    While tensors are planned the arena holds tables that are gone later:
-    small models need more to start than they use in the end.
+    The memory planner keeps temporary tables in the arena, so that small models
+    need more to start than they use afterwards.
     """
     if _starts(data, least):
         return least

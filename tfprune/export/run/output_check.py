@@ -1,4 +1,4 @@
-"""Whether a file runs where it is meant to, as the model does."""
+"""Checks that a file runs on its runtime and computes what the model does."""
 
 import importlib.util
 import re
@@ -15,28 +15,30 @@ from tfprune.export.run import refusals
 from tfprune.graph import values
 
 _LOOKED_AT = 8
-# Shares of the spread of an output. Errors below so many steps are those of
-# rounding, however little an output moves.
+# The largest error relative to the standard deviation of an output. Errors of
+# up to two quantization steps are rounding, even if an output hardly varies.
 _TOO_FAR = 0.3
 _STEPS = 2
 RUNTIMES = {"tflite": "TFLite", "micro": "TFLite Micro"}
 
 
 def check(model, signature, samples, path, runtime):
-    """Runs a file before it is called done.
+    """Runs an exported file and compares its outputs with the model's.
 
-    Warns of outputs that quantization has made useless: the converter gives
-    some ops one scale for all that they take and give, where they need
-    several, and clips without a word.
+    Logs a warning for outputs that quantization has made useless. The
+    converter gives the inputs and outputs of some ops one common scale, which
+    clips if they need different ones, and does not report it.
 
     Args:
         model: the `keras.Model` that was exported.
         signature: its `signature.Signature`.
-        samples: list of arrays `(N, ...)`, the calibration samples; empty for
-            files that have none, which run once on random inputs.
-        path: `pathlib.Path` of the file; others are written beside it.
-        runtime: A key of `RUNTIMES`, what the file is for. Without the
-            package tflite-micro "micro" is run on TFLite, with a warning.
+        samples: list of arrays `(N, ...)`, the calibration samples. If there
+            are none, the file runs once on random inputs and nothing is
+            compared.
+        path: `pathlib.Path` of the file; temporary files are written beside it.
+        runtime: A key of `RUNTIMES`, the runtime that the file is meant for.
+            Without the package tflite-micro, "micro" falls back to TFLite with
+            a warning.
 
     Raises:
         ValueError: If the runtime cannot run the file.
@@ -47,8 +49,8 @@ def check(model, signature, samples, path, runtime):
         few = interpreter.random_inputs(file, 1)
     if runtime == "micro" and not _has_micro():
         logging.warning(
-            "TFLite Micro is not there to run the file once: pip install "
-            '"tfprune[export]" on Linux.'
+            "TFLite Micro is not installed, so the file was checked on TFLite. "
+            'Run: pip install "tfprune[export]" (Linux only).'
         )
         runtime = "tflite"
     stored = _run(model, file, few, runtime)
@@ -57,7 +59,7 @@ def check(model, signature, samples, path, runtime):
 
 
 def _run(model, file, few, runtime):
-    """What a runtime gives for some inputs, as the file stores it."""
+    """The outputs of a runtime for some inputs, as the file stores them."""
     path = file.path
     inputs = [f"{path}.in_{i}.npy" for i in range(len(few))]
     outputs = [f"{path}.out_{i}.npy" for i in range(len(file.outputs))]
@@ -85,15 +87,15 @@ def _refusal(model, file, answer, runtime):
     if kind and not layers:
         where = f", {kind}"
     other = (
-        "Replace the layer, or pass runtime='tflite' for a file that phones "
-        "and computers alone run."
+        "Replace the layer, or pass runtime='tflite' for a file that only "
+        "phones and computers run."
         if runtime == "micro"
         else "Replace the layer."
     )
     said = answer.error if answer.crashed or not kind else ""
     return ValueError(
         f"{RUNTIMES[runtime]} must be able to run the file. Received: a model "
-        f"with an op that it does not run{where}. {other} It says: "
+        f"with an op that it does not run{where}. {other} It reports: "
         f"{said or answer.error.splitlines()[0][:300]}. Its log ends: "
         f"{answer.ending}"
     )
@@ -104,11 +106,11 @@ def layer_of(model, name):
 
     Args:
         model: a `keras.Model`.
-        name: `str`, the name of the tensor, a path of scopes. TensorFlow may
-            number scopes anew.
+        name: `str`, the name of the tensor, a path of name scopes, whose
+            numbers TensorFlow may have changed.
 
     Returns:
-        The name of the layer, or `None` if none is among the scopes.
+        The name of the innermost layer among the scopes, or `None`.
     """
     known = {layer.name for layer in values.layers(model)} - {model.name}
     for scope in reversed(re.split("[/;]", name)):
@@ -127,9 +129,9 @@ def _compare(model, signature, few, file, stored):
         spread = exact.std()
         if error > max(_TOO_FAR * spread, _STEPS * (tensor.scale or 0)):
             logging.warning(
-                "Quantized outputs %r are off by %.2g on calibration samples, "
-                "on which their spread is %.2g. tfprune.quantization_error "
-                "names the tensors where it begins.",
+                "Quantized outputs %r have an error (RMS) of %.2g on the "
+                "calibration samples, where their standard deviation is %.2g. "
+                "tfprune.quantization_error names the tensors where it begins.",
                 tensor.name,
                 error,
                 spread,
@@ -137,7 +139,7 @@ def _compare(model, signature, few, file, stored):
 
 
 def _predicted(model, signature, columns):
-    """The outputs for each sample; a state of the model stays as it is."""
+    """Yields the model's outputs for each sample."""
     for row in zip(*columns, strict=True):
         outputs = signature.call(model, [value[None] for value in row])
         yield [values.numpy(y) for y in outputs]

@@ -1,4 +1,4 @@
-"""Which ops of a file a runtime refuses, from what it says."""
+"""Finds the ops that a runtime refuses in what it reports."""
 
 import re
 
@@ -17,18 +17,18 @@ def culprits(path, text):
 
     Args:
         path: `str` or path-like, the file.
-        text: `str`, what the runtime said and logged.
+        text: `str`, the runtime's error and log.
 
     Returns:
-        The kind of the ops ("SQRT") and a list of the names of the tensors
-        that they give; `None` and an empty list if the text names none.
+        `(kind, names)`: the op ("SQRT") and a list of the names of its outputs;
+        `None` and an empty list if the text names no op.
     """
     for pattern in _BY_NUMBER:
         found = pattern.search(text)
         if found:
             number = int(found["number"])
             names = model_file.output_names(path)
-            # A delegate has numbers of its own.
+            # The number is out of range if a delegate has replaced ops.
             names = names[number : number + 1]
             return found["kind"], [name for _, name in names]
     found = _BY_KIND.search(text)

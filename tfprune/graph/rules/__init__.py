@@ -1,8 +1,8 @@
-"""One function for each kind of layer: what it does to channels.
+"""One function for each type of layer: its rule for channels.
 
-A rule takes a `Call` and returns the label array of the output (a list of
-them for several outputs). On the way it says which variables the channels
-pass through (`call.bind`), which numbers in the config count them
+A rule takes a `Call` and returns the label array of the output, or a list of
+label arrays if the layer has several outputs. On the way it records which
+variables the channels index (`call.bind`), which config entries count them
 (`call.count`) and how many multiply-adds they cost (`call.multiply_adds`).
 """
 

@@ -1,4 +1,4 @@
-"""Which activation functions act on each channel by itself."""
+"""Activation functions, and whether they act elementwise."""
 
 import keras
 
@@ -9,7 +9,7 @@ ELEMENTWISE = frozenset(
     "threshold sparse_sigmoid sparse_plus".split()
 )
 
-# Ops of one tensor that treat every element by itself.
+# Unary elementwise ops.
 OPS = (
     "Absolute Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Celu "
     "Clip Conjugate Copy Cos Cosh Deg2rad Elu Erf Erfc Erfinv Exp Exp2 Expm1 "
@@ -21,15 +21,15 @@ OPS = (
     "Trunc ZerosLike Cast"
 ).split()
 
-# Ops of two operands that do.
+# Binary elementwise ops.
 BINARY = "Add Subtract Multiply Divide TrueDivide Power Maximum Minimum".split()
 
 
 def activate(call, labels, key="activation"):
-    """Passes labels through the activation that a layer's config names.
+    """Passes labels through the activation that the layer's config names.
 
-    Channels that meet in the activation (softmax), or pass through a function
-    that is not known, stay.
+    Freezes the channels if the activation mixes them, as softmax does, or if
+    it is a function that cannot be shown to be elementwise.
 
     Returns:
         `labels`.
@@ -38,7 +38,7 @@ def activate(call, labels, key="activation"):
 
 
 def activate_as(call, labels, live, key="activation", config=None):
-    """As `activate`, through the activation of a layer that `live` is."""
+    """Like `activate`, but for the activation of another layer, `live`."""
     config = live.get_config() if config is None else config
     name = config.get(key)
     if isinstance(name, dict):
@@ -52,11 +52,11 @@ def activate_as(call, labels, live, key="activation", config=None):
 
 
 def _elementwise(function):
-    """Whether a function is made of ops that act on each element."""
+    """Whether a function consists of elementwise Keras ops alone."""
     x = keras.Input((2, 19))
     try:
         operations = keras.Model(x, function(x)).operations[1:]
-    except Exception:  # Not made of Keras ops: nothing is known of it.
+    except Exception:  # Not made of Keras ops, so it may do anything.
         return False
     return all(
         type(op).__name__ in (*OPS, *BINARY) and op.output.shape == x.shape

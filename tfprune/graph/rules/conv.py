@@ -1,4 +1,4 @@
-"""Convolutions."""
+"""Convolutional layers."""
 
 import math
 
@@ -12,13 +12,13 @@ READS, WRITES = call_lib.READS, call_lib.WRITES
 
 
 def positions(shape, axis):
-    """Positions of a feature map: the product of its spatial sizes."""
+    """The number of positions of a feature map; unknown sizes count as 1."""
     spatial = [n for a, n in enumerate(shape) if a not in (0, axis)]
     return math.prod(1 if n is None else n for n in spatial)
 
 
 def reads_padding(config):
-    """Whether a convolution reads zeros from beyond the border."""
+    """Whether a convolution reads zeros beyond the border of its input."""
     size = config["kernel_size"]
     larger = any(n > 1 for n in np.atleast_1d(size))
     return config["padding"] != "valid" and larger

@@ -1,7 +1,9 @@
-"""Products that an equation describes: what each letter does to channels.
+"""Einsum layers and ops, and the matrix products that are written as einsums.
 
-A letter of the input and of the kernel alone is summed over (`reads`); one of
-the kernel and of the output alone is new (`writes`); all others are passed on.
+A letter that stands in the input and in the kernel but not in the output is
+summed over: the kernel reads those channels. A letter that stands in the
+kernel and in the output but not in the input is new: the kernel writes them.
+All other letters pass channels on.
 """
 
 import math
@@ -18,11 +20,17 @@ READS, WRITES = call_lib.READS, call_lib.WRITES
 
 
 class Letters:
-    """One part of an equation on a tensor of some rank.
+    """The subscripts of one operand of an equation.
 
     Args:
         text: `str` such as `"abc"`, `"...bc"` or `"ab..."`.
-        rank: `int`.
+        rank: `int`, the rank of the operand.
+
+    Attributes:
+        axes: `dict` from letter to axis.
+        order: `str`, the letters without the ellipsis.
+        left: `bool`, whether the ellipsis comes first.
+        elided: `range`, the axes that the ellipsis stands for.
     """
 
     def __init__(self, text, rank):
@@ -48,7 +56,7 @@ def einsum_dense(call):
     x, rank = Letters(given, call.x.rank), len(call.output_shapes[0])
     y = Letters(made, rank)
     if x.elided and not x.left:
-        return call.freeze_all("an equation that ends in dots")[0]
+        return call.freeze_all("an equation with an ellipsis at the end")[0]
     varying = {c for c in x.order if x.axes[c] in call.x.varying}
     if any(axis in call.x.varying for axis in x.elided):
         varying.add("...")
@@ -61,7 +69,8 @@ def einsum_dense(call):
     writes = [c for c in kernel if c not in x.axes]
     used = [c for c in reads if c in varying] or reads[:1]
     bias = call.config["bias_axes"] or ""
-    # A bias takes constants over where each of its values is one output's.
+    # Constants of the input can move into the bias only if the bias has
+    # exactly one value for each output.
     plain = len(kernel) == 2 and bias == "".join(writes)
     known = {c: call.channels(x.axes[c]) for c in used}
     for c in used:
@@ -82,7 +91,7 @@ def einsum_dense(call):
 
 
 def _passed(call, x, y, kernel, varying):
-    """Channels along letters that the product leaves apart."""
+    """The rule where channels lie along letters that are not summed over."""
     labels = call.x.labels
     for c in varying - {"..."}:
         if c not in y.axes:
@@ -107,7 +116,7 @@ def _passed(call, x, y, kernel, varying):
 
 
 def _moved(labels, x, y):
-    """An input's labels on the axes of the output."""
+    """Labels of the input `x`, transposed to the axes of the output `y`."""
     rank = len(y.elided) + len(y.order)
     order = {y.axes[c]: x.axes[c] for c in y.order if c in x.axes}
     order |= dict(zip(y.elided, x.elided, strict=True))
@@ -120,7 +129,7 @@ def _moved(labels, x, y):
 
 
 def _count(call, x, y, kernel, known):
-    """Multiply-adds: the product of all sizes, once for each letter."""
+    """Records the multiply-adds: the product of the sizes of all letters."""
     sizes = {c: call.x.shape[x.axes[c]] for c in x.order}
     sizes |= {c: call.output_shapes[0][y.axes[c]] for c in y.order}
     batch = x.order[0] if not x.left else None
@@ -130,7 +139,15 @@ def _count(call, x, y, kernel, known):
 
 
 def product(call, equation):
-    """Labels of a product of tensors; an equation without dots."""
+    """Labels of an einsum over tensors.
+
+    Args:
+        call: the `Call`.
+        equation: `str` without an ellipsis, with one operand for each tensor.
+
+    Returns:
+        The label array of the output.
+    """
     inputs, output = parse(equation)
     if len(inputs) != len(call.tensors):
         return call.freeze_all("an array among tensors")[0]
@@ -139,7 +156,8 @@ def product(call, equation):
     for text, x in zip(inputs, call.tensors, strict=True):
         sizes |= dict(zip(text, x.shape, strict=True))
         letters = [text[axis] for axis in x.varying]
-        # Where heads differ, whole heads go.
+        # If the channels include a batch letter of the product (heads), only
+        # whole heads can be removed.
         for c in [c for c in letters if c in apart] or letters:
             labels = call.channels(text.index(c), x)
             found.setdefault(c, []).append(labels)
@@ -179,17 +197,17 @@ def einsum(call):
 def matmul(call):
     ranks = {x.rank for x in call.tensors}
     if len(call.tensors) != 2 or len(ranks) > 1 or min(ranks) < 3:
-        return call.freeze_all("a matmul of tensors of other ranks")[0]
+        return call.freeze_all("a matmul of tensors whose ranks differ")[0]
     a, b = call.tensors
     batch = "abcdefgh"[: a.rank - 2]
     if a.shape[:-2] != b.shape[:-2]:
-        return call.freeze_all("a matmul that repeats a tensor")[0]
+        return call.freeze_all("a matmul that broadcasts a tensor")[0]
     return product(call, f"{batch}xy,{batch}yz->{batch}xz")
 
 
 @rulebook.rule("ops.DotProductAttention")
 def dot_product_attention(call):
-    """Tensors of axes batch, time, head, width: heads go together."""
+    """Tensors are `(batch, time, heads, width)`; only heads can be removed."""
     query, key, value, *others = call.tensors
     heads = {x.shape[2] for x in (query, key, value)}
     if 1 in value.varying or len(heads) > 1:
@@ -198,7 +216,7 @@ def dot_product_attention(call):
         if 3 in x.varying:
             call.freeze_product(x.labels)
     for x in others:
-        call.freeze(x.labels, "a mask of attention")
+        call.freeze(x.labels, "an attention mask")
     if any(2 in x.varying for x in (query, key, value)):
         one, *rest = [call.channels(2, x) for x in (query, key, value)]
         for labels in rest:

@@ -1,4 +1,4 @@
-"""Layers and ops that treat every element, or every channel, by itself."""
+"""Layers and ops that act on every element, or every channel, independently."""
 
 from tfprune.graph import rulebook
 from tfprune.graph.rules import activation
@@ -31,7 +31,7 @@ def rescaling(call):
     call.memory = "inplace"
     for key in ("scale", "offset"):
         if not isinstance(call.config[key], (int, float)):
-            call.freeze(call.x.labels, f"an array as {key} of Rescaling")
+            call.freeze(call.x.labels, f"Rescaling with an array as its {key}")
     return call.x.labels
 
 
@@ -44,7 +44,7 @@ def activation_layer(call):
 @rulebook.rule("Softmax", "ops.Softmax", "ops.LogSoftmax", "ops.Sparsemax")
 @rulebook.rule("ops.Normalize", "ops.Cumsum", "ops.Cumprod", "ops.Roll")
 def along_an_axis(call):
-    """What mixes the elements along some axes, and no others."""
+    """Mixes the elements along some axes, and no others."""
     axes = call.config.get("axis", -1)
     if axes is None:
         return call.freeze_all("all axes of a tensor at once")[0]
@@ -58,5 +58,5 @@ def along_an_axis(call):
 @rulebook.rule("ops.Tril", "ops.Triu")
 def triangle(call):
     if max(call.x.varying, default=0) >= call.x.rank - 2:
-        call.freeze(call.x.labels, "a triangle of channels")
+        call.freeze(call.x.labels, "a triangular mask along the channels")
     return call.x.labels

@@ -1,4 +1,4 @@
-"""Tables of vectors that are looked up."""
+"""Embedding layers."""
 
 import numpy as np
 
@@ -11,15 +11,15 @@ def embedding(call):
     outputs = call.fresh(call.config["output_dim"])
     call.bind("embeddings", 1, outputs, call_lib.WRITES)
     call.count("output_dim", outputs)
-    # Which row it is depends on the input.
+    # The looked-up row depends on the input, so no output is constant.
     call.drive(outputs)
     return call.spread(outputs, -1)
 
 
 @rulebook.rule("ReversibleEmbedding")
 def reversible_embedding(call):
-    """Forth and back by one table, which therefore stays as it is."""
-    reason = "a table that is read in both directions"
+    """Embeds tokens and projects back by the same table, which is frozen."""
+    reason = "an embedding that is also read in reverse"
     if call.argument(1, "reverse", False):
         return call.freeze_all(reason)[0]
     labels = call.fresh(1, "table").reshape((1,) * len(call.output_shapes[0]))

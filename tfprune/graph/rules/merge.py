@@ -1,4 +1,4 @@
-"""Ops on several tensors: elementwise with broadcasting, concatenation."""
+"""Ops on several tensors: broadcasting elementwise ops and concatenation."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def _joined(call, shape, arrays):
     """Joins the labels of operands that broadcast to `shape`.
 
     `arrays` are pairs `(sizes, labels)` of full rank. An operand of size 1
-    along an axis is used by all channels of the others, so it stays.
+    along an axis is broadcast to all channels of the others, so it is frozen.
     """
     kept = []
     for sizes, labels in arrays:
@@ -46,7 +46,7 @@ def _joined(call, shape, arrays):
 
 
 def _full_rank(x, rank, at):
-    """Sizes and labels of `x` with axes of size 1 put in at axis `at`."""
+    """Sizes and labels of `x`, padded to `rank` with axes of size 1 at `at`."""
     missing = rank - x.rank
     sizes = x.shape[:at] + (1,) * missing + x.shape[at:]
     shape = x.labels.shape
@@ -55,7 +55,7 @@ def _full_rank(x, rank, at):
 
 @rulebook.rule("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
 def merge_layer(call):
-    # Keras merge layers put missing axes behind the batch axis.
+    # Unlike numpy, Keras merge layers insert missing axes after the batch axis.
     rank = max(x.rank for x in call.tensors)
     arrays = [_full_rank(x, rank, 1) for x in call.tensors]
     return _joined(call, call.output_shapes[0], arrays)
@@ -81,7 +81,7 @@ def _leaves(call):
 
 
 def _follow(call, constant, labels):
-    """Lets an array in the config lose the channels that the tensor loses."""
+    """Makes an array in the config lose the channels that the tensor loses."""
     rank = labels.ndim
     if constant.value.ndim > rank:
         call.freeze(labels, "an array of higher rank than the tensor")
@@ -123,14 +123,14 @@ def stack(call):
 
 
 def _stacked(call, axis, varying):
-    """Concatenation along an axis that is not that of the channels."""
+    """Concatenation along an axis other than the channel axis."""
     if axis in varying:
         return call.freeze_all("channels of two tensors cross")[0]
     return _widest(call)
 
 
 def _widest(call):
-    """Labels of tensors of one shape, joined."""
+    """The joined labels of tensors that agree in shape."""
     widest = max((x.labels for x in call.tensors), key=lambda a: a.size)
     for x in call.tensors:
         call.join(widest, x.labels)

@@ -1,4 +1,4 @@
-"""Normalisation layers, and layers with one weight per channel."""
+"""Normalization layers, and layers with one weight per channel."""
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def layer_normalization(call):
 
 @rulebook.rule("GroupNormalization")
 def group_normalization(call):
-    """Exact where each channel is a group of its own."""
+    """Exact if each channel is a group of its own."""
     axis = call.config["axis"] % call.x.rank
     channels = call.channels(axis)
     call.gain("gamma")
@@ -47,7 +47,8 @@ def group_normalization(call):
     elif groups != -1:
         if not call.mix(call.x.labels, "GroupNormalization mixes channels"):
             return call.x.labels
-        # Groups stay of one size: each loses the channels in one place.
+        # Keras requires groups of equal size, so that each group has to lose
+        # the channels at the same positions.
         call.tie(channels.reshape(groups, -1), 0)
     call.drive(channels)
     for variable in ("gamma", "beta"):
@@ -57,7 +58,7 @@ def group_normalization(call):
 
 @rulebook.rule("UnitNormalization")
 def unit_normalization(call):
-    """As layer normalization without weights."""
+    """Like layer normalization, without weights."""
     axes = np.atleast_1d(call.config["axis"]) % call.x.rank
     if set(axes) & set(call.x.varying):
         call.mix(call.x.labels, "UnitNormalization mixes channels")
@@ -66,8 +67,8 @@ def unit_normalization(call):
 
 @rulebook.rule("Normalization")
 def normalization(call):
-    # Its statistics are weights or plain arrays, by how it was made.
-    call.freeze(call.x.labels, "statistics of Normalization")
+    # Depending on the constructor, its statistics are weights or arrays.
+    call.freeze(call.x.labels, "the statistics of Normalization")
     call.memory = "inplace"
     return call.x.labels
 

@@ -1,4 +1,4 @@
-"""Pooling, padding, cropping and upsampling: neighbours within a channel."""
+"""Pooling, padding, cropping, upsampling and reductions."""
 
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
@@ -15,7 +15,7 @@ ADAPTIVE = [
 
 
 def reduce(call, axes, keepdims):
-    """Drops axes of a tensor; channels that meet there stay."""
+    """Labels after a reduction over `axes`; channels along them are frozen."""
     labels = call.x.labels
     axes = tuple(sorted(axis % call.x.rank for axis in axes))
     if set(axes) & set(call.x.varying):

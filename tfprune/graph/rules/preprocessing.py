@@ -1,4 +1,4 @@
-"""Layers that prepare a model's inputs: what they make is taken as given."""
+"""Preprocessing layers, whose outputs are frozen."""
 
 from tfprune.graph import rulebook
 
@@ -15,4 +15,4 @@ LAYERS = (
 
 @rulebook.rule(*LAYERS)
 def prepared(call):
-    return call.freeze_all("the inputs are prepared as they are")
+    return call.freeze_all("preprocessed inputs")

@@ -1,4 +1,4 @@
-"""Recurrent layers: a unit goes with its rows and its columns of all gates."""
+"""Recurrent layers: a unit is removed with its rows and its column per gate."""
 
 import math
 
@@ -12,21 +12,22 @@ from tfprune.graph.rules import activation
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
 
-# How many matrices, one beside the other, the kernels of a cell hold.
+# The number of gates, whose matrices stand side by side in the kernels.
 GATES = {keras.layers.SimpleRNN: 1, keras.layers.LSTM: 4, keras.layers.GRU: 3}
 
 
 def _units(call, gates, key="units"):
-    """New units, and the columns that each has in the kernels."""
+    """Binds new units; returns them and the labels of the kernels' columns."""
     units = call.fresh(call.config[key])
     columns = np.tile(units, gates)
     call.bind("cell.kernel", -1, columns, WRITES)
     call.bind("cell.recurrent_kernel", -1, columns, WRITES)
     call.bind("cell.bias", -1, columns)
-    for i in range(2):  # Those that a stateful layer keeps.
+    for i in range(2):  # A stateful layer has state variables.
         call.bind(f"states.{i}", -1, units)
     call.count(key, units)
-    # A state depends on those before it, whatever the inputs are.
+    # A state depends on earlier states, so constant inputs do not make it
+    # constant.
     call.drive(units)
     for name in ("activation", "recurrent_activation"):
         activation.activate(call, units, name)
@@ -34,12 +35,12 @@ def _units(call, gates, key="units"):
 
 
 def _outputs(call, *units):
-    """Labels of all outputs; states that are given go with the units.
+    """Labels of all outputs; joins initial states with the units.
 
     Args:
         call: the `Call`.
-        *units: the units of each state, those of the last cell being the
-            outputs too.
+        *units: the units of each state; those of the last cell are also the
+            layer's output.
     """
     states = keras.tree.flatten(call.argument(1, "initial_state"))
     for x, labels in zip(states, _each(units, len(states)), strict=False):
@@ -47,7 +48,7 @@ def _outputs(call, *units):
             call.join(call.channels(-1, x), labels)
     for x in call.tensors[1:]:
         if all(x is not state for state in states):
-            call.freeze(x.labels, "a mask of steps")
+            call.freeze(x.labels, "a mask over time steps")
     after = _each(units, len(call.output_shapes) - 1)
     return [
         call.spread(labels, axis=-1, k=k)
@@ -56,7 +57,7 @@ def _outputs(call, *units):
 
 
 def _each(units, count):
-    """The units of so many states: those of one layer are alike."""
+    """The units of `count` states; one layer has the same units in all."""
     return units[:count] if len(units) > 1 else units * count
 
 
@@ -76,7 +77,7 @@ def recurrent(call):
 @rulebook.rule("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 def conv_lstm(call):
     if call.config["data_format"] == "channels_first":
-        return call.freeze_all("ConvLSTM with channels first")
+        return call.freeze_all("ConvLSTM with data_format='channels_first'")
     inputs, spatial = call.channels(-1), call.x.rank - 3
     units, columns = _units(call, 4, "filters")
     call.bind("cell.kernel", -2, inputs, READS, padded=True, input_axis=-1)
@@ -89,7 +90,7 @@ def conv_lstm(call):
     return _outputs(call, units)
 
 
-# The cells that are known, with their matrices and states.
+# The number of gates and of states of each cell.
 _CELLS = {
     keras.layers.SimpleRNNCell: (1, 1),
     keras.layers.LSTMCell: (4, 2),
@@ -99,7 +100,7 @@ _CELLS = {
 
 @rulebook.rule("RNN")
 def rnn(call):
-    """Cells, one upon the other."""
+    """One cell, or several stacked ones."""
     cell, keys = call.live.cell, ("config", "cell", "config")
     cells = [(cell, "cell", keys)]
     if type(cell) is keras.layers.StackedRNNCells:
@@ -109,7 +110,7 @@ def rnn(call):
         ]
     if any(type(inner) not in _CELLS for inner, _, _ in cells):
         names = ", ".join(type(inner).__name__ for inner, _, _ in cells)
-        return call.freeze_all(f"a cell without a rule among {names}")
+        return call.freeze_all(f"an RNN whose cells have no rule: {names}")
     steps, inputs, states = call.x.shape[1] or 1, call.channels(-1), []
     for place, (inner, path, keys) in enumerate(cells):
         gates, count = _CELLS[type(inner)]
@@ -129,14 +130,14 @@ def rnn(call):
         call.multiply_adds(steps, units, columns)
         states += [units] * count
         inputs = units
-    for i, labels in enumerate(states):  # Those that a stateful layer keeps.
+    for i, labels in enumerate(states):  # Variables of a stateful layer.
         call.bind(f"states.{i}", -1, labels)
     return _outputs(call, *states)
 
 
 @rulebook.rule("Bidirectional")
 def bidirectional(call):
-    """Keras takes both directions to have the same number of units."""
+    """Joins both directions, as Keras requires equally many units in them."""
     apart = call.config["merge_mode"] is None
     states = (len(call.output_shapes) - 1 - apart) // 2
     shapes = call.output_shapes[: 1 + states]
@@ -145,7 +146,7 @@ def bidirectional(call):
     halves = given[: len(given) // 2], given[len(given) // 2 :]
     for x in call.tensors[1:]:
         if all(x is not state for state in given):
-            call.freeze(x.labels, "a mask of steps")
+            call.freeze(x.labels, "a mask over time steps")
     sides = []
     for half, (key, attribute) in zip(
         halves,

@@ -7,20 +7,21 @@ from tfprune.graph import rulebook
 
 
 def reshape_to(call, target, keys=None):
-    """Labels through a reshape of the call's input to `target`.
+    """Labels after a reshape of the call's input to `target`.
 
     Args:
         call: the `Call`.
-        target: tuple with the batch axis, sizes known where the input's are.
-        keys: where the config holds the target's sizes, one key per axis or
-            `None` for an axis whose size is not written down.
+        target: tuple, the shape with the batch axis; a size is known wherever
+            the input's is.
+        keys: where the config holds the target's sizes, one key per axis, or
+            `None` for an axis whose size the config does not hold.
     """
     labels = labels_lib.reshape(call.x.labels, call.x.shape, target)
     if labels is None or labels.shape[0] != 1:
         return call.freeze_all("a reshape across an axis of unknown size")[0]
     axes = [a for a, n in enumerate(labels.shape) if n > 1]
-    # A block that is split into rows and columns can lose whole columns, or
-    # whole rows where its columns meet in a product.
+    # Channels that are split over rows and columns can lose whole columns, or
+    # whole rows if the columns meet in a product (heads of attention).
     free = axes[0 if call.loses_rows else -1] if axes else None
     for axis in axes:
         if axis != free:
@@ -48,7 +49,7 @@ def flatten(call):
 
 
 def _written(sizes, keys, skip):
-    """Keys of the sizes of a target shape; -1 follows by itself."""
+    """Keys of the sizes of a target shape; a size of -1 needs no edit."""
     return [None] * skip + [
         None if n == -1 else keys + (i,) for i, n in enumerate(sizes)
     ]
@@ -93,7 +94,7 @@ def transpose(call):
 @rulebook.rule("ops.Moveaxis")
 def moveaxis(call):
     ends = [call.argument(1, "source"), call.argument(2, "destination")]
-    # The sizes 1, 2, 3, ... of an array tell its axes apart.
+    # An array with the sizes 1, 2, 3, ... shows where each axis ends up.
     index = np.empty(range(1, call.x.rank + 1))
     moved = np.moveaxis(index, *ends).shape
     return transpose_to(call, tuple(n - 1 for n in moved))
@@ -119,7 +120,7 @@ def ravel(call):
 
 @rulebook.rule("ops.DepthToSpace")
 def depth_to_space(call):
-    """Pixel shuffle: as many channels go to each place of a block."""
+    """Pixel shuffle: each position of a block loses the same channels."""
     blocks = call.argument(1, "block_size") ** 2
     axis = call.channel_axis()
     apart = call.channels(axis).reshape(blocks, -1)

@@ -1,4 +1,4 @@
-"""Slices, splits and padding: parts of a tensor."""
+"""Slices, splits, padding and repeats."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from tfprune.graph import tensor as tensor_lib
 
 
 def _normal_index(index, rank):
-    """The index of a GetItem as a tuple with one entry for each input axis."""
+    """The key of a GetItem as a tuple with one entry for each input axis."""
     index = index if isinstance(index, (tuple, list)) else (index,)
     used = sum(1 for i in index if i is not None and i is not Ellipsis)
     full = (slice(None),) * (rank - used)
@@ -57,7 +57,7 @@ def get_item(call):
 
 
 def _follow_slice(call, part, axis, position):
-    """Lets the bounds of a slice along the channels follow what is kept."""
+    """Makes the bounds of a slice along the channels follow the kept ones."""
     channels = call.channels(axis)
     if part == slice(None):
         return
@@ -68,7 +68,7 @@ def _follow_slice(call, part, axis, position):
     at = call.argument_keys(1, "key")
     if isinstance(key, (tuple, list)):
         ellipsis = Ellipsis in key and key.index(Ellipsis) < position
-        # Entries behind an ellipsis are found from the end.
+        # Entries after an ellipsis are counted from the end.
         written = (
             position
             if not ellipsis
@@ -95,10 +95,10 @@ def split(call):
     keys = call.argument_keys(1, "indices_or_sections")
     if isinstance(where, int):
         bounds = np.arange(1, where) * (channels.size // where)
-        # Equal parts stay equal only if their channels go together.
+        # Parts stay equally large only if each loses the same positions.
         call.tie(channels.reshape(where, -1), 0)
     else:
-        bounds = [int(n) % (channels.size + 1) for n in where]
+        bounds = [int(n) for n in where]
         for i, n in enumerate(bounds):
             call.edit(keys + (i,), channels[:n])
     parts = np.split(channels, bounds)[:outputs]
@@ -120,7 +120,7 @@ def pad(call):
         if call.argument(2, "mode", "constant") != "constant":
             return call.freeze_all("padding that copies channels")[0]
         if len(np.shape(given)) < 2 or len(given) < call.x.rank:
-            return call.freeze_all("one pad width for several axes")[0]
+            return call.freeze_all("one padding width for several axes")[0]
         ends = []
         for side, n in enumerate((before, after)):
             new = call.fresh(n, f"pad{axis}.{side}")
@@ -144,7 +144,7 @@ def repeat(call):
     axis = call.argument(2, "axis")
     times = call.argument(1, "repeats")
     if axis is None or not isinstance(times, int) or axis % call.x.rank == 0:
-        return call.freeze_all("a repeat across the batch")[0]
+        return call.freeze_all("a repeat of the batch axis")[0]
     if call.x.labels.shape[axis] == 1:
         return call.x.labels
     return np.repeat(call.x.labels, times, axis)
@@ -156,7 +156,7 @@ def tile(call):
     times = (times,) if isinstance(times, int) else tuple(times)
     times = (1,) * (call.x.rank - len(times)) + times
     if len(times) > call.x.rank or times[0] != 1:
-        return call.freeze_all("a tensor repeated across the batch")[0]
+        return call.freeze_all("a tile along the batch axis")[0]
     sizes = call.x.labels.shape
     return np.tile(
         call.x.labels, [n if sizes[i] > 1 else 1 for i, n in enumerate(times)]
@@ -170,10 +170,10 @@ def take(call):
     if isinstance(indices, tensor_lib.Constant):
         indices = indices.value
     if not isinstance(call.args[0], tensor_lib.Tensor) or axis in (None, 0):
-        return call.freeze_all("what is taken is not known before")[0]
+        return call.freeze_all("a lookup in a table or along the batch")[0]
     axis %= call.x.rank
     if axis in call.x.varying:
-        call.freeze(call.x.labels, "channels taken by their numbers")
+        call.freeze(call.x.labels, "channels that are taken by index")
     new = len(getattr(indices, "shape", np.shape(indices)))
     labels = call.x.labels.take([0], axis).squeeze(axis)
     return np.expand_dims(labels, tuple(range(axis, axis + new)))
@@ -183,16 +183,16 @@ def take(call):
 def unstack(call):
     axis = call.argument(2, "axis", 0) % call.x.rank
     if axis == 0:
-        return call.freeze_all("a stack of batches or arrays")
+        return call.freeze_all("an unstack of the batch axis")
     if axis in call.x.varying:
-        call.freeze(call.x.labels, "an index along the channels")
+        call.freeze(call.x.labels, "an unstack of the channels")
     labels = call.x.labels.take([0], axis).squeeze(axis)
     return [labels] * len(call.output_shapes)
 
 
 @rulebook.rule("ops.Glu")
 def gated(call):
-    """The second half of the channels says how much of the first passes."""
+    """The second half of the channels gates the first."""
     axis = call.argument(1, "axis", -1) % call.x.rank
     if axis not in call.x.varying:
         return call.x.labels
@@ -203,10 +203,10 @@ def gated(call):
 
 @rulebook.rule("ops.ExtractPatches")
 def extract_patches(call):
-    """The channels of a patch follow one another, place by place."""
+    """The channels of a patch are those of its positions, one after another."""
     axis = call.channel_axis()
     if call.x.rank != 4 or set(call.x.varying) - {axis}:
-        return call.freeze_all("channels along the sides of patches")[0]
+        return call.freeze_all("channels along a spatial axis of patches")[0]
     channels = call.channels(axis)
     places = call.output_shapes[0][axis] // channels.size
     return call.spread(np.tile(channels, places), axis)

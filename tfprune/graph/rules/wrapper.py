@@ -1,4 +1,4 @@
-"""Layers around a layer."""
+"""Layers that wrap another layer."""
 
 import numpy as np
 
@@ -28,12 +28,12 @@ def spectral_normalization(call):
 
 @rulebook.rule("TimeDistributed")
 def time_distributed(call):
-    """The inner layer sees the tensor without its second axis."""
+    """The inner layer sees the tensor without its time axis."""
     x, steps = call.x, call.x.shape[1] or 1
     for mask in call.tensors[1:]:
-        call.freeze(mask.labels, "a mask of steps")
+        call.freeze(mask.labels, "a mask over time steps")
     if x.labels.shape[1] > 1:
-        return call.freeze_all("channels along the time of TimeDistributed")
+        return call.freeze_all("channels along the time axis")
     shape, labels = x.shape[:1] + x.shape[2:], x.labels.squeeze(1)
     entry, inner = call.inside(
         prefix="layer.",

@@ -1,4 +1,4 @@
-"""What is asked for: limits, a loss, a board."""
+"""The aim of a run: a budget, a board, a limit or a loss."""
 
 import dataclasses
 
@@ -16,17 +16,18 @@ _TABLE = "latency table"
 
 @dataclasses.dataclass(frozen=True)
 class Wish:
-    """One of a budget, a board, a limit or a loss.
+    """Exactly one of a budget, a board, a limit or a loss.
 
     Args:
         budget: a `tfprune.Budget`.
-        board: a name or a `core.boards.Board`.
-        macs: as in `Budget`.
-        latency: as in `Budget`, whose table is measured here.
-        max_loss: `float`, how much of the metric may go.
+        board: the name of a board or a `core.boards.Board`.
+        macs: a limit, as in `Budget`.
+        latency: a limit, as in `Budget`; its table is measured.
+        max_loss: `float`, the loss of the metric that is allowed, in units of
+            the metric.
 
     Raises:
-        TypeError: If `budget` is none.
+        TypeError: If `budget` is not a `tfprune.Budget`.
         ValueError: If none or several are given, or one is out of range.
     """
 
@@ -40,15 +41,14 @@ class Wish:
         given = self.given()
         if len(given) != 1:
             raise ValueError(
-                "What is wanted must be said by one of "
-                f"{', '.join(_NAMES)}. Received: "
-                f"{', '.join(given) or 'none'}. Several limits go into one "
+                f"Exactly one of {', '.join(_NAMES)} is required. Received: "
+                f"{', '.join(given) or 'none'}. Put several limits into one "
                 "tfprune.Budget."
             )
         if self.budget is not None and not isinstance(self.budget, Budget):
             raise TypeError(
                 "`budget` must be a tfprune.Budget. Received: "
-                f"budget={self.budget!r}. Say what may remain, as in "
+                f"budget={self.budget!r}. Pass what may remain, as in "
                 "tfprune.Budget(flash_bytes=64_000)."
             )
         if self.max_loss is not None and not self.max_loss >= 0:
@@ -62,13 +62,13 @@ class Wish:
             Budget(macs=self.macs)
 
     def given(self):
-        """`dict` of what was given, as it is written."""
+        """`dict` from the names of the given arguments to their `repr`."""
         found = {name: getattr(self, name) for name in _NAMES}
         return {k: _written(v) for k, v in found.items() if v is not None}
 
     @property
     def needs_table(self):
-        """`bool`, whether layers are to be measured for it."""
+        """`bool`, whether a latency table has to be measured."""
         return self.latency is not None
 
     @property
@@ -92,12 +92,12 @@ class Wish:
         return None if name is None else cores.get(boards.get(name).core)
 
     def resolved(self, model, space, calibration):
-        """The `tfprune.Budget`, `None` for a loss.
+        """The `tfprune.Budget`; `None` for a loss.
 
         Args:
             model: the dense `keras.Model`.
-            space: a `Workspace`, which keeps a latency table.
-            calibration: inputs, for the files of single layers.
+            space: a `Workspace`, which stores the latency table.
+            calibration: inputs to calibrate the files of single layers on.
         """
         if self.max_loss is not None:
             return None
@@ -118,11 +118,11 @@ class Wish:
 
 @dataclasses.dataclass(frozen=True)
 class Costs:
-    """Limits in units, and what the dense model has of each.
+    """Absolute limits, and the costs of the dense model.
 
     Attributes:
         ceilings: `dict` from limits to numbers; empty for a loss.
-        dense: `dict` from costs to those of the dense model, predicted.
+        dense: `dict` from names to predicted costs of the dense model.
         table: latency table or `None`.
     """
 
@@ -132,18 +132,21 @@ class Costs:
 
 
 def costs(budget, graph, recipe, selection, options):
-    """The `Costs`, checked to be within reach.
+    """The `Costs` of a budget, which must be reachable.
 
     Args:
         budget: a `tfprune.Budget`, or `None` for a loss.
         graph: the `ChannelGraph` of the dense model.
         recipe: a `Recipe`.
         selection: `(x, y)`, for the criterion.
-        options: of `tfprune.prune`.
+        options: `dict`, arguments of `tfprune.prune`.
+
+    Returns:
+        A `Costs`.
 
     Raises:
         ValueError: If even the smallest network exceeds a limit; the message
-            says how close one can get.
+            gives the smallest possible value.
     """
     if budget is None:
         meter = Budget(macs=1.0).meter(graph)
@@ -152,7 +155,7 @@ def costs(budget, graph, recipe, selection, options):
     meter = budget.meter(graph)
     ceilings = budget.ceilings(meter)
     dense = {name: getattr(meter, name)() for name in ceilings}
-    # It raises the error where the budget is out of reach.
+    # Raises the error if the budget cannot be reached, before any training.
     channel_choice.ranking(graph, budget, recipe.criterion, selection, options)
     return Costs(
         {name: int(value) for name, value in ceilings.items()},

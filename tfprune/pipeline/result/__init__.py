@@ -1,5 +1,5 @@
-"""What `compress` leaves: its folder, its page, its workspace.
+"""The result of `compress`: its folder, its page, its workspace.
 
-In: a compressed model and its record. Out: files that are whole.
+In: a compressed model and its record. Out: complete files.
 May import: every room below `pipeline`.
 """

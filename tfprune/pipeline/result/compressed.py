@@ -17,14 +17,13 @@ class Point:
     """One network of a frontier.
 
     Attributes:
-        numbers: `dict` from what was measured to its value, by names that
-            say which: "int8 flash, measured", "int8 flash bytes,
-            predicted".
-        values: `dict`, the metrics of the model in float.
-        file_values: `dict`, those of its int8 file where it runs.
-        kept: `dict` from groups of channels to `[kept, of]`.
-        curve: list of `dict`s, one for each epoch of its training.
-        folder: `str`, where its `model.keras` and `model.tflite` lie.
+        numbers: `dict` from the names of costs ("int8 flash, measured",
+            "int8 flash bytes, predicted") to values.
+        values: `dict`, the metrics of the float model.
+        file_values: `dict`, the metrics of its int8 file on its runtime.
+        kept: `dict` from channel groups to `[kept, total]`.
+        curve: list of `dict`, one per training epoch.
+        folder: `str`, the folder of its `model.keras` and `model.tflite`.
     """
 
     numbers: dict
@@ -95,7 +94,8 @@ class Compressed(printed.Printed):
             row = (name, _cell(number), _cell(self.after.get(name)))
             limit = limits.get(name)
             rows.append((*row, "" if limit is None else tables.number(limit)))
-        title = "It fits." if self.fits else f"Too large: {self.over}."
+        over = _excess(self.over)
+        title = "It fits." if self.fits else f"Too large by {over}."
         return tables.Table(
             ("", "before", "after", "at most"),
             tuple(rows),
@@ -103,7 +103,7 @@ class Compressed(printed.Printed):
         )
 
     def limits_of_numbers(self):
-        """`dict` from the names of numbers to what they may be at most."""
+        """`dict` from the names of measurements to their limits."""
         return {
             name: self.limits[limit]
             for name, limit in _LIMITS.items()
@@ -149,11 +149,16 @@ def load(folder, dense=None):
     """Loads the result of `compress` from its folder.
 
     Args:
-        folder: `str` or path-like.
+        folder: `str` or path-like, the folder that `compress` wrote.
         dense: the original `keras.Model`, if available.
 
     Returns:
         A `Compressed`.
+
+    Raises:
+        OSError: If a file of the result cannot be read.
+        TypeError: If the file of the model holds something else.
+        ValueError: If a file of the result is damaged.
     """
     folder = pathlib.Path(folder)
     facts = damage.read_json(folder / workspace.RESULT, dict)
@@ -166,10 +171,18 @@ def load(folder, dense=None):
         facts["report"] = str(folder / pathlib.Path(facts["report"]).name)
     model = loading.load_model(str(folder / "model.keras"))
     if not isinstance(model, keras.Model):
-        raise TypeError(f"A keras.Model is needed. Received: {model!r}.")
+        raise TypeError(
+            "The model of a result must be a keras.Model. Received: "
+            f"{model!r} from {str(folder / 'model.keras')!r}. Run compress "
+            "again."
+        )
     return Compressed(
         model=model, dense=dense, folder=str(folder), points=points, **facts
     )
+
+
+def _excess(over):
+    return ", ".join(f"{k} {tables.number(v)}" for k, v in over.items())
 
 
 def _cell(value):

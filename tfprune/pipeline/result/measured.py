@@ -14,19 +14,19 @@ from tfprune.export.run import interpreter
 from tfprune.graph import read
 
 FLASH, ARENA = "int8 flash, measured", "arena, measured"
-# What the board needs, scratch buffers of its kernels included.
+# Includes the scratch buffers of the board's kernels.
 ARENA_NEEDED = "arena, needed on the core"
 # As reports call them: a page has each name once.
 FLASH_PREDICTED = reports.Quantity("flash_bytes").label
 ARENA_PREDICTED = reports.Quantity("ram_bytes").label
 FLOAT_FILE = "float32 file bytes"
-# The measured number of each limit that a file can be held to.
+# The measurement of a file that each limit applies to.
 OF_LIMITS = {"flash_bytes": FLASH, "ram_bytes": ARENA_NEEDED}
 PREDICTED = {"flash_bytes": FLASH_PREDICTED, "ram_bytes": ARENA_PREDICTED}
 
 
 def predicted(model):
-    """Numbers that the graph of a model tells, by unambiguous names."""
+    """`dict` from unambiguous names to the costs predicted for a model."""
     meter = counting.Meter(read.channel_graph(model))
     return {
         "MACs": int(meter.macs()),
@@ -37,23 +37,23 @@ def predicted(model):
 
 
 def float_file_bytes(model):
-    """Bytes of the model as a .tflite file of floats, `int`."""
+    """`int`, the size of the model's .tflite file in float32."""
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "model.tflite")
         return tflite.export_tflite(model, path).file_bytes
 
 
 def export(model, path, calibration, core=None):
-    """Writes the int8 file of a model, and measures what it takes.
+    """Writes the int8 file of a model, and measures its flash and arena.
 
     Args:
         model: a `keras.Model`.
         path: `pathlib.Path`, the file to write.
-        calibration: inputs.
-        core: `str`, what the arena is for; `None` for any Cortex-M.
+        calibration: inputs to calibrate on.
+        core: `str`, the core that the arena is for; `None` means any Cortex-M.
 
     Returns:
-        `dict` of numbers.
+        `dict` from names to bytes.
     """
     file = tflite.export_tflite(model, path, "int8", calibration)
     return {
@@ -64,20 +64,20 @@ def export(model, path, calibration, core=None):
 
 
 def values(path, task, source, runtime):
-    """The metrics of a file where it runs, `dict` from name to `float`."""
+    """The metrics of a file on its runtime, `dict` from name to `float`."""
     return task.evaluate(lambda x: interpreter.run(path, x, runtime), source)
 
 
 def title(runtime):
-    """How a metric of a file is named in tables."""
+    """The name of a file's metrics in tables."""
     return {
         "micro": "int8 on TFLite Micro",
-        "reference": "int8 on TFLite's plain kernels",
+        "reference": "int8 on TFLite's reference kernels",
     }.get(runtime, "int8 on TFLite")
 
 
 def over(numbers, ceilings):
-    """The limits that measured numbers exceed, `dict` to by how much."""
+    """`dict` from the limits that measurements exceed to the excess."""
     found = {}
     for name, ceiling in ceilings.items():
         key = OF_LIMITS.get(name)
@@ -87,7 +87,7 @@ def over(numbers, ceilings):
 
 
 def log(numbers):
-    """Writes numbers into the log."""
+    """Logs numbers in one line."""
     logging.info(
         "%s", ", ".join(f"{name} {value}" for name, value in numbers.items())
     )

@@ -10,10 +10,10 @@ from tfprune.pipeline.result import measured
 
 
 class Progress:
-    """A table that is drawn anew in its place; lines in the log beside it.
+    """A table that is redrawn in place, and lines in the log.
 
     Args:
-        shown: `bool`, whether it is wanted.
+        shown: `bool`, whether to show the table.
         clock: a `Clock`.
         monitor: `str`, the metric.
         ceilings: `dict` from limits to numbers.
@@ -33,12 +33,12 @@ class Progress:
         return self._stack.__exit__(*error)
 
     def tell(self, stage, epoch=None, epochs=None, value=None, **answer):
-        """Shows where the run is.
+        """Shows the state of the run.
 
         Args:
-            stage: `str`.
-            epoch, epochs: `int`, how many are done, of how many.
-            value: `float`, the metric now.
+            stage: `str`, the name of the stage.
+            epoch, epochs: `int`, steps done and in total.
+            value: `float`, the current metric.
             **answer: `numbers` and `fits` of a network that was measured.
         """
         self._facts = {"stage": stage}
@@ -59,7 +59,7 @@ class Progress:
             "%s", "; ".join(f"{k} {v}" for k, v in self._facts.items())
         )
         rows = tuple(self._facts.items())
-        table = tables.Table(("", "compress, Ctrl-C ends it"), rows, left=2)
+        table = tables.Table(("", "compress (Ctrl-C to stop)"), rows, left=2)
         self._show(table.to_text())
 
     def _described(self, value, numbers, fits):

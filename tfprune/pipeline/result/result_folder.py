@@ -17,15 +17,15 @@ REPORT = "report.html"
 
 
 def write(job, best, answers, facts, key, labels=()):
-    """Writes the folder of a result, and puts it in place.
+    """Writes the folder of a result, and moves it into place.
 
     Args:
         job: the `Job`.
-        best: the `Answer` that is taken.
-        answers: list of `Answer`s, the frontier; may be empty.
-        facts: `dict`, the fields of `Compressed` that are settings.
-        key: `dict`, what the run depends on.
-        labels: the names of the classes.
+        best: the chosen `Answer`.
+        answers: list of `Answer`, the frontier; may be empty.
+        facts: `dict`, further fields of `Compressed`.
+        key: `dict`, fingerprints of all that the run depends on.
+        labels: sequence of `str`, the names of the classes.
 
     Returns:
         A `Compressed`.
@@ -36,7 +36,7 @@ def write(job, best, answers, facts, key, labels=()):
         best.model.compile("adam", loss=job.task.loss)
     else:
         best.model.compile("adam", **job.task.compiling())
-    # Loading warns of an optimizer that was never built.
+    # Loading a model warns if its optimizer was never built.
     best.model.optimizer.build(best.model.trainable_variables)
     best.model.save(folder / MODEL)
     after = dict(vars(best))
@@ -95,7 +95,7 @@ def write(job, best, answers, facts, key, labels=()):
 
 
 def named(job, facts):
-    """Metrics and numbers of a network, each by a name of its own."""
+    """Metrics and costs of a network, by unique names."""
     found = {f"{k}, float32": v for k, v in facts["values"].items()}
     if job.runtime is not None:
         where = measured.title(job.runtime)
@@ -104,7 +104,7 @@ def named(job, facts):
 
 
 def baseline(job):
-    """Measures the dense network, or takes it from the journal: a `dict`."""
+    """Measurements of the dense network, or those in the journal: a `dict`."""
     space = job.workspace
     found = space.get("baseline")
     if found is not None:
@@ -136,5 +136,5 @@ def baseline(job):
 
 
 def load(out, dense):
-    """The result of a run that is finished."""
+    """The result of a finished run, a `Compressed`."""
     return compressed.load(pathlib.Path(out), dense)

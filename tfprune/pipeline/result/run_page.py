@@ -1,4 +1,4 @@
-"""The page of a run: `report.html`, one file that opens offline."""
+"""The page of a run: `report.html`, a self-contained file."""
 
 import dataclasses
 import pathlib
@@ -9,8 +9,8 @@ from tfprune.deploy import layer_errors
 from tfprune.export.convert import tflite
 from tfprune.pipeline.result import measured
 
-_LIMIT = 5000  # Samples of the confusion matrix or the histogram of errors.
-_ERRORS = 64  # Samples that errors of int8 are measured on.
+_LIMIT = 5000  # Samples for the confusion matrix or the histogram of errors.
+_ERRORS = 64  # Samples for the quantization error.
 _BYTES = {
     measured.FLASH,
     measured.ARENA,
@@ -29,7 +29,7 @@ def write(path, found, job, names=()):
         path: `pathlib.Path`, the file.
         found: a `Compressed` with its dense model.
         job: the `Job`.
-        names: of the classes.
+        names: sequence of `str`, the names of the classes.
     """
     page = reports.compare(job.model, found.model).page()
     page = dataclasses.replace(
@@ -47,7 +47,7 @@ def write(path, found, job, names=()):
 
 
 def quantities(found):
-    """A `reports.Quantity` for each number of a result."""
+    """Yields a `reports.Quantity` for each measurement of a result."""
     limits = found.limits_of_numbers()
     for name, before in found.before.items():
         metric = name.split(", ")[0] == found.monitor
@@ -63,7 +63,7 @@ def quantities(found):
 
 
 def frontier(found):
-    """A `reports.Frontier` of the points, `None` if there are none."""
+    """The `reports.Frontier` of the points; `None` without points."""
     if not found.points:
         return None
     points = tuple(
@@ -82,7 +82,7 @@ def frontier(found):
 
 
 def stages(found):
-    """The curve of the training as a tuple of `reports.Stage`."""
+    """The training curve as a tuple of `reports.Stage`."""
     if not found.curve:
         return ()
     names = [n for n in found.curve[-1] if n not in _NOT_METRICS]
@@ -91,7 +91,7 @@ def stages(found):
 
 
 def _quantization(path, found, job):
-    """How far int8 is from float, tensor by tensor."""
+    """The quantization error by tensor; `None` without a file."""
     if job.runtime is None:
         return None
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +102,7 @@ def _quantization(path, found, job):
 
 
 def _outcomes(found, job, names):
-    """What both models answer; nothing where a function watches."""
+    """The predictions of both models; none if the metric is a function."""
     if job.task.is_function:
         return ()
     data = [(x, y) for x, y, _ in job.validation.batches(limit=_LIMIT)]
@@ -110,7 +110,7 @@ def _outcomes(found, job, names):
 
 
 def _flat(settings, before=""):
-    """Settings of settings, by joined names."""
+    """Nested settings as one `dict`, by joined names."""
     found = {}
     for name, value in settings.items():
         if isinstance(value, dict):

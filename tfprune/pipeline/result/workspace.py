@@ -1,9 +1,8 @@
-"""The folder of a run: a journal of what is done, and a result put in place.
+"""The working folder of a run: a journal of steps, and the finished result.
 
-While a run goes on, all of it lies in `NAME.part` beside the folder `NAME`
-that was asked for; at the end the result, which is complete by then, is
-renamed to `NAME`. So `NAME` is there whole or not at all, and a run that was
-killed goes on from its journal.
+During a run, all files are in `NAME.part` next to the requested folder `NAME`.
+At the end, the complete result is renamed to `NAME`. `NAME` is therefore either
+complete or absent, and a run that was killed resumes from its journal.
 """
 
 import io
@@ -23,23 +22,25 @@ _FINAL = "final"
 
 
 class Workspace:
-    """What is done of a run, on disk.
+    """The steps of a run, stored on disk.
 
     Args:
         out: `str` or path-like, the folder of the result.
-        settings: `dict` of plain data that all depends on.
+        settings: `dict` of plain data on which all results depend.
 
     Attributes:
-        finished: `bool`, whether `out` has the result of these settings.
+        out: `pathlib.Path`, the folder of the result.
+        part: `pathlib.Path`, the working folder.
+        finished: `bool`, whether `out` holds the result of these settings.
 
     Raises:
-        FileExistsError: If `out` is something else.
-        FileNotFoundError: If the folder that it lies in is missing.
-        ValueError: If it was made with other settings.
+        FileExistsError: If `out` holds something else.
+        FileNotFoundError: If the parent folder of `out` is missing.
+        ValueError: If `out` or `part` was made with other settings.
     """
 
     def __init__(self, out, settings):
-        # What it leads to: a link may lead to another disk.
+        # Renaming only works on one disk, and a link may lead to another.
         self.out = atomic.followed(out)
         self.part = self.out.with_name(f"{self.out.name}.part")
         self._settings = json.loads(json.dumps(settings))
@@ -77,23 +78,23 @@ class Workspace:
         )
         if names:
             raise ValueError(
-                "A run goes on with the model, the data and the settings that "
-                f"it began with. Received: {str(folder)!r}, which differs in "
-                f"{', '.join(names)}. Name another folder, or take this one "
-                "away."
+                "A run must resume with the same model, data and settings. "
+                f"Received: {str(folder)!r}, which differs in "
+                f"{', '.join(names)}. Choose another folder, or delete this "
+                "one."
             )
 
     def get(self, step):
-        """What is noted of a step, `None` if it is not done."""
+        """The facts recorded for a step; `None` if it is not done."""
         return self._journal["steps"].get(step)
 
     def put(self, step, facts, spent=None):
-        """Notes that a step is done.
+        """Records that a step is done.
 
         Args:
-            step: `str`.
-            facts: plain data.
-            spent: `float`, seconds that the run took so far.
+            step: `str`, the name of the step.
+            facts: plain data, for `get`.
+            spent: `float`, seconds that the run has taken so far.
         """
         self._journal["steps"][step] = facts
         if spent is not None:
@@ -102,11 +103,11 @@ class Workspace:
 
     @property
     def spent(self):
-        """`float`, seconds that the run took when the last step was noted."""
+        """`float`, seconds that the run had taken at the last recorded step."""
         return self._journal.get("spent", 0.0)
 
     def path(self, name):
-        """A file beside the journal; its folder is made."""
+        """The path of a file in the working folder; creates its parent."""
         path = self.part / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
@@ -114,28 +115,28 @@ class Workspace:
     def save_weights(self, name, model):
         """Writes the variables of a model."""
         buffer = io.BytesIO()
-        # bfloat16 as float32: numpy's files do not know it.
+        # numpy cannot store bfloat16, which becomes float32.
         arrays = map(values.numpy, model.variables)
         np.savez(buffer, **{str(i): a for i, a in enumerate(arrays)})
         atomic.write({self.path(f"{name}.npz"): buffer.getvalue()})
 
     def load_weights(self, name, model):
-        """Reads what `save_weights` wrote into a model of the same shapes."""
+        """Loads what `save_weights` wrote into a model of the same shapes."""
         with np.load(self.path(f"{name}.npz")) as arrays:
             for i, variable in enumerate(model.variables):
                 variable.assign(arrays[str(i)])
 
     def final(self):
-        """An empty folder that the result is made in."""
+        """Creates an empty folder to write the result in, and returns it."""
         folder = self.part / _FINAL
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
 
     def publish(self):
-        """Puts the result in place, and takes away all else."""
+        """Moves the result into place, and deletes the working folder."""
         if self.out.exists():
-            self.out.rmdir()  # it is empty, as was checked
+            self.out.rmdir()  # Fails unless it is empty.
         os.rename(self.part / _FINAL, self.out)
         self._clear()
 
@@ -148,19 +149,19 @@ class Workspace:
 
 
 def check_out(out):
-    """Raises an error, before any work, where a result cannot be written."""
+    """Raises an error, before any work, if the result cannot be written."""
     out = atomic.followed(atomic.writable_folder(out))
     atomic.writable_folder(out.with_name(f"{out.name}.part"))
     if out.is_mount():
         raise OSError(
-            "The folder of the result takes its name when it is complete, "
-            f"which a mounted disk cannot. Received: out={str(out)!r}. Name a "
-            "folder in it."
+            "The folder of the result must not be a mount point, because the "
+            f"complete result is renamed to it. Received: out={str(out)!r}. "
+            "Choose a folder inside it."
         )
     if out.is_dir() and not (out / RESULT).exists() and any(out.iterdir()):
         raise FileExistsError(
             "The folder of the result must be new, empty, or one that "
             f"compress made. Received: out={str(out)!r}, which holds "
-            f"{', '.join(sorted(p.name for p in out.iterdir())[:3])}. Name "
+            f"{', '.join(sorted(p.name for p in out.iterdir())[:3])}. Choose "
             "another folder."
         )

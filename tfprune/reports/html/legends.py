@@ -1,4 +1,4 @@
-"""Legends: the name of each style beside a sample of it."""
+"""Legends: a sample of each style and its name."""
 
 from tfprune.reports.html import markup
 
@@ -6,7 +6,7 @@ _HEIGHT = 12
 
 
 def fields(*named):
-    """A legend of filled fields, from pairs of style and name."""
+    """A legend of filled squares, from pairs `(style, name)`."""
     return _legend(
         (markup.tag("rect", width=14, height=_HEIGHT, class_=style), 14, name)
         for style, name in named
@@ -14,7 +14,7 @@ def fields(*named):
 
 
 def lines(named):
-    """A legend of lines, from pairs of name and style; `None` if empty."""
+    """A legend of lines, from pairs `(name, style)`; `None` without any."""
     if not named:
         return None
     middle = _HEIGHT // 2

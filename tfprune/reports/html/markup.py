@@ -1,6 +1,6 @@
-"""Elements of HTML and SVG, escaped as they are written.
+"""Elements of HTML and SVG, which escape all text.
 
-Text is only ever text here: a layer named `<script>` is shown, not run.
+A layer named `<script>` is shown, not run.
 """
 
 import numbers
@@ -12,10 +12,10 @@ def tag(kind, /, *children, **attributes):
 
     Args:
         kind: `str`, the name of an element of HTML or of SVG.
-        *children: texts, elements and lists of both; `None` is left out.
-        **attributes: texts and numbers; `None` and `False` are left out,
-            `True` is the attribute without a value. Underscores become
-            hyphens, one at the end (`class_`) goes.
+        *children: texts, elements and lists of both; `None` is skipped.
+        **attributes: texts and numbers; `None` and `False` are skipped, `True`
+            becomes an attribute without a value. Underscores become hyphens; a
+            trailing one (`class_`) is dropped.
 
     Returns:
         An `xml.etree.ElementTree.Element`.
@@ -40,7 +40,7 @@ def text(element):
 
 
 def document(element):
-    """A whole page, `bytes`; half surrogates, which no file holds, are "?"."""
+    """A whole page, `bytes` in UTF-8; lone surrogates become "?"."""
     return f"<!DOCTYPE html>\n{text(element)}\n".encode(errors="replace")
 
 
@@ -60,8 +60,8 @@ def _append(element, children):
 
 
 def _plain(value):
-    """Numbers without needless digits: coordinates are read by nobody."""
+    """Text of a value; two decimals suffice for coordinates."""
     if isinstance(value, numbers.Real) and not isinstance(value, int):
-        # The zero takes the sign from what rounds to it.
+        # Adding 0.0 turns -0.0 into 0.0.
         return f"{round(float(value), 2) + 0.0:.2f}".rstrip("0").rstrip(".")
     return str(value)

@@ -14,14 +14,14 @@ from tfprune.reports.html import page_training
 
 @dataclasses.dataclass(frozen=True)
 class FrontierPoint:
-    """A network that could be taken.
+    """A candidate network.
 
     Attributes:
         name: `str`.
         value: `float`, its metric.
         costs: `dict` from the names of quantities (keys of
-            `quantities.WORDS`, or any other) to numbers.
-        chosen: `bool`, whether it is the network of the page.
+            `quantities.WORDS`, or others) to numbers.
+        chosen: `bool`, whether the page is about this network.
     """
 
     name: str
@@ -32,10 +32,10 @@ class FrontierPoint:
 
 @dataclasses.dataclass(frozen=True)
 class Frontier:
-    """What is reached at which cost.
+    """A metric against costs, for several networks.
 
     Attributes:
-        metric: `str`, the name of the metric, and on which data.
+        metric: `str`, the name of the metric and of its data.
         points: tuple of `FrontierPoint`.
         unit: `str`, "%" if the metric is a fraction of 1.
     """
@@ -47,12 +47,12 @@ class Frontier:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """A training of several epochs.
+    """A stage of training.
 
     Attributes:
-        name: `str`: "dense", "fine-tuning".
+        name: `str` ("dense", "fine-tuning").
         history: `dict` from the name of a metric to a list with a number for
-            each epoch, as `keras.callbacks.History.history` is.
+            each epoch, like `keras.callbacks.History.history`.
     """
 
     name: str
@@ -61,28 +61,27 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """What a page shows; what is not given has no section.
+    """The contents of a page. Sections without data are omitted.
 
     Attributes:
-        before: `profiles.Profile` of the network that came in, or of the
-            only one.
-        after: `Profile` of the smaller one.
-        title: `str`; the name of the model if empty.
-        target: `str`, the name of what it must fit: a board.
-        measured: tuple of `Quantity`: what was measured, with limits. They
-            come first; a quantity of the profiles that has the same name is
-            left to them.
-        channels: what `channel_strips(graph, keep)` gave for the network
-            that came in; without it the page knows how many channels of each
-            layer are kept, but not which.
+        before: `profiles.Profile` of the original network, or of the only one.
+        after: `Profile` of the smaller network.
+        title: `str`; by default, the name of the model.
+        target: `str`, the name of the target, such as a board.
+        measured: tuple of `Quantity`, measurements with limits. They come
+            first and replace quantities of the profiles that have the same
+            label.
+        channels: the result of `channel_strips(graph, keep)` for the original
+            network. Without it, the page shows how many channels of each layer
+            are kept, but not which.
         frontier: a `Frontier`.
-        stages: tuple of `Stage`, one after the other.
-        sensitivity: what `tfprune.sensitivity` measured.
-        chance: `float`, the metric of `sensitivity` of a model that guesses.
-        quantization: what `tfprune.quantization_error` measured.
-        outcomes: tuple of what `outcomes` gave.
+        stages: tuple of `Stage`, in order of time.
+        sensitivity: the result of `tfprune.sensitivity`.
+        chance: `float`, the metric of `sensitivity` at chance level.
+        quantization: the result of `tfprune.quantization_error`.
+        outcomes: the result of `outcomes`, a tuple.
         settings: `dict` from names to values.
-        command: `str`, the command or the code that makes this again.
+        command: `str`, the command or the code that reproduces the result.
 
     Example:
 
@@ -112,14 +111,14 @@ class Page:
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(
-                    "Each quantity of a page must have a name of its own. "
+                    "Each quantity of a page must have a unique name. "
                     f"Received: measured with {names.count(name)} times "
-                    f"{name!r}. Say of each how it differs, as in 'int8 flash "
+                    f"{name!r}. Tell them apart by name, as in 'int8 flash "
                     "bytes, measured'."
                 )
 
     def quantities(self):
-        """List of `Quantity`: those measured, then those of the profiles."""
+        """List of `Quantity`: the measurements, then those of the profiles."""
         found = list(self.measured)
         known = {quantity.label for quantity in found}
         before = self.before.totals
@@ -141,13 +140,13 @@ class Page:
         return self._document().decode()
 
     def write(self, path):
-        """Writes the page, whole or not at all.
+        """Writes the page to a file, completely or not at all.
 
         Args:
             path: `str` or path-like, the file.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If the file cannot be written.
         """
         path = atomic.writable(path)
         atomic.write({path: self._document()})
@@ -176,7 +175,7 @@ class Page:
             markup.tag(
                 "body",
                 markup.tag(
-                    "a", "To the content", href="#content", class_="skip"
+                    "a", "Skip to content", href="#content", class_="skip"
                 ),
                 _header(self, title),
                 _navigation(sections),
@@ -238,7 +237,7 @@ def _section(name, title, content):
 
 
 def _making(page):
-    """Settings, versions, and how to make the page again."""
+    """Settings, versions, and the command that reproduces the page."""
     found = environment.environment()
     facts = {
         **page.settings,
@@ -252,14 +251,14 @@ def _making(page):
     command = None
     if page.command:
         command = [
-            markup.tag("h3", "Make it again"),
+            markup.tag("h3", "Reproduce it"),
             markup.tag("pre", markup.tag("code", page.command), tabindex=0),
         ]
     return markup.tag("div", markup.tag("dl", rows), command)
 
 
 def _asset(name):
-    """The text of a file beside this one."""
+    """The text of a file in this package."""
     return (importlib.resources.files(__package__) / name).read_text("utf-8")
 
 
@@ -274,9 +273,9 @@ _SECTIONS = (
     ("sensitivity", "Sensitivity", page_training.sensitivity),
     (
         "quantization",
-        "Error of int8",
+        "Quantization error",
         page_results.quantization,
     ),
-    ("outcomes", "Answers", page_results.outcomes),
+    ("outcomes", "Predictions", page_results.outcomes),
     ("making", "How it was made", _making),
 )

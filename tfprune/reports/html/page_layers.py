@@ -1,4 +1,4 @@
-"""The layers on a page: channels, costs, and memory while they run."""
+"""Sections of a page about layers: channels, costs and memory over time."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ _ALIVE = 4  # Tensors that a hint names.
 
 
 def channels(page):
-    """A strip for each layer: which channels are kept."""
+    """A strip for each layer that shows which channels are kept."""
     rows = _kept(page)
     if not rows:
         return None
@@ -35,14 +35,14 @@ def channels(page):
         ),
         markup.tag("ol", items, class_="strips"),
         page_parts.folded(
-            "As a table: what goes together, and why some must stay",
+            "As a table: coupled layers, and why some channels must stay",
             _together(rows),
         ),
     )
 
 
 def _together(rows):
-    """A table in which layers that go together have one row."""
+    """A table with one row for each set of coupled layers."""
     cells = {}
     for strip, kept in rows:
         layers = sorted({strip.layer, *strip.coupled})
@@ -59,7 +59,7 @@ def _together(rows):
             ),
         )
     header = (
-        "layers that go together",
+        "coupled layers",
         "read by",
         "why some must stay",
         "kept",
@@ -74,7 +74,7 @@ def _count(strip, kept):
 
 
 def _kept(page):
-    """Pairs of a `Strip` of the network that came in and what is kept."""
+    """Pairs of a `Strip` of the original network and its kept channels."""
     if page.channels:
         return [(strip, strip.kept) for strip in page.channels]
     strips = page.before.channels
@@ -92,7 +92,7 @@ def _kept(page):
 
 
 def _first(fixed, count):
-    """So many channels: those that must stay, then the first others."""
+    """Marks `count` channels: those that must stay, then the first others."""
     order = np.argsort(~fixed, kind="stable")
     kept = np.zeros(len(fixed), bool)
     kept[order[:count]] = True
@@ -100,23 +100,23 @@ def _first(fixed, count):
 
 
 def _about(page):
-    hint = "point at a strip for the layers that go together"
+    hint = "Hover over a strip to see the coupled layers"
     if page.after is None:
         return (
-            "The channels that each layer makes. Those that must stay are "
-            f"grey; {hint}, and for the reason."
+            "The output channels of each layer. Those that must stay are grey. "
+            f"{hint} and the reason."
         )
     if not page.channels:
         return (
-            "How many channels each layer keeps; which ones they are cannot "
-            f"be told from the two networks. To see more, {hint}."
+            "The number of channels that each layer keeps. Which ones they "
+            f"are cannot be told from the two networks. {hint}."
         )
     guessed = (
-        " Where it says “any”, the weights were trained since: only the "
-        "number of channels is known."
+        " “any” means that the weights have been trained since, so only "
+        "the number of channels is known."
     )
     return (
-        "The channels that each layer makes, in the order of its weights; "
+        "The output channels of each layer, in the order of its weights. "
         f"{hint}.{guessed * any(strip.guessed for strip in page.channels)}"
     )
 
@@ -124,7 +124,7 @@ def _about(page):
 def _story(strip, kept):
     lines = [f"{strip.layer}: {_count(strip, kept)} channels kept"]
     if strip.coupled:
-        lines.append(f"Goes together with: {_some(strip.coupled)}")
+        lines.append(f"Coupled with: {_some(strip.coupled)}")
     if strip.read_by:
         lines.append(f"Read by: {_some(strip.read_by)}")
     if strip.reasons:
@@ -139,7 +139,7 @@ def _some(names, limit=5):
 
 
 def _drawn(strip, kept, told):
-    """The channels side by side, as wide as there is room."""
+    """The channels side by side, scaled to the available width."""
     states = np.where(~kept, 0, np.where(strip.fixed, 1, 2))
     parts = [
         markup.tag("path", d=_runs(states == state), class_=style)
@@ -158,7 +158,7 @@ def _drawn(strip, kept, told):
 
 
 def _runs(where):
-    """A path over the runs of what is true."""
+    """An SVG path with a rectangle for each run of true values."""
     edges = np.diff(np.concatenate([[0], where.astype(int), [0]]))
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     return "".join(
@@ -198,8 +198,8 @@ def layers(page):
         rows.append((name, *cells))
     header = ("layer", *(quantities.word(cost) for cost in _COSTS))
     note = (
-        "Layers that have weights or multiply-adds. Weights and activations "
-        "are counted in the types that the model computes in."
+        "Layers with weights or multiply-adds. Bytes are those of the model's "
+        "own dtypes."
     )
     legend = [("before", "before"), ("after", "after")]
     return markup.tag(
@@ -215,7 +215,7 @@ def layers(page):
 
 
 def _changes(page):
-    """Tuples `(layer, before, after)` of `LayerProfile`s that weigh."""
+    """Tuples `(layer, before, after)` of layers with weights or MACs."""
     before = {row.layer: row for row in page.before.layers}
     after = {}
     if page.after is not None:
@@ -246,7 +246,7 @@ def _cost(layer, cost, before, after, widest, page):
 
 
 def memory(page):
-    """The arena of the int8 file, step by step, and what fills its peak."""
+    """The arena of the int8 file step by step, and its contents at the peak."""
     sides = [("before", page.before), ("after", page.after)]
     if page.after is None:
         sides = [("after", page.before)]
@@ -261,9 +261,9 @@ def memory(page):
     return markup.tag(
         "div",
         page_parts.note(
-            "The tensor arena of the int8 file on TFLite Micro, predicted, "
-            "while one layer after the other runs: activations where its "
-            "planner puts them, and what the interpreter keeps for good."
+            "The predicted tensor arena of the int8 file on TFLite Micro while "
+            "the layers run: activations where the planner places them, and "
+            "persistent records of the interpreter."
         ),
         page_parts.grid(panels),
         page_parts.grid(peaks),
@@ -294,8 +294,8 @@ def _timeline(style, profile, high, page):
         ]
     )
     return panel.figure(
-        f"{len(steps)} steps; the arena is fullest, {loads[fullest]:,} bytes, "
-        f"while {profile.timeline[fullest].running} runs."
+        f"{len(steps)} steps. The peak is {loads[fullest]:,} bytes, while "
+        f"{profile.timeline[fullest].running} runs."
     )
 
 
@@ -320,7 +320,7 @@ def _peak(style, profile, page):
         for tensor in alive
     ]
     rows.append(("records of the interpreter, and gaps", "", f"{rest:,}"))
-    rows.append(("in all", "", f"{moment.bytes:,}"))
+    rows.append(("total", "", f"{moment.bytes:,}"))
     caption = (
         f"{_title(style, profile, page)}, alive at the peak, while "
         f"{moment.running} runs"

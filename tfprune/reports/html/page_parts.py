@@ -1,4 +1,4 @@
-"""What several sections of a page have: tables, bars, notes."""
+"""Parts that several sections of a page use: tables, bars, notes."""
 
 from tfprune.reports.html import markup
 
@@ -10,7 +10,7 @@ def table(header, rows, caption="", left=1):
         header: the names of the columns.
         rows: lists of texts or elements, as long as `header`.
         caption: `str`.
-        left: `int`, how many columns from the left hold words.
+        left: `int`, the number of columns that are aligned left, for words.
     """
 
     def place(column):
@@ -50,17 +50,17 @@ def table(header, rows, caption="", left=1):
 
 
 def folded(summary, *content):
-    """What is shown on demand."""
+    """Content that is hidden until the reader opens it."""
     return markup.tag("details", markup.tag("summary", summary), list(content))
 
 
 def note(*content):
-    """A paragraph in a softer colour."""
+    """A paragraph in a muted colour."""
     return markup.tag("p", list(content), class_="soft")
 
 
 def grid(panels):
-    """Panels side by side, as many as there is room for."""
+    """Panels side by side, as many as fit."""
     return markup.tag("div", panels, class_="panels")
 
 
@@ -68,9 +68,9 @@ def bar(before, after, widest, told):
     """A bar of `after` in front of one of `before`.
 
     Args:
-        before, after: numbers; `None` for no such bar.
+        before, after: numbers; `None` omits the bar.
         widest: the number that fills the whole width.
-        told: `str`, what the bar tells.
+        told: `str`, the tooltip.
     """
 
     def part(value, style):

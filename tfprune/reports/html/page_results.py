@@ -1,4 +1,4 @@
-"""What a page says of the whole network: numbers, frontier, right and wrong."""
+"""Sections of a page about the whole network: costs, frontier, predictions."""
 
 import numpy as np
 
@@ -10,13 +10,13 @@ from tfprune.reports.html import page_parts
 from tfprune.reports.html import svg_panels
 
 _HEADLINES = ("accuracy", "macs", "params", "flash_bytes", "ram_bytes")
-_MOST_CLASSES = 16  # With numbers in the cells.
+_MOST_CLASSES = 16  # Larger confusion matrices have no numbers in the cells.
 _PAIRS = 15
 _BINS = 31
 
 
 def verdict(page):
-    """Whether the network keeps its limits, as one line."""
+    """One line that says whether the network fits its limits."""
     limited = [q for q in page.quantities() if q.fits is not None]
     if not limited:
         return None
@@ -35,7 +35,7 @@ def verdict(page):
 
 
 def summary(page):
-    """The headline numbers as cards, then a table of all."""
+    """The headline numbers as cards, then a table of all quantities."""
     found = page.quantities()
     cards = [
         _card(q) for q in found if q in page.measured or q.name in _HEADLINES
@@ -73,7 +73,9 @@ def _unknown(page):
     if not unknown:
         return None
     names = ", ".join(f"{k} ({v})" for k, v in unknown.items())
-    return page_parts.note(f"Multiply-adds not counted, no rule: {names}.")
+    return page_parts.note(
+        f"Multiply-adds of layers without a rule are not counted: {names}."
+    )
 
 
 def _value(quantity, value):
@@ -132,7 +134,7 @@ def frontier(page):
     metric = quantities.Quantity(found.metric, unit=found.unit)
     rows = [
         (
-            point.name + (" (taken)" if point.chosen else ""),
+            point.name + (" (chosen)" if point.chosen else ""),
             metric.text(point.value),
             *(
                 quantities.Quantity(cost).text(point.costs.get(cost))
@@ -179,7 +181,7 @@ def _against(found, cost, page):
     for limit in limits:
         if low <= limit <= high:
             panel.divide(limit, "limit")
-    # The network that was taken has its name before the others have.
+    # The chosen network comes first, so that its name finds a free place.
     for point, x, y in sorted(
         zip(points, xs, ys, strict=True), key=lambda row: not row[0].chosen
     ):
@@ -197,7 +199,7 @@ def _against(found, cost, page):
 
 
 def quantization(page):
-    """A bar for the ratio of signal to noise of each tensor."""
+    """A bar for the signal-to-quantization-noise ratio of each tensor."""
     if page.quantization is None or not page.quantization.tensors:
         return None
     tensors = page.quantization.tensors
@@ -225,21 +227,21 @@ def quantization(page):
     return markup.tag(
         "div",
         page_parts.note(
-            "Each tensor of the int8 file beside the same one in float: the "
-            "power of the signal over that of the differences (SQNR); more "
-            "is better. An error holds those of the layers before it: look "
-            "for the place where it falls."
+            "Each tensor of the int8 file compared with the same tensor in "
+            "float: the signal-to-quantization-noise ratio (SQNR); higher is "
+            "better. Errors accumulate from layer to layer: look for the place "
+            "where the ratio drops."
         ),
         markup.tag(
             "div",
-            page_parts.table(header, rows, "Error of int8 of each tensor"),
+            page_parts.table(header, rows, "Quantization error by tensor"),
             class_="tall",
         ),
     )
 
 
 def outcomes(page):
-    """What was taken for what, or how large the errors are."""
+    """The confusion matrix of a classifier, or the errors of a regression."""
     if not page.outcomes:
         return None
     several = len(page.outcomes) > 1
@@ -263,12 +265,12 @@ def _sides(found):
 
 def _confusion(found, page):
     right = [
-        f"{side or 'all'}: {np.trace(m):,} of {m.sum():,} right "
+        f"{side or 'all'}: {np.trace(m):,} of {m.sum():,} correct "
         f"({np.trace(m) / max(m.sum(), 1):.2%})"
         for side, m in _sides(found)
     ]
     yield page_parts.note(
-        "Rows are the classes of the samples, columns the answers. "
+        "Rows are true classes, columns predicted ones. "
         + "; ".join(right)
         + "."
     )
@@ -290,8 +292,8 @@ def _matrix(found, side, matrix):
         count, share = int(matrix[row, column]), shares[row, column]
         style = "hit" if row == column else "miss"
         told = (
-            f"{found.labels[row]} taken for {found.labels[column]}: {count:,} "
-            f"({share:.1%} of its samples)"
+            f"{found.labels[row]} predicted as {found.labels[column]}: "
+            f"{count:,} ({share:.1%} of its samples)"
         )
         return markup.tag(
             "td",
@@ -337,7 +339,7 @@ def _matrix(found, side, matrix):
 
 
 def _heat(found, side, matrix):
-    """A field for each pair of classes that occurs."""
+    """A heat map with a cell for each pair of classes that occurs."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     count = len(found.labels)
     fields = [
@@ -345,7 +347,7 @@ def _heat(found, side, matrix):
             "g",
             markup.tag(
                 "title",
-                f"{found.labels[i]} taken for {found.labels[j]}: "
+                f"{found.labels[i]} predicted as {found.labels[j]}: "
                 f"{matrix[i, j]:,} ({shares[i, j]:.1%} of its samples)",
             ),
             markup.tag(
@@ -370,8 +372,8 @@ def _heat(found, side, matrix):
             markup.tag("title", caption),
             markup.tag(
                 "desc",
-                f"{count} classes; the diagonal is what is right. The pairs "
-                "that are confused most are in the table below.",
+                f"{count} classes. The diagonal holds correct predictions. The "
+                "table below lists the most confused pairs.",
             ),
             markup.tag("rect", width=count, height=count, class_="field"),
             fields,
@@ -385,7 +387,7 @@ def _heat(found, side, matrix):
 
 
 def _pairs(found):
-    """The pairs of classes that are confused most, before and after."""
+    """The most confused pairs of classes, before and after."""
     sides = [matrix for _, matrix in _sides(found)]
     worst = np.array(sides[-1], float)
     np.fill_diagonal(worst, 0)
@@ -396,22 +398,22 @@ def _pairs(found):
             counts = (tables.number(int(matrix[i, j])) for matrix in sides)
             rows.append((found.labels[i], found.labels[j], *counts))
     if not rows:
-        return page_parts.note("No sample is taken for another class.")
+        return page_parts.note("No sample is misclassified.")
     header = (
         "class",
-        "taken for",
-        *(side or "times" for side, _ in _sides(found)),
+        "predicted as",
+        *(side or "samples" for side, _ in _sides(found)),
     )
     return page_parts.folded(
-        "What is confused most",
-        page_parts.table(header, rows, "Confused most", left=2),
+        "Most confused classes",
+        page_parts.table(header, rows, "Most confused classes", left=2),
     )
 
 
 def _errors(found, page):
     sides = _sides(found)
     everything = np.concatenate([values for _, values in sides])
-    # A few far ones do not hide the others.
+    # Outliers would squeeze all others into one bin.
     low, high = np.quantile(everything, (0.002, 0.998))
     edges = np.linspace(low, max(high, low + 1e-12), _BINS + 1)
     heights = [
@@ -424,7 +426,7 @@ def _errors(found, page):
         for (side, values), h in zip(sides, heights, strict=True)
     ]
     yield page_parts.note(
-        "Answer less truth. The outermost bars hold what lies beyond them."
+        "Prediction minus truth. The outermost bars include all values beyond."
     )
     yield page_parts.grid(panels)
     rows = [
@@ -440,9 +442,9 @@ def _errors(found, page):
     ]
     header = (
         "",
-        "numbers",
+        "values",
         "mean absolute error",
-        "root of the mean square",
+        "root mean squared error",
         "mean error",
         "largest error",
     )
@@ -454,8 +456,8 @@ def _histogram(found, side, edges, heights, top, values):
         f"Errors of {found.name}, {side}",
         (edges[0], edges[-1]),
         (0, top * 1.06),
-        "answer less truth",
-        "how many",
+        "prediction minus truth",
+        "values",
     )
     panel.bars(edges, heights, side)
     panel.bands(
@@ -466,5 +468,5 @@ def _histogram(found, side, edges, heights, top, values):
     )
     return panel.figure(
         f"Mean absolute error {np.abs(values).mean():.4g} over "
-        f"{len(values):,} numbers."
+        f"{len(values):,} values."
     )

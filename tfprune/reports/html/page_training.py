@@ -1,4 +1,4 @@
-"""Training and sensitivity on a page."""
+"""Sections of a page about training and sensitivity."""
 
 import itertools
 
@@ -133,10 +133,10 @@ def sensitivity(page):
     return markup.tag(
         "div",
         page_parts.note(
-            f"{found.metric} with one group of channels pruned alone, without "
-            "training; the group that suffers most comes first. The dashed "
-            "line is the full network"
-            + ("." if page.chance is None else ", the dotted one chance.")
+            f"{found.metric} with only one group of channels pruned, without "
+            "fine-tuning; the most sensitive group comes first. The dashed "
+            "line is the unpruned network"
+            + ("." if page.chance is None else ", the dotted one is chance.")
         ),
         markup.tag("div", panels, class_="panels small"),
         page_parts.folded(

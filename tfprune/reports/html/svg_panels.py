@@ -1,8 +1,8 @@
-"""Small charts as SVG: axes, lines, marks that tell more when pointed at.
+"""Small charts as SVG: axes, lines, and marks with tooltips.
 
-A panel is as wide as a phone, so that its letters are never scaled below
-what can be read; a page sets several side by side. Colours are classes of
-the page's style sheet, which knows light and dark.
+A panel is as wide as a phone's screen, so that its text is never scaled down
+until it is unreadable; a page places several side by side. Colours are classes
+of the page's style sheet, which has a light and a dark mode.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from tfprune.reports.html import markup
 
 SIZE = 340, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 12, 18, 36
-_LETTER = 6.2  # Width, about.
+_LETTER = 6.2  # Average width of a letter in pixels.
 _COLORS = 6
 _MOST_BANDS = 160
 
@@ -35,19 +35,19 @@ class Series:
 
 
 def styles(count):
-    """Classes for `count` lines that differ in colour, then in dashes."""
+    """Classes of `count` lines that differ in colour, then in dashes."""
     return [f"c{i % _COLORS} d{i // _COLORS % 4}" for i in range(count)]
 
 
 class Panel:
-    """Axes on which things are drawn.
+    """A chart to draw on.
 
     Args:
-        title: `str`, what stands above.
+        title: `str`, shown above.
         x, y: `(low, high)`, the range of each axis.
         x_label, y_label: `str`.
-        log_x: `bool`, whether steps along x are factors.
-        size: `(width, height)`.
+        log_x: `bool`, whether the x axis is logarithmic.
+        size: `(width, height)` in pixels.
     """
 
     def __init__(self, title, x, y, x_label, y_label, log_x=False, size=SIZE):
@@ -59,10 +59,10 @@ class Panel:
         self._x = _Axis(x, _LEFT, self._right, self._log_x)
         self._y = _Axis(y, self._base, _TOP, False)
         self._drawn, self._names = [], []
-        self._taken = []  # Boxes that no name may cover.
+        self._taken = []  # Boxes that names must not cover.
 
     def line(self, points, style, steps=False):
-        """A line through points, or with steps between them."""
+        """Draws a line through points, or a step function."""
         pairs = [(self._x(a), self._y(b)) for a, b in points if _finite(b)]
         if not pairs:
             return
@@ -80,7 +80,7 @@ class Panel:
         )
 
     def level(self, value, text, style="level"):
-        """A horizontal line with its name, if it has one."""
+        """Draws a horizontal line, with a name if there is one."""
         y = self._y(value)
         self._drawn.append(
             markup.tag(
@@ -100,7 +100,7 @@ class Panel:
             )
 
     def divide(self, value, text, drawn=True):
-        """A vertical line with a name above it, or the name alone."""
+        """Draws a vertical line with a name above it, or only the name."""
         x = self._x(value)
         if drawn:
             self._drawn.append(
@@ -113,7 +113,7 @@ class Panel:
         )
 
     def dot(self, x, y, style, told, name=""):
-        """A mark that tells something when it is pointed at."""
+        """Draws a dot with a tooltip and, where there is room, a name."""
         cx, cy = self._x(x), self._y(y)
         self._taken.append((cx - 5, cx + 5, cy - 5, cy + 5))
         if name:
@@ -129,7 +129,7 @@ class Panel:
         )
 
     def bars(self, edges, heights, style):
-        """Bars from 0, `heights[i]` between `edges[i]` and `edges[i + 1]`."""
+        """Draws bars of `heights[i]` between `edges[i]` and `edges[i + 1]`."""
         base = self._y(0)
         for (a, b), height in zip(
             itertools.pairwise(edges), heights, strict=True
@@ -148,11 +148,11 @@ class Panel:
                 )
 
     def bands(self, told):
-        """Regions over the whole height that tell something.
+        """Adds regions with tooltips over the whole height.
 
         Args:
-            told: list of `(x, text)`, x rising; a region reaches half way to
-                its neighbours.
+            told: list of `(x, text)` with ascending x; a region extends half
+                way to its neighbours.
         """
         told = told[:: -(-len(told) // _MOST_BANDS)] if told else []
         places = [self._x(x) for x, _ in told]
@@ -190,7 +190,7 @@ class Panel:
         """The panel as an element of a page.
 
         Args:
-            description: `str`, what a reader would see, for who cannot.
+            description: `str`, what the chart shows, for screen readers.
             legend: list of `(name, style)`.
         """
         x_label, y_label = self._labels
@@ -226,7 +226,7 @@ class Panel:
         )
 
     def _named(self):
-        """The names beside their marks, where there is room for them."""
+        """The names next to their dots, where there is room for them."""
         for name, x, y in self._names:
             width = _LETTER * len(name)
             for left, low in (
@@ -279,7 +279,7 @@ class Panel:
 
 
 def short(value):
-    """A number as a tick of an axis has it: 35k, 1.2M, 0.05."""
+    """A number for the tick of an axis: 35k, 1.2M, 0.05."""
     size = abs(value)
     for factor, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if size >= factor:
@@ -289,7 +289,7 @@ def short(value):
 
 
 def span(values, room=0.06, zero=False):
-    """The range of an axis for some numbers, with some room beyond them."""
+    """The range of an axis: that of the values, and some room on both sides."""
     values = [v for v in values if v is not None and _finite(v)]
     if zero:
         values.append(0.0)
@@ -301,7 +301,7 @@ def span(values, room=0.06, zero=False):
 
 
 class _Axis:
-    """From values to places on the drawing."""
+    """Maps values to coordinates."""
 
     def __init__(self, limits, start, end, log):
         self._log = log
@@ -316,7 +316,7 @@ class _Axis:
         return self._start + share * (self._end - self._start)
 
     def ticks(self, count):
-        """Round numbers inside the range, about `count`."""
+        """About `count` round numbers inside the range."""
         if self._log:
             return self._powers(count)
         step = (self._high - self._low) / count

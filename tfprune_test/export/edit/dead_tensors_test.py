@@ -65,7 +65,7 @@ class RescaleTest(parameterized.TestCase):
     def test_what_is_dead_is_named(self):
         _, _, text = self.exported(shut_gate())
         self.assertRegex(text, "Zero on all calibration samples.*: [^,]*shut")
-        self.assertNotIn("spread", text)
+        self.assertNotIn("standard deviation", text)
 
     def test_others_stay(self):
         model = small_models.residual()

@@ -45,6 +45,18 @@ class PlaceTest(parameterized.TestCase):
         index = self.sketch.tensor("a", (2,), "int8", steps)
         self.assertEqual(self.place.steps(index), expected)
 
+    def test_values_that_a_tensor_can_represent(self):
+        index = self.sketch.tensor("a", (2,), "int8", ([0.5], [28]))
+        # From 0.5 * (-128 - 28) to 0.5 * (127 - 28), and rounded to them.
+        for values, fits in (
+            ([-78.0, 49.5], True),
+            ([49.7], True),
+            ([50.0], False),
+            ([-78.5], False),
+        ):
+            found = self.place.represents(np.array(values), index)
+            self.assertEqual(found, fits, values)
+
     @parameterized.parameters("int8", "int16")
     def test_real_values(self, dtype):
         stored = np.array([-128, 0, 3, 127], dtype)

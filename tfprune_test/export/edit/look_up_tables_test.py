@@ -4,8 +4,11 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
+from tfprune.export.edit import look_up_tables
 from tfprune.export.file import model_file
+from tfprune.export.file import packing
 from tfprune.export.run import interpreter
+from tfprune_test.export import hand_made
 from tfprune_test.export import small_models
 
 
@@ -59,6 +62,24 @@ class LookUpTablesTest(parameterized.TestCase):
         )
         self.assertNotIn("GATHER", file.ops)
         self.assertIn("LOGISTIC", file.ops)
+
+    def test_a_zero_point_that_is_left_out_is_0(self):
+        sketch = hand_made.Sketch()
+        x = sketch.tensor("x", (1, 4), "int8", ([0.5], None))
+        y = sketch.tensor("y", (1, 4), "int8", ([16.0], None))
+        sketch.op("SQUARE", [x], [y])
+        model = packing.unpacked(sketch.data([x], [y]))
+        look_up_tables.tabulate(model)
+        table = next(
+            buffer.data
+            for buffer in model.buffers
+            if buffer.data is not None and len(buffer.data) == 256
+        )
+        # (0.5 * 40) ** 2 = 25 * 16; 156 * 16 is beyond the range.
+        table = np.asarray(table).view("i1")
+        self.assertEqual(table[128 + 40], 25)
+        self.assertEqual(table[128 - 40], 25)
+        self.assertEqual(table[128 + 100], 127)
 
     def test_float_files_stay_as_they_are(self):
         path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")

@@ -6,9 +6,12 @@ import pytest
 from absl.testing import parameterized
 
 from tfprune.core import packages
+from tfprune.export.edit import substitutes
 from tfprune.export.file import model_file
+from tfprune.export.file import packing
 from tfprune.export.micro import kernels
 from tfprune.export.run import interpreter
+from tfprune_test.export import hand_made
 from tfprune_test.export import small_models
 
 OPS = keras.ops
@@ -178,6 +181,21 @@ class SubstituteTest(parameterized.TestCase):
         for runtime in ("tflite", "micro"):
             found = interpreter.run(self.path, x, runtime)
             np.testing.assert_allclose(found, wanted, atol=0.01)
+
+    @parameterized.parameters((0.75, "int8"), (300.0, "float32"))
+    def test_a_constant_to_compare_with(self, value, dtype):
+        """Beyond the range of an int8 tensor nothing equals it."""
+        sketch = hand_made.Sketch()
+        x = sketch.tensor("x", (1, 3), "int8", ([0.5], [0]))
+        y, z = sketch.tensor("y", (1, 3)), sketch.tensor("z", (1, 3))
+        constant = sketch.constant("c", np.float32(value))
+        sketch.op("DEQUANTIZE", [x], [y])
+        sketch.op("EQUAL", [y, constant], [z])
+        model = packing.unpacked(sketch.data([x], [z]))
+        substitutes.substitute(model)
+        (graph,) = model.subgraphs
+        compared = graph.tensors[graph.operators[-1].inputs[1]]
+        self.assertEqual(compared.type, hand_made.TYPES[dtype])
 
     def test_many_copies_of_many_channels_stay(self):
         model = built(lambda x: OPS.tile(x, (1, 1, 11)))

@@ -7,6 +7,7 @@ from absl.testing import parameterized
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra `export`")
 
+from tfprune.export.edit import lean
 from tfprune.export.file import contents
 from tfprune_test.export import hand_made
 
@@ -74,6 +75,24 @@ class ContentsTest(parameterized.TestCase):
         self.assertEqual(first.name, "mine")
         self.assertEqual(second.name, "READ_VARIABLE")
         self.assertEqual(second.shape, ())
+
+    def test_an_op_without_outputs(self):
+        sketch = hand_made.Sketch()
+        x, y = sketch.tensor("x", (3,)), sketch.tensor("y", (3,))
+        sketch.op("ASSIGN_VARIABLE", [x, x], [])
+        sketch.op("NEG", [x], [y])
+        first, second = self.ops(sketch.data([x], [y]))
+        self.assertEqual(first.name, "ASSIGN_VARIABLE")
+        self.assertEqual((first.output, first.shape, first.dtype), ("", (), ""))
+        self.assertEqual((second.output, second.shape), ("y", (3,)))
+
+    def test_a_file_without_the_names_of_inner_tensors(self):
+        sketch = hand_made.Sketch()
+        x, y, z = (sketch.tensor(name, (1, 3)) for name in "xyz")
+        sketch.op("NEG", [x], [y])
+        sketch.op("ABS", [y], [z])
+        data = lean.without_notes(sketch.data([x], [z]))
+        self.assertEqual([op.output for op in self.ops(data)], ["", "z"])
 
     def test_what_is_no_such_file(self):
         with self.assertRaises(ValueError):

@@ -69,7 +69,7 @@ class ScalesTest(parameterized.TestCase):
         ("int4", "auto", "channel", "'channel' with quantize='int4'"),
         (
             *("int16x8", "cmsis-nn", "channel"),
-            "quantize='int16x8' and kernels='cmsis-nn'. Leave",
+            "quantize='int16x8' and kernels='cmsis-nn'. Omit",
         ),
     )
     def test_what_no_kernel_reads(self, quantize, kernels, wanted, message):

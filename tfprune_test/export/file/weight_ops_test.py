@@ -6,6 +6,7 @@ from absl.testing import parameterized
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra `export`")
 
+from tfprune.export.edit import lean
 from tfprune.export.file import weight_ops
 from tfprune_test.export import hand_made
 
@@ -18,6 +19,19 @@ def op(rows, name="out", kind="CONV_2D"):
 
 
 class ReadTest(absltest.TestCase):
+    def test_a_file_without_names(self):
+        sketch = hand_made.Sketch()
+        x = sketch.tensor("x", (1, 3))
+        w = sketch.constant("w", np.ones((2, 3), "float32"))
+        y, z = sketch.tensor("y", (1, 2)), sketch.tensor("z", (1, 2))
+        sketch.op("FULLY_CONNECTED", [x, w, -1], [y])
+        sketch.op("NEG", [y], [z])
+        data = lean.without_notes(sketch.data([x], [z]))
+        (found,) = weight_ops.read(data)
+        self.assertEqual(found.output, "")
+        self.assertEqual(weight_ops.computed_tensors(data), {"x", "", "z"})
+        self.assertEqual(weight_ops.constant_tensors(data), {""})
+
     def test_the_rows_of_kernels(self):
         sketch = hand_made.Sketch()
         x = sketch.tensor("x", (1, 5, 5, 3))

@@ -137,6 +137,20 @@ class InterpreterTest(parameterized.TestCase):
         # With its memory of the sample before it would be 1, 3, 5.
         np.testing.assert_array_equal(interpreter.run(path, x, runtime), x)
 
+    @parameterized.parameters("reference", "builtin")
+    def test_inner_tensors_do_not_remember_a_sample_either(self, kernels):
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        path.write_bytes(file_with_a_memory())
+        x = np.array([[1.0], [2.0], [3.0]], "float32")
+        # All tensors have one name in it.
+        model = packing.unpacked(path.read_bytes())
+        for number, tensor in enumerate(model.subgraphs[0].tensors):
+            tensor.name = f"t{number}".encode()
+        path.write_bytes(packing.packed(model))
+        rows = litert.intermediate(path, x, kernels)
+        found = [tensors["t6"][0].item() for tensors in rows]
+        self.assertEqual(found, [1.0, 2.0, 3.0])
+
     def test_a_file_that_xnnpack_refuses_runs_on_built_in_kernels(self):
         model = small_models.dead_branch()
         (images,) = small_models.samples(model, 20)

@@ -18,7 +18,7 @@ class CheckTest(parameterized.TestCase):
             # There is always a log to look at.
             output_check.logging.warning("end")
             small_models.export(model, path, mode, data)
-        return [text for text in logs.output if "spread" in text]
+        return [text for text in logs.output if "standard deviation" in text]
 
     @parameterized.product(
         build=(

@@ -104,7 +104,8 @@ class SequencesTest(exactness.ExactnessTestCase):
         found = self.assert_exact(model)
         fixed = {r for _, _, r in found.graph.reasons}
         self.assertLessEqual(
-            fixed, {"its output", "an input of the model", "a mask of steps"}
+            fixed,
+            {"its output", "an input of the model", "a mask over time steps"},
         )
 
     def test_a_class_that_computes_something_else_has_no_rule(self):

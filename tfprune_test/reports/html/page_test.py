@@ -109,7 +109,7 @@ class PageTest(parameterized.TestCase):
     def test_channels_tell_what_goes_together_and_what_must_stay(self):
         text = self.read.text
         self.assertIn(
-            "stem: 2 of 4 channels kept\nGoes together with: branch", text
+            "stem: 2 of 4 channels kept\nCoupled with: branch", text
         )
         self.assertIn("logits: 3 of 3 channels kept\n3 must stay: ", text)
         # Of four channels the second and the third are gone.
@@ -141,7 +141,7 @@ class PageTest(parameterized.TestCase):
 
     def test_one_name_for_two_things_is_refused(self):
         same = (quantities.Quantity("flash"), quantities.Quantity("flash"))
-        with self.assertRaisesRegex(ValueError, "name of its own.*'flash'"):
+        with self.assertRaisesRegex(ValueError, "unique name.*'flash'"):
             dataclasses.replace(self.page, measured=same)
         names = [q.label for q in self.page.quantities()]
         self.assertLen(set(names), len(names))

@@ -1,4 +1,4 @@
-"""How large an arena a file needs, by the kernels that may run it."""
+"""The arena that a file needs, for each kernel library that may run it."""
 
 import dataclasses
 import math
@@ -25,11 +25,11 @@ _EXTENSIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Need:
-    """The arena that a file needs where it shall run.
+    """The arena that a file needs on its target.
 
     Attributes:
-        kernels: `str`, as asked for: "auto".
-        core: `str` as asked for; `None` for any.
+        kernels: `str`, the kernels that were asked for ("auto").
+        core: `str`, the core that was asked for; `None` means any.
         plans: `dict` from `(kernels, extension)` to `arena_plan.Plan`.
     """
 
@@ -39,17 +39,17 @@ class Need:
 
     @property
     def worst(self):
-        """The `(kernels, extension)` that need most."""
+        """The `(kernels, extension)` with the largest arena."""
         return max(self.plans, key=lambda key: self.plans[key].bytes)
 
     @property
     def plan(self):
-        """Their `arena_plan.Plan`."""
+        """The `arena_plan.Plan` with the largest arena."""
         return self.plans[self.worst]
 
     @property
     def bytes(self):
-        """The least arena that all of them start and run in, `int`."""
+        """`int`, the smallest arena in which all of them start and run."""
         return self.plan.bytes
 
     def __str__(self):
@@ -57,14 +57,14 @@ class Need:
 
 
 def reserved(count, margin=0.0, limit=None):
-    """Bytes of arena and a share beyond them, never above a limit."""
+    """Bytes of arena plus a margin (0.1 is 10 %), at most `limit`."""
     wanted = math.ceil(count * (1 + margin))
     wanted = -(-wanted // _ALIGNMENT) * _ALIGNMENT
     return wanted if limit is None else min(wanted, limit)
 
 
 def described(kernels, extension):
-    """Kernels in words."""
+    """A description of kernels, for messages and comments."""
     return _LIBRARIES[kernels] + _EXTENSIONS[extension]
 
 
@@ -74,10 +74,10 @@ def of(data, kernels="auto", core=None):
     Args:
         data: `bytes` of a .tflite file, or the path of one.
         kernels: "reference", "cmsis-nn", "esp-nn" or "auto": the reference
-            kernels and the optimized ones of the core, CMSIS-NN on any
-            Cortex-M where no core is named.
-        core: `str`, the core that it shall run on ("cortex-m55",
-            "esp32-s3"), or `None` for any.
+            kernels and the optimized ones of the core; without a core,
+            CMSIS-NN on any Cortex-M.
+        core: `str`, the core of the target ("cortex-m55", "esp32-s3"), or
+            `None` for any.
 
     Returns:
         A `Need`.
@@ -98,33 +98,34 @@ def of(data, kernels="auto", core=None):
 
 
 def macros(upper, branches, measured):
-    """The part of `model_settings.h` that says how much arena to reserve.
+    """The part of `model_settings.h` that sets the size of the arena.
 
     Args:
-        upper: `str` that names begin with.
-        branches: list of `(condition, need, reserved)`: of the preprocessor,
-            a `Need` or `None` for what was measured, and bytes to reserve.
-        measured: `int`, bytes where pointers have 64 bits.
+        upper: `str`, the prefix of the macros, in capitals.
+        branches: list of `(condition, need, reserved)`: a condition of the
+            preprocessor, a `Need` or `None` for what was measured, and the
+            bytes to reserve.
+        measured: `int`, bytes measured with 64-bit pointers.
 
     Returns:
-        A `str`.
+        `str`, C text.
     """
     text = (
-        f"// The least arena that TFLite Micro starts and runs in, and what to "
-        f"reserve.\n#define {upper}_ARENA_MEASURED {measured}\n"
+        "// The smallest arena in which TFLite Micro starts and runs, and the "
+        f"size to reserve.\n#define {upper}_ARENA_MEASURED {measured}\n"
     )
     word = "#if"
     for condition, need, reserved in branches:
         if need is None:
-            about = "// Measured where pointers have 64 bits."
+            about = "// Measured with 64-bit pointers"
             count = measured
         else:
             listed = ",\n//   ".join(
                 f"{described(*key)}: {plan.bytes}"
                 for key, plan in need.plans.items()
             )
-            where = need.core or "any such core"
-            about = f"// 32 bits, {where}:\n//   {listed}"
+            where = need.core or "any core"
+            about = f"// Predicted for 32-bit pointers, {where}:\n//   {listed}"
             count = need.bytes
         text += f"""\
 {f"{word} {condition}" if condition else "#else"}
@@ -133,6 +134,6 @@ def macros(upper, branches, measured):
 #ifndef {upper}_ARENA_BYTES
 #define {upper}_ARENA_BYTES {reserved}
 #endif
-""".replace("bits..", "bits.")
+"""
         word = "#elif"
     return text + "#endif"

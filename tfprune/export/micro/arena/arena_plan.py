@@ -14,11 +14,12 @@ from tfprune.costs import memory
 from tfprune.export.micro.arena import kernel_memory
 
 _ALIGNMENT = 16
-# Bytes of objects where pointers have 32 bits.
+# Bytes of objects with 32-bit pointers.
 _ALLOCATOR, _PLANNER, _MICRO_ALLOCATOR, _PARSER = 36, 44, 36, 8
 _SUBGRAPH, _EVAL_TENSOR, _NODE, _TENSOR, _STEPS = 8, 12, 32, 32, 12
 _POINTER = 4
-# For each buffer: a request, a handle, what is known of it, what is planned.
+# For each buffer, the planner keeps a request, a handle, its lifetime and its
+# place.
 _REQUEST, _HANDLE, _INFO, _PLANNED = 12, 4, 24, 40
 _MOST_REQUESTS = 12
 
@@ -28,12 +29,13 @@ class Buffer:
     """Activations of a tensor, or the scratch buffer of an op.
 
     Attributes:
-        name: `str`, of the tensor, or of the op that works in it.
-        scratch: `bool`.
-        bytes: `int`.
-        first, last: `int`, the ops between which it is alive.
-        start: `int`, where it lies in the arena.
-        tensor: `int`, its number among the tensors of all subgraphs; -1 for a
+        name: `str`, the name of the tensor, or the op of a scratch buffer.
+        scratch: `bool`, whether it is a scratch buffer.
+        bytes: `int`, its size.
+        first, last: `int`, the first and the last step at which it is alive:
+            0 is the model's input, n the n-th op of `sequence`.
+        start: `int`, its offset in the arena.
+        tensor: `int`, its index among the tensors of all subgraphs; -1 for a
             scratch buffer.
     """
 
@@ -48,15 +50,15 @@ class Buffer:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What an arena must hold.
+    """The contents of an arena.
 
     Attributes:
-        bytes: `int`, the least that the model starts and runs in.
-        shared_bytes: `int`, of these, activations and scratch buffers.
-        persistent_bytes: `int`, of these, what is kept for good.
+        bytes: `int`, the smallest arena in which the model starts and runs.
+        shared_bytes: `int`, the part for activations and scratch buffers.
+        persistent_bytes: `int`, the part that is allocated for good.
         buffers: tuple of `Buffer`.
-        limit: `str`, what takes most: "activations", "planning" or the kind
-            of the op that takes most while it prepares.
+        limit: `str`, what sets the peak: "activations", "planning" or the op
+            whose initialization does.
     """
 
     bytes: int
@@ -130,14 +132,14 @@ def plan(graphs, kernels, extension):
     shared = max((_up(b.start + b.bytes) for b in buffers), default=0)
     if tail.size + shared >= peak:
         peak, limit = tail.size + shared, "activations"
-    # An arena that begins at any address loses some bytes.
+    # Aligning the start of the arena may lose some bytes.
     return Plan(
         _up(peak) + _ALIGNMENT, shared, tail.size, tuple(buffers), limit
     )
 
 
 class _Tail:
-    """Records, which grow down from the end of the arena."""
+    """Persistent records, which grow down from the end of the arena."""
 
     def __init__(self):
         self.size = 0
@@ -164,7 +166,7 @@ def _buffers(graphs, needs):
         for place, (_, t) in enumerate(numbered)
         if t.planned >= 0
     }
-    # Those of ops in subgraphs come where their subgraph stands.
+    # TFLite Micro adds scratch buffers subgraph by subgraph, not by time.
     scratch.sort(key=lambda row: row[0])
     found += [(name, -1, size, a, b) for _, name, size, a, b in scratch]
     sizes = [_up(size) for _, _, size, _, _ in found]
@@ -177,8 +179,27 @@ def _buffers(graphs, needs):
     ]
 
 
+def sequence(graphs, index=0):
+    """The ops by step, in execution order, as `Buffer` counts steps.
+
+    Args:
+        graphs: list of `flat_ops.Graph`.
+        index: `int`, the subgraph to begin with.
+
+    Returns:
+        List of `flat_ops.Op`. An op that calls subgraphs takes a step of its
+        own and another one before the ops of each subgraph.
+    """
+    found = []
+    for op in graphs[index].ops:
+        found.append(op)
+        for called in op.subgraphs:
+            found += [op, *sequence(graphs, called)]
+    return found
+
+
 class _Walk:
-    """Ops in the order in which they run, subgraphs where they are called."""
+    """Collects lifetimes in the order of `sequence`."""
 
     def __init__(self, graphs, needs, lives, scratch):
         self._graphs, self._needs = graphs, needs

@@ -1,29 +1,32 @@
-"""Buffers that CMSIS-NN's kernels work in, by the extension of the core.
+"""Scratch buffers of CMSIS-NN's kernels, by the extension of the core.
 
-Its sizes differ with what the compiler may use: "plain" code, the DSP
-extension, or the vector extension ("mve").
+The sizes depend on the instructions that the compiler may use: "plain" code,
+the DSP extension ("dsp") or the vector extension ("mve").
 https://github.com/ARM-software/CMSIS-NN, Source/*/arm_*_get_buffer_sizes_*.c.
 """
 
 import dataclasses
 
-# Channels that the vector code of depthwise layers takes at a time.
+# Channels that the vector code of depthwise convolutions handles at a time.
 _DEPTHWISE_BLOCK = 124
-# Output channels from which a depthwise layer of one channel is a convolution.
+# With more output channels, a depthwise convolution of one input channel runs
+# as a convolution.
 _ONE_CHANNEL = 8
-# Input channels from which a transposed convolution runs reversed.
+# With more input channels, a transposed convolution runs as a convolution with
+# the reversed kernel.
 _REVERSED = 16
 
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """Sizes of a convolution: `(height, width, channels)`, and steps.
+    """The geometry of a convolution.
 
     Attributes:
         inputs, kernel, outputs: `(height, width, channels)`.
         strides, dilations: `(vertical, horizontal)`.
         padding: `(top, left)`.
-        depth_multiplier: `int`, of depthwise layers.
+        depth_multiplier: `int`, output channels per input channel of a
+            depthwise convolution.
     """
 
     inputs: tuple
@@ -36,7 +39,7 @@ class Window:
 
     @classmethod
     def of(cls, op):
-        """The sizes of an op, a `flat_ops.Op`."""
+        """The `Window` of a `flat_ops.Op`."""
         x, weights, y = op.inputs[0], op.inputs[1], op.outputs[0]
         if op.kind == "TRANSPOSE_CONV":
             x = op.inputs[2]
@@ -72,12 +75,12 @@ class Window:
 
 
 def convolution(window, extension):
-    """Bytes that a convolution of int8 works in."""
+    """Scratch bytes of an int8 convolution."""
     height, width, channels = window.inputs
     rows, columns, kernel_channels = window.kernel
     whole = kernel_channels == channels and window.dilations == (1, 1)
     if whole and (rows, columns) == (1, 1) and window.padding == (0, 0):
-        # Arm's own compiler takes another path than GCC here.
+        # As compiled by GCC; Arm's own compiler takes another path.
         fast = window.strides == (1, 1) and extension == "dsp"
         return 4 * channels if fast else 0
     vertical, horizontal = window.strides
@@ -93,14 +96,14 @@ def convolution(window, extension):
 
 
 def _columns(length, extension):
-    """Bytes of columns that a product of matrices reads."""
+    """Bytes of the im2col columns that the matrix product reads."""
     if extension == "mve":
         return 4 * 16 * (-(-length // 16))
     return 4 * (-(-length // 4) * 4)
 
 
 def _one_by_n(window):
-    """Bytes of a convolution along one axis, with its edges apart."""
+    """Bytes of a 1 x n convolution, whose padded edges are computed apart."""
     _, width, channels = window.inputs
     columns, step = window.kernel[1], window.strides[1]
     pad, outputs = window.padding[1], window.outputs[1]
@@ -117,7 +120,7 @@ def _one_by_n(window):
 
 
 def wide_convolution(window, extension):
-    """Bytes that a convolution of int16 works in."""
+    """Scratch bytes of an int16 convolution."""
     length = window.inputs[2] * window.kernel[0] * window.kernel[1]
     if extension == "mve":
         return 64 * (-(-length // 8))
@@ -125,7 +128,7 @@ def wide_convolution(window, extension):
 
 
 def depthwise(window, extension):
-    """Bytes that a depthwise convolution of int8 works in."""
+    """Scratch bytes of an int8 depthwise convolution."""
     channels = window.inputs[2]
     rows, columns = window.kernel[:2]
     out = window.outputs[2]
@@ -142,7 +145,7 @@ def depthwise(window, extension):
 
 
 def transposed(window, extension):
-    """Bytes of the two buffers of a transposed convolution of int8."""
+    """Bytes of the two scratch buffers of an int8 transposed convolution."""
     height, width, channels = window.inputs
     rows, columns = window.kernel[:2]
     vertical, horizontal = window.strides

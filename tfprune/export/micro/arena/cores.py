@@ -1,9 +1,9 @@
-"""Cores of microcontrollers, and the kernels that run on them."""
+"""Processor cores of microcontrollers, and the kernels that run on them."""
 
 import difflib
 
-# What CMSIS-NN's code asks the compiler for: nothing, the DSP extension, or the
-# vector extension (MVE), whose buffers are others.
+# The instructions that CMSIS-NN uses: none in particular, the DSP extension, or
+# the vector extension (MVE). Scratch buffers differ between them.
 _CORTEX_M = {
     "cortex-m0": "plain",
     "cortex-m0plus": "plain",
@@ -25,7 +25,7 @@ _ESP = {
     "esp32-c6": "plain",
 }
 CORES = (*_CORTEX_M, *_ESP)
-# As makers name them.
+# Names that vendors use.
 _OTHER_NAMES = {
     "cortex-m0+": "cortex-m0plus",
     "cortex-m4f": "cortex-m4",
@@ -38,15 +38,18 @@ _OTHER_NAMES = {
 
 
 def get(core):
-    """The name of a core as it stands in `CORES`.
+    """The canonical name of a core.
 
     Args:
-        core: `str`, in any case; "Cortex-M55", "esp32-s3".
+        core: `str`, in any case ("Cortex-M55", "esp32-s3").
+
+    Returns:
+        `str`, one of `CORES`.
 
     Raises:
-        ValueError: If there is none; lists those that are known.
+        ValueError: If the core is unknown; the message lists the known ones.
     """
-    # Beside an NPU, the core is what runs the kernels.
+    # Of "Cortex-M55 and Ethos-U55", the core runs the kernels.
     name = str(core).lower().split(" and ")[0].strip().replace(" ", "-")
     name = _OTHER_NAMES.get(name, name)
     if name not in CORES:
@@ -60,12 +63,12 @@ def get(core):
 
 
 def variants(kernels, core=None):
-    """The kernels that may run, by kind of code.
+    """The kernels that may run, and the instructions that they use.
 
     Args:
-        kernels: one of `modes.KERNELS`; "auto" is the reference kernels and
-            the optimized ones of the core, of any Cortex-M where none is
-            named.
+        kernels: one of `modes.KERNELS`; "auto" means the reference kernels and
+            the optimized ones of the core, or of any Cortex-M if there is no
+            core.
         core: one of `CORES`, or `None` for any.
 
     Returns:
@@ -80,7 +83,7 @@ def variants(kernels, core=None):
     ):
         raise ValueError(
             f"The kernels must run on the core. Received: kernels={kernels!r} "
-            f'with core={core!r}. Take kernels="auto".'
+            f'with core={core!r}. Pass kernels="auto".'
         )
     if core is None:
         optimized = {

@@ -1,6 +1,6 @@
-"""Buffers that ESP-NN's kernels work in.
+"""Scratch buffers of ESP-NN's kernels.
 
-Its assembly for the ESP32-S3 ("vector") copies inputs and kernels into them;
+The assembly for the ESP32-S3 ("vector") copies inputs and kernels into them;
 the C code for other chips needs none. https://github.com/espressif/esp-nn,
 `esp_nn_get_*_scratch_size_esp32s3`.
 """
@@ -9,7 +9,7 @@ _ALIGNED = 64
 
 
 def convolution(window, extension):
-    """Bytes that a convolution of int8 works in; `window` as CMSIS-NN's."""
+    """Scratch bytes of an int8 convolution, a `cmsis_scratch.Window`."""
     if extension == "plain":
         return 0
     height, width, channels = window.inputs
@@ -50,7 +50,7 @@ def convolution(window, extension):
 
 
 def depthwise(window, extension):
-    """Bytes that a depthwise convolution of int8 works in."""
+    """Scratch bytes of an int8 depthwise convolution."""
     if extension == "plain":
         return 0
     height, width, channels = window.inputs

@@ -1,4 +1,4 @@
-"""The ops of a .tflite file with what TFLite Micro plans memory by."""
+"""The ops of a .tflite file, with all that TFLite Micro plans memory by."""
 
 import dataclasses
 import functools
@@ -9,13 +9,13 @@ import numpy as np
 from tfprune.core import packages
 from tfprune.export.file import packing
 
-# Subgraphs that an op runs, by the names of its options.
+# The options that hold the subgraphs that an op runs.
 _SUBGRAPHS = {
     "IF": ("thenSubgraphIndex", "elseSubgraphIndex"),
     "CALL_ONCE": ("initSubgraphIndex",),
     "WHILE": ("condSubgraphIndex", "bodySubgraphIndex"),
 }
-# The metadata that say where tensors lie: version, subgraph, count, offsets.
+# The metadata with the offsets of tensors, after version, subgraph and count.
 PLAN, _PLAN_HEAD = "OfflineMemoryAllocation", 3
 _BITS = {
     "INT4": 4,
@@ -36,14 +36,14 @@ class Tensor:
     """A tensor of the file.
 
     Attributes:
-        name: `str`, empty where the file has none.
+        name: `str`, empty if the file has none.
         shape: `tuple` of `int`.
         dtype: `str`, as the schema names it ("INT8").
-        channels: `int`, of its scales; 0 where it is not quantized.
-        constant: `bool`, whether its values stand in the file.
+        channels: `int`, the number of its scales; 0 if it is not quantized.
+        constant: `bool`, whether the file holds its values.
         variable: `bool`, whether it keeps its values between inferences.
-        planned: `int`, where it begins in the arena by the file's own plan;
-            -1 where the file has none.
+        planned: `int`, its offset in the arena by the file's own plan; -1 if
+            there is none.
     """
 
     name: str
@@ -56,12 +56,12 @@ class Tensor:
 
     @property
     def size(self):
-        """`int`, its values."""
+        """`int`, the number of its values."""
         return math.prod(self.shape)
 
     @property
     def bytes(self):
-        """`int`."""
+        """`int`, the bytes of its values."""
         if self.dtype in ("RESOURCE", "STRING", "VARIANT"):
             return 0 if self.dtype != "RESOURCE" else 4
         return -(-self.size * _BITS.get(self.dtype, 32) // 8)
@@ -73,9 +73,9 @@ class Op:
 
     Attributes:
         kind: `str`, as the schema names it, or the name of a custom op.
-        inputs, outputs: lists of `Tensor`; an input left out is `None`.
-        options: the schema's options; `None` where there are none.
-        subgraphs: list of `int`, those that it runs.
+        inputs, outputs: lists of `Tensor`; an absent input is `None`.
+        options: the schema's options, or `None`.
+        subgraphs: list of `int`, the subgraphs that it runs.
     """
 
     kind: str
@@ -85,7 +85,7 @@ class Op:
     subgraphs: list
 
     def option(self, name, default=0):
-        """An option by its name in the schema."""
+        """An option by its name in the schema, or `default`."""
         return getattr(self.options, name, default)
 
 
@@ -131,7 +131,7 @@ def read(data):
 
 
 def _plan(model):
-    """Where the tensors of the main subgraph begin, as the file says it."""
+    """Offsets of the main subgraph's tensors by the file's own plan."""
     for entry in model.metadata or ():
         if entry.name.decode() == PLAN:
             numbers = np.frombuffer(

@@ -1,8 +1,8 @@
-"""What each kernel of TFLite Micro takes of the arena on a 32-bit core.
+"""The arena memory of each TFLite Micro kernel on a 32-bit core.
 
-A kernel keeps a record for good, from the start, and asks for buffers that it
-needs while it runs (scratch). Sizes are those of TFLite Micro of August 2026
-with CMSIS-NN (its `arm_*_get_buffer_size` functions) and ESP-NN 1.1
+A kernel allocates a persistent record when it is initialized, and requests
+scratch buffers for inference. The sizes are those of TFLite Micro of August
+2026 with CMSIS-NN (its `arm_*_get_buffer_size` functions) and ESP-NN 1.1
 (`esp_nn_get_*_scratch_size`):
 https://github.com/tensorflow/tflite-micro, /tensorflow/lite/micro/kernels;
 https://github.com/ARM-software/CMSIS-NN, https://github.com/espressif/esp-nn.
@@ -13,7 +13,7 @@ import dataclasses
 from tfprune.export.micro.arena import cmsis_scratch
 from tfprune.export.micro.arena import esp_scratch
 
-# Bytes of the parameters that are read from the file, for each op.
+# Bytes of the parameters that each op reads from the file.
 _PARAMS = {
     "ADD": 2,
     "ARG_MAX": 1,
@@ -60,8 +60,7 @@ _PARAMS = {
     "VAR_HANDLE": 8,
     "WHILE": 8,
 }
-# Bytes of the record of each kernel, that of the reference first. Ops that are
-# not here keep none, unless they are unknown.
+# Bytes of the record of each reference kernel.
 _RECORDS = {
     "ABS": 28,
     "ADD": 60,
@@ -183,7 +182,7 @@ _NO_RECORD = {
 _UNKNOWN_RECORD = 64
 _LUT = 2 * 513
 _DECODE = "TFLM_DECODE"
-# A tensor while its op prepares; its scales and zero points come on top.
+# Bytes of a tensor during initialization, and of its quantization parameters.
 _TENSOR, _STEPS = 32, 12
 _REDUCERS = ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_ALL")
 _INTEGERS = ("INT8", "INT16")
@@ -191,14 +190,15 @@ _INTEGERS = ("INT8", "INT16")
 
 @dataclasses.dataclass(frozen=True)
 class Need:
-    """What a kernel takes of the arena.
+    """The arena memory of a kernel, in bytes.
 
     Attributes:
-        params: `int`, bytes of the op's parameters.
-        record: `int`, bytes that it keeps from the start.
-        persistent: list of `int`, bytes that it keeps once it has prepared.
-        scratch: list of `int`, bytes that it needs while it runs.
-        temporary: `int`, bytes of tensors while it prepares.
+        params: `int`, the op's parameters.
+        record: `int`, its record, allocated by `Init`.
+        persistent: list of `int`, further persistent buffers, allocated by
+            `Prepare`.
+        scratch: list of `int`, scratch buffers for inference.
+        temporary: `int`, tensors that exist only during `Prepare`.
     """
 
     params: int
@@ -209,7 +209,7 @@ class Need:
 
 
 def of(op, kernels, extension):
-    """The needs of an op.
+    """The arena memory of an op's kernel.
 
     Args:
         op: `flat_ops.Op`.
@@ -298,7 +298,7 @@ def _scratch(op, kernels, extension):
         return _transposed(op, kernels, extension)
     if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         if op.inputs[1].dtype == "INT4":
-            # The reference kernels unpack them.
+            # The reference kernels unpack int4 weights to int8.
             return [op.inputs[1].size]
     if not integers:
         return []
@@ -353,11 +353,11 @@ def _esp(op, extension):
 
 
 def _temporary(op):
-    """Tensors while the op prepares; convolutions ask for them twice."""
+    """Bytes of tensors during `Prepare`, which most kernels request twice."""
     size = sum(map(_prepared, filter(None, op.inputs)))
     size += sum(map(_prepared, op.outputs))
     if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
-        # The bias once.
+        # Convolutions request the bias only once.
         again = [*op.inputs[:2], *op.outputs]
         if op.kind == "TRANSPOSE_CONV":
             again = [*op.inputs[1:3], *op.outputs]

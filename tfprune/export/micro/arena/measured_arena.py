@@ -1,4 +1,4 @@
-"""The arena of a file as TFLite Micro takes it on this machine."""
+"""Measures the arena of a file by TFLite Micro on this machine."""
 
 import dataclasses
 
@@ -12,11 +12,11 @@ class Arena(printed.Printed):
     """The tensor arena of the TFLite Micro interpreter, measured.
 
     Attributes:
-        required_bytes: `int`, the smallest arena that the model starts and
-            runs in, a multiple of 16.
-        used_bytes: `int`, what the interpreter holds once it has started.
-        shared_bytes: `int`, of these, for activations, which take turns.
-        persistent_bytes: `int`, of these, for all else.
+        required_bytes: `int`, the smallest arena in which the model starts and
+            runs, a multiple of 16.
+        used_bytes: `int`, the arena in use once the model has started.
+        shared_bytes: `int`, the part of it for activations, which share space.
+        persistent_bytes: `int`, the rest of it.
     """
 
     required_bytes: int
@@ -28,9 +28,9 @@ class Arena(printed.Printed):
 def arena(path):
     """Measures the tensor arena of a .tflite file on this machine.
 
-    Its TFLite Micro interpreter has the reference kernels, and pointers of 64
-    bits: a microcontroller needs less for its records, and more for kernels
-    with scratch buffers; see `arena_bytes`.
+    The interpreter has the reference kernels and 64-bit pointers. A
+    microcontroller needs less for records, and more for kernels with scratch
+    buffers; see `arena_bytes`.
 
     Args:
         path: `str` or path-like.
@@ -47,7 +47,7 @@ def arena(path):
 
 
 def arenas(paths):
-    """The same for several files that take the same inputs: a list."""
+    """`arena` of several files with the same inputs: a list of `Arena`."""
     file = model_file.read(paths[0])
     found = interpreter.ask_micro(
         file,
@@ -59,17 +59,18 @@ def arenas(paths):
 
 
 def seconds(paths, runs=10):
-    """How long files take on the TFLite Micro interpreter of this machine.
+    """Times files on the TFLite Micro interpreter of this machine.
 
-    It has the reference kernels, whose time is close to proportional to the
-    multiply-adds: compare files by it, not with a microcontroller.
+    It has the reference kernels, whose time is almost proportional to the
+    multiply-adds. Use it to compare files, not to predict the time on a
+    microcontroller.
 
     Args:
-        paths: list of `str` or path-like, files that take the same inputs.
-        runs: `int`, inferences of each, which take turns.
+        paths: list of `str` or path-like, files with the same inputs.
+        runs: `int`, inferences per file; the files take turns.
 
     Returns:
-        List of float, the least seconds of an inference.
+        List of `float`, the shortest inference of each file in seconds.
 
     Raises:
         ImportError, RuntimeError, ValueError: as `arena`.

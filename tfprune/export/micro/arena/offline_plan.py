@@ -1,8 +1,8 @@
-"""A plan of the arena that stands in the file, where it saves RAM.
+"""Stores a memory plan in the file where that saves RAM.
 
 TFLite Micro places activations by size, the largest first, which leaves gaps.
-It takes over the places that a file names in its metadata
-(`OfflineMemoryAllocation`), and plans scratch buffers around them:
+If the metadata of the file (`OfflineMemoryAllocation`) hold offsets, it uses
+them and plans only the scratch buffers around them:
 https://github.com/tensorflow/tflite-micro,
 tensorflow/lite/micro/docs/memory_management.md.
 """
@@ -23,15 +23,16 @@ _ALIGNMENT = 16
 
 
 def planned(data, kernels="auto", core=None):
-    """The file with a plan of its own, or as it is where none saves RAM.
+    """The file with a memory plan, or unchanged if no plan saves RAM.
 
-    Orders in which buffers are placed are tried, from several rules and then
-    by exchanging two of them; what counts is the least arena of all kernels
-    that may run. Files with subgraphs stay as they are.
+    Searches for the order in which to place buffers: first by several
+    heuristics, then by swapping pairs. A plan counts by the largest arena of
+    all kernels that may run. Files with several subgraphs are not changed.
 
     Args:
         data: `bytes` of a .tflite file.
-        kernels, core: what the arena is for, as for `arena_need.of`.
+        kernels, core: the kernels and the core that the arena is for, as for
+            `arena_need.of`.
 
     Returns:
         `bytes`.
@@ -59,7 +60,7 @@ def planned(data, kernels="auto", core=None):
 
 
 def _bound(sizes, lives):
-    """No plan takes less than what is alive at one time."""
+    """A lower bound of any plan: the most bytes alive at one step."""
     last = max((b for _, b in lives), default=0)
     return max(
         sum(
@@ -72,7 +73,7 @@ def _bound(sizes, lives):
 
 
 def _orders(buffers, bound):
-    """Orders worth a file: each takes less than those before it."""
+    """Yields orders to place buffers in, each better than those before."""
     sizes = [_up(b.bytes) for b in buffers]
     lives = [(b.first, b.last) for b in buffers]
     count = range(len(buffers))
@@ -106,7 +107,7 @@ def _orders(buffers, bound):
 
 
 def _with_plan(data, count, places):
-    """The file with metadata that name the places of its tensors."""
+    """The file with the offsets of its tensors in its metadata."""
     schema = packages.load("ai_edge_litert.schema_py_generated")
     model = packing.unpacked(data)
     numbers = [_VERSION, 0, count, *(places.get(i, -1) for i in range(count))]

@@ -1,9 +1,10 @@
-"""One tensor arena for several models of a firmware, which take turns in it."""
+"""One tensor arena that several models of a firmware share."""
 
 import pathlib
 import string
 
 from tfprune.core.files import atomic
+from tfprune.export.micro import folder_checks
 from tfprune.export.micro.arena import arena_need
 
 _ALIGNMENT = 16
@@ -19,8 +20,8 @@ extern "C" {
 // The tflite::MicroAllocator of the arena, for:
 $models
 // Compile their model_api.cc with -D$macros.
-// Start all of them before the first one runs. A model's outputs are lost when
-// another one runs, except through its function, which copies them.
+// Start all of them before the first one runs. A model overwrites the tensors
+// of the others; the functions of model_api.h copy the outputs out in time.
 void* shared_arena_allocator(void);
 
 #ifdef __cplusplus
@@ -52,23 +53,23 @@ void* shared_arena_allocator(void) {
 def share_arena(sources, out, arena_margin=0.1):
     """Writes an arena that several models of a firmware share.
 
-    What each keeps for good adds up; activations take turns, so that the
+    The persistent parts add up, while activations share space, so that only the
     largest counts.
 
     Args:
-        sources: list of `MicroSource`, at least two, as `export_micro`
-            returned them, each in a folder of its own.
-        out: `str` or path-like, the folder that gets `shared_arena.h` and
-            `shared_arena.cc`; it is made if it is missing.
-        arena_margin: float of at least 0, as for `export_micro`.
+        sources: list of at least two `MicroSource`, as `export_micro` returned
+            them, each in a folder of its own.
+        out: `str` or path-like, the folder for `shared_arena.h` and
+            `shared_arena.cc`; it is created if it is missing.
+        arena_margin: `float` of at least 0, as for `export_micro`.
 
     Returns:
-        `int`, bytes of the arena that is reserved.
+        `int`, the size of the arena that is reserved, in bytes.
 
     Raises:
         OSError: If the files cannot be written.
-        ValueError: If there are fewer than two models, or two whose names are
-            one in C, where macros are written in capitals.
+        ValueError: If there are fewer than two models, if two names differ only
+            in case (macros are in capitals), or if the margin is negative.
 
     Example:
 
@@ -80,15 +81,16 @@ def share_arena(sources, out, arena_margin=0.1):
     names = [source.name for source in sources]
     if len(sources) < 2:
         raise ValueError(
-            "Models share an arena from two on. Received: "
-            f"{len(sources)} of them."
+            "At least two models are required to share an arena. Received: "
+            f"{len(sources)}."
         )
     if len({name.upper() for name in names}) < len(names):
         raise ValueError(
-            "Each model must have a name of its own in C, where macros are "
-            f"written in capitals. Received: {', '.join(names)}. Export one "
-            "of them with another name=."
+            "The models' names must differ by more than case, because C macros "
+            f"are in capitals. Received: {', '.join(names)}. Export one of "
+            "them with another name=."
         )
+    folder_checks.margin(arena_margin)
     out = atomic.writable_folder(out)
     need = needed([source.arena_need for source in sources])
     reserved = arena_need.reserved(need, arena_margin)
@@ -106,13 +108,13 @@ def share_arena(sources, out, arena_margin=0.1):
 
 
 def needed(needs):
-    """The least arena that several models start and run in.
+    """The smallest arena in which several models start and run.
 
     Args:
-        needs: list of `arena_need.Need`, one a model.
+        needs: list of `arena_need.Need`, one for each model.
 
     Returns:
-        `int`.
+        `int`, bytes.
     """
     keys = {key for need in needs for key in need.plans}
     return max(

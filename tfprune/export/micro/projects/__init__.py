@@ -1,4 +1,4 @@
-"""Projects of build tools around a model: one file a tool.
+"""Project files of build tools, one module per tool.
 
 In: the sources of a model. Out: the files that a tool opens.
 May import: what `micro` may.

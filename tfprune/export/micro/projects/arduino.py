@@ -1,7 +1,7 @@
-"""Sketches and libraries for Arduino, and what its TFLite Micro can run.
+"""Sketches and libraries for Arduino, and the limits of its TFLite Micro.
 
-The one that Arduino's library manager has (Chirale_TensorFLowLite, of 2024) and
-the archived one of TensorFlow itself (2023) have the same kernels.
+The version in Arduino's library manager (Chirale_TensorFLowLite, 2024) and the
+archived one of TensorFlow itself (2023) have the same kernels.
 """
 
 import string
@@ -13,7 +13,7 @@ from tfprune.export.micro.projects import layout
 MANAGED = "Chirale_TensorFLowLite"
 MANAGED_HEADER = "Chirale_TensorFlowLite.h"
 
-# Their op resolver has no method for these.
+# Methods that their op resolver lacks.
 _LACKING = (
     "AddBatchMatMul",
     "AddDecode",
@@ -26,16 +26,16 @@ _LACKING = (
 
 
 def refusal(data, methods):
-    """Why their kernels do not compute a file rightly.
+    """The reason why their kernels do not compute a file correctly.
 
-    Dense layers take the scale of their first channel for all of them.
+    Their dense kernel uses the scale of the first channel for all channels.
 
     Args:
         data: `bytes` of a .tflite file.
-        methods: the op resolver's methods ("AddConv2D").
+        methods: list of `str`, the op resolver's methods ("AddConv2D").
 
     Returns:
-        A `str`, empty where they do.
+        `str`, empty if they do.
     """
     lacking = [method for method in methods if method in _LACKING]
     if lacking:
@@ -52,9 +52,9 @@ def refusal(data, methods):
     dense = weight_ops.channelwise_dense(data)
     if dense:
         return (
-            "Arduino's library of 2023 reads one scale for each dense layer. "
-            f"Received: a file with one for each channel in {', '.join(dense)}"
-            ', whose outputs would be wrong. Export with dense_scales="tensor".'
+            "One scale for each dense layer is required by Arduino's library "
+            f"of 2023. Received: one per channel in {', '.join(dense)}, whose "
+            'outputs would be wrong. Export with dense_scales="tensor".'
         )
     return ""
 
@@ -64,7 +64,7 @@ def _sketch(name):
 
 
 def copies(sources, folder):
-    """The sources as the Arduino IDE compiles them, in a folder."""
+    """The sources in a folder, with the extension that Arduino needs."""
     return {
         f"{folder}/{path.replace('.cc', '.cpp')}": text
         for path, text in sources.texts.items()
@@ -98,7 +98,7 @@ def _starts(sources):
 
 
 def _files(sources):
-    """The sources beside the sketch, and as a library of the sketchbook."""
+    """The sources next to the sketch, and as a library of the sketchbook."""
     name = sources.name
     library = f"arduino/libraries/{name}"
     properties = _PROPERTIES.substitute(name=name, managed=MANAGED)

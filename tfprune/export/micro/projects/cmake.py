@@ -1,4 +1,4 @@
-"""CMake, with TFLite Micro as a static library."""
+"""A CMake project that links TFLite Micro as a static library."""
 
 import string
 
@@ -6,12 +6,12 @@ from tfprune.export.micro import firmware
 from tfprune.export.micro.projects import layout
 
 _CMAKE = string.Template("""\
-# Written by tfprune as a start, and left alone once it is there.
+# Written by tfprune as a starting point; later exports do not change it.
 #
-# The model as a library, which needs nothing else:
+# The model alone as a library, without dependencies:
 #   cmake -B build . && cmake --build build
 # With TFLite Micro (https://github.com/tensorflow/tflite-micro), built as
-# libtensorflow-microlite.a, the functions of model_api.h and the self-test too:
+# libtensorflow-microlite.a, also the functions of model_api.h and a self-test:
 #   cmake -B build -DTFLM_DIR=... -DTFLM_LIBRARY=.../libtensorflow-microlite.a .
 cmake_minimum_required(VERSION 3.16)
 project($name CXX)
@@ -25,7 +25,7 @@ set(TFLM_LIBRARY "" CACHE FILEPATH "TFLite Micro as a static library")
 set(TFLM_INCLUDES "" CACHE STRING
     "Folders of flatbuffers and gemmlowp, if they are not found")
 if(NOT TFLM_DIR AND NOT TFLM_LIBRARY)
-  message(STATUS "The model alone: give TFLM_DIR and TFLM_LIBRARY to run it")
+  message(STATUS "Model only: set TFLM_DIR and TFLM_LIBRARY to run it")
   return()
 endif()
 
@@ -38,11 +38,11 @@ endif()
 if(NOT EXISTS "$${TFLM_LIBRARY}" OR IS_DIRECTORY "$${TFLM_LIBRARY}")
   message(FATAL_ERROR
     "TFLM_LIBRARY must be TFLite Micro as a static library. Received: "
-    "'$${TFLM_LIBRARY}', which is no file. Build one in TFLM_DIR: "
+    "'$${TFLM_LIBRARY}', which is not a file. Build one in TFLM_DIR: "
     "make -f tensorflow/lite/micro/tools/make/Makefile microlite")
 endif()
 
-# Its makefile downloads these into its own folder, other trees hold them.
+# TFLite Micro's makefile downloads these; other trees include them.
 set(found $${TFLM_DIR} $${TFLM_INCLUDES})
 set(headers flatbuffers/flatbuffers.h fixedpoint/fixedpoint.h)
 foreach(header $${headers})
@@ -58,7 +58,7 @@ foreach(header $${headers})
   if(NOT folder)
     message(FATAL_ERROR
       "TFLite Micro needs $${header}, which is not near TFLM_DIR. Received: "
-      "'$${TFLM_DIR}'. Give TFLM_INCLUDES, or download it: "
+      "'$${TFLM_DIR}'. Set TFLM_INCLUDES, or download it: "
       "make -f tensorflow/lite/micro/tools/make/Makefile "
       "third_party_downloads")
   endif()
@@ -68,7 +68,7 @@ endforeach()
 add_library(${name}_api STATIC model_api.cc)
 target_include_directories(${name}_api PRIVATE $${found})
 target_compile_definitions(${name}_api PUBLIC TF_LITE_STATIC_MEMORY)
-# As TFLite Micro itself is built; without these some kilobytes more.
+# The flags of TFLite Micro itself, which save some kilobytes.
 target_compile_options(${name}_api PUBLIC
   -fno-exceptions -fno-rtti -fno-threadsafe-statics
   -ffunction-sections -fdata-sections)

@@ -9,7 +9,7 @@ from tfprune.export.micro import firmware
 from tfprune.export.micro.projects import layout
 
 _PROJECT = string.Template("""\
-# Written by tfprune as a start, and left alone once it is there.
+# Written by tfprune as a starting point; later exports do not change it.
 #   idf.py set-target esp32s3
 #   idf.py flash monitor
 cmake_minimum_required(VERSION 3.16)
@@ -26,7 +26,7 @@ idf_component_register(
 $sources  INCLUDE_DIRS "../../.."
   REQUIRES esp-tflite-micro)
 """)
-# The first version whose dense kernel reads a scale for each channel.
+# 1.4.0 is the first version whose dense kernel supports per-channel scales.
 _MANIFEST = string.Template("""\
 # Written by tfprune.
 version: "1.0.0"
@@ -37,7 +37,7 @@ dependencies:
   espressif/esp-tflite-micro:
     version: "^1.4.0"
 """)
-# The self-test and TFLite Micro need more than the 3,584 bytes of the default.
+# The self-test and TFLite Micro need more stack than the default 3,584 bytes.
 _DEFAULTS = """\
 CONFIG_ESP_MAIN_TASK_STACK_SIZE=8192
 CONFIG_COMPILER_OPTIMIZATION_PERF=y

@@ -1,4 +1,4 @@
-"""What a project of a build tool is made of."""
+"""The parts of a build tool's project."""
 
 import collections.abc
 import dataclasses
@@ -22,18 +22,18 @@ class Sources:
 
     @property
     def compiled(self):
-        """The names of the files that a compiler takes, `list` of `str`."""
+        """`list` of `str`, the files to compile."""
         return [path for path in self.texts if path.endswith(".cc")]
 
 
 def _nothing(sources):
-    """No files beside those that all projects share."""
+    """No files besides those that all projects share."""
     del sources
     return {}
 
 
 def _no_reason(data, methods):
-    """Runs every file."""
+    """Accepts every file."""
     del data, methods
     return ""
 
@@ -43,17 +43,17 @@ class Layout:
     """A project of a build tool.
 
     Attributes:
-        starts: function of `Sources`, a `dict` from path to text: files that
-            are a start for one's own code, and left alone once they are there.
-        files: likewise, files that are written at each export.
-        mark: function of the C identifier, the path of a file that tells that
-            the project is there.
-        refusal: function of the file's `bytes` and the resolver's methods, why
-            the tool's TFLite Micro does not compute it rightly; empty where it
-            does.
+        starts: function from `Sources` to a `dict` from path to text: starting
+            points for the user's code, which later exports do not change.
+        mark: function from the model's name to the path of a file whose
+            presence shows that the folder holds this project.
+        files: function like `starts`: files that every export writes.
+        refusal: function of the file's `bytes` and the resolver's methods that
+            returns why the tool's version of TFLite Micro does not compute the
+            file correctly; empty if it does.
         dense_scales: "channel" or "tensor", the scales of dense layers that
-            its kernels read.
-        by_default: `bool`, whether it is written unless others are asked for.
+            its kernels support.
+        by_default: `bool`, whether it is written if no project is asked for.
     """
 
     starts: collections.abc.Callable

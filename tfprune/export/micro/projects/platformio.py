@@ -1,4 +1,6 @@
-"""PlatformIO with Arduino's framework; the library comes from its registry.
+"""A PlatformIO project with the Arduino framework.
+
+The library comes from PlatformIO's registry.
 
 https://docs.platformio.org/en/latest/projectconf/
 """
@@ -10,11 +12,11 @@ from tfprune.export.micro.projects import arduino
 from tfprune.export.micro.projects import layout
 
 _INI = string.Template("""\
-; Written by tfprune as a start, and left alone once it is there.
+; Written by tfprune as a starting point; later exports do not change it.
 ;   pio run                    builds for the first board
-;   pio run -e NAME -t upload  flashes one of them
-;   pio device monitor         shows what the self-test says
-; Another board needs a section of its own with `platform` and `board`.
+;   pio run -e NAME -t upload  builds for a board and flashes it
+;   pio device monitor         shows the output of the self-test
+; For another board, add a section with its `platform` and `board`.
 [platformio]
 default_envs = nano33ble
 

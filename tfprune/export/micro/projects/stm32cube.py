@@ -1,6 +1,6 @@
-"""STM32Cube: lists of folders and macros for CubeIDE, a library for its CMake.
+"""STM32Cube: settings for CubeIDE, and a CMake library for CubeMX.
 
-CubeIDE imports the lists with File, Import, C/C++ Project Settings.
+CubeIDE imports the settings with File, Import, C/C++ Project Settings.
 """
 
 import string
@@ -9,8 +9,7 @@ from xml.sax import saxutils
 from tfprune.export.micro import firmware
 from tfprune.export.micro.projects import layout
 
-# Where the tree of TFLite Micro lies in a project of CubeMX, as its script
-# create_tflm_tree.py makes it.
+# The place for the tree of create_tflm_tree.py in a CubeMX project.
 _TREE = "Middlewares/tflite-micro"
 _FOLDERS = (
     "",
@@ -27,23 +26,23 @@ _SECTION = "org.eclipse.cdt.internal.ui.wizards.settingswizards"
 _README = string.Template("""\
 # $name in STM32CubeIDE
 
-1. Make the tree of TFLite Micro, in a checkout of it:
+1. In a checkout of TFLite Micro, generate its source tree:
    `python3 tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py
    --makefile_options="TARGET=cortex_m_generic TARGET_ARCH=cortex-m4+fp
    OPTIMIZED_KERNEL_DIR=cmsis_nn" PROJECT/$tree`
-2. Copy this folder, which holds `model.cc`, into the project as `$name`, and
-   leave out all other folders in it than `stm32cube`.
+2. Copy the folder that holds `model.cc` into the project as `$name`. Of its
+   subfolders, copy only `stm32cube`.
 3. File, Import, C/C++ Project Settings, `stm32cube/settings.xml`.
 4. Add `$name` and `$tree` under Paths and Symbols, Source Location.
-5. In `main.c`: `extern int ${name}_self_test(void);`, and call it once; it
-   prints with `printf` and returns 0 where all outputs are right.
+5. In `main.c`, declare `extern int ${name}_self_test(void);` and call it once.
+   It prints with `printf` and returns 0 if all outputs are right.
 
-A project that CubeMX made for CMake takes
-`add_subdirectory($name/stm32cube)` instead of steps 3 and 4, and links
-`${name}_model`.
+In a project that CubeMX generated for CMake, add
+`add_subdirectory($name/stm32cube)` and link `${name}_model` instead of steps 3
+and 4.
 """)
 _CMAKE = string.Template("""\
-# Written by tfprune as a start, and left alone once it is there.
+# Written by tfprune as a starting point; later exports do not change it.
 set(TFLM_DIR "$${CMAKE_SOURCE_DIR}/$tree" CACHE PATH "Tree of TFLite Micro")
 file(GLOB_RECURSE tflm_sources CONFIGURE_DEPENDS
   $${TFLM_DIR}/tensorflow/*.cc $${TFLM_DIR}/signal/*.cc
@@ -67,7 +66,7 @@ target_link_libraries(${name}_model PUBLIC tflm)
 
 
 def _settings(name):
-    """The lists that CubeIDE imports."""
+    """The include paths and macros that CubeIDE imports."""
     paths = [f"/${{ProjName}}/{name}"]
     paths += [f"/${{ProjName}}/{_TREE}{folder}" for folder in _FOLDERS]
     rows = {

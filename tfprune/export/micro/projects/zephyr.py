@@ -1,4 +1,4 @@
-"""A module of Zephyr, with a sample that runs the self-test.
+"""A Zephyr module, with a sample that runs the self-test.
 
 https://docs.zephyrproject.org/latest/develop/modules.html
 """
@@ -26,10 +26,10 @@ config ${upper}_MODEL
     depends on CPP
     select TENSORFLOW_LITE_MICRO
     help
-      The model as functions of C; see model_api.h. It runs on the kernels of
-      CMSIS-NN where TENSORFLOW_LITE_MICRO_CMSIS_NN_KERNELS is set.
+      The model as C functions; see model_api.h. It runs on CMSIS-NN's kernels
+      if TENSORFLOW_LITE_MICRO_CMSIS_NN_KERNELS is set.
 """)
-# Records of tensors are smaller with static memory; all must agree on it.
+# TF_LITE_STATIC_MEMORY changes the layout of tensors, so all code must set it.
 _CMAKE = string.Template("""\
 # Written by tfprune.
 if(CONFIG_${upper}_MODEL)
@@ -41,7 +41,7 @@ $sources  )
 endif()
 """)
 _SAMPLE_CMAKE = string.Template("""\
-# Written by tfprune as a start, and left alone once it is there.
+# Written by tfprune as a starting point; later exports do not change it.
 #   west config manifest.project-filter -- +tflite-micro
 #   west update
 #   west build -b qemu_cortex_m3 samples/self_test -t run

@@ -1,0 +1,30 @@
+"""The lines that `benchmarks/mutations.py` breaks, which must still be there."""
+
+import ast
+import pathlib
+import sys
+
+from absl.testing import absltest
+
+from tools import source_tree
+
+sys.path.append(str(source_tree.ROOT / "benchmarks"))
+
+import mutations
+
+
+class MutationsTest(absltest.TestCase):
+    def test_each_fits_one_place_and_breaks_it(self):
+        for mutation in mutations.MUTATIONS:
+            path = pathlib.Path(source_tree.ROOT, "tfprune", mutation.file)
+            with self.subTest(mutation.what):
+                text = path.read_text()
+                self.assertEqual(text.count(mutation.line), 1)
+                broken = text.replace(mutation.line, mutation.by)
+                self.assertNotEqual(
+                    ast.dump(ast.parse(broken)), ast.dump(ast.parse(text))
+                )
+
+
+if __name__ == "__main__":
+    absltest.main()
