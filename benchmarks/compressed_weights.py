@@ -1,9 +1,9 @@
 """How much flash zeros save: ResNet-8, pruned inside `fit`.
 
 Prunes single weights on a schedule while the network trains on CIFAR-10.
-Exports int8 files: plain, with sparse encoding for phones, compressed for TFLite Micro
-without a limit and within several arenas, and compiled by Vela. Compares the
-outputs of compressed files on test images.
+Exports int8 files: plain, with sparse encoding for phones, compressed for
+TFLite Micro without a limit and within several arenas, and compiled by Vela.
+Compares the outputs of compressed files on test images.
 
   python benchmarks/compressed_weights.py --data_dir=~/tensorflow_datasets \\
       --weights=resnet8.npz --table=docs/results/compressed_weights.md

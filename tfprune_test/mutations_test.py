@@ -1,4 +1,4 @@
-"""The lines that `benchmarks/mutations.py` breaks, which must still be there."""
+"""The lines that `benchmarks/mutations.py` breaks are still there."""
 
 import ast
 import pathlib

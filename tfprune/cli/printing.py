@@ -21,8 +21,7 @@ def unknown(found):
         return ""
     listed = ", ".join(f"{path} ({name})" for path, name in names)
     return (
-        "\nMultiply-adds of layers without a rule are not counted: "
-        f"{listed}.\n"
+        f"\nMultiply-adds of layers without a rule are not counted: {listed}.\n"
     )
 
 

@@ -93,7 +93,7 @@ def cycles(path: typed.Path, core: str) -> Cycles:
         ops=tuple(
             OpCycles(
                 op=op.kind,
-                output=op.outputs[0].name,
+                output=op.outputs[0].name if op.outputs else "",
                 instructions=round(count),
                 share=count / total,
                 measured=table.measured(size),

@@ -206,7 +206,7 @@ def export_micro(
         file = model_file.read(embedded)
         code = _code(file, need)
         _check_budgets(file, need, code, flash_bytes, ram_bytes, image_bytes)
-        folder_checks.margin(arena_margin)
+        arena_need.check_margin(arena_margin)
         pairs = golden.pairs(file, sample)
     reserved = arena_need.reserved(need.bytes, arena_margin, ram_bytes)
     branches = _branches(need, data, measured, arena_margin, ram_bytes)
@@ -294,9 +294,7 @@ def _runnable(need, data):
     kept = {k: v for k, v in need.plans.items() if k[0] != "cmsis-nn"}
     if not kept:
         raise ValueError(text)
-    logging.warning(
-        "The firmware runs only on the reference kernels. %s", text
-    )
+    logging.warning("The firmware runs only on the reference kernels. %s", text)
     return dataclasses.replace(need, plans=kept)
 
 

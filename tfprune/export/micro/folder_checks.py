@@ -1,6 +1,5 @@
 """Checks the arguments of `export_micro` before it writes a folder."""
 
-import math
 import re
 
 from tfprune.export.micro.projects import PROJECTS
@@ -90,12 +89,3 @@ def labels(names, file):
             f"labels={given!r}."
         )
     return names
-
-
-def margin(share):
-    """Raises `ValueError` unless the margin is finite and at least 0."""
-    if not 0 <= share < math.inf:
-        raise ValueError(
-            "The margin must be finite and at least 0. Received: "
-            f"arena_margin={share!r}. 0.1 is 10 %."
-        )

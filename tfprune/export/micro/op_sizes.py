@@ -17,7 +17,8 @@ def of(op):
     Returns:
         A `core_steps.OpSize`.
     """
-    outputs = op.outputs[0].shape or (1,)
+    # ASSIGN_VARIABLE and the like have no output.
+    outputs = (op.outputs and op.outputs[0].shape) or (1,)
     reads = next(
         (t.shape for t in op.inputs if t is not None and t.shape), (1,)
     )

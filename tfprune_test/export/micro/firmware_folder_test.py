@@ -243,7 +243,7 @@ class ExportMicroTest(parameterized.TestCase):
         ({"OFF": 1}, b"PASS"),
         ({"OFF": 2}, b"pair 3: 4 of 4 values differ, by up to 2000"),
         ({"KNOWN": 0}, b"No kernel for the op ODD"),
-        ({"VERSION": 2}, b"another version"),
+        ({"VERSION": 2}, b"another schema version"),
         ({"STARTS": 0}, b"refused"),
         ({"STARTS": 0, "NET_ARENA_BYTES": 32}, b"arena is too small"),
     )
@@ -432,7 +432,7 @@ class ExportMicroTest(parameterized.TestCase):
         return {name: (self.out / name).read_bytes() for name in names}
 
     @parameterized.parameters(
-        ({"labels": ["a", "b"]}, "4 names of classes.*labels=\\('a', 'b'\\)"),
+        ({"labels": ["a", "b"]}, "4 names of classes.*labels=\\['a', 'b'\\]"),
         ({"labels": [1, 2, 3, 4]}, "4 names of classes"),
         ({"arena_margin": -0.1}, "arena_margin=-0.1"),
         ({"sample": np.zeros((1, 2))}, "x of shape"),
@@ -441,7 +441,7 @@ class ExportMicroTest(parameterized.TestCase):
         ({"core": "cortex-m5"}, "core='cortex-m5'. Did you mean"),
         ({"core": "esp32", "kernels": "cmsis-nn"}, "must run on the core"),
         ({"project": "make"}, "project='make'"),
-        ({"project": "arduino"}, "one for each channel in classes"),
+        ({"project": "arduino"}, "one per channel in classes"),
     )
     def test_arguments(self, kwargs, message):
         with self.assertRaisesRegex(ValueError, message):
@@ -482,7 +482,7 @@ class ExportMicroTest(parameterized.TestCase):
     def test_scales_that_the_kernels_do_not_read(self):
         path = self.folder / "wide.tflite"
         path.write_bytes(converted("int16x8", kernels="reference"))
-        with self.assertRaisesRegex(ValueError, "one for each in classes"):
+        with self.assertRaisesRegex(ValueError, "one per channel in classes"):
             firmware_folder.export_micro(path, self.out, kernels="cmsis-nn")
         self.assertEmpty(os.listdir(self.out))
         with self.assertLogs(level="WARNING") as log:
@@ -517,7 +517,7 @@ class ExportMicroTest(parameterized.TestCase):
         path = self.folder / "dynamic.tflite"
         small_models.export(small_models.large(), path, "dynamic")
         with self.assertRaisesRegex(
-            RuntimeError, "(?s)no kernel for the FULLY_CONNECTED that gives 'd"
+            RuntimeError, "(?s)no kernel for the FULLY_CONNECTED that computes 'd"
         ):
             firmware_folder.export_micro(path, self.out)
         self.assertEmpty(os.listdir(self.out))

@@ -101,8 +101,11 @@ class RequestTest(absltest.TestCase):
         folder = pathlib.Path(self.create_tempdir().full_path)
         (folder / "a.tflite").write_bytes(b"")
         clock = iter([0.0, 3.0, 10.0, 12.0, 20.0, 21.0, 30.0, 35.0])
-        with arenas(0), mock.patch.object(
-            micro_runner.time, "perf_counter", lambda: next(clock)
+        with (
+            arenas(0),
+            mock.patch.object(
+                micro_runner.time, "perf_counter", lambda: next(clock)
+            ),
         ):
             found = micro_runner.handle(
                 {

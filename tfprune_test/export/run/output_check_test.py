@@ -35,7 +35,7 @@ class CheckTest(parameterized.TestCase):
         inputs = keras.Input((4, 3))
         x = keras.ops.where(inputs > 0.0, inputs, -0.5 * inputs)
         (text,) = self.warnings(keras.Model(inputs, x))
-        self.assertRegex(text, r"'where\w*' are off by 0\.[1-9]")
+        self.assertRegex(text, r"'where\w*' have an error \(RMS\) of 0\.[1-9]")
 
     def test_a_state_stays_as_it_is(self):
         inputs = keras.Input((4, 3), batch_size=1)

@@ -40,7 +40,7 @@ class WorkspaceTest(absltest.TestCase):
     def test_other_settings_do_not_go_on_with_it(self):
         self.space().put("search", 1)
         with self.assertRaisesRegex(
-            ValueError, "result.part', which differs in more, seed. Name"
+            ValueError, "result.part', which differs in more, seed. Choose"
         ):
             self.space(seed=2, more=True)
         self.assertEqual(self.space().get("search"), 1)
@@ -83,7 +83,7 @@ class WorkspaceTest(absltest.TestCase):
         for name in "dcba":
             (self.out / name).write_text("mine")
         with self.assertRaisesRegex(
-            FileExistsError, "which holds a, b, c. Name another"
+            FileExistsError, "which holds a, b, c. Choose another"
         ):
             self.space()
         self.assertLen(list(self.out.iterdir()), 4)

@@ -108,9 +108,7 @@ class PageTest(parameterized.TestCase):
 
     def test_channels_tell_what_goes_together_and_what_must_stay(self):
         text = self.read.text
-        self.assertIn(
-            "stem: 2 of 4 channels kept\nCoupled with: branch", text
-        )
+        self.assertIn("stem: 2 of 4 channels kept\nCoupled with: branch", text)
         self.assertIn("logits: 3 of 3 channels kept\n3 must stay: ", text)
         # Of four channels the second and the third are gone.
         self.assertIn(
@@ -206,7 +204,7 @@ class ManyTest(absltest.TestCase):
         self.assertEmpty(found.open)
         self.assertLess(len(text), 600_000)
         self.assertIn("block_99_convolution", found.text)
-        self.assertIn("all: 425 of 500 right (85.00%)", found.text)
+        self.assertIn("all: 425 of 500 correct (85.00%)", found.text)
 
 
 if __name__ == "__main__":

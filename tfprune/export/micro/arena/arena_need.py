@@ -56,6 +56,15 @@ class Need:
         return f"{self.bytes:,} bytes for {described(*self.worst)}"
 
 
+def check_margin(share):
+    """Raises `ValueError` unless the margin is finite and at least 0."""
+    if not 0 <= share < math.inf:
+        raise ValueError(
+            "The margin must be finite and at least 0. Received: "
+            f"arena_margin={share!r}. 0.1 is 10 %."
+        )
+
+
 def reserved(count, margin=0.0, limit=None):
     """Bytes of arena plus a margin (0.1 is 10 %), at most `limit`."""
     wanted = math.ceil(count * (1 + margin))

@@ -4,7 +4,6 @@ import pathlib
 import string
 
 from tfprune.core.files import atomic
-from tfprune.export.micro import folder_checks
 from tfprune.export.micro.arena import arena_need
 
 _ALIGNMENT = 16
@@ -90,7 +89,7 @@ def share_arena(sources, out, arena_margin=0.1):
             f"are in capitals. Received: {', '.join(names)}. Export one of "
             "them with another name=."
         )
-    folder_checks.margin(arena_margin)
+    arena_need.check_margin(arena_margin)
     out = atomic.writable_folder(out)
     need = needed([source.arena_need for source in sources])
     reserved = arena_need.reserved(need, arena_margin)

@@ -1,0 +1,92 @@
+import keras
+import numpy as np
+from absl.testing import absltest
+
+from tfprune.costs import core_steps
+from tfprune.graph import read
+
+LAYERS = keras.layers
+
+
+def sizes(layers, shape=(8, 8, 3), keep=None):
+    inputs = x = keras.Input(shape)
+    for layer in layers:
+        x = layer(x)
+    graph = read.channel_graph(keras.Model(inputs, x))
+    keep = np.ones(graph.size, bool) if keep is None else keep(graph)
+    return core_steps.sizes(graph, keep)
+
+
+class SizesTest(absltest.TestCase):
+    def test_normalization_and_relu_are_part_of_a_convolution(self):
+        found = sizes(
+            [
+                LAYERS.Conv2D(4, 3, 2, padding="same"),
+                LAYERS.BatchNormalization(),
+                LAYERS.ReLU(),
+            ]
+        )
+        # 4 x 4 places, windows of 3 x 3.
+        expected = core_steps.OpSize("CONV_2D", 16, 9, 3, 4, True)
+        self.assertEqual(found, [expected])
+
+    def test_other_activations_are_ops(self):
+        found = sizes([LAYERS.Conv2D(4, 1, activation="sigmoid")])
+        self.assertEqual(
+            found,
+            [
+                core_steps.OpSize("CONV_2D", 64, 1, 3, 4),
+                core_steps.OpSize("LOGISTIC", 64, 1, 4, 4),
+            ],
+        )
+
+    def test_a_separable_convolution_is_two_ops(self):
+        found = sizes([LAYERS.SeparableConv2D(5, 3, depth_multiplier=2)])
+        self.assertEqual(
+            found,
+            [
+                core_steps.OpSize("DEPTHWISE_CONV_2D", 36, 9, 3, 6),
+                core_steps.OpSize("CONV_2D", 36, 1, 6, 5),
+            ],
+        )
+
+    def test_pooling_and_a_dense_layer(self):
+        found = sizes(
+            [
+                LAYERS.MaxPooling2D(2),
+                LAYERS.GlobalAveragePooling2D(),
+                LAYERS.Dense(2),
+            ]
+        )
+        self.assertEqual(
+            found,
+            [
+                core_steps.OpSize("MAX_POOL_2D", 16, 4, 3, 3, True),
+                core_steps.OpSize("MEAN", 1, 16, 3, 3, True),
+                core_steps.OpSize("FULLY_CONNECTED", 1, 1, 3, 2),
+            ],
+        )
+
+    def test_grouped_and_recurrent_layers_count_by_their_work(self):
+        (grouped,) = sizes([LAYERS.Conv2D(4, 1, groups=2)], (8, 8, 4))
+        # 64 places, two groups of two by two channels.
+        self.assertEqual(grouped.kind, "FULLY_CONNECTED")
+        self.assertEqual(grouped.reads * grouped.writes, 64 * 2 * 2 * 2)
+        recurrent, *_ = sizes([LAYERS.SimpleRNN(4)], (5, 3))
+        self.assertEqual(recurrent.reads, 5 * (3 * 4 + 4 * 4))
+
+    def test_channels_that_go(self):
+        def half(graph):
+            keep = np.ones(graph.size, bool)
+            (group,) = (g for g in graph.groups if not g.frozen)
+            keep[group.labels[:2]] = False
+            return keep
+
+        first, second = sizes(
+            [LAYERS.Conv2D(4, 3), LAYERS.Conv2D(2, 1)], keep=half
+        )
+        self.assertEqual((first.writes, second.reads), (2, 2))
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,53 @@
+import pytest
+from absl.testing import absltest
+
+pytest.importorskip("ai_edge_litert", reason="needs the extra `export`")
+
+from ai_edge_litert import schema_py_generated as schema
+
+from tfprune.export.edit import named_ends
+from tfprune.export.file import model_file
+from tfprune.export.file import packing
+from tfprune_test.export import hand_made
+
+
+def entry(name, index):
+    made = schema.TensorMapT()
+    made.name, made.tensorIndex = name, index
+    return made
+
+
+class RestoredTest(absltest.TestCase):
+    def test_order_and_names_are_those_of_the_model(self):
+        sketch = hand_made.Sketch()
+        a, y = (sketch.tensor(name, (1, 2)) for name in ("a:0", "Call:0"))
+        b, z = (sketch.tensor(name, (1, 3)) for name in ("b:0", "Call:1"))
+        sketch.op("NEG", [a], [y])
+        sketch.op("NEG", [b], [z])
+        data = sketch.data([a, b], [y, z])
+        model = packing.unpacked(data)
+        signature = schema.SignatureDefT()
+        signature.signatureKey = "serving_default"
+        signature.inputs = [entry("alpha", a), entry("beta", b)]
+        # By their names z comes first.
+        signature.outputs = [entry("output_1", y), entry("output_0", z)]
+        model.signatureDefs = [signature]
+        found = named_ends.restored(
+            packing.packed(model), ["beta", "alpha"], ["large", "small"]
+        )
+        path = self.create_tempfile(content=found, mode="wb").full_path
+        file = model_file.read(path)
+        self.assertEqual(
+            [(t.name, t.shape) for t in (*file.inputs, *file.outputs)],
+            [
+                ("beta", (1, 3)),
+                ("alpha", (1, 2)),
+                ("large", (1, 3)),
+                ("small", (1, 2)),
+            ],
+        )
+        self.assertFalse(packing.unpacked(found).signatureDefs)
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,83 @@
+import pathlib
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.export.file import model_file
+from tfprune.export.micro import folder_checks
+
+HALF = b"#error\n"
+
+
+def file(shape):
+    y = model_file.Tensor("y", shape, "int8", 0.5, 0)
+    return model_file.ModelFile("a.tflite", 100, {}, (), (y,))
+
+
+class ArgumentsTest(parameterized.TestCase):
+    def test_labels_are_a_tuple_of_one_name_a_class(self):
+        found = folder_checks.labels(["cat", "dog"], file((1, 2)))
+        self.assertEqual(found, ("cat", "dog"))
+        self.assertEqual(folder_checks.labels((), file((1, 2))), ())
+
+    @parameterized.parameters(
+        (["cat"], "sequence of 3 .*labels=\\['cat'\\]"),
+        ([1, 2, 3], "labels=\\[1, 2, 3\\]"),
+        # Three letters for three classes.
+        ("cat", "labels='cat'"),
+    )
+    def test_labels_that_do_not_fit(self, labels, message):
+        with self.assertRaisesRegex(ValueError, message):
+            folder_checks.labels(labels, file((1, 3)))
+
+    def test_projects(self):
+        folder_checks.project(None)
+        folder_checks.project("zephyr")
+        with self.assertRaisesRegex(ValueError, "cmake, .*project='make'"):
+            folder_checks.project("make")
+
+    @parameterized.parameters("gpio", "TIME", "Esp")
+    def test_names_of_software_kits(self, name):
+        with self.assertRaisesRegex(ValueError, f"{name}_net for example"):
+            folder_checks.c_name(name)
+
+    def test_other_names(self):
+        folder_checks.c_name("gpio_net")
+
+
+class TargetTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.out = pathlib.Path(self.create_tempdir().full_path)
+
+    def check(self, name="net"):
+        folder_checks.target(self.out, name, ["model.h", "model.cc"], HALF)
+
+    def test_a_new_folder_or_files_of_others(self):
+        self.check()
+        (self.out / "notes.txt").write_text("mine")
+        self.check()
+
+    def test_the_same_model_or_one_half_written(self):
+        header = self.out / "model.h"
+        header.write_text("extern const unsigned char net_data[];\n")
+        self.check()
+        header.write_bytes(HALF)
+        self.check("other")
+
+    def test_another_model(self):
+        (self.out / "model.h").write_text("unsigned char old_data[];")
+        with self.assertRaisesRegex(ValueError, "holds 'old', .*name='old'"):
+            self.check()
+
+    def test_what_is_no_model(self):
+        (self.out / "model.cc").write_text("int main() {}")
+        with self.assertRaisesRegex(ValueError, "model.cc but no model.h"):
+            self.check()
+        (self.out / "model.h").write_text("struct Model;")
+        with self.assertRaisesRegex(ValueError, "another kind of model.h"):
+            self.check()
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,80 @@
+import types
+
+from absl.testing import absltest
+
+from tfprune.pipeline.result import run_page
+
+BEFORE = {"accuracy, float32": 0.9, "MACs": 4000, "int8 flash, measured": 3000}
+AFTER = {"accuracy, float32": 0.8, "MACs": 1000, "int8 flash, measured": 900}
+
+
+def point(macs, value, file_value=None):
+    return types.SimpleNamespace(
+        numbers={"MACs": macs},
+        values={"accuracy": value},
+        file_values={} if file_value is None else {"accuracy": file_value},
+    )
+
+
+def result(**changes):
+    facts = {
+        "before": BEFORE,
+        "after": AFTER,
+        "monitor": "accuracy",
+        "larger": True,
+        "points": (),
+        "curve": [],
+        "limits_of_numbers": lambda: {"int8 flash, measured": 1000},
+    }
+    return types.SimpleNamespace(**facts | changes)
+
+
+class RunPageTest(absltest.TestCase):
+    def test_quantities(self):
+        found = {q.name: q for q in run_page.quantities(result())}
+        flash = found["int8 flash, measured"]
+        self.assertEqual((flash.before, flash.after), (3000, 900))
+        self.assertEqual((flash.unit, flash.limit), ("bytes", 1000))
+        accuracy = found["accuracy, float32"]
+        self.assertEqual((accuracy.unit, accuracy.limit), ("%", None))
+        self.assertTrue(accuracy.larger_is_better)
+        self.assertFalse(found["MACs"].larger_is_better)
+
+    def test_an_error_is_better_when_it_is_smaller(self):
+        found = result(
+            before={"mae, float32": 3.0},
+            after={"mae, float32": 2.0},
+            monitor="mae",
+            larger=False,
+        )
+        (error,) = run_page.quantities(found)
+        self.assertEqual((error.unit, error.larger_is_better), ("", False))
+
+    def test_the_frontier_is_judged_by_files(self):
+        found = run_page.frontier(
+            result(points=(point(2000, 0.9, 0.85), point(1000, 0.8)))
+        )
+        self.assertEqual([p.value for p in found.points], [0.85, 0.8])
+        self.assertEqual([p.chosen for p in found.points], [False, True])
+        self.assertIsNone(run_page.frontier(result()))
+
+    def test_stages_are_the_metrics_of_training(self):
+        curve = [
+            {"epoch": 1, "seconds": 2.0, "loss": 0.5, "val_loss": 0.6},
+            {"epoch": 2, "seconds": 2.0, "loss": 0.3, "val_loss": 0.4},
+        ]
+        (stage,) = run_page.stages(result(curve=curve))
+        self.assertEqual(
+            stage.history, {"loss": [0.5, 0.3], "val_loss": [0.6, 0.4]}
+        )
+        self.assertEqual(run_page.stages(result()), ())
+
+    def test_nested_settings(self):
+        found = run_page._flat(
+            {"seed": 0, "board": None, "recipe": {"batch_size": 64}}
+        )
+        self.assertEqual(found, {"seed": 0, "recipe batch size": 64})
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -1,0 +1,256 @@
+"""Levels and shares of time; `compressing_test` runs whole trials."""
+
+import types
+from unittest import mock
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.graph import read
+from tfprune.pipeline import channel_choice
+from tfprune.pipeline import recipe
+from tfprune.pipeline import trial
+from tfprune.pipeline.result import measured
+
+
+class Space:
+    """A workspace without a disk."""
+
+    def __init__(self, **steps):
+        self.steps = steps
+
+    def get(self, step):
+        return self.steps.get(step)
+
+    def put(self, step, facts, spent=None):
+        self.steps[step] = facts
+
+    def path(self, name):
+        return name
+
+
+class Clock:
+    def __init__(self, limit=100.0, spent=0.0):
+        self.limit, self.spent, self.over = limit, spent, False
+
+    @property
+    def left(self):
+        return self.limit - self.spent
+
+
+class Task:
+    monitor = "accuracy"
+
+    def gain(self, values):
+        return values["accuracy"]
+
+
+def job(**changes):
+    facts = {
+        "model": None,
+        "start": "dense",
+        "task": Task(),
+        "recipe": recipe.Recipe(rounds=2, rounds_share=0.25),
+        "clock": Clock(),
+        "tell": lambda **_: None,
+        "inputs": None,
+        "calibration": None,
+        "workspace": Space(),
+        "options": {},
+        "ceilings": {"macs": 25},
+        "table": None,
+        "runtime": None,
+        "core": None,
+        "baseline": {
+            "numbers": {},
+            "values": {"accuracy": 0.9},
+            "costs": {"macs": 100},
+        },
+        "max_loss": None,
+        "points": 1,
+        "epochs": None,
+    }
+    return types.SimpleNamespace(**facts | changes)
+
+
+def answer(accuracy, over=()):
+    return trial.Answer("a", {}, {"accuracy": accuracy}, {}, dict(over), [], {})
+
+
+class LevelsTest(parameterized.TestCase):
+    def levels(self, tried):
+        """Replaces the work of a level; lists what was asked for."""
+        asked = []
+
+        def level(model, name, ceilings, epochs, until, answers):
+            asked.append((model, name, ceilings, answers))
+            return f"small{name}", answer(0.9) if answers else None
+
+        return asked, mock.patch.object(tried, "_level", level)
+
+    def test_costs_fall_geometrically_to_the_budget(self):
+        tried = trial.Trial(job(), "t")
+        asked, patch = self.levels(tried)
+        with patch:
+            found = list(tried.to_budget())
+        self.assertEqual(
+            asked,
+            [
+                ("dense", "1", {"macs": 50}, False),
+                ("small1", "2", {"macs": 25}, True),
+            ],
+        )
+        self.assertLen(found, 1)
+
+    def test_each_point_of_a_frontier_is_an_answer(self):
+        tried = trial.Trial(job(points=3), "t")
+        _, patch = self.levels(tried)
+        with patch:
+            self.assertLen(list(tried.to_budget()), 3)
+
+    def test_a_first_answer_is_one_step(self):
+        tried = trial.Trial(job(), "t", quick=True)
+        asked, patch = self.levels(tried)
+        with patch:
+            list(tried.to_budget())
+        self.assertEqual(asked, [("dense", "1", {"macs": 25}, True)])
+
+    def test_a_loss_is_bracketed(self):
+        tried = trial.Trial(job(max_loss=0.05), "t")
+        shares = []
+
+        def level(model, name, ceilings, epochs, until, answers):
+            share = ceilings["macs"] / 100
+            shares.append(share)
+            # What is below 0.4 of the work loses too much.
+            return name, answer(0.9 if share > 0.4 else 0.5)
+
+        with mock.patch.object(tried, "_level", level):
+            found = list(tried.to_loss(0.01))
+        self.assertEqual(shares[:2], [0.6, 0.36])
+        good = [s for s in shares if s > 0.4]
+        bad = [s for s in shares if s <= 0.4]
+        # Bisected until the middle saves less than 7 %.
+        self.assertLess(min(good) / max(bad), 1 / 0.93**2)
+        self.assertLen(found, len(shares))
+
+    def test_no_level_is_below_what_is_reachable(self):
+        tried = trial.Trial(job(max_loss=1.0), "t")
+        asked, patch = self.levels(tried)
+        with patch:
+            list(tried.to_loss(0.5))
+        self.assertEqual(
+            [ceilings["macs"] for _, _, ceilings, _ in asked], [60, 50]
+        )
+
+
+class ShareTest(parameterized.TestCase):
+    @parameterized.parameters(
+        # Ten epochs, a quarter of them before the last round.
+        (1, 2, 1, 2),
+        (2, 2, 1, 8),
+        (1, 1, 1, 10),
+        (2, 3, 3, 10),
+    )
+    def test_epochs(self, number, levels, points, expected):
+        tried = trial.Trial(job(epochs=10, points=points), "t")
+        self.assertEqual(tried._share(number, levels), (expected, None))
+
+    def test_seconds(self):
+        tried = trial.Trial(job(), "t")
+        self.assertEqual(tried._share(1, 2), (None, 25.0))
+        tried._job.clock.spent = 25.0
+        self.assertEqual(tried._share(2, 2), (None, 100.0))
+
+    def test_points_share_what_is_left(self):
+        tried = trial.Trial(job(points=4), "t")
+        self.assertEqual(tried._share(1, 4), (None, 25.0))
+        tried._job.clock.spent = 40.0
+        self.assertEqual(tried._share(3, 4), (None, 70.0))
+
+    def test_a_first_answer_takes_a_tenth(self):
+        tried = trial.Trial(job(), "t", quick=True)
+        self.assertEqual(tried._share(1, 1), (None, 10.0))
+
+
+class KeepTest(parameterized.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        inputs = keras.Input((4,))
+        x = keras.layers.Dense(6, "relu")(inputs)
+        cls.model = keras.Model(inputs, keras.layers.Dense(2)(x))
+        cls.size = read.channel_graph(cls.model).size
+
+    def kept(self, tried, measurements=(), ceilings=None):
+        """What is kept, and the limits of the searches before it."""
+        keep = np.arange(self.size) % 2 == 0
+        aims = []
+
+        def choose(model, budget, *_):
+            aims.append(budget.limits())
+            return channel_choice.Choice(keep, 3)
+
+        numbers = iter(measurements)
+        with (
+            mock.patch.object(channel_choice, "choose", choose),
+            mock.patch.object(channel_choice, "shrunk"),
+            mock.patch.object(measured, "predicted", return_value={}),
+            mock.patch.object(
+                measured, "export", side_effect=lambda *_: next(numbers)
+            ),
+        ):
+            found = tried._keep(
+                self.model, "t/1", ceilings or {"macs": 50}, True
+            )
+        np.testing.assert_array_equal(found, keep)
+        return aims
+
+    def test_a_recipe_without_corrections_searches_once(self):
+        tried = trial.Trial(job(recipe=recipe.Recipe(corrections=0)), "t")
+        self.assertEqual(self.kept(tried), [{"macs": 50}])
+
+    def test_a_later_run_reads_the_channels_from_the_journal(self):
+        first = trial.Trial(job(), "t")
+        self.kept(first)
+        later = trial.Trial(job(workspace=first._job.workspace), "t")
+        self.assertEqual(self.kept(later), [])
+
+    def test_a_file_that_is_too_large_lowers_the_aim(self):
+        key, guess = measured.FLASH, measured.FLASH_PREDICTED
+        baseline = {
+            "numbers": {key: 1000, guess: 1000},
+            "values": {"accuracy": 0.9},
+            "costs": {"flash_bytes": 1000},
+        }
+        tried = trial.Trial(job(baseline=baseline), "t")
+        aims = self.kept(
+            tried,
+            [{key: 560, guess: 500}, {key: 500, guess: 440}],
+            {"flash_bytes": 500},
+        )
+        # 60 bytes were not predicted.
+        self.assertEqual(aims, [{"flash_bytes": 500}, {"flash_bytes": 440}])
+
+
+class FitsTest(absltest.TestCase):
+    def test_floor_is_what_one_channel_of_each_group_costs(self):
+        inputs = keras.Input((4,))
+        x = keras.layers.Dense(10, use_bias=False)(inputs)
+        x = keras.layers.Dense(2, use_bias=False)(x)
+        graph = read.channel_graph(keras.Model(inputs, x))
+        # Of 4 * 10 + 10 * 2 weights 4 + 2 are left.
+        self.assertAlmostEqual(trial.floor(graph, ["params"]), 0.1)
+
+    def test_predicted_and_measured_limits(self):
+        dense = answer(0.9)
+        self.assertFalse(trial.fits(job(), dense))
+        self.assertTrue(trial.fits(job(ceilings={"macs": 100}), dense))
+        over = answer(0.9, {"flash_bytes": 3})
+        self.assertFalse(trial.fits(job(ceilings={"macs": 100}), over))
+
+
+if __name__ == "__main__":
+    absltest.main()
