@@ -56,8 +56,8 @@ def drawn(boxes, arrows, title):
             markup.tag("title", title),
             markup.tag(
                 "desc",
-                f"{len(boxes)} groups of channels that go together; an arrow "
-                "is a layer that reads one group and writes another.",
+                f"{len(boxes)} groups of coupled channels; an arrow is a layer "
+                "that reads one group and writes another.",
             ),
             markup.tag("style", _STYLE),
             markup.tag("defs", arrowhead),

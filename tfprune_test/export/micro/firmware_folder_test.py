@@ -517,7 +517,8 @@ class ExportMicroTest(parameterized.TestCase):
         path = self.folder / "dynamic.tflite"
         small_models.export(small_models.large(), path, "dynamic")
         with self.assertRaisesRegex(
-            RuntimeError, "(?s)no kernel for the FULLY_CONNECTED that computes 'd"
+            RuntimeError,
+            "(?s)no kernel for the FULLY_CONNECTED that computes 'd",
         ):
             firmware_folder.export_micro(path, self.out)
         self.assertEmpty(os.listdir(self.out))

@@ -1,0 +1,100 @@
+import keras
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.legacy import compiling
+
+
+def wrapped(fn, kind="LossFunctionWrapper"):
+    return {"class_name": kind, "config": {"fn": fn, "name": fn}}
+
+
+class OptimizerTest(parameterized.TestCase):
+    def optimizer(self, kind, **config):
+        return compiling._optimizer({"class_name": kind, "config": config})
+
+    def test_old_names_of_settings(self):
+        found = self.optimizer("Adam", lr=0.25, beta1=0.5, name="Adam")
+        self.assertIsInstance(found, keras.optimizers.Adam)
+        self.assertEqual(float(found.learning_rate), 0.25)
+        self.assertEqual(found.beta_1, 0.5)
+
+    def test_decay_becomes_a_schedule(self):
+        found = self.optimizer("Custom>SGD", lr=0.5, decay=0.1)
+        config = found.get_config()["learning_rate"]["config"]
+        self.assertEqual(config["initial_learning_rate"], 0.5)
+        self.assertEqual(config["decay_rate"], 0.1)
+
+    def test_a_schedule(self):
+        rate = {
+            "class_name": "ExponentialDecay",
+            "config": {
+                "initial_learning_rate": 0.1,
+                "decay_steps": 10,
+                "decay_rate": 0.5,
+            },
+        }
+        found = self.optimizer("SGD", learning_rate=rate, momentum=0.9)
+        config = found.get_config()
+        self.assertEqual(
+            config["learning_rate"]["class_name"], "ExponentialDecay"
+        )
+        self.assertEqual(config["momentum"], 0.9)
+
+
+class LossTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("cosine_proximity", "cosine_similarity"),
+        ("mse", "mean_squared_error"),
+        (wrapped("kld"), "kl_divergence"),
+        ({"class_name": "function", "config": "logcosh"}, "log_cosh"),
+    )
+    def test_functions(self, value, expected):
+        self.assertEqual(compiling._loss(value).__name__, expected)
+
+    def test_a_class_with_its_settings(self):
+        found = compiling._loss(
+            {
+                "class_name": "BinaryCrossentropy",
+                "config": {"from_logits": True, "reduction": "auto", "fn": 0},
+            }
+        )
+        self.assertIsInstance(found, keras.losses.BinaryCrossentropy)
+        self.assertTrue(found.from_logits)
+        self.assertEqual(found.reduction, "sum_over_batch_size")
+
+
+class CompileTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        inputs = keras.Input((2,))
+        self.model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+
+    def compiled(self, **training):
+        sgd = {"class_name": "SGD", "config": {"lr": 0.1}}
+        return compiling.compile_as_before(
+            self.model, {"optimizer_config": sgd, "loss": "mse"} | training
+        )
+
+    def test_everything_that_is_known(self):
+        lost = self.compiled(
+            metrics=["accuracy", wrapped("mae", "MeanMetricWrapper")]
+        )
+        self.assertEmpty(lost)
+        self.assertTrue(self.model.compiled)
+
+    def test_a_metric_that_is_not_known_is_told(self):
+        lost = self.compiled(metrics=["mae", "odd_metric"])
+        self.assertEqual(
+            lost,
+            ["compiled without its metric 'odd_metric', which is not known"],
+        )
+
+    def test_a_loss_that_is_not_known_leaves_the_model_uncompiled(self):
+        (lost,) = self.compiled(loss="odd_loss")
+        self.assertStartsWith(lost, "not compiled, its loss")
+        self.assertFalse(self.model.compiled)
+
+
+if __name__ == "__main__":
+    absltest.main()
