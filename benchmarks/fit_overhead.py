@@ -296,17 +296,17 @@ def to_markdown(results, settings):
     versions = ", ".join(f"{name} {packages[name]}" for name in packages)
     return (
         "# What pruning costs inside `fit`\n\n"
-        "CPU time of a pruned step over that of a plain one; median over all "
-        f"rounds of {settings['steps']} steps (quartiles), {settings['rounds']}"
-        f" rounds in each of {settings['processes']} processes with one "
-        "thread, and the median of each process. Batch "
+        "CPU time of a pruned step relative to a plain one: the median over "
+        f"all rounds of {settings['steps']} steps (quartiles), with "
+        f"{settings['rounds']} rounds in each of {settings['processes']} "
+        "single-threaded processes, and the median of each process. Batch "
         f"{settings['batch_size']}, ResNet-20 on {settings['dataset']}. The "
         f"limit with jit is {LIMIT:.2f}. Accuracy on the test images after "
         f"{settings['epochs']} epochs from scratch at {SPARSITY:.0%} zeros, "
-        f"seeds {', '.join(settings['seeds'])}. {versions}; {machine}. "
-        "Written by `benchmarks/fit_overhead.py`.\n\n"
-        "| library | step, graph | processes | step, jit | processes "
-        "| accuracy | zeros in kernels |\n"
+        f"seeds {', '.join(settings['seeds'])}. {versions}; {machine}. Written "
+        "by `benchmarks/fit_overhead.py`.\n\n"
+        "| library | step, graph | processes | step, jit | processes | "
+        "accuracy | zeros in kernels |\n"
         "|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 

@@ -6,7 +6,7 @@ from absl import logging
 
 from tfprune.graph import values
 
-# Fewer samples seldom meet the ends of all ranges.
+# Fewer samples rarely reach the ends of all ranges.
 _ENOUGH = 20
 _LOOKED_AT = 64
 # Standard deviations that a mean may be away, and how many times as large a
@@ -15,14 +15,14 @@ _FAR, _FACTOR = 3.0, 4.0
 
 
 def warn(model, samples, inputs):
-    """Warns of samples that are too few, constant or on another scale.
+    """Warns of samples that are too few, constant or on a different scale.
 
     The first batch normalization records the scale of training; models
     without one are not checked.
 
     Args:
         model: the `keras.Model` to be exported.
-        samples: list of arrays, as `calibration.samples` gives them.
+        samples: list of arrays, as `calibration.samples` returns them.
         inputs: `tuple` of `signature.Input`.
     """
     count = len(samples[0])
@@ -43,7 +43,7 @@ def warn(model, samples, inputs):
 
 
 def _first_normalization(model):
-    """The first batch normalisation, if it was trained."""
+    """The first batch normalization, if it was trained."""
     if not getattr(model, "inputs", None):
         return None
     for layer in model.layers:

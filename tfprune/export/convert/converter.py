@@ -13,7 +13,7 @@ GRAPH = "graph.pb"
 WEIGHTS = "weights.bin"
 RESULT = "model.tflite"
 SPARSE = "sparse.tflite"
-# What the names of layers that stay in float carry.
+# The mark in the names of layers that stay in float.
 MARK = "__float"
 _ONE_SCALE = "_experimental_disable_per_channel_quantization_for_dense_layers"
 
@@ -57,7 +57,7 @@ def handle(request):
     if mode["optimize"]:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if request["dense_scales"] == "tensor":
-        # Its only switch for this; TFLite Micro's own errors name it.
+        # The only switch for per-tensor scales; TFLite Micro's errors name it.
         setattr(converter, _ONE_SCALE, True)
     if mode["calibrated"] and mode["weight_bits"] is None:
         converter.representative_dataset = _dataset(
@@ -89,7 +89,7 @@ def handle(request):
 
 
 def _partly_quantized(converter, outputs):
-    """A file in which the ops of marked layers are not quantized.
+    """Converts without quantizing the ops of marked layers.
 
     Outputs have names of their own, those of the layers that give them.
     """
@@ -116,7 +116,7 @@ def _partly_quantized(converter, outputs):
 
 
 def _from_saved_model(folder, manifest, function, variables):
-    """A converter that keeps functions, which the direct way writes out.
+    """A converter that keeps functions, which the direct way inlines.
 
     Inputs and outputs get the names of signatures, in another order.
     """
@@ -146,7 +146,7 @@ def _key(name):
 
 
 def _load(folder, manifest):
-    """The concrete function of the graph on disk, and its variables."""
+    """`(concrete function, variables)` of the graph on disk."""
     import tensorflow as tf
 
     graph = tf.compat.v1.GraphDef.FromString((folder / GRAPH).read_bytes())

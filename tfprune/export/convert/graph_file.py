@@ -1,8 +1,8 @@
-"""A traced model on disk, for a process that has none of its classes.
+"""Writes a traced model for a process without the model's classes.
 
-The graph goes out as a GraphDef and the weights as raw bytes. A SavedModel
-would hold the same, but takes several times as long to write and to read,
-and the converter names and orders inputs and outputs anew.
+The graph is written as a GraphDef and the weights as raw bytes. A SavedModel
+takes several times as long to write and to read, and the converter would rename
+and reorder inputs and outputs.
 """
 
 import itertools
@@ -112,7 +112,7 @@ def _traced(model, signature):
 
 
 def _captured(function, count):
-    """Of each capture: placeholder, what is in it, whether a variable."""
+    """`(placeholder, value, is variable)` of each capture."""
     variables = {id(v.handle): v for v in function.variables}
     captures = function.captured_inputs
     for tensor, value in zip(function.inputs[count:], captures, strict=True):
@@ -137,7 +137,7 @@ def _places(graph):
 
 
 def _remembers(graph):
-    """Whether a function stands for an op that the converter knows."""
+    """Whether a function declares to implement an op of the converter."""
     return any("api_implements" in f.attr for f in graph.library.function)
 
 

@@ -1,8 +1,8 @@
-"""Numbers of a traced model, of types that the runtimes compute with.
+"""Changes the types of a traced model to those that the runtimes support.
 
-TFLite computes in float32 alone, and TFLite Micro knows few integers: what a
-model has in half or double precision becomes float32, and integers that come
-in as int64, uint16 and the like become int32.
+TFLite computes in float32 only, and TFLite Micro supports few integer types.
+Half and double precision become float32; integer inputs of type int64, uint16
+and the like become int32.
 """
 
 import collections
@@ -55,12 +55,12 @@ _FLOATS = ("float16", "bfloat16", "float64")
 
 
 def stored(dtype):
-    """The type that numbers have in a file, by name."""
+    """The name of the type that replaces another one in a file."""
     return "float32" if dtype in _FLOATS else dtype
 
 
 def single(graph):
-    """Computes in float32 what a model computes in other floats.
+    """Changes all floating-point types to float32.
 
     Args:
         graph: `GraphDef`, changed in place.
@@ -92,14 +92,14 @@ def single(graph):
 
 
 def narrow(graph, inputs):
-    """Makes integer inputs of odd types ones of int32.
+    """Changes integer inputs of unsupported types to int32.
 
     Args:
         graph: `GraphDef`, changed in place.
         inputs: `list` of the names of the nodes that are its inputs.
 
     Returns:
-        `set` of those that are of int32 from now on.
+        `set` of the names of inputs that are now int32.
     """
     import tensorflow as tf
 
@@ -118,7 +118,7 @@ def narrow(graph, inputs):
                 starts[kind].append(node.name)
     for name in inputs:
         kind = tf.as_dtype(nodes[name].attr["dtype"].type)
-        # Bytes that become numbers can be quantized as they are.
+        # Bytes that are cast to numbers are quantized as they are.
         counting = kind == tf.uint8 and not all(
             node.op == "Cast"
             and tf.as_dtype(node.attr["DstT"].type).is_floating
@@ -143,7 +143,7 @@ def narrow(graph, inputs):
 
 
 class _Narrowing:
-    """Lets what reads an input take int32."""
+    """Makes the readers of an input take int32."""
 
     def __init__(self, graph, readers, kind):
         import tensorflow as tf
@@ -161,13 +161,13 @@ class _Narrowing:
             self._done.add(name)
             for node, place in self._readers[name]:
                 if node.name in self._done:
-                    # It has been told, by another input of it.
+                    # Already changed, through another input.
                     continue
                 if self._takes(node, place):
                     waiting.append(node.name)
 
     def _takes(self, node, place):
-        """Lets a node take int32; whether it gives int32 for that."""
+        """Makes a node take int32; returns whether its output is int32, too."""
         if node.op == "Cast":
             node.attr["SrcT"].type = self._int32
             return False
@@ -195,7 +195,7 @@ class _Narrowing:
 
 
 def _identity(node):
-    """Makes a cast that changes nothing one op less."""
+    """Removes casts that change nothing."""
     kind = node.attr["DstT"].type
     node.op = "Identity"
     for key in ("SrcT", "DstT", "Truncate"):

@@ -15,7 +15,7 @@ _MOVES = frozenset(
     "Identity StopGradient Reshape ExpandDims Squeeze Transpose StridedSlice "
     "Slice Tile BroadcastTo EnsureShape".split()
 )
-# Which inputs of an op select something.
+# The inputs of each op that hold ids.
 _SELECTS = {
     "GatherV2": (1,),
     "GatherNd": (1,),
@@ -39,12 +39,11 @@ def keep_whole(graph, inputs, interface):
             they are not.
 
     Returns:
-        `set` of those input nodes that hold nothing but ids: they are of int32
-        from now on.
+        `set` of the input nodes that hold only ids, which are now int32.
 
     Raises:
-        ValueError: If ids are computed from numbers that are quantized, or
-            share an input with some.
+        ValueError: If ids are computed from quantized numbers or share an input
+            with them.
     """
     editor = _Editor(graph, set(inputs))
     roots = editor.push_casts_up()
@@ -69,7 +68,7 @@ def keep_whole(graph, inputs, interface):
 
 
 class _Editor:
-    """A graph, and ways to change it."""
+    """A graph with queries and edits."""
 
     def __init__(self, graph, inputs):
         import tensorflow as tf
@@ -89,7 +88,7 @@ class _Editor:
         )
 
     def push_casts_up(self):
-        """Lets each cast to integers happen before what only moves elements.
+        """Moves each cast to integers before the ops that only move elements.
 
         Returns:
             `dict` from the names of inputs to the casts that now read them.
@@ -127,7 +126,7 @@ class _Editor:
         return roots
 
     def _drop_unread(self):
-        """Drops what moved floats for casts that no longer read them."""
+        """Drops ops that moved floats for casts that were moved away."""
         left = dict(self._left)
         while True:
             read = {_node(i) for node in self.graph.node for i in node.input}
@@ -139,7 +138,7 @@ class _Editor:
                 del self.nodes[name]
 
     def _path(self, cast):
-        """What moves elements before a cast, and where they come from."""
+        """The ops that move elements before a cast, and their source."""
         path = []
         node = self.nodes[_node(cast.input[0])]
         while node.op in _MOVES and node.name not in self.inputs:
@@ -148,7 +147,7 @@ class _Editor:
         return path, node
 
     def _moved(self, node, before, cast):
-        """A node of integers that does with `before` what `node` does."""
+        """Adds an integer node that does to `before` what `node` does."""
         new = self.graph.node.add()
         new.CopyFrom(node)
         new.name = f"{cast.name}/{node.name.replace('/', '_')}"
@@ -158,7 +157,7 @@ class _Editor:
         return new
 
     def readers(self, name):
-        """Names of the nodes that read one."""
+        """The names of the nodes that read a node."""
         return {
             node.name
             for node in self.graph.node
@@ -166,14 +165,14 @@ class _Editor:
         }
 
     def make_integer(self, name, casts):
-        """Makes an input one of int32."""
+        """Changes an input to int32."""
         whole = self.types.int32.as_datatype_enum
         self.nodes[name].attr["dtype"].type = whole
         for cast in casts:
             cast.attr["SrcT"].type = whole
 
     def refuse_computed(self, interface):
-        """Raises if an id is still made from a float."""
+        """Raises `ValueError` if ids are still computed from floats."""
         selecting = self._selecting()
         for node in self.graph.node:
             made = self._floats_to_integers(node) or node.op == "Bucketize"
@@ -193,7 +192,7 @@ class _Editor:
             )
 
     def _selecting(self):
-        """From each node that ids come from to the op that they are for."""
+        """`dict` from each source of ids to the op that uses them."""
         found = {}
         for node in self.graph.node:
             for place in _SELECTS.get(node.op, ()):
@@ -210,7 +209,7 @@ class _Editor:
 
 
 def _node(reference):
-    """The node's name in the input of another one."""
+    """The node that an input of another node refers to."""
     return reference.removeprefix("^").partition(":")[0]
 
 

@@ -1,4 +1,4 @@
-"""Models with learned bit lengths as .tflite files of int8 and int4."""
+"""Exports models with learned bit lengths as .tflite files of int8 and int4."""
 
 import dataclasses
 import pathlib
@@ -31,7 +31,7 @@ _BITS = {"int2": 2, "int4": 4, "int8": 8, "int16": 16, "float32": 32}
 
 @dataclasses.dataclass(frozen=True)
 class StoredLayer:
-    """How a file stores a weight that has a bit length, and what it reads.
+    """How a file stores a weight with a bit length, and the weight's inputs.
 
     Attributes:
         layer: `str`, its name and that of the weight: `"conv/kernel"`.
@@ -40,8 +40,7 @@ class StoredLayer:
         stored_weights: `str`, the dtype in the file: `"int4"`, `"int8"`,
             `"float32"`; `None` if no op of the file has these weights.
         stored_activations: `str`, likewise.
-        why: `str`, what kept the file from storing just those bits; empty
-            where it does.
+        why: `str`, the reason if the file stores other bits; else empty.
     """
 
     layer: str
@@ -54,7 +53,7 @@ class StoredLayer:
 
 @dataclasses.dataclass(frozen=True)
 class BitsFile(printed.Printed):
-    """A .tflite file and how it stores what was learned.
+    """A .tflite file and how it stores the learned bit lengths.
 
     Attributes:
         file: `model_file.ModelFile`.
@@ -179,7 +178,7 @@ def _wanted(model):
 
 
 def _kernels(plain, wanted):
-    """What `weight_ops.match` takes, for the weights in `wanted`."""
+    """The argument of `weight_ops.match` for the weights in `wanted`."""
     layers = {layer.name: layer for layer in rebuild.layers_of(plain)}
     found = {}
     for layer, name in wanted:
@@ -190,7 +189,7 @@ def _kernels(plain, wanted):
 
 
 def _row(key, bits, op):
-    """The `StoredLayer` of a weight; `op` is `None` where there is none."""
+    """The `StoredLayer` of a weight; `op` is `None` if the file has none."""
     name = "/".join(key)
     if op is None:
         why = "no convolution or dense op of the file has these weights"

@@ -1,4 +1,4 @@
-"""The inputs of a model, with a batch of one: shapes, types and names."""
+"""The inputs of a model with a batch size of 1: shapes, types and names."""
 
 import dataclasses
 import re
@@ -9,7 +9,7 @@ import numpy as np
 from tfprune.export.convert import states as states_lib
 from tfprune.export.convert.traced import plain_names
 
-# Keras numbers unnamed inputs within a process, so the name tells nothing.
+# Keras numbers unnamed inputs per process, so such names are arbitrary.
 _UNNAMED = re.compile(r"keras_tensor(_\d+)?")
 
 
@@ -20,10 +20,10 @@ class Input:
     Attributes:
         name: `str`, its name in the exported file: ASCII letters, digits and
             underscores.
-        shape: `tuple` of `int`, a batch of 1 first.
+        shape: `tuple` of `int`, with the batch axis of size 1.
         dtype: `str`.
-        key: `str`, its key where the model takes a `dict`, else its name in
-            the model.
+        key: `str`, its key if the model takes a `dict`, else its name in the
+            model.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Signature:
     """How a model is called.
 
     Attributes:
-        structure: What `model(...)` takes, a `keras.KerasTensor` at each
-            leaf.
+        structure: The argument of `model(...)`, with a `keras.KerasTensor` at
+            each leaf.
         inputs: `tuple` of `Input`, the leaves in order, then the states.
-        states: `tuple` of `states.State`, what the model remembers.
+        states: `tuple` of `states.State`, the states of the model.
     """
 
     structure: object
@@ -49,18 +49,17 @@ class Signature:
 
     @property
     def data_inputs(self):
-        """The inputs of the model itself."""
+        """The inputs without the states."""
         return self.inputs[: len(self.inputs) - len(self.states)]
 
     def pack(self, leaves):
-        """The leaves in the structure that the model takes."""
+        """Packs the leaves into the structure that the model takes."""
         return keras.tree.pack_sequence_as(self.structure, list(leaves))
 
     def call(self, model, tensors):
-        """The flat outputs for one tensor for each of `inputs`.
+        """The flat outputs, given a tensor for each of `inputs`.
 
-        What the model remembers follows as it is after the call; the model
-        itself stays as it is.
+        The states after the call follow; the model itself is not changed.
         """
         count = len(self.data_inputs)
         leaves, values = tensors[:count], tensors[count:]
@@ -117,7 +116,7 @@ def of(model, input_shapes=None):
 
 
 def _remembering(model, signature):
-    """The signature with what the model remembers as inputs."""
+    """The signature with the model's states as further inputs."""
     zeros = [np.zeros(i.shape, i.dtype) for i in signature.inputs]
     states = states_lib.of(model, signature.pack(zeros))
     more = tuple(
@@ -133,7 +132,7 @@ def _remembering(model, signature):
 
 
 def _structure(model):
-    """What the model takes, with a `keras.KerasTensor` at each leaf."""
+    """The model's argument, with a `keras.KerasTensor` at each leaf."""
     tensors = getattr(model, "inputs", None)
     if tensors:
         sequential = isinstance(model, keras.Sequential)
@@ -181,7 +180,7 @@ def _key(path):
 
 
 def _name(name, path, count):
-    """A name that is the same in every process."""
+    """The name of an input, the same in every process."""
     if _UNNAMED.fullmatch(name):
         name = "_".join(map(str, path)) if _key(path) else ""
     return plain_names.plain(name) or (

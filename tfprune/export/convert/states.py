@@ -15,7 +15,7 @@ from tfprune.graph import document
 from tfprune.graph import rebuild
 from tfprune.graph import values as values_lib
 
-# What marks the output that a state has after a call.
+# The suffix of the output that holds a state after a call.
 NEXT = "_next"
 
 
@@ -24,8 +24,8 @@ class State:
     """A variable that inference reads and changes.
 
     Attributes:
-        name: `str`, its name as an input of the file; as an output it has
-            `NEXT` behind it.
+        name: `str`, its name as an input of the file; `NEXT` is appended to
+            its name as an output.
         variable: the `keras.Variable`.
     """
 
@@ -38,7 +38,7 @@ def of(model, inputs):
 
     Args:
         model: A built `keras.Model`.
-        inputs: Arrays that it can be called on, in its own structure.
+        inputs: Arrays to call it on, in its own structure.
 
     Returns:
         `tuple` of `State`, in the order of the layers.
@@ -65,7 +65,7 @@ def of(model, inputs):
 
 
 def _candidates(layer):
-    """Variables that inference may change; the rest is not tried."""
+    """The variables that inference might change."""
     if isinstance(layer, keras.Model):
         return []
     found = values_lib.states(layer)
@@ -74,20 +74,20 @@ def _candidates(layer):
             variable
             for variable in layer.variables
             if not variable.trainable
-            # A generator of random numbers counts, it does not remember.
+            # The counter of a random generator is no state of the model.
             and variable.name != "seed_generator_state"
         ]
     return found
 
 
 def call(model, inputs, states, values):
-    """Calls a model in a state.
+    """Calls a model with given states.
 
     Args:
         model: A built `keras.Model`.
-        inputs: What it is called on.
+        inputs: The argument of the call.
         states: `tuple` of `State`.
-        values: A tensor for each of them. The variables stay as they are.
+        values: A tensor for each state. The variables are not changed.
 
     Returns:
         The flat outputs, followed by the states after the call.
@@ -100,16 +100,16 @@ def call(model, inputs, states, values):
 
 
 def one_by_one(model):
-    """The model for a batch of one, if its states are for larger ones.
+    """The model for a batch size of 1, even if its states have a larger one.
 
-    Each sample of a batch has a state of its own, so that a batch of one
-    computes what each of them would.
+    Each sample of a batch has its own state, so a batch of one computes the
+    same.
 
     Args:
         model: A built `keras.Model`.
 
     Returns:
-        The model itself, or another one of the same weights, its states zero.
+        The model itself, or one with the same weights and zero states.
 
     Raises:
         ValueError: If a subclassed model has a larger batch.
@@ -122,7 +122,7 @@ def one_by_one(model):
         return model
     if not isinstance(model.get_config().get("layers"), list):
         raise ValueError(
-            "A model that remembers must have a batch of 1 to be exported. "
+            "A stateful model must have a batch size of 1 to be exported. "
             f"Received: model={model.name!r} of class {type(model).__name__} "
             f"with a batch of {max(batches)}. Build it for a batch of 1 and "
             "give it the weights: new.set_weights(model.get_weights())."
@@ -146,7 +146,7 @@ def _with_one_sample(nested):
 
 
 def met(model, signature, columns):
-    """The states before each sample, as if the samples were one stream.
+    """The states before each sample if the samples were one stream.
 
     Args:
         model: A built `keras.Model`.

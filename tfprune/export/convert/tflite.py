@@ -1,4 +1,4 @@
-"""Keras models as .tflite files."""
+"""Exports Keras models as .tflite files."""
 
 import contextlib
 import dataclasses
@@ -228,7 +228,7 @@ def _kept(model, quantize, patterns):
 
 
 def _manifest(model, signature, folder, mode, interface, fuse, kept):
-    """The traced model on disk; the converter has loops in float only."""
+    """Writes the traced model; loops are unrolled if it is quantized."""
     if not mode.calibrated:
         return graph_file.write(model, signature, folder)
     fuse = fuse and not kept
@@ -266,7 +266,7 @@ def _check_backend():
 
 
 def _check_zeros(sparse, compress, flash_bytes, ram_bytes):
-    """How zeros are stored, checked."""
+    """Checks `sparse`, `compress` and the limits."""
     for name, value in (("sparse", sparse), ("compress", compress)):
         if value not in (None, "auto"):
             raise ValueError(
@@ -293,7 +293,7 @@ def _requantize(path, samples, bits):
 
 
 def _warn_of_floats(file, mode, interface):
-    """Says that some op has no kernel for integers."""
+    """Logs a warning if some op has no integer kernel."""
     if mode.calibrated and interface != "float32" and "DEQUANTIZE" in file.ops:
         logging.warning(
             "%s computes in float between %d DEQUANTIZE and QUANTIZE ops: "
@@ -330,7 +330,7 @@ def _save(samples, folder):
 
 
 def _failure(answer, manifest, quantize):
-    """The exception for a conversion that failed."""
+    """The exception for a failed conversion."""
     names = sorted(
         {
             name.strip()

@@ -1,7 +1,7 @@
-"""Layers that stay in float within a file of int8.
+"""Layers that stay in float within an int8 file.
 
-While the model is traced their names carry a mark, so that the converter is
-told which ops are theirs whatever TensorFlow makes of scopes.
+While the model is traced, their names contain a mark, by which the converter
+finds their ops however TensorFlow changes name scopes.
 """
 
 import contextlib
@@ -14,18 +14,18 @@ from tfprune.graph import values
 
 
 def named(model, patterns):
-    """The layers that patterns name.
+    """The layers that match patterns.
 
     Args:
         model: a built `keras.Model`.
-        patterns: a `str` or an iterable of them: names of layers, or patterns
-            as of `fnmatch` where no layer has such a name.
+        patterns: `str` or an iterable of `str`: names of layers, or `fnmatch`
+            patterns if no layer has that name.
 
     Returns:
         `list` of layers.
 
     Raises:
-        ValueError: If a pattern names no layer.
+        ValueError: If a pattern matches no layer.
     """
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
     layers = [x for x in values.layers(model) if x is not model]
@@ -46,7 +46,7 @@ def named(model, patterns):
 
 @contextlib.contextmanager
 def marked(layers):
-    """Layers carry a mark in their names while this is open."""
+    """Marks the names of layers within the context."""
     names = (
         (layer, "name", f"{plain_names.plain(layer.name)}{converter.MARK}")
         for layer in layers

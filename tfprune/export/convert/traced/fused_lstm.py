@@ -1,11 +1,11 @@
-"""LSTM layers as one op each, which takes the steps itself.
+"""Exports each LSTM layer as a single op for the whole sequence.
 
-The converter knows a function by the name that it says it implements, and
-writes UNIDIRECTIONAL_SEQUENCE_LSTM for it. A few hundred bytes stand where
-unrolled steps take some kilobytes each.
+The converter replaces a function that declares to implement an LSTM by the op
+UNIDIRECTIONAL_SEQUENCE_LSTM. It takes a few hundred bytes, while each unrolled
+step takes some kilobytes.
 
-The op keeps its last states in variables of the interpreter. What runs the
-file sets them to zero before each sequence.
+The op keeps its last states in variables of the interpreter, so the caller has
+to reset them before each sequence.
 """
 
 import contextlib
@@ -22,16 +22,17 @@ from tfprune.graph import values
 
 @contextlib.contextmanager
 def fused(model):
-    """LSTM layers of a model are traced as one op while this is open.
+    """Traces LSTM layers of a model as one op each within the context.
 
-    Left as they are: layers with states that go in or out, masks, other
-    activations than tanh and sigmoid, and classes that compute otherwise.
+    Layers with given or returned states, with masks or with activations other
+    than tanh and sigmoid are traced as usual, as are subclasses that compute
+    something else.
 
     Args:
-        model: a built `keras.Model`; its layers are as before afterwards.
+        model: a built `keras.Model`, which is restored afterwards.
 
     Yields:
-        `list` of the layers' names that have been traced so, which grows.
+        `list` of the names of layers traced as one op so far.
     """
     names = []
     loops = (
@@ -66,7 +67,7 @@ def _fits(layer):
 
 
 def _loop(names):
-    """What takes the place of `LSTM.inner_loop`."""
+    """The replacement of `LSTM.inner_loop`."""
 
     def inner_loop(layer, sequences, initial_state, mask, training=False):
         if mask is not None or not _is_zero(initial_state):
@@ -81,7 +82,7 @@ def _loop(names):
 
 
 def _is_zero(states):
-    """Whether states are the zeros that Keras begins with."""
+    """Whether states are Keras's initial zeros."""
     return all(
         state.op.type in ("Zeros", "ZerosLike", "Fill", "Const", "BroadcastTo")
         and not _content(state).any()
@@ -105,7 +106,7 @@ def _sequence(layer, sequences, states):
         sequences = tf.gather(sequences, np.arange(count)[::-1], axis=1)
 
     def steps(inputs, h, c, kernel, recurrent_kernel, bias):
-        """What the op computes, step after step."""
+        """The computation of the op, step by step."""
         rows = []
         for step in range(count):
             parts = tf.matmul(inputs[:, step], kernel)
@@ -129,11 +130,11 @@ def _sequence(layer, sequences, states):
     bias = cell.bias
     if bias is None:
         bias = tf.zeros(4 * cell.units, sequences.dtype)
-    # Tensors: the converter does not know functions of variables.
+    # The converter only recognizes functions of tensors, not of variables.
     weights = (
         tf.identity(tf.convert_to_tensor(weight))
         for weight in (cell.kernel, cell.recurrent_kernel, bias)
     )
     _, outputs, *_ = function(sequences, *states, *weights)
-    # The converter drops all outputs but that of the sequence.
+    # The converter drops all outputs except the sequence.
     return outputs[:, -1], outputs, list(states)

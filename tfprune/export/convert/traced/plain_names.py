@@ -1,4 +1,4 @@
-"""Names that TensorFlow and C take, where Keras takes nearly any."""
+"""Names that TensorFlow and C accept; Keras accepts almost any."""
 
 import contextlib
 import re
@@ -11,17 +11,17 @@ _PLAIN = re.compile(r"[A-Za-z0-9.][\w.\\/>-]*", re.ASCII)
 
 
 def plain(name):
-    """ASCII letters, digits and underscores, the first one no underscore."""
+    """The name in ASCII letters, digits and underscores, the last not first."""
     letters = c_source.without_accents(name)
     return re.sub(r"\W", "_", letters, flags=re.ASCII).lstrip("_")
 
 
 @contextlib.contextmanager
 def renamed(model):
-    """Layers that TensorFlow cannot trace as they are called have other names.
+    """Renames layers whose names TensorFlow refuses within the context.
 
     Args:
-        model: a `keras.Model`; its layers have their names again afterwards.
+        model: a `keras.Model`, whose layers get their names back afterwards.
     """
     names = (
         (layer, "name", plain(layer.name) or "layer")
