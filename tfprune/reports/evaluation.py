@@ -61,7 +61,8 @@ def hits(scores, y, name):
         raise ValueError(
             "Accuracy needs one output with a score for each class, shape "
             f"(batch, ..., classes). Received: model={name!r} with output "
-            f"shape {shapes}."
+            f"shape {shapes}. Leave the data out, and measure other metrics "
+            "with model.evaluate."
         )
     scores = keras.ops.convert_to_numpy(scores)
     labels = class_indices.of(y, scores, repr(name))
