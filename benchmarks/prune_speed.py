@@ -4,18 +4,17 @@ Each network is measured in its own process, in which the calls take turns.
 Figures are medians of ratios within a round, so that the machine's speed
 cancels out. Growth is the fitted exponent of time over size.
 
-  python benchmarks/prune_speed.py --rounds=5
+  python benchmarks/prune_speed.py --table=docs/results/prune_speed.md
 """
 
 import ctypes
 import gc
 import json
-import os
 import pathlib
-import platform
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import keras
 import numpy as np
@@ -23,6 +22,8 @@ from absl import app
 from absl import flags
 
 import tfprune
+from benchmarks import results as results_lib
+from tfprune.graph import read
 from tfprune.selection import cut as cut_lib
 
 FLAGS = flags.FLAGS
@@ -31,6 +32,7 @@ flags.DEFINE_list(
 )
 flags.DEFINE_integer("rounds", 5, "measurements of each call")
 flags.DEFINE_string("out", "build/bench/prune_speed.json", "result file")
+flags.DEFINE_string("table", "", "page to write, docs/results/prune_speed.md")
 flags.DEFINE_string("one", "", "measure this network in this process")
 
 LIMITS = {"analysis": 0.3, "prune": 1.3, "memory": 2.2}
@@ -79,6 +81,10 @@ def measure(name, rounds):
     for call in calls.values():
         call()
     memory = peak_bytes(calls["prune"])
+    with mock.patch.object(
+        read, "channel_graph", wraps=read.channel_graph
+    ) as reader:
+        calls["prune"]()
     times = [
         {key: seconds(call) for key, call in calls.items()}
         for _ in range(rounds)
@@ -94,6 +100,7 @@ def measure(name, rounds):
         ),
         "prune": float(np.median([t["prune"] / t["clone"] for t in times])),
         "memory": memory / weights,
+        "reads": reader.call_count,
         "weight_bytes": weights,
     }
 
@@ -144,6 +151,40 @@ def growth(rounds):
     }
 
 
+def page(results):
+    """The page of `docs/results`, `str`."""
+    rows = [
+        f"| {name} | {found['analysis']:.2f} | {found['prune']:.2f} | "
+        f"{found['memory']:.2f} | {found['reads']} |"
+        for name, found in results.items()
+        if name in FLAGS.models
+    ]
+    goals = " | ".join(f"{value:.2f}" for value in results["limits"].values())
+    found = results["growth"]
+    return "\n".join(
+        [
+            "# Speed of prune",
+            "",
+            "Ratios to `keras.models.clone_model` in the same process, medians "
+            f"of {FLAGS.rounds} rounds. `prune` includes the new model and "
+            "its weights; reads are calls of `channel_graph` on the way.",
+            "",
+            "| network | analysis, scores, selection | whole `prune` | extra "
+            "memory / weights | reads of the model |",
+            "| :-- | --: | --: | --: | --: |",
+            *rows,
+            f"| goal | {goals} | 1 |",
+            "",
+            "The time of the analysis grows as layers^"
+            f"{found['exponent_layers']:.2f} and as channels^"
+            f"{found['exponent_channels']:.2f} (fitted).",
+            "",
+            results_lib.footer("prune_speed.py"),
+            "",
+        ]
+    )
+
+
 def main(argv):
     del argv
     if FLAGS.one == "growth":
@@ -162,20 +203,12 @@ def main(argv):
         results[name] = json.loads(done.stdout.splitlines()[-1])
         print(name, json.dumps(results[name]), flush=True)
     results["limits"] = LIMITS
-    results["versions"] = {
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-        "backend": keras.backend.backend(),
-        "tfprune": tfprune.__version__,
-    }
-    results["machine"] = (
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    )
     path = pathlib.Path(FLAGS.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(results, indent=2) + "\n")
     temporary.rename(path)
+    results_lib.publish(page(results), FLAGS.table)
 
 
 if __name__ == "__main__":
