@@ -7,6 +7,7 @@ import inspect
 import keras
 import numpy as np
 
+from tfprune.core import deep_chains
 from tfprune.core.files import leftovers
 from tfprune.graph import document
 from tfprune.graph import model_class
@@ -72,7 +73,8 @@ def build(model, config, value_of):
     layers, objects = dict(_leaves(model)), custom_objects(model)
     _prepare(config, layers, starts)
     _point_to_functions(config, layers, objects)
-    new = type(model).from_config(config, objects)
+    with deep_chains.explained(model.name):
+        new = type(model).from_config(config, objects)
     for path, new_layer in _leaves(new):
         _assign(layers[path], new_layer, starts)
         for key in starts.keys.get(path, ()):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from tfprune.core import deep_chains
 from tfprune.core import typed
 from tfprune.graph import model_class
 from tfprune.graph import read
@@ -316,19 +317,20 @@ def _edited(model, edit, copy):
     cls, config = type(model), model.get_config()
     _edit_entries(model, config, edit)
     # The model is a live object, so its lambdas are already trusted.
-    new = keras.saving.deserialize_keras_object(
-        {
-            "module": cls.__module__,
-            "class_name": cls.__name__,
-            "registered_name": cls.__name__,
-            "config": config,
-        },
-        custom_objects={
-            **rebuild.custom_objects(model),
-            cls.__name__: cls,
-        },
-        safe_mode=False,
-    )
+    with deep_chains.explained(model.name):
+        new = keras.saving.deserialize_keras_object(
+            {
+                "module": cls.__module__,
+                "class_name": cls.__name__,
+                "registered_name": cls.__name__,
+                "config": config,
+            },
+            custom_objects={
+                **rebuild.custom_objects(model),
+                cls.__name__: cls,
+            },
+            safe_mode=False,
+        )
     _copy_layers(model, new, copy)
     model_class.stands_for(new, model)
     return model_class.restored(new)

@@ -7,6 +7,8 @@ import struct
 import zipfile
 import zlib
 
+from tfprune.core import deep_chains
+
 _KINDS = (
     ArithmeticError,
     AssertionError,
@@ -15,7 +17,6 @@ _KINDS = (
     LookupError,
     MemoryError,
     OSError,
-    RecursionError,
     RuntimeError,
     StopIteration,
     TypeError,
@@ -86,6 +87,9 @@ def reading(path):
         yield
     except _OTHERS:
         raise
+    except RecursionError as found:
+        reason = "or its model is too deep. " + deep_chains.advice()
+        raise error(path, reason) from found
     except _KINDS as found:
         if isinstance(found, TypeError | RuntimeError | AttributeError) and any(
             word in str(found) for word in _CLASSES
