@@ -117,8 +117,15 @@ _HOMES = {
 }
 _get, __all__ = lazy.attach(__name__, _HOMES)
 
-# Names of tensorflow-model-optimization and their replacements.
-_ELSEWHERE = {
+# Names of other libraries and their replacements.
+_TORCH_PRUNING = {
+    "BasePruner": "tfprune.prune(model, ratio)",
+    "DependencyGraph": "tfprune.channel_graph(model)",
+    "GroupNormPruner": "tfprune.prune(model, ratio, 'group_norm')",
+    "MagnitudePruner": "tfprune.prune(model, ratio)",
+    "MetaPruner": "tfprune.prune(model, ratio)",
+}
+_TFMOT = {
     "ConstantSparsity": "tfprune.schedules.Constant",
     "PolynomialDecay": "tfprune.schedules.Polynomial",
     "PruneLowMagnitude": "tfprune.wrap(model, tfprune.methods.Masked())",
@@ -129,6 +136,10 @@ _ELSEWHERE = {
     "prune_scope": "nothing: `import tfprune` is enough to load wrapped models",
     "quantize_model": "tfprune.export_tflite(model, path, quantize='int8')",
     "strip_pruning": "tfprune.strip(model)",
+}
+_LIBRARIES = {
+    "tensorflow-model-optimization": _TFMOT,
+    "Torch-Pruning": _TORCH_PRUNING,
 }
 
 
@@ -142,11 +153,12 @@ def __getattr__(name):
         return _get(name)
     if name.startswith("__"):
         raise AttributeError(f"module 'tfprune' has no attribute {name!r}")
-    if name in _ELSEWHERE:
-        raise AttributeError(
-            f"tfprune has no {name!r}; that name belongs to "
-            f"tensorflow-model-optimization. Use {_ELSEWHERE[name]}."
-        )
+    for library, names in _LIBRARIES.items():
+        if name in names:
+            raise AttributeError(
+                f"tfprune has no {name!r}; that name belongs to {library}. "
+                f"Use {names[name]}."
+            )
     for room in __all__:
         if name in getattr(_get(room), "__all__", ()):
             raise AttributeError(

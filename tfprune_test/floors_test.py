@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import operator
 import os
 import pathlib
 import pkgutil
@@ -277,15 +278,18 @@ class FaceTest(absltest.TestCase):
         self.assertTrue(resolves("tfprune.searches.amc.Settings"))
         self.assertFalse(resolves("tfprune.searches.Nothing"))
 
-    def test_names_of_the_toolkit_say_what_to_use(self):
+    def test_names_of_other_libraries_say_what_to_use(self):
         for name, use in (
             ("prune_low_magnitude", "tfprune.wrap"),
             ("PolynomialDecay", "tfprune.schedules.Polynomial"),
             ("strip_pruning", "tfprune.strip"),
+            ("DependencyGraph", "Torch-Pruning. Use tfprune.channel_graph"),
+            ("MagnitudePruner", "Torch-Pruning. Use tfprune.prune"),
+            ("sparsity.keras", "tensorflow-model-optimization"),
             ("UpdatePruningStep", "tfprune.PruneOnSchedule"),
         ):
             with self.assertRaisesRegex(AttributeError, use):
-                getattr(tfprune, name)
+                operator.attrgetter(name)(tfprune)
 
     def test_a_name_that_moved_into_a_room_is_found(self):
         with self.assertRaisesRegex(AttributeError, "tfprune.criteria.Taylor"):

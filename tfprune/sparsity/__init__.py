@@ -25,3 +25,14 @@ __all__ = [
     "unwrap",
     "wrap",
 ]
+
+
+def __getattr__(name):
+    """Says where the names of `tfmot.sparsity.keras` are."""
+    if name == "keras":
+        raise AttributeError(
+            "tfprune has no 'sparsity.keras'; that module belongs to "
+            "tensorflow-model-optimization. Ask tfprune itself for a name of "
+            "it, as in tfprune.strip_pruning: the error tells what to use."
+        )
+    raise AttributeError(f"module 'tfprune.sparsity' has no attribute {name!r}")
