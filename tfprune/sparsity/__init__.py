@@ -32,7 +32,7 @@ def __getattr__(name):
     if name == "keras":
         raise AttributeError(
             "tfprune has no 'sparsity.keras'; that module belongs to "
-            "tensorflow-model-optimization. Ask tfprune itself for a name of "
-            "it, as in tfprune.strip_pruning: the error tells what to use."
+            "tensorflow-model-optimization. Ask tfprune itself for one of its "
+            "names: the error tells what to use."
         )
     raise AttributeError(f"module 'tfprune.sparsity' has no attribute {name!r}")
