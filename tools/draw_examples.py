@@ -3,10 +3,11 @@
     make demo && .venv/bin/python -m tools.draw_examples
     .venv/bin/python -m tools.draw_examples --measure  # some minutes more
 
-A mark for the mean of each row and a point for each seed. `--measure` first
-runs the examples of `MEASURED` on handwritten digits and writes their results;
-`compare_tfmot` needs the environment of `make venv-tfmot`. The picture of the
-demo is drawn from build/demo; without it, it stays as it is.
+A point for each seed and a mark for their mean; amounts are lines from zero.
+`--measure` first runs the examples of `MEASURED` on handwritten digits and
+writes their results; `compare_tfmot` needs the environment of `make
+venv-tfmot`. The picture of the demo is drawn from build/demo. What has no
+results stays as it is.
 """
 
 import argparse
@@ -208,6 +209,14 @@ PICTURES = {
     "reproduce_table": reproduce_table,
     "compare_tfmot": compare_tfmot,
 }
+# Panels of amounts, which begin at zero.
+_AMOUNTS = {
+    "file, kB",
+    "latency, % of dense",
+    "percent of the limit",
+    "weights removed, %",
+    "weights, times fewer",
+}
 # Those whose lines are sorted, best first; the others stand in their order.
 _SORTED = ("prune", "compare_criteria")
 
@@ -230,17 +239,21 @@ def drawn(panels, ordered=False):
         for axes, (title, values) in zip(grid, panels.items(), strict=True):
             for i, name in enumerate(names):
                 points = values.get(name, [])
-                axes.plot(points, [i] * len(points), "o", color=style.REMOVED)
-                if points:
-                    mean = [statistics.fmean(points)]
+                mean = [statistics.fmean(points)] if points else []
+                if title in _AMOUNTS:
+                    axes.hlines([i] * len(mean), 0, mean, color=style.KEPT)
+                if len(points) > 1:
+                    place = [i] * len(points)
+                    axes.plot(points, place, "o", color=style.REMOVED)
                     axes.plot(mean, [i], "|", ms=11, mew=2.5, color=style.KEPT)
+                else:
+                    axes.plot(mean, [i] * len(mean), "o", color=style.KEPT)
             every = [x for points in values.values() for x in points]
-            spread = (max(every) - min(every)) or 1.0
-            axes.set_xlim(
-                min(every) - 0.08 * spread, max(every) + 0.08 * spread
-            )
-            if 0 <= min(every) < 0.4 * max(every):
-                axes.set_xlim(left=0)
+            low, high = min(every), max(every)
+            if title in _AMOUNTS or low < 0.4 * high:
+                low = min(low, 0.0)
+            margin = 0.06 * ((high - low) or 1.0)
+            axes.set_xlim(low - margin * (low != 0), high + margin)
             axes.set_title(title)
             axes.grid(axis="y", linestyle=":")
             axes.set_yticks(
@@ -270,12 +283,16 @@ def main(arguments=None):
             measure(name)
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, panels in PICTURES.items():
-        picture = drawn(panels(), name in _SORTED)
-        (FOLDER / f"{name}.png").write_bytes(picture)
+        try:
+            found = panels()
+        except FileNotFoundError as error:
+            sys.stderr.write(f"{name}.png stays as it is: {error}\n")
+            continue
+        (FOLDER / f"{name}.png").write_bytes(drawn(found, name in _SORTED))
     if DEMO.exists():
         (FOLDER / "demo.png").write_bytes(demo())
     else:
-        sys.stderr.write("build/demo is not there: demo.png stays as it is\n")
+        sys.stderr.write(f"demo.png stays as it is: no {DEMO}\n")
 
 
 if __name__ == "__main__":
