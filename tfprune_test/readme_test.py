@@ -116,6 +116,23 @@ class ReadmeTest(parameterized.TestCase):
         for command in commands.COMMANDS:
             self.assertIn(f"    tfprune {command.name} ", readme())
 
+    def test_every_published_row_has_its_command(self):
+        folder = source_tree.ROOT / "examples"
+        rows = re.findall(
+            r'^    "(\w+)": Row\($',
+            (folder / "published_rows.py").read_text(),
+            re.M,
+        )
+        text = (folder / "README.md").read_text()
+        self.assertEqual(re.findall(r"--row=(\w+)`", text), rows)
+
+    def test_every_example_is_listed(self):
+        folder = source_tree.ROOT / "examples"
+        text = (folder / "README.md").read_text()
+        for path in folder.glob("[!_]*.py"):
+            name = re.sub(r"^record_.*", "record_*.py", path.name)
+            self.assertIn(f"`{name}`", text)
+
     def test_every_extra_is_listed(self):
         config = configparser.ConfigParser(delimiters=("=",))
         config.read(source_tree.ROOT / "setup.cfg")
