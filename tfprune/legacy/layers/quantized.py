@@ -50,4 +50,4 @@ def build(name, config, inner):
     part = Unquantized(old, inner.layers, inner, call)
     if name == "QuantizeAnnotate":
         return part, f"{old}: without its quantization annotation"
-    return part, f"{old}: without quantization-aware training"
+    return part, f"{old}: not rounded as in training"
