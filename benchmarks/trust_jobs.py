@@ -10,32 +10,78 @@ import io
 import json
 import os
 import pathlib
+import signal
 import sys
+import tempfile
 import threading
+import time
 
 import numpy as np
 
+# What Python reports before it changes something on the disk.
+_CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link")
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
 
 def prepare():
-    """Imports tfprune, and no more: a fork must find no threads."""
-    import tfprune  # noqa: F401
+    """Imports what jobs need; none of it starts threads before it is used."""
+    import keras  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    import tfprune
+
+    for name in ("callbacks", "compress", "export_tflite", "recipes", "search"):
+        getattr(tfprune, name)
 
 
 def handle(request):
     """Does one job.
 
     Args:
-        request: `dict` with `job`, `folder` to work in, and what the job
-            takes. A file `started` in the folder holds the process.
+        request: `dict` with `job`, `folder` to work in, and `options`, what
+            the job takes. A file `started` in the folder holds the process, a
+            file `taken` its seconds and its changes, at the end. With `aim`, an `int`, the process kills itself before it changes
+            something in the folder for the time of that number.
     """
     folder = pathlib.Path(request["folder"])
     (folder / "started").write_text(str(os.getpid()))
     import tensorflow as tf
 
+    changes = _Changes(folder, request.get("aim"))
+    sys.addaudithook(changes)
+
     # On a busy machine handing over work takes longer than doing it.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    return JOBS[request["job"]](folder, **request.get("options", {}))
+    start = time.time()
+    result = JOBS[request["job"]](folder, **request.get("options", {}))
+    changes.aim = None
+    taken = [time.time() - start, changes.count]
+    (folder / "taken").write_text(json.dumps(taken))
+    return result
+
+
+class _Changes:
+    """Counts changes in a folder; ends the process before the one aimed at."""
+
+    def __init__(self, folder, aim):
+        self.folder, self.aim, self.count = str(folder), aim, 0
+
+    def __call__(self, event, arguments):
+        if event not in _CHANGES and not (
+            event == "open" and arguments[2] & _WRITES
+        ):
+            return
+        path = arguments[0]
+        if isinstance(path, int):
+            return
+        path = os.fsdecode(path)
+        # `shutil.rmtree` gives names relative to an open folder.
+        if os.path.isabs(path) and not path.startswith(self.folder):
+            return
+        self.count += 1
+        if self.count == self.aim:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _net(seed=0, width=6, names=("one", "two")):
@@ -152,6 +198,35 @@ def threads(folder, count=8):
     return [len(found), len(set(found))]
 
 
+def make(folder):
+    """Two files for a microcontroller, of different networks."""
+    import tfprune
+
+    for seed, name in enumerate(("old", "new")):
+        path = folder / f"{name}.tflite"
+        tfprune.export_tflite(_net(seed, 4 + seed), path, "int8", _data(8)[0])
+
+
+def firmware(folder, file):
+    """Firmware for a file, in the folder `firmware`."""
+    import tfprune
+
+    made = tfprune.export_micro(file, folder / "firmware", name="model")
+    return sorted(os.path.relpath(path, folder) for path in made.files)
+
+
+def export(folder):
+    """A file of 8 bits; temporary files lie in `temporary`."""
+    import tfprune
+
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder / "temporary")
+    (folder / "temporary").mkdir(exist_ok=True)
+    model, data = _net(), _data(8)[0]
+    tfprune.export_tflite(model, folder / "a.tflite", "int8", data)
+    tfprune.export_micro(folder / "a.tflite", folder / "firmware")
+    return sorted(os.listdir(folder / "temporary"))
+
+
 def compress(folder):
     """The whole way, on points in a plane."""
     import keras
@@ -266,4 +341,7 @@ JOBS = {
     "lab": lab,
     "records": records,
     "threads": threads,
+    "make": make,
+    "firmware": firmware,
+    "export": export,
 }

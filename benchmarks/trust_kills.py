@@ -1,5 +1,6 @@
 """Work that is killed at random moments and started again."""
 
+import json
 import os
 import pathlib
 import random
@@ -14,39 +15,43 @@ from tfprune.core.processes import child
 
 # In this order, over and over; what is quick comes more often.
 KILLED = (
-    *("write", "search", "fit", "pcas", "write", "search", "compress"),
-    *("fit", "write", "search", "records", "write", "search", "fit", "pcas"),
-    *("write", "search", "lab"),
+    *("search", "fit", "pcas", "write", "compress", "search", "fit", "records"),
+    *("search", "pcas", "fit", "write", "lab", "search", "fit", "pcas"),
+    *("search", "fit", "write", "compress", "search", "fit", "pcas", "search"),
+    *("fit", "pcas", "search", "fit", "pcas", "search", "fit", "search"),
 )
 # Kills in a row before a run may end.
-_MOST = 4
+_MOST = 6
+_RANDOM, _AIMED = "killed at a random moment", "killed before a change on disk"
 
 
-def ask(folder, job, script=trust_jobs.__file__, **options):
+def ask(folder, job, script=trust_jobs.__file__, aim=None, **options):
     """The `child.Answer` of a job."""
     folder.mkdir(parents=True, exist_ok=True)
     with child.Child(script) as process:
         return process.ask(
-            {"job": job, "folder": str(folder), "options": options}
+            {"job": job, "folder": str(folder), "options": options, "aim": aim}
         )
 
 
 def kills(folder, journal, seed, until, most):
-    """Kills runs until there were `most` kills, or it is `until`.
+    """Kills runs until there were `most` kills at random moments.
 
-    A run is killed up to four times, and started again each time. Its kills
+    A run is killed up to six times, and started again each time. Every third
+    run is killed just before it changes a file or a name instead. The kills
     survive if it ends with the weights of a run that was not killed.
 
     Args:
         folder: `pathlib.Path` to work in.
         journal: `trust_journal.Journal`.
         seed: `int`.
-        until: `float`, a time; every job is killed once all the same.
-        most: `int`.
+        until: `float`, a time to end at; every job is killed once all the
+            same. `None` for no such time.
+        most: `int`. Kills of the job `write` come on top.
     """
     number = journal.kept("chain") or 0
-    while journal.count("killed") < most and (
-        time.time() < until or number < len(set(KILLED))
+    while random_kills(journal) < most and (
+        until is None or time.time() < until or number < len(KILLED)
     ):
         job = KILLED[number % len(KILLED)]
         _chain(folder / f"{job}-{number}", job, journal, f"{seed}-{number}")
@@ -54,37 +59,50 @@ def kills(folder, journal, seed, until, most):
         journal.keep("chain", number)
 
 
+def random_kills(journal):
+    """How many kills there were at random moments, without those of `write`."""
+    return journal.count(_RANDOM) - journal.count(
+        f"{_RANDOM}: {trust_jobs.TITLES['write']}"
+    )
+
+
 def _chain(place, job, journal, seed):
     """One run, killed several times."""
     rng = random.Random(seed)
-    wanted, lasts = _whole(place.with_name(f"{job}-whole"), job, journal)
-    count, whole = 0, True
+    kind = _AIMED if rng.random() < 1 / 3 else _RANDOM
+    wanted, lasts, changes = whole(
+        place.with_name(f"{job}-whole"), job, journal
+    )
+    count, sound = 0, True
     for _ in range(rng.randint(1, _MOST)):
-        killed = _killed(place, job, rng.uniform(0, lasts))
+        if kind == _AIMED:
+            aim = rng.randint(1, changes)
+            killed = ask(place, job, aim=aim).crashed
+        else:
+            killed = _killed(place, job, rng.uniform(0, lasts))
         if job == "write":
-            whole &= _is_whole(place)
+            sound &= _is_whole(place)
         count += killed
         if not killed:
             break
     answer = ask(place, job)
-    survived = whole and answer.result == wanted
+    survived = sound and answer.result == wanted
     for _ in range(count):
-        journal.add(f"killed: {trust_jobs.TITLES[job]}", survived)
+        journal.add(f"{kind}: {trust_jobs.TITLES[job]}", survived)
     if not survived:
         text = f"{answer.error}\n{answer.result}\n{wanted}\n{answer.tail}"
         journal.keep_input(place, place.name, text)
     shutil.rmtree(place)
 
 
-def _whole(place, job, journal):
-    """What a run gives that is not killed, and its seconds."""
+def whole(place, job, journal):
+    """What a run gives that is not killed, its seconds, and its changes."""
     known = journal.kept(job)
     if known is None:
-        start = time.time()
         answer = ask(place, job)
         if answer.error:
             raise RuntimeError(f"{job}: {answer.error}\n{answer.tail}")
-        known = [answer.result, time.time() - start]
+        known = [answer.result, *json.loads((place / "taken").read_text())]
         journal.keep(job, known)
         shutil.rmtree(place)
     return known

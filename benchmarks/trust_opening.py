@@ -12,8 +12,14 @@ import numpy as np
 
 
 def prepare():
-    """Imports tfprune, and no more: a fork must find no threads."""
-    import tfprune  # noqa: F401
+    """Imports what is needed; none of it starts threads before it is used."""
+    import keras  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    import tfprune
+
+    for name in ("cost", "export", "export_tflite", "load_model"):
+        getattr(tfprune, name)
 
 
 def handle(request):

@@ -19,8 +19,14 @@ _FULL = "8k"
 
 
 def prepare():
-    """Imports tfprune, and no more: a fork must find no threads."""
-    import tfprune  # noqa: F401
+    """Imports what writers need; none of it starts threads yet."""
+    import keras  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    import tfprune
+
+    for name in ("callbacks", "compress", "export_tflite", "recipes", "search"):
+        getattr(tfprune, name)
 
 
 def handle(request):
