@@ -1,9 +1,10 @@
 """What is lost under kills, damaged files, odd places, and several at once.
 
-Runs for some minutes and writes what it tried, what survived and what was
-lost. Each trial is noted in `build/trust/trials.jsonl`; a run that was cut off
-goes on from there, if neither the seed nor tfprune has changed. Inputs that
-failed are kept beside it. Linux, as root.
+Runs until all kills and files are tried, and at least for some minutes, and
+writes what it tried, what survived and what was lost. Each trial is noted in
+`build/trust/trials.jsonl`; a run that was cut off goes on from there, if
+neither the seed nor tfprune has changed. Inputs that failed are kept beside
+it. Linux, as root.
 
   python benchmarks/trust.py --minutes=60 --seed=0 --table=docs/results/trust.md
 """
@@ -16,7 +17,10 @@ import traceback
 
 import numpy as np
 import results
+import trust_aimed
+import trust_alone
 import trust_files
+import trust_jobs
 import trust_journal
 import trust_kills
 import trust_places
@@ -28,16 +32,21 @@ from tfprune.core import tables
 from tfprune.core.files import leftovers
 
 FLAGS = flags.FLAGS
-flags.DEFINE_float("minutes", 60, "how long all of it may take")
+flags.DEFINE_float("minutes", 60, "how long pipelines run")
 flags.DEFINE_integer("seed", 0, "of kills, damages and pipelines")
-flags.DEFINE_integer("kills", 200, "kills at most")
-flags.DEFINE_integer("files", 2000, "damaged and hostile files at most")
+flags.DEFINE_integer("kills", 200, "kills at random moments")
+flags.DEFINE_integer("files", 2000, "damaged and hostile files")
+flags.DEFINE_integer("aimed", None, "kills of each folder; None for all")
 flags.DEFINE_string("state", "build/trust", "what a run goes on from")
 flags.DEFINE_string("table", "", "also write the table to this file")
 
 _TEXT = """\
 A killed run survives if it is started again and ends with the weights of one
-that was not killed. A file survives if it opens or is refused in one line,
+that was not killed. It is killed up to six times; each kill counts. Kills
+before a change on the disk come just before a file is opened to be written, or
+a name is made, changed or removed; firmware and the results of `compress` are
+killed before each such change. Firmware survives if its files are of one model
+or refuse to compile, and if the next export is whole. A file survives if it opens or is refused in one line,
 within {patience} seconds and {memory:,} MB, and nothing of it ran. A writer
 survives in an odd place if the file is whole, or refused in one line with
 what was there before unchanged, and nothing half-written stays.
@@ -50,8 +59,9 @@ def main(argv):
     end = time.time() + FLAGS.minutes * 60 - journal.seconds
     failed = run(journal, end)
     results.publish(page(journal), FLAGS.table)
-    if failed:
-        raise RuntimeError("\n".join(failed))
+    lost = [r.what for r in journal.rows() if r.survived < r.tried]
+    if failed or lost:
+        raise RuntimeError("\n".join(failed + lost))
 
 
 def run(journal, end):
@@ -78,50 +88,85 @@ def run(journal, end):
             return thread
 
         started = [
-            start("kills", trust_kills.kills, FLAGS.seed, end, FLAGS.kills),
-            start("files", trust_files.damaged, FLAGS.seed, end, FLAGS.files),
+            start("kills", trust_kills.kills, FLAGS.seed, None, FLAGS.kills),
+            start("files", trust_files.damaged, FLAGS.seed, None, FLAGS.files),
             start("soak", soak, FLAGS.seed, end),
-            start("places", places),
+            start("once", once),
         ]
         for thread in started:
             thread.join()
         return failed
 
 
-def places(folder, journal):
-    """What runs once: odd places, threads, two processes."""
+def once(folder, journal):
+    """What is tried for each change, place or pair, whatever the time."""
+    trust_alone.network(folder, journal)
+    trust_alone.orphans(folder / "orphans", journal, FLAGS.seed)
+    threads(folder, journal)
+    two_at_once(folder, journal)
+    trust_aimed.firmware(folder / "firmware", journal, FLAGS.aimed)
+    trust_aimed.result(folder / "result", journal, FLAGS.aimed)
     trust_places.odd_places(folder, journal)
-    if not journal.count("at once"):
-        threads(folder, journal)
-        two_at_once(folder, journal)
 
 
 def threads(folder, journal):
     """`prune` from eight threads."""
+    what = "at once: `prune` in eight threads, the same result"
+    if journal.count(what):
+        return
     answer = trust_kills.ask(folder / "threads", "threads")
     for _ in range(8):
-        journal.add(
-            "at once: `prune` in eight threads, the same result",
-            answer.result == [8, 1],
-        )
+        journal.add(what, answer.result == [8, 1])
 
 
-def two_at_once(folder, journal):
+# Each of two processes gives the result, or leaves the folder to the other.
+_SHARED = ("fit", "pcas", "search", "compress", "export")
+
+
+def two_at_once(folder, journal, jobs=_SHARED):
     """Two processes that write the same files."""
-    place = folder / "shared"
-    workers = [
-        threading.Thread(target=lambda: trust_kills.ask(place, "write"))
-        for _ in range(2)
-    ]
+    looks = "at once: looks at files that two processes write"
+    if not journal.count(looks):
+        place = folder / "shared"
+        for _ in _pair(place, "write"):
+            a = trust_kills.read(place / "a")
+            journal.add(looks, len(a) in (0, 40_000) and len(set(a)) <= 1)
+            time.sleep(0.1)
+    for job in jobs:
+        title = trust_jobs.TITLES[job]
+        what = f"at once: two processes in one folder, {title}"
+        if journal.count(what):
+            continue
+        wanted, *_ = trust_kills.whole(folder / "whole", job, journal)
+        answers = []
+        for _ in _pair(folder / job, job, answers):
+            time.sleep(0.1)
+        said = [answer.error or answer.result for answer in answers]
+        refused = [
+            text
+            for text in said
+            if str(text).startswith("RuntimeError: Each ")
+            and "which another process" in text
+        ]
+        survived = said.count(wanted) + len(refused) == 2 and wanted in said
+        journal.add(what, survived, f"{len(refused)} of 2 was refused")
+        if not survived:
+            journal.keep_input(folder / job, f"two-{job}", f"{said}")
+
+
+def _pair(place, job, answers=None):
+    """Two processes with one job: yields while they work."""
+
+    def work():
+        answer = trust_kills.ask(place, job)
+        if answers is not None:
+            answers.append(answer)
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
     for thread in workers:
         thread.start()
     while any(thread.is_alive() for thread in workers):
-        a = trust_kills.read(place / "a")
-        journal.add(
-            "at once: looks at files that two processes write",
-            len(a) in (0, 40_000) and len(set(a)) <= 1,
-        )
-        time.sleep(0.1)
+        yield
 
 
 def soak(folder, journal, seed, end):
@@ -176,7 +221,9 @@ def page(journal):
     parts = [
         "# Kills, damaged files, odd places, several at once\n",
         f"{journal.seconds_now / 60:.0f} minutes, seed {FLAGS.seed}: "
-        f"{journal.count('killed')} kills, {journal.count('opened')} files, "
+        f"{journal.count('killed')} kills, {trust_kills.random_kills(journal)} "
+        "of them at random moments of training, pruning and searches; "
+        f"{journal.count('opened')} files, "
         f"{journal.count('pipelines')} pipelines.",
         _TEXT.format(
             patience=trust_files.PATIENCE, memory=trust_files.MOST_MEMORY

@@ -24,18 +24,28 @@ import trust_opening
 # Files that one process opens, so that only the first waits for its imports.
 _BATCH = 25
 # Seconds that a file may take on a busy machine, and megabytes.
-PATIENCE = 300
+PATIENCE = 60
 MOST_MEMORY = 1024
 
 
 def damaged(folder, journal, seed, until, most):
-    """Opens files until there were `most`, or it is `until`."""
+    """Opens files until there were `most`, or it is `until`, if that is given.
+
+    Args:
+        folder: `pathlib.Path` to work in.
+        journal: `trust_journal.Journal`.
+        seed: `int`.
+        until: `float`, a time, or `None`.
+        most: `int`.
+    """
     sources = _sources(folder / "sources")
     place = folder / "damaged"
     place.mkdir()
     slowest, largest = journal.kept("worst") or (0.0, 0)
     number = journal.kept("files") or 0
-    while number < most and (time.time() < until or number < len(sources)):
+    while number < most and (
+        until is None or time.time() < until or number < len(sources)
+    ):
         paths = []
         for n in range(number, min(number + _BATCH, most)):
             source = sources[n % len(sources)]

@@ -331,6 +331,7 @@ TITLES = {
     "compress": "`compress`",
     "lab": "the lab",
     "records": "the queue of records",
+    "export": "`export_tflite` and `export_micro`",
 }
 JOBS = {
     "fit": fit,

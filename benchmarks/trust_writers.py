@@ -224,6 +224,46 @@ def search():
     )
 
 
+def result():
+    """The folder of a result of `compress`."""
+    import keras
+
+    import tfprune
+
+    model, (x, y) = _model(), _data()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
+    return lambda path: tfprune.compress(
+        model,
+        (x, y),
+        (x, y),
+        tfprune.Budget(macs=0.6),
+        out=path,
+        epochs=1,
+        export=False,
+        recipe=tfprune.pipeline.Recipe(
+            evaluations=2, selection=8, reconstruction=8
+        ),
+        progress=False,
+    )
+
+
+def stages():
+    """The stages of PCAS."""
+    import tfprune
+
+    model, data = _model(), _data()
+    return lambda path: tfprune.recipes.pcas(
+        model,
+        data,
+        0.4,
+        epochs=1,
+        retrain_epochs=1,
+        checkpoint_dir=path,
+        compile_args={"jit_compile": False},
+    )
+
+
 def drawing():
     """A drawing of channel groups."""
     import tfprune
@@ -271,4 +311,6 @@ WRITERS = {
     "backups": (backups, ""),
     "tflite": (tflite, ".tflite"),
     "firmware": (firmware, ""),
+    "result": (result, ""),
+    "stages": (stages, ""),
 }

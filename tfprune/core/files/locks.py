@@ -43,9 +43,9 @@ def take(path, message):
     Raises:
         RuntimeError: If another process holds it.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     if fcntl is None:
-        return Lock(handle)
+        return Lock(None)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         # A lock of the process: a forked child does not hold it.
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

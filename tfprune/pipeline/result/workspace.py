@@ -14,11 +14,13 @@ import numpy as np
 
 from tfprune.core.files import atomic
 from tfprune.core.files import damage
+from tfprune.core.files import locks
 from tfprune.graph import values
 
 RESULT = "result.json"
 _JOURNAL = "journal.json"
 _FINAL = "final"
+_LOCK = "lock"
 
 
 class Workspace:
@@ -36,6 +38,7 @@ class Workspace:
     Raises:
         FileExistsError: If `out` holds something else.
         FileNotFoundError: If the parent folder of `out` is missing.
+        RuntimeError: If another process works in them.
         ValueError: If `out` or `part` was made with other settings.
     """
 
@@ -44,12 +47,26 @@ class Workspace:
         self.out = atomic.followed(out)
         self.part = self.out.with_name(f"{self.out.name}.part")
         self._settings = json.loads(json.dumps(settings))
-        self.finished = self._check_out()
         self._journal = {"settings": self._settings, "steps": {}}
+        self._lock = None
+        self.finished = self._check_out()
+        if not self.finished:
+            self._take()
+            # Another process may have finished it meanwhile.
+            self.finished = self._check_out()
         if self.finished:
             self._clear()
             return
         self._open()
+
+    def _take(self):
+        self.part.mkdir(exist_ok=True)
+        self._lock = locks.take(
+            self.part / _LOCK,
+            "Each run needs a folder of its own. Received: "
+            f"out={str(self.out)!r}, which another process is at. Wait for "
+            "it, or name another folder.",
+        )
 
     def _check_out(self):
         check_out(self.out)
@@ -66,7 +83,6 @@ class Workspace:
             self._check_same(found["settings"], self.part)
             self._journal = found
         else:
-            self.part.mkdir(exist_ok=True)
             self._write()
         shutil.rmtree(self.part / _FINAL, ignore_errors=True)
 
@@ -142,6 +158,8 @@ class Workspace:
 
     def _clear(self):
         shutil.rmtree(self.part, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.release()
 
     def _write(self):
         text = json.dumps(self._journal, indent=1) + "\n"

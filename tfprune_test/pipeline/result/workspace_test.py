@@ -1,11 +1,14 @@
 import json
 import pathlib
+import subprocess
+import sys
 import types
 
 import keras
 import numpy as np
 from absl.testing import absltest
 
+from tfprune.core.files import locks
 from tfprune.pipeline.result import workspace
 
 
@@ -72,6 +75,28 @@ class WorkspaceTest(absltest.TestCase):
         (part / "journal.json").write_text("{}")
         self.assertTrue(self.space().finished)
         self.assertFalse(part.exists())
+
+    @absltest.skipIf(locks.fcntl is None, "This system knows no locks.")
+    def test_two_processes_do_not_work_in_one_folder(self):
+        part = self.folder / "result.part"
+        part.mkdir()
+        holds = (
+            "import fcntl, sys; file = open(sys.argv[1], 'w');"
+            "fcntl.lockf(file, fcntl.LOCK_EX); print(flush=True); input()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-S", "-c", holds, part / "lock"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as other:
+            other.stdout.readline()
+            with self.assertRaisesRegex(
+                RuntimeError, "folder of its own. .*result', which another pro"
+            ):
+                self.space()
+            other.communicate(b"\n")
+        self.publish(self.space())
+        self.assertTrue(self.space().finished)
 
     def test_an_empty_folder_is_taken(self):
         self.out.mkdir()
