@@ -55,7 +55,7 @@ def labels(y, model, purpose, first, loss=None):
 
     The checks depend on `loss` or the loss that the model was compiled with:
     class indices for sparse cross-entropy, probabilities for other
-    cross-entropies. If no loss is known, integers of shape `(N,)` beside
+    cross-entropies, in the shape of the outputs. If no loss is known, integers of shape `(N,)` beside
     outputs `(N, classes)` count as class indices. With a custom loss, labels
     may be any numbers.
 
@@ -66,7 +66,8 @@ def labels(y, model, purpose, first, loss=None):
         loss: as for `keras.Model.compile`; `None` uses the model's loss.
 
     Raises:
-        ValueError: If they are not numbers, not finite, or out of range.
+        ValueError: If they are not numbers, not finite, out of range, or of
+            another form than the loss reads.
     """
     for part in keras.tree.flatten(y):
         if not _is_number(part):
@@ -81,6 +82,7 @@ def labels(y, model, purpose, first, loss=None):
         _check_finite(part, "Labels", purpose, first)
         if shape is None:
             continue
+        _check_form(part, shape, found, purpose)
         if _are_indices(part, shape, found):
             _check_indices(part, shape[-1], found, purpose, first)
         elif isinstance(found, _PROBABILITIES) or found in _FUNCTIONS:
@@ -89,11 +91,15 @@ def labels(y, model, purpose, first, loss=None):
 
 _PROBABILITIES = (
     keras.losses.BinaryCrossentropy,
+    keras.losses.BinaryFocalCrossentropy,
     keras.losses.CategoricalCrossentropy,
+    keras.losses.CategoricalFocalCrossentropy,
 )
 _FUNCTIONS = (
     keras.losses.binary_crossentropy,
+    keras.losses.binary_focal_crossentropy,
     keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
 )
 
 
@@ -127,11 +133,46 @@ def _is_sparse(loss):
     return isinstance(loss, kind) or loss is function
 
 
+def _check_form(y, shape, loss, purpose):
+    """Raises an error for one-hot rows beside a sparse loss, and the reverse.
+
+    Keras stretches some of them to the shape of the outputs in silence.
+    """
+    single = _fits(y, shape[:-1]) or _fits(y, (*shape[:-1], 1))
+    if _is_sparse(loss):
+        wanted, right = "class indices", single
+        cure = "np.argmax(y, -1), or compile with a loss that is not sparse"
+    elif isinstance(loss, _PROBABILITIES) or loss in _FUNCTIONS:
+        wanted = "rows as long as the outputs, such as one-hot rows,"
+        right = _fits(y, shape) or (single and shape[-1] in (1, None))
+        cure = "keras.utils.to_categorical(y), or compile with a sparse loss"
+    else:
+        return
+    if not right:
+        name = getattr(loss, "__name__", None) or loss.name
+        raise ValueError(
+            f"Labels must be {wanted} for {purpose}, as the loss is {name} "
+            f"and the outputs have the shape {_shown(shape)}. Received: "
+            f"labels of shape {_shown((None, *y.shape[1:]))}. Pass {cure}."
+        )
+
+
+def _fits(y, shape):
+    return y.ndim == len(shape) and all(
+        n is None or n == m
+        for n, m in zip(shape[1:], y.shape[1:], strict=True)
+    )
+
+
+def _shown(shape):
+    return f"({', '.join('N' if n is None else str(n) for n in shape)})"
+
+
 def _are_indices(y, shape, loss):
     if shape[-1] is None or shape[-1] < 2 or len(shape) < 2:
         return False
     flat = y.shape[:-1] if y.ndim == len(shape) else y.shape
-    if len(flat) != len(shape) - 1 or (y.ndim == len(shape) > y.shape[-1] > 1):
+    if len(flat) != len(shape) - 1:
         return False
     if _is_sparse(loss):
         return y.ndim < len(shape) or y.shape[-1] == 1

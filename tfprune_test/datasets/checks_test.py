@@ -99,6 +99,29 @@ class ChecksTest(parameterized.TestCase):
             with self.assertRaisesRegex(ValueError, "Labels must be"):
                 self.batches(X, bad, model("mse"), loss=loss)
 
+    @parameterized.parameters(
+        ("sparse_categorical_crossentropy", 3, "class indices .*np.argmax"),
+        ("categorical_crossentropy", None, "one-hot rows, .*to_categorical"),
+        (keras.losses.CategoricalFocalCrossentropy(), 1, "one-hot rows"),
+        ("binary_crossentropy", None, "as long as the outputs"),
+        (keras.losses.SparseCategoricalCrossentropy(), 2, "class indices"),
+    )
+    def test_rows_beside_a_sparse_loss_and_the_reverse(
+        self, loss, width, message
+    ):
+        y = Y if width is None else np.eye(3, width)[Y]
+        shape = "N" if width is None else f"N, {width}"
+        with self.assertRaisesRegex(ValueError, message) as caught:
+            self.batches(X, y, model(loss))
+        self.assertIn("for a test, as the loss is ", str(caught.exception))
+        self.assertIn("outputs have the shape (N, 3)", str(caught.exception))
+        self.assertIn(f"labels of shape ({shape})", str(caught.exception))
+
+    def test_forms_that_keras_makes_equal(self):
+        self.batches(X, Y[:, None], model())
+        self.batches(X, Y % 2, model("binary_crossentropy", units=1))
+        self.batches(X, Y[:, None] % 2, model("binary_crossentropy", units=1))
+
     def test_a_loss_of_ones_own_takes_any_numbers(self):
         self.batches(X, np.full((6, 3), np.nan), model(own_loss))
         with self.assertRaisesRegex(ValueError, "must be numbers"):
