@@ -36,7 +36,7 @@ flags.DEFINE_float("minutes", 60, "how long pipelines run")
 flags.DEFINE_integer("seed", 0, "of kills, damages and pipelines")
 flags.DEFINE_integer("kills", 200, "kills at random moments")
 flags.DEFINE_integer("files", 2000, "damaged and hostile files")
-flags.DEFINE_integer("aimed", None, "kills of each folder; None for all")
+flags.DEFINE_integer("aimed", 50, "kills of each folder that is exchanged")
 flags.DEFINE_string("state", "build/trust", "what a run goes on from")
 flags.DEFINE_string("table", "", "also write the table to this file")
 
@@ -44,8 +44,8 @@ _TEXT = """\
 A killed run survives if it is started again and ends with the weights of one
 that was not killed. It is killed up to six times; each kill counts. Kills
 before a change on the disk come just before a file is opened to be written, or
-a name is made, changed or removed; firmware and the results of `compress` are
-killed before each such change. Firmware survives if its files are of one model
+a name is made, changed or removed; for firmware and for results of `compress`
+that is any change, in an order of chance and one after the other. Firmware survives if its files are of one model
 or refuse to compile, and if the next export is whole. A file survives if it opens or is refused in one line,
 within {patience} seconds and {memory:,} MB, and nothing of it ran. A writer
 survives in an odd place if the file is whole, or refused in one line with

@@ -58,7 +58,7 @@ class WorkerTest(parameterized.TestCase):
         parent = (
             "import pathlib, sys, threading, types\n"
             "path = pathlib.Path(sys.argv[3])\n"
-            "for name in ('tfprune', 'tfprune.core'):\n"
+            "for name in ('tfprune', 'tfprune.core', sys.argv[4]):\n"
             "    room = sys.modules[name] = types.ModuleType(name)\n"
             "    room.__path__ = [str(path / name.replace('.', '/'))]\n"
             "from tfprune.core.processes import worker\n"
@@ -70,9 +70,12 @@ class WorkerTest(parameterized.TestCase):
             "threading.Event().wait()\n"
         )
         log = pathlib.Path(self.create_tempdir().full_path, "log")
-        root = pathlib.Path(child.__file__).parents[2]
+        root = pathlib.Path(child.__file__).parents[3]
         with subprocess.Popen(
-            [sys.executable, "-c", parent, str(script), str(log), root],
+            [
+                *(sys.executable, "-c", parent, str(script), str(log), root),
+                worker.__package__,
+            ],
             stdout=subprocess.PIPE,
         ) as killed:
             started = int(killed.stdout.readline())
