@@ -45,11 +45,12 @@ A killed run survives if it is started again and ends with the weights of one
 that was not killed. It is killed up to six times; each kill counts. Kills
 before a change on the disk come just before a file is opened to be written, or
 a name is made, changed or removed; for firmware and for results of `compress`
-that is any change, in an order of chance and one after the other. Firmware survives if its files are of one model
-or refuse to compile, and if the next export is whole. A file survives if it opens or is refused in one line,
-within {patience} seconds and {memory:,} MB, and nothing of it ran. A writer
-survives in an odd place if the file is whole, or refused in one line with
-what was there before unchanged, and nothing half-written stays.
+that is any change, in an order of chance and one after the other. Firmware
+survives if its files are of one model or refuse to compile, and if the next
+export is whole. A file survives if it opens or is refused in one line, within
+{patience} seconds and {memory:,} MB, and nothing of it ran. A writer survives
+in an odd place if the file is whole, or refused in one line with what was there
+before unchanged, and nothing half-written stays.
 """
 
 

@@ -28,7 +28,7 @@ PATIENCE = 60
 MOST_MEMORY = 1024
 
 
-def damaged(folder, journal, seed, until, most):
+def damaged(folder, journal, seed, until, most, every=True):
     """Opens files until there were `most`, or it is `until`, if that is given.
 
     Args:
@@ -37,8 +37,9 @@ def damaged(folder, journal, seed, until, most):
         seed: `int`.
         until: `float`, a time, or `None`.
         most: `int`.
+        every: `bool`, whether all kinds of files are among them.
     """
-    sources = _sources(folder / "sources")
+    sources = _sources(folder / "sources", every)
     place = folder / "damaged"
     place.mkdir()
     slowest, largest = journal.kept("worst") or (0.0, 0)
@@ -372,9 +373,11 @@ def _hostile_flatbuffer(data, rng, ran):
     return bytes(data)
 
 
-def _sources(place):
-    """Whole files of every kind that is opened; made in another process."""
-    answer = trust_kills.ask(place, "make", trust_opening.__file__)
+def _sources(place, every):
+    """Whole files of the kinds that are opened; made in another process."""
+    answer = trust_kills.ask(
+        place, "make", trust_opening.__file__, every=every
+    )
     if answer.error:
         raise RuntimeError(f"{answer.error}\n{answer.tail}")
     (place / "started").unlink()

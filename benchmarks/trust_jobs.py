@@ -20,6 +20,8 @@ import numpy as np
 
 # What Python reports before it changes something on the disk.
 _CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link")
+# Kills shall come while it trains, not while it is compiled.
+_EAGER = {"jit_compile": False, "run_eagerly": True}
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -40,8 +42,9 @@ def handle(request):
     Args:
         request: `dict` with `job`, `folder` to work in, and `options`, what
             the job takes. A file `started` in the folder holds the process, a
-            file `taken` its seconds and its changes, at the end. With `aim`, an `int`, the process kills itself before it changes
-            something in the folder for the time of that number.
+            file `taken` its seconds and its changes, at the end. With `aim`,
+            an `int`, the process kills itself before it changes something in
+            the folder for the time of that number.
     """
     folder = pathlib.Path(request["folder"])
     (folder / "started").write_text(str(os.getpid()))
@@ -115,17 +118,17 @@ def _digest(model):
 
 
 def fit(folder):
-    """Training with masks on a schedule, backed up every epoch."""
+    """Training with masks on a schedule, backed up every two batches."""
     import tfprune
     from tfprune import callbacks
 
     model = tfprune.wrap(_net(names=("one",)), tfprune.methods.Masked())
     loss = "sparse_categorical_crossentropy"
-    model.compile("adam", loss, jit_compile=False)
+    model.compile("adam", loss, **_EAGER)
     pruning = callbacks.PruneOnSchedule(
         tfprune.schedules.Polynomial(0.0, 0.8, begin=0, end=16)
     )
-    backup = callbacks.Backup(folder / "backup")
+    backup = callbacks.Backup(folder / "backup", save_freq=2)
     model.fit(
         *_data(),
         batch_size=8,
@@ -149,7 +152,7 @@ def pcas(folder):
         retrain_epochs=2,
         batch_size=16,
         checkpoint_dir=folder / "stages",
-        compile_args={"jit_compile": False},
+        compile_args=_EAGER,
     )
     return _digest(small)
 

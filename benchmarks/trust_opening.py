@@ -34,12 +34,11 @@ def handle(request):
     return jobs[request["job"]](folder, **request["options"])
 
 
-def make(folder):
-    """Writes a whole file of every kind."""
+def make(folder, every=True):
+    """Writes whole files: of every kind, or of those that are made soon."""
     import keras
     import tensorflow as tf
 
-    import tfprune
     from tfprune.searches import curves as curves_lib
 
     x = inputs = keras.Input((6, 6, 2))
@@ -52,15 +51,9 @@ def make(folder):
     model.save(folder / "model.h5")
     data = np.random.default_rng(0).normal(size=(9, 6, 6, 2))
     np.savez(folder / "data.npz", x=data.astype("float32"), y=np.arange(9) % 3)
-    tfprune.export_tflite(model, folder / "file.tflite")
-    tfprune.export_tflite(
-        model, folder / "quantized.tflite", "int8", data.astype("float32")
-    )
-    with zipfile.ZipFile(
-        folder / "blanks.keras", "w", zipfile.ZIP_DEFLATED
-    ) as archive:
-        archive.writestr("config.json", b" " * 300_000_000)
-        archive.writestr("metadata.json", b'{"keras_version": "3.0.0"}')
+    if every:
+        _export(model, folder, data.astype("float32"))
+        _blanks(folder / "blanks.keras")
     _old_model(folder / "old.h5")
     _old_folder(folder / "folder", tf)
     curves = curves_lib.Sensitivity(
@@ -70,6 +63,19 @@ def make(folder):
         points=(curves_lib.Point("conv", 0.5, 2, 4, 0.8),),
     )
     curves.save(folder / "curves.json")
+
+
+def _export(model, folder, data):
+    import tfprune
+
+    tfprune.export_tflite(model, folder / "file.tflite")
+    tfprune.export_tflite(model, folder / "quantized.tflite", "int8", data)
+
+
+def _blanks(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", b" " * 300_000_000)
+        archive.writestr("metadata.json", b'{"keras_version": "3.0.0"}')
 
 
 def _old_model(path):

@@ -14,6 +14,8 @@ from tools import source_tree
 sys.path.append(str(source_tree.ROOT / "benchmarks"))
 
 import trust
+import trust_aimed
+import trust_alone
 import trust_files
 import trust_journal
 import trust_kills
@@ -44,9 +46,19 @@ class TrustTest(absltest.TestCase):
     def test_files_that_are_written_when_a_kill_comes(self):
         self.kills(("write",), 2)
 
-    def test_damaged_and_hostile_files(self):
-        trust_files.damaged(self.folder, self.journal, 0, time.time() + 600, 18)
+    def damaged(self, most, every):
+        trust_files.damaged(
+            self.folder, self.journal, 0, None, most, every
+        )
         self.check("opened: model", "opened: folder", "opened: data")
+
+    def test_damaged_and_hostile_files(self):
+        self.damaged(6, every=False)
+
+    @pytest.mark.slow
+    def test_damaged_and_hostile_files_of_every_kind(self):
+        self.damaged(45, every=True)
+        self.check("opened: quantized", "opened: blanks")
 
     def test_odd_places(self):
         if sys.platform != "linux" or os.geteuid():
@@ -54,10 +66,25 @@ class TrustTest(absltest.TestCase):
         trust_places.odd_places(self.folder, self.journal, ["bytes", "model"])
         self.check("written: a full disk", "written: a pipe")
 
+    @pytest.mark.slow
     def test_several_at_once(self):
         trust.threads(self.folder, self.journal)
-        trust.two_at_once(self.folder, self.journal)
+        trust.two_at_once(self.folder, self.journal, ("compress", "fit"))
         self.check("at once: ")
+
+    @pytest.mark.slow
+    def test_folders_that_are_exchanged(self):
+        trust_aimed.firmware(self.folder / "firmware", self.journal, 4)
+        trust_aimed.result(self.folder / "result", self.journal, 4)
+        self.check("killed before a change on disk: ")
+
+    @pytest.mark.slow
+    def test_children_end_and_nothing_is_fetched(self):
+        if sys.platform != "linux" or os.geteuid():
+            self.skipTest("takes the network away")
+        trust_alone.network(self.folder, self.journal)
+        trust_alone.orphans(self.folder / "orphans", self.journal, 0, 2)
+        self.check("network: ", "orphans: exports", "orphans: what they left")
 
     def test_a_run_that_was_cut_off_goes_on(self):
         self.journal.add("a", True)

@@ -37,10 +37,12 @@ class Backup(keras.callbacks.Callback):
     skipped with a warning: training resumes from the previous one, or starts
     over.
 
-    A backup holds the weights, the optimizer, the seeds of layers and the
-    epoch, with which training resumes. If the data come in the same order,
-    training ends as if it had not been killed: pass `shuffle=False` and data
-    that are shuffled by seed and epoch, such as `tfprune.datasets.Batches`.
+    A backup holds the weights, the optimizer, the seeds of layers, the epoch
+    and the batch. Training resumes with the batch after it, where Keras trains
+    again on the whole epoch. If the data come in the same order, training ends
+    as if it had not been killed: pass `shuffle=False` and data that are
+    shuffled by seed and epoch, such as `tfprune.datasets.Batches`. The metrics
+    of an epoch that was resumed are those of its remaining batches.
 
     List this callback after those that change weights, such as
     `PruneOnSchedule`. Only one training at a time can use the folder.
@@ -95,6 +97,7 @@ class Backup(keras.callbacks.Callback):
         self._epoch = 0
         self._batch = -1
         self._unsaved = 0  # batches
+        self._trained = 0  # batches of the first epoch, before the kill
 
     @property
     def _folder(self):
@@ -116,7 +119,7 @@ class Backup(keras.callbacks.Callback):
         )
         # No other training writes here, so these are of one that was killed.
         atomic.remove_parts(self._folder)
-        self._epoch, self._batch, self._unsaved = 0, -1, 0
+        self._epoch, self._batch, self._unsaved, self._trained = 0, -1, 0, 0
         found = self._newest_sound()
         if found is not None and self._restore(found):
             metadata = json.loads((found / _METADATA).read_text())
@@ -124,25 +127,36 @@ class Backup(keras.callbacks.Callback):
             # Of a backup that Keras left there are none.
             if (found / _SEEDS).exists():
                 self._restore_seeds(found / _SEEDS)
+                self._trained = metadata["batch"]
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch < self._trained:
+            _skip_once(self.model)
 
     def on_epoch_end(self, epoch, logs=None):
         self._epoch = epoch + 1
-        self._batch = -1
-        if self.save_freq == "epoch":
+        self._batch, self._trained = -1, 0
+        if self.save_freq == "epoch" or self._is_due():
             self._save()
 
     def on_train_batch_end(self, batch, logs=None):
+        if batch < self._trained:
+            self._batch = batch
+            return
         # With `steps_per_execution`, Keras does not report every batch.
         self._unsaved += batch - self._batch
         self._batch = batch
-        if not self.save_freq or self.save_freq == "epoch":
-            return
-        if self._unsaved >= self.save_freq:
+        # After the last batch, the end of the epoch is the better moment.
+        if self._is_due() and batch + 1 != self.params.get("steps"):
             # During `fit`, the JAX trainer holds the state outside the model.
             synchronize = getattr(self.model, "jax_state_sync", None)
             if synchronize is not None:
                 synchronize()
             self._save()
+
+    def _is_due(self):
+        by_batches = self.save_freq and self.save_freq != "epoch"
+        return by_batches and self._unsaved >= self.save_freq
 
     def on_train_end(self, logs=None):
         if self.delete_checkpoint:
@@ -230,6 +244,24 @@ class Backup(keras.callbacks.Callback):
         """Folders of backups, oldest first."""
         found = [p for p in self._folder.glob("backup-*") if _number(p) >= 0]
         return sorted(found, key=_number)
+
+
+def _skip_once(model):
+    """Lets `fit` read the next batches without training on them.
+
+    Only `fit` knows its iterator, and hands it to this one function.
+    """
+    train = model.train_function
+
+    def skip(*arguments):
+        model.train_function = train
+        *state, batches = arguments  # the state on JAX
+        if hasattr(batches, "__next__"):  # not on PyTorch, which has read them
+            for _ in range(model.steps_per_execution):
+                next(batches, None)
+        return ({}, *state) if state else {}
+
+    model.train_function = skip
 
 
 def _seeds(model):

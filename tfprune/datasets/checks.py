@@ -55,9 +55,9 @@ def labels(y, model, purpose, first, loss=None):
 
     The checks depend on `loss` or the loss that the model was compiled with:
     class indices for sparse cross-entropy, probabilities for other
-    cross-entropies, in the shape of the outputs. If no loss is known, integers of shape `(N,)` beside
-    outputs `(N, classes)` count as class indices. With a custom loss, labels
-    may be any numbers.
+    cross-entropies, in the shape of the outputs. If no loss is known, integers
+    of shape `(N,)` beside outputs `(N, classes)` count as class indices. With
+    a custom loss, labels may be any numbers.
 
     Args:
         y: array, or a list, tuple or `dict` with one per output.

@@ -146,11 +146,37 @@ class BackupTest(parameterized.TestCase):
         fit([backup_lib.Backup(self.folder, save_freq=2), stopped])
         self.assertEqual(self.names(), ["backup-0", "backup-1"])
         stop = Stop()
-        model = net()
-        fit([backup_lib.Backup(self.folder, save_freq=2), stop], 2, model)
-        # Four batches before the stop, and the epoch of three again.
-        self.assertEqual(stop.epochs, [1])
-        self.assertEqual(int(model.optimizer.iterations), 4 + 3)
+        found = fit([backup_lib.Backup(self.folder, save_freq=2), stop])
+        self.assertEqual(stop.epochs, [1, 2])
+        # The batch before the backup is not trained on again.
+        self.assert_same(found, unbroken())
+
+    @parameterized.parameters(1, 2, 3, 5)
+    def test_training_goes_on_after_any_batch(self, save_freq):
+        for epoch, batch in ((0, 0), (0, 2), (1, 1), (2, None)):
+            with self.subTest(epoch=epoch, batch=batch):
+                backup = functools.partial(
+                    backup_lib.Backup, self.folder, save_freq=save_freq
+                )
+                fit([backup(), Stop(epoch, batch)])
+                self.assert_same(fit([backup()]), unbroken())
+                self.assertFalse(self.folder.exists())
+
+    def test_training_that_takes_several_batches_at_a_time(self):
+        def model():
+            made = net()
+            made.compile(
+                keras.optimizers.Adam(0.1),
+                "mse",
+                steps_per_execution=2,
+                jit_compile=False,
+            )
+            return made
+
+        backup = functools.partial(backup_lib.Backup, self.folder, save_freq=1)
+        fit([backup(), Stop(1, 1)], model=model())
+        found = fit([backup()], model=model())
+        self.assert_same(found, fit([], model=model()))
 
     def test_one_backup_is_kept_if_that_is_wished(self):
         once = backup_lib.Backup(self.folder, double_checkpoint=False)
