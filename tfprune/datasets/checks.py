@@ -82,10 +82,13 @@ def labels(y, model, purpose, first, loss=None):
         _check_finite(part, "Labels", purpose, first)
         if shape is None:
             continue
-        _check_form(part, shape, found, purpose)
+        kind = _kind(found)
+        if kind is not None:
+            name = getattr(found, "__name__", None) or found.name
+            check_form(part, shape, kind, name, purpose)
         if _are_indices(part, shape, found):
             _check_indices(part, shape[-1], found, purpose, first)
-        elif isinstance(found, _PROBABILITIES) or found in _FUNCTIONS:
+        elif kind is not None:
             _check_probabilities(part, found, purpose, first)
 
 
@@ -133,23 +136,30 @@ def _is_sparse(loss):
     return isinstance(loss, kind) or loss is function
 
 
-def _check_form(y, shape, loss, purpose):
+def check_form(y, shape, kind, name, purpose):
     """Raises an error for one-hot rows beside a sparse loss, and the reverse.
 
     Keras stretches some of them to the shape of the outputs in silence.
+
+    Args:
+        y: array, the labels of one output.
+        shape: `tuple`, of the output, with the batch axis.
+        kind: `str`, "sparse", or another for probabilities.
+        name: `str`, of the loss, used in error messages.
+        purpose: as for `inputs`.
+
+    Raises:
+        ValueError: If they have another form than the loss reads.
     """
     single = _fits(y, shape[:-1]) or _fits(y, (*shape[:-1], 1))
-    if _is_sparse(loss):
+    if kind == "sparse":
         wanted, right = "class indices", single
         cure = "np.argmax(y, -1), or compile with a loss that is not sparse"
-    elif isinstance(loss, _PROBABILITIES) or loss in _FUNCTIONS:
+    else:
         wanted = "rows as long as the outputs, such as one-hot rows,"
         right = _fits(y, shape) or (single and shape[-1] in (1, None))
         cure = "keras.utils.to_categorical(y), or compile with a sparse loss"
-    else:
-        return
     if not right:
-        name = getattr(loss, "__name__", None) or loss.name
         raise ValueError(
             f"Labels must be {wanted} for {purpose}, as the loss is {name} "
             f"and the outputs have the shape {_shown(shape)}. Received: "
@@ -166,6 +176,15 @@ def _fits(y, shape):
 
 def _shown(shape):
     return f"({', '.join('N' if n is None else str(n) for n in shape)})"
+
+
+def _kind(loss):
+    """"sparse", "probabilities", or `None` for other losses."""
+    if _is_sparse(loss):
+        return "sparse"
+    if isinstance(loss, _PROBABILITIES) or loss in _FUNCTIONS:
+        return "probabilities"
+    return None
 
 
 def _are_indices(y, shape, loss):

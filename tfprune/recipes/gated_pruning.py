@@ -108,6 +108,7 @@ def pcas(
     >>> small = tfprune.recipes.pcas(model, (x, y), 0.5, skip=skip)
     """
     graph = read.channel_graph(model)
+    values.check_finite(graph.model)
     gate = pcas_lib.AttentionGate() if gate is None else gate
     compile_args = {
         **(compile_args or {}),

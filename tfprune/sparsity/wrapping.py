@@ -77,7 +77,7 @@ def wrap(
 
     Raises:
         ValueError: If something in `where` matches nothing, or matches a
-            layer that is already wrapped.
+            layer that is already wrapped, or if a weight is NaN or infinite.
 
     Example:
 
@@ -89,6 +89,7 @@ def wrap(
             f"`method` must be a method object. Received: method={method!r}. "
             f"Registered: {', '.join(method_lib.METHODS.names())}."
         )
+    values.check_finite(model)
     chosen = _choose(model, method, where)
     shapes = method.shared_shapes(model)
     shared = shared_lib.Shared(shapes, len(chosen)) if shapes else None

@@ -20,6 +20,7 @@ from tfprune.graph import document
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import tensor as tensor_lib
+from tfprune.graph import values
 from tfprune.scoring import probe
 
 _PURPOSE = "the recalibration"
@@ -49,7 +50,8 @@ def recalibrate(
         no batch normalization.
 
     Raises:
-        ValueError: If data are missing or have the wrong shape.
+        ValueError: If data are missing or have the wrong shape, or if
+            another weight is NaN or infinite.
 
     Example:
 
@@ -57,6 +59,7 @@ def recalibrate(
     >>> small = tfprune.recalibrate(small, x_train[:2000])
     """
     graph = read.channel_graph(model)
+    values.check_finite(graph.model, but=_statistics(_normalizing(graph.model)))
     copy = probe.clone(graph)
     measure(graph.config, copy, data, batch_size, limit)
     return copy
@@ -70,11 +73,7 @@ def measure(config, model, data, batch_size=128, limit=None):
         model: the model, which is changed.
         data, batch_size, limit: as for `recalibrate`.
     """
-    layers = [
-        layer
-        for layer in rebuild.layers_of(model)
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    layers = _normalizing(model)
     seen = 0
     with _restored(layers):
         for x, _ in samples.batches(
@@ -87,6 +86,19 @@ def measure(config, model, data, batch_size=128, limit=None):
                 layer.momentum = momentum
             document.run(config, model, x, _apply)
             seen += count
+
+
+def _normalizing(model):
+    return [
+        layer
+        for layer in rebuild.layers_of(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+
+
+def _statistics(layers):
+    pairs = [(each.moving_mean, each.moving_variance) for each in layers]
+    return [variable for pair in pairs for variable in pair]
 
 
 def _apply(site, args, kwargs):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
+from tfprune.graph import values
 from tfprune.sparsity import wrapping
 
 
@@ -33,6 +34,9 @@ def distill(
     Returns:
         A `Distiller`; compile it with the loss on the labels.
 
+    Raises:
+        ValueError: If a weight of either is NaN or infinite.
+
     Example:
 
     >>> tutor = tfprune.distill(small, model, temperature=4.0)
@@ -44,6 +48,8 @@ def distill(
     - Hinton, Vinyals and Dean, "Distilling the knowledge in a neural
       network", 2015, https://arxiv.org/abs/1503.02531
     """
+    values.check_finite(student)
+    values.check_finite(teacher)
     losses = list(losses) or [_outputs_loss(student, teacher, temperature)]
     tutor = Distiller(
         teacher=wrapping.unwrap(teacher),

@@ -176,6 +176,12 @@ class WrapTest(parameterized.TestCase):
         found = [wrapper.name for wrapper in wrapper_lib.find(wrapped)]
         self.assertEqual(found, names)
 
+    def test_weights_that_are_nan_are_refused_before_training(self):
+        broken = sequential()
+        broken.get_layer("logits").bias.assign([0.0, np.inf, 0.0])
+        with self.assertRaisesRegex(ValueError, "Finite .* logits/bias of"):
+            wrap_lib.wrap(broken, masked.Masked())
+
     def test_embeddings_are_wrapped_by_name_only(self):
         model = keras.Sequential(
             [

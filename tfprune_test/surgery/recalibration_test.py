@@ -43,6 +43,17 @@ class RecalibrationTest(absltest.TestCase):
         np.testing.assert_allclose(mean, y.mean(0), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(variance, y.var(0), rtol=2e-2)
 
+    def test_statistics_that_are_nan_are_measured_anew_weights_are_not(self):
+        model = net()
+        wanted = statistics(recalibration.recalibrate(model, images()))
+        mean = model.get_layer("bn").moving_mean
+        mean.assign(np.full(mean.shape, np.nan))
+        found = statistics(recalibration.recalibrate(model, images()))
+        np.testing.assert_array_equal(found, wanted)
+        model.get_layer("conv").bias.assign([np.nan] * 5)
+        with self.assertRaisesRegex(ValueError, "Finite .* conv/bias of"):
+            recalibration.recalibrate(model, images())
+
     def test_batches_count_by_their_samples(self):
         model = net()
         x = images()

@@ -44,6 +44,13 @@ def softmax(logits):
 
 
 class DistillTest(parameterized.TestCase):
+    def test_weights_that_are_nan_teach_nothing(self):
+        broken = net()
+        broken.get_layer("out").bias.assign([0.0, np.nan, 0.0])
+        for student, teacher in ((broken, net()), (net(), broken)):
+            with self.assertRaisesRegex(ValueError, "Finite .* out/bias of"):
+                distill_lib.distill(student, teacher)
+
     def test_training_that_was_stopped_goes_on(self):
         folder = self.create_tempdir().full_path
         x, y = data()

@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 
+from tfprune.datasets import checks
 from tfprune.datasets import samples
 from tfprune.pipeline.request import task as task_lib
 
@@ -80,6 +81,7 @@ def _check_labels(model, kinds, y, before, purpose):
             least, most = 0, 1
         if most is None:
             continue
+        checks.check_form(part, tuple(output.shape), kind, kind, purpose)
         flat = part.reshape(len(part), -1)
         bad = ((flat < least) | (flat > most)).any(1)
         if kind == "sparse":

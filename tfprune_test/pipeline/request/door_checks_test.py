@@ -67,6 +67,15 @@ class DataTest(parameterized.TestCase):
         ):
             self.check(y, kind, units)
 
+    @parameterized.parameters(
+        ("sparse", 3, np.eye(3)[Y], r"class indices .*argmax"),
+        ("categorical", 3, Y % 2, "one-hot rows"),
+        ("binary", 3, Y[:, None] % 2, "as long as the outputs"),
+    )
+    def test_labels_of_another_form(self, kind, units, y, message):
+        with self.assertRaisesRegex(ValueError, message):
+            self.check(y, kind, units)
+
     def test_numbers_that_are_not_finite(self):
         for value in (np.nan, np.inf):
             y = X.copy()
