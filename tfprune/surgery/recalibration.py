@@ -74,6 +74,10 @@ def measure(config, model, data, batch_size=128, limit=None):
         data, batch_size, limit: as for `recalibrate`.
     """
     layers = _normalizing(model)
+    for variable in _statistics(layers):
+        # NaN would stay NaN, with whatever momentum it is multiplied.
+        number = keras.ops.nan_to_num(variable, posinf=0.0, neginf=0.0)
+        variable.assign(number)
     seen = 0
     with _restored(layers):
         for x, _ in samples.batches(

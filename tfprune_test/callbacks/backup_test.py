@@ -151,6 +151,7 @@ class BackupTest(parameterized.TestCase):
         # The batch before the backup is not trained on again.
         self.assert_same(found, unbroken())
 
+    @pytest.mark.slow
     @parameterized.parameters(1, 2, 3, 5)
     def test_training_goes_on_after_any_batch(self, save_freq):
         for epoch, batch in ((0, 0), (0, 2), (1, 1), (2, None)):
@@ -162,6 +163,7 @@ class BackupTest(parameterized.TestCase):
                 self.assert_same(fit([backup()]), unbroken())
                 self.assertFalse(self.folder.exists())
 
+    @pytest.mark.slow
     def test_training_that_takes_several_batches_at_a_time(self):
         def model():
             made = net()

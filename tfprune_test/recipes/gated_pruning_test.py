@@ -367,6 +367,8 @@ class StagesTest(parameterized.TestCase):
         x, y = small_nets.samples(8)
         plain = small_nets.mixed()
         plain = keras.Model(plain.inputs, plain.outputs)
+        broken = small_nets.mixed()
+        broken.variables[0].assign(np.full(broken.variables[0].shape, np.nan))
         with mock.patch.object(pcas_lib, "train", never):
             for options, message in (
                 ({"ratio": 1.5}, "fraction of channels to"),
@@ -376,6 +378,7 @@ class StagesTest(parameterized.TestCase):
                 ({"skip": "nothing"}, "Every pattern of `skip`"),
                 ({"skip": "*"}, "a layer of its own"),
                 ({"model": plain}, "A loss is needed for PCAS"),
+                ({"model": broken}, "Finite weights"),
                 ({"fold": True}, "inputs have different gates"),
             ):
                 with self.assertRaisesRegex(ValueError, message):

@@ -179,7 +179,7 @@ class WrapTest(parameterized.TestCase):
     def test_weights_that_are_nan_are_refused_before_training(self):
         broken = sequential()
         broken.get_layer("logits").bias.assign([0.0, np.inf, 0.0])
-        with self.assertRaisesRegex(ValueError, "Finite .* logits/bias of"):
+        with self.assertRaisesRegex(ValueError, "Finite .*/logits/bias of"):
             wrap_lib.wrap(broken, masked.Masked())
 
     def test_embeddings_are_wrapped_by_name_only(self):

@@ -51,7 +51,7 @@ class RecalibrationTest(absltest.TestCase):
         found = statistics(recalibration.recalibrate(model, images()))
         np.testing.assert_array_equal(found, wanted)
         model.get_layer("conv").bias.assign([np.nan] * 5)
-        with self.assertRaisesRegex(ValueError, "Finite .* conv/bias of"):
+        with self.assertRaisesRegex(ValueError, "Finite .*conv/bias of"):
             recalibration.recalibrate(model, images())
 
     def test_batches_count_by_their_samples(self):
