@@ -22,9 +22,9 @@ import trust_kills
 import trust_opening
 
 # Files that one process opens, so that only the first waits for its imports.
-_BATCH = 25
+_BATCH = 100
 # Seconds that a file may take on a busy machine, and megabytes.
-PATIENCE = 60
+PATIENCE = 300
 MOST_MEMORY = 1024
 
 
@@ -375,9 +375,7 @@ def _hostile_flatbuffer(data, rng, ran):
 
 def _sources(place, every):
     """Whole files of the kinds that are opened; made in another process."""
-    answer = trust_kills.ask(
-        place, "make", trust_opening.__file__, every=every
-    )
+    answer = trust_kills.ask(place, "make", trust_opening.__file__, every=every)
     if answer.error:
         raise RuntimeError(f"{answer.error}\n{answer.tail}")
     (place / "started").unlink()

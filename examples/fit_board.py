@@ -150,7 +150,7 @@ def fine_tuned(model, own, train):
         epochs=FLAGS.epochs,
         shuffle=False,
         verbose=2,
-        callbacks=[tfprune.callbacks.Backup(state)],
+        callbacks=[tfprune.callbacks.Backup(state, data=data)],
     )
     return model
 

@@ -113,11 +113,12 @@ class Study:
     def train(self, model, epochs, rate, name=None):
         """Trains in place; with a name, resumes after its last epoch."""
         model.compile(self.sgd(epochs, rate), self.loss)
-        options = {"shuffle": False, "verbose": 0}
+        data, options = self.batches(), {"shuffle": False, "verbose": 0}
         if name:
             state = common.path(f"training-{name}-seed{self.seed}")
-            options["callbacks"] = [tfprune.callbacks.Backup(state)]
-        model.fit(self.batches(), epochs=epochs, **options)
+            backup = tfprune.callbacks.Backup(state, data=data)
+            options["callbacks"] = [backup]
+        model.fit(data, epochs=epochs, **options)
 
     def _network(self):
         if FLAGS.weights:

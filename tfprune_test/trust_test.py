@@ -47,9 +47,7 @@ class TrustTest(absltest.TestCase):
         self.kills(("write",), 2)
 
     def damaged(self, most, every):
-        trust_files.damaged(
-            self.folder, self.journal, 0, None, most, every
-        )
+        trust_files.damaged(self.folder, self.journal, 0, None, most, every)
         self.check("opened: model", "opened: folder", "opened: data")
 
     def test_damaged_and_hostile_files(self):

@@ -40,9 +40,9 @@ class Backup(keras.callbacks.Callback):
     A backup holds the weights, the optimizer, the seeds of layers, the epoch
     and the batch. Training resumes with the batch after it, where Keras trains
     again on the whole epoch. If the data come in the same order, training ends
-    as if it had not been killed: pass `shuffle=False` and data that are
-    shuffled by seed and epoch, such as `tfprune.datasets.Batches`. The metrics
-    of an epoch that was resumed are those of its remaining batches.
+    as if it had not been killed: pass `shuffle=False` to `fit`, and as `data`
+    what is shuffled by seed and epoch, such as `tfprune.datasets.Batches`. The
+    metrics of an epoch that was resumed are those of its remaining batches.
 
     List this callback after those that change weights, such as
     `PruneOnSchedule`. Only one training at a time can use the folder.
@@ -56,6 +56,8 @@ class Backup(keras.callbacks.Callback):
             which takes twice the space.
         delete_checkpoint: `bool`, whether to delete the folder when training
             ends.
+        data: what `fit` reads, if its order depends on its attribute `epoch`,
+            which is set at the beginning of each epoch.
 
     Raises:
         RuntimeError: From `fit`, if another training uses the folder.
@@ -65,7 +67,7 @@ class Backup(keras.callbacks.Callback):
     Example:
 
     >>> backup = tfprune.callbacks.Backup("build/run1")
-    >>> model.fit(x, y, epochs=90, callbacks=[backup])
+    >>> model.fit(x, y, shuffle=False, epochs=90, callbacks=[backup])
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Backup(keras.callbacks.Callback):
         save_freq="epoch",
         double_checkpoint=True,
         delete_checkpoint=True,
+        data=None,
     ):
         super().__init__()
         if not str(backup_dir) or backup_dir is None:
@@ -93,6 +96,7 @@ class Backup(keras.callbacks.Callback):
         self.save_freq = save_freq
         self.double_checkpoint = double_checkpoint
         self.delete_checkpoint = delete_checkpoint
+        self.data = data
         self._lock = None
         self._epoch = 0
         self._batch = -1
@@ -128,6 +132,10 @@ class Backup(keras.callbacks.Callback):
             if (found / _SEEDS).exists():
                 self._restore_seeds(found / _SEEDS)
                 self._trained = metadata["batch"]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if hasattr(self.data, "epoch"):
+            self.data.epoch = epoch
 
     def on_train_batch_begin(self, batch, logs=None):
         if batch < self._trained:

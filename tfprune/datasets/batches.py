@@ -134,7 +134,9 @@ class Batches(keras.utils.PyDataset):
         preprocessing: `Preprocessing`.
         augmentation: `Augmentation`, or `None`.
         seed: An `int`; `None` keeps the order and allows no augmentation.
-        epoch: The first epoch, as `initial_epoch` of `fit`.
+        epoch: The first epoch, as `initial_epoch` of `fit`. Epochs count
+            themselves; `callbacks.Backup(data=batches)` sets the attribute of
+            this name when training resumes.
 
     Raises:
         ValueError: If there is augmentation without a seed, or no image.
@@ -164,6 +166,15 @@ class Batches(keras.utils.PyDataset):
         self.augmentation = augmentation
         self.seed = seed
         self.epoch = epoch
+
+    @property
+    def epoch(self):
+        """`int`, which order and augmentation depend on."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch):
+        self._epoch = epoch
         self._read_to_the_end = False
         self._order = self._draw_order()
 
@@ -187,8 +198,6 @@ class Batches(keras.utils.PyDataset):
         # model from the first batch, and to reset.
         if self._read_to_the_end:
             self.epoch += 1
-            self._order = self._draw_order()
-            self._read_to_the_end = False
 
     def _draw_order(self):
         if self.seed is None:

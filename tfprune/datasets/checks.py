@@ -169,8 +169,7 @@ def check_form(y, shape, kind, name, purpose):
 
 def _fits(y, shape):
     return y.ndim == len(shape) and all(
-        n is None or n == m
-        for n, m in zip(shape[1:], y.shape[1:], strict=True)
+        n is None or n == m for n, m in zip(shape[1:], y.shape[1:], strict=True)
     )
 
 
@@ -179,7 +178,7 @@ def _shown(shape):
 
 
 def _kind(loss):
-    """"sparse", "probabilities", or `None` for other losses."""
+    """ "sparse", "probabilities", or `None` for other losses."""
     if _is_sparse(loss):
         return "sparse"
     if isinstance(loss, _PROBABILITIES) or loss in _FUNCTIONS:

@@ -132,7 +132,8 @@ def for_fit(data, batch_size=128, seed=0):
             each epoch.
 
     Returns:
-        A `keras.utils.PyDataset`, or `data` unchanged.
+        A `keras.utils.PyDataset`, whose order depends on the seed and on its
+        `epoch`; or `data` unchanged.
     """
     if _is_arrays(data):
         count = len(keras.tree.flatten(data)[0])
@@ -154,18 +155,34 @@ class _Shuffled(keras.utils.PyDataset):
         self._choose = choose
         self._count = count
         self._batch_size = batch_size
-        self._rng = np.random.default_rng(seed)
-        self._order = self._rng.permutation(count)
+        self._seed = seed
+        self.epoch = 0
+
+    @property
+    def epoch(self):
+        """`int`, which the order depends on; epochs count themselves."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch):
+        self._epoch = epoch
+        self._read_to_the_end = False
+        rng = np.random.default_rng((self._seed, epoch))
+        self._order = rng.permutation(self._count)
 
     def __len__(self):
         return math.ceil(self._count / self._batch_size)
 
     def __getitem__(self, index):
+        if index == len(self) - 1:
+            self._read_to_the_end = True
         start = index * self._batch_size
         return self._choose(self._order[start : start + self._batch_size])
 
-    def on_epoch_end(self):
-        self._order = self._rng.permutation(self._count)
+    def on_epoch_begin(self):
+        # `fit` begins epochs without reading them, too.
+        if self._read_to_the_end:
+            self.epoch += 1
 
 
 def _check_given(data, purpose, limit):

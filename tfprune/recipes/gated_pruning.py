@@ -126,14 +126,15 @@ def pcas(
         skip=skip,
     )
     if not stages.load("gates", gated):
+        batches = samples.for_fit(data, batch_size)
         pcas_lib.train(
             gated,
-            data,
+            batches,
             {**compile_args, "optimizer": optimizer},
             joint,
             epochs=epochs,
             batch_size=batch_size,
-            callbacks=stages.callbacks("gates"),
+            callbacks=stages.callbacks("gates", batches),
             verbose=verbose,
         )
         stages.save("gates", gated)
@@ -162,11 +163,12 @@ def pcas(
     small.compile(**{**compile_args, "optimizer": retrain_optimizer})
     if not stages.load("retrained", small, **settings):
         if retrain_epochs:
+            batches = samples.for_fit(data, batch_size)
             small.fit(
-                samples.for_fit(data, batch_size),
+                batches,
                 epochs=retrain_epochs,
                 validation_data=validation_data,
-                callbacks=callbacks + stages.callbacks("retrained"),
+                callbacks=callbacks + stages.callbacks("retrained", batches),
                 shuffle=False,
                 verbose=verbose,
             )

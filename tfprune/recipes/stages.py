@@ -32,7 +32,8 @@ class Stages:
 
     >>> stages = Stages("build/run", epochs=10)
     >>> if not stages.load("trained", model, rate=0.1):
-    ...     model.fit(data, epochs=10, callbacks=stages.callbacks("trained"))
+    ...     backups = stages.callbacks("trained", data)
+    ...     model.fit(data, epochs=10, shuffle=False, callbacks=backups)
     ...     stages.save("trained", model)
     """
 
@@ -102,15 +103,20 @@ class Stages:
         for finished in self.callbacks(name):
             finished.delete()
 
-    def callbacks(self, name):
-        """Returns the callbacks that let `fit` resume where it stopped."""
+    def callbacks(self, name, data=None):
+        """Returns the callbacks that let `fit` resume where it stopped.
+
+        Args:
+            name: `str`, name of the stage.
+            data: as for `callbacks.Backup`.
+        """
         if self._folder is None:
             return []
         # Other settings mean another training, and so another folder.
         settings = json.dumps(self._settings, sort_keys=True)
         digest = zlib.crc32(settings.encode())
         folder = self._folder / f"{name}-{digest:08x}"
-        return [backup.Backup(folder, delete_checkpoint=False)]
+        return [backup.Backup(folder, delete_checkpoint=False, data=data)]
 
     def _found(self, name):
         """The record of a finished stage, `None` if missing or damaged."""

@@ -240,7 +240,20 @@ class Interleaved(keras.utils.PyDataset):
                 )
         self.train = train
         self.held_out = held_out
-        self._first = 0
+        self._first = self._epoch = 0
+
+    @property
+    def epoch(self):
+        """`int`, the epoch of the data sets that count epochs."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch):
+        self._epoch = epoch
+        self._first = epoch * len(self) % len(self.held_out)
+        for data in (self.train, self.held_out):
+            if hasattr(data, "epoch"):
+                data.epoch = epoch
 
     def __len__(self):
         return len(self.train)

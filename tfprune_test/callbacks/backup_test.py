@@ -17,6 +17,7 @@ from absl.testing import parameterized
 
 from tfprune.callbacks import backup as backup_lib
 from tfprune.core.files import locks
+from tfprune.datasets import samples
 
 pytestmark = pytest.mark.any_backend
 
@@ -139,6 +140,27 @@ class BackupTest(parameterized.TestCase):
                 fit([backup_lib.Backup(self.folder)])
         self.assertEqual(self.names(), ["backup-0"])
         self.resumed(first_epoch=1)
+
+    def test_data_are_in_the_order_of_the_epoch(self):
+        x = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
+
+        def shuffled(folder, *callbacks):
+            data = samples.for_fit((x, x[:, :1]), 8)
+            model = net()
+            backup = backup_lib.Backup(folder, data=data)
+            with contextlib.suppress(KeyboardInterrupt):
+                model.fit(
+                    data,
+                    epochs=3,
+                    shuffle=False,
+                    verbose=0,
+                    callbacks=[backup, *callbacks],
+                )
+            return model.get_weights()
+
+        wanted = shuffled(self.folder)
+        shuffled(self.folder, Stop(epoch=1))
+        self.assert_same(shuffled(self.folder), wanted)
 
     def test_batches_between_backups(self):
         stopped = Stop(epoch=1, batch=1)

@@ -122,12 +122,14 @@ class SamplesTest(parameterized.TestCase):
                 x, y = (np.concatenate(p) for p in zip(*parts, strict=True))
                 np.testing.assert_array_equal(x, X[y])
                 epochs.append(y.tolist())
-                found.on_epoch_end()
+                found.on_epoch_begin()
             for epoch in epochs:
                 self.assertCountEqual(epoch, range(5))
             self.assertLen({tuple(epoch) for epoch in epochs}, 3)
         again = samples.for_fit((X, Y), 5, seed=3)
         self.assertEqual(again[0][1].tolist(), epochs[0])
+        again.epoch = 2  # as a backup does that is resumed
+        self.assertEqual(again[0][1].tolist(), epochs[2])
 
     def test_fit_gets_data_sets_as_they_are(self):
         for data in (Batches(), tf_dataset()):
