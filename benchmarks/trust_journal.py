@@ -110,7 +110,8 @@ class Journal:
             shutil.copytree(place, kept)
         elif place.exists():
             shutil.copy(place, kept)
-        pathlib.Path(f"{kept}.log").write_text(text)
+        log = pathlib.Path(f"{kept}.log")
+        log.write_text(text, errors="backslashreplace")
 
     def _put(self, line):
         with self._lock:

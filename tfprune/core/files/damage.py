@@ -43,14 +43,21 @@ def error(path, reason):
     Returns:
         A `ValueError`, of one line.
     """
+    return ValueError(
+        f"The file is damaged: {str(path)!r} ({_line(reason)}). Use another "
+        "copy of it, or write it again."
+    )
+
+
+def _line(reason):
+    """A reason as one line that can be printed, whatever a file put into it."""
     if isinstance(reason, BaseException):
         kind = type(reason).__name__
-        reason = f"{kind}: {reason}" if str(reason) else kind
+        # Keras puts whole configs before what went wrong.
+        text = str(reason).rpartition("Exception encountered: ")[2]
+        reason = f"{kind}: {text}" if text else kind
     line = " ".join(str(reason).split())[:300]
-    return ValueError(
-        f"The file is damaged: {str(path)!r} ({line}). Use another copy of "
-        "it, or write it again."
-    )
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def read_json(path, make=None):
@@ -77,8 +84,9 @@ def read_json(path, make=None):
 def reading(path):
     """Turns the exceptions from reading a damaged file into a `ValueError`.
 
-    Errors with a cause of their own (a `ValueError`, an unknown class, a
-    missing file) pass through.
+    Errors with a cause of their own (a `ValueError`, a missing file) pass
+    through. A class that is not known may be damage or not, and the error says
+    so.
 
     Args:
         path: path-like, for the message.
@@ -94,7 +102,11 @@ def reading(path):
         if isinstance(found, TypeError | RuntimeError | AttributeError) and any(
             word in str(found) for word in _CLASSES
         ):
-            raise
+            raise ValueError(
+                "The classes in a file must be known. Received: "
+                f"{str(path)!r} ({_line(found)}). Pass them as "
+                "`custom_objects`; if it has none of its own, it is damaged."
+            ) from found
         if isinstance(found, ValueError) and not isinstance(
             found, json.JSONDecodeError | UnicodeError
         ):

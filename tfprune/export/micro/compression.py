@@ -16,6 +16,7 @@ from absl import logging
 from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.core.files import atomic
+from tfprune.core.files import damage
 from tfprune.core.files import leftovers
 from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
@@ -136,7 +137,8 @@ def compress_tflite(
     out = atomic.writable(out)
     dense = model_file.read(path)
     data = pathlib.Path(path).read_bytes()
-    rows = weight_codes.shorter(data)
+    with damage.reading(path):
+        rows = weight_codes.shorter(data)
     with leftovers.folder() as folder:
         tried = _Trials(data, kernels, core)
         result, arena, chosen, candidates = _choose(

@@ -13,6 +13,7 @@ class ReadingTest(parameterized.TestCase):
         (StopIteration(), "StopIteration"),
         (struct.error("unpack"), "error: unpack"),
         (TypeError("'int' object is not iterable"), "TypeError: 'int' object"),
+        (TypeError("no '\udcff'"), r"TypeError: no '\udcff'"),
         (OSError("Unable to synchronously open file"), "OSError: Unable"),
         (json.JSONDecodeError("Expecting value", "", 0), "JSONDecodeError: "),
     )
@@ -24,9 +25,17 @@ class ReadingTest(parameterized.TestCase):
         self.assertStartsWith(text, f"The file is damaged: 'a.keras' ({said}")
         self.assertNotIn("\n", text)
 
+    def test_a_class_that_is_not_known_may_be_damage_or_not(self):
+        with self.assertRaisesRegex(
+            ValueError,
+            r"classes in a file must be known. Received: 'a.keras' \(TypeErr.*"
+            r"'O\\udcffd'.* Pass them as `custom_objects`; if .* damaged",
+        ):
+            with damage.reading("a.keras"):
+                raise TypeError("Could not locate class 'O\udcffd'.")
+
     @parameterized.parameters(
         ValueError("The layer 'a' has no counterpart."),
-        TypeError("Could not locate class 'Odd'."),
         FileNotFoundError("a.keras"),
         KeyboardInterrupt(),
     )
