@@ -6,6 +6,7 @@ both are compared with the length of the file before anything is unpacked.
 
 import math
 import pathlib
+import tokenize
 import zipfile
 import zlib
 
@@ -27,6 +28,7 @@ _KINDS = (
     RecursionError,
     RuntimeError,
     SyntaxError,
+    tokenize.TokenError,  # numpy reads headers as Python's literals
     TypeError,
     ValueError,
     zipfile.BadZipFile,

@@ -57,6 +57,7 @@ class ArrayFilesTest(parameterized.TestCase):
         (b"", "is none"),
         (b"hello", "is none"),
         (b"\x93NUMPY", "damaged: .*EOF"),
+        (b"\x93NUMPY\1\0\5\0{{{{\n", "damaged: .*TokenError"),
         (npy("(2**40,)"), "damaged"),
         (npy("(1099511627776,)"), "claims an array of shape .1099511627776,."),
         (npy("(-3,)"), "claims"),

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import pathlib
 
+from tfprune.core.files import damage
 from tfprune.export.file import modes
 from tfprune.export.micro.arena import arena_plan
 from tfprune.export.micro.arena import cores
@@ -92,8 +93,8 @@ def of(data, kernels="auto", core=None):
         A `Need`.
 
     Raises:
-        ValueError: If there are no such kernels or core, or if the kernels do
-            not run on the core.
+        ValueError: If there are no such kernels or core, if the kernels do
+            not run on the core, or if the file is damaged.
     """
     modes.check_kernels(kernels)
     if core is not None:
@@ -102,7 +103,9 @@ def of(data, kernels="auto", core=None):
     if not isinstance(data, bytes):
         data = pathlib.Path(data).read_bytes()
     graphs = flat_ops.read(data)
-    plans = {key: arena_plan.plan(graphs, *key) for key in variants}
+    # An op of a damaged file may have fewer inputs than its kernel reads.
+    with damage.reading("a .tflite file"):
+        plans = {key: arena_plan.plan(graphs, *key) for key in variants}
     return Need(kernels, core, plans)
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from tfprune.core import packages
+from tfprune.core.files import damage
 from tfprune.export.file import packing
 
 # The options that hold the subgraphs that an op runs.
@@ -121,13 +122,17 @@ def read(data):
 
     Returns:
         List of `Graph`.
+
+    Raises:
+        ValueError: If the file is damaged.
     """
-    model = packing.unpacked(data)
-    plan = _plan(model)
-    return [
-        _graph(model, graph, () if i else plan)
-        for i, graph in enumerate(model.subgraphs)
-    ]
+    with damage.reading("a .tflite file"):
+        model = packing.unpacked(data)
+        plan = _plan(model)
+        return [
+            _graph(model, graph, () if i else plan)
+            for i, graph in enumerate(model.subgraphs)
+        ]
 
 
 def _plan(model):

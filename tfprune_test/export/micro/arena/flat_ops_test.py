@@ -31,6 +31,10 @@ class TensorTest(parameterized.TestCase):
 
 
 class ReadTest(absltest.TestCase):
+    def test_a_damaged_file_is_refused_in_one_line(self):
+        with self.assertRaisesRegex(ValueError, "^The file is damaged: .*$"):
+            flat_ops.read(b"\xff" * 64)
+
     def test_what_memory_is_planned_by(self):
         sketch = hand_made.Sketch()
         x = sketch.tensor("x", (1, 3), "int8", ([0.5], [0]))
