@@ -112,3 +112,8 @@ def reading(path):
         ):
             raise
         raise error(path, found) from found
+    except ValueError as found:
+        # In many lines, Keras lists variables that the file does not have.
+        if "objects could not be loaded" not in str(found):
+            raise
+        raise error(path, found) from found

@@ -13,6 +13,10 @@ class ReadingTest(parameterized.TestCase):
         (StopIteration(), "StopIteration"),
         (struct.error("unpack"), "error: unpack"),
         (TypeError("'int' object is not iterable"), "TypeError: 'int' object"),
+        (
+            ValueError("A total of 1 objects could not be loaded.\n\nThe"),
+            "ValueError: A total of 1 objects could not be loaded. The",
+        ),
         (TypeError("no '\udcff'"), r"TypeError: no '\udcff'"),
         (OSError("Unable to synchronously open file"), "OSError: Unable"),
         (json.JSONDecodeError("Expecting value", "", 0), "JSONDecodeError: "),
