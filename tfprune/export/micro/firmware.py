@@ -1,6 +1,11 @@
 """Self-test programs for the target: a main program and an Arduino sketch."""
 
+import pathlib
 import string
+
+from tfprune.core import packages
+from tfprune.export.edit import graph_edits
+from tfprune.export.file import packing
 
 _SELF_TEST = string.Template("""\
 // Runs the model on inputs with known outputs and times it. Written by tfprune
@@ -162,14 +167,31 @@ def sketch(file, name, *headers):
     return _self_test(file, name, f"{first}{_INCLUDES}") + _SKETCH
 
 
-def _tolerance(tensor):
-    """The largest difference of an output that passes, a C literal.
+def _tolerances(file):
+    """The largest difference of each output that passes, C literals.
 
     Optimized kernels may round a quantized value differently, by one step.
     """
-    if tensor.dtype == "float32":
-        return "1e-4f"
-    return "0.0f" if tensor.scale is None else "1.0f"
+    steps = _steps(file) if "DEQUANTIZE" in file.ops else {}
+    for i, tensor in enumerate(file.outputs):
+        if tensor.dtype == "float32":
+            yield f"{1e-4 + 1.01 * steps.get(i, 0):.6g}f"
+        else:
+            yield "0.0f" if tensor.scale is None else "1.0f"
+
+
+def _steps(file):
+    """`dict` from the number of a dequantized output to one step of it."""
+    model = packing.unpacked(pathlib.Path(file.path).read_bytes())
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    graph = model.subgraphs[0]
+    place = graph_edits.Place(schema, model, graph)
+    makers = {i: place.maker(index) for i, index in enumerate(graph.outputs)}
+    return {
+        i: place.steps(op.inputs[0])[0]
+        for i, op in makers.items()
+        if op is not None and place.kind(op) == "DEQUANTIZE"
+    }
 
 
 def _self_test(file, name, includes):
@@ -181,8 +203,8 @@ def _self_test(file, name, includes):
         for i in range(len(file.outputs))
     )
     checks = (
-        _CHECK.substitute(names, i=i, most=_tolerance(tensor))
-        for i, tensor in enumerate(file.outputs)
+        _CHECK.substitute(names, i=i, most=most)
+        for i, most in enumerate(_tolerances(file))
     )
     return _SELF_TEST.substitute(
         names,

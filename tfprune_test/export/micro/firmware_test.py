@@ -1,8 +1,13 @@
+import pathlib
+
+import keras
+import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune.export.file import model_file
 from tfprune.export.micro import firmware
+from tfprune_test.export import small_models
 
 
 def file(*outputs):
@@ -17,7 +22,7 @@ def file(*outputs):
 class SelfTestTest(parameterized.TestCase):
     @parameterized.parameters(
         (("int8", 0.5, 0), "1.0f"),
-        (("float32",), "1e-4f"),
+        (("float32",), "0.0001f"),
         # A class or a truth value next to the right one is wrong.
         (("int64",), "0.0f"),
         (("bool",), "0.0f"),
@@ -25,6 +30,17 @@ class SelfTestTest(parameterized.TestCase):
     def test_how_far_an_output_may_be_off(self, output, tolerance):
         text = firmware.main(file(output), "net")
         self.assertIn(f"NET_OUTPUT_0_SIZE, {tolerance})", text)
+
+    def test_a_float_output_of_an_int8_file_may_be_one_step_off(self):
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        x = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
+        plain = small_models.export(model, path, "int8", x)
+        (step,) = (t.scale for t in plain.outputs)
+        kept = small_models.export(model, path, "int8", x, interface="float32")
+        text = firmware.main(kept, "net")
+        self.assertIn(f"SIZE, {1e-4 + 1.01 * step:.6g}f)", text)
 
     def test_all_inputs_and_outputs_take_part(self):
         text = firmware.main(file(("int8", 0.5, 0), ("float32",)), "net")
