@@ -4,6 +4,7 @@ import ast
 import pathlib
 import sys
 
+from absl import flags
 from absl.testing import absltest
 
 from tools import source_tree
@@ -11,6 +12,10 @@ from tools import source_tree
 sys.path.append(str(source_tree.ROOT / "benchmarks"))
 
 import mutations
+
+# Other scripts have flags of the same names.
+for _flag in list(flags.FLAGS.flags_by_module_dict()[mutations.__name__]):
+    delattr(flags.FLAGS, _flag.name)
 
 
 class MutationsTest(absltest.TestCase):

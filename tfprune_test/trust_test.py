@@ -58,6 +58,7 @@ class TrustTest(absltest.TestCase):
         self.damaged(45, every=True)
         self.check("opened: quantized", "opened: blanks")
 
+    @pytest.mark.slow  # Processes that import Keras.
     def test_odd_places(self):
         if sys.platform != "linux" or os.geteuid():
             self.skipTest("mounts disks")

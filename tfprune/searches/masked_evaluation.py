@@ -96,6 +96,8 @@ class MaskedEvaluation:
             self._limit,
             labels=True,
             model=self._graph.model,
+            # The metric reads the labels, and says itself which ones.
+            loss=self._metric,
         ):
             outputs = self._model.predict_on_batch(x if len(x) > 1 else x[0])
             found.append(np.asarray(self._metric(y, outputs)).reshape(-1))

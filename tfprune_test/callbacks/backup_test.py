@@ -173,8 +173,8 @@ class BackupTest(parameterized.TestCase):
         # The batch before the backup is not trained on again.
         self.assert_same(found, unbroken())
 
-    @pytest.mark.slow
     @parameterized.parameters(1, 2, 3, 5)
+    @pytest.mark.slow  # Below: a mark above parameters is lost.
     def test_training_goes_on_after_any_batch(self, save_freq):
         for epoch, batch in ((0, 0), (0, 2), (1, 1), (2, None)):
             with self.subTest(epoch=epoch, batch=batch):

@@ -199,7 +199,7 @@ class ReadingTest(OldFileTest):
                 group[name] = array
         x = self.normal(5, 3)
         with self.assertWarnsRegex(
-            UserWarning, "quant_a: without quantization"
+            UserWarning, "quant_a: not rounded as in training"
         ):
             wanted = np.maximum(x @ kernel + bias, 0)
             self.check(x, wanted, quiet=False)

@@ -180,7 +180,6 @@ class AlternatingModelTest(parameterized.TestCase):
         ):
             np.testing.assert_allclose(to_numpy(a), to_numpy(b), atol=1e-5)
 
-    @pytest.mark.slow  # Half precision is slow on a processor.
     @parameterized.parameters("mixed_float16", "mixed_bfloat16")
     @pytest.mark.slow  # Trains twice.
     def test_mixed_precision(self, policy):

@@ -53,7 +53,7 @@ class WorkerTest(parameterized.TestCase):
         self.assert_gone(int(path.read_text()))
 
     def test_all_end_with_a_parent_that_is_killed(self):
-        script = self.script("print(os.getpid()); time.sleep(60)")
+        script = self.script("print(os.getpid(), flush=True); time.sleep(60)")
         # The rest of the package would bring Keras.
         parent = (
             "import pathlib, sys, threading, types\n"
