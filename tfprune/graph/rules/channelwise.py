@@ -15,7 +15,7 @@ from tfprune.graph import document
 from tfprune.graph import rulebook
 from tfprune.graph import values
 
-# Without these few, what a layer does to one channel it might do to the next.
+# With fewer, the parts tried below would hold one channel each, or all of them.
 _LEAST_CHANNELS = 3
 
 
@@ -79,7 +79,7 @@ def _may_be(call, axes):
 
 
 def _tried(call, axes):
-    """What a layer of fewer channels shows, or `None` if it computes else."""
+    """Where the channels stand, or `None` if the layer does more with them."""
     size = call.tensors[0].shape[axes[0]]
     counts = tuple(_counts(call.config, size))
     choices = [(), *((keys,) for keys in counts)]
