@@ -1,12 +1,12 @@
 """Writes the pages of results of all benchmarks."""
 
 from tfprune.core.files import atomic
-from tfprune.reports.html import environment
+from tfprune.reports.html import provenance
 
 
 def footer(script):
     """One line with the versions, the machine and the script."""
-    found = environment.environment()
+    found = provenance.environment()
     versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
     return f"{versions}; {found['machine']}. Written by `benchmarks/{script}`."
 

@@ -27,7 +27,7 @@ from absl import flags  # noqa: E402
 
 import tfprune  # noqa: E402
 from tfprune.core.files import atomic  # noqa: E402
-from tfprune.reports.html import environment  # noqa: E402
+from tfprune.reports.html import provenance  # noqa: E402
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -124,7 +124,7 @@ def rows(todo, start, run, settings):
                 row = {"seed": seed, **run(shared, *arguments)}
                 row["cpu_seconds"] = time.process_time() - begin
                 row |= {"settings": settings}
-                row |= {"environment": environment.environment()}
+                row |= {"environment": provenance.environment()}
                 atomic.write({file: json.dumps(row, indent=2).encode()})
             row = json.loads(file.read_text())
             if row["settings"] != settings:
@@ -160,7 +160,7 @@ def write_metrics(rows):
     metrics = {
         "flags": {flag.name: flag.value for flag in used},
         "seed": FLAGS.seed,
-        "environment": environment.environment(),
+        "environment": provenance.environment(),
         "revision": revision(),
         "seconds": time.time() - _started,
         "rows": rows,

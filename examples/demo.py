@@ -25,7 +25,7 @@ from tfprune.core import tables
 from tfprune.core.files import atomic
 from tfprune.datasets import batches
 from tfprune.reports import evaluation
-from tfprune.reports.html import environment
+from tfprune.reports.html import provenance
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "build/demo", "Folder of the results.")
@@ -136,7 +136,7 @@ def main(arguments):
         "epochs": FLAGS.epochs,
         "tune_epochs": FLAGS.tune_epochs,
         "fits": found.fits,
-        **environment.environment(),
+        **provenance.environment(),
     }
     facts = json.dumps({"settings": settings, "nets": nets}, indent=2) + "\n"
     atomic.write({out / "report.json": facts.encode()})

@@ -33,7 +33,7 @@ from absl import app
 from absl import flags
 
 import tfprune
-from tfprune.reports.html import environment
+from tfprune.reports.html import provenance
 from tfprune.training import fused_normalization
 
 FLAGS = flags.FLAGS
@@ -210,7 +210,7 @@ class Job:
                 "training": self._settings() | {"fused": FLAGS.fused},
                 "epochs": self.entry.epochs,
                 "hours": seconds / 3600,
-                "environment": environment.environment(),
+                "environment": provenance.environment(),
                 "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"],
                 "threads": FLAGS.threads,
                 "revision": common.revision(),

@@ -1,5 +1,6 @@
 """The rules of `tools/house_rules.py` hold, and each of them can fail."""
 
+import collections
 import dataclasses
 import inspect
 import operator
@@ -211,6 +212,14 @@ class RoomsTest(absltest.TestCase):
             and path.parent.name != "rules"
         ]
         self.assertEmpty(crowded)
+
+    def test_no_two_files_have_one_name(self):
+        found = collections.Counter(
+            path.stem
+            for path in (source_tree.ROOT / "tfprune").rglob("*.py")
+            if path.stem != "__init__"
+        )
+        self.assertEqual([name for name, n in found.items() if n > 1], [])
 
 
 # Dotted names, not the paths of files.

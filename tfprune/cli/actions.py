@@ -6,8 +6,8 @@ import pathlib
 import shlex
 
 import tfprune
-from tfprune.cli import checks
 from tfprune.cli import file_inspection
+from tfprune.cli import flag_checks
 from tfprune.cli import options
 from tfprune.cli import printing
 from tfprune.cli import storage
@@ -15,7 +15,7 @@ from tfprune.core import tables
 
 
 def inspect(paths, values, given):
-    if pathlib.Path(paths[0]).suffix == checks.TFLITE:
+    if pathlib.Path(paths[0]).suffix == flag_checks.TFLITE:
         return file_inspection.inspect(paths[0], values)
     model = load(paths[0], values)
     report = tfprune.profile(model, input_shape=values.input_shape)

@@ -4,8 +4,8 @@ import dataclasses
 import pathlib
 from collections.abc import Callable
 
-from tfprune.cli import checks
 from tfprune.cli import compress_command
+from tfprune.cli import flag_checks
 from tfprune.cli import options
 
 
@@ -40,7 +40,7 @@ class Command:
     def needs_keras(self, paths):
         """Whether these files require importing the library."""
         files = {pathlib.Path(path).suffix for path in paths}
-        return not self.light and files != {checks.TFLITE}
+        return not self.light and files != {flag_checks.TFLITE}
 
 
 COMMANDS = (
@@ -66,7 +66,7 @@ tfprune inspect model.keras --picture=groups.svg --html=model.html
             options.picture,
             options.page,
         ),
-        checks.inspect,
+        flag_checks.inspect,
         "tfprune.cli.actions:inspect",
     ),
     Command(
@@ -120,7 +120,7 @@ tfprune prune model.keras --macs=25% --criterion=taylor --data=train.npz \\
             options.layers,
             options.reading,
         ),
-        checks.prune,
+        flag_checks.prune,
         "tfprune.cli.actions:prune",
     ),
     Command(
@@ -140,7 +140,7 @@ tfprune strip sparse.keras --out=small.keras
             options.layers,
             options.reading,
         ),
-        checks.strip,
+        flag_checks.strip,
         "tfprune.cli.actions:strip",
     ),
     Command(
@@ -169,7 +169,7 @@ tfprune export sparse.keras --quantize=int8 --calibration=images.npy \\
             lambda values: options.data(values, "To measure accuracy on"),
             options.reading,
         ),
-        checks.export,
+        flag_checks.export,
         "tfprune.cli.exporting:export",
     ),
     Command(
@@ -191,7 +191,7 @@ tfprune compare model.keras small.keras --data=test.npz --html=report.html
             options.page,
             options.reading,
         ),
-        checks.compare,
+        flag_checks.compare,
         "tfprune.cli.actions:compare",
     ),
     Command(
@@ -211,7 +211,7 @@ tfprune sensitivity model.keras --data=validation.npz --ratios=0.25,0.5,0.75 \\
             options.curves,
             options.reading,
         ),
-        checks.sensitivity,
+        flag_checks.sensitivity,
         "tfprune.cli.actions:sensitivity",
     ),
     Command(
@@ -238,7 +238,7 @@ tfprune search model.keras --data=val.npz --ram_bytes=40000 \\
             options.layers,
             options.reading,
         ),
-        checks.search,
+        flag_checks.search,
         "tfprune.cli.actions:search",
     ),
     Command(
@@ -248,7 +248,7 @@ tfprune search model.keras --data=val.npz --ram_bytes=40000 \\
         "Each name is a value of --board.",
         "tfprune boards --format=markdown",
         (),
-        checks.nothing,
+        flag_checks.nothing,
         "tfprune.cli.compress_command:boards",
         light=True,
     ),
@@ -259,7 +259,7 @@ tfprune search model.keras --data=val.npz --ram_bytes=40000 \\
         "Each name is a value of --criterion.",
         "tfprune criteria --format=markdown",
         (),
-        checks.nothing,
+        flag_checks.nothing,
         "tfprune.cli.listing:criteria",
         light=True,
     ),

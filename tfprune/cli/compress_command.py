@@ -7,7 +7,7 @@ import sys
 
 from absl import flags
 
-from tfprune.cli import checks
+from tfprune.cli import flag_checks
 from tfprune.cli import options
 from tfprune.cli import printing
 from tfprune.cli import storage
@@ -115,7 +115,7 @@ def check(paths, values):
     given = {"wish": _wish(values)}
     if values.export:
         packages.require("ai_edge_litert")
-    return given | checks.models(paths, values)
+    return given | flag_checks.models(paths, values)
 
 
 def _wish(values):

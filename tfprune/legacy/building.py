@@ -7,13 +7,13 @@ import keras
 from tfprune.legacy import calls
 from tfprune.legacy import nodes
 from tfprune.legacy.layers import arrays
+from tfprune.legacy.layers import composed
 from tfprune.legacy.layers import parts
 from tfprune.legacy.layers import quantized
 from tfprune.legacy.layers import settings as settings_lib
-from tfprune.legacy.layers import substitutes
 from tfprune.legacy.operations import lambdas
 from tfprune.legacy.operations import node_ops
-from tfprune.legacy.operations import ops
+from tfprune.legacy.operations import tf_functions
 
 MODELS = ("Functional", "Model", "Sequential")
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
@@ -191,14 +191,14 @@ class Builder:
             self.notes.append(f"{entry['name']}: {name} is an op of Keras")
             return node_ops.call(entry, args[0])
         name = config["function"]
-        if name not in ops.FUNCTIONS:
+        if name not in tf_functions.FUNCTIONS:
             raise ValueError(
                 f"The function tf.{name} of layer {entry['name']!r} has no "
                 f"translation. Received: TFOpLambda of {name!r}; known are "
-                f"{', '.join(sorted(ops.FUNCTIONS))}."
+                f"{', '.join(sorted(tf_functions.FUNCTIONS))}."
             )
         self.notes.append(f"{entry['name']}: tf.{name} is an op of Keras")
-        function = ops.FUNCTIONS[name]
+        function = tf_functions.FUNCTIONS[name]
         taken = set(inspect.signature(function).parameters)
         kwargs = {
             k: v
@@ -220,11 +220,11 @@ class Builder:
         name, config = entry["class_name"], entry["config"]
         if name in MODELS:
             return self.model(entry, entry.get("name"))
-        build = substitutes.builder(name, config)
+        build = composed.builder(name, config)
         if build is not None:
             self.notes.append(f"{config['name']}: {name} of other layers")
             axes = calls.axes(name, config)
-            if build is substitutes.dilated_transpose and axes:
+            if build is composed.dilated_transpose and axes:
                 return parts.around(build(config), config["name"], *axes)
             return build(config)
         if name in (*quantized.WRAPPERS, "QuantizeLayer"):

@@ -33,7 +33,7 @@ from tfprune.pipeline.result import measured
 from tfprune.pipeline.result import progress as progress_lib
 from tfprune.pipeline.result import result_folder
 from tfprune.pipeline.result import workspace as workspace_lib
-from tfprune.reports.html import environment
+from tfprune.reports.html import provenance
 from tfprune.selection import Budget
 from tfprune.surgery import depth
 
@@ -182,7 +182,7 @@ def compress(
             "loss_was_guessed": work.task.guessed,
             "measured": measured.title(runtime) if export else "nothing",
         }
-        | environment.environment(),
+        | provenance.environment(),
         "command": command or _call(wish, out, asked, minutes),
     }
     show = progress_lib.Progress(

@@ -17,8 +17,6 @@ from absl.testing import parameterized
 from tfprune.graph import read
 from tfprune.legacy import building
 from tfprune.legacy import loading
-from tfprune.legacy.operations import more_ops
-from tfprune.legacy.operations import ops
 
 HAS_KERAS_2 = importlib.util.find_spec("tf_keras") is not None
 
@@ -245,76 +243,6 @@ class LoadingTest(parameterized.TestCase):
             loading.load_model(path)
         with self.assertRaisesRegex(ValueError, "no keras_metadata.pb"):
             loading.load_model(path.parent)
-
-    @parameterized.parameters(
-        *(name for name in ops.FUNCTIONS if name not in more_ops.FUNCTIONS)
-    )
-    def test_functions_mean_what_tensorflow_means(self, name):
-        if keras.backend.backend() != "tensorflow":
-            self.skipTest("compares with TensorFlow")
-        import tensorflow as tf
-
-        x = np.random.default_rng(0).uniform(0.2, 0.9, (2, 4, 4, 3))
-        x = tf.constant(x.astype("float32"))
-        args, kwargs = ARGUMENTS.get(name, ((None,), {}))
-        if name in BINARY:
-            args, kwargs = (None,), {"y": x + 0.5}
-        args = [{None: x, "pair": [x, x]}.get(a, a) for a in args]
-        got = ops.FUNCTIONS[name](*args, **kwargs)
-        if name == "__operators__.getitem":
-            want = x[:, 1:, :, :2]
-        else:
-            want = ORIGINALS.get(name) or _look_up(tf, name)
-            want = want(*args, **kwargs)
-        pairs = zip(tf.nest.flatten(got), tf.nest.flatten(want), strict=True)
-        for a, b in pairs:
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-
-
-def _look_up(tf, name):
-    found = tf
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
-
-
-BINARY = {
-    "__operators__.add",
-    *("math.add", "math.subtract", "math.multiply", "math.truediv"),
-    *("math.divide", "math.maximum", "math.minimum", "math.pow"),
-    "math.squared_difference",
-}
-ORIGINALS = {"__operators__.add": lambda x, y: x + y}
-ARGUMENTS = {
-    "__operators__.getitem": (
-        (None,),
-        {
-            "slice_spec": [
-                {"start": a, "stop": b, "step": None}
-                for a, b in ((None, None), (1, None), (None, None), (None, 2))
-            ]
-        },
-    ),
-    "math.reduce_mean": ((None,), {"axis": [1, 2], "keepdims": True}),
-    "math.reduce_sum": ((None,), {"axis": -1}),
-    "cast": ((None,), {"dtype": "int32"}),
-    "clip_by_value": (
-        (None,),
-        {"clip_value_min": 0.3, "clip_value_max": 0.5},
-    ),
-    "concat": (("pair",), {"axis": -1}),
-    "stack": (("pair",), {"axis": 1}),
-    "expand_dims": ((None,), {"axis": 1}),
-    "image.resize": ((None,), {"size": [8, 8], "method": "bilinear"}),
-    "linalg.matmul": ((None,), {"b": np.ones((2, 4, 3, 5), "float32")}),
-    "nn.leaky_relu": ((None,), {"alpha": 0.3}),
-    "nn.softmax": ((None,), {"axis": -1}),
-    "pad": ((None,), {"paddings": [[0, 0], [1, 2], [0, 1], [0, 0]]}),
-    "reshape": ((None,), {"shape": [-1, 12]}),
-    "split": ((None,), {"num_or_size_splits": [1, 2], "axis": -1}),
-    "tile": ((None,), {"multiples": [1, 2, 1, 1]}),
-    "transpose": ((None,), {"perm": [0, 3, 1, 2]}),
-}
 
 
 @pytest.mark.skipif(not HAS_KERAS_2, reason="tf_keras is not installed")

@@ -11,7 +11,7 @@ from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.reports import comparison
 from tfprune.reports import profiles
-from tfprune.reports.html import environment
+from tfprune.reports.html import provenance
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
 from tfprune.surgery import pruning
@@ -229,7 +229,7 @@ class CompareTest(parameterized.TestCase):
 
 class EnvironmentTest(absltest.TestCase):
     def test_versions_are_those_of_the_packages(self):
-        found = environment.environment()
+        found = provenance.environment()
         self.assertEqual(found["versions"]["keras"], keras.__version__)
         self.assertEqual(found["versions"]["numpy"], np.__version__)
         self.assertTrue(

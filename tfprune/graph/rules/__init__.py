@@ -14,6 +14,7 @@ from tfprune.graph.rules import dense
 from tfprune.graph.rules import einsum
 from tfprune.graph.rules import elementwise
 from tfprune.graph.rules import embedding
+from tfprune.graph.rules import layer_wrappers
 from tfprune.graph.rules import merge
 from tfprune.graph.rules import norm
 from tfprune.graph.rules import pool
@@ -21,7 +22,6 @@ from tfprune.graph.rules import preprocessing
 from tfprune.graph.rules import recurrent
 from tfprune.graph.rules import shape
 from tfprune.graph.rules import slicing
-from tfprune.graph.rules import wrapper
 
 __all__ = [
     "attention",
@@ -39,5 +39,5 @@ __all__ = [
     "recurrent",
     "shape",
     "slicing",
-    "wrapper",
+    "layer_wrappers",
 ]

@@ -5,11 +5,11 @@ import importlib.resources
 
 from tfprune.core.files import atomic
 from tfprune.reports import quantities
-from tfprune.reports.html import environment
 from tfprune.reports.html import markup
 from tfprune.reports.html import page_layers
 from tfprune.reports.html import page_results
 from tfprune.reports.html import page_training
+from tfprune.reports.html import provenance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +238,7 @@ def _section(name, title, content):
 
 def _making(page):
     """Settings, versions, and the command that reproduces the page."""
-    found = environment.environment()
+    found = provenance.environment()
     facts = {
         **page.settings,
         "machine": found["machine"],

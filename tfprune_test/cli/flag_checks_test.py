@@ -10,8 +10,8 @@ from absl import logging
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.cli import checks
 from tfprune.cli import commands
+from tfprune.cli import flag_checks
 from tfprune.cli import program
 from tfprune_test.cli import program_test
 
@@ -145,12 +145,12 @@ class ChecksTest(program_test.CliTestCase):
         values = types.SimpleNamespace(modules=["of_checks_test.part"])
         with mock.patch.object(sys, "path", list(sys.path)):
             with mock.patch.object(
-                checks.os, "getcwd", return_value=str(self.folder)
+                flag_checks.os, "getcwd", return_value=str(self.folder)
             ):
-                self.assertEqual(checks.models([self.dense], values), {})
+                self.assertEqual(flag_checks.models([self.dense], values), {})
                 values.modules = ["of_no_test"]
                 with self.assertRaisesRegex(ImportError, "Received: of_no_te"):
-                    checks.models([self.dense], values)
+                    flag_checks.models([self.dense], values)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from unittest import mock
 
 from absl.testing import absltest
 
-from tfprune.reports.html import environment
+from tfprune.reports.html import provenance
 
 
 class EnvironmentTest(absltest.TestCase):
@@ -12,7 +12,7 @@ class EnvironmentTest(absltest.TestCase):
         import keras
         import numpy as np
 
-        found = environment.environment()
+        found = provenance.environment()
         self.assertEqual(found["versions"]["keras"], keras.__version__)
         self.assertEqual(found["versions"]["numpy"], np.__version__)
         self.assertEqual(
@@ -22,9 +22,9 @@ class EnvironmentTest(absltest.TestCase):
 
     def test_a_package_that_is_not_there_is_left_out(self):
         with mock.patch.object(
-            environment, "_PACKAGES", ("numpy", "no-such-thing")
+            provenance, "_PACKAGES", ("numpy", "no-such-thing")
         ):
-            found = environment.environment()
+            found = provenance.environment()
         self.assertEqual(list(found["versions"]), ["numpy"])
 
     def test_underscores_and_capitals_do_not_hide_a_package(self):
@@ -34,11 +34,11 @@ class EnvironmentTest(absltest.TestCase):
         with mock.patch.object(
             importlib.metadata, "distributions", return_value=[Found]
         ):
-            found = environment.environment()
+            found = provenance.environment()
         self.assertEqual(found["versions"], {"ai-edge-litert": "1.2"})
 
     def test_it_can_be_written_into_a_record(self):
-        found = environment.environment()
+        found = provenance.environment()
         self.assertEqual(json.loads(json.dumps(found)), found)
         self.assertRegex(found["machine"], r"^\w+ \w+, \d+ cores$")
 

@@ -1,0 +1,235 @@
+"""Functions of TensorFlow in old files, against numpy."""
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.legacy.operations import tf_functions
+
+X = np.array([[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]], "float32")
+Y = np.array([[2.0, 1.0, 0.5], [1.0, 2.0, 3.0]], "float32")
+
+
+def run(name, *args, **kwargs):
+    found = tf_functions.FUNCTIONS[name](*args, **kwargs)
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, found)
+
+
+class OperandsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("__operators__.add", X + Y),
+        ("math.subtract", X - Y),
+        ("math.truediv", X / Y),
+        ("math.squared_difference", (X - Y) ** 2),
+        ("math.maximum", np.maximum(X, Y)),
+    )
+    def test_two_operands(self, name, expected):
+        np.testing.assert_allclose(run(name, X, Y), expected, rtol=1e-6)
+
+    @parameterized.parameters(
+        ("math.abs", np.abs(X)),
+        ("math.square", X**2),
+        ("nn.relu6", np.clip(X, 0, 6)),
+        ("identity", X),
+    )
+    def test_one_operand(self, name, expected):
+        np.testing.assert_allclose(run(name, X), expected, rtol=1e-6)
+
+    @parameterized.parameters(
+        ({"axis": [0, 1]}, X.sum()),
+        ({"axis": 1, "keepdims": True}, X.sum(1, keepdims=True)),
+        ({}, X.sum()),
+    )
+    def test_reductions(self, kwargs, expected):
+        found = run("math.reduce_sum", X, **kwargs)
+        np.testing.assert_allclose(found, expected)
+
+    @parameterized.parameters(
+        # A number of parts, or the size of each.
+        (3, [1, 1, 1]),
+        ([2, 1], [2, 1]),
+        ([1, 1, 1], [1, 1, 1]),
+    )
+    def test_split(self, how, widths):
+        found = run("split", X, how, axis=1)
+        self.assertEqual([part.shape[1] for part in found], widths)
+        np.testing.assert_array_equal(np.concatenate(found, 1), X)
+
+    @parameterized.product(a=(False, True), b=(False, True))
+    def test_matmul(self, a, b):
+        left, right = (X.T if a else X), (Y if b else Y.T)
+        found = run("linalg.matmul", left, right, transpose_a=a, transpose_b=b)
+        np.testing.assert_allclose(found, X @ Y.T, rtol=1e-6)
+
+    def test_a_slice_as_it_is_written(self):
+        spec = [
+            {"start": None, "stop": None, "step": None},
+            {"start": 1, "stop": None, "step": None},
+        ]
+        found = run("__operators__.getitem", X, spec)
+        np.testing.assert_array_equal(found, X[:, 1:])
+        found = run("__operators__.getitem", X, [spec[0], 2])
+        np.testing.assert_array_equal(found, X[:, 2])
+
+    def test_defaults_are_those_of_tensorflow(self):
+        found = run("nn.leaky_relu", X)
+        np.testing.assert_allclose(found, np.where(X > 0, X, 0.2 * X))
+        found = run("nn.silu", X, beta=2.0)
+        np.testing.assert_allclose(
+            found, X / (1 + np.exp(-2 * X)), rtol=1e-5, atol=1e-7
+        )
+        found = run("clip_by_value", X, -1.0, 3.0)
+        np.testing.assert_array_equal(found, np.clip(X, -1, 3))
+
+    def test_a_resize_without_a_fixed_size_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "preserve_aspect_ratio=True"):
+            run("image.resize", X, (4, 4), preserve_aspect_ratio=True)
+
+
+U = np.random.default_rng(0).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")
+V = np.random.default_rng(1).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")
+
+
+def unit(x, axis):
+    return x / np.sqrt((x**2).sum(axis, keepdims=True))
+
+
+class FunctionsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("math.greater", {"y": V}, U > V),
+        ("math.floordiv", {"y": V}, U // V),
+        ("math.floormod", {"y": V}, U % V),
+        ("math.divide_no_nan", {"y": 0 * V}, 0 * U),
+        ("math.log1p", {}, np.log1p(U)),
+        ("math.round", {}, np.round(U)),
+        ("math.reduce_std", {"axis": [1, 2]}, U.std((1, 2))),
+        ("math.reduce_variance", {"axis": 1}, U.var(1)),
+        (
+            "math.reduce_logsumexp",
+            {"axis": 1},
+            np.log(np.exp(U).sum(1)),
+        ),
+        ("math.reduce_euclidean_norm", {"axis": 1}, np.linalg.norm(U, axis=1)),
+        ("norm", {"axis": -1}, np.linalg.norm(U, axis=-1)),
+        ("compat.v1.norm", {"axis": -1, "ord": 1}, np.abs(U).sum(-1)),
+        ("math.l2_normalize", {"axis": -1}, unit(U, -1)),
+        ("gather", {"indices": [2, 0], "axis": 1}, U[:, [2, 0]]),
+        ("math.argmax", {"axis": -1}, U.argmax(-1)),
+        ("math.cumsum", {"axis": 1}, U.cumsum(1)),
+        ("reverse", {"axis": [1]}, U[:, ::-1]),
+        ("unstack", {"axis": 1}, np.moveaxis(U, 1, 0)),
+        ("nn.swish", {}, U / (1 + np.exp(-U))),
+    )
+    def test_functions(self, name, kwargs, wanted):
+        x = keras.ops.convert_to_tensor(U)
+        got = tf_functions.FUNCTIONS[name](x, **kwargs)
+        got = [np.asarray(g) for g in got] if isinstance(got, list) else got
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+    def test_functions_of_other_first_arguments(self):
+        where = tf_functions.FUNCTIONS["where"](U > V, U, V)
+        np.testing.assert_array_equal(where, np.maximum(U, V))
+        total = tf_functions.FUNCTIONS["math.add_n"]([U, V, U])
+        np.testing.assert_allclose(total, 2 * U + V, rtol=1e-6)
+        hot = tf_functions.FUNCTIONS["one_hot"](
+            np.array([2, 0]), 3, on_value=5.0, off_value=1.0
+        )
+        np.testing.assert_array_equal(hot, [[1, 1, 5], [5, 1, 1]])
+        with self.assertRaisesRegex(ValueError, "batch_dims=1"):
+            tf_functions.FUNCTIONS["gather"](U, [0], batch_dims=1)
+
+
+class TensorFlowTest(parameterized.TestCase):
+    @parameterized.parameters(*tf_functions.FUNCTIONS)
+    def test_each_means_what_tensorflow_means(self, name):
+        if keras.backend.backend() != "tensorflow":
+            self.skipTest("compares with TensorFlow")
+        import tensorflow as tf
+
+        x = np.random.default_rng(0).uniform(0.2, 0.9, (2, 4, 4, 3))
+        x = tf.constant(x.astype("float32"))
+        args, kwargs = ARGUMENTS.get(name, ((None,), {}))
+        if name in BINARY:
+            args, kwargs = (None,), {"y": x + 0.5}
+        if name in BOOLEAN:
+            x = x > 0.5
+            kwargs = (
+                {"y": ~x}
+                if name in ("math.logical_and", "math.logical_or")
+                else {}
+            )
+        args = [x if a is None else [x, x] if a == "pair" else a for a in args]
+        got = tf_functions.FUNCTIONS[name](*args, **kwargs)
+        if name == "__operators__.getitem":
+            want = x[:, 1:, :, :2]
+        else:
+            want = ORIGINALS.get(name) or _look_up(tf, name)
+            want = want(*args, **kwargs)
+        pairs = zip(tf.nest.flatten(got), tf.nest.flatten(want), strict=True)
+        for a, b in pairs:
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def _look_up(tf, name):
+    found = tf
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+BINARY = {
+    "__operators__.add",
+    *("math.add", "math.subtract", "math.multiply", "math.truediv"),
+    *("math.divide", "math.maximum", "math.minimum", "math.pow"),
+    *("math.squared_difference", "math.equal", "math.not_equal"),
+    *("math.greater", "math.greater_equal", "math.less", "math.less_equal"),
+    *("math.floordiv", "math.floormod", "math.mod"),
+    "math.divide_no_nan",
+}
+BOOLEAN = {
+    *("math.logical_and", "math.logical_or", "math.logical_not"),
+    *("math.reduce_all", "math.reduce_any"),
+}
+ORIGINALS = {"__operators__.add": lambda x, y: x + y}
+ARGUMENTS = {
+    "__operators__.getitem": (
+        (None,),
+        {
+            "slice_spec": [
+                {"start": a, "stop": b, "step": None}
+                for a, b in ((None, None), (1, None), (None, None), (None, 2))
+            ]
+        },
+    ),
+    "gather": ((None,), {"indices": [2, 0], "axis": -1}),
+    "compat.v1.gather": ((None,), {"indices": [1, 0]}),
+    "one_hot": (([0, 3, 1],), {"depth": 4, "on_value": 5, "off_value": 1}),
+    "reverse": ((None,), {"axis": [1]}),
+    "where": (([[True, False]],), {"x": [[1.0, 2.0]], "y": [[3.0, 4.0]]}),
+    "math.atan2": ((None,), {"x": np.full((2, 4, 4, 3), 0.7, "float32")}),
+    "math.scalar_mul": ((3.0,), {"x": np.ones((2, 3), "float32")}),
+    "math.reduce_mean": ((None,), {"axis": [1, 2], "keepdims": True}),
+    "math.reduce_sum": ((None,), {"axis": -1}),
+    "cast": ((None,), {"dtype": "int32"}),
+    "clip_by_value": (
+        (None,),
+        {"clip_value_min": 0.3, "clip_value_max": 0.5},
+    ),
+    "concat": (("pair",), {"axis": -1}),
+    "stack": (("pair",), {"axis": 1}),
+    "expand_dims": ((None,), {"axis": 1}),
+    "image.resize": ((None,), {"size": [8, 8], "method": "bilinear"}),
+    "linalg.matmul": ((None,), {"b": np.ones((2, 4, 3, 5), "float32")}),
+    "nn.leaky_relu": ((None,), {"alpha": 0.3}),
+    "nn.softmax": ((None,), {"axis": -1}),
+    "pad": ((None,), {"paddings": [[0, 0], [1, 2], [0, 1], [0, 0]]}),
+    "reshape": ((None,), {"shape": [-1, 12]}),
+    "split": ((None,), {"num_or_size_splits": [1, 2], "axis": -1}),
+    "tile": ((None,), {"multiples": [1, 2, 1, 1]}),
+    "transpose": ((None,), {"perm": [0, 3, 1, 2]}),
+}
+
+
+if __name__ == "__main__":
+    absltest.main()
