@@ -114,7 +114,7 @@ class ConformanceTest(parameterized.TestCase):
             again.some_state = 1
 
     @parameterized.parameters(*METHODS)
-    def test_training_lowers_the_loss_and_survives_a_file(self, name):
+    def test_it_learns_survives_a_file_and_folds_into_plain_weights(self, name):
         model = wrapped(name)
         callbacks = []
         if name in SCHEDULED:
@@ -132,18 +132,14 @@ class ConformanceTest(parameterized.TestCase):
         np.testing.assert_array_equal(outputs(model), outputs(loaded))
         for wrapper in wrapper_lib.find(loaded):
             self.assertEqual(wrapper.method, METHODS[name])
-
-    @parameterized.parameters(*FOLDABLE)
-    def test_a_plain_model_with_folded_weights_is_equal(self, name):
-        model = wrapped(name)
-        model.train_on_batch(*data())
         if name in SCHEDULED:
             callback_lib.prune_now(model, 0.5)
-        plain = wrapping.unwrap(model)
-        self.assertEmpty(wrapper_lib.find(plain))
-        np.testing.assert_allclose(
-            outputs(plain), outputs(model), rtol=1e-5, atol=1e-6
-        )
+        if name in FOLDABLE:
+            plain = wrapping.unwrap(model)
+            self.assertEmpty(wrapper_lib.find(plain))
+            np.testing.assert_allclose(
+                outputs(plain), outputs(model), rtol=1e-5, atol=1e-6
+            )
 
     @parameterized.parameters(*METHODS)
     def test_scores_and_penalties_are_finite_and_not_negative(self, name):

@@ -77,6 +77,7 @@ class CriteriaTest(parameterized.TestCase):
 
     # What the greedy way removes depends on how much goes elsewhere.
     @parameterized.parameters(*(n for n in QUICK if n != "l1_greedy"))
+    @pytest.mark.slow_on_jax
     def test_removing_more_removes_the_same_and_others(self, name):
         self.check_order(name)
 
