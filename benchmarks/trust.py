@@ -32,6 +32,7 @@ from tfprune.core import tables
 from tfprune.core.files import leftovers
 
 FLAGS = flags.FLAGS
+_CONTROLS = 30
 flags.DEFINE_float("minutes", 60, "how long pipelines run")
 flags.DEFINE_integer("seed", 0, "of kills, damages and pipelines")
 flags.DEFINE_integer("kills", 200, "kills at random moments")
@@ -180,6 +181,7 @@ def soak(folder, journal, seed, end):
         until=end,
         seed=seed,
         number=journal.count("pipelines"),
+        controls=_CONTROLS,
     )
     log = (folder / "log").read_text().splitlines()
     lines = [json.loads(line) for line in log]
@@ -192,6 +194,8 @@ def soak(folder, journal, seed, end):
             journal.keep_input(folder / "none", "soak", line[0])
     if answer.error:
         journal.add(what, False, answer.error)
+    else:
+        journal.keep("controls", answer.result)
 
 
 def growth(held):
@@ -239,6 +243,11 @@ def page(journal):
         growth(held).to_markdown() + "\n"
         for held in journal.kept("held") or []
         if len(held) > 8
+    ]
+    parts += [
+        f"{words}: {gained:.1f} MB more with each of "
+        f"{_CONTROLS} rounds.\n"
+        for words, gained in (journal.kept("controls") or {}).items()
     ]
     parts.append(
         f"The slowest file took {slowest:.1f} s, the largest {largest:,} MB.\n"

@@ -39,6 +39,58 @@ def handle(request):
         line = json.dumps([said, *held()])
         with open(folder / "log", "a") as file:
             file.write(line + "\n")
+    return controls(options["controls"])
+
+
+def controls(count):
+    """Megabytes that the process gains with each round of what others do.
+
+    Args:
+        count: `int`, the rounds of each kind.
+
+    Returns:
+        `dict` of a kind of round: `float`.
+    """
+    gained = {}
+    for words, work in {
+        "`fit` of plain Keras": _plain_fit,
+        "All but `fit` and `predict`": _no_training,
+    }.items():
+        rounds = [work(random.Random(i)) or held()[0] for i in range(count)]
+        # The first ones fill caches.
+        first = count // 3
+        gained[words] = (rounds[-1] - rounds[first]) / (count - 1 - first)
+    return gained
+
+
+def _plain_fit(rng):
+    """build, fit."""
+    _model(rng).fit(*_data(rng), verbose=0)
+    _forget()
+
+
+def _no_training(rng):
+    """build, prune, wrap, strip, save, load, export, run."""
+    import tfprune
+    from tfprune.export.run import interpreter
+
+    model, data = _model(rng), _data(rng)
+    small = tfprune.prune(model, tfprune.Budget(macs=0.6), "l1")
+    wrapped = tfprune.wrap(small, tfprune.methods.Masked())
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        tfprune.strip(wrapped).save(folder / "small.keras")
+        small = tfprune.load_model(folder / "small.keras")
+        tfprune.export_tflite(small, folder / "small.tflite", "int8", data[0])
+        interpreter.run(folder / "small.tflite", data[0][:2])
+    _forget()
+
+
+def _forget():
+    import keras
+
+    keras.backend.clear_session()
+    gc.collect()
 
 
 def pipeline(folder, rng):
@@ -76,8 +128,7 @@ def pipeline(folder, rng):
     outputs = interpreter.run(path, data[0][:2])
     if not np.isfinite(outputs).all():
         raise ValueError("The outputs of a file are not finite.")
-    keras.backend.clear_session()
-    gc.collect()
+    _forget()
 
 
 def _model(rng):
@@ -119,5 +170,5 @@ def held():
         int(fields["VmRSS"].split()[0]) // 1024,
         int(fields["Threads"]),
         len(os.listdir("/proc/self/fd")),
-        len(os.listdir(tempfile.gettempdir())),
+        len(list(pathlib.Path(tempfile.gettempdir()).glob("*tfprune*"))),
     ]

@@ -9,6 +9,8 @@ _ALIGNMENT = 16
 def unpacked(data):
     """Unpacks a file into objects whose buffers hold all their data.
 
+    Metadata without a name have an empty one.
+
     Args:
         data: `bytes` of a .tflite file.
 
@@ -23,6 +25,8 @@ def unpacked(data):
             end = buffer.offset + buffer.size
             buffer.data = data[buffer.offset : end]
             buffer.offset = buffer.size = 0
+    for entry in model.metadata or ():
+        entry.name = entry.name or b""
     return model
 
 

@@ -139,6 +139,8 @@ def compress_tflite(
     data = pathlib.Path(path).read_bytes()
     with damage.reading(path):
         rows = weight_codes.shorter(data)
+        # A file that cannot be packed again is not whole.
+        weight_codes.rewritten(data, [])
     with leftovers.folder() as folder:
         tried = _Trials(data, kernels, core)
         result, arena, chosen, candidates = _choose(

@@ -78,6 +78,12 @@ class SweepTest(absltest.TestCase):
 
 
 class PackedTest(absltest.TestCase):
+    def test_metadata_without_a_name(self):
+        model = used()
+        model.metadata = [schema.MetadataT()]
+        (entry,) = packing.unpacked(packing.packed(model)).metadata
+        self.assertEqual(entry.name, b"")
+
     def test_there_and_back(self):
         model = used()
         data = packing.packed(model)
