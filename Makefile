@@ -67,7 +67,7 @@ demo: $(READY)  ## train, compress, export; results in build/demo
 test: lint  ## lint and all tests but the slow ones, training on JAX too
 	$(PYTEST)
 	KERAS_BACKEND=jax JAX_DISABLE_MOST_OPTIMIZATIONS=1 \
-	  $(PYTEST) -m "any_backend and not slow and not slow_on_jax"
+	  $(PYTEST) -m "jax and not slow"
 
 test-all: lint test-distributed docs test-browser test-notebooks  ## lint, all tests, more fuzzing
 	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore

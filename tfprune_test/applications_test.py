@@ -10,7 +10,7 @@ from tfprune_test import exactness
 from tfprune_test import networks
 
 # Those that take but a few seconds.
-QUICK = ("MobileNetV2", "MobileNetV3Small")
+QUICK = ("MobileNetV3Small",)
 
 
 class ApplicationsTest(exactness.ExactnessTestCase):

@@ -29,7 +29,7 @@ from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
 from tfprune.surgery import stripping
 
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.any_backend, pytest.mark.jax]
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy

@@ -14,7 +14,7 @@ from tfprune.scoring import criterion
 from tfprune.sparsity import method
 from tools import page_outputs
 
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.any_backend, pytest.mark.jax]
 
 DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(

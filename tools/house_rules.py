@@ -67,8 +67,12 @@ class Source:
     def in_library(self):
         return self.path.parts[0] == "tfprune"
 
+    @functools.cached_property
+    def _nodes(self):
+        return list(ast.walk(self.tree))
+
     def nodes(self, kind):
-        return (n for n in ast.walk(self.tree) if isinstance(n, kind))
+        return (n for n in self._nodes if isinstance(n, kind))
 
 
 @functools.cache

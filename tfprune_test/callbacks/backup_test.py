@@ -100,7 +100,6 @@ class BackupTest(parameterized.TestCase):
     @parameterized.parameters(
         "latest.weights.h5", "training_metadata.json", "sha256.json"
     )
-    @pytest.mark.slow_on_jax
     def test_a_damaged_backup_falls_back_to_the_one_before(self, name):
         fit([backup_lib.Backup(self.folder), Stop(epoch=1)])
         path = self.folder / "backup-1" / name

@@ -17,7 +17,7 @@ from tfprune.schedules import schedule as schedule_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping as wrap_lib
 
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.any_backend, pytest.mark.jax]
 
 layers = keras.layers
 to_numpy = keras.ops.convert_to_numpy

@@ -15,7 +15,7 @@ from tfprune.selection import cut as cut_lib
 from tfprune.selection import select
 from tfprune_test import small_nets
 
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.any_backend, pytest.mark.jax]
 
 CRITERIA = criterion_lib.criteria.names()
 # Each of its scores trains gates, which takes seconds: once, in a slow test.
@@ -77,7 +77,6 @@ class CriteriaTest(parameterized.TestCase):
 
     # What the greedy way removes depends on how much goes elsewhere.
     @parameterized.parameters(*(n for n in QUICK if n != "l1_greedy"))
-    @pytest.mark.slow_on_jax
     def test_removing_more_removes_the_same_and_others(self, name):
         self.check_order(name)
 

@@ -86,7 +86,7 @@ class MagnitudeTest(parameterized.TestCase):
         ("resnet56", "resnet56_b", 732_026, 90_907_264),
         ("vgg16", "vgg16_a", 5_390_698, 206_279_680),
     )
-    @pytest.mark.slow_on_jax
+    @pytest.mark.slow
     def test_a_preset_gives_the_published_counts(
         self, network, preset, params, macs
     ):

@@ -38,7 +38,7 @@ class TaylorTest(parameterized.TestCase):
     def test_scores_are_the_squared_slopes_by_a_real_gate(self):
         model = small_nets.mixed()
         x, y = small_nets.samples(8)
-        for name in ("stem", "inner", "down"):
+        for name in ("stem", "down"):
             group, graph = small_nets.group(model, name)
             scores = score.channel_scores(
                 graph, taylor.Taylor(batch_size=8), (x, y)

@@ -87,6 +87,7 @@ class Scripts(parameterized.TestCase):
 
 
 class TrainTest(Scripts):
+    @pytest.mark.slow  # Two processes that import Keras.
     def test_its_network_is_what_the_others_take(self):
         folder, metrics = self.check("train", "--model=resnet8")
         model = keras.saving.load_model(folder / "resnet8-seed0.keras")

@@ -204,7 +204,6 @@ class LearningTest(parameterized.TestCase):
             wrapping.wrap(model, BitPruning())
 
     @parameterized.parameters("mixed_float16", "mixed_bfloat16")
-    @pytest.mark.slow_on_jax
     def test_mixed_precision(self, dtype):
         model = learner(BitPruning(gamma=1.0, weights=12.0), dtype)
         fit = model.fit(*data(), batch_size=8, epochs=3, verbose=0)

@@ -67,7 +67,6 @@ class MaskedChannelsTest(parameterized.TestCase):
     @parameterized.product(
         of=("channels", "macs", "params", "peak_bytes"), sparsity=(0.25, 0.4)
     )
-    @pytest.mark.slow_on_jax
     def test_the_fraction_goes_exactly(self, of, sparsity):
         method = masked_channels.MaskedChannels(of=of)
         wrapped = wrapping.wrap(net(), method)

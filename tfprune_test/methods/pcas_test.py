@@ -204,7 +204,6 @@ class StatisticsTest(parameterized.TestCase):
 
             yield "tf", tf.data.Dataset.from_tensor_slices((x, y)).batch(16)
 
-    @pytest.mark.slow_on_jax
     def test_each_sample_counts_once_in_data_of_any_kind(self):
         model = self.gated()
         x, y = small_nets.samples(37)

@@ -268,7 +268,7 @@ class DecayTest(parameterized.TestCase):
         (1e-3, 0.9, True),
     )
     def test_the_closed_form_of_sgd(self, decay, momentum, exclude):
-        rate, steps = 0.05, 400
+        rate, steps = 0.05, 150
         optimizer = keras.optimizers.SGD(
             rate, momentum, weight_decay=0.5 if exclude else None
         )

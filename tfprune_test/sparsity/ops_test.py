@@ -8,7 +8,7 @@ from absl.testing import parameterized
 from tfprune.sparsity import ops
 from tfprune_test.gradients import gradients
 
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.any_backend, pytest.mark.jax]
 
 
 class StepTest(parameterized.TestCase):

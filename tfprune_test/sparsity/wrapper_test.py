@@ -155,7 +155,6 @@ class LayersTest(parameterized.TestCase):
         np.testing.assert_array_equal(to_numpy(plain(x)), to_numpy(wrapper(x)))
 
     @parameterized.parameters(*LAYERS)
-    @pytest.mark.slow_on_jax
     def test_a_plain_layer_with_the_folded_weights_is_equal(self, make, shape):
         plain, wrapper = pair(make, shape, masked.Masked())
         wrapper.method.update(None, list(wrapper.slots.values()), 0.5)

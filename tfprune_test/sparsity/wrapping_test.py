@@ -119,7 +119,6 @@ def state_of(model):
 
 class WrapTest(parameterized.TestCase):
     @parameterized.parameters(*MODELS)
-    @pytest.mark.slow_on_jax
     def test_the_copy_is_equal_and_the_original_is_untouched(self, make, names):
         model = make()
         before, expected = state_of(model), outputs_of(model)

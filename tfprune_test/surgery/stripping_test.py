@@ -16,7 +16,7 @@ from tfprune_test import exactness
 from tfprune_test import models
 from tfprune_test.graph import read_test
 
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.any_backend, pytest.mark.jax]
 
 LAYERS = keras.layers
 

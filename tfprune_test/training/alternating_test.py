@@ -149,6 +149,7 @@ class AlternatingModelTest(parameterized.TestCase):
                 to_numpy(a), to_numpy(b), atol=1e-5, err_msg=a.path
             )
 
+    @pytest.mark.slow
     def test_a_run_that_was_stopped_goes_on(self):
         folder = self.create_tempdir()
 

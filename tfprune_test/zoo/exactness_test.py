@@ -11,16 +11,16 @@ QUICK = (
     ("autoencoder", {}),
     ("ds_cnn", {}),
     ("lenet5", {}),
-    ("mobilenet_v1_025", {}),
-    ("plain20", {}),
-    ("preact_resnet18", {"width": 8}),
     ("resnet8", {}),
-    ("resnet20", {"shortcut": "B"}),
 )
-LONG = tuple(
-    (name, {"widen": 2} if name.startswith("wide") else {})
-    for name in zoo.names()
-    if (name, {}) not in QUICK
+LONG = (
+    ("preact_resnet18", {"width": 8}),
+    ("resnet20", {"shortcut": "B"}),
+    *(
+        (name, {"widen": 2} if name.startswith("wide") else {})
+        for name in zoo.names()
+        if (name, {}) not in QUICK
+    ),
 )
 
 

@@ -11,6 +11,7 @@ from unittest import mock
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune import zoo
@@ -587,6 +588,7 @@ class ArenaTest(parameterized.TestCase):
         command = [sys.executable, "-c", code, str(path), str(arena)]
         return not subprocess.run(command, capture_output=True).returncode
 
+    @pytest.mark.slow
     def test_an_interpreter_that_crashes_in_small_arenas(self):
         """The autoencoder of MLPerf Tiny, whose arena ends while planning."""
         keras.utils.set_random_seed(0)
