@@ -1,0 +1,102 @@
+"""Layers that Keras 3 lacks, against the same in numpy."""
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.legacy.layers import composed
+
+RNG = np.random.default_rng(0)
+
+
+def draw(*shape):
+    return RNG.normal(size=shape).astype("float32")
+
+
+def made(name, config, x, arrays=()):
+    """What a layer of an old file computes on an input."""
+    part = composed.builder(name, config)({"name": "old", **config})
+    part(keras.KerasTensor(np.shape(x)))  # Builds its layers.
+    if arrays:
+        part.assign([(f"w{i}:0", array) for i, array in enumerate(arrays)])
+    return keras.ops.convert_to_numpy(part(keras.ops.convert_to_tensor(x)))
+
+
+class ComposedTest(parameterized.TestCase):
+    def test_a_threshold(self):
+        x = draw(2, 5)
+        found = made("ThresholdedReLU", {"theta": 0.5}, x)
+        np.testing.assert_array_equal(found, np.where(x > 0.5, x, 0))
+
+    def test_a_highway_gates_its_input(self):
+        x = draw(3, 4)
+        # Kernels first, then biases: of the value and of the gate.
+        kernels, biases = [draw(4, 4), draw(4, 4)], [draw(4), draw(4)]
+        arrays = [kernels[0], kernels[1], biases[0], biases[1]]
+        found = made("Highway", {"activation": "tanh"}, x, arrays)
+        gate = 1 / (1 + np.exp(-(x @ kernels[1] + biases[1])))
+        value = np.tanh(x @ kernels[0] + biases[0])
+        wanted = gate * value + (1 - gate) * x
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+    def test_maxout_takes_the_largest_feature(self):
+        x, kernel, bias = draw(3, 4), draw(2, 4, 5), draw(2, 5)
+        config = {"nb_feature": 2, "output_dim": 5}
+        found = made("MaxoutDense", config, x, [kernel, bias])
+        wanted = (np.einsum("ni,fiu->nfu", x, kernel) + bias).max(1)
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+    @parameterized.parameters(
+        ("sum", np.add), ("mul", np.multiply), ("max", np.maximum)
+    )
+    def test_a_merge_by_its_mode(self, mode, function):
+        a, b = draw(2, 3), draw(2, 3)
+        part = composed.builder("Merge", {})({"name": "old", "mode": mode})
+        found = keras.ops.convert_to_numpy(part([a, b]))
+        np.testing.assert_allclose(found, function(a, b), rtol=1e-6)
+
+    def test_a_merge_by_code_is_refused(self):
+        build = composed.builder("Merge", {})
+        with self.assertRaisesRegex(ValueError, "Received: mode='mine'.*'old'"):
+            build({"name": "old", "mode": "mine"})
+
+    def test_batch_normalization_over_two_axes(self):
+        x = draw(3, 4, 5, 2)
+        config = {"axis": [1, 3], "epsilon": 1e-3}
+        gamma, beta, mean = draw(4, 2), draw(4, 2), draw(4, 2)
+        variance = draw(4, 2) ** 2 + 0.5
+        arrays = [gamma, beta, mean, variance]
+        found = made("BatchNormalization", config, x, arrays)
+        gamma, beta, mean, variance = (a[None, :, None] for a in arrays)
+        wanted = gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+    @parameterized.product(padding=("same", "valid"), rate=(2, 3), size=(2, 3))
+    def test_a_dilated_transposed_convolution(self, padding, rate, size):
+        x, kernel = draw(1, 9, 2), draw(size, 3, 2)
+        config = {
+            "filters": 3,
+            "kernel_size": [size],
+            "padding": padding,
+            "dilation_rate": [rate],
+            "use_bias": False,
+        }
+        found = made("Conv1DTranspose", config, x, [kernel])
+        reach = (size - 1) * rate
+        wanted = np.zeros((1, 9 + reach, 3))
+        for tap in range(size):
+            wanted[:, tap * rate :][:, :9] += x @ kernel[tap].T
+        if padding == "same":
+            wanted = wanted[:, reach // 2 :][:, :9]
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+    def test_what_keras_3_has_is_left_to_it(self):
+        self.assertIsNone(composed.builder("Dense", {}))
+        self.assertIsNone(composed.builder("BatchNormalization", {"axis": [3]}))
+        plain = {"dilation_rate": [1, 1]}
+        self.assertIsNone(composed.builder("Conv2DTranspose", plain))
+
+
+if __name__ == "__main__":
+    absltest.main()
