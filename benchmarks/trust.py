@@ -245,8 +245,7 @@ def page(journal):
         if len(held) > 8
     ]
     parts += [
-        f"{words}: {gained:.1f} MB more with each of "
-        f"{_CONTROLS} rounds.\n"
+        f"{words}: {gained:.1f} MB more with each of {_CONTROLS} rounds.\n"
         for words, gained in (journal.kept("controls") or {}).items()
     ]
     parts.append(

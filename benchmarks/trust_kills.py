@@ -1,5 +1,6 @@
 """Work that is killed at random moments and started again."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -122,7 +123,9 @@ def _killed(place, job, seconds):
             break
     thread.join(seconds)
     if thread.is_alive():
-        os.kill(int(started.read_text()), signal.SIGKILL)
+        # It may have ended just now.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(started.read_text()), signal.SIGKILL)
     thread.join()
     return answers[0].crashed
 
