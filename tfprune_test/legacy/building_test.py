@@ -1,0 +1,71 @@
+import keras
+import numpy as np
+from absl.testing import absltest
+
+from tfprune.legacy import building
+
+
+def dense(name, units=2, **config):
+    return {
+        "class_name": "Dense",
+        "config": {"name": name, "units": units, **config},
+    }
+
+
+def sequential(*entries, name="old"):
+    return {
+        "class_name": "Sequential",
+        "config": {"name": name, "layers": list(entries)},
+    }
+
+
+class BuildingTest(absltest.TestCase):
+    def test_the_first_layer_says_the_shape(self):
+        entry = sequential(
+            dense("a", batch_input_shape=[None, 3]), dense("b", 4)
+        )
+        model = building.Builder().model(entry).layers[0]
+        self.assertEqual(model.input_shape, (None, 3))
+        self.assertEqual(
+            [v.shape for v in model.weights][::2], [(3, 2), (2, 4)]
+        )
+
+    def test_a_list_as_the_config_of_keras_1(self):
+        entry = {
+            "class_name": "Sequential",
+            "config": [dense("a", batch_input_shape=[None, 3])],
+        }
+        model = building.Builder().model(entry, "model").layers[0]
+        self.assertEqual(model.output_shape, (None, 2))
+
+    def test_names_with_slashes_stay_apart(self):
+        builder = building.Builder()
+        names = [
+            builder.part(dense(name)).layers[0].name
+            for name in ("a/b", "a_b", "a/b")
+        ]
+        self.assertEqual(names, ["a_b", "a_b_", "a_b"])
+        self.assertIn("a/b: a name without a slash", builder.notes)
+
+    def test_time_distributed_around_a_model(self):
+        inner = sequential(dense("a", batch_input_shape=[None, 3]), dense("b"))
+        part = building.Builder().part(
+            {
+                "class_name": "TimeDistributed",
+                "config": {"name": "each", "layer": inner},
+            }
+        )
+        x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
+        found = keras.ops.convert_to_numpy(part(x))
+        self.assertEqual(found.shape, (2, 5, 2))
+        alone = keras.ops.convert_to_numpy(part(x[:, 1:2]))
+        np.testing.assert_allclose(found[:, 1:2], alone, rtol=1e-5, atol=1e-6)
+
+    def test_a_class_of_ones_own_is_refused(self):
+        entry = {"class_name": "MyNet", "config": {"width": 3}}
+        with self.assertRaisesRegex(ValueError, "class_name='MyNet'"):
+            building.Builder().model(entry)
+
+
+if __name__ == "__main__":
+    absltest.main()
