@@ -32,6 +32,7 @@ from tfprune.core import tables
 from tfprune.core.files import leftovers
 
 FLAGS = flags.FLAGS
+# Rounds of each kind that the memory of pipelines is compared with.
 _CONTROLS = 30
 flags.DEFINE_float("minutes", 60, "how long pipelines run")
 flags.DEFINE_integer("seed", 0, "of kills, damages and pipelines")

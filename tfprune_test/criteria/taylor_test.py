@@ -36,9 +36,16 @@ class TaylorTest(parameterized.TestCase):
         np.testing.assert_allclose(scores[group.labels], [0.1, 0.02], rtol=1e-5)
 
     def test_scores_are_the_squared_slopes_by_a_real_gate(self):
+        self.check_slopes("stem", "down")
+
+    @pytest.mark.slow
+    def test_scores_within_a_block_are_the_squared_slopes_too(self):
+        self.check_slopes("inner")
+
+    def check_slopes(self, *names):
         model = small_nets.mixed()
         x, y = small_nets.samples(8)
-        for name in ("stem", "down"):
+        for name in names:
             group, graph = small_nets.group(model, name)
             scores = score.channel_scores(
                 graph, taylor.Taylor(batch_size=8), (x, y)

@@ -140,9 +140,8 @@ def compress_tflite(
     with damage.reading(path):
         rows = weight_codes.shorter(data)
         # A file that cannot be packed again is not whole.
-        weight_codes.rewritten(data, [])
-    with leftovers.folder() as folder:
         tried = _Trials(data, kernels, core)
+    with leftovers.folder() as folder:
         result, arena, chosen, candidates = _choose(
             tried, rows, flash_bytes, ram_bytes, decoder_bytes
         )
@@ -196,11 +195,15 @@ class _Trials:
     Args:
         data: `bytes` of the file.
         kernels, core: the kernels and the core that the arena is for.
+
+    Attributes:
+        plain: what `plan` returns without compressed weights.
     """
 
     def __init__(self, data, kernels, core):
         self._data = data
         self._target = kernels, core
+        self.plain = self.plan([])
 
     def plan(self, chosen):
         """`(bytes, arena_plan.Plan)` of the file.
@@ -214,7 +217,8 @@ class _Trials:
 
 def _choose(tried, rows, flash_bytes, ram_bytes, decoder_bytes):
     """`(bytes, plan, chosen, candidates)` of the best file."""
-    (plain, least), *single = map(tried.plan, [[], *([row] for row in rows)])
+    plain, least = tried.plain
+    single = [tried.plan([row]) for row in rows]
     candidates = [
         _Candidate(
             row,

@@ -127,6 +127,10 @@ def _one_hot(
     return hot * ((1.0 if on is None else on) - off) + off
 
 
+def _swish(features, beta=1.0):
+    return features * _OPS.sigmoid(features * beta)
+
+
 def _no_nan(x, y):
     safe = _OPS.where(_OPS.equal(y, 0), _OPS.ones_like(y), y)
     return _OPS.where(_OPS.equal(y, 0), _OPS.zeros_like(x), x / safe)
@@ -231,9 +235,7 @@ FUNCTIONS = (
         "nn.leaky_relu": lambda features, alpha=0.2: _OPS.leaky_relu(
             features, alpha
         ),
-        "nn.silu": lambda features, beta=1.0: (
-            features * _OPS.sigmoid(features * beta)
-        ),
+        "nn.silu": _swish,
         "nn.softmax": lambda logits, axis=-1: _OPS.softmax(logits, axis),
         "linalg.matmul": _matmul,
         "pad": lambda tensor, paddings, constant_values=0: _OPS.pad(
@@ -249,7 +251,7 @@ FUNCTIONS = (
         "gather": _gather,
         "linalg.l2_normalize": _l2_normalize,
         "linalg.norm": _norm,
-        # Only here the second operand is called x.
+        # Its second operand is called x.
         "math.atan2": lambda y, x: _OPS.arctan2(y, x),
         "math.add_n": lambda inputs: sum(inputs[1:], start=inputs[0]),
         "math.argmax": _argument(_OPS.argmax),
@@ -267,8 +269,6 @@ FUNCTIONS = (
         "unstack": _unstack,
         "where": lambda condition, x, y: _OPS.where(condition, x, y),
         "compat.v1.norm": _norm,
-        "nn.swish": lambda features, beta=1.0: (
-            features * _OPS.sigmoid(features * beta)
-        ),
+        "nn.swish": _swish,
     }
 )

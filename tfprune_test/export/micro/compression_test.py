@@ -12,6 +12,7 @@ from absl.testing import parameterized
 from tfprune.export.convert import tflite
 from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
+from tfprune.export.file import packing
 from tfprune.export.micro import compression
 from tfprune.export.micro import firmware_folder
 from tfprune.export.micro.arena import arena_need
@@ -160,6 +161,18 @@ class CompressTest(CompressionTestCase):
         # A record of an op costs more than it saves on a small kernel.
         smallest = min(done.weights, key=lambda row: row.bytes_before)
         self.assertFalse(smallest.chosen)
+
+    def test_metadata_without_a_name(self):
+        path = self.out.with_name("nameless.tflite")
+        model = packing.unpacked(self.paths["int8"].read_bytes())
+        for entry in model.metadata:
+            entry.name = None
+        path.write_bytes(packing.packed(model))
+        compression.compress_tflite(path, self.out, x=self.x[:2])
+        np.testing.assert_array_equal(
+            interpreter.run(self.out, self.x[:2], "micro"),
+            interpreter.run(self.paths["int8"], self.x[:2], "micro"),
+        )
 
     def test_a_limit_on_ram_holds_and_is_used(self):
         free = self.compress()

@@ -8,6 +8,7 @@ import zipfile
 
 import h5py
 import numpy as np
+import pytest
 from absl.testing import absltest
 
 from tfprune.legacy.formats import file_probe
@@ -59,6 +60,7 @@ class ProbeTest(absltest.TestCase):
         path = self.archive(**{"config.json": b" " * (70 << 20)})
         self.assertIn("config.json would take 73,400,320", self.probe(path))
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs its limits")
     def test_memory_is_limited(self):
         code = (
             f"{PROBE.rsplit('probe.prepare', 1)[0]}\n"

@@ -1,4 +1,4 @@
-"""Functions of TensorFlow in old files, against numpy."""
+"""Functions of TensorFlow in old files, against numpy and TensorFlow."""
 
 import keras
 import numpy as np
