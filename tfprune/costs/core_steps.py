@@ -7,21 +7,7 @@ from tfprune.costs import int8_file
 from tfprune.costs import memory
 
 _FUSED = {"linear", "relu", "relu6"}
-_OPS = {
-    "Add": "ADD",
-    "Average": "ADD",
-    "AveragePooling2D": "AVERAGE_POOL_2D",
-    "Concatenate": "CONCATENATION",
-    "GlobalAveragePooling1D": "MEAN",
-    "GlobalAveragePooling2D": "MEAN",
-    "GlobalMaxPooling2D": "MEAN",
-    "LeakyReLU": "LEAKY_RELU",
-    "MaxPooling2D": "MAX_POOL_2D",
-    "Multiply": "MUL",
-    "Softmax": "SOFTMAX",
-    "Subtract": "SUB",
-    "ZeroPadding2D": "PAD",
-}
+_REDUCTIONS = {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"}
 _ACTIVATIONS = {"sigmoid": "LOGISTIC", "softmax": "SOFTMAX", "tanh": "TANH"}
 
 
@@ -68,6 +54,7 @@ def sizes(graph, keep):
 
 
 def _of(step, layer, keep, made_by):
+    layer = getattr(layer, "layer", layer)  # of a wrapper
     config = getattr(layer, "get_config", dict)()
     reads = memory.kept_shape(step.inputs[0], keep)[1:] or (1,)
     writes = memory.kept_shape(step.outputs[0], keep)[1:] or (1,)
@@ -75,20 +62,12 @@ def _of(step, layer, keep, made_by):
     found = []
     if step.work:
         found = _kernels(step, config, keep, reads, writes, places)
-    elif step.op == "BatchNormalization":
-        if not int8_file.folded(step, made_by):
-            found = [
-                OpSize(kind, places, 1, writes[-1], writes[-1])
-                for kind in ("MUL", "ADD")
-            ]
-    elif step.memory == "new":
-        kind = _OPS.get(step.op, "ADD")
+    for kind in () if step.work else int8_file.plain_ops(step, made_by):
         window = math.prod(config.get("pool_size", (1,)))
-        if kind == "MEAN":
+        if kind in _REDUCTIONS:
             window = max(1, math.prod(reads) // max(1, math.prod(writes)))
-        found = [
-            OpSize(kind, places, window, reads[-1], writes[-1], window > 1)
-        ]
+        size = OpSize(kind, places, window, reads[-1], writes[-1], window > 1)
+        found.append(size)
     activation = _activation(layer)
     if activation not in _FUSED:
         kind = _ACTIVATIONS.get(activation, "LOGISTIC")

@@ -31,6 +31,8 @@ _CHANNEL = 4 + 2 * (4 + 8)
 _INTERPRETER, _OP, _KERNEL, _OP_CHANNEL = 950, 186, 44, 8
 _ALIGNMENT = 16
 _FUSED = {"linear", "relu", "relu6"}
+# With constants they become part of the kernel before them.
+_FOLDED = {"MUL", "ADD"}
 
 
 class Int8File:
@@ -147,14 +149,11 @@ def _ops(graph, owners):
             convolves = len(step.outputs[0].shape) > 2
             count = kernels + _ends_in_op(graph.layers[step.layer])
             op = _Op(count, kernels, convolves, step.outputs[0])
-        elif step.op == "BatchNormalization" and not folded(step, made_by):
-            # A multiplication and an addition.
-            op = _Op(2, 0, False, step.outputs[0])
-        elif step.memory == "new":
-            op = _Op(1, 0, False, step.outputs[0])
         else:
-            continue
-        ops.append(op)
+            count = len(plain_ops(step, made_by))
+            op = _Op(count, 0, False, step.outputs[0])
+        if op.count:
+            ops.append(op)
     return ops
 
 
@@ -176,24 +175,40 @@ def _ends_in_op(layer):
 
 
 def _between(graph):
-    """A `Buffer` between the two ops of each normalisation not folded."""
+    """A `Buffer` between the ops of a step that becomes several."""
     made_by = {id(t): s for s in graph.steps for t in s.outputs}
     return [
         memory.Buffer([step.outputs[0]], i, i)
         for i, step in enumerate(graph.steps, start=1)
-        if step.op == "BatchNormalization" and not folded(step, made_by)
+        if len(plain_ops(step, made_by)) > 1
     ]
 
 
-def folded(step, made_by):
-    """Whether a normalization is folded into the kernel before it.
+def plain_ops(step, made_by):
+    """What a step without a kernel becomes in the file.
 
     Args:
         step: a `Step` of a `ChannelGraph`.
         made_by: `dict` from the `id` of a tensor to the step that made it.
+
+    Returns:
+        Tuple of `str`, names of ops; empty if the step is a view or part of
+        the op before it. An op that no rule names counts as `"ADD"`.
     """
+    if step.memory == "view":
+        return ()
+    if step.memory == "inplace" and _folded(step, made_by):
+        return ()
+    return step.file_ops or ("ADD",)
+
+
+def _folded(step, made_by):
+    """Whether an op that works in place is part of the one before it."""
     before = made_by.get(id(step.inputs[0]))
-    return before is not None and bool(before.work)
+    scales = set(step.file_ops) <= _FOLDED
+    return not step.file_ops or (
+        scales and before is not None and bool(before.work)
+    )
 
 
 def _bytes(tensor, keep):

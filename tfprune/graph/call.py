@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tfprune.graph import channel_graph
+from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 
 READS = channel_graph.READS
@@ -27,6 +28,8 @@ class Call:
         path: `str`, the layer's path.
         output_shapes: list of the shapes of the outputs.
         memory: `"new"`, `"inplace"` or `"view"`; a rule may change it.
+        file_ops: tuple of `str`, what the layer becomes in a .tflite file, as
+            its rule was registered; a rule may change it.
     """
 
     def __init__(self, site, args, kwargs, output_shapes, records):
@@ -42,6 +45,7 @@ class Call:
         ]
         self.output_shapes = output_shapes
         self.memory = "new"
+        self.file_ops = rulebook.file_ops(site.entry, site.live)
         self.work = []
         self._site = site
         self._keys = site.keys

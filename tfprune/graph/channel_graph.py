@@ -91,6 +91,8 @@ class Step:
             the coefficient times the kept channels of each array.
         memory: `"new"` if the output needs its own buffer, `"inplace"` if it
             may reuse the input's, `"view"` if it is the input's.
+        file_ops: tuple of `str`, what it becomes in a .tflite file if it has
+            no kernel, as its schema names it ("MAX_POOL_2D").
     """
 
     layer: str
@@ -99,6 +101,7 @@ class Step:
     outputs: tuple
     work: tuple = ()
     memory: str = "new"
+    file_ops: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -85,6 +85,7 @@ def _read(model, config, input_shape, records):
                 outputs,
                 tuple(call.work),
                 call.memory,
+                call.file_ops,
             )
         )
         return list(outputs) if len(outputs) > 1 else outputs[0]

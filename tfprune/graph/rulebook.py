@@ -7,11 +7,14 @@ import keras
 from tfprune.core import registry
 
 _RULES = registry.Registry("layer rule")
+_FILE_OPS: dict[str, tuple] = {}
 # The name of the rule for layers that have none of their own.
 ANY_OTHER = "*"
 
 
-def rule(*names: str) -> Callable[[Callable], Callable]:
+def rule(
+    *names: str, file_ops: str | tuple[str, ...] = ()
+) -> Callable[[Callable], Callable]:
     """Decorator that registers a function as the rule of layer classes.
 
     Args:
@@ -19,6 +22,9 @@ def rule(*names: str) -> Callable[[Callable], Callable]:
             with the prefix `ops.` (`"ops.Add"`), or the registered name of a
             custom class (`"my_package>MyLayer"`, or the bare class name if it
             is not registered).
+        file_ops: `str` or tuple of them, what the layers become in a .tflite
+            file if they have no kernel, as its schema names it
+            ("MAX_POOL_2D"); predictions of time and code use it.
 
     Example:
 
@@ -29,9 +35,12 @@ def rule(*names: str) -> Callable[[Callable], Callable]:
     ...     return call.x.labels
     """
 
+    ops = (file_ops,) if isinstance(file_ops, str) else tuple(file_ops)
+
     def add(function):
         for name in names:
             _RULES.register(name)(function)
+            _FILE_OPS[name] = ops
         return function
 
     return add
@@ -45,12 +54,19 @@ def of(entry, live=None):
         live: the layer itself; a subclass with the same computation uses the
             rule of its base class.
     """
+    return _RULES.get(_name_in_book(entry, live))
+
+
+def file_ops(entry, live=None):
+    """Returns the `file_ops` that the rule of an entry was registered with."""
+    return _FILE_OPS[_name_in_book(entry, live)]
+
+
+def _name_in_book(entry, live):
     if is_known(entry):
-        return _RULES.get(name_of(entry))
+        return name_of(entry)
     base = base_of(live)
-    if base is not None:
-        return _RULES.get(base.__name__)
-    return _RULES.get(ANY_OTHER)
+    return ANY_OTHER if base is None else base.__name__
 
 
 # What a subclass may define without changing the computation of its base.

@@ -1,7 +1,9 @@
 import keras
 import numpy as np
 from absl.testing import absltest
+from absl.testing import parameterized
 
+import tfprune
 from tfprune.costs import core_steps
 from tfprune.graph import read
 
@@ -17,7 +19,7 @@ def sizes(layers, shape=(8, 8, 3), keep=None):
     return core_steps.sizes(graph, keep)
 
 
-class SizesTest(absltest.TestCase):
+class SizesTest(parameterized.TestCase):
     def test_normalization_and_relu_are_part_of_a_convolution(self):
         found = sizes(
             [
@@ -74,6 +76,58 @@ class SizesTest(absltest.TestCase):
         self.assertEqual(grouped.reads * grouped.writes, 64 * 2 * 2 * 2)
         recurrent, *_ = sizes([LAYERS.SimpleRNN(4)], (5, 3))
         self.assertEqual(recurrent.reads, 5 * (3 * 4 + 4 * 4))
+
+    @parameterized.parameters(
+        (LAYERS.GlobalMaxPooling2D(), ["REDUCE_MAX"]),
+        (LAYERS.Cropping2D(), ["STRIDED_SLICE"]),
+        (LAYERS.LeakyReLU(), ["LEAKY_RELU"]),
+        (LAYERS.Softmax(), ["SOFTMAX"]),
+        (LAYERS.Reshape((-1, 4)), []),
+        (LAYERS.Dropout(0.5), []),
+    )
+    def test_layers_without_a_kernel(self, layer, expected):
+        _, *found = sizes([LAYERS.Conv2D(4, 1), layer])
+        self.assertEqual([size.kind for size in found], expected)
+
+    def test_merges_take_two_tensors_at_a_time(self):
+        kinds = {}
+        for layer in (LAYERS.Add(), LAYERS.Average(), LAYERS.Concatenate()):
+            x = keras.Input((8, 8, 4))
+            graph = read.channel_graph(keras.Model(x, layer([x, x, x])))
+            found = core_steps.sizes(graph, np.ones(graph.size, bool))
+            kinds[layer.name.split("_")[0]] = [size.kind for size in found]
+        self.assertEqual(
+            kinds,
+            {
+                "add": ["ADD", "ADD"],
+                "average": ["ADD", "ADD", "MUL"],
+                "concatenate": ["CONCATENATION"],
+            },
+        )
+
+    def test_normalization_that_no_kernel_takes(self):
+        pool, *scales = sizes(
+            [LAYERS.MaxPooling2D(2), LAYERS.BatchNormalization()]
+        )
+        self.assertEqual(pool.kind, "MAX_POOL_2D")
+        self.assertEqual([size.kind for size in scales], ["MUL", "ADD"])
+
+    def test_a_wrapped_layer_counts_as_the_layer(self):
+        x = keras.Input((4, 8, 8, 3))
+        layer = LAYERS.TimeDistributed(LAYERS.MaxPooling2D(2))
+        graph = read.channel_graph(keras.Model(x, layer(x)))
+        (found,) = core_steps.sizes(graph, np.ones(graph.size, bool))
+        expected = core_steps.OpSize("MAX_POOL_2D", 64, 4, 3, 3, True)
+        self.assertEqual(found, expected)
+
+    def test_a_layer_that_learns_what_to_prune_counts_as_the_layer(self):
+        layers = [LAYERS.Conv2D(4, 3, 2), LAYERS.Dense(2)]
+        inputs = keras.Input((8, 8, 3))
+        model = keras.Model(inputs, layers[1](layers[0](inputs)))
+        wrapped = tfprune.wrap(model, method=tfprune.methods.SoftThreshold())
+        graph = read.channel_graph(wrapped)
+        found = core_steps.sizes(graph, np.ones(graph.size, bool))
+        self.assertEqual(found, sizes(layers))
 
     def test_channels_that_go(self):
         def half(graph):

@@ -4,7 +4,7 @@ from tfprune.graph import rulebook
 from tfprune.graph.rules import activation
 
 LAYERS = (
-    "ReLU LeakyReLU ELU ThresholdedReLU Identity ActivityRegularization "
+    "ReLU ELU ThresholdedReLU Identity ActivityRegularization "
     "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout "
     "GaussianDropout GaussianNoise StochasticDepth "
     "RandomBrightness RandomContrast RandomCrop RandomFlip RandomGrayscale "
@@ -12,6 +12,7 @@ LAYERS = (
 ).split()
 
 
+@rulebook.rule("LeakyReLU", file_ops="LEAKY_RELU")
 @rulebook.rule(*LAYERS, *(f"ops.{name}" for name in activation.OPS))
 def elementwise(call):
     call.memory = "inplace"
@@ -41,7 +42,9 @@ def activation_layer(call):
     return activation.activate(call, call.x.labels)
 
 
-@rulebook.rule("Softmax", "ops.Softmax", "ops.LogSoftmax", "ops.Sparsemax")
+@rulebook.rule("Softmax", "ops.Softmax", file_ops="SOFTMAX")
+@rulebook.rule("ops.LogSoftmax", file_ops="LOG_SOFTMAX")
+@rulebook.rule("ops.Sparsemax")
 @rulebook.rule("ops.Normalize", "ops.Cumsum", "ops.Cumprod", "ops.Roll")
 def along_an_axis(call):
     """Mixes the elements along some axes, and no others."""

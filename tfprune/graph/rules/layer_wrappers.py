@@ -10,7 +10,7 @@ from tfprune.graph import tensor as tensor_lib
 def transparent(call):
     entry, inner = call.inside()
     labels = rulebook.of(entry, inner.live)(inner)
-    call.memory = inner.memory
+    call.memory, call.file_ops = inner.memory, inner.file_ops
     return labels
 
 
@@ -22,7 +22,7 @@ def spectral_normalization(call):
         columns = call.bound(name, -1)
         if columns is not None:
             call.bind("vector_u", 1, columns)
-    call.memory = inner.memory
+    call.memory, call.file_ops = inner.memory, inner.file_ops
     return labels
 
 
@@ -44,5 +44,6 @@ def time_distributed(call):
     inner.work = []
     found = rulebook.of(entry, inner.live)(inner)
     call.work += [(steps * n, counted) for n, counted in inner.work]
+    call.file_ops = inner.file_ops
     found = found if isinstance(found, list) else [found]
     return [np.expand_dims(labels, 1) for labels in found]

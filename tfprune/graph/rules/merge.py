@@ -8,10 +8,10 @@ from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 
 OPS = (
-    "Add Subtract Multiply Divide TrueDivide FloorDivide Maximum Minimum Power "
-    "Mod Arctan2 Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd "
-    "LogicalOr LogicalXor Where Hypot SquaredDifference Logaddexp Logaddexp2 "
-    "DivideNoNan Fmax Fmin Fmod Heaviside"
+    "Divide TrueDivide FloorDivide Power Mod Arctan2 Equal NotEqual Greater "
+    "GreaterEqual Less LessEqual LogicalAnd LogicalOr LogicalXor Where Hypot "
+    "SquaredDifference Logaddexp Logaddexp2 DivideNoNan Fmax Fmin Fmod "
+    "Heaviside"
 ).split()
 
 
@@ -53,14 +53,26 @@ def _full_rank(x, rank, at):
     return sizes, x.labels.reshape(shape[:at] + (1,) * missing + shape[at:])
 
 
-@rulebook.rule("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
+@rulebook.rule("Add", file_ops="ADD")
+@rulebook.rule("Subtract", file_ops="SUB")
+@rulebook.rule("Multiply", file_ops="MUL")
+@rulebook.rule("Average", file_ops=("ADD", "MUL"))
+@rulebook.rule("Maximum", file_ops="MAXIMUM")
+@rulebook.rule("Minimum", file_ops="MINIMUM")
 def merge_layer(call):
     # Unlike numpy, Keras merge layers insert missing axes after the batch axis.
     rank = max(x.rank for x in call.tensors)
     arrays = [_full_rank(x, rank, 1) for x in call.tensors]
+    pairwise, *last = call.file_ops
+    call.file_ops = (pairwise,) * (len(call.tensors) - 1) + tuple(last)
     return _joined(call, call.output_shapes[0], arrays)
 
 
+@rulebook.rule("ops.Add", file_ops="ADD")
+@rulebook.rule("ops.Subtract", file_ops="SUB")
+@rulebook.rule("ops.Multiply", file_ops="MUL")
+@rulebook.rule("ops.Maximum", file_ops="MAXIMUM")
+@rulebook.rule("ops.Minimum", file_ops="MINIMUM")
 @rulebook.rule(*(f"ops.{name}" for name in OPS))
 def elementwise_op(call):
     rank = len(call.output_shapes[0])
@@ -97,7 +109,7 @@ def _follow(call, constant, labels):
             call.edit(constant.keys, channels[0], axis)
 
 
-@rulebook.rule("Concatenate", "ops.Concatenate")
+@rulebook.rule("Concatenate", "ops.Concatenate", file_ops="CONCATENATION")
 def concatenate(call):
     if any(isinstance(x, tensor_lib.Constant) for x in _leaves(call)):
         return call.freeze_all("an array among tensors")[0]
@@ -113,7 +125,7 @@ def concatenate(call):
     return np.concatenate(parts, axis)
 
 
-@rulebook.rule("ops.Stack")
+@rulebook.rule("ops.Stack", file_ops="PACK")
 def stack(call):
     axis = call.argument(1, "axis", 0) % len(call.output_shapes[0])
     arrays = any(isinstance(x, tensor_lib.Constant) for x in _leaves(call))

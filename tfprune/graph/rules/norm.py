@@ -5,7 +5,7 @@ import numpy as np
 from tfprune.graph import rulebook
 
 
-@rulebook.rule("BatchNormalization")
+@rulebook.rule("BatchNormalization", file_ops=("MUL", "ADD"))
 def batch_normalization(call):
     axis = np.atleast_1d(call.config["axis"])[0]
     channels = call.channels(axis)
@@ -73,7 +73,7 @@ def normalization(call):
     return call.x.labels
 
 
-@rulebook.rule("PReLU")
+@rulebook.rule("PReLU", file_ops="PRELU")
 def prelu(call):
     call.memory = "inplace"
     shared = np.atleast_1d(call.config["shared_axes"] or ())
@@ -83,7 +83,7 @@ def prelu(call):
     return call.x.labels
 
 
-@rulebook.rule("LayerScale")
+@rulebook.rule("LayerScale", file_ops="MUL")
 def layer_scale(call):
     channels = call.channels(-1)
     call.gain("gamma")

@@ -4,14 +4,8 @@ from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 
 REDUCTIONS = (
-    "Mean Max Min Sum Amax Amin Var Std Prod Any All Logsumexp Argmax Argmin "
-    "CountNonzero Median Norm"
+    "Var Std Prod Any All Logsumexp Argmax Argmin CountNonzero Median Norm"
 ).split()
-ADAPTIVE = [
-    f"Adaptive{kind}Pooling{rank}D"
-    for kind in ("Average", "Max")
-    for rank in (1, 2, 3)
-]
 
 
 def reduce(call, axes, keepdims):
@@ -25,12 +19,18 @@ def reduce(call, axes, keepdims):
     return labels if keepdims else labels.squeeze(axes)
 
 
-@rulebook.rule("MaxPooling1D", "MaxPooling2D", "MaxPooling3D")
-@rulebook.rule("AveragePooling1D", "AveragePooling2D", "AveragePooling3D")
-@rulebook.rule("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D")
-@rulebook.rule("Cropping1D", "Cropping2D", "Cropping3D")
-@rulebook.rule("UpSampling1D", "UpSampling2D", "UpSampling3D")
-@rulebook.rule("Resizing", "CenterCrop", "ops.Resize", *ADAPTIVE)
+def _ranks(name):
+    return [f"{name}{rank}D" for rank in (1, 2, 3)]
+
+
+@rulebook.rule(*_ranks("MaxPooling"), file_ops="MAX_POOL_2D")
+@rulebook.rule(*_ranks("AveragePooling"), file_ops="AVERAGE_POOL_2D")
+@rulebook.rule(*_ranks("ZeroPadding"), file_ops="PAD")
+@rulebook.rule(*_ranks("Cropping"), "CenterCrop", file_ops="STRIDED_SLICE")
+@rulebook.rule(*_ranks("UpSampling"), file_ops="BROADCAST_TO")
+@rulebook.rule("Resizing", "ops.Resize", file_ops="RESIZE_BILINEAR")
+@rulebook.rule(*_ranks("AdaptiveMaxPooling"))
+@rulebook.rule(*_ranks("AdaptiveAveragePooling"))
 def local(call):
     axis = call.channel_axis()
     if set(call.x.varying) - {axis}:
@@ -38,15 +38,18 @@ def local(call):
     return call.x.labels
 
 
-@rulebook.rule("GlobalAveragePooling1D", "GlobalMaxPooling1D")
-@rulebook.rule("GlobalAveragePooling2D", "GlobalMaxPooling2D")
-@rulebook.rule("GlobalAveragePooling3D", "GlobalMaxPooling3D")
+@rulebook.rule(*_ranks("GlobalAveragePooling"), file_ops="MEAN")
+@rulebook.rule(*_ranks("GlobalMaxPooling"), file_ops="REDUCE_MAX")
 def global_pooling(call):
     axis = call.channel_axis()
     axes = [a for a in range(1, call.x.rank) if a != axis]
     return reduce(call, axes, call.config["keepdims"])
 
 
+@rulebook.rule("ops.Mean", file_ops="MEAN")
+@rulebook.rule("ops.Sum", file_ops="SUM")
+@rulebook.rule("ops.Max", "ops.Amax", file_ops="REDUCE_MAX")
+@rulebook.rule("ops.Min", "ops.Amin", file_ops="REDUCE_MIN")
 @rulebook.rule(*(f"ops.{name}" for name in REDUCTIONS))
 def reduction(call):
     axes = call.argument(1, "axis")
@@ -56,7 +59,8 @@ def reduction(call):
     return reduce(call, axes, call.argument(2, "keepdims", False))
 
 
-@rulebook.rule("ops.MaxPool", "ops.AveragePool")
+@rulebook.rule("ops.MaxPool", file_ops="MAX_POOL_2D")
+@rulebook.rule("ops.AveragePool", file_ops="AVERAGE_POOL_2D")
 @rulebook.rule("ops.AdaptiveMaxPool", "ops.AdaptiveAveragePool")
 def pool_op(call):
     return local(call)
