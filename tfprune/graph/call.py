@@ -45,7 +45,6 @@ class Call:
         ]
         self.output_shapes = output_shapes
         self.memory = "new"
-        self.file_ops = rulebook.file_ops(site.entry, site.live)
         self.work = []
         self._site = site
         self._keys = site.keys
@@ -85,6 +84,10 @@ class Call:
     @property
     def x(self):
         return self.tensors[0]
+
+    @functools.cached_property
+    def file_ops(self):
+        return rulebook.file_ops(self._site.entry, self.live)
 
     def argument(self, position, name, default=None):
         """Returns an op's argument, from its config, position or name."""

@@ -59,7 +59,7 @@ def of(entry, live=None):
 
 def file_ops(entry, live=None):
     """Returns the `file_ops` that the rule of an entry was registered with."""
-    return _FILE_OPS[_name_in_book(entry, live)]
+    return _FILE_OPS.get(_name_in_book(entry, live), ())
 
 
 def _name_in_book(entry, live):
