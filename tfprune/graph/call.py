@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 
 import keras
 import numpy as np
@@ -52,26 +53,41 @@ class Call:
         self._records = records
         self._prefix = ""
         self._lead = 0
+        self._sees_input = True
 
-    def inside(self, key="layer", attribute=None, prefix="", **changes):
+    def inside(
+        self,
+        key="layer",
+        attribute=None,
+        prefix="",
+        *,
+        sees_input=True,
+        **changes,
+    ):
         """Returns the call of a layer inside this one.
 
         Args:
-            key: `str`, the config key that holds the inner layer.
-            attribute: `str`, the attribute that holds it, if different.
+            key: `str`, the config key that holds the inner layer, or a tuple
+                of keys if it is in a list.
+            attribute: `str`, the attribute that holds it, if different; a dot
+                descends as in `bind`.
             prefix: `str`, prefix of its variables' names: `"layer."`.
+            sees_input: `bool`, whether the inner layer's input is this one's;
+                if not, what it reads has no `input_axis`.
             **changes: `args`, `kwargs` and `output_shapes`, if the inner
                 layer's differ: tensors without the outer leading axes.
 
         Returns:
             `(entry, call)`: the inner layer's entry and a `Call` of it.
         """
-        entry = self.config[key]
+        keys = key if isinstance(key, tuple) else (key,)
+        entry = functools.reduce(operator.getitem, keys, self.config)
+        names = (attribute or key).split(".")
         site = dataclasses.replace(
             self._site,
-            keys=self._keys + ("config", key),
+            keys=self._keys + ("config", *keys),
             entry=entry,
-            live=getattr(self.live, attribute or key),
+            live=functools.reduce(_part, names, self.live),
         )
         given = {"args": self.args, "kwargs": self.kwargs}
         given["output_shapes"] = self.output_shapes
@@ -79,6 +95,7 @@ class Call:
         call.work = self.work
         call._prefix = self._prefix + prefix
         call._lead = self._lead + self.x.rank - call.x.rank
+        call._sees_input = self._sees_input and sees_input
         return entry, call
 
     @property
@@ -158,6 +175,8 @@ class Call:
             return
         axis %= len(variable.shape)
         self._bind_adapters(attribute, variable, axis, labels, role)
+        if not self._sees_input and role == READS:
+            reading = {"padded": True}
         if reading.get("input_axis") is not None:
             inner = self.x.rank
             reading["input_axis"] = self._lead + reading["input_axis"] % inner

@@ -133,12 +133,27 @@ def _own(value, dtype=None):
 def custom_objects(model):
     """The classes and functions of a model that Keras does not know."""
     objects = {}
-    for layer in layers_of(model):
+    for layer in _with_inner(layers_of(model)):
         for thing in (type(layer), *_parts(layer)):
             if not (thing.__module__ or "").startswith("keras."):
                 objects[thing.__name__] = thing
                 objects[keras.saving.get_registered_name(thing)] = thing
     return objects
+
+
+def _with_inner(layers):
+    """The layers and those that they hold: of wrappers, cells of an RNN."""
+    found, seen = list(layers), {id(layer) for layer in layers}
+    for layer in found:  # which grows
+        for value in vars(layer).values():
+            for inner in value if isinstance(value, (list, tuple)) else [value]:
+                if (
+                    isinstance(inner, keras.layers.Layer)
+                    and id(inner) not in seen
+                ):
+                    seen.add(id(inner))
+                    found.append(inner)
+    return found
 
 
 def _parts(layer):

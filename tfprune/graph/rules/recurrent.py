@@ -34,13 +34,13 @@ def _units(call, gates, key="units"):
     return units, columns
 
 
-def _outputs(call, *units):
+def _outputs(call, output, units):
     """Labels of all outputs; joins initial states with the units.
 
     Args:
         call: the `Call`.
-        *units: the units of each state; those of the last cell are also the
-            layer's output.
+        output: the units that the layer returns.
+        units: list, the units of each state; one for all if they are the same.
     """
     states = keras.tree.flatten(call.argument(1, "initial_state"))
     for x, labels in zip(states, _each(units, len(states)), strict=False):
@@ -52,7 +52,7 @@ def _outputs(call, *units):
     after = _each(units, len(call.output_shapes) - 1)
     return [
         call.spread(labels, axis=-1, k=k)
-        for k, labels in enumerate([units[-1], *after])
+        for k, labels in enumerate([output, *after])
     ]
 
 
@@ -71,7 +71,7 @@ def recurrent(call):
     steps = call.x.shape[1] or 1
     call.multiply_adds(steps, inputs, columns)
     call.multiply_adds(steps, units, columns)
-    return _outputs(call, units)
+    return _outputs(call, units, [units])
 
 
 @rulebook.rule("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
@@ -87,52 +87,101 @@ def conv_lstm(call):
     at *= call.x.shape[1] or 1
     call.multiply_adds(at * window, inputs, columns)
     call.multiply_adds(at * window, units, columns)
-    return _outputs(call, units)
-
-
-# The number of gates and of states of each cell.
-_CELLS = {
-    keras.layers.SimpleRNNCell: (1, 1),
-    keras.layers.LSTMCell: (4, 2),
-    keras.layers.GRUCell: (3, 1),
-}
+    return _outputs(call, units, [units])
 
 
 @rulebook.rule("RNN")
 def rnn(call):
-    """One cell, or several stacked ones."""
-    cell, keys = call.live.cell, ("config", "cell", "config")
-    cells = [(cell, "cell", keys)]
-    if type(cell) is keras.layers.StackedRNNCells:
-        cells = [
-            (inner, f"cell.cells.{i}", (*keys, "cells", i, "config"))
-            for i, inner in enumerate(cell.cells)
-        ]
-    if any(type(inner) not in _CELLS for inner, _, _ in cells):
-        names = ", ".join(type(inner).__name__ for inner, _, _ in cells)
-        return call.freeze_all(f"an RNN whose cells have no rule: {names}")
-    steps, inputs, states = call.x.shape[1] or 1, call.channels(-1), []
-    for place, (inner, path, keys) in enumerate(cells):
-        gates, count = _CELLS[type(inner)]
-        units = call.fresh(inner.units, f"cell{place}")
-        columns = np.tile(units, gates)
-        first = {"input_axis": -1} if place == 0 else {"padded": True}
-        call.bind(f"{path}.kernel", 0, inputs, READS, **first)
-        call.bind(f"{path}.kernel", -1, columns, WRITES)
-        call.bind(f"{path}.recurrent_kernel", 0, units, READS, padded=True)
-        call.bind(f"{path}.recurrent_kernel", -1, columns, WRITES)
-        call.bind(f"{path}.bias", -1, columns)
-        call.edit((*keys, "units"), units)
+    """The cell sees one time step, and its states."""
+    sizes = _state_sizes(call.live.cell)
+    if sizes is None:
+        return call.freeze_all("an RNN whose states are not vectors")
+    x, output = call.x, call.output_shapes[0]
+    labels = tensor_lib.on_axis(call.channels(-1), x.rank - 1, x.rank - 2)
+    step = tensor_lib.Tensor(x.shape[:1] + x.shape[2:], labels, x.dtype)
+    states = [
+        tensor_lib.Tensor((x.shape[0], n), call.fresh(n, f"state{i}")[None])
+        for i, n in enumerate(sizes)
+    ]
+    entry, inner = call.inside(
+        "cell",
+        prefix="cell.",
+        args=(step, states),
+        kwargs={},
+        output_shapes=[(output[0], output[-1]), *(s.shape for s in states)],
+    )
+    inner.work = []
+    after, *states_after = _outputs_of_cell(inner, entry, states)
+    call.work += [((x.shape[1] or 1) * n, axes) for n, axes in inner.work]
+    for i, units in enumerate(states_after):
+        call.bind(f"states.{i}", -1, units)  # of a stateful layer
+        # A state depends on earlier ones, whatever the cell's rule says.
         call.drive(units)
-        for name in ("activation", "recurrent_activation"):
-            activation.activate_as(call, units, inner, name)
-        call.multiply_adds(steps, inputs, columns)
-        call.multiply_adds(steps, units, columns)
-        states += [units] * count
-        inputs = units
-    for i, labels in enumerate(states):  # Variables of a stateful layer.
-        call.bind(f"states.{i}", -1, labels)
-    return _outputs(call, *states)
+    return _outputs(call, after, states_after)
+
+
+@rulebook.rule("StackedRNNCells")
+def stacked_cells(call):
+    """Each cell reads the output of the one before."""
+    x, given, after = call.x, call.tensors[1:], []
+    for i, cell in enumerate(call.live.cells):
+        count = len(_state_sizes(cell))
+        states, given = given[:count], given[count:]
+        size = cell.output_size
+        entry, inner = call.inside(
+            ("cells", i),
+            f"cells.{i}",
+            f"cells.{i}.",
+            sees_input=i == 0,
+            args=(x, states),
+            output_shapes=[(x.shape[0], size), *(s.shape for s in states)],
+        )
+        units, *states_after = _outputs_of_cell(inner, entry, states)
+        x = tensor_lib.Tensor((x.shape[0], size), units[None], x.dtype)
+        after += [labels[None] for labels in states_after]
+    return [x.labels, *after]
+
+
+@rulebook.rule("SimpleRNNCell", "LSTMCell", "GRUCell")
+def cell(call):
+    inputs = call.channels(-1)
+    units, *others = (call.channels(-1, state) for state in call.tensors[1:])
+    for other in others:
+        call.join(units, other)
+    gates = call.variable("kernel").shape[-1] // units.size
+    columns = np.tile(units, gates)
+    call.bind("kernel", 0, inputs, READS, input_axis=-1)
+    call.bind("kernel", -1, columns, WRITES)
+    call.bind("recurrent_kernel", 0, units, READS, padded=True)
+    call.bind("recurrent_kernel", -1, columns, WRITES)
+    call.bind("bias", -1, columns)
+    call.count("units", units)
+    for name in ("activation", "recurrent_activation"):
+        activation.activate(call, units, name)
+    call.multiply_adds(1, inputs, columns)
+    call.multiply_adds(1, units, columns)
+    return [units[None]] * len(call.output_shapes)
+
+
+def _state_sizes(cell):
+    """The sizes of a cell's states, or `None` if one is not a vector."""
+    sizes = keras.tree.flatten(cell.state_size)
+    return sizes if all(isinstance(n, int) for n in sizes) else None
+
+
+def _outputs_of_cell(call, entry, states):
+    """1-D labels of a cell's output and states, which come back each step."""
+    found = rulebook.of(entry, call.live)(call)
+    shapes = call.output_shapes
+    labels = [
+        np.repeat(array.reshape(-1), n)
+        if array.size == 1
+        else array.reshape(-1)
+        for array, (_, n) in zip(found, shapes, strict=True)
+    ]
+    for state, after in zip(states, labels[1:], strict=True):
+        call.join(state.labels.reshape(-1), after)
+    return labels
 
 
 @rulebook.rule("Bidirectional")

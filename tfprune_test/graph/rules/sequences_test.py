@@ -3,6 +3,9 @@
 import keras
 from absl.testing import parameterized
 
+from tfprune.costs import counting
+from tfprune.graph import read
+from tfprune.graph import rulebook
 from tfprune_test import exactness
 
 LAYERS, OPS = keras.layers, keras.ops
@@ -26,6 +29,60 @@ class MyDense(LAYERS.Dense):
 
 class MyLSTM(LAYERS.LSTM):
     """Computes what its base does."""
+
+
+class MyCell(LAYERS.LSTMCell):
+    """Computes what its base does."""
+
+
+@keras.saving.register_keras_serializable("sequences")
+class Projected(LAYERS.Layer):
+    """A cell with a wide memory and a narrow output."""
+
+    def __init__(self, units, width, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.width = units, width
+        self.state_size, self.output_size = [units, width], units
+
+    def build(self, shape):
+        sizes = shape[-1], self.units
+        self.enter = self.add_weight((sizes[0], self.width), name="enter")
+        self.again = self.add_weight((sizes[1], self.width), name="again")
+        self.leave = self.add_weight((self.width, self.units), name="leave")
+        self.built = True
+
+    def call(self, x, states):
+        old, memory = states
+        seen = OPS.matmul(x, self.enter) + OPS.matmul(old, self.again)
+        memory = 0.5 * memory + OPS.tanh(seen)
+        out = OPS.matmul(memory, self.leave)
+        return out, [out, memory]
+
+    def get_config(self):
+        return super().get_config() | {
+            "units": self.units,
+            "width": self.width,
+        }
+
+
+@rulebook.rule("sequences>Projected")
+def projected(call):
+    units, width = (call.channels(-1, x) for x in call.tensors[1:])
+    call.bind("enter", 0, call.channels(-1), "reads", input_axis=-1)
+    call.bind("enter", 1, width, "writes")
+    call.bind("again", 0, units, "reads")
+    call.bind("again", 1, width, "writes")
+    call.bind("leave", 0, width, "reads")
+    call.bind("leave", 1, units, "writes")
+    call.count("units", units)
+    call.count("width", width)
+    call.multiply_adds(1, call.channels(-1), width)
+    call.multiply_adds(2, units, width)
+    return [call.spread(x, -1, k) for k, x in enumerate((units, units, width))]
+
+
+class NoRule(Projected):
+    """A cell that tfprune does not know."""
 
 
 class Halved(LAYERS.Dense):
@@ -65,6 +122,26 @@ def states_of_cells():
     return x, LAYERS.RNN(other)(x, initial_state=states) + y
 
 
+def cells_of_their_own():
+    x = keras.Input((5, 3))
+    cells = [MyCell(4), Projected(6, 8), LAYERS.GRUCell(5), Projected(4, 6)]
+    y = LAYERS.RNN(cells, return_sequences=True)(x)
+    return x, LAYERS.RNN(Projected(4, 6))(y)
+
+
+def cells_both_ways():
+    x = keras.Input((5, 3))
+    y = LAYERS.Bidirectional(LAYERS.RNN(Projected(4, 6)))(x)
+    return x, LAYERS.Dense(4)(y)
+
+
+def states_of_ones_own():
+    x = keras.Input((5, 3))
+    y, *states = LAYERS.RNN(Projected(4, 6), return_state=True)(x)
+    z = LAYERS.RNN(Projected(4, 6))(x, initial_state=states)
+    return x, LAYERS.Concatenate()([y, z])
+
+
 def states_both_ways():
     x = keras.Input((5, 3))
     _, *states = LAYERS.Bidirectional(LAYERS.LSTM(4, return_state=True))(x)
@@ -91,6 +168,9 @@ KINDS = (
     masked_cells,
     states_of_cells,
     states_both_ways,
+    cells_of_their_own,
+    cells_both_ways,
+    states_of_ones_own,
     patches,
     own_classes,
 )
@@ -112,3 +192,18 @@ class SequencesTest(exactness.ExactnessTestCase):
         inputs = keras.Input((4,))
         model = keras.Model(inputs, LAYERS.Dense(2)(Halved(6)(inputs)))
         self.assert_exact(model, removes=False, unknown=["Halved"])
+
+    def test_a_cell_without_a_rule_is_named(self):
+        inputs = keras.Input((5, 3))
+        x = LAYERS.RNN(NoRule(4, 6))(inputs)
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        self.assert_exact(model, removes=False, unknown=["NoRule"])
+
+    def test_work_of_a_cell_counts_for_every_step(self):
+        inputs = keras.Input((5, 3))
+        cells = [Projected(4, 6), Projected(2, 3)]
+        model = keras.Model(inputs, LAYERS.RNN(cells)(inputs))
+        graph = read.channel_graph(model)
+        steps = 3 * 6 + 2 * 4 * 6 + 4 * 3 + 2 * 2 * 3
+        self.assertEqual(counting.cost(model).macs, 5 * steps)
+        self.assertEqual(int(graph.removable.sum()), 4 + 6 + 3)
