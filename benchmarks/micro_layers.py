@@ -28,6 +28,11 @@ def _dense(x):
     return LAYERS.Dense(8)(x)
 
 
+def _words(x, **kwargs):
+    values = keras.initializers.RandomUniform(-1, 1, seed=0)
+    return LAYERS.Embedding(9, 4, values, **kwargs)(x)
+
+
 def _patches(x):
     return OPS.image.extract_patches(x, 2)
 
@@ -95,11 +100,11 @@ ROWS = {
     ),
     "GRU": (STEPS, "float32", lambda x: LAYERS.GRU(6)(x)),
     "SimpleRNN": (STEPS, "float32", lambda x: LAYERS.SimpleRNN(6)(x)),
-    "Embedding": (VECTOR, "int32", lambda x: LAYERS.Embedding(9, 4)(x)),
+    "Embedding": (VECTOR, "int32", _words),
     "Embedding, mask_zero, LSTM": (
         VECTOR,
         "int32",
-        lambda x: LAYERS.LSTM(4)(LAYERS.Embedding(9, 4, mask_zero=True)(x)),
+        lambda x: LAYERS.LSTM(4)(_words(x, mask_zero=True)),
     ),
     "one_hot": (VECTOR, "int32", lambda x: OPS.one_hot(x, 9)),
     "argmax": (VECTOR, "float32", lambda x: OPS.argmax(_dense(x), -1)),
@@ -112,7 +117,7 @@ ROWS = {
     ),
     "input of uint8": (IMAGE, "uint8", lambda x: LAYERS.Rescaling(1 / 255)(x)),
     "input of uint16": (VECTOR, "uint16", lambda x: LAYERS.Rescaling(0.1)(x)),
-    "input of int64": (VECTOR, "int64", lambda x: LAYERS.Embedding(9, 4)(x)),
+    "input of int64": (VECTOR, "int64", _words),
     "float16": (
         IMAGE,
         "float32",
