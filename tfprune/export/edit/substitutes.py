@@ -16,6 +16,8 @@ from tfprune.export.file import packing
 _MOST_JOINED = 10
 # The most axes of a tensor that it slices.
 _MOST_AXES = 4
+# Which input is divided.
+_SPLIT_INPUT = {"SPLIT": 1, "UNPACK": 0}
 
 
 def substitute(model):
@@ -37,7 +39,8 @@ def substitute(model):
         kinds.CAST: _bytes_in,
         kinds.REDUCE_ANY: _any,
         kinds.REDUCE_ALL: _any,
-        kinds.UNPACK: _unpack_truths,
+        kinds.UNPACK: _unpack,
+        kinds.SPLIT: _split_as_stored,
         kinds.STRIDED_SLICE: _slice_of_many_axes,
         kinds.EQUAL: _compare_as_stored,
         kinds.NOT_EQUAL: _compare_as_stored,
@@ -209,11 +212,54 @@ def _any(place, op):
     place.become(op, "NOT_EQUAL", "NotEqualOptions", [most, zero])
 
 
+def _split_as_stored(place, op):
+    """SPLIT and UNPACK of dequantized values take the stored integers.
+
+    The converter leaves them in float if nothing reads one of their outputs;
+    SPLIT only sometimes: it depends on where things lie in its memory.
+    """
+    source = op.inputs[_SPLIT_INPUT[place.kind(op)]]
+    before = place.maker(source)
+    if (
+        before is None
+        or place.kind(before) != "DEQUANTIZE"
+        or set(op.outputs) & set(place.graph.outputs)
+        or any(
+            place.kind(reader) != "QUANTIZE"
+            for made in op.outputs
+            for reader in place.readers(made)
+        )
+    ):
+        return
+    (stored,) = before.inputs
+    op.inputs = [stored if i == source else i for i in op.inputs]
+    op.outputs = list(op.outputs)
+    for number, made in enumerate(op.outputs):
+        tensor = place.graph.tensors[made]
+        tensor.type = place.type(stored)
+        tensor.quantization = place.graph.tensors[stored].quantization
+        for reader in place.readers(made):
+            if place.steps(reader.outputs[0]) == place.steps(stored):
+                # The others, if any, quantize this one to their steps.
+                place.graph.operators.remove(reader)
+                for other in place.readers(made):
+                    other.inputs = list(reader.outputs)
+                (op.outputs[number],) = reader.outputs
+                break
+    if not place.readers(source):
+        place.graph.operators.remove(before)
+
+
+def _unpack(place, op):
+    if place.type(op.inputs[0]) == place.schema.TensorType.BOOL:
+        _unpack_truths(place, op)
+    else:
+        _split_as_stored(place, op)
+
+
 def _unpack_truths(place, op):
     """UNPACK of booleans becomes a STRIDED_SLICE for each output."""
     source = op.inputs[0]
-    if place.type(source) != place.schema.TensorType.BOOL:
-        return
     shape = place.shape(source)
     axis = op.builtinOptions.axis % len(shape)
     ends = [1] * len(shape)

@@ -6,6 +6,7 @@ import pytest
 from absl.testing import parameterized
 
 from tfprune.core import packages
+from tfprune.export.edit import graph_edits
 from tfprune.export.edit import substitutes
 from tfprune.export.file import model_file
 from tfprune.export.file import packing
@@ -79,6 +80,17 @@ def slices_of_five_axes(x):
     return x[:, 1:, :, ::2, 1:] - x[:, :0:-1, :, 1:, :2]
 
 
+def one_of_several_parts(x):
+    return OPS.split(keras.layers.Dense(6)(x), 3, axis=-1)[1]
+
+
+def one_of_several_steps(x):
+    return OPS.unstack(keras.layers.Dense(6)(x), axis=1)[2]
+
+
+PARTS = one_of_several_parts, one_of_several_steps
+
+
 def masked(x):
     x = x * OPS.cast(OPS.abs(x[:, :, :1]) > 0.25, "float32")
     return keras.layers.GRU(2)(keras.layers.Masking()(x))
@@ -114,6 +126,8 @@ class SubstituteTest(parameterized.TestCase):
             pixel_shuffle,
             patches,
             slices_of_five_axes,
+            one_of_several_parts,
+            one_of_several_steps,
         ),
         mode=("float32", "int8"),
     )
@@ -124,7 +138,10 @@ class SubstituteTest(parameterized.TestCase):
         model = built(function)
         data = None if mode == "float32" else self.x
         small_models.export(model, self.path, mode, data)
-        kernels.resolver_methods(model_file.read(self.path).ops)
+        ops = model_file.read(self.path).ops
+        kernels.resolver_methods(ops)
+        if mode == "int8" and function in PARTS:
+            self.assertNotIn("DEQUANTIZE", ops)
         wanted = small_models.predictions(model, [self.x])[0]
         for runtime in ("tflite", "reference", "micro"):
             found = interpreter.run(self.path, self.x, runtime)
@@ -181,6 +198,40 @@ class SubstituteTest(parameterized.TestCase):
         for runtime in ("tflite", "micro"):
             found = interpreter.run(self.path, x, runtime)
             np.testing.assert_allclose(found, wanted, atol=0.01)
+
+    @parameterized.parameters(
+        ("SPLIT", [0.5], ["SPLIT"]),
+        ("UNPACK", [0.5], ["UNPACK"]),
+        ("SPLIT", [0.5, 0.25], ["SPLIT", "QUANTIZE"]),
+        ("SPLIT", [0.25], ["SPLIT", "QUANTIZE"]),
+        ("SPLIT", [], ["DEQUANTIZE", "SPLIT"]),
+    )
+    def test_parts_of_stored_integers(self, kind, scales, expected):
+        """Of two parts one is quantized again, and the other is not read."""
+        sketch = hand_made.Sketch()
+        x = sketch.tensor("x", (1, 4), "int8", ([0.5], [0]))
+        y = sketch.tensor("y", (1, 4))
+        parts = [sketch.tensor(f"part{i}", (1, 2)) for i in range(2)]
+        axis = [sketch.constant("axis", np.int32(1))] * (kind == "SPLIT")
+        sketch.op("DEQUANTIZE", [x], [y])
+        sketch.op(kind, [*axis, y], parts)
+        ends = [
+            sketch.tensor(f"end{i}", (1, 2), "int8", ([scale], [0]))
+            for i, scale in enumerate(scales)
+        ]
+        for end in ends:
+            sketch.op("QUANTIZE", [parts[1]], [end])
+        model = packing.unpacked(sketch.data([x], ends or parts[1:]))
+        substitutes.substitute(model)
+        (graph,) = model.subgraphs
+        schema = packages.load("ai_edge_litert.schema_py_generated")
+        place = graph_edits.Place(schema, model, graph)
+        self.assertEqual([place.kind(op) for op in graph.operators], expected)
+        made = {i for op in graph.operators for i in op.outputs}
+        self.assertContainsSubset(graph.outputs, made)
+        if scales:
+            types = {place.type(i) for i in made}
+            self.assertEqual(types, {hand_made.TYPES["int8"]})
 
     @parameterized.parameters((0.75, "int8"), (300.0, "float32"))
     def test_a_constant_to_compare_with(self, value, dtype):
