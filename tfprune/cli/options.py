@@ -174,12 +174,13 @@ def limits(values):
     define(Limit(), "peak_bytes", f"Peak bytes of activations: {unit}")
     define(Limit(), "flash_bytes", f"Bytes of the int8 file: {unit}")
     define(Limit(), "ram_bytes", f"Bytes of its arena: {unit}")
+    define(Limit(), "image_bytes", f"Bytes of that file and its code: {unit}")
 
 
 # The flags of `limits` and `budget` that set a limit.
 LIMITS = (
     *("macs", "params", "channels", "peak_bytes", "flash_bytes"),
-    *("ram_bytes", "depth"),
+    *("ram_bytes", "image_bytes", "depth"),
 )
 
 

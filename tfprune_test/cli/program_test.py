@@ -273,6 +273,16 @@ class PruneTest(CliTestCase):
         self.assertIn("--data must name", self.refused(*arguments))
         self.succeed(*arguments, f"--data={path}")
 
+    def test_a_limit_of_the_file_and_its_code(self):
+        whole = counting.Meter(read.channel_graph(self.model))
+        limit = whole.image_bytes() - 500
+        arguments = ["prune", self.dense, f"--image_bytes={limit}"]
+        self.succeed(*arguments, f"--out={self.small}")
+        small = keras.saving.load_model(self.small)
+        found = counting.Meter(read.channel_graph(small)).image_bytes()
+        self.assertLessEqual(found, limit)
+        self.assertLess(small.count_params(), self.model.count_params())
+
     def test_a_picture_is_written(self):
         path = self.folder / "cut.png"
         arguments = ["prune", self.dense, "--macs=0.5", f"--out={self.small}"]
