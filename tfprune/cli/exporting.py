@@ -6,6 +6,7 @@ import tfprune
 from tfprune.cli import actions
 from tfprune.cli import choices
 from tfprune.cli import printing
+from tfprune.core import boards
 from tfprune.core import tables
 from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
@@ -15,8 +16,10 @@ from tfprune.export.micro.arena import cores
 
 def export(paths, values, given):
     out, micro = given["out"], given["micro"]
-    if values.core:
-        cores.variants(values.kernels, cores.get(values.core))
+    board = values.board and boards.get(values.board)
+    core = values.core or (board and board.core)
+    if core:
+        cores.variants(values.kernels, cores.get(core))
     model = actions.load(paths[0], values)
     with leftovers.folder() as folder:
         # Names in the sources are derived from the file's name.
@@ -94,6 +97,7 @@ def _sources(path, out, values):
         ram_bytes=values.ram_bytes,
         kernels=values.kernels,
         core=values.core,
+        board=values.board,
         project=values.project,
         image_bytes=values.image_bytes,
         plan_memory=values.plan_memory,

@@ -415,6 +415,12 @@ def firmware(values):
         flag_values=values,
     )
     _text(values, "core", "With --micro: the core, cortex-m55 for example.")
+    _text(
+        values,
+        "board",
+        "With --micro: the core and the memory of a board; see `tfprune "
+        "boards`. --core and limits that are given count instead.",
+    )
     flags.DEFINE_enum(
         "project",
         None,

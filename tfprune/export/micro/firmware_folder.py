@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from absl import logging
 
+from tfprune.core import boards
 from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.core.files import atomic
@@ -22,6 +23,7 @@ from tfprune.export.micro import kernels as op_kernels
 from tfprune.export.micro import memory_map
 from tfprune.export.micro import projects
 from tfprune.export.micro.arena import arena_need
+from tfprune.export.micro.arena import cores
 from tfprune.export.micro.arena import measured_arena
 from tfprune.export.micro.arena import offline_plan
 
@@ -112,6 +114,7 @@ def export_micro(
     image_bytes: int | None = None,
     kernels: str = "auto",
     core: str | None = None,
+    board: str | boards.Board | None = None,
     project: str | None = None,
     plan_memory: bool = False,
 ) -> MicroSource:
@@ -158,6 +161,9 @@ def export_micro(
         kernels, core: the kernels and the core that the arena is for, as for
             `arena_bytes`. By default, the sources run on any Cortex-M with the
             reference kernels or CMSIS-NN, with ESP-IDF, and on a computer.
+        board: a name from `tfprune boards`, or a `core.boards.Board`: its
+            core, and what a model may use of its flash and RAM, where these
+            are not given.
         project: `None`, "cmake", "arduino", "platformio", "zephyr", "esp-idf"
             or "stm32cube": the project to write, checked against the kernels of
             its version of TFLite Micro.
@@ -174,16 +180,22 @@ def export_micro(
         RuntimeError: If TFLite Micro cannot run the file.
         ValueError: If it is not a TFLite model, if TFLite Micro has no
             kernel for an op, if the kernels do not support the file's scales,
+            if the board is unknown,
             if the labels or the sample do not fit, if the folder holds another
             model, or if a budget is exceeded; the message tells by how much.
 
     Example:
 
     >>> sources = export_micro("small.tflite", "firmware",
-    ...                        flash_bytes=64_000, ram_bytes=40_000)
+    ...                        board="nano-33-ble", project="zephyr")
     >>> sources.arena.required_bytes
     """
     out = atomic.writable_folder(out)
+    if board is not None:
+        chip = boards.get(board)
+        core = core or cores.get(chip.core)
+        flash_bytes = chip.flash_bytes if flash_bytes is None else flash_bytes
+        ram_bytes = chip.ram_bytes if ram_bytes is None else ram_bytes
     file = model_file.read(tflite_path)
     labels = folder_checks.labels(labels, file)
     folder_checks.project(project)

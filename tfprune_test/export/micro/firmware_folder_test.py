@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import importlib.util
 import os
@@ -15,6 +16,7 @@ import pytest
 from absl.testing import parameterized
 
 from tfprune import zoo
+from tfprune.core import boards
 from tfprune.export.edit import lean
 from tfprune.export.file import model_file
 from tfprune.export.micro import firmware_folder
@@ -441,6 +443,8 @@ class ExportMicroTest(parameterized.TestCase):
         ({"kernels": "fast"}, "kernels='fast'"),
         ({"core": "cortex-m5"}, "core='cortex-m5'. Did you mean"),
         ({"core": "esp32", "kernels": "cmsis-nn"}, "must run on the core"),
+        ({"board": "nano33"}, "board='nano33'. Similar: nano-33-ble"),
+        ({"board": "esp32", "kernels": "cmsis-nn"}, "must run on the core"),
         ({"project": "make"}, "project='make'"),
         ({"project": "arduino"}, "one per channel in classes"),
     )
@@ -450,6 +454,20 @@ class ExportMicroTest(parameterized.TestCase):
                 self.file.path, self.out / "new", **kwargs
             )
         self.assertEmpty(os.listdir(self.out))
+
+    def test_a_board_gives_the_core_and_what_a_model_may_use(self):
+        tiny = dataclasses.replace(
+            boards.get("grove-vision-ai-2"), ram_kib=1, flash_kib=64
+        )
+        export = functools.partial(
+            firmware_folder.export_micro, self.file.path, self.out
+        )
+        message = "ram_bytes=512, .* CMSIS-NN with the vector extension"
+        with self.assertRaisesRegex(ValueError, message):
+            export(board=tiny)
+        found = export(board=tiny, ram_bytes=50_000)
+        core = export(core="cortex-m55")
+        self.assertEqual(found.arena_need, core.arena_need)
 
     def test_a_budget_that_is_just_met_is_met(self):
         arena = firmware_folder.arena_bytes(self.file.path)
