@@ -56,8 +56,8 @@ def sizes(graph, keep):
 def _of(step, layer, keep, made_by):
     layer = getattr(layer, "layer", layer)  # of a wrapper
     config = getattr(layer, "get_config", dict)()
-    reads = memory.kept_shape(step.inputs[0], keep)[1:] or (1,)
-    writes = memory.kept_shape(step.outputs[0], keep)[1:] or (1,)
+    reads = _sizes(step.inputs[0], keep)
+    writes = _sizes(step.outputs[0], keep)
     places = math.prod(writes[:-1])
     found = []
     if step.work:
@@ -73,6 +73,11 @@ def _of(step, layer, keep, made_by):
         kind = _ACTIVATIONS.get(activation, "LOGISTIC")
         found.append(OpSize(kind, places, 1, writes[-1], writes[-1]))
     return found
+
+
+def _sizes(tensor, keep):
+    """Sizes without the batch axis; unknown ones count as 1."""
+    return [n or 1 for n in memory.kept_shape(tensor, keep)[1:]] or [1]
 
 
 def _kernels(step, config, keep, reads, writes, places):

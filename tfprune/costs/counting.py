@@ -36,6 +36,8 @@ class Cost(printed.Printed):
         peak_bytes: peak activation memory in bytes.
         flash_bytes: size of the int8 .tflite file in bytes, predicted.
         ram_bytes: tensor arena of that file on TFLite Micro, predicted.
+        image_bytes: that file and the code that runs it, predicted for CMSIS-NN
+            on a Cortex-M4.
     """
 
     params: int
@@ -45,6 +47,7 @@ class Cost(printed.Printed):
     peak_bytes: int
     flash_bytes: int
     ram_bytes: int
+    image_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +121,7 @@ class Meter:
             peak_bytes=self._plan.peak_bytes(keep),
             flash_bytes=self._file.flash_bytes(keep),
             ram_bytes=self._file.ram_bytes(keep),
+            image_bytes=self.image_bytes(keep),
         )
 
     def macs(self, keep=None):

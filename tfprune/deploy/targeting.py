@@ -11,11 +11,9 @@ from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
-from tfprune.costs import code_size
 from tfprune.deploy import core_cycles
 from tfprune.deploy import latency
 from tfprune.export.convert import tflite
-from tfprune.export.file import model_file
 from tfprune.export.micro import firmware_folder
 from tfprune.graph import read
 from tfprune.selection import budget as budget_lib
@@ -211,8 +209,8 @@ def _latency(file, dense, meter, kernels, core, target):
     return meter.latency() * small / whole
 
 
-def _image(file, *_):
-    return file.stat().st_size + code_size.of(model_file.read(file).ops).bytes
+def _image(file, dense, meter, kernels, core, *_):
+    return firmware_folder.image_bytes(file, kernels, core)
 
 
 _MEASURES = {

@@ -16,6 +16,7 @@ if typing.TYPE_CHECKING:
     from tfprune.export.micro.compression import compress_tflite
     from tfprune.export.micro.firmware_folder import arena_bytes
     from tfprune.export.micro.firmware_folder import export_micro
+    from tfprune.export.micro.firmware_folder import image_bytes
     from tfprune.export.micro.npu import compile_for_npu
 
 # Loaded on demand: reading a file does not need Keras, only converting does.
@@ -28,6 +29,7 @@ __getattr__, __all__ = lazy.attach(
         "export_bits": "tfprune.export.convert.mixed",
         "export_micro": "tfprune.export.micro.firmware_folder",
         "export_tflite": "tfprune.export.convert.tflite",
+        "image_bytes": "tfprune.export.micro.firmware_folder",
         "share_arena": "tfprune.export.micro.arena.shared_arena",
     },
 )

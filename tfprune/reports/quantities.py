@@ -16,6 +16,7 @@ WORDS = {
     "peak_bytes": "peak activation bytes",
     "flash_bytes": "int8 flash bytes, predicted",
     "ram_bytes": "int8 arena bytes, predicted",
+    "image_bytes": "int8 flash and code bytes, predicted",
     "float32_file_bytes": "float32 file bytes",
     "float32_arena_bytes": "float32 arena bytes, measured",
     "int8_flash_bytes": "int8 flash bytes, measured",

@@ -32,6 +32,7 @@ class MeterTest(parameterized.TestCase):
                 peak_bytes=4 * 5 * (4 + 6),
                 flash_bytes=cost.flash_bytes,
                 ram_bytes=cost.ram_bytes,
+                image_bytes=cost.image_bytes,
             ),
         )
 

@@ -160,7 +160,9 @@ class ExportTest(parameterized.TestCase):
             raise unittest.SkipTest("files are made on TensorFlow")
         folder = cls.enterClassContext(tempfile.TemporaryDirectory())
         cls.out = pathlib.Path(folder, "out")
-        budget = tfprune.Budget(macs=0.6, flash_bytes=0.95, ram_bytes=8_192)
+        budget = tfprune.Budget(
+            macs=0.6, flash_bytes=0.95, image_bytes=0.999, ram_bytes=8_192
+        )
         cls.found = compress(
             cls.out, budget, export=True, labels=("a", "b", "c"), epochs=2
         )
@@ -175,6 +177,9 @@ class ExportTest(parameterized.TestCase):
         self.assertLessEqual(
             path.stat().st_size, self.found.limits["flash_bytes"]
         )
+        image = tfprune.export.image_bytes(path)
+        self.assertEqual(after["int8 flash and code"], image)
+        self.assertLessEqual(image, self.found.limits["image_bytes"])
         self.assertTrue(self.found.fits)
         self.assertLess(
             after["float32 file bytes"],

@@ -101,6 +101,31 @@ def arena_bytes(
     return arena_need.of(path, kernels, core).bytes
 
 
+def image_bytes(
+    path: typed.Path, kernels: str = "auto", core: str | None = None
+) -> int:
+    """The flash that a .tflite file and the code that runs it take.
+
+    Args:
+        path: `str` or path-like.
+        kernels, core: as for `arena_bytes`; of several kernels, the largest
+            counts.
+
+    Returns:
+        `int`, bytes; your own program comes beside.
+
+    Raises:
+        ImportError, OSError, ValueError: As `arena_bytes`.
+
+    Example:
+
+    >>> image_bytes("small.tflite", "cmsis-nn", "cortex-m55")
+    """
+    file = model_file.read(path)
+    need = arena_need.of(path, kernels, core)
+    return file.file_bytes + _code(file, need).bytes
+
+
 def export_micro(
     tflite_path: typed.Path,
     out: typed.Path,

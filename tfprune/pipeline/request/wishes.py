@@ -10,7 +10,7 @@ from tfprune.selection import Budget
 
 _NAMES = ("budget", "board", "macs", "latency", "max_loss")
 _BY_LOSS = ("macs", "params")
-MICRO = ("flash_bytes", "ram_bytes")
+MICRO = ("flash_bytes", "ram_bytes", "image_bytes")
 _TABLE = "latency table"
 
 

@@ -195,5 +195,6 @@ _LIMITS = {
     "MACs": "macs",
     "parameters": "params",
     "int8 flash, measured": "flash_bytes",
+    "int8 flash and code": "image_bytes",
     "arena, needed on the core": "ram_bytes",
 }

@@ -13,6 +13,8 @@ _LIMIT = 5000  # Samples for the confusion matrix or the histogram of errors.
 _ERRORS = 64  # Samples for the quantization error.
 _BYTES = {
     measured.FLASH,
+    measured.IMAGE,
+    measured.IMAGE_PREDICTED,
     measured.ARENA,
     measured.ARENA_NEEDED,
     measured.FLASH_PREDICTED,

@@ -28,6 +28,7 @@ class MeasuredTest(parameterized.TestCase):
         ({}, {}),
         ({"flash_bytes": 100}, {}),
         ({"flash_bytes": 99}, {"flash_bytes": 1}),
+        ({"image_bytes": 250}, {"image_bytes": 50}),
         (
             {"flash_bytes": 90, "ram_bytes": 30},
             {"flash_bytes": 10, "ram_bytes": 20},
@@ -37,6 +38,7 @@ class MeasuredTest(parameterized.TestCase):
     def test_limits_that_a_file_exceeds(self, ceilings, expected):
         numbers = {
             **{measured.FLASH: 100, measured.ARENA: 10, "MACs": 9},
+            measured.IMAGE: 300,
             measured.ARENA_NEEDED: 50,
         }
         self.assertEqual(measured.over(numbers, ceilings), expected)
