@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+import pathlib
 
 from tfprune.core import packages
+from tfprune.core.files import damage
 from tfprune.export.file import model_file
 
 # Multiply-adds per element of the output, from the shapes of the inputs and the
@@ -53,16 +55,20 @@ def ops(path):
     Raises:
         ImportError: If the extra `export` is missing.
         OSError: If there is no such file.
-        ValueError: If the file is not a TFLite model.
+        ValueError: If the file is not a TFLite model, or is damaged.
 
     Example:
 
     >>> sum(op.macs or 0 for op in ops("model.tflite"))
     """
     model_file.read(path)
+    with damage.reading(path):
+        return _ops(pathlib.Path(path).read_bytes())
+
+
+def _ops(data):
     schema = packages.load("ai_edge_litert.schema_py_generated")
-    with open(path, "rb") as file:
-        model = schema.Model.GetRootAs(file.read(), 0)
+    model = schema.Model.GetRootAs(data, 0)
     graph = model.Subgraphs(0)
     types = _names(schema.TensorType)
     counted, found = set(), []

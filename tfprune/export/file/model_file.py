@@ -182,9 +182,20 @@ def output_names(path):
     Returns:
         List of `(kind, name)`: the op ("CONV_2D") and the name of its first
         output, empty if the file has none.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is damaged.
     """
     with open(path, "rb") as file:
         data = file.read()
+    try:
+        return _output_names(data)
+    except _DAMAGES as error:
+        raise damage.error(path, error) from error
+
+
+def _output_names(data):
     schema = packages.load("ai_edge_litert.schema_py_generated")
     model = schema.Model.GetRootAs(data, 0)
     graph, kinds = model.Subgraphs(0), _names(schema.BuiltinOperator)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from tfprune.core import packages
+from tfprune.core.files import damage
 
 # The ops whose second input is a kernel.
 OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -65,6 +66,7 @@ def read(data):
     return found
 
 
+@damage.reading("a .tflite file")
 def channelwise_dense(data):
     """The dense ops whose weights have one scale per output channel.
 
@@ -74,6 +76,9 @@ def channelwise_dense(data):
     Returns:
         `dict` from the name of the output tensor to the dtype of the input
         ("int16").
+
+    Raises:
+        ValueError: If the file is damaged.
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     model = schema.Model.GetRootAs(data, 0)
@@ -107,8 +112,13 @@ def computed_tensors(data):
     }
 
 
+@damage.reading("a .tflite file")
 def constant_tensors(data):
-    """The names of the constants of a file."""
+    """The names of the constants of a file.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     return {name for name, _, filled in _tensors(schema, data) if filled}
 

@@ -49,7 +49,8 @@ def open_file(path, choice="xnnpack", preserve=False):
         if choice != "xnnpack":
             raise RuntimeError(
                 "TFLite must be able to run the file. Received: "
-                f"path={str(path)!r}. TFLite reports: {error}"
+                f"path={str(path)!r}. TFLite reports: "
+                f"{' '.join(str(error).split())}"
             ) from error
         logging.warning(
             "XNNPACK refuses %s (%s); TFLite runs it with its built-in "

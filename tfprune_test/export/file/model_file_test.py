@@ -3,7 +3,9 @@ import pathlib
 import numpy as np
 from absl.testing import parameterized
 
+from tfprune.export.file import contents
 from tfprune.export.file import model_file
+from tfprune.export.file import weight_ops
 from tfprune_test import conftest
 from tfprune_test.export import small_models
 
@@ -59,6 +61,33 @@ class ReadTest(parameterized.TestCase):
         file = small_models.export(small_models.lstm(unroll=False), path)
         self.assertEqual(file.ops["WHILE"], 1)
         self.assertEqual(file.ops["LOGISTIC"], 3)
+
+    def test_every_reader_names_damage_in_one_line(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        whole, path = folder / "whole.tflite", folder / "a.tflite"
+        small_models.export(small_models.dense(), whole)
+        data = whole.read_bytes()
+        readers = (
+            model_file.read,
+            model_file.output_names,
+            contents.ops,
+            lambda path: weight_ops.channelwise_dense(path.read_bytes()),
+            lambda path: weight_ops.constant_tensors(path.read_bytes()),
+        )
+        refused = dict.fromkeys(range(len(readers)), 0)
+        rng = np.random.default_rng(0)
+        for _ in range(300):
+            damaged = bytearray(data)
+            at = 4 * int(rng.integers(2, len(data) // 8))
+            damaged[at : at + 4] = rng.bytes(4)
+            path.write_bytes(damaged)
+            for number, reader in enumerate(readers):
+                try:
+                    reader(path)
+                except ValueError as error:
+                    self.assertRegex(str(error), r"\A.*is damaged.*\Z")
+                    refused[number] += 1
+        self.assertGreater(min(refused.values()), 10, refused)
 
     @parameterized.named_parameters(
         ("empty", lambda data: b""),

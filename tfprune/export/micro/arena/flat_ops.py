@@ -163,6 +163,12 @@ def _graph(model, graph, plan):
             return []
         return [tensors[i] if i >= 0 else None for i in indices]
 
+    def made(indices):
+        found = pick(indices)
+        if None in found:
+            raise IndexError("an output that is no tensor")
+        return found
+
     ops = []
     for op in graph.operators:
         code = model.operatorCodes[op.opcodeIndex]
@@ -174,14 +180,14 @@ def _graph(model, graph, plan):
             Op(
                 kind=kind,
                 inputs=pick(op.inputs),
-                outputs=pick(op.outputs),
+                outputs=made(op.outputs),
                 options=options,
                 subgraphs=[
                     getattr(options, name) for name in _SUBGRAPHS.get(kind, ())
                 ],
             )
         )
-    return Graph(tensors, pick(graph.inputs), pick(graph.outputs), ops)
+    return Graph(tensors, made(graph.inputs), made(graph.outputs), ops)
 
 
 def _tensor(tensor, dtype, buffer, planned):

@@ -35,6 +35,13 @@ class ReadTest(absltest.TestCase):
         with self.assertRaisesRegex(ValueError, "^The file is damaged: .*$"):
             flat_ops.read(b"\xff" * 64)
 
+    def test_an_output_that_is_no_tensor_is_damage(self):
+        sketch = hand_made.Sketch()
+        x = sketch.tensor("x", (1, 3), "int8", ([0.5], [0]))
+        sketch.op("mine", [x], [-1])
+        with self.assertRaisesRegex(ValueError, "an output that is no tensor"):
+            flat_ops.read(sketch.data([x], [x]))
+
     def test_what_memory_is_planned_by(self):
         sketch = hand_made.Sketch()
         x = sketch.tensor("x", (1, 3), "int8", ([0.5], [0]))
