@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 
 from tfprune.core import tables
@@ -67,6 +68,11 @@ def systems(roots, backends):
     ]
     found = found or [System((sys.executable,), root, backends)]
     for folder in roots:
+        if not (folder / "proc" / "self").exists():
+            raise FileNotFoundError(
+                "TensorFlow reads /proc, which each system must have. Received:"
+                f" {folder}. Run: mount -t proc proc {folder}/proc"
+            )
         found.append(System(("/usr/bin/python3",), folder, backends))
         for name in ("etc/resolv.conf", "etc/pip.conf"):
             if (root / name).exists():
@@ -126,10 +132,17 @@ def tried(system, package):
             "env", f"KERAS_BACKEND={name}", python, inside / TRIAL.name
         )
         if said.returncode:
-            return row | {"steps": _reason(said.stderr)}, False
+            why = _reason(said.stderr)
+            if why == "-":
+                why = f"ended with {said.returncode}: {said.stderr[-200:]}"
+            return row | {"steps": why}, False
     found = json.loads(said.stdout.splitlines()[-1])
     row["steps"] = ", ".join(k for k, v in found.items() if v == "ok")
-    refused = [f"{k}: {v}" for k, v in found.items() if v != "ok"]
+    refused = [
+        textwrap.shorten(f"{k}: {v}", 200, placeholder=" ...")
+        for k, v in found.items()
+        if v != "ok"
+    ]
     row["refused"] = "; ".join(refused)
     return row, not any("crash" in text for text in refused)
 
@@ -145,7 +158,7 @@ def _installer(system, python):
 def _reason(text):
     """The last line of an error."""
     lines = [line for line in text.splitlines() if "rror" in line] or ["-"]
-    return lines[-1].strip()[:200]
+    return textwrap.shorten(lines[-1], 200, placeholder=" ...")
 
 
 def main(argv=None):

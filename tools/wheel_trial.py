@@ -8,6 +8,7 @@ import json
 import pathlib
 import sys
 import tempfile
+import textwrap
 
 import keras
 import numpy as np
@@ -90,6 +91,10 @@ def steps(folder):
     )
 
 
+def _short(text):
+    return textwrap.shorten(text, 160, placeholder=" ...")
+
+
 def main():
     keras.utils.set_random_seed(0)
     found = {}
@@ -99,9 +104,9 @@ def main():
                 step()
                 found[name] = "ok"
             except REFUSALS as error:
-                found[name] = " ".join(str(error).split())[:160]
+                found[name] = _short(str(error))
             except Exception as error:
-                found[name] = f"crash: {type(error).__name__}: {error}"[:200]
+                found[name] = _short(f"crash: {type(error).__name__}: {error}")
     print(json.dumps(found))
 
 

@@ -1,10 +1,12 @@
-"""Reads `.npy` and `.npz` files that somebody else may have written.
+"""Writes `.npy` files, and reads what somebody else may have written.
 
 A file says how large its arrays are, and an archive can swell a thousandfold:
 both are compared with the length of the file before anything is unpacked.
 """
 
+import errno
 import math
+import os
 import pathlib
 import tokenize
 import zipfile
@@ -34,6 +36,26 @@ _KINDS = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+
+def save(path, array):
+    """Writes one array to a `.npy` file.
+
+    Args:
+        path: `str` or path-like.
+        array: numpy array without objects.
+
+    Raises:
+        OSError: If it cannot be written; also of a full disk, of which numpy
+            says only how many numbers it has written.
+    """
+    try:
+        np.save(path, array, allow_pickle=False)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        full = errno.ENOSPC
+        raise OSError(full, os.strerror(full), str(path)) from error
 
 
 def read(path):

@@ -7,11 +7,11 @@ import re
 import typing
 
 import keras
-import numpy as np
 from absl import logging
 
 from tfprune.core import packages
 from tfprune.core import typed
+from tfprune.core.files import array_files
 from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
 from tfprune.core.processes import child
@@ -325,7 +325,7 @@ def _samples(mode, calibration, signature, limit):
 def _save(samples, folder):
     paths = [folder / f"calibration_{i}.npy" for i in range(len(samples))]
     for path, array in zip(paths, samples, strict=True):
-        np.save(path, array)
+        array_files.save(path, array)
     return [str(path) for path in paths]
 
 

@@ -5,6 +5,7 @@ import pathlib
 import numpy as np
 
 from tfprune.core import packages
+from tfprune.core.files import array_files
 from tfprune.core.files import leftovers
 from tfprune.core.processes import child
 from tfprune.export.file import model_file
@@ -119,7 +120,7 @@ def _run_micro(file, columns):
         inputs = [folder / f"input_{i}.npy" for i in range(len(columns))]
         outputs = [folder / f"output_{i}.npy" for i in range(len(file.outputs))]
         for path, column in zip(inputs, columns, strict=True):
-            np.save(path, column)
+            array_files.save(path, column)
         ask_micro(
             file,
             action="run",

@@ -6,6 +6,7 @@ import re
 import numpy as np
 from absl import logging
 
+from tfprune.core.files import array_files
 from tfprune.core.processes import child
 from tfprune.export.file import model_file
 from tfprune.export.run import interpreter
@@ -64,7 +65,7 @@ def _run(model, file, few, runtime):
     inputs = [f"{path}.in_{i}.npy" for i in range(len(few))]
     outputs = [f"{path}.out_{i}.npy" for i in range(len(file.outputs))]
     for place, column in zip(inputs, file.encode(few), strict=True):
-        np.save(place, column)
+        array_files.save(place, column)
     script = micro_runner if runtime == "micro" else litert_runner
     with child.Child(script.__file__) as process:
         answer = process.ask(

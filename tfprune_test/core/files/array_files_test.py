@@ -83,6 +83,17 @@ class ArrayFilesTest(parameterized.TestCase):
         with mock.patch.object(array_files, "_SLACK", 1000):
             self.refused(swollen, "would become 1,048,576 when unpacked")
 
+    def test_a_full_disk_is_said(self):
+        path = self.path.with_name("x.npy")
+        short = OSError("1024 requested and 992 written")
+        with mock.patch.object(np, "save", side_effect=short):
+            with self.assertRaisesRegex(OSError, "No space left .*x.npy"):
+                array_files.save(path, np.zeros(9))
+        with self.assertRaisesRegex(FileNotFoundError, "none"):
+            array_files.save(path.parent / "none" / "x.npy", np.zeros(9))
+        array_files.save(path, np.arange(9))
+        self.assertEqual(array_files.read(path).tolist(), [*range(9)])
+
     def test_a_checksum_that_is_wrong(self):
         buffer = io.BytesIO()
         np.savez(buffer, x=np.full(9, 7, np.uint8))
