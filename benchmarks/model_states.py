@@ -261,10 +261,10 @@ def row(name):
     reasons = {reason for _, _, reason in graph.reasons} - own
     return (
         name,
+        "; ".join(sorted(reasons)) or "-",
         f"{int(graph.removable.sum()):,} of {graph.size:,}",
         f"{model.count_params():,} -> {found.small.count_params():,}",
         f"{found.error:.0e}",
-        "; ".join(sorted(reasons)) or "-",
     )
 
 
@@ -275,10 +275,10 @@ def main(_):
         print(*rows[-1], sep="  ", flush=True)
     header = (
         "state",
+        "what holds channels",
         "removable channels",
         "parameters",
         "difference",
-        "what holds the others",
     )
     text = (
         "# Models in a state\n\n"
@@ -287,7 +287,7 @@ def main(_):
         "`difference`: the largest difference of outputs before and after, "
         "relative to the largest output. The channels of inputs and outputs "
         f"always stay. Seed {FLAGS.seed}.\n\n"
-        f"{tables.Table(header, tuple(rows), left=1).to_markdown()}\n"
+        f"{tables.Table(header, tuple(rows), left=2).to_markdown()}\n"
         f"{results.footer('model_states.py')}\n"
     )
     results.publish(text, FLAGS.table)

@@ -27,7 +27,7 @@ from tools import source_tree
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 TRIAL = source_tree.ROOT / "tools" / "wheel_trial.py"
-_HEAD = """# The wheel on each Python
+_HEAD = """# The wheel on {title}
 
 A fresh environment with the wheel and one backend, and what runs in it. Steps
 that a backend cannot do say so in their error. Written by
@@ -182,7 +182,9 @@ def main(argv=None):
             rows.append(tuple(row.get(name, "") for name in columns))
     table = tables.Table(columns, tuple(rows), left=len(columns)).to_markdown()
     if options.table:
-        (source_tree.ROOT / options.table).write_text(f"{_HEAD}{table}\n")
+        title = "PyTorch" if options.torch else "each Python"
+        head = _HEAD.format(title=title)
+        (source_tree.ROOT / options.table).write_text(f"{head}{table}\n")
     return int(not well)
 
 
