@@ -27,7 +27,8 @@ class Training:
         curve: list of `dict`, one for each epoch: `epoch`, `rate` (the learning
             rate), `seconds`, the training metrics and, as `val_...`, the
             validation metrics.
-        best: `int`, the epoch whose weights are used; 0 means before training.
+        best: `int`, the epoch whose weights are used, that of the best metric
+            and of the least loss among equals; 0 means before training.
         before: `dict`, the validation metrics before training.
     """
 
@@ -119,7 +120,7 @@ class _Keeper(keras.callbacks.Callback):
         self._fixed = epochs is not None
         self.most = epochs if self._fixed else job.recipe.most_epochs
         self.training = Training(self.most)
-        self.weights, self._gain = None, -math.inf
+        self.weights, self._rank = None, [-math.inf, -math.inf]
         self._written = self._epoch_began = 0.0
         self.feed = None
 
@@ -137,7 +138,7 @@ class _Keeper(keras.callbacks.Callback):
             self._restore()
             return
         values = self._measured()
-        self._gain, self.weights = self._job.task.gain(values), self._values()
+        self._rank, self.weights = self._ranked(values), self._values()
         self.training.before = values
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -163,9 +164,9 @@ class _Keeper(keras.callbacks.Callback):
             **{k: float(v) for k, v in (logs or {}).items()},
             **{f"val_{k}": v for k, v in values.items()},
         }
-        gain = self._job.task.gain(values)
-        if gain > self._gain:
-            self._gain, self.weights = gain, self._values()
+        rank = self._ranked(values)
+        if rank > self._rank:
+            self._rank, self.weights = rank, self._values()
             self.training.best = epoch + 1
         line["seconds"] = time.monotonic() - self._epoch_began
         self.training.curve.append(line)
@@ -184,6 +185,14 @@ class _Keeper(keras.callbacks.Callback):
         return self._job.task.evaluate(
             self._core.predict_on_batch, self._job.validation
         )
+
+    def _ranked(self, values):
+        """What the best epoch has most of: the metric, then less loss.
+
+        On few validation samples many epochs have the same accuracy.
+        """
+        gain = self._job.task.gain(values)
+        return [float(gain), -float(values.get("loss", 0))]
 
     def _seconds_left(self):
         clock = self._job.clock
@@ -216,7 +225,7 @@ class _Keeper(keras.callbacks.Callback):
         arrays |= {f"w{i}": value for i, value in enumerate(self.weights)}
         facts = {
             **dataclasses.asdict(self.training),
-            "gain": self._gain,
+            "rank": self._rank,
         }
         buffer = io.BytesIO()
         np.savez(buffer, facts=json.dumps(facts), **arrays)
@@ -231,7 +240,7 @@ class _Keeper(keras.callbacks.Callback):
             self.weights = [
                 arrays[f"w{i}"] for i in range(len(self._core.variables))
             ]
-        self._gain = facts.pop("gain")
+        self._rank = facts.pop("rank")
         self.training = Training(**facts)
 
 

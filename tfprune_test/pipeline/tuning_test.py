@@ -27,7 +27,8 @@ class Task:
         self.values = list(values)
 
     def evaluate(self, outputs_of, source):
-        return {"accuracy": self.values.pop(0)}
+        value = self.values.pop(0)
+        return value if isinstance(value, dict) else {"accuracy": value}
 
     def gain(self, values):
         return values["accuracy"]
@@ -85,6 +86,19 @@ class KeeperTest(absltest.TestCase):
         self.assertEqual(
             (line["epoch"], line["loss"], line["val_accuracy"]), (2, 0.5, 0.9)
         )
+
+    def test_of_equal_epochs_the_one_of_least_loss_is_kept(self):
+        keeper = self.keeper(
+            [
+                {"accuracy": 0.5, "loss": 0.1},
+                {"accuracy": 0.9, "loss": 0.4},
+                {"accuracy": 0.9, "loss": 0.3},
+                {"accuracy": 0.9, "loss": 0.35},
+                {"accuracy": 0.8, "loss": 0.2},
+            ]
+        )
+        self.play(keeper, range(4))
+        self.assertEqual(keeper.training.best, 2)
 
     def test_those_before_training_may_be_the_best(self):
         keeper = self.keeper([0.5, 0.4, 0.5, 0.3, 0.2])
