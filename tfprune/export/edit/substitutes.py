@@ -223,6 +223,7 @@ def _split_as_stored(place, op):
     if (
         before is None
         or place.kind(before) != "DEQUANTIZE"
+        or place.steps(before.inputs[0]) is None
         or set(op.outputs) & set(place.graph.outputs)
         or any(
             place.kind(reader) != "QUANTIZE"
