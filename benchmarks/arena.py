@@ -30,6 +30,7 @@ from tfprune.export.convert import tflite
 from tfprune.export.file import model_file
 from tfprune.export.micro import compression
 from tfprune.export.micro import firmware_folder
+from tfprune.export.micro.arena import offline_plan
 from tfprune.export.run import interpreter
 from tools import firmware_library
 from tools import layer_costs
@@ -109,16 +110,34 @@ def sparse():
     return tfprune.strip(wrapped)
 
 
+def compressed(path):
+    compression.compress_tflite(path, path)
+
+
+def planned(path):
+    path.write_bytes(offline_plan.planned(path.read_bytes()))
+
+
+# How to build each, its mode, and what is done to the file.
 NETWORKS = {
     **{
-        f"{name}{suffix}": (make(name), "int8", False)
+        f"{name}{suffix}": (make(name), "int8", None)
         for name in ("resnet8", "ds_cnn", "autoencoder", "mobilenet_v1_025")
         for suffix, make in (("", whole), (", half", half))
     },
-    "LSTM": (recurrent(keras.layers.LSTM), "int8", False),
-    "GRU": (recurrent(keras.layers.GRU), "int8", False),
-    "ds_cnn, int16x8": (whole("ds_cnn"), "int16x8", False),
-    "resnet8, compressed": (sparse, "int8", True),
+    "LSTM": (recurrent(keras.layers.LSTM), "int8", None),
+    "GRU": (recurrent(keras.layers.GRU), "int8", None),
+    "ds_cnn, int16x8": (whole("ds_cnn"), "int16x8", None),
+    "resnet8, compressed": (sparse, "int8", compressed),
+    "ds_cnn, half, planned": (half("ds_cnn"), "int8", planned),
+    **{
+        f"mobilenet_v1_025{suffix}, planned": (
+            make("mobilenet_v1_025"),
+            "int8",
+            planned,
+        )
+        for suffix, make in (("", whole), (", half", half))
+    },
 }
 
 
@@ -145,12 +164,12 @@ def export(folder, name):
     path = folder / f"{name.replace(', ', '_')}.tflite"
     if path.exists():
         return path
-    build, quantize, compressed = NETWORKS[name]
+    build, quantize, finish = NETWORKS[name]
     keras.utils.set_random_seed(0)
     model = build()
     tflite.export_tflite(model, path, quantize, samples(model))
-    if compressed:
-        compression.compress_tflite(path, path)
+    if finish is not None:
+        finish(path)
     return path
 
 
@@ -222,7 +241,8 @@ def write(folder):
         "Instructions: those of one inference, counted by qemu, without a "
         "board or a cache. Outputs must be bit-identical to those of the "
         "interpreter on this machine. Weights are random, seed 0. half: half "
-        "of the multiply-adds; compressed: 80 % of the weights are zero.\n\n"
+        "of the multiply-adds; compressed: 80 % of the weights are zero; "
+        "planned: the file holds a memory plan (`plan_memory=True`).\n\n"
         f"{table.to_markdown()}\n"
         f"{results.footer('arena.py')}\n"
     )
