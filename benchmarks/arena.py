@@ -15,12 +15,16 @@ If it is started again, it continues with the missing rows.
 import functools
 import json
 import pathlib
+import sys
 
 import keras
 import numpy as np
 import results
 from absl import app
 from absl import flags
+
+# The tools are not installed.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import tfprune
 from tfprune import zoo

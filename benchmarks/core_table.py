@@ -10,6 +10,7 @@ iterations of its kernel's loops, and tests the fit on other networks.
 
 import itertools
 import pathlib
+import sys
 
 import keras
 import numpy as np
@@ -17,6 +18,9 @@ import results
 import scipy.optimize
 from absl import app
 from absl import flags
+
+# The tools are not installed.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import tfprune
 from tfprune import zoo

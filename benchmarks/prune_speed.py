@@ -18,11 +18,11 @@ from unittest import mock
 
 import keras
 import numpy as np
+import results as results_lib
 from absl import app
 from absl import flags
 
 import tfprune
-from benchmarks import results as results_lib
 from tfprune.graph import read
 from tfprune.selection import cut as cut_lib
 

@@ -11,12 +11,19 @@ it. Linux, as root.
 
 import json
 import pathlib
+import sys
 import threading
 import time
 import traceback
 
 import numpy as np
 import results
+from absl import app
+from absl import flags
+
+# The tools are not installed.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
 import trust_aimed
 import trust_alone
 import trust_files
@@ -25,8 +32,6 @@ import trust_journal
 import trust_kills
 import trust_places
 import trust_soak
-from absl import app
-from absl import flags
 
 from tfprune.core import tables
 from tfprune.core.files import leftovers

@@ -1,5 +1,6 @@
 """What is shipped: metadata, the wheel, the BUILD files, the make targets."""
 
+import ast
 import configparser
 import os
 import pathlib
@@ -34,6 +35,43 @@ def setup_cfg():
 
 def parsed(text):
     return [requirements.Requirement(line) for line in text.split("\n") if line]
+
+
+def programs():
+    """The examples and benchmarks that are run by themselves."""
+    found = [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("examples/*.py")]
+    return sorted(p for p in found if "app.run(main)" in p.read_text())
+
+
+def lines_of_imports(path):
+    """`dict` from the first part of each name that a file imports to a line."""
+    found = {}
+    for node in ast.parse(path.read_text()).body:
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            found.setdefault(name.split(".")[0], node.lineno)
+            sibling = path.with_name(f"{name}.py")
+            if sibling.exists():
+                for other in lines_of_imports(sibling):
+                    found.setdefault(other, node.lineno)
+    return found
+
+
+class ProgramsTest(parameterized.TestCase):
+    @parameterized.parameters(*([path] for path in programs()))
+    def test_what_is_not_installed_is_imported_from_the_checkout(self, path):
+        """`python benchmarks/x.py` sees its folder, and what is installed."""
+        lines = path.read_text().split("\n")
+        found = [n for n, line in enumerate(lines, 1) if "sys.path.ins" in line]
+        first = found[0] if found else len(lines)
+        imports = lines_of_imports(path)
+        for name in ("benchmarks", "examples", "tfprune_test", "tools"):
+            if name in imports:
+                self.assertLess(first, imports[name], name)
 
 
 class MetadataTest(parameterized.TestCase):
