@@ -3,11 +3,13 @@
 Measures the images per second of each way to make augmented batches, and those
 of the training of a network. Rounds alternate between them, and figures are
 medians of ratios within a round, so that the machine's speed cancels out. A
-ratio well above 1 means that training never waits for its input.
+ratio well above 1 means that training never waits for its input. Then trains on
+`Batches` before and after `tfprune.training.reuse_memory`.
 
   python benchmarks/input_speed.py --table=docs/results/input_speed.md
 """
 
+import resource
 import statistics
 import time
 
@@ -21,6 +23,7 @@ from tfprune import datasets
 from tfprune import zoo
 from tfprune.core import tables
 from tfprune.datasets import batches
+from tfprune.training import reused_memory
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("models", ["resnet8", "resnet20"], "networks of tfprune.zoo")
@@ -53,7 +56,73 @@ def main(argv):
         for name, model in models.items():
             speeds[name] = _speed(lambda m=model: m.train_on_batch(*fixed))
         rounds.append(speeds)
-    write(rounds[1:], sources, models)  # The first round includes compilation.
+    data = batches.Batches(
+        split.take(slice(FLAGS.steps * FLAGS.batch_size)), *arguments[1:]
+    )
+    before, after = (
+        {name: _epochs(model, data) for name, model in models.items()}
+        for _ in _with_and_without()
+    )
+    # The first round includes compilation.
+    write(rounds[1:], sources, models, memory(before, after))
+
+
+def _with_and_without():
+    """Yields twice; memory is reused the second time."""
+    yield
+    reused_memory.reuse_memory()
+    yield
+
+
+class _Epochs(keras.callbacks.Callback):
+    """Notes the seconds of epochs, of which the system took some."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = time.perf_counter(), _system()
+
+    def on_epoch_end(self, epoch, logs=None):
+        began, system = self._began
+        taken = time.perf_counter() - began, _system() - system
+        self.found.append(taken)
+
+
+def _system():
+    """Seconds that the system took for this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_stime
+
+
+def _epochs(model, data):
+    """`(images/s, the system's seconds a second)`, medians over the rounds."""
+    epochs = _Epochs()
+    model.fit(data, epochs=FLAGS.rounds + 1, verbose=0, callbacks=[epochs])
+    pairs = epochs.found[1:]
+    images = FLAGS.steps * FLAGS.batch_size
+    return (
+        statistics.median(images / seconds for seconds, _ in pairs),
+        statistics.median(system / seconds for seconds, system in pairs),
+    )
+
+
+def memory(before, after):
+    """A table of models, trained with and without memory that stays."""
+    rows = tuple(
+        (
+            name,
+            f"{before[name][0]:,.0f}",
+            f"{after[name][0]:,.0f}",
+            f"{after[name][0] / before[name][0]:.2f}",
+            f"{before[name][1]:.2f}",
+            f"{after[name][1]:.2f}",
+        )
+        for name in before
+    )
+    header = ("network", "images/s", "images/s, reused", "ratio")
+    header += ("system", "system, reused")
+    return tables.Table(header, rows)
 
 
 def _endless(source):
@@ -79,7 +148,7 @@ def _speed(step):
     return FLAGS.steps * FLAGS.batch_size / (time.perf_counter() - start)
 
 
-def write(rounds, sources, models):
+def write(rounds, sources, models, memory):
     median = statistics.median
     cells = []
     for source in sources:
@@ -96,6 +165,10 @@ def write(rounds, sources, models):
         f"{FLAGS.rounds} rounds of {FLAGS.steps} batches of "
         f"{FLAGS.batch_size}.\n\n"
         f"{tables.Table(header, tuple(cells)).to_markdown()}\n"
+        "`fit` on `Batches`, before and after "
+        "`tfprune.training.reuse_memory()`; system: seconds that the kernel "
+        "took for the process, per second.\n\n"
+        f"{memory.to_markdown()}\n"
         f"backend {keras.backend.backend()}, "
         f"{results.footer('input_speed.py')}\n"
     )

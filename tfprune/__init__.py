@@ -44,6 +44,7 @@ if typing.TYPE_CHECKING:
     from tfprune.graph.read import channel_graph
     from tfprune.legacy import from_tf_keras
     from tfprune.legacy import load_model
+    from tfprune.legacy import quantization_ranges
     from tfprune.pipeline import compress
     from tfprune.reports import compare
     from tfprune.reports import profile
@@ -97,6 +98,7 @@ _HOMES = {
     "profile": "tfprune.reports",
     "prune": "tfprune.surgery",
     "quantization_error": "tfprune.deploy",
+    "quantization_ranges": "tfprune.legacy",
     "recalibrate": "tfprune.surgery",
     "recipes": "tfprune.recipes",
     "reconstruct": "tfprune.surgery",

@@ -50,10 +50,24 @@ def _file(model, path, calibration, values):
         compress=values.compress,
         kernels=values.kernels,
         dense_scales=_dense_scales(values),
+        ranges=_ranges(values),
         runtime="tflite" if values.runtime == "reference" else values.runtime,
         **(budgets if values.compress else {}),
     )
     return {"file_bytes": file.file_bytes, "ops": file.ops}
+
+
+def _ranges(values):
+    if not values.ranges:
+        return None
+    found = tfprune.quantization_ranges(values.ranges, values.allow_lambda)
+    if not found:
+        raise ValueError(
+            "--ranges must name a model of quantization-aware training. "
+            f"Received: --ranges={values.ranges}, which holds no ranges of "
+            "outputs. Drop it."
+        )
+    return found
 
 
 def _dense_scales(values):

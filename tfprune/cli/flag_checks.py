@@ -138,7 +138,7 @@ def export(paths, values):
         "calibration": storage.load_arrays(values.calibration),
         "data": storage.load_samples(values.data, "--data"),
     }
-    return given | models(paths, values)
+    return given | models([*paths, *filter(None, [values.ranges])], values)
 
 
 def models(paths, values):
@@ -170,6 +170,11 @@ def _conversion(values):
             "--calibration is for --quantize="
             f"{', '.join(choices.CALIBRATED)}. Received: "
             f"--quantize={values.quantize}. Give only one of them."
+        )
+    if values.ranges and values.quantize != "int8":
+        raise ValueError(
+            "--ranges is for --quantize=int8. Received: "
+            f"--quantize={values.quantize}. Drop --ranges."
         )
     interfaces = choices.INTERFACES[values.quantize]
     if values.interface not in (None, *interfaces):

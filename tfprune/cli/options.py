@@ -353,6 +353,12 @@ def conversion(values):
         "inputs, preprocessed for the model; a .npy file, or .npz with one "
         "array per input.",
     )
+    _text(
+        values,
+        "ranges",
+        "For int8: a model file of Keras 2, trained for quantization, whose "
+        "ranges of outputs replace those seen on --calibration.",
+    )
     types = {name for names in choices.INTERFACES.values() for name in names}
     flags.DEFINE_enum(
         "interface",

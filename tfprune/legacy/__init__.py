@@ -6,8 +6,10 @@ May import: `core`; TensorFlow inside functions.
 
 from tfprune.legacy.live_models import from_tf_keras
 from tfprune.legacy.loading import load_model
+from tfprune.legacy.trained_ranges import quantization_ranges
 
 __all__ = [
     "from_tf_keras",
     "load_model",
+    "quantization_ranges",
 ]

@@ -29,10 +29,13 @@ class Builder:
 
     Attributes:
         notes: list of `str`, what was translated.
+        rounded: `dict` from the names of wrappers of quantization-aware
+            training to the names of the new layers in their place.
     """
 
     def __init__(self, safe_mode=True, version="2", backend="tensorflow"):
         self.notes = []
+        self.rounded = {}
         self._safe_mode = safe_mode
         self._version = version
         self._backend = backend
@@ -232,6 +235,8 @@ class Builder:
             inner = inner and self.part(inner)
             part, note = quantized.build(name, config, inner)
             self.notes.append(note)
+            if part.layers:
+                self.rounded[config["name"]] = part.layers[-1].name
             return part
         if name == "TimeDistributed":
             return self._time_distributed(config)

@@ -47,11 +47,8 @@ def from_tf_keras(
 
     >>> model = tfprune.from_tf_keras(old)  # doctest: +SKIP
     """
-    _check(model)
-    _check_stripped(model)
     with leftovers.folder() as folder:
-        path = pathlib.Path(folder, re.sub(r"[^\w.-]", "_", model.name))
-        path = _written(model, path)
+        path = written(model, pathlib.Path(folder))
         # The code in it was this process's before.
         found = loading.load_model(
             path, allow_lambda=True, custom_objects=custom_objects
@@ -59,6 +56,13 @@ def from_tf_keras(
     if not any(type(x).__name__ in _ROUNDING for x in _layers(model)):
         _compare(model, found)
     return found
+
+
+def written(model, folder):
+    """Checks a model and writes it into a folder; returns the path."""
+    _check(model)
+    _check_stripped(model)
+    return _written(model, folder / re.sub(r"[^\w.-]", "_", model.name))
 
 
 def _check(model):
@@ -101,6 +105,10 @@ def _written(model, path):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are saving your model as an H")
         try:
+            model.save(path)
+        except ValueError:
+            # It cannot write one variable twice, as frozen wrappers hold it.
+            path = path.with_suffix(".keras")
             model.save(path)
         except NotImplementedError as error:
             raise ValueError(

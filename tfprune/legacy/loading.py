@@ -17,6 +17,12 @@ from tfprune.legacy import limits
 from tfprune.legacy.formats import archives
 from tfprune.legacy.formats import hdf5_files
 from tfprune.legacy.formats import saved_models
+from tfprune.legacy.layers import quantized
+
+_RANGES = (
+    "the ranges of its training for int8 are those of "
+    "tfprune.quantization_ranges(path), for export_tflite(ranges=)"
+)
 
 
 def load_model(
@@ -61,12 +67,7 @@ def load_model(
 
     >>> model = tfprune.load_model("old.h5")
     """
-    path = pathlib.Path(path)
-    if not path.exists():
-        raise FileNotFoundError(
-            "A model file is required. Received: "
-            f"path={str(path)!r}, which does not exist."
-        )
+    path = _existing(path)
     if isolated:
         if allow_lambda or custom_objects:
             raise ValueError(
@@ -76,14 +77,7 @@ def load_model(
             )
         with leftovers.folder() as folder:
             return _new(limits.rewritten(path, folder), allow_lambda)
-    if path.is_file():
-        if not hdf5_files.is_hdf5(path) and not zipfile.is_zipfile(path):
-            raise damage.error(
-                path, "it is neither an HDF5 file nor a .keras archive"
-            )
-        limits.check(path)
-    elif (path / "variables").is_dir():
-        limits.check_folder(path)
+    _check_limits(path)
     with (
         damage.reading(path),
         keras.saving.custom_object_scope(custom_objects or {}),
@@ -92,6 +86,46 @@ def load_model(
         if contents is not None:
             return _translated(path, contents, allow_lambda)
         return _new(path, allow_lambda)
+
+
+def ranges(path, allow_lambda=False):
+    """Ranges of outputs from quantization-aware training.
+
+    Args:
+        path, allow_lambda: as for `load_model`.
+
+    Returns:
+        `dict` from the names of layers to `(low, high)`; empty without them.
+    """
+    path = _existing(path)
+    _check_limits(path)
+    with damage.reading(path):
+        contents = _old(path)
+        if contents is None:
+            return {}
+        return _built(path, contents, allow_lambda)[2]
+
+
+def _existing(path):
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            "A model file is required. Received: "
+            f"path={str(path)!r}, which does not exist."
+        )
+    return path
+
+
+def _check_limits(path):
+    """Checks that a file is one of a model, and can be read within limits."""
+    if path.is_file():
+        if not hdf5_files.is_hdf5(path) and not zipfile.is_zipfile(path):
+            raise damage.error(
+                path, "it is neither an HDF5 file nor a .keras archive"
+            )
+        limits.check(path)
+    elif (path / "variables").is_dir():
+        limits.check_folder(path)
 
 
 def _old(path):
@@ -134,7 +168,8 @@ def _load(path, allow_lambda, compiled):
         )
 
 
-def _translated(path, contents, allow_lambda):
+def _built(path, contents, allow_lambda):
+    """`(model, notes, ranges)` of a file of Keras 1 or 2."""
     builder = building.Builder(
         safe_mode=not allow_lambda,
         version=contents.version,
@@ -142,11 +177,21 @@ def _translated(path, contents, allow_lambda):
     )
     found = builder.model(contents.entry)
     (model,) = found.layers
-    if isinstance(contents.weights, dict):
-        found.assign_by_layer(contents.weights)
+    weights, ranges_of_outputs = quantized.split(
+        contents.weights, builder.rounded
+    )
+    if isinstance(weights, dict):
+        found.assign_by_layer(weights)
     else:
-        found.assign_in_order(contents.weights, inside=path.is_file())
+        found.assign_in_order(weights, inside=path.is_file())
     notes = builder.notes
+    if ranges_of_outputs:
+        notes.insert(0, _RANGES)
+    return model, notes, ranges_of_outputs
+
+
+def _translated(path, contents, allow_lambda):
+    model, notes, _ = _built(path, contents, allow_lambda)
     if contents.training:
         notes += compiling.compile_as_before(model, contents.training)
     notes = list(dict.fromkeys(notes))

@@ -11,6 +11,7 @@ from tfprune.training.distillation import Distiller
 from tfprune.training.distillation import distill
 from tfprune.training.fused_normalization import fast
 from tfprune.training.fused_normalization import plain
+from tfprune.training.reused_memory import reuse_memory
 from tfprune.training.rewind import Rewound
 from tfprune.training.switch_on import start_value
 from tfprune.training.switch_on import switch_on_epoch
@@ -26,6 +27,7 @@ __all__ = [
     "fast",
     "finalize",
     "plain",
+    "reuse_memory",
     "start_value",
     "switch_on_epoch",
 ]

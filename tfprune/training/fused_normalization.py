@@ -9,6 +9,7 @@ import keras
 
 from tfprune.graph import rulebook
 from tfprune.graph.rules import norm
+from tfprune.training import reused_memory
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -83,7 +84,7 @@ def fast(model, dtype=None):
     Every batch normalization over the last axis of images becomes a
     `FusedBatchNormalization`. Names, weights and outputs stay the same;
     `plain` converts the copy back to Keras's own layers. Compile it again, on
-    a CPU with `jit_compile=False`.
+    a CPU with `jit_compile=False`. Also calls `reuse_memory`.
 
     Args:
         model: a built Functional or Sequential `keras.Model`.
@@ -117,7 +118,9 @@ def fast(model, dtype=None):
             config["dtype"] = dtype
         return cls.from_config(config)
 
-    return _copy(model, cloned)
+    copy = _copy(model, cloned)
+    reused_memory.reuse_memory()
+    return copy
 
 
 def plain(model):

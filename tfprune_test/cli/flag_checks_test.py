@@ -68,6 +68,7 @@ class ChecksTest(program_test.CliTestCase):
         ("export {dense} {file} --quantize=int8", "needs --calibration"),
         ("export {dense} {file} --calibration={x}", "--calibration is for"),
         ("export {dense} {file} --interface=int8", "--interface must be"),
+        ("export {dense} {file} --ranges={dense}", "--ranges is for"),
         ("export {dense} {file} --vela=ethos-u55-64", "--quantize=float32"),
         ("export {dense} {file} --arena_margin=0.2", "--arena_margin needs"),
         ("export {dense} {file} --ram_bytes=0", "--ram_bytes=0"),

@@ -20,10 +20,12 @@ from absl.testing import parameterized
 from tfprune.cli import commands
 from tfprune.cli import program
 from tfprune.costs import counting
+from tfprune.export.file import model_file
 from tfprune.graph import read
 from tfprune.legacy import loading
 from tfprune.selection import cut as cut_lib
 from tfprune.surgery import shrinking
+from tfprune_test.legacy import old_files
 from tools import source_tree
 
 
@@ -623,6 +625,26 @@ class ExportTest(CliTestCase):
     def test_bad_input_is_one_line_and_leaves_nothing(self, line, message):
         words = line.format(dense=self.dense, folder=self.folder).split()
         self.assertRegex(self.refused("export", self.dense, *words), message)
+
+    def test_ranges_of_a_model_that_trained_for_int8(self):
+        old, out = self.folder / "qat.h5", self.folder / "model.tflite"
+        rng = np.random.default_rng(0)
+        kernel = rng.normal(size=(3, 2)).astype("float32")
+        old_files.write_quantized(old, kernel, np.zeros(2, "float32"), 0, 12.75)
+        layers = keras.Input((3,)), keras.layers.Dense(2, name="a")
+        keras.Sequential(layers).save(self.dense)
+        x = self.folder / "x.npy"
+        np.save(x, rng.normal(size=(20, 3)).astype("float32"))
+        rest = f"--out={out} --quantize=int8 --calibration={x}".split()
+        self.succeed("export", self.dense, *rest, f"--ranges={old}")
+        file = model_file.read(out)
+        np.testing.assert_allclose(file.outputs[0].scale, 0.05, rtol=1e-6)
+        error = self.refused(
+            "export", self.dense, *rest, f"--ranges={self.dense}"
+        )
+        self.assertIn("holds no ranges", error)
+        error = self.refused("export", self.dense, *rest, f"--ranges={old}s")
+        self.assertIn("ends in .keras or .h5", error)
 
     def test_calibration_of_another_shape_is_refused(self):
         images = self.folder / "images.npy"

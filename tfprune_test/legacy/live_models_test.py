@@ -24,6 +24,22 @@ def toolkit():
         return importlib.import_module("tensorflow_model_optimization")
 
 
+def trained(model):
+    """The ranges of outputs in a model of the toolkit, by layer."""
+    prefixes = "output", "post_", "quantize_layer"
+    found = {}
+    for layer in model.layers:
+        ends = {
+            w.name[-5:-2]: float(w.numpy())
+            for w in layer.weights
+            if w.name.split("/")[-1].startswith(prefixes)
+        }
+        if ends:
+            name = layer.name.removeprefix("quant_")
+            found[name] = (ends["min"], ends["max"])
+    return found
+
+
 class RefusalTest(absltest.TestCase):
     def test_a_model_of_keras_3_is_told_apart(self):
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -138,6 +154,38 @@ class LiveModelTest(absltest.TestCase):
         np.testing.assert_allclose(
             new.predict(self.x, verbose=0), old(self.x).numpy(), atol=0.1
         )
+
+    @pytest.mark.skipif(not HAS_TFMOT, reason="the toolkit is not installed")
+    def test_its_ranges_are_those_of_its_files(self):
+        api = toolkit().quantization.keras
+        for frozen, names in (
+            (False, ("qat.h5", "qat.keras", "qat")),
+            # Keras 2 does not write such a model to HDF5.
+            (True, ("frozen.keras", "frozen")),
+        ):
+            old = api.quantize_model(self.network())
+            for _ in range(3):
+                old(self.x, training=True)
+            if frozen:
+                for layer in old.layers:
+                    layer.trainable = False
+            ranges = tfprune.quantization_ranges(old)
+            self.assertEqual(ranges, trained(old))
+            self.assertLen(ranges, 5)
+            for name in names:
+                with self.subTest(name):
+                    self.check_file(old, name, ranges)
+
+    def check_file(self, old, name, ranges):
+        path = f"{self.create_tempdir().full_path}/{name}"
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "You are saving your model as")
+            old.save(path, save_format=None if "." in name else "tf")
+        self.assertEqual(tfprune.quantization_ranges(path), ranges)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* is translated")
+            new, wanted = tfprune.load_model(path), tfprune.from_tf_keras(old)
+        np.testing.assert_array_equal(new(self.x), wanted(self.x))
 
     @pytest.mark.skipif(not HAS_TFMOT, reason="the toolkit is not installed")
     def test_masks_of_the_toolkit_leave_their_zeros(self):

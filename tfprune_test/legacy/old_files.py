@@ -37,6 +37,33 @@ def write(path, config, weights, version="2.2.4", **attributes):
                 inner[key] = np.float32(array)
 
 
+def write_quantized(path, kernel, bias, low, high):
+    """Writes what `quantize_model` makes of a dense layer, `a`."""
+    relu = layer("QuantizeAwareActivation", activation="relu")
+    units = len(bias)
+    inner = layer("Dense", name="a", units=units, activation=relu)
+    shape = [None, len(kernel)]
+    config = sequential(
+        layer("QuantizeLayer", name="q", batch_input_shape=shape),
+        layer("QuantizeWrapperV2", name="quant_a", layer=inner),
+    )
+    write(path, config, {"q": [], "quant_a": []})
+    arrays = {
+        "a/kernel:0": kernel,
+        "a/bias:0": bias,
+        "quant_a/optimizer_step:0": np.int32(-1),
+        "quant_a/kernel_min:0": np.float32(-1),
+        "quant_a/kernel_max:0": np.float32(1),
+        "quant_a/post_activation_min:0": np.float32(low),
+        "quant_a/post_activation_max:0": np.float32(high),
+    }
+    with h5py.File(path, "r+") as file:
+        group = file["model_weights/quant_a"]
+        group.attrs["weight_names"] = [name.encode() for name in arrays]
+        for name, array in arrays.items():
+            group[name] = array
+
+
 def clipped(x):
     return np.clip(0.2 * x + 0.5, 0, 1)
 

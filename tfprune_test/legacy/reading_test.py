@@ -13,6 +13,7 @@ from tfprune_test.legacy.old_files import clipped
 from tfprune_test.legacy.old_files import layer
 from tfprune_test.legacy.old_files import sequential
 from tfprune_test.legacy.old_files import write
+from tfprune_test.legacy.old_files import write_quantized
 
 
 class ReadingTest(OldFileTest):
@@ -183,20 +184,7 @@ class ReadingTest(OldFileTest):
 
     def test_a_layer_that_trained_for_quantization(self):
         kernel, bias = self.normal(3, 2), self.normal(2)
-        relu = layer("QuantizeAwareActivation", activation="relu")
-        inner = layer("Dense", name="a", units=2, activation=relu)
-        config = sequential(
-            layer("QuantizeLayer", name="q", batch_input_shape=[None, 3]),
-            layer("QuantizeWrapperV2", name="quant_a", layer=inner),
-        )
-        write(self.path, config, {"q": [], "quant_a": []})
-        with h5py.File(self.path, "r+") as file:
-            group = file["model_weights/quant_a"]
-            names = "a/kernel:0", "a/bias:0", "quant_a/kernel_min:0"
-            group.attrs["weight_names"] = [name.encode() for name in names]
-            arrays = kernel, bias, np.zeros(())
-            for name, array in zip(names, arrays, strict=True):
-                group[name] = array
+        write_quantized(self.path, kernel, bias, 0, 6)
         x = self.normal(5, 3)
         with self.assertWarnsRegex(
             UserWarning, "quant_a: not rounded as in training"

@@ -23,6 +23,7 @@ from tfprune.export.convert import signature as signatures
 from tfprune.export.convert import states
 from tfprune.export.convert.traced import float_layers
 from tfprune.export.convert.traced import fused_lstm
+from tfprune.export.convert.traced import given_ranges
 from tfprune.export.convert.traced import plain_names
 from tfprune.export.convert.traced import unrolling
 from tfprune.export.edit import finishing
@@ -59,6 +60,7 @@ def export_tflite(
     runtime: str | None = None,
     recurrent: str = "auto",
     keep_float: str | typing.Iterable[str] = (),
+    ranges: dict | None = None,
 ) -> model_file.ModelFile:
     """Exports a Keras model as a .tflite file with a batch size of one.
 
@@ -123,6 +125,10 @@ def export_tflite(
             activations, are always unrolled.
         keep_float: Names of layers, or name patterns, to compute in float in
             int8 files.
+        ranges: `dict` from names of layers to `(low, high)`, the ranges of
+            their outputs in int8 files, instead of those seen on
+            `calibration`: from training (`tfprune.quantization_ranges`), or
+            known.
 
     Returns:
         A `model_file.ModelFile`: path, file_bytes, ops, inputs, outputs.
@@ -155,6 +161,7 @@ def export_tflite(
         requantizing.require()
     model = states.one_by_one(model)
     kept = _kept(model, quantize, keep_float)
+    ranges = _ranges(model, quantize, ranges, kept)
     signature = signatures.of(model, input_shapes)
     values.check_finite(model)
     samples = _samples(mode, calibration, signature, calibration_samples)
@@ -167,7 +174,7 @@ def export_tflite(
     ):
         folder = pathlib.Path(folder)
         manifest = _manifest(
-            model, signature, folder, mode, interface, fuse, kept
+            model, signature, folder, mode, interface, fuse, kept, ranges
         )
         samples = [
             array.astype(spec["dtype"], copy=False)
@@ -227,7 +234,26 @@ def _kept(model, quantize, patterns):
     return float_layers.named(model, patterns)
 
 
-def _manifest(model, signature, folder, mode, interface, fuse, kept):
+def _ranges(model, quantize, ranges, kept):
+    """`(layer, low, high)` of the layers whose ranges are given."""
+    if not ranges:
+        return []
+    if quantize != "int8":
+        raise ValueError(
+            'ranges is for quantize="int8". Received: '
+            f"quantize={quantize!r}. Leave it out."
+        )
+    found = given_ranges.checked(model, ranges)
+    both = sorted({x.name for x in kept} & set(ranges))
+    if both:
+        raise ValueError(
+            "A layer in float has no range. Received: "
+            f"{', '.join(both)} in keep_float and in ranges. Name it in one."
+        )
+    return found
+
+
+def _manifest(model, signature, folder, mode, interface, fuse, kept, ranges):
     """Writes the traced model; loops are unrolled if it is quantized."""
     if not mode.calibrated:
         return graph_file.write(model, signature, folder)
@@ -237,6 +263,7 @@ def _manifest(model, signature, folder, mode, interface, fuse, kept):
         fusing as names,
         unrolling.unrolled(model, names),
         float_layers.marked(kept),
+        given_ranges.applied(ranges),
     ):
         return graph_file.write(model, signature, folder, interface)
 

@@ -8,6 +8,7 @@ import zipfile
 import numpy as np
 
 from tfprune.legacy.formats import hdf5_files
+from tfprune.legacy.layers import quantized
 
 # Attributes that hold inner layers, in the order of the layer's weight list.
 _FIRST = (
@@ -18,6 +19,7 @@ _FIRST = (
     "_value_dense",
     "_output_dense",
 )
+_ENDS = ("_min", "_max")
 _LAYERS = ("layers", "_layer_checkpoint_dependencies")
 
 
@@ -68,6 +70,13 @@ def _model(entry, group):
             continue
         if "layers" in layer["config"]:
             yield from _model(layer, inner[key])
+        elif layer["class_name"] in quantized.WRAPPERS:
+            yield from _rounded(layer["config"], inner[key])
+        elif layer["class_name"] == "QuantizeLayer":
+            own = layer["config"]["name"]
+            names = [f"{own}/{own}{end}" for end in _ENDS] + [f"{own}/_step"]
+            arrays = (array for _, array in _weights(inner[key]))
+            yield from zip(names, arrays, strict=False)
         elif layer["class_name"] == "TimeDistributed":
             yield from _wrapped(layer["config"]["layer"], inner[key])
         else:
@@ -79,6 +88,39 @@ def _wrapped(entry, group):
         yield from _model(entry, group["layer"])
     else:
         yield from _weights(group)
+
+
+def _rounded(config, group):
+    """Yields the weights and ranges of a wrapper for quantization.
+
+    The group lists the weights that train, once more those that are rounded,
+    a count of steps, and two ends for each range; the inner one has all weights
+    but the rounded ones.
+    """
+    own, inner = (
+        [np.array(g["vars"][k]) for k in sorted(g["vars"], key=int)]
+        if "vars" in g
+        else []
+        for g in (group, group.get("layer", {}))
+    )
+    steps = [i for i, a in enumerate(own) if a.dtype.kind == "i" and not a.ndim]
+    if not steps:  # Only annotated.
+        yield from (("", array) for array in (*own, *inner))
+        return
+    settings = (config.get("quantize_config") or {}).get("config", {})
+    rounded = settings.get("weight_attrs", ())
+    count = max(0, steps[0] - len(rounded))
+    trained = own[:count] or own[: len(rounded)]
+    rest = inner[max(0, count - len(rounded)) :]
+    yield from (("", array) for array in (*trained, *rest))
+    activation = config["layer"]["config"].get("activation")
+    kind = "output" if settings.get("quantize_output") else "post_activation"
+    if kind != "output" and "softmax" in json.dumps(activation):
+        kind = "pre_activation"
+    ranges = [f"{what}{end}" for what in (*rounded, kind) for end in _ENDS]
+    names = ["optimizer_step", *ranges]
+    for name, array in zip(names, own[steps[0] :], strict=False):
+        yield f"{config['name']}/{name}", array
 
 
 def _weights(group):

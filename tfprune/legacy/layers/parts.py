@@ -85,11 +85,6 @@ class Part:
             if isinstance(layer, keras.layers.Normalization):
                 layer.finalize_state()
 
-    def leaves(self, named):
-        """Whether the model does without all of these arrays."""
-        del named
-        return False
-
     def assign_in_order(self, named, inside=False):
         """Sets the weights from arrays that come layer by layer.
 
@@ -209,12 +204,7 @@ class Nested(Part):
         Layers with other names in the file are matched by order.
         """
         parts = [part for part in self.parts if sum(part.counts())]
-        by_name = {part.name: part for part in self.parts}
-        given = {
-            name: found
-            for name, found in weights.items()
-            if found and not (name in by_name and by_name[name].leaves(found))
-        }
+        given = {name: found for name, found in weights.items() if found}
         inside = [p for p in parts if p.name not in given]
         branches = [p for p in inside if isinstance(p, Nested)]
         flat = [q for p in branches for q in p.parts if sum(q.counts())]

@@ -217,6 +217,7 @@ class ErrorsTest(ExportTestCase):
         ("no_runtime", (), {"runtime": "phone"}, "one of micro, tflite"),
         ("no_steps", (), {"recurrent": "fused"}, 'for quantize="int8"'),
         ("no_layer", (), {"keep_float": "dense"}, 'for quantize="int8"'),
+        ("no_range", (), {"ranges": {"a": (0, 1)}}, 'for quantize="int8"'),
         ("interface_of_floats", (), {"interface": "int8"}, "one of float32"),
         ("no_calibration", ("int8",), {}, "Calibration data is required"),
         ("calibration_of_floats", ("dynamic", [0]), {}, "quantize=int8"),

@@ -13,8 +13,8 @@ from absl.testing import parameterized
 from tfprune.legacy.formats import archives
 
 
-def layer(name, **config):
-    return {"class_name": name, "config": config}
+def layer(class_name, **config):
+    return {"class_name": class_name, "config": config}
 
 
 class ArchivesTest(parameterized.TestCase):
@@ -23,18 +23,21 @@ class ArchivesTest(parameterized.TestCase):
         folder = self.create_tempdir().full_path
         self.path = pathlib.Path(folder, "model.keras")
 
-    def read(self, layers, places, version="2.13.1", **entry):
+    def read(self, layers, places, version="2.13.1", steps=None, **entry):
         """The names and numbers that are found.
 
         Args:
             layers: entries.
             places: where each array lies in the file; it holds its number.
+            steps: where a count of steps lies.
         """
         data = io.BytesIO()
         with h5py.File(data, "w") as file:
             file.create_group("_layer_checkpoint_dependencies")
             for number, place in enumerate(places):
                 file[place] = np.full(1, number)
+            if steps:
+                file[steps] = np.int32(-1)
         metadata = {} if version is None else {"keras_version": version}
         config = {
             "class_name": "Functional",
@@ -76,6 +79,67 @@ class ArchivesTest(parameterized.TestCase):
         found = self.read([layer("Dense")], places)
         self.assertEqual([name for name, _ in found.weights], ["0", "2", "10"])
         self.assertEqual([int(a[0]) for _, a in found.weights], [2, 1, 0])
+
+    def wrapper(self, name, rounded, output=False, activation="relu"):
+        config = {"weight_attrs": rounded, "quantize_output": output}
+        inner = layer("Any", name="inner", activation=activation)
+        settings = {"class_name": "Any", "config": config}
+        return layer(
+            "QuantizeWrapperV2",
+            name=name,
+            layer=inner,
+            quantize_config=settings,
+        )
+
+    def test_ranges_of_a_layer_that_trained_for_int8(self):
+        # Arrays are numbers of their places; the count of steps is a scalar.
+        root = "layers/quantize_wrapper_v2"
+        cases = {
+            # kernel, bias; kernel again; steps; ends of kernel and output.
+            "conv": (["kernel"], False, "relu", 3, 1, "post_activation"),
+            "softmax": (["kernel"], False, "softmax", 3, 1, "pre_activation"),
+            # Frozen: the kernel once.
+            "frozen": (["kernel"], False, "relu", 1, 1, "post_activation"),
+            "add": ([], True, None, 0, 0, "output"),
+            # gamma and beta train, moving statistics do not.
+            "norm": ([], False, None, 2, 4, None),
+        }
+        for name, case in cases.items():
+            rounded, output, activation, before, inside, kind = case
+            after = 2 * len(rounded) + (2 if kind else 0)
+            own = [f"{root}/vars/{i}" for i in range(before)]
+            ends = [f"{root}/vars/{before + 1 + i}" for i in range(after)]
+            inner = [f"{root}/layer/vars/{i}" for i in range(inside)]
+            with self.subTest(name):
+                found = self.read(
+                    [self.wrapper("q", rounded, output, activation)],
+                    [*own, *inner, *ends],
+                    steps=f"{root}/vars/{before}",
+                )
+                names = [n for n, _ in found.weights]
+                weights = [n for n in names if not n]
+                wanted = {"conv": 2, "softmax": 2, "frozen": 2, "norm": 4}
+                self.assertLen(weights, wanted.get(name, 0))
+                what = [*rounded, *([kind] if kind else [])]
+                self.assertEqual(
+                    names[len(weights) :],
+                    ["q/optimizer_step"]
+                    + [f"q/{w}{e}" for w in what for e in ("_min", "_max")],
+                )
+                numbers = [int(np.ravel(a)[0]) for _, a in found.weights]
+                first = before + inside
+                self.assertEqual(
+                    numbers[len(weights) + 1 :],
+                    list(range(first, first + after)),
+                )
+
+    def test_ranges_of_inputs(self):
+        places = [f"layers/quantize_layer/vars/{i}" for i in range(3)]
+        found = self.read([layer("QuantizeLayer", name="a")], places)
+        self.assertEqual(
+            [name for name, _ in found.weights],
+            ["a/a_min", "a/a_max", "a/_step"],
+        )
 
     def test_the_layers_of_a_layer(self):
         root = "layers/multi_head_attention"

@@ -1,0 +1,80 @@
+"""Ranges of outputs that are given, in place of those that calibration sees.
+
+While the model is traced, the outputs of these layers pass an op that rounds
+as int8 does. The converter takes its ends for the range of the tensor, and
+leaves the op out.
+"""
+
+import contextlib
+import math
+
+import keras
+
+from tfprune.export.convert.traced import overrides
+from tfprune.graph import values
+
+
+def checked(model, ranges):
+    """The layers and their ranges.
+
+    Args:
+        model: a built `keras.Model`.
+        ranges: `dict` from the name of a layer to `(low, high)`.
+
+    Returns:
+        List of `(layer, low, high)`; the range of int8 always holds 0.
+
+    Raises:
+        ValueError: If a name is none of a layer, or a range is none.
+    """
+    layers = {x.name: x for x in values.layers(model) if x is not model}
+    found = []
+    for name, ends in ranges.items():
+        if name not in layers:
+            raise ValueError(
+                "ranges must name layers. Received: a range for "
+                f"{name!r}; the model has {', '.join(sorted(layers))}. Leave "
+                "it out."
+            )
+        try:
+            low, high = (float(end) for end in ends)
+        except (TypeError, ValueError):
+            low = high = math.nan
+        if not -math.inf < low < high < math.inf:
+            raise ValueError(
+                "A range must be two finite numbers, the lower one first. "
+                f"Received: ranges[{name!r}]={ends!r}."
+            )
+        found.append((layers[name], min(low, 0.0), max(high, 0.0)))
+    return found
+
+
+@contextlib.contextmanager
+def applied(ranges):
+    """Gives outputs their range within the context.
+
+    Args:
+        ranges: what `checked` returns.
+    """
+    calls = (
+        (layer, "call", _limited(layer.call, low, high))
+        for layer, low, high in ranges
+    )
+    with overrides.of(calls):
+        yield
+
+
+def _limited(call, low, high):
+    import tensorflow as tf
+
+    def limited(*args, **kwargs):
+        return keras.tree.map_structure(
+            lambda x: (
+                tf.quantization.fake_quant_with_min_max_args(x, low, high)
+                if x.dtype.is_floating
+                else x
+            ),
+            call(*args, **kwargs),
+        )
+
+    return limited
