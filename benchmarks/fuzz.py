@@ -1,7 +1,8 @@
 """Strips random graphs with random zeros and counts failures.
 
 A graph that fails is saved with its seed; `--seed=<that seed> --graphs=1`
-reproduces it.
+reproduces it. A stopped run of the same seed and size goes on where it was with
+`--resume`.
 
   python benchmarks/fuzz.py --graphs=2000 --seed=0
 """
@@ -22,6 +23,7 @@ from absl import flags
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from tfprune.core import tables
+from tfprune.core.files import atomic
 from tfprune_test import exactness
 from tfprune_test import random_models
 
@@ -29,9 +31,13 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer("graphs", 200, "number of graphs", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "seed of the first graph")
 flags.DEFINE_integer("size", 5, "most blocks in a graph", lower_bound=1)
+flags.DEFINE_boolean("resume", False, "go on with the counts in --out")
 flags.DEFINE_boolean("stop", False, "whether to stop at the first failure")
 flags.DEFINE_string("table", "", "also write a table to this file")
 flags.DEFINE_string("out", "build/bench/fuzz", "folder of the results")
+
+
+_PROGRESS, _PART = "progress.json", 100
 
 
 class Recorder:
@@ -76,33 +82,61 @@ def check(seed, size, folder):
 
 def main(_):
     folder = pathlib.Path(FLAGS.out)
-    counts = collections.Counter()
-    start = time.process_time()
-    for i in range(FLAGS.graphs):
-        seed = FLAGS.seed + i
-        faults, (before, after) = check(seed, FLAGS.size, folder)
-        if i % 100 == 0:
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = begun(folder / _PROGRESS)
+    for i in range(counts["graphs"], FLAGS.graphs):
+        if i % _PART == 0:
             keras.utils.clear_session()
+        start = time.process_time()
+        faults, (before, after) = check(FLAGS.seed + i, FLAGS.size, folder)
+        counts["seconds"] += time.process_time() - start
+        counts["graphs"] = i + 1
         counts["failed"] += bool(faults)
         counts["channels"] += before
         counts["channels removed"] += before - after
         if faults and FLAGS.stop:
             raise SystemExit(1)
+        if (i + 1) % _PART == 0:
+            text = json.dumps(settings() | {"counts": counts}, indent=2)
+            atomic.write({folder / _PROGRESS: text.encode()})
         if sys.stderr.isatty():
             print(f"\r{i + 1}/{FLAGS.graphs}", end="", file=sys.stderr)
     result = {
-        "graphs": FLAGS.graphs,
         "first seed": FLAGS.seed,
         **counts,
-        "seconds per graph": (time.process_time() - start) / FLAGS.graphs,
+        "seconds per graph": counts["seconds"] / FLAGS.graphs,
     }
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
     if FLAGS.table:
         write(counts)
     if counts["failed"]:
         raise SystemExit(f"{counts['failed']} graphs failed, see {folder}")
+
+
+def settings():
+    """What the counts of a run depend on, beside the code."""
+    backend = keras.backend.backend()
+    return {"seed": FLAGS.seed, "size": FLAGS.size, "backend": backend}
+
+
+def begun(path):
+    """The counts of a run so far, a `Counter`.
+
+    Raises:
+        app.UsageError: If they are of a run with other settings, or of more
+            graphs.
+    """
+    if not (FLAGS.resume and path.exists()):
+        return collections.Counter()
+    found = json.loads(path.read_text())
+    counts = collections.Counter(found.pop("counts"))
+    if found != settings() or counts["graphs"] > FLAGS.graphs:
+        raise app.UsageError(
+            f"{path} is of {counts['graphs']} graphs with {found}. Received: "
+            f"{FLAGS.graphs} graphs with {settings()}. Choose another --out."
+        )
+    return counts
 
 
 def write(counts):
@@ -124,6 +158,7 @@ def write(counts):
         "parameters differs from the prediction, a layer has no rule, or a "
         "second strip removes more.\n\n"
         f"{tables.Table(header, (cells,)).to_markdown()}\n"
+        f"backend {keras.backend.backend()}, "
         f"{results.footer('fuzz.py')}\n"
     )
     results.publish(text, FLAGS.table)

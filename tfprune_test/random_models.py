@@ -449,4 +449,4 @@ def _zero_a_branch(model, chooser):
         for layer in rebuild.layers_of(model):
             if layer.name in block.layers:
                 for variable in layer.trainable_variables:
-                    variable.assign(keras.ops.zeros_like(variable))
+                    variable.assign(np.zeros(variable.shape))

@@ -14,6 +14,7 @@ from tfprune.graph import values as values_lib
 from tfprune.pipeline import tutor
 from tfprune.sparsity import wrapping
 from tfprune.training import fused_normalization
+from tfprune.training import reused_memory
 
 _EVERY = 5.0  # Minimum seconds between two writes of the state.
 
@@ -61,6 +62,7 @@ def tune(model, job, epochs=None, until=None, path=None, stage=""):
     Returns:
         A `Training`.
     """
+    reused_memory.reuse_memory()
     core = _quick(model)
     learner = core
     if job.teacher is not None:
