@@ -23,9 +23,9 @@ _MMAP_THRESHOLD, _LARGEST = -3, 32 << 20
 def reuse_memory() -> bool:
     """Lets the process keep up to 1 GiB of freed memory for its next step.
 
-    On a CPU, `fit` on a `PyDataset` or a generator then takes up to 40 % less
-    time; on arrays it takes as long as before. `fast` and `compress` call it.
-    It holds for the whole process, once called.
+    On a CPU, `fit` on a `PyDataset` or a generator is faster then; on arrays it
+    is as before. `fast` and `compress` call it. It holds for the whole process,
+    once called.
 
     Returns:
         `bool`, whether it could be set: on Linux with glibc and the TensorFlow
