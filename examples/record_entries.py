@@ -82,7 +82,9 @@ ENTRIES = {
             macs=12_501_632,
         ),
         0.9,
-        dict(TAYLOR),
+        # More accurate than Taylor's choice on held-out training images: it
+        # keeps more parameters within the same limits.
+        dict(criterion="l1", ranking="global"),
         epochs=150,
     ),
     "depgraph_r56_2.1x": Entry(

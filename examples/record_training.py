@@ -27,11 +27,13 @@ class Views:
         teachers: function without arguments that returns the models.
         folder: `pathlib.Path`, where logits are kept.
         count: `int`, the number of views.
+        dtype: `str`, dtype policy of the teachers; by default unchanged.
     """
 
-    def __init__(self, dataset, prepare, teachers, folder, count):
+    def __init__(self, dataset, prepare, teachers, folder, count, dtype=None):
         self.dataset, self.prepare = dataset, prepare
         self.teachers, self.folder, self.count = teachers, folder, count
+        self._dtype = dtype
         self._models = None
 
     def images(self, view):
@@ -58,7 +60,7 @@ class Views:
         return np.load(path)
 
     def _answers(self, model, images):
-        return answers(folded(model), self.prepare, images)
+        return answers(folded(model, self._dtype), self.prepare, images)
 
 
 class Training:
@@ -196,12 +198,13 @@ class Training:
         return step
 
 
-def folded(model):
+def folded(model, dtype=None):
     """A copy for inference, normalizations moved into the convolutions.
 
     Args:
         model: a network of the zoo. Where it has `<name>_bn<k>`, that
             follows `<name>_conv<k>` at once; other names are left alone.
+        dtype: `str`, dtype policy of all layers but the outputs' own.
     """
     pairs = {
         layer.name: layer.name.replace("_bn", "_conv")
@@ -213,7 +216,12 @@ def folded(model):
     def cloned(layer):
         config = layer.get_config()
         if layer.name in pairs:
-            return keras.layers.Activation("linear", name=layer.name)
+            return keras.layers.Activation(
+                "linear", name=layer.name, dtype=dtype
+            )
+        is_layer = isinstance(layer, keras.layers.Layer)
+        if dtype and is_layer and layer.name not in model.output_names:
+            config["dtype"] = dtype
         if layer.name in pairs.values():
             config["use_bias"] = True
         return type(layer).from_config(config)

@@ -50,8 +50,10 @@ flags.DEFINE_float("decay", 5e-4, "weight of the penalty on kernels")
 flags.DEFINE_float("temperature", 4.0, "of the teachers")
 flags.DEFINE_float("label_weight", 0.3, "of the labels beside the teachers")
 flags.DEFINE_bool("fused", True, "normalize in one op while training")
+flags.DEFINE_bool("bfloat16", False, "train in it; the processor must know it")
 flags.DEFINE_integer("stop_after", 0, "stop after so many epochs, 0: never")
 TRAINING = ("views", "batch_size", "decay", "temperature", "label_weight")
+TRAINING += ("bfloat16",)
 
 
 def main(argv):
@@ -89,6 +91,9 @@ class Job:
     def __init__(self, name, entry, seed):
         self.name = f"{name}-seed{seed}"
         self.entry, self.seed = entry, seed
+        # The flag of all scripts, if it is given.
+        given = FLAGS["epochs"].present
+        self.epochs = FLAGS.epochs if given else entry.epochs
         self.folder = path(FLAGS.state) / self.name
         self.place = path(FLAGS.records) / self.name
 
@@ -105,7 +110,9 @@ class Job:
         prepare = entries.preparation(self.entry, dataset)
         model, facts = self._pruned(dataset, prepare)
         keras.utils.set_random_seed(self.seed)
-        learner = fused_normalization.fast(model) if FLAGS.fused else model
+        learner = model
+        if FLAGS.fused:
+            learner = fused_normalization.fast(model, dtype())
         learner = training.Training(
             learner,
             self._views(dataset, prepare),
@@ -113,12 +120,12 @@ class Job:
             self.seed,
             self._settings(),
         )
-        while learner.epoch < self.entry.epochs and left:
+        while learner.epoch < self.epochs and left:
             line = learner.run_epoch()
             print(self.name, json.dumps(line), flush=True)
             self._tell(learner)
             left -= 1
-        if learner.epoch == self.entry.epochs:
+        if learner.epoch == self.epochs:
             self._finish(
                 fused_normalization.plain(learner.model),
                 dataset,
@@ -169,17 +176,19 @@ class Job:
         # One folder for all students of the same teachers.
         name = "-".join(n.split("_")[0] or "small" for n in self.entry.teachers)
         folder = path(FLAGS.state) / f"views-{self.entry.dataset}-{name}"
-        return training.Views(dataset, prepare, teachers, folder, FLAGS.views)
+        return training.Views(
+            dataset, prepare, teachers, folder, FLAGS.views, dtype()
+        )
 
     def _settings(self):
         chosen = {name: FLAGS[name].value for name in TRAINING}
-        return chosen | {"epochs": self.entry.epochs, "rate": self.entry.rate}
+        return chosen | {"epochs": self.epochs, "rate": self.entry.rate}
 
     def _tell(self, learner):
         record_files.tell(
             path(FLAGS.records),
             self.name,
-            {"epochs": self.entry.epochs, **learner.curve[-1]},
+            {"epochs": self.epochs, **learner.curve[-1]},
         )
 
     def _finish(self, model, dataset, prepare, facts):
@@ -208,7 +217,7 @@ class Job:
                     "std": prepare.std,
                 },
                 "training": self._settings() | {"fused": FLAGS.fused},
-                "epochs": self.entry.epochs,
+                "epochs": self.epochs,
                 "hours": seconds / 3600,
                 "environment": provenance.environment(),
                 "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"],
@@ -217,6 +226,10 @@ class Job:
                 **facts,
             },
         )
+
+
+def dtype():
+    return "mixed_bfloat16" if FLAGS.bfloat16 else None
 
 
 def path(name):
