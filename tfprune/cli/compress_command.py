@@ -55,6 +55,12 @@ def options_of(values):
         ("seed", 0, "Random seed."),
     ):
         flags.DEFINE_integer(name, default, text, flag_values=values)
+    _text(
+        values,
+        "teacher",
+        "A model with the same inputs and outputs to learn from as well; by "
+        "default the dense one.",
+    )
     _text(values, "monitor", "Metric to preserve; the model's first if unset.")
     flags.DEFINE_enum(
         "mode",
@@ -112,6 +118,8 @@ def check(paths, values):
             )
         if not path.startswith("tfds:") and not os.path.isdir(path):
             storage.check_file(path)
+    if values.teacher:
+        storage.check_file(values.teacher)
     given = {"wish": _wish(values)}
     if values.export:
         packages.require("ai_edge_litert")
@@ -172,6 +180,9 @@ def compress(paths, values, given):
         loss=values.loss,
         metrics=values.metrics or None,
         labels=values.labels,
+        teacher=actions.load(values.teacher, values)
+        if values.teacher
+        else None,
         export=values.export,
         runtime=values.runtime,
         progress=values.format == "text",

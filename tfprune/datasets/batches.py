@@ -9,6 +9,8 @@ import math
 import keras
 import numpy as np
 
+_CHUNK = 1000  # Images that are augmented at a time.
+
 
 @dataclasses.dataclass(frozen=True)
 class Split:
@@ -137,9 +139,14 @@ class Batches(keras.utils.PyDataset):
         epoch: The first epoch, as `initial_epoch` of `fit`. Epochs count
             themselves; `callbacks.Backup(data=batches)` sets the attribute of
             this name when training resumes.
+        views: An `int`, in how many ways each image is augmented: epoch `e`
+            shows view `e % views` of every image, so that a teacher's outputs
+            can be computed once. By default each epoch has its own. A view
+            is kept in memory, as large as the images.
 
     Raises:
-        ValueError: If there is augmentation without a seed, or no image.
+        ValueError: If there is augmentation without a seed, or no image, or
+            `views` is no positive number.
 
     Example:
 
@@ -157,15 +164,47 @@ class Batches(keras.utils.PyDataset):
         augmentation=None,
         seed=None,
         epoch=0,
+        views=None,
     ):
         super().__init__()
         check(split, batch_size, augmentation, seed)
+        if views is not None and (not isinstance(views, int) or views < 1):
+            raise ValueError(
+                "`views` must be a whole number, at least 1, or None. "
+                f"Received: views={views!r}."
+            )
         self.split = split
         self.batch_size = batch_size
         self.preprocessing = preprocessing
         self.augmentation = augmentation
         self.seed = seed
+        self.views = views
+        self._seen = (None, None)
         self.epoch = epoch
+
+    @property
+    def view(self):
+        """`int`, the view of this epoch; `None` if each has its own."""
+        return None if self.views is None else self.epoch % self.views
+
+    def images_of_view(self):
+        """All images as this epoch's view shows them, not preprocessed."""
+        if self.augmentation is None or self.view is None:
+            return self.split.x
+        view, images = self._seen
+        if view != self.view:
+            images = np.empty_like(self.split.x)
+            for start in range(0, len(images), _CHUNK):
+                rng = np.random.default_rng((self.seed, self.view, start))
+                part = slice(start, start + _CHUNK)
+                images[part] = self.augmentation(self.split.x[part], rng)
+            self._seen = (self.view, images)
+        return images
+
+    def chosen(self, index):
+        """The positions of a batch's images in the split, `(batch,)`."""
+        start = index * self.batch_size
+        return self._order[start : start + self.batch_size]
 
     @property
     def epoch(self):
@@ -185,10 +224,9 @@ class Batches(keras.utils.PyDataset):
         """Batch `index` of this epoch: float32 images, labels."""
         if index == len(self) - 1:
             self._read_to_the_end = True
-        start = index * self.batch_size
-        chosen = self._order[start : start + self.batch_size]
-        images = self.split.x[chosen]
-        if self.augmentation is not None:
+        chosen = self.chosen(index)
+        images = self.images_of_view()[chosen]
+        if self.augmentation is not None and self.views is None:
             rng = np.random.default_rng((self.seed, self.epoch, index))
             images = self.augmentation(images, rng)
         return self.preprocessing(images), self.split.y[chosen]

@@ -22,6 +22,7 @@ from tfprune.graph import values as values_lib
 from tfprune.pipeline import channel_choice
 from tfprune.pipeline import clock as clock_lib
 from tfprune.pipeline import recipe as recipe_lib
+from tfprune.pipeline import teacher_outputs
 from tfprune.pipeline import trial as trial_lib
 from tfprune.pipeline import tuning
 from tfprune.pipeline.request import door_checks
@@ -65,6 +66,7 @@ def compress(
     export: bool = True,
     runtime: str | None = None,
     recipe: recipe_lib.Recipe | None = None,
+    teacher: keras.Model | None = None,
     progress: bool = True,
     command: str | None = None,
     **options: typing.Any,
@@ -114,6 +116,8 @@ def compress(
         runtime: where to measure the file: `"micro"`, `"tflite"` or
             `"reference"`; by default `"micro"` if flash or RAM is limited.
         recipe: a `tfprune.pipeline.Recipe`.
+        teacher: a `keras.Model`, with the inputs and outputs of `model`, whose
+            outputs the network also learns from; by default `model`.
         progress: `bool`, whether to show progress, if stderr is a terminal.
         command: `str`, the command that reproduces this call; by default the
             command line of the process.
@@ -152,6 +156,7 @@ def compress(
         epochs = _EPOCHS
     work = _Work(model, train, validation, recipe, seed)
     work.read(loss, metrics, monitor, mode)
+    work.be_taught_by(teacher)
     asked = {
         "wish": wish.given(),
         "points": points,
@@ -249,6 +254,7 @@ class _Work:
         self._graph = read.channel_graph(model)
         counting.check_sizes(self._graph)
         self._data, self._seed = (train, validation), seed
+        self._teacher = None
 
     def read(self, loss, metrics, monitor, mode):
         """Opens and checks the data, and determines the metric to watch."""
@@ -281,6 +287,19 @@ class _Work:
                 self.model, [], self.validation
             )
 
+    def be_taught_by(self, teacher):
+        """Uses another teacher than the model, if it is not `None`."""
+        if teacher is not None:
+            if not self.recipe.teacher:
+                raise ValueError(
+                    "A teacher needs a recipe that has one. Received: "
+                    f"teacher={teacher!r} with Recipe(teacher=False)."
+                )
+            sample, _ = self.train.some(64)
+            kinds = self.task.kinds()
+            door_checks.check_teacher(teacher, self.model, kinds, sample)
+            self._teacher = teacher
+
     def _checked(self, monitor):
         """Checks data; a monitor function may use any validation labels."""
         if callable(monitor):
@@ -296,7 +315,7 @@ class _Work:
             "loss": task_lib.title(self.task.loss),
             "monitor": self.task.monitor,
             "larger": self.task.larger,
-        }
+        } | ({"teacher": _digest(self._teacher)} if self._teacher else {})
 
     def resolve(self, wish, options, space):
         """Converts a wish to absolute limits that can be met.
@@ -322,7 +341,10 @@ class _Work:
     def job(self, wish, space, clock, runtime, options, epochs, points):
         """The `Job`, its baseline not measured yet."""
         recipe, costs = self.recipe, self._costs
-        inputs = None
+        teacher = told = inputs = None
+        if recipe.teacher:
+            teacher = tuning.teacher_of(self._teacher or self.model)
+            told = teacher_outputs.TeacherOutputs(teacher, self.train)
         if recipe.reconstruction:
             inputs, _ = self.train.some(recipe.reconstruction)
         return trial_lib.Job(
@@ -332,7 +354,8 @@ class _Work:
             train=self.train,
             validation=self.validation,
             recipe=recipe,
-            teacher=tuning.teacher_of(self.model) if recipe.teacher else None,
+            teacher=teacher,
+            told=told,
             clock=clock,
             tell=lambda **facts: None,
             selection=self._selection,

@@ -33,6 +33,7 @@ class Job:
         train, validation: `Source`.
         recipe: `Recipe`.
         teacher: `keras.Model` or `None`.
+        told: `TeacherOutputs`, or `None` without a teacher.
         clock: `Clock`.
         tell: function that reports the progress, as `Progress.tell`.
         selection: `(x, y)`, the samples on which channels are chosen.
@@ -59,6 +60,7 @@ class Job:
     validation: object
     recipe: object
     teacher: object
+    told: object
     clock: object
     tell: object
     selection: tuple

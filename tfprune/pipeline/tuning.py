@@ -51,8 +51,8 @@ def tune(model, job, epochs=None, until=None, path=None, stage=""):
 
     Args:
         model: a `keras.Model`.
-        job: has `task`, `train`, `validation`, `recipe`, `teacher`, `clock` and
-            `tell`; see `trial.Job`.
+        job: has `task`, `train`, `validation`, `recipe`, `teacher`, `told` (its
+            outputs), `clock` and `tell`; see `trial.Job`.
         epochs: `int`, or `None` for as many as time permits.
         until: `float`, the second of the clock at which training must end.
         path: `pathlib.Path` of the state, to resume from if it exists; `None`
@@ -65,13 +65,16 @@ def tune(model, job, epochs=None, until=None, path=None, stage=""):
     reused_memory.reuse_memory()
     core = _quick(model)
     learner = core
+    taught = False
     if job.teacher is not None:
+        taught = job.told.are_reusable
         learner = tutor.Tutored.of(
             core,
             job.teacher,
             job.task.kinds(),
             job.recipe.temperature,
             job.recipe.label_weight,
+            taught,
         )
         # On a CPU, compiling with XLA takes longer than the predictions.
         core.compile(jit_compile=keras.backend.backend() == "jax")
@@ -81,7 +84,8 @@ def tune(model, job, epochs=None, until=None, path=None, stage=""):
     keeper = _Keeper(core, optimizer, job, epochs, until, path, stage)
     keeper.begin()
     if not keeper.is_done:
-        keeper.feed = job.train.epochs(keeper.done)
+        data = job.told if taught else job.train
+        keeper.feed = data.epochs(keeper.done)
         learner.fit(
             keeper.feed,
             epochs=keeper.most,

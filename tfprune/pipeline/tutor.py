@@ -16,10 +16,18 @@ class Tutored(keras.Model):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.lesson = None
+        self.lesson, self._is_told = None, False
 
     @classmethod
-    def of(cls, student, teacher, kinds, temperature=4.0, label_weight=0.3):
+    def of(
+        cls,
+        student,
+        teacher,
+        kinds,
+        temperature=4.0,
+        label_weight=0.3,
+        is_told=False,
+    ):
         """Makes a model of the student's layers.
 
         Args:
@@ -31,6 +39,8 @@ class Tutored(keras.Model):
                 `Task.kinds`.
             temperature: `float`, temperature of the softened distributions.
             label_weight: `float` in [0, 1], weight of the loss on the labels.
+            is_told: `bool`, whether the teacher's outputs come with the
+                targets, as `(y, outputs)`; otherwise each step computes them.
 
         Returns:
             A `Tutored` model, to be compiled.
@@ -41,13 +51,22 @@ class Tutored(keras.Model):
         else:
             model = cls(student.input, student.output)
         model.lesson = Lesson(teacher, kinds, temperature, label_weight)
+        model._is_told = is_told
         return model
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
+        y, told = y if self._is_told else (y, None)
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        return loss if self.lesson is None else self.lesson(x, y_pred, loss)
+        if self.lesson is None:
+            return loss
+        return self.lesson(x, y_pred, loss, told)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        if self._is_told:
+            y, _ = y
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
 
 class Lesson:
@@ -57,8 +76,10 @@ class Lesson:
         self._teacher, self._kinds = teacher, kinds
         self._temperature, self._label_weight = temperature, label_weight
 
-    def __call__(self, x, outputs, loss):
-        told = keras.tree.flatten(self._teacher(x, training=False))
+    def __call__(self, x, outputs, loss, told=None):
+        if told is None:
+            told = self._teacher(x, training=False)
+        told = keras.tree.flatten(told)
         found = 0.0
         for (kind, logits), teacher, student in zip(
             self._kinds, told, keras.tree.flatten(outputs), strict=True

@@ -65,6 +65,7 @@ class CompressTest(program_test.CliTestCase):
         (("--macs=0.5", "--ram_share=0.5"), "--ram_share needs --board"),
         (("--macs=0.5", "--train=no.npz"), "no.npz"),
         (("--macs=0.5", "--validation="), "--validation must name data"),
+        (("--macs=0.5", "--teacher=no.keras"), "no.keras"),
         (("--macs=0.5", "--out="), "--out=FOLDER"),
         (("--macs=0.5", "--monitor=auc"), "monitor='auc'"),
     )

@@ -109,6 +109,32 @@ class BatchesTest(parameterized.TestCase):
             np.testing.assert_array_equal(whole[index][1], later[index][1])
         self.assertFalse(np.array_equal(first[0], later[0][0]))
 
+    def test_views_come_back_for_each_image(self):
+        augmentation = batches.Augmentation(2)
+        data = batches.Batches(SPLIT, 8, PLAIN, augmentation, 3, views=2)
+
+        def images():
+            """The images of an epoch, in the order of the split."""
+            found = np.empty_like(PLAIN(SPLIT.x))
+            for index in range(len(data)):
+                x, y = data[index]
+                np.testing.assert_array_equal(SPLIT.y[data.chosen(index)], y)
+                found[data.chosen(index)] = x
+            return found
+
+        epochs, orders = [], []
+        for _ in range(4):
+            data.on_epoch_begin()
+            epochs.append(images())
+            orders.append(np.concatenate([y for _, y in data]).tolist())
+            np.testing.assert_array_equal(
+                epochs[-1], PLAIN(data.images_of_view())
+            )
+        np.testing.assert_array_equal(epochs[0], epochs[2])
+        np.testing.assert_array_equal(epochs[1], epochs[3])
+        self.assertFalse(np.array_equal(epochs[0], epochs[1]))
+        self.assertNotEqual(orders[0], orders[2])
+
     @parameterized.parameters(True, False)
     @pytest.mark.slow  # Trains three times.
     def test_a_stopped_run_goes_on_to_the_same_weights(self, built):
@@ -147,6 +173,7 @@ class BatchesTest(parameterized.TestCase):
     @parameterized.parameters(
         ({"augmentation": batches.Augmentation()}, "needs a seed.*seed=None"),
         ({"batch_size": 0}, "at least 1. Received: batch_size=0"),
+        ({"views": 0}, "`views` must be .* Received: views=0"),
         ({"split": SPLIT.take([])}, r"must have images.*\(0, 6, 6, 3\)"),
     )
     def test_arguments_that_do_not_fit_are_refused(self, change, message):

@@ -1,5 +1,6 @@
 """The whole way, on points in a plane."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -89,6 +90,26 @@ class CompressTest(parameterized.TestCase):
         self.assertEqual((self.out / "model.keras").stat().st_mtime_ns, stamp)
         with self.assertRaisesRegex(ValueError, "differs in wish"):
             compress(self.out, macs=0.6)
+
+    def test_the_network_learns_from_another_teacher(self):
+        inputs = keras.Input((2,))
+        turned = keras.ops.roll(model()(inputs), 1, axis=-1)
+        teacher = keras.Model(inputs, turned, name="turned")
+        # The labels count nothing, and the last epoch must be the best one.
+        recipe = dataclasses.replace(RECIPE, label_weight=0.0, rounds=1)
+
+        def agrees(x, y, outputs):
+            return (outputs.argmax(1) == teacher(x).numpy().argmax(1)).mean()
+
+        options = {"macs": 0.5, "recipe": recipe, "epochs": 30}
+        options |= {"monitor": agrees, "mode": "max"}
+        # The dense network does not do what its teacher does.
+        with self.assertWarnsRegex(UserWarning, "trained model is needed"):
+            found = compress(self.out, teacher=teacher, **options)
+        self.assertLess(found.before["agrees, float32"], 0.1)
+        self.assertGreater(found.after["agrees, float32"], 0.8)
+        with self.assertRaisesRegex(ValueError, "differs in teacher"):
+            compress(self.out, **options)
 
     @pytest.mark.slow  # Several networks.
     def test_the_smallest_network_that_loses_no_more(self):

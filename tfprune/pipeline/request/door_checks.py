@@ -97,6 +97,49 @@ def _check_labels(model, kinds, y, before, purpose):
             )
 
 
+def check_teacher(teacher, model, kinds, x):
+    """Checks that a teacher's outputs mean the same as the model's.
+
+    Args:
+        teacher, model: `keras.Model`s.
+        kinds: list of `(kind, is_logits)` of the outputs, as for `check_data`.
+        x: samples of the inputs.
+
+    Raises:
+        TypeError: If the teacher is not a Keras model.
+        ValueError: If shapes differ, or one has logits and one probabilities.
+    """
+    if not isinstance(teacher, keras.Model):
+        raise TypeError(
+            f"A teacher must be a keras.Model. Received: teacher={teacher!r}."
+        )
+    check_inputs(teacher, x, "the teacher")
+    shapes = [
+        [tuple(output.shape[1:]) for output in one.outputs]
+        for one in (teacher, model)
+    ]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"A teacher must have outputs of shapes {shapes[1]}, as the model. "
+            f"Received: {teacher.name!r} with {shapes[0]}."
+        )
+    told = keras.tree.flatten(teacher.predict_on_batch(x))
+    for (kind, logits), output in zip(kinds, told, strict=True):
+        if kind not in ("sparse", "categorical", "binary"):
+            continue
+        output = keras.ops.convert_to_numpy(output)
+        chances = bool(((output >= 0) & (output <= 1)).all())
+        if kind != "binary":
+            chances &= bool(np.allclose(output.sum(-1), 1, atol=1e-3))
+        if chances is logits:
+            names = "logits", "probabilities"
+            raise ValueError(
+                f"A teacher must give {names[not logits]}, as the model. "
+                f"Received: {teacher.name!r}, which gives {names[logits]}. Add "
+                "a softmax or a sigmoid to one of them, or take it away."
+            )
+
+
 def warn_of_chance(model, task, source):
     """Warns if a model is no better than chance.
 

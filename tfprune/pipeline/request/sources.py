@@ -83,9 +83,10 @@ class Source:
                 old.augmentation,
                 old.seed,
                 first,
+                old.views,
             )
         if isinstance(self.data, (list, tuple)):
-            return _Listed(self.data, self.seed, first)
+            return Listed(self.data, self.seed, first)
         return self.data
 
     def batches(self, batch_size=256, limit=None):
@@ -157,13 +158,18 @@ class _Epochs(keras.utils.PyDataset):
         return math.ceil(self._count / self._batch_size)
 
     def __getitem__(self, index):
+        return keras.tree.map_structure(
+            _taker(self.chosen(index)), self._arrays
+        )
+
+    def chosen(self, index):
+        """The positions of a batch's samples."""
         order = _order(self._seed, self.epoch, self._count)
         start = index * self._batch_size
-        chosen = order[start : start + self._batch_size]
-        return keras.tree.map_structure(_taker(chosen), self._arrays)
+        return order[start : start + self._batch_size]
 
 
-class _Listed(keras.utils.PyDataset):
+class Listed(keras.utils.PyDataset):
     """Batches of a list in an order of each epoch's own."""
 
     def __init__(self, batches, seed, epoch):
@@ -174,9 +180,12 @@ class _Listed(keras.utils.PyDataset):
         return len(self._batches)
 
     def __getitem__(self, index):
-        order = _order(self._seed, self.epoch, len(self._batches))
-        batch = self._batches[order[index]]
+        batch = self._batches[self.chosen(index)]
         return _given(_with_targets(_parts(batch)))
+
+    def chosen(self, index):
+        """The position of a batch in the list."""
+        return _order(self._seed, self.epoch, len(self._batches))[index]
 
 
 @functools.lru_cache(2)

@@ -109,6 +109,47 @@ class DataTest(parameterized.TestCase):
             door_checks.check_data(net, kinds, source)
 
 
+
+class TeacherTest(parameterized.TestCase):
+    def check(self, teacher, kind="sparse", logits=True, net=None):
+        door_checks.check_teacher(teacher, net or model(), [(kind, logits)], X)
+
+    def test_one_that_gives_the_same(self):
+        self.check(model())
+        self.check(ended(model(), "softmax"), logits=False)
+        self.check(ended(model(), "sigmoid"), "binary", False)
+        self.check(ended(model(), "softmax"), "numbers", False)
+
+    @parameterized.parameters(
+        ("softmax", "sparse", True, "must give logits.*gives probabilities"),
+        ("softmax", "categorical", True, "must give logits"),
+        ("sigmoid", "binary", True, "must give logits"),
+        (None, "sparse", False, "must give probabilities.*gives logits"),
+        ("sigmoid", "sparse", False, "must give probabilities"),
+        (None, "binary", False, "must give probabilities"),
+    )
+    def test_logits_are_no_probabilities(self, end, kind, logits, message):
+        teacher = ended(model(), end) if end else model()
+        with self.assertRaisesRegex(ValueError, message):
+            self.check(teacher, kind, logits)
+
+    def test_other_shapes_and_other_things_are_refused(self):
+        with self.assertRaisesRegex(ValueError, r"\[\(3,\)\].*\[\(2,\)\]"):
+            self.check(model(2))
+        inputs = keras.Input((4,))
+        other = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+        with self.assertRaisesRegex(ValueError, "the teacher"):
+            self.check(other)
+        with self.assertRaisesRegex(TypeError, "keras.Model.*teacher='net'"):
+            self.check("net")
+
+
+def ended(net, activation):
+    return keras.Model(
+        net.input, keras.layers.Activation(activation)(net.output)
+    )
+
+
 class Accuracy:
     """A task whose metric is the accuracy, by numpy alone."""
 
