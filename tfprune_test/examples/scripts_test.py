@@ -32,7 +32,7 @@ SCRIPTS = {
     "reproduce_table": ["pcas_r56_c10"],
     "compare_tfmot": ["dense", "zeros", "channels"],
     "compare_criteria": ["random, group", "l1, group"],
-    "fit_board": ["evolution"],
+    "fit_board": ["compress"],
     "lenet5_autoprune": ["mu 0.001"],
 }
 NEEDS = {
