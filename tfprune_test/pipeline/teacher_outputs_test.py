@@ -26,9 +26,7 @@ def net(stateful=False):
     if stateful:
         x = keras.layers.Reshape((4, 16))(x)
         x = keras.layers.LSTM(3, stateful=True)(x)
-    return keras.Model(
-        inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x))
-    )
+    return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
 
 
 def outputs(data, model=None):

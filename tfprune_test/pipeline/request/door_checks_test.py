@@ -109,7 +109,6 @@ class DataTest(parameterized.TestCase):
             door_checks.check_data(net, kinds, source)
 
 
-
 class TeacherTest(parameterized.TestCase):
     def check(self, teacher, kind="sparse", logits=True, net=None):
         door_checks.check_teacher(teacher, net or model(), [(kind, logits)], X)
