@@ -21,6 +21,7 @@ from tfprune.graph import read
 from tfprune.graph import values as values_lib
 from tfprune.pipeline import channel_choice
 from tfprune.pipeline import clock as clock_lib
+from tfprune.pipeline import job as job_lib
 from tfprune.pipeline import recipe as recipe_lib
 from tfprune.pipeline import teacher_outputs
 from tfprune.pipeline import trial as trial_lib
@@ -347,7 +348,7 @@ class _Work:
             told = teacher_outputs.TeacherOutputs(teacher, self.train)
         if recipe.reconstruction:
             inputs, _ = self.train.some(recipe.reconstruction)
-        return trial_lib.Job(
+        return job_lib.Job(
             model=self.model,
             start=self._start,
             task=self.task,
@@ -376,10 +377,10 @@ class _Work:
 
 def _found(job, seed):
     """`(best, frontier)`: an `Answer`, and a list of them."""
-    dense = trial_lib.dense_answer(job)
+    dense = job_lib.dense_answer(job)
     if job.max_loss is not None:
         return _smallest(job, dense, seed)
-    if job.start is job.model and trial_lib.fits(job, dense):
+    if job.start is job.model and job_lib.fits(job, dense):
         return dense, []
     if job.epochs is not None:
         way = list(trial_lib.Trial(job, "1", seed).to_budget())
@@ -403,9 +404,7 @@ def _found(job, seed):
 def _smallest(job, dense, seed):
     """The smallest network that loses no more than `max_loss`."""
     trial = trial_lib.Trial(job, "1", seed)
-    least = trial_lib.floor(
-        read.channel_graph(job.start), job.baseline["costs"]
-    )
+    least = job_lib.floor(read.channel_graph(job.start), job.baseline["costs"])
     way = [dense, *trial.to_loss(least)]
     good = [a for a in way if trial.loses(a) <= job.max_loss]
     if not good:

@@ -1,17 +1,15 @@
 """Prunes and trains a network in levels, from the dense one to the budget."""
 
-import dataclasses
 import math
 
 import numpy as np
 
-from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.pipeline import channel_choice
+from tfprune.pipeline import job as job_lib
 from tfprune.pipeline import tuning
 from tfprune.pipeline.result import measured
-from tfprune.selection import candidates
 
 # The search with `max_loss`: costs of a level relative to the one before, the
 # relative cost above which a further level is not worth its training, and the
@@ -21,104 +19,11 @@ _NEAR = 0.93
 _MOST = 12
 
 
-@dataclasses.dataclass
-class Job:
-    """The settings and resources that the trials of a run share.
-
-    Attributes:
-        model: the dense `keras.Model`.
-        start: the `keras.Model` to prune: the dense one, or the dense one
-            without some of its blocks.
-        task: `Task`.
-        train, validation: `Source`.
-        recipe: `Recipe`.
-        teacher: `keras.Model` or `None`.
-        told: `TeacherOutputs`, or `None` without a teacher.
-        clock: `Clock`.
-        tell: function that reports the progress, as `Progress.tell`.
-        selection: `(x, y)`, the samples on which channels are chosen.
-        inputs: `x` to refit weights on, or `None`.
-        calibration: inputs to calibrate int8 on.
-        workspace: `Workspace`.
-        options: `dict`, arguments of `tfprune.prune`.
-        ceilings: `dict` from limits to numbers; empty with `max_loss`.
-        table: latency table or `None`.
-        runtime: `str`, the runtime on which files are measured; `None` exports
-            no files.
-        baseline: `dict` with `numbers`, `values`, `file_values` and `costs` of
-            the dense network.
-        core: `str`, the core that the arena is for; `None` means any Cortex-M.
-        max_loss: `float`, the loss of the metric that is allowed, or `None`.
-        points: `int`, the number of networks on the frontier.
-        epochs: `int`, the epochs of training, or `None` if time is limited.
-    """
-
-    model: object
-    start: object
-    task: object
-    train: object
-    validation: object
-    recipe: object
-    teacher: object
-    told: object
-    clock: object
-    tell: object
-    selection: tuple
-    inputs: object
-    calibration: object
-    workspace: object
-    options: dict
-    ceilings: dict
-    table: object
-    runtime: str | None
-    baseline: dict
-    core: str | None = None
-    max_loss: float | None = None
-    points: int = 1
-    epochs: int | None = None
-
-
-@dataclasses.dataclass
-class Answer:
-    """A network that has been trained and measured.
-
-    Attributes:
-        name: `str`, the name of its files in the workspace.
-        numbers: `dict`, its costs.
-        values: `dict`, the metrics of the float model.
-        file_values: `dict`, the metrics of its file; empty without a file.
-        over: `dict` from exceeded limits to the excess.
-        curve: list of `dict`, one for each training epoch.
-        kept: `dict` from channel groups to `[kept, total]`.
-        model: the `keras.Model`, or `None` if it is not loaded.
-    """
-
-    name: str
-    numbers: dict
-    values: dict
-    file_values: dict
-    over: dict
-    curve: list
-    kept: dict
-    model: object = None
-
-    def facts(self):
-        """All but the model, as plain data."""
-        found = dataclasses.asdict(dataclasses.replace(self, model=None))
-        del found["model"]
-        return found
-
-    @property
-    def judged(self):
-        """The metrics that count: those of the file if there is one."""
-        return self.file_values or self.values
-
-
 class Trial:
     """One attempt to reach the budget.
 
     Args:
-        job: a `Job`.
+        job: a `job.Job`.
         name: `str`, the prefix of its steps in the journal.
         seed: `int`, the seed of the search.
         quick: `bool`, whether to take a short cut to a first answer.
@@ -135,7 +40,7 @@ class Trial:
         }
 
     def to_budget(self):
-        """Yields an `Answer` for each level that is measured.
+        """Yields a `job.Answer` for each level that is measured.
 
         The last one is that of the full budget.
         """
@@ -159,7 +64,7 @@ class Trial:
                 yield answer
 
     def to_loss(self, floor):
-        """Yields `Answer`s while searching for the smallest network.
+        """Yields `job.Answer`s while searching for the smallest network.
 
         Shrinks until `max_loss` is exceeded, then bisects geometrically between
         the smallest good and the largest bad network.
@@ -338,11 +243,11 @@ class Trial:
             )
 
     def _answer(self, small, name, ceilings, curve):
-        """The `Answer` of a network, measured now or read from the journal."""
+        """The `job.Answer` of a network, measured or from the journal."""
         job, space = self._job, self._job.workspace
         found = space.get(f"{name}/answer")
         if found is not None:
-            answer = Answer(**found, model=small)
+            answer = job_lib.Answer(**found, model=small)
             if job.runtime is not None:
                 self._learn(answer.numbers)
             return answer
@@ -359,14 +264,14 @@ class Trial:
         values = job.task.evaluate(small.predict_on_batch, job.validation)
         over = measured.over(numbers, ceilings)
         small.save(space.path(f"{name}.keras"))
-        answer = Answer(
+        answer = job_lib.Answer(
             name,
             numbers,
             values,
             file_values,
             over,
             curve,
-            _kept(job.model, small),
+            job_lib.kept(job.model, small),
             small,
         )
         space.put(f"{name}/answer", answer.facts(), job.clock.spent)
@@ -377,57 +282,3 @@ class Trial:
             fits=not over,
         )
         return answer
-
-
-def dense_answer(job):
-    """The dense network as an `Answer`."""
-    graph = read.channel_graph(job.model)
-    return Answer(
-        "dense",
-        job.baseline["numbers"],
-        job.baseline["values"],
-        job.baseline["file_values"],
-        measured.over(job.baseline["numbers"], job.ceilings),
-        [],
-        _kept(job.model, job.model),
-        rebuild.shrink(graph, np.ones(graph.size, bool)),
-    )
-
-
-def fits(job, dense):
-    """Whether the dense network already meets all limits."""
-    by_cost = all(
-        job.baseline["costs"][name] <= ceiling
-        for name, ceiling in job.ceilings.items()
-        if measured.OF_LIMITS.get(name) not in dense.numbers
-    )
-    return by_cost and not dense.over
-
-
-def floor(graph, limits):
-    """The smallest share of the costs that pruning can reach.
-
-    Args:
-        graph: a `ChannelGraph`.
-        limits: names of costs.
-
-    Returns:
-        `float` in (0, 1]: the largest share among these costs if each group
-        keeps one channel.
-    """
-    meter = counting.Meter(graph)
-    least = candidates.at_least_one(graph, ~graph.removable)
-    return max(
-        getattr(meter, name)(least) / getattr(meter, name)() for name in limits
-    )
-
-
-def _kept(dense, small):
-    """`dict` from each group of the dense model to `[kept, total]`."""
-    before, after = read.channel_graph(dense), read.channel_graph(small)
-    left = {group.name: len(group) for group in after.groups}
-    return {
-        group.name: [left.get(group.name, 0), len(group)]
-        for group in before.groups
-        if not group.frozen
-    }

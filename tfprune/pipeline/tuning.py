@@ -52,7 +52,7 @@ def tune(model, job, epochs=None, until=None, path=None, stage=""):
     Args:
         model: a `keras.Model`.
         job: has `task`, `train`, `validation`, `recipe`, `teacher`, `told` (its
-            outputs), `clock` and `tell`; see `trial.Job`.
+            outputs), `clock` and `tell`; see `job.Job`.
         epochs: `int`, or `None` for as many as time permits.
         until: `float`, the second of the clock at which training must end.
         path: `pathlib.Path` of the state, to resume from if it exists; `None`

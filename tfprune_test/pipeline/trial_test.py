@@ -10,6 +10,7 @@ from absl.testing import parameterized
 
 from tfprune.graph import read
 from tfprune.pipeline import channel_choice
+from tfprune.pipeline import job as job_lib
 from tfprune.pipeline import recipe
 from tfprune.pipeline import trial
 from tfprune.pipeline.result import measured
@@ -76,7 +77,9 @@ def job(**changes):
 
 
 def answer(accuracy, over=()):
-    return trial.Answer("a", {}, {"accuracy": accuracy}, {}, dict(over), [], {})
+    return job_lib.Answer(
+        "a", {}, {"accuracy": accuracy}, {}, dict(over), [], {}
+    )
 
 
 class LevelsTest(parameterized.TestCase):
@@ -233,23 +236,6 @@ class KeepTest(parameterized.TestCase):
         )
         # 60 bytes were not predicted.
         self.assertEqual(aims, [{"flash_bytes": 500}, {"flash_bytes": 440}])
-
-
-class FitsTest(absltest.TestCase):
-    def test_floor_is_what_one_channel_of_each_group_costs(self):
-        inputs = keras.Input((4,))
-        x = keras.layers.Dense(10, use_bias=False)(inputs)
-        x = keras.layers.Dense(2, use_bias=False)(x)
-        graph = read.channel_graph(keras.Model(inputs, x))
-        # Of 4 * 10 + 10 * 2 weights 4 + 2 are left.
-        self.assertAlmostEqual(trial.floor(graph, ["params"]), 0.1)
-
-    def test_predicted_and_measured_limits(self):
-        dense = answer(0.9)
-        self.assertFalse(trial.fits(job(), dense))
-        self.assertTrue(trial.fits(job(ceilings={"macs": 100}), dense))
-        over = answer(0.9, {"flash_bytes": 3})
-        self.assertFalse(trial.fits(job(ceilings={"macs": 100}), over))
 
 
 if __name__ == "__main__":
