@@ -27,7 +27,7 @@ FLAGS = flags.FLAGS
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 flags.DEFINE_string("records", str(ROOT / "records"), "folder of the records")
 flags.DEFINE_string("data_dir", None, "where the data set lies")
-flags.DEFINE_string("markdown", "", "also write the table to this file")
+flags.DEFINE_string("page", "", "also write a page with the table there")
 TOLERANCE = 2e-4
 HEADER = (
     "record",
@@ -87,8 +87,8 @@ def main(argv):
             rows.append((name, *[""] * 5, state, "unfinished"))
     table = tables.Table(HEADER, tuple(rows))
     print(table.to_text())
-    if FLAGS.markdown:
-        pathlib.Path(FLAGS.markdown).write_text(table.to_markdown())
+    if FLAGS.page:
+        pathlib.Path(FLAGS.page).write_text(page(table, done))
     if wrong:
         raise SystemExit("\n".join(wrong))
 
@@ -120,6 +120,46 @@ def row(name, metrics, measured, verified):
         beside(measured.macs, metrics["dense_macs"]),
         str(metrics["epochs"]),
         "yes" if verified else "NO",
+    )
+
+
+def page(table, done):
+    """Returns the page of `docs/results` as text."""
+    ways = "\n".join(f"- {way(name, m)}" for name, m in done.items())
+    return (
+        "# Records\n\n"
+        "Networks that were pruned and trained to the end, as they lie in "
+        "`records/`, measured again: accuracy on the test images after the "
+        "last epoch, never the best one. Nothing was chosen on test images. "
+        "Shares are of the dense network. `python examples/records.py` makes "
+        "them, `make verify-records` measures them.\n\n"
+        f"{table.to_markdown()}\n"
+        "How each was made:\n\n"
+        f"{ways}\n\n"
+        "Written by `examples/verify_records.py`.\n"
+    )
+
+
+def way(name, metrics):
+    """Returns a sentence on how a record was made."""
+    given, made = metrics["training"], metrics["pruning"]
+    versions = metrics["environment"]["versions"]
+    limits = ", ".join(f"{k} {v:,}" for k, v in made["budget"].items())
+    teachers = " and ".join(t.split("_")[0] for t in metrics["teachers"])
+    dtype = "bfloat16" if given.get("bfloat16") else "float32"
+    return (
+        f"{name}: {metrics['title']}. Pruned once from "
+        f"{metrics['network'] or 'a small network'} within {limits}, by "
+        f"{made['criterion']}; {metrics['training_images_before']:.1%} of "
+        f"training images before training. {metrics['epochs']} epochs on all "
+        f"{metrics['dataset']} training images in {given['views']} augmented "
+        f"views, batches of {given['batch_size']}, SGD from {given['rate']} "
+        f"along a cosine, teachers {teachers} (temperature "
+        f"{given['temperature']}, labels {given['label_weight']}), {dtype}, "
+        f"seed {metrics['seed']}; {metrics['hours']:.1f} hours on "
+        f"{metrics['threads']} thread, {metrics['environment']['machine']}, "
+        + ", ".join(f"{k} {v}" for k, v in versions.items())
+        + f"; revision {(metrics['revision'] or 'unknown')[:12]}."
     )
 
 

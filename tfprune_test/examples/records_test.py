@@ -79,8 +79,11 @@ class RecordsTest(absltest.TestCase):
             self.assertIn("goes on with the settings", said)
         with self.subTest("verified"):
             verify = f"--records={self.folder / 'whole' / 'records'}"
-            said = scripts_test.run("verify_records", verify)
+            page = self.folder / "records.md"
+            said = scripts_test.run("verify_records", verify, f"--page={page}")
             self.assertRegex(said, r"smoke-seed0 .* yes")
+            self.assertIn("within params 0.5, by l1;", page.read_text())
+            self.assertIn("6 epochs on all digits", page.read_text())
             self.falsify("params", 7)
             said = scripts_test.run("verify_records", verify, code=1)
             self.assertIn(f"params are {whole['params']}, not 7", said)
