@@ -7,8 +7,6 @@ cancels out. Growth is the fitted exponent of time over size.
   python benchmarks/prune_speed.py --table=docs/results/prune_speed.md
 """
 
-import ctypes
-import gc
 import json
 import pathlib
 import subprocess
@@ -18,6 +16,7 @@ from unittest import mock
 
 import keras
 import numpy as np
+import peak_memory
 import results as results_lib
 from absl import app
 from absl import flags
@@ -44,29 +43,6 @@ def seconds(call):
     return time.process_time() - start
 
 
-def peak_bytes(call):
-    """Peak resident memory during a call above that before it (Linux).
-
-    Memory that earlier calls freed is first returned to the system, because a
-    call could reuse it without raising the peak.
-    """
-    gc.collect()
-    ctypes.CDLL("libc.so.6").malloc_trim(0)
-    pathlib.Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
-    result = call()
-    after = _status("VmHWM")
-    del result
-    return after - before
-
-
-def _status(key):
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) * 1024
-    raise KeyError(key)
-
-
 def measure(name, rounds):
     """Ratios for one network of keras.applications at its default input."""
     model = getattr(keras.applications, name)(weights=None)
@@ -80,7 +56,7 @@ def measure(name, rounds):
     }
     for call in calls.values():
         call()
-    memory = peak_bytes(calls["prune"])
+    memory = peak_memory.of(calls["prune"])
     with mock.patch.object(
         read, "channel_graph", wraps=read.channel_graph
     ) as reader:

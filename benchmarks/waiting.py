@@ -13,11 +13,11 @@ import pathlib
 import statistics
 import subprocess
 import sys
-import threading
 import time
 
 import keras
 import numpy as np
+import peak_memory
 import results
 from absl import app
 from absl import flags
@@ -94,55 +94,13 @@ def deep_export():
 
 
 def _exported(model, weights=None):
-    with leftovers.folder() as folder, Peak() as peak:
+    with leftovers.folder() as folder, peak_memory.Children() as peak:
         path = pathlib.Path(folder) / "model.tflite"
         seconds = elapsed(lambda: tfprune.export_tflite(model, path))
     found = [("", f"{seconds:.1f} s")]
     if weights:
         found.append(("memory of the child / weights", peak.bytes / weights))
     return [(w, v if isinstance(v, str) else f"{v:.2f}") for w, v in found]
-
-
-class Peak:
-    """The most memory that one child of this process had."""
-
-    def __enter__(self):
-        self.bytes, self._over = 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error):
-        self._over.set()
-        self._thread.join()
-
-    def _watch(self):
-        while not self._over.wait(0.1):
-            for child in _below(os.getpid()):
-                self.bytes = max(self.bytes, _peak(child))
-
-
-def _below(pid):
-    """Processes that a process has started, and theirs."""
-    for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children = path.read_text().split()
-        except OSError:
-            continue  # The thread has ended.
-        for child in children:
-            yield child
-            yield from _below(child)
-
-
-def _peak(pid):
-    try:
-        status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0  # The process has ended.
-    for line in status.splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 @row("`latency_table` of ResNet-8", "46 s")
@@ -254,8 +212,6 @@ def steps():
 
 @row("Memory of `prune` to half the weights / the new weights", "1.1")
 def pruning_memory():
-    import prune_speed
-
     def network(layers, units):
         inputs = keras.Input((units,))
         x = inputs
@@ -274,7 +230,7 @@ def pruning_memory():
         def prune(model=model, kept=kept):
             kept.append(tfprune.prune(model, params=0.5))
 
-        peak = prune_speed.peak_bytes(prune)
+        peak = peak_memory.of(prune)
         found.append((what, f"{peak / 4 / kept[0].count_params():.2f}"))
     return found
 
