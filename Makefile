@@ -172,7 +172,8 @@ records: $(READY)  ## train the records on, one core, where they stopped
 	  --weights_dir=$(WEIGHTS_DIR) --state=$(STATE)
 
 verify-records: $(READY)  ## measure every finished record again
-	$(BIN)/python examples/verify_records.py --data_dir=$(DATA_DIR)
+	$(BIN)/python examples/verify_records.py --data_dir=$(DATA_DIR) \
+	  --page=docs/results/records.md
 
 # backports-strenum stays free: uv takes a version that pip refuses on the same
 # Python, as only pip heeds the upper bound of its requires-python.

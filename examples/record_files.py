@@ -91,7 +91,9 @@ def table(folder, jobs, known):
             speed = f"{line['images_per_second']:.0f}"
             accuracy = f"train {line['train_accuracy']:.2%}"
         if found := done.get(name):
-            state, accuracy = "done", f"test {found['test_accuracy']:.2%}"
+            whole = found["epochs"] >= known[entry].epochs
+            state, epoch = "done" if whole else "short", str(found["epochs"])
+            accuracy = f"test {found['test_accuracy']:.2%}"
         goal = f"{known[entry].goal:.2%}"
         lines.append((name, state, epoch, accuracy, goal, speed))
     header = ("entry", "state", "epoch", "accuracy", "goal", "images/s")

@@ -10,9 +10,10 @@ is in `--records` with everything it depends on; `verify_records.py` measures it
 again.
 
 The criterion chooses channels on training images, and the number of epochs is
-fixed beforehand. Test images are used once, after the last epoch. There is no
-validation set, because the published weights and the teachers have already seen
-all training images.
+fixed beforehand; `--epochs` makes shorter records, which longer ones replace.
+Test images are used once, after the last epoch. There is no validation set,
+because the published weights and the teachers have already seen all training
+images.
 """
 
 import json
@@ -94,11 +95,14 @@ class Job:
         # The flag of all scripts, if it is given.
         given = FLAGS["epochs"].present
         self.epochs = FLAGS.epochs if given else entry.epochs
-        self.folder = path(FLAGS.state) / self.name
+        short = f"-epochs{FLAGS.epochs}" if given else ""
+        self.folder = path(FLAGS.state) / f"{self.name}{short}"
         self.place = path(FLAGS.records) / self.name
 
     def finished(self):
-        return (self.place / "metrics.json").exists()
+        """Whether there is a record of as many epochs; a longer one wins."""
+        done = record_files.finished(path(FLAGS.records)).get(self.name)
+        return done is not None and done["epochs"] >= self.epochs
 
     def run(self, left):
         """Trains until it is finished, or for `left` epochs.

@@ -156,6 +156,8 @@ def way(name, metrics):
         f"views, batches of {given['batch_size']}, SGD from {given['rate']} "
         f"along a cosine, teachers {teachers} (temperature "
         f"{given['temperature']}, labels {given['label_weight']}), {dtype}, "
+        f"{metrics['curve'][-1]['train_accuracy']:.1%} of the views right at "
+        f"the end, "
         f"seed {metrics['seed']}; {metrics['hours']:.1f} hours on "
         f"{metrics['threads']} thread, {metrics['environment']['machine']}, "
         + ", ".join(f"{k} {v}" for k, v in versions.items())
