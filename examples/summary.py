@@ -20,7 +20,7 @@ _LABELS = {
     "cifar": "CIFAR-",
 }
 _NETWORK = re.compile(
-    r"(?<!\S)(resnet|vgg)(\d+)(?:_akamaster_cifar10)?(?![\w.])"
+    r"(?<!\S)(resnet|vgg)(\d+)(?:_[a-z]+_cifar10)?(?![\w.])"
 )
 _DATA = re.compile(r"(?<!\S)(minicifar|cifar)(\d*)(?![\w.])")
 
