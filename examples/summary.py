@@ -19,9 +19,7 @@ _LABELS = {
     "minicifar": "MiniCIFAR",
     "cifar": "CIFAR-",
 }
-_NETWORK = re.compile(
-    r"(?<!\S)(resnet|vgg)(\d+)(?:_[a-z]+_cifar10)?(?![\w.])"
-)
+_NETWORK = re.compile(r"(?<!\S)(resnet|vgg)(\d+)(?:_[a-z]+_cifar10)?(?![\w.])")
 _DATA = re.compile(r"(?<!\S)(minicifar|cifar)(\d*)(?![\w.])")
 
 
