@@ -106,7 +106,9 @@ def _exported(model, weights=None):
 @row("`latency_table` of ResNet-8", "46 s")
 def measured_layers():
     model = zoo.build("resnet8", classes=10)
-    seconds = elapsed(lambda: tfprune.latency_table(model, progress=False))
+    seconds = elapsed(
+        lambda: tfprune.deploy.latency_table(model, progress=False)
+    )
     return [("", f"{seconds:.1f} s")]
 
 
