@@ -168,7 +168,9 @@ def compress(
         "recipe": recipe.facts(),
         "options": options,
     }
-    key = work.key() | asked
+    if teacher is not None:
+        asked["teacher"] = teacher.name
+    key = asked | work.key()
     if not wish.needs_table:
         # Raise for an unreachable budget before creating a folder.
         work.resolve(wish, options, None)
@@ -437,6 +439,8 @@ def _call(wish, out, asked, minutes):
     how = {"minutes": minutes} if minutes else {"epochs": asked["epochs"]}
     given |= {k: repr(v) for k, v in how.items()}
     given |= {"points": repr(asked["points"]), "seed": repr(asked["seed"])}
+    if "teacher" in asked:
+        given["teacher"] = "teacher"
     text = ", ".join(f"{name}={value}" for name, value in given.items())
     return (
         f"tfprune.compress(model, train, validation, {text}, out={str(out)!r})"

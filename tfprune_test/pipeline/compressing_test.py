@@ -107,6 +107,9 @@ class CompressTest(parameterized.TestCase):
         with self.assertWarnsRegex(UserWarning, "trained model is needed"):
             found = compress(self.out, teacher=teacher, **options)
         self.assertLess(found.before["agrees, float32"], 0.1)
+        facts = json.loads((self.out / "result.json").read_text())
+        self.assertEqual(facts["settings"]["teacher"], "turned")
+        self.assertIn("teacher=teacher", facts["command"])
         self.assertGreater(found.after["agrees, float32"], 0.8)
         with self.assertRaisesRegex(ValueError, "differs in teacher"):
             compress(self.out, **options)
