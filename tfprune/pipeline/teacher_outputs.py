@@ -1,8 +1,8 @@
 """The teacher's outputs, computed once for training data that repeat.
 
-In each step, the teacher costs about a third of the training. Arrays, lists of
-batches, and images in a fixed number of augmented views come back in every
-epoch, and so would the teacher's outputs.
+Arrays, lists of batches, and images in a fixed number of augmented views come
+back, and so would the teacher's outputs: a forward pass of the dense network in
+each step.
 """
 
 import functools
