@@ -248,6 +248,26 @@ class LayersOfTest(absltest.TestCase):
 
 
 class MemoryTest(parameterized.TestCase):
+    @parameterized.parameters("float32", "bfloat16", "float16")
+    def test_weights_that_are_cut_part_by_part(self, dtype):
+        # One matrix of 12 MB and more, cut along both axes.
+        inputs = keras.Input((60,), dtype=dtype)
+        x = LAYERS.Dense(1500, dtype=dtype)(inputs)
+        x = LAYERS.Dense(4100, dtype=dtype)(x)
+        outputs = LAYERS.Dense(2, dtype=dtype)(x)
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        cut = cut_lib.choose(graph, 0.5)
+        wide = graph.model.layers[2].kernel
+        rows, columns = (cut.keep[b.labels] for b in graph.bound(wide))
+        found = shrinking.apply(cut).layers[2].kernel
+        self.assertEqual(found.dtype, dtype)
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(found),
+            keras.ops.convert_to_numpy(wide)[rows][:, columns],
+        )
+        self.assertLess(found.shape[0], 1500)
+        self.assertLess(found.shape[1], 4100)
+
     def test_training_the_result_leaves_the_original_as_it_was(self):
         model = keras.Sequential(
             [

@@ -196,6 +196,8 @@ class Workers:
             "CUDA_VISIBLE_DEVICES": "-1",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "TF_USE_LEGACY_KERAS": "1",
+            # glibc: keep freed memory instead of asking for it again.
+            "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
         }
         # The test that is running, by its name: a child of the test before
         # would do as well.

@@ -13,6 +13,7 @@ GRAPH = "graph.pb"
 WEIGHTS = "weights.bin"
 RESULT = "model.tflite"
 SPARSE = "sparse.tflite"
+_SAVED = "saved_model"
 # The mark in the names of layers that stay in float.
 MARK = "__float"
 _ONE_SCALE = "_experimental_disable_per_channel_quantization_for_dense_layers"
@@ -31,22 +32,27 @@ def handle(request):
             the fields of a `modes.Mode` as `mode`, `interface` ("int8"),
             `keep_float`, the names of the layers that stay in float,
             `calibration`, the `.npy` files, one for each input, `sparse`,
-            whether `sparse.tflite` shall be written as well, and
-            `dense_scales` ("tensor" for one scale in each dense layer).
+            whether `sparse.tflite` shall be written as well, `dense_scales`
+            ("tensor" for one scale in each dense layer), and perhaps `save`,
+            whether to write a SavedModel and no more.
 
     Returns:
-        The number of bytes of `model.tflite` in the folder.
+        The number of bytes of `model.tflite` in the folder, if it was written.
     """
     import tensorflow as tf
 
     folder = pathlib.Path(request["folder"])
     manifest, mode = request["manifest"], request["mode"]
-    function, variables = _load(folder, manifest)
-    # With the variables as a tracked object the converter would write a
-    # SavedModel itself: slower, and inputs and outputs lose their order.
-    if manifest["fused"]:
-        converter = _from_saved_model(folder, manifest, function, variables)
+    if request.get("save"):
+        _save(folder, manifest)
+        return None
+    if manifest["saved"]:
+        place = str(folder / _SAVED)
+        converter = tf.lite.TFLiteConverter.from_saved_model(place)
     else:
+        function, variables = _load(folder, manifest)
+        # With the variables as a tracked object the converter would write a
+        # SavedModel itself.
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
     converter.target_spec.supported_ops = [
         getattr(tf.lite.OpsSet, name) for name in mode["ops"]
@@ -63,7 +69,7 @@ def handle(request):
         converter.representative_dataset = _dataset(
             request["calibration"],
             [_key(spec["name"]) for spec in manifest["inputs"]]
-            if manifest["fused"]
+            if manifest["saved"]
             else None,
         )
         interface = tf.as_dtype(request["interface"])
@@ -83,8 +89,6 @@ def handle(request):
             tf.lite.Optimize.EXPERIMENTAL_SPARSITY,
         ]
         (folder / SPARSE).write_bytes(converter.convert())
-    # Keep a reference: the function only holds weak ones to its variables.
-    del variables
     return count
 
 
@@ -115,13 +119,16 @@ def _partly_quantized(converter, outputs):
     return quantizer.get_nondebug_quantized_model()
 
 
-def _from_saved_model(folder, manifest, function, variables):
-    """A converter that keeps functions, which the direct way inlines.
+def _save(folder, manifest):
+    """Writes a SavedModel.
 
-    Inputs and outputs get the names of signatures, in another order.
+    From one the converter keeps functions, which the direct way inlines, and
+    it holds fewer copies of the weights. Inputs and outputs get the names of
+    signatures, in another order.
     """
     import tensorflow as tf
 
+    function, variables = _load(folder, manifest)
     module = tf.Module()
     module.weights = list(variables.values())
     specs = [
@@ -136,9 +143,10 @@ def _from_saved_model(folder, manifest, function, variables):
     signature = tf.function(infer, autograph=False).get_concrete_function(
         *specs
     )
-    place = str(folder / "saved_model")
-    tf.saved_model.save(module, place, signatures=signature)
-    return tf.lite.TFLiteConverter.from_saved_model(place)
+    place = str(folder / _SAVED)
+    # Gradients would hold tensors that are no variables.
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, place, signature, options)
 
 
 def _key(name):

@@ -1,8 +1,9 @@
 """Writes a traced model for a process without the model's classes.
 
-The graph is written as a GraphDef and the weights as raw bytes. A SavedModel
-takes several times as long to write and to read, and the converter would rename
-and reorder inputs and outputs.
+The graph is written as a GraphDef and the weights as raw bytes. Where weights
+are few, a SavedModel takes several times as long to write and to read. Where
+they are many, the converter makes one of them, as it reads that with fewer
+copies. Inputs and outputs then get other names and another order.
 """
 
 import itertools
@@ -16,6 +17,9 @@ from tfprune.export.convert import ids
 from tfprune.export.convert import plain_ops
 from tfprune.export.convert import states
 from tfprune.export.convert.traced import plain_names
+
+# Weights of a size from which on a SavedModel is the faster way.
+_MANY_BYTES = 16 << 20
 
 
 def write(model, signature, folder, interface=None):
@@ -32,8 +36,9 @@ def write(model, signature, folder, interface=None):
         The manifest that `converter.py` reads, a `dict` for `json`: `inputs`
         (name, shape and dtype of each), `outputs` (tensor names), `weights`
         (placeholder, dtype, shape, and whether it is a variable; in the
-        order of the bytes on disk), `fused` (whether some layer shall be one
-        op) and `places` (from the name of each op to a node that uses it).
+        order of the bytes on disk), `saved` (whether the converter shall
+        read a SavedModel: some layer shall be one op, or weights are many)
+        and `places` (from the name of each op to a node that uses it).
 
     Raises:
         RuntimeError: If the model cannot be called on symbolic inputs.
@@ -56,6 +61,7 @@ def write(model, signature, folder, interface=None):
             _put(file, placeholder, value, variable)
             for placeholder, value, variable in _captured(function, count)
         ]
+        file_bytes = file.tell()
     return {
         "inputs": [
             {
@@ -71,7 +77,9 @@ def write(model, signature, folder, interface=None):
         ],
         "outputs": outputs,
         "weights": weights,
-        "fused": _remembers(graph),
+        # Quantized, ops shall keep the names of their layers.
+        "saved": _remembers(graph)
+        or (interface is None and file_bytes >= _MANY_BYTES),
         "places": _places(graph),
     }
 

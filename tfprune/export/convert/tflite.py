@@ -190,9 +190,11 @@ def export_tflite(
             "dense_scales": scales,
             "keep_float": [plain_names.plain(x.name) for x in kept],
         }
-        answer = process.ask(request)
-        if answer.error:
-            raise _failure(answer, manifest, quantize)
+        # Each step in a process of its own, as the first keeps its weights.
+        for save in (True, False) if manifest["saved"] else (False,):
+            answer = process.ask(request | {"save": save})
+            if answer.error:
+                raise _failure(answer, manifest, quantize)
         made = folder / converter.RESULT
         if mode.weight_bits:
             _requantize(made, samples, mode.weight_bits)
@@ -269,7 +271,7 @@ def _manifest(model, signature, folder, mode, interface, fuse, kept, ranges):
 
 
 def _finished(data, manifest, signature):
-    if manifest["fused"]:
+    if manifest["saved"]:
         ends = (
             [entry.partition(":")[0] for entry in names]
             for names in (

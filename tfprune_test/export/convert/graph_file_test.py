@@ -34,7 +34,7 @@ class GraphFileTest(absltest.TestCase):
         manifest = self.write(model)
         self.assertEqual([i["shape"] for i in manifest["inputs"]], [(1, 4)] * 2)
         self.assertLen(manifest["outputs"], 2)
-        self.assertFalse(manifest["fused"])
+        self.assertFalse(manifest["saved"])
         self.assertIn("MatMul", manifest["places"])
         data = (self.folder / converter.WEIGHTS).read_bytes()
         arrays = []

@@ -11,6 +11,7 @@ from absl.testing import parameterized
 
 from tfprune.core.processes import child
 from tfprune.export.convert import tflite
+from tfprune.export.file import model_file
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
 
@@ -66,6 +67,24 @@ class ModelsTest(ExportTestCase):
         dtypes = {t.dtype for t in file.inputs + file.outputs}
         self.assertLessEqual(dtypes, {"int8", "int32"})
         self.assertIn("int8", dtypes)
+
+    def test_many_weights(self):
+        # Beyond 16 MB the converter reads another format.
+        inputs = [keras.Input((2100,), name=name) for name in ("b", "a")]
+        x = keras.layers.Dense(2100, "swish", name="wide")(inputs[0])
+        outputs = {
+            "second": keras.layers.Dense(2, name="second")(x),
+            "first": keras.layers.Dense(3, name="first")(inputs[1]),
+        }
+        model = keras.Model(inputs, outputs)
+        small_models.export(model, self.path)
+        rng = np.random.default_rng(0)
+        arrays = [rng.normal(size=(4, 2100)).astype("float32") for _ in "ab"]
+        self.assertLess(self.compare(model, arrays), 1e-5)
+        file = model_file.read(self.path)
+        self.assertEqual([x.name for x in file.inputs], ["b", "a"])
+        names = [x.name for x in file.outputs]
+        self.assertEqual(names, ["first", "second"])
 
     def test_the_record_describes_the_file(self):
         model = small_models.two_in_two_out()
