@@ -197,7 +197,7 @@ class BitPruning(method_lib.Method):
             return inputs
         low, high = self._range(slot, inputs, training)
         quantized = quantizers.interpolated(
-            inputs, slot["bit_length"].value, low, high
+            inputs, slot["bit_length"].value, low, high, inside=training
         )
         return keras.ops.cast(quantized, inputs.dtype)
 

@@ -43,15 +43,34 @@ def uniform(values, bits, low=None, high=None):
         float32 tensor of the shape of `values`.
     """
     values = keras.ops.cast(values, "float32")
-    if low is None or high is None:
+    inside = low is None or high is None
+    if inside:
         low, high = span(values)
+    return low + _above(values - low, bits, _width(low, high), inside)
+
+
+def _width(low, high):
+    return keras.ops.where(high > low, high - low, 1.0)
+
+
+def _above(distances, bits, width, inside):
+    """Rounds distances from the lowest level to those of levels.
+
+    Args:
+        distances: float32 tensor.
+        bits, width: scalars, the width of the whole grid.
+        inside: `bool`, whether none lies beyond the grid.
+    """
     steps = 2.0 ** keras.ops.cast(bits, "float32") - 1.0
-    width = keras.ops.where(high > low, high - low, 1.0)
-    index = keras.ops.round((values - low) * (steps / width))
-    return low + keras.ops.clip(index, 0.0, steps) * width / steps
+    index = keras.ops.round(distances * (steps / width))
+    if not inside:
+        index = keras.ops.clip(index, 0.0, steps)
+    return index * (width / steps)
 
 
-def interpolated(values, bits, low=None, high=None, keep_zeros=False):
+def interpolated(
+    values, bits, low=None, high=None, keep_zeros=False, inside=False
+):
     """Quantizes with a real-valued number of bits that has a gradient.
 
     The gradient of `values` is 1 (straight-through); that of `bits` is the
@@ -63,6 +82,8 @@ def interpolated(values, bits, low=None, high=None, keep_zeros=False):
         low, high: as for `uniform`.
         keep_zeros: `bool`, whether values that are zero stay zero, even
             where the grid has no such level.
+        inside: `bool`, whether no value lies beyond `low` and `high`, which
+            then costs less.
 
     Returns:
         float32 tensor of the shape of `values`. With an integral `bits` its
@@ -76,10 +97,13 @@ def interpolated(values, bits, low=None, high=None, keep_zeros=False):
     values = keras.ops.cast(values, "float32")
     bits = keras.ops.cast(bits, "float32")
     if low is None or high is None:
-        low, high = span(values)
+        (low, high), inside = span(values), True
     whole = keras.ops.stop_gradient(keras.ops.floor(bits))
-    coarse = uniform(values, whole, low, high)
-    change = uniform(values, whole + 1.0, low, high) - coarse
+    # Each line is a pass over memory, which is what this costs.
+    width, distances = _width(low, high), keras.ops.stop_gradient(values - low)
+    coarse = _above(distances, whole, width, inside)
+    change = _above(distances, whole + 1.0, width, inside) - coarse
+    coarse = low + coarse
     if keep_zeros:
         zero = keras.ops.equal(values, 0.0)
         coarse = keras.ops.where(zero, 0.0, coarse)

@@ -1,5 +1,7 @@
 """Runs .tflite files on TFLite or TFLite Micro, sample by sample."""
 
+import concurrent.futures
+import os
 import pathlib
 
 import numpy as np
@@ -12,6 +14,9 @@ from tfprune.export.file import model_file
 from tfprune.export.run import litert
 from tfprune.export.run import micro_runner
 from tfprune.export.run import refusals
+
+# Fewer samples are not worth a process of their own.
+_LEAST_ROWS = 16
 
 
 def run(path, x, runtime="tflite"):
@@ -115,20 +120,41 @@ def _run_reference(file, columns):
 
 
 def _run_micro(file, columns):
+    """Runs the samples in as many processes as there are cores."""
+    count = len(columns[0])
+    most = min(_cores(), max(1, count // _LEAST_ROWS))
+    ends = [count * i // most for i in range(most + 1)]
     with leftovers.folder() as folder:
         folder = pathlib.Path(folder)
         inputs = [folder / f"input_{i}.npy" for i in range(len(columns))]
-        outputs = [folder / f"output_{i}.npy" for i in range(len(file.outputs))]
         for path, column in zip(inputs, columns, strict=True):
             array_files.save(path, column)
-        ask_micro(
-            file,
-            action="run",
-            path=file.path,
-            inputs=[str(path) for path in inputs],
-            outputs=[str(path) for path in outputs],
-        )
-        return [np.load(path) for path in outputs]
+
+        def ask(first, end):
+            paths = [
+                folder / f"output_{first}_{i}.npy"
+                for i in range(len(file.outputs))
+            ]
+            ask_micro(
+                file,
+                action="run",
+                path=file.path,
+                inputs=[str(path) for path in inputs],
+                rows=[first, end],
+                outputs=[str(path) for path in paths],
+            )
+            return [np.load(path) for path in paths]
+
+        with concurrent.futures.ThreadPoolExecutor(most) as threads:
+            parts = list(threads.map(ask, ends[:-1], ends[1:]))
+        return [np.concatenate(found) for found in zip(*parts, strict=True)]
+
+
+def _cores():
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def ask_micro(file, **request):

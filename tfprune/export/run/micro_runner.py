@@ -30,9 +30,10 @@ def handle(request):
     "measure" takes `paths`, files with the same inputs, and `inputs`,
     `[shape, dtype]` of each input. It returns the sizes of the arena of each
     file, in bytes. "run" takes `path`, `inputs`, the `.npy` files `(N, ...)` in
-    the dtypes of the file, and `outputs`, the files to write. "time" takes
-    `paths` and `inputs` as "measure" does, and `runs`. The files take turns; it
-    returns the shortest inference of each in seconds.
+    the dtypes of the file, `outputs`, the files to write, and perhaps `rows`,
+    the first sample and the one after the last. "time" takes `paths` and
+    `inputs` as "measure" does, and `runs`. The files take turns; it returns the
+    shortest inference of each in seconds.
     """
     return _ACTIONS[request["action"]](request)
 
@@ -66,7 +67,7 @@ def _run(request):
     interpreter, _ = _start(_read(request["path"]))
     columns = [np.load(path, mmap_mode="r") for path in request["inputs"]]
     rows = []
-    for i in range(len(columns[0])):
+    for i in range(*request.get("rows", [len(columns[0])])):
         # A recurrent model must not carry its state to the next sample.
         interpreter.reset()
         _invoke(interpreter, [column[i : i + 1] for column in columns])

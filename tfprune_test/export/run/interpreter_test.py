@@ -1,4 +1,5 @@
 import pathlib
+from unittest import mock
 
 import flatbuffers
 import numpy as np
@@ -136,6 +137,20 @@ class InterpreterTest(parameterized.TestCase):
         x = np.array([[1.0], [2.0], [3.0]], "float32")
         # With its memory of the sample before it would be 1, 3, 5.
         np.testing.assert_array_equal(interpreter.run(path, x, runtime), x)
+
+    def test_samples_are_shared_among_processes_in_order(self):
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        path.write_bytes(file_with_a_memory())
+        x = np.arange(1.0, 72.0, dtype="float32")[:, None]
+        cores = mock.patch.object(interpreter, "_cores", lambda: 3)
+        asked = mock.patch.object(
+            interpreter, "ask_micro", side_effect=interpreter.ask_micro
+        )
+        with cores, asked as requests:
+            found = interpreter.run(path, x, "micro")
+        np.testing.assert_array_equal(found, x)
+        rows = sorted(call.kwargs["rows"] for call in requests.mock_calls)
+        self.assertEqual(rows, [[0, 23], [23, 47], [47, 71]])
 
     @parameterized.parameters("reference", "builtin")
     def test_inner_tensors_do_not_remember_a_sample_either(self, kernels):
