@@ -37,7 +37,9 @@ class Budget:
         latency: time per sample on TFLite, a fraction or microseconds; with
             `target` a fraction or a number of instructions.
         depth: number of residual blocks, among those with an identity
-            shortcut; whole blocks are removed before any channel is.
+            shortcut, or 0; in a network without any, of kernels whose output
+            has the shape of their input (with the depthwise kernel before
+            each). Whole blocks are removed before any channel is.
         latency_table: result of `tfprune.deploy.latency_table(model)`;
             required for `latency` unless there is a `target`.
         target: a core ("cortex-m55") whose measured layers are the table:
@@ -105,11 +107,14 @@ class Budget:
             )
         for name, value in limits.items():
             fraction = isinstance(value, float) and 0 < value <= 1
-            count = isinstance(value, (int, np.integer)) and value > 0
+            # No block may stay, but some weight must.
+            least = 0 if name == "depth" else 1
+            count = isinstance(value, (int, np.integer)) and value >= least
             if isinstance(value, bool) or not (fraction or count):
                 raise ValueError(
                     "A limit must be a float in (0, 1], the fraction to keep "
-                    "at most, or a positive int, an absolute maximum. "
+                    "at most, or a positive int, an absolute maximum (for "
+                    "depth also 0). "
                     f"Received: {name}={value!r}."
                 )
 

@@ -1,8 +1,9 @@
-"""Finds, scores and removes whole residual blocks.
+"""Finds, scores and removes whole blocks.
 
-A block adds the output of a branch to its input. Removing the block drops the
+A residual block adds the output of a branch to its input. Removing it drops the
 sum and the layers of the branch and passes the input straight through. This is
-exact if the branch is zero for every input.
+exact if the branch is zero for every input. In a network without residual
+blocks, the blocks are its `links`.
 """
 
 import collections
@@ -17,28 +18,45 @@ from tfprune.graph import rebuild
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
+from tfprune.surgery import links
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """A residual block whose branch can be removed.
+    """A residual block whose branch can be removed, or a link of a chain.
 
     Attributes:
-        path: `str`, path of the layer or op that adds the branch.
+        path: `str`, path of the layer or op that adds the branch, or of the
+            last one of a link.
         keys: tuple, position of its entry in the model's config.
-        branch: `int`, index of the branch among its two inputs.
-        layers: tuple of `str`, names of the layers removed with it.
-        source: tuple, the config's reference to its other input.
+        branch: `int`, index of the branch among its two inputs; `None` in a
+            link.
+        layers: tuple of `str`, names of the layers removed with it; those of
+            a link in their order.
+        source: tuple, the config's reference to the input that stays; `None`
+            in a Sequential model.
     """
 
     path: str
     keys: tuple
-    branch: int
+    branch: int | None
     layers: tuple
-    source: tuple
+    source: tuple | None
 
 
 def blocks(graph):
+    """Finds the blocks that a limit on depth may remove.
+
+    Args:
+        graph: a `ChannelGraph`.
+
+    Returns:
+        List of `Block`: the residual blocks; if there are none, the links.
+    """
+    return residual_blocks(graph) or _links(graph)
+
+
+def residual_blocks(graph):
     """Finds the residual blocks of a model, in the order of its config.
 
     In a block, one input of a sum is computed from the other by layers whose
@@ -54,8 +72,30 @@ def blocks(graph):
     return [block for place in places for block in place.blocks()]
 
 
+def _links(graph):
+    """The links of a model as `Block`s."""
+    entries = graph.config.get("layers", ())
+    places = {
+        entry.get("name") or entry["config"]["name"]: i
+        for i, entry in enumerate(entries)
+    }
+    found = []
+    for steps in links.find(graph):
+        names = [step.layer for step in steps]
+        if not places.keys() >= set(names):
+            continue
+        calls = entries[places[names[0]]].get("inbound_nodes")
+        source = None
+        if calls:
+            (leaf,) = _leaves(calls[0])
+            source = tuple(leaf["keras_history"])
+        keys = "layers", places[names[-1]]
+        found.append(Block(names[-1], keys, None, tuple(names), source))
+    return found
+
+
 def scores(graph, found, data=None, limit=256):
-    """Scores each block by how much it changes its input.
+    """Scores each block by how much it changes what it reads.
 
     The score is one minus the cosine similarity of the block's input and
     output, averaged over samples ("block influence", Men et al. 2024,
@@ -73,14 +113,20 @@ def scores(graph, found, data=None, limit=256):
     """
     model = graph.model
     found = {block.path: block for block in found}
-    sums = {path: [] for path in found}
+    begin = {b.layers[0]: k for k, b in found.items() if b.branch is None}
+    sums, read = {path: [] for path in found}, {}
 
     def apply(site, args, kwargs):
         outputs = site.live(*args, **kwargs)
+        inputs = keras.tree.flatten((args, kwargs))
+        if site.path in begin:
+            read[begin[site.path]] = inputs[0]
         if site.path in found:
-            source = keras.tree.flatten((args, kwargs))
-            source = source[1 - found[site.path].branch]
-            sums[site.path].append(_change(source, outputs))
+            branch = found[site.path].branch
+            before = (
+                read.pop(site.path) if branch is None else inputs[1 - branch]
+            )
+            sums[site.path].append(_change(before, outputs))
         return outputs
 
     batches = [(_random(model, 16), None)]
@@ -106,7 +152,7 @@ def _change(x, y):
 
 
 def cut(graph, budget, data=None):
-    """Removes residual blocks until a budget's limit on depth is met.
+    """Removes blocks until a budget's limit on depth is met.
 
     Args:
         graph: a `ChannelGraph`; its model is not changed.
@@ -118,15 +164,16 @@ def cut(graph, budget, data=None):
         `None` if there are none. Fractions still refer to the original model.
 
     Raises:
-        ValueError: If the model has no residual blocks.
+        ValueError: If the model has no blocks.
     """
     model, depth = graph.model, budget.depth
     found = blocks(graph)
     if not found:
         raise ValueError(
-            "A limit on depth needs residual blocks: a tensor added to a "
-            "branch computed from it, of the same shape. Received: "
-            f"model={model.name!r}, which has none. Give other limits."
+            "A limit on depth needs blocks that can be taken out: residual "
+            "ones, or layers whose output has the shape of their input. "
+            f"Received: model={model.name!r}, which has none. Give other "
+            "limits."
         )
     share = isinstance(depth, float)
     left = int(depth * len(found) + 1e-9) if share else min(depth, len(found))
@@ -141,7 +188,7 @@ def cut(graph, budget, data=None):
 
 
 def without(graph, gone):
-    """Removes the branches of some blocks from a model.
+    """Removes some blocks from a model.
 
     Args:
         graph: a `ChannelGraph`; its model is not changed.
@@ -154,6 +201,15 @@ def without(graph, gone):
     gone = {block.keys: block for block in gone}
     for place in _places(config):
         place.drop(gone)
+    # Those of a Sequential model, which names no tensors.
+    rows = [block for block in gone.values() if block.source is None]
+    if rows:
+        names = {name for block in rows for name in block.layers}
+        config["layers"] = [
+            entry
+            for entry in config["layers"]
+            if entry["config"].get("name") not in names
+        ]
     return rebuild.build(graph.model, config, lambda variable: variable.value)
 
 
@@ -171,7 +227,7 @@ def zero_blocks(graph):
         for path, variable in graph.gains.items()
         if not np.any(values.numpy(variable))
     }
-    found = {b.path: b for b in blocks(graph)} if constant else {}
+    found = {b.path: b for b in residual_blocks(graph)} if constant else {}
     if not found:
         return []
     zero = dict.fromkeys(found, True)

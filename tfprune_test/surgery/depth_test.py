@@ -29,7 +29,7 @@ def residual(x, name, channels=6):
 
 
 def blocks(model):
-    return depth.blocks(read.channel_graph(model))
+    return depth.residual_blocks(read.channel_graph(model))
 
 
 def scores(model, data=None):
@@ -231,7 +231,7 @@ class DepthTest(parameterized.TestCase):
         self.assertLessEqual(counting.cost(small).macs, work / 2)
 
     def test_a_model_without_blocks(self):
-        with self.assertRaisesRegex(ValueError, "needs residual blocks"):
+        with self.assertRaisesRegex(ValueError, "blocks that can be taken out"):
             pruning.prune(
                 models.around(lambda x: x), budget_lib.Budget(depth=1)
             )
@@ -239,8 +239,8 @@ class DepthTest(parameterized.TestCase):
     def test_only_prune_takes_depth(self):
         with self.assertRaisesRegex(ValueError, "whole blocks, not channels"):
             select.by_budget(None, None, budget_lib.Budget(depth=1))
-        with self.assertRaisesRegex(ValueError, "depth=0"):
-            budget_lib.Budget(depth=0)
+        with self.assertRaisesRegex(ValueError, "depth=-1"):
+            budget_lib.Budget(depth=-1)
 
 
 if __name__ == "__main__":

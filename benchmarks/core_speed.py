@@ -1,0 +1,202 @@
+"""Two networks of half of the work: as usual, and pruned for a core.
+
+Dense networks with published weights are pruned to half of their multiply-adds,
+and to 1 / 1.8 of their instructions on the Cortex-M55 by whole blocks and
+channels. Both are trained on in the same way. Test data are used once, at the
+end. With the sources of TFLite Micro, their int8 files run on the emulated
+Cortex-M4 and M55, which count instructions.
+
+  python benchmarks/core_speed.py --tflite_micro=../tflite-micro \\
+      --data_dir=DATA --resnet8=resnet8.npz --ds_cnn=dscnn.npz \\
+      --speech=features.npz --table=docs/results/core_speed.md
+
+Each network is stored; if the script is started again, it continues with those
+that are missing.
+"""
+
+import json
+import pathlib
+import statistics
+import sys
+
+import compress_tasks
+import keras
+import numpy as np
+import results
+from absl import app
+from absl import flags
+
+# The tools are not installed.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+import tfprune
+from tfprune import training
+from tfprune.core import tables
+from tfprune.core.files import atomic
+from tfprune.costs import counting
+from tfprune.graph import read
+from tools import firmware_library
+from tools import layer_costs
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("tasks", ["keywords", "cifar10"], "which")
+flags.DEFINE_list("seeds", ["0", "1", "2"], "of the data's split and order")
+flags.DEFINE_string("data_dir", None, "folder of CIFAR-10")
+flags.DEFINE_string("resnet8", "", "published weights of ResNet-8")
+flags.DEFINE_string("ds_cnn", "", "published weights of DS-CNN")
+flags.DEFINE_string("speech", "", "features x and classes y for DS-CNN")
+flags.DEFINE_string("tflite_micro", "", "sources of TFLite Micro")
+flags.DEFINE_string("build", "build/firmware", "folder of objects")
+flags.DEFINE_string("out", "build/bench/core_speed", "folder of networks")
+flags.DEFINE_string("table", "", "also write a table to this file")
+
+CORES = ("cortex-m4", "cortex-m55")
+# Epochs of training after pruning; blocks that stay.
+EPOCHS = {"keywords": 40, "cifar10": 5}
+DEPTHS = {"keywords": 2, "cifar10": 0}
+TITLES = {
+    "keywords": "DS-CNN on 1,000 samples of speech: 400 to train, 400 to test",
+    "cifar10": "ResNet-8 on CIFAR-10: 45,000 images to train, 10,000 to test",
+}
+
+
+def budgets(name):
+    """The networks that are compared, by name."""
+    return {
+        "dense": None,
+        "half of the multiply-adds": tfprune.Budget(macs=0.5),
+        "pruned for the core": tfprune.Budget(
+            depth=DEPTHS[name], latency=1 / 1.85, target="cortex-m55"
+        ),
+    }
+
+
+def made(name, seed, way, folder):
+    """A network that was trained, and its figures, from disk if it is there."""
+    path = folder / f"{name}-{seed}-{way.replace(' ', '_')}.keras"
+    facts = path.with_suffix(".json")
+    if not facts.exists():
+        keras.utils.set_random_seed(seed)
+        task = compress_tasks.TASKS[name](FLAGS, seed)
+        small, budget = task.model, budgets(name)[way]
+        if budget is not None:
+            few = task.train[0] if isinstance(task.train, tuple) else None
+            small = tfprune.prune(task.model, budget, data=few)
+            small = trained(small, task, EPOCHS[name])
+        small.save(path)
+        sample = task.validation[0][:100]
+        tflite = path.with_suffix(".tflite")
+        tfprune.export_tflite(small, tflite, "int8", sample)
+        found = {
+            "float": accuracy(small, *task.test),
+            "int8": tfprune.evaluate_tflite(tflite, task.test, progress=False),
+        }
+        atomic.write({facts: json.dumps(found).encode()})
+        print(path.stem, found, flush=True)
+    return path, json.loads(facts.read_text())
+
+
+def accuracy(model, x, y):
+    return float(np.mean(model.predict(x, verbose=0).argmax(1) == y))
+
+
+def trained(model, task, epochs):
+    """The model after Adam from 1e-3 to 0 by a cosine, on the labels."""
+    model = training.fast(model)
+    steps = epochs * (
+        -(-len(task.train[0]) // 32)
+        if isinstance(task.train, tuple)
+        else len(task.train)
+    )
+    model.compile(
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(1e-3, steps)
+        ),
+        "sparse_categorical_crossentropy",
+        jit_compile=False,
+    )
+    if isinstance(task.train, tuple):
+        model.fit(*task.train, batch_size=32, epochs=epochs, verbose=0)
+    else:
+        model.fit(task.train, epochs=epochs, shuffle=False, verbose=0)
+    return training.plain(model)
+
+
+def instructions(paths, folder):
+    """Instructions of `.tflite` files by core, empty without sources."""
+    if not FLAGS.tflite_micro:
+        return {}
+    found = {}
+    for core in CORES:
+        library = firmware_library.Library(
+            FLAGS.tflite_micro, core, "cmsis-nn", FLAGS.build
+        )
+        program = layer_costs.Program(library, folder / core)
+        found[core] = [cost.instructions for cost in program.measure(paths)]
+    return found
+
+
+def macs(path):
+    graph = read.channel_graph(keras.models.load_model(path, compile=False))
+    return counting.Meter(graph).macs(np.ones(graph.size, bool))
+
+
+def spread(values):
+    mean = f"{statistics.mean(values):.2%}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {100 * statistics.stdev(values):.2f}"
+
+
+def table(name, folder):
+    """The rows of a task."""
+    cells = {
+        way: [made(name, int(seed), way, folder) for seed in FLAGS.seeds]
+        for way in budgets(name)
+    }
+    # Widths may differ from seed to seed, as the data do: those of the first.
+    firsts = [found[0][0] for found in cells.values()]
+    costs = instructions([p.with_suffix(".tflite") for p in firsts], folder)
+    rows = []
+    for i, (way, found) in enumerate(cells.items()):
+        fewer = [f"{counts[0] / counts[i]:.2f}" for counts in costs.values()]
+        rows.append(
+            (
+                way,
+                f"{macs(firsts[i]) / macs(firsts[0]):.0%}",
+                *(fewer or ["not counted"] * len(CORES)),
+                spread([facts["float"] for _, facts in found]),
+                spread([facts["int8"] for _, facts in found]),
+            )
+        )
+    header = ("network", "multiply-adds", *CORES, "float", "int8")
+    return tables.Table(header, tuple(rows))
+
+
+def main(argv):
+    del argv
+    folder = pathlib.Path(FLAGS.out).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for name in FLAGS.tasks:
+        found = table(name, folder).to_markdown()
+        parts.append(
+            f"{TITLES[name]}; {EPOCHS[name]} epochs after pruning, last "
+            f"epoch, seeds {', '.join(FLAGS.seeds)}.\n\n{found}"
+        )
+    results.publish(
+        "# Pruned for a core\n\n"
+        "How many times fewer instructions an inference takes than the dense "
+        "network's, counted by qemu with CMSIS-NN, and test accuracies. "
+        "Pruned for the core: `Budget(depth=, latency=1 / 1.85, "
+        'target="cortex-m55")`, which takes out whole blocks, then channels '
+        "in the multiples of the kernels. On these kernels narrow layers cost "
+        "almost what wide ones do, a block that is gone costs nothing.\n\n"
+        + "\n\n".join(parts)
+        + f"\n\n{results.footer('core_speed.py')}\n",
+        FLAGS.table,
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)
