@@ -13,8 +13,10 @@ import collections
 from tfprune.graph import channel_graph
 
 # What prepares the inputs of the next kernel.
-_BEFORE = ("DepthwiseConv1D", "DepthwiseConv2D", "ZeroPadding1D")
-_BEFORE += ("ZeroPadding2D", "ZeroPadding3D")
+_BEFORE = {
+    *("DepthwiseConv1D", "DepthwiseConv2D"),
+    *("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D"),
+}
 
 
 def find(graph):
