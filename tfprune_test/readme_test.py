@@ -3,7 +3,9 @@
 import configparser
 import contextlib
 import io
+import json
 import os
+import pathlib
 import re
 import tempfile
 
@@ -169,6 +171,33 @@ class WriteReadmeTest(parameterized.TestCase):
             line,
         )
         self.assertNotIn("\n", line)
+
+    def test_records_stand_beside_what_was_published(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            (folder / "one").mkdir()
+            metrics = {
+                "title": "A network",
+                "published": {"accuracy": 0.9, "source": "a paper"},
+                "test_accuracy": 0.9125,
+                "params": 1234,
+                "macs": 56789,
+                "epochs": 3,
+                "seed": 4,
+            }
+            (folder / "one/metrics.json").write_text(json.dumps(metrics))
+            text = write_readme.records(folder)
+        self.assertIn(
+            "| A network | 90.00% (a paper) | 91.25% | 1,234 | 56,789 | 3, 4 |",
+            text,
+        )
+
+    @pytest.mark.skipif(
+        not (source_tree.ROOT / "records").exists(), reason="no records here"
+    )
+    def test_the_records_are_those_of_the_folder(self):
+        found = write_readme.records(source_tree.ROOT / "records")
+        self.assertIn(found, readme())
 
     def test_what_runs_where_follows_from_the_wheels(self):
         text = write_readme.platforms(PLATFORMS)

@@ -5,8 +5,9 @@
 
 Each block of the README between `<!-- name:begin -->` and `<!-- name:end -->`
 is written anew: from the results of `make demo`, from what the README's first
-example prints, which it runs, from docs/peers.md and from the page of `make
-platforms`. A source that is not there leaves its block as it is.
+example prints, which it runs, from docs/peers.md, from the finished `records/`
+and from the page of `make platforms`. A source that is not there leaves its
+block as it is.
 """
 
 import argparse
@@ -20,10 +21,12 @@ from tools import source_tree
 
 DEMO = "build/demo/report.json"
 SPEED = "build/bench/prune_speed.json"
+RECORDS = "records"
 PEERS = "docs/peers.md"
 PLATFORMS = "docs/results/platforms.md"
 DEMO_PAGE = "docs/results/demo.md"
 SPEED_PAGE = "docs/results/prune_speed.md"
+RECORDS_PAGE = "docs/results/records.md"
 _CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 _NOTES = re.compile(r" \[\d+\]|\[([^]]+)\]\([^)]+\)")
 _DEMO_ROWS = (
@@ -56,6 +59,32 @@ def result(results):
         f"{small['int8 flash, measured']:,} bytes (float32 → int8), accuracy "
         f"{float32} → {int8}**, on {images['test']} test images, as TFLite "
         f"Micro computes it ([details]({DEMO_PAGE}))."
+    )
+
+
+def records(folder):
+    """The networks that were trained to the end, published beside ours."""
+    rows = []
+    for path in sorted(folder.glob("*/metrics.json")):
+        found = json.loads(path.read_text())
+        published = found["published"]
+        rows.append(
+            (
+                found["title"],
+                f"{published['accuracy']:.2%} ({published['source']})",
+                f"{found['test_accuracy']:.2%}",
+                f"{found['params']:,}",
+                f"{found['macs']:,}",
+                f"{found['epochs']}, {found['seed']}",
+            )
+        )
+    header = ("CIFAR-10", "published", "here", "parameters", "multiply-adds")
+    header += ("epochs, seed",)
+    return (
+        f"{tables.Table(header, tuple(rows)).to_markdown()}\n"
+        "Accuracy on the 10,000 test images after the last epoch. The networks "
+        f"lie in `records/`; `make verify-records` measures them again ([how "
+        f"they were made]({RECORDS_PAGE}))."
     )
 
 
@@ -212,7 +241,7 @@ def filled(text, name, block):
     return f"{text[:start]}\n{block}\n{text[places[1] :]}"
 
 
-BLOCKS = ("result", "first", "platforms", "peers")
+BLOCKS = ("result", "records", "first", "platforms", "peers")
 
 
 def _results(path):
@@ -245,6 +274,7 @@ def main(arguments=None):
         _write(DEMO_PAGE, demo(found) + "\n")
     if found := _results(SPEED):
         _write(SPEED_PAGE, speed(found) + "\n")
+    text = filled(text, "records", records(source_tree.ROOT / RECORDS))
     if options.run:
         text = filled(text, "first", first(text))
     _write("README.md", text)
