@@ -8,7 +8,14 @@ from tfprune.cli import choices
 
 
 class Limit(flags.ArgumentParser):
-    """Parses `0.5` or `50%`, the fraction to keep, or `20000`, a count."""
+    """Parses `0.5` or `50%`, the fraction to keep, or `20000`, a count.
+
+    Args:
+        least: `int`, the smallest count.
+    """
+
+    def __init__(self, least=1):
+        self.least = least
 
     def parse(self, argument):
         try:
@@ -21,7 +28,7 @@ class Limit(flags.ArgumentParser):
         except ValueError:
             value = math.nan
         whole = isinstance(value, int)
-        if not (value > 0 if whole else 0 < value <= 1):
+        if not (value >= self.least if whole else 0 < value <= 1):
             raise ValueError(
                 "A fraction to keep of at most 1 (0.5 or 50%), or a count "
                 "(20000), is required."
@@ -151,10 +158,12 @@ def budget(values):
     limits(values)
     define = _definer(values)
     define(
-        Limit(),
+        Limit(least=0),
         "depth",
-        "Residual blocks to keep: a fraction (0.75 or 75%) or a number (6). "
-        "The blocks that change their input least are removed first.",
+        "Residual blocks to keep: a fraction (0.75 or 75%) or a number (6 or "
+        "0); in a network without any, kernels whose output has the shape of "
+        "their input. The blocks that change their input least are removed "
+        "first.",
     )
     define(
         Ratios(several=False),

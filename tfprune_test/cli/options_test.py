@@ -22,6 +22,12 @@ class ParsersTest(parameterized.TestCase):
         ):
             options.Limit().parse(text)
 
+    def test_no_block_may_stay(self):
+        self.assertEqual(options.Limit(least=0).parse("0"), 0)
+        for text in ("-1", "0.0", "0%"):
+            with self.assertRaisesRegex(ValueError, "fraction .* or a count"):
+                options.Limit(least=0).parse(text)
+
     @parameterized.parameters(
         ("32,32,3", [(32, 32, 3)]), ("8,8,1;10", [(8, 8, 1), (10,)])
     )
