@@ -50,13 +50,6 @@ PLATFORMS = """
 | old | - | 3.11 | - | - |
 | none | - | - | 3.11 | 3.11 |
 """
-SPEED = {
-    "Net": {"analysis": 0.25, "prune": 1.125, "memory": 0.75},
-    "growth": {"exponent_layers": 1.0, "exponent_channels": 0.5},
-    "limits": {"analysis": 0.3, "prune": 1.3, "memory": 2.2},
-    "versions": {"keras": "3.15.1"},
-    "machine": "Linux x86_64, 2 cores",
-}
 
 
 def readme():
@@ -219,12 +212,6 @@ class WriteReadmeTest(parameterized.TestCase):
     def test_an_example_is_run_for_what_it_prints(self):
         text = "```python\nprint(6 * 7)\n```\n```python\n1 / 0\n```\n"
         self.assertEqual(write_readme.first(text), "```text\n42\n```")
-
-    def test_the_speed_is_told_beside_its_goal(self):
-        text = write_readme.speed(SPEED)
-        self.assertIn("| Net | 0.25 | 1.12 | 0.75 |", text)
-        self.assertIn("| goal | 0.30 | 1.30 | 2.20 |", text)
-        self.assertIn("layers^1.00 and as channels^0.50", text)
 
     def test_only_what_is_between_the_marks_changes(self):
         text = "a\n<!-- demo:begin -->\nold\n<!-- demo:end -->\nb\n"

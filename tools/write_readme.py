@@ -1,6 +1,6 @@
-"""Writes the measured numbers into README.md and the pages of their scripts.
+"""Writes the measured numbers into README.md and the page of the demo.
 
-    make demo && .venv/bin/python benchmarks/prune_speed.py
+    make demo
     .venv/bin/python -m tools.write_readme
 
 Each block of the README between `<!-- name:begin -->` and `<!-- name:end -->`
@@ -20,12 +20,10 @@ from tfprune.core import tables
 from tools import source_tree
 
 DEMO = "build/demo/report.json"
-SPEED = "build/bench/prune_speed.json"
 RECORDS = "records"
 PEERS = "docs/peers.md"
 PLATFORMS = "docs/results/platforms.md"
 DEMO_PAGE = "docs/results/demo.md"
-SPEED_PAGE = "docs/results/prune_speed.md"
 RECORDS_PAGE = "docs/results/records.md"
 _CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 _NOTES = re.compile(r" \[\d+\]|\[([^]]+)\]\([^)]+\)")
@@ -111,39 +109,6 @@ def demo(results):
         f"which the accuracies are. Seed {settings['seed']}, "
         f"{settings['epochs']} epochs, then {settings['tune_epochs']} of the "
         f"smaller net. {told(settings['versions'])}; {settings['machine']}.",
-    ]
-    return "\n".join(lines)
-
-
-def speed(results):
-    """The page of `benchmarks/prune_speed.py`."""
-    limits = results["limits"]
-    lines = [
-        "# Speed of prune",
-        "",
-        "Ratios to `keras.models.clone_model` in the same process, by "
-        "`benchmarks/prune_speed.py`. `prune` includes the new model with its "
-        "weights.",
-        "",
-        "| network | analysis, scores, selection | whole `prune` | extra "
-        "memory / weights |",
-        "| :-- | --: | --: | --: |",
-    ]
-    for name, row in results.items():
-        if isinstance(row, dict) and "prune" in row and name != "limits":
-            cells = (row["analysis"], row["prune"], row["memory"])
-            lines.append(
-                f"| {name} | " + " | ".join(f"{c:.2f}" for c in cells) + " |"
-            )
-    cells = (limits["analysis"], limits["prune"], limits["memory"])
-    lines.append("| goal | " + " | ".join(f"{c:.2f}" for c in cells) + " |")
-    growth = results["growth"]
-    lines += [
-        "",
-        "Time of the analysis grows as layers^"
-        f"{growth['exponent_layers']:.2f} and as channels^"
-        f"{growth['exponent_channels']:.2f} (fitted). "
-        f"{told(results['versions'])}; {results['machine']}.",
     ]
     return "\n".join(lines)
 
@@ -272,8 +237,6 @@ def main(arguments=None):
     if found := _results(DEMO):
         text = filled(text, "result", result(found))
         _write(DEMO_PAGE, demo(found) + "\n")
-    if found := _results(SPEED):
-        _write(SPEED_PAGE, speed(found) + "\n")
     text = filled(text, "records", records(source_tree.ROOT / RECORDS))
     if options.run:
         text = filled(text, "first", first(text))
