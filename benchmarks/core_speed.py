@@ -1,10 +1,9 @@
-"""Two networks of half of the work: as usual, and pruned for a core.
+"""Networks of half of the multiply-adds, and networks pruned for a core.
 
 Dense networks with published weights are pruned to half of their multiply-adds,
-and to 1 / 1.8 of their instructions on the Cortex-M55 by whole blocks and
-channels. Both are trained on in the same way. Test data are used once, at the
-end. With the sources of TFLite Micro, their int8 files run on the emulated
-Cortex-M4 and M55, which count instructions.
+and to 1 / 1.8 of their instructions on each core, by channels and perhaps whole
+blocks. All are trained on in the same way. With the sources of TFLite Micro,
+their int8 files run on the emulated Cortex-M4 and M55, which count instructions.
 
   python benchmarks/core_speed.py --tflite_micro=../tflite-micro \\
       --data_dir=DATA --resnet8=resnet8.npz --ds_cnn=dscnn.npz \\
@@ -199,9 +198,13 @@ def main(argv):
     parts = []
     for name in FLAGS.tasks:
         found = table(name, folder).to_markdown()
+        factors = ", ".join(
+            f"1 / {factor} for {core}" for core, factor in FACTORS[name].items()
+        )
         parts.append(
             f"{TITLES[name]}; {EPOCHS[name]} epochs after pruning, last "
-            f"epoch, seeds {', '.join(FLAGS.seeds)}.\n\n{found}"
+            f"epoch, seeds {', '.join(FLAGS.seeds)}. Limits on latency: "
+            f"{factors}.\n\n{found}"
         )
     results.publish(
         "# Pruned for a core\n\n"
