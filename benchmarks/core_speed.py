@@ -3,7 +3,8 @@
 Dense networks with published weights are pruned to half of their multiply-adds,
 and to 1 / 1.8 of their instructions on each core, by channels and perhaps whole
 blocks. All are trained on in the same way. With the sources of TFLite Micro,
-their int8 files run on the emulated Cortex-M4 and M55, which count instructions.
+their int8 files run on the emulated Cortex-M4 and M55, which count their
+instructions.
 
   python benchmarks/core_speed.py --tflite_micro=../tflite-micro \\
       --data_dir=DATA --resnet8=resnet8.npz --ds_cnn=dscnn.npz \\
