@@ -73,10 +73,11 @@ test-all: lint test-distributed docs test-browser test-notebooks  ## lint, all t
 	$(PYTEST) -m "slow or not slow" --hypothesis-profile explore
 	KERAS_BACKEND=jax $(PYTEST) -m any_backend
 
-test-distributed:  ## a search by two workers, in an environment with Ray
+test-distributed:  ## work of two workers, in an environment with Ray
 	$(MAKE) venv VENV=.venv-distributed EXTRAS=cpu,search,distributed,dev
 	.venv-distributed/bin/python -m pytest -q -rs -m "slow or not slow" \
-	  tfprune_test/examples/search_ray_test.py
+	  tfprune_test/examples/search_ray_test.py \
+	  tfprune_test/pipeline/ray_workers_test.py
 
 test-browser:  ## the reports in Chromium, if it is there; a real TensorBoard
 	$(MAKE) venv VENV=.venv-browser EXTRAS=cpu,export,data,browser,tensorboard,dev

@@ -52,6 +52,18 @@ def options_of(values):
     for name, default, text in (
         ("epochs", None, "Instead, epochs per network; 20 if both are unset."),
         ("points", 1, "Networks to keep along the way: the frontier."),
+        (
+            "trials",
+            None,
+            "Whole recipes to try, of which the best one counts; by default "
+            "as many as --workers or, with --minutes, as there is time for.",
+        ),
+        (
+            "workers",
+            1,
+            "Trials at a time; more than one needs Ray, which starts "
+            "processes here or uses the cluster of $RAY_ADDRESS.",
+        ),
         ("seed", 0, "Random seed."),
     ):
         flags.DEFINE_integer(name, default, text, flag_values=values)
@@ -123,6 +135,8 @@ def check(paths, values):
     given = {"wish": _wish(values)}
     if values.export:
         packages.require("ai_edge_litert")
+    if values.workers > 1:
+        packages.require("ray", "distributed", "--workers")
     return given | flag_checks.models(paths, values)
 
 
@@ -174,6 +188,8 @@ def compress(paths, values, given):
         points=values.points,
         minutes=values.minutes,
         epochs=values.epochs,
+        trials=values.trials,
+        workers=values.workers,
         seed=values.seed,
         monitor=values.monitor,
         mode=values.mode,

@@ -225,9 +225,11 @@ def _parts(layer):
         keras.regularizers.Regularizer,
         keras.constraints.Constraint,
     )
-    for value in vars(layer).values():
+    for name, value in vars(layer).items():
         if inspect.isfunction(value):
-            yield value
+            # Keras puts the methods that it wraps into the layer itself.
+            if not hasattr(type(layer), name):
+                yield value
         elif isinstance(value, small):
             yield type(value)
 

@@ -7,27 +7,21 @@ between; measure the file, and prune further if it does not fit.
 """
 
 import collections.abc
-import hashlib
-import json
 import typing
 
 import keras
-import numpy as np
 
 from tfprune.core import packages
 from tfprune.core import typed
-from tfprune.costs import counting
-from tfprune.graph import read
-from tfprune.graph import values as values_lib
+from tfprune.pipeline import attempts
 from tfprune.pipeline import channel_choice
 from tfprune.pipeline import clock as clock_lib
 from tfprune.pipeline import job as job_lib
+from tfprune.pipeline import preparation
+from tfprune.pipeline import ray_workers
 from tfprune.pipeline import recipe as recipe_lib
-from tfprune.pipeline import teacher_outputs
 from tfprune.pipeline import trial as trial_lib
-from tfprune.pipeline import tuning
 from tfprune.pipeline.request import door_checks
-from tfprune.pipeline.request import sources
 from tfprune.pipeline.request import task as task_lib
 from tfprune.pipeline.request import wishes
 from tfprune.pipeline.result import compressed as compressed_lib
@@ -37,11 +31,8 @@ from tfprune.pipeline.result import result_folder
 from tfprune.pipeline.result import workspace as workspace_lib
 from tfprune.reports.html import provenance
 from tfprune.selection import Budget
-from tfprune.surgery import depth
 
-_CALIBRATION = 256  # Training samples that int8 ranges are measured on.
 _EPOCHS = 20
-_AGAIN = 0.5  # Fraction of a trial's time that must be left to start another.
 
 
 def compress(
@@ -58,6 +49,8 @@ def compress(
     points: int = 1,
     minutes: float | None = None,
     epochs: int | None = None,
+    trials: int | None = None,
+    workers: int = 1,
     seed: int = 0,
     monitor: str | collections.abc.Callable | None = None,
     mode: str = "auto",
@@ -104,6 +97,13 @@ def compress(
             it and improves until the time is up.
         epochs: `int`, instead of `minutes`: epochs per measured network; 20
             if neither is given.
+        trials: `int`, whole recipes to try with different seeds, of which the
+            best one counts; by default as many as `workers`, or, with
+            `minutes` and without `max_loss`, as there is time for.
+        workers: `int`, trials at a time. More than one needs Ray (the extra
+            `distributed`), which starts processes on this machine, or uses
+            the cluster that `RAY_ADDRESS` names. The number does not change
+            the result of a number of `trials`.
         seed: `int`, seed for shuffling arrays and for the search.
         monitor: `str`, the metric to preserve; or a function `(x, y, outputs)
             -> float` of all validation data; by default the model's first
@@ -143,7 +143,7 @@ def compress(
     >>> print(found.table().to_text())
     """
     wish = wishes.Wish(budget, board, macs, latency, max_loss)
-    _check(model, minutes, epochs, points)
+    _check(model, minutes, epochs, points, trials, workers)
     workspace_lib.check_out(out)
     recipe = recipe or recipe_lib.Recipe()
     if runtime is None:
@@ -155,9 +155,26 @@ def compress(
         options = {"channel_multiple": multiple, **options}
     if minutes is None and epochs is None:
         epochs = _EPOCHS
-    work = _Work(model, train, validation, recipe, seed)
-    work.read(loss, metrics, monitor, mode)
-    work.be_taught_by(teacher)
+    if trials is None and (minutes is None or max_loss is not None):
+        trials = workers
+    request = preparation.Request(
+        model,
+        train,
+        validation,
+        wish,
+        recipe,
+        teacher,
+        loss,
+        metrics,
+        monitor,
+        mode,
+        options,
+        seed,
+        epochs,
+        points,
+        runtime,
+    )
+    work = preparation.Preparation(request)
     asked = {
         "wish": wish.given(),
         "points": points,
@@ -170,28 +187,32 @@ def compress(
     }
     if teacher is not None:
         asked["teacher"] = teacher.name
+    if trials not in (None, 1):
+        asked["trials"] = trials
     key = asked | work.key()
+    team = None if workers == 1 else ray_workers.Team(request, workers)
     if not wish.needs_table:
         # Raise for an unreachable budget before creating a folder.
-        work.resolve(wish, options, None)
+        work.resolve(None)
     space = workspace_lib.Workspace(out, key)
     if space.finished:
         return result_folder.load(out, model)
     clock = clock_lib.Clock(minutes, space.spent)
     if wish.needs_table:
-        work.resolve(wish, options, space)
-    job = work.job(wish, space, clock, runtime, options, epochs, points)
+        work.resolve(space)
+    job = work.job(space, clock)
     facts = {
         "settings": asked
         | {
             "minutes": minutes,
+            "workers": workers,
             "samples": work.counts,
             "loss": task_lib.title(work.task.loss),
             "loss_was_guessed": work.task.guessed,
             "measured": measured.title(runtime) if export else "nothing",
         }
         | provenance.environment(),
-        "command": command or _call(wish, out, asked, minutes),
+        "command": command or _call(wish, out, asked, minutes, workers),
     }
     show = progress_lib.Progress(
         progress, clock, work.task.monitor, job.ceilings
@@ -201,12 +222,12 @@ def compress(
         door_checks.warn_of_chance(model, work.task, work.validation)
         job.baseline |= result_folder.baseline(job)
         clock.reserve = job.baseline["seconds"]
-        best, frontier = _found(job, seed)
+        best, frontier = _found(job, attempts.Plan(job, seed, trials), team)
         facts["interrupted"] = clock.stopped
         return result_folder.write(job, best, frontier, facts, key, labels)
 
 
-def _check(model, minutes, epochs, points):
+def _check(model, minutes, epochs, points, trials, workers):
     if not isinstance(model, keras.Model):
         raise TypeError(
             f"A keras.Model is required. Received: model={model!r}. Load a "
@@ -222,10 +243,14 @@ def _check(model, minutes, epochs, points):
             raise ValueError(
                 f"`{name}` must be positive. Received: {name}={value!r}."
             )
-    if not isinstance(points, int) or points < 1:
-        raise ValueError(
-            f"`points` must be a positive int. Received: points={points!r}."
-        )
+    counts = {"points": points, "workers": workers}
+    if trials is not None:
+        counts["trials"] = trials
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(
+                f"`{name}` must be a positive int. Received: {name}={value!r}."
+            )
 
 
 def _check_packages(runtime):
@@ -243,202 +268,58 @@ def _check_packages(runtime):
         )
 
 
-class _Work:
-    """Model and data, read and checked.
-
-    Attributes:
-        task: `Task`.
-        train, validation: `Source`s.
-        counts: `dict`, samples of each.
-    """
-
-    def __init__(self, model, train, validation, recipe, seed):
-        self.model, self.recipe = model, recipe
-        self._graph = read.channel_graph(model)
-        counting.check_sizes(self._graph)
-        self._data, self._seed = (train, validation), seed
-        self._teacher = None
-
-    def read(self, loss, metrics, monitor, mode):
-        """Opens and checks the data, and determines the metric to watch."""
-        mode_of_labels = task_lib.label_mode(self.model, loss)
-        self.train, self.validation = (
-            sources.Source(
-                data,
-                purpose,
-                self.model,
-                mode_of_labels,
-                self.recipe.batch_size,
-                self._seed,
-            )
-            for data, purpose in zip(
-                self._data, ("training", "validation"), strict=True
-            )
-        )
-        sample = next(self.train.batches(limit=self.recipe.batch_size))
-        door_checks.check_inputs(self.model, sample[0], "training")
-        kinds = task_lib.kinds_of(self.model, sample[1], loss)
-        self.counts = {
-            source.purpose: door_checks.check_data(self.model, kinds, source)
-            for source in self._checked(monitor)
-        }
-        self.task = task_lib.Task(
-            self.model, sample, loss, metrics, monitor, mode
-        )
-        if callable(monitor):
-            self.counts["validation"] = door_checks.check_data(
-                self.model, [], self.validation
-            )
-
-    def be_taught_by(self, teacher):
-        """Uses another teacher than the model, if it is not `None`."""
-        if teacher is not None:
-            if not self.recipe.teacher:
-                raise ValueError(
-                    "A teacher needs a recipe that has one. Received: "
-                    f"teacher={teacher!r} with Recipe(teacher=False)."
-                )
-            sample, _ = self.train.some(64)
-            kinds = self.task.kinds()
-            door_checks.check_teacher(teacher, self.model, kinds, sample)
-            self._teacher = teacher
-
-    def _checked(self, monitor):
-        """Checks data; a monitor function may use any validation labels."""
-        if callable(monitor):
-            return [self.train]
-        return [self.train, self.validation]
-
-    def key(self):
-        """Everything that the result depends on, as plain data."""
-        return {
-            "model": _digest(self.model),
-            "training": self.train.digest(),
-            "validation": self.validation.digest(),
-            "loss": task_lib.title(self.task.loss),
-            "monitor": self.task.monitor,
-            "larger": self.task.larger,
-        } | ({"teacher": _digest(self._teacher)} if self._teacher else {})
-
-    def resolve(self, wish, options, space):
-        """Converts a wish to absolute limits that can be met.
-
-        Args:
-            wish: a `Wish`.
-            options: of `tfprune.prune`.
-            space: a `Workspace`, for a wish that needs a latency table.
-        """
-        self._selection = self.train.some(self.recipe.selection)
-        self._calibration, _ = self.train.some(_CALIBRATION)
-        budget = wish.resolved(self.model, space, self._calibration)
-        graph, self._start = self._graph, self.model
-        if getattr(budget, "depth", None) is not None:
-            self._start, budget = depth.cut(graph, budget, self._selection)
-            graph = read.channel_graph(self._start)
-        self._costs = wishes.Costs({}, {})
-        if budget is not None or wish.max_loss is not None:
-            self._costs = wishes.costs(
-                budget, graph, self.recipe, self._selection, options
-            )
-
-    def job(self, wish, space, clock, runtime, options, epochs, points):
-        """The `Job`, its baseline not measured yet."""
-        recipe, costs = self.recipe, self._costs
-        teacher = told = inputs = None
-        if recipe.teacher:
-            teacher = tuning.teacher_of(self._teacher or self.model)
-            told = teacher_outputs.TeacherOutputs(teacher, self.train)
-        if recipe.reconstruction:
-            inputs, _ = self.train.some(recipe.reconstruction)
-        return job_lib.Job(
-            model=self.model,
-            start=self._start,
-            task=self.task,
-            train=self.train,
-            validation=self.validation,
-            recipe=recipe,
-            teacher=teacher,
-            told=told,
-            clock=clock,
-            tell=lambda **facts: None,
-            selection=self._selection,
-            inputs=inputs,
-            calibration=self._calibration,
-            workspace=space,
-            options=options,
-            ceilings=costs.ceilings,
-            table=costs.table,
-            runtime=runtime,
-            baseline={"costs": costs.dense},
-            core=wish.core,
-            max_loss=wish.max_loss,
-            points=points,
-            epochs=epochs,
-        )
-
-
-def _found(job, seed):
+def _found(job, plan, team):
     """`(best, frontier)`: an `Answer`, and a list of them."""
     dense = job_lib.dense_answer(job)
+    if job.max_loss is None and job.start is job.model:
+        if job_lib.fits(job, dense):
+            return dense, []
+    if team is None:
+        ways = attempts.in_turn(job, plan)
+    else:
+        ways = team.side_by_side(job, plan)
     if job.max_loss is not None:
-        return _smallest(job, dense, seed)
-    if job.start is job.model and job_lib.fits(job, dense):
-        return dense, []
-    if job.epochs is not None:
-        way = list(trial_lib.Trial(job, "1", seed).to_budget())
-        return way[-1], way if job.points > 1 else []
-    ways = [list(trial_lib.Trial(job, "early", seed, True).to_budget())]
-    number, seconds = 1, 0.0
-    while not ways[1:] or job.clock.left > _AGAIN * seconds:
-        began = job.clock.spent
-        trial = trial_lib.Trial(job, f"{number}", seed + number - 1)
-        ways.append(list(trial.to_budget()))
-        seconds = job.clock.spent - began
-        number += 1
-        if job.clock.over:
-            break
+        return _smallest(job, dense, ways)
     best = max(
         ways, key=lambda way: (not way[-1].over, job.task.gain(way[-1].judged))
     )
     return best[-1], best if job.points > 1 else []
 
 
-def _smallest(job, dense, seed):
+def _smallest(job, dense, ways):
     """The smallest network that loses no more than `max_loss`."""
-    trial = trial_lib.Trial(job, "1", seed)
-    least = job_lib.floor(read.channel_graph(job.start), job.baseline["costs"])
-    way = [dense, *trial.to_loss(least)]
-    good = [a for a in way if trial.loses(a) <= job.max_loss]
-    if not good:
-        gone = trial.loses(dense)
+
+    def size(answer):
+        return answer.numbers["MACs"]
+
+    def best_of(way):
+        good = [a for a in way if trial_lib.loses(job, a) <= job.max_loss]
+        return min(good, key=size, default=None)
+
+    if best_of([dense]) is None and not any(map(best_of, ways)):
+        gone = trial_lib.loses(job, dense)
         raise RuntimeError(
             "Some network must lose no more than `max_loss`. Received: "
             f"max_loss={job.max_loss}, but the int8 file of the given model "
             f"already loses {gone:.4g} of {job.task.monitor}. Raise "
             "`max_loss`, or calibrate with other data."
         )
-    frontier = sorted(way, key=lambda a: -a.numbers["MACs"])
-    return min(good, key=lambda a: a.numbers["MACs"]), frontier
+    whole = [[dense, *way] for way in ways]
+    found = [way for way in whole if best_of(way) is not None]
+    way = min(found, key=lambda way: size(best_of(way)))
+    return best_of(way), sorted(way, key=size, reverse=True)
 
 
-def _digest(model):
-    """A hash of a model's layers and weights."""
-    found = hashlib.sha256()
-    config = json.dumps(model.get_config(), default=repr, sort_keys=True)
-    if "0x" not in config:  # addresses of objects without a config
-        found.update(config.encode())
-    for variable in model.weights:
-        array = values_lib.numpy(variable, exact=True)
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
-
-
-def _call(wish, out, asked, minutes):
+def _call(wish, out, asked, minutes, workers):
     """The Python call that reproduces this one."""
     given = dict(wish.given())
     how = {"minutes": minutes} if minutes else {"epochs": asked["epochs"]}
     given |= {k: repr(v) for k, v in how.items()}
     given |= {"points": repr(asked["points"]), "seed": repr(asked["seed"])}
+    if "trials" in asked:
+        given["trials"] = repr(asked["trials"])
+    if workers != 1:
+        given["workers"] = repr(workers)
     if "teacher" in asked:
         given["teacher"] = "teacher"
     text = ", ".join(f"{name}={value}" for name, value in given.items())

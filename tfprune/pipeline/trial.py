@@ -88,16 +88,10 @@ class Trial:
                 model, f"{number}", ceilings, epochs, until, True
             )
             yield answer
-            if self.loses(answer) <= job.max_loss:
+            if loses(job, answer) <= job.max_loss:
                 good, model = wanted, small
             else:
                 bad = wanted
-
-    def loses(self, answer):
-        """`float`, the loss of the monitored metric to the dense network."""
-        task = self._job.task
-        dense = task.gain(self._job.baseline["values"])
-        return dense - task.gain(answer.judged)
 
     def _share(self, number, levels, parts=1):
         """`(epochs, until)` of a level, one of which is `None`.
@@ -282,3 +276,9 @@ class Trial:
             fits=not over,
         )
         return answer
+
+
+def loses(job, answer):
+    """`float`, the loss of the monitored metric to the dense network."""
+    dense = job.task.gain(job.baseline["values"])
+    return dense - job.task.gain(answer.judged)

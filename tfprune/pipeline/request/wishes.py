@@ -11,7 +11,7 @@ from tfprune.selection import Budget
 _NAMES = ("budget", "board", "macs", "latency", "max_loss")
 _BY_LOSS = ("macs", "params")
 MICRO = ("flash_bytes", "ram_bytes", "image_bytes")
-_TABLE = "latency table"
+TABLE = "latency table"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,10 +107,10 @@ class Wish:
             return Budget(macs=self.macs)
         if self.budget is not None:
             return self.budget
-        found = space.get(_TABLE)
+        found = space.get(TABLE)
         if found is None:
             table = latency_lib.latency_table(model, "int8", calibration)
-            space.put(_TABLE, dataclasses.asdict(table))
+            space.put(TABLE, dataclasses.asdict(table))
         else:
             table = latency_lib.LatencyTable(**found)
         return Budget(latency=self.latency, latency_table=table)

@@ -14,6 +14,7 @@ from tfprune.pipeline.result import workspace
 MODEL, FILE = "model.keras", "model.tflite"
 FIRMWARE, POINTS = "firmware", "points"
 REPORT = "report.html"
+BASELINE = "baseline"  # the step of `baseline` in the journal
 
 
 def write(job, best, answers, facts, key, labels=()):
@@ -106,7 +107,7 @@ def named(job, facts):
 def baseline(job):
     """Measurements of the dense network, or those in the journal: a `dict`."""
     space = job.workspace
-    found = space.get("baseline")
+    found = space.get(BASELINE)
     if found is not None:
         return found
     job.tell(stage="baseline")
@@ -131,7 +132,7 @@ def baseline(job):
         "file_values": file_values,
         "seconds": job.clock.spent - began,
     }
-    space.put("baseline", found, job.clock.spent)
+    space.put(BASELINE, found, job.clock.spent)
     return found
 
 

@@ -18,7 +18,7 @@ from tfprune.core.files import locks
 from tfprune.graph import values
 
 RESULT = "result.json"
-_JOURNAL = "journal.json"
+JOURNAL = "journal.json"
 _FINAL = "final"
 _LOCK = "lock"
 
@@ -33,6 +33,7 @@ class Workspace:
     Attributes:
         out: `pathlib.Path`, the folder of the result.
         part: `pathlib.Path`, the working folder.
+        settings: `dict`, as plain data of JSON.
         finished: `bool`, whether `out` holds the result of these settings.
 
     Raises:
@@ -46,8 +47,8 @@ class Workspace:
         # Renaming only works on one disk, and a link may lead to another.
         self.out = atomic.followed(out)
         self.part = self.out.with_name(f"{self.out.name}.part")
-        self._settings = json.loads(json.dumps(settings))
-        self._journal = {"settings": self._settings, "steps": {}}
+        self.settings = json.loads(json.dumps(settings))
+        self._journal = {"settings": self.settings, "steps": {}}
         self._lock = None
         self.finished = self._check_out()
         if not self.finished:
@@ -77,7 +78,7 @@ class Workspace:
         return True
 
     def _open(self):
-        path = self.part / _JOURNAL
+        path = self.part / JOURNAL
         if path.exists():
             found = damage.read_json(path, dict)
             self._check_same(found["settings"], self.part)
@@ -89,8 +90,8 @@ class Workspace:
     def _check_same(self, found, folder):
         names = sorted(
             name
-            for name in found.keys() | self._settings.keys()
-            if found.get(name) != self._settings.get(name)
+            for name in found.keys() | self.settings.keys()
+            if found.get(name) != self.settings.get(name)
         )
         if names:
             raise ValueError(
@@ -163,7 +164,7 @@ class Workspace:
 
     def _write(self):
         text = json.dumps(self._journal, indent=1) + "\n"
-        atomic.write({self.part / _JOURNAL: text.encode()})
+        atomic.write({self.part / JOURNAL: text.encode()})
 
 
 def check_out(out):

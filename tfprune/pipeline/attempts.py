@@ -1,0 +1,132 @@
+"""The trials of a run: which ones, in which order, and what they answered."""
+
+import dataclasses
+
+import keras
+
+from tfprune.graph import read
+from tfprune.graph import rebuild
+from tfprune.pipeline import job as job_lib
+from tfprune.pipeline import trial as trial_lib
+
+_AGAIN = 0.5  # Fraction of a trial's time that must be left to start another.
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """One trial of a run.
+
+    Attributes:
+        name: `str`, the prefix of its steps in the journal.
+        seed: `int`, the seed of its search.
+        quick: `bool`, whether it is a short cut to a first answer.
+    """
+
+    name: str
+    seed: int
+    quick: bool = False
+
+
+class Plan:
+    """Which trials to make, one after another or side by side.
+
+    Without a limit on time, `trials` of them. With one, a quick one first, and
+    then others while time is left.
+
+    Args:
+        job: a `Job`.
+        seed: `int`, the seed of the first trial.
+        trials: `int`, how many at most, the quick one not counted; `None` for
+            no limit.
+    """
+
+    def __init__(self, job, seed, trials):
+        self._job, self._seed, self._trials = job, seed, trials
+        self._early = job.epochs is None and job.max_loss is None
+        self._number, self._seconds = 0, 0.0
+
+    def next(self):
+        """The next `Attempt`, or `None`."""
+        if self._early:
+            self._early = False
+            return Attempt("early", self._seed, True)
+        if self._trials is not None and self._number >= self._trials:
+            return None
+        if self._number and not self._has_time():
+            return None
+        self._number += 1
+        return Attempt(f"{self._number}", self._seed + self._number - 1)
+
+    def took(self, seconds):
+        """Notes the time of a trial, so that no other starts in vain."""
+        self._seconds = seconds
+
+    def _has_time(self):
+        clock = self._job.clock
+        return not clock.over and clock.left > _AGAIN * self._seconds
+
+
+def in_turn(job, plan):
+    """Makes the trials of a plan, one after another.
+
+    Args:
+        job: a `Job`.
+        plan: a `Plan`.
+
+    Returns:
+        List of lists of `job.Answer`, one for each trial, the last answer of
+        a list for the full budget.
+    """
+    found = []
+    while (attempt := plan.next()) is not None:
+        began = job.clock.spent
+        answers = recalled(job, attempt)
+        found.append(made(job, attempt) if answers is None else answers)
+        plan.took(job.clock.spent - began)
+    return found
+
+
+def made(job, attempt):
+    """Makes a trial: a list of `job.Answer`."""
+    trial = trial_lib.Trial(job, attempt.name, attempt.seed, attempt.quick)
+    if job.max_loss is None:
+        return list(trial.to_budget())
+    floor = job_lib.floor(read.channel_graph(job.start), job.baseline["costs"])
+    return list(trial.to_loss(floor))
+
+
+def record(job, attempt, answers):
+    """Records in the journal the answers that a worker sent.
+
+    Args:
+        job: a `Job`.
+        attempt: an `Attempt`.
+        answers: list of `dict`, as `Answer.facts`, whose files are in place.
+    """
+    space = job.workspace
+    for answer in answers:
+        space.put(f"{answer['name']}/answer", answer)
+    names = [answer["name"] for answer in answers]
+    space.put(_step(attempt), names, job.clock.spent)
+
+
+def recalled(job, attempt):
+    """The answers that `record` put down, with models; `None` without any."""
+    space = job.workspace
+    names = space.get(_step(attempt))
+    if names is None:
+        return None
+    objects = rebuild.custom_objects(job.model)
+    return [
+        job_lib.Answer(
+            **space.get(f"{name}/answer"),
+            model=keras.saving.load_model(
+                space.path(f"{name}.keras"), objects, compile=False
+            ),
+        )
+        for name in names
+    ]
+
+
+def _step(attempt):
+    return f"answers of trial {attempt.name}"

@@ -1,0 +1,216 @@
+"""Reads and checks what a run is given, and makes its job of it."""
+
+import dataclasses
+import hashlib
+import json
+import typing
+
+import keras
+import numpy as np
+
+from tfprune.costs import counting
+from tfprune.graph import read
+from tfprune.graph import values as values_lib
+from tfprune.pipeline import job as job_lib
+from tfprune.pipeline import recipe as recipe_lib
+from tfprune.pipeline import teacher_outputs
+from tfprune.pipeline import tuning
+from tfprune.pipeline.request import door_checks
+from tfprune.pipeline.request import sources
+from tfprune.pipeline.request import task as task_lib
+from tfprune.pipeline.request import wishes
+from tfprune.surgery import depth
+
+_CALIBRATION = 256  # Training samples that int8 ranges are measured on.
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """The arguments of `compress` that its trials depend on.
+
+    Attributes:
+        wish: a `Wish`.
+        runtime: `str`, where files are measured, or `None` for no files.
+        Others: as for `compress`.
+    """
+
+    model: keras.Model
+    train: typing.Any
+    validation: typing.Any
+    wish: wishes.Wish
+    recipe: recipe_lib.Recipe
+    teacher: keras.Model | None
+    loss: typing.Any
+    metrics: typing.Any
+    monitor: typing.Any
+    mode: str
+    options: dict
+    seed: int
+    epochs: int | None
+    points: int
+    runtime: str | None
+
+
+class Preparation:
+    """Model and data, read and checked.
+
+    Args:
+        request: a `Request`.
+
+    Attributes:
+        request: a `Request`.
+        task: `Task`.
+        train, validation: `Source`s.
+        counts: `dict`, samples of each.
+
+    Raises:
+        ValueError: If data, metric, labels or the teacher do not suit the
+            model.
+    """
+
+    def __init__(self, request):
+        self.request, model = request, request.model
+        self._graph = read.channel_graph(model)
+        counting.check_sizes(self._graph)
+        mode_of_labels = task_lib.label_mode(model, request.loss)
+        self.train, self.validation = (
+            sources.Source(
+                data,
+                purpose,
+                model,
+                mode_of_labels,
+                request.recipe.batch_size,
+                request.seed,
+            )
+            for data, purpose in (
+                (request.train, "training"),
+                (request.validation, "validation"),
+            )
+        )
+        sample = next(self.train.batches(limit=request.recipe.batch_size))
+        door_checks.check_inputs(model, sample[0], "training")
+        kinds = task_lib.kinds_of(model, sample[1], request.loss)
+        self.counts = {
+            source.purpose: door_checks.check_data(model, kinds, source)
+            for source in self._checked()
+        }
+        self.task = task_lib.Task(
+            model,
+            sample,
+            request.loss,
+            request.metrics,
+            request.monitor,
+            request.mode,
+        )
+        if callable(request.monitor):
+            self.counts["validation"] = door_checks.check_data(
+                model, [], self.validation
+            )
+        self._check_teacher()
+
+    def _checked(self):
+        """Data to check; a monitor function may use any validation labels."""
+        if callable(self.request.monitor):
+            return [self.train]
+        return [self.train, self.validation]
+
+    def _check_teacher(self):
+        teacher = self.request.teacher
+        if teacher is None:
+            return
+        if not self.request.recipe.teacher:
+            raise ValueError(
+                "A teacher needs a recipe that has one. Received: "
+                f"teacher={teacher!r} with Recipe(teacher=False)."
+            )
+        sample, _ = self.train.some(64)
+        door_checks.check_teacher(
+            teacher, self.request.model, self.task.kinds(), sample
+        )
+
+    def key(self):
+        """Everything of model and data that the result depends on."""
+        teacher = self.request.teacher
+        return {
+            "model": _digest(self.request.model),
+            "training": self.train.digest(),
+            "validation": self.validation.digest(),
+            "loss": task_lib.title(self.task.loss),
+            "monitor": self.task.monitor,
+            "larger": self.task.larger,
+        } | ({} if teacher is None else {"teacher": _digest(teacher)})
+
+    def resolve(self, space):
+        """Converts the wish to absolute limits that can be met.
+
+        Args:
+            space: a `Workspace`, for a wish that needs a latency table.
+
+        Raises:
+            ValueError: If a limit is out of reach.
+        """
+        asked, recipe = self.request, self.request.recipe
+        self._selection = self.train.some(recipe.selection)
+        self._calibration, _ = self.train.some(_CALIBRATION)
+        budget = asked.wish.resolved(asked.model, space, self._calibration)
+        graph, self._start = self._graph, asked.model
+        if getattr(budget, "depth", None) is not None:
+            self._start, budget = depth.cut(graph, budget, self._selection)
+            graph = read.channel_graph(self._start)
+        self._costs = wishes.Costs({}, {})
+        if budget is not None or asked.wish.max_loss is not None:
+            self._costs = wishes.costs(
+                budget, graph, recipe, self._selection, asked.options
+            )
+
+    def job(self, space, clock):
+        """The `Job`, its baseline not measured yet; after `resolve`.
+
+        Args:
+            space: a `Workspace`.
+            clock: a `Clock`.
+        """
+        asked, recipe = self.request, self.request.recipe
+        teacher = told = inputs = None
+        if recipe.teacher:
+            teacher = tuning.teacher_of(asked.teacher or asked.model)
+            told = teacher_outputs.TeacherOutputs(teacher, self.train)
+        if recipe.reconstruction:
+            inputs, _ = self.train.some(recipe.reconstruction)
+        return job_lib.Job(
+            model=asked.model,
+            start=self._start,
+            task=self.task,
+            train=self.train,
+            validation=self.validation,
+            recipe=recipe,
+            teacher=teacher,
+            told=told,
+            clock=clock,
+            tell=lambda **facts: None,
+            selection=self._selection,
+            inputs=inputs,
+            calibration=self._calibration,
+            workspace=space,
+            options=asked.options,
+            ceilings=self._costs.ceilings,
+            table=self._costs.table,
+            runtime=asked.runtime,
+            baseline={"costs": self._costs.dense},
+            core=asked.wish.core,
+            max_loss=asked.wish.max_loss,
+            points=asked.points,
+            epochs=asked.epochs,
+        )
+
+
+def _digest(model):
+    """A hash of a model's layers and weights."""
+    found = hashlib.sha256()
+    config = json.dumps(model.get_config(), default=repr, sort_keys=True)
+    if "0x" not in config:  # addresses of objects without a config
+        found.update(config.encode())
+    for variable in model.weights:
+        array = values_lib.numpy(variable, exact=True)
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()

@@ -1,0 +1,350 @@
+"""Trials side by side: processes of Ray, on this machine or on a cluster.
+
+Each worker gets the arguments of the run and prepares them as the run itself
+does. It works in a folder beside the journal, if it sees that one, so that a
+trial goes on where it was after a kill; else in a folder of its own. It sends
+back answers and files.
+"""
+
+import contextlib
+import io
+import os
+import pathlib
+import shutil
+import tempfile
+import threading
+import time
+
+import keras
+
+from tfprune.core import packages
+from tfprune.core.files import atomic
+from tfprune.graph import rebuild
+from tfprune.pipeline import attempts
+from tfprune.pipeline import clock as clock_lib
+from tfprune.pipeline import preparation
+from tfprune.pipeline.request.wishes import TABLE
+from tfprune.pipeline.result import result_folder
+from tfprune.pipeline.result import workspace as workspace_lib
+
+_SECONDS = 1.0  # Between two looks at what the workers said.
+_PATIENCE = 60.0  # Seconds that a killed worker may take to end.
+_FOLDER = "workers"
+
+
+class Team:
+    """Workers of a run.
+
+    Args:
+        request: a `preparation.Request`.
+        workers: `int`, how many trials run at a time.
+
+    Raises:
+        ImportError: If Ray is missing.
+        ValueError: If a part of the request cannot be sent.
+    """
+
+    def __init__(self, request, workers):
+        self._ray = packages.load("ray", "distributed", "Several workers")
+        self._workers = workers
+        self._parcel = _packed(request, self._ray.cloudpickle)
+
+    def side_by_side(self, job, plan):
+        """Makes the trials of a plan; as `attempts.in_turn`."""
+        ray = self._ray
+        is_ours = not ray.is_initialized()
+        if is_ours:
+            _start(ray, self._workers)
+        try:
+            return self._made(job, plan)
+        finally:
+            if is_ours:
+                ray.shutdown()
+
+    def _made(self, job, plan):
+        ray = self._ray
+        board = ray.remote(num_cpus=0)(_Board).remote()
+        cores = _cores_of_each(ray, self._workers)
+        threads = {"TF_NUM_INTRAOP_THREADS": f"{cores}"}
+        send = ray.remote(
+            num_cpus=cores, runtime_env={"env_vars": threads}, max_retries=2
+        )(_work)
+        parcel = ray.put(self._parcel)
+        found, running = {}, {}
+        try:
+            while True:
+                while len(running) < self._workers:
+                    attempt = plan.next()
+                    if attempt is None:
+                        break
+                    answers = attempts.recalled(job, attempt)
+                    found[attempt] = answers
+                    if answers is None:
+                        order = _order(job, attempt)
+                        running[send.remote(parcel, order, board)] = (
+                            attempt,
+                            job.clock.spent,
+                        )
+                if not running:
+                    return list(found.values())
+                done, _ = ray.wait(list(running), timeout=_SECONDS)
+                for facts in ray.get(board.said.remote()):
+                    job.tell(**facts)
+                if job.clock.stopped:
+                    board.stop.remote()
+                for future in done:
+                    attempt, began = running.pop(future)
+                    found[attempt] = _received(job, attempt, ray.get(future))
+                    plan.took(job.clock.spent - began)
+        finally:
+            for future in running:
+                ray.cancel(future, force=True)
+            ray.kill(board)
+
+
+class _Board:
+    """Where workers say how far they are, and read whether to stop."""
+
+    def __init__(self):
+        self._said, self._is_stopped = [], False
+
+    def say(self, facts):
+        self._said.append(facts)
+
+    def said(self):
+        """What was said since the last call."""
+        said, self._said = self._said, []
+        return said
+
+    def stop(self):
+        self._is_stopped = True
+
+    def is_stopped(self):
+        return self._is_stopped
+
+
+def _start(ray, workers):
+    """Connects to the cluster of `RAY_ADDRESS`, or starts one here."""
+    here = {}
+    if "RAY_ADDRESS" not in os.environ:
+        here = {"num_cpus": max(workers, os.cpu_count() or 1)}
+    ray.init(include_dashboard=False, log_to_driver=False, **here)
+
+
+def _cores_of_each(ray, workers):
+    """`int`, the cores that each of the workers may use."""
+    total = int(ray.cluster_resources().get("CPU", 1))
+    largest = max(int(n["Resources"].get("CPU", 1)) for n in ray.nodes())
+    return max(1, min(largest, total // workers))
+
+
+def _packed(request, cloudpickle):
+    """The request as bytes and arrays.
+
+    Returns:
+        `dict`; arrays stay arrays, which Ray shares among processes.
+    """
+    fields = dict(vars(request))
+    models = {name: fields.pop(name) for name in ("model", "teacher")}
+    objects = {
+        **rebuild.custom_objects(models["model"]),
+        **_named([request.loss, request.metrics, models["model"].loss]),
+    }
+    if models["teacher"] is not None:
+        objects |= rebuild.custom_objects(models["teacher"])
+    for name in ("loss", "metrics"):
+        fields[name] = keras.tree.map_structure(_as_config, fields[name])
+    for name, part in {**fields, "custom layers": objects}.items():
+        try:
+            cloudpickle.dumps(part)
+        except Exception as error:
+            raise ValueError(
+                "Workers must be sent all that a trial needs. Received: "
+                f"{name} of type {type(part).__name__}, which cannot be "
+                f"sent ({error}). Pass arrays, the path of a file that all "
+                "workers read, or a keras.utils.PyDataset; or workers=1."
+            ) from error
+    return {
+        "fields": fields,
+        # Classes and functions of a script: by value.
+        "objects": cloudpickle.dumps(objects),
+        "models": {name: _bytes(model) for name, model in models.items()},
+    }
+
+
+def _named(things):
+    """`dict` from their names to functions and classes of losses and metrics.
+
+    Keras' own are left out.
+    """
+    found = {}
+    for thing in keras.tree.flatten(things):
+        if not callable(thing):
+            continue
+        named = thing if hasattr(thing, "__name__") else type(thing)
+        if not named.__module__.startswith("keras."):
+            found[named.__name__] = named
+            found[keras.saving.get_registered_name(named)] = named
+    return found
+
+
+def _as_config(thing):
+    """Losses and metrics as plain data; names and functions as they are."""
+    if isinstance(thing, (keras.losses.Loss, keras.metrics.Metric)):
+        return _Config(keras.saving.serialize_keras_object(thing))
+    return thing
+
+
+class _Config:
+    """A serialized loss or metric."""
+
+    def __init__(self, config):
+        self.config = config
+
+
+def _bytes(model):
+    if model is None:
+        return None
+    buffer = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "model.keras")
+        model.save(path)
+        buffer.write(path.read_bytes())
+    return buffer.getvalue()
+
+
+def _unpacked(parcel, cloudpickle):
+    """The `preparation.Request` of a parcel."""
+    objects = cloudpickle.loads(parcel["objects"])
+    fields = dict(parcel["fields"])
+    with keras.saving.custom_object_scope(objects):
+        for name in ("loss", "metrics"):
+            fields[name] = keras.tree.map_structure(_from_config, fields[name])
+        for name, data in parcel["models"].items():
+            fields[name] = None if data is None else _model(data)
+    return preparation.Request(**fields)
+
+
+def _from_config(thing):
+    if isinstance(thing, _Config):
+        return keras.saving.deserialize_keras_object(thing.config)
+    return thing
+
+
+def _model(data):
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "model.keras")
+        path.write_bytes(data)
+        # The run got this model from its caller, code included.
+        return keras.saving.load_model(path, safe_mode=False)
+
+
+def _order(job, attempt):
+    """What a worker must know of the run so far, as plain data."""
+    space = job.workspace
+    steps = {name: space.get(name) for name in (result_folder.BASELINE, TABLE)}
+    return {
+        "attempt": attempt,
+        "folder": str(space.path(_folder_of(attempt))),
+        "settings": space.settings,
+        "steps": {k: facts for k, facts in steps.items() if facts is not None},
+        "limit": job.clock.limit,
+        "spent": job.clock.spent,
+    }
+
+
+def _folder_of(attempt):
+    return f"{_FOLDER}/{attempt.name}"
+
+
+def _received(job, attempt, answer):
+    """The answers of a worker, its files put beside the journal."""
+    space = job.workspace
+    facts, files = answer
+    atomic.write({space.path(name): data for name, data in files.items()})
+    attempts.record(job, attempt, facts)
+    shutil.rmtree(space.path(f"{_folder_of(attempt)}.part"), ignore_errors=True)
+    return attempts.recalled(job, attempt)
+
+
+def _work(parcel, order, board):
+    """Makes a trial, in a process of its own.
+
+    Args:
+        parcel: of `_packed`.
+        order: of `_order`.
+        board: a `_Board` of the run.
+
+    Returns:
+        `(answers, files)`: list of `dict`, as `Answer.facts`, and `dict` from
+        names to `bytes`.
+    """
+    import ray
+
+    request = _unpacked(parcel, ray.cloudpickle)
+    attempt = order["attempt"]
+    with tempfile.TemporaryDirectory() as own:
+        space = _workspace(order, pathlib.Path(own, "trial"))
+        for name, facts in order["steps"].items():
+            space.put(name, facts)
+        clock = clock_lib.Clock(
+            None if order["limit"] is None else order["limit"] / 60,
+            order["spent"],
+        )
+        ready = preparation.Preparation(request)
+        ready.resolve(space)
+        job = ready.job(space, clock)
+        job.baseline |= order["steps"][result_folder.BASELINE]
+        clock.reserve = job.baseline["seconds"]
+
+        def tell(stage, **facts):
+            said = {"stage": f"trial {attempt.name}: {stage}", **facts}
+            board.say.remote(said)
+
+        job.tell = tell
+        with _stopped_by(board, clock, ray):
+            answers = [a.facts() for a in attempts.made(job, attempt)]
+        files = {}
+        for answer in answers:
+            for ending in (".keras", ".tflite"):
+                path = space.path(f"{answer['name']}{ending}")
+                if path.exists():
+                    files[f"{answer['name']}{ending}"] = path.read_bytes()
+        return answers, files
+
+
+def _workspace(order, own):
+    """The folder beside the run's journal, if this machine sees it."""
+    folder = pathlib.Path(order["folder"])
+    journal = folder.parent.parent / workspace_lib.JOURNAL
+    if not journal.is_file():
+        return workspace_lib.Workspace(own, order["settings"])
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return workspace_lib.Workspace(folder, order["settings"])
+        except RuntimeError:
+            # The worker of a run that was killed is about to end.
+            if time.monotonic() > until:
+                raise
+            time.sleep(_SECONDS)
+
+
+@contextlib.contextmanager
+def _stopped_by(board, clock, ray):
+    """Stops the clock as soon as the run says so."""
+    done = threading.Event()
+
+    def look():
+        while not done.wait(_SECONDS):
+            if ray.get(board.is_stopped.remote()):
+                clock.stopped = True
+                return
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,207 @@
+"""Trials by two real workers give what they give one after another."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from unittest import mock
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl.testing import absltest
+from absl.testing import parameterized
+
+import tfprune
+from tfprune.pipeline import preparation
+from tfprune.pipeline import ray_workers
+from tfprune.pipeline.request import wishes
+from tfprune_test.pipeline import small_tasks
+from tools import source_tree
+
+has_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="the extra `distributed`"
+)
+
+# What a user runs: layer and loss are its own.
+SCRIPT = """
+import sys
+import keras
+import tfprune
+from tfprune_test.pipeline import small_tasks
+
+class Scale(keras.layers.Layer):
+    def build(self, shape):
+        self.factor = self.add_weight(shape=(1,), initializer="ones")
+    def call(self, x):
+        return x * self.factor
+    def compute_output_shape(self, shape):
+        return shape
+
+def loss(y, outputs):
+    return keras.losses.sparse_categorical_crossentropy(y, outputs)
+
+def main(out, workers):
+    train = small_tasks.blobs(240, 0)
+    model = small_tasks.classifier(train, epochs=2)
+    model = keras.Model(model.input, Scale()(model.output))
+    model.compile("adam", loss, metrics=["accuracy"])
+    tfprune.compress(
+        model, train, small_tasks.blobs(120, 1), macs=0.4, out=out, epochs=6,
+        export=False, trials=3, workers=int(workers), progress=False,
+        recipe=tfprune.pipeline.Recipe(
+            evaluations=3, selection=96, reconstruction=96))
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+"""
+
+
+def request(**changes):
+    train = small_tasks.blobs(48, 0)
+    fields = {
+        "model": small_tasks.classifier(train, epochs=1),
+        "train": train,
+        "validation": small_tasks.blobs(24, 1),
+        "wish": wishes.Wish(macs=0.5),
+        "recipe": tfprune.pipeline.Recipe(),
+        "teacher": None,
+        "loss": None,
+        "metrics": None,
+        "monitor": None,
+        "mode": "auto",
+        "options": {},
+        "seed": 0,
+        "epochs": 1,
+        "points": 1,
+        "runtime": None,
+    }
+    return preparation.Request(**{**fields, **changes})
+
+
+class ParcelTest(parameterized.TestCase):
+    def test_what_arrives_is_what_was_sent(self):
+        teacher = small_tasks.classifier(small_tasks.blobs(48, 2), epochs=1)
+        sent = request(
+            teacher=teacher,
+            loss=keras.losses.SparseCategoricalCrossentropy(name="own"),
+            metrics=[
+                keras.metrics.SparseCategoricalAccuracy(name="own_accuracy")
+            ],
+        )
+        parcel = pickle.loads(pickle.dumps(ray_workers._packed(sent, pickle)))
+        came = ray_workers._unpacked(parcel, pickle)
+        x = sent.train[0]
+        np.testing.assert_array_equal(came.train[0], x)
+        np.testing.assert_array_equal(came.model(x), sent.model(x))
+        np.testing.assert_array_equal(came.teacher(x), teacher(x))
+        self.assertEqual(came.loss.get_config(), sent.loss.get_config())
+        self.assertEqual(came.metrics[0].name, "own_accuracy")
+        self.assertEqual(came.wish, sent.wish)
+        self.assertEqual(
+            preparation.Preparation(came).key(),
+            preparation.Preparation(sent).key(),
+        )
+
+    def test_data_that_cannot_be_sent_are_named(self):
+        data = tf.data.Dataset.from_tensor_slices(small_tasks.blobs(48, 0))
+        with self.assertRaisesRegex(ValueError, "Received: train of type"):
+            ray_workers._packed(request(train=data.batch(8)), pickle)
+
+    def test_without_ray_it_says_what_to_install(self):
+        with (
+            mock.patch.object(importlib.util, "find_spec", lambda name: None),
+            self.assertRaisesRegex(ImportError, r"tfprune\[distributed\]"),
+        ):
+            ray_workers.Team(request(), 2)
+
+    @parameterized.parameters({"workers": 0}, {"trials": 0}, {"workers": 1.5})
+    def test_numbers_that_mean_nothing(self, **numbers):
+        asked = request()
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        with self.assertRaisesRegex(ValueError, "must be a positive int"):
+            tfprune.compress(
+                asked.model,
+                asked.train,
+                asked.validation,
+                macs=0.5,
+                out=folder / "out",
+                **numbers,
+            )
+
+
+@pytest.mark.slow  # They start a cluster each.
+@has_ray
+class TwoWorkersTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.folder = pathlib.Path(self.create_tempdir().full_path)
+        self.script = self.folder / "script.py"
+        self.script.write_text(textwrap.dedent(SCRIPT))
+        self.env = os.environ | {"PYTHONPATH": str(source_tree.ROOT)}
+
+    def start(self, name, workers):
+        return subprocess.Popen(
+            [sys.executable, self.script, self.folder / name, f"{workers}"],
+            env=self.env,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finish(self, process):
+        _, errors = process.communicate(timeout=400)
+        self.assertEqual(process.returncode, 0, errors[-3000:])
+
+    def result(self, name):
+        """Weights, and the facts that do not depend on time."""
+        facts = json.loads((self.folder / name / "result.json").read_text())
+        with custom_layer():
+            model = keras.saving.load_model(
+                self.folder / name / "model.keras", compile=False
+            )
+        facts["settings"].pop("workers")
+        same = ("kept", "key", "settings", "limits")
+        return [w.numpy() for w in model.weights], {k: facts[k] for k in same}
+
+    def test_workers_and_kills_change_nothing(self):
+        self.finish(self.start("alone", 1))
+        weights, facts = self.result("alone")
+        run = self.start("two", 2)
+        part = self.folder / "two.part"
+        until = time.monotonic() + 200
+        while not list(part.glob("workers/*/*/*.search.json")):
+            self.assertLess(time.monotonic(), until)
+            time.sleep(0.05)
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+        self.assertFalse((self.folder / "two").exists())
+        self.finish(self.start("two", 2))
+        found, others = self.result("two")
+        self.assertEqual(others, facts)
+        for one, other in zip(weights, found, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+        self.assertFalse(part.exists())
+
+
+def custom_layer():
+    """Knows the script's layer, whose class is not in this process."""
+
+    class Scale(keras.layers.Layer):
+        def build(self, shape):
+            self.factor = self.add_weight(shape=(1,), initializer="ones")
+
+        def call(self, x):
+            return x * self.factor
+
+    return keras.saving.custom_object_scope({"Scale": Scale})
+
+
+if __name__ == "__main__":
+    absltest.main()
