@@ -151,10 +151,8 @@ class _Keeper(keras.callbacks.Callback):
         self._epoch_began = time.monotonic()
         if hasattr(self.feed, "epoch"):
             self.feed.epoch = epoch
-        total = max(self._planned(), epoch + 1)
-        progress = (epoch + 0.5) / total
         rate = self._job.recipe.learning_rate
-        rate *= (1 + math.cos(math.pi * progress)) / 2
+        rate *= (1 + math.cos(math.pi * self._progress(epoch))) / 2
         self.model.optimizer.learning_rate = rate
         self._rate = rate
 
@@ -206,6 +204,22 @@ class _Keeper(keras.callbacks.Callback):
         if self._until is not None:
             left = min(left, self._until - clock.spent)
         return left
+
+    def _progress(self, epoch):
+        """`float` in [0, 1], how much of the training an epoch is at.
+
+        With a limit on time it follows the clock, as the number of epochs is
+        not known: the first ones may be slower, while the teacher answers.
+        """
+        progress = (epoch + 0.5) / max(self.most, epoch + 1)
+        if self._fixed:
+            return progress
+        times = [line["seconds"] for line in self.training.curve]
+        done = sum(times)
+        half = float(np.median(times[-3:])) / 2 if times else 0.0
+        left = max(self._seconds_left(), half)
+        by_time = (done + half) / max(done + left, 1e-3)
+        return min(1.0, max(progress, by_time))
 
     def _planned(self):
         """The total number of epochs, estimated from the latest ones' time."""

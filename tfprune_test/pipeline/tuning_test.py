@@ -115,6 +115,30 @@ class KeeperTest(absltest.TestCase):
             rtol=1e-4,
         )
 
+    def test_with_a_limit_on_time_the_rate_follows_the_clock(self):
+        clock = Clock(left=100)
+        keeper = self.keeper([0], epochs=None, clock=clock)
+        keeper.on_epoch_begin(0)
+        self.assertGreater(self.optimizer.learning_rate, 0.0999)
+        # Epochs become faster; 60 of 100 seconds are over, 40 are left.
+        for seconds, left in ((30.0, 70), (20.0, 50), (10.0, 40)):
+            keeper.training.curve.append({"seconds": seconds})
+            clock.left = left
+        keeper.on_epoch_begin(3)
+        # The middle of the next epoch, of 20 seconds by the median.
+        expected = 0.05 * (1 + np.cos(np.pi * 0.7))
+        self.assertAlmostEqual(self.optimizer.learning_rate, expected, 6)
+        clock.left = 0
+        keeper.on_epoch_begin(3)
+        self.assertLess(self.optimizer.learning_rate, 0.003)
+
+    def test_the_most_epochs_end_the_rate_as_well(self):
+        clock = Clock(left=1e6)
+        keeper = self.keeper([0], epochs=None, clock=clock)
+        keeper.training.curve = [{"seconds": 1.0}] * 98
+        keeper.on_epoch_begin(98)
+        self.assertLess(self.optimizer.learning_rate, 1e-4)
+
     def test_it_stops_after_the_last_epoch(self):
         keeper = self.keeper([0] * 3, epochs=2)
         self.play(keeper, [0])
