@@ -3,7 +3,6 @@
 import collections
 import functools
 import inspect
-import math
 
 import keras
 import numpy as np
@@ -13,12 +12,8 @@ from tfprune.core.files import leftovers
 from tfprune.graph import document
 from tfprune.graph import model_class
 from tfprune.graph import rulebook
+from tfprune.graph import slices
 from tfprune.graph import values
-
-# Of weights that are cut along several axes, what is copied at a time.
-_PART_BYTES = 4 << 20
-# Bytes, of the memory of tensors.
-_ALIGNMENT = 64
 
 
 def shrink(graph, keep, changes=None):
@@ -52,53 +47,13 @@ def shrink(graph, keep, changes=None):
             if all(keep[b.labels].all() for b in bindings):
                 return variable.value
             value = values.numpy(variable, exact=True)
-        found = _sliced(value, {b.axis: keep[b.labels] for b in bindings})
+        found = slices.taken(value, {b.axis: keep[b.labels] for b in bindings})
         factor = factors.get(id(variable), 1)
         if factor != 1:
             return (found * factor).astype(found.dtype)
-        return found if found is value else _given(found)
+        return found if found is value else slices.given(found)
 
     return model_class.restored(build(graph.model, config, value_of))
-
-
-def _sliced(array, kept):
-    """The entries of an array that are kept along some axes.
-
-    Args:
-        array: numpy array.
-        kept: `dict` from an axis to a bool array of its length.
-    """
-    taken = [
-        (axis, np.flatnonzero(mask))
-        for axis, mask in kept.items()
-        if not mask.all()
-    ]
-    if not taken:
-        return array
-    shape = list(array.shape)
-    for axis, indices in taken:
-        shape[axis] = len(indices)
-    found = _aligned(shape, array.dtype)
-    (axis, indices), *others = taken
-    if not others:
-        return np.take(array, indices, axis, out=found, mode="clip")
-    # Part by part, so that what is cut along one axis only stays small.
-    source, target = np.moveaxis(array, axis, 0), np.moveaxis(found, axis, 0)
-    step = max(1, _PART_BYTES * len(source) // max(1, array.nbytes))
-    for i in range(0, len(indices), step):
-        part = np.moveaxis(source[indices[i : i + step]], 0, axis)
-        for other, some in others:
-            part = np.take(part, some, axis=other)
-        target[i : i + step] = np.moveaxis(part, axis, 0)
-    return found
-
-
-def _aligned(shape, dtype):
-    """An empty array whose memory a tensor may take."""
-    count = math.prod(shape) * dtype.itemsize
-    memory = np.empty(count + _ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT
-    return memory[start : start + count].view(dtype).reshape(shape)
 
 
 def build(model, config, value_of):
@@ -161,35 +116,7 @@ class _Starts:
         if tuple(value.shape) != tuple(shape):
             return keras.ops.zeros(shape, dtype)
         self.given.add(id(variable))
-        return _own(value, dtype)
-
-
-def _own(value, dtype=None):
-    """A value as a new variable may take it: in memory of its own."""
-    if dtype and keras.backend.standardize_dtype(value.dtype) != dtype:
-        value = keras.ops.cast(value, dtype)
-    if keras.backend.backend() == "tensorflow":
-        return value  # Variables copy what they share before they change it.
-    # Elsewhere a variable takes the array itself, and training would change
-    # or free that of the old model. Backend ops would compile for each shape.
-    return np.array(values.numpy(value, exact=True))
-
-
-def _given(array):
-    """An array that nobody else has, as a tensor on TensorFlow."""
-    if keras.backend.backend() != "tensorflow":
-        return array
-    return keras.ops.convert_to_tensor(_Given(array))
-
-
-class _Given:
-    """What has an array; TensorFlow takes its memory instead of copying it."""
-
-    def __init__(self, array):
-        self._array = array
-
-    def __array__(self, dtype=None, copy=None):
-        return np.asarray(self._array, dtype)
+        return slices.own(value, dtype)
 
 
 def custom_objects(model):
@@ -357,7 +284,7 @@ def _assign(old_layer, new_layer, starts):
                 f"Fix the rule of {type(old_layer).__name__}, or exclude the "
                 "layer with `skip`."
             )
-        new.assign(_own(value))
+        new.assign(slices.own(value))
     if hasattr(new_layer, "save_assets"):
         # The vocabulary of a lookup layer is not a variable.
         with leftovers.folder() as folder:
