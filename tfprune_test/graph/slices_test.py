@@ -53,7 +53,11 @@ class GivenTest(absltest.TestCase):
 
     def test_a_variable_of_its_own(self):
         old = keras.Variable(np.arange(3.0), dtype="float32")
-        new = keras.Variable(slices.own(old.value), dtype="float32")
+
+        def start(shape, dtype):
+            return slices.own(old.value, dtype)
+
+        new = keras.Variable(start, shape=(3,), dtype="float32")
         new.assign_add(np.ones(3))
         np.testing.assert_array_equal(old, [0, 1, 2])
         half = slices.own(old.value, "bfloat16")
