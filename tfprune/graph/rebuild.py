@@ -8,11 +8,11 @@ import keras
 import numpy as np
 
 from tfprune.core import deep_chains
+from tfprune.core import slices
 from tfprune.core.files import leftovers
 from tfprune.graph import document
 from tfprune.graph import model_class
 from tfprune.graph import rulebook
-from tfprune.graph import slices
 from tfprune.graph import values
 
 
@@ -51,7 +51,7 @@ def shrink(graph, keep, changes=None):
         factor = factors.get(id(variable), 1)
         if factor != 1:
             return (found * factor).astype(found.dtype)
-        return found if found is value else slices.given(found)
+        return found if found is value else values.given(found)
 
     return model_class.restored(build(graph.model, config, value_of))
 
@@ -116,7 +116,7 @@ class _Starts:
         if tuple(value.shape) != tuple(shape):
             return keras.ops.zeros(shape, dtype)
         self.given.add(id(variable))
-        return slices.own(value, dtype)
+        return values.own(value, dtype)
 
 
 def custom_objects(model):
@@ -284,7 +284,7 @@ def _assign(old_layer, new_layer, starts):
                 f"Fix the rule of {type(old_layer).__name__}, or exclude the "
                 "layer with `skip`."
             )
-        new.assign(slices.own(value))
+        new.assign(values.own(value))
     if hasattr(new_layer, "save_assets"):
         # The vocabulary of a lookup layer is not a variable.
         with leftovers.folder() as folder:

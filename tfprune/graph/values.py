@@ -41,6 +41,39 @@ def _tensorflow(tensor):
     return np.asarray(tensor)
 
 
+def own(value, dtype=None):
+    """A value as a new variable may take it: in memory of its own.
+
+    Args:
+        value: tensor or numpy array.
+        dtype: `str`, what it becomes; by default it stays.
+    """
+    if dtype and keras.backend.standardize_dtype(value.dtype) != dtype:
+        value = keras.ops.cast(value, dtype)
+    if keras.backend.backend() == "tensorflow":
+        return value  # Variables copy what they share before they change it.
+    # Elsewhere a variable takes the array itself, and training would change
+    # or free that of the old model. Backend ops would compile for each shape.
+    return np.array(numpy(value, exact=True))
+
+
+def given(array):
+    """An array that nobody else has, as a tensor if on TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        return array
+    return keras.ops.convert_to_tensor(_Given(array))
+
+
+class _Given:
+    """What has an array; TensorFlow takes its memory instead of copying it."""
+
+    def __init__(self, array):
+        self._array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self._array, dtype)
+
+
 def check_finite(model, but=()):
     """Raises a `ValueError` if a weight of a model is NaN or infinite.
 

@@ -25,6 +25,7 @@ from tfprune.pipeline.request import door_checks
 from tfprune.pipeline.request import task as task_lib
 from tfprune.pipeline.request import wishes
 from tfprune.pipeline.result import compressed as compressed_lib
+from tfprune.pipeline.result import first_look
 from tfprune.pipeline.result import measured
 from tfprune.pipeline.result import progress as progress_lib
 from tfprune.pipeline.result import result_folder
@@ -220,7 +221,8 @@ def compress(
     with clock.stopped_by_ctrl_c(), show:
         job.tell = show.tell
         door_checks.warn_of_chance(model, work.task, work.validation)
-        job.baseline |= result_folder.baseline(job)
+        job.baseline |= first_look.baseline(job)
+        first_look.sensitivity(job)
         clock.reserve = job.baseline["seconds"]
         best, frontier = _found(job, attempts.Plan(job, seed, trials), team)
         facts["interrupted"] = clock.stopped

@@ -24,7 +24,7 @@ from tfprune.pipeline import attempts
 from tfprune.pipeline import clock as clock_lib
 from tfprune.pipeline import preparation
 from tfprune.pipeline.request.wishes import TABLE
-from tfprune.pipeline.result import result_folder
+from tfprune.pipeline.result import first_look
 from tfprune.pipeline.result import workspace as workspace_lib
 
 _SECONDS = 1.0  # Between two looks at what the workers said.
@@ -242,7 +242,7 @@ def _model(data):
 def _order(job, attempt):
     """What a worker must know of the run so far, as plain data."""
     space = job.workspace
-    steps = {name: space.get(name) for name in (result_folder.BASELINE, TABLE)}
+    steps = {name: space.get(name) for name in (first_look.BASELINE, TABLE)}
     return {
         "attempt": attempt,
         "folder": str(space.path(_folder_of(attempt))),
@@ -294,7 +294,7 @@ def _work(parcel, order, board):
         ready = preparation.Preparation(request)
         ready.resolve(space)
         job = ready.job(space, clock)
-        job.baseline |= order["steps"][result_folder.BASELINE]
+        job.baseline |= order["steps"][first_look.BASELINE]
         clock.reserve = job.baseline["seconds"]
 
         def tell(stage, **facts):

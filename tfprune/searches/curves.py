@@ -112,6 +112,14 @@ class Sensitivity(printed.Printed):
         )
         return tables.Table(header, tuple(rows), title)
 
+    @classmethod
+    def from_dict(cls, found):
+        """Restores the curves from what `dataclasses.asdict` returns."""
+        points = tuple(
+            records.checked(Point(**point)) for point in found["points"]
+        )
+        return records.checked(cls(**{**found, "points": points}))
+
     def to_json(self):
         """Returns the curves as a JSON string."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
@@ -130,13 +138,7 @@ def load(path):
         ValueError: If it is damaged.
     """
 
-    def make(found):
-        points = tuple(
-            records.checked(Point(**point)) for point in found.pop("points")
-        )
-        return records.checked(Sensitivity(points=points, **found))
-
-    return damage.read_json(path, make)
+    return damage.read_json(path, Sensitivity.from_dict)
 
 
 def sensitivity(

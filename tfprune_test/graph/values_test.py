@@ -1,5 +1,7 @@
 import keras
 import numpy as np
+import pytest
+from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune.graph import values
@@ -18,3 +20,30 @@ class FiniteWeightsTest(parameterized.TestCase):
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
         model.layers[0].bias.assign([3e38, 3e38, 3e38])
         values.check_finite(model)
+
+
+@pytest.mark.any_backend
+class GivenTest(absltest.TestCase):
+    def test_values_and_dtypes_stay(self):
+        for dtype in ("float32", "float16", "int32"):
+            array = np.arange(6).reshape(2, 3).astype(dtype)
+            found = keras.ops.convert_to_numpy(values.given(array))
+            np.testing.assert_array_equal(found, array)
+            self.assertEqual(found.dtype, array.dtype)
+
+    def test_a_variable_of_its_own(self):
+        old = keras.Variable(np.arange(3.0), dtype="float32")
+
+        def start(shape, dtype):
+            return values.own(old.value, dtype)
+
+        new = keras.Variable(start, shape=(3,), dtype="float32")
+        new.assign_add(np.ones(3))
+        np.testing.assert_array_equal(old, [0, 1, 2])
+        half = values.own(old.value, "bfloat16")
+        kind = keras.backend.standardize_dtype(half.dtype)
+        self.assertEqual(kind, "bfloat16")
+
+
+if __name__ == "__main__":
+    absltest.main()

@@ -14,7 +14,6 @@ from tfprune.pipeline.result import workspace
 MODEL, FILE = "model.keras", "model.tflite"
 FIRMWARE, POINTS = "firmware", "points"
 REPORT = "report.html"
-BASELINE = "baseline"  # the step of `baseline` in the journal
 
 
 def write(job, best, answers, facts, key, labels=()):
@@ -102,38 +101,6 @@ def named(job, facts):
         where = measured.title(job.runtime)
         found |= {f"{k}, {where}": v for k, v in facts["file_values"].items()}
     return found | facts["numbers"]
-
-
-def baseline(job):
-    """Measurements of the dense network, or those in the journal: a `dict`."""
-    space = job.workspace
-    found = space.get(BASELINE)
-    if found is not None:
-        return found
-    job.tell(stage="baseline")
-    began = job.clock.spent
-    numbers, file_values = measured.predicted(job.model), {}
-    values = job.task.evaluate(
-        lambda x: job.model(x, training=False), job.validation
-    )
-    if job.runtime is not None:
-        path = space.path("dense.tflite")
-        numbers |= {
-            measured.FLOAT_FILE: measured.float_file_bytes(job.model),
-            **measured.export(job.model, path, job.calibration, job.core),
-        }
-        file_values = measured.values(
-            path, job.task, job.validation, job.runtime
-        )
-    job.model.save(space.path("dense.keras"))
-    found = {
-        "numbers": numbers,
-        "values": values,
-        "file_values": file_values,
-        "seconds": job.clock.spent - began,
-    }
-    space.put(BASELINE, found, job.clock.spent)
-    return found
 
 
 def load(out, dense):

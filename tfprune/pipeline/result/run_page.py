@@ -7,6 +7,7 @@ import tempfile
 from tfprune import reports
 from tfprune.deploy import layer_errors
 from tfprune.export.convert import tflite
+from tfprune.pipeline.result import first_look
 from tfprune.pipeline.result import measured
 
 _LIMIT = 5000  # Samples for the confusion matrix or the histogram of errors.
@@ -40,6 +41,7 @@ def write(path, found, job, names=()):
         measured=tuple(quantities(found)),
         frontier=frontier(found),
         stages=stages(found),
+        sensitivity=first_look.sensitivity(job),
         quantization=_quantization(path.parent / "model.tflite", found, job),
         outcomes=_outcomes(found, job, names),
         settings=_flat(found.settings),

@@ -31,15 +31,5 @@ class NamedTest(absltest.TestCase):
         )
 
 
-class BaselineTest(absltest.TestCase):
-    def test_a_later_run_takes_it_from_the_journal(self):
-        found = {"numbers": {"MACs": 7}}
-        space = types.SimpleNamespace(
-            get=lambda step: {"baseline": found}[step]
-        )
-        job = types.SimpleNamespace(workspace=space)
-        self.assertIs(result_folder.baseline(job), found)
-
-
 if __name__ == "__main__":
     absltest.main()

@@ -2,13 +2,11 @@
 
 from unittest import mock
 
-import keras
 import numpy as np
-import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.graph import slices
+from tfprune.core import slices
 
 
 class TakenTest(parameterized.TestCase):
@@ -40,29 +38,6 @@ class TakenTest(parameterized.TestCase):
     def test_no_channel_at_all(self):
         found = slices.taken(np.zeros((2, 3)), {1: np.zeros(3, bool)})
         self.assertEqual(found.shape, (2, 0))
-
-
-@pytest.mark.any_backend
-class GivenTest(absltest.TestCase):
-    def test_values_and_dtypes_stay(self):
-        for dtype in ("float32", "float16", "int32"):
-            array = np.arange(6).reshape(2, 3).astype(dtype)
-            found = keras.ops.convert_to_numpy(slices.given(array))
-            np.testing.assert_array_equal(found, array)
-            self.assertEqual(found.dtype, array.dtype)
-
-    def test_a_variable_of_its_own(self):
-        old = keras.Variable(np.arange(3.0), dtype="float32")
-
-        def start(shape, dtype):
-            return slices.own(old.value, dtype)
-
-        new = keras.Variable(start, shape=(3,), dtype="float32")
-        new.assign_add(np.ones(3))
-        np.testing.assert_array_equal(old, [0, 1, 2])
-        half = slices.own(old.value, "bfloat16")
-        kind = keras.backend.standardize_dtype(half.dtype)
-        self.assertEqual(kind, "bfloat16")
 
 
 if __name__ == "__main__":

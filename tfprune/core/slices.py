@@ -2,10 +2,7 @@
 
 import math
 
-import keras
 import numpy as np
-
-from tfprune.graph import values
 
 # Of weights that are cut along several axes, what is copied at a time.
 _PART_BYTES = 4 << 20
@@ -51,36 +48,3 @@ def _aligned(shape, dtype):
     memory = np.empty(count + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
     return memory[start : start + count].view(dtype).reshape(shape)
-
-
-def own(value, dtype=None):
-    """A value as a new variable may take it: in memory of its own.
-
-    Args:
-        value: tensor or numpy array.
-        dtype: `str`, what it becomes; by default it stays.
-    """
-    if dtype and keras.backend.standardize_dtype(value.dtype) != dtype:
-        value = keras.ops.cast(value, dtype)
-    if keras.backend.backend() == "tensorflow":
-        return value  # Variables copy what they share before they change it.
-    # Elsewhere a variable takes the array itself, and training would change
-    # or free that of the old model. Backend ops would compile for each shape.
-    return np.array(values.numpy(value, exact=True))
-
-
-def given(array):
-    """An array that nobody else has, as a tensor if on TensorFlow."""
-    if keras.backend.backend() != "tensorflow":
-        return array
-    return keras.ops.convert_to_tensor(_Given(array))
-
-
-class _Given:
-    """What has an array; TensorFlow takes its memory instead of copying it."""
-
-    def __init__(self, array):
-        self._array = array
-
-    def __array__(self, dtype=None, copy=None):
-        return np.asarray(self._array, dtype)

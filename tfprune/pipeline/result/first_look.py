@@ -1,0 +1,97 @@
+"""Measures the dense network before any trial: the baseline, the sensitivity.
+
+Both are steps of the journal, which are measured once.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from tfprune.graph import read
+from tfprune.pipeline.result import measured
+from tfprune.searches import curves
+from tfprune.searches import masked_evaluation
+
+BASELINE = "baseline"
+_SENSITIVITY = "sensitivity"
+_RATIOS = (0.25, 0.5, 0.75)
+_ACCURACY = ("accuracy", "acc")
+# Samples of each point, and inferences of all of them together.
+_LEAST, _MOST, _ALL = 32, 256, 20_000
+
+
+def baseline(job):
+    """Measurements of the dense network, or those in the journal: a `dict`."""
+    space = job.workspace
+    found = space.get(BASELINE)
+    if found is not None:
+        return found
+    job.tell(stage="baseline")
+    began = job.clock.spent
+    numbers, file_values = measured.predicted(job.model), {}
+    values = job.task.evaluate(
+        lambda x: job.model(x, training=False), job.validation
+    )
+    if job.runtime is not None:
+        path = space.path("dense.tflite")
+        numbers |= {
+            measured.FLOAT_FILE: measured.float_file_bytes(job.model),
+            **measured.export(job.model, path, job.calibration, job.core),
+        }
+        file_values = measured.values(
+            path, job.task, job.validation, job.runtime
+        )
+    job.model.save(space.path("dense.keras"))
+    found = {
+        "numbers": numbers,
+        "values": values,
+        "file_values": file_values,
+        "seconds": job.clock.spent - began,
+    }
+    space.put(BASELINE, found, job.clock.spent)
+    return found
+
+
+def sensitivity(job):
+    """The sensitivity of the dense network, or that in the journal.
+
+    Args:
+        job: a `Job`.
+
+    Returns:
+        A `curves.Sensitivity` by the samples on which channels are chosen;
+        `None` if no channel may go.
+    """
+    space, graph = job.workspace, read.channel_graph(job.model)
+    count = sum(not group.frozen for group in graph.groups)
+    if not count:
+        return None
+    found = space.get(_SENSITIVITY)
+    if found is not None:
+        return curves.Sensitivity.from_dict(found)
+    job.tell(stage=_SENSITIVITY)
+    each = _ALL // (count * len(_RATIOS))
+    found = curves.sensitivity(
+        job.model,
+        job.selection,
+        _RATIOS,
+        "l1",
+        _metric(job.task),
+        limit=int(np.clip(each, _LEAST, _MOST)),
+        progress=False,
+    )
+    space.put(_SENSITIVITY, dataclasses.asdict(found), job.clock.spent)
+    return found
+
+
+def _metric(task):
+    """Accuracy if that is what counts, else minus the loss of a sample."""
+    kinds = [kind for kind, _ in task.kinds()]
+    if kinds in (["sparse"], ["categorical"]) and task.monitor in _ACCURACY:
+        return masked_evaluation.accuracy
+
+    def minus_loss(y, outputs):
+        return task.scores(y, outputs)
+
+    minus_loss.__name__ = "minus the loss"  # as the page shows it
+    return minus_loss

@@ -1,0 +1,83 @@
+"""What a run measures of the dense network, and that it does so once."""
+
+import types
+
+import keras
+import numpy as np
+from absl.testing import absltest
+
+from tfprune.pipeline.request import task as task_lib
+from tfprune.pipeline.result import first_look
+from tfprune_test.pipeline import small_tasks
+
+
+class Space:
+    """A journal in memory."""
+
+    def __init__(self):
+        self.steps = {}
+
+    def get(self, step):
+        return self.steps.get(step)
+
+    def put(self, step, facts, spent=None):
+        del spent
+        self.steps[step] = facts
+
+
+def job(model, data, monitor=None):
+    told = []
+    return types.SimpleNamespace(
+        model=model,
+        selection=data[:2],
+        task=task_lib.Task(model, (*data[:2], None), monitor=monitor),
+        workspace=Space(),
+        clock=types.SimpleNamespace(spent=0.0),
+        told=told,
+        tell=lambda **facts: told.append(facts["stage"]),
+    )
+
+
+class BaselineTest(absltest.TestCase):
+    def test_a_later_run_takes_it_from_the_journal(self):
+        found = {"numbers": {"MACs": 7}}
+        space = Space()
+        space.put(first_look.BASELINE, found)
+        asked = types.SimpleNamespace(workspace=space)
+        self.assertIs(first_look.baseline(asked), found)
+
+
+class SensitivityTest(absltest.TestCase):
+    def test_accuracy_falls_with_the_channels(self):
+        data = small_tasks.blobs(120, 0)
+        asked = job(small_tasks.classifier(data), data)
+        found = first_look.sensitivity(asked)
+        self.assertEqual(found.metric, "accuracy")
+        self.assertGreater(found.dense, 0.9)
+        self.assertEqual(set(found.curves()), {"first", "second"})
+        self.assertLen(found.points, 6)
+        self.assertEqual(asked.told, ["sensitivity"])
+        again = first_look.sensitivity(asked)
+        self.assertEqual(again, found)
+        self.assertEqual(asked.told, ["sensitivity"])
+
+    def test_other_metrics_are_told_by_the_loss(self):
+        data = small_tasks.two_heads_data(64, 0)
+        found = first_look.sensitivity(job(small_tasks.two_heads(), data))
+        self.assertEqual(found.metric, "minus the loss")
+        self.assertLess(found.dense, 0)
+        self.assertTrue(np.isfinite([p.value for p in found.points]).all())
+
+    def test_without_channels_that_can_go_there_is_none(self):
+        model = keras.Sequential(
+            [keras.Input((2,)), keras.layers.Dense(3, activation="softmax")]
+        )
+        model.compile(
+            "sgd", "sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
+        asked = job(model, small_tasks.blobs(30, 0))
+        self.assertIsNone(first_look.sensitivity(asked))
+
+
+if __name__ == "__main__":
+    absltest.main()
