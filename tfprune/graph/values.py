@@ -14,20 +14,28 @@ def numpy(variable, exact=False):
     before a change.
 
     Args:
-        variable: a Keras variable or a tensor.
+        variable: a Keras variable, a tensor or a numpy array.
         exact: `bool`, whether half precision stays as it is; else it becomes
             float32, with which numpy can calculate.
     """
-    tensor = keras.ops.convert_to_tensor(variable)
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        array = _tensorflow(tensor)
-    elif backend == "jax":
-        array = np.asarray(tensor)
+    if isinstance(variable, np.ndarray):
+        array = variable
     else:
-        array = keras.ops.convert_to_numpy(tensor)
+        array = _array(variable)
     narrow = array.dtype.itemsize < 4 and array.dtype.kind not in "biu"
     return array.astype(np.float32) if narrow and not exact else array
+
+
+def _array(variable):
+    backend = keras.backend.backend()
+    if backend == "jax":
+        # Making a tensor of it would compile a program for each shape.
+        is_variable = isinstance(variable, keras.Variable)
+        return np.asarray(variable.value if is_variable else variable)
+    tensor = keras.ops.convert_to_tensor(variable)
+    if backend == "tensorflow":
+        return _tensorflow(tensor)
+    return keras.ops.convert_to_numpy(tensor)
 
 
 def _tensorflow(tensor):
@@ -48,12 +56,21 @@ def own(value, dtype=None):
         value: tensor or numpy array.
         dtype: `str`, what it becomes; by default it stays.
     """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        array = numpy(value, exact=True)
+        if dtype and array.dtype.name != dtype:
+            array = array.astype(dtype)
+        # Unlike `jax.numpy.asarray`, this compiles nothing.
+        return jax.device_put(array, may_alias=False)
     if dtype and keras.backend.standardize_dtype(value.dtype) != dtype:
         value = keras.ops.cast(value, dtype)
-    if keras.backend.backend() == "tensorflow":
+    if backend == "tensorflow":
         return value  # Variables copy what they share before they change it.
-    # Elsewhere a variable takes the array itself, and training would change
-    # or free that of the old model. Backend ops would compile for each shape.
+    # A variable takes the array itself, and training would change that of the
+    # old model.
     return np.array(numpy(value, exact=True))
 
 
