@@ -19,11 +19,13 @@ Each cell is stored in its own file; if the script is started again, it
 continues with the missing ones. All figures are of int8 files on TFLite.
 """
 
+import dataclasses
 import json
 import pathlib
 import shutil
 import time
 
+import compress_page
 import compress_tasks
 import keras
 import numpy as np
@@ -33,7 +35,6 @@ from absl import flags
 
 import tfprune
 from tfprune import pipeline
-from tfprune.core import tables
 from tfprune.core.files import atomic
 from tfprune.pipeline import tuning
 from tfprune.pipeline.request import task as task_lib
@@ -78,10 +79,11 @@ class Cell:
             keras.utils.set_random_seed(self.seed)
             task = compress_tasks.TASKS[self.name](FLAGS, self.seed)
             path = self.folder / f"{self.name}-{self.seed}.keras"
-            if path.exists():
-                task.model.load_weights(path)
-            else:
+            if not path.exists():
                 task.model.save(path)
+            # Names and weights of the first process, whichever goes on.
+            model = keras.saving.load_model(path)
+            task = dataclasses.replace(task, model=model)
             self._task = task
         return self._task
 
@@ -257,64 +259,33 @@ def rows():
     return found
 
 
-def table(found):
-    """Means over the seeds, a row for each task and share."""
-    ways = FLAGS.ways
-    groups = {}
-    for row in found:
-        groups.setdefault((row["task"], row["share"]), []).append(row)
-    lines = []
-    for (task, share), members in groups.items():
-        cells = []
-        for way in ways:
-            tests = [r["test"] for r in members if r["way"] == way]
-            size = np.mean(
-                [r["file_bytes"] for r in members if r["way"] == way]
-            )
-            spread = np.std(tests) if len(tests) > 1 else 0.0
-            cells.append(f"{np.mean(tests):.4f} ± {spread:.4f} ({size:,.0f})")
-        lines.append((task, f"{share:.0%}", *cells))
-    return tables.Table(("task", "MACs", *ways), tuple(lines), left=2)
-
-
-def behind(found):
-    """Text that counts how often compress beats each control on test data."""
-    lines = []
-    for way in FLAGS.ways:
-        if way in VARIANTS:
-            continue
-        pairs = []
-        for row in found:
-            if row["way"] == way:
-                pairs += [
-                    (mine["test"], row["test"])
-                    for mine in found
-                    if mine["way"] == "compress"
-                    and all(
-                        mine[k] == row[k] for k in ("task", "share", "seed")
-                    )
-                ]
-        ahead = sum(mine >= other for mine, other in pairs)
-        if pairs:
-            lines.append(f"- {way}: ahead or equal in {ahead} of {len(pairs)}")
-    return "\n".join(lines)
-
-
 def main(argv):
     del argv
     found = rows()
     seeds = ", ".join(FLAGS.seeds)
+    controls = [way for way in FLAGS.ways if way not in VARIANTS]
+    verdicts = compress_page.verdicts(found, "compress", controls)
+    picture = ""
+    if FLAGS.table:
+        drawn = pathlib.Path(FLAGS.table).with_suffix(".png")
+        compress_page.draw(found, FLAGS.ways, drawn)
+        picture = f"![Test metric against size]({drawn.name})\n\n"
     text = (
         "# compress and its controls\n\n"
         "Accuracy of the int8 file on test data (for the autoencoder, the "
         "negative mean squared error), mean and standard deviation over seeds "
         f"{seeds}, and the size of the file in bytes. Networks are chosen on "
         "validation data. All train for the same number of epochs; `scratch` "
-        "adds those of the dense network.\n\n"
-        f"{table(found).to_markdown()}\n"
-        "compress against each control, cell by cell; ties count as ahead:\n\n"
-        f"{behind(found)}\n\n"
-        f"{results.footer('compress.py')}\n"
+        "adds those of the dense network. `magnitude` and `ptq` keep all "
+        "channels, and so the multiply-adds of the dense network (without the "
+        "layers that become empty).\n\n"
+        f"{compress_page.table(found, FLAGS.ways).to_markdown()}\n"
+        "compress against each control, by the means over the seeds: ahead "
+        "(or level), behind by no more than the larger standard deviation, or "
+        "behind. Controls whose files are more than a tenth larger do not "
+        "compare.\n\n"
+        f"{compress_page.summary(verdicts)}\n\n"
+        f"{picture}{results.footer('compress.py')}\n"
     )
     results.publish(text, FLAGS.table)
 
