@@ -279,8 +279,7 @@ def _work(parcel, order, board):
         `(answers, files)`: list of `dict`, as `Answer.facts`, and `dict` from
         names to `bytes`.
     """
-    import ray
-
+    ray = packages.load("ray", "distributed", "Several workers")
     request = _unpacked(parcel, ray.cloudpickle)
     attempt = order["attempt"]
     with tempfile.TemporaryDirectory() as own:
