@@ -4,6 +4,7 @@ The objects are at hand, so nothing has to be registered: losses are shared,
 optimizers and metrics, which have variables, are made anew.
 """
 
+import inspect
 import warnings
 
 import keras
@@ -27,7 +28,7 @@ def compile_as(new, model):
     given["optimizer"] = model.optimizer
     try:
         for key in ("optimizer", "metrics", "weighted_metrics"):
-            given[key] = _mapped(given.get(key))
+            given[key] = renewed(given.get(key))
     except Exception as error:  # That of a class of the user's own.
         warnings.warn(
             f"The new model is not compiled: a copy of the {key} of "
@@ -46,7 +47,7 @@ def compile_as(new, model):
     if type(new) is type(model) and "compile" in _own_names(type(model)):
         for name, value in vars(model).items():
             if not name.startswith("_") and name not in vars(new):
-                setattr(new, name, _mapped(value))
+                setattr(new, name, renewed(value))
 
 
 def arguments(model):
@@ -58,18 +59,39 @@ def arguments(model):
     return None
 
 
+def custom_objects(nested):
+    """The classes and functions that Keras does not know, by their names.
+
+    Args:
+        nested: lists and `dict`s of losses, metrics and optimizers.
+
+    Returns:
+        `dict` for `keras.saving.custom_object_scope`.
+    """
+    found = {}
+    for thing in keras.tree.flatten(nested):
+        inner = getattr(thing, "__dict__", {}).values()
+        for part in (thing, *filter(inspect.isfunction, inner)):
+            found |= dict(_named(part))
+    return found
+
+
 def _own_names(cls):
     """What the classes of the user's own define."""
     own = [c for c in cls.__mro__ if not c.__module__.startswith("keras.")]
     return {name for c in own if c is not object for name in vars(c)}
 
 
-def _mapped(nested):
-    """A structure with new optimizers and metrics; all else is shared."""
+def renewed(nested):
+    """A structure with new optimizers and metrics; all else is shared.
+
+    Args:
+        nested: lists and `dict`s of what `compile` takes.
+    """
     if isinstance(nested, dict):
-        return {key: _mapped(value) for key, value in nested.items()}
+        return {key: renewed(value) for key, value in nested.items()}
     if isinstance(nested, (list, tuple)):
-        return [_mapped(value) for value in nested]
+        return [renewed(value) for value in nested]
     if isinstance(nested, (keras.metrics.Metric, keras.optimizers.Optimizer)):
         return _renewed(nested)
     return nested

@@ -19,6 +19,7 @@ import keras
 
 from tfprune.core import packages
 from tfprune.core.files import atomic
+from tfprune.graph import compile_state
 from tfprune.graph import rebuild
 from tfprune.pipeline import attempts
 from tfprune.pipeline import clock as clock_lib
@@ -65,9 +66,12 @@ class Team:
         ray = self._ray
         board = ray.remote(num_cpus=0)(_Board).remote()
         cores = _cores_of_each(ray, self._workers)
-        threads = {"TF_NUM_INTRAOP_THREADS": f"{cores}"}
+        variables = {
+            "TF_NUM_INTRAOP_THREADS": f"{cores}",
+            "KERAS_BACKEND": keras.backend.backend(),
+        }
         send = ray.remote(
-            num_cpus=cores, runtime_env={"env_vars": threads}, max_retries=2
+            num_cpus=cores, runtime_env={"env_vars": variables}, max_retries=2
         )(_work)
         parcel = ray.put(self._parcel)
         found, running = {}, {}
@@ -148,7 +152,10 @@ def _packed(request, cloudpickle):
     models = {name: fields.pop(name) for name in ("model", "teacher")}
     objects = {
         **rebuild.custom_objects(models["model"]),
-        **_named([request.loss, request.metrics, models["model"].loss]),
+        **compile_state.custom_objects([request.loss, request.metrics]),
+        **compile_state.custom_objects(
+            compile_state.arguments(models["model"]) or {}
+        ),
     }
     if models["teacher"] is not None:
         objects |= rebuild.custom_objects(models["teacher"])
@@ -170,22 +177,6 @@ def _packed(request, cloudpickle):
         "objects": cloudpickle.dumps(objects),
         "models": {name: _bytes(model) for name, model in models.items()},
     }
-
-
-def _named(things):
-    """`dict` from their names to functions and classes of losses and metrics.
-
-    Keras' own are left out.
-    """
-    found = {}
-    for thing in keras.tree.flatten(things):
-        if not callable(thing):
-            continue
-        named = thing if hasattr(thing, "__name__") else type(thing)
-        if not named.__module__.startswith("keras."):
-            found[named.__name__] = named
-            found[keras.saving.get_registered_name(named)] = named
-    return found
 
 
 def _as_config(thing):

@@ -151,5 +151,25 @@ class ArgumentsTest(absltest.TestCase):
         self.assertIsNone(compile_state.arguments(model()))
 
 
+class CustomObjectsTest(absltest.TestCase):
+    def test_what_keras_does_not_know(self):
+        found = compile_state.custom_objects(
+            {
+                "optimizer": Descent(0.1),
+                "loss": {"a": my_loss, "b": "mse"},
+                "metrics": [
+                    Share(),
+                    keras.metrics.MeanMetricWrapper(my_loss, name="own"),
+                    keras.metrics.Mean(),
+                    None,
+                ],
+            }
+        )
+        self.assertLessEqual({"Descent", "my_loss", "Share"}, set(found))
+        self.assertIs(found["my_loss"], my_loss)
+        self.assertIs(found["Share"], Share)
+        self.assertNotIn("Mean", found)
+
+
 if __name__ == "__main__":
     absltest.main()

@@ -8,6 +8,8 @@ for microcontrollers is measured exactly as the model is.
 import keras
 import numpy as np
 
+from tfprune.graph import compile_state
+
 _SMALLER = ("loss", "error", "mse", "mae", "msle", "rmse", "perplexity")
 _LARGER = (
     *("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2"),
@@ -55,7 +57,7 @@ class Task:
         mode="auto",
     ):
         self._model, self._given = model, {}
-        self._compiled = model.get_compile_config() or {}
+        self._compiled = _compiled(model)
         self.loss, guess = _loss_of(model, sample[1], loss)
         self.guessed = bool(guess)
         if metrics is None and guess:
@@ -84,11 +86,9 @@ class Task:
         for name in names:
             part = self._compiled.get(name)
             if part is not None:
-                found[name] = keras.saving.deserialize_keras_object(part)
+                found[name] = compile_state.renewed(part)
         if "metrics" in self._given:
-            found["metrics"] = keras.tree.map_structure(
-                _fresh, self._given["metrics"]
-            )
+            found["metrics"] = compile_state.renewed(self._given["metrics"])
         return found
 
     def _judging_model(self):
@@ -269,6 +269,19 @@ def label_mode(model, loss=None):
     return kind if kind in ("categorical", "binary") else "int"
 
 
+def _compiled(model):
+    """What `compile` was given, a `dict`, with objects where they are kept."""
+    found = compile_state.arguments(model)
+    if found is not None:
+        return found
+    config = model.get_compile_config() or {}
+    return {
+        name: keras.saving.deserialize_keras_object(part)
+        for name, part in config.items()
+        if name in ("loss_weights", "metrics", "weighted_metrics")
+    }
+
+
 def _loss_of(model, y, loss):
     """`(loss, metrics)`; metrics are empty unless the loss is guessed."""
     if loss is None and model.compiled:
@@ -354,13 +367,6 @@ def _joined(*arrays):
     if arrays[0] is None:
         return None
     return np.concatenate([keras.ops.convert_to_numpy(a) for a in arrays])
-
-
-def _fresh(metric):
-    """A metric of its own state; names and functions have none."""
-    if isinstance(metric, keras.metrics.Metric):
-        return type(metric).from_config(metric.get_config())
-    return metric
 
 
 def title(loss):

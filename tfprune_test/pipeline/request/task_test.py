@@ -56,6 +56,29 @@ class TaskTest(parameterized.TestCase):
             found = task.evaluate(lambda x: x, data)
             self.assertAlmostEqual(found["accuracy"], 0.75, 6)
 
+    def test_metrics_of_a_users_own_need_no_registration(self):
+        def own_accuracy(y, scores):
+            return keras.metrics.sparse_categorical_accuracy(y, scores)
+
+        class OwnAccuracy(keras.metrics.SparseCategoricalAccuracy):
+            pass
+
+        metrics = [own_accuracy, OwnAccuracy(name="second_accuracy")]
+        compiled = identity(loss=_cross_entropy(), metrics=metrics)
+        for task in (
+            of(compiled),
+            of(identity(loss=_cross_entropy()), metrics=metrics),
+        ):
+            self.assertEqual(task.monitor, "own_accuracy")
+            data = sources.Source((LOGITS, LABELS), "validation", compiled)
+            found = task.evaluate(lambda x: x, data)
+            self.assertAlmostEqual(found["own_accuracy"], 0.75, 6)
+            self.assertAlmostEqual(found["second_accuracy"], 0.75, 6)
+            # A metric of its own for each model that is compiled.
+            _, own = task.compiling()["metrics"]
+            self.assertIsInstance(own, OwnAccuracy)
+            self.assertIsNot(own, metrics[1])
+
     def test_the_first_metric_is_watched(self):
         net = identity(loss=_cross_entropy(), metrics=["accuracy"])
         task = of(net)
