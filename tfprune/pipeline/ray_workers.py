@@ -7,7 +7,6 @@ back answers and files.
 """
 
 import contextlib
-import io
 import os
 import pathlib
 import shutil
@@ -24,6 +23,7 @@ from tfprune.graph import rebuild
 from tfprune.pipeline import attempts
 from tfprune.pipeline import clock as clock_lib
 from tfprune.pipeline import preparation
+from tfprune.pipeline.request import sources
 from tfprune.pipeline.request.wishes import TABLE
 from tfprune.pipeline.result import first_look
 from tfprune.pipeline.result import workspace as workspace_lib
@@ -161,9 +161,12 @@ def _packed(request, cloudpickle):
         objects |= rebuild.custom_objects(models["teacher"])
     for name in ("loss", "metrics"):
         fields[name] = keras.tree.map_structure(_as_config, fields[name])
+    for name in ("train", "validation"):
+        fields[name] = _absolute(fields[name])
     for name, part in {**fields, "custom layers": objects}.items():
         try:
-            cloudpickle.dumps(part)
+            # Arrays, which can always be sent, are not copied for that.
+            cloudpickle.dumps(part, 5, buffer_callback=_ignored)
         except Exception as error:
             raise ValueError(
                 "Workers must be sent all that a trial needs. Received: "
@@ -177,6 +180,18 @@ def _packed(request, cloudpickle):
         "objects": cloudpickle.dumps(objects),
         "models": {name: _bytes(model) for name, model in models.items()},
     }
+
+
+def _ignored(buffer):
+    """Takes a buffer out of a pickle, and forgets it."""
+
+
+def _absolute(data):
+    """Data; a path as workers find it, whatever folder they start in."""
+    is_path = isinstance(data, (str, pathlib.Path))
+    if is_path and not str(data).startswith(sources.TFDS):
+        return os.path.abspath(data)
+    return data
 
 
 def _as_config(thing):
@@ -196,12 +211,10 @@ class _Config:
 def _bytes(model):
     if model is None:
         return None
-    buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "model.keras")
         model.save(path)
-        buffer.write(path.read_bytes())
-    return buffer.getvalue()
+        return path.read_bytes()
 
 
 def _unpacked(parcel, cloudpickle):

@@ -113,6 +113,12 @@ class ParcelTest(parameterized.TestCase):
             preparation.Preparation(sent).key(),
         )
 
+    def test_paths_do_not_depend_on_the_folder_of_a_worker(self):
+        asked = request(train="a.npz", validation="tfds:digits:test")
+        fields = ray_workers._packed(asked, pickle)["fields"]
+        self.assertEqual(fields["train"], os.path.abspath("a.npz"))
+        self.assertEqual(fields["validation"], "tfds:digits:test")
+
     def test_data_that_cannot_be_sent_are_named(self):
         data = tf.data.Dataset.from_tensor_slices(small_tasks.blobs(48, 0))
         with self.assertRaisesRegex(ValueError, "Received: train of type"):

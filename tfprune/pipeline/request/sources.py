@@ -17,7 +17,7 @@ from tfprune.core.files import array_files
 from tfprune.datasets import batches as batches_lib
 from tfprune.datasets import samples
 
-_TFDS = "tfds:"
+TFDS = "tfds:"
 _BUFFER = 10_000  # Samples that are shuffled at a time.
 _ARRAYS = (".npz", ".npy")
 
@@ -269,21 +269,21 @@ def _check_ends(data, purpose):
 
 def _opened(text, purpose, model, label_mode, batch_size, seed):
     """What a `str` stands for."""
-    if text.startswith(_TFDS):
-        return _from_tfds(text[len(_TFDS) :], purpose, batch_size, seed)
+    if text.startswith(TFDS):
+        return _from_tfds(text[len(TFDS) :], purpose, batch_size, seed)
     path = pathlib.Path(text)
     if path.is_dir():
         return _images(path, purpose, model, label_mode, batch_size, seed)
     if not path.is_file():
         raise FileNotFoundError(
             f"Data for {purpose} must be an existing file, a folder of "
-            f"images or {_TFDS}NAME:SPLIT. Received: {text!r}."
+            f"images or {TFDS}NAME:SPLIT. Received: {text!r}."
         )
     if path.suffix not in _ARRAYS:
         raise ValueError(
             f"Data for {purpose} must be a file that ends in "
             f"{' or '.join(_ARRAYS)}, a folder of images or "
-            f"{_TFDS}NAME:SPLIT. Received: {text!r}."
+            f"{TFDS}NAME:SPLIT. Received: {text!r}."
         )
     found = array_files.read(path)
     if isinstance(found, dict):
@@ -318,9 +318,7 @@ def _from_tfds(name, purpose, batch_size, seed):
     name, _, split = name.partition(":")
     if not split:
         split = "train" if purpose == "training" else "test"
-    tfds = packages.load(
-        "tensorflow_datasets", "data", f"Reading {_TFDS}{name}"
-    )
+    tfds = packages.load("tensorflow_datasets", "data", f"Reading {TFDS}{name}")
     try:
         data = tfds.load(
             name,
@@ -332,7 +330,7 @@ def _from_tfds(name, purpose, batch_size, seed):
     except AssertionError as error:
         raise FileNotFoundError(
             "A prepared data set is required. Received: "
-            f"{_TFDS}{name}:{split} for {purpose}, which is not in "
+            f"{TFDS}{name}:{split} for {purpose}, which is not in "
             "$TFDS_DATA_DIR or ~/tensorflow_datasets. Prepare it with "
             f"`tfds build {name}`."
         ) from error
