@@ -80,6 +80,8 @@ def sensitivity(job):
         limit=int(np.clip(each, _LEAST, _MOST)),
         progress=False,
     )
+    metric = f"{found.metric} on training samples"
+    found = dataclasses.replace(found, metric=metric)
     space.put(_SENSITIVITY, dataclasses.asdict(found), job.clock.spent)
     return found
 

@@ -52,7 +52,7 @@ class SensitivityTest(absltest.TestCase):
         data = small_tasks.blobs(120, 0)
         asked = job(small_tasks.classifier(data), data)
         found = first_look.sensitivity(asked)
-        self.assertEqual(found.metric, "accuracy")
+        self.assertEqual(found.metric, "accuracy on training samples")
         self.assertGreater(found.dense, 0.9)
         self.assertEqual(set(found.curves()), {"first", "second"})
         self.assertLen(found.points, 6)
@@ -64,7 +64,7 @@ class SensitivityTest(absltest.TestCase):
     def test_other_metrics_are_told_by_the_loss(self):
         data = small_tasks.two_heads_data(64, 0)
         found = first_look.sensitivity(job(small_tasks.two_heads(), data))
-        self.assertEqual(found.metric, "minus the loss")
+        self.assertEqual(found.metric, "minus the loss on training samples")
         self.assertLess(found.dense, 0)
         self.assertTrue(np.isfinite([p.value for p in found.points]).all())
 
