@@ -81,6 +81,32 @@ def get(quantize, interface=None):
     return mode, chosen
 
 
+_MOST_BYTES = 2**31 - 1  # Of a flatbuffer, whose offsets are 32 bits.
+
+
+def check_size(model, mode):
+    """Raises a `ValueError` if a model has too many weights for a file.
+
+    Args:
+        model: a built `keras.Model`.
+        mode: a `Mode`.
+    """
+    if "float16" in mode.types:
+        each = 2
+    elif mode.optimize and not mode.calibrated:
+        each = 1
+    else:
+        each = 4  # Before it is calibrated, a file holds floats.
+    count = model.count_params()
+    if each * count > _MOST_BYTES:
+        raise ValueError(
+            "A .tflite file, and the float file that is calibrated for int8, "
+            f"must be smaller than 2 GiB. Received: model={model.name!r} with "
+            f"{count:,} weights of {each} byte{'s' * (each > 1)}. Prune it "
+            'further, or try quantize="float16" or "dynamic".'
+        )
+
+
 KERNELS = ("auto", "reference", "cmsis-nn", "esp-nn")
 DENSE_SCALES = ("channel", "tensor")
 

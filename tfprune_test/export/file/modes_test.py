@@ -4,6 +4,29 @@ from absl.testing import parameterized
 from tfprune.export.file import modes
 
 
+class Counted:
+    """A model of which only the size is known."""
+
+    name = "large"
+
+    def __init__(self, count):
+        self._count = count
+
+    def count_params(self):
+        return self._count
+
+
+class SizeTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("float32", 4), ("float16", 2), ("dynamic", 1), ("int8", 4), ("int4", 4)
+    )
+    def test_a_file_has_room_for_two_gibibytes(self, quantize, each):
+        mode, most = modes.MODES[quantize], (2**31 - 1) // each
+        modes.check_size(Counted(most), mode)
+        with self.assertRaisesRegex(ValueError, "smaller than 2 GiB.*large"):
+            modes.check_size(Counted(most + 1), mode)
+
+
 class GetTest(parameterized.TestCase):
     @parameterized.parameters(
         (None, None, "float32", "float32"),
