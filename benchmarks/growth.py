@@ -8,6 +8,7 @@ of 1 means linear growth.
       --table=docs/results/growth.md
 """
 
+import statistics
 import sys
 import time
 
@@ -23,9 +24,16 @@ from tfprune.core.files import atomic
 from tfprune.plots import style
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("layers", ["126", "252", "501", "1002"], "chains' lengths")
 flags.DEFINE_list(
-    "channels", ["1250", "2500", "5000", "10000", "20000"], "of each layer"
+    "layers", ["126", "252", "501", "1002", "2004"], "chains' lengths"
+)
+flags.DEFINE_list(
+    "channels", ["4096", "16384", "65536", "262144", "1048576"], "of a layer"
+)
+flags.DEFINE_list(
+    "large",
+    ["BERT-base", "EfficientNetV2L", "ConvNeXtBase", "NASNetLarge"],
+    "networks, beside their clones",
 )
 flags.DEFINE_integer("rounds", 5, "runs, of which the fastest counts")
 flags.DEFINE_string("plot", "", "a picture to write")
@@ -56,6 +64,34 @@ def wide(channels):
     return keras.Model(inputs, LAYERS.Dense(2)(x))
 
 
+def large(name):
+    """A network of `keras.applications`, or BERT's encoder."""
+    if name != "BERT-base":
+        return getattr(keras.applications, name)(weights=None)
+    width = 768
+    ids = keras.Input((128,), dtype="int32")
+    x = LAYERS.Embedding(30_522, width)(ids)
+    x = LAYERS.LayerNormalization()(x)
+    for _ in range(12):
+        y = LAYERS.MultiHeadAttention(12, width // 12)(x, x)
+        x = LAYERS.LayerNormalization()(x + y)
+        y = LAYERS.Dense(4 * width, activation="gelu")(x)
+        x = LAYERS.LayerNormalization()(x + LAYERS.Dense(width)(y))
+    return keras.Model(ids, LAYERS.Dense(2)(x[:, 0]), name="bert_base")
+
+
+def beside_clone(model):
+    """CPU time of `prune` to half, relative to `clone_model`: the median."""
+    ratios = []
+    for _ in range(FLAGS.rounds // 2 + 1):
+        start = time.process_time()
+        tfprune.prune(model, macs=0.5)
+        middle = time.process_time()
+        keras.models.clone_model(model)
+        ratios.append((middle - start) / (time.process_time() - middle))
+    return statistics.median(ratios[1:])
+
+
 def seconds(model):
     """Minimum CPU time to read a model and find its groups."""
     times = []
@@ -79,16 +115,31 @@ def main(argv):
             keras.utils.clear_session()
         exponent = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
         curves[name] = sizes, times, exponent
-    write(curves)
+    ratios = {}
+    for name in FLAGS.large:
+        model = large(name)
+        counts = len(model.layers), model.count_params()
+        ratios[name] = (*counts, beside_clone(model))
+        print(name, *ratios[name], flush=True)
+        del model
+        keras.utils.clear_session()
+    write(curves, ratios)
 
 
-def write(curves):
+def write(curves, ratios):
     header = ("", "size", "CPU s", "fitted exponent")
     cells = []
     for name, (sizes, times, exponent) in curves.items():
         fits = [""] * (len(sizes) - 1) + [f"{exponent:.2f}"]
         for n, t, fit in zip(sizes, times, fits, strict=True):
             cells.append((name, f"{n:,}", f"{t:.3f}", fit))
+    beside = tables.Table(
+        ("network", "layers", "weights", "`prune` / `clone_model`"),
+        tuple(
+            (name, f"{layers:,}", f"{weights:,}", f"{ratio:.2f}")
+            for name, (layers, weights, ratio) in ratios.items()
+        ),
+    )
     picture = "\n![](growth.png)\n" if FLAGS.plot else ""
     text = (
         "# Growth\n\n"
@@ -96,6 +147,10 @@ def write(curves):
         "with 16 channels, and for 18 layers with more and more channels; the "
         f"minimum of {FLAGS.rounds} rounds.\n\n"
         f"{tables.Table(header, tuple(cells), left=1).to_markdown()}{picture}\n"
+        "Large networks: CPU time of `prune` to half of the multiply-adds, "
+        "relative to `keras.models.clone_model`, which copies no weights; the "
+        f"median of {FLAGS.rounds // 2} rounds.\n\n"
+        f"{beside.to_markdown()}\n"
         f"{results.footer('growth.py')}\n"
     )
     print(text)
