@@ -298,7 +298,9 @@ def _smallest(job, dense, ways):
         good = [a for a in way if trial_lib.loses(job, a) <= job.max_loss]
         return min(good, key=size, default=None)
 
-    if best_of([dense]) is None and not any(map(best_of, ways)):
+    found = [[dense, *way] for way in ways]
+    found = [way for way in found if best_of(way) is not None]
+    if not found:
         gone = trial_lib.loses(job, dense)
         raise RuntimeError(
             "Some network must lose no more than `max_loss`. Received: "
@@ -306,8 +308,6 @@ def _smallest(job, dense, ways):
             f"already loses {gone:.4g} of {job.task.monitor}. Raise "
             "`max_loss`, or calibrate with other data."
         )
-    whole = [[dense, *way] for way in ways]
-    found = [way for way in whole if best_of(way) is not None]
     way = min(found, key=lambda way: size(best_of(way)))
     return best_of(way), sorted(way, key=size, reverse=True)
 

@@ -18,12 +18,10 @@ import keras
 
 from tfprune.core import packages
 from tfprune.core.files import atomic
-from tfprune.graph import compile_state
-from tfprune.graph import rebuild
 from tfprune.pipeline import attempts
 from tfprune.pipeline import clock as clock_lib
+from tfprune.pipeline import parcel as parcel_lib
 from tfprune.pipeline import preparation
-from tfprune.pipeline.request import sources
 from tfprune.pipeline.request.wishes import TABLE
 from tfprune.pipeline.result import first_look
 from tfprune.pipeline.result import workspace as workspace_lib
@@ -48,7 +46,7 @@ class Team:
     def __init__(self, request, workers):
         self._ray = packages.load("ray", "distributed", "Several workers")
         self._workers = workers
-        self._parcel = _packed(request, self._ray.cloudpickle)
+        self._parcel = parcel_lib.packed(request, self._ray.cloudpickle)
 
     def side_by_side(self, job, plan):
         """Makes the trials of a plan; as `attempts.in_turn`."""
@@ -142,107 +140,6 @@ def _cores_of_each(ray, workers):
     return max(1, min(largest, total // workers))
 
 
-def _packed(request, cloudpickle):
-    """The request as bytes and arrays.
-
-    Returns:
-        `dict`; arrays stay arrays, which Ray shares among processes.
-    """
-    fields = dict(vars(request))
-    models = {name: fields.pop(name) for name in ("model", "teacher")}
-    objects = {
-        **rebuild.custom_objects(models["model"]),
-        **compile_state.custom_objects([request.loss, request.metrics]),
-        **compile_state.custom_objects(
-            compile_state.arguments(models["model"]) or {}
-        ),
-    }
-    if models["teacher"] is not None:
-        objects |= rebuild.custom_objects(models["teacher"])
-    for name in ("loss", "metrics"):
-        fields[name] = keras.tree.map_structure(_as_config, fields[name])
-    for name in ("train", "validation"):
-        fields[name] = _absolute(fields[name])
-    for name, part in {**fields, "custom layers": objects}.items():
-        try:
-            # Arrays, which can always be sent, are not copied for that.
-            cloudpickle.dumps(part, 5, buffer_callback=_ignored)
-        except Exception as error:
-            raise ValueError(
-                "Workers must be sent all that a trial needs. Received: "
-                f"{name} of type {type(part).__name__}, which cannot be "
-                f"sent ({error}). Pass arrays, the path of a file that all "
-                "workers read, or a keras.utils.PyDataset; or workers=1."
-            ) from error
-    return {
-        "fields": fields,
-        # Classes and functions of a script: by value.
-        "objects": cloudpickle.dumps(objects),
-        "models": {name: _bytes(model) for name, model in models.items()},
-    }
-
-
-def _ignored(buffer):
-    """Takes a buffer out of a pickle, and forgets it."""
-
-
-def _absolute(data):
-    """Data; a path as workers find it, whatever folder they start in."""
-    is_path = isinstance(data, (str, pathlib.Path))
-    if is_path and not str(data).startswith(sources.TFDS):
-        return os.path.abspath(data)
-    return data
-
-
-def _as_config(thing):
-    """Losses and metrics as plain data; names and functions as they are."""
-    if isinstance(thing, (keras.losses.Loss, keras.metrics.Metric)):
-        return _Config(keras.saving.serialize_keras_object(thing))
-    return thing
-
-
-class _Config:
-    """A serialized loss or metric."""
-
-    def __init__(self, config):
-        self.config = config
-
-
-def _bytes(model):
-    if model is None:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "model.keras")
-        model.save(path)
-        return path.read_bytes()
-
-
-def _unpacked(parcel, cloudpickle):
-    """The `preparation.Request` of a parcel."""
-    objects = cloudpickle.loads(parcel["objects"])
-    fields = dict(parcel["fields"])
-    with keras.saving.custom_object_scope(objects):
-        for name in ("loss", "metrics"):
-            fields[name] = keras.tree.map_structure(_from_config, fields[name])
-        for name, data in parcel["models"].items():
-            fields[name] = None if data is None else _model(data)
-    return preparation.Request(**fields)
-
-
-def _from_config(thing):
-    if isinstance(thing, _Config):
-        return keras.saving.deserialize_keras_object(thing.config)
-    return thing
-
-
-def _model(data):
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "model.keras")
-        path.write_bytes(data)
-        # The run got this model from its caller, code included.
-        return keras.saving.load_model(path, safe_mode=False)
-
-
 def _order(job, attempt):
     """What a worker must know of the run so far, as plain data."""
     space = job.workspace
@@ -275,7 +172,7 @@ def _work(parcel, order, board):
     """Makes a trial, in a process of its own.
 
     Args:
-        parcel: of `_packed`.
+        parcel: of `parcel.packed`.
         order: of `_order`.
         board: a `_Board` of the run.
 
@@ -284,7 +181,7 @@ def _work(parcel, order, board):
         names to `bytes`.
     """
     ray = packages.load("ray", "distributed", "Several workers")
-    request = _unpacked(parcel, ray.cloudpickle)
+    request = parcel_lib.unpacked(parcel, ray.cloudpickle)
     attempt = order["attempt"]
     with tempfile.TemporaryDirectory() as own:
         space = _workspace(order, pathlib.Path(own, "trial"))

@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import pathlib
-import pickle
 import signal
 import subprocess
 import sys
@@ -15,14 +14,11 @@ from unittest import mock
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
-from tfprune.pipeline import preparation
 from tfprune.pipeline import ray_workers
-from tfprune.pipeline.request import wishes
 from tfprune_test.pipeline import small_tasks
 from tools import source_tree
 
@@ -67,73 +63,17 @@ if __name__ == "__main__":
 """
 
 
-def request(**changes):
-    train = small_tasks.blobs(48, 0)
-    fields = {
-        "model": small_tasks.classifier(train, epochs=1),
-        "train": train,
-        "validation": small_tasks.blobs(24, 1),
-        "wish": wishes.Wish(macs=0.5),
-        "recipe": tfprune.pipeline.Recipe(),
-        "teacher": None,
-        "loss": None,
-        "metrics": None,
-        "monitor": None,
-        "mode": "auto",
-        "options": {},
-        "seed": 0,
-        "epochs": 1,
-        "points": 1,
-        "runtime": None,
-    }
-    return preparation.Request(**{**fields, **changes})
-
-
-class ParcelTest(parameterized.TestCase):
-    def test_what_arrives_is_what_was_sent(self):
-        teacher = small_tasks.classifier(small_tasks.blobs(48, 2), epochs=1)
-        sent = request(
-            teacher=teacher,
-            loss=keras.losses.SparseCategoricalCrossentropy(name="own"),
-            metrics=[
-                keras.metrics.SparseCategoricalAccuracy(name="own_accuracy")
-            ],
-        )
-        parcel = pickle.loads(pickle.dumps(ray_workers._packed(sent, pickle)))
-        came = ray_workers._unpacked(parcel, pickle)
-        x = sent.train[0]
-        np.testing.assert_array_equal(came.train[0], x)
-        np.testing.assert_array_equal(came.model(x), sent.model(x))
-        np.testing.assert_array_equal(came.teacher(x), teacher(x))
-        self.assertEqual(came.loss.get_config(), sent.loss.get_config())
-        self.assertEqual(came.metrics[0].name, "own_accuracy")
-        self.assertEqual(came.wish, sent.wish)
-        self.assertEqual(
-            preparation.Preparation(came).key(),
-            preparation.Preparation(sent).key(),
-        )
-
-    def test_paths_do_not_depend_on_the_folder_of_a_worker(self):
-        asked = request(train="a.npz", validation="tfds:digits:test")
-        fields = ray_workers._packed(asked, pickle)["fields"]
-        self.assertEqual(fields["train"], os.path.abspath("a.npz"))
-        self.assertEqual(fields["validation"], "tfds:digits:test")
-
-    def test_data_that_cannot_be_sent_are_named(self):
-        data = tf.data.Dataset.from_tensor_slices(small_tasks.blobs(48, 0))
-        with self.assertRaisesRegex(ValueError, "Received: train of type"):
-            ray_workers._packed(request(train=data.batch(8)), pickle)
-
+class TeamTest(parameterized.TestCase):
     def test_without_ray_it_says_what_to_install(self):
         with (
             mock.patch.object(importlib.util, "find_spec", lambda name: None),
             self.assertRaisesRegex(ImportError, r"tfprune\[distributed\]"),
         ):
-            ray_workers.Team(request(), 2)
+            ray_workers.Team(small_tasks.request(), 2)
 
     @parameterized.parameters({"workers": 0}, {"trials": 0}, {"workers": 1.5})
     def test_numbers_that_mean_nothing(self, **numbers):
-        asked = request()
+        asked = small_tasks.request()
         folder = pathlib.Path(self.create_tempdir().full_path)
         with self.assertRaisesRegex(ValueError, "must be a positive int"):
             tfprune.compress(

@@ -3,6 +3,10 @@
 import keras
 import numpy as np
 
+from tfprune.pipeline import preparation
+from tfprune.pipeline import recipe
+from tfprune.pipeline.request import wishes
+
 layers = keras.layers
 
 
@@ -68,3 +72,26 @@ def two_heads_data(count, seed):
         {"kind": kind, "size": size},
         {"kind": weights, "size": weights},
     )
+
+
+def request(**changes):
+    """What `compress` asks of a classifier of `blobs`, with changes."""
+    train = blobs(48, 0)
+    fields = {
+        "model": classifier(train, epochs=1),
+        "train": train,
+        "validation": blobs(24, 1),
+        "wish": wishes.Wish(macs=0.5),
+        "recipe": recipe.Recipe(),
+        "teacher": None,
+        "loss": None,
+        "metrics": None,
+        "monitor": None,
+        "mode": "auto",
+        "options": {},
+        "seed": 0,
+        "epochs": 1,
+        "points": 1,
+        "runtime": None,
+    }
+    return preparation.Request(**{**fields, **changes})

@@ -4,7 +4,9 @@ Both are steps of the journal, which are measured once.
 """
 
 import dataclasses
+import time
 
+import keras
 import numpy as np
 
 from tfprune.graph import read
@@ -18,6 +20,7 @@ _RATIOS = (0.25, 0.5, 0.75)
 _ACCURACY = ("accuracy", "acc")
 # Samples of each point, and inferences of all of them together.
 _LEAST, _MOST, _ALL = 32, 256, 20_000
+_TIME = 0.03  # Fraction of a limit on time that they may take.
 
 
 def baseline(job):
@@ -60,7 +63,7 @@ def sensitivity(job):
 
     Returns:
         A `curves.Sensitivity` by the samples on which channels are chosen;
-        `None` if no channel may go.
+        `None` if no channel may go, or time is too short.
     """
     space, graph = job.workspace, read.channel_graph(job.model)
     count = sum(not group.frozen for group in graph.groups)
@@ -69,8 +72,10 @@ def sensitivity(job):
     found = space.get(_SENSITIVITY)
     if found is not None:
         return curves.Sensitivity.from_dict(found)
+    each = _affordable(job) // (count * len(_RATIOS))
+    if job.clock.limit is not None and each < _LEAST:
+        return None
     job.tell(stage=_SENSITIVITY)
-    each = _ALL // (count * len(_RATIOS))
     found = curves.sensitivity(
         job.model,
         job.selection,
@@ -84,6 +89,19 @@ def sensitivity(job):
     found = dataclasses.replace(found, metric=metric)
     space.put(_SENSITIVITY, dataclasses.asdict(found), job.clock.spent)
     return found
+
+
+def _affordable(job):
+    """`int`, inferences that the sensitivity may take."""
+    if job.clock.limit is None:
+        return _ALL
+    x = keras.tree.map_structure(lambda a: a[:_LEAST], job.selection[0])
+    job.model.predict_on_batch(x)  # The first call compiles.
+    began = time.monotonic()
+    job.model.predict_on_batch(x)
+    each = (time.monotonic() - began) / _LEAST
+    seconds = min(job.clock.left, _TIME * job.clock.limit)
+    return min(_ALL, int(seconds / max(each, 1e-9)))
 
 
 def _metric(task):

@@ -32,7 +32,7 @@ def job(model, data, monitor=None):
         selection=data[:2],
         task=task_lib.Task(model, (*data[:2], None), monitor=monitor),
         workspace=Space(),
-        clock=types.SimpleNamespace(spent=0.0),
+        clock=types.SimpleNamespace(spent=0.0, limit=None),
         told=told,
         tell=lambda **facts: told.append(facts["stage"]),
     )
@@ -67,6 +67,17 @@ class SensitivityTest(absltest.TestCase):
         self.assertEqual(found.metric, "minus the loss on training samples")
         self.assertLess(found.dense, 0)
         self.assertTrue(np.isfinite([p.value for p in found.points]).all())
+
+    def test_it_takes_a_small_part_of_a_limit_on_time(self):
+        data = small_tasks.blobs(60, 0)
+        asked = job(small_tasks.classifier(data, epochs=1), data)
+        asked.clock.limit, asked.clock.left = 1e-6, 1e-6
+        self.assertIsNone(first_look.sensitivity(asked))
+        asked.clock.limit, asked.clock.left = 3600.0, 0.0  # Ctrl-C
+        self.assertIsNone(first_look.sensitivity(asked))
+        self.assertEqual(asked.told, [])
+        asked.clock.left = 3000.0
+        self.assertIsNotNone(first_look.sensitivity(asked))
 
     def test_without_channels_that_can_go_there_is_none(self):
         model = keras.Sequential(
