@@ -141,9 +141,9 @@ def export_tflite(
         TypeError: If `model` is not a Keras model.
         ValueError: If the model is not built, has weights that are not
             finite, or needs ops without a TFLite kernel; if the calibration
-            data do not match; if the file would exceed 2 GiB; if ids are
-            computed from numbers that become int8; if the runtime cannot run
-            the file.
+            data do not match; if a file for TFLite Micro, or the float file
+            that is calibrated, would exceed 2 GiB; if ids are computed from
+            numbers that become int8; if the runtime cannot run the file.
 
     Example:
 
@@ -164,7 +164,7 @@ def export_tflite(
     kept = _kept(model, quantize, keep_float)
     ranges = _ranges(model, quantize, ranges, kept)
     signature = signatures.of(model, input_shapes)
-    modes.check_size(model, mode)
+    modes.check_size(model, mode, runtime)
     values.check_finite(model)
     samples = _samples(mode, calibration, signature, calibration_samples)
     if samples:

@@ -7,6 +7,7 @@ import pathlib
 from tfprune.core import packages
 from tfprune.core.files import damage
 from tfprune.export.file import model_file
+from tfprune.export.file import packing
 
 # Multiply-adds per element of the output, from the shapes of the inputs and the
 # output.
@@ -91,7 +92,7 @@ def _ops(data):
                 shape=shapes[-1] if written else (),
                 dtype=types[written.Type()].lower() if written else "",
                 weight_bytes=sum(
-                    model.Buffers(n).DataLength() for n in buffers
+                    packing.size(model.Buffers(n)) for n in buffers
                 ),
                 macs=_macs(name, shapes),
             )

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from tfprune.export.file import packing
+
 
 @dataclasses.dataclass(frozen=True)
 class Mode:
@@ -81,16 +83,19 @@ def get(quantize, interface=None):
     return mode, chosen
 
 
-_MOST_BYTES = 2**31 - 1  # Of a flatbuffer, whose offsets are 32 bits.
-
-
-def check_size(model, mode):
+def check_size(model, mode, runtime):
     """Raises a `ValueError` if a model has too many weights for a file.
+
+    LiteRT reads weights beyond the 2 GiB of a flatbuffer. TFLite Micro and
+    what calibrates a float file do not.
 
     Args:
         model: a built `keras.Model`.
         mode: a `Mode`.
+        runtime: One of `RUNTIMES`.
     """
+    if runtime == "tflite" and not mode.calibrated:
+        return
     if "float16" in mode.types:
         each = 2
     elif mode.optimize and not mode.calibrated:
@@ -98,12 +103,17 @@ def check_size(model, mode):
     else:
         each = 4  # Before it is calibrated, a file holds floats.
     count = model.count_params()
-    if each * count > _MOST_BYTES:
+    if each * count > packing.MOST_BYTES:
+        reason = (
+            "The float file that is calibrated"
+            if mode.calibrated
+            else "A file for TFLite Micro"
+        )
         raise ValueError(
-            "A .tflite file, and the float file that is calibrated for int8, "
-            f"must be smaller than 2 GiB. Received: model={model.name!r} with "
-            f"{count:,} weights of {each} byte{'s' * (each > 1)}. Prune it "
-            'further, or try quantize="float16" or "dynamic".'
+            f"{reason} must be smaller than 2 GiB. Received: "
+            f"model={model.name!r} with {count:,} weights of {each} "
+            f"byte{'s' * (each > 1)}. Prune it further, or try "
+            'quantize="dynamic" or "float16" with runtime="tflite".'
         )
 
 

@@ -1,9 +1,17 @@
 """Unpacks the flatbuffer of a .tflite file into objects, and packs it."""
 
+import numpy as np
+
 from tfprune.core import packages
 
 # The schema's `force_align` of buffers, which Python's writer ignores.
 _ALIGNMENT = 16
+# Offsets in a flatbuffer are signed numbers of 32 bits.
+MOST_BYTES = 2**31 - 1
+# Room for all that is not data: the graph, names and scales.
+_GRAPH_BYTES = 1 << 26
+# Smaller buffers always lie in the flatbuffer.
+_LEAST_OUTSIDE = 4096
 
 
 def unpacked(data):
@@ -20,14 +28,49 @@ def unpacked(data):
     schema = packages.load("ai_edge_litert.schema_py_generated")
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     for buffer in model.buffers:
-        # Some writers put large buffers after the flatbuffer.
         if buffer.offset > 1:
-            end = buffer.offset + buffer.size
-            buffer.data = data[buffer.offset : end]
+            buffer.data = _outside(data, buffer.offset, buffer.size)
             buffer.offset = buffer.size = 0
     for entry in model.metadata or ():
         entry.name = entry.name or b""
     return model
+
+
+def content(buffer, data):
+    """The data of a buffer.
+
+    Large files keep it after the flatbuffer, whose offsets are too short for
+    it; some writers always do.
+
+    Args:
+        buffer: `Buffer` of the schema.
+        data: `bytes` of the file.
+
+    Returns:
+        Array of `uint8`, a view of `data`.
+
+    Raises:
+        ValueError: If the data would lie outside of the file.
+    """
+    if buffer.Offset() > 1:
+        return _outside(data, buffer.Offset(), buffer.Size())
+    if buffer.DataLength():
+        return buffer.DataAsNumpy()
+    return np.zeros(0, "uint8")
+
+
+def size(buffer):
+    """The bytes of the data of a buffer of the schema, wherever they lie."""
+    return buffer.Size() if buffer.Offset() > 1 else buffer.DataLength()
+
+
+def _outside(data, offset, count):
+    if offset + count > len(data):
+        raise ValueError(
+            f"Data must lie in the file. Received: {count} bytes at {offset} "
+            f"of {len(data)}."
+        )
+    return np.frombuffer(data, "uint8", count, offset)
 
 
 def sweep(model):
@@ -69,7 +112,8 @@ def packed(model):
     """Packs objects into a file.
 
     All weights lie inside the flatbuffer, aligned to 16 bytes, as firmware
-    requires.
+    requires, unless they are too many for one. Then large ones follow it,
+    which LiteRT reads, but TFLite Micro does not.
 
     Args:
         model: `ModelT`.
@@ -77,34 +121,74 @@ def packed(model):
     Returns:
         `bytes` of the file.
     """
+    sizes = [0 if b.data is None else len(b.data) for b in model.buffers]
+    if sum(sizes) + _ALIGNMENT * len(sizes) <= MOST_BYTES - _GRAPH_BYTES:
+        return bytes(_flatbuffer(model, {}))
+    places = {i: 0 for i, n in enumerate(sizes) if n >= _LEAST_OUTSIDE}
+    # The first pass shows how long the flatbuffer is, whatever the places.
+    end = len(_flatbuffer(model, dict.fromkeys(places, (2, 1))))
+    for i in places:
+        places[i] = _rounded(end), sizes[i]
+        end = sum(places[i])
+    parts, end = [_flatbuffer(model, places)], 0
+    for i, (start, _) in places.items():
+        end += len(parts[-1])
+        parts += [bytes(start - end), memoryview(model.buffers[i].data)]
+        end = start
+    return b"".join(parts)
+
+
+def _rounded(count):
+    return -(-count // _ALIGNMENT) * _ALIGNMENT
+
+
+def _flatbuffer(model, places):
+    """The flatbuffer, without the data of some buffers.
+
+    Args:
+        model: `ModelT`.
+        places: `dict` from the index of a buffer to `(offset, size)` in the
+            file.
+
+    Returns:
+        `bytearray`.
+    """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     flatbuffers = packages.load("flatbuffers")
     before = model.buffers
-    model.buffers = [_aligned(schema, buffer) for buffer in before]
+    model.buffers = [
+        _Buffer(schema, buffer.data, places.get(i))
+        for i, buffer in enumerate(before)
+    ]
     # A builder that has to grow copies its contents each time.
-    room = sum(len(b.data) + 64 for b in before if b.data is not None)
+    room = sum(len(buffer.inside) + 64 for buffer in model.buffers)
     builder = flatbuffers.Builder(room + (1 << 16))
     builder.Finish(model.Pack(builder), b"TFL3")
     model.buffers = before
-    return bytes(builder.Output())
+    return builder.Output()
 
 
-def _aligned(schema, buffer):
+class _Buffer:
     """A buffer whose data is packed at a multiple of `_ALIGNMENT`."""
-    content = b"" if buffer.data is None else bytes(buffer.data)
 
-    class Aligned(schema.BufferT):
-        def Pack(self, builder):
-            vector = None
-            if content:
-                builder.StartVector(1, len(content), _ALIGNMENT)
-                builder.head -= len(content)
-                start = builder.head
-                builder.Bytes[start : start + len(content)] = content
-                vector = builder.EndVector()
-            schema.BufferStart(builder)
-            if content:
-                schema.BufferAddData(builder, vector)
-            return schema.BufferEnd(builder)
+    def __init__(self, schema, data, place):
+        self._schema, self._place = schema, place
+        self.inside = b"" if data is None or place else bytes(data)
 
-    return Aligned()
+    def Pack(self, builder):
+        """Writes the buffer; the schema's generated code calls this."""
+        schema, vector = self._schema, None
+        if self.inside:
+            builder.StartVector(1, len(self.inside), _ALIGNMENT)
+            builder.head -= len(self.inside)
+            start = builder.head
+            builder.Bytes[start : start + len(self.inside)] = self.inside
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if self.inside:
+            schema.BufferAddData(builder, vector)
+        if self._place:
+            offset, count = self._place
+            schema.BufferAddOffset(builder, offset)
+            schema.BufferAddSize(builder, count)
+        return schema.BufferEnd(builder)

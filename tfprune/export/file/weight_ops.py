@@ -7,6 +7,7 @@ import numpy as np
 
 from tfprune.core import packages
 from tfprune.core.files import damage
+from tfprune.export.file import packing
 
 # The ops whose second input is a kernel.
 OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
@@ -58,8 +59,8 @@ def read(data):
         dtypes = [types[tensor.Type()].lower() for tensor in inputs]
         buffer = model.Buffers(inputs[1].Buffer())
         rows = None
-        if dtypes[1] == "float32" and buffer.DataLength():
-            values = buffer.DataAsNumpy().view("<f4")
+        if dtypes[1] == "float32" and packing.size(buffer):
+            values = packing.content(buffer, data).view("<f4")
             values = values.reshape(inputs[1].ShapeAsNumpy())
             rows = _by_channel(values, op == "DEPTHWISE_CONV_2D")
         found.append(WeightOp(op, _name(output), dtypes[1], dtypes[0], rows))
@@ -128,7 +129,7 @@ def _tensors(schema, data):
     model = schema.Model.GetRootAs(data, 0)
     graph = model.Subgraphs(0)
     for tensor in map(graph.Tensors, range(graph.TensorsLength())):
-        filled = model.Buffers(tensor.Buffer()).DataLength() > 0
+        filled = packing.size(model.Buffers(tensor.Buffer())) > 0
         yield _name(tensor), tensor.Type(), filled
 
 

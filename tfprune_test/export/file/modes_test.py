@@ -18,13 +18,22 @@ class Counted:
 
 class SizeTest(parameterized.TestCase):
     @parameterized.parameters(
-        ("float32", 4), ("float16", 2), ("dynamic", 1), ("int8", 4), ("int4", 4)
+        ("float32", "micro", 4),
+        ("float16", "micro", 2),
+        ("dynamic", "micro", 1),
+        ("int8", "tflite", 4),
+        ("int8", "micro", 4),
+        ("int4", "tflite", 4),
     )
-    def test_a_file_has_room_for_two_gibibytes(self, quantize, each):
+    def test_what_reads_two_gibibytes_at_most(self, quantize, runtime, each):
         mode, most = modes.MODES[quantize], (2**31 - 1) // each
-        modes.check_size(Counted(most), mode)
+        modes.check_size(Counted(most), mode, runtime)
         with self.assertRaisesRegex(ValueError, "smaller than 2 GiB.*large"):
-            modes.check_size(Counted(most + 1), mode)
+            modes.check_size(Counted(most + 1), mode, runtime)
+
+    @parameterized.parameters("float32", "float16", "dynamic")
+    def test_litert_reads_more(self, quantize):
+        modes.check_size(Counted(2**33), modes.MODES[quantize], "tflite")
 
 
 class GetTest(parameterized.TestCase):

@@ -8,7 +8,10 @@ pytest.importorskip("ai_edge_litert", reason="needs the extra `export`")
 
 from ai_edge_litert import schema_py_generated as schema
 
+from tfprune.export.file import contents
 from tfprune.export.file import packing
+from tfprune.export.file import weight_ops
+from tfprune.export.run import interpreter
 from tfprune_test.export import hand_made
 
 
@@ -107,24 +110,93 @@ class PackedTest(absltest.TestCase):
         for mark in marks:
             self.assertEqual(data.index(mark) % 16, 0)
 
-    def test_large_weights_behind_the_flatbuffer_come_inside(self):
-        model = used()
-        content = bytes(model.buffers[2].data)
-        model.buffers[2].data = None
-        model.buffers[2].offset, model.buffers[2].size = 2**40, 2**40
-        builder_data = packing.packed(model)
-        # A writer fills in where the weights lie when it has written them.
-        outer = schema.ModelT.InitFromPackedBuf(builder_data, 0)
-        self.assertIsNone(outer.buffers[2].data)
-        outer.buffers[2].offset = len(builder_data) + 8
-        outer.buffers[2].size = len(content)
-        with mock.patch.object(
-            schema.ModelT, "InitFromPackedBuf", return_value=outer
+
+class OutsideTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        # As if the weights were too many for a flatbuffer.
+        self.enter_context(
+            mock.patch.object(packing, "MOST_BYTES", packing._GRAPH_BYTES)
+        )
+
+    def dense(self):
+        """`(file, kernels, x, y)` of two dense ops and a small bias."""
+        rng = np.random.default_rng(0)
+        kernels = [
+            rng.normal(size=shape).astype("float32")
+            for shape in ((101, 33), (47, 101))
+        ]
+        bias = rng.normal(size=47).astype("float32")
+        sketch = hand_made.Sketch()
+        x = sketch.tensor("x", (1, 33))
+        h, y = sketch.tensor("h", (1, 101)), sketch.tensor("y", (1, 47))
+        first, second = (
+            sketch.constant(f"w{i}", kernel) for i, kernel in enumerate(kernels)
+        )
+        options = schema.FullyConnectedOptionsT()
+        kind = schema.BuiltinOptions.FullyConnectedOptions
+        for ends in (
+            ([x, first, -1], [h]),
+            ([h, second, sketch.constant("b", bias)], [y]),
         ):
-            found = packing.unpacked(builder_data + b"12345678" + content)
-        self.assertEqual(bytes(found.buffers[2].data), content)
-        self.assertEqual(found.buffers[2].offset, 0)
-        self.assertIn(content, packing.packed(found))
+            op = sketch.op("FULLY_CONNECTED", *ends)
+            op.builtinOptions, op.builtinOptionsType = options, kind
+        inputs = rng.normal(size=(1, 33)).astype("float32")
+        outputs = inputs @ kernels[0].T @ kernels[1].T + bias
+        return sketch.data([x], [y]), kernels, inputs, outputs
+
+    def test_weights_follow_the_flatbuffer_and_litert_reads_them(self):
+        data, kernels, inputs, outputs = self.dense()
+        raw = schema.ModelT.InitFromPackedBuf(data, 0)
+        outside = [b for b in raw.buffers if b.offset > 1]
+        self.assertLen(outside, 2)
+        for buffer, kernel in zip(outside, kernels, strict=True):
+            self.assertEqual(buffer.offset % 16, 0)
+            end = buffer.offset + buffer.size
+            self.assertEqual(data[buffer.offset : end], kernel.tobytes())
+        self.assertLen(data, outside[-1].offset + outside[-1].size)
+        path = self.create_tempfile("large.tflite", data, "wb").full_path
+        self.assertAllClose(interpreter.run(path, inputs), outputs)
+
+    def assertAllClose(self, first, second):
+        np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-4)
+
+    def test_there_and_back(self):
+        data, *_ = self.dense()
+        again = packing.packed(packing.unpacked(data))
+        self.assertEqual(again, data)
+
+    def test_they_come_inside_where_there_is_room(self):
+        data, kernels, inputs, outputs = self.dense()
+        model = packing.unpacked(data)
+        self.assertFalse(any(b.offset or b.size for b in model.buffers))
+        with mock.patch.object(packing, "MOST_BYTES", 2**31 - 1):
+            inside = packing.packed(model)
+        raw = schema.ModelT.InitFromPackedBuf(inside, 0)
+        self.assertFalse(any(b.offset or b.size for b in raw.buffers))
+        for kernel in kernels:
+            self.assertEqual(inside.index(kernel.tobytes()) % 16, 0)
+        path = self.create_tempfile("small.tflite", inside, "wb").full_path
+        self.assertAllClose(interpreter.run(path, inputs), outputs)
+
+    def test_what_reads_weights_finds_them(self):
+        data, kernels, *_ = self.dense()
+        for op, kernel in zip(weight_ops.read(data), kernels, strict=True):
+            np.testing.assert_array_equal(op.rows, kernel)
+        self.assertEqual(weight_ops.constant_tensors(data), {"w0", "w1", "b"})
+        path = self.create_tempfile("large.tflite", data, "wb").full_path
+        self.assertEqual(
+            [op.weight_bytes for op in contents.ops(path)],
+            [kernels[0].nbytes, kernels[1].nbytes + 4 * 47],
+        )
+
+    def test_a_file_that_was_cut_off_is_damaged(self):
+        data, *_ = self.dense()
+        cut = data[:-1]
+        with self.assertRaisesRegex(ValueError, "must lie in the file"):
+            packing.unpacked(cut)
+        with self.assertRaisesRegex(ValueError, "must lie in the file"):
+            weight_ops.read(cut)
 
 
 if __name__ == "__main__":
