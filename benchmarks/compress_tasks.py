@@ -117,7 +117,7 @@ def cifar10(flags, seed):
     train = batches.Batches(data.train, 128, prepare, data.augmentation, seed)
     parts = [(prepare(p.x), p.y) for p in (data.val, data.test)]
     return Task(
-        model, lambda: keras.models.clone_model(model), train, *parts, 10, 60
+        model, lambda: keras.models.clone_model(model), train, *parts, 10, 30
     )
 
 

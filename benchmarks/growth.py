@@ -32,7 +32,13 @@ flags.DEFINE_list(
 )
 flags.DEFINE_list(
     "large",
-    ["BERT-base", "EfficientNetV2L", "ConvNeXtBase", "NASNetLarge"],
+    [
+        "BERT-base",
+        "EfficientNetV2L",
+        "ConvNeXtBase",
+        "ConvNeXtXLarge",
+        "NASNetLarge",
+    ],
     "networks, beside their clones",
 )
 flags.DEFINE_integer("rounds", 5, "runs, of which the fastest counts")
