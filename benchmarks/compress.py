@@ -62,6 +62,10 @@ VARIANTS = {
     "no search": {"evaluations": 1},
     "no fitting": {"reconstruction": 0},
     "taylor": {"criterion": "taylor"},
+    "slow": {"learning_rate": 1e-3},
+    "fast": {"learning_rate": 4e-3},
+    "more labels": {"label_weight": 0.6},
+    "longer rounds": {"rounds_share": 0.5},
 }
 
 
