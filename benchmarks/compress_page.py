@@ -97,6 +97,46 @@ def summary(found):
     return "\n".join(lines)
 
 
+def variants(rows, own, others):
+    """What each variant of a recipe changes on validation data.
+
+    Args:
+        rows: list of `dict`.
+        own: `str`, the way that the others are variants of.
+        others: names of the variants.
+
+    Returns:
+        A `Table`: for each variant and task the mean difference of the metric
+        from that of `own`, with its standard error over shares and seeds, and
+        the number of cells in which it is better and worse.
+    """
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    lines = []
+    for way in others:
+        told = {task: [] for task in tasks}
+        for (task, _), ways in groups(rows).items():
+            mine, other = ways.get(own, {}), ways.get(way, {})
+            told[task] += [
+                other[seed]["validation"] - mine[seed]["validation"]
+                for seed in sorted(mine.keys() & other.keys())
+            ]
+        whole = np.concatenate(list(told.values()))
+        if len(whole):
+            cells = [_difference(told[task]) for task in tasks]
+            better, worse = (whole > 0).sum(), (whole < 0).sum()
+            lines.append((way, *cells, f"{better}", f"{worse}"))
+    return tables.Table(
+        ("variant", *tasks, "better", "worse"), tuple(lines), left=1
+    )
+
+
+def _difference(values):
+    if not values:
+        return "-"
+    error = _spread(values) / len(values) ** 0.5
+    return f"{np.mean(values):+.4f} ± {error:.4f}"
+
+
 def draw(rows, ways, path):
     """Draws the metric against the file's size, a panel for each task.
 

@@ -1,0 +1,90 @@
+"""The verdicts on the page of `benchmarks/compress.py`."""
+
+import sys
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tools import source_tree
+
+sys.path.append(str(source_tree.ROOT / "benchmarks"))
+
+import compress_page
+
+
+def rows(way, tests, file_bytes=100, task="digits", share=0.5):
+    """A row for each seed; validation is a tenth lower than test."""
+    return [
+        {
+            "task": task,
+            "share": share,
+            "way": way,
+            "seed": seed,
+            "test": test,
+            "validation": test - 0.1,
+            "file_bytes": file_bytes,
+        }
+        for seed, test in enumerate(tests)
+    ]
+
+
+class VerdictsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ([0.8, 0.9], "ahead"),
+        ([0.85, 0.85], "ahead"),
+        ([0.82, 0.9], "within the spread"),
+        ([0.91, 0.92], "within the spread"),
+        ([0.95, 0.96], "behind"),
+    )
+    def test_means_beside_the_larger_spread(self, tests, verdict):
+        found = rows("mine", [0.8, 0.9]) + rows("theirs", tests)
+        told = compress_page.verdicts(found, "mine", ["theirs"])
+        self.assertEqual(told, {"theirs": [("digits", 0.5, verdict)]})
+
+    def test_larger_files_do_not_compare(self):
+        for file_bytes, verdict in ((110, "behind"), (111, "larger")):
+            found = rows("mine", [0.8]) + rows("theirs", [0.9], file_bytes)
+            told = compress_page.verdicts(found, "mine", ["theirs"])
+            self.assertEqual(told["theirs"], [("digits", 0.5, verdict)])
+
+    def test_only_seeds_of_both_count(self):
+        found = rows("mine", [0.8, 0.0]) + rows("theirs", [0.7])
+        told = compress_page.verdicts(found, "mine", ["theirs"])
+        self.assertEqual(told["theirs"][0][2], "ahead")
+
+    def test_summary(self):
+        found = rows("mine", [0.8]) + rows("theirs", [0.9])
+        found += rows("mine", [0.8], share=0.1)
+        found += rows("theirs", [0.7], share=0.1)
+        told = compress_page.verdicts(found, "mine", ["theirs"])
+        self.assertEqual(
+            compress_page.summary(told),
+            "- theirs: 1 of 2 cells ahead; behind: digits 50%.",
+        )
+
+
+class VariantsTest(absltest.TestCase):
+    def test_differences_of_validation(self):
+        found = rows("mine", [0.8, 0.9]) + rows("other", [0.83, 0.89])
+        found += rows("mine", [0.5], task="keywords")
+        found += rows("other", [0.6], task="keywords")
+        table = compress_page.variants(found, "mine", ["other", "missing"])
+        self.assertEqual(
+            table.header, ("variant", "digits", "keywords", "better", "worse")
+        )
+        self.assertEqual(
+            table.rows,
+            (
+                (
+                    "other",
+                    "+0.0100 ± 0.0200",
+                    "+0.1000 ± 0.0000",
+                    "2",
+                    "1",
+                ),
+            ),
+        )
+
+
+if __name__ == "__main__":
+    absltest.main()
