@@ -133,9 +133,9 @@ def sensitivity(page):
     return markup.tag(
         "div",
         page_parts.note(
-            f"{found.metric} with only one group of channels pruned, without "
-            "fine-tuning; the most sensitive group comes first. The dashed "
-            "line is the unpruned network"
+            f"The {found.metric} with only one group of channels pruned, "
+            "without fine-tuning; the most sensitive group comes first. The "
+            "dashed line is the unpruned network"
             + ("." if page.chance is None else ", the dotted one is chance.")
         ),
         markup.tag("div", panels, class_="panels small"),
