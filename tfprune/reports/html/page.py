@@ -7,6 +7,7 @@ from tfprune.core.files import atomic
 from tfprune.reports import quantities
 from tfprune.reports.html import markup
 from tfprune.reports.html import page_layers
+from tfprune.reports.html import page_predictions
 from tfprune.reports.html import page_results
 from tfprune.reports.html import page_training
 from tfprune.reports.html import provenance
@@ -276,6 +277,6 @@ _SECTIONS = (
         "Quantization error",
         page_results.quantization,
     ),
-    ("outcomes", "Predictions", page_results.outcomes),
+    ("outcomes", "Predictions", page_predictions.outcomes),
     ("making", "How it was made", _making),
 )
