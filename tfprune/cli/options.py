@@ -1,96 +1,16 @@
 """The flags of the commands."""
 
-import math
-
 from absl import flags
 
 from tfprune.cli import choices
-
-
-class Limit(flags.ArgumentParser):
-    """Parses `0.5` or `50%`, the fraction to keep, or `20000`, a count.
-
-    Args:
-        least: `int`, the smallest count.
-    """
-
-    def __init__(self, least=1):
-        self.least = least
-
-    def parse(self, argument):
-        try:
-            if argument.endswith("%"):
-                value = float(argument[:-1]) / 100
-            elif argument.lstrip("+-").isdigit():
-                value = int(argument)
-            else:
-                value = float(argument)
-        except ValueError:
-            value = math.nan
-        whole = isinstance(value, int)
-        if not (value >= self.least if whole else 0 < value <= 1):
-            raise ValueError(
-                "A fraction to keep of at most 1 (0.5 or 50%), or a count "
-                "(20000), is required."
-            )
-        return value
-
-    def flag_type(self):
-        return "limit"
-
-
-class Shapes(flags.ArgumentParser):
-    """Parses `32,32,3`, or `32,32,3;10` for two inputs."""
-
-    def parse(self, argument):
-        parts = argument.split(";")
-        try:
-            shapes = [tuple(int(n) for n in part.split(",")) for part in parts]
-        except ValueError as error:
-            raise ValueError("Sizes like 32,32,3 are required.") from error
-        if min(min(shape) for shape in shapes) < 1:
-            raise ValueError("Positive sizes like 32,32,3 are required.")
-        return shapes
-
-    def flag_type(self):
-        return "shapes"
-
-
-class Ratios(flags.ArgumentParser):
-    """Parses `0.25,0.5`, fractions to remove, or a single one.
-
-    Args:
-        several: `bool`, whether there may be more than one.
-    """
-
-    def __init__(self, several):
-        self._several = several
-
-    def parse(self, argument):
-        try:
-            ratios = [float(text) for text in str(argument).split(",")]
-        except ValueError:
-            ratios = [math.nan]
-        fit = all(0 <= ratio < 1 for ratio in ratios)
-        if not fit or (len(ratios) > 1 and not self._several):
-            wanted = "floats in [0, 1), like 0.25,0.5, are required"
-            raise ValueError(
-                f"Fractions to remove, {wanted}."
-                if self._several
-                else "A fraction to remove, a float in [0, 1), is required. "
-                "To limit what remains, use --macs, --params or --channels."
-            )
-        return ratios if self._several else ratios[0]
-
-    def flag_type(self):
-        return "ratio"
+from tfprune.cli import flag_parsers
 
 
 def reading(values):
     """How a model is read."""
     define = _definer(values)
     define(
-        Shapes(),
+        flag_parsers.Shapes(),
         "input_shape",
         "Sizes of the inputs without the batch axis, if the model leaves some "
         "unknown: 32,32,3, or 32,32,3;10 for two inputs.",
@@ -158,7 +78,7 @@ def budget(values):
     limits(values)
     define = _definer(values)
     define(
-        Limit(least=0),
+        flag_parsers.Limit(least=0),
         "depth",
         "Residual blocks to keep: a fraction (0.75 or 75%) or a number (6 or "
         "0); in a network without any, kernels whose output has the shape of "
@@ -166,7 +86,7 @@ def budget(values):
         "first.",
     )
     define(
-        Ratios(several=False),
+        flag_parsers.Ratios(several=False),
         "ratio",
         "Instead of a budget, which limits what remains: the fraction of "
         "every group's channels to remove, in [0, 1).",
@@ -177,13 +97,25 @@ def limits(values):
     """How much may remain."""
     define = _definer(values)
     unit = "0.5 or 50% is a fraction to keep, 20000 an absolute maximum."
-    define(Limit(), "macs", f"Multiply-adds per sample: {unit}")
-    define(Limit(), "params", f"Weights: {unit}")
-    define(Limit(), "channels", f"Channels that can be removed: {unit}")
-    define(Limit(), "peak_bytes", f"Peak bytes of activations: {unit}")
-    define(Limit(), "flash_bytes", f"Bytes of the int8 file: {unit}")
-    define(Limit(), "ram_bytes", f"Bytes of its arena: {unit}")
-    define(Limit(), "image_bytes", f"Bytes of that file and its code: {unit}")
+    define(flag_parsers.Limit(), "macs", f"Multiply-adds per sample: {unit}")
+    define(flag_parsers.Limit(), "params", f"Weights: {unit}")
+    define(
+        flag_parsers.Limit(),
+        "channels",
+        f"Channels that can be removed: {unit}",
+    )
+    define(
+        flag_parsers.Limit(), "peak_bytes", f"Peak bytes of activations: {unit}"
+    )
+    define(
+        flag_parsers.Limit(), "flash_bytes", f"Bytes of the int8 file: {unit}"
+    )
+    define(flag_parsers.Limit(), "ram_bytes", f"Bytes of its arena: {unit}")
+    define(
+        flag_parsers.Limit(),
+        "image_bytes",
+        f"Bytes of that file and its code: {unit}",
+    )
 
 
 # The flags of `limits` and `budget` that set a limit.
@@ -313,7 +245,7 @@ def search(values):
 def curves(values):
     """What is measured of each group."""
     flags.DEFINE(
-        Ratios(several=True),
+        flag_parsers.Ratios(several=True),
         "ratios",
         ",".join(f"{tenths / 10}" for tenths in range(1, 10)),
         "Fractions of a group's channels to remove.",
