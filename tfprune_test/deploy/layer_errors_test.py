@@ -70,6 +70,21 @@ class QuantizationErrorTest(parameterized.TestCase):
         self.assertEqual({t.error for t in same.tensors}, {0.0})
         self.assertEqual({t.sqnr for t in same.tensors}, {np.inf})
 
+    @parameterized.parameters(LAYERS.LSTM, LAYERS.GRU)
+    def test_loops_and_fused_ops_of_recurrent_layers(self, kind):
+        model = keras.Sequential(
+            [keras.Input((6, 3)), kind(4), LAYERS.Dense(2, name="scores")]
+        )
+        x = np.random.default_rng(0).normal(size=(16, 6, 3)).astype("float32")
+        folder = self.create_tempdir().full_path
+        paths = f"{folder}/int8.tflite", f"{folder}/float.tflite"
+        tflite.export_tflite(model, paths[0], "int8", x)
+        tflite.export_tflite(model, paths[1])
+        errors = layer_errors.quantization_error(*paths, x)
+        self.assertEqual(errors.tensors[-1].name, "output_0")
+        for tensor in errors.tensors:
+            self.assertBetween(tensor.sqnr, 15, 80)
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -29,7 +29,8 @@ def ranges(path, samples):
         `dict` from the name of a tensor to a `dict` with `min` and `max`,
         arrays of the tensor's rank and of size 1.
     """
-    names = weight_ops.computed_tensors(path.read_bytes())
+    types = weight_ops.computed_tensors(path.read_bytes())
+    names = {name for name, kind in types.items() if kind == "float32"}
     found = {}
     for tensors in litert.intermediate(path, samples, "builtin"):
         for name in names & tensors.keys():

@@ -103,34 +103,44 @@ def channelwise_dense(data):
     return found
 
 
-def computed_tensors(data):
-    """The names of the float tensors that are inputs or computed."""
-    schema = packages.load("ai_edge_litert.schema_py_generated")
-    return {
-        name
-        for name, kind, filled in _tensors(schema, data)
-        if kind == schema.TensorType.FLOAT32 and not filled
-    }
-
-
 @damage.reading("a .tflite file")
-def constant_tensors(data):
-    """The names of the constants of a file.
+def computed_tensors(data):
+    """The tensors of the main graph that hold values after an inference.
+
+    Those are its inputs and what its ops compute: not constants, nor what an
+    op only notes down (the scales within an LSTM), nor what a loop leaves
+    behind that nothing reads.
+
+    Args:
+        data: `bytes` of a .tflite file.
+
+    Returns:
+        `dict` from the name of a tensor to its type ("float32").
 
     Raises:
         ValueError: If the file is damaged.
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
-    return {name for name, _, filled in _tensors(schema, data) if filled}
-
-
-def _tensors(schema, data):
-    """Yields `(name, type, is constant)` for each tensor of the main graph."""
     model = schema.Model.GetRootAs(data, 0)
     graph = model.Subgraphs(0)
-    for tensor in map(graph.Tensors, range(graph.TensorsLength())):
-        filled = packing.size(model.Buffers(tensor.Buffer())) > 0
-        yield _name(tensor), tensor.Type(), filled
+    given, kept = _indices(graph.Inputs, graph.InputsLength()), set()
+    read = _indices(graph.Outputs, graph.OutputsLength())
+    for op in map(graph.Operators, range(graph.OperatorsLength())):
+        code = model.OperatorCodes(op.OpcodeIndex())
+        kind = max(code.DeprecatedBuiltinCode(), code.BuiltinCode())
+        read |= _indices(op.Inputs, op.InputsLength())
+        written = _indices(op.Outputs, op.OutputsLength())
+        if kind in (schema.BuiltinOperator.WHILE, schema.BuiltinOperator.IF):
+            kept |= written
+        else:
+            given |= written
+    types = _names(schema.TensorType)
+    tensors = (graph.Tensors(i) for i in sorted(given | kept & read))
+    return {_name(t): types[t.Type()].lower() for t in tensors}
+
+
+def _indices(get, count):
+    return {get(i) for i in range(count)}
 
 
 def _name(tensor):

@@ -144,11 +144,11 @@ def intermediate(path, x, kernels="reference"):
     columns = file.encode(x)
     interpreter, _ = open_file(path, kernels, preserve=True)
     inputs = [d["index"] for d in interpreter.get_input_details()]
-    constants = weight_ops.constant_tensors(pathlib.Path(path).read_bytes())
+    names = weight_ops.computed_tensors(pathlib.Path(path).read_bytes())
     details = [
         d
         for d in interpreter.get_tensor_details()
-        if d["name"] and d["name"] not in constants
+        if d["name"] and d["name"] in names
     ]
     for row in zip(*columns, strict=True):
         interpreter.reset_all_variables()

@@ -72,7 +72,7 @@ class ReadTest(parameterized.TestCase):
             model_file.output_names,
             contents.ops,
             lambda path: weight_ops.channelwise_dense(path.read_bytes()),
-            lambda path: weight_ops.constant_tensors(path.read_bytes()),
+            lambda path: weight_ops.computed_tensors(path.read_bytes()),
         )
         refused = dict.fromkeys(range(len(readers)), 0)
         rng = np.random.default_rng(0)

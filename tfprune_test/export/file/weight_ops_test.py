@@ -29,8 +29,8 @@ class ReadTest(absltest.TestCase):
         data = lean.without_notes(sketch.data([x], [z]))
         (found,) = weight_ops.read(data)
         self.assertEqual(found.output, "")
-        self.assertEqual(weight_ops.computed_tensors(data), {"x", "", "z"})
-        self.assertEqual(weight_ops.constant_tensors(data), {""})
+        floats = dict.fromkeys(("x", "", "z"), "float32")
+        self.assertEqual(weight_ops.computed_tensors(data), floats)
 
     def test_the_rows_of_kernels(self):
         sketch = hand_made.Sketch()
@@ -79,13 +79,25 @@ class TensorsTest(absltest.TestCase):
             )
             self.assertEqual(found, expected)
 
-    def test_computed_and_constant_tensors(self):
+    def test_computed_tensors(self):
         data = hand_made.dense(np.ones((2, 3), "float32"))
-        self.assertEqual(weight_ops.computed_tensors(data), {"in", "out"})
-        self.assertEqual(weight_ops.constant_tensors(data), {"kernel"})
+        floats = dict.fromkeys(("in", "out"), "float32")
+        self.assertEqual(weight_ops.computed_tensors(data), floats)
         data = hand_made.dense(np.ones((2, 3), "int8"), "int8")
-        self.assertEqual(weight_ops.computed_tensors(data), set())
-        self.assertEqual(weight_ops.constant_tensors(data), {"kernel"})
+        wanted = dict.fromkeys(("in", "out"), "int8")
+        self.assertEqual(weight_ops.computed_tensors(data), wanted)
+
+    def test_what_a_loop_leaves_unread_is_not_computed(self):
+        sketch = hand_made.Sketch()
+        x, w = sketch.tensor("x", (1, 4)), sketch.constant("w", np.ones(4, "int8"))
+        names = ("spare", "result", "half", "other")
+        spare, result, half, other = (sketch.tensor(n, (1, 4)) for n in names)
+        sketch.op("WHILE", [x, w], [spare, result])
+        # An op that computes two tensors computes both, read or not.
+        sketch.op("SPLIT", [result], [half, other])
+        sketch.tensor("note", (0,))
+        found = weight_ops.computed_tensors(sketch.data([x], [half]))
+        self.assertEqual(list(found), ["x", "result", "half", "other"])
 
 
 class MatchTest(parameterized.TestCase):
