@@ -7,10 +7,12 @@ import numpy as np
 from tfprune import selection
 from tfprune import surgery
 from tfprune.core import boards
+from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.searches import amc
 from tfprune.searches import objective
 from tfprune.searches import strategies
+from tfprune.selection import candidates
 from tfprune.surgery import reconstruction
 
 _LOWEST = 0.02  # Minimum share of a group in the search.
@@ -84,6 +86,25 @@ def ranking(graph, budget, criterion, data, options):
     """`keep` of the channels that a criterion ranks highest in a budget."""
     cut = selection.choose(graph, budget, criterion, data, **options)
     return cut.keep
+
+
+def least(model, limits, job):
+    """The smallest costs that pruning can reach, as predicted.
+
+    Args:
+        model: a built `keras.Model`.
+        limits: names of costs.
+        job: has `options`, arguments of `tfprune.prune`, and `table`, for a
+            limit on latency.
+
+    Returns:
+        `dict` from limits to numbers.
+    """
+    graph = read.channel_graph(model)
+    every = candidates.Candidates(graph, np.zeros(graph.size), **job.options)
+    keep = every.keep([0] * len(every.groups))
+    meter = counting.Meter(graph, job.table)
+    return {limit: getattr(meter, limit)(keep) for limit in limits}
 
 
 def shrunk(model, keep, inputs):

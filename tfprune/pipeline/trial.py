@@ -6,6 +6,7 @@ import numpy as np
 
 from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.pipeline import aims as aims_lib
 from tfprune.pipeline import channel_choice
 from tfprune.pipeline import job as job_lib
 from tfprune.pipeline import tuning
@@ -32,12 +33,7 @@ class Trial:
     def __init__(self, job, name, seed=0, quick=False):
         self._job, self._name, self._seed = job, name, seed
         self._quick = quick
-        self._offsets = {
-            limit: job.baseline["numbers"][key]
-            - job.baseline["numbers"][measured.PREDICTED[limit]]
-            for limit, key in measured.OF_LIMITS.items()
-            if key in job.baseline["numbers"]
-        }
+        self._aims = aims_lib.Aims(job.baseline["numbers"])
 
     def to_budget(self):
         """Yields a `job.Answer` for each level that is measured.
@@ -189,7 +185,8 @@ class Trial:
             bits = np.frombuffer(bytes.fromhex(found["keep"]), np.uint8)
             return np.unpackbits(bits, count=size).astype(bool)
         evaluations = job.recipe.evaluations // (8 if self._quick else 1)
-        aims = self._aims(ceilings)
+        least = channel_choice.least(model, ceilings, job)
+        aims = self._aims.of(ceilings, least)
         for _ in range(max(1, job.recipe.corrections)):
             budget = channel_choice.budget_of(aims, job.table)
             choice = channel_choice.choose(
@@ -201,7 +198,7 @@ class Trial:
                 self._seed,
                 space.path(f"{name}.search.json"),
             )
-            if not corrects or not self._offsets:
+            if not corrects or not self._aims:
                 break
             job.tell(stage="export")
             small = channel_choice.shrunk(model, choice.keep, job.inputs)
@@ -209,32 +206,16 @@ class Trial:
             numbers = measured.predicted(small) | measured.export(
                 small, file, job.calibration, job.core
             )
-            self._learn(numbers)
-            if not measured.over(numbers, ceilings):
+            self._aims.learn(numbers)
+            over = measured.over(numbers, ceilings)
+            if not over:
                 break
-            lower = self._aims(ceilings)
-            # The last aims were not enough, so each must decrease.
-            aims = {k: max(1, min(lower[k], aims[k] - 1)) for k in aims}
+            aims = self._aims.lower(aims, ceilings, least, over)
             evaluations = max(1, evaluations // 4)
         bits = np.packbits(choice.keep).tobytes().hex()
         facts = {"keep": bits, "tried": choice.tried}
         space.put(f"{name}/keep", facts, job.clock.spent)
         return choice.keep
-
-    def _aims(self, ceilings):
-        """Ceilings for predictions, lowered by how much they underestimate."""
-        return {
-            name: max(1, ceiling - max(0, self._offsets.get(name, 0)))
-            for name, ceiling in ceilings.items()
-        }
-
-    def _learn(self, numbers):
-        """Records by how much the measurements exceed the predictions."""
-        for limit in self._offsets:
-            self._offsets[limit] = (
-                numbers[measured.OF_LIMITS[limit]]
-                - numbers[measured.PREDICTED[limit]]
-            )
 
     def _answer(self, small, name, ceilings, curve):
         """The `job.Answer` of a network, measured or from the journal."""
@@ -243,7 +224,7 @@ class Trial:
         if found is not None:
             answer = job_lib.Answer(**found, model=small)
             if job.runtime is not None:
-                self._learn(answer.numbers)
+                self._aims.learn(answer.numbers)
             return answer
         job.tell(stage="measuring")
         numbers = measured.predicted(small)
@@ -254,7 +235,7 @@ class Trial:
             file_values = measured.values(
                 file, job.task, job.validation, job.runtime
             )
-            self._learn(numbers)
+            self._aims.learn(numbers)
         values = job.task.evaluate(small.predict_on_batch, job.validation)
         over = measured.over(numbers, ceilings)
         small.save(space.path(f"{name}.keras"))

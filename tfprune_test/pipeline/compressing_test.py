@@ -263,6 +263,49 @@ class OtherTasksTest(parameterized.TestCase):
             found.before["size_mae, float32"], values["size_mae"], 4
         )
 
+    @pytest.mark.slow  # Exports loops.
+    @pytest.mark.filterwarnings("ignore:These layers do not read patches")
+    def test_recurrent_networks_within_flash(self):
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(120, 8, 4)).astype("float32")
+        y = (x[..., 0].sum(1) > 0).astype("int64")
+        for layer in (keras.layers.LSTM(12), keras.layers.GRU(12)):
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((8, 4))
+            net = keras.Model(inputs, keras.layers.Dense(2)(layer(inputs)))
+            net.compile(
+                keras.optimizers.Adam(0.02),
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                metrics=["accuracy"],
+            )
+            net.fit(x, y, epochs=12, verbose=0)
+            out = self.out.parent / layer.name
+            small = tfprune.compress(
+                net,
+                (x, y),
+                (x[:60], y[:60]),
+                macs=0.6,
+                out=out,
+                epochs=2,
+                recipe=RECIPE,
+                progress=False,
+            )
+            self.assertIn(
+                "Quantization error", (out / "report.html").read_text()
+            )
+            limit = small.before["int8 flash, measured"] - 200
+            small = tfprune.compress(
+                net,
+                (x, y),
+                (x[:60], y[:60]),
+                tfprune.Budget(flash_bytes=limit),
+                out=out.with_name(f"{layer.name}_flash"),
+                epochs=2,
+                recipe=RECIPE,
+                progress=False,
+            )
+            self.assertLessEqual(small.after["int8 flash, measured"], limit)
+
     @pytest.mark.slow  # A whole run.
     def test_an_autoencoder_by_a_function_of_inputs_and_outputs(self):
         x = small_tasks.blobs(200, 0)[0]

@@ -224,18 +224,18 @@ class KeepTest(parameterized.TestCase):
     def test_a_file_that_is_too_large_lowers_the_aim(self):
         key, guess = measured.FLASH, measured.FLASH_PREDICTED
         baseline = {
-            "numbers": {key: 1000, guess: 1000},
+            "numbers": {key: 9000, guess: 9000},
             "values": {"accuracy": 0.9},
-            "costs": {"flash_bytes": 1000},
+            "costs": {"flash_bytes": 9000},
         }
         tried = trial.Trial(job(baseline=baseline), "t")
         aims = self.kept(
             tried,
-            [{key: 560, guess: 500}, {key: 500, guess: 440}],
-            {"flash_bytes": 500},
+            [{key: 8060, guess: 8000}, {key: 8000, guess: 7940}],
+            {"flash_bytes": 8000},
         )
         # 60 bytes were not predicted.
-        self.assertEqual(aims, [{"flash_bytes": 500}, {"flash_bytes": 440}])
+        self.assertEqual(aims, [{"flash_bytes": 8000}, {"flash_bytes": 7940}])
 
 
 if __name__ == "__main__":

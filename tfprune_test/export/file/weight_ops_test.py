@@ -89,7 +89,10 @@ class TensorsTest(absltest.TestCase):
 
     def test_what_a_loop_leaves_unread_is_not_computed(self):
         sketch = hand_made.Sketch()
-        x, w = sketch.tensor("x", (1, 4)), sketch.constant("w", np.ones(4, "int8"))
+        x, w = (
+            sketch.tensor("x", (1, 4)),
+            sketch.constant("w", np.ones(4, "int8")),
+        )
         names = ("spare", "result", "half", "other")
         spare, result, half, other = (sketch.tensor(n, (1, 4)) for n in names)
         sketch.op("WHILE", [x, w], [spare, result])

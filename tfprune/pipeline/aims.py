@@ -1,0 +1,83 @@
+"""What a search aims at, so that the file that is measured meets the limits."""
+
+from tfprune.pipeline.result import measured
+
+
+class Aims:
+    """Limits for predictions, from limits for files.
+
+    A search predicts the costs of a network. Its file may be larger: by as
+    much as the last file that was measured, or, where that leaves less than
+    any network has, by the same factor.
+
+    Args:
+        numbers: `dict`, the costs of the dense network, predicted and, with a
+            file, measured.
+    """
+
+    def __init__(self, numbers):
+        self._seen = {}
+        self.learn(numbers)
+
+    def __bool__(self):
+        """Whether files are measured at all."""
+        return bool(self._seen)
+
+    def learn(self, numbers):
+        """Notes the costs of a network, predicted and measured."""
+        for limit, key in measured.OF_LIMITS.items():
+            if key in numbers:
+                guess = numbers[measured.PREDICTED[limit]]
+                self._seen[limit] = guess, numbers[key]
+
+    def of(self, ceilings, least):
+        """The limits for a search.
+
+        Args:
+            ceilings: `dict` from limits to numbers, for what is measured.
+            least: `dict` from limits to the smallest cost that pruning can
+                reach, as predicted.
+
+        Returns:
+            `dict` from limits to `int`s.
+        """
+        found = {}
+        for limit, ceiling in ceilings.items():
+            aim = ceiling
+            if limit in self._seen:
+                guess, real = self._seen[limit]
+                aim = ceiling - max(0, real - guess)
+                if aim < least[limit]:
+                    aim = max(least[limit], ceiling * guess / real)
+            found[limit] = max(1, int(min(aim, ceiling)))
+        return found
+
+    def lower(self, aims, ceilings, least, over):
+        """Lower limits than some that were not low enough.
+
+        Args:
+            aims: `dict`, the limits so far.
+            ceilings, least: as for `of`.
+            over: `dict` from the limits that the file exceeds to the excess.
+
+        Returns:
+            `dict` from limits to `int`s.
+
+        Raises:
+            ValueError: If the smallest network exceeds a limit.
+        """
+        fresh = self.of(ceilings, least)
+        for limit in over:
+            if aims[limit] <= least[limit]:
+                raise ValueError(
+                    "The budget must be within reach. Received: "
+                    f"{limit}={ceilings[limit]:,}. The file of the smallest "
+                    "network that pruning can leave needs "
+                    f"{ceilings[limit] + over[limit]:,} bytes "
+                    f"({measured.OF_LIMITS[limit]}). Raise the limit, or skip "
+                    "fewer layers."
+                )
+            fresh[limit] = min(fresh[limit], aims[limit] - 1)
+        return {
+            limit: max(1, min(aim, aims[limit])) for limit, aim in fresh.items()
+        }
