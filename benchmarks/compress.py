@@ -51,6 +51,7 @@ flags.DEFINE_string("resnet8", "", "published weights of ResNet-8")
 flags.DEFINE_string("ds_cnn", "", "published weights of DS-CNN")
 flags.DEFINE_string("speech", "", "features x and classes y for DS-CNN")
 flags.DEFINE_string("out", "build/bench/compress", "folder of results")
+flags.DEFINE_bool("only_page", False, "leave out the cells that are missing")
 flags.DEFINE_string("table", "", "also write a table to this file")
 
 OWN = "compress"
@@ -256,6 +257,8 @@ def rows():
                 cell = Cell(name, share, seed, folder)
                 for way in FLAGS.ways:
                     path = folder / f"{cell.key(way)}.json"
+                    if FLAGS.only_page and not path.exists():
+                        continue
                     if not path.exists():
                         text = json.dumps(run(cell, way), indent=2)
                         atomic.write({path: text.encode()})
