@@ -110,27 +110,35 @@ def variants(rows, own, others):
         from that of `own`, with its standard error over shares and seeds, and
         the number of cells in which it is better and worse.
     """
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    told = {way: _differences(rows, own, way) for way in others}
+    found = {task for cells in told.values() for task in cells}
+    tasks = [
+        t for t in dict.fromkeys(row["task"] for row in rows) if t in found
+    ]
     lines = []
-    for way in others:
-        told = {task: [] for task in tasks}
-        for (task, _), ways in groups(rows).items():
-            mine, other = ways.get(own, {}), ways.get(way, {})
-            told[task] += [
-                other[seed]["validation"] - mine[seed]["validation"]
-                for seed in sorted(mine.keys() & other.keys())
-            ]
-        whole = np.concatenate(list(told.values()))
-        if len(whole):
-            cells = [_difference(told[task]) for task in tasks]
+    for way, cells in told.items():
+        if cells:
+            whole = np.concatenate(list(cells.values()))
             better, worse = (whole > 0).sum(), (whole < 0).sum()
-            lines.append((way, *cells, f"{better}", f"{worse}"))
+            means = [_mean(cells.get(task)) for task in tasks]
+            lines.append((way, *means, f"{better}", f"{worse}"))
     return tables.Table(
         ("variant", *tasks, "better", "worse"), tuple(lines), left=1
     )
 
 
-def _difference(values):
+def _differences(rows, own, way):
+    """`dict` from a task to the differences of a way from `own`, by cell."""
+    found = {}
+    for (task, _), ways in groups(rows).items():
+        mine, other = ways.get(own, {}), ways.get(way, {})
+        for seed in sorted(mine.keys() & other.keys()):
+            gain = other[seed]["validation"] - mine[seed]["validation"]
+            found.setdefault(task, []).append(gain)
+    return found
+
+
+def _mean(values):
     if not values:
         return "-"
     error = _spread(values) / len(values) ** 0.5

@@ -68,6 +68,7 @@ class VariantsTest(absltest.TestCase):
         found = rows("mine", [0.8, 0.9]) + rows("other", [0.83, 0.89])
         found += rows("mine", [0.5], task="keywords")
         found += rows("other", [0.6], task="keywords")
+        found += rows("mine", [0.5], task="gestures")
         table = compress_page.variants(found, "mine", ["other", "missing"])
         self.assertEqual(
             table.header, ("variant", "digits", "keywords", "better", "worse")
