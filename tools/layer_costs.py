@@ -9,6 +9,7 @@ import pathlib
 import re
 
 from tfprune.export.micro import c_source
+from tfprune.export.micro import kernels
 from tools import emulated_boards
 
 _SOURCE = pathlib.Path(__file__).parent / "firmware/layers.cc"
@@ -107,7 +108,7 @@ class Program:
         self._board = library.board
         folder = pathlib.Path(folder).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        methods = [f"Add{name}" for name in (*OPS, *MORE)]
+        methods = kernels.portable_methods()
         (folder / "layers_ops.h").write_text(
             c_source.ops("layers", methods)
             + f"#define LAYERS_DATA_BYTES {_DATA_BYTES}\n"

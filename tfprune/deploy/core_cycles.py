@@ -7,6 +7,7 @@ from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.costs import core_table
 from tfprune.export.file import model_file
+from tfprune.export.file import tensor_names
 from tfprune.export.micro import op_sizes
 from tfprune.export.micro.arena import cores
 from tfprune.export.micro.arena import flat_ops
@@ -18,7 +19,8 @@ class OpCycles:
 
     Attributes:
         op: `str`, its kind, as the schema of TFLite names it.
-        output: `str`, the tensor that it writes, named after its layer.
+        output: `str`, the layers whose output it writes, "bn + conv" if they
+            are fused.
         instructions: `int`.
         share: `float` in [0, 1], of the file.
         measured: `bool`, whether ops of its kind were measured; others take
@@ -93,7 +95,7 @@ def cycles(path: typed.Path, core: str) -> Cycles:
         ops=tuple(
             OpCycles(
                 op=op.kind,
-                output=op.outputs[0].name if op.outputs else "",
+                output=_written(op),
                 instructions=round(count),
                 share=count / total,
                 measured=table.measured(size),
@@ -101,3 +103,7 @@ def cycles(path: typed.Path, core: str) -> Cycles:
             for (op, size), count in zip(found, counts, strict=True)
         ),
     )
+
+
+def _written(op):
+    return tensor_names.layers(op.outputs[0].name) if op.outputs else ""

@@ -10,6 +10,7 @@ from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.datasets import samples
+from tfprune.export.file import tensor_names
 from tfprune.export.run import litert
 
 
@@ -136,6 +137,8 @@ def _decibels(signal, noise):
 
 
 def _short(name):
-    """Names of layers and ops, without that of the model before each."""
-    parts = [part.split("/") for part in name.split(";")]
-    return " + ".join("/".join(p[1:] if len(p) > 2 else p) for p in parts)
+    """Layers, and the op unless several are fused."""
+    if ";" in name:
+        return tensor_names.layers(name)
+    path = name.split("/")
+    return "/".join(path[1:] if len(path) > 2 else path)

@@ -10,12 +10,11 @@ import numpy as np
 
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
+from tfprune.export.edit import many_axes
 from tfprune.export.file import packing
 
 # The most inputs of a concatenation in TFLite Micro.
 _MOST_JOINED = 10
-# The most axes of a tensor that it slices.
-_MOST_AXES = 4
 # Which input is divided.
 _SPLIT_INPUT = {"SPLIT": 1, "UNPACK": 0}
 
@@ -41,11 +40,15 @@ def substitute(model):
         kinds.REDUCE_ALL: _any,
         kinds.UNPACK: _unpack,
         kinds.SPLIT: _split_as_stored,
-        kinds.STRIDED_SLICE: _slice_of_many_axes,
+        kinds.STRIDED_SLICE: many_axes.slices,
+        kinds.TRANSPOSE: many_axes.transpositions,
+        kinds.MAXIMUM: many_axes.pairs,
+        kinds.MINIMUM: many_axes.pairs,
         kinds.EQUAL: _compare_as_stored,
         kinds.NOT_EQUAL: _compare_as_stored,
         kinds.CONV_2D: _symmetric_weights,
         kinds.DEPTHWISE_CONV_2D: _symmetric_weights,
+        kinds.TRANSPOSE_CONV: _bias_of_zeros,
     }
     for graph in model.subgraphs:
         place = graph_edits.Place(schema, model, graph)
@@ -282,48 +285,6 @@ def _unpack_truths(place, op):
     place.graph.operators.remove(op)
 
 
-def _slice_of_many_axes(place, op):
-    """STRIDED_SLICE of more than four axes becomes one slice per axis."""
-    source, *bounds = op.inputs
-    begin, end, strides = (place.constant(i) for i in bounds)
-    options, shape = op.builtinOptions, place.shape(source)
-    odd = options.ellipsisMask or options.newAxisMask
-    if len(shape) <= _MOST_AXES or odd or begin is None or end is None:
-        return
-    made = source
-    for axis, size in enumerate(shape):
-        taken = slice(
-            None if options.beginMask >> axis & 1 else int(begin[axis]),
-            None if options.endMask >> axis & 1 else int(end[axis]),
-            int(strides[axis]),
-        )
-        if options.shrinkAxisMask >> axis & 1:
-            first = int(begin[axis]) % size
-            taken = slice(first, first + 1, 1)
-        left = range(*taken.indices(size))
-        if left == range(size):
-            continue
-        now = list(place.shape(made))
-        flat = [int(np.prod(now[:axis])), size, int(np.prod(now[axis + 1 :]))]
-        made = place.reshape(op, made, flat)
-        now[axis], flat[1] = len(left), len(left)
-        edges = [[0, left.start, 0], [flat[0], left.stop, flat[2]]]
-        edges.append([1, left.step, 1])
-        made = place.insert(
-            op,
-            "STRIDED_SLICE",
-            "StridedSliceOptions",
-            [made, *(place.add_constant(np.array(e)) for e in edges)],
-            flat,
-            made,
-            # A negative end would count from the end of the axis.
-            endMask=2 if left.stop < 0 else 0,
-        )
-        made = place.reshape(op, made, now)
-    target = place.add_constant(np.array(place.shape(op.outputs[0])))
-    place.become(op, "RESHAPE", "ReshapeOptions", [made, target])
-
-
 def _compare_as_stored(place, op):
     """EQUAL and NOT_EQUAL with a constant compare the stored integers.
 
@@ -395,3 +356,28 @@ def _rescale_bias(place, op, factor):
     tensor.quantization = copy.deepcopy(before.quantization)
     tensor.quantization.scale = [s * factor for s in before.quantization.scale]
     op.inputs = [*op.inputs[:2], index]
+
+
+def _bias_of_zeros(place, op):
+    """An int16 TRANSPOSE_CONV without a bias gets one of zeros.
+
+    The kernels for CMSIS-NN read its type without asking whether there is one.
+    """
+    types = place.schema.TensorType
+    _, weights, source, *bias = op.inputs
+    if bias or place.type(source) != types.INT16:
+        return
+    index = place.add_constant(np.zeros(place.shape(weights)[:1]), "<i8")
+    tensor = place.graph.tensors[index]
+    tensor.type = types.INT64
+    tensor.name = b"bias"
+    step, _ = place.steps(source)
+    filters = place.graph.tensors[weights].quantization
+    tensor.quantization = place.schema.QuantizationParametersT()
+    tensor.quantization.scale = [step * scale for scale in filters.scale]
+    tensor.quantization.zeroPoint = [0] * len(filters.scale)
+    options, inputs = op.builtinOptions, [*op.inputs, index]
+    place.become(
+        op, "TRANSPOSE_CONV", "TransposeConvOptions", inputs, version=3
+    )
+    op.builtinOptions = options

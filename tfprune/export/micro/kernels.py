@@ -28,6 +28,16 @@ _CUSTOM = {
 }
 
 
+def portable_methods():
+    """The methods of all kernels that need no other library or sources.
+
+    Returns:
+        Sorted list of method names.
+    """
+    own = {_CUSTOM["CIRCULAR_BUFFER"], _CUSTOM["TFLM_DECODE"]}
+    return sorted({*_METHODS.values(), *own})
+
+
 def resolver_methods(ops):
     """The methods that register the kernels of some ops.
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from tfprune.core import tables
 from tfprune.export.file import packing
+from tfprune.export.file import tensor_names
 from tfprune.export.micro.arena import arena_plan
 from tfprune.export.micro.arena import flat_ops
 
@@ -51,9 +52,13 @@ def text(name, data, need, code, reserved, original):
 
 
 def _names(original, graphs):
-    """Names of all tensors; the embedded file names only inputs and outputs."""
+    """Layers of all tensors; the embedded file names its ends only."""
     found = [
-        [tensor.name for graph in some for tensor in graph.tensors]
+        [
+            tensor_names.layers(tensor.name)
+            for graph in some
+            for tensor in graph.tensors
+        ]
         for some in (flat_ops.read(original), graphs)
     ]
     return found[0] if len(found[0]) == len(found[1]) else found[1]

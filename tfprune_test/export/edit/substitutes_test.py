@@ -11,6 +11,7 @@ from tfprune.export.edit import substitutes
 from tfprune.export.file import model_file
 from tfprune.export.file import packing
 from tfprune.export.micro import kernels
+from tfprune.export.micro.arena import flat_ops
 from tfprune.export.run import interpreter
 from tfprune_test.export import hand_made
 from tfprune_test.export import small_models
@@ -145,6 +146,21 @@ class SubstituteTest(parameterized.TestCase):
         wanted = small_models.predictions(model, [self.x])[0]
         for runtime in ("tflite", "reference", "micro"):
             found = interpreter.run(self.path, self.x, runtime)
+            np.testing.assert_allclose(found, wanted, atol=0.05)
+
+    @parameterized.parameters("zeros", "ones")
+    def test_a_transposed_convolution_of_int16_has_a_bias(self, bias):
+        """The kernel of CMSIS-NN reads one in any case."""
+        inputs = keras.Input((4, 4, 3))
+        layer = keras.layers.Conv2DTranspose(2, 3, bias_initializer=bias)
+        model = keras.Model(inputs, layer(inputs))
+        x = small_models.samples(model)
+        small_models.export(model, self.path, "int16x8", x)
+        (graph,) = flat_ops.read(self.path.read_bytes())
+        self.assertEqual(graph.ops[0].inputs[3].dtype, "INT64")
+        wanted = small_models.predictions(model, x)[0]
+        for runtime in ("tflite", "reference", "micro"):
+            found = interpreter.run(self.path, x, runtime)
             np.testing.assert_allclose(found, wanted, atol=0.05)
 
     @parameterized.parameters(masked, masked_by_another_value)

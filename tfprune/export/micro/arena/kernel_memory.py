@@ -67,12 +67,12 @@ _RECORDS = {
     "ADD_N": 40,
     "ASSIGN_VARIABLE": 8,
     "AVERAGE_POOL_2D": 32,
+    "BATCH_MATMUL": 16,
     "BATCH_TO_SPACE_ND": 4,
     "CALL_ONCE": 8,
     "CIRCULAR_BUFFER": 8,
     "CONCATENATION": 24,
     "CONV_2D": 56,
-    "CUMSUM": 36,
     "DEPTHWISE_CONV_2D": 56,
     "DEQUANTIZE": 32,
     "DIV": 28,
@@ -144,11 +144,16 @@ _OPTIMIZED_RECORDS = {
     },
 }
 _NO_RECORD = {
+    "ARG_MAX",
+    "ARG_MIN",
     "BROADCAST_ARGS",
     "BROADCAST_TO",
     "CAST",
     "CEIL",
     "COS",
+    "CUMSUM",
+    "DEPTH_TO_SPACE",
+    "DYNAMIC_UPDATE_SLICE",
     "EXP",
     "EXPAND_DIMS",
     "FILL",
@@ -166,11 +171,14 @@ _NO_RECORD = {
     "NEG",
     "PACK",
     "RESHAPE",
+    "RESIZE_BILINEAR",
+    "RESIZE_NEAREST_NEIGHBOR",
     "REVERSE_V2",
     "ROUND",
     "SHAPE",
     "SIN",
     "SLICE",
+    "SPACE_TO_DEPTH",
     "SPLIT",
     "SPLIT_V",
     "SQUARE",
@@ -185,6 +193,18 @@ _DECODE = "TFLM_DECODE"
 # Bytes of a tensor during initialization, and of its quantization parameters.
 _TENSOR, _STEPS = 32, 12
 _REDUCERS = ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_ALL")
+# Kernels that copy the shape of their output before they write to it.
+_COPIES_SHAPE = (
+    "BATCH_MATMUL",
+    "DEPTH_TO_SPACE",
+    "EMBEDDING_LOOKUP",
+    "GATHER",
+    "GATHER_ND",
+    "L2_POOL_2D",
+    "SPACE_TO_DEPTH",
+)
+# Kernels whose `Prepare` requests its tensors twice.
+_TWICE = (*_REDUCERS, "ABS", "RSQRT", "TANH")
 _INTEGERS = ("INT8", "INT16")
 
 
@@ -234,6 +254,13 @@ def of(op, kernels, extension):
 
 
 def _persistent(op, kernels, extension):
+    found = list(_own_persistent(op, kernels, extension))
+    if op.kind in _COPIES_SHAPE:
+        found.append(4 + 4 * len(op.outputs[0].shape))
+    return found
+
+
+def _own_persistent(op, kernels, extension):
     first = op.inputs[0].dtype if op.inputs and op.inputs[0] else ""
     if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
         axis = 3 if op.kind == "DEPTHWISE_CONV_2D" else 0
@@ -248,6 +275,8 @@ def _persistent(op, kernels, extension):
             if rank <= 2 or weights.shape[-1] % 4:
                 found.append(4 * op.outputs[0].shape[-1])
         return found
+    if op.kind == "CUMSUM" and first == "INT8":
+        return [36]
     if op.kind == "SOFTMAX" and first == "INT16":
         return [_LUT, _LUT]
     if op.kind == "BATCH_MATMUL":
@@ -353,7 +382,7 @@ def _esp(op, extension):
 
 
 def _temporary(op):
-    """Bytes of tensors during `Prepare`, which most kernels request twice."""
+    """Bytes of all tensors that `Prepare` requests, freed when it is done."""
     size = sum(map(_prepared, filter(None, op.inputs)))
     size += sum(map(_prepared, op.outputs))
     if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"):
@@ -362,9 +391,8 @@ def _temporary(op):
         if op.kind == "TRANSPOSE_CONV":
             again = [*op.inputs[1:3], *op.outputs]
         return size + sum(map(_prepared, again))
-    if op.kind in ("FULLY_CONNECTED", "CONCATENATION"):
-        return size
-    return 2 * size
+    known = op.kind in _RECORDS or op.kind in _NO_RECORD
+    return size if known and op.kind not in _TWICE else 2 * size
 
 
 def _prepared(tensor):

@@ -86,9 +86,9 @@ class PlanTest(absltest.TestCase):
 
     def test_what_sets_the_peak(self):
         """Of small maps, the tensors that an op prepares with."""
-        for size, limit in ((10_000, "activations"), (4, "NEG")):
+        for size, limit in ((10_000, "activations"), (4, "SELECT_V2")):
             x, y = tensor(size, "x"), tensor(size, "y")
-            graphs = [graph([op("NEG", [x], [y])], [x], [y])]
+            graphs = [graph([op("SELECT_V2", [x] * 9, [y])], [x], [y])]
             plan = arena_plan.plan(graphs, "reference", "plain")
             self.assertEqual(plan.limit, limit)
 

@@ -84,9 +84,28 @@ class KernelMemoryTest(parameterized.TestCase):
             )
             self.assertEqual(of(dense).persistent, expected)
 
+    @parameterized.parameters(
+        ("NEG", 1),
+        ("UNIDIRECTIONAL_SEQUENCE_LSTM", 1),
+        ("RSQRT", 2),
+        ("MEAN", 2),
+        # What is not known may request its tensors twice.
+        ("NEW_OP", 2),
+    )
+    def test_tensors_during_preparation(self, kind, times):
+        x = tensor(1, 4)
+        found = kernel_memory._temporary(op(kind, [x, None], [x]))
+        self.assertEqual(found, times * 2 * 52)
+
+    @parameterized.parameters("GATHER", "BATCH_MATMUL", "DEPTH_TO_SPACE")
+    def test_kernels_that_copy_the_shape_of_their_output(self, kind):
+        x = tensor(1, 2, 4, 4)
+        found = of(op(kind, [x, x], [x], adjX=False, adjY=True))
+        self.assertIn(4 + 4 * 4, found.persistent)
+
     def test_an_op_without_inputs(self):
         found = of(op("VAR_HANDLE", [], [tensor(dtype="RESOURCE", channels=0)]))
-        self.assertEqual((found.record, found.temporary), (8, 64))
+        self.assertEqual((found.record, found.temporary), (8, 32))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,188 @@
+"""Rewrites ops on more axes than the kernels of TFLite Micro take.
+
+Its STRIDED_SLICE refuses more than four axes. With CMSIS-NN, TRANSPOSE leaves
+the output unwritten instead, and MAXIMUM and MINIMUM read beyond the shapes,
+without an error. Axes that an op treats alike and that stay neighbors are one
+axis to it, so that reshapes around it leave it fewer.
+"""
+
+import math
+
+import numpy as np
+
+MOST_AXES = 4
+
+
+def slices(place, op):
+    """STRIDED_SLICE of more than four axes becomes one slice per axis.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op, which is replaced.
+    """
+    source, *bounds = op.inputs
+    begin, end, strides = (place.constant(i) for i in bounds)
+    options, shape = op.builtinOptions, place.shape(source)
+    odd = options.ellipsisMask or options.newAxisMask
+    if len(shape) <= MOST_AXES or odd or begin is None or end is None:
+        return
+    made = source
+    for axis, size in enumerate(shape):
+        taken = slice(
+            None if options.beginMask >> axis & 1 else int(begin[axis]),
+            None if options.endMask >> axis & 1 else int(end[axis]),
+            int(strides[axis]),
+        )
+        if options.shrinkAxisMask >> axis & 1:
+            first = int(begin[axis]) % size
+            taken = slice(first, first + 1, 1)
+        left = range(*taken.indices(size))
+        if left == range(size):
+            continue
+        now = list(place.shape(made))
+        flat = [math.prod(now[:axis]), size, math.prod(now[axis + 1 :])]
+        made = place.reshape(op, made, flat)
+        now[axis], flat[1] = len(left), len(left)
+        edges = [[0, left.start, 0], [flat[0], left.stop, flat[2]]]
+        edges.append([1, left.step, 1])
+        made = place.insert(
+            op,
+            "STRIDED_SLICE",
+            "StridedSliceOptions",
+            [made, *(place.add_constant(np.array(e)) for e in edges)],
+            flat,
+            made,
+            # A negative end would count from the end of the axis.
+            endMask=2 if left.stop < 0 else 0,
+        )
+        made = place.reshape(op, made, now)
+    _finish(place, op, made)
+
+
+def transpositions(place, op):
+    """TRANSPOSE of more than four axes becomes some of at most four.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op, which is replaced.
+    """
+    source, order = op.inputs
+    order, shape = place.constant(order), place.shape(source)
+    if len(shape) <= MOST_AXES or order is None:
+        return
+    made = _before_reshapes(place, op, source)
+    for sizes, axes in _steps(*_merged(shape, order.tolist())):
+        made = place.reshape(op, made, sizes)
+        axes_tensor = place.add_constant(np.array(axes))
+        made = place.insert(
+            op,
+            "TRANSPOSE",
+            "TransposeOptions",
+            [made, axes_tensor],
+            [sizes[axis] for axis in axes],
+            made,
+        )
+    _finish(place, op, made)
+
+
+def pairs(place, op):
+    """An op on pairs of values, on more than four axes, gets at most four.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op, which gets reshaped inputs, and a reshape behind it. It
+            stays as it is where the inputs broadcast along too many axes.
+    """
+    output = op.outputs[0]
+    shape = place.shape(output)
+    if len(shape) <= MOST_AXES:
+        return
+    wide = [
+        (1,) * (len(shape) - len(own)) + own
+        for own in map(place.shape, op.inputs)
+    ]
+    # Neighbors along which the same inputs broadcast are one axis.
+    sizes, kinds = [], []
+    for size, *own in zip(shape, *wide, strict=True):
+        kind = [n == size for n in own]
+        if kinds and (size == 1 or kind == kinds[-1]):
+            sizes[-1] *= size
+        elif size > 1:
+            sizes.append(size)
+            kinds.append(kind)
+    if len(sizes) > MOST_AXES:
+        return
+    inputs = [
+        place.reshape(
+            op,
+            _before_reshapes(place, op, index),
+            [n if kind[i] else 1 for n, kind in zip(sizes, kinds, strict=True)],
+        )
+        for i, index in enumerate(op.inputs)
+    ]
+    made = place.insert(
+        op, place.kind(op), "MaximumMinimumOptions", inputs, sizes, output
+    )
+    _finish(place, op, made)
+
+
+def _merged(shape, order):
+    """The same transposition of as few axes as there can be.
+
+    Axes of size 1 are left out; axes that stay neighbors become one.
+
+    Returns:
+        `(sizes, order)`.
+    """
+    kept = [axis for axis, size in enumerate(shape) if size != 1]
+    order = [kept.index(axis) for axis in order if axis in kept]
+    runs = []
+    for axis in order:
+        if runs and axis == runs[-1][-1] + 1:
+            runs[-1].append(axis)
+        else:
+            runs.append([axis])
+    by_source = sorted(runs)
+    sizes = [math.prod(shape[kept[axis]] for axis in run) for run in by_source]
+    return sizes, [by_source.index(run) for run in runs]
+
+
+def _steps(sizes, order):
+    """Yields `(sizes, order)` of transpositions that do one together."""
+    if len(sizes) <= MOST_AXES:
+        if len(sizes) > 1:
+            yield sizes, order
+        return
+    # One axis after the other moves in front of those that come after it.
+    now = list(range(len(sizes)))
+    for goal, axis in enumerate(order):
+        at = now.index(axis)
+        if at > goal:
+            parts = now[:goal], now[goal:at], [axis], now[at + 1 :]
+            yield [math.prod(sizes[i] for i in p) for p in parts], [0, 2, 1, 3]
+            now.insert(goal, now.pop(at))
+
+
+def _before_reshapes(place, op, index):
+    """What a tensor is before reshapes, which go if `op` alone reads them."""
+    maker = place.maker(index)
+    while maker is not None and place.kind(maker) == "RESHAPE":
+        before = int(maker.inputs[0])
+        if place.readers(index) == [op] and index not in place.graph.outputs:
+            place.graph.operators.remove(maker)
+            op.inputs = [before if i == index else i for i in op.inputs]
+        index, maker = before, place.maker(before)
+    return index
+
+
+def _finish(place, op, made):
+    """`op` becomes the reshape of `made` to its output."""
+    target = place.add_constant(np.array(place.shape(op.outputs[0])))
+    place.become(op, "RESHAPE", "ReshapeOptions", [made, target])
+    output = op.outputs[0]
+    readers = place.readers(output)
+    if [place.kind(r) for r in readers] == ["RESHAPE"] and (
+        output not in place.graph.outputs
+    ):
+        readers[0].inputs = [made, *readers[0].inputs[1:]]
+        place.graph.operators.remove(op)
