@@ -12,36 +12,26 @@ instructions of an inference on qemu's Cortex-M4 and M55.
 If it is started again, it continues with the missing rows.
 """
 
-import functools
 import json
 import pathlib
-import sys
 
+import emulated
 import keras
 import numpy as np
 import results
 from absl import app
 from absl import flags
 
-# The tools are not installed.
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-
 import tfprune
 from tfprune import zoo
 from tfprune.core import tables
 from tfprune.core.files import atomic
 from tfprune.export.convert import tflite
-from tfprune.export.file import model_file
 from tfprune.export.micro import compression
 from tfprune.export.micro import firmware_folder
 from tfprune.export.micro.arena import offline_plan
-from tfprune.export.run import interpreter
-from tools import firmware_library
-from tools import layer_costs
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("tflite_micro", "", "sources of TFLite Micro")
-flags.DEFINE_string("build", "build/firmware", "folder of objects")
 flags.DEFINE_list("only", [], "names of networks; empty means all")
 flags.DEFINE_string("out", "build/bench/arena", "folder of results")
 flags.DEFINE_string("table", "", "also write a table to this file")
@@ -156,7 +146,7 @@ def main(_):
             path = export(folder, name)
             found = folder / f"{path.stem}-{core}-{kernels}.json"
             if FLAGS.tflite_micro and not found.exists():
-                row = measure(folder, path, kernels, core)
+                row = emulated.measure(folder, path, kernels, core)
                 print(name, kernels, core, row, flush=True)
                 atomic.write({found: json.dumps(row, indent=1).encode()})
                 write(folder)
@@ -175,42 +165,6 @@ def export(folder, name):
     if finish is not None:
         finish(path)
     return path
-
-
-def measure(folder, path, kernels, core):
-    """Measurements of a file on an emulated core, outputs included."""
-    program = program_of(folder, kernels, core)
-    file = model_file.read(path)
-    random = interpreter.random_inputs(file, 1)
-    columns = interpreter.stored(file, random)
-    count = len(file.inputs)
-    inputs = b"".join(c[:1].tobytes() for c in columns[:count])
-    work = folder / f"{core}-{kernels}"
-    found = program.least_arena(
-        path,
-        firmware_folder.arena_bytes(path, kernels, core),
-        work,
-        inputs,
-        file.ops.get("VAR_HANDLE", 0),
-    )
-    wanted = np.concatenate([c[:1].ravel() for c in columns[count:]])
-    got = np.frombuffer(found.outputs, wanted.dtype)
-    return {
-        "least": found.least,
-        "used": found.used,
-        "instructions": found.instructions,
-        "differ": int((got != wanted).sum()),
-        "values": wanted.size,
-    }
-
-
-@functools.cache
-def program_of(folder, kernels, core):
-    """Builds one program per core, for its first network."""
-    library = firmware_library.Library(
-        FLAGS.tflite_micro, core, kernels, FLAGS.build
-    )
-    return layer_costs.Program(library, folder / f"{core}-{kernels}")
 
 
 def write(folder):

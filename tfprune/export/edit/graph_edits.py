@@ -162,11 +162,34 @@ class Place:
             tensor.quantization = self.graph.tensors[like].quantization
         op.outputs = [made]
         self.become(op, kind, options, inputs, **values)
+        self._put(before, op)
+        return made
+
+    def repeat(self, op, inputs, shape):
+        """Inserts a copy of an op before it, for other inputs.
+
+        Args:
+            op: The op, of one output.
+            inputs: list of `int`, the indices of the inputs.
+            shape: The shape of the output, which is stored as that of `op`.
+
+        Returns:
+            `int`, the index of the output.
+        """
+        new = copy.copy(op)
+        like = self.graph.tensors[op.outputs[0]]
+        made = self._add_tensor(shape)
+        self.graph.tensors[made].type = like.type
+        self.graph.tensors[made].quantization = like.quantization
+        new.inputs, new.outputs = list(inputs), [made]
+        self._put(op, new)
+        return made
+
+    def _put(self, before, op):
         place = next(
             i for i, known in enumerate(self.graph.operators) if known is before
         )
         self.graph.operators.insert(place, op)
-        return made
 
     def reshape(self, before, index, shape):
         """Inserts a RESHAPE of tensor `index`; the index of its output."""

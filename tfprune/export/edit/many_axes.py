@@ -6,6 +6,7 @@ without an error. Axes that an op treats alike and that stay neighbors are one
 axis to it, so that reshapes around it leave it fewer.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -93,37 +94,73 @@ def pairs(place, op):
         op: the op, which gets reshaped inputs, and a reshape behind it. It
             stays as it is where the inputs broadcast along too many axes.
     """
-    output = op.outputs[0]
-    shape = place.shape(output)
-    if len(shape) <= MOST_AXES:
+    _fewer_axes(place, op, 0)
+
+
+def products(place, op):
+    """BATCH_MATMUL of more than four axes gets at most four, as `pairs`.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op.
+    """
+    _fewer_axes(place, op, 2)
+
+
+def dense(place, op):
+    """FULLY_CONNECTED of more than four axes becomes one of three.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op, which is replaced.
+    """
+    source, *weights = op.inputs
+    *outer, units = place.shape(op.outputs[0])
+    if len(outer) < MOST_AXES:
         return
-    wide = [
-        (1,) * (len(shape) - len(own)) + own
-        for own in map(place.shape, op.inputs)
-    ]
-    # Neighbors along which the same inputs broadcast are one axis.
-    sizes, kinds = [], []
-    for size, *own in zip(shape, *wide, strict=True):
-        kind = [n == size for n in own]
-        if kinds and (size == 1 or kind == kinds[-1]):
-            sizes[-1] *= size
-        elif size > 1:
-            sizes.append(size)
-            kinds.append(kind)
-    if len(sizes) > MOST_AXES:
+    flat = [1, math.prod(outer)]
+    source = _reshaped(place, op, source, [*flat, place.shape(source)[-1]])
+    _finish(place, op, place.repeat(op, [source, *weights], [*flat, units]))
+
+
+def _fewer_axes(place, op, last):
+    """Merges the axes along which inputs broadcast, but for the last ones."""
+    shapes = [place.shape(index) for index in (*op.outputs, *op.inputs)]
+    if len(shapes[0]) <= MOST_AXES:
         return
-    inputs = [
-        place.reshape(
-            op,
-            _before_reshapes(place, op, index),
-            [n if kind[i] else 1 for n, kind in zip(sizes, kinds, strict=True)],
-        )
-        for i, index in enumerate(op.inputs)
-    ]
-    made = place.insert(
-        op, place.kind(op), "MaximumMinimumOptions", inputs, sizes, output
+    cut = len(shapes[0]) - last
+    shapes = [(1,) * (len(shapes[0]) - len(own)) + own for own in shapes]
+    groups = _groups(*(shape[:cut] for shape in shapes))
+    if len(groups) + last > MOST_AXES:
+        return
+    made, *inputs = (
+        [math.prod(sizes) for sizes in own] + [*shape[cut:]]
+        for own, shape in zip(zip(*groups, strict=True), shapes, strict=True)
     )
-    _finish(place, op, made)
+    inputs = [
+        _reshaped(place, op, index, shape)
+        for index, shape in zip(op.inputs, inputs, strict=True)
+    ]
+    _finish(place, op, place.repeat(op, inputs, made))
+
+
+def _groups(shape, *others):
+    """Neighboring axes along which the same inputs broadcast.
+
+    Returns:
+        A list with the sizes of each group's axes, for `shape` and each other.
+    """
+    found, last = [], None
+    for sizes in zip(shape, *others, strict=True):
+        kind = [size == sizes[0] for size in sizes]
+        if found and (sizes[0] == 1 or kind == last):
+            found[-1] = [
+                (*own, size) for own, size in zip(found[-1], sizes, strict=True)
+            ]
+        elif sizes[0] > 1:
+            found.append([(size,) for size in sizes])
+            last = kind
+    return found
 
 
 def _merged(shape, order):
@@ -161,6 +198,16 @@ def _steps(sizes, order):
             parts = now[:goal], now[goal:at], [axis], now[at + 1 :]
             yield [math.prod(sizes[i] for i in p) for p in parts], [0, 2, 1, 3]
             now.insert(goal, now.pop(at))
+
+
+def _reshaped(place, op, index, shape):
+    """A reshape of an input of `op`; that of a constant is another constant."""
+    if not place.is_constant(index):
+        return place.reshape(op, _before_reshapes(place, op, index), shape)
+    tensor = copy.copy(place.graph.tensors[index])
+    tensor.shape = shape
+    place.graph.tensors.append(tensor)
+    return len(place.graph.tensors) - 1
 
 
 def _before_reshapes(place, op, index):

@@ -10,11 +10,10 @@ import numpy as np
 
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
+from tfprune.export.edit import groups
 from tfprune.export.edit import many_axes
 from tfprune.export.file import packing
 
-# The most inputs of a concatenation in TFLite Micro.
-_MOST_JOINED = 10
 # Which input is divided.
 _SPLIT_INPUT = {"SPLIT": 1, "UNPACK": 0}
 
@@ -44,9 +43,11 @@ def substitute(model):
         kinds.TRANSPOSE: many_axes.transpositions,
         kinds.MAXIMUM: many_axes.pairs,
         kinds.MINIMUM: many_axes.pairs,
+        kinds.BATCH_MATMUL: many_axes.products,
+        kinds.FULLY_CONNECTED: many_axes.dense,
         kinds.EQUAL: _compare_as_stored,
         kinds.NOT_EQUAL: _compare_as_stored,
-        kinds.CONV_2D: _symmetric_weights,
+        kinds.CONV_2D: _convolution,
         kinds.DEPTHWISE_CONV_2D: _symmetric_weights,
         kinds.TRANSPOSE_CONV: _bias_of_zeros,
     }
@@ -95,7 +96,7 @@ def _tile(place, op):
         place.become(
             op, "BROADCAST_TO", "BroadcastToOptions", [x, shape], version=2
         )
-    elif len(axes) == 1 and times[axes[0]] <= _MOST_JOINED:
+    elif len(axes) == 1 and times[axes[0]] <= groups.MOST_JOINED:
         place.become(
             op,
             "CONCATENATION",
@@ -313,6 +314,11 @@ def _compare_as_stored(place, op):
             value = place.add_steps(values, steps, like=source)
             op.inputs = [source, value]
             return
+
+
+def _convolution(place, op):
+    _symmetric_weights(place, op)
+    groups.convolutions(place, op)
 
 
 def _symmetric_weights(place, op):

@@ -102,7 +102,24 @@ class TranspositionsTest(parameterized.TestCase):
                 )
 
 
-class PairsTest(parameterized.TestCase):
+class FewerAxesTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+
+    def exported(self, model, kind, mode="int8"):
+        """Exports, compares outputs, and returns the only op of a kind."""
+        x = small_models.samples(model)
+        data = None if mode == "float32" else x
+        small_models.export(model, self.path, mode, data)
+        exact = small_models.predictions(model, x)[0]
+        for runtime in ("tflite", "reference", "micro"):
+            found = interpreter.run(self.path, x, runtime)
+            np.testing.assert_allclose(found, exact, atol=0.2)
+        (graph,) = flat_ops.read(self.path.read_bytes())
+        (op,) = [op for op in graph.ops if op.kind == kind]
+        return op
+
     @parameterized.parameters(
         ((3, 4, 2, 5), (3, 4, 2, 5), (120,)),
         ((3, 4, 2, 5), (1, 1, 1, 5), (24, 5)),
@@ -111,19 +128,37 @@ class PairsTest(parameterized.TestCase):
         ((3, 1, 2, 5), (1, 4, 2, 5), (3, 4, 10)),
         ((3, 4, 2, 5), (3, 1, 2, 1), (3, 4, 2, 5)),
     )
-    def test_of_several_shapes(self, one, other, wanted):
+    def test_a_maximum(self, one, other, wanted):
         a, b = keras.Input(one), keras.Input(other)
         model = keras.Model([a, b], keras.ops.maximum(a, b))
-        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
-        x = small_models.samples(model)
-        small_models.export(model, path, "int8", x)
-        exact = small_models.predictions(model, x)[0]
-        for runtime in ("tflite", "reference"):
-            found = interpreter.run(path, x, runtime)
-            np.testing.assert_allclose(found, exact, atol=0.08)
-        (graph,) = flat_ops.read(path.read_bytes())
-        (op,) = [op for op in graph.ops if op.kind == "MAXIMUM"]
+        op = self.exported(model, "MAXIMUM")
         self.assertEqual(op.outputs[0].shape, wanted)
+
+    def test_a_minimum_with_a_constant(self):
+        inputs = keras.Input((3, 4, 2, 5))
+        limits = np.linspace(-1, 1, 10, dtype="float32").reshape(2, 5)
+        model = keras.Model(inputs, keras.ops.minimum(inputs, limits))
+        op = self.exported(model, "MINIMUM")
+        self.assertEqual(op.outputs[0].shape, (12, 10))
+        self.assertTrue(op.inputs[1].constant)
+
+    @parameterized.parameters(
+        ((3, 4, 2, 5), (3, 4, 5, 6), (12, 2, 6)),
+        ((3, 4, 2, 5), (1, 1, 5, 6), (12, 2, 6)),
+        ((3, 1, 2, 5), (3, 4, 5, 6), (3, 4, 2, 6)),
+    )
+    def test_products(self, one, other, wanted):
+        a, b = keras.Input(one), keras.Input(other)
+        model = keras.Model([a, b], keras.ops.matmul(a, b))
+        op = self.exported(model, "BATCH_MATMUL")
+        self.assertEqual(op.outputs[0].shape, wanted)
+
+    @parameterized.parameters("float32", "int8", "int16x8")
+    def test_dense(self, mode):
+        inputs = keras.Input((3, 2, 4, 5))
+        model = keras.Model(inputs, LAYERS.Dense(6, "relu")(inputs))
+        op = self.exported(model, "FULLY_CONNECTED", mode)
+        self.assertEqual(op.outputs[0].shape, (1, 24, 6))
 
 
 if __name__ == "__main__":
