@@ -55,7 +55,8 @@ def lines_of_imports(path):
         for name in names:
             found.setdefault(name.split(".")[0], node.lineno)
             sibling = path.with_name(f"{name}.py")
-            if sibling.exists():
+            own = sibling.read_text() if sibling.exists() else ""
+            if own and "sys.path.ins" not in own:
                 for other in lines_of_imports(sibling):
                     found.setdefault(other, node.lineno)
     return found

@@ -2,9 +2,9 @@
 
 from tfprune.core import packages
 from tfprune.export.edit import dead_tensors
-from tfprune.export.edit import look_up_tables
 from tfprune.export.edit import lstm_scales
-from tfprune.export.edit import substitutes
+from tfprune.export.edit.replaced import look_up_tables
+from tfprune.export.edit.replaced import substitutes
 from tfprune.export.file import packing
 
 KEY = "serving_default"

@@ -30,7 +30,10 @@ class Place:
         return self.graph.tensors[index].type
 
     def shape(self, index):
-        return tuple(int(n) for n in self.graph.tensors[index].shape)
+        found = self.graph.tensors[
+            index
+        ].shape  # That of a scalar may be absent.
+        return () if found is None else tuple(int(n) for n in found)
 
     def constant(self, index):
         """The integers of a constant; `None` if the tensor is computed."""

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune.export.edit import look_up_tables
+from tfprune.export.edit.replaced import look_up_tables
 from tfprune.export.file import model_file
 from tfprune.export.file import packing
 from tfprune.export.run import interpreter

@@ -7,7 +7,7 @@ from absl.testing import parameterized
 
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
-from tfprune.export.edit import substitutes
+from tfprune.export.edit.replaced import substitutes
 from tfprune.export.file import model_file
 from tfprune.export.file import packing
 from tfprune.export.micro import kernels

@@ -6,7 +6,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.export.edit import many_axes
+from tfprune.export.edit.replaced import many_axes
 from tfprune.export.file import model_file
 from tfprune.export.micro.arena import flat_ops
 from tfprune.export.run import interpreter
@@ -141,6 +141,14 @@ class FewerAxesTest(parameterized.TestCase):
         op = self.exported(model, "MINIMUM")
         self.assertEqual(op.outputs[0].shape, (12, 10))
         self.assertTrue(op.inputs[1].constant)
+
+    @parameterized.parameters((5,), (3, 4, 2, 5))
+    def test_a_maximum_with_a_number(self, *shape):
+        inputs = keras.Input(shape)
+        layer = LAYERS.ReLU()(inputs)
+        model = keras.Model(inputs, keras.ops.maximum(layer, 0.25))
+        op = self.exported(model, "MAXIMUM")
+        self.assertLessEqual(len(op.outputs[0].shape), many_axes.MOST_AXES)
 
     @parameterized.parameters(
         ((3, 4, 2, 5), (3, 4, 5, 6), (12, 2, 6)),

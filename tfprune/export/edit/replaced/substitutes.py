@@ -10,8 +10,8 @@ import numpy as np
 
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
-from tfprune.export.edit import groups
-from tfprune.export.edit import many_axes
+from tfprune.export.edit.replaced import groups
+from tfprune.export.edit.replaced import many_axes
 from tfprune.export.file import packing
 
 # Which input is divided.
