@@ -7,6 +7,7 @@ as its ops; qemu counts, and one instruction is one nanosecond there.
 import dataclasses
 import pathlib
 import re
+import subprocess
 
 from tfprune.export.micro import c_source
 from tfprune.export.micro import kernels
@@ -29,6 +30,8 @@ _ALIGNMENT = 16
 _TOO_SMALL = 5
 _OP = re.compile(r"^op (\S+) (\d+)", re.M)
 _DATA_BYTES, _ARENA_BYTES = 1 << 20, 1 << 20
+# After which a program is taken to have stopped.
+_SECONDS = 90
 # Files of one call: the command line that a core can read is short.
 _AT_A_TIME = 4
 
@@ -154,16 +157,21 @@ class Program:
 
         def run(units):
             arena = units * _ALIGNMENT
-            done = emulated_boards.run(
-                self._board,
-                self._path,
-                "arena",
-                str(path),
-                str(arena),
-                str(folder / "in"),
-                str(folder / "out"),
-                str(variables),
-            )
+            try:
+                done = emulated_boards.run(
+                    self._board,
+                    self._path,
+                    "arena",
+                    str(path),
+                    str(arena),
+                    str(folder / "in"),
+                    str(folder / "out"),
+                    str(variables),
+                    seconds=_SECONDS,
+                )
+            except subprocess.TimeoutExpired:
+                # Some kernels stop the core where there is no memory.
+                return None
             if done.returncode in (_TOO_SMALL, emulated_boards.FAULT):
                 return None
             if done.returncode:

@@ -39,6 +39,8 @@ from tfprune.export.micro import compression
 from tfprune.export.run import output_check
 from tfprune.graph import values
 
+# An input or an output that only float ops read or write.
+_FLOAT_ENDS = re.compile(r"Unsupported (?:input|output) type \w+ for")
 _WITHOUT_KERNEL = re.compile(r"^(?:TF Select|Custom) ops: (.*)$", re.M)
 
 
@@ -195,12 +197,16 @@ def export_tflite(
         # Each step in a process of its own, as the first keeps its weights.
         for save in (True, False) if manifest["saved"] else (False,):
             answer = process.ask(request | {"save": save})
+            if answer.error and _FLOAT_ENDS.search(answer.error):
+                request["interface"] = "float32"
+                answer = process.ask(request | {"save": save})
             if answer.error:
                 raise _failure(answer, manifest, quantize)
         made = folder / converter.RESULT
         if mode.weight_bits:
             _requantize(made, samples, mode.weight_bits)
-        if kept and interface != "float32":
+        partly = kept or request["interface"] != interface
+        if partly and interface != "float32":
             data = interfaces.quantized(made.read_bytes(), converter.MARK)
             made.write_bytes(data)
         made.write_bytes(_finished(made.read_bytes(), manifest, signature))

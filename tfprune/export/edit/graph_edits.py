@@ -218,7 +218,9 @@ class Place:
         op.opcodeIndex = len(self.model.operatorCodes) - 1
         op.inputs = list(inputs)
         op.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
-        op.builtinOptions = getattr(self.schema, f"{options}T")()
+        # Some ops, such as TANH, have none.
+        made = None if options == "NONE" else f"{options}T"
+        op.builtinOptions = made and getattr(self.schema, made)()
         for name, value in values.items():
             setattr(op.builtinOptions, name, value)
 

@@ -1,0 +1,168 @@
+"""Ops of int16 that TFLite Micro lacks, or that the converter gets wrong.
+
+What has no int16 kernel is computed in float, between a DEQUANTIZE and a
+QUANTIZE: float32 holds every int16. The converter may leave an op with one
+input in float and another in int16, or with scales that its kernel takes to be
+equal; both give wrong outputs without an error.
+"""
+
+import math
+
+# Ops whose kernels take float32, but not int16.
+_IN_FLOAT = (
+    "ELU",
+    "EXP",
+    "LOG",
+    "MIRROR_PAD",
+    "PADV2",
+    "REDUCE_MAX",
+    "REDUCE_MIN",
+    "RESIZE_BILINEAR",
+    "SQUARE",
+)
+_COMPARISONS = (
+    "EQUAL",
+    "GREATER",
+    "GREATER_EQUAL",
+    "LESS",
+    "LESS_EQUAL",
+    "NOT_EQUAL",
+)
+# Ops whose kernels copy values to the output as they are stored.
+_COPIES = (
+    "CONCATENATION",
+    "MAXIMUM",
+    "MINIMUM",
+    "PACK",
+    "SELECT",
+    "SELECT_V2",
+)
+# erf(z) is about 1 - (a t + b t^2 + ...) exp(-z^2) with t = 1 / (1 + p z), to
+# 1.5e-7 (Abramowitz and Stegun, 7.1.26).
+_P = 0.3275911
+_TERMS = 0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429
+# The cubic of GELU's approximation by tanh.
+_CUBIC = 0.044715
+
+
+def repair(place, op):
+    """Repairs or replaces an op that reads or writes int16; leaves others.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op.
+    """
+    kind = place.kind(op)
+    wide = len(op.outputs) == 1 and _wide(place, op.outputs[0])
+    if kind in _COMPARISONS:
+        _compare(place, op)
+    elif wide and kind in _COPIES:
+        _same_steps(place, op)
+    elif wide and kind in _IN_FLOAT:
+        _around(place, op)
+    elif wide and kind == "GELU":
+        _gelu(place, op)
+
+
+def _compare(place, op):
+    """Compares in float if one input is in float."""
+    types = {place.type(index) for index in op.inputs}
+    if place.schema.TensorType.FLOAT32 in types:
+        op.inputs = [_real(place, op, index) for index in op.inputs]
+
+
+def _same_steps(place, op):
+    """Requantizes the inputs of an op to the scale of its output."""
+    output = op.outputs[0]
+    op.inputs = [
+        place.insert(
+            op,
+            "QUANTIZE",
+            "QuantizeOptions",
+            [index],
+            place.shape(index),
+            output,
+        )
+        if _wide(place, index) and place.steps(index) != place.steps(output)
+        else index
+        for index in op.inputs
+    ]
+
+
+def _around(place, op):
+    """Computes an op in float; it becomes the QUANTIZE behind."""
+    inputs = [_real(place, op, index) for index in op.inputs]
+    made = place.repeat(op, inputs, place.shape(op.outputs[0]))
+    tensor = place.graph.tensors[made]
+    tensor.type = place.schema.TensorType.FLOAT32
+    tensor.quantization = None
+    place.become(op, "QUANTIZE", "QuantizeOptions", [made])
+
+
+def _gelu(place, op):
+    """Writes GELU out in float; the op becomes the QUANTIZE behind."""
+    calls = _Calls(place, op)
+    x = _real(place, op, op.inputs[0])
+    if op.builtinOptions.approximate:
+        cube = calls.mul(calls.mul(x, x), calls.mul(x, _CUBIC))
+        inner = calls.mul(calls.add(x, cube), math.sqrt(2 / math.pi))
+        half = calls.mul(x, 0.5)
+        made = calls.add(half, calls.mul(half, calls.of("TANH", [inner])))
+    else:
+        # x erf(x) is even, so that nothing cancels out where x is negative.
+        size = calls.of("ABS", [x], "AbsOptions")
+        tail = calls.add(calls.mul(size, _P / math.sqrt(2)), 1.0)
+        t = calls.of("DIV", [calls.number(1.0), tail], "DivOptions")
+        rest = calls.mul(t, _TERMS[-1])
+        for term in reversed(_TERMS[:-1]):
+            rest = calls.mul(calls.add(rest, term), t)
+        bell = calls.mul(calls.mul(x, x), -0.5)
+        bell = calls.of("EXP", [bell], "ExpOptions")
+        rest = calls.mul(calls.mul(rest, bell), calls.mul(size, -0.5))
+        made = calls.add(calls.of("RELU", [x]), rest)
+    place.become(op, "QUANTIZE", "QuantizeOptions", [made])
+
+
+class _Calls:
+    """Float ops before an op."""
+
+    def __init__(self, place, op):
+        self._place, self._op = place, op
+
+    def of(self, kind, inputs, options="NONE"):
+        return self._place.insert(
+            self._op, kind, options, inputs, like="FLOAT32"
+        )
+
+    def number(self, value):
+        return self._place.add_floats([value])
+
+    def _pair(self, kind, a, b):
+        b = self.number(b) if isinstance(b, float) else b
+        return self.of(kind, [a, b], f"{kind.capitalize()}Options")
+
+    def mul(self, a, b):
+        return self._pair("MUL", a, b)
+
+    def add(self, a, b):
+        return self._pair("ADD", a, b)
+
+
+def _wide(place, index):
+    return place.type(index) == place.schema.TensorType.INT16
+
+
+def _real(place, op, index):
+    """A tensor in float."""
+    if index < 0 or not _wide(place, index):
+        return index
+    if place.is_constant(index):
+        return place.add_floats(place.real(index).reshape(place.shape(index)))
+    return place.insert(
+        op,
+        "DEQUANTIZE",
+        "DequantizeOptions",
+        [index],
+        place.shape(index),
+        "FLOAT32",
+    )

@@ -1,0 +1,88 @@
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.export.file import model_file
+from tfprune.export.run import interpreter
+from tfprune_test.export import small_models
+
+LAYERS, OPS = keras.layers, keras.ops
+SHAPE = 6, 6, 4
+
+
+def dense(x):
+    return LAYERS.Dense(5)(x)
+
+
+def branches(x):
+    return OPS.where(x > 0, x * 3, x * 2.5 + 0.01)
+
+
+LACKING = {
+    "elu": lambda x: LAYERS.Activation("elu")(dense(x)),
+    "exp": lambda x: OPS.exp(LAYERS.ReLU(1.0)(dense(x))),
+    "softplus": lambda x: LAYERS.Activation("softplus")(dense(x)),
+    "mish": lambda x: LAYERS.Activation("mish")(dense(x)),
+    "hard_silu": lambda x: LAYERS.Activation("hard_silu")(dense(x)),
+    "log_softmax": lambda x: LAYERS.Activation("log_softmax")(dense(x)),
+    "PReLU": lambda x: LAYERS.PReLU()(dense(x)),
+    "gelu": lambda x: LAYERS.Activation("gelu")(dense(x)),
+    "gelu by tanh": lambda x: OPS.gelu(dense(x), approximate=True),
+    "maximum of a map": lambda x: LAYERS.GlobalMaxPooling2D()(dense(x)),
+    "minimum of a map": lambda x: OPS.min(dense(x), (1, 2)),
+    "bilinear": lambda x: LAYERS.UpSampling2D(2, interpolation="bilinear")(x),
+    "reflect": lambda x: OPS.pad(
+        dense(x), ((0, 0), (1, 1), (2, 0), (0, 0)), "reflect"
+    ),
+    "pad with ones": lambda x: OPS.pad(
+        dense(x), ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=1.0
+    ),
+}
+# What the converter gets wrong.
+WRONG = {
+    "soft_shrink": lambda x: LAYERS.Activation("soft_shrink")(dense(x)),
+    "selu": lambda x: LAYERS.Activation("selu")(dense(x)),
+    "where": lambda x: branches(dense(x)),
+}
+
+
+class Int16Test(parameterized.TestCase):
+    def check(self, function, behind):
+        """Exports a model whose op is the last one, or is followed by a layer.
+
+        Returns:
+            The ops of the file.
+        """
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input(SHAPE)
+        outputs = function(inputs)
+        model = keras.Model(inputs, dense(outputs) if behind else outputs)
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        x = small_models.samples(model)
+        small_models.export(model, path, "int16x8", x)
+        wanted = small_models.predictions(model, x)[0]
+        for runtime in ("tflite", "micro"):
+            found = interpreter.run(path, x, runtime)
+            # Weights of eight bits remain.
+            np.testing.assert_allclose(found, wanted, atol=0.1)
+            self.assertLess(np.abs(found - wanted).mean(), 0.02)
+        return model_file.read(path).ops
+
+    @parameterized.product(name=sorted(LACKING), behind=(True, False))
+    def test_ops_without_a_kernel(self, name, behind):
+        self.check(LACKING[name], behind)
+
+    @parameterized.product(name=sorted(WRONG), behind=(True, False))
+    def test_ops_of_two_scales_or_types(self, name, behind):
+        self.check(WRONG[name], behind)
+
+    def test_what_has_a_kernel_stays_in_int16(self):
+        for function in (dense, LAYERS.ReLU(), LAYERS.Activation("tanh")):
+            self.assertNotIn("DEQUANTIZE", self.check(function, True))
+
+
+if __name__ == "__main__":
+    absltest.main()
