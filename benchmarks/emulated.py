@@ -33,7 +33,8 @@ def measure(folder, path, kernels, core):
     Returns:
         `dict`: the least arena and what the interpreter says that it uses, in
         bytes; instructions; how many of the output values differ from those
-        of the interpreter on this machine, and how many there are.
+        of the interpreter on this machine, at most by how much as they are
+        stored, and how many there are.
     """
     program = _program(folder, kernels, core)
     file = model_file.read(path)
@@ -56,6 +57,7 @@ def measure(folder, path, kernels, core):
         "used": found.used,
         "instructions": found.instructions,
         "differ": int((got != wanted).sum()),
+        "most": float(np.abs(got.astype(float) - wanted.astype(float)).max()),
         "values": wanted.size,
     }
 

@@ -245,29 +245,31 @@ def export_micro(
         _check_budgets(file, need, code, flash_bytes, ram_bytes, image_bytes)
         arena_need.check_margin(arena_margin)
         pairs = golden.pairs(file, sample)
-    reserved = arena_need.reserved(need.bytes, arena_margin, ram_bytes)
-    branches = _branches(need, data, measured, arena_margin, ram_bytes)
-    arena_macros = arena_need.macros(
-        name.upper(), branches, measured.required_bytes
-    )
-    texts = {
-        "model.cc": c_source.source(data, name, labels),
-        "model.h": c_source.header(file, name),
-        "model_settings.h": c_source.settings(file, name, arena_macros, labels),
-        "model_ops.h": c_source.ops(name, methods),
-        "model_api.h": c_api.header(file, name, labels),
-        "model_api.cc": c_api.source(file, name),
-        "model_golden.cc": c_source.golden_source(file, name, pairs),
-        "model_golden.h": c_source.golden_header(file, name, len(pairs[0])),
-    }
-    sources = projects.Sources(file, name, dict(texts))
-    texts["memory.md"] = memory_map.text(
-        name, data, need, code, reserved, original
-    )
-    starts: dict[str, str] = {}
-    for layout in layouts:
-        texts |= layout.files(sources)
-        starts |= layout.starts(sources)
+        reserved = arena_need.reserved(need.bytes, arena_margin, ram_bytes)
+        branches = _branches(need, data, measured, arena_margin, ram_bytes)
+        arena_macros = arena_need.macros(
+            name.upper(), branches, measured.required_bytes
+        )
+        texts = {
+            "model.cc": c_source.source(data, name, labels),
+            "model.h": c_source.header(file, name),
+            "model_settings.h": c_source.settings(
+                file, name, arena_macros, labels
+            ),
+            "model_ops.h": c_source.ops(name, methods),
+            "model_api.h": c_api.header(file, name, labels),
+            "model_api.cc": c_api.source(file, name),
+            "model_golden.cc": c_source.golden_source(file, name, pairs),
+            "model_golden.h": c_source.golden_header(file, name, len(pairs[0])),
+        }
+        sources = projects.Sources(file, name, dict(texts))
+        texts["memory.md"] = memory_map.text(
+            name, data, need, code, reserved, original
+        )
+        starts: dict[str, str] = {}
+        for layout in layouts:
+            texts |= layout.files(sources)
+            starts |= layout.starts(sources)
     folder_checks.target(out, name, texts, _HALF_WRITTEN)
     texts |= {k: v for k, v in starts.items() if not (out / k).exists()}
     written = {out / path: text.encode() for path, text in texts.items()}

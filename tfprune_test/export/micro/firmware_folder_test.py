@@ -196,6 +196,22 @@ class ExportMicroTest(parameterized.TestCase):
         self.out = self.folder / "out"
         self.out.mkdir()
 
+    def test_a_float_output_of_an_integer_file(self):
+        inputs = keras.Input((3,))
+        x = keras.layers.Dense(2)(inputs)
+        outputs = [keras.layers.ELU()(x), x]
+        model = keras.Model(inputs, outputs)
+        data = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
+        path = self.folder / "elu.tflite"
+        for mode, interface in (("int16x8", None), ("int8", "float32")):
+            with self.subTest(mode):
+                small_models.export(
+                    model, path, mode, data, interface=interface
+                )
+                firmware_folder.export_micro(path, self.folder / mode)
+                text = (self.folder / mode / "model_settings.h").read_text()
+                self.assertIn("ELU_OUTPUT_0_TYPE float", text)
+
     def compiled(self, program, suffix, source):
         """What a program that is linked with the generated sources prints."""
         path = self.folder / f"program{suffix}"
