@@ -30,6 +30,8 @@ _CHANNEL = 4 + 2 * (4 + 8)
 # and per output channel of a convolution.
 _INTERPRETER, _OP, _KERNEL, _OP_CHANNEL = 950, 186, 44, 8
 _ALIGNMENT = 16
+# The op of a kernel in each time step, where steps are written out.
+_DENSE = "FULLY_CONNECTED"
 _FUSED = {"linear", "relu", "relu6"}
 # With constants they become part of the kernel before them.
 _FOLDED = {"MUL", "ADD"}
@@ -109,6 +111,12 @@ class Int8File:
             op.kernels * op.channels(keep) for op in self._ops if op.convolves
         )
         kernels = sum(op.kernels for op in self._ops)
+        for op in self._ops:
+            kernels += op.runs
+            channels += sum(
+                runs * int(keep[columns].sum())
+                for runs, (*_, columns) in op.written_out
+            )
         size = _INTERPRETER + _OP * count + _KERNEL * kernels
         return _aligned(size + _OP_CHANNEL * channels)
 
@@ -122,12 +130,20 @@ class _Op:
         kernels: `int`, of these, ops with a kernel and a bias.
         convolves: `bool`, whether they are convolutions.
         output: `Tensor`.
+        written_out: tuple of `(coefficient, label arrays)`, the multiply-adds
+            of kernels that are run by ops of their own in each time step.
     """
 
     count: int
     kernels: int
     convolves: bool
     output: object
+    written_out: tuple = ()
+
+    @property
+    def runs(self):
+        """How many ops of all time steps have a kernel."""
+        return sum(count for count, _ in self.written_out)
 
     @property
     def tensors(self):
@@ -146,15 +162,21 @@ def _ops(graph, owners):
     for step in graph.steps:
         kernels = owners.get(step.layer, 0) if step.work else 0
         if kernels:
-            convolves = len(step.outputs[0].shape) > 2
-            count = kernels + _ends_in_op(graph.layers[step.layer])
-            op = _Op(count, kernels, convolves, step.outputs[0])
+            op = _with_kernels(step, kernels, graph.layers[step.layer])
         else:
             count = len(plain_ops(step, made_by))
             op = _Op(count, 0, False, step.outputs[0])
         if op.count:
             ops.append(op)
     return ops
+
+
+def _with_kernels(step, kernels, layer):
+    (output, *_), written = step.outputs, step.file_ops
+    if _DENSE in written:
+        return _Op(len(written), kernels, False, output, step.work)
+    count = kernels + _ends_in_op(layer)
+    return _Op(count, kernels, len(output.shape) > 2, output)
 
 
 def _added_by_wrappers(graph):

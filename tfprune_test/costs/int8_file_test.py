@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 from absl.testing import absltest
+from absl.testing import parameterized
 
 from tfprune.costs import int8_file
 from tfprune.graph import read
@@ -112,6 +113,43 @@ class RamTest(absltest.TestCase):
         after = made.ram_bytes(keep)
         # 32 channels, 10 positions; what a dense layer keeps stays.
         self.assertAlmostEqual(before - after, 320 + 32 * 8, delta=16)
+
+
+class RecurrentTest(parameterized.TestCase):
+    """An op for each gate and time step, beside what exports were measured."""
+
+    @parameterized.parameters(
+        (LAYERS.GRU(6), 8, 33_488, 27_936),
+        (LAYERS.GRU(20), 16, 73_872, 71_840),
+        (LAYERS.GRU(20, return_sequences=True), 16, 74_384, 72_112),
+        (LAYERS.SimpleRNN(6), 8, 11_328, 8_176),
+        (LAYERS.Bidirectional(LAYERS.GRU(6)), 8, 73_808, 54_304),
+        (LAYERS.RNN(LAYERS.GRUCell(6)), 8, 33_408, 27_936),
+    )
+    def test_steps_are_written_out(self, layer, steps, flash, ram):
+        made, graph = file_of(layer, LAYERS.Dense(3), shape=(steps, 5))
+        found = made.flash_bytes(whole(graph))
+        self.assertBetween(found, 0.9 * flash, 1.2 * flash)
+        found = made.ram_bytes(whole(graph))
+        self.assertBetween(found, 0.9 * ram, 1.1 * ram)
+
+    def test_an_lstm_is_one_op_unless_something_is_unusual(self):
+        def flash(**options):
+            made, graph = file_of(LAYERS.LSTM(6, **options), shape=(8, 5))
+            return made.flash_bytes(whole(graph))
+
+        self.assertLess(flash(), 6_000)
+        self.assertGreater(flash(activation="relu"), 20_000)
+
+    def test_fewer_units_take_less_in_every_step(self):
+        made, graph = file_of(LAYERS.GRU(20), shape=(16, 5))
+        keep = whole(graph)
+        before = made.ram_bytes(keep)
+        group = max(graph.groups, key=lambda group: len(group.labels))
+        keep[group.labels[:10]] = False
+        # Two products for three gates, with a multiplier and a shift each.
+        saved = 16 * 2 * 3 * 10 * 8
+        self.assertBetween(before - made.ram_bytes(keep), saved, saved + 200)
 
 
 class WrappedTest(absltest.TestCase):

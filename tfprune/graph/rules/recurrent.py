@@ -14,6 +14,22 @@ READS, WRITES = call_lib.READS, call_lib.WRITES
 
 # The number of gates, whose matrices stand side by side in the kernels.
 GATES = {keras.layers.SimpleRNN: 1, keras.layers.LSTM: 4, keras.layers.GRU: 3}
+# The ops of one time step, which a .tflite file of integers writes out. An LSTM
+# becomes one op, but its cell in another layer does not.
+_DENSE = ("FULLY_CONNECTED", "FULLY_CONNECTED", "ADD")
+_SIMPLE = (*_DENSE, "TANH")
+_GRU = (
+    *_DENSE,
+    *("STRIDED_SLICE", "ADD") * 3,
+    *("LOGISTIC", "MUL") * 2,
+    *("SPLIT", "TANH", "SUB", "MUL"),
+)
+_LSTM = (
+    *_DENSE,
+    *("LOGISTIC", "MUL") * 3,
+    *("TANH", "ADD") * 2,
+    *("SPLIT", "RESHAPE"),
+)
 
 
 def _units(call, gates, key="units"):
@@ -61,7 +77,9 @@ def _each(units, count):
     return units[:count] if len(units) > 1 else units * count
 
 
-@rulebook.rule("SimpleRNN", "LSTM", "GRU")
+@rulebook.rule("SimpleRNN", file_ops=_SIMPLE)
+@rulebook.rule("GRU", file_ops=_GRU)
+@rulebook.rule("LSTM", file_ops=_LSTM)
 def recurrent(call):
     inputs = call.channels(-1)
     (gates,) = (n for c, n in GATES.items() if isinstance(call.live, c))
@@ -71,7 +89,17 @@ def recurrent(call):
     steps = call.x.shape[1] or 1
     call.multiply_adds(steps, inputs, columns)
     call.multiply_adds(steps, units, columns)
+    call.file_ops *= 0 if _is_one_op(call) else steps
     return _outputs(call, units, [units])
+
+
+def _is_one_op(call):
+    return (
+        isinstance(call.live, keras.layers.LSTM)
+        and call.config["activation"] == "tanh"
+        and call.config["recurrent_activation"] == "sigmoid"
+        and len(call.tensors) == len(call.output_shapes) == 1
+    )
 
 
 @rulebook.rule("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
@@ -112,7 +140,9 @@ def rnn(call):
     )
     inner.work = []
     after, *states_after = _outputs_of_cell(inner, entry, states)
-    call.work += [((x.shape[1] or 1) * n, axes) for n, axes in inner.work]
+    steps = x.shape[1] or 1
+    call.work += [(steps * n, axes) for n, axes in inner.work]
+    call.file_ops = inner.file_ops * steps
     for i, units in enumerate(states_after):
         call.bind(f"states.{i}", -1, units)  # of a stateful layer
         # A state depends on earlier ones, whatever the cell's rule says.
@@ -137,12 +167,15 @@ def stacked_cells(call):
             output_shapes=[(x.shape[0], size), *(s.shape for s in states)],
         )
         units, *states_after = _outputs_of_cell(inner, entry, states)
+        call.file_ops += inner.file_ops
         x = tensor_lib.Tensor((x.shape[0], size), units[None], x.dtype)
         after += [labels[None] for labels in states_after]
     return [x.labels, *after]
 
 
-@rulebook.rule("SimpleRNNCell", "LSTMCell", "GRUCell")
+@rulebook.rule("SimpleRNNCell", file_ops=_SIMPLE)
+@rulebook.rule("GRUCell", file_ops=_GRU)
+@rulebook.rule("LSTMCell", file_ops=_LSTM)
 def cell(call):
     inputs = call.channels(-1)
     units, *others = (call.channels(-1, state) for state in call.tensors[1:])
@@ -211,6 +244,7 @@ def bidirectional(call):
             output_shapes=shapes,
         )
         sides.append(rulebook.of(entry, inner.live)(inner))
+        call.file_ops += inner.file_ops
     for one, other in zip(*sides, strict=True):
         call.join(one, other)
     (forward, *ahead), (backward, *behind) = sides
