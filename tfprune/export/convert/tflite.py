@@ -197,7 +197,8 @@ def export_tflite(
         # Each step in a process of its own, as the first keeps its weights.
         for save in (True, False) if manifest["saved"] else (False,):
             answer = process.ask(request | {"save": save})
-            if answer.error and _FLOAT_ENDS.search(answer.error):
+            ends = _FLOAT_ENDS.search(answer.error or "")
+            if ends and interface == mode.interfaces[0]:
                 request["interface"] = "float32"
                 answer = process.ask(request | {"save": save})
             if answer.error:
@@ -331,13 +332,16 @@ def _requantize(path, samples, bits):
 
 def _warn_of_floats(file, mode, interface):
     """Logs a warning if some op has no integer kernel."""
+    ends = (*file.inputs, *file.outputs)
+    names = [tensor.name for tensor in ends if tensor.dtype == "float32"]
     if mode.calibrated and interface != "float32" and "DEQUANTIZE" in file.ops:
         logging.warning(
             "%s computes in float between %d DEQUANTIZE and QUANTIZE ops: "
-            "some activation has no kernel for %s.",
+            "some activation has no kernel for %s.%s",
             file.path,
             file.ops["DEQUANTIZE"],
             interface,
+            f" Float32 stay: {', '.join(names)}." if names else "",
         )
 
 

@@ -75,6 +75,11 @@ class Int16Test(parameterized.TestCase):
     def test_ops_without_a_kernel(self, name, behind):
         self.check(LACKING[name], behind)
 
+    def test_an_output_of_float_is_told(self):
+        with self.assertLogs("absl", "WARNING") as logs:
+            self.check(LACKING["elu"], False)
+        self.assertRegex("".join(logs.output), "Float32 stay: activation")
+
     @parameterized.product(name=sorted(WRONG), behind=(True, False))
     def test_ops_of_two_scales_or_types(self, name, behind):
         self.check(WRONG[name], behind)
