@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import pathlib
-import re
 import typing
 
 import keras
@@ -18,6 +17,7 @@ from tfprune.core.processes import child
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import calibration_checks
 from tfprune.export.convert import converter
+from tfprune.export.convert import failures
 from tfprune.export.convert import graph_file
 from tfprune.export.convert import signature as signatures
 from tfprune.export.convert import states
@@ -38,10 +38,6 @@ from tfprune.export.file import weight_ops
 from tfprune.export.micro import compression
 from tfprune.export.run import output_check
 from tfprune.graph import values
-
-# An input or an output that only float ops read or write.
-_FLOAT_ENDS = re.compile(r"Unsupported (?:input|output) type \w+ for")
-_WITHOUT_KERNEL = re.compile(r"^(?:TF Select|Custom) ops: (.*)$", re.M)
 
 
 def export_tflite(
@@ -197,12 +193,12 @@ def export_tflite(
         # Each step in a process of its own, as the first keeps its weights.
         for save in (True, False) if manifest["saved"] else (False,):
             answer = process.ask(request | {"save": save})
-            ends = _FLOAT_ENDS.search(answer.error or "")
-            if ends and interface == mode.interfaces[0]:
+            float_ends = failures.are_float_ends(answer)
+            if float_ends and interface == mode.interfaces[0]:
                 request["interface"] = "float32"
                 answer = process.ask(request | {"save": save})
             if answer.error:
-                raise _failure(answer, manifest, quantize)
+                raise failures.of(answer, manifest, quantize)
         made = folder / converter.RESULT
         if mode.weight_bits:
             _requantize(made, samples, mode.weight_bits)
@@ -368,36 +364,3 @@ def _save(samples, folder):
     for path, array in zip(paths, samples, strict=True):
         array_files.save(path, array)
     return [str(path) for path in paths]
-
-
-def _failure(answer, manifest, quantize):
-    """The exception for a failed conversion."""
-    names = sorted(
-        {
-            name.strip()
-            for found in _WITHOUT_KERNEL.findall(answer.error)
-            for name in found.split(",")
-        }
-    )
-    if names:
-        return ValueError(_refusal(names, manifest["places"]))
-    hint = ""
-    if any("While" in op for op in manifest["places"]):
-        hint = (
-            " The model holds a loop, which the converter handles in float "
-            "only: write out its steps."
-        )
-    reason = answer.error.splitlines()[0][:500]
-    return RuntimeError(
-        "The TFLite converter must take the model. Received: "
-        f"quantize={quantize!r}, and the converter failed ({reason}).{hint} "
-        f"Its log ends: {answer.ending}"
-    )
-
-
-def _refusal(names, places):
-    listed = [f"{n} (at {places[n]})" if n in places else n for n in names]
-    return (
-        "Every op must have a built-in TFLite kernel. Received: a model with "
-        f"{', '.join(listed)}. Replace the layers that use them."
-    )
