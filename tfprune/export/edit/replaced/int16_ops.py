@@ -8,7 +8,8 @@ equal; both give wrong outputs without an error.
 
 import math
 
-# Ops whose kernels take float32, but not int16.
+# Ops whose kernels take float32, but not int16; and sums, whose output gets the
+# scale of their input, and what reads them.
 _IN_FLOAT = (
     "ELU",
     "EXP",
@@ -18,7 +19,9 @@ _IN_FLOAT = (
     "REDUCE_MAX",
     "REDUCE_MIN",
     "RESIZE_BILINEAR",
+    "RSQRT",
     "SQUARE",
+    "SUM",
 )
 _COMPARISONS = (
     "EQUAL",
@@ -37,12 +40,15 @@ _COPIES = (
     "SELECT",
     "SELECT_V2",
 )
+# The end of int16 at which a constant of theirs would leave nothing else.
+_WRAPPED = {"MINIMUM": -1, "MAXIMUM": 1}
 # erf(z) is about 1 - (a t + b t^2 + ...) exp(-z^2) with t = 1 / (1 + p z), to
 # 1.5e-7 (Abramowitz and Stegun, 7.1.26).
 _P = 0.3275911
 _TERMS = 0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429
 # The cubic of GELU's approximation by tanh.
 _CUBIC = 0.044715
+_MOST = 32_767
 
 
 def repair(place, op):
@@ -57,11 +63,37 @@ def repair(place, op):
     if kind in _COMPARISONS:
         _compare(place, op)
     elif wide and kind in _COPIES:
+        if kind in _WRAPPED:
+            _unwrap(place, op, _WRAPPED[kind])
         _same_steps(place, op)
     elif wide and kind in _IN_FLOAT:
         _around(place, op)
     elif wide and kind == "GELU":
         _gelu(place, op)
+    elif wide and kind == "QUANTIZE":
+        _from_bytes(place, op)
+
+
+def _from_bytes(place, op):
+    """Requantizes uint8 to int16 by way of int8, as there is no kernel."""
+    (source,), types = op.inputs, place.schema.TensorType
+    if place.type(source) != types.UINT8:
+        return
+    made = place.insert(
+        op,
+        "QUANTIZE",
+        "QuantizeOptions",
+        [source],
+        place.shape(source),
+        source,
+    )
+    tensor = place.graph.tensors[made]
+    scale, zero = place.steps(source)
+    tensor.type = types.INT8
+    tensor.quantization = place.schema.QuantizationParametersT()
+    tensor.quantization.scale = [scale]
+    tensor.quantization.zeroPoint = [zero - 128]
+    op.inputs = [made]
 
 
 def _compare(place, op):
@@ -69,6 +101,22 @@ def _compare(place, op):
     types = {place.type(index) for index in op.inputs}
     if place.schema.TensorType.FLOAT32 in types:
         op.inputs = [_real(place, op, index) for index in op.inputs]
+
+
+def _unwrap(place, op, end):
+    """Gives a limit beyond the output's range its right sign.
+
+    The converter lets it wrap around: min(x, 1e6) becomes min(x, -32767).
+    """
+    op.inputs = [
+        place.add_steps(-values, place.steps(index), index)
+        if place.is_constant(index)
+        and _wide(place, index)
+        and (values := place.real(index)).size == 1
+        and values[0] * end >= _MOST * place.steps(index)[0]
+        else index
+        for index in op.inputs
+    ]
 
 
 def _same_steps(place, op):
@@ -156,6 +204,11 @@ def _real(place, op, index):
     """A tensor in float."""
     if index < 0 or not _wide(place, index):
         return index
+    maker = place.maker(index)
+    if maker is not None and place.kind(maker) == "QUANTIZE":
+        before = maker.inputs[0]
+        if place.type(before) == place.schema.TensorType.FLOAT32:
+            return int(before)
     if place.is_constant(index):
         return place.add_floats(place.real(index).reshape(place.shape(index)))
     return place.insert(

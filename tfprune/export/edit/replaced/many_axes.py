@@ -160,7 +160,7 @@ def _groups(shape, *others):
         elif sizes[0] > 1:
             found.append([(size,) for size in sizes])
             last = kind
-    return found
+    return found or [[(1,)] * (1 + len(others))]
 
 
 def _merged(shape, order):
@@ -215,7 +215,9 @@ def _before_reshapes(place, op, index):
     maker = place.maker(index)
     while maker is not None and place.kind(maker) == "RESHAPE":
         before = int(maker.inputs[0])
-        if place.readers(index) == [op] and index not in place.graph.outputs:
+        once = [*op.inputs].count(index) == 1
+        alone = place.readers(index) == [op]
+        if once and alone and index not in place.graph.outputs:
             place.graph.operators.remove(maker)
             op.inputs = [before if i == index else i for i in op.inputs]
         index, maker = before, place.maker(before)

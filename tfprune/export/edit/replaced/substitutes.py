@@ -86,7 +86,7 @@ def _select_integers(place, op):
 
 
 def _tile(place, op):
-    """TILE becomes BROADCAST_TO along axes of size 1, else CONCATENATION."""
+    """TILE becomes BROADCAST_TO along axes of size 1, else CONCATENATIONs."""
     x, counts = op.inputs
     times = place.constant(counts)
     if times is None:
@@ -98,13 +98,25 @@ def _tile(place, op):
         place.become(
             op, "BROADCAST_TO", "BroadcastToOptions", [x, shape], version=2
         )
-    elif len(axes) == 1 and times[axes[0]] <= groups.MOST_JOINED:
+    elif max(times) <= groups.MOST_JOINED:
+        for axis in axes[:-1]:
+            shape = list(place.shape(x))
+            shape[axis] *= times[axis]
+            x = place.insert(
+                op,
+                "CONCATENATION",
+                "ConcatenationOptions",
+                [x] * times[axis],
+                shape,
+                x,
+                axis=int(axis),
+            )
         place.become(
             op,
             "CONCATENATION",
             "ConcatenationOptions",
-            [x] * times[axes[0]],
-            axis=int(axes[0]),
+            [x] * times[axes[-1]],
+            axis=int(axes[-1]),
         )
 
 

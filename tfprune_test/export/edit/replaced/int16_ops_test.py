@@ -46,6 +46,7 @@ WRONG = {
     "soft_shrink": lambda x: LAYERS.Activation("soft_shrink")(dense(x)),
     "selu": lambda x: LAYERS.Activation("selu")(dense(x)),
     "where": lambda x: branches(dense(x)),
+    "a limit out of range": lambda x: OPS.normalize(dense(x)),
 }
 
 
@@ -83,6 +84,17 @@ class Int16Test(parameterized.TestCase):
     @parameterized.product(name=sorted(WRONG), behind=(True, False))
     def test_ops_of_two_scales_or_types(self, name, behind):
         self.check(WRONG[name], behind)
+
+    def test_bytes_come_in(self):
+        inputs = keras.Input((6,), dtype="uint8")
+        model = keras.Model(inputs, LAYERS.Rescaling(1 / 9)(inputs))
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        x = np.random.default_rng(0).integers(0, 9, (50, 6)).astype("uint8")
+        file = small_models.export(model, path, "int16x8", x)
+        self.assertEqual(file.inputs[0].dtype, "uint8")
+        found = interpreter.run(path, x, "micro")
+        wanted = small_models.predictions(model, [x])[0]
+        np.testing.assert_allclose(found, wanted, atol=0.01)
 
     def test_what_has_a_kernel_stays_in_int16(self):
         for function in (dense, LAYERS.ReLU(), LAYERS.Activation("tanh")):

@@ -154,12 +154,27 @@ class FewerAxesTest(parameterized.TestCase):
         ((3, 4, 2, 5), (3, 4, 5, 6), (12, 2, 6)),
         ((3, 4, 2, 5), (1, 1, 5, 6), (12, 2, 6)),
         ((3, 1, 2, 5), (3, 4, 5, 6), (3, 4, 2, 6)),
+        ((1, 1, 2, 5), (1, 1, 5, 6), (1, 2, 6)),
     )
     def test_products(self, one, other, wanted):
         a, b = keras.Input(one), keras.Input(other)
         model = keras.Model([a, b], keras.ops.matmul(a, b))
         op = self.exported(model, "BATCH_MATMUL")
         self.assertEqual(op.outputs[0].shape, wanted)
+
+    def test_of_numbers(self):
+        a, b = keras.Input((1, 1, 1, 1)), keras.Input((1, 1, 1, 1))
+        model = keras.Model([a, b], keras.ops.maximum(a, b))
+        op = self.exported(model, "MAXIMUM")
+        self.assertEqual(op.outputs[0].shape, (1,))
+
+    def test_a_tensor_with_itself(self):
+        inputs = keras.Input((24, 5))
+        x = LAYERS.Reshape((3, 4, 2, 5))(LAYERS.ReLU()(inputs))
+        product = keras.ops.matmul(x, keras.ops.swapaxes(x, -1, -2))
+        model = keras.Model(inputs, LAYERS.Reshape((12, 4))(product))
+        op = self.exported(model, "BATCH_MATMUL")
+        self.assertEqual(op.outputs[0].shape, (12, 2, 2))
 
     @parameterized.parameters("float32", "int8", "int16x8")
     def test_dense(self, mode):

@@ -47,6 +47,10 @@ def tile_channels(x):
     return OPS.tile(x, (1, 1, 2))
 
 
+def tile_two_axes(x):
+    return OPS.tile(x, (1, 3, 2))
+
+
 def choose_integers(x):
     return OPS.where(x < 0, x * 3, OPS.flip(x, 1))
 
@@ -124,6 +128,7 @@ class SubstituteTest(parameterized.TestCase):
             repeat_vector,
             tile_two_axes_of_one,
             tile_channels,
+            tile_two_axes,
             pixel_shuffle,
             patches,
             slices_of_five_axes,
