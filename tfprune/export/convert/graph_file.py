@@ -22,7 +22,7 @@ from tfprune.export.convert.traced import plain_names
 _MANY_BYTES = 16 << 20
 
 
-def write(model, signature, folder, interface=None):
+def write(model, signature, folder, interface=None, wide=False):
     """Traces the inference of a model and writes it.
 
     Args:
@@ -31,6 +31,7 @@ def write(model, signature, folder, interface=None):
         folder: `str` or path-like, an existing folder.
         interface: `str`, the dtype of the inputs of a file whose activations
             are quantized; `None` if they are not.
+        wide: `bool`, whether activations are int16.
 
     Returns:
         The manifest that `converter.py` reads, a `dict` for `json`: `inputs`
@@ -46,7 +47,7 @@ def write(model, signature, folder, interface=None):
     """
     function, outputs = _traced(model, signature)
     graph = function.graph.as_graph_def()
-    plain_ops.rewrite(graph)
+    plain_ops.rewrite(graph, _added(function) if wide else None)
     graph_types.single(graph)
     names = [x.op.name for x in function.inputs[: len(signature.inputs)]]
     whole = set()
@@ -117,6 +118,20 @@ def _traced(model, signature):
             f"1. Received: {type(model).__name__} {model.name!r}, inputs of "
             f"shape {shapes}. It raised: {error}"
         ) from error
+
+
+def _added(function):
+    """How many values each float sum adds, by the name of its node."""
+    sums = {
+        op.name: (op.inputs[0].shape, op.outputs[0].shape)
+        for op in function.graph.get_operations()
+        if op.type == "Sum" and op.outputs[0].dtype.is_floating
+    }
+    return {
+        name: before.num_elements() // after.num_elements()
+        for name, (before, after) in sums.items()
+        if before.num_elements() and after.num_elements()
+    }
 
 
 def _captured(function, count):

@@ -272,7 +272,8 @@ def _manifest(model, signature, folder, mode, interface, fuse, kept, ranges):
         float_layers.marked(kept),
         given_ranges.applied(ranges),
     ):
-        return graph_file.write(model, signature, folder, interface)
+        wide = "int16" in mode.interfaces
+        return graph_file.write(model, signature, folder, interface, wide)
 
 
 def _finished(data, manifest, signature):

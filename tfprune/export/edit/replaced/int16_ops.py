@@ -8,8 +8,7 @@ equal; both give wrong outputs without an error.
 
 import math
 
-# Ops whose kernels take float32, but not int16; and sums, whose output gets the
-# scale of their input, and what reads them.
+# Ops whose kernels take float32, but not int16.
 _IN_FLOAT = (
     "ELU",
     "EXP",
@@ -21,7 +20,6 @@ _IN_FLOAT = (
     "RESIZE_BILINEAR",
     "RSQRT",
     "SQUARE",
-    "SUM",
 )
 _COMPARISONS = (
     "EQUAL",

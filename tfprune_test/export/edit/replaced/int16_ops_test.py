@@ -46,6 +46,8 @@ WRONG = {
     "soft_shrink": lambda x: LAYERS.Activation("soft_shrink")(dense(x)),
     "selu": lambda x: LAYERS.Activation("selu")(dense(x)),
     "where": lambda x: branches(dense(x)),
+    "a sum": lambda x: OPS.sum(LAYERS.ReLU()(dense(x)), 1),
+    "a sum of all": lambda x: OPS.sum(dense(x), (1, 2), keepdims=True) / 9,
     "a limit out of range": lambda x: OPS.normalize(dense(x)),
 }
 
