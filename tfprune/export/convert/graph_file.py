@@ -14,6 +14,7 @@ import numpy as np
 from tfprune.export.convert import converter
 from tfprune.export.convert import graph_types
 from tfprune.export.convert import ids
+from tfprune.export.convert import own_scales
 from tfprune.export.convert import plain_ops
 from tfprune.export.convert import states
 from tfprune.export.convert.traced import plain_names
@@ -47,7 +48,9 @@ def write(model, signature, folder, interface=None, wide=False):
     """
     function, outputs = _traced(model, signature)
     graph = function.graph.as_graph_def()
-    plain_ops.rewrite(graph, _added(function) if wide else None)
+    plain_ops.rewrite(graph)
+    if interface:
+        own_scales.rewrite(graph, outputs, _added(function), wide)
     graph_types.single(graph)
     names = [x.op.name for x in function.inputs[: len(signature.inputs)]]
     whole = set()

@@ -3,16 +3,13 @@
 import numpy as np
 
 
-def rewrite(graph, counts=None):
+def rewrite(graph):
     """Replaces ops of a traced model; what it computes stays the same.
 
     Args:
         graph: `GraphDef`, changed in place.
-        counts: `dict` from the names of sums to how many values each adds,
-            which become means; `None` leaves all sums.
     """
     _sums(graph)
-    _totals(graph, counts or {})
     _choices(graph)
     _counts(graph)
     _matrices(graph)
@@ -39,24 +36,6 @@ def _sums(graph):
             continue
         node.op = "AddV2"
         del node.attr["data_format"]
-
-
-def _totals(graph, counts):
-    """Makes sums along axes means, times the number of values.
-
-    The converter gives an int16 sum the scale of what it adds, and clips it.
-    """
-    for node in list(graph.node):
-        if node.op != "Sum" or node.name not in counts:
-            continue
-        mean = graph.node.add()
-        mean.CopyFrom(node)
-        mean.name, mean.op = f"{node.name}/mean", "Mean"
-        kind = node.attr["T"].type
-        count = _put(graph, f"{node.name}/count", counts[node.name], kind)
-        node.op = "Mul"
-        del node.input[:], node.attr["Tidx"], node.attr["keep_dims"]
-        node.input.extend([mean.name, count])
 
 
 def _counts(graph):
