@@ -10,6 +10,7 @@ import numpy as np
 
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
+from tfprune.export.edit.replaced import bias_scales
 from tfprune.export.edit.replaced import groups
 from tfprune.export.edit.replaced import int16_ops
 from tfprune.export.edit.replaced import many_axes
@@ -55,6 +56,7 @@ def substitute(model):
     for graph in model.subgraphs:
         place = graph_edits.Place(schema, model, graph)
         for op in tuple(graph.operators):
+            bias_scales.repair(place, op)
             int16_ops.repair(place, op)
             code = model.operatorCodes[op.opcodeIndex]
             rule = rules.get(max(code.builtinCode, code.deprecatedBuiltinCode))
