@@ -6,7 +6,7 @@ ops read, too, is then clipped for all of them; so is a sum of int16.
 
 import collections
 
-import numpy as np
+from tfprune.export.convert import plain_ops
 
 _LIMITS = {"Minimum": ("Sub", 0, 1), "Maximum": ("AddV2", 1, 0)}
 
@@ -35,7 +35,9 @@ def _sums(graph, counts):
         mean.CopyFrom(node)
         mean.name, mean.op = f"{node.name}/mean", "Mean"
         kind = node.attr["T"].type
-        count = _put(graph, f"{node.name}/count", counts[node.name], kind)
+        count = plain_ops.add_constant(
+            graph, f"{node.name}/count", counts[node.name], kind
+        )
         node.op = "Mul"
         del node.input[:], node.attr["Tidx"], node.attr["keep_dims"]
         node.input.extend([mean.name, count])
@@ -99,14 +101,3 @@ def _add(graph, like, op, *inputs):
     node.input.extend(inputs)
     node.attr["T"].CopyFrom(like.attr["T"])
     return node.name
-
-
-def _put(graph, name, value, kind):
-    """Adds a constant; returns its name."""
-    import tensorflow as tf
-
-    tensor = tf.make_tensor_proto(np.float64(value), kind)
-    node = graph.node.add(name=name, op="Const")
-    node.attr["dtype"].type = tensor.dtype
-    node.attr["value"].tensor.CopyFrom(tensor)
-    return name

@@ -57,16 +57,16 @@ def _counts(graph):
         found.input.extend(
             [
                 values,
-                _put(graph, f"{node.name}/size", np.int32(count)),
-                _put(graph, f"{node.name}/on", 1, kind),
-                _put(graph, f"{node.name}/off", 0, kind),
+                add_constant(graph, f"{node.name}/size", np.int32(count)),
+                add_constant(graph, f"{node.name}/on", 1, kind),
+                add_constant(graph, f"{node.name}/off", 0, kind),
             ]
         )
         found.attr["axis"].i = -1
         found.attr["T"].type, found.attr["TI"].type = kind, index
         node.op = "Max" if node.attr["binary_output"].b else "Sum"
         del node.input[:]
-        axis = _put(graph, f"{node.name}/axis", np.int32(-2))
+        axis = add_constant(graph, f"{node.name}/axis", np.int32(-2))
         node.input.extend([found.name, axis])
         del node.attr["binary_output"]
         node.attr["Tidx"].CopyFrom(graph.node[-1].attr["dtype"])
@@ -99,8 +99,18 @@ def _constant(nodes, reference):
     return tf.make_ndarray(node.attr["value"].tensor)
 
 
-def _put(graph, name, value, kind=None):
-    """Adds a constant; returns its name."""
+def add_constant(graph, name, value, kind=None):
+    """Adds a constant to a graph.
+
+    Args:
+        graph: `GraphDef`, changed in place.
+        name: `str`, of its node.
+        value: number or array.
+        kind: its type in TensorFlow; `None` for that of the value.
+
+    Returns:
+        Its name.
+    """
     import tensorflow as tf
 
     tensor = tf.make_tensor_proto(value, kind)
