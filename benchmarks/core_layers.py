@@ -90,6 +90,7 @@ def main(_):
     low = sum(row["predicted"] < row["least"] for row in ran)
     high = sum(row["predicted"] > row["least"] * (1 + _LIMIT) for row in ran)
     wrong = sum(row["differ"] > 0 for row in ran)
+    most = max((row["most"] for row in ran), default=0)
     header = "layer", *(f"{mode}, {core}" for mode, core in order)
     text = (
         "# Layers on emulated cores\n\n"
@@ -100,9 +101,10 @@ def main(_):
         f"file starts and runs, found by bisection. Of {len(ran)} runs, "
         f"{low} need more than predicted, in {high} the prediction is more "
         f"than {_LIMIT:.0%} above, and the outputs of {wrong} differ from "
-        "those of the interpreter on this machine, in the last bits, where a "
-        "part is computed in float32. Compilers other than Arm's own need "
-        "fewer scratch buffers on a Cortex-M4 than predicted. "
+        f"those of the interpreter on this machine, by up to {most:.3g} as "
+        "they are stored: what is computed in float32 may round otherwise. "
+        "Compilers other than Arm's own need fewer scratch buffers on a "
+        "Cortex-M4 than predicted. "
         "[micro_layers.md](micro_layers.md) says why some are refused.\n\n"
         f"{tables.Table(header, rows, left=1).to_markdown()}\n"
         f"{results.footer('core_layers.py')}\n"

@@ -338,7 +338,7 @@ def _warn_of_floats(file, mode, interface):
             file.path,
             file.ops["DEQUANTIZE"],
             interface,
-            f" Float32 stay: {', '.join(names)}." if names else "",
+            f" These stay float32: {', '.join(names)}." if names else "",
         )
 
 

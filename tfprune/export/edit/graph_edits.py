@@ -30,9 +30,8 @@ class Place:
         return self.graph.tensors[index].type
 
     def shape(self, index):
-        found = self.graph.tensors[
-            index
-        ].shape  # That of a scalar may be absent.
+        found = self.graph.tensors[index].shape
+        # That of a scalar may be absent.
         return () if found is None else tuple(int(n) for n in found)
 
     def constant(self, index):

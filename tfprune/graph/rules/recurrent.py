@@ -15,7 +15,7 @@ READS, WRITES = call_lib.READS, call_lib.WRITES
 # The number of gates, whose matrices stand side by side in the kernels.
 GATES = {keras.layers.SimpleRNN: 1, keras.layers.LSTM: 4, keras.layers.GRU: 3}
 # The ops of one time step, which a .tflite file of integers writes out. An LSTM
-# becomes one op, but its cell in another layer does not.
+# is one op, unless it is unusual or behind a mask, which is not known here.
 _DENSE = ("FULLY_CONNECTED", "FULLY_CONNECTED", "ADD")
 _SIMPLE = (*_DENSE, "TANH")
 _GRU = (

@@ -1,9 +1,9 @@
 """Ops of int16 that TFLite Micro lacks, or that the converter gets wrong.
 
 What has no int16 kernel is computed in float, between a DEQUANTIZE and a
-QUANTIZE: float32 holds every int16. The converter may leave an op with one
-input in float and another in int16, or with scales that its kernel takes to be
-equal; both give wrong outputs without an error.
+QUANTIZE: float32 holds every int16. The converter may leave a comparison with
+one input in float and another in int16, which gives wrong outputs without an
+error.
 """
 
 import math
@@ -29,15 +29,6 @@ _COMPARISONS = (
     "LESS_EQUAL",
     "NOT_EQUAL",
 )
-# Ops whose kernels copy values to the output as they are stored.
-_COPIES = (
-    "CONCATENATION",
-    "MAXIMUM",
-    "MINIMUM",
-    "PACK",
-    "SELECT",
-    "SELECT_V2",
-)
 # The end of int16 at which a constant of theirs would leave nothing else.
 _WRAPPED = {"MINIMUM": -1, "MAXIMUM": 1}
 # erf(z) is about 1 - (a t + b t^2 + ...) exp(-z^2) with t = 1 / (1 + p z), to
@@ -60,10 +51,8 @@ def repair(place, op):
     wide = len(op.outputs) == 1 and _wide(place, op.outputs[0])
     if kind in _COMPARISONS:
         _compare(place, op)
-    elif wide and kind in _COPIES:
-        if kind in _WRAPPED:
-            _unwrap(place, op, _WRAPPED[kind])
-        _same_steps(place, op)
+    elif wide and kind in _WRAPPED:
+        _unwrap(place, op, _WRAPPED[kind])
     elif wide and kind in _IN_FLOAT:
         _around(place, op)
     elif wide and kind == "GELU":
@@ -112,24 +101,6 @@ def _unwrap(place, op, end):
         and _wide(place, index)
         and (values := place.real(index)).size == 1
         and values[0] * end >= _MOST * place.steps(index)[0]
-        else index
-        for index in op.inputs
-    ]
-
-
-def _same_steps(place, op):
-    """Requantizes the inputs of an op to the scale of its output."""
-    output = op.outputs[0]
-    op.inputs = [
-        place.insert(
-            op,
-            "QUANTIZE",
-            "QuantizeOptions",
-            [index],
-            place.shape(index),
-            output,
-        )
-        if _wide(place, index) and place.steps(index) != place.steps(output)
         else index
         for index in op.inputs
     ]

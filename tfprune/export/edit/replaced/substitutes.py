@@ -11,6 +11,7 @@ import numpy as np
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
 from tfprune.export.edit.replaced import bias_scales
+from tfprune.export.edit.replaced import copies
 from tfprune.export.edit.replaced import groups
 from tfprune.export.edit.replaced import int16_ops
 from tfprune.export.edit.replaced import many_axes
@@ -58,6 +59,7 @@ def substitute(model):
         for op in tuple(graph.operators):
             bias_scales.repair(place, op)
             int16_ops.repair(place, op)
+            copies.repair(place, op)
             code = model.operatorCodes[op.opcodeIndex]
             rule = rules.get(max(code.builtinCode, code.deprecatedBuiltinCode))
             if rule:
@@ -361,23 +363,7 @@ def _symmetric_weights(place, op):
     made.quantization = copy.deepcopy(tensor.quantization)
     made.quantization.scale, made.quantization.zeroPoint = [scale], [0]
     op.inputs = [op.inputs[0], new, *op.inputs[2:]]
-    if len(op.inputs) > 2 and op.inputs[2] >= 0:
-        _rescale_bias(place, op, scale / steps[0])
-
-
-def _rescale_bias(place, op, factor):
-    """Requantizes a bias to a scale that is `factor` times as large."""
-    before = place.graph.tensors[op.inputs[2]]
-    values = place.constant(op.inputs[2])
-    long = before.type == place.schema.TensorType.INT64
-    index = place.add_constant(
-        np.rint(values / factor), "<i8" if long else "<i4"
-    )
-    tensor = place.graph.tensors[index]
-    tensor.type = before.type
-    tensor.quantization = copy.deepcopy(before.quantization)
-    tensor.quantization.scale = [s * factor for s in before.quantization.scale]
-    op.inputs = [*op.inputs[:2], index]
+    bias_scales.repair(place, op)
 
 
 def _bias_of_zeros(place, op):

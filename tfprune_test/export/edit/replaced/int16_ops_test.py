@@ -81,7 +81,7 @@ class Int16Test(parameterized.TestCase):
     def test_an_output_of_float_is_told(self):
         with self.assertLogs("absl", "WARNING") as logs:
             self.check(LACKING["elu"], False)
-        self.assertRegex("".join(logs.output), "Float32 stay: activation")
+        self.assertRegex("".join(logs.output), "These stay float32: activation")
 
     @parameterized.product(name=sorted(WRONG), behind=(True, False))
     def test_ops_of_two_scales_or_types(self, name, behind):
