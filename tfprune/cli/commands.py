@@ -175,10 +175,10 @@ tfprune export sparse.keras --quantize=int8 --calibration=images.npy \\
     Command(
         "compare",
         ("DENSE", "SMALL"),
-        "Compares the costs and the accuracy of two models.",
+        "Compares the costs of two models, and how good they are.",
         """
-With --data, measures the accuracy of both: the fraction of samples whose
-highest score is that of the true class. With --layers, compares each layer.
+With --data, measures how good both are: the fraction of samples whose class is
+right; for numbers, the mean absolute error. With --layers, compares each layer.
 """,
         """
 tfprune compare model.keras small.keras

@@ -10,8 +10,10 @@ from tfprune.core import boards
 from tfprune.core import tables
 from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
+from tfprune.deploy import file_evaluation
 from tfprune.export.file import modes
 from tfprune.export.micro.arena import cores
+from tfprune.reports import quantities
 
 
 def export(paths, values, given):
@@ -25,14 +27,17 @@ def export(paths, values, given):
         # Names in the sources are derived from the file's name.
         path = pathlib.Path(folder, out.name)
         facts = _file(model, path, given["calibration"], values)
-        facts |= _accuracy(path, given["data"], values) | _npu(path, values)
+        facts |= _qualities(path, model, given["data"], values)
+        facts |= _npu(path, values)
         if micro:
             facts |= _sources(path, micro, values)
         atomic.write({out: path.read_bytes()})
     facts = {"file": str(out), **facts}
     if values.format == "json":
         return printing.as_json(facts)
-    rows = [(name.replace("_", " "), _cell(v)) for name, v in facts.items()]
+    rows = [
+        (name.replace("_", " "), _cell(name, v)) for name, v in facts.items()
+    ]
     table = tables.Table(("", "written"), tuple(rows), left=2)
     return printing.shown([table], values)
 
@@ -78,13 +83,13 @@ def _dense_scales(values):
     return modes.dense_scales(values.quantize) and "tensor"
 
 
-def _accuracy(path, data, values):
+def _qualities(path, model, data, values):
     if data is None:
         return {}
     runtime = "micro" if values.compress else values.runtime or "tflite"
     progress = values.format == "text"
-    accuracy = tfprune.evaluate_tflite(path, data, runtime, progress=progress)
-    return {"accuracy": accuracy, "runtime": runtime}
+    found = file_evaluation.qualities(path, model, data, runtime, progress)
+    return {**found, "runtime": runtime}
 
 
 def _npu(path, values):
@@ -125,9 +130,11 @@ def _sources(path, out, values):
     }
 
 
-def _cell(value):
+def _cell(name, value):
     if isinstance(value, dict):
         return ", ".join(f"{n} {op}" for op, n in value.items()) or "none"
+    if quantities.is_absolute(name):
+        return quantities.absolute(name, value)
     if isinstance(value, float):
         return f"{value:.2%}"
     return value if isinstance(value, str) else tables.cell(value)

@@ -6,6 +6,8 @@ Data are checked batch by batch, so that nothing is read twice.
 import keras
 import numpy as np
 
+from tfprune.datasets import loss_kinds
+
 _NUMBERS = "biuf"
 
 
@@ -77,7 +79,7 @@ def labels(y, model, purpose, first, loss=None):
             )
     for part, shape, found in _by_output(y, model, loss):
         found = None if found is None else keras.losses.get(found)
-        if _is_own(found):
+        if loss_kinds.is_own(found):
             continue
         _check_finite(part, "Labels", purpose, first)
         if shape is None:
@@ -121,13 +123,6 @@ def _by_output(y, model, loss):
         return [(part, None, None) for part in parts]
     shapes = [tuple(output.shape) for output in outputs]
     return list(zip(parts, shapes, losses, strict=True))
-
-
-def _is_own(loss):
-    if loss is None:
-        return False
-    known = type(loss) if isinstance(loss, keras.losses.Loss) else loss
-    return not getattr(known, "__module__", "").startswith("keras.")
 
 
 def _is_sparse(loss):

@@ -7,8 +7,7 @@ def of(y, scores, name="the model"):
     """Returns the class index of each sample.
 
     Args:
-        y: array of class indices, one per score vector, or one-hot, of the
-            shape of the scores.
+        y: array of class indices, one per score vector.
         scores: array of shape `(batch, ..., classes)`.
         name: `str`, the source of the scores, used in error messages.
 
@@ -20,8 +19,6 @@ def of(y, scores, name="the model"):
             no score or is no whole number.
     """
     y, classes = np.asarray(y), scores.shape[-1]
-    if y.shape == scores.shape:
-        return y.argmax(-1)
     if y.size != scores.size // classes:
         raise ValueError(
             "Labels must be class indices, one per sample, or one-hot. "

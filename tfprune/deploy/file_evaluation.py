@@ -1,15 +1,24 @@
 """The accuracy of .tflite files on the runtimes that run them."""
 
+import contextlib
 import math
 from collections.abc import Callable
 
+import keras
 import numpy as np
 
 from tfprune.core import progress_bar
 from tfprune.core import typed
 from tfprune.datasets import samples
+from tfprune.datasets import tally
 from tfprune.export.run import interpreter
+from tfprune.reports import answers
 from tfprune.reports import evaluation
+
+_CURE = (
+    "Pass metric=, a function (y, outputs) -> one number per sample, which are "
+    "averaged."
+)
 
 
 def evaluate_tflite(
@@ -34,7 +43,8 @@ def evaluate_tflite(
             TFLite with its reference kernels.
         metric: function `(y, outputs) -> array`, one number per sample, which
             are averaged; outputs are real values. `None` computes the
-            accuracy.
+            accuracy of one output: of class indices or one-hot rows, or of
+            labels 0 and 1 beside probabilities.
         limit: `int`, maximum number of samples to use; `None` uses all.
         batch_size: `int`, samples per batch.
         progress: `bool`, whether to show a progress bar on a terminal.
@@ -45,28 +55,76 @@ def evaluate_tflite(
     Raises:
         ImportError: If a package of the extra `export` is missing.
         RuntimeError: If the runtime cannot run the file.
-        ValueError: If there are no samples or labels, shapes do not match, or
-            the runtime is unknown.
+        ValueError: If there are no samples or labels, shapes do not match,
+            labels are not classes and there is no metric, or the runtime is
+            unknown.
 
     Example:
 
     >>> tfprune.evaluate_tflite("small.tflite", (x_test, y_test), "micro")
     """
+    found, counted = [], tally.Tally(str(path))
+    run = _run(path, data, runtime, limit, batch_size, progress)
+    with contextlib.closing(run):  # If an error ends it, so does the bar.
+        for y, outputs in run:
+            if metric is None:
+                counted.add(*_single(y, outputs, path))
+            else:
+                values = np.asarray(metric(y, outputs), float).reshape(-1)
+                found.append(values)
+    if metric is None:
+        return counted.accuracy(_CURE)
+    return float(np.concatenate(found).mean())
+
+
+def qualities(path, model, data, runtime="tflite", progress=True):
+    """How good each output of a file is, as `reports.evaluation.qualities`.
+
+    Args:
+        path, data, runtime, progress: as for `evaluate_tflite`.
+        model: the `keras.Model` that the file was made from, whose losses tell
+            logits from probabilities, and whose outputs have names.
+
+    Returns:
+        `dict` from "accuracy" or "mean absolute error", and the output if
+        there are several, to `float`s.
+    """
+    tallies = tally.of_outputs(model)
+    run = _run(path, data, runtime, None, 256, progress)
+    with contextlib.closing(run):
+        for y, outputs in run:
+            truths = answers.in_order(y, model)
+            outputs = keras.tree.flatten(outputs)
+            answers.check_count(truths, [outputs])
+            for each, truth, output in zip(
+                tallies, truths, outputs, strict=True
+            ):
+                each.add(truth, output)
+    return evaluation.named(model, tallies)
+
+
+def _run(path, data, runtime, limit, batch_size, progress):
+    """Yields labels and outputs, batch by batch, beneath a progress bar."""
     total = _length(data, limit)
-    found = []
     with progress_bar.bar(progress) as bar:
         task = bar.add_task(f"{path} on {runtime}", total=total)
         for x, y in samples.batches(
             data, "the accuracy of a file", batch_size, limit, labels=True
         ):
-            outputs = interpreter.run(path, x, runtime)
-            if metric is None:
-                values = evaluation.hits(outputs, y, str(path))
-            else:
-                values = np.asarray(metric(y, outputs), float).reshape(-1)
-            found.append(values)
-            bar.advance(task, len(y))
-    return float(np.concatenate(found).mean())
+            yield y, interpreter.run(path, x, runtime)
+            bar.advance(task, len(keras.tree.flatten(x)[0]))
+
+
+def _single(y, outputs, path):
+    """Labels and outputs of the only output."""
+    labels, outputs = map(keras.tree.flatten, (y, outputs))
+    if len(labels) != 1 or len(outputs) != 1:
+        raise ValueError(
+            f"Accuracy needs a single output. Received: {path} with "
+            f"{len(outputs)} outputs, and {len(labels)} arrays of labels. "
+            f"{_CURE}"
+        )
+    return labels[0], outputs[0]
 
 
 def _length(data, limit):

@@ -8,6 +8,7 @@ import numpy as np
 from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.datasets import samples
+from tfprune.datasets import tally
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,7 +79,8 @@ def outcomes(models, data, labels=None, batch_size=256):
     """Compares the predictions of one or two models with the truth.
 
     An output counts as a classifier's if the truths are integers, one per
-    score vector, or one-hot; all others count as regression.
+    score vector, or one-hot; or all 0 or 1, one per probability or logit (see
+    `tfprune.datasets.tally`). All others count as regression.
 
     Args:
         models: list of one or two `keras.Model`s with the same outputs.
@@ -103,42 +105,58 @@ def outcomes(models, data, labels=None, batch_size=256):
             "One or two models are required, before and after. Received: "
             f"{len(models)} models."
         )
-    # Only functional models name their outputs.
-    names = [str(name) for name in getattr(models[0], "output_names", ())]
     truths, answers = [], [[] for _ in models]
     for x, y in samples.batches(data, "the outcomes", batch_size, labels=True):
-        truths.append([np.asarray(part) for part in _in_order(y, names)])
+        truths.append([np.asarray(part) for part in in_order(y, models[0])])
         for found, model in zip(answers, models, strict=True):
-            outputs = _in_order(model(x, training=False), names)
+            outputs = in_order(model(x, training=False), model)
             found.append([keras.ops.convert_to_numpy(o) for o in outputs])
     truths = [np.concatenate(part) for part in zip(*truths, strict=True)]
     answers = [
         [np.concatenate(part) for part in zip(*found, strict=True)]
         for found in answers
     ]
+    check_count(truths, answers)
+    names = names_of(models[0], len(truths))
+    losses = tally.losses_of(models[0])
+    return tuple(
+        outcome(name, truth, *given, labels=labels, loss=loss)
+        for name, loss, truth, *given in zip(
+            names, losses, truths, *answers, strict=True
+        )
+    )
+
+
+def in_order(structure, model):
+    """The parts of an output, or of its labels, in the order of the model."""
+    # Only functional models name their outputs.
+    names = list(map(str, getattr(model, "output_names", ())))
+    if isinstance(structure, dict) and set(structure) == set(names):
+        return [structure[name] for name in names]
+    return keras.tree.flatten(structure)
+
+
+def names_of(model, count):
+    """A list of `str`, what each of `count` outputs is called."""
+    names = list(map(str, getattr(model, "output_names", ())))
+    if len(names) == count:
+        return names
+    if count == 1:
+        return ["output"]
+    return [f"output {n}" for n in range(1, count + 1)]
+
+
+def check_count(truths, answers):
+    """Raises a `ValueError` unless each output of all models has labels."""
     if any(len(found) != len(truths) for found in answers):
         raise ValueError(
             "There must be labels for each output. Received: "
             f"{len(truths)} arrays of labels for "
             f"{[len(found) for found in answers]} outputs."
         )
-    if len(names) != len(truths):
-        numbers = range(1, len(truths) + 1)
-        names = [f"output {n}" for n in numbers] if truths[1:] else ["output"]
-    return tuple(
-        outcome(name, truth, *given, labels=labels)
-        for name, truth, *given in zip(names, truths, *answers, strict=True)
-    )
 
 
-def _in_order(structure, names):
-    """The parts of an output, or of its labels, in the order of the model."""
-    if isinstance(structure, dict) and set(structure) == set(names):
-        return [structure[name] for name in names]
-    return keras.tree.flatten(structure)
-
-
-def outcome(name, truth, before, after=None, labels=None):
+def outcome(name, truth, before, after=None, labels=None, loss=None):
     """What was answered at one output.
 
     Args:
@@ -146,6 +164,8 @@ def outcome(name, truth, before, after=None, labels=None):
         truth: array of class indices, one-hot classes, or numbers.
         before, after: arrays of answers.
         labels: names of the classes.
+        loss: the output's, as for `compile`; tells logits from probabilities
+            where there is one answer for two classes.
 
     Returns:
         A `Confusion` or `Errors`.
@@ -159,6 +179,10 @@ def outcome(name, truth, before, after=None, labels=None):
         _check(truth, classes, name)
         counts = [_confused(truth, side, classes) for side in sides]
         return Confusion(name, _names(labels, classes), *counts)
+    sides_of = _two_classes(name, truth, sides, loss) if classes == 1 else None
+    if sides_of is not None:
+        counts = [_confused(truth.astype(int), side, 2) for side in sides_of]
+        return Confusion(name, _names(labels, 2), *counts)
     for side in sides:
         if side.size != truth.size:
             raise ValueError(
@@ -170,6 +194,21 @@ def outcome(name, truth, before, after=None, labels=None):
         name,
         *(side.reshape(-1) - truth.reshape(-1).astype(float) for side in sides),
     )
+
+
+def _two_classes(name, truth, sides, loss):
+    """Scores of two classes for each array of answers; `None` for numbers."""
+    found = []
+    for side in sides:
+        if side.size != truth.size:
+            return None
+        counted = tally.Tally(name, loss)
+        counted.add(truth, side)
+        if counted.quality()[0] != tally.ACCURACY:
+            return None
+        yes = counted.is_yes(side.reshape(-1))
+        found.append(np.stack([~yes, yes], -1))
+    return found
 
 
 def _one_hot(truth):

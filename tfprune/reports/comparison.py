@@ -27,8 +27,9 @@ def profile(
 
     Args:
         model: a built `keras.Model`.
-        data: `(x, y)` or batches of them, to measure a classifier's accuracy;
-            see `tfprune.reports.evaluation.accuracies`.
+        data: `(x, y)` or batches of them, to measure how good each output is:
+            the accuracy of classes, the mean absolute error of numbers; see
+            `tfprune.datasets.tally`.
         input_shape: as for `tfprune.channel_graph`; required if the model has
             unknown input sizes.
 
@@ -54,7 +55,7 @@ def compare(
     data: typed.Data = None,
     input_shape: typed.Shapes | None = None,
 ) -> profiles.Comparison:
-    """Compares the costs and the accuracy of two models.
+    """Compares the costs of two models, and how good they are.
 
     Args:
         dense, small: built `keras.Model`s. Layers with the same path are
@@ -95,13 +96,13 @@ def _kept(dense, small):
 
 
 def _profiles(models, graphs, data):
-    accuracies = [None] * len(models)
+    qualities = [{} for _ in models]
     if data is not None:
-        accuracies = evaluation.accuracies(models, data)
-    return map(_profile, graphs, accuracies)
+        qualities = evaluation.qualities(models, data)
+    return map(_profile, graphs, qualities)
 
 
-def _profile(graph, accuracy):
+def _profile(graph, qualities):
     meter = counting.Meter(graph)
     weight_bytes, peak_bytes = _weight_bytes(graph), _peak_bytes(graph)
     layers = tuple(
@@ -125,7 +126,7 @@ def _profile(graph, accuracy):
         meter.cost(),
         micronet_score.of_graph(graph),
         layers,
-        accuracy,
+        qualities,
         graph.unknown,
         tuple((tensor.layer, tensor.shape) for tensor in peak.alive),
         peak.running,

@@ -1,10 +1,12 @@
-"""Accuracy of classifiers."""
+"""How good models are on data: accuracies, and errors of numbers."""
 
 import keras
-import numpy as np
 
-from tfprune.datasets import class_indices
 from tfprune.datasets import samples
+from tfprune.datasets import tally
+from tfprune.reports import answers
+
+_PURPOSE = "the accuracy"
 
 
 def accuracies(models, data, batch_size=256):
@@ -15,55 +17,89 @@ def accuracies(models, data, batch_size=256):
 
     Args:
         models: list of `keras.Model`s with one output, scores or
-            probabilities of shape `(batch, ..., classes)`, two or more.
+            probabilities of shape `(batch, ..., classes)`; of shape
+            `(batch, ..., 1)` for two classes.
         data: `(x, y)` arrays or what gives batches of them; see
             `tfprune.datasets.batches`. `y` holds class indices, shape
-            `(batch, ...)`, or is one-hot, of the shape of the scores.
+            `(batch, ...)`, or is one-hot, of the shape of the scores; for
+            shape `(batch, ..., 1)` it holds 0 and 1. See
+            `tfprune.datasets.tally`.
         batch_size: `int`, for arrays.
 
     Returns:
         A list of floats in [0, 1], one for each model.
 
     Raises:
-        ValueError: If there are no samples or labels, shapes do not fit, or
-            a label has no score.
+        ValueError: If there are no samples or labels, shapes do not fit, a
+            label has no score, or labels are not classes.
 
     Example:
 
     >>> accuracies([model, small], (x_test, y_test))
     [0.9917, 0.9889]
     """
-    found = [
-        [hits(model(x, training=False), y, model.name) for model in models]
-        for x, y in samples.batches(
-            data, "the accuracy", batch_size, labels=True
-        )
+    for model in models:
+        shapes = [tuple(t.shape) for t in keras.tree.flatten(model.outputs)]
+        if len(shapes) != 1:
+            raise ValueError(
+                "Accuracy needs one output with a score for each class, shape "
+                f"(batch, ..., classes). Received: model={model.name!r} with "
+                f"output shapes {shapes}. Measure other metrics with "
+                "model.evaluate."
+            )
+    cure = "Measure other metrics with model.evaluate."
+    return [
+        counted.accuracy(cure)
+        for (counted,) in _tallied(models, data, batch_size)
     ]
-    return [float(np.concatenate(h).mean()) for h in zip(*found, strict=True)]
 
 
-def hits(scores, y, name):
-    """Whether the highest score is at the right class.
+def qualities(models, data, batch_size=256):
+    """How good each output is: an accuracy, or the error of numbers.
 
     Args:
-        scores: array of shape `(batch, ..., classes)`.
-        y: array of class indices, shape `(batch, ...)`, or one-hot.
-        name: `str`, what gave the scores, for errors.
+        models: list of `keras.Model`s with the same outputs.
+        data: `(x, y)` or batches of them. With several outputs `y` is a
+            structure of arrays, as for `fit`.
+        batch_size: `int`, for arrays.
 
     Returns:
-        Flat bool array.
+        A list with a `dict` for each model: "accuracy", a fraction of 1, or
+        "mean absolute error"; behind them the name of the output, as in
+        "accuracy, digit", if there are several.
 
     Raises:
-        ValueError: If the shapes do not fit, or a label has no score.
+        ValueError: If there are no samples or labels, or they do not fit.
+
+    Example:
+
+    >>> qualities([model, small], (x_test, y_test))
+    [{'accuracy': 0.9917}, {'accuracy': 0.9889}]
     """
-    if not hasattr(scores, "shape") or scores.shape[-1] < 2:
-        shapes = keras.tree.map_structure(lambda t: tuple(t.shape), scores)
-        raise ValueError(
-            "Accuracy needs one output with a score for each class, shape "
-            f"(batch, ..., classes). Received: model={name!r} with output "
-            f"shape {shapes}. Leave the data out, and measure other metrics "
-            "with model.evaluate."
-        )
-    scores = keras.ops.convert_to_numpy(scores)
-    labels = class_indices.of(y, scores, repr(name))
-    return (scores.argmax(-1) == labels).ravel()
+    tallied = _tallied(models, data, batch_size)
+    return [named(*each) for each in zip(models, tallied, strict=True)]
+
+
+def named(model, tallies):
+    """What each `Tally` of a model's outputs found, as `qualities` names it."""
+    found = {}
+    names = answers.names_of(model, len(tallies))
+    for name, each in zip(names, tallies, strict=True):
+        what, value = each.quality()
+        found[f"{what}, {name}" if names[1:] else what] = value
+    return found
+
+
+def _tallied(models, data, batch_size):
+    """For each model, a list with the `Tally` of each output."""
+    tallies = [tally.of_outputs(model) for model in models]
+    for x, y in samples.batches(data, _PURPOSE, batch_size, labels=True):
+        for model, counted in zip(models, tallies, strict=True):
+            outputs = answers.in_order(model(x, training=False), model)
+            truths = answers.in_order(y, model)
+            answers.check_count(truths, [outputs])
+            for truth, output, each in zip(
+                truths, outputs, counted, strict=True
+            ):
+                each.add(truth, keras.ops.convert_to_numpy(output))
+    return tallies

@@ -9,6 +9,7 @@ import typing
 from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.costs import counting
+from tfprune.datasets import tally
 from tfprune.reports import micronet_score
 from tfprune.reports import quantities
 from tfprune.reports.html import page as page_lib
@@ -76,8 +77,8 @@ class Line:
 
     Attributes:
         name: `str`.
-        before, after: `int`, or `float` for a fraction of 1 (an accuracy) or a
-            MicroNet score; `None` if there is no value.
+        before, after: `int`, or `float` for a fraction of 1 (an accuracy), a
+            MicroNet score or an error; `None` if there is no value.
     """
 
     name: str
@@ -94,10 +95,9 @@ class Line:
     @property
     def left(self):
         """The ratio in percent, or the difference of fractions in points."""
-        fractions = self.name not in quantities.SCORES and all(
-            isinstance(side, float) for side in (self.before, self.after)
-        )
-        if fractions:
+        sides = (self.before, self.after)
+        fractions = all(isinstance(side, float) for side in sides)
+        if fractions and not quantities.is_absolute(self.name):
             return f"{100 * (self.after - self.before):+.2f} points"
         return tables.percent(self.ratio)
 
@@ -178,7 +178,9 @@ class Profile(Report):
         total: `costs.Cost`.
         micronet: `tfprune.reports.MicroNet`, at 32 bits.
         layers: tuple of `LayerProfile`, in the order of execution.
-        accuracy: `float` in [0, 1]; `None` if there were no data.
+        qualities: `dict` from "accuracy", a fraction of 1, or "mean absolute
+            error", and the output if there are several, to `float`s; empty if
+            there were no data.
         unknown: `dict` from the path of each layer or op without a rule to
             its class name; its multiply-adds are not counted.
         at_peak: tuple of `(layer, shape)`, the live tensors at the peak of the
@@ -192,7 +194,7 @@ class Profile(Report):
     total: counting.Cost
     micronet: micronet_score.MicroNet
     layers: tuple[LayerProfile, ...]
-    accuracy: float | None
+    qualities: dict[str, float]
     unknown: dict[str, str]
     at_peak: tuple = ()
     running: str = ""
@@ -206,9 +208,12 @@ class Profile(Report):
         totals |= {
             name: getattr(self.micronet, name) for name in quantities.SCORES
         }
-        if self.accuracy is not None:
-            totals["accuracy"] = self.accuracy
-        return totals
+        return totals | self.qualities
+
+    @property
+    def accuracy(self):
+        """`float` in [0, 1] of a classifier; `None` if it was not measured."""
+        return self.qualities.get(tally.ACCURACY)
 
     def tables(self):
         totals = [
@@ -379,8 +384,8 @@ def _row(change):
 
 
 def _text(name, value):
-    if name in quantities.SCORES and value is not None:
-        return f"{value:.4f}"
+    if quantities.is_absolute(name) and value is not None:
+        return quantities.absolute(name, value)
     return tables.cell(value)
 
 

@@ -5,6 +5,7 @@ import numbers
 import re
 
 from tfprune.core import tables
+from tfprune.datasets import tally
 
 # A file's bytes and an arena's depend on how numbers are stored, and are
 # predicted or measured: each name says which.
@@ -25,6 +26,21 @@ WORDS = {
     "score_2025": "MicroNet score (2025)",
 }
 SCORES = ("score_2019", "score_2025")
+
+
+def is_absolute(name):
+    """Whether a `float` is no fraction of 1: a MicroNet score, an error."""
+    return name in SCORES or name.startswith(tally.ERROR)
+
+
+def absolute(name, value):
+    """Such a number as text, `str`."""
+    return f"{value:.4f}" if name in SCORES else f"{value:.4g}"
+
+
+def is_accuracy(name):
+    """Whether a quantity is the accuracy of an output."""
+    return name.partition(",")[0] == tally.ACCURACY
 
 
 def word(name):

@@ -23,6 +23,7 @@ from tfprune.core import typed
 from tfprune.core.files import atomic
 from tfprune.core.files import damage
 from tfprune.datasets import samples
+from tfprune.datasets import tally
 from tfprune.graph import read
 from tfprune.scoring import score
 from tfprune.searches import masked_evaluation
@@ -146,7 +147,7 @@ def sensitivity(
     data: typed.Data,
     ratios: Sequence[float] = RATIOS,
     criterion: typing.Any = "l1",
-    metric: Callable = masked_evaluation.accuracy,
+    metric: Callable | None = None,
     groups: typed.Names = ("*",),
     limit: int | None = None,
     progress: bool = True,
@@ -164,6 +165,7 @@ def sensitivity(
         criterion: as for `tfprune.prune`; uses the same data if it needs any.
         metric: function `(y, outputs) -> numbers` of numpy arrays, one number
             per sample; larger is better. A point's value is their mean.
+            `None` measures the accuracy.
         groups: name patterns of the groups to measure; `None` measures all.
         limit: `int`, maximum number of samples to use; `None` uses all.
         progress: `bool`, whether to show a progress bar on stderr, if that is
@@ -199,7 +201,9 @@ def sensitivity(
                 value = evaluation.value(keep)
                 points.append(Point(name, ratio, kept, len(group), value))
                 bar.advance(task)
-    name = getattr(metric, "__name__", type(metric).__name__)
+    name = tally.ACCURACY
+    if metric is not None:
+        name = getattr(metric, "__name__", type(metric).__name__)
     return Sensitivity(graph.model.name, name, dense, tuple(points))
 
 

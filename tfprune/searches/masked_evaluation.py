@@ -7,8 +7,8 @@ the outputs of the smaller model.
 import keras
 import numpy as np
 
-from tfprune.datasets import class_indices
 from tfprune.datasets import samples
+from tfprune.datasets import tally
 from tfprune.graph import channel_graph
 from tfprune.graph import values
 from tfprune.scoring import probe
@@ -17,10 +17,10 @@ from tfprune.surgery import recalibration
 from tfprune.surgery import reconstruction
 from tfprune.surgery import shrinking
 
-
-def accuracy(y, scores):
-    """Returns, per sample, whether the highest score is at the true class."""
-    return scores.argmax(-1) == class_indices.of(y, scores)
+_CURE = (
+    "Pass metric=, a function (y, outputs) -> one number per sample, larger is "
+    "better; or compile the model with the loss of its classes."
+)
 
 
 class MaskedEvaluation:
@@ -31,7 +31,7 @@ class MaskedEvaluation:
         data: `(x, y)` arrays, or a repeatable source of such batches; see
             `tfprune.datasets.samples`.
         metric: function `(y, outputs) -> numbers` of numpy arrays, one number
-            per sample.
+            per sample; `None` measures the accuracy of the only output.
         limit: `int`, maximum number of samples to use; `None` uses all.
         purpose: `str`, what the evaluation is for, used in error messages.
         recalibrate: inputs, as `data`, on which to recalibrate batch
@@ -48,7 +48,7 @@ class MaskedEvaluation:
         self,
         graph,
         data,
-        metric=accuracy,
+        metric=None,
         limit=None,
         purpose="the sensitivity",
         recalibrate=None,
@@ -88,7 +88,7 @@ class MaskedEvaluation:
             recalibration.measure(
                 self._graph.config, self._clone, self._recalibrate
             )
-        found = []
+        mean = _Mean(self._metric, self._graph.model)
         for x, y in samples.batches(
             self._data,
             self._purpose,
@@ -97,11 +97,11 @@ class MaskedEvaluation:
             labels=True,
             model=self._graph.model,
             # The metric reads the labels, and says itself which ones.
-            loss=self._metric,
+            loss=self._metric or _any_loss,
         ):
             outputs = self._model.predict_on_batch(x if len(x) > 1 else x[0])
-            found.append(np.asarray(self._metric(y, outputs)).reshape(-1))
-        return float(np.concatenate(found).mean())
+            mean.add(y, outputs)
+        return mean.value()
 
     def shrunk(self, keep):
         """Returns the smaller model with the weights of its evaluation."""
@@ -125,6 +125,38 @@ class MaskedEvaluation:
             value = np.array(values.numpy(value, exact=True))
             self._twins[key][1].assign(value)
         self._changed = set(changes)
+
+
+def _any_loss(y, outputs):
+    """Stands for a metric where labels are checked."""
+
+
+class _Mean:
+    """The mean of a metric over all samples; the accuracy without one."""
+
+    def __init__(self, metric, model):
+        self._metric, self._found = metric, []
+        if metric is None:
+            counted = tally.of_outputs(model)
+            if len(counted) != 1:
+                raise ValueError(
+                    "Accuracy needs a single output. Received: model="
+                    f"{model.name!r} with {len(counted)} outputs. {_CURE}"
+                )
+            (self._tally,) = counted
+
+    def add(self, y, outputs):
+        if self._metric is None:
+            (labels,), (scores,) = map(keras.tree.flatten, (y, outputs))
+            self._tally.add(labels, scores)
+        else:
+            found = np.asarray(self._metric(y, outputs)).reshape(-1)
+            self._found.append(found)
+
+    def value(self):
+        if self._metric is None:
+            return self._tally.accuracy(_CURE)
+        return float(np.concatenate(self._found).mean())
 
 
 class _Traced(keras.Model):

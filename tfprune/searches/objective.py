@@ -1,9 +1,11 @@
 """The objective of a search: from each group's share to a measured network."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import time
+import types
 
 import keras
 import numpy as np
@@ -77,7 +79,7 @@ class Objective:
         reconstruct=None,
         limit=None,
         checkpoint=None,
-        metric=masked_evaluation.accuracy,
+        metric=None,
         **options,
     ):
         if budget is None and reward == "error":
@@ -98,7 +100,7 @@ class Objective:
             reconstruct=reconstruct,
         )
         basis = ((data, limit), (recalibrate, None), (reconstruct, None))
-        self._memory = _Memory(self._measured, checkpoint, graph, basis)
+        self._memory = _Memory(self._measured, checkpoint, graph, basis, metric)
         self.env = environment.PruningEnvironment(
             graph, scores, self._memory.value, budget, reward, **options
         )
@@ -182,22 +184,23 @@ class _Memory:
         path: path of the file, or `None`.
         graph: the `ChannelGraph`.
         basis: pairs `(data, limit)` that accuracies also depend on.
+        metric: function or `None`, on which they depend as well.
     """
 
-    def __init__(self, measured, path, graph, basis):
+    def __init__(self, measured, path, graph, basis, metric):
         self._measured = measured
         self._path = None if path is None else atomic.writable(path)
         self._found = {"basis": None, "accuracies": {}}
         if self._path is None:
             return
-        key = _key(graph, basis)
+        key = _key(graph, basis, metric)
         if self._path.exists():
             self._found = damage.read_json(self._path, _as_kept)
             if self._found["basis"] != key:
                 raise ValueError(
-                    "A checkpoint must come from the same weights and data. "
-                    f"Received: checkpoint={str(path)!r}, which comes from "
-                    "others. Choose another path."
+                    "A checkpoint must come from the same weights, data and "
+                    f"metric. Received: checkpoint={str(path)!r}, which comes "
+                    "from others. Choose another path."
                 )
         self._found["basis"] = key
 
@@ -224,9 +227,9 @@ def _as_kept(found):
     return found
 
 
-def _key(graph, basis):
+def _key(graph, basis, metric):
     """A hash of everything that an accuracy depends on, `str`."""
-    found = hashlib.sha256()
+    found = hashlib.sha256(_told(metric).encode())
     for variable in graph.model.weights:
         found.update(values.numpy(variable).tobytes())
     for part, most in basis:
@@ -237,3 +240,29 @@ def _key(graph, basis):
             for array in keras.tree.flatten((x, () if y is None else y)):
                 found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
+
+
+def _told(metric):
+    """What tells a metric from others, in the next process too: a `str`."""
+    if metric is None:
+        return ""
+    if isinstance(metric, functools.partial):
+        given = metric.args, sorted(metric.keywords.items())
+        return f"{_told(metric.func)} of {given}"
+    name = getattr(metric, "__qualname__", type(metric).__qualname__)
+    return repr([name, *_code(getattr(metric, "__code__", None))])
+
+
+def _code(code):
+    """What a function does, as text, in parts; nothing of an object."""
+    if code is None:
+        return []
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    # A set has another order in the next process.
+    plain = [
+        repr(sorted(map(repr, c)) if isinstance(c, frozenset) else c)
+        for c in code.co_consts
+        if not isinstance(c, types.CodeType)
+    ]
+    found = [code.co_code.hex(), *code.co_names, *plain]
+    return found + [part for c in inner for part in _code(c)]

@@ -14,7 +14,6 @@ from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.core.files import atomic
 from tfprune.searches import amc
-from tfprune.searches import masked_evaluation
 from tfprune.searches import objective
 from tfprune.searches import strategies
 from tfprune.selection import budget as budget_lib
@@ -129,7 +128,7 @@ def search(
     checkpoint: typed.Path | None = None,
     progress: bool = True,
     settings: amc.Settings | None = None,
-    metric: collections.abc.Callable = masked_evaluation.accuracy,
+    metric: collections.abc.Callable | None = None,
     **options: typing.Any,
 ) -> Search:
     """Searches for the number of channels to keep in each group.
@@ -174,6 +173,7 @@ def search(
             paper, with at most a quarter of the trials as warm-up.
         metric: function `(y, outputs) -> numbers` of numpy arrays, one number
             per sample, larger is better; replaces accuracy everywhere.
+            `None` measures the accuracy.
         **options: instead of `budget`, the arguments of `tfprune.Budget`
             (`macs`, `ram_bytes`, ...); `state` and `lowest`, see
             `PruningEnvironment`; `min_channels`, `channel_multiple`, `target`

@@ -60,6 +60,40 @@ class EvaluateTest(parameterized.TestCase):
         )
         self.assertAlmostEqual(error, 0.5, places=6)
 
+    def test_two_classes_with_one_score(self):
+        inputs = keras.Input((2,))
+        outputs = keras.layers.Dense(1, "sigmoid", use_bias=False)(inputs)
+        model = keras.Model(inputs, outputs)
+        model.layers[-1].kernel.assign([[-9.0], [9.0]])
+        path = f"{self.create_tempdir().full_path}/two.tflite"
+        tflite.export_tflite(model, path)
+        for y in (self.y, self.y[:, None]):
+            found = file_evaluation.evaluate_tflite(path, (self.x, y))
+            self.assertEqual(found, 0.75)
+
+    def test_numbers_have_no_accuracy(self):
+        with self.assertRaisesRegex(ValueError, "other numbers.*Pass metric="):
+            file_evaluation.evaluate_tflite(self.path, (self.x, self.x + 1))
+
+    def test_each_output_by_name(self):
+        inputs = keras.Input((2,))
+        same = keras.layers.Dense(2, use_bias=False, name="same")
+        less = keras.layers.Dense(1, use_bias=False, name="less")
+        model = keras.Model(inputs, [same(inputs), less(inputs)])
+        same.kernel.assign(np.eye(2))
+        less.kernel.assign([[-0.1], [0.1]])
+        model.compile(loss=["mse", keras.losses.BinaryCrossentropy(True)])
+        path = f"{self.create_tempdir().full_path}/both.tflite"
+        tflite.export_tflite(model, path)
+        truths = [self.x + 0.5, self.y]
+        found = file_evaluation.qualities(path, model, (self.x, truths))
+        self.assertEqual(found.pop("accuracy, less"), 0.75)
+        (name,) = found
+        self.assertEqual(name, "mean absolute error, same")
+        self.assertAlmostEqual(found[name], 0.5, places=6)
+        with self.assertRaisesRegex(ValueError, "single output.*Pass metric="):
+            file_evaluation.evaluate_tflite(path, (self.x, truths))
+
     def test_what_does_not_fit(self):
         evaluate = file_evaluation.evaluate_tflite
         with self.assertRaisesRegex(ValueError, "runtime='phone'"):

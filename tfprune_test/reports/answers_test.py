@@ -40,6 +40,18 @@ class OutcomeTest(parameterized.TestCase):
         self.assertIsInstance(found, answers.Errors)
         np.testing.assert_array_equal(found.before, answer[:, 0] - truth)
 
+    @parameterized.parameters(
+        (None, 0.0), (keras.losses.BinaryCrossentropy(from_logits=True), -0.5)
+    )
+    def test_two_classes_may_have_one_score(self, loss, shift):
+        truth, answer = np.array([0, 1, 1]), np.array([[0.2], [0.9], [0.1]])
+        found = answers.outcome("y", truth, answer + shift, loss=loss)
+        np.testing.assert_array_equal(found.before, [[1, 0], [1, 1]])
+        self.assertEqual(found.labels, ("0", "1"))
+        found = answers.outcome("y", truth, answer, answer, ["no", "yes"])
+        self.assertEqual(found.labels, ("no", "yes"))
+        np.testing.assert_array_equal(found.after, [[1, 0], [1, 1]])
+
     def test_labels_out_of_range_are_refused(self):
         with self.assertRaisesRegex(ValueError, r"in \[0, 2\).*from 0 to 2"):
             answers.outcome("y", np.array([0, 2]), np.eye(2))

@@ -214,6 +214,19 @@ class CompareTest(parameterized.TestCase):
         points = 100 * (1 - found.before.accuracy)
         self.assertIn(f"+{points:.2f} points", found.to_text())
 
+    def test_the_error_of_numbers_is_measured(self):
+        x = np.random.default_rng(0).normal(size=(20, 8, 8, 3))
+        y = self.dense.predict(x, verbose=0) + 0.25
+        found = comparison.compare(self.dense, self.small, data=(x, y))
+        line = found.totals["mean absolute error"]
+        self.assertAlmostEqual(line.before, 0.25, places=5)
+        self.assertIsNone(found.after.accuracy)
+        ratio = f"{100 * line.after / line.before:.1f} %"
+        self.assertRegex(
+            found.to_text(), rf"mean absolute error +0.25 +\S+ +{ratio}"
+        )
+        self.assertIn("mean absolute error", found.to_html())
+
     def test_a_report_prints_as_its_text(self):
         self.assertEqual(str(self.report), self.report.to_text())
         self.assertEqual(f"{self.report.before}", self.report.before.to_text())

@@ -85,11 +85,45 @@ class AccuracyTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             evaluation.accuracies([identity()], data)
 
-    def test_a_model_that_does_not_classify_is_refused(self):
-        inputs = keras.Input((2,))
-        one = keras.Model(inputs, keras.layers.Dense(1)(inputs), name="one")
-        with self.assertRaisesRegex(ValueError, "Received: model='one'"):
-            evaluation.accuracies([one], (SCORES, Y))
+    def test_numbers_and_several_outputs_are_refused(self):
+        x = keras.Input((2,))
+        two = keras.Model(x, [keras.ops.copy(x), x + 1], name="two")
+        with self.assertRaisesRegex(ValueError, "Received: model='two'"):
+            evaluation.accuracies([two], (SCORES, [Y, Y]))
+        with self.assertRaisesRegex(ValueError, "Received: 'same' with out"):
+            evaluation.accuracies([identity()], (SCORES, SCORES + 1))
+
+
+class QualitiesTest(absltest.TestCase):
+    def test_one_output(self):
+        found = evaluation.qualities([identity(), flipped()], (SCORES, Y))
+        self.assertEqual(found, [{"accuracy": 5 / 6}, {"accuracy": 1 / 6}])
+
+    def test_numbers_have_an_error(self):
+        (found,) = evaluation.qualities([identity()], (SCORES, SCORES + 0.5))
+        self.assertEqual(found, {"mean absolute error": 0.5})
+
+    def test_several_outputs_have_names(self):
+        x = keras.Input((2,))
+        one = keras.layers.Identity(name="one")(x)
+        sum_ = keras.ops.sum(x, -1, keepdims=True)
+        other = keras.layers.Identity(name="other")(sum_)
+        for outputs in ([one, other], {"one": one, "other": other}):
+            model = keras.Model(x, outputs)
+            truths = [Y, SCORES.sum(-1) - 2]
+            if isinstance(outputs, dict):
+                truths = dict(zip(("one", "other"), truths, strict=True))
+            (found,) = evaluation.qualities([model], (SCORES, truths))
+            self.assertEqual(
+                found,
+                {"accuracy, one": 5 / 6, "mean absolute error, other": 2.0},
+            )
+
+    def test_labels_that_are_missing(self):
+        x = keras.Input((2,))
+        two = keras.Model(x, [keras.ops.copy(x), x + 1], name="two")
+        with self.assertRaisesRegex(ValueError, "1 arrays of labels for"):
+            evaluation.qualities([two], (SCORES, Y))
 
 
 if __name__ == "__main__":

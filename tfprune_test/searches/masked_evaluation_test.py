@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 from absl.testing import absltest
+from absl.testing import parameterized
 
 from tfprune.graph import read
 from tfprune.searches import masked_evaluation
@@ -104,13 +105,49 @@ class MaskedEvaluationTest(absltest.TestCase):
             )
 
 
-class AccuracyTest(absltest.TestCase):
+class AccuracyTest(parameterized.TestCase):
+    """Of a model that gives its inputs back."""
+
+    def measured(self, x, y, loss=None):
+        inputs = keras.Input(x.shape[1:])
+        outputs = keras.layers.Dense(x.shape[1], use_bias=False)(inputs)
+        model = keras.Model(inputs, outputs)
+        model.layers[-1].kernel.assign(np.eye(x.shape[1]))
+        if loss is not None:
+            model.compile(loss=loss)
+        graph = read.channel_graph(model)
+        found = masked_evaluation.MaskedEvaluation(graph, (x, y))
+        return found.value(np.ones(graph.size, bool))
+
     def test_ties_go_to_the_first_class(self):
-        scores = np.array([[1, 3, 2], [2, 2, 1], [0, 0, 0.0]])
-        right = masked_evaluation.accuracy([1, 1, 0], scores)
-        self.assertEqual(right.tolist(), [True, False, True])
-        one_hot = masked_evaluation.accuracy(np.eye(3)[[1, 1, 0]], scores)
-        self.assertEqual(one_hot.tolist(), [True, False, True])
+        x = np.array([[1, 3, 2], [2, 2, 1], [0, 0, 0.0]])
+        y = np.array([1, 1, 0])
+        for labels in (y, y[:, None], np.eye(3)[y]):
+            self.assertAlmostEqual(self.measured(x, labels), 2 / 3)
+
+    @parameterized.parameters(((4,),), ((4, 1),))
+    def test_two_classes_have_one_score(self, shape):
+        y = np.array([0, 1, 1, 0]).reshape(shape)
+        x = np.array([[0.1], [0.9], [0.4], [0.6]])
+        self.assertEqual(self.measured(x, y), 0.5)
+        logits = keras.losses.BinaryCrossentropy(from_logits=True)
+        self.assertEqual(self.measured(x - 0.5, y, logits), 0.5)
+        with self.assertRaisesRegex(ValueError, "not all from 0 to 1. Pass"):
+            self.measured(x - 0.5, y)
+
+    def test_numbers_have_no_accuracy(self):
+        x = np.array([[0.1, 2], [0.9, 0]])
+        with self.assertRaisesRegex(ValueError, "Accuracy needs .*metric="):
+            self.measured(x, x + 1)
+
+    def test_several_outputs_have_no_accuracy(self):
+        inputs = keras.Input((3,))
+        outputs = [keras.layers.Dense(2)(inputs) for _ in range(2)]
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        data = (np.zeros((2, 3)), [np.zeros(2, int)] * 2)
+        found = masked_evaluation.MaskedEvaluation(graph, data)
+        with self.assertRaisesRegex(ValueError, "2 outputs. Pass metric="):
+            found.value(np.ones(graph.size, bool))
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import functools
 import json
 import os
 
@@ -104,10 +105,14 @@ class MemoryTest(absltest.TestCase):
         self.path = os.path.join(self.create_tempdir().full_path, "found.json")
         self.measured = Measured()
 
-    def memory(self, graph=None, limit=None, x=X, path="the file"):
+    def memory(self, graph=None, limit=None, x=X, path="the file", metric=None):
         path = self.path if path == "the file" else path
         return objective_lib._Memory(
-            self.measured, path, graph or self.graph, (((x, Y), limit),)
+            self.measured,
+            path,
+            graph or self.graph,
+            (((x, Y), limit),),
+            metric,
         )
 
     def test_a_later_run_takes_them_from_the_file(self):
@@ -132,12 +137,35 @@ class MemoryTest(absltest.TestCase):
             {"limit": 50},
             {"x": changed},
         ):
-            with self.assertRaisesRegex(ValueError, "same weights and data"):
+            with self.assertRaisesRegex(ValueError, "same weights, data"):
                 self.memory(**different)
         # What the limit leaves out does not matter.
         self.path += "2"
         self.memory(limit=50).value(np.ones(9, bool))
         self.memory(limit=50, x=changed)
+
+    def test_a_file_of_another_metric_is_refused(self):
+        def hits(y, outputs):
+            return outputs.argmax(-1) == y
+
+        def misses(y, outputs):
+            return outputs.argmax(-1) != y
+
+        def made(power):
+            return lambda y, outputs: [abs(o - y) ** power for o in outputs]
+
+        several = [
+            *(None, hits, misses, made(1), Measured().value, Measured()),
+            *(functools.partial(hits, y=n) for n in (1, 2)),
+        ]
+        for i, metric in enumerate(several):
+            self.path += str(i)
+            memory = self.memory(metric=metric)
+            memory.value(np.ones(9, bool))
+            self.memory(metric=metric)  # goes on
+            for other in several[:i] + several[i + 1 :]:
+                with self.assertRaisesRegex(ValueError, "data and metric"):
+                    self.memory(metric=other)
 
     def test_without_a_file_it_is_remembered_as_well(self):
         memory = self.memory(path=None)

@@ -177,10 +177,14 @@ class SearchTest(parameterized.TestCase):
             [t.accuracy for t in long.trials],
         )
         for changed in ((data[0] + 1, data[1]), (data[0][:99], data[1][:99])):
-            with self.assertRaisesRegex(ValueError, "same weights and data"):
+            with self.assertRaisesRegex(
+                ValueError, "same weights, data and metric"
+            ):
                 searching.search(model, changed, evaluations=2, **options)
         model.layers[0].kernel.assign(2 * np.eye(8))
-        with self.assertRaisesRegex(ValueError, "same weights and data"):
+        with self.assertRaisesRegex(
+            ValueError, "same weights, data and metric"
+        ):
             searching.search(model, data, evaluations=2, **options)
 
     def test_normalisation_is_measured_anew_in_every_trial(self):
@@ -231,7 +235,9 @@ class SearchTest(parameterized.TestCase):
         self.assertAlmostEqual(accuracy, fitted.best.accuracy, places=6)
         path = pathlib.Path(self.create_tempdir().full_path) / "search.json"
         searching.search(model, data, checkpoint=path, **options)
-        with self.assertRaisesRegex(ValueError, "same weights and data"):
+        with self.assertRaisesRegex(
+            ValueError, "same weights, data and metric"
+        ):
             searching.search(
                 model, data, reconstruct=data[0], checkpoint=path, **options
             )

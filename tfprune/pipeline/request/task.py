@@ -8,6 +8,7 @@ for microcontrollers is measured exactly as the model is.
 import keras
 import numpy as np
 
+from tfprune.datasets import loss_kinds
 from tfprune.graph import compile_state
 
 _SMALLER = ("loss", "error", "mse", "mae", "msle", "rmse", "perplexity")
@@ -17,10 +18,6 @@ _LARGER = (
 )
 _BATCH = 256
 _MODES = ("auto", "min", "max")
-# Losses of classes, by the name of their function or class.
-_SPARSE = "sparsecategoricalcrossentropy"
-_CATEGORICAL = ("categoricalcrossentropy", "categoricalfocalcrossentropy")
-_BINARY = ("binarycrossentropy", "binaryfocalcrossentropy")
 
 
 class Task:
@@ -70,7 +67,7 @@ class Task:
                 k: v for k, v in self._compiled.items() if k != "loss_weights"
             }
         self.names = output_names(model)
-        self.losses = _by_output(self.loss, self.names)
+        self.losses = loss_kinds.by_output(self.loss, self.names)
         self._function = monitor if callable(monitor) else None
         self.is_function = self._function is not None
         self._judge = self._judging_model()
@@ -188,7 +185,7 @@ class Task:
 
         The kind is "sparse", "categorical", "binary" or "numbers".
         """
-        return [_kind(loss) for loss in self.losses]
+        return [loss_kinds.kind(loss) for loss in self.losses]
 
     def _checked(self, monitor, sample):
         if self._function is not None:
@@ -256,14 +253,16 @@ def output_names(model):
 def kinds_of(model, y, loss=None):
     """What each output holds, as `Task.kinds`, before there is a task."""
     loss, _ = _loss_of(model, y, loss)
-    return [_kind(part) for part in _by_output(loss, output_names(model))]
+    losses = loss_kinds.by_output(loss, output_names(model))
+    return [loss_kinds.kind(part) for part in losses]
 
 
 def label_mode(model, loss=None):
     """How `keras.utils` has to write the classes of folders."""
     if loss is None and model.compiled:
         loss = model.loss
-    kind, _ = _kind(_by_output(loss, output_names(model))[0])
+    first = loss_kinds.by_output(loss, output_names(model))[0]
+    kind, _ = loss_kinds.kind(first)
     if loss is None and model.outputs[0].shape[-1] == 1:
         kind = "binary"
     return kind if kind in ("categorical", "binary") else "int"
@@ -289,17 +288,6 @@ def _loss_of(model, y, loss):
     if loss is not None:
         return loss, []
     return _guess(model, y)
-
-
-def _by_output(part, names):
-    """A loss as an object, or `None`, for each output."""
-    if isinstance(part, dict):
-        parts = [part.get(name) for name in names]
-    elif isinstance(part, (list, tuple)):
-        parts = list(part)
-    else:
-        parts = [part] * len(names)
-    return [_resolved(part) for part in parts]
 
 
 def _guess(model, y):
@@ -333,34 +321,6 @@ def _ends_in(name, model):
     activation = getattr(layer, "activation", None)
     found = getattr(activation, "__name__", type(layer).__name__)
     return found.lower() == name
-
-
-def _resolved(loss):
-    return None if loss is None else keras.losses.get(loss)
-
-
-def _kind(loss):
-    if loss is None:
-        return "none", False
-    name = getattr(loss, "__name__", type(loss).__name__)
-    name = name.replace("_", "").lower()
-    logits = bool(getattr(loss, "from_logits", False))
-    if isinstance(loss, keras.losses.Loss) and not logits:
-        logits = bool(_config(loss).get("from_logits", False))
-    if name == _SPARSE:
-        return "sparse", logits
-    if name in _CATEGORICAL:
-        return "categorical", logits
-    if name in _BINARY:
-        return "binary", logits
-    return "numbers", False
-
-
-def _config(loss):
-    try:
-        return loss.get_config()
-    except NotImplementedError:  # a loss of the user's own
-        return {}
 
 
 def _joined(*arrays):

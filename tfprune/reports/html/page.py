@@ -129,8 +129,8 @@ class Page:
                 name,
                 before.get(name),
                 after.get(name),
-                "%" if name == "accuracy" else "",
-                larger_is_better=name == "accuracy",
+                "%" if quantities.is_accuracy(name) else "",
+                larger_is_better=quantities.is_accuracy(name),
             )
             if quantity.label not in known:
                 found.append(quantity)

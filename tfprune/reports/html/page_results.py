@@ -7,7 +7,7 @@ from tfprune.reports.html import markup
 from tfprune.reports.html import page_parts
 from tfprune.reports.html import svg_panels
 
-_HEADLINES = ("accuracy", "macs", "params", "flash_bytes", "ram_bytes")
+_HEADLINES = ("macs", "params", "flash_bytes", "ram_bytes")
 
 
 def verdict(page):
@@ -32,8 +32,10 @@ def verdict(page):
 def summary(page):
     """The headline numbers as cards, then a table of all quantities."""
     found = page.quantities()
+    qualities = page.before.qualities
+    headlines = (*_HEADLINES, *qualities)
     cards = [
-        _card(q) for q in found if q in page.measured or q.name in _HEADLINES
+        _card(q) for q in found if q in page.measured or q.name in headlines
     ]
     if page.after is None and not page.measured:
         header, rows = ("quantity", "value"), []
@@ -74,8 +76,8 @@ def _unknown(page):
 
 
 def _value(quantity, value):
-    if quantity.name in quantities.SCORES and value is not None:
-        return f"{value:.4f}"
+    if quantities.is_absolute(quantity.name) and value is not None:
+        return quantities.absolute(quantity.name, value)
     return quantity.text(value)
 
 

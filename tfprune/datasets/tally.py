@@ -1,0 +1,150 @@
+"""How often a model is right, and how far off it is, counted by batches."""
+
+import keras
+import numpy as np
+
+from tfprune.datasets import class_indices
+from tfprune.datasets import loss_kinds
+
+ACCURACY, ERROR = "accuracy", "mean absolute error"
+_NEAR = 1e-3  # By what the sum of probabilities may differ from 1.
+
+
+class Tally:
+    """Counts right answers at one output, and adds up its errors.
+
+    An answer is right
+    - if the highest score is at the class, where labels are class indices, or
+      rows of probabilities such as one-hot rows,
+    - if it is on the label's side of 0.5, of logits on that of 0, where all
+      labels are 0 or 1: one for each answer. Without a known loss, answers
+      count as probabilities if all are from 0 to 1.
+
+    All other labels are numbers, whose distance counts.
+
+    Args:
+        name: `str`, what gives the answers, for errors.
+        loss: the output's, as for `compile`; `None` if unknown.
+
+    Example:
+
+    >>> tally = Tally("model")
+    >>> tally.add(np.array([1, 0]), np.array([[0.1, 0.9], [0.2, 0.8]]))
+    >>> tally.quality()
+    ('accuracy', 0.5)
+    """
+
+    def __init__(self, name, loss=None):
+        self._name, self._shape = name, None
+        kind, logits = loss_kinds.kind(loss)
+        own = loss_kinds.is_own(
+            None if loss is None else keras.losses.get(loss)
+        )
+        self._sides = kind != "numbers" or own
+        self._threshold = 0.0 if logits else 0.5
+        # Whether answers outside of [0, 1] have sides, too.
+        self._any_range = kind == "binary"
+        self._rows, self._within = True, True
+        self._vectors = self._numbers = 0
+        self._right_vectors = self._right_numbers = 0
+        self._error = 0.0
+
+    def add(self, y, outputs):
+        """Counts a batch.
+
+        Args:
+            y: array of class indices, one for each vector of scores, or of
+                the size of the outputs.
+            outputs: array of shape `(batch, ...)`, numpy.
+
+        Raises:
+            ValueError: If shapes do not fit, or a class has no score.
+        """
+        y, outputs = np.asarray(y), np.asarray(outputs)
+        self._shape = outputs.shape
+        classes = outputs.shape[-1] if outputs.ndim > 1 else 1
+        if y.size != outputs.size or (classes > 1 and y.shape != outputs.shape):
+            if classes == 1:
+                raise ValueError(
+                    "There must be one label for each answer. Received: y of "
+                    f"shape {y.shape} for outputs of {self._name} of shape "
+                    f"{outputs.shape}."
+                )
+            labels = class_indices.of(y, outputs, self._name)
+            self._count_vectors(labels, outputs)
+            self._sides = False
+            return
+        y = y.reshape(outputs.shape).astype(float)
+        self._rows &= classes > 1 and _are_probabilities(y)
+        if self._rows:
+            self._count_vectors(y.argmax(-1), outputs)
+        self._sides &= bool(np.isin(y, (0, 1)).all())
+        self._within &= bool(((outputs >= 0) & (outputs <= 1)).all())
+        right = self.is_yes(outputs) == (y > 0.5)
+        self._right_numbers += int(right.sum())
+        self._error += float(np.abs(outputs - y).sum())
+        self._numbers += outputs.size
+
+    def is_yes(self, outputs):
+        """Whether answers, where labels are 0 and 1, are 1: a bool array."""
+        return outputs > self._threshold
+
+    def quality(self):
+        """How good the answers are.
+
+        Returns:
+            `(name, value)`: `ACCURACY` and a fraction of 1, or `ERROR` and
+            what numbers differ by on average.
+        """
+        if self._rows:
+            return ACCURACY, self._right_vectors / self._vectors
+        if self._sides and (self._within or self._any_range):
+            return ACCURACY, self._right_numbers / self._numbers
+        return ERROR, self._error / self._numbers
+
+    def accuracy(self, cure):
+        """The accuracy, `float`.
+
+        Args:
+            cure: `str`, what to do where there is none.
+
+        Raises:
+            ValueError: If labels are numbers, or nobody knows whether answers
+                are logits.
+        """
+        name, value = self.quality()
+        if name == ACCURACY:
+            return value
+        shape = ("N", *map(str, self._shape[1:]))
+        raise ValueError(
+            "Accuracy needs class indices or one-hot rows as labels, for "
+            "outputs of shape (batch, ..., classes), or labels 0 and 1, for "
+            f"probabilities. Received: {self._name} with outputs of shape "
+            f"({', '.join(shape)}) and labels that are other numbers, or 0 "
+            f"and 1 for outputs that are not all from 0 to 1. {cure}"
+        )
+
+    def _count_vectors(self, labels, outputs):
+        self._right_vectors += int((outputs.argmax(-1) == labels).sum())
+        self._vectors += labels.size
+
+
+def of_outputs(model):
+    """A list of `Tally`, one for each output of a model."""
+    return [Tally(repr(model.name), loss) for loss in losses_of(model)]
+
+
+def losses_of(model):
+    """A list with the loss of each output, `None` where there is none."""
+    count = len(keras.tree.flatten(model.outputs))
+    loss = model.loss if model.compiled else None
+    # Only functional models name their outputs.
+    names = list(getattr(model, "output_names", ()))
+    if len(names) != count:
+        names = [None] * count
+    losses = loss_kinds.by_output(loss, names)
+    return losses if len(losses) == count else [None] * count
+
+
+def _are_probabilities(y):
+    return bool((y >= 0).all() and (np.abs(y.sum(-1) - 1) <= _NEAR).all())

@@ -1,0 +1,123 @@
+"""Right answers and errors, counted by hand."""
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.datasets import tally
+
+LOGITS = keras.losses.BinaryCrossentropy(from_logits=True)
+SCORES = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
+ONE_HOT = np.eye(2)[[0, 1, 1, 0]]
+MANY = np.array([[1, 1], [0, 0], [0, 1], [1, 1]])
+
+
+def own_loss(y, outputs):
+    return keras.ops.mean(keras.ops.square(y - outputs), -1)
+
+
+def quality(y, outputs, loss=None, batch=4):
+    """Of all samples, counted in batches."""
+    counted = tally.Tally("it", loss)
+    for i in range(0, len(y), batch):
+        part = slice(i, i + batch)
+        counted.add(np.asarray(y)[part], np.asarray(outputs)[part])
+    return counted.quality()
+
+
+class TallyTest(parameterized.TestCase):
+    @parameterized.product(
+        y=([0, 1, 1, 0], [[0], [1], [1], [0]], ONE_HOT.tolist()),
+        batch=(1, 3, 4),
+        loss=(None, "sparse_categorical_crossentropy"),
+    )
+    def test_classes(self, y, batch, loss):
+        found = quality(y, SCORES, loss, batch)
+        self.assertEqual(found, ("accuracy", 0.5))
+
+    def test_soft_labels(self):
+        found = quality(0.9 * ONE_HOT + 0.05, 5 * SCORES)
+        self.assertEqual(found, ("accuracy", 0.5))
+
+    def test_a_class_for_each_place(self):
+        y = np.array([[0, 1], [1, 1]])
+        found = quality(y, SCORES.reshape(2, 2, 2))
+        self.assertEqual(found, ("accuracy", 0.75))
+
+    # Some rows of several classes that may hold look one-hot.
+    @parameterized.parameters(1, 2, 4)
+    def test_several_classes_that_may_hold(self, batch):
+        found = quality(MANY, SCORES, "binary_crossentropy", batch)
+        self.assertEqual(found, ("accuracy", 5 / 8))
+
+    @parameterized.parameters(
+        (None, 0.0, 0.75),
+        ("binary_crossentropy", 0.0, 0.75),
+        ("binary_crossentropy", 1.0, 0.5),  # clipped, and still above 0.5
+        (LOGITS, -0.5, 0.75),
+        (own_loss, 0.0, 0.75),
+    )
+    def test_two_classes(self, loss, shift, right):
+        y, x = [0, 1, 1, 0], np.array([0.2, 0.8, 0.9, 0.7])
+        for outputs in (x + shift, (x + shift)[:, None]):
+            self.assertEqual(quality(y, outputs, loss, 2), ("accuracy", right))
+
+    @parameterized.parameters((None, -0.5), (own_loss, 1.0), ("mse", 0.0))
+    def test_what_may_be_no_probability_is_a_number(self, loss, shift):
+        y, x = np.array([0, 1, 1, 0]), np.array([0.2, 0.8, 0.9, 0.7]) + shift
+        name, value = quality(y, x, loss, 2)
+        self.assertEqual(name, "mean absolute error")
+        self.assertAlmostEqual(value, np.abs(x - y).mean())
+
+    @parameterized.parameters(((6,),), ((6, 1),), ((2, 3),), ((3, 2, 1),))
+    def test_numbers(self, shape):
+        rng = np.random.default_rng(0)
+        y, x = rng.normal(size=(2, *shape))
+        name, value = quality(y, x, batch=1)
+        self.assertEqual(name, "mean absolute error")
+        self.assertAlmostEqual(value, np.abs(x - y).mean())
+        # Labels of a column may lack its axis.
+        if shape[-1] == 1:
+            same = quality(y[..., 0], x, batch=1)
+            self.assertEqual(same, (name, value))
+
+    def test_what_does_not_fit(self):
+        counted = tally.Tally("it")
+        with self.assertRaisesRegex(ValueError, r"it of shape \(4, 1\)"):
+            counted.add(np.zeros(3), np.zeros((4, 1)))
+        with self.assertRaisesRegex(ValueError, r"scores of shape \(4, 2\)"):
+            counted.add(np.zeros((4, 3)), SCORES)
+        with self.assertRaisesRegex(ValueError, "as it has 2 classes"):
+            counted.add(np.full(4, 2), SCORES)
+
+    def test_no_accuracy_of_numbers(self):
+        counted = tally.Tally("it")
+        counted.add(SCORES + 1, SCORES)
+        with self.assertRaisesRegex(
+            ValueError, r"it with outputs of shape \(N, 2\).* Do that.$"
+        ):
+            counted.accuracy("Do that.")
+
+
+class OfOutputsTest(absltest.TestCase):
+    def test_each_output_has_its_loss(self):
+        x = keras.Input((1,))
+        a = keras.layers.Identity(name="a")(x)
+        b = keras.layers.Identity(name="b")(x)
+        model = keras.Model(x, {"a": a, "b": b})
+        self.assertEqual(tally.losses_of(model), [None, None])
+        model.compile(loss={"b": "mse", "a": LOGITS})
+        first, second = tally.losses_of(model)
+        self.assertIs(first, LOGITS)
+        self.assertIs(second, keras.losses.mean_squared_error)
+
+    def test_a_model_that_names_no_output(self):
+        model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+        model.compile(loss=LOGITS)
+        self.assertEqual(tally.losses_of(model), [LOGITS])
+        self.assertLen(tally.of_outputs(model), 1)
+
+
+if __name__ == "__main__":
+    absltest.main()
