@@ -32,6 +32,12 @@ _INTERPRETER, _OP, _KERNEL, _OP_CHANNEL = 950, 186, 44, 8
 _ALIGNMENT = 16
 # The op of a kernel in each time step, where steps are written out.
 _DENSE = "FULLY_CONNECTED"
+# An LSTM in one op has a dozen weights, with a scale each, and two states: bytes
+# of their descriptions, of four biases and of both states per unit, of the op's
+# record, and of the planner's while it plans.
+_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+_LSTM_TENSORS, _LSTM_BIASES, _LSTM_STATES = 2160, 4 * 4, 3
+_LSTM_RECORD, _LSTM_PLANNING = 420, 950
 _FUSED = {"linear", "relu", "relu6"}
 # With constants they become part of the kernel before them.
 _FOLDED = {"MUL", "ADD"}
@@ -55,7 +61,7 @@ class Int8File:
     def __init__(self, graph):
         plan = memory.plan(graph)
         self._steps = plan.steps
-        self.buffers = plan.buffers + _between(graph)
+        self.buffers = plan.buffers + _between(graph) + _held(graph)
         bound = {id(b.variable): b for b in graph.bindings}
         self._kernels, owners = [], {}
         added = _added_by_wrappers(graph)
@@ -78,7 +84,11 @@ class Int8File:
         )
         channels = sum(op.kernels * op.channels(keep) for op in self._ops)
         tensors = 1 + sum(op.tensors for op in self._ops)
-        return weights + _CHANNEL * channels + _FILE + _TENSOR * tensors
+        described = sum(
+            _LSTM_TENSORS + _LSTM_BIASES * units for units in self._lstms(keep)
+        )
+        described += _CHANNEL * channels + _TENSOR * tensors
+        return weights + described + _FILE
 
     def ram_bytes(self, keep):
         """Bytes of the tensor arena, `int`."""
@@ -99,7 +109,8 @@ class Int8File:
         ):
             part = tops[first : last + 1]
             np.maximum(part, start + size, out=part)
-        return tops + self._kept_for_good(keep)
+        planning = _LSTM_PLANNING * len(self._lstms(keep))
+        return np.maximum(tops, planning) + self._kept_for_good(keep)
 
     def buffer_bytes(self, buffer, keep):
         """Bytes of arena that a buffer takes, `int`."""
@@ -118,7 +129,17 @@ class Int8File:
                 for runs, (*_, columns) in op.written_out
             )
         size = _INTERPRETER + _OP * count + _KERNEL * kernels
+        for units in self._lstms(keep):
+            size += _LSTM_RECORD + _LSTM_STATES * units
         return _aligned(size + _OP_CHANNEL * channels)
+
+    def _lstms(self, keep):
+        """The units of each LSTM that is one op, a list of `int`."""
+        return [
+            op.channels(keep) // op.sides
+            for op in self._ops
+            for _ in range(op.lstms)
+        ]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,6 +153,8 @@ class _Op:
         output: `Tensor`.
         written_out: tuple of `(coefficient, label arrays)`, the multiply-adds
             of kernels that are run by ops of their own in each time step.
+        lstms: `int`, of the ops in the file, LSTMs.
+        sides: `int`, by how many units the output has more channels.
     """
 
     count: int
@@ -139,6 +162,8 @@ class _Op:
     convolves: bool
     output: object
     written_out: tuple = ()
+    lstms: int = 0
+    sides: int = 1
 
     @property
     def runs(self):
@@ -173,6 +198,11 @@ def _ops(graph, owners):
 
 def _with_kernels(step, kernels, layer):
     (output, *_), written = step.outputs, step.file_ops
+    if _LSTM in written:
+        lstms = written.count(_LSTM)
+        joined = lstms > 1 and "CONCATENATION" in written
+        sides = lstms if joined else 1
+        return _Op(len(written), 0, False, output, lstms=lstms, sides=sides)
     if _DENSE in written:
         return _Op(len(written), kernels, False, output, step.work)
     count = kernels + _ends_in_op(layer)
@@ -197,12 +227,24 @@ def _ends_in_op(layer):
 
 
 def _between(graph):
-    """A `Buffer` between the ops of a step that becomes several."""
+    """A `Buffer` between the ops of a step that becomes several.
+
+    Unless its rule knows what they hold.
+    """
     made_by = {id(t): s for s in graph.steps for t in s.outputs}
     return [
         memory.Buffer([step.outputs[0]], i, i)
         for i, step in enumerate(graph.steps, start=1)
-        if len(plain_ops(step, made_by)) > 1
+        if len(plain_ops(step, made_by)) > 1 and not step.held
+    ]
+
+
+def _held(graph):
+    """A `Buffer` for each tensor that a step holds besides its outputs."""
+    return [
+        memory.Buffer([tensor], i, i)
+        for i, step in enumerate(graph.steps, start=1)
+        for tensor in step.held
     ]
 
 

@@ -31,6 +31,8 @@ class Call:
         memory: `"new"`, `"inplace"` or `"view"`; a rule may change it.
         file_ops: tuple of `str`, what the layer becomes in a .tflite file, as
             its rule was registered; a rule may change it.
+        held: list of `Tensor`, to which a rule adds what such a file of
+            integers holds in the arena besides the outputs.
     """
 
     def __init__(self, site, args, kwargs, output_shapes, records):
@@ -47,6 +49,7 @@ class Call:
         self.output_shapes = output_shapes
         self.memory = "new"
         self.work = []
+        self.held = []
         self._site = site
         self._keys = site.keys
         self._node = site.node

@@ -93,6 +93,8 @@ class Step:
             may reuse the input's, `"view"` if it is the input's.
         file_ops: tuple of `str`, what it becomes in a .tflite file if it has
             no kernel, as its schema names it ("MAX_POOL_2D").
+        held: tuple of `Tensor`, what a .tflite file of integers holds in the
+            arena besides the outputs while it runs.
     """
 
     layer: str
@@ -102,6 +104,7 @@ class Step:
     work: tuple = ()
     memory: str = "new"
     file_ops: tuple = ()
+    held: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -169,6 +172,7 @@ class ChannelGraph(printed.Printed):
                 step,
                 inputs=tuple(map(renumber_tensor, step.inputs)),
                 outputs=tuple(map(renumber_tensor, step.outputs)),
+                held=tuple(map(renumber_tensor, step.held)),
                 work=tuple(
                     (n, tuple(number[a] for a in axes)) for n, axes in step.work
                 ),

@@ -86,6 +86,7 @@ def _read(model, config, input_shape, records):
                 tuple(call.work),
                 call.memory,
                 call.file_ops,
+                tuple(call.held),
             )
         )
         return list(outputs) if len(outputs) > 1 else outputs[0]

@@ -120,7 +120,9 @@ def over_time(usage, keep, graph):
         `(layer, shape, size)` of each live tensor: the layer that made it,
         its shape without the batch axis, and the bytes of its buffer.
     """
-    makers = {id(t): s.layer for s in graph.steps for t in s.outputs}
+    makers = {
+        id(t): s.layer for s in graph.steps for t in (*s.outputs, *s.held)
+    }
     running = ["nothing", *(step.layer for step in graph.steps)]
     alive = [[] for _ in running]
     for buffer in usage.buffers:

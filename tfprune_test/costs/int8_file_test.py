@@ -119,6 +119,35 @@ class RecurrentTest(parameterized.TestCase):
     """An op for each gate and time step, beside what exports were measured."""
 
     @parameterized.parameters(
+        (LAYERS.LSTM(8), (16, 6), 5_152, 3_024),
+        (LAYERS.LSTM(100), (128, 3), 47_776, 16_112),
+        (LAYERS.LSTM(24, return_sequences=True), (20, 9), 8_128, 2_960),
+        (LAYERS.LSTM(32, go_backwards=True), (50, 9), 10_960, 4_272),
+        (LAYERS.Bidirectional(LAYERS.LSTM(32)), (50, 9), 19_968, 7_136),
+        (
+            LAYERS.Bidirectional(LAYERS.LSTM(32), merge_mode="sum"),
+            (50, 9),
+            19_488,
+            6_096,
+        ),
+        (
+            LAYERS.Bidirectional(LAYERS.LSTM(32, return_sequences=True)),
+            (50, 9),
+            19_536,
+            9_568,
+        ),
+    )
+    def test_an_lstm_holds_all_time_steps(self, layer, shape, flash, ram):
+        more = [LAYERS.Dense(4, "softmax")]
+        if layer.return_sequences and shape[0] == 50:
+            more.insert(0, LAYERS.GlobalAveragePooling1D())
+        made, graph = file_of(layer, *more, shape=shape)
+        found = made.flash_bytes(whole(graph))
+        self.assertBetween(found, 0.94 * flash, 1.1 * flash)
+        found = made.ram_bytes(whole(graph))
+        self.assertBetween(found, 0.86 * ram, 1.16 * ram)
+
+    @parameterized.parameters(
         (LAYERS.GRU(6), 8, 33_488, 27_936),
         (LAYERS.GRU(20), 16, 73_872, 71_840),
         (LAYERS.GRU(20, return_sequences=True), 16, 74_384, 72_112),

@@ -16,6 +16,8 @@ READS, WRITES = call_lib.READS, call_lib.WRITES
 GATES = {keras.layers.SimpleRNN: 1, keras.layers.LSTM: 4, keras.layers.GRU: 3}
 # The ops of one time step, which a .tflite file of integers writes out. An LSTM
 # is one op, unless it is unusual or behind a mask, which is not known here.
+ONE_OP = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+_SCRATCH = 4  # Buffers of that op: the gates of a time step, in int16.
 _DENSE = ("FULLY_CONNECTED", "FULLY_CONNECTED", "ADD")
 _SIMPLE = (*_DENSE, "TANH")
 _GRU = (
@@ -89,7 +91,10 @@ def recurrent(call):
     steps = call.x.shape[1] or 1
     call.multiply_adds(steps, inputs, columns)
     call.multiply_adds(steps, units, columns)
-    call.file_ops *= 0 if _is_one_op(call) else steps
+    if _is_one_op(call):
+        _hold(call, units)
+    else:
+        call.file_ops *= steps
     return _outputs(call, units, [units])
 
 
@@ -100,6 +105,21 @@ def _is_one_op(call):
         and call.config["recurrent_activation"] == "sigmoid"
         and len(call.tensors) == len(call.output_shapes) == 1
     )
+
+
+def _hold(call, units):
+    """What the one op of an LSTM holds, and what makes its input and output."""
+    labels = tensor_lib.on_axis(units, 3, 2)
+    batch, steps, _ = call.x.shape
+    states = tensor_lib.Tensor((batch, 1, units.size), labels, "int16")
+    call.file_ops, call.held = (ONE_OP,), [states] * _SCRATCH
+    if call.config["go_backwards"]:
+        # The reversed input takes its place.
+        call.file_ops += ("GATHER",)
+    if not call.config["return_sequences"]:
+        call.file_ops += ("STRIDED_SLICE",)
+        shape = (batch, steps, units.size)
+        call.held.append(tensor_lib.Tensor(shape, labels))
 
 
 @rulebook.rule("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
@@ -229,7 +249,7 @@ def bidirectional(call):
     for x in call.tensors[1:]:
         if all(x is not state for state in given):
             call.freeze(x.labels, "a mask over time steps")
-    sides = []
+    sides, held = [], []
     for half, (key, attribute) in zip(
         halves,
         (("layer", "forward_layer"), ("backward_layer",) * 2),
@@ -245,6 +265,7 @@ def bidirectional(call):
         )
         sides.append(rulebook.of(entry, inner.live)(inner))
         call.file_ops += inner.file_ops
+        held.append(inner.held)
     for one, other in zip(*sides, strict=True):
         call.join(one, other)
     (forward, *ahead), (backward, *behind) = sides
@@ -254,4 +275,20 @@ def bidirectional(call):
         merged = [np.concatenate([forward, backward], -1)]
     else:
         merged = [forward]
+    if not apart:
+        _merge(call, forward)
+    # One side runs after the other.
+    call.held += max(held, key=len)
     return [*merged, *ahead, *behind]
+
+
+def _merge(call, forward):
+    """What becomes one of both sides' outputs, which wait for each other."""
+    ops = {"concat": ("QUANTIZE", "CONCATENATION"), "mul": ("MUL",)}
+    call.file_ops += ops.get(call.config["merge_mode"], ("ADD",))
+    *outer, _ = call.output_shapes[0]
+    if len(outer) == 2:
+        call.file_ops += ("REVERSE_V2",)
+    labels = tensor_lib.on_axis(forward.reshape(-1), len(outer) + 1, len(outer))
+    side = tensor_lib.Tensor((*outer, labels.size), labels)
+    call.held += [side, side]
