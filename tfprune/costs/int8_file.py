@@ -32,9 +32,9 @@ _INTERPRETER, _OP, _KERNEL, _OP_CHANNEL = 950, 186, 44, 8
 _ALIGNMENT = 16
 # The op of a kernel in each time step, where steps are written out.
 _DENSE = "FULLY_CONNECTED"
-# An LSTM in one op has a dozen weights, with a scale each, and two states: bytes
-# of their descriptions, of four biases and of both states per unit, of the op's
-# record, and of the planner's while it plans.
+# An LSTM in one op has a dozen weights, with a scale each, and two states: the
+# bytes of their descriptions, of four biases and of both states per unit, of
+# the op's record, and of the planner's while it plans.
 _LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _LSTM_TENSORS, _LSTM_BIASES, _LSTM_STATES = 2160, 4 * 4, 3
 _LSTM_RECORD, _LSTM_PLANNING = 420, 950

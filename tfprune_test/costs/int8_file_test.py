@@ -162,6 +162,19 @@ class RecurrentTest(parameterized.TestCase):
         found = made.ram_bytes(whole(graph))
         self.assertBetween(found, 0.9 * ram, 1.1 * ram)
 
+    @parameterized.parameters(
+        (LAYERS.LSTM(8), 16, 89_760, 59_440),
+        (LAYERS.GRU(8), 16, 102_800, 65_840),
+        (LAYERS.Bidirectional(LAYERS.LSTM(8)), 12, 144_656, 82_256),
+    )
+    def test_behind_a_mask_steps_are_written_out(self, layer, n, flash, ram):
+        more = [LAYERS.Dense(4, "softmax")]
+        made, graph = file_of(LAYERS.Masking(), layer, *more, shape=(n, 6))
+        found = made.flash_bytes(whole(graph))
+        self.assertBetween(found, 0.75 * flash, 1.1 * flash)
+        found = made.ram_bytes(whole(graph))
+        self.assertBetween(found, 0.85 * ram, 1.2 * ram)
+
     def test_an_lstm_is_one_op_unless_something_is_unusual(self):
         def flash(**options):
             made, graph = file_of(LAYERS.LSTM(6, **options), shape=(8, 5))

@@ -9,6 +9,7 @@ copies. Inputs and outputs then get other names and another order.
 import itertools
 import pathlib
 
+import keras
 import numpy as np
 
 from tfprune.export.convert import converter
@@ -18,6 +19,7 @@ from tfprune.export.convert import own_scales
 from tfprune.export.convert import plain_ops
 from tfprune.export.convert import states
 from tfprune.export.convert.traced import plain_names
+from tfprune.graph import values
 
 # Weights of a size from which on a SavedModel is the faster way.
 _MANY_BYTES = 16 << 20
@@ -48,7 +50,7 @@ def write(model, signature, folder, interface=None, wide=False):
     """
     function, outputs = _traced(model, signature)
     graph = function.graph.as_graph_def()
-    plain_ops.rewrite(graph)
+    plain_ops.rewrite(graph, _tables(model, function, len(signature.inputs)))
     if interface:
         own_scales.rewrite(graph, outputs, _added(function), wide)
     graph_types.single(graph)
@@ -57,6 +59,8 @@ def write(model, signature, folder, interface=None, wide=False):
     if interface:
         whole = ids.keep_whole(graph, names, interface)
         whole |= graph_types.narrow(graph, names)
+        if wide:
+            plain_ops.suit_int16(graph)
     folder = pathlib.Path(folder)
     (folder / converter.GRAPH).write_bytes(graph.SerializeToString())
     count = len(signature.inputs)
@@ -152,6 +156,21 @@ def _captured(function, count):
             )
         else:
             yield tensor.name, value, False
+
+
+def _tables(model, function, count):
+    """The nodes that hold the weights of `Embedding` layers."""
+    weights = [
+        layer.embeddings.value
+        for layer in values.layers(model)
+        if isinstance(layer, keras.layers.Embedding)
+        and isinstance(layer.embeddings, keras.Variable)
+    ]
+    return [
+        placeholder.partition(":")[0]
+        for placeholder, value, _ in _captured(function, count)
+        if any(value is weight for weight in weights)
+    ]
 
 
 def _places(graph):

@@ -8,7 +8,10 @@ integers.
 
 import collections
 
+import numpy as np
 from absl import logging
+
+from tfprune.export.convert import plain_ops
 
 # Ops that only move the elements of their first input.
 _MOVES = frozenset(
@@ -51,9 +54,15 @@ def keep_whole(graph, inputs, interface):
     for name in inputs:
         if not roots[name]:
             continue
+        others = editor.readers(name) - {cast.name for cast in roots[name]}
+        compared = editor.comparisons(name, others)
+        others -= set(compared)
         if interface == "float32":
-            continue  # The cast is the first thing that the file does.
-        if editor.readers(name) - {cast.name for cast in roots[name]}:
+            # The cast is the first thing that the file does.
+            if not others:
+                editor.compare_integers(compared, roots[name][0])
+            continue
+        if others:
             raise ValueError(
                 "Ids must be integers in a quantized file. Received: an "
                 f"input that holds ids (for {_short(roots[name][0].name)}) "
@@ -61,6 +70,7 @@ def keep_whole(graph, inputs, interface):
                 'input, keras.Input(shape, dtype="int32").'
             )
         editor.make_integer(name, roots[name])
+        editor.compare_integers(compared)
         logging.info("Input %r holds ids: it is of int32 in the file.", name)
         found.add(name)
     editor.refuse_computed(interface)
@@ -163,6 +173,50 @@ class _Editor:
             for node in self.graph.node
             if any(_node(i) == name for i in node.input)
         }
+
+    def comparisons(self, name, readers):
+        """Comparisons of an input with whole numbers, as those of masks.
+
+        Args:
+            name: `str`, the input.
+            readers: names of nodes that read it.
+
+        Returns:
+            `dict` from the names of those among `readers` that compare it to
+            `(place, number)`: which of their inputs is an array, and which.
+        """
+        found = {}
+        for reader in readers:
+            node = self.nodes[reader]
+            if node.op not in plain_ops.COMPARES:
+                continue
+            place = 1 - [_node(i) for i in node.input].index(name)
+            number = self._constant(self.nodes[_node(node.input[place])])
+            if number is not None and (number == np.floor(number)).all():
+                found[reader] = place, number
+        return found
+
+    def _constant(self, node):
+        import tensorflow as tf
+
+        while node.op in ("Cast", "Identity"):
+            node = self.nodes[_node(node.input[0])]
+        if node.op != "Const":
+            return None
+        return tf.make_ndarray(node.attr["value"].tensor)
+
+    def compare_integers(self, compared, cast=None):
+        """Lets what `comparisons` found compare int32, or what a cast gives."""
+        whole = self.types.int32.as_datatype_enum
+        for name, (place, number) in compared.items():
+            node = self.nodes[name]
+            if cast is not None:
+                node.input[1 - place] = cast.name
+                whole = cast.attr["DstT"].type
+            node.input[place] = plain_ops.add_constant(
+                self.graph, f"{name}/whole", number.astype("int64"), whole
+            )
+            node.attr["T"].type = whole
 
     def make_integer(self, name, casts):
         """Changes an input to int32."""

@@ -2,17 +2,112 @@
 
 import numpy as np
 
+COMPARES = frozenset(
+    "Equal NotEqual Less LessEqual Greater GreaterEqual".split()
+)
 
-def rewrite(graph):
+
+def rewrite(graph, tables=()):
     """Replaces ops of a traced model; what it computes stays the same.
 
     Args:
         graph: `GraphDef`, changed in place.
+        tables: names of the nodes that are the weights of `Embedding` layers.
     """
+    _lookups(graph, set(tables))
     _sums(graph)
     _choices(graph)
     _counts(graph)
     _matrices(graph)
+
+
+def _lookups(graph, tables):
+    """Looks ids up as they are.
+
+    Keras lets negative ones count from the end. An `Embedding` takes none, and
+    the converter has six ops for it, which it cannot quantize to int16.
+    """
+    nodes = {node.name: node for node in graph.node}
+
+    def source(reference):
+        return nodes.get(reference.partition(":")[0])
+
+    for node in graph.node:
+        if node.op not in ("GatherV2", "ResourceGather"):
+            continue
+        table = source(node.input[0])
+        while table is not None and table.op in ("ReadVariableOp", "Cast"):
+            table = source(table.input[0])
+        chosen = source(node.input[1])
+        if table is None or table.name not in tables or chosen is None:
+            continue
+        if chosen.op == "SelectV2" and _counts_from_end(source, chosen):
+            node.input[1] = chosen.input[2]
+
+
+def _counts_from_end(source, chosen):
+    """Whether a choice is that between `ids + size` and `ids`, if below 0."""
+    below, added = source(chosen.input[0]), source(chosen.input[1])
+    return (
+        below is not None
+        and added is not None
+        and (below.op, added.op) == ("Less", "AddV2")
+        and chosen.input[2] in below.input
+        and chosen.input[2] in added.input
+    )
+
+
+def suit_int16(graph):
+    """Replaces ops that the converter cannot quantize to int16.
+
+    Args:
+        graph: `GraphDef`, changed in place.
+    """
+    _compare_floats(graph)
+    for node in list(graph.node):
+        if node.op == "SquaredDifference":  # TFLite has no kernel of int16.
+            less = graph.node.add(name=f"{node.name}/less", op="Sub")
+            less.input.extend(node.input)
+            less.attr["T"].CopyFrom(node.attr["T"])
+            node.op = "Mul"
+            node.input[:] = [less.name, less.name]
+
+
+def _compare_floats(graph):
+    """Compares integers as floats; for ids other than 0 there is a cast.
+
+    The converter quantizes comparisons, too, and has no range of integers.
+    """
+    import tensorflow as tf
+
+    nodes = {node.name: node for node in graph.node}
+    for node in list(graph.node):
+        kind = node.attr["T"].type
+        if node.op not in COMPARES or not tf.as_dtype(kind).is_integer:
+            continue
+        numbers = [_constant(nodes, i) for i in node.input]
+        if node.op == "NotEqual" and _is_zero(numbers[1]):
+            node.op = "Cast"
+            del node.input[1]
+            _set_types(node, kind, tf.bool.as_datatype_enum)
+            continue
+        real = tf.float32.as_datatype_enum
+        for i, reference in enumerate(list(node.input)):
+            cast = graph.node.add(name=f"{node.name}/real_{i}", op="Cast")
+            cast.input.append(reference)
+            _set_types(cast, kind, real)
+            node.input[i] = cast.name
+        node.attr["T"].type = real
+
+
+def _is_zero(number):
+    return number is not None and number.size == 1 and not number.any()
+
+
+def _set_types(cast, before, after):
+    cast.attr.clear()
+    cast.attr["SrcT"].type = before
+    cast.attr["DstT"].type = after
 
 
 def _sums(graph):

@@ -15,7 +15,7 @@ READS, WRITES = call_lib.READS, call_lib.WRITES
 # The number of gates, whose matrices stand side by side in the kernels.
 GATES = {keras.layers.SimpleRNN: 1, keras.layers.LSTM: 4, keras.layers.GRU: 3}
 # The ops of one time step, which a .tflite file of integers writes out. An LSTM
-# is one op, unless it is unusual or behind a mask, which is not known here.
+# is one op, unless it is unusual or behind a mask.
 ONE_OP = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _SCRATCH = 4  # Buffers of that op: the gates of a time step, in int16.
 _DENSE = ("FULLY_CONNECTED", "FULLY_CONNECTED", "ADD")
@@ -32,6 +32,8 @@ _LSTM = (
     *("TANH", "ADD") * 2,
     *("SPLIT", "RESHAPE"),
 )
+# What a mask adds to each time step.
+_MASK = ("STRIDED_SLICE", "SELECT_V2")
 
 
 def _units(call, gates, key="units"):
@@ -64,13 +66,20 @@ def _outputs(call, output, units):
     for x, labels in zip(states, _each(units, len(states)), strict=False):
         if isinstance(x, tensor_lib.Tensor):
             call.join(call.channels(-1, x), labels)
-    for x in call.tensors[1:]:
-        if all(x is not state for state in states):
-            call.freeze(x.labels, "a mask over time steps")
+    for x in _masks(call):
+        call.freeze(x.labels, "a mask over time steps")
     after = _each(units, len(call.output_shapes) - 1)
     return [
         call.spread(labels, axis=-1, k=k)
         for k, labels in enumerate([output, *after])
+    ]
+
+
+def _masks(call):
+    """The tensors that are neither the input nor states."""
+    states = keras.tree.flatten(call.argument(1, "initial_state"))
+    return [
+        x for x in call.tensors[1:] if all(x is not state for state in states)
     ]
 
 
@@ -94,6 +103,8 @@ def recurrent(call):
     if _is_one_op(call):
         _hold(call, units)
     else:
+        if _masks(call):
+            call.file_ops += _MASK
         call.file_ops *= steps
     return _outputs(call, units, [units])
 
@@ -246,9 +257,9 @@ def bidirectional(call):
     given = keras.tree.flatten(call.argument(1, "initial_state"))
     given = [x for x in given if x is not None]
     halves = given[: len(given) // 2], given[len(given) // 2 :]
-    for x in call.tensors[1:]:
-        if all(x is not state for state in given):
-            call.freeze(x.labels, "a mask over time steps")
+    masks = _masks(call)
+    for x in masks:
+        call.freeze(x.labels, "a mask over time steps")
     sides, held = [], []
     for half, (key, attribute) in zip(
         halves,
@@ -260,7 +271,10 @@ def bidirectional(call):
             attribute,
             f"{attribute}.",
             args=(call.x,),
-            kwargs={"initial_state": half} if half else {},
+            kwargs={
+                **({"initial_state": half} if half else {}),
+                **({"mask": masks[0]} if masks else {}),
+            },
             output_shapes=shapes,
         )
         sides.append(rulebook.of(entry, inner.live)(inner))

@@ -58,6 +58,52 @@ class IdsTest(parameterized.TestCase):
         error = np.abs(found - np.asarray(model(ids))).max(-1)
         self.assertLess(np.mean(error > 0.2), 0.01)
 
+    @parameterized.product(
+        dtype=("float32", "int32"),
+        mode=("int8", "int16x8"),
+        interface=(None, "float32"),
+    )
+    def test_masks_and_comparisons_see_whole_ids(self, dtype, mode, interface):
+        inputs = keras.Input((6,), dtype=dtype)
+        table = LAYERS.Embedding(IDS, 4, mask_zero=True)(inputs)
+        above = OPS.cast(OPS.greater(inputs, 500), "float32")
+        above = LAYERS.Flatten()(OPS.expand_dims(above, -1))
+        mean = LAYERS.GlobalAveragePooling1D()(table)
+        model = keras.Model(inputs, LAYERS.Concatenate()([mean, above]))
+        rng = np.random.default_rng(0)
+        model.layers[1].embeddings.assign(rng.normal(size=(IDS, 4)))
+        ids = rng.integers(1, IDS, (100, 6))
+        ids[:50, 3:] = 0
+        ids[:, 0] = rng.integers(499, 503, 100)
+        ids = ids.astype(dtype)
+        settings = {"interface": interface}
+        small_models.export(model, self.path, mode, ids, **settings)
+        found = interpreter.run(self.path, ids, "micro")
+        error = np.abs(found - np.asarray(model(ids)))
+        self.assertLess(error.max(), 0.05)
+
+    def test_ids_of_a_table_of_weights_are_looked_up_as_they_are(self):
+        inputs = keras.Input((6,))
+        model = keras.Model(inputs, LAYERS.Embedding(IDS, 4)(inputs))
+        ids = np.random.default_rng(0).integers(0, IDS, (50, 6))
+        file = small_models.export(model, self.path, "int8", ids)
+        self.assertEqual(file.ops, {"GATHER": 1})
+
+    def test_other_tables_may_be_read_from_the_end(self):
+        class Lookup(LAYERS.Layer):
+            def build(self, shape):
+                self.table = self.add_weight(shape=(IDS, 4))
+
+            def call(self, ids):
+                return OPS.take(self.table, ids - 1, axis=0)
+
+        inputs = keras.Input((2,), dtype="int32")
+        model = keras.Model(inputs, LAYERS.Flatten()(Lookup()(inputs)))
+        ids = np.random.default_rng(0).integers(0, 5, (50, 2))
+        small_models.export(model, self.path, "int8", ids)
+        found = interpreter.run(self.path, ids, "micro")
+        np.testing.assert_allclose(found, model(ids), atol=0.01)
+
     def test_ids_in_floats_stay_whole_where_the_interface_is_float(self):
         inputs = keras.Input((2,))
         numbers = LAYERS.Dense(4)(inputs[:, 1:] / 300)

@@ -8,6 +8,8 @@ error.
 
 import math
 
+import numpy as np
+
 # Ops whose kernels take float32, but not int16.
 _IN_FLOAT = (
     "ELU",
@@ -55,6 +57,8 @@ def repair(place, op):
         _unwrap(place, op, _WRAPPED[kind])
     elif wide and kind in _IN_FLOAT:
         _around(place, op)
+    elif wide and kind == "GATHER":
+        _gather(place, op)
     elif wide and kind == "GELU":
         _gelu(place, op)
     elif wide and kind == "QUANTIZE":
@@ -113,6 +117,26 @@ def _around(place, op):
     tensor = place.graph.tensors[made]
     tensor.type = place.schema.TensorType.FLOAT32
     tensor.quantization = None
+    place.become(op, "QUANTIZE", "QuantizeOptions", [made])
+
+
+def _gather(place, op):
+    """Reads from a table of int8, as other weights are; the op becomes the
+    QUANTIZE behind. What is no constant is gathered in float.
+    """
+    table = op.inputs[0]
+    if not place.is_constant(table):
+        _around(place, op)
+        return
+    rows = place.real(table).reshape(place.shape(table))
+    step = float(np.abs(rows).max()) / 127 or 1.0
+    table = place.add_int8(np.rint(rows / step).astype("int8"), table)
+    steps = place.schema.QuantizationParametersT()
+    steps.scale, steps.zeroPoint = [step], [0]
+    place.graph.tensors[table].quantization = steps
+    made = place.repeat(op, [table, *op.inputs[1:]], place.shape(op.outputs[0]))
+    tensor = place.graph.tensors[made]
+    tensor.type, tensor.quantization = place.schema.TensorType.INT8, steps
     place.become(op, "QUANTIZE", "QuantizeOptions", [made])
 
 

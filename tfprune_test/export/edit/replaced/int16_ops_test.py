@@ -31,6 +31,8 @@ LACKING = {
     "PReLU": lambda x: LAYERS.PReLU()(dense(x)),
     "gelu": lambda x: LAYERS.Activation("gelu")(dense(x)),
     "gelu by tanh": lambda x: OPS.gelu(dense(x), approximate=True),
+    "some rows": lambda x: OPS.take(dense(x), [0, 3, -1], axis=1),
+    "layer norm": lambda x: LAYERS.LayerNormalization()(dense(x)),
     "maximum of a map": lambda x: LAYERS.GlobalMaxPooling2D()(dense(x)),
     "minimum of a map": lambda x: OPS.min(dense(x), (1, 2)),
     "bilinear": lambda x: LAYERS.UpSampling2D(2, interpolation="bilinear")(x),
