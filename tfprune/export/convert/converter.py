@@ -50,7 +50,7 @@ def handle(request):
         place = str(folder / _SAVED)
         converter = tf.lite.TFLiteConverter.from_saved_model(place)
     else:
-        function, variables = _load(folder, manifest)
+        function, variables = load(folder, manifest)
         # With the variables as a tracked object the converter would write a
         # SavedModel itself.
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
@@ -128,7 +128,7 @@ def _save(folder, manifest):
     """
     import tensorflow as tf
 
-    function, variables = _load(folder, manifest)
+    function, variables = load(folder, manifest)
     module = tf.Module()
     module.weights = list(variables.values())
     specs = [
@@ -153,7 +153,7 @@ def _key(name):
     return name.partition(":")[0]
 
 
-def _load(folder, manifest):
+def load(folder, manifest):
     """`(concrete function, variables)` of the graph on disk."""
     import tensorflow as tf
 

@@ -82,8 +82,10 @@ def _compare_floats(graph):
 
     nodes = {node.name: node for node in graph.node}
     for node in list(graph.node):
+        if node.op not in COMPARES:
+            continue
         kind = node.attr["T"].type
-        if node.op not in COMPARES or not tf.as_dtype(kind).is_integer:
+        if not tf.as_dtype(kind).is_integer:
             continue
         numbers = [_constant(nodes, i) for i in node.input]
         if node.op == "NotEqual" and _is_zero(numbers[1]):

@@ -19,6 +19,7 @@ from tfprune.export.convert import calibration_checks
 from tfprune.export.convert import converter
 from tfprune.export.convert import failures
 from tfprune.export.convert import graph_file
+from tfprune.export.convert import masked_scores
 from tfprune.export.convert import signature as signatures
 from tfprune.export.convert import states
 from tfprune.export.convert.traced import float_layers
@@ -180,6 +181,8 @@ def export_tflite(
             array.astype(spec["dtype"], copy=False)
             for array, spec in zip(samples, manifest["inputs"], strict=False)
         ]
+        if samples:
+            masked_scores.rewrite(folder, manifest, samples)
         request = {
             "folder": str(folder),
             "manifest": manifest,

@@ -1,0 +1,283 @@
+"""Masks the scores of a softmax by a value that is near them.
+
+Attention masks by adding or choosing -1e9. In a quantized file the scores then
+have a step of millions, so that all which are not masked become equal.
+"""
+
+import dataclasses
+import math
+import pathlib
+
+import numpy as np
+
+from tfprune.export.convert import converter
+from tfprune.export.convert import plain_ops
+
+# From here on a number masks, and does not score.
+_HUGE = 1e4
+# By how much masked scores are below all others: what is masked has a weight of
+# less than exp(-_BELOW) together.
+_BELOW = 8.0
+_MOVES = ("Identity", "Reshape", "Cast", "Squeeze", "ExpandDims")
+# A vector is added as a bias.
+_SUMS = {"Add": 1, "AddV2": 1, "BiasAdd": 1, "Sub": -1}
+_CHOICES = ("Select", "SelectV2")
+
+
+def rewrite(folder, manifest, samples):
+    """Changes the graph that is to be quantized, if it masks scores.
+
+    Args:
+        folder: of the graph and its weights.
+        manifest: `dict`, as of `graph_file.write`.
+        samples: list of arrays, the calibration data of each input.
+    """
+    import tensorflow as tf
+
+    path = pathlib.Path(folder, converter.GRAPH)
+    graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    if not any(map(_is_huge, graph.node)):
+        return
+    editor = _Editor(graph)
+    read = editor.read()
+    if not read:
+        return
+    seen = _seen(folder, manifest, samples, sorted(read))
+    if editor.mask(seen):
+        path.write_bytes(graph.SerializeToString())
+
+
+def _is_huge(node):
+    import tensorflow as tf
+
+    if node.op != "Const":
+        return False
+    array = tf.make_ndarray(node.attr["value"].tensor)
+    # A whole number may be cast later.
+    if array.dtype.kind not in "fi" or not array.size:
+        return False
+    return float(np.abs(array.astype(float)).max()) >= _HUGE
+
+
+@dataclasses.dataclass
+class _Seen:
+    """What a tensor was on all samples."""
+
+    low: float = math.inf
+    high: float = -math.inf
+    # Whether each value is 0 or huge.
+    masks: bool = True
+    width: int = 1
+
+    def add(self, array):
+        self.low = min(self.low, float(array.min()))
+        self.high = max(self.high, float(array.max()))
+        size = np.abs(array)
+        self.masks &= bool(((size == 0) | (size >= _HUGE)).all())
+        self.width = array.shape[-1] if array.ndim else 1
+
+
+def _seen(folder, manifest, samples, names):
+    """`dict` from the names of tensors to `_Seen`."""
+    import tensorflow as tf
+
+    function, _ = converter.load(folder, {**manifest, "outputs": names})
+    found = {name: _Seen() for name in names}
+    for i in range(len(samples[0])):
+        row = [tf.constant(np.array(array[i : i + 1])) for array in samples]
+        for name, value in zip(names, function(*row), strict=True):
+            if value.dtype.is_floating:
+                found[name].add(value.numpy())
+    return found
+
+
+class _Editor:
+    """A graph, and the sums and choices that lead to a softmax."""
+
+    def __init__(self, graph):
+        self._graph = graph
+        self._nodes = {node.name: node for node in graph.node}
+        self._tops = [
+            found
+            for node in graph.node
+            if node.op == "Softmax"
+            and (found := self._joint(node.input[0])) is not None
+        ]
+
+    def read(self):
+        """The names of the tensors whose values decide, a `set`."""
+        names, waiting = set(), list(self._tops)
+        while waiting:
+            for reference in self._sides(waiting.pop()):
+                names.add(_tensor(reference))
+                inner = self._joint(reference)
+                if inner is not None:
+                    waiting.append(inner)
+        return names
+
+    def mask(self, seen):
+        """Replaces what masks; returns whether there was any."""
+        done = set()
+        for top in self._tops:
+            self._mask(top, seen, done)
+        return bool(done)
+
+    def _mask(self, node, seen, done):
+        """Masks in a node, and in those before it.
+
+        Returns:
+            `(low, width)`: the least score, and how many the softmax joins;
+            `None` if nothing masks.
+        """
+        sides = self._sides(node)
+        which = self._masking(node, [seen[_tensor(x)] for x in sides])
+        if which is None:
+            return None
+        scores = sides[1 - which]
+        inner = self._joint(scores)
+        raw = None if inner is None else self._mask(inner, seen, done)
+        if raw is None:
+            values = seen[_tensor(scores)]
+            if values.low <= -_HUGE or values.high >= _HUGE:
+                return None
+            raw = values.low, values.width
+        if node.name in done:
+            return raw
+        low, width = raw
+        if node.op in _CHOICES:
+            node.input[1 + which] = self._masked(node, low, width)
+        else:
+            choice = self._choice(node, sides[which], scores, seen)
+            if choice is None:
+                return None
+            condition, scores, least = choice
+            low += least
+            self._choose(
+                node, condition, scores, self._masked(node, low, width)
+            )
+        done.add(node.name)
+        return low, width
+
+    def _masked(self, node, low, width):
+        """The score of what is masked."""
+        value = np.float32(low - _BELOW - math.log(width))
+        return plain_ops.add_constant(self._graph, f"{node.name}/masked", value)
+
+    def _choice(self, node, mask, scores, seen):
+        """What a sum stands for: `(condition, scores, least)`, or `None`.
+
+        A constant may hold more than a mask, such as distances, of which
+        `least` is the smallest.
+        """
+        name = f"{node.name}/is_masked"
+        number = self._constant(mask)
+        if number is None:
+            product = self._product(node, mask)
+            if product is None:
+                return None
+            values = seen[_tensor(mask)]
+            most = max(abs(values.low), abs(values.high))
+            self._shrink(*product, -_SUMS[node.op] / most)
+            made = self._graph.node.add(name=name, op="Greater")
+            half = plain_ops.add_constant(
+                self._graph, f"{name}/half", np.float32(0.5)
+            )
+            made.input.extend([mask, half])
+            made.attr["T"].CopyFrom(node.attr["T"])
+            return name, scores, 0.0
+        is_mask = np.abs(number) >= _HUGE
+        plain_ops.add_constant(self._graph, name, is_mask)
+        rest = np.where(is_mask, 0, number).astype("float32")
+        if not rest.any():
+            return name, scores, 0.0
+        rest = rest if node.op != "Sub" else -rest
+        added = self._graph.node.add(name=f"{name}/rest", op="AddV2")
+        added.attr["T"].CopyFrom(node.attr["T"])
+        more = plain_ops.add_constant(self._graph, f"{name}/added", rest)
+        added.input.extend([scores, more])
+        return name, added.name, float(rest.min())
+
+    def _product(self, node, mask):
+        """`(node, place, factor)`: where a mask gets huge; or `None`.
+
+        Nothing else may read what leads from it to the sum.
+        """
+        before = self._nodes.get(_node(mask))
+        path = [node]
+        while before is not None and before.op in _MOVES:
+            path.append(before)
+            before = self._nodes.get(_node(before.input[0]))
+        if before is None or before.op != "Mul":
+            return None
+        for each in (*path[1:], before):
+            readers = [
+                reader
+                for reader in self._graph.node
+                if each.name in map(_node, reader.input)
+            ]
+            if len(readers) != 1:
+                return None
+        for place, reference in enumerate(before.input):
+            number = self._constant(reference)
+            if number is not None and number.size == 1:
+                return before, place, float(number.reshape(()))
+        return None
+
+    def _shrink(self, product, place, factor, share):
+        """Lets a mask be 1 where it was huge."""
+        product.input[place] = plain_ops.add_constant(
+            self._graph, f"{product.name}/one", np.float32(factor * share)
+        )
+
+    def _choose(self, node, condition, scores, masked):
+        """Makes a sum the choice that it stands for."""
+        kind = node.attr["T"].type
+        node.attr.clear()
+        node.attr["T"].type = kind
+        node.op = "SelectV2"
+        node.input[:] = [condition, masked, scores]
+
+    def _masking(self, node, seen):
+        """Which side masks, 0 or 1; `None` if none does."""
+        for i, side in enumerate(seen):
+            if node.op in _CHOICES:
+                if side.high <= -_HUGE:
+                    return i
+                continue
+            if node.op == "Sub" and i == 0:
+                continue
+            sign = _SUMS[node.op] if i else 1
+            ends = sign * side.low, sign * side.high
+            fixed = self._constant(self._sides(node)[i]) is not None
+            if min(ends) <= -_HUGE and max(ends) < _HUGE:
+                if side.masks or fixed:
+                    return i
+        return None
+
+    def _joint(self, reference):
+        """The sum or choice that makes a tensor, moved at most; or `None`."""
+        node = self._nodes.get(_node(reference))
+        while node is not None and node.op in _MOVES:
+            node = self._nodes.get(_node(node.input[0]))
+        if node is None or node.op not in (*_SUMS, *_CHOICES):
+            return None
+        return node
+
+    def _sides(self, node):
+        return node.input[1:3] if node.op in _CHOICES else node.input[:2]
+
+    def _constant(self, reference):
+        import tensorflow as tf
+
+        node = self._nodes.get(_node(reference))
+        if node is None or node.op != "Const":
+            return None
+        return tf.make_ndarray(node.attr["value"].tensor)
+
+
+def _node(reference):
+    return reference.partition(":")[0]
+
+
+def _tensor(reference):
+    return reference if ":" in reference else f"{reference}:0"

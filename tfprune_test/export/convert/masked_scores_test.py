@@ -1,0 +1,102 @@
+"""Masked attention in quantized files, against Keras."""
+
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.export.run import interpreter
+from tfprune_test.export import small_models
+
+LAYERS, OPS = keras.layers, keras.ops
+LENGTH, WIDTH = 10, 8
+FUTURE = np.triu(np.ones((LENGTH, LENGTH), "float32"), 1)
+FAR = -np.abs(np.arange(LENGTH)[:, None] - np.arange(LENGTH)) / 2.0
+
+
+def keys(x):
+    """Which positions count."""
+    return OPS.cast(OPS.greater(x[:, :, 0], 0), "float32")[:, None, :]
+
+
+def attend(x, mask):
+    scores = OPS.matmul(x, OPS.transpose(x, (0, 2, 1)))
+    return OPS.matmul(OPS.softmax(mask(x, scores)), x)
+
+
+def heads(x, **options):
+    return LAYERS.MultiHeadAttention(2, 4)(x, x, **options)
+
+
+def plus(number):
+    return lambda x: attend(x, lambda x, s: s + (1 - keys(x)) * number)
+
+
+def constant(array):
+    array = array.astype("float32")
+    return lambda x: attend(x, lambda _, s: s + array)
+
+
+NETWORKS = {
+    "causal": lambda x: heads(x, use_causal_mask=True),
+    "padding": lambda x: heads(LAYERS.Masking()(x)),
+    "both": lambda x: heads(LAYERS.Masking()(x), use_causal_mask=True),
+    "attention": lambda x: LAYERS.Attention()([x, x], use_causal_mask=True),
+    "softmax": lambda x: attend(
+        x, lambda x, s: OPS.where(keys(x) > 0.5, s, -1e9)
+    ),
+    "largest": lambda x: attend(
+        x, lambda x, s: OPS.where(keys(x) < 0.5, np.float32(-3e38), s)
+    ),
+    "added": plus(-1e9),
+    "added more": plus(-3e4),
+    "added to the other side": lambda x: attend(
+        x, lambda x, s: (keys(x) - 1) * 1e9 + s
+    ),
+    "subtracted": lambda x: attend(x, lambda x, s: s - (1 - keys(x)) * 1e9),
+    "added twice": lambda x: attend(
+        x, lambda x, s: s + np.float32(-1e9) * FUTURE + (1 - keys(x)) * -1e9
+    ),
+    "constant": constant(-1e9 * FUTURE),
+    "infinite": constant(np.where(FUTURE, -np.inf, 0)),
+    "with distances": constant(FAR - 1e9 * FUTURE),
+    "minus distances": lambda x: attend(
+        x, lambda _, s: s - np.float32(1e9 * FUTURE - FAR)
+    ),
+}
+
+
+class MaskedScoresTest(parameterized.TestCase):
+    def check(self, function, mode):
+        """By how much the outputs of a file are off, of their deviation."""
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((LENGTH, WIDTH))
+        model = keras.Model(inputs, function(inputs))
+        rng = np.random.default_rng(1)
+        for weight in model.weights:
+            if len(weight.shape) > 1:
+                weight.assign(weight + 0.6 * rng.normal(size=weight.shape))
+        x = rng.normal(size=(64, LENGTH, WIDTH)).astype("float32")
+        x[:32, 6:], x[:, 0, 0] = 0, 1
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        small_models.export(model, path, mode, x)
+        wanted = model.predict(x, verbose=0)
+        found = interpreter.run(path, x, "micro")
+        return np.sqrt(np.square(found - wanted).mean()) / wanted.std()
+
+    @parameterized.product(name=sorted(NETWORKS), mode=("int8", "int16x8"))
+    def test_scores_keep_their_steps(self, name, mode):
+        self.assertLess(self.check(NETWORKS[name], mode), 0.06)
+
+    def test_what_else_is_huge_stays(self):
+        def function(x):
+            scale = np.linspace(-1, 1, WIDTH, dtype="float32") * 5e4
+            return OPS.softmax((x * 1e4 + scale) / 5e4)
+
+        self.assertLess(self.check(function, "int16x8"), 0.01)
+
+
+if __name__ == "__main__":
+    absltest.main()
