@@ -1,4 +1,4 @@
-"""Masks the scores of a softmax by a value that is near them.
+"""Masks what a softmax or a maximum reads by a value that is near it.
 
 Attention masks by adding or choosing -1e9. In a quantized file the scores then
 have a step of millions, so that all which are not masked become equal.
@@ -18,6 +18,9 @@ _HUGE = 1e4
 # By how much masked scores are below all others: what is masked has a weight of
 # less than exp(-_BELOW) together.
 _BELOW = 8.0
+# For a maximum, a little less than all others will do, as a share of the range.
+_LITTLE = 0.01
+_LARGEST = ("Max", "MaxPool", "ArgMax")
 _MOVES = ("Identity", "Reshape", "Cast", "Squeeze", "ExpandDims")
 # A vector is added as a bias.
 _SUMS = {"Add": 1, "AddV2": 1, "BiasAdd": 1, "Sub": -1}
@@ -38,7 +41,7 @@ def rewrite(folder, manifest, samples):
     graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
     if not any(map(_is_huge, graph.node)):
         return
-    editor = _Editor(graph)
+    editor = _Editor(graph, manifest["outputs"])
     read = editor.read()
     if not read:
         return
@@ -94,19 +97,32 @@ def _seen(folder, manifest, samples, names):
 class _Editor:
     """A graph, and the sums and choices that lead to a softmax."""
 
-    def __init__(self, graph):
+    def __init__(self, graph, outputs):
         self._graph = graph
         self._nodes = {node.name: node for node in graph.node}
+        self._live = self._before(outputs)
+        # Softmaxes first: what suits them suits a maximum as well.
         self._tops = [
-            found
-            for node in graph.node
-            if node.op == "Softmax"
+            (found, node.op in _LARGEST)
+            for kinds in (("Softmax",), _LARGEST)
+            for node in self._live
+            if node.op in kinds
             and (found := self._joint(node.input[0])) is not None
         ]
 
+    def _before(self, references):
+        """The nodes from which tensors are computed."""
+        found, waiting = {}, [_node(x) for x in references]
+        while waiting:
+            name = waiting.pop()
+            if name in self._nodes and name not in found:
+                found[name] = self._nodes[name]
+                waiting += [_node(x) for x in self._nodes[name].input]
+        return list(found.values())
+
     def read(self):
         """The names of the tensors whose values decide, a `set`."""
-        names, waiting = set(), list(self._tops)
+        names, waiting = set(), [node for node, _ in self._tops]
         while waiting:
             for reference in self._sides(waiting.pop()):
                 names.add(_tensor(reference))
@@ -118,16 +134,16 @@ class _Editor:
     def mask(self, seen):
         """Replaces what masks; returns whether there was any."""
         done = set()
-        for top in self._tops:
-            self._mask(top, seen, done)
+        for top, largest in self._tops:
+            self._mask(top, largest, seen, done)
         return bool(done)
 
-    def _mask(self, node, seen, done):
+    def _mask(self, node, largest, seen, done):
         """Masks in a node, and in those before it.
 
         Returns:
-            `(low, width)`: the least score, and how many the softmax joins;
-            `None` if nothing masks.
+            `(low, gap)`: the least score, and by how much masked ones are
+            below it; `None` if nothing masks.
         """
         sides = self._sides(node)
         which = self._masking(node, [seen[_tensor(x)] for x in sides])
@@ -135,33 +151,35 @@ class _Editor:
             return None
         scores = sides[1 - which]
         inner = self._joint(scores)
-        raw = None if inner is None else self._mask(inner, seen, done)
+        raw = None if inner is None else self._mask(inner, largest, seen, done)
         if raw is None:
             values = seen[_tensor(scores)]
             if values.low <= -_HUGE or values.high >= _HUGE:
                 return None
-            raw = values.low, values.width
+            gap = _BELOW + math.log(values.width)
+            if largest:
+                gap = _LITTLE * (values.high - values.low)
+            raw = values.low, gap
         if node.name in done:
             return raw
-        low, width = raw
+        low, gap = raw
         if node.op in _CHOICES:
-            node.input[1 + which] = self._masked(node, low, width)
+            node.input[1 + which] = self._masked(node, low - gap)
         else:
             choice = self._choice(node, sides[which], scores, seen)
             if choice is None:
                 return None
             condition, scores, least = choice
             low += least
-            self._choose(
-                node, condition, scores, self._masked(node, low, width)
-            )
+            self._choose(node, condition, scores, self._masked(node, low - gap))
         done.add(node.name)
-        return low, width
+        return low, gap
 
-    def _masked(self, node, low, width):
-        """The score of what is masked."""
-        value = np.float32(low - _BELOW - math.log(width))
-        return plain_ops.add_constant(self._graph, f"{node.name}/masked", value)
+    def _masked(self, node, value):
+        """The score of what is masked, a constant."""
+        return plain_ops.add_constant(
+            self._graph, f"{node.name}/masked", np.float32(value)
+        )
 
     def _choice(self, node, mask, scores, seen):
         """What a sum stands for: `(condition, scores, least)`, or `None`.
@@ -212,7 +230,7 @@ class _Editor:
         for each in (*path[1:], before):
             readers = [
                 reader
-                for reader in self._graph.node
+                for reader in self._live
                 if each.name in map(_node, reader.input)
             ]
             if len(readers) != 1:
@@ -276,7 +294,7 @@ class _Editor:
 
 
 def _node(reference):
-    return reference.partition(":")[0]
+    return reference.lstrip("^").partition(":")[0]
 
 
 def _tensor(reference):

@@ -62,6 +62,15 @@ NETWORKS = {
     "constant": constant(-1e9 * FUTURE),
     "infinite": constant(np.where(FUTURE, -np.inf, 0)),
     "with distances": constant(FAR - 1e9 * FUTURE),
+    "maximum": lambda x: LAYERS.Dense(3)(
+        OPS.max(OPS.where(keys(x)[:, 0, :, None] > 0, x, -1e9), 1)
+    ),
+    "maximum of a sum": lambda x: OPS.max(
+        x - (1 - keys(x)[:, 0, :, None]) * 1e9, 1
+    ),
+    "largest position": lambda x: OPS.cast(
+        OPS.argmax(x * 3 + (1 - keys(x)[:, 0, :, None]) * -1e9, 1), "float32"
+    ),
     "minus distances": lambda x: attend(
         x, lambda _, s: s - np.float32(1e9 * FUTURE - FAR)
     ),
@@ -88,7 +97,9 @@ class MaskedScoresTest(parameterized.TestCase):
 
     @parameterized.product(name=sorted(NETWORKS), mode=("int8", "int16x8"))
     def test_scores_keep_their_steps(self, name, mode):
-        self.assertLess(self.check(NETWORKS[name], mode), 0.06)
+        # Positions of nearly equal values may change places.
+        most = 0.3 if name == "largest position" else 0.06
+        self.assertLess(self.check(NETWORKS[name], mode), most)
 
     def test_what_else_is_huge_stays(self):
         def function(x):
