@@ -256,6 +256,24 @@ def _of_maps(x):
     return LAYERS.Dense(11)(LAYERS.Dense(10, activation="relu")(x))
 
 
+_row("dense layer of one unit on steps", (20, 8))(
+    lambda x: LAYERS.Dense(1, activation="sigmoid")(LAYERS.Conv1D(8, 3)(x))
+)
+
+
+@_row("two dilated convolutions", (24, 6))
+def _gated(x):
+    kwargs = {"dilation_rate": 2, "padding": "causal"}
+    a = LAYERS.Conv1D(8, 2, activation="tanh", **kwargs)(x)
+    return a * LAYERS.Conv1D(8, 2, activation="sigmoid", **kwargs)(x)
+
+
+@_row("two limits far away", VECTOR)
+def _limits(x):
+    small, large = LAYERS.Dense(3)(x), LAYERS.Dense(3)(x * 4)
+    return OPS.minimum(small, 1e6) * OPS.minimum(large, 1e6)
+
+
 @_row("LSTM of an LSTM", (28, 10))
 def _two_lstms(x):
     forth = LAYERS.LSTM(9, return_sequences=True)

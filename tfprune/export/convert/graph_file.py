@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from tfprune.export.convert import converter
+from tfprune.export.convert import dilations
 from tfprune.export.convert import graph_types
 from tfprune.export.convert import ids
 from tfprune.export.convert import own_scales
@@ -51,6 +52,7 @@ def write(model, signature, folder, interface=None, wide=False):
     function, outputs = _traced(model, signature)
     graph = function.graph.as_graph_def()
     plain_ops.rewrite(graph, _tables(model, function, len(signature.inputs)))
+    dilations.rewrite(graph)
     if interface:
         own_scales.rewrite(graph, outputs, _added(function), wide)
     graph_types.single(graph)

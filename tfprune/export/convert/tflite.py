@@ -113,7 +113,8 @@ def export_tflite(
         runtime: What the file is for: "micro", TFLite Micro, or "tflite",
             phones and computers. The default is "micro" for "int8" and
             "int16x8" and "tflite" otherwise and with `sparse`. The file runs
-            there once before the export is done.
+            there once before the export is done. For "micro", recurrent layers
+            in float are unrolled.
         recurrent: How LSTM layers are exported to int8: "fused", as one op
             each, which keeps its last state, so reset the interpreter before
             each sequence (`reset_all_variables()`,
@@ -175,7 +176,15 @@ def export_tflite(
     ):
         folder = pathlib.Path(folder)
         manifest = _manifest(
-            model, signature, folder, mode, interface, fuse, kept, ranges
+            model,
+            signature,
+            folder,
+            mode,
+            runtime,
+            interface,
+            fuse,
+            kept,
+            ranges,
         )
         samples = [
             array.astype(spec["dtype"], copy=False)
@@ -263,10 +272,18 @@ def _ranges(model, quantize, ranges, kept):
     return found
 
 
-def _manifest(model, signature, folder, mode, interface, fuse, kept, ranges):
-    """Writes the traced model; loops are unrolled if it is quantized."""
+def _manifest(
+    model, signature, folder, mode, runtime, interface, fuse, kept, ranges
+):
+    """Writes the traced model.
+
+    Loops are unrolled if it is quantized, and for TFLite Micro, whose loops
+    give wrong outputs where they return sequences, or do not end.
+    """
     if not mode.calibrated:
-        return graph_file.write(model, signature, folder)
+        loops = unrolling.unrolled(model) if runtime == "micro" else None
+        with loops or contextlib.nullcontext():
+            return graph_file.write(model, signature, folder)
     fuse = fuse and not kept
     fusing = fused_lstm.fused(model) if fuse else contextlib.nullcontext(())
     with (

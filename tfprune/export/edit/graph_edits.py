@@ -75,8 +75,11 @@ class Place:
         stored = np.rint(values / scale) + zero
         return bool(((limits.min <= stored) & (stored <= limits.max)).all())
 
-    def add_steps(self, values, steps, like):
-        """Adds a constant, quantized like the tensor `like`; its index."""
+    def add_steps(self, values, steps, like, shape=()):
+        """Adds a constant, quantized like the tensor `like`; its index.
+
+        Values beyond what the type holds become its ends.
+        """
         tensor = copy.deepcopy(self.graph.tensors[like])
         scale, zero = steps
         kind = np.dtype(self._integers(tensor))
@@ -84,7 +87,7 @@ class Place:
         stored = np.rint(np.reshape(values, -1) / scale) + zero
         stored = np.clip(stored, limits.min, limits.max).astype(kind)
         tensor.name = tensor.name + b"/value"
-        tensor.shape = []
+        tensor.shape = list(shape)
         tensor.buffer = len(self.model.buffers)
         buffer = self.schema.BufferT()
         buffer.data = stored.view("u1")

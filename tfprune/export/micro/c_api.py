@@ -1,5 +1,6 @@
 """`model_api.h` and `.cc`: C functions that run the model on TFLite Micro."""
 
+import math
 import string
 
 from tfprune.export.micro import c_source
@@ -184,18 +185,19 @@ static inline float ${name}_dequantize_output_$i($type value) {
 """),
 }
 _LARGEST = string.Template("""\
-static inline int ${name}_largest_output_$i(const $type* output) {
+static inline int ${name}_largest_output_$i($parameters) {
   int best = 0;
-  for (int k = 1; k < ${upper}_OUTPUT_${i}_SIZE; ++k) {
-    if (output[k] > output[best]) best = k;
+$values\
+  for (int k = 1; k < $classes; ++k) {
+    if (values[k] > values[best]) best = k;
   }
   return best;
 }
 """)
 _LABEL = string.Template("""
-// The name of the class with the largest value.
-static inline const char* ${name}_label(const $type* output) {
-  return ${name}_labels[${name}_largest_output_0(output)];
+// The name of the class with the largest value$where.
+static inline const char* ${name}_label($parameters) {
+  return ${name}_labels[${name}_largest_output_0($arguments)];
 }
 """)
 _RANGES = {
@@ -231,7 +233,7 @@ def header(file, name, labels=()):
         for i, tensor in enumerate(group)
     )
     largest = "".join(
-        _LARGEST.substitute(names, i=i, type=c_source.c_type(tensor))
+        _largest(i, tensor, names)
         for i, tensor in enumerate(file.outputs)
         if tensor.dtype != "bool"
     )
@@ -243,8 +245,9 @@ def header(file, name, labels=()):
         largest=largest,
     )
     if labels:
-        kind = c_source.c_type(file.outputs[0])
-        body += _LABEL.substitute(names, type=kind)
+        found = _compared(file.outputs[0])
+        where = " at a position" if "position" in found["parameters"] else ""
+        body += _LABEL.substitute(names, where=where, **found)
     return f"""\
 // The model as C functions. Written by tfprune.
 #ifndef {names["upper"]}_API_H_
@@ -324,3 +327,29 @@ def _helper(kind, i, tensor, names):
     return _HELPERS[kind].substitute(
         names, i=i, type=c_source.c_type(tensor), least=least, most=most
     )
+
+
+def _largest(i, tensor, names):
+    """The function that finds the largest value of output `i`."""
+    found = _compared(tensor)
+    text = _LARGEST.substitute(names, i=i, **found)
+    if "position" not in found["parameters"]:
+        return text
+    places = math.prod(tensor.shape) // found["classes"]
+    return f"// At a position, 0 to {places - 1}: row by row.\n{text}"
+
+
+def _compared(tensor):
+    """The values among which the largest is looked for, in C."""
+    kind, classes = c_source.c_type(tensor), c_source.classes(tensor)
+    found = {
+        "classes": classes,
+        "parameters": f"const {kind}* values",
+        "arguments": "values",
+        "values": "",
+    }
+    if classes < math.prod(tensor.shape):
+        found["parameters"] += ", int position"
+        found["arguments"] += ", position"
+        found["values"] = f"  values += {classes} * position;\n"
+    return found

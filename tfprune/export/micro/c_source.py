@@ -1,5 +1,6 @@
 """C sources with a .tflite file and what firmware needs to know about it."""
 
+import math
 import re
 import unicodedata
 
@@ -304,6 +305,17 @@ def _tensor_macros(prefix, tensor):
         macros["SCALE"] = _float(tensor.scale)
         macros["ZERO_POINT"] = f"({tensor.zero_point})"
     return "\n".join(f"#define {prefix}_{k} {v}" for k, v in macros.items())
+
+
+def classes(tensor):
+    """How many values of an output are compared for the largest one.
+
+    A map has classes at each of its positions; one of a single channel is taken
+    for a vector.
+    """
+    size = math.prod(tensor.shape)
+    last = tensor.shape[-1] if tensor.shape else 1
+    return last if last > 1 else size
 
 
 def c_type(tensor):

@@ -172,7 +172,7 @@ def export_micro(
         name: The prefix of all C names, converted to a C identifier; by
             default, the name of the file.
         labels: sequence of `str`, the names of the classes in the order of the
-            output.
+            output, or of its last axis if that is a map.
         sample: real inputs of the self-test, shape `(N, ...)` with N of at most
             4; a tuple or list of arrays for several inputs. The self-test adds
             random inputs that tell kernels apart.

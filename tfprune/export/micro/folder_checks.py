@@ -2,6 +2,7 @@
 
 import re
 
+from tfprune.export.micro import c_source
 from tfprune.export.micro.projects import PROJECTS
 
 # Prefixes of functions of software kits, with which a model's would collide.
@@ -74,10 +75,16 @@ def labels(names, file):
 
     Raises:
         ValueError: Unless there is one `str` for each value of the first
-            output.
+            output, or of each position if it is a map.
     """
     given, names = names, tuple(names)
-    wanted = file.outputs[0].shape[-1] if file.outputs[0].shape else 1
+    wanted = c_source.classes(file.outputs[0])
+    if names and file.outputs[0].dtype == "bool":
+        raise ValueError(
+            "Labels are for an output of numbers, of which one is the largest. "
+            f"Received: labels={given!r} for {file.outputs[0].name!r} of bool. "
+            "Omit labels."
+        )
     if names and (
         # The letters of a word are no names.
         isinstance(given, str)

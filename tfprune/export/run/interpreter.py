@@ -5,6 +5,7 @@ import os
 import pathlib
 
 import numpy as np
+from absl import logging
 
 from tfprune.core import packages
 from tfprune.core.files import array_files
@@ -121,6 +122,7 @@ def _run_reference(file, columns):
 
 def _run_micro(file, columns):
     """Runs the samples in as many processes as there are cores."""
+    warn_of_loops(file)
     count = len(columns[0])
     most = min(_cores(), max(1, count // _LEAST_ROWS))
     ends = [count * i // most for i in range(most + 1)]
@@ -150,6 +152,18 @@ def _run_micro(file, columns):
         return [np.concatenate(found) for found in zip(*parts, strict=True)]
 
 
+def warn_of_loops(file):
+    """Logs a warning if TFLite Micro may compute a file wrongly.
+
+    Args:
+        file: `model_file.ModelFile`.
+    """
+    if "WHILE" in file.ops:
+        logging.warning(
+            "TFLite Micro runs a file with loops. %s", refusals.LOOPS
+        )
+
+
 def _cores():
     """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -173,7 +187,15 @@ def ask_micro(file, **request):
     """
     packages.require("tflite_micro")
     with child.Child(micro_runner.__file__) as process:
-        answer = process.ask(request)
+        answer = process.ask(
+            {**request, "seconds": micro_runner.seconds(file.ops)}
+        )
+    if answer.error and refusals.is_endless(answer.error):
+        raise RuntimeError(
+            "TFLite Micro must end each inference. Received: "
+            f"path={file.path!r}, with loops (WHILE), still in one after "
+            f"{micro_runner.seconds(file.ops)} s. {refusals.LOOPS}"
+        )
     if answer.error:
         hint = (
             " It crashes on damaged files, and on int8 files in which a layer "

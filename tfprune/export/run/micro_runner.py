@@ -6,6 +6,7 @@ some damaged files, and reports what it lacks only on C's stderr.
 
 import os
 import re
+import signal
 import tempfile
 import time
 
@@ -16,7 +17,18 @@ import numpy as np
 _FIRST_ARENA = 1 << 24
 _LAST_ARENA = 1 << 30
 _ALIGNMENT = 16
+# Of an inference of a file with loops, which may have no end.
+_LOOP_SECONDS = 60
 _ALLOCATED = re.compile(r"Arena allocation (\w+) (\d+) bytes")
+
+
+def seconds(ops):
+    """How long an inference may take; 0 means that there is no limit.
+
+    Args:
+        ops: container of `str`, the kinds of the file's ops.
+    """
+    return _LOOP_SECONDS if "WHILE" in ops else 0
 
 
 def prepare():
@@ -33,7 +45,8 @@ def handle(request):
     the dtypes of the file, `outputs`, the files to write, and perhaps `rows`,
     the first sample and the one after the last. "time" takes `paths` and
     `inputs` as "measure" does, and `runs`. The files take turns; it returns the
-    shortest inference of each in seconds.
+    shortest inference of each in seconds. All take `seconds` of this processor,
+    after which an inference ends the process with SIGVTALRM.
     """
     return _ACTIONS[request["action"]](request)
 
@@ -44,17 +57,20 @@ def _read(path):
 
 
 def _measure(request):
-    return [_arena(_read(p), request["inputs"]) for p in request["paths"]]
+    limit = request.get("seconds", 0)
+    return [
+        _arena(_read(p), request["inputs"], limit) for p in request["paths"]
+    ]
 
 
-def _arena(data, inputs):
+def _arena(data, inputs, limit):
     interpreter, _ = _start(data)
     zeros = [np.zeros(shape, dtype) for shape, dtype in inputs]
-    _invoke(interpreter, zeros)
+    _invoke(interpreter, zeros, limit)
     found = dict(_ALLOCATED.findall(_stderr_of(interpreter.print_allocations)))
     used = int(found["total"])
     required = _smallest(data, _aligned(used))
-    _invoke(_interpreter(data, required), zeros)
+    _invoke(_interpreter(data, required), zeros, limit)
     return {
         "required_bytes": required,
         "used_bytes": used,
@@ -70,7 +86,8 @@ def _run(request):
     for i in range(*request.get("rows", [len(columns[0])])):
         # A recurrent model must not carry its state to the next sample.
         interpreter.reset()
-        _invoke(interpreter, [column[i : i + 1] for column in columns])
+        row = [column[i : i + 1] for column in columns]
+        _invoke(interpreter, row, request.get("seconds", 0))
         indices = range(len(request["outputs"]))
         rows.append([interpreter.get_output(j) for j in indices])
     for j, path in enumerate(request["outputs"]):
@@ -84,7 +101,7 @@ def _time(request):
     for _ in range(request["runs"]):
         for i, model in enumerate(models):
             start = time.perf_counter()
-            _invoke(model, zeros)
+            _invoke(model, zeros, request.get("seconds", 0))
             least[i] = min(least[i], time.perf_counter() - start)
     return least
 
@@ -148,10 +165,12 @@ def _aligned(count):
     return -(-count // _ALIGNMENT) * _ALIGNMENT
 
 
-def _invoke(interpreter, inputs):
+def _invoke(interpreter, inputs, limit):
     for i, value in enumerate(inputs):
         interpreter.set_input(value, i)
+    signal.setitimer(signal.ITIMER_VIRTUAL, limit)
     interpreter.invoke()
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def _stderr_of(function):

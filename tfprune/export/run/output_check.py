@@ -66,6 +66,8 @@ def _run(model, file, few, runtime):
     outputs = [f"{path}.out_{i}.npy" for i in range(len(file.outputs))]
     for place, column in zip(inputs, file.encode(few), strict=True):
         array_files.save(place, column)
+    if runtime == "micro":
+        interpreter.warn_of_loops(file)
     script = micro_runner if runtime == "micro" else litert_runner
     with child.Child(script.__file__) as process:
         answer = process.ask(
@@ -74,6 +76,7 @@ def _run(model, file, few, runtime):
                 "path": path,
                 "inputs": inputs,
                 "outputs": outputs,
+                "seconds": micro_runner.seconds(file.ops),
             }
         )
     if answer.error:
@@ -93,6 +96,8 @@ def _refusal(model, file, answer, runtime):
         if runtime == "micro"
         else "Replace the layer."
     )
+    if refusals.is_endless(answer.error):
+        other = f"{refusals.LOOPS} {other}"
     said = answer.error if answer.crashed or not kind else ""
     return ValueError(
         f"{RUNTIMES[runtime]} must be able to run the file. Received: a model "

@@ -11,6 +11,22 @@ _BY_NUMBER = (
 )
 _BY_KIND = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
 
+# Why loops are no good on TFLite Micro, and what to do.
+LOOPS = (
+    "Its loops (WHILE) may not end, or give wrong outputs without an error. "
+    "Export with runtime='micro' or quantize='int8', which unroll recurrent "
+    "layers; loops of other layers must be written out."
+)
+
+
+def is_endless(error):
+    """Whether `micro_runner` ended an inference that took too long.
+
+    Args:
+        error: `str`, how it died.
+    """
+    return "SIGVTALRM" in error
+
 
 def culprits(path, text):
     """The ops that a runtime refuses.
@@ -23,6 +39,9 @@ def culprits(path, text):
         `(kind, names)`: the op ("SQRT") and a list of the names of its outputs;
         `None` and an empty list if the text names no op.
     """
+    if is_endless(text):
+        found = model_file.output_names(path)
+        return "WHILE", [name for kind, name in found if kind == "WHILE"]
     for pattern in _BY_NUMBER:
         found = pattern.search(text)
         if found:

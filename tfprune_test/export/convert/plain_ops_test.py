@@ -35,5 +35,28 @@ class CountsTest(parameterized.TestCase):
             np.testing.assert_allclose(found, wanted, atol=0.02)
 
 
+class DilationsTest(parameterized.TestCase):
+    @parameterized.product(
+        padding=["causal", "same", "valid"], mode=["int8", "int16x8"]
+    )
+    def test_of_one_tensor(self, padding, mode):
+        inputs = keras.Input((16, 5))
+        parts = [
+            keras.layers.Conv1D(
+                4, 3, padding=padding, dilation_rate=2, activation=activation
+            )(inputs)
+            for activation in ("tanh", "sigmoid")
+        ]
+        model = keras.Model(inputs, keras.layers.Multiply()(parts))
+        x = RNG.normal(size=(50, 16, 5)).astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        file = small_models.export(model, path, mode, x)
+        self.assertEqual(file.ops["CONV_2D"], 2)
+        self.assertNotIn("SPACE_TO_BATCH_ND", file.ops)
+        wanted = small_models.predictions(model, [x])[0]
+        found = interpreter.run(path, x, "micro")
+        np.testing.assert_allclose(found, wanted, atol=0.05)
+
+
 if __name__ == "__main__":
     parameterized.absltest.main()

@@ -9,8 +9,8 @@ from tfprune.export.micro import folder_checks
 HALF = b"#error\n"
 
 
-def file(shape):
-    y = model_file.Tensor("y", shape, "int8", 0.5, 0)
+def file(shape, dtype="int8"):
+    y = model_file.Tensor("y", shape, dtype, 0.5, 0)
     return model_file.ModelFile("a.tflite", 100, {}, (), (y,))
 
 
@@ -29,6 +29,18 @@ class ArgumentsTest(parameterized.TestCase):
     def test_labels_that_do_not_fit(self, labels, message):
         with self.assertRaisesRegex(ValueError, message):
             folder_checks.labels(labels, file((1, 3)))
+
+    def test_labels_of_a_map(self):
+        names = ("sky", "road")
+        found = folder_checks.labels(names, file((1, 4, 4, 2)))
+        self.assertEqual(found, names)
+        # One position after the other, of one channel each.
+        with self.assertRaisesRegex(ValueError, "sequence of 16"):
+            folder_checks.labels(["sky"], file((1, 4, 4, 1)))
+
+    def test_labels_of_truths(self):
+        with self.assertRaisesRegex(ValueError, "of numbers.*Omit labels"):
+            folder_checks.labels(["no", "yes"], file((1, 2), "bool"))
 
     def test_projects(self):
         folder_checks.project(None)

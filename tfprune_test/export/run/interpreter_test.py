@@ -2,6 +2,7 @@ import pathlib
 from unittest import mock
 
 import flatbuffers
+import keras
 import numpy as np
 from absl.testing import parameterized
 
@@ -9,10 +10,25 @@ from tfprune.core import packages
 from tfprune.export.file import packing
 from tfprune.export.run import interpreter
 from tfprune.export.run import litert
+from tfprune.export.run import micro_runner
+from tfprune.export.run import output_check
 from tfprune_test import conftest
 from tfprune_test.export import small_models
 
 RUNTIMES = ("tflite", "reference", "micro")
+
+
+class Halved(keras.layers.Layer):
+    """Halves its input for minutes."""
+
+    def call(self, x):
+        def goes_on(count, _):
+            return count < 2_000_000_000
+
+        def step(count, x):
+            return count + 1, x * 0.5
+
+        return keras.ops.while_loop(goes_on, step, (0, x))[1]
 
 
 def file_with_a_memory():
@@ -192,6 +208,20 @@ class InterpreterTest(parameterized.TestCase):
             RuntimeError, "(?s)log.*FLOAT32 with filter type: INT8"
         ):
             interpreter.run(file.path, small_models.samples(model), "micro")
+
+    def test_loops_without_end_are_told(self):
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, Halved()(inputs))
+        with mock.patch.object(output_check, "check"):
+            file = self.export(model)
+        x = small_models.samples(model)[0][:1]
+        with (
+            mock.patch.object(micro_runner, "_LOOP_SECONDS", 1),
+            self.assertLogs(level="WARNING") as logs,
+            self.assertRaisesRegex(RuntimeError, "end each.*runtime='micro'"),
+        ):
+            interpreter.run(file.path, x, "micro")
+        self.assertIn("loops", str(logs.output))
 
     @parameterized.parameters(
         (np.zeros((2, 5)), r"\('N', 6\).*\(2, 5\)"),

@@ -97,6 +97,22 @@ class RequestTest(absltest.TestCase):
         self.assertEqual(second.tolist(), [[3], [5], [7]])
         self.assertEqual((model.invoked, model.resets), (3, 3))
 
+    def test_an_inference_without_end_ends_the_process(self):
+        class Endless(Interpreter):
+            def invoke(self):
+                while True:
+                    pass
+
+        process = os.fork()
+        if not process:
+            micro_runner._invoke(Endless(), [np.zeros(1)], 0.1)
+        ended = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        self.assertEqual(ended, -signal.SIGVTALRM)
+
+    def test_files_with_loops_have_a_limit(self):
+        self.assertEqual(micro_runner.seconds({"ADD": 1}), 0)
+        self.assertGreater(micro_runner.seconds({"WHILE": 1}), 10)
+
     def test_the_least_time_of_each_model(self):
         folder = pathlib.Path(self.create_tempdir().full_path)
         (folder / "a.tflite").write_bytes(b"")

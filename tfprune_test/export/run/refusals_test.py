@@ -33,6 +33,15 @@ class CulpritsTest(parameterized.TestCase):
     def test_ops_and_what_they_compute(self, text, kind, names):
         self.assertEqual(refusals.culprits(self.path, text), (kind, names))
 
+    def test_a_loop_without_end(self):
+        sketch = hand_made.Sketch()
+        x, y = sketch.tensor("x", (1, 2)), sketch.tensor("y", (1, 2))
+        sketch.op("WHILE", [x], [y])
+        data = sketch.data([x], [y])
+        path = self.create_tempfile(content=data, mode="wb").full_path
+        found = refusals.culprits(path, "died of SIGVTALRM")
+        self.assertEqual(found, ("WHILE", ["y"]))
+
 
 if __name__ == "__main__":
     absltest.main()

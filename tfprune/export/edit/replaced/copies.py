@@ -5,6 +5,8 @@ branches in part to float, or where it calibrated an output that the next op had
 already overwritten in place.
 """
 
+from tfprune.export.edit.replaced import rescaling
+
 _COPIES = (
     "BROADCAST_TO",
     "CONCATENATION",
@@ -38,14 +40,7 @@ def repair(place, op):
     if kind not in (types.INT8, types.INT16) or steps is None:
         return
     op.inputs = [
-        place.insert(
-            op,
-            "QUANTIZE",
-            "QuantizeOptions",
-            [index],
-            place.shape(index),
-            output,
-        )
+        rescaling.of(place, op, index, output)
         if place.type(index) == kind and place.steps(index) not in (steps, None)
         else index
         for index in op.inputs

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 MOST_AXES = 4
+_WORD = 4
 
 
 def slices(place, op):
@@ -108,19 +109,32 @@ def products(place, op):
 
 
 def dense(place, op):
-    """FULLY_CONNECTED of more than four axes becomes one of three.
+    """FULLY_CONNECTED gets as few axes as its kernels need.
+
+    More than four become three. More than two become two where CMSIS-NN has
+    more than one kernel: for int8 with a depth that words divide, it runs a
+    convolution of 1x1 there, which stops the core if the weights have one
+    scale.
 
     Args:
         place: `graph_edits.Place`.
         op: the op, which is replaced.
     """
-    source, *weights = op.inputs
+    source, weights, *bias = op.inputs
     *outer, units = place.shape(op.outputs[0])
-    if len(outer) < MOST_AXES:
+    depth = place.shape(weights)[-1]
+    types = place.schema.TensorType
+    stops = (
+        {place.type(source), place.type(weights)} == {types.INT8}
+        and place.steps(weights) is not None
+        and depth % _WORD == 0
+    )
+    if len(outer) < (2 if stops else MOST_AXES):
         return
-    flat = [1, math.prod(outer)]
-    source = _reshaped(place, op, source, [*flat, place.shape(source)[-1]])
-    _finish(place, op, place.repeat(op, [source, *weights], [*flat, units]))
+    flat = [math.prod(outer)] if stops else [1, math.prod(outer)]
+    source = _reshaped(place, op, source, [*flat, depth])
+    made = place.repeat(op, [source, weights, *bias], [*flat, units])
+    _finish(place, op, made)
 
 
 def _fewer_axes(place, op, last):
@@ -203,7 +217,10 @@ def _steps(sizes, order):
 def _reshaped(place, op, index, shape):
     """A reshape of an input of `op`; that of a constant is another constant."""
     if not place.is_constant(index):
-        return place.reshape(op, _before_reshapes(place, op, index), shape)
+        index = _before_reshapes(place, op, index)
+        if place.shape(index) == tuple(shape):
+            return index
+        return place.reshape(op, index, shape)
     tensor = copy.copy(place.graph.tensors[index])
     tensor.shape = shape
     place.graph.tensors.append(tensor)

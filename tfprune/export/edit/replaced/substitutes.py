@@ -15,6 +15,7 @@ from tfprune.export.edit.replaced import copies
 from tfprune.export.edit.replaced import groups
 from tfprune.export.edit.replaced import int16_ops
 from tfprune.export.edit.replaced import many_axes
+from tfprune.export.edit.replaced import rescaling
 from tfprune.export.file import packing
 
 # Which input is divided.
@@ -60,6 +61,7 @@ def substitute(model):
             bias_scales.repair(place, op)
             int16_ops.repair(place, op)
             copies.repair(place, op)
+            rescaling.repair(place, op)
             code = model.operatorCodes[op.opcodeIndex]
             rule = rules.get(max(code.builtinCode, code.deprecatedBuiltinCode))
             if rule:

@@ -77,6 +77,18 @@ class UnrolledTest(parameterized.TestCase):
         small_models.export(small_models.lstm(unroll=False), path)
         self.assertIn("WHILE", model_file.read(path).ops)
 
+    def test_files_in_float_for_tflite_micro_have_none(self):
+        inputs = keras.Input((4, 3))
+        x = LAYERS.LSTM(5, return_sequences=True)(inputs)
+        model = keras.Model(inputs, LAYERS.GRU(2, return_sequences=True)(x))
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        file = small_models.export(model, path, runtime="micro")
+        self.assertNotIn("WHILE", file.ops)
+        arrays = small_models.samples(model, 4)
+        wanted = small_models.predictions(model, arrays)[0]
+        found = interpreter.run(path, arrays, "micro")
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
     def test_layers_are_as_before(self):
         inputs = keras.Input((4, 3))
         loop, steps = LAYERS.LSTM(2, return_sequences=True), LAYERS.GRU(2)

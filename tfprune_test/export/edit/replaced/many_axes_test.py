@@ -107,11 +107,11 @@ class FewerAxesTest(parameterized.TestCase):
         super().setUp()
         self.path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
 
-    def exported(self, model, kind, mode="int8"):
+    def exported(self, model, kind, mode="int8", **kwargs):
         """Exports, compares outputs, and returns the only op of a kind."""
         x = small_models.samples(model)
         data = None if mode == "float32" else x
-        small_models.export(model, self.path, mode, data)
+        small_models.export(model, self.path, mode, data, **kwargs)
         exact = small_models.predictions(model, x)[0]
         for runtime in ("tflite", "reference", "micro"):
             found = interpreter.run(self.path, x, runtime)
@@ -182,6 +182,36 @@ class FewerAxesTest(parameterized.TestCase):
         model = keras.Model(inputs, LAYERS.Dense(6, "relu")(inputs))
         op = self.exported(model, "FULLY_CONNECTED", mode)
         self.assertEqual(op.outputs[0].shape, (1, 24, 6))
+
+    @parameterized.parameters(
+        # Depth, units, scales and the shape of the op's output.
+        (8, 1, "channel", (20, 1)),
+        (8, 3, "tensor", (20, 3)),
+        (8, 3, "channel", (1, 5, 4, 3)),
+        (6, 1, "channel", (1, 5, 4, 1)),
+        (6, 3, "tensor", (1, 5, 4, 3)),
+    )
+    def test_a_dense_layer_with_one_scale(self, depth, units, scales, wanted):
+        inputs = keras.Input((5, 4, depth))
+        model = keras.Model(inputs, LAYERS.Dense(units)(inputs))
+        for mode, shape in (("int8", wanted), ("int16x8", (1, 5, 4, units))):
+            op = self.exported(
+                model, "FULLY_CONNECTED", mode, dense_scales=scales
+            )
+            self.assertEqual(op.outputs[0].shape, shape)
+
+    def test_dense_layers_with_one_scale_in_a_row(self):
+        inputs = keras.Input((5, 8))
+        x = LAYERS.Dense(4, activation="relu")(inputs)
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        x = small_models.samples(model)
+        file = small_models.export(
+            model, self.path, "int8", x, dense_scales="tensor"
+        )
+        self.assertEqual(file.ops, {"RESHAPE": 2, "FULLY_CONNECTED": 2})
+        exact = small_models.predictions(model, x)[0]
+        found = interpreter.run(self.path, x, "micro")
+        np.testing.assert_allclose(found, exact, atol=0.2)
 
 
 if __name__ == "__main__":
