@@ -10,6 +10,7 @@ import numpy as np
 
 from tfprune.datasets import loss_kinds
 from tfprune.graph import compile_state
+from tfprune.pipeline.request import each_sample
 
 _SMALLER = ("loss", "error", "mse", "mae", "msle", "rmse", "perplexity")
 _LARGER = (
@@ -170,9 +171,8 @@ class Task:
             self.losses, truths, self._listed(outputs), strict=True
         ):
             if loss is not None:
-                call = loss.call if hasattr(loss, "call") else loss
-                each = keras.ops.convert_to_numpy(call(truth, output))
-                found = found - each.reshape(len(output), -1).mean(1)
+                each = each_sample.loss_of(loss, truth, output)
+                found = found - each
         return found
 
     def _listed(self, part):

@@ -26,6 +26,14 @@ def of(model, y=LABELS, **kwargs):
     return task_lib.Task(model, (LOGITS, y, None), **kwargs)
 
 
+def _distance(y, outputs):
+    return keras.ops.mean(keras.ops.abs(y - outputs), -1)
+
+
+def _mean_distance(y, outputs):
+    return keras.ops.mean(keras.ops.abs(y - outputs))
+
+
 class TaskTest(parameterized.TestCase):
     def test_metrics_are_those_of_evaluate(self):
         net = small_tasks.two_heads()
@@ -133,6 +141,25 @@ class TaskTest(parameterized.TestCase):
         np.testing.assert_allclose(
             task.scores(LABELS, LOGITS), expected, rtol=1e-5
         )
+
+    @parameterized.named_parameters(
+        ("name", "binary_crossentropy", "int64"),
+        ("function", _distance, "float32"),
+        ("one number for all", _mean_distance, "float32"),
+        ("object", keras.losses.BinaryCrossentropy(), "int64"),
+    )
+    def test_scores_of_targets_without_the_last_axis(self, loss, dtype):
+        outputs = np.array([[0.9], [0.2], [0.6]], "float32")
+        y = np.array([1, 0, 0]).astype(dtype)
+        task = task_lib.Task(
+            identity(1), (outputs, y, None), loss=loss, monitor="loss"
+        )
+        found = task.scores(y, outputs)
+        self.assertEqual(found.shape, (3,))
+        np.testing.assert_allclose(found, task.scores(y[:, None], outputs))
+        net = identity(1, loss=loss)
+        expected = net.evaluate(outputs, y, verbose=0)
+        self.assertAlmostEqual(-found.mean(), expected, 5)
 
 
 def _cross_entropy():
