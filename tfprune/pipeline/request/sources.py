@@ -92,14 +92,17 @@ class Source:
     def batches(self, batch_size=256, limit=None):
         """Yields `(x, y, weights)`, numpy, in the order of the data.
 
+        Several inputs are a list or a `dict`, whatever the data hold: a tuple
+        would be taken for inputs and targets.
+
         Args:
             batch_size: `int`, for arrays.
             limit: `int`, samples at most.
         """
         seen = 0
         for batch in self._iterate(batch_size):
-            x, y, weights = _with_targets(_parts(batch))
-            part = keras.tree.map_structure(_numpy, (x, y, weights))
+            parts = map(_listed, _with_targets(_parts(batch)))
+            part = keras.tree.map_structure(_numpy, tuple(parts))
             count = len(keras.tree.flatten(part[0])[0])
             if limit is not None and seen + count > limit:
                 count = limit - seen
@@ -128,7 +131,8 @@ class Source:
             chosen = np.unique(np.linspace(0, total - 1, count).astype(int))
             take = _taker(chosen)
             found = keras.tree.map_structure(take, self.data)
-            return keras.tree.map_structure(_numpy, found[:2])
+            parts = tuple(map(_listed, found[:2]))
+            return keras.tree.map_structure(_numpy, parts)
         parts = [(x, y) for x, y, _ in self.batches(limit=count)]
         return keras.tree.map_structure(lambda *a: np.concatenate(a), *parts)
 
@@ -158,9 +162,8 @@ class _Epochs(keras.utils.PyDataset):
         return math.ceil(self._count / self._batch_size)
 
     def __getitem__(self, index):
-        return keras.tree.map_structure(
-            _taker(self.chosen(index)), self._arrays
-        )
+        take = _taker(self.chosen(index))
+        return _for_fit(keras.tree.map_structure(take, self._arrays))
 
     def chosen(self, index):
         """The positions of a batch's samples."""
@@ -181,7 +184,7 @@ class Listed(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         batch = self._batches[self.chosen(index)]
-        return _given(_with_targets(_parts(batch)))
+        return _for_fit(_given(_with_targets(_parts(batch))))
 
     def chosen(self, index):
         """The position of a batch in the list."""
@@ -213,6 +216,24 @@ def _with_targets(parts):
 def _given(parts):
     """The parts without weights that are not there."""
     return parts[:2] if parts[2] is None else parts
+
+
+def _for_fit(part):
+    """A batch without lists, which TensorFlow takes for tensors."""
+    return _changed(part, tuple)
+
+
+def _listed(part):
+    """Inputs, targets or weights without tuples."""
+    return _changed(part, list)
+
+
+def _changed(part, kind):
+    if isinstance(part, dict):
+        return {name: _changed(value, kind) for name, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return kind(_changed(value, kind) for value in part)
+    return part
 
 
 def _is_arrays(data):

@@ -64,6 +64,22 @@ class ArraysTest(parameterized.TestCase):
         np.testing.assert_array_equal(x, y)
         self.assertIsNone(weights)
 
+    @parameterized.parameters(list, tuple)
+    def test_several_inputs_and_targets_reach_fit(self, kind):
+        left, right = keras.Input((2,)), keras.Input((2,))
+        outputs = [keras.layers.Dense(1)(x) for x in (left, right)]
+        net = keras.Model([left, right], outputs)
+        net.compile("sgd", ["mse", "mse"])
+        y = Y.astype("float32")
+        two = kind([X, X]), kind([y, y]), kind([y, y])
+        for data in (two, two[:2], [two, two]):
+            found = source(data)
+            net.fit(found.epochs(), shuffle=False, verbose=0)
+            for x, y_, _ in found.batches():
+                self.assertIsInstance(x, list)
+                self.assertIsInstance(y_, list)
+            self.assertIsInstance(found.some(2)[0], list)
+
     def test_batches_and_weights(self):
         found = list(source((X, Y, Y * 0.5)).batches(batch_size=2, limit=3))
         self.assertEqual([len(x) for x, _, _ in found], [2, 1])
