@@ -20,6 +20,7 @@ from absl.testing import parameterized
 import tfprune
 from tfprune.pipeline.result import compressed
 from tfprune.pipeline.result import progress
+from tfprune.pipeline.result import run_page
 from tfprune_test.pipeline import small_tasks
 
 RECIPE = tfprune.pipeline.Recipe(
@@ -90,6 +91,19 @@ class CompressTest(parameterized.TestCase):
         self.assertEqual((self.out / "model.keras").stat().st_mtime_ns, stamp)
         with self.assertRaisesRegex(ValueError, "differs in wish"):
             compress(self.out, macs=0.6)
+
+    def test_a_page_that_fails_does_not_cost_the_result(self):
+        with mock.patch.object(
+            run_page, "write", side_effect=TypeError("no such panel.")
+        ):
+            with self.assertRaisesRegex(
+                RuntimeError, "no such panel. The result is complete"
+            ):
+                compress(self.out, macs=0.5, epochs=1)
+        self.assertFalse(self.out.with_name("out.part").exists())
+        found = compress(self.out, macs=0.5, epochs=1)
+        self.assertIsNone(found.report)
+        self.assertLess(found.after["MACs"], found.before["MACs"])
 
     def test_the_network_learns_from_another_teacher(self):
         inputs = keras.Input((2,))
