@@ -22,6 +22,13 @@ def identity(units=3, **compiling):
     return model
 
 
+def padded():
+    """Scores for each step of a sequence, of which zeros are left out."""
+    inputs = keras.Input((6,), dtype="int32")
+    x = keras.layers.Embedding(9, 4, mask_zero=True)(inputs)
+    return keras.Model(inputs, keras.layers.Dense(3, name="steps")(x))
+
+
 def of(model, y=LABELS, **kwargs):
     return task_lib.Task(model, (LOGITS, y, None), **kwargs)
 
@@ -52,6 +59,30 @@ class TaskTest(parameterized.TestCase):
         self.assertCountEqual(found, expected)
         for name, value in expected.items():
             self.assertAlmostEqual(found[name], value, 4, name)
+
+    @parameterized.parameters(False, True)
+    def test_steps_that_are_masked_do_not_count(self, nested):
+        net = padded()
+        if nested:
+            net = keras.Sequential(
+                [keras.Input((6,), dtype="int32"), net, keras.layers.ReLU()]
+            )
+        net.compile(
+            loss=_cross_entropy(),
+            metrics=["accuracy"],
+            weighted_metrics=[keras.metrics.SparseTopKCategoricalAccuracy(2)],
+        )
+        rng = np.random.default_rng(0)
+        x = rng.integers(1, 9, (20, 6)) * (np.arange(6) < [[2]] * 20)
+        y = rng.integers(0, 3, (20, 6))
+        for weights in ((), (rng.uniform(size=(20, 6)),)):
+            data = sources.Source((x, y, *weights), "validation", net)
+            task = task_lib.Task(net, (x, y, *weights, None)[:3])
+            found = task.evaluate(net.predict_on_batch, data)
+            expected = net.evaluate(*(x, y, 256, 0, *weights), return_dict=True)
+            self.assertCountEqual(found, expected)
+            for name, value in expected.items():
+                self.assertAlmostEqual(found[name], value, 5, name)
 
     def test_metrics_of_several_batches_are_those_of_all(self):
         net = identity(loss=_cross_entropy(), metrics=["accuracy"])
