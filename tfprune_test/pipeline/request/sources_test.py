@@ -116,6 +116,33 @@ class BatchesTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "infinite"):
             source(data.repeat())
 
+    def test_the_digest_looks_at_the_first_batches(self):
+        def digest(values):
+            batches = [(x[None], np.zeros(1)) for x in values]
+            return source(batches).digest()
+
+        values = np.arange(12.0).reshape(6, 2)
+        self.assertEqual(digest(values), digest(values.copy()))
+        changed = values.copy()
+        changed[3] += 1
+        self.assertNotEqual(digest(values), digest(changed))
+
+    def test_the_digest_of_shuffled_batches_is_that_of_their_shapes(self):
+        class Shuffled(keras.utils.PyDataset):
+            def __init__(self, units):
+                super().__init__()
+                self.rng, self.units = np.random.default_rng(), units
+
+            def __len__(self):
+                return 6
+
+            def __getitem__(self, index):
+                return self.rng.normal(size=(2, self.units)), np.zeros(2)
+
+        found = [source(Shuffled(units)).digest() for units in (3, 3, 4)]
+        self.assertEqual(found[0], found[1])
+        self.assertNotEqual(found[0], found[2])
+
     def test_augmented_batches_go_on_with_their_epoch(self):
         split = batches.Split(np.zeros((6, 4, 4, 1)), np.arange(6))
         data = batches.Batches(split, 2, batches.Preprocessing(), seed=0)
