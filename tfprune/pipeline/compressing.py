@@ -70,9 +70,12 @@ def compress(
 
     The folder `out` gets `model.keras`, `model.tflite` (int8), `firmware` if
     flash or RAM is limited, and `result.json`. Work in progress is in `out`
-    with `.part` appended; after a kill, the same call resumes from there. The
-    first Ctrl-C stops with the best network so far and a complete folder; the
-    second stops at once.
+    with `.part` appended; after a kill, the same call resumes from there. With
+    another model, data, loss, metric or setting, it is refused; batches are
+    told from others by the number of samples and the first four of them,
+    shuffled ones by the number of samples and shapes. The first Ctrl-C stops
+    with the best network so far and a complete folder; the second stops at
+    once.
 
     Args:
         model: a trained, built `keras.Model`; it is not changed. Its compiled
@@ -112,7 +115,7 @@ def compress(
         mode: `"max"`, `"min"`, or `"auto"` to infer from the name whether
             larger is better.
         loss, metrics: as for `compile`; override those of the model.
-        labels: names of the classes, for the firmware.
+        labels: names of the classes, for the firmware and the page.
         export: `bool`, whether to export and measure the int8 file; if not,
             limits on flash and RAM are checked by prediction.
         runtime: where to measure the file: `"micro"`, `"tflite"` or
@@ -190,7 +193,7 @@ def compress(
         asked["teacher"] = teacher.name
     if trials not in (None, 1):
         asked["trials"] = trials
-    key = asked | work.key()
+    key = asked | work.key() | {"labels": list(labels)}
     team = None if workers == 1 else ray_workers.Team(request, workers)
     if not wish.needs_table:
         # Raise for an unreachable budget before creating a folder.

@@ -13,7 +13,7 @@ import keras
 from tfprune.graph import compile_state
 from tfprune.graph import rebuild
 from tfprune.pipeline import preparation
-from tfprune.pipeline.request import sources
+from tfprune.pipeline.request import data_files
 
 
 def packed(request, cloudpickle):
@@ -70,7 +70,7 @@ def _ignored(buffer):
 def _absolute(data):
     """Data; a path as workers find it, whatever folder they start in."""
     is_path = isinstance(data, (str, pathlib.Path))
-    if is_path and not str(data).startswith(sources.TFDS):
+    if is_path and not str(data).startswith(data_files.TFDS):
         return os.path.abspath(data)
     return data
 

@@ -16,6 +16,7 @@ from tfprune.pipeline import recipe as recipe_lib
 from tfprune.pipeline import teacher_outputs
 from tfprune.pipeline import tuning
 from tfprune.pipeline.request import door_checks
+from tfprune.pipeline.request import fingerprints
 from tfprune.pipeline.request import sources
 from tfprune.pipeline.request import task as task_lib
 from tfprune.pipeline.request import wishes
@@ -129,16 +130,28 @@ class Preparation:
         )
 
     def key(self):
-        """Everything of model and data that the result depends on."""
-        teacher = self.request.teacher
-        return {
+        """Everything of model and data that the result depends on.
+
+        Of data that are no arrays, only as much as `Source.digest` looks at.
+        """
+        teacher, task = self.request.teacher, self.task
+        compiling = task.compiling()
+        found = {
             "model": _digest(self.request.model),
             "training": self.train.digest(),
             "validation": self.validation.digest(),
-            "loss": task_lib.title(self.task.loss),
-            "monitor": self.task.monitor,
-            "larger": self.task.larger,
-        } | ({} if teacher is None else {"teacher": _digest(teacher)})
+            "samples": self.counts,
+            "loss": fingerprints.of(compiling.pop("loss")),
+            "loss_weights": fingerprints.of(compiling.pop("loss_weights", 0)),
+            "metrics": fingerprints.of(compiling),
+            "monitor": task.monitor,
+            "larger": task.larger,
+        }
+        if task.is_function:
+            found["monitor"] = fingerprints.of(self.request.monitor)
+        if teacher is not None:
+            found["teacher"] = _digest(teacher)
+        return found
 
     def resolve(self, space):
         """Converts the wish to absolute limits that can be met.

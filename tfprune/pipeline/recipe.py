@@ -4,6 +4,8 @@ import dataclasses
 import math
 import numbers
 
+from tfprune.core import function_codes
+
 # Minimum values.
 _COUNTS = {
     **{"rounds": 1, "evaluations": 1, "selection": 1, "reconstruction": 0},
@@ -80,5 +82,11 @@ class Recipe:
         """The settings as plain data."""
         found = dataclasses.asdict(self)
         if not isinstance(self.criterion, str):
-            found["criterion"] = repr(self.criterion)
+            found["criterion"] = _written(self.criterion)
         return found
+
+
+def _written(criterion):
+    """A criterion as text, without addresses, so that runs can resume."""
+    text = repr(criterion)
+    return function_codes.told(criterion) if " at 0x" in text else text

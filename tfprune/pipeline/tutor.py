@@ -5,10 +5,13 @@ plus `1 - label_weight` times the distance to the teacher's outputs: for
 classes, the Kullback-Leibler divergence of softened distributions (Hinton,
 Vinyals and Dean, 2015, "Distilling the Knowledge in a Neural Network", section
 2, https://arxiv.org/abs/1503.02531); for binary outputs, the cross-entropy; for
-regression, the mean squared error.
+regression, the mean squared error. Steps of a sequence that are masked do not
+count.
 """
 
 import keras
+
+from tfprune.pipeline.request import masks
 
 
 class Tutored(keras.Model):
@@ -84,14 +87,26 @@ class Lesson:
         for (kind, logits), teacher, student in zip(
             self._kinds, told, keras.tree.flatten(outputs), strict=True
         ):
-            teacher = keras.ops.stop_gradient(teacher)
-            found = found + self._distance(kind, logits, teacher, student)
+            if kind == "none":
+                continue
+            # Half precision is too coarse for logarithms, and a teacher may
+            # compute in another one than its student.
+            own = keras.backend.standardize_dtype(student.dtype)
+            kept = keras.backend.result_type(own, "float32")
+            far = self._distance(
+                kind,
+                logits,
+                keras.ops.cast(keras.ops.stop_gradient(teacher), kept),
+                keras.ops.cast(student, kept),
+            )
+            found = found + _mean(far, masks.of(student))
         rest = 1 - self._label_weight
         return self._label_weight * loss + rest * keras.ops.cast(
             found, loss.dtype
         )
 
     def _distance(self, kind, logits, teacher, student):
+        """The distance of each number, or of each vector of scores."""
         ops = keras.ops
         if kind in ("sparse", "categorical"):
             if not logits:
@@ -101,15 +116,23 @@ class Lesson:
             far = ops.log_softmax(teacher / heat) - ops.log_softmax(
                 student / heat
             )
-            return heat**2 * ops.mean(ops.sum(target * far, -1))
+            return heat**2 * ops.sum(target * far, -1)
         if kind == "binary":
             target = ops.sigmoid(teacher) if logits else teacher
-            return ops.mean(
-                keras.losses.binary_crossentropy(target, student, logits)
-            )
-        if kind == "none":
-            return 0.0
-        return ops.mean(ops.square(teacher - student))
+            return keras.losses.binary_crossentropy(target, student, logits)
+        return ops.square(teacher - student)
+
+
+def _mean(far, mask):
+    """The mean of distances, over the steps that a mask leaves."""
+    ops = keras.ops
+    if mask is None:
+        return ops.mean(far)
+    mask = ops.cast(mask, far.dtype)
+    for _ in range(len(far.shape) - len(mask.shape)):
+        mask = ops.expand_dims(mask, -1)
+    mask = ops.broadcast_to(mask, ops.shape(far))
+    return ops.divide_no_nan(ops.sum(far * mask), ops.sum(mask))
 
 
 def _logs(probabilities):

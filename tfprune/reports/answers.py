@@ -7,6 +7,7 @@ import numpy as np
 
 from tfprune.core import printed
 from tfprune.core import tables
+from tfprune.datasets import loss_kinds
 from tfprune.datasets import samples
 from tfprune.datasets import tally
 
@@ -75,12 +76,13 @@ class Errors(printed.Printed):
         return [tables.Table((self.name, *sides), rows)]
 
 
-def outcomes(models, data, labels=None, batch_size=256):
+def outcomes(models, data, labels=None, batch_size=256, losses=None):
     """Compares the predictions of one or two models with the truth.
 
-    An output counts as a classifier's if the truths are integers, one per
-    score vector, or one-hot; or all 0 or 1, one per probability or logit (see
-    `tfprune.datasets.tally`). All others count as regression.
+    An output counts as a classifier's if the truths are integers, or whole
+    numbers beside a sparse loss, one per score vector, or one-hot; or all 0 or
+    1, one per probability or logit (see `tfprune.datasets.tally`). All others
+    count as regression.
 
     Args:
         models: list of one or two `keras.Model`s with the same outputs.
@@ -88,6 +90,8 @@ def outcomes(models, data, labels=None, batch_size=256):
             With several outputs `y` is a structure of arrays, as for `fit`.
         labels: names of the classes; numbers if `None`.
         batch_size: `int`, used if the data are arrays.
+        losses: list of losses, as for `compile`, one per output; `None` takes
+            those of the first model.
 
     Returns:
         A tuple of `Confusion` and `Errors`, one per output.
@@ -118,7 +122,8 @@ def outcomes(models, data, labels=None, batch_size=256):
     ]
     check_count(truths, answers)
     names = names_of(models[0], len(truths))
-    losses = tally.losses_of(models[0])
+    if losses is None:
+        losses = tally.losses_of(models[0])
     return tuple(
         outcome(name, truth, *given, labels=labels, loss=loss)
         for name, loss, truth, *given in zip(
@@ -165,7 +170,8 @@ def outcome(name, truth, before, after=None, labels=None, loss=None):
         before, after: arrays of answers.
         labels: names of the classes.
         loss: the output's, as for `compile`; tells logits from probabilities
-            where there is one answer for two classes.
+            where there is one answer for two classes, and classes from numbers
+            where labels are floats.
 
     Returns:
         A `Confusion` or `Errors`.
@@ -174,8 +180,8 @@ def outcome(name, truth, before, after=None, labels=None, loss=None):
     classes = before.shape[-1] if before.ndim > 1 else 1
     if classes > 1 and truth.shape == before.shape and _one_hot(truth):
         truth = truth.argmax(-1)
-    whole = np.issubdtype(truth.dtype, np.integer)
-    if classes > 1 and whole and truth.size == before[..., 0].size:
+    if classes > 1 and _are_classes(truth, before, loss):
+        truth = truth.astype(int)
         _check(truth, classes, name)
         counts = [_confused(truth, side, classes) for side in sides]
         return Confusion(name, _names(labels, classes), *counts)
@@ -194,6 +200,16 @@ def outcome(name, truth, before, after=None, labels=None, loss=None):
         name,
         *(side.reshape(-1) - truth.reshape(-1).astype(float) for side in sides),
     )
+
+
+def _are_classes(truth, scores, loss):
+    """Whether there is a class for each vector of scores."""
+    if truth.size != scores[..., 0].size:
+        return False
+    if np.issubdtype(truth.dtype, np.integer):
+        return True
+    kind, _ = loss_kinds.kind(loss)
+    return kind == "sparse" and bool((truth % 1 == 0).all())
 
 
 def _two_classes(name, truth, sides, loss):

@@ -1,15 +1,14 @@
 """The objective of a search: from each group's share to a measured network."""
 
 import dataclasses
-import functools
 import hashlib
 import json
 import time
-import types
 
 import keras
 import numpy as np
 
+from tfprune.core import function_codes
 from tfprune.core.files import atomic
 from tfprune.core.files import damage
 from tfprune.datasets import samples
@@ -229,7 +228,7 @@ def _as_kept(found):
 
 def _key(graph, basis, metric):
     """A hash of everything that an accuracy depends on, `str`."""
-    found = hashlib.sha256(_told(metric).encode())
+    found = hashlib.sha256(function_codes.told(metric).encode())
     for variable in graph.model.weights:
         found.update(values.numpy(variable).tobytes())
     for part, most in basis:
@@ -240,29 +239,3 @@ def _key(graph, basis, metric):
             for array in keras.tree.flatten((x, () if y is None else y)):
                 found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
-
-
-def _told(metric):
-    """What tells a metric from others, in the next process too: a `str`."""
-    if metric is None:
-        return ""
-    if isinstance(metric, functools.partial):
-        given = metric.args, sorted(metric.keywords.items())
-        return f"{_told(metric.func)} of {given}"
-    name = getattr(metric, "__qualname__", type(metric).__qualname__)
-    return repr([name, *_code(getattr(metric, "__code__", None))])
-
-
-def _code(code):
-    """What a function does, as text, in parts; nothing of an object."""
-    if code is None:
-        return []
-    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    # A set has another order in the next process.
-    plain = [
-        repr(sorted(map(repr, c)) if isinstance(c, frozenset) else c)
-        for c in code.co_consts
-        if not isinstance(c, types.CodeType)
-    ]
-    found = [code.co_code.hex(), *code.co_names, *plain]
-    return found + [part for c in inner for part in _code(c)]

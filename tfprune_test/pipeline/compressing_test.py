@@ -18,8 +18,10 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
+from tfprune.pipeline import preparation
 from tfprune.pipeline.result import compressed
 from tfprune.pipeline.result import progress
+from tfprune.pipeline.result import run_page
 from tfprune_test.pipeline import small_tasks
 
 RECIPE = tfprune.pipeline.Recipe(
@@ -88,8 +90,28 @@ class CompressTest(parameterized.TestCase):
         again = compress(self.out, macs=0.5)
         self.assertEqual(again.after, found.after)
         self.assertEqual((self.out / "model.keras").stat().st_mtime_ns, stamp)
-        with self.assertRaisesRegex(ValueError, "differs in wish"):
-            compress(self.out, macs=0.6)
+        top = keras.metrics.SparseTopKCategoricalAccuracy(2, name="accuracy")
+        for name, changes in {
+            "wish": {"macs": 0.6},
+            "loss": {"loss": keras.losses.SparseCategoricalCrossentropy()},
+            "metrics": {"metrics": [top]},
+            "labels": {"labels": ["a", "b", "c"]},
+        }.items():
+            with self.assertRaisesRegex(ValueError, f"differs in {name}"):
+                compress(self.out, **{"macs": 0.5, **changes})
+
+    def test_a_page_that_fails_does_not_cost_the_result(self):
+        with mock.patch.object(
+            run_page, "write", side_effect=TypeError("no such panel.")
+        ):
+            with self.assertRaisesRegex(
+                RuntimeError, "no such panel. The result is complete"
+            ):
+                compress(self.out, macs=0.5, epochs=1)
+        self.assertFalse(self.out.with_name("out.part").exists())
+        found = compress(self.out, macs=0.5, epochs=1)
+        self.assertIsNone(found.report)
+        self.assertLess(found.after["MACs"], found.before["MACs"])
 
     def test_the_network_learns_from_another_teacher(self):
         inputs = keras.Input((2,))
@@ -226,6 +248,57 @@ class ExportTest(parameterized.TestCase):
         for name in self.found.before:
             self.assertIn(name, text)
         self.assertNotIn(".part", self.found.report)
+
+
+class KeyTest(absltest.TestCase):
+    """What a result is told from others by."""
+
+    def key(self, **changes):
+        return preparation.Preparation(small_tasks.request(**changes)).key()
+
+    def differences(self, one, other):
+        return {name for name in one | other if one[name] != other[name]}
+
+    def test_other_weights_of_losses(self):
+        keys, net = [], small_tasks.two_heads()
+        data = small_tasks.two_heads_data(20, 0)
+        for weight in (0.5, 0.25, 0.5):
+            net.compile(
+                "sgd",
+                dict(net.loss),
+                loss_weights={"kind": 1.0, "size": weight},
+            )
+            keys.append(
+                self.key(model=net, train=data, validation=data, mode="min")
+            )
+        self.assertEqual(self.differences(*keys[:2]), {"loss_weights"})
+        self.assertEqual(keys[0], keys[2])
+
+    def test_another_function_of_the_same_name(self):
+        def score(x, y, outputs):
+            return (outputs.argmax(-1) == y).mean()
+
+        first = self.key(monitor=score, mode="max")
+        self.assertEqual(first, self.key(monitor=score, mode="max"))
+
+        def score(x, y, outputs):
+            return (outputs.argmin(-1) == y).mean()
+
+        second = self.key(monitor=score, mode="max")
+        self.assertEqual(self.differences(first, second), {"monitor"})
+
+    def test_batches_of_other_values_or_another_number(self):
+        x, y = small_tasks.blobs(24, 1)
+        keys = [
+            self.key(validation=batches)
+            for batches in (
+                [(x, y)],
+                [(x, (y + 1) % 3)],
+                [(x, y), (x, y)],
+            )
+        ]
+        self.assertEqual(self.differences(*keys[:2]), {"validation"})
+        self.assertIn("samples", self.differences(keys[0], keys[2]))
 
 
 class OtherTasksTest(parameterized.TestCase):

@@ -25,6 +25,14 @@ class RecipeTest(parameterized.TestCase):
             ):
                 recipe_lib.Recipe(**{name: value})
 
+    def test_a_criterion_is_written_without_its_address(self):
+        def largest(values, axis):
+            return values.max(axis)
+
+        facts = recipe_lib.Recipe(criterion=largest).facts()
+        self.assertIn("largest", facts["criterion"])
+        self.assertNotIn("0x", facts["criterion"])
+
     @parameterized.parameters("reconstruction", "corrections")
     def test_a_count_that_may_be_nothing(self, name):
         for value in (-1, 0.5):

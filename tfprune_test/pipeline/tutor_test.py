@@ -74,6 +74,40 @@ class TutorTest(parameterized.TestCase):
         )
         self.assertAlmostEqual(float(found), expected, places=5)
 
+    @parameterized.parameters(
+        ("float16", "sparse", 3), ("bfloat16", "binary", 1), ("float64", "", 2)
+    )
+    def test_student_and_teacher_may_differ_in_precision(
+        self, dtype, kind, units
+    ):
+        x = LOGITS[:, :2]
+        net = keras.Sequential(
+            [keras.Input((2,)), keras.layers.Dense(units, dtype=dtype)]
+        )
+        told = keras.layers.Dense(units)
+        teacher = keras.Sequential([keras.Input((2,)), told])
+        told.set_weights([w.astype("float32") for w in net.get_weights()])
+        model = tutor.Tutored.of(net, teacher, [(kind, True)], 1.0, 0.0)
+        model.compile("sgd", "mse")
+        found = model.train_on_batch(x, np.zeros((4, units), "float32"))
+        if kind != "binary":  # whose cross-entropy is not 0
+            self.assertAlmostEqual(float(np.ravel(found)[0]), 0, 2)
+
+    def test_steps_that_are_masked_teach_nothing(self):
+        x = np.array([[[1.0], [0.0]], [[0.0], [0.0]], [[2.0], [3.0]]])
+        inputs = keras.Input((2, 1))
+        masked = keras.layers.Masking()(inputs)
+        net = keras.Model(inputs, keras.layers.Dense(1)(masked))
+
+        def teacher(x, training):
+            far = keras.ops.cast(keras.ops.where(x == 0, 50, 2), "float32")
+            return keras.ops.stop_gradient(net(x)) + far
+
+        model = tutor.Tutored.of(net, teacher, [("numbers", False)], 1.0, 0.0)
+        model.compile("sgd", "mse")
+        found = model.train_on_batch(x, x)
+        self.assertAlmostEqual(float(np.ravel(found)[0]), 4, 3)
+
     def test_outputs_add_up_but_those_that_nobody_trains(self):
         teachers = {"a": LOGITS, "b": LOGITS, "c": LOGITS}
         lesson = tutor.Lesson(

@@ -52,6 +52,18 @@ class OutcomeTest(parameterized.TestCase):
         self.assertEqual(found.labels, ("no", "yes"))
         np.testing.assert_array_equal(found.after, [[1, 0], [1, 1]])
 
+    def test_whole_floats_are_classes_where_the_loss_is_sparse(self):
+        truth = np.array([0.0, 1.0, 1.0], "float32")
+        scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+        for shape in ((3,), (3, 1)):
+            found = answers.outcome(
+                "y",
+                truth.reshape(shape),
+                scores,
+                loss="sparse_categorical_crossentropy",
+            )
+            np.testing.assert_array_equal(found.before, [[1, 0], [1, 1]])
+
     def test_labels_out_of_range_are_refused(self):
         with self.assertRaisesRegex(ValueError, r"in \[0, 2\).*from 0 to 2"):
             answers.outcome("y", np.array([0, 2]), np.eye(2))

@@ -16,7 +16,8 @@ _SIGMA = 3.0
 
 def check_inputs(model, x, purpose):
     """Raises a `ValueError` if a batch is not one of the model's inputs."""
-    for _ in samples.batches(x, purpose, model=model):
+    # A tuple of one: of several inputs, the second is no label.
+    for _ in samples.batches((x,), purpose, model=model):
         pass
 
 
@@ -40,7 +41,7 @@ def check_data(model, kinds, source):
     def inputs():
         for x, y, weights in source.batches():
             rest.append((y, weights))
-            yield x
+            yield (x,)
 
     for x, _ in samples.batches(inputs(), source.purpose, model=model):
         y, weights = rest.pop()

@@ -6,20 +6,18 @@ resumed training gets the same batches.
 
 import functools
 import hashlib
+import itertools
 import math
 import pathlib
 
 import keras
 import numpy as np
 
-from tfprune.core import packages
-from tfprune.core.files import array_files
 from tfprune.datasets import batches as batches_lib
 from tfprune.datasets import samples
+from tfprune.pipeline.request import data_files
 
-TFDS = "tfds:"
-_BUFFER = 10_000  # Samples that are shuffled at a time.
-_ARRAYS = (".npz", ".npy")
+_LOOKED_AT = 4  # Batches by which data are told from others.
 
 
 class Source:
@@ -50,7 +48,7 @@ class Source:
     ):
         self.purpose, self.batch_size, self.seed = purpose, batch_size, seed
         if isinstance(data, (str, pathlib.Path)):
-            data = _opened(
+            data = data_files.opened(
                 str(data), purpose, model, label_mode, batch_size, seed
             )
         samples.check_repeatable(data, purpose)
@@ -92,14 +90,17 @@ class Source:
     def batches(self, batch_size=256, limit=None):
         """Yields `(x, y, weights)`, numpy, in the order of the data.
 
+        Several inputs are a list or a `dict`, whatever the data hold: a tuple
+        would be taken for inputs and targets.
+
         Args:
             batch_size: `int`, for arrays.
             limit: `int`, samples at most.
         """
         seen = 0
         for batch in self._iterate(batch_size):
-            x, y, weights = _with_targets(_parts(batch))
-            part = keras.tree.map_structure(_numpy, (x, y, weights))
+            parts = map(_listed, _with_targets(_parts(batch)))
+            part = keras.tree.map_structure(_numpy, tuple(parts))
             count = len(keras.tree.flatten(part[0])[0])
             if limit is not None and seen + count > limit:
                 count = limit - seen
@@ -128,21 +129,42 @@ class Source:
             chosen = np.unique(np.linspace(0, total - 1, count).astype(int))
             take = _taker(chosen)
             found = keras.tree.map_structure(take, self.data)
-            return keras.tree.map_structure(_numpy, found[:2])
+            parts = tuple(map(_listed, found[:2]))
+            return keras.tree.map_structure(_numpy, parts)
         parts = [(x, y) for x, y, _ in self.batches(limit=count)]
         return keras.tree.map_structure(lambda *a: np.concatenate(a), *parts)
 
     def digest(self):
-        """A hash of the data; of what is not in arrays, of its beginning."""
-        found = hashlib.sha256()
-        limit = None if self.is_arrays else self.batch_size
-        for part in self.batches(limit=limit):
-            for array in keras.tree.flatten(_given(part)):
-                found.update(str((array.shape, array.dtype)).encode())
-                # Shuffled batches are others each time; their shapes stay.
-                if self.is_arrays:
-                    found.update(np.ascontiguousarray(array).tobytes())
-        return found.hexdigest()
+        """A hash of arrays, or of the first batches of other data.
+
+        Batches that are shuffled or augmented are others each time: of these,
+        only the shapes count.
+        """
+        if self.is_arrays:
+            return _hash(self.batches())
+        twice = [
+            _hash(itertools.islice(self.batches(), _LOOKED_AT))
+            for _ in range(2)
+        ]
+        if twice[0] == twice[1]:
+            return twice[0]
+        return _hash(self.batches(limit=self.batch_size), values=False)
+
+
+def _hash(batches, values=True):
+    found = hashlib.sha256()
+    for part in batches:
+        for array in keras.tree.flatten(_given(part)):
+            found.update(str((array.shape, array.dtype)).encode())
+            if values:
+                found.update(_bytes(array))
+    return found.hexdigest()
+
+
+def _bytes(array):
+    if array.dtype.hasobject:  # texts, as pointers to them
+        return repr(array.tolist()).encode()
+    return np.ascontiguousarray(array).tobytes()
 
 
 class _Epochs(keras.utils.PyDataset):
@@ -158,9 +180,8 @@ class _Epochs(keras.utils.PyDataset):
         return math.ceil(self._count / self._batch_size)
 
     def __getitem__(self, index):
-        return keras.tree.map_structure(
-            _taker(self.chosen(index)), self._arrays
-        )
+        take = _taker(self.chosen(index))
+        return _for_fit(keras.tree.map_structure(take, self._arrays))
 
     def chosen(self, index):
         """The positions of a batch's samples."""
@@ -181,7 +202,7 @@ class Listed(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         batch = self._batches[self.chosen(index)]
-        return _given(_with_targets(_parts(batch)))
+        return _for_fit(_given(_with_targets(_parts(batch))))
 
     def chosen(self, index):
         """The position of a batch in the list."""
@@ -213,6 +234,24 @@ def _with_targets(parts):
 def _given(parts):
     """The parts without weights that are not there."""
     return parts[:2] if parts[2] is None else parts
+
+
+def _for_fit(part):
+    """A batch without lists, which TensorFlow takes for tensors."""
+    return _changed(part, tuple)
+
+
+def _listed(part):
+    """Inputs, targets or weights without tuples."""
+    return _changed(part, list)
+
+
+def _changed(part, kind):
+    if isinstance(part, dict):
+        return {name: _changed(value, kind) for name, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return kind(_changed(value, kind) for value in part)
+    return part
 
 
 def _is_arrays(data):
@@ -265,103 +304,3 @@ def _check_ends(data, purpose):
                 f"Data for {purpose} must be arrays, or give batches. "
                 f"Received: data of type {type(data).__name__}."
             )
-
-
-def _opened(text, purpose, model, label_mode, batch_size, seed):
-    """What a `str` stands for."""
-    if text.startswith(TFDS):
-        return _from_tfds(text[len(TFDS) :], purpose, batch_size, seed)
-    path = pathlib.Path(text)
-    if path.is_dir():
-        return _images(path, purpose, model, label_mode, batch_size, seed)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"Data for {purpose} must be an existing file, a folder of "
-            f"images or {TFDS}NAME:SPLIT. Received: {text!r}."
-        )
-    if path.suffix not in _ARRAYS:
-        raise ValueError(
-            f"Data for {purpose} must be a file that ends in "
-            f"{' or '.join(_ARRAYS)}, a folder of images or "
-            f"{TFDS}NAME:SPLIT. Received: {text!r}."
-        )
-    found = array_files.read(path)
-    if isinstance(found, dict):
-        return _named(found, text, purpose)
-    return found
-
-
-def _named(arrays, text, purpose):
-    """`(x, y, weights)` of the arrays of a file, by their names."""
-
-    def part(letter):
-        if letter in arrays:
-            return arrays.pop(letter)
-        prefix = f"{letter}_"
-        names = [name for name in arrays if name.startswith(prefix)]
-        return {n[len(prefix) :]: arrays.pop(n) for n in names} or None
-
-    weights = arrays.pop("sample_weight", None)
-    x, y = part("x"), part("y")
-    if x is None or arrays:
-        others = f", besides {', '.join(arrays)}" if x is not None else ""
-        raise ValueError(
-            "A file of data must hold x and y (x_NAME and y_NAME for several "
-            "inputs and outputs) and, if wanted, sample_weight. Received: "
-            f"{text!r} for {purpose}, which has "
-            f"{'these' if x is not None else 'no x'}{others}."
-        )
-    return x, y, weights
-
-
-def _from_tfds(name, purpose, batch_size, seed):
-    name, _, split = name.partition(":")
-    if not split:
-        split = "train" if purpose == "training" else "test"
-    tfds = packages.load("tensorflow_datasets", "data", f"Reading {TFDS}{name}")
-    try:
-        data = tfds.load(
-            name,
-            split=split,
-            as_supervised=True,
-            download=False,
-            shuffle_files=False,
-        )
-    except AssertionError as error:
-        raise FileNotFoundError(
-            "A prepared data set is required. Received: "
-            f"{TFDS}{name}:{split} for {purpose}, which is not in "
-            "$TFDS_DATA_DIR or ~/tensorflow_datasets. Prepare it with "
-            f"`tfds build {name}`."
-        ) from error
-    if purpose == "training":
-        data = data.shuffle(_BUFFER, seed)
-    return data.batch(batch_size).prefetch(2)
-
-
-def _images(path, purpose, model, label_mode, batch_size, seed):
-    """A folder of images with a folder for each class."""
-    shape = tuple(model.inputs[0].shape[1:])
-    if len(model.inputs) != 1 or len(shape) != 3 or None in shape:
-        raise ValueError(
-            "A folder of images is for a model with one input of shape "
-            f"(height, width, channels). Received: {str(path)!r} for inputs "
-            f"of shape {[tuple(t.shape[1:]) for t in model.inputs]}."
-        )
-    modes = {1: "grayscale", 3: "rgb", 4: "rgba"}
-    if shape[-1] not in modes:
-        raise ValueError(
-            "Images have 1, 3 or 4 channels. Received: a model that reads "
-            f"{shape[-1]}."
-        )
-    return keras.utils.image_dataset_from_directory(
-        path,
-        labels="inferred",
-        label_mode=label_mode,
-        color_mode=modes[shape[-1]],
-        image_size=shape[:2],
-        batch_size=batch_size,
-        shuffle=purpose == "training",
-        seed=seed,
-        verbose=False,
-    )

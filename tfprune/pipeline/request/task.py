@@ -10,6 +10,8 @@ import numpy as np
 
 from tfprune.datasets import loss_kinds
 from tfprune.graph import compile_state
+from tfprune.pipeline.request import each_sample
+from tfprune.pipeline.request import masks
 
 _SMALLER = ("loss", "error", "mse", "mae", "msle", "rmse", "perplexity")
 _LARGER = (
@@ -70,6 +72,7 @@ class Task:
         self.losses = loss_kinds.by_output(self.loss, self.names)
         self._function = monitor if callable(monitor) else None
         self.is_function = self._function is not None
+        self._masks = masks.Masks(model, sample[0])
         self._judge = self._judging_model()
         self.monitor = self._checked(monitor, sample)
         self.larger = self._direction(mode)
@@ -89,16 +92,23 @@ class Task:
         return found
 
     def _judging_model(self):
-        """Outputs in, outputs out: for the metrics that Keras computes."""
+        """Outputs in, outputs out: for the metrics that Keras computes.
+
+        Masks of outputs come in too, after the outputs.
+        """
         outputs = self._model.outputs
         inputs = [
             keras.Input(t.shape[1:], dtype=t.dtype, name=f"of_{name}")
             for t, name in zip(outputs, self.names, strict=True)
         ]
+        given = self._masks.inputs()
         copies = [
             keras.layers.Identity(name=name)(t)
-            for t, name in zip(inputs, self.names, strict=True)
+            if mask is None
+            else masks.Masked(name=name)([t, mask])
+            for t, mask, name in zip(inputs, given, self.names, strict=True)
         ]
+        inputs += [mask for mask in given if mask is not None]
         packed = copies[0]
         if not isinstance(self._model, keras.Sequential):
             packed = keras.tree.pack_sequence_as(self._model.output, copies)
@@ -136,7 +146,8 @@ class Task:
         """Outputs, targets and weights of all samples."""
         parts = []
         for x, y, weights in source.batches(limit=limit):
-            parts.append((keras.tree.flatten(outputs_of(x)), y, weights))
+            outputs = keras.tree.flatten(outputs_of(x))
+            parts.append(([*outputs, *self._masks.of(x)], y, weights))
         outputs, y, weights = keras.tree.map_structure(_joined, *parts)
         return (outputs if len(outputs) > 1 else outputs[0]), y, weights
 
@@ -170,9 +181,8 @@ class Task:
             self.losses, truths, self._listed(outputs), strict=True
         ):
             if loss is not None:
-                call = loss.call if hasattr(loss, "call") else loss
-                each = keras.ops.convert_to_numpy(call(truth, output))
-                found = found - each.reshape(len(output), -1).mean(1)
+                each = each_sample.loss_of(loss, truth, output)
+                found = found - each
         return found
 
     def _listed(self, part):
@@ -208,6 +218,7 @@ class Task:
         """Names of what `evaluate` gives; the first batch has to fit."""
         x, y, weights = sample
         outputs = keras.tree.flatten(self._model(x, training=False))
+        outputs += self._masks.of(x)
         try:
             found = self._judge.test_on_batch(
                 outputs, y, weights, return_dict=True

@@ -1,5 +1,6 @@
 """Writes the networks of a run to the result folder."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -29,6 +30,9 @@ def write(job, best, answers, facts, key, labels=()):
 
     Returns:
         A `Compressed`.
+
+    Raises:
+        RuntimeError: If the page cannot be written; all else is in place.
     """
     space = job.workspace
     folder = space.final()
@@ -87,11 +91,26 @@ def write(job, best, answers, facts, key, labels=()):
         report=str(space.out / REPORT),
         **facts,
     )
-    run_page.write(folder / REPORT, found, job, labels)
+    try:
+        run_page.write(folder / REPORT, found, job, labels)
+    except Exception as error:
+        # Hours of training must not be lost for a page.
+        (folder / REPORT).unlink(missing_ok=True)
+        without = dataclasses.replace(found, report=None)
+        _publish(space, folder, without, key)
+        raise RuntimeError(
+            "The page of a result must be written. Received: "
+            f"{type(error).__name__}: {error} The result is complete without "
+            f"{REPORT}: the same call again, or {str(space.out)!r}, gives it."
+        ) from error
+    _publish(space, folder, found, key)
+    return found
+
+
+def _publish(space, folder, found, key):
     text = json.dumps(found.to_dict() | {"key": key}, indent=2) + "\n"
     atomic.write({folder / workspace.RESULT: text.encode()})
     space.publish()
-    return found
 
 
 def named(job, facts):

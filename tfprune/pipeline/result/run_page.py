@@ -110,7 +110,9 @@ def _outcomes(found, job, names):
     if job.task.is_function:
         return ()
     data = [(x, y) for x, y, _ in job.validation.batches(limit=_LIMIT)]
-    return reports.outcomes([job.model, found.model], data, names or None)
+    return reports.outcomes(
+        [job.model, found.model], data, names or None, losses=job.task.losses
+    )
 
 
 def _flat(settings, before=""):

@@ -93,6 +93,17 @@ class DataTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "shapes of the model's inputs"):
             self.check(Y, x=X[:, :2])
 
+    @parameterized.parameters(list, tuple)
+    def test_several_inputs(self, kind):
+        two = [keras.Input((3,)) for _ in range(2)]
+        net = keras.Model(two, keras.layers.Add()(two))
+        net.compile(loss=keras.losses.SparseCategoricalCrossentropy(True))
+        source = sources.Source([(kind([X, X]), Y)], "training", net)
+        self.assertEqual(
+            door_checks.check_data(net, [("sparse", True)], source), 50
+        )
+        door_checks.check_inputs(net, kind([X, X]), "training")
+
     def test_labels_by_the_name_of_their_output(self):
         inputs = keras.Input((3,))
         outputs = {

@@ -64,6 +64,22 @@ class ArraysTest(parameterized.TestCase):
         np.testing.assert_array_equal(x, y)
         self.assertIsNone(weights)
 
+    @parameterized.parameters(list, tuple)
+    def test_several_inputs_and_targets_reach_fit(self, kind):
+        left, right = keras.Input((2,)), keras.Input((2,))
+        outputs = [keras.layers.Dense(1)(x) for x in (left, right)]
+        net = keras.Model([left, right], outputs)
+        net.compile("sgd", ["mse", "mse"])
+        y = Y.astype("float32")
+        two = kind([X, X]), kind([y, y]), kind([y, y])
+        for data in (two, two[:2], [two, two]):
+            found = source(data)
+            net.fit(found.epochs(), shuffle=False, verbose=0)
+            for x, y_, _ in found.batches():
+                self.assertIsInstance(x, list)
+                self.assertIsInstance(y_, list)
+            self.assertIsInstance(found.some(2)[0], list)
+
     def test_batches_and_weights(self):
         found = list(source((X, Y, Y * 0.5)).batches(batch_size=2, limit=3))
         self.assertEqual([len(x) for x, _, _ in found], [2, 1])
@@ -99,6 +115,33 @@ class BatchesTest(parameterized.TestCase):
         self.assertIs(found.epochs(), data)
         with self.assertRaisesRegex(ValueError, "infinite"):
             source(data.repeat())
+
+    def test_the_digest_looks_at_the_first_batches(self):
+        def digest(values):
+            batches = [(x[None], np.zeros(1)) for x in values]
+            return source(batches).digest()
+
+        values = np.arange(12.0).reshape(6, 2)
+        self.assertEqual(digest(values), digest(values.copy()))
+        changed = values.copy()
+        changed[3] += 1
+        self.assertNotEqual(digest(values), digest(changed))
+
+    def test_the_digest_of_shuffled_batches_is_that_of_their_shapes(self):
+        class Shuffled(keras.utils.PyDataset):
+            def __init__(self, units):
+                super().__init__()
+                self.rng, self.units = np.random.default_rng(), units
+
+            def __len__(self):
+                return 6
+
+            def __getitem__(self, index):
+                return self.rng.normal(size=(2, self.units)), np.zeros(2)
+
+        found = [source(Shuffled(units)).digest() for units in (3, 3, 4)]
+        self.assertEqual(found[0], found[1])
+        self.assertNotEqual(found[0], found[2])
 
     def test_augmented_batches_go_on_with_their_epoch(self):
         split = batches.Split(np.zeros((6, 4, 4, 1)), np.arange(6))

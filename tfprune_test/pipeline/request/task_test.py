@@ -22,8 +22,23 @@ def identity(units=3, **compiling):
     return model
 
 
+def padded():
+    """Scores for each step of a sequence, of which zeros are left out."""
+    inputs = keras.Input((6,), dtype="int32")
+    x = keras.layers.Embedding(9, 4, mask_zero=True)(inputs)
+    return keras.Model(inputs, keras.layers.Dense(3, name="steps")(x))
+
+
 def of(model, y=LABELS, **kwargs):
     return task_lib.Task(model, (LOGITS, y, None), **kwargs)
+
+
+def _distance(y, outputs):
+    return keras.ops.mean(keras.ops.abs(y - outputs), -1)
+
+
+def _mean_distance(y, outputs):
+    return keras.ops.mean(keras.ops.abs(y - outputs))
 
 
 class TaskTest(parameterized.TestCase):
@@ -44,6 +59,30 @@ class TaskTest(parameterized.TestCase):
         self.assertCountEqual(found, expected)
         for name, value in expected.items():
             self.assertAlmostEqual(found[name], value, 4, name)
+
+    @parameterized.parameters(False, True)
+    def test_steps_that_are_masked_do_not_count(self, nested):
+        net = padded()
+        if nested:
+            net = keras.Sequential(
+                [keras.Input((6,), dtype="int32"), net, keras.layers.ReLU()]
+            )
+        net.compile(
+            loss=_cross_entropy(),
+            metrics=["accuracy"],
+            weighted_metrics=[keras.metrics.SparseTopKCategoricalAccuracy(2)],
+        )
+        rng = np.random.default_rng(0)
+        x = rng.integers(1, 9, (20, 6)) * (np.arange(6) < [[2]] * 20)
+        y = rng.integers(0, 3, (20, 6))
+        for weights in ((), (rng.uniform(size=(20, 6)),)):
+            data = sources.Source((x, y, *weights), "validation", net)
+            task = task_lib.Task(net, (x, y, *weights, None)[:3])
+            found = task.evaluate(net.predict_on_batch, data)
+            expected = net.evaluate(*(x, y, 256, 0, *weights), return_dict=True)
+            self.assertCountEqual(found, expected)
+            for name, value in expected.items():
+                self.assertAlmostEqual(found[name], value, 5, name)
 
     def test_metrics_of_several_batches_are_those_of_all(self):
         net = identity(loss=_cross_entropy(), metrics=["accuracy"])
@@ -133,6 +172,25 @@ class TaskTest(parameterized.TestCase):
         np.testing.assert_allclose(
             task.scores(LABELS, LOGITS), expected, rtol=1e-5
         )
+
+    @parameterized.named_parameters(
+        ("name", "binary_crossentropy", "int64"),
+        ("function", _distance, "float32"),
+        ("one number for all", _mean_distance, "float32"),
+        ("object", keras.losses.BinaryCrossentropy(), "int64"),
+    )
+    def test_scores_of_targets_without_the_last_axis(self, loss, dtype):
+        outputs = np.array([[0.9], [0.2], [0.6]], "float32")
+        y = np.array([1, 0, 0]).astype(dtype)
+        task = task_lib.Task(
+            identity(1), (outputs, y, None), loss=loss, monitor="loss"
+        )
+        found = task.scores(y, outputs)
+        self.assertEqual(found.shape, (3,))
+        np.testing.assert_allclose(found, task.scores(y[:, None], outputs))
+        net = identity(1, loss=loss)
+        expected = net.evaluate(outputs, y, verbose=0)
+        self.assertAlmostEqual(-found.mean(), expected, 5)
 
 
 def _cross_entropy():

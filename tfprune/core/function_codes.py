@@ -1,0 +1,79 @@
+"""What tells a function from others, in the next process too."""
+
+import functools
+import types
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+
+def told(function):
+    """What tells a function, or an object that is called, from others.
+
+    Args:
+        function: a callable, or `None`.
+
+    Returns:
+        A `str`: its name, its code, and what it holds of numbers, texts and
+        functions. Nothing of other objects, whose text may hold an address.
+    """
+    return _told(function, ())
+
+
+def _told(function, outer):
+    if function is None:
+        return ""
+    if isinstance(function, functools.partial):
+        given = function.args, sorted(function.keywords.items())
+        given = _held(given, outer)
+        return f"{_told(function.func, outer)} of {given}"
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    if any(function is other for other in outer):
+        return name  # It calls itself.
+    plain = function
+    if not hasattr(function, "__code__") and callable(function):
+        plain = type(function).__call__
+    parts = _code(getattr(plain, "__code__", None))
+    parts += _values(plain, (*outer, function))
+    return repr([name, *parts])
+
+
+def _code(code):
+    """What a function does, as text, in parts; nothing of an object."""
+    if code is None:
+        return []
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    # A set has another order in the next process.
+    plain = [
+        repr(sorted(map(repr, c)) if isinstance(c, frozenset) else c)
+        for c in code.co_consts
+        if not isinstance(c, types.CodeType)
+    ]
+    found = [code.co_code.hex(), *code.co_names, *plain]
+    return found + [part for c in inner for part in _code(c)]
+
+
+def _values(function, outer):
+    """The defaults of a function, and what it takes from around it."""
+    found = [
+        *(getattr(function, "__defaults__", None) or ()),
+        *sorted((getattr(function, "__kwdefaults__", None) or {}).items()),
+    ]
+    for cell in getattr(function, "__closure__", None) or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:  # It is set after the function is made.
+            continue
+    return [_held(value, outer) for value in found]
+
+
+def _held(value, outer):
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return repr([_held(part, outer) for part in value])
+    if isinstance(value, dict):
+        parts = [(repr(k), _held(v, outer)) for k, v in value.items()]
+        return repr(sorted(parts))
+    if isinstance(value, (types.FunctionType, functools.partial)):
+        return _told(value, outer)
+    return type(value).__qualname__

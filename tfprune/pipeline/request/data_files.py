@@ -1,0 +1,116 @@
+"""Data of files, of folders of images and of TensorFlow Datasets."""
+
+import pathlib
+
+import keras
+
+from tfprune.core import packages
+from tfprune.core.files import array_files
+
+TFDS = "tfds:"
+_BUFFER = 10_000  # Samples that are shuffled at a time.
+_ARRAYS = (".npz", ".npy")
+
+
+def opened(text, purpose, model, label_mode, batch_size, seed):
+    """What a `str` stands for: arrays, or batches.
+
+    Args:
+        text: `str`, as for `sources.Source`; so are the others.
+    """
+    if text.startswith(TFDS):
+        return _from_tfds(text[len(TFDS) :], purpose, batch_size, seed)
+    path = pathlib.Path(text)
+    if path.is_dir():
+        return _images(path, purpose, model, label_mode, batch_size, seed)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"Data for {purpose} must be an existing file, a folder of "
+            f"images or {TFDS}NAME:SPLIT. Received: {text!r}."
+        )
+    if path.suffix not in _ARRAYS:
+        raise ValueError(
+            f"Data for {purpose} must be a file that ends in "
+            f"{' or '.join(_ARRAYS)}, a folder of images or "
+            f"{TFDS}NAME:SPLIT. Received: {text!r}."
+        )
+    found = array_files.read(path)
+    if isinstance(found, dict):
+        return _named(found, text, purpose)
+    return found
+
+
+def _named(arrays, text, purpose):
+    """`(x, y, weights)` of the arrays of a file, by their names."""
+
+    def part(letter):
+        if letter in arrays:
+            return arrays.pop(letter)
+        prefix = f"{letter}_"
+        names = [name for name in arrays if name.startswith(prefix)]
+        return {n[len(prefix) :]: arrays.pop(n) for n in names} or None
+
+    weights = arrays.pop("sample_weight", None)
+    x, y = part("x"), part("y")
+    if x is None or arrays:
+        others = f", besides {', '.join(arrays)}" if x is not None else ""
+        raise ValueError(
+            "A file of data must hold x and y (x_NAME and y_NAME for several "
+            "inputs and outputs) and, if wanted, sample_weight. Received: "
+            f"{text!r} for {purpose}, which has "
+            f"{'these' if x is not None else 'no x'}{others}."
+        )
+    return x, y, weights
+
+
+def _from_tfds(name, purpose, batch_size, seed):
+    name, _, split = name.partition(":")
+    if not split:
+        split = "train" if purpose == "training" else "test"
+    tfds = packages.load("tensorflow_datasets", "data", f"Reading {TFDS}{name}")
+    try:
+        data = tfds.load(
+            name,
+            split=split,
+            as_supervised=True,
+            download=False,
+            shuffle_files=False,
+        )
+    except AssertionError as error:
+        raise FileNotFoundError(
+            "A prepared data set is required. Received: "
+            f"{TFDS}{name}:{split} for {purpose}, which is not in "
+            "$TFDS_DATA_DIR or ~/tensorflow_datasets. Prepare it with "
+            f"`tfds build {name}`."
+        ) from error
+    if purpose == "training":
+        data = data.shuffle(_BUFFER, seed)
+    return data.batch(batch_size).prefetch(2)
+
+
+def _images(path, purpose, model, label_mode, batch_size, seed):
+    """A folder of images with a folder for each class."""
+    shape = tuple(model.inputs[0].shape[1:])
+    if len(model.inputs) != 1 or len(shape) != 3 or None in shape:
+        raise ValueError(
+            "A folder of images is for a model with one input of shape "
+            f"(height, width, channels). Received: {str(path)!r} for inputs "
+            f"of shape {[tuple(t.shape[1:]) for t in model.inputs]}."
+        )
+    modes = {1: "grayscale", 3: "rgb", 4: "rgba"}
+    if shape[-1] not in modes:
+        raise ValueError(
+            "Images have 1, 3 or 4 channels. Received: a model that reads "
+            f"{shape[-1]}."
+        )
+    return keras.utils.image_dataset_from_directory(
+        path,
+        labels="inferred",
+        label_mode=label_mode,
+        color_mode=modes[shape[-1]],
+        image_size=shape[:2],
+        batch_size=batch_size,
+        shuffle=purpose == "training",
+        seed=seed,
+        verbose=False,
+    )

@@ -1,0 +1,85 @@
+"""Functions are told by what they do."""
+
+import functools
+import subprocess
+import sys
+
+from absl.testing import absltest
+
+from tfprune.core import function_codes
+
+
+def _half(x):
+    return x / 2
+
+
+def _loop(x):
+    return _loop(x) if x in {"left", "right", 3} else x
+
+
+def _scaled(factor):
+    def scale(x, least=0):
+        return max(least, factor * x)
+
+    return scale
+
+
+def _again():
+    def again():
+        return again()
+
+    return again
+
+
+class _Scale:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * x
+
+
+class FunctionCodesTest(absltest.TestCase):
+    def test_functions_of_one_name_differ_by_their_code(self):
+        one, other = (lambda x: x + 1), (lambda x: x + 2)
+        self.assertNotEqual(*map(function_codes.told, (one, other)))
+        self.assertEqual(
+            *(function_codes.told(lambda x: x * 3) for _ in range(2))
+        )
+        self.assertEqual(function_codes.told(None), "")
+
+    def test_functions_differ_by_the_numbers_that_they_hold(self):
+        told = [function_codes.told(_scaled(n)) for n in (1, 1, 2)]
+        self.assertEqual(told[0], told[1])
+        self.assertNotEqual(told[0], told[2])
+        told = [
+            function_codes.told(functools.partial(_half, by))
+            for by in (1, 2, _half, _loop)
+        ]
+        self.assertLen(set(told), 4)
+
+    def test_a_function_that_calls_itself(self):
+        self.assertEqual(*(function_codes.told(_again()) for _ in range(2)))
+
+    def test_objects_are_told_by_their_code_without_addresses(self):
+        told = function_codes.told(_Scale(2))
+        self.assertIn("_Scale", told)
+        self.assertIn("factor", told)
+        self.assertNotIn("0x", told)
+        held = function_codes.told(functools.partial(_half, object()))
+        self.assertNotIn("0x", held)
+
+    def test_the_next_process_says_the_same(self):
+        script = (
+            "from tfprune.core import function_codes\n"
+            "from tfprune_test.core import function_codes_test as t\n"
+            "print(function_codes.told(t._loop), end='')"
+        )
+        found = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, check=True
+        )
+        self.assertEqual(found.stdout.decode(), function_codes.told(_loop))
+
+
+if __name__ == "__main__":
+    absltest.main()
