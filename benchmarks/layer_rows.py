@@ -88,6 +88,11 @@ ROWS = {
         "int32",
         lambda x: LAYERS.LSTM(4)(_words(x, mask_zero=True)),
     ),
+    "MultiHeadAttention, causal": (
+        STEPS,
+        "float32",
+        lambda x: LAYERS.MultiHeadAttention(2, 4)(x, x, use_causal_mask=True),
+    ),
     "one_hot": (VECTOR, "int32", lambda x: OPS.one_hot(x, 9)),
     "argmax": (VECTOR, "float32", lambda x: OPS.argmax(_dense(x), -1)),
     "sqrt": (VECTOR, "float32", lambda x: OPS.sqrt(OPS.relu(_dense(x)) + 0.1)),
