@@ -83,6 +83,20 @@ def by_channel(size, channels):
     return keras.Model(inputs, outputs)
 
 
+def broadcasts(size, channels):
+    """Merge layers of tensors of different shapes."""
+    inputs = keras.Input((size, size, channels))
+    x = LAYERS.DepthwiseConv2D(3, padding="same")(inputs)
+    others = (
+        LAYERS.GlobalAveragePooling2D(keepdims=True)(inputs),
+        LAYERS.Conv2D(1, 1)(inputs),
+        LAYERS.AveragePooling2D((size, 1))(inputs),
+    )
+    merge = LAYERS.Multiply(), LAYERS.Add()
+    outputs = [layer([x, other]) for other in others for layer in merge]
+    return keras.Model(inputs, [*outputs, LAYERS.ReLU()(x * 2.5)])
+
+
 def dense(reads):
     inputs = keras.Input((reads,))
     outputs = [LAYERS.Dense(n)(inputs) for n in (2, 5, 8, 12, 20, 32, 64, 128)]
@@ -90,6 +104,10 @@ def dense(reads):
     return keras.Model(inputs, [*outputs, *ends])
 
 
+_SHAPES = (
+    *((8, 1), (8, 6), (8, 8), (8, 12), (8, 16), (8, 44)),
+    *((10, 32), (5, 64)),
+)
 CASES = {
     **{
         f"convolutions_{size}_{reads}": (convolutions, size, reads)
@@ -99,11 +117,9 @@ CASES = {
         )
     },
     **{
-        f"by_channel_{size}_{channels}": (by_channel, size, channels)
-        for size, channels in (
-            *((8, 1), (8, 6), (8, 8), (8, 12), (8, 16), (8, 44)),
-            *((10, 32), (5, 64)),
-        )
+        f"{make.__name__}_{size}_{channels}": (make, size, channels)
+        for make in (by_channel, broadcasts)
+        for size, channels in _SHAPES
     },
     **{f"dense_{reads}": (dense, reads) for reads in (8, 13, 32, 64, 128, 640)},
 }

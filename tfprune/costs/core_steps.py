@@ -1,6 +1,7 @@
 """The ops that a graph becomes in an int8 file, and how large they are."""
 
 import dataclasses
+import itertools
 import math
 
 from tfprune.costs import int8_file
@@ -8,6 +9,7 @@ from tfprune.costs import memory
 
 _FUSED = {"linear", "relu", "relu6"}
 _REDUCTIONS = {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"}
+_PAIRWISE = {"ADD", "MAXIMUM", "MINIMUM", "MUL", "SUB"}
 _ACTIVATIONS = {"sigmoid": "LOGISTIC", "softmax": "SOFTMAX", "tanh": "TANH"}
 
 
@@ -21,6 +23,8 @@ class OpSize:
         window: `int`, rows and columns of the kernel or pool, multiplied.
         reads, writes: `int`, channels.
         strided: `bool`, whether it skips places.
+        broadcast: `bool`, whether it joins tensors of different shapes, which
+            kernels do value by value.
     """
 
     kind: str
@@ -29,6 +33,22 @@ class OpSize:
     reads: int
     writes: int
     strided: bool = False
+    broadcast: bool = False
+
+
+def is_broadcast(kind, shapes):
+    """Whether an op of a kind broadcasts inputs of these shapes.
+
+    Args:
+        kind: `str`, as the schema of TFLite names it.
+        shapes: iterable of sequences of `int`.
+    """
+    # Leading axes of size 1 make no difference to kernels.
+    shapes = {
+        tuple(itertools.dropwhile(lambda size: size == 1, shape))
+        for shape in shapes
+    }
+    return kind in _PAIRWISE and len(shapes) > 1
 
 
 def sizes(graph, keep):
@@ -62,12 +82,20 @@ def _of(step, layer, keep, made_by):
     found = []
     if step.work:
         found = _kernels(step, config, keep, reads, writes, places)
-    for kind in () if step.work else int8_file.plain_ops(step, made_by):
+    kinds = () if step.work else int8_file.plain_ops(step, made_by)
+    for number, kind in enumerate(kinds):
         window = math.prod(config.get("pool_size", (1,)))
         if kind in _REDUCTIONS:
             window = max(1, math.prod(reads) // max(1, math.prod(writes)))
-        size = OpSize(kind, places, window, reads[-1], writes[-1], window > 1)
-        found.append(size)
+        shapes = [_sizes(tensor, keep) for tensor in step.inputs]
+        if step.file_ops and number >= len(shapes) - 1:
+            shapes = [writes, ()]  # All inputs are joined: with a constant.
+        found.append(
+            OpSize(
+                *(kind, places, window, reads[-1], writes[-1], window > 1),
+                is_broadcast(kind, shapes),
+            )
+        )
     activation = _activation(layer)
     if activation not in _FUSED:
         kind = _ACTIVATIONS.get(activation, "LOGISTIC")

@@ -93,7 +93,7 @@ def family(size):
         return "CONV_2D 1x1" if plain else "CONV_2D"
     if size.kind == "DEPTHWISE_CONV_2D" and size.window == 9:
         return "DEPTHWISE_CONV_2D 3x3"
-    return size.kind
+    return f"{size.kind} broadcast" if size.broadcast else size.kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,9 +126,12 @@ class CoreTable:
 
         Ops that were not measured take what a copy of their output takes.
         """
-        name = family(size)
-        if name not in self.coefficients:
-            name = size.kind if size.kind in self.coefficients else "ADD"
+        copy = "ADD broadcast" if size.broadcast else "ADD"
+        name = next(
+            name
+            for name in (family(size), size.kind, copy, "ADD")
+            if name in self.coefficients
+        )
         pairs = zip(self.coefficients[name], terms(size), strict=True)
         return sum(a * b for a, b in pairs)
 

@@ -32,6 +32,24 @@ class SizesTest(parameterized.TestCase):
         expected = core_steps.OpSize("CONV_2D", 16, 9, 3, 4, True)
         self.assertEqual(found, [expected])
 
+    def test_shapes_that_differ_broadcast(self):
+        inputs = keras.Input((8, 8, 3))
+        gate = LAYERS.GlobalAveragePooling2D(keepdims=True)(inputs)
+        x = LAYERS.Multiply()([inputs, gate])
+        x = LAYERS.Add()([inputs, LAYERS.MaxPooling2D(1)(x)])
+        x = LAYERS.Average()([LAYERS.MaxPooling2D(1)(x), x])
+        x = LAYERS.BatchNormalization()(LAYERS.MaxPooling2D(1)(x))
+        graph = read.channel_graph(keras.Model(inputs, x))
+        found = [
+            (size.kind, size.broadcast)
+            for size in core_steps.sizes(graph, np.ones(graph.size, bool))
+            if size.kind in ("MUL", "ADD")
+        ]
+        expected = [("MUL", True), ("ADD", False)]
+        # The mean of two, times one half; then a scale and an offset.
+        expected += [("ADD", False), ("MUL", True), ("MUL", True)]
+        self.assertEqual(found, [*expected, ("ADD", True)])
+
     def test_other_activations_are_ops(self):
         found = sizes([LAYERS.Conv2D(4, 1, activation="sigmoid")])
         self.assertEqual(

@@ -46,6 +46,29 @@ class CoreTableTest(parameterized.TestCase):
         self.assertLess(within, 1.1)
         self.assertGreater(across, within)
 
+    # What qemu counted for ops on maps of 12 x 12 x 24 and one gate a channel.
+    @parameterized.parameters(
+        ("cortex-m4", "ADD", 428_960),
+        ("cortex-m4", "MUL", 186_680),
+        ("cortex-m55", "ADD", 437_531),
+        ("cortex-m55", "MUL", 184_937),
+    )
+    def test_broadcasts(self, core, kind, counted):
+        table = core_table.of(core)
+        size = OpSize(kind, 144, 1, 24, 24, broadcast=True)
+        self.assertTrue(table.measured(size))
+        predicted = table.instructions(size)
+        self.assertAlmostEqual(predicted / counted, 1, delta=0.1)
+        alike = OpSize(kind, 144, 1, 24, 24)
+        self.assertLess(table.instructions(alike), predicted)
+
+    def test_broadcasts_of_kinds_that_were_not_measured(self):
+        table = core_table.of("cortex-m55")
+        size = OpSize("SUB", 144, 1, 24, 24, broadcast=True)
+        self.assertFalse(table.measured(size))
+        alike = OpSize("SUB", 144, 1, 24, 24)
+        self.assertLess(table.instructions(alike), table.instructions(size))
+
     def test_a_core_without_measured_layers(self):
         with self.assertRaisesRegex(
             ValueError, "cortex-m4.*cortex-m55.*core='esp32-s3'"

@@ -33,6 +33,9 @@ def of(op):
         strided = max(op.option("strideH", 1), op.option("strideW", 1)) > 1
     elif op.kind in ("MEAN", "SUM", "REDUCE_MAX"):
         window = max(1, math.prod(reads) // max(1, math.prod(outputs)))
+    broadcast = core_steps.is_broadcast(
+        op.kind, [t.shape for t in op.inputs if t is not None]
+    )
     return core_steps.OpSize(
-        op.kind, places, window, reads[-1], writes, strided
+        op.kind, places, window, reads[-1], writes, strided, broadcast
     )

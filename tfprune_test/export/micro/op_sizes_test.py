@@ -42,7 +42,12 @@ class OfTest(parameterized.TestCase):
         ("MEAN", [(1, 4, 4, 6), (2,)], [(1, 6)], {}, 1, 16, 6, 6, False),
         ("FULLY_CONNECTED", [(1, 7), (4, 7)], [(1, 4)], {}, 1, 1, 7, 4, False),
         # The first input that is there and has a shape.
-        ("ADD", [None, (), (1, 5)], [(1, 5)], {}, 1, 1, 5, 5, False),
+        ("ADD", [None, (), (1, 5)], [(1, 5)], {}, 1, 1, 5, 5, False, True),
+        ("MUL", [(1, 5), (5,)], [(1, 5)], {}, 1, 1, 5, 5, False, False),
+        (
+            *("MUL", [(1, 8, 8, 3), (1, 1, 1, 3)], [(1, 8, 8, 3)], {}),
+            *(64, 1, 3, 3, False, True),
+        ),
         ("ASSIGN_VARIABLE", [(), (1, 5)], [], {}, 1, 1, 5, 1, False),
         ("VAR_HANDLE", [], [()], {}, 1, 1, 1, 1, False),
     )

@@ -23,6 +23,8 @@ _IN_FLOAT = (
     "RSQRT",
     "SQUARE",
 )
+# Ops that read int16 and write float32.
+_TO_FLOAT = "CAST", "DEQUANTIZE"
 _COMPARISONS = (
     "EQUAL",
     "GREATER",
@@ -50,6 +52,7 @@ def repair(place, op):
         op: the op.
     """
     kind = place.kind(op)
+    _read_reals(place, op)
     wide = len(op.outputs) == 1 and _wide(place, op.outputs[0])
     if kind in _COMPARISONS:
         _compare(place, op)
@@ -85,6 +88,17 @@ def _from_bytes(place, op):
     tensor.quantization.scale = [scale]
     tensor.quantization.zeroPoint = [zero - 128]
     op.inputs = [made]
+
+
+def _read_reals(place, op):
+    """Dequantizes what an op in float reads.
+
+    The converter leaves that out where it reads an input of the model.
+    """
+    made = {place.type(index) for index in op.outputs}
+    real = place.schema.TensorType.FLOAT32
+    if made == {real} and place.kind(op) not in _TO_FLOAT:
+        op.inputs = [_real(place, op, index) for index in op.inputs]
 
 
 def _compare(place, op):

@@ -80,6 +80,19 @@ class Int16Test(parameterized.TestCase):
     def test_ops_without_a_kernel(self, name, behind):
         self.check(LACKING[name], behind)
 
+    @parameterized.product(
+        function=(
+            OPS.square,
+            OPS.elu,
+            OPS.exp,
+            LAYERS.UnitNormalization(),
+            lambda x: OPS.max(x, (1, 2), keepdims=True) * x,
+        ),
+        behind=(True, False),
+    )
+    def test_they_read_an_input_of_the_model(self, function, behind):
+        self.check(function, behind)
+
     def test_an_output_of_float_is_told(self):
         with self.assertLogs("absl", "WARNING") as logs:
             self.check(LACKING["elu"], False)
