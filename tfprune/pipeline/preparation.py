@@ -88,7 +88,9 @@ class Preparation:
                 (request.validation, "validation"),
             )
         )
-        sample = next(self.train.batches(limit=request.recipe.batch_size))
+        sources.check_classes(self.train, self.validation)
+        sample = self.train.first(request.recipe.batch_size)
+        self.validation.first(1)
         door_checks.check_inputs(model, sample[0], "training")
         kinds = task_lib.kinds_of(model, sample[1], request.loss)
         self.counts = {

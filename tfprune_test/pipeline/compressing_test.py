@@ -165,6 +165,43 @@ class CompressTest(parameterized.TestCase):
         self.assertEqual(found.after["MACs"], costs[-1])
         self.assertLen(found.frontier().rows, 3)
 
+    def test_layers_and_losses_of_a_users_own_load_again(self):
+        class Shift(keras.layers.Layer):
+            def build(self, shape):
+                self.by = self.add_weight(shape=shape[-1:])
+
+            def call(self, x):
+                return x + self.by
+
+        def own_loss(y, outputs):
+            return keras.losses.sparse_categorical_crossentropy(y, outputs)
+
+        hidden = keras.layers.Dense(12, activation="relu")
+        last = keras.layers.Dense(3, activation="softmax")
+        net = keras.Sequential([keras.Input((2,)), hidden, Shift(), last])
+        net.compile(keras.optimizers.Adam(0.01), own_loss, metrics=["accuracy"])
+        net.fit(*data()[0], epochs=4, verbose=0)
+
+        def compressed_net():
+            return tfprune.compress(
+                net,
+                *data(),
+                macs=0.5,
+                out=self.out,
+                epochs=1,
+                points=2,
+                export=False,
+                recipe=RECIPE,
+                progress=False,
+            )
+
+        found = compressed_net()
+        again = compressed_net()
+        self.assertEqual(found.to_dict(), again.to_dict())
+        self.assertIs(again.model.loss, own_loss)
+        for one in (found, again):
+            self.assertIsInstance(one.points[0].model.layers[1], Shift)
+
     @pytest.mark.slow  # Waits for the clock.
     def test_a_limit_on_time(self):
         found = compress(self.out, macs=0.5, epochs=None, minutes=0.05)
@@ -489,6 +526,32 @@ class RefusedTest(parameterized.TestCase):
 
     def test_data_that_can_be_read_once(self):
         self.refused("read several times", train=(b for b in [data()[0]]))
+
+    def test_numbers_of_the_call(self):
+        self.refused("`seed` must be an int.*seed=None", seed=None)
+        self.refused("`epochs` must be a positive int.*epochs='2'", epochs="2")
+        self.refused("`epochs` must be .*epochs=0", epochs=0)
+        self.refused("`minutes` must be .*minutes=-1", minutes=-1)
+
+    def test_options_that_nobody_knows(self):
+        self.refused("skip.*foo=3. Leave it out", foo=3, error=TypeError)
+        self.refused(
+            "Received: min_channel=3. Did you mean min_channels?",
+            min_channel=3,
+            error=TypeError,
+        )
+        self.refused("Did you mean minutes?", minute=3, error=TypeError)
+
+    def test_data_without_samples(self):
+        self.refused("Samples are needed for training.*gives none", train=[])
+        self.refused("Samples are needed for validation", validation=[])
+
+    def test_labels_that_are_texts(self):
+        x, y = data()[0]
+        self.refused(
+            "numbers as y. Received: y of dtype <U21, such as \\['0'\\]",
+            validation=(x, y.astype(str)),
+        )
 
     @pytest.mark.slow  # A whole run.
     def test_a_model_that_is_not_trained_is_warned_of(self):
