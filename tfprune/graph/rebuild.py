@@ -285,13 +285,20 @@ def _assign(old_layer, new_layer, starts):
                 "layer with `skip`."
             )
         new.assign(values.own(value))
-    if hasattr(new_layer, "save_assets"):
-        # The vocabulary of a lookup layer is not a variable.
+    copy_assets(old_layer, new_layer)
+
+
+def copy_assets(old, new):
+    """Gives a layer what another one knows beside its variables.
+
+    The vocabulary of a lookup layer, for example, is not a variable.
+    """
+    if hasattr(new, "save_assets"):
         with leftovers.folder() as folder:
-            old_layer.save_assets(folder)
-            new_layer.load_assets(folder)
-    if hasattr(new_layer, "finalize_state"):
-        new_layer.finalize_state()
+            old.save_assets(folder)
+            new.load_assets(folder)
+    if hasattr(new, "finalize_state"):
+        new.finalize_state()
 
 
 def variables(old_layer, new_layer):

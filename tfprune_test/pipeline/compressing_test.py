@@ -373,6 +373,44 @@ class OtherTasksTest(parameterized.TestCase):
             found.before["size_mae, float32"], values["size_mae"], 4
         )
 
+    def test_texts_whose_words_the_model_looks_up(self):
+        if keras.backend.backend() != "tensorflow":
+            self.skipTest("texts are tensors of TensorFlow")
+        words = np.array(["red", "blue", "cat", "dog"])
+        x = words[np.random.default_rng(0).integers(0, 4, (120, 1))][:, 0]
+        y = np.isin(x, words[:2]).astype("int64")
+        look_up = keras.layers.TextVectorization(output_sequence_length=1)
+        look_up.adapt(x)
+        net = keras.Sequential(
+            [
+                keras.Input((), dtype="string"),
+                look_up,
+                keras.layers.Embedding(8, 4),
+                keras.layers.Flatten(),
+                keras.layers.Dense(12, activation="relu"),
+                keras.layers.Dense(2, activation="softmax"),
+            ]
+        )
+        net.compile(
+            keras.optimizers.Adam(0.05),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        text = keras.ops.convert_to_tensor(x, "string")
+        net.fit(text, y, epochs=6, verbose=0)
+        found = tfprune.compress(
+            net,
+            (x, y),
+            (x, y),
+            macs=0.6,
+            out=self.out,
+            epochs=2,
+            export=False,
+            recipe=RECIPE,
+            progress=False,
+        )
+        self.assertGreater(found.after["accuracy, float32"], 0.9)
+
     @pytest.mark.slow  # Exports loops.
     @pytest.mark.filterwarnings("ignore:These layers do not read patches")
     def test_recurrent_networks_within_flash(self):

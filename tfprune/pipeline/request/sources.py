@@ -263,8 +263,18 @@ def _given(parts):
 
 
 def _for_fit(part):
-    """A batch without lists, which TensorFlow takes for tensors."""
-    return _changed(part, tuple)
+    """A batch as `fit` takes it from a PyDataset.
+
+    Lists count as tensors there, and arrays of texts must be tensors.
+    """
+    return keras.tree.map_structure(_text, _changed(part, tuple))
+
+
+def _text(array):
+    kind = getattr(getattr(array, "dtype", None), "kind", None)
+    if kind in ("U", "S", "O"):
+        return keras.ops.convert_to_tensor(array, "string")
+    return array
 
 
 def _listed(part):
