@@ -82,7 +82,7 @@ def compress(
 
     Args:
         model: a trained, built `keras.Model`; it is not changed. Its compiled
-            loss and metrics are used.
+            loss and metrics are used. A subclassed one comes out Functional.
         train: anything that `fit` accepts: arrays `(x, y)` or `(x, y,
             weights)`, lists or `dict`s of arrays for several inputs or
             outputs, a `tf.data.Dataset`, a `keras.utils.PyDataset`; or a
@@ -153,6 +153,9 @@ def compress(
     _check(model, minutes, epochs, points, trials, workers, seed)
     _check_options(options)
     workspace_lib.check_out(out)
+    model = preparation.with_graph(model)
+    if isinstance(teacher, keras.Model):
+        teacher = preparation.with_graph(teacher)
     recipe = recipe or recipe_lib.Recipe()
     if runtime is None:
         runtime = "micro" if wish.is_micro else "tflite"

@@ -338,6 +338,19 @@ class KeyTest(absltest.TestCase):
         self.assertIn("samples", self.differences(keys[0], keys[2]))
 
 
+class _Subclassed(keras.Model):
+    """A model that says nothing of its outputs."""
+
+    def __init__(self):
+        super().__init__(name="subclassed")
+        self.hidden = keras.layers.Dense(16, activation="relu")
+        self.body = keras.layers.Dense(16, activation="relu")
+        self.classes = keras.layers.Dense(3, activation="softmax")
+
+    def call(self, x):
+        return self.classes(self.body(self.hidden(x)))
+
+
 class OtherTasksTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
@@ -371,6 +384,34 @@ class OtherTasksTest(parameterized.TestCase):
         )
         self.assertAlmostEqual(
             found.before["size_mae, float32"], values["size_mae"], 4
+        )
+
+    def test_a_subclassed_model_and_teacher_come_out_functional(self):
+        train, validation = data()
+        net = _Subclassed()
+        net.compile(
+            keras.optimizers.Adam(0.01),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        net.fit(*train, epochs=4, verbose=0)
+        found = tfprune.compress(
+            net,
+            train,
+            validation,
+            macs=0.5,
+            teacher=net,
+            out=self.out,
+            epochs=1,
+            export=False,
+            recipe=RECIPE,
+            progress=False,
+        )
+        self.assertLen(found.model.outputs, 1)
+        self.assertLess(found.model.count_params(), net.count_params())
+        values = net.evaluate(*validation, verbose=0, return_dict=True)
+        self.assertAlmostEqual(
+            found.before["accuracy, float32"], values["accuracy"], 5
         )
 
     def test_texts_whose_words_the_model_looks_up(self):
