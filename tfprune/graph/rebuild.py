@@ -79,6 +79,7 @@ def build(model, config, value_of):
         _assign(layers[path], new_layer, starts)
         for key in starts.keys.get(path, ()):
             _restore(layers[path], new_layer, key)
+    _copy_flags(model, new)
     model_class.stands_for(new, model)
     return new
 
@@ -265,6 +266,20 @@ def _leaves(model, path=()):
             yield from _leaves(layer, here)
         else:
             yield here, layer
+
+
+def _copy_flags(model, new):
+    """Freezes what is frozen: configs of models do not say so of models."""
+    # The model's flag first: setting it sets those of all its layers.
+    if new.trainable != model.trainable:
+        new.trainable = model.trainable
+    layers = {layer.name: layer for layer in model.layers}
+    for new_layer in new.layers:
+        old_layer = layers.get(new_layer.name, new_layer)
+        if isinstance(old_layer, keras.Model):
+            _copy_flags(old_layer, new_layer)
+        elif new_layer.trainable != old_layer.trainable:
+            new_layer.trainable = old_layer.trainable
 
 
 def _assign(old_layer, new_layer, starts):
