@@ -296,8 +296,10 @@ def _flat_inputs(model, x, purpose):
 
 
 def _by_name(model, x, purpose):
-    named = isinstance(model.input, dict)
-    names = list(model.input) if named else [t.name for t in model.inputs]
+    # A Sequential that was built but never called has no `input`.
+    whole = None if isinstance(model, keras.Sequential) else model.input
+    named = isinstance(whole, dict)
+    names = list(whole) if named else [t.name for t in model.inputs]
     missing = sorted(set(names) - set(x))
     if missing:
         raise ValueError(

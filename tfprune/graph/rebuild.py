@@ -79,6 +79,7 @@ def build(model, config, value_of):
         _assign(layers[path], new_layer, starts)
         for key in starts.keys.get(path, ()):
             _restore(layers[path], new_layer, key)
+    _copy_flags(model, new)
     model_class.stands_for(new, model)
     return new
 
@@ -267,6 +268,20 @@ def _leaves(model, path=()):
             yield here, layer
 
 
+def _copy_flags(model, new):
+    """Freezes what is frozen: configs of models do not say so of models."""
+    # The model's flag first: setting it sets those of all its layers.
+    if new.trainable != model.trainable:
+        new.trainable = model.trainable
+    layers = {layer.name: layer for layer in model.layers}
+    for new_layer in new.layers:
+        old_layer = layers.get(new_layer.name, new_layer)
+        if isinstance(old_layer, keras.Model):
+            _copy_flags(old_layer, new_layer)
+        elif new_layer.trainable != old_layer.trainable:
+            new_layer.trainable = old_layer.trainable
+
+
 def _assign(old_layer, new_layer, starts):
     pairs = [
         *variables(old_layer, new_layer),
@@ -285,13 +300,20 @@ def _assign(old_layer, new_layer, starts):
                 "layer with `skip`."
             )
         new.assign(values.own(value))
-    if hasattr(new_layer, "save_assets"):
-        # The vocabulary of a lookup layer is not a variable.
+    copy_assets(old_layer, new_layer)
+
+
+def copy_assets(old, new):
+    """Gives a layer what another one knows beside its variables.
+
+    The vocabulary of a lookup layer, for example, is not a variable.
+    """
+    if hasattr(new, "save_assets"):
         with leftovers.folder() as folder:
-            old_layer.save_assets(folder)
-            new_layer.load_assets(folder)
-    if hasattr(new_layer, "finalize_state"):
-        new_layer.finalize_state()
+            old.save_assets(folder)
+            new.load_assets(folder)
+    if hasattr(new, "finalize_state"):
+        new.finalize_state()
 
 
 def variables(old_layer, new_layer):

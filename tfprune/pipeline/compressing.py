@@ -7,6 +7,8 @@ between; measure the file, and prune further if it does not fit.
 """
 
 import collections.abc
+import difflib
+import inspect
 import typing
 
 import keras
@@ -34,6 +36,7 @@ from tfprune.reports.html import provenance
 from tfprune.selection import Budget
 
 _EPOCHS = 20
+_OPTIONS = ("channel_multiple", "min_channels", "target", "skip")
 
 
 def compress(
@@ -79,7 +82,7 @@ def compress(
 
     Args:
         model: a trained, built `keras.Model`; it is not changed. Its compiled
-            loss and metrics are used.
+            loss and metrics are used. A subclassed one comes out Functional.
         train: anything that `fit` accepts: arrays `(x, y)` or `(x, y,
             weights)`, lists or `dict`s of arrays for several inputs or
             outputs, a `tf.data.Dataset`, a `keras.utils.PyDataset`; or a
@@ -147,8 +150,12 @@ def compress(
     >>> print(found.table().to_text())
     """
     wish = wishes.Wish(budget, board, macs, latency, max_loss)
-    _check(model, minutes, epochs, points, trials, workers)
+    _check(model, minutes, epochs, points, trials, workers, seed)
+    _check_options(options)
     workspace_lib.check_out(out)
+    model = preparation.with_graph(model)
+    if isinstance(teacher, keras.Model):
+        teacher = preparation.with_graph(teacher)
     recipe = recipe or recipe_lib.Recipe()
     if runtime is None:
         runtime = "micro" if wish.is_micro else "tflite"
@@ -200,7 +207,7 @@ def compress(
         work.resolve(None)
     space = workspace_lib.Workspace(out, key)
     if space.finished:
-        return result_folder.load(out, model)
+        return result_folder.load(out, model, work.task)
     clock = clock_lib.Clock(minutes, space.spent)
     if wish.needs_table:
         work.resolve(space)
@@ -232,7 +239,19 @@ def compress(
         return result_folder.write(job, best, frontier, facts, key, labels)
 
 
-def _check(model, minutes, epochs, points, trials, workers):
+def _check_options(options):
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            arguments = inspect.signature(compress).parameters
+            near = difflib.get_close_matches(name, [*_OPTIONS, *arguments])
+            raise TypeError(
+                f"An option must be one of {', '.join(_OPTIONS)}, or an "
+                f"argument of compress. Received: {name}={value!r}. "
+                + (f"Did you mean {near[0]}?" if near else "Leave it out.")
+            )
+
+
+def _check(model, minutes, epochs, points, trials, workers, seed):
     if not isinstance(model, keras.Model):
         raise TypeError(
             f"A keras.Model is required. Received: model={model!r}. Load a "
@@ -243,14 +262,23 @@ def _check(model, minutes, epochs, points, trials, workers):
             "Only one of minutes and epochs may be given. Received: "
             f"minutes={minutes!r}, epochs={epochs!r}."
         )
-    for name, value in (("minutes", minutes), ("epochs", epochs)):
-        if value is not None and not value > 0:
-            raise ValueError(
-                f"`{name}` must be positive. Received: {name}={value!r}."
-            )
+    if minutes is not None and not (
+        isinstance(minutes, (int, float)) and minutes > 0
+    ):
+        raise ValueError(
+            "`minutes` must be a positive number. Received: "
+            f"minutes={minutes!r}."
+        )
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(
+            f"`seed` must be an int, at least 0. Received: seed={seed!r}. "
+            "Another seed gives another order and another search."
+        )
     counts = {"points": points, "workers": workers}
     if trials is not None:
         counts["trials"] = trials
+    if epochs is not None:
+        counts["epochs"] = epochs
     for name, value in counts.items():
         if not isinstance(value, int) or value < 1:
             raise ValueError(

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfprune.costs import counting
+from tfprune.graph import compile_state
 from tfprune.graph import read
 from tfprune.graph import values as values_lib
 from tfprune.pipeline import job as job_lib
@@ -88,7 +89,9 @@ class Preparation:
                 (request.validation, "validation"),
             )
         )
-        sample = next(self.train.batches(limit=request.recipe.batch_size))
+        sources.check_classes(self.train, self.validation)
+        sample = self.train.first(request.recipe.batch_size)
+        self.validation.first(1)
         door_checks.check_inputs(model, sample[0], "training")
         kinds = task_lib.kinds_of(model, sample[1], request.loss)
         self.counts = {
@@ -215,6 +218,28 @@ class Preparation:
             points=asked.points,
             epochs=asked.epochs,
         )
+
+
+def with_graph(model):
+    """A model that knows its inputs and outputs.
+
+    Args:
+        model: a built `keras.Model`.
+
+    Returns:
+        The model itself; a Functional one of the same layers, compiled
+        likewise, if it is subclassed.
+
+    Raises:
+        ValueError: If the call of a subclassed model cannot be traced.
+    """
+    if getattr(model, "inputs", None):
+        return model
+    traced, _ = read.as_graph_model(model)
+    # Made anew, as the traced one becomes of the user's class again.
+    plain = keras.Model(traced.input, traced.output, name=model.name)
+    compile_state.compile_as(plain, model)
+    return plain
 
 
 def _digest(model):

@@ -373,6 +373,7 @@ def _copy_state(old, new):
         # Copy: on JAX both would own one buffer, which training donates.
         target.assign(np.array(keras.ops.convert_to_numpy(source)))
         target.trainable = source.trainable
+    rebuild.copy_assets(old, new)
 
 
 def _copy_slots(old, new):

@@ -82,6 +82,16 @@ class SamplesTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "Labels are needed for taylor"):
             next(samples.batches(X, "taylor", labels=True))
 
+    def test_a_sequential_model_that_was_never_called(self):
+        net = keras.Sequential(
+            [keras.Input((2,), name="only"), keras.layers.Dense(1)]
+        )
+        given = {"only": np.zeros((4, 2))}
+        ((x, _),) = samples.batches(given, "a test", model=net)
+        self.assertLen(x, 1)
+        with self.assertRaisesRegex(ValueError, "without \\['only'\\]"):
+            list(samples.batches({"x": X}, "a test", model=net))
+
     def test_inputs_come_out_in_the_order_of_the_model(self):
         net = model((2,), (3,))
         given = {"in1": np.ones((4, 3)), "in0": np.zeros((4, 2)), "more": Y[:4]}

@@ -149,6 +149,22 @@ class RebuildTest(parameterized.TestCase):
             [type(layer).__name__ for layer in model.layers],
         )
 
+    def test_a_nested_model_that_is_frozen_stays_frozen(self):
+        inputs = keras.Input((4,))
+        x = keras.layers.Dense(6, name="a")(inputs)
+        nested = keras.Model(inputs, keras.layers.Dense(6, name="b")(x))
+        x = keras.layers.Dense(6, name="c")(nested(inputs))
+        model = keras.Model(inputs, keras.layers.Dense(2, name="d")(x))
+        nested.trainable = False
+        nested.get_layer("b").trainable = True
+        small = pruning.prune(model, macs=0.6)
+        inner = small.get_layer(nested.name)
+        self.assertFalse(inner.trainable)
+        self.assertFalse(inner.get_layer("a").trainable)
+        self.assertTrue(inner.get_layer("b").trainable)
+        self.assertTrue(small.trainable)
+        self.assertLen(small.trainable_weights, len(model.trainable_weights))
+
     def test_compile_settings_are_kept(self):
         model = compiled()
         small = half(model)

@@ -165,6 +165,43 @@ class CompressTest(parameterized.TestCase):
         self.assertEqual(found.after["MACs"], costs[-1])
         self.assertLen(found.frontier().rows, 3)
 
+    def test_layers_and_losses_of_a_users_own_load_again(self):
+        class Shift(keras.layers.Layer):
+            def build(self, shape):
+                self.by = self.add_weight(shape=shape[-1:])
+
+            def call(self, x):
+                return x + self.by
+
+        def own_loss(y, outputs):
+            return keras.losses.sparse_categorical_crossentropy(y, outputs)
+
+        hidden = keras.layers.Dense(12, activation="relu")
+        last = keras.layers.Dense(3, activation="softmax")
+        net = keras.Sequential([keras.Input((2,)), hidden, Shift(), last])
+        net.compile(keras.optimizers.Adam(0.01), own_loss, metrics=["accuracy"])
+        net.fit(*data()[0], epochs=4, verbose=0)
+
+        def compressed_net():
+            return tfprune.compress(
+                net,
+                *data(),
+                macs=0.5,
+                out=self.out,
+                epochs=1,
+                points=2,
+                export=False,
+                recipe=RECIPE,
+                progress=False,
+            )
+
+        found = compressed_net()
+        again = compressed_net()
+        self.assertEqual(found.to_dict(), again.to_dict())
+        self.assertIs(again.model.loss, own_loss)
+        for one in (found, again):
+            self.assertIsInstance(one.points[0].model.layers[1], Shift)
+
     @pytest.mark.slow  # Waits for the clock.
     def test_a_limit_on_time(self):
         found = compress(self.out, macs=0.5, epochs=None, minutes=0.05)
@@ -301,6 +338,19 @@ class KeyTest(absltest.TestCase):
         self.assertIn("samples", self.differences(keys[0], keys[2]))
 
 
+class _Subclassed(keras.Model):
+    """A model that says nothing of its outputs."""
+
+    def __init__(self):
+        super().__init__(name="subclassed")
+        self.hidden = keras.layers.Dense(16, activation="relu")
+        self.body = keras.layers.Dense(16, activation="relu")
+        self.classes = keras.layers.Dense(3, activation="softmax")
+
+    def call(self, x):
+        return self.classes(self.body(self.hidden(x)))
+
+
 class OtherTasksTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
@@ -335,6 +385,72 @@ class OtherTasksTest(parameterized.TestCase):
         self.assertAlmostEqual(
             found.before["size_mae, float32"], values["size_mae"], 4
         )
+
+    def test_a_subclassed_model_and_teacher_come_out_functional(self):
+        train, validation = data()
+        net = _Subclassed()
+        net.compile(
+            keras.optimizers.Adam(0.01),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        net.fit(*train, epochs=4, verbose=0)
+        found = tfprune.compress(
+            net,
+            train,
+            validation,
+            macs=0.5,
+            teacher=net,
+            out=self.out,
+            epochs=1,
+            export=False,
+            recipe=RECIPE,
+            progress=False,
+        )
+        self.assertLen(found.model.outputs, 1)
+        self.assertLess(found.model.count_params(), net.count_params())
+        values = net.evaluate(*validation, verbose=0, return_dict=True)
+        self.assertAlmostEqual(
+            found.before["accuracy, float32"], values["accuracy"], 5
+        )
+
+    def test_texts_whose_words_the_model_looks_up(self):
+        if keras.backend.backend() != "tensorflow":
+            self.skipTest("texts are tensors of TensorFlow")
+        words = np.array(["red", "blue", "cat", "dog"])
+        x = words[np.random.default_rng(0).integers(0, 4, (120, 1))][:, 0]
+        y = np.isin(x, words[:2]).astype("int64")
+        look_up = keras.layers.TextVectorization(output_sequence_length=1)
+        look_up.adapt(x)
+        net = keras.Sequential(
+            [
+                keras.Input((), dtype="string"),
+                look_up,
+                keras.layers.Embedding(8, 4),
+                keras.layers.Flatten(),
+                keras.layers.Dense(12, activation="relu"),
+                keras.layers.Dense(2, activation="softmax"),
+            ]
+        )
+        net.compile(
+            keras.optimizers.Adam(0.05),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        text = keras.ops.convert_to_tensor(x, "string")
+        net.fit(text, y, epochs=6, verbose=0)
+        found = tfprune.compress(
+            net,
+            (x, y),
+            (x, y),
+            macs=0.6,
+            out=self.out,
+            epochs=2,
+            export=False,
+            recipe=RECIPE,
+            progress=False,
+        )
+        self.assertGreater(found.after["accuracy, float32"], 0.9)
 
     @pytest.mark.slow  # Exports loops.
     @pytest.mark.filterwarnings("ignore:These layers do not read patches")
@@ -489,6 +605,32 @@ class RefusedTest(parameterized.TestCase):
 
     def test_data_that_can_be_read_once(self):
         self.refused("read several times", train=(b for b in [data()[0]]))
+
+    def test_numbers_of_the_call(self):
+        self.refused("`seed` must be an int.*seed=None", seed=None)
+        self.refused("`epochs` must be a positive int.*epochs='2'", epochs="2")
+        self.refused("`epochs` must be .*epochs=0", epochs=0)
+        self.refused("`minutes` must be .*minutes=-1", minutes=-1)
+
+    def test_options_that_nobody_knows(self):
+        self.refused("skip.*foo=3. Leave it out", foo=3, error=TypeError)
+        self.refused(
+            "Received: min_channel=3. Did you mean min_channels?",
+            min_channel=3,
+            error=TypeError,
+        )
+        self.refused("Did you mean minutes?", minute=3, error=TypeError)
+
+    def test_data_without_samples(self):
+        self.refused("Samples are needed for training.*gives none", train=[])
+        self.refused("Samples are needed for validation", validation=[])
+
+    def test_labels_that_are_texts(self):
+        x, y = data()[0]
+        self.refused(
+            "numbers as y. Received: y of dtype <U21, such as \\['0'\\]",
+            validation=(x, y.astype(str)),
+        )
 
     @pytest.mark.slow  # A whole run.
     def test_a_model_that_is_not_trained_is_warned_of(self):

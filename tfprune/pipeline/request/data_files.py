@@ -10,6 +10,11 @@ from tfprune.core.files import array_files
 TFDS = "tfds:"
 _BUFFER = 10_000  # Samples that are shuffled at a time.
 _ARRAYS = (".npz", ".npy")
+# What the arrays of a file are called that holds several splits.
+_SPLITS = {
+    "training": ("train",),
+    "validation": ("val", "valid", "validation", "test"),
+}
 
 
 def opened(text, purpose, model, label_mode, batch_size, seed):
@@ -50,6 +55,7 @@ def _named(arrays, text, purpose):
         names = [name for name in arrays if name.startswith(prefix)]
         return {n[len(prefix) :]: arrays.pop(n) for n in names} or None
 
+    arrays = _of_split(arrays, text, purpose)
     weights = arrays.pop("sample_weight", None)
     x, y = part("x"), part("y")
     if x is None or arrays:
@@ -61,6 +67,26 @@ def _named(arrays, text, purpose):
             f"{'these' if x is not None else 'no x'}{others}."
         )
     return x, y, weights
+
+
+def _of_split(arrays, text, purpose):
+    """The arrays of one split, if a file has `x_train`, `x_test` and so on."""
+    splits = {n.partition("_")[2] for n in arrays if n.startswith("x_")}
+    if not splits or not splits <= {n for s in _SPLITS.values() for n in s}:
+        return arrays
+    for split in _SPLITS[purpose]:
+        if split in splits:
+            end = f"_{split}"
+            return {
+                name.removesuffix(end): array
+                for name, array in arrays.items()
+                if name.endswith(end)
+            }
+    wanted = " or ".join(f"x_{split}" for split in _SPLITS[purpose])
+    raise ValueError(
+        f"A file of several splits must hold one for {purpose}: {wanted}. "
+        f"Received: {text!r}, which has {', '.join(arrays)}."
+    )
 
 
 def _from_tfds(name, purpose, batch_size, seed):

@@ -46,10 +46,24 @@ def check_data(model, kinds, source):
     for x, _ in samples.batches(inputs(), source.purpose, model=model):
         y, weights = rest.pop()
         for name, part in (("y", y), ("weights", weights)):
+            if kinds or name == "weights":
+                _check_numbers(name, part, source.purpose)
             _check_finite(name, part, count, source.purpose)
         _check_labels(model, kinds, y, count, source.purpose)
         count += len(x[0])
     return count
+
+
+def _check_numbers(name, part, purpose):
+    for array in keras.tree.flatten(() if part is None else part):
+        # numpy has no kind for bfloat16.
+        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+            raise ValueError(
+                f"Data for {purpose} must have numbers as {name}. Received: "
+                f"{name} of dtype {array.dtype}, such as "
+                f"{array.reshape(-1)[:1].tolist()}. Pass the number of each "
+                "class."
+            )
 
 
 def _check_finite(name, part, before, purpose):

@@ -36,6 +36,9 @@ class Source:
         batch_size: `int`, for arrays, files and folders.
         seed: `int`, of the order.
 
+    Attributes:
+        classes: list of `str`, the folders of images; `None` for other data.
+
     Raises:
         FileNotFoundError: If there is no such file or folder.
         ImportError: If tensorflow_datasets is needed and missing.
@@ -53,7 +56,9 @@ class Source:
             )
         samples.check_repeatable(data, purpose)
         _check_ends(data, purpose)
+        _check_no_lists(data, purpose)
         self.data = data
+        self.classes = getattr(data, "class_names", None)
         self.is_arrays = _is_arrays(data)
         if self.is_arrays:
             self.data = _with_targets(_parts(data))
@@ -101,7 +106,7 @@ class Source:
         for batch in self._iterate(batch_size):
             parts = map(_listed, _with_targets(_parts(batch)))
             part = keras.tree.map_structure(_numpy, tuple(parts))
-            count = len(keras.tree.flatten(part[0])[0])
+            count = self._count(part)
             if limit is not None and seen + count > limit:
                 count = limit - seen
                 part = keras.tree.map_structure(_taker(slice(count)), part)
@@ -109,6 +114,27 @@ class Source:
             seen += count
             if seen == limit:
                 return
+
+    def _count(self, batch):
+        """`int`, the samples of a batch."""
+        shapes = [a.shape for a in keras.tree.flatten(_given(batch))]
+        if not all(shapes):
+            raise ValueError(
+                f"Data for {self.purpose} must come in batches. Received: "
+                f"data of type {type(self.data).__name__} with parts of shape "
+                f"{', '.join(map(str, shapes))}. Batch them, as in "
+                "data.batch(32)."
+            )
+        return shapes[0][0]
+
+    def first(self, count):
+        """`(x, y, weights)` of samples at the beginning, one batch at most."""
+        for batch in self.batches(count, count):
+            return batch
+        raise ValueError(
+            f"Samples are needed for {self.purpose}. Received: data of type "
+            f"{type(self.data).__name__} that gives none."
+        )
 
     def _iterate(self, batch_size):
         if self.is_arrays:
@@ -237,8 +263,18 @@ def _given(parts):
 
 
 def _for_fit(part):
-    """A batch without lists, which TensorFlow takes for tensors."""
-    return _changed(part, tuple)
+    """A batch as `fit` takes it from a PyDataset.
+
+    Lists count as tensors there, and arrays of texts must be tensors.
+    """
+    return keras.tree.map_structure(_text, _changed(part, tuple))
+
+
+def _text(array):
+    kind = getattr(getattr(array, "dtype", None), "kind", None)
+    if kind in ("U", "S", "O"):
+        return keras.ops.convert_to_tensor(array, "string")
+    return array
 
 
 def _listed(part):
@@ -281,6 +317,45 @@ def _taker(rows):
         return np.asarray(part)[rows]
 
     return take
+
+
+def check_classes(train, validation):
+    """Raises a `ValueError` if two folders of images name other classes.
+
+    Classes are numbered in the order of their folders, so that one more or
+    less gives all behind it another number.
+
+    Args:
+        train, validation: `Source`s.
+    """
+    if train.classes is None or validation.classes is None:
+        return
+    if list(train.classes) == list(validation.classes):
+        return
+    only = [
+        f"{name!r} only in {one.purpose}"
+        for one, other in ((train, validation), (validation, train))
+        for name in one.classes
+        if name not in other.classes
+    ]
+    raise ValueError(
+        "Images for training and validation must have the same folders of "
+        f"classes. Received: {', '.join(only) or 'another order'}. Make the "
+        "folders alike; one of a class without images may be empty."
+    )
+
+
+def _check_no_lists(data, purpose):
+    """Raises a `ValueError` for numbers in lists, which are no arrays."""
+    if not isinstance(data, (list, tuple, dict)):
+        return
+    for leaf in keras.tree.flatten(data):
+        if isinstance(leaf, (bool, int, float, str)):
+            raise ValueError(
+                f"Data for {purpose} must be arrays, or batches of arrays. "
+                f"Received: a {type(data).__name__} with {leaf!r} in it. "
+                "Convert lists, as in (numpy.asarray(x), numpy.asarray(y))."
+            )
 
 
 def _check_ends(data, purpose):

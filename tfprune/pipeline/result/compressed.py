@@ -8,6 +8,8 @@ import keras
 from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.core.files import damage
+from tfprune.graph import compile_state
+from tfprune.graph import rebuild
 from tfprune.legacy import loading
 from tfprune.pipeline.result import workspace
 
@@ -24,6 +26,8 @@ class Point:
         kept: `dict` from channel groups to `[kept, total]`.
         curve: list of `dict`, one per training epoch.
         folder: `str`, the folder of its `model.keras` and `model.tflite`.
+        objects: `dict`, the classes and functions of the user's own that its
+            model needs.
     """
 
     numbers: dict
@@ -32,11 +36,15 @@ class Point:
     kept: dict
     curve: list
     folder: str
+    objects: dict = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def model(self):
         """The `keras.Model`, read from its file."""
-        return loading.load_model(str(pathlib.Path(self.folder, "model.keras")))
+        return loading.load_model(
+            str(pathlib.Path(self.folder, "model.keras")),
+            custom_objects=self.objects,
+        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,7 +141,8 @@ class Compressed(printed.Printed):
         }
         points = []
         for point in self.points:
-            facts = dataclasses.asdict(point)
+            facts = dict(vars(point))
+            del facts["objects"]
             folder = pathlib.Path(point.folder)
             facts["folder"] = folder.relative_to(self.folder).as_posix()
             points.append(facts)
@@ -145,12 +154,28 @@ class Compressed(printed.Printed):
         return [*found, self.frontier()] if self.points[1:] else found
 
 
-def load(folder, dense=None):
+def custom_objects(dense, compiling=None):
+    """The classes and functions of the user's own that a result needs.
+
+    Args:
+        dense: the original `keras.Model`.
+        compiling: `dict`, arguments of `compile`, if not those of `dense`.
+    """
+    if compiling is None:
+        compiling = compile_state.arguments(dense) or {}
+    return {
+        **rebuild.custom_objects(dense),
+        **compile_state.custom_objects([dense, compiling]),
+    }
+
+
+def load(folder, dense=None, objects=None):
     """Loads the result of `compress` from its folder.
 
     Args:
         folder: `str` or path-like, the folder that `compress` wrote.
         dense: the original `keras.Model`, if available.
+        objects: `dict`, as of `custom_objects`; by default those of `dense`.
 
     Returns:
         A `Compressed`.
@@ -161,15 +186,22 @@ def load(folder, dense=None):
         ValueError: If a file of the result is damaged.
     """
     folder = pathlib.Path(folder)
+    if objects is None:
+        objects = {} if dense is None else custom_objects(dense)
     facts = damage.read_json(folder / workspace.RESULT, dict)
     facts.pop("key")
     points = tuple(
-        Point(**{**facts_, "folder": str(folder / facts_["folder"])})
+        Point(
+            **{**facts_, "folder": str(folder / facts_["folder"])},
+            objects=objects,
+        )
         for facts_ in facts.pop("points")
     )
     if facts["report"]:
         facts["report"] = str(folder / pathlib.Path(facts["report"]).name)
-    model = loading.load_model(str(folder / "model.keras"))
+    model = loading.load_model(
+        str(folder / "model.keras"), custom_objects=objects
+    )
     if not isinstance(model, keras.Model):
         raise TypeError(
             "The model of a result must be a keras.Model. Received: "

@@ -57,6 +57,7 @@ def write(job, best, answers, facts, key, labels=()):
                 labels=labels,
                 core=job.core,
             )
+    objects = compressed.custom_objects(job.model, job.task.compiling())
     points = []
     for number, answer in enumerate(answers, start=1):
         place = folder / POINTS / f"{number}"
@@ -72,6 +73,7 @@ def write(job, best, answers, facts, key, labels=()):
                 answer.kept,
                 answer.curve,
                 str(space.out / POINTS / f"{number}"),
+                objects,
             )
         )
     found = compressed.Compressed(
@@ -122,6 +124,7 @@ def named(job, facts):
     return found | facts["numbers"]
 
 
-def load(out, dense):
+def load(out, dense, task):
     """The result of a finished run, a `Compressed`."""
-    return compressed.load(pathlib.Path(out), dense)
+    objects = compressed.custom_objects(dense, task.compiling())
+    return compressed.load(pathlib.Path(out), dense, objects)

@@ -150,8 +150,20 @@ class BatchesTest(parameterized.TestCase):
         self.assertEqual(later.epoch, 3)
         self.assertIsNot(later, data)
 
+    def test_samples_that_are_no_batches(self):
+        found = source(list(zip(X, Y, strict=True)))
+        with self.assertRaisesRegex(
+            ValueError, r"training must come in batches.*\(2,\), \(\). Batch"
+        ):
+            found.first(3)
+
     @parameterized.parameters(
-        (None, "Data are needed"), (3, "must be arrays"), ("no.npz", "existing")
+        ([[[1.0, 2.0]], [1]], "a list with 1.0 in it"),
+        (([[1.0, 2.0]], [1]), "a tuple with 1.0 in it"),
+        ((X, Y.tolist()), "a tuple with 0 in it. Convert lists"),
+        (None, "Data are needed"),
+        (3, "must be arrays"),
+        ("no.npz", "existing"),
     )
     def test_what_is_no_data(self, data, text):
         with self.assertRaisesRegex((ValueError, FileNotFoundError), text):
@@ -177,6 +189,21 @@ class FilesTest(parameterized.TestCase):
         self.assertCountEqual(x, ["left", "right"])
         self.assertCountEqual(y, ["kind", "size"])
 
+    @parameterized.parameters("val", "valid", "validation", "test")
+    def test_a_file_of_several_splits(self, name):
+        path = self.folder / "data.npz"
+        parts = {f"x_{name}": X + 1, f"y_{name}": Y + 1}
+        np.savez(path, x_train=X, y_train=Y, **parts)
+        for purpose, shift in (("training", 0), ("validation", 1)):
+            ((x, y, _),) = source(str(path), purpose).batches()
+            np.testing.assert_array_equal(x, X + shift)
+            np.testing.assert_array_equal(y, Y + shift)
+        np.savez(path, x_train=X, y_train=Y)
+        with self.assertRaisesRegex(
+            ValueError, "for validation: x_val .*has x_train, y_train"
+        ):
+            source(str(path), "validation")
+
     def test_names_that_say_nothing(self):
         path = self.folder / "data.npz"
         np.savez(path, images=X, labels=Y)
@@ -196,6 +223,11 @@ class FilesTest(parameterized.TestCase):
         found = source(str(self.folder), "validation", net)
         for x, y, _ in found.batches():
             np.testing.assert_array_equal(x[:, 0, 0, 0] > 100, y == 1)
+        sources.check_classes(found, found)
+        (self.folder / "ant").mkdir()
+        other = source(str(self.folder), "training", net)
+        with self.assertRaisesRegex(ValueError, "'ant' only in training"):
+            sources.check_classes(other, found)
 
 
 if __name__ == "__main__":
