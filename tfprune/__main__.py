@@ -2,7 +2,7 @@
 
 import sys
 
-from tfprune.cli import program
+import tfprune_command
 
 if __name__ == "__main__":
-    sys.exit(program.main())
+    sys.exit(tfprune_command.main())
