@@ -98,9 +98,9 @@ def room(module):
 
 
 def stands_in_a_room(source):
-    """A file of the library lies in a folder; the face alone does not."""
+    """A file of the library lies in a folder; its face and door do not."""
     if source.in_library and len(source.path.parts) == 2:
-        if source.path.name != "__init__.py":
+        if source.path.name not in ("__init__.py", "__main__.py"):
             yield 1, "a module stands in a room, one of the folders of tfprune"
 
 

@@ -13,12 +13,12 @@ import keras
 import numpy as np
 
 from tfprune.export.convert import converter
-from tfprune.export.convert import dilations
-from tfprune.export.convert import graph_types
-from tfprune.export.convert import ids
-from tfprune.export.convert import own_scales
-from tfprune.export.convert import plain_ops
 from tfprune.export.convert import states
+from tfprune.export.convert.rewritten import dilations
+from tfprune.export.convert.rewritten import graph_types
+from tfprune.export.convert.rewritten import ids
+from tfprune.export.convert.rewritten import own_scales
+from tfprune.export.convert.rewritten import plain_ops
 from tfprune.export.convert.traced import plain_names
 from tfprune.graph import values
 

@@ -11,7 +11,7 @@ import pathlib
 import numpy as np
 
 from tfprune.export.convert import converter
-from tfprune.export.convert import plain_ops
+from tfprune.export.convert.rewritten import plain_ops
 
 # From here on a number masks, and does not score.
 _HUGE = 1e4

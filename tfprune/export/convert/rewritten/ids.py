@@ -11,7 +11,7 @@ import collections
 import numpy as np
 from absl import logging
 
-from tfprune.export.convert import plain_ops
+from tfprune.export.convert.rewritten import plain_ops
 
 # Ops that only move the elements of their first input.
 _MOVES = frozenset(

@@ -6,7 +6,7 @@ ops read, too, is then clipped for all of them; so is a sum of int16.
 
 import collections
 
-from tfprune.export.convert import plain_ops
+from tfprune.export.convert.rewritten import plain_ops
 
 _LIMITS = {"Minimum": ("Sub", 0, 1), "Maximum": ("AddV2", 1, 0)}
 
