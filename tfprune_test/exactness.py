@@ -74,6 +74,16 @@ def strip_masked(model, rate=0.5, seed=0, silence=0.0):
     return strip_sparse(graph, masked, keep, seed)
 
 
+def half(model):
+    """A `Cut` that removes half of each group, rounded down."""
+    graph = read.channel_graph(model)
+    keep = np.ones(graph.size, bool)
+    for group in graph.groups:
+        if not group.frozen:
+            keep[group.labels[: len(group) // 2]] = False
+    return cut_lib.Cut(graph, keep)
+
+
 def strip_sparse(graph, masked, keep, seed=0):
     """Strips a model that has zeros already; `Stripped`."""
     small = stripping.strip(masked, verify=False)

@@ -43,7 +43,7 @@ CONV = {
 }
 
 
-def multiply_adds(graph, prefix):
+def multiply_adds(graph, prefix, keep=None):
     """Multiply-adds of the first layer whose path begins with `prefix`."""
-    rows = counting.Meter(graph).by_layer()
+    rows = counting.Meter(graph).by_layer(keep)
     return next(row.macs for row in rows if row.layer.startswith(prefix))

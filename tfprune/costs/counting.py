@@ -239,7 +239,7 @@ def cost(
 
 
 def check_sizes(graph):
-    """Raises a `ValueError` if an input of the model has an unknown size."""
+    """Raises a `ValueError` if an input or a tensor has an unknown size."""
     shapes = [x.shape[1:] for x in graph.inputs]
     if any(None in shape for shape in shapes):
         raise ValueError(
@@ -247,6 +247,17 @@ def check_sizes(graph):
             f"model={graph.model.name!r} with inputs of shape {shapes}, "
             "without the batch axis. Pass input_shape=... with all sizes."
         )
+    # The batch may have been moved to another axis.
+    batch = int(any(x.shape[0] is None for x in graph.inputs))
+    for step in graph.steps:
+        for shape in (x.shape for x in step.outputs):
+            if shape.count(None) > batch:
+                raise ValueError(
+                    "Costs need tensors of known size. Received: "
+                    f"model={graph.model.name!r}, whose {step.op} "
+                    f"{step.layer!r} makes a tensor of shape {shape}. Give it "
+                    "the sizes, or a compute_output_shape that does."
+                )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

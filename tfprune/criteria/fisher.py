@@ -13,7 +13,8 @@ approximates it. From mini-batches of `B` samples that is
 
     h_ii = mean over mini-batches of B (dL/dw_i)^2
 
-which is exact for `B = 1`, and for larger `B` if the mean gradient is zero.
+where each counts by its size. This is exact for `B = 1`, and for larger `B` if
+the mean gradient is zero.
 """
 
 import dataclasses
@@ -57,7 +58,7 @@ class Fisher(criterion_lib.Criterion):
         """Returns each channel's predicted loss, shape `(graph.size,)`."""
         reads = [b for b in graph.bindings if b.role == channel_graph.READS]
         squares = {id(b.variable): 0.0 for b in reads}
-        batches = 0
+        samples = 0
         for gradients, count in probe.gradients(
             graph,
             data,
@@ -67,11 +68,12 @@ class Fisher(criterion_lib.Criterion):
             self.limit,
         ):
             for key in squares:
-                squares[key] = squares[key] + count * np.square(gradients[key])
-            batches += 1
+                square = count * np.square(gradients[key])
+                squares[key] = squares[key] + count * square
+            samples += count
 
         def loss(variable):
-            curvature = squares[id(variable)] / batches  # h
+            curvature = squares[id(variable)] / samples  # h
             return curvature * np.square(values.numpy(variable)) / 2
 
         return score.summed(graph, ((b, loss(b.variable)) for b in reads))

@@ -14,6 +14,13 @@ Biases, shifts and moving means are left out, because they would add to the
 flow; the authors' code takes their absolute values. R overflows in deep
 networks, so the authors compute in double precision; here the input and R are
 scaled down until they fit, which scales all scores alike.
+
+The paper's network is a product of weights: ReLU passes on all of the flow,
+which is positive. Other activations would hold it up where they saturate: the
+gradient of a final softmax or sigmoid is zero. So R is taken at the logits, and
+hidden activations are linear. Only gates, which multiply other tensors, and
+recurrent layers keep theirs: without limits their flow would grow beyond all
+bounds.
 """
 
 import dataclasses
@@ -31,8 +38,25 @@ from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import probe
 from tfprune.scoring import score
 
-_SHIFTS = ("bias", "beta", "moving_mean")
+_SHIFTS = ("bias", "beta", "mean")  # Moving ones, and of Normalization.
 _SCALES = 10.0 ** np.arange(0, -31, -5)
+# Where a tensor can be the gate of another one.
+_PRODUCTS = ("Multiply", "Matmul", "Einsum", "Dot")
+# Ops that are activations, by what passes positive numbers on in their stead.
+_OPS = {
+    name: stand_in
+    for stand_in, names in (
+        (
+            "Relu",
+            "Relu6 Sigmoid SparseSigmoid Softplus Softsign LogSigmoid Silu Elu "
+            "Selu Gelu Celu HardSigmoid HardTanh HardSilu Mish Softmax "
+            "LogSoftmax Squareplus SparsePlus TanhShrink SoftShrink HardShrink "
+            "Threshold Sparsemax",
+        ),
+        ("Absolute", "Tanh"),
+    )
+    for name in names.split()
+}
 
 
 @criterion_lib.register(
@@ -56,12 +80,12 @@ class SynFlow(criterion_lib.Criterion):
         """Returns the flow through each channel, shape `(graph.size,)`.
 
         Raises:
-            ValueError: If the model's inputs have unknown sizes, or the flow
-                overflows despite the scaling.
+            ValueError: If the model's inputs have unknown sizes, the flow
+                overflows despite the scaling, or there is none.
         """
         del data
         flows = self.flows(graph)
-        return score.summed(
+        scores = score.summed(
             graph,
             (
                 (b, flows[id(b.variable)])
@@ -69,14 +93,22 @@ class SynFlow(criterion_lib.Criterion):
                 if b.role == channel_graph.WRITES and id(b.variable) in flows
             ),
         )
+        if graph.removable.any() and not scores[graph.removable].any():
+            raise ValueError(
+                "Some of the flow must pass. Received: model="
+                f"{graph.model.name!r}, in which it is zero in every channel "
+                "that can be removed. A layer on the way has only zeros or "
+                "very small weights, or an activation that stops it. Use "
+                "another criterion, such as 'l1'."
+            )
+        return scores
 
     def flows(self, graph):
         """Returns `|w * dR/dw|` as a `dict` keyed by `id(variable)`."""
         counting.check_sizes(graph)
         shapes = [x.shape[1:] for x in graph.inputs]
-        absolute = rebuild.build(
-            graph.model, document.copied(graph.config), _absolute
-        )
+        config = _linear(document.copied(graph.config), _gates(graph))
+        absolute = rebuild.build(graph.model, config, _absolute)
         copied = read.channel_graph(absolute)
         for scale in _SCALES:
             gradients = self._gradients(copied, shapes, scale)
@@ -122,3 +154,61 @@ def _absolute(variable):
     array = np.abs(values.numpy(variable, exact=True))
     name = variable.path.rsplit("/", 1)[-1]
     return np.zeros_like(array) if name.endswith(_SHIFTS) else array
+
+
+def _gates(graph):
+    """The paths of the layers and ops that make a gate of another tensor."""
+    readers = {}
+    for step in graph.steps:
+        for x in step.inputs:
+            readers.setdefault(id(x), []).append(step)
+
+    def reaches_product(step):
+        for reader in (r for x in step.outputs for r in readers.get(id(x), ())):
+            if reader.op in _PRODUCTS and len(reader.inputs) > 1:
+                return True
+            weights = getattr(graph.layers[reader.layer], "weights", ())
+            if not weights and reaches_product(reader):
+                return True
+        return False
+
+    return {step.layer for step in graph.steps if reaches_product(step)}
+
+
+def _linear(config, gates, path=""):
+    """Takes the activations out of a config, but for those of gates."""
+    for entry in config["layers"]:
+        inner = entry["config"]
+        here = path + (entry.get("name") or inner["name"])
+        if isinstance(inner.get("layers"), list):
+            _linear(inner, gates, here + "/")
+        elif here not in gates:
+            _make_linear(entry)
+    return config
+
+
+def _make_linear(entry):
+    inner, name = entry["config"], entry["class_name"]
+    module = entry.get("module") or ""
+    if ".ops." in module and module.startswith("keras."):
+        if name in _OPS:
+            # In the same module of Keras as the activation.
+            entry["class_name"] = entry["registered_name"] = _OPS[name]
+            entry["config"] = {"name": inner["name"]}
+        return
+    if name in ("TimeDistributed", "SpectralNormalization", "PruningWrapper"):
+        _make_linear(inner["layer"])
+    if module != "keras.layers":
+        return
+    if name == "Softmax":
+        entry["class_name"] = "ReLU"
+        kept = ("name", "trainable", "dtype")
+        entry["config"] = {k: v for k, v in inner.items() if k in kept}
+        for node in entry.get("inbound_nodes", ()):
+            node["kwargs"] = {}  # A mask.
+    elif name == "ReLU":
+        inner.update(max_value=None, threshold=0.0)
+    elif name == "Rescaling":  # To [-1, 1], it would stop the flow.
+        inner["offset"] = 0.0
+    elif "activation" in inner and "recurrent_initializer" not in inner:
+        inner["activation"] = "linear"

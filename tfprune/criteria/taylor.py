@@ -7,6 +7,8 @@ removing the channel is
 
     I_c = mean over mini-batches of (z_c dL/dz_c)^2
 
+where each counts by its size: the last one may be small, and noisy.
+
 A gate at the weights `K[c]` that read the channel has the gradient
 `sum(K[c] * dL/dK[c])`, so no gate needs to be inserted. A channel that several
 layers read has one gate, and `I_c` is divided by the number of readers, as in
@@ -60,8 +62,8 @@ class Taylor(criterion_lib.Criterion):
         """Returns `I_c` for each channel, shape `(graph.size,)`."""
         reads = [b for b in graph.bindings if b.role == channel_graph.READS]
         weights = {id(b): values.numpy(b.variable) for b in reads}
-        total, batches = np.zeros(graph.size), 0
-        for gradients, _ in probe.gradients(
+        total, samples = np.zeros(graph.size), 0
+        for gradients, count in probe.gradients(
             graph,
             data,
             "the criterion 'taylor'",
@@ -73,6 +75,6 @@ class Taylor(criterion_lib.Criterion):
                 (b, weights[id(b)] * gradients[id(b.variable)]) for b in reads
             )
             gate = score.summed(graph, products)  # z_c dL/dz_c
-            total += np.square(gate)
-            batches += 1
-        return total / batches / np.maximum(score.counted(graph, reads), 1)
+            total += count * np.square(gate)
+            samples += count
+        return total / samples / np.maximum(score.counted(graph, reads), 1)

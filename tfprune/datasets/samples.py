@@ -23,6 +23,7 @@ def batches(
     labels=False,
     model=None,
     loss=None,
+    weights=False,
 ):
     """Yields batches of any kind of data.
 
@@ -40,9 +41,10 @@ def batches(
             `x` is then the flat list of its inputs.
         loss: as for `keras.Model.compile`, if the labels are meant for
             another loss than the model's.
+        weights: `bool`, whether to yield those of the samples, too.
 
     Yields:
-        `(x, y)`, numpy; `y` is `None` if there are no labels.
+        `(x, y)`, or `(x, y, weights)`, numpy; `None` for what is not given.
 
     Raises:
         ValueError: If there are no data, no samples or no required labels, if
@@ -56,14 +58,14 @@ def batches(
     _check_given(data, purpose, limit)
     seen = 0
     for batch in _iterate(data, batch_size, purpose):
-        x, y = _pair(batch)
+        x, y, weighed = _parts(batch)
         if labels and y is None:
             raise ValueError(
                 f"Labels are needed for {purpose}. Received: data of type "
                 f"{type(data).__name__} that gives only inputs. Pass "
                 "(x, y), or batches (x, y)."
             )
-        x, y = keras.tree.map_structure(_numpy, (x, y))
+        x, y, weighed = keras.tree.map_structure(_numpy, (x, y, weighed))
         if model is not None:
             x = _flat_inputs(model, x, purpose)
             x = [
@@ -79,8 +81,10 @@ def batches(
             checks.labels(y, model, purpose, seen, loss)
         if limit is not None and seen + count > limit:
             count = limit - seen
-            x, y = keras.tree.map_structure(_take(slice(count)), (x, y))
-        yield x, y
+            x, y, weighed = keras.tree.map_structure(
+                _take(slice(count)), (x, y, weighed)
+            )
+        yield (x, y, weighed) if weights else (x, y)
         seen += count
         if seen == limit:
             return
@@ -230,7 +234,7 @@ def _is_arrays(data):
 
 
 def _slices(data, batch_size, purpose):
-    data = _pair(data) if isinstance(data, tuple) else (data, None)
+    data = _parts(data)
     lengths = {len(part) for part in keras.tree.flatten(data) if _given(part)}
     if len(lengths) > 1:
         raise ValueError(
@@ -251,16 +255,16 @@ def _given(part):
     return part is not None
 
 
-def _pair(batch):
-    """`(x, y)` of a batch, `y` is `None` if it has no labels."""
+def _parts(batch):
+    """`(x, y, weights)` of a batch, `None` for what it does not have."""
     if not isinstance(batch, tuple):
-        return batch, None
+        return batch, None, None
     if len(batch) > 3 or not batch:
         raise ValueError(
             "A batch must be x, (x, y) or (x, y, weights). Received: a tuple "
             f"of {len(batch)}. Pass several inputs as a list or a dict."
         )
-    return batch[0], batch[1] if len(batch) > 1 else None
+    return *batch, *(None,) * (3 - len(batch))
 
 
 def _check_counts(y, count, purpose):

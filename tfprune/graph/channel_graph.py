@@ -112,7 +112,8 @@ class Group:
     """Channels that pass through exactly the same axes.
 
     Attributes:
-        name: `str`, the layer that writes them first.
+        name: `str`, the layer that writes them first; if that writes several
+            groups that can be removed, the next ones are "layer#2", ...
         labels: int array, the channels.
         writers, readers: tuples of layer paths.
         frozen: `None`, or `(layer, reason)` that keeps the channels.
@@ -229,7 +230,7 @@ class ChannelGraph(printed.Printed):
             w, r = tuple(writers[i]), tuple(readers[i])
             name = w[0] if w else (r[0] if r else "input")
             groups.append(Group(name, channels, w, r, frozen))
-        return tuple(sorted(groups, key=lambda g: int(g.labels[0])))
+        return _named(sorted(groups, key=lambda g: int(g.labels[0])))
 
     @functools.cached_property
     def axes(self):
@@ -308,3 +309,21 @@ class ChannelGraph(printed.Printed):
                 )
             )
         return found
+
+
+def unique(names):
+    """Tells names apart: `["a", "a"]` becomes `["a", "a#2"]`."""
+    seen, found = collections.Counter(), []
+    for name in names:
+        seen[name] += 1
+        found.append(name + f"#{seen[name]}" * (seen[name] > 1))
+    return found
+
+
+def _named(groups):
+    """The groups; those that can be removed have unique names."""
+    free = [g for g in groups if g.frozen is None]
+    names = dict(zip(free, unique(g.name for g in free), strict=True))
+    return tuple(
+        dataclasses.replace(g, name=names.get(g, g.name)) for g in groups
+    )

@@ -75,6 +75,11 @@ def restored(new):
     return new
 
 
+def defines(model, name):
+    """Whether the user's class of a model defines a method itself."""
+    return _is_own(type(_ORIGINS.get(model, model)), name)
+
+
 def _is_own(cls, name):
     """Whether a class defines a method of a model itself."""
     own = [c for c in cls.__mro__ if not c.__module__.startswith("keras.")]

@@ -5,8 +5,10 @@ in inference mode throughout: batch normalization uses its moving statistics,
 dropout passes everything on.
 """
 
+import copy as copy_lib
 import dataclasses
 import itertools
+import warnings
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ import numpy as np
 from tfprune.datasets import samples
 from tfprune.graph import compile_state
 from tfprune.graph import document
+from tfprune.graph import model_class
 from tfprune.graph import rebuild
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
@@ -94,9 +97,10 @@ def clone(graph, config=None):
 def gradients(graph, data, purpose, loss=None, batch_size=32, limit=None):
     """Yields the gradients of the loss with respect to the weights, per batch.
 
-    The loss is that of the data alone, without regularizers. To support every
-    backend, a copy of the model runs `train_on_batch` with an optimizer that
-    records gradients and takes no step.
+    The loss is that of the data alone, without regularizers: the mean over the
+    batch, whatever the loss reduces it to, of losses times sample weights if
+    the data have them. To support every backend, a copy of the model runs
+    `train_on_batch` with an optimizer that records gradients and takes no step.
 
     Args:
         graph: a `ChannelGraph`.
@@ -113,7 +117,7 @@ def gradients(graph, data, purpose, loss=None, batch_size=32, limit=None):
         ValueError: If there is no loss, or as `samples.batches`.
     """
     copy, ids, recorder = _recording(graph, purpose, loss)
-    for x, y in samples.batches(
+    for x, y, weights in samples.batches(
         data,
         purpose,
         batch_size,
@@ -121,8 +125,9 @@ def gradients(graph, data, purpose, loss=None, batch_size=32, limit=None):
         labels=True,
         model=graph.model,
         loss=loss,
+        weights=True,
     ):
-        copy.train_on_batch(x, y)
+        copy.train_on_batch(x, y, sample_weight=weights)
         found = {
             key: values.numpy(gradient)
             for key, gradient in zip(ids, recorder.gradients, strict=True)
@@ -132,7 +137,15 @@ def gradients(graph, data, purpose, loss=None, batch_size=32, limit=None):
 
 def _recording(graph, purpose, loss):
     """A recording copy of the model, the ids of its variables, the recorder."""
+    if loss is None and model_class.defines(graph.model, "compute_loss"):
+        warnings.warn(
+            f"The compute_loss of model {graph.model.name!r} is not used for "
+            f"{purpose}, only the loss that it was compiled with. Pass the "
+            "whole one as the criterion's `loss`.",
+            stacklevel=2,
+        )
     settings = loss_settings(graph.model, purpose, loss)
+    settings["loss"] = keras.tree.map_structure(_as_mean, settings["loss"])
     config = _for_gradients(document.copied(graph.config))
     plain = clone(graph, config)
     pairs = zip(plain.weights, graph.model.weights, strict=True)
@@ -140,6 +153,8 @@ def _recording(graph, purpose, loss):
     output = plain.outputs[0] if _is_sequence(plain) else plain.output
     copy = Inference(plain.inputs, output, name=plain.name)
     copy.trainable = True
+    for variable in copy.variables:
+        variable.regularizer = None
     recorder = _Recorder()
     copy.compile(
         optimizer=recorder,
@@ -184,16 +199,27 @@ def loss_settings(model, purpose, loss=None):
     return {"loss": model.loss, "loss_weights": given.get("loss_weights")}
 
 
-def _for_gradients(config):
+def _as_mean(loss):
+    """A loss that is the mean over a batch instead of its sum."""
+    if getattr(loss, "reduction", "") in ("sum", "none", None):
+        loss = copy_lib.copy(loss)
+        loss.reduction = "sum_over_batch_size"
+    return loss
+
+
+def _for_gradients(nested):
     """A trainable config in float32, with the loss on data alone.
 
     Half precision would need loss scaling, whose first steps overflow.
     """
-    for entry in config["layers"]:
-        inner = entry["config"]
-        if isinstance(inner.get("layers"), list):
-            _for_gradients(inner)
-        if entry.get("module") == "keras.layers":
+    if isinstance(nested, (list, tuple)):
+        for part in nested:
+            _for_gradients(part)
+    if not isinstance(nested, dict):
+        return nested
+    inner = nested.get("config")
+    if isinstance(inner, dict) and "class_name" in nested:
+        if nested.get("module") == "keras.layers":
             inner.update(
                 {key: None for key in inner if key.endswith("_regularizer")}
             )
@@ -201,7 +227,11 @@ def _for_gradients(config):
             inner["trainable"] = True
         if _is_half(inner.get("dtype")):
             inner["dtype"] = "float32"
-    return config
+    # Layers within layers, such as the cell of an RNN, are deeper inside.
+    for key, part in nested.items():
+        if key != "inbound_nodes":
+            _for_gradients(part)
+    return nested
 
 
 def _is_half(policy):

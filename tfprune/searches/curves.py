@@ -84,14 +84,20 @@ class Sensitivity(printed.Printed):
 
         Returns:
             `dict` from group to ratio, a budget for `tfprune.prune`, without
-            the groups that stay whole.
+            the groups that stay whole; 0 for those whose layer writes others
+            that do not.
         """
-        found = {}
-        for group, curve in self.curves().items():
+        found, curves = {}, self.curves()
+        for group, curve in curves.items():
             for point in curve:
                 if self.dense - point.value > drop + 1e-9:
                     break
                 found[group] = point.ratio
+        # The name of a layer stands for all groups that it writes, unless
+        # they are named as well.
+        for group in curves:
+            if group.partition("#")[0] in found:
+                found.setdefault(group, 0.0)
         return found
 
     def tables(self):
@@ -186,7 +192,7 @@ def sensitivity(
     samples.check_repeatable(data, _PURPOSE)
     ratios = _checked(ratios)
     graph = read.channel_graph(model)
-    chosen = _named(graph, groups)
+    chosen = _chosen(graph, groups)
     scores = score.channel_scores(graph, criterion, data)
     evaluation = masked_evaluation.MaskedEvaluation(graph, data, metric, limit)
     bar = progress_bar.bar(progress)
@@ -195,11 +201,11 @@ def sensitivity(
         dense = evaluation.value(np.ones(graph.size, bool))
         bar.advance(task)
         points = []
-        for name, group in chosen:
+        for group in chosen:
             for ratio in ratios:
                 keep, kept = _without(graph, group, scores, ratio)
                 value = evaluation.value(keep)
-                points.append(Point(name, ratio, kept, len(group), value))
+                points.append(Point(group.name, ratio, kept, len(group), value))
                 bar.advance(task)
     name = tally.ACCURACY
     if metric is not None:
@@ -217,17 +223,15 @@ def _checked(ratios):
     return ratios
 
 
-def _named(graph, patterns):
-    """Pairs of a unique name and a removable group."""
+def _chosen(graph, patterns):
+    """The removable groups that match any of the patterns."""
     patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-    found, seen = [], {}
-    for group in graph.groups:
-        fits = any(candidates_lib.matches(group, p) for p in patterns)
-        if group.frozen or not fits:
-            continue
-        seen[group.name] = seen.get(group.name, 0) + 1
-        number = seen[group.name]
-        found.append((group.name + f"#{number}" * (number > 1), group))
+    found = [
+        group
+        for group in graph.groups
+        if not group.frozen
+        and any(candidates_lib.matches(group, p) for p in patterns)
+    ]
     if not found:
         known = [g.name for g in graph.groups if not g.frozen]
         raise ValueError(

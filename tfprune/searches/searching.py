@@ -13,6 +13,7 @@ from tfprune.core import progress_bar
 from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.core.files import atomic
+from tfprune.graph import channel_graph
 from tfprune.searches import amc
 from tfprune.searches import objective
 from tfprune.searches import strategies
@@ -102,7 +103,8 @@ class Search(printed.Printed):
             objective.Trial(**{**trial, "kept": tuple(trial["kept"])})
             for trial in found.pop("trials")
         )
-        groups = tuple(found.pop("groups"))
+        # Older files give all groups of a layer its name.
+        groups = tuple(channel_graph.unique(found.pop("groups")))
         return cls(trials=trials, groups=groups, model=None, **found)
 
     def save(self, path):

@@ -97,8 +97,9 @@ class Candidates:
         counts, used = [], set()
         for group, order in zip(self.groups, self.order, strict=True):
             fit = [p for p in ratios if group in fitting[p]]
-            # An exact name takes precedence over a pattern.
-            fit.sort(key=lambda p: p not in _names(group))
+            # An exact name takes precedence over a pattern, and the name of
+            # the group over that of a layer that writes several.
+            fit.sort(key=lambda p: (p != group.name, p not in group.writers))
             used |= set(fit)
             share = ratios[fit[0]] if fit else 0.0
             # 64 * (1 - 0.1) is 57.599...: the floor is meant, but 0.7 * 30

@@ -17,6 +17,19 @@ def mask(graph, *gone):
     return keep
 
 
+class Longer(LAYERS.Layer):
+    """Does not tell how long its output is."""
+
+    def build(self, _):
+        self.scale = self.add_weight(())
+
+    def call(self, x):
+        return self.scale * keras.ops.concatenate([x, x], 1)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor((x.shape[0], None, x.shape[2]), x.dtype)
+
+
 class MeterTest(parameterized.TestCase):
     def test_costs_of_a_chain(self):
         graph = graphs.chain(2, 4, 6, 2, positions=5)
@@ -53,6 +66,19 @@ class MeterTest(parameterized.TestCase):
         self.assertEqual(meter.params(keep), cost.params)
         self.assertEqual(meter.channels(keep), cost.channels)
         self.assertEqual(meter.peak_bytes(keep), cost.peak_bytes)
+
+    def test_a_size_that_a_layer_does_not_tell(self):
+        inputs = keras.Input((4, 3))
+        x = LAYERS.Dense(2)(Longer(name="longer")(inputs))
+        graph = read.channel_graph(keras.Model(inputs, x))
+        with self.assertRaisesRegex(ValueError, "known size.*Longer 'longer'"):
+            counting.check_sizes(graph)
+
+    def test_a_batch_on_another_axis_is_no_unknown_size(self):
+        inputs = keras.Input((4, 3))
+        x = keras.ops.transpose(inputs, (1, 0, 2))
+        x = LAYERS.Dense(2)(keras.ops.transpose(x, (1, 0, 2)))
+        counting.check_sizes(read.channel_graph(keras.Model(inputs, x)))
 
     def test_joined_channels_count_everywhere(self):
         sketch = graphs.Sketch(2)

@@ -27,6 +27,14 @@ class FisherTest(parameterized.TestCase):
         scores = score.channel_scores(graph, criterion, (X, Y))
         np.testing.assert_allclose(scores[group.labels], expected, atol=1e-8)
 
+    def test_batches_count_by_their_size(self):
+        group, graph = small_nets.group(small_nets.chain(), "writer")
+        x = np.concatenate([X, [[0.6, 0.2]]])  # The last one is a batch.
+        criterion = fisher.Fisher(small_nets.mean_output, 2)
+        scores = score.channel_scores(graph, criterion, (x, np.zeros(3)))
+        expected = [(2 * 2 * 0.2**2 + 0.6**2) / 3 / 2, 0.2**2 / 3 / 2]
+        np.testing.assert_allclose(scores[group.labels], expected, rtol=1e-5)
+
     def test_a_weight_of_three_counts_nine_times(self):
         model = small_nets.chain()
         model.get_layer("reader0").kernel.assign([[3.0], [1.0]])

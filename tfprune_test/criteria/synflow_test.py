@@ -11,6 +11,8 @@ from tfprune.graph import read
 from tfprune.scoring import score
 from tfprune_test import small_nets
 
+layers = keras.layers
+WIDE = keras.initializers.RandomNormal(0, 20, seed=0)
 pytestmark = pytest.mark.any_backend
 
 
@@ -43,6 +45,53 @@ class SynFlowTest(absltest.TestCase):
         sums = np.array([flows[id(w)].sum() for w in kernels])
         self.assertGreater(sums[0], 0)
         np.testing.assert_allclose(sums / sums[0], 1, rtol=1e-4)
+
+    def test_the_flow_is_that_of_the_logits(self):
+        def net(final, hidden="relu"):
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((6,))
+            x = layers.Dense(5, kernel_initializer=WIDE)(inputs)
+            x = hidden(x) if callable(hidden) else layers.Activation(hidden)(x)
+            x = layers.Dense(3, kernel_initializer=WIDE)(x)
+            return keras.Model(inputs, final(x))
+
+        def scores(model):
+            return score.channel_scores(read.channel_graph(model), "synflow")
+
+        expected = scores(net(layers.Activation("linear")))
+        self.assertGreater(expected.max(), 0)
+        for final in (
+            layers.Activation("softmax"),
+            layers.Activation("sigmoid"),
+            layers.Softmax(),
+            keras.ops.softmax,
+            keras.ops.tanh,
+            layers.ReLU(6),
+            layers.Dense(3, "softmax", kernel_initializer="identity"),
+        ):
+            found = scores(net(final))[: len(expected)]
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+        for hidden in ("tanh", "sigmoid", "relu6", keras.ops.relu6):
+            found = scores(net(layers.Activation("linear"), hidden))
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+    def test_gates_keep_their_limits(self):
+        inputs = keras.Input((4,))
+        x = layers.Rescaling(2.0, offset=-9.0)(inputs)
+        for _ in range(12):  # Without limits, x to the power of 2^12.
+            gate = layers.Dense(4, "sigmoid", kernel_initializer="ones")(x)
+            x = layers.Multiply()([x, layers.Reshape((4,))(gate)])
+        model = keras.Model(inputs, layers.Dense(2)(layers.Dense(3)(x)))
+        scores = score.channel_scores(read.channel_graph(model), "synflow")
+        self.assertTrue(np.isfinite(scores).all())
+        self.assertGreater(scores.max(), 0)
+
+    def test_no_flow_at_all_is_an_error(self):
+        inputs = keras.Input((4,))
+        x = layers.Dense(4, kernel_initializer="zeros")(inputs)
+        model = keras.Model(inputs, layers.Dense(4)(x), name="dry")
+        with self.assertRaisesRegex(ValueError, "model='dry', in which"):
+            score.channel_scores(read.channel_graph(model), "synflow")
 
     def test_channels_score_what_flows_into_them(self):
         model = small_nets.pair([[1, -2], [3, 4]], [[5, 6]])

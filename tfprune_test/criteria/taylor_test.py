@@ -28,6 +28,14 @@ class TaylorTest(parameterized.TestCase):
         scores = score.channel_scores(graph, criterion, (X, Y))
         np.testing.assert_allclose(scores[group.labels], expected, atol=1e-8)
 
+    def test_batches_count_by_their_size(self):
+        group, graph = small_nets.group(small_nets.chain(), "writer")
+        x = np.concatenate([X, [[0.6, 0.2]]])  # The last one is a batch.
+        criterion = taylor.Taylor(small_nets.mean_output, 2)
+        scores = score.channel_scores(graph, criterion, (x, np.zeros(3)))
+        expected = [(2 * 0.2**2 + 0.6**2) / 3, 0.2**2 / 3]
+        np.testing.assert_allclose(scores[group.labels], expected, rtol=1e-5)
+
     def test_a_channel_that_two_layers_read_is_divided_by_two(self):
         group, graph = small_nets.group(small_nets.chain(readers=2), "writer")
         criterion = taylor.Taylor(small_nets.mean_output, 1)

@@ -10,6 +10,8 @@ from tfprune.scoring import probe
 
 layers = keras.layers
 
+LAYERS = keras.layers
+
 
 def net(frozen=False, **kwargs):
     """Convolution, normalisation, dropout, classifier; random statistics."""
@@ -133,6 +135,72 @@ class ProbeTest(parameterized.TestCase):
             found.append(gradients[id(each.get_layer("conv").kernel)])
         self.assertIn(half.get_layer("conv").compute_dtype, policy)
         np.testing.assert_allclose(*found, rtol=0.02, atol=1e-3)
+
+    @parameterized.named_parameters(
+        ("a wrapper", lambda **k: LAYERS.TimeDistributed(LAYERS.Dense(2, **k))),
+        ("both ways", lambda **k: LAYERS.Bidirectional(LAYERS.GRU(2, **k))),
+        ("a cell", lambda **k: LAYERS.RNN([LAYERS.GRUCell(2, **k)])),
+    )
+    def test_layers_within_layers_are_as_others(self, make):
+        inputs = keras.Input((3, 2))
+        other = {
+            "kernel_regularizer": "l2",
+            "dtype": "float16",
+            "trainable": False,
+        }
+        found = []
+        for options in ({}, other):
+            layer = make(**options)
+            model = keras.Model(inputs, layer(inputs))
+            rng = np.random.default_rng(0)
+            model.set_weights([rng.normal(size=w.shape) for w in model.weights])
+            x = rng.normal(size=(4, *inputs.shape[1:]))
+            y = np.zeros((4, *model.output_shape[1:]))
+            graph = read.channel_graph(model)
+            ((gradients, _),) = probe.gradients(graph, (x, y), "", "mse")
+            found.append(gradients[id(model.weights[0])])
+        self.assertGreater(np.abs(found[0]).max(), 0)
+        # The weights themselves are rounded.
+        np.testing.assert_allclose(*found, rtol=0.02, atol=2e-3)
+
+    def test_weights_of_samples_are_those_of_their_losses(self):
+        model = net()
+        graph = read.channel_graph(model)
+        x, y = samples(4)
+        kernel = id(model.get_layer("conv").kernel)
+        ((half, _),) = probe.gradients(graph, (x[:2], y[:2]), "", LOSS)
+        data = x, y, np.array([1.0, 1, 0, 0])
+        ((found, _),) = probe.gradients(graph, data, "", LOSS)
+        np.testing.assert_allclose(2 * found[kernel], half[kernel], rtol=1e-5)
+        ((found, _),) = probe.gradients(graph, [data], "", LOSS, limit=2)
+        np.testing.assert_allclose(found[kernel], half[kernel], rtol=1e-5)
+
+    @parameterized.parameters("sum", "none")
+    def test_losses_are_means(self, reduction):
+        model = net()
+        graph = read.channel_graph(model)
+        kernel = id(model.get_layer("conv").kernel)
+        loss = keras.losses.MeanSquaredError()
+        y = np.zeros((6, *model.output_shape[1:]))
+        data = samples()[0], y
+        ((mean, _),) = probe.gradients(graph, data, "", loss)
+        loss = keras.losses.MeanSquaredError(reduction=reduction)
+        model.compile(loss=loss)
+        ((found, _),) = probe.gradients(graph, data, "")
+        np.testing.assert_allclose(found[kernel], mean[kernel], rtol=1e-5)
+        self.assertEqual(loss.reduction, reduction)
+
+    def test_a_loss_that_the_class_computes_is_named(self):
+        class Own(keras.Model):
+            def compute_loss(self, *args, **kwargs):
+                return 0.0
+
+        plain = net()
+        model = Own(plain.inputs, plain.outputs[0], name="own")
+        model.compile(loss=LOSS)
+        graph = read.channel_graph(model)
+        with self.assertWarnsRegex(UserWarning, "compute_loss of model 'own'"):
+            list(probe.gradients(graph, samples(), "a test"))
 
     def test_the_loss_and_weights_of_the_compiled_model_are_taken(self):
         model = net()

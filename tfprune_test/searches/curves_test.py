@@ -1,6 +1,7 @@
 """Each group pruned alone."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import pathlib
@@ -50,6 +51,14 @@ def hand_made():
         curves.Point("c", 0.75, 2, 8, 0.1),
     ]
     return curves.Sensitivity("net", "accuracy", 0.9, tuple(points))
+
+
+def attention():
+    inputs = keras.Input((3, 8))
+    x = layers.MultiHeadAttention(4, 4, name="mha")(inputs, inputs)
+    x = layers.GlobalAveragePooling1D()(x)
+    x = layers.Dense(3, activation="softmax")(x)
+    return keras.Model(inputs, x)
 
 
 class SensitivityTest(parameterized.TestCase):
@@ -138,6 +147,28 @@ class SensitivityTest(parameterized.TestCase):
         ratios = found.ratios(1.0)
         keep = cut_lib.choose(read.channel_graph(model), ratios).keep
         self.assertEqual(int((~keep).sum()), 3 + 4 + 3 + 4)
+
+    def test_groups_of_one_layer_have_ratios_of_their_own(self):
+        model = attention()
+        data = np.ones((4, 3, 8)), np.zeros(4, int)
+        found = curves.sensitivity(model, data, (0.25, 0.5), progress=False)
+        graph = read.channel_graph(model)
+        free = [g for g in graph.groups if not g.frozen]
+        names = ["mha", "mha#2", "mha#3"]
+        self.assertEqual([g.name for g in free], names)
+        self.assertEqual(list(found.curves()), names)
+        keep = cut_lib.choose(graph, found.ratios(1.0)).keep
+        left = [int(keep[g.labels].sum()) for g in free]
+        self.assertEqual(left, [len(g) // 2 for g in free])
+        # Only the first group can go: the others stay whole.
+        points = tuple(
+            dataclasses.replace(p, value=found.dense - (p.group != "mha"))
+            for p in found.points
+        )
+        found = dataclasses.replace(found, points=points)
+        keep = cut_lib.choose(graph, found.ratios(0.1)).keep
+        left = [int(keep[g.labels].sum()) for g in free]
+        self.assertEqual(left, [len(free[0]) // 2, *map(len, free[1:])])
 
     def test_a_table_has_a_row_for_each_group(self):
         table = hand_made().table()

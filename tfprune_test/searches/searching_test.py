@@ -94,6 +94,28 @@ class SearchTest(parameterized.TestCase):
         again = pruning.prune(model, found.ratios)
         self.assertEqual(counting.cost(again).macs, found.best.macs)
 
+    def test_groups_of_one_layer_are_told_apart(self):
+        inputs = keras.Input((3, 8))
+        x = layers.MultiHeadAttention(4, 4, name="mha")(inputs, inputs)
+        x = layers.GlobalAveragePooling1D()(x)
+        model = keras.Model(inputs, layers.Dense(3)(x))
+        data = np.random.default_rng(0).normal(size=(9, 3, 8)), np.ones(9, int)
+        budget = budget_lib.Budget(macs=0.6)
+        found = searching.search(
+            model, data, budget, "random", evaluations=3, progress=False
+        )
+        self.assertEqual(list(found.kept), ["mha", "mha#2", "mha#3"])
+        self.assertEqual(tuple(found.kept.values()), found.best.kept)
+        small = pruning.prune(model, found.ratios)
+        self.assertEqual(counting.cost(small).macs, found.best.macs)
+        asked = objective.Objective(model, data, budget)
+        self.assertLen(asked.groups, 3)
+        asked(dict.fromkeys(asked.groups, 0.5))
+        # As files were written before.
+        written = {**found.to_dict(), "groups": ["mha"] * 3}
+        again = searching.Search.from_dict(written)
+        self.assertEqual(again.ratios, found.ratios)
+
     def test_greedy_finds_the_group_that_does_not_matter(self):
         model, data = lopsided(spare=5)
         options = {"evaluations": 16, "progress": False}

@@ -15,6 +15,7 @@ import numpy as np
 
 from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
+from tfprune.graph.rules import einsum
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
 
@@ -82,7 +83,7 @@ def multi_head_attention(call):
     config = call.config
     sources = _inputs(call)
     if config["output_shape"] is not None or _unsupported(call, sources):
-        return call.freeze_all("attention with gates or over several axes")
+        return _frozen(call, sources)
     heads = call.fresh(config["num_heads"], "heads")
     keys = call.fresh(config["key_dim"], "keys")
     values = call.fresh(config["value_dim"] or config["key_dim"], "values")
@@ -102,7 +103,7 @@ def grouped_query_attention(call):
     config = call.config
     sources = _inputs(call)
     if _unsupported(call, sources):
-        return call.freeze_all("attention with gates or over several axes")
+        return _frozen(call, sources)
     # Keras requires queries and values to have equally many channels.
     query, value, _ = (call.channels(-1, x) for x, _ in sources)
     call.join(query, value)
@@ -122,6 +123,26 @@ def _unsupported(call, sources):
     return call.config.get("use_gate") or any(x.rank != 3 for x, _ in sources)
 
 
+def _frozen(call, sources):
+    """Counts the work of an attention layer whose channels all stay."""
+    query, key, config = sources[0][0], sources[2][0], call.config
+    rows, columns = (
+        math.prod(n or 1 for n in x.shape[1:-1]) for x in (query, key)
+    )
+    for variable in call.live.weights:
+        *_, name, what = variable.path.split("/")
+        if what == "kernel":
+            positions = columns if name in ("key", "value") else rows
+            call.multiply_adds(positions * math.prod(variable.shape))
+    keys = config.get("key_dim") or config.get("head_dim")
+    values = config.get("value_dim") or keys
+    heads = config.get("num_heads") or config.get("num_query_heads")
+    met = config.get("attention_axes") or range(1, key.rank - 1)
+    met = math.prod(key.shape[axis] or 1 for axis in met)
+    call.multiply_adds(rows * met * heads * (keys + values))
+    return call.freeze_all("attention with gates or over several axes")
+
+
 @rulebook.rule("Attention", "AdditiveAttention")
 def attention(call):
     """Queries and keys meet in a product; values are averaged per channel."""
@@ -130,7 +151,9 @@ def attention(call):
     for x in (query, *key) if key else (query, value):
         call.freeze(x.labels, "queries and keys meet in a product")
     labels = value.labels
-    if set(value.varying) - {value.rank - 1}:
+    whole = set(value.varying) <= {value.rank - 1}
+    _weigh(call, query, value, whole)
+    if not whole:
         return call.freeze_all("channels along the time axis of attention")
     found = [labels]
     for shape in call.output_shapes[1:]:
@@ -140,6 +163,26 @@ def attention(call):
     return found
 
 
+def _weigh(call, query, value, whole):
+    """Counts the scores of each query and key, and the weighted values."""
+    pairs = math.prod(n or 1 for n in query.shape[1:-1])
+    pairs *= value.shape[-2] or 1
+    config = call.config
+    if isinstance(call.live, keras.layers.AdditiveAttention):
+        multiplies = config.get("use_scale")  # By a weight per channel.
+    else:
+        multiplies = config.get("score_mode") == "dot"
+    if multiplies:
+        call.multiply_adds(pairs * query.shape[-1])
+    if whole:
+        call.multiply_adds(pairs, call.channels(-1, value))
+    else:
+        call.multiply_adds(pairs * value.shape[-1])
+
+
 @rulebook.rule("Dot")
 def dot(call):
-    return call.freeze_all("Dot mixes channels")
+    axes = call.config["axes"]
+    axis = axes if isinstance(axes, int) else axes[0]
+    summed = call.x.shape[axis]
+    return einsum.frozen_product(call, [summed], "Dot mixes channels")

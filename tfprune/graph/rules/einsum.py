@@ -8,6 +8,7 @@ All other letters pass channels on.
 
 import math
 
+import keras
 import numpy as np
 
 from tfprune.graph import call as call_lib
@@ -55,13 +56,16 @@ def einsum_dense(call):
     call.gain("kernel")
     x, rank = Letters(given, call.x.rank), len(call.output_shapes[0])
     y = Letters(made, rank)
+    _know_sizes(call, x, y)
     if x.elided and not x.left:
+        _count(call, x, y, kernel, {})
         return call.freeze_all("an equation with an ellipsis at the end")[0]
     varying = {c for c in x.order if x.axes[c] in call.x.varying}
     if any(axis in call.x.varying for axis in x.elided):
         varying.add("...")
     summed = {c for c in x.order if c not in y.axes}
     if varying & summed - set(kernel):
+        _count(call, x, y, kernel, {})
         return call.freeze_all("a sum over channels")[0]
     if varying - summed:
         return _passed(call, x, y, kernel, varying)
@@ -77,6 +81,7 @@ def einsum_dense(call):
         reading = {"input_axis": x.axes[c], "padded": not plain}
         call.bind("kernel", kernel.index(c), known[c], READS, **reading)
     if not writes:
+        _count(call, x, y, kernel, {})
         return call.freeze_all("an equation without new channels")[0]
     new, axis = writes[0], y.axes[writes[0]]
     known[new] = call.fresh(call.output_shapes[0][axis])
@@ -88,6 +93,19 @@ def einsum_dense(call):
     _count(call, x, y, kernel, known)
     labels = call.spread(known[new], axis)
     return activation.activate(call, labels)
+
+
+def _know_sizes(call, x, y):
+    """Fills in sizes that `output_shape=(None, 10)` leaves to the input."""
+    sizes = list(call.output_shapes[0])
+    pairs = [(y.axes[c], x.axes[c]) for c in y.order if c in x.axes]
+    # Where the ellipsis is at the end, its axes may not be as many.
+    pairs += zip(y.elided, x.elided, strict=False)
+    for made, given in pairs:
+        if sizes[made] is None:
+            sizes[made] = call.x.shape[given]
+    # In place: a wrapper reads the shapes of the layer inside.
+    call.output_shapes[0] = tuple(sizes)
 
 
 def _passed(call, x, y, kernel, varying):
@@ -161,7 +179,10 @@ def product(call, equation):
         for c in [c for c in letters if c in apart] or letters:
             labels = call.channels(text.index(c), x)
             found.setdefault(c, []).append(labels)
-    call.multiply_adds(math.prod(n or 1 for n in list(sizes.values())[1:]))
+    # The first letter is the batch.
+    rest = [n for c, n in list(sizes.items())[1:] if c not in found]
+    one_of_each = [arrays[0] for arrays in found.values()]
+    call.multiply_adds(math.prod(n or 1 for n in rest), *one_of_each)
     for c, arrays in found.items():
         complete = len(arrays) == sum(c in text for text in inputs)
         if c not in output or not complete:
@@ -185,23 +206,56 @@ def product(call, equation):
     return labels_lib.squeeze(labels)
 
 
+def frozen_product(call, summed, reason):
+    """Keeps all channels of a product whose outputs sum `summed` products."""
+    made = math.prod(n or 1 for n in call.output_shapes[0][1:])
+    call.multiply_adds(made * math.prod(n or 1 for n in summed))
+    return call.freeze_all(reason)[0]
+
+
 @rulebook.rule("ops.Einsum")
 def einsum(call):
     equation = call.argument(0, "subscripts")
-    if "." in equation or "->" not in equation:
-        return call.freeze_all(f"einsum of {equation!r}")[0]
-    return product(call, equation)
+    if "." not in equation and "->" in equation:
+        inputs, output = parse(equation)
+        if len(inputs) == len(call.tensors):
+            return product(call, equation)
+    return frozen_product(
+        call, _summed(call, equation), f"einsum of {equation!r}"
+    )
+
+
+def _summed(call, equation):
+    """The sizes that an einsum sums over, of any operands and notation."""
+    inputs, dots, output = equation.replace(" ", "").partition("->")
+    sizes = {}
+    for text, shape in zip(inputs.split(","), _operands(call), strict=False):
+        axes = Letters(text, len(shape)).axes
+        sizes |= {c: shape[axis] for c, axis in axes.items()}
+    if not dots:  # The output has the letters that stand once.
+        output = [c for c in sizes if inputs.count(c) == 1]
+    return [n for c, n in sizes.items() if c not in output]
+
+
+def _operands(call):
+    """Shapes of the tensors and arrays that an op is called on."""
+    leaves = keras.tree.flatten((call.args, call.kwargs))
+    arrays = [getattr(x, "value", x) for x in leaves]
+    return [tuple(x.shape) for x in arrays if hasattr(x, "shape")]
 
 
 @rulebook.rule("ops.Matmul")
 def matmul(call):
+    summed = _operands(call)[0][-1:]
     ranks = {x.rank for x in call.tensors}
     if len(call.tensors) != 2 or len(ranks) > 1 or min(ranks) < 3:
-        return call.freeze_all("a matmul of tensors whose ranks differ")[0]
+        reason = "a matmul of tensors whose ranks differ"
+        return frozen_product(call, summed, reason)
     a, b = call.tensors
     batch = "abcdefgh"[: a.rank - 2]
     if a.shape[:-2] != b.shape[:-2]:
-        return call.freeze_all("a matmul that broadcasts a tensor")[0]
+        reason = "a matmul that broadcasts a tensor"
+        return frozen_product(call, summed, reason)
     return product(call, f"{batch}xy,{batch}yz->{batch}xz")
 
 
@@ -209,17 +263,25 @@ def matmul(call):
 def dot_product_attention(call):
     """Tensors are `(batch, time, heads, width)`; only heads can be removed."""
     query, key, value, *others = call.tensors
+    pairs = math.prod(x.shape[1] or 1 for x in (query, key))
     heads = {x.shape[2] for x in (query, key, value)}
     if 1 in value.varying or len(heads) > 1:
+        widths = query.shape[3] + value.shape[3]
+        call.multiply_adds(pairs * query.shape[2] * widths)
         return call.freeze_all("attention with shared heads")[0]
     for x in (query, key):
         if 3 in x.varying:
             call.freeze_product(x.labels)
     for x in others:
         call.freeze(x.labels, "an attention mask")
+    width, depth, heads = query.shape[3], value.shape[3], query.shape[2]
     if any(2 in x.varying for x in (query, key, value)):
         one, *rest = [call.channels(2, x) for x in (query, key, value)]
         for labels in rest:
             call.join(one, labels)
+        call.multiply_adds(pairs * (width + depth), one)
+    else:
+        call.multiply_adds(pairs * heads * width)
+        call.multiply_adds(pairs * heads, call.channels(3, value))
     call.drive(value.labels)
     return value.labels

@@ -45,5 +45,9 @@ def time_distributed(call):
     found = rulebook.of(entry, inner.live)(inner)
     call.work += [(steps * n, counted) for n, counted in inner.work]
     call.file_ops = inner.file_ops
+    # The inner rule may know sizes that the layer does not tell.
+    call.output_shapes = [
+        s[:1] + x.shape[1:2] + s[1:] for s in inner.output_shapes
+    ]
     found = found if isinstance(found, list) else [found]
     return [np.expand_dims(labels, 1) for labels in found]

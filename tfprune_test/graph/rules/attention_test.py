@@ -3,8 +3,10 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.surgery import shrinking
 from tfprune.surgery import stripping
 from tfprune.surgery import verification
 from tfprune_test import exactness
@@ -105,6 +107,52 @@ class AttentionTest(exactness.ExactnessTestCase):
         work = models.multiply_adds(graph, "multi_head_attention")
         projections = 7 * 8 * 3 * (4 + 4 + 5 + 5)
         self.assertEqual(work, projections + 7 * 7 * 3 * (4 + 5))
+
+    @parameterized.named_parameters(
+        ("dot", LAYERS.Attention(), 8),
+        ("dot, scaled", LAYERS.Attention(use_scale=True), 8),
+        ("concat", LAYERS.Attention(score_mode="concat"), 0),
+        ("additive", LAYERS.AdditiveAttention(), 8),
+        ("plain sum", LAYERS.AdditiveAttention(use_scale=False), 0),
+    )
+    def test_work_of_plain_attention(self, layer, scores):
+        inputs = keras.Input((7, 5)), keras.Input((4, 3))
+        query = LAYERS.Dense(8)(inputs[0])
+        value, key = (LAYERS.Dense(n)(inputs[1]) for n in (6, 8))
+        x = layer([query, value, key])
+        cut = exactness.half(keras.Model(inputs, LAYERS.Dense(2)(x)))
+        name = layer.name
+        work = models.multiply_adds(cut.graph, name)
+        self.assertEqual(work, 7 * 4 * (scores + 6))
+        work = models.multiply_adds(cut.graph, name, cut.keep)
+        self.assertEqual(work, 7 * 4 * (scores + 3))
+        again = read.channel_graph(shrinking.apply(cut))
+        work = models.multiply_adds(again, name)
+        self.assertEqual(work, 7 * 4 * (scores + 3))
+
+    def test_work_of_attention_that_stays_whole(self):
+        inputs = keras.Input((7, 8))
+        layer = LAYERS.GroupQueryAttention(3, 4, 2, use_gate=True)
+        graph = read.channel_graph(keras.Model(inputs, layer(inputs, inputs)))
+        projections = 7 * 8 * 3 * (4 + 2 + 2 + 4 + 4)  # And the gate's.
+        self.assertEqual(
+            counting.Meter(graph).macs(), projections + 7 * 7 * 4 * (3 + 3)
+        )
+        inputs = keras.Input((5, 7, 8))
+        layer = LAYERS.MultiHeadAttention(2, 3, attention_axes=(2,))
+        graph = read.channel_graph(keras.Model(inputs, layer(inputs, inputs)))
+        projections = 5 * 7 * 8 * 2 * 3 * 4
+        self.assertEqual(
+            counting.Meter(graph).macs(),
+            projections + 5 * 7 * 7 * 2 * (3 + 3),
+        )
+
+    @parameterized.parameters(((7, 5), (2, 2), 7 * 7 * 5), ((5,), 1, 5))
+    def test_work_of_dot(self, shape, axes, work):
+        inputs = keras.Input(shape)
+        x = LAYERS.Dot(axes=axes)([inputs, inputs])
+        graph = read.channel_graph(keras.Model(inputs, x))
+        self.assertEqual(counting.Meter(graph).macs(), work)
 
 
 if __name__ == "__main__":

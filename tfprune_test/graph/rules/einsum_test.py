@@ -1,12 +1,17 @@
 import keras
+import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.costs import counting
+from tfprune.graph import read
+from tfprune.surgery import shrinking
 from tfprune_test import exactness
 from tfprune_test import models
 
 LAYERS = keras.layers
 OPS = keras.ops
+ONES = np.ones((5, 4), "float32")
 
 
 def dense(equation, shape, bias=None, flat=False):
@@ -84,6 +89,54 @@ class EinsumTest(exactness.ExactnessTestCase):
         work = models.multiply_adds(graph, "einsum_dense")
         self.assertEqual(work, 7 * 6 * 3 * 4)
 
+    @parameterized.named_parameters(
+        ("plain", "abc,cd->abd", (None, 10), 7 * 6 * 10),
+        ("dots", "...c,cd->...d", 10, 7 * 6 * 10),
+        ("dots at the end", "ab...,bd->ad...", 10, 7 * 10 * 6),
+        ("nothing new", "abc,c->abc", (None, 6), 7 * 6),
+        ("a sum", "abc,bd->ad", 10, 7 * 6 * 10),
+    )
+    def test_sizes_left_to_the_input(self, equation, shape, work):
+        inputs = keras.Input((7, 5))
+        x = LAYERS.EinsumDense(equation, shape)(LAYERS.Dense(6)(inputs))
+        graph = read.channel_graph(keras.Model(inputs, LAYERS.Dense(3)(x)))
+        self.assertEqual(models.multiply_adds(graph, "einsum_dense"), work)
+        shapes = [x.shape for step in graph.steps for x in step.outputs]
+        self.assertFalse([s for s in shapes if None in s[1:]])
+
+    def test_sizes_left_to_the_input_inside_a_wrapper(self):
+        dense = LAYERS.EinsumDense("abc,cd->abd", (None, 10))
+        inputs = keras.Input((3, 7, 5))
+        x = LAYERS.TimeDistributed(dense)(inputs)
+        graph = read.channel_graph(keras.Model(inputs, LAYERS.Dense(2)(x)))
+        self.assertEqual(
+            models.multiply_adds(graph, "time_distributed"), 3 * 7 * 5 * 10
+        )
+        self.assertEqual(models.multiply_adds(graph, "dense"), 3 * 7 * 10 * 2)
+
+    @parameterized.named_parameters(
+        ("an array", lambda x: OPS.einsum("abc,cd->abd", x, ONES), 7 * 5 * 4),
+        ("dots", lambda x: OPS.einsum("...c,cd->...d", x, ONES), 7 * 5 * 4),
+        ("no arrow", lambda x: OPS.einsum("abc,cd", x, ONES), 7 * 5 * 4),
+        ("matmul", lambda x: OPS.matmul(x, ONES), 7 * 5 * 4),
+        ("tensors", lambda x: OPS.einsum("abc,adc->abd", x, x), 7 * 7 * 5),
+    )
+    def test_work_of_products(self, product, work):
+        inputs = keras.Input((7, 5))
+        graph = read.channel_graph(keras.Model(inputs, product(inputs)))
+        self.assertEqual(counting.Meter(graph).macs(), work)
+
+    @parameterized.parameters(by_einsum, by_matmul)
+    def test_work_of_products_when_pruned(self, product):
+        cut = exactness.half(queries_and_keys(product))
+        of_products = 7 * 7 * 6 + 7 * 7 * 4
+        dense = 7 * 5 * (6 + 6 + 4) + 7 * 4 * 2
+        self.assertEqual(
+            counting.Meter(cut.graph).macs(cut.keep), dense + of_products
+        )
+        small = shrinking.apply(cut)
+        self.assertEqual(counting.cost(small).macs, dense + of_products)
+
     def test_heads_are_summed_over(self):
         found = self.assert_exact(heads(), silence=0.3)
         self.assertEqual(int(found.graph.removable.sum()), 6 + 3 + 8)
@@ -109,6 +162,15 @@ class EinsumTest(exactness.ExactnessTestCase):
         model = keras.Model(inputs, LAYERS.Dense(2)(x))
         found = self.assert_exact(model)
         self.assertEqual(int(found.graph.removable.sum()), 3 + 8)
+        work = models.multiply_adds(found.graph, "dot_product_attention")
+        self.assertEqual(work, 2 * 7 * 7 * 3 * 4)
+        cut = exactness.half(model)  # One head of three, rounded up: two.
+        for graph, keep in (
+            (cut.graph, cut.keep),
+            (read.channel_graph(shrinking.apply(cut)), None),
+        ):
+            work = models.multiply_adds(graph, "dot_product_attention", keep)
+            self.assertEqual(work, 2 * 7 * 7 * 2 * 4)
 
 
 if __name__ == "__main__":
