@@ -103,8 +103,9 @@ class PruneOnSchedule(keras.callbacks.Callback):
     def _check(self):
         """Raises now the errors that would stop the training later."""
         highest = self._resolved.highest()
-        for method, _ in _scheduled(self.model):
+        for method, slots in _scheduled(self.model):
             method.check(highest, self.budget)
+            method.check_training(self.model, slots, self.data)
 
     def _warn_of_no_update(self, steps):
         """Says before the training that it will end before the first update.

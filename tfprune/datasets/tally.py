@@ -134,16 +134,30 @@ def of_outputs(model):
     return [Tally(repr(model.name), loss) for loss in losses_of(model)]
 
 
-def losses_of(model):
-    """A list with the loss of each output, `None` where there is none."""
+def losses_of(model, loss=None):
+    """A list with the loss of each output, `None` where there is none.
+
+    Args:
+        model: a `keras.Model`.
+        loss: as for `compile`; by default that of the model.
+    """
     count = len(keras.tree.flatten(model.outputs))
-    loss = model.loss if model.compiled else None
-    # Only functional models name their outputs.
-    names = list(getattr(model, "output_names", ()))
+    if loss is None and model.compiled:
+        loss = model.loss
+    names = _output_names(model, loss)
     if len(names) != count:
         names = [None] * count
     losses = loss_kinds.by_output(loss, names)
     return losses if len(losses) == count else [None] * count
+
+
+def _output_names(model, loss):
+    """What a `dict` of losses calls the outputs."""
+    output = getattr(model, "output", None) if isinstance(loss, dict) else None
+    if isinstance(output, dict):
+        return sorted(output)  # Whatever the layers are called.
+    # Only functional models name their outputs.
+    return list(getattr(model, "output_names", ()))
 
 
 def _are_probabilities(y):

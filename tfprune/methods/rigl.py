@@ -12,7 +12,8 @@ k = drop * n. With a rising sparsity schedule this is gradual pruning with
 regrowth; with `Constant` it is the paper's sparse training.
 
 Two things differ from the authors' code: an update does not skip the
-optimizer's step, and ties are broken by index instead of noise.
+optimizer's step, and ties are broken by index instead of noise. Frozen weights
+keep their mask and do not count.
 """
 
 import dataclasses
@@ -29,6 +30,10 @@ from tfprune.sparsity import ops
 @dataclasses.dataclass(frozen=True)
 class RigL(method_lib.Method):
     """Drops weights by magnitude and grows others by gradient.
+
+    Weights of frozen layers stay as they are; the sparsity is that of the
+    others. Optimizers that accumulate gradients, or average the weights
+    (`use_ema`), are refused: they do not hand over the gradient of the batch.
 
     Args:
         drop: `float`, fraction of a layer's active weights that an update
@@ -73,7 +78,22 @@ class RigL(method_lib.Method):
             keras.ops.zeros_like(kernel), slot["gradient"].value
         )
 
+    def check_training(self, model, slots, data=None):
+        _trained(slots)
+        optimizer = model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        for name in ("gradient_accumulation_steps", "use_ema"):
+            if getattr(optimizer, name):
+                raise ValueError(
+                    "RigL needs an optimizer that takes the gradient of each "
+                    f"batch as it is. Received: {name}="
+                    f"{getattr(optimizer, name)!r} of optimizer="
+                    f"{optimizer.name!r}. Compile the model with an optimizer "
+                    "without it."
+                )
+
     def update(self, model, slots, sparsity, budget=None, data=None):
+        slots = _trained(slots)
         weights = [_numpy(slot.kernel) for slot in slots]
         shares = allocation_lib.ALLOCATIONS[self.allocation](
             [np.abs(w) for w in weights], [w.shape for w in weights], sparsity
@@ -110,6 +130,18 @@ def exchanged(weights, gradients, mask, count, drop):
     return stay | allocation_lib.keep_highest(pull, mask.size - grown)
 
 
+def _trained(slots):
+    """The slots that are not frozen: only these have gradients."""
+    found = [slot for slot in slots if slot.kernel.trainable]
+    if not found:
+        raise ValueError(
+            "RigL needs a layer that is trained. Received: "
+            f"{', '.join(slot.path for slot in slots)}, which are all frozen. "
+            "Set `trainable` of a wrapped layer."
+        )
+    return found
+
+
 def _start_at_zero(model, slot, grown):
     """Zeros newly grown weights and their optimizer state."""
     for variable in [slot.kernel, *_kept_by_optimizer(model, slot.kernel)]:
@@ -123,7 +155,7 @@ def _kept_by_optimizer(model, kernel):
     # Keras names optimizer variables by the path of the variable they track;
     # equal names come in the order of these variables.
     same = [v for v in model.trainable_variables if v.path == kernel.path]
-    index = next(i for i, v in enumerate(same) if v is kernel)
+    (index,) = [i for i, v in enumerate(same) if v is kernel]
     prefix = kernel.path.replace("/", "_") + "_"
     by_name = {}
     for variable in model.optimizer.variables:

@@ -291,6 +291,12 @@ class Method(records.Record):
     def check(self, sparsity, budget=None):
         """Raises a `ValueError` if `update` would not support this."""
 
+    def check_training(self, model, slots, data=None):
+        """Raises a `ValueError` if updates cannot go with this training.
+
+        Called before training, with a compiled model; see `update`.
+        """
+
     def figures(self, model, slots):
         """Returns figures for the training logs, a `dict` of `float`s."""
         return {}

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import keras
 
+from tfprune.datasets import tally
 from tfprune.graph import values
 from tfprune.sparsity import wrapping
+from tfprune.training import output_distances
 
 
 def distill(
@@ -17,11 +19,16 @@ def distill(
 ) -> "Distiller":
     """Returns a model whose `fit` distills a dense model into a pruned one.
 
-    Its loss is `label_weight` times the loss on the labels, plus
-    `1 - label_weight` times the divergence between the student's and the
-    teacher's outputs, softened by a temperature, plus the losses of the
-    student's layers (regularizers, penalties of methods). The student is
-    trained in place; the teacher is copied and not changed.
+    Its loss is `label_weight` times the loss on the labels, with their weights,
+    plus `1 - label_weight` times the distance between the student's and the
+    teacher's outputs, plus the losses of the student's layers (regularizers,
+    penalties of methods). The student is trained in place; the teacher is
+    copied and not changed.
+
+    The distance of an output depends on its loss on the labels: for classes,
+    the Kullback-Leibler divergence, softened by a temperature; for a binary
+    cross-entropy, the same of each number on its own; for numbers, the mean
+    squared error. An output without a loss has none.
 
     Args:
         student: a `keras.Model`, plain or from `tfprune.wrap`.
@@ -29,13 +36,15 @@ def distill(
         temperature: `float`, divides the logits of both.
         label_weight: `float` from 0 (teacher only) to 1 (labels only).
         losses: `keras.distillation.DistillationLoss`es to use instead of the
-            divergence of the outputs.
+            distance of the outputs.
 
     Returns:
-        A `Distiller`; compile it with the loss on the labels.
+        A `Distiller`; compile it with the loss on the labels, as you would
+        compile the student.
 
     Raises:
-        ValueError: If a weight of either is NaN or infinite.
+        ValueError: If a weight of either is NaN or infinite, or if an output
+            of one is probabilities and of the other is not.
 
     Example:
 
@@ -50,7 +59,7 @@ def distill(
     """
     values.check_finite(student)
     values.check_finite(teacher)
-    losses = list(losses) or [_outputs_loss(student, teacher, temperature)]
+    losses = list(losses) or [_of_outputs(student, teacher, temperature)]
     tutor = Distiller(
         teacher=wrapping.unwrap(teacher),
         student=student,
@@ -65,65 +74,63 @@ def distill(
 
 @keras.saving.register_keras_serializable("tfprune")
 class Distiller(keras.distillation.Distiller):
-    """Keras's distiller, with the losses of the student's layers added.
+    """Keras's distiller, which trains any student as `fit` would.
 
-    Args: see `keras.distillation.Distiller`, whose loss omits regularizers
-    and `add_loss`.
+    Keras's own omits regularizers, `add_loss` and the weights of samples, and
+    takes one output only.
+
+    Args: see `keras.distillation.Distiller`.
     """
 
-    def compute_loss(self, *args, **kwargs):
-        loss = super().compute_loss(*args, **kwargs)
-        for added in self.losses:
-            loss = loss + keras.ops.cast(keras.ops.sum(added), loss.dtype)
-        return loss
+    @property
+    def output_names(self):
+        """The student's, by which losses and labels may be given."""
+        return getattr(self.student, "output_names", None)
 
-
-@keras.saving.register_keras_serializable("tfprune")
-class ProbabilitiesDistillation(keras.distillation.LogitsDistillation):
-    """`LogitsDistillation` for models that end in softmax.
-
-    The logarithms of probabilities are logits up to a constant, to which
-    softmax is invariant.
-    """
-
-    def compute_loss(self, teacher_outputs, student_outputs, **kwargs):
-        smallest = keras.config.epsilon()
-        teacher, student = keras.tree.map_structure(
-            lambda p: keras.ops.log(keras.ops.maximum(p, smallest)),
-            (teacher_outputs, student_outputs),
+    def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs):
+        if loss is None:
+            raise ValueError(
+                "A loss on the labels is required. Received: loss=None. Call "
+                "compile(optimizer, loss) with that of the student."
+            )
+        # Keras's distiller would keep the loss for itself, without weights.
+        keras.Model.compile(
+            self, optimizer=optimizer, loss=loss, metrics=metrics, **kwargs
         )
-        return super().compute_loss(teacher, student, **kwargs)
+        for each in self.distillation_losses:
+            if isinstance(each, output_distances.OutputsDistillation):
+                each.suit(tally.losses_of(self.student, loss))
 
-
-def _outputs_loss(student, teacher, temperature):
-    ends = {_ends_in_softmax(student), _ends_in_softmax(teacher)}
-    if len(ends) == 2:
-        raise ValueError(
-            "Student and teacher must both end in logits or both in softmax. "
-            f"Received: student={student.name!r}, teacher={teacher.name!r}, "
-            "one of each. Pass suitable `losses`."
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        if y_pred is None:
+            y_pred = self(x, training=training)
+        # Without labels, this is the weighted distance to the teacher.
+        loss = super().compute_loss(x, None, y_pred, None, training)
+        added = sum(
+            keras.ops.cast(keras.ops.sum(each), loss.dtype)
+            for each in self.losses
         )
-    kind = keras.distillation.LogitsDistillation
-    if ends == {True}:
-        kind = ProbabilitiesDistillation
-    # A class on purpose: for the name "kl_divergence", Keras picks the function
-    # and then applies neither softmax nor the squared temperature.
-    divergences = keras.tree.map_structure(
-        lambda _: keras.losses.KLDivergence(), _outputs(student)
-    )
-    return kind(temperature=temperature, loss=divergences)
+        if not self.student_loss_weight or y is None:
+            return loss + added
+        labels = keras.Model.compute_loss(self, x, y, y_pred, sample_weight)
+        labels = keras.ops.cast(labels, loss.dtype) - added
+        told = self.student_loss_weight * labels
+        # The batch is counted already, with a loss of 0 on the labels.
+        for tracker, more in (
+            (self.student_loss_tracker, labels),
+            (self.total_loss_tracker, told),
+        ):
+            tracker.total.assign_add(keras.ops.cast(more, tracker.dtype))
+        return loss + told + added
 
 
-def _outputs(model):
-    return model.outputs[0] if len(model.outputs) == 1 else model.output
-
-
-def _ends_in_softmax(model):
-    layer = model.layers[-1]
-    inner = getattr(layer, "layer", layer)
-    if isinstance(inner, keras.Model):
-        return _ends_in_softmax(inner)
-    activation = getattr(inner, "activation", None)
-    return isinstance(inner, keras.layers.Softmax) or (
-        activation is keras.activations.softmax
-    )
+def _of_outputs(student, teacher, temperature):
+    ends = output_distances.common_ends(student, teacher)
+    found = output_distances.OutputsDistillation(ends, temperature)
+    for model in (student, teacher):
+        if model.compiled and model.loss is not None:
+            found.suit(tally.losses_of(model, model.loss))
+            break
+    return found

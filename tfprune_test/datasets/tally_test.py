@@ -112,6 +112,16 @@ class OfOutputsTest(absltest.TestCase):
         self.assertIs(first, LOGITS)
         self.assertIs(second, keras.losses.mean_squared_error)
 
+    def test_outputs_in_a_dict_are_called_by_its_keys(self):
+        x = keras.Input((1,))
+        a = keras.layers.Identity(name="a")(x)
+        b = keras.layers.Identity(name="b")(x)
+        model = keras.Model(x, {"q": a, "p": b})
+        model.compile(loss={"q": "mse", "p": LOGITS})
+        first, second = tally.losses_of(model)
+        self.assertIs(first, LOGITS)
+        self.assertIs(second, keras.losses.mean_squared_error)
+
     def test_a_model_that_names_no_output(self):
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         model.compile(loss=LOGITS)

@@ -146,6 +146,42 @@ class RigLTest(parameterized.TestCase):
         moved = [(a & ~b).sum() for a, b in itertools.pairwise(masks)]
         self.assertGreater(max(moved), 0)
 
+    @parameterized.parameters("wrapper", "layer", "before")
+    def test_frozen_layers_are_left_alone(self, frozen):
+        inputs = keras.Input((6,))
+        x = layers.Dense(8, "relu", name="a")(inputs)
+        plain = keras.Model(inputs, layers.Dense(3, name="b")(x))
+        plain.get_layer("a").trainable = frozen != "before"
+        model = wrapping.wrap(plain, rigl.RigL())
+        if frozen == "layer":
+            model.get_layer("a").layer.trainable = False
+        elif frozen == "wrapper":
+            model.get_layer("a").trainable = False
+        model.compile("adam", "mse")
+        before = to_numpy(model.get_layer("a").layer.kernel).copy()
+        every = callback_lib.PruneOnSchedule(
+            schedule_lib.Constant(0.5, frequency=2)
+        )
+        model.fit(*data(), batch_size=8, epochs=2, verbose=0, callbacks=[every])
+        self.assertEqual(int(model.optimizer.iterations), 8)
+        first, second = wrapper_lib.find(model)
+        np.testing.assert_array_equal(first.folded()["kernel"], before)
+        mask = to_numpy(second.slots["kernel"]["mask"])
+        self.assertEqual(mask.mean(), 0.5)
+
+    @parameterized.parameters(
+        (dict(gradient_accumulation_steps=2), True, "tion_steps=2 of"),
+        (dict(use_ema=True), True, "use_ema=True of"),
+        ({}, False, "RigL needs a layer .*/kernel, which are all frozen"),
+    )
+    def test_what_hands_over_no_gradient_is_refused(self, given, on, message):
+        model = wrapped(rigl.RigL(), keras.optimizers.Adam(**given))
+        model.trainable = on
+        every = callback_lib.PruneOnSchedule(schedule_lib.Constant(0.5))
+        with self.assertRaisesRegex(ValueError, message):
+            model.fit(*data(), verbose=0, callbacks=[every])
+        self.assertEqual(int(model.optimizer.iterations), 0)
+
     @parameterized.parameters(
         (dict(drop=1.0), "drop=1.0"), (dict(allocation="wide"), "'wide'")
     )

@@ -11,6 +11,7 @@ from tfprune.schedules import schedule as schedule_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
 from tfprune.training import distillation as distill_lib
+from tfprune.training import output_ends
 
 pytestmark = [pytest.mark.any_backend, pytest.mark.jax]
 
@@ -27,6 +28,24 @@ def net(activation=None, seed=0, regularizer=None):
             layers.Dense(3, activation, name="out"),
         ]
     )
+
+
+def one_output(*last, units=3):
+    """A model whose last layers or ops are given."""
+    inputs = keras.Input((6,))
+    x = layers.Dense(units)(inputs)
+    for each in last:
+        x = each(x)
+    return keras.Model(inputs, x)
+
+
+def two_outputs(kind, seed=0):
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((6,))
+    a = layers.Dense(3, "softmax", name="a")(inputs)
+    b = layers.Dense(1, name="b")(inputs)
+    outputs = {"p": a, "q": b} if kind is dict else kind([a, b])
+    return keras.Model(inputs, outputs)
 
 
 def data(count=32):
@@ -133,6 +152,106 @@ class DistillTest(parameterized.TestCase):
         for old, new in zip(state, teacher.variables):
             np.testing.assert_array_equal(old, to_numpy(new))
 
+    @parameterized.product(outputs=(list, dict), given=(list, tuple, dict, str))
+    def test_several_outputs_train_as_the_student_would(self, outputs, given):
+        x, y = data()
+        labels = [y, x[:, :1]]
+        losses = ["sparse_categorical_crossentropy", "mse"]
+        names = ["p", "q"] if outputs is dict else ["a", "b"]
+        if given is str:
+            losses, labels = "mse", [np.eye(3)[y], x[:, :1]]
+        elif given is dict:
+            losses = dict(zip(names, losses))
+        else:
+            losses = given(losses)
+        if outputs is dict:
+            labels = dict(zip(names, labels))
+        student, teacher = (two_outputs(outputs, seed) for seed in (1, 2))
+        tutor = distill_lib.distill(student, teacher, label_weight=0.5)
+        tutor.compile("sgd", losses)
+        found = tutor.evaluate(x, labels, verbose=0, return_dict=True)
+        student.compile("sgd", losses)
+        plain = student.evaluate(x, labels, verbose=0, return_dict=True)
+        self.assertAlmostEqual(found["student_loss"], plain["loss"], places=4)
+        expected = (found["student_loss"] + found["distillation_loss"]) / 2
+        self.assertAlmostEqual(found["loss"], expected, places=4)
+        self.assertAlmostEqual(found["total_loss"], expected, places=4)
+        if given is not str:
+            tutor.train_on_batch(x, labels)
+
+    def test_an_output_without_a_loss_is_not_taught(self):
+        student, teacher = (two_outputs(list, seed) for seed in (1, 2))
+        tutor = distill_lib.distill(student, teacher)
+        tutor.compile("sgd", [loss_on_labels(logits=False), None])
+        (far,) = tutor.distillation_losses
+        a, b = np.full((1, 3), 0.3), np.ones((1, 1))
+        self.assertEqual(float(far.compute_loss([a, b], [a, 2 * b])), 0)
+        self.assertGreater(
+            float(far.compute_loss([a, b], [a * [1, 2, 3], b])), 0
+        )
+
+    @parameterized.parameters(
+        ("sigmoid", 1, "binary_crossentropy"),
+        (None, 1, keras.losses.BinaryCrossentropy(from_logits=True)),
+        (None, 1, "mse"),
+        ("sigmoid", 3, "binary_crossentropy"),
+        (None, 3, "mae"),
+    )
+    def test_a_student_learns_any_kind_of_output(self, activation, n, loss):
+        last = [layers.Activation(activation)] if activation else []
+        keras.utils.set_random_seed(0)
+        student, teacher = (one_output(*last, units=n) for _ in range(2))
+        x, _ = data()
+        y = to_numpy(teacher(x))
+        before = np.abs(to_numpy(student(x)) - y).mean()
+        tutor = distill_lib.distill(student, teacher, label_weight=0.0)
+        tutor.compile(keras.optimizers.Adam(0.05), loss)
+        tutor.fit(x, y, epochs=30, verbose=0)
+        after = np.abs(to_numpy(student(x)) - y).mean()
+        self.assertLess(after, before / 4)
+
+    def test_probabilities_of_labels_are_each_on_their_own(self):
+        model = one_output(layers.Activation("sigmoid"))
+        (far,) = distill_lib.distill(model, model).distillation_losses
+        p, q = np.full((2, 3), 0.9), np.full((2, 3), 0.1)
+        heat = 3.0
+        p, q = (1 / (1 + (1 / v - 1) ** (1 / heat)) for v in (p, q))
+        expected = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+        found = far.compute_loss(np.full((2, 3), 0.9), np.full((2, 3), 0.1))
+        self.assertAlmostEqual(
+            float(found), heat**2 * expected.mean(), places=4
+        )
+
+    @parameterized.parameters("sample_weight", "class_weight")
+    def test_weights_of_samples_count(self, argument):
+        x, y = data()
+        given = {
+            "sample_weight": np.where(y == 0, 5.0, 0.0),
+            "class_weight": {0: 5.0, 1: 0.0, 2: 0.0},
+        }
+        student = net(seed=1)
+        tutor = distill_lib.distill(student, net(seed=2), label_weight=1.0)
+        options = {
+            "batch_size": 32,
+            "verbose": 0,
+            argument: given[argument],
+        }
+        plain = keras.models.clone_model(student)
+        plain.set_weights(student.get_weights())
+        for model in (tutor, plain):
+            model.compile("sgd", loss_on_labels(logits=True))
+            model.fit(x, y, **options)
+        for a, b in zip(student.get_weights(), plain.get_weights()):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+
+    def test_a_saved_tutor_knows_how_to_measure(self):
+        tutor = distill_lib.distill(net(seed=1), net(seed=2))
+        tutor.compile("sgd", "mse")
+        (far,) = tutor.distillation_losses
+        again = type(far).from_config(far.get_config())
+        self.assertEqual(again.kinds, [("numbers", False)])
+        self.assertEqual(again.get_config(), far.get_config())
+
     @parameterized.parameters(masked.Masked(), masked_channels.MaskedChannels())
     def test_pruning_on_a_schedule_while_it_distills(self, method):
         student = wrapping.wrap(net(seed=1), method)
@@ -154,3 +273,53 @@ class DistillTest(parameterized.TestCase):
             losses=[keras.distillation.FeatureDistillation("mse")],
         )
         self.assertLen(tutor.distillation_losses, 1)
+
+
+class OutputEndsTest(parameterized.TestCase):
+    def test_what_comes_last_is_found_behind_what_moves_or_casts(self):
+        softmax_, sigmoid = layers.Softmax(), layers.Activation("sigmoid")
+        repeated = layers.RepeatVector(2)
+        for last, expected in (
+            ([], "raw numbers"),
+            ([softmax_], "softmax"),
+            ([keras.ops.softmax], "softmax"),
+            ([keras.ops.sigmoid], "sigmoid"),
+            ([softmax_, layers.Reshape((3, 1))], "softmax"),
+            ([softmax_, lambda x: keras.ops.cast(x, "float16")], "softmax"),
+            ([softmax_, layers.Identity(dtype="float32")], "softmax"),
+            ([softmax_, layers.Activation("linear")], "softmax"),
+            ([sigmoid, lambda x: x[:, :2]], "sigmoid"),
+            ([sigmoid, layers.Dense(2)], "raw numbers"),
+            ([sigmoid, layers.Lambda(lambda x: x)], "sigmoid"),
+            ([sigmoid, OfItsOwn()], "unknown"),
+            ([repeated, layers.TimeDistributed(sigmoid)], "sigmoid"),
+            ([one_layer_inside(softmax_)], "softmax"),
+        ):
+            (end,) = output_ends.of(one_output(*last))
+            self.assertEqual(end.value, expected, str(last))
+
+    def test_every_output_has_an_end_of_its_own(self):
+        ends = [end.value for end in output_ends.of(two_outputs(list))]
+        self.assertEqual(ends, ["softmax", "raw numbers"])
+
+    def test_a_wrapped_layer_ends_as_the_layer_does(self):
+        model = wrapping.wrap(net("softmax"), masked.Masked())
+        self.assertEqual(output_ends.of(model), [output_ends.End.SOFTMAX])
+
+    def test_a_mean_of_models_is_what_they_give(self):
+        inputs = keras.Input((6,))
+        parts = [net("softmax", seed)(inputs) for seed in (1, 2)]
+        model = keras.Model(inputs, layers.Average()(parts))
+        self.assertEqual(output_ends.of(model), [output_ends.End.SOFTMAX])
+
+
+class OfItsOwn(layers.Layer):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(shape[-1],))
+
+    def call(self, x):
+        return x * self.scale
+
+
+def one_layer_inside(layer):
+    return keras.Sequential([keras.Input((3,)), layer])
