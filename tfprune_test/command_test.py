@@ -50,19 +50,6 @@ def command(*words, **environment):
     return int(status), result.stdout, lines, set(modules)
 
 
-class ModuleTest(absltest.TestCase):
-    def test_the_package_is_the_command_too(self):
-        result = subprocess.run(
-            [sys.executable, "-m", "tfprune", "criteria"],
-            cwd=source_tree.ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("taylor", result.stdout)
-
-
 class LightTest(parameterized.TestCase):
     @parameterized.parameters(
         (("--help",), 0),
