@@ -8,7 +8,6 @@ import pathlib
 import signal
 import tempfile
 import unittest
-import warnings
 from unittest import mock
 
 import keras
@@ -18,7 +17,6 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
-from tfprune.pipeline import preparation
 from tfprune.pipeline.result import compressed
 from tfprune.pipeline.result import progress
 from tfprune.pipeline.result import run_page
@@ -287,57 +285,6 @@ class ExportTest(parameterized.TestCase):
         self.assertNotIn(".part", self.found.report)
 
 
-class KeyTest(absltest.TestCase):
-    """What a result is told from others by."""
-
-    def key(self, **changes):
-        return preparation.Preparation(small_tasks.request(**changes)).key()
-
-    def differences(self, one, other):
-        return {name for name in one | other if one[name] != other[name]}
-
-    def test_other_weights_of_losses(self):
-        keys, net = [], small_tasks.two_heads()
-        data = small_tasks.two_heads_data(20, 0)
-        for weight in (0.5, 0.25, 0.5):
-            net.compile(
-                "sgd",
-                dict(net.loss),
-                loss_weights={"kind": 1.0, "size": weight},
-            )
-            keys.append(
-                self.key(model=net, train=data, validation=data, mode="min")
-            )
-        self.assertEqual(self.differences(*keys[:2]), {"loss_weights"})
-        self.assertEqual(keys[0], keys[2])
-
-    def test_another_function_of_the_same_name(self):
-        def score(x, y, outputs):
-            return (outputs.argmax(-1) == y).mean()
-
-        first = self.key(monitor=score, mode="max")
-        self.assertEqual(first, self.key(monitor=score, mode="max"))
-
-        def score(x, y, outputs):
-            return (outputs.argmin(-1) == y).mean()
-
-        second = self.key(monitor=score, mode="max")
-        self.assertEqual(self.differences(first, second), {"monitor"})
-
-    def test_batches_of_other_values_or_another_number(self):
-        x, y = small_tasks.blobs(24, 1)
-        keys = [
-            self.key(validation=batches)
-            for batches in (
-                [(x, y)],
-                [(x, (y + 1) % 3)],
-                [(x, y), (x, y)],
-            )
-        ]
-        self.assertEqual(self.differences(*keys[:2]), {"validation"})
-        self.assertIn("samples", self.differences(keys[0], keys[2]))
-
-
 class _Subclassed(keras.Model):
     """A model that says nothing of its outputs."""
 
@@ -531,136 +478,6 @@ class OtherTasksTest(parameterized.TestCase):
         )
         self.assertGreater(found.before["auc, float32"], 0.6)
         self.assertGreaterEqual(found.after["auc, float32"], 0.6)
-
-
-class RefusedTest(parameterized.TestCase):
-    """One clear line each, before training starts."""
-
-    def setUp(self):
-        super().setUp()
-        self.folder = pathlib.Path(self.create_tempdir().full_path)
-        self.out = self.folder / "out"
-
-    def refused(self, text, *args, error=ValueError, **kwargs):
-        train, validation = data()
-        train = kwargs.pop("train", train)
-        validation = kwargs.pop("validation", validation)
-        net = kwargs.pop("net", model())
-        with self.assertRaisesRegex(error, text) as caught:
-            tfprune.compress(
-                net,
-                train,
-                validation,
-                *args,
-                **{"out": self.out, "export": False, "macs": 0.5, **kwargs},
-            )
-        self.assertNotIn("\n", str(caught.exception).strip())
-        self.assertFalse((self.out.with_name("out.part")).exists())
-
-    def test_data_that_do_not_fit_the_model(self):
-        x, y = data()[0]
-        self.refused(
-            "shapes of the model's inputs.*\\(3,\\)", train=(x[:, [0, 0, 1]], y)
-        )
-        self.refused("same number of samples", validation=(x, y[:-1]))
-
-    def test_labels_out_of_range(self):
-        x, y = data()[0]
-        for source in ("train", "validation"):
-            bad = np.where(np.arange(len(y)) == 77, 3, y)
-            self.refused(
-                "from 0 to 2.*\\[3\\] in sample 77", **{source: (x, bad)}
-            )
-
-    def test_numbers_that_are_not_finite(self):
-        x, y = data()[0]
-        x = x.copy()
-        x[9, 1] = np.nan
-        self.refused("finite for training.*sample 9", train=(x, y))
-
-    def test_a_metric_that_is_not_computed(self):
-        self.refused("accuracy.*monitor='auc'", monitor="auc")
-
-    def test_a_budget_out_of_reach(self):
-        self.refused(
-            "within reach.*with every removable channel removed, the model "
-            "still has {'macs': 6}",
-            tfprune.Budget(macs=3),
-            macs=None,
-        )
-
-    def test_a_board_that_nobody_knows(self):
-        self.refused("Similar: nano-33-ble", macs=None, board="nano33ble")
-
-    def test_nothing_or_too_much_is_asked_for(self):
-        self.refused("Received: none", macs=None)
-        self.refused("Received: macs, max_loss", max_loss=0.1)
-        self.refused("minutes=1, epochs=1", minutes=1, epochs=1)
-
-    def test_a_folder_of_something_else(self):
-        self.out.mkdir()
-        (self.out / "thesis.tex").write_text("")
-        self.refused("holds thesis.tex", error=FileExistsError)
-        self.assertTrue((self.out / "thesis.tex").exists())
-
-    def test_data_that_can_be_read_once(self):
-        self.refused("read several times", train=(b for b in [data()[0]]))
-
-    def test_numbers_of_the_call(self):
-        self.refused("`seed` must be an int.*seed=None", seed=None)
-        self.refused("`epochs` must be a positive int.*epochs='2'", epochs="2")
-        self.refused("`epochs` must be .*epochs=0", epochs=0)
-        self.refused("`minutes` must be .*minutes=-1", minutes=-1)
-
-    def test_options_that_nobody_knows(self):
-        self.refused("skip.*foo=3. Leave it out", foo=3, error=TypeError)
-        self.refused(
-            "Received: min_channel=3. Did you mean min_channels?",
-            min_channel=3,
-            error=TypeError,
-        )
-        self.refused("Did you mean minutes?", minute=3, error=TypeError)
-
-    def test_data_without_samples(self):
-        self.refused("Samples are needed for training.*gives none", train=[])
-        self.refused("Samples are needed for validation", validation=[])
-
-    def test_labels_that_are_texts(self):
-        x, y = data()[0]
-        self.refused(
-            "numbers as y. Received: y of dtype <U21, such as \\['0'\\]",
-            validation=(x, y.astype(str)),
-        )
-
-    @pytest.mark.slow  # A whole run.
-    def test_a_model_that_is_not_trained_is_warned_of(self):
-        net = keras.models.clone_model(model())
-        net.compile(
-            "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
-        )
-        x, _ = data()[1]
-        with self.assertWarnsRegex(UserWarning, "at chance level"):
-            tfprune.compress(
-                net,
-                data()[0],
-                (x, np.random.default_rng(0).integers(0, 3, len(x))),
-                macs=0.5,
-                out=self.out,
-                epochs=1,
-                export=False,
-                recipe=RECIPE,
-                progress=False,
-            )
-
-    @pytest.mark.slow  # A whole run.
-    def test_a_trained_model_is_not_warned_of(self):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)
-            compress(self.out, macs=0.5, epochs=1)
-        facts = json.loads((self.out / "result.json").read_text())
-        self.assertEqual(
-            facts["settings"]["samples"], {"training": 240, "validation": 120}
-        )
 
 
 if __name__ == "__main__":

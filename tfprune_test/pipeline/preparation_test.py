@@ -1,0 +1,59 @@
+"""What a result is told from others by."""
+
+from absl.testing import absltest
+
+from tfprune.pipeline import preparation
+from tfprune_test.pipeline import small_tasks
+
+
+class KeyTest(absltest.TestCase):
+    def key(self, **changes):
+        return preparation.Preparation(small_tasks.request(**changes)).key()
+
+    def differences(self, one, other):
+        return {name for name in one | other if one[name] != other[name]}
+
+    def test_other_weights_of_losses(self):
+        keys, net = [], small_tasks.two_heads()
+        data = small_tasks.two_heads_data(20, 0)
+        for weight in (0.5, 0.25, 0.5):
+            net.compile(
+                "sgd",
+                dict(net.loss),
+                loss_weights={"kind": 1.0, "size": weight},
+            )
+            keys.append(
+                self.key(model=net, train=data, validation=data, mode="min")
+            )
+        self.assertEqual(self.differences(*keys[:2]), {"loss_weights"})
+        self.assertEqual(keys[0], keys[2])
+
+    def test_another_function_of_the_same_name(self):
+        def score(x, y, outputs):
+            return (outputs.argmax(-1) == y).mean()
+
+        first = self.key(monitor=score, mode="max")
+        self.assertEqual(first, self.key(monitor=score, mode="max"))
+
+        def score(x, y, outputs):
+            return (outputs.argmin(-1) == y).mean()
+
+        second = self.key(monitor=score, mode="max")
+        self.assertEqual(self.differences(first, second), {"monitor"})
+
+    def test_batches_of_other_values_or_another_number(self):
+        x, y = small_tasks.blobs(24, 1)
+        keys = [
+            self.key(validation=batches)
+            for batches in (
+                [(x, y)],
+                [(x, (y + 1) % 3)],
+                [(x, y), (x, y)],
+            )
+        ]
+        self.assertEqual(self.differences(*keys[:2]), {"validation"})
+        self.assertIn("samples", self.differences(keys[0], keys[2]))
+
+
+if __name__ == "__main__":
+    absltest.main()
