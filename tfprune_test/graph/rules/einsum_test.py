@@ -115,11 +115,11 @@ class EinsumTest(exactness.ExactnessTestCase):
         self.assertEqual(models.multiply_adds(graph, "dense"), 3 * 7 * 10 * 2)
 
     @parameterized.named_parameters(
-        ("an array", lambda x: OPS.einsum("abc,cd->abd", x, ONES), 7 * 5 * 4),
+        ("an array", lambda x: OPS.einsum("abc,ce->abe", x, ONES), 7 * 5 * 4),
         ("dots", lambda x: OPS.einsum("...c,cd->...d", x, ONES), 7 * 5 * 4),
         ("no arrow", lambda x: OPS.einsum("abc,cd", x, ONES), 7 * 5 * 4),
         ("matmul", lambda x: OPS.matmul(x, ONES), 7 * 5 * 4),
-        ("tensors", lambda x: OPS.einsum("abc,adc->abd", x, x), 7 * 7 * 5),
+        ("tensors", lambda x: OPS.einsum("abc,aec->abe", x, x), 7 * 7 * 5),
     )
     def test_work_of_products(self, product, work):
         inputs = keras.Input((7, 5))
