@@ -90,7 +90,7 @@ class EinsumTest(exactness.ExactnessTestCase):
         self.assertEqual(work, 7 * 6 * 3 * 4)
 
     @parameterized.named_parameters(
-        ("plain", "abc,cd->abd", (None, 10), 7 * 6 * 10),
+        ("plain", "abc,ce->abe", (None, 10), 7 * 6 * 10),
         ("dots", "...c,cd->...d", 10, 7 * 6 * 10),
         ("dots at the end", "ab...,bd->ad...", 10, 7 * 10 * 6),
         ("nothing new", "abc,c->abc", (None, 6), 7 * 6),
@@ -105,7 +105,7 @@ class EinsumTest(exactness.ExactnessTestCase):
         self.assertFalse([s for s in shapes if None in s[1:]])
 
     def test_sizes_left_to_the_input_inside_a_wrapper(self):
-        dense = LAYERS.EinsumDense("abc,cd->abd", (None, 10))
+        dense = LAYERS.EinsumDense("abc,ce->abe", (None, 10))
         inputs = keras.Input((3, 7, 5))
         x = LAYERS.TimeDistributed(dense)(inputs)
         graph = read.channel_graph(keras.Model(inputs, LAYERS.Dense(2)(x)))
