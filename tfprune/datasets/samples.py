@@ -76,6 +76,7 @@ def batches(
             for part in keras.tree.flatten(x):
                 checks.inputs(part, purpose, seen)
         count = len(keras.tree.flatten(x)[0])
+        weighed = keras.tree.map_structure(_for_each(count), weighed)
         if y is not None:
             _check_counts(y, count, purpose)
             checks.labels(y, model, purpose, seen, loss)
@@ -249,6 +250,13 @@ def _slices(data, batch_size, purpose):
 def _take(rows):
     get = operator.itemgetter(rows)
     return lambda part: get(part) if _given(part) else part
+
+
+def _for_each(count):
+    """One weight for a whole batch becomes that of each sample."""
+    return lambda part: (
+        part if part is None or part.ndim else np.full(count, part)
+    )
 
 
 def _given(part):
