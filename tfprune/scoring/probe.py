@@ -152,7 +152,8 @@ def _recording(graph, purpose, loss):
     originals = {id(new): id(old) for new, old in pairs}
     output = plain.outputs[0] if _is_sequence(plain) else plain.output
     copy = Inference(plain.inputs, output, name=plain.name)
-    copy.trainable = True
+    for layer in values.layers(copy):
+        layer.trainable = True
     for variable in copy.variables:
         variable.regularizer = None
     recorder = _Recorder()
