@@ -42,6 +42,8 @@ class Slot:
         shape: tuple, shape of the weight, inputs or outputs (`None` for
             unknown sizes).
         variables: `dict` from names to the variables that methods added.
+        learned: set of the names of those that were added as trainable, also
+            while the layer is frozen.
         prefix: `str`, prefix of the names that this method adds; see `part`.
     """
 
@@ -54,6 +56,7 @@ class Slot:
             self.axes = weights.axes(wrapper.layer, name)
         self.shape = shape
         self.variables = {}
+        self.learned = set()
         self.prefix = ""
         self._wrapper = wrapper
         self._noise = {}
@@ -76,6 +79,7 @@ class Slot:
         """
         path = f"{self.name}.{self.prefix}{name}".replace(".", "_")
         kwargs.setdefault("dtype", "float32")
+        self._note(self.prefix + name, **kwargs)
         self.variables[self.prefix + name] = self._wrapper.add_weight(
             shape=shape, name=path, autocast=False, **kwargs
         )
@@ -99,8 +103,13 @@ class Slot:
             )
         kwargs.setdefault("dtype", "float32")
         full = self.prefix + name
+        self._note(full, **kwargs)
         self.variables[full] = self._wrapper.shared.variable(full, **kwargs)
         return self[name]
+
+    def _note(self, name, trainable=True, **_):
+        if trainable:
+            self.learned.add(name)
 
     def add_noise(self, seed=None):
         """Adds a random seed generator, available as `slot.noise`.

@@ -1,5 +1,7 @@
 """Variables shared by several wrapped layers."""
 
+import weakref
+
 import keras
 
 
@@ -22,11 +24,26 @@ class Shared(keras.layers.Layer):
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.members = members
         self.joined = 0
+        self.wrappers = weakref.WeakSet()  # which Keras does not track
         self.built = True
 
-    def join(self):
+    def join(self, wrapper):
         """Counts one more wrapper."""
         self.joined += 1
+        self.wrappers.add(wrapper)
+
+    @property
+    def trainable(self):
+        """Whether the variables are trained, as long as a wrapper is."""
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        # A wrapper that is frozen hands that on to the layers that it holds,
+        # but the other wrappers still learn from these variables.
+        if len(self.wrappers):
+            value = any(wrapper.trainable for wrapper in self.wrappers)
+        keras.layers.Layer.trainable.fset(self, value)
 
     def variable(self, name, **kwargs):
         """Returns a variable, created by the wrapper that is built first.

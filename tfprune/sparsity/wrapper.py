@@ -57,7 +57,7 @@ class PruningWrapper(keras.layers.Wrapper):
         self.method = method
         self.shared = shared
         if shared is not None:
-            shared.join()
+            shared.join(self)
         self.supports_masking = layer.supports_masking
         self.supports_jit = layer.supports_jit
         self.state = _State()
@@ -128,7 +128,8 @@ class PruningWrapper(keras.layers.Wrapper):
         for method, part in self.method.parts(slot):
             if method.penalty(part) is None:
                 continue
-            own = [v for v in part.own.values() if v.trainable]
+            # Also those that are frozen now, which may be trained later.
+            own = [v for n, v in part.own.items() if n in part.learned]
             anchor = own[0] if own else slot.kernel
             is_common = any(anchor is variable for variable in common)
             if is_common and anchor.regularizer is not None:

@@ -149,6 +149,21 @@ class AutoPruneTest(parameterized.TestCase):
 
 
 class ChannelsTest(parameterized.TestCase):
+    def test_a_frozen_layer_leaves_the_shared_penalty_on(self):
+        plain = keras.Sequential(
+            [keras.Input((3,)), *(layers.Dense(4, name=n) for n in "abc")]
+        )
+        model = wrapping.wrap(plain, Channels(mu=0.1))
+        expected = float(sum(model.losses))
+        self.assertGreater(expected, 0)
+        model.get_layer("a").trainable = False
+        self.assertAlmostEqual(float(sum(model.losses)), expected, places=5)
+        self.assertIn("indicator", [v.name for v in model.trainable_variables])
+        model.trainable = False
+        self.assertEmpty(model.trainable_variables)
+        model.trainable = True
+        self.assertAlmostEqual(float(sum(model.losses)), expected, places=5)
+
     def shared(self, model, name="indicator"):
         slot = next(iter(wrapper_lib.find(model)[0].slots.values()))
         return slot[name]

@@ -301,6 +301,38 @@ class Two(layers.Layer):
         return keras.ops.matmul(inputs[0] + inputs[1], self.kernel)
 
 
+class FrozenTest(parameterized.TestCase):
+    def test_a_frozen_layer_is_wrapped_and_learns_once_it_thaws(self):
+        plain = net()
+        plain.get_layer("first").trainable = False
+        model = wrapping.wrap(plain, BitPruning(gamma=4.0))
+        whole = wrapping.wrap(net(), BitPruning(gamma=4.0))
+        self.assertLen(model.losses, len(whole.losses) // 2)
+        model.get_layer("first").trainable = True
+        self.assertAlmostEqual(
+            float(sum(model.losses)), float(sum(whole.losses)), places=5
+        )
+        self.assertLen(model.trainable_variables, 8)
+
+    def test_a_layer_frozen_after_wrapping_is_saved_and_loaded(self):
+        model = wrapping.wrap(net(), BitPruning(gamma=4.0))
+        expected = float(sum(model.losses))
+        model.get_layer("first").trainable = False
+        path = os.path.join(self.create_tempdir().full_path, "m.keras")
+        model.save(path)
+        for again in (
+            keras.saving.load_model(path),
+            keras.models.clone_model(model),
+        ):
+            self.assertFalse(again.get_layer("first").trainable)
+            again.get_layer("first").trainable = True
+            self.assertLen(again.trainable_variables, 8)
+            self.assertLen(again.losses, 4)
+        again = keras.saving.load_model(path)
+        again.get_layer("first").trainable = True
+        self.assertAlmostEqual(float(sum(again.losses)), expected, places=5)
+
+
 class TogetherTest(parameterized.TestCase):
     @parameterized.parameters(True, False)
     @pytest.mark.slow  # Trains twice.

@@ -38,19 +38,30 @@ class SharedTest(absltest.TestCase):
             self.shared.variable("other")
 
     def test_wrappers_that_were_torn_apart(self):
-        self.shared.join()
+        self.shared.join(keras.layers.Identity())
         with self.assertRaisesRegex(
             ValueError, "Received: 1 of 2 layers around threshold, count. "
         ):
             self.shared.check()
-        self.shared.join()
+        self.shared.join(keras.layers.Identity())
         self.shared.check()
-        self.shared.join()
+        self.shared.join(keras.layers.Identity())
         with self.assertRaisesRegex(ValueError, "Received: 3 of 2 layers"):
             self.shared.check()
 
+    def test_it_is_trained_as_long_as_a_wrapper_is(self):
+        variable = self.shared.variable("threshold")
+        one, other = keras.layers.Identity(), keras.layers.Identity()
+        for wrapper in (one, other):
+            self.shared.join(wrapper)
+        for flags in ((False, True), (False, False), (True, False)):
+            one.trainable, other.trainable = flags
+            self.shared.trainable = flags[0]  # as a wrapper would
+            self.assertEqual(self.shared.trainable, any(flags))
+            self.assertEqual(variable.trainable, any(flags))
+
     def test_its_config_makes_an_empty_one(self):
-        self.shared.join()
+        self.shared.join(keras.layers.Identity())
         self.shared.variable("threshold")
         config = keras.saving.serialize_keras_object(self.shared)
         again = keras.saving.deserialize_keras_object(config)
