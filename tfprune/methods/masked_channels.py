@@ -109,8 +109,9 @@ class MaskedChannels(method_lib.Method):
     def _choose(self, graph, slots, budget, data):
         criterion = score.as_criterion(self.criterion)
         scores = score.channel_scores(graph, criterion, data)
-        scores[_read_elsewhere(graph, slots)] = np.inf
-        return select.by_budget(
+        elsewhere = _read_elsewhere(graph, slots)
+        scores[elsewhere] = np.inf
+        keep = select.by_budget(
             graph,
             scores,
             budget,
@@ -121,6 +122,9 @@ class MaskedChannels(method_lib.Method):
             skip=self.skip,
             target=self.target,
         )
+        keep = criterion.refine(graph, keep)
+        keep[elsewhere] = True
+        return keep
 
     def figures(self, model, slots):
         graph = read.channel_graph(model)

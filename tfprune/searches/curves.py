@@ -193,6 +193,7 @@ def sensitivity(
     ratios = _checked(ratios)
     graph = read.channel_graph(model)
     chosen = _chosen(graph, groups)
+    criterion = score.as_criterion(criterion)
     scores = score.channel_scores(graph, criterion, data)
     evaluation = masked_evaluation.MaskedEvaluation(graph, data, metric, limit)
     bar = progress_bar.bar(progress)
@@ -204,7 +205,7 @@ def sensitivity(
         for group in chosen:
             for ratio in ratios:
                 keep, kept = _without(graph, group, scores, ratio)
-                value = evaluation.value(keep)
+                value = evaluation.value(criterion.refine(graph, keep))
                 points.append(Point(group.name, ratio, kept, len(group), value))
                 bar.advance(task)
     name = tally.ACCURACY

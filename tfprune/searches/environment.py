@@ -60,6 +60,8 @@ class PruningEnvironment:
         state: `"paper"`, 11 numbers, or `"code"`, the 10 of the published
             code. Each lies in [0, 1].
         lowest: `float` in (0, 1], the minimum fraction of a group to keep.
+        refine: `refine` of a `Criterion`, which chooses the channels given how
+            many stay; `None` keeps the highest scores.
         **options: `min_channels`, `channel_multiple`, `target`, `skip`, as for
             `tfprune.prune`.
 
@@ -81,6 +83,7 @@ class PruningEnvironment:
         reward="error",
         state="paper",
         lowest=0.2,
+        refine=None,
         **options,
     ):
         counting.check_sizes(graph)
@@ -89,7 +92,7 @@ class PruningEnvironment:
             raise ValueError(
                 f"`lowest` must be a fraction in (0, 1]. Received: {lowest=}."
             )
-        self.graph, self._evaluate = graph, evaluate
+        self.graph, self._evaluate, self._refine = graph, evaluate, refine
         self._reward, self._lowest = reward, lowest
         self._budget, self._options = budget, options
         self._candidates = candidates_lib.Candidates(graph, scores, **options)
@@ -153,7 +156,7 @@ class PruningEnvironment:
         done = len(self._counts) == len(self.groups)
         value = 0.0
         if done:
-            keep = self._candidates.keep(self._counts)
+            keep = self._chosen(self._counts)
             cost = self._meter.cost(keep)
             accuracy = self._evaluate(keep)
             value = amc.reward(self._reward, accuracy, cost)
@@ -220,7 +223,7 @@ class PruningEnvironment:
 
     def accuracy(self, shares):
         """Returns the accuracy with these shares, regardless of the budget."""
-        return self._evaluate(self._candidates.keep(self._counted(shares)))
+        return self._evaluate(self._chosen(self._counted(shares)))
 
     def scaled(self, shares):
         """Scales shares in proportion until they just meet the budget.
@@ -282,6 +285,10 @@ class PruningEnvironment:
             float(keep[order].mean()) if len(order) else 1.0
             for order in self._candidates.order
         )
+
+    def _chosen(self, counts):
+        keep = self._candidates.keep(counts)
+        return keep if self._refine is None else self._refine(self.graph, keep)
 
     def _counted(self, shares):
         return [

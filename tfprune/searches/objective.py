@@ -11,7 +11,9 @@ import numpy as np
 from tfprune.core import function_codes
 from tfprune.core.files import atomic
 from tfprune.core.files import damage
+from tfprune.datasets import loss_kinds
 from tfprune.datasets import samples
+from tfprune.datasets import tally
 from tfprune.graph import read
 from tfprune.graph import values
 from tfprune.scoring import score
@@ -88,6 +90,7 @@ class Objective:
                 "tfprune.Budget, or reward='flops' or 'params'."
             )
         self._graph = graph = read.channel_graph(model)
+        criterion = score.as_criterion(criterion)
         scores = score.channel_scores(graph, criterion, criterion_data)
         self._measured = masked_evaluation.MaskedEvaluation(
             graph,
@@ -101,7 +104,13 @@ class Objective:
         basis = ((data, limit), (recalibrate, None), (reconstruct, None))
         self._memory = _Memory(self._measured, checkpoint, graph, basis, metric)
         self.env = environment.PruningEnvironment(
-            graph, scores, self._memory.value, budget, reward, **options
+            graph,
+            scores,
+            self._memory.value,
+            budget,
+            reward,
+            refine=criterion.refine,
+            **options,
         )
         self.groups = tuple(group.name for group in self.env.groups)
         self.dense = self._memory.value(np.ones(graph.size, bool))
@@ -198,8 +207,9 @@ class _Memory:
             if self._found["basis"] != key:
                 raise ValueError(
                     "A checkpoint must come from the same weights, data and "
-                    f"metric. Received: checkpoint={str(path)!r}, which comes "
-                    "from others. Choose another path."
+                    "metric, and from a loss of the same kind. Received: "
+                    f"checkpoint={str(path)!r}, which comes from others. "
+                    "Choose another path."
                 )
         self._found["basis"] = key
 
@@ -228,7 +238,10 @@ def _as_kept(found):
 
 def _key(graph, basis, metric):
     """A hash of everything that an accuracy depends on, `str`."""
-    found = hashlib.sha256(function_codes.told(metric).encode())
+    told = function_codes.told(metric)
+    if metric is None:
+        told = _said_of_outputs(graph.model)
+    found = hashlib.sha256(told.encode())
     for variable in graph.model.weights:
         found.update(values.numpy(variable).tobytes())
     for part, most in basis:
@@ -239,3 +252,17 @@ def _key(graph, basis, metric):
             for array in keras.tree.flatten((x, () if y is None else y)):
                 found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
+
+
+def _said_of_outputs(model):
+    """What a model's losses say about right answers, as text.
+
+    Nothing where they cannot change them: checkpoints that were written before
+    losses counted hold.
+    """
+    losses = tally.losses_of(model)
+    kinds = [(*loss_kinds.kind(x), loss_kinds.is_own(x)) for x in losses]
+    plain = (("none", False), ("sparse", False), ("categorical", False))
+    if all(kind[:2] in plain or kind[0] == "sparse" for kind in kinds):
+        return ""
+    return repr(kinds)

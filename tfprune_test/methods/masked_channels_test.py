@@ -13,6 +13,7 @@ from tfprune.schedules import schedule as schedule_lib
 from tfprune.selection import budget as budget_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
+from tfprune.surgery import pruning
 from tfprune.surgery import stripping
 
 pytestmark = pytest.mark.any_backend
@@ -75,6 +76,22 @@ class MaskedChannelsTest(parameterized.TestCase):
         left = getattr(cost, of) / getattr(dense, of)
         self.assertLessEqual(left, 1 - sparsity)
         self.assertGreater(left, 1 - sparsity - 0.2)
+
+    def test_a_criterion_refines_its_choice_as_in_prune(self):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential(
+            [keras.Input((6,)), *(layers.Dense(16) for _ in range(4))]
+        )
+        x = np.ones((2, 6))
+        method = masked_channels.MaskedChannels("l1_greedy", ranking="group")
+        wrapped = wrapping.wrap(model, method)
+        callback_lib.prune_now(wrapped, 0.5)
+        same, plain = (
+            pruning.prune(model, 0.5, name)(x) for name in ("l1_greedy", "l1")
+        )
+        found = stripping.strip(wrapped)(x)
+        np.testing.assert_allclose(found, same, rtol=1e-4, atol=1e-6)
+        self.assertGreater(np.abs(np.subtract(plain, same)).max(), 0.01)
 
     def test_no_sparsity_masks_nothing(self):
         wrapped = wrapping.wrap(net(), masked_channels.MaskedChannels())

@@ -94,6 +94,28 @@ class SearchTest(parameterized.TestCase):
         again = pruning.prune(model, found.ratios)
         self.assertEqual(counting.cost(again).macs, found.best.macs)
 
+    def test_a_criterion_refines_its_choice_as_in_prune(self):
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential(
+            [keras.Input((6,)), *(layers.Dense(16) for _ in range(4))]
+        )
+        x = np.random.default_rng(0).normal(size=(9, 6)).astype("float32")
+        data = x, np.ones(9, int)
+        found = searching.search(
+            model,
+            data,
+            budget_lib.Budget(macs=0.4),
+            "uniform",
+            criterion="l1_greedy",
+            progress=False,
+        )
+        same, plain = (
+            pruning.prune(model, found.ratios, name)(x)
+            for name in ("l1_greedy", "l1")
+        )
+        np.testing.assert_allclose(found.model(x), same, rtol=1e-5)
+        self.assertGreater(np.abs(np.subtract(plain, same)).max(), 0.01)
+
     def test_groups_of_one_layer_are_told_apart(self):
         inputs = keras.Input((3, 8))
         x = layers.MultiHeadAttention(4, 4, name="mha")(inputs, inputs)
@@ -263,6 +285,40 @@ class SearchTest(parameterized.TestCase):
             searching.search(
                 model, data, reconstruct=data[0], checkpoint=path, **options
             )
+
+    def test_a_checkpoint_knows_what_the_loss_says(self):
+        model = keras.Sequential(
+            [keras.Input((6,)), layers.Dense(8), layers.Dense(1)]
+        )
+        x = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path) / "search.json"
+        go = functools.partial(
+            searching.search,
+            model,
+            (x, np.arange(16) % 2),
+            macs=0.5,
+            strategy="uniform",
+            progress=False,
+            checkpoint=path,
+        )
+        cross_entropy = keras.losses.BinaryCrossentropy
+        model.compile(loss=cross_entropy(from_logits=False))
+        first = go()
+        model.compile(loss="binary_crossentropy")
+        self.assertEqual(go().dense, first.dense)
+        model.compile(loss=cross_entropy(from_logits=True))
+        with self.assertRaisesRegex(ValueError, "a loss of the same kind"):
+            go()
+
+    def test_class_indices_say_all_for_a_checkpoint(self):
+        model, data = lopsided()
+        path = pathlib.Path(self.create_tempdir().full_path) / "search.json"
+        options = {"strategy": "uniform", "macs": 0.6, "progress": False}
+        found = searching.search(model, data, checkpoint=path, **options)
+        model.compile(loss="sparse_categorical_crossentropy")
+        again = searching.search(model, data, checkpoint=path, **options)
+        self.assertEqual(again.evaluated, 0)
+        self.assertEqual(again.dense, found.dense)
 
     def test_a_terminal_shows_the_latest_trials(self):
         model, data = lopsided()
