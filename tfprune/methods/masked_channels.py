@@ -25,6 +25,7 @@ from tfprune.costs import counting
 from tfprune.graph import channel_graph
 from tfprune.graph import read
 from tfprune.scoring import criterion as criterion_lib
+from tfprune.scoring import probe
 from tfprune.scoring import score
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import rounding
@@ -138,6 +139,22 @@ class MaskedChannels(method_lib.Method):
                 "Give a sparsity below 1."
             )
 
+    def check_training(self, model, slots, data=None):
+        entry = _entry(self.criterion)
+        if entry is None or entry.data == criterion_lib.NOTHING:
+            return
+        if data is None:
+            raise ValueError(
+                f"The criterion {entry.name!r} needs {entry.data}. Received: "
+                "data=None. Pass them to PruneOnSchedule(data=...)."
+            )
+        if entry.cost == criterion_lib.BACKWARD:
+            probe.loss_settings(
+                read.channel_graph(model).model,
+                f"the criterion {entry.name!r}",
+                getattr(criterion_lib.find(self.criterion), "loss", None),
+            )
+
     def get_config(self):
         return {**super().get_config(), "criterion": _spec(self.criterion)}
 
@@ -157,6 +174,17 @@ def _spec(criterion):
     if keras.saving.get_registered_name(cls) != cls.__name__:
         return keras.saving.serialize_keras_object(criterion)
     return {_UNKNOWN: cls.__name__}
+
+
+def _entry(criterion):
+    """What is registered of a criterion, or `None`."""
+    if isinstance(criterion, str):
+        return criterion_lib.criteria.get(criterion)
+    for name in criterion_lib.criteria.names():
+        entry = criterion_lib.criteria.get(name)
+        if entry.criterion in (criterion, type(criterion)):
+            return entry
+    return None
 
 
 def _criterion(spec):

@@ -17,6 +17,7 @@ import keras
 from tfprune.core import typed
 from tfprune.datasets import samples
 from tfprune.graph import document
+from tfprune.graph import opening
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import tensor as tensor_lib
@@ -35,8 +36,9 @@ def recalibrate(
     """Replaces the moving statistics of batch normalization by those of data.
 
     Each batch is normalized by its own statistics, as in training, and the
-    moving statistics become their mean over all samples. All other layers run
-    in inference mode. Frozen layers are recalibrated too.
+    moving statistics become their mean over all samples, and over all calls of
+    a layer that is called several times. All other layers run in inference
+    mode. Frozen layers are recalibrated too, and those inside of wrappers.
 
     Args:
         model: a built `keras.Model`; it is not changed.
@@ -78,38 +80,69 @@ def measure(config, model, data, batch_size=128, limit=None):
         # NaN would stay NaN, with whatever momentum it is multiplied.
         number = keras.ops.nan_to_num(variable, posinf=0.0, neginf=0.0)
         variable.assign(number)
-    seen = 0
+    meter = _Meter(layers)
     with _restored(layers):
         for x, _ in samples.batches(
             data, _PURPOSE, batch_size, limit, model=model
         ):
-            count = len(x[0])
-            # This momentum turns the moving average into a cumulative one.
-            momentum = seen / (seen + count)
-            for layer in layers:
-                layer.momentum = momentum
-            document.run(config, model, x, _apply)
-            seen += count
+            document.run(config, model, x, meter.apply)
+
+
+class _Meter:
+    """Calls layers, and lets normalizations measure what they are called on."""
+
+    def __init__(self, layers):
+        self._seen = {id(layer): 0 for layer in layers}
+
+    def apply(self, site, args, kwargs):
+        args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
+        return self._call(site.live, args, kwargs)
+
+    def _call(self, live, args, kwargs):
+        if not any(id(layer) in self._seen for layer in _inside(live)):
+            return live(*args, **kwargs)
+        if isinstance(live, keras.layers.TimeDistributed):
+            return self._call_on_rows(live.layer, *args, **kwargs)
+        if isinstance(live, keras.Model):
+            config = live.get_config()
+            (output,) = document.run(config, live, list(args), self.apply)
+            return output
+        (layer,) = _inside(live)
+        count, seen = len(args[0]), self._seen[id(layer)]
+        # This momentum turns the moving average into a cumulative one.
+        layer.momentum = seen / (seen + count)
+        self._seen[id(layer)] += count
+        return live(*args, **{**kwargs, "training": True})
+
+    def _call_on_rows(self, layer, inputs, **_):
+        """Calls a layer on all steps at once, for statistics of them all."""
+        shape = tuple(inputs.shape)
+        rows = keras.ops.reshape(inputs, (-1, *shape[2:]))
+        outputs = self._call(layer, (rows,), {})
+        return keras.ops.reshape(outputs, (*shape[:2], *outputs.shape[1:]))
 
 
 def _normalizing(model):
-    return [
-        layer
+    found = {
+        id(inner): inner
         for layer in rebuild.layers_of(model)
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+        for inner in _inside(layer)
+    }
+    return list(found.values())
+
+
+def _inside(layer):
+    """The batch normalizations of a layer: itself, or those it wraps."""
+    while isinstance(layer, keras.layers.Wrapper):
+        layer = layer.layer
+    if isinstance(layer, keras.Model):
+        return _normalizing(layer) if opening.lists_layers(layer) else []
+    return [layer] if isinstance(layer, keras.layers.BatchNormalization) else []
 
 
 def _statistics(layers):
     pairs = [(each.moving_mean, each.moving_variance) for each in layers]
     return [variable for pair in pairs for variable in pair]
-
-
-def _apply(site, args, kwargs):
-    args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
-    if isinstance(site.live, keras.layers.BatchNormalization):
-        kwargs = {**kwargs, "training": True}
-    return site.live(*args, **kwargs)
 
 
 def _plain(leaf):

@@ -226,3 +226,21 @@ class MaskedChannelsTest(parameterized.TestCase):
             masked_channels.MaskedChannels.from_config(method.get_config())
         named = masked_channels.MaskedChannels(taylor.Taylor())
         self.assertEqual(named.get_config()["criterion"], "taylor")
+
+    @parameterized.parameters(
+        ("taylor", "mse", None, "'taylor' needs inputs and labels"),
+        (taylor.Taylor(), "mse", None, "'taylor' needs inputs and labels"),
+        ("wanda", "mse", None, "'wanda' needs inputs.*data=None"),
+        ("taylor", None, data(), "A loss is needed for the criterion"),
+    )
+    def test_what_the_criterion_lacks_is_said_before_the_training(
+        self, criterion, loss, given, message
+    ):
+        method = masked_channels.MaskedChannels(criterion)
+        wrapped = wrapping.wrap(net(), method)
+        wrapped.compile("sgd", loss)
+        pruning = callback_lib.PruneOnSchedule(0.3, data=given)
+        pruning.set_model(wrapped)
+        pruning.set_params({"epochs": 1, "steps": 2})
+        with self.assertRaisesRegex(ValueError, message):
+            pruning.on_train_begin()

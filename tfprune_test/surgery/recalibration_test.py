@@ -5,6 +5,8 @@ import numpy as np
 from absl.testing import absltest
 
 from tfprune.graph import values
+from tfprune.methods import slimming
+from tfprune.sparsity import wrapping
 from tfprune.surgery import recalibration
 
 layers = keras.layers
@@ -88,6 +90,46 @@ class RecalibrationTest(absltest.TestCase):
         found = statistics(small.get_layer(inner.name))
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+    def test_layers_inside_of_wrappers_are_measured(self):
+        x = np.random.default_rng(0).normal(2, 3, (60, 2, 3)).astype("float32")
+        inputs = keras.Input((2, 3))
+        bn = layers.BatchNormalization()
+        inner = keras.Sequential([keras.Input((3,)), bn])
+        for outer in (
+            layers.TimeDistributed(bn),
+            layers.TimeDistributed(inner),
+        ):
+            model = keras.Model(inputs, layers.Flatten()(outer(inputs)))
+            small = recalibration.recalibrate(model, x)
+            found = small.weights[2:4]
+            rows = x.reshape(-1, 3)
+            np.testing.assert_allclose(found[0], rows.mean(0), rtol=1e-4)
+            np.testing.assert_allclose(found[1], rows.var(0), rtol=5e-2)
+        plain = net()
+        wrapped = wrapping.wrap(
+            plain, slimming.Slimming(), where=wrapping.normalizations
+        )
+        small = recalibration.recalibrate(wrapped, images())
+        expected = statistics(recalibration.recalibrate(plain, images()))
+        found = statistics(wrapping.unwrap(small))
+        for a, b in zip(found, expected, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+    def test_a_layer_called_twice_gets_the_mean_of_both_calls(self):
+        inputs = keras.Input((3,))
+        bn = layers.BatchNormalization(name="bn")
+        both = layers.Add()([bn(inputs), bn(inputs * 5 + 1)])
+        x = np.random.default_rng(0).normal(2, 3, (60, 3)).astype("float32")
+        small = recalibration.recalibrate(
+            keras.Model(inputs, both), x, batch_size=30
+        )
+        mean, variance = statistics(small)
+        calls = [x, 5 * x + 1]
+        expected = np.mean([call.mean(0) for call in calls], 0)
+        np.testing.assert_allclose(mean, expected, rtol=1e-4)
+        parts = [half.var(0) for c in calls for half in (c[:30], c[30:])]
+        np.testing.assert_allclose(variance, np.mean(parts, 0), rtol=5e-2)
 
     def test_the_model_and_everything_but_statistics_stays(self):
         model = net()

@@ -262,6 +262,17 @@ class DistillTest(parameterized.TestCase):
         tutor.fit(x, y, batch_size=8, callbacks=[pruning], verbose=0)
         self.assertGreater(wrapper_lib.sparsity(student), 0.1)
 
+    def test_a_criterion_of_gradients_takes_the_loss_on_the_labels(self):
+        method = masked_channels.MaskedChannels(criterion="taylor")
+        student = wrapping.wrap(net(seed=1), method)
+        tutor = distill_lib.distill(student, net(seed=1))
+        tutor.compile("sgd", loss_on_labels(logits=True))
+        pruning = callback_lib.PruneOnSchedule(
+            schedule_lib.OneShot(0.5, 2), data=data()
+        )
+        tutor.fit(*data(), batch_size=8, callbacks=[pruning], verbose=0)
+        self.assertGreater(wrapper_lib.sparsity(student), 0.1)
+
     def test_logits_and_softmax_do_not_go_together(self):
         with self.assertRaisesRegex(ValueError, "one of each"):
             distill_lib.distill(net(), net("softmax"))
