@@ -49,19 +49,22 @@ class Tally:
         self._right_vectors = self._right_numbers = 0
         self._error = 0.0
 
-    def add(self, y, outputs):
+    def add(self, y, outputs, mask=None):
         """Counts a batch.
 
         Args:
             y: array of class indices, one for each vector of scores, or of
                 the size of the outputs.
             outputs: array of shape `(batch, ...)`, numpy.
+            mask: bool array of the first axes of the outputs, as `mask_of`
+                gives it: what does not count is false. `None` counts all.
 
         Raises:
             ValueError: If shapes do not fit, or a class has no score.
         """
         y, outputs = np.asarray(y), np.asarray(outputs)
         self._shape = outputs.shape
+        y, outputs = unmasked(mask, y, outputs)
         classes = outputs.shape[-1] if outputs.ndim > 1 else 1
         if y.size != outputs.size or (classes > 1 and y.shape != outputs.shape):
             if classes == 1:
@@ -127,6 +130,41 @@ class Tally:
     def _count_vectors(self, labels, outputs):
         self._right_vectors += int((outputs.argmax(-1) == labels).sum())
         self._vectors += labels.size
+
+
+class _Reader(keras.layers.Layer):
+    """Keeps the mask that Keras hands to a layer with its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.supports_masking, self.mask = True, None
+
+    def call(self, x, mask=None):
+        self.mask = mask
+        return x
+
+
+def mask_of(output):
+    """The Keras mask of an output of a model as a tensor, or `None`."""
+    reader = _Reader()
+    reader(output)
+    return reader.mask
+
+
+def unmasked(mask, *arrays):
+    """What a mask leaves of labels and outputs, as `model.evaluate` counts.
+
+    Args:
+        mask: bool array of the first axes of the arrays, or `None`.
+        *arrays: of shape `(batch, ...)`, the last one the outputs.
+    """
+    if mask is None:
+        return arrays
+    mask = np.asarray(mask, bool)
+    fits = all(a.shape[: mask.ndim] == mask.shape for a in arrays)
+    if not fits or arrays[-1].ndim <= mask.ndim:
+        return arrays  # One answer for the whole sequence.
+    return tuple(a[mask] for a in arrays)
 
 
 def of_outputs(model):

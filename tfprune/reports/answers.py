@@ -111,16 +111,23 @@ def outcomes(models, data, labels=None, batch_size=256, losses=None):
         )
     truths, answers = [], [[] for _ in models]
     for x, y in samples.batches(data, "the outcomes", batch_size, labels=True):
-        truths.append([np.asarray(part) for part in in_order(y, models[0])])
+        parts = [np.asarray(part) for part in in_order(y, models[0])]
         for found, model in zip(answers, models, strict=True):
             outputs = in_order(model(x, training=False), model)
-            found.append([keras.ops.convert_to_numpy(o) for o in outputs])
+            pairs = [with_mask(output) for output in outputs]
+            check_count(parts, [pairs])
+            kept = [
+                tally.unmasked(mask, truth, output)
+                for truth, (output, mask) in zip(parts, pairs, strict=True)
+            ]
+            found.append([output for _, output in kept])
+        # All models have the masks of the same inputs.
+        truths.append([truth for truth, _ in kept])
     truths = [np.concatenate(part) for part in zip(*truths, strict=True)]
     answers = [
         [np.concatenate(part) for part in zip(*found, strict=True)]
         for found in answers
     ]
-    check_count(truths, answers)
     names = names_of(models[0], len(truths))
     if losses is None:
         losses = tally.losses_of(models[0])
@@ -130,6 +137,14 @@ def outcomes(models, data, labels=None, batch_size=256, losses=None):
             names, losses, truths, *answers, strict=True
         )
     )
+
+
+def with_mask(output):
+    """An output and its Keras mask, which may be `None`, as numpy arrays."""
+    mask = tally.mask_of(output)
+    if mask is not None:
+        mask = keras.ops.convert_to_numpy(mask)
+    return keras.ops.convert_to_numpy(output), mask
 
 
 def in_order(structure, model):

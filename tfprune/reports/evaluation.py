@@ -101,5 +101,5 @@ def _tallied(models, data, batch_size):
             for truth, output, each in zip(
                 truths, outputs, counted, strict=True
             ):
-                each.add(truth, keras.ops.convert_to_numpy(output))
+                each.add(truth, *answers.with_mask(output))
     return tallies

@@ -99,8 +99,8 @@ class MaskedEvaluation:
             # The metric reads the labels, and says itself which ones.
             loss=self._metric or _any_loss,
         ):
-            outputs = self._model.predict_on_batch(x if len(x) > 1 else x[0])
-            mean.add(y, outputs)
+            found = self._model.predict_on_batch(x if len(x) > 1 else x[0])
+            mean.add(y, found["outputs"], found.get("mask"))
         return mean.value()
 
     def shrunk(self, keep):
@@ -145,10 +145,10 @@ class _Mean:
                 )
             (self._tally,) = counted
 
-    def add(self, y, outputs):
+    def add(self, y, outputs, mask):
         if self._metric is None:
             (labels,), (scores,) = map(keras.tree.flatten, (y, outputs))
-            self._tally.add(labels, scores)
+            self._tally.add(labels, scores, mask)
         else:
             found = np.asarray(self._metric(y, outputs)).reshape(-1)
             self._found.append(found)
@@ -169,4 +169,7 @@ class _Traced(keras.Model):
 
     def call(self, inputs):
         self.traces += 1
-        return self.model(inputs)
+        outputs = self.model(inputs)
+        found, flat = {"outputs": outputs}, keras.tree.flatten(outputs)
+        mask = tally.mask_of(flat[0]) if len(flat) == 1 else None
+        return found if mask is None else {**found, "mask": mask}

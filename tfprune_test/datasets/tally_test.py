@@ -27,6 +27,15 @@ def quality(y, outputs, loss=None, batch=4):
 
 
 class TallyTest(parameterized.TestCase):
+    def test_what_a_mask_hides_does_not_count(self):
+        counted = tally.Tally("net")
+        scores = np.array([[[0.9, 0.1], [0.9, 0.1]]] * 3)
+        y = np.array([[0, 1]] * 3)
+        counted.add(y, scores, np.array([[True, False]] * 3))
+        self.assertEqual(counted.quality(), (tally.ACCURACY, 1.0))
+        counted.add(y, scores, None)
+        self.assertEqual(counted.quality(), (tally.ACCURACY, 6 / 9))
+
     @parameterized.product(
         y=([0, 1, 1, 0], [[0], [1], [1], [0]], ONE_HOT.tolist()),
         batch=(1, 3, 4),

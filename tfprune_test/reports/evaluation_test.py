@@ -5,7 +5,10 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.graph import read
+from tfprune.reports import answers
 from tfprune.reports import evaluation
+from tfprune.searches import masked_evaluation
 
 X = np.arange(12, dtype="float32").reshape(6, 2)
 # The first of two equal scores counts, so class 1 wins where x1 > x0.
@@ -124,6 +127,44 @@ class QualitiesTest(absltest.TestCase):
         two = keras.Model(x, [keras.ops.copy(x), x + 1], name="two")
         with self.assertRaisesRegex(ValueError, "1 arrays of labels for"):
             evaluation.qualities([two], (SCORES, Y))
+
+
+class MaskTest(parameterized.TestCase):
+    @parameterized.parameters(True, False)
+    def test_padded_steps_do_not_count(self, sequential):
+        keras.utils.set_random_seed(0)
+        layers = keras.layers
+        stack = [
+            layers.Embedding(9, 4, mask_zero=True),
+            layers.SimpleRNN(5, return_sequences=True),
+            layers.Dense(2, activation="softmax"),
+        ]
+        inputs = keras.Input((6,), dtype="int32")
+        if sequential:
+            model = keras.Sequential([inputs, *stack])
+        else:
+            x = inputs
+            for layer in stack:
+                x = layer(x)
+            model = keras.Model(inputs, x)
+        rng = np.random.default_rng(0)
+        x = rng.integers(1, 9, (20, 6))
+        x[:, 4:] = 0
+        right = np.asarray(model.predict(x, verbose=0)).argmax(-1)
+        y = right.copy()
+        y[:, 4:] = 1 - right[:, 4:]  # Wrong in all padded steps.
+        y[:, 0] = 1 - right[:, 0]
+        model.compile(
+            loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
+        theirs = model.evaluate(x, y, verbose=0, return_dict=True)["accuracy"]
+        self.assertAlmostEqual(theirs, 0.75, places=6)
+        self.assertEqual(evaluation.accuracies([model], (x, y)), [0.75])
+        (confusion,) = answers.outcomes([model], (x, y))
+        self.assertEqual(confusion.before.sum(), 20 * 4)
+        graph = read.channel_graph(model)
+        measured = masked_evaluation.MaskedEvaluation(graph, (x, y))
+        self.assertEqual(measured.value(np.ones(graph.size, bool)), 0.75)
 
 
 if __name__ == "__main__":
