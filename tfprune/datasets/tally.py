@@ -5,6 +5,7 @@ import numpy as np
 
 from tfprune.datasets import class_indices
 from tfprune.datasets import loss_kinds
+from tfprune.datasets import output_names
 
 ACCURACY, ERROR = "accuracy", "mean absolute error"
 _NEAR = 1e-3  # By what the sum of probabilities may differ from 1.
@@ -136,7 +137,7 @@ class _Reader(keras.layers.Layer):
     """Keeps the mask that Keras hands to a layer with its input."""
 
     def __init__(self):
-        super().__init__()
+        super().__init__(name="reader")
         self.supports_masking, self.mask = True, None
 
     def call(self, x, mask=None):
@@ -182,20 +183,11 @@ def losses_of(model, loss=None):
     count = len(keras.tree.flatten(model.outputs))
     if loss is None and model.compiled:
         loss = model.loss
-    names = _output_names(model, loss)
+    names = output_names.of(model)
     if len(names) != count:
         names = [None] * count
     losses = loss_kinds.by_output(loss, names)
     return losses if len(losses) == count else [None] * count
-
-
-def _output_names(model, loss):
-    """What a `dict` of losses calls the outputs."""
-    output = getattr(model, "output", None) if isinstance(loss, dict) else None
-    if isinstance(output, dict):
-        return sorted(output)  # Whatever the layers are called.
-    # Only functional models name their outputs.
-    return list(getattr(model, "output_names", ()))
 
 
 def _are_probabilities(y):

@@ -150,7 +150,8 @@ def floor(graph, limits):
 def kept(dense, small):
     """`dict` from each group of the dense model to `[kept, total]`."""
     before, after = read.channel_graph(dense), read.channel_graph(small)
-    left = {group.name: len(group) for group in after.groups}
+    # Names of groups are unique among those that can be removed.
+    left = {g.name: len(g) for g in after.groups if not g.frozen}
     return {
         group.name: [left.get(group.name, 0), len(group)]
         for group in before.groups

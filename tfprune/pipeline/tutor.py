@@ -11,7 +11,7 @@ count.
 
 import keras
 
-from tfprune.pipeline.request import masks
+from tfprune.datasets import tally
 
 
 class Tutored(keras.Model):
@@ -99,7 +99,7 @@ class Lesson:
                 keras.ops.cast(keras.ops.stop_gradient(teacher), kept),
                 keras.ops.cast(student, kept),
             )
-            found = found + _mean(far, masks.of(student))
+            found = found + _mean(far, tally.mask_of(student))
         rest = 1 - self._label_weight
         return self._label_weight * loss + rest * keras.ops.cast(
             found, loss.dtype

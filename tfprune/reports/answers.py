@@ -8,6 +8,7 @@ import numpy as np
 from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.datasets import loss_kinds
+from tfprune.datasets import output_names
 from tfprune.datasets import samples
 from tfprune.datasets import tally
 
@@ -149,8 +150,7 @@ def with_mask(output):
 
 def in_order(structure, model):
     """The parts of an output, or of its labels, in the order of the model."""
-    # Only functional models name their outputs.
-    names = list(map(str, getattr(model, "output_names", ())))
+    names = output_names.of(model)
     if isinstance(structure, dict) and set(structure) == set(names):
         return [structure[name] for name in names]
     return keras.tree.flatten(structure)
@@ -158,7 +158,7 @@ def in_order(structure, model):
 
 def names_of(model, count):
     """A list of `str`, what each of `count` outputs is called."""
-    names = list(map(str, getattr(model, "output_names", ())))
+    names = output_names.of(model)
     if len(names) == count:
         return names
     if count == 1:

@@ -7,6 +7,8 @@ as those of a file do, have none, and are judged with the masks of the model.
 
 import keras
 
+from tfprune.datasets import tally
+
 
 class Masked(keras.layers.Layer):
     """Gives the first of its inputs, with the second one as its mask."""
@@ -22,25 +24,6 @@ class Masked(keras.layers.Layer):
         return keras.ops.cast(inputs[1], "bool")
 
 
-def of(output):
-    """The mask that a tensor carries, or `None`."""
-    reader = _Reader()
-    reader(output)
-    return reader.mask
-
-
-class _Reader(keras.layers.Layer):
-    """Sees what Keras passes on beside its input."""
-
-    def __init__(self):
-        super().__init__(name="reader")
-        self.supports_masking, self.mask = True, None
-
-    def call(self, x, mask=None):
-        self.mask = mask
-        return x
-
-
 class Masks:
     """Computes the masks of a model's outputs from its inputs.
 
@@ -51,7 +34,8 @@ class Masks:
 
     def __init__(self, model, sample):
         # At work, as nested models hide their masks until then.
-        found = map(of, keras.tree.flatten(model(sample, training=False)))
+        outputs = keras.tree.flatten(model(sample, training=False))
+        found = map(tally.mask_of, outputs)
         self._ranks = [None if m is None else len(m.shape) for m in found]
         self._model = None
         if any(self._ranks):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfprune.datasets import loss_kinds
+from tfprune.datasets import output_names as output_names_lib
 from tfprune.graph import compile_state
 from tfprune.pipeline.request import each_sample
 from tfprune.pipeline.request import masks
@@ -258,7 +259,7 @@ def output_names(model):
     """The names of a model's outputs; a Sequential model has but one."""
     if isinstance(model, keras.Sequential):
         return [model.layers[-1].name]
-    return list(model.output_names)
+    return output_names_lib.of(model)
 
 
 def kinds_of(model, y, loss=None):
