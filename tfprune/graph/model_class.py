@@ -77,7 +77,8 @@ def restored(new):
 
 def defines(model, name):
     """Whether the user's class of a model defines a method itself."""
-    return _is_own(type(_ORIGINS.get(model, model)), name)
+    cls = type(_ORIGINS.get(model, model))
+    return not cls.__module__.startswith("tfprune.") and _is_own(cls, name)
 
 
 def _is_own(cls, name):
