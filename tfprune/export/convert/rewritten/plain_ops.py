@@ -74,42 +74,25 @@ def suit_int16(graph):
 
 
 def _compare_floats(graph):
-    """Compares integers as floats; for ids other than 0 there is a cast.
+    """Compares integers as floats.
 
     The converter quantizes comparisons, too, and has no range of integers.
     """
     import tensorflow as tf
 
-    nodes = {node.name: node for node in graph.node}
     for node in list(graph.node):
         if node.op not in COMPARES:
             continue
         kind = node.attr["T"].type
         if not tf.as_dtype(kind).is_integer:
             continue
-        numbers = [_constant(nodes, i) for i in node.input]
-        if node.op == "NotEqual" and _is_zero(numbers[1]):
-            node.op = "Cast"
-            del node.input[1]
-            _set_types(node, kind, tf.bool.as_datatype_enum)
-            continue
         real = tf.float32.as_datatype_enum
         for i, reference in enumerate(list(node.input)):
             cast = graph.node.add(name=f"{node.name}/real_{i}", op="Cast")
             cast.input.append(reference)
-            _set_types(cast, kind, real)
+            cast.attr["SrcT"].type, cast.attr["DstT"].type = kind, real
             node.input[i] = cast.name
         node.attr["T"].type = real
-
-
-def _is_zero(number):
-    return number is not None and number.size == 1 and not number.any()
-
-
-def _set_types(cast, before, after):
-    cast.attr.clear()
-    cast.attr["SrcT"].type = before
-    cast.attr["DstT"].type = after
 
 
 def _sums(graph):
