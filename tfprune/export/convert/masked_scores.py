@@ -273,13 +273,18 @@ class _Editor:
         return None
 
     def _joint(self, reference):
-        """The sum or choice that makes a tensor, moved at most; or `None`."""
+        """The sum or choice of floats that makes a tensor, or `None`.
+
+        In between, it may be moved.
+        """
+        import tensorflow as tf
+
         node = self._nodes.get(_node(reference))
         while node is not None and node.op in _MOVES:
             node = self._nodes.get(_node(node.input[0]))
         if node is None or node.op not in (*_SUMS, *_CHOICES):
             return None
-        return node
+        return node if tf.as_dtype(node.attr["T"].type).is_floating else None
 
     def _sides(self, node):
         return node.input[1:3] if node.op in _CHOICES else node.input[:2]

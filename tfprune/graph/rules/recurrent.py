@@ -14,10 +14,10 @@ READS, WRITES = call_lib.READS, call_lib.WRITES
 
 # The number of gates, whose matrices stand side by side in the kernels.
 GATES = {keras.layers.SimpleRNN: 1, keras.layers.LSTM: 4, keras.layers.GRU: 3}
-# The ops of one time step, which a .tflite file of integers writes out. An LSTM
-# is one op, unless it is unusual or behind a mask.
-ONE_OP = "UNIDIRECTIONAL_SEQUENCE_LSTM"
-_SCRATCH = 4  # Buffers of that op: the gates of a time step, in int16.
+# In a .tflite file of integers an LSTM is one op, unless it is unusual or
+# behind a mask; its buffers hold the gates of a time step, in int16.
+_ONE_OP, _BUFFERS = "UNIDIRECTIONAL_SEQUENCE_LSTM", 4
+# The ops of one time step of all else, which such a file writes out.
 _DENSE = ("FULLY_CONNECTED", "FULLY_CONNECTED", "ADD")
 _SIMPLE = (*_DENSE, "TANH")
 _GRU = (
@@ -123,7 +123,7 @@ def _hold(call, units):
     labels = tensor_lib.on_axis(units, 3, 2)
     batch, steps, _ = call.x.shape
     states = tensor_lib.Tensor((batch, 1, units.size), labels, "int16")
-    call.file_ops, call.held = (ONE_OP,), [states] * _SCRATCH
+    call.file_ops, call.held = (_ONE_OP,), [states] * _BUFFERS
     if call.config["go_backwards"]:
         # The reversed input takes its place.
         call.file_ops += ("GATHER",)

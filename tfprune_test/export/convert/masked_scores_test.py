@@ -78,7 +78,7 @@ NETWORKS = {
 
 
 class MaskedScoresTest(parameterized.TestCase):
-    def check(self, function, mode):
+    def check(self, function, mode, runtime="micro"):
         """By how much the outputs of a file are off, of their deviation."""
         keras.utils.set_random_seed(0)
         inputs = keras.Input((LENGTH, WIDTH))
@@ -90,9 +90,9 @@ class MaskedScoresTest(parameterized.TestCase):
         x = rng.normal(size=(64, LENGTH, WIDTH)).astype("float32")
         x[:32, 6:], x[:, 0, 0] = 0, 1
         path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
-        small_models.export(model, path, mode, x)
+        small_models.export(model, path, mode, x, runtime=runtime)
         wanted = model.predict(x, verbose=0)
-        found = interpreter.run(path, x, "micro")
+        found = interpreter.run(path, x, runtime)
         return np.sqrt(np.square(found - wanted).mean()) / wanted.std()
 
     @parameterized.product(name=sorted(NETWORKS), mode=("int8", "int16x8"))
@@ -100,6 +100,22 @@ class MaskedScoresTest(parameterized.TestCase):
         # Positions of nearly equal values may change places.
         most = 0.3 if name == "largest position" else 0.06
         self.assertLess(self.check(NETWORKS[name], mode), most)
+
+    def test_whole_numbers_are_no_scores(self):
+        def function(x):
+            whole = OPS.cast(x * 4, "int32")
+            chosen = OPS.where(x > 0.5, whole, whole + 1)
+            most = OPS.cast(OPS.max(chosen, 1), "float32")
+            return attend(x, lambda _, s: s - 1e9 * FUTURE) + most[:, None]
+
+        # TFLite Micro has no maximum of integers.
+        self.assertLess(self.check(function, "int8", "tflite"), 0.3)
+
+    def test_beside_a_fused_lstm(self):
+        def function(x):
+            return LAYERS.LSTM(6)(heads(x, use_causal_mask=True))
+
+        self.assertLess(self.check(function, "int8"), 0.2)
 
     def test_what_else_is_huge_stays(self):
         def function(x):
