@@ -35,6 +35,13 @@ def kind(loss):
     return "numbers", False
 
 
+def ignored(loss):
+    """The class that a loss ignores, `int`, or `None`."""
+    if not isinstance(loss, keras.losses.Loss):
+        return None
+    return _config(loss).get("ignore_class")
+
+
 def is_own(loss):
     """Whether a loss, as `keras.losses.get` gives it, is not one of Keras."""
     if loss is None:

@@ -13,6 +13,8 @@ import keras
 import numpy as np
 
 from tfprune.datasets import checks
+from tfprune.datasets import label_checks
+from tfprune.datasets import outputs
 
 
 def batches(
@@ -48,7 +50,8 @@ def batches(
 
     Raises:
         ValueError: If there are no data, no samples or no required labels, if
-            shapes do not match, or as in `checks.inputs` and `checks.labels`.
+            shapes do not match, or as in `checks.inputs` and
+            `label_checks.check`.
 
     Example:
 
@@ -57,6 +60,7 @@ def batches(
     """
     _check_given(data, purpose, limit)
     seen = 0
+    known = [] if model is None else outputs.of(model, loss)
     for batch in _iterate(data, batch_size, purpose):
         x, y, weighed = _parts(batch)
         if labels and y is None:
@@ -79,7 +83,7 @@ def batches(
         weighed = keras.tree.map_structure(_for_each(count), weighed)
         if y is not None:
             _check_counts(y, count, purpose)
-            checks.labels(y, model, purpose, seen, loss)
+            label_checks.check(y, known, purpose, seen)
         if limit is not None and seen + count > limit:
             count = limit - seen
             x, y, weighed = keras.tree.map_structure(

@@ -1,11 +1,10 @@
 """How often a model is right, and how far off it is, counted by batches."""
 
-import keras
 import numpy as np
 
 from tfprune.datasets import class_indices
-from tfprune.datasets import loss_kinds
-from tfprune.datasets import output_names
+from tfprune.datasets import masks
+from tfprune.datasets import outputs as outputs_lib
 
 ACCURACY, ERROR = "accuracy", "mean absolute error"
 _NEAR = 1e-3  # By what the sum of probabilities may differ from 1.
@@ -21,11 +20,12 @@ class Tally:
       labels are 0 or 1: one for each answer. Without a known loss, answers
       count as probabilities if all are from 0 to 1.
 
-    All other labels are numbers, whose distance counts.
+    All other labels are numbers, whose distance counts. What a mask hides, or a
+    loss ignores, does not.
 
     Args:
         name: `str`, what gives the answers, for errors.
-        loss: the output's, as for `compile`; `None` if unknown.
+        output: an `outputs.Output`; `None` if unknown.
 
     Example:
 
@@ -35,16 +35,15 @@ class Tally:
     ('accuracy', 0.5)
     """
 
-    def __init__(self, name, loss=None):
+    def __init__(self, name, output=None):
         self._name, self._shape = name, None
-        kind, logits = loss_kinds.kind(loss)
-        own = loss_kinds.is_own(
-            None if loss is None else keras.losses.get(loss)
-        )
-        self._sides = kind != "numbers" or own
-        self._threshold = 0.0 if logits else 0.5
+        if output is None:
+            output = outputs_lib.Output(None, ())
+        self._ignored = output.ignored
+        self._sides = output.kind != "numbers" or output.has_own_loss
+        self._threshold = 0.0 if output.is_logits else 0.5
         # Whether answers outside of [0, 1] have sides, too.
-        self._any_range = kind == "binary"
+        self._any_range = output.kind == "binary"
         self._rows, self._within = True, True
         self._vectors = self._numbers = 0
         self._right_vectors = self._right_numbers = 0
@@ -57,7 +56,7 @@ class Tally:
             y: array of class indices, one for each vector of scores, or of
                 the size of the outputs.
             outputs: array of shape `(batch, ...)`, numpy.
-            mask: bool array of the first axes of the outputs, as `mask_of`
+            mask: bool array of the first axes of the outputs, as `masks`
                 gives it: what does not count is false. `None` counts all.
 
         Raises:
@@ -65,7 +64,8 @@ class Tally:
         """
         y, outputs = np.asarray(y), np.asarray(outputs)
         self._shape = outputs.shape
-        y, outputs = unmasked(mask, y, outputs)
+        y, outputs = masks.unmasked(mask, y, outputs)
+        y, outputs = masks.without_label(self._ignored, y, outputs)
         classes = outputs.shape[-1] if outputs.ndim > 1 else 1
         if y.size != outputs.size or (classes > 1 and y.shape != outputs.shape):
             if classes == 1:
@@ -88,6 +88,11 @@ class Tally:
         self._right_numbers += int(right.sum())
         self._error += float(np.abs(outputs - y).sum())
         self._numbers += outputs.size
+
+    @property
+    def is_empty(self):
+        """Whether nothing was counted."""
+        return not (self._vectors or self._numbers)
 
     def is_yes(self, outputs):
         """Whether answers, where labels are 0 and 1, are 1: a bool array."""
@@ -116,6 +121,12 @@ class Tally:
             ValueError: If labels are numbers, or nobody knows whether answers
                 are logits.
         """
+        if self.is_empty:
+            raise ValueError(
+                "Accuracy needs labels that count. Received: "
+                f"{self._name} and data whose labels are all masked or "
+                f"ignored. {cure}"
+            )
         name, value = self.quality()
         if name == ACCURACY:
             return value
@@ -133,61 +144,9 @@ class Tally:
         self._vectors += labels.size
 
 
-class _Reader(keras.layers.Layer):
-    """Keeps the mask that Keras hands to a layer with its input."""
-
-    def __init__(self):
-        super().__init__(name="reader")
-        self.supports_masking, self.mask = True, None
-
-    def call(self, x, mask=None):
-        self.mask = mask
-        return x
-
-
-def mask_of(output):
-    """The Keras mask of an output of a model as a tensor, or `None`."""
-    reader = _Reader()
-    reader(output)
-    return reader.mask
-
-
-def unmasked(mask, *arrays):
-    """What a mask leaves of labels and outputs, as `model.evaluate` counts.
-
-    Args:
-        mask: bool array of the first axes of the arrays, or `None`.
-        *arrays: of shape `(batch, ...)`, the last one the outputs.
-    """
-    if mask is None:
-        return arrays
-    mask = np.asarray(mask, bool)
-    fits = all(a.shape[: mask.ndim] == mask.shape for a in arrays)
-    if not fits or arrays[-1].ndim <= mask.ndim:
-        return arrays  # One answer for the whole sequence.
-    return tuple(a[mask] for a in arrays)
-
-
 def of_outputs(model):
     """A list of `Tally`, one for each output of a model."""
-    return [Tally(repr(model.name), loss) for loss in losses_of(model)]
-
-
-def losses_of(model, loss=None):
-    """A list with the loss of each output, `None` where there is none.
-
-    Args:
-        model: a `keras.Model`.
-        loss: as for `compile`; by default that of the model.
-    """
-    count = len(keras.tree.flatten(model.outputs))
-    if loss is None and model.compiled:
-        loss = model.loss
-    names = output_names.of(model)
-    if len(names) != count:
-        names = [None] * count
-    losses = loss_kinds.by_output(loss, names)
-    return losses if len(losses) == count else [None] * count
+    return [Tally(repr(model.name), each) for each in outputs_lib.of(model)]
 
 
 def _are_probabilities(y):

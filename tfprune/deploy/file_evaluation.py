@@ -9,6 +9,7 @@ import numpy as np
 
 from tfprune.core import progress_bar
 from tfprune.core import typed
+from tfprune.datasets import outputs as outputs_lib
 from tfprune.datasets import samples
 from tfprune.datasets import tally
 from tfprune.export.run import interpreter
@@ -89,17 +90,18 @@ def qualities(path, model, data, runtime="tflite", progress=True):
         `dict` from "accuracy" or "mean absolute error", and the output if
         there are several, to `float`s.
     """
-    tallies = tally.of_outputs(model)
+    tallies, known = tally.of_outputs(model), outputs_lib.of(model)
     run = _run(path, data, runtime, None, 256, progress)
     with contextlib.closing(run):
         for y, outputs in run:
-            truths = answers.in_order(y, model)
+            truths = outputs_lib.in_order(y, known)
             outputs = keras.tree.flatten(outputs)
-            answers.check_count(truths, [outputs])
+            answers.check_count(truths, outputs)
             for each, truth, output in zip(
                 tallies, truths, outputs, strict=True
             ):
-                each.add(truth, output)
+                if truth is not None:
+                    each.add(truth, output)
     return evaluation.named(model, tallies)
 
 

@@ -93,9 +93,9 @@ class Preparation:
         sample = self.train.first(request.recipe.batch_size)
         self.validation.first(1)
         door_checks.check_inputs(model, sample[0], "training")
-        kinds = task_lib.kinds_of(model, sample[1], request.loss)
+        outputs = task_lib.outputs_of(model, sample[1], request.loss)
         self.counts = {
-            source.purpose: door_checks.check_data(model, kinds, source)
+            source.purpose: door_checks.check_data(model, outputs, source)
             for source in self._checked()
         }
         self.task = task_lib.Task(
@@ -108,7 +108,7 @@ class Preparation:
         )
         if callable(request.monitor):
             self.counts["validation"] = door_checks.check_data(
-                model, [], self.validation
+                model, None, self.validation
             )
         self._check_teacher()
 
@@ -129,7 +129,7 @@ class Preparation:
             )
         sample, _ = self.train.some(64)
         door_checks.check_teacher(
-            teacher, self.request.model, self.task.kinds(), sample
+            teacher, self.request.model, self.task.outputs, sample
         )
 
     def key(self):

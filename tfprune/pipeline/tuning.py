@@ -71,7 +71,7 @@ def tune(model, job, epochs=None, until=None, path=None, stage=""):
         learner = tutor.Tutored.of(
             core,
             job.teacher,
-            job.task.kinds(),
+            job.task.outputs,
             job.recipe.temperature,
             job.recipe.label_weight,
             taught,

@@ -2,13 +2,12 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 
 from tfprune.core import printed
 from tfprune.core import tables
-from tfprune.datasets import loss_kinds
-from tfprune.datasets import output_names
+from tfprune.datasets import masks
+from tfprune.datasets import outputs as outputs_lib
 from tfprune.datasets import samples
 from tfprune.datasets import tally
 
@@ -91,11 +90,10 @@ def outcomes(models, data, labels=None, batch_size=256, losses=None):
             With several outputs `y` is a structure of arrays, as for `fit`.
         labels: names of the classes; numbers if `None`.
         batch_size: `int`, used if the data are arrays.
-        losses: list of losses, as for `compile`, one per output; `None` takes
-            those of the first model.
+        losses: as for `compile`; `None` takes those of the first model.
 
     Returns:
-        A tuple of `Confusion` and `Errors`, one per output.
+        A tuple of `Confusion` and `Errors`, one per output that has labels.
 
     Raises:
         ValueError: If there are no samples, or labels and outputs do not
@@ -110,73 +108,62 @@ def outcomes(models, data, labels=None, batch_size=256, losses=None):
             "One or two models are required, before and after. Received: "
             f"{len(models)} models."
         )
-    truths, answers = [], [[] for _ in models]
+    known = outputs_lib.of(models[0], losses)
+    found = [[] for _ in known]
     for x, y in samples.batches(data, "the outcomes", batch_size, labels=True):
-        parts = [np.asarray(part) for part in in_order(y, models[0])]
-        for found, model in zip(answers, models, strict=True):
-            outputs = in_order(model(x, training=False), model)
-            pairs = [with_mask(output) for output in outputs]
-            check_count(parts, [pairs])
-            kept = [
-                tally.unmasked(mask, truth, output)
-                for truth, (output, mask) in zip(parts, pairs, strict=True)
-            ]
-            found.append([output for _, output in kept])
-        # All models have the masks of the same inputs.
-        truths.append([truth for truth, _ in kept])
-    truths = [np.concatenate(part) for part in zip(*truths, strict=True)]
-    answers = [
-        [np.concatenate(part) for part in zip(*found, strict=True)]
-        for found in answers
-    ]
-    names = names_of(models[0], len(truths))
-    if losses is None:
-        losses = tally.losses_of(models[0])
+        truths = outputs_lib.in_order(y, known)
+        answers = []
+        for model in models:
+            outputs = outputs_lib.in_order(model(x, training=False), known)
+            check_count(truths, outputs)
+            answers.append([masks.as_numpy(output) for output in outputs])
+        for output, parts, truth, *sides in zip(
+            known, found, truths, *answers, strict=True
+        ):
+            if truth is not None:
+                # All models have the masks of the same inputs.
+                arrays = [np.asarray(truth), *(array for array, _ in sides)]
+                arrays = masks.unmasked(sides[0][1], *arrays)
+                parts.append(masks.without_label(output.ignored, *arrays))
     return tuple(
-        outcome(name, truth, *given, labels=labels, loss=loss)
-        for name, loss, truth, *given in zip(
-            names, losses, truths, *answers, strict=True
+        outcome(
+            name,
+            *(np.concatenate(part) for part in zip(*parts, strict=True)),
+            labels=labels,
+            output=output,
         )
+        for name, output, parts in zip(
+            names_of(known), known, found, strict=True
+        )
+        if any(part[0].size for part in parts)
     )
 
 
-def with_mask(output):
-    """An output and its Keras mask, which may be `None`, as numpy arrays."""
-    mask = tally.mask_of(output)
-    if mask is not None:
-        mask = keras.ops.convert_to_numpy(mask)
-    return keras.ops.convert_to_numpy(output), mask
-
-
-def in_order(structure, model):
-    """The parts of an output, or of its labels, in the order of the model."""
-    names = output_names.of(model)
-    if isinstance(structure, dict) and set(structure) == set(names):
-        return [structure[name] for name in names]
-    return keras.tree.flatten(structure)
-
-
-def names_of(model, count):
-    """A list of `str`, what each of `count` outputs is called."""
-    names = output_names.of(model)
-    if len(names) == count:
+def names_of(outputs):
+    """A list of `str`, what each of the outputs is called."""
+    names = [output.name for output in outputs]
+    if None not in names:
         return names
-    if count == 1:
+    if len(names) == 1:
         return ["output"]
-    return [f"output {n}" for n in range(1, count + 1)]
+    return [f"output {n}" for n in range(1, len(names) + 1)]
 
 
 def check_count(truths, answers):
-    """Raises a `ValueError` unless each output of all models has labels."""
-    if any(len(found) != len(truths) for found in answers):
+    """Raises a `ValueError` unless there are labels for each answer.
+
+    Args:
+        truths: list of arrays of labels, `None` for an output without.
+        answers: list of arrays, one for each output.
+    """
+    if len(answers) != len(truths):
         raise ValueError(
             "There must be labels for each output. Received: "
-            f"{len(truths)} arrays of labels for "
-            f"{[len(found) for found in answers]} outputs."
+            f"{len(truths)} arrays of labels for {len(answers)} outputs."
         )
 
 
-def outcome(name, truth, before, after=None, labels=None, loss=None):
+def outcome(name, truth, before, after=None, labels=None, output=None):
     """What was answered at one output.
 
     Args:
@@ -184,7 +171,7 @@ def outcome(name, truth, before, after=None, labels=None, loss=None):
         truth: array of class indices, one-hot classes, or numbers.
         before, after: arrays of answers.
         labels: names of the classes.
-        loss: the output's, as for `compile`; tells logits from probabilities
+        output: an `outputs.Output`, which tells logits from probabilities
             where there is one answer for two classes, and classes from numbers
             where labels are floats.
 
@@ -195,14 +182,16 @@ def outcome(name, truth, before, after=None, labels=None, loss=None):
     classes = before.shape[-1] if before.ndim > 1 else 1
     if classes > 1 and truth.shape == before.shape and _one_hot(truth):
         truth = truth.argmax(-1)
-    if classes > 1 and _are_classes(truth, before, loss):
+    if classes > 1 and _are_classes(truth, before, output):
         truth = truth.astype(int)
         _check(truth, classes, name)
         counts = [_confused(truth, side, classes) for side in sides]
         return Confusion(name, _names(labels, classes), *counts)
-    sides_of = _two_classes(name, truth, sides, loss) if classes == 1 else None
-    if sides_of is not None:
-        counts = [_confused(truth.astype(int), side, 2) for side in sides_of]
+    scores = None
+    if classes == 1:
+        scores = _two_classes(name, truth, sides, output)
+    if scores is not None:
+        counts = [_confused(truth.astype(int), side, 2) for side in scores]
         return Confusion(name, _names(labels, 2), *counts)
     for side in sides:
         if side.size != truth.size:
@@ -217,23 +206,23 @@ def outcome(name, truth, before, after=None, labels=None, loss=None):
     )
 
 
-def _are_classes(truth, scores, loss):
+def _are_classes(truth, scores, output):
     """Whether there is a class for each vector of scores."""
     if truth.size != scores[..., 0].size:
         return False
     if np.issubdtype(truth.dtype, np.integer):
         return True
-    kind, _ = loss_kinds.kind(loss)
-    return kind == "sparse" and bool((truth % 1 == 0).all())
+    is_sparse = output is not None and output.kind == "sparse"
+    return is_sparse and bool((truth % 1 == 0).all())
 
 
-def _two_classes(name, truth, sides, loss):
+def _two_classes(name, truth, sides, output):
     """Scores of two classes for each array of answers; `None` for numbers."""
     found = []
     for side in sides:
         if side.size != truth.size:
             return None
-        counted = tally.Tally(name, loss)
+        counted = tally.Tally(name, output)
         counted.add(truth, side)
         if counted.quality()[0] != tally.ACCURACY:
             return None

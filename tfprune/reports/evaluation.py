@@ -2,6 +2,8 @@
 
 import keras
 
+from tfprune.datasets import masks
+from tfprune.datasets import outputs as outputs_lib
 from tfprune.datasets import samples
 from tfprune.datasets import tally
 from tfprune.reports import answers
@@ -83,8 +85,10 @@ def qualities(models, data, batch_size=256):
 def named(model, tallies):
     """What each `Tally` of a model's outputs found, as `qualities` names it."""
     found = {}
-    names = answers.names_of(model, len(tallies))
+    names = answers.names_of(outputs_lib.of(model))
     for name, each in zip(names, tallies, strict=True):
+        if each.is_empty:
+            continue
         what, value = each.quality()
         found[f"{what}, {name}" if names[1:] else what] = value
     return found
@@ -93,13 +97,15 @@ def named(model, tallies):
 def _tallied(models, data, batch_size):
     """For each model, a list with the `Tally` of each output."""
     tallies = [tally.of_outputs(model) for model in models]
+    known = [outputs_lib.of(model) for model in models]
     for x, y in samples.batches(data, _PURPOSE, batch_size, labels=True):
-        for model, counted in zip(models, tallies, strict=True):
-            outputs = answers.in_order(model(x, training=False), model)
-            truths = answers.in_order(y, model)
-            answers.check_count(truths, [outputs])
+        for model, own, counted in zip(models, known, tallies, strict=True):
+            outputs = outputs_lib.in_order(model(x, training=False), own)
+            truths = outputs_lib.in_order(y, own)
+            answers.check_count(truths, outputs)
             for truth, output, each in zip(
                 truths, outputs, counted, strict=True
             ):
-                each.add(truth, *answers.with_mask(output))
+                if truth is not None:
+                    each.add(truth, *masks.as_numpy(output))
     return tallies

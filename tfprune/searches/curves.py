@@ -171,7 +171,8 @@ def sensitivity(
         criterion: as for `tfprune.prune`; uses the same data if it needs any.
         metric: function `(y, outputs) -> numbers` of numpy arrays, one number
             per sample; larger is better. A point's value is their mean.
-            `None` measures the accuracy.
+            If it has a parameter `mask`, that is a list of the Keras mask of
+            each output. `None` measures the accuracy.
         groups: name patterns of the groups to measure; `None` measures all.
         limit: `int`, maximum number of samples to use; `None` uses all.
         progress: `bool`, whether to show a progress bar on stderr, if that is

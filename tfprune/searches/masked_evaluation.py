@@ -4,9 +4,12 @@ The model is traced once. Zeroing the weights that read a channel gives exactly
 the outputs of the smaller model.
 """
 
+import inspect
+
 import keras
 import numpy as np
 
+from tfprune.datasets import masks
 from tfprune.datasets import samples
 from tfprune.datasets import tally
 from tfprune.graph import channel_graph
@@ -31,7 +34,9 @@ class MaskedEvaluation:
         data: `(x, y)` arrays, or a repeatable source of such batches; see
             `tfprune.datasets.samples`.
         metric: function `(y, outputs) -> numbers` of numpy arrays, one number
-            per sample; `None` measures the accuracy of the only output.
+            per sample; if it has a parameter `mask`, that is a list of the
+            Keras mask of each output, a bool array or `None`. `None` measures
+            the accuracy of the only output.
         limit: `int`, maximum number of samples to use; `None` uses all.
         purpose: `str`, what the evaluation is for, used in error messages.
         recalibrate: inputs, as `data`, on which to recalibrate batch
@@ -100,7 +105,7 @@ class MaskedEvaluation:
             loss=self._metric or _any_loss,
         ):
             found = self._model.predict_on_batch(x if len(x) > 1 else x[0])
-            mean.add(y, found["outputs"], found.get("mask"))
+            mean.add(y, found["outputs"], found["masks"])
         return mean.value()
 
     def shrunk(self, keep):
@@ -131,11 +136,19 @@ def _any_loss(y, outputs):
     """Stands for a metric where labels are checked."""
 
 
+def _takes_mask(function):
+    try:
+        return "mask" in inspect.signature(function).parameters
+    except (TypeError, ValueError):  # one that is not written in Python
+        return False
+
+
 class _Mean:
     """The mean of a metric over all samples; the accuracy without one."""
 
     def __init__(self, metric, model):
         self._metric, self._found = metric, []
+        self._with_masks = metric is not None and _takes_mask(metric)
         if metric is None:
             counted = tally.of_outputs(model)
             if len(counted) != 1:
@@ -145,13 +158,17 @@ class _Mean:
                 )
             (self._tally,) = counted
 
-    def add(self, y, outputs, mask):
+    def add(self, y, outputs, found):
+        """Counts a batch, with masks by the numbers of their outputs."""
+        count = len(keras.tree.flatten(outputs))
+        given = [found.get(str(number)) for number in range(count)]
         if self._metric is None:
             (labels,), (scores,) = map(keras.tree.flatten, (y, outputs))
-            self._tally.add(labels, scores, mask)
-        else:
-            found = np.asarray(self._metric(y, outputs)).reshape(-1)
-            self._found.append(found)
+            self._tally.add(labels, scores, *given)
+            return
+        extra = {"mask": given} if self._with_masks else {}
+        values = np.asarray(self._metric(y, outputs, **extra))
+        self._found.append(values.reshape(-1))
 
     def value(self):
         if self._metric is None:
@@ -170,6 +187,6 @@ class _Traced(keras.Model):
     def call(self, inputs):
         self.traces += 1
         outputs = self.model(inputs)
-        found, flat = {"outputs": outputs}, keras.tree.flatten(outputs)
-        mask = tally.mask_of(flat[0]) if len(flat) == 1 else None
-        return found if mask is None else {**found, "mask": mask}
+        found = map(masks.of_tensor, keras.tree.flatten(outputs))
+        given = {str(k): m for k, m in enumerate(found) if m is not None}
+        return {"outputs": outputs, "masks": given}

@@ -11,9 +11,8 @@ import numpy as np
 from tfprune.core import function_codes
 from tfprune.core.files import atomic
 from tfprune.core.files import damage
-from tfprune.datasets import loss_kinds
+from tfprune.datasets import outputs
 from tfprune.datasets import samples
-from tfprune.datasets import tally
 from tfprune.graph import read
 from tfprune.graph import values
 from tfprune.scoring import score
@@ -260,8 +259,10 @@ def _said_of_outputs(model):
     Nothing where they cannot change them: checkpoints that were written before
     losses counted hold.
     """
-    losses = tally.losses_of(model)
-    kinds = [(*loss_kinds.kind(x), loss_kinds.is_own(x)) for x in losses]
+    kinds = [
+        (each.kind, each.is_logits, each.has_own_loss)
+        for each in outputs.of(model)
+    ]
     plain = (("none", False), ("sparse", False), ("categorical", False))
     if all(kind[:2] in plain or kind[0] == "sparse" for kind in kinds):
         return ""

@@ -175,7 +175,8 @@ def search(
             paper, with at most a quarter of the trials as warm-up.
         metric: function `(y, outputs) -> numbers` of numpy arrays, one number
             per sample, larger is better; replaces accuracy everywhere.
-            `None` measures the accuracy.
+            If it has a parameter `mask`, that is a list of the Keras mask of
+            each output. `None` measures the accuracy.
         **options: instead of `budget`, the arguments of `tfprune.Budget`
             (`macs`, `ram_bytes`, ...); `state` and `lowest`, see
             `PruningEnvironment`; `min_channels`, `channel_multiple`, `target`

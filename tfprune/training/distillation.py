@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import keras
 
-from tfprune.datasets import tally
+from tfprune.datasets import outputs
 from tfprune.graph import values
 from tfprune.sparsity import wrapping
 from tfprune.training import output_distances
@@ -99,7 +99,7 @@ class Distiller(keras.distillation.Distiller):
         )
         for each in self.distillation_losses:
             if isinstance(each, output_distances.OutputsDistillation):
-                each.suit(tally.losses_of(self.student, loss))
+                each.suit(outputs.of(self.student, loss))
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -131,6 +131,6 @@ def _of_outputs(student, teacher, temperature):
     found = output_distances.OutputsDistillation(ends, temperature)
     for model in (student, teacher):
         if model.compiled and model.loss is not None:
-            found.suit(tally.losses_of(model, model.loss))
+            found.suit(outputs.of(model))
             break
     return found

@@ -2,13 +2,92 @@
 
 import keras
 
-from tfprune.datasets import loss_kinds
+from tfprune.datasets import masks
 from tfprune.training import output_ends
 
-_CLASSES, _BINARY, _NUMBERS, _NONE = "classes", "binary", "numbers", "none"
+_SPARSE, _CATEGORICAL, _BINARY = "sparse", "categorical", "binary"
+_CLASSES, _NUMBERS, _NONE = "classes", "numbers", "none"
 _SCORES = "scores"  # of classes, as far as one can tell
+_OF_CLASSES = (_SPARSE, _CATEGORICAL, _CLASSES, _SCORES)
 # What an output of one number is instead.
 _SINGLE = {_CLASSES: _BINARY, _SCORES: _NUMBERS}
+
+
+def distance(kind, is_logits, teacher, student, temperature):
+    """How far an output of the student is from the teacher's.
+
+    For classes, the Kullback-Leibler divergence of distributions that are
+    softened by the temperature; for binary outputs, the same of each number on
+    its own; for numbers, the squared error. Steps of a sequence that Keras
+    masks at the student's output do not count.
+
+    Args:
+        kind: `str`, as of `datasets.outputs.Output`.
+        is_logits: `bool`, whether both give logits, not probabilities.
+        teacher, student: tensors of the same shape `(batch, ...)`.
+        temperature: `float`, divides the logits of both.
+
+    Returns:
+        A scalar, in the student's precision, but at least float32.
+    """
+    if kind == _NONE:
+        return keras.ops.zeros((), "float32")
+    mask = masks.of_tensor(student)
+    # Half precision has too few digits for logarithms, and a teacher may
+    # compute in another one than its student.
+    own = keras.backend.standardize_dtype(student.dtype)
+    dtype = keras.backend.result_type(own, "float32")
+    teacher = keras.ops.cast(keras.ops.stop_gradient(teacher), dtype)
+    student = keras.ops.cast(student, dtype)
+    if kind in _OF_CLASSES:
+        far = _of_classes(teacher, student, is_logits, temperature)
+    elif kind == _BINARY:
+        far = _of_sides(teacher, student, is_logits, temperature)
+    else:
+        far = keras.ops.square(teacher - student)
+    return _mean(far, mask)
+
+
+def _of_classes(teacher, student, is_logits, heat):
+    ops = keras.ops
+    if not is_logits:
+        # Logarithms of probabilities are logits up to a constant, which
+        # softmax ignores.
+        teacher, student = _log(teacher), _log(student)
+    teacher = ops.log_softmax(teacher / heat)
+    far = teacher - ops.log_softmax(student / heat)
+    return heat**2 * ops.sum(ops.exp(teacher) * far, -1)
+
+
+def _of_sides(teacher, student, is_logits, heat):
+    ops = keras.ops
+    if not is_logits:
+        teacher = _log(teacher) - _log(1 - teacher)
+        student = _log(student) - _log(1 - student)
+    teacher, student = teacher / heat, student / heat
+    far = ops.sigmoid(teacher) * (
+        ops.log_sigmoid(teacher) - ops.log_sigmoid(student)
+    ) + ops.sigmoid(-teacher) * (
+        ops.log_sigmoid(-teacher) - ops.log_sigmoid(-student)
+    )
+    return heat**2 * far
+
+
+def _mean(far, mask):
+    """The mean of distances, over the steps that a mask leaves."""
+    ops = keras.ops
+    if mask is None:
+        return ops.mean(far)
+    mask = ops.cast(mask, far.dtype)
+    for _ in range(len(far.shape) - len(mask.shape)):
+        mask = ops.expand_dims(mask, -1)
+    mask = ops.broadcast_to(mask, ops.shape(far))
+    return ops.divide_no_nan(ops.sum(far * mask), ops.sum(mask))
+
+
+def _log(probabilities):
+    least = keras.config.epsilon()
+    return keras.ops.log(keras.ops.maximum(probabilities, least))
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -33,15 +112,15 @@ class OutputsDistillation(keras.distillation.DistillationLoss):
         self.temperature = temperature
         self.kinds = [tuple(kind) for kind in kinds or map(_guessed, self.ends)]
 
-    def suit(self, losses):
+    def suit(self, outputs):
         """Chooses the distances by the losses on the labels.
 
         Args:
-            losses: list of a loss or `None` for each output.
+            outputs: list of `datasets.outputs.Output`.
         """
-        if len(losses) == len(self.ends):
-            pairs = zip(losses, self.ends, strict=True)
-            self.kinds = [_kind(loss, end) for loss, end in pairs]
+        if len(outputs) == len(self.ends):
+            pairs = zip(outputs, self.ends, strict=True)
+            self.kinds = [_kind(output, end) for output, end in pairs]
 
     def validate_outputs(self, teacher_outputs, student_outputs):
         """Raises a `ValueError` if the numbers of outputs differ.
@@ -67,42 +146,11 @@ class OutputsDistillation(keras.distillation.DistillationLoss):
             keras.tree.flatten(student_outputs),
             strict=True,
         ):
-            # Half precision has too few digits for logarithms.
-            teacher = keras.ops.cast(teacher, "float32")
-            student = keras.ops.cast(student, "float32")
             if len(student.shape) < 2 or student.shape[-1] == 1:
                 kind = _SINGLE.get(kind, kind)
-            if kind in (_CLASSES, _SCORES):
-                found = found + self._classes(teacher, student, logits)
-            elif kind == _BINARY:
-                found = found + self._binary(teacher, student, logits)
-            elif kind == _NUMBERS:
-                far = keras.ops.square(teacher - student)
-                found = found + keras.ops.mean(far)
+            far = distance(kind, logits, teacher, student, self.temperature)
+            found = found + keras.ops.cast(far, "float32")
         return keras.ops.convert_to_tensor(found, "float32")
-
-    def _classes(self, teacher, student, logits):
-        ops, heat = keras.ops, self.temperature
-        if not logits:
-            # Logarithms of probabilities are logits up to a constant, which
-            # softmax ignores.
-            teacher, student = _log(teacher), _log(student)
-        teacher = ops.log_softmax(teacher / heat)
-        far = teacher - ops.log_softmax(student / heat)
-        return heat**2 * ops.mean(ops.sum(ops.exp(teacher) * far, -1))
-
-    def _binary(self, teacher, student, logits):
-        ops, heat = keras.ops, self.temperature
-        if not logits:
-            teacher = _log(teacher) - _log(1 - teacher)
-            student = _log(student) - _log(1 - student)
-        teacher, student = teacher / heat, student / heat
-        far = ops.sigmoid(teacher) * (
-            ops.log_sigmoid(teacher) - ops.log_sigmoid(student)
-        ) + ops.sigmoid(-teacher) * (
-            ops.log_sigmoid(-teacher) - ops.log_sigmoid(-student)
-        )
-        return heat**2 * ops.mean(far)
 
     def get_config(self):
         return {
@@ -140,20 +188,16 @@ def common_ends(student, teacher):
     return found
 
 
-def _kind(loss, end):
-    """`(kind, is_logits)` of an output with a loss and an end."""
-    kind, logits = loss_kinds.kind(loss)
-    if kind == "none":
-        return _NONE, False
+def _kind(output, end):
+    """`(kind, is_logits)` of an output that ends in `end`."""
     # Where the model shows that it ends in probabilities, they are none.
-    logits = logits and end not in _PROBABILITIES
-    if kind in ("sparse", "categorical"):
+    logits = output.is_logits and end not in _PROBABILITIES
+    if output.kind in (_SPARSE, _CATEGORICAL):
         return _CLASSES, logits
-    if kind == "binary":
-        return _BINARY, logits
-    if end == output_ends.End.SOFTMAX or loss_kinds.is_own(loss):
+    is_unknown = end == output_ends.End.SOFTMAX or output.has_own_loss
+    if output.kind == _NUMBERS and is_unknown:
         return _guessed(end)
-    return _NUMBERS, False
+    return output.kind, logits
 
 
 def _guessed(end):
@@ -165,8 +209,3 @@ _PROBABILITIES = {
     output_ends.End.SOFTMAX: _CLASSES,
     output_ends.End.SIGMOID: _BINARY,
 }
-
-
-def _log(probabilities):
-    least = keras.config.epsilon()
-    return keras.ops.log(keras.ops.maximum(probabilities, least))

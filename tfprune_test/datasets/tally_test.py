@@ -5,6 +5,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.datasets import outputs
 from tfprune.datasets import tally
 
 LOGITS = keras.losses.BinaryCrossentropy(from_logits=True)
@@ -17,12 +18,14 @@ def own_loss(y, outputs):
     return keras.ops.mean(keras.ops.square(y - outputs), -1)
 
 
-def quality(y, outputs, loss=None, batch=4):
+def quality(y, answers, loss=None, batch=4):
     """Of all samples, counted in batches."""
-    counted = tally.Tally("it", loss)
+    if loss is not None:
+        loss = keras.losses.get(loss)
+    counted = tally.Tally("it", outputs.Output("a", (None, 2), loss))
     for i in range(0, len(y), batch):
         part = slice(i, i + batch)
-        counted.add(np.asarray(y)[part], np.asarray(outputs)[part])
+        counted.add(np.asarray(y)[part], np.asarray(answers)[part])
     return counted.quality()
 
 
@@ -69,8 +72,8 @@ class TallyTest(parameterized.TestCase):
     )
     def test_two_classes(self, loss, shift, right):
         y, x = [0, 1, 1, 0], np.array([0.2, 0.8, 0.9, 0.7])
-        for outputs in (x + shift, (x + shift)[:, None]):
-            self.assertEqual(quality(y, outputs, loss, 2), ("accuracy", right))
+        for given in (x + shift, (x + shift)[:, None]):
+            self.assertEqual(quality(y, given, loss, 2), ("accuracy", right))
 
     @parameterized.parameters((None, -0.5), (own_loss, 1.0), ("mse", 0.0))
     def test_what_may_be_no_probability_is_a_number(self, loss, shift):
@@ -108,33 +111,18 @@ class TallyTest(parameterized.TestCase):
         ):
             counted.accuracy("Do that.")
 
+    def test_what_the_loss_ignores_does_not_count(self):
+        loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
+        found = quality([0, -1, 1, -1], SCORES, loss, 2)
+        self.assertEqual(found, ("accuracy", 1.0))
+        counted = tally.Tally("it", outputs.Output("a", (None, 2), loss))
+        counted.add(np.full(4, -1), SCORES)
+        self.assertTrue(counted.is_empty)
+        with self.assertRaisesRegex(ValueError, "all masked or ignored. Do"):
+            counted.accuracy("Do that.")
 
-class OfOutputsTest(absltest.TestCase):
-    def test_each_output_has_its_loss(self):
-        x = keras.Input((1,))
-        a = keras.layers.Identity(name="a")(x)
-        b = keras.layers.Identity(name="b")(x)
-        model = keras.Model(x, {"a": a, "b": b})
-        self.assertEqual(tally.losses_of(model), [None, None])
-        model.compile(loss={"b": "mse", "a": LOGITS})
-        first, second = tally.losses_of(model)
-        self.assertIs(first, LOGITS)
-        self.assertIs(second, keras.losses.mean_squared_error)
-
-    def test_outputs_in_a_dict_are_called_by_its_keys(self):
-        x = keras.Input((1,))
-        a = keras.layers.Identity(name="a")(x)
-        b = keras.layers.Identity(name="b")(x)
-        model = keras.Model(x, {"q": a, "p": b})
-        model.compile(loss={"q": "mse", "p": LOGITS})
-        first, second = tally.losses_of(model)
-        self.assertIs(first, LOGITS)
-        self.assertIs(second, keras.losses.mean_squared_error)
-
-    def test_a_model_that_names_no_output(self):
+    def test_each_output_has_a_tally(self):
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-        model.compile(loss=LOGITS)
-        self.assertEqual(tally.losses_of(model), [LOGITS])
         self.assertLen(tally.of_outputs(model), 1)
 
 

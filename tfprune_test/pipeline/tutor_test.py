@@ -3,9 +3,24 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.datasets import outputs
 from tfprune.pipeline import tutor
 
 LOGITS = np.array([[2.0, 0, 0], [0, 3, 0], [0, 0, 1], [1, 0, 0]], "float32")
+
+
+LOSSES = {
+    "sparse": keras.losses.SparseCategoricalCrossentropy,
+    "binary": keras.losses.BinaryCrossentropy,
+}
+
+
+def of(kind, logits=False):
+    """A list of the only output, with a loss of a kind."""
+    loss = LOSSES[kind](from_logits=logits) if kind in LOSSES else None
+    if kind == "numbers":
+        loss = keras.losses.mean_squared_error
+    return [outputs.Output("a", (None, 3), loss)]
 
 
 class TutorTest(parameterized.TestCase):
@@ -25,7 +40,7 @@ class TutorTest(parameterized.TestCase):
                 for v in (teacher, student)
             )
         lesson = tutor.Lesson(
-            lambda x, training: teacher, [("sparse", logits)], 2.0, 0.25
+            lambda x, training: teacher, of("sparse", logits), 2.0, 0.25
         )
         loss = keras.ops.convert_to_tensor(np.float32(1.5))
         found = lesson(None, keras.ops.convert_to_tensor(student), loss)
@@ -35,7 +50,7 @@ class TutorTest(parameterized.TestCase):
 
     def test_numbers_are_taught_by_their_squared_distance(self):
         lesson = tutor.Lesson(
-            lambda x, training: LOGITS, [("numbers", False)], 2.0, 0.5
+            lambda x, training: LOGITS, of("numbers"), 2.0, 0.5
         )
         loss = keras.ops.convert_to_tensor(np.float32(1.0))
         found = lesson(None, keras.ops.convert_to_tensor(LOGITS + 2), loss)
@@ -47,24 +62,29 @@ class TutorTest(parameterized.TestCase):
             3, use_bias=False, kernel_initializer="identity"
         )
         net = keras.Model(inputs, scale(inputs))
-        model = tutor.Tutored.of(net, net, [("numbers", False)], 1.0, 1.0)
+        model = tutor.Tutored.of(net, net, of("numbers"), 1.0, 1.0)
         model.compile("sgd", "mse")
         weights = np.array([1.0, 0, 0, 0])
         found = model.train_on_batch(LOGITS, LOGITS * 0, weights)
         self.assertAlmostEqual(float(np.ravel(found)[0]), 4 / 3 / 4, 5)
 
     @parameterized.parameters(True, False)
-    def test_binary_outputs_are_taught_by_the_cross_entropy(self, logits):
+    def test_binary_outputs_are_taught_by_softened_chances(self, logits):
         chances = np.array([[0.9], [0.2], [0.5]])
         told = np.array([[0.6], [0.3], [0.5]])
-        expected = -np.mean(
-            chances * np.log(told) + (1 - chances) * np.log(1 - told)
+
+        def soft(p):
+            return 1 / (1 + ((1 - p) / p) ** (1 / 4.0))
+
+        p, q = soft(chances), soft(told)
+        expected = 16 * np.mean(
+            p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
         )
         if logits:
             chances, told = (np.log(p / (1 - p)) for p in (chances, told))
         lesson = tutor.Lesson(
             lambda x, training: chances.astype("float32"),
-            [("binary", logits)],
+            of("binary", logits),
             *(4.0, 0.0),
         )
         found = lesson(
@@ -75,7 +95,9 @@ class TutorTest(parameterized.TestCase):
         self.assertAlmostEqual(float(found), expected, places=5)
 
     @parameterized.parameters(
-        ("float16", "sparse", 3), ("bfloat16", "binary", 1), ("float64", "", 2)
+        ("float16", "sparse", 3),
+        ("bfloat16", "binary", 1),
+        ("float64", "numbers", 2),
     )
     def test_student_and_teacher_may_differ_in_precision(
         self, dtype, kind, units
@@ -87,11 +109,10 @@ class TutorTest(parameterized.TestCase):
         told = keras.layers.Dense(units)
         teacher = keras.Sequential([keras.Input((2,)), told])
         told.set_weights([w.astype("float32") for w in net.get_weights()])
-        model = tutor.Tutored.of(net, teacher, [(kind, True)], 1.0, 0.0)
+        model = tutor.Tutored.of(net, teacher, of(kind, True), 1.0, 0.0)
         model.compile("sgd", "mse")
         found = model.train_on_batch(x, np.zeros((4, units), "float32"))
-        if kind != "binary":  # whose cross-entropy is not 0
-            self.assertAlmostEqual(float(np.ravel(found)[0]), 0, 2)
+        self.assertAlmostEqual(float(np.ravel(found)[0]), 0, 2)
 
     def test_steps_that_are_masked_teach_nothing(self):
         x = np.array([[[1.0], [0.0]], [[0.0], [0.0]], [[2.0], [3.0]]])
@@ -103,7 +124,7 @@ class TutorTest(parameterized.TestCase):
             far = keras.ops.cast(keras.ops.where(x == 0, 50, 2), "float32")
             return keras.ops.stop_gradient(net(x)) + far
 
-        model = tutor.Tutored.of(net, teacher, [("numbers", False)], 1.0, 0.0)
+        model = tutor.Tutored.of(net, teacher, of("numbers"), 1.0, 0.0)
         model.compile("sgd", "mse")
         found = model.train_on_batch(x, x)
         self.assertAlmostEqual(float(np.ravel(found)[0]), 4, 3)
@@ -112,7 +133,7 @@ class TutorTest(parameterized.TestCase):
         teachers = {"a": LOGITS, "b": LOGITS, "c": LOGITS}
         lesson = tutor.Lesson(
             lambda x, training: teachers,
-            [("numbers", False), ("none", False), ("numbers", False)],
+            of("numbers") + of("none") + of("numbers"),
             *(1.0, 0.25),
         )
         students = {
@@ -126,7 +147,7 @@ class TutorTest(parameterized.TestCase):
     def test_a_chance_of_nothing_is_no_infinity(self):
         sure = np.array([[1.0, 0, 0]], "float32")
         lesson = tutor.Lesson(
-            lambda x, training: sure, [("sparse", False)], 4.0, 0.0
+            lambda x, training: sure, of("sparse", False), 4.0, 0.0
         )
         found = lesson(
             None,
@@ -147,9 +168,7 @@ class TutorTest(parameterized.TestCase):
         student = keras.Sequential(
             [keras.Input((3,)), keras.layers.Dense(3, use_bias=False)]
         )
-        model = tutor.Tutored.of(
-            student, teacher, [("numbers", False)], 1.0, 0.0
-        )
+        model = tutor.Tutored.of(student, teacher, of("numbers"), 1.0, 0.0)
         model.compile(keras.optimizers.SGD(0.3), "mse")
         for _ in range(60):
             model.train_on_batch(LOGITS, 0 * LOGITS)

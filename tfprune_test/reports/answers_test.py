@@ -5,6 +5,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.datasets import outputs
 from tfprune.reports import answers
 
 
@@ -45,7 +46,8 @@ class OutcomeTest(parameterized.TestCase):
     )
     def test_two_classes_may_have_one_score(self, loss, shift):
         truth, answer = np.array([0, 1, 1]), np.array([[0.2], [0.9], [0.1]])
-        found = answers.outcome("y", truth, answer + shift, loss=loss)
+        output = outputs.Output("y", (None, 1), loss)
+        found = answers.outcome("y", truth, answer + shift, output=output)
         np.testing.assert_array_equal(found.before, [[1, 0], [1, 1]])
         self.assertEqual(found.labels, ("0", "1"))
         found = answers.outcome("y", truth, answer, answer, ["no", "yes"])
@@ -55,12 +57,14 @@ class OutcomeTest(parameterized.TestCase):
     def test_whole_floats_are_classes_where_the_loss_is_sparse(self):
         truth = np.array([0.0, 1.0, 1.0], "float32")
         scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+        sparse = keras.losses.SparseCategoricalCrossentropy()
+        output = outputs.Output("y", (None, 2), sparse)
         for shape in ((3,), (3, 1)):
             found = answers.outcome(
                 "y",
                 truth.reshape(shape),
                 scores,
-                loss="sparse_categorical_crossentropy",
+                output=output,
             )
             np.testing.assert_array_equal(found.before, [[1, 0], [1, 1]])
 
@@ -95,6 +99,23 @@ class OutcomesTest(absltest.TestCase):
         (found,) = answers.outcomes([model], (x, np.array([0, 1, 2, 0])))
         self.assertEqual(found.name, "output")
         np.testing.assert_array_equal(found.before[:, 0], [2, 1, 1])
+
+    def test_outputs_without_labels_are_left_out(self):
+        x = keras.Input((2,))
+        heads = [keras.layers.Identity(name=name)(x) for name in "ab"]
+        model = keras.Model(x, heads)
+        data = (np.eye(2, dtype="float32"), {"b": np.array([0, 0])})
+        (found,) = answers.outcomes([model], data)
+        self.assertEqual(found.name, "b")
+        np.testing.assert_array_equal(found.before, [[1, 1], [0, 0]])
+
+    def test_a_class_that_the_loss_ignores_is_left_out(self):
+        x = keras.Input((2,))
+        model = keras.Model(x, keras.layers.Identity(name="a")(x))
+        loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
+        data = (np.eye(2, dtype="float32"), np.array([0, -1]))
+        (found,) = answers.outcomes([model], data, losses=loss)
+        np.testing.assert_array_equal(found.before, [[1, 0], [0, 0]])
 
     def test_what_does_not_fit_is_refused(self):
         inputs = keras.Input((2,))

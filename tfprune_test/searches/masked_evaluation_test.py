@@ -119,6 +119,22 @@ class AccuracyTest(parameterized.TestCase):
         found = masked_evaluation.MaskedEvaluation(graph, (x, y))
         return found.value(np.ones(graph.size, bool))
 
+    def test_a_metric_may_look_at_masks(self):
+        inputs = keras.Input((2, 1))
+        steps = keras.layers.Masking()(inputs)
+        dense = keras.layers.Dense(1, kernel_initializer="ones")
+        model = keras.Model(inputs, [dense(steps), dense(inputs)])
+        graph = read.channel_graph(model)
+        x = np.array([[[1.0], [2.0]], [[3.0], [0.0]]], "float32")
+
+        def kept(y, outputs, mask):
+            first, second = mask
+            self.assertIsNone(second)
+            return outputs[0][first]
+
+        found = masked_evaluation.MaskedEvaluation(graph, (x, [x, x]), kept)
+        self.assertEqual(found.value(np.ones(graph.size, bool)), 2)
+
     def test_ties_go_to_the_first_class(self):
         x = np.array([[1, 3, 2], [2, 2, 1], [0, 0, 0.0]])
         y = np.array([1, 1, 0])

@@ -179,6 +179,19 @@ class DistillTest(parameterized.TestCase):
         if given is not str:
             tutor.train_on_batch(x, labels)
 
+    def test_steps_that_are_masked_are_not_taught(self):
+        inputs = keras.Input((2, 1))
+        steps = layers.Masking()(inputs)
+        dense = layers.Dense(1, kernel_initializer="ones", use_bias=False)
+        student = keras.Model(inputs, dense(steps))
+        teacher = keras.Model(inputs, layers.Rescaling(3.0)(inputs))
+        tutor = distill_lib.distill(student, teacher, label_weight=0.0)
+        tutor.compile("sgd", "mse")
+        x = np.array([[[1.0], [5.0]], [[3.0], [0.0]]], "float32")
+        found = tutor.evaluate(x, x, verbose=0, return_dict=True)
+        expected = (4 + 100 + 36) / 3
+        self.assertAlmostEqual(found["distillation_loss"], expected, places=3)
+
     def test_an_output_without_a_loss_is_not_taught(self):
         student, teacher = (two_outputs(list, seed) for seed in (1, 2))
         tutor = distill_lib.distill(student, teacher)

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from tfprune.datasets import checks
+from tfprune.datasets import label_checks
 from tfprune.datasets import samples
-from tfprune.pipeline.request import task as task_lib
 
 _DRAWS = 20  # Permutations that estimate the chance level.
 _LIMIT = 2048  # Samples of the check for a model that is not trained.
@@ -21,13 +21,13 @@ def check_inputs(model, x, purpose):
         pass
 
 
-def check_data(model, kinds, source):
+def check_data(model, outputs, source):
     """Reads all data once: shapes, numbers that are finite, labels in range.
 
     Args:
         model: a `keras.Model`.
-        kinds: list of `(kind, is_logits)` of the outputs, as `Task.kinds`
-            gives; empty for labels that no loss looks at.
+        outputs: list of `datasets.outputs.Output`; `None` for labels that no
+            loss looks at, which may be anything.
         source: a `Source`.
 
     Returns:
@@ -43,81 +43,25 @@ def check_data(model, kinds, source):
             rest.append((y, weights))
             yield (x,)
 
-    for x, _ in samples.batches(inputs(), source.purpose, model=model):
+    purpose = source.purpose
+    for x, _ in samples.batches(inputs(), purpose, model=model):
         y, weights = rest.pop()
-        for name, part in (("y", y), ("weights", weights)):
-            if kinds or name == "weights":
-                _check_numbers(name, part, source.purpose)
-            _check_finite(name, part, count, source.purpose)
-        _check_labels(model, kinds, y, count, source.purpose)
+        if outputs is not None:
+            label_checks.check(y, outputs, purpose, count)
+        for part in keras.tree.flatten(weights):
+            if part is not None:
+                checks.numbers(part, "Sample weights", purpose, "a float each")
+                checks.finite(part, "Sample weights", purpose, count)
         count += len(x[0])
     return count
 
 
-def _check_numbers(name, part, purpose):
-    for array in keras.tree.flatten(() if part is None else part):
-        # numpy has no kind for bfloat16.
-        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-            raise ValueError(
-                f"Data for {purpose} must have numbers as {name}. Received: "
-                f"{name} of dtype {array.dtype}, such as "
-                f"{array.reshape(-1)[:1].tolist()}. Pass the number of each "
-                "class."
-            )
-
-
-def _check_finite(name, part, before, purpose):
-    for array in keras.tree.flatten(() if part is None else part):
-        if np.issubdtype(array.dtype, np.floating):
-            bad = ~np.isfinite(array.reshape(len(array), -1)).all(1)
-            if bad.any():
-                raise ValueError(
-                    f"Data for {purpose} must be finite. Received: {name} "
-                    "with NaN or infinity, first in sample "
-                    f"{before + int(np.argmax(bad))}."
-                )
-
-
-def _check_labels(model, kinds, y, before, purpose):
-    """Classes must be among those of the output, and so on."""
-    parts = y if isinstance(y, (list, tuple)) else [y]
-    names = task_lib.output_names(model)
-    if isinstance(y, dict):
-        parts = [y.get(name) for name in names]
-    for (kind, _), part, output, name in zip(
-        kinds, parts, model.outputs, names, strict=False
-    ):
-        if part is None:
-            continue
-        least, most = None, None
-        if kind == "sparse":
-            least, most = 0, output.shape[-1] - 1
-        elif kind in ("binary", "categorical"):
-            least, most = 0, 1
-        if most is None:
-            continue
-        checks.check_form(part, tuple(output.shape), kind, kind, purpose)
-        flat = part.reshape(len(part), -1)
-        bad = ((flat < least) | (flat > most)).any(1)
-        if kind == "sparse":
-            bad |= (flat != np.round(flat)).any(1)
-        if bad.any():
-            first = int(np.argmax(bad))
-            what = "whole numbers" if kind == "sparse" else "numbers"
-            raise ValueError(
-                f"Labels for {purpose} must be {what} from {least} to {most}, "
-                f"as the output {name!r} of shape "
-                f"{tuple(output.shape[1:])} and its loss say. Received: "
-                f"{flat[first].tolist()[:5]} in sample {before + first}."
-            )
-
-
-def check_teacher(teacher, model, kinds, x):
+def check_teacher(teacher, model, outputs, x):
     """Checks that a teacher's outputs mean the same as the model's.
 
     Args:
         teacher, model: `keras.Model`s.
-        kinds: list of `(kind, is_logits)` of the outputs, as for `check_data`.
+        outputs: list of `datasets.outputs.Output`, of both.
         x: samples of the inputs.
 
     Raises:
@@ -139,13 +83,14 @@ def check_teacher(teacher, model, kinds, x):
             f"Received: {teacher.name!r} with {shapes[0]}."
         )
     told = keras.tree.flatten(teacher.predict_on_batch(x))
-    for (kind, logits), output in zip(kinds, told, strict=True):
-        if kind not in ("sparse", "categorical", "binary"):
+    for output, given in zip(outputs, told, strict=True):
+        if output.kind not in ("sparse", "categorical", "binary"):
             continue
-        output = keras.ops.convert_to_numpy(output)
-        chances = bool(((output >= 0) & (output <= 1)).all())
-        if kind != "binary":
-            chances &= bool(np.allclose(output.sum(-1), 1, atol=1e-3))
+        given = keras.ops.convert_to_numpy(given)
+        chances = bool(((given >= 0) & (given <= 1)).all())
+        if output.kind != "binary":
+            chances &= bool(np.allclose(given.sum(-1), 1, atol=1e-3))
+        logits = output.is_logits
         if chances is logits:
             names = "logits", "probabilities"
             raise ValueError(

@@ -4,12 +4,14 @@ import keras
 import numpy as np
 
 
-def loss_of(loss, truth, output):
+def loss_of(loss, truth, output, mask=None):
     """The loss of each sample at one output.
 
     Args:
         loss: a `keras.losses.Loss` or a function.
         truth, output: numpy, the targets and what the model gave.
+        mask: bool array of the first axes of the output; what is false does
+            not count. `None` counts all.
 
     Returns:
         Array of shape `(samples,)`. A loss that gives one number for a batch
@@ -26,7 +28,14 @@ def loss_of(loss, truth, output):
     found = keras.ops.convert_to_numpy(found)
     if not found.ndim:
         return np.full(len(output), found)
-    return found.reshape(len(output), -1).mean(1)
+    if mask is None or found.shape[: mask.ndim] != mask.shape:
+        return found.reshape(len(output), -1).mean(1)
+    kept = np.broadcast_to(
+        mask.reshape(mask.shape + (1,) * (found.ndim - mask.ndim)), found.shape
+    )
+    kept = kept.reshape(len(output), -1)
+    total = np.where(kept, found.reshape(len(output), -1), 0).sum(1)
+    return total / np.maximum(kept.sum(1), 1)
 
 
 def of_one_rank(truth, output):

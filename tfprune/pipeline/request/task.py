@@ -8,11 +8,11 @@ for microcontrollers is measured exactly as the model is.
 import keras
 import numpy as np
 
-from tfprune.datasets import loss_kinds
-from tfprune.datasets import output_names as output_names_lib
+from tfprune.datasets import outputs as outputs_lib
 from tfprune.graph import compile_state
 from tfprune.pipeline.request import each_sample
 from tfprune.pipeline.request import masks
+from tfprune.training import output_ends
 
 _SMALLER = ("loss", "error", "mse", "mae", "msle", "rmse", "perplexity")
 _LARGER = (
@@ -41,6 +41,7 @@ class Task:
         monitor: `str`.
         larger: `bool`, whether larger is better.
         is_function: `bool`, whether a function tells the metric.
+        outputs: list of `outputs.Output`, what each output holds.
 
     Raises:
         ValueError: If there is no loss, the metric is not computed, or
@@ -69,8 +70,7 @@ class Task:
             self._compiled = {
                 k: v for k, v in self._compiled.items() if k != "loss_weights"
             }
-        self.names = output_names(model)
-        self.losses = loss_kinds.by_output(self.loss, self.names)
+        self.outputs = outputs_lib.of(model, self.loss)
         self._function = monitor if callable(monitor) else None
         self.is_function = self._function is not None
         self._masks = masks.Masks(model, sample[0])
@@ -97,17 +97,19 @@ class Task:
 
         Masks of outputs come in too, after the outputs.
         """
-        outputs = self._model.outputs
+        # A Sequential model does not name its only output.
+        last = self._model.layers[-1].name
+        names = [output.name or last for output in self.outputs]
         inputs = [
             keras.Input(t.shape[1:], dtype=t.dtype, name=f"of_{name}")
-            for t, name in zip(outputs, self.names, strict=True)
+            for t, name in zip(self._model.outputs, names, strict=True)
         ]
         given = self._masks.inputs()
         copies = [
             keras.layers.Identity(name=name)(t)
             if mask is None
             else masks.Masked(name=name)([t, mask])
-            for t, mask, name in zip(inputs, given, self.names, strict=True)
+            for t, mask, name in zip(inputs, given, names, strict=True)
         ]
         inputs += [mask for mask in given if mask is not None]
         packed = copies[0]
@@ -166,37 +168,28 @@ class Task:
             return -np.inf
         return value if self.larger else -value
 
-    def scores(self, y, outputs):
+    def scores(self, y, outputs, mask=None):
         """Minus the loss of each sample, without weights.
 
         Args:
             y: as in the data, numpy.
             outputs: of the model, numpy.
+            mask: list of the mask of each output, or `None` for none.
 
         Returns:
             Array of shape `(samples,)`.
         """
-        truths = self._listed(y)
+        truths = outputs_lib.in_order(y, self.outputs)
+        answers = outputs_lib.in_order(outputs, self.outputs)
+        hidden = mask or [None] * len(answers)
         found = 0.0
-        for loss, truth, output in zip(
-            self.losses, truths, self._listed(outputs), strict=True
+        for output, truth, answer, kept in zip(
+            self.outputs, truths, answers, hidden, strict=True
         ):
-            if loss is not None:
-                each = each_sample.loss_of(loss, truth, output)
+            if output.loss is not None:
+                each = each_sample.loss_of(output.loss, truth, answer, kept)
                 found = found - each
         return found
-
-    def _listed(self, part):
-        if isinstance(part, dict):
-            return [part[name] for name in self.names]
-        return list(part) if isinstance(part, (list, tuple)) else [part]
-
-    def kinds(self):
-        """What each output holds: a list of `(kind, is_logits)`.
-
-        The kind is "sparse", "categorical", "binary" or "numbers".
-        """
-        return [loss_kinds.kind(loss) for loss in self.losses]
 
     def _checked(self, monitor, sample):
         if self._function is not None:
@@ -255,29 +248,18 @@ class Task:
         )
 
 
-def output_names(model):
-    """The names of a model's outputs; a Sequential model has but one."""
-    if isinstance(model, keras.Sequential):
-        return [model.layers[-1].name]
-    return output_names_lib.of(model)
-
-
-def kinds_of(model, y, loss=None):
-    """What each output holds, as `Task.kinds`, before there is a task."""
+def outputs_of(model, y, loss=None):
+    """The outputs of a model, as `Task.outputs`, before there is a task."""
     loss, _ = _loss_of(model, y, loss)
-    losses = loss_kinds.by_output(loss, output_names(model))
-    return [loss_kinds.kind(part) for part in losses]
+    return outputs_lib.of(model, loss)
 
 
 def label_mode(model, loss=None):
     """How `keras.utils` has to write the classes of folders."""
-    if loss is None and model.compiled:
-        loss = model.loss
-    first = loss_kinds.by_output(loss, output_names(model))[0]
-    kind, _ = loss_kinds.kind(first)
-    if loss is None and model.outputs[0].shape[-1] == 1:
-        kind = "binary"
-    return kind if kind in ("categorical", "binary") else "int"
+    first = outputs_lib.of(model, loss)[0]
+    if first.kind == "none" and first.shape[-1] == 1:
+        return "binary"
+    return first.kind if first.kind in ("categorical", "binary") else "int"
 
 
 def _compiled(model):
@@ -310,7 +292,8 @@ def _guess(model, y):
             f"model={model.name!r}, which is not compiled. Compile it, or "
             "give loss=."
         )
-    shape, softmax = tuple(model.outputs[0].shape), _ends_in("softmax", model)
+    shape, (end,) = tuple(model.outputs[0].shape), output_ends.of(model)
+    softmax = end == output_ends.End.SOFTMAX
     whole = np.issubdtype(y.dtype, np.integer) or y.dtype == bool
     losses = keras.losses
     if shape[-1] > 1 and whole and y.size == len(y) * np.prod(shape[1:-1]):
@@ -319,20 +302,11 @@ def _guess(model, y):
     if softmax and y.shape[1:] == shape[1:]:
         return losses.CategoricalCrossentropy(), ["accuracy"]
     if whole and y.size and set(np.unique(y)) <= {0, 1}:
-        sigmoid = _ends_in("sigmoid", model)
+        sigmoid = end == output_ends.End.SIGMOID
         threshold = 0.5 if sigmoid else 0.0
         accuracy = keras.metrics.BinaryAccuracy("accuracy", threshold=threshold)
         return losses.BinaryCrossentropy(from_logits=not sigmoid), [accuracy]
     return losses.MeanSquaredError(), ["mae"]
-
-
-def _ends_in(name, model):
-    layer = model.layers[-1]
-    if isinstance(layer, keras.Model):
-        return _ends_in(name, layer)
-    activation = getattr(layer, "activation", None)
-    found = getattr(activation, "__name__", type(layer).__name__)
-    return found.lower() == name
 
 
 def _joined(*arrays):

@@ -105,12 +105,12 @@ def _affordable(job):
 
 def _metric(task):
     """`None`, accuracy, if that is what counts; else minus a sample's loss."""
-    kinds = [kind for kind, _ in task.kinds()]
+    kinds = [output.kind for output in task.outputs]
     if kinds in (["sparse"], ["categorical"]) and task.monitor in _ACCURACY:
         return None
 
-    def minus_loss(y, outputs):
-        return task.scores(y, outputs)
+    def minus_loss(y, outputs, mask=None):
+        return task.scores(y, outputs, mask)
 
     minus_loss.__name__ = "minus the loss"  # as the page shows it
     return minus_loss

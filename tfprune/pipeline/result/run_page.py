@@ -111,7 +111,7 @@ def _outcomes(found, job, names):
         return ()
     data = [(x, y) for x, y, _ in job.validation.batches(limit=_LIMIT)]
     return reports.outcomes(
-        [job.model, found.model], data, names or None, losses=job.task.losses
+        [job.model, found.model], data, names or None, losses=job.task.loss
     )
 
 

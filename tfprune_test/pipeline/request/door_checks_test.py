@@ -5,9 +5,9 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.datasets import outputs
 from tfprune.pipeline.request import door_checks
 from tfprune.pipeline.request import sources
-from tfprune.pipeline.request import task as task_lib
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(50, 3)).astype("float32")
@@ -26,6 +26,18 @@ def model(units=3, loss=None):
     return made
 
 
+def known(net, kind, logits=False):
+    """The output of a model, with a loss of a kind."""
+    losses = {
+        "sparse": keras.losses.SparseCategoricalCrossentropy,
+        "categorical": keras.losses.CategoricalCrossentropy,
+        "binary": keras.losses.BinaryCrossentropy,
+    }
+    if kind == "numbers":
+        return outputs.of(net, "mse")
+    return outputs.of(net, losses[kind](from_logits=logits))
+
+
 class DataTest(parameterized.TestCase):
     def check(self, y, kind="sparse", units=3, x=X, weights=None):
         net = model(units)
@@ -36,7 +48,7 @@ class DataTest(parameterized.TestCase):
             for i in range(0, len(x), 20)
         ]
         source = sources.Source(batches, "training", net)
-        return door_checks.check_data(net, [(kind, False)], source)
+        return door_checks.check_data(net, known(net, kind), source)
 
     @parameterized.parameters(
         ("sparse", 3, Y),
@@ -50,20 +62,20 @@ class DataTest(parameterized.TestCase):
         self.assertEqual(self.check(y, kind, units), 50)
 
     @parameterized.parameters(
-        ("sparse", 3, 3, "whole numbers from 0 to 2"),
-        ("sparse", 3, -1, "whole numbers from 0 to 2"),
-        ("sparse", 3, 0.5, "whole numbers from 0 to 2"),
-        ("binary", 1, 1.5, "numbers from 0 to 1"),
-        ("binary", 1, -1, "numbers from 0 to 1"),
-        ("categorical", 3, 2, "numbers from 0 to 1"),
+        ("sparse", 3, 3, "class indices from 0 to 2"),
+        ("sparse", 3, -1, "class indices from 0 to 2"),
+        ("sparse", 3, 0.5, "class indices from 0 to 2"),
+        ("binary", 1, 1.5, "from 0 to 1"),
+        ("binary", 1, -1, "from 0 to 1"),
+        ("categorical", 3, 2, "from 0 to 1"),
     )
     def test_the_first_label_that_does_not(self, kind, units, value, message):
         y = np.zeros((50, 1 if kind == "sparse" else units))
         y[[33, 44], 0] = value
         with self.assertRaisesRegex(
             ValueError,
-            f"Labels for training must be {message}, as the output 'out.*"
-            rf"Received: \[{value:.1f}.*\] in sample 33",
+            f"Labels must be {message} for training, as the .*"
+            rf"Received: {value} at sample 33 \(1 of the 20 ",
         ):
             self.check(y, kind, units)
 
@@ -81,12 +93,12 @@ class DataTest(parameterized.TestCase):
             y = X.copy()
             y[[41, 49], 1] = value
             with self.assertRaisesRegex(
-                ValueError, "y with NaN or infinity, first in sample 41"
+                ValueError, f"Labels must be finite .*: {value} at sample 41"
             ):
                 self.check(y, "numbers")
         weights = np.ones(50, "float32")
         weights[27] = np.nan
-        with self.assertRaisesRegex(ValueError, "weights with .* sample 27"):
+        with self.assertRaisesRegex(ValueError, "weights must be .* sample 27"):
             self.check(Y, weights=weights)
 
     def test_inputs_of_another_shape(self):
@@ -100,29 +112,44 @@ class DataTest(parameterized.TestCase):
         net.compile(loss=keras.losses.SparseCategoricalCrossentropy(True))
         source = sources.Source([(kind([X, X]), Y)], "training", net)
         self.assertEqual(
-            door_checks.check_data(net, [("sparse", True)], source), 50
+            door_checks.check_data(net, outputs.of(net), source), 50
         )
         door_checks.check_inputs(net, kind([X, X]), "training")
 
     def test_labels_by_the_name_of_their_output(self):
         inputs = keras.Input((3,))
-        outputs = {
+        heads = {
             name: keras.layers.Dense(2, name=name)(inputs) for name in "ba"
         }
-        net = keras.Model(inputs, outputs)
+        net = keras.Model(inputs, heads)
         y = {"a": Y % 2, "b": X[:, :2]}
-        kinds = {"a": ("sparse", True), "b": ("numbers", False)}
-        kinds = [kinds[name] for name in task_lib.output_names(net)]
+        sparse = keras.losses.SparseCategoricalCrossentropy(True)
+        heads = outputs.of(net, {"a": sparse, "b": "mse"})
         source = sources.Source((X, y), "training", net)
-        self.assertEqual(door_checks.check_data(net, kinds, source), 50)
+        self.assertEqual(door_checks.check_data(net, heads, source), 50)
         source = sources.Source((X, {**y, "a": Y}), "training", net)
-        with self.assertRaisesRegex(ValueError, "from 0 to 1"):
-            door_checks.check_data(net, kinds, source)
+        with self.assertRaisesRegex(ValueError, "at output 'a', as .* 2 cl"):
+            door_checks.check_data(net, heads, source)
+
+    def test_a_class_that_the_loss_ignores(self):
+        net, y = model(), np.where(Y == 2, -1, Y)
+        loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)
+        source = sources.Source((X, y), "training", net)
+        heads = outputs.of(net, loss)
+        self.assertEqual(door_checks.check_data(net, heads, source), 50)
+        with self.assertRaisesRegex(ValueError, "-1 at sample"):
+            door_checks.check_data(net, outputs.of(net), source)
+
+    def test_labels_that_no_loss_looks_at_may_be_anything(self):
+        net = model()
+        source = sources.Source((X, np.full(50, "cat")), "validation", net)
+        self.assertEqual(door_checks.check_data(net, None, source), 50)
 
 
 class TeacherTest(parameterized.TestCase):
     def check(self, teacher, kind="sparse", logits=True, net=None):
-        door_checks.check_teacher(teacher, net or model(), [(kind, logits)], X)
+        net = net or model()
+        door_checks.check_teacher(teacher, net, known(net, kind, logits), X)
 
     def test_one_that_gives_the_same(self):
         self.check(model())

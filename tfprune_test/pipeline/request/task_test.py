@@ -148,11 +148,28 @@ class TaskTest(parameterized.TestCase):
         self.assertEqual(type(task.loss).__name__, loss)
         self.assertEqual(task.monitor, monitor)
 
+    @parameterized.product(units=(1, 3), ended=(True, False))
+    def test_a_guess_sees_probabilities_behind_other_layers(self, units, ended):
+        layers = keras.layers
+        last = "sigmoid" if units == 1 else "softmax"
+        net = keras.Sequential(
+            [
+                keras.Input((2,)),
+                layers.Dense(units, last if ended else None),
+                layers.Reshape((units,)),
+                layers.Activation("linear", dtype="float32"),
+            ]
+        )
+        y = np.array([[0], [1], [1], [0]])
+        y = y if units == 1 else y[:, 0]
+        task = task_lib.Task(net, (np.zeros((4, 2)), y, None))
+        self.assertNotEqual(task.outputs[0].is_logits, ended)
+
     def test_given_losses_and_metrics_win(self):
         net = identity(loss=_cross_entropy(), metrics=["accuracy"])
         task = of(net, LOGITS, loss="mse", metrics=["mae"])
         self.assertEqual(task.monitor, "mae")
-        self.assertEqual(task.kinds(), [("numbers", False)])
+        self.assertEqual([each.kind for each in task.outputs], ["numbers"])
 
     @parameterized.parameters(
         ("sparse_categorical_crossentropy", "sparse", False),
@@ -161,9 +178,19 @@ class TaskTest(parameterized.TestCase):
         ("mae", "numbers", False),
     )
     def test_what_an_output_holds(self, loss, kind, logits):
-        self.assertEqual(
-            task_lib.kinds_of(identity(), LABELS, loss), [(kind, logits)]
-        )
+        (found,) = task_lib.outputs_of(identity(), LABELS, loss)
+        self.assertEqual((found.kind, found.is_logits), (kind, logits))
+
+    def test_scores_leave_out_masked_steps(self):
+        inputs = keras.Input((2, 1))
+        net = keras.Model(inputs, keras.layers.Identity()(inputs))
+        y = np.zeros((3, 2, 1))
+        task = task_lib.Task(net, (y, y, None), "mse")
+        outputs = np.array([[[1.0], [3]], [[5], [7]], [[9], [9]]])
+        mask = np.array([[True, False], [True, True], [False, False]])
+        found = task.scores(y, outputs, [mask])
+        np.testing.assert_allclose(found, [-1, -(25 + 49) / 2, 0])
+        np.testing.assert_allclose(task.scores(y, outputs)[0], -5)
 
     def test_scores_are_minus_the_loss_of_each_sample(self):
         task = of(identity(loss=_cross_entropy(), metrics=["accuracy"]))
