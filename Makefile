@@ -174,7 +174,8 @@ records: $(READY)  ## train the records on, one core, where they stopped
 
 verify-records: $(READY)  ## measure every finished record again
 	$(BIN)/python examples/verify_records.py --data_dir=$(DATA_DIR) \
-	  --page=docs/results/records.md
+	  --weights_dir=$(WEIGHTS_DIR) --page=docs/results/records.md \
+	  --plot=docs/results/records.png
 
 # backports-strenum stays free: uv takes a version that pip refuses on the same
 # Python, as only pip heeds the upper bound of its requires-python.

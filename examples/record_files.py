@@ -80,6 +80,15 @@ def finished(folder):
     }
 
 
+def by_entry(done):
+    """Metrics of finished records, a `dict` from each entry to its seeds'."""
+    found = {}
+    for metrics in done.values():
+        entry = metrics["entry"].rpartition("-")[0]
+        found.setdefault(entry, []).append(metrics)
+    return found
+
+
 def table(folder, jobs, known):
     """Returns a text of what is done, running and next."""
     done, begun, lines = finished(folder), progress(folder), []

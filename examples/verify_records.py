@@ -1,6 +1,8 @@
 """Measures every finished record again and compares it with its figures.
 
   python examples/verify_records.py --data_dir=DIR
+  python examples/verify_records.py --data_dir=DIR --weights_dir=DIR \\
+      --page=docs/results/records.md --plot=docs/results/records.png
 
 Loads `records/*/model.keras` with plain Keras, runs the test images, counts
 parameters and multiply-adds, and prints the published figures beside them.
@@ -11,9 +13,12 @@ Unfinished records are listed with their epoch.
 
 import dataclasses
 import pathlib
+import statistics
 
 import keras
+import record_entries as entries
 import record_files
+import record_plot
 from absl import app
 from absl import flags
 
@@ -28,6 +33,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 flags.DEFINE_string("records", str(ROOT / "records"), "folder of the records")
 flags.DEFINE_string("data_dir", None, "where the data set lies")
 flags.DEFINE_string("page", "", "also write a page with the table there")
+flags.DEFINE_string("plot", "", "also draw accuracy against parameters there")
+flags.DEFINE_string(
+    "weights_dir", None, "where the published .npz files lie, for the plot"
+)
 TOLERANCE = 2e-4
 HEADER = (
     "record",
@@ -85,10 +94,12 @@ def main(argv):
         if name not in done:
             state = f"{line['epoch']} of {line['epochs']}"
             rows.append((name, *[""] * 5, state, "unfinished"))
-    table = tables.Table(HEADER, tuple(rows))
+    table, begun = tables.Table(HEADER, tuple(rows)), dense(done)
     print(table.to_text())
     if FLAGS.page:
-        pathlib.Path(FLAGS.page).write_text(page(table, done))
+        pathlib.Path(FLAGS.page).write_text(page(table, done, begun))
+    if FLAGS.plot:
+        record_plot.draw(done, begun, FLAGS.plot)
     if wrong:
         raise SystemExit("\n".join(wrong))
 
@@ -96,17 +107,32 @@ def main(argv):
 def measure(path, metrics):
     """Loads a network with Keras alone and measures it."""
     model = keras.saving.load_model(path, compile=False)
+    cost = tfprune.cost(model)
+    own = all(
+        type(layer).__module__.startswith("keras.") for layer in model.layers
+    )
+    return Measured(cost.params, cost.macs, tested(model, metrics), own)
+
+
+def dense(done):
+    """Accuracies of the pruned networks before, by name, if they are here."""
+    found = {}
+    for metrics in done.values():
+        name = metrics["network"]
+        folder = pathlib.Path(FLAGS.weights_dir or ".").expanduser()
+        if name not in found and (folder / f"{name}.npz").exists():
+            found[name] = tested(entries.network(name, folder, None), metrics)
+    return found
+
+
+def tested(model, metrics):
+    """The accuracy of a network on the test images of a record."""
     dataset = datasets.load(
         metrics["dataset"], FLAGS.data_dir, validation="none"
     )
     prepare = batches.Preprocessing(**metrics["preprocessing"])
     test = prepare(dataset.test.x), dataset.test.y
-    cost = tfprune.cost(model)
-    own = all(
-        type(layer).__module__.startswith("keras.") for layer in model.layers
-    )
-    accuracy = evaluation.accuracies([model], test)[0]
-    return Measured(cost.params, cost.macs, accuracy, own)
+    return evaluation.accuracies([model], test)[0]
 
 
 def row(name, metrics, measured, verified):
@@ -123,9 +149,13 @@ def row(name, metrics, measured, verified):
     )
 
 
-def page(table, done):
+def page(table, done, begun):
     """Returns the page of `docs/results` as text."""
     ways = "\n".join(f"- {way(name, m)}" for name, m in done.items())
+    picture = ""
+    if FLAGS.plot:
+        name = pathlib.Path(FLAGS.plot).name
+        picture = f"![Accuracy against parameters]({name})\n\n"
     return (
         "# Records\n\n"
         "Networks that were pruned and trained to the end, as they lie in "
@@ -133,11 +163,48 @@ def page(table, done):
         "last epoch, never the best one. Nothing was chosen on test images. "
         "Shares are of the dense network. `python examples/records.py` makes "
         "them, `make verify-records` measures them.\n\n"
-        f"{table.to_markdown()}\n"
-        "How each was made:\n\n"
+        f"{table.to_markdown()}\n{picture}"
+        "## What these figures do not tell\n\n"
+        f"{caveats(done, begun)}\n\n"
+        "What each part of the training is worth was measured [on "
+        "MiniCIFAR](ablation.md), one change at a time.\n\n"
+        "## How each was made\n\n"
         f"{ways}\n\n"
         "Written by `examples/verify_records.py`.\n"
     )
+
+
+def caveats(done, begun):
+    """Returns a list of what the protocols hide, theirs and ours."""
+    found = [
+        "Which epoch: many papers publish the best epoch by test images, "
+        "which chooses among as many networks as there are epochs. These are "
+        "the last.",
+        "Who taught: these networks learned from the dense one and a second "
+        "one. Papers of pruning alone train on labels.",
+        "Which channels: a row compares with a paper at its size; the channels "
+        "were chosen in the way that is named below, not in the paper's.",
+    ]
+    for entry, runs in record_files.by_entry(done).items():
+        values = [run["test_accuracy"] for run in runs]
+        first = runs[0]
+        if len(values) > 1:
+            goal = sum(value >= first["goal"] for value in values)
+            found.append(
+                f"Which seed: {entry} has a mean of "
+                f"{statistics.mean(values):.2%} over {len(values)} seeds, from "
+                f"{min(values):.2%} to {max(values):.2%}; {goal} of them "
+                f"reached the goal of {first['goal']:.2%}. A paper that "
+                "publishes one figure does not say which it is."
+            )
+        theirs, own = first["published"].get("dense"), first["network"]
+        if theirs and own in begun:
+            found.append(
+                "Where it began: the dense network of "
+                f"{first['published']['source']}, had {theirs:.2%}; that of "
+                f"{entry} had {begun[own]:.2%}."
+            )
+    return "\n".join(f"- {line}" for line in found)
 
 
 def way(name, metrics):

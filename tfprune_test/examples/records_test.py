@@ -48,8 +48,8 @@ class RecordsTest(absltest.TestCase):
     def test_a_run_that_is_killed_ends_as_one_that_is_not(self):
         scripts_test.run("records", *self.flags("whole"))
         process = scripts_test.start("records", *self.flags("broken"))
-        state = self.folder / "broken" / "state"
-        wait_for(state / "smoke-seed0" / "training.npz", process)
+        # Written after the state of the first epoch.
+        wait_for(self.folder / "broken/records/progress.json", process)
         process.kill()
         process.communicate()
         with self.subTest("killed before its end"):
@@ -80,7 +80,11 @@ class RecordsTest(absltest.TestCase):
         with self.subTest("verified"):
             verify = f"--records={self.folder / 'whole' / 'records'}"
             page = self.folder / "records.md"
-            said = scripts_test.run("verify_records", verify, f"--page={page}")
+            plot = self.folder / "records.png"
+            also = f"--page={page}", f"--plot={plot}"
+            said = scripts_test.run("verify_records", verify, *also)
+            self.assertIn("](records.png)", page.read_text())
+            self.assertEqual(plot.read_bytes()[:4], b"\x89PNG")
             self.assertRegex(said, r"smoke-seed0 .* yes")
             self.assertIn("within params 0.5, by l1;", page.read_text())
             self.assertIn("6 epochs on all digits", page.read_text())

@@ -1,0 +1,77 @@
+"""Draws the records: accuracy against parameters, beside published figures."""
+
+import record_files
+
+from tfprune.plots import style
+
+
+def draw(done, dense, path):
+    """Draws finished records into a file.
+
+    Args:
+        done: `dict` from the name of each record to its metrics.
+        dense: `dict` from the name of a network to its accuracy on the test
+            images, before pruning; of those that are known.
+        path: `str` or path-like, the file: .png, .svg or .pdf.
+    """
+    path = style.writable(path)
+    with style.used():
+        style.write(_figure(done, dense), path)
+
+
+def _figure(done, dense):
+    entries = record_files.by_entry(done)
+    count = len(entries)
+    figure, panels = style.panels(1, count, (4.2 * count, 4.0))
+    for axes, (entry, runs) in zip(panels.flat, entries.items(), strict=True):
+        _panel(axes, entry, runs, dense)
+    panels[0, 0].set_ylabel("accuracy on the test images, %")
+    return figure
+
+
+def _panel(axes, entry, runs, dense):
+    ours, theirs = style.series(2)
+    first, published = runs[0], runs[0]["published"]
+    share = published.get("params", 1)
+    count = share if share > 1 else share * first["dense_params"]
+    whole = first["dense_params"] / 1000
+    points = {
+        "pruned here, one point a seed": (
+            [run["params"] / 1000 for run in runs],
+            [run["test_accuracy"] for run in runs],
+            ours["color"],
+            "o",
+        ),
+        published["source"]: (
+            [count / 1000],
+            [published["accuracy"]],
+            theirs["color"],
+            "D",
+        ),
+    }
+    for label, (x, y, color, mark) in points.items():
+        height = [100 * value for value in y]
+        axes.plot(x, height, mark, color=color, label=label, zorder=3)
+    lines = {
+        "goal": (first["goal"], style.FIXED, ":"),
+        f"dense, {published['source']}": (
+            published.get("dense"),
+            theirs["color"],
+            "--",
+        ),
+        "dense here": (dense.get(first["network"]), ours["color"], "--"),
+    }
+    for label, (value, color, dash) in lines.items():
+        if value is not None:
+            axes.axhline(
+                100 * value,
+                color=color,
+                linestyle=dash,
+                linewidth=0.9,
+                label=label,
+            )
+    axes.set_title(f"{entry}: {whole:,.0f} thousand parameters dense")
+    axes.set_xlim(0, whole)
+    axes.margins(y=0.2)
+    axes.set_xlabel("parameters, thousands")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
