@@ -19,6 +19,7 @@ from tfprune.export.convert.rewritten import graph_types
 from tfprune.export.convert.rewritten import ids
 from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
+from tfprune.export.convert.rewritten import small_maps
 from tfprune.export.convert.traced import plain_names
 from tfprune.graph import values
 
@@ -53,6 +54,7 @@ def write(model, signature, folder, interface=None, wide=False):
     graph = function.graph.as_graph_def()
     plain_ops.rewrite(graph, _tables(model, function, len(signature.inputs)))
     dilations.rewrite(graph)
+    small_maps.rewrite(graph, small_maps.found(function))
     if interface:
         own_scales.rewrite(graph, outputs, _added(function), wide)
     graph_types.single(graph)

@@ -29,6 +29,7 @@ from tfprune.export.convert.traced import plain_names
 from tfprune.export.convert.traced import unrolling
 from tfprune.export.edit import finishing
 from tfprune.export.edit import interfaces
+from tfprune.export.edit import lost_weights
 from tfprune.export.edit import named_ends
 from tfprune.export.edit import requantizing
 from tfprune.export.edit import sparse_encoding
@@ -39,6 +40,13 @@ from tfprune.export.file import weight_ops
 from tfprune.export.micro import compression
 from tfprune.export.run import output_check
 from tfprune.graph import values
+
+# What a request to the converter has for the same model in float.
+_IN_FLOAT = {
+    "mode": dataclasses.asdict(modes.MODES["float32"]),
+    "keep_float": [],
+    "sparse": False,
+}
 
 
 def export_tflite(
@@ -218,7 +226,13 @@ def export_tflite(
         if partly and interface != "float32":
             data = interfaces.quantized(made.read_bytes(), converter.MARK)
             made.write_bytes(data)
-        made.write_bytes(_finished(made.read_bytes(), manifest, signature))
+        data, floats = made.read_bytes(), None
+        if lost_weights.are_lost(data):
+            answer = process.ask(request | _IN_FLOAT)
+            if answer.error:
+                raise failures.of(answer, manifest, quantize)
+            floats = made.read_bytes()
+        made.write_bytes(_finished(data, manifest, signature, floats))
         output_check.check(model, signature, samples, made, runtime)
         if sparse:
             made = sparse_encoding.choose(
@@ -296,7 +310,7 @@ def _manifest(
         return graph_file.write(model, signature, folder, interface, wide)
 
 
-def _finished(data, manifest, signature):
+def _finished(data, manifest, signature, floats):
     if manifest["saved"]:
         ends = (
             [entry.partition(":")[0] for entry in names]
@@ -307,7 +321,7 @@ def _finished(data, manifest, signature):
         )
         data = named_ends.restored(data, *ends)
     data = state_scales.aligned(data, len(signature.states))
-    return finishing.finished(data)
+    return finishing.finished(data, floats)
 
 
 def _check_backend():

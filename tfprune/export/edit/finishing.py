@@ -2,6 +2,7 @@
 
 from tfprune.core import packages
 from tfprune.export.edit import dead_tensors
+from tfprune.export.edit import lost_weights
 from tfprune.export.edit import lstm_scales
 from tfprune.export.edit.replaced import look_up_tables
 from tfprune.export.edit.replaced import substitutes
@@ -10,7 +11,7 @@ from tfprune.export.file import packing
 KEY = "serving_default"
 
 
-def finished(data):
+def finished(data, floats=None):
     """The file in a form that all runtimes accept, TFLite Micro included.
 
     Adds a signature for `get_signature_runner()`, with inputs and outputs by
@@ -21,6 +22,8 @@ def finished(data):
 
     Args:
         data: `bytes` of a .tflite file.
+        floats: `bytes` of the same model in float, of which only weights are
+            read that `data` lost; `None` if it lost none.
 
     Returns:
         `bytes` of the finished file.
@@ -29,6 +32,8 @@ def finished(data):
     model = packing.unpacked(data)
     lstm_scales.repair(model)
     dead_tensors.rescale(model)
+    if floats:
+        lost_weights.restore(model, floats)
     substitutes.substitute(model)
     look_up_tables.tabulate(model)
     graph = model.subgraphs[0]

@@ -13,6 +13,7 @@ from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
 from tfprune.costs import code_size
 from tfprune.export.edit import lean
+from tfprune.export.edit.replaced import substitutes
 from tfprune.export.file import model_file
 from tfprune.export.file import weight_ops
 from tfprune.export.micro import c_api
@@ -224,7 +225,8 @@ def export_micro(
     file = model_file.read(tflite_path)
     labels = folder_checks.labels(labels, file)
     folder_checks.project(project)
-    original = pathlib.Path(tflite_path).read_bytes()
+    # What an earlier version, or another tool, exported gets what it lacks.
+    original = substitutes.substituted(pathlib.Path(tflite_path).read_bytes())
     methods = op_kernels.methods_of(original)
     data = lean.without_notes(original)
     if plan_memory:

@@ -18,6 +18,7 @@ from absl.testing import parameterized
 from tfprune import zoo
 from tfprune.core import boards
 from tfprune.export.edit import lean
+from tfprune.export.edit.replaced import many_axes
 from tfprune.export.file import model_file
 from tfprune.export.micro import firmware_folder
 from tfprune.export.micro.arena import measured_arena
@@ -302,6 +303,19 @@ class ExportMicroTest(parameterized.TestCase):
         self.assertEqual(
             steps[-1], int(1000 * float(output.decode(np.int8([100]))[0]))
         )
+
+    def test_a_file_of_an_earlier_version_gets_what_it_lacks(self):
+        """As it is, its dense layer of one unit stops CMSIS-NN."""
+        inputs = keras.Input((6, 8))
+        model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        with mock.patch.object(many_axes, "dense"):
+            small_models.export(
+                model, path, "int8", small_models.samples(model, 30)
+            )
+        self.assertNotIn("RESHAPE", model_file.read(path).ops)
+        sources = firmware_folder.export_micro(path, path.parent / "firmware")
+        self.assertIn("AddReshape", sources.resolver_methods)
 
     def test_the_golden_output_is_what_the_interpreter_gives(self):
         rng = np.random.default_rng(3)

@@ -22,6 +22,20 @@ from tfprune.export.file import packing
 _SPLIT_INPUT = {"SPLIT": 1, "UNPACK": 0}
 
 
+def substituted(data):
+    """The same as `substitute`, of a file.
+
+    Args:
+        data: `bytes` of a .tflite file.
+
+    Returns:
+        `bytes`.
+    """
+    model = packing.unpacked(data)
+    substitute(model)
+    return packing.packed(model)
+
+
 def substitute(model):
     """Replaces ops in all graphs of a model.
 

@@ -1,0 +1,131 @@
+"""Weights that the converter lost behind tensors without a range.
+
+To int16 it gives a tensor that was zero on all calibration samples no range. A
+bias behind it then has no scale, and it becomes zero, with the weights that
+should suit it. They are quantized again, from the same model in float.
+"""
+
+import copy
+
+import numpy as np
+
+from tfprune.core import packages
+from tfprune.export.edit import graph_edits
+from tfprune.export.file import packing
+
+# The places of input, weights and bias, and the axis of the output channels.
+_PLACES = {
+    "CONV_2D": ((0, 1, 2), 0),
+    "DEPTHWISE_CONV_2D": ((0, 1, 2), 3),
+    "FULLY_CONNECTED": ((0, 1, 2), 0),
+    "TRANSPOSE_CONV": ((2, 1, 3), 0),
+}
+_MOST = 127
+# A bias has 64 bits, of which some kernels use 32.
+_LARGEST_BIAS = 2.0**30
+
+
+def are_lost(data):
+    """Whether some op of a file has weights without a scale.
+
+    Args:
+        data: `bytes` of a .tflite file.
+
+    Returns:
+        `bool`.
+    """
+    ops = _with_weights(packing.unpacked(data))
+    return any(_is_lost(place, op) for place, op in ops)
+
+
+def restore(model, data):
+    """Quantizes lost weights and biases anew.
+
+    Args:
+        model: `ModelT`, as `packing.unpacked` returns it, in which each input
+            of an op has a range by now; changed in place.
+        data: `bytes` of the same model in float.
+    """
+    floats, made = packing.unpacked(data), {}
+    # Names may differ, but not the order.
+    pairs = zip(_with_weights(model), _with_weights(floats), strict=True)
+    for (place, op), (_, like) in pairs:
+        if not _is_lost(place, op):
+            continue
+        (source, kernel, bias), axis = _PLACES[place.kind(op)]
+        step, _ = place.steps(op.inputs[source])
+        rows = np.moveaxis(_values(floats, like, kernel), axis, 0)
+        added = _values(floats, like, bias)
+        scales = np.abs(rows).reshape(len(rows), -1).max(1) / _MOST
+        if added is not None:
+            least = np.abs(added) / step / _LARGEST_BIAS
+            scales = np.maximum(scales, least)
+        scales[scales == 0] = 1.0
+        if len(_scales(place, op.inputs[kernel])) == 1:
+            scales[:] = scales.max()
+        by_row = scales.reshape(-1, *[1] * (rows.ndim - 1))
+        weights = np.moveaxis(rows / by_row, 0, axis)
+        _put(place, op, kernel, weights, scales, made)
+        if added is not None:
+            steps = scales * step
+            _put(place, op, bias, added / steps, steps, made)
+
+
+def _with_weights(model):
+    """`[(place, op)]` of all ops with weights."""
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    places = [graph_edits.Place(schema, model, g) for g in model.subgraphs]
+    return [
+        (place, op)
+        for place in places
+        for op in place.graph.operators
+        if place.kind(op) in _PLACES
+    ]
+
+
+def _is_lost(place, op):
+    (_, kernel, _), _ = _PLACES[place.kind(op)]
+    return not np.isfinite(_scales(place, op.inputs[kernel])).all()
+
+
+def _scales(place, index):
+    steps = place.graph.tensors[index].quantization
+    none = steps is None or steps.scale is None
+    return np.array([] if none else steps.scale, float)
+
+
+def _values(model, op, number):
+    """A float constant that an op reads, in float64; `None` without one."""
+    if number >= len(op.inputs) or op.inputs[number] < 0:
+        return None
+    tensor = model.subgraphs[0].tensors[op.inputs[number]]
+    data = bytes(model.buffers[tensor.buffer].data)
+    return np.frombuffer(data, "<f4").reshape(tensor.shape).astype(float)
+
+
+def _put(place, op, number, values, scales, made):
+    """Gives an op a constant like the one that it reads, with new values.
+
+    Ops that share one share the new one, too; `made` has those so far.
+    """
+    old = op.inputs[number]
+    values = np.rint(values)
+    key = id(place.graph), old, values.tobytes(), scales.tobytes()
+    if key not in made:
+        made[key] = _added(place, old, values, scales)
+    inputs = list(op.inputs)
+    inputs[number] = made[key]
+    op.inputs = inputs
+
+
+def _added(place, old, values, scales):
+    before, types = place.graph.tensors[old], place.schema.TensorType
+    kind = {types.INT8: "i1", types.INT64: "<i8"}.get(before.type, "<i4")
+    index = place.add_constant(values, kind)
+    tensor = place.graph.tensors[index]
+    tensor.type, tensor.name = before.type, before.name
+    tensor.quantization = copy.deepcopy(before.quantization)
+    count = len(before.quantization.scale)
+    tensor.quantization.scale = scales[:count].tolist()
+    tensor.quantization.zeroPoint = [0] * count
+    return index

@@ -1,0 +1,69 @@
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.export.edit import lost_weights
+from tfprune.export.run import interpreter
+from tfprune_test.export import small_models
+
+LAYERS = keras.layers
+BIAS = {"bias_initializer": keras.initializers.RandomNormal(stddev=1.0)}
+
+
+def shut(inputs, units):
+    """A layer that no input opens."""
+    low = keras.initializers.Constant(-100.0)
+    return LAYERS.Dense(units, activation="relu", bias_initializer=low)(inputs)
+
+
+def convolutions():
+    inputs = keras.Input((8, 8, 2))
+    x = shut(inputs, 4)
+    return keras.Model(
+        inputs,
+        [
+            LAYERS.DepthwiseConv2D(3, depth_multiplier=2, **BIAS)(x),
+            LAYERS.Conv2DTranspose(3, 3, strides=2, **BIAS)(x),
+            LAYERS.Conv2D(4, 3, groups=2, **BIAS)(x),
+            LAYERS.Conv2D(4, 3, **BIAS)(x) + LAYERS.Conv2D(4, 3)(inputs),
+        ],
+    )
+
+
+def shared_dense():
+    """One layer of a tensor that was zero and of one that was not."""
+    inputs = keras.Input((6,))
+    layer = LAYERS.Dense(4, **BIAS)
+    return keras.Model(inputs, [layer(shut(inputs, 6)), layer(inputs)])
+
+
+def unrolled():
+    """The steps share weights; but for the first they have no bias."""
+    inputs = keras.Input((4, 3))
+    return keras.Model(inputs, LAYERS.LSTM(3, **BIAS)(shut(inputs, 4)))
+
+
+class RestoreTest(parameterized.TestCase):
+    def exported(self, model):
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        data = small_models.samples(model, 30)
+        small_models.export(model, path, "int16x8", data)
+        return path, data
+
+    @parameterized.parameters(convolutions, shared_dense, unrolled)
+    def test_outputs_are_those_of_the_model(self, build):
+        keras.utils.set_random_seed(0)
+        model = build()
+        path, data = self.exported(model)
+        self.assertFalse(lost_weights.are_lost(path.read_bytes()))
+        wanted = small_models.predictions(model, data)
+        found = interpreter.run(path, data, "micro")
+        found = found if isinstance(found, tuple) else (found,)
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, b, atol=0.02)
+
+    def test_what_has_a_range_has_its_weights(self):
+        path, _ = self.exported(small_models.residual())
+        self.assertFalse(lost_weights.are_lost(path.read_bytes()))
