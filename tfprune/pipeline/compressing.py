@@ -12,6 +12,7 @@ import inspect
 import typing
 
 import keras
+import numpy as np
 
 from tfprune.core import packages
 from tfprune.core import typed
@@ -118,7 +119,8 @@ def compress(
         mode: `"max"`, `"min"`, or `"auto"` to infer from the name whether
             larger is better.
         loss, metrics: as for `compile`; override those of the model.
-        labels: names of the classes, for the firmware and the page.
+        labels: names of the classes of the first output, for the firmware and
+            the page; two for one score.
         export: `bool`, whether to export and measure the int8 file; if not,
             limits on flash and RAM are checked by prediction.
         runtime: where to measure the file: `"micro"`, `"tflite"` or
@@ -149,6 +151,10 @@ def compress(
     >>> found.model, found.path
     >>> print(found.table().to_text())
     """
+    minutes, epochs, points, trials, workers, seed, max_loss = map(
+        _plain, (minutes, epochs, points, trials, workers, seed, max_loss)
+    )
+    options = {name: _plain(value) for name, value in options.items()}
     wish = wishes.Wish(budget, board, macs, latency, max_loss)
     _check(model, minutes, epochs, points, trials, workers, seed)
     _check_options(options)
@@ -160,6 +166,8 @@ def compress(
     if runtime is None:
         runtime = "micro" if wish.is_micro else "tflite"
     runtime = runtime if export else None
+    labels = () if labels is None else labels
+    door_checks.check_labels(model, labels)
     _check_packages(runtime)
     if wish.board_name is not None and "target" not in options:
         multiple = channel_choice.multiple_of(wish.board_name)
@@ -207,7 +215,7 @@ def compress(
         work.resolve(None)
     space = workspace_lib.Workspace(out, key)
     if space.finished:
-        return result_folder.load(out, model, work.task)
+        return _finished(out, model, work.task, minutes)
     clock = clock_lib.Clock(minutes, space.spent)
     if wish.needs_table:
         work.resolve(space)
@@ -237,6 +245,24 @@ def compress(
         best, frontier = _found(job, attempts.Plan(job, seed, trials), team)
         facts["interrupted"] = clock.stopped
         return result_folder.write(job, best, frontier, facts, key, labels)
+
+
+def _finished(out, model, task, minutes):
+    """The result of a run that has ended; a stopped one may take longer."""
+    found = result_folder.load(out, model, task)
+    given = found.settings["minutes"]
+    if given != minutes:
+        raise ValueError(
+            "A finished run has taken its time. Received: "
+            f"out={str(out)!r}, which was made with minutes={given}, for "
+            f"minutes={minutes}. Choose another folder, or delete this one."
+        )
+    return found
+
+
+def _plain(value):
+    """A number of numpy's as one of Python's, which JSON knows."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _check_options(options):

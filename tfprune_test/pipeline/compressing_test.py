@@ -205,6 +205,8 @@ class CompressTest(parameterized.TestCase):
         found = compress(self.out, macs=0.5, epochs=None, minutes=0.05)
         self.assertTrue(found.fits)
         self.assertFalse(found.interrupted)
+        with self.assertRaisesRegex(ValueError, "minutes=0.05.*minutes=0.1"):
+            compress(self.out, macs=0.5, epochs=None, minutes=0.1)
 
     @pytest.mark.slow  # A whole run.
     def test_a_network_that_fits_already_stays_as_it_is(self):

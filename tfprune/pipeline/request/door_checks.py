@@ -112,6 +112,27 @@ def _check_labels(model, kinds, y, before, purpose):
             )
 
 
+def check_labels(model, labels):
+    """Raises a `ValueError` unless each class of the first output has a name.
+
+    Args:
+        model: a `keras.Model`.
+        labels: sequence of `str`; none if empty.
+    """
+    wanted = max(2, model.outputs[0].shape[-1] or 0)
+    if len(labels) and (
+        # The letters of a word are no names.
+        isinstance(labels, str)
+        or len(labels) != wanted
+        or not all(isinstance(name, str) for name in labels)
+    ):
+        raise ValueError(
+            f"`labels` must name the {wanted} classes of the output "
+            f"{task_lib.output_names(model)[0]!r}. Received: "
+            f"labels={labels!r}."
+        )
+
+
 def check_teacher(teacher, model, kinds, x):
     """Checks that a teacher's outputs mean the same as the model's.
 

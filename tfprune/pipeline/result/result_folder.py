@@ -54,7 +54,8 @@ def write(job, best, answers, facts, key, labels=()):
             firmware_folder.export_micro(
                 folder / FILE,
                 folder / FIRMWARE,
-                labels=labels,
+                # No class has the largest of one score.
+                labels=() if best.model.outputs[0].shape[-1] == 1 else labels,
                 core=job.core,
             )
     objects = compressed.custom_objects(job.model, job.task.compiling())
