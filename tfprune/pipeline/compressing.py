@@ -9,6 +9,7 @@ between; measure the file, and prune further if it does not fit.
 import collections.abc
 import difflib
 import inspect
+import math
 import typing
 
 import keras
@@ -159,6 +160,7 @@ def compress(
     _check(model, minutes, epochs, points, trials, workers, seed)
     _check_options(options)
     workspace_lib.check_out(out)
+    door_checks.check_training(model)
     model = preparation.with_graph(model)
     if isinstance(teacher, keras.Model):
         teacher = preparation.with_graph(teacher)
@@ -289,10 +291,10 @@ def _check(model, minutes, epochs, points, trials, workers, seed):
             f"minutes={minutes!r}, epochs={epochs!r}."
         )
     if minutes is not None and not (
-        isinstance(minutes, (int, float)) and minutes > 0
+        isinstance(minutes, (int, float)) and 0 < minutes < math.inf
     ):
         raise ValueError(
-            "`minutes` must be a positive number. Received: "
+            "`minutes` must be a positive, finite number. Received: "
             f"minutes={minutes!r}."
         )
     if not isinstance(seed, int) or seed < 0:

@@ -102,7 +102,7 @@ def _quantization(path, found, job):
     with leftovers.folder() as folder:
         plain = pathlib.Path(folder, "float.tflite")
         tflite.export_tflite(found.model, plain)
-        data, _ = job.train.some(_ERRORS)
+        data = job.train.some(_ERRORS)[0]
         return layer_errors.quantization_error(path, plain, data, _ERRORS)
 
 
