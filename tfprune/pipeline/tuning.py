@@ -247,6 +247,7 @@ class _Keeper(keras.callbacks.Callback):
         facts = {
             **dataclasses.asdict(self.training),
             "rank": self._rank,
+            "spent": self._job.clock.spent,
         }
         buffer = io.BytesIO()
         np.savez(buffer, facts=json.dumps(facts), **arrays)
@@ -262,6 +263,7 @@ class _Keeper(keras.callbacks.Callback):
                 arrays[f"w{i}"] for i in range(len(self._core.variables))
             ]
         self._rank = facts.pop("rank")
+        self._job.clock.resume(facts.pop("spent", 0.0))
         self.training = Training(**facts)
 
 
