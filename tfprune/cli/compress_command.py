@@ -215,7 +215,8 @@ def compress(paths, values, given):
     if found.points:
         drawn.append(found.frontier())
     text = printing.shown(drawn, values)
-    return f"{text}\n{found.folder} has all of it: {found.report}\n"
+    what = f"all of it: {found.report}" if found.report else "all but the page."
+    return f"{text}\n{found.folder} has {what}\n"
 
 
 def boards(paths, values, given):
