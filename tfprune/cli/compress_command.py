@@ -178,39 +178,45 @@ def compress(paths, values, given):
 
     wish = dict(given["wish"])
     limits = wish.pop("limits", None)
-    found = tfprune.compress(
-        actions.load(paths[0], values),
-        values.train,
-        values.validation,
-        tfprune.Budget(**limits) if limits else None,
-        **wish,
-        out=values.out,
-        points=values.points,
-        minutes=values.minutes,
-        epochs=values.epochs,
-        trials=values.trials,
-        workers=values.workers,
-        seed=values.seed,
-        monitor=values.monitor,
-        mode=values.mode,
-        loss=values.loss,
-        metrics=values.metrics or None,
-        labels=values.labels,
-        teacher=actions.load(values.teacher, values)
-        if values.teacher
-        else None,
-        export=values.export,
-        runtime=values.runtime,
-        progress=values.format == "text",
-        command=shlex.join(["tfprune", *sys.argv[1:]]),
-    )
+    try:
+        found = tfprune.compress(
+            actions.load(paths[0], values),
+            values.train,
+            values.validation,
+            tfprune.Budget(**limits) if limits else None,
+            **wish,
+            out=values.out,
+            points=values.points,
+            minutes=values.minutes,
+            epochs=values.epochs,
+            trials=values.trials,
+            workers=values.workers,
+            seed=values.seed,
+            monitor=values.monitor,
+            mode=values.mode,
+            loss=values.loss,
+            metrics=values.metrics or None,
+            labels=values.labels,
+            teacher=actions.load(values.teacher, values)
+            if values.teacher
+            else None,
+            export=values.export,
+            runtime=values.runtime,
+            progress=values.format == "text",
+            command=shlex.join(["tfprune", *sys.argv[1:]]),
+        )
+    except KeyboardInterrupt as error:
+        if not os.path.exists(f"{values.out}.part"):
+            raise
+        raise KeyboardInterrupt("the same command resumes") from error
     if values.format == "json":
         return printing.as_json(found.to_dict())
     drawn = [found.table()]
     if found.points:
         drawn.append(found.frontier())
     text = printing.shown(drawn, values)
-    return f"{text}\n{found.folder} has all of it: {found.report}\n"
+    what = f"all of it: {found.report}" if found.report else "all but the page."
+    return f"{text}\n{found.folder} has {what}\n"
 
 
 def boards(paths, values, given):

@@ -103,8 +103,8 @@ def _run(command, arguments):
             warnings.showwarning = _warner(program, values)
             text = _outcome(command, paths, values)
         print(text, end="", flush=True)
-    except KeyboardInterrupt:
-        _fail(program, "interrupted; nothing was written.")
+    except KeyboardInterrupt as error:
+        _fail(program, f"interrupted; {error or 'nothing was written'}.")
         return 130
     except BrokenPipeError:
         raise

@@ -147,10 +147,11 @@ def table(boards=None):
 # multiples of 8 on the ESP32-S3. The plain kernels take any number.
 #
 # Memory and clocks were compared with pages of the makers, of Zephyr and of
-# RIOT: Nano 33 BLE, Nicla Vision, Pico, Pico 2, ESP32-S3, STM32F4DISCOVERY,
-# STM32F746G-DISCO, NUCLEO-F446RE, -L4R5ZI and -U575ZI-Q, nRF52840, nRF5340
-# (its clock), SparkFun Edge, Teensy 4.1, Wio Terminal. The others are as
-# remembered from the documents that they name.
+# RIOT: Nano 33 BLE, Nicla Vision, Pico, Pico 2, ESP32-S3, ESP32-C3,
+# STM32F4DISCOVERY, STM32F746G-DISCO, NUCLEO-F446RE, -F767ZI, -L476RG, -L4R5ZI
+# and -U575ZI-Q, B-U585I-IOT02A, nRF52840, nRF5340 (its clock), SparkFun Edge,
+# Teensy 4.1, Wio Terminal, Ensemble E7 (its RAM). The others are as remembered
+# from the documents that they name.
 _M0, _M4, _M7 = "Cortex-M0+", "Cortex-M4F", "Cortex-M7"
 _M33 = "Cortex-M33"
 
@@ -258,7 +259,8 @@ BOARDS = (
     Board(
         "alif-e7", "Alif Ensemble E7 DevKit", "AE722F80F55D5",
         "Cortex-M55 and Ethos-U55-256", 400,
-        5632, 13824, 16, "Alif Ensemble E7 datasheet",
+        5632, 13824, 16, "Alif Ensemble E7 datasheet; AWPR0003, RAM regions",
+        ram_share=0.25,  # of ten banks, the largest one has 4 MiB
     ),
     Board(
         "grove-vision-ai-2", "Seeed Grove Vision AI V2", "HX6538",

@@ -28,6 +28,10 @@ class Clock:
         """`float`, seconds."""
         return time.monotonic() - self._began
 
+    def resume(self, spent):
+        """Counts at least as many seconds as were spent before a kill."""
+        self._began = min(self._began, time.monotonic() - spent)
+
     @property
     def left(self):
         """`float`, seconds left before the run must finish up."""

@@ -9,9 +9,11 @@ between; measure the file, and prune further if it does not fit.
 import collections.abc
 import difflib
 import inspect
+import math
 import typing
 
 import keras
+import numpy as np
 
 from tfprune.core import packages
 from tfprune.core import typed
@@ -118,7 +120,8 @@ def compress(
         mode: `"max"`, `"min"`, or `"auto"` to infer from the name whether
             larger is better.
         loss, metrics: as for `compile`; override those of the model.
-        labels: names of the classes, for the firmware and the page.
+        labels: names of the classes of the first output, for the firmware and
+            the page; two for one score.
         export: `bool`, whether to export and measure the int8 file; if not,
             limits on flash and RAM are checked by prediction.
         runtime: where to measure the file: `"micro"`, `"tflite"` or
@@ -149,10 +152,15 @@ def compress(
     >>> found.model, found.path
     >>> print(found.table().to_text())
     """
+    minutes, epochs, points, trials, workers, seed, max_loss = map(
+        _plain, (minutes, epochs, points, trials, workers, seed, max_loss)
+    )
+    options = {name: _plain(value) for name, value in options.items()}
     wish = wishes.Wish(budget, board, macs, latency, max_loss)
     _check(model, minutes, epochs, points, trials, workers, seed)
     _check_options(options)
     workspace_lib.check_out(out)
+    door_checks.check_training(model)
     model = preparation.with_graph(model)
     if isinstance(teacher, keras.Model):
         teacher = preparation.with_graph(teacher)
@@ -160,6 +168,8 @@ def compress(
     if runtime is None:
         runtime = "micro" if wish.is_micro else "tflite"
     runtime = runtime if export else None
+    labels = () if labels is None else labels
+    door_checks.check_labels(model, labels)
     _check_packages(runtime)
     if wish.board_name is not None and "target" not in options:
         multiple = channel_choice.multiple_of(wish.board_name)
@@ -207,7 +217,7 @@ def compress(
         work.resolve(None)
     space = workspace_lib.Workspace(out, key)
     if space.finished:
-        return result_folder.load(out, model, work.task)
+        return _finished(out, model, work.task, minutes)
     clock = clock_lib.Clock(minutes, space.spent)
     if wish.needs_table:
         work.resolve(space)
@@ -239,6 +249,24 @@ def compress(
         return result_folder.write(job, best, frontier, facts, key, labels)
 
 
+def _finished(out, model, task, minutes):
+    """The result of a run that has ended; a stopped one may take longer."""
+    found = result_folder.load(out, model, task)
+    given = found.settings["minutes"]
+    if given != minutes:
+        raise ValueError(
+            "A finished run has taken its time. Received: "
+            f"out={str(out)!r}, which was made with minutes={given}, for "
+            f"minutes={minutes}. Choose another folder, or delete this one."
+        )
+    return found
+
+
+def _plain(value):
+    """A number of numpy's as one of Python's, which JSON knows."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _check_options(options):
     for name, value in options.items():
         if name not in _OPTIONS:
@@ -263,10 +291,10 @@ def _check(model, minutes, epochs, points, trials, workers, seed):
             f"minutes={minutes!r}, epochs={epochs!r}."
         )
     if minutes is not None and not (
-        isinstance(minutes, (int, float)) and minutes > 0
+        isinstance(minutes, (int, float)) and 0 < minutes < math.inf
     ):
         raise ValueError(
-            "`minutes` must be a positive number. Received: "
+            "`minutes` must be a positive, finite number. Received: "
             f"minutes={minutes!r}."
         )
     if not isinstance(seed, int) or seed < 0:

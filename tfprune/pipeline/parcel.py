@@ -6,10 +6,10 @@ classes and functions that a script defines.
 
 import os
 import pathlib
-import tempfile
 
 import keras
 
+from tfprune.core.files import leftovers
 from tfprune.graph import compile_state
 from tfprune.graph import rebuild
 from tfprune.pipeline import preparation
@@ -92,7 +92,7 @@ class _Config:
 def _bytes(model):
     if model is None:
         return None
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         path = pathlib.Path(folder, "model.keras")
         model.save(path)
         return path.read_bytes()
@@ -122,7 +122,7 @@ def _from_config(thing):
 
 
 def _model(data):
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         path = pathlib.Path(folder, "model.keras")
         path.write_bytes(data)
         # The run got this model from its caller, code included.

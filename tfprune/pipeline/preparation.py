@@ -127,7 +127,7 @@ class Preparation:
                 "A teacher needs a recipe that has one. Received: "
                 f"teacher={teacher!r} with Recipe(teacher=False)."
             )
-        sample, _ = self.train.some(64)
+        sample = self.train.some(64)[0]
         door_checks.check_teacher(
             teacher, self.request.model, self.task.outputs, sample
         )
@@ -166,8 +166,8 @@ class Preparation:
             ValueError: If a limit is out of reach.
         """
         asked, recipe = self.request, self.request.recipe
-        self._selection = self.train.some(recipe.selection)
-        self._calibration, _ = self.train.some(_CALIBRATION)
+        self._selection = self.train.some(recipe.selection)[:2]
+        self._calibration = self.train.some(_CALIBRATION)[0]
         budget = asked.wish.resolved(asked.model, space, self._calibration)
         graph, self._start = self._graph, asked.model
         if getattr(budget, "depth", None) is not None:
@@ -192,7 +192,7 @@ class Preparation:
             teacher = tuning.teacher_of(asked.teacher or asked.model)
             told = teacher_outputs.TeacherOutputs(teacher, self.train)
         if recipe.reconstruction:
-            inputs, _ = self.train.some(recipe.reconstruction)
+            inputs = self.train.some(recipe.reconstruction)[0]
         return job_lib.Job(
             model=asked.model,
             start=self._start,

@@ -10,7 +10,6 @@ import contextlib
 import os
 import pathlib
 import shutil
-import tempfile
 import threading
 import time
 
@@ -18,6 +17,7 @@ import keras
 
 from tfprune.core import packages
 from tfprune.core.files import atomic
+from tfprune.core.files import leftovers
 from tfprune.pipeline import attempts
 from tfprune.pipeline import clock as clock_lib
 from tfprune.pipeline import parcel as parcel_lib
@@ -183,7 +183,7 @@ def _work(parcel, order, board):
     ray = packages.load("ray", "distributed", "Several workers")
     request = parcel_lib.unpacked(parcel, ray.cloudpickle)
     attempt = order["attempt"]
-    with tempfile.TemporaryDirectory() as own:
+    with leftovers.folder() as own:
         space = _workspace(order, pathlib.Path(own, "trial"))
         for name, facts in order["steps"].items():
             space.put(name, facts)

@@ -4,6 +4,8 @@ import dataclasses
 import math
 import numbers
 
+import numpy as np
+
 from tfprune.core import function_codes
 
 # Minimum values.
@@ -58,6 +60,10 @@ class Recipe:
     corrections: int = 5
 
     def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.generic):  # np.int64(4)
+                object.__setattr__(self, field.name, value.item())
         for name, least in _COUNTS.items():
             value = getattr(self, name)
             if not isinstance(value, numbers.Integral) or value < least:

@@ -12,6 +12,7 @@ import numpy as np
 from tfprune.core.files import atomic
 from tfprune.graph import values as values_lib
 from tfprune.pipeline import tutor
+from tfprune.pipeline.request import task as task_lib
 from tfprune.sparsity import wrapping
 from tfprune.training import fused_normalization
 from tfprune.training import reused_memory
@@ -165,7 +166,7 @@ class _Keeper(keras.callbacks.Callback):
         line = {
             "epoch": epoch + 1,
             "rate": self._rate,
-            **{k: float(v) for k, v in (logs or {}).items()},
+            **task_lib.numbers_of(logs or {}),
             **{f"val_{k}": v for k, v in values.items()},
         }
         rank = self._ranked(values)
@@ -246,6 +247,7 @@ class _Keeper(keras.callbacks.Callback):
         facts = {
             **dataclasses.asdict(self.training),
             "rank": self._rank,
+            "spent": self._job.clock.spent,
         }
         buffer = io.BytesIO()
         np.savez(buffer, facts=json.dumps(facts), **arrays)
@@ -261,6 +263,7 @@ class _Keeper(keras.callbacks.Callback):
                 arrays[f"w{i}"] for i in range(len(self._core.variables))
             ]
         self._rank = facts.pop("rank")
+        self._job.clock.resume(facts.pop("spent", 0.0))
         self.training = Training(**facts)
 
 

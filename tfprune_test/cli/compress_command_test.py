@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
+import tfprune
 from tfprune.core import boards
 from tfprune_test.cli import program_test
 from tfprune_test.pipeline import small_tasks
@@ -75,6 +76,19 @@ class CompressTest(program_test.CliTestCase):
             *("--noexport", *flags),
         )
         self.assertRegex(line, text)
+
+    def test_an_interrupted_run_resumes(self):
+        def stopped(*args, **kwargs):
+            self.out.with_name("out.part").mkdir()
+            raise KeyboardInterrupt
+
+        with mock.patch.object(tfprune, "compress", stopped):
+            code, _, line = self.tfprune(
+                *("compress", self.dense, *self.data, f"--out={self.out}"),
+                *("--macs=0.5", "--noexport"),
+            )
+        self.assertEqual(code, 130)
+        self.assertIn("interrupted; the same command resumes.", line)
 
     def test_a_run_that_was_stopped_is_not_begun_anew(self):
         self.out.with_name("out.part").mkdir()

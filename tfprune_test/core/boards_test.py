@@ -31,6 +31,9 @@ class BoardsTest(parameterized.TestCase):
         self.assertEqual(shared.ram_bytes, 65_536)
         self.assertEqual(shared.flash_bytes, board.flash_bytes)
 
+    def test_an_arena_has_to_lie_in_one_bank(self):
+        self.assertLessEqual(boards.get("alif-e7").ram_bytes, 4096 * 1024)
+
     @parameterized.parameters(0.0, 1.5, -1)
     def test_a_share_lies_between_none_and_all(self, share):
         with self.assertRaisesRegex(ValueError, f"ram_share={share}"):

@@ -23,6 +23,15 @@ class ClockTest(absltest.TestCase):
         self.assertEqual(clock.left, 80)
         self.assertFalse(clock.over)
 
+    def test_time_before_a_kill_counts_once(self):
+        clock = clock_lib.Clock(minutes=2, spent=30)
+        self.now += 10
+        clock.resume(100)
+        self.assertEqual(clock.spent, 100)
+        clock.resume(50)
+        self.now += 5
+        self.assertEqual(clock.spent, 105)
+
     def test_the_end_of_the_run_has_its_time(self):
         clock = clock_lib.Clock(minutes=2)
         clock.reserve = 50

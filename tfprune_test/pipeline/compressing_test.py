@@ -1,6 +1,7 @@
 """The whole way, on points in a plane."""
 
 import dataclasses
+import errno
 import functools
 import json
 import os
@@ -97,6 +98,15 @@ class CompressTest(parameterized.TestCase):
         }.items():
             with self.assertRaisesRegex(ValueError, f"differs in {name}"):
                 compress(self.out, **{"macs": 0.5, **changes})
+
+    def test_a_page_without_room_is_written_by_the_same_call(self):
+        full = OSError(errno.ENOSPC, "No space left on device")
+        with mock.patch.object(run_page, "write", side_effect=full):
+            with self.assertRaisesRegex(OSError, "No space left"):
+                compress(self.out, macs=0.5, epochs=1)
+        self.assertFalse(self.out.exists())
+        found = compress(self.out, macs=0.5, epochs=1)
+        self.assertTrue(pathlib.Path(found.report).exists())
 
     def test_a_page_that_fails_does_not_cost_the_result(self):
         with mock.patch.object(
@@ -205,6 +215,8 @@ class CompressTest(parameterized.TestCase):
         found = compress(self.out, macs=0.5, epochs=None, minutes=0.05)
         self.assertTrue(found.fits)
         self.assertFalse(found.interrupted)
+        with self.assertRaisesRegex(ValueError, "minutes=0.05.*minutes=0.1"):
+            compress(self.out, macs=0.5, epochs=None, minutes=0.1)
 
     @pytest.mark.slow  # A whole run.
     def test_a_network_that_fits_already_stays_as_it_is(self):

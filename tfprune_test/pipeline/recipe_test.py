@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -40,6 +41,13 @@ class RecipeTest(parameterized.TestCase):
                 ValueError, f"`{name}` .* whole number, at least 0. .*{name}="
             ):
                 recipe_lib.Recipe(**{name: value})
+
+    def test_numbers_of_numpy_are_plain_data(self):
+        recipe = recipe_lib.Recipe(
+            rounds=np.int64(3), learning_rate=np.float32(0.5)
+        )
+        self.assertIs(type(recipe.rounds), int)
+        json.dumps(recipe.facts())
 
     @parameterized.parameters("rounds_share", "label_weight")
     def test_a_share_lies_between_nothing_and_all(self, name):

@@ -91,6 +91,11 @@ class RefusedTest(parameterized.TestCase):
         self.refused("`epochs` must be a positive int.*epochs='2'", epochs="2")
         self.refused("`epochs` must be .*epochs=0", epochs=0)
         self.refused("`minutes` must be .*minutes=-1", minutes=-1)
+        self.refused("finite number.*minutes=inf", minutes=float("inf"))
+
+    def test_names_of_classes(self):
+        for labels in (("a", "b"), "abc", (1, 2, 3)):
+            self.refused("name the 3 classes of.*'classes'", labels=labels)
 
     def test_options_that_nobody_knows(self):
         self.refused("skip.*foo=3. Leave it out", foo=3, error=TypeError)

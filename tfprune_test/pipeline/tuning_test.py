@@ -17,6 +17,9 @@ class Clock:
     def over(self):
         return self.left <= 0
 
+    def resume(self, spent):
+        self.spent = max(self.spent, spent)
+
 
 class Task:
     """Its metric is a list of numbers, one after the other."""
@@ -170,6 +173,16 @@ class KeeperTest(absltest.TestCase):
         self.play(again, [3])
         self.assertEqual(again.training.best, 4)
         self.assertTrue(again.is_done)
+
+    def test_the_time_before_a_kill_counts(self):
+        clock = Clock()
+        keeper = self.keeper([0.5, 0.9], path=self.path, clock=clock)
+        clock.spent = 70.0
+        self.play(keeper, [0])
+        keeper.write()
+        later = Clock()
+        self.keeper([], path=self.path, clock=later)
+        self.assertEqual(later.spent, 70.0)
 
     def test_half_precision_goes_through_the_state(self):
         self.weight = keras.Variable([1.0, 2.5], dtype="bfloat16")

@@ -136,6 +136,9 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=self._log,
                 env=self._environment,
+                # Ctrl-C in a terminal goes to all of its group: this process
+                # decides what becomes of its requests.
+                process_group=0,
             )
         except OSError as error:  # Told by the thread that waits.
             self._failure = error

@@ -7,7 +7,10 @@ import numpy as np
 
 from tfprune.datasets import checks
 from tfprune.datasets import label_checks
+from tfprune.datasets import outputs as outputs_lib
 from tfprune.datasets import samples
+from tfprune.graph import values as values_lib
+from tfprune.pipeline.request import sources
 
 _DRAWS = 20  # Permutations that estimate the chance level.
 _LIMIT = 2048  # Samples of the check for a model that is not trained.
@@ -54,6 +57,59 @@ def check_data(model, outputs, source):
                 checks.finite(part, "Sample weights", purpose, count)
         count += len(x[0])
     return count
+
+
+def check_training(model):
+    """Warns of training of the model's own, which is not what happens here.
+
+    Args:
+        model: a `keras.Model`, as it was given.
+
+    Raises:
+        ValueError: If a layer keeps a state from batch to batch.
+    """
+    if values_lib.states(model):
+        raise ValueError(
+            "Samples must not depend on those before. Received: "
+            f"model={model.name!r} with a recurrent layer of stateful=True. "
+            "Make it with stateful=False and the same weights: "
+            "tfprune.compress shuffles samples."
+        )
+    own = [
+        name
+        for name in ("train_step", "compute_loss", "compute_metrics")
+        if getattr(type(model), name) is not getattr(keras.Model, name)
+    ]
+    if own:
+        warnings.warn(
+            "Training is by the compiled loss and metrics, or those given. "
+            f"Received: model={model.name!r}, a {type(model).__name__} with "
+            f"{' and '.join(own)} of its own, which does not count. Pass loss= "
+            "and metrics= that say the same.",
+            stacklevel=3,
+        )
+
+
+def check_labels(model, labels):
+    """Raises a `ValueError` unless each class of the first output has a name.
+
+    Args:
+        model: a `keras.Model`.
+        labels: sequence of `str`; none if empty.
+    """
+    first = outputs_lib.of(model)[0]
+    wanted = max(2, first.shape[-1] or 0)
+    if len(labels) and (
+        # The letters of a word are no names.
+        isinstance(labels, str)
+        or len(labels) != wanted
+        or not all(isinstance(name, str) for name in labels)
+    ):
+        raise ValueError(
+            f"`labels` must name the {wanted} classes of the output "
+            f"{first.name or model.layers[-1].name!r}. Received: "
+            f"labels={labels!r}."
+        )
 
 
 def check_teacher(teacher, model, outputs, x):
@@ -112,13 +168,17 @@ def warn_of_chance(model, task, source):
 
     Returns:
         `bool`, whether it warned.
+
+    Raises:
+        ValueError: If the metric is NaN.
     """
-    parts = list(source.batches(limit=_LIMIT))
+    # Data may come class by class: some of each.
+    source = sources.Source(source.some(_LIMIT), source.purpose, model)
     outputs = [
         keras.tree.map_structure(
             keras.ops.convert_to_numpy, model.predict_on_batch(x)
         )
-        for x, _, _ in parts
+        for x, _, _ in source.batches()
     ]
     whole = keras.tree.map_structure(lambda *a: np.concatenate(a), *outputs)
     count = len(keras.tree.flatten(whole)[0])
@@ -129,10 +189,16 @@ def warn_of_chance(model, task, source):
         given = _Given(
             keras.tree.map_structure(lambda part: part[order], whole)
         )
-        return task.gain(task.evaluate(given, source, limit=_LIMIT))
+        return task.gain(task.evaluate(given, source))
 
     rng = np.random.default_rng(0)
     own = gain(np.arange(count))
+    if np.isneginf(own):
+        raise ValueError(
+            "The metric to keep must be a number. Received: "
+            f"model={model.name!r}, whose {task.monitor} is NaN on {count} "
+            "validation samples. Choose another monitor, or a trained model."
+        )
     chance = [gain(rng.permutation(count)) for _ in range(_DRAWS)]
     if own > np.mean(chance) + _SIGMA * np.std(chance):
         return False

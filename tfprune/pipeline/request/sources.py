@@ -60,6 +60,7 @@ class Source:
         self.data = data
         self.classes = getattr(data, "class_names", None)
         self.is_arrays = _is_arrays(data)
+        self._total, self._chosen = None, None
         if self.is_arrays:
             self.data = _with_targets(_parts(data))
             self._check_lengths()
@@ -114,6 +115,7 @@ class Source:
             seen += count
             if seen == limit:
                 return
+        self._total = seen
 
     def _count(self, batch):
         """`int`, the samples of a batch."""
@@ -149,16 +151,39 @@ class Source:
             yield from self.data
 
     def some(self, count):
-        """`(x, y)` of some samples, at even distances where that is known."""
+        """`(x, y, weights)` of some samples, at even distances, numpy.
+
+        Data may come class by class.
+        """
         if self.is_arrays:
-            total = len(keras.tree.flatten(self.data[0])[0])
-            chosen = np.unique(np.linspace(0, total - 1, count).astype(int))
-            take = _taker(chosen)
-            found = keras.tree.map_structure(take, self.data)
-            parts = tuple(map(_listed, found[:2]))
+            found = keras.tree.map_structure(
+                _taker(
+                    _spread(len(keras.tree.flatten(self.data[0])[0]), count)
+                ),
+                self.data,
+            )
+            parts = tuple(map(_listed, found))
             return keras.tree.map_structure(_numpy, parts)
-        parts = [(x, y) for x, y, _ in self.batches(limit=count)]
-        return keras.tree.map_structure(lambda *a: np.concatenate(a), *parts)
+        if self._chosen is None or self._chosen[0] < count:
+            self._chosen = count, self._thinned(count)
+        found = self._chosen[1]
+        take = _taker(_spread(len(keras.tree.flatten(found[0])[0]), count))
+        return keras.tree.map_structure(take, found)
+
+    def _thinned(self, count):
+        """Samples of batches, as of `some`, in one pass."""
+        if self._total is None:
+            for _ in self.batches():
+                pass
+        chosen, before, parts = _spread(self._total, count), 0, []
+        for part in self.batches():
+            size = self._count(part)
+            here = chosen[(chosen >= before) & (chosen < before + size)]
+            if len(here):
+                take = _taker(here - before)
+                parts.append(keras.tree.map_structure(take, part))
+            before += size
+        return keras.tree.map_structure(_joined, *parts)
 
     def digest(self):
         """A hash of arrays, or of the first batches of other data.
@@ -308,6 +333,15 @@ def _numpy(part):
     if part is None or isinstance(part, np.ndarray):
         return part
     return keras.ops.convert_to_numpy(part)
+
+
+def _spread(total, count):
+    """Positions of some samples among all, at even distances."""
+    return np.unique(np.linspace(0, total - 1, count).astype(int))
+
+
+def _joined(*arrays):
+    return None if arrays[0] is None else np.concatenate(arrays)
 
 
 def _taker(rows):

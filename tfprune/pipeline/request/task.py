@@ -14,10 +14,16 @@ from tfprune.pipeline.request import each_sample
 from tfprune.pipeline.request import masks
 from tfprune.training import output_ends
 
-_SMALLER = ("loss", "error", "mse", "mae", "msle", "rmse", "perplexity")
+# Parts of the names of metrics.
+_SMALLER = (
+    *("loss", "error", "mse", "mae", "msle", "rmse", "perplexity"),
+    *("crossentropy", "divergence", "hinge", "logcosh", "poisson"),
+    *("false_pos", "false_neg", "falsepos", "falseneg"),
+)
 _LARGER = (
-    *("acc", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2"),
-    *("sensitivity", "specificity", "similarity", "hit"),
+    *("acc", "auc", "prc", "precision", "recall", "f1", "fbeta", "r2"),
+    *("iou", "io_u", "sensitivity", "specificity", "similarity", "hit"),
+    *("correlation", "true_pos", "true_neg", "truepos", "trueneg"),
 )
 _BATCH = 256
 _MODES = ("auto", "min", "max")
@@ -143,7 +149,7 @@ class Task:
             return_dict=True,
             verbose=0,
         )
-        return {name: float(value) for name, value in found.items()}
+        return numbers_of(found)
 
     def _whole(self, outputs_of, source, limit):
         """Outputs, targets and weights of all samples."""
@@ -202,7 +208,7 @@ class Task:
         wanted = monitor.removeprefix("val_")
         if wanted not in names:
             raise ValueError(
-                "The metric to keep must be one that is computed: "
+                "The metric to keep must be a number that is computed: "
                 f"{', '.join(names)}. Received: monitor={monitor!r}. Compile "
                 "the model with it, or pass metrics=[...]."
             )
@@ -226,7 +232,7 @@ class Task:
                 f"{[tuple(t.shape[1:]) for t in self._model.outputs]} with "
                 f"loss={title(self.loss)}: {reason}"
             ) from error
-        return list(found)
+        return list(numbers_of(found))
 
     def _direction(self, mode):
         if mode not in _MODES:
@@ -236,16 +242,37 @@ class Task:
             )
         if mode != "auto":
             return mode == "max"
-        name = self.monitor.lower()
-        if any(part in name for part in _SMALLER):
-            return False
-        if any(part in name for part in _LARGER):
-            return True
+        name = self._name_of_metric()
+        smaller, larger = (
+            max(map(name.rfind, parts)) for parts in (_SMALLER, _LARGER)
+        )
+        # The last word counts: "accuracy_loss" is a loss.
+        if smaller != larger:
+            return larger > smaller
         raise ValueError(
             "Whether a larger metric is better must be known. Received: "
             f"monitor={self.monitor!r}, mode='auto'. Pass mode='max' or "
             "mode='min'."
         )
+
+    def _name_of_metric(self):
+        """What is watched, in small letters, without the output's name."""
+        name = self.monitor
+        outputs = [output.name for output in self.outputs]
+        if len(outputs) > 1:
+            # The longest one first: one may begin as another does.
+            for output in sorted(outputs, key=len, reverse=True):
+                if name.startswith(f"{output}_"):
+                    return name.removeprefix(f"{output}_").lower()
+        return name.lower()
+
+
+def numbers_of(values):
+    """The metrics that are a number, as `dict` of `float`s.
+
+    An F1 score without an average has one for each class.
+    """
+    return {k: float(v) for k, v in values.items() if np.size(v) == 1}
 
 
 def outputs_of(model, y, loss=None):

@@ -1,11 +1,11 @@
 """Costs and metrics of a network, as predicted and as measured on its file."""
 
 import pathlib
-import tempfile
 
 from absl import logging
 
 from tfprune import reports
+from tfprune.core.files import leftovers
 from tfprune.costs import counting
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
@@ -50,7 +50,7 @@ def predicted(model):
 
 def float_file_bytes(model):
     """`int`, the size of the model's .tflite file in float32."""
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         path = pathlib.Path(folder, "model.tflite")
         return tflite.export_tflite(model, path).file_bytes
 

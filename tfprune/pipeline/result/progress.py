@@ -59,7 +59,10 @@ class Progress:
             "%s", "; ".join(f"{k} {v}" for k, v in self._facts.items())
         )
         rows = tuple(self._facts.items())
-        table = tables.Table(("", "compress (Ctrl-C to stop)"), rows, left=2)
+        title = "compress (Ctrl-C to stop)"
+        if self._clock.stopped:
+            title = "compress, stopping (Ctrl-C again: at once)"
+        table = tables.Table(("", title), rows, left=2)
         self._show(table.to_text())
 
     def _described(self, value, numbers, fits):

@@ -1,6 +1,7 @@
 """Writes the networks of a run to the result folder."""
 
 import dataclasses
+import errno
 import json
 import pathlib
 import shutil
@@ -32,6 +33,7 @@ def write(job, best, answers, facts, key, labels=()):
         A `Compressed`.
 
     Raises:
+        OSError: If the disk is full.
         RuntimeError: If the page cannot be written; all else is in place.
     """
     space = job.workspace
@@ -54,7 +56,7 @@ def write(job, best, answers, facts, key, labels=()):
             firmware_folder.export_micro(
                 folder / FILE,
                 folder / FIRMWARE,
-                labels=labels,
+                labels=of_firmware(labels, best.model),
                 core=job.core,
             )
     objects = compressed.custom_objects(job.model, job.task.compiling())
@@ -96,6 +98,8 @@ def write(job, best, answers, facts, key, labels=()):
     try:
         run_page.write(folder / REPORT, found, job, labels)
     except Exception as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise  # With more room, the same call writes all of it.
         # Hours of training must not be lost for a page.
         (folder / REPORT).unlink(missing_ok=True)
         without = dataclasses.replace(found, report=None)
@@ -113,6 +117,11 @@ def _publish(space, folder, found, key):
     text = json.dumps(found.to_dict() | {"key": key}, indent=2) + "\n"
     atomic.write({folder / workspace.RESULT: text.encode()})
     space.publish()
+
+
+def of_firmware(labels, model):
+    """The names of classes of which the largest score tells one."""
+    return () if model.outputs[0].shape[-1] == 1 else labels
 
 
 def named(job, facts):

@@ -2,9 +2,9 @@
 
 import dataclasses
 import pathlib
-import tempfile
 
 from tfprune import reports
+from tfprune.core.files import leftovers
 from tfprune.deploy import layer_errors
 from tfprune.export.convert import tflite
 from tfprune.pipeline.result import first_look
@@ -32,7 +32,8 @@ def write(path, found, job, names=()):
         path: `pathlib.Path`, the file.
         found: a `Compressed` with its dense model.
         job: the `Job`.
-        names: sequence of `str`, the names of the classes.
+        names: sequence of `str`, the names of the classes of the first
+            output.
     """
     page = reports.compare(job.model, found.model).page()
     page = dataclasses.replace(
@@ -43,7 +44,7 @@ def write(path, found, job, names=()):
         stages=stages(found),
         sensitivity=first_look.sensitivity(job),
         quantization=_quantization(path.parent / "model.tflite", found, job),
-        outcomes=_outcomes(found, job, names),
+        outcomes=outcomes(found, job, names),
         settings=_flat(found.settings),
         command=found.command,
     )
@@ -98,20 +99,32 @@ def _quantization(path, found, job):
     """The quantization error by tensor; `None` without a file."""
     if job.runtime is None:
         return None
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.folder() as folder:
         plain = pathlib.Path(folder, "float.tflite")
         tflite.export_tflite(found.model, plain)
-        data, _ = job.train.some(_ERRORS)
+        data = job.train.some(_ERRORS)[0]
         return layer_errors.quantization_error(path, plain, data, _ERRORS)
 
 
-def _outcomes(found, job, names):
-    """The predictions of both models; none if the metric is a function."""
+def outcomes(found, job, names):
+    """The predictions of both models; none if the metric is a function.
+
+    Args:
+        found: a `Compressed` with its dense model.
+        job: the `Job`.
+        names: sequence of `str`, the names of the first output's classes.
+    """
     if job.task.is_function:
         return ()
     data = [(x, y) for x, y, _ in job.validation.batches(limit=_LIMIT)]
-    return reports.outcomes(
-        [job.model, found.model], data, names or None, losses=job.task.loss
+    first = job.task.outputs[0].name or "output"
+    return tuple(
+        dataclasses.replace(each, labels=tuple(names))
+        if names and each.name == first and isinstance(each, reports.Confusion)
+        else each
+        for each in reports.outcomes(
+            [job.model, found.model], data, losses=job.task.loss
+        )
     )
 
 

@@ -3,6 +3,7 @@ import pathlib
 import subprocess
 import sys
 import time
+import unittest
 from unittest import mock
 
 from absl.testing import absltest
@@ -51,6 +52,11 @@ class WorkerTest(parameterized.TestCase):
                     folder=".",
                 )
         self.assert_gone(int(path.read_text()))
+
+    @unittest.skipIf(os.name == "nt", "Windows has other groups")
+    def test_ctrl_c_in_a_terminal_does_not_reach_it(self):
+        process = worker.workers.get(str(self.script("pass")))
+        self.assertNotEqual(os.getpgid(process.process_id), os.getpgrp())
 
     def test_all_end_with_a_parent_that_is_killed(self):
         script = self.script("print(os.getpid(), flush=True); time.sleep(60)")

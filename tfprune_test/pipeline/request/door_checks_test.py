@@ -1,4 +1,5 @@
 import warnings
+from unittest import mock
 
 import keras
 import numpy as np
@@ -203,6 +204,28 @@ class Accuracy:
         return values["accuracy"]
 
 
+class TrainingTest(absltest.TestCase):
+    def test_training_of_its_own(self):
+        class Mine(keras.Model):
+            def train_step(self, data):
+                return super().train_step(data)
+
+        inputs = keras.Input((3,))
+        net = Mine(inputs, keras.layers.Dense(3)(inputs), name="net")
+        with self.assertWarnsRegex(UserWarning, "a Mine with train_step of"):
+            door_checks.check_training(net)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for plain in (model(), keras.Sequential([inputs])):
+                door_checks.check_training(plain)
+
+    def test_a_state_from_batch_to_batch(self):
+        inputs = keras.Input(batch_shape=(4, 5, 3))
+        outputs = keras.layers.LSTM(2, stateful=True)(inputs)
+        with self.assertRaisesRegex(ValueError, "stateful=False"):
+            door_checks.check_training(keras.Model(inputs, outputs))
+
+
 class ChanceTest(absltest.TestCase):
     def warned(self, x, y):
         """Whether it was, and of what."""
@@ -225,6 +248,23 @@ class ChanceTest(absltest.TestCase):
             f"model='net', whose accuracy of {right:.4f} on 50 validation",
             self.warned(X, labels),
         )
+
+    def test_data_that_come_class_by_class(self):
+        net, order = model(), np.argsort(Y, kind="stable")
+        x, y = np.repeat(X[order], 200, 0), np.repeat(Y[order], 200)
+        batches = [(x[i : i + 50], y[i : i + 50]) for i in range(0, 10_000, 50)]
+        for data in ((x, y), batches):
+            source = sources.Source(data, "validation", net)
+            with mock.patch.object(door_checks.warnings, "warn") as warn:
+                door_checks.warn_of_chance(net, Accuracy(), source)
+            warn.assert_not_called()
+
+    def test_a_metric_that_is_no_number(self):
+        task = Accuracy()
+        task.gain = lambda values: -np.inf
+        source = sources.Source((X, Y), "validation", model())
+        with self.assertRaisesRegex(ValueError, "accuracy is NaN on 50"):
+            door_checks.warn_of_chance(model(), task, source)
 
     def test_one_sample_tells_nothing(self):
         self.assertEqual(self.warned(X[:1], Y[:1] * 0), "")

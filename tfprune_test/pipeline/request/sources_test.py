@@ -86,7 +86,8 @@ class ArraysTest(parameterized.TestCase):
         np.testing.assert_array_equal(found[1][2], [1.0])
 
     def test_some_are_at_even_distances(self):
-        x, y = source((X, Y)).some(3)
+        x, y, weights = source((X, Y)).some(3)
+        self.assertIsNone(weights)
         np.testing.assert_array_equal(y, [0, 2, 4])
         np.testing.assert_array_equal(x, X[[0, 2, 4]])
 
@@ -102,6 +103,15 @@ class BatchesTest(parameterized.TestCase):
         self.assertLen(list(found.batches()), 2)
         labels = np.concatenate([y for _, y in read(found.epochs())])
         self.assertCountEqual(labels.tolist(), Y)
+
+    def test_some_are_at_even_distances(self):
+        weights = np.linspace(0, 1, 5)
+        data = [(X[:2], Y[:2], weights[:2]), (X[2:], Y[2:], weights[2:])]
+        found = source(data)
+        for count in (2, 3, 9, 1):
+            expected = source((X, Y, weights)).some(count)
+            for one, other in zip(found.some(count), expected, strict=True):
+                np.testing.assert_array_equal(one, other)
 
     def test_a_tf_dataset(self):
         tf = keras.backend.backend() == "tensorflow"

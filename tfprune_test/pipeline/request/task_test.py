@@ -138,6 +138,52 @@ class TaskTest(parameterized.TestCase):
         task = of(net, loss=_cross_entropy(), metrics=[closeness], mode="min")
         self.assertFalse(task.larger)
 
+    @parameterized.parameters(
+        ("glossy_accuracy", True),
+        ("accuracy_loss", False),
+        ("mean_io_u", True),
+        ("prc", True),
+        ("r2_score", True),
+        ("error_2", False),
+        ("sparse_categorical_crossentropy", False),
+        ("kl_divergence", False),
+        ("FalseNegatives", False),
+    )
+    def test_the_last_word_of_a_name_tells(self, name, larger):
+        metric = keras.metrics.MeanMetricWrapper(_mean_distance, name)
+        given = {"loss": "mse", "metrics": [metric], "monitor": name}
+        self.assertEqual(of(identity(), LOGITS, **given).larger, larger)
+
+    def test_the_name_of_an_output_does_not(self):
+        inputs = keras.Input((3,))
+        net = keras.Model(
+            inputs,
+            [
+                keras.layers.Activation("linear", name=name)(inputs)
+                for name in ("error", "error_kind")
+            ],
+        )
+        net.compile(loss=[_cross_entropy(), _cross_entropy()])
+        y = [LABELS, LABELS]
+        hits = keras.metrics.SparseCategoricalAccuracy("hits")
+        task = of(net, y, metrics=[[], [hits]])
+        self.assertEqual((task.monitor, task.larger), ("error_kind_hits", True))
+        closeness = keras.metrics.MeanMetricWrapper(_mean_distance, "closeness")
+        with self.assertRaisesRegex(ValueError, "'error_kind_closeness', mode"):
+            of(net, [LOGITS, LOGITS], loss="mse", metrics=[[], [closeness]])
+
+    def test_metrics_of_each_class_are_left_out(self):
+        y = np.eye(3, dtype="float32")[LABELS]
+        metrics = [keras.metrics.F1Score(), "accuracy"]
+        given = {"loss": "categorical_crossentropy", "metrics": metrics}
+        task = of(identity(), y, **given)
+        self.assertEqual(task.monitor, "accuracy")
+        data = sources.Source((LOGITS, y), "validation", identity())
+        found = task.evaluate(lambda x: x, data)
+        self.assertCountEqual(found, ["loss", "accuracy"])
+        with self.assertRaisesRegex(ValueError, "must be a number"):
+            of(identity(), y, monitor="f1_score", **given)
+
     @parameterized.named_parameters(
         ("classes", LABELS, "SparseCategoricalCrossentropy", "accuracy"),
         ("numbers", LOGITS * 1.5, "MeanSquaredError", "mae"),

@@ -1,3 +1,5 @@
+from unittest import mock
+
 import keras
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -23,6 +25,14 @@ class MeasuredTest(parameterized.TestCase):
         totals = reports.profile(model).totals
         words = {reports.Quantity(name).label for name in totals}
         self.assertLessEqual({*found}, words)
+
+    def test_what_a_killed_process_leaves_is_known_by_its_name(self):
+        def export(model, path):
+            self.assertRegex(path.parent.name, "tfprune-.*-[0-9]+-")
+            return mock.Mock(file_bytes=7)
+
+        with mock.patch.object(measured.tflite, "export_tflite", export):
+            self.assertEqual(measured.float_file_bytes(None), 7)
 
     @parameterized.parameters(
         ({}, {}),

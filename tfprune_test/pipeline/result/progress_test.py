@@ -10,10 +10,10 @@ from tfprune.pipeline.result import progress
 
 
 class ProgressTest(absltest.TestCase):
-    def told(self, limit, ceilings, *calls):
+    def told(self, limit, ceilings, *calls, stopped=False):
         """The texts that were shown."""
         shown = []
-        clock = types.SimpleNamespace(limit=limit, spent=30.0)
+        clock = types.SimpleNamespace(limit=limit, spent=30.0, stopped=stopped)
         live = mock.patch.object(
             progress_bar, "live", lambda _: contextlib.nullcontext(shown.append)
         )
@@ -52,6 +52,11 @@ class ProgressTest(absltest.TestCase):
     def test_time_is_never_below_zero(self):
         (text,) = self.told(10.0, {}, {"stage": "end"})
         self.assertIn("0.0 min", text)
+        self.assertIn("(Ctrl-C to stop)", text)
+
+    def test_ctrl_c_is_answered(self):
+        (text,) = self.told(10.0, {}, {"stage": "end"}, stopped=True)
+        self.assertIn("stopping (Ctrl-C again: at once)", text)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,18 @@
 import types
 
+import keras
 from absl.testing import absltest
 
 from tfprune.pipeline.result import result_folder
+
+
+class FirmwareTest(absltest.TestCase):
+    def test_one_score_has_no_largest(self):
+        inputs = keras.Input((3,))
+        for units, expected in ((1, ()), (2, ("no", "yes"))):
+            model = keras.Model(inputs, keras.layers.Dense(units)(inputs))
+            names = result_folder.of_firmware(("no", "yes"), model)
+            self.assertEqual(names, expected)
 
 
 class NamedTest(absltest.TestCase):

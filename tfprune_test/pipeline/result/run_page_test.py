@@ -1,7 +1,10 @@
 import types
 
+import keras
+import numpy as np
 from absl.testing import absltest
 
+from tfprune.pipeline.request import sources
 from tfprune.pipeline.result import run_page
 
 BEFORE = {"accuracy, float32": 0.9, "MACs": 4000, "int8 flash, measured": 3000}
@@ -49,6 +52,29 @@ class RunPageTest(absltest.TestCase):
         )
         (error,) = run_page.quantities(found)
         self.assertEqual((error.unit, error.larger_is_better), ("", False))
+
+    def test_names_are_those_of_the_first_outputs_classes(self):
+        inputs = keras.Input((3,))
+        outputs = [
+            keras.layers.Dense(units, name=f"of_{units}")(inputs)
+            for units in (2, 4)
+        ]
+        model = keras.Model(inputs, outputs)
+        model.compile(loss=["sparse_categorical_crossentropy"] * 2)
+        y = np.arange(6) % 2
+        data = (np.eye(6, 3, dtype="float32"), [y, y])
+        job = types.SimpleNamespace(
+            model=model,
+            task=types.SimpleNamespace(
+                is_function=False,
+                losses=["sparse_categorical_crossentropy"] * 2,
+            ),
+            validation=sources.Source(data, "validation", model),
+        )
+        found = types.SimpleNamespace(model=model)
+        first, second = run_page.outcomes(found, job, ["no", "yes"])
+        self.assertEqual(first.labels, ("no", "yes"))
+        self.assertEqual(second.labels, ("0", "1", "2", "3"))
 
     def test_the_frontier_is_judged_by_files(self):
         found = run_page.frontier(
