@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from tfprune.core import tables
 from tfprune.datasets import class_indices
 from tfprune.datasets import loss_kinds
 from tfprune.datasets import output_names
@@ -188,6 +189,26 @@ def losses_of(model, loss=None):
         names = [None] * count
     losses = loss_kinds.by_output(loss, names)
     return losses if len(losses) == count else [None] * count
+
+
+def name_of(metric):
+    """What a metric is called: a function, or `None` for accuracy."""
+    if metric is None:
+        return ACCURACY
+    return getattr(metric, "__name__", type(metric).__name__)
+
+
+def text(metric, value):
+    """The value of a metric as text, in percent if it is the accuracy.
+
+    Args:
+        metric: `str`, its name; that of accuracy may go on, as in "accuracy
+            on training samples".
+        value: `float`.
+    """
+    if metric.startswith(ACCURACY):
+        return tables.percent(value, 2)
+    return f"{value:.4g}"
 
 
 def _are_probabilities(y):

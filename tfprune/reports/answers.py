@@ -112,6 +112,7 @@ def outcomes(models, data, labels=None, batch_size=256, losses=None):
         )
     truths, answers = [], [[] for _ in models]
     for x, y in samples.batches(data, "the outcomes", batch_size, labels=True):
+        samples.check_shapes(models[0], x, "the outcomes")
         parts = [np.asarray(part) for part in in_order(y, models[0])]
         for found, model in zip(answers, models, strict=True):
             outputs = in_order(model(x, training=False), model)

@@ -94,6 +94,7 @@ def _tallied(models, data, batch_size):
     """For each model, a list with the `Tally` of each output."""
     tallies = [tally.of_outputs(model) for model in models]
     for x, y in samples.batches(data, _PURPOSE, batch_size, labels=True):
+        samples.check_shapes(models[0], x, _PURPOSE)
         for model, counted in zip(models, tallies, strict=True):
             outputs = answers.in_order(model(x, training=False), model)
             truths = answers.in_order(y, model)
