@@ -195,7 +195,7 @@ def _errors(found, page):
     ]
     top = max(int(h.max()) for h in heights)
     panels = [
-        _histogram(found, side or "after", edges, h, top, values)
+        _histogram(found, side, edges, h, top, values)
         for (side, values), h in zip(sides, heights, strict=True)
     ]
     yield page_parts.note(
@@ -226,13 +226,13 @@ def _errors(found, page):
 
 def _histogram(found, side, edges, heights, top, values):
     panel = svg_panels.Panel(
-        f"Errors of {found.name}, {side}",
+        f"Errors of {found.name}{f', {side}' if side else ''}",
         (edges[0], edges[-1]),
         (0, top * 1.06),
         "prediction minus truth",
         "values",
     )
-    panel.bars(edges, heights, side)
+    panel.bars(edges, heights, side or "after")
     panel.bands(
         [
             ((a + b) / 2, f"{a:.3g} to {b:.3g}: {count:,}")

@@ -55,6 +55,11 @@ class OutcomesTest(absltest.TestCase):
             self.assertIn(number, text)
         self.assertEqual(text.count("<figure"), 2)
 
+    def test_one_network_is_neither_before_nor_after(self):
+        found = answers.Errors("size", np.array([-1.0, 1.0]))
+        text = markup.text(page_predictions.outcomes(page(found)))
+        self.assertIn(">Errors of size<", text)
+
     def test_no_predictions_no_section(self):
         self.assertIsNone(page_predictions.outcomes(page()))
 
