@@ -139,6 +139,8 @@ def _import_everything(verbosity):
     """Imports the library, so that Keras knows every layer class."""
     quiet = verbosity < 1
     if quiet:
+        # TensorFlow warns of how the library calls it.
+        std_logging.getLogger("tensorflow").setLevel(std_logging.ERROR)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _without_native_logs() if quiet else contextlib.nullcontext():
         packages.require_backend()

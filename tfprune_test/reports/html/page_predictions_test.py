@@ -25,6 +25,13 @@ class OutcomesTest(absltest.TestCase):
         self.assertIn("after: 16 of 20 correct (80.00%)", text)
         self.assertIn("b predicted as a: 4 (40.0% of its samples)", text)
 
+    def test_long_names_do_not_widen_their_columns(self):
+        short = self.confusion([[1, 0], [0, 1]])
+        self.assertIn('class="confusion"', short)
+        found = answers.Confusion("y", ("cat", "elephant"), np.eye(2, dtype=int))
+        text = markup.text(page_predictions.outcomes(page(found)))
+        self.assertIn('class="confusion long"', text)
+
     def test_pairs_are_ordered_by_the_smaller_network(self):
         found = answers.Confusion(
             "y",
