@@ -185,6 +185,7 @@ def compress(
         points,
         runtime,
     )
+    door_checks.check_names(labels, model)
     work = preparation.Preparation(request)
     asked = {
         "wish": wish.given(),

@@ -107,6 +107,11 @@ class RefusedTest(parameterized.TestCase):
         self.refused("Samples are needed for training.*gives none", train=[])
         self.refused("Samples are needed for validation", validation=[])
 
+    def test_names_for_other_classes(self):
+        text = "A sequence of . names of classes is required. Received: labels="
+        self.refused(text, labels=["a", "b", "c", "d", "e", "f"])
+        self.refused(text, labels="abc")
+
     def test_labels_that_are_texts(self):
         x, y = compressing_test.data()[0]
         self.refused(

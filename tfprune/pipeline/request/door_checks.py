@@ -78,6 +78,22 @@ def _check_finite(name, part, before, purpose):
                 )
 
 
+def check_names(names, model):
+    """Raises a `ValueError` unless there is a name for each class.
+
+    Args:
+        names: sequence of `str`, the classes of an output; empty without any.
+        model: a `keras.Model`.
+    """
+    # One score tells two classes apart.
+    wanted = sorted({max(t.shape[-1] or 2, 2) for t in model.outputs})
+    if len(names) and (isinstance(names, str) or len(names) not in wanted):
+        raise ValueError(
+            f"A sequence of {' or '.join(map(str, wanted))} names of classes "
+            f"is required. Received: labels={names!r}. Omit labels for numbers."
+        )
+
+
 def _check_labels(model, kinds, y, before, purpose):
     """Classes must be among those of the output, and so on."""
     parts = y if isinstance(y, (list, tuple)) else [y]

@@ -54,7 +54,7 @@ def write(job, best, answers, facts, key, labels=()):
             firmware_folder.export_micro(
                 folder / FILE,
                 folder / FIRMWARE,
-                labels=labels,
+                labels=_of_firmware(labels, job.model),
                 core=job.core,
             )
     objects = compressed.custom_objects(job.model, job.task.compiling())
@@ -107,6 +107,11 @@ def write(job, best, answers, facts, key, labels=()):
         ) from error
     _publish(space, folder, found, key)
     return found
+
+
+def _of_firmware(labels, model):
+    """The names that firmware can give: of a score for each class."""
+    return labels if model.outputs[0].shape[-1] == len(labels) else ()
 
 
 def _publish(space, folder, found, key):

@@ -28,7 +28,8 @@ class OutcomesTest(absltest.TestCase):
     def test_long_names_do_not_widen_their_columns(self):
         short = self.confusion([[1, 0], [0, 1]])
         self.assertIn('class="confusion"', short)
-        found = answers.Confusion("y", ("cat", "elephant"), np.eye(2, dtype=int))
+        names = ("cat", "elephant")
+        found = answers.Confusion("y", names, np.eye(2, dtype=int))
         text = markup.text(page_predictions.outcomes(page(found)))
         self.assertIn('class="confusion long"', text)
 
