@@ -172,7 +172,12 @@ def __getattr__(name):
 # Import every room, so that Keras has all layer classes registered and a plain
 # `import tfprune` is enough to load a saved model. The command line skips
 # this: its help, lists and flag errors must not wait for a backend.
-if "tfprune_command" not in sys.modules:
+# While Python looks for what `python -m` names, argv[0] is "-m".
+_STARTED = zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
+if "tfprune_command" not in sys.modules and not (
+    sys.argv[:1] == ["-m"]
+    and {("-m", "tfprune"), ("-m", "tfprune.cli")} & {*_STARTED}
+):
     packages.require_backend()
     for _name in __all__:
         _get(_name)

@@ -61,6 +61,8 @@ class ModuleTest(absltest.TestCase):
         )
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("taylor", result.stdout)
+        # As quiet, and as fast, as the script.
+        self.assertEqual(result.stderr, "")
 
 
 class LightTest(parameterized.TestCase):

@@ -93,7 +93,8 @@ def sensitivity(paths, values, given):
         given["data"],
         tuple(values.ratios),
         values.criterion,
-        groups=tuple(values.groups),
+        values.metric,
+        tuple(values.groups),
     )
     if given["plot"]:
         tfprune.plots.sensitivity_plot(curves, given["plot"])
@@ -114,6 +115,7 @@ def search(paths, values, given):
         tfprune.Budget(**limits) if limits else None,
         values.strategy,
         progress=values.format == "text",
+        metric=values.metric,
         **{name: given[name] for name in parts},
         **{name: values[name].value for name in names},
     )

@@ -205,9 +205,12 @@ Nothing is trained. Groups whose accuracy falls early should be pruned less.
 tfprune sensitivity model.keras --data=validation.npz
 tfprune sensitivity model.keras --data=validation.npz --ratios=0.25,0.5,0.75 \\
     --groups="stage1_*" --plot=sensitivity.png
+tfprune sensitivity prices.keras --data=validation.npz \\
+    --metric=neg_mean_absolute_error
 """,
         (
             lambda values: options.data(values, "To measure accuracy on"),
+            options.metric,
             options.curves,
             options.reading,
         ),

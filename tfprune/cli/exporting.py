@@ -26,7 +26,8 @@ def export(paths, values, given):
     with leftovers.folder() as folder:
         # Names in the sources are derived from the file's name.
         path = pathlib.Path(folder, out.name)
-        facts = _file(model, path, given["calibration"], values)
+        inputs = _inputs(given["calibration"], model)
+        facts = _file(model, path, inputs, values)
         facts |= _qualities(path, model, given["data"], values)
         facts |= _npu(path, values)
         if micro:
@@ -60,6 +61,15 @@ def _file(model, path, calibration, values):
         **(budgets if values.compress else {}),
     )
     return {"file_bytes": file.file_bytes, "ops": file.ops}
+
+
+def _inputs(calibration, model):
+    """The inputs of a file that holds labels, too, as --data has it."""
+    is_pair = isinstance(calibration, tuple)
+    # A model may have inputs of these names.
+    if is_pair and not {"x", "y"} <= {t.name for t in model.inputs}:
+        return calibration[0]
+    return calibration
 
 
 def _ranges(values):

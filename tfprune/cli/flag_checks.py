@@ -145,7 +145,7 @@ def models(paths, values):
     """Checks that the files of models and the --modules exist."""
     for path in paths:
         storage.check_model(path)
-    if values.modules:
+    if values.modules or "metric" in values and values.metric:
         # A console script does not have the current folder on its path.
         sys.path.insert(0, os.getcwd())
     for module in values.modules:

@@ -222,6 +222,7 @@ def search(values):
         "Samples for the criterion: a .npz file with arrays x and y.",
     )
     data(values, "Samples to measure accuracy on, required")
+    metric(values)
     for name, what in (
         ("recalibrate", "recalibrate batch normalization"),
         ("reconstruct", "refit the weights that read kept channels"),
@@ -263,7 +264,23 @@ def curves(values):
 
 def data(values, what):
     """`--data`."""
-    _text(values, "data", f"{what}: a .npz file with arrays x and y.")
+    _text(
+        values,
+        "data",
+        f"{what}: a .npz file with arrays x and y (x_NAME and y_NAME for "
+        "several inputs and outputs).",
+    )
+
+
+def metric(values):
+    """`--metric`."""
+    _text(
+        values,
+        "metric",
+        "What to measure instead of accuracy, larger is better: "
+        "neg_mean_absolute_error or neg_mean_squared_error, for numbers, or "
+        "MODULE:FUNCTION, a function (y, outputs) -> one number per sample.",
+    )
 
 
 def verify(values):
@@ -292,7 +309,7 @@ def conversion(values):
         "calibration",
         f"For {_listed(choices.CALIBRATED, 'and')}: a few hundred typical "
         "inputs, preprocessed for the model; a .npy file, or .npz with one "
-        "array per input.",
+        "array per input, or as for --data.",
     )
     _text(
         values,
@@ -306,7 +323,7 @@ def conversion(values):
         None,
         sorted(types),
         "For int8 and int16x8: the type of inputs and outputs, int8 or int16 "
-        "(if not given) or float32.",
+        "(if not given), uint8 or float32.",
         flag_values=values,
     )
     flags.DEFINE_enum(
@@ -393,7 +410,7 @@ def firmware(values):
         "dense_scales",
         None,
         ["channel", "tensor"],
-        "Whether dense layers have per-channel or per-tensor scales; by "
+        "What each scale of a dense layer is for: channel or tensor; by "
         "default, what --kernels and --project support.",
         flag_values=values,
     )

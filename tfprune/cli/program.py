@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import itertools
+import logging as std_logging
 import os
 import pkgutil
 import re
@@ -25,6 +26,9 @@ _NATIVE = re.compile(
     r"[IWEF]\d{4} |WARNING: All log messages before absl::"
     r"|To enable the following instructions: "
 ).match
+
+# What Keras begins its errors with: which layer, but not what.
+_HEADING = re.compile(r"Exception encountered when calling .*\.$").match
 
 _OVERVIEW = """\
 usage: tfprune COMMAND FILE... [flags]
@@ -67,7 +71,7 @@ def main(arguments=None):
 def _main(arguments):
     name, rest = (*arguments[1:2], "")[0], arguments[2:]
     known = {command.name: command for command in commands.COMMANDS}
-    if name == "help" and rest and rest[0] in known:
+    if name == "help" and rest:
         name, rest = rest[0], ["--help"]
     if name in ("", "-h", "--help", "help"):
         print(_overview(), flush=True)
@@ -93,14 +97,13 @@ def _run(command, arguments):
         define(values)
     program = f"tfprune {command.name}"
     try:
-        paths = values([program, *arguments])[1:]
+        paths = values([program, *map(_at_home, arguments)])[1:]
         if values.help:
             print(_help(command, values), flush=True)
             return 0
         _check_count(command, paths)
         logging.set_verbosity(values.verbosity)
-        with warnings.catch_warnings():
-            warnings.showwarning = _warner(program, values)
+        with _one_line_each(program, values):
             text = _outcome(command, paths, values)
         print(text, end="", flush=True)
     except KeyboardInterrupt as error:
@@ -116,6 +119,14 @@ def _run(command, arguments):
     return 0
 
 
+def _at_home(argument):
+    """An argument with the folder for "~", which a shell leaves after "="."""
+    flag, equals, value = argument.partition("=")
+    if flag.startswith("-") and value.startswith("~"):
+        return flag + equals + os.path.expanduser(value)
+    return argument
+
+
 def _outcome(command, paths, values):
     """The text to print; flags are checked before Keras is imported."""
     given = command.check(paths, values)
@@ -128,6 +139,8 @@ def _import_everything(verbosity):
     """Imports the library, so that Keras knows every layer class."""
     quiet = verbosity < 1
     if quiet:
+        # TensorFlow warns of how the library calls it.
+        std_logging.getLogger("tensorflow").setLevel(std_logging.ERROR)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _without_native_logs() if quiet else contextlib.nullcontext():
         packages.require_backend()
@@ -171,11 +184,18 @@ def _check_count(command, paths):
 
 def _told(error, values):
     """The message of an error, one line, in the words of the flags."""
-    text = str(error).strip().partition("\n")[0]
+    text = _first_line(str(error))
     usual = (OSError, ValueError, TypeError, ImportError, ArithmeticError)
     if text and isinstance(error, (*usual, RuntimeError, flags.Error)):
         return _in_flags(text, values)
     return f"{type(error).__name__}: {text} (--verbosity=1 shows where)"
+
+
+def _first_line(text):
+    """The first line, without colors, that tells what is wrong."""
+    lines = re.sub(r"\x1b\[[\d;]*m", "", text).strip().split("\n")
+    told = (line for line in lines if line and not _HEADING(line))
+    return next(told, lines[0])
 
 
 def _in_flags(text, values):
@@ -196,15 +216,31 @@ def _given(match):
     return ", ".join(part for part in parts if not part.endswith("=None"))
 
 
-def _warner(program, values):
-    """A `warnings.showwarning` that writes one line."""
+@contextlib.contextmanager
+def _one_line_each(program, values):
+    """Writes warnings, and what is logged, as one line each on stderr."""
+
+    def told(message, level=std_logging.WARNING):
+        text = _in_flags(" ".join(str(message).split()), values)
+        known = "warning: " * (level >= std_logging.WARNING)
+        _fail(program, f"{known}{text}")
 
     def show(message, category, filename, lineno, file=None, line=None):
         del category, filename, lineno, file, line
-        text = " ".join(str(message).split())
-        _fail(program, f"warning: {_in_flags(text, values)}")
+        told(message)
 
-    return show
+    handler, logger = std_logging.Handler(), logging.get_absl_logger()
+    handler.emit = lambda record: told(record.getMessage(), record.levelno)
+    propagate = logger.propagate
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        logger.addHandler(handler)
+        logger.propagate = False
+        try:
+            yield
+        finally:
+            logger.propagate = propagate
+            logger.removeHandler(handler)
 
 
 def _fail(program, message):
@@ -220,8 +256,9 @@ def _overview():
 def _help(command, values):
     """What `tfprune COMMAND --help` shows."""
     words = ("tfprune", command.name, *command.paths, "[flags]")
-    defined = itertools.chain(*values.flags_by_module_dict().values())
-    rows = [_flag_help(flag) for flag in defined]
+    # In the order of definition; a flag with a short name is there twice.
+    defined = {values[name].name: values[name] for name in values}
+    rows = [_flag_help(flag) for flag in defined.values()]
     return "\n\n".join(
         (
             f"usage: {' '.join(words)}",
@@ -234,7 +271,11 @@ def _help(command, values):
 
 def _flag_help(flag):
     # An enum flag begins with its values in brackets.
-    text = flag.help.rpartition(">: ")[2]
+    listed, _, text = flag.help.rpartition(">: ")
+    choices = listed.removeprefix("<").split("|") if listed else []
+    # Words of the text, as in "the int8 file", are no list of values.
+    if not all(re.search(rf"\b{re.escape(c)}\b", text) for c in choices):
+        text += f" One of {', '.join(choices)}."
     if flag.default not in (None, [], "") and not flag.boolean:
         text += f" Default: {_shown(flag.default)}."
     head = f"  --{'[no]' if flag.default is True else ''}{flag.name}"

@@ -105,12 +105,16 @@ def save_model(model, path):
 def load_arrays(path):
     """Reads a .npy file, or a .npz file as `(x, y)` or by name.
 
+    Files of `tfprune compress` are read as well: x_NAME and y_NAME of several
+    inputs and outputs become `dict`s, sample_weight comes third.
+
     Args:
         path: `str` or `None`.
 
     Returns:
-        An array; `(x, y)` if the file holds x and y; else a `dict`; `None`
-        without a path.
+        An array, also if the file holds x alone; `(x, y)` or
+        `(x, y, weights)` if it holds these; else a `dict`; `None` without a
+        path.
 
     Raises:
         OSError: If the file cannot be read.
@@ -120,9 +124,12 @@ def load_arrays(path):
         return None
     check_file(path)
     found = array_files.read(path)
-    if isinstance(found, dict) and set(found) == {"x", "y"}:
-        return found["x"], found["y"]
-    return found
+    if not isinstance(found, dict):
+        return found
+    x, y, weights, others = array_files.samples(found)
+    if x is None or y is None or others:
+        return found["x"] if [*found] == ["x"] else found
+    return (x, y) if weights is None else (x, y, weights)
 
 
 def load_samples(path, flag):
@@ -133,7 +140,7 @@ def load_samples(path, flag):
         flag: `str`, the flag that names the file.
 
     Returns:
-        `(x, y)`; `None` without a path.
+        `(x, y)` or `(x, y, weights)`, as `load_arrays`; `None` without a path.
 
     Raises:
         OSError: If the file cannot be read.
@@ -146,12 +153,18 @@ def load_samples(path, flag):
         names = ", ".join(arrays) if isinstance(arrays, dict) else "one array"
         raise ValueError(
             f"{flag} needs a .npz file with the arrays x and y, inputs and "
-            f"their classes. Received: {str(path)!r}, which holds {names}. "
-            "Write one with numpy.savez(path, x=x, y=y)."
+            "their labels (x_NAME and y_NAME for several inputs and outputs). "
+            f"Received: {str(path)!r}, which holds {names}. Write one with "
+            "numpy.savez(path, x=x, y=y)."
         )
-    counts = [np.shape(array)[:1] for array in arrays]
-    if counts[0] != counts[1] or not counts[0] or counts[0][0] < 1:
-        shapes = " and ".join(str(np.shape(array)) for array in arrays)
+    each = [
+        array
+        for part in arrays
+        for array in (part.values() if isinstance(part, dict) else [part])
+    ]
+    counts = {np.shape(array)[:1] for array in each}
+    if len(counts) > 1 or not min(min(counts), default=0):
+        shapes = " and ".join(str(np.shape(array)) for array in each)
         raise ValueError(
             f"{flag} needs as many x as y, at least one. Received: "
             f"{str(path)!r} with arrays of shape {shapes}."

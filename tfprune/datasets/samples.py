@@ -131,6 +131,20 @@ def check_repeatable(data, purpose):
         )
 
 
+def check_shapes(model, x, purpose):
+    """Raises a `ValueError` if a model cannot take the inputs of a batch.
+
+    Keras adds a last axis of size 1, or takes it away, as a model needs it.
+
+    Args:
+        model: a `keras.Model`.
+        x: the inputs of a batch, as `model(x)` takes them.
+        purpose: as for `batches`.
+    """
+    if getattr(model, "inputs", None):
+        _flat_inputs(model, x, purpose, _fits_in_keras)
+
+
 def for_fit(data, batch_size=128, seed=0):
     """Converts data for `keras.Model.fit` with `shuffle=False`.
 
@@ -294,14 +308,15 @@ def _numpy(part):
     return keras.ops.convert_to_numpy(part)
 
 
-def _flat_inputs(model, x, purpose):
+def _flat_inputs(model, x, purpose, fits=None):
     """The inputs of a batch in the order of `model.inputs`."""
+    fits = fits or _fits
     flat = _by_name(model, x, purpose) if isinstance(x, dict) else x
     flat = keras.tree.flatten(flat)
     shapes = [tuple(t.shape[1:]) for t in model.inputs]
     given = [tuple(part.shape[1:]) for part in flat]
     if len(given) != len(shapes) or not all(
-        _fits(g, s) for g, s in zip(given, shapes, strict=True)
+        fits(g, s) for g, s in zip(given, shapes, strict=True)
     ):
         raise ValueError(
             "Data must have the shapes of the model's inputs, "
@@ -329,4 +344,15 @@ def _by_name(model, x, purpose):
 def _fits(given, shape):
     return len(given) == len(shape) and all(
         n is None or n == m for n, m in zip(shape, given, strict=True)
+    )
+
+
+def _fits_in_keras(given, shape):
+    return any(
+        _fits(a, b)
+        for a, b in (
+            (given, shape),
+            ((*given, 1), shape),
+            (given, (*shape, 1)),
+        )
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tfprune.core import tables
 from tfprune.datasets import class_indices
 from tfprune.datasets import masks
 from tfprune.datasets import outputs as outputs_lib
@@ -147,6 +148,26 @@ class Tally:
 def of_outputs(model):
     """A list of `Tally`, one for each output of a model."""
     return [Tally(repr(model.name), each) for each in outputs_lib.of(model)]
+
+
+def name_of(metric):
+    """What a metric is called: a function, or `None` for accuracy."""
+    if metric is None:
+        return ACCURACY
+    return getattr(metric, "__name__", type(metric).__name__)
+
+
+def text(metric, value):
+    """The value of a metric as text, in percent if it is the accuracy.
+
+    Args:
+        metric: `str`, its name; that of accuracy may go on, as in "accuracy
+            on training samples".
+        value: `float`.
+    """
+    if metric.startswith(ACCURACY):
+        return tables.percent(value, 2)
+    return f"{value:.4g}"
 
 
 def _are_probabilities(y):

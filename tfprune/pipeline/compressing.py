@@ -232,6 +232,7 @@ def compress(
             "loss_was_guessed": work.task.guessed,
             "measured": measured.title(runtime) if export else "nothing",
         }
+        | wish.place()
         | provenance.environment(),
         "command": command or _call(wish, out, asked, minutes, workers),
     }

@@ -156,7 +156,7 @@ def _searches(searches, title):
     axes.plot([], [], "o", color=style.FIXED, markersize=2.5, label="a trial")
     axes.set_xlim(0, longest + 1)
     axes.set_xlabel("trial")
-    axes.set_ylabel("accuracy before fine-tuning")
+    axes.set_ylabel(f"{searches[0].metric} before fine-tuning")
     axes.set_title(title)
     figure.legend(loc="outside right upper")
     return figure

@@ -111,6 +111,7 @@ def outcomes(models, data, labels=None, batch_size=256, losses=None):
     known = outputs_lib.of(models[0], losses)
     found = [[] for _ in known]
     for x, y in samples.batches(data, "the outcomes", batch_size, labels=True):
+        samples.check_shapes(models[0], x, "the outcomes")
         truths = outputs_lib.in_order(y, known)
         answers = []
         for model in models:

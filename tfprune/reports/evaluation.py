@@ -99,6 +99,7 @@ def _tallied(models, data, batch_size):
     tallies = [tally.of_outputs(model) for model in models]
     known = [outputs_lib.of(model) for model in models]
     for x, y in samples.batches(data, _PURPOSE, batch_size, labels=True):
+        samples.check_shapes(models[0], x, _PURPOSE)
         for model, own, counted in zip(models, known, tallies, strict=True):
             outputs = outputs_lib.in_order(model(x, training=False), own)
             truths = outputs_lib.in_order(y, own)

@@ -27,6 +27,7 @@ from tfprune.datasets import tally
 from tfprune.graph import read
 from tfprune.scoring import score
 from tfprune.searches import masked_evaluation
+from tfprune.searches import metrics
 from tfprune.selection import candidates as candidates_lib
 
 _PURPOSE = "the sensitivity"
@@ -100,6 +101,10 @@ class Sensitivity(printed.Printed):
                 found.setdefault(group, 0.0)
         return found
 
+    def text(self, value):
+        """A value of the metric as text: an accuracy in percent."""
+        return tally.text(self.metric, value)
+
     def tables(self):
         """Returns a list of one `tables.Table`."""
         return [self.table()]
@@ -110,12 +115,12 @@ class Sensitivity(printed.Printed):
         rows = []
         for group, curve in self.curves().items():
             value = {point.ratio: point.value for point in curve}
-            cells = [tables.cell(float(value[r])) for r in ratios]
+            cells = [self.text(value[r]) for r in ratios]
             rows.append((group, str(curve[0].channels), *cells))
         header = ("group", "channels", *(f"-{r:.0%}" for r in ratios))
         title = (
             f"{self.metric} of {self.model} with one group pruned; "
-            f"full model: {tables.cell(float(self.dense))}"
+            f"full model: {self.text(self.dense)}"
         )
         return tables.Table(header, tuple(rows), title)
 
@@ -153,7 +158,7 @@ def sensitivity(
     data: typed.Data,
     ratios: Sequence[float] = RATIOS,
     criterion: typing.Any = "l1",
-    metric: Callable | None = None,
+    metric: str | Callable | None = None,
     groups: typed.Names = ("*",),
     limit: int | None = None,
     progress: bool = True,
@@ -172,7 +177,8 @@ def sensitivity(
         metric: function `(y, outputs) -> numbers` of numpy arrays, one number
             per sample; larger is better. A point's value is their mean.
             If it has a parameter `mask`, that is a list of the Keras mask of
-            each output. `None` measures the accuracy.
+            each output. "neg_mean_absolute_error" and "neg_mean_squared_error"
+            are known by name. `None` measures the accuracy.
         groups: name patterns of the groups to measure; `None` measures all.
         limit: `int`, maximum number of samples to use; `None` uses all.
         progress: `bool`, whether to show a progress bar on stderr, if that is
@@ -191,7 +197,7 @@ def sensitivity(
     >>> small = tfprune.prune(model, curves.ratios(drop=0.02))
     """
     samples.check_repeatable(data, _PURPOSE)
-    ratios = _checked(ratios)
+    ratios, metric = _checked(ratios), metrics.of(metric)
     graph = read.channel_graph(model)
     chosen = _chosen(graph, groups)
     criterion = score.as_criterion(criterion)
@@ -209,9 +215,7 @@ def sensitivity(
                 value = evaluation.value(criterion.refine(graph, keep))
                 points.append(Point(group.name, ratio, kept, len(group), value))
                 bar.advance(task)
-    name = tally.ACCURACY
-    if metric is not None:
-        name = getattr(metric, "__name__", type(metric).__name__)
+    name = tally.name_of(metric)
     return Sensitivity(graph.model.name, name, dense, tuple(points))
 
 

@@ -21,8 +21,9 @@ from tfprune.surgery import reconstruction
 from tfprune.surgery import shrinking
 
 _CURE = (
-    "Pass metric=, a function (y, outputs) -> one number per sample, larger is "
-    "better; or compile the model with the loss of its classes."
+    "Pass metric=, such as neg_mean_absolute_error for numbers, or a function "
+    "(y, outputs) -> one number per sample, larger is better; or compile the "
+    "model with the loss of its classes."
 )
 
 

@@ -13,8 +13,10 @@ from tfprune.core import progress_bar
 from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.core.files import atomic
+from tfprune.datasets import tally
 from tfprune.graph import channel_graph
 from tfprune.searches import amc
+from tfprune.searches import metrics
 from tfprune.searches import objective
 from tfprune.searches import strategies
 from tfprune.selection import budget as budget_lib
@@ -31,12 +33,14 @@ class Search(printed.Printed):
     Attributes:
         strategy: `str`.
         groups: tuple of `str`, the groups searched.
-        dense: `float`, the accuracy with all channels.
+        dense: `float`, the accuracy with all channels; this and those of the
+            trials are values of `metric`, if it is another one.
         trials: tuple of `Trial`, in order.
         traces: `int`, number of times that the model was traced.
         evaluated: `int`, number of different networks measured.
         model: the pruned model of the best trial, not fine-tuned, with the
             normalization statistics of its evaluation.
+        metric: `str`, the name of the metric.
     """
 
     strategy: str
@@ -46,6 +50,7 @@ class Search(printed.Printed):
     traces: int
     evaluated: int
     model: typing.Any
+    metric: str = tally.ACCURACY
 
     def tables(self):
         """Returns a list of `tables.Table`: the result, and the shares."""
@@ -53,8 +58,14 @@ class Search(printed.Printed):
         found = (
             ("strategy", self.strategy),
             ("trials", tables.number(len(self.trials))),
-            ("accuracy of the dense model", tables.percent(self.dense, 2)),
-            ("accuracy of the best trial", tables.percent(best.accuracy, 2)),
+            (
+                f"{self.metric} of the dense model",
+                tally.text(self.metric, self.dense),
+            ),
+            (
+                f"{self.metric} of the best trial",
+                tally.text(self.metric, best.accuracy),
+            ),
             ("its MACs", tables.number(best.macs)),
             ("its parameters", tables.number(best.params)),
         )
@@ -130,7 +141,7 @@ def search(
     checkpoint: typed.Path | None = None,
     progress: bool = True,
     settings: amc.Settings | None = None,
-    metric: collections.abc.Callable | None = None,
+    metric: str | collections.abc.Callable | None = None,
     **options: typing.Any,
 ) -> Search:
     """Searches for the number of channels to keep in each group.
@@ -176,7 +187,8 @@ def search(
         metric: function `(y, outputs) -> numbers` of numpy arrays, one number
             per sample, larger is better; replaces accuracy everywhere.
             If it has a parameter `mask`, that is a list of the Keras mask of
-            each output. `None` measures the accuracy.
+            each output. "neg_mean_absolute_error" and "neg_mean_squared_error"
+            are known by name. `None` measures the accuracy.
         **options: instead of `budget`, the arguments of `tfprune.Budget`
             (`macs`, `ram_bytes`, ...); `state` and `lowest`, see
             `PruningEnvironment`; `min_channels`, `channel_multiple`, `target`
@@ -196,7 +208,7 @@ def search(
     >>> found.model, found.ratios
     """
     budget, options = goal.with_limits(budget, options)
-    play = strategies.STRATEGIES.get(strategy)
+    play, metric = strategies.STRATEGIES.get(strategy), metrics.of(metric)
     if evaluations < 1:
         raise ValueError(
             "At least one trial is required. Received: "
@@ -219,13 +231,13 @@ def search(
     if settings is None:
         warmup = min(amc.Settings.warmup, max(1, evaluations // 4))
         settings = amc.Settings(warmup=warmup, seed=seed)
-    trials = []
+    trials, name = [], tally.name_of(metric)
     with progress_bar.live(progress) as show:
         start = time.perf_counter()
         for value, info in play(asked.env, evaluations, settings):
             now = time.perf_counter()
             trials.append(asked.trial(value, info, now - start))
-            show(_latest(strategy, asked.dense, trials).to_text())
+            show(_latest(strategy, name, asked.dense, trials).to_text())
             start = now
     found = Search(
         strategy=strategy,
@@ -235,18 +247,19 @@ def search(
         traces=asked.traces,
         evaluated=asked.evaluated,
         model=None,
+        metric=name,
     )
     return dataclasses.replace(found, model=asked.model(found.best.kept))
 
 
-def _latest(strategy, dense, trials):
+def _latest(strategy, metric, dense, trials):
     """The best trial and the latest ones, as a table."""
 
     def row(number):
         trial = trials[number]
         return (
             f"{number + 1}",
-            tables.percent(trial.accuracy, 2),
+            tally.text(metric, trial.accuracy),
             f"{trial.reward:.4f}",
             tables.number(trial.macs),
             tables.number(trial.params),
@@ -258,7 +271,7 @@ def _latest(strategy, dense, trials):
     best = max(numbers, key=lambda number: trials[number].reward)
     latest = [row(number) for number in numbers[-_LATEST:]]
     return tables.Table(
-        ("trial", "accuracy", "reward", "MACs", "params", "s", "kept"),
+        ("trial", metric, "reward", "MACs", "params", "s", "kept"),
         (("best", *row(best)[1:]), *latest),
-        title=f"{strategy}, dense {tables.percent(dense, 2)}",
+        title=f"{strategy}, dense {tally.text(metric, dense)}",
     )

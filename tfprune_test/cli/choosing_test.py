@@ -52,6 +52,16 @@ class SensitivityTest(program_test.CliTestCase):
         self.assertIn("| stem | 8 |", text)
         self.assertTrue(picture.exists())
 
+    def test_numbers_have_a_metric(self):
+        x = np.zeros((4, 8, 8, 1), "float32")
+        np.savez(self.data, x=x, y=np.full((4, 3), 2.5))
+        rest = (self.dense, f"--data={self.data}", "--ratios=0.5")
+        self.assertIn("--metric=", self.refused("sensitivity", *rest))
+        name = "neg_mean_absolute_error"
+        text = self.succeed("sensitivity", *rest, f"--metric={name}")
+        self.assertIn(f"{name} of net with one group pruned; full", text)
+        self.assertNotIn("%", text.splitlines()[-1])
+
     def test_the_curves_are_json_too(self):
         text = self.succeed(
             "sensitivity",

@@ -40,6 +40,10 @@ def net(last="linear"):
     return keras.Model(inputs, outputs, name="net")
 
 
+# What Keras logs of files with the ending .h5.
+HDF5 = ("No training configuration found", "You are saving your model as")
+
+
 class CliTestCase(parameterized.TestCase):
     def setUp(self):
         super().setUp()
@@ -58,15 +62,25 @@ class CliTestCase(parameterized.TestCase):
                 status = program.main(["tfprune", *map(str, arguments)])
         return status, out.getvalue(), error.getvalue()
 
-    def succeed(self, *arguments):
+    def succeed(self, *arguments, warned=()):
+        """Runs a command that warns of nothing else; returns its stdout."""
         status, out, error = self.tfprune(*arguments)
-        self.assertEqual((status, error), (0, ""))
+        self.assertEqual((status, self.unexpected(error, warned)), (0, ""))
         return out
 
-    def refused(self, *arguments):
+    def unexpected(self, error, warned):
+        """The lines of stderr without those that hold one of the texts."""
+        return "".join(
+            line
+            for line in error.splitlines(keepends=True)
+            if not any(f": warning: {text}" in line for text in warned)
+        )
+
+    def refused(self, *arguments, warned=()):
         """Runs a command that must fail; returns its line on stderr."""
         before = sorted(os.listdir(self.folder))
         status, out, error = self.tfprune(*arguments)
+        error = self.unexpected(error, warned)
         self.assertEqual((status, out), (1, ""))
         self.assertEqual(error.count("\n"), 1, error)
         self.assertEqual(sorted(os.listdir(self.folder)), before)
@@ -129,6 +143,17 @@ class HelpTest(CliTestCase):
             self.assertIn(f"  {command.name} ", text)
         self.assertEqual(self.succeed("-h"), text)
         self.assertEqual(self.tfprune(), (1, text, ""))
+
+    def test_help_of_a_command_that_does_not_exist(self):
+        self.assertIn("must be one of inspect", self.refused("help", "shrink"))
+
+    def test_flags_stand_as_they_are_defined_and_say_their_values(self):
+        text = " ".join(self.succeed("compress", "--help").split())
+        self.assertLess(text.index("--train "), text.index("--verbosity "))
+        self.assertIn("One of micro, tflite, reference.", text)
+        text = " ".join(self.succeed("export", "--help").split())
+        self.assertIn("One of auto, reference, cmsis-nn, esp-nn.", text)
+        self.assertIn("uint8 or float32. --sparse", text)
 
     @parameterized.parameters(*(c.name for c in commands.COMMANDS))
     def test_every_command_teaches(self, name):
@@ -209,9 +234,11 @@ class InspectTest(CliTestCase):
         path = self.folder / "open.h5"
         keras.Model(inputs, x).save(path)
         self.assertIn(
-            "Costs need inputs of known", self.refused("inspect", path)
+            "Costs need inputs of known",
+            self.refused("inspect", path, warned=HDF5),
         )
-        text = self.succeed("inspect", path, "--input_shape=5,6,3")
+        shape = "--input_shape=5,6,3"
+        text = self.succeed("inspect", path, shape, warned=HDF5)
         self.assertRegex(text, rf"MACs +{5 * 6 * (9 * 3 * 4 + 4 * 2):,}")
         self.assertIn(
             "flag --input_shape=5xx: Sizes like",
@@ -226,7 +253,10 @@ class PruneTest(CliTestCase):
         self.model.save(dense)
         small = self.folder / f"small{suffix}"
         before = dense.read_bytes()
-        text = self.succeed("prune", dense, "--macs=50%", f"--out={small}")
+        warned = HDF5 if suffix == ".h5" else ()
+        text = self.succeed(
+            *("prune", dense, "--macs=50%", f"--out={small}"), warned=warned
+        )
         found = counting.cost(keras.saving.load_model(small))
         self.assertLessEqual(found.macs, counting.cost(self.model).macs / 2)
         self.assertRegex(text, rf"MACs .*{found.macs:,} ")
@@ -425,6 +455,31 @@ class ModelFileTest(CliTestCase):
             error = self.refused("inspect", self.dense)
         self.assertIn("KeyError: 'x' (--verbosity=1 shows where)", error)
 
+    def test_what_the_library_logs_is_one_line_like_an_error(self):
+        status, _, error = self.tfprune(
+            "strip", self.dense, f"--out={self.small}"
+        )
+        self.assertEqual(status, 0)
+        (line,) = error.splitlines()
+        self.assertStartsWith(line, "tfprune strip: warning: Nothing was")
+
+    def test_keras_says_what_is_wrong_in_later_lines(self):
+        text = (
+            "Exception encountered when calling Dense.call().\n\n"
+            "\x1b[1mInput 0 is incompatible.\x1b[0m\n\nArguments received:"
+        )
+        with mock.patch.object(
+            loading, "load_model", side_effect=RuntimeError(text)
+        ):
+            error = self.refused("inspect", self.dense)
+        self.assertEndsWith(error, ": Input 0 is incompatible.\n")
+
+    def test_a_tilde_is_the_home_folder(self):
+        out = "--out=~/small.keras"
+        with mock.patch.dict(os.environ, HOME=str(self.folder)):
+            self.succeed("prune", self.dense, "--macs=0.5", out)
+        self.assertTrue(pathlib.Path(self.small).is_file())
+
     def test_an_unknown_command_is_refused(self):
         status, _, error = self.tfprune("shrink", "model.keras")
         self.assertEqual(status, 1)
@@ -513,6 +568,7 @@ class ExportTest(CliTestCase):
                 f"--calibration={images}",
                 f"--micro={self.folder}/firmware",
                 "--format=json",
+                warned=["No project is written for arduino"],
             )
         )
         self.assertEqual(found["file_bytes"], out.stat().st_size)
@@ -636,7 +692,10 @@ class ExportTest(CliTestCase):
         x = self.folder / "x.npy"
         np.save(x, rng.normal(size=(20, 3)).astype("float32"))
         rest = f"--out={out} --quantize=int8 --calibration={x}".split()
-        self.succeed("export", self.dense, *rest, f"--ranges={old}")
+        self.succeed(
+            *("export", self.dense, *rest, f"--ranges={old}"),
+            warned=["Quantized outputs 'output_0' have an error"],
+        )
         file = model_file.read(out)
         np.testing.assert_allclose(file.outputs[0].scale, 0.05, rtol=1e-6)
         error = self.refused(

@@ -33,6 +33,10 @@ class ArraysTest(StorageTestCase):
         np.testing.assert_array_equal(found[1], y)
         np.savez(self.path, x=x, y=y, z=x)
         self.assertEqual(list(storage.load_arrays(self.path)), ["x", "y", "z"])
+        np.savez(self.path, x=x)
+        np.testing.assert_array_equal(storage.load_arrays(self.path), x)
+        np.savez(self.path, x_1=x, x_2=x)  # Names of inputs.
+        self.assertEqual(list(storage.load_arrays(self.path)), ["x_1", "x_2"])
 
     def test_what_holds_no_numbers(self):
         path = pathlib.Path(self.path)
@@ -61,6 +65,16 @@ class SamplesTest(StorageTestCase):
         np.savez(self.path, x=np.ones((3, 2)), y=np.zeros(3))
         x, y = storage.load_samples(self.path, "--data")
         self.assertEqual((x.shape, y.shape), ((3, 2), (3,)))
+
+    def test_several_inputs_and_outputs_and_weights(self):
+        ones = np.ones(3)
+        np.savez(self.path, x_a=ones, x_b=ones, y_c=ones, sample_weight=ones)
+        x, y, weights = storage.load_samples(self.path, "--data")
+        self.assertEqual((set(x), set(y)), ({"a", "b"}, {"c"}))
+        self.assertLen(weights, 3)
+        np.savez(self.path, x_a=ones, x_b=ones[:2], y=ones)
+        with self.assertRaisesRegex(ValueError, "needs as many x as y"):
+            storage.load_samples(self.path, "--data")
 
     @parameterized.parameters(
         ((3, 2), (2,), r"shape \(3, 2\) and \(2,\)"),

@@ -92,6 +92,19 @@ class ResultsTest(absltest.TestCase):
         points = (curves.Point("stem", 0.5, 4, 8, 0.75),)
         found = curves.Sensitivity("net", "accuracy", 0.9, points)
         self.assertEqual(str(found), found.table().to_text())
+        self.assertIn("75.00 %", str(found))
+
+    def test_only_an_accuracy_is_in_percent(self):
+        points = (curves.Point("stem", 0.5, 4, 8, -0.75),)
+        found = curves.Sensitivity("net", "error", -0.5, points)
+        self.assertIn("full model: -0.5", str(found))
+        self.assertEqual(rows(str(found))[-1], ["stem", "8", "-0.75"])
+        trial = objective.Trial(-0.75, -1.75, 1_000, 200, 0.1, (0.5,))
+        found = searching.Search(
+            "amc", ("a",), -0.5, (trial,), 1, 2, None, "error"
+        )
+        text = rows(str(found))
+        self.assertIn(["error", "of", "the", "best", "trial", "-0.75"], text)
 
     def test_a_search(self):
         trial = objective.Trial(0.8, -0.2, 1_000, 200, 0.1, (0.5, 1.0))

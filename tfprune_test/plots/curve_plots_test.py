@@ -20,7 +20,9 @@ def named(axes):
 
 def search(strategy, values):
     trials = [types.SimpleNamespace(accuracy=value) for value in values]
-    return types.SimpleNamespace(strategy=strategy, trials=trials)
+    return types.SimpleNamespace(
+        strategy=strategy, trials=trials, metric="accuracy"
+    )
 
 
 class SensitivityTest(absltest.TestCase):

@@ -122,6 +122,11 @@ class QualitiesTest(absltest.TestCase):
                 {"accuracy, one": 5 / 6, "mean absolute error, other": 2.0},
             )
 
+    def test_inputs_of_another_shape(self):
+        message = r"\(2,\) without the batch axis. Received: \(3,\) for"
+        with self.assertRaisesRegex(ValueError, message):
+            evaluation.qualities([identity()], (np.ones((4, 3)), np.ones(4)))
+
     def test_labels_that_are_missing(self):
         x = keras.Input((2,))
         two = keras.Model(x, [keras.ops.copy(x), x + 1], name="two")

@@ -42,6 +42,19 @@ element => {
 """
 
 
+# Puts the color of a cell, which is transparent, over that of its section.
+OPAQUE = """
+cell => {
+  const parts = element =>
+    getComputedStyle(element).backgroundColor.match(/[\\d.]+/g).map(Number);
+  const [r, g, b, share = 1] = parts(cell);
+  const below = parts(cell.closest("section"));
+  const mixed = [r, g, b].map((v, i) => v * share + below[i] * (1 - share));
+  cell.style.background = `rgb(${mixed.join(" ")})`;
+}
+"""
+
+
 def two_outputs():
     """A classifier that also answers a number."""
     inputs = keras.Input((8, 8, 3))
@@ -68,6 +81,9 @@ class BrowserTest(parameterized.TestCase):
         scores = np.eye(100)[(truth + (truth % 7 == 0)) % 100]
         many = (answers.outcome("scores", truth, scores, scores),)
         cls.pages["deep"] = dataclasses.replace(deep, outcomes=many)
+        scores = np.eye(12)[truth % 12 // (1 + truth % 3)]
+        few = (answers.outcome("scores", truth % 12, scores, scores),)
+        cls.pages["many"] = dataclasses.replace(full, outcomes=few)
         two = two_outputs()
         rng = np.random.default_rng(0)
         x = rng.normal(size=(60, 8, 8, 3)).astype("float32")
@@ -164,6 +180,15 @@ class BrowserTest(parameterized.TestCase):
             element = page.query_selector(chosen)
             contrast = page.evaluate(CONTRAST, element)
             self.assertGreaterEqual(contrast, 4.5, chosen)
+
+    @parameterized.parameters(False, True)
+    def test_counts_stand_out_in_cells_of_any_color(self, dark):
+        page, _ = self.opened("many", dark=dark)
+        cells = page.query_selector_all("td.hit, td.miss")
+        self.assertNotEmpty(cells)
+        for cell in cells:
+            page.evaluate(OPAQUE, cell)
+            self.assertGreaterEqual(page.evaluate(CONTRAST, cell), 4.5)
 
     def test_pointing_tells_what_goes_together_and_what_must_stay(self):
         page, _ = self.opened("full")

@@ -95,6 +95,30 @@ def read(path):
     raise _other(path)  # A .keras file, for example.
 
 
+def samples(arrays):
+    """Tells inputs, labels and weights apart by the names of arrays.
+
+    Args:
+        arrays: `dict` from names to arrays: x, or x_NAME for each of several
+            inputs; y likewise; sample_weight.
+
+    Returns:
+        `(x, y, weights, others)`: arrays, `dict`s of them by NAME, or `None`
+        for what there is not; and the `dict` of all others.
+    """
+    others = dict(arrays)
+
+    def part(letter):
+        if letter in others:
+            return others.pop(letter)
+        prefix = f"{letter}_"
+        names = [name for name in others if name.startswith(prefix)]
+        return {n[len(prefix) :]: others.pop(n) for n in names} or None
+
+    weights = others.pop("sample_weight", None)
+    return part("x"), part("y"), weights, others
+
+
 class _Objects(Exception):
     """An array that is not of numbers."""
 

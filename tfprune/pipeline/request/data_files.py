@@ -47,19 +47,10 @@ def opened(text, purpose, model, label_mode, batch_size, seed):
 
 def _named(arrays, text, purpose):
     """`(x, y, weights)` of the arrays of a file, by their names."""
-
-    def part(letter):
-        if letter in arrays:
-            return arrays.pop(letter)
-        prefix = f"{letter}_"
-        names = [name for name in arrays if name.startswith(prefix)]
-        return {n[len(prefix) :]: arrays.pop(n) for n in names} or None
-
     arrays = _of_split(arrays, text, purpose)
-    weights = arrays.pop("sample_weight", None)
-    x, y = part("x"), part("y")
-    if x is None or arrays:
-        others = f", besides {', '.join(arrays)}" if x is not None else ""
+    x, y, weights, rest = array_files.samples(arrays)
+    if x is None or rest:
+        others = f", besides {', '.join(rest)}" if x is not None else ""
         raise ValueError(
             "A file of data must hold x and y (x_NAME and y_NAME for several "
             "inputs and outputs) and, if wanted, sample_weight. Received: "

@@ -85,6 +85,11 @@ class Wish:
             return self.budget.board
         return None if self.board is None else boards.get(self.board).name
 
+    def place(self):
+        """`dict` with the name of the board, if there is one, in words."""
+        name = self.board_name
+        return {} if name is None else {"board": boards.get(name).title}
+
     @property
     def core(self):
         """The board's core as `export_micro` takes it; `None` without one."""

@@ -36,16 +36,19 @@ def write(path, found, job, names=()):
             output.
     """
     page = reports.compare(job.model, found.model).page()
+    # The page says itself what is installed.
+    settings = {k: v for k, v in found.settings.items() if k != "versions"}
     page = dataclasses.replace(
         page,
         title=f"{job.model.name}, compressed",
+        target=settings.get("board", ""),
         measured=tuple(quantities(found)),
         frontier=frontier(found),
         stages=stages(found),
         sensitivity=first_look.sensitivity(job),
         quantization=_quantization(path.parent / "model.tflite", found, job),
         outcomes=outcomes(found, job, names),
-        settings=_flat(found.settings),
+        settings=_flat(settings),
         command=found.command,
     )
     page.write(path)

@@ -158,6 +158,8 @@ class Page:
             for name, title, make in _SECTIONS
             if (element := make(self)) is not None
         ]
+        if self.after is None and not self.measured:
+            sections[0] = ("summary", "Costs", sections[0][-1])
         title = self.title or (self.after or self.before).name
         html = markup.tag(
             "html",

@@ -30,15 +30,20 @@ def channels(page):
     return markup.tag(
         "div",
         page_parts.note(_about(page)),
-        legends.fields(
-            ("kept", "kept"), ("removed", "removed"), ("fixed", "must stay")
-        ),
+        legends.fields(*_states(page)),
         markup.tag("ol", items, class_="strips"),
         page_parts.folded(
             "As a table: coupled layers, and why some channels must stay",
             _together(rows),
         ),
     )
+
+
+def _states(page):
+    """The styles of channels and what they mean, for a legend."""
+    if page.after is None:
+        return (("kept", "can be removed"), ("fixed", "must stay"))
+    return (("kept", "kept"), ("removed", "removed"), ("fixed", "must stay"))
 
 
 def _together(rows):

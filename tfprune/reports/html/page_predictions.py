@@ -9,6 +9,7 @@ from tfprune.reports.html import page_parts
 from tfprune.reports.html import svg_panels
 
 _MOST_CLASSES = 16  # Larger matrices have no numbers in the cells.
+_LONG = 4  # Characters of a name that fit above a cell.
 _PAIRS = 15
 _BINS = 31
 
@@ -99,7 +100,7 @@ def _matrix(found, side, matrix):
                 for i, name in enumerate(found.labels)
             ],
         ),
-        class_="confusion",
+        class_="confusion long" if _are_long(found.labels) else "confusion",
     )
     return markup.tag(
         "div",
@@ -109,6 +110,11 @@ def _matrix(found, side, matrix):
         role="region",
         aria_label=caption,
     )
+
+
+def _are_long(labels):
+    """Whether names above columns stand upright, or the cells would widen."""
+    return max(map(len, labels)) > _LONG
 
 
 def _heat(found, side, matrix):
@@ -195,7 +201,7 @@ def _errors(found, page):
     ]
     top = max(int(h.max()) for h in heights)
     panels = [
-        _histogram(found, side or "after", edges, h, top, values)
+        _histogram(found, side, edges, h, top, values)
         for (side, values), h in zip(sides, heights, strict=True)
     ]
     yield page_parts.note(
@@ -226,13 +232,13 @@ def _errors(found, page):
 
 def _histogram(found, side, edges, heights, top, values):
     panel = svg_panels.Panel(
-        f"Errors of {found.name}, {side}",
+        f"Errors of {found.name}{f', {side}' if side else ''}",
         (edges[0], edges[-1]),
         (0, top * 1.06),
         "prediction minus truth",
         "values",
     )
-    panel.bars(edges, heights, side)
+    panel.bars(edges, heights, side or "after")
     panel.bands(
         [
             ((a + b) / 2, f"{a:.3g} to {b:.3g}: {count:,}")

@@ -126,14 +126,15 @@ def sensitivity(page):
             (
                 name,
                 tables.number(curves[name][0].channels),
-                *(f"{at[r]:.4g}" if r in at else "-" for r in ratios),
+                *(found.text(at[r]) if r in at else "-" for r in ratios),
             )
         )
     header = ("group", "channels", *(f"-{ratio:.0%}" for ratio in ratios))
     return markup.tag(
         "div",
         page_parts.note(
-            f"The {found.metric} with only one group of channels pruned, "
+            f"{found.metric[:1].upper()}{found.metric[1:]} with only one group "
+            "of channels pruned, "
             "without fine-tuning; the most sensitive group comes first. The "
             "dashed line is the unpruned network"
             + ("." if page.chance is None else ", the dotted one is chance.")
@@ -164,12 +165,13 @@ def _group(name, curve, found, limits, chance):
             (
                 p.ratio,
                 f"{name}\n{p.kept} of {p.channels} channels kept\n"
-                f"{found.metric}: {p.value:.4g}",
+                f"{found.metric}: {found.text(p.value)}",
             )
             for p in curve
         ]
     )
     return panel.figure(
-        f"{found.metric} falls from {found.dense:.4g} to {curve[-1].value:.4g} "
-        f"with {curve[-1].ratio:.0%} of {name} removed."
+        f"{found.metric} falls from {found.text(found.dense)} to "
+        f"{found.text(curve[-1].value)} with {curve[-1].ratio:.0%} of {name} "
+        "removed."
     )

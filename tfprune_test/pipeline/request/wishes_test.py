@@ -45,6 +45,8 @@ class WishTest(parameterized.TestCase):
         wish = wishes.Wish(**given)
         self.assertEqual(wish.is_micro, is_micro)
         self.assertEqual(wish.board_name, board)
+        title = {"board": "Arduino Nano 33 BLE Sense"}
+        self.assertEqual(wish.place(), title if board else {})
         self.assertEqual(wish.needs_table, "latency" in given)
         self.assertEqual(list(wish.given()), list(given))
 

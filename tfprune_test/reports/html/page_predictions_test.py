@@ -25,6 +25,14 @@ class OutcomesTest(absltest.TestCase):
         self.assertIn("after: 16 of 20 correct (80.00%)", text)
         self.assertIn("b predicted as a: 4 (40.0% of its samples)", text)
 
+    def test_long_names_do_not_widen_their_columns(self):
+        short = self.confusion([[1, 0], [0, 1]])
+        self.assertIn('class="confusion"', short)
+        names = ("cat", "elephant")
+        found = answers.Confusion("y", names, np.eye(2, dtype=int))
+        text = markup.text(page_predictions.outcomes(page(found)))
+        self.assertIn('class="confusion long"', text)
+
     def test_pairs_are_ordered_by_the_smaller_network(self):
         found = answers.Confusion(
             "y",
@@ -54,6 +62,11 @@ class OutcomesTest(absltest.TestCase):
         for number in (">1<", ">0.5<", ">1.225<"):
             self.assertIn(number, text)
         self.assertEqual(text.count("<figure"), 2)
+
+    def test_one_network_is_neither_before_nor_after(self):
+        found = answers.Errors("size", np.array([-1.0, 1.0]))
+        text = markup.text(page_predictions.outcomes(page(found)))
+        self.assertIn(">Errors of size<", text)
 
     def test_no_predictions_no_section(self):
         self.assertIsNone(page_predictions.outcomes(page()))

@@ -85,6 +85,12 @@ class PageTest(parameterized.TestCase):
         found = Reader(self.report.before.to_html())
         self.assertEqual(found.sections, names)
 
+    def test_one_network_has_no_before_and_after(self):
+        text = Reader(self.report.before.to_html()).text
+        self.assertNotIn("Before and after", text)
+        self.assertNotIn("\nremoved\n", text)
+        self.assertIn("Before and after", self.read.text)
+
     def test_every_tag_is_closed_and_every_id_is_one_things(self):
         self.assertEmpty(self.read.open)
         ids = [a["id"] for _, a in self.read.elements if "id" in a]

@@ -56,6 +56,9 @@ class Curves:
             for ratio, value in zip((0.25, 0.5), values, strict=True)
         ]
 
+    def text(self, value):
+        return f"{value:.0%}"
+
     def curves(self):
         return {
             name: [p for p in self.points if p.name == name]
@@ -71,7 +74,7 @@ class SensitivityTest(absltest.TestCase):
     def test_the_most_sensitive_group_comes_first(self):
         text = self.text()
         self.assertLess(text.index("<b>soft"), text.index("<b>tough"))
-        self.assertIn("falls from 0.9 to 0.1 with 50% of soft removed", text)
+        self.assertIn("falls from 90% to 10% with 50% of soft removed", text)
 
     def test_chance_is_drawn_if_it_is_known(self):
         self.assertNotIn("chance", self.text())
