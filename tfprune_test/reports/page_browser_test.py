@@ -75,6 +75,7 @@ class BrowserTest(parameterized.TestCase):
         dense = example_pages.net()
         small = example_pages.without(dense, "stem", [1, 2])
         full = example_pages.full(comparison.compare(dense, small))
+        full = dataclasses.replace(full, command=full.command + " --a=b" * 40)
         cls.pages = {"full": full}
         deep = comparison.profile(example_pages.deep()).page()
         truth = np.arange(500) % 100
@@ -269,6 +270,9 @@ class BrowserTest(parameterized.TestCase):
         for box in page.locator(".tall .scroll").all():
             inner = box.evaluate("e => e.scrollHeight - e.clientHeight")
             self.assertLessEqual(inner, 1)
+        for box in page.locator("pre").all():
+            cut = box.evaluate("e => e.scrollWidth - e.clientWidth")
+            self.assertEqual(cut, 0)
 
 
 if __name__ == "__main__":
