@@ -154,6 +154,9 @@ class Preparation:
             found["monitor"] = fingerprints.of(self.request.monitor)
         if teacher is not None:
             found["teacher"] = _digest(teacher)
+        table = getattr(self.request.wish.budget, "latency_table", None)
+        if table is not None:
+            found["latency table"] = fingerprints.of(vars(table))
         return found
 
     def resolve(self, space):

@@ -2,7 +2,10 @@
 
 from absl.testing import absltest
 
+import tfprune
+from tfprune.deploy import latency
 from tfprune.pipeline import preparation
+from tfprune.pipeline.request import wishes
 from tfprune_test.pipeline import small_tasks
 
 
@@ -27,6 +30,17 @@ class KeyTest(absltest.TestCase):
             )
         self.assertEqual(self.differences(*keys[:2]), {"loss_weights"})
         self.assertEqual(keys[0], keys[2])
+
+    def test_another_table_of_latencies(self):
+        def key(whole):
+            table = latency.LatencyTable("int8", whole, {"first": (1, 2, 3, 4)})
+            budget = tfprune.Budget(latency=0.5, latency_table=table)
+            return self.key(model=net, wish=wishes.Wish(budget))
+
+        net = small_tasks.classifier(small_tasks.blobs(48, 0), epochs=1)
+        first = key(10.0)
+        self.assertEqual(first, key(10.0))
+        self.assertEqual(self.differences(first, key(20.0)), {"latency table"})
 
     def test_another_function_of_the_same_name(self):
         def score(x, y, outputs):

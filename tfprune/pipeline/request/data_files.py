@@ -120,7 +120,7 @@ def _images(path, purpose, model, label_mode, batch_size, seed):
             "Images have 1, 3 or 4 channels. Received: a model that reads "
             f"{shape[-1]}."
         )
-    return keras.utils.image_dataset_from_directory(
+    found = keras.utils.image_dataset_from_directory(
         path,
         labels="inferred",
         label_mode=label_mode,
@@ -131,3 +131,14 @@ def _images(path, purpose, model, label_mode, batch_size, seed):
         seed=seed,
         verbose=False,
     )
+    _, *scores = model.outputs[0].shape
+    if label_mode == "int" and scores != [len(found.class_names)]:
+        raise ValueError(
+            "There must be a folder of images for each class, as classes are "
+            "numbered in the order of their folders. Received: "
+            f"{str(path)!r} for {purpose} with {len(found.class_names)} "
+            f"({', '.join(found.class_names[:5])}), for a model with outputs "
+            f"of shape {tuple(scores)}. One of a class without images may be "
+            "empty."
+        )
+    return found

@@ -229,13 +229,20 @@ class FilesTest(parameterized.TestCase):
             for number in range(3):
                 path = self.folder / name / f"{number}.png"
                 keras.utils.save_img(path, image, scale=False)
-        net = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
-        found = source(str(self.folder), "validation", net)
+        flat = keras.Sequential(
+            [keras.Input((4, 4, 1)), keras.layers.Flatten()]
+        )
+        two, three = (
+            keras.Sequential([flat, keras.layers.Dense(n)]) for n in (2, 3)
+        )
+        found = source(str(self.folder), "validation", two)
         for x, y, _ in found.batches():
             np.testing.assert_array_equal(x[:, 0, 0, 0] > 100, y == 1)
         sources.check_classes(found, found)
         (self.folder / "ant").mkdir()
-        other = source(str(self.folder), "training", net)
+        with self.assertRaisesRegex(ValueError, "3 \\(ant, cat, dog\\).*(2,)"):
+            source(str(self.folder), "training", two)
+        other = source(str(self.folder), "training", three)
         with self.assertRaisesRegex(ValueError, "'ant' only in training"):
             sources.check_classes(other, found)
 
