@@ -45,6 +45,11 @@ class Board:
     ram_share: float = 0.5
 
     @property
+    def is_arduino(self):
+        """`bool`, whether Arduino makes it, whose library has old kernels."""
+        return self.title.startswith("Arduino ")
+
+    @property
     def flash_bytes(self):
         """`int`, flash that a model may use."""
         return int(_KIB * self.flash_kib * self.flash_share)

@@ -38,6 +38,7 @@ class Job:
         baseline: `dict` with `numbers`, `values`, `file_values` and `costs` of
             the dense network.
         core: `str`, the core that the arena is for; `None` means any Cortex-M.
+        dense_scales: `str`, as for `export_tflite`, or `None`.
         max_loss: `float`, the loss of the metric that is allowed, or `None`.
         points: `int`, the number of networks on the frontier.
         epochs: `int`, the epochs of training, or `None` if time is limited.
@@ -63,6 +64,7 @@ class Job:
     runtime: str | None
     baseline: dict
     core: str | None = None
+    dense_scales: str | None = None
     max_loss: float | None = None
     points: int = 1
     epochs: int | None = None

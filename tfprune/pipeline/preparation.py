@@ -217,6 +217,7 @@ class Preparation:
             runtime=asked.runtime,
             baseline={"costs": self._costs.dense},
             core=asked.wish.core,
+            dense_scales=asked.wish.dense_scales,
             max_loss=asked.wish.max_loss,
             points=asked.points,
             epochs=asked.epochs,

@@ -203,9 +203,8 @@ class Trial:
             job.tell(stage="export")
             small = channel_choice.shrunk(model, choice.keep, job.inputs)
             file = space.path(f"{name}.tflite")
-            numbers = measured.predicted(small) | measured.export(
-                small, file, job.calibration, job.core
-            )
+            numbers = measured.predicted(small)
+            numbers |= measured.export(small, file, job)
             self._aims.learn(numbers)
             over = measured.over(numbers, ceilings)
             if not over:
@@ -231,7 +230,7 @@ class Trial:
         values, file_values = {}, {}
         if job.runtime is not None:
             file = space.path(f"{name}.tflite")
-            numbers |= measured.export(small, file, job.calibration, job.core)
+            numbers |= measured.export(small, file, job)
             file_values = measured.values(
                 file, job.task, job.validation, job.runtime
             )

@@ -96,6 +96,13 @@ class Wish:
         name = self.board_name
         return None if name is None else cores.get(boards.get(name).core)
 
+    @property
+    def dense_scales(self):
+        """As `export_tflite` takes it; `None` where any will do."""
+        name = self.board_name
+        is_arduino = name is not None and boards.get(name).is_arduino
+        return "tensor" if is_arduino else None
+
     def resolved(self, model, space, calibration):
         """The `tfprune.Budget`; `None` for a loss.
 

@@ -38,7 +38,7 @@ def baseline(job):
         path = space.path("dense.tflite")
         numbers |= {
             measured.FLOAT_FILE: measured.float_file_bytes(job.model),
-            **measured.export(job.model, path, job.calibration, job.core),
+            **measured.export(job.model, path, job),
         }
         file_values = measured.values(
             path, job.task, job.validation, job.runtime

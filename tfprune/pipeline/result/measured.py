@@ -55,24 +55,25 @@ def float_file_bytes(model):
         return tflite.export_tflite(model, path).file_bytes
 
 
-def export(model, path, calibration, core=None):
+def export(model, path, job):
     """Writes the int8 file of a model, and measures its flash and arena.
 
     Args:
         model: a `keras.Model`.
         path: `pathlib.Path`, the file to write.
-        calibration: inputs to calibrate on.
-        core: `str`, the core that the arena is for; `None` means any Cortex-M.
+        job: the `Job`, for its `calibration`, `core` and `dense_scales`.
 
     Returns:
         `dict` from names to bytes.
     """
-    file = tflite.export_tflite(model, path, "int8", calibration)
+    file = tflite.export_tflite(
+        *(model, path, "int8", job.calibration), dense_scales=job.dense_scales
+    )
     return {
         FLASH: file.file_bytes,
-        IMAGE: firmware_folder.image_bytes(path, core=core),
+        IMAGE: firmware_folder.image_bytes(path, core=job.core),
         ARENA: measured_arena.arena(path).required_bytes,
-        ARENA_NEEDED: firmware_folder.arena_bytes(path, core=core),
+        ARENA_NEEDED: firmware_folder.arena_bytes(path, core=job.core),
     }
 
 

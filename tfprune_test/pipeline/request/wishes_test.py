@@ -50,6 +50,14 @@ class WishTest(parameterized.TestCase):
         self.assertEqual(wish.needs_table, "latency" in given)
         self.assertEqual(list(wish.given()), list(given))
 
+    @parameterized.parameters(
+        ("nano-33-ble", "tensor"), ("nucleo-f446re", None), (None, None)
+    )
+    def test_scales_that_the_boards_own_library_knows(self, board, scales):
+        macs = None if board else 0.5
+        wish = wishes.Wish(board=board, macs=macs)
+        self.assertEqual(wish.dense_scales, scales)
+
     def test_a_budget_is_told_by_the_limits_that_are_set(self):
         wish = wishes.Wish(budget=Budget(macs=0.25, ram_bytes=9))
         told = {"budget": "Budget(macs=0.25, ram_bytes=9)"}

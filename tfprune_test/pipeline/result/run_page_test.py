@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from absl.testing import absltest
 
+from tfprune.datasets import outputs as outputs_lib
 from tfprune.pipeline.request import sources
 from tfprune.pipeline.result import run_page
 
@@ -67,7 +68,8 @@ class RunPageTest(absltest.TestCase):
             model=model,
             task=types.SimpleNamespace(
                 is_function=False,
-                losses=["sparse_categorical_crossentropy"] * 2,
+                loss=model.loss,
+                outputs=outputs_lib.of(model),
             ),
             validation=sources.Source(data, "validation", model),
         )
