@@ -7,7 +7,8 @@ import math
 from tfprune.costs import int8_file
 from tfprune.costs import memory
 
-_FUSED = {"linear", "relu", "relu6"}
+# Activations that kernels have.
+FUSED = {"linear", "relu", "relu6"}
 _REDUCTIONS = {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"}
 _PAIRWISE = {"ADD", "MAXIMUM", "MINIMUM", "MUL", "SUB"}
 _ACTIVATIONS = {"sigmoid": "LOGISTIC", "softmax": "SOFTMAX", "tanh": "TANH"}
@@ -66,15 +67,31 @@ def sizes(graph, keep):
         List of `OpSize`.
     """
     made_by = {id(t): s for s in graph.steps for t in s.outputs}
-    return [
-        size
-        for step in graph.steps
-        for size in _of(step, graph.layers[step.layer], keep, made_by)
-    ]
+    found = []
+    for step in graph.steps:
+        layer = graph.layers[step.layer]
+        layer = getattr(layer, "layer", layer)  # of a wrapper
+        found += of_step(step, layer, keep, made_by)
+        if activation(layer) not in FUSED:
+            kind = _ACTIVATIONS.get(activation(layer), "LOGISTIC")
+            writes = _sizes(step.outputs[0], keep)
+            places = math.prod(writes[:-1])
+            found.append(OpSize(kind, places, 1, writes[-1], writes[-1]))
+    return found
 
 
-def _of(step, layer, keep, made_by):
-    layer = getattr(layer, "layer", layer)  # of a wrapper
+def of_step(step, layer, keep, made_by):
+    """The ops of one step, but for its activation.
+
+    Args:
+        step: a `Step` of the graph.
+        layer: its layer, the inner one of a wrapper.
+        keep: as for `sizes`.
+        made_by: `dict` from the `id` of a tensor to the step that made it.
+
+    Returns:
+        List of `OpSize`.
+    """
     config = getattr(layer, "get_config", dict)()
     reads = _sizes(step.inputs[0], keep)
     writes = _sizes(step.outputs[0], keep)
@@ -96,10 +113,6 @@ def _of(step, layer, keep, made_by):
                 is_broadcast(kind, shapes),
             )
         )
-    activation = _activation(layer)
-    if activation not in _FUSED:
-        kind = _ACTIVATIONS.get(activation, "LOGISTIC")
-        found.append(OpSize(kind, places, 1, writes[-1], writes[-1]))
     return found
 
 
@@ -138,6 +151,7 @@ def _work(step, keep):
     )
 
 
-def _activation(layer):
-    activation = getattr(layer, "activation", None)
-    return getattr(activation, "__name__", "linear")
+def activation(layer):
+    """The name of a layer's activation, `str`."""
+    found = getattr(layer, "activation", None)
+    return getattr(found, "__name__", "linear")

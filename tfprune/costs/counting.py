@@ -17,7 +17,7 @@ import numpy as np
 from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.costs import code_size
-from tfprune.costs import core_steps
+from tfprune.costs import file_kinds
 from tfprune.costs import int8_file
 from tfprune.costs import memory
 from tfprune.graph import read
@@ -160,9 +160,7 @@ class Meter:
 
     @functools.cached_property
     def _code(self):
-        keep = np.ones(self.graph.size, bool)
-        kinds = {size.kind for size in core_steps.sizes(self.graph, keep)}
-        return code_size.of(kinds)
+        return code_size.of(file_kinds.of(self.graph))
 
     def latency(self, keep=None):
         """Predicted microseconds on TFLite, or instructions on a core."""
