@@ -1,7 +1,5 @@
 """Builds a Keras 3 model from the config of an old one."""
 
-import inspect
-
 import keras
 
 from tfprune.legacy import calls
@@ -13,10 +11,12 @@ from tfprune.legacy.layers import quantized
 from tfprune.legacy.layers import settings as settings_lib
 from tfprune.legacy.operations import lambdas
 from tfprune.legacy.operations import node_ops
+from tfprune.legacy.operations import sizes
 from tfprune.legacy.operations import tf_functions
 
 MODELS = ("Functional", "Model", "Sequential")
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+LOSSES = ("AddLoss", "AddMetric")
 
 
 class Builder:
@@ -132,15 +132,19 @@ class Builder:
         pending, found, tensors = {}, {}, {}
         # Only names with a slash change.
         self._names |= {e["name"]: e["name"] for e in config["layers"]}
-        for entry in config["layers"]:
-            name = entry["name"]
+        entries = {entry["name"]: entry for entry in config["layers"]}
+        extra = nodes.only_for_losses(config, entries, (*FUNCTIONS, *LOSSES))
+        for name, entry in entries.items():
             if entry["class_name"] == "InputLayer":
                 tensors[name, 0] = [self._input(entry["config"])]
+                continue
+            if entry["class_name"] in LOSSES:
+                self.notes.insert(0, f"{name}: without this loss or metric")
+            if name in extra:
                 continue
             pending[name] = list(enumerate(entry["inbound_nodes"]))
             if entry["class_name"] not in FUNCTIONS:
                 found[name] = self.part(entry)
-        entries = {entry["name"]: entry for entry in config["layers"]}
         first = nodes.first_calls(config, entries)
 
         def known(node):
@@ -153,9 +157,12 @@ class Builder:
             for name, waiting in pending.items():
                 while waiting and known(waiting[0][1]):
                     number, node = waiting.pop(0)
-                    args, kwargs = nodes.arguments(node, tensors, entries)
+                    args, kwargs = nodes.arguments(
+                        node, tensors, entries, name not in found
+                    )
                     entry = entries[name]
                     if name in found:
+                        args = self._symbolic(args, tensors)
                         outputs = calls.call(found[name], entry, args, kwargs)
                     else:
                         outputs = self._function(entry, args, kwargs)
@@ -176,6 +183,8 @@ class Builder:
             ends(config["output_layers"]),
             name=_valid(config["name"]),
         )
+        if config.get("trainable") is False:
+            model.trainable = False
         return parts.Nested(config["name"], model, list(found.values()))
 
     def _input(self, config):
@@ -186,6 +195,22 @@ class Builder:
             name=self._plain(config["name"]),
         )
 
+    def _symbolic(self, args, tensors):
+        """The arguments of a layer; constants follow from an input."""
+        leaves = keras.tree.flatten([args, list(tensors.values())])
+        numbers = [
+            x
+            for x in leaves
+            if isinstance(x, keras.KerasTensor) and x.dtype != "string"
+        ]
+        if any(
+            isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(args)
+        ):
+            return args
+        return keras.tree.map_structure(
+            lambda x: sizes.within(x, numbers[0]), args
+        )
+
     def _function(self, entry, args, kwargs):
         config = entry["config"]
         if entry["class_name"] == "TensorFlowOpLayer":
@@ -193,34 +218,18 @@ class Builder:
             name = name["op"] if isinstance(name, dict) else "of text"
             self.notes.append(f"{entry['name']}: {name} is an op of Keras")
             return node_ops.call(entry, args[0])
-        name = config["function"]
-        if name not in tf_functions.FUNCTIONS:
-            raise ValueError(
-                f"The function tf.{name} of layer {entry['name']!r} has no "
-                f"translation. Received: TFOpLambda of {name!r}; known are "
-                f"{', '.join(sorted(tf_functions.FUNCTIONS))}."
-            )
+        name = config["function"].removeprefix("compat.v1.")
         self.notes.append(f"{entry['name']}: tf.{name} is an op of Keras")
-        function = tf_functions.FUNCTIONS[name]
-        taken = set(inspect.signature(function).parameters)
-        kwargs = {
-            k: v
-            for k, v in kwargs.items()
-            if k != "name" and (v is not None or k in taken)
-        }
-        unknown = set(kwargs) - taken
-        if unknown:
-            raise ValueError(
-                f"An argument of tf.{name} has no counterpart in Keras 3. "
-                f"Received: {sorted(unknown)} in layer {entry['name']!r}. "
-                "Build the model in code."
-            )
-        return function(*args, **kwargs)
+        return tf_functions.call(entry, args, kwargs)
 
     def part(self, entry):
         """Builds the `parts.Part` that replaces a layer."""
         entry = settings_lib.modern(entry)
         name, config = entry["class_name"], entry["config"]
+        if name not in MODELS and "name" in entry:
+            # A class without a get_config of its own writes no name.
+            config = {"name": entry["name"], **config}
+            entry = {**entry, "config": config}
         if name in MODELS:
             return self.model(entry, entry.get("name"))
         build = composed.builder(name, config)
@@ -268,7 +277,10 @@ class Builder:
 
     def _layer(self, entry):
         name, config = entry["class_name"], dict(entry["config"])
-        cls, old = settings_lib.find(entry), config["name"]
+        cls = settings_lib.find(entry)
+        if settings_lib.is_own(cls):
+            return self._own_layer(cls, config)
+        old = config["name"]
         axes = calls.axes(name, config)
         if axes:
             config["data_format"] = "channels_last"
@@ -278,8 +290,6 @@ class Builder:
         if name == "Lambda":
             name = self._plain(old)
             layer = lambdas.build(cls, config, name, self._safe_mode)
-        elif settings_lib.is_own(cls):
-            layer = cls.from_config(config)
         else:
             settings = settings_lib.translate(cls, config, self.notes)
             settings["name"] = self._plain(old)
@@ -310,6 +320,11 @@ class Builder:
         if config.get("time_major") is True:
             return calls.time_major(part, config)
         return part
+
+    def _own_layer(self, cls, config):
+        settings = settings_lib.own(cls, config, self.notes)
+        layer = cls.from_config(settings)
+        return parts.Own(config.get("name", layer.name), [layer])
 
 
 def _valid(name):

@@ -40,8 +40,9 @@ def compile_as_before(model, training):
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0][:200]
         return [f"not compiled, its loss or optimizer is unknown ({reason})"]
+    outputs = getattr(model, "output_names", [])
     metrics = {
-        key: _metrics(training.get(key), lost)
+        key: _for_outputs(training.get(key), outputs, lost)
         for key in ("metrics", "weighted_metrics")
     }
     model.compile(
@@ -86,24 +87,36 @@ def _loss(value):
     return keras.losses.get({"class_name": name, "config": config})
 
 
-def _metrics(value, lost):
+def _for_outputs(value, outputs, lost):
+    """The metrics of all outputs; those of a flat list hold for each of them.
+
+    Their names do not repeat that of the output, which Keras 2 wrote into them.
+    """
     if value is None:
         return None
     if isinstance(value, dict) and "class_name" not in value:
-        found = {k: _metrics(v, lost) for k, v in value.items()}
+        found = {k: _metrics(v, lost, k) for k, v in value.items()}
         return {k: v for k, v in found.items() if v} or None
     entries = value if isinstance(value, list) else [value]
-    # If there are several outputs, each has its own list.
+    if len(outputs) < 2:
+        nested = len(entries) == 1 and isinstance(entries[0], list)
+        return _metrics(entries[0] if nested else entries, lost) or None
+    if not any(isinstance(entry, list) for entry in entries):
+        entries = [entries] * len(outputs)
     found = [
-        (_metrics if isinstance(entry, list) else _metric)(entry, lost)
-        for entry in entries
+        _metrics(entry, lost, name)
+        for entry, name in zip(entries, outputs, strict=True)
     ]
-    if any(isinstance(entry, list) for entry in entries):
-        return found[0] if len(found) == 1 else [f or [] for f in found]
-    return [metric for metric in found if metric is not None] or None
+    return found if any(found) else None
 
 
-def _metric(value, lost):
+def _metrics(value, lost, output=None):
+    entries = value if isinstance(value, list) else [value]
+    found = [_metric(entry, lost, f"{output}_") for entry in entries]
+    return [metric for metric in found if metric is not None]
+
+
+def _metric(value, lost, prefix=""):
     if value is None:
         return None
     name = None
@@ -112,14 +125,18 @@ def _metric(value, lost):
         "function",
     ):
         if isinstance(value["config"], dict):
-            name = value["config"].get("name")
+            name = (value["config"].get("name") or "").removeprefix(prefix)
         value = _name(value)
     try:
         if isinstance(value, str):
             if value in ("accuracy", "acc", "crossentropy", "ce"):
                 return value
-            found = keras.metrics.get(_LOSSES.get(value, value))
-            if name is None:
+            found = keras.saving.get_registered_object(value)
+            if not name and not found and value not in _LOSSES:
+                keras.metrics.get(value)
+                return value  # Its name stays the short one.
+            found = found or keras.metrics.get(_LOSSES.get(value, value))
+            if not name:
                 return found
             if isinstance(found, keras.metrics.Metric):
                 return type(found)(name=name)
@@ -127,7 +144,11 @@ def _metric(value, lost):
         config = {
             k: v for k, v in value["config"].items() if k not in ("fn", "dtype")
         }
-        return getattr(keras.metrics, value["class_name"])(**config)
+        if config.get("name"):
+            config["name"] = config["name"].removeprefix(prefix)
+        cls = value["class_name"]
+        known = keras.saving.get_registered_object(cls)
+        return (known or getattr(keras.metrics, cls))(**config)
     except (AttributeError, KeyError, TypeError, ValueError):
         name = value if isinstance(value, str) else value["class_name"]
         lost.append(f"compiled without its metric {name!r}, which is not known")

@@ -193,7 +193,8 @@ def _built(path, contents, allow_lambda):
 def _translated(path, contents, allow_lambda):
     model, notes, _ = _built(path, contents, allow_lambda)
     if contents.training:
-        notes += compiling.compile_as_before(model, contents.training)
+        # Before the others, of which a warning has only the first.
+        notes[:0] = compiling.compile_as_before(model, contents.training)
     notes = list(dict.fromkeys(notes))
     if notes:
         more = f"; and {len(notes) - 20} more" if len(notes) > 20 else ""

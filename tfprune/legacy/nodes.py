@@ -41,6 +41,23 @@ def references(nested, entries):
             yield from references(value, entries)
 
 
+def only_for_losses(config, entries, kinds):
+    """The names of the layers of some classes that no output needs."""
+    needed = {
+        name
+        for name, entry in entries.items()
+        if entry["class_name"] not in kinds
+    }
+    waiting = [config["output_layers"]]
+    waiting += [entries[name]["inbound_nodes"] for name in needed]
+    while waiting:
+        for name, _ in references(waiting.pop(), entries):
+            if name not in needed:
+                needed.add(name)
+                waiting.append(entries[name]["inbound_nodes"])
+    return set(entries) - needed
+
+
 def decoded(nested, tensors, entries):
     if is_reference(nested, entries):
         return tensors[nested[0], nested[1]][nested[2]]
@@ -51,11 +68,12 @@ def decoded(nested, tensors, entries):
     return nested
 
 
-def arguments(node, tensors, entries):
+def arguments(node, tensors, entries, function=False):
     """`(args, kwargs)` of a call, as Keras 2 wrote it.
 
     A layer's call is a list of `[layer, call, tensor, kwargs]`, a function's
-    one of these where it takes one tensor first.
+    one of these where it takes one tensor first, and a list where it takes a
+    list, be it of one tensor.
     """
     several = isinstance(node, list) and isinstance(node[0], list)
     parts = node if several else [node]
@@ -66,5 +84,5 @@ def arguments(node, tensors, entries):
         else decoded(part[:3], tensors, entries)
         for part in parts
     ]
-    alone = len(first) == 1
-    return (first[0] if alone else first,), decoded(kwargs, tensors, entries)
+    listed = several if function else len(first) > 1
+    return (first if listed else first[0],), decoded(kwargs, tensors, entries)

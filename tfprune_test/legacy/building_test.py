@@ -19,6 +19,61 @@ def sequential(*entries, name="old"):
     }
 
 
+class Shift(keras.layers.Layer):
+    """A layer of a user, whose settings have names of Keras 1."""
+
+    def __init__(self, init=0.0, layer=None, **kwargs):
+        super().__init__(**kwargs)
+        self.init = init
+        self.layer = keras.saving.deserialize_keras_object(layer)
+
+    def call(self, x):
+        return self.layer(x) + self.init
+
+
+class OwnTest(absltest.TestCase):
+    def built(self, cls, **config):
+        with keras.saving.custom_object_scope({cls.__name__: cls}):
+            entry = sequential(
+                {"class_name": cls.__name__, "config": config}, name="old"
+            )
+            return building.Builder().model(entry).layers[0].layers[0]
+
+    def test_settings_and_an_inner_layer(self):
+        norm = {"name": "inner", "axis": [1]}
+        shift = self.built(
+            Shift,
+            name="shift",
+            batch_input_shape=[None, 3],
+            init=0.5,
+            layer={"class_name": "BatchNormalization", "config": norm},
+        )
+        self.assertEqual((shift.name, shift.init), ("shift", 0.5))
+        self.assertEqual(shift.layer.axis, 1)
+
+    def test_a_subclass_of_a_layer_of_keras(self):
+        class Norm(keras.layers.BatchNormalization):
+            pass
+
+        norm = self.built(
+            Norm,
+            name="norm",
+            batch_input_shape=[None, 3],
+            axis=[1],
+            dtype={"class_name": "Policy", "config": {"name": "float32"}},
+        )
+        self.assertEqual(norm.axis, 1)
+
+    def test_a_config_without_a_name(self):
+        class Plain(keras.layers.Layer):
+            def call(self, x):
+                return x
+
+        self.assertEqual(
+            self.built(Plain, batch_input_shape=[None, 3]).name, "plain"
+        )
+
+
 class BuildingTest(absltest.TestCase):
     def test_the_first_layer_says_the_shape(self):
         entry = sequential(

@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -89,6 +90,50 @@ class CompileTest(absltest.TestCase):
             lost,
             ["compiled without its metric 'odd_metric', which is not known"],
         )
+
+    def test_a_metric_of_the_user(self):
+        def score(y, p):
+            return p - y
+
+        with keras.saving.custom_object_scope({"score": score}):
+            lost = self.compiled(
+                metrics=[wrapped("score", "MeanMetricWrapper")]
+            )
+        self.assertEmpty(lost)
+        self.assertIn("score", self.evaluated())
+
+    def test_metrics_of_several_outputs(self):
+        inputs = keras.Input((2,))
+        outputs = [keras.layers.Dense(2, name=name)(inputs) for name in "ab"]
+        for metrics in (
+            # As an archive has them: Keras 2 takes each for each output.
+            ["mae", "mse"],
+            # As the other formats have them, with the output in the name.
+            [
+                [
+                    {
+                        "class_name": "MeanMetricWrapper",
+                        "config": {"fn": fn, "name": f"{output}_{fn}"},
+                    }
+                    for fn in ("mae", "mse")
+                ]
+                for output in "ab"
+            ],
+        ):
+            self.model = keras.Model(inputs, outputs)
+            self.assertEmpty(self.compiled(metrics=metrics))
+            names = {
+                f"{output}_{fn}" for output in "ab" for fn in ("mae", "mse")
+            }
+            self.assertEqual(
+                self.evaluated(2), {"loss", "a_loss", "b_loss", *names}
+            )
+
+    def evaluated(self, outputs=1):
+        """The names of what `evaluate` measures."""
+        x = np.ones((3, 2))
+        y = x if outputs == 1 else [x] * outputs
+        return set(self.model.evaluate(x, y, verbose=0, return_dict=True))
 
     def test_a_loss_that_is_not_known_leaves_the_model_uncompiled(self):
         (lost,) = self.compiled(loss="odd_loss")

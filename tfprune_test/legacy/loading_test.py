@@ -208,8 +208,8 @@ class LoadingTest(parameterized.TestCase):
         ),
         (entry("late", "ReLU", after("late")), "inputs are never computed"),
         (
-            function("pad", "x", paddings=[[0, 0]] * 4, mode="REFLECT"),
-            r"argument of tf\.pad.*\['mode'\] in layer 'tf\.pad'",
+            function("roll", "x", shift=1, axis=1, turns=2),
+            r"argument of tf\.roll.*\['turns'\] in layer 'tf\.roll'",
         ),
         (
             function(
@@ -221,6 +221,28 @@ class LoadingTest(parameterized.TestCase):
     def test_what_has_no_counterpart_is_named(self, layer, message):
         with self.assertRaisesRegex(ValueError, f"(?s){message}"):
             building.Builder().model(config(layer, last=layer["name"]))
+
+    def test_losses_and_metrics_within_a_model(self):
+        builder = building.Builder()
+        model = builder.model(
+            config(
+                entry("pool", "GlobalAveragePooling2D", after("x")),
+                function("linalg.svd", "pool"),
+                entry("loss", "AddLoss", after("tf.linalg.svd")),
+                function("math.square", "pool"),
+                entry("metric", "AddMetric", after("tf.math.square")),
+                last="pool",
+            )
+        ).layers[0]
+        self.assertLen(model.layers, 2)
+        for name in ("loss", "metric"):
+            self.assertIn(f"{name}: without this loss or metric", builder.notes)
+
+    def test_a_frozen_model_stays_frozen(self):
+        frozen = config(entry("relu", "ReLU", after("x")), last="relu")
+        frozen["config"]["trainable"] = False
+        model = building.Builder().model(frozen).layers[0]
+        self.assertFalse(model.trainable)
 
     def test_models_that_are_classes_of_their_own(self):
         with self.assertRaisesRegex(ValueError, "class_name='MyModel'"):

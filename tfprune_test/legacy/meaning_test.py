@@ -220,6 +220,27 @@ class MeaningTest(OldFileTest):
         x = 2 * self.normal(5, 2, 3)
         self.check(x, function(x))
 
+    def test_cropping_with_channels_first(self):
+        config = layer(
+            "Cropping2D",
+            cropping=[[1, 0], [0, 2]],
+            data_format="channels_first",
+            **self.first([3, 4, 5]),
+        )
+        write(self.path, sequential(config), {"a": []})
+        x = self.normal(2, 3, 4, 5)
+        self.check(x, x[:, :, 1:, :-2])
+
+    def test_the_layers_of_convnext(self):
+        config = sequential(
+            layer("LayerScale", projection_dim=3, **self.first([4, 4, 3])),
+            layer("StochasticDepth", name="b", drop_path_rate=0.1),
+        )
+        gamma = self.normal(3)
+        write(self.path, config, {"a": [gamma], "b": []})
+        x = self.normal(2, 4, 4, 3)
+        self.check(x, x * gamma)
+
     @parameterized.product(backend=("tensorflow", "theano"))
     def test_convolution_of_keras_1_with_channels_first(self, backend):
         kernel, bias = self.normal(4, 3, 2, 2), self.normal(4)

@@ -2,12 +2,12 @@
 
 import io
 import json
-import re
 import zipfile
 
 import numpy as np
 
 from tfprune.legacy.formats import hdf5_files
+from tfprune.legacy.layers import parts
 from tfprune.legacy.layers import quantized
 
 # Attributes that hold inner layers, in the order of the layer's weight list.
@@ -20,7 +20,6 @@ _FIRST = (
     "_output_dense",
 )
 _ENDS = ("_min", "_max")
-_LAYERS = ("layers", "_layer_checkpoint_dependencies")
 
 
 def read(path):
@@ -58,12 +57,14 @@ def _training(config):
 
 def _model(entry, group):
     """Yields `(name, array)` of a model's layers, in their order."""
-    inner = next((group[key] for key in _LAYERS if key in group), None)
-    if inner is None:
+    inner = next(
+        (group[key] for key in parts.MODEL_LAYERS if key in group), None
+    )
+    if inner is None or "layers" not in entry["config"]:
         return
     seen = {}
     for layer in entry["config"]["layers"]:
-        name = _snake(layer["class_name"])
+        name = parts.snake(layer["class_name"])
         number = seen[name] = seen.get(name, -1) + 1
         key = f"{name}_{number}" if number else name
         if key not in inner:
@@ -79,6 +80,8 @@ def _model(entry, group):
             yield from zip(names, arrays, strict=False)
         elif layer["class_name"] == "TimeDistributed":
             yield from _wrapped(layer["config"]["layer"], inner[key])
+        elif layer["class_name"] == "SpectralNormalization":
+            yield from _normalized(inner[key])
         else:
             yield from _weights(inner[key])
 
@@ -87,7 +90,7 @@ def _wrapped(entry, group):
     if "layers" in entry["config"]:
         yield from _model(entry, group["layer"])
     else:
-        yield from _weights(group)
+        yield from _weights(group.get("layer", {}))
 
 
 def _rounded(config, group):
@@ -123,24 +126,25 @@ def _rounded(config, group):
         yield f"{config['name']}/{name}", array
 
 
-def _weights(group):
+def _weights(group, place=""):
     """Yields the weights of a layer, then those of its inner layers."""
     own = group.get("vars", {})
     for key in sorted(own, key=int):
-        yield key, np.array(own[key])
+        yield f"{place}{key}", np.array(own[key])
 
     def order(key):
-        place = _FIRST.index(key) if key in _FIRST else len(_FIRST)
+        first = _FIRST.index(key) if key in _FIRST else len(_FIRST)
         word, _, number = key.rpartition("_")
-        return place, (word, int(number)) if number.isdigit() else (key, 0)
+        return first, (word, int(number)) if number.isdigit() else (key, 0)
 
     for key in sorted((key for key in group if key != "vars"), key=order):
-        yield from _weights(group[key])
+        yield from _weights(group[key], f"{place}{key}/")
 
 
-def _snake(name):
-    """The name of a class as Keras 2 wrote it in an archive."""
-    name = name.rpartition(">")[2]
-    name = re.sub(r"\W+", "", name)
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+def _normalized(group):
+    """Yields the weights of a spectral normalization.
+
+    It lists its layer's kernel as its own once more.
+    """
+    yield from _weights(group["layer"])
+    yield from list(_weights({"vars": group["vars"]}))[1:]

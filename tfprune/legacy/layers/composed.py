@@ -67,11 +67,21 @@ def _maxout(config):
     return parts.Part(config["name"], chain, convert=convert)
 
 
-def _resizing(config):
-    """`RandomHeight` and `RandomWidth`, which do nothing in inference."""
+def _identity(config):
+    """`RandomHeight` and others, which do nothing in inference."""
     return parts.Part(
         config["name"], [LAYERS.Identity(**settings.base(config))]
     )
+
+
+def _layer_scale(config):
+    """A layer of ConvNeXt: each channel of a map times a number."""
+    layer = LAYERS.DepthwiseConv2D(1, use_bias=False, **settings.base(config))
+
+    def convert(arrays):
+        return [a.reshape(1, 1, -1, 1) for a in arrays]
+
+    return parts.Part(config["name"], [layer], convert=convert)
 
 
 def _crop(config):
@@ -190,12 +200,14 @@ def builder(name, config):
 # From the class of an old layer to a function of its config, a `Part`.
 BUILDERS = {
     "Highway": _highway,
+    "LayerScale": _layer_scale,
     "LocallyConnected1D": locally_connected.builder(1),
     "LocallyConnected2D": locally_connected.builder(2),
     "MaxoutDense": _maxout,
     "Merge": _merge,
     "RandomCrop": _crop,
-    "RandomHeight": _resizing,
-    "RandomWidth": _resizing,
+    "RandomHeight": _identity,
+    "RandomWidth": _identity,
+    "StochasticDepth": _identity,
     "ThresholdedReLU": _threshold,
 }

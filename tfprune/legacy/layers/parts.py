@@ -1,7 +1,12 @@
 """Parts of the new model that replace layers of the old one."""
 
+import re
+
 import keras
 import numpy as np
+
+# Attributes of a model that hold its layers in an archive.
+MODEL_LAYERS = ("layers", "_layer_checkpoint_dependencies")
 
 
 class Part:
@@ -72,13 +77,7 @@ class Part:
         ]
         arrays = self._convert([np.asarray(array) for _, array in named])
         arrays = _by_name(named, arrays, variables)
-        shapes = [tuple(v.shape) for v in variables]
-        given = [a.shape for a in arrays]
-        if shapes != given:
-            raise ValueError(
-                f"The weights in the file must fit layer {self.name!r}. "
-                f"Received: shapes {given} instead of {shapes}."
-            )
+        _check_shapes(self.name, [a.shape for a in arrays], variables)
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)
         for layer in self._holders:
@@ -110,10 +109,84 @@ def _end(name):
     return "/".join(name.split(":")[0].split("/")[-3:][-2:])
 
 
+class Own(Part):
+    """A layer of a user's class."""
+
+    def assign(self, named):
+        (layer,) = self.layers
+        stores = {}
+        for path, array in named:
+            place, _, number = path.rpartition("/")
+            if not number.isdigit():  # Only an archive has numbers.
+                super().assign(named)
+                return
+            names = tuple(place.split("/")) if place else ()
+            stores.setdefault(names, {})[number] = array
+        for names, store in stores.items():
+            self._inside(layer, names).load_own_variables(store)
+
+    def assign_in_order(self, named, inside=False):
+        (layer,) = self.layers
+        if inside or not isinstance(layer, keras.Model):
+            self.assign(named)
+            return
+        # A SavedModel lists the weights of a model layer by layer.
+        given = [np.shape(array) for _, array in named]
+        _check_shapes(self.name, given, layer.weights)
+        for variable, (_, array) in zip(layer.weights, named, strict=True):
+            variable.assign(array)
+
+    def _inside(self, found, names):
+        """The layer in an attribute of a layer, or in a list of one."""
+        for name in names:
+            if isinstance(found, (list, tuple)):
+                found = dict(_numbered(found)).get(name)
+            elif name in MODEL_LAYERS and isinstance(found, keras.Model):
+                found = found.layers
+            else:
+                found = vars(found).get(name) if found else None
+        if not isinstance(found, keras.layers.Layer):
+            raise ValueError(
+                "A custom class must hold its layers in attributes of the same "
+                "names as the class that was saved. Received: weights of "
+                f"{'.'.join(names)!r} of layer {self.name!r}, which has no "
+                "such attribute."
+            )
+        return found
+
+
+def _numbered(layers):
+    """Yields `(name, layer)` of a list, as Keras names them in an archive."""
+    seen = {}
+    for layer in layers:
+        name = snake(type(layer).__name__)
+        number = seen[name] = seen.get(name, -1) + 1
+        yield f"{name}_{number}" if number else name, layer
+
+
+def snake(name):
+    """The name of a class as Keras 2 wrote it in an archive."""
+    name = name.rpartition(">")[2]
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _check_shapes(name, given, variables):
+    shapes = [tuple(v.shape) for v in variables]
+    if shapes != given:
+        raise ValueError(
+            f"The weights in the file must fit layer {name!r}. "
+            f"Received: shapes {given} instead of {shapes}."
+        )
+
+
 class Cropped(Part):
     """A cropping layer that may crop everything, which Keras 3 refuses."""
 
     def __call__(self, x, **kwargs):
+        if len(self.layers) > 1:
+            return super().__call__(x, **kwargs)
         layer = self.layers[0]
         cropping = np.reshape(layer.cropping, (-1, 2)).tolist()
         sizes = x.shape[1:-1]
@@ -121,7 +194,7 @@ class Cropped(Part):
             n is not None and n <= sum(crop)
             for n, crop in zip(sizes, cropping, strict=True)
         )
-        if not gone or len(self.layers) > 1:
+        if not gone:
             return super().__call__(x, **kwargs)
         ends = [slice(a, -b if b else None) for a, b in cropping]
         return x[(slice(None), *ends)]

@@ -70,6 +70,12 @@ _MODULES = {
     "constraint": keras.constraints,
 }
 _LAYERS = ("layer", "backward_layer", "cell")
+_BASES = (
+    keras.layers.Layer,
+    keras.layers.Wrapper,
+    keras.layers.RNN,
+    keras.Model,
+)
 
 
 def find(entry):
@@ -107,6 +113,9 @@ def modern(entry):
     if name in _CLASSES:
         name, more = _CLASSES[name]
         entry = {**entry, "class_name": name, "config": {**config, **more}}
+        return entry
+    registered = entry.get("registered_name") or name
+    if keras.saving.get_registered_object(registered) is not None:
         return entry
     if isinstance(config, dict) and keras_1.is_keras_1(name, config):
         name, config = keras_1.translate(name, config)
@@ -219,6 +228,40 @@ def _value(key, value, label, notes):
     if isinstance(value, dict) and value.get("type") == "ndarray":
         return value["value"]
     return value
+
+
+def own(cls, config, notes):
+    """Translates the config of a user's class to that of its Keras 3 class."""
+    taken, base = _taken(cls), next(c for c in cls.__mro__ if not is_own(c))
+    kinds = inspect.signature(cls).parameters.values()
+    if inspect.Parameter.VAR_KEYWORD in [each.kind for each in kinds]:
+        taken.add("name")
+    settings = {
+        key: dtype(value) if key == "dtype" else _objects(value, notes)
+        for key, value in config.items()
+        if key in taken or key not in _SUPERFLUOUS | {"name"}
+    }
+    if base in _BASES:
+        return settings
+    known = _taken(base) - {"name"}
+    theirs = {key: value for key, value in config.items() if key in known}
+    translated = translate(base, {"name": config.get("name"), **theirs}, notes)
+    translated.pop("name", None)
+    return settings | translated
+
+
+def _objects(value, notes):
+    """The layers in a config, as Keras 3 writes them."""
+    if isinstance(value, list):
+        return [_objects(inner, notes) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    name = value.get("class_name")
+    if isinstance(value.get("config"), dict) and isinstance(name, str):
+        layer = getattr(keras.layers, name, None)
+        if keras.saving.get_registered_object(name) is None and layer:
+            return keras.saving.serialize_keras_object(nested(value, notes))
+    return {key: _objects(inner, notes) for key, inner in value.items()}
 
 
 def nested(entry, notes):

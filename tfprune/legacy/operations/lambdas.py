@@ -13,13 +13,18 @@ def build(cls, config, name, safe_mode):
         safe_mode: `bool`; if false, its code may run.
 
     Raises:
-        ValueError: If the code must not run, or cannot be read.
+        ValueError: If the code must not run, or cannot be read, and no
+            function is registered under the layer's name.
     """
+    own = keras.saving.get_registered_object(config["name"])
+    if own is not None:
+        return cls(own, name=name, arguments=config.get("arguments") or {})
     if safe_mode:
         raise ValueError(
             "Code in a file must be allowed explicitly. Received: "
             f"Lambda layer {config['name']!r}. If you trust the file, pass "
-            "allow_lambda=True."
+            "allow_lambda=True; or give a function for the layer, as "
+            f"custom_objects={{{config['name']!r}: function}}."
         )
     function = config["function"]
     if isinstance(function, str):
@@ -51,6 +56,6 @@ def build(cls, config, name, safe_mode):
         raise ValueError(
             "The code of a Lambda layer must be from this Python version. "
             f"Received: layer {config['name']!r}, whose code cannot be "
-            "read. Build the model in code and load its weights, or give "
-            "the function in custom_objects."
+            "read. Give a function in its place, as custom_objects="
+            f"{{{config['name']!r}: function}}."
         ) from error

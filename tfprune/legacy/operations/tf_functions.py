@@ -4,13 +4,19 @@ Keras 2 wrote each of them as a layer of class `TFOpLambda` or
 `SlicingOpLambda`, with the function's name and its arguments.
 """
 
+import inspect
+
 import keras
+
+from tfprune.legacy.operations import sizes
+from tfprune.legacy.operations import tf_arrays
+from tfprune.legacy.operations import tf_images
 
 _OPS = keras.ops
 
 
 def _binary(op):
-    return lambda x, y: op(x, y)
+    return lambda x, y: op(*tf_arrays.alike(x, y))
 
 
 def _unary(op):
@@ -19,89 +25,33 @@ def _unary(op):
 
 def _reduction(op):
     return lambda x, axis=None, keepdims=False: op(
-        x, axis=_axes(axis), keepdims=keepdims
+        x, axis=tf_arrays.axes(axis), keepdims=keepdims
     )
-
-
-def _axes(axis):
-    return tuple(axis) if isinstance(axis, list) else axis
-
-
-def _split(value, num_or_size_splits, axis=0):
-    if isinstance(num_or_size_splits, int):
-        return _OPS.split(value, num_or_size_splits, axis)
-    bounds, total = [], 0
-    for size in num_or_size_splits[:-1]:
-        total += size
-        bounds.append(total)
-    return _OPS.split(value, bounds, axis)
-
-
-def _transpose(a, perm=None, conjugate=False):
-    return _OPS.transpose(a, perm)
-
-
-def _matmul(a, b, transpose_a=False, transpose_b=False):
-    if transpose_a:
-        a = _OPS.swapaxes(a, -1, -2)
-    return _OPS.matmul(a, _OPS.swapaxes(b, -1, -2) if transpose_b else b)
-
-
-def _getitem(x, slice_spec):
-    parts = [
-        slice(part["start"], part["stop"], part["step"])
-        if isinstance(part, dict)
-        else part
-        for part in slice_spec
-    ]
-    return x[tuple(parts)]
-
-
-def _resize(
-    images,
-    size,
-    method="bilinear",
-    preserve_aspect_ratio=False,
-    antialias=False,
-):
-    if preserve_aspect_ratio:
-        raise ValueError(
-            "Images must be resized to a fixed size. Received: tf."
-            "image.resize with preserve_aspect_ratio=True, which has no "
-            "translation. Build the model in code."
-        )
-    return _OPS.image.resize(
-        images, tuple(size), interpolation=method, antialias=antialias
-    )
-
-
-def _cast(x, dtype):
-    return _OPS.cast(x, dtype)
 
 
 def _l2_normalize(x, axis=None, epsilon=1e-12):
-    total = _OPS.sum(_OPS.square(x), axis=_axes(axis), keepdims=True)
+    total = _OPS.sum(_OPS.square(x), axis=tf_arrays.axes(axis), keepdims=True)
     return x * _OPS.rsqrt(_OPS.maximum(total, epsilon))
 
 
 def _norm(tensor, ord="euclidean", axis=None, keepdims=False):
     if ord not in ("euclidean", 2):
-        return _OPS.norm(tensor, ord=ord, axis=_axes(axis), keepdims=keepdims)
-    total = _OPS.sum(_OPS.square(tensor), axis=_axes(axis), keepdims=keepdims)
+        return _OPS.norm(
+            tensor, ord=ord, axis=tf_arrays.axes(axis), keepdims=keepdims
+        )
+    squares = _OPS.square(tensor)
+    total = _OPS.sum(squares, axis=tf_arrays.axes(axis), keepdims=keepdims)
     return _OPS.sqrt(total)
 
 
-def _gather(params, indices, axis=None, batch_dims=0):
-    if batch_dims:
-        raise ValueError(
-            "A gather must not have batch dimensions. Received: "
-            f"batch_dims={batch_dims}. Build the model in code."
-        )
-    return _OPS.take(params, indices, axis=axis or 0)
+def _normalize(tensor, ord="euclidean", axis=None):
+    norm = _norm(tensor, ord, axis, keepdims=True)
+    return tensor / norm, norm
 
 
-def _unstack(value, num=None, axis=0):
-    return [_OPS.take(value, i, axis=axis) for i in range(value.shape[axis])]
+def _clipped(t, clip_norm, axes=None):
+    norm = _norm(t, axis=axes, keepdims=True)
+    return t * clip_norm / _OPS.maximum(norm, clip_norm)
 
 
 def _argument(op):
@@ -109,22 +59,6 @@ def _argument(op):
     return lambda input, axis=None, output_type="int64": op(
         input, axis=axis or 0
     )
-
-
-def _one_hot(
-    indices, depth, on_value=None, off_value=None, axis=None, dtype=None
-):
-    hot = _OPS.one_hot(
-        indices,
-        depth,
-        axis=-1 if axis is None else axis,
-        dtype=dtype or "float32",
-    )
-    on, off = on_value, off_value
-    if on is None and off is None:
-        return hot
-    off = 0.0 if off is None else off
-    return hot * ((1.0 if on is None else on) - off) + off
 
 
 def _swish(features, beta=1.0):
@@ -142,6 +76,7 @@ _BINARY = {
     "math.divide": _OPS.true_divide,
     "math.divide_no_nan": _no_nan,
     "math.equal": _OPS.equal,
+    "floor_div": _OPS.floor_divide,
     "math.floordiv": _OPS.floor_divide,
     "math.floormod": _OPS.mod,
     "math.greater": _OPS.greater,
@@ -150,6 +85,7 @@ _BINARY = {
     "math.less_equal": _OPS.less_equal,
     "math.logical_and": _OPS.logical_and,
     "math.logical_or": _OPS.logical_or,
+    "math.logical_xor": _OPS.logical_xor,
     "math.maximum": _OPS.maximum,
     "math.minimum": _OPS.minimum,
     "math.mod": _OPS.mod,
@@ -163,12 +99,22 @@ _BINARY = {
 _UNARY = {
     "identity": lambda x: keras.layers.Identity()(x),
     "math.abs": _OPS.abs,
+    "math.acos": _OPS.arccos,
+    "math.acosh": _OPS.arccosh,
+    "math.asin": _OPS.arcsin,
+    "math.asinh": _OPS.arcsinh,
+    "math.atan": _OPS.arctan,
+    "math.atanh": _OPS.arctanh,
     "math.ceil": _OPS.ceil,
     "math.cos": _OPS.cos,
+    "math.cosh": _OPS.cosh,
     "math.erf": _OPS.erf,
     "math.exp": _OPS.exp,
     "math.expm1": _OPS.expm1,
     "math.floor": _OPS.floor,
+    "math.is_finite": _OPS.isfinite,
+    "math.is_inf": _OPS.isinf,
+    "math.is_nan": _OPS.isnan,
     "math.log": _OPS.log,
     "math.log1p": _OPS.log1p,
     "math.log_sigmoid": _OPS.log_sigmoid,
@@ -180,6 +126,7 @@ _UNARY = {
     "math.sigmoid": _OPS.sigmoid,
     "math.sign": _OPS.sign,
     "math.sin": _OPS.sin,
+    "math.sinh": _OPS.sinh,
     "math.softplus": _OPS.softplus,
     "math.softsign": _OPS.softsign,
     "math.sqrt": _OPS.sqrt,
@@ -214,61 +161,98 @@ _REDUCTIONS = {
     "math.reduce_variance": _OPS.var,
 }
 
-# Function names as Keras 2 wrote them. The first argument is given by
-# position, the others by the names that TensorFlow has for them.
+# Function names as Keras 2 wrote them, without a prefix compat.v1. The first
+# argument is given by position, the others by the names that TensorFlow has for
+# them.
 FUNCTIONS = (
     {name: _binary(op) for name, op in _BINARY.items()}
     | {name: _unary(op) for name, op in _UNARY.items()}
     | {name: _reduction(op) for name, op in _REDUCTIONS.items()}
+    | tf_arrays.ARRAYS
+    | tf_images.IMAGES
     | {
-        "__operators__.getitem": _getitem,
-        "cast": _cast,
+        "clip_by_norm": _clipped,
         "clip_by_value": lambda t, clip_value_min, clip_value_max: _OPS.clip(
             t, clip_value_min, clip_value_max
         ),
-        "concat": lambda values, axis: _OPS.concatenate(values, axis),
-        "expand_dims": lambda input, axis: _OPS.expand_dims(input, axis),
-        "image.resize": _resize,
-        "nn.gelu": lambda features, approximate=False: _OPS.gelu(
-            features, approximate
-        ),
-        "nn.leaky_relu": lambda features, alpha=0.2: _OPS.leaky_relu(
-            features, alpha
-        ),
-        "nn.silu": _swish,
-        "nn.softmax": lambda logits, axis=-1: _OPS.softmax(logits, axis),
-        "linalg.matmul": _matmul,
-        "pad": lambda tensor, paddings, constant_values=0: _OPS.pad(
-            tensor, paddings, constant_values=constant_values
-        ),
-        "reshape": lambda tensor, shape: _OPS.reshape(tensor, shape),
-        "split": _split,
-        "squeeze": lambda input, axis=None: _OPS.squeeze(input, axis),
-        "stack": lambda values, axis=0: _OPS.stack(values, axis),
-        "tile": lambda input, multiples: _OPS.tile(input, multiples),
-        "transpose": _transpose,
-        "compat.v1.gather": _gather,
-        "gather": _gather,
         "linalg.l2_normalize": _l2_normalize,
         "linalg.norm": _norm,
-        # Its second operand is called x.
-        "math.atan2": lambda y, x: _OPS.arctan2(y, x),
+        "linalg.normalize": _normalize,
         "math.add_n": lambda inputs: sum(inputs[1:], start=inputs[0]),
         "math.argmax": _argument(_OPS.argmax),
         "math.argmin": _argument(_OPS.argmin),
-        "math.cumsum": lambda x, axis=0: _OPS.cumsum(x, axis),
+        # Its second operand is called x.
+        "math.atan2": lambda y, x: _OPS.arctan2(y, x),
         "math.l2_normalize": _l2_normalize,
         "math.scalar_mul": lambda scalar, x: scalar * x,
+        "nn.crelu": lambda features, axis=-1: _OPS.concatenate(
+            [_OPS.relu(features), _OPS.relu(-features)], axis
+        ),
+        "nn.gelu": lambda features, approximate=False: _OPS.gelu(
+            features, approximate
+        ),
         "nn.l2_normalize": _l2_normalize,
+        "nn.leaky_relu": lambda features, alpha=0.2: _OPS.leaky_relu(
+            features, alpha
+        ),
         "nn.log_softmax": lambda logits, axis=-1: _OPS.log_softmax(
             logits, axis
         ),
-        "norm": _norm,
-        "one_hot": _one_hot,
-        "reverse": lambda tensor, axis: _OPS.flip(tensor, axis),
-        "unstack": _unstack,
-        "where": lambda condition, x, y: _OPS.where(condition, x, y),
-        "compat.v1.norm": _norm,
+        "nn.silu": _swish,
+        "nn.softmax": lambda logits, axis=-1: _OPS.softmax(logits, axis),
         "nn.swish": _swish,
+        "norm": _norm,
     }
 )
+
+
+def call(entry, args, kwargs):
+    """Calls the function of a `TFOpLambda` or `SlicingOpLambda`.
+
+    Args:
+        entry: `dict`, the layer's entry.
+        args, kwargs: what the file passes: symbolic tensors, constants, and
+            sizes as `sizes.shape` returns them.
+
+    Returns:
+        What the function returns; without symbolic tensors an array.
+
+    Raises:
+        ValueError: If the function, or an argument, has no translation.
+    """
+    name = entry["config"]["function"].removeprefix("compat.v1.")
+    if name == "einsum":
+        raise ValueError(
+            "The tensors of a function must be in the file. Received: "
+            f"tf.einsum of layer {entry['name']!r}, of which Keras 2 wrote "
+            "only the equation. Build the model in code."
+        )
+    if name not in FUNCTIONS:
+        raise ValueError(
+            f"The function tf.{name} of layer {entry['name']!r} has no "
+            f"translation. Received: TFOpLambda of {name!r}; known are "
+            f"{', '.join(sorted(FUNCTIONS))}."
+        )
+    function = FUNCTIONS[name]
+    taken = set(inspect.signature(function).parameters)
+    kwargs = {
+        k: v
+        for k, v in kwargs.items()
+        if k != "name" and (v is not None or k in taken)
+    }
+    unknown = set(kwargs) - taken
+    if unknown:
+        raise ValueError(
+            f"An argument of tf.{name} has no counterpart in Keras 3. "
+            f"Received: {sorted(unknown)} in layer {entry['name']!r}. "
+            "Build the model in code."
+        )
+    if sizes.are_open([args, kwargs]) and name not in tf_arrays.SIZED:
+        return sizes.computed(name, *args, **kwargs)
+    return keras.tree.map_structure(_array, function(*args, **kwargs))
+
+
+def _array(value):
+    """What is not symbolic, as an array."""
+    known = keras.ops.is_tensor(value) and not tf_arrays.symbolic(value)
+    return _OPS.convert_to_numpy(value) if known else value

@@ -11,6 +11,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune.legacy.formats import archives
+from tfprune.legacy.layers import parts
 
 
 def layer(class_name, **config):
@@ -63,6 +64,21 @@ class ArchivesTest(parameterized.TestCase):
             ),
             list(range(12)),
         )
+
+    def test_a_spectral_normalization_has_its_kernel_twice(self):
+        root = "layers/spectral_normalization"
+        places = [f"{root}/vars/0", f"{root}/vars/1"]
+        places += [f"{root}/layer/vars/0", f"{root}/layer/vars/1"]
+        inner = layer("Dense")
+        self.assertEqual(
+            self.numbers([layer("SpectralNormalization", layer=inner)], places),
+            [2, 3, 1],
+        )
+
+    def test_a_model_that_is_a_class(self):
+        entry = {"class_name": "Net", "config": {}}
+        found = self.read([], ["layers/dense/vars/0"], **entry)
+        self.assertEqual(found.entry["class_name"], "Net")
 
     def test_a_layer_without_weights_counts_too(self):
         root = "layers"
@@ -221,7 +237,7 @@ class ArchivesTest(parameterized.TestCase):
         ("my_package>MyBlock", "my_block"),
     )
     def test_the_name_of_a_class(self, name, expected):
-        self.assertEqual(archives._snake(name), expected)
+        self.assertEqual(parts.snake(name), expected)
 
 
 if __name__ == "__main__":

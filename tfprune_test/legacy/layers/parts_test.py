@@ -16,6 +16,55 @@ def dense(name, units=2, inputs=3):
     return parts.Part(name, [layer])
 
 
+class Norms(LAYERS.Layer):
+    """Two layers whose weights have the same shapes."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.second = LAYERS.BatchNormalization()
+        self.firsts = [LAYERS.BatchNormalization() for _ in range(11)]
+
+    def build(self, shape):
+        for norm in (self.second, *self.firsts):
+            norm.build(shape)
+        self.built = True
+
+
+class OwnTest(absltest.TestCase):
+    def setUp(self):
+        super().setUp()
+        norms = Norms(name="norms")
+        norms.build((None, 2))
+        self.norms, self.part = norms, parts.Own("norms", [norms])
+
+    def test_an_archive_names_attributes(self):
+        norm, numbers = "firsts/batch_normalization", range(1, 11)
+        places = [norm, *(f"{norm}_{i}" for i in numbers), "second"]
+        self.part.assign(
+            [
+                (f"{place}/{i}", np.full(2, 4 * n + i, "float32"))
+                for n, place in enumerate(places)
+                for i in range(4)
+            ]
+        )
+        last = self.norms.firsts[10]
+        self.assertEqual(float(last.gamma[0]), 40)
+        self.assertEqual(float(last.moving_variance[0]), 43)
+        self.assertEqual(float(self.norms.second.moving_mean[0]), 46)
+
+    def test_an_attribute_of_another_name(self):
+        with self.assertRaisesRegex(ValueError, "'third' of layer 'norms'"):
+            self.part.assign([("third/0", np.zeros(2))])
+
+    def test_other_formats_have_trainable_weights_first(self):
+        variables = self.norms.trainable_weights
+        variables = [*variables, *self.norms.non_trainable_weights]
+        self.part.assign(
+            [(f"x/{i}:0", np.full(2, i)) for i, _ in enumerate(variables)]
+        )
+        self.assertEqual([int(v[0]) for v in variables], list(range(48)))
+
+
 def named(part, start=0):
     """Arrays as a file has them, each full of its number."""
     found = []

@@ -28,6 +28,12 @@ class BuildTest(absltest.TestCase):
         self.assertEqual(layer.name, "a_b")
         np.testing.assert_array_equal(layer(np.ones((1, 2))), [[3.0, 3.0]])
 
+    def test_a_function_in_place_of_code_needs_no_trust(self):
+        config = {"name": "odd", "function": ["bm90IGNvZGU=\n", None, None]}
+        with keras.saving.custom_object_scope({"odd": lambda x: 2 * x}):
+            layer = lambdas.build(LAMBDA, config, "odd", True)
+        np.testing.assert_array_equal(layer(np.ones((1, 2))), [[2.0, 2.0]])
+
     def test_code_of_another_python_is_refused(self):
         config = {"name": "odd", "function": ["bm90IGNvZGU=\n", None, None]}
         with self.assertRaisesRegex(ValueError, "this Python version.*'odd'"):

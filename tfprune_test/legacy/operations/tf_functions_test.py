@@ -112,7 +112,7 @@ class FunctionsTest(parameterized.TestCase):
         ),
         ("math.reduce_euclidean_norm", {"axis": 1}, np.linalg.norm(U, axis=1)),
         ("norm", {"axis": -1}, np.linalg.norm(U, axis=-1)),
-        ("compat.v1.norm", {"axis": -1, "ord": 1}, np.abs(U).sum(-1)),
+        ("norm", {"axis": -1, "ord": 1}, np.abs(U).sum(-1)),
         ("math.l2_normalize", {"axis": -1}, unit(U, -1)),
         ("gather", {"indices": [2, 0], "axis": 1}, U[:, [2, 0]]),
         ("math.argmax", {"axis": -1}, U.argmax(-1)),
@@ -156,10 +156,13 @@ class TensorFlowTest(parameterized.TestCase):
             x = x > 0.5
             kwargs = (
                 {"y": ~x}
-                if name in ("math.logical_and", "math.logical_or")
+                if name.startswith("math.logical_") and "not" not in name
                 else {}
             )
-        args = [x if a is None else [x, x] if a == "pair" else a for a in args]
+        args = [x if a is None else [x, x] if a is PAIR else a for a in args]
+        args = [
+            tf.constant(a) if isinstance(a, np.ndarray) else a for a in args
+        ]
         got = tf_functions.FUNCTIONS[name](*args, **kwargs)
         if name == "__operators__.getitem":
             want = x[:, 1:, :, :2]
@@ -172,12 +175,13 @@ class TensorFlowTest(parameterized.TestCase):
 
 
 def _look_up(tf, name):
-    found = tf
+    found = tf.compat.v1 if name == "nn.conv2d" else tf
     for part in name.split("."):
-        found = getattr(found, part)
-    return found
+        found = getattr(found, part, None)
+    return found or _look_up(tf.compat.v1, name)
 
 
+PAIR = "pair"
 BINARY = {
     "__operators__.add",
     *("math.add", "math.subtract", "math.multiply", "math.truediv"),
@@ -185,14 +189,89 @@ BINARY = {
     *("math.squared_difference", "math.equal", "math.not_equal"),
     *("math.greater", "math.greater_equal", "math.less", "math.less_equal"),
     *("math.floordiv", "math.floormod", "math.mod"),
-    "math.divide_no_nan",
+    *("math.divide_no_nan", "floor_div"),
 }
 BOOLEAN = {
     *("math.logical_and", "math.logical_or", "math.logical_not"),
+    "math.logical_xor",
     *("math.reduce_all", "math.reduce_any"),
 }
-ORIGINALS = {"__operators__.add": lambda x, y: x + y}
+ORIGINALS = {
+    "__operators__.add": lambda x, y: x + y,
+    "keras.backend.batch_flatten": lambda x: np.reshape(x, (2, -1)),
+}
+BOX = {"offset_height": 1, "offset_width": 0}
+KERNEL = np.random.default_rng(1).normal(size=(3, 2, 3, 2)).astype("float32")
+SQUARES = {"ksize": [1, 3, 3, 1], "strides": [1, 2, 2, 1], "padding": "SAME"}
+LINES = {"ksize": 2, "strides": 2, "padding": "VALID"}
+# Of another rank than the images that the other functions get.
+SEQUENCE = np.random.default_rng(2).normal(size=(2, 5, 3)).astype("float32")
+CUBES = np.random.default_rng(2).normal(size=(1, 4, 4, 4, 2)).astype("float32")
 ARGUMENTS = {
+    "argsort": ((None,), {"axis": 1, "direction": "DESCENDING"}),
+    "broadcast_to": ((SEQUENCE[:, :1],), {"shape": [2, 4, 3]}),
+    "clip_by_norm": ((None,), {"clip_norm": 0.7, "axes": [3]}),
+    "ensure_shape": ((None,), {"shape": [None, 4, 4, 3]}),
+    "fill": (([2, 3],), {"value": 0.5}),
+    "image.adjust_brightness": ((None,), {"delta": 0.1}),
+    "image.adjust_contrast": ((None,), {"contrast_factor": 2.0}),
+    "image.central_crop": ((None,), {"central_fraction": 0.5}),
+    "image.convert_image_dtype": ((None,), {"dtype": "float32"}),
+    "image.crop_to_bounding_box": (
+        (None,),
+        {**BOX, "target_height": 2, "target_width": 3},
+    ),
+    "image.grayscale_to_rgb": ((CUBES[0, :, :, :, :1],), {}),
+    "image.pad_to_bounding_box": (
+        (None,),
+        {**BOX, "target_height": 6, "target_width": 7},
+    ),
+    "image.resize_bilinear": (
+        (None,),
+        {"size": [7, 3], "align_corners": True},
+    ),
+    "image.resize_nearest_neighbor": ((None,), {"size": [7, 3]}),
+    "image.resize_with_crop_or_pad": (
+        (None,),
+        {"target_height": 7, "target_width": 3},
+    ),
+    "linalg.band_part": ((None,), {"num_lower": 1, "num_upper": 0}),
+    "math.top_k": ((None,), {"k": 2}),
+    "nn.avg_pool": ((None,), SQUARES),
+    "nn.avg_pool1d": ((SEQUENCE,), LINES),
+    "nn.avg_pool2d": ((None,), SQUARES),
+    "nn.avg_pool3d": ((CUBES,), LINES),
+    "nn.bias_add": ((None,), {"bias": [1.0, 2.0, 3.0]}),
+    "nn.conv2d": (
+        (None,),
+        {"filter": KERNEL, "strides": [1, 2, 2, 1], "padding": "SAME"},
+    ),
+    "nn.depth_to_space": ((CUBES[0].repeat(2, -1),), {"block_size": 2}),
+    "nn.depthwise_conv2d": (
+        (None,),
+        {"filter": KERNEL, "strides": [1, 1, 1, 1], "padding": "VALID"},
+    ),
+    "nn.embedding_lookup": ((SEQUENCE[0],), {"ids": [3, 1]}),
+    "nn.local_response_normalization": (
+        (None,),
+        {"depth_radius": 1, "bias": 1.5, "alpha": 0.3, "beta": 0.75},
+    ),
+    "nn.max_pool": ((None,), SQUARES),
+    "nn.max_pool1d": ((SEQUENCE,), LINES),
+    "nn.max_pool2d": ((None,), SQUARES),
+    "nn.max_pool3d": ((CUBES,), LINES),
+    "nn.space_to_depth": ((None,), {"block_size": 2}),
+    "nn.top_k": ((None,), {"k": 1}),
+    "ones": (([2, 3],), {}),
+    "range": ((2,), {"limit": 9, "delta": 3}),
+    "repeat": ((None,), {"repeats": 2, "axis": 1}),
+    "roll": ((None,), {"shift": [1, 2], "axis": [1, 3]}),
+    "sequence_mask": (([1, 3],), {"maxlen": 4}),
+    "slice": ((None,), {"begin": [0, 1, 0, 0], "size": [-1, 2, 3, -1]}),
+    "sort": ((None,), {"axis": 1, "direction": "DESCENDING"}),
+    "squeeze": ((SEQUENCE[:, None, :, :1],), {"axis": [1, -1]}),
+    "tensordot": ((None,), {"b": KERNEL[0, 0].tolist(), "axes": 1}),
+    "zeros": (([2, 3],), {}),
     "__operators__.getitem": (
         (None,),
         {
@@ -203,7 +282,6 @@ ARGUMENTS = {
         },
     ),
     "gather": ((None,), {"indices": [2, 0], "axis": -1}),
-    "compat.v1.gather": ((None,), {"indices": [1, 0]}),
     "one_hot": (([0, 3, 1],), {"depth": 4, "on_value": 5, "off_value": 1}),
     "reverse": ((None,), {"axis": [1]}),
     "where": (([[True, False]],), {"x": [[1.0, 2.0]], "y": [[3.0, 4.0]]}),
@@ -216,8 +294,8 @@ ARGUMENTS = {
         (None,),
         {"clip_value_min": 0.3, "clip_value_max": 0.5},
     ),
-    "concat": (("pair",), {"axis": -1}),
-    "stack": (("pair",), {"axis": 1}),
+    "concat": ((PAIR,), {"axis": -1}),
+    "stack": ((PAIR,), {"axis": 1}),
     "expand_dims": ((None,), {"axis": 1}),
     "image.resize": ((None,), {"size": [8, 8], "method": "bilinear"}),
     "linalg.matmul": ((None,), {"b": np.ones((2, 4, 3, 5), "float32")}),

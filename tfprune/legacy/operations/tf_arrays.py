@@ -1,0 +1,264 @@
+"""Functions of TensorFlow that move, cut and join, as `keras.ops`."""
+
+import keras
+import numpy as np
+
+from tfprune.legacy.operations import sizes
+
+_OPS = keras.ops
+
+
+def symbolic(value):
+    return isinstance(value, keras.KerasTensor)
+
+
+def alike(*values):
+    """Numbers and lists beside tensors, in the tensors' type."""
+    types = [x.dtype for x in values if symbolic(x)]
+    return tuple(
+        np.asarray(x, types[0]) if types and isinstance(x, (list, tuple)) else x
+        for x in values
+    )
+
+
+def constant(value):
+    """A list of numbers in the type that TensorFlow gives it."""
+    if symbolic(value):
+        return value
+    value = np.asarray(value)
+    kinds = {"f": "float32", "i": "int32"}
+    return value.astype(kinds.get(value.dtype.kind, value.dtype))
+
+
+def axes(axis):
+    return tuple(axis) if isinstance(axis, list) else axis
+
+
+def getitem(x, slice_spec):
+    specs = slice_spec if isinstance(slice_spec, list) else [slice_spec]
+    found = x[tuple(_index(part) for part in specs)]
+    plain = isinstance(found, np.ndarray) and found.dtype == object
+    return sizes.array(found.tolist()) if plain else found
+
+
+def _index(part):
+    if isinstance(part, dict) and part.get("class_name") == "__ellipsis__":
+        return ...
+    if isinstance(part, dict):
+        return slice(*(_whole(part[key]) for key in ("start", "stop", "step")))
+    return _whole(part)
+
+
+def _whole(bound):
+    if isinstance(bound, sizes.Open):
+        raise sizes.unclear([bound])
+    if bound is None or symbolic(bound):
+        return bound
+    return int(np.asarray(bound))
+
+
+def _joined(join):
+    def call(values, axis=0):
+        if sizes.are_open(values):
+            values = [np.array(value, dtype=object) for value in values]
+            return getattr(np, join)(values, axis=axis)
+        return getattr(_OPS, join)(list(alike(*values)), axis)
+
+    return call
+
+
+def _split(value, num_or_size_splits, axis=0):
+    if isinstance(num_or_size_splits, int):
+        return _OPS.split(value, num_or_size_splits, axis)
+    total = value.shape[axis]
+    counts = [int(np.asarray(n)) for n in num_or_size_splits]
+    if -1 in counts:
+        counts[counts.index(-1)] = total - sum(counts) - 1
+    return _OPS.split(value, np.cumsum(counts)[:-1].tolist(), axis)
+
+
+def _unstack(value, num=None, axis=0):
+    if sizes.are_open([value]):
+        return value.tolist()
+    return [_OPS.take(value, i, axis=axis) for i in range(value.shape[axis])]
+
+
+def _transpose(a, perm=None, conjugate=False):
+    return _OPS.transpose(a, perm)
+
+
+def _squeeze(input, axis=None, squeeze_dims=None):
+    axis = squeeze_dims if axis is None else axis
+    found = axis if isinstance(axis, list) else [axis]
+    if found in ([None], []):
+        return _OPS.squeeze(input)
+    for i in sorted((i % len(input.shape) for i in found), reverse=True):
+        input = _OPS.squeeze(input, i)
+    return input
+
+
+def pad(tensor, paddings, mode="CONSTANT", constant_values=0):
+    mode = mode.lower()
+    more = {"constant_values": constant_values} if mode == "constant" else {}
+    return _OPS.pad(tensor, np.asarray(paddings).tolist(), mode=mode, **more)
+
+
+def cut(input, begin, size):
+    bounds = zip(sizes.listed(begin), sizes.listed(size), strict=True)
+    parts = []
+    for i, (start, length) in enumerate(bounds):
+        whole = isinstance(length, sizes.Open) and start == 0
+        same = whole and length.axis == i and length.times == 1
+        if isinstance(length, sizes.Open) and not (
+            same and length.tensor is input
+        ):
+            raise sizes.unclear([length])
+        ends = same or length == -1
+        parts.append(slice(start, None if ends else start + length))
+    return input[tuple(parts)]
+
+
+def _gather(params, indices, axis=None, batch_dims=0, validate_indices=None):
+    if batch_dims:
+        raise ValueError(
+            "A gather must not have batch dimensions. Received: "
+            f"batch_dims={batch_dims}. Build the model in code."
+        )
+    indices = indices if symbolic(indices) else np.asarray(indices)
+    return _OPS.take(constant(params), indices, axis=axis or 0)
+
+
+def _lookup(params, ids, partition_strategy="mod", max_norm=None):
+    if max_norm is not None:
+        raise ValueError(
+            "An embedding must be looked up as it is. Received: "
+            f"max_norm={max_norm}. Build the model in code."
+        )
+    return _gather(params, ids)
+
+
+def _filled(shape, dtype="float32", value=0):
+    return sizes.filled(shape, np.asarray(value, dtype))
+
+
+def _repeat(input, repeats, axis=None):
+    return _OPS.repeat(input, repeats, axis=axis)
+
+
+def _sort(values, axis=-1, direction="ASCENDING"):
+    found = _OPS.sort(values, axis)
+    return found if direction == "ASCENDING" else _OPS.flip(found, axis)
+
+
+def _argsort(values, axis=-1, direction="ASCENDING", stable=False):
+    turned = values if direction == "ASCENDING" else _OPS.negative(values)
+    return _OPS.argsort(turned, axis)
+
+
+def _top_k(input, k=1, sorted=True):
+    return _OPS.top_k(input, k, sorted=sorted)
+
+
+def _matmul(a, b, transpose_a=False, transpose_b=False):
+    a, b = alike(a, b)
+    if transpose_a:
+        a = _OPS.swapaxes(a, -1, -2)
+    return _OPS.matmul(a, _OPS.swapaxes(b, -1, -2) if transpose_b else b)
+
+
+def _tensordot(a, b, axes):
+    return _OPS.tensordot(*alike(a, b), axes=axes)
+
+
+def _band(input, num_lower, num_upper):
+    kept = input if num_upper < 0 else _OPS.tril(input, num_upper)
+    return kept if num_lower < 0 else _OPS.triu(kept, -num_lower)
+
+
+def _diagonal(input, k=0):
+    return _OPS.diagonal(input, k, axis1=-2, axis2=-1)
+
+
+def _sequence_mask(lengths, maxlen, dtype="bool"):
+    places = np.arange(maxlen, dtype="int32")
+    mask = _OPS.less(places, _OPS.expand_dims(lengths, -1))
+    return _OPS.cast(mask, dtype)
+
+
+def _flatten(x):
+    return keras.layers.Flatten()(x)
+
+
+def _cast(x, dtype):
+    if sizes.are_open([x]):
+        return x
+    return _OPS.cast(x, dtype)
+
+
+def _chosen(condition, x, y):
+    return _OPS.where(condition, *alike(x, y))
+
+
+def _one_hot(
+    indices, depth, on_value=None, off_value=None, axis=None, dtype=None
+):
+    hot = _OPS.one_hot(
+        indices,
+        depth,
+        axis=-1 if axis is None else axis,
+        dtype=dtype or "float32",
+    )
+    on, off = on_value, off_value
+    if on is None and off is None:
+        return hot
+    off = 0.0 if off is None else off
+    return hot * ((1.0 if on is None else on) - off) + off
+
+
+# Functions of sizes that the model may leave open.
+SIZED = {
+    "__operators__.getitem": getitem,
+    "broadcast_to": lambda input, shape: sizes.broadcast(input, shape),
+    "cast": _cast,
+    "concat": _joined("concatenate"),
+    "fill": lambda dims, value: sizes.filled(dims, constant(value)),
+    "math.floordiv": lambda x, y: _OPS.floor_divide(*alike(x, y)),
+    "ones": lambda shape, dtype="float32": _filled(shape, dtype, 1),
+    "range": sizes.counted,
+    "reshape": lambda tensor, shape: sizes.reshape(tensor, shape),
+    "shape": lambda input, out_type="int32": sizes.shape(input),
+    "slice": cut,
+    "stack": _joined("stack"),
+    "tile": lambda input, multiples: sizes.tile(constant(input), multiples),
+    "unstack": _unstack,
+    "zeros": _filled,
+}
+ARRAYS = SIZED | {
+    "argsort": _argsort,
+    "ensure_shape": lambda x, shape: x,
+    "expand_dims": lambda input, axis: _OPS.expand_dims(input, axis),
+    "gather": _gather,
+    "keras.backend.batch_flatten": _flatten,
+    "linalg.band_part": _band,
+    "linalg.diag_part": _diagonal,
+    "linalg.matmul": _matmul,
+    "math.cumprod": lambda x, axis=0: _OPS.cumprod(x, axis),
+    "math.cumsum": lambda x, axis=0: _OPS.cumsum(x, axis),
+    "math.top_k": _top_k,
+    "nn.embedding_lookup": _lookup,
+    "nn.top_k": _top_k,
+    "one_hot": _one_hot,
+    "pad": pad,
+    "repeat": _repeat,
+    "reverse": lambda tensor, axis: _OPS.flip(tensor, axes(axis)),
+    "roll": lambda input, shift, axis: _OPS.roll(
+        input, axes(shift), axes(axis)
+    ),
+    "sequence_mask": _sequence_mask,
+    "sort": _sort,
+    "split": _split,
+    "squeeze": _squeeze,
+    "tensordot": _tensordot,
+    "transpose": _transpose,
+    "where": _chosen,
+}

@@ -1,0 +1,241 @@
+"""Functions of TensorFlow for images and feature maps, as `keras.ops`."""
+
+import keras
+import numpy as np
+
+from tfprune.legacy.operations import tf_arrays
+
+_OPS = keras.ops
+_GRAY = (0.2989, 0.587, 0.114)
+
+
+def _resize(
+    images,
+    size,
+    method="bilinear",
+    preserve_aspect_ratio=False,
+    antialias=False,
+):
+    if preserve_aspect_ratio:
+        raise ValueError(
+            "Images must be resized to a fixed size. Received: tf."
+            "image.resize with preserve_aspect_ratio=True, which has no "
+            "translation. Build the model in code."
+        )
+    return _OPS.image.resize(
+        images, tuple(size), interpolation=method, antialias=antialias
+    )
+
+
+def resize_bilinear(
+    images, size, align_corners=False, half_pixel_centers=False
+):
+    """`tf.compat.v1.image.resize_bilinear`, which has other corners."""
+    if half_pixel_centers:
+        return _resize(images, size)
+    for axis, at in _places(images, size, align_corners):
+        low = np.floor(at).astype("int32")
+        high = np.minimum(low + 1, images.shape[axis] - 1)
+        share = np.reshape(at - low, [-1, 1, 1] if axis == 1 else [-1, 1])
+        first = _OPS.take(images, low, axis=axis)
+        second = _OPS.take(images, high, axis=axis)
+        images = first + (second - first) * share.astype("float32")
+    return images
+
+
+def resize_nearest(images, size, align_corners=False, half_pixel_centers=False):
+    """`tf.compat.v1.image.resize_nearest_neighbor`."""
+    if half_pixel_centers:
+        return _resize(images, size, "nearest")
+    for axis, at in _places(images, size, align_corners):
+        nearest = np.floor(at + 0.5 * align_corners).astype("int32")
+        images = _OPS.take(images, nearest, axis=axis)
+    return images
+
+
+def _places(images, size, align_corners):
+    """Yields the axes and where on them the new pixels lie."""
+    for axis, n in zip((1, 2), np.ravel(size).tolist(), strict=True):
+        have = images.shape[axis]
+        if have is None:
+            raise ValueError(
+                "Images must be resized from a fixed size. Received: images "
+                f"of shape {images.shape}. Build the model in code."
+            )
+        aligned = align_corners and n > 1
+        scale = (have - 1) / (n - 1) if aligned else have / n
+        yield axis, np.float32(scale) * np.arange(n, dtype="float32")
+
+
+def _crop(image, offset_height, offset_width, target_height, target_width):
+    top, left = offset_height, offset_width
+    return image[..., top : top + target_height, left : left + target_width, :]
+
+
+def _pad(image, offset_height, offset_width, target_height, target_width):
+    height, width = image.shape[-3:-1]
+    pads = [
+        (offset_height, target_height - height - offset_height),
+        (offset_width, target_width - width - offset_width),
+    ]
+    rest = [(0, 0)] * (len(image.shape) - 3)
+    return _OPS.pad(image, [*rest, *pads, (0, 0)])
+
+
+def _crop_or_pad(image, target_height, target_width):
+    height, width = image.shape[-3:-1]
+    kept = min(height, target_height), min(width, target_width)
+    image = _crop(image, (height - kept[0]) // 2, (width - kept[1]) // 2, *kept)
+    top, left = (target_height - kept[0]) // 2, (target_width - kept[1]) // 2
+    return _pad(image, top, left, target_height, target_width)
+
+
+def _central_crop(image, central_fraction):
+    offsets = [int((n - n * central_fraction) / 2) for n in image.shape[-3:-1]]
+    kept = [n - 2 * o for n, o in zip(image.shape[-3:-1], offsets, strict=True)]
+    return _crop(image, *offsets, *kept)
+
+
+def _standardized(image):
+    axes = tuple(range(len(image.shape) - 3, len(image.shape)))
+    count = np.prod([image.shape[axis] for axis in axes])
+    mean = _OPS.mean(image, axes, keepdims=True)
+    deviation = _OPS.std(image, axes, keepdims=True)
+    return (image - mean) / _OPS.maximum(deviation, float(count**-0.5))
+
+
+def _contrast(images, contrast_factor):
+    mean = _OPS.mean(images, (-3, -2), keepdims=True)
+    return (images - mean) * contrast_factor + mean
+
+
+def _gray(images):
+    weights = np.reshape(np.float32(_GRAY), (3, 1))
+    return _OPS.tensordot(images, weights, 1)
+
+
+def _pool(kind):
+    def call(value, ksize, strides, padding, data_format=None):
+        rank = len(value.shape) - 2
+        _check_last(data_format, "pooling")
+        pool = getattr(keras.layers, f"{kind}Pooling{rank}D")
+        return pool(
+            _spatial(ksize, rank), _spatial(strides, rank), padding.lower()
+        )(value)
+
+    return call
+
+
+def _spatial(value, rank):
+    """Numbers for the spatial axes: of one, of these, or of all axes."""
+    found = value if isinstance(value, list) else [value]
+    if len(found) == 1:
+        return tuple(found * rank)
+    return tuple(found[1:-1] if len(found) == rank + 2 else found)
+
+
+def _check_last(data_format, what):
+    if data_format is not None and data_format.startswith("NC"):
+        raise ValueError(
+            f"A {what} must have the channels last. Received: "
+            f"data_format={data_format!r}. Build the model in code."
+        )
+
+
+def _convolved(op):
+    def call(
+        input,
+        filter,
+        strides,
+        padding,
+        data_format=None,
+        dilations=None,
+        use_cudnn_on_gpu=True,
+    ):
+        _check_last(data_format, "convolution")
+        if not isinstance(padding, str):
+            raise ValueError(
+                "The padding of a convolution must be SAME or VALID. "
+                f"Received: padding={padding!r}. Build the model in code."
+            )
+        rank = len(input.shape) - 2
+        _, kernel = tf_arrays.alike(input, filter)
+        return op(
+            input,
+            kernel,
+            _spatial(strides, rank),
+            padding.lower(),
+            dilation_rate=_spatial(dilations or 1, rank),
+        )
+
+    return call
+
+
+def _normalized_locally(input, depth_radius=5, bias=1, alpha=1, beta=0.5):
+    radius, channels = depth_radius, input.shape[-1]
+    squares = _OPS.square(input)
+    rest = [(0, 0)] * (len(input.shape) - 1)
+    squares = _OPS.pad(squares, [*rest, (radius, radius)])
+    total = sum(squares[..., i : i + channels] for i in range(2 * radius + 1))
+    return input / _OPS.power(bias + alpha * total, beta)
+
+
+def _biased(value, bias, data_format=None):
+    _check_last(data_format, "bias")
+    return _OPS.add(*tf_arrays.alike(value, bias))
+
+
+def _depthwise(input, filter, strides, padding, rate=None, dilations=None):
+    call = _convolved(_OPS.depthwise_conv)
+    strides = _spatial(strides, 2)
+    return call(
+        input, filter, list(strides), padding, dilations=rate or dilations
+    )
+
+
+def _converted(image, dtype, saturate=False):
+    kinds = [str(image.dtype), dtype]
+    if not all("float" in kind for kind in kinds):
+        raise ValueError(
+            "Images must be converted between types of real numbers. Received: "
+            f"a conversion of {kinds[0]} to {kinds[1]}. Build it in code."
+        )
+    return _OPS.cast(image, dtype)
+
+
+IMAGES = {
+    "image.adjust_brightness": lambda image, delta: image + delta,
+    "image.adjust_contrast": _contrast,
+    "image.central_crop": _central_crop,
+    "image.convert_image_dtype": _converted,
+    "image.crop_to_bounding_box": _crop,
+    "image.flip_left_right": lambda image: _OPS.flip(image, -2),
+    "image.flip_up_down": lambda image: _OPS.flip(image, -3),
+    "image.grayscale_to_rgb": lambda images: _OPS.repeat(images, 3, -1),
+    "image.pad_to_bounding_box": _pad,
+    "image.per_image_standardization": _standardized,
+    "image.resize": _resize,
+    "image.resize_bilinear": resize_bilinear,
+    "image.resize_nearest_neighbor": resize_nearest,
+    "image.resize_with_crop_or_pad": _crop_or_pad,
+    "image.rgb_to_grayscale": _gray,
+    "nn.avg_pool": _pool("Average"),
+    "nn.avg_pool1d": _pool("Average"),
+    "nn.avg_pool2d": _pool("Average"),
+    "nn.avg_pool3d": _pool("Average"),
+    "nn.bias_add": _biased,
+    "nn.conv2d": _convolved(_OPS.conv),
+    "nn.depth_to_space": lambda input, block_size: _OPS.depth_to_space(
+        input, block_size
+    ),
+    "nn.depthwise_conv2d": _depthwise,
+    "nn.local_response_normalization": _normalized_locally,
+    "nn.lrn": _normalized_locally,
+    "nn.max_pool": _pool("Max"),
+    "nn.max_pool1d": _pool("Max"),
+    "nn.max_pool2d": _pool("Max"),
+    "nn.max_pool3d": _pool("Max"),
+    "nn.space_to_depth": lambda input, block_size: _OPS.space_to_depth(
+        input, block_size
+    ),
+}
