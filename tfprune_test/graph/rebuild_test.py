@@ -165,6 +165,18 @@ class RebuildTest(parameterized.TestCase):
         self.assertTrue(small.trainable)
         self.assertLen(small.trainable_weights, len(model.trainable_weights))
 
+    def test_a_part_of_attention_that_is_frozen_stays_frozen(self):
+        inputs = keras.Input((5, 4))
+        x = keras.layers.Dense(6)(inputs)
+        attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
+        model = keras.Model(inputs, keras.layers.Dense(2)(attention(x, x)))
+        attention.query_dense.trainable = False
+        small = pruning.prune(model, macs=0.6)
+        inner = small.get_layer("attention")
+        self.assertFalse(inner.query_dense.trainable)
+        self.assertTrue(inner.key_dense.trainable)
+        self.assertLen(small.trainable_weights, len(model.trainable_weights))
+
     def test_compile_settings_are_kept(self):
         model = compiled()
         small = half(model)
