@@ -140,7 +140,7 @@ def _graph_model(model):
             f"model={model.name!r}, which has no weights yet. Call it once on "
             "data, or model.build(input_shape)."
         )
-    model, whole = opening.opened(_functional(model))
+    model, whole = opening.opened(opening.spread_out(_functional(model)))
     return model, model.get_config(), whole
 
 

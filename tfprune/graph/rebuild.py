@@ -200,6 +200,8 @@ def _prepare(config, layers, starts, path=()):
         ):
             if name in layers:
                 _forget_unknown(type(layers[name]), inner)
+                # The config that Keras makes for a class may leave it out.
+                inner.setdefault("name", name[-1])
             continue
         attributes = vars(layers[name]) if name in layers else ()
         for key, value in inner.items():
