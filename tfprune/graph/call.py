@@ -298,6 +298,11 @@ class Call:
         """Freezes the channels of `labels`, so that they always stay."""
         self._records.store.freeze(labels, self.path, reason)
 
+    def is_frozen(self, labels):
+        """Returns whether all channels of `labels` are frozen by now."""
+        known = [found for found, _, _ in self._records.store.frozen]
+        return bool(np.isin(labels, np.concatenate([*known, [-1]])).all())
+
     def freeze_product(self, labels):
         """Freezes channels that are contracted with others in a product."""
         self._records.met.append(labels)

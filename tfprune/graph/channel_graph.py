@@ -29,7 +29,8 @@ class Binding:
         padded: `bool`, whether the layer also reads zero padding.
         input_axis: `None`, or the axis of the layer's input along which a
             reading axis finds its channels, each in one slice.
-        input: `int`, index of that input.
+        input: `int`, index of that input; `None` if the calls of a shared
+            layer read it from different ones.
         patches: `None`, or the kind of matrix product on patches of that input:
             `"pointwise"`, `"convolution"`, `"transposed"`, or `"separable"` for
             the pointwise half of a separable convolution.
@@ -43,7 +44,7 @@ class Binding:
     role: str
     padded: bool = False
     input_axis: int | None = None
-    input: int = 0
+    input: int | None = 0
     patches: str | None = None
 
 

@@ -1,5 +1,7 @@
 """What the rules have said about a model, before it is a `ChannelGraph`."""
 
+import dataclasses
+
 import numpy as np
 
 from tfprune.graph import labels as labels_lib
@@ -34,16 +36,21 @@ class Records:
 
     def bind(self, binding):
         key = id(binding.variable), binding.axis
-        if key in self._bound:
-            self.store.join(self._bound[key], binding.labels)
-        else:
-            self._bound[key] = binding.labels
+        if key not in self._bound:
+            self._bound[key] = len(self.bindings)
             self.bindings.append(binding)
+            return
+        at = self._bound[key]
+        first = self.bindings[at]
+        self.store.join(first.labels, binding.labels)
+        if first.input != binding.input:
+            self.bindings[at] = dataclasses.replace(first, input=None)
 
     def bound(self, variable, axis):
         if variable is None:
             return None
-        return self._bound.get((id(variable), axis % len(variable.shape)))
+        at = self._bound.get((id(variable), axis % len(variable.shape)))
+        return None if at is None else self.bindings[at].labels
 
     def factor(self, factor):
         """Notes a factor; a second call of a shared layer adds none."""

@@ -7,14 +7,17 @@ place, as a Functional model of the block's name that holds the very same
 layers.
 """
 
+import collections
 import functools
 
 import keras
 import numpy as np
 
+from tfprune.graph import document
 from tfprune.graph import model_class
 from tfprune.graph import rebuild
 from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import tracing
 from tfprune.graph import values
 
@@ -47,12 +50,102 @@ def opened(model):
         except tracing.StartAgainError:
             whole = opener.whole
             continue
-        if found is model or _equal(model, found):
+        if found is model or equal(model, found):
             return found, opener.whole
         if not opener.layers:
             return model, opener.whole
         reason = "opened, it gives other outputs"
         whole = opener.whole | {id(x): reason for x in opener.layers}
+
+
+def spread_out(model):
+    """A model without nested ones that share a layer with another model.
+
+    A config makes such a layer anew in each of them. Called in place of the
+    nested model, its layers stay what they are.
+
+    Args:
+        model: a Functional or Sequential model.
+
+    Raises:
+        ValueError: If layers that come together have the same name.
+    """
+    while True:
+        nested = _sharing(model)
+        if not nested:
+            return model
+        try:
+            new = _spread(model, nested)
+        except ValueError as error:
+            raise ValueError(
+                "Nested models that share layers become one, in which each "
+                "layer needs a name of its own. Received: "
+                f"model={model.name!r}, with {', '.join(nested.values())}: "
+                f"{error} Rename these layers."
+            ) from error
+        model_class.stands_for(new, model)
+        model = new
+
+
+def _spread(model, nested):
+    if isinstance(model, keras.Sequential):
+        ends = model.inputs[0], model.outputs[0]
+        model = keras.Model(*ends, name=model.name)
+    return keras.models.clone_model(
+        model,
+        input_tensors=_new_inputs(model),
+        clone_function=lambda layer: layer,
+        call_function=lambda layer, *args, **kwargs: (
+            _layer_by_layer(layer, *args, **kwargs)
+            if id(layer) in nested
+            else layer(*args, **kwargs)
+        ),
+    )
+
+
+def _layer_by_layer(model, inputs, training=None, mask=None):
+    """Calls the layers of a nested model in its place."""
+
+    def apply(site, args, kwargs):
+        args, kwargs = keras.tree.map_structure(
+            lambda x: x.value if isinstance(x, tensor_lib.Constant) else x,
+            (args, kwargs),
+        )
+        if training is not None and "training" in tracing.parameters(site.live):
+            kwargs = {"training": training} | kwargs
+        return site.live(*args, **kwargs)
+
+    flat = keras.tree.flatten(inputs)
+    outputs = document.run(model.get_config(), model, flat, apply)
+    if isinstance(model, keras.Sequential):
+        return outputs[0]
+    return keras.tree.pack_sequence_as(model.output, outputs)
+
+
+def _sharing(model):
+    """The nested models of the first level to be spread out: names by `id`."""
+    owners = collections.defaultdict(set)
+    inside = {}
+
+    def visit(owner):
+        if id(owner) in inside:
+            return inside[id(owner)]
+        found = inside[id(owner)] = {id(owner)}
+        for layer in owner.layers:
+            if layer.variables:
+                owners[id(layer)].add(id(owner))
+            if _is_model(layer):
+                found |= visit(layer)
+        return found
+
+    visit(model)
+    several = [found for found in owners.values() if len(found) > 1]
+    marked = set().union(*several) - {id(model)}
+    return {
+        id(x): x.name
+        for x in model.layers
+        if _is_model(x) and visit(x) & marked
+    }
 
 
 class _Opener:
@@ -307,21 +400,30 @@ def _content(nested):
     return str(nested)
 
 
-def _equal(model, other, tolerance=1e-4):
-    """Whether two models of the same layers give the same outputs."""
+def equal(model, other, tolerance=1e-4):
+    """Whether two models of the same layers give the same outputs.
+
+    Args:
+        model, other: models; `other` is Functional or Sequential.
+        tolerance: float, relative to the largest output.
+    """
+    # With other weights: a trace may hold the values that weights had in it.
+    moved = [(v, v * 1.1) for v in model.trainable_variables]
     rng = np.random.default_rng(0)
     structure = (
-        model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+        other.inputs[0] if isinstance(other, keras.Sequential) else other.input
     )
     inputs = keras.tree.map_structure(
         lambda x: values.random(rng, x), structure
     )
-    with keras.StatelessScope():
+    # One after the other, so that both draw the same random numbers.
+    with keras.StatelessScope(moved):
         expected = keras.tree.flatten(model(inputs, training=False))
-        try:
+    try:
+        with keras.StatelessScope(moved):
             outputs = keras.tree.flatten(other(inputs, training=False))
-        except Exception:  # The trace does not run: it is not that model.
-            return False
+    except Exception:  # The trace does not run: it is not that model.
+        return False
     for a, b in zip(expected, outputs, strict=True):
         if a.dtype != b.dtype or a.shape != b.shape:
             return False

@@ -63,6 +63,10 @@ def _read(model, config, input_shape, records):
             site, args, kwargs, _output_shapes(site, args, kwargs), records
         )
         layers[site.path] = site.live
+        if not isinstance(site.live, keras.layers.Softmax):
+            for mask in keras.tree.flatten(kwargs.get("mask")):
+                if isinstance(mask, tensor_lib.Tensor):
+                    call.freeze(mask.labels, "a mask over time steps")
         mode = values.quantization(site.live)
         if mode:
             found = call.freeze_all(
@@ -136,7 +140,7 @@ def _graph_model(model):
             f"model={model.name!r}, which has no weights yet. Call it once on "
             "data, or model.build(input_shape)."
         )
-    model, whole = opening.opened(_functional(model))
+    model, whole = opening.opened(opening.spread_out(_functional(model)))
     return model, model.get_config(), whole
 
 
@@ -173,8 +177,24 @@ def _trace(model):
             "rebuild it with the functional API."
         ) from error
     functional = keras.Model(inputs, outputs, name=model.name)
+    _check_weights(model, functional)
     model_class.stands_for(functional, model)
     return functional
+
+
+def _check_weights(model, functional):
+    """Raises an error if ops use weights: a trace knows their values alone."""
+    found = {id(v) for v in functional.variables}
+    own = [v.path for v in model.trainable_variables if id(v) not in found]
+    if own or not opening.equal(model, functional):
+        names = ", ".join(own) or "weights of its layers"
+        raise ValueError(
+            "The call method of a subclassed model must leave its weights to "
+            f"its layers. Received: model={model.name!r} of class "
+            f"{type(model).__name__}, in which ops use {names}. Move these "
+            "ops into a layer that has these weights, or read a table in "
+            "both directions with keras.layers.ReversibleEmbedding."
+        )
 
 
 def _map_shapes(function, shapes):

@@ -200,6 +200,8 @@ def _prepare(config, layers, starts, path=()):
         ):
             if name in layers:
                 _forget_unknown(type(layers[name]), inner)
+                # The config that Keras makes for a class may leave it out.
+                inner.setdefault("name", name[-1])
             continue
         attributes = vars(layers[name]) if name in layers else ()
         for key, value in inner.items():
@@ -268,18 +270,15 @@ def _leaves(model, path=()):
             yield here, layer
 
 
-def _copy_flags(model, new):
-    """Freezes what is frozen: configs of models do not say so of models."""
-    # The model's flag first: setting it sets those of all its layers.
-    if new.trainable != model.trainable:
-        new.trainable = model.trainable
-    layers = {layer.name: layer for layer in model.layers}
-    for new_layer in new.layers:
-        old_layer = layers.get(new_layer.name, new_layer)
-        if isinstance(old_layer, keras.Model):
-            _copy_flags(old_layer, new_layer)
-        elif new_layer.trainable != old_layer.trainable:
-            new_layer.trainable = old_layer.trainable
+def _copy_flags(old, new):
+    """Freezes what is frozen: a config does not say so of all layers inside."""
+    # The outer flag first: setting it sets those of all layers inside.
+    if new.trainable != old.trainable:
+        new.trainable = old.trainable
+    layers = {layer.name: layer for layer in values.sublayers(old)}
+    for layer in values.sublayers(new):
+        if layer.name in layers:
+            _copy_flags(layers[layer.name], layer)
 
 
 def _assign(old_layer, new_layer, starts):

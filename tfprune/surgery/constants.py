@@ -116,13 +116,15 @@ def _readers(graph):
     seen = {id(b): [] for _, group in bindings.values() for b in group}
 
     def apply(site, args, kwargs):
-        args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
         _, group = bindings.get(id(site.live), (None, ()))
         flat = keras.tree.flatten((args, kwargs))
+        tensors = [x for x in flat if hasattr(x, "shape")]
         for binding in group:
-            arrays = [x for x in flat if hasattr(x, "shape")]
-            x = values.numpy(arrays[binding.input])
-            seen[id(binding)].append(_range_by_channel(x, binding))
+            at = binding.input
+            for x in tensors if at is None else [tensors[at]]:
+                found = _range_by_channel(values.numpy(x), binding)
+                seen[id(binding)].append(found)
+        args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
         return site.live(*args, **kwargs)
 
     # Layers called with training=True write to the model's state.
@@ -154,7 +156,7 @@ def _plain(x):
 def _range_by_channel(x, binding):
     """The smallest and the largest value of each channel."""
     axis = binding.input_axis
-    if axis is None:
+    if axis is None or binding.input is None:
         size = binding.labels.size
         return np.full(size, x.min()), np.full(size, x.max())
     others = tuple(a for a in range(x.ndim) if a != axis % x.ndim)

@@ -333,5 +333,39 @@ class OpeningTest(exactness.ExactnessTestCase):
         self.assertIn("block/", " ".join(graph.layers))
 
 
+def shared_by(names=("one", "two"), inner="inner"):
+    """Two nested models and the outer one, which share a layer."""
+    shared = LAYERS.Dense(6, activation="relu", name="shared")
+    inputs = keras.Input((4,))
+    x = shared(LAYERS.Dense(6, name="first")(inputs))
+    for i, name in enumerate(names):
+        given = keras.Input((6,))
+        last = LAYERS.Dense(6, name=inner.format(i))(shared(given))
+        x = keras.Model(given, last, name=name)(x)
+    return keras.Model(inputs, LAYERS.Dense(2, name="last")(x))
+
+
+class SharedTest(exactness.ExactnessTestCase):
+    def test_a_layer_that_models_share_stays_shared(self):
+        model = shared_by(inner="inner{}")
+        model.compile("sgd", "mse")
+        found = self.assert_exact(model, silence=0.3)
+        self.assertLen(found.small.trainable_weights, 2 * 5)
+        self.assertTrue(found.small.compiled)
+        self.assertLen(found.small.get_layer("shared").kernel.shape, 2)
+
+    def test_a_nested_model_that_models_share_stays_shared(self):
+        inputs = keras.Input((6,))
+        inner = keras.Model(inputs, LAYERS.Dense(6, name="a")(inputs), name="i")
+        outer = keras.Model(inputs, LAYERS.Dense(6, name="b")(inner(inputs)))
+        model = keras.Sequential([keras.Input((6,)), outer, inner])
+        found = self.assert_exact(model, removes=None)
+        self.assertLen(found.small.trainable_weights, 4)
+
+    def test_names_that_come_together(self):
+        with self.assertRaisesRegex(ValueError, "with one, two: .*inner"):
+            read.channel_graph(shared_by())
+
+
 if __name__ == "__main__":
     absltest.main()

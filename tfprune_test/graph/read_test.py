@@ -35,6 +35,30 @@ class Dense(Centred):
     """Called as a layer of Keras is."""
 
 
+class OwnWeight(keras.Model):
+    """Multiplies by a weight of its own."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = LAYERS.Dense(6)
+        self.factor = self.add_weight(shape=(6,), name="factor")
+
+    def call(self, inputs):
+        return self.layer(inputs) * self.factor
+
+
+class TiedTable(keras.Model):
+    """Reads a layer's weights."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.layer = LAYERS.Dense(6)
+
+    def call(self, inputs):
+        x = self.layer(inputs)
+        return keras.ops.matmul(x, keras.ops.transpose(self.layer.kernel))
+
+
 @keras.saving.register_keras_serializable("tfprune_test")
 class Ruled(Factor):
     """As `Factor`, with the rule below."""
@@ -320,6 +344,24 @@ class BadModelTest(parameterized.TestCase):
             ValueError, "'odd' of class Untraceable.*RuntimeError: no symbols"
         ):
             read.channel_graph(model)
+
+    def test_a_model_whose_ops_use_weights(self):
+        for model, names in (
+            (OwnWeight(name="odd"), "use odd/factor"),
+            (TiedTable(name="odd"), "use weights of its layers"),
+        ):
+            model(np.zeros((1, 4)))
+            with self.assertRaisesRegex(ValueError, f"'odd' of .*{names}"):
+                read.channel_graph(model)
+
+    def test_the_mask_of_a_mean_stays(self):
+        inputs = keras.Input((8, 3))
+        heard = LAYERS.Dense(8, activation="relu")(LAYERS.Flatten()(inputs))
+        x = LAYERS.GlobalAveragePooling1D()(
+            LAYERS.Dense(6)(inputs), mask=heard > 0
+        )
+        graph = read.channel_graph(keras.Model(inputs, LAYERS.Dense(2)(x)))
+        self.assertEqual(int(graph.removable.sum()), 6)
 
     def test_input_shapes_of_the_wrong_number(self):
         model = models.around(LAYERS.ReLU())

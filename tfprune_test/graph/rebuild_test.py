@@ -165,6 +165,32 @@ class RebuildTest(parameterized.TestCase):
         self.assertTrue(small.trainable)
         self.assertLen(small.trainable_weights, len(model.trainable_weights))
 
+    def test_a_part_of_attention_that_is_frozen_stays_frozen(self):
+        inputs = keras.Input((5, 4))
+        x = keras.layers.Dense(6)(inputs)
+        attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
+        model = keras.Model(inputs, keras.layers.Dense(2)(attention(x, x)))
+        attention.query_dense.trainable = False
+        small = pruning.prune(model, macs=0.6)
+        inner = small.get_layer("attention")
+        self.assertFalse(inner.query_dense.trainable)
+        self.assertTrue(inner.key_dense.trainable)
+        self.assertLen(small.trainable_weights, len(model.trainable_weights))
+
+    def test_a_name_that_a_config_leaves_out(self):
+        class Rest(keras.layers.Layer):
+            def __init__(self, **rest):
+                super().__init__(**rest)
+
+            def call(self, x):
+                self.add_loss(keras.ops.sum(x))  # It stays a layer.
+                return keras.ops.sort(x)
+
+        layer = Rest(name="rest")
+        self.assertNotIn("name", layer.get_config())
+        small = pruning.prune(models.around(layer), 0.5)
+        self.assertIn("rest", [layer.name for layer in small.layers])
+
     def test_compile_settings_are_kept(self):
         model = compiled()
         small = half(model)

@@ -88,16 +88,19 @@ def _tried(call, axes):
     for choice in choices:
         try:
             found = _compared(call, axes, size, choice)
+            # One that limits what is large mixes channels there alone.
+            if found is not None and found == _compared(
+                call, axes, size, choice, scale=100
+            ):
+                return found
         except Exception:  # It cannot be built so, or not be called so.
             continue
-        if found is not None:
-            return found
     return None
 
 
-def _compared(call, axes, size, counts):
+def _compared(call, axes, size, counts, scale=1):
     rng = np.random.default_rng(0)
-    inputs = [values.random(rng, x) for x in call.tensors]
+    inputs = [scale * values.random(rng, x) for x in call.tensors]
     whole = _copy(call, {})
     _apply(whole, call, inputs)  # builds it
     drawn = [rng.uniform(0.5, 1.5, v.shape) for v in whole.variables]
@@ -120,7 +123,9 @@ def _compared(call, axes, size, counts):
         part = _apply(small, call, fewer)
         output = _fewer(outputs.shape, part.shape, size, len(kept))
         expected = np.take(outputs, kept, output)
-        if not output or not np.allclose(expected, part, 1e-4, 1e-5):
+        if not output or not np.allclose(
+            expected, part, 1e-4, 1e-5, equal_nan=scale > 1
+        ):
             return None
         found.append((at, output))
     if any(other != found[0] for other in found):

@@ -2,6 +2,7 @@
 
 from tfprune.graph import rulebook
 from tfprune.graph.rules import activation
+from tfprune.graph.rules import merge
 
 LAYERS = (
     "ReLU ELU ThresholdedReLU Identity ActivityRegularization "
@@ -18,6 +19,11 @@ def elementwise(call):
     call.memory = "inplace"
     if call.kwargs.get("training"):
         call.drive(call.x.labels)
+    shape = call.config.get("noise_shape") or ()
+    for axis in call.x.varying:
+        if shape and shape[axis] not in (None, 1):
+            keys = ("config", "noise_shape", axis)
+            call.edit(keys, call.channels(axis))
     return call.x.labels
 
 
@@ -52,10 +58,12 @@ def along_an_axis(call):
     if axes is None:
         return call.freeze_all("all axes of a tensor at once")[0]
     axes = (axes,) if isinstance(axes, int) else axes
-    if {axis % call.x.rank for axis in axes} & set(call.x.varying):
+    masked = len(call.args) + len(call.kwargs) > 1
+    labels = merge.met(call) if masked else call.x.labels
+    if any(labels.shape[axis] > 1 for axis in axes):
         name = type(call.live).__name__.lower()
-        call.freeze(call.x.labels, f"{name} mixes channels")
-    return call.x.labels
+        call.freeze(labels, f"{name} mixes channels")
+    return labels
 
 
 @rulebook.rule("ops.Tril", "ops.Triu")

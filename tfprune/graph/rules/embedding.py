@@ -8,6 +8,8 @@ from tfprune.graph import rulebook
 
 @rulebook.rule("Embedding")
 def embedding(call):
+    if not call.is_frozen(call.x.labels):
+        call.freeze(call.x.labels, "ids that are looked up in a table")
     outputs = call.fresh(call.config["output_dim"])
     call.bind("embeddings", 1, outputs, call_lib.WRITES)
     call.count("output_dim", outputs)
@@ -22,6 +24,8 @@ def reversible_embedding(call):
     reason = "an embedding that is also read in reverse"
     if call.argument(1, "reverse", False):
         return call.freeze_all(reason)[0]
+    if not call.is_frozen(call.x.labels):
+        call.freeze(call.x.labels, reason)
     labels = call.fresh(1, "table").reshape((1,) * len(call.output_shapes[0]))
     call.freeze(labels, reason)
     return np.asarray(labels)

@@ -75,6 +75,13 @@ def merge_layer(call):
 @rulebook.rule("ops.Minimum", file_ops="MINIMUM")
 @rulebook.rule(*(f"ops.{name}" for name in OPS))
 def elementwise_op(call):
+    if len(call.tensors) == 1:
+        call.memory = "inplace"
+    return met(call)
+
+
+def met(call):
+    """Labels of an output whose elements each come from one of each input."""
     rank = len(call.output_shapes[0])
     if any(x.rank != rank for x in call.tensors):
         return call.freeze_all("tensors of different ranks")[0]
@@ -83,8 +90,6 @@ def elementwise_op(call):
     for item in _leaves(call):
         if isinstance(item, tensor_lib.Constant):
             _follow(call, item, labels)
-    if len(call.tensors) == 1:
-        call.memory = "inplace"
     return labels
 
 

@@ -7,9 +7,12 @@ from tfprune.graph import rulebook
 
 @rulebook.rule("BatchNormalization", file_ops=("MUL", "ADD"))
 def batch_normalization(call):
-    axis = np.atleast_1d(call.config["axis"])[0]
-    channels = call.channels(axis)
+    axis = np.atleast_1d(call.config["axis"])[0] % call.x.rank
     call.gain("gamma")
+    if call.x.varying and axis not in call.x.varying:
+        # Statistics in training are taken over the channels.
+        return call.x.labels
+    channels = call.channels(axis)
     for name in ("gamma", "beta", "moving_mean", "moving_variance"):
         call.bind(name, 0, channels)
     call.memory = "inplace"

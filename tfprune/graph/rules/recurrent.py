@@ -174,8 +174,11 @@ def rnn(call):
     steps = x.shape[1] or 1
     call.work += [(steps * n, axes) for n, axes in inner.work]
     call.file_ops = inner.file_ops * steps
-    for i, units in enumerate(states_after):
-        call.bind(f"states.{i}", -1, units)  # of a stateful layer
+    # Those of a stateful layer.
+    places = _places(call.live.states, "states")
+    for place, units in zip(places, states_after, strict=False):
+        call.bind(place, -1, units)
+    for units in states_after:
         # A state depends on earlier ones, whatever the cell's rule says.
         call.drive(units)
     return _outputs(call, after, states_after)
@@ -227,6 +230,14 @@ def cell(call):
     return [units[None]] * len(call.output_shapes)
 
 
+def _places(states, name):
+    """The names of states, which may be lists of lists, for `call.bind`."""
+    if not isinstance(states, (list, tuple)):
+        return [name]
+    parts = [_places(s, f"{name}.{i}") for i, s in enumerate(states)]
+    return sum(parts, [])
+
+
 def _state_sizes(cell):
     """The sizes of a cell's states, or `None` if one is not a vector."""
     sizes = keras.tree.flatten(cell.state_size)
@@ -254,6 +265,9 @@ def bidirectional(call):
     apart = call.config["merge_mode"] is None
     states = (len(call.output_shapes) - 1 - apart) // 2
     shapes = call.output_shapes[: 1 + states]
+    if call.config["merge_mode"] == "concat":
+        *outer, both = shapes[0]
+        shapes = [(*outer, both // 2), *shapes[1:]]
     given = keras.tree.flatten(call.argument(1, "initial_state"))
     given = [x for x in given if x is not None]
     halves = given[: len(given) // 2], given[len(given) // 2 :]

@@ -171,6 +171,8 @@ def take(call):
         indices = indices.value
     if not isinstance(call.args[0], tensor_lib.Tensor) or axis in (None, 0):
         return call.freeze_all("a lookup in a table or along the batch")[0]
+    for x in call.tensors[1:]:
+        call.freeze(x.labels, "indices of what is taken")
     axis %= call.x.rank
     if axis in call.x.varying:
         call.freeze(call.x.labels, "channels that are taken by index")

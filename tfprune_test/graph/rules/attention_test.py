@@ -130,6 +130,20 @@ class AttentionTest(exactness.ExactnessTestCase):
         work = models.multiply_adds(again, name)
         self.assertEqual(work, 7 * 4 * (scores + 3))
 
+    def test_calls_that_read_different_tensors(self):
+        attention = LAYERS.MultiHeadAttention(2, 4)
+        models_of = (
+            lambda x: attention(x, x) + attention(x, x + 1),
+            lambda x: LAYERS.MultiHeadAttention(2, 4)(
+                query=x, value=x + 1, attention_mask=np.tri(7, dtype=bool)[None]
+            ),
+        )
+        for body in models_of:
+            found = self.assert_exact(
+                models.around(body, (7, 3)), silence=0.5, seed=1
+            )
+            self.assertEmpty(found.graph.unknown)
+
     def test_work_of_attention_that_stays_whole(self):
         inputs = keras.Input((7, 8))
         layer = LAYERS.GroupQueryAttention(3, 4, 2, use_gate=True)

@@ -20,6 +20,14 @@ class Affine(LAYERS.Layer):
         return x * self.factor + self.offset
 
 
+class Limited(Affine):
+    """Mixes the channels where they are large."""
+
+    def call(self, x):
+        norm = ops.norm(x, axis=-1, keepdims=True)
+        return x * self.factor * ops.minimum(1.0, 50 / (norm + 1))
+
+
 class Position(LAYERS.Layer):
     def build(self, shape):
         self._grid = self.add_weight((1, *shape[1:]), "random_normal")
@@ -156,7 +164,13 @@ class ChannelwiseTest(exactness.ExactnessTestCase):
         self.assertEqual((layer.sizes, layer.power), ({"out": 4}, 8))
 
     @parameterized.parameters(
-        Mixing, Averaging, Counting, FirstApart, Rolling, Remembering
+        Mixing,
+        Averaging,
+        Limited,
+        Counting,
+        FirstApart,
+        Rolling,
+        Remembering,
     )
     def test_what_does_more_stays(self, kind):
         model = around(kind(name="own"))

@@ -79,6 +79,25 @@ class ElementwiseTest(exactness.ExactnessTestCase):
         found = self.assert_exact(model)
         self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
 
+    @parameterized.parameters(
+        lambda x: LAYERS.Dense(6)(x) > 0,
+        lambda x: np.arange(6).reshape(1, 1, 6) > 2,
+    )
+    def test_a_mask_of_softmax_loses_the_same(self, mask):
+        inputs = keras.Input((8, 3))
+        x = LAYERS.Dense(6)(inputs)
+        x = LAYERS.Softmax(axis=1)(x, mask=mask(x))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        graph = self.assert_exact(model).graph
+        self.assertEqual(int(graph.removable.sum()), 6)
+
+    @parameterized.parameters(LAYERS.Dropout, LAYERS.AlphaDropout)
+    def test_the_shape_of_noise_follows(self, layer):
+        model = models.around(layer(0.5, noise_shape=(None, 1, 6)), (8, 3))
+        small = self.assert_exact(model).small
+        x = np.ones((2, 8, 3), "float32")
+        self.assertEqual(small(x, training=True).shape, (2, 2))
+
     def test_the_ops_named_here_act_on_each_element(self):
         known = unary_ops()
         rng = np.random.default_rng(0)

@@ -28,6 +28,14 @@ class EmbeddingTest(exactness.ExactnessTestCase):
         found = self.assert_exact(model)
         self.assertEqual(int(found.graph.removable.sum()), 6)
 
+    def test_channels_that_are_ids_stay(self):
+        inputs = keras.Input((5,))
+        ids = LAYERS.Dense(6, activation="sigmoid")(inputs) * 19
+        x = LAYERS.Embedding(20, 8)(keras.ops.cast(ids, "int32"))
+        model = keras.Model(inputs, LAYERS.Dense(3)(LAYERS.Flatten()(x)))
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), 8)
+
 
 if __name__ == "__main__":
     absltest.main()

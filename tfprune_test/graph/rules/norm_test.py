@@ -47,6 +47,11 @@ class NormTest(exactness.ExactnessTestCase):
         )
         self.assert_exact(model, silence=0.3)
 
+    def test_batch_normalization_of_another_axis(self):
+        model = models.around(LAYERS.BatchNormalization(axis=1), (8, 3))
+        found = self.assert_exact(model, silence=0.3)
+        self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
+
     def test_a_shared_normalization(self):
         norm = LAYERS.BatchNormalization()
         model = models.around(

@@ -162,7 +162,21 @@ def own_classes():
     return x, MyLSTM(6)(y)
 
 
+def one_cell_both_ways():
+    inputs = keras.Input((5, 3))
+    cell = LAYERS.RNN(LAYERS.GRUCell(4), return_sequences=True)
+    return inputs, LAYERS.Dense(3)(LAYERS.Bidirectional(cell)(inputs))
+
+
+def stateful_cells():
+    inputs = keras.Input(batch_shape=(2, 5, 3))
+    cells = [LAYERS.LSTMCell(6), LAYERS.GRUCell(6)]
+    return inputs, LAYERS.RNN(cells, stateful=True)(inputs)
+
+
 KINDS = (
+    one_cell_both_ways,
+    stateful_cells,
     masked_both_ways,
     masked_step_by_step,
     masked_cells,
