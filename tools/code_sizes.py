@@ -20,9 +20,9 @@ from absl import flags
 
 from tfprune.costs import code_parts
 from tfprune.export.micro import c_source
+from tfprune.export.micro import kernels
 from tools import emulated_boards
 from tools import firmware_library
-from tools import layer_costs
 from tools import source_tree
 
 FLAGS = flags.FLAGS
@@ -110,7 +110,7 @@ def main(_):
         FLAGS.cmsis_nn,
         FLAGS.jobs,
     )
-    names = [*layer_costs.OPS, *layer_costs.MORE]
+    names = [m.removeprefix("Add") for m in kernels.portable_methods()]
     known = dict(code_parts.PARTS)
     with tempfile.TemporaryDirectory() as folder:
         for found in measure(library, pathlib.Path(folder), names):

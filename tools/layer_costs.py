@@ -14,18 +14,6 @@ from tfprune.export.micro import kernels
 from tools import emulated_boards
 
 _SOURCE = pathlib.Path(__file__).parent / "firmware/layers.cc"
-# The kernels whose time is measured.
-OPS = """
-    Conv2D DepthwiseConv2D FullyConnected Add Softmax AveragePool2D Mean
-    MaxPool2D Mul Reshape Logistic Pad Concatenation Tanh Quantize Dequantize
-    Relu Relu6 StridedSlice Sub Transpose LeakyRelu HardSwish
-    UnidirectionalSequenceLSTM
-""".split()
-# Kernels that networks use beside these.
-MORE = """
-    Unpack Pack Decode Split Squeeze ExpandDims TransposeConv Maximum Minimum
-    Sum BroadcastTo Fill VarHandle ReadVariable AssignVariable CallOnce
-""".split()
 _ALIGNMENT = 16
 _TOO_SMALL = 5
 _OP = re.compile(r"^op (\S+) (\d+)", re.M)

@@ -1,4 +1,4 @@
-"""Ops that copy values as they are stored, whatever the scales are.
+"""Ops that copy or clip values as they are stored, whatever the scales are.
 
 The converter may give their inputs and outputs different scales: where it
 branches in part to float, or where it calibrated an output that the next op had
@@ -16,6 +16,7 @@ _COPIES = (
     "MINIMUM",
     "MIRROR_PAD",
     "PACK",
+    "RELU6",
     "REVERSE_V2",
     "SELECT",
     "SELECT_V2",

@@ -58,7 +58,7 @@ def slices(place, op):
             endMask=2 if left.stop < 0 else 0,
         )
         made = place.reshape(op, made, now)
-    _finish(place, op, made)
+    finish(place, op, made)
 
 
 def transpositions(place, op):
@@ -84,7 +84,7 @@ def transpositions(place, op):
             [sizes[axis] for axis in axes],
             made,
         )
-    _finish(place, op, made)
+    finish(place, op, made)
 
 
 def pairs(place, op):
@@ -132,9 +132,9 @@ def dense(place, op):
     if len(outer) < (2 if stops else MOST_AXES):
         return
     flat = [math.prod(outer)] if stops else [1, math.prod(outer)]
-    source = _reshaped(place, op, source, [*flat, depth])
+    source = reshaped(place, op, source, [*flat, depth])
     made = place.repeat(op, [source, weights, *bias], [*flat, units])
-    _finish(place, op, made)
+    finish(place, op, made)
 
 
 def _fewer_axes(place, op, last):
@@ -152,10 +152,10 @@ def _fewer_axes(place, op, last):
         for own, shape in zip(zip(*groups, strict=True), shapes, strict=True)
     )
     inputs = [
-        _reshaped(place, op, index, shape)
+        reshaped(place, op, index, shape)
         for index, shape in zip(op.inputs, inputs, strict=True)
     ]
-    _finish(place, op, place.repeat(op, inputs, made))
+    finish(place, op, place.repeat(op, inputs, made))
 
 
 def _groups(shape, *others):
@@ -214,8 +214,18 @@ def _steps(sizes, order):
             now.insert(goal, now.pop(at))
 
 
-def _reshaped(place, op, index, shape):
-    """A reshape of an input of `op`; that of a constant is another constant."""
+def reshaped(place, op, index, shape):
+    """A reshape of an input of `op`; that of a constant is another constant.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op, before which it is put.
+        index: `int`, of the input.
+        shape: list of `int`.
+
+    Returns:
+        `int`, the index of the reshaped tensor.
+    """
     if not place.is_constant(index):
         index = _before_reshapes(place, op, index)
         if place.shape(index) == tuple(shape):
@@ -241,8 +251,14 @@ def _before_reshapes(place, op, index):
     return index
 
 
-def _finish(place, op, made):
-    """`op` becomes the reshape of `made` to its output."""
+def finish(place, op, made):
+    """`op` becomes the reshape of `made` to its output.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op.
+        made: `int`, the index of a tensor.
+    """
     target = place.add_constant(np.array(place.shape(op.outputs[0])))
     place.become(op, "RESHAPE", "ReshapeOptions", [made, target])
     output = op.outputs[0]

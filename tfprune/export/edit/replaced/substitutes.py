@@ -16,6 +16,7 @@ from tfprune.export.edit.replaced import groups
 from tfprune.export.edit.replaced import int16_ops
 from tfprune.export.edit.replaced import many_axes
 from tfprune.export.edit.replaced import rescaling
+from tfprune.export.edit.replaced import single_rows
 from tfprune.export.file import packing
 
 # Which input is divided.
@@ -67,7 +68,7 @@ def substitute(model):
         kinds.NOT_EQUAL: _compare_as_stored,
         kinds.CONV_2D: _convolution,
         kinds.DEPTHWISE_CONV_2D: _symmetric_weights,
-        kinds.TRANSPOSE_CONV: _bias_of_zeros,
+        kinds.TRANSPOSE_CONV: _transposed_convolution,
     }
     for graph in model.subgraphs:
         place = graph_edits.Place(schema, model, graph)
@@ -353,6 +354,8 @@ def _compare_as_stored(place, op):
 def _convolution(place, op):
     _symmetric_weights(place, op)
     groups.convolutions(place, op)
+    if place.kind(op) == "CONV_2D":
+        single_rows.convolutions(place, op)
 
 
 def _symmetric_weights(place, op):
@@ -380,6 +383,30 @@ def _symmetric_weights(place, op):
     made.quantization.scale, made.quantization.zeroPoint = [scale], [0]
     op.inputs = [op.inputs[0], new, *op.inputs[2:]]
     bias_scales.repair(place, op)
+
+
+def _transposed_convolution(place, op):
+    _bias_of_zeros(place, op)
+    _activation_of_its_own(place, op)
+
+
+def _activation_of_its_own(place, op):
+    """The ReLU of an int16 TRANSPOSE_CONV becomes an op.
+
+    The kernels for CMSIS-NN leave it out.
+    """
+    options = op.builtinOptions
+    types = place.schema.ActivationFunctionType
+    fused = {types.RELU: "RELU", types.RELU6: "RELU6"}.get(
+        options.fusedActivationFunction
+    )
+    if not fused or place.type(op.outputs[0]) != place.schema.TensorType.INT16:
+        return
+    made = place.repeat(op, op.inputs, place.shape(op.outputs[0]))
+    before = place.maker(made)
+    before.builtinOptions = copy.copy(options)
+    before.builtinOptions.fusedActivationFunction = types.NONE
+    place.become(op, fused, "NONE", [made])
 
 
 def _bias_of_zeros(place, op):
