@@ -3,6 +3,7 @@
 import keras
 
 from tfprune.legacy import calls
+from tfprune.legacy import masks as masks_lib
 from tfprune.legacy import nodes
 from tfprune.legacy.layers import arrays
 from tfprune.legacy.layers import composed
@@ -16,6 +17,7 @@ from tfprune.legacy.operations import tf_functions
 
 MODELS = ("Functional", "Model", "Sequential")
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
+_MASKS = "a step counts if the mask of one input, not of all, says so"
 LOSSES = ("AddLoss", "AddMetric")
 
 
@@ -146,6 +148,7 @@ class Builder:
             if entry["class_name"] not in FUNCTIONS:
                 found[name] = self.part(entry)
         first = nodes.first_calls(config, entries)
+        masks = masks_lib.Masks(entries, first, found, tensors)
 
         def known(node):
             return all(
@@ -163,6 +166,11 @@ class Builder:
                     entry = entries[name]
                     if name in found:
                         args = self._symbolic(args, tensors)
+                        if calls.has_states(entry, args, kwargs):
+                            if kwargs.get("mask") is None:
+                                kwargs["mask"] = masks.of(node[0])
+                        if masks.joins_others(node, entry):
+                            self.notes.insert(0, f"{name}: {_MASKS}")
                         outputs = calls.call(found[name], entry, args, kwargs)
                     else:
                         outputs = self._function(entry, args, kwargs)

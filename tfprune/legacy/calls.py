@@ -6,6 +6,14 @@ ATTENTION = ("Attention", "AdditiveAttention")
 RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D")
 
 
+def has_states(entry, args, kwargs):
+    """Whether a recurrent layer gets its initial state in a call."""
+    given = kwargs.get("initial_state") is not None
+    return entry["class_name"] in RECURRENT and (
+        given or isinstance(args[0], list)
+    )
+
+
 def call(part, entry, args, kwargs):
     """Calls a part; a list for a recurrent layer also holds its states."""
     kwargs = {k: v for k, v in kwargs.items() if v is not None}

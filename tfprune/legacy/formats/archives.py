@@ -62,11 +62,9 @@ def _model(entry, group):
     )
     if inner is None or "layers" not in entry["config"]:
         return
-    seen = {}
-    for layer in entry["config"]["layers"]:
-        name = parts.snake(layer["class_name"])
-        number = seen[name] = seen.get(name, -1) + 1
-        key = f"{name}_{number}" if number else name
+    layers = entry["config"]["layers"]
+    keys = parts.numbered(layer["class_name"] for layer in layers)
+    for key, layer in zip(keys, layers, strict=True):
         if key not in inner:
             continue
         if "layers" in layer["config"]:
@@ -83,7 +81,13 @@ def _model(entry, group):
         elif layer["class_name"] == "SpectralNormalization":
             yield from _normalized(inner[key])
         else:
-            yield from _weights(inner[key])
+            yield from _weights(inner[key], first=_cells(layer["config"]))
+
+
+def _cells(config):
+    """The names of the cells of a stack, in its order."""
+    cells = config.get("cell", {}).get("config", {}).get("cells", [])
+    return list(parts.numbered(cell["class_name"] for cell in cells))
 
 
 def _wrapped(entry, group):
@@ -126,19 +130,20 @@ def _rounded(config, group):
         yield f"{config['name']}/{name}", array
 
 
-def _weights(group, place=""):
+def _weights(group, place="", first=()):
     """Yields the weights of a layer, then those of its inner layers."""
+    names = [*_FIRST, *first]
     own = group.get("vars", {})
     for key in sorted(own, key=int):
         yield f"{place}{key}", np.array(own[key])
 
     def order(key):
-        first = _FIRST.index(key) if key in _FIRST else len(_FIRST)
+        early = names.index(key) if key in names else len(names)
         word, _, number = key.rpartition("_")
-        return first, (word, int(number)) if number.isdigit() else (key, 0)
+        return early, (word, int(number)) if number.isdigit() else (key, 0)
 
     for key in sorted((key for key in group if key != "vars"), key=order):
-        yield from _weights(group[key], f"{place}{key}/")
+        yield from _weights(group[key], f"{place}{key}/", first)
 
 
 def _normalized(group):

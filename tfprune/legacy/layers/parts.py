@@ -122,8 +122,9 @@ class Own(Part):
                 return
             names = tuple(place.split("/")) if place else ()
             stores.setdefault(names, {})[number] = array
+        firsts = {names[0] for names in stores if names}
         for names, store in stores.items():
-            self._inside(layer, names).load_own_variables(store)
+            self._inside(layer, names, firsts).load_own_variables(store)
 
     def assign_in_order(self, named, inside=False):
         (layer,) = self.layers
@@ -136,13 +137,18 @@ class Own(Part):
         for variable, (_, array) in zip(layer.weights, named, strict=True):
             variable.assign(array)
 
-    def _inside(self, found, names):
-        """The layer in an attribute of a layer, or in a list of one."""
+    def _inside(self, found, names, firsts):
+        """The layer in an attribute of a layer, or in a list of one.
+
+        A model's list is of those layers that no attribute in `firsts` has.
+        """
         for name in names:
             if isinstance(found, (list, tuple)):
                 found = dict(_numbered(found)).get(name)
             elif name in MODEL_LAYERS and isinstance(found, keras.Model):
-                found = found.layers
+                others = [vars(found).get(first) for first in firsts]
+                others = [id(layer) for layer in others]
+                found = [x for x in found.layers if id(x) not in others]
             else:
                 found = vars(found).get(name) if found else None
         if not isinstance(found, keras.layers.Layer):
@@ -156,12 +162,17 @@ class Own(Part):
 
 
 def _numbered(layers):
-    """Yields `(name, layer)` of a list, as Keras names them in an archive."""
+    """`(name, layer)` of a list, as Keras names them in an archive."""
+    names = numbered(type(layer).__name__ for layer in layers)
+    return zip(names, layers, strict=True)
+
+
+def numbered(classes):
+    """Yields the names that layers of these classes have in an archive."""
     seen = {}
-    for layer in layers:
-        name = snake(type(layer).__name__)
+    for name in map(snake, classes):
         number = seen[name] = seen.get(name, -1) + 1
-        yield f"{name}_{number}" if number else name, layer
+        yield f"{name}_{number}" if number else name
 
 
 def snake(name):

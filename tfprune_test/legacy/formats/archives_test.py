@@ -75,6 +75,16 @@ class ArchivesTest(parameterized.TestCase):
             [2, 3, 1],
         )
 
+    def test_cells_come_in_the_order_of_their_stack(self):
+        cells = [layer("LSTMCell"), layer("GRUCell"), layer("LSTMCell")]
+        stack = layer("StackedRNNCells", cells=cells)
+        root = "layers/rnn/cell/cells"
+        places = ["gru_cell", "lstm_cell", "lstm_cell_1"]
+        places = [f"{root}/{place}/vars/0" for place in places]
+        self.assertEqual(
+            self.numbers([layer("RNN", cell=stack)], places), [1, 0, 2]
+        )
+
     def test_a_model_that_is_a_class(self):
         entry = {"class_name": "Net", "config": {}}
         found = self.read([], ["layers/dense/vars/0"], **entry)

@@ -52,6 +52,27 @@ class OwnTest(absltest.TestCase):
         self.assertEqual(float(last.moving_variance[0]), 43)
         self.assertEqual(float(self.norms.second.moving_mean[0]), 46)
 
+    def test_a_model_lists_what_no_attribute_has(self):
+        class Net(keras.Model):
+            def __init__(self):
+                super().__init__()
+                self.z = LAYERS.Dense(2)
+                self.a = LAYERS.Dense(2)
+
+        net = Net()
+        net.z.build((None, 2))
+        net.a.build((None, 2))
+        places = ("layers/dense", "z")
+        parts.Own("net", [net]).assign(
+            [
+                (f"{place}/{i}", np.full((2, 2) if i == 0 else 2, n))
+                for n, place in enumerate(places)
+                for i in range(2)
+            ]
+        )
+        self.assertEqual(float(net.a.kernel[0, 0]), 0)
+        self.assertEqual(float(net.z.kernel[0, 0]), 1)
+
     def test_an_attribute_of_another_name(self):
         with self.assertRaisesRegex(ValueError, "'third' of layer 'norms'"):
             self.part.assign([("third/0", np.zeros(2))])
