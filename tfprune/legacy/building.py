@@ -240,7 +240,9 @@ class Builder:
             entry = {**entry, "config": config}
         if name in MODELS:
             return self.model(entry, entry.get("name"))
-        build = composed.builder(name, config)
+        build = None
+        if not settings_lib.is_registered(entry):
+            build = composed.builder(name, config)
         if build is not None:
             self.notes.append(f"{config['name']}: {name} of other layers")
             axes = calls.axes(name, config)

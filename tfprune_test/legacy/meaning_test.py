@@ -1,5 +1,6 @@
 """What changed between Keras 1, 2 and 3, computed by hand."""
 
+import keras
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -240,6 +241,17 @@ class MeaningTest(OldFileTest):
         write(self.path, config, {"a": [gamma], "b": []})
         x = self.normal(2, 4, 4, 3)
         self.check(x, x * gamma)
+
+    def test_a_class_of_the_users_goes_before_that_of_the_same_name(self):
+        class LayerScale(keras.layers.Layer):
+            def call(self, x):
+                return 2 * x
+
+        config = sequential(layer("LayerScale", **self.first([4, 4, 3])))
+        write(self.path, config, {"a": []})
+        x = self.normal(2, 4, 4, 3)
+        with keras.saving.custom_object_scope({"LayerScale": LayerScale}):
+            self.check(x, 2 * x)
 
     @parameterized.product(backend=("tensorflow", "theano"))
     def test_convolution_of_keras_1_with_channels_first(self, backend):

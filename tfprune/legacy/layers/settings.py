@@ -104,6 +104,12 @@ def is_own(cls):
     return cls.__module__.partition(".")[0] != "keras"
 
 
+def is_registered(entry):
+    """Whether a layer is of a class that the caller has registered."""
+    name = entry.get("registered_name") or entry["class_name"]
+    return keras.saving.get_registered_object(name) is not None
+
+
 def modern(entry):
     """Returns the entry of a layer in the format of Keras 2."""
     name, config = entry["class_name"], entry["config"]
@@ -114,8 +120,7 @@ def modern(entry):
         name, more = _CLASSES[name]
         entry = {**entry, "class_name": name, "config": {**config, **more}}
         return entry
-    registered = entry.get("registered_name") or name
-    if keras.saving.get_registered_object(registered) is not None:
+    if is_registered(entry):
         return entry
     if isinstance(config, dict) and keras_1.is_keras_1(name, config):
         name, config = keras_1.translate(name, config)
