@@ -44,7 +44,7 @@ def channel_graph(
     >>> graph = tfprune.channel_graph(model)
     >>> print(graph)
     """
-    model, config, whole = _graph_model(model)
+    model, config, whole = _graph_model(model, spread=True)
     rows: set = set()
     while True:
         records = records_lib.Records(whole, rows, allow_inexact)
@@ -127,7 +127,7 @@ def as_graph_model(model):
     return _graph_model(model)[:2]
 
 
-def _graph_model(model):
+def _graph_model(model, spread=False):
     if not isinstance(model, keras.Model):
         raise TypeError(
             "A built keras.Model is required. Received: model="
@@ -140,7 +140,10 @@ def _graph_model(model):
             f"model={model.name!r}, which has no weights yet. Call it once on "
             "data, or model.build(input_shape)."
         )
-    model, whole = opening.opened(opening.spread_out(_functional(model)))
+    model = _functional(model)
+    if spread:
+        model = opening.spread_out(model)
+    model, whole = opening.opened(model)
     return model, model.get_config(), whole
 
 
