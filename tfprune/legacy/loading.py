@@ -1,5 +1,6 @@
 """Opens model files of Keras 3, of Keras 2 and of Keras 1."""
 
+import contextlib
 import pathlib
 import shutil
 import warnings
@@ -78,14 +79,21 @@ def load_model(
         with leftovers.folder() as folder:
             return _new(limits.rewritten(path, folder), allow_lambda)
     _check_limits(path)
-    with (
-        damage.reading(path),
-        keras.saving.custom_object_scope(custom_objects or {}),
-    ):
+    with damage.reading(path), scope(custom_objects):
         contents = _old(path)
         if contents is not None:
             return _translated(path, contents, allow_lambda)
         return _new(path, allow_lambda)
+
+
+def scope(custom_objects):
+    """A scope of a caller's classes and functions, a context manager.
+
+    Without any, that which the caller is in holds; Keras would leave it.
+    """
+    if custom_objects:
+        return keras.saving.custom_object_scope(custom_objects)
+    return contextlib.nullcontext()
 
 
 def ranges(path, allow_lambda=False):

@@ -4,8 +4,6 @@ import os
 import pathlib
 import typing
 
-import keras
-
 from tfprune.core.files import leftovers
 from tfprune.legacy import live_models
 from tfprune.legacy import loading
@@ -44,7 +42,7 @@ def quantization_ranges(
     >>> tfprune.export_tflite(
     ...     model, "m.tflite", "int8", x, ranges=ranges)  # doctest: +SKIP
     """
-    with keras.saving.custom_object_scope(custom_objects or {}):
+    with loading.scope(custom_objects):
         if isinstance(source, str | os.PathLike):
             return loading.ranges(source, allow_lambda)
         with leftovers.folder() as folder:

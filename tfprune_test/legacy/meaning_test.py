@@ -253,6 +253,8 @@ class MeaningTest(OldFileTest):
         custom = {"LayerScale": LayerScale}
         model = loading.load_model(self.path, custom_objects=custom)
         np.testing.assert_allclose(model(x), 2 * x)
+        with keras.saving.custom_object_scope(custom):
+            self.check(x, 2 * x)
 
     @parameterized.product(backend=("tensorflow", "theano"))
     def test_convolution_of_keras_1_with_channels_first(self, backend):
