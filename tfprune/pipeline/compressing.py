@@ -7,15 +7,11 @@ between; measure the file, and prune further if it does not fit.
 """
 
 import collections.abc
-import difflib
 import inspect
-import math
 import typing
 
 import keras
-import numpy as np
 
-from tfprune.core import packages
 from tfprune.core import typed
 from tfprune.pipeline import attempts
 from tfprune.pipeline import channel_choice
@@ -25,6 +21,7 @@ from tfprune.pipeline import preparation
 from tfprune.pipeline import ray_workers
 from tfprune.pipeline import recipe as recipe_lib
 from tfprune.pipeline import trial as trial_lib
+from tfprune.pipeline.request import arguments
 from tfprune.pipeline.request import door_checks
 from tfprune.pipeline.request import task as task_lib
 from tfprune.pipeline.request import wishes
@@ -153,12 +150,15 @@ def compress(
     >>> print(found.table().to_text())
     """
     minutes, epochs, points, trials, workers, seed, max_loss = map(
-        _plain, (minutes, epochs, points, trials, workers, seed, max_loss)
+        arguments.plain,
+        (minutes, epochs, points, trials, workers, seed, max_loss),
     )
-    options = {name: _plain(value) for name, value in options.items()}
+    options = {name: arguments.plain(value) for name, value in options.items()}
     wish = wishes.Wish(budget, board, macs, latency, max_loss)
-    _check(model, minutes, epochs, points, trials, workers, seed)
-    _check_options(options)
+    arguments.check(model, minutes, epochs, points, trials, workers, seed)
+    arguments.check_options(
+        options, _OPTIONS, inspect.signature(compress).parameters
+    )
     workspace_lib.check_out(out)
     door_checks.check_training(model)
     model = preparation.with_graph(model)
@@ -170,7 +170,7 @@ def compress(
     runtime = runtime if export else None
     labels = () if labels is None else labels
     door_checks.check_labels(model, labels)
-    _check_packages(runtime)
+    arguments.check_packages(runtime)
     if wish.board_name is not None and "target" not in options:
         multiple = channel_choice.multiple_of(wish.board_name)
         options = {"channel_multiple": multiple, **options}
@@ -261,73 +261,6 @@ def _finished(out, model, task, minutes):
             f"minutes={minutes}. Choose another folder, or delete this one."
         )
     return found
-
-
-def _plain(value):
-    """A number of numpy's as one of Python's, which JSON knows."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _check_options(options):
-    for name, value in options.items():
-        if name not in _OPTIONS:
-            arguments = inspect.signature(compress).parameters
-            near = difflib.get_close_matches(name, [*_OPTIONS, *arguments])
-            raise TypeError(
-                f"An option must be one of {', '.join(_OPTIONS)}, or an "
-                f"argument of compress. Received: {name}={value!r}. "
-                + (f"Did you mean {near[0]}?" if near else "Leave it out.")
-            )
-
-
-def _check(model, minutes, epochs, points, trials, workers, seed):
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            f"A keras.Model is required. Received: model={model!r}. Load a "
-            "file with tfprune.load_model."
-        )
-    if minutes is not None and epochs is not None:
-        raise ValueError(
-            "Only one of minutes and epochs may be given. Received: "
-            f"minutes={minutes!r}, epochs={epochs!r}."
-        )
-    if minutes is not None and not (
-        isinstance(minutes, (int, float)) and 0 < minutes < math.inf
-    ):
-        raise ValueError(
-            "`minutes` must be a positive, finite number. Received: "
-            f"minutes={minutes!r}."
-        )
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(
-            f"`seed` must be an int, at least 0. Received: seed={seed!r}. "
-            "Another seed gives another order and another search."
-        )
-    counts = {"points": points, "workers": workers}
-    if trials is not None:
-        counts["trials"] = trials
-    if epochs is not None:
-        counts["epochs"] = epochs
-    for name, value in counts.items():
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(
-                f"`{name}` must be a positive int. Received: {name}={value!r}."
-            )
-
-
-def _check_packages(runtime):
-    if runtime is None:
-        return
-    advice = "Exporting (export=False does without)"
-    packages.require("ai_edge_litert", user=advice)
-    if runtime == "micro":
-        packages.require("tflite_micro", user=advice)
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "The int8 file needs the TensorFlow backend. Received: "
-            f"KERAS_BACKEND={keras.backend.backend()!r}. Pass export=False, "
-            "or set KERAS_BACKEND=tensorflow."
-        )
 
 
 def _found(job, plan, team):

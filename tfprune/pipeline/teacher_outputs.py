@@ -12,7 +12,7 @@ import numpy as np
 
 from tfprune.datasets import batches as batches_lib
 from tfprune.graph import values as values_lib
-from tfprune.pipeline.request import sources
+from tfprune.pipeline.request import epochs as epochs_lib
 
 _MOST_BYTES = 2**29  # The most memory for outputs.
 
@@ -74,7 +74,7 @@ class TeacherOutputs:
         else:
             parts = (x for x, *_ in self._source.batches())
         found = [self._predicted(x) for x in parts]
-        if isinstance(feed, sources.Listed):
+        if isinstance(feed, epochs_lib.Listed):
             return found
         return tuple(np.concatenate(part) for part in zip(*found, strict=True))
 
@@ -135,7 +135,7 @@ class _Taught(keras.utils.PyDataset):
     def __getitem__(self, index):
         x, y, *weights = self._feed[index]
         chosen = self._feed.chosen(index)
-        if isinstance(self._feed, sources.Listed):
+        if isinstance(self._feed, epochs_lib.Listed):
             told = self._told[chosen]
         else:
             told = tuple(part[chosen] for part in self._told)

@@ -4,10 +4,8 @@ The order and batches of arrays depend only on the seed and the epoch, so that a
 resumed training gets the same batches.
 """
 
-import functools
 import hashlib
 import itertools
-import math
 import pathlib
 
 import keras
@@ -16,6 +14,8 @@ import numpy as np
 from tfprune.datasets import batches as batches_lib
 from tfprune.datasets import samples
 from tfprune.pipeline.request import data_files
+from tfprune.pipeline.request import epochs as epochs_lib
+from tfprune.pipeline.request import sample_parts as parts_lib
 
 _LOOKED_AT = 4  # Batches by which data are told from others.
 
@@ -62,11 +62,13 @@ class Source:
         self.is_arrays = _is_arrays(data)
         self._total, self._chosen = None, None
         if self.is_arrays:
-            self.data = _with_targets(_parts(data))
+            self.data = parts_lib.of(data)
             self._check_lengths()
 
     def _check_lengths(self):
-        lengths = {len(a) for a in keras.tree.flatten(_given(self.data))}
+        lengths = {
+            len(a) for a in keras.tree.flatten(parts_lib.given(self.data))
+        }
         if len(lengths) != 1 or lengths == {0}:
             raise ValueError(
                 "All arrays must hold the same number of samples, at least "
@@ -77,7 +79,9 @@ class Source:
     def epochs(self, first=0):
         """What `fit` takes, with `shuffle=False`, from an epoch on."""
         if self.is_arrays:
-            return _Epochs(self.data, self.batch_size, self.seed, first)
+            return epochs_lib.Shuffled(
+                self.data, self.batch_size, self.seed, first
+            )
         if isinstance(self.data, batches_lib.Batches):
             old = self.data
             return batches_lib.Batches(
@@ -90,7 +94,7 @@ class Source:
                 old.views,
             )
         if isinstance(self.data, (list, tuple)):
-            return Listed(self.data, self.seed, first)
+            return epochs_lib.Listed(self.data, self.seed, first)
         return self.data
 
     def batches(self, batch_size=256, limit=None):
@@ -105,12 +109,11 @@ class Source:
         """
         seen = 0
         for batch in self._iterate(batch_size):
-            parts = map(_listed, _with_targets(_parts(batch)))
-            part = keras.tree.map_structure(_numpy, tuple(parts))
+            part = parts_lib.as_numpy(parts_lib.of(batch))
             count = self._count(part)
             if limit is not None and seen + count > limit:
                 count = limit - seen
-                part = keras.tree.map_structure(_taker(slice(count)), part)
+                part = parts_lib.rows(part, slice(count))
             yield part
             seen += count
             if seen == limit:
@@ -119,7 +122,7 @@ class Source:
 
     def _count(self, batch):
         """`int`, the samples of a batch."""
-        shapes = [a.shape for a in keras.tree.flatten(_given(batch))]
+        shapes = [a.shape for a in keras.tree.flatten(parts_lib.given(batch))]
         if not all(shapes):
             raise ValueError(
                 f"Data for {self.purpose} must come in batches. Received: "
@@ -140,10 +143,10 @@ class Source:
 
     def _iterate(self, batch_size):
         if self.is_arrays:
-            count = len(keras.tree.flatten(self.data[0])[0])
-            for start in range(0, count, batch_size):
-                take = _taker(slice(start, start + batch_size))
-                yield keras.tree.map_structure(take, self.data)
+            for start in range(0, parts_lib.count(self.data[0]), batch_size):
+                yield parts_lib.rows(
+                    self.data, slice(start, start + batch_size)
+                )
         elif isinstance(self.data, keras.utils.PyDataset):
             for number in range(self.data.num_batches):
                 yield self.data[number]
@@ -156,34 +159,24 @@ class Source:
         Data may come class by class.
         """
         if self.is_arrays:
-            found = keras.tree.map_structure(
-                _taker(
-                    _spread(len(keras.tree.flatten(self.data[0])[0]), count)
-                ),
-                self.data,
-            )
-            parts = tuple(map(_listed, found))
-            return keras.tree.map_structure(_numpy, parts)
+            return parts_lib.as_numpy(parts_lib.thinned(self.data, count))
         if self._chosen is None or self._chosen[0] < count:
             self._chosen = count, self._thinned(count)
-        found = self._chosen[1]
-        take = _taker(_spread(len(keras.tree.flatten(found[0])[0]), count))
-        return keras.tree.map_structure(take, found)
+        return parts_lib.thinned(self._chosen[1], count)
 
     def _thinned(self, count):
         """Samples of batches, as of `some`, in one pass."""
         if self._total is None:
             for _ in self.batches():
                 pass
-        chosen, before, parts = _spread(self._total, count), 0, []
+        chosen, before, found = parts_lib.spread(self._total, count), 0, []
         for part in self.batches():
             size = self._count(part)
             here = chosen[(chosen >= before) & (chosen < before + size)]
             if len(here):
-                take = _taker(here - before)
-                parts.append(keras.tree.map_structure(take, part))
+                found.append(parts_lib.rows(part, here - before))
             before += size
-        return keras.tree.map_structure(_joined, *parts)
+        return parts_lib.joined(found)
 
     def digest(self):
         """A hash of arrays, or of the first batches of other data.
@@ -205,7 +198,7 @@ class Source:
 def _hash(batches, values=True):
     found = hashlib.sha256()
     for part in batches:
-        for array in keras.tree.flatten(_given(part)):
+        for array in keras.tree.flatten(parts_lib.given(part)):
             found.update(str((array.shape, array.dtype)).encode())
             if values:
                 found.update(_bytes(array))
@@ -216,103 +209,6 @@ def _bytes(array):
     if array.dtype.hasobject:  # texts, as pointers to them
         return repr(array.tolist()).encode()
     return np.ascontiguousarray(array).tobytes()
-
-
-class _Epochs(keras.utils.PyDataset):
-    """Batches of arrays in an order of each epoch's own."""
-
-    def __init__(self, arrays, batch_size, seed, epoch):
-        super().__init__()
-        self._arrays, self._batch_size = _given(arrays), batch_size
-        self._seed, self.epoch = seed, epoch
-        self._count = len(keras.tree.flatten(arrays[0])[0])
-
-    def __len__(self):
-        return math.ceil(self._count / self._batch_size)
-
-    def __getitem__(self, index):
-        take = _taker(self.chosen(index))
-        return _for_fit(keras.tree.map_structure(take, self._arrays))
-
-    def chosen(self, index):
-        """The positions of a batch's samples."""
-        order = _order(self._seed, self.epoch, self._count)
-        start = index * self._batch_size
-        return order[start : start + self._batch_size]
-
-
-class Listed(keras.utils.PyDataset):
-    """Batches of a list in an order of each epoch's own."""
-
-    def __init__(self, batches, seed, epoch):
-        super().__init__()
-        self._batches, self._seed, self.epoch = batches, seed, epoch
-
-    def __len__(self):
-        return len(self._batches)
-
-    def __getitem__(self, index):
-        batch = self._batches[self.chosen(index)]
-        return _for_fit(_given(_with_targets(_parts(batch))))
-
-    def chosen(self, index):
-        """The position of a batch in the list."""
-        return _order(self._seed, self.epoch, len(self._batches))[index]
-
-
-@functools.lru_cache(2)
-def _order(seed, epoch, count):
-    return np.random.default_rng((seed, epoch)).permutation(count)
-
-
-def _parts(data):
-    """`(x, y, weights)` of data or of a batch; `None` for what is missing."""
-    if not isinstance(data, tuple):
-        return data, None, None
-    if not 1 <= len(data) <= 3:
-        raise ValueError(
-            "Data must be x, (x, y) or (x, y, weights). Received: a tuple of "
-            f"{len(data)}. Pass several inputs as a list or a dict."
-        )
-    return (*data, None, None)[:3]
-
-
-def _with_targets(parts):
-    x, y, weights = parts
-    return x, (x if y is None else y), weights
-
-
-def _given(parts):
-    """The parts without weights that are not there."""
-    return parts[:2] if parts[2] is None else parts
-
-
-def _for_fit(part):
-    """A batch as `fit` takes it from a PyDataset.
-
-    Lists count as tensors there, and arrays of texts must be tensors.
-    """
-    return keras.tree.map_structure(_text, _changed(part, tuple))
-
-
-def _text(array):
-    kind = getattr(getattr(array, "dtype", None), "kind", None)
-    if kind in ("U", "S", "O"):
-        return keras.ops.convert_to_tensor(array, "string")
-    return array
-
-
-def _listed(part):
-    """Inputs, targets or weights without tuples."""
-    return _changed(part, list)
-
-
-def _changed(part, kind):
-    if isinstance(part, dict):
-        return {name: _changed(value, kind) for name, value in part.items()}
-    if isinstance(part, (list, tuple)):
-        return kind(_changed(value, kind) for value in part)
-    return part
 
 
 def _is_arrays(data):
@@ -327,30 +223,6 @@ def _is_arrays(data):
             and all(hasattr(leaf, "shape") for leaf in leaves)
         )
     return hasattr(data, "shape")
-
-
-def _numpy(part):
-    if part is None or isinstance(part, np.ndarray):
-        return part
-    return keras.ops.convert_to_numpy(part)
-
-
-def _spread(total, count):
-    """Positions of some samples among all, at even distances."""
-    return np.unique(np.linspace(0, total - 1, count).astype(int))
-
-
-def _joined(*arrays):
-    return None if arrays[0] is None else np.concatenate(arrays)
-
-
-def _taker(rows):
-    def take(part):
-        if part is None or isinstance(rows, slice):
-            return part if part is None else part[rows]
-        return np.asarray(part)[rows]
-
-    return take
 
 
 def check_classes(train, validation):
