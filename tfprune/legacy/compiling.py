@@ -13,6 +13,7 @@ _OPTIMIZERS = {"lr": "learning_rate", "beta1": "beta_1", "beta2": "beta_2"}
 _KEPT = {
     *("learning_rate", "beta_1", "beta_2", "epsilon", "rho", "momentum"),
     *("nesterov", "amsgrad", "centered", "clipnorm", "clipvalue"),
+    *("global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency"),
     *("weight_decay", "initial_accumulator_value", "learning_rate_power"),
     *("l1_regularization_strength", "l2_regularization_strength", "beta"),
 }

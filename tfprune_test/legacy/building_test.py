@@ -75,6 +75,12 @@ class OwnTest(absltest.TestCase):
 
 
 class BuildingTest(absltest.TestCase):
+    def test_a_vocabulary_that_is_not_in_the_file(self):
+        config = {"name": "words", "vocabulary": None, "vocabulary_size": 4}
+        entry = {"class_name": "TextVectorization", "config": config}
+        with self.assertRaisesRegex(ValueError, "vocabulary .* layer 'words'"):
+            building.Builder().part(entry)
+
     def test_the_first_layer_says_the_shape(self):
         entry = sequential(
             dense("a", batch_input_shape=[None, 3]), dense("b", 4)

@@ -20,6 +20,16 @@ class OptimizerTest(parameterized.TestCase):
         self.assertEqual(float(found.learning_rate), 0.25)
         self.assertEqual(found.beta_1, 0.5)
 
+    def test_averages_and_limits_of_all_gradients(self):
+        settings = {
+            "global_clipnorm": 2.0,
+            "use_ema": True,
+            "ema_momentum": 0.5,
+            "ema_overwrite_frequency": 10,
+        }
+        config = self.optimizer("AdamW", **settings).get_config()
+        self.assertEqual({key: config[key] for key in settings}, settings)
+
     def test_decay_becomes_a_schedule(self):
         found = self.optimizer("Custom>SGD", lr=0.5, decay=0.1)
         config = found.get_config()["learning_rate"]["config"]

@@ -20,6 +20,7 @@ _FIRST = (
     "_output_dense",
 )
 _ENDS = ("_min", "_max")
+_VOCABULARY = "/vocabulary.txt"
 
 
 def read(path):
@@ -35,7 +36,13 @@ def read(path):
             return None
         entry = json.loads(archive.read("config.json"))
         data = io.BytesIO(archive.read("model.weights.h5"))
+        texts = {
+            name: archive.read(name).decode()
+            for name in archive.namelist()
+            if name.endswith(_VOCABULARY)
+        }
     with h5py.File(data, "r") as file:
+        _add_vocabularies(entry, file, texts, "assets")
         weights = list(_model(entry, file))
     return hdf5_files.Contents(
         entry=entry,
@@ -43,6 +50,24 @@ def read(path):
         version=version,
         training=_training(entry.get("compile_config")),
     )
+
+
+def _add_vocabularies(entry, group, texts, place):
+    """Puts what a layer learned of texts into its config."""
+    name = next((key for key in parts.MODEL_LAYERS if key in group), None)
+    layers = entry["config"].get("layers", ()) if name else ()
+    keys = parts.numbered(layer["class_name"] for layer in layers)
+    for key, layer in zip(keys, layers, strict=True):
+        here, config = f"{place}/{name}/{key}", layer["config"]
+        if "layers" in config and key in group[name]:
+            _add_vocabularies(layer, group[name][key], texts, here)
+        if here + _VOCABULARY in texts:
+            words = texts[here + _VOCABULARY].split("\n")
+            whole = layer["class_name"] == "IntegerLookup"
+            config["vocabulary"] = list(map(int, words)) if whole else words
+        learned = group[name].get(f"{key}/vars/idf_weights")
+        if learned is not None:
+            config["idf_weights"] = np.array(learned).tolist()
 
 
 def _training(config):
@@ -134,7 +159,7 @@ def _weights(group, place="", first=()):
     """Yields the weights of a layer, then those of its inner layers."""
     names = [*_FIRST, *first]
     own = group.get("vars", {})
-    for key in sorted(own, key=int):
+    for key in sorted(filter(str.isdigit, own), key=int):
         yield f"{place}{key}", np.array(own[key])
 
     def order(key):

@@ -42,7 +42,7 @@ _SPECIAL = {
     "MultiHeadAttention": {"query_shape", "key_shape", "value_shape"},
     "StringLookup": {"has_input_vocabulary", "vocabulary_size"},
     "IntegerLookup": {"has_input_vocabulary", "vocabulary_size"},
-    "TextVectorization": {"has_input_vocabulary"},
+    "TextVectorization": {"has_input_vocabulary", "vocabulary_size"},
     "Attention": {"causal"},
     "AdditiveAttention": {"causal"},
     "BatchNormalization": _RENORM | {"mode", "adjustment"},
@@ -70,6 +70,7 @@ _MODULES = {
     "constraint": keras.constraints,
 }
 _LAYERS = ("layer", "backward_layer", "cell")
+_WORDS = ("IntegerLookup", "StringLookup", "TextVectorization")
 _BASES = (
     keras.layers.Layer,
     keras.layers.Wrapper,
@@ -205,6 +206,12 @@ def _check(kind, config, settings, notes):
                 f"mode={config['mode']} of layer {label!r}. Build the layer "
                 "in code."
             )
+    if kind in _WORDS and settings.get("vocabulary") is None:
+        raise ValueError(
+            "The vocabulary of a layer must be in the file. Received: layer "
+            f"{label!r}, a {kind}. Save the model as a .keras archive, or "
+            "build it in code."
+        )
     if kind in ("GRU", "GRUCell"):
         settings.setdefault("reset_after", False)
     gated = kind in ("LSTM", "GRU", "LSTMCell", "GRUCell")

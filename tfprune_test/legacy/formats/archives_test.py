@@ -13,6 +13,8 @@ from absl.testing import parameterized
 from tfprune.legacy.formats import archives
 from tfprune.legacy.layers import parts
 
+_LOOKUP = "layers/integer_lookup/vocabulary.txt"
+
 
 def layer(class_name, **config):
     return {"class_name": class_name, "config": config}
@@ -24,13 +26,33 @@ class ArchivesTest(parameterized.TestCase):
         folder = self.create_tempdir().full_path
         self.path = pathlib.Path(folder, "model.keras")
 
-    def read(self, layers, places, version="2.13.1", steps=None, **entry):
+    def test_vocabularies_and_weights_of_words(self):
+        inner = layer("TextVectorization", vocabulary=None)
+        nested = layer("Functional", layers=[inner])
+        layers = [nested, layer("IntegerLookup", vocabulary=None)]
+        place = "layers/functional/layers/text_vectorization"
+        found = self.read(
+            layers,
+            [f"{place}/vars/idf_weights"],
+            texts={f"{place}/vocabulary.txt": "b\na", _LOOKUP: "5\n7"},
+        )
+        nested, whole = found.entry["config"]["layers"]
+        (words,) = nested["config"]["layers"]
+        self.assertEqual(words["config"]["vocabulary"], ["b", "a"])
+        self.assertEqual(words["config"]["idf_weights"], [0])
+        self.assertEqual(whole["config"]["vocabulary"], [5, 7])
+        self.assertEmpty(found.weights)
+
+    def read(
+        self, layers, places, version="2.13.1", steps=None, texts=(), **entry
+    ):
         """The names and numbers that are found.
 
         Args:
             layers: entries.
             places: where each array lies in the file; it holds its number.
             steps: where a count of steps lies.
+            texts: `dict` from the names of assets to their texts.
         """
         data = io.BytesIO()
         with h5py.File(data, "w") as file:
@@ -49,6 +71,8 @@ class ArchivesTest(parameterized.TestCase):
             archive.writestr("metadata.json", json.dumps(metadata))
             archive.writestr("config.json", json.dumps(config))
             archive.writestr("model.weights.h5", data.getvalue())
+            for name, text in dict(texts).items():
+                archive.writestr(f"assets/{name}", text)
         return archives.read(self.path)
 
     def numbers(self, layers, places):
