@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 
 import numpy as np
 
@@ -30,7 +31,11 @@ def is_hdf5(path):
     """Whether a file is an HDF5 file, whatever its name says."""
     import h5py
 
-    return path.is_file() and h5py.is_hdf5(path)
+    # An archive's weights, stored as they are, may lie where HDF5 looks for the
+    # start of a file.
+    return (
+        path.is_file() and h5py.is_hdf5(path) and not zipfile.is_zipfile(path)
+    )
 
 
 def h5_version(path):

@@ -1,7 +1,9 @@
 """What stands in an HDF5 file."""
 
+import io
 import json
 import pathlib
+import zipfile
 
 import h5py
 import numpy as np
@@ -74,6 +76,19 @@ class FilesTest(absltest.TestCase):
             ValueError, "no config, only weights. Build the model and call"
         ):
             hdf5_files.read_h5(self.path)
+
+    def test_an_archive_whose_weights_lie_where_a_file_may_start(self):
+        data = io.BytesIO()
+        with h5py.File(data, "w") as file:
+            file["a"] = np.zeros(3)
+        path = pathlib.Path(self.create_tempdir().full_path, "model.keras")
+        # A header of 30 bytes and a name come before each entry.
+        size = 512 - len("config.json") - len("w.h5") - 2 * 30
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("config.json", " " * size)
+            archive.writestr("w.h5", data.getvalue())
+        self.assertTrue(h5py.is_hdf5(path))
+        self.assertFalse(hdf5_files.is_hdf5(path))
 
     def test_a_file_is_known_by_what_it_holds(self):
         self.write()
