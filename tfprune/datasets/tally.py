@@ -4,7 +4,7 @@ import numpy as np
 
 from tfprune.core import tables
 from tfprune.datasets import class_indices
-from tfprune.datasets import masks
+from tfprune.datasets import masking
 from tfprune.datasets import outputs as outputs_lib
 
 ACCURACY, ERROR = "accuracy", "mean absolute error"
@@ -57,7 +57,7 @@ class Tally:
             y: array of class indices, one for each vector of scores, or of
                 the size of the outputs.
             outputs: array of shape `(batch, ...)`, numpy.
-            mask: bool array of the first axes of the outputs, as `masks`
+            mask: bool array of the first axes of the outputs, as `masking`
                 gives it: what does not count is false. `None` counts all.
 
         Raises:
@@ -65,8 +65,8 @@ class Tally:
         """
         y, outputs = np.asarray(y), np.asarray(outputs)
         self._shape = outputs.shape
-        y, outputs = masks.unmasked(mask, y, outputs)
-        y, outputs = masks.without_label(self._ignored, y, outputs)
+        y, outputs = masking.unmasked(mask, y, outputs)
+        y, outputs = masking.without_label(self._ignored, y, outputs)
         classes = outputs.shape[-1] if outputs.ndim > 1 else 1
         if y.size != outputs.size or (classes > 1 and y.shape != outputs.shape):
             if classes == 1:

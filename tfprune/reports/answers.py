@@ -6,7 +6,7 @@ import numpy as np
 
 from tfprune.core import printed
 from tfprune.core import tables
-from tfprune.datasets import masks
+from tfprune.datasets import masking
 from tfprune.datasets import outputs as outputs_lib
 from tfprune.datasets import samples
 from tfprune.datasets import tally
@@ -117,15 +117,15 @@ def outcomes(models, data, labels=None, batch_size=256, losses=None):
         for model in models:
             outputs = outputs_lib.in_order(model(x, training=False), known)
             check_count(truths, outputs)
-            answers.append([masks.as_numpy(output) for output in outputs])
+            answers.append([masking.as_numpy(output) for output in outputs])
         for output, parts, truth, *sides in zip(
             known, found, truths, *answers, strict=True
         ):
             if truth is not None:
                 # All models have the masks of the same inputs.
                 arrays = [np.asarray(truth), *(array for array, _ in sides)]
-                arrays = masks.unmasked(sides[0][1], *arrays)
-                parts.append(masks.without_label(output.ignored, *arrays))
+                arrays = masking.unmasked(sides[0][1], *arrays)
+                parts.append(masking.without_label(output.ignored, *arrays))
     return tuple(
         outcome(
             name,

@@ -2,7 +2,7 @@
 
 import keras
 
-from tfprune.datasets import masks
+from tfprune.datasets import masking
 from tfprune.datasets import outputs as outputs_lib
 from tfprune.datasets import samples
 from tfprune.datasets import tally
@@ -108,5 +108,5 @@ def _tallied(models, data, batch_size):
                 truths, outputs, counted, strict=True
             ):
                 if truth is not None:
-                    each.add(truth, *masks.as_numpy(output))
+                    each.add(truth, *masking.as_numpy(output))
     return tallies

@@ -9,7 +9,7 @@ import inspect
 import keras
 import numpy as np
 
-from tfprune.datasets import masks
+from tfprune.datasets import masking
 from tfprune.datasets import samples
 from tfprune.datasets import tally
 from tfprune.graph import channel_graph
@@ -188,6 +188,6 @@ class _Traced(keras.Model):
     def call(self, inputs):
         self.traces += 1
         outputs = self.model(inputs)
-        found = map(masks.of_tensor, keras.tree.flatten(outputs))
+        found = map(masking.of_tensor, keras.tree.flatten(outputs))
         given = {str(k): m for k, m in enumerate(found) if m is not None}
         return {"outputs": outputs, "masks": given}

@@ -2,7 +2,7 @@
 
 import keras
 
-from tfprune.datasets import masks
+from tfprune.datasets import masking
 from tfprune.training import output_ends
 
 _SPARSE, _CATEGORICAL, _BINARY = "sparse", "categorical", "binary"
@@ -32,7 +32,7 @@ def distance(kind, is_logits, teacher, student, temperature):
     """
     if kind == _NONE:
         return keras.ops.zeros((), "float32")
-    mask = masks.of_tensor(student)
+    mask = masking.of_tensor(student)
     # Half precision has too few digits for logarithms, and a teacher may
     # compute in another one than its student.
     own = keras.backend.standardize_dtype(student.dtype)

@@ -11,7 +11,7 @@ import numpy as np
 from tfprune.datasets import outputs as outputs_lib
 from tfprune.graph import compile_state
 from tfprune.pipeline.request import each_sample
-from tfprune.pipeline.request import masks
+from tfprune.pipeline.request import output_masks
 from tfprune.training import output_ends
 
 # Parts of the names of metrics.
@@ -79,7 +79,7 @@ class Task:
         self.outputs = outputs_lib.of(model, self.loss)
         self._function = monitor if callable(monitor) else None
         self.is_function = self._function is not None
-        self._masks = masks.Masks(model, sample[0])
+        self._masks = output_masks.Masks(model, sample[0])
         self._judge = self._judging_model()
         self.monitor = self._checked(monitor, sample)
         self.larger = self._direction(mode)
@@ -114,7 +114,7 @@ class Task:
         copies = [
             keras.layers.Identity(name=name)(t)
             if mask is None
-            else masks.Masked(name=name)([t, mask])
+            else output_masks.Masked(name=name)([t, mask])
             for t, mask, name in zip(inputs, given, names, strict=True)
         ]
         inputs += [mask for mask in given if mask is not None]

@@ -7,7 +7,7 @@ as those of a file do, have none, and are judged with the masks of the model.
 
 import keras
 
-from tfprune.datasets import masks
+from tfprune.datasets import masking
 
 
 class Masked(keras.layers.Layer):
@@ -35,7 +35,7 @@ class Masks:
     def __init__(self, model, sample):
         # At work, as nested models hide their masks until then.
         outputs = keras.tree.flatten(model(sample, training=False))
-        found = map(masks.of_tensor, outputs)
+        found = map(masking.of_tensor, outputs)
         self._ranks = [None if m is None else len(m.shape) for m in found]
         self._model = None
         if any(self._ranks):
