@@ -37,6 +37,21 @@ ROWS = {
     },
     "PReLU": (VECTOR, "float32", lambda x: LAYERS.PReLU()(_dense(x))),
     "Conv1D": (STEPS, "float32", lambda x: LAYERS.Conv1D(4, 3)(x)),
+    # Rows whose ends CMSIS-NN computes in two ways of its own.
+    **{
+        f"Conv1D, kernel {kernel}, strides {strides}, {padding}": (
+            (17, 4),
+            "float32",
+            lambda x, k=kernel, s=strides, p=padding: LAYERS.Conv1D(4, k, s, p)(
+                x
+            ),
+        )
+        for kernel, strides, padding in (
+            (4, 2, "same"),
+            (5, 3, "same"),
+            (4, 2, "valid"),
+        )
+    },
     "Conv2D": (IMAGE, "float32", lambda x: LAYERS.Conv2D(4, 3)(x)),
     "Conv3D": ((4, 4, 4, 2), "float32", lambda x: LAYERS.Conv3D(4, 3)(x)),
     "DepthwiseConv2D": (
@@ -48,6 +63,21 @@ ROWS = {
         IMAGE,
         "float32",
         lambda x: LAYERS.Conv2DTranspose(4, 3, 2)(x),
+    ),
+    "Conv2DTranspose, relu": (
+        IMAGE,
+        "float32",
+        lambda x: LAYERS.Conv2DTranspose(4, 3, 2, activation="relu")(x),
+    ),
+    "Conv2D as large as the map": (
+        (2, 2, 3),
+        "float32",
+        lambda x: LAYERS.Conv2D(4, 2, padding="same")(x),
+    ),
+    "relu6 of a sum": (
+        STEPS,
+        "float32",
+        lambda x: LAYERS.Activation("relu6")(3 * (x + _dense(x)[..., :4])),
     ),
     "UpSampling2D, bilinear": (
         IMAGE,

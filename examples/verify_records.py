@@ -152,7 +152,12 @@ def row(name, metrics, measured, verified):
 def page(table, done, begun):
     """Returns the page of `docs/results` as text."""
     ways = "\n".join(f"- {way(name, m)}" for name, m in done.items())
-    picture = ""
+    picture, worth = "", ""
+    if pathlib.Path(FLAGS.page).with_name("ablation.md").exists():
+        worth = (
+            "What each part of the training is worth was measured [on "
+            "MiniCIFAR](ablation.md), one change at a time.\n\n"
+        )
     if FLAGS.plot:
         name = pathlib.Path(FLAGS.plot).name
         picture = f"![Accuracy against parameters]({name})\n\n"
@@ -166,8 +171,7 @@ def page(table, done, begun):
         f"{table.to_markdown()}\n{picture}"
         "## What these figures do not tell\n\n"
         f"{caveats(done, begun)}\n\n"
-        "What each part of the training is worth was measured [on "
-        "MiniCIFAR](ablation.md), one change at a time.\n\n"
+        f"{worth}"
         "## How each was made\n\n"
         f"{ways}\n\n"
         "Written by `examples/verify_records.py`.\n"
