@@ -45,11 +45,21 @@ def restore(model, data):
         model: `ModelT`, as `packing.unpacked` returns it, in which each input
             of an op has a range by now; changed in place.
         data: `bytes` of the same model in float.
+
+    Raises:
+        ValueError: If the ops with weights are not the same in both.
     """
     floats, made = packing.unpacked(data), {}
+    ops, others = _with_weights(model), _with_weights(floats)
     # Names may differ, but not the order.
-    pairs = zip(_with_weights(model), _with_weights(floats), strict=True)
-    for (place, op), (_, like) in pairs:
+    if [p.kind(op) for p, op in ops] != [p.kind(op) for p, op in others]:
+        raise ValueError(
+            "In int16x8 each layer needs an input that is not zero on all "
+            "calibration samples. Received: samples on which that of "
+            f"{_lost_names(ops)} is. Calibrate on other samples, or export "
+            "in int8."
+        )
+    for (place, op), (_, like) in zip(ops, others, strict=True):
         if not _is_lost(place, op):
             continue
         (source, kernel, bias), axis = _PLACES[place.kind(op)]
@@ -81,6 +91,14 @@ def _with_weights(model):
         for op in place.graph.operators
         if place.kind(op) in _PLACES
     ]
+
+
+def _lost_names(ops):
+    return ", ".join(
+        place.graph.tensors[op.outputs[0]].name.decode()
+        for place, op in ops
+        if _is_lost(place, op)
+    )
 
 
 def _is_lost(place, op):

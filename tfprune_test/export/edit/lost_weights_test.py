@@ -5,6 +5,7 @@ import numpy as np
 from absl.testing import parameterized
 
 from tfprune.export.edit import lost_weights
+from tfprune.export.file import packing
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
 
@@ -63,6 +64,15 @@ class RestoreTest(parameterized.TestCase):
         found = found if isinstance(found, tuple) else (found,)
         for a, b in zip(found, wanted, strict=True):
             np.testing.assert_allclose(a, b, atol=0.02)
+
+    def test_a_float_file_of_other_ops_is_of_no_use(self):
+        paths = []
+        for name, build in (("a", convolutions), ("b", small_models.residual)):
+            paths.append(pathlib.Path(self.create_tempdir().full_path, name))
+            small_models.export(build(), paths[-1], None, None)
+        model = packing.unpacked(paths[0].read_bytes())
+        with self.assertRaisesRegex(ValueError, "Calibrate on other samples"):
+            lost_weights.restore(model, paths[1].read_bytes())
 
     def test_what_has_a_range_has_its_weights(self):
         path, _ = self.exported(small_models.residual())
