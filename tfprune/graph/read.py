@@ -1,5 +1,7 @@
 """Reads a Keras model's config into a `ChannelGraph`."""
 
+import warnings
+
 import keras
 
 from tfprune.core import typed
@@ -186,18 +188,31 @@ def _trace(model):
 
 
 def _check_weights(model, functional):
-    """Raises an error if ops use weights: a trace knows their values alone."""
+    """Warns if ops use weights: a trace knows their values alone.
+
+    Raises:
+        ValueError: If the trace gives other outputs than the model.
+    """
     found = {id(v) for v in functional.variables}
     own = [v.path for v in model.trainable_variables if id(v) not in found]
-    if own or not opening.equal(model, functional):
-        names = ", ".join(own) or "weights of its layers"
+    if not own and opening.equal(model, functional):
+        return
+    if not opening.equal(model, functional, moved=False):
         raise ValueError(
-            "The call method of a subclassed model must leave its weights to "
-            f"its layers. Received: model={model.name!r} of class "
-            f"{type(model).__name__}, in which ops use {names}. Move these "
-            "ops into a layer that has these weights, or read a table in "
-            "both directions with keras.layers.ReversibleEmbedding."
+            "The call method of a subclassed model must compute the same each "
+            f"time. Received: model={model.name!r} of class "
+            f"{type(model).__name__}, whose trace gives other outputs. Rebuild "
+            "it with the functional API."
         )
+    warnings.warn(
+        "Weights that ops in a model's call use become constants, which do "
+        f"not train. Received: model={model.name!r} of class "
+        f"{type(model).__name__}, in which ops use "
+        f"{', '.join(own) or 'weights of its layers'}. To train them, move "
+        "these ops into a layer that has these weights, or read a table in "
+        "both directions with keras.layers.ReversibleEmbedding.",
+        stacklevel=2,
+    )
 
 
 def _map_shapes(function, shapes):
