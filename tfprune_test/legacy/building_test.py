@@ -69,9 +69,9 @@ class OwnTest(absltest.TestCase):
             def call(self, x):
                 return x
 
-        self.assertEqual(
-            self.built(Plain, batch_input_shape=[None, 3]).name, "plain"
-        )
+        # Keras counts the layers of a class in a process.
+        built = self.built(Plain, batch_input_shape=[None, 3])
+        self.assertStartsWith(built.name, "plain")
 
 
 class BuildingTest(absltest.TestCase):
