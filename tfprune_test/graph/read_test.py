@@ -47,6 +47,32 @@ class OwnWeight(keras.Model):
         return self.layer(inputs) * self.factor
 
 
+class Noisy(keras.Model):
+    """Its trace has one draw, the model a new one each time."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.seed = keras.random.SeedGenerator(0)
+        self.dense = LAYERS.Dense(3)
+
+    def call(self, x):
+        return self.dense(x + keras.random.normal((4,), seed=self.seed))
+
+
+class Particular(keras.Model):
+    """Takes only inputs of 7."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.layers_in_turn = [LAYERS.Dense(4), LAYERS.Dense(2)]
+
+    def call(self, x):
+        if not isinstance(x, keras.KerasTensor) and np.any(np.array(x) != 7):
+            raise ValueError("not 7")
+        first, second = self.layers_in_turn
+        return second(first(x))
+
+
 class TiedTable(keras.Model):
     """Reads a layer's weights."""
 
@@ -355,6 +381,17 @@ class BadModelTest(parameterized.TestCase):
                 graph = read.channel_graph(model)
             x = np.ones((2, 4), "float32")
             np.testing.assert_array_equal(graph.model(x), model(x))
+
+    def test_a_model_that_is_particular_about_its_inputs(self):
+        model = Particular(name="net")
+        model(np.full((1, 4), 7.0))
+        self.assertEqual(int(read.channel_graph(model).removable.sum()), 4)
+
+    def test_a_trace_that_gives_other_outputs(self):
+        model = Noisy(name="odd")
+        model(np.zeros((1, 4)))
+        with self.assertRaisesRegex(ValueError, "'odd' of .* other outputs"):
+            read.channel_graph(model)
 
     def test_the_mask_of_a_mean_stays(self):
         inputs = keras.Input((8, 3))
