@@ -62,15 +62,16 @@ class Noisy(keras.Model):
 class Particular(keras.Model):
     """Takes only inputs of 7."""
 
-    def __init__(self, **kwargs):
+    def __init__(self, own=False, **kwargs):
         super().__init__(**kwargs)
+        self.factor = self.add_weight(shape=(2,), name="factor") if own else 1
         self.layers_in_turn = [LAYERS.Dense(4), LAYERS.Dense(2)]
 
     def call(self, x):
         if not isinstance(x, keras.KerasTensor) and np.any(np.array(x) != 7):
             raise ValueError("not 7")
         first, second = self.layers_in_turn
-        return second(first(x))
+        return second(first(x)) * self.factor
 
 
 class TiedTable(keras.Model):
@@ -386,6 +387,11 @@ class BadModelTest(parameterized.TestCase):
         model = Particular(name="net")
         model(np.full((1, 4), 7.0))
         self.assertEqual(int(read.channel_graph(model).removable.sum()), 4)
+        # What ops use is told all the same.
+        model = Particular(own=True, name="net")
+        model(np.full((1, 4), 7.0))
+        with self.assertWarnsRegex(UserWarning, "use net/factor"):
+            read.channel_graph(model)
 
     def test_a_trace_that_gives_other_outputs(self):
         model = Noisy(name="odd")
