@@ -14,7 +14,7 @@ WEIGHTS = "weights.bin"
 RESULT = "model.tflite"
 SPARSE = "sparse.tflite"
 _SAVED = "saved_model"
-# The mark in the names of layers that stay in float.
+# The scope of the ops of layers that stay in float.
 MARK = "__float"
 _ONE_SCALE = "_experimental_disable_per_channel_quantization_for_dense_layers"
 

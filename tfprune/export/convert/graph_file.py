@@ -17,9 +17,11 @@ from tfprune.export.convert import states
 from tfprune.export.convert.rewritten import dilations
 from tfprune.export.convert.rewritten import graph_types
 from tfprune.export.convert.rewritten import ids
+from tfprune.export.convert.rewritten import layer_names
 from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
 from tfprune.export.convert.rewritten import small_maps
+from tfprune.export.convert.traced import layer_scopes
 from tfprune.export.convert.traced import plain_names
 from tfprune.graph import values
 
@@ -52,13 +54,17 @@ def write(model, signature, folder, interface=None, wide=False):
     """
     function, outputs = _traced(model, signature)
     graph = function.graph.as_graph_def()
-    plain_ops.rewrite(graph, _tables(model, function, len(signature.inputs)))
+    told = layer_names.rewrite(graph)
+    tables = _tables(model, function, len(signature.inputs))
+    plain_ops.rewrite(graph, [told[name] for name in tables])
     dilations.rewrite(graph)
-    small_maps.rewrite(graph, small_maps.found(function))
+    small_maps.rewrite(graph, _told(small_maps.found(function), told))
     if interface:
-        own_scales.rewrite(graph, outputs, _added(function), wide)
+        added = _told(_added(function), told)
+        own_scales.rewrite(graph, outputs, added, wide)
     graph_types.single(graph)
-    names = [x.op.name for x in function.inputs[: len(signature.inputs)]]
+    count = len(signature.inputs)
+    names = [x.op.name for x in function.inputs[:count]]
     whole = set()
     if interface:
         whole = ids.keep_whole(graph, names, interface)
@@ -67,10 +73,9 @@ def write(model, signature, folder, interface=None, wide=False):
             plain_ops.suit_int16(graph)
     folder = pathlib.Path(folder)
     (folder / converter.GRAPH).write_bytes(graph.SerializeToString())
-    count = len(signature.inputs)
     with open(folder / converter.WEIGHTS, "wb") as file:
         weights = [
-            _put(file, placeholder, value, variable)
+            _put(file, told[placeholder], value, variable)
             for placeholder, value, variable in _captured(function, count)
         ]
         file_bytes = file.tell()
@@ -120,7 +125,7 @@ def _traced(model, signature):
     ]
     try:
         function = tf.function(infer, autograph=False)
-        with plain_names.renamed(model):
+        with layer_scopes.named(model), plain_names.renamed(model):
             return function.get_concrete_function(*specs), outputs
     except Exception as error:
         shapes = [spec.shape for spec in signature.inputs]
@@ -146,12 +151,12 @@ def _added(function):
 
 
 def _captured(function, count):
-    """`(placeholder, value, is variable)` of each capture."""
+    """`(name of its node, value, is variable)` of each capture."""
     variables = {id(v.handle): v for v in function.variables}
     captures = function.captured_inputs
     for tensor, value in zip(function.inputs[count:], captures, strict=True):
         if id(value) in variables:
-            yield tensor.name, variables[id(value)], True
+            yield tensor.op.name, variables[id(value)], True
         elif value.dtype.name in ("resource", "variant"):
             raise ValueError(
                 "The model's state must be numbers. Received: a resource of "
@@ -159,7 +164,12 @@ def _captured(function, count):
                 "has none: do that step outside of the model."
             )
         else:
-            yield tensor.name, value, False
+            yield tensor.op.name, value, False
+
+
+def _told(found, names):
+    """A `dict` from names of nodes, with their new names."""
+    return {names[name]: value for name, value in found.items()}
 
 
 def _tables(model, function, count):
@@ -171,7 +181,7 @@ def _tables(model, function, count):
         and isinstance(layer.embeddings, keras.Variable)
     ]
     return [
-        placeholder.partition(":")[0]
+        placeholder
         for placeholder, value, _ in _captured(function, count)
         if any(value is weight for weight in weights)
     ]
@@ -197,7 +207,7 @@ def _put(file, placeholder, value, variable):
         array = array.astype(dtype)
     file.write(np.ascontiguousarray(array).tobytes())
     return {
-        "placeholder": placeholder,
+        "placeholder": f"{placeholder}:0",
         "dtype": dtype,
         "shape": array.shape,
         "variable": variable,

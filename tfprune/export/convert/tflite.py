@@ -36,6 +36,7 @@ from tfprune.export.edit import sparse_encoding
 from tfprune.export.edit import state_scales
 from tfprune.export.file import model_file
 from tfprune.export.file import modes
+from tfprune.export.file import tensor_names
 from tfprune.export.file import weight_ops
 from tfprune.export.micro import compression
 from tfprune.export.run import output_check
@@ -224,9 +225,10 @@ def export_tflite(
             _requantize(made, samples, mode.weight_bits)
         partly = kept or request["interface"] != interface
         if partly and interface != "float32":
-            data = interfaces.quantized(made.read_bytes(), converter.MARK)
-            made.write_bytes(data)
+            made.write_bytes(interfaces.quantized(made.read_bytes()))
         data, floats = made.read_bytes(), None
+        if kept:
+            data = tensor_names.without(data, converter.MARK)
         if lost_weights.are_lost(data):
             answer = process.ask(request | _IN_FLOAT)
             if answer.error:

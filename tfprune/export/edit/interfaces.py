@@ -5,7 +5,7 @@ from tfprune.export.edit import graph_edits
 from tfprune.export.file import packing
 
 
-def quantized(data, mark):
+def quantized(data):
     """Drops QUANTIZE ops at the inputs and DEQUANTIZE ops at the outputs.
 
     An input that a float layer reads stays float, as does an output that one
@@ -13,7 +13,6 @@ def quantized(data, mark):
 
     Args:
         data: `bytes` of a .tflite file with float inputs and outputs.
-        mark: `str`, removed from the names of all tensors.
 
     Returns:
         `bytes`.
@@ -24,8 +23,6 @@ def quantized(data, mark):
     place = graph_edits.Place(schema, model, graph)
     graph.inputs = [_input(place, int(index)) for index in graph.inputs]
     graph.outputs = [_output(place, int(index)) for index in graph.outputs]
-    for tensor in graph.tensors:
-        tensor.name = (tensor.name or b"").replace(mark.encode(), b"")
     packing.sweep(model)
     return packing.packed(model)
 

@@ -1,4 +1,6 @@
-"""Short names for the tensors of a .tflite file."""
+"""The names of the tensors of a .tflite file."""
+
+from tfprune.export.file import packing
 
 
 def layers(name):
@@ -21,3 +23,22 @@ def layers(name):
             for path in paths
         )
     )
+
+
+def without(data, scope):
+    """The file without a name scope in the names of its tensors.
+
+    Args:
+        data: `bytes` of a .tflite file.
+        scope: `str`, the name of the scope.
+
+    Returns:
+        `bytes`.
+    """
+    model = packing.unpacked(data)
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            tensor.name = (tensor.name or b"").replace(
+                b"/%b" % scope.encode(), b""
+            )
+    return packing.packed(model)

@@ -17,14 +17,14 @@ class QuantizedTest(absltest.TestCase):
     def setUp(self):
         super().setUp()
         self.sketch = hand_made.Sketch()
-        self.x = self.sketch.tensor("x@mark", (1, 4))
-        self.y = self.sketch.tensor("y@mark", (1, 4))
+        self.x = self.sketch.tensor("x", (1, 4))
+        self.y = self.sketch.tensor("y", (1, 4))
 
     def kinds(self, x=None, y=None):
         data = self.sketch.data(
             [self.x if x is None else x], [self.y if y is None else y]
         )
-        model = packing.unpacked(interfaces.quantized(data, "@mark"))
+        model = packing.unpacked(interfaces.quantized(data))
         (graph,) = model.subgraphs
         names = {v: k for k, v in vars(schema.BuiltinOperator).items()}
         kinds = [
@@ -81,9 +81,7 @@ class QuantizedTest(absltest.TestCase):
         self.sketch.op("QUANTIZE", [self.x], [a])
         self.sketch.op("RELU", [a], [b])
         self.sketch.op("DEQUANTIZE", [b], [self.y])
-        data = interfaces.quantized(
-            self.sketch.data([self.x], [self.y]), "@mark"
-        )
+        data = interfaces.quantized(self.sketch.data([self.x], [self.y]))
         path = self.create_tempfile(content=data, mode="wb").full_path
         file = model_file.read(path)
         self.assertEqual(file.inputs[0].scale, 0.5)

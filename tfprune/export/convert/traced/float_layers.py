@@ -1,15 +1,13 @@
 """Layers that stay in float within an int8 file.
 
-While the model is traced, their names contain a mark, by which the converter
-finds their ops however TensorFlow changes name scopes.
+While the model is traced, their ops stand in a scope, by whose name the
+converter finds them.
 """
 
-import contextlib
 import fnmatch
 
 from tfprune.export.convert import converter
-from tfprune.export.convert.traced import overrides
-from tfprune.export.convert.traced import plain_names
+from tfprune.export.convert.traced import layer_scopes
 from tfprune.graph import values
 
 
@@ -44,12 +42,6 @@ def named(model, patterns):
     return list(found.values())
 
 
-@contextlib.contextmanager
 def marked(layers):
-    """Marks the names of layers within the context."""
-    names = (
-        (layer, "name", f"{plain_names.plain(layer.name)}{converter.MARK}")
-        for layer in layers
-    )
-    with overrides.of(names):
-        yield
+    """Marks the ops of layers within the context."""
+    return layer_scopes.inside(layers, converter.MARK)
