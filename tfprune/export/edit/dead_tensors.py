@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from tfprune.core import packages
+from tfprune.export.edit import graph_edits
 
 # The largest value that such a tensor can represent, and its new scale, that of
 # an int8 tensor in [-1, 1).
@@ -30,7 +31,7 @@ def rescale(model):
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     for graph in model.subgraphs:
-        factors = _rescaled(schema, model, graph)
+        factors = _rescaled(graph_edits.Place(schema, model, graph))
         if factors:
             # The converter joins the names of fused ops by semicolons.
             names = [
@@ -46,20 +47,32 @@ def rescale(model):
             _follow(schema, model, graph, factors)
 
 
-def _rescaled(schema, model, graph):
+def is_dead(place, index):
+    """Whether a tensor was zero on all calibration samples.
+
+    Args:
+        place: a `graph_edits.Place`.
+        index: `int`, of a tensor.
+    """
+    tensor, types = place.graph.tensors[index], place.schema.TensorType
+    most = {types.INT8: 127, types.INT16: 32767}
+    steps = tensor.quantization
+    return (
+        tensor.type in most
+        and steps is not None
+        and steps.scale is not None
+        and len(steps.scale) == 1
+        and place.model.buffers[tensor.buffer].data is None
+        and steps.scale[0] * most[tensor.type] < _NOTHING
+    )
+
+
+def _rescaled(place):
     """Rescales dead tensors; `dict` from index to the factor of the scale."""
-    most = {schema.TensorType.INT8: 127, schema.TensorType.INT16: 32767}
     factors = {}
-    for index, tensor in enumerate(graph.tensors):
-        steps = tensor.quantization
-        if (
-            tensor.type in most
-            and steps is not None
-            and steps.scale is not None
-            and len(steps.scale) == 1
-            and model.buffers[tensor.buffer].data is None
-            and steps.scale[0] * most[tensor.type] < _NOTHING
-        ):
+    for index, tensor in enumerate(place.graph.tensors):
+        if is_dead(place, index):
+            steps = tensor.quantization
             factors[index] = _SCALE / float(steps.scale[0])
             steps.scale = [_SCALE]
     return factors

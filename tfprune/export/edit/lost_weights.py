@@ -2,7 +2,9 @@
 
 To int16 it gives a tensor that was zero on all calibration samples no range. A
 bias behind it then has no scale, and it becomes zero, with the weights that
-should suit it. They are quantized again, from the same model in float.
+should suit it. To int8 it gives such a tensor so small a range that the biases
+of an LSTM behind it exceed 32 bits. They are quantized again, from the same
+model in float.
 """
 
 import copy
@@ -10,6 +12,7 @@ import copy
 import numpy as np
 
 from tfprune.core import packages
+from tfprune.export.edit import dead_tensors
 from tfprune.export.edit import graph_edits
 from tfprune.export.file import packing
 
@@ -20,13 +23,16 @@ _PLACES = {
     "FULLY_CONNECTED": ((0, 1, 2), 0),
     "TRANSPOSE_CONV": ((2, 1, 3), 0),
 }
+_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+# The places of each gate's input weights and bias.
+_GATES = ((1, 12), (2, 13), (3, 14), (4, 15))
 _MOST = 127
 # A bias has 64 bits, of which some kernels use 32.
 _LARGEST_BIAS = 2.0**30
 
 
 def are_lost(data):
-    """Whether some op of a file has weights without a scale.
+    """Whether some op of a file has weights or biases without their values.
 
     Args:
         data: `bytes` of a .tflite file.
@@ -54,13 +60,17 @@ def restore(model, data):
     # Names may differ, but not the order.
     if [p.kind(op) for p, op in ops] != [p.kind(op) for p, op in others]:
         raise ValueError(
-            "In int16x8 each layer needs an input that is not zero on all "
-            "calibration samples. Received: samples on which that of "
-            f"{_lost_names(ops)} is. Calibrate on other samples, or export "
-            "in int8."
+            "Each layer needs an input that is not zero on all calibration "
+            "samples. Received: samples on which that of "
+            f"{_lost_names(ops)} is. Calibrate on other samples."
         )
     for (place, op), (_, like) in zip(ops, others, strict=True):
         if not _is_lost(place, op):
+            continue
+        if place.kind(op) == _LSTM:
+            for bias, steps in _bias_steps(place, op):
+                added = _values(floats, like, bias)
+                _put(place, op, bias, added / steps, np.array([steps]), made)
             continue
         (source, kernel, bias), axis = _PLACES[place.kind(op)]
         step, _ = place.steps(op.inputs[source])
@@ -89,7 +99,7 @@ def _with_weights(model):
         (place, op)
         for place in places
         for op in place.graph.operators
-        if place.kind(op) in _PLACES
+        if place.kind(op) in (*_PLACES, _LSTM)
     ]
 
 
@@ -102,8 +112,25 @@ def _lost_names(ops):
 
 
 def _is_lost(place, op):
+    if place.kind(op) == _LSTM:
+        return dead_tensors.is_dead(place, op.inputs[0]) or any(
+            not np.isclose(_scales(place, op.inputs[bias]), steps).all()
+            for bias, steps in _bias_steps(place, op)
+        )
     (_, kernel, _), _ = _PLACES[place.kind(op)]
     return not np.isfinite(_scales(place, op.inputs[kernel])).all()
+
+
+def _bias_steps(place, op):
+    """`[(place of a bias, the scale that it must have)]` of an int8 LSTM."""
+    if place.type(op.inputs[0]) != place.schema.TensorType.INT8:
+        return []
+    step, _ = place.steps(op.inputs[0])
+    return [
+        (bias, step * float(_scales(place, op.inputs[kernel])[0]))
+        for kernel, bias in _GATES
+        if op.inputs[kernel] >= 0 and op.inputs[bias] >= 0
+    ]
 
 
 def _scales(place, index):

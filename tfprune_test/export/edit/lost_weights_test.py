@@ -46,18 +46,36 @@ def unrolled():
     return keras.Model(inputs, LAYERS.LSTM(3, **BIAS)(shut(inputs, 4)))
 
 
+def fused():
+    """One layer behind a tensor that was zero, one behind another."""
+    inputs = keras.Input((4, 3))
+    lstm = {"return_sequences": True, **BIAS}
+    return keras.Model(
+        inputs,
+        [
+            LAYERS.LSTM(4, **lstm)(shut(inputs, 5)),
+            LAYERS.LSTM(4, **lstm)(inputs),
+        ],
+    )
+
+
 class RestoreTest(parameterized.TestCase):
-    def exported(self, model):
+    def exported(self, model, mode="int16x8"):
         path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
         data = small_models.samples(model, 30)
-        small_models.export(model, path, "int16x8", data)
+        small_models.export(model, path, mode, data)
         return path, data
 
-    @parameterized.parameters(convolutions, shared_dense, unrolled)
-    def test_outputs_are_those_of_the_model(self, build):
+    @parameterized.parameters(
+        (convolutions, "int16x8"),
+        (shared_dense, "int16x8"),
+        (unrolled, "int16x8"),
+        (fused, "int8"),
+    )
+    def test_outputs_are_those_of_the_model(self, build, mode):
         keras.utils.set_random_seed(0)
         model = build()
-        path, data = self.exported(model)
+        path, data = self.exported(model, mode)
         self.assertFalse(lost_weights.are_lost(path.read_bytes()))
         wanted = small_models.predictions(model, data)
         found = interpreter.run(path, data, "micro")
