@@ -29,6 +29,7 @@ import common
 import keras
 import record_entries as entries
 import record_files
+import record_firmware
 import record_training as training
 from absl import app
 from absl import flags
@@ -200,6 +201,9 @@ class Job:
         record_files.save_half(model, self.place / "model.keras")
         model = keras.saving.load_model(self.place / "model.keras")
         seconds = sum(line["seconds"] for line in facts["curve"])
+        if self.entry.int8_goal:
+            found = record_firmware.measure(model, prepare, dataset)
+            facts = facts | {"int8": found, "int8_goal": self.entry.int8_goal}
         record_files.write_json(
             self.place / "metrics.json",
             {

@@ -7,7 +7,8 @@
 Loads `records/*/model.keras` with plain Keras, runs the test images, counts
 parameters and multiply-adds, and prints the published figures beside them.
 Counts must equal those of `metrics.json`; accuracy may differ by two images in
-10,000, because processors round differently. Exits with 1 if a record differs.
+10,000, because processors round differently. int8 firmware is exported anew and
+run on TFLite Micro; it may differ by ten images, and sizes by 1 %. Exits with 1 if a record differs.
 Unfinished records are listed with their epoch.
 """
 
@@ -18,6 +19,7 @@ import statistics
 import keras
 import record_entries as entries
 import record_files
+import record_firmware
 import record_plot
 from absl import app
 from absl import flags
@@ -38,6 +40,7 @@ flags.DEFINE_string(
     "weights_dir", None, "where the published .npz files lie, for the plot"
 )
 TOLERANCE = 2e-4
+INT8_TOLERANCE = {"accuracy": 1e-3, "flash_bytes": 0.01, "arena_bytes": 0.01}
 HEADER = (
     "record",
     "published",
@@ -58,12 +61,15 @@ class Measured:
         params, macs: `int`.
         accuracy: `float`, on the test images.
         layers: whether all layers are Keras' own.
+        int8: `dict`, as `record_firmware.measure` returns it, if the record
+            has a goal in int8.
     """
 
     params: int
     macs: int
     accuracy: float
     layers: bool
+    int8: dict | None = None
 
     def differences(self, metrics):
         """Returns the differences from `metrics.json`, a list of sentences."""
@@ -78,6 +84,10 @@ class Measured:
             found.append(f"accuracy is {self.accuracy:.2%}, not {said:.2%}")
         if not self.layers:
             found.append("layers are not Keras' own")
+        for name, value in (self.int8 or {}).items():
+            said, most = metrics["int8"][name], INT8_TOLERANCE[name]
+            if abs(value - said) > most * (said if said > 1 else 1):
+                found.append(f"in int8 {name} is {value}, not {said}")
         return found
 
 
@@ -96,6 +106,8 @@ def main(argv):
             rows.append((name, *[""] * 5, state, "unfinished"))
     table, begun = tables.Table(HEADER, tuple(rows)), dense(done)
     print(table.to_text())
+    if firmware := record_firmware.table(done):
+        print(firmware.to_text())
     if FLAGS.page:
         pathlib.Path(FLAGS.page).write_text(page(table, done, begun))
     if FLAGS.plot:
@@ -111,7 +123,10 @@ def measure(path, metrics):
     own = all(
         type(layer).__module__.startswith("keras.") for layer in model.layers
     )
-    return Measured(cost.params, cost.macs, tested(model, metrics), own)
+    int8 = None
+    if "int8" in metrics:
+        int8 = record_firmware.measure(model, *images(metrics))
+    return Measured(cost.params, cost.macs, tested(model, metrics), own, int8)
 
 
 def dense(done):
@@ -125,12 +140,17 @@ def dense(done):
     return found
 
 
-def tested(model, metrics):
-    """The accuracy of a network on the test images of a record."""
+def images(metrics):
+    """`(preprocessing, data set)` of a record."""
     dataset = datasets.load(
         metrics["dataset"], FLAGS.data_dir, validation="none"
     )
-    prepare = batches.Preprocessing(**metrics["preprocessing"])
+    return batches.Preprocessing(**metrics["preprocessing"]), dataset
+
+
+def tested(model, metrics):
+    """The accuracy of a network on the test images of a record."""
+    prepare, dataset = images(metrics)
     test = prepare(dataset.test.x), dataset.test.y
     return evaluation.accuracies([model], test)[0]
 
@@ -158,6 +178,14 @@ def page(table, done, begun):
             "What each part of the training is worth was measured [on "
             "MiniCIFAR](ablation.md), one change at a time.\n\n"
         )
+    firmware = ""
+    if found := record_firmware.table(done):
+        firmware = (
+            "## As firmware\n\nint8, calibrated on 256 training images; all "
+            "test images on TFLite Micro. Flash is the array that "
+            "`export_micro` writes, the arena the least on any core.\n\n"
+            f"{found.to_markdown()}\n"
+        )
     if FLAGS.plot:
         name = pathlib.Path(FLAGS.plot).name
         picture = f"![Accuracy against parameters]({name})\n\n"
@@ -168,7 +196,7 @@ def page(table, done, begun):
         "last epoch, never the best one. Nothing was chosen on test images. "
         "Shares are of the dense network. `python examples/records.py` makes "
         "them, `make verify-records` measures them.\n\n"
-        f"{table.to_markdown()}\n{picture}"
+        f"{table.to_markdown()}\n{picture}{firmware}"
         "## What these figures do not tell\n\n"
         f"{caveats(done, begun)}\n\n"
         f"{worth}"
