@@ -8,8 +8,8 @@ Loads `records/*/model.keras` with plain Keras, runs the test images, counts
 parameters and multiply-adds, and prints the published figures beside them.
 Counts must equal those of `metrics.json`; accuracy may differ by two images in
 10,000, because processors round differently. int8 firmware is exported anew and
-run on TFLite Micro; it may differ by ten images, and sizes by 1 %. Exits with 1 if a record differs.
-Unfinished records are listed with their epoch.
+run on TFLite Micro; it may differ by ten images, and sizes by 1 %. Exits with 1
+if a record differs. Unfinished records are listed with their epoch.
 """
 
 import dataclasses
