@@ -145,9 +145,7 @@ class Job:
         facts = self.folder / "pruned.json"
         if not facts.exists():
             begin = time.time()
-            dense = entries.network(
-                self.entry.network, path(FLAGS.weights_dir), dataset
-            )
+            dense = network(self.entry.network, dataset)
             small = entries.pruned(
                 self.entry, dense, dataset, prepare, self.seed
             )
@@ -173,10 +171,7 @@ class Job:
 
     def _views(self, dataset, prepare):
         def teachers():
-            return [
-                entries.network(name, path(FLAGS.weights_dir), dataset)
-                for name in self.entry.teachers
-            ]
+            return [network(name, dataset) for name in self.entry.teachers]
 
         # One folder for all students of the same teachers.
         name = "-".join(n.split("_")[0] or "small" for n in self.entry.teachers)
@@ -201,6 +196,9 @@ class Job:
         record_files.save_half(model, self.place / "model.keras")
         model = keras.saving.load_model(self.place / "model.keras")
         seconds = sum(line["seconds"] for line in facts["curve"])
+        # Not before: nothing may be chosen by it.
+        begun = keras.saving.load_model(self.folder / "pruned.keras")
+        before = training.accuracy(begun, prepare, dataset.test)
         if self.entry.int8_goal:
             found = record_firmware.measure(model, prepare, dataset)
             facts = facts | {"int8": found, "int8_goal": self.entry.int8_goal}
@@ -217,6 +215,7 @@ class Job:
                 "test_accuracy": training.accuracy(
                     model, prepare, dataset.test
                 ),
+                "test_accuracy_before": before,
                 "goal": self.entry.goal,
                 "published": self.entry.published,
                 "preprocessing": {
@@ -238,6 +237,13 @@ class Job:
 
 def dtype():
     return "mixed_bfloat16" if FLAGS.bfloat16 else None
+
+
+def network(name, dataset):
+    """The network of this name, of an entry or a teacher."""
+    return entries.network(
+        name, path(FLAGS.weights_dir), path(FLAGS.records), dataset
+    )
 
 
 def path(name):

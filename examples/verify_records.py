@@ -135,8 +135,11 @@ def dense(done):
     for metrics in done.values():
         name = metrics["network"]
         folder = pathlib.Path(FLAGS.weights_dir or ".").expanduser()
-        if name not in found and (folder / f"{name}.npz").exists():
-            found[name] = tested(entries.network(name, folder, None), metrics)
+        records = pathlib.Path(FLAGS.records).expanduser()
+        here = (folder / f"{name}.npz").exists()
+        if name not in found and (here or name.startswith(entries.RECORD)):
+            model = entries.network(name, folder, records, None)
+            found[name] = tested(model, metrics)
     return found
 
 
@@ -244,13 +247,19 @@ def way(name, metrics):
     given, made = metrics["training"], metrics["pruning"]
     versions = metrics["environment"]["versions"]
     limits = ", ".join(f"{k} {v:,}" for k, v in made["budget"].items())
+    begun = metrics["network"] or "a small network"
+    how = made.get("criterion") or f"the search {made.get('strategy')}"
+    pruned = f"Pruned once from {begun} within {limits}, by {how}"
+    if not limits:
+        pruned = "Not pruned"
+    before = f"{metrics['training_images_before']:.1%} of training images"
+    if "test_accuracy_before" in metrics:
+        before += f" and {metrics['test_accuracy_before']:.1%} of test images"
     teachers = " and ".join(t.split("_")[0] for t in metrics["teachers"])
     dtype = "bfloat16" if given.get("bfloat16") else "float32"
     return (
-        f"{name}: {metrics['title']}. Pruned once from "
-        f"{metrics['network'] or 'a small network'} within {limits}, by "
-        f"{made['criterion']}; {metrics['training_images_before']:.1%} of "
-        f"training images before training. {metrics['epochs']} epochs on all "
+        f"{name}: {metrics['title']}. {pruned}; {before} before training. "
+        f"{metrics['epochs']} epochs on all "
         f"{metrics['dataset']} training images in {given['views']} augmented "
         f"views, batches of {given['batch_size']}, SGD from {given['rate']} "
         f"along a cosine, teachers {teachers} (temperature "

@@ -35,6 +35,7 @@ class RecordsTest(absltest.TestCase):
     def flags(self, name):
         return (
             "--smoke",
+            "--entry=smoke",
             f"--state={self.folder / name / 'state'}",
             f"--records={self.folder / name / 'records'}",
         )
@@ -96,6 +97,24 @@ class RecordsTest(absltest.TestCase):
             self.falsify("params", 7)
             said = scripts_test.run("verify_records", verify, code=1)
             self.assertIn(f"params are {whole['params']}, not 7", said)
+
+    @pytest.mark.slow
+    def test_a_dense_network_and_a_search_in_it(self):
+        scripts_test.run(
+            "records",
+            *self.flags("new"),
+            "--entry=smoke_new,smoke_search",
+            "--label_weight=1",
+        )
+        folder = self.folder / "new" / "records"
+        page = self.folder / "records.md"
+        verify = f"--records={folder}", f"--page={page}"
+        said = scripts_test.run("verify_records", *verify)
+        self.assertRegex(said, r"smoke_new-seed0 .* \(100.0%\) .* yes")
+        self.assertRegex(said, r"smoke_search-seed0 .* yes")
+        self.assertIn("on digits. Not pruned; ", page.read_text())
+        self.assertIn("by the search greedy; ", page.read_text())
+        self.assertIn("record:smoke_new-seed0 within", page.read_text())
 
     def falsify(self, name, value):
         path = self.folder / "whole/records/smoke-seed0/metrics.json"
