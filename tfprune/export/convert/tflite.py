@@ -30,6 +30,7 @@ from tfprune.export.convert.traced import unrolling
 from tfprune.export.edit import finishing
 from tfprune.export.edit import interfaces
 from tfprune.export.edit import lost_weights
+from tfprune.export.edit import lstm_names
 from tfprune.export.edit import named_ends
 from tfprune.export.edit import requantizing
 from tfprune.export.edit import sparse_encoding
@@ -309,7 +310,8 @@ def _manifest(
         given_ranges.applied(ranges),
     ):
         wide = "int16" in mode.interfaces
-        return graph_file.write(model, signature, folder, interface, wide)
+        found = graph_file.write(model, signature, folder, interface, wide)
+        return found | {"lstms": fused_lstm.largest(model, names)}
 
 
 def _finished(data, manifest, signature, floats):
@@ -322,6 +324,7 @@ def _finished(data, manifest, signature, floats):
             )
         )
         data = named_ends.restored(data, *ends)
+    data = lstm_names.told(data, manifest.get("lstms"))
     data = state_scales.aligned(data, len(signature.states))
     return finishing.finished(data, floats)
 

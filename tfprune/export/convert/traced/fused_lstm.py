@@ -52,6 +52,25 @@ def fused(model):
         )
 
 
+def largest(model, names):
+    """What the ops of layers are recognized by, for `lstm_names.told`.
+
+    Args:
+        model: a `keras.Model`.
+        names: the names of its layers that are one op each.
+
+    Returns:
+        List of `(path, list)`, the largest absolute weight of each gate.
+    """
+    found = []
+    for layer in values.layers(model):
+        if layer.name in names and _fits(layer):
+            gates = np.split(np.abs(np.asarray(layer.cell.kernel)), 4, axis=1)
+            path = "/".join(map(plain_names.plain, (model.name, layer.name)))
+            found.append((path, [float(gate.max()) for gate in gates]))
+    return found
+
+
 def _fits(layer):
     kind = type(layer)
     return (
