@@ -45,8 +45,7 @@ def rewrite(folder, manifest, samples):
     read = editor.read()
     if not read:
         return
-    seen = _seen(folder, manifest, samples, sorted(read))
-    if editor.mask(seen):
+    if editor.mask(seen(folder, manifest, samples, sorted(read))):
         path.write_bytes(graph.SerializeToString())
 
 
@@ -63,7 +62,7 @@ def _is_huge(node):
 
 
 @dataclasses.dataclass
-class _Seen:
+class Seen:
     """What a tensor was on all samples."""
 
     low: float = math.inf
@@ -80,12 +79,20 @@ class _Seen:
         self.width = array.shape[-1] if array.ndim else 1
 
 
-def _seen(folder, manifest, samples, names):
-    """`dict` from the names of tensors to `_Seen`."""
+def seen(folder, manifest, samples, names):
+    """What tensors are on samples.
+
+    Args:
+        folder, manifest, samples: as for `rewrite`.
+        names: list of the names of tensors.
+
+    Returns:
+        `dict` from these names to `Seen`; only of floats.
+    """
     import tensorflow as tf
 
     function, _ = converter.load(folder, {**manifest, "outputs": names})
-    found = {name: _Seen() for name in names}
+    found = {name: Seen() for name in names}
     for i in range(len(samples[0])):
         row = [tf.constant(np.array(array[i : i + 1])) for array in samples]
         for name, value in zip(names, function(*row), strict=True):

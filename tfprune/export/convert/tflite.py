@@ -19,6 +19,7 @@ from tfprune.export.convert import calibration_checks
 from tfprune.export.convert import converter
 from tfprune.export.convert import failures
 from tfprune.export.convert import graph_file
+from tfprune.export.convert import joint_ranges
 from tfprune.export.convert import masked_scores
 from tfprune.export.convert import signature as signatures
 from tfprune.export.convert import states
@@ -202,6 +203,8 @@ def export_tflite(
         ]
         if samples:
             masked_scores.rewrite(folder, manifest, samples)
+            wide = "int16" in mode.interfaces
+            joint_ranges.rewrite(folder, manifest, samples, wide)
         request = {
             "folder": str(folder),
             "manifest": manifest,

@@ -48,11 +48,7 @@ def _limits(graph, outputs):
     import tensorflow as tf
 
     constants = {node.name for node in graph.node if node.op == "Const"}
-    same = _same(graph)
-    uses = collections.Counter(same[_tensor(x)] for x in outputs)
-    for node in graph.node:
-        if same[node.name] == node.name:
-            uses.update({same[_tensor(x)] for x in node.input})
+    same, count = uses(graph, outputs)
     for node in list(graph.node):
         if (
             node.op not in _LIMITS
@@ -60,27 +56,44 @@ def _limits(graph, outputs):
         ):
             continue
         # A constant comes second.
-        a, b = sorted(node.input, key=lambda x: _tensor(x) in constants)
-        shared = (x for x in (a, b) if _tensor(x) not in constants)
-        if all(uses[same[_tensor(x)]] == 1 for x in shared):
+        a, b = sorted(node.input, key=lambda x: tensor(x) in constants)
+        shared = (x for x in (a, b) if tensor(x) not in constants)
+        if all(count[same[tensor(x)]] == 1 for x in shared):
             continue
         joined, first, second = _LIMITS[node.op]
         order = (a, b)
-        gap = _add(graph, node, "Sub", order[first], order[second])
-        over = _add(graph, node, "Relu", gap)
+        gap = add(graph, node, "Sub", order[first], order[second])
+        over = add(graph, node, "Relu", gap)
         node.op = joined
         del node.input[:]
         node.input.extend([a, over])
 
 
-def _same(graph):
-    """The first node that computes the same as a node, by their names.
+def uses(graph, outputs):
+    """How often the tensors of a graph are read.
 
-    The converter computes it once for all of them.
+    Args:
+        graph: `GraphDef`.
+        outputs: names of the model's output tensors, which are read once more.
+
+    Returns:
+        `(same, counts)`: a `dict` from the name of each node to the first one
+        that computes the same, which the converter computes for all of them,
+        and a `Counter` of the readers of those.
     """
+    same = _same(graph)
+    counts = collections.Counter(same[tensor(x)] for x in outputs)
+    for node in graph.node:
+        if same[node.name] == node.name:
+            counts.update({same[tensor(x)] for x in node.input})
+    return same, counts
+
+
+def _same(graph):
+    """The first node that computes the same as a node, by their names."""
     found, first = {}, {}
     for node in graph.node:
-        names = map(_tensor, node.input)
+        names = map(tensor, node.input)
         inputs = tuple(found.get(name, name) for name in names)
         attributes = sorted(
             (k, v.SerializeToString()) for k, v in node.attr.items()
@@ -90,12 +103,12 @@ def _same(graph):
     return found
 
 
-def _tensor(reference):
-    """The name of the node that makes a tensor."""
+def tensor(reference):
+    """The name of the node that makes a tensor, given what reads it."""
     return reference.lstrip("^").partition(":")[0]
 
 
-def _add(graph, like, op, *inputs):
+def add(graph, like, op, *inputs):
     """Adds a node of the type of another; returns its name."""
     node = graph.node.add(name=f"{like.name}/{op}", op=op)
     node.input.extend(inputs)

@@ -1,0 +1,138 @@
+"""Ranges of ops whose inputs and output have one scale in a quantized file.
+
+A choice of two tensors, in int8, gives both the range of what is chosen, and so
+clips them for all that reads them besides. In int16 the range of the first is
+that of all, which clips the second; and padding is clipped to the range of what
+it surrounds.
+"""
+
+import pathlib
+
+import numpy as np
+
+from tfprune.export.convert import converter
+from tfprune.export.convert import masked_scores
+from tfprune.export.convert.rewritten import own_scales
+from tfprune.export.convert.rewritten import plain_ops
+
+_CHOICES = ("Select", "SelectV2")
+
+
+def rewrite(folder, manifest, samples, wide):
+    """Changes the graph that is to be quantized, if it has such ops.
+
+    Args:
+        folder: of the graph and its weights.
+        manifest: `dict`, as of `graph_file.write`.
+        samples: list of arrays, the calibration data of each input.
+        wide: `bool`, whether activations are int16; else they are int8.
+    """
+    import tensorflow as tf
+
+    path = pathlib.Path(folder, converter.GRAPH)
+    graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    if wide:
+        found = [n for n in graph.node if _is_wide_choice(graph, n)]
+        for node in found:
+            _choose_by_arithmetic(graph, node)
+        pads = [n for n in graph.node if _pads_with_numbers(graph, n)]
+        for node in pads:
+            _pad_with_zeros(graph, node)
+        found += pads
+    else:
+        found = _shared_sides(graph, manifest["outputs"])
+        names = sorted({f"{node.name}:0" for node, _ in found})
+        seen = names and masked_scores.seen(folder, manifest, samples, names)
+        for node, place in found:
+            _limit(graph, node, place, seen[f"{node.name}:0"])
+    if found:
+        path.write_bytes(graph.SerializeToString())
+
+
+def _shared_sides(graph, outputs):
+    """`[(node, place)]` of inputs of choices that others read, too."""
+    same, uses = own_scales.uses(graph, outputs)
+    constants = {node.name for node in graph.node if node.op == "Const"}
+    found = []
+    for node in graph.node:
+        if node.op in _CHOICES and _is_float(node):
+            for place in (1, 2):
+                name = own_scales.tensor(node.input[place])
+                if name not in constants and uses[same[name]] > 1:
+                    found.append((node, place))
+    return found
+
+
+def _limit(graph, node, place, seen):
+    """Gives an input a range of its own, that of what is chosen."""
+    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
+    if not low < high:
+        return
+    limited = graph.node.add(
+        name=f"{node.name}/limited_{place}", op="FakeQuantWithMinMaxArgs"
+    )
+    limited.input.append(node.input[place])
+    limited.attr["min"].f, limited.attr["max"].f = low, high
+    limited.attr["num_bits"].i = 8
+    node.input[place] = limited.name
+
+
+def _is_wide_choice(graph, node):
+    """Whether an op chooses of two tensors that are both computed."""
+    if node.op not in _CHOICES or not _is_float(node):
+        return False
+    constants = {other.name for other in graph.node if other.op == "Const"}
+    sides = map(own_scales.tensor, node.input[1:3])
+    return not any(name in constants for name in sides)
+
+
+def _pads_with_numbers(graph, node):
+    """Whether an op pads a tensor with something else than zeros."""
+    import tensorflow as tf
+
+    if node.op != "PadV2" or not _is_float(node):
+        return False
+    name = own_scales.tensor(node.input[2])
+    value = next(other for other in graph.node if other.name == name)
+    if value.op != "Const":
+        return True
+    return bool(tf.make_ndarray(value.attr["value"].tensor).any())
+
+
+def _choose_by_arithmetic(graph, node):
+    """where(c, a, b) becomes b + c (a - b)."""
+    import tensorflow as tf
+
+    condition, first, second = node.input
+    cast = graph.node.add(name=f"{node.name}/cast", op="Cast")
+    cast.input.append(condition)
+    cast.attr["SrcT"].type = tf.bool.as_datatype_enum
+    cast.attr["DstT"].CopyFrom(node.attr["T"])
+    gap = own_scales.add(graph, node, "Sub", first, second)
+    part = own_scales.add(graph, node, "Mul", cast.name, gap)
+    node.op = "AddV2"
+    node.input[:] = [second, part]
+
+
+def _pad_with_zeros(graph, node):
+    """Pads with zeros what lies above or below the padding."""
+    source, widths, value = node.input
+    below = own_scales.add(graph, node, "Sub", source, value)
+    zero = plain_ops.add_constant(
+        graph, f"{node.name}/nothing", np.float32(0), node.attr["T"].type
+    )
+    padded = graph.node.add(name=f"{node.name}/above", op="PadV2")
+    for key, attribute in node.attr.items():
+        padded.attr[key].CopyFrom(attribute)
+    padded.input.extend([below, widths, zero])
+    kind = node.attr["T"].type
+    node.attr.clear()
+    node.attr["T"].type = kind
+    node.op = "AddV2"
+    node.input[:] = [padded.name, value]
+
+
+def _is_float(node):
+    import tensorflow as tf
+
+    return tf.as_dtype(node.attr["T"].type).is_floating

@@ -1,0 +1,71 @@
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.export.file import model_file
+from tfprune.export.run import interpreter
+from tfprune_test.export import small_models
+
+OPS = keras.ops
+X = np.random.default_rng(0).normal(size=(150, 8, 6)).astype("float32")
+
+
+def dense(x):
+    return keras.layers.Dense(4)(x)
+
+
+def below(inputs, x):
+    """A condition that reads what is chosen from."""
+    del inputs
+    return OPS.where(x > 0.3, 0.0, x)
+
+
+def larger(inputs, x):
+    return OPS.where(inputs[..., :4] > 0, x, 5 * x)
+
+
+def of_two(inputs, x):
+    return OPS.where(inputs[..., :4] > 0, dense(inputs), 5 * dense(inputs)) + x
+
+
+def padded(inputs, x):
+    del inputs
+    return OPS.pad(x, [[0, 0], [1, 1], [0, 0]], constant_values=30.0)
+
+
+class JointRangesTest(parameterized.TestCase):
+    def exported(self, function, mode):
+        """The ops of a file whose outputs are those of the model."""
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((8, 6))
+        x = dense(inputs)
+        model = keras.Model(inputs, [function(inputs, x), 1.5 * x])
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        small_models.export(model, path, mode, X)
+        wanted = small_models.predictions(model, [X])
+        found = interpreter.run(path, X, "micro")
+        for one, other in zip(found, wanted, strict=True):
+            off = np.abs(one - other) > 0.03 * np.ptp(other)
+            # Conditions turn where numbers are near their limit.
+            self.assertLess(off.mean(), 0.01)
+        return model_file.read(path).ops
+
+    @parameterized.product(
+        function=[below, larger, of_two, padded], mode=["int8", "int16x8"]
+    )
+    def test_nothing_is_clipped(self, function, mode):
+        self.exported(function, mode)
+
+    def test_a_choice_stays_one_op(self):
+        ops = self.exported(larger, "int8")
+        self.assertEqual(ops["SELECT_V2"], 1)
+        # The condition's input, and the side that others read.
+        self.assertLessEqual(ops.get("QUANTIZE", 0), 2)
+        ops = self.exported(larger, "int16x8")
+        self.assertNotIn("SELECT_V2", ops)
+
+
+if __name__ == "__main__":
+    parameterized.absltest.main()
