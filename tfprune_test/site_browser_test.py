@@ -1,6 +1,7 @@
 """The site in a real browser: no error, no page too wide, search works.
 
-Runs where `make docs` has built it, `playwright` and Chromium are installed.
+And no block of code is left as text. Runs where `make docs` has built it,
+`playwright` and Chromium are installed.
 """
 
 import pathlib
@@ -22,6 +23,15 @@ PAGES = (
     "reference/criteria.html",
     "results/index.html",
 )
+
+
+@pytest.mark.skipif(not SITE.exists(), reason="make docs has not built it")
+class PagesTest(absltest.TestCase):
+    def test_every_block_of_code_is_one(self):
+        pages = sorted(SITE.rglob("*.html"))
+        self.assertNotEmpty(pages)
+        broken = [page.name for page in pages if "```" in page.read_text()]
+        self.assertEmpty(broken)
 
 
 @pytest.mark.slow
