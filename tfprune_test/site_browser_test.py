@@ -82,6 +82,22 @@ class SiteTest(parameterized.TestCase):
         self.assertLessEqual(wide, width)
         self.assertEmpty(errors)
 
+    @parameterized.parameters("microcontrollers.html", "from_tfmot.html")
+    def test_names_in_tables_stay_whole_on_a_phone(self, page):
+        tab, _ = self.open(page, width=400)
+        names = tab.eval_on_selector_all(
+            "article table:not([class]) code",
+            """all => all.map(
+              name => [name.textContent, name.getClientRects().length])""",
+        )
+        names = [pair for pair in names if pair[0].isidentifier()]
+        self.assertNotEmpty(names)
+        self.assertEqual({lines for _, lines in names}, {1}, names)
+        widths = tab.eval_on_selector_all(
+            "article td:first-child", "all => all.map(td => td.offsetWidth)"
+        )
+        self.assertLessEqual(max(widths), 200)
+
     def test_in_the_dark_it_is_dark(self):
         tab, errors = self.open("index.html", scheme="dark")
         color = tab.evaluate("getComputedStyle(document.body).backgroundColor")
