@@ -1,6 +1,7 @@
 """The site in a real browser: no error, no page too wide, search works.
 
-Runs where `make docs` has built it, `playwright` and Chromium are installed.
+And no block of code is left as text. Runs where `make docs` has built it,
+`playwright` and Chromium are installed.
 """
 
 import pathlib
@@ -22,6 +23,15 @@ PAGES = (
     "reference/criteria.html",
     "results/index.html",
 )
+
+
+@pytest.mark.skipif(not SITE.exists(), reason="make docs has not built it")
+class PagesTest(absltest.TestCase):
+    def test_every_block_of_code_is_one(self):
+        pages = sorted(SITE.rglob("*.html"))
+        self.assertNotEmpty(pages)
+        broken = [page.name for page in pages if "```" in page.read_text()]
+        self.assertEmpty(broken)
 
 
 @pytest.mark.slow
@@ -71,6 +81,22 @@ class SiteTest(parameterized.TestCase):
         wide = tab.evaluate("document.documentElement.scrollWidth")
         self.assertLessEqual(wide, width)
         self.assertEmpty(errors)
+
+    @parameterized.parameters("microcontrollers.html", "from_tfmot.html")
+    def test_names_in_tables_stay_whole_on_a_phone(self, page):
+        tab, _ = self.open(page, width=400)
+        names = tab.eval_on_selector_all(
+            "article table:not([class]) code",
+            """all => all.map(
+              name => [name.textContent, name.getClientRects().length])""",
+        )
+        names = [pair for pair in names if pair[0].isidentifier()]
+        self.assertNotEmpty(names)
+        self.assertEqual({lines for _, lines in names}, {1}, names)
+        widths = tab.eval_on_selector_all(
+            "article td:first-child", "all => all.map(td => td.offsetWidth)"
+        )
+        self.assertLessEqual(max(widths), 200)
 
     def test_in_the_dark_it_is_dark(self):
         tab, errors = self.open("index.html", scheme="dark")

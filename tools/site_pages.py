@@ -36,6 +36,8 @@ _README_PARTS = {
 # run before the theme's own scripts.
 _FOREIGN = re.compile(r"https://unpkg\.com/iframe-worker/shim")
 _OWN = "javascripts/file_worker.js"
+# The backend beside a block's language, which the site takes for a paragraph.
+_BACKEND = re.compile(r"^(```python) \w+$", re.M)
 # The dash that mkdocstrings puts where no type stands before it.
 _DASH = re.compile(r"(doc-section-item field-body\">\s*)–\s")
 
@@ -73,12 +75,12 @@ def on_config(config):
 
 
 def on_page_markdown(markdown, page, **kwargs):
-    """Fills in the parts of the README that a page asks for."""
+    """Fills in parts of the README, leaves out the backends of blocks."""
     readme = (ROOT / "README.md").read_text()
     for name, pattern in _README_PARTS.items():
         part = re.search(pattern, readme, re.M | re.S)[0].strip()
         markdown = markdown.replace(f"<!-- README: {name} -->", _moved(part))
-    return markdown
+    return _BACKEND.sub(r"\1", markdown)
 
 
 def on_post_page(output, page, config):

@@ -24,8 +24,8 @@ class TensorError:
             there is no difference.
         error: float, root mean squared difference, relative to the root mean
             square of the float values.
-        clipped: float in [0, 1], fraction of values at an end of the integer
-            range.
+        clipped: float in [0, 1], fraction of the float values beyond the
+            integer range, which calibration chose too narrow for them.
     """
 
     name: str
@@ -105,12 +105,13 @@ def quantization_error(
             strict=True,
         )
         for found, exact in pairs:
-            for name, (values, share) in found.items():
+            for name, (values, low, high) in found.items():
                 if name in exact and exact[name][0].shape == values.shape:
                     wanted = exact[name][0]
                     signal[name] += float(np.square(wanted).sum())
                     noise[name] += float(np.square(values - wanted).sum())
-                    clipped[name].append(share)
+                    beyond = (wanted < low) | (wanted > high)
+                    clipped[name].append(np.mean(beyond))
     if not signal:
         raise ValueError(
             "Two files of one model are required. Received: "

@@ -24,7 +24,7 @@ _HEADINGS = {
     "flash_bytes": "flash",
     "ram_bytes": "RAM",
     "image_bytes": "image",
-    "latency": "latency",
+    "latency": "microseconds",
 }
 
 
@@ -33,8 +33,8 @@ class Round:
     """One network, as it was predicted and as its file came out.
 
     Attributes:
-        predicted, measured: `dict`s from the names of limits to bytes, or
-            microseconds.
+        predicted, measured: `dict`s from the names of limits to bytes, and
+            for `latency` to microseconds, or instructions of a `target`.
     """
 
     predicted: dict[str, float]
@@ -56,11 +56,13 @@ class Fit(printed.Printed):
         model: the pruned model, not fine-tuned.
         path: `str`, its int8 file.
         rounds: tuple of `Round`, the last of which fits.
+        target: `str`, the core whose instructions are the latency, or `None`.
     """
 
     model: typing.Any
     path: str
     rounds: tuple[Round, ...]
+    target: str | None = None
 
     def tables(self):
         """A list of one `tables.Table`."""
@@ -69,9 +71,12 @@ class Fit(printed.Printed):
     def table(self):
         """A `tables.Table` with a row for each round."""
         names = list(self.rounds[0].measured)
+        headings = dict(_HEADINGS)
+        if self.target is not None:
+            headings["latency"] = "instructions"
         header, rows = ["round"], []
         for name in names:
-            header += [f"{_HEADINGS[name]} predicted", "measured", "error"]
+            header += [f"{headings[name]} predicted", "measured", "error"]
         for number, found in enumerate(self.rounds, start=1):
             errors, row = found.errors(), [str(number)]
             for name in names:
@@ -99,19 +104,20 @@ def fit_target(
     """Prunes until the int8 file meets limits on flash, RAM and latency.
 
     Flash is the size of the file, RAM the tensor arena that TFLite Micro needs
-    with the chosen kernels, latency the time on TFLite on this machine. A
-    fraction of latency is relative to the dense model's int8 file, measured in
-    alternation. Each round prunes by the prediction, exports, measures, and
-    corrects the next prediction. The first file that fits is kept. Fine-tune
-    the model afterwards and export it again. RAM depends only on shapes; flash
-    may grow slightly, because identical tensors, such as the biases of an
-    untrained model, are stored once.
+    with the chosen kernels, the image the file and the code that runs it,
+    latency the time on TFLite on this machine, or with the budget's `target`
+    the instructions on that core. A fraction of the time is relative to the
+    dense model's int8 file, measured in alternation. Each round prunes by the
+    prediction, exports, measures, and corrects the next prediction. The first
+    file that fits is kept. Fine-tune the model afterwards and export it again.
+    RAM depends only on shapes; flash may grow slightly, because identical
+    tensors, such as the biases of an untrained model, are stored once.
 
     Args:
         model: a built `keras.Model` on the TensorFlow backend; not changed.
-        budget: a `tfprune.Budget` with `flash_bytes`, `ram_bytes` or
-            `latency`, whose table must be of int8 files; other limits apply
-            too.
+        budget: a `tfprune.Budget` with `flash_bytes`, `ram_bytes`,
+            `image_bytes` or `latency`, whose table must be of int8 files;
+            other limits apply too.
         calibration: as for `tfprune.export_tflite`.
         path: `str` or path-like, the .tflite file to write.
         criterion, data: as for `tfprune.prune`.
@@ -141,9 +147,8 @@ def fit_target(
     if not limits:
         raise ValueError(
             "A budget with `flash_bytes`, `ram_bytes`, `image_bytes` or "
-            "`latency` is "
-            f"required. Received: budget={budget}. For other limits use "
-            "`tfprune.prune`."
+            f"`latency` is required. Received: budget={budget}. For other "
+            "limits use `tfprune.prune`."
         )
     if "latency" in limits and budget.latency_table.quantize != "int8":
         raise ValueError(
@@ -179,7 +184,7 @@ def fit_target(
             seen.append(found)
             if all(found.measured[k] <= n for k, n in ceilings.items()):
                 atomic.write({path: file.read_bytes()})
-                return Fit(small, str(path), tuple(seen))
+                return Fit(small, str(path), tuple(seen), budget.target)
             aims = {
                 k: _aim(found, k, ceiling, aims[k])
                 for k, ceiling in ceilings.items()

@@ -120,7 +120,7 @@ def _profile(graph, qualities):
     everything = np.ones(graph.size, bool)
     usage = meter.over_time("ram_bytes")
     timeline = _timeline(usage, everything, graph)
-    peak = max(timeline, key=lambda moment: moment.bytes)
+    peak = max(timeline, key=lambda moment: moment.fullness)
     return profiles.Profile(
         graph.model.name,
         meter.cost(),

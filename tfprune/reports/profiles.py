@@ -70,6 +70,11 @@ class Moment:
     bytes: int
     alive: tuple[ArenaTensor, ...]
 
+    @property
+    def fullness(self):
+        """Largest at the peak: where gaps lie below, more live bytes count."""
+        return self.bytes, sum(tensor.bytes for tensor in self.alive)
+
 
 @dataclasses.dataclass(frozen=True)
 class Line:

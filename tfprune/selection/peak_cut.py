@@ -95,6 +95,9 @@ def describe(usage, keep, graph):
 def at_peak(usage, keep, graph):
     """Returns what occupies memory at its peak.
 
+    A tensor above a gap reaches as high as when the gap is full: of steps that
+    reach equally high, the one with the most live bytes is the peak.
+
     Args:
         usage, keep, graph: as for `describe`.
 
@@ -103,8 +106,10 @@ def at_peak(usage, keep, graph):
         then, and a list with `(layer, shape)` of each live tensor: the layer
         that made it, and its shape without the batch axis.
     """
-    steps = over_time(usage, keep, graph)
-    load, running, alive = max(steps, key=lambda step: step[0])
+    load, running, alive = max(
+        over_time(usage, keep, graph),
+        key=lambda step: (step[0], sum(size for *_, size in step[2])),
+    )
     return load, running, [(maker, shape) for maker, shape, _ in alive]
 
 

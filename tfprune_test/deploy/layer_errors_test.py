@@ -1,3 +1,4 @@
+import pathlib
 import tempfile
 
 import keras
@@ -8,6 +9,7 @@ from absl.testing import parameterized
 
 from tfprune.deploy import layer_errors
 from tfprune.export.convert import tflite
+from tfprune_test.export import hand_made
 
 LAYERS = keras.layers
 
@@ -55,6 +57,21 @@ class QuantizationErrorTest(parameterized.TestCase):
             )
             self.assertBetween(tensor.sqnr, 10, 80)
             self.assertBetween(tensor.clipped, 0, 0.2)
+
+    def test_clipped_is_what_lies_beyond_a_range(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        paths = folder / "int8.tflite", folder / "float.tflite"
+        for path, dtype in zip(paths, ("int8", "float32"), strict=True):
+            sketch = hand_made.Sketch()
+            steps = ([0.5], [0]) if dtype == "int8" else None
+            x, y = (sketch.tensor(n, (1, 6), dtype, steps) for n in "xy")
+            sketch.op("RELU", [x], [y])
+            path.write_bytes(sketch.data([x], [y]))
+        # -64 to 63.5 can be held, and a quarter more is rounded to them.
+        x = np.array([[-64.2, -70.0, 1.0, 63.5, 63.7, 80.0]], "float32")
+        found = layer_errors.quantization_error(*paths, x)
+        shares = {t.name: t.clipped for t in found.tensors}
+        self.assertEqual(shares, {"x": 2 / 6, "y": 1 / 6})
 
     def test_the_worst_are_named_first(self):
         worst = self.errors.worst(2)

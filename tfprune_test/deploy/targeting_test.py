@@ -80,6 +80,16 @@ class PeakTest(absltest.TestCase):
             cut_lib.choose(graph, budget_lib.Budget(ram_bytes=1000))
 
 
+class FitTest(parameterized.TestCase):
+    @parameterized.parameters(
+        (None, "microseconds"), ("cortex-m55", "instructions")
+    )
+    def test_the_table_says_what_latency_is_in(self, target, unit):
+        one = targeting.Round({"latency": 50}, {"latency": 60})
+        found = targeting.Fit(None, "model.tflite", (one,), target)
+        self.assertIn(f"{unit} predicted", str(found))
+
+
 class BoardTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()

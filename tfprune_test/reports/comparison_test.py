@@ -14,6 +14,7 @@ from tfprune.reports import profiles
 from tfprune.reports.html import provenance
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
+from tfprune.selection import peak_cut
 from tfprune.surgery import pruning
 
 
@@ -29,6 +30,18 @@ def net(filters=4, name="net"):
         ],
         name=name,
     )
+
+
+def residual():
+    """While `stem` runs, its output lies above a gap for two others."""
+    inputs = keras.Input((8, 8, 1))
+    stem, one, two = (
+        keras.layers.Conv2D(8, 3, padding="same", name=name)
+        for name in ("stem", "one", "two")
+    )
+    x = stem(inputs)
+    outputs = keras.layers.Add()([x, two(one(x))])
+    return keras.Model(inputs, outputs)
 
 
 class Mystery(keras.layers.Layer):
@@ -51,6 +64,19 @@ class ProfileTest(parameterized.TestCase):
         self.assertEqual(total.channels, 4)
         self.assertEqual(total.weight_bytes, 4 * params)
         self.assertEqual(total.peak_bytes, 4 * 8 * 8 * (3 + 4))
+
+    def test_the_peak_is_where_most_is_alive(self):
+        found = comparison.profile(residual())
+        self.assertEqual(found.running, "two")
+        names = [layer for layer, _ in found.at_peak]
+        self.assertEqual(names, ["stem", "one", "two"])
+        page = found.to_html()
+        self.assertIn("alive at the peak, while two runs", page)
+        self.assertIn("bytes, while two runs.", page)
+        graph = read.channel_graph(residual())
+        usage = counting.Meter(graph).over_time("ram_bytes")
+        told = peak_cut.describe(usage, np.ones(graph.size, bool), graph)
+        self.assertIn("while 'two' runs", told)
 
     def test_both_micronet_scores_are_reported(self):
         found = comparison.profile(net())

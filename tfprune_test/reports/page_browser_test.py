@@ -166,6 +166,19 @@ class BrowserTest(parameterized.TestCase):
         self.assertLen(page.query_selector_all("script"), 1)
 
     @parameterized.parameters("full", "deep", "two")
+    def test_a_number_and_its_unit_share_a_line(self, name):
+        page, _ = self.opened(name, PHONE)
+        lines = page.eval_on_selector_all(
+            ".numbers b",
+            """all => all.map(number => {
+              const range = document.createRange();
+              range.selectNodeContents(number);
+              return range.getClientRects().length;
+            })""",
+        )
+        self.assertEqual(set(lines), {1})
+
+    @parameterized.parameters("full", "deep", "two")
     def test_letters_can_be_read_on_a_phone(self, name):
         page, _ = self.opened(name, PHONE)
         heights = page.eval_on_selector_all(

@@ -34,7 +34,7 @@ def ranges(path, samples):
     found = {}
     for tensors in litert.intermediate(path, samples, "builtin"):
         for name in names & tensors.keys():
-            values, _ = tensors[name]
+            values, *_ = tensors[name]
             low, high = values.min(), values.max()
             if name in found:
                 low = min(low, found[name]["min"].item())

@@ -137,8 +137,8 @@ def intermediate(path, x, kernels="reference"):
 
     Yields:
         For each sample, a `dict` from the name of a tensor to
-        `(values, clipped)`: its real values, and the share of them at an end
-        of the integer range, 0 for floats.
+        `(values, low, high)`: its real values, and those between which its
+        integers round, infinite for floats; what lies beyond is clipped.
     """
     file = model_file.read(path)
     columns = file.encode(x)
@@ -171,12 +171,13 @@ def _prepared(path):
 
 
 def _real(detail, values):
-    """The real values of a tensor, and the share of them that is clipped."""
+    """The real values of a tensor, and the ends of what it can hold."""
     scale, zero_point = detail["quantization"]
     if not scale:
-        return values.astype("float32"), 0.0
+        return values.astype("float32"), -np.inf, np.inf
     limits = np.iinfo(values.dtype)
-    # If the range starts at 0, its lower end is a plain zero, as after a ReLU.
-    low = (values == limits.min) & (zero_point != limits.min)
-    clipped = np.mean(low | (values == limits.max))
-    return (values.astype("float32") - zero_point) * scale, float(clipped)
+    return (
+        (values.astype("float32") - zero_point) * scale,
+        (limits.min - 0.5 - zero_point) * scale,
+        (limits.max + 0.5 - zero_point) * scale,
+    )

@@ -290,7 +290,7 @@ def _timeline(style, profile, high, page):
     )
     loads = [moment.bytes for moment in profile.timeline]
     panel.line(list(zip(steps, loads, strict=True)), f"s-{style}", steps=True)
-    fullest = max(steps, key=lambda step: loads[step])
+    fullest = max(steps, key=lambda step: profile.timeline[step].fullness)
     panel.level(loads[fullest], f"peak {loads[fullest]:,}")
     panel.bands(
         [
@@ -317,7 +317,7 @@ def _moment(moment):
 
 
 def _peak(style, profile, page):
-    moment = max(profile.timeline, key=lambda m: m.bytes)
+    moment = max(profile.timeline, key=lambda m: m.fullness)
     alive = sorted(moment.alive, key=lambda tensor: -tensor.bytes)
     rest = moment.bytes - sum(tensor.bytes for tensor in alive)
     rows = [

@@ -42,20 +42,24 @@ class LitertTest(parameterized.TestCase):
         self.assertEqual(litert.kernels(path), "xnnpack")
         self.assertEqual(litert.open_file(path, "builtin")[1], "builtin")
 
-    def test_inner_tensors_and_what_is_clipped(self):
+    def test_inner_tensors_and_what_they_hold(self):
         path = self.path(clipped_below(([0.5], [0])))
         x = np.array([[1.0, -2.0, 100.0]], "float32")
         (found,) = litert.intermediate(path, x)
-        values, clipped = found["y"]
+        values, *ends = found["y"]
         np.testing.assert_array_equal(values, [[1.0, 0.0, 63.5]])
-        self.assertAlmostEqual(clipped, 1 / 3)
+        self.assertEqual(ends, [-64.25, 63.75])
+        (found,) = litert.intermediate(self.path(clipped_below()), x)
+        values, *ends = found["y"]
+        np.testing.assert_array_equal(values, [[1.0, 0.0, 100.0]])
+        self.assertEqual(ends, [-np.inf, np.inf])
 
-    def test_a_range_from_zero_clips_only_above(self):
+    def test_a_range_from_zero(self):
         detail = {"quantization": (0.5, -128)}
         stored = np.array([-128, -128, 0, 127], "int8")
-        values, clipped = litert._real(detail, stored)
+        values, *ends = litert._real(detail, stored)
         np.testing.assert_array_equal(values, [0.0, 0.0, 64.0, 127.5])
-        self.assertEqual(clipped, 0.25)
+        self.assertEqual(ends, [-0.25, 127.75])
 
     def test_times_of_files_in_turns(self):
         path = self.path(clipped_below())
