@@ -165,8 +165,20 @@ class PruningWrapper(keras.layers.Wrapper):
         listed = self.layer.variables + self.layer.metrics_variables
         return listed + values_lib.states(self.layer)
 
+    def _check_kernels(self):
+        """Raises a `ValueError` if the layer has another weight by now."""
+        for name, slot in self.slots.items():
+            if weights.variable(self.layer, name) is not slot.kernel:
+                raise ValueError(
+                    "A wrapped layer must keep the weight that the method acts "
+                    f"on. Received: layer {self.layer.name!r}, whose {name!r} "
+                    "has been replaced, as quantize() and enable_lora() do. "
+                    "Call them on what tfprune.strip or tfprune.unwrap returns."
+                )
+
     def _values(self, training):
         """Pairs of each variable of the layer and its effective value."""
+        self._check_kernels()
         values = [(v, v.value) for v in self._layer_variables()]
         for slot in self.slots.values():
             if slot.kernel is not None:
@@ -208,6 +220,7 @@ class PruningWrapper(keras.layers.Wrapper):
 
     def folded(self):
         """Returns the inference values of weights and outputs, a `dict`."""
+        self._check_kernels()
         return {
             name: self.method.fold(slot)
             for name, slot in self.slots.items()

@@ -208,8 +208,8 @@ def _choose(model, method, where):
     if odd:
         logging.warning(
             "These layers are not wrapped, because their weights are quantized "
-            "or sums (LoRA): %s. Wrap the model before model.quantize() and "
-            "enable_lora().",
+            "or sums (LoRA): %s. Wrap, train and strip the model before "
+            "model.quantize() and enable_lora().",
             ", ".join(odd),
         )
     return chosen
@@ -222,7 +222,8 @@ def _refuse_odd(layers):
         raise ValueError(
             "Weights must be plain to be wrapped. Received: layers with "
             f"weights that are quantized or sums (LoRA): {', '.join(odd)}. "
-            "Wrap the model before model.quantize() and enable_lora()."
+            "Wrap, train and strip the model before model.quantize() and "
+            "enable_lora()."
         )
 
 

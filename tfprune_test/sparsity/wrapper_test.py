@@ -14,6 +14,8 @@ from tfprune.patterns import weight_patterns
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights
 from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
+from tfprune.surgery import stripping
 
 pytestmark = pytest.mark.any_backend
 
@@ -500,6 +502,21 @@ class ErrorsTest(parameterized.TestCase):
     def test_no_method(self):
         with self.assertRaisesRegex(ValueError, "'masked'. Registered:.*mask"):
             wrapper_lib.PruningWrapper(layers.Dense(4), "masked")
+
+    @parameterized.parameters(
+        lambda model: model.layers[0].layer.quantize("int8"),
+        lambda model: model.layers[0].layer.enable_lora(2),
+    )
+    def test_a_weight_that_was_replaced(self, replace):
+        model = keras.Sequential([keras.Input((8,)), layers.Dense(4)])
+        model = wrapping.wrap(model, masked.Masked())
+        replace(model)
+        for use in (model, wrapper_lib.sparsity, stripping.strip):
+            argument = np.ones((1, 8)) if use is model else model
+            with self.assertRaisesRegex(
+                ValueError, "'dense.*'kernel'.*replaced.*enable_lora.*strip"
+            ):
+                use(argument)
 
     def test_a_learned_method_refuses_a_schedule(self):
         with self.assertRaisesRegex(ValueError, "Received: Scaled"):
