@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
+from tfprune.methods import autoprune
+from tfprune.methods import bitpruning
 from tfprune.methods import masked
+from tfprune.methods import soft_threshold
 from tfprune.patterns import weight_patterns
+from tfprune.sparsity import chain
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights
 from tfprune.sparsity import wrapper as wrapper_lib
@@ -277,6 +281,26 @@ class StateTest(parameterized.TestCase):
         self.assertAlmostEqual(
             float(sum(plain.losses)), float(sum(wrapped.losses)), places=4
         )
+
+    @parameterized.parameters(
+        (masked.Masked(), True),
+        (chain.Chain((masked.Masked(), bitpruning.BitPruning(0, 2))), True),
+        (bitpruning.BitPruning(gamma=0, weights=2), False),
+        (autoprune.AutoPrune(mu=0), False),
+        (soft_threshold.SoftThreshold(initial=-1), False),
+    )
+    def test_regularizers_see_scheduled_masks_alone(self, method, scheduled):
+        dense = layers.Dense(4, kernel_regularizer=keras.regularizers.L1(1))
+        wrapper = wrapper_lib.PruningWrapper(dense, method)
+        wrapper.build((None, 8))
+        for slot in wrapper.slots.values():
+            for name, variable in slot.variables.items():
+                if name.endswith(("mask", "indicator")):
+                    variable.assign(np.arange(32).reshape(8, 4) % 2)
+        expected = np.abs(to_numpy(dense.kernel))
+        if scheduled:
+            expected = expected[:, 1::2]
+        np.testing.assert_allclose(sum(wrapper.losses), expected.sum(), 1e-5)
 
     def test_what_spectral_normalization_changes_is_added_to_the_dense(self):
         make = lambda: layers.SpectralNormalization(layers.Dense(4))  # noqa: E731
