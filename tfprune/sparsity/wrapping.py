@@ -60,7 +60,9 @@ def wrap(
 
     The copy gives the same outputs until it is trained, unless the method
     quantizes. It has the layers, names, weights and settings of the original,
-    which is not changed.
+    which is not changed. A `keras.models.clone_model` of the copy lacks what
+    methods learn here about the model, such as which channels can go: clone the
+    plain model and wrap the clone, or save and load the copy.
 
     Args:
         model: a built `keras.Model`: Functional, Sequential, or subclassed
