@@ -90,6 +90,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._step = self._batch = 0
         self._next = None
         self._measured = None  # the step at which the logs were measured
+        self._untold = None
 
     def on_train_begin(self, logs=None):
         self._measured = None
@@ -98,24 +99,26 @@ class PruneOnSchedule(keras.callbacks.Callback):
             steps /= _batches_per_step(self.model.optimizer)
         self._resolved = self.schedule.resolved(steps)
         self._check()
-        self._warn_of_no_update(steps)
+        self._untold = steps  # until the first epoch, whose number tells more
 
     def _check(self):
         """Raises now the errors that would stop the training later."""
         highest = self._resolved.highest()
         for method, slots in _scheduled(self.model):
             method.check(highest, self.budget)
-            method.check_training(self.model, slots, self.data)
+            method.check_training(
+                self.model, slots, highest, self.budget, self.data
+            )
 
-    def _warn_of_no_update(self, steps):
+    def _warn_of_no_update(self, steps, epochs):
         """Says before the training that it will end before the first update.
 
         Args:
             steps: number of steps in an epoch, if that is known.
+            epochs: number of epochs.
         """
         start = _step_of(self.model)
-        epochs = self.params.get("epochs")
-        if not steps or not epochs or wrapper_lib.sparsity(self.model):
+        if not steps or wrapper_lib.sparsity(self.model):
             return
         end = start + int(steps * epochs)
         due = self._resolved.due(start, self._last(start))
@@ -131,6 +134,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
         )
 
     def on_epoch_begin(self, epoch, logs=None):
+        steps, self._untold = self._untold, None
+        self._warn_of_no_update(steps, self.params.get("epochs", 0) - epoch)
         self._look(batch=-1)
 
     def on_train_batch_end(self, batch, logs=None):

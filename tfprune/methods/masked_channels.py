@@ -99,23 +99,23 @@ class MaskedChannels(method_lib.Method):
         graph = read.channel_graph(model)
         keep = np.ones(graph.size, bool)
         if sparsity > 0:
-            if budget is None:
-                budget = budget_lib.Budget(**{self.of: 1.0 - sparsity})
-                sparsity = 1.0
-            budget = _on_the_way(budget, sparsity, graph)
-            keep = self._choose(graph, slots, budget, data)
+            criterion = score.as_criterion(self.criterion)
+            scores = score.channel_scores(graph, criterion, data)
+            keep = self._choose(graph, slots, scores, sparsity, budget)
+            keep = criterion.refine(graph, keep)
+            keep[_read_elsewhere(graph, slots)] = True
         for slot in slots:
             slot["mask"].assign(_mask(graph, slot, keep) & slot.nonzero)
 
-    def _choose(self, graph, slots, budget, data):
+    def _choose(self, graph, slots, scores, sparsity, budget):
+        if budget is None:
+            budget = budget_lib.Budget(**{self.of: 1.0 - sparsity})
+            sparsity = 1.0
         criterion = score.as_criterion(self.criterion)
-        scores = score.channel_scores(graph, criterion, data)
-        elsewhere = _read_elsewhere(graph, slots)
-        scores[elsewhere] = np.inf
-        keep = select.by_budget(
+        return select.by_budget(
             graph,
-            scores,
-            budget,
+            np.where(_read_elsewhere(graph, slots), np.inf, scores),
+            _on_the_way(budget, sparsity, graph),
             self.ranking,
             self.normalize or criterion.normalize,
             min_channels=self.min_channels,
@@ -123,9 +123,6 @@ class MaskedChannels(method_lib.Method):
             skip=self.skip,
             target=self.target,
         )
-        keep = criterion.refine(graph, keep)
-        keep[elsewhere] = True
-        return keep
 
     def figures(self, model, slots):
         graph = read.channel_graph(model)
@@ -139,7 +136,14 @@ class MaskedChannels(method_lib.Method):
                 "Give a sparsity below 1."
             )
 
-    def check_training(self, model, slots, data=None):
+    def check_training(self, model, slots, sparsity, budget=None, data=None):
+        self._check_data(model, data)
+        if sparsity > 0:
+            # How far pruning can go does not depend on the scores.
+            graph = read.channel_graph(model)
+            self._choose(graph, slots, np.ones(graph.size), sparsity, budget)
+
+    def _check_data(self, model, data):
         entry = _entry(self.criterion)
         if entry is None or entry.data == criterion_lib.NOTHING:
             return

@@ -78,7 +78,7 @@ class RigL(method_lib.Method):
             keras.ops.zeros_like(kernel), slot["gradient"].value
         )
 
-    def check_training(self, model, slots, data=None):
+    def check_training(self, model, slots, sparsity, budget=None, data=None):
         _trained(slots)
         optimizer = model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)

@@ -69,9 +69,10 @@ def by_erk(units, shapes, sparsity):
     """Keeps small kernels denser; see `erk_densities`."""
     sizes = [u.size for u in units]
     densities = erk_densities(shapes, sparsity, sizes)
-    kept = _rounded_to_total(
-        densities * sizes, sum(sizes) - removed_count(sum(sizes), sparsity)
-    )
+    total = sum(sizes) - removed_count(sum(sizes), sparsity)
+    if sparsity < 1:
+        total = max(total, len(units))
+    kept = _rounded_to_total(densities * sizes, total)
     return [
         keep_highest(u, u.size - k) for u, k in zip(units, kept, strict=True)
     ]
@@ -113,11 +114,17 @@ def erk_densities(shapes, sparsity, sizes=None):
 
 
 def _rounded_to_total(counts, total):
-    """Rounds `counts` (by less than 1) to integers that add up to `total`."""
+    """Rounds `counts` to integers that add up to `total`.
+
+    By less than 1, unless a count of 0 takes a unit from the largest.
+    """
     floors = np.floor(counts + 1e-9).astype(int)
     missing = total - floors.sum()
     largest = np.argsort(floors - counts, kind="stable")
     floors[largest[:missing]] += 1
+    while total >= floors.size and not floors.all():
+        floors[np.argmax(floors)] -= 1
+        floors[np.argmin(floors)] += 1
     return floors
 
 

@@ -300,10 +300,11 @@ class Method(records.Record):
     def check(self, sparsity, budget=None):
         """Raises a `ValueError` if `update` would not support this."""
 
-    def check_training(self, model, slots, data=None):
+    def check_training(self, model, slots, sparsity, budget=None, data=None):
         """Raises a `ValueError` if updates cannot go with this training.
 
-        Called before training, with a compiled model; see `update`.
+        Called before training, with a compiled model and the schedule's
+        highest sparsity; see `update`.
         """
 
     def figures(self, model, slots):

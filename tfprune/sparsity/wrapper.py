@@ -21,8 +21,10 @@ class PruningWrapper(keras.layers.Wrapper):
     that scope (moving statistics, random seeds) are written back.
 
     The wrapper has the same name as the layer inside, so losses and metrics
-    keyed by output names stay valid. The layer's regularizers and constraints
-    act on the trained weight, not on the effective one.
+    keyed by output names stay valid. The layer's constraints act on the trained
+    weight, not on the effective one; so do its regularizers, except that they
+    see the zeros of scheduled masks. Papers whose methods learn define them so,
+    and regularizers do not train what these methods learn.
 
     Args:
         layer: `keras.layers.Layer`.
@@ -97,7 +99,7 @@ class PruningWrapper(keras.layers.Wrapper):
             slot = method_lib.Slot(name, self, self._shape(name, input_shape))
             self.method.build(slot)
             if slot.kernel is not None and slot.kernel.regularizer is not None:
-                slot.kernel.regularizer = _OfEffective(
+                slot.kernel.regularizer = _OfMasked(
                     slot.kernel.regularizer, self.method, slot
                 )
             self._attach_penalties(slot)
@@ -165,8 +167,20 @@ class PruningWrapper(keras.layers.Wrapper):
         listed = self.layer.variables + self.layer.metrics_variables
         return listed + values_lib.states(self.layer)
 
+    def _check_kernels(self):
+        """Raises a `ValueError` if the layer has another weight by now."""
+        for name, slot in self.slots.items():
+            if weights.variable(self.layer, name) is not slot.kernel:
+                raise ValueError(
+                    "A wrapped layer must keep the weight that the method acts "
+                    f"on. Received: layer {self.layer.name!r}, whose {name!r} "
+                    "has been replaced, as quantize() and enable_lora() do. "
+                    "Call them on what tfprune.strip or tfprune.unwrap returns."
+                )
+
     def _values(self, training):
         """Pairs of each variable of the layer and its effective value."""
+        self._check_kernels()
         values = [(v, v.value) for v in self._layer_variables()]
         for slot in self.slots.values():
             if slot.kernel is not None:
@@ -208,6 +222,7 @@ class PruningWrapper(keras.layers.Wrapper):
 
     def folded(self):
         """Returns the inference values of weights and outputs, a `dict`."""
+        self._check_kernels()
         return {
             name: self.method.fold(slot)
             for name, slot in self.slots.items()
@@ -245,8 +260,8 @@ class _State:
         self.losses = []
 
 
-class _OfEffective:
-    """A regularizer applied to the effective weight."""
+class _OfMasked:
+    """A regularizer applied to the weight as scheduled methods leave it."""
 
     def __init__(self, regularizer, method, slot):
         self.regularizer = regularizer
@@ -255,9 +270,10 @@ class _OfEffective:
 
     def __call__(self, value):
         kernel = keras.ops.convert_to_tensor(value)
-        return self.regularizer(
-            self.method.effective_kernel(self.slot, kernel, training=False)
-        )
+        for method, part in self.method.parts(self.slot):
+            if method.is_scheduled:
+                kernel = method.effective_kernel(part, kernel, training=False)
+        return self.regularizer(kernel)
 
 
 class _Penalty:

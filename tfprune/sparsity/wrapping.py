@@ -60,7 +60,9 @@ def wrap(
 
     The copy gives the same outputs until it is trained, unless the method
     quantizes. It has the layers, names, weights and settings of the original,
-    which is not changed.
+    which is not changed. A `keras.models.clone_model` of the copy lacks what
+    methods learn here about the model, such as which channels can go: clone the
+    plain model and wrap the clone, or save and load the copy.
 
     Args:
         model: a built `keras.Model`: Functional, Sequential, or subclassed
@@ -208,8 +210,8 @@ def _choose(model, method, where):
     if odd:
         logging.warning(
             "These layers are not wrapped, because their weights are quantized "
-            "or sums (LoRA): %s. Wrap the model before model.quantize() and "
-            "enable_lora().",
+            "or sums (LoRA): %s. Wrap, train and strip the model before "
+            "model.quantize() and enable_lora().",
             ", ".join(odd),
         )
     return chosen
@@ -222,7 +224,8 @@ def _refuse_odd(layers):
         raise ValueError(
             "Weights must be plain to be wrapped. Received: layers with "
             f"weights that are quantized or sums (LoRA): {', '.join(odd)}. "
-            "Wrap the model before model.quantize() and enable_lora()."
+            "Wrap, train and strip the model before model.quantize() and "
+            "enable_lora()."
         )
 
 

@@ -19,6 +19,7 @@ from tfprune.graph import read
 from tfprune.graph import values
 from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import cut as cut_lib
+from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
 from tfprune.surgery import constants
@@ -32,7 +33,9 @@ def strip(model: keras.Model, verify: bool = True) -> keras.Model:
 
     Args:
         model: a built `keras.Model`, with zeros in its weights from any
-            source, or a model from `tfprune.wrap`. It is not changed.
+            source, or a model from `tfprune.wrap`. It is not changed. If its
+            methods quantize the inputs of layers, as `BitPruning` does, the
+            outputs are those without that, and a warning says so.
         verify: `bool`, whether to compare the outputs of both models on
             random inputs.
 
@@ -52,6 +55,8 @@ def strip(model: keras.Model, verify: bool = True) -> keras.Model:
     True
     """
     if isinstance(model, keras.Model) and wrapper.find(model):
+        if verify:
+            _warn_of_inputs(model)
         model = wrapping.unwrap(model)
     graph = read.channel_graph(model)
     small = _stripped(graph)
@@ -67,6 +72,22 @@ def strip(model: keras.Model, verify: bool = True) -> keras.Model:
             graph.model.name,
         )
     return small
+
+
+def _warn_of_inputs(model):
+    """Says which layers compute with other inputs once they are plain."""
+    names = [
+        each.name
+        for each in wrapper.find(model)
+        if method_lib.INPUTS in each.slots
+    ]
+    if names:
+        logging.warning(
+            "Plain layers take their inputs as they are, while %r quantizes "
+            "those of %s: the outputs differ. Evaluate the wrapped model too.",
+            model.name,
+            ", ".join(names),
+        )
 
 
 def _stripped(graph):

@@ -72,6 +72,9 @@ class AlternatingModel(keras.Model):
         self.indicator_optimizer = optimizer
         self._turn = _Turn()
         self.built = True
+        if hasattr(model, "input_shape"):
+            # Scheduled methods read the model as it is called.
+            self.build(model.input_shape)
 
     def call(self, inputs, training=None):
         return self.model(inputs, training=training)

@@ -12,8 +12,10 @@ from absl.testing import parameterized
 
 from tfprune.callbacks import prune_on_schedule as callback_lib
 from tfprune.methods import masked
+from tfprune.methods import masked_channels
 from tfprune.patterns import weight_patterns
 from tfprune.schedules import schedule as schedule_lib
+from tfprune.selection import budget as budget_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping as wrap_lib
 
@@ -152,6 +154,13 @@ class StepsTest(parameterized.TestCase):
         found = [text for text in logs.output if "prunes nothing" in text]
         self.assertEqual(bool(found), wanted)
 
+    def test_epochs_before_the_initial_one_are_not_counted(self):
+        late = schedule_lib.OneShot(0.5, begin=20)
+        with self.assertLogs("absl", "WARNING") as logs:
+            model, pruning = wrapped(), callback_lib.PruneOnSchedule(late)
+            fit(model, [pruning], epochs=9, initial_epoch=8)
+        self.assertRegex(logs.output[0], "prunes nothing.*step 0 to 10")
+
     def test_a_new_optimizer_starts_the_schedule_anew(self):
         model = wrapped()
         fit(model, [callback_lib.PruneOnSchedule(RAMP)])
@@ -266,6 +275,14 @@ class ErrorsTest(parameterized.TestCase):
         model = wrapped(masked.Masked(weight_patterns.NM(2, 4)))
         with self.assertRaisesRegex(ValueError, "2:4.*0.75"):
             fit(model, [callback_lib.PruneOnSchedule(RAMP)])
+        self.assertEqual(int(model.optimizer.iterations), 0)
+
+    @parameterized.parameters(None, budget_lib.Budget(macs=0.5))
+    def test_channels_out_of_reach_stop_before_training(self, budget):
+        model = wrapped(masked_channels.MaskedChannels(min_channels=9))
+        late = schedule_lib.Polynomial(0.0, 0.99, begin=900, end=999)
+        with self.assertRaisesRegex(ValueError, "budget must be within reach"):
+            fit(model, [callback_lib.PruneOnSchedule(late, budget)])
         self.assertEqual(int(model.optimizer.iterations), 0)
 
     def test_epochs_of_unknown_length(self):

@@ -35,3 +35,12 @@ class AllocationTest(parameterized.TestCase):
         np.testing.assert_array_equal(
             allocation.erk_densities(shapes, 0.0), [1, 1, 1]
         )
+
+    @parameterized.parameters((0.997, 13), (0.9999, 4), (1.0, 0))
+    def test_erk_leaves_no_kernel_without_weights_below_one(self, sparsity, n):
+        shapes = [(2, 2, 8, 8), (1, 3, 1, 1), (3, 1, 3, 2), (64, 64)]
+        scores = [np.ones(shape) for shape in shapes]
+        kept = allocation.by_erk(scores, shapes, sparsity)
+        counts = [np.count_nonzero(mask) for mask in kept]
+        self.assertEqual(sum(counts), n)
+        self.assertEqual(min(counts), min(n, 1))

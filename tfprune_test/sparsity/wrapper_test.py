@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
+from tfprune.methods import autoprune
+from tfprune.methods import bitpruning
 from tfprune.methods import masked
+from tfprune.methods import soft_threshold
 from tfprune.patterns import weight_patterns
+from tfprune.sparsity import chain
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights
 from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
+from tfprune.surgery import stripping
 
 pytestmark = pytest.mark.any_backend
 
@@ -276,6 +282,26 @@ class StateTest(parameterized.TestCase):
             float(sum(plain.losses)), float(sum(wrapped.losses)), places=4
         )
 
+    @parameterized.parameters(
+        (masked.Masked(), True),
+        (chain.Chain((masked.Masked(), bitpruning.BitPruning(0, 2))), True),
+        (bitpruning.BitPruning(gamma=0, weights=2), False),
+        (autoprune.AutoPrune(mu=0), False),
+        (soft_threshold.SoftThreshold(initial=-1), False),
+    )
+    def test_regularizers_see_scheduled_masks_alone(self, method, scheduled):
+        dense = layers.Dense(4, kernel_regularizer=keras.regularizers.L1(1))
+        wrapper = wrapper_lib.PruningWrapper(dense, method)
+        wrapper.build((None, 8))
+        for slot in wrapper.slots.values():
+            for name, variable in slot.variables.items():
+                if name.endswith(("mask", "indicator")):
+                    variable.assign(np.arange(32).reshape(8, 4) % 2)
+        expected = np.abs(to_numpy(dense.kernel))
+        if scheduled:
+            expected = expected[:, 1::2]
+        np.testing.assert_allclose(sum(wrapper.losses), expected.sum(), 1e-5)
+
     def test_what_spectral_normalization_changes_is_added_to_the_dense(self):
         make = lambda: layers.SpectralNormalization(layers.Dense(4))  # noqa: E731
         _, model = models(make, (6,), masked.Masked())
@@ -500,6 +526,21 @@ class ErrorsTest(parameterized.TestCase):
     def test_no_method(self):
         with self.assertRaisesRegex(ValueError, "'masked'. Registered:.*mask"):
             wrapper_lib.PruningWrapper(layers.Dense(4), "masked")
+
+    @parameterized.parameters(
+        lambda model: model.layers[0].layer.quantize("int8"),
+        lambda model: model.layers[0].layer.enable_lora(2),
+    )
+    def test_a_weight_that_was_replaced(self, replace):
+        model = keras.Sequential([keras.Input((8,)), layers.Dense(4)])
+        model = wrapping.wrap(model, masked.Masked())
+        replace(model)
+        for use in (model, wrapper_lib.sparsity, stripping.strip):
+            argument = np.ones((1, 8)) if use is model else model
+            with self.assertRaisesRegex(
+                ValueError, "'dense.*'kernel'.*replaced.*enable_lora.*strip"
+            ):
+                use(argument)
 
     def test_a_learned_method_refuses_a_schedule(self):
         with self.assertRaisesRegex(ValueError, "Received: Scaled"):

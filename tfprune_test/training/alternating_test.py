@@ -6,9 +6,13 @@ import pytest
 from absl.testing import parameterized
 
 from tfprune.callbacks import backup as backup_lib
+from tfprune.callbacks import prune_on_schedule
 from tfprune.datasets import batches
 from tfprune.methods import autoprune
 from tfprune.methods import masked
+from tfprune.methods import masked_channels
+from tfprune.schedules import schedule
+from tfprune.sparsity import chain
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
 from tfprune.training import alternating
@@ -208,6 +212,17 @@ class AlternatingModelTest(parameterized.TestCase):
         model = net() if method is None else wrapping.wrap(net(), method)
         with self.assertRaisesRegex(ValueError, "trainable variables"):
             alternating.AlternatingModel(model)
+
+    def test_channels_are_masked_on_a_schedule(self):
+        method = chain.Chain(
+            (masked_channels.MaskedChannels(), autoprune.AutoPrune())
+        )
+        model = wrapping.wrap(net(), method)
+        trainer = compiled(alternating.AlternatingModel(model))
+        half = prune_on_schedule.PruneOnSchedule(schedule.OneShot(0.5))
+        history = trainer.fit(interleaved(), callbacks=[half], verbose=0)
+        # 4 * 8 + 8 * 2 multiply-adds, of which half the channels leave half.
+        self.assertEqual(history.history["macs_ratio"], [0.5])
 
 
 class InterleavedTest(parameterized.TestCase):

@@ -46,7 +46,9 @@ class FinalizeTest(parameterized.TestCase):
         self.assertEqual(nets.bits(final), [3, 6, 4, 7])
         after = nets.kernels(wrapping.unwrap(final, fold=False))
         self.assertFalse(np.array_equal(before[0], after[0]))
-        plain = stripping.strip(final)
+        with self.assertLogs("absl", "WARNING") as logs:
+            plain = stripping.strip(final)
+        self.assertIn("quantizes those of first, last", logs.output[0])
         self.assertEmpty(wrapper_lib.find(plain))
         for kernel, n in zip(nets.kernels(plain), (3, 4), strict=True):
             levels = np.linspace(kernel.min(), kernel.max(), 2**n)
