@@ -151,7 +151,7 @@ class _Narrowing:
         self._graph, self._readers = graph, readers
         self._kind = kind.as_datatype_enum
         self._int32 = tf.int32.as_datatype_enum
-        self._done = set()
+        self._done, self._casts = set(), {}
 
     def follow(self, starts):
         waiting = list(starts)
@@ -162,6 +162,8 @@ class _Narrowing:
             for node, place in self._readers[name]:
                 if node.name in self._done:
                     # Already changed, through another input.
+                    if cast := self._casts.get((node.name, place)):
+                        cast.attr["SrcT"].type = self._int32
                     continue
                 if self._takes(node, place):
                     waiting.append(node.name)
@@ -191,6 +193,7 @@ class _Narrowing:
         cast.op = "Cast"
         cast.input.append(node.input[place])
         cast.attr["SrcT"].type, cast.attr["DstT"].type = before, after
+        self._casts[node.name, place] = cast
         node.input[place] = cast.name
 
 
@@ -198,6 +201,5 @@ def _identity(node):
     """Removes casts that change nothing."""
     kind = node.attr["DstT"].type
     node.op = "Identity"
-    for key in ("SrcT", "DstT", "Truncate"):
-        del node.attr[key]
+    node.attr.clear()
     node.attr["T"].type = kind

@@ -96,6 +96,19 @@ class GraphTypesTest(parameterized.TestCase):
         np.testing.assert_array_equal(place, scores.argmax(-1))
         np.testing.assert_allclose(scores, np.asarray(model(x)[0]), atol=0.1)
 
+    @parameterized.product(axis=[1, 2], mode=["int8", "int16x8"])
+    def test_the_largest_by_its_place(self, axis, mode):
+        """Keras adds to int64 what was int32, and that before its other."""
+        inputs = keras.Input((3, 5))
+        y = keras.layers.Dense(4)(inputs)
+        place = keras.ops.argmax(y, axis, keepdims=True)
+        outputs = keras.ops.take_along_axis(y, place, axis)
+        model = keras.Model(inputs, outputs)
+        x = RNG.normal(size=(30, 3, 5)).astype("float32")
+        file = self.exported(model, mode, x)
+        found = interpreter.run(file.path, x, "micro")
+        np.testing.assert_allclose(found, np.asarray(model(x)), atol=0.1)
+
     def test_bytes_at_both_ends(self):
         model = small("float32")
         x = RNG.normal(size=(30, 6, 6, 2)).astype("float32")
