@@ -170,7 +170,9 @@ class PruningWrapper(keras.layers.Wrapper):
     def _check_kernels(self):
         """Raises a `ValueError` if the layer has another weight by now."""
         for name, slot in self.slots.items():
-            if weights.variable(self.layer, name) is not slot.kernel:
+            # Layers within, as those of attention, may have had LoRA before.
+            own = "." not in name
+            if own and weights.variable(self.layer, name) is not slot.kernel:
                 raise ValueError(
                     "A wrapped layer must keep the weight that the method acts "
                     f"on. Received: layer {self.layer.name!r}, whose {name!r} "

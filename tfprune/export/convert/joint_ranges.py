@@ -6,6 +6,7 @@ that of all, which clips the second; and padding is clipped to the range of what
 it surrounds.
 """
 
+import collections
 import pathlib
 
 import numpy as np
@@ -16,6 +17,13 @@ from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
 
 _CHOICES = ("Select", "SelectV2")
+_ONE_SCALE = frozenset(
+    "Select SelectV2 Minimum Maximum Reshape Squeeze ExpandDims Transpose "
+    "StridedSlice Slice Split SplitV Unpack GatherV2 GatherNd Pad PadV2 "
+    "MirrorPad Tile BroadcastTo ReverseV2 MaxPool AvgPool ConcatV2 Pack "
+    "ResizeBilinear ResizeNearestNeighbor SpaceToDepth DepthToSpace "
+    "SpaceToBatchND BatchToSpaceND Identity StopGradient".split()
+)
 
 
 def rewrite(folder, manifest, samples, wide):
@@ -41,31 +49,58 @@ def rewrite(folder, manifest, samples, wide):
         found += pads
     else:
         found = _shared_sides(graph, manifest["outputs"])
-        names = sorted({f"{node.name}:0" for node, _ in found})
-        seen = names and masked_scores.seen(folder, manifest, samples, names)
-        for node, place in found:
-            _limit(graph, node, place, seen[f"{node.name}:0"])
+        names = {f"{name}:0" for *_, group in found for name in group}
+        seen = masked_scores.seen(folder, manifest, samples, sorted(names))
+        for node, place, group in found:
+            low = min(seen[f"{name}:0"].low for name in group)
+            high = max(seen[f"{name}:0"].high for name in group)
+            _limit(graph, node, place, min(low, 0.0), max(high, 0.0))
     if found:
         path.write_bytes(graph.SerializeToString())
 
 
 def _shared_sides(graph, outputs):
-    """`[(node, place)]` of inputs of choices that others read, too."""
+    """`[(node, place, group)]` of inputs of choices that others read, too.
+
+    Not what an op of one scale makes. `group` has the names of all choices that
+    depend on each other by ops of one scale: they need one range.
+    """
     same, uses = own_scales.uses(graph, outputs)
-    constants = {node.name for node in graph.node if node.op == "Const"}
+    nodes = {node.name: node for node in graph.node}
+    group = _groups(graph, nodes)
+    choices = [n for n in graph.node if n.op in _CHOICES and _is_float(n)]
+    members = collections.defaultdict(list)
+    for node in choices:
+        members[group[node.name]].append(node.name)
     found = []
-    for node in graph.node:
-        if node.op in _CHOICES and _is_float(node):
-            for place in (1, 2):
-                name = own_scales.tensor(node.input[place])
-                if name not in constants and uses[same[name]] > 1:
-                    found.append((node, place))
+    for node in choices:
+        for place in (1, 2):
+            source = nodes[own_scales.tensor(node.input[place])]
+            alone = source.op == "Const" or source.op in _ONE_SCALE
+            if not alone and uses[same[source.name]] > 1:
+                found.append((node, place, members[group[node.name]]))
     return found
 
 
-def _limit(graph, node, place, seen):
+def _groups(graph, nodes):
+    """`dict` from nodes of one scale to the first that they depend on."""
+    parents = {n.name: n.name for n in graph.node if n.op in _ONE_SCALE}
+
+    def first(name):
+        while parents[name] != name:
+            name = parents[name]
+        return name
+
+    for name in parents:
+        for reference in nodes[name].input:
+            source = own_scales.tensor(reference)
+            if source in parents:
+                parents[first(name)] = first(source)
+    return {name: first(name) for name in parents}
+
+
+def _limit(graph, node, place, low, high):
     """Gives an input a range of its own, that of what is chosen."""
-    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
     if not low < high:
         return
     limited = graph.node.add(

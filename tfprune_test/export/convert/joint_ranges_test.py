@@ -30,6 +30,12 @@ def of_two(inputs, x):
     return OPS.where(inputs[..., :4] > 0, dense(inputs), 5 * dense(inputs)) + x
 
 
+def in_turn(inputs, x):
+    """Choices of choices, whose ranges depend on each other."""
+    y = OPS.where(inputs[..., :4] > 0, x, 2 * x)
+    return OPS.where(inputs[..., 2:] > 0, y, x) + y
+
+
 def padded(inputs, x):
     del inputs
     return OPS.pad(x, [[0, 0], [1, 1], [0, 0]], constant_values=30.0)
@@ -57,6 +63,16 @@ class JointRangesTest(parameterized.TestCase):
     )
     def test_nothing_is_clipped(self, function, mode):
         self.exported(function, mode)
+
+    def test_choices_of_choices(self):
+        self.exported(in_turn, "int16x8")
+        # In int8 they have one range.
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((8, 6))
+        model = keras.Model(inputs, in_turn(inputs, dense(inputs)))
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        file = small_models.export(model, path, "int8", X)
+        self.assertEqual(file.ops["SELECT_V2"], 2)
 
     def test_a_choice_stays_one_op(self):
         ops = self.exported(larger, "int8")
