@@ -17,6 +17,8 @@ from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
 
 _CHOICES = ("Select", "SelectV2")
+# A range of this share of the other is the same.
+_ENOUGH = 0.99
 _ONE_SCALE = frozenset(
     "Select SelectV2 Minimum Maximum Reshape Squeeze ExpandDims Transpose "
     "StridedSlice Slice Split SplitV Unpack GatherV2 GatherNd Pad PadV2 "
@@ -39,24 +41,50 @@ def rewrite(folder, manifest, samples, wide):
 
     path = pathlib.Path(folder, converter.GRAPH)
     graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+
+    def seen(names):
+        if not names:  # Samples take time.
+            return {}
+        return masked_scores.seen(folder, manifest, samples, sorted(names))
+
     if wide:
-        found = [n for n in graph.node if _is_wide_choice(graph, n)]
-        for node in found:
-            _choose_by_arithmetic(graph, node)
-        pads = [n for n in graph.node if _pads_with_numbers(graph, n)]
-        for node in pads:
-            _pad_with_zeros(graph, node)
-        found += pads
+        changed = _suit_int16(graph, seen)
     else:
-        found = _shared_sides(graph, manifest["outputs"])
-        names = {f"{name}:0" for *_, group in found for name in group}
-        seen = masked_scores.seen(folder, manifest, samples, sorted(names))
-        for node, place, group in found:
-            low = min(seen[f"{name}:0"].low for name in group)
-            high = max(seen[f"{name}:0"].high for name in group)
-            _limit(graph, node, place, min(low, 0.0), max(high, 0.0))
-    if found:
+        changed = _suit_int8(graph, manifest["outputs"], seen)
+    if changed:
         path.write_bytes(graph.SerializeToString())
+
+
+def _suit_int8(graph, outputs, seen):
+    """Gives what choices read a range of its own; returns whether it did."""
+    sides = _shared_sides(graph, outputs)
+    found = seen({f"{name}:0" for *_, group in sides for name in group})
+    for node, place, group in sides:
+        low = min(found[f"{name}:0"].low for name in group)
+        high = max(found[f"{name}:0"].high for name in group)
+        _limit(graph, node, place, min(low, 0.0), max(high, 0.0))
+    return bool(sides)
+
+
+def _suit_int16(graph, seen):
+    """Writes choices and padding as arithmetic; returns whether it did."""
+    pads = [node for node in graph.node if _pads_with_numbers(graph, node)]
+    choices = _of_computed(graph)
+    found = seen(
+        {_first(node) for node in choices}
+        | {f"{node.name}:0" for node in choices}
+    )
+    for node in pads:
+        _pad_with_zeros(graph, node)
+    narrow = [
+        node
+        for node in choices
+        if found[_first(node)].largest
+        < _ENOUGH * found[f"{node.name}:0"].largest
+    ]
+    for node in narrow:
+        _choose_by_arithmetic(graph, node)
+    return bool(pads or narrow)
 
 
 def _shared_sides(graph, outputs):
@@ -112,13 +140,22 @@ def _limit(graph, node, place, low, high):
     node.input[place] = limited.name
 
 
-def _is_wide_choice(graph, node):
-    """Whether an op chooses of two tensors that are both computed."""
-    if node.op not in _CHOICES or not _is_float(node):
-        return False
-    constants = {other.name for other in graph.node if other.op == "Const"}
-    sides = map(own_scales.tensor, node.input[1:3])
-    return not any(name in constants for name in sides)
+def _of_computed(graph):
+    """The choices of two tensors that are both computed."""
+    constants = {node.name for node in graph.node if node.op == "Const"}
+    return [
+        node
+        for node in graph.node
+        if node.op in _CHOICES
+        and _is_float(node)
+        and constants.isdisjoint(map(own_scales.tensor, node.input[1:3]))
+    ]
+
+
+def _first(node):
+    """The name of the first tensor of which an op chooses."""
+    reference = node.input[1]
+    return reference if ":" in reference else f"{reference}:0"
 
 
 def _pads_with_numbers(graph, node):

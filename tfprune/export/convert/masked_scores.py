@@ -71,6 +71,10 @@ class Seen:
     masks: bool = True
     width: int = 1
 
+    @property
+    def largest(self):
+        return max(abs(self.low), abs(self.high))
+
     def add(self, array):
         self.low = min(self.low, float(array.min()))
         self.high = max(self.high, float(array.max()))

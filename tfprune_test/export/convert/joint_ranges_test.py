@@ -26,6 +26,10 @@ def larger(inputs, x):
     return OPS.where(inputs[..., :4] > 0, x, 5 * x)
 
 
+def smaller(inputs, x):
+    return OPS.where(inputs[..., :4] > -9, x, 0.5 * x)
+
+
 def of_two(inputs, x):
     return OPS.where(inputs[..., :4] > 0, dense(inputs), 5 * dense(inputs)) + x
 
@@ -81,6 +85,8 @@ class JointRangesTest(parameterized.TestCase):
         self.assertLessEqual(ops.get("QUANTIZE", 0), 2)
         ops = self.exported(larger, "int16x8")
         self.assertNotIn("SELECT_V2", ops)
+        ops = self.exported(smaller, "int16x8")
+        self.assertEqual(ops["SELECT_V2"], 1)
 
 
 if __name__ == "__main__":
