@@ -203,8 +203,9 @@ def export_tflite(
         ]
         if samples:
             masked_scores.rewrite(folder, manifest, samples)
-            wide = "int16" in mode.interfaces
-            joint_ranges.rewrite(folder, manifest, samples, wide)
+            if mode.weight_bits is None:  # The converter chooses the ranges.
+                wide = "int16" in mode.interfaces
+                joint_ranges.rewrite(folder, manifest, samples, wide)
         request = {
             "folder": str(folder),
             "manifest": manifest,

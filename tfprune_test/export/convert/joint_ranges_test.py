@@ -1,7 +1,9 @@
 import pathlib
+import warnings
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import parameterized
 
 from tfprune.export.file import model_file
@@ -77,6 +79,22 @@ class JointRangesTest(parameterized.TestCase):
         path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
         file = small_models.export(model, path, "int8", X)
         self.assertEqual(file.ops["SELECT_V2"], 2)
+
+    def test_int4_has_ranges_from_elsewhere(self):
+        pytest.importorskip("ai_edge_quantizer")
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((8, 6))
+        x = dense(inputs)
+        model = keras.Model(inputs, [below(inputs, x), 1.5 * x])
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        with warnings.catch_warnings():
+            # "Input model is already partially quantized."
+            warnings.simplefilter("error", UserWarning)
+            small_models.export(model, path, "int4", X)
+        found = interpreter.run(path, X, "litert")
+        for one, other in zip(found, model(X), strict=True):
+            off = np.abs(one - np.asarray(other)) > 0.1 * np.ptp(other)
+            self.assertLess(off.mean(), 0.02)
 
     def test_a_choice_stays_one_op(self):
         ops = self.exported(larger, "int8")
