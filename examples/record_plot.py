@@ -1,4 +1,7 @@
-"""Draws the records: accuracy against parameters, beside published figures."""
+"""Draws the records: accuracy against size, beside published figures.
+
+Size is parameters, or multiply-adds where no parameters were published.
+"""
 
 import record_files
 
@@ -32,18 +35,23 @@ def _figure(done, dense):
 def _panel(axes, entry, runs, dense):
     ours, theirs = style.series(2)
     first, published = runs[0], runs[0]["published"]
-    share = published.get("params", 1)
-    count = share if share > 1 else share * first["dense_params"]
-    whole = first["dense_params"] / 1000
+    key = "params" if "params" in published else "macs"
+    name, unit = {
+        "params": ("thousand parameters", 1e3),
+        "macs": ("million multiply-adds", 1e6),
+    }[key]
+    whole = first[f"dense_{key}"]
+    share = published.get(key, 1)
+    count = share if share > 1 else share * whole
     points = {
         "pruned here, one point a seed": (
-            [run["params"] / 1000 for run in runs],
+            [run[key] / unit for run in runs],
             [run["test_accuracy"] for run in runs],
             ours["color"],
             "o",
         ),
         published["source"]: (
-            [count / 1000],
+            [count / unit],
             [published["accuracy"]],
             theirs["color"],
             "D",
@@ -70,8 +78,8 @@ def _panel(axes, entry, runs, dense):
                 linewidth=0.9,
                 label=label,
             )
-    axes.set_title(f"{entry}: {whole:,.0f} thousand parameters dense")
-    axes.set_xlim(0, whole)
+    axes.set_title(f"{entry}: {whole / unit:,.0f} {name} dense")
+    axes.set_xlim(0, 1.02 * whole / unit)
     axes.margins(y=0.2)
-    axes.set_xlabel("parameters, thousands")
+    axes.set_xlabel(name)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)

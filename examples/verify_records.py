@@ -191,7 +191,7 @@ def page(table, done, begun):
         )
     if FLAGS.plot:
         name = pathlib.Path(FLAGS.plot).name
-        picture = f"![Accuracy against parameters]({name})\n\n"
+        picture = f"![Accuracy against size]({name})\n\n"
     return (
         "# Records\n\n"
         "Networks that were pruned and trained to the end, as they lie in "
@@ -232,6 +232,15 @@ def caveats(done, begun):
                 f"reached the goal of {first['goal']:.2%}. A paper that "
                 "publishes one figure does not say which it is."
             )
+        gap, planned = first["goal"] - max(values), entries.ENTRIES.get(entry)
+        if gap > 0:
+            short = ""
+            if planned and first["epochs"] < planned.epochs:
+                short = f" of the {planned.epochs} that were planned"
+            found.append(
+                f"What is missing: {entry} is {100 * gap:.2f} points below its "
+                f"goal, after {first['epochs']} epochs{short}."
+            )
         theirs, own = first["published"].get("dense"), first["network"]
         if theirs and own in begun:
             found.append(
@@ -246,7 +255,10 @@ def way(name, metrics):
     """Returns a sentence on how a record was made."""
     given, made = metrics["training"], metrics["pruning"]
     versions = metrics["environment"]["versions"]
-    limits = ", ".join(f"{k} {v:,}" for k, v in made["budget"].items())
+    limits = ", ".join(
+        f"{k} {v:.3g}" if v < 1 else f"{k} {v:,}"
+        for k, v in made["budget"].items()
+    )
     begun = metrics["network"] or "a small network"
     how = made.get("criterion") or f"the search {made.get('strategy')}"
     pruned = f"Pruned once from {begun} within {limits}, by {how}"
