@@ -19,6 +19,8 @@ from tfprune.export.convert.rewritten import plain_ops
 _CHOICES = ("Select", "SelectV2")
 # A range of this share of the other is the same.
 _ENOUGH = 0.99
+# A range of less than this share of the other would lose precision by it.
+_COARSE = 0.5
 _ONE_SCALE = frozenset(
     "Select SelectV2 Minimum Maximum Reshape Squeeze ExpandDims Transpose "
     "StridedSlice Slice Split SplitV Unpack GatherV2 GatherNd Pad PadV2 "
@@ -58,12 +60,21 @@ def rewrite(folder, manifest, samples, wide):
 def _suit_int8(graph, outputs, seen):
     """Gives what choices read a range of its own; returns whether it did."""
     sides = _shared_sides(graph, outputs)
-    found = seen({f"{name}:0" for *_, group in sides for name in group})
+    found = seen(
+        {f"{name}:0" for *_, group in sides for name in group}
+        | {_side(node, place) for node, place, _ in sides}
+    )
+    changed = False
     for node, place, group in sides:
-        low = min(found[f"{name}:0"].low for name in group)
-        high = max(found[f"{name}:0"].high for name in group)
-        _limit(graph, node, place, min(low, 0.0), max(high, 0.0))
-    return bool(sides)
+        low = min(0.0, *(found[f"{name}:0"].low for name in group))
+        high = max(0.0, *(found[f"{name}:0"].high for name in group))
+        own, width = found[_side(node, place)], high - low
+        slack = (1 - _ENOUGH) * width
+        clipped = own.low < low - slack or own.high > high + slack
+        if clipped or own.high - own.low < _COARSE * width:
+            _limit(graph, node, place, low, high)
+            changed = True
+    return changed
 
 
 def _suit_int16(graph, seen):
@@ -71,7 +82,7 @@ def _suit_int16(graph, seen):
     pads = [node for node in graph.node if _pads_with_numbers(graph, node)]
     choices = _of_computed(graph)
     found = seen(
-        {_first(node) for node in choices}
+        {_side(node, 1) for node in choices}
         | {f"{node.name}:0" for node in choices}
     )
     for node in pads:
@@ -79,7 +90,7 @@ def _suit_int16(graph, seen):
     narrow = [
         node
         for node in choices
-        if found[_first(node)].largest
+        if found[_side(node, 1)].largest
         < _ENOUGH * found[f"{node.name}:0"].largest
     ]
     for node in narrow:
@@ -152,9 +163,9 @@ def _of_computed(graph):
     ]
 
 
-def _first(node):
-    """The name of the first tensor of which an op chooses."""
-    reference = node.input[1]
+def _side(node, place):
+    """The name of a tensor of which an op chooses."""
+    reference = node.input[place]
     return reference if ":" in reference else f"{reference}:0"
 
 
