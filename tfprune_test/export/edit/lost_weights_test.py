@@ -47,12 +47,13 @@ def unrolled():
 
 
 def fused():
-    """One layer behind a tensor that was zero, one behind another."""
+    """Each layer behind a tensor that was zero."""
     inputs = keras.Input((4, 3))
-    dead = LAYERS.LSTM(4, return_sequences=True, **BIAS)(shut(inputs, 5))
-    return keras.Model(
-        inputs, [dead, LAYERS.LSTM(4, return_sequences=True)(inputs)]
-    )
+    outputs = [
+        LAYERS.LSTM(units, return_sequences=True, **BIAS)(shut(inputs, 5))
+        for units in (4, 3)
+    ]
+    return keras.Model(inputs, outputs)
 
 
 class RestoreTest(parameterized.TestCase):
