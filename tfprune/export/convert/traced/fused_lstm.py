@@ -66,7 +66,7 @@ def largest(model, names):
     for layer in values.layers(model):
         if layer.name in names and _fits(layer):
             gates = np.split(np.abs(np.asarray(layer.cell.kernel)), 4, axis=1)
-            path = "/".join(map(plain_names.plain, (model.name, layer.name)))
+            path = "/".join(map(plain_names.scope, (model.name, layer.name)))
             found.append((path, [float(gate.max()) for gate in gates]))
     return found
 

@@ -26,7 +26,7 @@ def named(model):
         A context manager.
     """
     return _within(
-        (step, layer_names.MARK.format(plain_names.plain(step.name) or "layer"))
+        (step, layer_names.MARK.format(plain_names.scope(step.name)))
         for step in _steps(model)
     )
 

@@ -16,6 +16,11 @@ def plain(name):
     return re.sub(r"\W", "_", letters, flags=re.ASCII).lstrip("_")
 
 
+def scope(name):
+    """The name of a layer as TensorFlow takes it for a scope."""
+    return name if _PLAIN.fullmatch(name) else plain(name) or "layer"
+
+
 @contextlib.contextmanager
 def renamed(model):
     """Renames layers whose names TensorFlow refuses within the context.
@@ -24,7 +29,7 @@ def renamed(model):
         model: a `keras.Model`, whose layers get their names back afterwards.
     """
     names = (
-        (layer, "name", plain(layer.name) or "layer")
+        (layer, "name", scope(layer.name))
         for layer in values.layers(model)
         if not _PLAIN.fullmatch(layer.name)
     )

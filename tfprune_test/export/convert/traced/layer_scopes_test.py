@@ -122,6 +122,14 @@ class LayerScopesTest(parameterized.TestCase):
         self.assertContainsSubset({"conv2d", "conv2d_1", "conv2d_2"}, found)
         self.assertNotIn(b"__float", path.read_bytes())
 
+    def test_names_with_dots_and_dashes(self):
+        inputs = keras.Input((8, 8, 3))
+        x = L.Conv2D(4, 3, activation="relu", name="block.0-conv")(inputs)
+        x = L.Conv2D(4, 3, activation="relu", name="Höhe")(x)
+        model = keras.Model(inputs, L.Flatten()(x), name="net-1.0")
+        found = told(self.exported(model, "int8", IMAGES))
+        self.assertContainsSubset({"block.0-conv", "Hohe"}, found)
+
     def test_loops(self):
         path = self.exported(recurrent(), "float32", STEPS, runtime="tflite")
         self.assertIn("WHILE", model_file.read(path).ops)
