@@ -37,11 +37,37 @@ def gradients(function, *values, upstream=1.0):
     inputs = keras.Input((1,))
     layer = _Function(function, values, np.asarray(upstream, "float32"))
     model = keras.Model(inputs, layer(inputs))
-    model.compile(
-        keras.optimizers.SGD(1.0),
-        lambda y, outputs: keras.ops.mean(outputs),
-        jit_compile=small_nets.JIT,
-    )
-    before = [to_numpy(v) for v in layer.values]
-    model.train_on_batch(np.zeros((1, 1)), np.zeros((1, 1)))
-    return [b - to_numpy(v) for b, v in zip(before, layer.values)]
+    return _step(model, layer.values, np.zeros((1, 1)), 1.0, 1.0)
+
+
+def of_kernel(model, variables, upstream, rate):
+    """Derivatives by variables that a layer's kernel depends on.
+
+    Args:
+        model: a `keras.Model` whose outputs are `x @ kernel`; it is compiled.
+        variables: list of `keras.Variable`.
+        upstream: derivatives by the kernel, array-like of its shape.
+        rate: `float`, the learning rate.
+
+    Returns:
+        A list of arrays, one per variable.
+    """
+    rows = np.eye(len(upstream), dtype="float32")
+    return _step(model, variables, rows, upstream, rate)
+
+
+def _step(model, variables, x, upstream, rate):
+    upstream = np.asarray(upstream, "float32")
+
+    def loss(y, outputs):
+        # Where a gradient does not depend on outputs, TensorFlow forgets that
+        # it must be computed before the step changes weights.
+        outputs = keras.ops.where(keras.ops.isfinite(outputs), outputs, 0.0)
+        return keras.ops.sum(upstream * outputs, -1) * len(x)
+
+    model.compile(keras.optimizers.SGD(rate), loss, jit_compile=small_nets.JIT)
+    before = [to_numpy(v) for v in variables]
+    model.train_on_batch(x, np.zeros_like(x))
+    return [
+        (b - to_numpy(v)) / rate for b, v in zip(before, variables, strict=True)
+    ]

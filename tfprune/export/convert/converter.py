@@ -14,6 +14,7 @@ WEIGHTS = "weights.bin"
 RESULT = "model.tflite"
 SPARSE = "sparse.tflite"
 _SAVED = "saved_model"
+_SIGNATURE = "serving_default"
 # The scope of the ops of layers that stay in float.
 MARK = "__float"
 _ONE_SCALE = "_experimental_disable_per_channel_quantization_for_dense_layers"
@@ -195,6 +196,21 @@ def _weights(folder, entries):
     return arrays
 
 
+class _Anew(str):
+    """The name of a signature that the calibrator takes for a new one.
+
+    It resets the states of LSTM ops only when it meets a signature, and would
+    begin each sample with the states that the one before left.
+    """
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        return self is other or (
+            not isinstance(other, _Anew) and str.__eq__(self, other)
+        )
+
+
 def _dataset(paths, names=None):
     """What yields samples, by name where inputs stand in another order."""
     columns = [np.load(path, mmap_mode="r") for path in paths]
@@ -202,6 +218,9 @@ def _dataset(paths, names=None):
     def samples():
         for i in range(len(columns[0])):
             row = [np.array(column[i : i + 1]) for column in columns]
-            yield row if names is None else dict(zip(names, row, strict=True))
+            if names is None:
+                yield row
+            else:
+                yield _Anew(_SIGNATURE), dict(zip(names, row, strict=True))
 
     return samples

@@ -21,6 +21,7 @@ from tfprune.export.convert.rewritten import layer_names
 from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
 from tfprune.export.convert.rewritten import small_maps
+from tfprune.export.convert.traced import fused_lstm
 from tfprune.export.convert.traced import layer_scopes
 from tfprune.export.convert.traced import plain_names
 from tfprune.graph import values
@@ -197,7 +198,7 @@ def _places(graph):
 
 def _remembers(graph):
     """Whether a function declares to implement an op of the converter."""
-    return any("api_implements" in f.attr for f in graph.library.function)
+    return any(fused_lstm.IMPLEMENTS in f.attr for f in graph.library.function)
 
 
 def _put(file, placeholder, value, variable):

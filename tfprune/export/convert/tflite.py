@@ -16,6 +16,7 @@ from tfprune.core.files import leftovers
 from tfprune.core.processes import child
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import calibration_checks
+from tfprune.export.convert import cell_ranges
 from tfprune.export.convert import converter
 from tfprune.export.convert import failures
 from tfprune.export.convert import graph_file
@@ -31,7 +32,7 @@ from tfprune.export.convert.traced import unrolling
 from tfprune.export.edit import finishing
 from tfprune.export.edit import interfaces
 from tfprune.export.edit import lost_weights
-from tfprune.export.edit import lstm_names
+from tfprune.export.edit import lstm_layers
 from tfprune.export.edit import named_ends
 from tfprune.export.edit import requantizing
 from tfprune.export.edit import sparse_encoding
@@ -203,6 +204,7 @@ def export_tflite(
         ]
         if samples:
             masked_scores.rewrite(folder, manifest, samples)
+            manifest["lstms"] = cell_ranges.measured(folder, manifest, samples)
             if mode.weight_bits is None:  # The converter chooses the ranges.
                 wide = "int16" in mode.interfaces
                 joint_ranges.rewrite(folder, manifest, samples, wide)
@@ -328,7 +330,7 @@ def _finished(data, manifest, signature, floats):
             )
         )
         data = named_ends.restored(data, *ends)
-    data = lstm_names.told(data, manifest.get("lstms"))
+    data = lstm_layers.fitted(data, manifest.get("lstms"))
     data = state_scales.aligned(data, len(signature.states))
     return finishing.finished(data, floats)
 

@@ -1,9 +1,10 @@
-"""Weights that the converter lost behind tensors without a range.
+"""Weights and biases that the converter lost.
 
-To int16 it gives a tensor that was zero on all calibration samples no range. A
-bias behind it then has no scale, and it becomes zero, with the weights that
-should suit it. To int8 it gives such a tensor so small a range that the biases
-of an LSTM behind it exceed 32 bits. They are quantized again, from the same
+To int16 it gives a tensor that was zero on all calibration samples no range, or
+hardly any. A bias behind it then has no scale, or a coarse one, and it becomes
+zero, with the weights that should suit it. To int8 it gives such a tensor so
+small a range that the biases of an LSTM behind it exceed 32 bits, as do those
+of gates whose weights are zero or tiny. They are quantized again, from the same
 model in float.
 """
 
@@ -29,6 +30,8 @@ _GATES = ((1, 12), (2, 13), (3, 14), (4, 15))
 _MOST = 127
 # A bias has 64 bits, of which some kernels use 32.
 _LARGEST_BIAS = 2.0**30
+# Scales that are so many times what weights and bias need are not theirs.
+_TOO_COARSE = 1.5
 
 
 def are_lost(data):
@@ -65,12 +68,9 @@ def restore(model, data):
             f"{_lost_names(ops)} is. Calibrate on other samples."
         )
     for (place, op), (_, like) in zip(ops, others, strict=True):
-        if not _is_lost(place, op):
-            continue
         if place.kind(op) == _LSTM:
-            for bias, steps in _bias_steps(place, op):
-                added = _values(floats, like, bias)
-                _put(place, op, bias, added / steps, np.array([steps]), made)
+            if _is_lost(place, op):
+                _restore_gates(place, op, floats, like, made)
             continue
         (source, kernel, bias), axis = _PLACES[place.kind(op)]
         step, _ = place.steps(op.inputs[source])
@@ -81,14 +81,31 @@ def restore(model, data):
             least = np.abs(added) / step / _LARGEST_BIAS
             scales = np.maximum(scales, least)
         scales[scales == 0] = 1.0
-        if len(_scales(place, op.inputs[kernel])) == 1:
+        before = _scales(place, op.inputs[kernel])
+        if len(before) == 1:
             scales[:] = scales.max()
+        if (before < _TOO_COARSE * scales[: len(before)]).all():
+            continue
         by_row = scales.reshape(-1, *[1] * (rows.ndim - 1))
         weights = np.moveaxis(rows / by_row, 0, axis)
         _put(place, op, kernel, weights, scales, made)
         if added is not None:
             steps = scales * step
             _put(place, op, bias, added / steps, steps, made)
+
+
+def _restore_gates(place, op, floats, like, made):
+    step, _ = place.steps(op.inputs[0])
+    for kernel, bias in _gates(op):
+        added = _values(floats, like, bias)
+        scale = float(_scales(place, op.inputs[kernel])[0])
+        least = np.abs(added).max() / step / _LARGEST_BIAS
+        if least > scale:
+            scale = least
+            weights = _values(floats, like, kernel) / scale
+            _put(place, op, kernel, weights, np.array([scale]), made)
+        steps = scale * step
+        _put(place, op, bias, added / steps, np.array([steps]), made)
 
 
 def _with_weights(model):
@@ -113,21 +130,34 @@ def _lost_names(ops):
 
 def _is_lost(place, op):
     if place.kind(op) == _LSTM:
-        return dead_tensors.is_dead(place, op.inputs[0]) or any(
-            not np.isclose(_scales(place, op.inputs[bias]), steps).all()
-            for bias, steps in _bias_steps(place, op)
-        )
-    (_, kernel, _), _ = _PLACES[place.kind(op)]
-    return not np.isfinite(_scales(place, op.inputs[kernel])).all()
+        return _has_lost_biases(place, op)
+    (source, kernel, _), _ = _PLACES[place.kind(op)]
+    finite = np.isfinite(_scales(place, op.inputs[kernel])).all()
+    wide = place.type(op.inputs[source]) == place.schema.TensorType.INT16
+    dead = dead_tensors.is_dead(place, op.inputs[source])
+    return not finite or (wide and dead)
 
 
-def _bias_steps(place, op):
-    """`[(place of a bias, the scale that it must have)]` of an int8 LSTM."""
+def _has_lost_biases(place, op):
     if place.type(op.inputs[0]) != place.schema.TensorType.INT8:
-        return []
+        return False
+    if dead_tensors.is_dead(place, op.inputs[0]):
+        return True
     step, _ = place.steps(op.inputs[0])
+    for kernel, bias in _gates(op):
+        steps = step * _scales(place, op.inputs[kernel])
+        if not np.isclose(_scales(place, op.inputs[bias]), steps).all():
+            return True
+        codes = place.constant(op.inputs[bias]).astype(float)
+        if np.abs(codes).max() > _LARGEST_BIAS:
+            return True
+    return False
+
+
+def _gates(op):
+    """The places of the weights and the bias of each gate that has both."""
     return [
-        (bias, step * float(_scales(place, op.inputs[kernel])[0]))
+        (kernel, bias)
         for kernel, bias in _GATES
         if op.inputs[kernel] >= 0 and op.inputs[bias] >= 0
     ]

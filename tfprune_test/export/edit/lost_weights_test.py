@@ -56,6 +56,26 @@ def fused():
     return keras.Model(inputs, outputs)
 
 
+def hardly_alive():
+    """A tensor of numbers that are almost zero, and a bias behind it."""
+    inputs = keras.Input((6, 6, 2))
+    tiny = keras.initializers.RandomNormal(stddev=1e-9)
+    layer = LAYERS.SeparableConv2D(4, 3, depthwise_initializer=tiny, **BIAS)
+    return keras.Model(inputs, LAYERS.Conv2D(3, 3)(layer(inputs)))
+
+
+def gates_without_weights():
+    """Gates that only their biases open and shut."""
+    inputs = keras.Input((4, 3))
+    layer = LAYERS.LSTM(3, return_sequences=True)
+    model = keras.Model(inputs, layer(inputs))
+    kernel, recurrent, _ = layer.get_weights()
+    kernel[:, :6] = 0
+    bias = np.repeat([4.0, -4.0, 0.0, 0.0], 3)
+    layer.set_weights([kernel, recurrent, bias])
+    return model
+
+
 class RestoreTest(parameterized.TestCase):
     def exported(self, model, mode="int16x8"):
         path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
@@ -68,6 +88,8 @@ class RestoreTest(parameterized.TestCase):
         (shared_dense, "int16x8"),
         (unrolled, "int16x8"),
         (fused, "int8"),
+        (hardly_alive, "int16x8"),
+        (gates_without_weights, "int8"),
     )
     def test_outputs_are_those_of_the_model(self, build, mode):
         keras.utils.set_random_seed(0)

@@ -19,6 +19,11 @@ from tfprune.export.convert.traced import overrides
 from tfprune.export.convert.traced import plain_names
 from tfprune.graph import values
 
+# The attribute of a function that becomes an op, and which of its outputs has
+# the cell states after all steps.
+IMPLEMENTS = "api_implements"
+CELLS = 3
+
 
 @contextlib.contextmanager
 def fused(model):
@@ -53,22 +58,29 @@ def fused(model):
 
 
 def largest(model, names):
-    """What the ops of layers are recognized by, for `lstm_names.told`.
+    """What functions and ops of layers are recognized by.
 
     Args:
         model: a `keras.Model`.
         names: the names of its layers that are one op each.
 
     Returns:
-        List of `(path, list)`, the largest absolute weight of each gate.
+        List of `(path, function, list)`: the path of a layer, such as
+        "net/lstm", the value of `IMPLEMENTS` of its functions, and the largest
+        absolute weight of each gate.
     """
     found = []
     for layer in values.layers(model):
         if layer.name in names and _fits(layer):
             gates = np.split(np.abs(np.asarray(layer.cell.kernel)), 4, axis=1)
             path = "/".join(map(plain_names.scope, (model.name, layer.name)))
-            found.append((path, [float(gate.max()) for gate in gates]))
+            weights = [float(gate.max()) for gate in gates]
+            found.append((path, _function(layer), weights))
     return found
+
+
+def _function(layer):
+    return f"lstm_{plain_names.plain(layer.name)}"
 
 
 def _fits(layer):
@@ -126,7 +138,7 @@ def _sequence(layer, sequences, states):
 
     def steps(inputs, h, c, kernel, recurrent_kernel, bias):
         """The computation of the op, step by step."""
-        rows = []
+        rows, cells = [], []
         for step in range(count):
             parts = tf.matmul(inputs[:, step], kernel)
             parts += tf.matmul(h, recurrent_kernel) + bias
@@ -134,13 +146,15 @@ def _sequence(layer, sequences, states):
             c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(new)
             h = tf.sigmoid(o) * tf.tanh(c)
             rows.append(h)
-        return h, tf.stack(rows, 1), h, c, tf.constant(0.0)
+            cells.append(c)
+        cells = tf.stack(cells, 1)
+        return h, tf.stack(rows, 1), h, cells, tf.constant(0.0)
 
     function = tf.function(
         steps,
         autograph=False,
         experimental_attributes={
-            "api_implements": f"lstm_{plain_names.plain(layer.name)}",
+            IMPLEMENTS: _function(layer),
             "time_major": False,
             "go_backwards": False,
         },
