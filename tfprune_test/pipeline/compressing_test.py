@@ -91,7 +91,7 @@ class CompressTest(parameterized.TestCase):
         self.assertEqual((self.out / "model.keras").stat().st_mtime_ns, stamp)
         top = keras.metrics.SparseTopKCategoricalAccuracy(2, name="accuracy")
         for name, changes in {
-            "wish": {"macs": 0.6},
+            "macs": {"macs": 0.6},
             "loss": {"loss": keras.losses.SparseCategoricalCrossentropy()},
             "metrics": {"metrics": [top]},
             "labels": {"labels": ["a", "b", "c"]},

@@ -21,6 +21,8 @@ RESULT = "result.json"
 JOURNAL = "journal.json"
 _FINAL = "final"
 _LOCK = "lock"
+# Arguments that settings know by other names.
+_NAMES = {"by_time": "minutes", "larger": "mode"}
 
 
 class Workspace:
@@ -88,11 +90,7 @@ class Workspace:
         shutil.rmtree(self.part / _FINAL, ignore_errors=True)
 
     def _check_same(self, found, folder):
-        names = sorted(
-            name
-            for name in found.keys() | self.settings.keys()
-            if found.get(name) != self.settings.get(name)
-        )
+        names = sorted(_differing(found, self.settings))
         if names:
             raise ValueError(
                 "A run must resume with the same model, data and settings. "
@@ -184,3 +182,15 @@ def check_out(out):
             f"{', '.join(sorted(p.name for p in out.iterdir())[:3])}. Choose "
             "another folder."
         )
+
+
+def _differing(one, other):
+    """The names by which a user knows the settings that differ, a `set`."""
+    found = set()
+    for name in one.keys() | other.keys():
+        sides = one.get(name), other.get(name)
+        if sides[0] == sides[1]:
+            continue
+        inner = all(isinstance(side, dict) for side in sides)
+        found |= _differing(*sides) if inner else {_NAMES.get(name, name)}
+    return found

@@ -48,6 +48,11 @@ class WorkspaceTest(absltest.TestCase):
             self.space(seed=2, more=True)
         self.assertEqual(self.space().get("search"), 1)
 
+    def test_what_differs_is_called_as_the_arguments_are(self):
+        self.space(wish={"macs": "0.5"}, by_time=True)
+        with self.assertRaisesRegex(ValueError, "in board, macs, minutes. Ch"):
+            self.space(wish={"board": "'pico'"}, by_time=False)
+
     def test_the_result_is_there_whole_or_not_at_all(self):
         space = self.space()
         final = space.final()
