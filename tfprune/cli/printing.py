@@ -1,9 +1,10 @@
 """How results are written on a terminal, in markdown, or as JSON."""
 
-import json
 import os
 import shutil
 import sys
+
+from tfprune.core.files import json_text
 
 
 def report(found, values):
@@ -34,7 +35,7 @@ def shown(drawn, values):
 
 def as_json(facts):
     """Facts as `--format=json` writes them."""
-    return json.dumps(facts, indent=2) + "\n"
+    return json_text.written(facts)
 
 
 def _width():

@@ -2,7 +2,7 @@
 
 Flash is the size of the .tflite file: one byte per kernel weight; per output
 channel of a kernel, a bias (4 bytes) and, for kernel and bias, a scale (4) and
-a zero point (8); and the description of each tensor, including its name.
+a zero point (8); and the description of ops and tensors, including their names.
 
 RAM is the tensor arena of TFLite Micro: the activations, one byte per element,
 placed by its greedy planner (`memory.offsets`), and the interpreter's
@@ -22,8 +22,10 @@ import numpy as np
 
 from tfprune.costs import memory
 
-# Bytes of a file beyond weights and scales: in total, and per tensor.
-_FILE, _TENSOR = 490, 257
+# Bytes of a file beyond weights and scales: in total, for each op with the
+# tensor that it makes, and for the tensors of a kernel and its bias, which have
+# longer names in convolutions.
+_FILE, _MADE, _CONVOLUTION, _DENSE_LAYER = 580, 269, 424, 260
 # A bias; two scales and two zero points.
 _CHANNEL = 4 + 2 * (4 + 8)
 # Persistent bytes of the interpreter: in total, per op, per op with a kernel,
@@ -36,7 +38,7 @@ _DENSE = "FULLY_CONNECTED"
 # bytes of their descriptions, of four biases and of both states per unit, of
 # the op's record, and of the planner's while it plans.
 _LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
-_LSTM_TENSORS, _LSTM_BIASES, _LSTM_STATES = 2160, 4 * 4, 3
+_LSTM_TENSORS, _LSTM_BIASES, _LSTM_STATES = 2310, 4 * 4, 3
 _LSTM_RECORD, _LSTM_PLANNING = 420, 950
 _FUSED = {"linear", "relu", "relu6"}
 # With constants they become part of the kernel before them.
@@ -83,12 +85,11 @@ class Int8File:
             for fixed, axes in self._kernels
         )
         channels = sum(op.kernels * op.channels(keep) for op in self._ops)
-        tensors = 1 + sum(op.tensors for op in self._ops)
         described = sum(
             _LSTM_TENSORS + _LSTM_BIASES * units for units in self._lstms(keep)
         )
-        described += _CHANNEL * channels + _TENSOR * tensors
-        return weights + described + _FILE
+        described += sum(op.described for op in self._ops)
+        return weights + described + _CHANNEL * channels + _FILE
 
     def ram_bytes(self, keep):
         """Bytes of the tensor arena, `int`."""
@@ -171,8 +172,10 @@ class _Op:
         return sum(count for count, _ in self.written_out)
 
     @property
-    def tensors(self):
-        return self.count + 2 * self.kernels
+    def described(self):
+        """Bytes of the file that describe ops and tensors."""
+        kernel = _CONVOLUTION if self.convolves else _DENSE_LAYER
+        return self.count * _MADE + self.kernels * kernel
 
     def channels(self, keep):
         shape = memory.kept_shape(self.output, keep)

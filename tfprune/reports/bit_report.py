@@ -2,13 +2,13 @@
 
 import dataclasses
 import glob
-import json
 
 import keras
 import numpy as np
 
 from tfprune.core import printed
 from tfprune.core import tables
+from tfprune.core.files import json_text
 from tfprune.graph import read
 from tfprune.methods import bitpruning
 from tfprune.reports import micronet_score
@@ -132,7 +132,7 @@ class BitReport(printed.Printed):
 
     def to_json(self):
         """The report as JSON, `str`."""
-        return json.dumps(self.to_dict(), indent=2) + "\n"
+        return json_text.written(self.to_dict())
 
 
 def bits(model):

@@ -2,12 +2,12 @@
 
 import abc
 import dataclasses
-import json
 import math
 import typing
 
 from tfprune.core import printed
 from tfprune.core import tables
+from tfprune.core.files import json_text
 from tfprune.costs import counting
 from tfprune.datasets import tally
 from tfprune.reports import micronet_score
@@ -153,7 +153,7 @@ class Report(printed.Printed, abc.ABC):
 
     def to_json(self):
         """The report as JSON, `str`."""
-        return json.dumps(self.to_dict(), indent=2) + "\n"
+        return json_text.written(self.to_dict())
 
     def to_html(self):
         """The report as a self-contained HTML page, `str`."""

@@ -23,18 +23,31 @@ def whole(graph):
     return np.ones(graph.size, bool)
 
 
-class FlashTest(absltest.TestCase):
+class FlashTest(parameterized.TestCase):
     def flash(self, *layers, **kwargs):
         made, graph = file_of(*layers, **kwargs)
         return made.flash_bytes(whole(graph))
 
     def test_by_the_sizes_of_its_parts(self):
         # A byte a weight; 28 a channel: a bias, two scales and two zero
-        # points; tensors of input, kernel, bias and output.
+        # points; a file, an op with its output, and a kernel with its bias.
         self.assertEqual(
             self.flash(LAYERS.Conv2D(5, 3)),
-            9 * 3 * 5 + 28 * 5 + 490 + 257 * 4,
+            9 * 3 * 5 + 28 * 5 + 580 + 269 + 424,
         )
+
+    @parameterized.parameters(
+        # What exports were measured; bytes.
+        ((8, 4, 3), 1_872),
+        ((16, 16, 4), 2_544),
+        ((64, 64, 64, 10), 14_864),
+        ((64, 32, 8, 32, 64), 11_072),
+    )
+    def test_small_dense_networks(self, sizes, measured):
+        first, *units = sizes
+        chain = [LAYERS.Dense(count, "relu") for count in units]
+        found = self.flash(*chain, shape=(first,))
+        self.assertAlmostEqual(found / measured, 1, delta=0.02)
 
     def test_a_channel_takes_its_weights_along(self):
         # Input 0-1, layer a 2-5, layer b 6-11, output 12-13.
@@ -62,12 +75,12 @@ class FlashTest(absltest.TestCase):
         plain = self.flash(LAYERS.Conv2D(5, 3))
         for name in ("sigmoid", "gelu"):
             found = self.flash(LAYERS.Conv2D(5, 3, activation=name))
-            self.assertEqual(found, plain + 257)
+            self.assertEqual(found, plain + 269)
 
     def test_a_normalisation_that_cannot_be_folded_is_two_ops(self):
         plain = self.flash(LAYERS.MaxPooling2D())
         found = self.flash(LAYERS.MaxPooling2D(), LAYERS.BatchNormalization())
-        self.assertEqual(found, plain + 2 * 257)
+        self.assertEqual(found, plain + 2 * 269)
 
 
 class RamTest(absltest.TestCase):

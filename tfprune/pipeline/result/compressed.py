@@ -8,6 +8,7 @@ import keras
 from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.core.files import damage
+from tfprune.core.files import json_text
 from tfprune.graph import compile_state
 from tfprune.graph import rebuild
 from tfprune.legacy import loading
@@ -190,9 +191,14 @@ def load(folder, dense=None, objects=None):
         objects = {} if dense is None else custom_objects(dense)
     facts = damage.read_json(folder / workspace.RESULT, dict)
     facts.pop("key")
+    for name in _MEASURED:
+        facts[name] = json_text.measured(facts[name])
     points = tuple(
         Point(
-            **{**facts_, "folder": str(folder / facts_["folder"])},
+            **{
+                **json_text.measured(facts_),
+                "folder": str(folder / facts_["folder"]),
+            },
             objects=objects,
         )
         for facts_ in facts.pop("points")
@@ -223,6 +229,7 @@ def _cell(value):
     return tables.number(value)
 
 
+_MEASURED = ("before", "after", "curve")
 _LIMITS = {
     "MACs": "macs",
     "parameters": "params",

@@ -2,11 +2,11 @@
 
 import dataclasses
 import errno
-import json
 import pathlib
 import shutil
 
 from tfprune.core.files import atomic
+from tfprune.core.files import json_text
 from tfprune.export.micro import firmware_folder
 from tfprune.pipeline.result import compressed
 from tfprune.pipeline.result import measured
@@ -114,7 +114,7 @@ def write(job, best, answers, facts, key, labels=()):
 
 
 def _publish(space, folder, found, key):
-    text = json.dumps(found.to_dict() | {"key": key}, indent=2) + "\n"
+    text = json_text.written(found.to_dict() | {"key": key})
     atomic.write({folder / workspace.RESULT: text.encode()})
     space.publish()
 

@@ -1,9 +1,10 @@
-import json
+import math
 import pathlib
 
 import keras
 from absl.testing import absltest
 
+from tfprune.core.files import json_text
 from tfprune.pipeline.result import compressed
 
 BEFORE = {
@@ -89,18 +90,21 @@ class CompressedTest(absltest.TestCase):
         place = self.folder / "points" / "1"
         found = result(
             self.folder,
-            points=(point(place, 1000, 0.8),),
+            points=(point(place, 1000, math.nan),),
+            curve=[{"epoch": 1, "loss": math.nan}],
             report=str(self.folder / "report.html"),
         )
         moved = self.folder / "moved"
         moved.mkdir()
-        text = json.dumps(found.to_dict() | {"key": {"seed": 0}})
+        text = json_text.written(found.to_dict() | {"key": {"seed": 0}})
         (moved / "result.json").write_text(text)
         model.save(moved / "model.keras")
         read = compressed.load(moved)
         self.assertEqual(read.report, str(moved / "report.html"))
         self.assertEqual(read.points[0].folder, str(moved / "points" / "1"))
         self.assertEqual(read.after, found.after)
+        self.assertTrue(math.isnan(read.curve[0]["loss"]))
+        self.assertTrue(math.isnan(read.points[0].values["accuracy"]))
         self.assertEqual(read.model.count_params(), 3)
 
 
