@@ -21,6 +21,7 @@ from tfprune.export.convert.rewritten import layer_names
 from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
 from tfprune.export.convert.rewritten import small_maps
+from tfprune.export.convert.rewritten import steep_ops
 from tfprune.export.convert.traced import fused_lstm
 from tfprune.export.convert.traced import layer_scopes
 from tfprune.export.convert.traced import plain_names
@@ -72,6 +73,7 @@ def write(model, signature, folder, interface=None, wide=False):
         whole |= graph_types.narrow(graph, names)
         if wide:
             plain_ops.suit_int16(graph)
+            steep_ops.rewrite(graph)
     folder = pathlib.Path(folder)
     (folder / converter.GRAPH).write_bytes(graph.SerializeToString())
     with open(folder / converter.WEIGHTS, "wb") as file:
