@@ -3,7 +3,7 @@
 The kernels write the hidden state and the output with one scale, but the
 converter may set the output's scale to that of its reader (a concatenation,
 say). Moreover, TFLite's tables for the cell state support no scale below
-2 ** -15.
+2 ** -15, and the converter has the kernels clip it to [-10, 10].
 """
 
 import copy
@@ -16,7 +16,7 @@ from tfprune.export.edit import graph_edits
 # Indices by the op's definition: among its inputs, the hidden and the cell
 # state; among its intermediates, the hidden state before projection.
 _HIDDEN, _CELL, _EFFECTIVE = 18, 19, 4
-_FINEST = 2.0**-15
+_FINEST, _CODES = 2.0**-15, 2.0**15
 
 
 def repair(model):
@@ -40,6 +40,8 @@ def _repair(place, op):
         return
     cell = tensors[op.inputs[_CELL]].quantization
     cell.scale = [max(float(cell.scale[0]), _FINEST)]
+    # At the ends of int16: to CMSIS-NN, a limit of 0 is no exception.
+    op.builtinOptions.cellClip = cell.scale[0] * _CODES
     effective = op.intermediates[_EFFECTIVE]
     steps = _union(place.steps(hidden), place.steps(effective))
     before = place.steps(made)

@@ -29,6 +29,8 @@ class RepairTest(parameterized.TestCase):
         y = tensor("y", made)
         op = sketch.op("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [y])
         op.intermediates = [x, x, x, x, tensor("effective", effective)]
+        op.builtinOptions = schema.UnidirectionalSequenceLSTMOptionsT()
+        op.builtinOptions.cellClip = 10.0
         sketch.data([x], [y])
         lstm_scales.repair(sketch.model)
         place = graph_edits.Place(schema, sketch.model, sketch.graph)
@@ -69,6 +71,11 @@ class RepairTest(parameterized.TestCase):
         steps = (0.5, 3)
         place, op, _ = self.repaired(steps, steps, steps, cell)
         self.assertEqual(place.steps(op.inputs[CELL])[0], found)
+
+    def test_cell_states_are_clipped_where_their_integers_end(self):
+        steps = (0.5, 3)
+        _, op, _ = self.repaired(steps, steps, steps, 2.0**-10)
+        self.assertEqual(op.builtinOptions.cellClip, 32.0)
 
     def test_other_types_stay(self):
         place, op, y = self.repaired(

@@ -12,19 +12,19 @@ X = np.random.default_rng(0).normal(size=(40, 8, 4)).astype("float32")
 LAYERS = keras.layers
 
 
-def counting():
+def counting(steps):
     """`(model, x)`: cells that add up their inputs, and forget at the end."""
     layer = LAYERS.LSTM(2, return_sequences=True)
-    model = keras.Sequential([keras.Input((12, 2)), layer])
+    model = keras.Sequential([keras.Input((steps, 2)), layer])
     kernel, recurrent, bias = map(np.zeros_like, layer.get_weights())
     kernel[0, 4:] = [2, -2, 1, 1]
     kernel[1, 2:4] = -8
     bias[:4] = 4
     layer.set_weights([kernel, recurrent, bias])
-    x = np.random.default_rng(0).uniform(size=(64, 12, 2)).astype("float32")
+    x = np.random.default_rng(0).uniform(size=(64, steps, 2))
     x[..., 1] = 0
     x[:, -1] = [0.02, 1]
-    return model, x
+    return model, x.astype("float32")
 
 
 class FusedLSTMTest(parameterized.TestCase):
@@ -80,12 +80,13 @@ class FusedLSTMTest(parameterized.TestCase):
         x = rng.normal(size=(30, 4, 3)).astype("float32")
         self.assert_close(model, x, 0.02)
 
-    def test_cells_that_forget_are_not_clipped(self):
-        model, x = counting()
+    @parameterized.parameters(12, 50)
+    def test_cells_that_forget_are_not_clipped(self, steps):
+        model, x = counting(steps)
         self.assert_close(model, x, 0.02)
 
     def test_two_calls_of_a_layer_share_its_cells_range(self):
-        model, x = counting()
+        model, x = counting(12)
         inputs = keras.Input(x.shape[1:])
         (layer,) = model.layers
         twice = keras.Model(inputs, [layer(0.01 * inputs), layer(inputs)])
