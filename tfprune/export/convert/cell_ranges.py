@@ -39,11 +39,10 @@ def measured(folder, manifest, samples):
         if node.attr["f"].func.name in functions
     }
     found = masked_scores.seen(folder, manifest, samples, list(calls))
+    cells = dict.fromkeys(functions.values(), 0.0)
+    for name, own in calls.items():
+        cells[own] = max(cells[own], found[name].largest)
     return [
-        (
-            path,
-            weights,
-            max(found[x].largest for x in calls if calls[x] == own.encode()),
-        )
+        (path, weights, cells[own.encode()])
         for path, own, weights in manifest["lstms"]
     ]
