@@ -9,6 +9,7 @@ iterations of its kernel's loops, and tests the fit on other networks.
 """
 
 import itertools
+import json
 import pathlib
 import sys
 
@@ -40,6 +41,7 @@ flags.DEFINE_string("build", "build/firmware", "folder of objects")
 flags.DEFINE_string("out", "build/bench/core_table", "folder of results")
 flags.DEFINE_string("table", "", "also write a table to this file")
 flags.DEFINE_list("cores", ["cortex-m4", "cortex-m55"], "what is measured")
+flags.DEFINE_string("layers", "", "folder of results of core_layers.py")
 flags.DEFINE_bool("fit", True, "also write the library's table")
 
 LAYERS = keras.layers
@@ -56,8 +58,8 @@ def convolutions(size, reads):
         outputs.append(layer(inputs))
     strided = LAYERS.Conv2D(16, 3, 2, padding="same")(inputs)
     odd = LAYERS.Conv2D(8, (5, 3), padding="same")(inputs)
-    narrow = LAYERS.Conv2D(8, 1, 2)(inputs)
-    return keras.Model(inputs, [*outputs, strided, odd, narrow])
+    narrow = [LAYERS.Conv2D(writes, 1, 2)(inputs) for writes in (4, 8, 16, 24)]
+    return keras.Model(inputs, [*outputs, strided, odd, *narrow])
 
 
 def by_channel(size, channels):
@@ -104,6 +106,142 @@ def dense(reads):
     return keras.Model(inputs, [*outputs, *ends])
 
 
+def transposed(size, reads):
+    """Transposed convolutions; CMSIS-NN has two ways, by input channels."""
+    inputs = keras.Input((size, size, reads))
+    outputs = [
+        LAYERS.Conv2DTranspose(writes, kernel, stride, padding)(inputs)
+        for kernel, stride, padding in (
+            *((2, 2, "valid"), (3, 1, "same"), (3, 2, "same")),
+            *((4, 2, "same"), (5, 3, "valid")),
+        )
+        for writes in (1, 4, 8, 12, 16)
+    ]
+    return keras.Model(inputs, outputs)
+
+
+def grouped(size, channels):
+    inputs = keras.Input((size, size, channels))
+    outputs = [
+        LAYERS.Conv2D(writes, kernel, padding="same", groups=groups)(inputs)
+        for kernel in (1, 3)
+        for groups in (2, 4)
+        for writes in (4, 8, 16, 24)
+    ]
+    return keras.Model(inputs, outputs)
+
+
+def multiplied(size, channels):
+    """Depthwise layers with more outputs than inputs, or with gaps."""
+    inputs = keras.Input((size, size, channels))
+    outputs = [
+        LAYERS.DepthwiseConv2D(3, 1, "same", multiplier)(inputs)
+        for multiplier in (2, 3, 4)
+    ]
+    outputs.append(LAYERS.DepthwiseConv2D(5, 1, "valid", 2)(inputs))
+    outputs += [
+        LAYERS.DepthwiseConv2D(kernel, dilation_rate=2)(inputs)
+        for kernel in (2, 3)
+    ]
+    return keras.Model(inputs, outputs)
+
+
+def dense_of_steps(steps, reads):
+    inputs = keras.Input((steps, reads))
+    counts = (1, 3, 4, 8, 12, 16, 32)
+    return keras.Model(inputs, [LAYERS.Dense(n)(inputs) for n in counts])
+
+
+def rows_of_steps(steps, reads):
+    """Convolutions and pooling of sequences."""
+    inputs = keras.Input((steps, reads))
+    outputs = [
+        LAYERS.Conv1D(writes, kernel, stride, padding)(inputs)
+        for kernel, stride, padding in (
+            *((3, 1, "valid"), (3, 1, "same"), (5, 2, "same")),
+            *((4, 2, "valid"), (8, 1, "same")),
+        )
+        for writes in (4, 6, 8, 16)
+    ]
+    outputs += [
+        LAYERS.MaxPooling1D()(inputs),
+        LAYERS.AveragePooling1D(3, 1)(inputs),
+        LAYERS.GlobalMaxPooling1D()(inputs),
+        LAYERS.GlobalAveragePooling1D()(inputs),
+    ]
+    return keras.Model(inputs, outputs)
+
+
+def moves(size, channels):
+    """Ops that put values elsewhere."""
+    inputs = keras.Input((size, size, channels))
+    half = size // 2
+    outputs = [
+        LAYERS.Permute((2, 1, 3))(inputs),
+        LAYERS.Permute((3, 1, 2))(inputs),
+        LAYERS.Permute((1, 3, 2))(inputs),
+        LAYERS.Cropping2D(1)(inputs),
+        LAYERS.UpSampling2D()(inputs),
+        LAYERS.UpSampling2D(interpolation="bilinear")(inputs),
+        keras.ops.flip(inputs, 1),
+        keras.ops.flip(inputs, 3),
+        keras.ops.pad(inputs, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect"),
+        keras.ops.pad(
+            inputs, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=1.0
+        ),
+        keras.ops.tile(inputs, (1, 1, 2, 1)),
+        *keras.ops.split(inputs, [half], axis=1),
+        LAYERS.Reshape((half, 2, half, 2 * channels))(inputs),
+        LAYERS.Reshape((size * size, channels))(inputs),
+        keras.ops.stack([inputs, LAYERS.MaxPooling2D(1)(inputs)], axis=1),
+    ]
+    return keras.Model(inputs, outputs)
+
+
+def pointwise(size, channels):
+    """Activations and arithmetic of each value, and sums over some."""
+    inputs = keras.Input((size, size, channels))
+    x = LAYERS.DepthwiseConv2D(3, padding="same")(inputs)
+    y = LAYERS.AveragePooling2D(3, 1, "same")(inputs)
+    names = ("hard_silu", "gelu", "elu", "relu", "relu6", "log_softmax")
+    outputs = [
+        *(LAYERS.Activation(name)(y) for name in names),
+        LAYERS.PReLU(shared_axes=(1, 2))(y),
+        LAYERS.PReLU()(y),
+        LAYERS.Softmax()(y),
+        LAYERS.LayerNormalization()(y),
+        LAYERS.Subtract()([x, y]),
+        LAYERS.Maximum()([x, y]),
+        LAYERS.Minimum()([x, y]),
+        keras.ops.abs(y),
+        keras.ops.square(y),
+        keras.ops.sqrt(keras.ops.abs(x)),
+        x / (1.0 + keras.ops.square(y)),
+        LAYERS.GlobalMaxPooling2D()(inputs),
+        keras.ops.max(y, axis=-1),
+        keras.ops.sum(x, axis=-1),
+        keras.ops.mean(x, axis=(1, 3)),
+    ]
+    return keras.Model(inputs, outputs)
+
+
+def attention(steps, width):
+    inputs = keras.Input((steps, width))
+    outputs = [
+        LAYERS.MultiHeadAttention(heads, width // 2)(inputs, inputs)
+        for heads in (1, 2)
+    ]
+    outputs.append(LAYERS.Dot((2, 2))([inputs, LAYERS.Dense(width)(inputs)]))
+    return keras.Model(inputs, outputs)
+
+
+def recurrent(steps, reads):
+    """LSTM layers, each a single op."""
+    inputs = keras.Input((steps, reads))
+    outputs = [LAYERS.LSTM(units)(inputs) for units in (3, 8, 16, 20, 48)]
+    return keras.Model(inputs, outputs)
+
+
 _SHAPES = (
     *((8, 1), (8, 6), (8, 8), (8, 12), (8, 16), (8, 44)),
     *((10, 32), (5, 64)),
@@ -122,6 +260,22 @@ CASES = {
         for size, channels in _SHAPES
     },
     **{f"dense_{reads}": (dense, reads) for reads in (8, 13, 32, 64, 128, 640)},
+    **{
+        f"{make.__name__}_{size}_{channels}": (make, size, channels)
+        for make, shapes in (
+            (transposed, ((4, 3), (5, 8), (4, 16), (4, 20), (6, 32), (3, 48))),
+            (transposed, ((5, 5), (4, 17), (3, 33))),
+            (dense_of_steps, ((64, 3), (16, 8), (25, 13), (12, 40))),
+            (grouped, ((6, 4), (6, 8), (5, 16), (4, 32), (4, 48))),
+            (multiplied, ((6, 1), (6, 3), (8, 8), (6, 16), (5, 24))),
+            (rows_of_steps, ((16, 1), (30, 3), (20, 8), (16, 16), (12, 40))),
+            (moves, ((4, 2), (8, 3), (16, 4), (6, 8), (8, 16), (4, 40))),
+            (pointwise, ((4, 2), (6, 5), (6, 8), (8, 16), (4, 40))),
+            (attention, ((6, 8), (12, 16), (10, 24))),
+            (recurrent, ((4, 1), (10, 6), (20, 16), (12, 40))),
+        )
+        for size, channels in shapes
+    },
 }
 
 
@@ -193,6 +347,28 @@ def rows_of(path, costs):
     ]
 
 
+def layers(table):
+    """How far off a table is on the layers of `core_layers.py`.
+
+    Args:
+        table: a `CoreTable`.
+
+    Returns:
+        Cells of a row: how many layers, the median of the errors, and the
+        largest of half, of nine in ten, and of all.
+    """
+    errors = []
+    for path in pathlib.Path(FLAGS.layers, "int8").glob(f"*.{table.core}.json"):
+        counted = json.loads(path.read_text()).get("instructions")
+        file = path.with_name(path.name.split(f".{table.core}")[0] + ".tflite")
+        if counted:
+            (graph,) = flat_ops.read(file.read_bytes())
+            predicted = table.total([op_sizes.of(op) for op in graph.ops])
+            errors.append(abs(predicted / counted - 1))
+    of = [f"{x:.0%}" for x in np.quantile(errors, (0.5, 0.9, 1.0))]
+    return table.core, f"{len(errors)}", *of
+
+
 def fit(rows):
     """Coefficients of each family of ops.
 
@@ -226,7 +402,7 @@ def main(_):
     folder = pathlib.Path(FLAGS.out).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     seen, unseen = files(folder)
-    tables_by_core, rows = {}, []
+    tables_by_core, rows, single = {}, [], []
     for core in FLAGS.cores:
         library = firmware_library.Library(
             FLAGS.tflite_micro, core, "cmsis-nn", FLAGS.build
@@ -239,6 +415,8 @@ def main(_):
             [row for p in seen.values() for row in rows_of(p, costs[p])]
         )
         tables_by_core[core] = fitted
+        if FLAGS.layers:
+            single.append(layers(core_table.CoreTable(core, fitted)))
         dense = {}
         for name, path in tested.items():
             measured = costs[path].instructions
@@ -280,10 +458,24 @@ def main(_):
         "it. MACs: relative to the dense network. Instructions are not "
         "cycles: memory, branches and multi-beat vector instructions are not "
         "counted, and no board was measured.\n\n"
-        f"{table.to_markdown()}\n"
+        f"{table.to_markdown()}\n{_of_layers(single)}"
         f"{results.footer('core_table.py')}\n"
     )
     results.publish(text, FLAGS.table)
+
+
+def _of_layers(rows):
+    if not rows:
+        return ""
+    header = ("core", "networks", "half within", "nine in ten within", "all")
+    table = tables.Table(header, tuple(rows), left=1)
+    return (
+        "Networks of one layer, op or block, those of [core_layers.md]"
+        "(core_layers.md): how far predictions are from what qemu counts. What "
+        "an inference takes besides its ops counts as an error, which is a "
+        "large part of the smallest layers.\n\n"
+        f"{table.to_markdown()}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from tfprune.costs import memory
 
 # Activations that kernels have.
 FUSED = {"linear", "relu", "relu6"}
+_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _REDUCTIONS = {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"}
 _PAIRWISE = {"ADD", "MAXIMUM", "MINIMUM", "MUL", "SUB"}
 _ACTIVATIONS = {"sigmoid": "LOGISTIC", "softmax": "SOFTMAX", "tanh": "TANH"}
@@ -20,12 +21,18 @@ class OpSize:
 
     Attributes:
         kind: `str`, as the schema of TFLite names it ("CONV_2D").
-        places: `int`, rows and columns of the output, multiplied.
+        places: `int`, rows and columns of the output, multiplied; the steps
+            of an LSTM.
         window: `int`, rows and columns of the kernel or pool, multiplied.
-        reads, writes: `int`, channels.
-        strided: `bool`, whether it skips places.
+        reads, writes: `int`, channels; `reads` are those of a group.
+        stride: `int`, that of rows and columns, multiplied.
         broadcast: `bool`, whether it joins tensors of different shapes, which
             kernels do value by value.
+        groups: `int`, into which a convolution splits channels.
+        way: `str`, what else decides on the loops of a kernel: "row" for a
+            convolution of a single row, "gaps" for a depthwise one with gaps
+            in its window, "outer" for a concatenation along another axis than
+            the last, "FLOAT32" or "INT32" for ops that read such numbers.
     """
 
     kind: str
@@ -33,8 +40,10 @@ class OpSize:
     window: int
     reads: int
     writes: int
-    strided: bool = False
+    stride: int = 1
     broadcast: bool = False
+    groups: int = 1
+    way: str = ""
 
 
 def is_broadcast(kind, shapes):
@@ -50,6 +59,21 @@ def is_broadcast(kind, shapes):
         for shape in shapes
     }
     return kind in _PAIRWISE and len(shapes) > 1
+
+
+def way(kind, axis, rank):
+    """What decides on the loops of a kernel without a window, besides sizes.
+
+    Args:
+        kind: `str`, as the schema of TFLite names it.
+        axis: `int`, along which a concatenation joins tensors.
+        rank: `int`, how many axes these have.
+
+    Returns:
+        `str`, as `OpSize.way` has it.
+    """
+    last = kind != "CONCATENATION" or axis in (-1, rank - 1)
+    return "" if last else "outer"
 
 
 def sizes(graph, keep):
@@ -100,17 +124,21 @@ def of_step(step, layer, keep, made_by):
     if step.work:
         found = _kernels(step, config, keep, reads, writes, places)
     kinds = () if step.work else int8_file.plain_ops(step, made_by)
+    axis = config.get("axis", -1)
     for number, kind in enumerate(kinds):
         window = math.prod(config.get("pool_size", (1,)))
+        stride = math.prod(config.get("strides") or (window,))
         if kind in _REDUCTIONS:
             window = max(1, math.prod(reads) // max(1, math.prod(writes)))
+            stride = 1
         shapes = [_sizes(tensor, keep) for tensor in step.inputs]
         if step.file_ops and number >= len(shapes) - 1:
             shapes = [writes, ()]  # All inputs are joined: with a constant.
         found.append(
             OpSize(
-                *(kind, places, window, reads[-1], writes[-1], window > 1),
+                *(kind, places, window, reads[-1], writes[-1], stride),
                 is_broadcast(kind, shapes),
+                way=way(kind, axis, len(step.inputs[0].shape)),
             )
         )
     return found
@@ -123,24 +151,48 @@ def _sizes(tensor, keep):
 
 def _kernels(step, config, keep, reads, writes, places):
     kernel = config.get("kernel_size")
+    if _LSTM in step.file_ops:
+        return _fused(step, reads, writes)
     if kernel is None and "units" in config and len(step.work) == 1:
         dense = OpSize("FULLY_CONNECTED", places, 1, reads[-1], writes[-1])
         if places * reads[-1] * writes[-1] == _work(step, keep):
             return [dense]
-    if kernel is None or config.get("groups", 1) != 1:
+    if kernel is None:
         return [OpSize("FULLY_CONNECTED", 1, 1, _work(step, keep), 1)]
     window = math.prod(kernel)
-    strided = max(config.get("strides", (1,))) > 1
+    stride = math.prod(config.get("strides", (1,)))
     if "depth_multiplier" not in config:
+        kind = "TRANSPOSE_CONV" if "output_padding" in config else "CONV_2D"
+        groups = config.get("groups", 1)
+        row = kind == "CONV_2D" and len(kernel) == 1
         return [
-            OpSize("CONV_2D", places, window, reads[-1], writes[-1], strided)
+            OpSize(
+                *(kind, places, window, reads[-1] // groups, writes[-1]),
+                stride=stride,
+                groups=groups,
+                way="row" if row else "",
+            )
         ]
     middle = reads[-1] * config["depth_multiplier"]
+    gaps = max(config.get("dilation_rate", (1,))) > 1
     found = [
-        OpSize("DEPTHWISE_CONV_2D", places, window, reads[-1], middle, strided)
+        OpSize(
+            *("DEPTHWISE_CONV_2D", places, window, reads[-1], middle, stride),
+            way="gaps" if gaps else "",
+        )
     ]
     if "filters" in config:
         found.append(OpSize("CONV_2D", places, 1, middle, writes[-1]))
+    return found
+
+
+def _fused(step, reads, writes):
+    """The ops of a layer whose steps are one op; both directions' channels."""
+    steps, found = reads[0], []
+    both = step.file_ops.count(_LSTM) > 1 and "CONCATENATION" in step.file_ops
+    for kind in step.file_ops:
+        units = writes[-1] // 2 if both and kind == _LSTM else writes[-1]
+        found.append(OpSize(kind, steps, 1, reads[-1], max(1, units)))
     return found
 
 

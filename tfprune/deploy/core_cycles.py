@@ -78,9 +78,9 @@ def cycles(path: typed.Path, core: str) -> Cycles:
     table = core_table.of(core)
     model_file.read(path)
     graphs = flat_ops.read(pathlib.Path(path).read_bytes())
-    if any(t.dtype == "INT16" for t in graphs[0].tensors) or not any(
-        t.dtype == "INT8" for t in graphs[0].tensors
-    ):
+    # But for the cell states of LSTM ops.
+    types = {t.dtype for t in graphs[0].tensors if not t.variable}
+    if "INT16" in types or "INT8" not in types:
         raise ValueError(
             "The file must be quantized to int8, as the layers that were "
             f"measured. Received: {str(path)!r}. Export it with "

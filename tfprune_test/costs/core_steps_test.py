@@ -29,7 +29,7 @@ class SizesTest(parameterized.TestCase):
             ]
         )
         # 4 x 4 places, windows of 3 x 3.
-        expected = core_steps.OpSize("CONV_2D", 16, 9, 3, 4, True)
+        expected = core_steps.OpSize("CONV_2D", 16, 9, 3, 4, 4)
         self.assertEqual(found, [expected])
 
     def test_shapes_that_differ_broadcast(self):
@@ -81,17 +81,42 @@ class SizesTest(parameterized.TestCase):
         self.assertEqual(
             found,
             [
-                core_steps.OpSize("MAX_POOL_2D", 16, 4, 3, 3, True),
-                core_steps.OpSize("MEAN", 1, 16, 3, 3, True),
+                core_steps.OpSize("MAX_POOL_2D", 16, 4, 3, 3, 4),
+                core_steps.OpSize("MEAN", 1, 16, 3, 3),
                 core_steps.OpSize("FULLY_CONNECTED", 1, 1, 3, 2),
             ],
         )
 
-    def test_grouped_and_recurrent_layers_count_by_their_work(self):
-        (grouped,) = sizes([LAYERS.Conv2D(4, 1, groups=2)], (8, 8, 4))
-        # 64 places, two groups of two by two channels.
-        self.assertEqual(grouped.kind, "FULLY_CONNECTED")
-        self.assertEqual(grouped.reads * grouped.writes, 64 * 2 * 2 * 2)
+    @parameterized.parameters(
+        (
+            *(LAYERS.Conv2D(4, 1, groups=2), (8, 8, 4)),
+            core_steps.OpSize("CONV_2D", 64, 1, 2, 4, groups=2),
+        ),
+        (
+            *(LAYERS.Conv1D(4, 5), (8, 3)),
+            core_steps.OpSize("CONV_2D", 4, 5, 3, 4, way="row"),
+        ),
+        (
+            *(LAYERS.Conv2DTranspose(5, 2, 2), (4, 4, 3)),
+            core_steps.OpSize("TRANSPOSE_CONV", 64, 4, 3, 5, 4),
+        ),
+        (
+            *(LAYERS.DepthwiseConv2D(3, dilation_rate=2), (8, 8, 3)),
+            core_steps.OpSize("DEPTHWISE_CONV_2D", 16, 9, 3, 3, way="gaps"),
+        ),
+        (
+            *(LAYERS.LSTM(5), (9, 3)),
+            core_steps.OpSize("UNIDIRECTIONAL_SEQUENCE_LSTM", 9, 1, 3, 5),
+        ),
+        (
+            *(LAYERS.Bidirectional(LAYERS.LSTM(5)), (9, 3)),
+            core_steps.OpSize("UNIDIRECTIONAL_SEQUENCE_LSTM", 9, 1, 3, 5),
+        ),
+    )
+    def test_kernels(self, layer, shape, expected):
+        self.assertIn(expected, sizes([layer], shape))
+
+    def test_recurrent_layers_count_by_their_work(self):
         recurrent, *_ = sizes([LAYERS.SimpleRNN(4)], (5, 3))
         self.assertEqual(recurrent.reads, 5 * (3 * 4 + 4 * 4))
 
@@ -135,7 +160,7 @@ class SizesTest(parameterized.TestCase):
         layer = LAYERS.TimeDistributed(LAYERS.MaxPooling2D(2))
         graph = read.channel_graph(keras.Model(x, layer(x)))
         (found,) = core_steps.sizes(graph, np.ones(graph.size, bool))
-        expected = core_steps.OpSize("MAX_POOL_2D", 64, 4, 3, 3, True)
+        expected = core_steps.OpSize("MAX_POOL_2D", 64, 4, 3, 3, 4)
         self.assertEqual(found, expected)
 
     def test_a_layer_that_learns_what_to_prune_counts_as_the_layer(self):

@@ -9,6 +9,8 @@ from tfprune.costs.core_steps import OpSize
 from tfprune.graph import read
 from tfprune.selection import cut
 
+LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+
 
 class CoreTableTest(parameterized.TestCase):
     # What qemu counted for an inference of the int8 file.
@@ -64,10 +66,31 @@ class CoreTableTest(parameterized.TestCase):
 
     def test_broadcasts_of_kinds_that_were_not_measured(self):
         table = core_table.of("cortex-m55")
-        size = OpSize("SUB", 144, 1, 24, 24, broadcast=True)
+        size = OpSize("MINIMUM", 144, 1, 24, 24, broadcast=True)
         self.assertFalse(table.measured(size))
-        alike = OpSize("SUB", 144, 1, 24, 24)
+        alike = OpSize("MINIMUM", 144, 1, 24, 24)
         self.assertLess(table.instructions(alike), table.instructions(size))
+
+    # What qemu counted; TFLite Micro with CMSIS-NN.
+    @parameterized.parameters(
+        ("cortex-m4", OpSize("CONV_2D", 400, 9, 2, 12, groups=3), 1_046_280),
+        ("cortex-m55", OpSize("CONV_2D", 400, 9, 2, 12, groups=3), 454_187),
+        ("cortex-m4", OpSize("CONV_2D", 7, 4, 4, 4, 2, way="row"), 6_120),
+        ("cortex-m4", OpSize("TRANSPOSE_CONV", 289, 9, 3, 4, 4), 112_760),
+        ("cortex-m55", OpSize("TRANSPOSE_CONV", 289, 9, 3, 4, 4), 76_281),
+        ("cortex-m55", OpSize("TRANSPOSE_CONV", 144, 9, 4, 33), 825_156),
+        ("cortex-m55", OpSize("DEPTHWISE_CONV_2D", 49, 9, 6, 18), 233_218),
+        (
+            "cortex-m4",
+            OpSize("DEPTHWISE_CONV_2D", 81, 9, 40, 40, way="gaps"),
+            865_040,
+        ),
+        ("cortex-m4", OpSize("REDUCE_MAX", 1, 64, 3, 3), 33_440),
+        ("cortex-m55", OpSize(LSTM, 8, 1, 4, 6), 35_437),
+    )
+    def test_kinds_that_have_kernels_of_their_own(self, core, size, counted):
+        predicted = core_table.of(core).instructions(size)
+        self.assertAlmostEqual(predicted / counted, 1, delta=0.2)
 
     def test_a_core_without_measured_layers(self):
         with self.assertRaisesRegex(

@@ -5,6 +5,9 @@ import math
 from tfprune.costs import core_steps
 
 _KERNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
+# Kernels of which some have loops of their own for numbers of 32 bits.
+_BY_TYPE, _WIDE = ("ADD", "MUL", "SUB", "QUANTIZE"), ("FLOAT32", "INT32")
+_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D")
 
 
@@ -23,19 +26,40 @@ def of(op):
         (t.shape for t in op.inputs if t is not None and t.shape), (1,)
     )
     places, writes = math.prod(outputs[:-1]), outputs[-1]
-    window, strided = 1, False
+    window, groups, way = 1, 1, ""
+    stride = op.option("strideH", 1) * op.option("strideW", 1)
     if op.kind in _KERNELS:
         weights = op.inputs[1].shape
         window = math.prod(weights[1:3])
-        strided = max(op.option("strideH", 1), op.option("strideW", 1)) > 1
+        if op.kind == "TRANSPOSE_CONV":  # Its first input is a shape.
+            reads = op.inputs[2].shape
+        elif op.kind == "CONV_2D":
+            groups = max(1, reads[-1] // max(1, weights[3]))
+            way = "row" if reads[1] == weights[1] == 1 else ""
+        else:
+            gaps = (
+                op.option("dilationHFactor", 1),
+                op.option("dilationWFactor", 1),
+            )
+            way = "gaps" if max(gaps) > 1 else ""
     elif op.kind in _POOLS:
         window = op.option("filterHeight", 1) * op.option("filterWidth", 1)
-        strided = max(op.option("strideH", 1), op.option("strideW", 1)) > 1
+    elif op.kind == _LSTM:
+        places = outputs[1]
     elif op.kind in ("MEAN", "SUM", "REDUCE_MAX"):
         window = max(1, math.prod(reads) // max(1, math.prod(outputs)))
+    else:
+        way = core_steps.way(op.kind, op.option("axis", -1), len(reads))
     broadcast = core_steps.is_broadcast(
         op.kind, [t.shape for t in op.inputs if t is not None]
     )
+    kinds = [t.dtype for t in op.inputs if t is not None]
+    if op.kind in _BY_TYPE and kinds and kinds[0] in _WIDE:
+        broadcast, way = False, kinds[0]
     return core_steps.OpSize(
-        op.kind, places, window, reads[-1], writes, strided, broadcast
+        *(op.kind, places, window, reads[-1] // groups, writes),
+        stride=stride,
+        broadcast=broadcast,
+        groups=groups,
+        way=way,
     )
