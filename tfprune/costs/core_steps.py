@@ -1,18 +1,19 @@
 """The ops that a graph becomes in an int8 file, and how large they are."""
 
+import collections
 import dataclasses
 import itertools
 import math
 
+from tfprune.costs import composed
 from tfprune.costs import int8_file
 from tfprune.costs import memory
 
 # Activations that kernels have.
 FUSED = {"linear", "relu", "relu6"}
-_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+_LSTM, _DENSE = "UNIDIRECTIONAL_SEQUENCE_LSTM", "FULLY_CONNECTED"
 _REDUCTIONS = {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"}
 _PAIRWISE = {"ADD", "MAXIMUM", "MINIMUM", "MUL", "SUB"}
-_ACTIVATIONS = {"sigmoid": "LOGISTIC", "softmax": "SOFTMAX", "tanh": "TANH"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,12 +97,20 @@ def sizes(graph, keep):
         layer = graph.layers[step.layer]
         layer = getattr(layer, "layer", layer)  # of a wrapper
         found += of_step(step, layer, keep, made_by)
-        if activation(layer) not in FUSED:
-            kind = _ACTIVATIONS.get(activation(layer), "LOGISTIC")
-            writes = _sizes(step.outputs[0], keep)
-            places = math.prod(writes[:-1])
-            found.append(OpSize(kind, places, 1, writes[-1], writes[-1]))
+        name = activation(layer)
+        last = found[-1].kind if found else ""
+        if last == "TRANSPOSE_CONV" and name in ("relu", "relu6"):
+            found += _composed((name.upper(),), _sizes(step.outputs[0], keep))
+        recurrent = step.work and step.file_ops
+        if name not in FUSED and not recurrent:
+            own = composed.ACTIVATIONS.get(name, composed.TABLE)
+            found += _composed(own, _sizes(step.outputs[0], keep))
     return found
+
+
+def _composed(names, sizes):
+    places = math.prod(sizes[:-1])
+    return [OpSize(**x) for x in composed.parts(names, places, sizes[-1])]
 
 
 def of_step(step, layer, keep, made_by):
@@ -124,6 +133,12 @@ def of_step(step, layer, keep, made_by):
     if step.work:
         found = _kernels(step, config, keep, reads, writes, places)
     kinds = () if step.work else int8_file.plain_ops(step, made_by)
+    if not step.work and not step.file_ops:
+        own = type(layer).__name__
+        known = composed.LAYERS.get(own)
+        known = known or composed.ACTIVATIONS.get(own.lower())
+        if known:
+            return _composed(known, writes)
     axis = config.get("axis", -1)
     for number, kind in enumerate(kinds):
         window = math.prod(config.get("pool_size", (1,)))
@@ -153,6 +168,10 @@ def _kernels(step, config, keep, reads, writes, places):
     kernel = config.get("kernel_size")
     if _LSTM in step.file_ops:
         return _fused(step, reads, writes)
+    if _DENSE in step.file_ops:
+        return _written_out(step, keep, writes)
+    if "num_heads" in config or "num_query_heads" in config:
+        return _attention(step, keep, reads)
     if kernel is None and "units" in config and len(step.work) == 1:
         dense = OpSize("FULLY_CONNECTED", places, 1, reads[-1], writes[-1])
         if places * reads[-1] * writes[-1] == _work(step, keep):
@@ -164,7 +183,8 @@ def _kernels(step, config, keep, reads, writes, places):
     if "depth_multiplier" not in config:
         kind = "TRANSPOSE_CONV" if "output_padding" in config else "CONV_2D"
         groups = config.get("groups", 1)
-        row = kind == "CONV_2D" and len(kernel) == 1
+        # With strides, a sequence becomes a column.
+        row = kind == "CONV_2D" and len(kernel) == stride == 1
         return [
             OpSize(
                 *(kind, places, window, reads[-1] // groups, writes[-1]),
@@ -194,6 +214,45 @@ def _fused(step, reads, writes):
         units = writes[-1] // 2 if both and kind == _LSTM else writes[-1]
         found.append(OpSize(kind, steps, 1, reads[-1], max(1, units)))
     return found
+
+
+def _written_out(step, keep, writes):
+    """The ops of a layer whose time steps are ops of their own."""
+    found, units = [], writes[-1]
+    for count, axes in step.work:
+        found += count * [OpSize(_DENSE, 1, 1, *_counts(axes, keep))]
+    for kind, count in collections.Counter(step.file_ops).items():
+        if kind != _DENSE:
+            found += count * [OpSize(kind, 1, 1, units, units)]
+    return found
+
+
+def _attention(step, keep, reads):
+    """Projections, products of heads, and what lies between them."""
+    steps, found = reads[0], []
+    for count, axes in step.work:
+        counts = _counts(axes, keep)
+        if len(counts) != 2:  # (reads, heads, width) or (heads, width, writes)
+            found.append(
+                OpSize(_DENSE, count, 1, counts[0], math.prod(counts[1:]))
+            )
+            continue
+        heads, width = counts
+        seen = max(1, count // steps)
+        places = steps * heads
+        if not any(size.kind == "BATCH_MATMUL" for size in found):
+            found.append(OpSize("BATCH_MATMUL", places, 1, width, seen))
+            found += _composed(composed.HEADS, (places, seen))
+            row = OpSize("TRANSPOSE", steps, 1, heads * width, heads * width)
+            found += 4 * [row]
+        else:
+            found.append(OpSize("BATCH_MATMUL", places, 1, seen, width))
+    return found
+
+
+def _counts(axes, keep):
+    """How many channels are kept along axes, a list."""
+    return [int(keep[labels].sum()) for labels in axes]
 
 
 def _work(step, keep):

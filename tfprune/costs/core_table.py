@@ -8,6 +8,7 @@ little; this is what a limit on multiply-adds does not see. (Measured layers as
 a cost model: Yang et al., "NetAdapt", 2018, https://arxiv.org/abs/1804.03230.)
 """
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -195,7 +196,8 @@ class CoreTable:
 
     def total(self, sizes):
         """Of some ops, `float`."""
-        return sum(map(self.instructions, sizes))
+        counts = collections.Counter(sizes)  # Time steps are alike.
+        return sum(n * self.instructions(size) for size, n in counts.items())
 
 
 def of(core):

@@ -116,16 +116,57 @@ class SizesTest(parameterized.TestCase):
     def test_kernels(self, layer, shape, expected):
         self.assertIn(expected, sizes([layer], shape))
 
-    def test_recurrent_layers_count_by_their_work(self):
-        recurrent, *_ = sizes([LAYERS.SimpleRNN(4)], (5, 3))
-        self.assertEqual(recurrent.reads, 5 * (3 * 4 + 4 * 4))
+    def test_time_steps_that_are_written_out(self):
+        found = sizes([LAYERS.SimpleRNN(4)], (5, 3))
+        for reads in (3, 4):
+            own = core_steps.OpSize("FULLY_CONNECTED", 1, 1, reads, 4)
+            self.assertEqual(found.count(own), 5)
+        tanh = core_steps.OpSize("TANH", 1, 1, 4, 4)
+        self.assertEqual(found.count(tanh), 5)
+
+    def test_attention(self):
+        inputs = keras.Input((8, 6))
+        outputs = LAYERS.MultiHeadAttention(2, 4)(inputs, inputs)
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        found = core_steps.sizes(graph, np.ones(graph.size, bool))
+        by_kind = {}
+        for size in found:
+            by_kind.setdefault(size.kind, []).append(size)
+        projections = [
+            (s.places, s.reads, s.writes) for s in by_kind["FULLY_CONNECTED"]
+        ]
+        self.assertEqual(projections, [(8, 6, 8)] * 3 + [(8, 2, 24)])
+        # 8 rows of 2 heads: 4 wide, beside 8 others.
+        scores, sums = by_kind["BATCH_MATMUL"]
+        self.assertEqual(
+            (scores.places, scores.reads, scores.writes), (16, 4, 8)
+        )
+        self.assertEqual((sums.places, sums.reads, sums.writes), (16, 8, 4))
+        (softmax,) = by_kind["SOFTMAX"]
+        self.assertEqual((softmax.places, softmax.writes), (16, 8))
+
+    @parameterized.parameters(
+        (LAYERS.LayerNormalization(), ["MEAN", "MEAN", "MUL", "MUL"]),
+        (LAYERS.Dense(4, activation="gelu"), ["GATHER"]),
+        (LAYERS.Conv1DTranspose(4, 2, activation="relu"), ["RELU"]),
+        (LAYERS.Permute((2, 1)), ["TRANSPOSE"]),
+    )
+    def test_what_is_several_ops(self, layer, expected):
+        found = [size.kind for size in sizes([layer], (8, 4))]
+        own = [kind for kind in found if kind in expected]
+        self.assertEqual(own, expected)
+
+    def test_bilinear_resizing(self):
+        layer = LAYERS.UpSampling2D(interpolation="bilinear")
+        (found,) = sizes([layer])
+        self.assertEqual(found.kind, "RESIZE_BILINEAR")
 
     @parameterized.parameters(
         (LAYERS.GlobalMaxPooling2D(), ["REDUCE_MAX"]),
         (LAYERS.Cropping2D(), ["STRIDED_SLICE"]),
         (LAYERS.LeakyReLU(), ["LEAKY_RELU"]),
         (LAYERS.Softmax(), ["SOFTMAX"]),
-        (LAYERS.Reshape((-1, 4)), []),
+        (LAYERS.Reshape((-1, 4)), ["RESHAPE"]),
         (LAYERS.Dropout(0.5), []),
     )
     def test_layers_without_a_kernel(self, layer, expected):

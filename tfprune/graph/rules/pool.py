@@ -33,6 +33,8 @@ def _ranks(name):
 @rulebook.rule(*_ranks("AdaptiveAveragePooling"))
 def local(call):
     axis = call.channel_axis()
+    if call.config.get("interpolation") == "bilinear":
+        call.file_ops = ("RESIZE_BILINEAR",)
     if set(call.x.varying) - {axis}:
         return call.freeze_all("channels along an axis that is resized")[0]
     return call.x.labels
