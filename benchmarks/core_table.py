@@ -35,12 +35,13 @@ from tools import firmware_library
 from tools import layer_costs
 from tools import source_tree
 
+_CORES = ["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m55"]
 FLAGS = flags.FLAGS
 flags.DEFINE_string("tflite_micro", None, "sources of TFLite Micro")
 flags.DEFINE_string("build", "build/firmware", "folder of objects")
 flags.DEFINE_string("out", "build/bench/core_table", "folder of results")
 flags.DEFINE_string("table", "", "also write a table to this file")
-flags.DEFINE_list("cores", ["cortex-m4", "cortex-m55"], "what is measured")
+flags.DEFINE_list("cores", _CORES, "what is measured")
 flags.DEFINE_string("layers", "", "folder of results of core_layers.py")
 flags.DEFINE_bool("fit", True, "also write the library's table")
 
@@ -331,7 +332,9 @@ def files(folder):
 
 
 def files_for(folder, core):
-    """Networks pruned for a core with the current table."""
+    """Networks pruned for a core with the current table, if it has one."""
+    if core not in core_coefficients.COEFFICIENTS:
+        return {}
     return {
         f"{name}_{core}": export(folder, f"{name}_{core}", faster(name, core))
         for name in ("resnet8", "ds_cnn")
@@ -451,7 +454,8 @@ def main(_):
         "# Instructions\n\n"
         "Instructions that `tfprune.deploy.cycles` predicts for int8 files "
         "with CMSIS-NN, and those that qemu counts for one inference "
-        "(mps2-an386 for the Cortex-M4, mps3-an547 for the M55). The table "
+        "(mps2-an385 for the Cortex-M0+ and M3, mps2-an386 for the M4, "
+        "mps3-an547 for the M55). The table "
         "was fitted to single layers, not to these networks. Half: half of "
         "the multiply-adds, without the channels that score lowest; with the "
         "name of a core: pruned with `Budget(latency=1 / 1.8, target=)` for "

@@ -18,6 +18,8 @@ from tfprune.costs import core_steps
 
 # Cores whose kernels are the same code as those of a measured one.
 SAME = {
+    "cortex-m0": "cortex-m0plus",
+    "cortex-m23": "cortex-m0plus",
     "cortex-m7": "cortex-m4",
     "cortex-m33": "cortex-m4",
     "cortex-m85": "cortex-m55",

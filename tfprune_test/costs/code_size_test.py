@@ -15,12 +15,12 @@ class CodeSizeTest(absltest.TestCase):
 
     def test_each_kind_of_kernels_has_a_table(self):
         """The linker kept so many bytes of ResNet-8 besides the arrays."""
-        for kernels, extension, core, kept in (
+        for family, extension, core, kept in (
             ("cmsis-nn", "mve", "cortex-m55", 124_516),
             ("reference", "dsp", "cortex-m4", 104_012),
         ):
-            code = code_size.of(NET, kernels, extension)
-            self.assertEqual(code.kernels, f"{kernels} {core}")
+            code = code_size.of(NET, family, extension)
+            self.assertEqual(code.kernels, f"{family} {core}")
             self.assertEmpty(code.unmeasured)
             self.assertAlmostEqual(code.bytes / kept, 1, delta=0.05)
 
