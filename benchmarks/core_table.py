@@ -357,8 +357,8 @@ def layers(table):
         table: a `CoreTable`.
 
     Returns:
-        Cells of a row: how many layers, the median of the errors, and the
-        largest of half, of nine in ten, and of all.
+        Rows of a table, one if there are results for the core: how many
+        layers, and the largest error of half, of nine in ten, and of all.
     """
     errors = []
     for path in pathlib.Path(FLAGS.layers, "int8").glob(f"*.{table.core}.json"):
@@ -368,8 +368,10 @@ def layers(table):
             (graph,) = flat_ops.read(file.read_bytes())
             predicted = table.total([op_sizes.of(op) for op in graph.ops])
             errors.append(abs(predicted / counted - 1))
+    if not errors:
+        return []
     of = [f"{x:.0%}" for x in np.quantile(errors, (0.5, 0.9, 1.0))]
-    return table.core, f"{len(errors)}", *of
+    return [(table.core, f"{len(errors)}", *of)]
 
 
 def fit(rows):
@@ -419,7 +421,7 @@ def main(_):
         )
         tables_by_core[core] = fitted
         if FLAGS.layers:
-            single.append(layers(core_table.CoreTable(core, fitted)))
+            single += layers(core_table.CoreTable(core, fitted))
         dense = {}
         for name, path in tested.items():
             measured = costs[path].instructions

@@ -176,6 +176,10 @@ ACCELERATORS = (
 )
 TARGETS = (
     "cortex-m",
+    "cortex-m0",
+    "cortex-m0plus",
+    "cortex-m3",
+    "cortex-m23",
     "cortex-m4",
     "cortex-m7",
     "cortex-m33",

@@ -5,8 +5,8 @@ import dataclasses
 import itertools
 import math
 
-from tfprune.costs import composed
 from tfprune.costs import int8_file
+from tfprune.costs import layer_ops
 from tfprune.costs import memory
 
 # Activations that kernels have.
@@ -103,14 +103,14 @@ def sizes(graph, keep):
             found += _composed((name.upper(),), _sizes(step.outputs[0], keep))
         recurrent = step.work and step.file_ops
         if name not in FUSED and not recurrent:
-            own = composed.ACTIVATIONS.get(name, composed.TABLE)
+            own = layer_ops.ACTIVATIONS.get(name, layer_ops.TABLE)
             found += _composed(own, _sizes(step.outputs[0], keep))
     return found
 
 
 def _composed(names, sizes):
     places = math.prod(sizes[:-1])
-    return [OpSize(**x) for x in composed.parts(names, places, sizes[-1])]
+    return [OpSize(**x) for x in layer_ops.parts(names, places, sizes[-1])]
 
 
 def of_step(step, layer, keep, made_by):
@@ -135,8 +135,8 @@ def of_step(step, layer, keep, made_by):
     kinds = () if step.work else int8_file.plain_ops(step, made_by)
     if not step.work and not step.file_ops:
         own = type(layer).__name__
-        known = composed.LAYERS.get(own)
-        known = known or composed.ACTIVATIONS.get(own.lower())
+        known = layer_ops.LAYERS.get(own)
+        known = known or layer_ops.ACTIVATIONS.get(own.lower())
         if known:
             return _composed(known, writes)
     axis = config.get("axis", -1)
@@ -242,7 +242,7 @@ def _attention(step, keep, reads):
         places = steps * heads
         if not any(size.kind == "BATCH_MATMUL" for size in found):
             found.append(OpSize("BATCH_MATMUL", places, 1, width, seen))
-            found += _composed(composed.HEADS, (places, seen))
+            found += _composed(layer_ops.HEADS, (places, seen))
             row = OpSize("TRANSPOSE", steps, 1, heads * width, heads * width)
             found += 4 * [row]
         else:

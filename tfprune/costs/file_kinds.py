@@ -6,8 +6,8 @@ layers become was read off exported files.
 
 import numpy as np
 
-from tfprune.costs import composed
 from tfprune.costs import core_steps
+from tfprune.costs import layer_ops
 
 _HEADS = (
     *("BATCH_MATMUL", "FULLY_CONNECTED", "MUL", "RESHAPE", "SOFTMAX"),
@@ -45,13 +45,13 @@ def of(graph):
             found.update(_STEPS * ("FULLY_CONNECTED" in step.file_ops))
             continue
         name = core_steps.activation(layer)
-        known = composed.ACTIVATIONS
+        known = layer_ops.ACTIVATIONS
         if kind.lower() in known:  # keras.ops.silu, a Softmax layer
-            found |= composed.kinds(known[kind.lower()])
+            found |= layer_ops.kinds(known[kind.lower()])
             continue
         is_alone = kind == "Activation"
         if is_alone or name not in core_steps.FUSED:
-            found |= composed.kinds(known.get(name, composed.TABLE))
+            found |= layer_ops.kinds(known.get(name, layer_ops.TABLE))
         if not is_alone:
             own = core_steps.of_step(step, layer, keep, made_by)
             found.update(_LAYERS.get(kind) or {size.kind for size in own})

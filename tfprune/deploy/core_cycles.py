@@ -56,7 +56,8 @@ def cycles(path: typed.Path, core: str) -> Cycles:
     the kernels of CMSIS-NN; no board was measured. A Cortex-M4 takes about one
     cycle for each, more where memory is slow; a Cortex-M55 takes several for a
     vector. The Cortex-M7 and M33 run the same code as the M4, the M52 and M85
-    that of the M55. Compare files and layers by it.
+    that of the M55, and the M0 and M23 that of the M0+, whose kernels are plain
+    C, as are those of the M3. Compare files and layers by it.
 
     Args:
         path: `str` or path-like, a .tflite file of int8.

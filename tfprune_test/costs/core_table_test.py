@@ -15,6 +15,9 @@ LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 class CoreTableTest(parameterized.TestCase):
     # What qemu counted for an inference of the int8 file.
     @parameterized.parameters(
+        ("ds_cnn", "cortex-m3", 10_537_080),
+        ("autoencoder", "cortex-m0plus", 1_608_080),
+        ("resnet8", "cortex-m3", 41_851_440),
         ("ds_cnn", "cortex-m4", 7_702_800),
         ("ds_cnn", "cortex-m55", 1_818_812),
         ("autoencoder", "cortex-m4", 597_120),
@@ -94,7 +97,7 @@ class CoreTableTest(parameterized.TestCase):
 
     def test_a_core_without_measured_layers(self):
         with self.assertRaisesRegex(
-            ValueError, "cortex-m4.*cortex-m55.*core='esp32-s3'"
+            ValueError, "cortex-m0plus.*cortex-m55.*core='esp32-s3'"
         ):
             core_table.of("esp32-s3")
 
