@@ -81,8 +81,8 @@ def sizes(graph, keep):
     """The ops with only some channels.
 
     Normalizations that follow a kernel are part of it, and so are activations
-    that kernels have. Recurrent layers count as dense ones with as many
-    multiply-adds.
+    that kernels have. A recurrent layer is an op for all steps, or those of
+    each step.
 
     Args:
         graph: a `ChannelGraph` with inputs of known size.
@@ -141,8 +141,9 @@ def of_step(step, layer, keep, made_by):
             return _composed(known, writes)
     axis = config.get("axis", -1)
     for number, kind in enumerate(kinds):
-        window = math.prod(config.get("pool_size", (1,)))
-        stride = math.prod(config.get("strides") or (window,))
+        window = _area(config.get("pool_size"), len(reads) - 1)
+        strides = config.get("strides") or config.get("pool_size")
+        stride = _area(strides, len(reads) - 1)
         if kind in _REDUCTIONS:
             window = max(1, math.prod(reads) // max(1, math.prod(writes)))
             stride = 1
@@ -157,6 +158,13 @@ def of_step(step, layer, keep, made_by):
             )
         )
     return found
+
+
+def _area(sizes, rank):
+    """The product of sizes, of which one number may tell all."""
+    if sizes is None:
+        return 1
+    return sizes**rank if isinstance(sizes, int) else math.prod(sizes)
 
 
 def _sizes(tensor, keep):
@@ -220,7 +228,8 @@ def _written_out(step, keep, writes):
     """The ops of a layer whose time steps are ops of their own."""
     found, units = [], writes[-1]
     for count, axes in step.work:
-        found += count * [OpSize(_DENSE, 1, 1, *_counts(axes, keep))]
+        first, *others = _counts(axes, keep)
+        found += count * [OpSize(_DENSE, 1, 1, first, math.prod(others))]
     for kind, count in collections.Counter(step.file_ops).items():
         if kind != _DENSE:
             found += count * [OpSize(kind, 1, 1, units, units)]

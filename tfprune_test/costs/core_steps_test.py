@@ -156,6 +156,15 @@ class SizesTest(parameterized.TestCase):
         own = [kind for kind in found if kind in expected]
         self.assertEqual(own, expected)
 
+    @parameterized.parameters((2,), ((2, 2),))
+    def test_pooling_by_a_function(self, size):
+        inputs = keras.Input((8, 8, 3))
+        outputs = keras.ops.max_pool(inputs, size)
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        found = core_steps.sizes(graph, np.ones(graph.size, bool))
+        expected = core_steps.OpSize("MAX_POOL_2D", 16, 4, 3, 3, 4)
+        self.assertEqual(found, [expected])
+
     def test_bilinear_resizing(self):
         layer = LAYERS.UpSampling2D(interpolation="bilinear")
         (found,) = sizes([layer])
