@@ -217,16 +217,21 @@ def _kernels(step, config, keep, reads, writes, places):
 def _fused(step, reads, writes):
     """The ops of a layer whose steps are one op; both directions' channels."""
     steps, found = reads[0], []
-    both = step.file_ops.count(_LSTM) > 1 and "CONCATENATION" in step.file_ops
     for kind in step.file_ops:
-        units = writes[-1] // 2 if both and kind == _LSTM else writes[-1]
-        found.append(OpSize(kind, steps, 1, reads[-1], max(1, units)))
+        units = _units(step, writes) if kind == _LSTM else writes[-1]
+        found.append(OpSize(kind, steps, 1, reads[-1], units))
     return found
+
+
+def _units(step, writes):
+    """Those of a recurrent layer; of one direction, where both are joined."""
+    both = "CONCATENATION" in step.file_ops
+    return max(1, writes[-1] // 2) if both else writes[-1]
 
 
 def _written_out(step, keep, writes):
     """The ops of a layer whose time steps are ops of their own."""
-    found, units = [], writes[-1]
+    found, units = [], _units(step, writes)
     for count, axes in step.work:
         first, *others = _counts(axes, keep)
         found += count * [OpSize(_DENSE, 1, 1, first, math.prod(others))]

@@ -22,7 +22,7 @@ LAYERS = {
     ),
     "LeakyReLU": ("LEAKY_RELU",),
     "Permute": ("TRANSPOSE",),
-    "RMSNormalization": (*TABLE, "ADD", *_SCALED),
+    "RMSNormalization": (*TABLE, *_SCALED),
     "Reshape": ("RESHAPE",),
     "Transpose": ("TRANSPOSE",),
     "UnitNormalization": (*TABLE, "SUM", "RSQRT", "MINIMUM", "MUL"),
