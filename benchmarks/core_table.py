@@ -95,7 +95,7 @@ def broadcasts(size, channels):
         LAYERS.Conv2D(1, 1)(inputs),
         LAYERS.AveragePooling2D((size, 1))(inputs),
     )
-    merge = LAYERS.Multiply(), LAYERS.Add()
+    merge = LAYERS.Multiply(), LAYERS.Add(), LAYERS.Subtract()
     outputs = [layer([x, other]) for other in others for layer in merge]
     return keras.Model(inputs, [*outputs, LAYERS.ReLU()(x * 2.5)])
 
@@ -192,6 +192,8 @@ def moves(size, channels):
         ),
         keras.ops.tile(inputs, (1, 1, 2, 1)),
         *keras.ops.split(inputs, [half], axis=1),
+        *keras.ops.split(inputs, 2, axis=1),
+        keras.ops.unstack(inputs, axis=1)[0],
         LAYERS.Reshape((half, 2, half, 2 * channels))(inputs),
         LAYERS.Reshape((size * size, channels))(inputs),
         keras.ops.stack([inputs, LAYERS.MaxPooling2D(1)(inputs)], axis=1),

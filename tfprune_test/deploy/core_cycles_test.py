@@ -86,7 +86,7 @@ class CyclesTest(parameterized.TestCase):
             predicted = core_table.of(core).predict(read.channel_graph(model))
             found = core_cycles.cycles(path, core)
             measured = sum(op.share for op in found.ops if op.measured)
-            self.assertGreater(measured, 0.8)
+            self.assertGreater(measured, 0.9)
             self.assertAlmostEqual(
                 predicted / found.instructions, 1, delta=0.25
             )
