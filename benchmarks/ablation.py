@@ -150,7 +150,8 @@ class Study:
         began = time.process_time()
         self.dense.compile(loss=cross_entropy())
         small = self.wrapped(way) if way.gradual else self.pruned(way)
-        before = None if way.gradual else self.tested(small)
+        learnt = not way.gradual and not way.scratch
+        before = self.tested(small) if learnt else None
         if way.scratch:
             small = keras.models.clone_model(small)
         dtype = "mixed_bfloat16" if way.bfloat16 else None
@@ -291,9 +292,21 @@ def page(found, dense):
         "first row in points, seed by seed, with its standard error; "
         "`before training`, after recalibration alone. The first row is how "
         "`examples/records.py` prunes and trains; each other row differs in "
-        "what it names.\n\n"
+        f"what it names. {_of_teachers(base, dense)}\n\n"
         f"{tables.Table(header, tuple(rows)).to_markdown()}\n"
         f"{results.footer('ablation.py')}\n"
+    )
+
+
+def _of_teachers(taught, dense):
+    """What to make of a teacher that is no better than its students."""
+    if mean(taught, "accuracy") < mean(dense, "accuracy"):
+        return ""
+    return (
+        f"The dense networks ({mean(dense, 'accuracy'):.2%} on average), "
+        "trained so briefly, are no better than what they teach, so compare "
+        "the rows about teachers and labels with care: those of the records "
+        "are trained to the end."
     )
 
 
