@@ -32,10 +32,11 @@ def of(op):
         weights = op.inputs[1].shape
         window = math.prod(weights[1:3])
         if op.kind == "TRANSPOSE_CONV":  # Its first input is a shape.
-            reads = op.inputs[2].shape
+            reads = op.inputs[2].shape or (1,)
         elif op.kind == "CONV_2D":
-            groups = max(1, reads[-1] // max(1, weights[3]))
-            way = "row" if reads[1] == weights[1] == 1 else ""
+            groups = max(1, reads[-1] // max(1, math.prod(weights[3:4])))
+            row = reads[1:2] == weights[1:2] == (1,)
+            way = "row" if row else ""
         else:
             gaps = (
                 op.option("dilationHFactor", 1),
@@ -45,7 +46,7 @@ def of(op):
     elif op.kind in _POOLS:
         window = op.option("filterHeight", 1) * op.option("filterWidth", 1)
     elif op.kind == _LSTM:
-        places = outputs[1]
+        places = math.prod(outputs[1:2])
     elif op.kind in ("MEAN", "SUM", "REDUCE_MAX"):
         window = max(1, math.prod(reads) // max(1, math.prod(outputs)))
     else:

@@ -28,7 +28,7 @@ def rewrite(graph):
 
 def _softplus(graph, node):
     """relu(x) + log(1 + exp(-|x|))."""
-    (x,) = node.input
+    x, *controls = node.input
     size = own_scales.add(graph, node, "Abs", x)
     below = own_scales.add(graph, node, "Mul", size, _number(graph, node, -1.0))
     small = own_scales.add(graph, node, "Exp", below)
@@ -39,12 +39,13 @@ def _softplus(graph, node):
     node.input[:] = [
         own_scales.add(graph, node, "Relu", x),
         own_scales.add(graph, node, "Log", more),
+        *controls,
     ]
 
 
 def _selu(graph, node):
     """scale * (relu(x) + alpha * elu(x - relu(x)))."""
-    (x,) = node.input
+    x, *controls = node.input
     above = own_scales.add(graph, node, "Relu", x)
     below = own_scales.add(graph, node, "Sub", x, above)
     bent = own_scales.add(graph, node, "Elu", below)
@@ -53,7 +54,7 @@ def _selu(graph, node):
     )
     whole = own_scales.add(graph, node, "AddV2", above, both)
     node.op = "Mul"
-    node.input[:] = [whole, _number(graph, node, _SCALE)]
+    node.input[:] = [whole, _number(graph, node, _SCALE), *controls]
 
 
 def _number(graph, node, value):
