@@ -50,7 +50,7 @@ class OfTest(parameterized.TestCase):
             *(64, 1, 3, 3, 1, True),
         ),
         # Damaged files: too few axes.
-        ("CONV_2D", [(3,), (4,)], [(4,)], {}, 1, 1, 3, 4, 1, False, 3),
+        ("CONV_2D", [(3,), (4,)], [(4,)], {}, 1, 1, 1, 4, 1, False, 3),
         ("TRANSPOSE_CONV", [(4,), (4,), ()], [(4,)], {}, 1, 1, 1, 4),
         ("UNIDIRECTIONAL_SEQUENCE_LSTM", [(3,)], [(5,)], {}, 1, 1, 3, 5),
         ("ASSIGN_VARIABLE", [(), (1, 5)], [], {}, 1, 1, 5, 1),
