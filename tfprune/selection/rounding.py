@@ -11,8 +11,8 @@ import numpy as np
 
 # CMSIS-NN multiplies four int8 values at a time, one where the core has no
 # instruction for more, and sixteen with the vector extension, of which half a
-# vector is the finer step; Ethos-U stores feature maps in bricks of 16 channels;
-# XNNPACK's int8 kernels write 8 or 16 channels.
+# vector is the finer step; Ethos-U stores feature maps in bricks of 16
+# channels; XNNPACK's int8 kernels write 8 or 16 channels.
 TARGETS = {
     "cortex-m": 4,
     "cortex-m0": 1,
