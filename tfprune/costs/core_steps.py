@@ -98,9 +98,6 @@ def sizes(graph, keep):
         layer = getattr(layer, "layer", layer)  # of a wrapper
         found += of_step(step, layer, keep, made_by)
         name = activation(layer)
-        last = found[-1].kind if found else ""
-        if last == "TRANSPOSE_CONV" and name in ("relu", "relu6"):
-            found += _composed((name.upper(),), _sizes(step.outputs[0], keep))
         recurrent = step.work and step.file_ops
         if name not in FUSED and not recurrent:
             own = layer_ops.ACTIVATIONS.get(name, layer_ops.TABLE)
@@ -132,6 +129,9 @@ def of_step(step, layer, keep, made_by):
     found = []
     if step.work:
         found = _kernels(step, config, keep, reads, writes, places)
+        name = activation(layer)
+        if found[-1].kind == "TRANSPOSE_CONV" and name in ("relu", "relu6"):
+            found += _composed((name.upper(),), writes)
     kinds = () if step.work else int8_file.plain_ops(step, made_by)
     if not step.work and not step.file_ops:
         own = type(layer).__name__
@@ -246,15 +246,16 @@ def _attention(step, keep, reads):
     steps, found = reads[0], []
     for count, axes in step.work:
         counts = _counts(axes, keep)
-        if len(counts) != 2:  # (reads, heads, width) or (heads, width, writes)
-            found.append(
-                OpSize(_DENSE, count, 1, counts[0], math.prod(counts[1:]))
-            )
+        scored = any(size.kind == "BATCH_MATMUL" for size in found)
+        if len(counts) != 2:  # (reads, heads, width); (heads, width, writes)
+            cut = -1 if scored else 1
+            sides = math.prod(counts[:cut]), math.prod(counts[cut:])
+            found.append(OpSize(_DENSE, count, 1, *sides))
             continue
         heads, width = counts
         seen = max(1, count // steps)
         places = steps * heads
-        if not any(size.kind == "BATCH_MATMUL" for size in found):
+        if not scored:
             found.append(OpSize("BATCH_MATMUL", places, 1, width, seen))
             found += _composed(layer_ops.HEADS, (places, seen))
             row = OpSize("TRANSPOSE", steps, 1, heads * width, heads * width)

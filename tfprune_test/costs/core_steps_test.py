@@ -135,7 +135,7 @@ class SizesTest(parameterized.TestCase):
         projections = [
             (s.places, s.reads, s.writes) for s in by_kind["FULLY_CONNECTED"]
         ]
-        self.assertEqual(projections, [(8, 6, 8)] * 3 + [(8, 2, 24)])
+        self.assertEqual(projections, [(8, 6, 8)] * 3 + [(8, 8, 6)])
         # 8 rows of 2 heads: 4 wide, beside 8 others.
         scores, sums = by_kind["BATCH_MATMUL"]
         self.assertEqual(
