@@ -146,7 +146,8 @@ def on_the_way(dense, target, part):
 def _between(dense, ceiling, part):
     if dense <= ceiling:
         return ceiling
-    return dense * (ceiling / dense) ** part
+    # Rounding must not lead below the budget.
+    return max(ceiling, dense * (ceiling / dense) ** part)
 
 
 def budget_of(ceilings, table=None):

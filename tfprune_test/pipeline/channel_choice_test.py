@@ -110,6 +110,11 @@ class CeilingsTest(parameterized.TestCase):
         )
         self.assertEqual(found, expected)
 
+    def test_the_budget_itself_is_not_rounded_down(self):
+        # 22 * (15 / 22) is 14.99...
+        found = channel_choice.on_the_way({"macs": 22.0}, {"macs": 15}, 1.0)
+        self.assertEqual(found, {"macs": 15})
+
     def test_at_least_one(self):
         found = channel_choice.on_the_way({"macs": 9}, {"macs": 0.5}, 1.0)
         self.assertEqual(found, {"macs": 1})
