@@ -4,8 +4,8 @@ import dataclasses
 
 import keras
 
-from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.pipeline import channel_choice
 from tfprune.pipeline import job as job_lib
 from tfprune.pipeline import trial as trial_lib
 
@@ -91,8 +91,8 @@ def made(job, attempt):
     trial = trial_lib.Trial(job, attempt.name, attempt.seed, attempt.quick)
     if job.max_loss is None:
         return list(trial.to_budget())
-    floor = job_lib.floor(read.channel_graph(job.start), job.baseline["costs"])
-    return list(trial.to_loss(floor))
+    least = channel_choice.least(job.start, job.baseline["costs"], job)
+    return list(trial.to_loss(least))
 
 
 def record(job, attempt, answers):

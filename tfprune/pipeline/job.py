@@ -4,11 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from tfprune.costs import counting
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.pipeline.result import measured
-from tfprune.selection import candidates
 
 
 @dataclasses.dataclass
@@ -129,24 +127,6 @@ def fits(job, dense):
         if measured.OF_LIMITS.get(name) not in dense.numbers
     )
     return by_cost and not dense.over
-
-
-def floor(graph, limits):
-    """The smallest share of the costs that pruning can reach.
-
-    Args:
-        graph: a `ChannelGraph`.
-        limits: names of costs.
-
-    Returns:
-        `float` in (0, 1]: the largest share among these costs if each group
-        keeps one channel.
-    """
-    meter = counting.Meter(graph)
-    least = candidates.at_least_one(graph, ~graph.removable)
-    return max(
-        getattr(meter, name)(least) / getattr(meter, name)() for name in limits
-    )
 
 
 def kept(dense, small):

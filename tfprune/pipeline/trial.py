@@ -59,16 +59,19 @@ class Trial:
             if answer is not None:
                 yield answer
 
-    def to_loss(self, floor):
+    def to_loss(self, least):
         """Yields `job.Answer`s while searching for the smallest network.
 
         Shrinks until `max_loss` is exceeded, then bisects geometrically between
         the smallest good and the largest bad network.
 
         Args:
-            floor: `float`, the smallest share of the costs that is reachable.
+            least: `dict` from limits to the smallest cost that pruning can
+                reach.
         """
         job = self._job
+        costs = job.baseline["costs"]
+        floor = max(least[name] / cost for name, cost in costs.items())
         good, bad, model = 1.0, None, job.start
         for number in range(1, _MOST + 1):
             wanted = good * _FACTOR if bad is None else math.sqrt(good * bad)
@@ -76,8 +79,8 @@ class Trial:
             if wanted > _NEAR * good or job.clock.over:
                 return
             ceilings = {
-                name: max(1, int(cost * wanted))
-                for name, cost in job.baseline["costs"].items()
+                name: max(1, least[name], int(cost * wanted))
+                for name, cost in costs.items()
             }
             epochs, until = self._share(1, 1, parts=4)
             small, answer = self._level(

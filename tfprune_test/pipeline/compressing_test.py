@@ -160,6 +160,15 @@ class CompressTest(parameterized.TestCase):
         ]
         self.assertEqual(min(small_enough), found.after["MACs"])
 
+    def test_a_loss_is_searched_among_the_networks_that_options_leave(self):
+        recipe = dataclasses.replace(RECIPE, evaluations=1, rounds=1)
+        options = {"skip": ["first"], "channel_multiple": 4}
+        found = compress(
+            self.out, max_loss=9.0, epochs=1, recipe=recipe, **options
+        )
+        kept = {name: left for name, (left, _) in found.kept.items()}
+        self.assertEqual(kept, {"first": 16, "second": 4})
+
     @pytest.mark.slow  # Several networks.
     def test_points_are_models_of_falling_cost(self):
         found = compress(self.out, macs=0.3, points=3, epochs=2)

@@ -3,7 +3,6 @@ import types
 import keras
 from absl.testing import absltest
 
-from tfprune.graph import read
 from tfprune.pipeline import job
 from tfprune.pipeline.result import measured
 
@@ -21,14 +20,6 @@ def answer(numbers=(), over=()):
 
 
 class FitsTest(absltest.TestCase):
-    def test_floor_is_what_one_channel_of_each_group_costs(self):
-        inputs = keras.Input((4,))
-        x = keras.layers.Dense(10, use_bias=False)(inputs)
-        x = keras.layers.Dense(2, use_bias=False)(x)
-        graph = read.channel_graph(keras.Model(inputs, x))
-        # Of 4 * 10 + 10 * 2 weights 4 + 2 are left.
-        self.assertAlmostEqual(job.floor(graph, ["params"]), 0.1)
-
     def test_predicted_and_measured_limits(self):
         self.assertFalse(job.fits(run(macs=99), answer()))
         self.assertTrue(job.fits(run(macs=100), answer()))

@@ -131,7 +131,7 @@ class LevelsTest(parameterized.TestCase):
             return name, answer(0.9 if share > 0.4 else 0.5)
 
         with mock.patch.object(tried, "_level", level):
-            found = list(tried.to_loss(0.01))
+            found = list(tried.to_loss({"macs": 1}))
         self.assertEqual(shares[:2], [0.6, 0.36])
         good = [s for s in shares if s > 0.4]
         bad = [s for s in shares if s <= 0.4]
@@ -143,9 +143,22 @@ class LevelsTest(parameterized.TestCase):
         tried = trial.Trial(job(max_loss=1.0), "t")
         asked, patch = self.levels(tried)
         with patch:
-            list(tried.to_loss(0.5))
+            list(tried.to_loss({"macs": 50}))
         self.assertEqual(
             [ceilings["macs"] for _, _, ceilings, _ in asked], [60, 50]
+        )
+
+    def test_the_smallest_network_is_not_rounded_down(self):
+        costs = {"macs": 22, "params": 30}
+        baseline = {"numbers": {}, "values": {"accuracy": 0.9}, "costs": costs}
+        tried = trial.Trial(job(max_loss=1.0, baseline=baseline), "t")
+        asked, patch = self.levels(tried)
+        with patch:
+            # 22 * (15 / 22) is 14.99...
+            list(tried.to_loss({"macs": 15, "params": 18}))
+        self.assertEqual(
+            [ceilings for _, _, ceilings, _ in asked],
+            [{"macs": 15, "params": 20}],
         )
 
 
