@@ -190,6 +190,7 @@ class Preparation:
             clock: a `Clock`.
         """
         asked, recipe = self.request, self.request.recipe
+        space.clock = clock
         teacher = told = inputs = None
         if recipe.teacher:
             teacher = tuning.teacher_of(asked.teacher or asked.model)

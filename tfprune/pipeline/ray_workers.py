@@ -164,7 +164,9 @@ def _received(job, attempt, answer):
     facts, files = answer
     atomic.write({space.path(name): data for name, data in files.items()})
     attempts.record(job, attempt, facts)
-    shutil.rmtree(space.path(f"{_folder_of(attempt)}.part"), ignore_errors=True)
+    if not job.clock.stopped:
+        own = space.path(f"{_folder_of(attempt)}.part")
+        shutil.rmtree(own, ignore_errors=True)
     return attempts.recalled(job, attempt)
 
 

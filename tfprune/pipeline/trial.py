@@ -172,7 +172,8 @@ class Trial:
             {"curve": training.curve, "best": training.best},
             job.clock.spent,
         )
-        state.unlink(missing_ok=True)
+        if not job.clock.stopped:
+            state.unlink(missing_ok=True)
         return small, training.curve
 
     def _keep(self, model, name, ceilings, corrects):

@@ -239,8 +239,11 @@ class _Keeper(keras.callbacks.Callback):
         return [*self._core.variables, *self._optimizer.variables]
 
     def write(self):
-        """Writes the state, completely or not at all."""
-        if self._path is None:
+        """Writes the state, completely or not at all.
+
+        Not once the run is stopped: the last epoch may have been cut short.
+        """
+        if self._path is None or self._job.clock.stopped:
             return
         arrays = {f"v{i}": _value(v) for i, v in enumerate(self._state())}
         arrays |= {f"w{i}": value for i, value in enumerate(self.weights)}

@@ -18,6 +18,7 @@ from absl.testing import parameterized
 import tfprune
 from tfprune.pipeline import tuning
 from tfprune.pipeline.result import progress
+from tfprune.pipeline.result import result_folder
 from tfprune_test.pipeline import small_tasks
 
 RECIPE = tfprune.pipeline.Recipe(
@@ -119,6 +120,27 @@ class ResumingTest(parameterized.TestCase):
                 recipe=RECIPE,
                 seed=1,
             )
+
+    def test_a_kill_after_ctrl_c_costs_no_training(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+
+        def tell(self, **facts):
+            if facts.get("epoch") == 2 and facts["stage"] == "training 1/2":
+                self._clock.stopped = True
+
+        with (
+            mock.patch.object(progress.Progress, "tell", tell),
+            mock.patch.object(result_folder, "write", side_effect=Killed),
+            self.assertRaises(Killed),
+        ):
+            compress(folder / "out")
+        facts = json.loads((folder / "out.part/journal.json").read_text())
+        self.assertIn("1/2/keep", facts["steps"])
+        self.assertNotIn("1/2/trained", facts["steps"])
+        self.assertNotIn("1/2/answer", facts["steps"])
+        found = compress(folder / "out")
+        self.assertFalse(found.interrupted)
+        self.assertEqual([line["epoch"] for line in found.curve], [1, 2, 3, 4])
 
 
 SCRIPT = textwrap.dedent(

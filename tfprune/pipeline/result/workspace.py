@@ -37,6 +37,8 @@ class Workspace:
         part: `pathlib.Path`, the working folder.
         settings: `dict`, as plain data of JSON.
         finished: `bool`, whether `out` holds the result of these settings.
+        clock: a `Clock`, or `None`. Once it is stopped, steps are cut short,
+            and are no longer written: a later run makes them in full.
 
     Raises:
         FileExistsError: If `out` holds something else.
@@ -51,7 +53,7 @@ class Workspace:
         self.part = self.out.with_name(f"{self.out.name}.part")
         self.settings = json.loads(json.dumps(settings))
         self._journal = {"settings": self.settings, "steps": {}}
-        self._lock = None
+        self._lock = self.clock = None
         self.finished = self._check_out()
         if not self.finished:
             self._take()
@@ -161,6 +163,8 @@ class Workspace:
             self._lock.release()
 
     def _write(self):
+        if self.clock is not None and self.clock.stopped:
+            return
         text = json.dumps(self._journal, indent=1) + "\n"
         atomic.write({self.part / JOURNAL: text.encode()})
 

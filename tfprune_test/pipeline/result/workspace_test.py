@@ -40,6 +40,17 @@ class WorkspaceTest(absltest.TestCase):
         self.assertEqual(again.spent, 12.5)
         self.assertFalse(again.finished)
 
+    def test_what_is_cut_short_is_not_known_to_a_later_run(self):
+        space = self.space()
+        space.clock = types.SimpleNamespace(stopped=False)
+        space.put("search", 1)
+        space.clock.stopped = True
+        space.put("tune", 2)
+        self.assertEqual(space.get("tune"), 2)
+        again = self.space()
+        self.assertEqual(again.get("search"), 1)
+        self.assertIsNone(again.get("tune"))
+
     def test_other_settings_do_not_go_on_with_it(self):
         self.space().put("search", 1)
         with self.assertRaisesRegex(
