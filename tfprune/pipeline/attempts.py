@@ -43,6 +43,8 @@ class Plan:
     def __init__(self, job, seed, trials):
         self._job, self._seed, self._trials = job, seed, trials
         self._early = job.epochs is None and job.max_loss is None
+        # A frontier needs more than a quick trial.
+        self._is_answered = self._early and job.points == 1
         self._number, self._seconds = 0, 0.0
 
     def next(self):
@@ -53,6 +55,8 @@ class Plan:
         if self._trials is not None and self._number >= self._trials:
             return None
         if self._number and not self._has_time():
+            return None
+        if self._is_answered and self._job.clock.over:
             return None
         self._number += 1
         return Attempt(f"{self._number}", self._seed + self._number - 1)

@@ -26,8 +26,9 @@ class Clock:
 class Job:
     """What a plan reads of a job."""
 
-    def __init__(self, epochs=None, left=float("inf"), max_loss=None):
+    def __init__(self, epochs=None, left=float("inf"), max_loss=None, points=1):
         self.epochs, self.max_loss = epochs, max_loss
+        self.points = points
         self.clock = Clock(left)
 
 
@@ -61,6 +62,15 @@ class PlanTest(absltest.TestCase):
         job = Job(left=34.0)
         plan = attempts.Plan(job, 0, None)
         self.assertEqual(names(plan, 10.0, job.clock), found[:-1])
+
+    def test_a_run_that_stops_at_its_first_answer_makes_no_other(self):
+        job = Job(left=10.0)
+        plan = attempts.Plan(job, 0, None)
+        self.assertEqual(names(plan, 10.0, job.clock), ["early"])
+        # A frontier needs more than the first answer.
+        job = Job(left=10.0, points=3)
+        plan = attempts.Plan(job, 0, None)
+        self.assertEqual(names(plan, 10.0, job.clock), ["early", "1"])
 
     def test_a_limit_on_time_may_have_a_number_of_trials(self):
         plan = attempts.Plan(Job(), 0, 2)
