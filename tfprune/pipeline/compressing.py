@@ -268,17 +268,24 @@ def _found(job, plan, team):
     dense = job_lib.dense_answer(job)
     if job.max_loss is None and job.start is job.model:
         if job_lib.fits(job, dense):
-            return dense, []
+            return dense, [dense] if job.points > 1 else []
     if team is None:
         ways = attempts.in_turn(job, plan)
     else:
         ways = team.side_by_side(job, plan)
     if job.max_loss is not None:
         return _smallest(job, dense, ways)
-    best = max(
-        ways, key=lambda way: (not way[-1].over, job.task.gain(way[-1].judged))
-    )
-    return best[-1], best if job.points > 1 else []
+
+    def rank(way):
+        return not way[-1].over, job.task.gain(way[-1].judged)
+
+    best = max(ways, key=rank)
+    if job.points == 1:
+        return best[-1], []
+    # A quick trial has no networks on the way.
+    longest = max(map(len, ways))
+    whole = max((way for way in ways if len(way) == longest), key=rank)
+    return best[-1], [*whole[:-1], best[-1]]
 
 
 def _smallest(job, dense, ways):

@@ -18,6 +18,9 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
+from tfprune.pipeline import attempts
+from tfprune.pipeline import compressing
+from tfprune.pipeline import job as job_lib
 from tfprune.pipeline.result import compressed
 from tfprune.pipeline.result import progress
 from tfprune.pipeline.result import run_page
@@ -181,6 +184,36 @@ class CompressTest(parameterized.TestCase):
             )
         self.assertEqual(found.after["MACs"], costs[-1])
         self.assertLen(found.frontier().rows, 3)
+
+    def test_a_quick_answer_that_is_the_best_ends_the_frontier(self):
+        def answer(name, accuracy, over=()):
+            return job_lib.Answer(
+                name, {}, {"accuracy": accuracy}, {}, dict(over), [], {}
+            )
+
+        job = mock.Mock(max_loss=None, points=3)
+        job.task.gain = lambda values: values["accuracy"]
+        quick = [answer("early/1", 0.9)]
+        whole = [answer(f"1/{n}", 0.8) for n in range(1, 4)]
+        for ways, names in (
+            ([quick, whole], ["1/1", "1/2", "early/1"]),
+            ([quick, whole[:2] + [answer("1/3", 0.95)]], ["1/1", "1/2", "1/3"]),
+        ):
+            with (
+                mock.patch.object(job_lib, "dense_answer"),
+                mock.patch.object(attempts, "in_turn", return_value=ways),
+            ):
+                best, frontier = compressing._found(job, None, None)
+            self.assertEqual([a.name for a in frontier], names)
+            self.assertIs(best, frontier[-1])
+
+    def test_a_budget_that_is_met_has_a_frontier_of_one(self):
+        found = compress(self.out, macs=1.0, points=3)
+        (point,) = found.points
+        self.assertEqual(point.numbers["MACs"], found.before["MACs"])
+        x = data()[1][0]
+        np.testing.assert_allclose(point.model(x), model()(x), rtol=1e-6)
+        self.assertLen(found.frontier().rows, 1)
 
     def test_layers_and_losses_of_a_users_own_load_again(self):
         class Shift(keras.layers.Layer):
