@@ -93,6 +93,22 @@ def names_of(model):
     return list(map(str, getattr(model, "output_names", ())))
 
 
+def weights_in_order(weights, outputs):
+    """The sample weights of each output.
+
+    Args:
+        weights: an array, which counts for all outputs, or a list or `dict`
+            of one for each; `None` for none.
+        outputs: list of `Output`.
+
+    Returns:
+        A list in the order of the outputs, with `None` for what is left out.
+    """
+    if weights is None or hasattr(weights, "shape"):
+        return [weights] * len(outputs)
+    return in_order(weights, outputs)
+
+
 def in_order(structure, outputs):
     """What belongs to each output, such as its labels.
 

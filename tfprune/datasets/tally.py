@@ -50,7 +50,7 @@ class Tally:
         self._right_vectors = self._right_numbers = 0
         self._error = 0.0
 
-    def add(self, y, outputs, mask=None):
+    def add(self, y, outputs, mask=None, weights=None):
         """Counts a batch.
 
         Args:
@@ -59,14 +59,19 @@ class Tally:
             outputs: array of shape `(batch, ...)`, numpy.
             mask: bool array of the first axes of the outputs, as `masking`
                 gives it: what does not count is false. `None` counts all.
+            weights: array of how much each sample counts, or each step of
+                one; `None` counts all alike.
 
         Raises:
             ValueError: If shapes do not fit, or a class has no score.
         """
         y, outputs = np.asarray(y), np.asarray(outputs)
         self._shape = outputs.shape
-        y, outputs = masking.unmasked(mask, y, outputs)
-        y, outputs = masking.without_label(self._ignored, y, outputs)
+        weights = _for_answers(weights, outputs)
+        y, weights, outputs = masking.unmasked(mask, y, weights, outputs)
+        y, outputs, weights = masking.without_label(
+            self._ignored, y, outputs, weights
+        )
         classes = outputs.shape[-1] if outputs.ndim > 1 else 1
         if y.size != outputs.size or (classes > 1 and y.shape != outputs.shape):
             if classes == 1:
@@ -76,19 +81,21 @@ class Tally:
                     f"{outputs.shape}."
                 )
             labels = class_indices.of(y, outputs, self._name)
-            self._count_vectors(labels, outputs)
+            self._count_vectors(labels, outputs, weights)
             self._sides = False
             return
         y = y.reshape(outputs.shape).astype(float)
         self._rows &= classes > 1 and _are_probabilities(y)
         if self._rows:
-            self._count_vectors(y.argmax(-1), outputs)
+            self._count_vectors(y.argmax(-1), outputs, weights)
         self._sides &= bool(np.isin(y, (0, 1)).all())
         self._within &= bool(((outputs >= 0) & (outputs <= 1)).all())
+        if outputs.ndim > 1:
+            weights = np.repeat(weights[..., None], classes, -1)
         right = self.is_yes(outputs) == (y > 0.5)
-        self._right_numbers += int(right.sum())
-        self._error += float(np.abs(outputs - y).sum())
-        self._numbers += outputs.size
+        self._right_numbers += weights[right].sum()
+        self._error += float((weights * np.abs(outputs - y)).sum())
+        self._numbers += weights.sum()
 
     @property
     def is_empty(self):
@@ -107,10 +114,10 @@ class Tally:
             what numbers differ by on average.
         """
         if self._rows:
-            return ACCURACY, self._right_vectors / self._vectors
+            return ACCURACY, float(self._right_vectors / self._vectors)
         if self._sides and (self._within or self._any_range):
-            return ACCURACY, self._right_numbers / self._numbers
-        return ERROR, self._error / self._numbers
+            return ACCURACY, float(self._right_numbers / self._numbers)
+        return ERROR, float(self._error / self._numbers)
 
     def accuracy(self, cure):
         """The accuracy, `float`.
@@ -140,9 +147,9 @@ class Tally:
             f"and 1 for outputs that are not all from 0 to 1. {cure}"
         )
 
-    def _count_vectors(self, labels, outputs):
-        self._right_vectors += int((outputs.argmax(-1) == labels).sum())
-        self._vectors += labels.size
+    def _count_vectors(self, labels, outputs, weights):
+        self._right_vectors += weights[outputs.argmax(-1) == labels].sum()
+        self._vectors += weights.sum()
 
 
 def of_outputs(model):
@@ -168,6 +175,27 @@ def text(metric, value):
     if metric.startswith(ACCURACY):
         return tables.percent(value, 2)
     return f"{value:.4g}"
+
+
+def _for_answers(weights, outputs):
+    """Weights of samples as those of each vector of scores.
+
+    Integers where there are none: counts, which are exact.
+    """
+    shape = outputs.shape[:-1] if outputs.ndim > 1 else outputs.shape
+    if weights is None:
+        return np.ones(shape, int)
+    weights = np.asarray(weights, float)
+    while weights.ndim > max(len(shape), 1) and weights.shape[-1] == 1:
+        weights = weights[..., 0]
+    if weights.shape != shape[: weights.ndim]:
+        raise ValueError(
+            "There must be a weight for each sample, or for each step. "
+            f"Received: weights of shape {weights.shape} for outputs of shape "
+            f"{outputs.shape}."
+        )
+    more = (1,) * (len(shape) - weights.ndim)
+    return np.broadcast_to(weights.reshape(weights.shape + more), shape)
 
 
 def _are_probabilities(y):

@@ -45,7 +45,8 @@ def evaluate_tflite(
         metric: function `(y, outputs) -> array`, one number per sample, which
             are averaged; outputs are real values. `None` computes the
             accuracy of one output: of class indices or one-hot rows, or of
-            labels 0 and 1 beside probabilities.
+            labels 0 and 1 beside probabilities. Samples count by their
+            weights there, if there are any.
         limit: `int`, maximum number of samples to use; `None` uses all.
         batch_size: `int`, samples per batch.
         progress: `bool`, whether to show a progress bar on a terminal.
@@ -67,9 +68,11 @@ def evaluate_tflite(
     found, counted = [], tally.Tally(str(path))
     run = _run(path, data, runtime, limit, batch_size, progress)
     with contextlib.closing(run):  # If an error ends it, so does the bar.
-        for y, outputs in run:
+        for y, outputs, weights in run:
             if metric is None:
-                counted.add(*_single(y, outputs, path))
+                labels, scores = _single(y, outputs, path)
+                (weights,) = keras.tree.flatten(weights)
+                counted.add(labels, scores, None, weights)
             else:
                 values = np.asarray(metric(y, outputs), float).reshape(-1)
                 found.append(values)
@@ -93,27 +96,30 @@ def qualities(path, model, data, runtime="tflite", progress=True):
     tallies, known = tally.of_outputs(model), outputs_lib.of(model)
     run = _run(path, data, runtime, None, 256, progress)
     with contextlib.closing(run):
-        for y, outputs in run:
+        for y, outputs, weights in run:
             truths = outputs_lib.in_order(y, known)
+            weighed = outputs_lib.weights_in_order(weights, known)
             outputs = keras.tree.flatten(outputs)
             answers.check_count(truths, outputs)
-            for each, truth, output in zip(
-                tallies, truths, outputs, strict=True
+            for each, truth, output, weight in zip(
+                tallies, truths, outputs, weighed, strict=True
             ):
                 if truth is not None:
-                    each.add(truth, output)
+                    each.add(truth, output, None, weight)
     return evaluation.named(model, tallies)
 
 
 def _run(path, data, runtime, limit, batch_size, progress):
-    """Yields labels and outputs, batch by batch, beneath a progress bar."""
+    """Yields labels, outputs and weights of batches, beneath a progress bar."""
     total = _length(data, limit)
     with progress_bar.bar(progress) as bar:
         task = bar.add_task(f"{path} on {runtime}", total=total)
-        for x, y in samples.batches(
-            data, "the accuracy of a file", batch_size, limit, labels=True
+        for x, y, weights in samples.batches(
+            *(data, "the accuracy of a file", batch_size, limit),
+            labels=True,
+            weights=True,
         ):
-            yield y, interpreter.run(path, x, runtime)
+            yield y, interpreter.run(path, x, runtime), weights
             bar.advance(task, len(keras.tree.flatten(x)[0]))
 
 

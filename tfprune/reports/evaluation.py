@@ -25,7 +25,8 @@ def accuracies(models, data, batch_size=256):
             `tfprune.datasets.batches`. `y` holds class indices, shape
             `(batch, ...)`, or is one-hot, of the shape of the scores; for
             shape `(batch, ..., 1)` it holds 0 and 1. See
-            `tfprune.datasets.tally`.
+            `tfprune.datasets.tally`. Samples count by their weights, if there
+            are any.
         batch_size: `int`, for arrays.
 
     Returns:
@@ -62,7 +63,8 @@ def qualities(models, data, batch_size=256):
     Args:
         models: list of `keras.Model`s with the same outputs.
         data: `(x, y)` or batches of them. With several outputs `y` is a
-            structure of arrays, as for `fit`.
+            structure of arrays, as for `fit`. Samples count by their weights,
+            if there are any.
         batch_size: `int`, for arrays.
 
     Returns:
@@ -98,15 +100,18 @@ def _tallied(models, data, batch_size):
     """For each model, a list with the `Tally` of each output."""
     tallies = [tally.of_outputs(model) for model in models]
     known = [outputs_lib.of(model) for model in models]
-    for x, y in samples.batches(data, _PURPOSE, batch_size, labels=True):
+    for x, y, weights in samples.batches(
+        data, _PURPOSE, batch_size, labels=True, weights=True
+    ):
         samples.check_shapes(models[0], x, _PURPOSE)
         for model, own, counted in zip(models, known, tallies, strict=True):
             outputs = outputs_lib.in_order(model(x, training=False), own)
             truths = outputs_lib.in_order(y, own)
             answers.check_count(truths, outputs)
-            for truth, output, each in zip(
-                truths, outputs, counted, strict=True
+            weighed = outputs_lib.weights_in_order(weights, own)
+            for truth, output, weight, each in zip(
+                truths, outputs, weighed, counted, strict=True
             ):
                 if truth is not None:
-                    each.add(truth, *masking.as_numpy(output))
+                    each.add(truth, *masking.as_numpy(output), weight)
     return tallies

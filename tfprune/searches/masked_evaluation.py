@@ -37,7 +37,8 @@ class MaskedEvaluation:
         metric: function `(y, outputs) -> numbers` of numpy arrays, one number
             per sample; if it has a parameter `mask`, that is a list of the
             Keras mask of each output, a bool array or `None`. `None` measures
-            the accuracy of the only output.
+            the accuracy of the only output, in which samples count by their
+            weights, if there are any.
         limit: `int`, maximum number of samples to use; `None` uses all.
         purpose: `str`, what the evaluation is for, used in error messages.
         recalibrate: inputs, as `data`, on which to recalibrate batch
@@ -95,7 +96,7 @@ class MaskedEvaluation:
                 self._graph.config, self._clone, self._recalibrate
             )
         mean = _Mean(self._metric, self._graph.model)
-        for x, y in samples.batches(
+        for x, y, weights in samples.batches(
             self._data,
             self._purpose,
             256,
@@ -104,9 +105,10 @@ class MaskedEvaluation:
             model=self._graph.model,
             # The metric reads the labels, and says itself which ones.
             loss=self._metric or _any_loss,
+            weights=True,
         ):
             found = self._model.predict_on_batch(x if len(x) > 1 else x[0])
-            mean.add(y, found["outputs"], found["masks"])
+            mean.add(y, found["outputs"], found["masks"], weights)
         return mean.value()
 
     def shrunk(self, keep):
@@ -159,13 +161,14 @@ class _Mean:
                 )
             (self._tally,) = counted
 
-    def add(self, y, outputs, found):
+    def add(self, y, outputs, found, weights=None):
         """Counts a batch, with masks by the numbers of their outputs."""
         count = len(keras.tree.flatten(outputs))
         given = [found.get(str(number)) for number in range(count)]
         if self._metric is None:
             (labels,), (scores,) = map(keras.tree.flatten, (y, outputs))
-            self._tally.add(labels, scores, *given)
+            (weights,) = keras.tree.flatten(weights)
+            self._tally.add(labels, scores, *given, weights)
             return
         extra = {"mask": given} if self._with_masks else {}
         values = np.asarray(self._metric(y, outputs, **extra))

@@ -247,8 +247,9 @@ def _key(graph, basis, metric):
         found.update(b"data")
         if part is None:
             continue
-        for x, y in samples.batches(part, _PURPOSE, limit=most):
-            for array in keras.tree.flatten((x, () if y is None else y)):
+        for parts in samples.batches(part, _PURPOSE, limit=most, weights=True):
+            given = [part for part in parts if part is not None]
+            for array in keras.tree.flatten(given):
                 found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
 

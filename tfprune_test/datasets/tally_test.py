@@ -39,6 +39,39 @@ class TallyTest(parameterized.TestCase):
         counted.add(y, scores, None)
         self.assertEqual(counted.quality(), (tally.ACCURACY, 6 / 9))
 
+    @parameterized.parameters(
+        (np.array([0, 1, 1, 0]), SCORES, ("accuracy", 5 / 8)),
+        (ONE_HOT, SCORES, ("accuracy", 5 / 8)),
+        (np.array([0, 1, 1, 0]), SCORES[:, 1:], ("accuracy", 5 / 8)),
+        (
+            np.array([2.0, 0, 0, 1]),
+            np.array([[1.0], [0], [4], [1]]),
+            ("mean absolute error", 9 / 8),
+        ),
+    )
+    def test_samples_count_by_their_weights(self, y, answers, expected):
+        weights = np.array([1, 2, 4, 1])
+        if expected[0] == "mean absolute error":
+            weights = np.array([1, 4, 2, 1])
+        counted = tally.Tally("it")
+        for part in (slice(3), slice(3, 4)):
+            counted.add(y[part], answers[part], None, weights[part])
+        self.assertEqual(counted.quality(), expected)
+
+    def test_steps_count_by_their_weights(self):
+        y = np.array([[0, 1], [1, 1]])
+        scores, mask = SCORES.reshape(2, 2, 2), np.array([[1, 1], [1, 0]], bool)
+        counted = tally.Tally("it")
+        counted.add(y, scores, mask, np.array([[1, 2], [4, 8]]))
+        self.assertEqual(counted.quality(), ("accuracy", 5 / 7))
+        nothing = tally.Tally("it")
+        nothing.add(y, scores, None, np.zeros((2, 2)))
+        self.assertTrue(nothing.is_empty)
+
+    def test_weights_that_do_not_fit(self):
+        with self.assertRaisesRegex(ValueError, "a weight for each.*(4, 3)"):
+            tally.Tally("it").add(ONE_HOT, SCORES, None, np.ones((4, 3)))
+
     @parameterized.product(
         y=([0, 1, 1, 0], [[0], [1], [1], [0]], ONE_HOT.tolist()),
         batch=(1, 3, 4),

@@ -44,6 +44,14 @@ class EvaluateTest(parameterized.TestCase):
             )
             self.assertEqual(accuracy, 0.75)
 
+    def test_samples_count_by_their_weights(self):
+        weights = np.ones(20)
+        weights[:5] = 3
+        accuracy = file_evaluation.evaluate_tflite(
+            self.path, (self.x, self.y, weights)
+        )
+        self.assertEqual(accuracy, 15 / 30)
+
     def test_of_batches_and_of_some(self):
         batches = ((self.x[i : i + 4], self.y[i : i + 4]) for i in (0, 4, 8))
         accuracy = file_evaluation.evaluate_tflite(self.path, batches)

@@ -54,6 +54,11 @@ class AccuracyTest(parameterized.TestCase):
         found = evaluation.accuracies([identity(), flipped()], data())
         self.assertEqual(found, [5 / 6, 1 / 6])
 
+    def test_samples_count_by_their_weights(self):
+        weights = np.array([1, 1, 1, 1, 1, 3])
+        found = evaluation.accuracies([identity()], (SCORES, Y, weights))
+        self.assertEqual(found, [5 / 8])
+
     def test_batches_of_any_size_give_the_same(self):
         for size in (1, 4, 100):
             found = evaluation.accuracies([identity()], (SCORES, Y), size)
@@ -120,6 +125,22 @@ class QualitiesTest(absltest.TestCase):
             self.assertEqual(
                 found,
                 {"accuracy, one": 5 / 6, "mean absolute error, other": 2.0},
+            )
+
+    def test_weights_are_of_one_output_or_of_all(self):
+        inputs = keras.Input((2,), name="x")
+        one = keras.layers.Activation("linear", name="one")(inputs)
+        other = keras.layers.Activation("linear", name="other")(inputs)
+        model = keras.Model(inputs, {"one": one, "other": other})
+        weights = np.array([1, 1, 1, 1, 1, 3])
+        y = {"one": Y, "other": Y}
+        for given, right in (
+            (weights, 5 / 8),
+            ({"one": weights, "other": np.ones(6)}, 5 / 6),
+        ):
+            (found,) = evaluation.qualities([model], (SCORES, y, given))
+            self.assertEqual(
+                found, {"accuracy, one": 5 / 8, "accuracy, other": right}
             )
 
     def test_inputs_of_another_shape(self):

@@ -57,6 +57,16 @@ class MaskedEvaluationTest(absltest.TestCase):
             self.model.get_layer("b").kernel, SECOND.astype("float32")
         )
 
+    def test_samples_count_by_their_weights(self):
+        weights = RNG.uniform(0, 2, 300)
+        measured = masked_evaluation.MaskedEvaluation(
+            self.graph, (X, Y, weights)
+        )
+        right = outputs([1, 4]).argmax(-1) == Y
+        self.assertAlmostEqual(
+            measured.value(self.keep([1, 4])), np.average(right, 0, weights)
+        )
+
     def test_of_some_samples_by_another_metric(self):
         measured = masked_evaluation.MaskedEvaluation(
             self.graph,
