@@ -19,7 +19,8 @@ class Tally:
       rows of probabilities such as one-hot rows,
     - if it is on the label's side of 0.5, of logits on that of 0, where all
       labels are 0 or 1: one for each answer. Without a known loss, answers
-      count as probabilities if all are from 0 to 1.
+      count as probabilities if all are from 0 to 1, else as logits if they may
+      be.
 
     All other labels are numbers, whose distance counts. What a mask hides, or a
     loss ignores, does not.
@@ -27,6 +28,7 @@ class Tally:
     Args:
         name: `str`, what gives the answers, for errors.
         output: an `outputs.Output`; `None` if unknown.
+        may_be_logits: `bool`, whether answers of an unknown loss may be.
 
     Example:
 
@@ -36,7 +38,7 @@ class Tally:
     ('accuracy', 0.5)
     """
 
-    def __init__(self, name, output=None):
+    def __init__(self, name, output=None, may_be_logits=False):
         self._name, self._shape = name, None
         if output is None:
             output = outputs_lib.Output(None, ())
@@ -45,9 +47,10 @@ class Tally:
         self._threshold = 0.0 if output.is_logits else 0.5
         # Whether answers outside of [0, 1] have sides, too.
         self._any_range = output.kind == "binary"
+        self._may_be_logits = may_be_logits and output.kind == "none"
         self._rows, self._within = True, True
         self._vectors = self._numbers = 0
-        self._right_vectors = self._right_numbers = 0
+        self._right_vectors = self._right_numbers = self._right_logits = 0
         self._error = 0.0
 
     def add(self, y, outputs, mask=None, weights=None):
@@ -94,6 +97,7 @@ class Tally:
             weights = np.repeat(weights[..., None], classes, -1)
         right = self.is_yes(outputs) == (y > 0.5)
         self._right_numbers += weights[right].sum()
+        self._right_logits += weights[(outputs > 0) == (y > 0.5)].sum()
         self._error += float((weights * np.abs(outputs - y)).sum())
         self._numbers += weights.sum()
 
@@ -117,6 +121,8 @@ class Tally:
             return ACCURACY, float(self._right_vectors / self._vectors)
         if self._sides and (self._within or self._any_range):
             return ACCURACY, float(self._right_numbers / self._numbers)
+        if self._sides and self._may_be_logits:
+            return ACCURACY, float(self._right_logits / self._numbers)
         return ERROR, float(self._error / self._numbers)
 
     def accuracy(self, cure):

@@ -45,8 +45,9 @@ def evaluate_tflite(
         metric: function `(y, outputs) -> array`, one number per sample, which
             are averaged; outputs are real values. `None` computes the
             accuracy of one output: of class indices or one-hot rows, or of
-            labels 0 and 1 beside probabilities. Samples count by their
-            weights there, if there are any.
+            labels 0 and 1 beside probabilities or, where outputs are not
+            all from 0 to 1, logits. Samples count by their weights there, if
+            there are any.
         limit: `int`, maximum number of samples to use; `None` uses all.
         batch_size: `int`, samples per batch.
         progress: `bool`, whether to show a progress bar on a terminal.
@@ -65,7 +66,7 @@ def evaluate_tflite(
 
     >>> tfprune.evaluate_tflite("small.tflite", (x_test, y_test), "micro")
     """
-    found, counted = [], tally.Tally(str(path))
+    found, counted = [], tally.Tally(str(path), may_be_logits=True)
     run = _run(path, data, runtime, limit, batch_size, progress)
     with contextlib.closing(run):  # If an error ends it, so does the bar.
         for y, outputs, weights in run:

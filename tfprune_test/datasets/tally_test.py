@@ -136,6 +136,24 @@ class TallyTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "as it has 2 classes"):
             counted.add(np.full(4, 2), SCORES)
 
+    @parameterized.parameters(
+        (False, [0.2, 0.9, 0.9, 0.2], 0.5),  # as of probabilities
+        (True, [0.2, 0.9, 0.9, 0.2], 0.5),
+        (True, [-0.1, 0.2, 0.3, 1.5], 0.75),
+    )
+    def test_answers_beyond_probabilities_may_be_logits(
+        self, may_be_logits, answers, right
+    ):
+        counted = tally.Tally("it", may_be_logits=may_be_logits)
+        y = np.array([0, 1, 1, 0])
+        if right == 0.5:
+            y = np.array([0, 1, 0, 1])
+        for i in range(4):
+            counted.add(y[i : i + 1], np.array(answers)[i : i + 1])
+        self.assertEqual(counted.quality(), ("accuracy", right))
+        counted.add(np.array([2]), np.array([0.5]))
+        self.assertEqual(counted.quality()[0], "mean absolute error")
+
     def test_no_accuracy_of_numbers(self):
         counted = tally.Tally("it")
         counted.add(SCORES + 1, SCORES)

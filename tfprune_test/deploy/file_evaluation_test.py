@@ -79,6 +79,19 @@ class EvaluateTest(parameterized.TestCase):
             found = file_evaluation.evaluate_tflite(path, (self.x, y))
             self.assertEqual(found, 0.75)
 
+    @parameterized.parameters(1, 256)
+    def test_two_classes_with_one_logit(self, size):
+        inputs = keras.Input((2,))
+        outputs = keras.layers.Dense(1, use_bias=False)(inputs)
+        model = keras.Model(inputs, outputs)
+        # Some right answers lie between 0 and 0.5.
+        model.layers[-1].kernel.assign([[-0.9], [0.9]])
+        path = f"{self.create_tempdir().full_path}/logit.tflite"
+        tflite.export_tflite(model, path)
+        data = self.x, self.y
+        found = file_evaluation.evaluate_tflite(path, data, batch_size=size)
+        self.assertEqual(found, 0.75)
+
     def test_numbers_have_no_accuracy(self):
         with self.assertRaisesRegex(ValueError, "other numbers.*Pass metric="):
             file_evaluation.evaluate_tflite(self.path, (self.x, self.x + 1))
