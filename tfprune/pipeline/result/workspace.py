@@ -60,7 +60,8 @@ class Workspace:
             # Another process may have finished it meanwhile.
             self.finished = self._check_out()
         if self.finished:
-            self._clear()
+            if (self.part / JOURNAL).exists():
+                self._clear()
             return
         self._open()
 
@@ -77,8 +78,10 @@ class Workspace:
         check_out(self.out)
         if not (self.out / RESULT).exists():
             return False
-        found = damage.read_json(self.out / RESULT, dict)
-        self._check_same(found["key"], self.out)
+        key = damage.read_json(self.out / RESULT, dict).get("key")
+        if not isinstance(key, dict):
+            raise _other("out", self.out)
+        self._check_same(key, self.out)
         return True
 
     def _open(self):
@@ -158,6 +161,12 @@ class Workspace:
         self._clear()
 
     def _clear(self):
+        # The journal, which tells whose folder it is, goes last.
+        for path in self.part.glob("*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name not in (JOURNAL, _LOCK):
+                path.unlink(missing_ok=True)
         shutil.rmtree(self.part, ignore_errors=True)
         if self._lock is not None:
             self._lock.release()
@@ -172,20 +181,34 @@ class Workspace:
 def check_out(out):
     """Raises an error, before any work, if the result cannot be written."""
     out = atomic.followed(atomic.writable_folder(out))
-    atomic.writable_folder(out.with_name(f"{out.name}.part"))
+    part = atomic.writable_folder(out.with_name(f"{out.name}.part"))
     if out.is_mount():
         raise OSError(
             "The folder of the result must not be a mount point, because the "
             f"complete result is renamed to it. Received: out={str(out)!r}. "
             "Choose a folder inside it."
         )
-    if out.is_dir() and not (out / RESULT).exists() and any(out.iterdir()):
-        raise FileExistsError(
-            "The folder of the result must be new, empty, or one that "
-            f"compress made. Received: out={str(out)!r}, which holds "
-            f"{', '.join(sorted(p.name for p in out.iterdir())[:3])}. Choose "
-            "another folder."
-        )
+    if (out / RESULT).exists():
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise _other("out", out)
+    if part.is_dir() and not (part / JOURNAL).exists():
+        # What a run that is about to begin, or was killed there, has.
+        if any(_is_others(path.name) for path in part.iterdir()):
+            raise _other("working folder", part)
+
+
+def _is_others(name):
+    return name != _LOCK and not name.startswith(".tfprune-")
+
+
+def _other(what, folder):
+    names = sorted(path.name for path in folder.iterdir())
+    return FileExistsError(
+        "The folder of the result, and the working folder beside it, must be "
+        f"new, empty, or those of compress. Received: {what}={str(folder)!r}, "
+        f"which holds {', '.join(names[:3])}. Choose another folder."
+    )
 
 
 def _differing(one, other):

@@ -119,6 +119,28 @@ class WorkspaceTest(absltest.TestCase):
         self.publish(self.space())
         self.assertTrue(self.space().finished)
 
+    def test_a_working_folder_of_something_else_is_not_deleted(self):
+        part = self.folder / "result.part"
+        part.mkdir()
+        (part / "notes").write_text("mine")
+        with self.assertRaisesRegex(
+            FileExistsError, "result.part', which holds notes. Choose another"
+        ):
+            self.space()
+        part.rename(self.folder / "mine")
+        self.publish(self.space())
+        (self.folder / "mine").rename(part)
+        self.assertTrue(self.space().finished)
+        self.assertEqual((part / "notes").read_text(), "mine")
+
+    def test_a_result_of_something_else_is_not(self):
+        self.out.mkdir()
+        (self.out / workspace.RESULT).write_text('{"accuracy": 0.9}')
+        with self.assertRaisesRegex(
+            FileExistsError, "which holds result.json. Choose another"
+        ):
+            self.space()
+
     def test_a_folder_of_something_else_is_not(self):
         self.out.mkdir()
         for name in "dcba":
