@@ -115,11 +115,12 @@ def check(paths, values):
     if not values.out:
         raise ValueError("--out=FOLDER must say where to write the result.")
     atomic.writable_folder(values.out)
-    if not values.resume and os.path.exists(f"{values.out}.part"):
+    part = _part(values)
+    if not values.resume and part.exists():
         raise FileExistsError(
             "A new folder is needed with --noresume. Received: "
-            f"--out={values.out}, for which {values.out}.part holds a stopped "
-            "run. Drop --noresume to resume it."
+            f"--out={values.out}, for which {part} holds a stopped run. Drop "
+            "--noresume to resume it."
         )
     for name in ("train", "validation"):
         path = values[name].value
@@ -138,6 +139,12 @@ def check(paths, values):
     if values.workers > 1:
         packages.require("ray", "distributed", "--workers")
     return given | flag_checks.models(paths, values)
+
+
+def _part(values):
+    """The working folder, `pathlib.Path`, beside that of the result."""
+    out = atomic.followed(values.out)
+    return out.with_name(f"{out.name}.part")
 
 
 def _wish(values):
@@ -206,7 +213,7 @@ def compress(paths, values, given):
             command=shlex.join(["tfprune", *sys.argv[1:]]),
         )
     except KeyboardInterrupt as error:
-        if not os.path.exists(f"{values.out}.part"):
+        if not _part(values).exists():
             raise
         raise KeyboardInterrupt("the same command resumes") from error
     if values.format == "json":

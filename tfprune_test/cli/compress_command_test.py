@@ -90,6 +90,13 @@ class CompressTest(program_test.CliTestCase):
         self.assertEqual(code, 130)
         self.assertIn("interrupted; the same command resumes.", line)
 
+    def test_a_folder_may_end_in_a_slash(self):
+        out = f"--out={self.out}/"
+        self.out.with_name("out.part").mkdir()
+        flags = (*self.data, out, "--macs=0.5")
+        line = self.refused("compress", self.dense, *flags, "--noresume")
+        self.assertIn("out.part holds a stopped run", line)
+
     def test_a_run_that_was_stopped_is_not_begun_anew(self):
         self.out.with_name("out.part").mkdir()
         line = self.refused(
