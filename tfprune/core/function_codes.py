@@ -1,5 +1,6 @@
 """What tells a function from others, in the next process too."""
 
+import dis
 import functools
 import types
 
@@ -13,8 +14,9 @@ def told(function):
         function: a callable, or `None`.
 
     Returns:
-        A `str`: its name, its code, and what it holds of numbers, texts and
-        functions. Nothing of other objects, whose text may hold an address.
+        A `str`: its name, its code, and what it holds or reads in its module
+        of numbers, texts and functions; of an object, also its attributes.
+        Nothing of other objects, whose text may hold an address.
     """
     return _told(function, ())
 
@@ -34,6 +36,7 @@ def _told(function, outer):
         plain = type(function).__call__
     parts = _code(getattr(plain, "__code__", None))
     parts += _values(plain, (*outer, function))
+    parts += _attributes(function)
     return repr([name, *parts])
 
 
@@ -63,7 +66,47 @@ def _values(function, outer):
             found.append(cell.cell_contents)
         except ValueError:  # It is set after the function is made.
             continue
-    return [_held(value, outer) for value in found]
+    return [_held(value, outer) for value in (*found, *_globals(function))]
+
+
+def _globals(function):
+    """What a user's function reads, and does not write, in its module."""
+    module = getattr(function, "__module__", None) or ""
+    code = getattr(function, "__code__", None)
+    if code is None or module.partition(".")[0] in ("keras", "tfprune"):
+        return []
+    steps = [s for c in _codes(code) for s in dis.get_instructions(c)]
+    written = {s.argval for s in steps if s.opname == "STORE_GLOBAL"}
+    names = {s.argval for s in steps if s.opname == "LOAD_GLOBAL"} - written
+    found = function.__globals__
+    values = [found[n] for n in sorted(names) if n in found and n[:2] != "__"]
+    return [
+        value
+        for value in values
+        if isinstance(value, (*_PLAIN, tuple))
+        or isinstance(value, types.FunctionType)
+        and value.__module__ == module
+    ]
+
+
+def _codes(code):
+    """The code of a function, and of those inside it."""
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _codes(inner)
+
+
+def _attributes(function):
+    """Numbers and texts of an object that is called, or of a method's."""
+    owner = getattr(function, "__self__", function)
+    if isinstance(owner, (types.FunctionType, types.ModuleType, type)):
+        return []
+    return [
+        f"{name} {value!r}"
+        for name, value in sorted(getattr(owner, "__dict__", {}).items())
+        if isinstance(value, _PLAIN) and not name.startswith("_")
+    ]
 
 
 def _held(value, outer):

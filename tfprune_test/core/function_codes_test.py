@@ -3,6 +3,7 @@
 import functools
 import subprocess
 import sys
+from unittest import mock
 
 from absl.testing import absltest
 
@@ -39,7 +40,38 @@ class _Scale:
         return self.factor * x
 
 
+_LIMIT = 0.5
+
+
+def _above(x):
+    return _share(x > _LIMIT)
+
+
+def _share(x):
+    return x.mean()
+
+
+def _other_share(x):
+    return x.max()
+
+
 class FunctionCodesTest(absltest.TestCase):
+    def test_functions_differ_by_the_globals_of_their_module(self):
+        told = function_codes.told(_above)
+        self.assertEqual(told, function_codes.told(_above))
+        for name, value in (("_LIMIT", 0.7), ("_share", _other_share)):
+            with mock.patch.dict(globals(), {name: value}):
+                self.assertNotEqual(told, function_codes.told(_above))
+
+    def test_objects_differ_by_the_numbers_that_they_hold(self):
+        one, same, other = _Scale(2), _Scale(2), _Scale(3)
+        for told in (
+            [function_codes.told(each) for each in (one, same, other)],
+            [function_codes.told(s.__call__) for s in (one, same, other)],
+        ):
+            self.assertEqual(told[0], told[1])
+            self.assertNotEqual(told[0], told[2])
+
     def test_functions_of_one_name_differ_by_their_code(self):
         one, other = (lambda x: x + 1), (lambda x: x + 2)
         self.assertNotEqual(*map(function_codes.told, (one, other)))
