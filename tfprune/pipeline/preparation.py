@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 import typing
 
 import keras
@@ -251,8 +252,8 @@ def _digest(model):
     """A hash of a model's layers and weights."""
     found = hashlib.sha256()
     config = json.dumps(model.get_config(), default=repr, sort_keys=True)
-    if "0x" not in config:  # addresses of objects without a config
-        found.update(config.encode())
+    # Without the addresses of objects that have no config.
+    found.update(re.sub(r" at 0x[0-9a-f]+", "", config).encode())
     for variable in model.weights:
         array = values_lib.numpy(variable, exact=True)
         found.update(np.ascontiguousarray(array).tobytes())

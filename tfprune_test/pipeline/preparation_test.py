@@ -1,5 +1,7 @@
 """What a result is told from others by."""
 
+import keras
+import numpy as np
 from absl.testing import absltest
 
 import tfprune
@@ -30,6 +32,17 @@ class KeyTest(absltest.TestCase):
             )
         self.assertEqual(self.differences(*keys[:2]), {"loss_weights"})
         self.assertEqual(keys[0], keys[2])
+
+    def test_another_activation_whatever_layers_are_called(self):
+        digests = []
+        for activation in ("relu", "relu6", "relu"):
+            layer = keras.layers.Dense(2, activation, name="conv_10x4")
+            inputs = keras.Input((3,), name="in")
+            model = keras.Model(inputs, layer(inputs), name="net")
+            layer.kernel.assign(np.ones((3, 2)))
+            digests.append(preparation._digest(model))
+        self.assertNotEqual(digests[0], digests[1])
+        self.assertEqual(digests[0], digests[2])
 
     def test_another_table_of_latencies(self):
         def key(whole):
