@@ -174,6 +174,9 @@ def compress(
     if wish.board_name is not None and "target" not in options:
         multiple = channel_choice.multiple_of(wish.board_name)
         options = {"channel_multiple": multiple, **options}
+    target = getattr(budget, "target", None)
+    if target is not None and "channel_multiple" not in options:
+        options = {"target": target, **options}
     if minutes is None and epochs is None:
         epochs = _EPOCHS
     if trials is None and (minutes is None or max_loss is not None):

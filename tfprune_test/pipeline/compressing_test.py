@@ -215,6 +215,17 @@ class CompressTest(parameterized.TestCase):
         np.testing.assert_allclose(point.model(x), model()(x), rtol=1e-6)
         self.assertLen(found.frontier().rows, 1)
 
+    def test_the_target_of_a_budget_sets_the_multiple(self):
+        recipe = dataclasses.replace(RECIPE, evaluations=1, rounds=1)
+        found = compress(
+            *(self.out, tfprune.Budget(macs=0.8, target="cortex-m55")),
+            **{"epochs": 1, "recipe": recipe, "labels": ("a", "b", "c")},
+            metrics=[keras.metrics.SparseCategoricalAccuracy("right")],
+            **{"monitor": "right", "mode": "max", "skip": ["first"]},
+        )
+        kept = {name: left for name, (left, _) in found.kept.items()}
+        self.assertEqual(kept, {"first": 16, "second": 8})
+
     def test_layers_and_losses_of_a_users_own_load_again(self):
         class Shift(keras.layers.Layer):
             def build(self, shape):
