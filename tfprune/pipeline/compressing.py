@@ -127,8 +127,8 @@ def compress(
         teacher: a `keras.Model`, with the inputs and outputs of `model`, whose
             outputs the network also learns from; by default `model`.
         progress: `bool`, whether to show progress, if stderr is a terminal.
-        command: `str`, the command that reproduces this call; by default the
-            command line of the process.
+        command: `str`, the command that reproduces this call; by default this
+            call, with objects by the names of their arguments.
         **options: `channel_multiple`, `min_channels`, `target`, `skip`, as
             for `tfprune.prune`; a board sets the multiple of its kernels.
 
@@ -165,6 +165,7 @@ def compress(
     if isinstance(teacher, keras.Model):
         teacher = preparation.with_graph(teacher)
     recipe = recipe or recipe_lib.Recipe()
+    asked_runtime = runtime is not None
     if runtime is None:
         runtime = "micro" if wish.is_micro else "tflite"
     runtime = runtime if export else None
@@ -225,6 +226,16 @@ def compress(
     if wish.needs_table:
         work.resolve(space)
     job = work.job(space, clock)
+    more = {
+        "monitor": monitor,
+        "mode": None if mode == "auto" else mode,
+        "loss": loss,
+        "metrics": metrics,
+        "labels": list(labels) or None,
+        "export": None if export else False,
+        "runtime": asked["runtime"] if asked_runtime else None,
+        "recipe": None if recipe == recipe_lib.Recipe() else recipe,
+    }
     facts = {
         "settings": asked
         | {
@@ -237,7 +248,7 @@ def compress(
         }
         | wish.place()
         | provenance.environment(),
-        "command": command or _call(wish, out, asked, minutes, workers),
+        "command": command or _call(wish, out, asked, minutes, workers, more),
     }
     show = progress_lib.Progress(
         progress, clock, work.task.monitor, job.ceilings
@@ -315,8 +326,8 @@ def _smallest(job, dense, ways):
     return best_of(way), sorted(way, key=size, reverse=True)
 
 
-def _call(wish, out, asked, minutes, workers):
-    """The Python call that reproduces this one."""
+def _call(wish, out, asked, minutes, workers, more):
+    """The Python call that reproduces this one; objects by their names."""
     given = dict(wish.given())
     how = {"minutes": minutes} if minutes else {"epochs": asked["epochs"]}
     given |= {k: repr(v) for k, v in how.items()}
@@ -327,7 +338,17 @@ def _call(wish, out, asked, minutes, workers):
         given["workers"] = repr(workers)
     if "teacher" in asked:
         given["teacher"] = "teacher"
+    for name, value in (more | asked["options"]).items():
+        if value is not None:
+            given[name] = repr(value) if _is_plain(value) else name
     text = ", ".join(f"{name}={value}" for name, value in given.items())
     return (
         f"tfprune.compress(model, train, validation, {text}, out={str(out)!r})"
     )
+
+
+def _is_plain(value):
+    """Whether a value is written as it was given."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return isinstance(value, (bool, int, float, str))

@@ -225,6 +225,18 @@ class CompressTest(parameterized.TestCase):
         )
         kept = {name: left for name, (left, _) in found.kept.items()}
         self.assertEqual(kept, {"first": 16, "second": 8})
+        # The call that does it again says all of it.
+        for part in (
+            "skip=['first']",
+            "target='cortex-m55'",
+            "export=False",
+            "recipe=recipe",
+            "metrics=metrics",
+            "monitor='right'",
+            "mode='max'",
+            "labels=['a', 'b', 'c']",
+        ):
+            self.assertIn(f", {part},", found.command)
 
     def test_layers_and_losses_of_a_users_own_load_again(self):
         class Shift(keras.layers.Layer):
