@@ -175,7 +175,9 @@ class Task:
         return value if self.larger else -value
 
     def scores(self, y, outputs, mask=None):
-        """Minus the loss of each sample, without weights.
+        """Minus the loss of each sample, without weights of samples.
+
+        Losses of several outputs count by their weights, as in training.
 
         Args:
             y: as in the data, numpy.
@@ -189,13 +191,24 @@ class Task:
         answers = outputs_lib.in_order(outputs, self.outputs)
         hidden = mask or [None] * len(answers)
         found = 0.0
-        for output, truth, answer, kept in zip(
-            self.outputs, truths, answers, hidden, strict=True
+        for output, weight, truth, answer, kept in zip(
+            *(self.outputs, self._loss_weights(), truths, answers, hidden),
+            strict=True,
         ):
             if output.loss is not None:
                 each = each_sample.loss_of(output.loss, truth, answer, kept)
-                found = found - each
+                found = found - weight * each
         return found
+
+    def _loss_weights(self):
+        """The weight of the loss of each output."""
+        given = self._compiled.get("loss_weights")
+        if isinstance(given, dict):
+            return [given.get(output.name, 1.0) for output in self.outputs]
+        found = [] if given is None else keras.tree.flatten(given)
+        if len(found) != len(self.outputs):
+            return [1.0] * len(self.outputs)
+        return [1.0 if weight is None else weight for weight in found]
 
     def _checked(self, monitor, sample):
         if self._function is not None:

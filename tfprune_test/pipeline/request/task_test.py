@@ -12,6 +12,8 @@ from tfprune_test.pipeline import small_tasks
 LOGITS = np.array([[2.0, 0, 0], [0, 3, 0], [0, 0, 1], [1, 0, 0]], "float32")
 LABELS = np.array([0, 1, 0, 0])
 
+NAMES = "one", "other"
+
 
 def identity(units=3, **compiling):
     inputs = keras.Input((units,))
@@ -237,6 +239,26 @@ class TaskTest(parameterized.TestCase):
         found = task.scores(y, outputs, [mask])
         np.testing.assert_allclose(found, [-1, -(25 + 49) / 2, 0])
         np.testing.assert_allclose(task.scores(y, outputs)[0], -5)
+
+    @parameterized.parameters(
+        ([3.0, 0.1],), ({"one": 3.0, "other": 0.1},), (None,)
+    )
+    def test_scores_weigh_the_losses_as_training_does(self, weights):
+        inputs = keras.Input((1,))
+        net = keras.Model(
+            inputs,
+            [keras.layers.Identity(name=name)(inputs) for name in NAMES],
+        )
+        net.compile(loss=["mse", "mae"], loss_weights=weights)
+        x = np.array([[1.0], [2.0], [4.0]], "float32")
+        y = [x + 1, x - 2]
+        task = task_lib.Task(net, (x, y, None))
+        expected = net.evaluate(x, y, return_dict=True, verbose=0)["loss"]
+        found = task.scores(y, [x, x])
+        np.testing.assert_allclose(found, [-expected] * 3, rtol=1e-6)
+        # Other losses are not those that the weights were given for.
+        task = task_lib.Task(net, (x, y, None), loss=["mse", "mae"])
+        np.testing.assert_allclose(task.scores(y, [x, x]), -3)
 
     def test_scores_are_minus_the_loss_of_each_sample(self):
         task = of(identity(loss=_cross_entropy(), metrics=["accuracy"]))
