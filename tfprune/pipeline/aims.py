@@ -8,7 +8,8 @@ class Aims:
 
     A search predicts the costs of a network. Its file may be larger: by as
     much as the last file that was measured, or, where that leaves less than
-    any network has, by the same factor.
+    any network has, by the same factor. What firmware leaves out of a file,
+    such as its names, does not count.
 
     Args:
         numbers: `dict`, the costs of the dense network, predicted and, with a
@@ -27,8 +28,11 @@ class Aims:
         """Notes the costs of a network, predicted and measured."""
         for limit, key in measured.OF_LIMITS.items():
             if key in numbers:
-                guess = numbers[measured.PREDICTED[limit]]
-                self._seen[limit] = guess, numbers[key]
+                guess, real = numbers[measured.PREDICTED[limit]], numbers[key]
+                left_out = 0
+                if limit != "ram_bytes" and measured.FILE in numbers:
+                    left_out = numbers[measured.FILE] - numbers[measured.FLASH]
+                self._seen[limit] = guess, real, left_out
 
     def of(self, ceilings, least):
         """The limits for a search.
@@ -43,13 +47,14 @@ class Aims:
         """
         found = {}
         for limit, ceiling in ceilings.items():
-            aim = ceiling
+            most = aim = ceiling
             if limit in self._seen:
-                guess, real = self._seen[limit]
-                aim = ceiling - max(0, real - guess)
+                guess, real, left_out = self._seen[limit]
+                most = ceiling + left_out
+                aim = most - max(0, real + left_out - guess)
                 if aim < least[limit]:
                     aim = max(least[limit], ceiling * guess / real)
-            found[limit] = max(1, int(min(aim, ceiling)))
+            found[limit] = max(1, int(min(aim, most)))
         return found
 
     def lower(self, aims, ceilings, least, over):

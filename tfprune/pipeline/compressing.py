@@ -256,7 +256,7 @@ def compress(
     with clock.stopped_by_ctrl_c(), show:
         job.tell = show.tell
         door_checks.warn_of_chance(model, work.task, work.validation)
-        job.baseline |= first_look.baseline(job)
+        job_lib.begin(job, first_look.baseline(job))
         first_look.sensitivity(job)
         clock.reserve = job.baseline["seconds"]
         best, frontier = _found(job, attempts.Plan(job, seed, trials), team)

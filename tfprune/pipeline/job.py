@@ -8,6 +8,8 @@ from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.pipeline.result import measured
 
+_OF_FLASH = ("flash_bytes", "image_bytes")
+
 
 @dataclasses.dataclass
 class Job:
@@ -33,6 +35,8 @@ class Job:
         table: latency table or `None`.
         runtime: `str`, the runtime on which files are measured; `None` exports
             no files.
+        shares: `dict` from limits on a file to the share of the dense network's
+            that they are; without those that are absolute.
         baseline: `dict` with `numbers`, `values`, `file_values` and `costs` of
             the dense network.
         core: `str`, the core that the arena is for; `None` means any Cortex-M.
@@ -61,6 +65,7 @@ class Job:
     table: object
     runtime: str | None
     baseline: dict
+    shares: dict = dataclasses.field(default_factory=dict)
     core: str | None = None
     dense_scales: str | None = None
     max_loss: float | None = None
@@ -102,6 +107,25 @@ class Answer:
     def judged(self):
         """The metrics that count: those of the file if there is one."""
         return self.file_values or self.values
+
+
+def begin(job, baseline):
+    """Takes over what was measured of the dense network.
+
+    Limits on flash are those of files, where these were measured.
+
+    Args:
+        job: a `Job`.
+        baseline: `dict`, as `first_look.baseline` gives it.
+    """
+    job.baseline |= baseline
+    for limit in _OF_FLASH:
+        number = baseline["numbers"].get(measured.OF_LIMITS[limit])
+        if number is None or limit not in job.ceilings:
+            continue
+        job.baseline["costs"][limit] = number
+        if limit in job.shares:
+            job.ceilings[limit] = int(number * job.shares[limit])
 
 
 def dense_answer(job):

@@ -218,6 +218,7 @@ class Preparation:
             table=self._costs.table,
             runtime=asked.runtime,
             baseline={"costs": self._costs.dense},
+            shares=asked.wish.shares,
             core=asked.wish.core,
             dense_scales=asked.wish.dense_scales,
             max_loss=asked.wish.max_loss,

@@ -20,6 +20,7 @@ from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
 from tfprune.pipeline import attempts
 from tfprune.pipeline import clock as clock_lib
+from tfprune.pipeline import job as job_lib
 from tfprune.pipeline import parcel as parcel_lib
 from tfprune.pipeline import preparation
 from tfprune.pipeline.request.wishes import TABLE
@@ -196,7 +197,7 @@ def _work(parcel, order, board):
         ready = preparation.Preparation(request)
         ready.resolve(space)
         job = ready.job(space, clock)
-        job.baseline |= order["steps"][first_look.BASELINE]
+        job_lib.begin(job, order["steps"][first_look.BASELINE])
         clock.reserve = job.baseline["seconds"]
 
         def tell(stage, **facts):

@@ -80,7 +80,9 @@ class DemoTest(absltest.TestCase):
         folder = self.folder / "compressed"
         net = self.nets["compressed"]
         size = (folder / "model.tflite").stat().st_size
-        self.assertEqual(net["int8 flash, measured"], size)
+        self.assertEqual(net["int8 file bytes"], size)
+        header = (folder / "firmware" / "model.h").read_text()
+        self.assertIn(f"DATA_BYTES {net['int8 flash, measured']}\n", header)
         settings = (folder / "firmware" / "model_settings.h").read_text()
         self.assertIn(
             f"ARENA_NEEDED {net['arena, needed on the core']}", settings

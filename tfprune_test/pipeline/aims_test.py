@@ -29,6 +29,12 @@ class AimsTest(parameterized.TestCase):
         )
         self.assertEqual(found, {"flash_bytes": aim})
 
+    def test_what_firmware_leaves_out_of_a_file_is_allowed_for(self):
+        seen = numbers(1000, 850) | {measured.FILE: 1050}
+        # 50 bytes were not predicted, and 200 are names.
+        found = aims.Aims(seen).of({"flash_bytes": 500}, {"flash_bytes": 200})
+        self.assertEqual(found, {"flash_bytes": 650})
+
     def test_without_a_file_limits_are_those_of_predictions(self):
         found = aims.Aims({measured.FLASH_PREDICTED: 1000})
         self.assertFalse(found)

@@ -35,6 +35,28 @@ class FitsTest(absltest.TestCase):
         )
 
 
+class BeginTest(absltest.TestCase):
+    def test_shares_are_of_what_was_measured(self):
+        made = run(flash_bytes=500, image_bytes=9000, macs=9)
+        made.shares = {"flash_bytes": 0.5}
+        numbers = {measured.FLASH: 800, measured.IMAGE: 8800}
+        job.begin(made, {"numbers": numbers, "seconds": 3})
+        self.assertEqual(
+            made.ceilings, {"flash_bytes": 400, "image_bytes": 9000, "macs": 9}
+        )
+        costs = {"macs": 100, "ram_bytes": 50}
+        self.assertEqual(
+            made.baseline["costs"],
+            costs | {"flash_bytes": 800, "image_bytes": 8800},
+        )
+
+    def test_without_a_file_predictions_count(self):
+        made = run(flash_bytes=500)
+        made.shares = {"flash_bytes": 0.5}
+        job.begin(made, {"numbers": {}})
+        self.assertEqual(made.ceilings, {"flash_bytes": 500})
+
+
 class AnswerTest(absltest.TestCase):
     def test_the_metrics_of_the_file_count_if_there_is_one(self):
         found = answer()

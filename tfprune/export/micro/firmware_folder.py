@@ -102,6 +102,19 @@ def arena_bytes(
     return arena_need.of(path, kernels, core).bytes
 
 
+def array_bytes(path):
+    """The size of the array that `export_micro` makes of a .tflite file.
+
+    Args:
+        path: `str` or path-like.
+
+    Returns:
+        `int`, bytes: those of the file without names and metadata.
+    """
+    data = substitutes.substituted(pathlib.Path(path).read_bytes())
+    return len(lean.without_notes(data))
+
+
 def image_bytes(
     path: typed.Path, kernels: str = "auto", core: str | None = None
 ) -> int:

@@ -79,6 +79,12 @@ class Wish:
         return self.board is not None
 
     @property
+    def shares(self):
+        """`dict` from the limits that are fractions to these."""
+        given = {} if self.budget is None else self.budget.limits()
+        return {k: v for k, v in given.items() if isinstance(v, float)}
+
+    @property
     def board_name(self):
         """`str` or `None`."""
         if self.budget is not None:

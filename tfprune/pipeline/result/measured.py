@@ -23,6 +23,8 @@ FLASH_PREDICTED = reports.Quantity("flash_bytes").label
 ARENA_PREDICTED = reports.Quantity("ram_bytes").label
 IMAGE_PREDICTED = reports.Quantity("image_bytes").label
 FLOAT_FILE = "float32 file bytes"
+# Where the array of the firmware is smaller.
+FILE = "int8 file bytes"
 # The measurement of a file that each limit applies to.
 OF_LIMITS = {
     "flash_bytes": FLASH,
@@ -61,7 +63,8 @@ def export(model, path, job):
     Args:
         model: a `keras.Model`.
         path: `pathlib.Path`, the file to write.
-        job: the `Job`, for its `calibration`, `core` and `dense_scales`.
+        job: the `Job`, for its `calibration`, `core`, `dense_scales` and
+            `runtime`; on "micro", flash is that of the firmware's array.
 
     Returns:
         `dict` from names to bytes.
@@ -69,9 +72,15 @@ def export(model, path, job):
     file = tflite.export_tflite(
         *(model, path, "int8", job.calibration), dense_scales=job.dense_scales
     )
+    image = firmware_folder.image_bytes(path, core=job.core)
+    flash, extra = file.file_bytes, {}
+    if job.runtime == "micro":
+        flash, extra = firmware_folder.array_bytes(path), {FILE: flash}
+        image -= file.file_bytes - flash
     return {
-        FLASH: file.file_bytes,
-        IMAGE: firmware_folder.image_bytes(path, core=job.core),
+        **extra,
+        FLASH: flash,
+        IMAGE: image,
         ARENA: measured_arena.arena(path).required_bytes,
         ARENA_NEEDED: firmware_folder.arena_bytes(path, core=job.core),
     }

@@ -13,6 +13,7 @@ from tfprune.pipeline.result import measured
 _LIMIT = 5000  # Samples for the confusion matrix or the histogram of errors.
 _ERRORS = 64  # Samples for the quantization error.
 _BYTES = {
+    measured.FILE,
     measured.FLASH,
     measured.IMAGE,
     measured.IMAGE_PREDICTED,
