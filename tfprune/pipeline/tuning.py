@@ -76,6 +76,7 @@ def tune(model, job, epochs=None, until=None, path=None, stage=""):
             job.recipe.temperature,
             job.recipe.label_weight,
             taught,
+            job.task.loss_weights(),
         )
         # On a CPU, compiling with XLA takes longer than the predictions.
         core.compile(jit_compile=keras.backend.backend() == "jax")

@@ -28,6 +28,7 @@ class Tutored(keras.Model):
         temperature=4.0,
         label_weight=0.3,
         is_told=False,
+        weights=None,
     ):
         """Makes a model of the student's layers.
 
@@ -41,6 +42,8 @@ class Tutored(keras.Model):
             label_weight: `float` in [0, 1], weight of the loss on the labels.
             is_told: `bool`, whether the teacher's outputs come with the
                 targets, as `(y, outputs)`; otherwise each step computes them.
+            weights: list of `float`, how much each output counts, as its loss
+                does; `None` counts all alike.
 
         Returns:
             A `Tutored` model, to be compiled.
@@ -50,7 +53,9 @@ class Tutored(keras.Model):
             model = cls(student.inputs[0], student.outputs[0])
         else:
             model = cls(student.input, student.output)
-        model.lesson = Lesson(teacher, outputs, temperature, label_weight)
+        model.lesson = Lesson(
+            teacher, outputs, temperature, label_weight, weights
+        )
         model._is_told = is_told
         return model
 
@@ -72,8 +77,11 @@ class Tutored(keras.Model):
 class Lesson:
     """Combines the loss on the labels with the distance to the teacher."""
 
-    def __init__(self, teacher, outputs, temperature, label_weight):
+    def __init__(
+        self, teacher, outputs, temperature, label_weight, weights=None
+    ):
         self._teacher, self._outputs = teacher, outputs
+        self._weights = weights or [1.0] * len(outputs)
         self._temperature, self._label_weight = temperature, label_weight
 
     def __call__(self, x, outputs, loss, told=None):
@@ -81,8 +89,10 @@ class Lesson:
             told = self._teacher(x, training=False)
         told = keras.tree.flatten(told)
         found = 0.0
-        for output, teacher, student in zip(
-            self._outputs, told, keras.tree.flatten(outputs), strict=True
+        for output, weight, teacher, student in zip(
+            *(self._outputs, self._weights, told),
+            keras.tree.flatten(outputs),
+            strict=True,
         ):
             far = output_distances.distance(
                 output.kind,
@@ -91,5 +101,5 @@ class Lesson:
                 student,
                 self._temperature,
             )
-            found = found + keras.ops.cast(far, loss.dtype)
+            found = found + weight * keras.ops.cast(far, loss.dtype)
         return self._label_weight * loss + (1 - self._label_weight) * found

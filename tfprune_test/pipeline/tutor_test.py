@@ -144,6 +144,16 @@ class TutorTest(parameterized.TestCase):
         found = lesson(None, students, loss)
         self.assertAlmostEqual(float(found), 2.0 + 0.75 * (1 + 4), places=4)
 
+    def test_outputs_count_by_the_weights_of_their_losses(self):
+        numbers = of("numbers") * 2
+        lesson = tutor.Lesson(
+            lambda x, training: [LOGITS, LOGITS], numbers, 1.0, 0.5, [0.1, 2.0]
+        )
+        answers = [keras.ops.convert_to_tensor(LOGITS + far) for far in (3, 1)]
+        loss = keras.ops.convert_to_tensor(np.float32(1.0))
+        found = lesson(None, answers, loss)
+        self.assertAlmostEqual(float(found), 0.5 + 0.5 * (0.9 + 2), places=5)
+
     def test_a_chance_of_nothing_is_no_infinity(self):
         sure = np.array([[1.0, 0, 0]], "float32")
         lesson = tutor.Lesson(

@@ -192,7 +192,7 @@ class Task:
         hidden = mask or [None] * len(answers)
         found = 0.0
         for output, weight, truth, answer, kept in zip(
-            *(self.outputs, self._loss_weights(), truths, answers, hidden),
+            *(self.outputs, self.loss_weights(), truths, answers, hidden),
             strict=True,
         ):
             if output.loss is not None:
@@ -200,8 +200,8 @@ class Task:
                 found = found - weight * each
         return found
 
-    def _loss_weights(self):
-        """The weight of the loss of each output."""
+    def loss_weights(self):
+        """The weight of the loss of each output, list of `float`."""
         given = self._compiled.get("loss_weights")
         if isinstance(given, dict):
             return [given.get(output.name, 1.0) for output in self.outputs]
