@@ -1,11 +1,12 @@
 """Measures layers on emulated cores, for `tfprune.deploy.cycles`.
 
-Runs int8 networks of many parallel layers on qemu's Cortex-M4 and M55, which
-counts the instructions of each op. Fits the instructions of an op to the
-iterations of its kernel's loops, and tests the fit on other networks.
+Runs int8 networks of many parallel layers on qemu's Cortex-M, which counts the
+instructions of each op, and on a simulated ESP32-S3. Fits the instructions of
+an op to the iterations of its kernel's loops, and tests the fit on other
+networks.
 
   python benchmarks/core_table.py --tflite_micro=../tflite-micro \\
-      --table=docs/results/core_table.md
+      --esp_nn=../esp-nn --table=docs/results/core_table.md
 """
 
 import itertools
@@ -31,13 +32,16 @@ from tfprune.costs import core_table
 from tfprune.export.convert import tflite
 from tfprune.export.micro import op_sizes
 from tfprune.export.micro.arena import flat_ops
+from tools import esp_nn
 from tools import firmware_library
 from tools import layer_costs
 from tools import source_tree
 
 _CORES = ["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m55"]
+_ESP = "esp32-s3"
 FLAGS = flags.FLAGS
 flags.DEFINE_string("tflite_micro", None, "sources of TFLite Micro")
+flags.DEFINE_string("esp_nn", "", "sources of ESP-NN, for the ESP32-S3")
 flags.DEFINE_string("build", "build/firmware", "folder of objects")
 flags.DEFINE_string("out", "build/bench/core_table", "folder of results")
 flags.DEFINE_string("table", "", "also write a table to this file")
@@ -102,7 +106,8 @@ def broadcasts(size, channels):
 
 def dense(reads):
     inputs = keras.Input((reads,))
-    outputs = [LAYERS.Dense(n)(inputs) for n in (2, 5, 8, 12, 20, 32, 64, 128)]
+    x = LAYERS.ReLU()(inputs)  # ESP-NN does less where zero is stored as zero.
+    outputs = [LAYERS.Dense(n)(x) for n in (2, 5, 8, 12, 20, 32, 64, 128)]
     ends = [LAYERS.Softmax()(x) for x in outputs[::2]]
     return keras.Model(inputs, [*outputs, *ends])
 
@@ -149,8 +154,9 @@ def multiplied(size, channels):
 
 def dense_of_steps(steps, reads):
     inputs = keras.Input((steps, reads))
+    x = LAYERS.ReLU()(inputs)
     counts = (1, 3, 4, 8, 12, 16, 32)
-    return keras.Model(inputs, [LAYERS.Dense(n)(inputs) for n in counts])
+    return keras.Model(inputs, [LAYERS.Dense(n)(x) for n in counts])
 
 
 def rows_of_steps(steps, reads):
@@ -262,7 +268,10 @@ CASES = {
         for make in (by_channel, broadcasts)
         for size, channels in _SHAPES
     },
-    **{f"dense_{reads}": (dense, reads) for reads in (8, 13, 32, 64, 128, 640)},
+    **{
+        f"dense_{reads}": (dense, reads)
+        for reads in (8, 13, 32, 45, 64, 77, 128, 640)
+    },
     **{
         f"{make.__name__}_{size}_{channels}": (make, size, channels)
         for make, shapes in (
@@ -376,7 +385,43 @@ def layers(table):
     return [(table.core, f"{len(errors)}", *of)]
 
 
-def fit(rows):
+def costs_on(core, paths, folder):
+    """What files take on a core.
+
+    Args:
+        core: `str`.
+        paths: list of `pathlib.Path`.
+        folder: `pathlib.Path`, for programs.
+
+    Returns:
+        `dict` from each path to a `layer_costs.Costs`.
+    """
+    esp = core == _ESP
+    library = firmware_library.Library(
+        FLAGS.tflite_micro,
+        "cortex-m4" if esp else core,
+        "reference" if esp else "cmsis-nn",
+        FLAGS.build,
+    )
+    program = layer_costs.Program(library, folder / core)
+    found = dict(zip(paths, program.measure(paths), strict=True))
+    if not esp:
+        return found
+    # Plain C takes about as many instructions on either core.
+    kernels = esp_nn.Kernels(FLAGS.esp_nn, folder / "esp_nn")
+    for path, costs in found.items():
+        ran = list(kernels.ops(path))
+        ops = [
+            (name, own.instructions if own else count)
+            for own, (name, count) in zip(ran, costs.ops, strict=True)
+        ]
+        total = sum(count for _, count in ops)
+        between = costs.instructions - sum(n for _, n in costs.ops)
+        found[path] = layer_costs.Costs(ops, total + between)
+    return found
+
+
+def fit(rows, core):
     """Coefficients of each family of ops.
 
     The fit minimizes relative errors, so that small layers count as much as
@@ -384,14 +429,15 @@ def fit(rows):
 
     Args:
         rows: list of `(OpSize, instructions)`.
+        core: `str`.
 
     Returns:
         `dict` from the name of a family to a list of `float`.
     """
-    families = {}
+    families, table = {}, core_table.CoreTable(core, {})
     for size, count in rows:
-        families.setdefault(core_table.family(size), []).append(
-            (core_table.terms(size), count)
+        families.setdefault(table.family(size), []).append(
+            (table.terms(size), count)
         )
     found = {}
     for name, pairs in sorted(families.items()):
@@ -410,16 +456,12 @@ def main(_):
     folder.mkdir(parents=True, exist_ok=True)
     seen, unseen = files(folder)
     tables_by_core, rows, single = {}, [], []
-    for core in FLAGS.cores:
-        library = firmware_library.Library(
-            FLAGS.tflite_micro, core, "cmsis-nn", FLAGS.build
-        )
-        program = layer_costs.Program(library, folder / core)
+    for core in [*FLAGS.cores, *([_ESP] if FLAGS.esp_nn else [])]:
         tested = unseen | files_for(folder, core)
         paths = [*seen.values(), *tested.values()]
-        costs = dict(zip(paths, program.measure(paths), strict=True))
+        costs = costs_on(core, paths, folder)
         fitted = fit(
-            [row for p in seen.values() for row in rows_of(p, costs[p])]
+            [row for p in seen.values() for row in rows_of(p, costs[p])], core
         )
         tables_by_core[core] = fitted
         if FLAGS.layers:
@@ -459,7 +501,10 @@ def main(_):
         "Instructions that `tfprune.deploy.cycles` predicts for int8 files "
         "with CMSIS-NN, and those that qemu counts for one inference "
         "(mps2-an385 for the Cortex-M0+ and M3, mps2-an386 for the M4, "
-        "mps3-an547 for the M55). The table "
+        "mps3-an547 for the M55). For the ESP32-S3 with ESP-NN, a simulator "
+        "counts those of its assembly (`tools/xtensa_core.py`), and those of "
+        "its C, compiled for another Xtensa core; TFLite Micro's own kernels "
+        "count as on the M4. The table "
         "was fitted to single layers, not to these networks. Half: half of "
         "the multiply-adds, without the channels that score lowest; with the "
         "name of a core: pruned with `Budget(latency=1 / 1.8, target=)` for "

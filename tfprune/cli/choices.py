@@ -186,6 +186,7 @@ TARGETS = (
     "cortex-m52",
     "cortex-m55",
     "cortex-m85",
+    "esp32-s3",
     "ethos-u55",
     "ethos-u65",
     "ethos-u85",

@@ -20,14 +20,13 @@ def export(paths, values, given):
     out, micro = given["out"], given["micro"]
     board = values.board and boards.get(values.board)
     core = values.core or (board and board.core)
-    if core:
-        cores.variants(values.kernels, cores.get(core))
+    kernels = cores.of_file(values.kernels, core and cores.get(core))
     model = actions.load(paths[0], values)
     with leftovers.folder() as folder:
         # Names in the sources are derived from the file's name.
         path = pathlib.Path(folder, out.name)
         inputs = _inputs(given["calibration"], model)
-        facts = _file(model, path, inputs, values)
+        facts = _file(model, path, inputs, values, kernels)
         facts |= _qualities(path, model, given["data"], values)
         facts |= _npu(path, values)
         if micro:
@@ -43,7 +42,7 @@ def export(paths, values, given):
     return printing.shown([table], values)
 
 
-def _file(model, path, calibration, values):
+def _file(model, path, calibration, values, kernels):
     budgets = {"flash_bytes": values.flash_bytes, "ram_bytes": values.ram_bytes}
     file = tfprune.export_tflite(
         model,
@@ -54,7 +53,7 @@ def _file(model, path, calibration, values):
         input_shapes=values.input_shape,
         sparse=values.sparse,
         compress=values.compress,
-        kernels=values.kernels,
+        kernels=kernels,
         dense_scales=_dense_scales(values),
         ranges=_ranges(values),
         runtime="tflite" if values.runtime == "reference" else values.runtime,

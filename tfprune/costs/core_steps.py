@@ -34,6 +34,7 @@ class OpSize:
             convolution of a single row, "gaps" for a depthwise one with gaps
             in its window, "outer" for a concatenation along another axis than
             the last, "FLOAT32" or "INT32" for ops that read such numbers.
+        columns: `int`, those of the window of a CONV_2D.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class OpSize:
     broadcast: bool = False
     groups: int = 1
     way: str = ""
+    columns: int = 1
 
 
 def is_broadcast(kind, shapes):
@@ -193,12 +195,15 @@ def _kernels(step, config, keep, reads, writes, places):
         groups = config.get("groups", 1)
         # With strides, a sequence becomes a column.
         row = kind == "CONV_2D" and len(kernel) == stride == 1
+        wide = kind == "CONV_2D" and (row or len(kernel) > 1)
+        columns = kernel[-1] if wide else 1
         return [
             OpSize(
                 *(kind, places, window, reads[-1] // groups, writes[-1]),
                 stride=stride,
                 groups=groups,
                 way="row" if row else "",
+                columns=columns,
             )
         ]
     middle = reads[-1] * config["depth_multiplier"]

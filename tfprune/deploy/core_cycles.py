@@ -53,7 +53,8 @@ def cycles(path: typed.Path, core: str) -> Cycles:
     """Instructions of an int8 file on a core, op by op.
 
     From a table of layers whose instructions an emulator (qemu) counted, with
-    the kernels of CMSIS-NN; no board was measured. A Cortex-M4 takes about one
+    the kernels of CMSIS-NN; for the ESP32-S3, with those of ESP-NN, a simulator
+    of its instructions did. No board was measured. A Cortex-M4 takes about one
     cycle for each, more where memory is slow; a Cortex-M55 takes several for a
     vector. The Cortex-M7 and M33 run the same code as the M4, the M52 and M85
     that of the M55, and the M0 and M23 that of the M0+, whose kernels are plain

@@ -15,6 +15,7 @@ from tfprune.deploy import core_cycles
 from tfprune.deploy import latency
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
+from tfprune.export.micro.arena import cores
 from tfprune.graph import read
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
@@ -171,7 +172,10 @@ def fit_target(
             now = dataclasses.replace(budget, **aims)
             cut = cut_lib.choose(graph, now, criterion, data, **options)
             small = shrinking.apply(cut)
-            tflite.export_tflite(small, file, "int8", calibration)
+            tflite.export_tflite(
+                *(small, file, "int8", calibration),
+                kernels=cores.of_file(kernels, core and cores.get(core)),
+            )
             found = Round(
                 {name: getattr(meter, name)(cut.keep) for name in limits},
                 {

@@ -11,7 +11,8 @@ import numpy as np
 
 # CMSIS-NN multiplies four int8 values at a time, one where the core has no
 # instruction for more, and sixteen with the vector extension, of which half a
-# vector is the finer step; Ethos-U stores feature maps in bricks of 16
+# vector is the finer step; ESP-NN's assembly for the ESP32-S3 takes 8 channels,
+# and counts between run in C; Ethos-U stores feature maps in bricks of 16
 # channels; XNNPACK's int8 kernels write 8 or 16 channels.
 TARGETS = {
     "cortex-m": 4,
@@ -25,6 +26,7 @@ TARGETS = {
     "cortex-m52": 8,
     "cortex-m55": 8,
     "cortex-m85": 8,
+    "esp32-s3": 8,
     "ethos-u55": 16,
     "ethos-u65": 16,
     "ethos-u85": 16,

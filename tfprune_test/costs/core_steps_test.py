@@ -29,7 +29,7 @@ class SizesTest(parameterized.TestCase):
             ]
         )
         # 4 x 4 places, windows of 3 x 3.
-        expected = core_steps.OpSize("CONV_2D", 16, 9, 3, 4, 4)
+        expected = core_steps.OpSize("CONV_2D", 16, 9, 3, 4, 4, columns=3)
         self.assertEqual(found, [expected])
 
     def test_shapes_that_differ_broadcast(self):
@@ -94,7 +94,7 @@ class SizesTest(parameterized.TestCase):
         ),
         (
             *(LAYERS.Conv1D(4, 5), (8, 3)),
-            core_steps.OpSize("CONV_2D", 4, 5, 3, 4, way="row"),
+            core_steps.OpSize("CONV_2D", 4, 5, 3, 4, way="row", columns=5),
         ),
         (
             *(LAYERS.Conv2DTranspose(5, 2, 2), (4, 4, 3)),

@@ -37,6 +37,7 @@ from tfprune.export.edit import named_ends
 from tfprune.export.edit import requantizing
 from tfprune.export.edit import sparse_encoding
 from tfprune.export.edit import state_scales
+from tfprune.export.edit.replaced import esp_vectors
 from tfprune.export.file import model_file
 from tfprune.export.file import modes
 from tfprune.export.file import tensor_names
@@ -116,7 +117,9 @@ def export_tflite(
         flash_bytes, ram_bytes: `int`, limits for the file, including the
             decoder's code, and for its arena with `compress="auto"`.
         kernels: The kernels that will run the file on a microcontroller:
-            "reference", "cmsis-nn", "esp-nn", or "auto" for any of them.
+            "reference", "cmsis-nn", "esp-nn", or "auto" for any of them. For
+            "esp-nn", ops that its assembly for the ESP32-S3 computes wrongly
+            are rewritten, as `export_micro` does for that core.
         dense_scales: "channel" for per-channel scales of dense layers, or
             "tensor" for per-tensor scales, which are slightly less accurate.
             The default is "channel", but "tensor" for "int16x8" if CMSIS-NN
@@ -241,7 +244,10 @@ def export_tflite(
             if answer.error:
                 raise failures.of(answer, manifest, quantize)
             floats = made.read_bytes()
-        made.write_bytes(_finished(data, manifest, signature, floats))
+        data = _finished(data, manifest, signature, floats)
+        if kernels == "esp-nn":
+            data, _ = esp_vectors.substituted(data)
+        made.write_bytes(data)
         output_check.check(model, signature, samples, made, runtime)
         if sparse:
             made = sparse_encoding.choose(

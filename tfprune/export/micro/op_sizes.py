@@ -26,7 +26,7 @@ def of(op):
         (t.shape for t in op.inputs if t is not None and t.shape), (1,)
     )
     places, writes = math.prod(outputs[:-1]), outputs[-1]
-    window, groups, way = 1, 1, ""
+    window, groups, columns, way = 1, 1, 1, ""
     stride = op.option("strideH", 1) * op.option("strideW", 1)
     if op.kind in _KERNELS:
         weights = op.inputs[1].shape
@@ -34,6 +34,7 @@ def of(op):
         if op.kind == "TRANSPOSE_CONV":  # Its first input is a shape.
             reads = op.inputs[2].shape or (1,)
         elif op.kind == "CONV_2D":
+            columns = math.prod(weights[2:3])
             groups = max(1, reads[-1] // max(1, math.prod(weights[3:4])))
             row = reads[1:2] == weights[1:2] == (1,)
             way = "row" if row else ""
@@ -63,4 +64,5 @@ def of(op):
         broadcast=broadcast,
         groups=groups,
         way=way,
+        columns=columns,
     )

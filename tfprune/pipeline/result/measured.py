@@ -9,6 +9,7 @@ from tfprune.core.files import leftovers
 from tfprune.costs import counting
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
+from tfprune.export.micro.arena import cores
 from tfprune.export.micro.arena import measured_arena
 from tfprune.export.run import interpreter
 from tfprune.graph import read
@@ -70,7 +71,9 @@ def export(model, path, job):
         `dict` from names to bytes.
     """
     file = tflite.export_tflite(
-        *(model, path, "int8", job.calibration), dense_scales=job.dense_scales
+        *(model, path, "int8", job.calibration),
+        kernels=cores.of_file("auto", job.core),
+        dense_scales=job.dense_scales,
     )
     image = firmware_folder.image_bytes(path, core=job.core)
     flash, extra = file.file_bytes, {}

@@ -25,10 +25,11 @@ def op(kind, inputs, outputs, **options):
 class OfTest(parameterized.TestCase):
     @parameterized.parameters(
         # Kind, inputs, outputs, options; places, window, reads, writes,
-        # stride, broadcast, groups, way.
+        # stride, broadcast, groups, way, columns.
         (
             *("CONV_2D", [(1, 8, 8, 3), (4, 3, 5, 3), (4,)], [(1, 4, 8, 4)]),
             *({"strideH": 2, "strideW": 1}, 32, 15, 3, 4, 2),
+            *(False, 1, "", 5),
         ),
         (
             *("DEPTHWISE_CONV_2D", [(1, 8, 8, 3), (1, 3, 3, 6)]),
@@ -57,11 +58,11 @@ class OfTest(parameterized.TestCase):
         ("VAR_HANDLE", [], [()], {}, 1, 1, 1, 1),
         (
             *("CONV_2D", [(1, 8, 8, 6), (4, 3, 3, 3), (4,)], [(1, 6, 6, 4)]),
-            *({}, 36, 9, 3, 4, 1, False, 2),
+            *({}, 36, 9, 3, 4, 1, False, 2, "", 3),
         ),
         (
             *("CONV_2D", [(1, 1, 8, 3), (4, 1, 5, 3), (4,)], [(1, 1, 4, 4)]),
-            *({}, 4, 5, 3, 4, 1, False, 1, "row"),
+            *({}, 4, 5, 3, 4, 1, False, 1, "row", 5),
         ),
         (
             "DEPTHWISE_CONV_2D",

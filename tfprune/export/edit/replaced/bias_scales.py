@@ -55,6 +55,27 @@ def repair(place, op):
     op.inputs = [made if i == bias else i for i in op.inputs]
 
 
+def zeros(place, source, weights):
+    """Adds a bias of zeros for kernels that require one; its index.
+
+    Args:
+        place: `graph_edits.Place`.
+        source, weights: `int`, the tensors that the kernel reads.
+    """
+    types = place.schema.TensorType
+    wide = place.type(source) == types.INT16
+    scales = _scales(place, weights)
+    count = place.shape(weights)[0]
+    index = place.add_constant(np.zeros(count), "<i8" if wide else "<i4")
+    tensor = place.graph.tensors[index]
+    tensor.type = types.INT64 if wide else types.INT32
+    tensor.name = b"bias"
+    tensor.quantization = place.schema.QuantizationParametersT()
+    tensor.quantization.scale = (place.steps(source)[0] * scales).tolist()
+    tensor.quantization.zeroPoint = [0] * scales.size
+    return index
+
+
 def _scales(place, index):
     """The scales of a tensor, an array; `None` if it is not quantized."""
     found = place.graph.tensors[index].quantization

@@ -418,15 +418,7 @@ def _bias_of_zeros(place, op):
     _, weights, source, *bias = op.inputs
     if bias or place.type(source) != types.INT16:
         return
-    index = place.add_constant(np.zeros(place.shape(weights)[:1]), "<i8")
-    tensor = place.graph.tensors[index]
-    tensor.type = types.INT64
-    tensor.name = b"bias"
-    step, _ = place.steps(source)
-    filters = place.graph.tensors[weights].quantization
-    tensor.quantization = place.schema.QuantizationParametersT()
-    tensor.quantization.scale = [step * scale for scale in filters.scale]
-    tensor.quantization.zeroPoint = [0] * len(filters.scale)
+    index = bias_scales.zeros(place, source, weights)
     options, inputs = op.builtinOptions, [*op.inputs, index]
     place.become(
         op, "TRANSPOSE_CONV", "TransposeConvOptions", inputs, version=3

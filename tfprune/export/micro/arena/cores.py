@@ -62,6 +62,27 @@ def get(core):
     return name
 
 
+def is_vector_esp(kernels, core=None):
+    """Whether ESP-NN's assembly for the ESP32-S3 is among what may run.
+
+    Args:
+        kernels, core: as for `variants`.
+    """
+    return ("esp-nn", "vector") in variants(kernels, core)
+
+
+def of_file(kernels, core=None):
+    """The kernels to export a file for: ESP-NN's where its assembly may run.
+
+    Args:
+        kernels, core: as for `variants`.
+
+    Returns:
+        `str`, as `export_tflite` takes it.
+    """
+    return "esp-nn" if is_vector_esp(kernels, core) else kernels
+
+
 def variants(kernels, core=None):
     """The kernels that may run, and the instructions that they use.
 

@@ -1,0 +1,129 @@
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import parameterized
+
+from tfprune.export.edit.replaced import esp_vectors
+from tfprune.export.file import model_file
+from tfprune.export.micro import firmware_folder
+from tfprune.export.micro.arena import flat_ops
+from tfprune.export.run import interpreter
+from tfprune_test.export import small_models
+
+LAYERS = keras.layers
+
+
+def strided(filters, kernel, strides=2, **options):
+    return LAYERS.Conv2D(filters, kernel, strides, "same", **options)
+
+
+# Shapes, layers, and the ops that take the place of those that would go wrong.
+WRONG = {
+    "odd and even sides": ((9, 10, 6), strided(4, 3), {"PAD", "CONV_2D"}),
+    "a large kernel": ((8, 8, 8), strided(4, 5), {"PAD", "CONV_2D"}),
+    "an even kernel": ((8, 8, 8), strided(4, 4, 1), {"PAD", "CONV_2D"}),
+    "windows of few values": (
+        (12, 5, 1),
+        strided(3, (2, 5), 1, activation="relu"),
+        {"PAD", "CONV_2D"},
+    ),
+    "rows of six": ((5, 6), LAYERS.Dense(3), {"CONV_2D"}),
+    "rows of 20, relu6": (
+        (3, 20),
+        LAYERS.Dense(3, "relu6", use_bias=False),
+        {"CONV_2D"},
+    ),
+    "softmax of rows": ((3, 40), LAYERS.Softmax(), {"SOFTMAX", "QUANTIZE"}),
+    "pools of a map that is not square": (
+        (6, 8, 4),
+        LAYERS.AveragePooling2D(3, 2, "same"),
+        {"AVERAGE_POOL_2D", "QUANTIZE"},
+    ),
+}
+RIGHT = {
+    "square maps": ((8, 8, 8), strided(4, 3)),
+    "few channels": ((9, 10, 2), strided(4, 3)),
+    "groups": ((9, 10, 6), strided(4, 3, groups=2)),
+    "strides of one": ((9, 10, 6), strided(4, 3, 1)),
+    "no padding": ((8, 9, 8), LAYERS.Conv2D(4, 4, 2)),
+    "depthwise": ((9, 10, 8), LAYERS.DepthwiseConv2D(3, 2, "same")),
+    "one row": ((6,), LAYERS.Dense(3)),
+    "rows of eight": ((5, 8), LAYERS.Dense(3)),
+    "softmax of whole vectors": ((3, 48), LAYERS.Softmax()),
+    "softmax of few": ((3, 20), LAYERS.Softmax()),
+    "softmax of one row": ((40,), LAYERS.Softmax()),
+    "pools of a square": ((8, 8, 4), LAYERS.AveragePooling2D(2)),
+    "pools in C": ((6, 8, 3), LAYERS.AveragePooling2D(2)),
+    "largest values": ((6, 8, 4), LAYERS.MaxPooling2D()),
+}
+POOL = (6, 8, 4), LAYERS.AveragePooling2D(2)
+FIRMWARE = (
+    ({"core": "esp32-s3"}, "rewritten"),
+    ({"board": "esp32-s3"}, "rewritten"),
+    ({"kernels": "esp-nn"}, "rewritten"),
+    ({"project": "esp-idf"}, "rewritten"),
+    ({"core": "ESP32"}, "kept"),
+    ({"core": "esp32-s3", "kernels": "reference"}, "kept"),
+    ({"core": "cortex-m4"}, "kept"),
+    ({}, "warned"),
+)
+
+
+class EspVectorsTest(parameterized.TestCase):
+    def export(self, *cases, **options):
+        """The file of a model with inputs of some shapes, and its inputs."""
+        inputs = [keras.Input(shape) for shape, _ in cases]
+        # An op before it, as reshapes of inputs are left out.
+        outputs = [
+            layer(LAYERS.LeakyReLU()(x))
+            for x, (_, layer) in zip(inputs, cases, strict=True)
+        ]
+        model = keras.Model(inputs, outputs)
+        for weight in model.weights:
+            weight.assign(np.random.default_rng(1).normal(size=weight.shape))
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        data = small_models.samples(model, 30)
+        small_models.export(model, path, "int8", data, **options)
+        return path, data
+
+    @parameterized.named_parameters((k, *v) for k, v in WRONG.items())
+    def test_what_goes_wrong_is_computed_by_other_ops(
+        self, shape, layer, kinds
+    ):
+        path, data = self.export((shape, layer))
+        wanted = interpreter.run(path, data, "micro")
+        made, names = esp_vectors.substituted(path.read_bytes())
+        self.assertLen(names, 1)
+        (graph,) = flat_ops.read(made)
+        self.assertLessEqual(kinds, {op.kind for op in graph.ops})
+        path.write_bytes(made)
+        self.assertEqual(esp_vectors.substituted(made), (made, []))
+        found = interpreter.run(path, data, "micro")
+        (output,) = model_file.read(path).outputs
+        steps = 1.01 if "SOFTMAX" in kinds else 0
+        np.testing.assert_allclose(found, wanted, atol=steps * output.scale)
+
+    def test_what_goes_right_stays(self):
+        data = self.export(*RIGHT.values())[0].read_bytes()
+        self.assertEqual(esp_vectors.substituted(data), (data, []))
+
+    def test_the_kernels_of_an_export(self):
+        path, _ = self.export(POOL, kernels="esp-nn")
+        (graph,) = flat_ops.read(path.read_bytes())
+        kinds = [op.kind for op in graph.ops]
+        self.assertEqual(kinds[1:], ["QUANTIZE", "AVERAGE_POOL_2D", "QUANTIZE"])
+
+    def test_firmware(self):
+        path, _ = self.export(POOL)
+        for number, (options, what) in enumerate(FIRMWARE):
+            with self.subTest(**options):
+                out = path.parent / f"firmware{number}"
+                with self.assertLogs(level="INFO") as logs:
+                    firmware_folder.export_micro(path, out, **options)
+                said = 'pass core="esp32-s3"' in "".join(logs.output)
+                self.assertEqual(said, what == "warned")
+                settings = (out / "model_settings.h").read_text()
+                self.assertEqual("#warning" in settings, what == "warned")
+                ops = (out / "model_ops.h").read_text()
+                self.assertEqual("AddQuantize" in ops, what == "rewritten")
