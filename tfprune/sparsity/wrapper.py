@@ -259,6 +259,7 @@ class _State:
     def __init__(self):
         self.slots = {}
         self.updated = None
+        self.schedules = []  # that it has followed, as callbacks note them
         self.losses = []
 
 
