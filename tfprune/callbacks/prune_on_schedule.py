@@ -133,7 +133,9 @@ class PruneOnSchedule(keras.callbacks.Callback):
         end = start + int(steps * epochs)
         due = self._resolved.due(start, self._last(start))
         first = start if due else self._resolved.next_due(start)
-        if self._resolved.highest() and first is not None and first <= end:
+        # Another library's schedule may not say where it ends.
+        highest = max(self._resolved.highest(), self._resolved(end))
+        if highest and first is not None and first <= end:
             return
         logging.warning(
             "The schedule prunes nothing in this training, which goes from "

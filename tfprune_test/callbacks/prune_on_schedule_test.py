@@ -143,6 +143,7 @@ class StepsTest(parameterized.TestCase):
         (schedule_lib.Constant(0.0), True),
         (schedule_lib.Polynomial(0.0, 0.5, begin=90, end=200), True),
         (schedule_lib.Polynomial(0.0, 0.5, begin=5, end=200), False),
+        (lambda step: (step % 5 == 0, step / 20), False),
     )
     def test_a_schedule_that_prunes_nothing_is_warned_of(
         self, schedule, wanted
