@@ -275,7 +275,7 @@ class PruningEnvironment:
 
         gone = rankings.fewest(lambda n: self._fits(fewer(n), part), most)
         return [
-            count / size
+            count / size if size else 1.0
             for count, size in zip(fewer(gone), self._sizes, strict=True)
         ]
 

@@ -142,6 +142,16 @@ class SharesTest(parameterized.TestCase):
         self.assertFalse(env.fits([1.0, 0.7]))
         self.assertFalse(env.fits([1.0, 0.8], 0.5))
 
+    def test_a_group_that_the_criterion_does_not_score_pays_nothing(self):
+        graph = read.channel_graph(three_layers())
+        scores = score.channel_scores(graph, "l1")
+        scores[graph.groups[2].labels] = np.inf
+        env = environment.PruningEnvironment(
+            graph, scores, lambda keep: 0.75, budget_lib.Budget(macs=0.75)
+        )
+        self.assertEqual(env.shortened([1.0, 1.0], 0, 1.0), [0.5, 1.0])
+        self.assertEqual(env.shortened([1.0, 1.0], 1, 1.0), [1.0, 1.0])
+
 
 class GymnasiumTest(absltest.TestCase):
     def test_the_package_itself_accepts_the_game(self):
