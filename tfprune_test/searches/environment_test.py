@@ -130,6 +130,15 @@ class SharesTest(parameterized.TestCase):
         free = environment_of(three_layers(), reward="flops")
         self.assertEqual(free.scaled([0.3, 0.9]), [0.3, 0.9])
 
+    def test_an_accuracy_that_is_not_a_number_is_the_worst(self):
+        env = environment_of(
+            three_layers(), reward="flops", evaluate=lambda keep: np.nan
+        )
+        value, info = env.play([1.0, 1.0])
+        self.assertEqual(value, -np.inf)
+        self.assertTrue(np.isnan(info["accuracy"]))
+        self.assertEqual(env.accuracy([1.0, 1.0]), -np.inf)
+
     def test_a_part_of_the_way_paid_by_one_group(self):
         env = environment_of(three_layers(), budget_lib.Budget(macs=0.5))
         # 15 multiply-adds less for each channel of the first, half of 300.
