@@ -61,13 +61,29 @@ def _exclude(new, model):
     keys, patterns = _excluded(old)
     if not keys and not patterns:
         return
-    spared, asked = set(), keras.optimizers.SGD()
-    for variable, place in _placed(model):
-        asked.exclude_from_weight_decay([variable])
-        if keys & _excluded(asked)[0]:
-            spared.add(place)
+    asked = keras.optimizers.SGD()
+    spared = {
+        place
+        for variable, place in _placed(model)
+        if keys & _keys(variable, asked)
+    }
     found = [variable for variable, place in _placed(new) if place in spared]
     own.exclude_from_weight_decay(found, patterns)
+
+
+def decays(optimizer, variable):
+    """Returns whether an optimizer's weight decay acts on a variable."""
+    optimizer = _innermost(optimizer)
+    keys, patterns = _excluded(optimizer)
+    named = any(re.search(pattern, variable.name) for pattern in patterns)
+    spared = named or keys & _keys(variable, keras.optimizers.SGD())
+    return bool(optimizer.weight_decay) and not spared
+
+
+def _keys(variable, asked):
+    """The keys by which optimizers know a variable; `asked` is any of them."""
+    asked.exclude_from_weight_decay([variable])
+    return _excluded(asked)[0]
 
 
 def _innermost(optimizer):
