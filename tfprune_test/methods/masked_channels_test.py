@@ -50,6 +50,15 @@ def data(count=16):
 
 
 class MaskedChannelsTest(parameterized.TestCase):
+    def test_a_channel_counts_as_long_as_one_layer_reads_it(self):
+        model = net()
+        kernel = model.get_layer("head").get_layer("hidden").kernel
+        kernel.assign(to_numpy(kernel) * (np.arange(8) > 0)[:, None])
+        wrapped = wrapping.wrap(model, masked_channels.MaskedChannels())
+        ((method, slots),) = wrapper_lib.groups(wrapped)
+        self.assertEqual(method.figures(wrapped, slots)["macs_ratio"], 1.0)
+        self.check_strip(wrapped)
+
     def check_strip(self, wrapped):
         """Stripping takes out what the masks promise, exactly."""
         ((method, slots),) = wrapper_lib.groups(wrapped)
