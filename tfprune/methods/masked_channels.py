@@ -111,6 +111,9 @@ class MaskedChannels(method_lib.Method):
         if budget is None:
             budget = budget_lib.Budget(**{self.of: 1.0 - sparsity})
             sparsity = 1.0
+        target = self.target
+        if self.channel_multiple == 1:
+            target = target or budget.target
         criterion = score.as_criterion(self.criterion)
         return select.by_budget(
             graph,
@@ -121,7 +124,7 @@ class MaskedChannels(method_lib.Method):
             min_channels=self.min_channels,
             channel_multiple=self.channel_multiple,
             skip=self.skip,
-            target=self.target,
+            target=target,
         )
 
     def figures(self, model, slots):

@@ -126,6 +126,23 @@ class MaskedChannelsTest(parameterized.TestCase):
         self.assertLessEqual(ratios[2], 0.4)
         self.assertLessEqual(cost.params, 300)
 
+    @parameterized.parameters((1, 4), (3, 3))
+    def test_groups_keep_multiples_for_the_target_of_a_budget(
+        self, given, multiple
+    ):
+        method = masked_channels.MaskedChannels(channel_multiple=given)
+        wrapped = wrapping.wrap(net(), method)
+        budget = budget_lib.Budget(macs=0.6, target="cortex-m4")
+        callback_lib.prune_now(wrapped, 1.0, budget)
+        small = stripping.strip(wrapped)
+        found = [
+            small.get_layer("stem").filters,
+            small.get_layer("expand").filters,
+            small.get_layer("head").get_layer("hidden").units,
+        ]
+        for kept, whole in zip(found, (8, 12, 10), strict=True):
+            self.assertIn(kept, [*range(0, whole, multiple), whole])
+
     def test_channels_come_back_when_weights_grow(self):
         wrapped = wrapping.wrap(net(), masked_channels.MaskedChannels())
         kernel = next(

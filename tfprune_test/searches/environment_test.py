@@ -106,6 +106,15 @@ class BudgetTest(parameterized.TestCase):
         self.assertEqual(info["kept"], 0.4)
         self.assertAlmostEqual(float(state[-1]), 0.4, places=6)
 
+    def test_groups_keep_multiples_for_its_target(self):
+        budget = budget_lib.Budget(macs=0.5, target="cortex-m4")
+        env = environment_of(three_layers(), budget)
+        _, info = env.play([0.5, 0.3])
+        self.assertEqual(info["keep"].sum(), 5 + 12 + 4 + 30)
+        env = environment_of(three_layers(), budget, channel_multiple=1)
+        _, info = env.play([0.5, 0.3])
+        self.assertEqual(info["keep"].sum(), 5 + 10 + 3 + 30)
+
     def test_without_one_actions_are_taken_as_they_are(self):
         env = environment_of(three_layers(), reward="params")
         env.reset()
