@@ -8,9 +8,12 @@ from absl.testing import parameterized
 from tfprune.callbacks import prune_on_schedule as callback_lib
 from tfprune.costs import counting
 from tfprune.criteria import taylor
+from tfprune.methods import autoprune
 from tfprune.methods import masked_channels
+from tfprune.methods import pcas
 from tfprune.schedules import schedule as schedule_lib
 from tfprune.selection import budget as budget_lib
+from tfprune.sparsity import chain
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
 from tfprune.surgery import pruning
@@ -181,6 +184,27 @@ class MaskedChannelsTest(parameterized.TestCase):
         small = stripping.strip(wrapped)
         self.assertEqual(small.get_layer("expand").filters, 12)
         self.assertEqual(small.get_layer("stem").filters % 4, 0)
+
+    @parameterized.parameters("taylor", "synflow", pcas.PCAS(epochs=1))
+    def test_criteria_that_run_the_model_in_a_chain(self, criterion):
+        model = keras.Sequential(
+            [
+                keras.Input((6,)),
+                layers.Dense(8, "relu", name="first"),
+                layers.Dense(8, "relu", name="second"),
+                layers.Dense(3),
+            ]
+        )
+        masks = masked_channels.MaskedChannels(criterion)
+        both = chain.Chain((masks, autoprune.AutoPruneChannels()))
+        wrapped = wrapping.wrap(model, both)
+        wrapped.compile("sgd", "mse")
+        x = np.random.default_rng(0).normal(size=(8, 6))
+        callback_lib.prune_now(wrapped, 0.5, data=(x, x[:, :3]))
+        small = stripping.strip(wrapped)
+        kept = [small.get_layer(name).units for name in ("first", "second")]
+        self.assertEqual(sum(kept), 8)
+        np.testing.assert_allclose(wrapped(x), small(x), atol=1e-5)
 
     @pytest.mark.slow  # Trains.
     def test_pruning_inside_fit_with_gradients_as_the_criterion(self):
