@@ -101,5 +101,7 @@ class BatchNormScale(criterion_lib.Criterion):
 
 def _is_scale(graph, binding):
     layer = graph.layers[binding.layer]
+    while isinstance(layer, keras.layers.Wrapper):
+        layer = layer.layer
     normalises = isinstance(layer, keras.layers.BatchNormalization)
-    return normalises and binding.attribute == "gamma"
+    return normalises and binding.attribute.endswith("gamma")
