@@ -6,6 +6,7 @@ import numbers
 import pathlib
 import re
 import shutil
+import tempfile
 
 import keras
 import numpy as np
@@ -102,6 +103,7 @@ class Backup(keras.callbacks.Callback):
         self._batch = -1
         self._unsaved = 0  # batches
         self._trained = 0  # batches of the first epoch, before the kill
+        self._told = False  # the model, the epoch to begin with
 
     @property
     def _folder(self):
@@ -126,6 +128,7 @@ class Backup(keras.callbacks.Callback):
         self._epoch, self._batch, self._unsaved, self._trained = 0, -1, 0, 0
         found = self._newest_sound()
         if found is not None and self._restore(found):
+            self._told = True
             metadata = json.loads((found / _METADATA).read_text())
             self._epoch = metadata["epoch"]
             # Of a backup that Keras left there are none.
@@ -134,6 +137,7 @@ class Backup(keras.callbacks.Callback):
                 self._trained = metadata["batch"]
 
     def on_epoch_begin(self, epoch, logs=None):
+        self._forget_epoch()
         if hasattr(self.data, "epoch"):
             self.data.epoch = epoch
 
@@ -167,6 +171,7 @@ class Backup(keras.callbacks.Callback):
         return by_batches and self._unsaved >= self.save_freq
 
     def on_train_end(self, logs=None):
+        self._forget_epoch()  # if there was no epoch left
         if self.delete_checkpoint:
             self.delete()
         if self._lock is not None:
@@ -221,14 +226,8 @@ class Backup(keras.callbacks.Callback):
 
     def _restore(self, folder):
         """Restores a backup; returns whether it could be read."""
-        # Only Keras's own callback can tell `fit` which epoch to begin with.
-        reader = keras.callbacks.BackupAndRestore(
-            str(folder), delete_checkpoint=False
-        )
-        reader.set_params(self.params)
-        reader.set_model(self.model)
         try:
-            reader.on_train_begin()
+            self._read(folder)
         except (OSError, json.JSONDecodeError):
             if folder != self._folder:
                 raise
@@ -241,6 +240,28 @@ class Backup(keras.callbacks.Callback):
                 (folder / name).unlink(missing_ok=True)
             return False
         return True
+
+    def _read(self, folder):
+        # Only Keras's own callback can tell `fit` which epoch to begin with.
+        reader = keras.callbacks.BackupAndRestore(
+            str(folder), delete_checkpoint=False
+        )
+        reader.set_params(self.params)
+        reader.set_model(self.model)
+        reader.on_train_begin()
+
+    def _forget_epoch(self):
+        """Lets the model's next training begin with its own first epoch.
+
+        Keras keeps the epoch that it was told, for each later call of `fit`.
+        """
+        if not self._told:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            metadata = json.dumps({"epoch": 0, "batch": 0})
+            pathlib.Path(folder, _METADATA).write_text(metadata)
+            self._read(folder)
+        self._told = False
 
     def _restore_seeds(self, path):
         with np.load(path) as arrays:

@@ -29,6 +29,7 @@ def prune_now(model, sparsity, budget=None, data=None, step=0):
         method.update(model, slots, sparsity, budget, data)
     for wrapper in _scheduled_wrappers(model):
         wrapper.updated.assign(step)
+    _follow(model, None)
 
 
 class PruneOnSchedule(keras.callbacks.Callback):
@@ -43,8 +44,10 @@ class PruneOnSchedule(keras.callbacks.Callback):
     this callback before `Backup` and `ModelCheckpoint`, so that they save its
     updates.
 
-    A new optimizer starts at step 0, and the schedule with it. To keep the
-    masks as they are, call `fit` without this callback.
+    A new optimizer starts at step 0, and the schedule with it. A schedule that
+    the model has not followed before makes up for its updates before the
+    current step. To keep the masks as they are, call `fit` without this
+    callback.
 
     `logs` gets `sparsity`, the fraction of zeros among all wrapped weights;
     for masked channels, `macs_ratio`, the fraction of multiply-adds that
@@ -91,6 +94,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._next = None
         self._measured = None  # the step at which the logs were measured
         self._untold = None
+        self._anew = False  # no update so far was one of this schedule
 
     def on_train_begin(self, logs=None):
         self._measured = None
@@ -99,6 +103,12 @@ class PruneOnSchedule(keras.callbacks.Callback):
             steps /= _batches_per_step(self.model.optimizer)
         self._resolved = self.schedule.resolved(steps)
         self._check()
+        followed = [
+            schedule
+            for wrapper in _scheduled_wrappers(self.model)
+            for schedule in wrapper.state.schedules
+        ]
+        self._anew = bool(followed) and self._followed not in followed
         self._untold = steps  # until the first epoch, whose number tells more
 
     def _check(self):
@@ -123,7 +133,9 @@ class PruneOnSchedule(keras.callbacks.Callback):
         end = start + int(steps * epochs)
         due = self._resolved.due(start, self._last(start))
         first = start if due else self._resolved.next_due(start)
-        if self._resolved.highest() and first is not None and first <= end:
+        # Another library's schedule may not say where it ends.
+        highest = max(self._resolved.highest(), self._resolved(end))
+        if highest and first is not None and first <= end:
             return
         logging.warning(
             "The schedule prunes nothing in this training, which goes from "
@@ -133,7 +145,15 @@ class PruneOnSchedule(keras.callbacks.Callback):
             self.schedule,
         )
 
+    @property
+    def _followed(self):
+        """What the model notes of this schedule."""
+        return self._resolved, repr(self.budget)
+
     def on_epoch_begin(self, epoch, logs=None):
+        _follow(self.model, self._followed)
+        # A step beyond the current one was counted by another optimizer.
+        self._anew |= _updated(self.model) > _step_of(self.model)
         steps, self._untold = self._untold, None
         self._warn_of_no_update(steps, self.params.get("epochs", 0) - epoch)
         self._look(batch=-1)
@@ -170,6 +190,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
         prune_now(
             self.model, self._resolved(step), self.budget, self.data, step
         )
+        _follow(self.model, self._followed)
+        self._anew = False
         self._measure()
         return True
 
@@ -180,10 +202,9 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     def _last(self, step):
         """The step of the last update, `None` if there was none yet."""
-        wrappers = _scheduled_wrappers(self.model)
-        last = min(_as_int(wrapper.updated) for wrapper in wrappers)
-        # A step beyond the current one was counted by another optimizer.
-        return None if last == wrapper_lib.NEVER or last > step else last
+        last = _updated(self.model)
+        never = last == wrapper_lib.NEVER or last > step or self._anew
+        return None if never else last
 
     def _look(self, batch):
         """Notes the step, and the next one that matters."""
@@ -200,6 +221,18 @@ class PruneOnSchedule(keras.callbacks.Callback):
         synchronize = getattr(self.model, "jax_state_sync", None)
         if synchronize is not None:
             synchronize()
+
+
+def _follow(model, schedule):
+    """Lets a model note what it follows, until it is saved and loaded."""
+    for wrapper in _scheduled_wrappers(model):
+        if schedule not in wrapper.state.schedules:
+            wrapper.state.schedules.append(schedule)
+
+
+def _updated(model):
+    """The step of the last update of all layers."""
+    return min(_as_int(w.updated) for w in _scheduled_wrappers(model))
 
 
 def _step_of(model):

@@ -4,7 +4,9 @@ The objects are at hand, so nothing has to be registered: losses are shared,
 optimizers and metrics, which have variables, are made anew.
 """
 
+import collections
 import inspect
+import re
 import warnings
 
 import keras
@@ -40,6 +42,7 @@ def compile_as(new, model):
         return
     # A class may have a compile of its own, with other arguments.
     keras.Model.compile(new, **given)
+    _exclude(new, model)
     graph = hasattr(new, "operations") or isinstance(new, keras.Sequential)
     if graph and new.built and new.optimizer is not None:
         # A file that is saved before the first step has its variables.
@@ -48,6 +51,65 @@ def compile_as(new, model):
         for name, value in vars(model).items():
             if not name.startswith("_") and name not in vars(new):
                 setattr(new, name, renewed(value))
+
+
+def _exclude(new, model):
+    """Excludes from weight decay what the other model's optimizer excludes."""
+    if model.optimizer is None:
+        return
+    old, own = map(_innermost, (model.optimizer, new.optimizer))
+    keys, patterns = _excluded(old)
+    if not keys and not patterns:
+        return
+    asked = keras.optimizers.SGD()
+    spared = {
+        place
+        for variable, place in _placed(model)
+        if keys & _keys(variable, asked)
+    }
+    found = [variable for variable, place in _placed(new) if place in spared]
+    own.exclude_from_weight_decay(found, patterns)
+
+
+def decays(optimizer, variable):
+    """Returns whether an optimizer's weight decay acts on a variable."""
+    optimizer = _innermost(optimizer)
+    keys, patterns = _excluded(optimizer)
+    named = any(re.search(pattern, variable.name) for pattern in patterns)
+    spared = named or keys & _keys(variable, keras.optimizers.SGD())
+    return bool(optimizer.weight_decay) and not spared
+
+
+def _keys(variable, asked):
+    """The keys by which optimizers know a variable; `asked` is any of them."""
+    asked.exclude_from_weight_decay([variable])
+    return _excluded(asked)[0]
+
+
+def _innermost(optimizer):
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _excluded(optimizer):
+    """What an optimizer does not decay: keys of variables, name patterns.
+
+    Its config does not tell.
+    """
+    kept = list(vars(optimizer).values())
+    keys = set().union(*(value for value in kept if isinstance(value, set)))
+    return keys, [v.pattern for v in kept if isinstance(v, re.Pattern)]
+
+
+def _placed(model):
+    """Pairs of each variable and its place, the same in a wrapped model.
+
+    That is the end of its path, and how many before it have the same end.
+    """
+    seen = collections.Counter()
+    for variable in model.variables:
+        end = "/".join(variable.path.split("/")[-2:])
+        yield variable, (end, seen[end])
+        seen[end] += 1
 
 
 def arguments(model):

@@ -94,12 +94,14 @@ class _Starts:
         keys: `dict` from the path of each layer to the settings that hold an
             initializer of these.
         given: set of the `id`s of the old variables whose value is given.
+        shared: `dict` from the `id` of what wrappers share to its copy.
     """
 
     def __init__(self, value_of):
         self.value_of = value_of
         self.keys = collections.defaultdict(list)
         self.given = set()
+        self.shared = {}
 
     def initializer(self, layer, key):
         """What stands in for `layer`'s initializer of the name `key`."""
@@ -202,6 +204,8 @@ def _prepare(config, layers, starts, path=()):
                 _forget_unknown(type(layers[name]), inner)
                 # The config that Keras makes for a class may leave it out.
                 inner.setdefault("name", name[-1])
+                if hasattr(layers[name], "renew_shared"):
+                    layers[name].renew_shared(inner, starts.shared)
             continue
         attributes = vars(layers[name]) if name in layers else ()
         for key, value in inner.items():

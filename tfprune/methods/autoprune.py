@@ -136,8 +136,12 @@ class AutoPrune(method_lib.Method):
         return ops.straight_through(product, proxy)
 
     def penalty(self, slot):
-        h = ops.step(_indicator(slot), self.surrogate, self.slope)
-        return self.mu * keras.ops.sum(h)
+        return self.mu * keras.ops.sum(self._price(slot))
+
+    def _price(self, slot):
+        """h(m), 0 once it is frozen."""
+        h = ops.step(slot["indicator"].value, self.surrogate, self.slope)
+        return keras.ops.where(slot["frozen"].value, 0, h)
 
 
 @method_lib.register("autoprune_channels")
@@ -228,10 +232,8 @@ class AutoPruneChannels(AutoPrune):
         )
 
     def penalty(self, slot):
-        h = ops.step(_indicator(slot), self.surrogate, self.slope)
-        return self.mu * keras.ops.sum(
-            keras.ops.where(slot["free"].value, h, 0)
-        )
+        price = keras.ops.where(slot["free"].value, self._price(slot), 0)
+        return self.mu * keras.ops.sum(price)
 
 
 @keras.saving.register_keras_serializable("tfprune")

@@ -34,6 +34,7 @@ import keras
 import numpy as np
 
 from tfprune.costs import counting
+from tfprune.graph import compile_state
 from tfprune.graph import read
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import quantizers
@@ -175,7 +176,10 @@ class BitPruning(method_lib.Method):
             )
         for slot, value in zip(slots, found, strict=True):
             slot["share"].assign(value / sum(found))
-        if model.compiled and _decays(model.optimizer):
+        if model.compiled and any(
+            compile_state.decays(model.optimizer, slot["bit_length"])
+            for slot in slots
+        ):
             warnings.warn(
                 "Weight decay would pull the bit lengths to zero, and "
                 f"model={model.name!r} is compiled with it. Compile the model "
@@ -238,11 +242,6 @@ class _Clamp:
 
     def __call__(self, bits):
         return keras.ops.clip(bits, 1.0, self.highest)
-
-
-def _decays(optimizer):
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-    return bool(optimizer.weight_decay)
 
 
 def _number(variable):

@@ -105,8 +105,9 @@ class Masked(method_lib.Method):
     def penalty(self, slot):
         if not self.decay:
             return None
-        masked = slot.kernel * keras.ops.cast(
-            keras.ops.logical_not(slot["mask"]), slot.kernel.dtype
+        # Squares of small weights are zero in half precision.
+        masked = keras.ops.cast(slot.kernel, "float32") * keras.ops.cast(
+            keras.ops.logical_not(slot["mask"]), "float32"
         )
         return self.decay / 2 * keras.ops.sum(keras.ops.square(masked))
 

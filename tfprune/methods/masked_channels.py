@@ -111,6 +111,9 @@ class MaskedChannels(method_lib.Method):
         if budget is None:
             budget = budget_lib.Budget(**{self.of: 1.0 - sparsity})
             sparsity = 1.0
+        target = self.target
+        if self.channel_multiple == 1:
+            target = target or budget.target
         criterion = score.as_criterion(self.criterion)
         return select.by_budget(
             graph,
@@ -121,7 +124,7 @@ class MaskedChannels(method_lib.Method):
             min_channels=self.min_channels,
             channel_multiple=self.channel_multiple,
             skip=self.skip,
-            target=self.target,
+            target=target,
         )
 
     def figures(self, model, slots):
@@ -220,14 +223,16 @@ def _mask(graph, slot, keep):
 
 
 def _kept(graph, slots):
-    """The channels that no mask removes; the inverse of `_mask`."""
-    keep = np.ones(graph.size, bool)
+    """The channels that somebody reads in spite of the masks, or nobody."""
+    keep, masked = _read_elsewhere(graph, slots), np.zeros(graph.size, bool)
     for slot in slots:
         mask = keras.ops.convert_to_numpy(slot["mask"])
         for binding in _readers(graph, slot.kernel):
             others = tuple(i for i in range(mask.ndim) if i != binding.axis)
-            keep[binding.labels[~mask.any(others)]] = False
-    return keep
+            alive = mask.any(others)
+            keep[binding.labels[alive]] = True
+            masked[binding.labels[~alive]] = True
+    return keep | ~masked
 
 
 def _read_elsewhere(graph, slots):

@@ -29,6 +29,7 @@ import numpy as np
 
 from tfprune.datasets import samples
 from tfprune.graph import document
+from tfprune.graph import read
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
 from tfprune.methods import gates
@@ -36,6 +37,7 @@ from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import probe
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
 
 # All in [0, 1]; (1 + tanh(x)) / 2 is sigmoid(2 x).
 ACTIVATIONS = {
@@ -306,6 +308,9 @@ class PCAS(criterion_lib.Criterion):
         """Returns `A_c` for each channel, shape `(graph.size,)`."""
         purpose = "the criterion 'pcas'"
         compile_args = checked(graph, data, purpose, self.loss, self.batch_size)
+        if wrapper_lib.find(graph.model):
+            # Gates go into wrappers as well; the channels are the same.
+            graph = read.channel_graph(wrapping.unwrap(graph.model))
         model = gates.attach(graph, self.gate)
         compile_args["optimizer"] = keras.optimizers.Adam(self.learning_rate)
         # On a CPU, compiling with XLA takes longer than the whole run.

@@ -74,8 +74,9 @@ class RigL(method_lib.Method):
         masked = ops.masked(kernel, slot["mask"].value)
         if not training:
             return masked
+        gradient = keras.ops.cast(slot["gradient"].value, kernel.dtype)
         return masked + ops.straight_through(
-            keras.ops.zeros_like(kernel), slot["gradient"].value
+            keras.ops.zeros_like(kernel), gradient
         )
 
     def check_training(self, model, slots, sparsity, budget=None, data=None):

@@ -55,7 +55,7 @@ class Slimming(method_lib.Method):
         return weights.scales(layer)
 
     def penalty(self, slot):
-        gamma = slot.kernel.value
+        gamma = keras.ops.cast(slot.kernel.value, "float32")
         # |gamma|, written so that its derivative at 0 is 0 on every backend.
         sign = keras.ops.stop_gradient(keras.ops.sign(gamma))
         return self.strength * keras.ops.sum(gamma * sign)
@@ -101,5 +101,7 @@ class BatchNormScale(criterion_lib.Criterion):
 
 def _is_scale(graph, binding):
     layer = graph.layers[binding.layer]
+    while isinstance(layer, keras.layers.Wrapper):
+        layer = layer.layer
     normalises = isinstance(layer, keras.layers.BatchNormalization)
-    return normalises and binding.attribute == "gamma"
+    return normalises and binding.attribute.endswith("gamma")

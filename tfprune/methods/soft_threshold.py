@@ -31,6 +31,7 @@ import keras
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import ops
 from tfprune.sparsity import reading
+from tfprune.sparsity import weights
 
 FUNCTIONS = {"sigmoid": keras.ops.sigmoid, "exp": keras.ops.exp}
 GRANULARITIES = ("layer", "filter", "global")
@@ -231,11 +232,9 @@ def _at_least_float32(tensor):
 
 def _filter_axes(slot):
     """The axes of a weight that number the filters."""
-    owner = slot.layer
-    for part in slot.name.split(".")[:-1]:
-        owner = getattr(owner, part)
     depthwise = isinstance(
-        owner, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+        weights.owner(slot.layer, slot.name),
+        (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D),
     )
     if depthwise or slot.name.endswith("depthwise_kernel"):
         # A depthwise kernel: one filter per input channel and multiplier.

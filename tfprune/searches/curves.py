@@ -91,7 +91,8 @@ class Sensitivity(printed.Printed):
         found, curves = {}, self.curves()
         for group, curve in curves.items():
             for point in curve:
-                if self.dense - point.value > drop + 1e-9:
+                # Nor does a value that is NaN count as near.
+                if not self.dense - point.value <= drop + 1e-9:
                     break
                 found[group] = point.ratio
         # The name of a layer stands for all groups that it writes, unless

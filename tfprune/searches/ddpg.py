@@ -75,13 +75,15 @@ class Agent:
         Args:
             episode: `int`, counted from 0.
             transitions: list of `(state, action, next_state, done)`.
-            reward: `float`, reward of the whole episode.
+            reward: `float`, reward of the whole episode. One that is not
+                finite is not stored: it would make all weights NaN.
         """
-        self._memory += [
-            (s, a, reward, after, done) for s, a, after, done in transitions
-        ]
+        if np.isfinite(reward):
+            self._memory += [
+                (s, a, reward, after, done) for s, a, after, done in transitions
+            ]
         self._memory = self._memory[-self.settings.capacity :]
-        if episode < self.settings.warmup:
+        if episode < self.settings.warmup or not self._memory:
             return
         for _ in transitions:
             self._update()

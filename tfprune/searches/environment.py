@@ -92,6 +92,8 @@ class PruningEnvironment:
             raise ValueError(
                 f"`lowest` must be a fraction in (0, 1]. Received: {lowest=}."
             )
+        if budget is not None and "channel_multiple" not in options:
+            options.setdefault("target", budget.target)
         self.graph, self._evaluate, self._refine = graph, evaluate, refine
         self._reward, self._lowest = reward, lowest
         self._budget, self._options = budget, options
@@ -141,7 +143,8 @@ class PruningEnvironment:
             `(observation, reward, terminated, truncated, info)`. The reward
             is 0 before the last group. `info["kept"]` is the fraction that
             the budget allowed; after the last group, `info` also has
-            `"keep"`, `"accuracy"` and `"cost"`.
+            `"keep"`, `"accuracy"` and `"cost"`. If the accuracy is NaN, the
+            reward is minus infinity.
         """
         number = len(self._counts)
         if number == len(self.groups):
@@ -159,7 +162,7 @@ class PruningEnvironment:
             keep = self._chosen(self._counts)
             cost = self._meter.cost(keep)
             accuracy = self._evaluate(keep)
-            value = amc.reward(self._reward, accuracy, cost)
+            value = _comparable(amc.reward(self._reward, accuracy, cost))
             info |= {"keep": keep, "accuracy": accuracy, "cost": cost}
         return self._observation(), value, done, False, info
 
@@ -222,8 +225,12 @@ class PruningEnvironment:
         return self._fits(self._counted(shares), part)
 
     def accuracy(self, shares):
-        """Returns the accuracy with these shares, regardless of the budget."""
-        return self._evaluate(self._chosen(self._counted(shares)))
+        """Returns the accuracy with these shares, regardless of the budget.
+
+        Minus infinity if it is NaN.
+        """
+        keep = self._chosen(self._counted(shares))
+        return _comparable(self._evaluate(keep))
 
     def scaled(self, shares):
         """Scales shares in proportion until they just meet the budget.
@@ -275,7 +282,7 @@ class PruningEnvironment:
 
         gone = rankings.fewest(lambda n: self._fits(fewer(n), part), most)
         return [
-            count / size
+            count / size if size else 1.0
             for count, size in zip(fewer(gone), self._sizes, strict=True)
         ]
 
@@ -355,3 +362,8 @@ class PruningEnvironment:
             rest=sum(self._flops[number + 1 :]) / self._dense,
             previous=self._kept(done - 1) if done else 1.0,
         )
+
+
+def _comparable(value):
+    """A NaN as the least number: NaN would stay the best that was seen."""
+    return -np.inf if np.isnan(value) else value

@@ -113,6 +113,14 @@ class Objective:
         )
         self.groups = tuple(group.name for group in self.env.groups)
         self.dense = self._memory.value(np.ones(graph.size, bool))
+        if reward != "error" and self.dense > 1:
+            # Larger networks would have the larger reward.
+            raise ValueError(
+                f"The reward {reward!r} needs a metric of at most 1, whose "
+                f"distance to 1 is an error. Received: {self.dense:g} for the "
+                "whole network. Scale the metric, as 93.5 % to 0.935, or give "
+                "a budget with reward='error'."
+            )
 
     @property
     def traces(self):

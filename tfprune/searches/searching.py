@@ -167,6 +167,7 @@ def search(
             three strategies. `"greedy"` also measures networks above the
             budget, which are not trials.
         reward: `"error"`, `"flops"` or `"params"`; see `tfprune.searches.amc`.
+            The last two need a metric of at most 1.
         criterion, criterion_data: as `criterion` and `data` of
             `tfprune.prune`.
         recalibrate: inputs on which to recalibrate batch normalization in

@@ -73,22 +73,3 @@ class Shared(keras.layers.Layer):
     def get_config(self):
         config = super().get_config()
         return {**config, "shapes": self.shapes, "members": self.members}
-
-
-class Renewed:
-    """Gives copies of wrappers that share variables one new `Shared`.
-
-    Call it with each wrapper of a model and its copy's config entry, which is
-    changed in place.
-    """
-
-    def __init__(self):
-        self._copies = {}
-
-    def __call__(self, wrapper, entry):
-        old = wrapper.shared
-        if old is None:
-            return
-        if id(old) not in self._copies:
-            self._copies[id(old)] = Shared.from_config(old.get_config())
-        entry["config"]["shared"] = self._copies[id(old)]

@@ -65,16 +65,30 @@ def variable(layer, name):
     return value if isinstance(value, keras.Variable) else None
 
 
+def owner(layer, name):
+    """The layer that computes with the weight at a path of attributes.
+
+    `SpectralNormalization` has the weight of the layer within as its own.
+    """
+    *path, last = name.split(".")
+    found = functools.reduce(getattr, path, layer)
+    weight = variable(layer, name)
+    while isinstance(found, keras.layers.Wrapper) and (
+        getattr(found.layer, last, None) is weight
+    ):
+        found = found.layer
+    return found
+
+
 def axes(layer, name):
     """The `patterns.Axes` of a weight: which axes read, which write."""
-    parts = name.split(".")
-    owner = functools.reduce(getattr, parts[:-1], layer)
     rank = len(variable(layer, name).shape)
-    if parts[-1] == "embeddings":
+    if name.endswith("embeddings"):
         return weight_patterns.Axes((0,), (1,))
+    found = owner(layer, name)
     for kind, rule in _AXES:
-        if isinstance(owner, kind):
-            return rule(owner, rank)
+        if isinstance(found, kind):
+            return rule(found, rank)
     return weight_patterns.default_axes(rank)
 
 
@@ -112,8 +126,10 @@ def scale_outputs(layer, factors):
     Raises:
         ValueError: If the layer has no weights that can be scaled.
     """
-    activation = getattr(layer, "activation", keras.activations.linear)
-    weights = _output_weights(layer)
+    writers = [n for n in names(layer) if n in _WRITERS]
+    inner = owner(layer, writers[-1]) if writers else layer
+    activation = getattr(inner, "activation", keras.activations.linear)
+    weights = _output_weights(inner, writers)
     if activation is not keras.activations.linear or not weights:
         raise ValueError(
             "Scaling output channels needs a layer without activation that "
@@ -129,13 +145,12 @@ def scale_outputs(layer, factors):
         weight.assign(weight * keras.ops.reshape(factors, shape))
 
 
-def _output_weights(layer):
+def _output_weights(layer, writers):
     """`(variable, axes of the output channels)` of what writes an output."""
     if isinstance(layer, keras.layers.BatchNormalization):
         return [(layer.gamma, (0,)), (layer.beta, (0,))] * (
             layer.scale and layer.center
         )
-    writers = [n for n in names(layer) if n in _WRITERS]
     found = []
     if writers:
         kernel = variable(layer, writers[-1])

@@ -231,6 +231,19 @@ class PruningWrapper(keras.layers.Wrapper):
             if name != method_lib.INPUTS
         }
 
+    def renew_shared(self, config, copies):
+        """Lets the copies of all wrappers that share variables share new ones.
+
+        Args:
+            config: `dict`, the config of this wrapper's copy, changed in place.
+            copies: `dict` that is the same for all wrappers of a model.
+        """
+        if self.shared is not None:
+            if id(self.shared) not in copies:
+                new = type(self.shared).from_config(self.shared.get_config())
+                copies[id(self.shared)] = new
+            config["shared"] = copies[id(self.shared)]
+
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
         config = {**super().get_config(), "method": serialize(self.method)}
@@ -259,6 +272,7 @@ class _State:
     def __init__(self):
         self.slots = {}
         self.updated = None
+        self.schedules = []  # that it has followed, as callbacks note them
         self.losses = []
 
 

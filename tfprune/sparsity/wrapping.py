@@ -95,13 +95,13 @@ def wrap(
     chosen = _choose(model, method, where)
     shapes = method.shared_shapes(model)
     shared = shared_lib.Shared(shapes, len(chosen)) if shapes else None
-    renew = shared_lib.Renewed()
+    copies: dict = {}
 
     def edit(layer, entry):
         if id(layer) in chosen:
             _put_wrapper(layer, entry, method, shared)
         elif isinstance(layer, wrapper_lib.PruningWrapper):
-            renew(layer, entry)
+            layer.renew_shared(entry["config"], copies)
 
     wrapped = _edited(model, edit, _copy_state)
     for each, slots in wrapper_lib.groups(wrapped):
@@ -157,12 +157,12 @@ def exchange(model, change):
     """
     model, _ = read.as_graph_model(model)
 
-    renew = shared_lib.Renewed()
+    copies = {}
 
     def edit(layer, entry):
         if isinstance(layer, wrapper_lib.PruningWrapper):
             entry["config"]["method"] = layer.method.mapped(change)
-            renew(layer, entry)
+            layer.renew_shared(entry["config"], copies)
 
     def copy(old, new):
         if isinstance(old, wrapper_lib.PruningWrapper):

@@ -54,7 +54,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
     def _move(self, variable, value):
-        old = variable * self.momentum
+        old = keras.ops.cast(variable, value.dtype) * self.momentum
         variable.assign(
             old + keras.ops.stop_gradient(value) * (1 - self.momentum)
         )
@@ -75,6 +75,8 @@ def is_fusible(layer, shape):
         and len(shape) == 4
         and layer.axis in (-1, 3)
         and not layer.synchronized
+        and not getattr(layer, "renorm", False)  # not in older Keras
+        and layer.compute_dtype != "float64"
     )
 
 

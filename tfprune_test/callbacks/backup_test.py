@@ -97,6 +97,16 @@ class BackupTest(parameterized.TestCase):
         self.assertEqual(self.names(), ["backup-0", "backup-1"])
         self.resumed(first_epoch=2)
 
+    @parameterized.parameters(True, False)
+    def test_the_next_training_does_not_skip_epochs(self, killed):
+        fit([backup_lib.Backup(self.folder), Stop(epoch=0)])
+        model, resumed = net(), Stop(epoch=1 if killed else None)
+        fit([backup_lib.Backup(self.folder), resumed], model=model)
+        self.assertEqual(resumed.epochs[0], 1)
+        after = Stop()
+        fit([after], epochs=2, model=model)
+        self.assertEqual(after.epochs, [0, 1])
+
     @parameterized.parameters(
         "latest.weights.h5", "training_metadata.json", "sha256.json"
     )

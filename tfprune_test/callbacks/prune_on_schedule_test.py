@@ -143,6 +143,7 @@ class StepsTest(parameterized.TestCase):
         (schedule_lib.Constant(0.0), True),
         (schedule_lib.Polynomial(0.0, 0.5, begin=90, end=200), True),
         (schedule_lib.Polynomial(0.0, 0.5, begin=5, end=200), False),
+        (lambda step: (step % 5 == 0, step / 20), False),
     )
     def test_a_schedule_that_prunes_nothing_is_warned_of(
         self, schedule, wanted
@@ -172,6 +173,48 @@ class StepsTest(parameterized.TestCase):
         fit(model, [recorder], epochs=1)
         self.assertEqual(recorder.steps, [5])
         self.assertEqual(wrapper_lib.sparsity(model), 0.875)
+
+    def test_a_new_optimizer_loses_no_update_between_executions(self):
+        settings = {"steps_per_execution": 5, "run_eagerly": False}
+        model = wrapped(**settings)
+        once = schedule_lib.OneShot(0.5)
+        fit(model, [callback_lib.PruneOnSchedule(once)], epochs=1)
+        callback_lib.prune_now(model, 0.0, step=5)
+        model.compile("sgd", "mse", steps_per_execution=5)
+        recorder = Recorder(once)
+        fit(model, [recorder], epochs=1)
+        self.assertEqual(recorder.steps, [5])
+        self.assertEqual(wrapper_lib.sparsity(model), 0.5)
+
+    @parameterized.parameters(
+        schedule_lib.OneShot(0.75), schedule_lib.Constant(0.75)
+    )
+    def test_another_schedule_is_caught_up_with(self, schedule):
+        model = wrapped()
+        fit(model, [callback_lib.PruneOnSchedule(0.5)], epochs=1)
+        recorder = Recorder(schedule)
+        fit(model, [recorder], epochs=1)
+        self.assertEqual(recorder.steps, [11])
+        self.assertEqual(wrapper_lib.sparsity(model), 0.75)
+        fit(model, [recorder], epochs=1)
+        self.assertEqual(recorder.steps, [11])
+
+    def test_a_schedule_after_pruning_by_hand_is_caught_up_with(self):
+        model = wrapped()
+        callback_lib.prune_now(model, 0.5)
+        fit(model, [callback_lib.PruneOnSchedule(0.75)], epochs=1)
+        self.assertEqual(wrapper_lib.sparsity(model), 0.75)
+
+    def test_schedules_one_after_the_other(self):
+        model = wrapped()
+        recorders = [
+            Recorder(schedule_lib.OneShot(0.5, begin=3)),
+            Recorder(schedule_lib.OneShot(0.75, begin=8)),
+        ]
+        for _ in range(2):
+            fit(model, recorders, epochs=1)
+            self.assertEqual(wrapper_lib.sparsity(model), 0.75)
+        self.assertEqual([r.steps for r in recorders], [[3], [8]])
 
     def test_early_stopping_leaves_the_masks_of_the_last_update(self):
         model = wrapped()

@@ -2,6 +2,8 @@ import keras
 from absl.testing import absltest
 
 from tfprune.graph import compile_state
+from tfprune.methods import soft_threshold
+from tfprune.sparsity import wrapping
 
 
 class Share(keras.metrics.SparseCategoricalAccuracy):
@@ -100,6 +102,38 @@ class CompileAsTest(absltest.TestCase):
         self.assertTrue(new.optimizer.built)
         # Two moments of two variables, the step and the rate.
         self.assertLen(new.optimizer.variables, 6)
+
+    def decayed(self, model):
+        """The numbers of the variables that weight decay changes."""
+        variables = model.trainable_variables
+        for variable in variables:
+            variable.assign(keras.ops.ones(variable.shape))
+        zeros = [keras.ops.zeros(v.shape) for v in variables]
+        model.optimizer.apply(zeros, variables)
+        values = [float(keras.ops.max(v)) for v in variables]
+        return [i for i, value in enumerate(values) if value < 1]
+
+    def test_what_does_not_decay_is_the_same(self):
+        for scaled in (False, True):
+            with self.subTest(scaled=scaled):
+                inputs = keras.Input((4,))
+                inner = keras.Sequential(
+                    [keras.Input((4,)), keras.layers.Dense(4, name="a")]
+                )
+                x = keras.layers.Dense(4, name="a")(inner(inputs))
+                old = keras.Model(inputs, keras.layers.Dense(3, name="b")(x))
+                optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
+                optimizer.exclude_from_weight_decay(
+                    [old.get_layer("a").kernel], ["bias"]
+                )
+                if scaled:
+                    optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+                old.compile(optimizer, "mse")
+                wrapped = wrapping.wrap(old, soft_threshold.SoftThreshold())
+                self.assertLen(self.decayed(wrapped), 5)
+                plain = wrapping.unwrap(wrapped, fold=False)
+                self.assertEqual(self.decayed(plain), self.decayed(old))
+                self.assertLen(self.decayed(old), 2)
 
     def test_an_optimizer_that_cannot_be_copied_is_named(self):
         old = model()

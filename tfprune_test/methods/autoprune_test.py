@@ -104,7 +104,7 @@ class AutoPruneTest(parameterized.TestCase):
         model.train_on_batch(x, x[:, :1])
         before = to_numpy(slot["indicator"]) > 0
         autoprune.freeze_indicators(model)
-        self.assertAlmostEqual(float(model.losses[0]), 0.1 * before.sum())
+        self.assertEqual(float(sum(model.losses)), 0)
         weights = to_numpy(slot.kernel)
         # The momentum of Adam still pushes the indicators.
         for _ in range(5):

@@ -1,4 +1,5 @@
 import os
+import warnings
 
 import keras
 import numpy as np
@@ -201,6 +202,10 @@ class LearningTest(parameterized.TestCase):
         model = net()
         model.compile(keras.optimizers.AdamW(weight_decay=0.1), "mse")
         with self.assertWarnsRegex(UserWarning, "var_names=..bit_length"):
+            wrapping.wrap(model, BitPruning())
+        model.optimizer.exclude_from_weight_decay(var_names=["bit_length"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
             wrapping.wrap(model, BitPruning())
 
     @parameterized.parameters("mixed_float16", "mixed_bfloat16")

@@ -8,9 +8,12 @@ from absl.testing import parameterized
 from tfprune.callbacks import prune_on_schedule as callback_lib
 from tfprune.costs import counting
 from tfprune.criteria import taylor
+from tfprune.methods import autoprune
 from tfprune.methods import masked_channels
+from tfprune.methods import pcas
 from tfprune.schedules import schedule as schedule_lib
 from tfprune.selection import budget as budget_lib
+from tfprune.sparsity import chain
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
 from tfprune.surgery import pruning
@@ -50,6 +53,15 @@ def data(count=16):
 
 
 class MaskedChannelsTest(parameterized.TestCase):
+    def test_a_channel_counts_as_long_as_one_layer_reads_it(self):
+        model = net()
+        kernel = model.get_layer("head").get_layer("hidden").kernel
+        kernel.assign(to_numpy(kernel) * (np.arange(8) > 0)[:, None])
+        wrapped = wrapping.wrap(model, masked_channels.MaskedChannels())
+        ((method, slots),) = wrapper_lib.groups(wrapped)
+        self.assertEqual(method.figures(wrapped, slots)["macs_ratio"], 1.0)
+        self.check_strip(wrapped)
+
     def check_strip(self, wrapped):
         """Stripping takes out what the masks promise, exactly."""
         ((method, slots),) = wrapper_lib.groups(wrapped)
@@ -117,6 +129,23 @@ class MaskedChannelsTest(parameterized.TestCase):
         self.assertLessEqual(ratios[2], 0.4)
         self.assertLessEqual(cost.params, 300)
 
+    @parameterized.parameters((1, 4), (3, 3))
+    def test_groups_keep_multiples_for_the_target_of_a_budget(
+        self, given, multiple
+    ):
+        method = masked_channels.MaskedChannels(channel_multiple=given)
+        wrapped = wrapping.wrap(net(), method)
+        budget = budget_lib.Budget(macs=0.6, target="cortex-m4")
+        callback_lib.prune_now(wrapped, 1.0, budget)
+        small = stripping.strip(wrapped)
+        found = [
+            small.get_layer("stem").filters,
+            small.get_layer("expand").filters,
+            small.get_layer("head").get_layer("hidden").units,
+        ]
+        for kept, whole in zip(found, (8, 12, 10), strict=True):
+            self.assertIn(kept, [*range(0, whole, multiple), whole])
+
     def test_channels_come_back_when_weights_grow(self):
         wrapped = wrapping.wrap(net(), masked_channels.MaskedChannels())
         kernel = next(
@@ -155,6 +184,27 @@ class MaskedChannelsTest(parameterized.TestCase):
         small = stripping.strip(wrapped)
         self.assertEqual(small.get_layer("expand").filters, 12)
         self.assertEqual(small.get_layer("stem").filters % 4, 0)
+
+    @parameterized.parameters("taylor", "synflow", pcas.PCAS(epochs=1))
+    def test_criteria_that_run_the_model_in_a_chain(self, criterion):
+        model = keras.Sequential(
+            [
+                keras.Input((6,)),
+                layers.Dense(8, "relu", name="first"),
+                layers.Dense(8, "relu", name="second"),
+                layers.Dense(3),
+            ]
+        )
+        masks = masked_channels.MaskedChannels(criterion)
+        both = chain.Chain((masks, autoprune.AutoPruneChannels()))
+        wrapped = wrapping.wrap(model, both)
+        wrapped.compile("sgd", "mse")
+        x = np.random.default_rng(0).normal(size=(8, 6))
+        callback_lib.prune_now(wrapped, 0.5, data=(x, x[:, :3]))
+        small = stripping.strip(wrapped)
+        kept = [small.get_layer(name).units for name in ("first", "second")]
+        self.assertEqual(sum(kept), 8)
+        np.testing.assert_allclose(wrapped(x), small(x), atol=1e-5)
 
     @pytest.mark.slow  # Trains.
     def test_pruning_inside_fit_with_gradients_as_the_criterion(self):

@@ -6,6 +6,7 @@ import pytest
 from absl.testing import absltest
 
 import tfprune
+from tfprune.graph import read
 from tfprune.methods import slimming
 from tfprune.scoring import score
 from tfprune.selection import cut as cut_lib
@@ -40,6 +41,17 @@ class SlimmingTest(absltest.TestCase):
         stem, _ = small_nets.group(model, "stem", graph)
         self.assertEqual(keep[inner.labels].sum(), 1)
         self.assertEqual(keep[stem.labels].sum(), 6)
+
+    def test_scales_that_are_wrapped_count_as_well(self):
+        plain = small_nets.mixed()
+        wrapped = wrapping.wrap(
+            plain, slimming.Slimming(), where=wrapping.normalizations
+        )
+        expected, found = (
+            score.channel_scores(read.channel_graph(model), "slimming")
+            for model in (plain, wrapped)
+        )
+        np.testing.assert_array_equal(found, expected)
 
     def test_channels_without_a_scale_stay(self):
         graph = small_nets.group(small_nets.mixed(), "inner")[1]

@@ -102,6 +102,8 @@ class SoftThresholdTest(parameterized.TestCase):
         x = layers.DepthwiseConv2D(3, depth_multiplier=2, name="depthwise")(x)
         x = layers.Conv2DTranspose(6, 1, name="transpose")(x)
         x = layers.SeparableConv2D(7, 1, name="separable")(x)
+        depthwise = layers.DepthwiseConv2D(2)
+        x = layers.SpectralNormalization(depthwise, name="spectral")(x)
         wrapped = wrapping.wrap(keras.Model(inputs, x), method)
         shapes = {
             slot.path: tuple(slot["s"].shape)
@@ -116,6 +118,7 @@ class SoftThresholdTest(parameterized.TestCase):
                 "transpose/kernel": (1, 1, 6, 1),
                 "separable/depthwise_kernel": (1, 1, 6, 1),
                 "separable/pointwise_kernel": (1, 1, 1, 7),
+                "spectral/kernel": (1, 1, 7, 1),
             },
         )
 

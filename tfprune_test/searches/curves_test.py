@@ -140,6 +140,9 @@ class SensitivityTest(parameterized.TestCase):
     def test_the_largest_ratios_within_a_drop_are_a_budget(self):
         self.assertEqual(hand_made().ratios(0.02), {"a": 0.25, "b": 0.5})
         self.assertEqual(hand_made().ratios(0.6), {"a": 0.75, "b": 0.75})
+        points = [curves.Point("a", 0.25, 3, 4, float("nan"))]
+        unknown = curves.Sensitivity("net", "accuracy", 0.9, tuple(points))
+        self.assertEmpty(unknown.ratios(0.6))
         model = small_nets.mixed()
         found = curves.sensitivity(
             model, labelled(model, 64), (0.25, 0.5), progress=False

@@ -71,6 +71,12 @@ class AgentTest(absltest.TestCase):
         play(agent, QUICK.warmup + 1, game)
         self.assertNotEqual(agent.policy([1, 0]), before)
 
+    def test_a_reward_that_is_not_finite_is_not_learned(self):
+        agent = ddpg.Agent(2, dataclasses.replace(QUICK, warmup=0))
+        rewards = iter([-np.inf, -0.5, np.nan, -0.5])
+        play(agent, 4, lambda first, second: next(rewards))
+        self.assertBetween(agent.policy([1, 0]), 0, 1)
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -106,6 +106,15 @@ class BudgetTest(parameterized.TestCase):
         self.assertEqual(info["kept"], 0.4)
         self.assertAlmostEqual(float(state[-1]), 0.4, places=6)
 
+    def test_groups_keep_multiples_for_its_target(self):
+        budget = budget_lib.Budget(macs=0.5, target="cortex-m4")
+        env = environment_of(three_layers(), budget)
+        _, info = env.play([0.5, 0.3])
+        self.assertEqual(info["keep"].sum(), 5 + 12 + 4 + 30)
+        env = environment_of(three_layers(), budget, channel_multiple=1)
+        _, info = env.play([0.5, 0.3])
+        self.assertEqual(info["keep"].sum(), 5 + 10 + 3 + 30)
+
     def test_without_one_actions_are_taken_as_they_are(self):
         env = environment_of(three_layers(), reward="params")
         env.reset()
@@ -130,6 +139,15 @@ class SharesTest(parameterized.TestCase):
         free = environment_of(three_layers(), reward="flops")
         self.assertEqual(free.scaled([0.3, 0.9]), [0.3, 0.9])
 
+    def test_an_accuracy_that_is_not_a_number_is_the_worst(self):
+        env = environment_of(
+            three_layers(), reward="flops", evaluate=lambda keep: np.nan
+        )
+        value, info = env.play([1.0, 1.0])
+        self.assertEqual(value, -np.inf)
+        self.assertTrue(np.isnan(info["accuracy"]))
+        self.assertEqual(env.accuracy([1.0, 1.0]), -np.inf)
+
     def test_a_part_of_the_way_paid_by_one_group(self):
         env = environment_of(three_layers(), budget_lib.Budget(macs=0.5))
         # 15 multiply-adds less for each channel of the first, half of 300.
@@ -141,6 +159,16 @@ class SharesTest(parameterized.TestCase):
         self.assertTrue(env.fits([1.0, 0.7], 0.5))
         self.assertFalse(env.fits([1.0, 0.7]))
         self.assertFalse(env.fits([1.0, 0.8], 0.5))
+
+    def test_a_group_that_the_criterion_does_not_score_pays_nothing(self):
+        graph = read.channel_graph(three_layers())
+        scores = score.channel_scores(graph, "l1")
+        scores[graph.groups[2].labels] = np.inf
+        env = environment.PruningEnvironment(
+            graph, scores, lambda keep: 0.75, budget_lib.Budget(macs=0.75)
+        )
+        self.assertEqual(env.shortened([1.0, 1.0], 0, 1.0), [0.5, 1.0])
+        self.assertEqual(env.shortened([1.0, 1.0], 1, 1.0), [1.0, 1.0])
 
 
 class GymnasiumTest(absltest.TestCase):

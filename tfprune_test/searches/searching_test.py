@@ -371,6 +371,10 @@ class SearchTest(parameterized.TestCase):
         ({"strategy": "luck"}, "luck"),
         ({"budget": None}, "Received: budget=None"),
         ({"evaluations": 0}, "Received: evaluations=0"),
+        (
+            {"reward": "flops", "metric": lambda y, _: np.full(len(y), 93.5)},
+            "Received: 93.5 for the whole network",
+        ),
     )
     def test_errors(self, options, message):
         model, data = lopsided()

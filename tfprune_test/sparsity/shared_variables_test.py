@@ -5,6 +5,7 @@ import numpy as np
 from absl.testing import absltest
 
 from tfprune.sparsity import shared_variables
+from tfprune.sparsity import wrapper as wrapper_lib
 
 Shared = shared_variables.Shared
 
@@ -78,11 +79,11 @@ class RenewedTest(absltest.TestCase):
             types.SimpleNamespace(shared=shared)
             for shared in (one, other, one, None)
         ]
-        entries = [{"config": {"shared": "old"}} for _ in wrappers]
-        renew = shared_variables.Renewed()
-        for wrapper, entry in zip(wrappers, entries, strict=True):
-            renew(wrapper, entry)
-        a, b, c, d = (entry["config"]["shared"] for entry in entries)
+        configs, copies = [{"shared": "old"} for _ in wrappers], {}
+        renew = wrapper_lib.PruningWrapper.renew_shared
+        for wrapper, config in zip(wrappers, configs, strict=True):
+            renew(wrapper, config, copies)
+        a, b, c, d = (config["shared"] for config in configs)
         self.assertIs(a, c)
         self.assertIsNot(a, one)
         self.assertIsNot(a, b)

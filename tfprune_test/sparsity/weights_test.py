@@ -71,6 +71,12 @@ class AxesTest(parameterized.TestCase):
          "kernel", (1,), (0,)),
         (LAYERS.EinsumDense("abc,cde->abde", (None, 2, 3)), (8, 4),
          "kernel", (0,), (1, 2)),
+        # The weight of the layer within.
+        (LAYERS.SpectralNormalization(LAYERS.Conv2DTranspose(3, 2)),
+         (8, 8, 4), "kernel", (3,), (2,)),
+        (LAYERS.TimeDistributed(LAYERS.SpectralNormalization(
+            LAYERS.EinsumDense("...x,yx->...y", 3))), (8, 4),
+         "layer.kernel", (1,), (0,)),
         # A weight for each place: x neither reads nor writes.
         (LAYERS.EinsumDense("axc,xcd->axd", (8, 3)), (8, 4),
          "kernel", (1,), (2,)),
@@ -92,6 +98,8 @@ class ScaleOutputsTest(parameterized.TestCase):
         (LAYERS.DepthwiseConv1D(2), (5, 4)),
         (LAYERS.EinsumDense("axc,cd->axd", (5, 3), bias_axes="d"), (5, 4)),
         (LAYERS.BatchNormalization(), (5, 4)),
+        (LAYERS.SpectralNormalization(LAYERS.Conv2D(3, 2)), (5, 5, 4)),
+        (LAYERS.SpectralNormalization(LAYERS.DepthwiseConv2D(2)), (5, 5, 2)),
     )
     def test_the_outputs_are_multiplied(self, layer, shape):
         layer = built(layer, *shape)
@@ -117,6 +125,7 @@ class ScaleOutputsTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (LAYERS.Dense(3, "relu"), (4,)),
+        (LAYERS.SpectralNormalization(LAYERS.Dense(3, "relu")), (4,)),
         (LAYERS.BatchNormalization(center=False), (4,)),
         (LAYERS.BatchNormalization(scale=False), (4,)),
         (LAYERS.ReLU(), (4,)),

@@ -12,6 +12,8 @@ from absl.testing import parameterized
 from tfprune.methods import autoprune
 from tfprune.methods import bitpruning
 from tfprune.methods import masked
+from tfprune.methods import rigl
+from tfprune.methods import slimming
 from tfprune.methods import soft_threshold
 from tfprune.patterns import weight_patterns
 from tfprune.sparsity import chain
@@ -389,6 +391,29 @@ class MethodTest(parameterized.TestCase):
         make = lambda: layers.Dense(4, dtype="mixed_bfloat16")  # noqa: E731
         plain, wrapped = models(make, (8,), masked.Masked())
         np.testing.assert_allclose(train(plain), train(wrapped), rtol=1e-3)
+
+    @parameterized.product(
+        method=(
+            masked.Masked(decay=0.1),
+            rigl.RigL(),
+            slimming.Slimming(),
+            soft_threshold.SoftThreshold(decay=0.1),
+        ),
+        dtype=("bfloat16", "float16"),
+    )
+    def test_weights_in_half_precision_train(self, method, dtype):
+        model = keras.Sequential(
+            [
+                keras.Input((8,)),
+                layers.Dense(4, dtype=dtype),
+                layers.BatchNormalization(dtype=dtype),
+            ]
+        )
+        where = [wrapping.kernels, wrapping.normalizations]
+        where = where[isinstance(method, slimming.Slimming)]
+        wrapped = wrapping.wrap(model, method, where)
+        wrapped.compile("sgd", "mse", run_eagerly=True)
+        self.assertTrue(np.isfinite(train(wrapped, 1)[0]))
 
     def test_gates_act_on_outputs(self):
         _, model = models(

@@ -102,6 +102,24 @@ class FastTest(parameterized.TestCase):
         x = np.random.default_rng(1).normal(size=(4, 8, 8, 3))
         np.testing.assert_array_equal(quick(x), model(x))
 
+    @parameterized.parameters(
+        dict(dtype="float16"), dict(dtype="float64"), dict(renorm=True)
+    )
+    def test_layers_of_all_settings_train_as_those_of_keras(self, **options):
+        normalization = keras.layers.BatchNormalization(**options)
+        shape, dtype = (4, 4, 3), normalization.compute_dtype
+        model = keras.Sequential(
+            [keras.Input(shape, dtype=dtype), normalization]
+        )
+        quick = fused_normalization.fast(model)
+        x = np.random.default_rng(1).normal(2.0, 3.0, (2, *shape))
+        x = x.astype(dtype)
+        for _ in range(3):
+            expected, found = model(x, training=True), quick(x, training=True)
+        np.testing.assert_allclose(found, expected, 1e-2, 1e-2)
+        for ours, theirs in zip(quick.weights, model.weights, strict=True):
+            np.testing.assert_allclose(ours, theirs, 1e-2, 1e-2)
+
     @pytest.mark.slow  # Trains.
     def test_plain_gives_back_the_trained_weights_in_layers_of_keras(self):
         quick = fused_normalization.fast(network(), "mixed_bfloat16")
