@@ -22,6 +22,9 @@ _BELOW = 8.0
 _LITTLE = 0.01
 _LARGEST = ("Max", "MaxPool", "ArgMax")
 _MOVES = ("Identity", "Reshape", "Cast", "Squeeze", "ExpandDims")
+# Masks that add up may be so many times the smallest: each is above a half
+# then, in steps of int8.
+_MOST_MASKS = 64
 # A vector is added as a bias.
 _SUMS = {"Add": 1, "AddV2": 1, "BiasAdd": 1, "Sub": -1}
 _CHOICES = ("Select", "SelectV2")
@@ -69,6 +72,8 @@ class Seen:
     high: float = -math.inf
     # Whether each value is 0 or huge.
     masks: bool = True
+    # The smallest size of a value that is not 0.
+    least: float = math.inf
     width: int = 1
 
     @property
@@ -80,6 +85,8 @@ class Seen:
         self.high = max(self.high, float(array.max()))
         size = np.abs(array)
         self.masks &= bool(((size == 0) | (size >= _HUGE)).all())
+        least = np.min(size, initial=np.inf, where=size > 0)
+        self.least = min(self.least, float(least))
         self.width = array.shape[-1] if array.ndim else 1
 
 
@@ -205,8 +212,10 @@ class _Editor:
             if product is None:
                 return None
             values = seen[_tensor(mask)]
-            most = max(abs(values.low), abs(values.high))
-            self._shrink(*product, -_SUMS[node.op] / most)
+            if values.largest > _MOST_MASKS * values.least:
+                return None
+            # Where several masks add up, one is enough.
+            self._shrink(*product, -_SUMS[node.op] / values.least)
             made = self._graph.node.add(name=name, op="Greater")
             half = plain_ops.add_constant(
                 self._graph, f"{name}/half", np.float32(0.5)
@@ -253,7 +262,7 @@ class _Editor:
         return None
 
     def _shrink(self, product, place, factor, share):
-        """Lets a mask be 1 where it was huge."""
+        """Lets a mask be at least 1 where it was huge."""
         product.input[place] = plain_ops.add_constant(
             self._graph, f"{product.name}/one", np.float32(factor * share)
         )

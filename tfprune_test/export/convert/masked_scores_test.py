@@ -13,6 +13,7 @@ from tfprune_test.export import small_models
 LAYERS, OPS = keras.layers, keras.ops
 LENGTH, WIDTH = 10, 8
 FUTURE = np.triu(np.ones((LENGTH, LENGTH), "float32"), 1)
+FIRST = (np.arange(LENGTH) < 6).astype("float32")
 FAR = -np.abs(np.arange(LENGTH)[:, None] - np.arange(LENGTH)) / 2.0
 
 
@@ -58,6 +59,9 @@ NETWORKS = {
     "subtracted": lambda x: attend(x, lambda x, s: s - (1 - keys(x)) * 1e9),
     "added twice": lambda x: attend(
         x, lambda x, s: s + np.float32(-1e9) * FUTURE + (1 - keys(x)) * -1e9
+    ),
+    "two in one": lambda x: attend(
+        x, lambda x, s: s + (3 - keys(x) - 2 * FIRST) * -1e9
     ),
     "constant": constant(-1e9 * FUTURE),
     "infinite": constant(np.where(FUTURE, -np.inf, 0)),
