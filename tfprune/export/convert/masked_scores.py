@@ -14,14 +14,21 @@ from tfprune.export.convert import converter
 from tfprune.export.convert.rewritten import plain_ops
 
 # From here on a number masks, and does not score.
-_HUGE = 1e4
+_HUGE = 9e3
 # By how much masked scores are below all others: what is masked has a weight of
 # less than exp(-_BELOW) together.
 _BELOW = 8.0
 # For a maximum, a little less than all others will do, as a share of the range.
 _LITTLE = 0.01
 _LARGEST = ("Max", "MaxPool", "ArgMax")
-_MOVES = ("Identity", "Reshape", "Cast", "Squeeze", "ExpandDims")
+_MOVES = (
+    "Identity",
+    "Reshape",
+    "Cast",
+    "Squeeze",
+    "ExpandDims",
+    "Transpose",
+)
 # Masks that add up may be so many times the smallest: each is above a half
 # then, in steps of int8.
 _MOST_MASKS = 64
@@ -74,6 +81,7 @@ class Seen:
     masks: bool = True
     # The smallest size of a value that is not 0.
     least: float = math.inf
+    # The longest axis, any of which a softmax may follow.
     width: int = 1
 
     @property
@@ -87,7 +95,7 @@ class Seen:
         self.masks &= bool(((size == 0) | (size >= _HUGE)).all())
         least = np.min(size, initial=np.inf, where=size > 0)
         self.least = min(self.least, float(least))
-        self.width = array.shape[-1] if array.ndim else 1
+        self.width = max(array.shape, default=1)
 
 
 def seen(folder, manifest, samples, names):

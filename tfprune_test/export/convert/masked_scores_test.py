@@ -63,6 +63,12 @@ NETWORKS = {
     "two in one": lambda x: attend(
         x, lambda x, s: s + (3 - keys(x) - 2 * FIRST) * -1e9
     ),
+    "another axis": lambda x: (
+        x * OPS.softmax(OPS.where(keys(x)[:, 0, :, None] > 0, x, -1e9), axis=1)
+    ),
+    "four digits": lambda x: attend(
+        x, lambda x, s: OPS.where(keys(x) > 0.5, s, -9999.0)
+    ),
     "constant": constant(-1e9 * FUTURE),
     "infinite": constant(np.where(FUTURE, -np.inf, 0)),
     "with distances": constant(FAR - 1e9 * FUTURE),
