@@ -1,7 +1,8 @@
 """Masks what a softmax or a maximum reads by a value that is near it.
 
-Attention masks by adding or choosing -1e9. In a quantized file the scores then
-have a step of millions, so that all which are not masked become equal.
+Attention masks by adding or choosing -1e9, and what is padded for a maximum
+often has infinity around it. In a quantized file the scores then have a step of
+millions, so that all which are not masked become equal.
 """
 
 import dataclasses
@@ -34,7 +35,8 @@ _MOVES = (
 _MOST_MASKS = 64
 # A vector is added as a bias.
 _SUMS = {"Add": 1, "AddV2": 1, "BiasAdd": 1, "Sub": -1}
-_CHOICES = ("Select", "SelectV2")
+# Places of what is chosen; padding chooses its number beyond the edges.
+_CHOICES = {"Select": (1, 2), "SelectV2": (1, 2), "PadV2": (0, 2)}
 
 
 def rewrite(folder, manifest, samples):
@@ -190,7 +192,8 @@ class _Editor:
             return raw
         low, gap = raw
         if node.op in _CHOICES:
-            node.input[1 + which] = self._masked(node, low - gap)
+            place = _CHOICES[node.op][which]
+            node.input[place] = self._masked(node, low - gap)
         else:
             choice = self._choice(node, sides[which], scores, seen)
             if choice is None:
@@ -315,7 +318,7 @@ class _Editor:
         return node if tf.as_dtype(node.attr["T"].type).is_floating else None
 
     def _sides(self, node):
-        return node.input[1:3] if node.op in _CHOICES else node.input[:2]
+        return [node.input[i] for i in _CHOICES.get(node.op, (0, 1))]
 
     def _constant(self, reference):
         import tensorflow as tf

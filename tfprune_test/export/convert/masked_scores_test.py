@@ -75,6 +75,9 @@ NETWORKS = {
     "maximum": lambda x: LAYERS.Dense(3)(
         OPS.max(OPS.where(keys(x)[:, 0, :, None] > 0, x, -1e9), 1)
     ),
+    "padding of a maximum": lambda x: LAYERS.MaxPooling1D(3, 1)(
+        OPS.pad(x, ((0, 0), (1, 1), (0, 0)), constant_values=-np.inf)
+    ),
     "maximum of a sum": lambda x: OPS.max(
         x - (1 - keys(x)[:, 0, :, None]) * 1e9, 1
     ),
