@@ -180,8 +180,8 @@ def export_tflite(
     values.check_finite(model)
     samples = _samples(mode, calibration, signature, calibration_samples)
     if samples:
-        calibration_checks.warn(model, samples, signature.data_inputs)
         samples += states.met(model, signature, samples)
+        calibration_checks.warn(model, samples, signature)
     with (
         leftovers.folder() as folder,
         child.Child(converter.__file__) as process,

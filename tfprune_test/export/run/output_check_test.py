@@ -31,6 +31,12 @@ class CheckTest(parameterized.TestCase):
     def test_files_that_compute_what_the_model_does(self, build, mode):
         self.assertEmpty(self.warnings(build(), mode))
 
+    def test_a_model_of_one_sample(self):
+        inputs = keras.Input((4, 3))
+        x = keras.ops.reshape(inputs, (1, 12))
+        model = keras.Model(inputs, keras.layers.Dense(2)(x))
+        self.assertEmpty(self.warnings(model))
+
     def test_a_range_that_is_too_wide(self):
         inputs = keras.Input((4, 3))
         large = 100.0 * inputs[..., :1]
