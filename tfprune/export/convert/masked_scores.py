@@ -90,6 +90,11 @@ class Seen:
     def largest(self):
         return max(abs(self.low), abs(self.high))
 
+    def join(self, other):
+        """Widens the range by that of another tensor."""
+        self.low = min(self.low, other.low)
+        self.high = max(self.high, other.high)
+
     def add(self, array):
         self.low = min(self.low, float(array.min()))
         self.high = max(self.high, float(array.max()))

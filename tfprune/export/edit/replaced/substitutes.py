@@ -19,6 +19,8 @@ from tfprune.export.edit.replaced import rescaling
 from tfprune.export.edit.replaced import single_rows
 from tfprune.export.file import packing
 
+# A difference that no integer tells.
+_NOTHING = 1e-6
 # Which input is divided.
 _SPLIT_INPUT = {"SPLIT": 1, "UNPACK": 0}
 
@@ -48,6 +50,7 @@ def substitute(model):
     rules = {
         kinds.SELECT: _select,
         kinds.SELECT_V2: _select_integers,
+        kinds.LEAKY_RELU: _requantization,
         kinds.TILE: _tile,
         kinds.GATHER: _narrow_positions,
         kinds.GATHER_ND: _narrow_positions,
@@ -104,6 +107,17 @@ def _select_integers(place, op):
     chosen = place.insert(op, "CAST", "CastOptions", [condition])
     added = place.insert(op, "MUL", "MulOptions", [chosen, gap])
     place.become(op, "ADD", "AddOptions", [second, added])
+
+
+def _requantization(place, op):
+    """LEAKY_RELU becomes QUANTIZE if it does no more than that."""
+    (source,), (made,) = op.inputs, op.outputs
+    int8 = place.schema.TensorType.INT8
+    if (
+        abs(op.builtinOptions.alpha - 1) < _NOTHING
+        and place.type(source) == place.type(made) == int8
+    ):
+        place.become(op, "QUANTIZE", "QuantizeOptions", [source])
 
 
 def _tile(place, op):
