@@ -12,6 +12,7 @@ from tfprune.core import packages
 from tfprune.export.edit import graph_edits
 from tfprune.export.edit.replaced import bias_scales
 from tfprune.export.edit.replaced import copies
+from tfprune.export.edit.replaced import float_ops
 from tfprune.export.edit.replaced import groups
 from tfprune.export.edit.replaced import int16_ops
 from tfprune.export.edit.replaced import many_axes
@@ -50,6 +51,8 @@ def substitute(model):
     rules = {
         kinds.SELECT: _select,
         kinds.SELECT_V2: _select_integers,
+        kinds.SIGN: float_ops.sign,
+        kinds.POW: float_ops.power,
         kinds.LEAKY_RELU: _requantization,
         kinds.TILE: _tile,
         kinds.GATHER: _narrow_positions,
