@@ -169,7 +169,8 @@ def predicted(model, signature, columns):
     if shapes and not signature.states and all(s[0] is None for s in shapes):
         together = _together(call, columns)
         if together is not None and all(
-            len(y) == count and np.allclose(y[:1], x, rtol=1e-3, atol=1e-5)
+            y.shape == (count, *x.shape[1:])
+            and np.allclose(y[:1], x, rtol=1e-3, atol=1e-5)
             for x, y in zip(first, together, strict=True)
         ):
             return [[y[i : i + 1] for y in together] for i in range(count)]
