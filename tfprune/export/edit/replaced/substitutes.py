@@ -380,20 +380,22 @@ def _convolution(place, op):
 
 
 def _symmetric_weights(place, op):
-    """Requantizes the weights of convolutions to a zero point of 0.
+    """Requantizes the weights of convolutions to int8 with a zero point of 0.
 
     Kernels require it. The converter quantizes an array that Keras passes to a
-    convolution op (as in `ops.image.extract_patches`) like an activation.
+    convolution op (as in `ops.image.extract_patches`) like an activation, as it
+    does with weights that a model computes.
     """
     weights = op.inputs[1]
-    tensor = place.graph.tensors[weights]
+    tensor, types = place.graph.tensors[weights], place.schema.TensorType
     steps = place.steps(weights)
-    if (
-        steps is None
-        or not steps[1]
-        or tensor.type != place.schema.TensorType.INT8
-        or not place.is_constant(weights)
-    ):
+    fits = tensor.type == types.INT8 and steps is not None and not steps[1]
+    if steps is None or fits or tensor.type not in (types.INT8, types.INT16):
+        return
+    if not place.is_constant(weights):
+        _compute_symmetric_weights(place, op)
+        return
+    if tensor.type != types.INT8:
         return
     values = place.real(weights).reshape(place.shape(weights))
     scale = max(float(np.abs(values).max()), 1e-9) / 127
@@ -406,7 +408,26 @@ def _symmetric_weights(place, op):
     bias_scales.repair(place, op)
 
 
+def _compute_symmetric_weights(place, op):
+    weights = op.inputs[1]
+    scale, zero = place.steps(weights)
+    wide = place.type(weights) == place.schema.TensorType.INT16
+    most = 32767 if wide else max(127 - zero, 128 + zero)
+    shape = place.shape(weights)
+    made = place.insert(
+        op, "QUANTIZE", "QuantizeOptions", [weights], shape, weights
+    )
+    tensor = place.graph.tensors[made]
+    tensor.type = place.schema.TensorType.INT8
+    tensor.quantization = place.schema.QuantizationParametersT()
+    tensor.quantization.scale = [scale * most / 127]
+    tensor.quantization.zeroPoint = [0]
+    op.inputs = [op.inputs[0], made, *op.inputs[2:]]
+    bias_scales.repair(place, op)
+
+
 def _transposed_convolution(place, op):
+    _symmetric_weights(place, op)
     _bias_of_zeros(place, op)
     _activation_of_its_own(place, op)
 
