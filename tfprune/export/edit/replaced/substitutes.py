@@ -69,7 +69,7 @@ def substitute(model):
         kinds.MAXIMUM: many_axes.pairs,
         kinds.MINIMUM: many_axes.pairs,
         kinds.BATCH_MATMUL: many_axes.products,
-        kinds.FULLY_CONNECTED: many_axes.dense,
+        kinds.FULLY_CONNECTED: _dense,
         kinds.EQUAL: _compare_as_stored,
         kinds.NOT_EQUAL: _compare_as_stored,
         kinds.CONV_2D: _convolution,
@@ -370,6 +370,31 @@ def _compare_as_stored(place, op):
             else:
                 op.inputs = [source, value]
             return
+
+
+def _dense(place, op):
+    """A dense op with computed int16 weights becomes a product of matrices.
+
+    It has a kernel of int8 weights only.
+    """
+    source, weights, *bias = op.inputs
+    if (
+        place.type(weights) == place.schema.TensorType.INT16
+        and not place.is_constant(weights)
+        and max(bias, default=-1) < 0
+        and not op.builtinOptions.fusedActivationFunction
+        and len(place.shape(source)) == len(place.shape(weights))
+    ):
+        place.become(
+            op,
+            "BATCH_MATMUL",
+            "BatchMatMulOptions",
+            [source, weights],
+            version=3,
+            adjY=True,
+        )
+    else:
+        many_axes.dense(place, op)
 
 
 def _convolution(place, op):
