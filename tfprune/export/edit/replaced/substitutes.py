@@ -303,7 +303,7 @@ def _split_as_stored(place, op):
                     other.inputs = list(reader.outputs)
                 (op.outputs[number],) = reader.outputs
                 break
-    if not place.readers(source):
+    if not place.readers(source) and source not in place.graph.outputs:
         place.graph.operators.remove(before)
 
 

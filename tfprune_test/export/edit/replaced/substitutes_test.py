@@ -299,6 +299,21 @@ class SubstituteTest(parameterized.TestCase):
             types = {place.type(i) for i in made}
             self.assertEqual(types, {hand_made.TYPES["int8"]})
 
+    def test_what_is_divided_stays_an_output(self):
+        sketch = hand_made.Sketch()
+        x = sketch.tensor("x", (1, 4), "int8", ([0.5], [0]))
+        y = sketch.tensor("y", (1, 4))
+        parts = [sketch.tensor(f"part{i}", (1, 2)) for i in range(2)]
+        end = sketch.tensor("end", (1, 2), "int8", ([0.5], [0]))
+        sketch.op("DEQUANTIZE", [x], [y])
+        sketch.op("SPLIT", [sketch.constant("axis", np.int32(1)), y], parts)
+        sketch.op("QUANTIZE", [parts[1]], [end])
+        model = packing.unpacked(sketch.data([x], [y, end]))
+        substitutes.substitute(model)
+        (graph,) = model.subgraphs
+        made = {i for op in graph.operators for i in op.outputs}
+        self.assertContainsSubset(graph.outputs, made)
+
     @parameterized.parameters((0.75, "int8"), (300.0, "float32"))
     def test_a_constant_to_compare_with(self, value, dtype):
         """Beyond the range of an int8 tensor nothing equals it."""
