@@ -168,4 +168,11 @@ def _checked(array, spec):
             f" NaN or infinity in {len(bad)} of {len(array)} samples, the "
             f"first at index {bad[0]}."
         )
-    return np.ascontiguousarray(array, spec.dtype)
+    stored = np.ascontiguousarray(array, spec.dtype)
+    whole = array.dtype.kind in "iu" and stored.dtype.kind in "iu"
+    if whole and (stored != array).any():
+        raise ValueError(
+            f"Calibration samples for {spec.name!r} must fit {spec.dtype}. "
+            f"Received: numbers from {array.min()} to {array.max()}."
+        )
+    return stored

@@ -1,9 +1,13 @@
 """Warnings about suspicious calibration samples."""
 
+import functools
+
 import keras
 import numpy as np
 from absl import logging
 
+from tfprune.export.convert.traced import overrides
+from tfprune.export.run import output_check
 from tfprune.graph import values
 
 # Fewer samples rarely reach the ends of all ranges.
@@ -14,7 +18,7 @@ _LOOKED_AT = 64
 _FAR, _FACTOR = 3.0, 4.0
 
 
-def warn(model, samples, inputs):
+def warn(model, samples, signature):
     """Warns of samples that are too few, constant or on a different scale.
 
     The first batch normalization records the scale of training; models
@@ -22,15 +26,17 @@ def warn(model, samples, inputs):
 
     Args:
         model: the `keras.Model` to be exported.
-        samples: list of arrays, as `calibration.samples` returns them.
-        inputs: `tuple` of `signature.Input`.
+        samples: list of arrays, as `calibration.samples` returns them; then
+            those of `states.met`.
+        signature: its `signature.Signature`.
     """
     count = len(samples[0])
     if count < _ENOUGH:
         logging.warning(
             "Calibrating on only %d samples; use a few hundred.", count
         )
-    for array, spec in zip(samples, inputs, strict=True):
+    # Behind the inputs there are states, which may well be zero.
+    for array, spec in zip(samples, signature.data_inputs, strict=False):
         if array.size > 1 and array.min() == array.max():
             logging.warning(
                 "All calibration samples for %r are %g everywhere.",
@@ -39,7 +45,8 @@ def warn(model, samples, inputs):
             )
     norm = _first_normalization(model)
     if norm is not None:
-        _check_scale(model, norm, [array[:_LOOKED_AT] for array in samples])
+        few = [array[:_LOOKED_AT] for array in samples]
+        _check_scale(norm, _read_by(norm, model, few, signature))
 
 
 def _first_normalization(model):
@@ -57,9 +64,24 @@ def _trained(norm):
     return bool(mean.any() or (variance != 1).any())
 
 
-def _check_scale(model, norm, samples):
-    before = keras.Model(list(model.inputs), norm.input)
-    maps = values.numpy(before(list(samples)))
+def _read_by(norm, model, samples, signature):
+    """What a layer of a model reads on samples.
+
+    Its attribute `input` may be that in another model, which it came from.
+    """
+    found, call = [], norm.call
+
+    @functools.wraps(call)
+    def noted(inputs, *args, **kwargs):
+        found.append(values.numpy(inputs))
+        return call(inputs, *args, **kwargs)
+
+    with overrides.of([(norm, "call", noted)]):
+        output_check.predicted(model, signature, samples)
+    return np.concatenate(found)
+
+
+def _check_scale(norm, maps):
     maps = np.moveaxis(maps, norm.axis, -1)
     maps = maps.reshape(-1, maps.shape[-1])
     deviation = np.sqrt(values.numpy(norm.moving_variance) + norm.epsilon)

@@ -21,13 +21,8 @@ _CHOICES = ("Select", "SelectV2")
 _ENOUGH = 0.99
 # A range of less than this share of the other would lose precision by it.
 _COARSE = 0.5
-_ONE_SCALE = frozenset(
-    "Select SelectV2 Minimum Maximum Reshape Squeeze ExpandDims Transpose "
-    "StridedSlice Slice Split SplitV Unpack GatherV2 GatherNd Pad PadV2 "
-    "MirrorPad Tile BroadcastTo ReverseV2 MaxPool AvgPool ConcatV2 Pack "
-    "ResizeBilinear ResizeNearestNeighbor SpaceToDepth DepthToSpace "
-    "SpaceToBatchND BatchToSpaceND Identity StopGradient".split()
-)
+# The converter drops what multiplies by 1.
+_NEARLY_1 = 1.0 - 2.0**-24
 
 
 def rewrite(folder, manifest, samples, wide):
@@ -58,21 +53,28 @@ def rewrite(folder, manifest, samples, wide):
 
 
 def _suit_int8(graph, outputs, seen):
-    """Gives what choices read a range of its own; returns whether it did."""
+    """Gives what choices read a scale of its own; returns whether it did."""
     sides = _shared_sides(graph, outputs)
     found = seen(
-        {f"{name}:0" for *_, group in sides for name in group}
-        | {_side(node, place) for node, place, _ in sides}
+        {
+            f"{name}:0"
+            for _, _, sources, group in sides
+            for name in (*sources, *group)
+        }
     )
     changed = False
-    for node, place, group in sides:
+    for node, place, sources, group in sides:
+        own = masked_scores.Seen()
+        for name in sources:
+            own.join(found[f"{name}:0"])
         low = min(0.0, *(found[f"{name}:0"].low for name in group))
         high = max(0.0, *(found[f"{name}:0"].high for name in group))
-        own, width = found[_side(node, place)], high - low
+        width = high - low
         slack = (1 - _ENOUGH) * width
         clipped = own.low < low - slack or own.high > high + slack
-        if clipped or own.high - own.low < _COARSE * width:
-            _limit(graph, node, place, low, high)
+        coarse = own.low <= own.high and own.high - own.low < _COARSE * width
+        if clipped or coarse:
+            _part(graph, node, place)
             changed = True
     return changed
 
@@ -99,12 +101,14 @@ def _suit_int16(graph, seen):
 
 
 def _shared_sides(graph, outputs):
-    """`[(node, place, group)]` of inputs of choices that others read, too.
+    """`[(node, place, sources, group)]` of inputs of choices that others need.
 
-    Not what an op of one scale makes. `group` has the names of all choices that
-    depend on each other by ops of one scale: they need one range.
+    `sources` has the names of the nodes that make the input, before ops of one
+    scale, which hand the range of the choice on to them. `group` has those of
+    all choices that depend on each other by ops of one scale: they need one
+    range.
     """
-    same, uses = own_scales.uses(graph, outputs)
+    uses = own_scales.Uses(graph, outputs, _CHOICES)
     nodes = {node.name: node for node in graph.node}
     group = _groups(graph, nodes)
     choices = [n for n in graph.node if n.op in _CHOICES and _is_float(n)]
@@ -114,16 +118,17 @@ def _shared_sides(graph, outputs):
     found = []
     for node in choices:
         for place in (1, 2):
-            source = nodes[own_scales.tensor(node.input[place])]
-            alone = source.op == "Const" or source.op in _ONE_SCALE
-            if not alone and uses[same[source.name]] > 1:
-                found.append((node, place, members[group[node.name]]))
+            sources = uses.sources(node.input[place])
+            if sources and uses.is_shared(node.input[place]):
+                found.append((node, place, sources, members[group[node.name]]))
     return found
 
 
 def _groups(graph, nodes):
     """`dict` from nodes of one scale to the first that they depend on."""
-    parents = {n.name: n.name for n in graph.node if n.op in _ONE_SCALE}
+    parents = {
+        n.name: n.name for n in graph.node if n.op in own_scales.ONE_SCALE
+    }
 
     def first(name):
         while parents[name] != name:
@@ -138,17 +143,18 @@ def _groups(graph, nodes):
     return {name: first(name) for name in parents}
 
 
-def _limit(graph, node, place, low, high):
-    """Gives an input a range of its own, that of what is chosen."""
-    if not low < high:
-        return
-    limited = graph.node.add(
-        name=f"{node.name}/limited_{place}", op="FakeQuantWithMinMaxArgs"
+def _part(graph, node, place):
+    """Gives an input a scale of its own.
+
+    The op that does nothing becomes a QUANTIZE in the file.
+    """
+    parted = graph.node.add(
+        name=f"{node.name}/requantized_{place}", op="LeakyRelu"
     )
-    limited.input.append(node.input[place])
-    limited.attr["min"].f, limited.attr["max"].f = low, high
-    limited.attr["num_bits"].i = 8
-    node.input[place] = limited.name
+    parted.input.append(node.input[place])
+    parted.attr["alpha"].f = _NEARLY_1
+    parted.attr["T"].CopyFrom(node.attr["T"])
+    node.input[place] = parted.name
 
 
 def _of_computed(graph):

@@ -1,7 +1,8 @@
 """Masks what a softmax or a maximum reads by a value that is near it.
 
-Attention masks by adding or choosing -1e9. In a quantized file the scores then
-have a step of millions, so that all which are not masked become equal.
+Attention masks by adding or choosing -1e9, and what is padded for a maximum
+often has infinity around it. In a quantized file the scores then have a step of
+millions, so that all which are not masked become equal.
 """
 
 import dataclasses
@@ -14,17 +15,28 @@ from tfprune.export.convert import converter
 from tfprune.export.convert.rewritten import plain_ops
 
 # From here on a number masks, and does not score.
-_HUGE = 1e4
+_HUGE = 9e3
 # By how much masked scores are below all others: what is masked has a weight of
 # less than exp(-_BELOW) together.
 _BELOW = 8.0
 # For a maximum, a little less than all others will do, as a share of the range.
 _LITTLE = 0.01
 _LARGEST = ("Max", "MaxPool", "ArgMax")
-_MOVES = ("Identity", "Reshape", "Cast", "Squeeze", "ExpandDims")
+_MOVES = (
+    "Identity",
+    "Reshape",
+    "Cast",
+    "Squeeze",
+    "ExpandDims",
+    "Transpose",
+)
+# Masks that add up may be so many times the smallest: each is above a half
+# then, in steps of int8.
+_MOST_MASKS = 64
 # A vector is added as a bias.
 _SUMS = {"Add": 1, "AddV2": 1, "BiasAdd": 1, "Sub": -1}
-_CHOICES = ("Select", "SelectV2")
+# Places of what is chosen; padding chooses its number beyond the edges.
+_CHOICES = {"Select": (1, 2), "SelectV2": (1, 2), "PadV2": (0, 2)}
 
 
 def rewrite(folder, manifest, samples):
@@ -69,18 +81,28 @@ class Seen:
     high: float = -math.inf
     # Whether each value is 0 or huge.
     masks: bool = True
+    # The smallest size of a value that is not 0.
+    least: float = math.inf
+    # The longest axis, any of which a softmax may follow.
     width: int = 1
 
     @property
     def largest(self):
         return max(abs(self.low), abs(self.high))
 
+    def join(self, other):
+        """Widens the range by that of another tensor."""
+        self.low = min(self.low, other.low)
+        self.high = max(self.high, other.high)
+
     def add(self, array):
         self.low = min(self.low, float(array.min()))
         self.high = max(self.high, float(array.max()))
         size = np.abs(array)
         self.masks &= bool(((size == 0) | (size >= _HUGE)).all())
-        self.width = array.shape[-1] if array.ndim else 1
+        least = np.min(size, initial=np.inf, where=size > 0)
+        self.least = min(self.least, float(least))
+        self.width = max(array.shape, default=1)
 
 
 def seen(folder, manifest, samples, names):
@@ -175,7 +197,8 @@ class _Editor:
             return raw
         low, gap = raw
         if node.op in _CHOICES:
-            node.input[1 + which] = self._masked(node, low - gap)
+            place = _CHOICES[node.op][which]
+            node.input[place] = self._masked(node, low - gap)
         else:
             choice = self._choice(node, sides[which], scores, seen)
             if choice is None:
@@ -205,8 +228,10 @@ class _Editor:
             if product is None:
                 return None
             values = seen[_tensor(mask)]
-            most = max(abs(values.low), abs(values.high))
-            self._shrink(*product, -_SUMS[node.op] / most)
+            if values.largest > _MOST_MASKS * values.least:
+                return None
+            # Where several masks add up, one is enough.
+            self._shrink(*product, -_SUMS[node.op] / values.least)
             made = self._graph.node.add(name=name, op="Greater")
             half = plain_ops.add_constant(
                 self._graph, f"{name}/half", np.float32(0.5)
@@ -253,7 +278,7 @@ class _Editor:
         return None
 
     def _shrink(self, product, place, factor, share):
-        """Lets a mask be 1 where it was huge."""
+        """Lets a mask be at least 1 where it was huge."""
         product.input[place] = plain_ops.add_constant(
             self._graph, f"{product.name}/one", np.float32(factor * share)
         )
@@ -298,7 +323,7 @@ class _Editor:
         return node if tf.as_dtype(node.attr["T"].type).is_floating else None
 
     def _sides(self, node):
-        return node.input[1:3] if node.op in _CHOICES else node.input[:2]
+        return [node.input[i] for i in _CHOICES.get(node.op, (0, 1))]
 
     def _constant(self, reference):
         import tensorflow as tf

@@ -183,8 +183,8 @@ def export_tflite(
     values.check_finite(model)
     samples = _samples(mode, calibration, signature, calibration_samples)
     if samples:
-        calibration_checks.warn(model, samples, signature.data_inputs)
         samples += states.met(model, signature, samples)
+        calibration_checks.warn(model, samples, signature)
     with (
         leftovers.folder() as folder,
         child.Child(converter.__file__) as process,
@@ -327,17 +327,18 @@ def _manifest(
 
 
 def _finished(data, manifest, signature, floats):
-    if manifest["saved"]:
-        ends = (
-            [entry.partition(":")[0] for entry in names]
-            for names in (
-                [spec["name"] for spec in manifest["inputs"]],
-                manifest["outputs"],
-            )
+    inputs, outputs = (
+        [entry.partition(":")[0] for entry in names]
+        for names in (
+            [spec["name"] for spec in manifest["inputs"]],
+            manifest["outputs"],
         )
-        data = named_ends.restored(data, *ends)
+    )
+    if manifest["saved"]:
+        data = named_ends.restored(data, inputs, outputs)
     data = lstm_layers.fitted(data, manifest.get("lstms"))
-    data = state_scales.aligned(data, len(signature.states))
+    after = outputs[len(outputs) - len(signature.states) :]
+    data = state_scales.aligned(data, after)
     return finishing.finished(data, floats)
 
 

@@ -109,15 +109,23 @@ def _restore_gates(place, op, floats, like, made):
 
 
 def _with_weights(model):
-    """`[(place, op)]` of all ops with weights."""
+    """`[(place, op)]` of all ops with weights that are constants."""
     schema = packages.load("ai_edge_litert.schema_py_generated")
     places = [graph_edits.Place(schema, model, g) for g in model.subgraphs]
     return [
         (place, op)
         for place in places
         for op in place.graph.operators
-        if place.kind(op) in (*_PLACES, _LSTM)
+        if _has_weights(place, op)
     ]
+
+
+def _has_weights(place, op):
+    kind = place.kind(op)
+    if kind not in _PLACES:
+        return kind == _LSTM
+    (_, kernel, _), _ = _PLACES[kind]
+    return place.is_constant(op.inputs[kernel])
 
 
 def _lost_names(ops):

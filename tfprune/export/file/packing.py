@@ -85,7 +85,9 @@ def sweep(model):
     codes, before = {}, model.operatorCodes
     for op in ops:
         code = before[op.opcodeIndex]
-        kind = code.builtinCode, code.customCode, code.version
+        # Old files have the second field alone.
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        kind = number, code.customCode, code.version
         op.opcodeIndex, _ = codes.setdefault(kind, (len(codes), code))
     model.operatorCodes = [code for _, code in codes.values()]
     for graph in model.subgraphs:

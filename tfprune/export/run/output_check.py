@@ -128,7 +128,7 @@ def layer_of(model, name):
 
 
 def _compare(model, signature, few, file, stored):
-    wanted = zip(*_predicted(model, signature, few), strict=True)
+    wanted = zip(*predicted(model, signature, few), strict=True)
     for tensor, exact, found in zip(file.outputs, wanted, stored, strict=True):
         exact = np.concatenate([np.asarray(y, "float64") for y in exact])
         error = np.sqrt(np.mean(np.square(tensor.decode(found) - exact)))
@@ -144,10 +144,18 @@ def _compare(model, signature, few, file, stored):
             )
 
 
-def _predicted(model, signature, columns):
-    """The model's outputs for each sample, list of lists of arrays.
+def predicted(model, signature, columns):
+    """The model's outputs for each sample.
 
     All samples are one batch if the first gives the same outputs by itself.
+
+    Args:
+        model: a `keras.Model`, which is not changed.
+        signature: its `signature.Signature`.
+        columns: list of arrays `(N, ...)`, one for each input.
+
+    Returns:
+        List of lists of arrays.
     """
 
     def call(part):
@@ -159,13 +167,22 @@ def _predicted(model, signature, columns):
     count, first = len(columns[0]), alone(0)
     shapes = [x.shape for x in getattr(model, "inputs", None) or ()]
     if shapes and not signature.states and all(s[0] is None for s in shapes):
-        together = call(columns)
-        if all(
-            len(y) == count and np.allclose(y[:1], x, rtol=1e-3, atol=1e-5)
+        together = _together(call, columns)
+        if together is not None and all(
+            y.shape == (count, *x.shape[1:])
+            and np.allclose(y[:1], x, rtol=1e-3, atol=1e-5)
             for x, y in zip(first, together, strict=True)
         ):
             return [[y[i : i + 1] for y in together] for i in range(count)]
     return [first, *(alone(i) for i in range(1, count))]
+
+
+def _together(call, columns):
+    """The outputs for a batch; `None` if the model takes one sample only."""
+    try:
+        return call(columns)
+    except Exception:
+        return None
 
 
 def _has_micro():

@@ -4,6 +4,7 @@ from absl.testing import absltest
 
 from tfprune.export.convert import calibration_checks
 from tfprune.export.convert import signature
+from tfprune.export.convert import states
 
 
 def net(mean=3.0, deviation=2.0):
@@ -23,11 +24,12 @@ def samples(mean=3.0, deviation=2.0, count=40):
 
 class WarnTest(absltest.TestCase):
     def warnings(self, model, x):
-        inputs = signature.of(model).inputs
         with self.assertLogs("absl", "WARNING") as logs:
             # There is always a log to look at.
             calibration_checks.logging.warning("end")
-            calibration_checks.warn(model, [x], inputs)
+            found = signature.of(model)
+            more = states.met(model, found, [x])
+            calibration_checks.warn(model, [x, *more], found)
         return logs.output[1:]
 
     def test_what_fits_is_passed_over(self):
@@ -49,6 +51,36 @@ class WarnTest(absltest.TestCase):
     def test_another_mean(self):
         (text,) = self.warnings(net(), samples(mean=23.0))
         self.assertRegex(text, "the mean .* standard deviations away")
+
+    def test_layers_that_came_from_another_model(self):
+        *_, norm, flatten = net().layers
+        inputs = keras.Input((5, 4))
+        for model in (
+            keras.Sequential([keras.Input((5, 4)), norm]),
+            keras.Model(inputs, flatten(norm(inputs))),
+        ):
+            self.assertEmpty(self.warnings(model, samples()))
+            (text,) = self.warnings(model, samples() * 255)
+            self.assertIn("before norm", text)
+
+    def test_models_of_one_sample(self):
+        for inputs in (keras.Input((5, 4)), keras.Input(batch_shape=(1, 5, 4))):
+            x = keras.ops.reshape(inputs, (1, 20, 1))
+            norm = keras.layers.BatchNormalization(name="norm")
+            model = keras.Model(inputs, norm(x))
+            norm.moving_mean.assign([3.0])
+            self.assertEmpty(self.warnings(model, samples(deviation=1.0)))
+            (text,) = self.warnings(model, samples() * 255)
+            self.assertIn("before norm", text)
+
+    def test_models_with_states(self):
+        inputs = keras.Input(batch_shape=(1, 5, 4))
+        norm = keras.layers.BatchNormalization(name="norm")
+        x = keras.layers.GRU(3, stateful=True)(norm(inputs))
+        model = keras.Model(inputs, x)
+        norm.moving_mean.assign(np.full(4, 3.0))
+        (text,) = self.warnings(model, samples() * 255)
+        self.assertIn("before norm", text)
 
     def test_models_that_tell_nothing(self):
         far = samples() * 255

@@ -77,6 +77,15 @@ class OneInputTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "1 of 10.*index 7"):
             one(data)
 
+    def test_integers_that_would_wrap_around_are_refused(self):
+        inputs = (signature.Input("x", (1, 3), "uint8", "x"),)
+        data = np.full((5, 3), 255)
+        (found,) = calibration.samples(data, inputs, 5)
+        self.assertEqual(found.max(), 255)
+        for other in (data + 1, -data):
+            with self.assertRaisesRegex(ValueError, "must fit uint8.*25"):
+                calibration.samples(other, inputs, 5)
+
     @parameterized.parameters(0, -1, 2.5, True)
     def test_the_limit_is_a_count(self, limit):
         with self.assertRaisesRegex(ValueError, "calibration_samples="):

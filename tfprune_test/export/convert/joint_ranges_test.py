@@ -42,6 +42,22 @@ def in_turn(inputs, x):
     return OPS.where(inputs[..., 2:] > 0, y, x) + y
 
 
+def largest(inputs, x):
+    """A choice of what has a part of the range."""
+    most = OPS.max(x, -1, keepdims=True)
+    return OPS.where(inputs[..., :1] > -9, most, 0.0)
+
+
+def mean_of_four(inputs, x):
+    mean = keras.layers.AveragePooling1D(4)(x)
+    return OPS.where(inputs[:, :2, :4] > -9, mean, 0.0)
+
+
+def log_of_sum(inputs, x):
+    del inputs
+    return OPS.logsumexp(x, -1)
+
+
 def padded(inputs, x):
     del inputs
     return OPS.pad(x, [[0, 0], [1, 1], [0, 0]], constant_values=30.0)
@@ -65,10 +81,21 @@ class JointRangesTest(parameterized.TestCase):
         return model_file.read(path).ops
 
     @parameterized.product(
-        function=[below, larger, of_two, padded], mode=["int8", "int16x8"]
+        function=[
+            below,
+            larger,
+            of_two,
+            largest,
+            mean_of_four,
+            log_of_sum,
+            padded,
+        ],
+        mode=["int8", "int16x8"],
     )
     def test_nothing_is_clipped(self, function, mode):
-        self.exported(function, mode)
+        ops = self.exported(function, mode)
+        if mode == "int8":
+            self.assertNotIn("DEQUANTIZE", ops)
 
     def test_choices_of_choices(self):
         self.exported(in_turn, "int16x8")

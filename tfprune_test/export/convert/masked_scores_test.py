@@ -13,6 +13,7 @@ from tfprune_test.export import small_models
 LAYERS, OPS = keras.layers, keras.ops
 LENGTH, WIDTH = 10, 8
 FUTURE = np.triu(np.ones((LENGTH, LENGTH), "float32"), 1)
+FIRST = (np.arange(LENGTH) < 6).astype("float32")
 FAR = -np.abs(np.arange(LENGTH)[:, None] - np.arange(LENGTH)) / 2.0
 
 
@@ -59,11 +60,23 @@ NETWORKS = {
     "added twice": lambda x: attend(
         x, lambda x, s: s + np.float32(-1e9) * FUTURE + (1 - keys(x)) * -1e9
     ),
+    "two in one": lambda x: attend(
+        x, lambda x, s: s + (3 - keys(x) - 2 * FIRST) * -1e9
+    ),
+    "another axis": lambda x: (
+        x * OPS.softmax(OPS.where(keys(x)[:, 0, :, None] > 0, x, -1e9), axis=1)
+    ),
+    "four digits": lambda x: attend(
+        x, lambda x, s: OPS.where(keys(x) > 0.5, s, -9999.0)
+    ),
     "constant": constant(-1e9 * FUTURE),
     "infinite": constant(np.where(FUTURE, -np.inf, 0)),
     "with distances": constant(FAR - 1e9 * FUTURE),
     "maximum": lambda x: LAYERS.Dense(3)(
         OPS.max(OPS.where(keys(x)[:, 0, :, None] > 0, x, -1e9), 1)
+    ),
+    "padding of a maximum": lambda x: LAYERS.MaxPooling1D(3, 1)(
+        OPS.pad(x, ((0, 0), (1, 1), (0, 0)), constant_values=-np.inf)
     ),
     "maximum of a sum": lambda x: OPS.max(
         x - (1 - keys(x)[:, 0, :, None]) * 1e9, 1

@@ -115,6 +115,20 @@ class StatesTest(parameterized.TestCase):
         error = np.abs(stream(self.path, self.x) - wanted)
         self.assertLess(error.max(), 0.25 * wanted.std())
 
+    @parameterized.product(mode=("int8", "int16x8"), kind=("lstm", "gru"))
+    def test_a_state_that_is_the_output_has_a_name(self, mode, kind):
+        build, count = KINDS[kind]
+        inputs = keras.Input(batch_shape=(1, 4, 3))
+        model = keras.Model(inputs, build(inputs))
+        wanted = calls(model, self.x)
+        file = small_models.export(model, self.path, mode, self.x)
+        before = [tensor.name for tensor in file.inputs[1:]]
+        found = [tensor.name for tensor in file.outputs]
+        self.assertEqual(found[1:], [f"{name}_next" for name in before])
+        self.assertEqual(found[0], model.output_names[0])
+        error = np.abs(stream(self.path, self.x) - wanted)
+        self.assertLess(error.max(), 0.25 * wanted.std())
+
     def test_each_sample_of_a_batch_is_a_stream(self):
         model = model_of(KINDS["lstm"][0], batch=2)
         steps = zip(self.x, self.x[::-1], strict=True)

@@ -40,6 +40,24 @@ def shared_dense():
     return keras.Model(inputs, [layer(shut(inputs, 6)), layer(inputs)])
 
 
+class Outer(LAYERS.Layer):
+    """A dense layer whose weights are computed."""
+
+    def call(self, x):
+        made = keras.ops.matmul(x[0, :, :2], keras.ops.transpose(x[0, :, 2:]))
+        return made[None]
+
+    def compute_output_shape(self, _):
+        return 1, 4, 4
+
+
+def computed_weights():
+    inputs = keras.Input((4, 4))
+    return keras.Model(
+        inputs, [LAYERS.Dense(2, **BIAS)(shut(inputs, 6)), Outer()(inputs)]
+    )
+
+
 def unrolled():
     """The steps share weights; but for the first they have no bias."""
     inputs = keras.Input((4, 3))
@@ -87,6 +105,7 @@ class RestoreTest(parameterized.TestCase):
         (convolutions, "int16x8"),
         (shared_dense, "int16x8"),
         (unrolled, "int16x8"),
+        (computed_weights, "int16x8"),
         (fused, "int8"),
         (hardly_alive, "int16x8"),
         (gates_without_weights, "int8"),
@@ -96,7 +115,8 @@ class RestoreTest(parameterized.TestCase):
         model = build()
         path, data = self.exported(model, mode)
         self.assertFalse(lost_weights.are_lost(path.read_bytes()))
-        wanted = small_models.predictions(model, data)
+        each = [small_models.predictions(model, [one[None]]) for one in data[0]]
+        wanted = map(np.concatenate, zip(*each, strict=True))
         found = interpreter.run(path, data, "micro")
         found = found if isinstance(found, tuple) else (found,)
         for a, b in zip(found, wanted, strict=True):

@@ -25,7 +25,7 @@ class AlignedTest(absltest.TestCase):
 
     def test_a_state_goes_out_as_it_comes_in(self):
         data = self.file(([0.5], [3]), ([0.25], [-7]))
-        model = packing.unpacked(state_scales.aligned(data, 1))
+        model = packing.unpacked(state_scales.aligned(data, ["new"]))
         (graph,) = model.subgraphs
         place = graph_edits.Place(schema, model, graph)
         self.assertEqual(
@@ -43,12 +43,12 @@ class AlignedTest(absltest.TestCase):
 
     def test_equal_scales_need_no_op(self):
         data = self.file(([0.5], [3]), ([0.5], [3]))
-        model = packing.unpacked(state_scales.aligned(data, 1))
+        model = packing.unpacked(state_scales.aligned(data, ["new"]))
         self.assertLen(model.subgraphs[0].operators, 2)
 
     def test_a_file_without_states_stays_as_it_is(self):
         data = self.file(([0.5], [3]), ([0.25], [-7]))
-        self.assertIs(state_scales.aligned(data, 0), data)
+        self.assertIs(state_scales.aligned(data, []), data)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,18 @@ class SweepTest(absltest.TestCase):
         self.assertEqual(numbers, [0, 1, 0, 2, 3])
         self.assertLen(sketch.model.operatorCodes, 4)
 
+    def test_kinds_of_old_files_stay_apart(self):
+        model = used()
+        for code in model.operatorCodes:
+            code.builtinCode = 0  # As if written before this field was.
+        packing.sweep(model)
+        kinds = [
+            model.operatorCodes[op.opcodeIndex].deprecatedBuiltinCode
+            for op in model.subgraphs[0].operators
+        ]
+        builtin = schema.BuiltinOperator
+        self.assertEqual(kinds, [builtin.FULLY_CONNECTED, builtin.TANH])
+
     def test_metadata_keeps_its_data(self):
         model = used()
         entry = schema.MetadataT()

@@ -31,6 +31,19 @@ class CheckTest(parameterized.TestCase):
     def test_files_that_compute_what_the_model_does(self, build, mode):
         self.assertEmpty(self.warnings(build(), mode))
 
+    def test_a_model_of_one_sample(self):
+        inputs = keras.Input((4, 3))
+        x = keras.ops.reshape(inputs, (1, 12))
+        model = keras.Model(inputs, keras.layers.Dense(2)(x))
+        self.assertEmpty(self.warnings(model))
+
+    def test_a_batch_that_becomes_channels(self):
+        inputs = keras.Input((4, 3))
+        x = inputs[..., :1]
+        x = x * keras.ops.transpose(x, (2, 1, 0))
+        x = keras.ops.concatenate([x, inputs[..., :2]], -1)
+        self.assertEmpty(self.warnings(keras.Model(inputs, x)))
+
     def test_a_range_that_is_too_wide(self):
         inputs = keras.Input((4, 3))
         large = 100.0 * inputs[..., :1]

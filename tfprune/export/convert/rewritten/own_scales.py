@@ -9,6 +9,15 @@ import collections
 from tfprune.export.convert.rewritten import plain_ops
 
 _LIMITS = {"Minimum": ("Sub", 0, 1), "Maximum": ("AddV2", 1, 0)}
+ONE_SCALE = frozenset(
+    "Select SelectV2 Minimum Maximum Max Min Reshape Squeeze ExpandDims "
+    "Transpose StridedSlice Slice Split SplitV Unpack GatherV2 GatherNd Pad "
+    "PadV2 MirrorPad Tile BroadcastTo ReverseV2 MaxPool AvgPool ConcatV2 Pack "
+    "ResizeBilinear ResizeNearestNeighbor SpaceToDepth DepthToSpace "
+    "SpaceToBatchND BatchToSpaceND Identity StopGradient".split()
+)
+# Those which compute other values than they read.
+_MEANS = ("AvgPool", "ResizeBilinear")
 
 
 def rewrite(graph, outputs, counts, wide):
@@ -48,7 +57,7 @@ def _limits(graph, outputs):
     import tensorflow as tf
 
     constants = {node.name for node in graph.node if node.op == "Const"}
-    same, count = uses(graph, outputs)
+    uses = Uses(graph, outputs)
     for node in list(graph.node):
         if (
             node.op not in _LIMITS
@@ -57,8 +66,7 @@ def _limits(graph, outputs):
             continue
         # A constant comes second.
         a, b = sorted(node.input, key=lambda x: tensor(x) in constants)
-        shared = (x for x in (a, b) if tensor(x) not in constants)
-        if all(count[same[tensor(x)]] == 1 for x in shared):
+        if not any(uses.is_shared(x) for x in (a, b)):
             continue
         joined, first, second = _LIMITS[node.op]
         order = (a, b)
@@ -69,24 +77,57 @@ def _limits(graph, outputs):
         node.input.extend([a, over])
 
 
-def uses(graph, outputs):
-    """How often the tensors of a graph are read.
+class Uses:
+    """What else reads the tensors that ops of one scale read.
+
+    An op of one scale hands that of its output on to its input, and to what
+    ops of one scale make this input from.
 
     Args:
         graph: `GraphDef`.
         outputs: names of the model's output tensors, which are read once more.
-
-    Returns:
-        `(same, counts)`: a `dict` from the name of each node to the first one
-        that computes the same, which the converter computes for all of them,
-        and a `Counter` of the readers of those.
+        end: names of ops of one scale that are left out, with all before them.
     """
-    same = _same(graph)
-    counts = collections.Counter(same[tensor(x)] for x in outputs)
-    for node in graph.node:
-        if same[node.name] == node.name:
-            counts.update({same[tensor(x)] for x in node.input})
-    return same, counts
+
+    def __init__(self, graph, outputs, end=()):
+        self._nodes = {node.name: node for node in graph.node}
+        self._end = end
+        # Of equal ops the converter computes one.
+        self._same = _same(graph)
+        counts = collections.Counter(self._same[tensor(x)] for x in outputs)
+        for node in graph.node:
+            if self._same[node.name] == node.name:
+                counts.update({self._same[tensor(x)] for x in node.input})
+        self._counts = counts
+
+    def sources(self, reference):
+        """The names of the nodes that make a tensor by ops of one scale."""
+        return [
+            node.name
+            for node in self._before(reference)
+            if node.op not in ONE_SCALE
+        ]
+
+    def is_shared(self, reference):
+        """Whether a scale handed on to a tensor would clip other values."""
+        return any(
+            self._counts[self._same[node.name]] > 1 or node.op in _MEANS
+            for node in self._before(reference)
+        )
+
+    def _before(self, reference):
+        """The nodes on the way from the sources of a tensor, no constants."""
+        found, waiting = {}, [reference]
+        while waiting:
+            reference = waiting.pop()
+            node = self._nodes[tensor(reference)]
+            known = reference.startswith("^") or node.name in found
+            if known or node.op == "Const" or node.op in self._end:
+                continue
+            found[node.name] = node
+            if node.op in ONE_SCALE:
+                waiting += node.input
+        return found.values()
 
 
 def _same(graph):

@@ -67,14 +67,15 @@ def applied(ranges):
 def _limited(call, low, high):
     import tensorflow as tf
 
+    def one(x):
+        if not x.dtype.is_floating:
+            return x
+        # The op takes no half precision.
+        whole = tf.cast(x, tf.float32)
+        found = tf.quantization.fake_quant_with_min_max_args(whole, low, high)
+        return tf.cast(found, x.dtype)
+
     def limited(*args, **kwargs):
-        return keras.tree.map_structure(
-            lambda x: (
-                tf.quantization.fake_quant_with_min_max_args(x, low, high)
-                if x.dtype.is_floating
-                else x
-            ),
-            call(*args, **kwargs),
-        )
+        return keras.tree.map_structure(one, call(*args, **kwargs))
 
     return limited

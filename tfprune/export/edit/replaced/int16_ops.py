@@ -10,6 +10,8 @@ import math
 
 import numpy as np
 
+from tfprune.export.edit.replaced import float_ops
+
 # Ops whose kernels take float32, but not int16.
 _IN_FLOAT = (
     "ELU",
@@ -156,7 +158,7 @@ def _gather(place, op):
 
 def _gelu(place, op):
     """Writes GELU out in float; the op becomes the QUANTIZE behind."""
-    calls = _Calls(place, op)
+    calls = float_ops.Calls(place, op)
     x = _real(place, op, op.inputs[0])
     if op.builtinOptions.approximate:
         cube = calls.mul(calls.mul(x, x), calls.mul(x, _CUBIC))
@@ -176,31 +178,6 @@ def _gelu(place, op):
         rest = calls.mul(calls.mul(rest, bell), calls.mul(size, -0.5))
         made = calls.add(calls.of("RELU", [x]), rest)
     place.become(op, "QUANTIZE", "QuantizeOptions", [made])
-
-
-class _Calls:
-    """Float ops before an op."""
-
-    def __init__(self, place, op):
-        self._place, self._op = place, op
-
-    def of(self, kind, inputs, options="NONE"):
-        return self._place.insert(
-            self._op, kind, options, inputs, like="FLOAT32"
-        )
-
-    def number(self, value):
-        return self._place.add_floats([value])
-
-    def _pair(self, kind, a, b):
-        b = self.number(b) if isinstance(b, float) else b
-        return self.of(kind, [a, b], f"{kind.capitalize()}Options")
-
-    def mul(self, a, b):
-        return self._pair("MUL", a, b)
-
-    def add(self, a, b):
-        return self._pair("ADD", a, b)
 
 
 def _wide(place, index):

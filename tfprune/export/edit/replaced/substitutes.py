@@ -12,6 +12,7 @@ from tfprune.core import packages
 from tfprune.export.edit import graph_edits
 from tfprune.export.edit.replaced import bias_scales
 from tfprune.export.edit.replaced import copies
+from tfprune.export.edit.replaced import float_ops
 from tfprune.export.edit.replaced import groups
 from tfprune.export.edit.replaced import int16_ops
 from tfprune.export.edit.replaced import many_axes
@@ -19,6 +20,8 @@ from tfprune.export.edit.replaced import rescaling
 from tfprune.export.edit.replaced import single_rows
 from tfprune.export.file import packing
 
+# A difference that no integer tells.
+_NOTHING = 1e-6
 # Which input is divided.
 _SPLIT_INPUT = {"SPLIT": 1, "UNPACK": 0}
 
@@ -48,6 +51,9 @@ def substitute(model):
     rules = {
         kinds.SELECT: _select,
         kinds.SELECT_V2: _select_integers,
+        kinds.SIGN: float_ops.sign,
+        kinds.POW: float_ops.power,
+        kinds.LEAKY_RELU: _requantization,
         kinds.TILE: _tile,
         kinds.GATHER: _narrow_positions,
         kinds.GATHER_ND: _narrow_positions,
@@ -63,7 +69,7 @@ def substitute(model):
         kinds.MAXIMUM: many_axes.pairs,
         kinds.MINIMUM: many_axes.pairs,
         kinds.BATCH_MATMUL: many_axes.products,
-        kinds.FULLY_CONNECTED: many_axes.dense,
+        kinds.FULLY_CONNECTED: _dense,
         kinds.EQUAL: _compare_as_stored,
         kinds.NOT_EQUAL: _compare_as_stored,
         kinds.CONV_2D: _convolution,
@@ -104,6 +110,17 @@ def _select_integers(place, op):
     chosen = place.insert(op, "CAST", "CastOptions", [condition])
     added = place.insert(op, "MUL", "MulOptions", [chosen, gap])
     place.become(op, "ADD", "AddOptions", [second, added])
+
+
+def _requantization(place, op):
+    """LEAKY_RELU becomes QUANTIZE if it does no more than that."""
+    (source,), (made,) = op.inputs, op.outputs
+    int8 = place.schema.TensorType.INT8
+    if (
+        abs(op.builtinOptions.alpha - 1) < _NOTHING
+        and place.type(source) == place.type(made) == int8
+    ):
+        place.become(op, "QUANTIZE", "QuantizeOptions", [source])
 
 
 def _tile(place, op):
@@ -286,7 +303,7 @@ def _split_as_stored(place, op):
                     other.inputs = list(reader.outputs)
                 (op.outputs[number],) = reader.outputs
                 break
-    if not place.readers(source):
+    if not place.readers(source) and source not in place.graph.outputs:
         place.graph.operators.remove(before)
 
 
@@ -347,8 +364,37 @@ def _compare_as_stored(place, op):
         values = np.frombuffer(data, "<f4")
         if values.size == 1 and place.represents(values, source):
             value = place.add_steps(values, steps, like=source)
-            op.inputs = [source, value]
+            if place.type(source) == place.schema.TensorType.INT16:
+                # There is no kernel of int16.
+                op.inputs = [one, place.add_floats(place.real(value))]
+            else:
+                op.inputs = [source, value]
             return
+
+
+def _dense(place, op):
+    """A dense op with computed int16 weights becomes a product of matrices.
+
+    It has a kernel of int8 weights only.
+    """
+    source, weights, *bias = op.inputs
+    if (
+        place.type(weights) == place.schema.TensorType.INT16
+        and not place.is_constant(weights)
+        and max(bias, default=-1) < 0
+        and not op.builtinOptions.fusedActivationFunction
+        and len(place.shape(source)) == len(place.shape(weights))
+    ):
+        place.become(
+            op,
+            "BATCH_MATMUL",
+            "BatchMatMulOptions",
+            [source, weights],
+            version=3,
+            adjY=True,
+        )
+    else:
+        many_axes.dense(place, op)
 
 
 def _convolution(place, op):
@@ -359,20 +405,22 @@ def _convolution(place, op):
 
 
 def _symmetric_weights(place, op):
-    """Requantizes the weights of convolutions to a zero point of 0.
+    """Requantizes the weights of convolutions to int8 with a zero point of 0.
 
     Kernels require it. The converter quantizes an array that Keras passes to a
-    convolution op (as in `ops.image.extract_patches`) like an activation.
+    convolution op (as in `ops.image.extract_patches`) like an activation, as it
+    does with weights that a model computes.
     """
     weights = op.inputs[1]
-    tensor = place.graph.tensors[weights]
+    tensor, types = place.graph.tensors[weights], place.schema.TensorType
     steps = place.steps(weights)
-    if (
-        steps is None
-        or not steps[1]
-        or tensor.type != place.schema.TensorType.INT8
-        or not place.is_constant(weights)
-    ):
+    fits = tensor.type == types.INT8 and steps is not None and not steps[1]
+    if steps is None or fits or tensor.type not in (types.INT8, types.INT16):
+        return
+    if not place.is_constant(weights):
+        _compute_symmetric_weights(place, op)
+        return
+    if tensor.type != types.INT8:
         return
     values = place.real(weights).reshape(place.shape(weights))
     scale = max(float(np.abs(values).max()), 1e-9) / 127
@@ -385,7 +433,26 @@ def _symmetric_weights(place, op):
     bias_scales.repair(place, op)
 
 
+def _compute_symmetric_weights(place, op):
+    weights = op.inputs[1]
+    scale, zero = place.steps(weights)
+    wide = place.type(weights) == place.schema.TensorType.INT16
+    most = 32767 if wide else max(127 - zero, 128 + zero)
+    shape = place.shape(weights)
+    made = place.insert(
+        op, "QUANTIZE", "QuantizeOptions", [weights], shape, weights
+    )
+    tensor = place.graph.tensors[made]
+    tensor.type = place.schema.TensorType.INT8
+    tensor.quantization = place.schema.QuantizationParametersT()
+    tensor.quantization.scale = [scale * most / 127]
+    tensor.quantization.zeroPoint = [0]
+    op.inputs = [op.inputs[0], made, *op.inputs[2:]]
+    bias_scales.repair(place, op)
+
+
 def _transposed_convolution(place, op):
+    _symmetric_weights(place, op)
     _bias_of_zeros(place, op)
     _activation_of_its_own(place, op)
 

@@ -38,6 +38,13 @@ SHARED = {
     "minimum": beside(lambda x: OPS.minimum(x, 0.5) * 2),
     "maximum": beside(lambda x: OPS.maximum(x, -0.25) * -1),
     "of two": beside(lambda x: OPS.minimum(OPS.flip(x, 1) * 0.2, x)),
+    "of a part": beside(lambda x: OPS.maximum(x[..., :1], x[:, ::-1]) * -1),
+    "of the largest": beside(
+        lambda x: OPS.minimum(OPS.max(x, 1, keepdims=True), 0.1)
+    ),
+    "of means": lambda x: OPS.minimum(
+        LAYERS.AveragePooling1D(4)(dense(x)), -0.25
+    ),
     "constant first": beside(lambda x: OPS.maximum(-0.25, x) * -1),
     "below the mean": below_the_mean,
 }

@@ -64,6 +64,15 @@ class GivenRangesTest(parameterized.TestCase):
                 outputs, self.model.predict(X, verbose=0), atol=0.25
             )
 
+    @parameterized.parameters("mixed_float16", "mixed_bfloat16")
+    def test_half_precision(self, policy):
+        before = keras.config.dtype_policy()
+        self.addCleanup(keras.config.set_dtype_policy, before)
+        keras.config.set_dtype_policy(policy)
+        self.model = model()
+        found = {s for s, _ in self.scales(ranges={"first": (0.0, 6.0)})}
+        self.assertIn(round(6 / 255, 6), found)
+
     def test_values_beyond_a_range_are_clipped(self):
         self.scales(ranges={"last": (-0.25, 0.25)})
         outputs = interpreter.run(self.path, X)

@@ -89,6 +89,23 @@ class UnrolledTest(parameterized.TestCase):
         found = interpreter.run(path, arrays, "micro")
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
+    @parameterized.product(
+        kind=(LAYERS.GRU, LAYERS.LSTM), mode=("float32", "int8")
+    )
+    def test_masked_steps_in_both_ways(self, kind, mode):
+        inputs = keras.Input((4, 3))
+        layer = LAYERS.Bidirectional(kind(2, return_sequences=True))
+        model = keras.Model(inputs, layer(LAYERS.Masking()(inputs)))
+        (x,) = small_models.samples(model, 30)
+        x[:20, 3:], x[:10, :1] = 0, 0
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        data = x if mode == "int8" else None
+        small_models.export(model, path, mode, data, runtime="micro")
+        found = interpreter.run(path, x, "micro")
+        atol = 0.1 if mode == "int8" else 1e-5
+        np.testing.assert_allclose(found, model(x), atol=atol)
+        self.assertTrue(layer.backward_layer.zero_output_for_mask)
+
     def test_layers_are_as_before(self):
         inputs = keras.Input((4, 3))
         loop, steps = LAYERS.LSTM(2, return_sequences=True), LAYERS.GRU(2)

@@ -31,6 +31,14 @@ LACKING = {
     "PReLU": lambda x: LAYERS.PReLU()(dense(x)),
     "gelu": lambda x: LAYERS.Activation("gelu")(dense(x)),
     "gelu by tanh": lambda x: OPS.gelu(dense(x), approximate=True),
+    "equal to a number": lambda x: OPS.where(
+        OPS.not_equal(y := LAYERS.ReLU()(dense(x)), 0), y, 0.05
+    ),
+    "finite": lambda x: OPS.where(OPS.isfinite(dense(x)), x[..., :1], 1.0),
+    "logsumexp": lambda x: OPS.logsumexp(dense(x), -1, keepdims=True),
+    "cube": lambda x: OPS.power(dense(x) / 2, 3.0),
+    "root": lambda x: OPS.power(LAYERS.ReLU()(dense(x)), 0.7),
+    "sign": lambda x: x[..., :1] * OPS.sign(OPS.relu(x[..., 1:] - 0.1)),
     "some rows": lambda x: OPS.take(dense(x), [0, 3, -1], axis=1),
     "layer norm": lambda x: LAYERS.LayerNormalization()(dense(x)),
     "maximum of a map": lambda x: LAYERS.GlobalMaxPooling2D()(dense(x)),
