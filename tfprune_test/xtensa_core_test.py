@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from absl.testing import parameterized
 
-from tfprune.export.edit.replaced import esp_vectors
+from tfprune.export.edit.replaced import esp_kernels
 from tfprune.export.micro.arena import flat_ops
 from tfprune_test.export import small_models
 from tools import esp_nn
@@ -194,7 +194,7 @@ class KernelsTest(parameterized.TestCase):
         small_models.export(model, path, "int8", data)
         wrong = [run for run in kernels.ops(path) if run and run.by > 1]
         self.assertNotEmpty(wrong)
-        path.write_bytes(esp_vectors.substituted(path.read_bytes())[0])
+        path.write_bytes(esp_kernels.substituted(path.read_bytes())[0])
         (graph,) = flat_ops.read(path.read_bytes())
         ran = list(kernels.ops(path))
         self.assertLen(ran, len(graph.ops))

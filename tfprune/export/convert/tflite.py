@@ -37,7 +37,7 @@ from tfprune.export.edit import named_ends
 from tfprune.export.edit import requantizing
 from tfprune.export.edit import sparse_encoding
 from tfprune.export.edit import state_scales
-from tfprune.export.edit.replaced import esp_vectors
+from tfprune.export.edit.replaced import esp_kernels
 from tfprune.export.file import model_file
 from tfprune.export.file import modes
 from tfprune.export.file import tensor_names
@@ -118,8 +118,8 @@ def export_tflite(
             decoder's code, and for its arena with `compress="auto"`.
         kernels: The kernels that will run the file on a microcontroller:
             "reference", "cmsis-nn", "esp-nn", or "auto" for any of them. For
-            "esp-nn", ops that its assembly for the ESP32-S3 computes wrongly
-            are rewritten, as `export_micro` does for that core.
+            "esp-nn", ops that it computes wrongly are rewritten, as
+            `export_micro` does for these cores.
         dense_scales: "channel" for per-channel scales of dense layers, or
             "tensor" for per-tensor scales, which are slightly less accurate.
             The default is "channel", but "tensor" for "int16x8" if CMSIS-NN
@@ -246,7 +246,7 @@ def export_tflite(
             floats = made.read_bytes()
         data = _finished(data, manifest, signature, floats)
         if kernels == "esp-nn":
-            data, _ = esp_vectors.substituted(data)
+            data, _ = esp_kernels.substituted(data)
         made.write_bytes(data)
         output_check.check(model, signature, samples, made, runtime)
         if sparse:

@@ -13,7 +13,7 @@ from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
 from tfprune.costs import code_size
 from tfprune.export.edit import lean
-from tfprune.export.edit.replaced import esp_vectors
+from tfprune.export.edit.replaced import esp_kernels
 from tfprune.export.edit.replaced import substitutes
 from tfprune.export.file import model_file
 from tfprune.export.file import weight_ops
@@ -32,15 +32,14 @@ from tfprune.export.micro.arena import offline_plan
 # Preprocessor conditions: ESP-IDF, and 32-bit pointers.
 _ESP, _NARROW = "defined(ESP_PLATFORM)", "UINTPTR_MAX <= 0xFFFFFFFF"
 _ESP_PROJECT = "esp-idf"
-_WARNING = """\
+_CONFIG = """\
 #if defined(__has_include)
 #if __has_include("sdkconfig.h")
 #include "sdkconfig.h"
 #endif
 #endif
-#if defined(CONFIG_IDF_TARGET_ESP32S3)
-#warning "ESP-NN computes this model wrongly: export it for core=esp32-s3."
-#endif"""
+"""
+_S3 = "defined(CONFIG_IDF_TARGET_ESP32S3)"
 # The contents of the headers while the folder may hold files of two models.
 _HALF_WRITTEN = (
     b'#error "An export to this folder is running or was interrupted: it may '
@@ -211,7 +210,7 @@ def export_micro(
         kernels, core: the kernels and the core that the arena is for, as for
             `arena_bytes`. By default, the sources run on any Cortex-M with the
             reference kernels or CMSIS-NN, with ESP-IDF, and on a computer. For
-            an ESP32-S3, ops that ESP-NN computes wrongly there are rewritten;
+            an ESP32, ops that ESP-NN computes wrongly there are rewritten;
             without a core, a warning names them.
         board: a name from `tfprune boards`, or a `core.boards.Board`: its
             core, and what a model may use of its flash and RAM, where these
@@ -253,7 +252,7 @@ def export_micro(
     folder_checks.project(project)
     # What an earlier version, or another tool, exported gets what it lacks.
     original = substitutes.substituted(pathlib.Path(tflite_path).read_bytes())
-    original, wrong = _for_esp(original, kernels, core, project)
+    original, warning = _for_esp(original, kernels, core, project)
     methods = op_kernels.methods_of(original)
     data = lean.without_notes(original)
     if plan_memory:
@@ -279,8 +278,7 @@ def export_micro(
         arena_macros = arena_need.macros(
             name.upper(), branches, measured.required_bytes
         )
-        if wrong:
-            arena_macros = f"{_WARNING}\n\n{arena_macros}"
+        arena_macros = warning + arena_macros
         texts = {
             "model.cc": c_source.source(data, name, labels),
             "model.h": c_source.header(file, name),
@@ -348,22 +346,32 @@ def _for_esp(data, kernels, core, project):
     """The file as ESP-NN computes it rightly, where it may run.
 
     Returns:
-        `(bytes, names)`: the file, and the ops that an ESP32-S3 would compute
-        wrongly with ESP-NN.
+        `(bytes, text)`: the file, and C text that warns where it is compiled
+        for a chip on which it would be computed wrongly.
     """
-    rewritten, names = esp_vectors.substituted(data)
     core = None if core is None else cores.get(core)
-    if cores.is_vector_esp(kernels, core) or project == _ESP_PROJECT:
-        return rewritten, []
-    anywhere = kernels == "auto" and core is None
-    if names and anywhere:
-        logging.warning(
-            "On an ESP32-S3, ESP-NN would compute %d of the ops wrongly: %s. "
-            'For this chip, pass core="esp32-s3", which rewrites them.',
-            len(names),
-            ", ".join(names),
-        )
-    return data, names if anywhere else []
+    extension = cores.esp_extension(kernels, core)
+    if project == _ESP_PROJECT:
+        extension = "vector"
+    if extension:
+        return esp_kernels.substituted(data, extension)[0], ""
+    _, names = esp_kernels.substituted(data)
+    if not names or kernels != "auto" or core is not None:
+        return data, ""
+    _, everywhere = esp_kernels.substituted(data, "plain")
+    chips = "an ESP32" if everywhere else "an ESP32-S3"
+    logging.warning(
+        "On %s, ESP-NN would compute %d of the ops wrongly: %s. For this chip, "
+        'pass the core, such as core="esp32-s3": they are rewritten then.',
+        chips,
+        len(names),
+        ", ".join(names),
+    )
+    return data, (
+        f"{_CONFIG}#if {_ESP if everywhere else _S3}\n"
+        '#warning "ESP-NN computes this model wrongly: export it for the core."'
+        "\n#endif\n\n"
+    )
 
 
 def _runnable(need, data):

@@ -62,13 +62,18 @@ def get(core):
     return name
 
 
-def is_vector_esp(kernels, core=None):
-    """Whether ESP-NN's assembly for the ESP32-S3 is among what may run.
+def esp_extension(kernels, core=None):
+    """The instructions that ESP-NN uses, if it may run.
 
     Args:
         kernels, core: as for `variants`.
+
+    Returns:
+        "vector" if it may be the assembly for the ESP32-S3, "plain" if only C
+        may run, `None` if nothing of it may.
     """
-    return ("esp-nn", "vector") in variants(kernels, core)
+    found = [own for name, own in variants(kernels, core) if name == "esp-nn"]
+    return "vector" if "vector" in found else "plain" if found else None
 
 
 def of_file(kernels, core=None):
@@ -80,7 +85,7 @@ def of_file(kernels, core=None):
     Returns:
         `str`, as `export_tflite` takes it.
     """
-    return "esp-nn" if is_vector_esp(kernels, core) else kernels
+    return "esp-nn" if esp_extension(kernels, core) == "vector" else kernels
 
 
 def variants(kernels, core=None):

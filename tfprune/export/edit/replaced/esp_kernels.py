@@ -1,8 +1,9 @@
-"""Rewrites what ESP-NN's assembly for the ESP32-S3 computes wrongly.
+"""Rewrites what kernels with ESP-NN compute wrongly.
 
-Seen by running its text (version 1.2.3), op by op: `benchmarks/esp_nn.py`. The
-same values come from other ops, which take other ways through the library or
-TFLite Micro's own kernels.
+Most is wrong in the assembly for the ESP32-S3, as seen by running its text
+(version 1.2.3), op by op: `benchmarks/esp_nn.py`. The same values come from
+other ops, which take other ways through the library or TFLite Micro's own
+kernels.
 """
 
 import copy
@@ -24,11 +25,13 @@ _POOLED = 4  # Other counts of channels run in C.
 _SOFTMAX_STEPS = (1 / 65536, -32768)  # which its kernels for int16 require
 
 
-def substituted(data):
-    """The file, for an ESP32-S3 too.
+def substituted(data, extension="vector"):
+    """The file, for ESP-NN too.
 
     Args:
         data: `bytes` of a .tflite file.
+        extension: "vector", for an ESP32-S3 and all others, or "plain", for
+            the others, as `cores.variants` names them.
 
     Returns:
         `(bytes, names)`: the file, and of each op that was rewritten what
@@ -36,12 +39,7 @@ def substituted(data):
     """
     model = packing.unpacked(data)
     schema = packages.load("ai_edge_litert.schema_py_generated")
-    rules = {
-        "AVERAGE_POOL_2D": _pool,
-        "CONV_2D": _convolution,
-        "FULLY_CONNECTED": _dense,
-        "SOFTMAX": _softmax,
-    }
+    rules = _OF_ASSEMBLY if extension == "vector" else _OF_C
     names = []
     for graph in model.subgraphs:
         place = graph_edits.Place(schema, model, graph)
@@ -139,6 +137,21 @@ def _dense(place, op):
     return True
 
 
+def _softmax_of_rows(place, op):
+    """Softmax of more than two axes gets two.
+
+    The kernel takes the second axis for the row that its buffer is for.
+    """
+    shape = place.shape(op.inputs[0])
+    width = shape[-1]
+    if len(shape) == 2 or width <= shape[1]:
+        return False
+    flat = [math.prod(shape[:-1]), width]
+    source = many_axes.reshaped(place, op, op.inputs[0], flat)
+    many_axes.finish(place, op, place.repeat(op, [source], flat))
+    return True
+
+
 def _softmax(place, op):
     """Softmax of several rows gives int16 first, by TFLite Micro's kernel.
 
@@ -149,7 +162,7 @@ def _softmax(place, op):
     width = shape[-1]
     rows = math.prod(shape[:-1])
     if rows == 1 or width < _SEARCHED or width % _VECTOR == 0:
-        return False
+        return _softmax_of_rows(place, op)
     made = place.repeat(op, op.inputs, shape)
     _as_int16(place, made, _SOFTMAX_STEPS)
     place.become(op, "QUANTIZE", "QuantizeOptions", [made])
@@ -174,6 +187,15 @@ def _pool(place, op):
     _as_int16(place, made, steps)
     place.become(op, "QUANTIZE", "QuantizeOptions", [made])
     return True
+
+
+_OF_C = {"SOFTMAX": _softmax_of_rows}
+_OF_ASSEMBLY = {
+    "AVERAGE_POOL_2D": _pool,
+    "CONV_2D": _convolution,
+    "FULLY_CONNECTED": _dense,
+    "SOFTMAX": _softmax,
+}
 
 
 def _as_int16(place, index, steps):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune.export.edit.replaced import esp_vectors
+from tfprune.export.edit.replaced import esp_kernels
 from tfprune.export.file import model_file
 from tfprune.export.micro import firmware_folder
 from tfprune.export.micro.arena import flat_ops
@@ -35,6 +35,8 @@ WRONG = {
         {"CONV_2D"},
     ),
     "softmax of rows": ((3, 40), LAYERS.Softmax(), {"SOFTMAX", "QUANTIZE"}),
+    "softmax of whole vectors": ((3, 48), LAYERS.Softmax(), {"RESHAPE"}),
+    "softmax of maps": ((3, 4, 20), LAYERS.Softmax(), {"RESHAPE"}),
     "pools of a map that is not square": (
         (6, 8, 4),
         LAYERS.AveragePooling2D(3, 2, "same"),
@@ -50,8 +52,7 @@ RIGHT = {
     "depthwise": ((9, 10, 8), LAYERS.DepthwiseConv2D(3, 2, "same")),
     "one row": ((6,), LAYERS.Dense(3)),
     "rows of eight": ((5, 8), LAYERS.Dense(3)),
-    "softmax of whole vectors": ((3, 48), LAYERS.Softmax()),
-    "softmax of few": ((3, 20), LAYERS.Softmax()),
+    "softmax of more rows than columns": ((48, 32), LAYERS.Softmax()),
     "softmax of one row": ((40,), LAYERS.Softmax()),
     "pools of a square": ((8, 8, 4), LAYERS.AveragePooling2D(2)),
     "pools in C": ((6, 8, 3), LAYERS.AveragePooling2D(2)),
@@ -70,7 +71,7 @@ FIRMWARE = (
 )
 
 
-class EspVectorsTest(parameterized.TestCase):
+class EspKernelsTest(parameterized.TestCase):
     def export(self, *cases, **options):
         """The file of a model with inputs of some shapes, and its inputs."""
         inputs = [keras.Input(shape) for shape, _ in cases]
@@ -93,20 +94,28 @@ class EspVectorsTest(parameterized.TestCase):
     ):
         path, data = self.export((shape, layer))
         wanted = interpreter.run(path, data, "micro")
-        made, names = esp_vectors.substituted(path.read_bytes())
+        made, names = esp_kernels.substituted(path.read_bytes())
         self.assertLen(names, 1)
         (graph,) = flat_ops.read(made)
         self.assertLessEqual(kinds, {op.kind for op in graph.ops})
         path.write_bytes(made)
-        self.assertEqual(esp_vectors.substituted(made), (made, []))
+        self.assertEqual(esp_kernels.substituted(made), (made, []))
         found = interpreter.run(path, data, "micro")
         (output,) = model_file.read(path).outputs
-        steps = 1.01 if "SOFTMAX" in kinds else 0
+        steps = 1.01 if "SOFTMAX" in kinds else 0  # by another kernel
         np.testing.assert_allclose(found, wanted, atol=steps * output.scale)
+
+    def test_the_plain_kernels(self):
+        path, _ = self.export(POOL, ((3, 48), LAYERS.Softmax()))
+        data, names = esp_kernels.substituted(path.read_bytes(), "plain")
+        self.assertLen(names, 1)
+        (graph,) = flat_ops.read(data)
+        (op,) = (op for op in graph.ops if op.kind == "SOFTMAX")
+        self.assertEqual(op.inputs[0].shape, (3, 48))
 
     def test_what_goes_right_stays(self):
         data = self.export(*RIGHT.values())[0].read_bytes()
-        self.assertEqual(esp_vectors.substituted(data), (data, []))
+        self.assertEqual(esp_kernels.substituted(data), (data, []))
 
     def test_the_kernels_of_an_export(self):
         path, _ = self.export(POOL, kernels="esp-nn")
@@ -121,7 +130,7 @@ class EspVectorsTest(parameterized.TestCase):
                 out = path.parent / f"firmware{number}"
                 with self.assertLogs(level="INFO") as logs:
                     firmware_folder.export_micro(path, out, **options)
-                said = 'pass core="esp32-s3"' in "".join(logs.output)
+                said = "On an ESP32-S3, ESP-NN would" in "".join(logs.output)
                 self.assertEqual(said, what == "warned")
                 settings = (out / "model_settings.h").read_text()
                 self.assertEqual("#warning" in settings, what == "warned")
