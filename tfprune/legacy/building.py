@@ -91,6 +91,8 @@ class Builder:
         elif found and isinstance(found[0], parts.Nested):
             (first,) = found[0].layers[0].inputs
             inputs = keras.Input(batch_shape=first.shape, dtype=first.dtype)
+        if inputs is not None and masks_lib.differ_in_chain(found):
+            return self._functional(_as_graph(entries, inputs, name))
         if all(part.plain for part in found):
             layers = [layer for part in found for layer in part.layers]
             head = [] if inputs is None else [inputs]
@@ -148,7 +150,7 @@ class Builder:
             if entry["class_name"] not in FUNCTIONS:
                 found[name] = self.part(entry)
         first = nodes.first_calls(config, entries)
-        masks = masks_lib.Masks(entries, first, found, tensors)
+        masks = masks_lib.Masks(entries, first, found, tensors, self._version)
 
         def known(node):
             return all(
@@ -166,11 +168,14 @@ class Builder:
                     entry = entries[name]
                     if name in found:
                         args = self._symbolic(args, tensors)
+                        if masks.ends(node, found[name]):
+                            args, kwargs = calls.without_masks(args, kwargs)
+                        given = masks.arguments(node, found[name])
                         if calls.has_states(entry, args, kwargs):
-                            if kwargs.get("mask") is None:
-                                kwargs["mask"] = masks.of(node[0])
-                        if masks.joins_others(node, entry):
-                            self.notes.insert(0, f"{name}: {_MASKS}")
+                            given = {"mask": masks.of(node[0])}
+                        for key, mask in given.items():
+                            if kwargs.get(key) is None:
+                                kwargs[key] = mask
                         outputs = calls.call(found[name], entry, args, kwargs)
                     else:
                         outputs = self._function(entry, args, kwargs)
@@ -186,6 +191,7 @@ class Builder:
         def ends(nested):
             return nodes.decoded(nodes.one(nested), tensors, entries)
 
+        self._note_masks(config, entries, masks)
         model = keras.Model(
             ends(config["input_layers"]),
             ends(config["output_layers"]),
@@ -194,6 +200,17 @@ class Builder:
         if config.get("trainable") is False:
             model.trainable = False
         return parts.Nested(config["name"], model, list(found.values()))
+
+    def _note_masks(self, config, entries, masks):
+        """Notes where a mask is used that is not that of Keras 2."""
+        nested = [
+            entry["inbound_nodes"]
+            for entry in entries.values()
+            if entry["class_name"] in MODELS
+        ]
+        used = nodes.tensors([nested, config["output_layers"]], entries)
+        for name in dict.fromkeys(r[0] for r in used if masks.differs(r)):
+            self.notes.insert(0, f"{name}: {_MASKS}")
 
     def _input(self, config):
         shape = config.get("batch_input_shape", config.get("batch_shape"))
@@ -340,6 +357,35 @@ class Builder:
 def _valid(name):
     """A name without what Keras 3 refuses in one; `None` stays."""
     return name and name.replace("/", "_")
+
+
+def _as_graph(entries, inputs, name):
+    """The config of a Sequential model as one of a Functional model."""
+    names = [entry["config"]["name"] for entry in entries]
+    first = inputs.name
+    while first in names:
+        first += "_"
+    source = {
+        "class_name": "InputLayer",
+        "config": {
+            "name": first,
+            "batch_input_shape": list(inputs.shape),
+            "dtype": inputs.dtype,
+        },
+    }
+    nodes_before = [[], *([[[before, 0, 0, {}]]] for before in [first, *names])]
+    layers = [
+        {**entry, "name": own, "inbound_nodes": before}
+        for entry, own, before in zip(
+            [source, *entries], [first, *names], nodes_before, strict=False
+        )
+    ]
+    return {
+        "name": name,
+        "layers": layers,
+        "input_layers": [[first, 0, 0]],
+        "output_layers": [[names[-1], 0, 0]],
+    }
 
 
 def _first(entry):

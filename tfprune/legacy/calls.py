@@ -32,6 +32,18 @@ def call(part, entry, args, kwargs):
     return part(*args, **kwargs)
 
 
+def without_masks(args, kwargs):
+    """The arguments of a call as tensors that have no masks."""
+    copies = {}
+
+    def copy(x):
+        if not isinstance(x, keras.KerasTensor):
+            return x
+        return copies.setdefault(id(x), keras.ops.copy(x))
+
+    return keras.tree.map_structure(copy, (args, kwargs))
+
+
 def axes(name, config):
     """`(in, out)`, the axes from 1 around a layer of channels_first."""
     if config.get("data_format") != "channels_first":

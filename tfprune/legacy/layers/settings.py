@@ -1,6 +1,7 @@
 """Translates an old layer's config to arguments of its Keras 3 class."""
 
 import inspect
+import re
 
 import keras
 
@@ -98,6 +99,12 @@ def find(entry):
             "custom_objects."
         )
     return found
+
+
+def is_before(version, *numbers):
+    """Whether a version of Keras, as a file has it, is before another one."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return found is not None and tuple(map(int, found.groups())) < numbers
 
 
 def is_own(cls):

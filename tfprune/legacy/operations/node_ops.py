@@ -29,7 +29,7 @@ _SAME = {
     "FloorMod": _OPS.mod,
     "Greater": _OPS.greater,
     "GreaterEqual": _OPS.greater_equal,
-    "Identity": lambda x: keras.layers.Identity()(x),
+    "Identity": _OPS.copy,  # The layer would keep a mask.
     "Less": _OPS.less,
     "LessEqual": _OPS.less_equal,
     "Log": _OPS.log,

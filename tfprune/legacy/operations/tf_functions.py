@@ -97,7 +97,7 @@ _BINARY = {
     "math.truediv": _OPS.true_divide,
 }
 _UNARY = {
-    "identity": lambda x: keras.layers.Identity()(x),
+    "identity": _OPS.copy,  # The layer would keep a mask.
     "math.abs": _OPS.abs,
     "math.acos": _OPS.arccos,
     "math.acosh": _OPS.arccosh,
