@@ -259,7 +259,7 @@ class Builder:
             return self.model(entry, entry.get("name"))
         build = None
         if not settings_lib.is_registered(entry):
-            build = composed.builder(name, config)
+            build = composed.builder(name, config, self._version)
         if build is not None:
             self.notes.append(f"{config['name']}: {name} of other layers")
             axes = calls.axes(name, config)

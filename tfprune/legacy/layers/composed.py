@@ -185,10 +185,40 @@ def dilated_transpose(config):
     return parts.Part(config["name"], chain, convert=convert)
 
 
-def builder(name, config):
+def _bilinear(config):
+    """Upsampling of Keras before 2.4: the first pixel stays where it is.
+
+    It is the mean of as many repeated pixels, from each one on.
+    """
+    size = settings.pair(config["size"], 2)
+    base = settings.base(config)
+    forward = config.get("data_format") == "channels_first"
+    chain = [
+        LAYERS.UpSampling2D(size, data_format="channels_last", **base),
+        LAYERS.AveragePooling2D(
+            size, 1, data_format="channels_last", name=f"{base['name']}_mean"
+        ),
+    ]
+    # What lies beyond the border is the last pixel once more.
+    pads = [(0, 0), *((0, n - 1) for n in size), (0, 0)]
+
+    def call(x):
+        if forward:
+            x = keras.ops.moveaxis(x, 1, -1)
+        x = chain[1](keras.ops.pad(chain[0](x), pads, mode="symmetric"))
+        return keras.ops.moveaxis(x, -1, 1) if forward else x
+
+    return parts.Part(config["name"], chain, call=call)
+
+
+def builder(name, config, version="2"):
     """The function in `BUILDERS` for a layer, `None` if Keras 3 has it."""
     if name in BUILDERS:
         return BUILDERS[name]
+    if name == "UpSampling2D" and config.get("interpolation") == "bilinear":
+        # That of TensorFlow says so in its version.
+        own = settings.is_before(version, 2, 4) and "tf" not in version
+        return _bilinear if own else None
     axis = config.get("axis")
     if name == "BatchNormalization" and isinstance(axis, list) and axis[1:]:
         return _several_axes
