@@ -5,6 +5,7 @@ import keras
 from tfprune.legacy import calls
 from tfprune.legacy import masks as masks_lib
 from tfprune.legacy import nodes
+from tfprune.legacy.layers import activations
 from tfprune.legacy.layers import arrays
 from tfprune.legacy.layers import composed
 from tfprune.legacy.layers import parts
@@ -264,7 +265,8 @@ class Builder:
             self.notes.append(f"{config['name']}: {name} of other layers")
             axes = calls.axes(name, config)
             if build is composed.dilated_transpose and axes:
-                return parts.around(build(config), config["name"], *axes)
+                config, last = activations.apart(config)
+                return parts.around(build(config), config["name"], *axes, last)
             return build(config)
         if name in (*quantized.WRAPPERS, "QuantizeLayer"):
             inner = config.get("layer")
@@ -309,8 +311,12 @@ class Builder:
             return self._own_layer(cls, config)
         old = config["name"]
         axes = calls.axes(name, config)
+        last = None
         if axes:
             config["data_format"] = "channels_last"
+            if not name.startswith("ConvLSTM"):
+                # Softmax goes along the last axis, whatever lies there.
+                config, last = activations.apart(config)
             self.notes.append(f"{old}: channels_last between transposes")
         if arrays.turns(name, self._backend):
             self.notes.append(f"{old}: kernels flipped, as Theano convolves")
@@ -343,7 +349,7 @@ class Builder:
             counts=arrays.counts(name, config, self._version),
         )
         if axes:
-            part = parts.around(part, layer.name, *axes)
+            part = parts.around(part, layer.name, *axes, last)
         if config.get("time_major") is True:
             return calls.time_major(part, config)
         return part

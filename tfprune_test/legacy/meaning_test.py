@@ -221,6 +221,45 @@ class MeaningTest(OldFileTest):
         x = 2 * self.normal(5, 2, 3)
         self.check(x, function(x))
 
+    @parameterized.parameters(
+        ("Conv2D", {}),
+        ("Conv2DTranspose", {"dilation_rate": [2, 2]}),
+        ("LocallyConnected2D", {"implementation": 1}),
+    )
+    def test_softmax_with_channels_first_goes_along_the_columns(
+        self, kind, more
+    ):
+        last = kind.startswith("Local")
+        kernel = self.normal(30, 2, 3) if last else self.normal(1, 1, 2, 3)
+        config = layer(
+            kind,
+            filters=3,
+            kernel_size=[1, 1],
+            strides=[1, 1],
+            padding="valid",
+            use_bias=False,
+            data_format="channels_first",
+            activation="softmax",
+            **more,
+            **self.first([2, 5, 6]),
+        )
+        if kind.endswith("Transpose"):
+            kernel = kernel.swapaxes(-1, -2)
+        write(self.path, sequential(config), {"a": [kernel]})
+        x = self.normal(4, 2, 5, 6)
+        if last:
+            kernel = kernel.reshape(5, 6, 2, 3)
+            y = np.einsum("bchw,hwcf->bfhw", x, kernel)
+        else:
+            kernel = (
+                kernel.reshape(2, 3)
+                if kind == "Conv2D"
+                else (kernel.reshape(3, 2).T)
+            )
+            y = np.einsum("bchw,cf->bfhw", x, kernel)
+        e = np.exp(y - y.max(-1, keepdims=True))
+        self.check(x, e / e.sum(-1, keepdims=True))
+
     def test_cropping_with_channels_first(self):
         config = layer(
             "Cropping2D",

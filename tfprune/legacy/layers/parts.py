@@ -312,7 +312,7 @@ class Nested(Part):
             part.assign(given[part.name])
 
 
-def around(part, name, axes, back):
+def around(part, name, axes, back, activation=None):
     """Puts a part between two transposes.
 
     Args:
@@ -320,6 +320,7 @@ def around(part, name, axes, back):
         name: `str`, prefix of the names of the new layers.
         axes: list of `int`, axis order that the layer needs, from 1.
         back: the same for its output; `None` keeps it.
+        activation: function or name of one that follows, or `None`.
 
     Returns:
         `part`.
@@ -328,4 +329,7 @@ def around(part, name, axes, back):
     part.layers = [permute(axes, name=f"{name}_channels_last"), *part.layers]
     if back is not None:
         part.layers.append(permute(back, name=f"{name}_channels_first"))
+    if activation is not None:
+        last = keras.layers.Activation(activation, name=f"{name}_activation")
+        part.layers.append(last)
     return part
