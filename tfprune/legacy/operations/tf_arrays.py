@@ -67,7 +67,7 @@ def _joined(join):
     return call
 
 
-def _split(value, num_or_size_splits, axis=0):
+def split(value, num_or_size_splits, axis=0):
     if isinstance(num_or_size_splits, int):
         return _OPS.split(value, num_or_size_splits, axis)
     total = value.shape[axis]
@@ -256,7 +256,7 @@ ARRAYS = SIZED | {
     ),
     "sequence_mask": _sequence_mask,
     "sort": _sort,
-    "split": _split,
+    "split": split,
     "squeeze": _squeeze,
     "tensordot": _tensordot,
     "transpose": _transpose,
