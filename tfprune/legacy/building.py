@@ -19,6 +19,11 @@ from tfprune.legacy.operations import tf_functions
 MODELS = ("Functional", "Model", "Sequential")
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 _MASKS = "a step counts if the mask of one input, not of all, says so"
+# Layers that may be the activation of another one.
+ACTIVATIONS = (
+    *("ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"),
+    "Activation",
+)
 LOSSES = ("AddLoss", "AddMetric")
 
 
@@ -310,6 +315,9 @@ class Builder:
         if settings_lib.is_own(cls):
             return self._own_layer(cls, config)
         old = config["name"]
+        after = self._activation(cls, config)
+        if after is not None:
+            config["activation"] = "linear"
         axes = calls.axes(name, config)
         last = None
         if axes:
@@ -350,9 +358,25 @@ class Builder:
         )
         if axes:
             part = parts.around(part, layer.name, *axes, last)
+        if after is not None:
+            part = part.followed_by(after)
         if config.get("time_major") is True:
             return calls.time_major(part, config)
         return part
+
+    def _activation(self, cls, config):
+        """The part of a layer that is the activation of another, or `None`."""
+        found = config.get("activation")
+        if not isinstance(found, dict) or issubclass(cls, keras.layers.RNN):
+            return None
+        if found.get("class_name") not in ACTIVATIONS:
+            return None
+        inner = {
+            **found["config"],
+            "name": f"{config['name']}_activation",
+            "trainable": config.get("trainable", True),
+        }
+        return self.part({**found, "config": inner})
 
     def _own_layer(self, cls, config):
         settings = settings_lib.own(cls, config, self.notes)

@@ -174,9 +174,12 @@ def _makes(layer):
 
 
 def _layer(part):
-    """The one layer of a part; a model has masks of its own."""
-    alone = part is not None and not isinstance(part, parts.Nested)
-    return part.layers[-1] if alone and len(part.layers) == 1 else None
+    """The layer of a part that says its mask; a model has masks of its own."""
+    if part is None or isinstance(part, parts.Nested) or not part.layers:
+        return None
+    # Those behind the first only change values.
+    passed = part.plain and all(x.supports_masking for x in part.layers)
+    return part.layers[0] if passed or len(part.layers) == 1 else None
 
 
 def _joins_steps(layer, x):

@@ -10,7 +10,11 @@ def hard_sigmoid_of_keras_2(x):
 
 
 # Names that Keras 2 took from TensorFlow.
-_RENAMED = {"softmax_v2": "softmax", "gelu_v2": "gelu"}
+_RENAMED = {
+    "gelu_v2": "gelu",
+    "log_softmax_v2": "log_softmax",
+    "softmax_v2": "softmax",
+}
 _MIXING = ("softmax", "log_softmax")
 # Wrappers for quantization-aware training: use the activation they hold.
 _QUANTIZED = ("QuantizeAwareActivation", "NoOpActivation")

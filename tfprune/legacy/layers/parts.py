@@ -51,6 +51,12 @@ class Part:
         self._call = call
         return self
 
+    def followed_by(self, part):
+        """Returns the same part with the layers of another one behind it."""
+        self.layers = [*self.layers, *part.layers]
+        self._holders = [*self._holders, *part.layers]
+        return self
+
     def counts(self):
         """How many arrays of the file are trainable, and how many are not."""
         if self._counts is not None:

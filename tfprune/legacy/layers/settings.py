@@ -54,6 +54,7 @@ _CLASSES = {
     "BatchNormalizationV2": ("BatchNormalization", {}),
     "CuDNNGRU": ("GRU", {"reset_after": True, **_CUDNN}),
     "CuDNNLSTM": ("LSTM", _CUDNN),
+    "SyncBatchNormalization": ("BatchNormalization", {"synchronized": True}),
     "GRUV2": ("GRU", {}),
     "LSTMV2": ("LSTM", {}),
     "UnifiedGRU": ("GRU", {}),
