@@ -17,8 +17,8 @@ _OPS = keras.ops
 # Ops that take tensors and have no attribute that changes what they compute.
 _SAME = {
     "Abs": _OPS.abs,
-    "Add": _OPS.add,
-    "AddV2": _OPS.add,
+    "Add": tf_arrays.add,
+    "AddV2": tf_arrays.add,
     "ClipByValue": _OPS.clip,
     "Cos": _OPS.cos,
     "Div": _OPS.true_divide,
@@ -157,9 +157,7 @@ def _split_sizes(attributes, x, sizes, axis):
 def _bias(attributes, x, bias):
     if attributes.get("data_format") == "NCHW":
         bias = _OPS.reshape(bias, (-1, *[1] * (len(x.shape) - 2)))
-        # In the other order Keras may add it along the last axis.
-        return _OPS.add(bias, x)
-    return _OPS.add(x, bias)
+    return tf_arrays.add(x, bias)
 
 
 def _unpack(attributes, x):

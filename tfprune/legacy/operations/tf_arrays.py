@@ -21,6 +21,12 @@ def alike(*values):
     )
 
 
+def add(x, y):
+    """A sum; Keras may add a second operand of one axis along another one."""
+    turned = not symbolic(y) and np.ndim(y) > 1
+    return _OPS.add(y, x) if turned else _OPS.add(x, y)
+
+
 def constant(value):
     """A list of numbers in the type that TensorFlow gives it."""
     if symbolic(value):

@@ -71,8 +71,8 @@ def _no_nan(x, y):
 
 
 _BINARY = {
-    "__operators__.add": _OPS.add,
-    "math.add": _OPS.add,
+    "__operators__.add": tf_arrays.add,
+    "math.add": tf_arrays.add,
     "math.divide": _OPS.true_divide,
     "math.divide_no_nan": _no_nan,
     "math.equal": _OPS.equal,

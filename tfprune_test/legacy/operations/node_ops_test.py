@@ -83,6 +83,13 @@ class NodeOpsTest(parameterized.TestCase):
         np.testing.assert_array_equal(parts[0], X[:, :3])
         np.testing.assert_array_equal(parts[1], X[:, 3:])
 
+    @parameterized.parameters("Add", "AddV2")
+    def test_an_array_of_rows(self, op):
+        x, rows = np.concatenate([X, X[..., :1]], -1), np.float32([[1], [2]])
+        rows = np.concatenate([rows, rows + 2])  # As many as columns.
+        found = node(op, x, constants={"1": rows})
+        np.testing.assert_allclose(found, x + rows, rtol=1e-6)
+
     def test_a_bias_of_channels(self):
         first = {"s": base64.b64encode(b"NCHW").decode()}
         x, bias = X[..., None] * np.ones(4, "float32"), np.arange(4.0)
