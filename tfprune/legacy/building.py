@@ -269,7 +269,7 @@ class Builder:
         if build is not None:
             self.notes.append(f"{config['name']}: {name} of other layers")
             axes = calls.axes(name, config)
-            if build is composed.dilated_transpose and axes:
+            if build in composed.WITH_CHANNELS_LAST and axes:
                 config, last = activations.apart(config)
                 return parts.around(build(config), config["name"], *axes, last)
             return build(config)

@@ -62,16 +62,37 @@ class ComposedTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "Received: mode='mine'.*'old'"):
             build({"name": "old", "mode": "mine"})
 
-    def test_batch_normalization_over_two_axes(self):
+    @parameterized.parameters(False, True)
+    def test_batch_normalization_over_two_axes(self, renorm):
         x = draw(3, 4, 5, 2)
-        config = {"axis": [1, 3], "epsilon": 1e-3}
+        config = {"axis": [1, 3], "epsilon": 1e-3, "renorm": renorm}
+        config |= {"center": True, "scale": True}
         gamma, beta, mean = draw(4, 2), draw(4, 2), draw(4, 2)
         variance = draw(4, 2) ** 2 + 0.5
         arrays = [gamma, beta, mean, variance]
-        found = made("BatchNormalization", config, x, arrays)
+        more = [draw(4, 2)] * 3 if renorm else []
+        found = made("BatchNormalization", config, x, [*arrays, *more])
         gamma, beta, mean, variance = (a[None, :, None] for a in arrays)
         wanted = gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+    @parameterized.parameters(1, 2)
+    def test_a_separable_convolution_of_earlier_steps(self, rate):
+        x, depthwise, pointwise = draw(2, 9, 2), draw(3, 2, 1), draw(1, 2, 4)
+        config = {
+            "filters": 4,
+            "kernel_size": [3],
+            "dilation_rate": [rate],
+            "padding": "causal",
+            "use_bias": False,
+        }
+        found = made("SeparableConv1D", config, x, [depthwise, pointwise])
+        before = np.pad(x, [(0, 0), (2 * rate, 0), (0, 0)])
+        each = sum(
+            before[:, i * rate :][:, :9] * depthwise[i, :, 0] for i in range(3)
+        )
+        wanted = each @ pointwise[0]
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
     @parameterized.product(size=([2, 3], [1, 4]), first=(False, True))
     def test_bilinear_upsampling_of_keras_2_3(self, size, first):
