@@ -18,7 +18,7 @@ from tfprune.legacy.operations import tf_functions
 
 MODELS = ("Functional", "Model", "Sequential")
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
-_MASKS = "a step counts if the mask of one input, not of all, says so"
+_MASKS = "its mask is not that of Keras 2"
 # Layers that may be the activation of another one.
 ACTIVATIONS = (
     *("ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"),

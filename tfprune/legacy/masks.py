@@ -3,7 +3,8 @@
 In Keras 2 a merged step counts if all masks that there are say so; in Keras 3
 if one does, and without any mask if one is missing. TimeDistributed hands on
 the masks of the layer inside in Keras 2 alone, and some layers end masks there
-that keep them in Keras 3. No recurrent layer that also gets its initial state
+that keep them in Keras 3; behind attention, what it was called on has no mask
+any more there. No recurrent layer that also gets its initial state
 is handed a mask by Keras 3. Where masks differ, those of Keras 2 become
 arguments of the calls.
 """
@@ -61,6 +62,13 @@ class Masks:
         self._tensors = tensors
         # Attention took no masks but its argument's.
         self._attends = not settings.is_before(version, 2, 10)
+        # Keras 3 takes the masks off the tensors that attention is called on.
+        self._taken = {
+            reference
+            for entry in entries.values()
+            if entry["class_name"] == "MultiHeadAttention" and self._attends
+            for reference in nodes.tensors(entry["inbound_nodes"], entries)
+        }
         self._known = {}
 
     def of(self, reference):
@@ -126,7 +134,8 @@ class Masks:
         x = [self._tensors[n, i][k] for n, i, k in given]
         masks = [self._mask(each) for each in given]
         origins = frozenset().union(*(mask.origins for mask in masks))
-        handed = part.plain and all(mask.handed for mask in masks)
+        handed = part.plain and (name, number, index) not in self._taken
+        handed = handed and all(mask.handed for mask in masks)
         values = [mask.value for mask in masks]
         if isinstance(layer, _MERGES) and not _joins_steps(layer, x[0]):
             handed &= len({mask.origins for mask in masks}) < 2
