@@ -103,7 +103,8 @@ class Builder:
             layers = [layer for part in found for layer in part.layers]
             head = [] if inputs is None else [inputs]
             model = keras.Sequential([*head, *layers], name=_valid(name))
-            return parts.Nested(name, model, found)
+            masked = [masks_lib.of_chain(found)]
+            return parts.Nested(name, model, found, masked)
         if inputs is None:
             raise ValueError(
                 "The shape of the inputs must be in the file. Received: model "
@@ -205,7 +206,9 @@ class Builder:
         )
         if config.get("trainable") is False:
             model.trainable = False
-        return parts.Nested(config["name"], model, list(found.values()))
+        ends_at = nodes.tensors(config["output_layers"], entries)
+        masked = [masks.has(reference) for reference in ends_at]
+        return parts.Nested(config["name"], model, list(found.values()), masked)
 
     def _note_masks(self, config, entries, masks):
         """Notes where a mask is used that is not that of Keras 2."""
@@ -215,7 +218,8 @@ class Builder:
             if entry["class_name"] in MODELS
         ]
         used = nodes.tensors([nested, config["output_layers"]], entries)
-        for name in dict.fromkeys(r[0] for r in used if masks.differs(r)):
+        names = [r[0] for r in used if masks.differs(r)]
+        for name in dict.fromkeys(names + masks.unclear):
             self.notes.insert(0, f"{name}: {_MASKS}")
 
     def _input(self, config):

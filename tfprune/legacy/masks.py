@@ -70,10 +70,16 @@ class Masks:
             for reference in nodes.tensors(entry["inbound_nodes"], entries)
         }
         self._known = {}
+        # Layers that merge masks of which one is that of a model.
+        self.unclear = []
 
     def of(self, reference):
         """The mask of a tensor, `None` if it has none."""
         return self._mask(reference).value
+
+    def has(self, reference):
+        """Whether a tensor has a mask, known or of a model."""
+        return bool(self._mask(reference).origins)
 
     def differs(self, reference):
         """Whether Keras 3 gives a tensor another mask."""
@@ -83,7 +89,7 @@ class Masks:
         """Whether a call must not see the masks of its inputs."""
         layer = _layer(part)
         return self._ends(layer) and any(
-            self.of(each) is not None for each in self._references(node)
+            self._mask(each).origins for each in self._references(node)
         )
 
     def arguments(self, node, part):
@@ -124,6 +130,8 @@ class Masks:
 
     def _computed(self, name, number, index):
         part = self._found.get(name)
+        if isinstance(part, parts.Nested) and any(part.masked[index:][:1]):
+            return _Mask(origins=frozenset([(name, number)]))
         layer = _layer(part)
         if layer is None or not layer.supports_masking or self._ends(layer):
             return _Mask()
@@ -137,6 +145,10 @@ class Masks:
         handed = part.plain and (name, number, index) not in self._taken
         handed = handed and all(mask.handed for mask in masks)
         values = [mask.value for mask in masks]
+        if any(mask.origins and mask.value is None for mask in masks):
+            if isinstance(layer, _MERGES) and len(set(masks)) > 1:
+                self.unclear.append(name)
+            return _Mask(origins=origins) if _hands_on(layer) else _Mask()
         if isinstance(layer, _MERGES) and not _joins_steps(layer, x[0]):
             handed &= len({mask.origins for mask in masks}) < 2
             value = _all([value for value in values if value is not None])
@@ -164,7 +176,8 @@ class Masks:
 def differ_in_chain(found):
     """Whether masks differ in a Sequential model of these parts."""
     masked = False
-    for layer in map(_layer, found):
+    for part in found:
+        layer = _layer(part)
         if masked and isinstance(layer, _ENDS):
             return True
         if isinstance(layer, _LAYERS.TimeDistributed):
@@ -172,8 +185,30 @@ def differ_in_chain(found):
             recurrent = isinstance(inner, (_LAYERS.RNN, _LAYERS.Bidirectional))
             if _makes(inner) or (masked and recurrent):
                 return True
-        masked |= _makes(layer)
+        inside = isinstance(part, parts.Nested) and any(part.masked)
+        masked |= _makes(layer) or inside
     return False
+
+
+def of_chain(found):
+    """Whether the output of a Sequential model of these parts has a mask."""
+    masked = False
+    for part in found:
+        layer = _layer(part)
+        if layer is None:
+            masked = isinstance(part, parts.Nested) and any(part.masked)
+        elif _makes(layer):
+            masked = True
+        else:
+            masked &= _hands_on(layer)
+    return masked
+
+
+def _hands_on(layer):
+    """Whether an output has a mask if the input has one."""
+    ends = isinstance(layer, (_LAYERS.Dot, _LAYERS.GlobalAveragePooling1D))
+    steps = getattr(layer, "return_sequences", True)
+    return bool(layer.supports_masking and steps and not ends)
 
 
 def _makes(layer):

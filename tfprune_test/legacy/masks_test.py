@@ -211,6 +211,39 @@ class EndsTest(parameterized.TestCase):
         np.testing.assert_allclose(model(IDS), wanted, rtol=1e-4, atol=1e-6)
 
 
+class NestedTest(parameterized.TestCase):
+    def built(self, *entries, last):
+        inside = config(embedding("embed"), last="embed", shape=(None, 4))
+        inside["config"]["name"] = "inside"
+        inside |= {"name": "inside", "inbound_nodes": after("x")}
+        return built(inside, *entries, last=last)
+
+    def test_behind_a_model_all_steps_count_where_masks_end(self):
+        model, notes = self.built(
+            entry("end", "Rescaling", after("inside"), scale=1.0, offset=0.0),
+            entry("mean", "GlobalAveragePooling1D", after("end")),
+            last="mean",
+        )
+        table = model.get_layer("inside").get_weights()[0]
+        wanted = table[IDS].mean(1)
+        np.testing.assert_allclose(model(IDS), wanted, rtol=1e-5)
+        self.assertEmpty(notes)
+
+    @parameterized.parameters("rnn", "flat")
+    def test_a_sum_with_what_a_model_masks_is_told(self, last):
+        _, notes = self.built(
+            entry("pool", "GlobalAveragePooling1D", after("inside")),
+            entry("ids", "Dense", after("x"), units=3),
+            entry("place", "Embedding", after("x"), input_dim=5, output_dim=3),
+            entry("sum", "Add", after("inside", "place")),
+            entry("flat", "Add", after("pool", "ids")),
+            entry("rnn", "SimpleRNN", after("sum"), units=2),
+            last=last,
+        )
+        # The pooled output has no mask any more.
+        self.assertEqual(notes, ["sum: its mask is not that of Keras 2"])
+
+
 class TimeDistributedTest(absltest.TestCase):
     def test_masks_of_words_and_of_sentences(self):
         table = embedding("embed")

@@ -251,11 +251,13 @@ class Nested(Part):
         name: `str`, the model's name in the file.
         model: `keras.Model`.
         parts: list of `Part` for the old layers, in order.
+        masked: list of `bool`, whether each output has a mask.
     """
 
-    def __init__(self, name, model, parts):
+    def __init__(self, name, model, parts, masked=()):
         super().__init__(name, [model])
         self.parts = parts
+        self.masked = masked
 
     def counts(self):
         pairs = [part.counts() for part in self.parts]
