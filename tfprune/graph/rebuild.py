@@ -10,11 +10,11 @@ import numpy as np
 from tfprune.core import deep_chains
 from tfprune.core import slices
 from tfprune.core.files import leftovers
-from tfprune.graph import additions
 from tfprune.graph import document
 from tfprune.graph import model_class
 from tfprune.graph import rulebook
 from tfprune.graph import values
+from tfprune.graph.rules import additions
 
 
 def shrink(graph, keep, changes=None):

@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
-from tfprune.graph import additions
 from tfprune.graph import labels as labels_lib
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.rules import additions
 
 OPS = (
     "Divide TrueDivide FloorDivide Power Mod Arctan2 Equal NotEqual Greater "

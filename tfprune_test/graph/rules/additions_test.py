@@ -5,8 +5,8 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.graph import additions
 from tfprune.graph import read
+from tfprune.graph.rules import additions
 from tfprune.selection import cut as cut_lib
 from tfprune.surgery import shrinking
 from tfprune.surgery import verification
