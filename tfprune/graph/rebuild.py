@@ -14,6 +14,7 @@ from tfprune.graph import document
 from tfprune.graph import model_class
 from tfprune.graph import rulebook
 from tfprune.graph import values
+from tfprune.graph.rules import additions
 
 
 def shrink(graph, keep, changes=None):
@@ -33,8 +34,10 @@ def shrink(graph, keep, changes=None):
     """
     changes = changes or {}
     config = document.copied(graph.config)
+    sums = [] if keep.all() else additions.as_numpy(config)
     for edit in graph.edits:
         config = document.set_in(config, edit.keys, _edited(config, edit, keep))
+    additions.turn(sums)
 
     factors = {
         id(f.variable): keep[f.labels].mean() ** f.power for f in graph.factors

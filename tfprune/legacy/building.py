@@ -5,6 +5,7 @@ import keras
 from tfprune.legacy import calls
 from tfprune.legacy import masks as masks_lib
 from tfprune.legacy import nodes
+from tfprune.legacy.layers import activations
 from tfprune.legacy.layers import arrays
 from tfprune.legacy.layers import composed
 from tfprune.legacy.layers import parts
@@ -17,7 +18,12 @@ from tfprune.legacy.operations import tf_functions
 
 MODELS = ("Functional", "Model", "Sequential")
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
-_MASKS = "a step counts if the mask of one input, not of all, says so"
+_MASKS = "its mask is not that of Keras 2"
+# Layers that may be the activation of another one.
+ACTIVATIONS = (
+    *("ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"),
+    "Activation",
+)
 LOSSES = ("AddLoss", "AddMetric")
 
 
@@ -91,11 +97,14 @@ class Builder:
         elif found and isinstance(found[0], parts.Nested):
             (first,) = found[0].layers[0].inputs
             inputs = keras.Input(batch_shape=first.shape, dtype=first.dtype)
+        if inputs is not None and masks_lib.differ_in_chain(found):
+            return self._functional(_as_graph(entries, inputs, name))
         if all(part.plain for part in found):
             layers = [layer for part in found for layer in part.layers]
             head = [] if inputs is None else [inputs]
             model = keras.Sequential([*head, *layers], name=_valid(name))
-            return parts.Nested(name, model, found)
+            masked = [masks_lib.of_chain(found)]
+            return parts.Nested(name, model, found, masked)
         if inputs is None:
             raise ValueError(
                 "The shape of the inputs must be in the file. Received: model "
@@ -148,7 +157,7 @@ class Builder:
             if entry["class_name"] not in FUNCTIONS:
                 found[name] = self.part(entry)
         first = nodes.first_calls(config, entries)
-        masks = masks_lib.Masks(entries, first, found, tensors)
+        masks = masks_lib.Masks(entries, first, found, tensors, self._version)
 
         def known(node):
             return all(
@@ -166,11 +175,14 @@ class Builder:
                     entry = entries[name]
                     if name in found:
                         args = self._symbolic(args, tensors)
+                        if masks.ends(node, found[name]):
+                            args, kwargs = calls.without_masks(args, kwargs)
+                        given = masks.arguments(node, found[name])
                         if calls.has_states(entry, args, kwargs):
-                            if kwargs.get("mask") is None:
-                                kwargs["mask"] = masks.of(node[0])
-                        if masks.joins_others(node, entry):
-                            self.notes.insert(0, f"{name}: {_MASKS}")
+                            given = {"mask": masks.of(node[0])}
+                        for key, mask in given.items():
+                            if kwargs.get(key) is None:
+                                kwargs[key] = mask
                         outputs = calls.call(found[name], entry, args, kwargs)
                     else:
                         outputs = self._function(entry, args, kwargs)
@@ -186,6 +198,7 @@ class Builder:
         def ends(nested):
             return nodes.decoded(nodes.one(nested), tensors, entries)
 
+        self._note_masks(config, entries, masks)
         model = keras.Model(
             ends(config["input_layers"]),
             ends(config["output_layers"]),
@@ -193,7 +206,21 @@ class Builder:
         )
         if config.get("trainable") is False:
             model.trainable = False
-        return parts.Nested(config["name"], model, list(found.values()))
+        ends_at = nodes.tensors(config["output_layers"], entries)
+        masked = [masks.has(reference) for reference in ends_at]
+        return parts.Nested(config["name"], model, list(found.values()), masked)
+
+    def _note_masks(self, config, entries, masks):
+        """Notes where a mask is used that is not that of Keras 2."""
+        nested = [
+            entry["inbound_nodes"]
+            for entry in entries.values()
+            if entry["class_name"] in MODELS
+        ]
+        used = nodes.tensors([nested, config["output_layers"]], entries)
+        names = [r[0] for r in used if masks.differs(r)]
+        for name in dict.fromkeys(names + masks.unclear):
+            self.notes.insert(0, f"{name}: {_MASKS}")
 
     def _input(self, config):
         shape = config.get("batch_input_shape", config.get("batch_shape"))
@@ -242,12 +269,13 @@ class Builder:
             return self.model(entry, entry.get("name"))
         build = None
         if not settings_lib.is_registered(entry):
-            build = composed.builder(name, config)
+            build = composed.builder(name, config, self._version)
         if build is not None:
             self.notes.append(f"{config['name']}: {name} of other layers")
             axes = calls.axes(name, config)
-            if build is composed.dilated_transpose and axes:
-                return parts.around(build(config), config["name"], *axes)
+            if build in composed.WITH_CHANNELS_LAST and axes:
+                config, last = activations.apart(config)
+                return parts.around(build(config), config["name"], *axes, last)
             return build(config)
         if name in (*quantized.WRAPPERS, "QuantizeLayer"):
             inner = config.get("layer")
@@ -291,9 +319,16 @@ class Builder:
         if settings_lib.is_own(cls):
             return self._own_layer(cls, config)
         old = config["name"]
+        after = self._activation(cls, config)
+        if after is not None:
+            config["activation"] = "linear"
         axes = calls.axes(name, config)
+        last = None
         if axes:
             config["data_format"] = "channels_last"
+            if not name.startswith("ConvLSTM"):
+                # Softmax goes along the last axis, whatever lies there.
+                config, last = activations.apart(config)
             self.notes.append(f"{old}: channels_last between transposes")
         if arrays.turns(name, self._backend):
             self.notes.append(f"{old}: kernels flipped, as Theano convolves")
@@ -326,10 +361,26 @@ class Builder:
             counts=arrays.counts(name, config, self._version),
         )
         if axes:
-            part = parts.around(part, layer.name, *axes)
+            part = parts.around(part, layer.name, *axes, last)
+        if after is not None:
+            part = part.followed_by(after)
         if config.get("time_major") is True:
             return calls.time_major(part, config)
         return part
+
+    def _activation(self, cls, config):
+        """The part of a layer that is the activation of another, or `None`."""
+        found = config.get("activation")
+        if not isinstance(found, dict) or issubclass(cls, keras.layers.RNN):
+            return None
+        if found.get("class_name") not in ACTIVATIONS:
+            return None
+        inner = {
+            **found["config"],
+            "name": f"{config['name']}_activation",
+            "trainable": config.get("trainable", True),
+        }
+        return self.part({**found, "config": inner})
 
     def _own_layer(self, cls, config):
         settings = settings_lib.own(cls, config, self.notes)
@@ -340,6 +391,35 @@ class Builder:
 def _valid(name):
     """A name without what Keras 3 refuses in one; `None` stays."""
     return name and name.replace("/", "_")
+
+
+def _as_graph(entries, inputs, name):
+    """The config of a Sequential model as one of a Functional model."""
+    names = [entry["config"]["name"] for entry in entries]
+    first = inputs.name
+    while first in names:
+        first += "_"
+    source = {
+        "class_name": "InputLayer",
+        "config": {
+            "name": first,
+            "batch_input_shape": list(inputs.shape),
+            "dtype": inputs.dtype,
+        },
+    }
+    nodes_before = [[], *([[[before, 0, 0, {}]]] for before in [first, *names])]
+    layers = [
+        {**entry, "name": own, "inbound_nodes": before}
+        for entry, own, before in zip(
+            [source, *entries], [first, *names], nodes_before, strict=False
+        )
+    ]
+    return {
+        "name": name,
+        "layers": layers,
+        "input_layers": [[first, 0, 0]],
+        "output_layers": [[names[-1], 0, 0]],
+    }
 
 
 def _first(entry):

@@ -2,16 +2,23 @@
 
 import keras
 
+from tfprune.legacy.layers import settings
+
 ATTENTION = ("Attention", "AdditiveAttention")
-RECURRENT = ("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional", "ConvLSTM2D")
+RECURRENT = (
+    *("LSTM", "GRU", "SimpleRNN", "RNN", "Bidirectional"),
+    *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+)
 
 
 def has_states(entry, args, kwargs):
     """Whether a recurrent layer gets its initial state in a call."""
     given = kwargs.get("initial_state") is not None
-    return entry["class_name"] in RECURRENT and (
-        given or isinstance(args[0], list)
-    )
+    return _is_recurrent(entry) and (given or isinstance(args[0], list))
+
+
+def _is_recurrent(entry):
+    return settings.modern(entry)["class_name"] in RECURRENT
 
 
 def call(part, entry, args, kwargs):
@@ -20,7 +27,7 @@ def call(part, entry, args, kwargs):
     if entry["config"].get("causal") and entry["class_name"] in ATTENTION:
         # A layer setting in Keras 2, an argument of each call in Keras 3.
         kwargs.setdefault("use_causal_mask", True)
-    if entry["class_name"] in RECURRENT and isinstance(args[0], list):
+    if _is_recurrent(entry) and isinstance(args[0], list):
         x, *states = args[0]
         if entry["config"].get("num_constants"):
             raise ValueError(
@@ -30,6 +37,18 @@ def call(part, entry, args, kwargs):
             )
         return part(x, **{"initial_state": states, **kwargs})
     return part(*args, **kwargs)
+
+
+def without_masks(args, kwargs):
+    """The arguments of a call as tensors that have no masks."""
+    copies = {}
+
+    def copy(x):
+        if not isinstance(x, keras.KerasTensor):
+            return x
+        return copies.setdefault(id(x), keras.ops.copy(x))
+
+    return keras.tree.map_structure(copy, (args, kwargs))
 
 
 def axes(name, config):

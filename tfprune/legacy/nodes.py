@@ -31,14 +31,20 @@ def first_calls(config, entries):
 
 def references(nested, entries):
     """Yields `(layer, call)` of all tensors in the arguments of a call."""
+    for name, call, _ in tensors(nested, entries):
+        yield name, call
+
+
+def tensors(nested, entries):
+    """Yields `(layer, call, tensor)` of the same."""
     if is_reference(nested, entries):
-        yield nested[0], nested[1]
+        yield tuple(nested[:3])
         nested = nested[3:]
     if isinstance(nested, dict):
         nested = list(nested.values())
     if isinstance(nested, list):
         for value in nested:
-            yield from references(value, entries)
+            yield from tensors(value, entries)
 
 
 def only_for_losses(config, entries, kinds):

@@ -117,6 +117,7 @@ def scores(graph, found, data=None, limit=256):
     sums, read = {path: [] for path in found}, {}
 
     def apply(site, args, kwargs):
+        args, kwargs = keras.tree.map_structure(_value, (args, kwargs))
         outputs = site.live(*args, **kwargs)
         inputs = keras.tree.flatten((args, kwargs))
         if site.path in begin:

@@ -12,13 +12,18 @@ def entry(kind, **config):
     return {"class_name": kind, "name": "layer", "config": config}
 
 
-class CallTest(absltest.TestCase):
+class CallTest(parameterized.TestCase):
     def test_arguments_that_are_none_are_left_out(self):
         found = calls.call(part, entry("Dense"), ["x"], {"mask": None})
         self.assertEqual(found, (("x",), {}))
 
-    def test_states_come_in_the_list_of_inputs(self):
-        found = calls.call(part, entry("LSTM"), [["x", "h", "c"]], {})
+    @parameterized.parameters(
+        *("LSTM", "CuDNNLSTM", "LSTMV2", "UnifiedLSTM", "CuDNNGRU"),
+        *("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"),
+    )
+    def test_states_come_in_the_list_of_inputs(self, kind):
+        self.assertTrue(calls.has_states(entry(kind), [["x", "h", "c"]], {}))
+        found = calls.call(part, entry(kind), [["x", "h", "c"]], {})
         self.assertEqual(found, (("x",), {"initial_state": ["h", "c"]}))
 
     def test_other_layers_keep_their_list(self):

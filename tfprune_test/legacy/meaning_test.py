@@ -5,6 +5,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+import tfprune
 from tfprune.legacy import loading
 from tfprune_test.legacy.old_files import OldFileTest
 from tfprune_test.legacy.old_files import clipped
@@ -220,6 +221,82 @@ class MeaningTest(OldFileTest):
         write(self.path, sequential(config), {"a": []})
         x = 2 * self.normal(5, 2, 3)
         self.check(x, function(x))
+
+    @parameterized.parameters(
+        ("LeakyReLU", {"alpha": 0.3}, lambda y: np.where(y > 0, y, 0.3 * y)),
+        ("ReLU", {"max_value": 0.5}, lambda y: np.clip(y, 0, 0.5)),
+        ("ThresholdedReLU", {"theta": 0.2}, lambda y: y * (y > 0.2)),
+        (
+            "Softmax",
+            {"axis": -1},
+            lambda y: np.exp(y) / np.exp(y).sum(-1, keepdims=True),
+        ),
+        ("PReLU", {}, None),
+    )
+    def test_a_layer_as_activation(self, kind, settings, function):
+        kernel, bias, alpha = self.normal(4, 5), self.normal(5), self.normal(5)
+        inner = layer(kind, name="own", trainable=True, **settings)
+        dense = layer("Dense", units=5, activation=inner, **self.first([4]))
+        weights = [kernel, bias, *([alpha] if kind == "PReLU" else [])]
+        last = self.normal(5, 2)
+        end = layer("Dense", name="b", units=2, use_bias=False)
+        write(self.path, sequential(dense, end), {"a": weights, "b": [last]})
+        x = self.normal(6, 4)
+        y = x @ kernel + bias
+        y = np.where(y > 0, y, alpha * y) if function is None else function(y)
+        model = self.check(x, y @ last)
+        # An activation of its own does not keep the units before it.
+        free = tfprune.channel_graph(model).removable.sum()
+        self.assertEqual(free, 0 if kind == "Softmax" else 5)
+
+    def test_batch_normalization_over_several_devices(self):
+        config = layer(
+            "SyncBatchNormalization", axis=[1], epsilon=0.1, **self.first([3])
+        )
+        arrays = [self.normal(3) ** 2 + 0.5 for _ in range(4)]
+        write(self.path, sequential(config), {"a": arrays})
+        x = self.normal(5, 3)
+        gamma, beta, mean, variance = arrays
+        self.check(x, (x - mean) / np.sqrt(variance + 0.1) * gamma + beta)
+
+    @parameterized.parameters(
+        ("Conv2D", {}),
+        ("Conv2DTranspose", {"dilation_rate": [2, 2]}),
+        ("LocallyConnected2D", {"implementation": 1}),
+    )
+    def test_softmax_with_channels_first_goes_along_the_columns(
+        self, kind, more
+    ):
+        last = kind.startswith("Local")
+        kernel = self.normal(30, 2, 3) if last else self.normal(1, 1, 2, 3)
+        config = layer(
+            kind,
+            filters=3,
+            kernel_size=[1, 1],
+            strides=[1, 1],
+            padding="valid",
+            use_bias=False,
+            data_format="channels_first",
+            activation="softmax",
+            **more,
+            **self.first([2, 5, 6]),
+        )
+        if kind.endswith("Transpose"):
+            kernel = kernel.swapaxes(-1, -2)
+        write(self.path, sequential(config), {"a": [kernel]})
+        x = self.normal(4, 2, 5, 6)
+        if last:
+            kernel = kernel.reshape(5, 6, 2, 3)
+            y = np.einsum("bchw,hwcf->bfhw", x, kernel)
+        else:
+            kernel = (
+                kernel.reshape(2, 3)
+                if kind == "Conv2D"
+                else (kernel.reshape(3, 2).T)
+            )
+            y = np.einsum("bchw,cf->bfhw", x, kernel)
+        e = np.exp(y - y.max(-1, keepdims=True))
+        self.check(x, e / e.sum(-1, keepdims=True))
 
     def test_cropping_with_channels_first(self):
         config = layer(

@@ -113,6 +113,16 @@ class DepthTest(parameterized.TestCase):
         found = [re.sub(r"_\d+$", "", name) for name in found]
         self.assertEqual(found, names)
 
+    def test_a_limit_on_the_depth_of_a_model_with_arrays(self):
+        def body(x):
+            x = x * np.arange(1, 7, dtype="float32")
+            for _ in range(2):
+                x = x + LAYERS.Conv2D(6, 1)(x - np.ones(6, "float32"))
+            return x
+
+        small = pruning.prune(models.around(body), depth=1)
+        self.assertLen(blocks(small), 1)
+
     def test_blocks_of_a_resnet(self):
 
         found = blocks(zoo.build("resnet20", input_shape=(32, 32, 3)))

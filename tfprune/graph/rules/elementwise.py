@@ -19,6 +19,9 @@ def elementwise(call):
     call.memory = "inplace"
     if call.kwargs.get("training"):
         call.drive(call.x.labels)
+    for key in ("x_min", "x_max"):
+        if isinstance(call.config.get(key), (list, tuple)):
+            call.freeze(call.x.labels, f"a clip with an array as its {key}")
     shape = call.config.get("noise_shape") or ()
     for axis in call.x.varying:
         if shape and shape[axis] not in (None, 1):

@@ -6,6 +6,7 @@ import numpy as np
 from tfprune.graph import labels as labels_lib
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.rules import additions
 
 OPS = (
     "Divide TrueDivide FloorDivide Power Mod Arctan2 Equal NotEqual Greater "
@@ -77,7 +78,19 @@ def merge_layer(call):
 def elementwise_op(call):
     if len(call.tensors) == 1:
         call.memory = "inplace"
+    if type(call.live).__name__ == "Add":
+        _check_sum(call)
     return met(call)
+
+
+def _check_sum(call):
+    """Keeps the channels of a sum that Keras takes for one with a bias."""
+    first, second = (call.argument(i, f"x{i + 1}") for i in range(2))
+    if isinstance(first, tensor_lib.Tensor) and isinstance(
+        second, tensor_lib.Constant
+    ):
+        if additions.is_elsewhere(second.value.shape, first.shape):
+            call.freeze(first.labels, "an array added along another axis")
 
 
 def met(call):

@@ -10,7 +10,12 @@ def hard_sigmoid_of_keras_2(x):
 
 
 # Names that Keras 2 took from TensorFlow.
-_RENAMED = {"softmax_v2": "softmax", "gelu_v2": "gelu"}
+_RENAMED = {
+    "gelu_v2": "gelu",
+    "log_softmax_v2": "log_softmax",
+    "softmax_v2": "softmax",
+}
+_MIXING = ("softmax", "log_softmax")
 # Wrappers for quantization-aware training: use the activation they hold.
 _QUANTIZED = ("QuantizeAwareActivation", "NoOpActivation")
 
@@ -57,3 +62,18 @@ def translate(value, layer):
             f"layer {layer!r}. Pass it in custom_objects."
         ) from error
     return name, False
+
+
+def apart(config):
+    """Separates an activation that is no function of single numbers.
+
+    Args:
+        config: `dict`, of a layer.
+
+    Returns:
+        `(config, activation)`: without it; or as it is, and `None`.
+    """
+    found, changed = translate(config.get("activation"), config.get("name"))
+    if changed or not (callable(found) or found in _MIXING):
+        return config, None
+    return {**config, "activation": "linear"}, found

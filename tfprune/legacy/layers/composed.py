@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from tfprune.legacy.layers import arrays
 from tfprune.legacy.layers import locally_connected
 from tfprune.legacy.layers import parts
 from tfprune.legacy.layers import settings
@@ -134,6 +135,8 @@ def _several_axes(config):
         if key in config
     }
     layer = LAYERS.BatchNormalization(**base, **settings.base(config))
+    # Those of renormalization come last.
+    kept = 2 + layer.center + layer.scale
 
     def call(x, **kwargs):
         rank = len(x.shape)
@@ -149,8 +152,9 @@ def _several_axes(config):
     return parts.Part(
         config["name"],
         [layer],
-        convert=lambda arrays: [a.ravel() for a in arrays],
+        convert=lambda found: [a.ravel() for a in found[:kept]],
         call=call,
+        counts=arrays.counts("BatchNormalization", config, "2"),
     )
 
 
@@ -185,10 +189,59 @@ def dilated_transpose(config):
     return parts.Part(config["name"], chain, convert=convert)
 
 
-def builder(name, config):
+def _bilinear(config):
+    """Upsampling of Keras before 2.4: the first pixel stays where it is.
+
+    It is the mean of as many repeated pixels, from each one on.
+    """
+    size = settings.pair(config["size"], 2)
+    base = settings.base(config)
+    forward = config.get("data_format") == "channels_first"
+    chain = [
+        LAYERS.UpSampling2D(size, data_format="channels_last", **base),
+        LAYERS.AveragePooling2D(
+            size, 1, data_format="channels_last", name=f"{base['name']}_mean"
+        ),
+    ]
+    # What lies beyond the border is the last pixel once more.
+    pads = [(0, 0), *((0, n - 1) for n in size), (0, 0)]
+
+    def call(x):
+        if forward:
+            x = keras.ops.moveaxis(x, 1, -1)
+        x = chain[1](keras.ops.pad(chain[0](x), pads, mode="symmetric"))
+        return keras.ops.moveaxis(x, -1, 1) if forward else x
+
+    return parts.Part(config["name"], chain, call=call)
+
+
+def causal_separable(config):
+    """A separable convolution that sees no later steps."""
+    size, rate = (
+        settings.pair(config.get(key, 1), 1)[0]
+        for key in ("kernel_size", "dilation_rate")
+    )
+    base = settings.base(config)
+    pad = LAYERS.ZeroPadding1D(
+        ((size - 1) * rate, 0), name=f"{base['name']}_pad"
+    )
+    changed = {**config, **base, "padding": "valid"}
+    changed["data_format"] = "channels_last"
+    changed = settings.translate(LAYERS.SeparableConv1D, changed, [])
+    layer = settings.make(LAYERS.SeparableConv1D, changed)
+    return parts.Part(config["name"], [pad, layer])
+
+
+def builder(name, config, version="2"):
     """The function in `BUILDERS` for a layer, `None` if Keras 3 has it."""
     if name in BUILDERS:
         return BUILDERS[name]
+    if name == "SeparableConv1D" and config.get("padding") == "causal":
+        return causal_separable
+    if name == "UpSampling2D" and config.get("interpolation") == "bilinear":
+        # That of TensorFlow says so in its version.
+        own = settings.is_before(version, 2, 4) and "tf" not in version
+        return _bilinear if own else None
     axis = config.get("axis")
     if name == "BatchNormalization" and isinstance(axis, list) and axis[1:]:
         return _several_axes
@@ -197,6 +250,8 @@ def builder(name, config):
     return dilated_transpose if transposed and (rates > 1).any() else None
 
 
+# Those that run between transposes if the channels come first.
+WITH_CHANNELS_LAST = (causal_separable, dilated_transpose)
 # From the class of an old layer to a function of its config, a `Part`.
 BUILDERS = {
     "Highway": _highway,

@@ -49,9 +49,8 @@ def builder(rank):
                         **settings.base(config),
                     )
                 )
-            y = function(own[0](y))
-            y = keras.ops.reshape(y, (-1, *outputs, filters))
-            return keras.ops.moveaxis(y, -1, 1) if forward else y
+            y = keras.ops.reshape(own[0](y), (-1, *outputs, filters))
+            return function(keras.ops.moveaxis(y, -1, 1) if forward else y)
 
         def convert(arrays):
             inputs, channels, outputs = seen[0]

@@ -51,6 +51,12 @@ class Part:
         self._call = call
         return self
 
+    def followed_by(self, part):
+        """Returns the same part with the layers of another one behind it."""
+        self.layers = [*self.layers, *part.layers]
+        self._holders = [*self._holders, *part.layers]
+        return self
+
     def counts(self):
         """How many arrays of the file are trainable, and how many are not."""
         if self._counts is not None:
@@ -245,11 +251,13 @@ class Nested(Part):
         name: `str`, the model's name in the file.
         model: `keras.Model`.
         parts: list of `Part` for the old layers, in order.
+        masked: list of `bool`, whether each output has a mask.
     """
 
-    def __init__(self, name, model, parts):
+    def __init__(self, name, model, parts, masked=()):
         super().__init__(name, [model])
         self.parts = parts
+        self.masked = masked
 
     def counts(self):
         pairs = [part.counts() for part in self.parts]
@@ -312,7 +320,7 @@ class Nested(Part):
             part.assign(given[part.name])
 
 
-def around(part, name, axes, back):
+def around(part, name, axes, back, activation=None):
     """Puts a part between two transposes.
 
     Args:
@@ -320,6 +328,7 @@ def around(part, name, axes, back):
         name: `str`, prefix of the names of the new layers.
         axes: list of `int`, axis order that the layer needs, from 1.
         back: the same for its output; `None` keeps it.
+        activation: function or name of one that follows, or `None`.
 
     Returns:
         `part`.
@@ -328,4 +337,7 @@ def around(part, name, axes, back):
     part.layers = [permute(axes, name=f"{name}_channels_last"), *part.layers]
     if back is not None:
         part.layers.append(permute(back, name=f"{name}_channels_first"))
+    if activation is not None:
+        last = keras.layers.Activation(activation, name=f"{name}_activation")
+        part.layers.append(last)
     return part

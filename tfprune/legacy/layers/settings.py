@@ -1,6 +1,7 @@
 """Translates an old layer's config to arguments of its Keras 3 class."""
 
 import inspect
+import re
 
 import keras
 
@@ -53,6 +54,7 @@ _CLASSES = {
     "BatchNormalizationV2": ("BatchNormalization", {}),
     "CuDNNGRU": ("GRU", {"reset_after": True, **_CUDNN}),
     "CuDNNLSTM": ("LSTM", _CUDNN),
+    "SyncBatchNormalization": ("BatchNormalization", {"synchronized": True}),
     "GRUV2": ("GRU", {}),
     "LSTMV2": ("LSTM", {}),
     "UnifiedGRU": ("GRU", {}),
@@ -98,6 +100,12 @@ def find(entry):
             "custom_objects."
         )
     return found
+
+
+def is_before(version, *numbers):
+    """Whether a version of Keras, as a file has it, is before another one."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return found is not None and tuple(map(int, found.groups())) < numbers
 
 
 def is_own(cls):
@@ -212,6 +220,8 @@ def _check(kind, config, settings, notes):
             f"{label!r}, a {kind}. Save the model as a .keras archive, or "
             "build it in code."
         )
+    if kind == "Bidirectional":
+        _add_backward(settings)
     if kind in ("GRU", "GRUCell"):
         settings.setdefault("reset_after", False)
     gated = kind in ("LSTM", "GRU", "LSTMCell", "GRUCell")
@@ -220,6 +230,15 @@ def _check(kind, config, settings, notes):
         settings.setdefault(
             "recurrent_activation", activations.hard_sigmoid_of_keras_2
         )
+
+
+def _add_backward(settings):
+    """Makes the second layer where Keras 3 would make it run as the first."""
+    layer = settings.get("layer")
+    if "backward_layer" not in settings and layer.go_backwards:
+        config = {**layer.get_config(), "go_backwards": False}
+        config["name"] = f"backward_{layer.name}"
+        settings["backward_layer"] = type(layer).from_config(config)
 
 
 def _value(key, value, label, notes):

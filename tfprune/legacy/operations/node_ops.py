@@ -9,14 +9,16 @@ import base64
 import keras
 import numpy as np
 
+from tfprune.legacy.operations import tf_arrays
+from tfprune.legacy.operations import tf_images
+
 _OPS = keras.ops
 
 # Ops that take tensors and have no attribute that changes what they compute.
 _SAME = {
     "Abs": _OPS.abs,
-    "Add": _OPS.add,
-    "AddV2": _OPS.add,
-    "BiasAdd": _OPS.add,
+    "Add": tf_arrays.add,
+    "AddV2": tf_arrays.add,
     "ClipByValue": _OPS.clip,
     "Cos": _OPS.cos,
     "Div": _OPS.true_divide,
@@ -29,7 +31,7 @@ _SAME = {
     "FloorMod": _OPS.mod,
     "Greater": _OPS.greater,
     "GreaterEqual": _OPS.greater_equal,
-    "Identity": lambda x: keras.layers.Identity()(x),
+    "Identity": _OPS.copy,  # The layer would keep a mask.
     "Less": _OPS.less,
     "LessEqual": _OPS.less_equal,
     "Log": _OPS.log,
@@ -149,7 +151,13 @@ def _matmul(attributes, x, y):
 
 
 def _split_sizes(attributes, x, sizes, axis):
-    return _OPS.split(x, np.cumsum(_list(sizes))[:-1].tolist(), int(axis))
+    return tf_arrays.split(x, _list(sizes), int(axis))
+
+
+def _bias(attributes, x, bias):
+    if attributes.get("data_format") == "NCHW":
+        bias = _OPS.reshape(bias, (-1, *[1] * (len(x.shape) - 2)))
+    return tf_arrays.add(x, bias)
 
 
 def _unpack(attributes, x):
@@ -166,14 +174,13 @@ def _gather(attributes, x, indices, axis=0):
     return _OPS.take(x, indices, axis=int(axis))
 
 
-def _resize(method):
+def _resize(function):
     def resize(attributes, x, size):
-        if not attributes.get("half_pixel_centers"):
-            raise ValueError(
-                "Images must be resized with half-pixel centers. "
-                "Received: half_pixel_centers=False. Build the model in code."
-            )
-        return _OPS.image.resize(x, tuple(_list(size)), interpolation=method)
+        corners = {
+            name: attributes.get(name, False)
+            for name in ("align_corners", "half_pixel_centers")
+        }
+        return function(x, _list(size), **corners)
 
     return resize
 
@@ -182,6 +189,7 @@ _OTHERS = {
     "ArgMax": lambda a, x, axis: _OPS.argmax(x, axis=int(axis)),
     "BatchMatMul": _matmul,
     "BatchMatMulV2": _matmul,
+    "BiasAdd": _bias,
     "Cast": lambda a, x: _OPS.cast(x, a["DstT"]),
     "ConcatV2": _concat,
     "ExpandDims": lambda a, x, axis: _OPS.expand_dims(x, int(axis)),
@@ -193,8 +201,8 @@ _OTHERS = {
     "Pad": _pad,
     "PadV2": _pad,
     "Reshape": lambda a, x, shape: _OPS.reshape(x, _list(shape)),
-    "ResizeBilinear": _resize("bilinear"),
-    "ResizeNearestNeighbor": _resize("nearest"),
+    "ResizeBilinear": _resize(tf_images.resize_bilinear),
+    "ResizeNearestNeighbor": _resize(tf_images.resize_nearest),
     "Slice": _slice,
     "Split": lambda a, axis, x: _OPS.split(x, a["num_split"], int(axis)),
     "SplitV": _split_sizes,

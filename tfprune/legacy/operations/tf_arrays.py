@@ -21,6 +21,12 @@ def alike(*values):
     )
 
 
+def add(x, y):
+    """A sum; Keras may add a second operand of one axis along another one."""
+    turned = not symbolic(y) and np.ndim(y) > 1
+    return _OPS.add(y, x) if turned else _OPS.add(x, y)
+
+
 def constant(value):
     """A list of numbers in the type that TensorFlow gives it."""
     if symbolic(value):
@@ -67,7 +73,7 @@ def _joined(join):
     return call
 
 
-def _split(value, num_or_size_splits, axis=0):
+def split(value, num_or_size_splits, axis=0):
     if isinstance(num_or_size_splits, int):
         return _OPS.split(value, num_or_size_splits, axis)
     total = value.shape[axis]
@@ -256,7 +262,7 @@ ARRAYS = SIZED | {
     ),
     "sequence_mask": _sequence_mask,
     "sort": _sort,
-    "split": _split,
+    "split": split,
     "squeeze": _squeeze,
     "tensordot": _tensordot,
     "transpose": _transpose,

@@ -71,8 +71,8 @@ def _no_nan(x, y):
 
 
 _BINARY = {
-    "__operators__.add": _OPS.add,
-    "math.add": _OPS.add,
+    "__operators__.add": tf_arrays.add,
+    "math.add": tf_arrays.add,
     "math.divide": _OPS.true_divide,
     "math.divide_no_nan": _no_nan,
     "math.equal": _OPS.equal,
@@ -97,7 +97,7 @@ _BINARY = {
     "math.truediv": _OPS.true_divide,
 }
 _UNARY = {
-    "identity": lambda x: keras.layers.Identity()(x),
+    "identity": _OPS.copy,  # The layer would keep a mask.
     "math.abs": _OPS.abs,
     "math.acos": _OPS.arccos,
     "math.acosh": _OPS.arccosh,

@@ -59,6 +59,7 @@ class ElementwiseTest(exactness.ExactnessTestCase):
         ("softmax_of_all", lambda x: LAYERS.Softmax(axis=[1, 2, 3])(x)),
         ("log_softmax", lambda x: keras.ops.log_softmax(x)),
         ("arrays", lambda x: LAYERS.Rescaling([1.0, 2, 3, 4, 5, 6])(x)),
+        ("limits", lambda x: keras.ops.clip(x, [-0.5] * 6, [0.5] * 6)),
         ("offsets", lambda x: LAYERS.Rescaling(1.0, [1.0, 2, 3, 4, 5, 6])(x)),
     )
     def test_channels_that_meet_are_kept(self, body):

@@ -17,6 +17,7 @@ class TranslateTest(parameterized.TestCase):
         # Names of TensorFlow.
         ("softmax_v2", "softmax"),
         ("gelu_v2", "gelu"),
+        ("log_softmax_v2", "log_softmax"),
         (function("relu"), "relu"),
         (function("relu", registered_name="function"), "relu"),
         (function({"name": "tanh"}), "tanh"),

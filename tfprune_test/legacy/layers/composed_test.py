@@ -14,9 +14,10 @@ def draw(*shape):
     return RNG.normal(size=shape).astype("float32")
 
 
-def made(name, config, x, arrays=()):
+def made(name, config, x, arrays=(), version="2"):
     """What a layer of an old file computes on an input."""
-    part = composed.builder(name, config)({"name": "old", **config})
+    build = composed.builder(name, config, version)
+    part = build({"name": "old", **config})
     part(keras.KerasTensor(np.shape(x)))  # Builds its layers.
     if arrays:
         part.assign([(f"w{i}:0", array) for i, array in enumerate(arrays)])
@@ -61,16 +62,62 @@ class ComposedTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "Received: mode='mine'.*'old'"):
             build({"name": "old", "mode": "mine"})
 
-    def test_batch_normalization_over_two_axes(self):
+    @parameterized.parameters(False, True)
+    def test_batch_normalization_over_two_axes(self, renorm):
         x = draw(3, 4, 5, 2)
-        config = {"axis": [1, 3], "epsilon": 1e-3}
+        config = {"axis": [1, 3], "epsilon": 1e-3, "renorm": renorm}
+        config |= {"center": True, "scale": True}
         gamma, beta, mean = draw(4, 2), draw(4, 2), draw(4, 2)
         variance = draw(4, 2) ** 2 + 0.5
         arrays = [gamma, beta, mean, variance]
-        found = made("BatchNormalization", config, x, arrays)
+        more = [draw(4, 2)] * 3 if renorm else []
+        found = made("BatchNormalization", config, x, [*arrays, *more])
         gamma, beta, mean, variance = (a[None, :, None] for a in arrays)
         wanted = gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+    @parameterized.parameters(1, 2)
+    def test_a_separable_convolution_of_earlier_steps(self, rate):
+        x, depthwise, pointwise = draw(2, 9, 2), draw(3, 2, 1), draw(1, 2, 4)
+        config = {
+            "filters": 4,
+            "kernel_size": [3],
+            "dilation_rate": [rate],
+            "padding": "causal",
+            "use_bias": False,
+        }
+        found = made("SeparableConv1D", config, x, [depthwise, pointwise])
+        before = np.pad(x, [(0, 0), (2 * rate, 0), (0, 0)])
+        each = sum(
+            before[:, i * rate :][:, :9] * depthwise[i, :, 0] for i in range(3)
+        )
+        wanted = each @ pointwise[0]
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+    @parameterized.product(size=([2, 3], [1, 4]), first=(False, True))
+    def test_bilinear_upsampling_of_keras_2_3(self, size, first):
+        x = draw(2, 3, 4, 2)
+        wanted = x
+        for axis, times in zip((1, 2), size, strict=True):
+            at = np.arange(x.shape[axis] * times) / times
+            low = at.astype(int)
+            high = np.minimum(low + 1, x.shape[axis] - 1)
+            share = (at - low).reshape([-1, *[1] * (3 - axis)])
+            wanted = (1 - share) * wanted.take(low, axis) + (
+                share * wanted.take(high, axis)
+            )
+        config = {"size": size, "interpolation": "bilinear"}
+        if first:
+            config["data_format"] = "channels_first"
+            x, wanted = (np.moveaxis(a, -1, 1) for a in (x, wanted))
+        found = made("UpSampling2D", config, x, version="2.2.4")
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+    @parameterized.parameters("2", "2.2.4-tf", "2.4.0", "2.15.0")
+    def test_later_bilinear_upsampling_is_that_of_keras_3(self, version):
+        config = {"size": [2, 2], "interpolation": "bilinear"}
+        found = composed.builder("UpSampling2D", config, version)
+        self.assertIsNone(found)
 
     @parameterized.product(padding=("same", "valid"), rate=(2, 3), size=(2, 3))
     def test_a_dilated_transposed_convolution(self, padding, rate, size):

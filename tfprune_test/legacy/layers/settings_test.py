@@ -158,6 +158,28 @@ class SmallTest(absltest.TestCase):
         self.assertEqual(settings.pair(3, 2), [3, 3])
         self.assertEqual(settings.pair((3, 4), 2), [3, 4])
 
+    def test_two_directions_that_begin_at_the_end(self):
+        inner = {"units": 3, "go_backwards": True, "name": "b"}
+        made = settings.nested(
+            {
+                "class_name": "Bidirectional",
+                "config": {
+                    "name": "a",
+                    "layer": {"class_name": "SimpleRNN", "config": inner},
+                },
+            },
+            [],
+        )
+        self.assertTrue(made.forward_layer.go_backwards)
+        self.assertFalse(made.backward_layer.go_backwards)
+        self.assertNotEqual(made.forward_layer.name, made.backward_layer.name)
+
+    def test_versions_before_another(self):
+        self.assertTrue(settings.is_before("2.9.0", 2, 10))
+        self.assertTrue(settings.is_before("1.2.2", 2, 10))
+        self.assertFalse(settings.is_before("2.10.0-tf", 2, 10))
+        self.assertFalse(settings.is_before("2", 2, 10))
+
     def test_a_layer_that_is_not_trained(self):
         made = settings.make(
             LAYERS.Dense, {"units": 3, "trainable": False, "name": "a"}

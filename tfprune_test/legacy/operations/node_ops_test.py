@@ -77,8 +77,42 @@ class NodeOpsTest(parameterized.TestCase):
         first, *rest = node("Unpack", X, num={"i": "4"}, axis={"i": "1"})
         np.testing.assert_array_equal(first, X[:, 0])
         self.assertLen(rest, 3)
-        with self.assertRaisesRegex(ValueError, "half_pixel_centers=False"):
-            node("ResizeBilinear", X[..., None], constants={"1": [2, 2]})
+
+    def test_a_part_that_takes_the_rest(self):
+        parts = node("SplitV", X, constants={"1": [-1, 1], "2": 1})
+        np.testing.assert_array_equal(parts[0], X[:, :3])
+        np.testing.assert_array_equal(parts[1], X[:, 3:])
+
+    @parameterized.parameters("Add", "AddV2")
+    def test_an_array_of_rows(self, op):
+        x, rows = np.concatenate([X, X[..., :1]], -1), np.float32([[1], [2]])
+        rows = np.concatenate([rows, rows + 2])  # As many as columns.
+        found = node(op, x, constants={"1": rows})
+        np.testing.assert_allclose(found, x + rows, rtol=1e-6)
+
+    def test_a_bias_of_channels(self):
+        first = {"s": base64.b64encode(b"NCHW").decode()}
+        x, bias = X[..., None] * np.ones(4, "float32"), np.arange(4.0)
+        found = node("BiasAdd", x, constants={"1": bias}, data_format=first)
+        np.testing.assert_allclose(found, x + bias[:, None, None], rtol=1e-6)
+        last = {"s": base64.b64encode(b"NHWC").decode()}
+        found = node("BiasAdd", x, constants={"1": bias}, data_format=last)
+        np.testing.assert_allclose(found, x + bias, rtol=1e-6)
+
+    @parameterized.product(
+        op=["ResizeBilinear", "ResizeNearestNeighbor"],
+        corners=[(False, False), (True, False), (False, True)],
+    )
+    def test_resizing_by_where_pixels_lie(self, op, corners):
+        import tensorflow as tf
+
+        names = ("align_corners", "half_pixel_centers")
+        attributes = dict(zip(names, corners, strict=True))
+        given = {name: {"b": on} for name, on in attributes.items()}
+        x = X[..., None]
+        found = node(op, x, constants={"1": [7, 5]}, **given)
+        wanted = getattr(tf.raw_ops, op)(images=x, size=[7, 5], **attributes)
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
     @parameterized.parameters(
         # Bits from the right are axes from the left.

@@ -27,6 +27,14 @@ class OperandsTest(parameterized.TestCase):
     def test_two_operands(self, name, expected):
         np.testing.assert_allclose(run(name, X, Y), expected, rtol=1e-6)
 
+    @parameterized.parameters("__operators__.add", "math.add")
+    def test_an_array_of_rows(self, name):
+        rows, x = np.float32([[1], [2], [3]]), np.ones((2, 3, 3), "float32")
+        inputs = keras.Input((3, 3))
+        made = tf_functions.FUNCTIONS[name](inputs, rows.tolist())
+        model = keras.Model(inputs, made)
+        np.testing.assert_array_equal(model(x), x + rows)
+
     @parameterized.parameters(
         ("math.abs", np.abs(X)),
         ("math.square", X**2),
