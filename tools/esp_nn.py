@@ -112,6 +112,19 @@ def multiplier(real):
     return (part, shift) if shift >= -31 else (0, 0)
 
 
+def _compile(source, path, made):
+    """Makes the assembly of a file of C, unless it is there and newer."""
+    if made.exists() and made.stat().st_mtime > path.stat().st_mtime:
+        return
+    includes = source / "include", path.parent, source / "src/common"
+    subprocess.run(
+        [COMPILER, "-S", *_FLAGS, "-isystem", _HEADERS]
+        + [f"-I{folder}" for folder in includes]
+        + [path, "-o", made],
+        check=True,
+    )
+
+
 class Kernels:
     """ESP-NN on a core.
 
@@ -135,15 +148,7 @@ class Kernels:
         for pattern in _SOURCES:
             for path in sorted(source.glob(f"src/*/{pattern}")):
                 made = folder / f"{path.stem}.s"
-                if not made.exists():
-                    includes = source / "include", path.parent
-                    includes += (source / "src/common",)
-                    subprocess.run(
-                        [COMPILER, "-S", *_FLAGS, "-isystem", _HEADERS]
-                        + [f"-I{x}" for x in includes]
-                        + [path, "-o", made],
-                        check=True,
-                    )
+                _compile(source, path, made)
                 texts[made.name] = made.read_text()
         names = _LIBRARY | {name: _missing(name) for name in _NEVER}
         self._core = xtensa_core.Core(texts, names)
