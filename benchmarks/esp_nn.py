@@ -40,15 +40,15 @@ _EACH = 24
 _ABOUT = """\
 # ESP-NN on an ESP32-S3
 
-Ops that ESP-NN has kernels for, run instruction by instruction on a simulated \
-ESP32-S3 (`tools/xtensa_core.py`; C is compiled for another Xtensa core), on \
-the values that TFLite's interpreter has there. Wrong: an output of a file for \
-any kernels differs by more than one step of its scale. Rewritten: what \
-`export_micro(core="esp32-s3")` and `export_tflite(kernels="esp-nn")` compute by \
-other ops, and how many ops of those files are wrong then. Softmax of more than \
-two axes is rewritten for all ESP32, because TFLite Micro's kernel takes the \
-second axis for the row that its buffer is for; the simulator gives it a buffer \
-that is large enough."""
+Ops that ESP-NN has kernels for, run instruction by instruction on a \
+simulated ESP32-S3 (`tools/xtensa_core.py`; C is compiled for another Xtensa \
+core), on the values that TFLite's interpreter has there. Wrong: an output of \
+a file for any kernels differs by more than one step of its scale. Rewritten: \
+what `export_micro(core="esp32-s3")` and `export_tflite(kernels="esp-nn")` \
+compute by other ops, and how many ops of those files are wrong then. Softmax \
+of more than two axes is rewritten for all ESP32, because TFLite Micro's \
+kernel takes the second axis for the row that its buffer is for; the \
+simulator gives it a buffer that is large enough."""
 _PUBLISHED = """\
 Instructions of kernels that ESP-NN's README has ticks of, as measured on a \
 board at 240 MHz, where they include waiting for external memory."""
