@@ -196,9 +196,10 @@ class PruneOnSchedule(keras.callbacks.Callback):
         return True
 
     def _measure(self):
-        self._figures = {"sparsity": wrapper_lib.sparsity(self.model)}
-        for method, slots in wrapper_lib.groups(self.model):
-            self._figures.update(method.figures(self.model, slots))
+        self._figures = {
+            "sparsity": wrapper_lib.sparsity(self.model),
+            **wrapper_lib.figures(self.model),
+        }
 
     def _last(self, step):
         """The step of the last update, `None` if there was none yet."""

@@ -329,6 +329,21 @@ def groups(model):
     return found
 
 
+def figures(model):
+    """Returns the figures of a model's methods for the training logs.
+
+    Methods of one class have the same figures, so they are measured together.
+    """
+    classes = {}
+    for method, slots in groups(model):
+        _, members = classes.setdefault(type(method), (method, []))
+        members.extend(slots)
+    found = {}
+    for method, slots in classes.values():
+        found.update(method.figures(model, slots))
+    return found
+
+
 def _members(found, method):
     for known, members in found:
         if known == method:
