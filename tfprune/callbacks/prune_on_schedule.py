@@ -102,7 +102,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         if steps:
             steps /= _batches_per_step(self.model.optimizer)
         self._resolved = self.schedule.resolved(steps)
-        self._check()
+        self._check(self._resolved.highest())
         followed = [
             schedule
             for wrapper in _scheduled_wrappers(self.model)
@@ -111,30 +111,31 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._anew = bool(followed) and self._followed not in followed
         self._untold = steps  # until the first epoch, whose number tells more
 
-    def _check(self):
+    def _check(self, highest):
         """Raises now the errors that would stop the training later."""
-        highest = self._resolved.highest()
         for method, slots in _scheduled(self.model):
             method.check(highest, self.budget)
             method.check_training(
                 self.model, slots, highest, self.budget, self.data
             )
 
-    def _warn_of_no_update(self, steps, epochs):
-        """Says before the training that it will end before the first update.
+    def _look_ahead(self, start, end):
+        """Checks a schedule that may not say how high it will go, or when.
 
         Args:
-            steps: number of steps in an epoch, if that is known.
-            epochs: number of epochs.
+            start, end: the first and the last step of the training.
         """
-        start = _step_of(self.model)
-        if not steps or wrapper_lib.sparsity(self.model):
+        highest = self._resolved.highest(range(start, end + 1))
+        if highest > self._resolved.highest():
+            self._check(highest)
+        self._warn_of_no_update(start, end, highest)
+
+    def _warn_of_no_update(self, start, end, highest):
+        """Says before the training that it will end before the first update."""
+        if wrapper_lib.sparsity(self.model):
             return
-        end = start + int(steps * epochs)
         due = self._resolved.due(start, self._last(start))
         first = start if due else self._resolved.next_due(start)
-        # Another library's schedule may not say where it ends.
-        highest = max(self._resolved.highest(), self._resolved(end))
         if highest and first is not None and first <= end:
             return
         logging.warning(
@@ -155,7 +156,10 @@ class PruneOnSchedule(keras.callbacks.Callback):
         # A step beyond the current one was counted by another optimizer.
         self._anew |= _updated(self.model) > _step_of(self.model)
         steps, self._untold = self._untold, None
-        self._warn_of_no_update(steps, self.params.get("epochs", 0) - epoch)
+        if steps:
+            start = _step_of(self.model)
+            left = self.params.get("epochs", 0) - epoch
+            self._look_ahead(start, start + int(steps * left))
         self._look(batch=-1)
 
     def on_train_batch_end(self, batch, logs=None):

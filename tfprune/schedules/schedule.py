@@ -227,6 +227,10 @@ class Foreign(timing.Schedule):
     def __call__(self, step):
         return 0.0 if step < self.begin else float(self.foreign(step)[1])
 
+    def highest(self, steps=()):
+        due = (self(step) for step in steps if self.due(step, step - 1))
+        return max([super().highest(), *due])
+
     def due(self, step, last=None):
         if hasattr(self.foreign, "frequency"):
             return super().due(step, last)

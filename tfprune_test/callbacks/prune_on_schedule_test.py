@@ -328,6 +328,18 @@ class ErrorsTest(parameterized.TestCase):
             fit(model, [callback_lib.PruneOnSchedule(late, budget)])
         self.assertEqual(int(model.optimizer.iterations), 0)
 
+    def test_another_librarys_schedule_out_of_reach_stops_before_training(self):
+        def foreign(step):
+            return step % 5 == 0, 0.5 if step < 13 else 0.75
+
+        model = wrapped(masked.Masked(weight_patterns.NM(1, 2)))
+        pruning = callback_lib.PruneOnSchedule(foreign)
+        with self.assertRaisesRegex(ValueError, "1:2.*0.75"):
+            fit(model, [pruning], epochs=2)
+        self.assertEqual(int(model.optimizer.iterations), 0)
+        fit(model, [pruning], epochs=2, initial_epoch=1)
+        self.assertEqual(wrapper_lib.sparsity(model), 0.5)
+
     def test_epochs_of_unknown_length(self):
         x, y = dataset()
 
