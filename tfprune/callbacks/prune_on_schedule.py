@@ -6,6 +6,7 @@ import keras
 from absl import logging
 
 from tfprune.core import typed
+from tfprune.datasets import replays
 from tfprune.schedules import schedule as schedule_lib
 from tfprune.selection import budget as budget_lib
 from tfprune.sparsity import wrapper as wrapper_lib
@@ -62,7 +63,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
             `Constant`; or a `tfmot` `PruningSchedule`.
         budget: a `tfprune.Budget` to reach. The schedule's values are then
             the fraction of the way to it, so it must end at 1.
-        data: data for criteria that need them, as for `tfprune.prune`.
+        data: data for criteria that need them, as for `tfprune.prune`. Once a
+            generator has ended, updates get what the first of them has read.
 
     Example:
 
@@ -191,6 +193,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
         """
         if not self._resolved.due(step, self._last(step)):
             return False
+        if self._resolved.next_due(step) is not None:
+            self.data = replays.replayed(self.data)
         prune_now(
             self.model, self._resolved(step), self.budget, self.data, step
         )

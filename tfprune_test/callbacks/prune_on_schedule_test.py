@@ -256,6 +256,21 @@ class StepsTest(parameterized.TestCase):
         self.assertEqual(recorder.steps, DUE)
         self.assertEqual(wrapper_lib.sparsity(model), 0.25)
 
+    def test_a_generator_serves_all_updates(self):
+        x, y = dataset()
+        found = []
+        batches = [(x[i : i + 8], y[i : i + 8]) for i in (0, 8)]
+        for data in (batches, iter(batches)):
+            model = wrapped(masked_channels.MaskedChannels("taylor"))
+            ramp = schedule_lib.Polynomial(
+                0.0, 0.5, begin=1, end=4, frequency=1
+            )
+            fit(model, [callback_lib.PruneOnSchedule(ramp, data=data)], 1)
+            found.append(masks_of(model))
+        self.assertGreater(wrapper_lib.sparsity(model), 0)
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_array_equal(a, b)
+
     def test_all_ways_to_run_give_the_same_masks(self):
         found = []
         for way in (
