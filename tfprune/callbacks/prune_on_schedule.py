@@ -110,7 +110,10 @@ class PruneOnSchedule(keras.callbacks.Callback):
             for wrapper in _scheduled_wrappers(self.model)
             for schedule in wrapper.state.schedules
         ]
-        self._anew = bool(followed) and self._followed not in followed
+        known = self._followed in followed
+        if not isinstance(self._followed, str):
+            known |= wrapper_lib.UNKNOWN in followed
+        self._anew = bool(followed) and not known
         self._untold = steps  # until the first epoch, whose number tells more
 
     def _check(self, highest):
@@ -150,8 +153,10 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     @property
     def _followed(self):
-        """What the model notes of this schedule."""
-        return self._resolved, repr(self.budget)
+        """What the model notes of this schedule: text that lasts in a file."""
+        if isinstance(self._resolved, schedule_lib.Foreign):
+            return self._resolved, repr(self.budget)
+        return repr((self._resolved, self.budget))
 
     def on_epoch_begin(self, epoch, logs=None):
         _follow(self.model, self._followed)
@@ -233,7 +238,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
 
 def _follow(model, schedule):
-    """Lets a model note what it follows, until it is saved and loaded."""
+    """Lets a model note what it follows."""
     for wrapper in _scheduled_wrappers(model):
         if schedule not in wrapper.state.schedules:
             wrapper.state.schedules.append(schedule)

@@ -199,6 +199,26 @@ class StepsTest(parameterized.TestCase):
         fit(model, [recorder], epochs=1)
         self.assertEqual(recorder.steps, [11])
 
+    @parameterized.parameters(
+        schedule_lib.OneShot(0.75), lambda step: (step == 5, 0.75)
+    )
+    def test_a_loaded_model_knows_its_schedules(self, other):
+        path = os.path.join(self.create_tempdir(), "model.keras")
+        model = wrapped()
+        fit(model, [callback_lib.PruneOnSchedule(RAMP)], epochs=1)
+        for schedule, steps, sparsity in (
+            (RAMP, DUE[2:], 0.75),
+            (other, [21], 0.75),
+            (other, [], 0.75),
+            (schedule_lib.OneShot(0.5), [41], 0.5),
+        ):
+            model.save(path)
+            model = keras.saving.load_model(path)
+            recorder = Recorder(schedule)
+            fit(model, [recorder], epochs=1)
+            self.assertEqual(recorder.steps, steps)
+            self.assertEqual(wrapper_lib.sparsity(model), sparsity)
+
     def test_a_schedule_after_pruning_by_hand_is_caught_up_with(self):
         model = wrapped()
         callback_lib.prune_now(model, 0.5)
