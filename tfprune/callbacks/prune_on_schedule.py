@@ -6,6 +6,7 @@ import keras
 from absl import logging
 
 from tfprune.core import typed
+from tfprune.datasets import replays
 from tfprune.schedules import schedule as schedule_lib
 from tfprune.selection import budget as budget_lib
 from tfprune.sparsity import wrapper as wrapper_lib
@@ -62,7 +63,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
             `Constant`; or a `tfmot` `PruningSchedule`.
         budget: a `tfprune.Budget` to reach. The schedule's values are then
             the fraction of the way to it, so it must end at 1.
-        data: data for criteria that need them, as for `tfprune.prune`.
+        data: data for criteria that need them, as for `tfprune.prune`. Once a
+            generator has ended, updates get what the first of them has read.
 
     Example:
 
@@ -102,39 +104,43 @@ class PruneOnSchedule(keras.callbacks.Callback):
         if steps:
             steps /= _batches_per_step(self.model.optimizer)
         self._resolved = self.schedule.resolved(steps)
-        self._check()
+        self._check(self._resolved.highest())
         followed = [
             schedule
             for wrapper in _scheduled_wrappers(self.model)
             for schedule in wrapper.state.schedules
         ]
-        self._anew = bool(followed) and self._followed not in followed
+        known = self._followed in followed
+        if not isinstance(self._followed, str):
+            known |= wrapper_lib.UNKNOWN in followed
+        self._anew = bool(followed) and not known
         self._untold = steps  # until the first epoch, whose number tells more
 
-    def _check(self):
+    def _check(self, highest):
         """Raises now the errors that would stop the training later."""
-        highest = self._resolved.highest()
         for method, slots in _scheduled(self.model):
             method.check(highest, self.budget)
             method.check_training(
                 self.model, slots, highest, self.budget, self.data
             )
 
-    def _warn_of_no_update(self, steps, epochs):
-        """Says before the training that it will end before the first update.
+    def _look_ahead(self, start, end):
+        """Checks a schedule that may not say how high it will go, or when.
 
         Args:
-            steps: number of steps in an epoch, if that is known.
-            epochs: number of epochs.
+            start, end: the first and the last step of the training.
         """
-        start = _step_of(self.model)
-        if not steps or wrapper_lib.sparsity(self.model):
+        highest = self._resolved.highest(range(start, end + 1))
+        if highest > self._resolved.highest():
+            self._check(highest)
+        self._warn_of_no_update(start, end, highest)
+
+    def _warn_of_no_update(self, start, end, highest):
+        """Says before the training that it will end before the first update."""
+        if wrapper_lib.sparsity(self.model):
             return
-        end = start + int(steps * epochs)
         due = self._resolved.due(start, self._last(start))
         first = start if due else self._resolved.next_due(start)
-        # Another library's schedule may not say where it ends.
-        highest = max(self._resolved.highest(), self._resolved(end))
         if highest and first is not None and first <= end:
             return
         logging.warning(
@@ -147,15 +153,20 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     @property
     def _followed(self):
-        """What the model notes of this schedule."""
-        return self._resolved, repr(self.budget)
+        """What the model notes of this schedule: text that lasts in a file."""
+        if isinstance(self._resolved, schedule_lib.Foreign):
+            return self._resolved, repr(self.budget)
+        return repr((self._resolved, self.budget))
 
     def on_epoch_begin(self, epoch, logs=None):
         _follow(self.model, self._followed)
         # A step beyond the current one was counted by another optimizer.
         self._anew |= _updated(self.model) > _step_of(self.model)
         steps, self._untold = self._untold, None
-        self._warn_of_no_update(steps, self.params.get("epochs", 0) - epoch)
+        if steps:
+            start = _step_of(self.model)
+            left = self.params.get("epochs", 0) - epoch
+            self._look_ahead(start, start + int(steps * left))
         self._look(batch=-1)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -187,6 +198,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
         """
         if not self._resolved.due(step, self._last(step)):
             return False
+        if self._resolved.next_due(step) is not None:
+            self.data = replays.replayed(self.data)
         prune_now(
             self.model, self._resolved(step), self.budget, self.data, step
         )
@@ -196,9 +209,10 @@ class PruneOnSchedule(keras.callbacks.Callback):
         return True
 
     def _measure(self):
-        self._figures = {"sparsity": wrapper_lib.sparsity(self.model)}
-        for method, slots in wrapper_lib.groups(self.model):
-            self._figures.update(method.figures(self.model, slots))
+        self._figures = {
+            "sparsity": wrapper_lib.sparsity(self.model),
+            **wrapper_lib.figures(self.model),
+        }
 
     def _last(self, step):
         """The step of the last update, `None` if there was none yet."""
@@ -224,7 +238,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
 
 def _follow(model, schedule):
-    """Lets a model note what it follows, until it is saved and loaded."""
+    """Lets a model note what it follows."""
     for wrapper in _scheduled_wrappers(model):
         if schedule not in wrapper.state.schedules:
             wrapper.state.schedules.append(schedule)

@@ -111,9 +111,9 @@ class PruningSummaries(keras.callbacks.Callback):
         self._log.scalar("sparsity/all", zeros / max(total, 1), epoch)
 
     def _write_methods(self, epoch):
+        for name, value in wrapper_lib.figures(self.model).items():
+            self._log.scalar(f"method/{name}", value, epoch)
         for method, slots in wrapper_lib.groups(self.model):
-            for name, value in method.figures(self.model, slots).items():
-                self._log.scalar(f"method/{name}", value, epoch)
             for slot in slots:
                 if isinstance(method, bitpruning.BitPruning):
                     bits = keras.ops.convert_to_numpy(slot["bit_length"])

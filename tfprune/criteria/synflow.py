@@ -24,6 +24,7 @@ bounds.
 """
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -37,6 +38,7 @@ from tfprune.graph import values
 from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import probe
 from tfprune.scoring import score
+from tfprune.sparsity import wrapper as wrapper_lib
 
 _SHIFTS = ("bias", "beta", "mean")  # Moving ones, and of Normalization.
 _SCALES = 10.0 ** np.arange(0, -31, -5)
@@ -108,7 +110,11 @@ class SynFlow(criterion_lib.Criterion):
         counting.check_sizes(graph)
         shapes = [x.shape[1:] for x in graph.inputs]
         config = _linear(document.copied(graph.config), _gates(graph))
-        absolute = rebuild.build(graph.model, config, _absolute)
+        absolute = rebuild.build(
+            graph.model,
+            config,
+            functools.partial(_absolute, _of_methods(graph.model)),
+        )
         copied = read.channel_graph(absolute)
         for scale in _SCALES:
             gradients = self._gradients(copied, shapes, scale)
@@ -150,7 +156,19 @@ class SynFlow(criterion_lib.Criterion):
         return {k: np.asarray(g, np.float64) for k, g in found.items()}
 
 
-def _absolute(variable):
+def _of_methods(model):
+    """The `id`s of variables that are no weights: thresholds, gates, masks."""
+    return {
+        id(variable)
+        for wrapper in wrapper_lib.find(model)
+        for slot in wrapper.slots.values()
+        for variable in slot.variables.values()
+    }
+
+
+def _absolute(others, variable):
+    if id(variable) in others:
+        return np.array(values.numpy(variable, exact=True))
     array = np.abs(values.numpy(variable, exact=True))
     name = variable.path.rsplit("/", 1)[-1]
     return np.zeros_like(array) if name.endswith(_SHIFTS) else array

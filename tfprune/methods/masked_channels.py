@@ -225,9 +225,12 @@ def _mask(graph, slot, keep):
 def _kept(graph, slots):
     """The channels that somebody reads in spite of the masks, or nobody."""
     keep, masked = _read_elsewhere(graph, slots), np.zeros(graph.size, bool)
+    masks, kernels = {}, {id(slot.kernel): slot.kernel for slot in slots}
     for slot in slots:
         mask = keras.ops.convert_to_numpy(slot["mask"])
-        for binding in _readers(graph, slot.kernel):
+        masks[id(slot.kernel)] = mask & masks.get(id(slot.kernel), True)
+    for key, mask in masks.items():
+        for binding in _readers(graph, kernels[key]):
             others = tuple(i for i in range(mask.ndim) if i != binding.axis)
             alive = mask.any(others)
             keep[binding.labels[alive]] = True

@@ -135,6 +135,9 @@ class Cosine(_Ramp):
 class Exponential(_Ramp):
     """Lowers the density by the same factor at every step.
 
+    From an initial sparsity of 1 there is no such factor: it stays 1 until
+    `end`.
+
     Args:
         initial, final, begin, end, frequency: as in `Polynomial`.
     """
@@ -191,9 +194,8 @@ class Iterative(timing.Schedule):
 
 
 def _density_decay(initial, final, progress):
-    if initial == 1:
-        return 1.0
-    return 1 - (1 - initial) * ((1 - final) / (1 - initial)) ** progress
+    # Not with the ratio of the two, by which no density comes out of zero.
+    return 1 - (1 - initial) ** (1 - progress) * (1 - final) ** progress
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,6 +226,10 @@ class Foreign(timing.Schedule):
 
     def __call__(self, step):
         return 0.0 if step < self.begin else float(self.foreign(step)[1])
+
+    def highest(self, steps=()):
+        due = (self(step) for step in steps if self.due(step, step - 1))
+        return max([super().highest(), *due])
 
     def due(self, step, last=None):
         if hasattr(self.foreign, "frequency"):

@@ -118,8 +118,14 @@ class Schedule(records.Record):
             return self.at(1.0)
         return self.at((step - self.begin) / (self.end - self.begin))
 
-    def highest(self):
-        """Returns the highest sparsity of the schedule."""
+    def highest(self, steps=()):
+        """Returns the highest sparsity of the schedule.
+
+        Args:
+            steps: iterable of `int`, the steps of a training, at which a
+                schedule of another library is asked for its sparsity, too.
+        """
+        del steps
         last = self.begin if self.end is None else self.end
         return max(self(self.begin), self(last))
 

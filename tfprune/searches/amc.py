@@ -32,6 +32,7 @@ the one that the agent requested.
 import dataclasses
 import math
 
+import keras
 import numpy as np
 
 from tfprune.graph import channel_graph
@@ -117,16 +118,17 @@ def _features(graph, groups, flops):
     rows = []
     for number, (group, count) in enumerate(zip(groups, flops, strict=True)):
         path = group.writers[0]
-        layer, inputs = graph.layers[path], steps[path].inputs
+        layer, inputs = _within(graph.layers[path]), steps[path].inputs
         shape = inputs[0].shape if inputs else (None, 1)
+        height, width, channels = _sizes(layer, shape)
         kernel = np.ravel(getattr(layer, "kernel_size", 1))
         row = {
             "t": number,
             "type": not hasattr(layer, "kernel_size"),
             "n": len(group),
-            "c": reads.get(path, shape[-1]),
-            "h": shape[1] if len(shape) > 2 else 1,
-            "w": shape[2] if len(shape) > 3 else 1,
+            "c": reads.get(path, channels),
+            "h": height,
+            "w": width,
             "stride": np.ravel(getattr(layer, "strides", 1))[0],
             "k": kernel[0],
             "flops": count,
@@ -134,6 +136,25 @@ def _features(graph, groups, flops):
         row["numel"] = row["n"] * row["c"] * np.prod(kernel)
         rows.append(row)
     return rows
+
+
+def _within(layer):
+    """The layer that computes, inside those of `TimeDistributed` and others."""
+    while isinstance(layer, keras.layers.Wrapper):
+        layer = layer.layer
+    return layer
+
+
+def _sizes(layer, shape):
+    """Height, width (1 where there is none) and channels of a layer's input."""
+    kernel = getattr(layer, "kernel_size", None)
+    known = isinstance(kernel, (tuple, list))
+    # Without the axis of time, which only the wrapper of a layer may see.
+    rank = len(kernel) if known else max(len(shape) - 2, 0)
+    channels, axes = shape[-1], shape[-rank - 1 : -1]
+    if rank and getattr(layer, "data_format", None) == "channels_first":
+        channels, axes = shape[-rank - 1], shape[-rank:]
+    return *(*axes, 1, 1)[:2], channels
 
 
 def reward(name, accuracy, cost):

@@ -308,5 +308,10 @@ class Method(records.Record):
         """
 
     def figures(self, model, slots):
-        """Returns figures for the training logs, a `dict` of `float`s."""
+        """Returns figures for the training logs, a `dict` of `float`s.
+
+        Args:
+            model: the wrapped model.
+            slots: list of the model's `Slot`s of all methods of this class.
+        """
         return {}

@@ -8,6 +8,7 @@ from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights
 
 NEVER = -1
+UNKNOWN = "another library's"
 _ALIVE = 32
 
 
@@ -30,6 +31,8 @@ class PruningWrapper(keras.layers.Wrapper):
         layer: `keras.layers.Layer`.
         method: `tfprune.sparsity.Method`.
         shared: a `Shared` for a method that needs one; `wrap` creates it.
+        followed: iterable of notes of the schedules that it has followed, as
+            in a file.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Example:
@@ -39,7 +42,7 @@ class PruningWrapper(keras.layers.Wrapper):
     (1, 2)
     """
 
-    def __init__(self, layer, method, shared=None, **kwargs):
+    def __init__(self, layer, method, shared=None, followed=(), **kwargs):
         if isinstance(layer, PruningWrapper):
             raise ValueError(
                 "A layer can be wrapped once. Received: layer "
@@ -62,7 +65,7 @@ class PruningWrapper(keras.layers.Wrapper):
             shared.join(self)
         self.supports_masking = layer.supports_masking
         self.supports_jit = layer.supports_jit
-        self.state = _State()
+        self.state = _State(followed)
 
     @property
     def slots(self):
@@ -253,6 +256,11 @@ class PruningWrapper(keras.layers.Wrapper):
             # is to carry the number too, so it is met twice.
             serialize(self.shared)
             config["shared"] = serialize(self.shared)
+        if self.state.schedules:
+            config["followed"] = [
+                note if note is None or isinstance(note, str) else UNKNOWN
+                for note in self.state.schedules
+            ]
         return config
 
     @classmethod
@@ -269,10 +277,12 @@ class PruningWrapper(keras.layers.Wrapper):
 class _State:
     """State of a wrapper that Keras must not track."""
 
-    def __init__(self):
+    def __init__(self, followed):
         self.slots = {}
         self.updated = None
-        self.schedules = []  # that it has followed, as callbacks note them
+        # That it has followed, as callbacks note them: text, or None, can be
+        # saved.
+        self.schedules = list(followed)
         self.losses = []
 
 
@@ -326,6 +336,21 @@ def groups(model):
         for slot in wrapper.slots.values():
             for method, part in wrapper.method.parts(slot):
                 _members(found, method).append(part)
+    return found
+
+
+def figures(model):
+    """Returns the figures of a model's methods for the training logs.
+
+    Methods of one class have the same figures, so they are measured together.
+    """
+    classes = {}
+    for method, slots in groups(model):
+        _, members = classes.setdefault(type(method), (method, []))
+        members.extend(slots)
+    found = {}
+    for method, slots in classes.values():
+        found.update(method.figures(model, slots))
     return found
 
 

@@ -199,6 +199,26 @@ class StepsTest(parameterized.TestCase):
         fit(model, [recorder], epochs=1)
         self.assertEqual(recorder.steps, [11])
 
+    @parameterized.parameters(
+        schedule_lib.OneShot(0.75), lambda step: (step == 5, 0.75)
+    )
+    def test_a_loaded_model_knows_its_schedules(self, other):
+        path = os.path.join(self.create_tempdir(), "model.keras")
+        model = wrapped()
+        fit(model, [callback_lib.PruneOnSchedule(RAMP)], epochs=1)
+        for schedule, steps, sparsity in (
+            (RAMP, DUE[2:], 0.75),
+            (other, [21], 0.75),
+            (other, [], 0.75),
+            (schedule_lib.OneShot(0.5), [41], 0.5),
+        ):
+            model.save(path)
+            model = keras.saving.load_model(path)
+            recorder = Recorder(schedule)
+            fit(model, [recorder], epochs=1)
+            self.assertEqual(recorder.steps, steps)
+            self.assertEqual(wrapper_lib.sparsity(model), sparsity)
+
     def test_a_schedule_after_pruning_by_hand_is_caught_up_with(self):
         model = wrapped()
         callback_lib.prune_now(model, 0.5)
@@ -255,6 +275,21 @@ class StepsTest(parameterized.TestCase):
         fit(model, [recorder])
         self.assertEqual(recorder.steps, DUE)
         self.assertEqual(wrapper_lib.sparsity(model), 0.25)
+
+    def test_a_generator_serves_all_updates(self):
+        x, y = dataset()
+        found = []
+        batches = [(x[i : i + 8], y[i : i + 8]) for i in (0, 8)]
+        for data in (batches, iter(batches)):
+            model = wrapped(masked_channels.MaskedChannels("taylor"))
+            ramp = schedule_lib.Polynomial(
+                0.0, 0.5, begin=1, end=4, frequency=1
+            )
+            fit(model, [callback_lib.PruneOnSchedule(ramp, data=data)], 1)
+            found.append(masks_of(model))
+        self.assertGreater(wrapper_lib.sparsity(model), 0)
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_array_equal(a, b)
 
     def test_all_ways_to_run_give_the_same_masks(self):
         found = []
@@ -327,6 +362,18 @@ class ErrorsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "budget must be within reach"):
             fit(model, [callback_lib.PruneOnSchedule(late, budget)])
         self.assertEqual(int(model.optimizer.iterations), 0)
+
+    def test_another_librarys_schedule_out_of_reach_stops_before_training(self):
+        def foreign(step):
+            return step % 5 == 0, 0.5 if step < 13 else 0.75
+
+        model = wrapped(masked.Masked(weight_patterns.NM(1, 2)))
+        pruning = callback_lib.PruneOnSchedule(foreign)
+        with self.assertRaisesRegex(ValueError, "1:2.*0.75"):
+            fit(model, [pruning], epochs=2)
+        self.assertEqual(int(model.optimizer.iterations), 0)
+        fit(model, [pruning], epochs=2, initial_epoch=1)
+        self.assertEqual(wrapper_lib.sparsity(model), 0.5)
 
     def test_epochs_of_unknown_length(self):
         x, y = dataset()

@@ -8,7 +8,12 @@ from absl.testing import absltest
 from tfprune import zoo
 from tfprune.criteria import synflow
 from tfprune.graph import read
+from tfprune.methods import autoprune
+from tfprune.methods import hard_concrete
+from tfprune.methods import soft_threshold
 from tfprune.scoring import score
+from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
 from tfprune_test import small_nets
 
 layers = keras.layers
@@ -85,6 +90,34 @@ class SynFlowTest(absltest.TestCase):
         scores = score.channel_scores(read.channel_graph(model), "synflow")
         self.assertTrue(np.isfinite(scores).all())
         self.assertGreater(scores.max(), 0)
+
+    def test_what_methods_have_learned_stays_as_it_is(self):
+        for method, name in (
+            (hard_concrete.HardConcrete(), "log_alpha"),
+            (autoprune.AutoPrune(), "indicator"),
+        ):
+            model = small_nets.pair([[1, -2], [3, 4]], [[5, 6]])
+            wrapped = wrapping.wrap(model, method)
+            for wrapper in wrapper_lib.find(wrapped):
+                learned = wrapper.slots["kernel"][name]
+                # Half of them are closed.
+                values = np.linspace(3, -3, np.prod(learned.shape))
+                learned.assign(values.reshape(learned.shape))
+            found, expected = (
+                score.channel_scores(read.channel_graph(net), "synflow")
+                for net in (wrapped, wrapping.unwrap(wrapped))
+            )
+            self.assertGreater(expected.max(), 0)
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+    def test_small_thresholds_let_the_flow_pass(self):
+        model = small_nets.pair([[1, -2], [3, 4]], [[5, 6]])
+        expected = score.channel_scores(read.channel_graph(model), "synflow")
+        for granularity in ("layer", "global"):
+            method = soft_threshold.SoftThreshold(-15.0, granularity)
+            graph = read.channel_graph(wrapping.wrap(model, method))
+            found = score.channel_scores(graph, "synflow")
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
 
     def test_no_flow_at_all_is_an_error(self):
         inputs = keras.Input((4,))

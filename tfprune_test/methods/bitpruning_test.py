@@ -339,6 +339,13 @@ class FrozenTest(parameterized.TestCase):
 
 
 class TogetherTest(parameterized.TestCase):
+    def test_the_logs_have_the_mean_of_all_layers(self):
+        model = wrapping.wrap(net(), BitPruning(gamma=1.0), "first")
+        model = wrapping.wrap(model, BitPruning(gamma=2.0), "last")
+        set_bits(model, [1, 2, 4, 5])
+        expected = {"weight_bits": 2.5, "activation_bits": 3.5}
+        self.assertEqual(wrapper_lib.figures(model), expected)
+
     @parameterized.parameters(True, False)
     @pytest.mark.slow  # Trains twice.
     def test_weights_and_bits_are_pruned_in_one_fit(self, mask_first):

@@ -225,6 +225,22 @@ class MaskedChannelsTest(parameterized.TestCase):
             history.history["macs_ratio"][-1], cost.macs / dense.macs
         )
 
+    def test_the_logs_count_the_masks_of_all_methods(self):
+        first, second = (
+            masked_channels.MaskedChannels(skip=skip)
+            for skip in ("expand", "stem")
+        )
+        apart = wrapping.wrap(net(), first, ["stem", "expand", "head/*"])
+        apart = wrapping.wrap(apart, second, ["depthwise", "project"])
+        together = wrapping.wrap(net(), chain.Chain((first, second)))
+        for wrapped in (apart, together):
+            callback_lib.prune_now(wrapped, 0.1)
+            dense = counting.cost(wrapping.unwrap(wrapped)).macs
+            left = counting.cost(stripping.strip(wrapped)).macs
+            self.assertEqual(
+                wrapper_lib.figures(wrapped), {"macs_ratio": left / dense}
+            )
+
     @parameterized.parameters(
         masked_channels.MaskedChannels(skip=("a", "b")),
         masked_channels.MaskedChannels("l2", of="params", normalize="max"),

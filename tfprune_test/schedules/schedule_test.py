@@ -62,6 +62,10 @@ class ScheduleTest(parameterized.TestCase):
         self.assertAlmostEqual(ramp(1), 0.5)
         full = schedule_lib.Exponential(1.0, 1.0, begin=0, end=2)
         self.assertEqual(full(1), 1.0)
+        dense = schedule_lib.Exponential(1.0, 0.5, begin=0, end=2)
+        self.assertEqual(
+            [dense(step) for step in (0, 1, 2, 3)], [1, 1, 0.5, 0.5]
+        )
 
     def test_iterative_rounds_take_the_same_share_of_the_rest(self):
         rounds = schedule_lib.Iterative(

@@ -206,6 +206,28 @@ class StateTest(parameterized.TestCase):
         self.assertEqual((second["t"], second["previous"]), (1, 0.5))
         self.assertEqual((second["n"], second["c"], second["rest"]), (0, 1, 0))
 
+    def test_sizes_are_those_of_the_layer_within(self):
+        def conv(*args, **options):
+            return layers.Conv2D(*args, strides=2, padding="same", **options)
+
+        def states(shape, first, second, axis=-1):
+            inputs = keras.Input(shape)
+            x = layers.BatchNormalization(axis=axis)(first(inputs))
+            x = layers.Flatten()(second(x))
+            env = environment_of(keras.Model(inputs, layers.Dense(2)(x)))
+            return [env.reset()[0], env.step(1.0)[0]]
+
+        plain = states((8, 4, 3), conv(6, 3), conv(4, 2))
+        for shape, within in (
+            ((1, 8, 4, 3), layers.TimeDistributed),
+            ((8, 4, 3), layers.SpectralNormalization),
+        ):
+            found = states(shape, within(conv(6, 3)), within(conv(4, 2)))
+            np.testing.assert_allclose(found, plain, atol=1e-6)
+        first = dict(data_format="channels_first")
+        found = states((3, 8, 4), conv(6, 3, **first), conv(4, 2, **first), 1)
+        np.testing.assert_allclose(found, plain, atol=1e-6)
+
     @parameterized.parameters(("paper", 11), ("code", 10))
     def test_states_lie_in_their_space(self, name, size):
         env = environment_of(
