@@ -1,5 +1,6 @@
 """What a search aims at, so that the file that is measured meets the limits."""
 
+from tfprune.pipeline import channel_choice
 from tfprune.pipeline.result import measured
 
 
@@ -43,7 +44,7 @@ class Aims:
                 reach, as predicted.
 
         Returns:
-            `dict` from limits to `int`s.
+            `dict` from limits to numbers.
         """
         found = {}
         for limit, ceiling in ceilings.items():
@@ -54,7 +55,7 @@ class Aims:
                 aim = most - max(0, real + left_out - guess)
                 if aim < least[limit]:
                     aim = max(least[limit], ceiling * guess / real)
-            found[limit] = max(1, int(min(aim, most)))
+            found[limit] = channel_choice.whole(limit, min(aim, most))
         return found
 
     def lower(self, aims, ceilings, least, over):
@@ -66,7 +67,7 @@ class Aims:
             over: `dict` from the limits that the file exceeds to the excess.
 
         Returns:
-            `dict` from limits to `int`s.
+            `dict` from limits to numbers.
 
         Raises:
             ValueError: If the smallest network exceeds a limit.
@@ -84,5 +85,6 @@ class Aims:
                 )
             fresh[limit] = min(fresh[limit], aims[limit] - 1)
         return {
-            limit: max(1, min(aim, aims[limit])) for limit, aim in fresh.items()
+            limit: channel_choice.whole(limit, min(aim, aims[limit]))
+            for limit, aim in fresh.items()
         }

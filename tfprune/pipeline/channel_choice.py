@@ -12,6 +12,7 @@ from tfprune.graph import read
 from tfprune.searches import amc
 from tfprune.searches import objective
 from tfprune.searches import strategies
+from tfprune.selection import budget as budget_lib
 from tfprune.selection import candidates
 from tfprune.surgery import reconstruction
 
@@ -135,12 +136,20 @@ def on_the_way(dense, target, part):
         part: `float` in (0, 1], fraction of the way, geometrically.
 
     Returns:
-        `dict` from limits to `int`s.
+        `dict` from limits to numbers, as of `whole`.
     """
     return {
-        name: max(1, int(_between(dense[name], ceiling, part)))
+        name: whole(name, _between(dense[name], ceiling, part))
         for name, ceiling in target.items()
     }
+
+
+def whole(name, ceiling):
+    """A ceiling as an `int` of at least one; a latency as it is.
+
+    It may be less than a microsecond.
+    """
+    return ceiling if name == "latency" else max(1, int(ceiling))
 
 
 def _between(dense, ceiling, part):
@@ -150,9 +159,20 @@ def _between(dense, ceiling, part):
     return max(ceiling, dense * (ceiling / dense) ** part)
 
 
-def budget_of(ceilings, table=None):
-    """A `Budget` of ceilings; a limit on latency needs its table."""
-    return selection.Budget(**ceilings, latency_table=table)
+def budget_of(ceilings, graph=None, table=None):
+    """A `Budget` of ceilings.
+
+    Args:
+        ceilings: `dict` from limits to numbers.
+        graph: the `ChannelGraph` of the model to prune.
+        table: its latency table, for a limit on latency.
+    """
+    meter = counting.Meter(graph, table) if "latency" in ceilings else None
+    limits = {
+        name: budget_lib.limit(name, ceiling, meter)
+        for name, ceiling in ceilings.items()
+    }
+    return selection.Budget(**limits, latency_table=table)
 
 
 def multiple_of(board):

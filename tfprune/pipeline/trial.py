@@ -183,16 +183,16 @@ class Trial:
         difference is added to the predictions and the search is repeated.
         """
         job, space = self._job, self._job.workspace
-        size = read.channel_graph(model).size
+        graph = read.channel_graph(model)
         found = space.get(f"{name}/keep")
         if found is not None:
             bits = np.frombuffer(bytes.fromhex(found["keep"]), np.uint8)
-            return np.unpackbits(bits, count=size).astype(bool)
+            return np.unpackbits(bits, count=graph.size).astype(bool)
         evaluations = job.recipe.evaluations // (8 if self._quick else 1)
         least = channel_choice.least(model, ceilings, job)
         aims = self._aims.of(ceilings, least)
         for _ in range(max(1, job.recipe.corrections)):
-            budget = channel_choice.budget_of(aims, job.table)
+            budget = channel_choice.budget_of(aims, graph, job.table)
             choice = channel_choice.choose(
                 model,
                 budget,

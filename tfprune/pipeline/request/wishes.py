@@ -176,7 +176,10 @@ def costs(budget, graph, recipe, selection, options):
     # Raises the error if the budget cannot be reached, before any training.
     channel_choice.ranking(graph, budget, recipe.criterion, selection, options)
     return Costs(
-        {name: int(value) for name, value in ceilings.items()},
+        {
+            name: channel_choice.whole(name, value)
+            for name, value in ceilings.items()
+        },
         {name: float(value) for name, value in dense.items()},
         budget.latency_table,
     )
