@@ -95,7 +95,8 @@ def made(job, attempt):
     trial = trial_lib.Trial(job, attempt.name, attempt.seed, attempt.quick)
     if job.max_loss is None:
         return list(trial.to_budget())
-    least = channel_choice.least(job.start, job.baseline["costs"], job)
+    costs = job.baseline["costs"]
+    least = channel_choice.least(job.start, costs, job.options)
     return list(trial.to_loss(least))
 
 

@@ -89,22 +89,22 @@ def ranking(graph, budget, criterion, data, options):
     return cut.keep
 
 
-def least(model, limits, job):
+def least(model, limits, options, table=None):
     """The smallest costs that pruning can reach, as predicted.
 
     Args:
         model: a built `keras.Model`.
         limits: names of costs.
-        job: has `options`, arguments of `tfprune.prune`, and `table`, for a
-            limit on latency.
+        options: `dict`, arguments of `tfprune.prune`.
+        table: its latency table, for a limit on latency.
 
     Returns:
         `dict` from limits to numbers.
     """
     graph = read.channel_graph(model)
-    every = candidates.Candidates(graph, np.zeros(graph.size), **job.options)
+    every = candidates.Candidates(graph, np.zeros(graph.size), **options)
     keep = every.keep([0] * len(every.groups))
-    meter = counting.Meter(graph, job.table)
+    meter = counting.Meter(graph, table)
     return {limit: getattr(meter, limit)(keep) for limit in limits}
 
 

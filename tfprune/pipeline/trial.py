@@ -43,7 +43,7 @@ class Trial:
         job = self._job
         dense = job.baseline["costs"]
         levels = 1
-        if not self._quick and job.table is None:
+        if not self._quick:
             levels = max(job.recipe.rounds, job.points)
         model = job.start
         for number in range(1, levels + 1):
@@ -189,10 +189,11 @@ class Trial:
             bits = np.frombuffer(bytes.fromhex(found["keep"]), np.uint8)
             return np.unpackbits(bits, count=graph.size).astype(bool)
         evaluations = job.recipe.evaluations // (8 if self._quick else 1)
-        least = channel_choice.least(model, ceilings, job)
+        table = self._table(graph)
+        least = channel_choice.least(model, ceilings, job.options, table)
         aims = self._aims.of(ceilings, least)
         for _ in range(max(1, job.recipe.corrections)):
-            budget = channel_choice.budget_of(aims, graph, job.table)
+            budget = channel_choice.budget_of(aims, graph, table)
             choice = channel_choice.choose(
                 model,
                 budget,
@@ -219,6 +220,13 @@ class Trial:
         facts = {"keep": bits, "tried": choice.tried}
         space.put(f"{name}/keep", facts, job.clock.spent)
         return choice.keep
+
+    def _table(self, graph):
+        """The latency table of a network on the way; `None` without one."""
+        job = self._job
+        if job.table is None:
+            return None
+        return job.table.of_pruned(read.channel_graph(job.start), graph)
 
     def _answer(self, small, name, ceilings, curve):
         """The `job.Answer` of a network, measured or from the journal."""

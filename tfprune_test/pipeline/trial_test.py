@@ -8,6 +8,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.deploy import latency
 from tfprune.graph import read
 from tfprune.pipeline import channel_choice
 from tfprune.pipeline import job as job_lib
@@ -113,6 +114,12 @@ class LevelsTest(parameterized.TestCase):
         with patch:
             self.assertLen(list(tried.to_budget()), 3)
 
+    def test_a_table_of_latencies_makes_no_fewer_levels(self):
+        tried = trial.Trial(job(points=3, table=object()), "t")
+        _, patch = self.levels(tried)
+        with patch:
+            self.assertLen(list(tried.to_budget()), 3)
+
     def test_a_first_answer_is_one_step(self):
         tried = trial.Trial(job(), "t", quick=True)
         asked, patch = self.levels(tried)
@@ -206,7 +213,8 @@ class KeepTest(parameterized.TestCase):
         aims = []
 
         def choose(model, budget, *_):
-            aims.append(budget.limits())
+            meter = budget.meter(read.channel_graph(model))
+            aims.append(budget.ceilings(meter))
             return channel_choice.Choice(keep, 3)
 
         numbers = iter(measurements)
@@ -233,6 +241,20 @@ class KeepTest(parameterized.TestCase):
         self.kept(first)
         later = trial.Trial(job(workspace=first._job.workspace), "t")
         self.assertEqual(self.kept(later), [])
+
+    def test_a_latency_of_a_network_on_the_way(self):
+        graph = read.channel_graph(self.model)
+        wide = keras.Sequential([keras.Input((4,))])
+        for layer, units in zip(self.model.layers[1:], (24, 2), strict=True):
+            wide.add(keras.layers.Dense(units, name=layer.name))
+        # A microsecond for each pair of inputs and outputs of the first layer.
+        table = latency.LatencyTable(
+            "int8", 96.0, {self.model.layers[1].name: (0, 0, 0, 1)}
+        )
+        tried = trial.Trial(job(start=wide, table=table), "t")
+        (aims,) = self.kept(tried, ceilings={"latency": 13.5})
+        self.assertAlmostEqual(aims["latency"], 13.5)
+        self.assertEqual(tried._table(graph).predict(graph), 24)
 
     def test_a_file_that_is_too_large_lowers_the_aim(self):
         key, guess = measured.FLASH, measured.FLASH_PREDICTED
