@@ -83,11 +83,27 @@ def in_turn(job, plan):
     """
     found = []
     while (attempt := plan.next()) is not None:
-        began = job.clock.spent
+        begin(job, attempt)
         answers = recalled(job, attempt)
         found.append(made(job, attempt) if answers is None else answers)
-        plan.took(job.clock.spent - began)
+        plan.took(seconds(job, attempt))
     return found
+
+
+def begin(job, attempt):
+    """Records when a trial begins, unless it began before a kill."""
+    space, step = job.workspace, f"beginning of trial {attempt.name}"
+    if space.get(step) is None:
+        space.put(step, job.clock.spent, job.clock.spent)
+
+
+def seconds(job, attempt):
+    """Seconds of a trial that has ended, also of one before a kill."""
+    space, step = job.workspace, f"seconds of trial {attempt.name}"
+    if space.get(step) is None:
+        began = space.get(f"beginning of trial {attempt.name}")
+        space.put(step, job.clock.spent - began, job.clock.spent)
+    return space.get(step)
 
 
 def made(job, attempt):
