@@ -68,7 +68,7 @@ def choose(model, budget, job, options, evaluations, seed=0, checkpoint=None):
         reconstruct=job.inputs,
         checkpoint=checkpoint,
         metric=job.task.scores,
-        lowest=_LOWEST,
+        lowest=_lowest(graph, budget, options),
         **options,
     )
     play = strategies.STRATEGIES.get(job.recipe.strategy)
@@ -102,10 +102,27 @@ def least(model, limits, options, table=None):
         `dict` from limits to numbers.
     """
     graph = read.channel_graph(model)
-    every = candidates.Candidates(graph, np.zeros(graph.size), **options)
-    keep = every.keep([0] * len(every.groups))
+    keep = smallest(graph, options)
     meter = counting.Meter(graph, table)
     return {limit: getattr(meter, limit)(keep) for limit in limits}
+
+
+def smallest(graph, options):
+    """`keep` of the smallest network that pruning can leave."""
+    every = candidates.Candidates(graph, np.zeros(graph.size), **options)
+    return every.keep([0] * len(every.groups))
+
+
+def _lowest(graph, budget, options):
+    """The least share of a group in a search that can meet a budget."""
+    every = candidates.Candidates(graph, np.zeros(graph.size), **options)
+    counts = [int(np.ceil(_LOWEST * len(order))) for order in every.order]
+    keep, meter = every.keep(counts), budget.meter(graph)
+    fits = all(
+        getattr(meter, name)(keep) <= ceiling
+        for name, ceiling in budget.ceilings(meter).items()
+    )
+    return _LOWEST if fits else np.finfo(float).eps
 
 
 def shrunk(model, keep, inputs):

@@ -69,6 +69,17 @@ class ChooseTest(absltest.TestCase):
         self.assertEqual([facts["epoch"] for facts in told], [1, 2, 3])
         self.assertEqual(sum(self.stay(choice)), 2)
 
+    def test_a_budget_of_the_smallest_network(self):
+        inputs = keras.Input((3,))
+        x = keras.layers.Dense(120)(inputs)
+        wide = keras.Model(inputs, keras.layers.Dense(2)(x))
+        # Searches leave more of a group, unless a budget needs it.
+        choice = channel_choice.choose(
+            wide, budget_lib.Budget(channels=1), job(told=[]), {}, 2
+        )
+        removable = read.channel_graph(wide).removable
+        self.assertEqual(choice.keep[removable].sum(), 1)
+
     def test_a_budget_out_of_reach(self):
         with self.assertRaisesRegex(ValueError, "within reach"):
             channel_choice.choose(
