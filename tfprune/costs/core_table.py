@@ -57,6 +57,11 @@ class CoreTable:
         keep = np.ones(graph.size, bool) if keep is None else keep
         return self.total(core_steps.sizes(graph, keep))
 
+    def of_pruned(self, graph, pruned):
+        """The table of a model once it is pruned: the same, for any model."""
+        del graph, pruned
+        return self
+
     def instructions(self, size):
         """Of an op, `float`.
 

@@ -105,12 +105,27 @@ class LatencyTable(printed.Printed):
             graph: the `ChannelGraph` of the model.
             keep: bool array, shape `(graph.size,)`; `None` keeps all.
         """
+        keep = np.ones(graph.size, bool) if keep is None else keep
+        return self._predicted(graph, graph, keep)
+
+    def of_pruned(self, graph, pruned):
+        """The table of the model once it is pruned, a `LatencyTable`.
+
+        Args:
+            graph: the `ChannelGraph` of the model.
+            pruned: that of the pruned one.
+        """
+        keep = np.ones(pruned.size, bool)
+        whole = self._predicted(graph, pruned, keep)
+        return dataclasses.replace(self, whole=whole)
+
+    def _predicted(self, graph, pruned, keep):
+        """Microseconds of the model, pruned, with only some channels."""
         dense = np.ones(graph.size, bool)
-        keep = dense if keep is None else keep
         rest = max(0.0, self.whole - sum(self._times(graph, dense)))
         written = max(self._written(graph, dense), 1)
-        return sum(self._times(graph, keep)) + rest * (
-            self._written(graph, keep) / written
+        return sum(self._times(pruned, keep)) + rest * (
+            self._written(pruned, keep) / written
         )
 
     def _times(self, graph, keep):

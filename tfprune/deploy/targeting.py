@@ -160,7 +160,7 @@ def fit_target(
     path = atomic.writable(path)
     graph = read.channel_graph(model)
     meter = budget.meter(graph)
-    ceilings = {k: int(budget.ceilings(meter)[k]) for k in limits}
+    ceilings = {k: budget.ceilings(meter)[k] for k in limits}
     aims, seen = dict(ceilings), []
     with leftovers.folder() as folder:
         folder = pathlib.Path(folder)
@@ -169,7 +169,10 @@ def fit_target(
             dense = folder / "dense.tflite"
             tflite.export_tflite(model, dense, "int8", calibration)
         for _ in range(rounds):
-            now = dataclasses.replace(budget, **aims)
+            now = dataclasses.replace(
+                budget,
+                **{k: budget_lib.limit(k, n, meter) for k, n in aims.items()},
+            )
             cut = cut_lib.choose(graph, now, criterion, data, **options)
             small = shrinking.apply(cut)
             tflite.export_tflite(
@@ -234,6 +237,8 @@ def _aim(found, name, ceiling, before):
     """What to predict, so that what is measured is the ceiling."""
     if found.measured[name] <= ceiling:
         return before
-    corrected = int(ceiling / (1 + found.errors()[name]))
+    corrected = ceiling / (1 + found.errors()[name])
+    if name == "latency":  # which may be less than a microsecond
+        return corrected
     # A prediction that has been met has to fall by something.
-    return max(1, min(corrected, before - 1))
+    return max(1, min(int(corrected), int(before) - 1))

@@ -259,7 +259,9 @@ def _on_the_way(budget, progress, graph):
         dense = getattr(meter, name)() - added.get(name, 0)
         ceiling = dense * limit if isinstance(limit, float) else limit
         allowed = dense - progress * max(dense - ceiling, 0)
-        limits[name] = max(1, int(allowed) + added.get(name, 0))
+        limits[name] = budget_lib.limit(
+            name, allowed + added.get(name, 0), meter
+        )
     return dataclasses.replace(budget, **limits)
 
 

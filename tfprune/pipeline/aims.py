@@ -1,5 +1,6 @@
 """What a search aims at, so that the file that is measured meets the limits."""
 
+from tfprune.pipeline import channel_choice
 from tfprune.pipeline.result import measured
 
 
@@ -8,7 +9,8 @@ class Aims:
 
     A search predicts the costs of a network. Its file may be larger: by as
     much as the last file that was measured, or, where that leaves less than
-    any network has, by the same factor. What firmware leaves out of a file,
+    any network has, by the same factor, but not less than the smallest has, as
+    its file may be smaller than predicted. What firmware leaves out of a file,
     such as its names, does not count.
 
     Args:
@@ -43,18 +45,19 @@ class Aims:
                 reach, as predicted.
 
         Returns:
-            `dict` from limits to `int`s.
+            `dict` from limits to numbers.
         """
         found = {}
         for limit, ceiling in ceilings.items():
-            most = aim = ceiling
+            aim = ceiling
             if limit in self._seen:
                 guess, real, left_out = self._seen[limit]
                 most = ceiling + left_out
                 aim = most - max(0, real + left_out - guess)
                 if aim < least[limit]:
                     aim = max(least[limit], ceiling * guess / real)
-            found[limit] = max(1, int(min(aim, most)))
+                aim = max(least[limit], min(aim, most))
+            found[limit] = channel_choice.whole(limit, aim)
         return found
 
     def lower(self, aims, ceilings, least, over):
@@ -66,7 +69,7 @@ class Aims:
             over: `dict` from the limits that the file exceeds to the excess.
 
         Returns:
-            `dict` from limits to `int`s.
+            `dict` from limits to numbers.
 
         Raises:
             ValueError: If the smallest network exceeds a limit.
@@ -74,15 +77,11 @@ class Aims:
         fresh = self.of(ceilings, least)
         for limit in over:
             if aims[limit] <= least[limit]:
-                raise ValueError(
-                    "The budget must be within reach. Received: "
-                    f"{limit}={ceilings[limit]:,}. The file of the smallest "
-                    "network that pruning can leave needs "
-                    f"{ceilings[limit] + over[limit]:,} bytes "
-                    f"({measured.OF_LIMITS[limit]}). Raise the limit, or skip "
-                    "fewer layers."
+                raise measured.out_of_reach(
+                    limit, ceilings[limit], ceilings[limit] + over[limit]
                 )
             fresh[limit] = min(fresh[limit], aims[limit] - 1)
         return {
-            limit: max(1, min(aim, aims[limit])) for limit, aim in fresh.items()
+            limit: channel_choice.whole(limit, min(aim, aims[limit]))
+            for limit, aim in fresh.items()
         }

@@ -83,11 +83,27 @@ def in_turn(job, plan):
     """
     found = []
     while (attempt := plan.next()) is not None:
-        began = job.clock.spent
+        begin(job, attempt)
         answers = recalled(job, attempt)
         found.append(made(job, attempt) if answers is None else answers)
-        plan.took(job.clock.spent - began)
+        plan.took(seconds(job, attempt))
     return found
+
+
+def begin(job, attempt):
+    """Records when a trial begins, unless it began before a kill."""
+    space, step = job.workspace, f"beginning of trial {attempt.name}"
+    if space.get(step) is None:
+        space.put(step, job.clock.spent, job.clock.spent)
+
+
+def seconds(job, attempt):
+    """Seconds of a trial that has ended, also of one before a kill."""
+    space, step = job.workspace, f"seconds of trial {attempt.name}"
+    if space.get(step) is None:
+        began = space.get(f"beginning of trial {attempt.name}")
+        space.put(step, job.clock.spent - began, job.clock.spent)
+    return space.get(step)
 
 
 def made(job, attempt):
@@ -95,7 +111,8 @@ def made(job, attempt):
     trial = trial_lib.Trial(job, attempt.name, attempt.seed, attempt.quick)
     if job.max_loss is None:
         return list(trial.to_budget())
-    least = channel_choice.least(job.start, job.baseline["costs"], job)
+    costs = job.baseline["costs"]
+    least = channel_choice.least(job.start, costs, job.options)
     return list(trial.to_loss(least))
 
 

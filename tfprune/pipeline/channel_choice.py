@@ -12,6 +12,7 @@ from tfprune.graph import read
 from tfprune.searches import amc
 from tfprune.searches import objective
 from tfprune.searches import strategies
+from tfprune.selection import budget as budget_lib
 from tfprune.selection import candidates
 from tfprune.surgery import reconstruction
 
@@ -67,7 +68,7 @@ def choose(model, budget, job, options, evaluations, seed=0, checkpoint=None):
         reconstruct=job.inputs,
         checkpoint=checkpoint,
         metric=job.task.scores,
-        lowest=_LOWEST,
+        lowest=_lowest(graph, budget, options),
         **options,
     )
     play = strategies.STRATEGIES.get(job.recipe.strategy)
@@ -88,23 +89,40 @@ def ranking(graph, budget, criterion, data, options):
     return cut.keep
 
 
-def least(model, limits, job):
+def least(model, limits, options, table=None):
     """The smallest costs that pruning can reach, as predicted.
 
     Args:
         model: a built `keras.Model`.
         limits: names of costs.
-        job: has `options`, arguments of `tfprune.prune`, and `table`, for a
-            limit on latency.
+        options: `dict`, arguments of `tfprune.prune`.
+        table: its latency table, for a limit on latency.
 
     Returns:
         `dict` from limits to numbers.
     """
     graph = read.channel_graph(model)
-    every = candidates.Candidates(graph, np.zeros(graph.size), **job.options)
-    keep = every.keep([0] * len(every.groups))
-    meter = counting.Meter(graph, job.table)
+    keep = smallest(graph, options)
+    meter = counting.Meter(graph, table)
     return {limit: getattr(meter, limit)(keep) for limit in limits}
+
+
+def smallest(graph, options):
+    """`keep` of the smallest network that pruning can leave."""
+    every = candidates.Candidates(graph, np.zeros(graph.size), **options)
+    return every.keep([0] * len(every.groups))
+
+
+def _lowest(graph, budget, options):
+    """The least share of a group in a search that can meet a budget."""
+    every = candidates.Candidates(graph, np.zeros(graph.size), **options)
+    counts = [int(np.ceil(_LOWEST * len(order))) for order in every.order]
+    keep, meter = every.keep(counts), budget.meter(graph)
+    fits = all(
+        getattr(meter, name)(keep) <= ceiling
+        for name, ceiling in budget.ceilings(meter).items()
+    )
+    return _LOWEST if fits else np.finfo(float).eps
 
 
 def shrunk(model, keep, inputs):
@@ -135,12 +153,20 @@ def on_the_way(dense, target, part):
         part: `float` in (0, 1], fraction of the way, geometrically.
 
     Returns:
-        `dict` from limits to `int`s.
+        `dict` from limits to numbers, as of `whole`.
     """
     return {
-        name: max(1, int(_between(dense[name], ceiling, part)))
+        name: whole(name, _between(dense[name], ceiling, part))
         for name, ceiling in target.items()
     }
+
+
+def whole(name, ceiling):
+    """A ceiling as an `int` of at least one; a latency as it is.
+
+    It may be less than a microsecond.
+    """
+    return ceiling if name == "latency" else max(1, int(ceiling))
 
 
 def _between(dense, ceiling, part):
@@ -150,9 +176,20 @@ def _between(dense, ceiling, part):
     return max(ceiling, dense * (ceiling / dense) ** part)
 
 
-def budget_of(ceilings, table=None):
-    """A `Budget` of ceilings; a limit on latency needs its table."""
-    return selection.Budget(**ceilings, latency_table=table)
+def budget_of(ceilings, graph=None, table=None):
+    """A `Budget` of ceilings.
+
+    Args:
+        ceilings: `dict` from limits to numbers.
+        graph: the `ChannelGraph` of the model to prune.
+        table: its latency table, for a limit on latency.
+    """
+    meter = counting.Meter(graph, table) if "latency" in ceilings else None
+    limits = {
+        name: budget_lib.limit(name, ceiling, meter)
+        for name, ceiling in ceilings.items()
+    }
+    return selection.Budget(**limits, latency_table=table)
 
 
 def multiple_of(board):

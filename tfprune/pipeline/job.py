@@ -83,7 +83,7 @@ class Answer:
         values: `dict`, the metrics of the float model.
         file_values: `dict`, the metrics of its file; empty without a file.
         over: `dict` from exceeded limits to the excess.
-        curve: list of `dict`, one for each training epoch.
+        curve: list of `dict`, one for each training epoch of all rounds.
         kept: `dict` from channel groups to `[kept, total]`.
         model: the `keras.Model`, or `None` if it is not loaded.
     """

@@ -3,16 +3,21 @@
 import dataclasses
 import hashlib
 import json
+import pathlib
 import re
+import types
 import typing
 
 import keras
 import numpy as np
 
+from tfprune.core.files import leftovers
 from tfprune.costs import counting
 from tfprune.graph import compile_state
 from tfprune.graph import read
+from tfprune.graph import rebuild
 from tfprune.graph import values as values_lib
+from tfprune.pipeline import channel_choice
 from tfprune.pipeline import job as job_lib
 from tfprune.pipeline import recipe as recipe_lib
 from tfprune.pipeline import teacher_outputs
@@ -22,8 +27,10 @@ from tfprune.pipeline.request import fingerprints
 from tfprune.pipeline.request import sources
 from tfprune.pipeline.request import task as task_lib
 from tfprune.pipeline.request import wishes
+from tfprune.pipeline.result import measured
 from tfprune.surgery import depth
 
+_OF_FLASH = ("flash_bytes", "image_bytes")  # Measured, where there are files.
 _CALIBRATION = 256  # Training samples that int8 ranges are measured on.
 
 
@@ -179,8 +186,49 @@ class Preparation:
             graph = read.channel_graph(self._start)
         self._costs = wishes.Costs({}, {})
         if budget is not None or asked.wish.max_loss is not None:
+            on_files = () if asked.runtime is None else _OF_FLASH
             self._costs = wishes.costs(
-                budget, graph, recipe, self._selection, asked.options
+                *(budget, graph, recipe, self._selection, asked.options),
+                on_files,
+            )
+            self._check_files(graph, on_files)
+
+    def _check_files(self, graph, limits):
+        """Raises a `ValueError` if the smallest network's file is too large.
+
+        It is made only where it is too large as predicted.
+        """
+        asked, ceilings = self.request, self._costs.ceilings
+        limits = [name for name in limits if name in ceilings]
+        options = asked.options
+        least = channel_choice.least(self._start, limits, options)
+        if all(least[name] <= ceilings[name] for name in limits):
+            return
+        keep = channel_choice.smallest(graph, options)
+        small = self._measured(rebuild.shrink(graph, keep))
+        dense = None
+        for name in limits:
+            key, ceiling = measured.OF_LIMITS[name], ceilings[name]
+            if name in asked.wish.shares:
+                dense = dense or self._measured(asked.model)
+                ceiling = int(dense[key] * asked.wish.shares[name])
+            if small[key] > ceiling:
+                raise measured.out_of_reach(name, ceiling, small[key])
+
+    def _measured(self, model):
+        """Bytes of a model's file, as of `measured.export`."""
+        with leftovers.folder() as folder:
+            path = pathlib.Path(folder, "model.tflite")
+            asked = self.request
+            return measured.export(
+                model,
+                path,
+                types.SimpleNamespace(
+                    calibration=self._calibration,
+                    core=asked.wish.core,
+                    dense_scales=asked.wish.dense_scales,
+                    runtime=asked.runtime,
+                ),
             )
 
     def job(self, space, clock):

@@ -80,14 +80,14 @@ class Team:
                     attempt = plan.next()
                     if attempt is None:
                         break
+                    attempts.begin(job, attempt)
                     answers = attempts.recalled(job, attempt)
                     found[attempt] = answers
                     if answers is None:
                         order = _order(job, attempt)
-                        running[send.remote(parcel, order, board)] = (
-                            attempt,
-                            job.clock.spent,
-                        )
+                        running[send.remote(parcel, order, board)] = attempt
+                    else:
+                        plan.took(attempts.seconds(job, attempt))
                 if not running:
                     return list(found.values())
                 done, _ = ray.wait(list(running), timeout=_SECONDS)
@@ -96,9 +96,9 @@ class Team:
                 if job.clock.stopped:
                     board.stop.remote()
                 for future in done:
-                    attempt, began = running.pop(future)
+                    attempt = running.pop(future)
                     found[attempt] = _received(job, attempt, ray.get(future))
-                    plan.took(job.clock.spent - began)
+                    plan.took(attempts.seconds(job, attempt))
         finally:
             for future in running:
                 ray.cancel(future, force=True)

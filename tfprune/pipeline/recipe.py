@@ -23,9 +23,10 @@ class Recipe:
     data: each of those is worse on some task.
 
     Args:
-        rounds: `int`, number of pruning rounds, with training in between.
+        rounds: `int`, number of pruning rounds, with training in between;
+            with several `points`, at least as many, alike for each point.
         rounds_share: `float`, fraction of all epochs for the rounds before
-            the last.
+            the last, or before that of a point.
         criterion: ranks the channels of a group, as for `tfprune.prune`.
         strategy: search strategy for the groups' shares; see
             `tfprune.search`.

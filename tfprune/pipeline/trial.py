@@ -42,19 +42,20 @@ class Trial:
         """
         job = self._job
         dense = job.baseline["costs"]
-        levels = 1
-        if not self._quick and job.table is None:
-            levels = max(job.recipe.rounds, job.points)
-        model = job.start
+        levels = rounds = 1
+        if not self._quick:
+            # Each point is reached in as many rounds.
+            rounds = math.ceil(job.recipe.rounds / job.points)
+            levels = rounds * job.points
+        model, curve = job.start, []
         for number in range(1, levels + 1):
-            last = number == levels
             ceilings = channel_choice.on_the_way(
                 dense, job.ceilings, number / levels
             )
-            answers = last or job.points > 1
-            epochs, until = self._share(number, levels)
-            model, answer = self._level(
-                model, f"{number}", ceilings, epochs, until, answers
+            answers = number % rounds == 0
+            epochs, until = self._share(number, levels, rounds)
+            model, curve, answer = self._level(
+                model, f"{number}", ceilings, epochs, until, answers, curve
             )
             if answer is not None:
                 yield answer
@@ -72,7 +73,7 @@ class Trial:
         job = self._job
         costs = job.baseline["costs"]
         floor = max(least[name] / cost for name, cost in costs.items())
-        good, bad, model = 1.0, None, job.start
+        good, bad, model, curve = 1.0, None, job.start, []
         for number in range(1, _MOST + 1):
             wanted = good * _FACTOR if bad is None else math.sqrt(good * bad)
             wanted = max(wanted, floor)
@@ -83,52 +84,50 @@ class Trial:
                 for name, cost in costs.items()
             }
             epochs, until = self._share(1, 1, parts=4)
-            small, answer = self._level(
-                model, f"{number}", ceilings, epochs, until, True
+            small, more, answer = self._level(
+                model, f"{number}", ceilings, epochs, until, True, curve
             )
             yield answer
             if loses(job, answer) <= job.max_loss:
-                good, model = wanted, small
+                good, model, curve = wanted, small, more
             else:
                 bad = wanted
 
-    def _share(self, number, levels, parts=1):
+    def _share(self, number, levels, rounds=1, parts=1):
         """`(epochs, until)` of a level, one of which is `None`.
 
         `until` is the second of the clock at which its training must end.
+        Every `rounds` levels make an answer, all of which get the same.
         """
         job = self._job
-        if job.points > 1 or levels == 1:
-            share = 1.0
-        elif number == levels:
-            share = 1 - job.recipe.rounds_share
-        else:
-            share = job.recipe.rounds_share / (levels - 1)
+        answered, before = divmod(number - 1, rounds)
+        each = job.recipe.rounds_share / max(rounds - 1, 1)
+        share = each
+        if before == rounds - 1:
+            share = 1 - each * before
         if job.epochs is not None:
             return max(1, round(job.epochs * share)), None
         left = job.clock.left
         if self._quick:
             # A first answer may take 10 % of the time.
             return None, job.clock.spent + min(left, 0.1 * job.clock.limit)
-        if job.points > 1:
-            part = 1 / (levels - number + 1)
-        else:
-            done = job.recipe.rounds_share * (number - 1) / max(levels - 1, 1)
-            part = share / (1 - done) if levels > 1 else 1.0
+        part = share / max(levels // rounds - answered - each * before, 1e-9)
         return None, job.clock.spent + left * min(1.0, part) / parts
 
-    def _level(self, model, level, ceilings, epochs, until, answers):
-        """`(model, answer)` of a level; the answer is `None` unless asked for.
+    def _level(self, model, level, ceilings, epochs, until, answers, curve):
+        """`(model, curve, answer)` of a level.
 
         Prunes and trains further, up to `corrections` times, if the measured
-        file exceeds a limit.
+        file exceeds a limit. The curve goes on from that of the levels before;
+        the answer is `None` unless asked for.
         """
         name = f"{self._name}/{level}"
-        small, curve = self._trained(
+        small, more = self._trained(
             model, name, ceilings, epochs, until, answers
         )
+        curve = _continued(curve, more)
         if not answers:
-            return small, None
+            return small, curve, None
         answer = self._answer(small, name, ceilings, curve)
         for again in range(1, self._job.recipe.corrections + 1):
             if not answer.over:
@@ -148,9 +147,9 @@ class Trial:
             small, more = self._trained(
                 small, name, ceilings, few, soon, answers
             )
-            curve = curve + more
+            curve = _continued(curve, more)
             answer = self._answer(small, name, ceilings, curve)
-        return small, answer
+        return small, curve, answer
 
     def _trained(self, model, name, ceilings, epochs, until, corrects):
         """`(small, curve)` of a level, trained now or read from the journal."""
@@ -183,16 +182,17 @@ class Trial:
         difference is added to the predictions and the search is repeated.
         """
         job, space = self._job, self._job.workspace
-        size = read.channel_graph(model).size
+        graph = read.channel_graph(model)
         found = space.get(f"{name}/keep")
         if found is not None:
             bits = np.frombuffer(bytes.fromhex(found["keep"]), np.uint8)
-            return np.unpackbits(bits, count=size).astype(bool)
+            return np.unpackbits(bits, count=graph.size).astype(bool)
         evaluations = job.recipe.evaluations // (8 if self._quick else 1)
-        least = channel_choice.least(model, ceilings, job)
+        table = self._table(graph)
+        least = channel_choice.least(model, ceilings, job.options, table)
         aims = self._aims.of(ceilings, least)
         for _ in range(max(1, job.recipe.corrections)):
-            budget = channel_choice.budget_of(aims, job.table)
+            budget = channel_choice.budget_of(aims, graph, table)
             choice = channel_choice.choose(
                 model,
                 budget,
@@ -219,6 +219,13 @@ class Trial:
         facts = {"keep": bits, "tried": choice.tried}
         space.put(f"{name}/keep", facts, job.clock.spent)
         return choice.keep
+
+    def _table(self, graph):
+        """The latency table of a network on the way; `None` without one."""
+        job = self._job
+        if job.table is None:
+            return None
+        return job.table.of_pruned(read.channel_graph(job.start), graph)
 
     def _answer(self, small, name, ceilings, curve):
         """The `job.Answer` of a network, measured or from the journal."""
@@ -260,6 +267,12 @@ class Trial:
             fits=not over,
         )
         return answer
+
+
+def _continued(curve, more):
+    """A curve with that of a further training, whose epochs count on."""
+    done = len(curve)
+    return curve + [{**line, "epoch": done + line["epoch"]} for line in more]
 
 
 def loses(job, answer):

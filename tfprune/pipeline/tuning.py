@@ -87,9 +87,11 @@ def tune(model, job, epochs=None, until=None, path=None, stage=""):
     keeper.begin()
     if not keeper.is_done:
         data = job.told if taught else job.train
-        keeper.feed = data.epochs(keeper.done)
+        feed = data.epochs(keeper.done)
+        # An attribute `epoch` of the user's own data is theirs.
+        keeper.feed = None if feed is job.train.data else feed
         learner.fit(
-            keeper.feed,
+            feed,
             epochs=keeper.most,
             initial_epoch=keeper.done,
             shuffle=False,

@@ -35,7 +35,7 @@ def draw_groups(graph, path):
     >>> tfprune.plots.draw_groups(tfprune.channel_graph(model), "groups.svg")
     """
     path = writable(path)
-    end = pathlib.Path(path).suffix
+    end = path.suffix.lower()
     if end == ".svg":
         text = _svg(graph)
     else:
@@ -43,17 +43,17 @@ def draw_groups(graph, path):
     if end == ".md":
         text = f"```mermaid\n{text}```\n"
     atomic.write({path: text.encode()})
-    return path
+    return str(path)
 
 
 def writable(path):
-    """Returns the path, if a drawing can be written there.
+    """Returns the `pathlib.Path`, if a drawing can be written there.
 
     Raises:
         ValueError: If its extension is not in `FORMATS`.
         OSError: If its folder cannot be written to.
     """
-    if pathlib.Path(path).suffix not in FORMATS:
+    if pathlib.Path(path).suffix.lower() not in FORMATS:
         raise ValueError(
             f"A drawing's file must end in {', '.join(FORMATS)}. "
             f"Received: path={str(path)!r}. Try groups.svg."
@@ -105,12 +105,18 @@ def _svg(graph):
 def _dot(graph):
     lines = ["digraph groups {", "  node [shape=box];"]
     for i, group in enumerate(graph.groups):
-        text = "\\n".join(_lines(group)).replace('"', "'")
+        text = "\\n".join(map(_dot_text, _lines(group)))
         style = ", style=filled, fillcolor=gray90" if group.frozen else ""
         lines.append(f'  g{i} [label="{text}"{style}];')
     for (source, target), layers in arrows(graph).items():
-        lines.append(f'  g{source} -> g{target} [label="{_some(layers)}"];')
+        text = _dot_text(_some(layers))
+        lines.append(f'  g{source} -> g{target} [label="{text}"];')
     return "\n".join([*lines, "}", ""])
+
+
+def _dot_text(text):
+    """Text between quotes, which no name in it ends."""
+    return text.replace("\\", "\\\\").replace('"', "'")
 
 
 def _mermaid(graph):
@@ -119,7 +125,8 @@ def _mermaid(graph):
         text = "<br/>".join(_lines(group)).replace('"', "'")
         lines.append(f'  g{i}["{text}"]{":::kept" if group.frozen else ""}')
     for (source, target), layers in arrows(graph).items():
-        lines.append(f'  g{source} -- "{_some(layers)}" --> g{target}')
+        text = _some(layers).replace('"', "'")
+        lines.append(f'  g{source} -- "{text}" --> g{target}')
     return "\n".join([*lines, "  classDef kept fill:#e5e5e5", ""])
 
 

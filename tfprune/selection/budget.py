@@ -1,6 +1,7 @@
 """Budgets: how much of a model may remain."""
 
 import dataclasses
+import math
 import typing
 
 import numpy as np
@@ -139,3 +140,24 @@ class Budget:
             else value
             for name, value in self.limits().items()
         }
+
+
+def limit(name, ceiling, meter):
+    """A ceiling as a `Budget` takes it.
+
+    All costs but latency are whole numbers. A latency becomes a fraction, as
+    microseconds may be few.
+
+    Args:
+        name: `str`, the name of a limit.
+        ceiling: `int` or `float`, its absolute value.
+        meter: the `meter` of the model that is to be pruned.
+    """
+    if name != "latency":
+        return max(1, int(ceiling))
+    dense = meter.latency()
+    if ceiling >= dense:
+        return 1.0
+    share = ceiling / dense
+    # Rounding must not lead below the ceiling.
+    return share if share * dense >= ceiling else math.nextafter(share, 1.0)

@@ -84,7 +84,10 @@ def by_budget(
 
 def _out_of_reach(budget, meter, ceilings, keep):
     reached = {k: getattr(meter, k)(keep) for k in ceilings}
-    allowed = {k: int(n) for k, n in ceilings.items()}
+    allowed = {
+        k: round(float(n), 3) if k == "latency" else int(n)
+        for k, n in ceilings.items()
+    }
     peaks = [
         f" At its peak, memory holds "
         f"{peak_cut.describe(meter.over_time(k), keep, meter.graph)}."

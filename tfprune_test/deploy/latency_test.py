@@ -51,6 +51,21 @@ class TableTest(parameterized.TestCase):
             2 + 5 * n + 0.1 * n * m + 938 * written,
         )
 
+    def test_a_model_that_is_pruned_already(self):
+        graph = read.channel_graph(net(10))
+        table = self.table(graph)
+        keep = cut_lib.choose(graph, {"first": 0.5, "second": 0.2}).keep
+        small = read.channel_graph(rebuild.shrink(graph, keep))
+        pruned = table.of_pruned(graph, small)
+        self.assertAlmostEqual(
+            pruned.predict(small), table.predict(graph, keep)
+        )
+        further = cut_lib.choose(graph, {"first": 0.7, "second": 0.5}).keep
+        self.assertFalse((further & ~keep).any())
+        self.assertAlmostEqual(
+            pruned.predict(small, further[keep]), table.predict(graph, further)
+        )
+
     def test_a_budget_is_kept_to_as_predicted(self):
         graph = read.channel_graph(net(10))
         table = self.table(graph, whole=10.0)  # There is no rest.

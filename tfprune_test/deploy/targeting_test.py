@@ -11,6 +11,7 @@ from absl.testing import parameterized
 from tfprune import zoo
 from tfprune.costs import counting
 from tfprune.costs import memory
+from tfprune.deploy import latency
 from tfprune.deploy import targeting
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
@@ -159,6 +160,26 @@ class BoardTest(parameterized.TestCase):
         self.assertGreater(len(found.rounds), 1)
         self.assertGreater(found.rounds[0].errors()["flash_bytes"], 0.5)
         self.assertLessEqual(path.stat().st_size, 9_000)
+
+    def test_latencies_of_less_than_a_microsecond(self):
+        model = hourglass()
+        table = latency.LatencyTable("int8", 1.0, {})
+        board = budget_lib.Budget(latency=0.5, latency_table=table)
+        measured = iter([0.6, 0.55, 0.5])
+        with (
+            absltest.mock.patch.dict(
+                targeting._MEASURES, latency=lambda *_: next(measured)
+            ),
+            absltest.mock.patch.object(targeting.tflite, "export_tflite"),
+            absltest.mock.patch.object(targeting.atomic, "write"),
+            absltest.mock.patch.object(targeting.pathlib.Path, "read_bytes"),
+        ):
+            path = self.folder / "fit.tflite"
+            found = targeting.fit_target(model, board, None, path)
+        predicted = [made.predicted["latency"] for made in found.rounds]
+        self.assertLen(predicted, 3)
+        self.assertEqual(sorted(predicted, reverse=True), predicted)
+        self.assertBetween(predicted[0], 0.3, 0.5)
 
     def test_without_a_limit_of_a_board(self):
         with self.assertRaisesRegex(ValueError, "`image_bytes` or `latency`"):

@@ -8,6 +8,8 @@ from absl.testing import parameterized
 from tfprune.callbacks import prune_on_schedule as callback_lib
 from tfprune.costs import counting
 from tfprune.criteria import taylor
+from tfprune.deploy import latency
+from tfprune.graph import read
 from tfprune.methods import autoprune
 from tfprune.methods import masked_channels
 from tfprune.methods import pcas
@@ -128,6 +130,15 @@ class MaskedChannelsTest(parameterized.TestCase):
         self.assertGreater(ratios[1], ratios[2])
         self.assertLessEqual(ratios[2], 0.4)
         self.assertLessEqual(cost.params, 300)
+
+    def test_latencies_of_less_than_a_microsecond(self):
+        graph = read.channel_graph(net())
+        table = latency.LatencyTable("int8", 1.7, {})
+        budget = budget_lib.Budget(latency=0.4, latency_table=table)
+        for progress, expected in ((0.0, 1.7), (0.5, 1.19), (1.0, 0.68)):
+            now = masked_channels._on_the_way(budget, progress, graph)
+            (allowed,) = now.ceilings(now.meter(graph)).values()
+            self.assertAlmostEqual(allowed, expected)
 
     @parameterized.parameters((1, 4), (3, 3))
     def test_groups_keep_multiples_for_the_target_of_a_budget(

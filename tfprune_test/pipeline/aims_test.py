@@ -20,8 +20,9 @@ class AimsTest(parameterized.TestCase):
         (1000, 1900, 950, 500),
         # That would be too little as well: the smallest one has to be tried.
         (1000, 1900, 300, 200),
-        # Nothing can be as small.
-        (1000, 1100, 150, 150),
+        # Whether the smallest one can be as small, its file tells.
+        (1000, 1100, 150, 200),
+        (1000, 900, 150, 200),
     )
     def test_limits_of_a_search(self, guess, real, ceiling, aim):
         found = aims.Aims(numbers(guess, real)).of(

@@ -1,6 +1,7 @@
 """Which trials a run makes, and what it remembers of them."""
 
 import pathlib
+from unittest import mock
 
 import keras
 import numpy as np
@@ -83,6 +84,40 @@ class PlanTest(absltest.TestCase):
     def test_the_search_by_loss_has_no_quick_trial(self):
         plan = attempts.Plan(Job(max_loss=0.1), 0, 1)
         self.assertEqual(names(plan), ["1"])
+
+
+class InTurnTest(absltest.TestCase):
+    def test_the_time_of_a_trial_before_a_kill_counts(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+
+        def run(spent, seconds):
+            """What a plan of two trials is told, which take so long now."""
+            job, told = Job(epochs=1), []
+            job.workspace = workspace.Workspace(folder / "out", {})
+            job.clock.spent = max(spent, job.workspace.spent)
+            plan = attempts.Plan(job, 0, 2)
+
+            def made(job, attempt):
+                taken = seconds.pop(0)
+                if taken is None:
+                    raise KeyboardInterrupt
+                job.clock.spent += taken
+                job.workspace.put("a level", {}, job.clock.spent)
+                return []
+
+            with (
+                mock.patch.object(attempts, "made", made),
+                mock.patch.object(plan, "took", told.append),
+            ):
+                try:
+                    attempts.in_turn(job, plan)
+                except KeyboardInterrupt:
+                    job.workspace._lock.release()
+            return told
+
+        self.assertEqual(run(0.0, [10.0, None]), [10.0])
+        # The clock knows of 6 seconds of the second one; levels are replayed.
+        self.assertEqual(run(16.0, [0.0, 3.0]), [10.0, 9.0])
 
 
 class RecordTest(absltest.TestCase):

@@ -5,6 +5,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.deploy import latency
 from tfprune.graph import read
 from tfprune.pipeline import channel_choice
 from tfprune.selection import budget as budget_lib
@@ -68,6 +69,17 @@ class ChooseTest(absltest.TestCase):
         self.assertEqual([facts["epoch"] for facts in told], [1, 2, 3])
         self.assertEqual(sum(self.stay(choice)), 2)
 
+    def test_a_budget_of_the_smallest_network(self):
+        inputs = keras.Input((3,))
+        x = keras.layers.Dense(120)(inputs)
+        wide = keras.Model(inputs, keras.layers.Dense(2)(x))
+        # Searches leave more of a group, unless a budget needs it.
+        choice = channel_choice.choose(
+            wide, budget_lib.Budget(channels=1), job(told=[]), {}, 2
+        )
+        removable = read.channel_graph(wide).removable
+        self.assertEqual(choice.keep[removable].sum(), 1)
+
     def test_a_budget_out_of_reach(self):
         with self.assertRaisesRegex(ValueError, "within reach"):
             channel_choice.choose(
@@ -124,9 +136,21 @@ class CeilingsTest(parameterized.TestCase):
             channel_choice.budget_of({"macs": 9, "params": 8}),
             budget_lib.Budget(macs=9, params=8),
         )
-        table = object()
-        found = channel_choice.budget_of({"latency": 9}, table)
-        self.assertIs(found.latency_table, table)
+
+    def test_latencies_of_less_than_a_microsecond(self):
+        found = channel_choice.on_the_way(
+            {"latency": 1.6}, {"latency": 0.4}, 0.5
+        )
+        self.assertAlmostEqual(found["latency"], 0.8)
+        graph = read.channel_graph(model())
+        table = latency.LatencyTable("int8", 1.7, {"a": (0, 0, 0, 0.1)})
+        for ceiling in (0.85, 0.1, 1.7 * 0.3, 1.7, 2.0):
+            found = channel_choice.budget_of({"latency": ceiling}, graph, table)
+            self.assertIs(found.latency_table, table)
+            (allowed,) = found.ceilings(found.meter(graph)).values()
+            # Not less by rounding, which might be out of reach.
+            self.assertGreaterEqual(allowed, min(ceiling, 1.7))
+            self.assertAlmostEqual(allowed, min(ceiling, 1.7))
 
     def test_the_multiple_of_a_board(self):
         self.assertEqual(channel_choice.multiple_of(None), 1)

@@ -1,14 +1,60 @@
 """What a result is told from others by."""
 
+from unittest import mock
+
 import keras
 import numpy as np
 from absl.testing import absltest
 
 import tfprune
 from tfprune.deploy import latency
+from tfprune.pipeline import channel_choice
 from tfprune.pipeline import preparation
 from tfprune.pipeline.request import wishes
+from tfprune.pipeline.result import measured
 from tfprune_test.pipeline import small_tasks
+
+
+class ReachTest(absltest.TestCase):
+    def resolve(self, **limits):
+        """Asks for limits, where files have half the bytes of predictions."""
+        ready = preparation.Preparation(
+            small_tasks.request(
+                wish=wishes.Wish(tfprune.Budget(**limits)), runtime="micro"
+            )
+        )
+
+        def export(model, path, job):
+            self.assertEqual(job.runtime, "micro")
+            self.exported += 1
+            return {measured.FLASH: tfprune.cost(model).flash_bytes // 2}
+
+        self.exported = 0
+        with mock.patch.object(measured, "export", export):
+            ready.resolve(None)
+        return self.exported
+
+    def test_the_file_of_the_smallest_network_tells(self):
+        model = small_tasks.request().model
+        dense = tfprune.cost(model).flash_bytes
+        graph = tfprune.channel_graph(model)
+        keep = channel_choice.smallest(graph, {})
+        least = tfprune.cost(model, keep).flash_bytes
+        self.assertEqual(self.resolve(flash_bytes=least), 0)
+        self.assertEqual(self.resolve(flash_bytes=least - 1), 1)
+        self.assertEqual(self.resolve(flash_bytes=least // 2), 1)
+        with self.assertRaisesRegex(
+            ValueError,
+            f"within reach.*flash_bytes={least // 2 - 1:,}. The file of the "
+            f"smallest network that pruning can leave needs {least // 2:,} ",
+        ):
+            self.resolve(flash_bytes=least // 2 - 1)
+        # A fraction is of the file of the dense network, which is half, too.
+        with self.assertRaisesRegex(ValueError, "within reach"):
+            self.resolve(flash_bytes=0.9 * least / dense)
+        self.assertEqual(self.exported, 2)
+        with self.assertRaisesRegex(ValueError, "within reach.*macs"):
+            self.resolve(flash_bytes=least - 1, macs=1)
 
 
 class KeyTest(absltest.TestCase):

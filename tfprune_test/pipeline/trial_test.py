@@ -8,6 +8,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.deploy import latency
 from tfprune.graph import read
 from tfprune.pipeline import channel_choice
 from tfprune.pipeline import job as job_lib
@@ -87,9 +88,9 @@ class LevelsTest(parameterized.TestCase):
         """Replaces the work of a level; lists what was asked for."""
         asked = []
 
-        def level(model, name, ceilings, epochs, until, answers):
+        def level(model, name, ceilings, epochs, until, answers, curve):
             asked.append((model, name, ceilings, answers))
-            return f"small{name}", answer(0.9) if answers else None
+            return f"small{name}", curve, answer(0.9) if answers else None
 
         return asked, mock.patch.object(tried, "_level", level)
 
@@ -113,6 +114,48 @@ class LevelsTest(parameterized.TestCase):
         with patch:
             self.assertLen(list(tried.to_budget()), 3)
 
+    @parameterized.parameters((2, 4, 2), (2, 3, 2), (3, 4, 2), (3, 2, 1))
+    def test_rounds_lead_to_each_point(self, points, rounds, each):
+        recipe_ = recipe.Recipe(rounds=rounds)
+        tried = trial.Trial(job(points=points, recipe=recipe_), "t")
+        asked, patch = self.levels(tried)
+        with patch:
+            self.assertLen(list(tried.to_budget()), points)
+        self.assertEqual(
+            [answers for *_, answers in asked],
+            points * [*(each - 1) * [False], True],
+        )
+
+    def test_the_curve_has_all_epochs_of_all_rounds(self):
+        tried = trial.Trial(job(points=2, recipe=recipe.Recipe(rounds=4)), "t")
+        rates = iter(range(99))
+
+        def trained(*_):
+            lines = [{"epoch": e, "rate": next(rates)} for e in (1, 2)]
+            return "small", lines
+
+        def answered(small, name, ceilings, curve):
+            found = answer(0.9)
+            found.curve = curve
+            return found
+
+        with (
+            mock.patch.object(tried, "_trained", trained),
+            mock.patch.object(tried, "_answer", answered),
+        ):
+            found = list(tried.to_budget())
+        for one, count in zip(found, (4, 8), strict=True):
+            self.assertEqual(
+                one.curve,
+                [{"epoch": i + 1, "rate": i} for i in range(count)],
+            )
+
+    def test_a_table_of_latencies_makes_no_fewer_levels(self):
+        tried = trial.Trial(job(points=3, table=object()), "t")
+        _, patch = self.levels(tried)
+        with patch:
+            self.assertLen(list(tried.to_budget()), 3)
+
     def test_a_first_answer_is_one_step(self):
         tried = trial.Trial(job(), "t", quick=True)
         asked, patch = self.levels(tried)
@@ -124,11 +167,11 @@ class LevelsTest(parameterized.TestCase):
         tried = trial.Trial(job(max_loss=0.05), "t")
         shares = []
 
-        def level(model, name, ceilings, epochs, until, answers):
+        def level(model, name, ceilings, epochs, until, answers, curve):
             share = ceilings["macs"] / 100
             shares.append(share)
             # What is below 0.4 of the work loses too much.
-            return name, answer(0.9 if share > 0.4 else 0.5)
+            return name, curve, answer(0.9 if share > 0.4 else 0.5)
 
         with mock.patch.object(tried, "_level", level):
             found = list(tried.to_loss({"macs": 1}))
@@ -165,20 +208,35 @@ class LevelsTest(parameterized.TestCase):
 class ShareTest(parameterized.TestCase):
     @parameterized.parameters(
         # Ten epochs, a quarter of them before the last round.
-        (1, 2, 1, 2),
-        (2, 2, 1, 8),
+        (1, 2, 2, 2),
+        (2, 2, 2, 8),
         (1, 1, 1, 10),
-        (2, 3, 3, 10),
+        (2, 3, 1, 10),
+        (3, 4, 2, 2),
+        (4, 4, 2, 8),
     )
-    def test_epochs(self, number, levels, points, expected):
-        tried = trial.Trial(job(epochs=10, points=points), "t")
-        self.assertEqual(tried._share(number, levels), (expected, None))
+    def test_epochs(self, number, levels, rounds, expected):
+        tried = trial.Trial(job(epochs=10), "t")
+        self.assertEqual(tried._share(number, levels, rounds), (expected, None))
 
     def test_seconds(self):
         tried = trial.Trial(job(), "t")
-        self.assertEqual(tried._share(1, 2), (None, 25.0))
+        self.assertEqual(tried._share(1, 2, 2), (None, 25.0))
         tried._job.clock.spent = 25.0
-        self.assertEqual(tried._share(2, 2), (None, 100.0))
+        self.assertEqual(tried._share(2, 2, 2), (None, 100.0))
+
+    def test_points_of_several_rounds_share_what_is_left(self):
+        tried = trial.Trial(job(), "t")
+        for number, expected in enumerate((12.5, 50.0, 62.5, 100.0), 1):
+            _, until = tried._share(number, 4, 2)
+            self.assertAlmostEqual(until, expected)
+            tried._job.clock.spent = until
+
+    def test_no_time_may_be_left_for_the_last_round(self):
+        whole = recipe.Recipe(rounds=2, rounds_share=1.0)
+        tried = trial.Trial(job(recipe=whole), "t")
+        self.assertEqual(tried._share(1, 2, 2), (None, 100.0))
+        self.assertEqual(tried._share(2, 2, 2), (None, 0.0))
 
     def test_points_share_what_is_left(self):
         tried = trial.Trial(job(points=4), "t")
@@ -206,7 +264,8 @@ class KeepTest(parameterized.TestCase):
         aims = []
 
         def choose(model, budget, *_):
-            aims.append(budget.limits())
+            meter = budget.meter(read.channel_graph(model))
+            aims.append(budget.ceilings(meter))
             return channel_choice.Choice(keep, 3)
 
         numbers = iter(measurements)
@@ -233,6 +292,20 @@ class KeepTest(parameterized.TestCase):
         self.kept(first)
         later = trial.Trial(job(workspace=first._job.workspace), "t")
         self.assertEqual(self.kept(later), [])
+
+    def test_a_latency_of_a_network_on_the_way(self):
+        graph = read.channel_graph(self.model)
+        wide = keras.Sequential([keras.Input((4,))])
+        for layer, units in zip(self.model.layers[1:], (24, 2), strict=True):
+            wide.add(keras.layers.Dense(units, name=layer.name))
+        # A microsecond for each pair of inputs and outputs of the first layer.
+        table = latency.LatencyTable(
+            "int8", 96.0, {self.model.layers[1].name: (0, 0, 0, 1)}
+        )
+        tried = trial.Trial(job(start=wide, table=table), "t")
+        (aims,) = self.kept(tried, ceilings={"latency": 13.5})
+        self.assertAlmostEqual(aims["latency"], 13.5)
+        self.assertEqual(tried._table(graph).predict(graph), 24)
 
     def test_a_file_that_is_too_large_lowers_the_aim(self):
         key, guess = measured.FLASH, measured.FLASH_PREDICTED

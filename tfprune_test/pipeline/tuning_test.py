@@ -5,8 +5,12 @@ import types
 import keras
 import numpy as np
 from absl.testing import absltest
+from absl.testing import parameterized
 
+from tfprune.pipeline import preparation
+from tfprune.pipeline import recipe as recipe_lib
 from tfprune.pipeline import tuning
+from tfprune_test.pipeline import small_tasks
 
 
 class Clock:
@@ -226,6 +230,40 @@ class KeeperTest(absltest.TestCase):
         clock.stopped = True
         keeper.on_train_batch_end(0)
         self.assertTrue(self.model.stop_training)
+
+
+class Thirds(keras.utils.PyDataset):
+    """Batches of a user's own, with an attribute of their own."""
+
+    epoch = "an era"
+
+    def __init__(self):
+        super().__init__()
+        self.data = small_tasks.blobs(48, 0)
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return tuple(part[index::3] for part in self.data)
+
+
+class ReadOnly(Thirds):
+    epoch = property(lambda self: "an era")
+
+
+class TuneTest(parameterized.TestCase):
+    @parameterized.parameters(Thirds, ReadOnly)
+    def test_data_of_a_users_own_stay_as_they_are(self, kind):
+        request = small_tasks.request(
+            train=kind(), recipe=recipe_lib.Recipe(teacher=False)
+        )
+        ready = preparation.Preparation(request)
+        ready.resolve(None)
+        job = ready.job(types.SimpleNamespace(), Clock())
+        found = tuning.tune(request.model, job, epochs=2)
+        self.assertLen(found.curve, 2)
+        self.assertEqual(request.train.epoch, "an era")
 
 
 class TeacherTest(absltest.TestCase):

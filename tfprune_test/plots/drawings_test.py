@@ -44,8 +44,9 @@ class DrawingsTest(parameterized.TestCase):
             set(re.findall(r"^  (g\d+)[ \[]+", text, re.M)), len(graph.groups)
         )
         self.assertIn("kept: an input of the model", text)
-        # Quotes in a name do not end a text.
-        self.assertIn("wide'one'", text)
+        # Quotes in a name do not end a text, in a box or at an arrow.
+        self.assertEqual(text.count("wide'one'"), 2)
+        self.assertNotIn('wide"', text)
         arrow = " -> " if name.endswith(("dot", "gv")) else " --> "
         self.assertEqual(text.count(arrow), len(drawings.arrows(graph)))
 
@@ -65,6 +66,26 @@ class DrawingsTest(parameterized.TestCase):
             for e in picture.iter(f"{SVG}rect")
         ]
         self.assertLen(set(places), len(graph.groups))
+
+    def test_a_backslash_in_a_name_does_not_hide_the_quote_behind_it(self):
+        def body(x):
+            return LAYERS.Conv2D(5, 3, name="last\\")(x)
+
+        path = f"{self.create_tempdir().full_path}/g.dot"
+        drawings.draw_groups(read.channel_graph(models.around(body)), path)
+        for line in pathlib.Path(path).read_text().splitlines():
+            left = re.sub(r'"(\\.|[^"\\])*"', "", line)
+            self.assertNotIn('"', left)
+
+    @parameterized.parameters("g.SVG", "g.Dot", "g.MD")
+    def test_endings_may_be_in_capitals(self, name):
+        graph = residual()
+        folder = self.create_tempdir().full_path
+        path, small = f"{folder}/{name}", f"{folder}/small{name.lower()}"
+        self.assertEqual(drawings.draw_groups(graph, path), path)
+        drawings.draw_groups(graph, small)
+        texts = [pathlib.Path(p).read_text() for p in (path, small)]
+        self.assertEqual(*texts)
 
     def test_other_files_are_refused(self):
         folder = self.create_tempdir().full_path

@@ -63,7 +63,8 @@ def _named(arrays, text, purpose):
 def _of_split(arrays, text, purpose):
     """The arrays of one split, if a file has `x_train`, `x_test` and so on."""
     splits = {n.partition("_")[2] for n in arrays if n.startswith("x_")}
-    if not splits or not splits <= {n for s in _SPLITS.values() for n in s}:
+    known = {n for s in _SPLITS.values() for n in s}
+    if not splits or not splits <= known:
         return arrays
     for split in _SPLITS[purpose]:
         if split in splits:
@@ -73,6 +74,13 @@ def _of_split(arrays, text, purpose):
                 for name, array in arrays.items()
                 if name.endswith(end)
             }
+    if purpose == "training" and "x" in arrays:
+        # Beside another split, x and y are for training.
+        return {
+            name: array
+            for name, array in arrays.items()
+            if name.rpartition("_")[2] not in known
+        }
     wanted = " or ".join(f"x_{split}" for split in _SPLITS[purpose])
     raise ValueError(
         f"A file of several splits must hold one for {purpose}: {wanted}. "

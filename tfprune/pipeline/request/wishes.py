@@ -149,7 +149,7 @@ class Costs:
     table: object = None
 
 
-def costs(budget, graph, recipe, selection, options):
+def costs(budget, graph, recipe, selection, options, on_files=()):
     """The `Costs` of a budget, which must be reachable.
 
     Args:
@@ -158,6 +158,8 @@ def costs(budget, graph, recipe, selection, options):
         recipe: a `Recipe`.
         selection: `(x, y)`, for the criterion.
         options: `dict`, arguments of `tfprune.prune`.
+        on_files: names of limits on what is measured on files. Predictions
+            do not tell whether these can be reached.
 
     Returns:
         A `Costs`.
@@ -173,10 +175,22 @@ def costs(budget, graph, recipe, selection, options):
     meter = budget.meter(graph)
     ceilings = budget.ceilings(meter)
     dense = {name: getattr(meter, name)() for name in ceilings}
+    smallest = channel_choice.smallest(graph, options)
+    predicted = {
+        name: max(int(ceilings[name]), getattr(meter, name)(smallest))
+        for name in on_files
+        if name in ceilings
+    }
     # Raises the error if the budget cannot be reached, before any training.
-    channel_choice.ranking(graph, budget, recipe.criterion, selection, options)
+    channel_choice.ranking(
+        *(graph, dataclasses.replace(budget, **predicted), recipe.criterion),
+        *(selection, options),
+    )
     return Costs(
-        {name: int(value) for name, value in ceilings.items()},
+        {
+            name: channel_choice.whole(name, value)
+            for name, value in ceilings.items()
+        },
         {name: float(value) for name, value in dense.items()},
         budget.latency_table,
     )

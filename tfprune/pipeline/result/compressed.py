@@ -25,7 +25,7 @@ class Point:
         values: `dict`, the metrics of the float model.
         file_values: `dict`, the metrics of its int8 file on its runtime.
         kept: `dict` from channel groups to `[kept, total]`.
-        curve: list of `dict`, one per training epoch.
+        curve: list of `dict`, one per training epoch of all rounds.
         folder: `str`, the folder of its `model.keras` and `model.tflite`.
         objects: `dict`, the classes and functions of the user's own that its
             model needs.
@@ -64,7 +64,7 @@ class Compressed(printed.Printed):
         monitor: `str`, the metric to preserve.
         larger: `bool`, whether larger is better.
         points: tuple of `Point`, the frontier, from large to small.
-        curve: list of `dict`s, one per training epoch.
+        curve: list of `dict`s, one per training epoch of all rounds.
         kept: `dict` from channel groups to `[kept, total]`.
         settings: `dict`, the arguments and settings of the run.
         command: `str`, the command that reproduces the run.

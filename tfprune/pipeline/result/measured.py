@@ -112,6 +112,16 @@ def over(numbers, ceilings):
     return found
 
 
+def out_of_reach(limit, ceiling, needed):
+    """The `ValueError` for a limit below the file of the smallest network."""
+    return ValueError(
+        f"The budget must be within reach. Received: {limit}={ceiling:,}. The "
+        "file of the smallest network that pruning can leave needs "
+        f"{needed:,} bytes ({OF_LIMITS[limit]}). Raise the limit, or skip "
+        "fewer layers."
+    )
+
+
 def log(numbers):
     """Logs numbers in one line."""
     logging.info(

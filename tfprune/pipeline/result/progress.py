@@ -51,7 +51,8 @@ class Progress:
         if self._best:
             self._facts["latest answer"] = self._best
         for name, ceiling in self._ceilings.items():
-            self._facts[f"at most, {name}"] = f"{ceiling:,.0f}"
+            digits = 0 if isinstance(ceiling, int) else 1
+            self._facts[f"at most, {name}"] = f"{ceiling:,.{digits}f}"
         if self._clock.limit is not None:
             seconds = max(0.0, self._clock.limit - self._clock.spent)
             self._facts["time left"] = f"{seconds / 60:.1f} min"

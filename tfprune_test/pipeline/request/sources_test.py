@@ -214,6 +214,19 @@ class FilesTest(parameterized.TestCase):
         ):
             source(str(path), "validation")
 
+    def test_x_and_y_beside_another_split_are_for_training(self):
+        path = self.folder / "data.npz"
+        parts = {"x": X, "y": Y, "sample_weight": Y * 1.0}
+        other = {f"{name}_val": part + 1 for name, part in parts.items()}
+        np.savez(path, **parts, **other)
+        for purpose, shift in (("training", 0), ("validation", 1)):
+            (found,) = source(str(path), purpose).batches(len(X))
+            for part, expected in zip(found, (X, Y, Y), strict=True):
+                np.testing.assert_array_equal(part, expected + shift)
+        np.savez(path, x=X, y=Y, x_train=X, y_train=Y)
+        with self.assertRaisesRegex(ValueError, "for validation: x_val "):
+            source(str(path), "validation")
+
     def test_names_that_say_nothing(self):
         path = self.folder / "data.npz"
         np.savez(path, images=X, labels=Y)

@@ -5,6 +5,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune.core import boards
+from tfprune.deploy import latency
 from tfprune.pipeline.request import wishes
 from tfprune.selection import budget as budget_lib
 from tfprune_test import graphs
@@ -100,6 +101,12 @@ class CostsTest(absltest.TestCase):
         self.assertEqual(found.ceilings, {"macs": 22, "channels": 7})
         self.assertEqual(found.dense, {"macs": 44.0, "channels": 10.0})
         self.assertIsNone(found.table)
+
+    def test_a_latency_is_not_cut_to_whole_microseconds(self):
+        table = latency.LatencyTable("int8", 1.7, {})
+        found = self.costs(Budget(latency=0.5, latency_table=table))
+        self.assertEqual(found.ceilings, {"latency": 0.85})
+        self.assertEqual(found.dense, {"latency": 1.7})
 
     def test_of_a_loss(self):
         found = self.costs(None)
