@@ -15,6 +15,7 @@ import numpy as np
 from tfprune.export.convert import converter
 from tfprune.export.convert import states
 from tfprune.export.convert.rewritten import dilations
+from tfprune.export.convert.rewritten import error_function
 from tfprune.export.convert.rewritten import graph_types
 from tfprune.export.convert.rewritten import ids
 from tfprune.export.convert.rewritten import layer_names
@@ -65,6 +66,7 @@ def write(model, signature, folder, interface=None, wide=False):
         added = _told(_added(function), told)
         own_scales.rewrite(graph, outputs, added, wide)
     graph_types.single(graph)
+    error_function.rewrite(graph)
     count = len(signature.inputs)
     names = [x.op.name for x in function.inputs[:count]]
     whole = set()
