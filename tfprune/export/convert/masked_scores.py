@@ -166,7 +166,7 @@ class _Editor:
 
     def mask(self, seen):
         """Replaces what masks; returns whether there was any."""
-        done = set()
+        done = {}
         for top, largest in self._tops:
             self._mask(top, largest, seen, done)
         return bool(done)
@@ -178,6 +178,8 @@ class _Editor:
             `(low, gap)`: the least score, and by how much masked ones are
             below it; `None` if nothing masks.
         """
+        if node.name in done:
+            return done[node.name]
         sides = self._sides(node)
         which = self._masking(node, [seen[_tensor(x)] for x in sides])
         if which is None:
@@ -193,8 +195,6 @@ class _Editor:
             if largest:
                 gap = _LITTLE * (values.high - values.low)
             raw = values.low, gap
-        if node.name in done:
-            return raw
         low, gap = raw
         if node.op in _CHOICES:
             place = _CHOICES[node.op][which]
@@ -206,7 +206,7 @@ class _Editor:
             condition, scores, least = choice
             low += least
             self._choose(node, condition, scores, self._masked(node, low - gap))
-        done.add(node.name)
+        done[node.name] = low, gap
         return low, gap
 
     def _masked(self, node, value):

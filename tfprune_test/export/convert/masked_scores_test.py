@@ -89,6 +89,11 @@ NETWORKS = {
     ),
 }
 
+TWICE = {
+    "chosen": lambda x: OPS.where(keys(x)[:, 0, :, None] > 0, x, -1e9),
+    "added": lambda x: x + (1 - keys(x)[:, 0, :, None]) * -1e9,
+}
+
 
 class MaskedScoresTest(parameterized.TestCase):
     def check(self, function, mode, runtime="micro"):
@@ -113,6 +118,15 @@ class MaskedScoresTest(parameterized.TestCase):
         # Positions of nearly equal values may change places.
         most = 0.3 if name == "largest position" else 0.06
         self.assertLess(self.check(NETWORKS[name], mode), most)
+
+    @parameterized.product(mask=sorted(TWICE), mode=("int8", "int16x8"))
+    def test_scores_that_are_read_twice(self, mask, mode):
+        def function(x):
+            scores = TWICE[mask](x)
+            weights = OPS.softmax(scores, axis=1)
+            return weights + OPS.softmax(2 * x, 1) * OPS.max(scores, 1, True)
+
+        self.assertLess(self.check(function, mode), 0.06)
 
     def test_whole_numbers_are_no_scores(self):
         def function(x):
