@@ -15,9 +15,11 @@ import numpy as np
 from tfprune.export.convert import converter
 from tfprune.export.convert import states
 from tfprune.export.convert.rewritten import dilations
+from tfprune.export.convert.rewritten import error_function
 from tfprune.export.convert.rewritten import graph_types
 from tfprune.export.convert.rewritten import ids
 from tfprune.export.convert.rewritten import layer_names
+from tfprune.export.convert.rewritten import many_slices
 from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
 from tfprune.export.convert.rewritten import small_maps
@@ -61,10 +63,12 @@ def write(model, signature, folder, interface=None, wide=False):
     plain_ops.rewrite(graph, [told[name] for name in tables])
     dilations.rewrite(graph)
     small_maps.rewrite(graph, _told(small_maps.found(function), told))
+    many_slices.rewrite(graph, _told(many_slices.found(function), told))
     if interface:
         added = _told(_added(function), told)
         own_scales.rewrite(graph, outputs, added, wide)
     graph_types.single(graph)
+    error_function.rewrite(graph)
     count = len(signature.inputs)
     names = [x.op.name for x in function.inputs[:count]]
     whole = set()

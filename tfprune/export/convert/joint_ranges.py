@@ -1,9 +1,10 @@
 """Ranges of ops whose inputs and output have one scale in a quantized file.
 
 A choice of two tensors, in int8, gives both the range of what is chosen, and so
-clips them for all that reads them besides. In int16 the range of the first is
-that of all, which clips the second; and padding is clipped to the range of what
-it surrounds.
+clips them for all that reads them besides. A concatenation gives its own range,
+by which what is small beside the rest loses its steps. In int16 the range of
+the first choice is that of all, which clips the second; and padding is clipped
+to the range of what it surrounds.
 """
 
 import collections
@@ -17,10 +18,13 @@ from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
 
 _CHOICES = ("Select", "SelectV2")
+_JOINS = ("ConcatV2", "Pack")
 # A range of this share of the other is the same.
 _ENOUGH = 0.99
 # A range of less than this share of the other would lose precision by it.
 _COARSE = 0.5
+# In a concatenation, of less than this share: three of eight bits.
+_TINY = 0.125
 # The converter drops what multiplies by 1.
 _NEARLY_1 = 1.0 - 2.0**-24
 
@@ -48,6 +52,9 @@ def rewrite(folder, manifest, samples, wide):
         changed = _suit_int16(graph, seen)
     else:
         changed = _suit_int8(graph, manifest["outputs"], seen)
+        if changed:  # The samples go through what is written.
+            path.write_bytes(graph.SerializeToString())
+        changed |= _suit_joins(graph, manifest["outputs"], seen)
     if changed:
         path.write_bytes(graph.SerializeToString())
 
@@ -76,6 +83,41 @@ def _suit_int8(graph, outputs, seen):
         if clipped or coarse:
             _part(graph, node, place)
             changed = True
+    return changed
+
+
+def _suit_joins(graph, outputs, seen):
+    """Gives what is small in a concatenation, and what others read as well, a
+    scale of its own; returns whether it did.
+    """
+    uses = own_scales.Uses(graph, outputs)
+    sides = [
+        (node, place, uses.sources(reference))
+        for node in graph.node
+        if node.op in _JOINS and _is_float(node)
+        for place, reference in enumerate(node.input[: node.attr["N"].i])
+        if uses.is_shared(reference)
+    ]
+    ends = [n for n in graph.node if n.op in _JOINS + _CHOICES and _is_float(n)]
+    names = {node.name for node in ends} if sides else set()
+    found = seen(
+        {f"{x}:0" for x in names.union(*(sources for *_, sources in sides))}
+    )
+    group, changed = None, False
+    # What a later one parts need not be parted before it.
+    for node, place, sources in reversed(sides):
+        if group is None:
+            group = _groups(graph, {node.name: node for node in graph.node})
+        whole, own = masked_scores.Seen(), masked_scores.Seen()
+        for other in ends:
+            if group[other.name] == group[node.name]:
+                whole.join(found[f"{other.name}:0"])
+        for name in sources:
+            own.join(found[f"{name}:0"])
+        width = max(0.0, whole.high) - min(0.0, whole.low)
+        if 0 <= own.high - own.low < _TINY * width:
+            _part(graph, node, place)
+            group, changed = None, True
     return changed
 
 

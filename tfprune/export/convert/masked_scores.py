@@ -1,8 +1,9 @@
-"""Masks what a softmax or a maximum reads by a value that is near it.
+"""Masks what a softmax or an extreme reads by a value that is near it.
 
 Attention masks by adding or choosing -1e9, and what is padded for a maximum
-often has infinity around it. In a quantized file the scores then have a step of
-millions, so that all which are not masked become equal.
+often has infinity around it; what is masked for a minimum is huge and positive.
+In a quantized file the scores then have a step of millions, so that all which
+are not masked become equal.
 """
 
 import dataclasses
@@ -21,7 +22,9 @@ _HUGE = 9e3
 _BELOW = 8.0
 # For a maximum, a little less than all others will do, as a share of the range.
 _LITTLE = 0.01
+_SOFTMAX = "Softmax"
 _LARGEST = ("Max", "MaxPool", "ArgMax")
+_SMALLEST = ("Min", "ArgMin")
 _MOVES = (
     "Identity",
     "Reshape",
@@ -128,7 +131,7 @@ def seen(folder, manifest, samples, names):
 
 
 class _Editor:
-    """A graph, and the sums and choices that lead to a softmax."""
+    """A graph, and the sums and choices that lead to a softmax and others."""
 
     def __init__(self, graph, outputs):
         self._graph = graph
@@ -136,8 +139,8 @@ class _Editor:
         self._live = self._before(outputs)
         # Softmaxes first: what suits them suits a maximum as well.
         self._tops = [
-            (found, node.op in _LARGEST)
-            for kinds in (("Softmax",), _LARGEST)
+            (found, node.op)
+            for kinds in ((_SOFTMAX,), _LARGEST, _SMALLEST)
             for node in self._live
             if node.op in kinds
             and (found := self._joint(node.input[0])) is not None
@@ -166,48 +169,50 @@ class _Editor:
 
     def mask(self, seen):
         """Replaces what masks; returns whether there was any."""
-        done = set()
-        for top, largest in self._tops:
-            self._mask(top, largest, seen, done)
+        done = {}
+        for top, kind in self._tops:
+            self._mask(top, kind, seen, done)
         return bool(done)
 
-    def _mask(self, node, largest, seen, done):
-        """Masks in a node, and in those before it.
+    def _mask(self, node, kind, seen, done):
+        """Masks in a node, and in those before it, for an op of a kind.
 
         Returns:
-            `(low, gap)`: the least score, and by how much masked ones are
-            below it; `None` if nothing masks.
+            `(end, gap)`: the least score, and by how much masked ones are
+            above it (less than 0); for a minimum, the largest, and more than 0.
+            `None` if nothing masks.
         """
+        if node.name in done:
+            return done[node.name]
         sides = self._sides(node)
-        which = self._masking(node, [seen[_tensor(x)] for x in sides])
+        sign = 1 if kind in _SMALLEST else -1
+        which = self._masking(node, sign, [seen[_tensor(x)] for x in sides])
         if which is None:
             return None
         scores = sides[1 - which]
         inner = self._joint(scores)
-        raw = None if inner is None else self._mask(inner, largest, seen, done)
+        raw = None if inner is None else self._mask(inner, kind, seen, done)
         if raw is None:
             values = seen[_tensor(scores)]
             if values.low <= -_HUGE or values.high >= _HUGE:
                 return None
             gap = _BELOW + math.log(values.width)
-            if largest:
+            if kind != _SOFTMAX:
                 gap = _LITTLE * (values.high - values.low)
-            raw = values.low, gap
-        if node.name in done:
-            return raw
-        low, gap = raw
+            raw = values.high if sign > 0 else values.low, sign * gap
+        end, gap = raw
         if node.op in _CHOICES:
             place = _CHOICES[node.op][which]
-            node.input[place] = self._masked(node, low - gap)
+            node.input[place] = self._masked(node, end + gap)
         else:
-            choice = self._choice(node, sides[which], scores, seen)
+            choice = self._choice(node, sign, sides[which], scores, seen)
             if choice is None:
                 return None
-            condition, scores, least = choice
-            low += least
-            self._choose(node, condition, scores, self._masked(node, low - gap))
-        done.add(node.name)
-        return low, gap
+            condition, scores, last = choice
+            end += last
+            self._choose(node, condition, scores, self._masked(node, end + gap))
+        done[node.name] = end, gap
+        return end, gap
 
     def _masked(self, node, value):
         """The score of what is masked, a constant."""
@@ -215,11 +220,11 @@ class _Editor:
             self._graph, f"{node.name}/masked", np.float32(value)
         )
 
-    def _choice(self, node, mask, scores, seen):
-        """What a sum stands for: `(condition, scores, least)`, or `None`.
+    def _choice(self, node, sign, mask, scores, seen):
+        """What a sum stands for: `(condition, scores, last)`, or `None`.
 
         A constant may hold more than a mask, such as distances, of which
-        `least` is the smallest.
+        `last` is the smallest; for a minimum, the largest.
         """
         name = f"{node.name}/is_masked"
         number = self._constant(mask)
@@ -231,7 +236,7 @@ class _Editor:
             if values.largest > _MOST_MASKS * values.least:
                 return None
             # Where several masks add up, one is enough.
-            self._shrink(*product, -_SUMS[node.op] / values.least)
+            self._shrink(*product, sign * _SUMS[node.op] / values.least)
             made = self._graph.node.add(name=name, op="Greater")
             half = plain_ops.add_constant(
                 self._graph, f"{name}/half", np.float32(0.5)
@@ -249,7 +254,7 @@ class _Editor:
         added.attr["T"].CopyFrom(node.attr["T"])
         more = plain_ops.add_constant(self._graph, f"{name}/added", rest)
         added.input.extend([scores, more])
-        return name, added.name, float(rest.min())
+        return name, added.name, float(rest.max() if sign > 0 else rest.min())
 
     def _product(self, node, mask):
         """`(node, place, factor)`: where a mask gets huge; or `None`.
@@ -291,19 +296,25 @@ class _Editor:
         node.op = "SelectV2"
         node.input[:] = [condition, masked, scores]
 
-    def _masking(self, node, seen):
-        """Which side masks, 0 or 1; `None` if none does."""
+    def _masking(self, node, sign, seen):
+        """Which side masks, 0 or 1; `None` if none does.
+
+        Args:
+            node: the sum or choice.
+            sign: that of the mask.
+            seen: list of what its sides are.
+        """
         for i, side in enumerate(seen):
             if node.op in _CHOICES:
-                if side.high <= -_HUGE:
+                if min(sign * side.low, sign * side.high) >= _HUGE:
                     return i
                 continue
             if node.op == "Sub" and i == 0:
                 continue
-            sign = _SUMS[node.op] if i else 1
-            ends = sign * side.low, sign * side.high
+            added = sign * (_SUMS[node.op] if i else 1)
+            ends = added * side.low, added * side.high
             fixed = self._constant(self._sides(node)[i]) is not None
-            if min(ends) <= -_HUGE and max(ends) < _HUGE:
+            if max(ends) >= _HUGE and min(ends) > -_HUGE:
                 if side.masks or fixed:
                     return i
         return None

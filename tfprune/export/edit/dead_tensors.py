@@ -31,19 +31,22 @@ def rescale(model):
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     for graph in model.subgraphs:
-        factors = _rescaled(graph_edits.Place(schema, model, graph))
-        if factors:
-            # The converter joins the names of fused ops by semicolons.
-            names = [
-                graph.tensors[i].name.decode().partition(";")[0]
-                for i in factors
-            ]
+        place = graph_edits.Place(schema, model, graph)
+        factors = _rescaled(place)
+        # The converter joins the names of fused ops by semicolons.
+        names = [
+            graph.tensors[i].name.decode().partition(";")[0]
+            for i in factors
+            if not _is_always_zero(place, i)
+        ]
+        if names:
             logging.warning(
                 "Zero on all calibration samples, so the layers that read them "
                 "may have lost precision: %s. Calibrate on samples that "
                 "activate them, or remove them.",
                 ", ".join(names),
             )
+        if factors:
             _follow(schema, model, graph, factors)
 
 
@@ -64,6 +67,16 @@ def is_dead(place, index):
         and len(steps.scale) == 1
         and place.model.buffers[tensor.buffer].data is None
         and steps.scale[0] * most[tensor.type] < _NOTHING
+    )
+
+
+def _is_always_zero(place, index):
+    """Whether a tensor is x - x, by which finite numbers are told."""
+    op = place.maker(index)
+    return (
+        op is not None
+        and place.kind(op) == "SUB"
+        and op.inputs[0] == op.inputs[1]
     )
 
 

@@ -2,8 +2,10 @@
 
 from tfprune.core import packages
 from tfprune.export.edit import dead_tensors
+from tfprune.export.edit import graph_edits
 from tfprune.export.edit import lost_weights
 from tfprune.export.edit import lstm_scales
+from tfprune.export.edit import named_ends
 from tfprune.export.edit.replaced import look_up_tables
 from tfprune.export.edit.replaced import substitutes
 from tfprune.export.file import packing
@@ -37,6 +39,7 @@ def finished(data, floats=None):
     substitutes.substitute(model)
     look_up_tables.tabulate(model)
     graph = model.subgraphs[0]
+    named_ends.unmarked(graph_edits.Place(schema, model, graph))
     signature = schema.SignatureDefT()
     signature.signatureKey = KEY
     signature.inputs = _maps(schema, graph, graph.inputs)

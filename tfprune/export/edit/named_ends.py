@@ -1,6 +1,11 @@
 """Restores the order and the names of a file's inputs and outputs."""
 
+import re
+
 from tfprune.export.file import packing
+
+# What the converter appends where a tensor is there in int16, too.
+_MARKS = re.compile("(_int16)+")
 
 
 def restored(data, inputs, outputs):
@@ -30,3 +35,28 @@ def restored(data, inputs, outputs):
         graph.tensors[index].name = name.encode()
     model.signatureDefs = None
     return packing.packed(model)
+
+
+def unmarked(place):
+    """Gives outputs that are the same tensor the same name.
+
+    In int16, the converter marks the name of all but the first, and of an input
+    that is an output.
+
+    Args:
+        place: `graph_edits.Place`, changed in place.
+    """
+    graph, first = place.graph, {}
+    for index in graph.outputs:
+        op = place.maker(index)
+        if op is None or place.kind(op) != "DEQUANTIZE":
+            continue
+        source = int(op.inputs[0])
+        before = place.maker(source)
+        name = graph.tensors[index].name.decode()
+        base = first.setdefault(source, name)
+        if before is not None and before.inputs[0] in graph.inputs:
+            if place.kind(before) == "QUANTIZE":
+                base = graph.tensors[before.inputs[0]].name.decode()
+        if _MARKS.fullmatch(name.removeprefix(base)):
+            graph.tensors[index].name = base.encode()

@@ -63,6 +63,41 @@ def padded(inputs, x):
     return OPS.pad(x, [[0, 0], [1, 1], [0, 0]], constant_values=30.0)
 
 
+def beside_large(inputs, x):
+    return OPS.concatenate([x, 50 * dense(inputs)], -1)
+
+
+def stacked(inputs, x):
+    return OPS.stack([x, 50 * dense(inputs)], 1)
+
+
+def in_a_row(inputs, x):
+    """What the last one parts is not parted before it."""
+    y = OPS.concatenate([x, dense(inputs)], -1)
+    return OPS.concatenate([y, 50 * dense(inputs)], -1)
+
+
+def within_another(inputs, x):
+    y = OPS.concatenate([x, 50 * dense(inputs)], -1)
+    return OPS.concatenate([y, dense(inputs)], -1)
+
+
+def of_a_choice(inputs, x):
+    """What was parted for a choice, and what the choice is, is joined."""
+    y = OPS.where(inputs[..., :4] > 0, x, 5 * x)
+    return OPS.concatenate([y, 50 * dense(inputs)], -1) + OPS.concatenate(
+        [x, y], -1
+    )
+
+
+def an_input(inputs, x):
+    return OPS.concatenate([inputs, 50 * x], -1)
+
+
+def beside_larger(inputs, x):
+    return OPS.concatenate([x, 3 * dense(inputs)], -1)
+
+
 class JointRangesTest(parameterized.TestCase):
     def exported(self, function, mode):
         """The ops of a file whose outputs are those of the model."""
@@ -106,6 +141,20 @@ class JointRangesTest(parameterized.TestCase):
         path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
         file = small_models.export(model, path, "int8", X)
         self.assertEqual(file.ops["SELECT_V2"], 2)
+
+    @parameterized.parameters(
+        beside_large, stacked, in_a_row, within_another, an_input
+    )
+    def test_what_is_joined_keeps_its_steps(self, function):
+        ops = self.exported(function, "int8")
+        self.assertEqual(ops["QUANTIZE"], 1)
+
+    def test_what_is_chosen_and_joined(self):
+        self.exported(of_a_choice, "int8")
+
+    def test_what_has_nearly_its_steps_is_joined_as_it_is(self):
+        ops = self.exported(beside_larger, "int8")
+        self.assertNotIn("QUANTIZE", ops)
 
     def test_int4_has_ranges_from_elsewhere(self):
         pytest.importorskip("ai_edge_quantizer")

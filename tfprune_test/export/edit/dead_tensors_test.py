@@ -2,6 +2,7 @@ import pathlib
 
 import keras
 import numpy as np
+from absl import logging
 from absl.testing import parameterized
 
 from tfprune.export.file import packing
@@ -10,6 +11,7 @@ from tfprune.export.run import litert
 from tfprune_test.export import small_models
 
 LAYERS = keras.layers
+MODES = ("int8", "int16x8")
 RUNTIMES = ("tflite", "reference", "micro")
 
 
@@ -66,6 +68,22 @@ class RescaleTest(parameterized.TestCase):
         _, _, text = self.exported(shut_gate())
         self.assertRegex(text, "Zero on all calibration samples.*: [^,]*shut")
         self.assertNotIn("standard deviation", text)
+
+    @parameterized.product(name=["isfinite", "logsumexp"], mode=MODES)
+    def test_what_tells_finite_numbers_is_not_named(self, name, mode):
+        inputs = keras.Input((6,))
+        x = LAYERS.Dense(6)(inputs)
+        if name == "isfinite":
+            x = keras.ops.where(keras.ops.isfinite(x), x, 1.0)
+        else:
+            x = keras.ops.logsumexp(x, -1)
+        model = keras.Model(inputs, x)
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        data = small_models.samples(model, 30)
+        with self.assertLogs("absl", "WARNING") as logs:
+            logging.warning("one, at least")
+            small_models.export(model, path, mode, data)
+        self.assertNotIn("Zero on all", "\n".join(logs.output))
 
     def test_others_stay(self):
         model = small_models.residual()

@@ -1,5 +1,6 @@
 import pathlib
 
+import keras
 import numpy as np
 from absl.testing import parameterized
 
@@ -15,6 +16,20 @@ class FinishedTest(parameterized.TestCase):
         super().setUp()
         self.folder = pathlib.Path(self.create_tempdir().full_path)
         self.path = self.folder / "model.tflite"
+
+    @parameterized.product(
+        mode=["int8", "int16x8"], interface=["float32", None]
+    )
+    def test_outputs_that_are_one_tensor_have_one_name(self, mode, interface):
+        x = keras.Input((6,), name="x")
+        y = keras.layers.Dense(6, name="y")(x)
+        z = keras.layers.Dense(6, name="y_int16")(x)
+        model = keras.Model(x, [y, z, x, y, z, x])
+        data = small_models.samples(model)
+        options = {"interface": interface} if interface else {}
+        file = small_models.export(model, self.path, mode, data, **options)
+        names = [tensor.name for tensor in file.outputs]
+        self.assertEqual(names, ["y", "y_int16", "x"] * 2)
 
     def runner(self, path):
         litert = packages.load("ai_edge_litert.interpreter")

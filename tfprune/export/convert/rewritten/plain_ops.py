@@ -129,7 +129,7 @@ def _counts(graph):
             continue
         values, size, weights = node.input
         count = _size(nodes, size)
-        weighed = _constant(nodes, weights)
+        weighed = constant(nodes, weights)
         if count is None or weighed is None or weighed.size:
             continue  # The converter names the op in its error.
         kind, index = node.attr["T"].type, node.attr["Tidx"].type
@@ -158,19 +158,28 @@ def _size(nodes, reference):
 
     Keras gives the same number as the least and as the most.
     """
-    found = _constant(nodes, reference)
+    found = constant(nodes, reference)
     node = nodes.get(reference.partition(":")[0])
     if found is not None or node is None or node.op != "Minimum":
         return found
-    most = _constant(nodes, node.input[0])
+    most = constant(nodes, node.input[0])
     below = nodes.get(node.input[1].partition(":")[0])
     if most is None or below is None or below.op != "Maximum":
         return None
-    least = _constant(nodes, below.input[0])
+    least = constant(nodes, below.input[0])
     return most if least is not None and least >= most else None
 
 
-def _constant(nodes, reference):
+def constant(nodes, reference):
+    """The array of a constant.
+
+    Args:
+        nodes: `dict` from names to nodes.
+        reference: `str`, what reads it.
+
+    Returns:
+        An array; `None` for what is no constant.
+    """
     import tensorflow as tf
 
     node = nodes.get(reference.partition(":")[0])

@@ -343,8 +343,12 @@ def _compare_as_stored(place, op):
 
     The converter dequantizes first. A constant that is not a multiple of the
     scale would then equal no element, so it is rounded to one here. A constant
-    beyond the tensor's range indeed equals none and stays as it is.
+    beyond the tensor's range indeed equals none and stays as it is. Two tensors
+    of different scales are compared within a step.
     """
+    if not any(map(place.is_constant, op.inputs)):
+        _compare_within_a_step(place, op)
+        return
     for one, other in (op.inputs, op.inputs[::-1]):
         before = place.maker(one)
         if (
@@ -370,6 +374,53 @@ def _compare_as_stored(place, op):
             else:
                 op.inputs = [source, value]
             return
+
+
+def _compare_within_a_step(place, op):
+    """Tensors of two scales are equal if they differ by less than a step.
+
+    What is equal in the model is rounded to other values in each.
+    """
+    types = place.schema.TensorType
+    sources = []
+    for index in op.inputs:
+        before = place.maker(index)
+        if before is not None and place.kind(before) == "DEQUANTIZE":
+            index = before.inputs[0]
+        sources.append(int(index))
+    kinds = {place.type(index) for index in sources}
+    steps = [place.steps(index) for index in sources]
+    if len(kinds) > 1 or not kinds <= {types.INT8, types.INT16}:
+        return
+    if None in steps or steps[0] == steps[1]:
+        return
+    gap = place.insert(
+        op,
+        "SUB",
+        "SubOptions",
+        sources,
+        place.shape(op.outputs[0]),
+        sources[0],
+        potScaleInt16=False,
+    )
+    # It rounds to 0 what is less than half of its own step.
+    both = place.schema.QuantizationParametersT()
+    both.scale, both.zeroPoint = [2 * max(scale for scale, _ in steps)], [0]
+    place.graph.tensors[gap].quantization = both
+    if kinds == {types.INT8}:
+        zero = place.add_steps(np.zeros(1), place.steps(gap), like=sources[0])
+        place.graph.tensors[zero].quantization = both
+    else:  # There is no kernel of int16.
+        gap = place.insert(
+            op,
+            "DEQUANTIZE",
+            "DequantizeOptions",
+            [gap],
+            place.shape(gap),
+            "FLOAT32",
+        )
+        zero = place.add_floats([0.0])
+    op.inputs = [gap, zero]
 
 
 def _dense(place, op):

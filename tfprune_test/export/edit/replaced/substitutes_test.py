@@ -329,6 +329,23 @@ class SubstituteTest(parameterized.TestCase):
         compared = graph.tensors[graph.operators[-1].inputs[1]]
         self.assertEqual(compared.type, hand_made.TYPES[dtype])
 
+    @parameterized.product(
+        equal=[OPS.equal, OPS.not_equal], mode=["int8", "int16x8"]
+    )
+    def test_equal_numbers_of_two_scales(self, equal, mode):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((6,))
+        x, y = (keras.layers.Dense(6)(inputs) for _ in range(2))
+        found = equal(x, OPS.maximum(x, 3 * y))
+        model = keras.Model(inputs, OPS.where(found, x, 3 * y))
+        data = np.random.default_rng(0).normal(size=(100, 6))
+        data = data.astype("float32")
+        small_models.export(model, self.path, mode, data)
+        found = interpreter.run(self.path, data, "micro")
+        (wanted,) = small_models.predictions(model, [data])
+        off = np.abs(found - wanted) > 0.03 * np.ptp(wanted)
+        self.assertLess(off.mean(), 0.01)
+
     def test_many_copies_of_many_channels_stay(self):
         model = built(lambda x: OPS.tile(x, (1, 1, 11)))
         small_models.export(model, self.path)
