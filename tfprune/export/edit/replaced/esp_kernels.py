@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from tfprune.core import packages
+from tfprune.core.files import damage
 from tfprune.export.edit import graph_edits
 from tfprune.export.edit.replaced import bias_scales
 from tfprune.export.edit.replaced import many_axes
@@ -41,24 +42,31 @@ def substituted(data, extension="vector"):
     schema = packages.load("ai_edge_litert.schema_py_generated")
     rules = _OF_ASSEMBLY if extension == "vector" else _OF_C
     names = []
-    for graph in model.subgraphs:
-        place = graph_edits.Place(schema, model, graph)
-        for op in tuple(graph.operators):
-            kind, output = place.kind(op), op.outputs[0]
-            rule = rules.get(kind)
-            whole = place.type(output) == schema.TensorType.INT8
-            if (
-                rule
-                and whole
-                and place.type(op.inputs[0]) == place.type(output)
-            ):
-                name = (graph.tensors[output].name or b"").decode()
-                if rule(place, op):
-                    names.append(f"{kind} {name}".rstrip())
+    # An op of a damaged file may have fewer inputs or axes than its kernel.
+    with damage.reading("a .tflite file"):
+        for graph in model.subgraphs:
+            place = graph_edits.Place(schema, model, graph)
+            for op in tuple(graph.operators):
+                rule = rules.get(place.kind(op))
+                if rule and _is_int8(place, op):
+                    name = _told(place, op)
+                    if rule(place, op):
+                        names.append(name)
     if not names:
         return data, names
     packing.sweep(model)
     return packing.packed(model), names
+
+
+def _is_int8(place, op):
+    types = {place.type(i) for i in (op.inputs[0], op.outputs[0])}
+    return types == {place.schema.TensorType.INT8}
+
+
+def _told(place, op):
+    """An op and what it makes, `str`."""
+    name = place.graph.tensors[op.outputs[0]].name or b""
+    return f"{place.kind(op)} {name.decode()}".rstrip()
 
 
 def _convolution(place, op):
@@ -66,7 +74,7 @@ def _convolution(place, op):
 
     The library pads both sides by what comes before, and reads on behind.
     """
-    source, weights = op.inputs[:2]
+    source, weights = op.inputs[0], op.inputs[1]
     shape, kernel = place.shape(source), place.shape(weights)
     options = op.builtinOptions
     if (
@@ -109,10 +117,10 @@ def _dense(place, op):
 
     The library reads each row from the last address that loads may begin at.
     """
-    source, weights, *bias = op.inputs
-    *outer, units = place.shape(op.outputs[0])
+    source, weights, bias = op.inputs[0], op.inputs[1], list(op.inputs[2:])
+    shape = place.shape(op.outputs[0])
+    units, rows = shape[-1], math.prod(shape[:-1])
     depth = place.shape(weights)[-1]
-    rows = math.prod(outer)
     if rows == 1 or depth % _LOADED == 0 or not place.is_constant(weights):
         return False
     options = op.builtinOptions
@@ -175,15 +183,14 @@ def _pool(place, op):
     The library takes rows for as long as columns of the output.
     """
     source, output = op.inputs[0], op.outputs[0]
-    _, height, width, channels = place.shape(output)
-    steps = place.steps(source)
-    if height == width or channels % _POOLED or steps is None:
+    shape, steps = place.shape(output), place.steps(source)
+    if shape[1] == shape[2] or shape[3] % _POOLED or steps is None:
         return False
     wide = place.insert(
         op, "QUANTIZE", "QuantizeOptions", [source], place.shape(source), source
     )
     _as_int16(place, wide, steps)
-    made = place.repeat(op, [wide], place.shape(output))
+    made = place.repeat(op, [wide], shape)
     _as_int16(place, made, steps)
     place.become(op, "QUANTIZE", "QuantizeOptions", [made])
     return True

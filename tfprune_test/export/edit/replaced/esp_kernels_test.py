@@ -8,6 +8,7 @@ from absl.testing import parameterized
 
 from tfprune.export.edit.replaced import esp_kernels
 from tfprune.export.file import model_file
+from tfprune.export.file import packing
 from tfprune.export.micro import firmware_folder
 from tfprune.export.micro.arena import flat_ops
 from tfprune.export.run import interpreter
@@ -118,6 +119,29 @@ class EspKernelsTest(parameterized.TestCase):
     def test_what_goes_right_stays(self):
         data = self.export(*RIGHT.values())[0].read_bytes()
         self.assertEqual(esp_kernels.substituted(data), (data, []))
+
+    def test_a_damaged_file(self):
+        path, _ = self.export(*(case[:2] for case in WRONG.values()))
+        data = path.read_bytes()
+        for count in (0, 1):
+            model = packing.unpacked(data)
+            for tensor in model.subgraphs[0].tensors:
+                tensor.shape = list(tensor.shape)[:count]
+            with self.assertRaisesRegex(ValueError, "a .tflite file"):
+                esp_kernels.substituted(packing.packed(model))
+        model = packing.unpacked(data)
+        for op in model.subgraphs[0].operators:
+            op.inputs = op.inputs[:1]
+        with self.assertRaisesRegex(ValueError, "a .tflite file"):
+            esp_kernels.substituted(packing.packed(model))
+
+    def test_ops_without_outputs(self):
+        inputs = keras.Input((5, 4), batch_size=1)
+        outputs = LAYERS.LSTM(3, stateful=True)(LAYERS.Dense(4)(inputs))
+        model = keras.Model(inputs, outputs)
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        data = small_models.samples(model, 30)
+        small_models.export(model, path, "int8", data, kernels="esp-nn")
 
     def test_the_kernels_of_an_export(self):
         path, _ = self.export(POOL, kernels="esp-nn")
