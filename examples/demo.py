@@ -30,11 +30,11 @@ from tfprune.reports.html import provenance
 FLAGS = flags.FLAGS
 flags.DEFINE_string("out", "build/demo", "Folder of the results.")
 flags.DEFINE_float("macs", 0.25, "Fraction of the multiply-adds to keep.")
-flags.DEFINE_integer("flash_bytes", 20_480, "Maximum size of the file.")
+flags.DEFINE_integer("flash_bytes", 18_432, "Maximum size of the array.")
 flags.DEFINE_integer("ram_bytes", 8_192, "Maximum size of its arena.")
 flags.DEFINE_integer("width", 24, "Channels of the first block.")
 flags.DEFINE_integer("epochs", 15, "Epochs of the dense net.")
-flags.DEFINE_integer("tune_epochs", 20, "Epochs of the smaller net.")
+flags.DEFINE_integer("tune_epochs", 30, "Epochs of the smaller net.")
 flags.DEFINE_integer("evaluations", 16, "Networks that the search tries.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, batches and validation.")
 
