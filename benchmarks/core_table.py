@@ -472,7 +472,7 @@ def main(_):
             ops = [sizes for sizes, _ in rows_of(path, costs[path])]
             predicted = core_table.CoreTable(core, fitted).total(ops)
             of, work = dense.setdefault(
-                name.split("_half")[0].split("_cortex")[0],
+                name.removesuffix("_half").removesuffix(f"_{core}"),
                 (measured, sum(map(macs, ops))),
             )
             rows.append(
