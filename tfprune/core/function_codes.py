@@ -2,6 +2,7 @@
 
 import dis
 import functools
+import hashlib
 import types
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -15,28 +16,30 @@ def told(function):
 
     Returns:
         A `str`: its name, its code, and what it holds or reads in its module
-        of numbers, texts and functions; of an object, also its attributes.
-        Nothing of other objects, whose text may hold an address.
+        of numbers, texts and functions; of an object, also its attributes
+        that the call leaves as they are. Nothing of other objects, whose text
+        may hold an address.
     """
-    return _told(function, ())
+    return _told(function, [])
 
 
-def _told(function, outer):
+def _told(function, seen):
     if function is None:
         return ""
     if isinstance(function, functools.partial):
         given = function.args, sorted(function.keywords.items())
-        given = _held(given, outer)
-        return f"{_told(function.func, outer)} of {given}"
+        given = _held(given, seen)
+        return f"{_told(function.func, seen)} of {given}"
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    if any(function is other for other in outer):
-        return name  # It calls itself.
+    if any(function is other for other in seen):
+        return name  # It is told already, or calls itself.
+    seen.append(function)
     plain = function
     if not hasattr(function, "__code__") and callable(function):
         plain = type(function).__call__
     parts = _code(getattr(plain, "__code__", None))
-    parts += _values(plain, (*outer, function))
-    parts += _attributes(function)
+    parts += _values(plain, seen)
+    parts += _attributes(function, plain)
     return repr([name, *parts])
 
 
@@ -55,7 +58,7 @@ def _code(code):
     return found + [part for c in inner for part in _code(c)]
 
 
-def _values(function, outer):
+def _values(function, seen):
     """The defaults of a function, and what it takes from around it."""
     found = [
         *(getattr(function, "__defaults__", None) or ()),
@@ -66,7 +69,15 @@ def _values(function, outer):
             found.append(cell.cell_contents)
         except ValueError:  # It is set after the function is made.
             continue
-    return [_held(value, outer) for value in (*found, *_globals(function))]
+    parts = [_held(value, seen) for value in found]
+    return parts + [_short(_held(v, seen)) for v in _globals(function)]
+
+
+def _short(text):
+    """Each text inside another one would double its escapes."""
+    if len(text) <= 64:
+        return text
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _globals(function):
@@ -97,26 +108,47 @@ def _codes(code):
             yield from _codes(inner)
 
 
-def _attributes(function):
+def _attributes(function, plain):
     """Numbers and texts of an object that is called, or of a method's."""
     owner = getattr(function, "__self__", function)
     if isinstance(owner, (types.FunctionType, types.ModuleType, type)):
         return []
+    left_out = _written(type(owner), plain)
+    if any(c.__module__.startswith("keras.") for c in type(owner).__mro__):
+        left_out |= {"name", "built"}  # Keras numbers names.
     return [
         f"{name} {value!r}"
         for name, value in sorted(getattr(owner, "__dict__", {}).items())
-        if isinstance(value, _PLAIN) and not name.startswith("_")
+        if isinstance(value, _PLAIN)
+        and not name.startswith("_")
+        and name not in left_out
     ]
 
 
-def _held(value, outer):
+def _written(cls, method):
+    """Attributes that a method sets, itself or by others of its class."""
+    found, seen, todo = set(), set(), [method]
+    while todo:
+        code = getattr(todo.pop(), "__code__", None)
+        if code is None or code in seen:
+            continue
+        seen.add(code)
+        for step in (s for c in _codes(code) for s in dis.get_instructions(c)):
+            if step.opname == "STORE_ATTR":
+                found.add(step.argval)
+            elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                todo.append(getattr(cls, step.argval, None))
+    return found
+
+
+def _held(value, seen):
     if isinstance(value, _PLAIN):
         return repr(value)
     if isinstance(value, (list, tuple)):
-        return repr([_held(part, outer) for part in value])
+        return repr([_held(part, seen) for part in value])
     if isinstance(value, dict):
-        parts = [(repr(k), _held(v, outer)) for k, v in value.items()]
+        parts = [(repr(k), _held(v, seen)) for k, v in value.items()]
         return repr(sorted(parts))
     if isinstance(value, (types.FunctionType, functools.partial)):
-        return _told(value, outer)
+        return _told(value, seen)
     return type(value).__qualname__

@@ -194,7 +194,13 @@ def _for_answers(weights, outputs):
     weights = np.asarray(weights, float)
     while weights.ndim > max(len(shape), 1) and weights.shape[-1] == 1:
         weights = weights[..., 0]
-    if weights.shape != shape[: weights.ndim]:
+    # As in Keras, one weight may be that of all steps.
+    whole = shape[: weights.ndim]
+    fits = len(whole) == weights.ndim and weights.shape[:1] == shape[:1]
+    if not fits or not all(
+        size in (1, steps)
+        for size, steps in zip(weights.shape, whole, strict=True)
+    ):
         raise ValueError(
             "There must be a weight for each sample, or for each step. "
             f"Received: weights of shape {weights.shape} for outputs of shape "

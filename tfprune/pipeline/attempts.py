@@ -54,16 +54,22 @@ class Plan:
             return Attempt("early", self._seed, True)
         if self._trials is not None and self._number >= self._trials:
             return None
-        if self._number and not self._has_time():
+        number = self._number + 1
+        attempt = Attempt(f"{number}", self._seed + number - 1)
+        # What was made before a kill counts, whatever the time.
+        if not self._may_begin() and not _is_recorded(self._job, attempt):
             return None
-        if self._is_answered and self._job.clock.over:
-            return None
-        self._number += 1
-        return Attempt(f"{self._number}", self._seed + self._number - 1)
+        self._number = number
+        return attempt
 
     def took(self, seconds):
         """Notes the time of a trial, so that no other starts in vain."""
         self._seconds = seconds
+
+    def _may_begin(self):
+        if self._number and not self._has_time():
+            return False
+        return not (self._is_answered and self._job.clock.over)
 
     def _has_time(self):
         clock = self._job.clock
@@ -147,6 +153,10 @@ def recalled(job, attempt):
         )
         for name in names
     ]
+
+
+def _is_recorded(job, attempt):
+    return job.workspace.get(_step(attempt)) is not None
 
 
 def _step(attempt):

@@ -171,6 +171,7 @@ def compress(
     runtime = runtime if export else None
     labels = () if labels is None else labels
     door_checks.check_labels(model, labels)
+    labels = tuple(map(str, labels))
     arguments.check_packages(runtime)
     if wish.board_name is not None and "target" not in options:
         multiple = channel_choice.multiple_of(wish.board_name)

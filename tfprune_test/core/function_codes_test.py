@@ -3,8 +3,10 @@
 import functools
 import subprocess
 import sys
+import types
 from unittest import mock
 
+import keras
 from absl.testing import absltest
 
 from tfprune.core import function_codes
@@ -40,6 +42,30 @@ class _Scale:
         return self.factor * x
 
 
+class _Counting(_Scale):
+    def __call__(self, x):
+        self._count()
+        self.last = x
+        return super().__call__(x)
+
+    def _count(self):
+        self.calls = getattr(self, "calls", 0) + 1
+
+
+class _Loss(keras.losses.Loss):
+    def call(self, y, outputs):
+        return y - outputs
+
+
+def _module(count, calls):
+    """A module of functions `f0`, `f1` and so on that call others."""
+    module = types.ModuleType("many")
+    for i in range(count):
+        names = " + ".join(f"f{j}(x)" for j in calls(i)) or "x"
+        exec(f"def f{i}(x):\n    return 'a', {names}", module.__dict__)
+    return module
+
+
 _LIMIT = 0.5
 
 
@@ -71,6 +97,34 @@ class FunctionCodesTest(absltest.TestCase):
         ):
             self.assertEqual(told[0], told[1])
             self.assertNotEqual(told[0], told[2])
+
+    def test_modules_of_many_functions(self):
+        for calls in (
+            lambda i: range(i + 1, min(i + 2, 15)),
+            lambda i: range(i + 1, min(i + 3, 15)),
+            lambda i: range(6),
+        ):
+            module = _module(15, calls)
+            told = function_codes.told(module.f0)
+            self.assertLess(len(told), 10_000)
+            module.f5.__code__ = _other_share.__code__
+            self.assertNotEqual(told, function_codes.told(module.f0))
+
+    def test_what_a_call_writes_into_its_object_does_not_count(self):
+        scale = _Counting(2)
+        told = function_codes.told(scale), function_codes.told(scale.__call__)
+        scale(3)
+        self.assertEqual(scale.calls, 1)
+        self.assertEqual(
+            told,
+            (function_codes.told(scale), function_codes.told(scale.__call__)),
+        )
+        self.assertNotEqual(told[0], function_codes.told(_Counting(3)))
+
+    def test_numbers_that_keras_appends_to_names_do_not_count(self):
+        self.assertEqual(*(function_codes.told(_Loss()) for _ in range(2)))
+        other = _Loss(reduction="none")
+        self.assertNotEqual(*map(function_codes.told, (_Loss(), other)))
 
     def test_functions_of_one_name_differ_by_their_code(self):
         one, other = (lambda x: x + 1), (lambda x: x + 2)

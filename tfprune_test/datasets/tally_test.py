@@ -68,6 +68,22 @@ class TallyTest(parameterized.TestCase):
         nothing.add(y, scores, None, np.zeros((2, 2)))
         self.assertTrue(nothing.is_empty)
 
+    def test_one_weight_for_all_steps(self):
+        y, scores = np.array([[0, 1], [1, 1]]), SCORES.reshape(2, 2, 2)
+        for weights in ([1, 3], [[1], [3]], [[[1]], [[3]]]):
+            counted = tally.Tally("it")
+            counted.add(y, scores, None, np.array(weights))
+            self.assertEqual(counted.quality(), ("accuracy", 7 / 8))
+        counted = tally.Tally("it")
+        images = np.tile(scores[:, None], (1, 3, 1, 1))
+        counted.add(
+            np.tile(y[:, None], (1, 3, 1)),
+            images,
+            None,
+            np.array([[[1, 2]], [[4, 8]]]),
+        )
+        self.assertEqual(counted.quality(), ("accuracy", 13 / 15))
+
     def test_weights_that_do_not_fit(self):
         with self.assertRaisesRegex(ValueError, "a weight for each.*(4, 3)"):
             tally.Tally("it").add(ONE_HOT, SCORES, None, np.ones((4, 3)))

@@ -30,7 +30,7 @@ class Job:
     def __init__(self, epochs=None, left=float("inf"), max_loss=None, points=1):
         self.epochs, self.max_loss = epochs, max_loss
         self.points = points
-        self.clock = Clock(left)
+        self.clock, self.workspace = Clock(left), {}
 
 
 def names(plan, seconds=10.0, clock=None):
@@ -72,6 +72,14 @@ class PlanTest(absltest.TestCase):
         job = Job(left=10.0, points=3)
         plan = attempts.Plan(job, 0, None)
         self.assertEqual(names(plan, 10.0, job.clock), ["early", "1"])
+
+    def test_trials_of_before_a_kill_count_once_the_time_is_over(self):
+        job = Job(left=0.0)
+        job.workspace = {f"answers of trial {n}": [] for n in ("early", 1, 2)}
+        self.assertEqual(
+            names(attempts.Plan(job, 0, None)), ["early", "1", "2"]
+        )
+        self.assertEqual(names(attempts.Plan(job, 0, 1)), ["early", "1"])
 
     def test_a_limit_on_time_may_have_a_number_of_trials(self):
         plan = attempts.Plan(Job(), 0, 2)

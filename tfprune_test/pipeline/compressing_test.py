@@ -219,7 +219,8 @@ class CompressTest(parameterized.TestCase):
         recipe = dataclasses.replace(RECIPE, evaluations=1, rounds=1)
         found = compress(
             *(self.out, tfprune.Budget(macs=0.8, target="cortex-m55")),
-            **{"epochs": 1, "recipe": recipe, "labels": ("a", "b", "c")},
+            **{"epochs": 1, "recipe": recipe},
+            labels=np.array(["a", "b", "c"]),
             metrics=[keras.metrics.SparseCategoricalAccuracy("right")],
             **{"monitor": "right", "mode": "max", "skip": ["first"]},
         )

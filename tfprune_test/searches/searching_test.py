@@ -398,6 +398,17 @@ class ObjectiveTest(parameterized.TestCase):
         (accuracy,) = evaluation.accuracies([small], data)
         self.assertAlmostEqual(accuracy, trial.accuracy, places=6)
 
+    def test_a_metric_of_1_may_be_rounded_up(self):
+        model, data = lopsided()
+        above = np.nextafter(np.float32(1), np.float32(2))
+        asked = objective.Objective(
+            model,
+            data,
+            reward="flops",
+            metric=lambda y, _: np.full(len(y), above),
+        )
+        self.assertGreater(asked.dense, 1.0)
+
     @parameterized.parameters(
         ({"wide": 0.5}, "must name each group once. Received: wide"),
         ([0.5], "2 numbers"),

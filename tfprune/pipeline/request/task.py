@@ -204,8 +204,9 @@ class Task:
         """The weight of the loss of each output, list of `float`."""
         given = self._compiled.get("loss_weights")
         if isinstance(given, dict):
-            return [given.get(output.name, 1.0) for output in self.outputs]
-        found = [] if given is None else keras.tree.flatten(given)
+            found = [given.get(output.name) for output in self.outputs]
+        else:
+            found = [] if given is None else keras.tree.flatten(given)
         if len(found) != len(self.outputs):
             return [1.0] * len(self.outputs)
         return [1.0 if weight is None else weight for weight in found]

@@ -60,7 +60,7 @@ class Workspace:
             # Another process may have finished it meanwhile.
             self.finished = self._check_out()
         if self.finished:
-            if (self.part / JOURNAL).exists():
+            if self._lock is not None or (self.part / JOURNAL).exists():
                 self._clear()
             return
         self._open()

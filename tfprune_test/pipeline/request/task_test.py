@@ -241,7 +241,11 @@ class TaskTest(parameterized.TestCase):
         np.testing.assert_allclose(task.scores(y, outputs)[0], -5)
 
     @parameterized.parameters(
-        ([3.0, 0.1],), ({"one": 3.0, "other": 0.1},), (None,)
+        ([3.0, 0.1],),
+        ({"one": 3.0, "other": 0.1},),
+        ([3.0, None],),
+        ({"one": 3.0, "other": None},),
+        (None,),
     )
     def test_scores_weigh_the_losses_as_training_does(self, weights):
         inputs = keras.Input((1,))

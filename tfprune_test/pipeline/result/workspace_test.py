@@ -3,6 +3,7 @@ import pathlib
 import subprocess
 import sys
 import types
+from unittest import mock
 
 import keras
 import numpy as np
@@ -91,6 +92,19 @@ class WorkspaceTest(absltest.TestCase):
         (part / "journal.json").write_text("{}")
         self.assertTrue(self.space().finished)
         self.assertFalse(part.exists())
+
+    def test_what_another_process_finishes_meanwhile_is_the_result(self):
+        other = self.space()
+        other._lock.release()
+        take = workspace.Workspace._take
+
+        def late(space):
+            self.publish(other)
+            take(space)
+
+        with mock.patch.object(workspace.Workspace, "_take", late):
+            self.assertTrue(self.space().finished)
+        self.assertFalse((self.folder / "result.part").exists())
 
     @absltest.skipIf(locks.fcntl is None, "This system knows no locks.")
     def test_two_processes_do_not_work_in_one_folder(self):
