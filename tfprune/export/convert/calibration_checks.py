@@ -46,7 +46,9 @@ def warn(model, samples, signature):
     norm = _first_normalization(model)
     if norm is not None:
         few = [array[:_LOOKED_AT] for array in samples]
-        _check_scale(norm, _read_by(norm, model, few, signature))
+        maps = _read_by(norm, model, few, signature)
+        if maps:  # A model of a user's own class may leave it out.
+            _check_scale(norm, np.concatenate(maps))
 
 
 def _first_normalization(model):
@@ -65,25 +67,27 @@ def _trained(norm):
 
 
 def _read_by(norm, model, samples, signature):
-    """What a layer of a model reads on samples.
+    """What a normalization of a model reads on samples, channels last.
 
     Its attribute `input` may be that in another model, which it came from.
+
+    Returns:
+        List of arrays of shape `(N, channels)`, one for each call.
     """
     found, call = [], norm.call
 
     @functools.wraps(call)
     def noted(inputs, *args, **kwargs):
-        found.append(values.numpy(inputs))
+        maps = np.moveaxis(values.numpy(inputs), norm.axis, -1)
+        found.append(maps.reshape(-1, maps.shape[-1]))
         return call(inputs, *args, **kwargs)
 
     with overrides.of([(norm, "call", noted)]):
         output_check.predicted(model, signature, samples)
-    return np.concatenate(found)
+    return found
 
 
 def _check_scale(norm, maps):
-    maps = np.moveaxis(maps, norm.axis, -1)
-    maps = maps.reshape(-1, maps.shape[-1])
     deviation = np.sqrt(values.numpy(norm.moving_variance) + norm.epsilon)
     far = np.median(
         np.abs(maps.mean(0) - values.numpy(norm.moving_mean)) / deviation

@@ -178,9 +178,8 @@ class _Editor:
         """Masks in a node, and in those before it, for an op of a kind.
 
         Returns:
-            `(end, gap)`: the least score, and by how much masked ones are
-            above it (less than 0); for a minimum, the largest, and more than 0.
-            `None` if nothing masks.
+            `(low, high, gap)`: the range of the scores, and by how much masked
+            ones are below it; above it for a minimum. `None` if nothing masks.
         """
         if node.name in done:
             return done[node.name]
@@ -199,20 +198,22 @@ class _Editor:
             gap = _BELOW + math.log(values.width)
             if kind != _SOFTMAX:
                 gap = _LITTLE * (values.high - values.low)
-            raw = values.high if sign > 0 else values.low, sign * gap
-        end, gap = raw
+            raw = values.low, values.high, gap
+        low, high, gap = raw
         if node.op in _CHOICES:
             place = _CHOICES[node.op][which]
-            node.input[place] = self._masked(node, end + gap)
+            value = high + gap if sign > 0 else low - gap
+            node.input[place] = self._masked(node, value)
         else:
             choice = self._choice(node, sign, sides[which], scores, seen)
             if choice is None:
                 return None
-            condition, scores, last = choice
-            end += last
-            self._choose(node, condition, scores, self._masked(node, end + gap))
-        done[node.name] = end, gap
-        return end, gap
+            condition, scores, least, most = choice
+            low, high = low + least, high + most
+            value = high + gap if sign > 0 else low - gap
+            self._choose(node, condition, scores, self._masked(node, value))
+        done[node.name] = low, high, gap
+        return low, high, gap
 
     def _masked(self, node, value):
         """The score of what is masked, a constant."""
@@ -221,10 +222,11 @@ class _Editor:
         )
 
     def _choice(self, node, sign, mask, scores, seen):
-        """What a sum stands for: `(condition, scores, last)`, or `None`.
+        """What a sum stands for, or `None`.
 
-        A constant may hold more than a mask, such as distances, of which
-        `last` is the smallest; for a minimum, the largest.
+        Returns:
+            `(condition, scores, least, most)`. A constant may hold more than a
+            mask, such as distances, of which the last two are the ends.
         """
         name = f"{node.name}/is_masked"
         number = self._constant(mask)
@@ -243,18 +245,18 @@ class _Editor:
             )
             made.input.extend([mask, half])
             made.attr["T"].CopyFrom(node.attr["T"])
-            return name, scores, 0.0
+            return name, scores, 0.0, 0.0
         is_mask = np.abs(number) >= _HUGE
         plain_ops.add_constant(self._graph, name, is_mask)
         rest = np.where(is_mask, 0, number).astype("float32")
         if not rest.any():
-            return name, scores, 0.0
+            return name, scores, 0.0, 0.0
         rest = rest if node.op != "Sub" else -rest
         added = self._graph.node.add(name=f"{name}/rest", op="AddV2")
         added.attr["T"].CopyFrom(node.attr["T"])
         more = plain_ops.add_constant(self._graph, f"{name}/added", rest)
         added.input.extend([scores, more])
-        return name, added.name, float(rest.max() if sign > 0 else rest.min())
+        return name, added.name, float(rest.min()), float(rest.max())
 
     def _product(self, node, mask):
         """`(node, place, factor)`: where a mask gets huge; or `None`.

@@ -76,8 +76,6 @@ def _outside(data, offset, count):
 def sweep(model):
     """Drops op codes, tensors and data that are no longer used.
 
-    The model must not have signatures, as they refer to tensors by index.
-
     Args:
         model: `ModelT`, changed in place.
     """
@@ -90,24 +88,43 @@ def sweep(model):
         kind = number, code.customCode, code.version
         op.opcodeIndex, _ = codes.setdefault(kind, (len(codes), code))
     model.operatorCodes = [code for _, code in codes.values()]
-    for graph in model.subgraphs:
+    for number, graph in enumerate(model.subgraphs):
+        named = _named(model, number)
         lists = [(graph, "inputs"), (graph, "outputs")]
         for op in graph.operators:
             lists += [(op, "inputs"), (op, "outputs"), (op, "intermediates")]
         lists = [(o, k) for o, k in lists if getattr(o, k) is not None]
-        used = sorted({int(i) for o, k in lists for i in getattr(o, k)} - {-1})
+        used = {int(i) for o, k in lists for i in getattr(o, k)} - {-1}
+        used = sorted(used | {entry.tensorIndex for entry in named})
         graph.tensors = [graph.tensors[i] for i in used]
         # -1 stands for an optional input that is absent.
         places = {-1: -1} | {i: place for place, i in enumerate(used)}
         for owner, key in lists:
             kept = [places[int(i)] for i in getattr(owner, key)]
             setattr(owner, key, kept)
+        for entry in named:
+            entry.tensorIndex = places[entry.tensorIndex]
     used = {t.buffer for g in model.subgraphs for t in g.tensors}
     used |= {entry.buffer for entry in model.metadata or ()}
     # An unused buffer is emptied, not removed, so that indices stay valid.
     for index, buffer in enumerate(model.buffers):
         if index not in used:
             buffer.data = None
+
+
+def _named(model, number):
+    """The entries of signatures, which name tensors of a graph.
+
+    Those of damaged files that name none are left out.
+    """
+    count = len(model.subgraphs[number].tensors)
+    return [
+        entry
+        for signature in model.signatureDefs or ()
+        if signature.subgraphIndex == number
+        for entry in (*(signature.inputs or ()), *(signature.outputs or ()))
+        if entry.tensorIndex < count
+    ]
 
 
 def packed(model):

@@ -82,6 +82,26 @@ class WarnTest(absltest.TestCase):
         (text,) = self.warnings(model, samples() * 255)
         self.assertIn("before norm", text)
 
+    def test_maps_of_two_sizes(self):
+        inputs = keras.Input((5, 4))
+        norm = keras.layers.BatchNormalization(name="norm")
+        model = keras.Model(inputs, [norm(inputs), norm(inputs[:, 1:])])
+        norm.moving_mean.assign(np.full(4, 3.0))
+        self.assertEmpty(self.warnings(model, samples(deviation=1.0)))
+        (text,) = self.warnings(model, samples() * 255)
+        self.assertIn("before norm", text)
+
+    def test_a_normalization_that_is_left_out(self):
+        class Last(keras.Model):
+            def call(self, inputs):
+                return self.layers[-1](inputs)
+
+        inputs = keras.Input((5, 4))
+        norm = keras.layers.BatchNormalization()
+        model = Last(inputs, keras.layers.Dense(2)(norm(inputs)))
+        norm.moving_mean.assign(np.full(4, 3.0))
+        self.assertEmpty(self.warnings(model, samples() * 255))
+
     def test_models_that_tell_nothing(self):
         far = samples() * 255
         self.assertEmpty(self.warnings(net(0.0, 1.0), far))

@@ -147,6 +147,16 @@ class MaskedScoresTest(parameterized.TestCase):
 
         self.assertLess(self.check(function, mode), 0.06)
 
+    @parameterized.product(mask=sorted(TWICE), mode=("int8", "int16x8"))
+    def test_a_minimum_of_scores_that_a_softmax_reads(self, mask, mode):
+        def function(x):
+            scores = TWICE[mask](x)
+            is_known = keys(x)[:, 0, :, None] > 0
+            least = OPS.min(OPS.where(is_known, scores, 1e9), 1, True)
+            return OPS.softmax(scores, axis=1) + least
+
+        self.assertLess(self.check(function, mode), 0.06)
+
     def test_whole_numbers_are_no_scores(self):
         def function(x):
             whole = OPS.cast(x * 4, "int32")

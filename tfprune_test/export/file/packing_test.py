@@ -83,6 +83,23 @@ class SweepTest(absltest.TestCase):
         builtin = schema.BuiltinOperator
         self.assertEqual(kinds, [builtin.FULLY_CONNECTED, builtin.TANH])
 
+    def test_signatures_name_the_same_tensors(self):
+        model = used()
+        (graph,) = model.subgraphs
+        ends = []
+        for name, index in ("in", graph.inputs[0]), ("out", graph.outputs[0]):
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = name.encode(), index
+            ends.append(entry)
+        damaged = schema.TensorMapT()
+        damaged.name, damaged.tensorIndex = b"lost", 99
+        signature = schema.SignatureDefT()
+        signature.inputs, signature.outputs = ends[:1], [ends[1], damaged]
+        model.signatureDefs = [signature, schema.SignatureDefT()]
+        packing.sweep(model)
+        names = [graph.tensors[x.tensorIndex].name for x in ends]
+        self.assertEqual(names, [b"x", b"z"])
+
     def test_metadata_keeps_its_data(self):
         model = used()
         entry = schema.MetadataT()

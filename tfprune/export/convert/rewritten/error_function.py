@@ -62,19 +62,22 @@ def _of_gelu(graph):
     """The names of those in `0.5 x (1 + erf(x / sqrt(2)))`.
 
     The converter makes one op of it if nothing else reads what is in between,
-    and if the factors stand in this order.
+    or computes the same, and if the factors stand in this order.
     """
     nodes = {node.name: node for node in graph.node}
-    readers = {}
+    readers, equal = {}, {}
     for node in graph.node:
         for reference in node.input:
             readers.setdefault(own_scales.tensor(reference), []).append(node)
+        x, value = _factor(nodes, node.name)
+        if value is not None:
+            equal.setdefault((x, value), []).append(node.name)
 
     def reader(node, op):
         found = readers.get(node.name, [])
         return found[0] if len(found) == 1 and found[0].op == op else None
 
-    kept = set()
+    found, ends = {}, set()
     for node in graph.node:
         added = reader(node, "AddV2") if node.op == "Erf" else None
         product = reader(added, "Mul") if added is not None else None
@@ -88,8 +91,13 @@ def _of_gelu(graph):
             and scale == np.sqrt(np.float32(0.5))
             and (half, one) == (0.5, 1.0)
         ):
-            kept.add(node.name)
-    return kept
+            found[node.name] = equal[x, scale] + equal[x, half]
+            ends |= {node.name, product.name}
+    return {
+        name
+        for name, factors in found.items()
+        if all(end.name in ends for x in factors for end in readers.get(x, []))
+    }
 
 
 def _factor(nodes, reference):

@@ -18,6 +18,13 @@ ONE_SCALE = frozenset(
 )
 # Those which compute other values than they read.
 _MEANS = ("AvgPool", "ResizeBilinear")
+# Places of what says which values are taken, and is none of them.
+_WHICH = {
+    "Select": (0,),
+    "SelectV2": (0,),
+    "GatherV2": (1, 2),
+    "GatherNd": (1,),
+}
 
 
 def rewrite(graph, outputs, counts, wide):
@@ -126,7 +133,10 @@ class Uses:
                 continue
             found[node.name] = node
             if node.op in ONE_SCALE:
-                waiting += node.input
+                which = _WHICH.get(node.op, ())
+                waiting += [
+                    x for i, x in enumerate(node.input) if i not in which
+                ]
         return found.values()
 
 

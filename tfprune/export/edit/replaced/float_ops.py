@@ -4,8 +4,8 @@ import numpy as np
 
 # Powers by multiplications, which take negative numbers, up to this one.
 _MOST_PRODUCTS = 16
-# Less than any float that is not 0, as far as kernels tell them apart.
-_TINY = 1e-37
+# Times this, what kernels tell apart from 0 is beyond 1.
+_HUGE = 3e38
 
 
 class Calls:
@@ -40,7 +40,7 @@ class Calls:
 
 
 def sign(place, op):
-    """SIGN becomes x / max(|x|, tiny).
+    """SIGN becomes a product with a huge number, clipped to [-1, 1].
 
     Args:
         place: `graph_edits.Place`.
@@ -49,11 +49,14 @@ def sign(place, op):
     (x,) = op.inputs
     if place.type(x) != place.schema.TensorType.FLOAT32:
         return
-    calls = Calls(place, op)
-    size = calls.of("ABS", [x], "AbsOptions")
-    pair = [size, calls.number(_TINY)]
-    size = calls.of("MAXIMUM", pair, "MaximumMinimumOptions")
-    place.become(op, "DIV", "DivOptions", [x, size])
+    kinds = place.schema.ActivationFunctionType
+    place.become(
+        op,
+        "MUL",
+        "MulOptions",
+        [x, Calls(place, op).number(_HUGE)],
+        fusedActivationFunction=kinds.RELU_N1_TO_1,
+    )
 
 
 def power(place, op):

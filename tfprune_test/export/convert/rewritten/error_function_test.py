@@ -43,6 +43,8 @@ class ErrorFunctionTest(parameterized.TestCase):
             lambda x: OPS.erf(0.3 * x * x),
             lambda x: x * (0.5 * (1 + OPS.erf(x / 1.4))),
             shared,
+            lambda x: 0.5 * x * (1 + OPS.erf(x * ROOT)) - OPS.tanh(x * 0.5),
+            lambda x: 0.5 * x * (1 + OPS.erf(x * ROOT)) - OPS.tanh(x * ROOT),
         ],
         mode=sorted(MODES),
     )

@@ -86,6 +86,15 @@ class OwnScalesTest(parameterized.TestCase):
         )
         self.assertEqual(ops, {"FULLY_CONNECTED": 2, "MAXIMUM": 1})
 
+    def test_conditions_are_no_values(self):
+        def function(x):
+            is_chosen = x[..., :4] > -9
+            chosen = OPS.where(is_chosen, dense(x), dense(x))
+            found = OPS.maximum(chosen, dense(x))
+            return found + OPS.cast(is_chosen, "float32")
+
+        self.assertEqual(self.exported(function, "int8")["MAXIMUM"], 1)
+
     @parameterized.parameters(True, False)
     def test_sums(self, all_of_it):
         def function(x):

@@ -149,6 +149,18 @@ class EspKernelsTest(parameterized.TestCase):
         kinds = [op.kind for op in graph.ops]
         self.assertEqual(kinds[1:], ["QUANTIZE", "AVERAGE_POOL_2D", "QUANTIZE"])
 
+    def test_the_signature_of_an_export(self):
+        path, _ = self.export(POOL, ((5, 6), LAYERS.Dense(3)), kernels="esp-nn")
+        model = packing.unpacked(path.read_bytes())
+        (graph,), (signature,) = model.subgraphs, model.signatureDefs
+        for ends, named in (
+            (graph.inputs, signature.inputs),
+            (graph.outputs, signature.outputs),
+        ):
+            self.assertSequenceEqual(
+                list(ends), [entry.tensorIndex for entry in named]
+            )
+
     def test_firmware(self):
         path, _ = self.export(POOL)
         for number, (options, what) in enumerate(FIRMWARE):

@@ -28,8 +28,12 @@ class FloatOpsTest(parameterized.TestCase):
         return file.ops
 
     def test_signs(self):
-        x = np.array([[-2e9, -1, -1e-20, 0, 1e-20, 3]], "float32")
+        x = np.array([[-2e9, -1, -1e-37, 0, 1e-20, 3]], "float32")
         self.check(OPS.sign, x)
+
+    def test_the_sign_of_infinity(self):
+        x = np.array([[0, 0.5, 2]], "float32")
+        self.check(lambda x: OPS.sign(OPS.log(x)), x)
 
     @parameterized.parameters(-5.0, -4.0, 3.0, 4.0, 7.0, 16.0)
     def test_whole_powers(self, exponent):
