@@ -153,10 +153,16 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     @property
     def _followed(self):
-        """What the model notes of this schedule: text that lasts in a file."""
-        if isinstance(self._resolved, schedule_lib.Foreign):
-            return self._resolved, repr(self.budget)
-        return repr((self._resolved, self.budget))
+        """What the model notes of this schedule: text that lasts in a file.
+
+        Another library's without a config is known as an object alone.
+        """
+        noted = self._resolved
+        if isinstance(noted, schedule_lib.Foreign):
+            if not hasattr(noted.foreign, "get_config"):
+                return noted, repr(self.budget)
+            noted = type(noted.foreign).__name__, noted.foreign.get_config()
+        return repr((noted, self.budget))
 
     def on_epoch_begin(self, epoch, logs=None):
         _follow(self.model, self._followed)

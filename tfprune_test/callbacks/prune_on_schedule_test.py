@@ -219,6 +219,23 @@ class StepsTest(parameterized.TestCase):
             self.assertEqual(recorder.steps, steps)
             self.assertEqual(wrapper_lib.sparsity(model), sparsity)
 
+    def test_another_object_of_the_same_settings_is_the_same_schedule(self):
+        class TfmotLike:
+            begin_step, end_step, frequency = 3, 20, 4
+
+            def __call__(self, step):
+                return (step - 3) % 4 == 0, 0.25
+
+            def get_config(self):
+                return {"class_name": "TfmotLike", "config": {}}
+
+        model, steps = wrapped(), []
+        for _ in range(3):
+            recorder = Recorder(TfmotLike())
+            fit(model, [recorder], epochs=1)
+            steps += recorder.steps
+        self.assertEqual(steps, DUE)
+
     def test_a_schedule_after_pruning_by_hand_is_caught_up_with(self):
         model = wrapped()
         callback_lib.prune_now(model, 0.5)
