@@ -97,6 +97,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._measured = None  # the step at which the logs were measured
         self._untold = None
         self._anew = False  # no update so far was one of this schedule
+        self._began = None  # the step, until the first epoch
 
     def on_train_begin(self, logs=None):
         self._measured = None
@@ -114,6 +115,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         if not isinstance(self._followed, str):
             known |= wrapper_lib.UNKNOWN in followed
         self._anew = bool(followed) and not known
+        self._began = _step_of(self.model)
         self._untold = steps  # until the first epoch, whose number tells more
 
     def _check(self, highest):
@@ -166,6 +168,10 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         _follow(self.model, self._followed)
+        if self._began not in (None, _step_of(self.model)):
+            # A backup was restored, in which this schedule was followed.
+            self._anew = False
+        self._began = None
         # A step beyond the current one was counted by another optimizer.
         self._anew |= _updated(self.model) > _step_of(self.model)
         steps, self._untold = self._untold, None

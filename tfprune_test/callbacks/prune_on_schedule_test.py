@@ -236,6 +236,20 @@ class StepsTest(parameterized.TestCase):
             steps += recorder.steps
         self.assertEqual(steps, DUE)
 
+    def test_a_restored_training_is_not_caught_up_with(self):
+        folder = self.create_tempdir().full_path
+
+        def train(epochs, **backup_args):
+            model = wrapped()
+            callback_lib.prune_now(model, 0.5)
+            recorder = Recorder(schedule_lib.OneShot(0.75, begin=3))
+            backup = keras.callbacks.BackupAndRestore(folder, **backup_args)
+            fit(model, [recorder, backup], epochs=epochs)
+            return recorder.steps
+
+        self.assertEqual(train(1, delete_checkpoint=False), [3])
+        self.assertEqual(train(2), [])
+
     def test_a_schedule_after_pruning_by_hand_is_caught_up_with(self):
         model = wrapped()
         callback_lib.prune_now(model, 0.5)
