@@ -97,6 +97,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._measured = None  # the step at which the logs were measured
         self._untold = None
         self._anew = False  # no update so far was one of this schedule
+        self._began = None  # the step, until the first epoch
 
     def on_train_begin(self, logs=None):
         self._measured = None
@@ -114,6 +115,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         if not isinstance(self._followed, str):
             known |= wrapper_lib.UNKNOWN in followed
         self._anew = bool(followed) and not known
+        self._began = _step_of(self.model)
         self._untold = steps  # until the first epoch, whose number tells more
 
     def _check(self, highest):
@@ -153,13 +155,23 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     @property
     def _followed(self):
-        """What the model notes of this schedule: text that lasts in a file."""
-        if isinstance(self._resolved, schedule_lib.Foreign):
-            return self._resolved, repr(self.budget)
-        return repr((self._resolved, self.budget))
+        """What the model notes of this schedule: text that lasts in a file.
+
+        Another library's without a config is known as an object alone.
+        """
+        noted = self._resolved
+        if isinstance(noted, schedule_lib.Foreign):
+            if not hasattr(noted.foreign, "get_config"):
+                return noted, repr(self.budget)
+            noted = type(noted.foreign).__name__, noted.foreign.get_config()
+        return repr((noted, self.budget))
 
     def on_epoch_begin(self, epoch, logs=None):
         _follow(self.model, self._followed)
+        if self._began not in (None, _step_of(self.model)):
+            # A backup was restored, in which this schedule was followed.
+            self._anew = False
+        self._began = None
         # A step beyond the current one was counted by another optimizer.
         self._anew |= _updated(self.model) > _step_of(self.model)
         steps, self._untold = self._untold, None

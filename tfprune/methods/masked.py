@@ -106,8 +106,9 @@ class Masked(method_lib.Method):
         if not self.decay:
             return None
         # Squares of small weights are zero in half precision.
-        masked = keras.ops.cast(slot.kernel, "float32") * keras.ops.cast(
-            keras.ops.logical_not(slot["mask"]), "float32"
+        dtype = keras.backend.result_type(slot.kernel.dtype, "float32")
+        masked = keras.ops.cast(slot.kernel, dtype) * keras.ops.cast(
+            keras.ops.logical_not(slot["mask"]), dtype
         )
         return self.decay / 2 * keras.ops.sum(keras.ops.square(masked))
 

@@ -55,7 +55,8 @@ class Slimming(method_lib.Method):
         return weights.scales(layer)
 
     def penalty(self, slot):
-        gamma = keras.ops.cast(slot.kernel.value, "float32")
+        dtype = keras.backend.result_type(slot.kernel.dtype, "float32")
+        gamma = keras.ops.cast(slot.kernel.value, dtype)
         # |gamma|, written so that its derivative at 0 is 0 on every backend.
         sign = keras.ops.stop_gradient(keras.ops.sign(gamma))
         return self.strength * keras.ops.sum(gamma * sign)

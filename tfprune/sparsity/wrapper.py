@@ -313,8 +313,9 @@ class _Penalty:
     def __call__(self, value):
         penalty = self.method.penalty(self.slot)
         if self.regularizer is not None:
-            penalty = penalty + self.regularizer(value)
-        return penalty
+            penalty = keras.ops.add(penalty, self.regularizer(value))
+        # Keras adds up losses of the type that its own losses have.
+        return keras.ops.cast(penalty, keras.config.floatx())
 
 
 def find(model):

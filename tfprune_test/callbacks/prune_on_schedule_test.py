@@ -219,6 +219,37 @@ class StepsTest(parameterized.TestCase):
             self.assertEqual(recorder.steps, steps)
             self.assertEqual(wrapper_lib.sparsity(model), sparsity)
 
+    def test_another_object_of_the_same_settings_is_the_same_schedule(self):
+        class TfmotLike:
+            begin_step, end_step, frequency = 3, 20, 4
+
+            def __call__(self, step):
+                return (step - 3) % 4 == 0, 0.25
+
+            def get_config(self):
+                return {"class_name": "TfmotLike", "config": {}}
+
+        model, steps = wrapped(), []
+        for _ in range(3):
+            recorder = Recorder(TfmotLike())
+            fit(model, [recorder], epochs=1)
+            steps += recorder.steps
+        self.assertEqual(steps, DUE)
+
+    def test_a_restored_training_is_not_caught_up_with(self):
+        folder = self.create_tempdir().full_path
+
+        def train(epochs, **backup_args):
+            model = wrapped()
+            callback_lib.prune_now(model, 0.5)
+            recorder = Recorder(schedule_lib.OneShot(0.75, begin=3))
+            backup = keras.callbacks.BackupAndRestore(folder, **backup_args)
+            fit(model, [recorder, backup], epochs=epochs)
+            return recorder.steps
+
+        self.assertEqual(train(1, delete_checkpoint=False), [3])
+        self.assertEqual(train(2), [])
+
     def test_a_schedule_after_pruning_by_hand_is_caught_up_with(self):
         model = wrapped()
         callback_lib.prune_now(model, 0.5)

@@ -415,6 +415,31 @@ class MethodTest(parameterized.TestCase):
         wrapped.compile("sgd", "mse", run_eagerly=True)
         self.assertTrue(np.isfinite(train(wrapped, 1)[0]))
 
+    @parameterized.product(
+        method=(masked.Masked(decay=0.1), slimming.Slimming()),
+        dtype=("bfloat16", "float64"),
+        everywhere=(True, False),
+    )
+    def test_penalties_add_to_losses_of_any_type(
+        self, method, dtype, everywhere
+    ):
+        if everywhere:
+            policy = keras.config.dtype_policy()
+            self.addCleanup(keras.config.set_dtype_policy, policy)
+            self.addCleanup(keras.config.set_floatx, keras.config.floatx())
+            keras.config.set_floatx(dtype)
+        layer = layers.Dense(4, kernel_regularizer="l2", dtype=dtype)
+        where = wrapping.kernels
+        if isinstance(method, slimming.Slimming):
+            layer = layers.BatchNormalization(
+                gamma_regularizer="l2", dtype=dtype
+            )
+            where = wrapping.normalizations
+        model = keras.Sequential([keras.Input((8,)), layer])
+        wrapped = wrapping.wrap(model, method, where)
+        wrapped.compile("sgd", "mse", run_eagerly=True)
+        self.assertTrue(np.isfinite(train(wrapped, 1)[0]))
+
     def test_gates_act_on_outputs(self):
         _, model = models(
             lambda: layers.Conv2D(4, 3, activation="relu"), (6, 6, 3), Gated()

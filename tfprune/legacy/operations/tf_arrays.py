@@ -23,8 +23,9 @@ def alike(*values):
 
 def add(x, y):
     """A sum; Keras may add a second operand of one axis along another one."""
-    turned = not symbolic(y) and np.ndim(y) > 1
-    return _OPS.add(y, x) if turned else _OPS.add(x, y)
+    # Keras is right about numbers and about a bias of the last axis.
+    plain = symbolic(y) or np.shape(y) in ((), np.shape(x)[-1:])
+    return _OPS.add(x, y) if plain else _OPS.add(y, x)
 
 
 def constant(value):

@@ -35,6 +35,14 @@ class OperandsTest(parameterized.TestCase):
         model = keras.Model(inputs, made)
         np.testing.assert_array_equal(model(x), x + rows)
 
+    @parameterized.parameters("__operators__.add", "math.add")
+    def test_an_array_along_a_last_axis_of_one(self, name):
+        array, x = np.arange(3.0, dtype="float32"), np.ones((2, 3, 1), "f")
+        inputs = keras.Input((3, 1))
+        made = tf_functions.FUNCTIONS[name](inputs, array.tolist())
+        model = keras.Model(inputs, made)
+        np.testing.assert_array_equal(model(x), x + array)
+
     @parameterized.parameters(
         ("math.abs", np.abs(X)),
         ("math.square", X**2),
