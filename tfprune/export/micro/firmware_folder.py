@@ -119,7 +119,8 @@ def array_bytes(path):
         path: `str` or path-like.
 
     Returns:
-        `int`, bytes: those of the file without names and metadata.
+        `int`, bytes: those of the file without names and metadata. What
+        `export_micro` rewrites for a core, or plans, is not in it.
     """
     data = substitutes.substituted(pathlib.Path(path).read_bytes())
     return len(lean.without_notes(data))
