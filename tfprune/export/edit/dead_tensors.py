@@ -2,7 +2,8 @@
 
 The converter gives such a tensor a range of about a millionth. Ops that read it
 then need a rescaling factor beyond what runtimes support: XNNPACK refuses the
-file, and other kernels may abort the process.
+file, and other kernels may abort the process. A constant of zeros may even have
+a scale of 0.
 """
 
 import numpy as np
@@ -88,7 +89,23 @@ def _rescaled(place):
             steps = tensor.quantization
             factors[index] = _SCALE / float(steps.scale[0])
             steps.scale = [_SCALE]
+        elif _is_null(place, index):
+            tensor.quantization.scale = [_SCALE]
     return factors
+
+
+def _is_null(place, index):
+    """Whether a tensor is a constant of zeros with a scale of 0.
+
+    The scale of a bias depends on those of inputs and weights: these stay.
+    """
+    data = place.model.buffers[place.graph.tensors[index].buffer].data
+    return (
+        data is not None
+        and place.steps(index) == (0, 0)
+        and not any(bytes(data))
+        and all(place.kind(op) not in _WITH_BIAS for op in place.readers(index))
+    )
 
 
 def _follow(schema, model, graph, factors):

@@ -44,6 +44,14 @@ def dead_branch_of_a_sum():
     return keras.Model(inputs, [x, inputs * 2.0])
 
 
+def masked_both_ways(seed):
+    """Its first backward step adds zeros, which the converter has folded."""
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((8, 4))
+    x = LAYERS.Bidirectional(LAYERS.GRU(4))(LAYERS.Masking()(inputs))
+    return keras.Model(inputs, LAYERS.Dense(3)(x))
+
+
 class RescaleTest(parameterized.TestCase):
     def exported(self, model):
         path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
@@ -63,6 +71,20 @@ class RescaleTest(parameterized.TestCase):
             found = found if isinstance(found, tuple) else (found,)
             for a, b in zip(found, wanted, strict=True):
                 np.testing.assert_allclose(a, b, atol=0.03)
+
+    @parameterized.parameters(1, 2)
+    def test_constants_of_zeros_have_a_scale(self, seed):
+        model = masked_both_ways(seed)
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        rng = np.random.default_rng(seed)
+        data = rng.normal(size=(64, 8, 4)).astype("float32")
+        for sample in data:
+            sample[rng.integers(1, 9) :] = 0
+        small_models.export(model, path, "int16x8", data)
+        wanted = model.predict(data, verbose=0)
+        for runtime in ("tflite", "micro"):
+            found = interpreter.run(path, data, runtime)
+            np.testing.assert_allclose(found, wanted, atol=0.02)
 
     def test_what_is_dead_is_named(self):
         _, _, text = self.exported(shut_gate())
