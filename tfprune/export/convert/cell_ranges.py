@@ -6,7 +6,7 @@ The calibrator sees them only after the last step.
 import pathlib
 
 from tfprune.export.convert import converter
-from tfprune.export.convert import masked_scores
+from tfprune.export.convert import observed
 from tfprune.export.convert.traced import fused_lstm
 
 
@@ -38,7 +38,7 @@ def measured(folder, manifest, samples):
         for node in graph.node
         if node.attr["f"].func.name in functions
     }
-    found = masked_scores.seen(folder, manifest, samples, list(calls))
+    found = observed.seen(folder, manifest, samples, list(calls))
     cells = dict.fromkeys(functions.values(), 0.0)
     for name, own in calls.items():
         cells[own] = max(cells[own], found[name].largest)

@@ -4,7 +4,8 @@ A choice of two tensors, in int8, gives both the range of what is chosen, and so
 clips them for all that reads them besides. A concatenation gives its own range,
 by which what is small beside the rest loses its steps. In int16 the range of
 the first choice is that of all, which clips the second; and padding is clipped
-to the range of what it surrounds.
+to the range of what it surrounds. A limit of 1e9 would be in the range of what
+never reaches it.
 """
 
 import collections
@@ -13,7 +14,7 @@ import pathlib
 import numpy as np
 
 from tfprune.export.convert import converter
-from tfprune.export.convert import masked_scores
+from tfprune.export.convert import observed
 from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
 
@@ -46,12 +47,13 @@ def rewrite(folder, manifest, samples, wide):
     def seen(names):
         if not names:  # Samples take time.
             return {}
-        return masked_scores.seen(folder, manifest, samples, sorted(names))
+        return observed.seen(folder, manifest, samples, sorted(names))
 
+    changed = _drop_limits(graph, seen)
     if wide:
-        changed = _suit_int16(graph, seen)
+        changed |= _suit_int16(graph, seen)
     else:
-        changed = _suit_int8(graph, manifest["outputs"], seen)
+        changed |= _suit_int8(graph, manifest["outputs"], seen)
         if changed:  # The samples go through what is written.
             path.write_bytes(graph.SerializeToString())
         changed |= _suit_joins(graph, manifest["outputs"], seen)
@@ -59,31 +61,74 @@ def rewrite(folder, manifest, samples, wide):
         path.write_bytes(graph.SerializeToString())
 
 
+def _drop_limits(graph, seen):
+    """Drops huge limits that nothing reaches; returns whether there were any.
+
+    In the file nothing can: numbers end with the ranges of their tensors.
+    """
+    huge = {node.name: node for node in graph.node if plain_ops.is_huge(node)}
+    found = []
+    for node in graph.node:
+        if node.op in ("Minimum", "Maximum") and _is_float(node):
+            limits = [x for x in node.input if own_scales.tensor(x) in huge]
+            if len(limits) == 1:
+                place = int(node.input[0] == limits[0])
+                found.append((node, limits[0], node.input[place]))
+    ranges = seen({_output(source) for _, _, source in found})
+    dropped = False
+    for node, limit, source in found:
+        values = ranges[_output(source)]
+        numbers = plain_ops.numbers(huge[own_scales.tensor(limit)])
+        reached = (
+            values.high > numbers.min()
+            if node.op == "Minimum"
+            else values.low < numbers.max()
+        )
+        if not reached and numbers.size == 1:
+            kind = node.attr["T"].type
+            node.attr.clear()
+            node.op, node.attr["T"].type = "Identity", kind
+            node.input[:] = [source]
+            dropped = True
+    return dropped
+
+
+def _output(reference):
+    return reference if ":" in reference else f"{reference}:0"
+
+
 def _suit_int8(graph, outputs, seen):
     """Gives what choices read a scale of its own; returns whether it did."""
-    sides = _shared_sides(graph, outputs)
-    found = seen(
-        {
+    found, made = {}, set()
+    while True:
+        sides = _shared_sides(graph, outputs, made)
+        names = {
             f"{name}:0"
             for _, _, sources, group in sides
             for name in (*sources, *group)
         }
-    )
-    changed = False
-    for node, place, sources, group in sides:
-        own = masked_scores.Seen()
-        for name in sources:
-            own.join(found[f"{name}:0"])
-        low = min(0.0, *(found[f"{name}:0"].low for name in group))
-        high = max(0.0, *(found[f"{name}:0"].high for name in group))
-        width = high - low
-        slack = (1 - _ENOUGH) * width
-        clipped = own.low < low - slack or own.high > high + slack
-        coarse = own.low <= own.high and own.high - own.low < _COARSE * width
-        if clipped or coarse:
-            _part(graph, node, place)
-            changed = True
-    return changed
+        found.update(seen(names - set(found)))
+        before = len(made)
+        for node, place, sources, group in sides:
+            own, whole = observed.Seen(), observed.Seen()
+            for name in sources:
+                own.join(found[f"{name}:0"])
+            for name in group:
+                whole.join(found[f"{name}:0"])
+            if node.input[place] not in made and _differ(own, whole):
+                made.add(_part(graph, node, place))
+        # What is parted has a group of its own, with another range.
+        if len(made) == before:
+            return bool(made)
+
+
+def _differ(own, group):
+    """Whether the range of a group clips a tensor, or is too coarse for it."""
+    low, high = min(0.0, group.low), max(0.0, group.high)
+    width = high - low
+    slack = (1 - _ENOUGH) * width
+    clipped = own.low < low - slack or own.high > high + slack
+    return clipped or 0 <= own.high - own.low < _COARSE * width
 
 
 def _suit_joins(graph, outputs, seen):
@@ -108,7 +153,7 @@ def _suit_joins(graph, outputs, seen):
     for node, place, sources in reversed(sides):
         if group is None:
             group = _groups(graph, {node.name: node for node in graph.node})
-        whole, own = masked_scores.Seen(), masked_scores.Seen()
+        whole, own = observed.Seen(), observed.Seen()
         for other in ends:
             if group[other.name] == group[node.name]:
                 whole.join(found[f"{other.name}:0"])
@@ -142,13 +187,14 @@ def _suit_int16(graph, seen):
     return bool(pads or narrow)
 
 
-def _shared_sides(graph, outputs):
+def _shared_sides(graph, outputs, parted):
     """`[(node, place, sources, group)]` of inputs of choices that others need.
 
     `sources` has the names of the nodes that make the input, before ops of one
     scale, which hand the range of the choice on to them. `group` has those of
     all choices that depend on each other by ops of one scale: they need one
-    range.
+    range. Choices before others are sources, too, if there is an op in between;
+    their group is the later choice. Inputs by a name in `parted` are left out.
     """
     uses = own_scales.Uses(graph, outputs, _CHOICES)
     nodes = {node.name: node for node in graph.node}
@@ -160,9 +206,14 @@ def _shared_sides(graph, outputs):
     found = []
     for node in choices:
         for place in (1, 2):
+            if node.input[place] in parted:
+                continue
             sources = uses.sources(node.input[place])
             if sources and uses.is_shared(node.input[place]):
                 found.append((node, place, sources, members[group[node.name]]))
+            earlier = uses.shared_ends(node.input[place])
+            if earlier:
+                found.append((node, place, earlier, [node.name]))
     return found
 
 
@@ -186,7 +237,7 @@ def _groups(graph, nodes):
 
 
 def _part(graph, node, place):
-    """Gives an input a scale of its own.
+    """Gives an input a scale of its own; returns what the input is now.
 
     The op that does nothing becomes a QUANTIZE in the file.
     """
@@ -197,6 +248,7 @@ def _part(graph, node, place):
     parted.attr["alpha"].f = _NEARLY_1
     parted.attr["T"].CopyFrom(node.attr["T"])
     node.input[place] = parted.name
+    return parted.name
 
 
 def _of_computed(graph):
@@ -213,21 +265,18 @@ def _of_computed(graph):
 
 def _side(node, place):
     """The name of a tensor of which an op chooses."""
-    reference = node.input[place]
-    return reference if ":" in reference else f"{reference}:0"
+    return _output(node.input[place])
 
 
 def _pads_with_numbers(graph, node):
     """Whether an op pads a tensor with something else than zeros."""
-    import tensorflow as tf
-
     if node.op != "PadV2" or not _is_float(node):
         return False
     name = own_scales.tensor(node.input[2])
     value = next(other for other in graph.node if other.name == name)
     if value.op != "Const":
         return True
-    return bool(tf.make_ndarray(value.attr["value"].tensor).any())
+    return bool(plain_ops.numbers(value).any())
 
 
 def _choose_by_arithmetic(graph, node):

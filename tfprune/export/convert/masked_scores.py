@@ -1,28 +1,37 @@
-"""Masks what a softmax or an extreme reads by a value that is near it.
+"""Masks scores by a value that is near them.
 
 Attention masks by adding or choosing -1e9, and what is padded for a maximum
 often has infinity around it; what is masked for a minimum is huge and positive.
 In a quantized file the scores then have a step of millions, so that all which
 are not masked become equal.
+
+How near the value may be follows from the softmax or extreme that reads the
+scores. Where something else reads them, such as a sigmoid or `exp(x - max(x))`,
+it is the nearest of some values with which the model has the same outputs.
 """
 
-import dataclasses
 import math
 import pathlib
 
 import numpy as np
 
 from tfprune.export.convert import converter
+from tfprune.export.convert import observed
 from tfprune.export.convert.rewritten import plain_ops
 
-# From here on a number masks, and does not score.
-_HUGE = 9e3
 # By how much masked scores are below all others: what is masked has a weight of
 # less than exp(-_BELOW) together.
 _BELOW = 8.0
 # For a maximum, a little less than all others will do, as a share of the range.
 _LITTLE = 0.01
-_SOFTMAX = "Softmax"
+# By how much masked scores are below zero, too, if something else reads them;
+# and how much of an output's range may change then, in int8 and in int16.
+_GAPS = (0.0, 4.0, 8.0, 12.0, 16.0, 24.0)
+_CLOSE = {False: 1e-3, True: 1e-4}
+_COUNT = 32
+_SOFTMAX = ("Softmax", "LogSoftmax")
+_OTHER = "other"
+_OUTPUT = "output"
 _LARGEST = ("Max", "MaxPool", "ArgMax")
 _SMALLEST = ("Min", "ArgMin")
 _MOVES = (
@@ -42,109 +51,107 @@ _SUMS = {"Add": 1, "AddV2": 1, "BiasAdd": 1, "Sub": -1}
 _CHOICES = {"Select": (1, 2), "SelectV2": (1, 2), "PadV2": (0, 2)}
 
 
-def rewrite(folder, manifest, samples):
+def rewrite(folder, manifest, samples, wide):
     """Changes the graph that is to be quantized, if it masks scores.
 
     Args:
         folder: of the graph and its weights.
         manifest: `dict`, as of `graph_file.write`.
         samples: list of arrays, the calibration data of each input.
+        wide: `bool`, whether activations become int16.
     """
     import tensorflow as tf
 
     path = pathlib.Path(folder, converter.GRAPH)
-    graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
-    if not any(map(_is_huge, graph.node)):
-        return
-    editor = _Editor(graph, manifest["outputs"])
-    read = editor.read()
+    original = path.read_bytes()
+    outputs = manifest["outputs"]
+
+    def editor(gap):
+        graph = tf.compat.v1.GraphDef.FromString(original)
+        return _Editor(graph, outputs, gap)
+
+    first = editor(0.0)
+    read = first.read() if any(map(plain_ops.is_huge, first.graph.node)) else ()
     if not read:
         return
-    if editor.mask(seen(folder, manifest, samples, sorted(read))):
-        path.write_bytes(graph.SerializeToString())
+    seen = observed.seen(folder, manifest, samples, sorted(read))
+    few = [array[:_COUNT] for array in samples]
+    exact = None
+    for gap in _GAPS:
+        edited = editor(gap)
+        if not edited.mask(seen):
+            return
+        if edited.follows_rules():
+            path.write_bytes(edited.graph.SerializeToString())
+            return
+        if exact is None:
+            exact = _outputs(folder, manifest, few)
+        path.write_bytes(edited.graph.SerializeToString())
+        if _are_close(_outputs(folder, manifest, few), exact, _CLOSE[wide]):
+            return
+    edited = editor(None)
+    edited.mask(seen)
+    path.write_bytes(edited.graph.SerializeToString())
 
 
-def _is_huge(node):
+def _outputs(folder, manifest, samples):
+    """The values of each output on samples."""
     import tensorflow as tf
 
-    if node.op != "Const":
-        return False
-    array = tf.make_ndarray(node.attr["value"].tensor)
-    # A whole number may be cast later.
-    if array.dtype.kind not in "fi" or not array.size:
-        return False
-    return float(np.abs(array.astype(float)).max()) >= _HUGE
+    function, _ = converter.load(folder, manifest)
+    rows = [
+        function(*(tf.constant(np.array(x[i : i + 1])) for x in samples))
+        for i in range(len(samples[0]))
+    ]
+    return [np.stack(column) for column in zip(*rows, strict=True)]
 
 
-@dataclasses.dataclass
-class Seen:
-    """What a tensor was on all samples."""
-
-    low: float = math.inf
-    high: float = -math.inf
-    # Whether each value is 0 or huge.
-    masks: bool = True
-    # The smallest size of a value that is not 0.
-    least: float = math.inf
-    # The longest axis, any of which a softmax may follow.
-    width: int = 1
-
-    @property
-    def largest(self):
-        return max(abs(self.low), abs(self.high))
-
-    def join(self, other):
-        """Widens the range by that of another tensor."""
-        self.low = min(self.low, other.low)
-        self.high = max(self.high, other.high)
-
-    def add(self, array):
-        self.low = min(self.low, float(array.min()))
-        self.high = max(self.high, float(array.max()))
-        size = np.abs(array)
-        self.masks &= bool(((size == 0) | (size >= _HUGE)).all())
-        least = np.min(size, initial=np.inf, where=size > 0)
-        self.least = min(self.least, float(least))
-        self.width = max(array.shape, default=1)
-
-
-def seen(folder, manifest, samples, names):
-    """What tensors are on samples.
-
-    Args:
-        folder, manifest, samples: as for `rewrite`.
-        names: list of the names of tensors.
-
-    Returns:
-        `dict` from these names to `Seen`; only of floats.
-    """
-    import tensorflow as tf
-
-    function, _ = converter.load(folder, {**manifest, "outputs": names})
-    found = {name: Seen() for name in names}
-    for i in range(len(samples[0])):
-        row = [tf.constant(np.array(array[i : i + 1])) for array in samples]
-        for name, value in zip(names, function(*row), strict=True):
-            if value.dtype.is_floating:
-                found[name].add(value.numpy())
-    return found
+def _are_close(found, exact, share):
+    """Whether outputs differ by no more than a share of their range."""
+    for new, old in zip(found, exact, strict=True):
+        if old.dtype.kind != "f":
+            if not np.array_equal(new, old):
+                return False
+            continue
+        usual = np.abs(old) < plain_ops.HUGE
+        limit = share * np.ptp(old[usual]) if usual.any() else 0.0
+        if not np.allclose(new, old, share, limit, equal_nan=True):
+            return False
+    return True
 
 
 class _Editor:
-    """A graph, and the sums and choices that lead to a softmax and others."""
+    """A graph, and the sums and choices that mask.
 
-    def __init__(self, graph, outputs):
-        self._graph = graph
+    Args:
+        graph: a `GraphDef`, which is changed.
+        outputs: list of the names of its outputs.
+        gap: `float`, by how much what is masked is below zero, too; 0 for no
+            more than softmaxes and extremes need. `None` leaves alone what only
+            others read.
+    """
+
+    def __init__(self, graph, outputs, gap):
+        self.graph = graph
+        self._gap = gap
         self._nodes = {node.name: node for node in graph.node}
+        self._outputs = {_node(x) for x in outputs}
         self._live = self._before(outputs)
+        self._done = {}
         # Softmaxes first: what suits them suits a maximum as well.
         self._tops = [
             (found, node.op)
-            for kinds in ((_SOFTMAX,), _LARGEST, _SMALLEST)
+            for kinds in (_SOFTMAX, _LARGEST, _SMALLEST)
             for node in self._live
             if node.op in kinds
             and (found := self._joint(node.input[0])) is not None
         ]
+        if gap is not None:
+            self._tops += [
+                (node, _OTHER)
+                for node in self._live
+                if self._enters(node) and self._ends(node) != {_OUTPUT}
+            ]
 
     def _before(self, references):
         """The nodes from which tensors are computed."""
@@ -169,37 +176,73 @@ class _Editor:
 
     def mask(self, seen):
         """Replaces what masks; returns whether there was any."""
-        done = {}
         for top, kind in self._tops:
-            self._mask(top, kind, seen, done)
-        return bool(done)
+            self._mask(top, kind, seen)
+        return bool(self._done)
 
-    def _mask(self, node, kind, seen, done):
+    def follows_rules(self):
+        """Whether only softmaxes and extremes read what masks."""
+        known = {*_SOFTMAX, *_LARGEST, *_SMALLEST, _OUTPUT}
+        return all(
+            end in known or end in self._done
+            for name in self._done
+            for end in self._ends(self._nodes[name])
+        )
+
+    def _ends(self, node):
+        """What reads a node, moved or not, a `set`.
+
+        The kinds of ops, `_OUTPUT`, and the names of sums and choices.
+        """
+        found, waiting = set(), [node.name]
+        while waiting:
+            name = waiting.pop()
+            if name in self._outputs:
+                found.add(_OUTPUT)
+            for reader in self._readers(name):
+                if reader.op in _MOVES:
+                    waiting.append(reader.name)
+                elif reader.op in (*_SUMS, *_CHOICES):
+                    found.add(reader.name)
+                else:
+                    found.add(reader.op)
+        return found
+
+    def _readers(self, name):
+        return [x for x in self._live if name in map(_node, x.input)]
+
+    def _mask(self, node, kind, seen):
         """Masks in a node, and in those before it, for an op of a kind.
 
         Returns:
             `(low, high, gap)`: the range of the scores, and by how much masked
             ones are below it; above it for a minimum. `None` if nothing masks.
         """
-        if node.name in done:
-            return done[node.name]
+        if node.name in self._done:
+            return self._done[node.name]
         sides = self._sides(node)
+        values = [seen[_tensor(x)] for x in sides]
         sign = 1 if kind in _SMALLEST else -1
-        which = self._masking(node, sign, [seen[_tensor(x)] for x in sides])
+        which = self._masking(node, sign, values)
+        if which is None and kind == _OTHER:
+            sign, which = 1, self._masking(node, 1, values)
         if which is None:
             return None
         scores = sides[1 - which]
         inner = self._joint(scores)
-        raw = None if inner is None else self._mask(inner, kind, seen, done)
+        raw = None if inner is None else self._mask(inner, kind, seen)
         if raw is None:
             values = seen[_tensor(scores)]
-            if values.low <= -_HUGE or values.high >= _HUGE:
+            if values.low <= -plain_ops.HUGE or values.high >= plain_ops.HUGE:
                 return None
             gap = _BELOW + math.log(values.width)
-            if kind != _SOFTMAX:
+            if kind not in _SOFTMAX:
                 gap = _LITTLE * (values.high - values.low)
+            gap = max(gap, self._beyond_zero(kind, sign, values))
             raw = values.low, values.high, gap
         low, high, gap = raw
+        if kind == _OTHER:
+            self._keep_output(node)
         if node.op in _CHOICES:
             place = _CHOICES[node.op][which]
             value = high + gap if sign > 0 else low - gap
@@ -212,13 +255,36 @@ class _Editor:
             low, high = low + least, high + most
             value = high + gap if sign > 0 else low - gap
             self._choose(node, condition, scores, self._masked(node, value))
-        done[node.name] = low, high, gap
+        self._done[node.name] = low, high, gap
         return low, high, gap
+
+    def _beyond_zero(self, kind, sign, scores):
+        """The gap that leads beyond zero, as far as others need it."""
+        if not self._gap and kind != _OTHER:
+            return 0.0
+        if sign > 0:
+            return self._gap + max(scores.high, 0.0) - scores.high
+        return self._gap + scores.low - min(scores.low, 0.0)
+
+    def _keep_output(self, node):
+        """Lets outputs be masked as they were, by a copy of a node."""
+        ends = [
+            reader
+            for reader in self._readers(node.name)
+            if reader.op in _MOVES and self._ends(reader) == {_OUTPUT}
+        ]
+        if not ends:
+            return
+        copy = self.graph.node.add()
+        copy.CopyFrom(node)
+        copy.name = f"{node.name}/as_it_was"
+        for reader in ends:
+            reader.input[0] = copy.name
 
     def _masked(self, node, value):
         """The score of what is masked, a constant."""
         return plain_ops.add_constant(
-            self._graph, f"{node.name}/masked", np.float32(value)
+            self.graph, f"{node.name}/masked", np.float32(value)
         )
 
     def _choice(self, node, sign, mask, scores, seen):
@@ -239,22 +305,22 @@ class _Editor:
                 return None
             # Where several masks add up, one is enough.
             self._shrink(*product, sign * _SUMS[node.op] / values.least)
-            made = self._graph.node.add(name=name, op="Greater")
+            made = self.graph.node.add(name=name, op="Greater")
             half = plain_ops.add_constant(
-                self._graph, f"{name}/half", np.float32(0.5)
+                self.graph, f"{name}/half", np.float32(0.5)
             )
             made.input.extend([mask, half])
             made.attr["T"].CopyFrom(node.attr["T"])
             return name, scores, 0.0, 0.0
-        is_mask = np.abs(number) >= _HUGE
-        plain_ops.add_constant(self._graph, name, is_mask)
+        is_mask = np.abs(number) >= plain_ops.HUGE
+        plain_ops.add_constant(self.graph, name, is_mask)
         rest = np.where(is_mask, 0, number).astype("float32")
         if not rest.any():
             return name, scores, 0.0, 0.0
         rest = rest if node.op != "Sub" else -rest
-        added = self._graph.node.add(name=f"{name}/rest", op="AddV2")
+        added = self.graph.node.add(name=f"{name}/rest", op="AddV2")
         added.attr["T"].CopyFrom(node.attr["T"])
-        more = plain_ops.add_constant(self._graph, f"{name}/added", rest)
+        more = plain_ops.add_constant(self.graph, f"{name}/added", rest)
         added.input.extend([scores, more])
         return name, added.name, float(rest.min()), float(rest.max())
 
@@ -287,7 +353,7 @@ class _Editor:
     def _shrink(self, product, place, factor, share):
         """Lets a mask be at least 1 where it was huge."""
         product.input[place] = plain_ops.add_constant(
-            self._graph, f"{product.name}/one", np.float32(factor * share)
+            self.graph, f"{product.name}/one", np.float32(factor * share)
         )
 
     def _choose(self, node, condition, scores, masked):
@@ -308,7 +374,7 @@ class _Editor:
         """
         for i, side in enumerate(seen):
             if node.op in _CHOICES:
-                if min(sign * side.low, sign * side.high) >= _HUGE:
+                if min(sign * side.low, sign * side.high) >= plain_ops.HUGE:
                     return i
                 continue
             if node.op == "Sub" and i == 0:
@@ -316,10 +382,23 @@ class _Editor:
             added = sign * (_SUMS[node.op] if i else 1)
             ends = added * side.low, added * side.high
             fixed = self._constant(self._sides(node)[i]) is not None
-            if max(ends) >= _HUGE and min(ends) > -_HUGE:
+            if max(ends) >= plain_ops.HUGE and min(ends) > -plain_ops.HUGE:
                 if side.masks or fixed:
                     return i
         return None
+
+    def _enters(self, node):
+        """Whether a float sum or choice has a side with a huge constant."""
+        if self._joint(node.name) is not node:
+            return False
+        for side in self._sides(node):
+            number, product = self._constant(side), None
+            if number is None and node.op in _SUMS:
+                product = self._product(node, side)
+                number = None if product is None else np.array(product[2])
+            if number is not None and np.abs(number).max() >= plain_ops.HUGE:
+                return True
+        return False
 
     def _joint(self, reference):
         """The sum or choice of floats that makes a tensor, or `None`.
@@ -339,12 +418,10 @@ class _Editor:
         return [node.input[i] for i in _CHOICES.get(node.op, (0, 1))]
 
     def _constant(self, reference):
-        import tensorflow as tf
-
         node = self._nodes.get(_node(reference))
         if node is None or node.op != "Const":
             return None
-        return tf.make_ndarray(node.attr["value"].tensor)
+        return plain_ops.numbers(node)
 
 
 def _node(reference):

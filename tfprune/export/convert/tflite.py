@@ -206,10 +206,10 @@ def export_tflite(
             for array, spec in zip(samples, manifest["inputs"], strict=False)
         ]
         if samples:
-            masked_scores.rewrite(folder, manifest, samples)
+            wide = "int16" in mode.interfaces
+            masked_scores.rewrite(folder, manifest, samples, wide)
             manifest["lstms"] = cell_ranges.measured(folder, manifest, samples)
             if mode.weight_bits is None:  # The converter chooses the ranges.
-                wide = "int16" in mode.interfaces
                 joint_ranges.rewrite(folder, manifest, samples, wide)
         request = {
             "folder": str(folder),

@@ -58,6 +58,16 @@ def log_of_sum(inputs, x):
     return OPS.logsumexp(x, -1)
 
 
+def log_of_choices(inputs, x):
+    """Between two choices is a maximum, which has a part of the range."""
+    return OPS.logsumexp(OPS.where(inputs[..., :1] > -1, x, 2 * x - 3), 1)
+
+
+def limits_beyond_all(inputs, x):
+    del inputs
+    return OPS.clip(x, -1e9, 1e9) * OPS.maximum(-1e9, OPS.minimum(x, 1e9))
+
+
 def padded(inputs, x):
     del inputs
     return OPS.pad(x, [[0, 0], [1, 1], [0, 0]], constant_values=30.0)
@@ -123,6 +133,8 @@ class JointRangesTest(parameterized.TestCase):
             largest,
             mean_of_four,
             log_of_sum,
+            log_of_choices,
+            limits_beyond_all,
             padded,
         ],
         mode=["int8", "int16x8"],

@@ -108,6 +108,36 @@ NETWORKS = {
     ),
 }
 
+
+def masked(x):
+    return OPS.where(keys(x)[:, 0, :, None] > 0, x, -1e9)
+
+
+def own_softmax(x):
+    weights = OPS.exp(x - OPS.max(x, 1, keepdims=True))
+    return weights / OPS.sum(weights, 1, keepdims=True)
+
+
+READERS = {
+    "sigmoid": lambda x: OPS.sigmoid(masked(x)),
+    "tanh": lambda x: OPS.tanh(masked(x)),
+    "relu": lambda x: OPS.relu(masked(x)),
+    "elu": lambda x: OPS.elu(masked(x)),
+    "exp": lambda x: OPS.exp(masked(x)),
+    "maximum": lambda x: OPS.maximum(masked(x), -0.5),
+    "clip": lambda x: OPS.clip(masked(x), -1, 1),
+    "softmax of its own": lambda x: own_softmax(masked(x)),
+    "logsumexp": lambda x: OPS.logsumexp(masked(x), 1),
+    "added": lambda x: OPS.sigmoid(x - (1 - keys(x)[:, 0, :, None]) * 1e9),
+    "from above": lambda x: OPS.sigmoid(
+        OPS.where(keys(x)[:, 0, :, None] > 0, x, 1e9)
+    ),
+    "a softmax and another": lambda x: (
+        OPS.softmax(masked(x + 20), 1) + OPS.relu(masked(x + 20)) / 10
+    ),
+    "two": lambda x: OPS.sigmoid(masked(x)) + OPS.relu(masked(x)),
+}
+
 TWICE = {
     "chosen": lambda x: OPS.where(keys(x)[:, 0, :, None] > 0, x, -1e9),
     "added": lambda x: x + (1 - keys(x)[:, 0, :, None]) * -1e9,
@@ -117,6 +147,11 @@ TWICE = {
 class MaskedScoresTest(parameterized.TestCase):
     def check(self, function, mode, runtime="micro"):
         """By how much the outputs of a file are off, of their deviation."""
+        found, wanted = self.outputs(function, mode, runtime)
+        return np.sqrt(np.square(found - wanted).mean()) / wanted.std()
+
+    def outputs(self, function, mode, runtime="micro"):
+        """The outputs of a file, and those of Keras."""
         keras.utils.set_random_seed(0)
         inputs = keras.Input((LENGTH, WIDTH))
         model = keras.Model(inputs, function(inputs))
@@ -125,18 +160,39 @@ class MaskedScoresTest(parameterized.TestCase):
             if len(weight.shape) > 1:
                 weight.assign(weight + 0.6 * rng.normal(size=weight.shape))
         x = rng.normal(size=(64, LENGTH, WIDTH)).astype("float32")
+        # Far from where a step makes a difference to the mask.
+        x[:, :, 0] += 0.2 * np.sign(x[:, :, 0])
         x[:32, 6:], x[:, 0, 0] = 0, 1
         path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
         small_models.export(model, path, mode, x, runtime=runtime)
         wanted = model.predict(x, verbose=0)
-        found = interpreter.run(path, x, runtime)
-        return np.sqrt(np.square(found - wanted).mean()) / wanted.std()
+        return interpreter.run(path, x, runtime), wanted
 
     @parameterized.product(name=sorted(NETWORKS), mode=("int8", "int16x8"))
     def test_scores_keep_their_steps(self, name, mode):
         # Positions of nearly equal values may change places.
         most = 0.3 if name.endswith("position") else 0.06
         self.assertLess(self.check(NETWORKS[name], mode), most)
+
+    @parameterized.product(name=sorted(READERS), mode=("int8", "int16x8"))
+    def test_whatever_reads_them(self, name, mode):
+        self.assertLess(self.check(READERS[name], mode), 0.06)
+
+    def test_an_output_stays_masked(self):
+        def function(x):
+            scores = masked(x)
+            return OPS.concatenate([OPS.sigmoid(scores), 2 * scores], -1)
+
+        def both(x):
+            scores = masked(x)
+            return [OPS.sigmoid(scores), scores]
+
+        found, wanted = self.outputs(both, "int8")
+        np.testing.assert_allclose(found[0], wanted[0], atol=0.02)
+        self.assertTrue(((found[1] < -1e8) == (wanted[1] < -1e8)).all())
+        # Nothing tells a penalty from a mask.
+        found, wanted = self.outputs(function, "int16x8", "tflite")
+        self.assertTrue(((found < -1e8) == (wanted < -1e8)).all())
 
     @parameterized.product(mask=sorted(TWICE), mode=("int8", "int16x8"))
     def test_scores_that_are_read_twice(self, mask, mode):

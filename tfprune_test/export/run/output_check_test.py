@@ -51,6 +51,13 @@ class CheckTest(parameterized.TestCase):
         (text,) = self.warnings(keras.Model(inputs, x))
         self.assertRegex(text, r"'gap' have an error \(RMS\) of \d*\.?[1-9]")
 
+    def test_masks_do_not_count(self):
+        """A step of the file is millions, so that all others are lost."""
+        inputs = keras.Input((4, 3))
+        x = keras.ops.where(inputs[..., :1] > 0, inputs, -1e9)
+        (text,) = self.warnings(keras.Model(inputs, x))
+        self.assertRegex(text, r"their standard deviation is 0?\.\d+\.")
+
     def test_a_state_stays_as_it_is(self):
         inputs = keras.Input((4, 3), batch_size=1)
         layer = keras.layers.GRU(2, stateful=True, unroll=True)

@@ -60,10 +60,14 @@ def _sums(graph, counts):
 
 
 def _limits(graph, outputs):
-    """min(a, b) becomes a - relu(a - b), and max(a, b) a + relu(b - a)."""
+    """min(a, b) becomes a - relu(a - b), and max(a, b) a + relu(b - a).
+
+    The first is a constant if there is one: the other may mask by -1e9.
+    """
     import tensorflow as tf
 
     constants = {node.name for node in graph.node if node.op == "Const"}
+    huge = {node.name for node in graph.node if plain_ops.is_huge(node)}
     uses = Uses(graph, outputs)
     for node in list(graph.node):
         if (
@@ -71,9 +75,8 @@ def _limits(graph, outputs):
             or not tf.as_dtype(node.attr["T"].type).is_floating
         ):
             continue
-        # A constant comes second.
-        a, b = sorted(node.input, key=lambda x: tensor(x) in constants)
-        if not any(uses.is_shared(x) for x in (a, b)):
+        a, b = sorted(node.input, key=lambda x: tensor(x) not in constants)
+        if tensor(a) in huge or not any(uses.is_shared(x) for x in (a, b)):
             continue
         joined, first, second = _LIMITS[node.op]
         order = (a, b)
@@ -115,6 +118,23 @@ class Uses:
             if node.op not in ONE_SCALE
         ]
 
+    def shared_ends(self, reference):
+        """The names of ops before a tensor, at the end, that others read."""
+        names = {
+            tensor(x)
+            for node in self._before(reference)
+            if node.op in ONE_SCALE
+            for x in self._values(node)
+        }
+        return [
+            name
+            for name in sorted(names)
+            if self._nodes[name].op in self._end
+            and (
+                self._counts[self._same[name]] > 1 or self.is_shared(reference)
+            )
+        ]
+
     def is_shared(self, reference):
         """Whether a scale handed on to a tensor would clip other values."""
         return any(
@@ -133,11 +153,13 @@ class Uses:
                 continue
             found[node.name] = node
             if node.op in ONE_SCALE:
-                which = _WHICH.get(node.op, ())
-                waiting += [
-                    x for i, x in enumerate(node.input) if i not in which
-                ]
+                waiting += self._values(node)
         return found.values()
+
+    def _values(self, node):
+        """The inputs of an op of one scale of which it takes values."""
+        which = _WHICH.get(node.op, ())
+        return [x for i, x in enumerate(node.input) if i not in which]
 
 
 def _same(graph):

@@ -5,6 +5,8 @@ import numpy as np
 COMPARES = frozenset(
     "Equal NotEqual Less LessEqual Greater GreaterEqual".split()
 )
+# From here on a number masks, and does not score.
+HUGE = 9e3
 
 
 def rewrite(graph, tables=()):
@@ -180,12 +182,10 @@ def constant(nodes, reference):
     Returns:
         An array; `None` for what is no constant.
     """
-    import tensorflow as tf
-
     node = nodes.get(reference.partition(":")[0])
     if node is None or node.op != "Const":
         return None
-    return tf.make_ndarray(node.attr["value"].tensor)
+    return numbers(node)
 
 
 def add_constant(graph, name, value, kind=None):
@@ -277,3 +277,21 @@ def _reads_bits(nodes, node, depth=6):
         and (one.op == "Bitcast" or _reads_bits(nodes, one, depth - 1))
         for one in before
     )
+
+
+def is_huge(node):
+    """Whether a node is a constant with a huge number."""
+    if node.op != "Const":
+        return False
+    array = numbers(node)
+    # A whole number may be cast later.
+    if array.dtype.kind not in "fi" or not array.size:
+        return False
+    return float(np.abs(array.astype(float)).max()) >= HUGE
+
+
+def numbers(node):
+    """The array of a constant."""
+    import tensorflow as tf
+
+    return tf.make_ndarray(node.attr["value"].tensor)

@@ -54,6 +54,7 @@ def substitute(model):
         kinds.SIGN: float_ops.sign,
         kinds.POW: float_ops.power,
         kinds.LEAKY_RELU: _requantization,
+        kinds.RELU_N1_TO_1: _clip,
         kinds.TILE: _tile,
         kinds.GATHER: _narrow_positions,
         kinds.GATHER_ND: _narrow_positions,
@@ -121,6 +122,25 @@ def _requantization(place, op):
         and place.type(source) == place.type(made) == int8
     ):
         place.become(op, "QUANTIZE", "QuantizeOptions", [source])
+
+
+def _clip(place, op):
+    """RELU_N1_TO_1 becomes a sum with 0, which clips as well."""
+    (source,) = op.inputs
+    if place.type(source) == place.schema.TensorType.FLOAT32:
+        nothing = place.add_floats([0.0])
+    elif place.steps(source) is not None:
+        nothing = place.add_steps([0.0], place.steps(source), source, (1,))
+    else:
+        return
+    kinds = place.schema.ActivationFunctionType
+    place.become(
+        op,
+        "ADD",
+        "AddOptions",
+        [source, nothing],
+        fusedActivationFunction=kinds.RELU_N1_TO_1,
+    )
 
 
 def _tile(place, op):

@@ -114,6 +114,18 @@ def one_of_several_steps(x):
 PARTS = one_of_several_parts, one_of_several_steps
 
 
+def clipped_input(x):
+    return OPS.clip(x, -1, 1) * 0.5
+
+
+def clipped_parts(x):
+    return OPS.clip(OPS.concatenate([x, x / 2], 1), -1, 1)
+
+
+def clipped_choice(x):
+    return keras.activations.hard_tanh(OPS.where(x > 0, x, 1.5 * x))
+
+
 def masked(x):
     x = x * OPS.cast(OPS.abs(x[:, :, :1]) > 0.25, "float32")
     return keras.layers.GRU(2)(keras.layers.Masking()(x))
@@ -157,6 +169,15 @@ class SubstituteTest(parameterized.TestCase):
     )
     def test_tflite_micro_runs_it(self, function, mode):
         self.assert_runs(function, mode)
+
+    @parameterized.product(
+        function=(clipped_input, clipped_parts, clipped_choice),
+        mode=("float32", "int8", "int16x8"),
+    )
+    def test_clips_at_one_are_no_op_of_their_own(self, function, mode):
+        self.x *= 2
+        self.assert_runs(function, mode)
+        self.assertNotIn("RELU_N1_TO_1", model_file.read(self.path).ops)
 
     def assert_runs(self, function, mode):
         model = built(function)
