@@ -244,7 +244,8 @@ def export_tflite(
             if answer.error:
                 raise failures.of(answer, manifest, quantize)
             floats = made.read_bytes()
-        data = _finished(data, manifest, signature, floats)
+        micro = runtime == "micro"
+        data = _finished(data, manifest, signature, floats, micro)
         if kernels == "esp-nn":
             data, _ = esp_kernels.substituted(data)
         made.write_bytes(data)
@@ -326,7 +327,7 @@ def _manifest(
         return found | {"lstms": fused_lstm.largest(model, names)}
 
 
-def _finished(data, manifest, signature, floats):
+def _finished(data, manifest, signature, floats, micro):
     inputs, outputs = (
         [entry.partition(":")[0] for entry in names]
         for names in (
@@ -339,7 +340,7 @@ def _finished(data, manifest, signature, floats):
     data = lstm_layers.fitted(data, manifest.get("lstms"))
     after = outputs[len(outputs) - len(signature.states) :]
     data = state_scales.aligned(data, after)
-    return finishing.finished(data, floats)
+    return finishing.finished(data, floats, micro)
 
 
 def _check_backend():
@@ -386,7 +387,7 @@ def _warn_of_floats(file, mode, interface):
     if mode.calibrated and interface != "float32" and "DEQUANTIZE" in file.ops:
         logging.warning(
             "%s computes in float between %d DEQUANTIZE and QUANTIZE ops: "
-            "some activation has no kernel for %s.%s",
+            "some op has no kernel for %s.%s",
             file.path,
             file.ops["DEQUANTIZE"],
             interface,

@@ -13,7 +13,7 @@ from tfprune.export.file import packing
 KEY = "serving_default"
 
 
-def finished(data, floats=None):
+def finished(data, floats=None, micro=False):
     """The file in a form that all runtimes accept, TFLite Micro included.
 
     Adds a signature for `get_signature_runner()`, with inputs and outputs by
@@ -26,6 +26,7 @@ def finished(data, floats=None):
         data: `bytes` of a .tflite file.
         floats: `bytes` of the same model in float, of which only weights are
             read that `data` lost; `None` if it lost none.
+        micro: `bool`, whether the file is for TFLite Micro alone.
 
     Returns:
         `bytes` of the finished file.
@@ -36,7 +37,7 @@ def finished(data, floats=None):
     dead_tensors.rescale(model)
     if floats:
         lost_weights.restore(model, floats)
-    substitutes.substitute(model)
+    substitutes.substitute(model, micro)
     look_up_tables.tabulate(model)
     graph = model.subgraphs[0]
     named_ends.unmarked(graph_edits.Place(schema, model, graph))

@@ -1,11 +1,19 @@
 """Float ops that TFLite Micro lacks, written out by ops that it has."""
 
+import math
+
 import numpy as np
 
 # Powers by multiplications, which take negative numbers, up to this one.
 _MOST_PRODUCTS = 16
 # Times this, what kernels tell apart from 0 is beyond 1.
 _HUGE = 3e38
+# erf(z) is about 1 - (a t + b t^2 + ...) exp(-z^2) with t = 1 / (1 + p z), to
+# 1.5e-7 (Abramowitz and Stegun, 7.1.26).
+_P = 0.3275911
+_TERMS = 0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429
+# The cubic of GELU's approximation by tanh.
+_CUBIC = 0.044715
 
 
 class Calls:
@@ -59,21 +67,98 @@ def sign(place, op):
     )
 
 
+def gelu(place, op):
+    """GELU is written out.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op, which is replaced if it is of floats.
+    """
+    (x,) = op.inputs
+    if place.type(x) == place.schema.TensorType.FLOAT32:
+        _as_op(place, op, written_out_gelu(place, op, x))
+
+
+def written_out_gelu(place, op, x):
+    """The index of what a GELU gives, computed in float before it.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op.
+        x: `int`, the index of its input in float.
+    """
+    calls = Calls(place, op)
+    if op.builtinOptions.approximate:
+        cube = calls.mul(calls.mul(x, x), calls.mul(x, _CUBIC))
+        inner = calls.mul(calls.add(x, cube), math.sqrt(2 / math.pi))
+        half = calls.mul(x, 0.5)
+        return calls.add(half, calls.mul(half, calls.of("TANH", [inner])))
+    # x erf(x) is even, so that nothing cancels out where x is negative.
+    size = calls.of("ABS", [x], "AbsOptions")
+    tail = calls.add(calls.mul(size, _P / math.sqrt(2)), 1.0)
+    t = calls.of("DIV", [calls.number(1.0), tail], "DivOptions")
+    rest = calls.mul(t, _TERMS[-1])
+    for term in reversed(_TERMS[:-1]):
+        rest = calls.mul(calls.add(rest, term), t)
+    bell = calls.mul(calls.mul(x, x), -0.5)
+    bell = calls.of("EXP", [bell], "ExpOptions")
+    rest = calls.mul(calls.mul(rest, bell), calls.mul(size, -0.5))
+    return calls.add(calls.of("RELU", [x]), rest)
+
+
+def quotient(place, op):
+    """DIV of int8 is computed in float.
+
+    The kernels of TFLite give a limit of the range where what is divided is one
+    step below zero, and stop or worse where the divisor is within half a step
+    of zero.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op, which is replaced if it is of int8.
+    """
+    if place.type(op.outputs[0]) != place.schema.TensorType.INT8:
+        return
+    calls, options = Calls(place, op), op.builtinOptions
+    pair = [
+        place.add_floats(place.real(index).reshape(place.shape(index)))
+        if place.is_constant(index)
+        else calls.of("DEQUANTIZE", [index], "DequantizeOptions")
+        for index in op.inputs
+    ]
+    made = calls.of("DIV", pair, "DivOptions")
+    place.maker(made).builtinOptions = options
+    if not place.is_constant(pair[1]):
+        # TFLite Micro would make infinity the lowest integer.
+        scale, zero = place.steps(op.outputs[0])
+        highest = calls.number((127 - zero) * scale)
+        made = calls.of("MINIMUM", [made, highest], "MaximumMinimumOptions")
+    place.become(op, "QUANTIZE", "QuantizeOptions", [made])
+
+
 def power(place, op):
     """POW with constant exponents becomes products, or exp(p log(x)).
+
+    That of a positive constant becomes exp(x log(b)).
 
     Args:
         place: `graph_edits.Place`.
         op: the op, which is replaced if it is of floats.
     """
     x, exponent = op.inputs
-    real = place.schema.TensorType.FLOAT32
-    if place.type(x) != real or not place.is_constant(exponent):
+    if place.type(op.outputs[0]) != place.schema.TensorType.FLOAT32:
         return
-    data = place.model.buffers[place.graph.tensors[exponent].buffer].data
-    values = np.frombuffer(bytes(data), "<f4")
-    whole = values == np.rint(values)
     calls = Calls(place, op)
+    if place.is_constant(x):
+        base = _floats(place, x)
+        if (base > 0).all():
+            log = place.add_floats(np.log(base).reshape(place.shape(x)))
+            place.become(op, "EXP", "ExpOptions", [calls.mul(exponent, log)])
+        return
+    if not place.is_constant(exponent):
+        return
+    values = _floats(place, exponent)
+    whole = values == np.rint(values)
     if not whole.any():
         log = calls.of("LOG", [x])
         made = calls.mul(log, exponent)
@@ -98,11 +183,17 @@ def _products(place, op, calls, x, count):
     elif len(factors) == 2:
         place.become(op, "MUL", "MulOptions", factors)
     else:
-        _last_product(place, op, factors[0])
+        _as_op(place, op, factors[0])
 
 
-def _last_product(place, op, made):
-    """The last product of a power of two writes the output of `op`."""
+def _as_op(place, op, made):
+    """Lets an op be the sum or product that was made before it."""
     last = place.maker(made)
     place.graph.operators.remove(last)
-    place.become(op, "MUL", "MulOptions", last.inputs)
+    kind = place.kind(last)
+    place.become(op, kind, f"{kind.capitalize()}Options", last.inputs)
+
+
+def _floats(place, index):
+    data = place.model.buffers[place.graph.tensors[index].buffer].data
+    return np.frombuffer(bytes(data), "<f4")

@@ -3,10 +3,8 @@
 What has no int16 kernel is computed in float, between a DEQUANTIZE and a
 QUANTIZE: float32 holds every int16. The converter may leave a comparison with
 one input in float and another in int16, which gives wrong outputs without an
-error.
+error; so do two of int16 with different scales.
 """
-
-import math
 
 import numpy as np
 
@@ -35,14 +33,9 @@ _COMPARISONS = (
     "LESS_EQUAL",
     "NOT_EQUAL",
 )
+_POSITIONS = "ARG_MAX", "ARG_MIN"
 # The end of int16 at which a constant of theirs would leave nothing else.
 _WRAPPED = {"MINIMUM": -1, "MAXIMUM": 1}
-# erf(z) is about 1 - (a t + b t^2 + ...) exp(-z^2) with t = 1 / (1 + p z), to
-# 1.5e-7 (Abramowitz and Stegun, 7.1.26).
-_P = 0.3275911
-_TERMS = 0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429
-# The cubic of GELU's approximation by tanh.
-_CUBIC = 0.044715
 _MOST = 32_767
 
 
@@ -56,8 +49,8 @@ def repair(place, op):
     kind = place.kind(op)
     _read_reals(place, op)
     wide = len(op.outputs) == 1 and _wide(place, op.outputs[0])
-    if kind in _COMPARISONS:
-        _compare(place, op)
+    if kind in (*_COMPARISONS, *_POSITIONS):
+        op.inputs = [_real(place, op, index) for index in op.inputs]
     elif wide and kind in _WRAPPED:
         _unwrap(place, op, _WRAPPED[kind])
     elif wide and kind in _IN_FLOAT:
@@ -100,13 +93,6 @@ def _read_reals(place, op):
     made = {place.type(index) for index in op.outputs}
     real = place.schema.TensorType.FLOAT32
     if made == {real} and place.kind(op) not in _TO_FLOAT:
-        op.inputs = [_real(place, op, index) for index in op.inputs]
-
-
-def _compare(place, op):
-    """Compares in float if one input is in float."""
-    types = {place.type(index) for index in op.inputs}
-    if place.schema.TensorType.FLOAT32 in types:
         op.inputs = [_real(place, op, index) for index in op.inputs]
 
 
@@ -158,25 +144,7 @@ def _gather(place, op):
 
 def _gelu(place, op):
     """Writes GELU out in float; the op becomes the QUANTIZE behind."""
-    calls = float_ops.Calls(place, op)
-    x = _real(place, op, op.inputs[0])
-    if op.builtinOptions.approximate:
-        cube = calls.mul(calls.mul(x, x), calls.mul(x, _CUBIC))
-        inner = calls.mul(calls.add(x, cube), math.sqrt(2 / math.pi))
-        half = calls.mul(x, 0.5)
-        made = calls.add(half, calls.mul(half, calls.of("TANH", [inner])))
-    else:
-        # x erf(x) is even, so that nothing cancels out where x is negative.
-        size = calls.of("ABS", [x], "AbsOptions")
-        tail = calls.add(calls.mul(size, _P / math.sqrt(2)), 1.0)
-        t = calls.of("DIV", [calls.number(1.0), tail], "DivOptions")
-        rest = calls.mul(t, _TERMS[-1])
-        for term in reversed(_TERMS[:-1]):
-            rest = calls.mul(calls.add(rest, term), t)
-        bell = calls.mul(calls.mul(x, x), -0.5)
-        bell = calls.of("EXP", [bell], "ExpOptions")
-        rest = calls.mul(calls.mul(rest, bell), calls.mul(size, -0.5))
-        made = calls.add(calls.of("RELU", [x]), rest)
+    made = float_ops.written_out_gelu(place, op, _real(place, op, op.inputs[0]))
     place.become(op, "QUANTIZE", "QuantizeOptions", [made])
 
 

@@ -27,7 +27,7 @@ _SPLIT_INPUT = {"SPLIT": 1, "UNPACK": 0}
 
 
 def substituted(data):
-    """The same as `substitute`, of a file.
+    """The same as `substitute` for TFLite Micro, of a file.
 
     Args:
         data: `bytes` of a .tflite file.
@@ -36,15 +36,16 @@ def substituted(data):
         `bytes`.
     """
     model = packing.unpacked(data)
-    substitute(model)
+    substitute(model, micro=True)
     return packing.packed(model)
 
 
-def substitute(model):
+def substitute(model, micro=False):
     """Replaces ops in all graphs of a model.
 
     Args:
         model: `ModelT`, as `packing.unpacked` returns it; changed in place.
+        micro: `bool`, whether ops go, too, which TFLite is fast at.
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     kinds = schema.BuiltinOperator
@@ -53,6 +54,7 @@ def substitute(model):
         kinds.SELECT_V2: _select_integers,
         kinds.SIGN: float_ops.sign,
         kinds.POW: float_ops.power,
+        kinds.DIV: float_ops.quotient,
         kinds.LEAKY_RELU: _requantization,
         kinds.RELU_N1_TO_1: _clip,
         kinds.TILE: _tile,
@@ -77,6 +79,8 @@ def substitute(model):
         kinds.DEPTHWISE_CONV_2D: _symmetric_weights,
         kinds.TRANSPOSE_CONV: _transposed_convolution,
     }
+    if micro:
+        rules[kinds.GELU] = float_ops.gelu
     for graph in model.subgraphs:
         place = graph_edits.Place(schema, model, graph)
         for op in tuple(graph.operators):

@@ -51,6 +51,58 @@ class FloatOpsTest(parameterized.TestCase):
         powers = np.array([0.5, 1.5, 2.7], "float32")
         self.check(lambda x: OPS.power(x, powers), x)
 
+    @parameterized.parameters(0.3, 2.0, 10.0)
+    def test_powers_of_a_number(self, base):
+        x = np.array([[-3, -0.5, 0, 1, 1.7]], "float32")
+        self.check(lambda x: OPS.power(base, x), x)
+
+    @parameterized.parameters(True, False)
+    def test_gelu(self, approximate):
+        x = np.linspace(-9, 9, 60, dtype="float32").reshape(1, 4, 15)
+        ops = self.check(lambda x: OPS.gelu(x, approximate), x)
+        self.assertNotIn("GELU", ops)
+
+
+QUOTIENTS = {
+    "of two": lambda a, b: a / (OPS.abs(b) + 0.5),
+    "negative divisor": lambda a, b: a / (-0.5 - OPS.abs(b)),
+    "of a number": lambda a, b: -0.7 / (OPS.abs(a * b) + 0.5),
+    "by a number": lambda a, b: a * b / 3.0,
+    "of a unit": lambda a, b: keras.layers.UnitNormalization()(a - b),
+    "broadcast": lambda a, b: a / (OPS.mean(OPS.abs(b), -1, True) + 0.2),
+    "relu": lambda a, b: OPS.relu(a / (OPS.abs(b) + 0.5)),
+}
+
+
+class Int8Test(parameterized.TestCase):
+    @parameterized.parameters(*QUOTIENTS)
+    def test_quotients(self, name):
+        inputs = [keras.Input((8, 6)), keras.Input((8, 6))]
+        model = keras.Model(inputs, QUOTIENTS[name](*inputs))
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        x = list(
+            np.random.default_rng(0)
+            .uniform(-1, 1, (2, 100, 8, 6))
+            .astype("float32")
+        )
+        small_models.export(model, path, "int8", x)
+        wanted = small_models.predictions(model, x)[0]
+        for runtime in ("tflite", "micro"):
+            found = interpreter.run(path, x, runtime)
+            np.testing.assert_allclose(found, wanted, atol=0.06)
+
+    @parameterized.parameters("tflite", "micro")
+    def test_a_divisor_of_nearly_nothing(self, runtime):
+        """Kernels of int8 stop at 0, or divide by it."""
+        inputs = [keras.Input((6,)), keras.Input((6,))]
+        model = keras.Model(inputs, OPS.divide(*inputs))
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        a = np.tile(np.array([[-2, -1, -0.5, 0.5, 1, 2]], "float32"), (9, 1))
+        b = np.linspace(0.5, 4, 54, dtype="float32").reshape(9, 6)
+        small_models.export(model, path, "int8", [a, b])
+        (found,) = interpreter.run(path, [a[:1], b[:1] * 0 + 1e-4], runtime)
+        self.assertTrue((found[:3] < -3.5).all() and (found[3:] > 2).all())
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -21,6 +21,11 @@ def branches(x):
     return OPS.where(x > 0, x * 3, x * 2.5 + 0.01)
 
 
+def largest_row(x):
+    position = OPS.argmax(2 * x, 1, keepdims=True)
+    return OPS.cast(position, "float32") / 5
+
+
 LACKING = {
     "elu": lambda x: LAYERS.Activation("elu")(dense(x)),
     "exp": lambda x: OPS.exp(LAYERS.ReLU(1.0)(dense(x))),
@@ -95,6 +100,11 @@ class Int16Test(parameterized.TestCase):
             OPS.exp,
             LAYERS.UnitNormalization(),
             lambda x: OPS.max(x, (1, 2), keepdims=True) * x,
+            # Comparisons of two tensors of int16, which have two scales.
+            OPS.soft_shrink,
+            OPS.sparse_plus,
+            OPS.sparse_sigmoid,
+            largest_row,
         ),
         behind=(True, False),
     )
