@@ -130,8 +130,9 @@ def layer_of(model, name):
 def _compare(model, signature, few, file, stored):
     wanted = zip(*predicted(model, signature, few), strict=True)
     for tensor, exact, found in zip(file.outputs, wanted, stored, strict=True):
-        exact = np.concatenate([np.asarray(y, "float64") for y in exact])
-        error = np.sqrt(np.mean(np.square(tensor.decode(found) - exact)))
+        exact = np.stack([np.asarray(y, "float64") for y in exact])
+        decoded = tensor.decode(found).reshape(exact.shape)
+        error = np.sqrt(np.mean(np.square(decoded - exact)))
         spread = exact.std()
         if error > max(_TOO_FAR * spread, _STEPS * (tensor.scale or 0)):
             logging.warning(
