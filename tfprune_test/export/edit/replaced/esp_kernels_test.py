@@ -176,3 +176,10 @@ class EspKernelsTest(parameterized.TestCase):
                 self.assertEqual("#warning" in settings, what == "warned")
                 ops = (out / "model_ops.h").read_text()
                 self.assertEqual("AddQuantize" in ops, what == "rewritten")
+
+    def test_firmware_of_a_folder_that_has_the_project(self):
+        path, _ = self.export(POOL)
+        out = path.parent / "firmware"
+        for project in ("esp-idf", None, "zephyr"):
+            firmware_folder.export_micro(path, out, project=project)
+            self.assertIn("AddQuantize", (out / "model_ops.h").read_text())
