@@ -271,10 +271,13 @@ def export_micro(
     need = _runnable(arena_need.of(data, kernels, core), original)
     layouts = _layouts(out, name, project, original, methods)
     with leftovers.folder() as folder:
-        embedded = pathlib.Path(folder, "model.tflite")
+        named, embedded = (
+            pathlib.Path(folder, f"{k}.tflite") for k in ("named", "model")
+        )
+        named.write_bytes(original)
         embedded.write_bytes(data)
-        # The original comes first because errors name the first file.
-        _, measured = measured_arena.arenas([tflite_path, embedded])
+        # The one with all names comes first, for errors.
+        _, measured = measured_arena.arenas([named, embedded], tflite_path)
         file = model_file.read(embedded)
         code = _code(file, need)
         _check_budgets(file, need, code, flash_bytes, ram_bytes, image_bytes)

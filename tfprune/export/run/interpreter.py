@@ -171,11 +171,13 @@ def _cores():
     return os.cpu_count() or 1
 
 
-def ask_micro(file, **request):
+def ask_micro(file, shown=None, **request):
     """Sends a request to `micro_runner.py` in a process of its own.
 
     Args:
-        file: `model_file.ModelFile`, named in errors.
+        file: `model_file.ModelFile`, whose ops are named in errors.
+        shown: `str` or path-like, the path to name in errors; by default, that
+            of `file`.
         **request: The entries of the request that `micro_runner.handle` takes.
 
     Returns:
@@ -186,6 +188,7 @@ def ask_micro(file, **request):
         RuntimeError: If the interpreter refuses the file or crashes on it.
     """
     packages.require("tflite_micro")
+    shown = file.path if shown is None else str(shown)
     with child.Child(micro_runner.__file__) as process:
         answer = process.ask(
             {**request, "seconds": micro_runner.seconds(file.ops)}
@@ -193,7 +196,7 @@ def ask_micro(file, **request):
     if answer.error and refusals.is_endless(answer.error):
         raise RuntimeError(
             "TFLite Micro must end each inference. Received: "
-            f"path={file.path!r}, with loops (WHILE), still in one after "
+            f"path={shown!r}, with loops (WHILE), still in one after "
             f"{micro_runner.seconds(file.ops)} s. {refusals.LOOPS}"
         )
     if answer.error:
@@ -204,7 +207,7 @@ def ask_micro(file, **request):
         reason = " ".join(answer.error.split())
         raise RuntimeError(
             "TFLite Micro must be able to run the file. Received: "
-            f"path={file.path!r}, and its interpreter failed ({reason})."
+            f"path={shown!r}, and its interpreter failed ({reason})."
             f"{_refused(file, answer.log)}"
             f"{hint if answer.crashed else ''} Its log ends: {answer.ending}"
         )

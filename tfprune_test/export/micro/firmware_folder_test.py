@@ -25,6 +25,7 @@ from tfprune.export.micro.arena import measured_arena
 from tfprune.export.run import interpreter
 from tfprune.export.run import litert
 from tfprune_test import conftest
+from tfprune_test.export import hand_made
 from tfprune_test.export import small_models
 
 # A resolver that counts, in the place of TFLite Micro's.
@@ -317,6 +318,15 @@ class ExportMicroTest(parameterized.TestCase):
         sources = firmware_folder.export_micro(path, path.parent / "firmware")
         self.assertIn("AddReshape", sources.resolver_methods)
 
+    def test_a_file_of_another_tool_gets_ops_that_there_are(self):
+        sketch = hand_made.Sketch()
+        x, y = sketch.tensor("x", (1, 4)), sketch.tensor("y", (2, 4))
+        sketch.op("TILE", [x, sketch.constant("n", np.int32([2, 1]))], [y])
+        path = self.folder / "tile.tflite"
+        path.write_bytes(sketch.data([x], [y]))
+        sources = firmware_folder.export_micro(path, self.out)
+        self.assertNotIn("AddTile", sources.resolver_methods)
+
     def test_the_golden_output_is_what_the_interpreter_gives(self):
         rng = np.random.default_rng(3)
         x = rng.normal(size=(1, *self.file.inputs[0].shape[1:]))
@@ -567,7 +577,8 @@ class ExportMicroTest(parameterized.TestCase):
         small_models.export(small_models.large(), path, "dynamic")
         with self.assertRaisesRegex(
             RuntimeError,
-            "(?s)no kernel for the FULLY_CONNECTED that computes 'd",
+            "(?s)dynamic.tflite.*no kernel for the FULLY_CONNECTED that "
+            "computes 'd",
         ):
             firmware_folder.export_micro(path, self.out)
         self.assertEmpty(os.listdir(self.out))
