@@ -64,6 +64,23 @@ def size(buffer):
     return buffer.Size() if buffer.Offset() > 1 else buffer.DataLength()
 
 
+def inside(data):
+    """The file with all data in the flatbuffer, where TFLite Micro looks.
+
+    Args:
+        data: `bytes` of a file.
+
+    Returns:
+        `bytes`, the same if there is none elsewhere.
+    """
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    model = schema.Model.GetRootAs(data, 0)
+    buffers = map(model.Buffers, range(model.BuffersLength()))
+    if all(buffer.Offset() <= 1 for buffer in buffers):
+        return data
+    return packed(unpacked(data))
+
+
 def _outside(data, offset, count):
     if offset + count > len(data):
         raise ValueError(

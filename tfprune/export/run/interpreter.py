@@ -9,9 +9,11 @@ from absl import logging
 
 from tfprune.core import packages
 from tfprune.core.files import array_files
+from tfprune.core.files import damage
 from tfprune.core.files import leftovers
 from tfprune.core.processes import child
 from tfprune.export.file import model_file
+from tfprune.export.file import packing
 from tfprune.export.run import litert
 from tfprune.export.run import micro_runner
 from tfprune.export.run import refusals
@@ -189,10 +191,17 @@ def ask_micro(file, shown=None, **request):
     """
     packages.require("tflite_micro")
     shown = file.path if shown is None else str(shown)
-    with child.Child(micro_runner.__file__) as process:
-        answer = process.ask(
-            {**request, "seconds": micro_runner.seconds(file.ops)}
-        )
+    request["seconds"] = micro_runner.seconds(file.ops)
+    with leftovers.folder() as folder:
+        if "path" in request:
+            request["path"] = _whole(request["path"], folder, "file")
+        if "paths" in request:
+            request["paths"] = [
+                _whole(path, folder, f"file_{i}")
+                for i, path in enumerate(request["paths"])
+            ]
+        with child.Child(micro_runner.__file__) as process:
+            answer = process.ask(request)
     if answer.error and refusals.is_endless(answer.error):
         raise RuntimeError(
             "TFLite Micro must end each inference. Received: "
@@ -212,6 +221,18 @@ def ask_micro(file, shown=None, **request):
             f"{hint if answer.crashed else ''} Its log ends: {answer.ending}"
         )
     return answer.result
+
+
+def _whole(path, folder, name):
+    """The path of a file, or of one in a folder with all data inside it."""
+    before = pathlib.Path(path).read_bytes()
+    with damage.reading(path):
+        data = packing.inside(before)
+    if data is before:
+        return path
+    copy = pathlib.Path(folder, f"{name}.tflite")
+    copy.write_bytes(data)
+    return str(copy)
 
 
 def _refused(file, log):

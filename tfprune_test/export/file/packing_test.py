@@ -187,6 +187,15 @@ class OutsideTest(absltest.TestCase):
         path = self.create_tempfile("large.tflite", data, "wb").full_path
         self.assertAllClose(interpreter.run(path, inputs), outputs)
 
+    def test_tflite_micro_gets_them_inside(self):
+        data, _, inputs, outputs = self.dense()
+        path = self.create_tempfile("large.tflite", data, "wb").full_path
+        with mock.patch.object(packing, "MOST_BYTES", 2**31 - 1):
+            found = interpreter.run(path, inputs, "micro")
+            self.assertAllClose(found, outputs)
+            inside = packing.inside(data)
+            self.assertIs(packing.inside(inside), inside)
+
     def assertAllClose(self, first, second):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-4)
 
