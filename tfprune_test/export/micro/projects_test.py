@@ -1,4 +1,5 @@
 import configparser
+import dataclasses
 import functools
 import pathlib
 import re
@@ -89,6 +90,10 @@ class ProjectsTest(parameterized.TestCase):
         for path in ("zephyr/CMakeLists.txt", "samples/self_test/prj.conf"):
             self.assertIn(f"CONFIG_{option}", files[path])
         yaml.safe_load(files["samples/self_test/sample.yaml"])
+        # Where it is no string, Zephyr refuses the module.
+        self.sources = dataclasses.replace(self.sources, name="yes")
+        module = yaml.safe_load(self.written("zephyr")["zephyr/module.yml"])
+        self.assertEqual(module["name"], "yes")
 
     def test_esp_idf(self):
         files = self.written("esp-idf")
