@@ -9,6 +9,7 @@ from absl.testing import parameterized
 from tfprune.export.edit.replaced import esp_kernels
 from tfprune.export.file import model_file
 from tfprune.export.file import packing
+from tfprune.export.micro import compression
 from tfprune.export.micro import firmware_folder
 from tfprune.export.micro.arena import flat_ops
 from tfprune.export.run import interpreter
@@ -108,6 +109,28 @@ class EspKernelsTest(parameterized.TestCase):
         (output,) = model_file.read(path).outputs
         steps = 1.01 if "SOFTMAX" in kinds else 0  # by another kernel
         np.testing.assert_allclose(found, wanted, atol=steps * output.scale)
+
+    def test_compressed_weights(self):
+        inputs = keras.Input((5, 60))
+        layer = LAYERS.Dense(64)
+        model = keras.Model(inputs, layer(inputs))
+        kernel = np.random.default_rng(1).normal(size=(60, 64))
+        layer.kernel.assign(np.where(np.abs(kernel) > 2, kernel, 0))
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        data = small_models.samples(model, 30)
+        small_models.export(model, path, "int8", data)
+        wanted = interpreter.run(path, data, "micro")
+        compression.compress_tflite(path, path)
+        made, names = esp_kernels.substituted(path.read_bytes())
+        self.assertLen(names, 1)
+        (graph,) = flat_ops.read(made)
+        kinds = [op.kind for op in graph.ops]
+        self.assertEqual(
+            kinds, ["TFLM_DECODE", "RESHAPE", "CONV_2D", "RESHAPE"]
+        )
+        path.write_bytes(made)
+        found = interpreter.run(path, data, "micro")
+        np.testing.assert_array_equal(found, wanted)
 
     def test_the_plain_kernels(self):
         path, _ = self.export(POOL, ((3, 48), LAYERS.Softmax()))
