@@ -108,6 +108,29 @@ class SweepTest(absltest.TestCase):
         packing.sweep(model)
         self.assertIsNotNone(model.buffers[1].data)
 
+    def test_a_memory_plan_is_one_of_the_tensors_that_are_left(self):
+        def planned(places):
+            model = used()
+            numbers = np.array([1, 0, len(places), *places], "<i4")
+            buffer, entry = schema.BufferT(), schema.MetadataT()
+            buffer.data = np.frombuffer(numbers.tobytes(), "u1")
+            entry.name = packing.PLAN.encode()
+            entry.buffer = len(model.buffers)
+            model.buffers.append(buffer)
+            model.metadata = [entry]
+            names = [t.name.decode() for t in model.subgraphs[0].tensors]
+            packing.sweep(model)
+            return names, model
+
+        names, model = planned(range(len(used().subgraphs[0].tensors)))
+        (entry,) = model.metadata
+        numbers = np.frombuffer(bytes(model.buffers[entry.buffer].data), "<i4")
+        left = [names.index(name) for name in ("x", "w", "y", "z")]
+        self.assertLess(len(left), len(names))
+        self.assertEqual(numbers.tolist(), [1, 0, 4, *left])
+        # Ops were added, or the file is damaged.
+        self.assertEqual(planned([0, 16])[1].metadata, [])
+
 
 class PackedTest(absltest.TestCase):
     def test_metadata_without_a_name(self):
