@@ -105,7 +105,8 @@ struct MicroAllocator {
 };
 struct MicroResourceVariables {};
 template <int N> struct MicroMutableOpResolver {
-  int AddConv2D() { return 0; }
+  int count = 0;
+  int AddConv2D() { return count++; }  // Once.
   int AddDepthwiseConv2D() { return 0; }
   int AddAdd() { return 0; }
   int AddMean() { return 0; }
@@ -269,6 +270,21 @@ class ExportMicroTest(parameterized.TestCase):
         ({"STARTS": 0, "NET_ARENA_BYTES": 32}, b"arena is too small"),
     )
     def test_the_main_program_says_what_failed(self, changes, said):
+        printed = self.faked(("main.cc", "model_api.cc"), changes)
+        self.assertIn(said, printed)
+        self.assertEqual(b"PASS" in printed, said == b"PASS")
+
+    def test_another_try_to_start_fails_for_the_same_reason(self):
+        (self.folder / "twice.cc").write_text(
+            '#include <stdio.h>\n#include "model_api.h"\n'
+            "int main() {\n  net_init();\n"
+            "  puts(net_error(net_init()));\n}\n"
+        )
+        programs = (self.folder / "twice.cc", "model_api.cc")
+        self.assertIn(b"refused", self.faked(programs, {"STARTS": 0}))
+
+    def faked(self, names, changes):
+        """What programs print with the TFLite Micro that is faked."""
         source = firmware_folder.export_micro(
             self.file.path, self.out, name="net"
         )
@@ -280,16 +296,15 @@ class ExportMicroTest(parameterized.TestCase):
         (fake / "fake_tflm.h").write_text(FAKE_TFLM)
         values = {"OFF": 0, "KNOWN": 1, "VERSION": 3, "STARTS": 1} | changes
         programs = []
-        for name in ("main.cc", "model_api.cc"):
-            programs.append(self.folder / name)
-            programs[-1].write_text((self.out / name).read_text())
+        for name in names:
+            text = (self.out / name).read_text()
+            programs.append(self.folder / pathlib.Path(name).name)
+            programs[-1].write_text(text)
+        flags = [f"-D{name}={value}" for name, value in values.items()]
         try:
-            flags = [f"-D{name}={value}" for name, value in values.items()]
-            printed = self.linked(programs, source.folder, f"-I{fake}", *flags)
+            return self.linked(programs, source.folder, f"-I{fake}", *flags)
         except subprocess.CalledProcessError as error:
-            printed = error.stdout
-        self.assertIn(said, printed)
-        self.assertEqual(b"PASS" in printed, said == b"PASS")
+            return error.stdout
 
     def test_values_of_sensors_are_quantized_as_the_file_wants(self):
         source = firmware_folder.export_micro(self.file.path, self.out / "net")
