@@ -5,6 +5,7 @@ import pathlib
 
 from tfprune.core import printed
 from tfprune.core import typed
+from tfprune.core.files import damage
 from tfprune.costs import core_table
 from tfprune.export.file import model_file
 from tfprune.export.file import tensor_names
@@ -88,7 +89,9 @@ def cycles(path: typed.Path, core: str) -> Cycles:
             f"measured. Received: {str(path)!r}. Export it with "
             'quantize="int8".'
         )
-    found = [(op, op_sizes.of(op)) for graph in graphs for op in graph.ops]
+    # An op of a damaged file may have fewer inputs than its kernel reads.
+    with damage.reading(path):
+        found = [(op, op_sizes.of(op)) for graph in graphs for op in graph.ops]
     counts = [table.instructions(size) for _, size in found]
     total = max(sum(counts), 1)
     return Cycles(

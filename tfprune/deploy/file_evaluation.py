@@ -43,11 +43,11 @@ def evaluate_tflite(
             computers; "micro", the one for microcontrollers; "reference",
             TFLite with its reference kernels.
         metric: function `(y, outputs) -> array`, one number per sample, which
-            are averaged; outputs are real values. `None` computes the
-            accuracy of one output: of class indices or one-hot rows, or of
-            labels 0 and 1 beside probabilities or, where outputs are not
-            all from 0 to 1, logits. Samples count by their weights there, if
-            there are any.
+            are averaged, or their mean; outputs are real values. `None`
+            computes the accuracy of one output: of class indices or one-hot
+            rows, or of labels 0 and 1 beside probabilities or, where outputs
+            are not all from 0 to 1, logits. Samples count by their weights
+            there, if there are any.
         limit: `int`, maximum number of samples to use; `None` uses all.
         batch_size: `int`, samples per batch.
         progress: `bool`, whether to show a progress bar on a terminal.
@@ -76,6 +76,8 @@ def evaluate_tflite(
                 counted.add(labels, scores, None, weights)
             else:
                 values = np.asarray(metric(y, outputs), float).reshape(-1)
+                if len(values) == 1:  # A mean, of what may be a smaller batch.
+                    values = values.repeat(len(keras.tree.flatten(outputs)[0]))
                 found.append(values)
     if metric is None:
         return counted.accuracy(_CURE)
@@ -138,7 +140,9 @@ def _single(y, outputs, path):
 
 def _length(data, limit):
     """How many samples there will be, `None` if nobody knows."""
-    known = isinstance(data, tuple) and hasattr(data[0], "__len__")
-    count = len(data[0]) if known else math.inf
+    inputs = keras.tree.flatten(data[0])[:1] if isinstance(data, tuple) else ()
+    count = min(
+        (len(a) for a in inputs if hasattr(a, "__len__")), default=math.inf
+    )
     least = min(count, math.inf if limit is None else limit)
     return None if least == math.inf else least

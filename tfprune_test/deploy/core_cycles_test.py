@@ -43,6 +43,13 @@ class CyclesTest(parameterized.TestCase):
         path = self.create_tempfile(content=data, mode="wb").full_path
         return core_cycles.cycles(path, core)
 
+    def test_an_op_without_the_inputs_of_its_kernel(self):
+        sketch = hand_made.Sketch()
+        x, y = (sketch.tensor(n, (1, 8), "int8", STEPS) for n in "xy")
+        sketch.op("FULLY_CONNECTED", [x], [y])
+        with self.assertRaisesRegex(ValueError, "file is damaged"):
+            self.cycles(sketch.data([x], [y]))
+
     def test_ops_add_up(self):
         data = file()
         found = self.cycles(data, "Cortex-M4")

@@ -68,6 +68,22 @@ class EvaluateTest(parameterized.TestCase):
         )
         self.assertAlmostEqual(error, 0.5, places=6)
 
+    def test_a_metric_that_is_a_mean_counts_by_the_size_of_its_batch(self):
+        accuracy = file_evaluation.evaluate_tflite(
+            self.path,
+            (self.x, self.y),
+            metric=lambda y, outputs: np.mean(outputs.argmax(-1) == y),
+            batch_size=16,
+        )
+        self.assertAlmostEqual(accuracy, 0.75)
+
+    def test_how_many_samples_there_are(self):
+        for x in (self.x, [self.x, self.x, self.x], {"a": self.x}):
+            self.assertEqual(file_evaluation._length((x, self.y), None), 20)
+            self.assertEqual(file_evaluation._length((x, self.y), 7), 7)
+        self.assertIsNone(file_evaluation._length(iter(()), None))
+        self.assertEqual(file_evaluation._length(iter(()), 3), 3)
+
     def test_two_classes_with_one_score(self):
         inputs = keras.Input((2,))
         outputs = keras.layers.Dense(1, "sigmoid", use_bias=False)(inputs)

@@ -4,6 +4,8 @@ import numpy as np
 
 from tfprune.core import packages
 
+# The metadata with the offsets of tensors, after version, subgraph and count.
+PLAN, PLAN_HEAD = "OfflineMemoryAllocation", 3
 # The schema's `force_align` of buffers, which Python's writer ignores.
 _ALIGNMENT = 16
 # Offsets in a flatbuffer are signed numbers of 32 bits.
@@ -64,6 +66,23 @@ def size(buffer):
     return buffer.Size() if buffer.Offset() > 1 else buffer.DataLength()
 
 
+def inside(data):
+    """The file with all data in the flatbuffer, where TFLite Micro looks.
+
+    Args:
+        data: `bytes` of a file.
+
+    Returns:
+        `bytes`, the same if there is none elsewhere.
+    """
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    model = schema.Model.GetRootAs(data, 0)
+    buffers = map(model.Buffers, range(model.BuffersLength()))
+    if all(buffer.Offset() <= 1 for buffer in buffers):
+        return data
+    return packed(unpacked(data))
+
+
 def _outside(data, offset, count):
     if offset + count > len(data):
         raise ValueError(
@@ -75,6 +94,8 @@ def _outside(data, offset, count):
 
 def sweep(model):
     """Drops op codes, tensors and data that are no longer used.
+
+    A memory plan loses their offsets, or goes if tensors were added.
 
     Args:
         model: `ModelT`, changed in place.
@@ -88,6 +109,7 @@ def sweep(model):
         kind = number, code.customCode, code.version
         op.opcodeIndex, _ = codes.setdefault(kind, (len(codes), code))
     model.operatorCodes = [code for _, code in codes.values()]
+    left, count = [], 0
     for number, graph in enumerate(model.subgraphs):
         named = _named(model, number)
         lists = [(graph, "inputs"), (graph, "outputs")]
@@ -96,6 +118,8 @@ def sweep(model):
         lists = [(o, k) for o, k in lists if getattr(o, k) is not None]
         used = {int(i) for o, k in lists for i in getattr(o, k)} - {-1}
         used = sorted(used | {entry.tensorIndex for entry in named})
+        left += [count + i for i in used]
+        count += len(graph.tensors)
         graph.tensors = [graph.tensors[i] for i in used]
         # -1 stands for an optional input that is absent.
         places = {-1: -1} | {i: place for place, i in enumerate(used)}
@@ -104,12 +128,32 @@ def sweep(model):
             setattr(owner, key, kept)
         for entry in named:
             entry.tensorIndex = places[entry.tensorIndex]
+    _fit_plan(model, left, count)
     used = {t.buffer for g in model.subgraphs for t in g.tensors}
     used |= {entry.buffer for entry in model.metadata or ()}
     # An unused buffer is emptied, not removed, so that indices stay valid.
     for index, buffer in enumerate(model.buffers):
         if index not in used:
             buffer.data = None
+
+
+def _fit_plan(model, left, count):
+    """Makes a memory plan one of the tensors that are left of `count`."""
+    for entry in tuple(model.metadata or ()):
+        if entry.name != PLAN.encode():
+            continue
+        data = model.buffers[entry.buffer].data
+        if data is None or len(data) != 4 * (PLAN_HEAD + count):
+            model.metadata = [e for e in model.metadata if e is not entry]
+        elif len(left) < count:
+            numbers = np.frombuffer(bytes(data), "<i4")
+            head, places = numbers[:PLAN_HEAD].copy(), numbers[PLAN_HEAD:]
+            head[-1] = len(left)
+            fitting = np.concatenate([head, places[left]]).astype("<i4")
+            buffer = type(model.buffers[entry.buffer])()
+            buffer.data = np.frombuffer(fitting.tobytes(), np.uint8)
+            model.buffers = [*model.buffers, buffer]
+            entry.buffer = len(model.buffers) - 1
 
 
 def _named(model, number):

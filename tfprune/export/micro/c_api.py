@@ -109,9 +109,9 @@ enum ${name}_status ${name}_init(void) {
   const tflite::Model* model = tflite::GetModel(${name}_data);
   if (model->version() != ${schema_version}) return ${upper}_WRONG_VERSION;
   static Resolver resolver;
-  if (!${name}_register_ops(resolver) || misses_op(model, resolver)) {
-    return ${upper}_MISSING_OP;
-  }
+  // Another try must not register them again.
+  static const bool registered = ${name}_register_ops(resolver);
+  if (!registered || misses_op(model, resolver)) return ${upper}_MISSING_OP;
   tflite::MicroAllocator* allocator = new_allocator();
   if (allocator == nullptr) return ${upper}_ARENA_TOO_SMALL;
 $variables

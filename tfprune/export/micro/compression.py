@@ -20,6 +20,7 @@ from tfprune.core.files import damage
 from tfprune.core.files import leftovers
 from tfprune.export.edit import weight_codes
 from tfprune.export.file import model_file
+from tfprune.export.file import packing
 from tfprune.export.micro.arena import arena_need
 from tfprune.export.micro.arena import arena_plan
 from tfprune.export.run import interpreter
@@ -138,6 +139,7 @@ def compress_tflite(
     dense = model_file.read(path)
     data = pathlib.Path(path).read_bytes()
     with damage.reading(path):
+        data = packing.inside(data)
         rows = weight_codes.shorter(data)
         # A file that cannot be packed again is not whole.
         tried = _Trials(data, kernels, core)
@@ -152,7 +154,7 @@ def compress_tflite(
     atomic.write({out: result})
     done = Compression(
         file=model_file.read(out),
-        bytes_before=len(data),
+        bytes_before=dense.file_bytes,
         arena_before=before,
         arena_bytes=arena.bytes,
         weights=tuple(

@@ -210,9 +210,10 @@ def export_micro(
             it, without your own program.
         kernels, core: the kernels and the core that the arena is for, as for
             `arena_bytes`. By default, the sources run on any Cortex-M with the
-            reference kernels or CMSIS-NN, with ESP-IDF, and on a computer. For
-            an ESP32, ops that ESP-NN computes wrongly there are rewritten;
-            without a core, a warning names them.
+            reference kernels or CMSIS-NN, with ESP-IDF, and on a computer;
+            `project="esp-idf"` is for ESP-NN alone. For an ESP32, ops that
+            ESP-NN computes wrongly there are rewritten; without a core or a
+            project, a warning names them.
         board: a name from `tfprune boards`, or a `core.boards.Board`: its
             core, and what a model may use of its flash and RAM, where these
             are not given.
@@ -251,24 +252,32 @@ def export_micro(
     file = model_file.read(tflite_path)
     labels = folder_checks.labels(labels, file)
     folder_checks.project(project)
+    name = c_source.identifier(
+        pathlib.Path(tflite_path).stem if name is None else name
+    )
+    folder_checks.c_name(name)
+    if project == _ESP_PROJECT and kernels == "auto" and core is None:
+        # The largest arena is that of its chips.
+        kernels = "esp-nn"
     # What an earlier version, or another tool, exported gets what it lacks.
     original = substitutes.substituted(pathlib.Path(tflite_path).read_bytes())
-    original, warning = _for_esp(original, kernels, core, project)
+    original, warning = _for_esp(
+        original, kernels, core, _is_there(out, _ESP_PROJECT, name, project)
+    )
     methods = op_kernels.methods_of(original)
     data = lean.without_notes(original)
     if plan_memory:
         data = offline_plan.planned(data, kernels, core)
     need = _runnable(arena_need.of(data, kernels, core), original)
-    name = c_source.identifier(
-        pathlib.Path(tflite_path).stem if name is None else name
-    )
-    folder_checks.c_name(name)
     layouts = _layouts(out, name, project, original, methods)
     with leftovers.folder() as folder:
-        embedded = pathlib.Path(folder, "model.tflite")
+        named, embedded = (
+            pathlib.Path(folder, f"{k}.tflite") for k in ("named", "model")
+        )
+        named.write_bytes(original)
         embedded.write_bytes(data)
-        # The original comes first because errors name the first file.
-        _, measured = measured_arena.arenas([tflite_path, embedded])
+        # The one with all names comes first, for errors.
+        _, measured = measured_arena.arenas([named, embedded], tflite_path)
         file = model_file.read(embedded)
         code = _code(file, need)
         _check_budgets(file, need, code, flash_bytes, ram_bytes, image_bytes)
@@ -321,6 +330,12 @@ def export_micro(
     )
 
 
+def _is_there(out, key, name, project):
+    """Whether a project was asked for or is already in the folder."""
+    mark = projects.PROJECTS[key].mark(name)
+    return project == key or (out / mark).exists()
+
+
 def _layouts(out, name, project, data, methods):
     """The projects to write, list of `projects.Layout`.
 
@@ -330,7 +345,7 @@ def _layouts(out, name, project, data, methods):
     """
     found = []
     for key, layout in projects.PROJECTS.items():
-        wanted = project == key or (out / layout.mark(name)).exists()
+        wanted = _is_there(out, key, name, project)
         if not wanted and (project is not None or not layout.by_default):
             continue
         reason = layout.refusal(data, methods)
@@ -343,8 +358,13 @@ def _layouts(out, name, project, data, methods):
     return found
 
 
-def _for_esp(data, kernels, core, project):
+def _for_esp(data, kernels, core, has_project):
     """The file as ESP-NN computes it rightly, where it may run.
+
+    Args:
+        data: `bytes` of the file.
+        kernels, core: as for `export_micro`.
+        has_project: `bool`, whether the folder has a project of ESP-IDF.
 
     Returns:
         `(bytes, text)`: the file, and C text that warns where it is compiled
@@ -352,7 +372,7 @@ def _for_esp(data, kernels, core, project):
     """
     core = None if core is None else cores.get(core)
     extension = cores.esp_extension(kernels, core)
-    if project == _ESP_PROJECT:
+    if has_project:
         extension = "vector"
     if extension:
         return esp_kernels.substituted(data, extension)[0], ""
@@ -406,9 +426,10 @@ def _branches(need, data, measured, margin, limit):
     found = [first]
     if need.kernels == "auto" and need.core is None:
         esp = arena_need.of(data, "esp-nn")
+        most = None if limit is None else max(limit, esp.bytes)
         found = [
             (f"!{_ESP} && {_NARROW}", *first[1:]),
-            (_ESP, esp, arena_need.reserved(esp.bytes, margin)),
+            (_ESP, esp, arena_need.reserved(esp.bytes, margin, most)),
         ]
     return [*found, ("", None, host)]
 

@@ -70,20 +70,26 @@ def _noise(file):
 
 
 def _apart(file, given, tried, count):
-    """Greedily picks the candidates that are farthest from all before them."""
+    """Greedily picks the candidates that are farthest from all before them.
+
+    Those with outputs that are not finite come into question only where there
+    is nothing else.
+    """
     outputs = slice(len(file.inputs), None)
     points = _points(file, tried[outputs])
-    if not np.isfinite(points).all():
-        points = np.nan_to_num(points)
+    usable = np.flatnonzero(np.isfinite(points).all(1)).tolist()
+    if not usable and not given:
+        usable = list(range(_CANDIDATES))
+    points = np.nan_to_num(points)
     taken = list(_points(file, given[outputs])) if given else []
     free = [
         np.mean([_inside(t, c[k]) for t, c in _columns(file, tried[outputs])])
         for k in range(_CANDIDATES)
     ]
     chosen = []
-    for _ in range(count):
+    for _ in range(min(count, len(usable))):
         best = max(
-            (k for k in range(_CANDIDATES) if k not in chosen),
+            (k for k in usable if k not in chosen),
             key=lambda k: (
                 free[k]
                 + min(

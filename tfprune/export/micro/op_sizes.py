@@ -44,6 +44,8 @@ def of(op):
                 op.option("dilationWFactor", 1),
             )
             way = "gaps" if max(gaps) > 1 else ""
+    elif op.kind == "FULLY_CONNECTED":  # It may flatten what it reads.
+        reads = op.inputs[1].shape or reads
     elif op.kind in _POOLS:
         window = op.option("filterHeight", 1) * op.option("filterWidth", 1)
     elif op.kind == _LSTM:

@@ -9,9 +9,11 @@ from absl import logging
 
 from tfprune.core import packages
 from tfprune.core.files import array_files
+from tfprune.core.files import damage
 from tfprune.core.files import leftovers
 from tfprune.core.processes import child
 from tfprune.export.file import model_file
+from tfprune.export.file import packing
 from tfprune.export.run import litert
 from tfprune.export.run import micro_runner
 from tfprune.export.run import refusals
@@ -171,11 +173,13 @@ def _cores():
     return os.cpu_count() or 1
 
 
-def ask_micro(file, **request):
+def ask_micro(file, shown=None, **request):
     """Sends a request to `micro_runner.py` in a process of its own.
 
     Args:
-        file: `model_file.ModelFile`, named in errors.
+        file: `model_file.ModelFile`, whose ops are named in errors.
+        shown: `str` or path-like, the path to name in errors; by default, that
+            of `file`.
         **request: The entries of the request that `micro_runner.handle` takes.
 
     Returns:
@@ -186,14 +190,22 @@ def ask_micro(file, **request):
         RuntimeError: If the interpreter refuses the file or crashes on it.
     """
     packages.require("tflite_micro")
-    with child.Child(micro_runner.__file__) as process:
-        answer = process.ask(
-            {**request, "seconds": micro_runner.seconds(file.ops)}
-        )
+    shown = file.path if shown is None else str(shown)
+    request["seconds"] = micro_runner.seconds(file.ops)
+    with leftovers.folder() as folder:
+        if "path" in request:
+            request["path"] = _whole(request["path"], folder, "file")
+        if "paths" in request:
+            request["paths"] = [
+                _whole(path, folder, f"file_{i}")
+                for i, path in enumerate(request["paths"])
+            ]
+        with child.Child(micro_runner.__file__) as process:
+            answer = process.ask(request)
     if answer.error and refusals.is_endless(answer.error):
         raise RuntimeError(
             "TFLite Micro must end each inference. Received: "
-            f"path={file.path!r}, with loops (WHILE), still in one after "
+            f"path={shown!r}, with loops (WHILE), still in one after "
             f"{micro_runner.seconds(file.ops)} s. {refusals.LOOPS}"
         )
     if answer.error:
@@ -204,11 +216,23 @@ def ask_micro(file, **request):
         reason = " ".join(answer.error.split())
         raise RuntimeError(
             "TFLite Micro must be able to run the file. Received: "
-            f"path={file.path!r}, and its interpreter failed ({reason})."
+            f"path={shown!r}, and its interpreter failed ({reason})."
             f"{_refused(file, answer.log)}"
             f"{hint if answer.crashed else ''} Its log ends: {answer.ending}"
         )
     return answer.result
+
+
+def _whole(path, folder, name):
+    """The path of a file, or of one in a folder with all data inside it."""
+    before = pathlib.Path(path).read_bytes()
+    with damage.reading(path):
+        data = packing.inside(before)
+    if data is before:
+        return path
+    copy = pathlib.Path(folder, f"{name}.tflite")
+    copy.write_bytes(data)
+    return str(copy)
 
 
 def _refused(file, log):

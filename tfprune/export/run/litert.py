@@ -9,6 +9,7 @@ from absl import logging
 from tfprune.core import packages
 from tfprune.export.file import model_file
 from tfprune.export.file import weight_ops
+from tfprune.export.run import litert_runner
 
 _RESOLVERS = {
     "xnnpack": "AUTO",
@@ -83,7 +84,7 @@ def invoke(file, columns, choice="xnnpack"):
             interpreter.set_tensor(index, column[i : i + 1])
         interpreter.invoke()
         rows.append([interpreter.get_tensor(index) for index in outputs])
-    return [np.concatenate(column) for column in zip(*rows, strict=True)]
+    return [litert_runner.joined(column) for column in zip(*rows, strict=True)]
 
 
 def kernels(path):

@@ -36,4 +36,13 @@ def handle(request):
         rows.append([interpreter.get_tensor(index) for index in outputs])
     columns = zip(*rows, strict=True)
     for path, column in zip(request["outputs"], columns, strict=True):
-        np.save(path, np.concatenate(column))
+        np.save(path, joined(column))
+
+
+def joined(values):
+    """One array `(N, ...)` of the outputs of N samples.
+
+    An output may have no batch axis, if the model has reduced it.
+    """
+    stacked = np.stack(values)
+    return stacked[:, 0] if stacked.shape[1:2] == (1,) else stacked

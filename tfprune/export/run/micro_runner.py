@@ -91,7 +91,16 @@ def _run(request):
         indices = range(len(request["outputs"]))
         rows.append([interpreter.get_output(j) for j in indices])
     for j, path in enumerate(request["outputs"]):
-        np.save(path, np.concatenate([row[j] for row in rows]))
+        np.save(path, _joined([row[j] for row in rows]))
+
+
+def _joined(values):
+    """One array `(N, ...)` of the outputs of N samples.
+
+    An output may have no batch axis, if the model has reduced it.
+    """
+    stacked = np.stack(values)
+    return stacked[:, 0] if stacked.shape[1:2] == (1,) else stacked
 
 
 def _time(request):

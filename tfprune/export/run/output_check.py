@@ -132,9 +132,9 @@ def layer_of(model, name):
 def _compare(model, signature, few, file, stored):
     wanted = zip(*predicted(model, signature, few), strict=True)
     for tensor, exact, found in zip(file.outputs, wanted, stored, strict=True):
-        exact = np.concatenate([np.asarray(y, "float64") for y in exact])
+        exact = np.stack([np.asarray(y, "float64") for y in exact])
         usual = _usual(exact)
-        off = tensor.decode(found)[usual] - exact[usual]
+        off = (tensor.decode(found).reshape(exact.shape) - exact)[usual]
         error, spread = np.sqrt(np.mean(np.square(off))), exact[usual].std()
         rounding = _STEPS * (tensor.scale or 0) if usual.all() else 0.0
         if error > max(_TOO_FAR * spread, rounding):

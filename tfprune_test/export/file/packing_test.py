@@ -108,6 +108,29 @@ class SweepTest(absltest.TestCase):
         packing.sweep(model)
         self.assertIsNotNone(model.buffers[1].data)
 
+    def test_a_memory_plan_is_one_of_the_tensors_that_are_left(self):
+        def planned(places):
+            model = used()
+            numbers = np.array([1, 0, len(places), *places], "<i4")
+            buffer, entry = schema.BufferT(), schema.MetadataT()
+            buffer.data = np.frombuffer(numbers.tobytes(), "u1")
+            entry.name = packing.PLAN.encode()
+            entry.buffer = len(model.buffers)
+            model.buffers.append(buffer)
+            model.metadata = [entry]
+            names = [t.name.decode() for t in model.subgraphs[0].tensors]
+            packing.sweep(model)
+            return names, model
+
+        names, model = planned(range(len(used().subgraphs[0].tensors)))
+        (entry,) = model.metadata
+        numbers = np.frombuffer(bytes(model.buffers[entry.buffer].data), "<i4")
+        left = [names.index(name) for name in ("x", "w", "y", "z")]
+        self.assertLess(len(left), len(names))
+        self.assertEqual(numbers.tolist(), [1, 0, 4, *left])
+        # Ops were added, or the file is damaged.
+        self.assertEqual(planned([0, 16])[1].metadata, [])
+
 
 class PackedTest(absltest.TestCase):
     def test_metadata_without_a_name(self):
@@ -186,6 +209,15 @@ class OutsideTest(absltest.TestCase):
         self.assertLen(data, outside[-1].offset + outside[-1].size)
         path = self.create_tempfile("large.tflite", data, "wb").full_path
         self.assertAllClose(interpreter.run(path, inputs), outputs)
+
+    def test_tflite_micro_gets_them_inside(self):
+        data, _, inputs, outputs = self.dense()
+        path = self.create_tempfile("large.tflite", data, "wb").full_path
+        with mock.patch.object(packing, "MOST_BYTES", 2**31 - 1):
+            found = interpreter.run(path, inputs, "micro")
+            self.assertAllClose(found, outputs)
+            inside = packing.inside(data)
+            self.assertIs(packing.inside(inside), inside)
 
     def assertAllClose(self, first, second):
         np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-4)

@@ -162,6 +162,15 @@ class CompressTest(CompressionTestCase):
         smallest = min(done.weights, key=lambda row: row.bytes_before)
         self.assertFalse(smallest.chosen)
 
+    def test_weights_that_follow_the_flatbuffer(self):
+        path = self.out.with_name("outside.tflite")
+        model = packing.unpacked(self.paths["int8"].read_bytes())
+        with mock.patch.object(packing, "MOST_BYTES", packing._GRAPH_BYTES):
+            path.write_bytes(packing.packed(model))
+        done = compression.compress_tflite(path, self.out)
+        self.assertEqual(done.bytes_before, path.stat().st_size)
+        self.assertEqual(done.file.file_bytes, self.compress().file.file_bytes)
+
     def test_metadata_without_a_name(self):
         path = self.out.with_name("nameless.tflite")
         model = packing.unpacked(self.paths["int8"].read_bytes())

@@ -25,6 +25,7 @@ from tfprune.export.micro.arena import measured_arena
 from tfprune.export.run import interpreter
 from tfprune.export.run import litert
 from tfprune_test import conftest
+from tfprune_test.export import hand_made
 from tfprune_test.export import small_models
 
 # A resolver that counts, in the place of TFLite Micro's.
@@ -104,7 +105,8 @@ struct MicroAllocator {
 };
 struct MicroResourceVariables {};
 template <int N> struct MicroMutableOpResolver {
-  int AddConv2D() { return 0; }
+  int count = 0;
+  int AddConv2D() { return count++; }  // Once.
   int AddDepthwiseConv2D() { return 0; }
   int AddAdd() { return 0; }
   int AddMean() { return 0; }
@@ -268,6 +270,21 @@ class ExportMicroTest(parameterized.TestCase):
         ({"STARTS": 0, "NET_ARENA_BYTES": 32}, b"arena is too small"),
     )
     def test_the_main_program_says_what_failed(self, changes, said):
+        printed = self.faked(("main.cc", "model_api.cc"), changes)
+        self.assertIn(said, printed)
+        self.assertEqual(b"PASS" in printed, said == b"PASS")
+
+    def test_another_try_to_start_fails_for_the_same_reason(self):
+        (self.folder / "twice.cc").write_text(
+            '#include <stdio.h>\n#include "model_api.h"\n'
+            "int main() {\n  net_init();\n"
+            "  puts(net_error(net_init()));\n}\n"
+        )
+        programs = (self.folder / "twice.cc", "model_api.cc")
+        self.assertIn(b"refused", self.faked(programs, {"STARTS": 0}))
+
+    def faked(self, names, changes):
+        """What programs print with the TFLite Micro that is faked."""
         source = firmware_folder.export_micro(
             self.file.path, self.out, name="net"
         )
@@ -279,16 +296,15 @@ class ExportMicroTest(parameterized.TestCase):
         (fake / "fake_tflm.h").write_text(FAKE_TFLM)
         values = {"OFF": 0, "KNOWN": 1, "VERSION": 3, "STARTS": 1} | changes
         programs = []
-        for name in ("main.cc", "model_api.cc"):
-            programs.append(self.folder / name)
-            programs[-1].write_text((self.out / name).read_text())
+        for name in names:
+            text = (self.out / name).read_text()
+            programs.append(self.folder / pathlib.Path(name).name)
+            programs[-1].write_text(text)
+        flags = [f"-D{name}={value}" for name, value in values.items()]
         try:
-            flags = [f"-D{name}={value}" for name, value in values.items()]
-            printed = self.linked(programs, source.folder, f"-I{fake}", *flags)
+            return self.linked(programs, source.folder, f"-I{fake}", *flags)
         except subprocess.CalledProcessError as error:
-            printed = error.stdout
-        self.assertIn(said, printed)
-        self.assertEqual(b"PASS" in printed, said == b"PASS")
+            return error.stdout
 
     def test_values_of_sensors_are_quantized_as_the_file_wants(self):
         source = firmware_folder.export_micro(self.file.path, self.out / "net")
@@ -316,6 +332,15 @@ class ExportMicroTest(parameterized.TestCase):
         self.assertNotIn("RESHAPE", model_file.read(path).ops)
         sources = firmware_folder.export_micro(path, path.parent / "firmware")
         self.assertIn("AddReshape", sources.resolver_methods)
+
+    def test_a_file_of_another_tool_gets_ops_that_there_are(self):
+        sketch = hand_made.Sketch()
+        x, y = sketch.tensor("x", (1, 4)), sketch.tensor("y", (2, 4))
+        sketch.op("TILE", [x, sketch.constant("n", np.int32([2, 1]))], [y])
+        path = self.folder / "tile.tflite"
+        path.write_bytes(sketch.data([x], [y]))
+        sources = firmware_folder.export_micro(path, self.out)
+        self.assertNotIn("AddTile", sources.resolver_methods)
 
     def test_the_golden_output_is_what_the_interpreter_gives(self):
         rng = np.random.default_rng(3)
@@ -567,7 +592,8 @@ class ExportMicroTest(parameterized.TestCase):
         small_models.export(small_models.large(), path, "dynamic")
         with self.assertRaisesRegex(
             RuntimeError,
-            "(?s)no kernel for the FULLY_CONNECTED that computes 'd",
+            "(?s)dynamic.tflite.*no kernel for the FULLY_CONNECTED that "
+            "computes 'd",
         ):
             firmware_folder.export_micro(path, self.out)
         self.assertEmpty(os.listdir(self.out))

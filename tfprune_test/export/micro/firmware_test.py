@@ -1,4 +1,7 @@
 import pathlib
+import shutil
+import subprocess
+import unittest
 
 import keras
 import numpy as np
@@ -21,11 +24,12 @@ def file(*outputs):
 
 class SelfTestTest(parameterized.TestCase):
     @parameterized.parameters(
-        (("int8", 0.5, 0), "1.0f"),
-        (("float32",), "0.0001f"),
+        (("int8", 0.5, 0), "1.0f, 0.0f"),
+        # Of thousands, floats have fewer places behind the point.
+        (("float32",), "0.0001f, 0.0001f"),
         # A class or a truth value next to the right one is wrong.
-        (("int64",), "0.0f"),
-        (("bool",), "0.0f"),
+        (("int64",), "0.0f, 0.0f"),
+        (("bool",), "0.0f, 0.0f"),
     )
     def test_how_far_an_output_may_be_off(self, output, tolerance):
         text = firmware.main(file(output), "net")
@@ -40,7 +44,24 @@ class SelfTestTest(parameterized.TestCase):
         (step,) = (t.scale for t in plain.outputs)
         kept = small_models.export(model, path, "int8", x, interface="float32")
         text = firmware.main(kept, "net")
-        self.assertIn(f"SIZE, {1e-4 + 1.01 * step:.6g}f)", text)
+        self.assertIn(f"SIZE, {1e-4 + 1.01 * step:.6g}f, 0.0001f)", text)
+
+    @unittest.skipUnless(shutil.which("g++"), "needs g++")
+    @parameterized.parameters((0.05, True), (0.5, False))
+    def test_large_floats_may_be_off_by_a_share(self, error, right):
+        text = firmware.main(file(("float32",)), "net")
+        start, end = text.index("template"), text.index("NET_OUTPUT_0_TYPE")
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        (folder / "a.cc").write_text(
+            "#define MicroPrintf(...) (void)sizeof(pair)\n"
+            f"{text[start:end]}\nint main() {{\n"
+            "  const float wanted[] = {1.0f, -3000.0f};\n"
+            f"  const float got[] = {{1.0f + {error}f, -3000.0f}};\n"
+            '  return same("y", 0, got, wanted, 2, 0.0001f, 0.0001f);\n}\n'
+        )
+        subprocess.run(["g++", "a.cc", "-o", "a"], cwd=folder, check=True)
+        done = subprocess.run([folder / "a"])
+        self.assertEqual(done.returncode, right)
 
     def test_all_inputs_and_outputs_take_part(self):
         text = firmware.main(file(("int8", 0.5, 0), ("float32",)), "net")

@@ -73,6 +73,26 @@ class GoldenTest(absltest.TestCase):
         x, _ = golden.pairs(file())
         self.assertLen(x, 4)
 
+    def test_noise_that_gives_no_finite_outputs_is_left_out(self):
+        floats = file(outputs=(model_file.Tensor("y", (1, 1), "float32"),))
+
+        def roots(file, x):
+            stored = file.inputs[0].encode(x[0])
+            total = stored.astype("float32").sum(1, keepdims=True)
+            with np.errstate(invalid="ignore"):
+                return [stored, np.sqrt(12.0 - total)]
+
+        with mock.patch.object(golden.interpreter, "stored", roots):
+            x, y = golden.pairs(floats)
+            self.assertTrue(np.isfinite(y).all())
+            self.assertLen(x, 4)
+            # The only noise has 107 in all.
+            with mock.patch.object(golden, "_CANDIDATES", 1):
+                x, y = golden.pairs(floats, [[[1.0, 2, 3]]])
+                np.testing.assert_array_equal(y, [[0.0]])
+                _, y = golden.pairs(floats)
+                self.assertTrue(np.isnan(y).any())
+
 
 if __name__ == "__main__":
     absltest.main()

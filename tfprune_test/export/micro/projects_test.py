@@ -1,4 +1,5 @@
 import configparser
+import dataclasses
 import functools
 import pathlib
 import re
@@ -89,6 +90,10 @@ class ProjectsTest(parameterized.TestCase):
         for path in ("zephyr/CMakeLists.txt", "samples/self_test/prj.conf"):
             self.assertIn(f"CONFIG_{option}", files[path])
         yaml.safe_load(files["samples/self_test/sample.yaml"])
+        # Where it is no string, Zephyr refuses the module.
+        self.sources = dataclasses.replace(self.sources, name="yes")
+        module = yaml.safe_load(self.written("zephyr")["zephyr/module.yml"])
+        self.assertEqual(module["name"], "yes")
 
     def test_esp_idf(self):
         files = self.written("esp-idf")
@@ -138,6 +143,31 @@ class ProjectsTest(parameterized.TestCase):
         self.assertEqual(main.read_text(), "// mine")
         self.assertIn("dependencies", manifest.read_text())
         self.assertTrue((self.out / "zephyr/module.yml").exists())
+
+    def test_the_arena_of_esp_idf_is_that_of_its_kernels(self):
+        export = functools.partial(
+            *(firmware_folder.export_micro, self.file.path, self.out),
+            project="esp-idf",
+        )
+        found = export()
+        need = firmware_folder.arena_bytes(self.file.path, "esp-nn")
+        self.assertNotEqual(need, firmware_folder.arena_bytes(self.file.path))
+        self.assertEqual(found.arena_need.bytes, need)
+        self.assertEqual(export(ram_bytes=need).arena_bytes, need)
+        with self.assertRaisesRegex(ValueError, "16 too many"):
+            export(ram_bytes=need - 16)
+        plain = export(kernels="reference")
+        self.assertEqual(plain.arena_need.kernels, "reference")
+
+    def test_no_arena_of_a_microcontroller_exceeds_its_ram(self):
+        most = firmware_folder.arena_bytes(self.file.path)
+        firmware_folder.export_micro(
+            self.file.path, self.out, arena_margin=2.0, ram_bytes=most
+        )
+        text = (self.out / "model_settings.h").read_text()
+        counts = re.findall(r"_ARENA_BYTES (\d+)", text)
+        # Cortex-M, ESP-IDF, and a computer.
+        self.assertEqual([int(n) <= most for n in counts], [True, True, False])
 
     def tool(self, name):
         found = shutil.which(name)

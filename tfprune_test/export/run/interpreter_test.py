@@ -105,6 +105,18 @@ class InterpreterTest(parameterized.TestCase):
             atol=1e-5,
         )
 
+    @parameterized.parameters(*RUNTIMES)
+    def test_outputs_without_a_batch_axis(self, runtime):
+        inputs = keras.Input((4, 3), batch_size=1)
+        rows = keras.ops.squeeze(keras.layers.Dense(2)(inputs), 0)
+        model = keras.Model(inputs, [rows, keras.ops.sum(rows)])
+        x = np.random.default_rng(0).normal(size=(5, 4, 3)).astype("float32")
+        file = self.export(model)
+        found = interpreter.run(file.path, x, runtime)
+        wanted = zip(*(model(x[i : i + 1]) for i in range(5)), strict=True)
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(a, np.stack(b), atol=1e-5)
+
     def test_int8_is_the_same_on_tflite_and_on_tflite_micro(self):
         model = small_models.residual()
         (images,) = small_models.samples(model, 200)

@@ -121,13 +121,13 @@ def _dense(place, op):
     shape = place.shape(op.outputs[0])
     units, rows = shape[-1], math.prod(shape[:-1])
     depth = place.shape(weights)[-1]
-    if rows == 1 or depth % _LOADED == 0 or not place.is_constant(weights):
+    if rows == 1 or depth % _LOADED == 0:
         return False
     options = op.builtinOptions
     if not bias or bias[0] < 0:
         bias = [bias_scales.zeros(place, source, weights)]
     source = many_axes.reshaped(place, op, source, [1, rows, 1, depth])
-    weights = many_axes.reshaped(place, op, weights, [units, 1, 1, depth])
+    weights = _as_kernel(place, op, weights, [units, 1, 1, depth])
     made = place.repeat(op, [source, weights, *bias], [1, rows, 1, units])
     place.become(
         place.maker(made),
@@ -143,6 +143,16 @@ def _dense(place, op):
     )
     many_axes.finish(place, op, made)
     return True
+
+
+def _as_kernel(place, op, weights, shape):
+    """Weights in another shape; those that are decoded come in it at once."""
+    maker = place.maker(weights)
+    decoded = maker is not None and place.kind(maker) == "CUSTOM"
+    if decoded and place.readers(weights) == [op]:
+        place.graph.tensors[weights].shape = shape
+        return weights
+    return many_axes.reshaped(place, op, weights, shape)
 
 
 def _softmax_of_rows(place, op):

@@ -16,8 +16,6 @@ _SUBGRAPHS = {
     "CALL_ONCE": ("initSubgraphIndex",),
     "WHILE": ("condSubgraphIndex", "bodySubgraphIndex"),
 }
-# The metadata with the offsets of tensors, after version, subgraph and count.
-PLAN, _PLAN_HEAD = "OfflineMemoryAllocation", 3
 _BITS = {
     "INT4": 4,
     "INT8": 8,
@@ -138,11 +136,11 @@ def read(data):
 def _plan(model):
     """Offsets of the main subgraph's tensors by the file's own plan."""
     for entry in model.metadata or ():
-        if entry.name.decode() == PLAN:
+        if entry.name.decode() == packing.PLAN:
             numbers = np.frombuffer(
                 bytes(model.buffers[entry.buffer].data), "<i4"
             )
-            return numbers[_PLAN_HEAD:].tolist()
+            return numbers[packing.PLAN_HEAD :].tolist()
     return ()
 
 

@@ -271,10 +271,11 @@ def _own_persistent(op, kernels, extension):
         if weights.channels > 1:
             found = [4 * weights.channels] * 2
         if (kernels, extension, first) == ("cmsis-nn", "mve", "INT8"):
-            rank = len(op.outputs[0].shape)
-            if rank <= 2 or weights.shape[-1] % 4:
-                found.append(4 * op.outputs[0].shape[-1])
+            found += _sums(op) if _is_constant(op) else []
         return found
+    if op.kind == "SVDF" and first == "INT8":
+        is_mve = (kernels, extension) == ("cmsis-nn", "mve")
+        return [4 * op.inputs[1].shape[0]] if is_mve else []
     if op.kind == "CUMSUM" and first == "INT8":
         return [36]
     if op.kind == "SOFTMAX" and first == "INT16":
@@ -320,8 +321,6 @@ def _scratch(op, kernels, extension):
         found = [4 * batch * filters]
         if integers:
             found.append(4 * op.outputs[0].size)
-        if (kernels, extension) == ("cmsis-nn", "mve"):
-            found.append(4 * filters)
         return found
     if op.kind == "TRANSPOSE_CONV":
         return _transposed(op, kernels, extension)
@@ -366,10 +365,24 @@ def _cmsis(op, extension, dtype):
                 yield 8 * shape[-1]
             if extension == "dsp":
                 yield 4 * depth
+        if extension == "mve" and not _is_constant(op):
+            yield from _sums(op)
     elif op.kind == "AVERAGE_POOL_2D" and extension == "dsp":
         yield 4 * op.outputs[0].shape[-1]
     elif op.kind == "BATCH_MATMUL" and not wide and extension == "mve":
         yield 4 * op.outputs[0].shape[-1]
+
+
+def _sums(op):
+    """The sums of a dense layer's weights: kept, unless these are computed."""
+    rank = len(op.outputs[0].shape)
+    one_by_one = rank > 2 and op.inputs[1].shape[-1] % 4 == 0
+    return [] if one_by_one else [4 * op.outputs[0].shape[-1]]
+
+
+def _is_constant(op):
+    """Whether all but the first input are constants."""
+    return all(t is None or t.constant for t in op.inputs[1:])
 
 
 def _esp(op, extension):

@@ -46,11 +46,15 @@ def arena(path):
     return arenas([path])[0]
 
 
-def arenas(paths):
-    """`arena` of several files with the same inputs: a list of `Arena`."""
+def arenas(paths, shown=None):
+    """`arena` of several files with the same inputs: a list of `Arena`.
+
+    Errors name the ops of the first file, and its path or the one `shown`.
+    """
     file = model_file.read(paths[0])
     found = interpreter.ask_micro(
         file,
+        shown=shown,
         action="measure",
         paths=[str(path) for path in paths],
         inputs=[(tensor.shape, tensor.dtype) for tensor in file.inputs],

@@ -113,7 +113,7 @@ def _with_plan(data, count, places):
     numbers = [_VERSION, 0, count, *(places.get(i, -1) for i in range(count))]
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = np.frombuffer(np.array(numbers, "<i4").tobytes(), np.uint8)
-    entry.name, entry.buffer = flat_ops.PLAN.encode(), len(model.buffers)
+    entry.name, entry.buffer = packing.PLAN.encode(), len(model.buffers)
     model.buffers = [*model.buffers, buffer]
     model.metadata = [*(model.metadata or ()), entry]
     return packing.packed(model)

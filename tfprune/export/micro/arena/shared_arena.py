@@ -109,6 +109,8 @@ def share_arena(sources, out, arena_margin=0.1):
 def needed(needs):
     """The smallest arena in which several models start and run.
 
+    Beside kernels that a model was not planned for, its largest plan counts.
+
     Args:
         needs: list of `arena_need.Need`, one for each model.
 
@@ -117,7 +119,7 @@ def needed(needs):
     """
     keys = {key for need in needs for key in need.plans}
     return max(
-        _together([need.plans[key] for need in needs if key in need.plans])
+        _together([need.plans.get(key, need.plan) for need in needs])
         for key in keys
     )
 

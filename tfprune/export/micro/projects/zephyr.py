@@ -10,7 +10,7 @@ from tfprune.export.micro.projects import layout
 
 _MODULE = string.Template("""\
 # Written by tfprune.
-name: $name
+name: "$name"
 build:
   cmake: zephyr
   kconfig: zephyr/Kconfig

@@ -9,6 +9,7 @@ from absl.testing import parameterized
 from tfprune.export.edit.replaced import esp_kernels
 from tfprune.export.file import model_file
 from tfprune.export.file import packing
+from tfprune.export.micro import compression
 from tfprune.export.micro import firmware_folder
 from tfprune.export.micro.arena import flat_ops
 from tfprune.export.run import interpreter
@@ -109,6 +110,28 @@ class EspKernelsTest(parameterized.TestCase):
         steps = 1.01 if "SOFTMAX" in kinds else 0  # by another kernel
         np.testing.assert_allclose(found, wanted, atol=steps * output.scale)
 
+    def test_compressed_weights(self):
+        inputs = keras.Input((5, 60))
+        layer = LAYERS.Dense(64)
+        model = keras.Model(inputs, layer(inputs))
+        kernel = np.random.default_rng(1).normal(size=(60, 64))
+        layer.kernel.assign(np.where(np.abs(kernel) > 2, kernel, 0))
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        data = small_models.samples(model, 30)
+        small_models.export(model, path, "int8", data)
+        wanted = interpreter.run(path, data, "micro")
+        compression.compress_tflite(path, path)
+        made, names = esp_kernels.substituted(path.read_bytes())
+        self.assertLen(names, 1)
+        (graph,) = flat_ops.read(made)
+        kinds = [op.kind for op in graph.ops]
+        self.assertEqual(
+            kinds, ["TFLM_DECODE", "RESHAPE", "CONV_2D", "RESHAPE"]
+        )
+        path.write_bytes(made)
+        found = interpreter.run(path, data, "micro")
+        np.testing.assert_array_equal(found, wanted)
+
     def test_the_plain_kernels(self):
         path, _ = self.export(POOL, ((3, 48), LAYERS.Softmax()))
         data, names = esp_kernels.substituted(path.read_bytes(), "plain")
@@ -176,3 +199,10 @@ class EspKernelsTest(parameterized.TestCase):
                 self.assertEqual("#warning" in settings, what == "warned")
                 ops = (out / "model_ops.h").read_text()
                 self.assertEqual("AddQuantize" in ops, what == "rewritten")
+
+    def test_firmware_of_a_folder_that_has_the_project(self):
+        path, _ = self.export(POOL)
+        out = path.parent / "firmware"
+        for project in ("esp-idf", None, "zephyr"):
+            firmware_folder.export_micro(path, out, project=project)
+            self.assertIn("AddQuantize", (out / "model_ops.h").read_text())

@@ -9,8 +9,8 @@ from tfprune.export.micro.arena import flat_ops
 from tfprune.export.micro.arena import kernel_memory
 
 
-def tensor(*shape, dtype="INT8", channels=1):
-    return flat_ops.Tensor("t", shape, dtype, channels, False, False)
+def tensor(*shape, dtype="INT8", channels=1, constant=False):
+    return flat_ops.Tensor("t", shape, dtype, channels, constant, False)
 
 
 def op(kind, inputs, outputs, **options):
@@ -83,6 +83,29 @@ class KernelMemoryTest(parameterized.TestCase):
                 "FULLY_CONNECTED", [tensor(1, 7), weights], [tensor(1, 5)]
             )
             self.assertEqual(of(dense).persistent, expected)
+
+    @parameterized.parameters(
+        (True, [20], []),
+        # Decoded for each inference.
+        (False, [], [20]),
+    )
+    def test_sums_of_weights_for_vectors(self, constant, kept, scratch):
+        weights = tensor(5, 7, constant=constant)
+        dense = op(
+            *("FULLY_CONNECTED", [tensor(1, 7), weights, None]),
+            [tensor(1, 5)],
+        )
+        found = of(dense, "cmsis-nn", "mve")
+        self.assertEqual((found.persistent, found.scratch), (kept, scratch))
+
+    def test_sums_of_an_svdf_for_vectors(self):
+        weights = tensor(6, 7, constant=True)
+        svdf = op("SVDF", [tensor(1, 7), weights], [tensor(1, 3)])
+        for extension, kept in (("mve", [24]), ("dsp", [])):
+            found = of(svdf, "cmsis-nn", extension)
+            self.assertEqual(
+                (found.persistent, found.scratch), (kept, [24, 12])
+            )
 
     @parameterized.parameters(
         ("NEG", 1),

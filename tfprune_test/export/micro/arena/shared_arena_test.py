@@ -51,6 +51,11 @@ class NeededTest(absltest.TestCase):
         two = need(reference=(800, 200), cmsis=(800, 200))
         self.assertEqual(shared_arena.needed([one, two]), 1808)
 
+    def test_models_for_different_kernels_add_up_too(self):
+        one = need(reference=(1000, 300))
+        two = need(cmsis=(800, 200))
+        self.assertEqual(shared_arena.needed([one, two]), 1200)
+
     def test_a_multiple_of_16(self):
         one, two = need(reference=(101, 1)), need(reference=(101, 2))
         self.assertEqual(shared_arena.needed([one, two]), 112)
