@@ -1,6 +1,7 @@
 """The command line: what it reads, writes, prints, and how it fails."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -134,6 +135,51 @@ class SearchTest(CliTestCase):
         self.assertIn(
             "luck", self.refused(*self.search(out, "--strategy=luck"))
         )
+
+
+class StreamsTest(parameterized.TestCase):
+    @parameterized.parameters("cp1252", "ascii", "utf-8")
+    def test_letters_that_stdout_lacks_are_written_in_ascii(self, encoding):
+        raw = io.BytesIO()
+        out = io.TextIOWrapper(raw, encoding)
+        with contextlib.redirect_stdout(out):
+            self.assertEqual(program.main(["tfprune", "boards"]), 0)
+        line = raw.getvalue().decode(encoding).splitlines()[1]
+        self.assertEqual(set(line), {"─" if encoding == "utf-8" else "-"})
+
+    def test_a_process_without_stdout(self):
+        with contextlib.redirect_stdout(None):
+            self.assertEqual(program.main(["tfprune", "boards"]), 0)
+
+    @parameterized.parameters(
+        (("prune", "none.keras"), 1), (("boards",), 0), (("--version",), 0)
+    )
+    def test_a_reader_that_has_gone_leaves_the_status(self, words, wanted):
+        reads, writes = os.pipe()
+        os.close(reads)
+        with open(writes, "w") as gone:
+            with contextlib.redirect_stdout(gone):
+                with contextlib.redirect_stderr(gone):
+                    status = program.main(["tfprune", *words])
+        self.assertEqual(status, wanted)
+
+    def test_a_reader_of_warnings_that_has_gone_stops_no_work(self):
+        def work(*_):
+            for number in range(9):
+                logging.warning("warning %d", number)
+            return "done\n"
+
+        command = dataclasses.replace(commands.COMMANDS[-1], run="work")
+        reads, writes = os.pipe()
+        os.close(reads)
+        out = io.StringIO()
+        with mock.patch.object(program.pkgutil, "resolve_name") as resolved:
+            resolved.return_value = work
+            with open(writes, "w") as gone:
+                with contextlib.redirect_stdout(out):
+                    with contextlib.redirect_stderr(gone):
+                        status = program._run(command, [])
+        self.assertEqual((status, out.getvalue()), (0, "done\n"))
 
 
 class HelpTest(CliTestCase):
