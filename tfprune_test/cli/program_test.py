@@ -586,7 +586,9 @@ class StripAndCompareTest(CliTestCase):
         self.assertIn("Confusion matrix, after", text)
         self.assertIn(f"tfprune compare {self.dense} {self.small} ", text)
         self.assertIn(f"'--html={page}'", text)
-        self.succeed("inspect", self.small, f"--html={page}")
+        shape = "--input_shape=8,8,1"
+        self.succeed("inspect", self.small, f"--html={page}", shape)
+        self.assertIn(shape, page.read_text("utf-8"))
         self.assertIn("tfprune inspect", page.read_text())
         error = self.refused("inspect", self.small, "--html=page.txt")
         self.assertIn(".html", error)
