@@ -205,14 +205,14 @@ def quantization(page):
     worst = {t.name for t in page.quantization.worst(3)}
     rows = []
     for t in tensors:
-        text = f"{t.sqnr:.1f}" if np.isfinite(t.sqnr) else "exact"
+        # NaN where the float values, or the others, are not finite.
+        text = "exact" if t.sqnr == np.inf else f"{t.sqnr:.1f}"
         told = (
             f"{t.name}\n{text} dB; relative error {t.error:.2%}; "
             f"{t.clipped:.2%} of the values clipped"
         )
-        drawn = page_parts.bar(
-            None, max(min(t.sqnr, widest), 0.0), max(widest, 1.0), told
-        )
+        ratio = 0.0 if np.isnan(t.sqnr) else max(min(t.sqnr, widest), 0.0)
+        drawn = page_parts.bar(None, ratio, max(widest, 1.0), told)
         cell = markup.tag(
             "div",
             text + (", worst" if t.name in worst else ""),

@@ -1,7 +1,9 @@
+import math
 import types
 
 from absl.testing import absltest
 
+from tfprune.deploy import layer_errors
 from tfprune.reports import quantities
 from tfprune.reports.html import markup
 from tfprune.reports.html import page as page_lib
@@ -49,6 +51,26 @@ class FrontierTest(absltest.TestCase):
 
     def test_no_points_no_section(self):
         self.assertIsNone(self.text([]))
+
+
+class QuantizationTest(absltest.TestCase):
+    def test_what_cannot_be_compared_is_not_exact(self):
+        errors = [
+            layer_errors.TensorError(name, sqnr, 0.1, 0.0)
+            for name, sqnr in (
+                *(("masked", math.nan), ("copied", math.inf)),
+                *(("fine", 30.0), ("bad", 5.0), ("worse", -3.0)),
+            )
+        ]
+        found = layer_errors.QuantizationError(tuple(errors))
+        self.assertEqual(
+            [t.name for t in found.worst()],
+            ["worse", "bad", "fine", "copied", "masked"],
+        )
+        facts = types.SimpleNamespace(quantization=found)
+        text = markup.text(page_results.quantization(facts))
+        self.assertEqual(text.count("exact"), 2)  # In a cell and its hint.
+        self.assertIn("masked\nnan dB; relative error", text)
 
 
 if __name__ == "__main__":
