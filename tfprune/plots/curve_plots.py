@@ -1,6 +1,6 @@
 """Plots of sensitivity, searches and accuracy-cost frontiers."""
 
-import itertools
+import numpy as np
 
 from tfprune.plots import style
 from tfprune.reports import quantities
@@ -127,7 +127,7 @@ def _searches(searches, title):
     looks = style.series(len(searches))
     for look, found in zip(looks, searches, strict=True):
         values = [trial.accuracy for trial in found.trials]
-        best = list(itertools.accumulate(values, max))
+        best = np.fmax.accumulate(values)  # A trial may be NaN.
         color = look["color"]
         if len(values) == 1:
             axes.axhline(
@@ -166,7 +166,7 @@ def _frontiers(frontiers, costs, title, dense):
     columns = 2 if len(costs) == 4 else min(len(costs), 3)
     rows = -(-len(costs) // columns)
     figure, panels = style.panels(rows, columns, (3.6 * columns, 3.1 * rows))
-    looks = style.series(len(frontiers))
+    looks, drawn = style.series(len(frontiers)), {}
     for axes in panels.flat[len(costs) :]:
         axes.set_visible(False)
     for axes, cost in zip(panels.flat, costs, strict=False):
@@ -178,7 +178,9 @@ def _frontiers(frontiers, costs, title, dense):
             )
             if points:
                 x, y = zip(*points, strict=True)
-                axes.plot(x, y, linewidth=0.9, label=name, **look)
+                (line,) = axes.plot(x, y, linewidth=0.9, label=name, **look)
+                # A method may have points in some panels only.
+                drawn.setdefault(name, line)
         axes.set_xlabel(quantities.word(cost))
         if dense is not None:
             axes.axhline(0, color=style.FIXED, linestyle="--", linewidth=0.9)
@@ -187,8 +189,10 @@ def _frontiers(frontiers, costs, title, dense):
     if title:
         figure.suptitle(title, x=0.01, ha="left")
     if any(frontiers):
-        handles, labels = panels.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right upper")
+        names = [name for name in frontiers if name and name in drawn]
+        figure.legend(
+            [drawn[name] for name in names], names, loc="outside right upper"
+        )
     return figure
 
 

@@ -1,5 +1,6 @@
 """Curves: what is drawn is what was measured, and legends stand outside."""
 
+import math
 import types
 
 import numpy as np
@@ -65,6 +66,11 @@ class SearchTest(absltest.TestCase):
         texts = [text.get_text() for text in figure.legends[0].get_texts()]
         self.assertIn("amc: best so far", texts)
 
+    def test_a_trial_that_is_no_number_does_not_hide_the_best(self):
+        figure = curve_plots.search_plot(search("amc", [math.nan, 0.5, 0.3]))
+        best = named(figure.axes[0])["amc: best so far"][1]
+        self.assertEqual(best[1:], [0.5, 0.5])
+
 
 class FrontierTest(absltest.TestCase):
     def frontier(self, values):
@@ -91,6 +97,15 @@ class FrontierTest(absltest.TestCase):
         figure = curve_plots.frontier_plot(self.frontier([0.5, 0.75]))
         self.assertEmpty(figure.legends)
         self.assertEqual(figure.axes[0].get_ylabel(), "accuracy, %")
+
+    def test_a_method_of_one_panel_is_in_the_legend(self):
+        point = page_lib.FrontierPoint("", 0.5, {"flash_bytes": 9})
+        only = page_lib.Frontier("accuracy", (point,))
+        figure = curve_plots.frontier_plot(
+            {"l1": self.frontier([0.5, 0.75]), "board": only}
+        )
+        texts = [text.get_text() for text in figure.legends[0].get_texts()]
+        self.assertEqual(texts, ["l1", "board"])
 
     def test_nothing_to_draw_is_refused(self):
         with self.assertRaisesRegex(ValueError, "points have costs"):
