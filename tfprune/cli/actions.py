@@ -116,6 +116,7 @@ def search(paths, values, given):
         values.strategy,
         progress=values.format == "text",
         metric=values.metric,
+        input_shape=values.input_shape,
         **{name: given[name] for name in parts},
         **{name: values[name].value for name in names},
     )

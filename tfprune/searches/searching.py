@@ -192,8 +192,8 @@ def search(
             are known by name. `None` measures the accuracy.
         **options: instead of `budget`, the arguments of `tfprune.Budget`
             (`macs`, `ram_bytes`, ...); `state` and `lowest`, see
-            `PruningEnvironment`; `min_channels`, `channel_multiple`, `target`
-            and `skip`, as for `tfprune.prune`.
+            `PruningEnvironment`; `input_shape`, `min_channels`,
+            `channel_multiple`, `target` and `skip`, as for `tfprune.prune`.
 
     Returns:
         A `Search`.

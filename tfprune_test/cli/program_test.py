@@ -122,6 +122,19 @@ class SearchTest(CliTestCase):
         best = max(found["search"]["trials"], key=lambda t: t["reward"])
         self.assertEqual(best["macs"], macs)
 
+    def test_input_sizes_that_the_model_leaves_open(self):
+        inputs = keras.Input((None, None, 1))
+        x = keras.layers.Conv2D(4, 3, activation="relu")(inputs)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        model = keras.Model(inputs, keras.layers.Dense(3)(x))
+        model.save(self.dense)
+        out = f"--out={self.small}"
+        self.assertIn("--input_shape", self.refused(*self.search(out)))
+        self.succeed(*self.search(out, "--input_shape=8,8,1"))
+        small = keras.saving.load_model(self.small)
+        self.assertEqual(small.input_shape, (None, None, None, 1))
+        self.assertLess(small.count_params(), model.count_params())
+
     def test_what_is_missing_is_said_before_anything_is_written(self):
         out = f"--out={self.small}"
         self.assertIn(
