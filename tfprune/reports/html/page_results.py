@@ -21,12 +21,22 @@ def verdict(page):
         return markup.tag(
             "p", "✓ Fits: ", names, ".", class_="verdict good", role="status"
         )
-    told = "; ".join(
-        f"{q.label} {q.text(q.now)}, limit {q.text(q.limit)}" for q in broken
-    )
+    told = "; ".join(f"{q.label} {_over(q)}" for q in broken)
     return markup.tag(
         "p", "✗ Does not fit: ", told, ".", class_="verdict bad", role="status"
     )
+
+
+def _over(q):
+    """A number and its limit, with the digits by which they differ."""
+    now, limit = q.text(q.now), q.text(q.limit)
+    if now == limit:
+        scale, unit = (100, "%") if q.unit == "%" else (1, q.unit)
+        now, limit = (
+            f"{scale * value:,.10g} {unit}".rstrip()
+            for value in (q.now, q.limit)
+        )
+    return f"{now}, limit {limit}"
 
 
 def summary(page):

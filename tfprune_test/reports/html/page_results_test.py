@@ -32,6 +32,25 @@ class VerdictTest(absltest.TestCase):
         text = markup.text(page_results.verdict(page(good, bad)))
         self.assertIn("✗ Does not fit: ram 500, limit 400.", text)
 
+    def test_a_limit_that_is_missed_by_little(self):
+        text = markup.text(
+            page_results.verdict(
+                page(
+                    quantity("latency", 2.0, 1.00004, unit="ms", limit=1.0),
+                    quantity(
+                        *("accuracy", 0.9, 0.89999),
+                        unit="%",
+                        limit=0.9,
+                        larger_is_better=True,
+                    ),
+                    quantity("bytes", 9, 11, limit=10),
+                )
+            )
+        )
+        self.assertIn("latency 1.00004 ms, limit 1 ms", text)
+        self.assertIn("accuracy 89.999 %, limit 90 %", text)
+        self.assertIn("bytes 11, limit 10", text)
+
 
 class FrontierTest(absltest.TestCase):
     def text(self, points, **facts):
