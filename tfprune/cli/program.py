@@ -65,6 +65,7 @@ def main(arguments=None):
     """
     if arguments is None:
         arguments = sys.argv
+    _open_streams()
     name, rest = (*arguments[1:2], "")[0], arguments[2:]
     known = {command.name: command for command in commands.COMMANDS}
     if name == "help" and rest:
@@ -84,6 +85,20 @@ def main(arguments=None):
             f"{name}.{hint} See tfprune --help.",
         )
     return _run(known[name], rest)
+
+
+def _open_streams():
+    """Opens what the process was started without, as by `2>&-`.
+
+    The next file would get the number of stderr, and what C++ logs.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free.
+            handle = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(handle, "w" if number else "r"))
 
 
 def _run(command, arguments):

@@ -9,6 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import unittest
 from unittest import mock
 
 import keras
@@ -163,6 +164,21 @@ class StreamsTest(parameterized.TestCase):
     def test_a_process_without_stdout(self):
         with contextlib.redirect_stdout(None):
             self.assertEqual(program.main(["tfprune", "boards"]), 0)
+
+    @pytest.mark.slow  # A process of its own.
+    @unittest.skipIf(os.name == "nt", "Windows has another shell")
+    def test_a_process_without_stderr(self):
+        path = pathlib.Path(self.create_tempdir().full_path, "net.keras")
+        net().save(path)
+        words = f"-m tfprune.cli inspect {path} --format=json"
+        result = subprocess.run(
+            f"{sys.executable} {words} 2>&-",
+            shell=True,
+            cwd=source_tree.ROOT,
+            capture_output=True,
+        )
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual(json.loads(result.stdout)["model"], "net")
 
     @parameterized.parameters(
         (("prune", "none.keras"), 1), (("boards",), 0), (("--version",), 0)
