@@ -58,9 +58,10 @@ def channels_plot(model, small, path=None, title=None):
             f"model={graph.model.name!r}, which has none."
         )
     sized = _is_sized(graph)
-    picture = _draw(strips, title or _title(graph, keep, sized), sized)
-    if path is not None:
-        style.write(picture, path)
+    with style.literal():
+        picture = _draw(strips, title or _title(graph, keep, sized), sized)
+        if path is not None:
+            style.write(picture, path)
     return picture
 
 

@@ -104,12 +104,12 @@ def _sensitivity(sensitivity, title, chance):
     size = (8, max(4.0, 0.22 * len(curves)))  # inches
     figure, ((axes,),) = style.panels(1, 1, size)
     looks = style.series(len(curves))
+    lines, names = [], []
     for look, (group, curve) in zip(looks, curves.items(), strict=True):
         ratios = [0.0, *(point.ratio for point in curve)]
         values = [sensitivity.dense, *(point.value for point in curve)]
-        axes.plot(
-            ratios, values, label=f"{group} ({curve[0].channels})", **look
-        )
+        names.append(f"{group} ({curve[0].channels})")
+        lines += axes.plot(ratios, values, label=names[-1], **look)
     _level(axes, sensitivity.dense, f"dense {sensitivity.dense:.4g}")
     if chance is not None:
         _level(axes, chance, f"chance {chance:.4g}")
@@ -117,7 +117,10 @@ def _sensitivity(sensitivity, title, chance):
     axes.set_xlabel("fraction of the group's channels removed")
     axes.set_ylabel(sensitivity.metric)
     axes.set_title(title)
-    figure.legend(loc="outside right upper", title="group (channels)")
+    # By handles, as names may begin with an underscore.
+    figure.legend(
+        lines, names, loc="outside right upper", title="group (channels)"
+    )
     return figure
 
 

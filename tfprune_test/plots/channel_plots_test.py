@@ -137,6 +137,13 @@ class PlotTest(parameterized.TestCase):
         self.assertIn("2 of 4 removable channels", figure.get_suptitle())
         self.assertFalse(figure.axes[1].get_visible())
 
+    def test_names_with_dollars_are_no_formulas(self):
+        inputs = keras.Input((8, 8, 1))
+        x = keras.layers.Conv2D(4, 3, name="a$^{$")(inputs)
+        self.graph = read.channel_graph(keras.Model(inputs, x, name="n$^{$"))
+        self.keep = np.ones(self.graph.size, bool)
+        self.assertIn("a$^{$", self.draw("a.svg").read_text())
+
     def test_without_a_path_nothing_is_written(self):
         figure = channel_plots.channels_plot(self.graph.model, self.keep)
         self.assertIsInstance(figure, matplotlib.figure.Figure)

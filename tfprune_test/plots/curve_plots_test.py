@@ -54,6 +54,14 @@ class SensitivityTest(absltest.TestCase):
         self.assertIsNone(self.axes.get_legend())
         self.assertLen(self.figure.legends[0].get_texts(), 16)
 
+    def test_names_are_drawn_as_they_are(self):
+        points = [curves.Point(n, 0.5, 1, 2, 0.4) for n in ("_a", "b$^{$")]
+        found = curves.Sensitivity("n$^{$", "accuracy", 0.9, tuple(points))
+        path = self.create_tempdir().full_path + "/a.svg"
+        figure = curve_plots.sensitivity_plot(found, path)
+        texts = [text.get_text() for text in figure.legends[0].get_texts()]
+        self.assertEqual(texts, ["_a (2)", "b$^{$ (2)"])
+
 
 class SearchTest(absltest.TestCase):
     def test_the_best_so_far_is_named_and_never_falls(self):

@@ -24,7 +24,7 @@ def environment():
         `dict` with `versions`, from the name of each installed package to its
         version, and `machine`, a description.
     """
-    installed: dict[str, str] = {}
+    installed = {}
     for found in importlib.metadata.distributions():
         # What pip could not remove has no name; of two copies, Python imports
         # the first.
