@@ -53,7 +53,10 @@ def prune(paths, values, given):
     )
     found = tfprune.compare(dense, small, input_shape=values.input_shape)
     if given["plot"]:
-        tfprune.plots.channels_plot(dense, small, given["plot"])
+        drawn = dense
+        if values.input_shape:
+            drawn = tfprune.channel_graph(dense, values.input_shape)
+        tfprune.plots.channels_plot(drawn, small, given["plot"])
     storage.save_model(small, given["out"])
     return printing.report(found, values)
 
@@ -116,6 +119,7 @@ def search(paths, values, given):
         values.strategy,
         progress=values.format == "text",
         metric=values.metric,
+        input_shape=values.input_shape,
         **{name: given[name] for name in parts},
         **{name: values[name].value for name in names},
     )

@@ -132,7 +132,7 @@ def check(paths, values):
         if not path.startswith("tfds:") and not os.path.isdir(path):
             storage.check_file(path)
     if values.teacher:
-        storage.check_file(values.teacher)
+        storage.check_model(values.teacher)
     given = {"wish": _wish(values)}
     if values.export:
         packages.require("ai_edge_litert")

@@ -206,7 +206,7 @@ def _board(values):
         )
     if values.labels and not values.micro:
         raise ValueError("--labels needs --micro, the sources that hold them.")
-    for name in ("core", "board", "project"):
+    for name in ("core", "board", "project", "image_bytes", "plan_memory"):
         if getattr(values, name) and not values.micro:
             raise ValueError(
                 f"--{name} needs --micro, the folder of sources. Received: "

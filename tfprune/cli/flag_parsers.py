@@ -1,4 +1,7 @@
-"""Parsers of flags: limits, shapes and ratios."""
+"""Parsers of flags: limits, shapes and ratios.
+
+Each is its own serializer, by which a command line is written again.
+"""
 
 import math
 
@@ -33,6 +36,9 @@ class Limit(flags.ArgumentParser):
             )
         return value
 
+    def serialize(self, value):
+        return str(value)
+
     def flag_type(self):
         return "limit"
 
@@ -49,6 +55,9 @@ class Shapes(flags.ArgumentParser):
         if min(min(shape) for shape in shapes) < 1:
             raise ValueError("Positive sizes like 32,32,3 are required.")
         return shapes
+
+    def serialize(self, value):
+        return ";".join(",".join(map(str, shape)) for shape in value)
 
     def flag_type(self):
         return "shapes"
@@ -79,6 +88,9 @@ class Ratios(flags.ArgumentParser):
                 "To limit what remains, use --macs, --params or --channels."
             )
         return ratios if self._several else ratios[0]
+
+    def serialize(self, value):
+        return ",".join(map(str, value if self._several else [value]))
 
     def flag_type(self):
         return "ratio"

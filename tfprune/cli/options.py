@@ -245,12 +245,14 @@ def search(values):
 
 def curves(values):
     """What is measured of each group."""
+    parser = flag_parsers.Ratios(several=True)
     flags.DEFINE(
-        flag_parsers.Ratios(several=True),
+        parser,
         "ratios",
         ",".join(f"{tenths / 10}" for tenths in range(1, 10)),
         "Fractions of a group's channels to remove.",
         flag_values=values,
+        serializer=parser,
     )
     flags.DEFINE_list(
         "groups",
@@ -433,7 +435,9 @@ def _listed(names, word="or"):
 
 def _definer(values):
     def define(parser, name, text):
-        flags.DEFINE(parser, name, None, text, flag_values=values)
+        flags.DEFINE(
+            parser, name, None, text, flag_values=values, serializer=parser
+        )
 
     return define
 

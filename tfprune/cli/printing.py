@@ -40,6 +40,8 @@ def as_json(facts):
 
 def _width():
     """The columns of the terminal; `None` where no terminal limits them."""
-    if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
+    # A process may have no stdout.
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    if os.environ.get("COLUMNS", "").isdigit() or is_terminal:
         return shutil.get_terminal_size().columns
     return None

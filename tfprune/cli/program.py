@@ -27,6 +27,9 @@ _NATIVE = re.compile(
     r"|To enable the following instructions: "
 ).match
 
+# Of the lines of tables, and of what is told.
+_ASCII = str.maketrans({"─": "-", "→": "->", "−": "-", "…": "..."})
+
 # What Keras begins its errors with: which layer, but not what.
 _HEADING = re.compile(r"Exception encountered when calling .*\.$").match
 
@@ -60,24 +63,18 @@ def main(arguments=None):
         The exit status: 0; 1 after an error, which is one line on stderr;
         130 after Ctrl-C.
     """
-    try:
-        return _main(sys.argv if arguments is None else arguments)
-    except BrokenPipeError:
-        # Who reads has seen enough, as in `| head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-
-
-def _main(arguments):
+    if arguments is None:
+        arguments = sys.argv
+    _open_streams()
     name, rest = (*arguments[1:2], "")[0], arguments[2:]
     known = {command.name: command for command in commands.COMMANDS}
     if name == "help" and rest:
         name, rest = rest[0], ["--help"]
     if name in ("", "-h", "--help", "help"):
-        print(_overview(), flush=True)
+        _print(_overview() + "\n")
         return int(not name)
     if name == "--version":
-        print(f"tfprune {tfprune.__version__}")
+        _print(f"tfprune {tfprune.__version__}\n")
         return 0
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
@@ -90,6 +87,20 @@ def _main(arguments):
     return _run(known[name], rest)
 
 
+def _open_streams():
+    """Opens what the process was started without, as by `2>&-`.
+
+    The next file would get the number of stderr, and what C++ logs.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free.
+            handle = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, open(handle, "w" if number else "r"))
+
+
 def _run(command, arguments):
     values = flags.FlagValues()
     values.set_gnu_getopt()
@@ -99,18 +110,16 @@ def _run(command, arguments):
     try:
         paths = values([program, *map(_at_home, arguments)])[1:]
         if values.help:
-            print(_help(command, values), flush=True)
+            _print(_help(command, values) + "\n")
             return 0
         _check_count(command, paths)
         logging.set_verbosity(values.verbosity)
         with _one_line_each(program, values):
             text = _outcome(command, paths, values)
-        print(text, end="", flush=True)
+        _print(text)
     except KeyboardInterrupt as error:
         _fail(program, f"interrupted; {error or 'nothing was written'}.")
         return 130
-    except BrokenPipeError:
-        raise
     # Whatever goes wrong, a user of the command line gets one line.
     except Exception as error:
         if values.is_parsed() and values.verbosity > 0:
@@ -244,8 +253,30 @@ def _one_line_each(program, values):
 
 
 def _fail(program, message):
-    print(f"{program}: {message}", file=sys.stderr)
+    with _enough(sys.stderr):
+        print(f"{program}: {message}", file=sys.stderr, flush=True)
     return 1
+
+
+def _print(text):
+    """Writes to stdout, and in ASCII what its encoding lacks."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding, getattr(sys.stdout, "errors", None) or "strict")
+    except UnicodeEncodeError:
+        text = text.translate(_ASCII).encode(encoding, "replace")
+        text = text.decode(encoding)
+    with _enough(sys.stdout):
+        print(text, end="", flush=True)
+
+
+@contextlib.contextmanager
+def _enough(stream):
+    """Lets who reads go when it has seen enough, as in `| head`."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _overview():

@@ -26,6 +26,9 @@ class Registry:
     def register(self, *names):
         """Decorator that registers an object under one or more names.
 
+        What is defined anew, as when the cell of a notebook runs again, takes
+        the place of its earlier self.
+
         Args:
             *names: `str`s; the first one is the name that `names()` lists,
                 the others are aliases.
@@ -36,7 +39,8 @@ class Registry:
 
         def add(obj):
             for name in names:
-                if self._objects.get(name, (obj,))[0] is not obj:
+                known = self._objects.get(name, (obj,))[0]
+                if known is not obj and not _defined_anew(known, obj):
                     raise ValueError(
                         f"A {self.kind} with this name is already "
                         f"registered. Received: name={name!r}. Choose another."
@@ -69,3 +73,17 @@ class Registry:
 
     def __contains__(self, name):
         return name in self._objects
+
+
+def _defined_anew(known, obj):
+    """Whether both are what one module has by one name."""
+    place = _place(known)
+    return place is not None and place == _place(obj)
+
+
+def _place(obj):
+    """Where a function or a class is defined; `None` for all else."""
+    # A record of what is registered, and of facts about it.
+    obj = getattr(obj, "definition", obj)
+    name = getattr(obj, "__qualname__", "<locals>")
+    return None if "<locals>" in name else (obj.__module__, name)

@@ -7,8 +7,8 @@ import io
 import rich.box
 import rich.cells
 import rich.console
-import rich.markup
 import rich.table
+import rich.text
 
 # Minimum width of a column of words, preferred and in a narrow terminal.
 _NARROW, _NARROWEST = 12, 6
@@ -196,8 +196,8 @@ def change(before, after):
 
 
 def _literal(cell):
-    # Escape markup: a layer may be named "[bold]".
-    return rich.markup.escape(cell)
+    # No markup, no emoji: a layer may be named "[bold]" or "cell:on:".
+    return rich.text.Text(cell)
 
 
 def _line(cells):

@@ -21,7 +21,7 @@ class TensorError:
     Attributes:
         name: `str`, the layers and ops that compute it.
         sqnr: float, signal-to-quantization-noise ratio in dB; infinite if
-            there is no difference.
+            there is no difference, NaN if values are not finite.
         error: float, root mean squared difference, relative to the root mean
             square of the float values.
         clipped: float in [0, 1], fraction of the float values beyond the
@@ -45,8 +45,8 @@ class QuantizationError(printed.Printed):
     tensors: tuple
 
     def worst(self, count=5):
-        """Returns the tensors with the lowest SQNR, worst first."""
-        ranked = sorted(self.tensors, key=lambda t: t.sqnr)
+        """Returns the tensors with the lowest SQNR, worst first; NaN last."""
+        ranked = sorted(self.tensors, key=lambda t: (t.sqnr != t.sqnr, t.sqnr))
         return printed.Records(ranked[:count])
 
     def tables(self):

@@ -20,10 +20,12 @@ def channels_plot(model, small, path=None, title=None):
     the order of its weights, and a bar with its multiply-adds before and
     after. Given two models, channels are matched by their weights; if these
     were trained in between, the strip only shows how many channels remain,
-    marked "any".
+    marked "any". Multiply-adds are left out where the sizes of the inputs are
+    unknown.
 
     Args:
-        model: the dense `keras.Model`, or its `ChannelGraph`.
+        model: the dense `keras.Model`, or its `ChannelGraph`, which may know
+            the sizes of inputs that the model leaves open.
         small: the smaller model; or bool array, shape `(graph.size,)`: the
             `keep` of a `Cut` from `tfprune.selection.choose`, or, for a model
             with zeros in its weights, from
@@ -55,9 +57,11 @@ def channels_plot(model, small, path=None, title=None):
             "A model with layers that make channels is required. Received: "
             f"model={graph.model.name!r}, which has none."
         )
-    picture = _draw(strips, title or _title(graph, keep))
-    if path is not None:
-        style.write(picture, path)
+    sized = _is_sized(graph)
+    with style.literal():
+        picture = _draw(strips, title or _title(graph, keep, sized), sized)
+        if path is not None:
+            style.write(picture, path)
     return picture
 
 
@@ -77,17 +81,27 @@ def _graph(model):
     return read.channel_graph(model)
 
 
-def _title(graph, keep):
+def _is_sized(graph):
+    """Whether multiply-adds can be counted."""
+    try:
+        counting.check_sizes(graph)
+    except ValueError:
+        return False
+    return True
+
+
+def _title(graph, keep, sized):
     meter = counting.Meter(graph)
     before, after = meter.cost(), meter.cost(keep)
+    macs = f"{after.macs / max(before.macs, 1):.0%} of the MACs, "
     return (
         f"{graph.model.name}: {after.channels:,} of {before.channels:,} "
-        f"removable channels kept, {after.macs / max(before.macs, 1):.0%} of "
-        f"the MACs, {after.params / max(before.params, 1):.0%} of the weights"
+        f"removable channels kept, {macs if sized else ''}"
+        f"{after.params / max(before.params, 1):.0%} of the weights"
     )
 
 
-def _draw(strips, title):
+def _draw(strips, title, sized):
     """A `matplotlib.figure.Figure` with strips on the left, bars right."""
     figure_lib = style.module("figure")
     height = 1.5 + 0.3 * len(strips)  # inches
@@ -96,7 +110,10 @@ def _draw(strips, title):
         1, 2, sharey=True, gridspec_kw={"width_ratios": (3, 1.25)}
     )
     _draw_strips(left, strips)
-    _draw_work(right, strips)
+    if sized:
+        _draw_work(right, strips)
+    else:
+        right.set_visible(False)
     left.set_ylim(len(strips) - 0.4, -0.6)
     left.set_yticks(range(len(strips)), [_short(s.layer) for s in strips])
     for axes in (left, right):

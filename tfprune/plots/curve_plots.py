@@ -1,6 +1,6 @@
 """Plots of sensitivity, searches and accuracy-cost frontiers."""
 
-import itertools
+import numpy as np
 
 from tfprune.plots import style
 from tfprune.reports import quantities
@@ -104,12 +104,12 @@ def _sensitivity(sensitivity, title, chance):
     size = (8, max(4.0, 0.22 * len(curves)))  # inches
     figure, ((axes,),) = style.panels(1, 1, size)
     looks = style.series(len(curves))
+    lines, names = [], []
     for look, (group, curve) in zip(looks, curves.items(), strict=True):
         ratios = [0.0, *(point.ratio for point in curve)]
         values = [sensitivity.dense, *(point.value for point in curve)]
-        axes.plot(
-            ratios, values, label=f"{group} ({curve[0].channels})", **look
-        )
+        names.append(f"{group} ({curve[0].channels})")
+        lines += axes.plot(ratios, values, label=names[-1], **look)
     _level(axes, sensitivity.dense, f"dense {sensitivity.dense:.4g}")
     if chance is not None:
         _level(axes, chance, f"chance {chance:.4g}")
@@ -117,7 +117,10 @@ def _sensitivity(sensitivity, title, chance):
     axes.set_xlabel("fraction of the group's channels removed")
     axes.set_ylabel(sensitivity.metric)
     axes.set_title(title)
-    figure.legend(loc="outside right upper", title="group (channels)")
+    # By handles, as names may begin with an underscore.
+    figure.legend(
+        lines, names, loc="outside right upper", title="group (channels)"
+    )
     return figure
 
 
@@ -127,7 +130,7 @@ def _searches(searches, title):
     looks = style.series(len(searches))
     for look, found in zip(looks, searches, strict=True):
         values = [trial.accuracy for trial in found.trials]
-        best = list(itertools.accumulate(values, max))
+        best = np.fmax.accumulate(values)  # A trial may be NaN.
         color = look["color"]
         if len(values) == 1:
             axes.axhline(
@@ -166,7 +169,7 @@ def _frontiers(frontiers, costs, title, dense):
     columns = 2 if len(costs) == 4 else min(len(costs), 3)
     rows = -(-len(costs) // columns)
     figure, panels = style.panels(rows, columns, (3.6 * columns, 3.1 * rows))
-    looks = style.series(len(frontiers))
+    looks, drawn = style.series(len(frontiers)), {}
     for axes in panels.flat[len(costs) :]:
         axes.set_visible(False)
     for axes, cost in zip(panels.flat, costs, strict=False):
@@ -178,7 +181,9 @@ def _frontiers(frontiers, costs, title, dense):
             )
             if points:
                 x, y = zip(*points, strict=True)
-                axes.plot(x, y, linewidth=0.9, label=name, **look)
+                (line,) = axes.plot(x, y, linewidth=0.9, label=name, **look)
+                # A method may have points in some panels only.
+                drawn.setdefault(name, line)
         axes.set_xlabel(quantities.word(cost))
         if dense is not None:
             axes.axhline(0, color=style.FIXED, linestyle="--", linewidth=0.9)
@@ -187,8 +192,10 @@ def _frontiers(frontiers, costs, title, dense):
     if title:
         figure.suptitle(title, x=0.01, ha="left")
     if any(frontiers):
-        handles, labels = panels.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right upper")
+        names = [name for name in frontiers if name and name in drawn]
+        figure.legend(
+            [drawn[name] for name in names], names, loc="outside right upper"
+        )
     return figure
 
 

@@ -122,12 +122,18 @@ def _dot_text(text):
 def _mermaid(graph):
     lines = ["flowchart TD"]
     for i, group in enumerate(graph.groups):
-        text = "<br/>".join(_lines(group)).replace('"', "'")
+        text = "<br/>".join(map(_mermaid_text, _lines(group)))
         lines.append(f'  g{i}["{text}"]{":::kept" if group.frozen else ""}')
     for (source, target), layers in arrows(graph).items():
-        text = _some(layers).replace('"', "'")
+        text = _mermaid_text(_some(layers))
         lines.append(f'  g{source} -- "{text}" --> g{target}')
     return "\n".join([*lines, "  classDef kept fill:#e5e5e5", ""])
+
+
+def _mermaid_text(text):
+    """Text between quotes, whose names are neither tags nor entities."""
+    entities = {"#": "#35;", "&": "#amp;", "<": "#lt;", ">": "#gt;", '"': "'"}
+    return text.translate(str.maketrans(entities))
 
 
 def _some(layers):

@@ -51,6 +51,7 @@ _SETTINGS = {
     "lines.linewidth": 1.5,
     "lines.markersize": 4,
     "text.color": INK,
+    "text.parse_math": False,
     "xtick.color": INK,
     "xtick.labelsize": 8,
     "ytick.color": INK,
@@ -84,6 +85,11 @@ def used():
     """While it is entered, what matplotlib draws looks like this."""
     with module("").rc_context(_SETTINGS):
         yield
+
+
+def literal():
+    """While it is entered, texts are drawn as they are: names have dollars."""
+    return module("").rc_context({"text.parse_math": False})
 
 
 def panels(rows, columns, size):

@@ -79,6 +79,8 @@ class Stages:
         # Keras would also load the optimizer's state, but the model may have
         # a different optimizer by now.
         for variable, array in zip(model.variables, arrays, strict=True):
+            if array.dtype.kind == "V":  # So numpy reads bfloat16.
+                array = array.view(keras.ops.convert_to_numpy(variable).dtype)
             variable.assign(array)
         return True
 

@@ -15,6 +15,7 @@ from tfprune.reports import micronet_score
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights as weights_lib
 from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
 from tfprune.surgery import stripping
 from tfprune.training import bit_lengths
 
@@ -192,7 +193,7 @@ def _micronet(model):
                 activation_bits[glob.escape(path)] = now
             else:
                 weight_bits[glob.escape(f"{path}/{name}")] = now
-    plain = stripping.strip(model, verify=False)
+    plain = stripping.stripped(read.channel_graph(wrapping.unwrap(model)))
     return micronet_score.micronet(plain, weight_bits, activation_bits)
 
 

@@ -5,6 +5,8 @@ import dataclasses
 import math
 import typing
 
+import numpy as np
+
 from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.core.files import json_text
@@ -280,7 +282,11 @@ class Comparison(Report):
 
     def with_line(self, name, before, after):
         """Returns a copy of this report with a further `Line` of totals."""
-        line = Line(name, before, after)
+        sides = (
+            side.item() if isinstance(side, np.generic) else side
+            for side in (before, after)
+        )
+        line = Line(name, *sides)
         return dataclasses.replace(self, extra=(*self.extra, line))
 
     @property
@@ -326,7 +332,7 @@ class Comparison(Report):
                 line.name,
                 line.before,
                 line.after,
-                "%" if isinstance(line.after, float) else "",
+                _unit(line),
             )
             for line in self.extra
         )
@@ -386,6 +392,12 @@ def _row(change):
     ]
     cells.insert(2, lines[1].left)
     return (change.layer, tables.change(*shapes), *cells)
+
+
+def _unit(line):
+    """The unit of a `Quantity` with the numbers of a line."""
+    floats = any(isinstance(v, float) for v in (line.before, line.after))
+    return "%" if floats and not quantities.is_absolute(line.name) else ""
 
 
 def _text(name, value):

@@ -89,6 +89,11 @@ class Entry:
     data: str = NOTHING
     cost: str = WEIGHTS
 
+    @property
+    def definition(self):
+        """What a registry tells it from others by."""
+        return self.criterion
+
 
 def register(*names, **about):
     """Decorator that registers a criterion with its source and requirements.

@@ -7,7 +7,6 @@ sensitive and should be pruned less.
 """
 
 import dataclasses
-import json
 import typing
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.core.files import atomic
 from tfprune.core.files import damage
+from tfprune.core.files import json_text
 from tfprune.datasets import samples
 from tfprune.datasets import tally
 from tfprune.graph import read
@@ -135,7 +135,7 @@ class Sensitivity(printed.Printed):
 
     def to_json(self):
         """Returns the curves as a JSON string."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        return json_text.written(dataclasses.asdict(self))
 
     def save(self, path):
         """Saves the curves to a JSON file."""
@@ -151,7 +151,10 @@ def load(path):
         ValueError: If it is damaged.
     """
 
-    return damage.read_json(path, Sensitivity.from_dict)
+    def made(found):
+        return Sensitivity.from_dict(json_text.measured(found))
+
+    return damage.read_json(path, made)
 
 
 def sensitivity(

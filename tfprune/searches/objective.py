@@ -81,6 +81,7 @@ class Objective:
         limit=None,
         checkpoint=None,
         metric=None,
+        input_shape=None,
         **options,
     ):
         if budget is None and reward == "error":
@@ -89,7 +90,7 @@ class Objective:
                 "Received: budget=None, reward='error'. Give a "
                 "tfprune.Budget, or reward='flops' or 'params'."
             )
-        self._graph = graph = read.channel_graph(model)
+        self._graph = graph = read.channel_graph(model, input_shape)
         criterion = score.as_criterion(criterion)
         scores = score.channel_scores(graph, criterion, criterion_data)
         self._measured = masked_evaluation.MaskedEvaluation(

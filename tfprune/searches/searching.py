@@ -2,7 +2,7 @@
 
 import collections.abc
 import dataclasses
-import json
+import math
 import time
 import typing
 
@@ -13,6 +13,7 @@ from tfprune.core import progress_bar
 from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.core.files import atomic
+from tfprune.core.files import json_text
 from tfprune.datasets import tally
 from tfprune.graph import channel_graph
 from tfprune.searches import amc
@@ -110,10 +111,9 @@ class Search(printed.Printed):
     def from_dict(cls, found):
         """Restores the result of `to_dict`, with `None` for the model."""
         found = {k: v for k, v in found.items() if k != "ratios"}
-        trials = tuple(
-            objective.Trial(**{**trial, "kept": tuple(trial["kept"])})
-            for trial in found.pop("trials")
-        )
+        trials = tuple(map(_trial, found.pop("trials")))
+        if found["dense"] is None:
+            found["dense"] = math.nan
         # Older files give all groups of a layer its name.
         groups = tuple(channel_graph.unique(found.pop("groups")))
         return cls(trials=trials, groups=groups, model=None, **found)
@@ -121,8 +121,16 @@ class Search(printed.Printed):
     def save(self, path):
         """Saves everything but the model as JSON."""
         path = atomic.writable(path)
-        text = json.dumps(self.to_dict(), indent=2) + "\n"
-        atomic.write({path: text.encode()})
+        atomic.write({path: json_text.written(self.to_dict()).encode()})
+
+
+def _trial(found):
+    """A `Trial` from plain data, where null stands for what is not finite."""
+    values = {**found, "kept": tuple(found["kept"])}
+    for name, lost in (("accuracy", math.nan), ("reward", -math.inf)):
+        if values[name] is None:
+            values[name] = lost
+    return objective.Trial(**values)
 
 
 def search(
@@ -192,8 +200,8 @@ def search(
             are known by name. `None` measures the accuracy.
         **options: instead of `budget`, the arguments of `tfprune.Budget`
             (`macs`, `ram_bytes`, ...); `state` and `lowest`, see
-            `PruningEnvironment`; `min_channels`, `channel_multiple`, `target`
-            and `skip`, as for `tfprune.prune`.
+            `PruningEnvironment`; `input_shape`, `min_channels`,
+            `channel_multiple`, `target` and `skip`, as for `tfprune.prune`.
 
     Returns:
         A `Search`.

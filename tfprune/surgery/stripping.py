@@ -59,7 +59,7 @@ def strip(model: keras.Model, verify: bool = True) -> keras.Model:
             _warn_of_inputs(model)
         model = wrapping.unwrap(model)
     graph = read.channel_graph(model)
-    small = _stripped(graph)
+    small = stripped(graph)
     if verify:
         verification.check_equal(graph.model, small)
     if small.count_params() == graph.model.count_params():
@@ -90,11 +90,12 @@ def _warn_of_inputs(model):
         )
 
 
-def _stripped(graph):
-    """Strips a graph's model in passes, until nothing more can be removed.
+def stripped(graph):
+    """As `strip`, of a graph's plain model, without checks and warnings.
 
-    Removing some channels can untie others, such as the rows and columns of a
-    reshape that shuffles them.
+    It goes in passes, until nothing more can be removed: removing some channels
+    can untie others, such as the rows and columns of a reshape that shuffles
+    them.
     """
     small = None
     while True:

@@ -77,6 +77,26 @@ class CompressTest(program_test.CliTestCase):
         )
         self.assertRegex(line, text)
 
+    def test_a_teacher_may_be_a_folder_of_keras_2(self):
+        teacher = self.folder / "teacher"
+        teacher.mkdir()
+        (teacher / "saved_model.pb").touch()
+        found = []
+
+        def read(path, values):
+            del values
+            found.append(path)
+            raise ValueError("enough")
+
+        with mock.patch("tfprune.cli.actions.load", read):
+            line = self.refused(
+                *("compress", self.dense, *self.data, f"--out={self.out}"),
+                *("--macs=0.5", "--noexport", f"--teacher={teacher}"),
+            )
+        self.assertEqual(
+            (line, found), ("tfprune compress: enough\n", [self.dense])
+        )
+
     def test_an_interrupted_run_resumes(self):
         def stopped(*args, **kwargs):
             self.out.with_name("out.part").mkdir()

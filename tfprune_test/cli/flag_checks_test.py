@@ -121,6 +121,8 @@ class ChecksTest(program_test.CliTestCase):
             (("--labels=a,b",), "--labels needs --micro"),
             (("--core=cortex-m4",), "--core=cortex-m4 alone"),
             (("--project=arduino",), "--project=arduino alone"),
+            (("--image_bytes=9",), "--image_bytes=9 alone"),
+            (("--plan_memory",), "--plan_memory needs --micro"),
             (
                 (micro, "--project=arduino", "--dense_scales=channel"),
                 "--project=arduino and --dense_scales=channel",

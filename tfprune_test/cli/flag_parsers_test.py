@@ -34,6 +34,17 @@ class ParsersTest(parameterized.TestCase):
     def test_shapes(self, text, expected):
         self.assertEqual(flag_parsers.Shapes().parse(text), expected)
 
+    @parameterized.parameters(
+        (flag_parsers.Limit(), "0.5"),
+        (flag_parsers.Limit(), "1.0"),
+        (flag_parsers.Limit(), "20000"),
+        (flag_parsers.Shapes(), "8,8,1;10"),
+        (flag_parsers.Ratios(several=True), "0.25,0.5"),
+        (flag_parsers.Ratios(several=False), "0.25"),
+    )
+    def test_what_was_read_is_written_again(self, parser, text):
+        self.assertEqual(parser.serialize(parser.parse(text)), text)
+
     @parameterized.parameters("", "32,,3", "a,b", "0,3", "3,-1", "32x32", "8;")
     def test_shapes_that_are_none_are_refused(self, text):
         with self.assertRaisesRegex(ValueError, "like 32,32,3 are required"):

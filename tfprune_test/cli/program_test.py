@@ -1,6 +1,7 @@
 """The command line: what it reads, writes, prints, and how it fails."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -8,6 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import unittest
 from unittest import mock
 
 import keras
@@ -121,6 +123,19 @@ class SearchTest(CliTestCase):
         best = max(found["search"]["trials"], key=lambda t: t["reward"])
         self.assertEqual(best["macs"], macs)
 
+    def test_input_sizes_that_the_model_leaves_open(self):
+        inputs = keras.Input((None, None, 1))
+        x = keras.layers.Conv2D(4, 3, activation="relu")(inputs)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        model = keras.Model(inputs, keras.layers.Dense(3)(x))
+        model.save(self.dense)
+        out = f"--out={self.small}"
+        self.assertIn("--input_shape", self.refused(*self.search(out)))
+        self.succeed(*self.search(out, "--input_shape=8,8,1"))
+        small = keras.saving.load_model(self.small)
+        self.assertEqual(small.input_shape, (None, None, None, 1))
+        self.assertLess(small.count_params(), model.count_params())
+
     def test_what_is_missing_is_said_before_anything_is_written(self):
         out = f"--out={self.small}"
         self.assertIn(
@@ -134,6 +149,66 @@ class SearchTest(CliTestCase):
         self.assertIn(
             "luck", self.refused(*self.search(out, "--strategy=luck"))
         )
+
+
+class StreamsTest(parameterized.TestCase):
+    @parameterized.parameters("cp1252", "ascii", "utf-8")
+    def test_letters_that_stdout_lacks_are_written_in_ascii(self, encoding):
+        raw = io.BytesIO()
+        out = io.TextIOWrapper(raw, encoding)
+        with contextlib.redirect_stdout(out):
+            self.assertEqual(program.main(["tfprune", "boards"]), 0)
+        line = raw.getvalue().decode(encoding).splitlines()[1]
+        self.assertEqual(set(line), {"─" if encoding == "utf-8" else "-"})
+
+    def test_a_process_without_stdout(self):
+        with contextlib.redirect_stdout(None):
+            self.assertEqual(program.main(["tfprune", "boards"]), 0)
+
+    @pytest.mark.slow  # A process of its own.
+    @unittest.skipIf(os.name == "nt", "Windows has another shell")
+    def test_a_process_without_stderr(self):
+        path = pathlib.Path(self.create_tempdir().full_path, "net.keras")
+        net().save(path)
+        words = f"-m tfprune.cli inspect {path} --format=json"
+        result = subprocess.run(
+            f"{sys.executable} {words} 2>&-",
+            shell=True,
+            cwd=source_tree.ROOT,
+            capture_output=True,
+        )
+        self.assertEqual(result.returncode, 0)
+        self.assertEqual(json.loads(result.stdout)["model"], "net")
+
+    @parameterized.parameters(
+        (("prune", "none.keras"), 1), (("boards",), 0), (("--version",), 0)
+    )
+    def test_a_reader_that_has_gone_leaves_the_status(self, words, wanted):
+        reads, writes = os.pipe()
+        os.close(reads)
+        with open(writes, "w") as gone:
+            with contextlib.redirect_stdout(gone):
+                with contextlib.redirect_stderr(gone):
+                    status = program.main(["tfprune", *words])
+        self.assertEqual(status, wanted)
+
+    def test_a_reader_of_warnings_that_has_gone_stops_no_work(self):
+        def work(*_):
+            for number in range(9):
+                logging.warning("warning %d", number)
+            return "done\n"
+
+        command = dataclasses.replace(commands.COMMANDS[-1], run="work")
+        reads, writes = os.pipe()
+        os.close(reads)
+        out = io.StringIO()
+        with mock.patch.object(program.pkgutil, "resolve_name") as resolved:
+            resolved.return_value = work
+            with open(writes, "w") as gone:
+                with contextlib.redirect_stdout(out):
+                    with contextlib.redirect_stderr(gone):
+                        status = program._run(command, [])
+        self.assertEqual((status, out.getvalue()), (0, "done\n"))
 
 
 class HelpTest(CliTestCase):
@@ -540,7 +615,9 @@ class StripAndCompareTest(CliTestCase):
         self.assertIn("Confusion matrix, after", text)
         self.assertIn(f"tfprune compare {self.dense} {self.small} ", text)
         self.assertIn(f"'--html={page}'", text)
-        self.succeed("inspect", self.small, f"--html={page}")
+        shape = "--input_shape=8,8,1"
+        self.succeed("inspect", self.small, f"--html={page}", shape)
+        self.assertIn(shape, page.read_text("utf-8"))
         self.assertIn("tfprune inspect", page.read_text())
         error = self.refused("inspect", self.small, "--html=page.txt")
         self.assertIn(".html", error)

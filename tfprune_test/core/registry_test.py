@@ -47,6 +47,27 @@ class RegistryTest(absltest.TestCase):
         self.fruit.register("fig", "feige")(thing)
         self.assertIs(self.fruit.get("feige"), thing)
 
+    def test_what_is_defined_anew_takes_its_own_place(self):
+        def cell(module, size):
+            names = {"fruit": self.fruit, "__name__": module}
+            code = f"@fruit.register('fig')\ndef fig(): return {size}"
+            exec(code, names)
+
+        cell("notebook", 1)
+        cell("notebook", 2)
+        self.assertEqual(self.fruit.get("fig")(), 2)
+        with self.assertRaisesRegex(ValueError, "name='fig'. Choose"):
+            cell("another", 3)
+
+        def local():
+            @self.fruit.register("plum")
+            def plum():
+                pass
+
+        local()
+        with self.assertRaisesRegex(ValueError, "name='plum'. Choose"):
+            local()
+
     def test_an_object_may_be_nothing(self):
         self.fruit.register("none")(None)
         self.assertIsNone(self.fruit.get("none"))

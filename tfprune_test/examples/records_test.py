@@ -1,8 +1,11 @@
 """The queue of records, small: killed and gone on with, then verified."""
 
 import json
+import os
 import pathlib
 import shutil
+import subprocess
+import sys
 import time
 
 import keras
@@ -11,6 +14,7 @@ import pytest
 from absl.testing import absltest
 
 from tfprune_test.examples import scripts_test
+from tools import source_tree
 
 pytest.importorskip("sklearn", reason="the digits come with it")
 pytestmark = pytest.mark.skipif(
@@ -97,6 +101,26 @@ class RecordsTest(absltest.TestCase):
             self.falsify("params", 7)
             said = scripts_test.run("verify_records", verify, code=1)
             self.assertIn(f"params are {whole['params']}, not 7", said)
+
+    @pytest.mark.slow  # A process of its own.
+    def test_so_many_images_may_differ_and_no_more(self):
+        lines = (
+            "import verify_records as v",
+            "said = dict(params=1, macs=1, test_accuracy=0.9341,"
+            " int8=dict(accuracy=0.9341))",
+            "for images in (2, 3, 10, 11):",
+            "    found = 0.9341 - images / 10_000",
+            "    m = v.Measured(1, 1, found, True, dict(accuracy=found))",
+            "    print(images, len(m.differences(said)))",
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", "\n".join(lines)],
+            cwd=source_tree.ROOT / "examples",
+            env=dict(os.environ, PYTHONPATH=str(source_tree.ROOT)),
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(result.stdout, "2 0\n3 1\n10 1\n11 2\n")
 
     @pytest.mark.slow
     def test_a_dense_network_and_a_search_in_it(self):

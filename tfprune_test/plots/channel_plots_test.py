@@ -120,6 +120,30 @@ class PlotTest(parameterized.TestCase):
         )
         self.assertIsInstance(figure, matplotlib.figure.Figure)
 
+    def test_multiply_adds_need_the_sizes_of_the_inputs(self):
+        inputs = keras.Input((None, None, 1))
+        x = keras.layers.Conv2D(4, 3, name="first")(inputs)
+        x = keras.layers.Conv2D(4, 3, name="second")(x)
+        model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+        graph = read.channel_graph(model, (8, 8, 1))
+        keep = np.ones(graph.size, bool)
+        keep[made_by(graph, "first")[:2]] = False
+        figure = channel_plots.channels_plot(graph, keep)
+        # 36 * 9 * 4 and 16 * 9 * 16, half of both stay.
+        self.assertIn("50% of the MACs", figure.get_suptitle())
+        self.assertTrue(figure.axes[1].get_visible())
+        figure = channel_plots.channels_plot(model, keep)
+        self.assertNotIn("MACs", figure.get_suptitle())
+        self.assertIn("2 of 4 removable channels", figure.get_suptitle())
+        self.assertFalse(figure.axes[1].get_visible())
+
+    def test_names_with_dollars_are_no_formulas(self):
+        inputs = keras.Input((8, 8, 1))
+        x = keras.layers.Conv2D(4, 3, name="a$^{$")(inputs)
+        self.graph = read.channel_graph(keras.Model(inputs, x, name="n$^{$"))
+        self.keep = np.ones(self.graph.size, bool)
+        self.assertIn("a$^{$", self.draw("a.svg").read_text())
+
     def test_without_a_path_nothing_is_written(self):
         figure = channel_plots.channels_plot(self.graph.model, self.keep)
         self.assertIsInstance(figure, matplotlib.figure.Figure)

@@ -1,5 +1,6 @@
 """Curves: what is drawn is what was measured, and legends stand outside."""
 
+import math
 import types
 
 import numpy as np
@@ -53,6 +54,14 @@ class SensitivityTest(absltest.TestCase):
         self.assertIsNone(self.axes.get_legend())
         self.assertLen(self.figure.legends[0].get_texts(), 16)
 
+    def test_names_are_drawn_as_they_are(self):
+        points = [curves.Point(n, 0.5, 1, 2, 0.4) for n in ("_a", "b$^{$")]
+        found = curves.Sensitivity("n$^{$", "accuracy", 0.9, tuple(points))
+        path = self.create_tempdir().full_path + "/a.svg"
+        figure = curve_plots.sensitivity_plot(found, path)
+        texts = [text.get_text() for text in figure.legends[0].get_texts()]
+        self.assertEqual(texts, ["_a (2)", "b$^{$ (2)"])
+
 
 class SearchTest(absltest.TestCase):
     def test_the_best_so_far_is_named_and_never_falls(self):
@@ -64,6 +73,11 @@ class SearchTest(absltest.TestCase):
         self.assertIsNone(figure.axes[0].get_legend())
         texts = [text.get_text() for text in figure.legends[0].get_texts()]
         self.assertIn("amc: best so far", texts)
+
+    def test_a_trial_that_is_no_number_does_not_hide_the_best(self):
+        figure = curve_plots.search_plot(search("amc", [math.nan, 0.5, 0.3]))
+        best = named(figure.axes[0])["amc: best so far"][1]
+        self.assertEqual(best[1:], [0.5, 0.5])
 
 
 class FrontierTest(absltest.TestCase):
@@ -91,6 +105,15 @@ class FrontierTest(absltest.TestCase):
         figure = curve_plots.frontier_plot(self.frontier([0.5, 0.75]))
         self.assertEmpty(figure.legends)
         self.assertEqual(figure.axes[0].get_ylabel(), "accuracy, %")
+
+    def test_a_method_of_one_panel_is_in_the_legend(self):
+        point = page_lib.FrontierPoint("", 0.5, {"flash_bytes": 9})
+        only = page_lib.Frontier("accuracy", (point,))
+        figure = curve_plots.frontier_plot(
+            {"l1": self.frontier([0.5, 0.75]), "board": only}
+        )
+        texts = [text.get_text() for text in figure.legends[0].get_texts()]
+        self.assertEqual(texts, ["l1", "board"])
 
     def test_nothing_to_draw_is_refused(self):
         with self.assertRaisesRegex(ValueError, "points have costs"):

@@ -77,6 +77,15 @@ class DrawingsTest(parameterized.TestCase):
             left = re.sub(r'"(\\.|[^"\\])*"', "", line)
             self.assertNotIn('"', left)
 
+    def test_names_are_no_tags_in_mermaid(self):
+        def body(x):
+            return LAYERS.Conv2D(5, 3, name="<b>a&lt;#35;")(x)
+
+        path = f"{self.create_tempdir().full_path}/g.mmd"
+        drawings.draw_groups(read.channel_graph(models.around(body)), path)
+        text = pathlib.Path(path).read_text()
+        self.assertIn('["#lt;b#gt;a#amp;lt;#35;35;<br/>5 channels"]', text)
+
     @parameterized.parameters("g.SVG", "g.Dot", "g.MD")
     def test_endings_may_be_in_capitals(self, name):
         graph = residual()

@@ -38,6 +38,22 @@ class StagesTest(absltest.TestCase):
             values.numpy(found.layers[0].kernel), [[3.0], [3.0]]
         )
 
+    def test_a_stage_of_bfloat16(self):
+        def make(value):
+            dense = keras.layers.Dense(1, dtype="bfloat16")
+            model = keras.Sequential([keras.Input((2,)), dense])
+            dense.kernel.assign(np.full((2, 1), value))
+            return model
+
+        folder = self.create_tempdir().full_path
+        work = stages.Stages(folder)
+        work.load("a", make(0.0))
+        work.save("a", make(3.0))
+        found = make(0.0)
+        self.assertTrue(stages.Stages(folder).load("a", found))
+        kernel = values.numpy(found.layers[0].kernel)
+        np.testing.assert_array_equal(kernel, [[3.0], [3.0]])
+
     def test_a_stage_without_its_record_is_not_finished(self):
         folder = self.create_tempdir().full_path
         work = stages.Stages(folder)

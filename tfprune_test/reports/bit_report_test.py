@@ -57,6 +57,11 @@ class BitReportTest(absltest.TestCase):
         # Biases 4 + 4 + 5 and four vectors of the normalisation.
         self.assertEqual(report.other_bytes, 4 * (13 + 16))
 
+    def test_a_report_warns_of_nothing(self):
+        model = wrapping.wrap(net(), bitpruning.BitPruning())
+        with self.assertNoLogs("absl", "WARNING"):
+            bit_report.bits(model)
+
     def test_micronet_counts_each_tensor_at_its_bits(self):
         model = wrapping.wrap(net(), bitpruning.BitPruning())
         set_bits(model, [2, 4, 8, 16, 6, 1, 8])

@@ -231,6 +231,20 @@ class CompareTest(parameterized.TestCase):
         self.assertIsNone(totals["arena bytes"]["before"])
         self.assertNotIn("arena bytes", self.report.totals)
 
+    def test_further_lines_may_be_numbers_of_numpy_and_errors(self):
+        found = self.report.with_line("arena", np.int64(40), np.int32(10))
+        found = found.with_line("top 5", np.float32(0.5), np.float32(0.25))
+        found = found.with_line("mean absolute error, size", 1.5, 1.25)
+        text = found.to_text()
+        self.assertRegex(text, r"top 5 +50.00 % +25.00 % +-25.00 points")
+        self.assertRegex(text, r"mean absolute error, size +1.5 +1.25 +83.3 %")
+        totals = json.loads(found.to_json())["totals"]
+        self.assertEqual(totals["arena"]["after"], 10)
+        units = {q.name: q.unit for q in found.page().measured}
+        self.assertEqual(
+            units, {"arena": "", "top 5": "%", "mean absolute error, size": ""}
+        )
+
     def test_the_accuracy_of_both_is_measured(self):
         x = np.random.default_rng(0).normal(size=(20, 8, 8, 3))
         y = self.small.predict(x, verbose=0).argmax(-1)

@@ -1,4 +1,5 @@
 import uuid
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
@@ -29,6 +30,17 @@ class CriterionTest(parameterized.TestCase):
         keep = np.array([True, False])
         self.assertIs(Widths().refine(None, keep), keep)
         self.assertEqual(Widths.normalize, "mean")
+
+    def test_a_cell_of_a_notebook_may_run_again(self):
+        names = {"register": criterion_lib.register, "__name__": "notebook"}
+        self.enter_context(mock.patch.dict(criterion_lib.criteria._objects))
+        for power in (1, 2):
+            exec(
+                "@register('again')\n"
+                f"def again(values, axis): return values**{power}",
+                names,
+            )
+        self.assertEqual(criterion_lib.find("again")(3, 0), 9)
 
     def test_what_is_registered_is_found_by_every_name(self):
         name, alias = f"a{uuid.uuid4().hex}", f"b{uuid.uuid4().hex}"

@@ -189,6 +189,14 @@ class SensitivityTest(parameterized.TestCase):
         self.assertEqual(curves.load(path), hand_made())
         self.assertEqual(json.loads(path.read_text())["dense"], 0.9)
 
+    def test_what_is_no_number_is_null_in_the_file(self):
+        path = pathlib.Path(self.create_tempdir().full_path, "curves.json")
+        lost = dataclasses.replace(hand_made(), dense=np.nan)
+        lost.save(path)
+        self.assertIn('"dense": null', path.read_text())
+        self.assertTrue(np.isnan(curves.load(path).dense))
+        self.assertEqual(curves.load(path).points, lost.points)
+
     @parameterized.parameters("png", "svg")
     def test_a_picture_is_written(self, ending):
         path = pathlib.Path(self.create_tempdir().full_path, f"a.{ending}")

@@ -341,6 +341,26 @@ class SearchTest(parameterized.TestCase):
             self.assertRegex(drawn, rf"{number} +{100 * trial.accuracy:.2f} %")
         self.assertRegex(drawn, rf"best +{100 * found.best.accuracy:.2f} %")
 
+    def test_a_trial_that_is_no_number_is_null_and_not_the_best(self):
+        lost = objective.Trial(np.nan, -np.inf, 9, 9, 0.5, (1.0,))
+        good = objective.Trial(0.5, -0.5, 9, 9, 0.5, (0.5,))
+        found = searching.Search(
+            strategy="random",
+            groups=("a",),
+            dense=np.nan,
+            trials=(lost, good),
+            traces=1,
+            evaluated=2,
+            model=None,
+        )
+        path = pathlib.Path(self.create_tempdir().full_path) / "found.json"
+        found.save(path)
+        text = path.read_text()
+        self.assertNotRegex(text, "NaN|Infinity")
+        again = searching.Search.from_dict(json.loads(text))
+        self.assertEqual(again.best, good)
+        self.assertEqual(repr(again), repr(found))
+
     def test_what_was_found_is_written(self):
         model, data = lopsided()
         found = searching.search(

@@ -117,7 +117,8 @@ class Worker:
     def forget(self):
         """In a fork of this process: leaves the worker to the parent."""
         self._ended = True
-        os.close(self._process.stdin.fileno())
+        if not self._process.stdin.closed:  # As it is after an idle minute.
+            os.close(self._process.stdin.fileno())
 
     def _send(self, message):
         data = json.dumps(message).encode() + b"\n"

@@ -12,6 +12,7 @@ _MOST_CLASSES = 16  # Larger matrices have no numbers in the cells.
 _LONG = 4  # Characters of a name that fit above a cell.
 _PAIRS = 15
 _BINS = 31
+_MOST = (0.002, 0.998)  # Quantiles of the errors between which bars are drawn.
 
 
 def outcomes(page):
@@ -191,22 +192,27 @@ def _pairs(found):
 
 def _errors(found, page):
     sides = _sides(found)
-    everything = np.concatenate([values for _, values in sides])
+    finite = [values[np.isfinite(values)] for _, values in sides]
+    everything = np.concatenate(finite)
     # Outliers would squeeze all others into one bin.
-    low, high = np.quantile(everything, (0.002, 0.998))
+    low, high = np.quantile(everything if everything.size else [0], _MOST)
     edges = np.linspace(low, max(high, low + 1e-12), _BINS + 1)
     heights = [
         np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
-        for _, values in sides
+        for values in finite
     ]
     top = max(int(h.max()) for h in heights)
     panels = [
         _histogram(found, side, edges, h, top, values)
         for (side, values), h in zip(sides, heights, strict=True)
     ]
-    yield page_parts.note(
+    told = (
         "Prediction minus truth. The outermost bars include all values beyond."
     )
+    lost = sum(len(values) for _, values in sides) - len(everything)
+    if lost:
+        told += f" {lost:,} values are NaN or infinite, and in no bar."
+    yield page_parts.note(told)
     yield page_parts.grid(panels)
     rows = [
         (

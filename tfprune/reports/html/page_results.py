@@ -21,12 +21,22 @@ def verdict(page):
         return markup.tag(
             "p", "✓ Fits: ", names, ".", class_="verdict good", role="status"
         )
-    told = "; ".join(
-        f"{q.label} {q.text(q.now)}, limit {q.text(q.limit)}" for q in broken
-    )
+    told = "; ".join(f"{q.label} {_over(q)}" for q in broken)
     return markup.tag(
         "p", "✗ Does not fit: ", told, ".", class_="verdict bad", role="status"
     )
+
+
+def _over(q):
+    """A number and its limit, with the digits by which they differ."""
+    now, limit = q.text(q.now), q.text(q.limit)
+    if now == limit:
+        scale, unit = (100, "%") if q.unit == "%" else (1, q.unit)
+        now, limit = (
+            f"{scale * value:,.10g} {unit}".rstrip()
+            for value in (q.now, q.limit)
+        )
+    return f"{now}, limit {limit}"
 
 
 def summary(page):
@@ -205,14 +215,14 @@ def quantization(page):
     worst = {t.name for t in page.quantization.worst(3)}
     rows = []
     for t in tensors:
-        text = f"{t.sqnr:.1f}" if np.isfinite(t.sqnr) else "exact"
+        # NaN where the float values, or the others, are not finite.
+        text = "exact" if t.sqnr == np.inf else f"{t.sqnr:.1f}"
         told = (
             f"{t.name}\n{text} dB; relative error {t.error:.2%}; "
             f"{t.clipped:.2%} of the values clipped"
         )
-        drawn = page_parts.bar(
-            None, max(min(t.sqnr, widest), 0.0), max(widest, 1.0), told
-        )
+        ratio = 0.0 if np.isnan(t.sqnr) else max(min(t.sqnr, widest), 0.0)
+        drawn = page_parts.bar(None, ratio, max(widest, 1.0), told)
         cell = markup.tag(
             "div",
             text + (", worst" if t.name in worst else ""),

@@ -1,6 +1,10 @@
 """Sections of a page about training and sensitivity."""
 
+import dataclasses
 import itertools
+import math
+
+import numpy as np
 
 from tfprune.core import tables
 from tfprune.reports.html import markup
@@ -12,7 +16,7 @@ _VALIDATION = "val_"
 
 def training(page):
     """A panel for each metric, over the epochs of all stages."""
-    stages = [stage for stage in page.stages if _length(stage)]
+    stages = [_of_numbers(stage) for stage in page.stages if _length(stage)]
     if not stages:
         return None
     starts = [0, *itertools.accumulate(map(_length, stages))]
@@ -49,10 +53,27 @@ def _length(stage):
     return max((len(values) for values in stage.history.values()), default=0)
 
 
+def _of_numbers(stage):
+    """The stage, with a history of numbers alone.
+
+    A metric of several numbers, such as an F1 score by class, becomes as many.
+    """
+    history = {}
+    for name, values in stage.history.items():
+        rows = [np.ravel(math.nan if v is None else v) for v in values]
+        count = max(map(len, rows), default=0)
+        for i in range(count):
+            key = name if count == 1 else f"{name} {i}"
+            history[key] = [
+                float(row[i]) if i < len(row) else math.nan for row in rows
+            ]
+    return dataclasses.replace(stage, history=history)
+
+
 def _number(values, epoch):
     if values is None or epoch >= len(values):
         return "-"
-    return f"{float(values[epoch]):.5g}"
+    return f"{values[epoch]:.5g}"
 
 
 def _curves(metric, stages, starts):
@@ -61,7 +82,7 @@ def _curves(metric, stages, starts):
     lines, told = {}, {}
     for stage, start in zip(stages, starts, strict=False):
         for key, word, style in kinds:
-            values = list(map(float, stage.history.get(key, ())))
+            values = stage.history.get(key, [])
             epochs = range(start + 1, start + 1 + len(values))
             points = list(zip(epochs, values, strict=True))
             lines.setdefault((word, style), []).append(points)

@@ -10,6 +10,7 @@ _PACKAGES = (
     "tensorflow",
     "tensorflow-cpu",
     "jax",
+    "torch",
     "numpy",
     "ai-edge-litert",
     "tflite-micro",
@@ -23,10 +24,13 @@ def environment():
         `dict` with `versions`, from the name of each installed package to its
         version, and `machine`, a description.
     """
-    installed = {
-        found.name.lower().replace("_", "-"): found.version
-        for found in importlib.metadata.distributions()
-    }
+    installed = {}
+    for found in importlib.metadata.distributions():
+        # What pip could not remove has no name; of two copies, Python imports
+        # the first.
+        if found.name:
+            name = found.name.lower().replace("_", "-")
+            installed.setdefault(name, found.version)
     return {
         "versions": {k: installed[k] for k in _PACKAGES if k in installed},
         "machine": f"{platform.system()} {platform.machine()}, "

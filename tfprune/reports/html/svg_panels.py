@@ -17,6 +17,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 50, 12, 18, 36
 _LETTER = 6.2  # Average width of a letter in pixels.
 _COLORS = 6
 _MOST_BANDS = 160
+_EXACT = 11  # Digits of ticks, which are round: fewer are written.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -259,7 +260,7 @@ class Panel:
                 ),
                 markup.tag(
                     "text",
-                    short(value),
+                    short(value, _EXACT),
                     x=_LEFT - 6,
                     y=y + 4,
                     class_="tick end",
@@ -269,7 +270,7 @@ class Panel:
             parts.append(
                 markup.tag(
                     "text",
-                    short(value),
+                    short(value, _EXACT),
                     x=self._x(value),
                     y=self._base + 14,
                     class_="tick middle",
@@ -278,14 +279,14 @@ class Panel:
         return parts
 
 
-def short(value):
+def short(value, digits=3):
     """A number for the tick of an axis: 35k, 1.2M, 0.05."""
     size = abs(value)
     for factor, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if size >= factor:
             unit = 1e3 if letter == "k" else factor
-            return f"{value / unit:.3g}{letter}"
-    return f"{value:.4g}"
+            return f"{value / unit:.{digits}g}{letter}"
+    return f"{value:.{digits + 1}g}"
 
 
 def span(values, room=0.06, zero=False):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 import unittest
+import warnings
 from unittest import mock
 
 from absl.testing import absltest
@@ -114,6 +115,21 @@ class WorkerTest(parameterized.TestCase):
         self.assertFalse(process.is_running)
         self.assertTrue(process.is_idle)
         self.assertIsNone(process.ask(request=1))
+
+    @unittest.skipUnless(hasattr(os, "fork"), "Windows has no forks")
+    def test_a_fork_after_one_has_ended_forgets_the_others_too(self):
+        ended = worker.workers.get(str(self.script("pass")))
+        worker.workers.get(str(self.script("return 1")))
+        ended.stop()
+        with warnings.catch_warnings():
+            # Newer Pythons warn of threads.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = os.fork()
+        if not process:
+            # It is set when all of them are forgotten.
+            os._exit(len(vars(worker.workers).get("_inherited", ())))
+        _, status = os.waitpid(process, 0)
+        self.assertEqual(os.waitstatus_to_exitcode(status), 2)
 
     def test_its_log_is_there_when_it_has_ended(self):
         process = worker.Worker(

@@ -2,6 +2,7 @@ import types
 
 import numpy as np
 from absl.testing import absltest
+from absl.testing import parameterized
 
 from tfprune.reports import answers
 from tfprune.reports.html import markup
@@ -12,7 +13,7 @@ def page(*outcomes):
     return types.SimpleNamespace(outcomes=outcomes)
 
 
-class OutcomesTest(absltest.TestCase):
+class OutcomesTest(parameterized.TestCase):
     def confusion(self, before, after=None):
         labels = tuple("abc"[: len(before)])
         sides = [None if m is None else np.array(m) for m in (before, after)]
@@ -62,6 +63,21 @@ class OutcomesTest(absltest.TestCase):
         for number in (">1<", ">0.5<", ">1.225<"):
             self.assertIn(number, text)
         self.assertEqual(text.count("<figure"), 2)
+
+    @parameterized.parameters(np.nan, np.inf, -np.inf)
+    def test_errors_that_are_no_numbers_are_in_no_bar(self, odd):
+        found = answers.Errors(
+            "size", np.array([-1.0, 0.0, 1.0]), np.array([0.0, odd, odd])
+        )
+        text = markup.text(page_predictions.outcomes(page(found)))
+        self.assertIn("2 values are NaN or infinite, and in no bar", text)
+        self.assertIn(f">{abs(odd):.4g}<", text)
+        self.assertEqual(text.count("<figure"), 2)
+
+    def test_errors_of_which_none_is_a_number(self):
+        found = answers.Errors("size", np.full(3, np.nan))
+        text = markup.text(page_predictions.outcomes(page(found)))
+        self.assertIn("3 values are NaN or infinite", text)
 
     def test_one_network_is_neither_before_nor_after(self):
         found = answers.Errors("size", np.array([-1.0, 1.0]))

@@ -1,7 +1,9 @@
+import math
 import types
 
 from absl.testing import absltest
 
+from tfprune.deploy import layer_errors
 from tfprune.reports import quantities
 from tfprune.reports.html import markup
 from tfprune.reports.html import page as page_lib
@@ -30,6 +32,25 @@ class VerdictTest(absltest.TestCase):
         text = markup.text(page_results.verdict(page(good, bad)))
         self.assertIn("✗ Does not fit: ram 500, limit 400.", text)
 
+    def test_a_limit_that_is_missed_by_little(self):
+        text = markup.text(
+            page_results.verdict(
+                page(
+                    quantity("latency", 2.0, 1.00004, unit="ms", limit=1.0),
+                    quantity(
+                        *("accuracy", 0.9, 0.89999),
+                        unit="%",
+                        limit=0.9,
+                        larger_is_better=True,
+                    ),
+                    quantity("bytes", 9, 11, limit=10),
+                )
+            )
+        )
+        self.assertIn("latency 1.00004 ms, limit 1 ms", text)
+        self.assertIn("accuracy 89.999 %, limit 90 %", text)
+        self.assertIn("bytes 11, limit 10", text)
+
 
 class FrontierTest(absltest.TestCase):
     def text(self, points, **facts):
@@ -49,6 +70,26 @@ class FrontierTest(absltest.TestCase):
 
     def test_no_points_no_section(self):
         self.assertIsNone(self.text([]))
+
+
+class QuantizationTest(absltest.TestCase):
+    def test_what_cannot_be_compared_is_not_exact(self):
+        errors = [
+            layer_errors.TensorError(name, sqnr, 0.1, 0.0)
+            for name, sqnr in (
+                *(("masked", math.nan), ("copied", math.inf)),
+                *(("fine", 30.0), ("bad", 5.0), ("worse", -3.0)),
+            )
+        ]
+        found = layer_errors.QuantizationError(tuple(errors))
+        self.assertEqual(
+            [t.name for t in found.worst()],
+            ["worse", "bad", "fine", "copied", "masked"],
+        )
+        facts = types.SimpleNamespace(quantization=found)
+        text = markup.text(page_results.quantization(facts))
+        self.assertEqual(text.count("exact"), 2)  # In a cell and its hint.
+        self.assertIn("masked\nnan dB; relative error", text)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 import types
 
+import numpy as np
 from absl.testing import absltest
 
 from tfprune.reports.html import markup
@@ -33,6 +34,22 @@ class TrainingTest(absltest.TestCase):
         self.assertIn("loss over 3 epochs: training ends at 1", text)
         self.assertIn("fine-tuning, epoch 1", text)
         self.assertIn("dense, epoch 2", text)
+
+    def test_a_metric_of_several_numbers_is_a_panel_for_each(self):
+        history = {
+            "loss": [1.0, None],
+            "f1_score": [np.array([0.25, 0.5]), np.array([0.75, 1.0])],
+            "val_f1_score": [[0.1, 0.2], [0.3, 0.4]],
+            "lr": [np.array([0.1]), np.float32(0.1)],
+        }
+        text = markup.text(training(page_lib.Stage("dense", history)))
+        self.assertEqual(text.count("<figure"), 4)
+        self.assertIn(
+            "f1_score 1 over 2 epochs: training ends at 1; validation ends at "
+            "0.4.",
+            text,
+        )
+        self.assertIn("loss over 2 epochs: training ends at nan", text)
 
     def test_a_metric_that_a_stage_lacks_is_a_dash(self):
         stage = types.SimpleNamespace(history={"loss": [1.0]})

@@ -37,6 +37,19 @@ class EnvironmentTest(absltest.TestCase):
             found = provenance.environment()
         self.assertEqual(found["versions"], {"ai-edge-litert": "1.2"})
 
+    def test_leftovers_and_second_copies_do_not_count(self):
+        found = [
+            mock.Mock(version=None),
+            *(mock.Mock(version=version) for version in ("2.1", "1.0")),
+        ]
+        for each, name in zip(found, (None, "torch", "torch"), strict=True):
+            each.name = name
+        with mock.patch.object(
+            importlib.metadata, "distributions", return_value=found
+        ):
+            versions = provenance.environment()["versions"]
+        self.assertEqual(versions, {"torch": "2.1"})
+
     def test_it_can_be_written_into_a_record(self):
         found = provenance.environment()
         self.assertEqual(json.loads(json.dumps(found)), found)

@@ -28,6 +28,9 @@ class PanelTest(parameterized.TestCase):
         ((3, 800), True, ["10", "100"]),
         ((12_000, 80_000), False, ["20k", "40k", "60k", "80k"]),
         ((5, 5), False, ["5", "5.25", "5.5", "5.75", "6"]),
+        ((10_000, 11_000), False, ["10k", "10.25k", "10.5k", "10.75k"]),
+        ((1_201_000, 1_203_000), False, ["1.201M", "1.2015M", "1.202M"]),
+        ((98.76, 98.77), False, ["98.7625", "98.765", "98.7675"]),
     )
     def test_ticks_are_round(self, x, log, wanted):
         drawn = texts(panel(x=x, y=(1e9, 2e9), log_x=log).figure(""))
