@@ -44,7 +44,12 @@ class Records:
         first = self.bindings[at]
         self.store.join(first.labels, binding.labels)
         if first.input != binding.input:
-            self.bindings[at] = dataclasses.replace(first, input=None)
+            first = dataclasses.replace(first, input=None)
+        if first.input_axis != binding.input_axis:
+            # A dense layer reads the last axis of tensors of any rank.
+            axis = -1 if binding.patches == "pointwise" else None
+            first = dataclasses.replace(first, input_axis=axis)
+        self.bindings[at] = first
 
     def bound(self, variable, axis):
         if variable is None:

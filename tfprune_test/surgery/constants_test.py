@@ -210,6 +210,15 @@ class FoldTest(parameterized.TestCase):
         )
         self.assertEqual(net.width(), 4)
 
+    def test_a_shared_reader_of_maps_and_vectors(self):
+        reader = LAYERS.Dense(4, name="reader")
+        pool = LAYERS.GlobalAveragePooling2D()
+        net = Net(
+            LAYERS.Conv2D(4, 1),
+            lambda x: LAYERS.Reshape((1, 1, 4))(reader(pool(x))) * reader(x),
+        )
+        self.assertEqual(net.width(), 3)
+
     def test_a_layer_of_constants_keeps_one(self):
         net = Net(LAYERS.Conv2D(5, 1))
         silence(net.first, 0, 1, 2, 3)
