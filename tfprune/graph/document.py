@@ -142,7 +142,8 @@ def _run_functional(config, model, inputs, apply, enter, path, keys):
 def _call(site, args, kwargs, apply, enter):
     if not is_model(site.entry, site.live):
         return apply(site, args, kwargs)
-    tensors = keras.tree.flatten(args[0] if args else kwargs["inputs"])
+    given = args[0] if args else kwargs["inputs"]
+    tensors = in_order(site.live, given)
     if enter is not None:
         enter(site, tensors)
     outputs = run(
@@ -155,6 +156,24 @@ def _call(site, args, kwargs, apply, enter):
         site.keys + ("config",),
     )
     return outputs[0] if len(outputs) == 1 else outputs
+
+
+def in_order(model, given):
+    """What a nested model is called on, in the order of its inputs.
+
+    Args:
+        model: the model.
+        given: the argument of its call: one object for a tensor, or a list or
+            `dict` of them; a `dict` may name the inputs of a list.
+    """
+    if isinstance(given, dict) and not isinstance(_structure(model), dict):
+        return [given[x.name] for x in model.inputs]
+    return keras.tree.flatten(given)
+
+
+def _structure(model):
+    one = isinstance(model, keras.Sequential)
+    return model.inputs if one else model.input
 
 
 def references(nested):

@@ -115,7 +115,7 @@ def _layer_by_layer(model, inputs, training=None, mask=None):
             kwargs = {"training": training} | kwargs
         return site.live(*args, **kwargs)
 
-    flat = keras.tree.flatten(inputs)
+    flat = document.in_order(model, inputs)
     outputs = document.run(model.get_config(), model, flat, apply)
     if isinstance(model, keras.Sequential):
         return outputs[0]
