@@ -257,7 +257,9 @@ def _is_shape(shape):
 
 def _output_shapes(site, args, kwargs):
     """Shapes of a call's outputs: from the document, or from the layer."""
-    if site.shapes and _called_as_written(site, args, kwargs):
+    # Of a layer's states the document knows those that are used.
+    whole = not getattr(site.live, "return_state", False)
+    if site.shapes and whole and _called_as_written(site, args, kwargs):
         if set(site.shapes) == set(range(len(site.shapes))):
             return [site.shapes[k] for k in range(len(site.shapes))]
 
