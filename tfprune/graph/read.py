@@ -80,7 +80,7 @@ def _read(model, config, input_shape, records):
         labels = found if isinstance(found, list) else [found]
         dtype = _dtype(site, call)
         outputs = tuple(
-            tensor_lib.Tensor(shape, array, dtype)
+            tensor_lib.Tensor(shape, array, dtype, call.rows)
             for shape, array in zip(call.output_shapes, labels, strict=True)
         )
         steps.append(
@@ -89,7 +89,7 @@ def _read(model, config, input_shape, records):
                 site.entry["class_name"],
                 tuple(call.tensors),
                 outputs,
-                tuple(call.work),
+                tuple((n * call.rows, axes) for n, axes in call.work),
                 call.memory,
                 call.file_ops,
                 tuple(call.held),

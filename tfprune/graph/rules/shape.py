@@ -16,6 +16,7 @@ def reshape_to(call, target, keys=None):
         keys: where the config holds the target's sizes, one key per axis, or
             `None` for an axis whose size the config does not hold.
     """
+    call.rearrange(target)
     labels = labels_lib.reshape(call.x.labels, call.x.shape, target)
     if labels is None or labels.shape[0] != 1:
         return call.freeze_all("a reshape across an axis of unknown size")[0]
@@ -68,12 +69,14 @@ def reshape_op(call):
     keys = _written(sizes, call.argument_keys(1, "newshape"), skip=0)
     target = call.output_shapes[0]
     if sizes[0] not in (-1, call.x.shape[0]) or target[0] != call.x.shape[0]:
+        call.rearrange(target)
         return call.freeze_all("a reshape that changes the batch axis")[0]
     return reshape_to(call, target, keys)
 
 
 def transpose_to(call, order):
     if order[0] != 0:
+        call.rearrange(tuple(call.x.shape[axis] for axis in order))
         return call.freeze_all("a transpose that moves the batch axis")[0]
     return call.x.labels.transpose(order)
 
@@ -115,6 +118,7 @@ def one_sized_axes(call):
 
 @rulebook.rule("ops.Ravel")
 def ravel(call):
+    call.rearrange(call.output_shapes[0])
     return call.freeze_all("a reshape that changes the batch axis")[0]
 
 
