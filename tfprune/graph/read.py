@@ -146,6 +146,9 @@ def _graph_model(model, spread=False):
     if spread:
         model = opening.spread_out(model)
     model, whole = opening.opened(model)
+    if spread:
+        # Opened layers may share one that they were given.
+        model = opening.spread_out(model)
     return model, model.get_config(), whole
 
 
