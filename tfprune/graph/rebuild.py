@@ -83,6 +83,10 @@ def build(model, config, value_of):
         for key in starts.keys.get(path, ()):
             _restore(layers[path], new_layer, key)
     _copy_flags(model, new)
+    for path, new_layer in _leaves(new):
+        for old, own in variables(layers[path], new_layer):
+            if own.trainable != old.trainable:
+                own.trainable = old.trainable  # One of a layer may be frozen.
     model_class.stands_for(new, model)
     return new
 

@@ -177,6 +177,14 @@ class RebuildTest(parameterized.TestCase):
         self.assertTrue(inner.key_dense.trainable)
         self.assertLen(small.trainable_weights, len(model.trainable_weights))
 
+    def test_a_weight_that_is_frozen_stays_frozen(self):
+        layer = keras.layers.Dense(6, name="layer")
+        model = models.around(layer)
+        layer.bias.trainable = False
+        small = pruning.prune(model, 0.5).get_layer("layer")
+        self.assertTrue(small.kernel.trainable)
+        self.assertFalse(small.bias.trainable)
+
     def test_a_name_that_a_config_leaves_out(self):
         class Rest(keras.layers.Layer):
             def __init__(self, **rest):
