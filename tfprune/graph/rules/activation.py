@@ -21,6 +21,9 @@ OPS = (
     "Trunc ZerosLike Cast"
 ).split()
 
+# Layers that may be an activation.
+LAYERS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU)
+
 # Binary elementwise ops.
 BINARY = "Add Subtract Multiply Divide TrueDivide Power Maximum Minimum".split()
 
@@ -53,6 +56,9 @@ def activate_as(call, labels, live, key="activation", config=None):
 
 def _elementwise(function):
     """Whether a function consists of elementwise Keras ops alone."""
+    if isinstance(function, keras.layers.Layer):
+        # A call would build it, for these sizes.
+        return type(function) in LAYERS
     x = keras.Input((2, 19))
     try:
         operations = keras.Model(x, function(x)).operations[1:]

@@ -51,6 +51,18 @@ class ActivateTest(parameterized.TestCase):
         (reason,) = self.frozen(config, function)
         self.assertIn("'function' mixes", reason)
 
+    @parameterized.parameters(
+        keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU
+    )
+    def test_a_layer_as_activation(self, layer):
+        config = {"class_name": layer.__name__}
+        self.assertEmpty(self.frozen(config, layer()))
+
+    def test_a_layer_with_weights_is_not_called(self):
+        layer = keras.layers.PReLU()
+        self.assertLen(self.frozen({"class_name": "PReLU"}, layer), 1)
+        self.assertFalse(layer.built)
+
     def test_the_activation_of_a_cell(self):
         reasons = []
         call = types.SimpleNamespace(
