@@ -253,22 +253,60 @@ def _is_plain_policy(value):
     return isinstance(value, dict) and value["class_name"] == "DTypePolicy"
 
 
+def point_to_functions(config, model, objects):
+    """Lets layers find the functions of the user's own themselves.
+
+    No code is read back, and none is taken for one of Keras that has the same
+    name.
+
+    Args:
+        config: `dict`, the model's config, changed in place.
+        model: the model.
+        objects: `dict` of custom objects, to which the functions are added.
+    """
+    _point_to_functions(config, dict(_leaves(model)), objects)
+
+
 def _point_to_functions(config, layers, objects, path=()):
-    """Lets each Lambda find its function itself: no code is read back."""
     for entry in config["layers"]:
         inner = entry["config"]
         here = path + (entry.get("name") or inner["name"],)
         if isinstance(inner.get("layers"), list):
             _point_to_functions(inner, layers, objects, here)
-        elif entry["class_name"] == "Lambda":
-            name = f"function of {'/'.join(here)}"
-            objects[name] = layers[here].function
-            inner["function"] = {
+        elif here in layers:
+            _point_in_layer(inner, layers[here], "/".join(here), objects)
+
+
+def _point_in_layer(config, layer, path, objects):
+    for key, value in config.items():
+        # A bidirectional layer has made its own one of what it was given.
+        own = getattr(layer, f"forward_{key}", getattr(layer, key, None))
+        inner = isinstance(value, dict) and isinstance(own, keras.layers.Layer)
+        if inner and isinstance(value.get("config"), dict):
+            _point_in_layer(value["config"], own, f"{path}/{key}", objects)
+        elif _is_own_function(layer, own) and (
+            isinstance(value, str)
+            or (isinstance(layer, keras.layers.Lambda) and key == "function")
+        ):
+            name = f"{key} of {path}"
+            objects[name] = own
+            config[key] = {
                 "class_name": "function",
                 "registered_name": name,
                 "module": None,
                 "config": name,
             }
+
+
+def _is_own_function(layer, thing):
+    """Whether a layer of Keras has a function of the user's own."""
+    from_keras = type(layer).__module__.startswith("keras.")
+    module = getattr(thing, "__module__", None) or ""
+    return (
+        from_keras
+        and inspect.isfunction(thing)
+        and not module.startswith("keras.")
+    )
 
 
 def _leaves(model, path=()):

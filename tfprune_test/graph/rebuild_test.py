@@ -185,6 +185,19 @@ class RebuildTest(parameterized.TestCase):
         self.assertTrue(small.kernel.trainable)
         self.assertFalse(small.bias.trainable)
 
+    def test_functions_called_as_those_of_keras(self):
+        def gelu(x):
+            return x * keras.ops.sigmoid(1.702 * x)
+
+        each = LAYERS.TimeDistributed(LAYERS.Dense(6, activation=gelu))
+        model = keras.Sequential(
+            [keras.Input((3, 4)), each, LAYERS.Activation(gelu)]
+        )
+        graph = read.channel_graph(model)
+        same = rebuild.shrink(graph, np.ones(graph.size, bool))
+        inputs = verification.random_inputs(model)
+        self.assertEqual(exactness.difference(model, same, inputs), 0.0)
+
     def test_a_name_that_a_config_leaves_out(self):
         class Rest(keras.layers.Layer):
             def __init__(self, **rest):

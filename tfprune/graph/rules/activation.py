@@ -1,5 +1,7 @@
 """Activation functions, and whether they act elementwise."""
 
+import inspect
+
 import keras
 
 ELEMENTWISE = frozenset(
@@ -46,9 +48,11 @@ def activate_as(call, labels, live, key="activation", config=None):
     name = config.get(key)
     if isinstance(name, dict):
         name = name.get("registered_name") or name["class_name"]
-    if name is None or name in ELEMENTWISE:
-        return labels
     function = getattr(live, key, None)
+    # A function of the user's own may be called as one of Keras is.
+    own = inspect.isfunction(function) and not _of_keras(function)
+    if name is None or (name in ELEMENTWISE and not own):
+        return labels
     if not callable(function) or not _elementwise(function):
         call.freeze(labels, f"activation {name!r} mixes channels")
     return labels
@@ -68,3 +72,7 @@ def _elementwise(function):
         type(op).__name__ in (*OPS, *BINARY) and op.output.shape == x.shape
         for op in operations
     )
+
+
+def _of_keras(function):
+    return (function.__module__ or "").startswith("keras.")

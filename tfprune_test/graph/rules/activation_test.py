@@ -51,6 +51,13 @@ class ActivateTest(parameterized.TestCase):
         (reason,) = self.frozen(config, function)
         self.assertIn("'function' mixes", reason)
 
+    def test_a_function_called_as_one_of_keras(self):
+        def tanh(x):
+            return x - keras.ops.mean(x, -1, keepdims=True)
+
+        (reason,) = self.frozen("tanh", tanh)
+        self.assertIn("'tanh' mixes", reason)
+
     @parameterized.parameters(
         keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU
     )
