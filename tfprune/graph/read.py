@@ -105,6 +105,8 @@ def _read(model, config, input_shape, records):
                 records.edit(edit, site.path)
 
     outputs = document.run(config, model, inputs, apply, enter)
+    for path, live in layers.items():
+        records.freeze_held(path, getattr(live, "variables", ()))
     for tensor in outputs:
         records.store.freeze_first(tensor.labels, "the model", "its output")
     return graph_lib.ChannelGraph(

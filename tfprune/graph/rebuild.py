@@ -76,6 +76,7 @@ def build(model, config, value_of):
     layers, objects = dict(_leaves(model)), custom_objects(model)
     _prepare(config, layers, starts)
     _point_to_functions(config, layers, objects)
+    _make_once(config, layers, objects)
     with deep_chains.explained(model.name):
         new = type(model).from_config(config, objects)
     for path, new_layer in _leaves(new):
@@ -307,6 +308,75 @@ def _is_own_function(layer, thing):
         and inspect.isfunction(thing)
         and not module.startswith("keras.")
     )
+
+
+def _make_once(config, layers, objects):
+    """Lets a layer that several others hold be made once.
+
+    Args:
+        config: `dict`, the model's config, changed in place.
+        layers: `dict` from the path of each layer to the layer.
+        objects: `dict` of custom objects, to which what makes it is added.
+    """
+    places = {}
+    for entry, layer in _entries(config, layers):
+        places.setdefault(id(layer), []).append(entry)
+    for entries in places.values():
+        if len(entries) == 1:
+            continue
+        once = _Once({k: entries[0][k] for k in _CLASS if k in entries[0]})
+        name = f"the only {entries[0]['config']['name']} {len(objects)}"
+        objects[name] = once
+        for entry in entries:
+            config = {"name": entry["config"]["name"]}
+            stand_in = (None, name, config, name)
+            entry.update(zip(_CLASS, stand_in, strict=True))
+
+
+# The keys of an entry that tell the class of a layer and its settings.
+_CLASS = ("module", "class_name", "config", "registered_name")
+
+
+class _Once:
+    """Stands for the class of a layer, which it makes once."""
+
+    def __init__(self, entry):
+        self._entry = entry
+        self._made = None
+
+    def from_config(self, config):
+        if self._made is None:
+            self._made = keras.saving.deserialize_keras_object(self._entry)
+        return self._made
+
+
+def _entries(config, layers, path=()):
+    """The entries of a config and of what layers hold, with the layers."""
+    for entry in config["layers"]:
+        inner = entry["config"]
+        here = path + (entry.get("name") or inner["name"],)
+        if isinstance(inner.get("layers"), list):
+            yield from _entries(inner, layers, here)
+        elif here in layers:
+            yield entry, layers[here]
+            held = _with_inner([layers[here]])[1:]
+            if held:
+                yield from _held(inner, {layer.name: layer for layer in held})
+
+
+def _held(nested, layers):
+    """The entries in a layer's config that are those of layers in it."""
+    if isinstance(nested, (list, tuple)):
+        for part in nested:
+            yield from _held(part, layers)
+    elif isinstance(nested, dict):
+        inner = nested.get("config")
+        name = inner.get("name") if isinstance(inner, dict) else None
+        found = layers.get(name) if isinstance(name, str) else None
+        if type(found).__name__ == nested.get("class_name"):
+            yield nested, found
+        for part in nested.values():
+            yield from _held(part, layers)
 
 
 def _leaves(model, path=()):

@@ -99,6 +99,30 @@ NUMBERS = (
 )
 
 
+class Tied(LAYERS.Layer):
+    """Turns what another layer makes back, by the weights of that layer."""
+
+    def __init__(self, to, **kwargs):
+        super().__init__(**kwargs)
+        self.to = to
+
+    def build(self, _):
+        self.bias = self.add_weight((self.to.kernel.shape[0],))
+
+    def call(self, x):
+        kernel = keras.ops.transpose(self.to.kernel)
+        return keras.ops.matmul(x, kernel) + self.bias
+
+    def get_config(self):
+        to = keras.saving.serialize_keras_object(self.to)
+        return {**super().get_config(), "to": to}
+
+    @classmethod
+    def from_config(cls, config):
+        to = keras.saving.deserialize_keras_object(config["to"])
+        return cls(**{**config, "to": to})
+
+
 ALL = (("everything", of_everything), *read_test.STRUCTURES)
 
 
@@ -197,6 +221,34 @@ class RebuildTest(parameterized.TestCase):
         same = rebuild.shrink(graph, np.ones(graph.size, bool))
         inputs = verification.random_inputs(model)
         self.assertEqual(exactness.difference(model, same, inputs), 0.0)
+
+    def test_a_layer_that_another_one_holds_is_made_once(self):
+        to = LAYERS.Dense(6, name="to")
+        inputs = keras.Input((4,))
+        x = LAYERS.Dense(5)(LAYERS.Dense(7)(inputs))
+        x = LAYERS.Dense(8)(Tied(to, name="tied")(to(x)))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = exactness.strip_masked(model)
+        self.assertLess(found.error, exactness.TOLERANCE)
+        self.assertEqual(int(found.graph.removable.sum()), 7 + 8)
+        small = found.small
+        self.assertIs(small.get_layer("tied").to, small.get_layer("to"))
+        self.assertLen(small.weights, len(model.weights))
+
+    @parameterized.parameters(0.0, 0.3)
+    def test_a_layer_at_every_step_and_by_itself(self, silence):
+        layer = LAYERS.Dense(6, name="layer")
+        inputs = keras.Input((3, 4))
+        x = LAYERS.Dense(5)(inputs)
+        y = keras.ops.max(LAYERS.Dense(5)(inputs), 1)
+        x = LAYERS.TimeDistributed(layer, name="each")(x)
+        x = keras.ops.mean(x, 1) * layer(y)
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = exactness.strip_masked(model, silence=silence)
+        self.assertLess(found.error, exactness.TOLERANCE)
+        small = found.small
+        self.assertIs(small.get_layer("each").layer, small.get_layer("layer"))
+        self.assertEqual(found.params, small.count_params())
 
     def test_a_name_that_a_config_leaves_out(self):
         class Rest(keras.layers.Layer):
