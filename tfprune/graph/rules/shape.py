@@ -1,5 +1,6 @@
 """Reshapes and transposes: labels move as numpy would move the elements."""
 
+import keras
 import numpy as np
 
 from tfprune.graph import labels as labels_lib
@@ -127,12 +128,26 @@ def depth_to_space(call):
     """Pixel shuffle: each position of a block loses the same channels."""
     blocks = call.argument(1, "block_size") ** 2
     axis = call.channel_axis()
-    apart = call.channels(axis).reshape(blocks, -1)
-    return call.spread(call.tie(apart, 0).reshape(-1), axis)
+    channels = call.channels(axis)
+    if _are_together(call):
+        apart = call.tie(channels.reshape(-1, blocks), 1)
+    else:
+        apart = call.tie(channels.reshape(blocks, -1), 0)
+    return call.spread(apart.reshape(-1), axis)
 
 
 @rulebook.rule("ops.SpaceToDepth")
 def space_to_depth(call):
     blocks = call.argument(1, "block_size") ** 2
     axis = call.channel_axis()
-    return call.spread(np.tile(call.channels(axis), blocks), axis)
+    copy = np.repeat if _are_together(call) else np.tile
+    return call.spread(copy(call.channels(axis), blocks), axis)
+
+
+def _are_together(call):
+    """Whether the positions of a block lie side by side for each channel.
+
+    Else the channels of each position do.
+    """
+    first = call.config.get("data_format") == "channels_first"
+    return first and keras.backend.backend() != "tensorflow"
