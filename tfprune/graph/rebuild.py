@@ -280,6 +280,8 @@ def _point_to_functions(config, layers, objects, path=()):
 
 def _point_in_layer(config, layer, path, objects):
     for key, value in config.items():
+        if not isinstance(value, (str, dict)):
+            continue
         # A bidirectional layer has made its own one of what it was given.
         own = getattr(layer, f"forward_{key}", getattr(layer, key, None))
         inner = isinstance(value, dict) and isinstance(own, keras.layers.Layer)
