@@ -255,10 +255,10 @@ def _is_plain_policy(value):
 
 
 def point_to_functions(config, model, objects):
-    """Lets layers find the functions of the user's own themselves.
+    """Lets layers find classes and functions of the user's own themselves.
 
-    No code is read back, and none is taken for one of Keras that has the same
-    name.
+    No code is read back, and none is taken for one of Keras, or another one,
+    that has the same name.
 
     Args:
         config: `dict`, the model's config, changed in place.
@@ -275,7 +275,16 @@ def _point_to_functions(config, layers, objects, path=()):
         if isinstance(inner.get("layers"), list):
             _point_to_functions(inner, layers, objects, here)
         elif here in layers:
-            _point_in_layer(inner, layers[here], "/".join(here), objects)
+            _point_to_class(entry, layers[here], "/".join(here), objects)
+
+
+def _point_to_class(entry, layer, path, objects):
+    """As `point_to_functions`: several classes may have the same name."""
+    if not type(layer).__module__.startswith(("keras.", "tfprune.")):
+        name = f"class of {path}"
+        objects[name] = type(layer)
+        entry["registered_name"] = name
+    _point_in_layer(entry["config"], layer, path, objects)
 
 
 def _point_in_layer(config, layer, path, objects):
@@ -286,10 +295,9 @@ def _point_in_layer(config, layer, path, objects):
         own = getattr(layer, f"forward_{key}", getattr(layer, key, None))
         inner = isinstance(value, dict) and isinstance(own, keras.layers.Layer)
         if inner and isinstance(value.get("config"), dict):
-            _point_in_layer(value["config"], own, f"{path}/{key}", objects)
+            _point_to_class(value, own, f"{path}/{key}", objects)
         elif _is_own_function(layer, own) and (
-            isinstance(value, str)
-            or (isinstance(layer, keras.layers.Lambda) and key == "function")
+            key == "function" or not isinstance(layer, keras.layers.Lambda)
         ):
             name = f"{key} of {path}"
             objects[name] = own

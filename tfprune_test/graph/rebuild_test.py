@@ -8,8 +8,10 @@ from absl.testing import parameterized
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import rulebook
+from tfprune.methods import masked
 from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import cut as cut_lib
+from tfprune.sparsity import wrapping
 from tfprune.surgery import pruning
 from tfprune.surgery import shrinking
 from tfprune.surgery import stripping
@@ -208,6 +210,38 @@ class RebuildTest(parameterized.TestCase):
         small = pruning.prune(model, 0.5).get_layer("layer")
         self.assertTrue(small.kernel.trainable)
         self.assertFalse(small.bias.trainable)
+
+    @parameterized.parameters(0, 1)
+    def test_functions_and_classes_of_one_name(self, number):
+        def activation(factor):
+            def times(x):
+                return x * factor
+
+            return LAYERS.Activation(times)
+
+        def scale(factor):
+            class Scale(keras.layers.Layer):
+                def call(self, x):
+                    self.add_loss(keras.ops.sum(x))  # It stays a layer.
+                    return keras.ops.sort(x) * factor
+
+            return Scale()
+
+        make = (activation, scale)[number]
+        one, other = make(2.0), make(-3.0)
+        model = keras.Sequential([keras.Input((4,)), one, other])
+        graph = read.channel_graph(model)
+        same = rebuild.shrink(graph, np.ones(graph.size, bool))
+        wrapped = wrapping.wrap(
+            keras.Sequential([keras.Input((4,)), LAYERS.Dense(4), one, other]),
+            masked.Masked(),
+        )
+        dense, *_ = wrapped.layers
+        dense.layer.kernel.assign(np.eye(4))
+        inputs = verification.random_inputs(model)
+        for copy in (same, wrapped):
+            error = exactness.difference(model, copy, inputs)
+            self.assertEqual(error, 0.0)
 
     def test_functions_called_as_those_of_keras(self):
         def gelu(x):

@@ -47,7 +47,8 @@ def activate_as(call, labels, live, key="activation", config=None):
     config = live.get_config() if config is None else config
     name = config.get(key)
     if isinstance(name, dict):
-        name = name.get("registered_name") or name["class_name"]
+        # A lambda has neither.
+        name = name.get("registered_name") or name.get("class_name", "lambda")
     function = getattr(live, key, None)
     # A function of the user's own may be called as one of Keras is.
     own = inspect.isfunction(function) and not _of_keras(function)

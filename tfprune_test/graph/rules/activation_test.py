@@ -51,6 +51,10 @@ class ActivateTest(parameterized.TestCase):
         (reason,) = self.frozen(config, function)
         self.assertIn("'function' mixes", reason)
 
+    def test_a_lambda(self):
+        config = {"code": "4wEAAA==", "defaults": None, "closure": None}
+        self.assertEmpty(self.frozen(config, lambda x: x * 2))
+
     def test_a_function_called_as_one_of_keras(self):
         def tanh(x):
             return x - keras.ops.mean(x, -1, keepdims=True)
