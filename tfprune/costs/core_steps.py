@@ -170,8 +170,16 @@ def _area(sizes, rank):
 
 
 def _sizes(tensor, keep):
-    """Sizes without the batch axis; unknown ones count as 1."""
-    return [n or 1 for n in memory.kept_shape(tensor, keep)[1:]] or [1]
+    """Sizes without the batch axis; unknown ones count as 1.
+
+    Rows that an op has put into the batch count as rows of the map.
+    """
+    sizes = [n or 1 for n in memory.kept_shape(tensor, keep)[1:]] or [1]
+    if tensor.rows == 1:
+        return sizes
+    if len(sizes) == 1:
+        return [tensor.rows, *sizes]
+    return [tensor.rows * sizes[0], *sizes[1:]]
 
 
 def _kernels(step, config, keep, reads, writes, places):

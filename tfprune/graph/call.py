@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import operator
 
 import keras
@@ -33,6 +34,7 @@ class Call:
             its rule was registered; a rule may change it.
         held: list of `Tensor`, to which a rule adds what such a file of
             integers holds in the arena besides the outputs.
+        rows: `int`, rows of the batch for each sample, as in `Tensor`.
     """
 
     def __init__(self, site, args, kwargs, output_shapes, records):
@@ -50,6 +52,7 @@ class Call:
         self.memory = "new"
         self.work = []
         self.held = []
+        self.rows = max((t.rows for t in self.tensors), default=1)
         self._site = site
         self._keys = site.keys
         self._node = site.node
@@ -287,6 +290,19 @@ class Call:
     def multiply_adds(self, coefficient, *labels):
         """Adds `coefficient` times the product of the counts of `labels`."""
         self.work.append((int(coefficient), labels))
+
+    def rearrange(self, target):
+        """Records that the output has all elements of the input in a shape.
+
+        Args:
+            target: tuple, the shape with the batch axis.
+        """
+        shapes = self.x.shape, target
+        if any(shape.count(None) > 1 for shape in shapes):
+            return
+        before, after = (math.prod(n or 1 for n in s[1:]) for s in shapes)
+        if after and self.rows * before % after == 0:
+            self.rows = self.rows * before // after
 
     def join(self, a, b):
         self._records.store.join(a, b)

@@ -28,7 +28,8 @@ class Binding:
             (the axis makes the channels) or `"carries"` (channel by channel).
         padded: `bool`, whether the layer also reads zero padding.
         input_axis: `None`, or the axis of the layer's input along which a
-            reading axis finds its channels, each in one slice.
+            reading axis finds its channels, each in one slice; -1 if the calls
+            of a shared layer read the last axis of tensors of several ranks.
         input: `int`, index of that input; `None` if the calls of a shared
             layer read it from different ones.
         patches: `None`, or the kind of matrix product on patches of that input:

@@ -7,6 +7,8 @@ label records when the graph is read, arrays when values are needed.
 """
 
 import dataclasses
+import functools
+import inspect
 
 import keras
 import numpy as np
@@ -36,7 +38,9 @@ class Site:
     shapes: object = None
 
 
-def run(config, model, inputs, apply, enter=None, path="", keys=()):
+def run(
+    config, model, inputs, apply, enter=None, path="", keys=(), training=None
+):
     """Calls `apply` for every layer and op of the model, in order.
 
     Args:
@@ -48,13 +52,14 @@ def run(config, model, inputs, apply, enter=None, path="", keys=()):
         enter: function `(site, tensors)`, called for every call of a nested
             model before its layers are, or `None`.
         path, keys: where the model stands in the whole document.
+        training: `bool`, what the model is called with; its layers get it.
 
     Returns:
         The flat list of objects that stand for the outputs.
     """
-    if "input_layers" in config:
-        return _run_functional(config, model, inputs, apply, enter, path, keys)
-    return _run_sequential(config, model, inputs, apply, enter, path, keys)
+    play = _run_functional if "input_layers" in config else _run_sequential
+    call = functools.partial(_call, apply, enter, training)
+    return play(config, model, inputs, call, path, keys)
 
 
 def is_model(entry, live):
@@ -81,7 +86,7 @@ def input_keys(site):
     return [below + (i, "config", "batch_shape") for i in found]
 
 
-def _run_sequential(config, model, inputs, apply, enter, path, keys):
+def _run_sequential(config, model, inputs, call, path, keys):
     lives = {layer.name: layer for layer in model.layers}
     x = inputs[0]
     for i, entry in enumerate(config["layers"]):
@@ -89,11 +94,11 @@ def _run_sequential(config, model, inputs, apply, enter, path, keys):
         if entry["class_name"] == "InputLayer":
             continue
         site = Site(path + name, keys + ("layers", i), entry, 0, lives[name])
-        x = _call(site, (x,), {}, apply, enter)
+        x = call(site, (x,), {})
     return keras.tree.flatten(x)
 
 
-def _run_functional(config, model, inputs, apply, enter, path, keys):
+def _run_functional(config, model, inputs, call, path, keys):
     lives = {op.name: op for op in model.operations}
     starts = references(config["input_layers"])
     values = dict(zip(starts, inputs, strict=True))
@@ -125,7 +130,7 @@ def _run_functional(config, model, inputs, apply, enter, path, keys):
                 kwargs = _decode(
                     calls[node]["kwargs"], values, here + ("kwargs",)
                 )
-                out = _call(site, args, kwargs, apply, enter)
+                out = call(site, args, kwargs)
                 for k, value in enumerate(keras.tree.flatten(out)):
                     values[name, node, k] = value
                 waiting[i] -= 1
@@ -139,10 +144,13 @@ def _run_functional(config, model, inputs, apply, enter, path, keys):
     return [values[r] for r in _output_references(config, lives)]
 
 
-def _call(site, args, kwargs, apply, enter):
+def _call(apply, enter, training, site, args, kwargs):
+    if training is not None and _takes_training(site.live):
+        kwargs = {**kwargs, "training": training}
     if not is_model(site.entry, site.live):
         return apply(site, args, kwargs)
-    tensors = keras.tree.flatten(args[0] if args else kwargs["inputs"])
+    given = args[0] if args else kwargs["inputs"]
+    tensors = in_order(site.live, given)
     if enter is not None:
         enter(site, tensors)
     outputs = run(
@@ -153,8 +161,31 @@ def _call(site, args, kwargs, apply, enter):
         enter,
         site.path + "/",
         site.keys + ("config",),
+        kwargs.get("training"),
     )
     return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _takes_training(live):
+    return "training" in inspect.signature(live.call).parameters
+
+
+def in_order(model, given):
+    """What a nested model is called on, in the order of its inputs.
+
+    Args:
+        model: the model.
+        given: the argument of its call: one object for a tensor, or a list or
+            `dict` of them; a `dict` may name the inputs of a list.
+    """
+    if isinstance(given, dict) and not isinstance(_structure(model), dict):
+        return [given[x.name] for x in model.inputs]
+    return keras.tree.flatten(given)
+
+
+def _structure(model):
+    one = isinstance(model, keras.Sequential)
+    return model.inputs if one else model.input
 
 
 def references(nested):

@@ -32,10 +32,12 @@ class Records:
         self.gains = {}
         self._edited = {}
         self._bound = {}
+        self._binders = set()
         self._fresh = {}
 
     def bind(self, binding):
         key = id(binding.variable), binding.axis
+        self._binders.add((id(binding.variable), binding.layer))
         if key not in self._bound:
             self._bound[key] = len(self.bindings)
             self.bindings.append(binding)
@@ -44,7 +46,31 @@ class Records:
         first = self.bindings[at]
         self.store.join(first.labels, binding.labels)
         if first.input != binding.input:
-            self.bindings[at] = dataclasses.replace(first, input=None)
+            first = dataclasses.replace(first, input=None)
+        if first.input_axis != binding.input_axis:
+            # A dense layer reads the last axis of tensors of any rank.
+            axis = -1 if binding.patches == "pointwise" else None
+            first = dataclasses.replace(first, input_axis=axis)
+        if first.layer != binding.layer:
+            # Two layers that hold one weight: constants are read by one.
+            self.driven.append(binding.labels)
+        self.bindings[at] = first
+
+    def freeze_held(self, layer, variables):
+        """Keeps what other layers bind of variables that a layer has too.
+
+        Args:
+            layer: `str`, the path of the layer.
+            variables: list of its variables.
+        """
+        for variable in variables:
+            if (id(variable), layer) in self._binders:
+                continue
+            for axis in range(len(variable.shape)):
+                labels = self.bound(variable, axis)
+                if labels is not None:
+                    reason = "a weight of another layer that it uses"
+                    self.store.freeze(labels, layer, reason)
 
     def bound(self, variable, axis):
         if variable is None:

@@ -111,12 +111,12 @@ def _layer_by_layer(model, inputs, training=None, mask=None):
             lambda x: x.value if isinstance(x, tensor_lib.Constant) else x,
             (args, kwargs),
         )
-        if training is not None and "training" in tracing.parameters(site.live):
-            kwargs = {"training": training} | kwargs
         return site.live(*args, **kwargs)
 
-    flat = keras.tree.flatten(inputs)
-    outputs = document.run(model.get_config(), model, flat, apply)
+    flat = document.in_order(model, inputs)
+    outputs = document.run(
+        model.get_config(), model, flat, apply, training=training
+    )
     if isinstance(model, keras.Sequential):
         return outputs[0]
     return keras.tree.pack_sequence_as(model.output, outputs)

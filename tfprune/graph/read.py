@@ -80,7 +80,7 @@ def _read(model, config, input_shape, records):
         labels = found if isinstance(found, list) else [found]
         dtype = _dtype(site, call)
         outputs = tuple(
-            tensor_lib.Tensor(shape, array, dtype)
+            tensor_lib.Tensor(shape, array, dtype, call.rows)
             for shape, array in zip(call.output_shapes, labels, strict=True)
         )
         steps.append(
@@ -89,7 +89,7 @@ def _read(model, config, input_shape, records):
                 site.entry["class_name"],
                 tuple(call.tensors),
                 outputs,
-                tuple(call.work),
+                tuple((n * call.rows, axes) for n, axes in call.work),
                 call.memory,
                 call.file_ops,
                 tuple(call.held),
@@ -105,6 +105,8 @@ def _read(model, config, input_shape, records):
                 records.edit(edit, site.path)
 
     outputs = document.run(config, model, inputs, apply, enter)
+    for path, live in layers.items():
+        records.freeze_held(path, getattr(live, "variables", ()))
     for tensor in outputs:
         records.store.freeze_first(tensor.labels, "the model", "its output")
     return graph_lib.ChannelGraph(
@@ -146,6 +148,9 @@ def _graph_model(model, spread=False):
     if spread:
         model = opening.spread_out(model)
     model, whole = opening.opened(model)
+    if spread:
+        # Opened layers may share one that they were given.
+        model = opening.spread_out(model)
     return model, model.get_config(), whole
 
 
@@ -257,7 +262,9 @@ def _is_shape(shape):
 
 def _output_shapes(site, args, kwargs):
     """Shapes of a call's outputs: from the document, or from the layer."""
-    if site.shapes and _called_as_written(site, args, kwargs):
+    # Of a layer's states the document knows those that are used.
+    whole = not getattr(site.live, "return_state", False)
+    if site.shapes and whole and _called_as_written(site, args, kwargs):
         if set(site.shapes) == set(range(len(site.shapes))):
             return [site.shapes[k] for k in range(len(site.shapes))]
 

@@ -76,6 +76,7 @@ def build(model, config, value_of):
     layers, objects = dict(_leaves(model)), custom_objects(model)
     _prepare(config, layers, starts)
     _point_to_functions(config, layers, objects)
+    _make_once(config, layers, objects)
     with deep_chains.explained(model.name):
         new = type(model).from_config(config, objects)
     for path, new_layer in _leaves(new):
@@ -83,6 +84,10 @@ def build(model, config, value_of):
         for key in starts.keys.get(path, ()):
             _restore(layers[path], new_layer, key)
     _copy_flags(model, new)
+    for path, new_layer in _leaves(new):
+        for old, own in variables(layers[path], new_layer):
+            if own.trainable != old.trainable:
+                own.trainable = old.trainable  # One of a layer may be frozen.
     model_class.stands_for(new, model)
     return new
 
@@ -249,22 +254,139 @@ def _is_plain_policy(value):
     return isinstance(value, dict) and value["class_name"] == "DTypePolicy"
 
 
+def point_to_functions(config, model, objects):
+    """Lets layers find classes and functions of the user's own themselves.
+
+    No code is read back, and none is taken for one of Keras, or another one,
+    that has the same name.
+
+    Args:
+        config: `dict`, the model's config, changed in place.
+        model: the model.
+        objects: `dict` of custom objects, to which the functions are added.
+    """
+    _point_to_functions(config, dict(_leaves(model)), objects)
+
+
 def _point_to_functions(config, layers, objects, path=()):
-    """Lets each Lambda find its function itself: no code is read back."""
     for entry in config["layers"]:
         inner = entry["config"]
         here = path + (entry.get("name") or inner["name"],)
         if isinstance(inner.get("layers"), list):
             _point_to_functions(inner, layers, objects, here)
-        elif entry["class_name"] == "Lambda":
-            name = f"function of {'/'.join(here)}"
-            objects[name] = layers[here].function
-            inner["function"] = {
+        elif here in layers:
+            _point_to_class(entry, layers[here], "/".join(here), objects)
+
+
+def _point_to_class(entry, layer, path, objects):
+    """As `point_to_functions`: several classes may have the same name."""
+    if not type(layer).__module__.startswith(("keras.", "tfprune.")):
+        name = f"class of {path}"
+        objects[name] = type(layer)
+        entry["registered_name"] = name
+    _point_in_layer(entry["config"], layer, path, objects)
+
+
+def _point_in_layer(config, layer, path, objects):
+    for key, value in config.items():
+        if not isinstance(value, (str, dict)):
+            continue
+        # A bidirectional layer has made its own one of what it was given.
+        own = getattr(layer, f"forward_{key}", getattr(layer, key, None))
+        inner = isinstance(value, dict) and isinstance(own, keras.layers.Layer)
+        if inner and isinstance(value.get("config"), dict):
+            _point_to_class(value, own, f"{path}/{key}", objects)
+        elif _is_own_function(layer, own) and (
+            key == "function" or not isinstance(layer, keras.layers.Lambda)
+        ):
+            name = f"{key} of {path}"
+            objects[name] = own
+            config[key] = {
                 "class_name": "function",
                 "registered_name": name,
                 "module": None,
                 "config": name,
             }
+
+
+def _is_own_function(layer, thing):
+    """Whether a layer of Keras has a function of the user's own."""
+    from_keras = type(layer).__module__.startswith("keras.")
+    module = getattr(thing, "__module__", None) or ""
+    return (
+        from_keras
+        and inspect.isfunction(thing)
+        and not module.startswith("keras.")
+    )
+
+
+def _make_once(config, layers, objects):
+    """Lets a layer that several others hold be made once.
+
+    Args:
+        config: `dict`, the model's config, changed in place.
+        layers: `dict` from the path of each layer to the layer.
+        objects: `dict` of custom objects, to which what makes it is added.
+    """
+    places = {}
+    for entry, layer in _entries(config, layers):
+        places.setdefault(id(layer), []).append(entry)
+    for entries in places.values():
+        if len(entries) == 1:
+            continue
+        once = _Once({k: entries[0][k] for k in _CLASS if k in entries[0]})
+        name = f"the only {entries[0]['config']['name']} {len(objects)}"
+        objects[name] = once
+        for entry in entries:
+            config = {"name": entry["config"]["name"]}
+            stand_in = (None, name, config, name)
+            entry.update(zip(_CLASS, stand_in, strict=True))
+
+
+# The keys of an entry that tell the class of a layer and its settings.
+_CLASS = ("module", "class_name", "config", "registered_name")
+
+
+class _Once:
+    """Stands for the class of a layer, which it makes once."""
+
+    def __init__(self, entry):
+        self._entry = entry
+        self._made = None
+
+    def from_config(self, config):
+        if self._made is None:
+            self._made = keras.saving.deserialize_keras_object(self._entry)
+        return self._made
+
+
+def _entries(config, layers, path=()):
+    """The entries of a config and of what layers hold, with the layers."""
+    for entry in config["layers"]:
+        inner = entry["config"]
+        here = path + (entry.get("name") or inner["name"],)
+        if isinstance(inner.get("layers"), list):
+            yield from _entries(inner, layers, here)
+        elif here in layers:
+            yield entry, layers[here]
+            held = _with_inner([layers[here]])[1:]
+            if held:
+                yield from _held(inner, {layer.name: layer for layer in held})
+
+
+def _held(nested, layers):
+    """The entries in a layer's config that are those of layers in it."""
+    if isinstance(nested, (list, tuple)):
+        for part in nested:
+            yield from _held(part, layers)
+    elif isinstance(nested, dict):
+        inner = nested.get("config")
+        name = inner.get("name") if isinstance(inner, dict) else None
+        found = layers.get(name) if isinstance(name, str) else None
+        if type(found).__name__ == nested.get("class_name"):
+            yield nested, found
+        for part in nested.values():
+            yield from _held(part, layers)
 
 
 def _leaves(model, path=()):

@@ -15,11 +15,14 @@ class Tensor:
         labels: int64 array of the rank of `shape`; along each axis it has the
             tensor's size, or 1 where the labels do not differ.
         dtype: `str`, the dtype's name.
+        rows: `int`, how many rows of the batch one sample has; more than 1
+            where an op has moved other axes into the batch.
     """
 
     shape: tuple
     labels: np.ndarray
     dtype: str = "float32"
+    rows: int = 1
 
     @property
     def rank(self):
@@ -42,7 +45,7 @@ class Tensor:
     def other_size(self):
         """Elements of one sample for each combination of channels."""
         varying = self.varying
-        return math.prod(
+        return self.rows * math.prod(
             1 if n is None else n
             for a, n in enumerate(self.shape)
             if a > 0 and a not in varying

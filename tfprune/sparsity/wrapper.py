@@ -107,6 +107,8 @@ class PruningWrapper(keras.layers.Wrapper):
                 )
             self._attach_penalties(slot)
             self.slots[name] = slot
+            if name == method_lib.INPUTS:
+                self.state.reader = _Reader(self.method, slot)
 
     def _shape(self, name, input_shape):
         if name == method_lib.INPUTS:
@@ -147,8 +149,7 @@ class PruningWrapper(keras.layers.Wrapper):
         if self._layer_takes("training") and training is not None:
             kwargs["training"] = training
         if method_lib.INPUTS in self.slots:
-            slot = self.slots[method_lib.INPUTS]
-            inputs = self.method.read(slot, inputs, training=bool(training))
+            inputs = self.state.reader(inputs, training=bool(training))
         values = self._values(training)
         scope = keras.StatelessScope(values, collect_losses=True)
         variables = self._layer_variables()
@@ -280,10 +281,24 @@ class _State:
     def __init__(self, followed):
         self.slots = {}
         self.updated = None
+        self.reader = None
         # That it has followed, as callbacks note them: text, or None, can be
         # saved.
         self.schedules = list(followed)
         self.losses = []
+
+
+class _Reader(keras.layers.Layer):
+    """Reads the inputs of a layer, as a layer, so that they keep their mask."""
+
+    def __init__(self, method, slot):
+        super().__init__(autocast=False, dtype="float32")
+        self.supports_masking = True
+        self.method = method
+        self.slot = slot
+
+    def call(self, inputs, training=False):
+        return self.method.read(self.slot, inputs, training=training)
 
 
 class _OfMasked:

@@ -319,6 +319,8 @@ def _edited(model, edit, copy):
         copy: function `(old, new)` that copies a layer's state.
     """
     cls, config = type(model), model.get_config()
+    objects = {**rebuild.custom_objects(model), cls.__name__: cls}
+    rebuild.point_to_functions(config, model, objects)
     _edit_entries(model, config, edit)
     # The model is a live object, so its lambdas are already trusted.
     with deep_chains.explained(model.name):
@@ -329,10 +331,7 @@ def _edited(model, edit, copy):
                 "registered_name": cls.__name__,
                 "config": config,
             },
-            custom_objects={
-                **rebuild.custom_objects(model),
-                cls.__name__: cls,
-            },
+            custom_objects=objects,
             safe_mode=False,
         )
     _copy_layers(model, new, copy)

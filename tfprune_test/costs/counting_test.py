@@ -80,6 +80,33 @@ class MeterTest(parameterized.TestCase):
         x = LAYERS.Dense(2)(keras.ops.transpose(x, (1, 0, 2)))
         counting.check_sizes(read.channel_graph(keras.Model(inputs, x)))
 
+    def test_steps_that_have_become_rows_of_the_batch(self):
+        each = keras.Sequential(
+            [
+                keras.Input((8, 8, 2)),
+                LAYERS.Conv2D(6, 3),
+                LAYERS.GlobalAveragePooling2D(),
+                LAYERS.Dense(4),
+            ]
+        )
+        inputs = keras.Input((5, 8, 8, 2))
+        outputs = LAYERS.TimeDistributed(each)(inputs)
+        model = keras.Model(inputs, LAYERS.Dense(3)(outputs))
+        cost = counting.cost(model)
+        self.assertEqual(cost.macs, 5 * (6 * 6 * 3 * 3 * 2 * 6 + 6 * 4 + 4 * 3))
+        self.assertEqual(cost.peak_bytes, 4 * 5 * (8 * 8 * 2 + 6 * 6 * 6))
+
+    @parameterized.parameters(
+        lambda x: keras.ops.reshape(x, (-1, 4)),
+        lambda x: keras.ops.transpose(x, (1, 0, 2)),
+        lambda x: keras.ops.swapaxes(x, 0, 1),
+        lambda x: keras.ops.moveaxis(x, 0, 1),
+    )
+    def test_ops_that_put_steps_into_the_batch(self, op):
+        inputs = keras.Input((5, 4))
+        model = keras.Model(inputs, LAYERS.Dense(3)(op(inputs)))
+        self.assertEqual(counting.cost(model).macs, 5 * 4 * 3)
+
     def test_joined_channels_count_everywhere(self):
         sketch = graphs.Sketch(2)
         a = sketch.dense("a", sketch.input, 3)

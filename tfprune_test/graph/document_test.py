@@ -44,6 +44,15 @@ def three_outputs():
     return keras.Model(inputs, [c, a, b, c * b])
 
 
+def inputs_by_name():
+    """A nested model of a list of inputs, called on a dict."""
+    a, b = keras.Input((6,), name="z"), keras.Input((6,), name="a")
+    inner = keras.Model([a, b], LAYERS.Dense(3)(a) * LAYERS.Dense(3)(b))
+    inputs = keras.Input((6,))
+    x, y = LAYERS.Dense(6)(inputs), LAYERS.Dense(6)(inputs)
+    return keras.Model(inputs, inner({"z": x, "a": y}))
+
+
 class RunTest(parameterized.TestCase):
     @parameterized.named_parameters(
         ("arguments", arguments),
@@ -54,6 +63,7 @@ class RunTest(parameterized.TestCase):
         ("shared", read_test.shared_at_two_resolutions),
         ("shared_slice", lambda: read_test.shared_slice(5)),
         ("twice", read_test.twice),
+        ("inputs_by_name", inputs_by_name),
     )
     def test_it_computes_what_the_model_computes(self, make):
         model = make()

@@ -345,6 +345,22 @@ def shared_by(names=("one", "two"), inner="inner"):
     return keras.Model(inputs, LAYERS.Dense(2, name="last")(x))
 
 
+class Given(LAYERS.Layer):
+    """A block that calls a layer that it was given."""
+
+    def __init__(self, shared, **kwargs):
+        super().__init__(**kwargs)
+        self.own = LAYERS.Dense(5)
+        self.shared = shared
+
+    def build(self, shape):
+        self.own.build(shape)
+        self.built = True
+
+    def call(self, x):
+        return self.shared(self.own(x))
+
+
 class SharedTest(exactness.ExactnessTestCase):
     def test_a_layer_that_models_share_stays_shared(self):
         model = shared_by(inner="inner{}")
@@ -361,6 +377,14 @@ class SharedTest(exactness.ExactnessTestCase):
         model = keras.Sequential([keras.Input((6,)), outer, inner])
         found = self.assert_exact(model, removes=None)
         self.assertLen(found.small.trainable_weights, 4)
+
+    def test_a_layer_that_blocks_were_given_stays_shared(self):
+        shared = LAYERS.Dense(6, name="shared")
+        inputs = keras.Input((6,))
+        x = Given(shared)(Given(shared)(inputs))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = self.assert_exact(model, silence=0.3)
+        self.assertLen(found.small.trainable_weights, 2 * 4)
 
     def test_names_that_come_together(self):
         with self.assertRaisesRegex(ValueError, "with one, two: .*inner"):

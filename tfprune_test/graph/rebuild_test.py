@@ -8,8 +8,10 @@ from absl.testing import parameterized
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import rulebook
+from tfprune.methods import masked
 from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import cut as cut_lib
+from tfprune.sparsity import wrapping
 from tfprune.surgery import pruning
 from tfprune.surgery import shrinking
 from tfprune.surgery import stripping
@@ -99,6 +101,30 @@ NUMBERS = (
 )
 
 
+class Tied(LAYERS.Layer):
+    """Turns what another layer makes back, by the weights of that layer."""
+
+    def __init__(self, to, **kwargs):
+        super().__init__(**kwargs)
+        self.to = to
+
+    def build(self, _):
+        self.bias = self.add_weight((self.to.kernel.shape[0],))
+
+    def call(self, x):
+        kernel = keras.ops.transpose(self.to.kernel)
+        return keras.ops.matmul(x, kernel) + self.bias
+
+    def get_config(self):
+        to = keras.saving.serialize_keras_object(self.to)
+        return {**super().get_config(), "to": to}
+
+    @classmethod
+    def from_config(cls, config):
+        to = keras.saving.deserialize_keras_object(config["to"])
+        return cls(**{**config, "to": to})
+
+
 ALL = (("everything", of_everything), *read_test.STRUCTURES)
 
 
@@ -176,6 +202,87 @@ class RebuildTest(parameterized.TestCase):
         self.assertFalse(inner.query_dense.trainable)
         self.assertTrue(inner.key_dense.trainable)
         self.assertLen(small.trainable_weights, len(model.trainable_weights))
+
+    def test_a_weight_that_is_frozen_stays_frozen(self):
+        layer = keras.layers.Dense(6, name="layer")
+        model = models.around(layer)
+        layer.bias.trainable = False
+        small = pruning.prune(model, 0.5).get_layer("layer")
+        self.assertTrue(small.kernel.trainable)
+        self.assertFalse(small.bias.trainable)
+
+    @parameterized.parameters(0, 1)
+    def test_functions_and_classes_of_one_name(self, number):
+        def activation(factor):
+            def times(x):
+                return x * factor
+
+            return LAYERS.Activation(times)
+
+        def scale(factor):
+            class Scale(keras.layers.Layer):
+                def call(self, x):
+                    self.add_loss(keras.ops.sum(x))  # It stays a layer.
+                    return keras.ops.sort(x) * factor
+
+            return Scale()
+
+        make = (activation, scale)[number]
+        one, other = make(2.0), make(-3.0)
+        model = keras.Sequential([keras.Input((4,)), one, other])
+        graph = read.channel_graph(model)
+        same = rebuild.shrink(graph, np.ones(graph.size, bool))
+        wrapped = wrapping.wrap(
+            keras.Sequential([keras.Input((4,)), LAYERS.Dense(4), one, other]),
+            masked.Masked(),
+        )
+        dense, *_ = wrapped.layers
+        dense.layer.kernel.assign(np.eye(4))
+        inputs = verification.random_inputs(model)
+        for copy in (same, wrapped):
+            error = exactness.difference(model, copy, inputs)
+            self.assertEqual(error, 0.0)
+
+    def test_functions_called_as_those_of_keras(self):
+        def gelu(x):
+            return x * keras.ops.sigmoid(1.702 * x)
+
+        each = LAYERS.TimeDistributed(LAYERS.Dense(6, activation=gelu))
+        model = keras.Sequential(
+            [keras.Input((3, 4)), each, LAYERS.Activation(gelu)]
+        )
+        graph = read.channel_graph(model)
+        same = rebuild.shrink(graph, np.ones(graph.size, bool))
+        inputs = verification.random_inputs(model)
+        self.assertEqual(exactness.difference(model, same, inputs), 0.0)
+
+    def test_a_layer_that_another_one_holds_is_made_once(self):
+        to = LAYERS.Dense(6, name="to")
+        inputs = keras.Input((4,))
+        x = LAYERS.Dense(5)(LAYERS.Dense(7)(inputs))
+        x = LAYERS.Dense(8)(Tied(to, name="tied")(to(x)))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = exactness.strip_masked(model)
+        self.assertLess(found.error, exactness.TOLERANCE)
+        self.assertEqual(int(found.graph.removable.sum()), 7 + 8)
+        small = found.small
+        self.assertIs(small.get_layer("tied").to, small.get_layer("to"))
+        self.assertLen(small.weights, len(model.weights))
+
+    @parameterized.parameters(0.0, 0.3)
+    def test_a_layer_at_every_step_and_by_itself(self, silence):
+        layer = LAYERS.Dense(6, name="layer")
+        inputs = keras.Input((3, 4))
+        x = LAYERS.Dense(5)(inputs)
+        y = keras.ops.max(LAYERS.Dense(5)(inputs), 1)
+        x = LAYERS.TimeDistributed(layer, name="each")(x)
+        x = keras.ops.mean(x, 1) * layer(y)
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = exactness.strip_masked(model, silence=silence)
+        self.assertLess(found.error, exactness.TOLERANCE)
+        small = found.small
+        self.assertIs(small.get_layer("each").layer, small.get_layer("layer"))
+        self.assertEqual(found.params, small.count_params())
 
     def test_a_name_that_a_config_leaves_out(self):
         class Rest(keras.layers.Layer):

@@ -329,6 +329,19 @@ class StateTest(parameterized.TestCase):
             rtol=1e-6,
         )
 
+    @parameterized.parameters(masked.Masked(), bitpruning.BitPruning(gamma=1.0))
+    def test_a_sequence_ends_where_its_mask_ends(self, method):
+        embedding = layers.Embedding(9, 4, mask_zero=True)
+        plain = [keras.Input((5,)), embedding, layers.GRU(3), layers.Dense(2)]
+        model = wrapping.wrap(keras.Sequential(plain), method)
+        found = []
+        for value in (-1.0, 1.0):  # Of what is masked, within the range.
+            table = np.linspace(-1, 1, 36).reshape(9, 4)
+            table[0], table[1] = value, -1.0
+            model.layers[0].embeddings.assign(table)
+            found.append(to_numpy(model(np.array([[1, 8, 0, 0, 0]]))))
+        np.testing.assert_array_equal(*found)
+
     def test_trainable_flags_pass_through(self):
         frozen = layers.Dense(4, trainable=False)
         wrapper = wrapper_lib.PruningWrapper(frozen, masked.Masked())

@@ -196,6 +196,17 @@ class WrapTest(parameterized.TestCase):
         wrapped = wrap_lib.wrap(model, masked.Masked(), ["words", "logits"])
         self.assertLen(wrapper_lib.find(wrapped), 2)
 
+    def test_functions_called_as_those_of_keras(self):
+        def gelu(x):
+            return x * keras.ops.sigmoid(1.702 * x)
+
+        dense = layers.Dense(4, activation=gelu)
+        model = keras.Sequential([keras.Input((3,)), dense])
+        wrapped = wrap_lib.wrap(model, masked.Masked())
+        x = np.random.default_rng(0).normal(size=(5, 3))
+        for copy in (wrapped, wrap_lib.unwrap(wrapped)):
+            np.testing.assert_array_equal(to_numpy(copy(x)), to_numpy(model(x)))
+
     def test_settings_of_compile_are_kept(self):
         model = sequential()
         model.compile(keras.optimizers.SGD(0.25), "mse", metrics=["mae"])

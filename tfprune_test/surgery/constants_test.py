@@ -30,6 +30,11 @@ def assign(variable, *values):
     variable.assign(np.array(values, "float32"))
 
 
+def functional(layer):
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, layer(inputs))
+
+
 class Net:
     """Input, convolution `first` of 4 channels, `body`, reader, classifier.
 
@@ -210,6 +215,15 @@ class FoldTest(parameterized.TestCase):
         )
         self.assertEqual(net.width(), 4)
 
+    def test_a_shared_reader_of_maps_and_vectors(self):
+        reader = LAYERS.Dense(4, name="reader")
+        pool = LAYERS.GlobalAveragePooling2D()
+        net = Net(
+            LAYERS.Conv2D(4, 1),
+            lambda x: LAYERS.Reshape((1, 1, 4))(reader(pool(x))) * reader(x),
+        )
+        self.assertEqual(net.width(), 3)
+
     def test_a_layer_of_constants_keeps_one(self):
         net = Net(LAYERS.Conv2D(5, 1))
         silence(net.first, 0, 1, 2, 3)
@@ -246,12 +260,28 @@ class FoldTest(parameterized.TestCase):
         np.testing.assert_allclose(model(x), small(x), rtol=1e-4, atol=1e-5)
 
     @parameterized.parameters(
-        lambda: LAYERS.Dropout(0.5, seed=1), LAYERS.BatchNormalization
+        lambda: LAYERS.Dropout(0.5, seed=1),
+        LAYERS.BatchNormalization,
+        lambda: keras.Sequential(
+            [keras.Input((4,)), LAYERS.BatchNormalization()]
+        ),
+        lambda: functional(LAYERS.Dropout(0.5, seed=1)),
     )
     def test_a_layer_that_is_always_training_makes_no_constants(self, layer):
         inputs = keras.Input((3,))
         first = LAYERS.Dense(4, name="first")
         x = layer()(first(inputs), training=True)
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        exactness.randomize(model, np.random.default_rng(0))
+        silence(first, 0, 1, 2)
+        small = stripping.strip(model, verify=False)
+        self.assertEqual(small.get_layer("first").units, 4)
+
+    def test_a_layer_that_is_always_training_at_every_step(self):
+        inputs = keras.Input((2, 3))
+        first = LAYERS.Dense(4, name="first")
+        each = LAYERS.TimeDistributed(LAYERS.BatchNormalization())
+        x = each(first(inputs), training=True)
         model = keras.Model(inputs, LAYERS.Dense(2)(x))
         exactness.randomize(model, np.random.default_rng(0))
         silence(first, 0, 1, 2)

@@ -51,6 +51,16 @@ class CheckEqualTest(parameterized.TestCase):
         with self.assertRaises(ArithmeticError):
             verification.check_equal(one, model([[1.02]], "float16"))
 
+    def test_half_precision_before_the_last_layer(self):
+        nets = []
+        for weight in (1.0, 1.005):
+            half = model([[weight]], "float16")
+            last = keras.layers.Activation("linear", dtype="float32")
+            nets.append(keras.Sequential([half, last]))
+        (output,) = nets[0].outputs
+        self.assertEqual(output.dtype, "float32")
+        verification.check_equal(*nets)
+
     def test_the_worst_of_several_outputs(self):
         one, other = model([[1.0]], outputs=2), model([[1.0]], outputs=2)
         other.layers[-1].kernel.assign([[1.25]])

@@ -1,5 +1,7 @@
 """Activation functions, and whether they act elementwise."""
 
+import inspect
+
 import keras
 
 ELEMENTWISE = frozenset(
@@ -20,6 +22,9 @@ OPS = (
     "Sqrt Sinc Square Squareplus StopGradient Tan Tanh TanhShrink Threshold "
     "Trunc ZerosLike Cast"
 ).split()
+
+# Layers that may be an activation.
+LAYERS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU)
 
 # Binary elementwise ops.
 BINARY = "Add Subtract Multiply Divide TrueDivide Power Maximum Minimum".split()
@@ -42,10 +47,13 @@ def activate_as(call, labels, live, key="activation", config=None):
     config = live.get_config() if config is None else config
     name = config.get(key)
     if isinstance(name, dict):
-        name = name.get("registered_name") or name["class_name"]
-    if name is None or name in ELEMENTWISE:
-        return labels
+        # A lambda has neither.
+        name = name.get("registered_name") or name.get("class_name", "lambda")
     function = getattr(live, key, None)
+    # A function of the user's own may be called as one of Keras is.
+    own = inspect.isfunction(function) and not _of_keras(function)
+    if name is None or (name in ELEMENTWISE and not own):
+        return labels
     if not callable(function) or not _elementwise(function):
         call.freeze(labels, f"activation {name!r} mixes channels")
     return labels
@@ -53,6 +61,9 @@ def activate_as(call, labels, live, key="activation", config=None):
 
 def _elementwise(function):
     """Whether a function consists of elementwise Keras ops alone."""
+    if isinstance(function, keras.layers.Layer):
+        # A call would build it, for these sizes.
+        return type(function) in LAYERS
     x = keras.Input((2, 19))
     try:
         operations = keras.Model(x, function(x)).operations[1:]
@@ -62,3 +73,7 @@ def _elementwise(function):
         type(op).__name__ in (*OPS, *BINARY) and op.output.shape == x.shape
         for op in operations
     )
+
+
+def _of_keras(function):
+    return (function.__module__ or "").startswith("keras.")

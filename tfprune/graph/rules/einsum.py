@@ -265,10 +265,14 @@ def dot_product_attention(call):
     query, key, value, *others = call.tensors
     pairs = math.prod(x.shape[1] or 1 for x in (query, key))
     heads = {x.shape[2] for x in (query, key, value)}
-    if 1 in value.varying or len(heads) > 1:
+    in_time = any(1 in x.varying for x in (query, key, value))
+    if in_time or len(heads) > 1:
         widths = query.shape[3] + value.shape[3]
         call.multiply_adds(pairs * query.shape[2] * widths)
-        return call.freeze_all("attention with shared heads")[0]
+        reason = "channels along the time axis of attention"
+        if not in_time:
+            reason = "attention with shared heads"
+        return call.freeze_all(reason)[0]
     for x in (query, key):
         if 3 in x.varying:
             call.freeze_product(x.labels)

@@ -38,7 +38,7 @@ def time_distributed(call):
     entry, inner = call.inside(
         prefix="layer.",
         args=(tensor_lib.Tensor(shape, labels, x.dtype),),
-        kwargs={},
+        kwargs={k: v for k, v in call.kwargs.items() if k == "training"},
         output_shapes=[s[:1] + s[2:] for s in call.output_shapes],
     )
     inner.work = []

@@ -1,5 +1,6 @@
 """Reshapes and transposes: labels move as numpy would move the elements."""
 
+import keras
 import numpy as np
 
 from tfprune.graph import labels as labels_lib
@@ -16,6 +17,7 @@ def reshape_to(call, target, keys=None):
         keys: where the config holds the target's sizes, one key per axis, or
             `None` for an axis whose size the config does not hold.
     """
+    call.rearrange(target)
     labels = labels_lib.reshape(call.x.labels, call.x.shape, target)
     if labels is None or labels.shape[0] != 1:
         return call.freeze_all("a reshape across an axis of unknown size")[0]
@@ -68,12 +70,14 @@ def reshape_op(call):
     keys = _written(sizes, call.argument_keys(1, "newshape"), skip=0)
     target = call.output_shapes[0]
     if sizes[0] not in (-1, call.x.shape[0]) or target[0] != call.x.shape[0]:
+        call.rearrange(target)
         return call.freeze_all("a reshape that changes the batch axis")[0]
     return reshape_to(call, target, keys)
 
 
 def transpose_to(call, order):
     if order[0] != 0:
+        call.rearrange(tuple(call.x.shape[axis] for axis in order))
         return call.freeze_all("a transpose that moves the batch axis")[0]
     return call.x.labels.transpose(order)
 
@@ -115,6 +119,7 @@ def one_sized_axes(call):
 
 @rulebook.rule("ops.Ravel")
 def ravel(call):
+    call.rearrange(call.output_shapes[0])
     return call.freeze_all("a reshape that changes the batch axis")[0]
 
 
@@ -123,12 +128,26 @@ def depth_to_space(call):
     """Pixel shuffle: each position of a block loses the same channels."""
     blocks = call.argument(1, "block_size") ** 2
     axis = call.channel_axis()
-    apart = call.channels(axis).reshape(blocks, -1)
-    return call.spread(call.tie(apart, 0).reshape(-1), axis)
+    channels = call.channels(axis)
+    if _are_together(call):
+        apart = call.tie(channels.reshape(-1, blocks), 1)
+    else:
+        apart = call.tie(channels.reshape(blocks, -1), 0)
+    return call.spread(apart.reshape(-1), axis)
 
 
 @rulebook.rule("ops.SpaceToDepth")
 def space_to_depth(call):
     blocks = call.argument(1, "block_size") ** 2
     axis = call.channel_axis()
-    return call.spread(np.tile(call.channels(axis), blocks), axis)
+    copy = np.repeat if _are_together(call) else np.tile
+    return call.spread(copy(call.channels(axis), blocks), axis)
+
+
+def _are_together(call):
+    """Whether the positions of a block lie side by side for each channel.
+
+    Else the channels of each position do.
+    """
+    first = call.config.get("data_format") == "channels_first"
+    return first and keras.backend.backend() != "tensorflow"

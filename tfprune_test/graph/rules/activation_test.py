@@ -51,6 +51,29 @@ class ActivateTest(parameterized.TestCase):
         (reason,) = self.frozen(config, function)
         self.assertIn("'function' mixes", reason)
 
+    def test_a_lambda(self):
+        config = {"code": "4wEAAA==", "defaults": None, "closure": None}
+        self.assertEmpty(self.frozen(config, lambda x: x * 2))
+
+    def test_a_function_called_as_one_of_keras(self):
+        def tanh(x):
+            return x - keras.ops.mean(x, -1, keepdims=True)
+
+        (reason,) = self.frozen("tanh", tanh)
+        self.assertIn("'tanh' mixes", reason)
+
+    @parameterized.parameters(
+        keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.ELU
+    )
+    def test_a_layer_as_activation(self, layer):
+        config = {"class_name": layer.__name__}
+        self.assertEmpty(self.frozen(config, layer()))
+
+    def test_a_layer_with_weights_is_not_called(self):
+        layer = keras.layers.PReLU()
+        self.assertLen(self.frozen({"class_name": "PReLU"}, layer), 1)
+        self.assertFalse(layer.built)
+
     def test_the_activation_of_a_cell(self):
         reasons = []
         call = types.SimpleNamespace(

@@ -172,6 +172,15 @@ class EinsumTest(exactness.ExactnessTestCase):
             work = models.multiply_adds(graph, "dot_product_attention", keep)
             self.assertEqual(work, 2 * 7 * 7 * 2 * 4)
 
+    def test_queries_of_channels_in_one_op(self):
+        inputs = keras.Input((6, 2, 4))
+        x = LAYERS.Dense(5)(LAYERS.Reshape((6, 8))(inputs))
+        x = OPS.reshape(LAYERS.Permute((2, 1))(x), (-1, 5, 2, 3))
+        keys = inputs[..., :3]
+        x = OPS.dot_product_attention(x, keys, keys)
+        model = keras.Model(inputs, LAYERS.Dense(2)(LAYERS.Flatten()(x)))
+        self.assertFalse(read.channel_graph(model).removable.any())
+
 
 if __name__ == "__main__":
     absltest.main()

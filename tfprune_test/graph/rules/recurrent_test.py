@@ -71,6 +71,16 @@ class RecurrentTest(exactness.ExactnessTestCase):
         outputs = [LAYERS.Dense(2)(x) for x in layer(inputs)]
         self.assert_exact(keras.Model(inputs, outputs))
 
+    @parameterized.parameters((2, "concat"), (3, None))
+    def test_some_of_the_states_of_both_directions(self, count, merge_mode):
+        inputs = keras.Input((7, 5))
+        layer = LAYERS.Bidirectional(
+            LAYERS.LSTM(6, return_state=True), merge_mode=merge_mode
+        )
+        outputs = [LAYERS.Dense(2)(x) for x in layer(inputs)[:count]]
+        found = self.assert_exact(keras.Model(inputs, outputs))
+        self.assertEqual(int(found.graph.removable.sum()), 6)
+
     @parameterized.parameters(masked, with_states, steps_as_many_as_units)
     def test_masks_and_states(self, build):
         self.assert_exact(build())

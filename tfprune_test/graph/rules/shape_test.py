@@ -1,4 +1,5 @@
 import keras
+import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -125,6 +126,20 @@ class BlocksTest(exactness.ExactnessTestCase):
         for silence in (0.0, 0.3):
             found = self.assert_exact(models.around(body), silence=silence)
             self.assertEqual(int(found.graph.removable.sum()), 6 + more + 4)
+
+    @pytest.mark.any_backend
+    @parameterized.parameters(
+        (lambda x: OPS.nn.depth_to_space(x, 2, "channels_first"), 12, 3),
+        (lambda x: OPS.nn.space_to_depth(x, 2, "channels_first"), 6, 6),
+    )
+    def test_shuffles_of_channels_first(self, op, channels, free):
+        inputs = keras.Input(models.IMAGE)
+        x = LAYERS.Permute((3, 1, 2))(LAYERS.Conv2D(channels, 1)(inputs))
+        x = LAYERS.Permute((2, 3, 1))(op(x))
+        model = keras.Model(inputs, models.head(x))
+        for silence in (0.0, 0.3):
+            found = self.assert_exact(model, silence=silence)
+            self.assertEqual(int(found.graph.removable.sum()), free + 4)
 
 
 def channel_shuffle(x):
