@@ -36,6 +36,39 @@ class Site:
     shapes: object = None
 
 
+def of(model):
+    """The document of a model, in which each layer has its name.
+
+    Keras leaves the name out of a config that it makes for a user's class.
+
+    Args:
+        model: a Functional or Sequential model.
+
+    Returns:
+        `dict`, the model's config.
+    """
+    config = model.get_config()
+    _name(config, model)
+    return config
+
+
+def _name(config, model):
+    layers = {layer.name: layer for layer in model.layers}
+    rest = iter(
+        name
+        for name, layer in layers.items()
+        if not isinstance(layer, keras.layers.InputLayer)
+    )
+    for entry in config["layers"]:
+        name = entry.get("name")
+        if name is None and entry["class_name"] != "InputLayer":
+            name = next(rest)  # Of a Sequential model.
+        if name in layers:
+            entry["config"].setdefault("name", name)
+            if is_model(entry, layers[name]):
+                _name(entry["config"], layers[name])
+
+
 def run(config, model, inputs, apply, enter=None, path="", keys=()):
     """Calls `apply` for every layer and op of the model, in order.
 

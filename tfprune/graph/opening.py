@@ -116,7 +116,7 @@ def _layer_by_layer(model, inputs, training=None, mask=None):
         return site.live(*args, **kwargs)
 
     flat = keras.tree.flatten(inputs)
-    outputs = document.run(model.get_config(), model, flat, apply)
+    outputs = document.run(document.of(model), model, flat, apply)
     if isinstance(model, keras.Sequential):
         return outputs[0]
     return keras.tree.pack_sequence_as(model.output, outputs)

@@ -146,7 +146,7 @@ def _graph_model(model, spread=False):
     if spread:
         model = opening.spread_out(model)
     model, whole = opening.opened(model)
-    return model, model.get_config(), whole
+    return model, document.of(model), whole
 
 
 def _functional(model):

@@ -73,7 +73,7 @@ def build(model, config, value_of):
         Functional if a subclassed model was traced.
     """
     starts = _Starts(value_of)
-    layers, objects = dict(_leaves(model)), _makers(custom_objects(model))
+    layers, objects = dict(_leaves(model)), makers(model)
     _prepare(config, layers, starts)
     _point_to_functions(config, layers, objects)
     with deep_chains.explained(model.name):
@@ -136,8 +136,8 @@ def custom_objects(model):
     return objects
 
 
-def _makers(objects):
-    """Lets classes of layers be made from configs that they do not fit."""
+def makers(model):
+    """As `custom_objects`, for configs that a class of layers does not fit."""
     return {
         name: _Maker(thing)
         if isinstance(thing, type)
@@ -145,7 +145,7 @@ def _makers(objects):
         and not issubclass(thing, keras.Model)
         and thing.from_config.__func__ in _PLAIN
         else thing
-        for name, thing in objects.items()
+        for name, thing in custom_objects(model).items()
     }
 
 
@@ -266,8 +266,6 @@ def _prepare(config, layers, starts, path=()):
             rulebook.is_known(entry)
         ):
             if name in layers:
-                # The config that Keras makes for a class may leave it out.
-                inner.setdefault("name", name[-1])
                 if hasattr(layers[name], "renew_shared"):
                     layers[name].renew_shared(inner, starts.shared)
             continue

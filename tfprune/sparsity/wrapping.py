@@ -8,6 +8,7 @@ from absl import logging
 
 from tfprune.core import deep_chains
 from tfprune.core import typed
+from tfprune.graph import document
 from tfprune.graph import model_class
 from tfprune.graph import read
 from tfprune.graph import rebuild
@@ -318,7 +319,7 @@ def _edited(model, edit, copy):
         edit: function `(layer, entry)` that changes a layer's entry.
         copy: function `(old, new)` that copies a layer's state.
     """
-    cls, config = type(model), model.get_config()
+    cls, config = type(model), document.of(model)
     _edit_entries(model, config, edit)
     # The model is a live object, so its lambdas are already trusted.
     with deep_chains.explained(model.name):
@@ -330,7 +331,7 @@ def _edited(model, edit, copy):
                 "config": config,
             },
             custom_objects={
-                **rebuild.custom_objects(model),
+                **rebuild.makers(model),
                 cls.__name__: cls,
             },
             safe_mode=False,

@@ -254,6 +254,18 @@ class RebuildTest(parameterized.TestCase):
         self.assertLess(small.count_params(), model.count_params())
         verification.check_equal(model, stripping.strip(model))
 
+    @parameterized.parameters(*OWN)
+    def test_a_layer_without_a_name_in_a_sequential_model(self, name):
+        layer = OWN[name]()
+        first, last = LAYERS.Conv2D(4, 1), LAYERS.Conv2D(3, 1)
+        model = keras.Sequential([keras.Input(models.IMAGE), first, layer])
+        inputs = keras.Input(models.IMAGE)
+        nested = keras.Model(inputs, last(model(inputs)))
+        for net in (model, nested):
+            small = half(net)
+            names = [x.name for x in rebuild.layers_of(small)]
+            self.assertIn(layer.name, names)
+
     def test_compile_settings_are_kept(self):
         model = compiled()
         small = half(model)
