@@ -26,6 +26,8 @@ class Site:
         node: `int`, which of the entry's calls this is.
         live: the layer or operation itself.
         shapes: list of the output shapes that the document knows, or `None`.
+        is_masked: `bool`, whether Keras gives the layer a mask of which the
+            document says nothing, as in Sequential models.
     """
 
     path: str
@@ -34,6 +36,7 @@ class Site:
     node: int
     live: object
     shapes: object = None
+    is_masked: bool = False
 
 
 def of(model):
@@ -116,14 +119,26 @@ def input_keys(site):
 
 def _run_sequential(config, model, inputs, apply, enter, path, keys):
     lives = {layer.name: layer for layer in model.layers}
-    x = inputs[0]
+    x, is_masked = inputs[0], False
     for i, entry in enumerate(config["layers"]):
         name = entry["config"]["name"]
         if entry["class_name"] == "InputLayer":
             continue
-        site = Site(path + name, keys + ("layers", i), entry, 0, lives[name])
+        live, place = lives[name], keys + ("layers", i)
+        site = Site(path + name, place, entry, 0, live, is_masked=is_masked)
         x = _call(site, (x,), {}, apply, enter)
+        is_masked = _gives_mask(live, is_masked)
     return keras.tree.flatten(x)
+
+
+def _gives_mask(layer, is_masked):
+    """Whether a mask goes on from a layer, or begins there."""
+    if isinstance(layer, keras.layers.Masking) or getattr(
+        layer, "mask_zero", False
+    ):
+        return True
+    goes_on = getattr(layer, "return_sequences", layer.supports_masking)
+    return is_masked and goes_on
 
 
 def _run_functional(config, model, inputs, apply, enter, path, keys):

@@ -228,6 +228,26 @@ class RecurrentTest(parameterized.TestCase):
         found = made.ram_bytes(whole(graph))
         self.assertBetween(found, 0.85 * ram, 1.2 * ram)
 
+    def test_masks_in_a_sequential_model(self):
+        def kept(*layers):
+            layers = [LAYERS.Masking(), *layers, LAYERS.Dense(4)]
+            model = keras.Sequential([keras.Input((8, 6)), *layers])
+            inputs = keras.Input((8, 6))
+            x = inputs
+            for layer in layers:
+                x = layer(x)
+            for net in (model, keras.Model(inputs, x)):
+                graph = read.channel_graph(net)
+                yield int8_file.Int8File(graph).ram_bytes(whole(graph))
+
+        for layers in (
+            [LAYERS.LSTM(8)],
+            [LAYERS.LSTM(6, return_sequences=True), LAYERS.LSTM(8)],
+            [LAYERS.Bidirectional(LAYERS.LSTM(8))],
+        ):
+            found, wanted = kept(*layers)
+            self.assertBetween(found, 0.98 * wanted, 1.02 * wanted)
+
     def test_an_lstm_is_one_op_unless_something_is_unusual(self):
         def flash(**options):
             made, graph = file_of(LAYERS.LSTM(6, **options), shape=(8, 5))
