@@ -18,8 +18,10 @@ channels are removed, so a measured file corrects the next prediction; see
 import dataclasses
 import math
 
+import keras
 import numpy as np
 
+from tfprune.costs import layer_ops
 from tfprune.costs import memory
 
 # Bytes of a file beyond weights and scales: in total, for each op with the
@@ -40,7 +42,20 @@ _DENSE = "FULLY_CONNECTED"
 _LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _LSTM_TENSORS, _LSTM_BIASES, _LSTM_STATES = 2310, 4 * 4, 3
 _LSTM_RECORD, _LSTM_PLANNING = 420, 950
-_FUSED = {"linear", "relu", "relu6"}
+# Ops of layers whose rule names none, and of an attention beside its kernels.
+_SEVERAL = {
+    "GroupNormalization": 15,
+    "LayerNormalization": 13,
+    "RMSNormalization": 7,
+    "UnitNormalization": 7,
+}
+_ATTENTION = {"MultiHeadAttention": 12, "GroupQueryAttention": 14}
+# A PAD of three axes and a RESHAPE, before a convolution of four.
+_CAUSAL = 2
+# Kernels that are dense layers, at each position.
+_DENSE_LAYERS = {"Dense", "EinsumDense", *_ATTENTION}
+# What a looked-up function holds beside its output: two tensors of int32.
+_LOOKED_UP = 7
 # With constants they become part of the kernel before them.
 _FOLDED = {"MUL", "ADD"}
 
@@ -63,12 +78,16 @@ class Int8File:
     def __init__(self, graph):
         plan = memory.plan(graph)
         self._steps = plan.steps
-        self.buffers = plan.buffers + _between(graph) + _held(graph)
+        self.buffers = (
+            plan.buffers + _between(graph) + _held(graph) + _looked_up(graph)
+        )
         bound = {id(b.variable): b for b in graph.bindings}
         self._kernels, owners = [], {}
         added = _added_by_wrappers(graph)
         for variable in graph.model.weights:
-            if len(variable.shape) < 2 or id(variable) in added:
+            name = getattr(variable, "name", "")
+            is_kernel = len(variable.shape) > 1 and name != "bias"
+            if not is_kernel or id(variable) in added:
                 continue
             axes = {b.axis: b.labels for b in graph.bound(variable)}
             fixed = [n for a, n in enumerate(variable.shape) if a not in axes]
@@ -192,7 +211,10 @@ def _ops(graph, owners):
         if kernels:
             op = _with_kernels(step, kernels, graph.layers[step.layer])
         else:
-            count = len(plain_ops(step, made_by))
+            layer = _inner(graph.layers[step.layer])
+            count = _SEVERAL.get(type(layer).__name__) or max(
+                len(plain_ops(step, made_by)), len(_activation(layer))
+            )
             op = _Op(count, 0, False, step.outputs[0])
         if op.count:
             ops.append(op)
@@ -208,8 +230,12 @@ def _with_kernels(step, kernels, layer):
         return _Op(len(written), 0, False, output, lstms=lstms, sides=sides)
     if _DENSE in written:
         return _Op(len(written), kernels, False, output, step.work)
-    count = kernels + _ends_in_op(layer)
-    return _Op(count, kernels, len(output.shape) > 2, output)
+    kind = type(_inner(layer)).__name__
+    count = kernels + len(_activation(layer)) + _ATTENTION.get(kind, 0)
+    if getattr(_inner(layer), "padding", None) == "causal":
+        count += _CAUSAL
+    convolves = len(output.shape) > 2 and kind not in _DENSE_LAYERS
+    return _Op(count, kernels, convolves, output)
 
 
 def _added_by_wrappers(graph):
@@ -223,10 +249,38 @@ def _added_by_wrappers(graph):
     return added
 
 
-def _ends_in_op(layer):
-    """Whether a layer's activation is an op of its own; ReLUs are fused."""
+def _activation(layer):
+    """The ops of a layer's activation, or of one that stands alone."""
+    layer = _inner(layer)
+    known, kind = layer_ops.ACTIVATIONS, type(layer).__name__
+    if kind.lower() in known:  # keras.ops.silu, a Softmax layer
+        return known[kind.lower()]
     activation = getattr(layer, "activation", None)
-    return getattr(activation, "__name__", "linear") not in _FUSED
+    if activation is None or isinstance(layer, keras.layers.RNN):
+        return ()
+    return known.get(getattr(activation, "__name__", ""), layer_ops.TABLE)
+
+
+def _inner(layer):
+    """The layer within a wrapper."""
+    return getattr(layer, "layer", layer)
+
+
+def _looks_up(layer):
+    """Whether a layer looks up each of its values."""
+    found = _activation(layer) or layer_ops.LAYERS.get(
+        type(_inner(layer)).__name__, ()
+    )
+    return found[: len(layer_ops.TABLE)] == layer_ops.TABLE
+
+
+def _looked_up(graph):
+    """A `Buffer` for each byte per value that a looked-up function holds."""
+    return [
+        memory.Buffer([step.outputs[0]], i, i)
+        for i, step in enumerate(graph.steps, start=1)
+        for _ in range(_LOOKED_UP * _looks_up(graph.layers[step.layer]))
+    ]
 
 
 def _between(graph):

@@ -105,6 +105,11 @@ class Call:
         return entry, call
 
     @property
+    def is_masked(self):
+        """Whether Keras gives the layer a mask that is none of `tensors`."""
+        return self._site.is_masked
+
+    @property
     def x(self):
         return self.tensors[0]
 

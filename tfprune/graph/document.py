@@ -28,6 +28,8 @@ class Site:
         node: `int`, which of the entry's calls this is.
         live: the layer or operation itself.
         shapes: list of the output shapes that the document knows, or `None`.
+        is_masked: `bool`, whether Keras gives the layer a mask of which the
+            document says nothing, as in Sequential models.
     """
 
     path: str
@@ -36,6 +38,40 @@ class Site:
     node: int
     live: object
     shapes: object = None
+    is_masked: bool = False
+
+
+def of(model):
+    """The document of a model, in which each layer has its name.
+
+    Keras leaves the name out of a config that it makes for a user's class.
+
+    Args:
+        model: a Functional or Sequential model.
+
+    Returns:
+        `dict`, the model's config.
+    """
+    config = model.get_config()
+    _name(config, model)
+    return config
+
+
+def _name(config, model):
+    layers = {layer.name: layer for layer in model.layers}
+    rest = iter(
+        name
+        for name, layer in layers.items()
+        if not isinstance(layer, keras.layers.InputLayer)
+    )
+    for entry in config["layers"]:
+        name = entry.get("name")
+        if name is None and entry["class_name"] != "InputLayer":
+            name = next(rest)  # Of a Sequential model.
+        if name in layers:
+            entry["config"].setdefault("name", name)
+            if is_model(entry, layers[name]):
+                _name(entry["config"], layers[name])
 
 
 def run(
@@ -88,14 +124,26 @@ def input_keys(site):
 
 def _run_sequential(config, model, inputs, call, path, keys):
     lives = {layer.name: layer for layer in model.layers}
-    x = inputs[0]
+    x, is_masked = inputs[0], False
     for i, entry in enumerate(config["layers"]):
         name = entry["config"]["name"]
         if entry["class_name"] == "InputLayer":
             continue
-        site = Site(path + name, keys + ("layers", i), entry, 0, lives[name])
+        live, place = lives[name], keys + ("layers", i)
+        site = Site(path + name, place, entry, 0, live, is_masked=is_masked)
         x = call(site, (x,), {})
+        is_masked = _gives_mask(live, is_masked)
     return keras.tree.flatten(x)
+
+
+def _gives_mask(layer, is_masked):
+    """Whether a mask goes on from a layer, or begins there."""
+    if isinstance(layer, keras.layers.Masking) or getattr(
+        layer, "mask_zero", False
+    ):
+        return True
+    goes_on = getattr(layer, "return_sequences", layer.supports_masking)
+    return is_masked and goes_on
 
 
 def _run_functional(config, model, inputs, call, path, keys):

@@ -115,7 +115,7 @@ def _layer_by_layer(model, inputs, training=None, mask=None):
 
     flat = document.in_order(model, inputs)
     outputs = document.run(
-        model.get_config(), model, flat, apply, training=training
+        document.of(model), model, flat, apply, training=training
     )
     if isinstance(model, keras.Sequential):
         return outputs[0]

@@ -151,7 +151,7 @@ def _graph_model(model, spread=False):
     if spread:
         # Opened layers may share one that they were given.
         model = opening.spread_out(model)
-    return model, model.get_config(), whole
+    return model, document.of(model), whole
 
 
 def _functional(model):

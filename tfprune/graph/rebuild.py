@@ -73,7 +73,7 @@ def build(model, config, value_of):
         Functional if a subclassed model was traced.
     """
     starts = _Starts(value_of)
-    layers, objects = dict(_leaves(model)), custom_objects(model)
+    layers, objects = dict(_leaves(model)), makers(model)
     _prepare(config, layers, starts)
     _point_to_functions(config, layers, objects)
     _make_once(config, layers, objects)
@@ -139,6 +139,72 @@ def custom_objects(model):
                 objects[thing.__name__] = thing
                 objects[keras.saving.get_registered_name(thing)] = thing
     return objects
+
+
+def makers(model):
+    """As `custom_objects`, for configs that a class of layers does not fit."""
+    found = custom_objects(model).items()
+    return {name: _maker_of(thing) for name, thing in found}
+
+
+def _maker_of(thing):
+    """What makes a layer of a class; other things as they are."""
+    is_plain = (
+        isinstance(thing, type)
+        and issubclass(thing, keras.layers.Layer)
+        and not issubclass(thing, keras.Model)
+        and thing.from_config.__func__ in _PLAIN
+    )
+    return _Maker(thing) if is_plain else thing
+
+
+_LAYERS = keras.layers
+# Methods that hand a config to `__init__`, and change no more of it than
+# settings of quantization.
+_PLAIN = {
+    cls.from_config.__func__
+    for cls in (
+        *(_LAYERS.Layer, _LAYERS.Dense, _LAYERS.EinsumDense),
+        *(_LAYERS.Embedding, _LAYERS.LSTM, _LAYERS.GRU, _LAYERS.SimpleRNN),
+    )
+}
+
+
+class _Maker:
+    """Stands for a user's class of layers, which Keras makes from configs.
+
+    The class may write into its config what it does not take back, and may
+    leave the name to Keras.
+    """
+
+    def __init__(self, cls):
+        self._cls = cls
+
+    def from_config(self, config):
+        cls, taken, name = self._cls, _taken(self._cls), config.get("name")
+        if taken is None or taken >= {*config}:
+            layer = cls.from_config(config)
+        else:
+            config = {k: v for k, v in config.items() if k in taken}
+            layer = _LAYERS.Layer.from_config.__func__(cls, config)
+        if name is not None:
+            layer.name = name
+        return layer
+
+
+def _taken(cls):
+    """The names of what a class takes; `None` if that may be any."""
+    names = set()
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            given = inspect.signature(base.__init__).parameters
+            names |= {*given}
+            if all(p.kind is not p.VAR_KEYWORD for p in given.values()):
+                break
+            if cls.get_config is keras.layers.Layer.get_config:
+                # Keras writes down what it was given, for layers within too.
+                return None
+    return names
 
 
 def _with_inner(layers):
@@ -209,9 +275,6 @@ def _prepare(config, layers, starts, path=()):
             rulebook.is_known(entry)
         ):
             if name in layers:
-                _forget_unknown(type(layers[name]), inner)
-                # The config that Keras makes for a class may leave it out.
-                inner.setdefault("name", name[-1])
                 if hasattr(layers[name], "renew_shared"):
                     layers[name].renew_shared(inner, starts.shared)
             continue
@@ -235,19 +298,6 @@ def _forget_shapes(entry):
                 inner.get("config"), dict
             ):
                 _forget_shapes(inner)
-
-
-def _forget_unknown(cls, config):
-    """Drops what a class writes into its config but does not take back."""
-    if cls.from_config.__func__ is not keras.layers.Layer.from_config.__func__:
-        return
-    taken = {
-        name
-        for base in cls.__mro__
-        for name in inspect.signature(base.__init__).parameters
-    }
-    for key in set(config) - taken - {"name", "trainable", "dtype"}:
-        del config[key]
 
 
 def _is_plain_policy(value):
@@ -282,7 +332,7 @@ def _point_to_class(entry, layer, path, objects):
     """As `point_to_functions`: several classes may have the same name."""
     if not type(layer).__module__.startswith(("keras.", "tfprune.")):
         name = f"class of {path}"
-        objects[name] = type(layer)
+        objects[name] = _maker_of(type(layer))
         entry["registered_name"] = name
     _point_in_layer(entry["config"], layer, path, objects)
 

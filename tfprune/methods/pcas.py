@@ -208,7 +208,7 @@ def measure(model, data, batch_size=128, limit=None):
         counts[id(wrapper)] += len(s)
         return wrapper.method.gate(slot, outputs)
 
-    config = model.get_config()
+    config = document.of(model)
     for x, _ in samples.batches(
         data, "the mean attention", batch_size, limit, model=model
     ):

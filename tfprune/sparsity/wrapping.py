@@ -8,6 +8,7 @@ from absl import logging
 
 from tfprune.core import deep_chains
 from tfprune.core import typed
+from tfprune.graph import document
 from tfprune.graph import model_class
 from tfprune.graph import read
 from tfprune.graph import rebuild
@@ -318,8 +319,8 @@ def _edited(model, edit, copy):
         edit: function `(layer, entry)` that changes a layer's entry.
         copy: function `(old, new)` that copies a layer's state.
     """
-    cls, config = type(model), model.get_config()
-    objects = {**rebuild.custom_objects(model), cls.__name__: cls}
+    cls, config = type(model), document.of(model)
+    objects = {**rebuild.makers(model), cls.__name__: cls}
     rebuild.point_to_functions(config, model, objects)
     _edit_entries(model, config, edit)
     # The model is a live object, so its lambdas are already trusted.

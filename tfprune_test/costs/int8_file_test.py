@@ -73,14 +73,54 @@ class FlashTest(parameterized.TestCase):
 
     def test_an_activation_that_is_an_op_has_a_tensor(self):
         plain = self.flash(LAYERS.Conv2D(5, 3))
-        for name in ("sigmoid", "gelu"):
-            found = self.flash(LAYERS.Conv2D(5, 3, activation=name))
-            self.assertEqual(found, plain + 269)
+        # A function without an op of its own is looked up, by three ops.
+        for name, count in (("sigmoid", 1), ("silu", 2), ("gelu", 3)):
+            for layers in (
+                [LAYERS.Conv2D(5, 3, activation=name)],
+                [LAYERS.Conv2D(5, 3), LAYERS.Activation(name)],
+            ):
+                self.assertEqual(self.flash(*layers), plain + count * 269)
+
+    def test_a_causal_convolution_is_padded_by_ops(self):
+        shape = (32, 3)
+        plain = self.flash(LAYERS.Conv1D(5, 3), shape=shape)
+        causal = LAYERS.Conv1D(5, 3, padding="causal")
+        self.assertEqual(self.flash(causal, shape=shape), plain + 2 * 269)
 
     def test_a_normalisation_that_cannot_be_folded_is_two_ops(self):
         plain = self.flash(LAYERS.MaxPooling2D())
         found = self.flash(LAYERS.MaxPooling2D(), LAYERS.BatchNormalization())
         self.assertEqual(found, plain + 2 * 269)
+
+
+class Attention(LAYERS.Layer):
+    def build(self, shape):
+        self.inner = LAYERS.MultiHeadAttention(2, 8)
+        self.inner.build(shape, shape)
+
+    def call(self, x):
+        return self.inner(x, x)
+
+
+class SeveralOpsTest(parameterized.TestCase):
+    """Between two dense layers, beside what exports were measured."""
+
+    @parameterized.parameters(
+        (LAYERS.LayerNormalization(), 6_432, 4_224),
+        (LAYERS.RMSNormalization(), 4_960, 6_080),
+        (LAYERS.GroupNormalization(4), 7_216, 4_304),
+        (LAYERS.UnitNormalization(), 4_928, 6_016),
+        (LAYERS.Dense(16, "gelu"), 4_864, 5_408),
+        (Attention(), 10_928, 8_560),
+    )
+    def test_measured(self, layer, flash, ram):
+        made, graph = file_of(
+            LAYERS.Dense(16), layer, LAYERS.Dense(16), shape=(32, 16)
+        )
+        found = made.flash_bytes(whole(graph))
+        self.assertAlmostEqual(found / flash, 1, delta=0.06)
+        found = made.ram_bytes(whole(graph))
+        self.assertBetween(found / ram, 0.95, 1.3)
 
 
 class RamTest(absltest.TestCase):
@@ -187,6 +227,26 @@ class RecurrentTest(parameterized.TestCase):
         self.assertBetween(found, 0.75 * flash, 1.1 * flash)
         found = made.ram_bytes(whole(graph))
         self.assertBetween(found, 0.85 * ram, 1.2 * ram)
+
+    def test_masks_in_a_sequential_model(self):
+        def kept(*layers):
+            layers = [LAYERS.Masking(), *layers, LAYERS.Dense(4)]
+            model = keras.Sequential([keras.Input((8, 6)), *layers])
+            inputs = keras.Input((8, 6))
+            x = inputs
+            for layer in layers:
+                x = layer(x)
+            for net in (model, keras.Model(inputs, x)):
+                graph = read.channel_graph(net)
+                yield int8_file.Int8File(graph).ram_bytes(whole(graph))
+
+        for layers in (
+            [LAYERS.LSTM(8)],
+            [LAYERS.LSTM(6, return_sequences=True), LAYERS.LSTM(8)],
+            [LAYERS.Bidirectional(LAYERS.LSTM(8))],
+        ):
+            found, wanted = kept(*layers)
+            self.assertBetween(found, 0.98 * wanted, 1.02 * wanted)
 
     def test_an_lstm_is_one_op_unless_something_is_unusual(self):
         def flash(**options):

@@ -125,6 +125,60 @@ class Tied(LAYERS.Layer):
         return cls(**{**config, "to": to})
 
 
+class Without(LAYERS.Layer):
+    """Takes neither a name nor other settings of Keras."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.units = units
+
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], self.units))
+
+    def call(self, x):
+        return keras.ops.matmul(x, self.kernel)
+
+
+class Swallowing(Without):
+    """Takes all settings, and hands none of them on."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(units)
+
+
+class Handing(LAYERS.Layer):
+    """Hands its settings on to a layer within."""
+
+    def __init__(self, mark, **kwargs):
+        super().__init__()
+        self.mark = mark
+        self.inner = LAYERS.Conv2D(**kwargs)
+
+    def build(self, shape):
+        self.inner.build(shape)
+        self.scale = self.add_weight(shape=(1,), initializer="ones")
+
+    def call(self, x):
+        return self.scale * self.inner(x)
+
+
+class Half(LAYERS.Dense):
+    """A layer of Keras with fewer settings."""
+
+    def __init__(self, units):
+        super().__init__(units, activation="relu")
+
+    def call(self, x):
+        return 0.5 * super().call(x)
+
+
+OWN = {
+    "without": lambda: Without(5),
+    "swallowing": lambda: Swallowing(5),
+    "handing": lambda: Handing("a", filters=5, kernel_size=1),
+    "subclass": lambda: Half(5),
+    "within": lambda: LAYERS.TimeDistributed(Half(5)),
+}
 ALL = (("everything", of_everything), *read_test.STRUCTURES)
 
 
@@ -297,6 +351,27 @@ class RebuildTest(parameterized.TestCase):
         self.assertNotIn("name", layer.get_config())
         small = pruning.prune(models.around(layer), 0.5)
         self.assertIn("rest", [layer.name for layer in small.layers])
+
+    @parameterized.parameters(*OWN)
+    def test_a_layer_that_takes_less_than_its_config(self, name):
+        layer = OWN[name]()
+        model = models.around(layer)
+        small = half(model)
+        self.assertIn(layer.name, [x.name for x in small.layers])
+        self.assertLess(small.count_params(), model.count_params())
+        verification.check_equal(model, stripping.strip(model))
+
+    @parameterized.parameters(*OWN)
+    def test_a_layer_without_a_name_in_a_sequential_model(self, name):
+        layer = OWN[name]()
+        first, last = LAYERS.Conv2D(4, 1), LAYERS.Conv2D(3, 1)
+        model = keras.Sequential([keras.Input(models.IMAGE), first, layer])
+        inputs = keras.Input(models.IMAGE)
+        nested = keras.Model(inputs, last(model(inputs)))
+        for net in (model, nested):
+            small = half(net)
+            names = [x.name for x in rebuild.layers_of(small)]
+            self.assertIn(layer.name, names)
 
     def test_compile_settings_are_kept(self):
         model = compiled()

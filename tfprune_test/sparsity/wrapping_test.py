@@ -207,6 +207,30 @@ class WrapTest(parameterized.TestCase):
         for copy in (wrapped, wrap_lib.unwrap(wrapped)):
             np.testing.assert_array_equal(to_numpy(copy(x)), to_numpy(model(x)))
 
+    @parameterized.parameters(False, True)
+    def test_a_layer_that_takes_no_name(self, is_sequential):
+        class Own(keras.layers.Layer):
+            def __init__(self, units):
+                super().__init__()
+                self.units = units
+
+            def build(self, shape):
+                self.kernel = self.add_weight(shape=(shape[-1], self.units))
+
+            def call(self, x):
+                return keras.ops.matmul(x, self.kernel)
+
+        layers = [keras.layers.Dense(4), Own(3), keras.layers.Dense(2)]
+        model = keras.Sequential([keras.Input((3,)), *layers])
+        if not is_sequential:
+            model = keras.Model(model.inputs[0], model.outputs[0])
+        wrapped = wrap_lib.wrap(model, masked.Masked())
+        self.assertEqual(
+            [x.name for x in wrapped.layers], [x.name for x in model.layers]
+        )
+        x = np.ones((2, 3), "float32")
+        np.testing.assert_allclose(wrapped(x), model(x), rtol=1e-5)
+
     def test_settings_of_compile_are_kept(self):
         model = sequential()
         model.compile(keras.optimizers.SGD(0.25), "mse", metrics=["mae"])

@@ -128,7 +128,7 @@ def one_by_one(model):
             "give it the weights: new.set_weights(model.get_weights())."
         )
     zeros = {id(v): np.zeros((1, *v.shape[1:]), v.dtype) for v in remembered}
-    config = _with_one_sample(document.copied(model.get_config()))
+    config = _with_one_sample(document.copied(document.of(model)))
     return rebuild.build(model, config, lambda v: zeros.get(id(v), v.value))
 
 

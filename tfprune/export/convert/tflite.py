@@ -28,6 +28,7 @@ from tfprune.export.convert.traced import float_layers
 from tfprune.export.convert.traced import fused_lstm
 from tfprune.export.convert.traced import given_ranges
 from tfprune.export.convert.traced import plain_names
+from tfprune.export.convert.traced import time_steps
 from tfprune.export.convert.traced import unrolling
 from tfprune.export.edit import finishing
 from tfprune.export.edit import interfaces
@@ -312,11 +313,12 @@ def _manifest(
     """
     if not mode.calibrated:
         loops = unrolling.unrolled(model) if runtime == "micro" else None
-        with loops or contextlib.nullcontext():
+        with time_steps.together(model), loops or contextlib.nullcontext():
             return graph_file.write(model, signature, folder)
     fuse = fuse and not kept
     fusing = fused_lstm.fused(model) if fuse else contextlib.nullcontext(())
     with (
+        time_steps.together(model),
         fusing as names,
         unrolling.unrolled(model, names),
         float_layers.marked(kept),

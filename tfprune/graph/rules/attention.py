@@ -15,6 +15,7 @@ import numpy as np
 
 from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.rules import einsum
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
@@ -72,6 +73,10 @@ def _attend(call, sources, names, heads, widths):
     call.multiply_adds(rows * columns, query_heads, keys)
     call.multiply_adds(rows * columns, query_heads, values)
     call.multiply_adds(rows, query_heads, values, outputs)
+    labels = tensor_lib.on_axis(query_heads, 4, 1)
+    shape = (query[0].shape[0], query_heads.size, rows, columns)
+    # The scores, before and behind the softmax.
+    call.held += [tensor_lib.Tensor(shape, labels)] * 2
     found = [call.spread(outputs, -1)]
     if len(call.output_shapes) > 1:  # The scores, (B, heads, T, S).
         found.append(call.spread(query_heads, 1, 1))

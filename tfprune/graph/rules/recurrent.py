@@ -103,7 +103,7 @@ def recurrent(call):
     if _is_one_op(call):
         _hold(call, units)
     else:
-        if _masks(call):
+        if _masks(call) or call.is_masked:
             call.file_ops += _MASK
         call.file_ops *= steps
     return _outputs(call, units, [units])
@@ -115,6 +115,7 @@ def _is_one_op(call):
         and call.config["activation"] == "tanh"
         and call.config["recurrent_activation"] == "sigmoid"
         and len(call.tensors) == len(call.output_shapes) == 1
+        and not call.is_masked
     )
 
 

@@ -16,6 +16,7 @@ from tfprune.export.edit.replaced import float_ops
 from tfprune.export.edit.replaced import groups
 from tfprune.export.edit.replaced import int16_ops
 from tfprune.export.edit.replaced import many_axes
+from tfprune.export.edit.replaced import pooled_samples
 from tfprune.export.edit.replaced import rescaling
 from tfprune.export.edit.replaced import single_rows
 from tfprune.export.file import packing
@@ -72,6 +73,8 @@ def substitute(model, micro=False):
         kinds.MAXIMUM: many_axes.pairs,
         kinds.MINIMUM: many_axes.pairs,
         kinds.BATCH_MATMUL: many_axes.products,
+        kinds.MAX_POOL_2D: pooled_samples.poolings,
+        kinds.AVERAGE_POOL_2D: pooled_samples.poolings,
         kinds.FULLY_CONNECTED: _dense,
         kinds.EQUAL: _compare_as_stored,
         kinds.NOT_EQUAL: _compare_as_stored,
