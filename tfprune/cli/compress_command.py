@@ -209,6 +209,7 @@ def compress(paths, values, given):
             else None,
             export=values.export,
             runtime=values.runtime,
+            input_shape=values.input_shape,
             progress=values.format == "text",
             command=shlex.join(["tfprune", *sys.argv[1:]]),
         )

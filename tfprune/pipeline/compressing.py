@@ -35,7 +35,7 @@ from tfprune.reports.html import provenance
 from tfprune.selection import Budget
 
 _EPOCHS = 20
-_OPTIONS = ("channel_multiple", "min_channels", "target", "skip")
+_OPTIONS = "channel_multiple min_channels target skip input_shape".split()
 
 
 def compress(
@@ -131,6 +131,8 @@ def compress(
             call, with objects by the names of their arguments.
         **options: `channel_multiple`, `min_channels`, `target`, `skip`, as
             for `tfprune.prune`; a board sets the multiple of its kernels.
+            `input_shape`, for a model that leaves sizes of its inputs open;
+            the network has these sizes.
 
     Returns:
         A `Compressed`.
@@ -164,6 +166,12 @@ def compress(
     model = preparation.with_graph(model)
     if isinstance(teacher, keras.Model):
         teacher = preparation.with_graph(teacher)
+    input_shape = options.pop("input_shape", None)
+    if input_shape is not None:
+        model = preparation.sized(model, input_shape)
+        # One that knows its sizes may have layers that cannot be pruned.
+        if any(None in x.shape[1:] for x in getattr(teacher, "inputs", ())):
+            teacher = preparation.sized(teacher, input_shape)
     recipe = recipe or recipe_lib.Recipe()
     asked_runtime = runtime is not None
     if runtime is None:
@@ -236,6 +244,7 @@ def compress(
         "export": None if export else False,
         "runtime": asked["runtime"] if asked_runtime else None,
         "recipe": None if recipe == recipe_lib.Recipe() else recipe,
+        "input_shape": input_shape,
     }
     facts = {
         "settings": asked

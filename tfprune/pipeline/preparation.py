@@ -14,6 +14,8 @@ import numpy as np
 from tfprune.core.files import leftovers
 from tfprune.costs import counting
 from tfprune.graph import compile_state
+from tfprune.graph import document
+from tfprune.graph import model_class
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import values as values_lib
@@ -295,6 +297,49 @@ def with_graph(model):
     plain = keras.Model(traced.input, traced.output, name=model.name)
     compile_state.compile_as(plain, model)
     return plain
+
+
+def sized(model, input_shape):
+    """A model whose inputs have sizes that another one leaves open.
+
+    Args:
+        model: a `keras.Model` that knows its inputs.
+        input_shape: as for `tfprune.channel_graph`.
+
+    Returns:
+        The model itself if it knows all sizes; one of the same class and
+        weights, compiled likewise, if not.
+
+    Raises:
+        ValueError: If the sizes are not those of the model.
+    """
+    graph = read.channel_graph(model, input_shape)
+    old, given = ([x.shape for x in one.inputs] for one in (model, graph))
+    if old == given:
+        return model
+    if any(
+        a not in (None, b)
+        for pair in zip(old, given, strict=True)
+        for a, b in zip(*pair, strict=True)
+    ):
+        raise ValueError(
+            "An input_shape must fill in what the model leaves open. Received: "
+            f"input_shape={input_shape} for {model.name!r} with inputs of "
+            f"shape {[shape[1:] for shape in old]}."
+        )
+    config = document.copied(graph.config)
+    entries = {
+        entry["config"]["name"]: entry["config"]
+        for entry in config["layers"]
+        if entry["class_name"] == "InputLayer"
+    }
+    names = [*entries]
+    if "input_layers" in config:  # Sequential models have one.
+        names = [r[0] for r in document.references(config["input_layers"])]
+    for name, shape in zip(names, given, strict=True):
+        entries[name]["batch_shape"] = shape
+    new = rebuild.build(graph.model, config, lambda variable: variable.value)
+    return model_class.restored(new)
 
 
 def _digest(model):

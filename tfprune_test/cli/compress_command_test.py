@@ -59,6 +59,26 @@ class CompressTest(program_test.CliTestCase):
         )
         self.assertEqual(json.loads(again)["after"], facts["after"])
 
+    @pytest.mark.slow  # A whole run.
+    def test_input_sizes_that_the_model_leaves_open(self):
+        known = keras.models.load_model(self.dense)
+        inputs = keras.Input((None, 2))
+        mean = keras.layers.GlobalAveragePooling1D()(inputs)
+        model = keras.Model(inputs, known(mean))
+        model.compile(loss=known.loss, metrics=["accuracy"])
+        model.save(self.dense)
+        for flag in self.data:
+            path = flag.partition("=")[2]
+            with np.load(path) as data:
+                x, y = data["x"], data["y"]
+            np.savez(path, x=np.stack([x, x], 1), y=y)
+        words = "compress", self.dense, *self.data, f"--out={self.out}"
+        words += "--macs=0.5", "--epochs=1"
+        self.assertIn("--input_shape", self.refused(*words))
+        self.succeed(*words, "--input_shape=2,2")
+        small = keras.models.load_model(self.out / "model.keras")
+        self.assertEqual(small.input_shape, (None, 2, 2))
+
     @parameterized.parameters(
         ((), "--board, a budget .* Received: none"),
         (("--board=nano33",), "Similar: nano-33-ble"),

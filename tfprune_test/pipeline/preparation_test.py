@@ -5,6 +5,7 @@ from unittest import mock
 import keras
 import numpy as np
 from absl.testing import absltest
+from absl.testing import parameterized
 
 import tfprune
 from tfprune.deploy import latency
@@ -126,6 +127,58 @@ class KeyTest(absltest.TestCase):
         ]
         self.assertEqual(self.differences(*keys[:2]), {"validation"})
         self.assertIn("samples", self.differences(keys[0], keys[2]))
+
+
+class SizedTest(parameterized.TestCase):
+    def check(self, model, shape, given):
+        sized = preparation.sized(model, shape)
+        self.assertIs(type(sized), type(model))
+        self.assertTrue(sized.compiled)
+        np.testing.assert_array_equal(sized(given), model(given))
+        self.assertIs(preparation.sized(sized, shape), sized)
+        return [tuple(x.shape) for x in sized.inputs]
+
+    @parameterized.named_parameters(
+        ("functional", keras.Model), ("sequential", keras.Sequential)
+    )
+    def test_open_sizes_are_filled_in(self, kind):
+        inputs = keras.Input((None, None, 1))
+        conv = keras.layers.Conv2D(4, 3)
+        model = keras.Sequential([inputs, conv])
+        if kind is keras.Model:
+            model = keras.Model(inputs, model(inputs))
+        model.compile(loss="mse")
+        shapes = self.check(model, (5, 6, 1), np.ones((2, 5, 6, 1)))
+        self.assertEqual(shapes, [(None, 5, 6, 1)])
+        with self.assertRaisesRegex(ValueError, "what the model leaves open"):
+            preparation.sized(preparation.sized(model, (5, 6, 1)), (6, 6, 1))
+
+    def test_a_block_of_the_users_own(self):
+        class Block(keras.layers.Layer):
+            def __init__(self, **kwargs):
+                super().__init__(**kwargs)
+                self.dense = keras.layers.Dense(4)
+
+            def call(self, x):
+                return self.dense(x)
+
+        inputs = keras.Input((None, 1))
+        model = keras.Model(inputs, Block()(inputs))
+        model.compile(loss="mse")
+        shapes = self.check(model, (5, 1), np.ones((2, 5, 1)))
+        self.assertEqual(shapes, [(None, 5, 1)])
+
+    def test_inputs_with_names_keep_them(self):
+        steps = keras.Input((None, 3), name="steps")
+        more = keras.Input((4,), name="more")
+        mean = keras.layers.GlobalAveragePooling1D()(steps)
+        outputs = keras.layers.Concatenate()([mean, more])
+        model = keras.Model({"steps": steps, "more": more}, outputs)
+        model.compile(loss="mse")
+        shape = [x.shape[1:] for x in model.inputs]
+        shape[shape.index((None, 3))] = (5, 3)
+        given = {"steps": np.ones((2, 5, 3)), "more": np.ones((2, 4))}
+        self.check(model, shape, given)
 
 
 if __name__ == "__main__":
