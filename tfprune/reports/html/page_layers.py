@@ -1,5 +1,7 @@
 """Sections of a page about layers: channels, costs and memory over time."""
 
+import collections
+
 import numpy as np
 
 from tfprune.core import tables
@@ -48,13 +50,16 @@ def _states(page):
 
 def _together(rows):
     """A table with one row for each set of coupled layers."""
-    cells = {}
+    cells, seen = {}, collections.Counter()
     for strip, kept in rows:
         layers = sorted({strip.layer, *strip.coupled})
         count = _count(strip, kept)
         fixed = tables.number(int(strip.fixed.sum()))
+        # Coupled layers have as many sets each, one after the other.
+        key = (*layers, count)
+        seen[strip.layer, key] += 1
         cells.setdefault(
-            (*layers, count),
+            (key, seen[strip.layer, key]),
             (
                 ", ".join(layers),
                 ", ".join(strip.read_by) or "-",

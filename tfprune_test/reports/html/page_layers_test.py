@@ -86,6 +86,18 @@ class ChannelsTest(parameterized.TestCase):
         text = markup.text(page_layers._together(rows))
         self.assertEqual(text.count("a, b"), 1)
 
+    def test_each_set_of_a_layer_has_a_row(self):
+        def rows(layer, other):
+            for reader in ("x", "y"):
+                found = strip(layer, [1], coupled=other, read_by=(reader,))
+                yield found, found.kept
+
+        for others in ((), ("b",)):
+            found = [*rows("a", others), *(rows("b", "a") if others else ())]
+            text = markup.text(page_layers._together(found))
+            self.assertEqual(text.count("1 of 1"), 2)
+            self.assertIn(">x</td>", text)
+
     def test_a_page_without_channels_has_no_section(self):
         self.assertIsNone(page_layers.channels(page([])))
 
