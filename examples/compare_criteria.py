@@ -53,12 +53,41 @@ def main(argv):
         for method in FLAGS.method or names
     ]
     rows = list(study.rows(todo, run, SETTINGS))
-    rows.sort(key=lambda row: -row["accuracy"])
-    text = f"Dense: {rows[0]['dense']:.2%}. `accuracy`: after fine-tuning."
-    if "random" in (order := [row["criterion"] for row in rows]):
-        place = order.index("random") + 1
-        text += f" Random is in place {place} of {len(rows)}."
+    places = ordered(rows)
+    text = f"Dense: {dense(rows)}. `accuracy`: after fine-tuning."
+    if places:
+        text += f" Random is in place {places}."
     summary.finish(rows, f"Criteria on {FLAGS.model}", text, EXTRA)
+
+
+def ordered(rows):
+    """Sorts the rows, best lines first; tells the place of random choices.
+
+    A line is a method at a budget, over the seeds.
+    """
+    lines = summary.groups(rows, "method", "budget")
+    means = {key: summary.mean(x, "accuracy") for key, x in lines.items()}
+    rows.sort(key=lambda row: -means[row["method"], row["budget"]])
+    places = []
+    for share, found in summary.groups(rows, "budget").items():
+        same = summary.groups(found, "method").values()
+        order = [line[0]["criterion"] for line in same]
+        if "random" in order:
+            place = f"{order.index('random') + 1} of {len(order)}"
+            places.append((share, place))
+    if len(places) == 1:
+        return places[0][1]
+    return ", ".join(
+        f"{place} at {tables.percent(share)}" for share, place in places
+    )
+
+
+def dense(rows):
+    """The accuracy of the dense network, or of those of several seeds."""
+    found = list({row["seed"]: row for row in rows}.values())
+    if len(found) > 1:
+        return summary.spread(found, "dense")
+    return f"{found[0]['dense']:.2%}"
 
 
 def run(own, criterion, ranking, share):

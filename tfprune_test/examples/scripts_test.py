@@ -150,6 +150,25 @@ class SmokeTest(Scripts):
 
 
 @pytest.mark.slow
+class CompareCriteriaTest(Scripts):
+    def test_several_seeds_and_budgets(self):
+        flags = "--seed=0,1", "--macs=0.5,0.25"
+        folder, metrics = self.check("compare_criteria", *flags)
+        text = (folder.parent / "table.md").read_text()
+        dense = {row["seed"]: row["dense"] for row in metrics["rows"]}
+        mean = sum(dense.values()) / 2
+        self.assertIn(f"Dense: {mean:.2%} ({min(dense.values()):.2%} to", text)
+        self.assertRegex(
+            text,
+            r"Random is in place [12] of 2 at (50.0 %, .* 25.0 %|25.0 %, .* "
+            r"50.0 %)\.",
+        )
+        lines = [x for x in text.splitlines() if "%" in x and x[0] == "|"]
+        means = [float(line.split("|")[3].split("%")[0]) for line in lines]
+        self.assertEqual(means, sorted(means, reverse=True))
+
+
+@pytest.mark.slow
 class LabTest(Scripts):
     def test_a_lab_that_is_killed_goes_on(self):
         folder, plot = self.folder(), self.folder().with_name("lab.png")
