@@ -106,8 +106,6 @@ def by_tfmot(own, model, share):
     values = {name: FLAGS[name].value for name in PASSED}
     values |= {"macs": share, "seed": own.seed, "job": job, "model": start}
     options = [f"--{k}={v}" for k, v in values.items() if v is not None]
-    if FLAGS.smoke:
-        options.append("--smoke")
     subprocess.run([FLAGS.tfmot_python, __file__, *options], check=True)
     with np.load(job) as arrays:
         model.set_weights([arrays[str(i)] for i in range(len(arrays))])

@@ -149,6 +149,46 @@ class SmokeTest(Scripts):
         self.assertEqual(metrics["flags"]["backend"], "jax")
 
 
+# Stands for the interpreter that can import tfmot, and prunes nothing.
+WITHOUT_TFMOT = """#!{python}
+import pathlib
+import sys
+
+import numpy as np
+
+sys.argv[:1] = []
+sys.path[0] = str(pathlib.Path(sys.argv[0]).parent)
+
+import compare_tfmot
+
+
+def with_tfmot():
+    flags = compare_tfmot.FLAGS
+    model = compare_tfmot.study.load(flags.model)
+    weights = enumerate(model.get_weights())
+    np.savez(flags.job, **{{str(i): w for i, w in weights}})
+
+
+compare_tfmot.with_tfmot = with_tfmot
+compare_tfmot.app.run(compare_tfmot.main)
+"""
+
+
+@pytest.mark.slow
+class CompareTfmotTest(Scripts):
+    def test_tfmot_prunes_the_same_network(self):
+        pytest.importorskip("tflite_micro")
+        file = self.create_tempfile(
+            "python", WITHOUT_TFMOT.format(python=sys.executable)
+        )
+        os.chmod(file.full_path, 0o755)
+        flags = f"--tfmot_python={file.full_path}", "--method=dense,tfmot"
+        _, metrics = self.check("compare_tfmot", *flags)
+        dense, pruned = metrics["rows"]
+        self.assertEqual(pruned["method"], "tfmot")
+        self.assertEqual(pruned["params"], dense["params"])
+
+
 @pytest.mark.slow
 class CompareCriteriaTest(Scripts):
     def test_several_seeds_and_budgets(self):
