@@ -419,9 +419,13 @@ def _entries(config, layers, path=()):
             yield from _entries(inner, layers, here)
         elif here in layers:
             yield entry, layers[here]
-            held = _with_inner([layers[here]])[1:]
-            if held:
-                yield from _held(inner, {layer.name: layer for layer in held})
+            held = collections.defaultdict(list)
+            for layer in _with_inner([layers[here]])[1:]:
+                held[layer.name].append(layer)
+            # A name of several, as cells of an RNN may have, tells none.
+            only = {k: found[0] for k, found in held.items() if len(found) == 1}
+            if only:
+                yield from _held(inner, only)
 
 
 def _held(nested, layers):
