@@ -153,7 +153,7 @@ def _maker_of(thing):
         isinstance(thing, type)
         and issubclass(thing, keras.layers.Layer)
         and not issubclass(thing, keras.Model)
-        and thing.from_config.__func__ in _PLAIN
+        and getattr(thing.from_config, "__func__", None) in _PLAIN
     )
     return _Maker(thing) if is_plain else thing
 

@@ -377,6 +377,21 @@ class RebuildTest(parameterized.TestCase):
         self.assertLess(small.count_params(), model.count_params())
         verification.check_equal(model, stripping.strip(model))
 
+    def test_a_layer_that_makes_others_by_a_static_method(self):
+        class Static(keras.layers.Layer):
+            @staticmethod
+            def from_config(config):
+                return Static(**config)
+
+            def call(self, x):
+                self.add_loss(keras.ops.sum(x))  # It stays a layer.
+                return keras.ops.sort(x)
+
+        model = models.around(Static(name="static"))
+        wrapped = wrapping.wrap(model, masked.Masked())
+        for copy in (pruning.prune(model, 0.5), wrapped):
+            self.assertIsInstance(copy.get_layer("static"), Static)
+
     @parameterized.parameters(*OWN)
     def test_a_layer_without_a_name_in_a_sequential_model(self, name):
         layer = OWN[name]()
