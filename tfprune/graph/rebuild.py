@@ -370,14 +370,18 @@ def _is_own_function(layer, thing):
     )
 
 
-def _make_once(config, layers, objects):
+def make_once(config, model, objects):
     """Lets a layer that several others hold be made once.
 
     Args:
         config: `dict`, the model's config, changed in place.
-        layers: `dict` from the path of each layer to the layer.
+        model: the model.
         objects: `dict` of custom objects, to which what makes it is added.
     """
+    _make_once(config, dict(_leaves(model)), objects)
+
+
+def _make_once(config, layers, objects):
     places = {}
     for entry, layer in _entries(config, layers):
         places.setdefault(id(layer), []).append(entry)
