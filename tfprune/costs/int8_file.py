@@ -258,6 +258,9 @@ def _activation(layer):
     activation = getattr(layer, "activation", None)
     if activation is None or isinstance(layer, keras.layers.RNN):
         return ()
+    if isinstance(activation, keras.layers.Layer):
+        name = type(activation).__name__
+        return layer_ops.LAYERS.get(name) or _activation(activation)
     return known.get(getattr(activation, "__name__", ""), layer_ops.TABLE)
 
 

@@ -153,7 +153,7 @@ def _maker_of(thing):
         isinstance(thing, type)
         and issubclass(thing, keras.layers.Layer)
         and not issubclass(thing, keras.Model)
-        and thing.from_config.__func__ in _PLAIN
+        and getattr(thing.from_config, "__func__", None) in _PLAIN
     )
     return _Maker(thing) if is_plain else thing
 
@@ -370,14 +370,18 @@ def _is_own_function(layer, thing):
     )
 
 
-def _make_once(config, layers, objects):
+def make_once(config, model, objects):
     """Lets a layer that several others hold be made once.
 
     Args:
         config: `dict`, the model's config, changed in place.
-        layers: `dict` from the path of each layer to the layer.
+        model: the model.
         objects: `dict` of custom objects, to which what makes it is added.
     """
+    _make_once(config, dict(_leaves(model)), objects)
+
+
+def _make_once(config, layers, objects):
     places = {}
     for entry, layer in _entries(config, layers):
         places.setdefault(id(layer), []).append(entry)
@@ -419,9 +423,13 @@ def _entries(config, layers, path=()):
             yield from _entries(inner, layers, here)
         elif here in layers:
             yield entry, layers[here]
-            held = _with_inner([layers[here]])[1:]
-            if held:
-                yield from _held(inner, {layer.name: layer for layer in held})
+            held = collections.defaultdict(list)
+            for layer in _with_inner([layers[here]])[1:]:
+                held[layer.name].append(layer)
+            # A name of several, as cells of an RNN may have, tells none.
+            only = {k: found[0] for k, found in held.items() if len(found) == 1}
+            if only:
+                yield from _held(inner, only)
 
 
 def _held(nested, layers):

@@ -143,7 +143,7 @@ def recalled(job, attempt):
     names = space.get(_step(attempt))
     if names is None:
         return None
-    objects = rebuild.custom_objects(job.model)
+    objects = rebuild.makers(job.model)
     return [
         job_lib.Answer(
             **space.get(f"{name}/answer"),

@@ -32,14 +32,14 @@ def packed(request, cloudpickle):
     fields = dict(vars(request))
     models = {name: fields.pop(name) for name in ("model", "teacher")}
     objects = {
-        **rebuild.custom_objects(models["model"]),
+        **rebuild.makers(models["model"]),
         **compile_state.custom_objects([request.loss, request.metrics]),
         **compile_state.custom_objects(
             compile_state.arguments(models["model"]) or {}
         ),
     }
     if models["teacher"] is not None:
-        objects |= rebuild.custom_objects(models["teacher"])
+        objects |= rebuild.makers(models["teacher"])
     for name in ("loss", "metrics"):
         fields[name] = keras.tree.map_structure(_as_config, fields[name])
     for name in ("train", "validation"):

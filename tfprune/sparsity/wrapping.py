@@ -1,5 +1,6 @@
 """Wraps layers of a model for pruning in training, and unwraps them."""
 
+import collections
 import fnmatch
 
 import keras
@@ -73,7 +74,8 @@ def wrap(
             `dense`, `normalizations` or any function of a layer), a name
             pattern (`"stage1/*"`, where a slash descends into a nested
             model), or a list of these. Layers without a weight for the method
-            are skipped.
+            are skipped, and those that share a layer, as
+            `TimeDistributed(layer)` and `layer` do.
 
     Returns:
         A model of the same class, compiled if `model` is.
@@ -179,7 +181,7 @@ def _choose(model, method, where):
     """The `id`s of the layers that `where` selects."""
     matchers = list(where) if isinstance(where, (list, tuple)) else [where]
     layers = list(_paths(model))
-    chosen = set()
+    chosen, sharing = set(), _sharing(layers)
     if len(layers) and not any(
         method.sites(_inner(layer)) for _, layer in layers
     ):
@@ -207,6 +209,19 @@ def _choose(model, method, where):
                     "choose other layers."
                 )
         chosen.update(id(layer) for layer in found)
+    shared = [path for path, layer in layers if id(layer) in chosen & sharing]
+    chosen -= sharing
+    if shared and not chosen:
+        raise ValueError(
+            "A weight can have one wrapper. Received: layers that share the "
+            f"layer that they hold: {', '.join(shared)}. Choose other layers."
+        )
+    if shared:
+        logging.warning(
+            "These layers are not wrapped, because they share the layer that "
+            "they hold: %s.",
+            ", ".join(shared),
+        )
     odd = [p for p, layer in layers if id(layer) not in chosen and _odd(layer)]
     if odd:
         logging.warning(
@@ -216,6 +231,15 @@ def _choose(model, method, where):
             ", ".join(odd),
         )
     return chosen
+
+
+def _sharing(layers):
+    """The `id`s of layers with weights that another one holds as well."""
+    owners = collections.defaultdict(set)
+    for layer in {id(layer): layer for _, layer in layers}.values():
+        for variable in layer.weights:
+            owners[id(variable)].add(id(layer))
+    return set().union(*(found for found in owners.values() if len(found) > 1))
 
 
 def _refuse_odd(layers):
@@ -322,6 +346,7 @@ def _edited(model, edit, copy):
     cls, config = type(model), document.of(model)
     objects = {**rebuild.makers(model), cls.__name__: cls}
     rebuild.point_to_functions(config, model, objects)
+    rebuild.make_once(config, model, objects)
     _edit_entries(model, config, edit)
     # The model is a live object, so its lambdas are already trusted.
     with deep_chains.explained(model.name):

@@ -81,6 +81,12 @@ class FlashTest(parameterized.TestCase):
             ):
                 self.assertEqual(self.flash(*layers), plain + count * 269)
 
+    def test_a_layer_as_activation(self):
+        plain = self.flash(LAYERS.Conv2D(5, 3))
+        for layer, count in ((LAYERS.ReLU(), 0), (LAYERS.LeakyReLU(), 1)):
+            found = self.flash(LAYERS.Conv2D(5, 3, activation=layer))
+            self.assertEqual(found, plain + count * 269)
+
     def test_a_causal_convolution_is_padded_by_ops(self):
         shape = (32, 3)
         plain = self.flash(LAYERS.Conv1D(5, 3), shape=shape)

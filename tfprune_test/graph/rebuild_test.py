@@ -338,6 +338,22 @@ class RebuildTest(parameterized.TestCase):
         self.assertIs(small.get_layer("each").layer, small.get_layer("layer"))
         self.assertEqual(found.params, small.count_params())
 
+    def test_cells_of_one_name_stay_two(self):
+        cells = [LAYERS.LSTMCell(4, name="cell") for _ in range(2)]
+        model = keras.Sequential(
+            [
+                keras.Input((3, 4)),
+                LAYERS.Dense(4),
+                LAYERS.RNN(cells),
+                LAYERS.Dense(2),
+            ]
+        )
+        graph = read.channel_graph(model)
+        same = rebuild.shrink(graph, np.ones(graph.size, bool))
+        self.assertLen(same.weights, len(model.weights))
+        verification.check_equal(model, same)
+        self.assertLess(half(model).count_params(), model.count_params())
+
     def test_a_name_that_a_config_leaves_out(self):
         class Rest(keras.layers.Layer):
             def __init__(self, **rest):
@@ -360,6 +376,21 @@ class RebuildTest(parameterized.TestCase):
         self.assertIn(layer.name, [x.name for x in small.layers])
         self.assertLess(small.count_params(), model.count_params())
         verification.check_equal(model, stripping.strip(model))
+
+    def test_a_layer_that_makes_others_by_a_static_method(self):
+        class Static(keras.layers.Layer):
+            @staticmethod
+            def from_config(config):
+                return Static(**config)
+
+            def call(self, x):
+                self.add_loss(keras.ops.sum(x))  # It stays a layer.
+                return keras.ops.sort(x)
+
+        model = models.around(Static(name="static"))
+        wrapped = wrapping.wrap(model, masked.Masked())
+        for copy in (pruning.prune(model, 0.5), wrapped):
+            self.assertIsInstance(copy.get_layer("static"), Static)
 
     @parameterized.parameters(*OWN)
     def test_a_layer_without_a_name_in_a_sequential_model(self, name):

@@ -1,6 +1,7 @@
 """What arrives in another process is what was sent."""
 
 import os
+import pathlib
 import pickle
 
 import keras
@@ -10,7 +11,15 @@ from absl.testing import absltest
 
 from tfprune.pipeline import parcel as parcel_lib
 from tfprune.pipeline import preparation
+from tfprune.pipeline.result import compressed
 from tfprune_test.pipeline import small_tasks
+
+
+class Few(keras.layers.Dense):
+    """Takes less than what its config has."""
+
+    def __init__(self, units):
+        super().__init__(units)
 
 
 class ParcelTest(absltest.TestCase):
@@ -36,6 +45,19 @@ class ParcelTest(absltest.TestCase):
             preparation.Preparation(came).key(),
             preparation.Preparation(sent).key(),
         )
+
+    def test_layers_that_take_less_than_their_config(self):
+        model = keras.Sequential([keras.Input((2,)), Few(4), Few(3)])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        sent = small_tasks.request(model=model)
+        parcel = pickle.loads(pickle.dumps(parcel_lib.packed(sent, pickle)))
+        came = parcel_lib.unpacked(parcel, pickle).model
+        path = str(pathlib.Path(self.create_tempdir()) / "model.keras")
+        model.save(path)
+        read = keras.saving.load_model(path, compressed.custom_objects(model))
+        for copy in (came, read):
+            x = sent.train[0]
+            np.testing.assert_array_equal(copy(x), model(x))
 
     def test_paths_do_not_depend_on_the_folder_of_a_worker(self):
         asked = small_tasks.request(

@@ -338,6 +338,32 @@ class ErrorsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "shared.*both"):
             wrap_lib.wrap(model, masked.Masked())
 
+    def test_layers_that_share_one_keep_it(self):
+        shared = layers.Dense(6, name="shared")
+        inputs = keras.Input((5, 8))
+        each = layers.TimeDistributed(shared, name="each")(inputs)
+        model = keras.Model(
+            inputs,
+            [
+                layers.Dense(2, name="a")(keras.ops.mean(each, 1)),
+                layers.Dense(2, name="b")(shared(keras.ops.max(inputs, 1))),
+            ],
+        )
+        with self.assertLogs(level="WARNING") as logs:
+            wrapped = wrap_lib.wrap(model, masked.Masked())
+        self.assertRegex(str(logs.output), "share.*: each, shared")
+        found = {wrapper.name for wrapper in wrapper_lib.find(wrapped)}
+        self.assertEqual(found, {"a", "b"})
+        x = np.random.default_rng(0).normal(size=(3, 5, 8))
+        for copy in (wrapped, wrap_lib.unwrap(wrapped)):
+            one = copy.get_layer("shared")
+            self.assertIs(copy.get_layer("each").layer, one)
+            self.assertLen(copy.trainable_weights, 6)
+            for a, b in zip(model(x), copy(x), strict=True):
+                np.testing.assert_allclose(to_numpy(a), to_numpy(b), atol=1e-5)
+        with self.assertRaisesRegex(ValueError, "share.*: shared"):
+            wrap_lib.wrap(model, masked.Masked(), "shared")
+
     def test_no_method(self):
         with self.assertRaisesRegex(ValueError, "method='masked'"):
             wrap_lib.wrap(sequential(), "masked")

@@ -165,7 +165,7 @@ def custom_objects(dense, compiling=None):
     if compiling is None:
         compiling = compile_state.arguments(dense) or {}
     return {
-        **rebuild.custom_objects(dense),
+        **rebuild.makers(dense),
         **compile_state.custom_objects([dense, compiling]),
     }
 
