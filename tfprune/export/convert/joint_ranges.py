@@ -84,7 +84,7 @@ def _drop_limits(graph, seen):
             if node.op == "Minimum"
             else values.low < numbers.max()
         )
-        if not reached and numbers.size == 1:
+        if not reached and numbers.size == 1 and numbers.ndim <= values.axes:
             kind = node.attr["T"].type
             node.attr.clear()
             node.op, node.attr["T"].type = "Identity", kind

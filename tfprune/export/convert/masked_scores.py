@@ -28,7 +28,6 @@ _LITTLE = 0.01
 # and how much of an output's range may change then, in int8 and in int16.
 _GAPS = (0.0, 4.0, 8.0, 12.0, 16.0, 24.0)
 _CLOSE = {False: 1e-3, True: 1e-4}
-_COUNT = 32
 _SOFTMAX = ("Softmax", "LogSoftmax")
 _OTHER = "other"
 _OUTPUT = "output"
@@ -75,7 +74,6 @@ def rewrite(folder, manifest, samples, wide):
     if not read:
         return
     seen = observed.seen(folder, manifest, samples, sorted(read))
-    few = [array[:_COUNT] for array in samples]
     exact = None
     for gap in _GAPS:
         edited = editor(gap)
@@ -85,9 +83,10 @@ def rewrite(folder, manifest, samples, wide):
             path.write_bytes(edited.graph.SerializeToString())
             return
         if exact is None:
-            exact = _outputs(folder, manifest, few)
+            exact = list(_outputs(folder, manifest, samples))
         path.write_bytes(edited.graph.SerializeToString())
-        if _are_close(_outputs(folder, manifest, few), exact, _CLOSE[wide]):
+        found = _outputs(folder, manifest, samples)
+        if _are_close(found, exact, _CLOSE[wide]):
             return
     edited = editor(None)
     edited.mask(seen)
@@ -95,29 +94,38 @@ def rewrite(folder, manifest, samples, wide):
 
 
 def _outputs(folder, manifest, samples):
-    """The values of each output on samples."""
+    """Yields the values of all outputs for each sample, a list of arrays."""
     import tensorflow as tf
 
     function, _ = converter.load(folder, manifest)
-    rows = [
-        function(*(tf.constant(np.array(x[i : i + 1])) for x in samples))
-        for i in range(len(samples[0]))
-    ]
-    return [np.stack(column) for column in zip(*rows, strict=True)]
+    for i in range(len(samples[0])):
+        row = [tf.constant(np.array(array[i : i + 1])) for array in samples]
+        yield [np.asarray(value) for value in function(*row)]
 
 
 def _are_close(found, exact, share):
     """Whether outputs differ by no more than a share of their range."""
-    for new, old in zip(found, exact, strict=True):
-        if old.dtype.kind != "f":
-            if not np.array_equal(new, old):
+    limits = [_limit(column, share) for column in zip(*exact, strict=True)]
+    for row, wanted in zip(found, exact, strict=True):
+        for new, old, limit in zip(row, wanted, limits, strict=True):
+            if new.shape != old.shape:
                 return False
-            continue
-        usual = np.abs(old) < plain_ops.HUGE
-        limit = share * np.ptp(old[usual]) if usual.any() else 0.0
-        if not np.allclose(new, old, share, limit, equal_nan=True):
-            return False
+            if limit is None and not np.array_equal(new, old):
+                return False
+            if limit is not None and not np.allclose(
+                *(new, old, share, limit), equal_nan=True
+            ):
+                return False
     return True
+
+
+def _limit(arrays, share):
+    """By how much an output may be off, `None` for integers."""
+    numbers = np.concatenate([array.reshape(-1) for array in arrays])
+    if numbers.dtype.kind != "f":
+        return None
+    usual = numbers[np.abs(numbers) < plain_ops.HUGE]
+    return share * float(np.ptp(usual)) if usual.size else 0.0
 
 
 class _Editor:

@@ -21,6 +21,8 @@ class Seen:
     least: float = math.inf
     # The longest axis, any of which a softmax may follow.
     width: int = 1
+    # The number of axes.
+    axes: int = 0
 
     @property
     def largest(self):
@@ -39,6 +41,7 @@ class Seen:
         least = np.min(size, initial=np.inf, where=size > 0)
         self.least = min(self.least, float(least))
         self.width = max(array.shape, default=1)
+        self.axes = array.ndim
 
 
 def seen(folder, manifest, samples, names):

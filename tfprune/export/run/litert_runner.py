@@ -42,7 +42,10 @@ def handle(request):
 def joined(values):
     """One array `(N, ...)` of the outputs of N samples.
 
-    An output may have no batch axis, if the model has reduced it.
+    An output may have no batch axis, if the model has reduced it. Those whose
+    size depends on the sample follow each other.
     """
+    if len({value.shape for value in values}) > 1:
+        return np.concatenate(values)
     stacked = np.stack(values)
     return stacked[:, 0] if stacked.shape[1:2] == (1,) else stacked

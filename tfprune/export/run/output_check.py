@@ -22,6 +22,8 @@ _TOO_FAR = 0.3
 _STEPS = 2
 # A number that is so many times all smaller ones masks, such as -1e9.
 _MASKED = 1e4
+# Masks differ from each other by no more than this share.
+_ALIKE = 1e-2
 RUNTIMES = {"tflite": "TFLite", "micro": "TFLite Micro"}
 
 
@@ -132,20 +134,34 @@ def layer_of(model, name):
 def _compare(model, signature, few, file, stored):
     wanted = zip(*predicted(model, signature, few), strict=True)
     for tensor, exact, found in zip(file.outputs, wanted, stored, strict=True):
-        exact = np.stack([np.asarray(y, "float64") for y in exact])
+        # In one row, as the size of an output may depend on the sample.
+        exact = np.concatenate([np.ravel(y).astype("float64") for y in exact])
+        with np.errstate(invalid="ignore"):  # Infinity less infinity.
+            off = tensor.decode(found).reshape(exact.shape) - exact
         usual = _usual(exact)
-        off = (tensor.decode(found).reshape(exact.shape) - exact)[usual]
-        error, spread = np.sqrt(np.mean(np.square(off))), exact[usual].std()
-        rounding = _STEPS * (tensor.scale or 0) if usual.all() else 0.0
-        if error > max(_TOO_FAR * spread, rounding):
-            logging.warning(
-                "Quantized outputs %r have an error (RMS) of %.2g on the "
-                "calibration samples, where their standard deviation is %.2g. "
-                "tfprune.quantization_error names the tensors where it begins.",
-                tensor.name,
-                error,
-                spread,
-            )
+        parts, finite = [usual], np.isfinite(exact)
+        huge = np.abs(exact[finite & ~usual])
+        # Masks are alike; what differs counts.
+        if huge.size and huge.std() > _ALIKE * huge.mean():
+            parts.append(finite)
+        for chosen in parts:
+            error = np.sqrt(np.mean(np.square(off[chosen])))
+            spread = exact[chosen].std()
+            rounding = _STEPS * (tensor.scale or 0) if chosen.all() else 0.0
+            if error > max(_TOO_FAR * spread, rounding):
+                _warn(tensor.name, error, spread)
+                break
+
+
+def _warn(name, error, spread):
+    logging.warning(
+        "Quantized outputs %r have an error (RMS) of %.2g on the "
+        "calibration samples, where their standard deviation is %.2g. "
+        "tfprune.quantization_error names the tensors where it begins.",
+        name,
+        error,
+        spread,
+    )
 
 
 def _usual(numbers):

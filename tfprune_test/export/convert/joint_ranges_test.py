@@ -194,6 +194,15 @@ class JointRangesTest(parameterized.TestCase):
         ops = self.exported(smaller, "int16x8")
         self.assertEqual(ops["SELECT_V2"], 1)
 
+    @parameterized.parameters("int8", "int16x8")
+    def test_a_limit_with_more_axes_gives_them(self, mode):
+        inputs = keras.Input((8, 6))
+        limit = np.full((1, 1, 1, 1), 1e9, "float32")
+        model = keras.Model(inputs, OPS.minimum(dense(inputs), limit))
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        file = small_models.export(model, path, mode, X)
+        self.assertEqual(file.outputs[0].shape, (1, 1, 8, 4))
+
 
 if __name__ == "__main__":
     parameterized.absltest.main()

@@ -194,6 +194,14 @@ class MaskedScoresTest(parameterized.TestCase):
         found, wanted = self.outputs(function, "int16x8", "tflite")
         self.assertTrue(((found < -1e8) == (wanted < -1e8)).all())
 
+    def test_a_penalty_of_later_samples_stays(self):
+        def function(x):
+            # The first half of the samples has zeros there.
+            return OPS.relu(OPS.where(x[:, 6:7, :1] > 0.1, 1e6, x))
+
+        found, wanted = self.outputs(function, "int8")
+        self.assertTrue(((found > 5e5) == (wanted > 5e5)).all())
+
     @parameterized.product(mask=sorted(TWICE), mode=("int8", "int16x8"))
     def test_scores_that_are_read_twice(self, mask, mode):
         def function(x):

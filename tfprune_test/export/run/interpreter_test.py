@@ -89,6 +89,18 @@ def with_scale(path, before, after):
     path.write_bytes(packing.packed(model))
 
 
+class Positives(keras.layers.Layer):
+    """An output whose size depends on the sample."""
+
+    def call(self, inputs):
+        import tensorflow as tf
+
+        return tf.boolean_mask(inputs, inputs > 0)
+
+    def compute_output_shape(self, input_shape):
+        return (None,)
+
+
 class InterpreterTest(parameterized.TestCase):
     def export(self, model, *args, **kwargs):
         path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
@@ -116,6 +128,17 @@ class InterpreterTest(parameterized.TestCase):
         wanted = zip(*(model(x[i : i + 1]) for i in range(5)), strict=True)
         for a, b in zip(found, wanted, strict=True):
             np.testing.assert_allclose(a, np.stack(b), atol=1e-5)
+
+    @parameterized.parameters("float32", "int8")
+    def test_outputs_of_any_size_follow_each_other(self, mode):
+        inputs = keras.Input((6,), batch_size=1)
+        model = keras.Model(inputs, Positives()(2.0 * inputs))
+        x = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        given = None if mode == "float32" else x
+        small_models.export(model, path, mode, given, runtime="tflite")
+        found = interpreter.run(path, x)
+        np.testing.assert_allclose(found, 2 * x[x > 0], atol=0.05)
 
     def test_int8_is_the_same_on_tflite_and_on_tflite_micro(self):
         model = small_models.residual()

@@ -1,4 +1,5 @@
 import pathlib
+from unittest import mock
 
 import keras
 import numpy as np
@@ -67,6 +68,23 @@ class CheckTest(parameterized.TestCase):
         self.assertTrue(before.any())
         self.warnings(model)
         np.testing.assert_array_equal(layer.states[0].numpy(), before)
+
+    def test_what_is_huge_counts_too(self):
+        masked = np.array([[[0.2, -1e9]], [[0.8, -1e9]], [[0.4, -1e9]]])
+        exact = np.array([[[0.2, 1e6]], [[0.8, 3e6]], [[0.4, 2e6]]])
+        tensor = mock.Mock(scale=None, decode=np.asarray)
+        file, stored = mock.Mock(outputs=[tensor]), exact[:, 0].copy()
+        with mock.patch.object(output_check, "predicted") as predicted:
+            for rows, huge, count in (
+                (exact, exact[:, 0, 1], 0),
+                (exact, 0.0, 1),
+                (masked, -16.0, 0),
+            ):
+                predicted.return_value = [[row] for row in rows]
+                stored[:, 1] = huge
+                with mock.patch.object(output_check, "_warn") as warn:
+                    output_check._compare(None, None, None, file, [stored])
+                self.assertEqual(warn.call_count, count)
 
     def test_outputs_that_hardly_move(self):
         inputs = keras.Input((4, 3))

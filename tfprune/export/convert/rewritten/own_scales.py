@@ -62,7 +62,8 @@ def _sums(graph, counts):
 def _limits(graph, outputs):
     """min(a, b) becomes a - relu(a - b), and max(a, b) a + relu(b - a).
 
-    The first is a constant if there is one: the other may mask by -1e9.
+    The first is a constant if there is one and the other may mask by -1e9. Else
+    the other is: its steps stay as small as they are, whatever the constant is.
     """
     import tensorflow as tf
 
@@ -75,9 +76,13 @@ def _limits(graph, outputs):
             or not tf.as_dtype(node.attr["T"].type).is_floating
         ):
             continue
-        a, b = sorted(node.input, key=lambda x: tensor(x) not in constants)
-        if tensor(a) in huge or not any(uses.is_shared(x) for x in (a, b)):
+        if any(tensor(x) in huge for x in node.input):
             continue
+        if not any(uses.is_shared(x) for x in node.input):
+            continue
+        a, b = sorted(node.input, key=lambda x: tensor(x) in constants)
+        if tensor(b) in constants and not huge.isdisjoint(uses.before(a)):
+            a, b = b, a
         joined, first, second = _LIMITS[node.op]
         order = (a, b)
         gap = add(graph, node, "Sub", order[first], order[second])
@@ -141,6 +146,16 @@ class Uses:
             self._counts[self._same[node.name]] > 1 or node.op in _MEANS
             for node in self._before(reference)
         )
+
+    def before(self, reference):
+        """The names of all nodes from which a tensor is computed, a `set`."""
+        found, waiting = set(), [reference]
+        while waiting:
+            name = tensor(waiting.pop())
+            if name not in found:
+                found.add(name)
+                waiting += self._nodes[name].input
+        return found
 
     def _before(self, reference):
         """The nodes on the way from the sources of a tensor, no constants."""

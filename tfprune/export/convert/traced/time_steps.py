@@ -16,7 +16,8 @@ from tfprune.graph import values
 def together(model):
     """`TimeDistributed` layers of a model take all steps at once.
 
-    Those whose layer may mix samples, or is told a mask, are traced as usual.
+    Those whose layer may mix samples, or is told a mask, are traced as usual;
+    so are functional models with ops that may read the axis of the batch.
 
     Args:
         model: a built `keras.Model`; its layers are as before afterwards.
@@ -51,6 +52,27 @@ def _keeps_samples_apart(layer):
         takes_any
         and type(layer).__module__.startswith("keras.")
         and not isinstance(layer, (keras.layers.RNN, keras.layers.Lambda))
+        and all(map(_is_elementwise, _functions(layer)))
+    )
+
+
+def _functions(layer):
+    """The ops of a functional model that are no layers."""
+    return [
+        x
+        for x in getattr(layer, "operations", ())
+        if not isinstance(x, keras.layers.Layer)
+    ]
+
+
+def _is_elementwise(function):
+    """Whether an op reads no axis, which may be that of the batch."""
+    given = keras.tree.flatten(function.input)
+    found = keras.tree.flatten(function.output)
+    return (
+        not hasattr(function, "axis")
+        and type(function).__name__ != "GetItem"
+        and all(x.shape in [y.shape for y in given] for x in found)
     )
 
 

@@ -37,6 +37,8 @@ SHARED = {
     "clip": beside(lambda x: OPS.clip(x, -0.5, 0.5)),
     "minimum": beside(lambda x: OPS.minimum(x, 0.5) * 2),
     "maximum": beside(lambda x: OPS.maximum(x, -0.25) * -1),
+    "far minimum": beside(lambda x: OPS.minimum(x, 200.0) * 2),
+    "far maximum": beside(lambda x: OPS.maximum(x, -200.0) * -0.5),
     "of two": beside(lambda x: OPS.minimum(OPS.flip(x, 1) * 0.2, x)),
     "of a part": beside(lambda x: OPS.maximum(x[..., :1], x[:, ::-1]) * -1),
     "of the largest": beside(

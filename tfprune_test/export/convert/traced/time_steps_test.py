@@ -30,6 +30,24 @@ def net():
     return keras.Model(inputs, LAYERS.Flatten()(LAYERS.Conv2D(3, 2)(inputs)))
 
 
+def residual():
+    inputs = keras.Input((3,))
+    x = LAYERS.Dense(3)(inputs)
+    return keras.Model(inputs, keras.ops.relu(x + 2.0 * inputs))
+
+
+def centred():
+    """All samples at once, of which a file has one."""
+    inputs = keras.Input((3,))
+    mean = keras.ops.mean(inputs, 0, keepdims=True)
+    return keras.Model(inputs, inputs - mean)
+
+
+def turned():
+    inputs = keras.Input((3,))
+    return keras.Model(inputs, inputs + keras.ops.flip(inputs, 0))
+
+
 def attention():
     inputs = keras.Input((3, 4))
     layer = LAYERS.MultiHeadAttention(1, 4)
@@ -49,6 +67,7 @@ TOGETHER = {
     "normalization": (LAYERS.BatchNormalization, (4, 4, 2)),
     "attention": (attention, (3, 4)),
     "net": (net, (4, 4, 2)),
+    "residual": (residual, (3,)),
     "sequential": (sequential, (3,)),
     "steps of steps": (
         lambda: LAYERS.TimeDistributed(LAYERS.Dense(2)),
@@ -57,6 +76,8 @@ TOGETHER = {
 }
 ONE_BY_ONE = {
     "own": (Twice, (3,)),
+    "centred": (centred, (3,)),
+    "turned": (turned, (3,)),
     "recurrent": (lambda: LAYERS.LSTM(2), (3, 2)),
     "for a batch": (lambda: sequential(1), (3,)),
     "lambda": (lambda: LAYERS.Lambda(lambda x: 2.0 * x, (3,)), (3,)),
