@@ -13,7 +13,7 @@ from absl.testing import parameterized
 from tfprune.costs import counting
 from tfprune.graph import channel_graph
 from tfprune.graph import read
-from tfprune.graph import rebuild
+from tfprune.graph import values
 from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import cut as cut_lib
 from tfprune.surgery import depth
@@ -147,7 +147,7 @@ def difference(model, small, inputs):
 
 def randomize(model, rng):
     """Random statistics and biases, so that no error hides behind a zero."""
-    for layer in rebuild.layers_of(model):
+    for layer in values.layers_of(model):
         for variable in layer.weights:
             name = variable.path.split("/")[-1]
             draw = _DRAWS.get(name)

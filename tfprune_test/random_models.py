@@ -9,7 +9,6 @@ import numpy as np
 
 from tfprune.graph import channel_graph
 from tfprune.graph import read
-from tfprune.graph import rebuild
 from tfprune.graph import values
 from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import cut as cut_lib
@@ -446,7 +445,7 @@ def _zero_a_branch(model, chooser):
     blocks = depth.blocks(read.channel_graph(model))
     if blocks:
         block = blocks[chooser.integer(0, len(blocks) - 1)]
-        for layer in rebuild.layers_of(model):
+        for layer in values.layers_of(model):
             if layer.name in block.layers:
                 for variable in layer.trainable_variables:
                     variable.assign(np.zeros(variable.shape))

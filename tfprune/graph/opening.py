@@ -14,12 +14,11 @@ import keras
 import numpy as np
 
 from tfprune.graph import document
-from tfprune.graph import model_class
-from tfprune.graph import rebuild
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import tracing
 from tfprune.graph import values
+from tfprune.graph.classes import model_class
 
 
 def opened(model):
@@ -38,7 +37,7 @@ def opened(model):
         layer without a rule to the reason why it could not be opened.
     """
     whole = {}
-    layers = rebuild.layers_of(model)
+    layers = values.layers_of(model)
     if any(_makes_mask(layer) for layer in layers):
         # Keras hands masks to a layer, but not to a model in its place.
         reason = "Keras hands masks to it"

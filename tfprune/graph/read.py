@@ -9,11 +9,11 @@ from tfprune.graph import call as call_lib
 from tfprune.graph import channel_graph as graph_lib
 from tfprune.graph import document
 from tfprune.graph import findings as records_lib
-from tfprune.graph import model_class
 from tfprune.graph import opening
 from tfprune.graph import rules
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
+from tfprune.graph.classes import model_class
 
 
 def channel_graph(

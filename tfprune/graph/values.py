@@ -165,6 +165,33 @@ def layers(model):
             waiting.extend(reversed(sublayers(layer)))
 
 
+def layers_of(model):
+    """All layers of a model and of the models nested in it, once each."""
+    seen, found = set(), []
+
+    def visit(layers):
+        for layer in layers:
+            if id(layer) in seen:
+                continue
+            seen.add(id(layer))
+            found.append(layer)
+            if isinstance(layer, keras.Model):
+                visit(layer.layers)
+
+    visit(model.layers)
+    return found
+
+
+def leaves(model, path=()):
+    """Paths and layers of a model, nested models opened."""
+    for layer in model.layers:
+        here = path + (layer.name,)
+        if hasattr(layer, "operations") or isinstance(layer, keras.Sequential):
+            yield from leaves(layer, here)
+        else:
+            yield here, layer
+
+
 def states(layer):
     """What a layer, or those within, keeps from one call to the next.
 

@@ -7,7 +7,7 @@ import functools
 import keras
 import numpy as np
 
-from tfprune.graph import rebuild
+from tfprune.graph import values
 from tfprune.scoring import feature_maps
 from tfprune.scoring import probe
 from tfprune.selection import candidates as candidates_lib
@@ -123,7 +123,7 @@ def frozen(model):
     Returns:
         A functional `keras.Model` that shares all variables with `model`.
     """
-    layers = rebuild.layers_of(model)
+    layers = values.layers_of(model)
     for layer in layers:
         # Freezing a nested model would freeze the gates inside it too.
         layer.trainable = isinstance(layer, keras.Model)

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from tfprune.graph import rebuild
+from tfprune.graph.classes import own_layers
 from tfprune.pipeline import channel_choice
 from tfprune.pipeline import job as job_lib
 from tfprune.pipeline import trial as trial_lib
@@ -143,7 +143,7 @@ def recalled(job, attempt):
     names = space.get(_step(attempt))
     if names is None:
         return None
-    objects = rebuild.makers(job.model)
+    objects = own_layers.makers(job.model)
     return [
         job_lib.Answer(
             **space.get(f"{name}/answer"),

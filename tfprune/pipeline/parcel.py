@@ -11,7 +11,7 @@ import keras
 
 from tfprune.core.files import leftovers
 from tfprune.graph import compile_state
-from tfprune.graph import rebuild
+from tfprune.graph.classes import own_layers
 from tfprune.pipeline import preparation
 from tfprune.pipeline.request import data_files
 
@@ -32,14 +32,14 @@ def packed(request, cloudpickle):
     fields = dict(vars(request))
     models = {name: fields.pop(name) for name in ("model", "teacher")}
     objects = {
-        **rebuild.makers(models["model"]),
+        **own_layers.makers(models["model"]),
         **compile_state.custom_objects([request.loss, request.metrics]),
         **compile_state.custom_objects(
             compile_state.arguments(models["model"]) or {}
         ),
     }
     if models["teacher"] is not None:
-        objects |= rebuild.makers(models["teacher"])
+        objects |= own_layers.makers(models["teacher"])
     for name in ("loss", "metrics"):
         fields[name] = keras.tree.map_structure(_as_config, fields[name])
     for name in ("train", "validation"):

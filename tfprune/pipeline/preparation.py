@@ -15,10 +15,10 @@ from tfprune.core.files import leftovers
 from tfprune.costs import counting
 from tfprune.graph import compile_state
 from tfprune.graph import document
-from tfprune.graph import model_class
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import values as values_lib
+from tfprune.graph.classes import model_class
 from tfprune.pipeline import channel_choice
 from tfprune.pipeline import job as job_lib
 from tfprune.pipeline import recipe as recipe_lib

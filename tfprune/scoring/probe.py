@@ -16,10 +16,10 @@ import numpy as np
 from tfprune.datasets import samples
 from tfprune.graph import compile_state
 from tfprune.graph import document
-from tfprune.graph import model_class
 from tfprune.graph import rebuild
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
+from tfprune.graph.classes import model_class
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

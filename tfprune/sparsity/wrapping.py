@@ -10,10 +10,11 @@ from absl import logging
 from tfprune.core import deep_chains
 from tfprune.core import typed
 from tfprune.graph import document
-from tfprune.graph import model_class
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import values
+from tfprune.graph.classes import model_class
+from tfprune.graph.classes import own_layers
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import shared_variables as shared_lib
 from tfprune.sparsity import weights as weights_lib
@@ -344,9 +345,7 @@ def _edited(model, edit, copy):
         copy: function `(old, new)` that copies a layer's state.
     """
     cls, config = type(model), document.of(model)
-    objects = {**rebuild.makers(model), cls.__name__: cls}
-    rebuild.point_to_functions(config, model, objects)
-    rebuild.make_once(config, model, objects)
+    objects = own_layers.pinned(config, model) | {cls.__name__: cls}
     _edit_entries(model, config, edit)
     # The model is a live object, so its lambdas are already trusted.
     with deep_chains.explained(model.name):

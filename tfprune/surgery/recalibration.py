@@ -19,7 +19,6 @@ from tfprune.datasets import samples
 from tfprune.graph import document
 from tfprune.graph import opening
 from tfprune.graph import read
-from tfprune.graph import rebuild
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
 from tfprune.scoring import probe
@@ -125,7 +124,7 @@ class _Meter:
 def _normalizing(model):
     found = {
         id(inner): inner
-        for layer in rebuild.layers_of(model)
+        for layer in values.layers_of(model)
         for inner in _inside(layer)
     }
     return list(found.values())

@@ -8,6 +8,7 @@ from absl.testing import parameterized
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import rulebook
+from tfprune.graph import values
 from tfprune.methods import masked
 from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import cut as cut_lib
@@ -401,7 +402,7 @@ class RebuildTest(parameterized.TestCase):
         nested = keras.Model(inputs, last(model(inputs)))
         for net in (model, nested):
             small = half(net)
-            names = [x.name for x in rebuild.layers_of(small)]
+            names = [x.name for x in values.layers_of(small)]
             self.assertIn(layer.name, names)
 
     def test_compile_settings_are_kept(self):
@@ -496,7 +497,7 @@ class RebuildTest(parameterized.TestCase):
 class LayersOfTest(absltest.TestCase):
     def test_nested_and_shared_layers_come_once(self):
         model = read_test.shared_at_two_resolutions()
-        names = [type(x).__name__ for x in rebuild.layers_of(model)]
+        names = [type(x).__name__ for x in values.layers_of(model)]
         self.assertEqual(names.count("BatchNormalization"), 1)
         self.assertEqual(names.count("Sequential"), 1)
         self.assertEqual(names.count("Conv2D"), 4)

@@ -94,7 +94,7 @@ def nested():
 
 def zeroed(model, *names):
     exactness.randomize(model, np.random.default_rng(0))
-    for layer in exactness.rebuild.layers_of(model):
+    for layer in exactness.values.layers_of(model):
         if layer.name in names:
             for variable in layer.trainable_variables:
                 variable.assign(keras.ops.zeros_like(variable))
@@ -141,7 +141,7 @@ class DepthTest(parameterized.TestCase):
         self.assertLen(blocks(small), before - gone)
         self.assertLess(small.count_params(), model.count_params())
         self.assertLess(verification.check_equal(model, small), 1e-5)
-        left = {layer.name for layer in exactness.rebuild.layers_of(small)}
+        left = {layer.name for layer in exactness.values.layers_of(small)}
         self.assertNoCommonElements(left, set(names))
 
     @parameterized.named_parameters(

@@ -18,7 +18,7 @@ from tfprune.export.edit import finishing
 from tfprune.export.edit import requantizing
 from tfprune.export.file import model_file
 from tfprune.export.file import weight_ops
-from tfprune.graph import rebuild
+from tfprune.graph import values
 from tfprune.methods import bitpruning
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights as weights_lib
@@ -179,12 +179,12 @@ def _wanted(model):
 
 def _kernels(plain, wanted):
     """The argument of `weight_ops.match` for the weights in `wanted`."""
-    layers = {layer.name: layer for layer in rebuild.layers_of(plain)}
+    layers = {layer.name: layer for layer in values.layers_of(plain)}
     found = {}
     for layer, name in wanted:
         variable = weights_lib.variable(layers[layer], name)
-        values = keras.ops.convert_to_numpy(variable)
-        found[layer, name] = (layers[layer], name, values)
+        array = values.numpy(variable)
+        found[layer, name] = (layers[layer], name, array)
     return found
 
 

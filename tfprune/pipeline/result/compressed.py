@@ -10,7 +10,7 @@ from tfprune.core import tables
 from tfprune.core.files import damage
 from tfprune.core.files import json_text
 from tfprune.graph import compile_state
-from tfprune.graph import rebuild
+from tfprune.graph.classes import own_layers
 from tfprune.legacy import loading
 from tfprune.pipeline.result import workspace
 
@@ -165,7 +165,7 @@ def custom_objects(dense, compiling=None):
     if compiling is None:
         compiling = compile_state.arguments(dense) or {}
     return {
-        **rebuild.makers(dense),
+        **own_layers.makers(dense),
         **compile_state.custom_objects([dense, compiling]),
     }
 

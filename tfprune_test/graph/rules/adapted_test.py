@@ -6,7 +6,7 @@ from absl.testing import parameterized
 
 import tfprune
 from tfprune.graph import read
-from tfprune.graph import rebuild
+from tfprune.graph import values
 from tfprune_test import exactness
 
 LAYERS = keras.layers
@@ -26,7 +26,7 @@ def network():
 def with_lora():
     model, rng = network(), np.random.default_rng(0)
     attention = model.get_layer("attention")
-    for layer in [*rebuild.layers_of(model), attention.query_dense]:
+    for layer in [*values.layers_of(model), attention.query_dense]:
         if hasattr(layer, "enable_lora"):
             layer.enable_lora(2)
             for variable in layer.variables:
