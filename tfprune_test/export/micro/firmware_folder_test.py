@@ -601,6 +601,18 @@ class ExportMicroTest(parameterized.TestCase):
             firmware_folder.export_micro(path, self.out)
         self.assertEmpty(os.listdir(self.out))
 
+    def test_a_file_that_is_compiled_for_an_npu(self):
+        sketch = hand_made.Sketch()
+        x, y = sketch.tensor("x", (1, 2)), sketch.tensor("y", (1, 2))
+        sketch.op("ethos-u", [x], [y])
+        path = self.folder / "compiled.tflite"
+        path.write_bytes(sketch.data([x], [y]))
+        with self.assertRaisesRegex(
+            RuntimeError, "compiled.tflite.*for an NPU.*Pass the file that"
+        ):
+            firmware_folder.export_micro(path, self.out)
+        self.assertEmpty(os.listdir(self.out))
+
     @parameterized.parameters(
         ("missing/net", FileNotFoundError), ("blocked", FileExistsError)
     )
