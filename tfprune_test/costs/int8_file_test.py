@@ -216,6 +216,28 @@ class RecurrentTest(parameterized.TestCase):
         self.assertBetween(found, 0.9 * ram, 1.1 * ram)
 
     @parameterized.parameters(
+        # The planner's tables are the peak, then the maps of the gates.
+        (
+            LAYERS.ConvLSTM2D(4, 3, padding="same"),
+            *((8, 8, 8, 1), 46_416, 36_720),
+        ),
+        (
+            LAYERS.ConvLSTM2D(16, 3, padding="same", return_sequences=True),
+            *((4, 16, 16, 3), 38_832, 81_792),
+        ),
+        (
+            LAYERS.ConvLSTM1D(4, 3, padding="same"),
+            *((4, 8, 1), 33_744, 21_056),
+        ),
+    )
+    def test_steps_of_maps_are_written_out(self, layer, shape, flash, ram):
+        made, graph = file_of(layer, shape=shape)
+        found = made.flash_bytes(whole(graph))
+        self.assertBetween(found, 0.85 * flash, 1.06 * flash)
+        found = made.ram_bytes(whole(graph))
+        self.assertBetween(found, 0.95 * ram, 1.06 * ram)
+
+    @parameterized.parameters(
         (LAYERS.LSTM(8), 16, 89_760, 59_440),
         (LAYERS.GRU(8), 16, 102_800, 65_840),
         (LAYERS.Bidirectional(LAYERS.LSTM(8)), 12, 144_656, 82_256),
