@@ -134,6 +134,23 @@ class RamTest(absltest.TestCase):
         # 16 channels more: 36 numbers each, 8 bytes of multiplier and shift.
         self.assertAlmostEqual(large - small, 16 * 36 + 16 * 8, delta=32)
 
+    def test_transposed_convolutions_add_up_in_32_bits(self):
+        # Beside what exports were measured.
+        for layers, shape, measured in (
+            ([LAYERS.Conv2DTranspose(16, 3, 2, "same")], (8, 8, 24), 22_608),
+            (
+                [
+                    LAYERS.Conv2DTranspose(8, 3, 2, "same", activation="relu"),
+                    LAYERS.Conv2DTranspose(4, 3, 2, "same", activation="relu"),
+                    LAYERS.Conv2D(1, 3, padding="same", activation="tanh"),
+                ],
+                *((4, 4, 16), 6_784),
+            ),
+        ):
+            made, graph = file_of(*layers, shape=shape)
+            found = made.ram_bytes(whole(graph)) / measured
+            self.assertBetween(found, 0.95, 1.15)
+
     def test_loads_are_at_each_step(self):
         made, graph = file_of(
             LAYERS.Conv2D(16, 1), LAYERS.Conv2D(2, 1), LAYERS.Conv2D(4, 1)
