@@ -12,6 +12,7 @@ from tfprune.costs import memory
 # Activations that kernels have.
 FUSED = {"linear", "relu", "relu6"}
 _LSTM, _DENSE = "UNIDIRECTIONAL_SEQUENCE_LSTM", "FULLY_CONNECTED"
+_CONV, _GATES = "CONV_2D", 4
 _REDUCTIONS = {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"}
 _PAIRWISE = {"ADD", "MAXIMUM", "MINIMUM", "MUL", "SUB"}
 
@@ -188,6 +189,8 @@ def _kernels(step, config, keep, reads, writes, places):
         return _fused(step, reads, writes)
     if _DENSE in step.file_ops:
         return _written_out(step, keep, writes)
+    if _CONV in step.file_ops:
+        return _convolved_steps(step, keep, reads, writes, kernel)
     if "num_heads" in config or "num_query_heads" in config:
         return _attention(step, keep, reads)
     if kernel is None and "units" in config and len(step.work) == 1:
@@ -251,6 +254,24 @@ def _written_out(step, keep, writes):
     for kind, count in collections.Counter(step.file_ops).items():
         if kind != _DENSE:
             found += count * [OpSize(kind, 1, 1, units, units)]
+    return found
+
+
+def _convolved_steps(step, keep, reads, writes, kernel):
+    """The ops of a ConvLSTM, whose time steps are ops of their own."""
+    found, units = [], _units(step, writes)
+    places = math.prod(writes[-1 - len(kernel) : -1])
+    for _, axes in step.work:
+        channels, _ = _counts(axes, keep)
+        size = OpSize(
+            *(_CONV, places, math.prod(kernel), channels, units),
+            way="row" if len(kernel) == 1 else "",
+            columns=kernel[-1],
+        )
+        found += _GATES * reads[0] * [size]
+    for kind, count in collections.Counter(step.file_ops).items():
+        if kind != _CONV:
+            found += count * [OpSize(kind, places, 1, units, units)]
     return found
 
 

@@ -35,7 +35,10 @@ _CHANNEL = 4 + 2 * (4 + 8)
 _INTERPRETER, _OP, _KERNEL, _OP_CHANNEL = 950, 186, 44, 8
 _ALIGNMENT = 16
 # The op of a kernel in each time step, where steps are written out.
-_DENSE = "FULLY_CONNECTED"
+_DENSE, _CONV = "FULLY_CONNECTED", "CONV_2D"
+# Steps of a ConvLSTM: persistent bytes per op, those of the planner while it
+# plans, and a bias of each convolution, with a scale and a zero point each.
+_STEP_OP, _STEP_PLANNING, _STEP_BIAS = 90, 106, 4 + (4 + 8)
 # An LSTM in one op has a dozen weights, with a scale each, and two states: the
 # bytes of their descriptions, of four biases and of both states per unit, of
 # the op's record, and of the planner's while it plans.
@@ -108,6 +111,9 @@ class Int8File:
             _LSTM_TENSORS + _LSTM_BIASES * units for units in self._lstms(keep)
         )
         described += sum(op.described for op in self._ops)
+        described += sum(
+            _STEP_BIAS * op.gates * self._units(op, keep) for op in self._ops
+        )
         return weights + described + _CHANNEL * channels + _FILE
 
     def ram_bytes(self, keep):
@@ -130,6 +136,9 @@ class Int8File:
             part = tops[first : last + 1]
             np.maximum(part, start + size, out=part)
         planning = _LSTM_PLANNING * len(self._lstms(keep))
+        planning += sum(
+            _STEP_PLANNING * op.count for op in self._ops if op.gates
+        )
         return np.maximum(tops, planning) + self._kept_for_good(keep)
 
     def buffer_bytes(self, buffer, keep):
@@ -137,18 +146,20 @@ class Int8File:
         return _aligned(max(_bytes(t, keep) for t in buffer.tensors))
 
     def _kept_for_good(self, keep):
-        count = sum(op.count for op in self._ops)
+        count = sum(op.count for op in self._ops if not op.gates)
         channels = sum(
             op.kernels * op.channels(keep) for op in self._ops if op.convolves
         )
         kernels = sum(op.kernels for op in self._ops)
         for op in self._ops:
-            kernels += op.runs
+            kernels += op.runs + op.gates
+            channels += op.gates * self._units(op, keep)
             channels += sum(
                 runs * int(keep[columns].sum())
                 for runs, (*_, columns) in op.written_out
             )
         size = _INTERPRETER + _OP * count + _KERNEL * kernels
+        size += sum(_STEP_OP * op.count for op in self._ops if op.gates)
         for units in self._lstms(keep):
             size += _LSTM_RECORD + _LSTM_STATES * units
         return _aligned(size + _OP_CHANNEL * channels)
@@ -156,10 +167,12 @@ class Int8File:
     def _lstms(self, keep):
         """The units of each LSTM that is one op, a list of `int`."""
         return [
-            op.channels(keep) // op.sides
-            for op in self._ops
-            for _ in range(op.lstms)
+            self._units(op, keep) for op in self._ops for _ in range(op.lstms)
         ]
+
+    @staticmethod
+    def _units(op, keep):
+        return op.channels(keep) // op.sides
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -175,6 +188,7 @@ class _Op:
             of kernels that are run by ops of their own in each time step.
         lstms: `int`, of the ops in the file, LSTMs.
         sides: `int`, by how many units the output has more channels.
+        gates: `int`, of the ops in the file, convolutions of a ConvLSTM.
     """
 
     count: int
@@ -184,6 +198,7 @@ class _Op:
     written_out: tuple = ()
     lstms: int = 0
     sides: int = 1
+    gates: int = 0
 
     @property
     def runs(self):
@@ -228,6 +243,14 @@ def _with_kernels(step, kernels, layer):
         joined = lstms > 1 and "CONCATENATION" in written
         sides = lstms if joined else 1
         return _Op(len(written), 0, False, output, lstms=lstms, sides=sides)
+    if _CONV in written:
+        # Biases differ from step to step, kernels do not.
+        gates, joined = written.count(_CONV), "CONCATENATION" in written
+        return _Op(
+            *(len(written), kernels, False, output),
+            sides=2 if joined else 1,
+            gates=gates,
+        )
     if _DENSE in written:
         return _Op(len(written), kernels, False, output, step.work)
     kind = type(_inner(layer)).__name__

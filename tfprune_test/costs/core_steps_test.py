@@ -124,6 +124,15 @@ class SizesTest(parameterized.TestCase):
         tanh = core_steps.OpSize("TANH", 1, 1, 4, 4)
         self.assertEqual(found.count(tanh), 5)
 
+    def test_maps_in_steps_that_are_written_out(self):
+        found = sizes([LAYERS.ConvLSTM2D(4, 3)], (5, 8, 8, 2))
+        for reads in (2, 4):
+            own = core_steps.OpSize("CONV_2D", 36, 9, reads, 4, columns=3)
+            # Of four gates.
+            self.assertEqual(found.count(own), 5 * 4)
+        tanh = core_steps.OpSize("TANH", 36, 1, 4, 4)
+        self.assertEqual(found.count(tanh), 5 * 2)
+
     def test_attention(self):
         inputs = keras.Input((8, 6))
         outputs = LAYERS.MultiHeadAttention(2, 4)(inputs, inputs)

@@ -140,6 +140,23 @@ class RamTest(absltest.TestCase):
         # 16 channels more: 36 numbers each, 8 bytes of multiplier and shift.
         self.assertAlmostEqual(large - small, 16 * 36 + 16 * 8, delta=32)
 
+    def test_transposed_convolutions_add_up_in_32_bits(self):
+        # Beside what exports were measured.
+        for layers, shape, measured in (
+            ([LAYERS.Conv2DTranspose(16, 3, 2, "same")], (8, 8, 24), 22_608),
+            (
+                [
+                    LAYERS.Conv2DTranspose(8, 3, 2, "same", activation="relu"),
+                    LAYERS.Conv2DTranspose(4, 3, 2, "same", activation="relu"),
+                    LAYERS.Conv2D(1, 3, padding="same", activation="tanh"),
+                ],
+                *((4, 4, 16), 6_784),
+            ),
+        ):
+            made, graph = file_of(*layers, shape=shape)
+            found = made.ram_bytes(whole(graph)) / measured
+            self.assertBetween(found, 0.95, 1.15)
+
     def test_loads_are_at_each_step(self):
         made, graph = file_of(
             LAYERS.Conv2D(16, 1), LAYERS.Conv2D(2, 1), LAYERS.Conv2D(4, 1)
@@ -220,6 +237,28 @@ class RecurrentTest(parameterized.TestCase):
         self.assertBetween(found, 0.9 * flash, 1.2 * flash)
         found = made.ram_bytes(whole(graph))
         self.assertBetween(found, 0.9 * ram, 1.1 * ram)
+
+    @parameterized.parameters(
+        # The planner's tables are the peak, then the maps of the gates.
+        (
+            LAYERS.ConvLSTM2D(4, 3, padding="same"),
+            *((8, 8, 8, 1), 46_416, 36_720),
+        ),
+        (
+            LAYERS.ConvLSTM2D(16, 3, padding="same", return_sequences=True),
+            *((4, 16, 16, 3), 38_832, 81_792),
+        ),
+        (
+            LAYERS.ConvLSTM1D(4, 3, padding="same"),
+            *((4, 8, 1), 33_744, 21_056),
+        ),
+    )
+    def test_steps_of_maps_are_written_out(self, layer, shape, flash, ram):
+        made, graph = file_of(layer, shape=shape)
+        found = made.flash_bytes(whole(graph))
+        self.assertBetween(found, 0.85 * flash, 1.06 * flash)
+        found = made.ram_bytes(whole(graph))
+        self.assertBetween(found, 0.95 * ram, 1.06 * ram)
 
     @parameterized.parameters(
         (LAYERS.LSTM(8), 16, 89_760, 59_440),

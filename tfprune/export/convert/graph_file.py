@@ -22,6 +22,7 @@ from tfprune.export.convert.rewritten import layer_names
 from tfprune.export.convert.rewritten import many_slices
 from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
+from tfprune.export.convert.rewritten import pooled_volumes
 from tfprune.export.convert.rewritten import small_maps
 from tfprune.export.convert.rewritten import steep_ops
 from tfprune.export.convert.traced import fused_lstm
@@ -64,6 +65,7 @@ def write(model, signature, folder, interface=None, wide=False):
     dilations.rewrite(graph)
     small_maps.rewrite(graph, _told(small_maps.found(function), told))
     many_slices.rewrite(graph, _told(many_slices.found(function), told))
+    pooled_volumes.rewrite(graph, _told(pooled_volumes.found(function), told))
     if interface:
         added = _told(_added(function), told)
         own_scales.rewrite(graph, outputs, added, wide)

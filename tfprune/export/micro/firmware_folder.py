@@ -29,8 +29,6 @@ from tfprune.export.micro.arena import cores
 from tfprune.export.micro.arena import measured_arena
 from tfprune.export.micro.arena import offline_plan
 
-# Preprocessor conditions: ESP-IDF, and 32-bit pointers.
-_ESP, _NARROW = "defined(ESP_PLATFORM)", "UINTPTR_MAX <= 0xFFFFFFFF"
 _ESP_PROJECT = "esp-idf"
 _CONFIG = """\
 #if defined(__has_include)
@@ -59,6 +57,8 @@ class MicroSource(printed.Printed):
         code: `costs.code_size.CodeSize` of TFLite Micro and the kernels.
         image_bytes: `int`, the size of the array and that code.
         arena: `measured_arena.Arena`, measured on this machine.
+        esp_need: `arena_need.Need` of ESP-NN, if the sources run with ESP-IDF
+            as well; `None` if they do not, or only there.
         arena_need: `arena_need.Need` of the kernels that may run.
         arena_bytes: `int`, the arena that the sources reserve on a
             microcontroller.
@@ -73,6 +73,7 @@ class MicroSource(printed.Printed):
     code: code_size.CodeSize
     image_bytes: int
     arena: measured_arena.Arena
+    esp_need: arena_need.Need | None
     arena_need: arena_need.Need
     arena_bytes: int
     resolver_methods: tuple[str, ...]
@@ -284,7 +285,10 @@ def export_micro(
         arena_need.check_margin(arena_margin)
         pairs = golden.pairs(file, sample)
         reserved = arena_need.reserved(need.bytes, arena_margin, ram_bytes)
-        branches = _branches(need, data, measured, arena_margin, ram_bytes)
+        esp_need = None
+        if need.kernels == "auto" and need.core is None:
+            esp_need = arena_need.of(data, "esp-nn")
+        branches = _branches(need, esp_need, measured, arena_margin, ram_bytes)
         arena_macros = arena_need.macros(
             name.upper(), branches, measured.required_bytes
         )
@@ -324,6 +328,7 @@ def export_micro(
         code=code,
         image_bytes=file.file_bytes + code.bytes,
         arena=measured,
+        esp_need=esp_need,
         arena_need=need,
         arena_bytes=reserved,
         resolver_methods=tuple(methods),
@@ -389,7 +394,7 @@ def _for_esp(data, kernels, core, has_project):
         ", ".join(names),
     )
     return data, (
-        f"{_CONFIG}#if {_ESP if everywhere else _S3}\n"
+        f"{_CONFIG}#if {arena_need.ESP if everywhere else _S3}\n"
         '#warning "ESP-NN computes this model wrongly: export it for the core."'
         "\n#endif\n\n"
     )
@@ -419,17 +424,17 @@ def _runnable(need, data):
     return dataclasses.replace(need, plans=kept)
 
 
-def _branches(need, data, measured, margin, limit):
+def _branches(need, esp, measured, margin, limit):
     """The branches that `arena_need.macros` takes: the arena by compiler."""
     host = arena_need.reserved(measured.required_bytes, margin)
-    first = (_NARROW, need, arena_need.reserved(need.bytes, margin, limit))
+    narrow, known = arena_need.NARROW, arena_need.ESP
+    first = (narrow, need, arena_need.reserved(need.bytes, margin, limit))
     found = [first]
-    if need.kernels == "auto" and need.core is None:
-        esp = arena_need.of(data, "esp-nn")
+    if esp is not None:
         most = None if limit is None else max(limit, esp.bytes)
         found = [
-            (f"!{_ESP} && {_NARROW}", *first[1:]),
-            (_ESP, esp, arena_need.reserved(esp.bytes, margin, most)),
+            (f"!{known} && {narrow}", *first[1:]),
+            (known, esp, arena_need.reserved(esp.bytes, margin, most)),
         ]
     return [*found, ("", None, host)]
 

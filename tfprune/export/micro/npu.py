@@ -15,13 +15,13 @@ from tfprune.core import typed
 from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
 from tfprune.export.file import model_file
+from tfprune.export.run import refusals
 
 ACCELERATORS = (
     *(f"ethos-u55-{macs}" for macs in (32, 64, 128, 256)),
     *(f"ethos-u65-{macs}" for macs in (256, 512)),
     *(f"ethos-u85-{macs}" for macs in (128, 256, 512, 1024, 2048)),
 )
-_NPU_OP = "ethos-u"
 _TAIL = 25
 
 
@@ -72,7 +72,8 @@ def compile_for_npu(
         accelerator: one of `npu.ACCELERATORS`; the number after the name is
             the multiply-adds per cycle.
         out: `str` or path-like, the compiled file to write, which TFLite Micro
-            runs with Arm's driver; `None` writes no file.
+            runs with Arm's driver, in a program of your own: `export_micro`
+            takes it no more. `None` writes no file.
         flags: sequence of `str`, further flags of Vela ("--optimise=Size").
 
     Returns:
@@ -124,7 +125,7 @@ def compile_for_npu(
         milliseconds=1000 * float(row["inference_time"]),
         macs=int(float(row["nn_macs"])),
         ops=sum(before.ops.values()),
-        cpu_ops={k: n for k, n in after.ops.items() if k != _NPU_OP},
+        cpu_ops={k: n for k, n in after.ops.items() if k != refusals.NPU_OP},
     )
 
 

@@ -191,6 +191,7 @@ def ask_micro(file, shown=None, **request):
     """
     packages.require("tflite_micro")
     shown = file.path if shown is None else str(shown)
+    refusals.check_npu(file, shown)
     request["seconds"] = micro_runner.seconds(file.ops)
     with leftovers.folder() as folder:
         if "path" in request:

@@ -11,6 +11,8 @@ _BY_NUMBER = (
 )
 _BY_KIND = re.compile(r"Didn't find op for builtin opcode '(\w+)'")
 
+# The op into which Vela compiles a file, whole or in part.
+NPU_OP = "ethos-u"
 # Why loops are no good on TFLite Micro, and what to do.
 LOOPS = (
     "Its loops (WHILE) may not end, or give wrong outputs without an error. "
@@ -26,6 +28,23 @@ def is_endless(error):
         error: `str`, how it died.
     """
     return "SIGVTALRM" in error
+
+
+def check_npu(file, shown):
+    """Raises `RuntimeError` if a file is compiled for an NPU.
+
+    Args:
+        file: `model_file.ModelFile`.
+        shown: the path to name.
+    """
+    if NPU_OP in file.ops:
+        raise RuntimeError(
+            "A file that TFLite Micro runs on this machine is required. "
+            f"Received: path={str(shown)!r}, which Vela has compiled for an "
+            f"NPU (the op {NPU_OP}). Pass the file that Vela read. The "
+            "compiled one is for a program with Arm's driver of the NPU, whose "
+            "op resolver has AddEthosU()."
+        )
 
 
 def culprits(path, text):

@@ -6,6 +6,7 @@ import numpy as np
 
 from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.rules import activation
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
@@ -75,7 +76,11 @@ def conv_transpose(call):
     call.count("filters", outputs)
     at = positions(call.x.shape, axis)
     call.multiply_adds(at * window, inputs, outputs)
-    return activation.activate(call, call.spread(outputs, axis))
+    labels = call.spread(outputs, axis)
+    # The reference kernel adds products up in integers of 32 bits.
+    sums = tensor_lib.Tensor(call.output_shapes[0], labels, "int32")
+    call.held.append(sums)
+    return activation.activate(call, labels)
 
 
 @rulebook.rule("DepthwiseConv1D", "DepthwiseConv2D")

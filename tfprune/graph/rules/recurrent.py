@@ -32,6 +32,19 @@ _LSTM = (
     *("TANH", "ADD") * 2,
     *("SPLIT", "RESHAPE"),
 )
+# Those of the first step of a ConvLSTM, whose states are zero, of each other
+# one, and what these have besides where maps are rows.
+_CONV_FIRST = (
+    *("CONV_2D",) * 3,
+    *("LOGISTIC", "TANH", "MUL") * 2,
+)
+_CONV_STEP = (
+    *("CONV_2D",) * 8,
+    *("LOGISTIC", "MUL") * 3,
+    *("TANH",) * 2,
+    *("ADD",) * 5,
+)
+_ROWS = ("RESHAPE",) * 6 + ("ADD",)
 # What a mask adds to each time step.
 _MASK = ("STRIDED_SLICE", "SELECT_V2")
 
@@ -147,7 +160,30 @@ def conv_lstm(call):
     at *= call.x.shape[1] or 1
     call.multiply_adds(at * window, inputs, columns)
     call.multiply_adds(at * window, units, columns)
+    if spatial < 3:  # TFLite Micro has no CONV_3D.
+        _write_out(call, units, spatial)
     return _outputs(call, units, [units])
+
+
+def _write_out(call, units, spatial):
+    """The ops of a ConvLSTM, and the maps of the gates, which all wait."""
+    steps = call.x.shape[1] or 1
+    given = keras.tree.flatten(call.argument(1, "initial_state"))
+    is_given = any(isinstance(x, tensor_lib.Tensor) for x in given)
+    call.file_ops = ("RESHAPE", "UNPACK")
+    call.file_ops += _CONV_STEP if is_given else _CONV_FIRST
+    call.file_ops += _CONV_STEP * (steps - 1)
+    if spatial == 1:
+        call.file_ops += _ROWS * (steps - 1)
+    outer, count = call.output_shapes[0][:-1], 4 * steps
+    if call.config["return_sequences"]:
+        # A gate's map makes room for an output.
+        call.file_ops += ("PACK", "RESHAPE")
+        outer, count = (outer[0], *outer[2:]), 3 * steps + 1
+    shape = (outer[0], count, *outer[1:], units.size)
+    rank = len(shape)
+    labels = tensor_lib.on_axis(units, rank, rank - 1)
+    call.held = [tensor_lib.Tensor(shape, labels)]
 
 
 @rulebook.rule("RNN")

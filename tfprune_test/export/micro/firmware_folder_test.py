@@ -411,7 +411,10 @@ class ExportMicroTest(parameterized.TestCase):
         arena = source.arena.required_bytes
         need = firmware_folder.arena_bytes(self.file.path)
         self.assertEqual(source.arena_need.bytes, need)
-        self.assertBetween(source.arena_bytes / need, 1.25, 1.26)
+        need = firmware_folder.arena_bytes(self.file.path, "esp-nn")
+        self.assertEqual(source.esp_need.bytes, need)
+        share = source.arena_bytes / source.arena_need.bytes
+        self.assertBetween(share, 1.25, 1.26)
         found = {
             str(path)
             for path in (self.out / "net").rglob("*")
@@ -594,6 +597,18 @@ class ExportMicroTest(parameterized.TestCase):
             RuntimeError,
             "(?s)dynamic.tflite.*no kernel for the FULLY_CONNECTED that "
             "computes 'd",
+        ):
+            firmware_folder.export_micro(path, self.out)
+        self.assertEmpty(os.listdir(self.out))
+
+    def test_a_file_that_is_compiled_for_an_npu(self):
+        sketch = hand_made.Sketch()
+        x, y = sketch.tensor("x", (1, 2)), sketch.tensor("y", (1, 2))
+        sketch.op("ethos-u", [x], [y])
+        path = self.folder / "compiled.tflite"
+        path.write_bytes(sketch.data([x], [y]))
+        with self.assertRaisesRegex(
+            RuntimeError, "compiled.tflite.*for an NPU.*Pass the file that"
         ):
             firmware_folder.export_micro(path, self.out)
         self.assertEmpty(os.listdir(self.out))

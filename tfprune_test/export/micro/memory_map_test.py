@@ -89,7 +89,12 @@ class MemoryTest(absltest.TestCase):
         needs = [mock.Mock(plans={"cmsis-nn": plan}) for plan in plans]
         self.assertEqual(shared_arena.needed(needs), 4_008 + 6_000 + 8)
         sources = [
-            mock.Mock(arena_need=need, folder=f"/f/{name}")
+            mock.Mock(
+                arena_need=need,
+                esp_need=None,
+                arena=mock.Mock(required_bytes=9_000, persistent_bytes=3_000),
+                folder=f"/f/{name}",
+            )
             for need, name in zip(needs, ("first", "second"), strict=True)
         ]
         sources[0].name, sources[1].name = "first", "second"

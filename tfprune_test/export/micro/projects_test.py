@@ -97,11 +97,13 @@ class ProjectsTest(parameterized.TestCase):
 
     def test_esp_idf(self):
         files = self.written("esp-idf")
-        component = "esp-idf/components/net"
+        component = "esp-idf/components/net_model"
         manifest = yaml.safe_load(files[f"{component}/idf_component.yml"])
         self.assertEqual({*manifest}, MANIFEST)
         self.assertIn("espressif/esp-tflite-micro", manifest["dependencies"])
-        self.assertIn("REQUIRES net", files["esp-idf/main/CMakeLists.txt"])
+        self.assertIn(
+            "REQUIRES net_model)", files["esp-idf/main/CMakeLists.txt"]
+        )
         listed = re.findall(
             r'"(\S+\.cc)"', files[f"{component}/CMakeLists.txt"]
         )
@@ -110,6 +112,12 @@ class ProjectsTest(parameterized.TestCase):
             paths, [self.out / "model.cc", self.out / "model_api.cc"]
         )
         self.assertIn("void app_main(void)", files["esp-idf/main/main.cc"])
+        # A component of its own name would take the place of ESP-IDF's.
+        for name in ("main", "log", "json", "console"):
+            self.sources = dataclasses.replace(self.sources, name=name)
+            files = self.written("esp-idf")
+            taken = f"esp-idf/components/{name}/"
+            self.assertFalse([path for path in files if taken in path])
 
     def test_arduino(self):
         files = self.written("arduino")
@@ -136,7 +144,7 @@ class ProjectsTest(parameterized.TestCase):
         )
         self.assertFalse((self.out / "CMakeLists.txt").exists())
         main = self.out / "esp-idf/main/main.cc"
-        manifest = self.out / "esp-idf/components/net/idf_component.yml"
+        manifest = self.out / "esp-idf/components/net_model/idf_component.yml"
         main.write_text("// mine")
         manifest.write_text("old")
         firmware_folder.export_micro(self.file.path, self.out, project="zephyr")

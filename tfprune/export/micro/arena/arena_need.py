@@ -10,6 +10,8 @@ from tfprune.export.micro.arena import arena_plan
 from tfprune.export.micro.arena import cores
 from tfprune.export.micro.arena import flat_ops
 
+# Preprocessor conditions: ESP-IDF, and 32-bit pointers.
+ESP, NARROW = "defined(ESP_PLATFORM)", "UINTPTR_MAX <= 0xFFFFFFFF"
 _ALIGNMENT = 16
 _LIBRARIES = {
     "reference": "the reference kernels",

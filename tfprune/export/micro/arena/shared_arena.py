@@ -37,7 +37,7 @@ _SOURCE = string.Template("""\
 #include "tensorflow/lite/micro/micro_allocator.h"
 
 #ifndef SHARED_ARENA_BYTES
-#define SHARED_ARENA_BYTES $reserved
+$sizes#endif
 #endif
 
 void* shared_arena_allocator(void) {
@@ -63,7 +63,9 @@ def share_arena(sources, out, arena_margin=0.1):
         arena_margin: `float` of at least 0, as for `export_micro`.
 
     Returns:
-        `int`, the size of the arena that is reserved, in bytes.
+        `int`, the size of the arena that is reserved on a microcontroller, in
+        bytes, as in `MicroSource.arena_bytes`. ESP-IDF and computers have their
+        own, as in each `model_settings.h`.
 
     Raises:
         OSError: If the files cannot be written.
@@ -91,16 +93,24 @@ def share_arena(sources, out, arena_margin=0.1):
         )
     arena_need.check_margin(arena_margin)
     out = atomic.writable_folder(out)
-    need = needed([source.arena_need for source in sources])
-    reserved = arena_need.reserved(need, arena_margin)
+    sizes = {
+        condition: arena_need.reserved(need, arena_margin)
+        for condition, need in _needed_by_compiler(sources)
+    }
+    reserved, *_ = sizes.values()
     listed = "\n".join(
         f"//   {source.name}, in {pathlib.Path(source.folder).name}"
         for source in sources
     )
     macros = " -D".join(f"{name.upper()}_SHARED_ARENA" for name in names)
+    text, word = "", "#if"
+    for condition, size in sizes.items():
+        text += f"{word} {condition}" if condition else "#else"
+        text += f"\n#define SHARED_ARENA_BYTES {size}\n"
+        word = "#elif"
     texts = {
         "shared_arena.h": _HEADER.substitute(models=listed, macros=macros),
-        "shared_arena.cc": _SOURCE.substitute(reserved=reserved),
+        "shared_arena.cc": _SOURCE.substitute(sizes=text),
     }
     atomic.write({out / name: t.encode() for name, t in texts.items()})
     return reserved
@@ -124,7 +134,34 @@ def needed(needs):
     )
 
 
+def _needed_by_compiler(sources):
+    """The smallest arena for each condition that the models' settings know.
+
+    Returns:
+        List of `(condition, bytes)`, first that of a microcontroller, last "",
+        a computer.
+    """
+    usual = [source.arena_need for source in sources]
+    found = [(arena_need.NARROW, needed(usual))]
+    if any(source.esp_need for source in sources):
+        esp = [source.esp_need or source.arena_need for source in sources]
+        found = [
+            (f"!{arena_need.ESP} && {arena_need.NARROW}", found[0][1]),
+            (arena_need.ESP, needed(esp)),
+        ]
+    measured = [
+        (source.arena.required_bytes, source.arena.persistent_bytes)
+        for source in sources
+    ]
+    return [*found, ("", _summed(measured))]
+
+
 def _together(plans):
-    kept = sum(plan.persistent_bytes for plan in plans)
-    room = max(plan.bytes - plan.persistent_bytes for plan in plans)
+    return _summed([(plan.bytes, plan.persistent_bytes) for plan in plans])
+
+
+def _summed(sizes):
+    """What `(bytes, persistent bytes)` of several arenas are in one."""
+    kept = sum(persistent for _, persistent in sizes)
+    room = max(size - persistent for size, persistent in sizes)
     return -(-(kept + room) // _ALIGNMENT) * _ALIGNMENT

@@ -17,7 +17,7 @@ include($$ENV{IDF_PATH}/tools/cmake/project.cmake)
 project(${name}_self_test)
 """)
 _MAIN = string.Template("""\
-idf_component_register(SRCS "main.cc" REQUIRES $name)
+idf_component_register(SRCS "main.cc" REQUIRES ${name}_model)
 """)
 _COMPONENT = string.Template("""\
 # Written by tfprune.
@@ -46,7 +46,8 @@ CONFIG_COMPILER_OPTIMIZATION_PERF=y
 
 def _files(sources):
     listed = "".join(f'    "../../../{path}"\n' for path in sources.compiled)
-    component = f"esp-idf/components/{sources.name}"
+    # Of the bare names, several are components of ESP-IDF: log, json, main.
+    component = f"esp-idf/components/{sources.name}_model"
     return {
         f"{component}/CMakeLists.txt": _COMPONENT.substitute(sources=listed),
         f"{component}/idf_component.yml": _MANIFEST.substitute(

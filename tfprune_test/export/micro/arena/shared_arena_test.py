@@ -10,11 +10,12 @@ from tfprune.export.micro.arena import arena_plan
 from tfprune.export.micro.arena import shared_arena
 
 REFERENCE, CMSIS = ("reference", "plain"), ("cmsis-nn", "dsp")
+ESP = ("esp-nn", "vector")
 
 
 def need(**plans):
     """A `Need` from `(bytes, persistent bytes)` by kernels."""
-    keys = {"reference": REFERENCE, "cmsis": CMSIS}
+    keys = {"reference": REFERENCE, "cmsis": CMSIS, "esp": ESP}
     return arena_need.Need(
         "auto",
         None,
@@ -25,8 +26,17 @@ def need(**plans):
     )
 
 
-def source(name, arena):
-    return SimpleNamespace(name=name, folder=f"out/{name}", arena_need=arena)
+def source(name, arena, esp=None, host=(4000, 1000)):
+    required, persistent = host
+    return SimpleNamespace(
+        name=name,
+        folder=f"out/{name}",
+        arena_need=arena,
+        esp_need=esp,
+        arena=SimpleNamespace(
+            required_bytes=required, persistent_bytes=persistent
+        ),
+    )
 
 
 class MarginTest(parameterized.TestCase):
@@ -78,6 +88,43 @@ class ShareTest(parameterized.TestCase):
         self.assertIn("words, in words", header)
         code = (self.out / "shared_arena.cc").read_text()
         self.assertIn("#define SHARED_ARENA_BYTES 1808", code)
+
+    def test_each_compiler_has_the_arena_of_its_kernels(self):
+        sources = [
+            source(
+                "words",
+                need(reference=(1000, 300)),
+                need(esp=(9000, 300)),
+                host=(2000, 600),
+            ),
+            # For one core alone: its own counts everywhere.
+            source("people", need(reference=(800, 200)), host=(3000, 500)),
+        ]
+        found = shared_arena.share_arena(sources, self.out, 0.0)
+        self.assertEqual(found, 1200)
+        code = (self.out / "shared_arena.cc").read_text()
+        self.assertIn(
+            "#if !defined(ESP_PLATFORM) && UINTPTR_MAX <= 0xFFFFFFFF\n"
+            "#define SHARED_ARENA_BYTES 1200\n"
+            "#elif defined(ESP_PLATFORM)\n"
+            # 300 + 200 for good, and 8700.
+            "#define SHARED_ARENA_BYTES 9200\n"
+            "#else\n"
+            # 600 + 500 for good, and 2500.
+            "#define SHARED_ARENA_BYTES 3600\n"
+            "#endif\n",
+            code,
+        )
+
+    def test_models_for_one_core_have_two(self):
+        shared_arena.share_arena(self.sources, self.out, 0.0)
+        code = (self.out / "shared_arena.cc").read_text()
+        self.assertIn(
+            "#if UINTPTR_MAX <= 0xFFFFFFFF\n"
+            "#define SHARED_ARENA_BYTES 1200\n"
+            "#else\n#define SHARED_ARENA_BYTES 5008\n#endif\n",
+            code,
+        )
 
     @parameterized.parameters(
         (slice(1), 0.1, "At least two models .*Received: 1"),
