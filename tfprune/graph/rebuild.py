@@ -183,10 +183,12 @@ def _copy_flags(old, new):
     # The outer flag first: setting it sets those of all layers inside.
     if new.trainable != old.trainable:
         new.trainable = old.trainable
-    layers = {layer.name: layer for layer in values.sublayers(old)}
+    layers = collections.defaultdict(list)
+    for layer in values.sublayers(old):
+        layers[layer.name].append(layer)
     for layer in values.sublayers(new):
-        if layer.name in layers:
-            _copy_flags(layers[layer.name], layer)
+        if layers[layer.name]:
+            _copy_flags(layers[layer.name].pop(0), layer)
 
 
 def _assign(old_layer, new_layer, starts):

@@ -145,12 +145,21 @@ _PROJECTIONS = ("query_dense", "key_dense", "value_dense", "output_dense")
 
 
 def sublayers(layer):
-    """The layers that a model or layer holds in public attributes."""
+    """The layers that a model or layer holds in public attributes.
+
+    Those in lists and `dict`s, too, such as the cells of an RNN.
+    """
     if isinstance(layer, keras.Model):
         return list(layer.layers)
-    held = [v for k, v in vars(layer).items() if not k.startswith("_")]
+    public = [v for k, v in vars(layer).items() if not k.startswith("_")]
     # Those of attention are properties.
-    held += [getattr(layer, name, None) for name in _PROJECTIONS]
+    public += [getattr(layer, name, None) for name in _PROJECTIONS]
+    held = []
+    for value in public:
+        if isinstance(value, dict):
+            held.extend(value.values())
+        else:
+            held.extend(value if isinstance(value, (list, tuple)) else [value])
     return [v for v in held if isinstance(v, keras.layers.Layer)]
 
 

@@ -258,6 +258,19 @@ class RebuildTest(parameterized.TestCase):
         self.assertTrue(inner.key_dense.trainable)
         self.assertLen(small.trainable_weights, len(model.trainable_weights))
 
+    @parameterized.parameters(0, 1)
+    def test_one_of_two_cells_is_frozen(self, place):
+        cells = [LAYERS.GRUCell(3, name="c"), LAYERS.GRUCell(3, name="c")]
+        inputs = keras.Input((3, 4))
+        x = LAYERS.RNN(cells)(LAYERS.Dense(6)(inputs))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        cells[place].trainable = False
+        graph = read.channel_graph(model)
+        new = rebuild.shrink(graph, np.ones(graph.size, bool))
+        self.assertLen(new.trainable_weights, len(model.trainable_weights))
+        found = [cell.trainable for cell in new.layers[2].cell.cells]
+        self.assertEqual(found, [place == 1, place == 0])
+
     def test_a_weight_that_is_frozen_stays_frozen(self):
         layer = keras.layers.Dense(6, name="layer")
         model = models.around(layer)
