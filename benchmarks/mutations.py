@@ -157,8 +157,8 @@ MUTATIONS = (
     Mutation(
         "pixels become channels in the wrong order",
         RULES + "shape.py",
-        "return call.spread(np.tile(call.channels(axis), blocks), axis)",
-        "return call.spread(np.repeat(call.channels(axis), blocks), axis)",
+        "copy = np.repeat if _are_together(call) else np.tile",
+        "copy = np.tile if _are_together(call) else np.repeat",
     ),
     Mutation(
         "a constant moves into a bias with the wrong sign",

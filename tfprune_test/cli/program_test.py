@@ -158,8 +158,9 @@ class StreamsTest(parameterized.TestCase):
         out = io.TextIOWrapper(raw, encoding)
         with contextlib.redirect_stdout(out):
             self.assertEqual(program.main(["tfprune", "boards"]), 0)
-        line = raw.getvalue().decode(encoding).splitlines()[1]
-        self.assertEqual(set(line), {"─" if encoding == "utf-8" else "-"})
+        lines = raw.getvalue().decode(encoding).splitlines()
+        # Titles may take several lines, if the window is narrow.
+        self.assertIn({"─" if encoding == "utf-8" else "-"}, map(set, lines))
 
     def test_a_process_without_stdout(self):
         with contextlib.redirect_stdout(None):

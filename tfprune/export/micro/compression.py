@@ -182,7 +182,8 @@ class _Candidate:
         row: `weight_codes.Coded`.
         saved: `int`, bytes by which the file shrinks.
         arena: `arena_plan.Plan` of the file with only this weight compressed.
-        record: `int`, persistent bytes of the arena that its DECODE op takes.
+        record: `int`, persistent bytes of the arena that its DECODE op takes,
+            less those that its reader no longer keeps; may be negative.
     """
 
     row: object
@@ -291,7 +292,13 @@ def _most_saved(candidates, room, shared):
 
 
 def _knapsack(candidates, room):
-    """The candidates that save most while their records fit into `room`."""
+    """The candidates that save most while their records fit into `room`.
+
+    Those whose op keeps less for good if it decodes its weights make room.
+    """
+    free = [c for c in candidates if c.record <= 0]
+    candidates = [c for c in candidates if c.record > 0]
+    room -= sum(c.record for c in free)
     step = math.gcd(*(c.record for c in candidates)) or 1
     size = min(room, sum(c.record for c in candidates)) // step
     if size < 0:
@@ -304,7 +311,7 @@ def _knapsack(candidates, room):
             saved, taken = best[r - weight]
             if saved + c.saved > best[r][0]:
                 best[r] = saved + c.saved, (*taken, i)
-    return [candidates[i] for i in best[size][1]]
+    return [*free, *(candidates[i] for i in best[size][1])]
 
 
 def _least_arena(candidates, need, room, shared):
