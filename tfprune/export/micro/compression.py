@@ -231,12 +231,6 @@ def _choose(tried, rows, flash_bytes, ram_bytes, decoder_bytes):
         )
         for row, (data, arena) in zip(rows, single, strict=True)
     ]
-    if ram_bytes is not None and least.bytes > ram_bytes:
-        raise ValueError(
-            "The model must fit into RAM before its weights are compressed. "
-            f"Received: ram_bytes={ram_bytes}, the arena takes "
-            f"{least.bytes:,} bytes. Remove more channels."
-        )
     useful = [c for c in candidates if c.saved > 0]
     limit = ram_bytes
     while True:
@@ -259,6 +253,12 @@ def _choose(tried, rows, flash_bytes, ram_bytes, decoder_bytes):
         over = 0 if limit is None else arena.bytes - ram_bytes
         if over <= 0:
             break
+        if not chosen:
+            raise ValueError(
+                "The model must fit into RAM before its weights are "
+                f"compressed. Received: ram_bytes={ram_bytes}, the arena takes "
+                f"{least.bytes:,} bytes. Remove more channels."
+            )
         # The estimate was too low: the planner leaves gaps, or the peak is
         # during initialization. Retry with less room.
         limit -= over
