@@ -13,14 +13,13 @@ from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
 from tfprune.costs import code_size
 from tfprune.export.edit import lean
-from tfprune.export.edit.replaced import esp_kernels
 from tfprune.export.edit.replaced import substitutes
 from tfprune.export.file import model_file
-from tfprune.export.file import weight_ops
 from tfprune.export.micro import c_api
 from tfprune.export.micro import c_source
 from tfprune.export.micro import folder_checks
 from tfprune.export.micro import golden
+from tfprune.export.micro import kernel_limits
 from tfprune.export.micro import kernels as op_kernels
 from tfprune.export.micro import memory_map
 from tfprune.export.micro import projects
@@ -30,14 +29,6 @@ from tfprune.export.micro.arena import measured_arena
 from tfprune.export.micro.arena import offline_plan
 
 _ESP_PROJECT = "esp-idf"
-_CONFIG = """\
-#if defined(__has_include)
-#if __has_include("sdkconfig.h")
-#include "sdkconfig.h"
-#endif
-#endif
-"""
-_S3 = "defined(CONFIG_IDF_TARGET_ESP32S3)"
 # The contents of the headers while the folder may hold files of two models.
 _HALF_WRITTEN = (
     b'#error "An export to this folder is running or was interrupted: it may '
@@ -262,14 +253,14 @@ def export_micro(
         kernels = "esp-nn"
     # What an earlier version, or another tool, exported gets what it lacks.
     original = substitutes.substituted(pathlib.Path(tflite_path).read_bytes())
-    original, warning = _for_esp(
+    original, warning = kernel_limits.for_esp(
         original, kernels, core, _is_there(out, _ESP_PROJECT, name, project)
     )
     methods = op_kernels.methods_of(original)
     data = lean.without_notes(original)
     if plan_memory:
         data = offline_plan.planned(data, kernels, core)
-    need = _runnable(arena_need.of(data, kernels, core), original)
+    need = kernel_limits.runnable(arena_need.of(data, kernels, core), original)
     layouts = _layouts(out, name, project, original, methods)
     with leftovers.folder() as folder:
         named, embedded = (
@@ -361,67 +352,6 @@ def _layouts(out, name, project, data, methods):
         else:
             logging.warning("No project is written for %s. %s", key, reason)
     return found
-
-
-def _for_esp(data, kernels, core, has_project):
-    """The file as ESP-NN computes it rightly, where it may run.
-
-    Args:
-        data: `bytes` of the file.
-        kernels, core: as for `export_micro`.
-        has_project: `bool`, whether the folder has a project of ESP-IDF.
-
-    Returns:
-        `(bytes, text)`: the file, and C text that warns where it is compiled
-        for a chip on which it would be computed wrongly.
-    """
-    core = None if core is None else cores.get(core)
-    extension = cores.esp_extension(kernels, core)
-    if has_project:
-        extension = "vector"
-    if extension:
-        return esp_kernels.substituted(data, extension)[0], ""
-    _, names = esp_kernels.substituted(data)
-    if not names or kernels != "auto" or core is not None:
-        return data, ""
-    _, everywhere = esp_kernels.substituted(data, "plain")
-    chips = "an ESP32" if everywhere else "an ESP32-S3"
-    logging.warning(
-        "On %s, ESP-NN would compute %d of the ops wrongly: %s. For this chip, "
-        'pass the core, such as core="esp32-s3": they are rewritten then.',
-        chips,
-        len(names),
-        ", ".join(names),
-    )
-    return data, (
-        f"{_CONFIG}#if {arena_need.ESP if everywhere else _S3}\n"
-        '#warning "ESP-NN computes this model wrongly: export it for the core."'
-        "\n#endif\n\n"
-    )
-
-
-def _runnable(need, data):
-    """The need without kernels that cannot run the file.
-
-    CMSIS-NN's dense kernel for int16 supports one scale for all channels.
-    """
-    wide = [
-        name
-        for name, dtype in weight_ops.channelwise_dense(data).items()
-        if dtype == "int16"
-    ]
-    if not wide or "cmsis-nn" not in {key[0] for key in need.plans}:
-        return need
-    text = (
-        "One scale for all channels is required by CMSIS-NN's dense kernel for "
-        f"int16 activations. Received: one per channel in {', '.join(wide)}. "
-        'Export with dense_scales="tensor".'
-    )
-    kept = {k: v for k, v in need.plans.items() if k[0] != "cmsis-nn"}
-    if not kept:
-        raise ValueError(text)
-    logging.warning("The firmware runs only on the reference kernels. %s", text)
-    return dataclasses.replace(need, plans=kept)
 
 
 def _branches(need, esp, measured, margin, limit):
