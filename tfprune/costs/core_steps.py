@@ -190,6 +190,8 @@ def _kernels(step, config, keep, reads, writes, places):
     if _DENSE in step.file_ops:
         return _written_out(step, keep, writes)
     if _CONV in step.file_ops:
+        if kernel is None:  # One layer for both directions.
+            kernel = config["layer"]["config"]["kernel_size"]
         return _convolved_steps(step, keep, reads, writes, kernel)
     if "num_heads" in config or "num_query_heads" in config:
         return _attention(step, keep, reads)
@@ -260,7 +262,9 @@ def _written_out(step, keep, writes):
 def _convolved_steps(step, keep, reads, writes, kernel):
     """The ops of a ConvLSTM, whose time steps are ops of their own."""
     found, units = [], _units(step, writes)
-    places = math.prod(writes[-1 - len(kernel) : -1])
+    map_axes = 1 + len(kernel)
+    places = math.prod(writes[-map_axes:-1])
+    steps = math.prod(reads[:-map_axes])
     for _, axes in step.work:
         channels, _ = _counts(axes, keep)
         size = OpSize(
@@ -268,7 +272,7 @@ def _convolved_steps(step, keep, reads, writes, kernel):
             way="row" if len(kernel) == 1 else "",
             columns=kernel[-1],
         )
-        found += _GATES * reads[0] * [size]
+        found += _GATES * steps * [size]
     for kind, count in collections.Counter(step.file_ops).items():
         if kind != _CONV:
             found += count * [OpSize(kind, places, 1, units, units)]

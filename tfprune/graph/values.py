@@ -147,20 +147,24 @@ _PROJECTIONS = ("query_dense", "key_dense", "value_dense", "output_dense")
 def sublayers(layer):
     """The layers that a model or layer holds in public attributes.
 
-    Those in lists and `dict`s, too, such as the cells of an RNN.
+    Those in lists and `dict`s, too, such as the cells of an RNN, and in those
+    within.
     """
     if isinstance(layer, keras.Model):
         return list(layer.layers)
     public = [v for k, v in vars(layer).items() if not k.startswith("_")]
     # Those of attention are properties.
     public += [getattr(layer, name, None) for name in _PROJECTIONS]
-    held = []
-    for value in public:
-        if isinstance(value, dict):
-            held.extend(value.values())
-        else:
-            held.extend(value if isinstance(value, (list, tuple)) else [value])
-    return [v for v in held if isinstance(v, keras.layers.Layer)]
+    return [v for v in _flat(public) if isinstance(v, keras.layers.Layer)]
+
+
+def _flat(value):
+    """What a value is, or holds in lists and `dict`s."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, (list, tuple)):
+        return [value]
+    return [found for part in value for found in _flat(part)]
 
 
 def layers(model):

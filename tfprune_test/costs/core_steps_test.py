@@ -1,3 +1,5 @@
+import collections
+
 import keras
 import numpy as np
 from absl.testing import absltest
@@ -132,6 +134,18 @@ class SizesTest(parameterized.TestCase):
             self.assertEqual(found.count(own), 5 * 4)
         tanh = core_steps.OpSize("TANH", 36, 1, 4, 4)
         self.assertEqual(found.count(tanh), 5 * 2)
+
+    def test_maps_in_steps_of_a_layer_within(self):
+        layer, shape = LAYERS.ConvLSTM2D(4, 3), (5, 8, 8, 2)
+        once = collections.Counter(sizes([layer], shape))
+        for outer, more, times in (
+            (LAYERS.Bidirectional, (), 2),
+            (LAYERS.TimeDistributed, (3,), 3),
+        ):
+            found = sizes([outer(layer)], (*more, *shape))
+            for op, count in once.items():
+                if op.kind == "CONV_2D":
+                    self.assertEqual(found.count(op), times * count)
 
     def test_attention(self):
         inputs = keras.Input((8, 6))

@@ -22,6 +22,15 @@ class FiniteWeightsTest(parameterized.TestCase):
         values.check_finite(model)
 
 
+class LayersTest(absltest.TestCase):
+    def test_layers_in_lists_and_in_those_within(self):
+        made = [keras.layers.Dense(2) for _ in range(4)]
+        block = keras.layers.Layer()
+        block.one, block.some = made[0], [made[1]]
+        block.more = {"a": [(made[2], None)], "b": {"c": made[3]}}
+        self.assertEqual([*values.layers(block)], [block, *made])
+
+
 @pytest.mark.any_backend
 class GivenTest(absltest.TestCase):
     def test_values_and_dtypes_stay(self):

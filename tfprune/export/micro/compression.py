@@ -240,7 +240,10 @@ def _choose(tried, rows, flash_bytes, ram_bytes, decoder_bytes):
             over = len(plain) - flash_bytes
             need = over + decoder_bytes if over > 0 else over
             fewer = _least_arena(useful, need, room, least.shared_bytes)
-            chosen = chosen if fewer is None else fewer
+            # By the estimate it may fit as it is, while it does not.
+            is_over = ram_bytes is not None and least.bytes > ram_bytes
+            if fewer is not None and (fewer or not is_over):
+                chosen = fewer
         if chosen and _saved(chosen) <= decoder_bytes:
             logging.warning(
                 "No weight is compressed: %d bytes would be saved, and the "

@@ -16,6 +16,7 @@ from tfprune.export.file import packing
 from tfprune.export.micro import compression
 from tfprune.export.micro import firmware_folder
 from tfprune.export.micro.arena import arena_need
+from tfprune.export.micro.arena import arena_plan
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
 
@@ -233,6 +234,26 @@ class CompressTest(CompressionTestCase):
         with self.assertRaisesRegex(ValueError, message):
             self.compress(**limits)
         self.assertFalse(self.out.exists())
+
+    @parameterized.parameters(None, 1000)
+    def test_compression_lets_a_model_fit_into_ram(self, flash_bytes):
+        """Its op keeps 80 bytes less if it decodes the weight."""
+
+        def plan(rows):
+            kept = 300 - 80 * len(rows)
+            # Aligning takes more than the parts.
+            arena = arena_plan.Plan(kept + 216, 200, kept, (), "activations")
+            return bytes(900 - 100 * len(rows)), arena
+
+        tried = mock.Mock(plan=plan, plain=plan([]))
+        row = mock.Mock()
+        _, arena, chosen, _ = compression._choose(
+            tried, [row], flash_bytes, 500, 0
+        )
+        self.assertEqual([c.row for c in chosen], [row])
+        self.assertEqual(arena.bytes, 436)
+        with self.assertRaisesRegex(ValueError, "must fit into RAM"):
+            compression._choose(tried, [row], flash_bytes, 400, 0)
 
     def test_a_runtime_that_is_too_old(self):
         old = RuntimeError("Failed to get registration from TFLM_DECODE")

@@ -70,6 +70,12 @@ def _limits(graph, outputs):
     constants = {node.name for node in graph.node if node.op == "Const"}
     huge = {node.name for node in graph.node if plain_ops.is_huge(node)}
     uses = Uses(graph, outputs)
+    # Found first, as `uses` does not know what is added.
+    masked = {
+        node.name
+        for node in graph.node
+        if node.op in _LIMITS and not huge.isdisjoint(uses.before(node.name))
+    }
     for node in list(graph.node):
         if (
             node.op not in _LIMITS
@@ -81,7 +87,7 @@ def _limits(graph, outputs):
         if not any(uses.is_shared(x) for x in node.input):
             continue
         a, b = sorted(node.input, key=lambda x: tensor(x) in constants)
-        if tensor(b) in constants and not huge.isdisjoint(uses.before(a)):
+        if tensor(b) in constants and node.name in masked:
             a, b = b, a
         joined, first, second = _LIMITS[node.op]
         order = (a, b)

@@ -28,6 +28,8 @@ def checked(model, ranges):
         ValueError: If a name is none of a layer, or a range is none.
     """
     layers = {x.name: x for x in values.layers(model) if x is not model}
+    # One within a layer may have a name of the model's own.
+    layers |= {x.name: x for x in values.layers_of(model)}
     found = []
     for name, ends in ranges.items():
         if name not in layers:

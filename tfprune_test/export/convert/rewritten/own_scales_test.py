@@ -49,6 +49,9 @@ SHARED = {
     ),
     "constant first": beside(lambda x: OPS.maximum(-0.25, x) * -1),
     "below the mean": below_the_mean,
+    "one after the other": lambda x: beside(lambda x: OPS.minimum(x, 1.0))(
+        beside(lambda x: OPS.maximum(x, -0.25) * -1)(x)
+    ),
 }
 
 

@@ -100,6 +100,20 @@ class GivenRangesTest(parameterized.TestCase):
         ((_, low, high),) = given_ranges.checked(self.model, {"sum": (1, 2)})
         self.assertEqual((low, high), (0.0, 2.0))
 
+    def test_a_layer_within_another_one_has_the_name_too(self):
+        class Block(keras.layers.Layer):
+            def __init__(self):
+                super().__init__()
+                self.parts = [keras.layers.Dense(3, name="first")]
+
+            def call(self, inputs):
+                return self.parts[0](inputs)
+
+        first = keras.layers.Dense(2, name="first")
+        whole = keras.Sequential([keras.Input((4,)), first, Block()])
+        ((found, *_),) = given_ranges.checked(whole, {"first": (0, 1)})
+        self.assertIs(found, first)
+
     @parameterized.parameters(
         ({"none": (0, 1)}, "'none'; the model has .*first"),
         ({"first": (1, 0)}, r"ranges\['first'\]=\(1, 0\)"),
