@@ -168,12 +168,27 @@ def _any(path, allow_lambda):
 
 
 def _load(path, allow_lambda, compiled):
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without_word_of_metrics():
         # The optimizer's state does not fit a pruned model anyway.
         warnings.filterwarnings("ignore", "Skipping variable loading for opt")
         return keras.saving.load_model(
             path, compile=compiled, safe_mode=not allow_lambda
         )
+
+
+@contextlib.contextmanager
+def _without_word_of_metrics():
+    """Keeps Keras from telling of each .h5 file that metrics come later."""
+
+    def heed(record):
+        return "compiled metrics have yet to be built" not in record.msg
+
+    logger = logging.get_absl_logger()
+    logger.addFilter(heed)
+    try:
+        yield
+    finally:
+        logger.removeFilter(heed)
 
 
 def _built(path, contents, allow_lambda):

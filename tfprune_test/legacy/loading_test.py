@@ -188,6 +188,15 @@ class LoadingTest(parameterized.TestCase):
                 again.layers[0].kernel, model.layers[0].kernel
             )
 
+    def test_metrics_that_keras_builds_later_are_not_worth_a_word(self):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile("sgd", "mean_squared_error", metrics=["accuracy"])
+        path = self.path("new.h5")
+        model.save(path)
+        with self.assertNoLogs("absl", "WARNING"):
+            again = loading.load_model(path)
+        self.assertTrue(again.compiled)
+
     def test_code_in_a_file_does_not_run(self):
         path = self.path()
         code = ["4wEA", None, None]
