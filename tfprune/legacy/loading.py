@@ -163,8 +163,16 @@ def _any(path, allow_lambda):
     try:
         return _load(path, allow_lambda, compiled=True)
     except (OSError, TypeError, ValueError) as error:
-        logging.info("%s is read without its loss: %s", path, error)
-    return _load(path, allow_lambda, compiled=False)
+        reason = error
+    model = _load(path, allow_lambda, compiled=False)
+    training = hdf5_files.training(path) if path.suffix != ".keras" else None
+    if training:
+        # Keras reads no short names, such as "mse", that it wrote there.
+        lost = compiling.compile_as_before(model, training)
+        reason = "; ".join(lost)
+    if reason:
+        logging.info("%s is not compiled as it was: %s", path, reason)
+    return model
 
 
 def _load(path, allow_lambda, compiled):
