@@ -96,7 +96,13 @@ def channels(own, model, share):
 def n_of_m(own, model, name):
     pattern = weight_patterns.NM(*map(int, name.split(":")))
     final, method = 1 - pattern.n / pattern.m, tfprune.methods.Masked(pattern)
-    return on_schedule(own, model, method, final, where="stage*")
+
+    def whole(layer):
+        """Convolutions whose input channels are whole groups: no stem."""
+        found = isinstance(layer, keras.layers.Conv2D)
+        return found and layer.kernel.shape[-2] % pattern.m == 0
+
+    return on_schedule(own, model, method, final, where=whole)
 
 
 def slimming(own, model, share):

@@ -135,6 +135,15 @@ class PruneOnSchedule(keras.callbacks.Callback):
         highest = self._resolved.highest(range(start, end + 1))
         if highest > self._resolved.highest():
             self._check(highest)
+        # What another library's does after this training is not known.
+        known = not isinstance(self._resolved, schedule_lib.Foreign)
+        if known and self.budget is not None and highest < 1 - 1e-6:
+            logging.warning(
+                "The schedule goes %.4g of the way to the budget, which is "
+                "not met then: %r. Let it end at 1.",
+                highest,
+                self.schedule,
+            )
         self._warn_of_no_update(start, end, highest)
 
     def _warn_of_no_update(self, start, end, highest):

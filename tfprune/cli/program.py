@@ -45,7 +45,7 @@ A first tour:
   tfprune prune model.keras --macs=0.5 --out=small.keras
   tfprune compare model.keras small.keras --data=test.npz
   tfprune export small.keras --quantize=int8 --calibration=images.npy \\
-      --out=small.tflite --micro=firmware/model
+      --out=small.tflite --micro=firmware
 
 Fine-tune small.keras with model.fit before exporting it: it is a plain Keras
 model. `tfprune COMMAND --help` describes each command.

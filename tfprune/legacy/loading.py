@@ -163,17 +163,40 @@ def _any(path, allow_lambda):
     try:
         return _load(path, allow_lambda, compiled=True)
     except (OSError, TypeError, ValueError) as error:
-        logging.info("%s is read without its loss: %s", path, error)
-    return _load(path, allow_lambda, compiled=False)
+        reason = error
+    model = _load(path, allow_lambda, compiled=False)
+    training = hdf5_files.training(path) if path.suffix != ".keras" else None
+    if training:
+        # Keras reads no short names, such as "mse", that it wrote there.
+        lost = compiling.compile_as_before(model, training)
+        reason = "; ".join(lost)
+    if reason:
+        logging.info("%s is not compiled as it was: %s", path, reason)
+    return model
 
 
 def _load(path, allow_lambda, compiled):
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _without_word_of_metrics():
         # The optimizer's state does not fit a pruned model anyway.
         warnings.filterwarnings("ignore", "Skipping variable loading for opt")
         return keras.saving.load_model(
             path, compile=compiled, safe_mode=not allow_lambda
         )
+
+
+@contextlib.contextmanager
+def _without_word_of_metrics():
+    """Keeps Keras from telling of each .h5 file that metrics come later."""
+
+    def heed(record):
+        return "compiled metrics have yet to be built" not in record.msg
+
+    logger = logging.get_absl_logger()
+    logger.addFilter(heed)
+    try:
+        yield
+    finally:
+        logger.removeFilter(heed)
 
 
 def _built(path, contents, allow_lambda):

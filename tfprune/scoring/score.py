@@ -66,11 +66,23 @@ class OfWriters(criterion_lib.Criterion):
         return summed(
             graph,
             (
-                (b, self.function(values.numpy(b.variable), b.axis))
+                (b, self._of(values.numpy(b.variable), b.axis))
                 for b in graph.bindings
                 if b.role == channel_graph.WRITES
             ),
         )
+
+    def _of(self, array, axis):
+        """The scores of an array's slices, shape `(array.shape[axis],)`."""
+        scores = np.asarray(self.function(array, axis))
+        if scores.shape != (array.shape[axis],):
+            raise ValueError(
+                "A criterion must return one score per index of the axis, "
+                f"shape {(array.shape[axis],)}. Received: scores of shape "
+                f"{scores.shape}, of weights of shape {array.shape} and "
+                f"axis={axis}. Reduce all other axes."
+            )
+        return scores
 
 
 def summed(graph, parts):

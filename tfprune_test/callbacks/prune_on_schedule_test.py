@@ -155,6 +155,22 @@ class StepsTest(parameterized.TestCase):
         found = [text for text in logs.output if "prunes nothing" in text]
         self.assertEqual(bool(found), wanted)
 
+    @parameterized.parameters((0.8, True), (1.0, False))
+    def test_a_schedule_that_ends_before_the_budget_is_warned_of(
+        self, final, wanted
+    ):
+        ramp = schedule_lib.Polynomial(0.0, final, begin=0, end=8, frequency=4)
+        budget = budget_lib.Budget(macs=0.5)
+        with self.assertLogs("absl", "WARNING") as logs:
+            callback_lib.logging.warning("end")
+            fit(
+                wrapped(masked_channels.MaskedChannels()),
+                [callback_lib.PruneOnSchedule(ramp, budget)],
+                epochs=1,
+            )
+        found = [x for x in logs.output if "0.8 of the way to the bud" in x]
+        self.assertEqual(bool(found), wanted)
+
     def test_epochs_before_the_initial_one_are_not_counted(self):
         late = schedule_lib.OneShot(0.5, begin=20)
         with self.assertLogs("absl", "WARNING") as logs:

@@ -220,6 +220,13 @@ class HelpTest(CliTestCase):
         self.assertEqual(self.succeed("-h"), text)
         self.assertEqual(self.tfprune(), (1, text, ""))
 
+    def test_the_first_tour_writes_where_it_starts(self):
+        tour = self.succeed("--help").partition("A first tour:")[2]
+        written = re.findall(r"--(?:out|micro)=(\S+)", tour)
+        self.assertLen(written, 3)
+        for path in written:
+            self.assertEqual(os.path.dirname(path), "")  # Which exists.
+
     def test_help_of_a_command_that_does_not_exist(self):
         self.assertIn("must be one of inspect", self.refused("help", "shrink"))
 

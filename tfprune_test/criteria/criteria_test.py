@@ -193,6 +193,8 @@ class CriteriaTest(parameterized.TestCase):
             with self.assertRaisesRegex(ValueError, "must be finite numbers"):
                 score.channel_scores(graph, Broken(value))
         with self.assertRaisesRegex(ValueError, "must be finite numbers"):
-            score.channel_scores(graph, lambda w, axis: np.inf)
+            score.channel_scores(
+                graph, lambda w, axis: np.full(w.shape[axis], np.inf)
+            )
         with self.assertRaisesRegex(TypeError, "A criterion must be"):
             score.channel_scores(graph, 7)

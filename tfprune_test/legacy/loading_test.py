@@ -182,11 +182,31 @@ class LoadingTest(parameterized.TestCase):
             path = self.path(name)
             model.save(path)
             again = loading.load_model(path)
-            if name == "new.keras":
-                self.assertTrue(again.compiled)
+            self.assertTrue(again.compiled)
             np.testing.assert_array_equal(
                 again.layers[0].kernel, model.layers[0].kernel
             )
+
+    def test_short_names_of_losses_and_metrics(self):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile("sgd", "mse", metrics=["mae"])
+        path = self.path("new.h5")
+        model.save(path)
+        again = loading.load_model(path)
+        x, y = np.ones((4, 3)), np.zeros((4, 2))
+        self.assertEqual(
+            again.evaluate(x, y, verbose=0, return_dict=True),
+            model.evaluate(x, y, verbose=0, return_dict=True),
+        )
+
+    def test_metrics_that_keras_builds_later_are_not_worth_a_word(self):
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.compile("sgd", "mean_squared_error", metrics=["accuracy"])
+        path = self.path("new.h5")
+        model.save(path)
+        with self.assertNoLogs("absl", "WARNING"):
+            again = loading.load_model(path)
+        self.assertTrue(again.compiled)
 
     def test_code_in_a_file_does_not_run(self):
         path = self.path()

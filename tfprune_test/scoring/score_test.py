@@ -50,6 +50,19 @@ class ChannelScoresTest(parameterized.TestCase):
         )
         self.assertEqual(scores.tolist()[2:5], [1, 5, 3])
 
+    @parameterized.parameters(
+        (lambda values, axis: values.max(axis), r"\(2,\)"),
+        (lambda values, axis: values, r"\(2, 3\)"),
+        (lambda values, axis: values.max(), r"\(\)"),
+    )
+    def test_a_function_gives_one_score_per_index(self, function, shape):
+        with self.assertRaisesRegex(
+            ValueError,
+            rf"shape \(3,\)\. Received: scores of shape {shape}, of weights "
+            r"of shape \(2, 3\) and axis=1\. Reduce all other axes\.",
+        ):
+            score.channel_scores(graph(), function)
+
     def test_an_object(self):
         scores = score.channel_scores(graph(), Fixed(np.arange(7)), 2)
         self.assertEqual(scores.tolist(), [0, 2, 4, 6, 8, 10, 12])

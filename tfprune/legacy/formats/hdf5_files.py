@@ -86,6 +86,19 @@ def read_h5(path):
         )
 
 
+def training(path):
+    """The compile settings in a file, a `dict`, or `None` without them.
+
+    Args:
+        path: `pathlib.Path` of an HDF5 file with a whole model.
+    """
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        found = file.attrs.get("training_config")
+    return None if found is None else json.loads(found)
+
+
 def _texts(group, name):
     """An attribute of texts, which HDF5 splits into several if it is large."""
     if name in group.attrs:
