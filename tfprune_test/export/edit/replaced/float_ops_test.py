@@ -103,6 +103,23 @@ class Int8Test(parameterized.TestCase):
         (found,) = interpreter.run(path, [a[:1], b[:1] * 0 + 1e-4], runtime)
         self.assertTrue((found[:3] < -3.5).all() and (found[3:] > 2).all())
 
+    @parameterized.product(
+        quantize=("int8", "int16x8"), keep=(OPS.add, OPS.maximum)
+    )
+    def test_nothing_by_nearly_nothing(self, quantize, keep):
+        inputs = keras.Input((6, 4))
+        kept = OPS.cast(inputs > 0, "float32")
+        count = keep(OPS.sum(kept, -1, keepdims=True), 1e-6)
+        mean = OPS.sum(inputs * kept, -1, keepdims=True) / count
+        model = keras.Model(inputs, mean)
+        x = np.random.default_rng(0).normal(size=(50, 6, 4)).astype("float32")
+        x[:, 1] = -np.abs(x[:, 1])
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        small_models.export(model, path, quantize, x)
+        for runtime in ("tflite", "micro"):
+            found = interpreter.run(path, x, runtime)
+            np.testing.assert_allclose(found[:, 1], 0, atol=0.01)
+
 
 if __name__ == "__main__":
     absltest.main()
