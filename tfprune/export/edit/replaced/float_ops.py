@@ -10,6 +10,8 @@ _MOST_PRODUCTS = 16
 _HUGE = 3e38
 # Ops by which models keep a divisor from being zero.
 _KEPT_UP = "ADD", "MAXIMUM"
+# By how much a whole number may be off once it was quantized.
+_NEARLY = 1e-6
 # What stands for a number that no step is left of, as a share of a step.
 _LITTLE = 1e-3
 # erf(z) is about 1 - (a t + b t^2 + ...) exp(-z^2) with t = 1 / (1 + p z), to
@@ -179,9 +181,9 @@ def power(place, op):
         place: `graph_edits.Place`.
         op: the op, which is replaced if it is of floats.
     """
-    x, exponent = op.inputs
     if place.type(op.outputs[0]) != place.schema.TensorType.FLOAT32:
         return
+    op.inputs = x, exponent = [_folded(place, index) for index in op.inputs]
     calls = Calls(place, op)
     if place.is_constant(x):
         base = _floats(place, x)
@@ -199,6 +201,22 @@ def power(place, op):
         place.become(op, "EXP", "ExpOptions", [made])
     elif values.size == 1 and 1 < abs(values[0]) <= _MOST_PRODUCTS:
         _products(place, op, calls, x, int(values[0]))
+
+
+def _folded(place, index):
+    """A tensor; in float if it is a constant that is dequantized.
+
+    That is one which an op of integers reads, too.
+    """
+    maker = place.maker(index)
+    if maker is None or place.kind(maker) != "DEQUANTIZE":
+        return index
+    values = place.real(maker.inputs[0])
+    if values is None:
+        return index
+    whole = np.rint(values)
+    values = np.where(np.abs(values - whole) < _NEARLY, whole, values)
+    return place.add_floats(values.reshape(place.shape(index)))
 
 
 def _products(place, op, calls, x, count):

@@ -120,6 +120,17 @@ class Int8Test(parameterized.TestCase):
             found = interpreter.run(path, x, runtime)
             np.testing.assert_allclose(found[:, 1], 0, atol=0.01)
 
+    def test_a_power_whose_base_is_a_factor_too(self):
+        inputs = keras.Input((6,))
+        outputs = OPS.power(2.0, OPS.relu(inputs)), 2.0 * OPS.relu(inputs)
+        outputs = [*outputs, OPS.one_hot(OPS.argmax(inputs, -1), 6) * 2.0]
+        model = keras.Model(inputs, outputs)
+        x = np.random.default_rng(0).normal(size=(50, 6)).astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        small_models.export(model, path, "int16x8", x, runtime="micro")
+        found = interpreter.run(path, x, "micro")[0]
+        np.testing.assert_allclose(found, 2 ** np.maximum(x, 0), atol=0.01)
+
 
 if __name__ == "__main__":
     absltest.main()
