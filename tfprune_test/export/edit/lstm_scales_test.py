@@ -1,3 +1,7 @@
+import pathlib
+
+import keras
+import numpy as np
 import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -8,7 +12,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from tfprune.export.edit import graph_edits
 from tfprune.export.edit import lstm_scales
+from tfprune.export.run import interpreter
 from tfprune_test.export import hand_made
+from tfprune_test.export import small_models
 
 HIDDEN, CELL = 18, 19
 
@@ -83,6 +89,23 @@ class RepairTest(parameterized.TestCase):
         )
         self.assertEqual(place.steps(op.inputs[HIDDEN]), (0.5, 0))
         self.assertLen(place.graph.operators, 1)
+
+
+class SharedInputTest(parameterized.TestCase):
+    @parameterized.parameters("micro", "tflite")
+    def test_a_concatenation_reads_the_input_of_an_lstm(self, runtime):
+        keras.utils.set_random_seed(0)
+        inputs = keras.Input((6, 4))
+        shared = keras.ops.relu(inputs)
+        joined = keras.ops.concatenate([shared, keras.ops.square(shared)], -1)
+        states = keras.layers.LSTM(3, bias_initializer="normal")(shared)
+        model = keras.Model(inputs, [states, joined])
+        x = np.random.default_rng(0).normal(size=(50, 6, 4)).astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        small_models.export(model, path, "int8", x)
+        found = interpreter.run(path, x, runtime)[0]
+        wanted = small_models.predictions(model, [x])[0]
+        np.testing.assert_allclose(found, wanted, atol=0.03)
 
 
 if __name__ == "__main__":

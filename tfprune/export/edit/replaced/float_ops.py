@@ -8,6 +8,12 @@ import numpy as np
 _MOST_PRODUCTS = 16
 # Times this, what kernels tell apart from 0 is beyond 1.
 _HUGE = 3e38
+# Ops by which models keep a divisor from being zero.
+_KEPT_UP = "ADD", "MAXIMUM"
+# By how much a whole number may be off once it was quantized.
+_NEARLY = 1e-6
+# What stands for a number that no step is left of, as a share of a step.
+_LITTLE = 1e-3
 # erf(z) is about 1 - (a t + b t^2 + ...) exp(-z^2) with t = 1 / (1 + p z), to
 # 1.5e-7 (Abramowitz and Stegun, 7.1.26).
 _P = 0.3275911
@@ -113,10 +119,18 @@ def quotient(place, op):
     step below zero, and stop or worse where the divisor is within half a step
     of zero.
 
+    A little number that keeps the divisor from being zero in the model, but is
+    less than half a step of it, is added once more: 0 / 0 is no number. So it
+    is in float between ops of int16.
+
     Args:
         place: `graph_edits.Place`.
         op: the op, which is replaced if it is of int8.
     """
+    least = _lost_least(place, op.inputs[1])
+    if least and place.type(op.inputs[1]) == place.schema.TensorType.FLOAT32:
+        divisor = Calls(place, op).add(op.inputs[1], least)
+        op.inputs = [op.inputs[0], divisor]
     if place.type(op.outputs[0]) != place.schema.TensorType.INT8:
         return
     calls, options = Calls(place, op), op.builtinOptions
@@ -126,6 +140,8 @@ def quotient(place, op):
         else calls.of("DEQUANTIZE", [index], "DequantizeOptions")
         for index in op.inputs
     ]
+    if least:
+        pair[1] = calls.add(pair[1], least)
     made = calls.of("DIV", pair, "DivOptions")
     place.maker(made).builtinOptions = options
     if not place.is_constant(pair[1]):
@@ -134,6 +150,26 @@ def quotient(place, op):
         highest = calls.number((127 - zero) * scale)
         made = calls.of("MINIMUM", [made, highest], "MaximumMinimumOptions")
     place.become(op, "QUANTIZE", "QuantizeOptions", [made])
+
+
+def _lost_least(place, index):
+    """The constant in a sum or maximum of which no step is left; 0 if none."""
+    maker = place.maker(index)
+    while maker is not None and place.kind(maker) in ("DEQUANTIZE", "QUANTIZE"):
+        index = maker.inputs[0]
+        maker = place.maker(index)
+    steps = place.steps(index)
+    if maker is None or steps is None or place.kind(maker) not in _KEPT_UP:
+        return 0.0
+    for added in maker.inputs:
+        values = place.real(added)
+        if values is not None and values.size == 1:
+            if 0 < abs(values[0]) < steps[0] / 2:
+                return float(values[0])
+            if not values[0] and place.kind(maker) == "MAXIMUM":
+                # It has the steps of the maximum itself, and was rounded off.
+                return steps[0] * _LITTLE
+    return 0.0
 
 
 def power(place, op):
@@ -145,9 +181,9 @@ def power(place, op):
         place: `graph_edits.Place`.
         op: the op, which is replaced if it is of floats.
     """
-    x, exponent = op.inputs
     if place.type(op.outputs[0]) != place.schema.TensorType.FLOAT32:
         return
+    op.inputs = x, exponent = [_folded(place, index) for index in op.inputs]
     calls = Calls(place, op)
     if place.is_constant(x):
         base = _floats(place, x)
@@ -165,6 +201,22 @@ def power(place, op):
         place.become(op, "EXP", "ExpOptions", [made])
     elif values.size == 1 and 1 < abs(values[0]) <= _MOST_PRODUCTS:
         _products(place, op, calls, x, int(values[0]))
+
+
+def _folded(place, index):
+    """A tensor; in float if it is a constant that is dequantized.
+
+    That is one which an op of integers reads, too.
+    """
+    maker = place.maker(index)
+    if maker is None or place.kind(maker) != "DEQUANTIZE":
+        return index
+    values = place.real(maker.inputs[0])
+    if values is None:
+        return index
+    whole = np.rint(values)
+    values = np.where(np.abs(values - whole) < _NEARLY, whole, values)
+    return place.add_floats(values.reshape(place.shape(index)))
 
 
 def _products(place, op, calls, x, count):

@@ -3,8 +3,11 @@
 What has no int16 kernel is computed in float, between a DEQUANTIZE and a
 QUANTIZE: float32 holds every int16. The converter may leave a comparison with
 one input in float and another in int16, which gives wrong outputs without an
-error; so do two of int16 with different scales.
+error; so do two of int16 with different scales. TFLite has no int16 kernel for
+squared differences, of which TFLite Micro has one.
 """
+
+import math
 
 import numpy as np
 
@@ -59,6 +62,8 @@ def repair(place, op):
         _gather(place, op)
     elif wide and kind == "GELU":
         _gelu(place, op)
+    elif wide and kind == "SQUARED_DIFFERENCE":
+        _square(place, op)
     elif wide and kind == "QUANTIZE":
         _from_bytes(place, op)
 
@@ -146,6 +151,25 @@ def _gelu(place, op):
     """Writes GELU out in float; the op becomes the QUANTIZE behind."""
     made = float_ops.written_out_gelu(place, op, _real(place, op, op.inputs[0]))
     place.become(op, "QUANTIZE", "QuantizeOptions", [made])
+
+
+def _square(place, op):
+    """Becomes the product of a difference with itself."""
+    made = op.outputs[0]
+    gap = place.insert(
+        op,
+        "SUB",
+        "SubOptions",
+        op.inputs,
+        place.shape(made),
+        made,
+        potScaleInt16=False,
+    )
+    steps = place.schema.QuantizationParametersT()
+    largest = math.sqrt(place.steps(made)[0] * _MOST)
+    steps.scale, steps.zeroPoint = [largest / _MOST], [0]
+    place.graph.tensors[gap].quantization = steps
+    place.become(op, "MUL", "MulOptions", [gap, gap])
 
 
 def _wide(place, index):

@@ -23,6 +23,8 @@ from tfprune.export.file import packing
 
 # A difference that no integer tells.
 _NOTHING = 1e-6
+# By how much of a step an equal constant may be off.
+_ROUNDED = 1e-3
 # Which input is divided.
 _SPLIT_INPUT = {"SPLIT": 1, "UNPACK": 0}
 
@@ -371,7 +373,8 @@ def _compare_as_stored(place, op):
     The converter dequantizes first. A constant that is not a multiple of the
     scale would then equal no element, so it is rounded to one here. A constant
     beyond the tensor's range indeed equals none and stays as it is. Two tensors
-    of different scales are compared within a step.
+    of different scales are compared within a step; so is a constant that the
+    converter has quantized, if it lies between two steps of the tensor.
     """
     if not any(map(place.is_constant, op.inputs)):
         _compare_within_a_step(place, op)
@@ -401,6 +404,13 @@ def _compare_as_stored(place, op):
             else:
                 op.inputs = [source, value]
             return
+    for one, other in (op.inputs, op.inputs[::-1]):
+        values, steps = place.real(other), place.steps(one)
+        if values is not None and steps is not None:
+            stored = values / steps[0]
+            if np.abs(stored - np.rint(stored)).max() > _ROUNDED:
+                _compare_within_a_step(place, op)
+                return
 
 
 def _compare_within_a_step(place, op):

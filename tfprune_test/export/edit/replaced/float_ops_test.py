@@ -103,6 +103,34 @@ class Int8Test(parameterized.TestCase):
         (found,) = interpreter.run(path, [a[:1], b[:1] * 0 + 1e-4], runtime)
         self.assertTrue((found[:3] < -3.5).all() and (found[3:] > 2).all())
 
+    @parameterized.product(
+        quantize=("int8", "int16x8"), keep=(OPS.add, OPS.maximum)
+    )
+    def test_nothing_by_nearly_nothing(self, quantize, keep):
+        inputs = keras.Input((6, 4))
+        kept = OPS.cast(inputs > 0, "float32")
+        count = keep(OPS.sum(kept, -1, keepdims=True), 1e-6)
+        mean = OPS.sum(inputs * kept, -1, keepdims=True) / count
+        model = keras.Model(inputs, mean)
+        x = np.random.default_rng(0).normal(size=(50, 6, 4)).astype("float32")
+        x[:, 1] = -np.abs(x[:, 1])
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        small_models.export(model, path, quantize, x)
+        for runtime in ("tflite", "micro"):
+            found = interpreter.run(path, x, runtime)
+            np.testing.assert_allclose(found[:, 1], 0, atol=0.01)
+
+    def test_a_power_whose_base_is_a_factor_too(self):
+        inputs = keras.Input((6,))
+        outputs = OPS.power(2.0, OPS.relu(inputs)), 2.0 * OPS.relu(inputs)
+        outputs = [*outputs, OPS.one_hot(OPS.argmax(inputs, -1), 6) * 2.0]
+        model = keras.Model(inputs, outputs)
+        x = np.random.default_rng(0).normal(size=(50, 6)).astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        small_models.export(model, path, "int16x8", x, runtime="micro")
+        found = interpreter.run(path, x, "micro")[0]
+        np.testing.assert_allclose(found, 2 ** np.maximum(x, 0), atol=0.01)
+
 
 if __name__ == "__main__":
     absltest.main()

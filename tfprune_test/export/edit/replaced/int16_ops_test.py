@@ -120,6 +120,21 @@ class Int16Test(parameterized.TestCase):
     def test_ops_of_two_scales_or_types(self, name, behind):
         self.check(WRONG[name], behind)
 
+    @parameterized.parameters("micro", "tflite")
+    def test_squared_differences_run_everywhere(self, runtime):
+        inputs = keras.Input((6, 4))
+        gap = OPS.square(inputs[:, 1:] - inputs[:, :-1])
+        spread = OPS.std(inputs, -1, keepdims=True)
+        model = keras.Model(inputs, [gap, spread])
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        x = np.random.default_rng(0).normal(size=(50, 6, 4)).astype("float32")
+        small_models.export(model, path, "int16x8", x, runtime=runtime)
+        wanted = small_models.predictions(model, [x])
+        for each in ("micro", "tflite"):
+            found = interpreter.run(path, x, each)
+            for one, other in zip(found, wanted, strict=True):
+                np.testing.assert_allclose(one, other, atol=0.005)
+
     def test_bytes_come_in(self):
         inputs = keras.Input((6,), dtype="uint8")
         model = keras.Model(inputs, LAYERS.Rescaling(1 / 9)(inputs))

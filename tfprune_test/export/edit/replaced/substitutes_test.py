@@ -367,6 +367,20 @@ class SubstituteTest(parameterized.TestCase):
         off = np.abs(found - wanted) > 0.03 * np.ptp(wanted)
         self.assertLess(off.mean(), 0.01)
 
+    @parameterized.parameters("int8", "int16x8")
+    def test_a_number_between_two_steps(self, mode):
+        """Signs have 255 steps from -1 to 1, so that 1 is none of them."""
+        inputs = keras.Input((6,))
+        found = OPS.equal(OPS.sign(inputs), 1.0)
+        model = keras.Model(inputs, OPS.cast(found, "float32"))
+        data = np.random.default_rng(0).normal(size=(100, 6))
+        data = data.astype("float32")
+        small_models.export(model, self.path, mode, data)
+        for runtime in ("tflite", "micro"):
+            found = interpreter.run(self.path, data, runtime)
+            off = np.abs(found - (data > 0)) > 0.01
+            self.assertLess(off.mean(), 0.02)
+
     def test_many_copies_of_many_channels_stay(self):
         model = built(lambda x: OPS.tile(x, (1, 1, 11)))
         small_models.export(model, self.path)
