@@ -6,14 +6,9 @@ import pytest
 from absl.testing import parameterized
 
 from tfprune.core import packages
-from tfprune.export.edit import graph_edits
-from tfprune.export.edit.replaced import substitutes
 from tfprune.export.file import model_file
-from tfprune.export.file import packing
 from tfprune.export.micro import kernels
-from tfprune.export.micro.arena import flat_ops
 from tfprune.export.run import interpreter
-from tfprune_test.export import hand_made
 from tfprune_test.export import small_models
 
 OPS = keras.ops
@@ -49,14 +44,6 @@ def tile_channels(x):
 
 def tile_two_axes(x):
     return OPS.tile(x, (1, 3, 2))
-
-
-def choose_integers(x):
-    return OPS.where(x < 0, x * 3, OPS.flip(x, 1))
-
-
-def choose_one_integer(x):
-    return OPS.where(x[:, :1] < 0, x, 7)
 
 
 class PixelShuffle(keras.layers.Layer):
@@ -204,64 +191,10 @@ class SubstituteTest(parameterized.TestCase):
             found = interpreter.run(self.path, self.x, runtime)
             np.testing.assert_allclose(found, wanted, atol=0.15)
 
-    @parameterized.parameters("zeros", "ones")
-    def test_a_transposed_convolution_of_int16_has_a_bias(self, bias):
-        """The kernel of CMSIS-NN reads one in any case."""
-        inputs = keras.Input((4, 4, 3))
-        layer = keras.layers.Conv2DTranspose(2, 3, bias_initializer=bias)
-        model = keras.Model(inputs, layer(inputs))
-        x = small_models.samples(model)
-        small_models.export(model, self.path, "int16x8", x)
-        (graph,) = flat_ops.read(self.path.read_bytes())
-        self.assertEqual(graph.ops[0].inputs[3].dtype, "INT64")
-        wanted = small_models.predictions(model, x)[0]
-        for runtime in ("tflite", "reference", "micro"):
-            found = interpreter.run(self.path, x, runtime)
-            np.testing.assert_allclose(found, wanted, atol=0.05)
-
-    @parameterized.parameters("relu", "relu6")
-    def test_a_transposed_convolution_of_int16_has_its_relu_apart(self, name):
-        """CMSIS-NN leaves it out, and the kernel of ReLU6 never rescales."""
-        inputs = keras.Input((4, 4, 3))
-        layer = keras.layers.Conv2DTranspose(2, 3, activation=name)
-        model = keras.Model(inputs, layer(inputs))
-        x = small_models.samples(model)
-        small_models.export(model, self.path, "int16x8", x)
-        ops = model_file.read(self.path).ops
-        self.assertContainsSubset({"TRANSPOSE_CONV", name.upper()}, ops)
-        wanted = small_models.predictions(model, x)[0]
-        for runtime in ("tflite", "reference", "micro"):
-            found = interpreter.run(self.path, x, runtime)
-            np.testing.assert_allclose(found, wanted, atol=0.05)
-
     @parameterized.parameters(masked, masked_by_another_value)
     def test_masks(self, function):
         # In float32 recurrent layers are loops.
         self.assert_runs(function, "int8")
-
-    @parameterized.parameters(choose_integers, choose_one_integer)
-    def test_integers(self, function):
-        inputs = keras.Input((4,), dtype="int32")
-        model = keras.Model(inputs, function(inputs))
-        small_models.export(model, self.path)
-        x = np.random.default_rng(0).integers(-9, 9, (30, 4)).astype("int32")
-        wanted = small_models.predictions(model, [x])[0]
-        for runtime in ("tflite", "reference", "micro"):
-            found = interpreter.run(self.path, x, runtime)
-            np.testing.assert_array_equal(found, wanted)
-
-    @parameterized.parameters((-1, 4), (1, 4), (-1, 2))
-    def test_one_hot(self, axis, depth):
-        inputs = keras.Input((3,), dtype="int32")
-        hot = OPS.one_hot(inputs, depth, axis=axis)
-        model = keras.Model(inputs, keras.layers.Flatten()(hot) * 2.0)
-        # The last two of four have no place of their own in two.
-        x = np.random.default_rng(0).integers(0, 4, (30, 3)).astype("int32")
-        small_models.export(model, self.path, "int8", x)
-        wanted = small_models.predictions(model, [x])[0]
-        for runtime in ("tflite", "reference", "micro"):
-            found = interpreter.run(self.path, x, runtime)
-            np.testing.assert_allclose(found, wanted, atol=0.02)
 
     @pytest.mark.slow  # Exports twice.
     def test_masked_words(self):
@@ -285,101 +218,6 @@ class SubstituteTest(parameterized.TestCase):
         for runtime in ("tflite", "micro"):
             found = interpreter.run(self.path, x, runtime)
             np.testing.assert_allclose(found, wanted, atol=0.05)
-
-    @parameterized.parameters(
-        ("SPLIT", [0.5], ["SPLIT"]),
-        ("UNPACK", [0.5], ["UNPACK"]),
-        ("SPLIT", [0.5, 0.25], ["SPLIT", "QUANTIZE"]),
-        ("SPLIT", [0.25], ["SPLIT", "QUANTIZE"]),
-        ("SPLIT", [], ["DEQUANTIZE", "SPLIT"]),
-    )
-    def test_parts_of_stored_integers(self, kind, scales, expected):
-        """Of two parts one is quantized again, and the other is not read."""
-        sketch = hand_made.Sketch()
-        x = sketch.tensor("x", (1, 4), "int8", ([0.5], [0]))
-        y = sketch.tensor("y", (1, 4))
-        parts = [sketch.tensor(f"part{i}", (1, 2)) for i in range(2)]
-        axis = [sketch.constant("axis", np.int32(1))] * (kind == "SPLIT")
-        sketch.op("DEQUANTIZE", [x], [y])
-        sketch.op(kind, [*axis, y], parts)
-        ends = [
-            sketch.tensor(f"end{i}", (1, 2), "int8", ([scale], [0]))
-            for i, scale in enumerate(scales)
-        ]
-        for end in ends:
-            sketch.op("QUANTIZE", [parts[1]], [end])
-        model = packing.unpacked(sketch.data([x], ends or parts[1:]))
-        substitutes.substitute(model)
-        (graph,) = model.subgraphs
-        schema = packages.load("ai_edge_litert.schema_py_generated")
-        place = graph_edits.Place(schema, model, graph)
-        self.assertEqual([place.kind(op) for op in graph.operators], expected)
-        made = {i for op in graph.operators for i in op.outputs}
-        self.assertContainsSubset(graph.outputs, made)
-        if scales:
-            types = {place.type(i) for i in made}
-            self.assertEqual(types, {hand_made.TYPES["int8"]})
-
-    def test_what_is_divided_stays_an_output(self):
-        sketch = hand_made.Sketch()
-        x = sketch.tensor("x", (1, 4), "int8", ([0.5], [0]))
-        y = sketch.tensor("y", (1, 4))
-        parts = [sketch.tensor(f"part{i}", (1, 2)) for i in range(2)]
-        end = sketch.tensor("end", (1, 2), "int8", ([0.5], [0]))
-        sketch.op("DEQUANTIZE", [x], [y])
-        sketch.op("SPLIT", [sketch.constant("axis", np.int32(1)), y], parts)
-        sketch.op("QUANTIZE", [parts[1]], [end])
-        model = packing.unpacked(sketch.data([x], [y, end]))
-        substitutes.substitute(model)
-        (graph,) = model.subgraphs
-        made = {i for op in graph.operators for i in op.outputs}
-        self.assertContainsSubset(graph.outputs, made)
-
-    @parameterized.parameters((0.75, "int8"), (300.0, "float32"))
-    def test_a_constant_to_compare_with(self, value, dtype):
-        """Beyond the range of an int8 tensor nothing equals it."""
-        sketch = hand_made.Sketch()
-        x = sketch.tensor("x", (1, 3), "int8", ([0.5], [0]))
-        y, z = sketch.tensor("y", (1, 3)), sketch.tensor("z", (1, 3))
-        constant = sketch.constant("c", np.float32(value))
-        sketch.op("DEQUANTIZE", [x], [y])
-        sketch.op("EQUAL", [y, constant], [z])
-        model = packing.unpacked(sketch.data([x], [z]))
-        substitutes.substitute(model)
-        (graph,) = model.subgraphs
-        compared = graph.tensors[graph.operators[-1].inputs[1]]
-        self.assertEqual(compared.type, hand_made.TYPES[dtype])
-
-    @parameterized.product(
-        equal=[OPS.equal, OPS.not_equal], mode=["int8", "int16x8"]
-    )
-    def test_equal_numbers_of_two_scales(self, equal, mode):
-        keras.utils.set_random_seed(0)
-        inputs = keras.Input((6,))
-        x, y = (keras.layers.Dense(6)(inputs) for _ in range(2))
-        found = equal(x, OPS.maximum(x, 3 * y))
-        model = keras.Model(inputs, OPS.where(found, x, 3 * y))
-        data = np.random.default_rng(0).normal(size=(100, 6))
-        data = data.astype("float32")
-        small_models.export(model, self.path, mode, data)
-        found = interpreter.run(self.path, data, "micro")
-        (wanted,) = small_models.predictions(model, [data])
-        off = np.abs(found - wanted) > 0.03 * np.ptp(wanted)
-        self.assertLess(off.mean(), 0.01)
-
-    @parameterized.parameters("int8", "int16x8")
-    def test_a_number_between_two_steps(self, mode):
-        """Signs have 255 steps from -1 to 1, so that 1 is none of them."""
-        inputs = keras.Input((6,))
-        found = OPS.equal(OPS.sign(inputs), 1.0)
-        model = keras.Model(inputs, OPS.cast(found, "float32"))
-        data = np.random.default_rng(0).normal(size=(100, 6))
-        data = data.astype("float32")
-        small_models.export(model, self.path, mode, data)
-        for runtime in ("tflite", "micro"):
-            found = interpreter.run(self.path, data, runtime)
-            off = np.abs(found - (data > 0)) > 0.01
-            self.assertLess(off.mean(), 0.02)
 
     def test_many_copies_of_many_channels_stay(self):
         model = built(lambda x: OPS.tile(x, (1, 1, 11)))

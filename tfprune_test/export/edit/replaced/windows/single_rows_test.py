@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from absl.testing import parameterized
 
-from tfprune.export.edit.replaced import single_rows
+from tfprune.export.edit.replaced.windows import single_rows
 from tfprune.export.micro.arena import flat_ops
 from tfprune.export.run import interpreter
 from tfprune_test.export import small_models
