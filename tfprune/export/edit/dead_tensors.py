@@ -6,16 +6,19 @@ file, and other kernels may abort the process. A constant of zeros may even have
 a scale of 0.
 """
 
+import functools
+
 import numpy as np
 from absl import logging
 
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
 
-# The largest value that such a tensor can represent, and its new scale, that of
-# an int8 tensor in [-1, 1).
+# The largest value that such a tensor can represent.
 _NOTHING = 2e-6
-_SCALE = 2.0**-7
+# Its new scale in [-1, 1), and how far above the scale of a sum it may be: the
+# kernel has no more bits.
+_SCALES = {"INT8": (2.0**-7, 2.0**10), "INT16": (2.0**-15, 2.0**4)}
 _WITH_BIAS = (
     "CONV_2D",
     "DEPTHWISE_CONV_2D",
@@ -25,7 +28,7 @@ _WITH_BIAS = (
 
 
 def rescale(model):
-    """Widens the range of dead tensors to [-1, 1) and logs a warning.
+    """Widens the range of dead tensors, to [-1, 1) if it can, with a warning.
 
     Args:
         model: `ModelT`, as `packing.unpacked` returns it; changed in place.
@@ -84,14 +87,45 @@ def _is_always_zero(place, index):
 def _rescaled(place):
     """Rescales dead tensors; `dict` from index to the factor of the scale."""
     factors = {}
-    for index, tensor in enumerate(place.graph.tensors):
-        if is_dead(place, index):
-            steps = tensor.quantization
-            factors[index] = _SCALE / float(steps.scale[0])
-            steps.scale = [_SCALE]
-        elif _is_null(place, index):
-            tensor.quantization.scale = [_SCALE]
+    indices = range(len(place.graph.tensors))
+    dead = [index for index in indices if is_dead(place, index)]
+    scales = {
+        getattr(place.schema.TensorType, name): _scale(place, dead, name)
+        for name in _SCALES
+    }
+    for index in dead:
+        tensor = place.graph.tensors[index]
+        scale = scales[tensor.type]
+        factors[index] = scale / float(tensor.quantization.scale[0])
+        tensor.quantization.scale = [scale]
+    for index in filter(functools.partial(_is_null, place), indices):
+        tensor = place.graph.tensors[index]
+        tensor.quantization.scale = [scales.get(tensor.type, 1.0)]
     return factors
+
+
+def _scale(place, dead, name):
+    """Returns the new scale of all dead tensors of a type.
+
+    It is the same for all, since many ops copy what they read as stored. The
+    kernels of sums bring both terms to the larger one of their scales: if it is
+    far above the others, it takes all bits from them, or the process stops.
+    """
+    kind = getattr(place.schema.TensorType, name)
+    scale, most = _SCALES[name]
+    for op in place.graph.operators:
+        if place.kind(op) not in ("ADD", "SUB"):
+            continue
+        (made,) = op.outputs
+        if place.type(made) != kind or made in dead:
+            continue
+        if any(index in dead for index in op.inputs):
+            others = [i for i in op.inputs if i not in dead]
+            steps = [place.steps(index) for index in others]
+            alive = [found[0] for found in steps if found is not None]
+            limit = max([most * place.steps(made)[0], *alive])
+            scale = min(scale, limit)
+    return scale
 
 
 def _is_null(place, index):

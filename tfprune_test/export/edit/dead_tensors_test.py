@@ -44,6 +44,14 @@ def dead_branch_of_a_sum():
     return keras.Model(inputs, [x, inputs * 2.0])
 
 
+def dead_term_of_a_small_sum():
+    """int16 kernels of sums stop where one scale is far above the others."""
+    inputs = keras.Input((4, 8))
+    dead = LAYERS.ReLU()(-keras.ops.abs(inputs))
+    x = (inputs * 1e-5 - dead) * 3e4
+    return keras.Model(inputs, LAYERS.Dense(3)(x))
+
+
 def masked_both_ways(seed):
     """Its first backward step adds zeros, which the converter has folded."""
     keras.utils.set_random_seed(seed)
@@ -53,11 +61,11 @@ def masked_both_ways(seed):
 
 
 class RescaleTest(parameterized.TestCase):
-    def exported(self, model):
+    def exported(self, model, mode="int8"):
         path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
         data = small_models.samples(model, 30)
         with self.assertLogs("absl", "WARNING") as logs:
-            small_models.export(model, path, "int8", data)
+            small_models.export(model, path, mode, data)
         return path, data, "\n".join(logs.output)
 
     @parameterized.parameters(shut_gate, dead_branch_of_a_sum)
@@ -71,6 +79,15 @@ class RescaleTest(parameterized.TestCase):
             found = found if isinstance(found, tuple) else (found,)
             for a, b in zip(found, wanted, strict=True):
                 np.testing.assert_allclose(a, b, atol=0.03)
+
+    @parameterized.parameters(*MODES)
+    def test_a_sum_keeps_its_other_term(self, mode):
+        model = dead_term_of_a_small_sum()
+        path, data, _ = self.exported(model, mode)
+        (wanted,) = small_models.predictions(model, data)
+        for runtime in RUNTIMES:
+            found = interpreter.run(path, data, runtime)
+            np.testing.assert_allclose(found, wanted, atol=0.05)
 
     @parameterized.parameters(1, 2)
     def test_constants_of_zeros_have_a_scale(self, seed):
