@@ -10,6 +10,7 @@ from tfprune.export.edit.replaced import bias_scales
 from tfprune.export.edit.replaced import choices
 from tfprune.export.edit.replaced import comparisons
 from tfprune.export.edit.replaced import copies
+from tfprune.export.edit.replaced import float_factors
 from tfprune.export.edit.replaced import float_ops
 from tfprune.export.edit.replaced import int16_ops
 from tfprune.export.edit.replaced import many_axes
@@ -82,6 +83,7 @@ def substitute(model, micro=False):
         rules[kinds.GELU] = float_ops.gelu
     for graph in model.subgraphs:
         place = graph_edits.Place(schema, model, graph)
+        float_factors.repair(place)
         for op in tuple(graph.operators):
             bias_scales.repair(place, op)
             int16_ops.repair(place, op)
