@@ -27,8 +27,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import tfprune
 from tfprune import zoo
 from tfprune.core import tables
-from tfprune.costs import core_coefficients
 from tfprune.costs import core_table
+from tfprune.costs import measured_tables
 from tfprune.export.convert import tflite
 from tfprune.export.micro import op_sizes
 from tfprune.export.micro.arena import flat_ops
@@ -50,7 +50,7 @@ flags.DEFINE_string("layers", "", "folder of results of core_layers.py")
 flags.DEFINE_bool("fit", True, "also write the library's table")
 
 LAYERS = keras.layers
-_TABLE = source_tree.ROOT / "tfprune" / "costs" / "core_coefficients.py"
+_TABLE = source_tree.ROOT / "tfprune" / "costs" / "core_coefficients.json"
 UNSEEN = ("resnet8", "ds_cnn", "autoencoder", "mobilenet_v1_025")
 
 
@@ -344,7 +344,7 @@ def files(folder):
 
 def files_for(folder, core):
     """Networks pruned for a core with the current table, if it has one."""
-    if core not in core_coefficients.COEFFICIENTS:
+    if core not in measured_tables.table("core_coefficients"):
         return {}
     return {
         f"{name}_{core}": export(folder, f"{name}_{core}", faster(name, core))
@@ -488,11 +488,8 @@ def main(_):
             )
             print(rows[-1], flush=True)
     if FLAGS.fit:
-        known = core_coefficients.COEFFICIENTS | tables_by_core
-        about = (
-            "Instructions for each term of an op; by benchmarks/core_table.py."
-        )
-        source_tree.write_data(_TABLE, about, "COEFFICIENTS", known)
+        known = measured_tables.table("core_coefficients") | tables_by_core
+        source_tree.write_data(_TABLE, known)
     header = ("network", "core", "predicted", "counted", "error")
     header += ("MACs", "times fewer")
     table = tables.Table(header, tuple(rows), left=2)

@@ -176,6 +176,10 @@ class WheelTest(absltest.TestCase):
         expected |= {
             f"tfprune/reports/html/page.{end}" for end in ("css", "js")
         }
+        expected |= {
+            f"tfprune/costs/{name}.json"
+            for name in ("code_parts", "core_coefficients")
+        }
         expected |= {f"{COMMAND}.py", "tfprune/py.typed"}
         self.assertEqual(modules, expected)
         self.assertTrue(any(name.endswith("/LICENSE") for name in names))

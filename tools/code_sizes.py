@@ -7,7 +7,7 @@ count once, however many of them a model has:
   python -m tools.code_sizes --tflite_micro=../tflite-micro \\
       --core=cortex-m4 --kernels=cmsis-nn
 
-writes what it found into tfprune/costs/code_parts.py.
+writes what it found into tfprune/costs/code_parts.json.
 """
 
 import collections
@@ -18,7 +18,7 @@ import tempfile
 from absl import app
 from absl import flags
 
-from tfprune.costs import code_parts
+from tfprune.costs import measured_tables
 from tfprune.export.micro import c_source
 from tfprune.export.micro import kernels
 from tools import emulated_boards
@@ -26,8 +26,7 @@ from tools import firmware_library
 from tools import source_tree
 
 FLAGS = flags.FLAGS
-TABLE = source_tree.ROOT / "tfprune" / "costs" / "code_parts.py"
-_ABOUT = "Bytes of code and the kernels that need them; by tools/code_sizes.py."
+TABLE = source_tree.ROOT / "tfprune" / "costs" / "code_parts.json"
 _SOURCE = pathlib.Path(__file__).parent / "firmware/image.cc"
 # One line where the name is short, two where it is long.
 _SECTION = re.compile(
@@ -111,11 +110,11 @@ def main(_):
         FLAGS.jobs,
     )
     names = [m.removeprefix("Add") for m in kernels.portable_methods()]
-    known = dict(code_parts.PARTS)
+    known = dict(measured_tables.table("code_parts"))
     with tempfile.TemporaryDirectory() as folder:
         for found in measure(library, pathlib.Path(folder), names):
             known |= {f"{FLAGS.kernels} {FLAGS.core}": table(found)}
-            source_tree.write_data(TABLE, _ABOUT, "PARTS", known)
+            source_tree.write_data(TABLE, known)
 
 
 if __name__ == "__main__":

@@ -4,28 +4,36 @@ import ast
 import dataclasses
 import json
 import pathlib
-import subprocess
-import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDERS = ("tfprune", "tfprune_test", "tools", "examples", "benchmarks")
 
 
-def write_data(path, about, name, value):
-    """Writes a Python file that holds what a tool has measured.
+def write_data(path, value):
+    """Writes what a tool has measured, a line for each row of a table.
 
     Args:
-        path: `pathlib.Path`.
-        about: `str`, its docstring, one line.
-        name: `str`, of the constant.
+        path: `pathlib.Path`, of a .json file.
         value: dicts and lists of numbers and `str`.
     """
-    literal = json.dumps(value, indent=4, sort_keys=True)
-    path.write_text(f'"""{about}"""\n\n{name} = {literal}\n')
-    subprocess.run(
-        [sys.executable, "-m", "ruff", "format", "--quiet", str(path)],
-        check=True,
-    )
+    path.write_text(f"{_json(value)}\n")
+
+
+def _json(value, indent=""):
+    """JSON in which only a list of no other lists stays on one line."""
+    inner = indent + " "
+    if isinstance(value, dict):
+        ends = "{}"
+        lines = [
+            f"{json.dumps(key)}: {_json(value[key], inner)}"
+            for key in sorted(value)
+        ]
+    elif isinstance(value, list) and all(isinstance(v, list) for v in value):
+        ends, lines = "[]", [json.dumps(row) for row in value]
+    else:
+        return json.dumps(value)
+    text = ",".join(f"\n{inner}{line}" for line in lines)
+    return f"{ends[0]}{text}\n{indent}{ends[1]}"
 
 
 @dataclasses.dataclass(frozen=True)

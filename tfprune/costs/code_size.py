@@ -7,7 +7,7 @@ start-up code of a board, drivers and your own program come beside.
 
 import dataclasses
 
-from tfprune.costs import code_parts
+from tfprune.costs import measured_tables
 
 # What a kernel that was not measured is taken for: most are smaller.
 UNKNOWN_BYTES = 4096
@@ -55,7 +55,7 @@ def of(ops, kernels="cmsis-nn", extension="dsp"):
         A `CodeSize`.
     """
     family = "cmsis-nn" if kernels == "cmsis-nn" else "reference"
-    tables = code_parts.PARTS
+    tables = measured_tables.table("code_parts")
     wanted = f"{family} {_NEAREST.get(extension, 'cortex-m4')}"
     key = next(k for k in (wanted, f"{family} cortex-m4", _ALL) if k in tables)
     table = tables[key]

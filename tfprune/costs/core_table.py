@@ -15,9 +15,9 @@ import dataclasses
 import numpy as np
 
 from tfprune.costs import cmsis_terms
-from tfprune.costs import core_coefficients
 from tfprune.costs import core_steps
 from tfprune.costs import esp_terms
+from tfprune.costs import measured_tables
 
 # Cores whose kernels are the same code as those of a measured one.
 SAME = {
@@ -108,7 +108,7 @@ def of(core):
         ValueError: If no layers of it were measured; lists those that have
             some.
     """
-    known = core_coefficients.COEFFICIENTS
+    known = measured_tables.table("core_coefficients")
     key = SAME.get(core, core)
     if key not in known:
         listed = sorted([*known, *(k for k, v in SAME.items() if v in known)])

@@ -7,8 +7,8 @@ rule takes an op and replaces it in place if other ops compute the same.
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
 from tfprune.export.edit.replaced import bias_scales
-from tfprune.export.edit.replaced import choices
 from tfprune.export.edit.replaced import comparisons
+from tfprune.export.edit.replaced import conditions
 from tfprune.export.edit.replaced import copies
 from tfprune.export.edit.replaced import float_factors
 from tfprune.export.edit.replaced import float_ops
@@ -48,8 +48,8 @@ def substitute(model, micro=False):
     schema = packages.load("ai_edge_litert.schema_py_generated")
     kinds = schema.BuiltinOperator
     rules = {
-        kinds.SELECT: choices.select,
-        kinds.SELECT_V2: choices.select_integers,
+        kinds.SELECT: conditions.select,
+        kinds.SELECT_V2: conditions.select_integers,
         kinds.SIGN: float_ops.sign,
         kinds.POW: float_ops.power,
         kinds.DIV: float_ops.quotient,
@@ -59,10 +59,10 @@ def substitute(model, micro=False):
         kinds.GATHER: _narrow_positions,
         kinds.GATHER_ND: _narrow_positions,
         kinds.DEPTH_TO_SPACE: _known_version,
-        kinds.ONE_HOT: choices.one_hot,
+        kinds.ONE_HOT: conditions.one_hot,
         kinds.CAST: _bytes_in,
-        kinds.REDUCE_ANY: choices.any_or_all,
-        kinds.REDUCE_ALL: choices.any_or_all,
+        kinds.REDUCE_ANY: conditions.any_or_all,
+        kinds.REDUCE_ALL: conditions.any_or_all,
         kinds.UNPACK: pieces.unpack,
         kinds.SPLIT: pieces.split,
         kinds.STRIDED_SLICE: many_axes.slices,

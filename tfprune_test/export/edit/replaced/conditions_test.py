@@ -18,7 +18,7 @@ def choose_one_integer(x):
     return OPS.where(x[:, :1] < 0, x, 7)
 
 
-class ChoiceTest(parameterized.TestCase):
+class ConditionTest(parameterized.TestCase):
     def setUp(self):
         super().setUp()
         self.path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
