@@ -12,6 +12,8 @@ import rich.text
 
 # Minimum width of a column of words, preferred and in a narrow terminal.
 _NARROW, _NARROWEST = 12, 6
+# Lists of names that are longer get several lines.
+_WIDEST = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +45,16 @@ class Table:
             width: `int`, columns of the terminal; `None` for as many as the
                 table needs. In a narrow terminal, words wrap, and columns of
                 numbers that do not fit move to a second table below; numbers
-                are never cut.
+                are never cut. Long lists of names wrap in any case.
         """
-        natural = [
-            max(map(rich.cells.cell_len, column)) for column in self._columns
-        ]
+        natural = [max(map(_natural, column)) for column in self._columns]
         if width is None or _drawn_width(natural) <= width:
             return self._drawn(natural)
         # Headers break between words; numbers do not.
         widths = [self._least(i) for i in range(len(self.header))]
-        words = [i for i in range(self.left) if i < len(widths)]
+        columns = range(len(widths))
+        words = [i for i in columns if i < self.left]
+        lists = [i for i in columns if any(map(_wraps, self._columns[i]))]
         spare = width - _drawn_width(widths)
         if spare < 0 and len(widths) > max(self.left, 1) + 1:
             return self._split(width)
@@ -63,7 +65,7 @@ class Table:
             widths[max(wide, key=widths.__getitem__)] -= 1
             spare += 1
         while spare > 0:
-            short = [i for i in words if widths[i] < natural[i]]
+            short = [i for i in {*words, *lists} if widths[i] < natural[i]]
             if not short:
                 break
             widths[min(short, key=widths.__getitem__)] += 1
@@ -98,7 +100,10 @@ class Table:
             longest = max(map(rich.cells.cell_len, self._columns[i]))
             return min(longest, _NARROW)
         head, *cells = self._columns[i]
-        return max(map(rich.cells.cell_len, (*cells, *head.split(), "")))
+        cells = [
+            _widest(c) if _wraps(c) else rich.cells.cell_len(c) for c in cells
+        ]
+        return max(*cells, _widest(head), 0)
 
     def _drawn(self, widths):
         drawn = rich.table.Table(
@@ -165,6 +170,25 @@ class Table:
         return list(zip(self.header, *self.rows, strict=True))
 
 
+def _wraps(cell):
+    """Whether a cell is a list of names too long for a line."""
+    names = cell.split(", ")
+    listed = len(names) > 1 and not any(" " in name for name in names)
+    return listed and rich.cells.cell_len(cell) > _WIDEST
+
+
+def _widest(cell):
+    """The width of the widest word."""
+    return max(map(rich.cells.cell_len, cell.split()), default=0)
+
+
+def _natural(cell):
+    """The width of a cell, in which a long list of names has several lines."""
+    if _wraps(cell):
+        return max(_widest(cell), _WIDEST)
+    return rich.cells.cell_len(cell)
+
+
 def _drawn_width(widths):
     """The width of a table, with three spaces between columns."""
     return sum(widths) + 3 * (len(widths) - 1)
@@ -197,7 +221,7 @@ def change(before, after):
 
 def _literal(cell):
     # No markup, no emoji: a layer may be named "[bold]" or "cell:on:".
-    return rich.text.Text(cell)
+    return rich.text.Text(cell, justify="left" if _wraps(cell) else None)
 
 
 def _line(cells):

@@ -61,6 +61,15 @@ class WidthTest(parameterized.TestCase):
     def test_a_wide_terminal_changes_nothing(self):
         self.assertEqual(self.TABLE.to_text(500), self.TABLE.to_text())
 
+    @parameterized.parameters(None, 200, 50)
+    def test_a_list_of_names_has_several_lines(self, width):
+        names = ", ".join(["AddDequantize", "AddFullyConnected"] * 6)
+        rows = (("flash bytes", "4,816"), ("methods", names))
+        text = tables.Table(("part", "value"), rows).to_text(width)
+        self.assertLessEqual(max(map(len, text.splitlines())), width or 80)
+        self.assertEqual(text.count("AddFullyConnected"), 6)
+        self.assertIn("flash bytes", text)
+
     def test_what_cannot_be_narrower_is_not_cut(self):
         self.assertIn("2,359,296", self.TABLE.to_text(5).split())
 
