@@ -108,13 +108,15 @@ def limits(values):
         flag_parsers.Limit(), "peak_bytes", f"Peak bytes of activations: {unit}"
     )
     define(
-        flag_parsers.Limit(), "flash_bytes", f"Bytes of the int8 file: {unit}"
+        flag_parsers.Limit(),
+        "flash_bytes",
+        f"Bytes of the int8 model in flash: {unit}",
     )
     define(flag_parsers.Limit(), "ram_bytes", f"Bytes of its arena: {unit}")
     define(
         flag_parsers.Limit(),
         "image_bytes",
-        f"Bytes of that file and its code: {unit}",
+        f"Bytes of the model in flash and its code: {unit}",
     )
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import itertools
 import math
 
-from tfprune.costs import int8_file
+from tfprune.costs import file_ops
 from tfprune.costs import layer_ops
 from tfprune.costs import memory
 
@@ -135,7 +135,7 @@ def of_step(step, layer, keep, made_by):
         name = activation(layer)
         if found[-1].kind == "TRANSPOSE_CONV" and name in ("relu", "relu6"):
             found += _composed((name.upper(),), writes)
-    kinds = () if step.work else int8_file.plain_ops(step, made_by)
+    kinds = () if step.work else file_ops.plain_ops(step, made_by)
     if not step.work and not step.file_ops:
         own = type(layer).__name__
         known = layer_ops.LAYERS.get(own)

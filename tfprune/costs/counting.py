@@ -34,10 +34,10 @@ class Cost(printed.Printed):
         channels: kept channels, among those that can be removed.
         weight_bytes: bytes of the weights in their dtypes.
         peak_bytes: peak activation memory in bytes.
-        flash_bytes: size of the int8 .tflite file in bytes, predicted.
-        ram_bytes: tensor arena of that file on TFLite Micro, predicted.
-        image_bytes: that file and the code that runs it, predicted for CMSIS-NN
-            on a Cortex-M4.
+        flash_bytes: the int8 model as an array in flash, predicted.
+        ram_bytes: tensor arena of that model on TFLite Micro, predicted.
+        image_bytes: that array and the code that runs it, predicted for
+            CMSIS-NN on a Cortex-M4.
     """
 
     params: int
@@ -143,7 +143,7 @@ class Meter:
         return self._plan.peak_bytes(self._full(keep))
 
     def flash_bytes(self, keep=None):
-        """Predicted bytes of the int8 file, `int`."""
+        """Predicted bytes of the int8 model in flash, `int`."""
         return self._file.flash_bytes(self._full(keep))
 
     def ram_bytes(self, keep=None):
@@ -151,7 +151,7 @@ class Meter:
         return self._file.ram_bytes(self._full(keep))
 
     def image_bytes(self, keep=None):
-        """Predicted bytes of the int8 file and the code that runs it, `int`.
+        """Predicted bytes of that array and the code that runs it, `int`.
 
         The code is that of CMSIS-NN on a Cortex-M4; see `code_size`.
         """

@@ -1,8 +1,9 @@
 """Predicts flash and RAM of a model's int8 file on a microcontroller.
 
-Flash is the size of the .tflite file: one byte per kernel weight; per output
-channel of a kernel, a bias (4 bytes) and, for kernel and bias, a scale (4) and
-a zero point (8); and the description of ops and tensors, including their names.
+Flash is the size of the array that `export_micro` writes, which is the .tflite
+file without names and notes that no board reads: one byte per kernel weight;
+per output channel of a kernel, a bias (4 bytes) and, for kernel and bias, a
+scale (4) and a zero point (8); and the description of ops and tensors.
 
 RAM is the tensor arena of TFLite Micro: the activations, one byte per element,
 placed by its greedy planner (`memory.offsets`), and the interpreter's
@@ -10,57 +11,41 @@ persistent data: records of ops and tensors, and a multiplier and a shift (8
 bytes) per output channel of a convolution.
 
 The constants were fitted to files of common networks. The remaining error, such
-as the length of names or equal biases that are stored once, hardly changes when
-channels are removed, so a measured file corrects the next prediction; see
-`tfprune.fit_target`. The relative error is larger for smaller networks.
+as equal biases that are stored once, hardly changes when channels are removed,
+so a measured file corrects the next prediction; see `tfprune.fit_target`. The
+relative error is larger for smaller networks.
 """
 
-import dataclasses
 import math
 
-import keras
 import numpy as np
 
+from tfprune.costs import file_ops
 from tfprune.costs import layer_ops
 from tfprune.costs import memory
 
-# Bytes of a file beyond weights and scales: in total, for each op with the
-# tensor that it makes, and for the tensors of a kernel and its bias, which have
-# longer names in convolutions.
-_FILE, _MADE, _CONVOLUTION, _DENSE_LAYER = 580, 269, 424, 260
+# Bytes of the array beyond weights and scales: in total, for each op with the
+# tensor that it makes, and for the tensors of a kernel and its bias.
+_FILE, _MADE, _CONVOLUTION, _DENSE_LAYER = 410, 216, 138, 85
+# The same of an op where the time steps of a layer, or of a ConvLSTM, are
+# written out, and for each channel of its bias, as biases differ by step.
+_MADE_IN_STEP, _MADE_BY_GATE, _STEP_BIAS = 165, 195, 13
 # A bias; two scales and two zero points.
 _CHANNEL = 4 + 2 * (4 + 8)
 # Persistent bytes of the interpreter: in total, per op, per op with a kernel,
 # and per output channel of a convolution.
 _INTERPRETER, _OP, _KERNEL, _OP_CHANNEL = 950, 186, 44, 8
 _ALIGNMENT = 16
-# The op of a kernel in each time step, where steps are written out.
-_DENSE, _CONV = "FULLY_CONNECTED", "CONV_2D"
-# Steps of a ConvLSTM: persistent bytes per op, those of the planner while it
-# plans, and a bias of each convolution, with a scale and a zero point each.
-_STEP_OP, _STEP_PLANNING, _STEP_BIAS = 90, 106, 4 + (4 + 8)
+# Steps of a ConvLSTM: persistent bytes per op, and those of the planner while
+# it plans.
+_STEP_OP, _STEP_PLANNING = 90, 106
 # An LSTM in one op has a dozen weights, with a scale each, and two states: the
 # bytes of their descriptions, of four biases and of both states per unit, of
 # the op's record, and of the planner's while it plans.
-_LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
-_LSTM_TENSORS, _LSTM_BIASES, _LSTM_STATES = 2310, 4 * 4, 3
+_LSTM_TENSORS, _LSTM_BIASES, _LSTM_STATES = 1680, 4 * 4, 3
 _LSTM_RECORD, _LSTM_PLANNING = 420, 950
-# Ops of layers whose rule names none, and of an attention beside its kernels.
-_SEVERAL = {
-    "GroupNormalization": 15,
-    "LayerNormalization": 13,
-    "RMSNormalization": 7,
-    "UnitNormalization": 7,
-}
-_ATTENTION = {"MultiHeadAttention": 12, "GroupQueryAttention": 14}
-# A PAD of three axes and a RESHAPE, before a convolution of four.
-_CAUSAL = 2
-# Kernels that are dense layers, at each position.
-_DENSE_LAYERS = {"Dense", "EinsumDense", *_ATTENTION}
 # What a looked-up function holds beside its output: two tensors of int32.
 _LOOKED_UP = 7
-# With constants they become part of the kernel before them.
-_FOLDED = {"MUL", "ADD"}
 
 
 class Int8File:
@@ -98,21 +83,25 @@ class Int8File:
             if id(variable) in bound:
                 layer = bound[id(variable)].layer
                 owners[layer] = owners.get(layer, 0) + 1
-        self._ops = _ops(graph, owners)
+        self._ops = file_ops.of(graph, owners)
 
     def flash_bytes(self, keep):
-        """Bytes of the .tflite file, `int`."""
+        """Bytes of the array, `int`."""
         weights = sum(
             fixed * math.prod(int(keep[a].sum()) for a in axes)
             for fixed, axes in self._kernels
         )
-        channels = sum(op.kernels * op.channels(keep) for op in self._ops)
+        channels = sum(
+            op.kernels * op.channels(keep)
+            for op in self._ops
+            if not op.in_steps
+        )
         described = sum(
             _LSTM_TENSORS + _LSTM_BIASES * units for units in self._lstms(keep)
         )
-        described += sum(op.described for op in self._ops)
-        described += sum(
-            _STEP_BIAS * op.gates * self._units(op, keep) for op in self._ops
+        described += sum(map(_described, self._ops))
+        described += _STEP_BIAS * sum(
+            self._step_channels(op, keep) for op in self._ops
         )
         return weights + described + _CHANNEL * channels + _FILE
 
@@ -153,11 +142,7 @@ class Int8File:
         kernels = sum(op.kernels for op in self._ops)
         for op in self._ops:
             kernels += op.runs + op.gates
-            channels += op.gates * self._units(op, keep)
-            channels += sum(
-                runs * int(keep[columns].sum())
-                for runs, (*_, columns) in op.written_out
-            )
+            channels += self._step_channels(op, keep)
         size = _INTERPRETER + _OP * count + _KERNEL * kernels
         size += sum(_STEP_OP * op.count for op in self._ops if op.gates)
         for units in self._lstms(keep):
@@ -170,95 +155,24 @@ class Int8File:
             self._units(op, keep) for op in self._ops for _ in range(op.lstms)
         ]
 
+    def _step_channels(self, op, keep):
+        """Output channels of all kernels in all time steps, `int`."""
+        return op.gates * self._units(op, keep) + sum(
+            runs * int(keep[columns].sum())
+            for runs, (*_, columns) in op.written_out
+        )
+
     @staticmethod
     def _units(op, keep):
         return op.channels(keep) // op.sides
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Op:
-    """What a step of the graph becomes in the file.
-
-    Attributes:
-        count: `int`, ops in the file.
-        kernels: `int`, of these, ops with a kernel and a bias.
-        convolves: `bool`, whether they are convolutions.
-        output: `Tensor`.
-        written_out: tuple of `(coefficient, label arrays)`, the multiply-adds
-            of kernels that are run by ops of their own in each time step.
-        lstms: `int`, of the ops in the file, LSTMs.
-        sides: `int`, by how many units the output has more channels.
-        gates: `int`, of the ops in the file, convolutions of a ConvLSTM.
-    """
-
-    count: int
-    kernels: int
-    convolves: bool
-    output: object
-    written_out: tuple = ()
-    lstms: int = 0
-    sides: int = 1
-    gates: int = 0
-
-    @property
-    def runs(self):
-        """How many ops of all time steps have a kernel."""
-        return sum(count for count, _ in self.written_out)
-
-    @property
-    def described(self):
-        """Bytes of the file that describe ops and tensors."""
-        kernel = _CONVOLUTION if self.convolves else _DENSE_LAYER
-        return self.count * _MADE + self.kernels * kernel
-
-    def channels(self, keep):
-        shape = memory.kept_shape(self.output, keep)
-        varying = self.output.varying
-        return (shape[varying[0]] if varying else shape[-1]) or 1
-
-
-def _ops(graph, owners):
-    """List of `_Op`, without steps that are fused or only views."""
-    made_by = {id(t): s for s in graph.steps for t in s.outputs}
-    ops = []
-    for step in graph.steps:
-        kernels = owners.get(step.layer, 0) if step.work else 0
-        if kernels:
-            op = _with_kernels(step, kernels, graph.layers[step.layer])
-        else:
-            layer = _inner(graph.layers[step.layer])
-            count = _SEVERAL.get(type(layer).__name__) or max(
-                len(plain_ops(step, made_by)), len(_activation(layer))
-            )
-            op = _Op(count, 0, False, step.outputs[0])
-        if op.count:
-            ops.append(op)
-    return ops
-
-
-def _with_kernels(step, kernels, layer):
-    (output, *_), written = step.outputs, step.file_ops
-    if _LSTM in written:
-        lstms = written.count(_LSTM)
-        joined = lstms > 1 and "CONCATENATION" in written
-        sides = lstms if joined else 1
-        return _Op(len(written), 0, False, output, lstms=lstms, sides=sides)
-    if _CONV in written:
-        # Biases differ from step to step, kernels do not.
-        gates, joined = written.count(_CONV), "CONCATENATION" in written
-        return _Op(
-            *(len(written), kernels, False, output),
-            sides=2 if joined else 1,
-            gates=gates,
-        )
-    if _DENSE in written:
-        return _Op(len(written), kernels, False, output, step.work)
-    kind = type(_inner(layer)).__name__
-    count = kernels + len(_activation(layer)) + _ATTENTION.get(kind, 0)
-    if getattr(_inner(layer), "padding", None) == "causal":
-        count += _CAUSAL
-    convolves = len(output.shape) > 2 and kind not in _DENSE_LAYERS
-    return _Op(count, kernels, convolves, output)
+def _described(op):
+    """Bytes of the array that describe an op and its tensors."""
+    if op.in_steps:
+        return op.count * (_MADE_BY_GATE if op.gates else _MADE_IN_STEP)
+    kernel = _CONVOLUTION if op.convolves else _DENSE_LAYER
+    return op.count * _MADE + op.kernels * kernel
 
 
 def _added_by_wrappers(graph):
@@ -272,30 +186,10 @@ def _added_by_wrappers(graph):
     return added
 
 
-def _activation(layer):
-    """The ops of a layer's activation, or of one that stands alone."""
-    layer = _inner(layer)
-    known, kind = layer_ops.ACTIVATIONS, type(layer).__name__
-    if kind.lower() in known:  # keras.ops.silu, a Softmax layer
-        return known[kind.lower()]
-    activation = getattr(layer, "activation", None)
-    if activation is None or isinstance(layer, keras.layers.RNN):
-        return ()
-    if isinstance(activation, keras.layers.Layer):
-        name = type(activation).__name__
-        return layer_ops.LAYERS.get(name) or _activation(activation)
-    return known.get(getattr(activation, "__name__", ""), layer_ops.TABLE)
-
-
-def _inner(layer):
-    """The layer within a wrapper."""
-    return getattr(layer, "layer", layer)
-
-
 def _looks_up(layer):
     """Whether a layer looks up each of its values."""
-    found = _activation(layer) or layer_ops.LAYERS.get(
-        type(_inner(layer)).__name__, ()
+    found = file_ops.activation(layer) or layer_ops.LAYERS.get(
+        type(file_ops.inner(layer)).__name__, ()
     )
     return found[: len(layer_ops.TABLE)] == layer_ops.TABLE
 
@@ -318,7 +212,7 @@ def _between(graph):
     return [
         memory.Buffer([step.outputs[0]], i, i)
         for i, step in enumerate(graph.steps, start=1)
-        if len(plain_ops(step, made_by)) > 1 and not step.held
+        if len(file_ops.plain_ops(step, made_by)) > 1 and not step.held
     ]
 
 
@@ -329,33 +223,6 @@ def _held(graph):
         for i, step in enumerate(graph.steps, start=1)
         for tensor in step.held
     ]
-
-
-def plain_ops(step, made_by):
-    """What a step without a kernel becomes in the file.
-
-    Args:
-        step: a `Step` of a `ChannelGraph`.
-        made_by: `dict` from the `id` of a tensor to the step that made it.
-
-    Returns:
-        Tuple of `str`, names of ops; empty if the step is a view or part of
-        the op before it. An op that no rule names counts as `"ADD"`.
-    """
-    if step.memory == "view":
-        return ()
-    if step.memory == "inplace" and _folded(step, made_by):
-        return ()
-    return step.file_ops or ("ADD",)
-
-
-def _folded(step, made_by):
-    """Whether an op that works in place is part of the one before it."""
-    before = made_by.get(id(step.inputs[0]))
-    scales = set(step.file_ops) <= _FOLDED
-    return not step.file_ops or (
-        scales and before is not None and bool(before.work)
-    )
 
 
 def _bytes(tensor, keep):

@@ -104,15 +104,16 @@ def fit_target(
 ) -> Fit:
     """Prunes until the int8 file meets limits on flash, RAM and latency.
 
-    Flash is the size of the file, RAM the tensor arena that TFLite Micro needs
-    with the chosen kernels, the image the file and the code that runs it,
-    latency the time on TFLite on this machine, or with the budget's `target`
-    the instructions on that core. A fraction of the time is relative to the
-    dense model's int8 file, measured in alternation. Each round prunes by the
-    prediction, exports, measures, and corrects the next prediction. The first
-    file that fits is kept. Fine-tune the model afterwards and export it again.
-    RAM depends only on shapes; flash may grow slightly, because identical
-    tensors, such as the biases of an untrained model, are stored once.
+    Flash is the size of the array that `export_micro` writes, RAM the tensor
+    arena that TFLite Micro needs with the chosen kernels, the image the array
+    and the code that runs it, latency the time on TFLite on this machine, or
+    with the budget's `target` the instructions on that core. A fraction of the
+    time is relative to the dense model's int8 file, measured in alternation.
+    Each round prunes by the prediction, exports, measures, and corrects the
+    next prediction. The first file that fits is kept. Fine-tune the model
+    afterwards and export it again. RAM depends only on shapes; flash may grow
+    slightly, because identical tensors, such as the biases of an untrained
+    model, are stored once.
 
     Args:
         model: a built `keras.Model` on the TensorFlow backend; not changed.
@@ -204,7 +205,7 @@ def fit_target(
 
 
 def _flash(file, *_):
-    return file.stat().st_size
+    return firmware_folder.array_bytes(file)
 
 
 def _ram(file, dense, meter, kernels, core, *_):

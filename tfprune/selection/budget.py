@@ -31,9 +31,11 @@ class Budget:
         params: number of weights.
         channels: number of channels, among those that can be removed.
         peak_bytes: peak activation memory in bytes.
-        flash_bytes: size of the int8 .tflite file in bytes.
-        ram_bytes: tensor arena of that file on TFLite Micro in bytes.
-        image_bytes: that file and the code that runs it in bytes, with
+        flash_bytes: bytes of the int8 model in flash: the array that
+            `tfprune.export_micro` writes, which is smaller than the .tflite
+            file.
+        ram_bytes: tensor arena of that model on TFLite Micro in bytes.
+        image_bytes: that array and the code that runs it in bytes, with
             CMSIS-NN on a Cortex-M; your own program comes on top.
         latency: time per sample on TFLite, a fraction or microseconds; with
             `target` a fraction or a number of instructions.

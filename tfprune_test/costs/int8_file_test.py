@@ -33,15 +33,15 @@ class FlashTest(parameterized.TestCase):
         # points; a file, an op with its output, and a kernel with its bias.
         self.assertEqual(
             self.flash(LAYERS.Conv2D(5, 3)),
-            9 * 3 * 5 + 28 * 5 + 580 + 269 + 424,
+            9 * 3 * 5 + 28 * 5 + 410 + 216 + 138,
         )
 
     @parameterized.parameters(
         # What exports were measured; bytes.
-        ((8, 4, 3), 1_872),
-        ((16, 16, 4), 2_544),
-        ((64, 64, 64, 10), 14_864),
-        ((64, 32, 8, 32, 64), 11_072),
+        ((8, 4, 3), 1_264),
+        ((16, 16, 4), 1_920),
+        ((64, 64, 64, 10), 14_032),
+        ((64, 32, 8, 32, 64), 10_064),
     )
     def test_small_dense_networks(self, sizes, measured):
         first, *units = sizes
@@ -79,24 +79,48 @@ class FlashTest(parameterized.TestCase):
                 [LAYERS.Conv2D(5, 3, activation=name)],
                 [LAYERS.Conv2D(5, 3), LAYERS.Activation(name)],
             ):
-                self.assertEqual(self.flash(*layers), plain + count * 269)
+                self.assertEqual(self.flash(*layers), plain + count * 216)
 
     def test_a_layer_as_activation(self):
         plain = self.flash(LAYERS.Conv2D(5, 3))
         for layer, count in ((LAYERS.ReLU(), 0), (LAYERS.LeakyReLU(), 1)):
             found = self.flash(LAYERS.Conv2D(5, 3, activation=layer))
-            self.assertEqual(found, plain + count * 269)
+            self.assertEqual(found, plain + count * 216)
 
     def test_a_causal_convolution_is_padded_by_ops(self):
         shape = (32, 3)
         plain = self.flash(LAYERS.Conv1D(5, 3), shape=shape)
         causal = LAYERS.Conv1D(5, 3, padding="causal")
-        self.assertEqual(self.flash(causal, shape=shape), plain + 2 * 269)
+        self.assertEqual(self.flash(causal, shape=shape), plain + 216)
+
+    def test_a_chain_of_one_axis_is_reshaped_at_its_ends(self):
+        chain = [
+            LAYERS.Conv1D(8, 5, activation="relu"),
+            LAYERS.MaxPooling1D(),
+            LAYERS.Conv1D(8, 3),
+        ]
+        found = self.flash(*chain, shape=(32, 6))
+        self.assertAlmostEqual(found / 2_624, 1, delta=0.02)  # as exported
+
+    def test_a_sum_does_not_end_a_chain_of_one_axis(self):
+        def flash(*branches):
+            inputs = keras.Input((32, 6))
+            x = LAYERS.Conv1D(8, 3, padding="same")(inputs)
+            x = LAYERS.Add()([branch(x) for branch in branches])
+            x = LAYERS.Conv1D(8, 3)(x)
+            graph = read.channel_graph(keras.Model(inputs, x))
+            return int8_file.Int8File(graph).flash_bytes(whole(graph))
+
+        one = LAYERS.Conv1D(8, 3, padding="same")
+        padded = LAYERS.Conv1D(8, 3, padding="causal")
+        flat = LAYERS.Identity()
+        # The reshape before the padding, the padding, and the one behind it.
+        self.assertEqual(flash(flat, padded) - flash(flat, one), 3 * 216)
 
     def test_a_normalisation_that_cannot_be_folded_is_two_ops(self):
         plain = self.flash(LAYERS.MaxPooling2D())
         found = self.flash(LAYERS.MaxPooling2D(), LAYERS.BatchNormalization())
-        self.assertEqual(found, plain + 2 * 269)
+        self.assertEqual(found, plain + 2 * 216)
 
 
 class Attention(LAYERS.Layer):
@@ -112,19 +136,19 @@ class SeveralOpsTest(parameterized.TestCase):
     """Between two dense layers, beside what exports were measured."""
 
     @parameterized.parameters(
-        (LAYERS.LayerNormalization(), 6_432, 4_224),
-        (LAYERS.RMSNormalization(), 4_960, 6_080),
-        (LAYERS.GroupNormalization(4), 7_216, 4_304),
-        (LAYERS.UnitNormalization(), 4_928, 6_016),
-        (LAYERS.Dense(16, "gelu"), 4_864, 5_408),
-        (Attention(), 10_928, 8_560),
+        (LAYERS.LayerNormalization(), 5_152, 4_224),
+        (LAYERS.RMSNormalization(), 4_080, 6_080),
+        (LAYERS.GroupNormalization(4), 5_680, 4_304),
+        (LAYERS.UnitNormalization(axis=1), 3_840, 6_032),
+        (LAYERS.Dense(16, "gelu"), 3_952, 5_408),
+        (Attention(), 8_304, 8_560),
     )
     def test_measured(self, layer, flash, ram):
         made, graph = file_of(
             LAYERS.Dense(16), layer, LAYERS.Dense(16), shape=(32, 16)
         )
         found = made.flash_bytes(whole(graph))
-        self.assertAlmostEqual(found / flash, 1, delta=0.06)
+        self.assertBetween(found / flash, 0.96, 1.09)
         found = made.ram_bytes(whole(graph))
         self.assertBetween(found / ram, 0.95, 1.3)
 
@@ -195,21 +219,21 @@ class RecurrentTest(parameterized.TestCase):
     """An op for each gate and time step, beside what exports were measured."""
 
     @parameterized.parameters(
-        (LAYERS.LSTM(8), (16, 6), 5_152, 3_024),
-        (LAYERS.LSTM(100), (128, 3), 47_776, 16_112),
-        (LAYERS.LSTM(24, return_sequences=True), (20, 9), 8_128, 2_960),
-        (LAYERS.LSTM(32, go_backwards=True), (50, 9), 10_960, 4_272),
-        (LAYERS.Bidirectional(LAYERS.LSTM(32)), (50, 9), 19_968, 7_136),
+        (LAYERS.LSTM(8), (16, 6), 3_856, 3_024),
+        (LAYERS.LSTM(100), (128, 3), 46_464, 16_112),
+        (LAYERS.LSTM(24, return_sequences=True), (20, 9), 6_512, 2_960),
+        (LAYERS.LSTM(32, go_backwards=True), (50, 9), 9_568, 4_272),
+        (LAYERS.Bidirectional(LAYERS.LSTM(32)), (50, 9), 17_760, 7_136),
         (
             LAYERS.Bidirectional(LAYERS.LSTM(32), merge_mode="sum"),
             (50, 9),
-            19_488,
+            17_360,
             6_096,
         ),
         (
             LAYERS.Bidirectional(LAYERS.LSTM(32, return_sequences=True)),
             (50, 9),
-            19_536,
+            17_472,
             9_568,
         ),
     )
@@ -219,22 +243,22 @@ class RecurrentTest(parameterized.TestCase):
             more.insert(0, LAYERS.GlobalAveragePooling1D())
         made, graph = file_of(layer, *more, shape=shape)
         found = made.flash_bytes(whole(graph))
-        self.assertBetween(found, 0.94 * flash, 1.1 * flash)
+        self.assertBetween(found, 0.94 * flash, 1.04 * flash)
         found = made.ram_bytes(whole(graph))
         self.assertBetween(found, 0.86 * ram, 1.16 * ram)
 
     @parameterized.parameters(
-        (LAYERS.GRU(6), 8, 33_488, 27_936),
-        (LAYERS.GRU(20), 16, 73_872, 71_840),
-        (LAYERS.GRU(20, return_sequences=True), 16, 74_384, 72_112),
-        (LAYERS.SimpleRNN(6), 8, 11_328, 8_176),
-        (LAYERS.Bidirectional(LAYERS.GRU(6)), 8, 73_808, 54_304),
-        (LAYERS.RNN(LAYERS.GRUCell(6)), 8, 33_408, 27_936),
+        (LAYERS.GRU(6), 8, 27_728, 27_936),
+        (LAYERS.GRU(20), 16, 74_256, 71_840),
+        (LAYERS.GRU(20, return_sequences=True), 16, 71_168, 72_112),
+        (LAYERS.SimpleRNN(6), 8, 7_456, 8_176),
+        (LAYERS.Bidirectional(LAYERS.GRU(6)), 8, 53_184, 54_304),
+        (LAYERS.RNN(LAYERS.GRUCell(6)), 8, 27_744, 27_936),
     )
     def test_steps_are_written_out(self, layer, steps, flash, ram):
         made, graph = file_of(layer, LAYERS.Dense(3), shape=(steps, 5))
         found = made.flash_bytes(whole(graph))
-        self.assertBetween(found, 0.9 * flash, 1.2 * flash)
+        self.assertBetween(found, 0.94 * flash, 1.06 * flash)
         found = made.ram_bytes(whole(graph))
         self.assertBetween(found, 0.9 * ram, 1.1 * ram)
 
@@ -242,34 +266,34 @@ class RecurrentTest(parameterized.TestCase):
         # The planner's tables are the peak, then the maps of the gates.
         (
             LAYERS.ConvLSTM2D(4, 3, padding="same"),
-            *((8, 8, 8, 1), 46_416, 36_720),
+            *((8, 8, 8, 1), 32_976, 36_720),
         ),
         (
             LAYERS.ConvLSTM2D(16, 3, padding="same", return_sequences=True),
-            *((4, 16, 16, 3), 38_832, 81_792),
+            *((4, 16, 16, 3), 32_640, 81_792),
         ),
         (
             LAYERS.ConvLSTM1D(4, 3, padding="same"),
-            *((4, 8, 1), 33_744, 21_056),
+            *((4, 8, 1), 22_528, 21_056),
         ),
     )
     def test_steps_of_maps_are_written_out(self, layer, shape, flash, ram):
         made, graph = file_of(layer, shape=shape)
         found = made.flash_bytes(whole(graph))
-        self.assertBetween(found, 0.85 * flash, 1.06 * flash)
+        self.assertBetween(found, 0.9 * flash, 1.08 * flash)
         found = made.ram_bytes(whole(graph))
         self.assertBetween(found, 0.95 * ram, 1.06 * ram)
 
     @parameterized.parameters(
-        (LAYERS.LSTM(8), 16, 89_760, 59_440),
-        (LAYERS.GRU(8), 16, 102_800, 65_840),
-        (LAYERS.Bidirectional(LAYERS.LSTM(8)), 12, 144_656, 82_256),
+        (LAYERS.LSTM(8), 16, 52_736, 59_440),
+        (LAYERS.GRU(8), 16, 63_808, 65_840),
+        (LAYERS.Bidirectional(LAYERS.LSTM(8)), 12, 73_456, 82_256),
     )
     def test_behind_a_mask_steps_are_written_out(self, layer, n, flash, ram):
         more = [LAYERS.Dense(4, "softmax")]
         made, graph = file_of(LAYERS.Masking(), layer, *more, shape=(n, 6))
         found = made.flash_bytes(whole(graph))
-        self.assertBetween(found, 0.75 * flash, 1.1 * flash)
+        self.assertBetween(found, 0.95 * flash, 1.25 * flash)
         found = made.ram_bytes(whole(graph))
         self.assertBetween(found, 0.85 * ram, 1.2 * ram)
 

@@ -121,7 +121,7 @@ def array_bytes(path):
 def image_bytes(
     path: typed.Path, kernels: str = "auto", core: str | None = None
 ) -> int:
-    """The flash that a .tflite file and the code that runs it take.
+    """The flash that `export_micro`'s array and the code that runs it take.
 
     Args:
         path: `str` or path-like.
@@ -140,7 +140,7 @@ def image_bytes(
     """
     file = model_file.read(path)
     need = arena_need.of(path, kernels, core)
-    return file.file_bytes + _code(file, need).bytes
+    return array_bytes(path) + _code(file, need).bytes
 
 
 def export_micro(
@@ -347,8 +347,13 @@ def _layouts(out, name, project, data, methods):
         reason = layout.refusal(data, methods)
         if not reason:
             found.append(layout)
-        elif wanted:
+        elif project == key:
             raise ValueError(reason)
+        elif wanted:
+            raise ValueError(
+                f"{reason} Or remove the {key} project that {str(out)!r} has, "
+                "if it is not needed."
+            )
         else:
             logging.warning("No project is written for %s. %s", key, reason)
     return found

@@ -79,7 +79,6 @@ def export(model, path, job):
     flash, extra = file.file_bytes, {}
     if job.runtime == "micro":
         flash, extra = firmware_folder.array_bytes(path), {FILE: flash}
-        image -= file.file_bytes - flash
     return {
         **extra,
         FLASH: flash,
