@@ -8,8 +8,9 @@ that may have n active weights,
     the k others with the largest |dL/dw| become active, at w = 0,
 
 where dL/dw is the gradient of the last batch, also of masked weights, and
-k = drop * n. With a rising sparsity schedule this is gradual pruning with
-regrowth; with `Constant` it is the paper's sparse training.
+k = drop * n, or more if fewer than n - k were active. With a rising sparsity
+schedule this is gradual pruning with regrowth; with `Constant` it is the
+paper's sparse training.
 
 Two things differ from the authors' code: an update does not skip the
 optimizer's step, and ties are broken by index instead of noise. Frozen weights
@@ -119,12 +120,14 @@ def exchanged(weights, gradients, mask, count, drop):
         weights, gradients: float arrays of the kernel's shape.
         mask: `bool` array, the active weights.
         count: `int`, number of active weights afterwards.
-        drop: `float`, fraction of them that is newly grown.
+        drop: `float`, fraction of them that is newly grown; more if fewer
+            than the others are active.
 
     Returns:
         `bool` array with `count` true entries.
     """
-    grown = min(int(drop * count), mask.size - count)
+    missing = count - np.count_nonzero(mask)
+    grown = max(min(int(drop * count), mask.size - count), missing)
     strength = np.where(mask, np.abs(weights), -1.0)
     stay = allocation_lib.keep_highest(strength, mask.size - (count - grown))
     pull = np.where(stay, -1.0, np.abs(gradients))

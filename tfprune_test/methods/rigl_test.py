@@ -52,6 +52,17 @@ class ExchangeTest(parameterized.TestCase):
         )
         np.testing.assert_array_equal(mask, [1, 1, 1, 0])
 
+    @parameterized.parameters(0.0, 0.2)
+    def test_a_layer_that_gets_more_weights_grows_them_by_gradient(self, drop):
+        mask = rigl.exchanged(
+            np.array([0.5, 0.3, 0, 0, 0, 0]),
+            np.array([0, 0, 4.0, 3.0, 2.0, 1.0]),
+            np.array([True, True, False, False, False, False]),
+            count=4,
+            drop=drop,
+        )
+        np.testing.assert_array_equal(mask, [1, 1, 1, 1, 0, 0])
+
     @parameterized.product(count=(0, 1, 5, 12), drop=(0.0, 0.3, 0.9))
     def test_the_count_is_exact(self, count, drop):
         random = np.random.default_rng(count)
