@@ -142,9 +142,22 @@ class MaskedChannels(method_lib.Method):
     def check_training(self, model, slots, sparsity, budget=None, data=None):
         self._check_data(model, data)
         if sparsity > 0:
-            # How far pruning can go does not depend on the scores.
             graph = read.channel_graph(model)
-            self._choose(graph, slots, np.ones(graph.size), sparsity, budget)
+            scores = self._rehearsed(graph, data)
+            self._choose(graph, slots, scores, sparsity, budget)
+
+    def _rehearsed(self, graph, data):
+        """Scores that are infinite where those of the criterion are.
+
+        Otherwise, how far pruning can go does not depend on the scores.
+        """
+        if not _is_cheap(_entry(self.criterion), data):
+            return np.ones(graph.size)
+        criterion = score.as_criterion(self.criterion)
+        if dataclasses.is_dataclass(criterion) and hasattr(criterion, "limit"):
+            # One sample tells which channels have a score.
+            criterion = dataclasses.replace(criterion, limit=1)
+        return score.channel_scores(graph, criterion, data)
 
     def _check_data(self, model, data):
         entry = _entry(self.criterion)
@@ -192,6 +205,14 @@ def _entry(criterion):
         if entry.criterion in (criterion, type(criterion)):
             return entry
     return None
+
+
+def _is_cheap(entry, data):
+    """Whether a criterion can score once more, without using up its data."""
+    if entry is not None and entry.data == criterion_lib.INPUTS:
+        return not hasattr(data, "__next__")
+    # Weights that are not trained yet may pass nothing on, as SynFlow needs.
+    return entry is not None and entry.cost == criterion_lib.WEIGHTS
 
 
 def _criterion(spec):

@@ -305,6 +305,29 @@ class MaskedChannelsTest(parameterized.TestCase):
         self.assertEqual(named.get_config()["criterion"], "taylor")
 
     @parameterized.parameters(
+        ("hrank", data(), 0.6, True),
+        ("hrank", data(), 0.7, False),
+        ("hrank", iter([data()]), 0.7, True),  # which shows only later
+        ("slimming", None, 0.6, True),
+        ("slimming", None, 0.7, False),
+    )
+    def test_what_the_criterion_cannot_score_is_counted_before_the_training(
+        self, criterion, given, sparsity, fits
+    ):
+        # Dense layers have neither feature maps nor scales.
+        wrapped = wrapping.wrap(
+            net(), masked_channels.MaskedChannels(criterion)
+        )
+        wrapped.compile("sgd", "mse")
+        pruning = callback_lib.PruneOnSchedule(sparsity, data=given)
+        pruning.set_model(wrapped)
+        pruning.set_params({"epochs": 1, "steps": 2})
+        if fits:
+            return pruning.on_train_begin()
+        with self.assertRaisesRegex(ValueError, "within reach"):
+            pruning.on_train_begin()
+
+    @parameterized.parameters(
         ("taylor", "mse", None, "'taylor' needs inputs and labels"),
         (taylor.Taylor(), "mse", None, "'taylor' needs inputs and labels"),
         ("wanda", "mse", None, "'wanda' needs inputs.*data=None"),
