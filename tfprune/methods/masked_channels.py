@@ -115,9 +115,12 @@ class MaskedChannels(method_lib.Method):
         if self.channel_multiple == 1:
             target = target or budget.target
         criterion = score.as_criterion(self.criterion)
+        # Channels whose weights are zero already go first: they stay masked.
+        alive = _kept(graph, slots, [slot.nonzero for slot in slots])
+        scores = np.where(_read_elsewhere(graph, slots), np.inf, scores)
         return select.by_budget(
             graph,
-            np.where(_read_elsewhere(graph, slots), np.inf, scores),
+            np.where(alive, scores, 0.0),
             _on_the_way(budget, sparsity, graph),
             self.ranking,
             self.normalize or criterion.normalize,
@@ -130,7 +133,9 @@ class MaskedChannels(method_lib.Method):
     def figures(self, model, slots):
         graph = read.channel_graph(model)
         meter = counting.Meter(graph)
-        return {"macs_ratio": meter.macs(_kept(graph, slots)) / meter.macs()}
+        masks = [keras.ops.convert_to_numpy(slot["mask"]) for slot in slots]
+        kept = _kept(graph, slots, masks)
+        return {"macs_ratio": meter.macs(kept) / meter.macs()}
 
     def check(self, sparsity, budget=None):
         if sparsity >= 1 and budget is None:
@@ -243,14 +248,13 @@ def _mask(graph, slot, keep):
     return mask
 
 
-def _kept(graph, slots):
+def _kept(graph, slots, masks):
     """The channels that somebody reads in spite of the masks, or nobody."""
     keep, masked = _read_elsewhere(graph, slots), np.zeros(graph.size, bool)
-    masks, kernels = {}, {id(slot.kernel): slot.kernel for slot in slots}
-    for slot in slots:
-        mask = keras.ops.convert_to_numpy(slot["mask"])
-        masks[id(slot.kernel)] = mask & masks.get(id(slot.kernel), True)
-    for key, mask in masks.items():
+    joined, kernels = {}, {id(slot.kernel): slot.kernel for slot in slots}
+    for slot, mask in zip(slots, masks, strict=True):
+        joined[id(slot.kernel)] = mask & joined.get(id(slot.kernel), True)
+    for key, mask in joined.items():
         for binding in _readers(graph, kernels[key]):
             others = tuple(i for i in range(mask.ndim) if i != binding.axis)
             alive = mask.any(others)

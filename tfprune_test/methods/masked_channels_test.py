@@ -177,6 +177,23 @@ class MaskedChannelsTest(parameterized.TestCase):
             found.append(np.flatnonzero(~mask.any((0, 1, 3))).tolist())
         self.assertEqual(found, [[0], [5]])
 
+    def test_channels_that_nothing_reads_any_more_go_first(self):
+        x = inputs = keras.Input((6,))
+        x = layers.Dense(8, name="writer")(x)
+        model = keras.Model(inputs, layers.Dense(3, name="reader")(x))
+        # The largest filters are those of channels 4 to 7.
+        writer = np.arange(1.0, 9.0) * np.ones((6, 1))
+        model.get_layer("writer").kernel.assign(writer)
+        reader = np.ones((8, 3)) * np.repeat([[1.0], [0.0]], 4, 0)
+        model.get_layer("reader").kernel.assign(reader)
+        wrapped = wrapping.wrap(model, masked_channels.MaskedChannels())
+        for sparsity, kept in ((0.0, 4), (0.5, 4), (0.75, 2)):
+            callback_lib.prune_now(wrapped, sparsity)
+            small = stripping.strip(wrapped)
+            found = to_numpy(small.get_layer("writer").kernel)
+            expected = writer[:, 4 - kept : 4]
+            np.testing.assert_array_equal(found, expected)
+
     def test_channels_that_others_read_stay(self):
         method = masked_channels.MaskedChannels()
         wrapped = wrapping.wrap(net(), method, ["project", "head/*"])
