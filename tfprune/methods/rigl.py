@@ -154,7 +154,8 @@ def _start_at_zero(model, slot, grown):
 
 def _kept_by_optimizer(model, kernel):
     """The optimizer's variables of a kernel, such as its momentum."""
-    if model is None or not model.compiled or not model.optimizer.built:
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or not optimizer.built:
         return []
     # Keras names optimizer variables by the path of the variable they track;
     # equal names come in the order of these variables.
@@ -162,7 +163,7 @@ def _kept_by_optimizer(model, kernel):
     (index,) = [i for i, v in enumerate(same) if v is kernel]
     prefix = kernel.path.replace("/", "_") + "_"
     by_name = {}
-    for variable in model.optimizer.variables:
+    for variable in optimizer.variables:
         if variable.name.startswith(prefix) and variable.shape == kernel.shape:
             by_name.setdefault(variable.name, []).append(variable)
     return [variables[index] for variables in by_name.values()]

@@ -138,6 +138,11 @@ class RigLTest(parameterized.TestCase):
             np.testing.assert_array_equal(values[grown], 0)
             self.assertGreater(np.abs(values[~grown]).max(), 0)
 
+    def test_a_model_compiled_without_an_optimizer_is_pruned(self):
+        model = wrapped(rigl.RigL(), None)
+        callback_lib.prune_now(model, 0.5)
+        self.assertAlmostEqual(wrapper_lib.sparsity(model), 0.5)
+
     def test_sparsity_stays_and_masks_move_inside_fit(self):
         model = wrapped(rigl.RigL(drop=0.6, allocation="layer"), "adam")
         masks = []
