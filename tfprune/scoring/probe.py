@@ -154,9 +154,7 @@ def _recording(graph, purpose, loss):
     copy = Inference(plain.inputs, output, name=plain.name)
     for layer in values.layers(copy):
         layer.trainable = True
-        # Configs tell only those that layers of Keras take as an argument.
-        if getattr(layer, "activity_regularizer", None) is not None:
-            layer.activity_regularizer = None
+    values.drop_activity_penalties(copy)
     for variable in copy.variables:
         variable.regularizer = None
     recorder = _Recorder()
