@@ -102,7 +102,7 @@ class MaskedChannels(method_lib.Method):
             criterion = score.as_criterion(self.criterion)
             scores = score.channel_scores(graph, criterion, data)
             keep = self._choose(graph, slots, scores, sparsity, budget)
-            keep = criterion.refine(graph, keep)
+            keep = _refined(graph, criterion, keep, _alive(graph, slots))
             keep[_read_elsewhere(graph, slots)] = True
         for slot in slots:
             slot["mask"].assign(_mask(graph, slot, keep) & slot.nonzero)
@@ -116,7 +116,7 @@ class MaskedChannels(method_lib.Method):
             target = target or budget.target
         criterion = score.as_criterion(self.criterion)
         # Channels whose weights are zero already go first: they stay masked.
-        alive = _kept(graph, slots, [slot.nonzero for slot in slots])
+        alive = _alive(graph, slots)
         scores = np.where(_read_elsewhere(graph, slots), np.inf, scores)
         return select.by_budget(
             graph,
@@ -246,6 +246,23 @@ def _mask(graph, slot, keep):
     for binding in _readers(graph, slot.kernel):
         np.moveaxis(mask, binding.axis, -1)[...] &= keep[binding.labels]
     return mask
+
+
+def _refined(graph, criterion, keep, alive):
+    """What a criterion chooses anew, with those that are read first."""
+    refined = criterion.refine(graph, keep).copy()
+    for group in graph.groups:
+        dead = group.labels[(refined & ~alive)[group.labels]]
+        instead = group.labels[(keep & alive & ~refined)[group.labels]]
+        count = min(len(dead), len(instead))
+        refined[dead[:count]] = False
+        refined[instead[:count]] = True
+    return refined
+
+
+def _alive(graph, slots):
+    """The channels that are read by weights that are not all zero."""
+    return _kept(graph, slots, [slot.nonzero for slot in slots])
 
 
 def _kept(graph, slots, masks):

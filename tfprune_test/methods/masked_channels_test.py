@@ -177,7 +177,8 @@ class MaskedChannelsTest(parameterized.TestCase):
             found.append(np.flatnonzero(~mask.any((0, 1, 3))).tolist())
         self.assertEqual(found, [[0], [5]])
 
-    def test_channels_that_nothing_reads_any_more_go_first(self):
+    @parameterized.parameters("l1", "l1_greedy")
+    def test_channels_that_nothing_reads_any_more_go_first(self, criterion):
         x = inputs = keras.Input((6,))
         x = layers.Dense(8, name="writer")(x)
         model = keras.Model(inputs, layers.Dense(3, name="reader")(x))
@@ -186,7 +187,8 @@ class MaskedChannelsTest(parameterized.TestCase):
         model.get_layer("writer").kernel.assign(writer)
         reader = np.ones((8, 3)) * np.repeat([[1.0], [0.0]], 4, 0)
         model.get_layer("reader").kernel.assign(reader)
-        wrapped = wrapping.wrap(model, masked_channels.MaskedChannels())
+        method = masked_channels.MaskedChannels(criterion)
+        wrapped = wrapping.wrap(model, method)
         for sparsity, kept in ((0.0, 4), (0.5, 4), (0.75, 2)):
             callback_lib.prune_now(wrapped, sparsity)
             small = stripping.strip(wrapped)
