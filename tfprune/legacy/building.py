@@ -343,8 +343,12 @@ class Builder:
             self.notes.append(f"{old}: a name without a slash")
         source = {**config, "data_format": entry["config"].get("data_format")}
         convert = arrays.converter(name, source, self._version, self._backend)
+        timed, sequences = config, 1
         if name == "Bidirectional":
             inner = settings_lib.modern(config["layer"])
+            timed = inner["config"]
+            if config.get("merge_mode", "concat") is None:
+                sequences = 2
             convert = arrays.bidirectional(
                 arrays.converter(
                     inner["class_name"],
@@ -364,8 +368,8 @@ class Builder:
             part = parts.around(part, layer.name, *axes, last)
         if after is not None:
             part = part.followed_by(after)
-        if config.get("time_major") is True:
-            return calls.time_major(part, config)
+        if timed.get("time_major") is True:
+            return calls.time_major(part, timed, sequences)
         return part
 
     def _activation(self, cls, config):

@@ -55,6 +55,27 @@ class MeaningTest(OldFileTest):
             h = clipped(o) * np.tanh(c)
         self.check(x, h)
 
+    @parameterized.parameters("concat", None)
+    def test_both_ways_with_the_time_axis_first(self, merge_mode):
+        arrays = [self.normal(*n) for n in ((2, 3), (3, 3), (3,))] * 2
+        inner = {"units": 3, "activation": "tanh", "return_sequences": True}
+        x = self.normal(5, 4, 2)
+        found = []
+        for first in (False, True):
+            config = layer(
+                "Bidirectional",
+                layer=layer("SimpleRNN", name="b", time_major=first, **inner),
+                merge_mode=merge_mode,
+                **self.first([None, 2]),
+            )
+            write(self.path, sequential(config), {"a": arrays})
+            model = loading.load_model(self.path)
+            found.append(model(x.swapaxes(0, 1) if first else x))
+        for a, b in zip(*map(keras.tree.flatten, found), strict=True):
+            np.testing.assert_allclose(
+                a, np.swapaxes(b, 0, 1), rtol=1e-5, atol=1e-6
+            )
+
     def test_outputs_of_masked_steps_are_zero_where_the_file_says_so(self):
         embeddings, kernel = self.normal(3, 2), self.normal(2, 4)
         recurrent, bias = self.normal(4, 4), self.normal(4)
