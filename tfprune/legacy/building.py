@@ -97,7 +97,9 @@ class Builder:
         elif found and isinstance(found[0], parts.Nested):
             (first,) = found[0].layers[0].inputs
             inputs = keras.Input(batch_shape=first.shape, dtype=first.dtype)
-        if inputs is not None and masks_lib.differ_in_chain(found):
+        if inputs is not None and (
+            masks_lib.differ_in_chain(found) or _rounds(found, inputs)
+        ):
             return self._functional(_as_graph(entries, inputs, name))
         if all(part.plain for part in found):
             layers = [layer for part in found for layer in part.layers]
@@ -358,6 +360,8 @@ class Builder:
                 )
             )
         kind = parts.Cropped if name.startswith("Cropping") else parts.Part
+        if config.get("interpolation", "nearest") != "nearest":
+            kind = parts.Resized
         part = kind(
             old,
             [layer],
@@ -395,6 +399,12 @@ class Builder:
 def _valid(name):
     """A name without what Keras 3 refuses in one; `None` stays."""
     return name and name.replace("/", "_")
+
+
+def _rounds(found, inputs):
+    """Whether Keras 3 would round what parts make of a chain's inputs."""
+    resized = any(isinstance(part, parts.Resized) for part in found)
+    return resized and "float" not in inputs.dtype
 
 
 def _as_graph(entries, inputs, name):

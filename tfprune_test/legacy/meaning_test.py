@@ -76,6 +76,24 @@ class MeaningTest(OldFileTest):
                 a, np.swapaxes(b, 0, 1), rtol=1e-5, atol=1e-6
             )
 
+    @parameterized.parameters(
+        ("Resizing", {"height": 3, "width": 3}),
+        ("UpSampling2D", {"size": [2, 2]}),
+    )
+    def test_resized_whole_numbers_are_not_rounded(self, kind, settings):
+        found = []
+        x = np.arange(255, -1, -17).reshape(1, 4, 4, 1)
+        for dtype in ("uint8", "float32"):
+            config = sequential(
+                layer("InputLayer", dtype=dtype, **self.first([4, 4, 1])),
+                layer(kind, name="b", interpolation="bilinear", **settings),
+            )
+            write(self.path, config, {"a": [], "b": []}, version="2.9.0")
+            model = loading.load_model(self.path)
+            found.append(np.asarray(model(x.astype(dtype))))
+        np.testing.assert_allclose(*found, rtol=1e-6)
+        self.assertTrue((found[0] % 1).any())
+
     def test_outputs_of_masked_steps_are_zero_where_the_file_says_so(self):
         embeddings, kernel = self.normal(3, 2), self.normal(2, 4)
         recurrent, bias = self.normal(4, 4), self.normal(4)

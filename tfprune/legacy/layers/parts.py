@@ -217,6 +217,15 @@ class Cropped(Part):
         return x[(slice(None), *ends)]
 
 
+class Resized(Part):
+    """A layer whose results are no whole numbers; Keras 3 would round them."""
+
+    def __call__(self, x, **kwargs):
+        if "float" not in x.dtype:
+            x = keras.ops.cast(x, "float32")
+        return super().__call__(x, **kwargs)
+
+
 class Wrapped(Part):
     """A wrapper layer around a part that has the weights.
 

@@ -102,6 +102,16 @@ class OperandsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "preserve_aspect_ratio=True"):
             run("image.resize", X, (4, 4), preserve_aspect_ratio=True)
 
+    @parameterized.parameters("image.resize", "image.resize_bilinear")
+    def test_a_resize_of_whole_numbers_does_not_round(self, name):
+        # Falls from 255, so that differences are below 0.
+        x = np.arange(255, -1, -17).astype("uint8").reshape(1, 4, 4, 1)
+        inputs = keras.Input((4, 4, 1), dtype="uint8")
+        outputs = tf_functions.FUNCTIONS[name](inputs, size=[3, 3])
+        found = keras.Model(inputs, outputs)(x)
+        wanted = tf_functions.FUNCTIONS[name](x.astype("float32"), [3, 3])
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
 
 U = np.random.default_rng(0).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")
 V = np.random.default_rng(1).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")
