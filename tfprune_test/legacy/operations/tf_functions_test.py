@@ -146,6 +146,13 @@ class FunctionsTest(parameterized.TestCase):
         ("reverse", {"axis": [1]}, U[:, ::-1]),
         ("unstack", {"axis": 1}, np.moveaxis(U, 1, 0)),
         ("nn.swish", {}, U / (1 + np.exp(-U))),
+        (
+            "nn.softmax",
+            {"axis": None},
+            np.exp(U) / np.exp(U).sum(-1)[..., None],
+        ),
+        ("__operators__.eq", {"other": float(U[0, 0, 0])}, U == U[0, 0, 0]),
+        ("__operators__.ne", {"other": V}, U != V),
     )
     def test_functions(self, name, kwargs, wanted):
         x = keras.ops.convert_to_tensor(U)
@@ -223,6 +230,8 @@ BOOLEAN = {
     *("math.reduce_all", "math.reduce_any"),
 }
 ORIGINALS = {
+    "__operators__.eq": lambda self, other: self == other,
+    "__operators__.ne": lambda self, other: self != other,
     "__operators__.add": lambda x, y: x + y,
     "keras.backend.batch_flatten": lambda x: np.reshape(x, (2, -1)),
 }
@@ -234,6 +243,8 @@ LINES = {"ksize": 2, "strides": 2, "padding": "VALID"}
 SEQUENCE = np.random.default_rng(2).normal(size=(2, 5, 3)).astype("float32")
 CUBES = np.random.default_rng(2).normal(size=(1, 4, 4, 4, 2)).astype("float32")
 ARGUMENTS = {
+    "__operators__.eq": ((None,), {"other": 0.5}),
+    "__operators__.ne": ((None,), {"other": 0.5}),
     "argsort": ((None,), {"axis": 1, "direction": "DESCENDING"}),
     "broadcast_to": ((SEQUENCE[:, :1],), {"shape": [2, 4, 3]}),
     "clip_by_norm": ((None,), {"clip_norm": 0.7, "axes": [3]}),
