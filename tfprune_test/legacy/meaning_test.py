@@ -419,6 +419,33 @@ class MeaningTest(OldFileTest):
         self.assertAlmostEqual(float(conv.kernel_regularizer.l2), 0.1)
         self.assertEqual(conv.kernel_constraint.max_value, 2)
 
+    @parameterized.parameters(
+        *(("same", 4, 7), ("same", 4, 8), ("valid", 3, 7), ("valid", 3, 8)),
+    )
+    def test_deconvolution_of_keras_1_says_its_size(self, padding, n, size):
+        import tensorflow as tf
+
+        kernel, bias = self.normal(3, 3, 2, 4), self.normal(4)
+        config = layer(
+            "Deconvolution2D",
+            nb_filter=4,
+            nb_row=3,
+            nb_col=3,
+            border_mode=padding,
+            subsample=[2, 2],
+            dim_ordering="tf",
+            output_shape=[None, size, size, 4],
+            **self.first([n, n, 2]),
+        )
+        weights = {"a": [kernel, bias]}
+        write(self.path, sequential(config), weights, version="1.2.2")
+        x = self.normal(2, n, n, 2)
+        wanted = tf.nn.conv2d_transpose(
+            *(x, kernel.swapaxes(2, 3), (2, size, size, 4), 2),
+            padding=padding.upper(),
+        )
+        self.check(x, wanted + bias)
+
     def test_atrous_convolution(self):
         kernel = self.normal(2, 1, 3, 4)
         config = layer(
