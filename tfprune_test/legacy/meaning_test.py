@@ -1,5 +1,7 @@
 """What changed between Keras 1, 2 and 3, computed by hand."""
 
+import warnings
+
 import keras
 import numpy as np
 from absl.testing import absltest
@@ -184,6 +186,49 @@ class MeaningTest(OldFileTest):
             c = clipped(f) * c + clipped(i) * np.tanh(g)
             h = clipped(o) * np.tanh(c)
         self.check(x, h)
+
+    @parameterized.product(
+        bidirectional=[False, True], consume_less=["cpu", "gpu"]
+    )
+    def test_recurrent_layers_of_keras_1_inside_a_model(
+        self, bidirectional, consume_less
+    ):
+        kind, own = "LSTM", {"output_dim": 3, "consume_less": consume_less}
+        own |= {"activation": "tanh", "inner_activation": "hard_sigmoid"}
+        count = 4 if consume_less == "cpu" else 1
+        n = 12 // count
+        arrays = [self.normal(*s) for s in ((2, n), (3, n), (n,)) * count]
+        if bidirectional:
+            own = {"layer": layer(kind, name="c", **own)}
+            kind, arrays = "Bidirectional", arrays * 2
+        alone = sequential(layer(kind, **own, **self.first([4, 2])))
+        write(self.path, alone, {"a": arrays}, version="1.2.2")
+        x = self.normal(5, 4, 2)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*is translated")
+            wanted = loading.load_model(self.path)(x)
+        inputs = {"name": "i", "batch_input_shape": [None, 4, 2]}
+        nested = {
+            "class_name": "Model",
+            "name": "inner",
+            "config": {
+                "name": "inner",
+                "layers": [
+                    {
+                        **layer("InputLayer", **inputs),
+                        **{"name": "i", "inbound_nodes": []},
+                    },
+                    {
+                        **layer(kind, name="a", **own),
+                        **{"name": "a", "inbound_nodes": [[["i", 0, 0]]]},
+                    },
+                ],
+                "input_layers": [["i", 0, 0]],
+                "output_layers": [["a", 0, 0]],
+            },
+        }
+        write(self.path, sequential(nested), {"inner": arrays}, "1.2.2")
+        self.check(x, wanted)
 
     def test_gru_resets_before_the_product_unless_it_says_so(self):
         kernel, recurrent = self.normal(2, 9), self.normal(3, 9)

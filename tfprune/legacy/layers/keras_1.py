@@ -64,9 +64,10 @@ _RATES = ("Dropout", "GaussianDropout") + tuple(
     f"SpatialDropout{n}D" for n in (1, 2, 3)
 )
 # Settings that do not change the result, or that are found elsewhere.
-_DROPPED = {"consume_less", "forget_bias_init", "input_dim", "weights"}
+_DROPPED = {"forget_bias_init", "input_dim", "weights"}
 _OF_KERAS_1 = {
     *_DROPPED,
+    "consume_less",  # stays: it says how many arrays a file has
     *_RENAMED,
     *("dim_ordering", "nb_row", "nb_col", "kernel_dim1", "p", "sigma", "mode"),
 } - {"length", "output_dim", "bias", "input_dim", "weights", "stride", "mode"}

@@ -55,6 +55,7 @@ class Keras1Test(parameterized.TestCase):
             {
                 "units": 4,
                 "recurrent_activation": "hard_sigmoid",
+                "consume_less": "cpu",
                 "dropout": 0.1,
                 "reset_after": False,
             },
