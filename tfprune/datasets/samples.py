@@ -195,6 +195,13 @@ def _rows(data, indices):
     return batch_for_fit(keras.tree.map_structure(_take(indices), data))
 
 
+def as_bytes(array):
+    """The `bytes` of an array, the same in every process."""
+    if array.dtype.hasobject:  # texts, as pointers to them
+        return repr(array.tolist()).encode()
+    return np.ascontiguousarray(array).tobytes()
+
+
 class _Shuffled(keras.utils.PyDataset):
     """Batches of chosen samples, reshuffled every epoch."""
 
