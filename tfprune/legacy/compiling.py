@@ -164,8 +164,12 @@ def _optimizer(value):
     rate, decay = config.get("learning_rate"), config.get("decay")
     if isinstance(rate, dict):
         schedules = keras.optimizers.schedules
+        # Most had no name in Keras 2; Keras 3 cannot compute without one.
+        settings = dict(rate["config"])
+        if settings.get("name") is None:
+            settings.pop("name", None)
         config["learning_rate"] = schedules.deserialize(
-            {"class_name": rate["class_name"], "config": rate["config"]}
+            {"class_name": rate["class_name"], "config": settings}
         )
     elif decay:
         config["learning_rate"] = keras.optimizers.schedules.InverseTimeDecay(

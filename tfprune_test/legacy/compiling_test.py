@@ -36,6 +36,14 @@ class OptimizerTest(parameterized.TestCase):
         self.assertEqual(config["initial_learning_rate"], 0.5)
         self.assertEqual(config["decay_rate"], 0.1)
 
+    def test_a_schedule_without_a_name_computes(self):
+        rate = {
+            "class_name": "PiecewiseConstantDecay",
+            "config": {"boundaries": [1], "values": [0.5, 0.1], "name": None},
+        }
+        found = self.optimizer("Adam", learning_rate=rate)
+        self.assertEqual(float(found.learning_rate), 0.5)
+
     def test_a_schedule(self):
         rate = {
             "class_name": "ExponentialDecay",
