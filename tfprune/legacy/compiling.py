@@ -161,6 +161,11 @@ def _optimizer(value):
         _OPTIMIZERS.get(k, k): v for k, v in dict(value["config"]).items()
     }
     name = value["class_name"].rpartition(">")[2]
+    if name.startswith("LossScaleOptimizer"):
+        # Keras 3 puts one around the optimizer of a model in half precision.
+        return _optimizer(
+            config.get("inner_optimizer", config.get("optimizer"))
+        )
     rate, decay = config.get("learning_rate"), config.get("decay")
     if isinstance(rate, dict):
         schedules = keras.optimizers.schedules

@@ -36,6 +36,17 @@ class OptimizerTest(parameterized.TestCase):
         self.assertEqual(config["initial_learning_rate"], 0.5)
         self.assertEqual(config["decay_rate"], 0.1)
 
+    @parameterized.parameters(
+        ("LossScaleOptimizer", "inner_optimizer"),
+        ("LossScaleOptimizerV3", "inner_optimizer"),
+        ("LossScaleOptimizer", "optimizer"),
+    )
+    def test_the_optimizer_of_half_precision(self, kind, key):
+        inner = {"class_name": "Adam", "config": {"learning_rate": 0.25}}
+        found = self.optimizer(kind, **{key: inner}, dynamic=True)
+        self.assertIsInstance(found, keras.optimizers.Adam)
+        self.assertEqual(float(found.learning_rate), 0.25)
+
     def test_a_schedule_without_a_name_computes(self):
         rate = {
             "class_name": "PiecewiseConstantDecay",
