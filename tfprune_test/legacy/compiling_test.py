@@ -158,6 +158,19 @@ class CompileTest(absltest.TestCase):
                 self.evaluated(2), {"loss", "a_loss", "b_loss", *names}
             )
 
+    def test_outputs_without_a_loss_and_with_a_slash(self):
+        inputs = keras.Input((2,))
+        names = ("a_b", "c")
+        outputs = [keras.layers.Dense(2, name=name)(inputs) for name in names]
+        for more in ({}, {"loss_weights": {"a/b": 2.0}}):
+            self.model = keras.Model(inputs, outputs)
+            lost = self.compiled(
+                loss={"a/b": "mse"}, metrics={"a/b": ["mae"]}, **more
+            )
+            self.assertEmpty(lost)
+            found = self.evaluated(2)
+            self.assertContainsSubset({"loss", "a_b_mae"}, found)
+
     def evaluated(self, outputs=1):
         """The names of what `evaluate` measures."""
         x = np.ones((3, 2))
