@@ -362,6 +362,8 @@ class Builder:
         kind = parts.Cropped if name.startswith("Cropping") else parts.Part
         if config.get("interpolation", "nearest") != "nearest":
             kind = parts.Resized
+        if axes and name.startswith("ConvLSTM"):
+            kind = parts.WithStates
         part = kind(
             old,
             [layer],

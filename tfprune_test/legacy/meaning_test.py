@@ -96,6 +96,42 @@ class MeaningTest(OldFileTest):
         np.testing.assert_allclose(*found, rtol=1e-6)
         self.assertTrue((found[0] % 1).any())
 
+    def test_states_of_images_with_channels_first(self):
+        arrays = [self.normal(*s) for s in ((2, 2, 2, 12), (2, 2, 3, 12))]
+        arrays.append(self.normal(12))
+        own = {"filters": 3, "kernel_size": [2, 2], "padding": "same"}
+        x, found = self.normal(2, 3, 4, 5, 2), []
+        for order in ("channels_last", "channels_first"):
+            here = np.moveaxis(x, -1, 2) if order == "channels_first" else x
+            own["data_format"] = order
+            inputs = {"name": "i", "batch_input_shape": [None, *here.shape[1:]]}
+            entries = [{**layer("InputLayer", **inputs), "inbound_nodes": []}]
+            references = [[["i", 0, 0, {}]], [["i", 0, 0, {}]]]
+            references[1] += [["a", 0, 1, {}], ["a", 0, 2, {}]]
+            for name, before in zip("ab", references, strict=True):
+                config = {"name": name, "return_state": name == "a", **own}
+                entry = layer("ConvLSTM2D", **config)
+                entries.append({**entry, "inbound_nodes": [before]})
+            for entry in entries:
+                entry["name"] = entry["config"]["name"]
+            config = {
+                "class_name": "Model",
+                "config": {
+                    "name": "m",
+                    "layers": entries,
+                    "input_layers": [["i", 0, 0]],
+                    "output_layers": [["b", 0, 0], ["a", 0, 2]],
+                },
+            }
+            write(self.path, config, {"i": [], "a": arrays, "b": arrays})
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*is translated")
+                found.append(loading.load_model(self.path)(here))
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(
+                np.moveaxis(a, -1, 1), b, rtol=1e-4, atol=1e-5
+            )
+
     def test_outputs_of_masked_steps_are_zero_where_the_file_says_so(self):
         embeddings, kernel = self.normal(3, 2), self.normal(2, 4)
         recurrent, bias = self.normal(4, 4), self.normal(4)
