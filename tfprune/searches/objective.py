@@ -260,7 +260,7 @@ def _key(graph, basis, metric):
         for parts in samples.batches(part, _PURPOSE, limit=most, weights=True):
             given = [part for part in parts if part is not None]
             for array in keras.tree.flatten(given):
-                found.update(np.ascontiguousarray(array).tobytes())
+                found.update(samples.as_bytes(array))
     return found.hexdigest()
 
 

@@ -283,7 +283,9 @@ class Interleaved(keras.utils.PyDataset):
     def __getitem__(self, index):
         place = (self._first + index) % len(self.held_out)
         batch, other = self.train[index], self.held_out[place]
-        return keras.tree.map_structure(_interleave, batch, other)
+        return keras.tree.map_structure(
+            _interleave, *map(samples.batch_for_fit, (batch, other))
+        )
 
     def on_epoch_begin(self):
         self._tell("on_epoch_begin")
