@@ -125,8 +125,11 @@ def plan(
         model = wrapping.unwrap(model)
     graph = read.channel_graph(model, input_shape, allow_inexact)
     if isinstance(budget, budget_lib.Budget) and budget.depth is not None:
-        model, budget = depth.cut(graph, budget, data)
-        graph = read.channel_graph(model, input_shape, allow_inexact)
+        graph, budget = depth.cut(
+            *(graph, budget, data),
+            input_shape=input_shape,
+            allow_inexact=allow_inexact,
+        )
         if budget is None:
             return cut_lib.Cut.whole(graph)
     cut = cut_lib.choose(graph, budget, criterion, data, ranking, **options)
