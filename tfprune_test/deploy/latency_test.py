@@ -1,12 +1,14 @@
 """Times of layers: what is measured, what is made of it."""
 
 import pathlib
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
 from absl.testing import parameterized
 
+from tfprune.costs import counting
 from tfprune.deploy import latency
 from tfprune.deploy import targeting
 from tfprune.export.convert import tflite
@@ -97,6 +99,32 @@ class TableTest(parameterized.TestCase):
             )
         with self.assertRaisesRegex(ValueError, "Received: runs=0"):
             latency.measure([], runs=0)
+
+
+class CallsTest(parameterized.TestCase):
+    """Files whose times are their multiply-adds."""
+
+    def test_a_layer_takes_what_all_of_its_calls_take(self):
+        work = {}
+
+        def export(model, path, *_):
+            work[path] = counting.cost(model).macs
+
+        inputs = keras.Input((8, 8, 4))
+        shared = layers.Conv2D(4, 3, padding="same", name="shared")
+        x = shared(layers.MaxPooling2D(4)(shared(inputs)))
+        model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+        with (
+            mock.patch.object(latency.tflite, "export_tflite", export),
+            mock.patch.object(
+                latency, "measure", lambda paths, _: [work[p] for p in paths]
+            ),
+        ):
+            table = latency.latency_table(model, progress=False)
+        graph = read.channel_graph(model)
+        times = list(table._times(graph, np.ones(graph.size, bool)))
+        self.assertLen(times, 3)
+        self.assertAlmostEqual(sum(times), counting.cost(model).macs, places=3)
 
 
 class MeasuredTest(parameterized.TestCase):
