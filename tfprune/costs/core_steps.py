@@ -165,9 +165,12 @@ def of_step(step, layer, keep, made_by):
 
 def _area(sizes, rank):
     """The product of sizes, of which one number may tell all."""
-    if sizes is None:
-        return 1
-    return sizes**rank if isinstance(sizes, int) else math.prod(sizes)
+    return 1 if sizes is None else math.prod(_each(sizes, rank))
+
+
+def _each(sizes, rank):
+    """Sizes, of which one number may tell all, a tuple."""
+    return (sizes,) * rank if isinstance(sizes, int) else tuple(sizes)
 
 
 def _sizes(tensor, keep):
@@ -201,8 +204,9 @@ def _kernels(step, config, keep, reads, writes, places):
             return [dense]
     if kernel is None:
         return [OpSize("FULLY_CONNECTED", 1, 1, _work(step, keep), 1)]
-    window = math.prod(kernel)
-    stride = math.prod(config.get("strides", (1,)))
+    rank = len(reads) - 1
+    kernel = _each(kernel, rank)
+    window, stride = math.prod(kernel), _area(config.get("strides"), rank)
     if "depth_multiplier" not in config:
         kind = "TRANSPOSE_CONV" if "output_padding" in config else "CONV_2D"
         groups = config.get("groups", 1)
@@ -220,7 +224,7 @@ def _kernels(step, config, keep, reads, writes, places):
             )
         ]
     middle = reads[-1] * config["depth_multiplier"]
-    gaps = max(config.get("dilation_rate", (1,))) > 1
+    gaps = max(_each(config.get("dilation_rate", 1), rank), default=1) > 1
     found = [
         OpSize(
             *("DEPTHWISE_CONV_2D", places, window, reads[-1], middle, stride),

@@ -21,6 +21,40 @@ def sizes(layers, shape=(8, 8, 3), keep=None):
     return core_steps.sizes(graph, keep)
 
 
+@keras.saving.register_keras_serializable("tfprune_test")
+class Window(LAYERS.Layer):
+    """A convolution whose config tells sizes by one number."""
+
+    def __init__(self, filters, kernel_size=3, strides=1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size = filters, kernel_size
+        self.strides = strides
+
+    def build(self, shape):
+        window = (self.kernel_size, self.kernel_size)
+        self.kernel = self.add_weight(shape=(*window, shape[-1], self.filters))
+
+    def call(self, x):
+        return keras.ops.conv(x, self.kernel, self.strides, "same")
+
+    def get_config(self):
+        own = ("filters", "kernel_size", "strides")
+        return super().get_config() | {
+            name: getattr(self, name) for name in own
+        }
+
+
+@tfprune.rule("tfprune_test>Window")
+def window(call):
+    old, new = call.channels(axis=-1), call.fresh(call.config["filters"])
+    call.bind("kernel", axis=2, labels=old, role="reads", input_axis=-1)
+    call.bind("kernel", axis=3, labels=new, role="writes")
+    call.count("filters", new)
+    places = np.prod(call.output_shapes[0][1:3])
+    call.multiply_adds(places * call.config["kernel_size"] ** 2, old, new)
+    return call.spread(new)
+
+
 class SizesTest(parameterized.TestCase):
     def test_normalization_and_relu_are_part_of_a_convolution(self):
         found = sizes(
@@ -33,6 +67,14 @@ class SizesTest(parameterized.TestCase):
         # 4 x 4 places, windows of 3 x 3.
         expected = core_steps.OpSize("CONV_2D", 16, 9, 3, 4, 4, columns=3)
         self.assertEqual(found, [expected])
+
+    def test_one_number_tells_the_size_of_a_window(self):
+        (found,) = sizes([Window(4, strides=2)])
+        (expected,) = sizes([LAYERS.Conv2D(4, 3, 2, padding="same")])
+        self.assertEqual(found, expected)
+        inputs = keras.Input((8, 8, 3))
+        model = keras.Model(inputs, Window(4)(inputs))
+        self.assertEqual(tfprune.cost(model).macs, 64 * 9 * 3 * 4)
 
     def test_shapes_that_differ_broadcast(self):
         inputs = keras.Input((8, 8, 3))
