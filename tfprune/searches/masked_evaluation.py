@@ -176,8 +176,10 @@ class _Mean:
         extra = {"mask": given} if self._with_masks else {}
         if metrics.is_known(self._metric):  # Others take labels as they are.
             y = outputs_lib.in_order(y, self._outputs)
-        values = np.asarray(self._metric(y, outputs, **extra))
-        self._found.append(values.reshape(-1))
+        values = np.asarray(self._metric(y, outputs, **extra)).reshape(-1)
+        if len(values) == 1:  # A mean, of what may be a smaller batch.
+            values = values.repeat(len(keras.tree.flatten(outputs)[0]))
+        self._found.append(values)
 
     def value(self):
         if self._metric is None:

@@ -81,6 +81,17 @@ class MaskedEvaluationTest(absltest.TestCase):
             places=5,
         )
 
+    def test_means_of_batches_count_by_their_samples(self):
+        def right(y, scores):
+            return np.mean(scores.argmax(-1) == y)
+
+        measured = masked_evaluation.MaskedEvaluation(
+            self.graph, (X, Y), metric=right
+        )
+        self.assertAlmostEqual(
+            measured.value(self.keep([1, 4])), accuracy([1, 4])
+        )
+
     def test_the_smaller_model_is_what_was_measured(self):
         measured = masked_evaluation.MaskedEvaluation(self.graph, (X, Y))
         small = measured.shrunk(self.keep([1, 4]))
