@@ -124,6 +124,14 @@ class Budget:
         values = {name: getattr(self, name) for name in LIMITS}
         return {k: v for k, v in values.items() if v is not None}
 
+    def check_channels(self):
+        """Raises a `ValueError` if it limits more than channels: the depth."""
+        if self.depth is not None:
+            raise ValueError(
+                "A limit on depth removes whole blocks, not channels. "
+                f"Received: depth={self.depth!r}. Pass it to tfprune.prune."
+            )
+
     def meter(self, graph):
         """Returns a `costs.Meter` that measures everything under a limit."""
         return counting.Meter(graph, self.latency_table)

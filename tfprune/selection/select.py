@@ -49,11 +49,7 @@ def by_budget(
         ValueError: If the budget cannot be met; the message gives the lowest
             cost that pruning can reach, and what occupies memory there.
     """
-    if budget.depth is not None:
-        raise ValueError(
-            "A limit on depth removes whole blocks, not channels. Received: "
-            f"depth={budget.depth!r}. Pass it to tfprune.prune."
-        )
+    budget.check_channels()
     candidates = candidates_lib.Candidates(graph, scores, **options)
     normalizer = normalizers.normalizers.get(normalize)
     counts_at, most = rankings.order(candidates, ranking, normalizer)
