@@ -143,7 +143,7 @@ class Budget:
             meter: the `meter` of the dense model.
         """
         return {
-            name: getattr(meter, name)() * value
+            name: _near(getattr(meter, name)() * value)
             if isinstance(value, float)
             else value
             for name, value in self.limits().items()
@@ -162,10 +162,19 @@ def limit(name, ceiling, meter):
         meter: the `meter` of the model that is to be pruned.
     """
     if name != "latency":
-        return max(1, int(ceiling))
+        return max(1, int(_near(ceiling)))
     dense = meter.latency()
     if ceiling >= dense:
         return 1.0
     share = ceiling / dense
     # Rounding must not lead below the ceiling.
     return share if share * dense >= ceiling else math.nextafter(share, 1.0)
+
+
+def _near(number):
+    """A number, or the whole one that rounding has led away from.
+
+    0.29 * 100 is 28.999...
+    """
+    whole = round(number)
+    return whole if math.isclose(number, whole, rel_tol=1e-12) else number
