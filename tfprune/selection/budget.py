@@ -82,7 +82,9 @@ class Budget:
                 object.__setattr__(self, name, value.item())
         if self.board is not None:
             board = boards.get(self.board)
-            object.__setattr__(self, "board", board.name)
+            # One of your own is no name that can be looked up again.
+            known = board.name if board.name in boards.names() else board
+            object.__setattr__(self, "board", known)
             for name in ("flash_bytes", "ram_bytes"):
                 if getattr(self, name) is None:
                     object.__setattr__(self, name, getattr(board, name))

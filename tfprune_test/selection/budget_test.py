@@ -95,8 +95,13 @@ class BudgetTest(parameterized.TestCase):
     def test_a_board_of_ones_own(self):
         board = dataclasses.replace(boards.get("nano-33-ble"), name="mine")
         budget = budget_lib.Budget(board=board)
-        self.assertEqual(budget.board, "mine")
+        self.assertEqual(budget.board, board)
         self.assertEqual(budget.limits()["ram_bytes"], board.ram_bytes)
+        again = dataclasses.replace(budget, ram_bytes=1_000)
+        self.assertEqual(again.board, board)
+        self.assertEqual(again.limits()["ram_bytes"], 1_000)
+        part = boards.get("nano-33-ble").sharing(ram_share=0.125)
+        self.assertEqual(budget_lib.Budget(board=part).board, "nano-33-ble")
 
 
 if __name__ == "__main__":
