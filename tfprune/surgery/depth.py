@@ -82,7 +82,7 @@ def _links(graph):
         for i, entry in enumerate(entries)
     }
     found = []
-    for steps in links.find(graph):
+    for steps in links.find(_sized(graph)):
         names = [step.layer for step in steps]
         if not places.keys() >= set(names):
             continue
@@ -94,6 +94,17 @@ def _links(graph):
         keys = "layers", places[names[-1]]
         found.append(Block(names[-1], keys, None, tuple(names), source))
     return found
+
+
+def _sized(graph):
+    """The graph, on inputs of some size where theirs are unknown.
+
+    Else all maps of unknown sizes would seem to be of one shape.
+    """
+    if not any(None in x.shape[1:] for x in graph.inputs):
+        return graph
+    shapes = [x.shape[1:] for x in _random(graph.model, 1)]
+    return read.channel_graph(graph.model, shapes)
 
 
 def scores(graph, found, data=None, limit=256):
