@@ -34,6 +34,7 @@ from tfprune.costs import memory
 from tfprune.export.convert import tflite
 from tfprune.export.run import litert
 from tfprune.graph import read
+from tfprune.sparsity import wrapping
 
 _WARMUP = 5
 _SAMPLES = 8  # For calibrating single layers; latency does not need more.
@@ -206,7 +207,8 @@ def latency_table(
 
     Args:
         model: a built `keras.Model` with inputs of known size, on the
-            TensorFlow backend.
+            TensorFlow backend, or a model from `tfprune.wrap`, which is
+            unwrapped first.
         quantize, calibration: as for `tfprune.export_tflite`.
         runs: `int`, calls of each file.
         progress: `bool`, whether a progress bar is shown.
@@ -225,6 +227,7 @@ def latency_table(
     >>> budget = tfprune.Budget(latency=0.5, latency_table=table)
     >>> small = tfprune.prune(model, budget)
     """
+    model = wrapping.plain(model)
     graph = read.channel_graph(model)
     counting.check_sizes(graph)
     wanted: dict[str, list] = {}

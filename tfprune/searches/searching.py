@@ -159,7 +159,8 @@ def search(
     group are removed. The same arguments give the same trials.
 
     Args:
-        model: a built `keras.Model`; it is not changed.
+        model: a built `keras.Model`, or a model from `tfprune.wrap`, which is
+            unwrapped first, as by `strip`. It is not changed.
         data: `(x, y)` to measure accuracy on, used neither in training nor
             for the final test; see `tfprune.datasets.samples`.
         budget: a `tfprune.Budget` that no trial exceeds. `None`, with

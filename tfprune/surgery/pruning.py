@@ -9,7 +9,6 @@ from tfprune.graph import read
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
 from tfprune.selection import goal
-from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
 from tfprune.surgery import depth
 from tfprune.surgery import reconstruction
@@ -121,8 +120,7 @@ def plan(
         TypeError, ValueError: as `prune`.
     """
     budget, options = goal.of(budget, options)
-    if isinstance(model, keras.Model) and wrapper.find(model):
-        model = wrapping.unwrap(model)
+    model = wrapping.plain(model)
     graph = read.channel_graph(model, input_shape, allow_inexact)
     if isinstance(budget, budget_lib.Budget) and budget.depth is not None:
         graph, budget = depth.cut(

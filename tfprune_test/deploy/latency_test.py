@@ -14,8 +14,10 @@ from tfprune.deploy import targeting
 from tfprune.export.convert import tflite
 from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.methods import masked_channels
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
+from tfprune.sparsity import wrapping
 
 layers = keras.layers
 
@@ -101,30 +103,37 @@ class TableTest(parameterized.TestCase):
             latency.measure([], runs=0)
 
 
-class CallsTest(parameterized.TestCase):
+class LayersTest(parameterized.TestCase):
     """Files whose times are their multiply-adds."""
 
-    def test_a_layer_takes_what_all_of_its_calls_take(self):
+    def table(self, model):
         work = {}
 
         def export(model, path, *_):
             work[path] = counting.cost(model).macs
 
-        inputs = keras.Input((8, 8, 4))
-        shared = layers.Conv2D(4, 3, padding="same", name="shared")
-        x = shared(layers.MaxPooling2D(4)(shared(inputs)))
-        model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
         with (
             mock.patch.object(latency.tflite, "export_tflite", export),
             mock.patch.object(
                 latency, "measure", lambda paths, _: [work[p] for p in paths]
             ),
         ):
-            table = latency.latency_table(model, progress=False)
+            return latency.latency_table(model, progress=False)
+
+    def test_a_layer_takes_what_all_of_its_calls_take(self):
+        inputs = keras.Input((8, 8, 4))
+        shared = layers.Conv2D(4, 3, padding="same", name="shared")
+        x = shared(layers.MaxPooling2D(4)(shared(inputs)))
+        model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
         graph = read.channel_graph(model)
-        times = list(table._times(graph, np.ones(graph.size, bool)))
+        times = list(self.table(model)._times(graph, np.ones(graph.size, bool)))
         self.assertLen(times, 3)
         self.assertAlmostEqual(sum(times), counting.cost(model).macs, places=3)
+
+    def test_layers_of_a_wrapped_model_are_measured(self):
+        model = net(8)
+        wrapped = wrapping.wrap(model, masked_channels.MaskedChannels())
+        self.assertEqual(self.table(wrapped), self.table(model))
 
 
 class MeasuredTest(parameterized.TestCase):
