@@ -89,7 +89,8 @@ def choose(
             keeps; `channel_multiple`, `int`, each group keeps a multiple of
             it, or all; `target`, `"cortex-m"`, `"ethos-u55"`, `"xnnpack"`,
             ..., uses the channel multiple of its kernels; `skip`, name
-            patterns of layers whose channels all stay.
+            patterns of layers whose channels all stay, and in `prune` whose
+            blocks.
 
     Returns:
         A `Cut` without new weights.

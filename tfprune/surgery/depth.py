@@ -8,6 +8,7 @@ blocks, the blocks are its `links`.
 
 import collections
 import dataclasses
+import fnmatch
 
 import keras
 import numpy as np
@@ -165,13 +166,14 @@ def _change(x, y):
     return 1 - (x * y).sum(1) / np.maximum(norms, 1e-12)
 
 
-def cut(graph, budget, data=None, **reading):
+def cut(graph, budget, data=None, skip=(), **reading):
     """Removes blocks until a budget's limit on depth is met.
 
     Args:
         graph: a `ChannelGraph`; its model is not changed.
         budget: a `Budget` with a limit on depth.
         data: inputs, as for `scores`; the lowest-scoring blocks are removed.
+        skip: name patterns of layers whose blocks all stay.
         **reading: how to read the smaller model, as `read.channel_graph`.
 
     Returns:
@@ -180,7 +182,7 @@ def cut(graph, budget, data=None, **reading):
         to the original model.
 
     Raises:
-        ValueError: If the model has no blocks.
+        ValueError: If the model has no blocks, or too many have to stay.
     """
     model, depth = graph.model, budget.depth
     found = blocks(graph)
@@ -194,7 +196,16 @@ def cut(graph, budget, data=None, **reading):
     share = isinstance(depth, float)
     left = int(depth * len(found) + 1e-9) if share else min(depth, len(found))
     ceilings = budget.ceilings(budget.meter(graph)) if budget.limits() else {}
-    order = np.argsort(scores(graph, found, data), kind="stable")
+    stay = np.array([_is_skipped(block, skip) for block in found])
+    if stay.sum() > left:
+        raise ValueError(
+            f"The budget must be within reach. Received: depth={depth!r}, "
+            f"which leaves {left}, and skip={skip!r}, by which {stay.sum()} "
+            f"blocks of {len(found)} stay. Raise the limit, or skip fewer "
+            "layers."
+        )
+    rated = np.where(stay, np.inf, scores(graph, found, data))
+    order = np.argsort(rated, kind="stable")
     gone = sorted(order[: len(found) - left])
     smaller = without(graph, [found[i] for i in gone])
     smaller = read.channel_graph(smaller, **reading)
@@ -210,6 +221,18 @@ def cut(graph, budget, data=None, **reading):
         for name, ceiling in ceilings.items()
     }
     return smaller, dataclasses.replace(left, **limits)
+
+
+def _is_skipped(block, patterns):
+    """Whether any layer that a block is removed with matches a pattern."""
+    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    above = block.path.rpartition("/")[0]
+    paths = [f"{above}/{name}".lstrip("/") for name in block.layers]
+    return any(
+        path == pattern or fnmatch.fnmatchcase(path, pattern)
+        for path in (block.path, *paths)
+        for pattern in patterns
+    )
 
 
 def without(graph, gone):

@@ -3,10 +3,12 @@
 import typing
 
 import keras
+import numpy as np
 
 from tfprune.core import typed
 from tfprune.graph import read
 from tfprune.selection import budget as budget_lib
+from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import cut as cut_lib
 from tfprune.selection import goal
 from tfprune.sparsity import wrapping
@@ -124,13 +126,19 @@ def plan(
     graph = read.channel_graph(model, input_shape, allow_inexact)
     if isinstance(budget, budget_lib.Budget) and budget.depth is not None:
         graph, budget = depth.cut(
-            *(graph, budget, data),
+            *(graph, budget, data, options.get("skip", ())),
             input_shape=input_shape,
             allow_inexact=allow_inexact,
         )
         if budget is None:
-            return cut_lib.Cut.whole(graph)
+            return _whole(graph, **options)
     cut = cut_lib.choose(graph, budget, criterion, data, ranking, **options)
     if reconstruct is not None:
         cut = reconstruction.Reconstruction().refit(cut, reconstruct)
     return cut
+
+
+def _whole(graph, normalize=None, **options):
+    """A `Cut` that keeps all channels, if the keywords are those of others."""
+    candidates_lib.Candidates(graph, np.zeros(graph.size), **options)
+    return cut_lib.Cut.whole(graph)

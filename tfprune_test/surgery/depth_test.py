@@ -241,6 +241,28 @@ class DepthTest(parameterized.TestCase):
         self.assertLen(blocks(small), 2)
         self.assertLessEqual(counting.cost(small).macs, work / 2)
 
+    @parameterized.parameters(({},), ({"channels": 0.9},))
+    def test_blocks_with_layers_to_skip_stay(self, limits):
+        model = chain()
+        exactness.randomize(model, np.random.default_rng(0))
+        for name in ("first_b", "second_b"):
+            layer = model.get_layer(name)
+            layer.kernel.assign(layer.kernel * 1e-3)
+            layer.bias.assign(np.zeros(6))
+        budget = budget_lib.Budget(depth=1, **limits)
+        small = pruning.prune(model, budget)
+        self.assertEqual([b.path for b in blocks(small)], ["third_sum"])
+        for skip in ("first_a", ["fir*_a"]):
+            small = pruning.prune(model, budget, skip=skip)
+            self.assertEqual([b.path for b in blocks(small)], ["first_sum"])
+            self.assertEqual(small.get_layer("first_a").filters, 4)
+        with self.assertRaisesRegex(ValueError, "depth=1, .* 2 blocks"):
+            pruning.prune(model, budget, skip=["first_a", "third_*"])
+        with self.assertRaisesRegex(ValueError, "Every pattern of `skip`"):
+            pruning.prune(model, budget, skip="fourth_a")
+        with self.assertRaisesRegex(TypeError, "skipped"):
+            pruning.prune(model, budget, skipped="first_a")
+
     @parameterized.parameters(0.1, 100.0)
     def test_the_time_of_blocks_that_are_gone_is_saved(self, time):
         model = chain()
