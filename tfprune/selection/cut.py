@@ -109,8 +109,6 @@ def choose(
     scores = score.channel_scores(graph, criterion, data)
     if isinstance(budget, budget_lib.Budget):
         normalize = normalize or criterion.normalize
-        if "channel_multiple" not in options:
-            options.setdefault("target", budget.target)
         keep = select.by_budget(
             graph, scores, budget, ranking, normalize, **options
         )
