@@ -203,7 +203,7 @@ def _kernels(step, config, keep, reads, writes, places):
         if places * reads[-1] * writes[-1] == _work(step, keep):
             return [dense]
     if kernel is None:
-        return [OpSize("FULLY_CONNECTED", 1, 1, _work(step, keep), 1)]
+        return _products(step, config, keep, reads, writes)
     rank = len(reads) - 1
     kernel = _each(kernel, rank)
     window, stride = math.prod(kernel), _area(config.get("strides"), rank)
@@ -234,6 +234,34 @@ def _kernels(step, config, keep, reads, writes, places):
     if "filters" in config:
         found.append(OpSize("CONV_2D", places, 1, middle, writes[-1]))
     return found
+
+
+def _products(step, config, keep, reads, writes):
+    """The ops of a layer that is a product of matrices, or several."""
+    several = len(step.inputs) > 1
+    if several and config.get("score_mode") == "dot":  # Without projections.
+        values = _sizes(step.inputs[1], keep)
+        rows, seen = math.prod(reads[:-1]), values[-2]
+        return [
+            OpSize("BATCH_MATMUL", rows, 1, reads[-1], seen),
+            *_composed(("SOFTMAX",), (rows, seen)),
+            OpSize("BATCH_MATMUL", rows, 1, seen, values[-1]),
+        ]
+    work, count = _work(step, keep), max(1, math.prod(writes))
+    columns = math.prod(writes[len(writes) - _made_last(config) :])
+    if work % count or not columns:
+        return [OpSize("FULLY_CONNECTED", 1, 1, work, 1)]
+    kind = "BATCH_MATMUL" if several else "FULLY_CONNECTED"
+    return [OpSize(kind, count // columns, 1, work // count, columns)]
+
+
+def _made_last(config):
+    """How many of the last axes are columns that a layer makes."""
+    given, _, rest = config.get("equation", "").partition(",")
+    kernel, _, made = rest.partition("->")
+    new = set(kernel) - set(given)
+    found = itertools.takewhile(lambda letter: letter in new, reversed(made))
+    return max(1, len(list(found)))
 
 
 def _fused(step, reads, writes):

@@ -210,6 +210,40 @@ class SizesTest(parameterized.TestCase):
         (softmax,) = by_kind["SOFTMAX"]
         self.assertEqual((softmax.places, softmax.writes), (16, 8))
 
+    def test_attention_without_heads(self):
+        inputs = keras.Input((8, 6)), keras.Input((5, 4)), keras.Input((5, 6))
+        outputs = LAYERS.Attention()(list(inputs))  # The key comes last.
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        found = core_steps.sizes(graph, np.ones(graph.size, bool))
+        expected = [
+            core_steps.OpSize("BATCH_MATMUL", 8, 1, 6, 5),
+            core_steps.OpSize("SOFTMAX", 8, 1, 5, 5),
+            core_steps.OpSize("BATCH_MATMUL", 8, 1, 5, 4),
+        ]
+        self.assertEqual(found, expected)
+
+    def test_products_of_tensors(self):
+        inputs = keras.Input((8, 6)), keras.Input((5, 6))
+        one, other = inputs
+        scores = keras.ops.matmul(one, keras.ops.transpose(other, (0, 2, 1)))
+        graph = read.channel_graph(keras.Model(inputs, scores))
+        found = core_steps.sizes(graph, np.ones(graph.size, bool))
+        self.assertIn(core_steps.OpSize("BATCH_MATMUL", 8, 1, 6, 5), found)
+
+    @parameterized.parameters(
+        ("btc,cd->btd", (8, 5), (8, 6, 5)),
+        ("btc,cde->btde", (8, 2, 5), (8, 6, 10)),
+        ("btc,cde->bdte", (2, 8, 5), (16, 6, 5)),
+        ("btc,tcd->btd", (8, 5), (8, 6, 5)),
+    )
+    def test_dense_layers_by_an_equation(self, equation, shape, expected):
+        (found,) = sizes([LAYERS.EinsumDense(equation, shape)], (8, 6))
+        places, reads, writes = expected
+        self.assertEqual(
+            found,
+            core_steps.OpSize("FULLY_CONNECTED", places, 1, reads, writes),
+        )
+
     @parameterized.parameters(
         (LAYERS.LayerNormalization(), ["MEAN", "MEAN", "MUL", "MUL"]),
         (LAYERS.Dense(4, activation="gelu"), ["GATHER"]),
