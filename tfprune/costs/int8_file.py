@@ -70,7 +70,7 @@ class Int8File:
         graph: a `ChannelGraph`.
 
     Attributes:
-        buffers: list of `memory.Buffer`, the activations.
+        buffers: tuple of `memory.Buffer`, the activations.
 
     Example:
 
@@ -82,7 +82,9 @@ class Int8File:
         plan = memory.plan(graph)
         self._steps = plan.steps
         self.buffers = (
-            plan.buffers + _between(graph) + _held(graph) + _looked_up(graph)
+            *plan.buffers,
+            *(*_between(graph), *_held(graph), *_looked_up(graph)),
+            *_activated(graph, plan),
         )
         bound = {id(b.variable): b for b in graph.bindings}
         self._kernels, owners = [], {}
@@ -143,7 +145,11 @@ class Int8File:
 
     def buffer_bytes(self, buffer, keep):
         """Bytes of arena that a buffer takes, `int`."""
-        return _aligned(max(_bytes(t, keep) for t in buffer.tensors))
+        size = max(_bytes(t, keep) for t in buffer.tensors)
+        if isinstance(buffer, _Activated):
+            freed = sum(self.buffer_bytes(b, keep) for b in buffer.freed)
+            size = max(0, buffer.times * size - freed)
+        return _aligned(size)
 
     def _kept_for_good(self, keep):
         count = sum(op.count for op in self._ops if not op.gates)
@@ -307,6 +313,56 @@ def _looked_up(graph):
         for i, step in enumerate(graph.steps, start=1)
         for _ in range(_LOOKED_UP * _looks_up(graph.layers[step.layer]))
     ]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Activated(memory.Buffer):
+    """What the ops of an activation hold besides its output.
+
+    Attributes:
+        times: `int`, by how many tensors of that size.
+        freed: tuple of `memory.Buffer`, which only the kernel before these ops
+            reads.
+    """
+
+    times: int = 1
+    freed: tuple = ()
+
+
+def _activated(graph, plan):
+    """An `_Activated` for each activation with ops of its own.
+
+    An op does not write where it reads; the second of two reads what the first
+    one does, too.
+    """
+    made_by = {id(t): s for s in graph.steps for t in s.outputs}
+    homes = {id(t): b for b in plan.buffers for t in b.tensors}
+    found = []
+    for i, step in enumerate(graph.steps, start=1):
+        layer, output = graph.layers[step.layer], step.outputs[0]
+        reads = [homes[id(x)] for x in step.inputs if id(x) in homes]
+        times = _activation_reads(step, layer, made_by)
+        freed = ()
+        if step.work:
+            freed = tuple(b for b in dict.fromkeys(reads) if b.last == i)
+        elif homes[id(output)] not in reads:
+            times -= 1  # It has a buffer for its output already.
+        if times > 0:
+            found.append(_Activated([output], i, i, times, freed))
+    return found
+
+
+def _activation_reads(step, layer, made_by):
+    """How many tensors the last op of an activation reads; 0 without one."""
+    if step.memory == "view" or _looks_up(layer):
+        return 0  # `_looked_up` counts what these hold.
+    names = _activation(layer)
+    if not names and not step.work and step.memory == "inplace":
+        names = plain_ops(step, made_by)
+        if isinstance(layer, keras.layers.PReLU):
+            names = ("PRELU",)
+        return int(len(names) == 1)  # `_between` counts others.
+    return min(len(names), 2)
 
 
 def _between(graph):
