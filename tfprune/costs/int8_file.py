@@ -59,6 +59,9 @@ _CAUSAL = 2
 _DENSE_LAYERS = {"Dense", "EinsumDense", *_ATTENTION}
 # What a looked-up function holds beside its output: two tensors of int32.
 _LOOKED_UP = 7
+# What normalizations of maps hold beside their input and output: one that looks
+# all values up, and one whose scales and offsets become maps.
+_NORMALIZED = {"GroupNormalization": _LOOKED_UP, "LayerNormalization": 3}
 # With constants they become part of the kernel before them.
 _FOLDED = {"MUL", "ADD"}
 
@@ -307,12 +310,22 @@ def _looks_up(layer):
 
 
 def _looked_up(graph):
-    """A `Buffer` for each byte per value that a looked-up function holds."""
+    """A `Buffer` for each byte per value that a looked-up function holds.
+
+    And for those that normalizations hold.
+    """
     return [
         memory.Buffer([step.outputs[0]], i, i)
         for i, step in enumerate(graph.steps, start=1)
-        for _ in range(_LOOKED_UP * _looks_up(graph.layers[step.layer]))
+        for _ in range(_bytes_beside(step, graph.layers[step.layer]))
     ]
+
+
+def _bytes_beside(step, layer):
+    kind = type(_inner(layer)).__name__
+    if kind in _NORMALIZED and len(step.outputs[0].shape) > 3:
+        return _NORMALIZED[kind]
+    return _LOOKED_UP * _looks_up(layer)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

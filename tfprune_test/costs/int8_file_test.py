@@ -163,6 +163,17 @@ class RamTest(parameterized.TestCase):
 
     @parameterized.parameters(
         # What exports were measured.
+        (LAYERS.LayerNormalization, 22_800),
+        (lambda: LAYERS.GroupNormalization(4), 39_600),
+        (LAYERS.RMSNormalization, 38_576),
+    )
+    def test_normalizations_of_maps_hold_several_of_them(self, layer, ram):
+        layers = [conv(16), layer(), LAYERS.MaxPooling2D(4)]
+        made, graph = file_of(*layers, LAYERS.Conv2D(4, 1), shape=(16, 16, 3))
+        self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.95, 1.1)
+
+    @parameterized.parameters(
+        # What exports were measured.
         (lambda: [conv(32, activation="sigmoid")], 17_488),
         (lambda: [conv(32, activation=LAYERS.LeakyReLU())], 17_504),
         (lambda: [conv(32, activation="silu")], 25_776),
