@@ -57,6 +57,8 @@ _ATTENTION = {"MultiHeadAttention": 12, "GroupQueryAttention": 14}
 _CAUSAL = 2
 # Kernels that are dense layers, at each position.
 _DENSE_LAYERS = {"Dense", "EinsumDense", *_ATTENTION}
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+_LAST = "channels_last"
 # What a looked-up function holds beside its output: two tensors of int32.
 _LOOKED_UP = 7
 # What normalizations of maps hold beside their input and output: one that looks
@@ -87,7 +89,7 @@ class Int8File:
         self.buffers = (
             *plan.buffers,
             *(*_between(graph), *_held(graph), *_looked_up(graph)),
-            *_activated(graph, plan),
+            *(*_activated(graph, plan), *_halfway(graph, plan)),
         )
         bound = {id(b.variable): b for b in graph.bindings}
         self._kernels, owners = [], {}
@@ -152,6 +154,11 @@ class Int8File:
         if isinstance(buffer, _Activated):
             freed = sum(self.buffer_bytes(b, keep) for b in buffer.freed)
             size = max(0, buffer.times * size - freed)
+        elif isinstance(buffer, _Halfway):
+            size = _bytes(buffer.middle, keep)
+            read = sum(self.buffer_bytes(b, keep) for b in buffer.freed)
+            written = self.buffer_bytes(buffer.written, keep)
+            size = max(0, size - min(read, written))
         return _aligned(size)
 
     def _kept_for_good(self, keep):
@@ -340,6 +347,42 @@ class _Activated(memory.Buffer):
 
     times: int = 1
     freed: tuple = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Halfway(memory.Buffer):
+    """What the depthwise half of a separable convolution writes.
+
+    Attributes:
+        middle: the `Tensor`.
+        freed: tuple of `memory.Buffer`, which only that half reads.
+        written: the `memory.Buffer` of the output, which only the other half
+            needs.
+    """
+
+    middle: object
+    freed: tuple
+    written: memory.Buffer
+
+
+def _halfway(graph, plan):
+    """A `_Halfway` for each separable convolution."""
+    homes = {id(t): b for b in plan.buffers for t in b.tensors}
+    found = []
+    for i, step in enumerate(graph.steps, start=1):
+        layer = _inner(graph.layers[step.layer])
+        if not isinstance(layer, _SEPARABLE) or layer.data_format != _LAST:
+            continue
+        x, output = step.inputs[0], step.outputs[0]
+        read, written = homes[id(x)], homes[id(output)]
+        times, labels = layer.depth_multiplier, x.labels
+        if labels.shape[-1] > 1:
+            labels = np.repeat(labels, times, -1)
+        shape = (*output.shape[:-1], x.shape[-1] * times)
+        middle = output.replace(shape=shape, labels=labels)
+        freed = (read,) if read.last == i else ()
+        found.append(_Halfway([output], i, i, middle, freed, written))
+    return found
 
 
 def _activated(graph, plan):

@@ -195,6 +195,20 @@ class RamTest(parameterized.TestCase):
         made, graph = file_of(*layers(), *last, shape=(16, 16, 3))
         self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.95, 1.11)
 
+    def test_the_halves_of_a_separable_convolution_share_a_map(self):
+        def ram(filters, times):
+            last = [LAYERS.MaxPooling2D(4), LAYERS.Conv2D(4, 1)]
+            layer = LAYERS.SeparableConv2D(
+                filters, 3, padding="same", depth_multiplier=times
+            )
+            made, graph = file_of(conv(16), layer, *last, shape=(16, 16, 3))
+            return made.ram_bytes(whole(graph))
+
+        # What an export was measured.
+        self.assertBetween(ram(8, 2) / 13_840, 0.95, 1.1)
+        # 16 and 8 channels take less than 16 and 16, as do 16 and 16.
+        self.assertAlmostEqual(ram(16, 1) - ram(8, 1), 0, delta=256)
+
     def test_loads_are_at_each_step(self):
         made, graph = file_of(
             LAYERS.Conv2D(16, 1), LAYERS.Conv2D(2, 1), LAYERS.Conv2D(4, 1)
