@@ -57,8 +57,13 @@ _ATTENTION = {"MultiHeadAttention": 12, "GroupQueryAttention": 14}
 _CAUSAL = 2
 # Kernels that are dense layers, at each position.
 _DENSE_LAYERS = {"Dense", "EinsumDense", *_ATTENTION}
+_SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
+_LAST = "channels_last"
 # What a looked-up function holds beside its output: two tensors of int32.
 _LOOKED_UP = 7
+# What normalizations of maps hold beside their input and output: one that looks
+# all values up, and one whose scales and offsets become maps.
+_NORMALIZED = {"GroupNormalization": _LOOKED_UP, "LayerNormalization": 3}
 # With constants they become part of the kernel before them.
 _FOLDED = {"MUL", "ADD"}
 
@@ -70,7 +75,7 @@ class Int8File:
         graph: a `ChannelGraph`.
 
     Attributes:
-        buffers: list of `memory.Buffer`, the activations.
+        buffers: tuple of `memory.Buffer`, the activations.
 
     Example:
 
@@ -82,7 +87,9 @@ class Int8File:
         plan = memory.plan(graph)
         self._steps = plan.steps
         self.buffers = (
-            plan.buffers + _between(graph) + _held(graph) + _looked_up(graph)
+            *plan.buffers,
+            *(*_between(graph), *_held(graph), *_looked_up(graph)),
+            *(*_activated(graph, plan), *_halfway(graph, plan)),
         )
         bound = {id(b.variable): b for b in graph.bindings}
         self._kernels, owners = [], {}
@@ -143,7 +150,16 @@ class Int8File:
 
     def buffer_bytes(self, buffer, keep):
         """Bytes of arena that a buffer takes, `int`."""
-        return _aligned(max(_bytes(t, keep) for t in buffer.tensors))
+        size = max(_bytes(t, keep) for t in buffer.tensors)
+        if isinstance(buffer, _Activated):
+            freed = sum(self.buffer_bytes(b, keep) for b in buffer.freed)
+            size = max(0, buffer.times * size - freed)
+        elif isinstance(buffer, _Halfway):
+            size = _bytes(buffer.middle, keep)
+            read = sum(self.buffer_bytes(b, keep) for b in buffer.freed)
+            written = self.buffer_bytes(buffer.written, keep)
+            size = max(0, size - min(read, written))
+        return _aligned(size)
 
     def _kept_for_good(self, keep):
         count = sum(op.count for op in self._ops if not op.gates)
@@ -301,12 +317,108 @@ def _looks_up(layer):
 
 
 def _looked_up(graph):
-    """A `Buffer` for each byte per value that a looked-up function holds."""
+    """A `Buffer` for each byte per value that a looked-up function holds.
+
+    And for those that normalizations hold.
+    """
     return [
         memory.Buffer([step.outputs[0]], i, i)
         for i, step in enumerate(graph.steps, start=1)
-        for _ in range(_LOOKED_UP * _looks_up(graph.layers[step.layer]))
+        for _ in range(_bytes_beside(step, graph.layers[step.layer]))
     ]
+
+
+def _bytes_beside(step, layer):
+    kind = type(_inner(layer)).__name__
+    if kind in _NORMALIZED and len(step.outputs[0].shape) > 3:
+        return _NORMALIZED[kind]
+    return _LOOKED_UP * _looks_up(layer)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Activated(memory.Buffer):
+    """What the ops of an activation hold besides its output.
+
+    Attributes:
+        times: `int`, by how many tensors of that size.
+        freed: tuple of `memory.Buffer`, which only the kernel before these ops
+            reads.
+    """
+
+    times: int = 1
+    freed: tuple = ()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Halfway(memory.Buffer):
+    """What the depthwise half of a separable convolution writes.
+
+    Attributes:
+        middle: the `Tensor`.
+        freed: tuple of `memory.Buffer`, which only that half reads.
+        written: the `memory.Buffer` of the output, which only the other half
+            needs.
+    """
+
+    middle: object
+    freed: tuple
+    written: memory.Buffer
+
+
+def _halfway(graph, plan):
+    """A `_Halfway` for each separable convolution."""
+    homes = {id(t): b for b in plan.buffers for t in b.tensors}
+    found = []
+    for i, step in enumerate(graph.steps, start=1):
+        layer = _inner(graph.layers[step.layer])
+        if not isinstance(layer, _SEPARABLE) or layer.data_format != _LAST:
+            continue
+        x, output = step.inputs[0], step.outputs[0]
+        read, written = homes[id(x)], homes[id(output)]
+        times, labels = layer.depth_multiplier, x.labels
+        if labels.shape[-1] > 1:
+            labels = np.repeat(labels, times, -1)
+        shape = (*output.shape[:-1], x.shape[-1] * times)
+        middle = output.replace(shape=shape, labels=labels)
+        freed = (read,) if read.last == i else ()
+        found.append(_Halfway([output], i, i, middle, freed, written))
+    return found
+
+
+def _activated(graph, plan):
+    """An `_Activated` for each activation with ops of its own.
+
+    An op does not write where it reads; the second of two reads what the first
+    one does, too.
+    """
+    made_by = {id(t): s for s in graph.steps for t in s.outputs}
+    homes = {id(t): b for b in plan.buffers for t in b.tensors}
+    found = []
+    for i, step in enumerate(graph.steps, start=1):
+        layer, output = graph.layers[step.layer], step.outputs[0]
+        reads = [homes[id(x)] for x in step.inputs if id(x) in homes]
+        times = _activation_reads(step, layer, made_by)
+        freed = ()
+        if step.work:
+            freed = tuple(b for b in dict.fromkeys(reads) if b.last == i)
+        elif homes[id(output)] not in reads:
+            times -= 1  # It has a buffer for its output already.
+        if times > 0:
+            found.append(_Activated([output], i, i, times, freed))
+    return found
+
+
+def _activation_reads(step, layer, made_by):
+    """How many tensors the last op of an activation reads; 0 without one."""
+    if step.memory == "view" or _looks_up(layer):
+        return 0  # `_looked_up` counts what these hold.
+    names = _activation(layer)
+    if not names and not step.work and step.memory == "inplace":
+        names = plain_ops(step, made_by)
+        if isinstance(layer, keras.layers.PReLU):
+            names = ("PRELU",)
+        return int(len(names) == 1)  # `_between` counts others.
+    return min(len(names), 2)
 
 
 def _between(graph):

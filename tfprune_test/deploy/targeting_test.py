@@ -17,8 +17,10 @@ from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
 from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.methods import masked_channels
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
+from tfprune.sparsity import wrapping
 
 layers = keras.layers
 
@@ -180,6 +182,26 @@ class BoardTest(parameterized.TestCase):
         self.assertLen(predicted, 3)
         self.assertEqual(sorted(predicted, reverse=True), predicted)
         self.assertBetween(predicted[0], 0.3, 0.5)
+
+    def test_a_wrapped_model_is_fitted_without_its_wrappers(self):
+        model = hourglass()
+        wrapped = wrapping.wrap(model, masked_channels.MaskedChannels())
+        board = budget_lib.Budget(flash_bytes=0.5)
+        with (
+            absltest.mock.patch.dict(
+                targeting._MEASURES, flash_bytes=lambda *_: 1
+            ),
+            absltest.mock.patch.object(targeting.tflite, "export_tflite"),
+            absltest.mock.patch.object(targeting.atomic, "write"),
+            absltest.mock.patch.object(targeting.pathlib.Path, "read_bytes"),
+        ):
+            path = self.folder / "fit.tflite"
+            found = [
+                targeting.fit_target(each, board, None, path)
+                for each in (model, wrapped)
+            ]
+        configs = [each.model.get_config() for each in found]
+        self.assertEqual(*configs)
 
     def test_without_a_limit_of_a_board(self):
         with self.assertRaisesRegex(ValueError, "`image_bytes` or `latency`"):

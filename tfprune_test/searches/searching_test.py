@@ -182,6 +182,23 @@ class SearchTest(parameterized.TestCase):
         self.assertLess(*kept["shallow"])
         self.assertGreater(*kept["deep"])
 
+    def test_a_seed_counts_beside_settings(self):
+        model, data = lopsided()
+        budget = budget_lib.Budget(macs=0.5)
+        options = {"evaluations": 3, "progress": False}
+
+        def shares(**more):
+            found = searching.search(
+                model, data, budget, "random", **options, **more
+            )
+            return [trial.kept for trial in found.trials]
+
+        self.assertEqual(
+            shares(settings=QUICK, seed=3),
+            shares(settings=dataclasses.replace(QUICK, seed=3)),
+        )
+        self.assertNotEqual(shares(settings=QUICK), shares(seed=3))
+
     @pytest.mark.slow  # Every strategy, twice.
     def test_the_same_seed_gives_the_same_trials(self):
         model, data = lopsided()
