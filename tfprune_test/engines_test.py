@@ -89,6 +89,15 @@ class EnginesTest(parameterized.TestCase):
         loaded = keras.saving.load_model(path)
         self.assertEqual(wrapper_lib.sparsity(loaded), single["sparsity"])
 
+    def test_weights_learn_from_training_samples_alone_on_two_devices(self):
+        if not importlib.util.find_spec("tensorflow"):
+            self.skipTest("tensorflow is not installed")
+        (report,) = reports("mirrored_turns", "tensorflow", [])
+        self.assertEqual(report["replicas"], 2)
+        # Batches of 8 samples are cut after pairs, those of 10 in the midst.
+        for move in report["moves"].values():
+            self.assertAlmostEqual(move, 1e-3 * 2 * 4, places=4)
+
     def test_bit_lengths_and_ranges_are_the_same_on_two_devices(self):
         if not importlib.util.find_spec("tensorflow"):
             self.skipTest("tensorflow is not installed")

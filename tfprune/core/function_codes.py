@@ -5,7 +5,14 @@ import functools
 import hashlib
 import types
 
+import numpy as np
+
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_ARRAYS = (np.ndarray, np.generic)
+# Methods that change what they are called on.
+_CHANGES = (
+    "append clear extend fill insert pop popitem remove setdefault update"
+).split()
 
 
 def told(function):
@@ -16,9 +23,9 @@ def told(function):
 
     Returns:
         A `str`: its name, its code, and what it holds or reads in its module
-        of numbers, texts and functions; of an object, also its attributes
-        that the call leaves as they are. Nothing of other objects, whose text
-        may hold an address.
+        of numbers, texts, arrays and functions; of an object, also its
+        attributes that the call leaves as they are. Nothing of other objects,
+        whose text may hold an address.
     """
     return _told(function, [])
 
@@ -91,10 +98,16 @@ def _globals(function):
     names = {s.argval for s in steps if s.opname == "LOAD_GLOBAL"} - written
     found = function.__globals__
     values = [found[n] for n in sorted(names) if n in found and n[:2] != "__"]
+    kinds = (*_PLAIN, tuple)
+    if not any(
+        s.opname == "STORE_SUBSCR" or s.argval in _CHANGES for s in steps
+    ):
+        # What a function fills, such as a record of its calls, is no setting.
+        kinds = (*kinds, *_ARRAYS, list, dict)
     return [
         value
         for value in values
-        if isinstance(value, (*_PLAIN, tuple))
+        if isinstance(value, kinds)
         or isinstance(value, types.FunctionType)
         and value.__module__ == module
     ]
@@ -109,7 +122,7 @@ def _codes(code):
 
 
 def _attributes(function, plain):
-    """Numbers and texts of an object that is called, or of a method's."""
+    """Numbers, texts, arrays of an object that is called, or of a method's."""
     owner = getattr(function, "__self__", function)
     if isinstance(owner, (types.FunctionType, types.ModuleType, type)):
         return []
@@ -117,9 +130,9 @@ def _attributes(function, plain):
     if any(c.__module__.startswith("keras.") for c in type(owner).__mro__):
         left_out |= {"name", "built"}  # Keras numbers names.
     return [
-        f"{name} {value!r}"
+        f"{name} {_held(value, [])}"
         for name, value in sorted(getattr(owner, "__dict__", {}).items())
-        if isinstance(value, _PLAIN)
+        if isinstance(value, (*_PLAIN, *_ARRAYS))
         and not name.startswith("_")
         and name not in left_out
     ]
@@ -142,8 +155,10 @@ def _written(cls, method):
 
 
 def _held(value, seen):
-    if isinstance(value, _PLAIN):
+    if isinstance(value, _PLAIN) and not isinstance(value, np.generic):
         return repr(value)
+    if isinstance(value, _ARRAYS) or _is_constant(value):
+        return _array(value)
     if isinstance(value, (list, tuple)):
         return repr([_held(part, seen) for part in value])
     if isinstance(value, dict):
@@ -152,3 +167,21 @@ def _held(value, seen):
     if isinstance(value, (types.FunctionType, functools.partial)):
         return _told(value, seen)
     return type(value).__qualname__
+
+
+def _is_constant(value):
+    """Whether a value is a tensor of any library, and not a variable."""
+    if isinstance(value, type) or hasattr(value, "assign"):
+        return False
+    return all(hasattr(value, n) for n in ("__array__", "shape", "dtype"))
+
+
+def _array(value):
+    try:
+        array = np.ascontiguousarray(value)
+    except Exception:  # A symbolic tensor has no numbers.
+        return type(value).__qualname__
+    if array.dtype.hasobject:
+        return type(value).__qualname__
+    numbers = hashlib.sha256(array.tobytes()).hexdigest()
+    return f"{array.dtype} {array.shape} {numbers}"

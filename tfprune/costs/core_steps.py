@@ -165,9 +165,12 @@ def of_step(step, layer, keep, made_by):
 
 def _area(sizes, rank):
     """The product of sizes, of which one number may tell all."""
-    if sizes is None:
-        return 1
-    return sizes**rank if isinstance(sizes, int) else math.prod(sizes)
+    return 1 if sizes is None else math.prod(_each(sizes, rank))
+
+
+def _each(sizes, rank):
+    """Sizes, of which one number may tell all, a tuple."""
+    return (sizes,) * rank if isinstance(sizes, int) else tuple(sizes)
 
 
 def _sizes(tensor, keep):
@@ -200,9 +203,10 @@ def _kernels(step, config, keep, reads, writes, places):
         if places * reads[-1] * writes[-1] == _work(step, keep):
             return [dense]
     if kernel is None:
-        return [OpSize("FULLY_CONNECTED", 1, 1, _work(step, keep), 1)]
-    window = math.prod(kernel)
-    stride = math.prod(config.get("strides", (1,)))
+        return _products(step, config, keep, reads, writes)
+    rank = len(reads) - 1
+    kernel = _each(kernel, rank)
+    window, stride = math.prod(kernel), _area(config.get("strides"), rank)
     if "depth_multiplier" not in config:
         kind = "TRANSPOSE_CONV" if "output_padding" in config else "CONV_2D"
         groups = config.get("groups", 1)
@@ -220,7 +224,7 @@ def _kernels(step, config, keep, reads, writes, places):
             )
         ]
     middle = reads[-1] * config["depth_multiplier"]
-    gaps = max(config.get("dilation_rate", (1,))) > 1
+    gaps = max(_each(config.get("dilation_rate", 1), rank), default=1) > 1
     found = [
         OpSize(
             *("DEPTHWISE_CONV_2D", places, window, reads[-1], middle, stride),
@@ -230,6 +234,34 @@ def _kernels(step, config, keep, reads, writes, places):
     if "filters" in config:
         found.append(OpSize("CONV_2D", places, 1, middle, writes[-1]))
     return found
+
+
+def _products(step, config, keep, reads, writes):
+    """The ops of a layer that is a product of matrices, or several."""
+    several = len(step.inputs) > 1
+    if several and config.get("score_mode") == "dot":  # Without projections.
+        values = _sizes(step.inputs[1], keep)
+        rows, seen = math.prod(reads[:-1]), values[-2]
+        return [
+            OpSize("BATCH_MATMUL", rows, 1, reads[-1], seen),
+            *_composed(("SOFTMAX",), (rows, seen)),
+            OpSize("BATCH_MATMUL", rows, 1, seen, values[-1]),
+        ]
+    work, count = _work(step, keep), max(1, math.prod(writes))
+    columns = math.prod(writes[len(writes) - _made_last(config) :])
+    if work % count or not columns:
+        return [OpSize("FULLY_CONNECTED", 1, 1, work, 1)]
+    kind = "BATCH_MATMUL" if several else "FULLY_CONNECTED"
+    return [OpSize(kind, count // columns, 1, work // count, columns)]
+
+
+def _made_last(config):
+    """How many of the last axes are columns that a layer makes."""
+    given, _, rest = config.get("equation", "").partition(",")
+    kernel, _, made = rest.partition("->")
+    new = set(kernel) - set(given)
+    found = itertools.takewhile(lambda letter: letter in new, reversed(made))
+    return max(1, len(list(found)))
 
 
 def _fused(step, reads, writes):

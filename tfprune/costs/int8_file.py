@@ -20,8 +20,8 @@ import math
 
 import numpy as np
 
+from tfprune.costs import file_buffers
 from tfprune.costs import file_ops
-from tfprune.costs import layer_ops
 from tfprune.costs import memory
 
 # Bytes of the array beyond weights and scales: in total, for each op with the
@@ -44,8 +44,6 @@ _STEP_OP, _STEP_PLANNING = 90, 106
 # the op's record, and of the planner's while it plans.
 _LSTM_TENSORS, _LSTM_BIASES, _LSTM_STATES = 1680, 4 * 4, 3
 _LSTM_RECORD, _LSTM_PLANNING = 420, 950
-# What a looked-up function holds beside its output: two tensors of int32.
-_LOOKED_UP = 7
 
 
 class Int8File:
@@ -55,7 +53,7 @@ class Int8File:
         graph: a `ChannelGraph`.
 
     Attributes:
-        buffers: list of `memory.Buffer`, the activations.
+        buffers: tuple of `memory.Buffer`, the activations.
 
     Example:
 
@@ -66,9 +64,7 @@ class Int8File:
     def __init__(self, graph):
         plan = memory.plan(graph)
         self._steps = plan.steps
-        self.buffers = (
-            plan.buffers + _between(graph) + _held(graph) + _looked_up(graph)
-        )
+        self.buffers = (*plan.buffers, *file_buffers.beside(graph, plan))
         bound = {id(b.variable): b for b in graph.bindings}
         self._kernels, owners = [], {}
         added = _added_by_wrappers(graph)
@@ -132,7 +128,16 @@ class Int8File:
 
     def buffer_bytes(self, buffer, keep):
         """Bytes of arena that a buffer takes, `int`."""
-        return _aligned(max(_bytes(t, keep) for t in buffer.tensors))
+        size = max(_bytes(t, keep) for t in buffer.tensors)
+        if isinstance(buffer, file_buffers.Activated):
+            freed = sum(self.buffer_bytes(b, keep) for b in buffer.freed)
+            size = max(0, buffer.times * size - freed)
+        elif isinstance(buffer, file_buffers.Halfway):
+            size = _bytes(buffer.middle, keep)
+            read = sum(self.buffer_bytes(b, keep) for b in buffer.freed)
+            written = self.buffer_bytes(buffer.written, keep)
+            size = max(0, size - min(read, written))
+        return _aligned(size)
 
     def _kept_for_good(self, keep):
         count = sum(op.count for op in self._ops if not op.gates)
@@ -184,45 +189,6 @@ def _added_by_wrappers(graph):
             own = {id(v) for v in inner}
             added |= {id(v) for v in layer.weights if id(v) not in own}
     return added
-
-
-def _looks_up(layer):
-    """Whether a layer looks up each of its values."""
-    found = file_ops.activation(layer) or layer_ops.LAYERS.get(
-        type(file_ops.inner(layer)).__name__, ()
-    )
-    return found[: len(layer_ops.TABLE)] == layer_ops.TABLE
-
-
-def _looked_up(graph):
-    """A `Buffer` for each byte per value that a looked-up function holds."""
-    return [
-        memory.Buffer([step.outputs[0]], i, i)
-        for i, step in enumerate(graph.steps, start=1)
-        for _ in range(_LOOKED_UP * _looks_up(graph.layers[step.layer]))
-    ]
-
-
-def _between(graph):
-    """A `Buffer` between the ops of a step that becomes several.
-
-    Unless its rule knows what they hold.
-    """
-    made_by = {id(t): s for s in graph.steps for t in s.outputs}
-    return [
-        memory.Buffer([step.outputs[0]], i, i)
-        for i, step in enumerate(graph.steps, start=1)
-        if len(file_ops.plain_ops(step, made_by)) > 1 and not step.held
-    ]
-
-
-def _held(graph):
-    """A `Buffer` for each tensor that a step holds besides its outputs."""
-    return [
-        memory.Buffer([tensor], i, i)
-        for i, step in enumerate(graph.steps, start=1)
-        for tensor in step.held
-    ]
 
 
 def _bytes(tensor, keep):

@@ -159,15 +159,47 @@ def for_fit(data, batch_size=128, seed=0):
         `epoch`; or `data` unchanged.
     """
     if _is_arrays(data):
-        count = len(keras.tree.flatten(data)[0])
-        return _Shuffled(lambda i: _rows(data, i), count, batch_size, seed)
+        # Tables take labels in brackets, and tensors no lists of positions.
+        arrays = keras.tree.map_structure(_numpy, data)
+        count = len(keras.tree.flatten(arrays)[0])
+        return _Shuffled(lambda i: _rows(arrays, i), count, batch_size, seed)
     if isinstance(data, (list, tuple)):
-        return _Shuffled(lambda i: data[i[0]], len(data), 1, seed)
+        return _Shuffled(
+            lambda i: batch_for_fit(data[i[0]]), len(data), 1, seed
+        )
     return data
 
 
+def batch_for_fit(batch):
+    """A batch `(x, y)` or `(x, y, weights)` as `fit` takes it.
+
+    From a PyDataset, where lists of arrays count as tensors, and no weights
+    must be left out.
+    """
+    if not isinstance(batch, tuple):
+        return batch
+    while batch and batch[-1] is None:
+        batch = batch[:-1]
+    return tuple(map(_without_lists, batch))
+
+
+def _without_lists(part):
+    if isinstance(part, dict):
+        return {name: _without_lists(value) for name, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return tuple(map(_without_lists, part))
+    return part
+
+
 def _rows(data, indices):
-    return keras.tree.map_structure(_take(indices), data)
+    return batch_for_fit(keras.tree.map_structure(_take(indices), data))
+
+
+def as_bytes(array):
+    """The `bytes` of an array, the same in every process."""
+    if array.dtype.hasobject:  # texts, as pointers to them
+        return repr(array.tolist()).encode()
+    return np.ascontiguousarray(array).tobytes()
 
 
 class _Shuffled(keras.utils.PyDataset):

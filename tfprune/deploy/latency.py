@@ -34,6 +34,7 @@ from tfprune.costs import memory
 from tfprune.export.convert import tflite
 from tfprune.export.run import litert
 from tfprune.graph import read
+from tfprune.sparsity import wrapping
 
 _WARMUP = 5
 _SAMPLES = 8  # For calibrating single layers; latency does not need more.
@@ -91,7 +92,8 @@ class LatencyTable(printed.Printed):
     Attributes:
         quantize: `str`, the kind of file that was measured.
         whole: `float`, the model itself.
-        layers: `dict` from the path of a layer to `(a, b, c, d)`.
+        layers: `dict` from the path of a layer to `(a, b, c, d)`, the mean of
+            its calls.
     """
 
     quantize: str
@@ -205,7 +207,8 @@ def latency_table(
 
     Args:
         model: a built `keras.Model` with inputs of known size, on the
-            TensorFlow backend.
+            TensorFlow backend, or a model from `tfprune.wrap`, which is
+            unwrapped first.
         quantize, calibration: as for `tfprune.export_tflite`.
         runs: `int`, calls of each file.
         progress: `bool`, whether a progress bar is shown.
@@ -224,17 +227,20 @@ def latency_table(
     >>> budget = tfprune.Budget(latency=0.5, latency_table=table)
     >>> small = tfprune.prune(model, budget)
     """
+    model = wrapping.plain(model)
     graph = read.channel_graph(model)
     counting.check_sizes(graph)
-    wanted = {}
+    wanted: dict[str, list] = {}
     for step in graph.steps:
         layer = graph.layers[step.layer]
         if step.work and _is_measurable(layer, step):
-            wanted[step.layer] = [
+            four = [
                 _Case.of(layer, step, n, m)
                 for n, m in _corners(layer, step, graph)
             ]
-    cases = list(dict.fromkeys(c for four in wanted.values() for c in four))
+            wanted.setdefault(step.layer, []).append(four)
+    fours = [four for calls in wanted.values() for four in calls]
+    cases = list(dict.fromkeys(case for four in fours for case in four))
     with leftovers.folder() as folder:
         folder = pathlib.Path(folder)
         paths = [folder / f"{i}.tflite" for i in range(len(cases))]
@@ -251,8 +257,11 @@ def latency_table(
         "float32" if quantize is None else quantize,
         times[0],
         {
-            path: _bilinear(four, [known[case] for case in four])
-            for path, four in wanted.items()
+            path: _mean_of_calls(
+                _bilinear(four, [known[case] for case in four])
+                for four in calls
+            )
+            for path, calls in wanted.items()
         },
     )
 
@@ -287,6 +296,11 @@ def _corners(layer, step, graph):
         ratio = dense[1] // dense[0]  # A depthwise layer writes what it reads.
         return sorted({(few[0], few[0] * ratio), dense})
     return sorted(itertools.product({few[0], dense[0]}, {few[1], dense[1]}))
+
+
+def _mean_of_calls(found):
+    """`(a, b, c, d)` of a layer, whose calls may be on maps of other sizes."""
+    return tuple(np.mean(list(found), axis=0))
 
 
 def _bilinear(cases, times):

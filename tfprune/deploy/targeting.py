@@ -19,6 +19,7 @@ from tfprune.export.micro.arena import cores
 from tfprune.graph import read
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
+from tfprune.sparsity import wrapping
 from tfprune.surgery import shrinking
 
 _HEADINGS = {
@@ -116,7 +117,8 @@ def fit_target(
     model, are stored once.
 
     Args:
-        model: a built `keras.Model` on the TensorFlow backend; not changed.
+        model: a built `keras.Model` on the TensorFlow backend, or a model
+            from `tfprune.wrap`, which is unwrapped first; not changed.
         budget: a `tfprune.Budget` with `flash_bytes`, `ram_bytes`,
             `image_bytes` or `latency`, whose table must be of int8 files;
             other limits apply too.
@@ -159,6 +161,7 @@ def fit_target(
             "tfprune.deploy.latency_table(model, 'int8', calibration)."
         )
     path = atomic.writable(path)
+    model = wrapping.plain(model)
     graph = read.channel_graph(model)
     meter = budget.meter(graph)
     ceilings = {k: budget.ceilings(meter)[k] for k in limits}

@@ -73,6 +73,8 @@ def _exclude(new, model):
 
 def decays(optimizer, variable):
     """Returns whether an optimizer's weight decay acts on a variable."""
+    if optimizer is None:
+        return False
     optimizer = _innermost(optimizer)
     keys, patterns = _excluded(optimizer)
     named = any(re.search(pattern, variable.name) for pattern in patterns)

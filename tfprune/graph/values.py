@@ -178,6 +178,17 @@ def layers(model):
             waiting.extend(reversed(sublayers(layer)))
 
 
+def drop_activity_penalties(model):
+    """Takes the activity regularizers from all layers of a model, in place.
+
+    Not every layer has its own as an argument: `ActivityRegularization` makes
+    one.
+    """
+    for layer in layers(model):
+        if getattr(layer, "activity_regularizer", None) is not None:
+            layer.activity_regularizer = None
+
+
 def layers_of(model):
     """All layers of a model and of the models nested in it, once each."""
     seen, found = set(), []

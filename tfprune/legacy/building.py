@@ -97,7 +97,9 @@ class Builder:
         elif found and isinstance(found[0], parts.Nested):
             (first,) = found[0].layers[0].inputs
             inputs = keras.Input(batch_shape=first.shape, dtype=first.dtype)
-        if inputs is not None and masks_lib.differ_in_chain(found):
+        if inputs is not None and (
+            masks_lib.differ_in_chain(found) or _rounds(found, inputs)
+        ):
             return self._functional(_as_graph(entries, inputs, name))
         if all(part.plain for part in found):
             layers = [layer for part in found for layer in part.layers]
@@ -343,8 +345,12 @@ class Builder:
             self.notes.append(f"{old}: a name without a slash")
         source = {**config, "data_format": entry["config"].get("data_format")}
         convert = arrays.converter(name, source, self._version, self._backend)
+        timed, sequences = config, 1
         if name == "Bidirectional":
             inner = settings_lib.modern(config["layer"])
+            timed = inner["config"]
+            if config.get("merge_mode", "concat") is None:
+                sequences = 2
             convert = arrays.bidirectional(
                 arrays.converter(
                     inner["class_name"],
@@ -354,6 +360,10 @@ class Builder:
                 )
             )
         kind = parts.Cropped if name.startswith("Cropping") else parts.Part
+        if config.get("interpolation", "nearest") != "nearest":
+            kind = parts.Resized
+        if axes and name.startswith("ConvLSTM"):
+            kind = parts.WithStates
         part = kind(
             old,
             [layer],
@@ -364,8 +374,8 @@ class Builder:
             part = parts.around(part, layer.name, *axes, last)
         if after is not None:
             part = part.followed_by(after)
-        if config.get("time_major") is True:
-            return calls.time_major(part, config)
+        if timed.get("time_major") is True:
+            return calls.time_major(part, timed, sequences)
         return part
 
     def _activation(self, cls, config):
@@ -391,6 +401,12 @@ class Builder:
 def _valid(name):
     """A name without what Keras 3 refuses in one; `None` stays."""
     return name and name.replace("/", "_")
+
+
+def _rounds(found, inputs):
+    """Whether Keras 3 would round what parts make of a chain's inputs."""
+    resized = any(isinstance(part, parts.Resized) for part in found)
+    return resized and "float" not in inputs.dtype
 
 
 def _as_graph(entries, inputs, name):

@@ -71,16 +71,26 @@ def axes(name, config):
     return (*spatial, 1), back
 
 
-def time_major(part, config):
-    """A recurrent layer whose inputs have the time axis before the batch."""
+def time_major(part, config, count=1):
+    """A recurrent layer whose inputs have the time axis before the batch.
+
+    Args:
+        part: `parts.Part` of one layer.
+        config: `dict`, of the layer, or of the one that runs both ways.
+        count: `int`, sequences that it gives if it gives any.
+
+    Returns:
+        `part`.
+    """
     (layer,) = part.layers
 
     def call(x, **kwargs):
         outputs = layer(keras.ops.swapaxes(x, 0, 1), **kwargs)
         if not config.get("return_sequences"):
             return outputs
-        if not config.get("return_state"):
+        if not isinstance(outputs, (list, tuple)):
             return keras.ops.swapaxes(outputs, 0, 1)
-        return [keras.ops.swapaxes(outputs[0], 0, 1), *outputs[1:]]
+        turned = [keras.ops.swapaxes(y, 0, 1) for y in outputs[:count]]
+        return [*turned, *outputs[count:]]
 
     return part.calling(call)

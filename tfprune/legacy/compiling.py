@@ -35,24 +35,38 @@ def compile_as_before(model, training):
         List of `str`, the settings that were lost.
     """
     lost = []
+    outputs = getattr(model, "output_names", [])
     try:
         loss = _mapped(_loss, training.get("loss"))
         optimizer = _optimizer(training["optimizer_config"])
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0][:200]
         return [f"not compiled, its loss or optimizer is unknown ({reason})"]
-    outputs = getattr(model, "output_names", [])
     metrics = {
         key: _for_outputs(training.get(key), outputs, lost)
         for key in ("metrics", "weighted_metrics")
     }
     model.compile(
         optimizer,
-        loss,
-        loss_weights=training.get("loss_weights") or None,
+        _by_output(loss, outputs),
+        loss_weights=_by_output(training.get("loss_weights"), outputs, 1.0)
+        or None,
         **metrics,
     )
     return lost
+
+
+def _by_output(value, outputs, default=None):
+    """A `dict` with an entry for each output, by its name in Keras 3.
+
+    Keras 2 took one that leaves outputs out, and names with slashes.
+    """
+    if not isinstance(value, dict) or not value:
+        return value
+    named = {key.replace("/", "_"): part for key, part in value.items()}
+    if not set(named) <= set(outputs):
+        return value
+    return {name: named.get(name, default) for name in outputs}
 
 
 def _mapped(function, value):
@@ -97,7 +111,9 @@ def _for_outputs(value, outputs, lost):
         return None
     if isinstance(value, dict) and "class_name" not in value:
         found = {k: _metrics(v, lost, k) for k, v in value.items()}
-        return {k: v for k, v in found.items() if v} or None
+        return (
+            _by_output({k: v for k, v in found.items() if v}, outputs) or None
+        )
     entries = value if isinstance(value, list) else [value]
     if len(outputs) < 2:
         nested = len(entries) == 1 and isinstance(entries[0], list)
@@ -161,11 +177,20 @@ def _optimizer(value):
         _OPTIMIZERS.get(k, k): v for k, v in dict(value["config"]).items()
     }
     name = value["class_name"].rpartition(">")[2]
+    if name.startswith("LossScaleOptimizer"):
+        # Keras 3 puts one around the optimizer of a model in half precision.
+        return _optimizer(
+            config.get("inner_optimizer", config.get("optimizer"))
+        )
     rate, decay = config.get("learning_rate"), config.get("decay")
     if isinstance(rate, dict):
         schedules = keras.optimizers.schedules
+        # Most had no name in Keras 2; Keras 3 cannot compute without one.
+        settings = dict(rate["config"])
+        if settings.get("name") is None:
+            settings.pop("name", None)
         config["learning_rate"] = schedules.deserialize(
-            {"class_name": rate["class_name"], "config": rate["config"]}
+            {"class_name": rate["class_name"], "config": settings}
         )
     elif decay:
         config["learning_rate"] = keras.optimizers.schedules.InverseTimeDecay(

@@ -149,12 +149,12 @@ def _old(path):
 
 
 def _new(path, allow_lambda):
-    ending = ".h5" if hdf5_files.is_hdf5(path) else ".keras"
-    if path.suffix in (ending, ".hdf5"):
+    endings = (".h5", ".hdf5") if hdf5_files.is_hdf5(path) else (".keras",)
+    if path.suffix in endings:
         return _any(path, allow_lambda)
     # Keras detects the format by the file extension.
     with leftovers.folder() as folder:
-        copy = pathlib.Path(folder, f"{path.stem}{ending}")
+        copy = pathlib.Path(folder, f"{path.stem}{endings[0]}")
         shutil.copyfile(path, copy)
         return _any(copy, allow_lambda)
 

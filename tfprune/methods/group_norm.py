@@ -24,6 +24,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from tfprune.graph import channel_graph
 from tfprune.graph import read
 from tfprune.graph import values
 from tfprune.scoring import criterion as criterion_lib
@@ -31,6 +32,7 @@ from tfprune.scoring import score
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights
 
+# Beside what writes or reads a channel: biases do not count.
 COUNTED = ("gamma", "kernel")
 
 
@@ -54,12 +56,17 @@ class GroupNorm(criterion_lib.Criterion):
     def scores(self, graph, data=None):
         """Returns `I_c` for each channel, shape `(graph.size,)`."""
         del data
-        tensors = [b for b in graph.bindings if b.attribute.endswith(COUNTED)]
+        tensors = [b for b in graph.bindings if _is_counted(b)]
         powers = (
             (b, np.abs(values.numpy(b.variable)) ** self.p) for b in tensors
         )
         total = score.summed(graph, powers)
         return total / np.maximum(score.counted(graph, tensors), 1)
+
+
+def _is_counted(binding):
+    mixes = binding.role != channel_graph.CARRIES
+    return mixes or binding.attribute.endswith(COUNTED)
 
 
 @method_lib.register("group_sparsity")

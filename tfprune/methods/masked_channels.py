@@ -102,7 +102,7 @@ class MaskedChannels(method_lib.Method):
             criterion = score.as_criterion(self.criterion)
             scores = score.channel_scores(graph, criterion, data)
             keep = self._choose(graph, slots, scores, sparsity, budget)
-            keep = criterion.refine(graph, keep)
+            keep = _refined(graph, criterion, keep, _alive(graph, slots))
             keep[_read_elsewhere(graph, slots)] = True
         for slot in slots:
             slot["mask"].assign(_mask(graph, slot, keep) & slot.nonzero)
@@ -115,9 +115,12 @@ class MaskedChannels(method_lib.Method):
         if self.channel_multiple == 1:
             target = target or budget.target
         criterion = score.as_criterion(self.criterion)
+        # Channels whose weights are zero already go first: they stay masked.
+        alive = _alive(graph, slots)
+        scores = np.where(_read_elsewhere(graph, slots), np.inf, scores)
         return select.by_budget(
             graph,
-            np.where(_read_elsewhere(graph, slots), np.inf, scores),
+            np.where(alive, scores, 0.0),
             _on_the_way(budget, sparsity, graph),
             self.ranking,
             self.normalize or criterion.normalize,
@@ -130,7 +133,9 @@ class MaskedChannels(method_lib.Method):
     def figures(self, model, slots):
         graph = read.channel_graph(model)
         meter = counting.Meter(graph)
-        return {"macs_ratio": meter.macs(_kept(graph, slots)) / meter.macs()}
+        masks = [keras.ops.convert_to_numpy(slot["mask"]) for slot in slots]
+        kept = _kept(graph, slots, masks)
+        return {"macs_ratio": meter.macs(kept) / meter.macs()}
 
     def check(self, sparsity, budget=None):
         if sparsity >= 1 and budget is None:
@@ -142,9 +147,22 @@ class MaskedChannels(method_lib.Method):
     def check_training(self, model, slots, sparsity, budget=None, data=None):
         self._check_data(model, data)
         if sparsity > 0:
-            # How far pruning can go does not depend on the scores.
             graph = read.channel_graph(model)
-            self._choose(graph, slots, np.ones(graph.size), sparsity, budget)
+            scores = self._rehearsed(graph, data)
+            self._choose(graph, slots, scores, sparsity, budget)
+
+    def _rehearsed(self, graph, data):
+        """Scores that are infinite where those of the criterion are.
+
+        Otherwise, how far pruning can go does not depend on the scores.
+        """
+        if not _is_cheap(_entry(self.criterion), data):
+            return np.ones(graph.size)
+        criterion = score.as_criterion(self.criterion)
+        if dataclasses.is_dataclass(criterion) and hasattr(criterion, "limit"):
+            # One sample tells which channels have a score.
+            criterion = dataclasses.replace(criterion, limit=1)
+        return score.channel_scores(graph, criterion, data)
 
     def _check_data(self, model, data):
         entry = _entry(self.criterion)
@@ -194,6 +212,14 @@ def _entry(criterion):
     return None
 
 
+def _is_cheap(entry, data):
+    """Whether a criterion can score once more, without using up its data."""
+    if entry is not None and entry.data == criterion_lib.INPUTS:
+        return not hasattr(data, "__next__")
+    # Weights that are not trained yet may pass nothing on, as SynFlow needs.
+    return entry is not None and entry.cost == criterion_lib.WEIGHTS
+
+
 def _criterion(spec):
     if not isinstance(spec, dict):
         return spec
@@ -222,14 +248,30 @@ def _mask(graph, slot, keep):
     return mask
 
 
-def _kept(graph, slots):
+def _refined(graph, criterion, keep, alive):
+    """What a criterion chooses anew, with those that are read first."""
+    refined = criterion.refine(graph, keep).copy()
+    for group in graph.groups:
+        dead = group.labels[(refined & ~alive)[group.labels]]
+        instead = group.labels[(keep & alive & ~refined)[group.labels]]
+        count = min(len(dead), len(instead))
+        refined[dead[:count]] = False
+        refined[instead[:count]] = True
+    return refined
+
+
+def _alive(graph, slots):
+    """The channels that are read by weights that are not all zero."""
+    return _kept(graph, slots, [slot.nonzero for slot in slots])
+
+
+def _kept(graph, slots, masks):
     """The channels that somebody reads in spite of the masks, or nobody."""
     keep, masked = _read_elsewhere(graph, slots), np.zeros(graph.size, bool)
-    masks, kernels = {}, {id(slot.kernel): slot.kernel for slot in slots}
-    for slot in slots:
-        mask = keras.ops.convert_to_numpy(slot["mask"])
-        masks[id(slot.kernel)] = mask & masks.get(id(slot.kernel), True)
-    for key, mask in masks.items():
+    joined, kernels = {}, {id(slot.kernel): slot.kernel for slot in slots}
+    for slot, mask in zip(slots, masks, strict=True):
+        joined[id(slot.kernel)] = mask & joined.get(id(slot.kernel), True)
+    for key, mask in joined.items():
         for binding in _readers(graph, kernels[key]):
             others = tuple(i for i in range(mask.ndim) if i != binding.axis)
             alive = mask.any(others)

@@ -8,8 +8,9 @@ that may have n active weights,
     the k others with the largest |dL/dw| become active, at w = 0,
 
 where dL/dw is the gradient of the last batch, also of masked weights, and
-k = drop * n. With a rising sparsity schedule this is gradual pruning with
-regrowth; with `Constant` it is the paper's sparse training.
+k = drop * n, or more if fewer than n - k were active. With a rising sparsity
+schedule this is gradual pruning with regrowth; with `Constant` it is the
+paper's sparse training.
 
 Two things differ from the authors' code: an update does not skip the
 optimizer's step, and ties are broken by index instead of noise. Frozen weights
@@ -119,12 +120,14 @@ def exchanged(weights, gradients, mask, count, drop):
         weights, gradients: float arrays of the kernel's shape.
         mask: `bool` array, the active weights.
         count: `int`, number of active weights afterwards.
-        drop: `float`, fraction of them that is newly grown.
+        drop: `float`, fraction of them that is newly grown; more if fewer
+            than the others are active.
 
     Returns:
         `bool` array with `count` true entries.
     """
-    grown = min(int(drop * count), mask.size - count)
+    missing = count - np.count_nonzero(mask)
+    grown = max(min(int(drop * count), mask.size - count), missing)
     strength = np.where(mask, np.abs(weights), -1.0)
     stay = allocation_lib.keep_highest(strength, mask.size - (count - grown))
     pull = np.where(stay, -1.0, np.abs(gradients))
@@ -151,7 +154,8 @@ def _start_at_zero(model, slot, grown):
 
 def _kept_by_optimizer(model, kernel):
     """The optimizer's variables of a kernel, such as its momentum."""
-    if model is None or not model.compiled or not model.optimizer.built:
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or not optimizer.built:
         return []
     # Keras names optimizer variables by the path of the variable they track;
     # equal names come in the order of these variables.
@@ -159,7 +163,7 @@ def _kept_by_optimizer(model, kernel):
     (index,) = [i for i, v in enumerate(same) if v is kernel]
     prefix = kernel.path.replace("/", "_") + "_"
     by_name = {}
-    for variable in model.optimizer.variables:
+    for variable in optimizer.variables:
         if variable.name.startswith(prefix) and variable.shape == kernel.shape:
             by_name.setdefault(variable.name, []).append(variable)
     return [variables[index] for variables in by_name.values()]

@@ -184,8 +184,9 @@ class Preparation:
         budget = asked.wish.resolved(asked.model, space, self._calibration)
         graph, self._start = self._graph, asked.model
         if getattr(budget, "depth", None) is not None:
-            self._start, budget = depth.cut(graph, budget, self._selection)
-            graph = read.channel_graph(self._start)
+            skip = asked.options.get("skip", ())
+            graph, budget = depth.cut(graph, budget, self._selection, skip)
+            self._start = graph.model
         self._costs = wishes.Costs({}, {})
         if budget is not None or asked.wish.max_loss is not None:
             on_files = () if asked.runtime is None else _OF_FLASH

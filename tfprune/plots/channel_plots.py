@@ -9,7 +9,6 @@ from tfprune.graph import read
 from tfprune.plots import style
 from tfprune.reports import kept_channels
 from tfprune.reports import strips as strips_lib
-from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
 
 
@@ -76,9 +75,7 @@ def _cut(model, small):
 def _graph(model):
     if isinstance(model, channel_graph.ChannelGraph):
         return model
-    if isinstance(model, keras.Model) and wrapper.find(model):
-        model = wrapping.unwrap(model)
-    return read.channel_graph(model)
+    return read.channel_graph(wrapping.plain(model))
 
 
 def _is_sized(graph):

@@ -85,7 +85,8 @@ def pcas(
         validation_data, callbacks: for the `fit` of stage 3.
         batch_size: `int`, used if the data are arrays.
         compile_args: `dict`, other arguments of `compile` in both stages,
-            such as `{"metrics": ["accuracy"]}`.
+            such as `{"metrics": ["accuracy"]}`. The `loss_weights` are those
+            that the model was compiled with, unless they are given here.
         checkpoint_dir: folder for each finished stage, and for each epoch of
             an unfinished one. Another call resumes from there, even after a
             kill; it assumes the same data and optimizers. A stage with
@@ -110,9 +111,11 @@ def pcas(
     graph = read.channel_graph(model)
     values.check_finite(graph.model)
     gate = pcas_lib.AttentionGate() if gate is None else gate
+    settings = pcas_lib.checked(graph, data, _PURPOSE, loss, batch_size)
     compile_args = {
+        **settings,
         **(compile_args or {}),
-        **pcas_lib.checked(graph, data, _PURPOSE, loss, batch_size),
+        "loss": settings["loss"],
     }
     skip = selection.get("skip", ())
     gated = gates.attach(graph, gate, skip)

@@ -287,12 +287,23 @@ def thinet(
 
 def _counts(graph, budget, selection):
     """How many channels each group keeps."""
-    equal = np.ones(graph.size)
+    equal = np.where(_ranked(graph), 1.0, np.inf)
     if isinstance(budget, budget_lib.Budget):
         keep = select.by_budget(graph, equal, budget, "group", **selection)
     else:
         keep = select.by_ratio(graph, equal, budget, **selection)
     return [int(keep[group.labels].sum()) for group in graph.groups]
+
+
+def _ranked(graph):
+    """The channels of groups that a layer reads in patches, and as a whole."""
+    found, _ = image_patches.readers(graph)
+    ranked = np.zeros(graph.size, bool)
+    for group in graph.groups:
+        ranked[group.labels] = any(
+            np.isin(group.labels, reader.labels).all() for reader in found
+        )
+    return ranked
 
 
 def _prune_group(graph, group, count, criterion, data, ridge):

@@ -154,6 +154,7 @@ def _recording(graph, purpose, loss):
     copy = Inference(plain.inputs, output, name=plain.name)
     for layer in values.layers(copy):
         layer.trainable = True
+    values.drop_activity_penalties(copy)
     for variable in copy.variables:
         variable.regularizer = None
     recorder = _Recorder()

@@ -235,6 +235,7 @@ def _checked(ratios):
 
 def _chosen(graph, patterns):
     """The removable groups that match any of the patterns."""
+    patterns = "*" if patterns is None else patterns
     patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
     found = [
         group

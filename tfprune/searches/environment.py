@@ -92,8 +92,10 @@ class PruningEnvironment:
             raise ValueError(
                 f"`lowest` must be a fraction in (0, 1]. Received: {lowest=}."
             )
-        if budget is not None and "channel_multiple" not in options:
-            options.setdefault("target", budget.target)
+        if budget is not None:
+            budget.check_channels()
+            if "channel_multiple" not in options:
+                options.setdefault("target", budget.target)
         self.graph, self._evaluate, self._refine = graph, evaluate, refine
         self._reward, self._lowest = reward, lowest
         self._budget, self._options = budget, options

@@ -10,11 +10,13 @@ import keras
 import numpy as np
 
 from tfprune.datasets import masking
+from tfprune.datasets import outputs as outputs_lib
 from tfprune.datasets import samples
 from tfprune.datasets import tally
 from tfprune.graph import channel_graph
 from tfprune.graph import values
 from tfprune.scoring import probe
+from tfprune.searches import metrics
 from tfprune.selection import cut as cut_lib
 from tfprune.surgery import recalibration
 from tfprune.surgery import reconstruction
@@ -151,6 +153,7 @@ class _Mean:
 
     def __init__(self, metric, model):
         self._metric, self._found = metric, []
+        self._outputs = outputs_lib.of(model)
         self._with_masks = metric is not None and _takes_mask(metric)
         if metric is None:
             counted = tally.of_outputs(model)
@@ -171,8 +174,12 @@ class _Mean:
             self._tally.add(labels, scores, *given, weights)
             return
         extra = {"mask": given} if self._with_masks else {}
-        values = np.asarray(self._metric(y, outputs, **extra))
-        self._found.append(values.reshape(-1))
+        if metrics.is_known(self._metric):  # Others take labels as they are.
+            y = outputs_lib.in_order(y, self._outputs)
+        values = np.asarray(self._metric(y, outputs, **extra)).reshape(-1)
+        if len(values) == 1:  # A mean, of what may be a smaller batch.
+            values = values.repeat(len(keras.tree.flatten(outputs)[0]))
+        self._found.append(values)
 
     def value(self):
         if self._metric is None:

@@ -49,11 +49,21 @@ def of(metric):
         ) from error
 
 
+def is_known(metric):
+    """Whether a function is one of those above, or another one."""
+    return any(metric is known for known in _KNOWN.values())
+
+
 def _each(distance, y, outputs):
-    """The mean distance of each sample, over all numbers of all outputs."""
+    """The mean distance of each sample, over all numbers of all outputs.
+
+    Outputs whose labels are `None` are left out.
+    """
     found = []
     sides = map(keras.tree.flatten, (y, outputs))
     for truth, answer in zip(*sides, strict=True):
+        if truth is None:
+            continue
         answer = np.asarray(answer)
         apart = distance(np.reshape(truth, answer.shape) - answer)
         found.append(apart.reshape(len(answer), -1))

@@ -18,6 +18,7 @@ from tfprune.graph import values
 from tfprune.scoring import score
 from tfprune.searches import environment
 from tfprune.searches import masked_evaluation
+from tfprune.sparsity import wrapping
 
 _PURPOSE = "the search"
 _NEAR = 1e-6  # How far rounding may take a metric above 1.
@@ -90,6 +91,7 @@ class Objective:
                 "Received: budget=None, reward='error'. Give a "
                 "tfprune.Budget, or reward='flops' or 'params'."
             )
+        model = wrapping.plain(model)
         self._graph = graph = read.channel_graph(model, input_shape)
         criterion = score.as_criterion(criterion)
         scores = score.channel_scores(graph, criterion, criterion_data)
@@ -260,7 +262,7 @@ def _key(graph, basis, metric):
         for parts in samples.batches(part, _PURPOSE, limit=most, weights=True):
             given = [part for part in parts if part is not None]
             for array in keras.tree.flatten(given):
-                found.update(np.ascontiguousarray(array).tobytes())
+                found.update(samples.as_bytes(array))
     return found.hexdigest()
 
 

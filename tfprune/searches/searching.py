@@ -145,7 +145,7 @@ def search(
     recalibrate: typed.Data = None,
     reconstruct: typed.Data = None,
     limit: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     checkpoint: typed.Path | None = None,
     progress: bool = True,
     settings: amc.Settings | None = None,
@@ -159,7 +159,8 @@ def search(
     group are removed. The same arguments give the same trials.
 
     Args:
-        model: a built `keras.Model`; it is not changed.
+        model: a built `keras.Model`, or a model from `tfprune.wrap`, which is
+            unwrapped first, as by `strip`. It is not changed.
         data: `(x, y)` to measure accuracy on, used neither in training nor
             for the final test; see `tfprune.datasets.samples`.
         budget: a `tfprune.Budget` that no trial exceeds. `None`, with
@@ -184,7 +185,7 @@ def search(
             read kept channels, using activations of the full model (AMC,
             section 3.3). The data are read once.
         limit: `int`, maximum number of samples of `data`; `None` uses all.
-        seed: `int`.
+        seed: `int`; `None` is that of the settings, 0 by default.
         checkpoint: path of a JSON file that stores every accuracy as soon as
             it is measured. Restarting a stopped search with the same
             arguments reuses the stored accuracies. Searches of the same model
@@ -239,7 +240,9 @@ def search(
     )
     if settings is None:
         warmup = min(amc.Settings.warmup, max(1, evaluations // 4))
-        settings = amc.Settings(warmup=warmup, seed=seed)
+        settings = amc.Settings(warmup=warmup)
+    if seed is not None:
+        settings = dataclasses.replace(settings, seed=seed)
     trials, name = [], tally.name_of(metric)
     with progress_bar.live(progress) as show:
         start = time.perf_counter()

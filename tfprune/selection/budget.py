@@ -84,7 +84,9 @@ class Budget:
                 object.__setattr__(self, name, value.item())
         if self.board is not None:
             board = boards.get(self.board)
-            object.__setattr__(self, "board", board.name)
+            # One of your own is no name that can be looked up again.
+            known = board.name if board.name in boards.names() else board
+            object.__setattr__(self, "board", known)
             for name in ("flash_bytes", "ram_bytes"):
                 if getattr(self, name) is None:
                     object.__setattr__(self, name, getattr(board, name))
@@ -126,6 +128,14 @@ class Budget:
         values = {name: getattr(self, name) for name in LIMITS}
         return {k: v for k, v in values.items() if v is not None}
 
+    def check_channels(self):
+        """Raises a `ValueError` if it limits more than channels: the depth."""
+        if self.depth is not None:
+            raise ValueError(
+                "A limit on depth removes whole blocks, not channels. "
+                f"Received: depth={self.depth!r}. Pass it to tfprune.prune."
+            )
+
     def meter(self, graph):
         """Returns a `costs.Meter` that measures everything under a limit."""
         return counting.Meter(graph, self.latency_table)
@@ -137,7 +147,7 @@ class Budget:
             meter: the `meter` of the dense model.
         """
         return {
-            name: getattr(meter, name)() * value
+            name: _near(getattr(meter, name)() * value)
             if isinstance(value, float)
             else value
             for name, value in self.limits().items()
@@ -156,10 +166,19 @@ def limit(name, ceiling, meter):
         meter: the `meter` of the model that is to be pruned.
     """
     if name != "latency":
-        return max(1, int(ceiling))
+        return max(1, int(_near(ceiling)))
     dense = meter.latency()
     if ceiling >= dense:
         return 1.0
     share = ceiling / dense
     # Rounding must not lead below the ceiling.
     return share if share * dense >= ceiling else math.nextafter(share, 1.0)
+
+
+def _near(number):
+    """A number, or the whole one that rounding has led away from.
+
+    0.29 * 100 is 28.999...
+    """
+    whole = round(number)
+    return whole if math.isclose(number, whole, rel_tol=1e-12) else number

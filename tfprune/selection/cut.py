@@ -89,7 +89,8 @@ def choose(
             keeps; `channel_multiple`, `int`, each group keeps a multiple of
             it, or all; `target`, `"cortex-m"`, `"ethos-u55"`, `"xnnpack"`,
             ..., uses the channel multiple of its kernels; `skip`, name
-            patterns of layers whose channels all stay.
+            patterns of layers whose channels all stay, and in `prune` whose
+            blocks.
 
     Returns:
         A `Cut` without new weights.
@@ -108,8 +109,6 @@ def choose(
     scores = score.channel_scores(graph, criterion, data)
     if isinstance(budget, budget_lib.Budget):
         normalize = normalize or criterion.normalize
-        if "channel_multiple" not in options:
-            options.setdefault("target", budget.target)
         keep = select.by_budget(
             graph, scores, budget, ranking, normalize, **options
         )

@@ -40,7 +40,8 @@ def by_budget(
         normalize: how to normalize each group's scores before comparing them
             across groups: `"none"`, `"mean"`, `"max"`, `"lamp"` or `"size"`;
             see `tfprune.scoring.normalizers`.
-        **options: `min_channels`, `channel_multiple`, `skip`: see `Candidates`.
+        **options: `min_channels`, `channel_multiple`, `target`, `skip`: see
+            `Candidates`; the target is that of the budget by default.
 
     Returns:
         Bool array, shape `(graph.size,)`.
@@ -49,11 +50,9 @@ def by_budget(
         ValueError: If the budget cannot be met; the message gives the lowest
             cost that pruning can reach, and what occupies memory there.
     """
-    if budget.depth is not None:
-        raise ValueError(
-            "A limit on depth removes whole blocks, not channels. Received: "
-            f"depth={budget.depth!r}. Pass it to tfprune.prune."
-        )
+    budget.check_channels()
+    if "channel_multiple" not in options:
+        options.setdefault("target", budget.target)
     candidates = candidates_lib.Candidates(graph, scores, **options)
     normalizer = normalizers.normalizers.get(normalize)
     counts_at, most = rankings.order(candidates, ranking, normalizer)

@@ -46,11 +46,7 @@ def uniform(values, bits, low=None, high=None):
     inside = low is None or high is None
     if inside:
         low, high = span(values)
-    return low + _above(values - low, bits, _width(low, high), inside)
-
-
-def _width(low, high):
-    return keras.ops.where(high > low, high - low, 1.0)
+    return low + _above(values - low, bits, high - low, inside)
 
 
 def _above(distances, bits, width, inside):
@@ -62,7 +58,8 @@ def _above(distances, bits, width, inside):
         inside: `bool`, whether none lies beyond the grid.
     """
     steps = 2.0 ** keras.ops.cast(bits, "float32") - 1.0
-    index = keras.ops.round(distances * (steps / width))
+    divisor = keras.ops.where(width > 0, width, 1.0)
+    index = keras.ops.round(distances * (steps / divisor))
     if not inside:
         index = keras.ops.clip(index, 0.0, steps)
     return index * (width / steps)
@@ -100,7 +97,7 @@ def interpolated(
         (low, high), inside = span(values), True
     whole = keras.ops.stop_gradient(keras.ops.floor(bits))
     # Each line is a pass over memory, which is what this costs.
-    width, distances = _width(low, high), keras.ops.stop_gradient(values - low)
+    width, distances = high - low, keras.ops.stop_gradient(values - low)
     coarse = _above(distances, whole, width, inside)
     change = _above(distances, whole + 1.0, width, inside) - coarse
     coarse = low + coarse

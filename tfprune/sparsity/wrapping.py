@@ -113,6 +113,12 @@ def wrap(
     return wrapped
 
 
+def plain(model):
+    """Returns a wrapped model as `unwrap` does, any other as it is."""
+    wrapped = isinstance(model, keras.Model) and wrapper_lib.find(model)
+    return unwrap(model) if wrapped else model
+
+
 def unwrap(model: keras.Model, fold: bool = True) -> keras.Model:
     """Copies a wrapped model without wrappers, as plain Keras layers.
 

@@ -8,16 +8,19 @@ blocks, the blocks are its `links`.
 
 import collections
 import dataclasses
+import fnmatch
 
 import keras
 import numpy as np
 
 from tfprune.datasets import samples
 from tfprune.graph import document
+from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
+from tfprune.selection import budget as budget_lib
 from tfprune.surgery import links
 
 
@@ -80,7 +83,7 @@ def _links(graph):
         for i, entry in enumerate(entries)
     }
     found = []
-    for steps in links.find(graph):
+    for steps in links.find(_sized(graph)):
         names = [step.layer for step in steps]
         if not places.keys() >= set(names):
             continue
@@ -92,6 +95,17 @@ def _links(graph):
         keys = "layers", places[names[-1]]
         found.append(Block(names[-1], keys, None, tuple(names), source))
     return found
+
+
+def _sized(graph):
+    """The graph, on inputs of some size where theirs are unknown.
+
+    Else all maps of unknown sizes would seem to be of one shape.
+    """
+    if not any(None in x.shape[1:] for x in graph.inputs):
+        return graph
+    shapes = [x.shape[1:] for x in _random(graph.model, 1)]
+    return read.channel_graph(graph.model, shapes)
 
 
 def scores(graph, found, data=None, limit=256):
@@ -114,18 +128,18 @@ def scores(graph, found, data=None, limit=256):
     model = graph.model
     found = {block.path: block for block in found}
     begin = {b.layers[0]: k for k, b in found.items() if b.branch is None}
-    sums, read = {path: [] for path in found}, {}
+    sums, entered = {path: [] for path in found}, {}
 
     def apply(site, args, kwargs):
         args, kwargs = keras.tree.map_structure(_value, (args, kwargs))
         outputs = site.live(*args, **kwargs)
         inputs = keras.tree.flatten((args, kwargs))
         if site.path in begin:
-            read[begin[site.path]] = inputs[0]
+            entered[begin[site.path]] = inputs[0]
         if site.path in found:
             branch = found[site.path].branch
             before = (
-                read.pop(site.path) if branch is None else inputs[1 - branch]
+                entered.pop(site.path) if branch is None else inputs[1 - branch]
             )
             sums[site.path].append(_change(before, outputs))
         return outputs
@@ -152,20 +166,23 @@ def _change(x, y):
     return 1 - (x * y).sum(1) / np.maximum(norms, 1e-12)
 
 
-def cut(graph, budget, data=None):
+def cut(graph, budget, data=None, skip=(), **reading):
     """Removes blocks until a budget's limit on depth is met.
 
     Args:
         graph: a `ChannelGraph`; its model is not changed.
         budget: a `Budget` with a limit on depth.
         data: inputs, as for `scores`; the lowest-scoring blocks are removed.
+        skip: name patterns of layers whose blocks all stay.
+        **reading: how to read the smaller model, as `read.channel_graph`.
 
     Returns:
-        `(model, budget)`: a plain Keras model and the budget's other limits,
-        `None` if there are none. Fractions still refer to the original model.
+        `(graph, budget)`: the `ChannelGraph` of a plain Keras model and the
+        budget's other limits, `None` if there are none. Fractions still refer
+        to the original model.
 
     Raises:
-        ValueError: If the model has no blocks.
+        ValueError: If the model has no blocks, or too many have to stay.
     """
     model, depth = graph.model, budget.depth
     found = blocks(graph)
@@ -179,13 +196,43 @@ def cut(graph, budget, data=None):
     share = isinstance(depth, float)
     left = int(depth * len(found) + 1e-9) if share else min(depth, len(found))
     ceilings = budget.ceilings(budget.meter(graph)) if budget.limits() else {}
-    order = np.argsort(scores(graph, found, data), kind="stable")
+    stay = np.array([_is_skipped(block, skip) for block in found])
+    if stay.sum() > left:
+        raise ValueError(
+            f"The budget must be within reach. Received: depth={depth!r}, "
+            f"which leaves {left}, and skip={skip!r}, by which {stay.sum()} "
+            f"blocks of {len(found)} stay. Raise the limit, or skip fewer "
+            "layers."
+        )
+    rated = np.where(stay, np.inf, scores(graph, found, data))
+    order = np.argsort(rated, kind="stable")
     gone = sorted(order[: len(found) - left])
     smaller = without(graph, [found[i] for i in gone])
+    smaller = read.channel_graph(smaller, **reading)
     if not ceilings:
         return smaller, None
-    counts = {name: max(1, int(n)) for name, n in ceilings.items()}
-    return smaller, dataclasses.replace(budget, depth=None, **counts)
+    table = budget.latency_table
+    if "latency" in ceilings:  # Without the blocks that are gone.
+        table = table.of_pruned(graph, smaller)
+    left = dataclasses.replace(budget, depth=None, latency_table=table)
+    meter = left.meter(smaller)
+    limits = {
+        name: budget_lib.limit(name, ceiling, meter)
+        for name, ceiling in ceilings.items()
+    }
+    return smaller, dataclasses.replace(left, **limits)
+
+
+def _is_skipped(block, patterns):
+    """Whether any layer that a block is removed with matches a pattern."""
+    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    above = block.path.rpartition("/")[0]
+    paths = [f"{above}/{name}".lstrip("/") for name in block.layers]
+    return any(
+        path == pattern or fnmatch.fnmatchcase(path, pattern)
+        for path in (block.path, *paths)
+        for pattern in patterns
+    )
 
 
 def without(graph, gone):
@@ -331,11 +378,11 @@ class _Place:
         """Whether only the sum uses the outputs computed in its branch."""
         layers = {layer for layer, _ in inside}
         calls = {node for node in self._nodes if node[0] in layers}
-        read = set().union(*(self._readers[node] for node in inside))
+        users = set().union(*(self._readers[node] for node in inside))
         return (
             calls == inside
             and not layers & self._outputs
-            and read <= inside | {(name, 0)}
+            and users <= inside | {(name, 0)}
         )
 
     def drop(self, gone):

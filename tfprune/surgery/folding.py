@@ -84,7 +84,7 @@ class _Walk:
         self._graph = graph
         self._on = {}  # id(tensor): factors of its channels
         self._reads = {}  # id(variable): (binding, factors along its axis)
-        bindings = {}
+        bindings, self._states = {}, _states(graph)
         for b in graph.bindings:
             if b.role == channel_graph.READS:
                 bindings.setdefault(b.layer, []).append(b)
@@ -122,6 +122,9 @@ class _Walk:
         factors = self._joint(step)
         live = self._graph.layers[step.layer]
         if bindings:
+            states = self._states.get(step.layer, [])
+            if (factors[states] != 1).any():
+                raise _cannot(step.layer, "its first state is gated")
             read = np.zeros(self._graph.size, bool)
             for b in bindings:
                 read[b.labels] = True
@@ -152,6 +155,23 @@ class _Walk:
         _, before = self._reads.setdefault(key, (binding, factors))
         if not np.array_equal(before, factors):
             raise _cannot(binding.layer, "it is called on different gates")
+
+
+def _states(graph):
+    """The labels that a layer makes in one step and reads in the next one."""
+    reads, writes = {}, {}
+    for b in graph.bindings:
+        if b.role == channel_graph.WRITES:
+            writes.setdefault(b.layer, []).append(b.labels)
+        elif b.role == channel_graph.READS and b.input_axis is None:
+            reads.setdefault(b.layer, []).append(b.labels)
+    return {
+        layer: np.intersect1d(
+            np.concatenate(found), np.concatenate(writes[layer])
+        )
+        for layer, found in reads.items()
+        if layer in writes
+    }
 
 
 def _checked(gate, step):

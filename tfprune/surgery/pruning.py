@@ -3,13 +3,14 @@
 import typing
 
 import keras
+import numpy as np
 
 from tfprune.core import typed
 from tfprune.graph import read
 from tfprune.selection import budget as budget_lib
+from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import cut as cut_lib
 from tfprune.selection import goal
-from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
 from tfprune.surgery import depth
 from tfprune.surgery import reconstruction
@@ -121,15 +122,23 @@ def plan(
         TypeError, ValueError: as `prune`.
     """
     budget, options = goal.of(budget, options)
-    if isinstance(model, keras.Model) and wrapper.find(model):
-        model = wrapping.unwrap(model)
+    model = wrapping.plain(model)
     graph = read.channel_graph(model, input_shape, allow_inexact)
     if isinstance(budget, budget_lib.Budget) and budget.depth is not None:
-        model, budget = depth.cut(graph, budget, data)
-        graph = read.channel_graph(model, input_shape, allow_inexact)
+        graph, budget = depth.cut(
+            *(graph, budget, data, options.get("skip", ())),
+            input_shape=input_shape,
+            allow_inexact=allow_inexact,
+        )
         if budget is None:
-            return cut_lib.Cut.whole(graph)
+            return _whole(graph, **options)
     cut = cut_lib.choose(graph, budget, criterion, data, ranking, **options)
     if reconstruct is not None:
         cut = reconstruction.Reconstruction().refit(cut, reconstruct)
     return cut
+
+
+def _whole(graph, normalize=None, **options):
+    """A `Cut` that keeps all channels, if the keywords are those of others."""
+    candidates_lib.Candidates(graph, np.zeros(graph.size), **options)
+    return cut_lib.Cut.whole(graph)

@@ -107,7 +107,8 @@ class _Meter:
             (output,) = document.run(config, live, list(args), self.apply)
             return output
         (layer,) = _inside(live)
-        count, seen = len(args[0]), self._seen[id(layer)]
+        inputs = keras.tree.flatten((args, kwargs))[0]
+        count, seen = len(inputs), self._seen[id(layer)]
         # This momentum turns the moving average into a cumulative one.
         layer.momentum = seen / (seen + count)
         self._seen[id(layer)] += count

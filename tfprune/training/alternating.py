@@ -127,7 +127,8 @@ class AlternatingModel(keras.Model):
     def train_step(self, *args):
         """Runs both turns: on `data`, or on JAX with `state` and `data`."""
         *state, data = args
-        train, held_out = _split(data, 0), _split(data, 1)
+        first = _first(data)
+        train, held_out = _split(data, first), _split(data, 1 - first)
         if not state:
             super().train_step(train)
             with self._indicators_turn():
@@ -184,6 +185,24 @@ class _Turn(threading.local):
 def _without(variables, others):
     excluded = {id(v) for v in others}
     return [v for v in variables if id(v) not in excluded]
+
+
+def _first(data):
+    """Where the first training sample is: 0, or 1 in parts of a batch.
+
+    A strategy of TensorFlow cuts a batch for its replicas, after a pair of
+    samples or in the midst of one.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return 0
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()
+    if replica is None or replica.num_replicas_in_sync == 1:
+        return 0
+    size = tf.shape(keras.tree.flatten(data)[0])[:1]
+    sizes = replica.all_gather(size, axis=0)
+    return tf.reduce_sum(sizes[: replica.replica_id_in_sync_group]) % 2
 
 
 def _split(data, start):
@@ -264,7 +283,9 @@ class Interleaved(keras.utils.PyDataset):
     def __getitem__(self, index):
         place = (self._first + index) % len(self.held_out)
         batch, other = self.train[index], self.held_out[place]
-        return keras.tree.map_structure(_interleave, batch, other)
+        return keras.tree.map_structure(
+            _interleave, *map(samples.batch_for_fit, (batch, other))
+        )
 
     def on_epoch_begin(self):
         self._tell("on_epoch_begin")

@@ -60,8 +60,11 @@ def distill(
     values.check_finite(student)
     values.check_finite(teacher)
     losses = list(losses) or [_of_outputs(student, teacher, temperature)]
+    teacher = wrapping.unwrap(teacher)
+    # Keras would add them to the loss, as those of the student's layers.
+    values.drop_activity_penalties(teacher)
     tutor = Distiller(
-        teacher=wrapping.unwrap(teacher),
+        teacher=teacher,
         student=student,
         distillation_losses=losses,
         student_loss_weight=label_weight,

@@ -6,8 +6,10 @@ reads the feature maps fewer times.
 """
 
 import keras
+import numpy as np
 
 from tfprune.graph import rulebook
+from tfprune.graph import values
 from tfprune.graph.rules import norm
 from tfprune.training import reused_memory
 
@@ -159,6 +161,7 @@ def _copy(model, cloned):
         )
     new = keras.models.clone_model(model, clone_function=cloned, recursive=True)
     for old, copy in zip(model.variables, new.variables, strict=True):
-        copy.assign(old)
+        # On JAX both would own one buffer, which training donates.
+        copy.assign(np.array(values.numpy(old, exact=True)))
         copy.trainable = old.trainable
     return new

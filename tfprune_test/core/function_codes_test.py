@@ -7,6 +7,7 @@ import types
 from unittest import mock
 
 import keras
+import numpy as np
 from absl.testing import absltest
 
 from tfprune.core import function_codes
@@ -67,6 +68,17 @@ def _module(count, calls):
 
 
 _LIMIT = 0.5
+_SHARES = [0.5, 0.5]
+_CALLS: list = []
+
+
+def _weighed(x):
+    return _SHARES[0] * x
+
+
+def _noted(x):
+    _CALLS.append(x)
+    return x
 
 
 def _above(x):
@@ -143,6 +155,31 @@ class FunctionCodesTest(absltest.TestCase):
             for by in (1, 2, _half, _loop)
         ]
         self.assertLen(set(told), 4)
+
+    def test_functions_differ_by_the_arrays_that_they_hold(self):
+        for make in (np.array, np.float32, keras.ops.convert_to_tensor):
+            told = [function_codes.told(_scaled(make(n))) for n in (1, 1, 2)]
+            self.assertEqual(told[0], told[1])
+            self.assertNotEqual(told[0], told[2])
+        one, other = np.zeros(2), np.ones(2)
+        told = [function_codes.told(_Scale(each)) for each in (one, other)]
+        self.assertNotEqual(*told)
+        # What is no number may have an address.
+        strange = np.array([object()]), keras.Input((2,))
+        for each in strange:
+            self.assertNotIn("0x", function_codes.told(_scaled(each)))
+
+    def test_functions_differ_by_the_lists_and_arrays_of_their_module(self):
+        told = function_codes.told(_weighed)
+        self.assertEqual(told, function_codes.told(_weighed))
+        for value in ([0.7, 0.3], np.array([0.7, 0.3]), {0: 0.7}):
+            with mock.patch.dict(globals(), {"_SHARES": value}):
+                self.assertNotEqual(told, function_codes.told(_weighed))
+
+    def test_what_a_function_fills_does_not_count(self):
+        told = function_codes.told(_noted)
+        with mock.patch.dict(globals(), {"_CALLS": [1, 2]}):
+            self.assertEqual(told, function_codes.told(_noted))
 
     def test_a_function_that_calls_itself(self):
         self.assertEqual(*(function_codes.told(_again()) for _ in range(2)))

@@ -21,6 +21,40 @@ def sizes(layers, shape=(8, 8, 3), keep=None):
     return core_steps.sizes(graph, keep)
 
 
+@keras.saving.register_keras_serializable("tfprune_test")
+class Window(LAYERS.Layer):
+    """A convolution whose config tells sizes by one number."""
+
+    def __init__(self, filters, kernel_size=3, strides=1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size = filters, kernel_size
+        self.strides = strides
+
+    def build(self, shape):
+        window = (self.kernel_size, self.kernel_size)
+        self.kernel = self.add_weight(shape=(*window, shape[-1], self.filters))
+
+    def call(self, x):
+        return keras.ops.conv(x, self.kernel, self.strides, "same")
+
+    def get_config(self):
+        own = ("filters", "kernel_size", "strides")
+        return super().get_config() | {
+            name: getattr(self, name) for name in own
+        }
+
+
+@tfprune.rule("tfprune_test>Window")
+def window(call):
+    old, new = call.channels(axis=-1), call.fresh(call.config["filters"])
+    call.bind("kernel", axis=2, labels=old, role="reads", input_axis=-1)
+    call.bind("kernel", axis=3, labels=new, role="writes")
+    call.count("filters", new)
+    places = np.prod(call.output_shapes[0][1:3])
+    call.multiply_adds(places * call.config["kernel_size"] ** 2, old, new)
+    return call.spread(new)
+
+
 class SizesTest(parameterized.TestCase):
     def test_normalization_and_relu_are_part_of_a_convolution(self):
         found = sizes(
@@ -33,6 +67,14 @@ class SizesTest(parameterized.TestCase):
         # 4 x 4 places, windows of 3 x 3.
         expected = core_steps.OpSize("CONV_2D", 16, 9, 3, 4, 4, columns=3)
         self.assertEqual(found, [expected])
+
+    def test_one_number_tells_the_size_of_a_window(self):
+        (found,) = sizes([Window(4, strides=2)])
+        (expected,) = sizes([LAYERS.Conv2D(4, 3, 2, padding="same")])
+        self.assertEqual(found, expected)
+        inputs = keras.Input((8, 8, 3))
+        model = keras.Model(inputs, Window(4)(inputs))
+        self.assertEqual(tfprune.cost(model).macs, 64 * 9 * 3 * 4)
 
     def test_shapes_that_differ_broadcast(self):
         inputs = keras.Input((8, 8, 3))
@@ -167,6 +209,40 @@ class SizesTest(parameterized.TestCase):
         self.assertEqual((sums.places, sums.reads, sums.writes), (16, 8, 4))
         (softmax,) = by_kind["SOFTMAX"]
         self.assertEqual((softmax.places, softmax.writes), (16, 8))
+
+    def test_attention_without_heads(self):
+        inputs = keras.Input((8, 6)), keras.Input((5, 4)), keras.Input((5, 6))
+        outputs = LAYERS.Attention()(list(inputs))  # The key comes last.
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        found = core_steps.sizes(graph, np.ones(graph.size, bool))
+        expected = [
+            core_steps.OpSize("BATCH_MATMUL", 8, 1, 6, 5),
+            core_steps.OpSize("SOFTMAX", 8, 1, 5, 5),
+            core_steps.OpSize("BATCH_MATMUL", 8, 1, 5, 4),
+        ]
+        self.assertEqual(found, expected)
+
+    def test_products_of_tensors(self):
+        inputs = keras.Input((8, 6)), keras.Input((5, 6))
+        one, other = inputs
+        scores = keras.ops.matmul(one, keras.ops.transpose(other, (0, 2, 1)))
+        graph = read.channel_graph(keras.Model(inputs, scores))
+        found = core_steps.sizes(graph, np.ones(graph.size, bool))
+        self.assertIn(core_steps.OpSize("BATCH_MATMUL", 8, 1, 6, 5), found)
+
+    @parameterized.parameters(
+        ("btc,cd->btd", (8, 5), (8, 6, 5)),
+        ("btc,cde->btde", (8, 2, 5), (8, 6, 10)),
+        ("btc,cde->bdte", (2, 8, 5), (16, 6, 5)),
+        ("btc,tcd->btd", (8, 5), (8, 6, 5)),
+    )
+    def test_dense_layers_by_an_equation(self, equation, shape, expected):
+        (found,) = sizes([LAYERS.EinsumDense(equation, shape)], (8, 6))
+        places, reads, writes = expected
+        self.assertEqual(
+            found,
+            core_steps.OpSize("FULLY_CONNECTED", places, 1, reads, writes),
+        )
 
     @parameterized.parameters(
         (LAYERS.LayerNormalization(), ["MEAN", "MEAN", "MUL", "MUL"]),

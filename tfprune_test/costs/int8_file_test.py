@@ -19,6 +19,10 @@ def file_of(*layers, shape=(8, 8, 3)):
     return int8_file.Int8File(graph), graph
 
 
+def conv(filters, size=3, **options):
+    return LAYERS.Conv2D(filters, size, padding="same", **options)
+
+
 def whole(graph):
     return np.ones(graph.size, bool)
 
@@ -153,7 +157,7 @@ class SeveralOpsTest(parameterized.TestCase):
         self.assertBetween(found / ram, 0.95, 1.3)
 
 
-class RamTest(absltest.TestCase):
+class RamTest(parameterized.TestCase):
     def test_a_byte_for_each_number_where_the_fullest_step_is(self):
         # Activations are rounded up to 16 bytes: 8*8*3 = 192 of the input and
         # 6*6*5 = 180, 192; all are multiples of it.
@@ -180,6 +184,54 @@ class RamTest(absltest.TestCase):
             made, graph = file_of(*layers, shape=shape)
             found = made.ram_bytes(whole(graph)) / measured
             self.assertBetween(found, 0.95, 1.15)
+
+    @parameterized.parameters(
+        # What exports were measured.
+        (LAYERS.LayerNormalization, 22_800),
+        (lambda: LAYERS.GroupNormalization(4), 39_600),
+        (LAYERS.RMSNormalization, 38_576),
+    )
+    def test_normalizations_of_maps_hold_several_of_them(self, layer, ram):
+        layers = [conv(16), layer(), LAYERS.MaxPooling2D(4)]
+        made, graph = file_of(*layers, LAYERS.Conv2D(4, 1), shape=(16, 16, 3))
+        self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.95, 1.1)
+
+    @parameterized.parameters(
+        # What exports were measured.
+        (lambda: [conv(32, activation="sigmoid")], 17_488),
+        (lambda: [conv(32, activation=LAYERS.LeakyReLU())], 17_504),
+        (lambda: [conv(32, activation="silu")], 25_776),
+        (
+            lambda: [
+                conv(32),
+                LAYERS.BatchNormalization(),
+                LAYERS.Activation("hard_swish"),
+            ],
+            17_504,
+        ),
+        (lambda: [conv(32), LAYERS.Activation("silu")], 25_776),
+        (lambda: [conv(32), LAYERS.PReLU(shared_axes=[1, 2])], 17_520),
+        (lambda: [conv(8), conv(32, 1, activation="hard_swish")], 17_728),
+        (lambda: [conv(16, activation="silu") for _ in range(2)], 13_808),
+    )
+    def test_an_activation_does_not_write_where_it_reads(self, layers, ram):
+        last = [LAYERS.MaxPooling2D(4), LAYERS.Conv2D(4, 1)]
+        made, graph = file_of(*layers(), *last, shape=(16, 16, 3))
+        self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.95, 1.11)
+
+    def test_the_halves_of_a_separable_convolution_share_a_map(self):
+        def ram(filters, times):
+            last = [LAYERS.MaxPooling2D(4), LAYERS.Conv2D(4, 1)]
+            layer = LAYERS.SeparableConv2D(
+                filters, 3, padding="same", depth_multiplier=times
+            )
+            made, graph = file_of(conv(16), layer, *last, shape=(16, 16, 3))
+            return made.ram_bytes(whole(graph))
+
+        # What an export was measured.
+        self.assertBetween(ram(8, 2) / 13_840, 0.95, 1.1)
+        # 16 and 8 channels take less than 16 and 16, as do 16 and 16.
+        self.assertAlmostEqual(ram(16, 1) - ram(8, 1), 0, delta=256)
 
     def test_loads_are_at_each_step(self):
         made, graph = file_of(

@@ -25,6 +25,24 @@ class Endless(Batches):
         return None
 
 
+class Column:
+    """A column of a table of pandas: brackets take the labels of its rows."""
+
+    def __init__(self, values, labels):
+        self.values, self.labels = values, labels
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, 1
+
+    def __len__(self):
+        return len(self.values)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.values.astype(dtype or self.dtype)
+
+    def __getitem__(self, rows):
+        rows = [np.flatnonzero(self.labels == row)[0] for row in rows]
+        return Column(self.values[rows], self.labels[rows])
+
+
 def tf_dataset():
     import tensorflow as tf
 
@@ -140,6 +158,25 @@ class SamplesTest(parameterized.TestCase):
         self.assertEqual(again[0][1].tolist(), epochs[0])
         again.epoch = 2  # as a backup does that is resumed
         self.assertEqual(again[0][1].tolist(), epochs[2])
+
+    def test_fit_gets_several_inputs_and_tensors(self):
+        net = model((1,), (1,))
+        net.compile("sgd", "mse")
+        x, y = np.ones((5, 1), "float32"), np.ones(5, "float32")
+        tensors = [keras.ops.convert_to_tensor(x)] * 2
+        for data in (
+            ([x, x], y),
+            (tensors, y, None),
+            [([x, x], y)] * 2,
+            [(tuple(tensors), y, None)] * 2,
+        ):
+            found = samples.for_fit(data, 2)
+            net.fit(found, shuffle=False, verbose=0)
+
+    def test_fit_gets_the_labels_of_its_samples_from_tables(self):
+        order = np.array([3, 1, 4, 0, 2])
+        x, y = samples.for_fit((order, Column(order, order)), 5)[0]
+        np.testing.assert_array_equal(x, y)
 
     def test_fit_gets_data_sets_as_they_are(self):
         for data in (Batches(), tf_dataset()):

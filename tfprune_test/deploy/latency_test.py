@@ -1,19 +1,23 @@
 """Times of layers: what is measured, what is made of it."""
 
 import pathlib
+from unittest import mock
 
 import keras
 import numpy as np
 import pytest
 from absl.testing import parameterized
 
+from tfprune.costs import counting
 from tfprune.deploy import latency
 from tfprune.deploy import targeting
 from tfprune.export.convert import tflite
 from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.methods import masked_channels
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
+from tfprune.sparsity import wrapping
 
 layers = keras.layers
 
@@ -97,6 +101,39 @@ class TableTest(parameterized.TestCase):
             )
         with self.assertRaisesRegex(ValueError, "Received: runs=0"):
             latency.measure([], runs=0)
+
+
+class LayersTest(parameterized.TestCase):
+    """Files whose times are their multiply-adds."""
+
+    def table(self, model):
+        work = {}
+
+        def export(model, path, *_):
+            work[path] = counting.cost(model).macs
+
+        with (
+            mock.patch.object(latency.tflite, "export_tflite", export),
+            mock.patch.object(
+                latency, "measure", lambda paths, _: [work[p] for p in paths]
+            ),
+        ):
+            return latency.latency_table(model, progress=False)
+
+    def test_a_layer_takes_what_all_of_its_calls_take(self):
+        inputs = keras.Input((8, 8, 4))
+        shared = layers.Conv2D(4, 3, padding="same", name="shared")
+        x = shared(layers.MaxPooling2D(4)(shared(inputs)))
+        model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+        graph = read.channel_graph(model)
+        times = list(self.table(model)._times(graph, np.ones(graph.size, bool)))
+        self.assertLen(times, 3)
+        self.assertAlmostEqual(sum(times), counting.cost(model).macs, places=3)
+
+    def test_layers_of_a_wrapped_model_are_measured(self):
+        model = net(8)
+        wrapped = wrapping.wrap(model, masked_channels.MaskedChannels())
+        self.assertEqual(self.table(wrapped), self.table(model))
 
 
 class MeasuredTest(parameterized.TestCase):

@@ -17,8 +17,10 @@ from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
 from tfprune.graph import read
 from tfprune.graph import rebuild
+from tfprune.methods import masked_channels
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
+from tfprune.sparsity import wrapping
 
 layers = keras.layers
 
@@ -120,7 +122,7 @@ class BoardTest(parameterized.TestCase):
         self.assertAlmostEqual(
             meter.flash_bytes(keep) / firmware_folder.array_bytes(path),
             1,
-            delta=0.01,
+            delta=0.03,
         )
         required = firmware_folder.arena_bytes(path)
         # Predicted with pointers of 64 bits, required with those of 32.
@@ -162,7 +164,7 @@ class BoardTest(parameterized.TestCase):
             found = targeting.fit_target(model, board, images, path)
         self.assertGreater(len(found.rounds), 1)
         self.assertGreater(found.rounds[0].errors()["flash_bytes"], 0.5)
-        self.assertLessEqual(path.stat().st_size, 9_000)
+        self.assertLessEqual(firmware_folder.array_bytes(path), 9_000)
 
     def test_latencies_of_less_than_a_microsecond(self):
         model = hourglass()
@@ -183,6 +185,26 @@ class BoardTest(parameterized.TestCase):
         self.assertLen(predicted, 3)
         self.assertEqual(sorted(predicted, reverse=True), predicted)
         self.assertBetween(predicted[0], 0.3, 0.5)
+
+    def test_a_wrapped_model_is_fitted_without_its_wrappers(self):
+        model = hourglass()
+        wrapped = wrapping.wrap(model, masked_channels.MaskedChannels())
+        board = budget_lib.Budget(flash_bytes=0.5)
+        with (
+            absltest.mock.patch.dict(
+                targeting._MEASURES, flash_bytes=lambda *_: 1
+            ),
+            absltest.mock.patch.object(targeting.tflite, "export_tflite"),
+            absltest.mock.patch.object(targeting.atomic, "write"),
+            absltest.mock.patch.object(targeting.pathlib.Path, "read_bytes"),
+        ):
+            path = self.folder / "fit.tflite"
+            found = [
+                targeting.fit_target(each, board, None, path)
+                for each in (model, wrapped)
+            ]
+        configs = [each.model.get_config() for each in found]
+        self.assertEqual(*configs)
 
     def test_without_a_limit_of_a_board(self):
         with self.assertRaisesRegex(ValueError, "`image_bytes` or `latency`"):

@@ -36,6 +36,25 @@ class OptimizerTest(parameterized.TestCase):
         self.assertEqual(config["initial_learning_rate"], 0.5)
         self.assertEqual(config["decay_rate"], 0.1)
 
+    @parameterized.parameters(
+        ("LossScaleOptimizer", "inner_optimizer"),
+        ("LossScaleOptimizerV3", "inner_optimizer"),
+        ("LossScaleOptimizer", "optimizer"),
+    )
+    def test_the_optimizer_of_half_precision(self, kind, key):
+        inner = {"class_name": "Adam", "config": {"learning_rate": 0.25}}
+        found = self.optimizer(kind, **{key: inner}, dynamic=True)
+        self.assertIsInstance(found, keras.optimizers.Adam)
+        self.assertEqual(float(found.learning_rate), 0.25)
+
+    def test_a_schedule_without_a_name_computes(self):
+        rate = {
+            "class_name": "PiecewiseConstantDecay",
+            "config": {"boundaries": [1], "values": [0.5, 0.1], "name": None},
+        }
+        found = self.optimizer("Adam", learning_rate=rate)
+        self.assertEqual(float(found.learning_rate), 0.5)
+
     def test_a_schedule(self):
         rate = {
             "class_name": "ExponentialDecay",
@@ -138,6 +157,19 @@ class CompileTest(absltest.TestCase):
             self.assertEqual(
                 self.evaluated(2), {"loss", "a_loss", "b_loss", *names}
             )
+
+    def test_outputs_without_a_loss_and_with_a_slash(self):
+        inputs = keras.Input((2,))
+        names = ("a_b", "c")
+        outputs = [keras.layers.Dense(2, name=name)(inputs) for name in names]
+        for more in ({}, {"loss_weights": {"a/b": 2.0}}):
+            self.model = keras.Model(inputs, outputs)
+            lost = self.compiled(
+                loss={"a/b": "mse"}, metrics={"a/b": ["mae"]}, **more
+            )
+            self.assertEmpty(lost)
+            found = self.evaluated(2)
+            self.assertContainsSubset({"loss", "a_b_mae"}, found)
 
     def evaluated(self, outputs=1):
         """The names of what `evaluate` measures."""

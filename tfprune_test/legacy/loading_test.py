@@ -187,6 +187,20 @@ class LoadingTest(parameterized.TestCase):
                 again.layers[0].kernel, model.layers[0].kernel
             )
 
+    @parameterized.product(
+        written=[".keras", ".h5"], given=[".keras", ".h5", ".hdf5", ".model"]
+    )
+    def test_files_of_keras_3_with_any_ending(self, written, given):
+        net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        net.save(folder / f"old{written}")
+        path = folder / f"new{given}"
+        (folder / f"old{written}").rename(path)
+        found = loading.load_model(path)
+        np.testing.assert_array_equal(
+            found.layers[0].kernel, net.layers[0].kernel
+        )
+
     def test_short_names_of_losses_and_metrics(self):
         model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         model.compile("sgd", "mse", metrics=["mae"])

@@ -1,5 +1,7 @@
 """What changed between Keras 1, 2 and 3, computed by hand."""
 
+import warnings
+
 import keras
 import numpy as np
 from absl.testing import absltest
@@ -54,6 +56,81 @@ class MeaningTest(OldFileTest):
             c = clipped(f) * c + clipped(i) * np.tanh(g)
             h = clipped(o) * np.tanh(c)
         self.check(x, h)
+
+    @parameterized.parameters("concat", None)
+    def test_both_ways_with_the_time_axis_first(self, merge_mode):
+        arrays = [self.normal(*n) for n in ((2, 3), (3, 3), (3,))] * 2
+        inner = {"units": 3, "activation": "tanh", "return_sequences": True}
+        x = self.normal(5, 4, 2)
+        found = []
+        for first in (False, True):
+            config = layer(
+                "Bidirectional",
+                layer=layer("SimpleRNN", name="b", time_major=first, **inner),
+                merge_mode=merge_mode,
+                **self.first([None, 2]),
+            )
+            write(self.path, sequential(config), {"a": arrays})
+            model = loading.load_model(self.path)
+            found.append(model(x.swapaxes(0, 1) if first else x))
+        for a, b in zip(*map(keras.tree.flatten, found), strict=True):
+            np.testing.assert_allclose(
+                a, np.swapaxes(b, 0, 1), rtol=1e-5, atol=1e-6
+            )
+
+    @parameterized.parameters(
+        ("Resizing", {"height": 3, "width": 3}),
+        ("UpSampling2D", {"size": [2, 2]}),
+    )
+    def test_resized_whole_numbers_are_not_rounded(self, kind, settings):
+        found = []
+        x = np.arange(255, -1, -17).reshape(1, 4, 4, 1)
+        for dtype in ("uint8", "float32"):
+            config = sequential(
+                layer("InputLayer", dtype=dtype, **self.first([4, 4, 1])),
+                layer(kind, name="b", interpolation="bilinear", **settings),
+            )
+            write(self.path, config, {"a": [], "b": []}, version="2.9.0")
+            model = loading.load_model(self.path)
+            found.append(np.asarray(model(x.astype(dtype))))
+        np.testing.assert_allclose(*found, rtol=1e-6)
+        self.assertTrue((found[0] % 1).any())
+
+    def test_states_of_images_with_channels_first(self):
+        arrays = [self.normal(*s) for s in ((2, 2, 2, 12), (2, 2, 3, 12))]
+        arrays.append(self.normal(12))
+        own = {"filters": 3, "kernel_size": [2, 2], "padding": "same"}
+        x, found = self.normal(2, 3, 4, 5, 2), []
+        for order in ("channels_last", "channels_first"):
+            here = np.moveaxis(x, -1, 2) if order == "channels_first" else x
+            own["data_format"] = order
+            inputs = {"name": "i", "batch_input_shape": [None, *here.shape[1:]]}
+            entries = [{**layer("InputLayer", **inputs), "inbound_nodes": []}]
+            references = [[["i", 0, 0, {}]], [["i", 0, 0, {}]]]
+            references[1] += [["a", 0, 1, {}], ["a", 0, 2, {}]]
+            for name, before in zip("ab", references, strict=True):
+                config = {"name": name, "return_state": name == "a", **own}
+                entry = layer("ConvLSTM2D", **config)
+                entries.append({**entry, "inbound_nodes": [before]})
+            for entry in entries:
+                entry["name"] = entry["config"]["name"]
+            config = {
+                "class_name": "Model",
+                "config": {
+                    "name": "m",
+                    "layers": entries,
+                    "input_layers": [["i", 0, 0]],
+                    "output_layers": [["b", 0, 0], ["a", 0, 2]],
+                },
+            }
+            write(self.path, config, {"i": [], "a": arrays, "b": arrays})
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*is translated")
+                found.append(loading.load_model(self.path)(here))
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(
+                np.moveaxis(a, -1, 1), b, rtol=1e-4, atol=1e-5
+            )
 
     def test_outputs_of_masked_steps_are_zero_where_the_file_says_so(self):
         embeddings, kernel = self.normal(3, 2), self.normal(2, 4)
@@ -145,6 +222,49 @@ class MeaningTest(OldFileTest):
             c = clipped(f) * c + clipped(i) * np.tanh(g)
             h = clipped(o) * np.tanh(c)
         self.check(x, h)
+
+    @parameterized.product(
+        bidirectional=[False, True], consume_less=["cpu", "gpu"]
+    )
+    def test_recurrent_layers_of_keras_1_inside_a_model(
+        self, bidirectional, consume_less
+    ):
+        kind, own = "LSTM", {"output_dim": 3, "consume_less": consume_less}
+        own |= {"activation": "tanh", "inner_activation": "hard_sigmoid"}
+        count = 4 if consume_less == "cpu" else 1
+        n = 12 // count
+        arrays = [self.normal(*s) for s in ((2, n), (3, n), (n,)) * count]
+        if bidirectional:
+            own = {"layer": layer(kind, name="c", **own)}
+            kind, arrays = "Bidirectional", arrays * 2
+        alone = sequential(layer(kind, **own, **self.first([4, 2])))
+        write(self.path, alone, {"a": arrays}, version="1.2.2")
+        x = self.normal(5, 4, 2)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*is translated")
+            wanted = loading.load_model(self.path)(x)
+        inputs = {"name": "i", "batch_input_shape": [None, 4, 2]}
+        nested = {
+            "class_name": "Model",
+            "name": "inner",
+            "config": {
+                "name": "inner",
+                "layers": [
+                    {
+                        **layer("InputLayer", **inputs),
+                        **{"name": "i", "inbound_nodes": []},
+                    },
+                    {
+                        **layer(kind, name="a", **own),
+                        **{"name": "a", "inbound_nodes": [[["i", 0, 0]]]},
+                    },
+                ],
+                "input_layers": [["i", 0, 0]],
+                "output_layers": [["a", 0, 0]],
+            },
+        }
+        write(self.path, sequential(nested), {"inner": arrays}, "1.2.2")
+        self.check(x, wanted)
 
     def test_gru_resets_before_the_product_unless_it_says_so(self):
         kernel, recurrent = self.normal(2, 9), self.normal(3, 9)
@@ -379,6 +499,33 @@ class MeaningTest(OldFileTest):
         conv = model.get_layer("a")
         self.assertAlmostEqual(float(conv.kernel_regularizer.l2), 0.1)
         self.assertEqual(conv.kernel_constraint.max_value, 2)
+
+    @parameterized.parameters(
+        *(("same", 4, 7), ("same", 4, 8), ("valid", 3, 7), ("valid", 3, 8)),
+    )
+    def test_deconvolution_of_keras_1_says_its_size(self, padding, n, size):
+        import tensorflow as tf
+
+        kernel, bias = self.normal(3, 3, 2, 4), self.normal(4)
+        config = layer(
+            "Deconvolution2D",
+            nb_filter=4,
+            nb_row=3,
+            nb_col=3,
+            border_mode=padding,
+            subsample=[2, 2],
+            dim_ordering="tf",
+            output_shape=[None, size, size, 4],
+            **self.first([n, n, 2]),
+        )
+        weights = {"a": [kernel, bias]}
+        write(self.path, sequential(config), weights, version="1.2.2")
+        x = self.normal(2, n, n, 2)
+        wanted = tf.nn.conv2d_transpose(
+            *(x, kernel.swapaxes(2, 3), (2, size, size, 4), 2),
+            padding=padding.upper(),
+        )
+        self.check(x, wanted + bias)
 
     def test_atrous_convolution(self):
         kernel = self.normal(2, 1, 3, 4)

@@ -198,6 +198,13 @@ class LearningTest(parameterized.TestCase):
         self.assertEqual(after("bit_length"), [8] * 4)
         self.assertLess(max(after("nothing")), 8)
 
+    def test_a_model_compiled_without_an_optimizer_is_wrapped(self):
+        inputs = keras.Input((3,))
+        model = keras.Model(inputs, keras.layers.Dense(2)(inputs))
+        model.compile(None, "mse")
+        wrapped = wrapping.wrap(model, bitpruning.BitPruning())
+        self.assertIsNone(wrapped.optimizer)
+
     def test_weight_decay_of_a_compiled_model_is_warned_of(self):
         model = net()
         model.compile(keras.optimizers.AdamW(weight_decay=0.1), "mse")

@@ -46,6 +46,18 @@ class GroupNormTest(absltest.TestCase):
         scores = score.channel_scores(graph, "group_norm")[group.labels]
         np.testing.assert_allclose(scores, np.mean(tensors, 0), rtol=1e-5)
 
+    def test_embeddings_write_their_channels(self):
+        x = inputs = keras.Input((3,), dtype="int32")
+        x = keras.layers.Embedding(7, 4, name="words")(x)
+        x = keras.layers.Conv1D(2, 1, name="reader")(x)
+        model = keras.Model(inputs, keras.layers.GlobalMaxPooling1D()(x))
+        group, graph = small_nets.group(model, "words")
+        words, reader = model.get_layer("words"), model.get_layer("reader")
+        written = np.square(to_numpy(words.embeddings)).sum(0)
+        read = np.square(to_numpy(reader.kernel)).sum((0, 2))
+        scores = score.channel_scores(graph, "group_norm")[group.labels]
+        np.testing.assert_allclose(scores, (written + read) / 2, rtol=1e-5)
+
     def test_a_dense_layer_behind_flatten_sums_over_positions(self):
         model = small_nets.mixed()
         group, graph = small_nets.group(model, "down")

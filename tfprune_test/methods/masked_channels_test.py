@@ -177,6 +177,25 @@ class MaskedChannelsTest(parameterized.TestCase):
             found.append(np.flatnonzero(~mask.any((0, 1, 3))).tolist())
         self.assertEqual(found, [[0], [5]])
 
+    @parameterized.parameters("l1", "l1_greedy")
+    def test_channels_that_nothing_reads_any_more_go_first(self, criterion):
+        x = inputs = keras.Input((6,))
+        x = layers.Dense(8, name="writer")(x)
+        model = keras.Model(inputs, layers.Dense(3, name="reader")(x))
+        # The largest filters are those of channels 4 to 7.
+        writer = np.arange(1.0, 9.0) * np.ones((6, 1))
+        model.get_layer("writer").kernel.assign(writer)
+        reader = np.ones((8, 3)) * np.repeat([[1.0], [0.0]], 4, 0)
+        model.get_layer("reader").kernel.assign(reader)
+        method = masked_channels.MaskedChannels(criterion)
+        wrapped = wrapping.wrap(model, method)
+        for sparsity, kept in ((0.0, 4), (0.5, 4), (0.75, 2)):
+            callback_lib.prune_now(wrapped, sparsity)
+            small = stripping.strip(wrapped)
+            found = to_numpy(small.get_layer("writer").kernel)
+            expected = writer[:, 4 - kept : 4]
+            np.testing.assert_array_equal(found, expected)
+
     def test_channels_that_others_read_stay(self):
         method = masked_channels.MaskedChannels()
         wrapped = wrapping.wrap(net(), method, ["project", "head/*"])
@@ -303,6 +322,29 @@ class MaskedChannelsTest(parameterized.TestCase):
             masked_channels.MaskedChannels.from_config(method.get_config())
         named = masked_channels.MaskedChannels(taylor.Taylor())
         self.assertEqual(named.get_config()["criterion"], "taylor")
+
+    @parameterized.parameters(
+        ("hrank", data(), 0.6, True),
+        ("hrank", data(), 0.7, False),
+        ("hrank", iter([data()]), 0.7, True),  # which shows only later
+        ("slimming", None, 0.6, True),
+        ("slimming", None, 0.7, False),
+    )
+    def test_what_the_criterion_cannot_score_is_counted_before_the_training(
+        self, criterion, given, sparsity, fits
+    ):
+        # Dense layers have neither feature maps nor scales.
+        wrapped = wrapping.wrap(
+            net(), masked_channels.MaskedChannels(criterion)
+        )
+        wrapped.compile("sgd", "mse")
+        pruning = callback_lib.PruneOnSchedule(sparsity, data=given)
+        pruning.set_model(wrapped)
+        pruning.set_params({"epochs": 1, "steps": 2})
+        if fits:
+            return pruning.on_train_begin()
+        with self.assertRaisesRegex(ValueError, "within reach"):
+            pruning.on_train_begin()
 
     @parameterized.parameters(
         ("taylor", "mse", None, "'taylor' needs inputs and labels"),

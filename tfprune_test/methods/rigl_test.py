@@ -52,6 +52,17 @@ class ExchangeTest(parameterized.TestCase):
         )
         np.testing.assert_array_equal(mask, [1, 1, 1, 0])
 
+    @parameterized.parameters(0.0, 0.2)
+    def test_a_layer_that_gets_more_weights_grows_them_by_gradient(self, drop):
+        mask = rigl.exchanged(
+            np.array([0.5, 0.3, 0, 0, 0, 0]),
+            np.array([0, 0, 4.0, 3.0, 2.0, 1.0]),
+            np.array([True, True, False, False, False, False]),
+            count=4,
+            drop=drop,
+        )
+        np.testing.assert_array_equal(mask, [1, 1, 1, 1, 0, 0])
+
     @parameterized.product(count=(0, 1, 5, 12), drop=(0.0, 0.3, 0.9))
     def test_the_count_is_exact(self, count, drop):
         random = np.random.default_rng(count)
@@ -126,6 +137,11 @@ class RigLTest(parameterized.TestCase):
             values = to_numpy(variable)
             np.testing.assert_array_equal(values[grown], 0)
             self.assertGreater(np.abs(values[~grown]).max(), 0)
+
+    def test_a_model_compiled_without_an_optimizer_is_pruned(self):
+        model = wrapped(rigl.RigL(), None)
+        callback_lib.prune_now(model, 0.5)
+        self.assertAlmostEqual(wrapper_lib.sparsity(model), 0.5)
 
     def test_sparsity_stays_and_masks_move_inside_fit(self):
         model = wrapped(rigl.RigL(drop=0.6, allocation="layer"), "adam")

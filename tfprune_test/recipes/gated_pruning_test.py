@@ -264,6 +264,32 @@ class StagesTest(parameterized.TestCase):
         for row in values.numpy(small.get_layer("logits").kernel):
             self.assertIn(row.tobytes(), rows)
 
+    @parameterized.parameters(
+        ({}, {"a": 0.5, "b": 2.0}),
+        ({"loss_weights": {"a": 1.0, "b": 0.0}}, {"a": 1.0, "b": 0.0}),
+    )
+    def test_weights_of_losses_are_those_given_or_else_the_models(
+        self, given, expected
+    ):
+        x = inputs = keras.Input((6,))
+        for units in (8, 8):
+            x = layers.ReLU()(layers.Dense(units)(x))
+        outputs = [layers.Dense(1, name=name)(x) for name in ("a", "b")]
+        model = keras.Model(inputs, outputs)
+        model.compile(
+            "sgd", {"a": "mse", "b": "mse"}, loss_weights={"a": 0.5, "b": 2.0}
+        )
+        y = {"a": np.ones((8, 1)), "b": np.ones((8, 1))}
+        small = self.run_pcas(
+            model,
+            data=(np.ones((8, 6)), y),
+            epochs=0,
+            retrain_epochs=0,
+            compile_args={**FAST, **given},
+        )
+        found = small.get_compile_config()["loss_weights"]
+        self.assertEqual(found, expected)
+
     def test_a_budget_does_in_place_of_a_ratio(self):
         model = small_nets.mixed()
         budget = tfprune.Budget(params=0.5)

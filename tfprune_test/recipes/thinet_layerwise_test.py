@@ -169,6 +169,28 @@ class ThiNetTest(parameterized.TestCase):
         self.assertLessEqual(after, dense / 2)
         self.assertGreater(after, dense / 4)
 
+    def test_a_budget_is_met_beside_channels_that_it_cannot_score(self):
+        x = inputs = keras.Input((6, 3))
+        x = layers.Conv1D(8, 3, activation="relu", name="conv")(x)
+        x = layers.LSTM(8, name="lstm")(x)  # reads channels without patches
+        model = keras.Model(inputs, layers.Dense(4, name="head")(x))
+        images = np.random.default_rng(0).normal(size=(8, 6, 3))
+        small = thinet_layerwise.thinet(
+            model, tfprune.Budget(macs=0.5), images.astype("float32")
+        )
+        dense, after = counting.cost(model).macs, counting.cost(small).macs
+        self.assertLessEqual(after, dense / 2)
+        self.assertEqual(small.get_layer("conv").filters, 8)
+
+    def test_a_budget_out_of_reach_of_its_scores_is_an_error(self):
+        x = inputs = keras.Input((6, 3))
+        x = layers.Conv1D(8, 3, activation="relu", name="conv")(x)
+        x = layers.LSTM(8, name="lstm")(x)
+        model = keras.Model(inputs, layers.Dense(4, name="head")(x))
+        budget = tfprune.Budget(macs=0.05)
+        with self.assertRaisesRegex(ValueError, "must be within reach"):
+            thinet_layerwise.thinet(model, budget, np.zeros((4, 6, 3)))
+
     def test_scales_make_up_for_channels_that_repeat_others(self):
         inputs = keras.Input((5,))
         x = layers.Dense(6, activation="relu", name="writer")(inputs)

@@ -49,6 +49,10 @@ def slope(model, variable, index, x, y, step=0.01):
     return (losses[0] - losses[1]) / (2 * step)
 
 
+class Own(layers.ReLU):
+    """A layer that Keras does not know."""
+
+
 class ProbeTest(parameterized.TestCase):
     def test_every_call_is_shown_in_order_with_its_arrays(self):
         model = net()
@@ -119,6 +123,24 @@ class ProbeTest(parameterized.TestCase):
             found.append(gradients[id(each.get_layer("conv").kernel)])
         np.testing.assert_allclose(*found, rtol=1e-5)
         self.assertFalse(other.get_layer("conv").trainable)
+
+    @parameterized.parameters(
+        lambda: layers.ActivityRegularization(l2=9.0),
+        lambda: Own(activity_regularizer="l2"),
+    )
+    def test_penalties_on_activities_make_no_difference(self, make):
+        found = []
+        for layer in (layers.ReLU(), make()):
+            x = inputs = keras.Input((3,))
+            x = layers.Dense(2, kernel_initializer="ones", name="first")(x)
+            x = layer(x)
+            x = layers.Dense(1, kernel_initializer="ones")(x)
+            model = keras.Model(inputs, x)
+            graph = read.channel_graph(model)
+            data = np.ones((4, 3)), np.zeros((4, 1))
+            ((gradients, _),) = probe.gradients(graph, data, "", "mse")
+            found.append(gradients[id(model.get_layer("first").kernel)])
+        np.testing.assert_allclose(*found, rtol=1e-5)
 
     @parameterized.parameters("mixed_float16", "mixed_bfloat16", "float16")
     def test_half_precision_gives_gradients_in_full_precision(self, policy):

@@ -117,6 +117,17 @@ class SensitivityTest(parameterized.TestCase):
         self.assertAlmostEqual(found.dense, 0.0, places=6)
         self.assertLess(max(p.value for p in found.points), 0.0)
 
+    def test_none_stands_for_all_groups(self):
+        model = small_nets.mixed()
+        data = labelled(model, 20)
+        found = [
+            curves.sensitivity(
+                model, data, ratios=(0.5,), groups=groups, progress=False
+            )
+            for groups in (None, ("*",))
+        ]
+        self.assertEqual(*found)
+
     def test_criteria_that_need_data_look_at_the_same_ones(self):
         model = small_nets.mixed()
         found = curves.sensitivity(

@@ -256,6 +256,11 @@ class ErrorTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             environment_of(three_layers(), **options)
 
+    def test_blocks_are_not_removed(self):
+        for limits in ({"depth": 1}, {"depth": 0.5, "macs": 0.5}):
+            with self.assertRaisesRegex(ValueError, "not channels.*tfprune.pr"):
+                environment_of(three_layers(), budget_lib.Budget(**limits))
+
     def test_an_action_after_the_end(self):
         env = environment_of(three_layers())
         env.step(0.5)

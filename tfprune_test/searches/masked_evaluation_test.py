@@ -5,6 +5,7 @@ from absl.testing import parameterized
 
 from tfprune.graph import read
 from tfprune.searches import masked_evaluation
+from tfprune.searches import metrics
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 5)).astype("float32")
@@ -80,6 +81,17 @@ class MaskedEvaluationTest(absltest.TestCase):
             places=5,
         )
 
+    def test_means_of_batches_count_by_their_samples(self):
+        def right(y, scores):
+            return np.mean(scores.argmax(-1) == y)
+
+        measured = masked_evaluation.MaskedEvaluation(
+            self.graph, (X, Y), metric=right
+        )
+        self.assertAlmostEqual(
+            measured.value(self.keep([1, 4])), accuracy([1, 4])
+        )
+
     def test_the_smaller_model_is_what_was_measured(self):
         measured = masked_evaluation.MaskedEvaluation(self.graph, (X, Y))
         small = measured.shrunk(self.keep([1, 4]))
@@ -113,6 +125,30 @@ class MaskedEvaluationTest(absltest.TestCase):
             masked_evaluation.MaskedEvaluation(
                 self.graph, iter([(X, Y), (X, Y)])
             )
+
+
+class NamedLabelsTest(parameterized.TestCase):
+    """Labels in a `dict`, whatever the order of the outputs is."""
+
+    def setUp(self):
+        super().setUp()
+        inputs = keras.Input((5,))
+        x = keras.layers.Dense(6, "relu")(inputs)
+        heads = [keras.layers.Dense(2, name=name)(x) for name in ("z", "a")]
+        self.model = keras.Model(inputs, heads)
+        z, a = self.model.predict(X, verbose=0)
+        self.labels = {"z": z + 1, "a": a - 3}
+
+    @parameterized.parameters((("z", "a"), -2), (("z",), -1), (("a",), -3))
+    def test_errors_are_those_of_each_output(self, names, expected):
+        y = {name: self.labels[name] for name in names}
+        graph = read.channel_graph(self.model)
+        measured = masked_evaluation.MaskedEvaluation(
+            graph, (X, y), metrics.of("neg_mean_absolute_error")
+        )
+        self.assertAlmostEqual(
+            measured.value(np.ones(graph.size, bool)), expected, places=5
+        )
 
 
 class AccuracyTest(parameterized.TestCase):

@@ -8,8 +8,10 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune.graph import read
+from tfprune.methods import masked_channels
 from tfprune.searches import objective as objective_lib
 from tfprune.selection import budget as budget_lib
+from tfprune.sparsity import wrapping
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 4)).astype("float32")
@@ -37,6 +39,17 @@ class ObjectiveTest(parameterized.TestCase):
         cls.objective = objective_lib.Objective(
             cls.model, (X, Y), budget_lib.Budget(channels=6)
         )
+
+    def test_a_wrapped_model_is_searched_without_its_wrappers(self):
+        wrapped = wrapping.wrap(self.model, masked_channels.MaskedChannels())
+        half = budget_lib.Budget(channels=6)
+        objective = objective_lib.Objective(wrapped, (X, Y), half)
+        trial = objective([0.5, 0.5])
+        self.assertEqual(
+            objective.model(trial.kept).get_config(),
+            self.objective.model(trial.kept).get_config(),
+        )
+        self.assertEqual(objective.dense, self.objective.dense)
 
     def test_what_it_asks_about(self):
         self.assertEqual(self.objective.groups, ("a", "b"))

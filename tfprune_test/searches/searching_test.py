@@ -182,6 +182,23 @@ class SearchTest(parameterized.TestCase):
         self.assertLess(*kept["shallow"])
         self.assertGreater(*kept["deep"])
 
+    def test_a_seed_counts_beside_settings(self):
+        model, data = lopsided()
+        budget = budget_lib.Budget(macs=0.5)
+        options = {"evaluations": 3, "progress": False}
+
+        def shares(**more):
+            found = searching.search(
+                model, data, budget, "random", **options, **more
+            )
+            return [trial.kept for trial in found.trials]
+
+        self.assertEqual(
+            shares(settings=QUICK, seed=3),
+            shares(settings=dataclasses.replace(QUICK, seed=3)),
+        )
+        self.assertNotEqual(shares(settings=QUICK), shares(seed=3))
+
     @pytest.mark.slow  # Every strategy, twice.
     def test_the_same_seed_gives_the_same_trials(self):
         model, data = lopsided()
@@ -319,6 +336,30 @@ class SearchTest(parameterized.TestCase):
         again = searching.search(model, data, checkpoint=path, **options)
         self.assertEqual(again.evaluated, 0)
         self.assertEqual(again.dense, found.dense)
+
+    def test_a_checkpoint_of_a_model_that_reads_texts(self):
+        inputs = keras.Input((1,), dtype="string")
+        words = layers.TextVectorization(
+            vocabulary=["on", "off"], output_sequence_length=2
+        )
+        x = layers.Flatten()(layers.Embedding(4, 4)(words(inputs)))
+        model = keras.Model(inputs, layers.Dense(2)(layers.Dense(4)(x)))
+        path = pathlib.Path(self.create_tempdir().full_path) / "search.json"
+        evaluated = []
+        for _ in range(2):
+            # Texts of their own, as another process has them.
+            texts = [["".join(["o", end])] for end in ("n", "ff")] * 4
+            data = np.array(texts, object), np.arange(8) % 2
+            found = searching.search(
+                *(model, data),
+                macs=0.6,
+                strategy="uniform",
+                progress=False,
+                checkpoint=path,
+            )
+            evaluated.append(found.evaluated)
+        self.assertGreater(evaluated[0], 0)
+        self.assertEqual(evaluated[1], 0)
 
     def test_a_terminal_shows_the_latest_trials(self):
         model, data = lopsided()

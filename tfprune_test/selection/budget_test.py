@@ -77,11 +77,31 @@ class BudgetTest(parameterized.TestCase):
         )
         self.assertEqual(one.ceilings(meter), {"params": 1, "channels": 1})
 
+    @parameterized.parameters(
+        (0.29, 100, 29), (0.57, 100, 57), (0.55, 20, 11), (0.5, 11, 5)
+    )
+    def test_a_share_that_is_a_whole_number_is_that_number(
+        self, share, count, left
+    ):
+        # 0.29 * 100 is 28.999..., and 29 channels are 29 % of them.
+        meter = counting.Meter(graphs.chain(2, count, 2))
+        budget = budget_lib.Budget(channels=share)
+        ceiling = budget.ceilings(meter)["channels"]
+        self.assertEqual(int(ceiling), left)
+        self.assertEqual(budget_lib.limit("channels", ceiling, meter), left)
+        part = count - 1.0 * (count - share * count)
+        self.assertEqual(budget_lib.limit("channels", part, meter), left)
+
     def test_a_board_of_ones_own(self):
         board = dataclasses.replace(boards.get("nano-33-ble"), name="mine")
         budget = budget_lib.Budget(board=board)
-        self.assertEqual(budget.board, "mine")
+        self.assertEqual(budget.board, board)
         self.assertEqual(budget.limits()["ram_bytes"], board.ram_bytes)
+        again = dataclasses.replace(budget, ram_bytes=1_000)
+        self.assertEqual(again.board, board)
+        self.assertEqual(again.limits()["ram_bytes"], 1_000)
+        part = boards.get("nano-33-ble").sharing(ram_share=0.125)
+        self.assertEqual(budget_lib.Budget(board=part).board, "nano-33-ble")
 
 
 if __name__ == "__main__":

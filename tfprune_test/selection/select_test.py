@@ -87,6 +87,18 @@ class ByBudgetTest(parameterized.TestCase):
             keep = select.by_budget(GRAPH, SCORES, budget)
             self.assertEqual(set(kept(~keep)), gone)
 
+    def test_groups_keep_multiples_for_its_target(self):
+        graph = graphs.chain(2, 12, 10, 2)
+        budget = budget_lib.Budget(channels=17, target="cortex-m4")
+        keep = select.by_budget(graph, np.ones(26), budget, "group")
+        self.assertEqual(
+            [int(keep[g.labels].sum()) for g in graph.groups][1:3], [8, 8]
+        )
+        keep = select.by_budget(
+            graph, np.ones(26), budget, "group", channel_multiple=1
+        )
+        self.assertEqual(int(keep[2:24].sum()), 17)
+
     def test_channels_across_groups_as_they_are(self):
         budget = budget_lib.Budget(channels=5)
         keep = select.by_budget(GRAPH, SCORES, budget, "raw")

@@ -36,6 +36,14 @@ class UniformTest(parameterized.TestCase):
         found = to_numpy(quantizers.uniform(x, 1, 0.0, 2.0))
         np.testing.assert_array_equal(found, [0, 0, 2])
 
+    @parameterized.parameters(0.0, -1.5)
+    def test_between_equal_ends_there_is_one_level(self, end):
+        x = np.array([-3.0, end, 0.4, 7.0], "float32")
+        found = to_numpy(quantizers.uniform(x, 2, end, end))
+        np.testing.assert_array_equal(found, np.full(4, end))
+        found = to_numpy(quantizers.interpolated(x, 2.5, end, end))
+        np.testing.assert_array_equal(found, np.full(4, end))
+
     @parameterized.parameters(0.0, -1.5, 3e-30)
     def test_equal_values_stay(self, value):
         x = np.full((2, 3), value, "float32")

@@ -7,6 +7,7 @@ from absl.testing import parameterized
 
 from tfprune import zoo
 from tfprune.costs import counting
+from tfprune.deploy import latency
 from tfprune.graph import read
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import select
@@ -239,6 +240,49 @@ class DepthTest(parameterized.TestCase):
         small = pruning.prune(model, budget)
         self.assertLen(blocks(small), 2)
         self.assertLessEqual(counting.cost(small).macs, work / 2)
+
+    @parameterized.parameters(({},), ({"channels": 0.9},))
+    def test_blocks_with_layers_to_skip_stay(self, limits):
+        model = chain()
+        exactness.randomize(model, np.random.default_rng(0))
+        for name in ("first_b", "second_b"):
+            layer = model.get_layer(name)
+            layer.kernel.assign(layer.kernel * 1e-3)
+            layer.bias.assign(np.zeros(6))
+        budget = budget_lib.Budget(depth=1, **limits)
+        small = pruning.prune(model, budget)
+        self.assertEqual([b.path for b in blocks(small)], ["third_sum"])
+        for skip in ("first_a", ["fir*_a"]):
+            small = pruning.prune(model, budget, skip=skip)
+            self.assertEqual([b.path for b in blocks(small)], ["first_sum"])
+            self.assertEqual(small.get_layer("first_a").filters, 4)
+        with self.assertRaisesRegex(ValueError, "depth=1, .* 2 blocks"):
+            pruning.prune(model, budget, skip=["first_a", "third_*"])
+        with self.assertRaisesRegex(ValueError, "Every pattern of `skip`"):
+            pruning.prune(model, budget, skip="fourth_a")
+        with self.assertRaisesRegex(TypeError, "skipped"):
+            pruning.prune(model, budget, skipped="first_a")
+
+    @parameterized.parameters(0.1, 100.0)
+    def test_the_time_of_blocks_that_are_gone_is_saved(self, time):
+        model = chain()
+        graph = read.channel_graph(model)
+        kernels = [path for path in graph.layers if path.endswith(("_a", "_b"))]
+        # Each has 24 weights per place, and the model no other times.
+        each = dict.fromkeys(kernels, (0.0, 0.0, 0.0, time / 24))
+        table = latency.LatencyTable("float32", 6 * time, each)
+
+        def pruned(**limits):
+            budget = budget_lib.Budget(depth=1, latency_table=table, **limits)
+            return read.channel_graph(pruning.prune(model, budget))
+
+        # A third is left without two of three blocks, all of their channels.
+        channels = int(pruned().removable.sum())
+        self.assertEqual(int(pruned(latency=0.4).removable.sum()), channels)
+        found = pruned(latency=0.2)
+        left = sum(table._times(found, np.ones(found.size, bool)))
+        self.assertLessEqual(left, 0.2 * 6 * time)
+        self.assertGreater(left, 0)
 
     def test_a_model_without_blocks(self):
         with self.assertRaisesRegex(ValueError, "blocks that can be taken out"):

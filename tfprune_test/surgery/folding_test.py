@@ -131,6 +131,17 @@ class FoldingTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "called on different gates"):
             folded(model, {"gated": FACTORS})
 
+    @parameterized.parameters(layers.SimpleRNN, layers.GRU, layers.LSTM)
+    def test_states_that_start_at_a_gate_are_an_error(self, recurrent):
+        inputs = keras.Input((5, 3)), keras.Input((6,))
+        state = layers.Dense(4, "relu", name="gated")(inputs[1])
+        states = [state] * (2 if recurrent is layers.LSTM else 1)
+        x = recurrent(4, name="recurrent")(inputs[0], initial_state=states)
+        model = keras.Model(inputs, layers.Dense(2)(x))
+        # Later states have no gate, but the same weights read them.
+        with self.assertRaisesRegex(ValueError, "'recurrent': .* state"):
+            folded(model, {"gated": FACTORS})
+
     def test_the_output_itself_has_no_reader(self):
         model = small_nets.chain()
         with self.assertRaisesRegex(ValueError, "its output is gated"):

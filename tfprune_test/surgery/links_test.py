@@ -111,6 +111,18 @@ class RemovalTest(parameterized.TestCase):
         small = tfprune.prune(model, tfprune.Budget(depth=3), data=x)
         self.assertEqual(names(small), PLAIN[1:])
 
+    def test_kernels_that_shrink_maps_of_any_size_stay(self):
+        inputs = keras.Input((None, None, 4))
+        x = LAYERS.Conv2D(4, 3, padding="same", name="same")(inputs)
+        x = LAYERS.Conv2D(4, 3, name="smaller")(x)
+        x = LAYERS.ReLU()(LAYERS.Conv2D(4, 3, 2, name="half")(x))
+        x = LAYERS.GlobalAveragePooling2D()(x)
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        small = tfprune.prune(model, tfprune.Budget(depth=0))
+        left = [layer.name for layer in small.layers]
+        self.assertNotIn("same", left)
+        self.assertContainsSubset(["smaller", "half"], left)
+
     def test_none_may_stay_and_channels_go_as_well(self):
         model = zoo.build("ds_cnn")
         work = tfprune.cost(model).macs

@@ -116,6 +116,18 @@ class RecalibrationTest(absltest.TestCase):
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
+    def test_layers_called_by_keyword_are_measured(self):
+        found = []
+        for by_name in (False, True):
+            keras.utils.set_random_seed(0)
+            norm = layers.BatchNormalization(name="bn")
+            inputs = keras.Input((4, 4, 3))
+            x = layers.Conv2D(5, 3, name="conv")(inputs)
+            x = norm(inputs=x) if by_name else norm(x)
+            model = keras.Model(inputs, layers.Flatten()(x))
+            found.append(statistics(recalibration.recalibrate(model, images())))
+        np.testing.assert_allclose(*found, rtol=1e-5)
+
     def test_a_layer_called_twice_gets_the_mean_of_both_calls(self):
         inputs = keras.Input((3,))
         bn = layers.BatchNormalization(name="bn")

@@ -238,6 +238,14 @@ class InterleavedTest(parameterized.TestCase):
         found.on_epoch_end()
         np.testing.assert_array_equal(found[0][0][1::2], [20, 20, 20])
 
+    def test_lists_and_tuples_of_inputs(self):
+        one, other = np.array([1, 2]), np.array([3, 4])
+        train, held_out = [([one, one], one)], [((other, other), other, None)]
+        x, y = alternating.Interleaved(train, held_out)[0]
+        for part in (*x, y):
+            np.testing.assert_array_equal(part, [1, 3, 2, 4])
+        self.assertIsInstance(x, tuple)
+
     def test_splits_of_images(self):
         images = np.arange(40.0).reshape(10, 2, 2, 1)
         split = batches.Split(images, np.arange(10))

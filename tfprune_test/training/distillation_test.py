@@ -132,6 +132,21 @@ class DistillTest(parameterized.TestCase):
         expected = 0.01 * np.square(to_numpy(before)).sum()
         self.assertAlmostEqual(regularized - plain, expected, places=4)
 
+    def test_what_layers_of_the_teacher_add_does_not_count(self):
+        found = []
+        for strength in (0.0, 1.0):
+            penalty = layers.ActivityRegularization(l2=strength)
+            teacher = one_output(penalty)
+            rng = np.random.default_rng(0)
+            for variable in teacher.weights:
+                variable.assign(rng.normal(size=variable.shape))
+            tutor = distill_lib.distill(net(seed=1), teacher)
+            tutor.compile("sgd", loss_on_labels(logits=True))
+            logs = tutor.train_on_batch(*data(), return_dict=True)
+            found.append(logs["loss"])
+            self.assertEqual(penalty.activity_regularizer.l2, strength)
+        self.assertAlmostEqual(*found, places=5)
+
     def test_the_student_learns_and_the_teacher_is_untouched(self):
         teacher = net(seed=2)
         state = [to_numpy(v).copy() for v in teacher.variables]

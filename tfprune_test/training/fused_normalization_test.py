@@ -42,6 +42,26 @@ def kinds(model):
     return {type(layer) for layer in model.layers}
 
 
+@pytest.mark.any_backend
+class CopyTest(absltest.TestCase):
+    def test_the_original_stays_when_the_copy_is_trained(self):
+        x = inputs = keras.Input((4, 4, 2))
+        x = keras.layers.BatchNormalization()(keras.layers.Conv2D(3, 1)(x))
+        model = keras.Model(inputs, keras.layers.Flatten()(x))
+        images = np.ones((2, 4, 4, 2), "float32")
+        expected = model.predict(images, verbose=0)
+        quick = fused_normalization.fast(model)
+        quick.compile("sgd", "mse")
+        quick.fit(images, np.zeros((2, 48)), verbose=0)
+        trained = quick.predict(images, verbose=0)
+        plain = fused_normalization.plain(quick)
+        plain.compile("sgd", "mse")
+        plain.fit(images, np.zeros((2, 48)), verbose=0)
+        for each, outputs in ((model, expected), (quick, trained)):
+            found = each.predict(images, verbose=0)
+            np.testing.assert_allclose(found, outputs, atol=1e-6)
+
+
 @on_tensorflow
 class FastTest(parameterized.TestCase):
     @parameterized.parameters(

@@ -28,7 +28,7 @@ def converter(name, config, version, backend):
         if not arrays:
             return arrays
         if first and len(arrays) > 3:
-            arrays = _gates(name, arrays)
+            arrays = _gates(name, arrays, forward)
         if first:
             arrays = _kernels_of_keras_1(name, config, arrays, forward)
         if backend == "theano" and name in _CONVOLUTIONS:
@@ -58,6 +58,10 @@ def counts(name, config, version):
     """`(trainable, others)` arrays of a file, if Keras 3 has other counts."""
     if name == "BatchNormalization" and config.get("renorm"):
         return bool(config["center"]) + bool(config["scale"]), 5
+    if name == "Bidirectional":
+        inner = config["layer"]
+        each = counts(inner["class_name"], inner["config"], version)
+        return each and (2 * each[0], 2 * each[1])
     if version.startswith("1") and config.get("consume_less") != "gpu":
         gates = {"LSTM": 4, "ConvLSTM2D": 4, "GRU": 3}.get(name)
         return (3 * gates, 0) if gates else None
@@ -80,15 +84,11 @@ def _turned(kernel):
     return np.flip(kernel, spatial)
 
 
-def _gates(name, arrays):
+def _gates(name, arrays, forward):
     order = {"LSTM": _LSTM, "ConvLSTM2D": _LSTM, "GRU": _GRU}.get(name)
     if order is None or len(arrays) != 3 * len(order):
         return arrays
-    axis = (
-        0
-        if arrays[0].ndim == 4 and arrays[0].shape[0] == len(arrays[2])
-        else -1
-    )
+    axis = 0 if forward and name == "ConvLSTM2D" else -1
     return [
         np.concatenate([arrays[3 * gate + i] for gate in order], a)
         for i, a in ((0, axis), (1, axis), (2, -1))

@@ -64,9 +64,10 @@ _RATES = ("Dropout", "GaussianDropout") + tuple(
     f"SpatialDropout{n}D" for n in (1, 2, 3)
 )
 # Settings that do not change the result, or that are found elsewhere.
-_DROPPED = {"consume_less", "forget_bias_init", "input_dim", "weights"}
+_DROPPED = {"forget_bias_init", "input_dim", "weights"}
 _OF_KERAS_1 = {
     *_DROPPED,
+    "consume_less",  # stays: it says how many arrays a file has
     *_RENAMED,
     *("dim_ordering", "nb_row", "nb_col", "kernel_dim1", "p", "sigma", "mode"),
 } - {"length", "output_dim", "bias", "input_dim", "weights", "stride", "mode"}
@@ -108,7 +109,10 @@ def translate(name, config):
     if name == "Embedding":
         changed.pop("dropout", None)
     if _CLASSES.get(name, "").endswith("Transpose"):
-        changed.pop("output_shape", None)
+        shape = changed.pop("output_shape", None)
+        padding = _output_padding(changed, shape)
+        if padding is not None:
+            changed["output_padding"] = padding
     return _CLASSES.get(name, name), changed
 
 
@@ -123,6 +127,30 @@ def _kernel_sizes(config):
     ):
         if keys[0] in config:
             config[new] = [config.pop(key) for key in keys]
+
+
+def _output_padding(config, shape):
+    """What an output has beyond the size that Keras 2 gives it, by axis.
+
+    With strides several sizes belong to one input, of which Keras 1 wrote the
+    one that was meant. `None` if it is that of Keras 2.
+    """
+    size = config.get("kernel_size")
+    if shape is None or size is None:
+        return None
+    first = config.get("data_format") == "channels_first"
+    shape = shape[2:] if first else shape[1:-1]
+    strides = config.get("strides", 1)
+    strides = [strides] * len(size) if isinstance(strides, int) else strides
+    same = config.get("padding") == "same"
+    found, usual = [], True
+    for n, k, s in zip(shape, size, strides, strict=True):
+        if n is None:
+            return None
+        inputs = -(-n // s) if same else -(-(n - k + 1) // s)
+        usual &= n == inputs * s + (0 if same else max(k - s, 0))
+        found.append(n - (inputs - 1) * s - k + (k // 2 * 2 if same else 0))
+    return None if usual else found
 
 
 def _penalty(value):

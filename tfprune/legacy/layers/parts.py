@@ -217,6 +217,31 @@ class Cropped(Part):
         return x[(slice(None), *ends)]
 
 
+class Resized(Part):
+    """A layer whose results are no whole numbers; Keras 3 would round them."""
+
+    def __call__(self, x, **kwargs):
+        if "float" not in x.dtype:
+            x = keras.ops.cast(x, "float32")
+        return super().__call__(x, **kwargs)
+
+
+class WithStates(Part):
+    """A layer between transposes whose states have the channels first, too."""
+
+    def __call__(self, x, initial_state=None, **kwargs):
+        before, layer, after = self.layers
+        if initial_state is not None:
+            kwargs["initial_state"] = [
+                keras.ops.moveaxis(state, 1, -1) for state in initial_state
+            ]
+        outputs = layer(before(x), **kwargs)
+        if not isinstance(outputs, (list, tuple)):
+            return after(outputs)
+        y, *states = outputs
+        return [after(y), *(keras.ops.moveaxis(s, -1, 1) for s in states)]
+
+
 class Wrapped(Part):
     """A wrapper layer around a part that has the weights.
 

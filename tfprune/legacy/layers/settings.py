@@ -13,6 +13,7 @@ _SUPERFLUOUS = {
     "batch_input_shape",
     "batch_size",
     "build_config",
+    "consume_less",
     "dynamic",
     "fused",
     "implementation",

@@ -81,6 +81,10 @@ _REDUCTIONS = {
 }
 
 
+# Types that TensorFlow's messages call otherwise.
+_TYPES = {"half": "float16", "float": "float32", "double": "float64"}
+
+
 def _list(value):
     return np.ravel(value).tolist()
 
@@ -278,7 +282,7 @@ def _plain(attribute):
         return base64.b64decode(value).decode()
     if kind == "type":
         name = value.removeprefix("DT_").lower()
-        return {"float": "float32", "double": "float64"}.get(name, name)
+        return _TYPES.get(name, name)
     if kind == "list":
         return [int(i) for i in value.get("i", [])]
     return value

@@ -61,6 +61,15 @@ def _argument(op):
     )
 
 
+def _along(op):
+    # Without an axis it is the last one here, and all of them in Keras.
+    return lambda logits, axis=None: op(logits, -1 if axis is None else axis)
+
+
+def _same(op):
+    return lambda self, other: op(*tf_arrays.alike(self, other))
+
+
 def _swish(features, beta=1.0):
     return features * _OPS.sigmoid(features * beta)
 
@@ -171,6 +180,8 @@ FUNCTIONS = (
     | tf_arrays.ARRAYS
     | tf_images.IMAGES
     | {
+        "__operators__.eq": _same(_OPS.equal),
+        "__operators__.ne": _same(_OPS.not_equal),
         "clip_by_norm": _clipped,
         "clip_by_value": lambda t, clip_value_min, clip_value_max: _OPS.clip(
             t, clip_value_min, clip_value_max
@@ -195,11 +206,9 @@ FUNCTIONS = (
         "nn.leaky_relu": lambda features, alpha=0.2: _OPS.leaky_relu(
             features, alpha
         ),
-        "nn.log_softmax": lambda logits, axis=-1: _OPS.log_softmax(
-            logits, axis
-        ),
+        "nn.log_softmax": _along(_OPS.log_softmax),
         "nn.silu": _swish,
-        "nn.softmax": lambda logits, axis=-1: _OPS.softmax(logits, axis),
+        "nn.softmax": _along(_OPS.softmax),
         "nn.swish": _swish,
         "norm": _norm,
     }

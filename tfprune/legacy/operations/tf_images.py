@@ -22,6 +22,8 @@ def _resize(
             "image.resize with preserve_aspect_ratio=True, which has no "
             "translation. Build the model in code."
         )
+    if method != "nearest":
+        images = _real(images)
     return _OPS.image.resize(
         images, tuple(size), interpolation=method, antialias=antialias
     )
@@ -33,6 +35,7 @@ def resize_bilinear(
     """`tf.compat.v1.image.resize_bilinear`, which has other corners."""
     if half_pixel_centers:
         return _resize(images, size)
+    images = _real(images)
     for axis, at in _places(images, size, align_corners):
         low = np.floor(at).astype("int32")
         high = np.minimum(low + 1, images.shape[axis] - 1)
@@ -51,6 +54,12 @@ def resize_nearest(images, size, align_corners=False, half_pixel_centers=False):
         nearest = np.floor(at + 0.5 * align_corners).astype("int32")
         images = _OPS.take(images, nearest, axis=axis)
     return images
+
+
+def _real(images):
+    """Images in the type that TensorFlow resizes to; Keras would round."""
+    kind = keras.backend.standardize_dtype(images.dtype)
+    return images if "float" in kind else _OPS.cast(images, "float32")
 
 
 def _places(images, size, align_corners):

@@ -10,6 +10,7 @@ from tfprune.core.files import array_files
 TFDS = "tfds:"
 _BUFFER = 10_000  # Samples that are shuffled at a time.
 _ARRAYS = (".npz", ".npy")
+_WEIGHTS = "sample_weight"
 # What the arrays of a file are called that holds several splits.
 _SPLITS = {
     "training": ("train",),
@@ -69,11 +70,14 @@ def _of_split(arrays, text, purpose):
     for split in _SPLITS[purpose]:
         if split in splits:
             end = f"_{split}"
-            return {
+            found = {
                 name.removesuffix(end): array
                 for name, array in arrays.items()
                 if name.endswith(end)
             }
+            if purpose == "training" and _WEIGHTS in arrays:
+                found.setdefault(_WEIGHTS, arrays[_WEIGHTS])
+            return found
     if purpose == "training" and "x" in arrays:
         # Beside another split, x and y are for training.
         return {

@@ -11,6 +11,8 @@ import numpy as np
 
 from tfprune.core import function_codes
 
+_SETTINGS = (bool, int, float, str, np.ndarray, np.generic, list, tuple, dict)
+
 
 def of(nested):
     """A hash of losses, metrics, functions and plain data.
@@ -71,8 +73,8 @@ def _attributes(thing):
             continue
         if isinstance(value, types.FunctionType):
             found[name] = function_codes.told(value)
-        elif isinstance(value, (bool, int, float, str, np.ndarray)):
-            found[name] = value
+        elif isinstance(value, _SETTINGS):
+            found[name] = _told(value)
     return found
 
 

@@ -9,7 +9,6 @@ import itertools
 import pathlib
 
 import keras
-import numpy as np
 
 from tfprune.datasets import batches as batches_lib
 from tfprune.datasets import samples
@@ -201,14 +200,8 @@ def _hash(batches, values=True):
         for array in keras.tree.flatten(parts_lib.given(part)):
             found.update(str((array.shape, array.dtype)).encode())
             if values:
-                found.update(_bytes(array))
+                found.update(samples.as_bytes(array))
     return found.hexdigest()
-
-
-def _bytes(array):
-    if array.dtype.hasobject:  # texts, as pointers to them
-        return repr(array.tolist()).encode()
-    return np.ascontiguousarray(array).tobytes()
 
 
 def _is_arrays(data):

@@ -105,7 +105,7 @@ class Task:
         """
         # A Sequential model does not name its only output.
         last = self._model.layers[-1].name
-        names = [output.name or last for output in self.outputs]
+        names = _of_layers(output.name or last for output in self.outputs)
         inputs = [
             keras.Input(t.shape[1:], dtype=t.dtype, name=f"of_{name}")
             for t, name in zip(self._model.outputs, names, strict=True)
@@ -287,6 +287,21 @@ def numbers_of(values):
     An F1 score without an average has one for each class.
     """
     return {k: float(v) for k, v in values.items() if np.size(v) == 1}
+
+
+def _of_layers(names):
+    """Names of outputs as layers may have them: each once, no slashes.
+
+    Keys of a `dict` of outputs may have slashes, and one layer may give several
+    outputs.
+    """
+    found = []
+    for name in names:
+        name = name.replace("/", "_")
+        while name in found:
+            name += "_"
+        found.append(name)
+    return found
 
 
 def outputs_of(model, y, loss=None):

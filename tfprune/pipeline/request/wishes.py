@@ -86,10 +86,10 @@ class Wish:
 
     @property
     def board_name(self):
-        """`str` or `None`."""
+        """`str`, or a `Board` that is not in the list, or `None`."""
         if self.budget is not None:
             return self.budget.board
-        return None if self.board is None else boards.get(self.board).name
+        return None if self.board is None else Budget(board=self.board).board
 
     def place(self):
         """`dict` with the name of the board, if there is one, in words."""

@@ -66,6 +66,22 @@ class ConverterTest(parameterized.TestCase):
         self.assertEqual(recurrent[0, ::3].tolist(), [10 + g for g in order])
         self.assertEqual(bias[::3].tolist(), [20 + g for g in order])
 
+    @parameterized.parameters("channels_first", "channels_last")
+    def test_keras_1_had_images_for_each_gate(self, data_format):
+        # As many filters as rows, so that the shape does not tell the order.
+        shapes = ((3, 3, 2, 3), (3, 3, 3, 3))
+        if data_format == "channels_first":
+            shapes = ((3, 2, 3, 3), (3, 3, 3, 3))
+        given = [
+            np.full(shape, gate) for gate in range(4) for shape in (*shapes, 3)
+        ]
+        config = {"data_format": data_format}
+        kernel, recurrent, bias = converted("ConvLSTM2D", given, config, "1.2")
+        self.assertEqual(kernel.shape, (3, 3, 2, 12))
+        self.assertEqual(recurrent.shape, (3, 3, 3, 12))
+        for array in (kernel[0, 0, 0], recurrent[0, 0, 0], bias):
+            self.assertEqual(array[::3].tolist(), [0, 2, 1, 3])
+
     @parameterized.parameters(
         # Keras 1: (filters, channels, rows, columns) in Theano's order.
         ("Conv2D", (4, 2, 3, 5), (3, 5, 2, 4), "channels_first"),
@@ -149,6 +165,16 @@ class CountsTest(parameterized.TestCase):
         ("GRU", {}, "1.0", (9, 0)),
         ("LSTM", {"consume_less": "gpu"}, "1.2.2", None),
         ("LSTM", {}, "2.1", None),
+        (
+            "Bidirectional",
+            {"layer": {"class_name": "LSTM", "config": {}}},
+            *("1.2.2", (24, 0)),
+        ),
+        (
+            "Bidirectional",
+            {"layer": {"class_name": "LSTM", "config": {}}},
+            *("2.1", None),
+        ),
         ("Dense", {}, "1.2.2", None),
         (
             "BatchNormalization",

@@ -55,6 +55,7 @@ class Keras1Test(parameterized.TestCase):
             {
                 "units": 4,
                 "recurrent_activation": "hard_sigmoid",
+                "consume_less": "cpu",
                 "dropout": 0.1,
                 "reset_after": False,
             },
@@ -72,6 +73,36 @@ class Keras1Test(parameterized.TestCase):
             {"nb_filter": 8, "output_shape": [None, 9, 9, 8]},
             "Conv2DTranspose",
             {"filters": 8},
+        ),
+        *(
+            (
+                "Deconvolution2D",
+                {
+                    **{"nb_row": k, "nb_col": k, "subsample": [s, s]},
+                    **{"border_mode": padding, "dim_ordering": order},
+                    "output_shape": shape,
+                },
+                "Conv2DTranspose",
+                {
+                    **{"kernel_size": [k, k], "strides": [s, s]},
+                    **{"padding": padding, "data_format": data_format},
+                    **more,
+                },
+            )
+            for order, data_format, shape, k, s, padding, more in (
+                # As Keras 2 has it: 4 or 5 lines from 4 or 2.
+                ("tf", "channels_last", [None, 8, 8, 3], 3, 2, "same", {}),
+                ("th", "channels_first", [None, 3, 5, 5], 3, 2, "valid", {}),
+                ("tf", "channels_last", [None, 4, 4, 3], 2, 2, "same", {}),
+                (
+                    *("tf", "channels_last", [None, 7, 8, 3], 3, 2, "same"),
+                    {"output_padding": [0, 1]},
+                ),
+                (
+                    *("th", "channels_first", [None, 3, 6, 5], 3, 2, "valid"),
+                    {"output_padding": [1, 0]},
+                ),
+            )
         ),
         (
             "Dense",

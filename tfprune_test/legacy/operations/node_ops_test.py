@@ -48,6 +48,7 @@ class NodeOpsTest(parameterized.TestCase):
         ("GatherV2", {"1": [1, 0], "2": 2}, {}, X[..., [1, 0]]),
         ("ArgMax", {"1": 2}, {}, X.argmax(2)),
         ("Cast", {}, {"DstT": {"type": "DT_INT32"}}, X.astype(int)),
+        ("Cast", {}, {"DstT": {"type": "DT_HALF"}}, X.astype("float16")),
         ("LeakyRelu", {}, {"alpha": {"f": 0.3}}, X),
         ("Relu", {}, {}, X),
     )

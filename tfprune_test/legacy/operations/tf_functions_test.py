@@ -102,6 +102,16 @@ class OperandsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "preserve_aspect_ratio=True"):
             run("image.resize", X, (4, 4), preserve_aspect_ratio=True)
 
+    @parameterized.parameters("image.resize", "image.resize_bilinear")
+    def test_a_resize_of_whole_numbers_does_not_round(self, name):
+        # Falls from 255, so that differences are below 0.
+        x = np.arange(255, -1, -17).astype("uint8").reshape(1, 4, 4, 1)
+        inputs = keras.Input((4, 4, 1), dtype="uint8")
+        outputs = tf_functions.FUNCTIONS[name](inputs, size=[3, 3])
+        found = keras.Model(inputs, outputs)(x)
+        wanted = tf_functions.FUNCTIONS[name](x.astype("float32"), [3, 3])
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
 
 U = np.random.default_rng(0).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")
 V = np.random.default_rng(1).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")
@@ -136,6 +146,13 @@ class FunctionsTest(parameterized.TestCase):
         ("reverse", {"axis": [1]}, U[:, ::-1]),
         ("unstack", {"axis": 1}, np.moveaxis(U, 1, 0)),
         ("nn.swish", {}, U / (1 + np.exp(-U))),
+        (
+            "nn.softmax",
+            {"axis": None},
+            np.exp(U) / np.exp(U).sum(-1)[..., None],
+        ),
+        ("__operators__.eq", {"other": float(U[0, 0, 0])}, U == U[0, 0, 0]),
+        ("__operators__.ne", {"other": V}, U != V),
     )
     def test_functions(self, name, kwargs, wanted):
         x = keras.ops.convert_to_tensor(U)
@@ -213,6 +230,8 @@ BOOLEAN = {
     *("math.reduce_all", "math.reduce_any"),
 }
 ORIGINALS = {
+    "__operators__.eq": lambda self, other: self == other,
+    "__operators__.ne": lambda self, other: self != other,
     "__operators__.add": lambda x, y: x + y,
     "keras.backend.batch_flatten": lambda x: np.reshape(x, (2, -1)),
 }
@@ -224,6 +243,8 @@ LINES = {"ksize": 2, "strides": 2, "padding": "VALID"}
 SEQUENCE = np.random.default_rng(2).normal(size=(2, 5, 3)).astype("float32")
 CUBES = np.random.default_rng(2).normal(size=(1, 4, 4, 4, 2)).astype("float32")
 ARGUMENTS = {
+    "__operators__.eq": ((None,), {"other": 0.5}),
+    "__operators__.ne": ((None,), {"other": 0.5}),
     "argsort": ((None,), {"axis": 1, "direction": "DESCENDING"}),
     "broadcast_to": ((SEQUENCE[:, :1],), {"shape": [2, 4, 3]}),
     "clip_by_norm": ((None,), {"clip_norm": 0.7, "axes": [3]}),

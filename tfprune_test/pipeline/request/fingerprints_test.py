@@ -37,6 +37,7 @@ class FingerprintsTest(parameterized.TestCase):
         ("weights", [1, 0.5], [1, 0.25]),
         ("functions", lambda y, p: y - p, lambda y, p: y + p),
         ("setting of an own loss", _own(2)(1.0), _own(2)(2.0)),
+        ("weights of an own loss", _own(2)([1.0, 5.0]), _own(2)([1.0, 9.0])),
         ("setting in the class", _own(2)(1.0), _own(3)(1.0)),
         (
             "function of a metric",

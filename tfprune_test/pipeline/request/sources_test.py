@@ -214,6 +214,18 @@ class FilesTest(parameterized.TestCase):
         ):
             source(str(path), "validation")
 
+    def test_weights_of_no_split_are_for_training(self):
+        path = self.folder / "data.npz"
+        arrays = {"x_train": X, "y_train": Y, "x_val": X, "y_val": Y}
+        np.savez(path, **arrays, sample_weight=Y * 1.0)
+        (found,) = source(str(path)).batches(len(X))
+        np.testing.assert_array_equal(found[2], Y)
+        (found,) = source(str(path), "validation").batches(len(X))
+        self.assertIsNone(found[2])
+        np.savez(path, **arrays, sample_weight=Y, sample_weight_train=Y + 1)
+        (found,) = source(str(path)).batches(len(X))
+        np.testing.assert_array_equal(found[2], Y + 1)
+
     def test_x_and_y_beside_another_split_are_for_training(self):
         path = self.folder / "data.npz"
         parts = {"x": X, "y": Y, "sample_weight": Y * 1.0}

@@ -86,6 +86,27 @@ class TaskTest(parameterized.TestCase):
             for name, value in expected.items():
                 self.assertAlmostEqual(found[name], value, 5, name)
 
+    @parameterized.parameters(False, True)
+    def test_outputs_whose_names_no_layers_may_have(self, once):
+        inputs = keras.Input((3,))
+        outputs = keras.layers.Dense(3, name="a")(inputs)
+        packed, y = [outputs] * 2, [LABELS] * 2
+        if once:
+            packed = {"a/b": outputs, "a_b": keras.layers.Dense(3)(inputs)}
+            y = dict.fromkeys(packed, LABELS)
+        net = keras.Model(inputs, packed)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        net.compile(
+            loss=keras.tree.map_structure(lambda _: loss, y),
+            metrics=keras.tree.map_structure(lambda _: "accuracy", y),
+        )
+        data = sources.Source((LOGITS, y), "validation", net)
+        found = of(net, y).evaluate(net.predict_on_batch, data)
+        expected = net.evaluate(LOGITS, y, verbose=0, return_dict=True)
+        self.assertAlmostEqual(found["loss"], expected["loss"], places=5)
+        for name in expected if once else ():
+            self.assertAlmostEqual(found[name], expected[name], places=5)
+
     def test_metrics_of_several_batches_are_those_of_all(self):
         net = identity(loss=_cross_entropy(), metrics=["accuracy"])
         data = sources.Source((LOGITS, LABELS), "validation", net)

@@ -1,3 +1,4 @@
+import dataclasses
 import types
 from unittest import mock
 
@@ -50,6 +51,14 @@ class WishTest(parameterized.TestCase):
         self.assertEqual(wish.place(), title if board else {})
         self.assertEqual(wish.needs_table, "latency" in given)
         self.assertEqual(list(wish.given()), list(given))
+
+    def test_a_board_of_ones_own(self):
+        board = dataclasses.replace(boards.get("nano-33-ble"), name="mine")
+        for given in ({"board": board}, {"budget": Budget(board=board)}):
+            wish = wishes.Wish(**given)
+            self.assertEqual(wish.place(), {"board": board.title})
+            self.assertEqual(wish.core, "cortex-m4")
+            self.assertEqual(wish.dense_scales, "tensor")
 
     @parameterized.parameters(
         ("nano-33-ble", "tensor"), ("nucleo-f446re", None), (None, None)
