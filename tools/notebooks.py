@@ -9,6 +9,7 @@ beside it is what came out when it ran, pictures included. It has a cell more,
 
 import argparse
 import pathlib
+import re
 import tempfile
 
 from tools import source_tree
@@ -25,6 +26,11 @@ if "google.colab" in sys.modules and not importlib.util.find_spec("tfprune"):
     subprocess.run([sys.executable, "-m", "pip", "install", wanted], check=True)
 """
 _SECONDS = 1800  # For one cell.
+# What TensorFlow's C++ code says of the machine, with times.
+_NOTES = re.compile(
+    r"^(WARNING: All log messages|To enable the following|[IW]\d{4} ).*\n?",
+    re.M,
+)
 
 
 def sources():
@@ -61,7 +67,17 @@ def executed(path, folder):
     for cell in notebook.cells:
         # Times of execution, which differ each time.
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [*filter(None, map(_without_notes, cell.outputs))]
     return notebook
+
+
+def _without_notes(output):
+    """An output of a cell; `None` if nothing is left of it."""
+    if output.get("name") != "stderr":
+        return output
+    output.text = _NOTES.sub("", output.text)
+    return output if output.text else None
 
 
 def main(arguments=None):

@@ -97,7 +97,7 @@ runtime = "micro" if importlib.util.find_spec("tflite_micro") else "tflite"
 path = "board.tflite"
 file = tfprune.export_tflite(small, path, "int8", train[0][:256])
 int8 = tfprune.evaluate_tflite(path, test, runtime, progress=False)
-print(f"{file.file_bytes:,} bytes of flash, ops: {', '.join(file.ops)}")
+print(f"a file of {file.file_bytes:,} bytes, ops: {', '.join(file.ops)}")
 print(f"float32 {small.evaluate(*test, verbose=0)[1]:.1%}, int8 {int8:.1%}")
 
 # %% [markdown]
@@ -107,7 +107,7 @@ print(f"float32 {small.evaluate(*test, verbose=0)[1]:.1%}, int8 {int8:.1%}")
 sources = tfprune.export_micro(
     path, "firmware", labels=[str(digit) for digit in range(10)]
 )
-print(f"arena: {sources.arena}")
+print(f"{sources.flash_bytes:,} bytes of flash, arena: {sources.arena}")
 print(f"kernels: {', '.join(sources.resolver_methods)}")
 for name in sorted(pathlib.Path("firmware").iterdir()):
     print(name)
