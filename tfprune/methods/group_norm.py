@@ -32,7 +32,7 @@ from tfprune.scoring import score
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights
 
-# Beside what writes or reads a channel: biases do not count.
+# Beside what writes or reads a channel; biases do not count.
 COUNTED = ("gamma", "kernel")
 
 
@@ -65,6 +65,8 @@ class GroupNorm(criterion_lib.Criterion):
 
 
 def _is_counted(binding):
+    if binding.attribute.endswith("bias"):  # That of queries reads the keys.
+        return False
     mixes = binding.role != channel_graph.CARRIES
     return mixes or binding.attribute.endswith(COUNTED)
 

@@ -6,6 +6,7 @@ import pytest
 from absl.testing import absltest
 
 from tfprune.callbacks import prune_on_schedule
+from tfprune.graph import read
 from tfprune.methods import group_norm
 from tfprune.schedules import schedule
 from tfprune.scoring import score
@@ -57,6 +58,18 @@ class GroupNormTest(absltest.TestCase):
         read = np.square(to_numpy(reader.kernel)).sum((0, 2))
         scores = score.channel_scores(graph, "group_norm")[group.labels]
         np.testing.assert_allclose(scores, (written + read) / 2, rtol=1e-5)
+
+    def test_biases_of_queries_do_not_count(self):
+        inputs = keras.Input((4, 6))
+        attention = keras.layers.MultiHeadAttention(2, 3)
+        model = keras.Model(inputs, attention(inputs, inputs))
+        graph = read.channel_graph(model)
+        before = group_norm.GroupNorm().scores(graph)
+        bias = attention.weights[1]
+        self.assertEqual(bias.path.split("/")[-2:], ["query", "bias"])
+        bias.assign(np.full(bias.shape, 100.0))
+        after = group_norm.GroupNorm().scores(graph)
+        np.testing.assert_array_equal(after, before)
 
     def test_a_dense_layer_behind_flatten_sums_over_positions(self):
         model = small_nets.mixed()
