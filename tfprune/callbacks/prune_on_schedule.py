@@ -99,6 +99,11 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._anew = False  # no update so far was one of this schedule
         self._began = None  # the step, until the first epoch
 
+    def set_model(self, model):
+        if model is not self.model:
+            self._figures = {}
+        super().set_model(model)
+
     def on_train_begin(self, logs=None):
         self._measured = None
         steps = self.params.get("steps")
