@@ -145,6 +145,8 @@ class GroupSparsity(method_lib.Method):
             gamma[group.labels] = 2.0 ** (self.alpha * rise)
         return gamma
 
+    only_penalizes = True
+
     def check(self, sparsity, budget=None):
         if budget is not None:
             raise ValueError(
