@@ -1,11 +1,20 @@
 """Callbacks that freeze a method's learned state once it has pruned enough."""
 
 import keras
+import numpy as np
 
 import tfprune
+from tfprune.graph import values
 from tfprune.sparsity import wrapper
 
 EVERY = 10  # Steps between two checks.
+
+
+def _synchronize(model):
+    # During `fit`, the JAX trainer holds the state outside the model.
+    synchronize = getattr(model, "jax_state_sync", None)
+    if synchronize is not None:
+        synchronize()
 
 
 class WhenPruned(keras.callbacks.Callback):
@@ -25,8 +34,10 @@ class WhenPruned(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.held:
+            _synchronize(self.model)
             self.held.again()
         elif self.share is not None and batch % EVERY == 0:
+            _synchronize(self.model)
             if wrapper.sparsity(self.wrapped) >= 1 - self.share:
                 self.held = self.hold(self.wrapped)
 
@@ -36,7 +47,8 @@ class Held:
 
     def __init__(self, wrapped):
         variables = wrapper.learned(wrapped)
-        self.values = [(v, keras.ops.copy(v.value)) for v in variables]
+        # Training on JAX deletes what it has read from a variable.
+        self.values = [(v, np.array(values.numpy(v))) for v in variables]
 
     def again(self):
         for variable, value in self.values:
@@ -65,5 +77,6 @@ class Enough(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if batch % EVERY == 0:
+            _synchronize(self.model)
             bits = tfprune.reports.bits(self.wrapped).learned_average_bits
             self.model.stop_training = bits <= 8 * self.share

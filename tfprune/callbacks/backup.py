@@ -117,6 +117,9 @@ class Backup(keras.callbacks.Callback):
                 "on a batch of data before `fit`."
             )
         atomic.make_folder(self._folder)
+        # That of an interrupted training: closed later, it would take the new
+        # one with it.
+        self._release()
         self._lock = locks.take(
             self._folder / _LOCK,
             "Each training needs its own backup folder. Received: "
@@ -174,6 +177,9 @@ class Backup(keras.callbacks.Callback):
         self._forget_epoch()  # if there was no epoch left
         if self.delete_checkpoint:
             self.delete()
+        self._release()
+
+    def _release(self):
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -24,8 +24,7 @@ def prune_now(model, sparsity, budget=None, data=None, step=0):
         step: `int`, the optimizer step to record for this update.
     """
     found = _scheduled(model)
-    for method, _ in found:
-        method.check(sparsity, budget)
+    _check_all(found, sparsity, budget)
     for method, slots in found:
         method.update(model, slots, sparsity, budget, data)
     for wrapper in _scheduled_wrappers(model):
@@ -99,6 +98,11 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._anew = False  # no update so far was one of this schedule
         self._began = None  # the step, until the first epoch
 
+    def set_model(self, model):
+        if model is not self.model:
+            self._figures = {}
+        super().set_model(model)
+
     def on_train_begin(self, logs=None):
         self._measured = None
         steps = self.params.get("steps")
@@ -120,8 +124,9 @@ class PruneOnSchedule(keras.callbacks.Callback):
 
     def _check(self, highest):
         """Raises now the errors that would stop the training later."""
-        for method, slots in _scheduled(self.model):
-            method.check(highest, self.budget)
+        found = _scheduled(self.model)
+        _check_all(found, highest, self.budget)
+        for method, slots in found:
             method.check_training(
                 self.model, slots, highest, self.budget, self.data
             )
@@ -297,6 +302,14 @@ def _scheduled(model):
             "none. Use `tfprune.wrap(model, tfprune.methods.Masked())`."
         )
     return found
+
+
+def _check_all(found, sparsity, budget):
+    """Checks methods: a penalty needs another one that meets the budget."""
+    alone = all(method.only_penalizes for method, _ in found)
+    for method, _ in found:
+        beside = method.only_penalizes and not alone
+        method.check(sparsity, None if beside else budget)
 
 
 def _scheduled_wrappers(model):

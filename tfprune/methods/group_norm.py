@@ -32,7 +32,7 @@ from tfprune.scoring import score
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import weights
 
-# Beside what writes or reads a channel: biases do not count.
+# Beside what writes or reads a channel; biases do not count.
 COUNTED = ("gamma", "kernel")
 
 
@@ -65,6 +65,8 @@ class GroupNorm(criterion_lib.Criterion):
 
 
 def _is_counted(binding):
+    if binding.attribute.endswith("bias"):  # That of queries reads the keys.
+        return False
     mixes = binding.role != channel_graph.CARRIES
     return mixes or binding.attribute.endswith(COUNTED)
 
@@ -142,6 +144,8 @@ class GroupSparsity(method_lib.Method):
             rise = below / (below.max() or 1.0)
             gamma[group.labels] = 2.0 ** (self.alpha * rise)
         return gamma
+
+    only_penalizes = True
 
     def check(self, sparsity, budget=None):
         if budget is not None:

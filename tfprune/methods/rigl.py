@@ -8,9 +8,10 @@ that may have n active weights,
     the k others with the largest |dL/dw| become active, at w = 0,
 
 where dL/dw is the gradient of the last batch, also of masked weights, and
-k = drop * n, or more if fewer than n - k were active. With a rising sparsity
-schedule this is gradual pruning with regrowth; with `Constant` it is the
-paper's sparse training.
+k = drop * n, or more if fewer than n - k were active. Before the first batch,
+all gradients are zero: the n weights with the largest |w| stay. With a rising
+sparsity schedule this is gradual pruning with regrowth; with `Constant` it is
+the paper's sparse training.
 
 Two things differ from the authors' code: an update does not skip the
 optimizer's step, and ties are broken by index instead of noise. Frozen weights
@@ -117,7 +118,8 @@ def exchanged(weights, gradients, mask, count, drop):
     """Returns the next mask of a layer.
 
     Args:
-        weights, gradients: float arrays of the kernel's shape.
+        weights, gradients: float arrays of the kernel's shape. Where all
+            gradients are zero, weights that are active are grown by size.
         mask: `bool` array, the active weights.
         count: `int`, number of active weights afterwards.
         drop: `float`, fraction of them that is newly grown; more if fewer
@@ -130,7 +132,8 @@ def exchanged(weights, gradients, mask, count, drop):
     grown = max(min(int(drop * count), mask.size - count), missing)
     strength = np.where(mask, np.abs(weights), -1.0)
     stay = allocation_lib.keep_highest(strength, mask.size - (count - grown))
-    pull = np.where(stay, -1.0, np.abs(gradients))
+    pull = gradients if np.any(gradients) else np.where(mask, weights, 0.0)
+    pull = np.where(stay, -1.0, np.abs(pull))
     return stay | allocation_lib.keep_highest(pull, mask.size - grown)
 
 

@@ -58,7 +58,8 @@ def pcas(
        the pruned model.
 
     Args:
-        model: a built, trained `keras.Model`; it is not changed.
+        model: a built, trained `keras.Model`, or a model from `tfprune.wrap`,
+            which is unwrapped first, as by `strip`. It is not changed.
         data: inputs and labels to train with: arrays `(x, y)`, a
             `tf.data.Dataset` or a `keras.utils.PyDataset`. Arrays are
             shuffled.
@@ -108,6 +109,7 @@ def pcas(
     >>> skip = ["stem_conv", "*_conv2", "*_shortcut_conv"]
     >>> small = tfprune.recipes.pcas(model, (x, y), 0.5, skip=skip)
     """
+    model = wrapping.plain(model)
     graph = read.channel_graph(model)
     values.check_finite(graph.model)
     gate = pcas_lib.AttentionGate() if gate is None else gate

@@ -36,6 +36,7 @@ from tfprune.scoring import probe
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib
 from tfprune.selection import select
+from tfprune.sparsity import wrapping
 from tfprune.surgery import shrinking
 
 ALGORITHMS = registry.Registry("ThiNet algorithm")
@@ -248,7 +249,8 @@ def thinet(
     """Prunes layer by layer, from first to last, and rescales each.
 
     Args:
-        model: a built `keras.Model`; it is not changed.
+        model: a built `keras.Model`, or a model from `tfprune.wrap`, which is
+            unwrapped first, as by `strip`. It is not changed.
         budget: a ratio as for `tfprune.prune`, or a `Budget`, which is turned
             into one ratio for all groups.
         data: inputs, as for `tfprune.datasets.batches`; they are read once
@@ -272,7 +274,7 @@ def thinet(
     """
     samples.check_repeatable(data, "ThiNet, which reads them layer by layer")
     criterion = ThiNet(algorithm, **(options or {}))
-    graph = read.channel_graph(model)
+    graph = read.channel_graph(wrapping.plain(model))
     counts = _counts(graph, budget, selection)
     model = graph.model
     for i, count in enumerate(counts):

@@ -28,11 +28,14 @@ def _duration(name, value):
     )
 
 
+def _epochs(value):
+    return float(_EPOCHS.fullmatch(value).group(1))
+
+
 def _in_steps(value, steps_per_epoch):
     if not isinstance(value, str):
         return value
-    epochs = float(_EPOCHS.fullmatch(value).group(1))
-    return round(epochs * steps_per_epoch)
+    return round(_epochs(value) * steps_per_epoch)
 
 
 def _sparsity(name, value):
@@ -59,13 +62,27 @@ class Schedule(records.Record):
                 object.__setattr__(self, name, _CHECKS[name](name, value))
         if self.is_resolved:
             self._check_steps()
+        else:
+            self._check_epochs()
+
+    def _check_epochs(self):
+        """Checks the order before training, if it is the same for all data."""
+        found = self._durations()
+        ends = found["begin"], found.get("end")
+        if all(isinstance(value, str) for value in ends):
+            begin, end = map(_epochs, ends)
+            if end < begin:
+                raise self._no_order()
+
+    def _no_order(self):
+        return ValueError(
+            "`end` must not come before `begin`. Received: "
+            f"begin={self.begin!r}, end={self.end!r}"
+        )
 
     def _check_steps(self):
         if self.end is not None and self.end < self.begin:
-            raise ValueError(
-                "`end` must not come before `begin`. Received: "
-                f"begin={self.begin!r}, end={self.end!r}"
-            )
+            raise self._no_order()
         if self.frequency < 1:
             raise ValueError(
                 "`frequency` must be at least one step. Received: "

@@ -20,7 +20,16 @@ def truncated_normal(mean, sigma, rng):
 
     Returns:
         `float`.
+
+    Raises:
+        ValueError: If the mean is NaN, as of an agent whose weights are.
     """
+    if np.isnan(mean):
+        raise ValueError(
+            "A search needs rewards of a size that its agent can learn from. "
+            f"Received: mean={mean}, as its weights have become NaN. Scale "
+            "the metric, or lower the learning rates of the settings."
+        )
     while True:
         drawn = rng.normal(mean, sigma)
         if 0 <= drawn <= 1:

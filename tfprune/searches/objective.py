@@ -21,6 +21,8 @@ from tfprune.searches import masked_evaluation
 from tfprune.sparsity import wrapping
 
 _PURPOSE = "the search"
+# Where a class comes from has another name if its module is the program.
+_NOT_TOLD = ("build_config", "module", "registered_name", "seed")
 _NEAR = 1e-6  # How far rounding may take a metric above 1.
 
 
@@ -212,15 +214,15 @@ class _Memory:
         self._found = {"basis": None, "accuracies": {}}
         if self._path is None:
             return
-        key = _key(graph, basis, metric)
+        before, key = _keys(graph, basis, metric)
         if self._path.exists():
             self._found = damage.read_json(self._path, _as_kept)
-            if self._found["basis"] != key:
+            if self._found["basis"] not in (before, key):
                 raise ValueError(
-                    "A checkpoint must come from the same weights, data and "
-                    "metric, and from a loss of the same kind. Received: "
-                    f"checkpoint={str(path)!r}, which comes from others. "
-                    "Choose another path."
+                    "A checkpoint must come from the same layers, weights, "
+                    "data and metric, and from a loss of the same kind. "
+                    f"Received: checkpoint={str(path)!r}, which comes from "
+                    "others. Choose another path."
                 )
         self._found["basis"] = key
 
@@ -247,8 +249,12 @@ def _as_kept(found):
     return found
 
 
-def _key(graph, basis, metric):
-    """A hash of everything that an accuracy depends on, `str`."""
+def _keys(graph, basis, metric):
+    """Two hashes of everything that an accuracy depends on, `str`s.
+
+    The first is that of checkpoints that were written before the settings of
+    layers counted, which hold.
+    """
     told = function_codes.told(metric)
     if metric is None:
         told = _said_of_outputs(graph.model)
@@ -263,7 +269,44 @@ def _key(graph, basis, metric):
             given = [part for part in parts if part is not None]
             for array in keras.tree.flatten(given):
                 found.update(samples.as_bytes(array))
-    return found.hexdigest()
+    before = found.hexdigest()
+    found.update(_said_of_layers(graph.config).encode())
+    return before, found.hexdigest()
+
+
+def _said_of_layers(config):
+    """What layers compute, as text that is the same in the next process.
+
+    Keras appends numbers to the names of layers, and draws seeds.
+    """
+    names = {}
+
+    def collect(part):
+        if isinstance(part, dict):
+            inner, kind = part.get("config"), part.get("class_name") or ""
+            known = isinstance(inner, dict) and not kind.endswith("Policy")
+            if known and isinstance(inner.get("name"), str):
+                names.setdefault(inner["name"], len(names))
+            part = list(part.values())
+        if isinstance(part, list | tuple):
+            for each in part:
+                collect(each)
+
+    def told(part):
+        if isinstance(part, dict):
+            left = {k: v for k, v in part.items() if k not in _NOT_TOLD}
+            return {str(k): told(v) for k, v in left.items()}
+        if isinstance(part, list | tuple):
+            return [told(each) for each in part]
+        if isinstance(part, str | int | float | None):
+            return names.get(part, part)
+        is_function = callable(part) and not isinstance(part, type)
+        code = function_codes.told(part) if is_function else ""
+        return [type(part).__qualname__, code]
+
+    collect(config)
+    names.setdefault(config.get("name"), len(names))
+    return json.dumps(told(config), sort_keys=True)
 
 
 def _said_of_outputs(model):

@@ -280,6 +280,10 @@ class Method(records.Record):
         """Whether `update` sets the sparsity; other methods learn theirs."""
         return type(self).update is not Method.update
 
+    # Whether `update` changes a penalty alone, beside which another method can
+    # meet a budget.
+    only_penalizes = False
+
     def update(self, model, slots, sparsity, budget=None, data=None):
         """Prunes to a sparsity; called when a scheduled update falls due.
 

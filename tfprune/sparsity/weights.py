@@ -5,6 +5,7 @@ needs to call its weight `kernel`.
 """
 
 import functools
+import math
 
 import keras
 
@@ -137,6 +138,15 @@ def scale_outputs(layer, factors):
             f"layer {layer.name!r} of type {type(layer).__name__}. Move the "
             "activation to a separate layer."
         )
+    for weight, channel_axes in weights:
+        sizes = [weight.shape[axis] for axis in channel_axes]
+        if math.prod(sizes) != len(factors):
+            raise ValueError(
+                "Scaling output channels needs a factor for each number that "
+                f"the layer writes. Received: {len(factors)} factors for "
+                f"layer {layer.name!r}, whose {weight.name} writes {sizes}. "
+                "Wrap another layer, or unwrap with `fold=False`."
+            )
     for weight, channel_axes in weights:
         shape = [
             n if axis in channel_axes else 1

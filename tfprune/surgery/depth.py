@@ -7,6 +7,7 @@ blocks, the blocks are its `links`.
 """
 
 import collections
+import contextlib
 import dataclasses
 import fnmatch
 
@@ -22,6 +23,8 @@ from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
 from tfprune.selection import budget as budget_lib
 from tfprune.surgery import links
+
+_MOST_PLACES = 2**20  # of a map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +107,15 @@ def _sized(graph):
     """
     if not any(None in x.shape[1:] for x in graph.inputs):
         return graph
-    shapes = [x.shape[1:] for x in _random(graph.model, 1)]
-    return read.channel_graph(graph.model, shapes)
+    open_axes = max(x.shape[1:].count(None) for x in graph.inputs)
+    # Positions may end early, and kernels and strides need more.
+    for size in (64, 16, 1024, 16384):
+        if size**open_axes > _MOST_PLACES:
+            break
+        shapes = [tuple(n or size for n in x.shape[1:]) for x in graph.inputs]
+        with contextlib.suppress(ValueError):
+            return read.channel_graph(graph.model, shapes)
+    return graph
 
 
 def scores(graph, found, data=None, limit=256):

@@ -60,11 +60,8 @@ def distill(
     values.check_finite(student)
     values.check_finite(teacher)
     losses = list(losses) or [_of_outputs(student, teacher, temperature)]
-    teacher = wrapping.unwrap(teacher)
-    # Keras would add them to the loss, as those of the student's layers.
-    values.drop_activity_penalties(teacher)
     tutor = Distiller(
-        teacher=teacher,
+        teacher=wrapping.unwrap(teacher),
         student=student,
         distillation_losses=losses,
         student_loss_weight=label_weight,
@@ -89,6 +86,12 @@ class Distiller(keras.distillation.Distiller):
     def output_names(self):
         """The student's, by which losses and labels may be given."""
         return getattr(self.student, "output_names", None)
+
+    @property
+    def losses(self):
+        """Those of the student; what the teacher adds is for its training."""
+        others = {id(loss) for loss in self.teacher.losses}
+        return [loss for loss in super().losses if id(loss) not in others]
 
     def compile(self, optimizer="adam", loss=None, metrics=None, **kwargs):
         if loss is None:

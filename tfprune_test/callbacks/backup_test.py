@@ -271,6 +271,27 @@ class BackupTest(parameterized.TestCase):
         fit([backup_lib.Backup(self.folder)])
         self.assertFalse(self.folder.exists())
 
+    @pytest.mark.skipif(locks.fcntl is None, reason="needs locks of POSIX")
+    def test_a_training_after_an_interrupted_one_has_the_folder(self):
+        backup = backup_lib.Backup(self.folder)
+        backup.set_model(net())
+        for _ in range(2):  # The first one does not end.
+            backup.on_train_begin()
+        script = (
+            "import fcntl, sys\n"
+            "with open(sys.argv[1], 'r+') as file:\n"
+            "    try:\n"
+            "        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+            "    except OSError:\n"
+            "        print('taken')\n"
+        )
+        found = subprocess.run(
+            [sys.executable, "-c", script, str(self.folder / "lock")],
+            capture_output=True,
+            check=True,
+        )
+        self.assertEqual(found.stdout.split(), [b"taken"])
+
     def test_a_lock_is_taken_and_released(self):
         self.folder.mkdir()
         lock = locks.take(self.folder / "lock", "taken")

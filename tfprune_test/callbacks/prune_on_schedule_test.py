@@ -388,6 +388,14 @@ class LogsTest(parameterized.TestCase):
         self.assertEqual(history.history["sparsity"][1:], [0.75, 0.75])
         self.assertIsInstance(history.history["sparsity"][0], float)
 
+    def test_figures_are_those_of_the_model_that_is_trained(self):
+        pruning = callback_lib.PruneOnSchedule(RAMP)
+        fit(wrapped(), [pruning])
+        seen = BatchLogs()
+        fit(wrapped(), [pruning, seen])
+        self.assertNotIn("sparsity", seen.logs[0])
+        self.assertEqual(seen.logs[3]["sparsity"], 0.0)
+
 
 class ErrorsTest(parameterized.TestCase):
     def test_a_model_without_wrapped_layers(self):

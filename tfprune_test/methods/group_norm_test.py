@@ -6,12 +6,16 @@ import pytest
 from absl.testing import absltest
 
 from tfprune.callbacks import prune_on_schedule
+from tfprune.graph import read
 from tfprune.methods import group_norm
+from tfprune.methods import masked_channels
 from tfprune.schedules import schedule
 from tfprune.scoring import score
 from tfprune.selection import budget as budget_lib
+from tfprune.sparsity import chain
 from tfprune.sparsity import wrapper
 from tfprune.sparsity import wrapping
+from tfprune.surgery import stripping
 from tfprune_test import small_nets
 
 pytestmark = pytest.mark.any_backend
@@ -57,6 +61,18 @@ class GroupNormTest(absltest.TestCase):
         read = np.square(to_numpy(reader.kernel)).sum((0, 2))
         scores = score.channel_scores(graph, "group_norm")[group.labels]
         np.testing.assert_allclose(scores, (written + read) / 2, rtol=1e-5)
+
+    def test_biases_of_queries_do_not_count(self):
+        inputs = keras.Input((4, 6))
+        attention = keras.layers.MultiHeadAttention(2, 3)
+        model = keras.Model(inputs, attention(inputs, inputs))
+        graph = read.channel_graph(model)
+        before = group_norm.GroupNorm().scores(graph)
+        bias = attention.weights[1]
+        self.assertEqual(bias.path.split("/")[-2:], ["query", "bias"])
+        bias.assign(np.full(bias.shape, 100.0))
+        after = group_norm.GroupNorm().scores(graph)
+        np.testing.assert_array_equal(after, before)
 
     def test_a_dense_layer_behind_flatten_sums_over_positions(self):
         model = small_nets.mixed()
@@ -147,6 +163,24 @@ class GroupSparsityTest(absltest.TestCase):
             ],
         )
         self.assertLess(ratio(model), 0.7 * before)
+
+    def test_another_method_meets_a_budget_beside_it(self):
+        method = chain.Chain(
+            (group_norm.GroupSparsity(), masked_channels.MaskedChannels())
+        )
+        model = wrapping.wrap(wrapping.unwrap(three()), method)
+        model.compile("sgd", "mse")
+        pruning = prune_on_schedule.PruneOnSchedule(
+            1.0, budget=budget_lib.Budget(channels=2)
+        )
+        pruning.set_model(model)
+        pruning.set_params({"epochs": 1, "steps": 2})
+        pruning.on_train_begin()
+        self.assertTrue(pruning.update(0))
+        small = stripping.strip(model)
+        self.assertEqual(small.get_layer("first").filters, 1)
+        first = slot(model, "first").variables["0.factor"]
+        np.testing.assert_allclose(np.reshape(first, -1), [16, 4, 1], 1e-5)
 
     def test_errors_name_what_was_received(self):
         with self.assertRaisesRegex(ValueError, "alpha=-1"):

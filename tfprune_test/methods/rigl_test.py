@@ -63,6 +63,16 @@ class ExchangeTest(parameterized.TestCase):
         )
         np.testing.assert_array_equal(mask, [1, 1, 1, 1, 0, 0])
 
+    def test_without_gradients_the_largest_weights_stay(self):
+        mask = rigl.exchanged(
+            np.array([0.5, 0.9, -0.7, 0.3, -0.8, 0.1, 0.6]),
+            np.zeros(7),
+            np.array([1, 1, 1, 1, 1, 1, 0], bool),
+            count=4,
+            drop=0.5,
+        )
+        np.testing.assert_array_equal(mask, [1, 1, 1, 0, 1, 0, 0])
+
     @parameterized.product(count=(0, 1, 5, 12), drop=(0.0, 0.3, 0.9))
     def test_the_count_is_exact(self, count, drop):
         random = np.random.default_rng(count)

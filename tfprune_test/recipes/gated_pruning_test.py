@@ -290,6 +290,15 @@ class StagesTest(parameterized.TestCase):
         found = small.get_compile_config()["loss_weights"]
         self.assertEqual(found, expected)
 
+    def test_a_wrapped_model_is_unwrapped_first(self):
+        model = small_nets.mixed()
+        wrapped = tfprune.wrap(model, tfprune.methods.Masked())
+        small, expected = (
+            self.run_pcas(each, 0.5, epochs=0, retrain_epochs=0)
+            for each in (wrapped, model)
+        )
+        self.assertEqual(small.count_params(), expected.count_params())
+
     def test_a_budget_does_in_place_of_a_ratio(self):
         model = small_nets.mixed()
         budget = tfprune.Budget(params=0.5)

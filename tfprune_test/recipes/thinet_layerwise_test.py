@@ -161,6 +161,16 @@ class ThiNetTest(parameterized.TestCase):
         for before, after in zip(weights, model.get_weights(), strict=True):
             np.testing.assert_array_equal(before, after)
 
+    def test_a_wrapped_model_is_unwrapped_first(self):
+        model = small_nets.mixed()
+        wrapped = tfprune.wrap(model, tfprune.methods.Masked())
+        small, expected = (
+            thinet_layerwise.thinet(each, 0.5, small_nets.samples())
+            for each in (wrapped, model)
+        )
+        for a, b in zip(small.weights, expected.weights, strict=True):
+            np.testing.assert_array_equal(values.numpy(a), values.numpy(b))
+
     def test_a_budget_is_met_by_one_ratio_for_all(self):
         model = small_nets.mixed()
         budget = tfprune.Budget(macs=0.5)

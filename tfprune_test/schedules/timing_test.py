@@ -51,6 +51,10 @@ class TimingTest(parameterized.TestCase):
         (dict(sparsity=0.5, begin=2.5), "begin=2.5"),
         (dict(sparsity=0.5, begin="2 weeks"), "begin='2 weeks'"),
         (dict(sparsity=0.5, begin=9, end=8), "begin=9, end=8"),
+        (
+            dict(sparsity=0.5, begin="10 epochs", end="2.5 epochs"),
+            "begin='10 epochs', end='2.5 epochs'",
+        ),
         (dict(sparsity=0.5, frequency=0), "frequency=0"),
         (dict(sparsity=0.5, frequency=True), "frequency=True"),
     )

@@ -20,6 +20,11 @@ class ExplorationTest(absltest.TestCase):
         self.assertAlmostEqual(np.mean(drawn), 0.3614, delta=0.02)
         self.assertEqual(ddpg.truncated_normal(0.3, 0.0, rng), 0.3)
 
+    def test_an_agent_that_has_diverged_is_an_error(self):
+        rng = np.random.default_rng(0)
+        with self.assertRaisesRegex(ValueError, "Scale the metric"):
+            ddpg.truncated_normal(np.nan, 0.5, rng)
+
 
 QUICK = amc.Settings(
     hidden=32, actor_rate=3e-3, critic_rate=1e-2, tau=0.1, warmup=10

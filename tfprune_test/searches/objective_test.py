@@ -150,7 +150,9 @@ class MemoryTest(absltest.TestCase):
             {"limit": 50},
             {"x": changed},
         ):
-            with self.assertRaisesRegex(ValueError, "same weights, data"):
+            with self.assertRaisesRegex(
+                ValueError, "same layers, weights, data"
+            ):
                 self.memory(**different)
         # What the limit leaves out does not matter.
         self.path += "2"

@@ -239,12 +239,12 @@ class SearchTest(parameterized.TestCase):
         )
         for changed in ((data[0] + 1, data[1]), (data[0][:99], data[1][:99])):
             with self.assertRaisesRegex(
-                ValueError, "same weights, data and metric"
+                ValueError, "same layers, weights, data and metric"
             ):
                 searching.search(model, changed, evaluations=2, **options)
         model.layers[0].kernel.assign(2 * np.eye(8))
         with self.assertRaisesRegex(
-            ValueError, "same weights, data and metric"
+            ValueError, "same layers, weights, data and metric"
         ):
             searching.search(model, data, evaluations=2, **options)
 
@@ -297,7 +297,7 @@ class SearchTest(parameterized.TestCase):
         path = pathlib.Path(self.create_tempdir().full_path) / "search.json"
         searching.search(model, data, checkpoint=path, **options)
         with self.assertRaisesRegex(
-            ValueError, "same weights, data and metric"
+            ValueError, "same layers, weights, data and metric"
         ):
             searching.search(
                 model, data, reconstruct=data[0], checkpoint=path, **options
@@ -336,6 +336,41 @@ class SearchTest(parameterized.TestCase):
         again = searching.search(model, data, checkpoint=path, **options)
         self.assertEqual(again.evaluated, 0)
         self.assertEqual(again.dense, found.dense)
+
+    def test_a_checkpoint_knows_what_layers_compute(self):
+        path = pathlib.Path(self.create_tempdir().full_path) / "search.json"
+
+        def go(activation):
+            inputs = keras.Input((6,))  # Names differ in each model.
+            x = layers.Dropout(0.1)(layers.Dense(8)(inputs))
+            x = layers.Activation(activation)(x)
+            model = keras.Model(inputs, layers.Dense(2)(x))
+            for weight in model.weights:
+                values = np.linspace(-1, 1, weight.shape[0])
+                values = values.reshape(-1, *[1] * (len(weight.shape) - 1))
+                weight.assign(values * np.ones(weight.shape))
+            data = np.ones((16, 6), "float32"), np.arange(16) % 2
+            return searching.search(
+                *(model, data),
+                macs=0.5,
+                strategy="uniform",
+                progress=False,
+                checkpoint=path,
+            )
+
+        self.assertGreater(go("relu").evaluated, 0)
+        self.assertEqual(go("relu").evaluated, 0)
+        with self.assertRaisesRegex(ValueError, "the same layers"):
+            go("tanh")
+        # One that was written before.
+        found = json.loads(path.read_text())
+        with mock.patch.object(objective, "_said_of_layers", return_value=""):
+            path.unlink()
+            go("relu")
+        self.assertNotEqual(
+            json.loads(path.read_text())["basis"], found["basis"]
+        )
+        self.assertEqual(go("relu").evaluated, 0)
 
     def test_a_checkpoint_of_a_model_that_reads_texts(self):
         inputs = keras.Input((1,), dtype="string")

@@ -142,6 +142,15 @@ class ScaleOutputsTest(parameterized.TestCase):
         for a, b in zip(before, layer.weights, strict=True):
             np.testing.assert_array_equal(a, b)
 
+    def test_factors_of_one_of_several_axes(self):
+        layer = built(LAYERS.EinsumDense("ac,cde->ade", (2, 3)), 4)
+        before = keras.ops.convert_to_numpy(layer.kernel)
+        with self.assertRaisesRegex(
+            ValueError, r"3 factors for layer .*, whose kernel writes \[2, 3\]"
+        ):
+            weights.scale_outputs(layer, np.zeros(3, "float32"))
+        np.testing.assert_array_equal(layer.kernel, before)
+
 
 if __name__ == "__main__":
     absltest.main()

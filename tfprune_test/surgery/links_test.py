@@ -123,6 +123,20 @@ class RemovalTest(parameterized.TestCase):
         self.assertNotIn("same", left)
         self.assertContainsSubset(["smaller", "half"], left)
 
+    @parameterized.parameters(80, 800)
+    def test_long_kernels_on_inputs_of_any_size(self, length):
+        inputs = keras.Input((None, 1))
+        x = LAYERS.Conv1D(4, length, 4, name="long")(inputs)
+        x = LAYERS.Conv1D(4, 3, padding="same", name="same")(x)
+        x = LAYERS.Conv1D(4, 3, name="smaller")(x)
+        x = LAYERS.GlobalAveragePooling1D()(x)
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        x = np.random.default_rng(0).normal(size=(2, 1000, 1))
+        small = tfprune.prune(model, tfprune.Budget(depth=0), data=x)
+        left = [layer.name for layer in small.layers]
+        self.assertNotIn("same", left)
+        self.assertContainsSubset(["long", "smaller"], left)
+
     def test_none_may_stay_and_channels_go_as_well(self):
         model = zoo.build("ds_cnn")
         work = tfprune.cost(model).macs
