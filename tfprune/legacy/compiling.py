@@ -178,10 +178,7 @@ def _optimizer(value):
     }
     name = value["class_name"].rpartition(">")[2]
     if name.startswith("LossScaleOptimizer"):
-        # Keras 3 puts one around the optimizer of a model in half precision.
-        return _optimizer(
-            config.get("inner_optimizer", config.get("optimizer"))
-        )
+        return _scaled(config)
     rate, decay = config.get("learning_rate"), config.get("decay")
     if isinstance(rate, dict):
         schedules = keras.optimizers.schedules
@@ -200,3 +197,21 @@ def _optimizer(value):
     found = keras.optimizers.get({"class_name": name, "config": {}})
     known = {k: v for k, v in kept.items() if k in found.get_config()}
     return type(found)(**known)
+
+
+def _scaled(config):
+    """An optimizer that scales the loss of a model in half precision.
+
+    Keras 3 puts none around that of a model whose layers alone are in it.
+    """
+    inner = _optimizer(config.get("inner_optimizer", config.get("optimizer")))
+    # TensorFlow before 2.4 wrote an object.
+    scale = (config.get("loss_scale") or {}).get("config", {})
+    first = config.get("initial_scale", scale.get("initial_loss_scale"))
+    steps = config.get("dynamic_growth_steps", scale.get("increment_period"))
+    if config.get("dynamic") is False or "loss_scale_value" in scale:
+        inner.loss_scale_factor = scale.get("loss_scale_value", first)
+        return inner
+    given = {"initial_scale": first, "dynamic_growth_steps": steps}
+    given = {key: value for key, value in given.items() if value is not None}
+    return keras.optimizers.LossScaleOptimizer(inner, **given)

@@ -43,9 +43,37 @@ class OptimizerTest(parameterized.TestCase):
     )
     def test_the_optimizer_of_half_precision(self, kind, key):
         inner = {"class_name": "Adam", "config": {"learning_rate": 0.25}}
-        found = self.optimizer(kind, **{key: inner}, dynamic=True)
-        self.assertIsInstance(found, keras.optimizers.Adam)
+        if key == "optimizer":
+            scale = {"initial_loss_scale": 8.0, "increment_period": 5}
+            scale = {"class_name": "DynamicLossScale", "config": scale}
+            more = {"loss_scale": scale}
+        else:
+            more = {"initial_scale": 8.0, "dynamic_growth_steps": 5}
+            more["dynamic"] = True
+        found = self.optimizer(kind, **{key: inner}, **more)
+        self.assertIsInstance(found, keras.optimizers.LossScaleOptimizer)
+        self.assertIsInstance(found.inner_optimizer, keras.optimizers.Adam)
         self.assertEqual(float(found.learning_rate), 0.25)
+        config = found.get_config()
+        self.assertEqual(config["initial_scale"], 8)
+        self.assertEqual(config["dynamic_growth_steps"], 5)
+
+    @parameterized.parameters(
+        {"inner_optimizer": None, "dynamic": False, "initial_scale": 8.0},
+        {
+            "optimizer": None,
+            "loss_scale": {
+                "class_name": "FixedLossScale",
+                "config": {"loss_scale_value": 8.0},
+            },
+        },
+    )
+    def test_a_fixed_scale_of_half_precision(self, **config):
+        inner = {"class_name": "Adam", "config": {"learning_rate": 0.25}}
+        config = {k: inner if v is None else v for k, v in config.items()}
+        found = self.optimizer("LossScaleOptimizer", **config)
+        self.assertIsInstance(found, keras.optimizers.Adam)
+        self.assertEqual(found.loss_scale_factor, 8)
 
     def test_a_schedule_without_a_name_computes(self):
         rate = {
