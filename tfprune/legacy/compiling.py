@@ -46,13 +46,12 @@ def compile_as_before(model, training):
         key: _for_outputs(training.get(key), outputs, lost)
         for key in ("metrics", "weighted_metrics")
     }
-    model.compile(
-        optimizer,
-        _by_output(loss, outputs),
-        loss_weights=_by_output(training.get("loss_weights"), outputs, 1.0)
-        or None,
-        **metrics,
-    )
+    loss = _by_output(loss, outputs)
+    weights = _by_output(training.get("loss_weights"), outputs, 1.0) or None
+    if weights and len(outputs) > 1 and not isinstance(loss, (list, dict)):
+        # Keras 3 has weights for one loss only.
+        loss = [loss] * len(outputs)
+    model.compile(optimizer, loss, loss_weights=weights, **metrics)
     return lost
 
 

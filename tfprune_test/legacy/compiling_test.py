@@ -159,6 +159,17 @@ class CompileTest(absltest.TestCase):
         self.assertEmpty(lost)
         self.assertIn("score", self.evaluated())
 
+    def test_weights_of_one_loss_for_all_outputs(self):
+        inputs = keras.Input((2,))
+        outputs = [keras.layers.Dense(2, name=name)(inputs) for name in "ab"]
+        x, y = np.ones((3, 2)), [np.zeros((3, 2)), np.zeros((3, 2))]
+        for weights in ({"a": 3.0}, {"a": 3.0, "b": 1.0}, [3.0, 1.0]):
+            self.model = keras.Model(inputs, outputs)
+            self.compiled(loss_weights=weights)
+            a, b = (np.square(part).mean() for part in self.model(x))
+            found = self.model.evaluate(x, y, verbose=0, return_dict=True)
+            self.assertAlmostEqual(found["loss"], 3 * a + b, places=4)
+
     def test_metrics_of_several_outputs(self):
         inputs = keras.Input((2,))
         outputs = [keras.layers.Dense(2, name=name)(inputs) for name in "ab"]
