@@ -17,6 +17,8 @@ _KEPT = {
     *("weight_decay", "initial_accumulator_value", "learning_rate_power"),
     *("l1_regularization_strength", "l2_regularization_strength", "beta"),
 }
+# Limits on gradients, of which Keras 3 takes one; Keras 2 applied a norm last.
+_LIMITS = ("global_clipnorm", "clipnorm", "clipvalue")
 # Layers of a loss or a metric around the function that does the work.
 _WRAPPERS = ("LossFunctionWrapper", "MeanMetricWrapper", "SumOverBatchSize")
 
@@ -38,7 +40,7 @@ def compile_as_before(model, training):
     outputs = getattr(model, "output_names", [])
     try:
         loss = _mapped(_loss, training.get("loss"))
-        optimizer = _optimizer(training["optimizer_config"])
+        optimizer = _optimizer(training["optimizer_config"], lost)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0][:200]
         return [f"not compiled, its loss or optimizer is unknown ({reason})"]
@@ -171,13 +173,13 @@ def _metric(value, lost, prefix=""):
         return None
 
 
-def _optimizer(value):
+def _optimizer(value, lost):
     config = {
         _OPTIMIZERS.get(k, k): v for k, v in dict(value["config"]).items()
     }
     name = value["class_name"].rpartition(">")[2]
     if name.startswith("LossScaleOptimizer"):
-        return _scaled(config)
+        return _scaled(config, lost)
     rate, decay = config.get("learning_rate"), config.get("decay")
     if isinstance(rate, dict):
         schedules = keras.optimizers.schedules
@@ -195,15 +197,20 @@ def _optimizer(value):
     kept = {k: v for k, v in config.items() if k in _KEPT and v is not None}
     found = keras.optimizers.get({"class_name": name, "config": {}})
     known = {k: v for k, v in kept.items() if k in found.get_config()}
+    for limit in [name for name in _LIMITS if name in known][1:]:
+        lost.append(f"compiled without {limit}, as Keras 3 takes one limit")
+        del known[limit]
     return type(found)(**known)
 
 
-def _scaled(config):
+def _scaled(config, lost):
     """An optimizer that scales the loss of a model in half precision.
 
     Keras 3 puts none around that of a model whose layers alone are in it.
     """
-    inner = _optimizer(config.get("inner_optimizer", config.get("optimizer")))
+    inner = _optimizer(
+        config.get("inner_optimizer", config.get("optimizer")), lost
+    )
     # TensorFlow before 2.4 wrote an object.
     scale = (config.get("loss_scale") or {}).get("config", {})
     first = config.get("initial_scale", scale.get("initial_loss_scale"))

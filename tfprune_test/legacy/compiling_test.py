@@ -11,8 +11,14 @@ def wrapped(fn, kind="LossFunctionWrapper"):
 
 
 class OptimizerTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.lost = []
+
     def optimizer(self, kind, **config):
-        return compiling._optimizer({"class_name": kind, "config": config})
+        return compiling._optimizer(
+            {"class_name": kind, "config": config}, self.lost
+        )
 
     def test_old_names_of_settings(self):
         found = self.optimizer("Adam", lr=0.25, beta1=0.5, name="Adam")
@@ -29,6 +35,14 @@ class OptimizerTest(parameterized.TestCase):
         }
         config = self.optimizer("AdamW", **settings).get_config()
         self.assertEqual({key: config[key] for key in settings}, settings)
+
+    def test_one_of_two_limits_on_gradients_stays(self):
+        found = self.optimizer("RMSprop", lr=0.25, clipvalue=0.5, clipnorm=1.0)
+        self.assertEqual(found.clipnorm, 1)
+        self.assertIsNone(found.clipvalue)
+        self.assertEqual(float(found.learning_rate), 0.25)
+        (lost,) = self.lost
+        self.assertRegex(lost, "without clipvalue")
 
     def test_decay_becomes_a_schedule(self):
         found = self.optimizer("Custom>SGD", lr=0.5, decay=0.1)
