@@ -150,6 +150,8 @@ def _metric(value, lost, prefix=""):
             if value in ("accuracy", "acc", "crossentropy", "ce"):
                 return value
             found = keras.saving.get_registered_object(value)
+            if not found and value in ("logcosh", "log_cosh"):
+                return keras.metrics.LogCoshError(name or "logcosh")
             if not name and not found and value not in _LOSSES:
                 keras.metrics.get(value)
                 return value  # Its name stays the short one.

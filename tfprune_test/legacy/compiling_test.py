@@ -162,6 +162,16 @@ class CompileTest(absltest.TestCase):
             ["compiled without its metric 'odd_metric', which is not known"],
         )
 
+    def test_log_cosh_is_a_metric_of_another_name(self):
+        for metric in (
+            "logcosh",
+            wrapped("logcosh", "MeanMetricWrapper"),
+            {"class_name": "LogCoshError", "config": {"name": "logcosh"}},
+        ):
+            lost = self.compiled(metrics=[metric])
+            self.assertEmpty(lost)
+            self.assertIn("logcosh", self.evaluated())
+
     def test_a_metric_of_the_user(self):
         def score(y, p):
             return p - y
