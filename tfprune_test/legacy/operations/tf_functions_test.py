@@ -118,6 +118,19 @@ class OperandsTest(parameterized.TestCase):
         wanted = tf_functions.FUNCTIONS[name](x.astype("float32"), [3, 3])
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
+    @parameterized.parameters("uint8", "int8", "int32")
+    def test_a_mean_of_whole_numbers_is_one(self, kind):
+        x = np.array([[1, 2, 4], [100, 100, 121], [7, 7, 7]], kind)
+        x[1] *= -1 if kind != "uint8" else 1
+        inputs = keras.Input((3,), dtype=kind)
+        mean = tf_functions.FUNCTIONS["math.reduce_mean"]
+        outputs = [mean(inputs, 1), mean(inputs, [0, 1], True)]
+        for_rows, for_all = keras.Model(inputs, outputs)(x)
+        large = 107 if kind == "uint8" else -107
+        self.assertEqual(np.asarray(for_rows).dtype, kind)
+        np.testing.assert_array_equal(for_rows, [2, large, 7])
+        np.testing.assert_array_equal(for_all, [[int(x.sum(dtype=int) / 9)]])
+
     @parameterized.parameters("uint8", "int8", "int16")
     def test_images_of_whole_numbers_are_adjusted_in_their_type(self, kind):
         import tensorflow as tf
