@@ -405,8 +405,8 @@ def _valid(name):
 
 def _rounds(found, inputs):
     """Whether Keras 3 would round what parts make of a chain's inputs."""
-    resized = any(isinstance(part, parts.Resized) for part in found)
-    return resized and "float" not in inputs.dtype
+    rounds = any(part.rounds for part in found)
+    return rounds and "float" not in inputs.dtype
 
 
 def _as_graph(entries, inputs, name):

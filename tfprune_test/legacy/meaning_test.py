@@ -80,18 +80,32 @@ class MeaningTest(OldFileTest):
 
     @parameterized.parameters(
         ("Resizing", {"height": 3, "width": 3}),
+        ("RandomCrop", {"height": 3, "width": 3}),
         ("UpSampling2D", {"size": [2, 2]}),
+        ("UpSampling2D", {"size": [2, 2]}, "2.2.4"),
+        ("Resizing", {"height": 3, "width": 3}, "2.9.0", True),
+        ("UpSampling2D", {"size": [2, 2]}, "2.9.0", True),
     )
-    def test_resized_whole_numbers_are_not_rounded(self, kind, settings):
+    def test_resized_whole_numbers_are_not_rounded(
+        self, kind, settings, version="2.9.0", timed=False
+    ):
         found = []
         x = np.arange(255, -1, -17).reshape(1, 4, 4, 1)
+        if kind != "RandomCrop":
+            settings = {"interpolation": "bilinear", **settings}
+        own = layer(kind, name="b", **settings)
+        if timed:
+            x = x[:, None]
+            own = layer("TimeDistributed", name="b", layer=own)
         for dtype in ("uint8", "float32"):
             config = sequential(
-                layer("InputLayer", dtype=dtype, **self.first([4, 4, 1])),
-                layer(kind, name="b", interpolation="bilinear", **settings),
+                layer("InputLayer", dtype=dtype, **self.first([*x.shape[1:]])),
+                own,
             )
-            write(self.path, config, {"a": [], "b": []}, version="2.9.0")
-            model = loading.load_model(self.path)
+            write(self.path, config, {"a": [], "b": []}, version=version)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*is translated")
+                model = loading.load_model(self.path)
             found.append(np.asarray(model(x.astype(dtype))))
         np.testing.assert_allclose(*found, rtol=1e-6)
         self.assertTrue((found[0] % 1).any())
