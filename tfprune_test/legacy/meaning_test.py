@@ -57,6 +57,27 @@ class MeaningTest(OldFileTest):
             h = clipped(o) * np.tanh(c)
         self.check(x, h)
 
+    @parameterized.parameters(
+        ("LeakyReLU", {"alpha": 0.3}, lambda x: np.maximum(x, 0.3 * x)),
+        ("ELU", {"alpha": 0.5}, lambda x: np.where(x > 0, x, np.expm1(x) / 2)),
+        ("ReLU", {"max_value": 0.5}, lambda x: np.clip(x, 0, 0.5)),
+    )
+    def test_recurrent_layers_whose_activation_is_a_layer(
+        self, kind, settings, function
+    ):
+        kernel, recurrent, bias = arrays = [
+            self.normal(*n) for n in ((2, 3), (3, 3), (3,))
+        ]
+        activation = layer(kind, name="b", dtype="float32", **settings)
+        config = layer(
+            "SimpleRNN", units=3, activation=activation, **self.first([4, 2])
+        )
+        write(self.path, sequential(config), {"a": arrays})
+        x, h = self.normal(5, 4, 2), np.zeros((5, 3))
+        for step in range(4):
+            h = function(x[:, step] @ kernel + h @ recurrent + bias)
+        self.check(x, h)
+
     @parameterized.parameters("concat", None)
     def test_both_ways_with_the_time_axis_first(self, merge_mode):
         arrays = [self.normal(*n) for n in ((2, 3), (3, 3), (3,))] * 2
