@@ -324,6 +324,7 @@ class Builder:
         after = self._activation(cls, config)
         if after is not None:
             config["activation"] = "linear"
+        crop = config.pop("output_cropping", None)
         axes = calls.axes(name, config)
         last = None
         if axes:
@@ -370,6 +371,8 @@ class Builder:
             convert=convert,
             counts=arrays.counts(name, config, self._version),
         )
+        if crop is not None:
+            part = part.followed_by(_cropped(layer.name, crop))
         if axes:
             part = parts.around(part, layer.name, *axes, last)
         if after is not None:
@@ -401,6 +404,13 @@ class Builder:
 def _valid(name):
     """A name without what Keras 3 refuses in one; `None` stays."""
     return name and name.replace("/", "_")
+
+
+def _cropped(name, crop):
+    """A part that cuts pixels off maps with the channels last."""
+    cls = getattr(keras.layers, f"Cropping{len(crop)}D")
+    name = f"{name}_cropped"
+    return parts.Part(name, [cls(crop, data_format="channels_last", name=name)])
 
 
 def _rounds(found, inputs):

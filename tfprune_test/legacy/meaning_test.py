@@ -536,31 +536,42 @@ class MeaningTest(OldFileTest):
         self.assertEqual(conv.kernel_constraint.max_value, 2)
 
     @parameterized.parameters(
-        *(("same", 4, 7), ("same", 4, 8), ("valid", 3, 7), ("valid", 3, 8)),
+        *(("same", 4, (7, 7)), ("same", 4, (8, 8)), ("same", 4, (7, 8))),
+        *(("valid", 3, (7, 7)), ("valid", 3, (8, 8)), ("valid", 3, (8, 7))),
+        *(("same", 4, (7, 8), 4), ("same", 4, (8, 7), 2)),
+        *(("same", 4, (7, 8), 4, "th"), ("same", 4, (10, 12), 4, "tf", 3)),
     )
-    def test_deconvolution_of_keras_1_says_its_size(self, padding, n, size):
+    def test_deconvolution_of_keras_1_says_its_size(
+        self, padding, n, size, k=3, order="tf", stride=2
+    ):
         import tensorflow as tf
 
-        kernel, bias = self.normal(3, 3, 2, 4), self.normal(4)
+        kernel, bias = self.normal(k, k, 2, 4), self.normal(4)
+        first = order == "th"
         config = layer(
             "Deconvolution2D",
             nb_filter=4,
-            nb_row=3,
-            nb_col=3,
+            nb_row=k,
+            nb_col=k,
             border_mode=padding,
-            subsample=[2, 2],
-            dim_ordering="tf",
-            output_shape=[None, size, size, 4],
-            **self.first([n, n, 2]),
+            subsample=[stride, stride],
+            dim_ordering=order,
+            output_shape=[None, 4, *size] if first else [None, *size, 4],
+            **self.first([2, n, n] if first else [n, n, 2]),
         )
-        weights = {"a": [kernel, bias]}
+        # (outputs, inputs, rows, columns) in the order "th".
+        stored = kernel.transpose(3, 2, 0, 1) if first else kernel
+        weights = {"a": [stored, bias]}
         write(self.path, sequential(config), weights, version="1.2.2")
         x = self.normal(2, n, n, 2)
         wanted = tf.nn.conv2d_transpose(
-            *(x, kernel.swapaxes(2, 3), (2, size, size, 4), 2),
+            *(x, kernel.swapaxes(2, 3), (2, *size, 4), stride),
             padding=padding.upper(),
         )
-        self.check(x, wanted + bias)
+        wanted = np.asarray(wanted + bias)
+        if first:
+            x, wanted = (np.moveaxis(part, -1, 1) for part in (x, wanted))
+        self.check(x, wanted)
 
     def test_atrous_convolution(self):
         kernel = self.normal(2, 1, 3, 4)
