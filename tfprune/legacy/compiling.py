@@ -23,7 +23,7 @@ _LIMITS = ("global_clipnorm", "clipnorm", "clipvalue")
 _WRAPPERS = ("LossFunctionWrapper", "MeanMetricWrapper", "SumOverBatchSize")
 
 
-def compile_as_before(model, training):
+def compile_as_before(model, training, names=()):
     """Compiles a model.
 
     The optimizer's state is not read. Settings without a counterpart are left
@@ -32,12 +32,16 @@ def compile_as_before(model, training):
     Args:
         model: `keras.Model`.
         training: `dict`, the `training_config` in the file.
+        names: list of `str`, the names of the outputs in the file, if it may
+            have others than the model.
 
     Returns:
         List of `str`, the settings that were lost.
     """
     lost = []
     outputs = getattr(model, "output_names", [])
+    names = names if len(names) == len(outputs) else outputs
+    renamed = dict(zip(names, outputs, strict=True))
     try:
         loss = _mapped(_loss, training.get("loss"))
         optimizer = _optimizer(training["optimizer_config"], lost)
@@ -45,11 +49,11 @@ def compile_as_before(model, training):
         reason = str(error).strip().partition("\n")[0][:200]
         return [f"not compiled, its loss or optimizer is unknown ({reason})"]
     metrics = {
-        key: _for_outputs(training.get(key), outputs, lost)
+        key: _for_outputs(training.get(key), names, renamed, lost)
         for key in ("metrics", "weighted_metrics")
     }
-    loss = _by_output(loss, outputs)
-    weights = _by_output(training.get("loss_weights"), outputs, 1.0) or None
+    loss = _by_output(loss, renamed)
+    weights = _by_output(training.get("loss_weights"), renamed, 1.0) or None
     if weights and len(outputs) > 1 and not isinstance(loss, (list, dict)):
         # Keras 3 has weights for one loss only.
         loss = [loss] * len(outputs)
@@ -57,17 +61,25 @@ def compile_as_before(model, training):
     return lost
 
 
-def _by_output(value, outputs, default=None):
+def _by_output(value, renamed, default=None):
     """A `dict` with an entry for each output, by its name in Keras 3.
 
     Keras 2 took one that leaves outputs out, and names with slashes.
+
+    Args:
+        value: the `dict`, or anything else, which stays.
+        renamed: `dict` from the names in the file to those in Keras 3.
+        default: what outputs get that are left out.
     """
     if not isinstance(value, dict) or not value:
         return value
-    named = {key.replace("/", "_"): part for key, part in value.items()}
-    if not set(named) <= set(outputs):
+    named = {
+        renamed.get(key, key.replace("/", "_")): part
+        for key, part in value.items()
+    }
+    if not set(named) <= set(renamed.values()):
         return value
-    return {name: named.get(name, default) for name in outputs}
+    return {name: named.get(name, default) for name in renamed.values()}
 
 
 def _mapped(function, value):
@@ -103,7 +115,7 @@ def _loss(value):
     return keras.losses.get({"class_name": name, "config": config})
 
 
-def _for_outputs(value, outputs, lost):
+def _for_outputs(value, names, renamed, lost):
     """The metrics of all outputs; those of a flat list hold for each of them.
 
     Their names do not repeat that of the output, which Keras 2 wrote into them.
@@ -113,17 +125,17 @@ def _for_outputs(value, outputs, lost):
     if isinstance(value, dict) and "class_name" not in value:
         found = {k: _metrics(v, lost, k) for k, v in value.items()}
         return (
-            _by_output({k: v for k, v in found.items() if v}, outputs) or None
+            _by_output({k: v for k, v in found.items() if v}, renamed) or None
         )
     entries = value if isinstance(value, list) else [value]
-    if len(outputs) < 2:
+    if len(names) < 2:
         nested = len(entries) == 1 and isinstance(entries[0], list)
         return _metrics(entries[0] if nested else entries, lost) or None
     if not any(isinstance(entry, list) for entry in entries):
-        entries = [entries] * len(outputs)
+        entries = [entries] * len(names)
     found = [
         _metrics(entry, lost, name)
-        for entry, name in zip(entries, outputs, strict=True)
+        for entry, name in zip(entries, names, strict=True)
     ]
     return found if any(found) else None
 

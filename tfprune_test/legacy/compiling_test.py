@@ -3,6 +3,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.legacy import building
 from tfprune.legacy import compiling
 
 
@@ -220,6 +221,50 @@ class CompileTest(absltest.TestCase):
             self.assertEqual(
                 self.evaluated(2), {"loss", "a_loss", "b_loss", *names}
             )
+
+    def test_outputs_that_have_other_names_in_the_file(self):
+        inputs = keras.Input((2,))
+        outputs = [keras.layers.Dense(2, name=n)(inputs) for n in ("a_1", "b")]
+        self.model = keras.Model(inputs, outputs)
+        config = {"class_name": "SGD", "config": {"lr": 0.1}}
+        training = {
+            "optimizer_config": config,
+            "loss": {"a": "mse", "b": "mae"},
+            "loss_weights": {"a": 2.0},
+            "metrics": {"a": [wrapped("a_mae", "MeanMetricWrapper")]},
+        }
+        training["metrics"]["a"][0]["config"]["fn"] = "mae"
+        lost = compiling.compile_as_before(self.model, training, ["a", "b"])
+        self.assertEmpty(lost)
+        self.assertContainsSubset({"loss", "a_1_mae"}, self.evaluated(2))
+
+    def test_outputs_that_several_layers_give_have_their_old_names(self):
+        shape = {"batch_input_shape": [None, 3, 3, 2]}
+        conv = {"filters": 2, "kernel_size": [1, 1]}
+        conv["data_format"] = "channels_first"
+        entries = [
+            {
+                "class_name": kind,
+                "name": name,
+                "config": {"name": name, **settings},
+                "inbound_nodes": before,
+            }
+            for kind, name, settings, before in (
+                ("InputLayer", "i", shape, []),
+                ("Conv2D", "a", conv, [[["i", 0, 0, {}]]]),
+            )
+        ]
+        config = {"name": "m", "layers": entries}
+        config["input_layers"] = [["i", 0, 0]]
+        for outputs, ends in (
+            ([["a", 0, 0]], ["a"]),
+            # Keras 3 may have these in another order.
+            ({"x": ["a", 0, 0]}, []),
+        ):
+            config["output_layers"] = outputs
+            entry = {"class_name": "Functional", "config": config}
+            found = building.Builder().model(entry)
+            self.assertEqual(found.ends, ends)
 
     def test_outputs_without_a_loss_and_with_a_slash(self):
         inputs = keras.Input((2,))

@@ -288,10 +288,12 @@ class Nested(Part):
         model: `keras.Model`.
         parts: list of `Part` for the old layers, in order.
         masked: list of `bool`, whether each output has a mask.
+        ends: list of `str`, the old layers that give the outputs.
     """
 
-    def __init__(self, name, model, parts, masked=()):
+    def __init__(self, name, model, parts, masked=(), ends=()):
         super().__init__(name, [model])
+        self.ends = ends
         self.parts = parts
         self.masked = masked
 
