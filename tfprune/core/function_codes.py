@@ -3,12 +3,13 @@
 import dis
 import functools
 import hashlib
+import itertools
 import types
 
 import numpy as np
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
-_ARRAYS = (np.ndarray, np.generic)
+_LOADS = ("LOAD_ATTR", "LOAD_METHOD")
 # Methods that change what they are called on.
 _CHANGES = (
     "append clear extend fill insert pop popitem remove setdefault update"
@@ -23,9 +24,9 @@ def told(function):
 
     Returns:
         A `str`: its name, its code, and what it holds or reads in its module
-        of numbers, texts, arrays and functions; of an object, also its
-        attributes that the call leaves as they are. Nothing of other objects,
-        whose text may hold an address.
+        of numbers, texts, arrays, tensors, lists and functions; of an object,
+        also its attributes that the call leaves as they are. Nothing of other
+        objects, whose text may hold an address.
     """
     return _told(function, [])
 
@@ -98,16 +99,16 @@ def _globals(function):
     names = {s.argval for s in steps if s.opname == "LOAD_GLOBAL"} - written
     found = function.__globals__
     values = [found[n] for n in sorted(names) if n in found and n[:2] != "__"]
-    kinds = (*_PLAIN, tuple)
-    if not any(
+    # What a function fills, such as a record of its calls, is no setting.
+    fills = any(
         s.opname == "STORE_SUBSCR" or s.argval in _CHANGES for s in steps
-    ):
-        # What a function fills, such as a record of its calls, is no setting.
-        kinds = (*kinds, *_ARRAYS, list, dict)
+    )
     return [
         value
         for value in values
-        if isinstance(value, kinds)
+        if isinstance(value, (*_PLAIN, tuple))
+        or not fills
+        and (isinstance(value, (list, dict)) or is_constant(value))
         or isinstance(value, types.FunctionType)
         and value.__module__ == module
     ]
@@ -126,39 +127,55 @@ def _attributes(function, plain):
     owner = getattr(function, "__self__", function)
     if isinstance(owner, (types.FunctionType, types.ModuleType, type)):
         return []
-    left_out = _written(type(owner), plain)
+    left_out, kinds = changed(type(owner), [plain]), (list, tuple, dict)
     if any(c.__module__.startswith("keras.") for c in type(owner).__mro__):
         left_out |= {"name", "built"}  # Keras numbers names.
+        kinds = ()  # Lists may hold such names, too.
     return [
         f"{name} {_held(value, [])}"
         for name, value in sorted(getattr(owner, "__dict__", {}).items())
-        if isinstance(value, (*_PLAIN, *_ARRAYS))
+        if (isinstance(value, (*_PLAIN, *kinds)) or is_constant(value))
         and not name.startswith("_")
         and name not in left_out
     ]
 
 
-def _written(cls, method):
-    """Attributes that a method sets, itself or by others of its class."""
-    found, seen, todo = set(), set(), [method]
+def changed(cls, methods):
+    """Attributes that methods set or fill, themselves or by others.
+
+    Args:
+        cls: the class of the methods.
+        methods: list of functions.
+
+    Returns:
+        Set of `str`.
+    """
+    found, seen, todo = set(), set(), list(methods)
     while todo:
         code = getattr(todo.pop(), "__code__", None)
         if code is None or code in seen:
             continue
         seen.add(code)
-        for step in (s for c in _codes(code) for s in dis.get_instructions(c)):
-            if step.opname == "STORE_ATTR":
-                found.add(step.argval)
-            elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-                todo.append(getattr(cls, step.argval, None))
+        for inner in _codes(code):
+            steps = list(dis.get_instructions(inner))
+            loaded = [s.argval for s in steps if s.opname in _LOADS]
+            todo += [getattr(cls, name, None) for name in loaded]
+            found |= {s.argval for s in steps if s.opname == "STORE_ATTR"}
+            if any(s.opname == "STORE_SUBSCR" for s in steps):
+                found.update(loaded)
+            found |= {
+                before.argval
+                for before, step in itertools.pairwise(steps)
+                if before.opname in _LOADS and step.argval in _CHANGES
+            }
     return found
 
 
 def _held(value, seen):
     if isinstance(value, _PLAIN) and not isinstance(value, np.generic):
         return repr(value)
-    if isinstance(value, _ARRAYS) or _is_constant(value):
-        return _array(value)
+    if is_constant(value):
+        return array(value)
     if isinstance(value, (list, tuple)):
         return repr([_held(part, seen) for part in value])
     if isinstance(value, dict):
@@ -169,19 +186,20 @@ def _held(value, seen):
     return type(value).__qualname__
 
 
-def _is_constant(value):
-    """Whether a value is a tensor of any library, and not a variable."""
+def is_constant(value):
+    """Whether a value is an array or tensor of any library, no variable."""
     if isinstance(value, type) or hasattr(value, "assign"):
         return False
     return all(hasattr(value, n) for n in ("__array__", "shape", "dtype"))
 
 
-def _array(value):
+def array(value):
+    """What tells an array or tensor from others, a `str`."""
     try:
-        array = np.ascontiguousarray(value)
+        numbers = np.ascontiguousarray(value)
     except Exception:  # A symbolic tensor has no numbers.
         return type(value).__qualname__
-    if array.dtype.hasobject:
+    if numbers.dtype.hasobject:
         return type(value).__qualname__
-    numbers = hashlib.sha256(array.tobytes()).hexdigest()
-    return f"{array.dtype} {array.shape} {numbers}"
+    digest = hashlib.sha256(numbers.tobytes()).hexdigest()
+    return f"{numbers.dtype} {numbers.shape} {digest}"

@@ -209,8 +209,16 @@ class Builder:
         if config.get("trainable") is False:
             model.trainable = False
         ends_at = nodes.tensors(config["output_layers"], entries)
-        masked = [masks.has(reference) for reference in ends_at]
-        return parts.Nested(config["name"], model, list(found.values()), masked)
+        return parts.Nested(
+            *(config["name"], model, list(found.values())),
+            masked=[masks.has(reference) for reference in ends_at],
+            # Keras may have the outputs of a dict in another order.
+            ends=[
+                reference[0]
+                for reference in config["output_layers"]
+                if nodes.is_reference(reference, entries)
+            ],
+        )
 
     def _note_masks(self, config, entries, masks):
         """Notes where a mask is used that is not that of Keras 2."""
@@ -324,6 +332,7 @@ class Builder:
         after = self._activation(cls, config)
         if after is not None:
             config["activation"] = "linear"
+        crop = config.pop("output_cropping", None)
         axes = calls.axes(name, config)
         last = None
         if axes:
@@ -370,6 +379,8 @@ class Builder:
             convert=convert,
             counts=arrays.counts(name, config, self._version),
         )
+        if crop is not None:
+            part = part.followed_by(_cropped(layer.name, crop))
         if axes:
             part = parts.around(part, layer.name, *axes, last)
         if after is not None:
@@ -403,10 +414,17 @@ def _valid(name):
     return name and name.replace("/", "_")
 
 
+def _cropped(name, crop):
+    """A part that cuts pixels off maps with the channels last."""
+    cls = getattr(keras.layers, f"Cropping{len(crop)}D")
+    name = f"{name}_cropped"
+    return parts.Part(name, [cls(crop, data_format="channels_last", name=name)])
+
+
 def _rounds(found, inputs):
     """Whether Keras 3 would round what parts make of a chain's inputs."""
-    resized = any(isinstance(part, parts.Resized) for part in found)
-    return resized and "float" not in inputs.dtype
+    rounds = any(part.rounds for part in found)
+    return rounds and "float" not in inputs.dtype
 
 
 def _as_graph(entries, inputs, name):

@@ -17,11 +17,13 @@ _KEPT = {
     *("weight_decay", "initial_accumulator_value", "learning_rate_power"),
     *("l1_regularization_strength", "l2_regularization_strength", "beta"),
 }
+# Limits on gradients, of which Keras 3 takes one; Keras 2 applied a norm last.
+_LIMITS = ("global_clipnorm", "clipnorm", "clipvalue")
 # Layers of a loss or a metric around the function that does the work.
 _WRAPPERS = ("LossFunctionWrapper", "MeanMetricWrapper", "SumOverBatchSize")
 
 
-def compile_as_before(model, training):
+def compile_as_before(model, training, names=()):
     """Compiles a model.
 
     The optimizer's state is not read. Settings without a counterpart are left
@@ -30,43 +32,54 @@ def compile_as_before(model, training):
     Args:
         model: `keras.Model`.
         training: `dict`, the `training_config` in the file.
+        names: list of `str`, the names of the outputs in the file, if it may
+            have others than the model.
 
     Returns:
         List of `str`, the settings that were lost.
     """
     lost = []
     outputs = getattr(model, "output_names", [])
+    names = names if len(names) == len(outputs) else outputs
+    renamed = dict(zip(names, outputs, strict=True))
     try:
         loss = _mapped(_loss, training.get("loss"))
-        optimizer = _optimizer(training["optimizer_config"])
+        optimizer = _optimizer(training["optimizer_config"], lost)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0][:200]
         return [f"not compiled, its loss or optimizer is unknown ({reason})"]
     metrics = {
-        key: _for_outputs(training.get(key), outputs, lost)
+        key: _for_outputs(training.get(key), names, renamed, lost)
         for key in ("metrics", "weighted_metrics")
     }
-    model.compile(
-        optimizer,
-        _by_output(loss, outputs),
-        loss_weights=_by_output(training.get("loss_weights"), outputs, 1.0)
-        or None,
-        **metrics,
-    )
+    loss = _by_output(loss, renamed)
+    weights = _by_output(training.get("loss_weights"), renamed, 1.0) or None
+    if weights and len(outputs) > 1 and not isinstance(loss, (list, dict)):
+        # Keras 3 has weights for one loss only.
+        loss = [loss] * len(outputs)
+    model.compile(optimizer, loss, loss_weights=weights, **metrics)
     return lost
 
 
-def _by_output(value, outputs, default=None):
+def _by_output(value, renamed, default=None):
     """A `dict` with an entry for each output, by its name in Keras 3.
 
     Keras 2 took one that leaves outputs out, and names with slashes.
+
+    Args:
+        value: the `dict`, or anything else, which stays.
+        renamed: `dict` from the names in the file to those in Keras 3.
+        default: what outputs get that are left out.
     """
     if not isinstance(value, dict) or not value:
         return value
-    named = {key.replace("/", "_"): part for key, part in value.items()}
-    if not set(named) <= set(outputs):
+    named = {
+        renamed.get(key, key.replace("/", "_")): part
+        for key, part in value.items()
+    }
+    if not set(named) <= set(renamed.values()):
         return value
-    return {name: named.get(name, default) for name in outputs}
+    return {name: named.get(name, default) for name in renamed.values()}
 
 
 def _mapped(function, value):
@@ -102,7 +115,7 @@ def _loss(value):
     return keras.losses.get({"class_name": name, "config": config})
 
 
-def _for_outputs(value, outputs, lost):
+def _for_outputs(value, names, renamed, lost):
     """The metrics of all outputs; those of a flat list hold for each of them.
 
     Their names do not repeat that of the output, which Keras 2 wrote into them.
@@ -112,17 +125,17 @@ def _for_outputs(value, outputs, lost):
     if isinstance(value, dict) and "class_name" not in value:
         found = {k: _metrics(v, lost, k) for k, v in value.items()}
         return (
-            _by_output({k: v for k, v in found.items() if v}, outputs) or None
+            _by_output({k: v for k, v in found.items() if v}, renamed) or None
         )
     entries = value if isinstance(value, list) else [value]
-    if len(outputs) < 2:
+    if len(names) < 2:
         nested = len(entries) == 1 and isinstance(entries[0], list)
         return _metrics(entries[0] if nested else entries, lost) or None
     if not any(isinstance(entry, list) for entry in entries):
-        entries = [entries] * len(outputs)
+        entries = [entries] * len(names)
     found = [
         _metrics(entry, lost, name)
-        for entry, name in zip(entries, outputs, strict=True)
+        for entry, name in zip(entries, names, strict=True)
     ]
     return found if any(found) else None
 
@@ -149,6 +162,8 @@ def _metric(value, lost, prefix=""):
             if value in ("accuracy", "acc", "crossentropy", "ce"):
                 return value
             found = keras.saving.get_registered_object(value)
+            if not found and value in ("logcosh", "log_cosh"):
+                return keras.metrics.LogCoshError(name or "logcosh")
             if not name and not found and value not in _LOSSES:
                 keras.metrics.get(value)
                 return value  # Its name stays the short one.
@@ -172,16 +187,13 @@ def _metric(value, lost, prefix=""):
         return None
 
 
-def _optimizer(value):
+def _optimizer(value, lost):
     config = {
         _OPTIMIZERS.get(k, k): v for k, v in dict(value["config"]).items()
     }
     name = value["class_name"].rpartition(">")[2]
     if name.startswith("LossScaleOptimizer"):
-        # Keras 3 puts one around the optimizer of a model in half precision.
-        return _optimizer(
-            config.get("inner_optimizer", config.get("optimizer"))
-        )
+        return _scaled(config, lost)
     rate, decay = config.get("learning_rate"), config.get("decay")
     if isinstance(rate, dict):
         schedules = keras.optimizers.schedules
@@ -199,4 +211,27 @@ def _optimizer(value):
     kept = {k: v for k, v in config.items() if k in _KEPT and v is not None}
     found = keras.optimizers.get({"class_name": name, "config": {}})
     known = {k: v for k, v in kept.items() if k in found.get_config()}
+    for limit in [name for name in _LIMITS if name in known][1:]:
+        lost.append(f"compiled without {limit}, as Keras 3 takes one limit")
+        del known[limit]
     return type(found)(**known)
+
+
+def _scaled(config, lost):
+    """An optimizer that scales the loss of a model in half precision.
+
+    Keras 3 puts none around that of a model whose layers alone are in it.
+    """
+    inner = _optimizer(
+        config.get("inner_optimizer", config.get("optimizer")), lost
+    )
+    # TensorFlow before 2.4 wrote an object.
+    scale = (config.get("loss_scale") or {}).get("config", {})
+    first = config.get("initial_scale", scale.get("initial_loss_scale"))
+    steps = config.get("dynamic_growth_steps", scale.get("increment_period"))
+    if config.get("dynamic") is False or "loss_scale_value" in scale:
+        inner.loss_scale_factor = scale.get("loss_scale_value", first)
+        return inner
+    given = {"initial_scale": first, "dynamic_growth_steps": steps}
+    given = {key: value for key, value in given.items() if value is not None}
+    return keras.optimizers.LossScaleOptimizer(inner, **given)

@@ -200,7 +200,7 @@ def _without_word_of_metrics():
 
 
 def _built(path, contents, allow_lambda):
-    """`(model, notes, ranges)` of a file of Keras 1 or 2."""
+    """`(model, notes, ranges, ends)` of a file of Keras 1 or 2."""
     builder = building.Builder(
         safe_mode=not allow_lambda,
         version=contents.version,
@@ -218,14 +218,15 @@ def _built(path, contents, allow_lambda):
     notes = builder.notes
     if ranges_of_outputs:
         notes.insert(0, _RANGES)
-    return model, notes, ranges_of_outputs
+    return model, notes, ranges_of_outputs, found.ends
 
 
 def _translated(path, contents, allow_lambda):
-    model, notes, _ = _built(path, contents, allow_lambda)
+    model, notes, _, ends = _built(path, contents, allow_lambda)
     if contents.training:
         # Before the others, of which a warning has only the first.
-        notes[:0] = compiling.compile_as_before(model, contents.training)
+        lost = compiling.compile_as_before(model, contents.training, ends)
+        notes[:0] = lost
     notes = list(dict.fromkeys(notes))
     if notes:
         more = f"; and {len(notes) - 20} more" if len(notes) > 20 else ""

@@ -161,9 +161,10 @@ class FunctionCodesTest(absltest.TestCase):
             told = [function_codes.told(_scaled(make(n))) for n in (1, 1, 2)]
             self.assertEqual(told[0], told[1])
             self.assertNotEqual(told[0], told[2])
-        one, other = np.zeros(2), np.ones(2)
-        told = [function_codes.told(_Scale(each)) for each in (one, other)]
-        self.assertNotEqual(*told)
+        tensors = map(keras.ops.convert_to_tensor, (1, 2))
+        for pair in ((np.zeros(2), np.ones(2)), tensors, ([1, 2], [1, 3])):
+            told = [function_codes.told(_Scale(each)) for each in pair]
+            self.assertNotEqual(*told)
         # What is no number may have an address.
         strange = np.array([object()]), keras.Input((2,))
         for each in strange:
@@ -172,9 +173,30 @@ class FunctionCodesTest(absltest.TestCase):
     def test_functions_differ_by_the_lists_and_arrays_of_their_module(self):
         told = function_codes.told(_weighed)
         self.assertEqual(told, function_codes.told(_weighed))
-        for value in ([0.7, 0.3], np.array([0.7, 0.3]), {0: 0.7}):
+        tensor = keras.ops.convert_to_tensor([0.7, 0.3])
+        for value in ([0.7, 0.3], np.array([0.7, 0.3]), {0: 0.7}, tensor):
             with mock.patch.dict(globals(), {"_SHARES": value}):
                 self.assertNotEqual(told, function_codes.told(_weighed))
+
+    def test_a_record_that_an_object_fills_does_not_count(self):
+        scale = _Scale([1, 2])
+        scale.calls = []
+        told = function_codes.told(scale)
+        scale.calls = [1]
+        self.assertNotEqual(told, function_codes.told(scale))
+
+        class Noting(_Scale):
+            def __call__(self, x):
+                self.calls.append(x)
+                return super().__call__(x)
+
+        noting = Noting([1, 2])
+        noting.calls = []
+        told = function_codes.told(noting)
+        noting.calls = [1]
+        self.assertEqual(told, function_codes.told(noting))
+        noting.factor = [1, 3]
+        self.assertNotEqual(told, function_codes.told(noting))
 
     def test_what_a_function_fills_does_not_count(self):
         told = function_codes.told(_noted)

@@ -3,6 +3,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.legacy import building
 from tfprune.legacy import compiling
 
 
@@ -11,8 +12,14 @@ def wrapped(fn, kind="LossFunctionWrapper"):
 
 
 class OptimizerTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        self.lost = []
+
     def optimizer(self, kind, **config):
-        return compiling._optimizer({"class_name": kind, "config": config})
+        return compiling._optimizer(
+            {"class_name": kind, "config": config}, self.lost
+        )
 
     def test_old_names_of_settings(self):
         found = self.optimizer("Adam", lr=0.25, beta1=0.5, name="Adam")
@@ -30,6 +37,14 @@ class OptimizerTest(parameterized.TestCase):
         config = self.optimizer("AdamW", **settings).get_config()
         self.assertEqual({key: config[key] for key in settings}, settings)
 
+    def test_one_of_two_limits_on_gradients_stays(self):
+        found = self.optimizer("RMSprop", lr=0.25, clipvalue=0.5, clipnorm=1.0)
+        self.assertEqual(found.clipnorm, 1)
+        self.assertIsNone(found.clipvalue)
+        self.assertEqual(float(found.learning_rate), 0.25)
+        (lost,) = self.lost
+        self.assertRegex(lost, "without clipvalue")
+
     def test_decay_becomes_a_schedule(self):
         found = self.optimizer("Custom>SGD", lr=0.5, decay=0.1)
         config = found.get_config()["learning_rate"]["config"]
@@ -43,9 +58,37 @@ class OptimizerTest(parameterized.TestCase):
     )
     def test_the_optimizer_of_half_precision(self, kind, key):
         inner = {"class_name": "Adam", "config": {"learning_rate": 0.25}}
-        found = self.optimizer(kind, **{key: inner}, dynamic=True)
-        self.assertIsInstance(found, keras.optimizers.Adam)
+        if key == "optimizer":
+            scale = {"initial_loss_scale": 8.0, "increment_period": 5}
+            scale = {"class_name": "DynamicLossScale", "config": scale}
+            more = {"loss_scale": scale}
+        else:
+            more = {"initial_scale": 8.0, "dynamic_growth_steps": 5}
+            more["dynamic"] = True
+        found = self.optimizer(kind, **{key: inner}, **more)
+        self.assertIsInstance(found, keras.optimizers.LossScaleOptimizer)
+        self.assertIsInstance(found.inner_optimizer, keras.optimizers.Adam)
         self.assertEqual(float(found.learning_rate), 0.25)
+        config = found.get_config()
+        self.assertEqual(config["initial_scale"], 8)
+        self.assertEqual(config["dynamic_growth_steps"], 5)
+
+    @parameterized.parameters(
+        {"inner_optimizer": None, "dynamic": False, "initial_scale": 8.0},
+        {
+            "optimizer": None,
+            "loss_scale": {
+                "class_name": "FixedLossScale",
+                "config": {"loss_scale_value": 8.0},
+            },
+        },
+    )
+    def test_a_fixed_scale_of_half_precision(self, **config):
+        inner = {"class_name": "Adam", "config": {"learning_rate": 0.25}}
+        config = {k: inner if v is None else v for k, v in config.items()}
+        found = self.optimizer("LossScaleOptimizer", **config)
+        self.assertIsInstance(found, keras.optimizers.Adam)
+        self.assertEqual(found.loss_scale_factor, 8)
 
     def test_a_schedule_without_a_name_computes(self):
         rate = {
@@ -120,6 +163,16 @@ class CompileTest(absltest.TestCase):
             ["compiled without its metric 'odd_metric', which is not known"],
         )
 
+    def test_log_cosh_is_a_metric_of_another_name(self):
+        for metric in (
+            "logcosh",
+            wrapped("logcosh", "MeanMetricWrapper"),
+            {"class_name": "LogCoshError", "config": {"name": "logcosh"}},
+        ):
+            lost = self.compiled(metrics=[metric])
+            self.assertEmpty(lost)
+            self.assertIn("logcosh", self.evaluated())
+
     def test_a_metric_of_the_user(self):
         def score(y, p):
             return p - y
@@ -130,6 +183,17 @@ class CompileTest(absltest.TestCase):
             )
         self.assertEmpty(lost)
         self.assertIn("score", self.evaluated())
+
+    def test_weights_of_one_loss_for_all_outputs(self):
+        inputs = keras.Input((2,))
+        outputs = [keras.layers.Dense(2, name=name)(inputs) for name in "ab"]
+        x, y = np.ones((3, 2)), [np.zeros((3, 2)), np.zeros((3, 2))]
+        for weights in ({"a": 3.0}, {"a": 3.0, "b": 1.0}, [3.0, 1.0]):
+            self.model = keras.Model(inputs, outputs)
+            self.compiled(loss_weights=weights)
+            a, b = (np.square(part).mean() for part in self.model(x))
+            found = self.model.evaluate(x, y, verbose=0, return_dict=True)
+            self.assertAlmostEqual(found["loss"], 3 * a + b, places=4)
 
     def test_metrics_of_several_outputs(self):
         inputs = keras.Input((2,))
@@ -157,6 +221,50 @@ class CompileTest(absltest.TestCase):
             self.assertEqual(
                 self.evaluated(2), {"loss", "a_loss", "b_loss", *names}
             )
+
+    def test_outputs_that_have_other_names_in_the_file(self):
+        inputs = keras.Input((2,))
+        outputs = [keras.layers.Dense(2, name=n)(inputs) for n in ("a_1", "b")]
+        self.model = keras.Model(inputs, outputs)
+        config = {"class_name": "SGD", "config": {"lr": 0.1}}
+        training = {
+            "optimizer_config": config,
+            "loss": {"a": "mse", "b": "mae"},
+            "loss_weights": {"a": 2.0},
+            "metrics": {"a": [wrapped("a_mae", "MeanMetricWrapper")]},
+        }
+        training["metrics"]["a"][0]["config"]["fn"] = "mae"
+        lost = compiling.compile_as_before(self.model, training, ["a", "b"])
+        self.assertEmpty(lost)
+        self.assertContainsSubset({"loss", "a_1_mae"}, self.evaluated(2))
+
+    def test_outputs_that_several_layers_give_have_their_old_names(self):
+        shape = {"batch_input_shape": [None, 3, 3, 2]}
+        conv = {"filters": 2, "kernel_size": [1, 1]}
+        conv["data_format"] = "channels_first"
+        entries = [
+            {
+                "class_name": kind,
+                "name": name,
+                "config": {"name": name, **settings},
+                "inbound_nodes": before,
+            }
+            for kind, name, settings, before in (
+                ("InputLayer", "i", shape, []),
+                ("Conv2D", "a", conv, [[["i", 0, 0, {}]]]),
+            )
+        ]
+        config = {"name": "m", "layers": entries}
+        config["input_layers"] = [["i", 0, 0]]
+        for outputs, ends in (
+            ([["a", 0, 0]], ["a"]),
+            # Keras 3 may have these in another order.
+            ({"x": ["a", 0, 0]}, []),
+        ):
+            config["output_layers"] = outputs
+            entry = {"class_name": "Functional", "config": config}
+            found = building.Builder().model(entry)
+            self.assertEqual(found.ends, ends)
 
     def test_outputs_without_a_loss_and_with_a_slash(self):
         inputs = keras.Input((2,))

@@ -57,6 +57,27 @@ class MeaningTest(OldFileTest):
             h = clipped(o) * np.tanh(c)
         self.check(x, h)
 
+    @parameterized.parameters(
+        ("LeakyReLU", {"alpha": 0.3}, lambda x: np.maximum(x, 0.3 * x)),
+        ("ELU", {"alpha": 0.5}, lambda x: np.where(x > 0, x, np.expm1(x) / 2)),
+        ("ReLU", {"max_value": 0.5}, lambda x: np.clip(x, 0, 0.5)),
+    )
+    def test_recurrent_layers_whose_activation_is_a_layer(
+        self, kind, settings, function
+    ):
+        kernel, recurrent, bias = arrays = [
+            self.normal(*n) for n in ((2, 3), (3, 3), (3,))
+        ]
+        activation = layer(kind, name="b", dtype="float32", **settings)
+        config = layer(
+            "SimpleRNN", units=3, activation=activation, **self.first([4, 2])
+        )
+        write(self.path, sequential(config), {"a": arrays})
+        x, h = self.normal(5, 4, 2), np.zeros((5, 3))
+        for step in range(4):
+            h = function(x[:, step] @ kernel + h @ recurrent + bias)
+        self.check(x, h)
+
     @parameterized.parameters("concat", None)
     def test_both_ways_with_the_time_axis_first(self, merge_mode):
         arrays = [self.normal(*n) for n in ((2, 3), (3, 3), (3,))] * 2
@@ -80,18 +101,32 @@ class MeaningTest(OldFileTest):
 
     @parameterized.parameters(
         ("Resizing", {"height": 3, "width": 3}),
+        ("RandomCrop", {"height": 3, "width": 3}),
         ("UpSampling2D", {"size": [2, 2]}),
+        ("UpSampling2D", {"size": [2, 2]}, "2.2.4"),
+        ("Resizing", {"height": 3, "width": 3}, "2.9.0", True),
+        ("UpSampling2D", {"size": [2, 2]}, "2.9.0", True),
     )
-    def test_resized_whole_numbers_are_not_rounded(self, kind, settings):
+    def test_resized_whole_numbers_are_not_rounded(
+        self, kind, settings, version="2.9.0", timed=False
+    ):
         found = []
         x = np.arange(255, -1, -17).reshape(1, 4, 4, 1)
+        if kind != "RandomCrop":
+            settings = {"interpolation": "bilinear", **settings}
+        own = layer(kind, name="b", **settings)
+        if timed:
+            x = x[:, None]
+            own = layer("TimeDistributed", name="b", layer=own)
         for dtype in ("uint8", "float32"):
             config = sequential(
-                layer("InputLayer", dtype=dtype, **self.first([4, 4, 1])),
-                layer(kind, name="b", interpolation="bilinear", **settings),
+                layer("InputLayer", dtype=dtype, **self.first([*x.shape[1:]])),
+                own,
             )
-            write(self.path, config, {"a": [], "b": []}, version="2.9.0")
-            model = loading.load_model(self.path)
+            write(self.path, config, {"a": [], "b": []}, version=version)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*is translated")
+                model = loading.load_model(self.path)
             found.append(np.asarray(model(x.astype(dtype))))
         np.testing.assert_allclose(*found, rtol=1e-6)
         self.assertTrue((found[0] % 1).any())
@@ -501,31 +536,42 @@ class MeaningTest(OldFileTest):
         self.assertEqual(conv.kernel_constraint.max_value, 2)
 
     @parameterized.parameters(
-        *(("same", 4, 7), ("same", 4, 8), ("valid", 3, 7), ("valid", 3, 8)),
+        *(("same", 4, (7, 7)), ("same", 4, (8, 8)), ("same", 4, (7, 8))),
+        *(("valid", 3, (7, 7)), ("valid", 3, (8, 8)), ("valid", 3, (8, 7))),
+        *(("same", 4, (7, 8), 4), ("same", 4, (8, 7), 2)),
+        *(("same", 4, (7, 8), 4, "th"), ("same", 4, (10, 12), 4, "tf", 3)),
     )
-    def test_deconvolution_of_keras_1_says_its_size(self, padding, n, size):
+    def test_deconvolution_of_keras_1_says_its_size(
+        self, padding, n, size, k=3, order="tf", stride=2
+    ):
         import tensorflow as tf
 
-        kernel, bias = self.normal(3, 3, 2, 4), self.normal(4)
+        kernel, bias = self.normal(k, k, 2, 4), self.normal(4)
+        first = order == "th"
         config = layer(
             "Deconvolution2D",
             nb_filter=4,
-            nb_row=3,
-            nb_col=3,
+            nb_row=k,
+            nb_col=k,
             border_mode=padding,
-            subsample=[2, 2],
-            dim_ordering="tf",
-            output_shape=[None, size, size, 4],
-            **self.first([n, n, 2]),
+            subsample=[stride, stride],
+            dim_ordering=order,
+            output_shape=[None, 4, *size] if first else [None, *size, 4],
+            **self.first([2, n, n] if first else [n, n, 2]),
         )
-        weights = {"a": [kernel, bias]}
+        # (outputs, inputs, rows, columns) in the order "th".
+        stored = kernel.transpose(3, 2, 0, 1) if first else kernel
+        weights = {"a": [stored, bias]}
         write(self.path, sequential(config), weights, version="1.2.2")
         x = self.normal(2, n, n, 2)
         wanted = tf.nn.conv2d_transpose(
-            *(x, kernel.swapaxes(2, 3), (2, size, size, 4), 2),
+            *(x, kernel.swapaxes(2, 3), (2, *size, 4), stride),
             padding=padding.upper(),
         )
-        self.check(x, wanted + bias)
+        wanted = np.asarray(wanted + bias)
+        if first:
+            x, wanted = (np.moveaxis(part, -1, 1) for part in (x, wanted))
+        self.check(x, wanted)
 
     def test_atrous_convolution(self):
         kernel = self.normal(2, 1, 3, 4)

@@ -15,6 +15,13 @@ _RENAMED = {
     "log_softmax_v2": "log_softmax",
     "softmax_v2": "softmax",
 }
+# Layers without weights that a recurrent layer may have as a function.
+_LAYERS = {
+    "ELU": ("alpha",),
+    "LeakyReLU": ("negative_slope",),
+    "ReLU": ("max_value", "negative_slope", "threshold"),
+    "Softmax": ("axis",),
+}
 _MIXING = ("softmax", "log_softmax")
 # Wrappers for quantization-aware training: use the activation they hold.
 _QUANTIZED = ("QuantizeAwareActivation", "NoOpActivation")
@@ -28,8 +35,8 @@ def translate(value, layer):
         layer: `str`, name of the layer.
 
     Returns:
-        `(activation, changed)`: a name or a function, and whether it differs
-        from the function of the same name in Keras 3.
+        `(activation, changed)`: a name, a function or a layer, and whether it
+        differs from the function of the same name in Keras 3.
 
     Raises:
         ValueError: If the function is unknown.
@@ -54,6 +61,8 @@ def translate(value, layer):
     known = keras.saving.get_registered_object(name)
     if known is not None:
         return known, False
+    if isinstance(value, dict) and name in _LAYERS:
+        return _layer(name, value["config"]), False
     try:
         keras.activations.get(name)
     except ValueError as error:
@@ -62,6 +71,14 @@ def translate(value, layer):
             f"layer {layer!r}. Pass it in custom_objects."
         ) from error
     return name, False
+
+
+def _layer(name, config):
+    """A layer as a function; its settings are those that change the result."""
+    config = {"negative_slope": config.get("alpha"), **config}
+    given = {key: config.get(key) for key in _LAYERS[name]}
+    given = {key: value for key, value in given.items() if value is not None}
+    return getattr(keras.layers, name)(**given)
 
 
 def apart(config):

@@ -93,7 +93,7 @@ def _crop(config):
         crop_to_aspect_ratio=True,
         name=settings.base(config)["name"],
     )
-    return parts.Part(config["name"], [layer])
+    return parts.Resized(config["name"], [layer])
 
 
 def _merge(config):
@@ -207,6 +207,7 @@ def _bilinear(config):
     pads = [(0, 0), *((0, n - 1) for n in size), (0, 0)]
 
     def call(x):
+        x = parts.floats(x)
         if forward:
             x = keras.ops.moveaxis(x, 1, -1)
         x = chain[1](keras.ops.pad(chain[0](x), pads, mode="symmetric"))

@@ -110,9 +110,7 @@ def translate(name, config):
         changed.pop("dropout", None)
     if _CLASSES.get(name, "").endswith("Transpose"):
         shape = changed.pop("output_shape", None)
-        padding = _output_padding(changed, shape)
-        if padding is not None:
-            changed["output_padding"] = padding
+        changed |= _output_size(changed, shape)
     return _CLASSES.get(name, name), changed
 
 
@@ -129,28 +127,38 @@ def _kernel_sizes(config):
             config[new] = [config.pop(key) for key in keys]
 
 
-def _output_padding(config, shape):
-    """What an output has beyond the size that Keras 2 gives it, by axis.
+def _output_size(config, shape):
+    """What makes outputs as large as the file says, a part of a config.
 
     With strides several sizes belong to one input, of which Keras 1 wrote the
-    one that was meant. `None` if it is that of Keras 2.
+    one that was meant. Nothing if it is that of Keras 2.
     """
     size = config.get("kernel_size")
     if shape is None or size is None:
-        return None
+        return {}
     first = config.get("data_format") == "channels_first"
     shape = shape[2:] if first else shape[1:-1]
     strides = config.get("strides", 1)
     strides = [strides] * len(size) if isinstance(strides, int) else strides
     same = config.get("padding") == "same"
-    found, usual = [], True
+    more, less, usual = [], [], True
     for n, k, s in zip(shape, size, strides, strict=True):
         if n is None:
-            return None
+            return {}
         inputs = -(-n // s) if same else -(-(n - k + 1) // s)
-        usual &= n == inputs * s + (0 if same else max(k - s, 0))
-        found.append(n - (inputs - 1) * s - k + (k // 2 * 2 if same else 0))
-    return None if usual else found
+        beyond = inputs * s + (0 if same else max(k - s, 0)) - n
+        usual &= not beyond
+        whole = (inputs - 1) * s + k
+        more.append(n - whole + (k // 2 * 2 if same else 0))
+        # Of what is cut off, half lies before the first pixel.
+        before = max(whole - n, 0) // 2 - max(k - s, 0) // 2
+        less.append([before, beyond - before])
+    if usual:
+        return {}
+    if all(n < s for n, s in zip(more, strides, strict=True)):
+        return {"output_padding": more}
+    # Keras has no padding of an axis for the usual size beside an even kernel.
+    return {"output_cropping": less}
 
 
 def _penalty(value):

@@ -22,7 +22,13 @@ class Part:
             called in sequence.
         counts: `(trainable, others)`, numbers of arrays in the file, if they
             differ from the numbers of weights.
+
+    Attributes:
+        rounds: `bool`, whether its layers alone would round what they make of
+            whole numbers.
     """
+
+    rounds = False
 
     def __init__(
         self, name, layers, holders=None, convert=None, call=None, counts=None
@@ -220,10 +226,10 @@ class Cropped(Part):
 class Resized(Part):
     """A layer whose results are no whole numbers; Keras 3 would round them."""
 
+    rounds = True
+
     def __call__(self, x, **kwargs):
-        if "float" not in x.dtype:
-            x = keras.ops.cast(x, "float32")
-        return super().__call__(x, **kwargs)
+        return super().__call__(floats(x), **kwargs)
 
 
 class WithStates(Part):
@@ -255,6 +261,11 @@ class Wrapped(Part):
     def __init__(self, name, layers, inner, call=None):
         super().__init__(name, layers, call=call)
         self._inner = inner
+        self.rounds = inner.rounds
+
+    def __call__(self, x, *args, **kwargs):
+        x = floats(x) if self.rounds else x
+        return super().__call__(x, *args, **kwargs)
 
     def counts(self):
         return self._inner.counts()
@@ -277,10 +288,12 @@ class Nested(Part):
         model: `keras.Model`.
         parts: list of `Part` for the old layers, in order.
         masked: list of `bool`, whether each output has a mask.
+        ends: list of `str`, the old layers that give the outputs.
     """
 
-    def __init__(self, name, model, parts, masked=()):
+    def __init__(self, name, model, parts, masked=(), ends=()):
         super().__init__(name, [model])
+        self.ends = ends
         self.parts = parts
         self.masked = masked
 
@@ -343,6 +356,12 @@ class Nested(Part):
             )
         for part in parts:
             part.assign(given[part.name])
+
+
+def floats(x):
+    """A tensor of real numbers, or what whole numbers are as such."""
+    kind = keras.backend.standardize_dtype(x.dtype)
+    return x if "float" in kind else keras.ops.cast(x, "float32")
 
 
 def around(part, name, axes, back, activation=None):

@@ -74,7 +74,7 @@ _REDUCTIONS = {
     "All": _OPS.all,
     "Any": _OPS.any,
     "Max": _OPS.max,
-    "Mean": _OPS.mean,
+    "Mean": tf_arrays.mean,
     "Min": _OPS.min,
     "Prod": _OPS.prod,
     "Sum": _OPS.sum,

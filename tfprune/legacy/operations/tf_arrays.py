@@ -37,6 +37,21 @@ def constant(value):
     return value.astype(kinds.get(value.dtype.kind, value.dtype))
 
 
+def mean(x, axis=None, keepdims=False):
+    """`tf.reduce_mean`, which gives whole numbers of whole numbers."""
+    x = x if hasattr(x, "dtype") else _OPS.convert_to_tensor(x)
+    kind = keras.backend.standardize_dtype(x.dtype)
+    if "int" not in kind:
+        return _OPS.mean(x, axis=axis, keepdims=keepdims)
+    wide = kind in ("int64", "uint32", "uint64")
+    x = _OPS.cast(x, "int64" if wide else "int32")
+    total = _OPS.sum(x, axis=axis, keepdims=keepdims)
+    count = _OPS.sum(_OPS.ones_like(x), axis=axis, keepdims=keepdims)
+    # Towards zero.
+    size = _OPS.floor_divide(_OPS.abs(total), count)
+    return _OPS.cast(_OPS.sign(total) * size, kind)
+
+
 def axes(axis):
     return tuple(axis) if isinstance(axis, list) else axis
 

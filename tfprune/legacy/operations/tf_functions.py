@@ -155,7 +155,7 @@ _UNARY = {
     "zeros_like": _OPS.zeros_like,
 }
 _REDUCTIONS = {
-    "math.reduce_mean": _OPS.mean,
+    "math.reduce_mean": tf_arrays.mean,
     "math.reduce_sum": _OPS.sum,
     "math.reduce_max": _OPS.max,
     "math.reduce_min": _OPS.min,

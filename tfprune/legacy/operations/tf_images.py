@@ -59,7 +59,7 @@ def resize_nearest(images, size, align_corners=False, half_pixel_centers=False):
 def _real(images):
     """Images in the type that TensorFlow resizes to; Keras would round."""
     kind = keras.backend.standardize_dtype(images.dtype)
-    return images if "float" in kind else _OPS.cast(images, "float32")
+    return images if kind == "float32" else _OPS.cast(images, "float32")
 
 
 def _places(images, size, align_corners):
@@ -113,14 +113,35 @@ def _standardized(image):
     return (image - mean) / _OPS.maximum(deviation, float(count**-0.5))
 
 
+def _in_shares(function, images, *args):
+    """A function of images; whole numbers are shares of the largest one."""
+    kind = keras.backend.standardize_dtype(images.dtype)
+    if "float" in kind:
+        return function(images, *args)
+    info = np.iinfo(kind)
+    top = np.float32(info.max)
+    if int(top) > info.max:
+        top = np.nextafter(top, np.float32(0))
+    shares = _OPS.cast(images, "float32") * (1 / info.max)
+    whole = function(shares, *args) * (info.max + 0.5)
+    return _OPS.cast(_OPS.clip(whole, info.min, top), kind)
+
+
+def _brightness(image, delta):
+    return _in_shares(_OPS.add, image, delta)
+
+
 def _contrast(images, contrast_factor):
-    mean = _OPS.mean(images, (-3, -2), keepdims=True)
-    return (images - mean) * contrast_factor + mean
+    def adjusted(x):
+        mean = _OPS.mean(x, (-3, -2), keepdims=True)
+        return (x - mean) * contrast_factor + mean
+
+    return _in_shares(adjusted, images)
 
 
 def _gray(images):
     weights = np.reshape(np.float32(_GRAY), (3, 1))
-    return _OPS.tensordot(images, weights, 1)
+    return _in_shares(lambda x: _OPS.tensordot(x, weights, 1), images)
 
 
 def _pool(kind):
@@ -213,7 +234,7 @@ def _converted(image, dtype, saturate=False):
 
 
 IMAGES = {
-    "image.adjust_brightness": lambda image, delta: image + delta,
+    "image.adjust_brightness": _brightness,
     "image.adjust_contrast": _contrast,
     "image.central_crop": _central_crop,
     "image.convert_image_dtype": _converted,

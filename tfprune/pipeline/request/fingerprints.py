@@ -11,7 +11,9 @@ import numpy as np
 
 from tfprune.core import function_codes
 
-_SETTINGS = (bool, int, float, str, np.ndarray, np.generic, list, tuple, dict)
+_SETTINGS = (bool, int, float, str, list, tuple, dict)
+# Methods that compute, and may keep a record of what they have computed.
+_CALLS = ("call", "update_state", "result", "reset_state")
 
 
 def of(nested):
@@ -37,6 +39,8 @@ def _told(part):
         return [_class(type(part)), _config(part), _attributes(part)]
     if callable(part):
         return function_codes.told(part)
+    if function_codes.is_constant(part):
+        return function_codes.array(part)
     return part
 
 
@@ -67,13 +71,15 @@ def _config(thing):
 
 def _attributes(thing):
     """Settings that a class takes but does not write into its config."""
-    found = {}
+    found, cls = {}, type(thing)
+    methods = [getattr(cls, name, None) for name in _CALLS]
+    left_out = {"name", "built"} | function_codes.changed(cls, methods)
     for name, value in vars(thing).items():
-        if name.startswith("_") or name in ("name", "built"):
+        if name.startswith("_") or name in left_out:
             continue
         if isinstance(value, types.FunctionType):
             found[name] = function_codes.told(value)
-        elif isinstance(value, _SETTINGS):
+        elif isinstance(value, _SETTINGS) or function_codes.is_constant(value):
             found[name] = _told(value)
     return found
 

@@ -164,7 +164,7 @@ class Task:
         parts = [
             (x, y, outputs_of(x)) for x, y, _ in source.batches(limit=limit)
         ]
-        whole = keras.tree.map_structure(lambda *a: np.concatenate(a), *parts)
+        whole = keras.tree.map_structure(_joined, *parts)
         return {self.monitor: float(self._function(*whole))}
 
     def gain(self, values):
@@ -368,7 +368,16 @@ def _guess(model, y):
 def _joined(*arrays):
     if arrays[0] is None:
         return None
-    return np.concatenate([keras.ops.convert_to_numpy(a) for a in arrays])
+    arrays = [keras.ops.convert_to_numpy(a) for a in arrays]
+    shapes = sorted({a.shape[1:] for a in arrays})
+    if len(shapes) > 1:
+        raise ValueError(
+            "Samples must have one shape in all batches, as metrics are "
+            "computed over all of them. Received: shapes "
+            f"{', '.join(map(str, shapes))} without the batch axis. Pad them "
+            "to one length."
+        )
+    return np.concatenate(arrays)
 
 
 def title(loss):

@@ -102,6 +102,12 @@ class OperandsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "preserve_aspect_ratio=True"):
             run("image.resize", X, (4, 4), preserve_aspect_ratio=True)
 
+    def test_a_resize_of_half_precision_gives_floats(self):
+        inputs = keras.Input((4, 4, 1), dtype="float16")
+        for name in ("image.resize", "image.resize_bilinear"):
+            outputs = tf_functions.FUNCTIONS[name](inputs, size=[3, 3])
+            self.assertEqual(outputs.dtype, "float32")
+
     @parameterized.parameters("image.resize", "image.resize_bilinear")
     def test_a_resize_of_whole_numbers_does_not_round(self, name):
         # Falls from 255, so that differences are below 0.
@@ -111,6 +117,42 @@ class OperandsTest(parameterized.TestCase):
         found = keras.Model(inputs, outputs)(x)
         wanted = tf_functions.FUNCTIONS[name](x.astype("float32"), [3, 3])
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+    @parameterized.parameters("uint8", "int8", "int32")
+    def test_a_mean_of_whole_numbers_is_one(self, kind):
+        x = np.array([[1, 2, 4], [100, 100, 121], [7, 7, 7]], kind)
+        x[1] *= -1 if kind != "uint8" else 1
+        inputs = keras.Input((3,), dtype=kind)
+        mean = tf_functions.FUNCTIONS["math.reduce_mean"]
+        outputs = [mean(inputs, 1), mean(inputs, [0, 1], True)]
+        for_rows, for_all = keras.Model(inputs, outputs)(x)
+        large = 107 if kind == "uint8" else -107
+        self.assertEqual(np.asarray(for_rows).dtype, kind)
+        np.testing.assert_array_equal(for_rows, [2, large, 7])
+        np.testing.assert_array_equal(for_all, [[int(x.sum(dtype=int) / 9)]])
+
+    @parameterized.parameters("uint8", "int8", "int16")
+    def test_images_of_whole_numbers_are_adjusted_in_their_type(self, kind):
+        import tensorflow as tf
+
+        info = np.iinfo(kind)
+        x = np.random.default_rng(0).integers(
+            *(info.min, info.max), (1, 4, 4, 3), endpoint=True
+        )
+        x = x.astype(kind)
+        inputs = keras.Input((4, 4, 3), dtype=kind)
+        for name, kwargs in (
+            ("adjust_brightness", {"delta": 0.3}),
+            ("adjust_brightness", {"delta": -0.6}),
+            ("adjust_contrast", {"contrast_factor": 2.0}),
+            ("rgb_to_grayscale", {}),
+        ):
+            outputs = tf_functions.FUNCTIONS[f"image.{name}"](inputs, **kwargs)
+            found = keras.Model(inputs, outputs)(x)
+            wanted = getattr(tf.image, name)(x, **kwargs)
+            self.assertEqual(np.asarray(found).dtype, kind)
+            np.testing.assert_allclose(found, wanted, atol=1)
+            self.assertGreater(np.mean(np.asarray(found) == wanted), 0.9)
 
 
 U = np.random.default_rng(0).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")

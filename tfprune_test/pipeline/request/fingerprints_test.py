@@ -1,6 +1,7 @@
 """Losses and metrics are told by class, settings and code."""
 
 import keras
+import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -14,8 +15,10 @@ def _own(power):
         def __init__(self, factor):
             super().__init__()
             self.factor = factor
+            self.seen = []
 
         def call(self, y, outputs):
+            self.seen.append(y.shape)
             return self.factor * (y - outputs) ** power
 
     return Own
@@ -38,6 +41,11 @@ class FingerprintsTest(parameterized.TestCase):
         ("functions", lambda y, p: y - p, lambda y, p: y + p),
         ("setting of an own loss", _own(2)(1.0), _own(2)(2.0)),
         ("weights of an own loss", _own(2)([1.0, 5.0]), _own(2)([1.0, 9.0])),
+        (
+            "tensor of an own loss",
+            _own(2)(keras.ops.convert_to_tensor([1.0, 5.0])),
+            _own(2)(keras.ops.convert_to_tensor([1.0, 9.0])),
+        ),
         ("setting in the class", _own(2)(1.0), _own(3)(1.0)),
         (
             "function of a metric",
@@ -58,6 +66,13 @@ class FingerprintsTest(parameterized.TestCase):
             ]
 
         self.assertEqual(*(fingerprints.of(made()) for _ in range(2)))
+
+    def test_a_loss_that_was_computed_is_the_same(self):
+        loss = _own(2)(2.0)
+        told = fingerprints.of(loss)
+        loss(np.ones((3, 2)), np.zeros((3, 2)))
+        self.assertLen(loss.seen, 1)
+        self.assertEqual(told, fingerprints.of(loss))
 
 
 if __name__ == "__main__":

@@ -118,6 +118,21 @@ class TaskTest(parameterized.TestCase):
             found = task.evaluate(lambda x: x, data)
             self.assertAlmostEqual(found["accuracy"], 0.75, 6)
 
+    @parameterized.parameters("mae", _mean_distance)
+    def test_batches_of_different_lengths_are_refused(self, monitor):
+        inputs = keras.Input((None, 3))
+        model = keras.Model(inputs, keras.layers.Activation("relu")(inputs))
+        batches = [(np.ones((2, n, 3), "float32"),) * 2 for n in (4, 6)]
+        data = sources.Source(batches, "validation", model)
+        task = task_lib.Task(
+            model,
+            (*batches[0], None),
+            **{"loss": "mse", "metrics": ["mae"]},
+            **{"monitor": monitor, "mode": "min"},
+        )
+        with self.assertRaisesRegex(ValueError, r"\(4, 3\), \(6, 3\)"):
+            task.evaluate(model.predict_on_batch, data)
+
     def test_metrics_of_a_users_own_need_no_registration(self):
         def own_accuracy(y, scores):
             return keras.metrics.sparse_categorical_accuracy(y, scores)
