@@ -136,14 +136,17 @@ def _around(graph, made_by):
 
 def _makers(step, known, made_by):
     """The `id`s of the steps before another one, but for those in between."""
-    found = set()
-    for tensor in step.inputs:
-        before = made_by.get(id(tensor))
-        if before is not None and id(before) not in known:
-            if _is_between(before, made_by):
-                found |= _makers(before, known, made_by)
-                continue
-        found.add(id(before))
+    found, passed, queue = set(), set(), [step]
+    while queue:
+        for tensor in queue.pop().inputs:
+            before = made_by.get(id(tensor))
+            if before is None or id(before) in known:
+                found.add(id(before))
+            elif not _is_between(before, made_by):
+                found.add(id(before))
+            elif id(before) not in passed:
+                passed.add(id(before))
+                queue.append(before)
     return found
 
 

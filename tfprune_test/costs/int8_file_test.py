@@ -121,6 +121,19 @@ class FlashTest(parameterized.TestCase):
         # The reshape before the padding, the padding, and the one behind it.
         self.assertEqual(flash(flat, padded) - flash(flat, one), 3 * 216)
 
+    def test_sums_of_sums_are_passed_once(self):
+        def flash(count):
+            x = inputs = keras.Input((8, 4))
+            x = LAYERS.Conv1D(4, 3)(x)
+            for _ in range(count):
+                x = LAYERS.Add()([x, LAYERS.ReLU()(x)])
+            x = LAYERS.Conv1D(4, 3)(x)
+            graph = read.channel_graph(keras.Model(inputs, x))
+            return int8_file.Int8File(graph).flash_bytes(whole(graph))
+
+        # There are 2 to the 40 ways back.
+        self.assertEqual(flash(40) - flash(2), 38 * 216)
+
     def test_a_normalisation_that_cannot_be_folded_is_two_ops(self):
         plain = self.flash(LAYERS.MaxPooling2D())
         found = self.flash(LAYERS.MaxPooling2D(), LAYERS.BatchNormalization())
