@@ -23,6 +23,10 @@ from tfprune.graph import values
 from tfprune.selection import budget as budget_lib
 from tfprune.surgery import links
 
+# What unknown sizes may be: strides should not end at maps of one place, which
+# all later layers would seem to keep.
+_SIZES = 1024, 16384, 64, 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Block:
@@ -104,8 +108,16 @@ def _sized(graph):
     """
     if not any(None in x.shape[1:] for x in graph.inputs):
         return graph
-    shapes = [x.shape[1:] for x in _random(graph.model, 1)]
-    return read.channel_graph(graph.model, shapes)
+    for size in _SIZES:
+        shapes = [
+            tuple(size if n is None else n for n in x.shape[1:])
+            for x in graph.inputs
+        ]
+        try:
+            return read.channel_graph(graph.model, shapes)
+        except ValueError:  # Strides leave nothing, or positions end before.
+            continue
+    return graph
 
 
 def scores(graph, found, data=None, limit=256):
