@@ -100,10 +100,8 @@ def sizes(graph, keep):
         layer = graph.layers[step.layer]
         layer = getattr(layer, "layer", layer)  # of a wrapper
         found += of_step(step, layer, keep, made_by)
-        name = activation(layer)
-        recurrent = step.work and step.file_ops
-        if name not in FUSED and not recurrent:
-            own = layer_ops.ACTIVATIONS.get(name, layer_ops.TABLE)
+        if not (step.work and step.file_ops):  # Those of each step in time.
+            own = activation_ops(layer)
             found += _composed(own, _sizes(step.outputs[0], keep))
     return found
 
@@ -138,8 +136,7 @@ def of_step(step, layer, keep, made_by):
     kinds = () if step.work else file_ops.plain_ops(step, made_by)
     if not step.work and not step.file_ops:
         own = type(layer).__name__
-        known = layer_ops.LAYERS.get(own)
-        known = known or layer_ops.ACTIVATIONS.get(own.lower())
+        known = layer_ops.LAYERS.get(own) or layer_ops.alone(layer)
         if known:
             return _composed(known, writes)
     axis = config.get("axis", -1)
@@ -348,6 +345,23 @@ def _work(step, keep):
 
 
 def activation(layer):
-    """The name of a layer's activation, `str`."""
+    """The name of a layer's activation, `str`; of one that is a layer, its."""
     found = getattr(layer, "activation", None)
-    return getattr(found, "__name__", "linear")
+    name = "linear" if found is None else type(found).__name__
+    return getattr(found, "__name__", name)
+
+
+def activation_ops(layer):
+    """The ops of a layer's activation that are not part of its kernel.
+
+    Args:
+        layer: a Keras layer, the inner one of a wrapper.
+
+    Returns:
+        Tuple of `str`, as the tables of `layer_ops` have them.
+    """
+    name = activation(layer)
+    if name in FUSED:
+        return ()
+    known = layer_ops.ACTIVATIONS.get(name)
+    return file_ops.activation(layer) if known is None else known

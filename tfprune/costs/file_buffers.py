@@ -16,6 +16,8 @@ _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _LAST = "channels_last"
 # What a looked-up function holds beside its output: two tensors of int32.
 _LOOKED_UP = 7
+# Last ops of activations that read what the ones before them do, too.
+_OF_BOTH = {"MUL", "SUB"}
 # What normalizations of maps hold beside their input and output: one that looks
 # all values up, and one whose scales and offsets become maps.
 _NORMALIZED = {"GroupNormalization": _LOOKED_UP, "LayerNormalization": 3}
@@ -117,8 +119,8 @@ def _halfway(graph, plan):
 def _activated(graph, plan):
     """An `Activated` for each activation with ops of its own.
 
-    An op does not write where it reads; the second of two reads what the first
-    one does, too.
+    An op does not write where it reads; a product or difference reads what the
+    op before it does, too.
     """
     made_by = {id(t): s for s in graph.steps for t in s.outputs}
     homes = {id(t): b for b in plan.buffers for t in b.tensors}
@@ -147,7 +149,7 @@ def _activation_reads(step, layer, made_by):
         if isinstance(layer, keras.layers.PReLU):
             names = ("PRELU",)
         return int(len(names) == 1)  # `_between` counts others.
-    return min(len(names), 2)
+    return len(names[:1]) + (len(names) > 1 and names[-1] in _OF_BOTH)
 
 
 def _between(graph):

@@ -188,16 +188,17 @@ def activation(layer):
         Tuple of `str`, names of ops.
     """
     layer = inner(layer)
-    known, kind = layer_ops.ACTIVATIONS, type(layer).__name__
-    if kind.lower() in known:  # keras.ops.silu, a Softmax layer
-        return known[kind.lower()]
+    found = layer_ops.alone(layer)  # keras.ops.silu, a Softmax layer
+    if found is not None:
+        return found
     function = getattr(layer, "activation", None)
     if function is None or isinstance(layer, keras.layers.RNN):
         return ()
     if isinstance(function, keras.layers.Layer):
         name = type(function).__name__
         return layer_ops.LAYERS.get(name) or activation(function)
-    return known.get(getattr(function, "__name__", ""), layer_ops.TABLE)
+    name = getattr(function, "__name__", "")
+    return layer_ops.ACTIVATIONS.get(name, layer_ops.TABLE)
 
 
 def inner(layer):

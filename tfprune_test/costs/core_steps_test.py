@@ -104,6 +104,12 @@ class SizesTest(parameterized.TestCase):
             ],
         )
 
+    def test_a_layer_as_activation(self):
+        activation = LAYERS.LeakyReLU()
+        _, found = sizes([LAYERS.Conv2D(4, 1, activation=activation)])
+        self.assertEqual(found.kind, "LEAKY_RELU")
+        self.assertEqual((found.places, found.writes), (64, 4))
+
     def test_a_separable_convolution_is_two_ops(self):
         found = sizes([LAYERS.SeparableConv2D(5, 3, depth_multiplier=2)])
         self.assertEqual(
@@ -273,6 +279,12 @@ class SizesTest(parameterized.TestCase):
         (LAYERS.GlobalMaxPooling2D(), ["REDUCE_MAX"]),
         (LAYERS.Cropping2D(), ["STRIDED_SLICE"]),
         (LAYERS.LeakyReLU(), ["LEAKY_RELU"]),
+        (LAYERS.ReLU(max_value=6), []),
+        (LAYERS.ReLU(max_value=4), ["MINIMUM", "RELU"]),
+        (LAYERS.ReLU(threshold=0.5), ["CAST", "ADD", "GATHER"]),
+        (LAYERS.Activation("softsign"), ["CAST", "ADD", "GATHER"]),
+        (keras.ops.exp, ["CAST", "ADD", "GATHER"]),
+        (keras.ops.rsqrt, ["RSQRT"]),
         (LAYERS.Softmax(), ["SOFTMAX"]),
         (LAYERS.Reshape((-1, 4)), ["RESHAPE"]),
         (LAYERS.Dropout(0.5), []),

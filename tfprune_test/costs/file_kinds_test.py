@@ -49,6 +49,14 @@ def on_sequences():
     return keras.Model(inputs, LAYERS.Dense(2, "silu")(x))
 
 
+def of_each_value():
+    inputs = keras.Input((8, 8, 2))
+    x = LAYERS.Conv2D(4, 3, activation=LAYERS.LeakyReLU())(inputs)
+    x = LAYERS.ReLU(max_value=4)(LAYERS.Conv2D(4, 1)(x))
+    x = keras.ops.square(LAYERS.Conv2D(4, 1)(x))
+    return keras.Model(inputs, LAYERS.MaxPooling2D()(x))
+
+
 class FileKindsTest(parameterized.TestCase):
     @parameterized.named_parameters(
         ("lstm", recurrent(LAYERS.LSTM)),
@@ -57,6 +65,7 @@ class FileKindsTest(parameterized.TestCase):
         ("attention", attention),
         ("squeezed", squeezed),
         ("on sequences", on_sequences),
+        ("of each value", of_each_value),
     )
     def test_the_code_is_that_of_the_file(self, build):
         model = build()

@@ -232,6 +232,22 @@ class RamTest(parameterized.TestCase):
         made, graph = file_of(*layers(), *last, shape=(16, 16, 3))
         self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.95, 1.11)
 
+    @parameterized.parameters(
+        # What exports were measured.
+        (keras.ops.square, 3_200, 33_952),
+        (keras.ops.abs, 2_528, 9_184),
+        (keras.ops.hard_silu, 2_528, 9_184),
+        (LAYERS.Activation("softsign"), 3_216, 33_952),
+        (LAYERS.ReLU(max_value=4), 2_784, 9_248),
+        (LAYERS.ReLU(max_value=4, negative_slope=0.1), 3_280, 33_952),
+    )
+    def test_functions_of_each_value(self, layer, flash, ram):
+        last = [LAYERS.MaxPooling2D(4), LAYERS.Conv2D(4, 1)]
+        made, graph = file_of(conv(16), layer, *last, shape=(16, 16, 3))
+        found = made.flash_bytes(whole(graph)) / flash
+        self.assertBetween(found, 0.92, 1.04)
+        self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.95, 1.12)
+
     def test_the_halves_of_a_separable_convolution_share_a_map(self):
         def ram(filters, times):
             last = [LAYERS.MaxPooling2D(4), LAYERS.Conv2D(4, 1)]
