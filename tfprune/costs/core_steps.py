@@ -135,8 +135,8 @@ def of_step(step, layer, keep, made_by):
             found += _composed((name.upper(),), writes)
     kinds = () if step.work else file_ops.plain_ops(step, made_by)
     if not step.work and not step.file_ops:
-        own = type(layer).__name__
-        known = layer_ops.LAYERS.get(own) or layer_ops.alone(layer)
+        rank = len(step.outputs[0].shape)
+        known = layer_ops.of_layer(layer, rank) or layer_ops.alone(layer)
         if known:
             return _composed(known, writes)
     axis = config.get("axis", -1)

@@ -39,10 +39,11 @@ def beside(graph, plan):
     ]
 
 
-def _looks_up(layer):
+def _looks_up(step, layer):
     """Whether a layer looks up each of its values."""
-    found = file_ops.activation(layer) or layer_ops.LAYERS.get(
-        type(file_ops.inner(layer)).__name__, ()
+    rank = len(step.outputs[0].shape)
+    found = file_ops.activation(layer) or layer_ops.of_layer(
+        file_ops.inner(layer), rank
     )
     return found[: len(layer_ops.TABLE)] == layer_ops.TABLE
 
@@ -63,7 +64,7 @@ def _bytes_beside(step, layer):
     kind = type(file_ops.inner(layer)).__name__
     if kind in _NORMALIZED and len(step.outputs[0].shape) > 3:
         return _NORMALIZED[kind]
-    return _LOOKED_UP * _looks_up(layer)
+    return _LOOKED_UP * _looks_up(step, layer)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,7 +142,7 @@ def _activated(graph, plan):
 
 def _activation_reads(step, layer, made_by):
     """How many tensors the last op of an activation reads; 0 without one."""
-    if step.memory == "view" or _looks_up(layer):
+    if step.memory == "view" or _looks_up(step, layer):
         return 0  # `_looked_up` counts what these hold.
     names = file_ops.activation(layer)
     if not names and not step.work and step.memory == "inplace":

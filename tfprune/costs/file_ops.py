@@ -15,7 +15,6 @@ _SEVERAL = {
     "GroupNormalization": 15,
     "LayerNormalization": 13,
     "RMSNormalization": 7,
-    "UnitNormalization": 7,
 }
 _ATTENTION = {"MultiHeadAttention": 12, "GroupQueryAttention": 14}
 # Kernels that are dense layers, at each position.
@@ -96,7 +95,7 @@ def of(graph, owners):
         if kernels:
             op = _with_kernels(step, kernels, layer)
         else:
-            count = _SEVERAL.get(type(layer).__name__) or max(
+            count = _several(step, layer) or max(
                 len(plain_ops(step, made_by)), len(activation(layer))
             )
             op = Op(count, 0, False, step.outputs[0])
@@ -104,6 +103,14 @@ def of(graph, owners):
         if count:
             ops.append(dataclasses.replace(op, count=count))
     return ops
+
+
+def _several(step, layer):
+    """How many ops a normalization becomes; `None` for other layers."""
+    kind = type(layer).__name__
+    if kind == "UnitNormalization":
+        return len(layer_ops.of_layer(layer, len(step.outputs[0].shape)))
+    return _SEVERAL.get(kind)
 
 
 def _around(graph, made_by):

@@ -68,6 +68,24 @@ _SUMS = {"MEAN", "SUM"}
 _JOINED = {"ADD", "MUL", "SUB"}
 
 
+def of_layer(layer, rank):
+    """The ops of a layer that no rule names.
+
+    Args:
+        layer: a Keras layer.
+        rank: `int`, how many axes its output has.
+
+    Returns:
+        Tuple of `str`, empty if they are not known.
+    """
+    kind = type(layer).__name__
+    if kind == "UnitNormalization":
+        axes = layer.axis if isinstance(layer.axis, list) else [layer.axis]
+        if [axis % rank for axis in axes] == [rank - 1]:
+            return ("L2_NORMALIZATION",)
+    return LAYERS.get(kind, ())
+
+
 def alone(layer):
     """The ops of an activation that is a layer or an op by itself.
 

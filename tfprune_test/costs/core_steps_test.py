@@ -285,6 +285,7 @@ class SizesTest(parameterized.TestCase):
         (LAYERS.Activation("softsign"), ["CAST", "ADD", "GATHER"]),
         (keras.ops.exp, ["CAST", "ADD", "GATHER"]),
         (keras.ops.rsqrt, ["RSQRT"]),
+        (LAYERS.UnitNormalization(axis=[3]), ["L2_NORMALIZATION"]),
         (LAYERS.Softmax(), ["SOFTMAX"]),
         (LAYERS.Reshape((-1, 4)), ["RESHAPE"]),
         (LAYERS.Dropout(0.5), []),

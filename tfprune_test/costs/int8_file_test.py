@@ -238,10 +238,11 @@ class RamTest(parameterized.TestCase):
         (keras.ops.abs, 2_528, 9_184),
         (keras.ops.hard_silu, 2_528, 9_184),
         (LAYERS.Activation("softsign"), 3_216, 33_952),
+        (LAYERS.UnitNormalization(), 2_544, 9_168),
         (LAYERS.ReLU(max_value=4), 2_784, 9_248),
         (LAYERS.ReLU(max_value=4, negative_slope=0.1), 3_280, 33_952),
     )
-    def test_functions_of_each_value(self, layer, flash, ram):
+    def test_functions(self, layer, flash, ram):
         last = [LAYERS.MaxPooling2D(4), LAYERS.Conv2D(4, 1)]
         made, graph = file_of(conv(16), layer, *last, shape=(16, 16, 3))
         found = made.flash_bytes(whole(graph)) / flash
