@@ -236,6 +236,8 @@ def _kernels(step, config, keep, reads, writes, places):
 def _products(step, config, keep, reads, writes):
     """The ops of a layer that is a product of matrices, or several."""
     several = len(step.inputs) > 1
+    if several and "use_scale" in config and "score_mode" not in config:
+        return _additive(config, reads, _sizes(step.inputs[1], keep))
     if several and config.get("score_mode") == "dot":  # Without projections.
         values = _sizes(step.inputs[1], keep)
         rows, seen = math.prod(reads[:-1]), values[-2]
@@ -250,6 +252,19 @@ def _products(step, config, keep, reads, writes):
         return [OpSize("FULLY_CONNECTED", 1, 1, work, 1)]
     kind = "BATCH_MATMUL" if several else "FULLY_CONNECTED"
     return [OpSize(kind, count // columns, 1, work // count, columns)]
+
+
+def _additive(config, reads, values):
+    """The ops of an AdditiveAttention; most have a value for each pair."""
+    rows, seen = math.prod(reads[:-1]), values[-2]
+    sizes = rows * seen, 1, reads[-1], reads[-1]
+    kinds = ("ADD", "TANH", "MUL") if config["use_scale"] else ("ADD", "TANH")
+    return [
+        *(OpSize(kind, *sizes, broadcast=kind != "TANH") for kind in kinds),
+        OpSize("SUM", rows * seen, reads[-1], reads[-1], 1),
+        *_composed(("SOFTMAX",), (rows, seen)),
+        OpSize("BATCH_MATMUL", rows, 1, seen, values[-1]),
+    ]
 
 
 def _made_last(config):

@@ -12,6 +12,7 @@ _LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _DENSE, _CONV = "FULLY_CONNECTED", "CONV_2D"
 # Ops of layers whose rule names none, and of an attention beside its kernels.
 _SEVERAL = {
+    "AdditiveAttention": 7,
     "GroupNormalization": 15,
     "LayerNormalization": 13,
     "RMSNormalization": 7,
@@ -106,7 +107,7 @@ def of(graph, owners):
 
 
 def _several(step, layer):
-    """How many ops a normalization becomes; `None` for other layers."""
+    """How many ops a layer without kernels becomes; `None` if not known."""
     kind = type(layer).__name__
     if kind == "UnitNormalization":
         return len(layer_ops.of_layer(layer, len(step.outputs[0].shape)))

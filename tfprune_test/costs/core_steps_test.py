@@ -228,6 +228,25 @@ class SizesTest(parameterized.TestCase):
         ]
         self.assertEqual(found, expected)
 
+    def test_attention_by_sums(self):
+        x = keras.Input((6, 8))
+        values = keras.Input((4, 8))
+        for scaled in (True, False):
+            layer = LAYERS.AdditiveAttention(use_scale=scaled)
+            pair = [x, values]
+            graph = read.channel_graph(keras.Model(pair, layer(pair)))
+            found = core_steps.sizes(graph, np.ones(graph.size, bool))
+            sums, *between, scores, weighed = found
+            # For 6 x 4 pairs of 8 channels each.
+            expected = ["SUM", "TANH", "MUL"] if scaled else ["SUM", "TANH"]
+            self.assertEqual((sums.kind, sums.places), ("ADD", 24))
+            self.assertCountEqual([x.kind for x in between], expected)
+            self.assertEqual({x.places * x.reads for x in between}, {192})
+            self.assertEqual((scores.kind, scores.places), ("SOFTMAX", 6))
+            self.assertEqual(
+                weighed, core_steps.OpSize("BATCH_MATMUL", 6, 1, 4, 8)
+            )
+
     def test_products_of_tensors(self):
         inputs = keras.Input((8, 6)), keras.Input((5, 6))
         one, other = inputs

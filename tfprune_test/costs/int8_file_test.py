@@ -170,6 +170,20 @@ class SeveralOpsTest(parameterized.TestCase):
         self.assertBetween(found / ram, 0.95, 1.3)
 
 
+class AdditiveAttentionTest(absltest.TestCase):
+    def test_it_holds_the_sums_of_all_pairs(self):
+        inputs = keras.Input((12, 16))
+        pair = [LAYERS.Dense(16)(inputs), LAYERS.Dense(16)(inputs)]
+        x = LAYERS.AdditiveAttention()(pair)
+        graph = read.channel_graph(keras.Model(inputs, x))
+        made = int8_file.Int8File(graph)
+        # What an export was measured.
+        found = made.flash_bytes(whole(graph))
+        self.assertBetween(found / 3_872, 0.96, 1.04)
+        found = made.ram_bytes(whole(graph))
+        self.assertBetween(found / 6_640, 0.95, 1.2)
+
+
 class RamTest(parameterized.TestCase):
     def test_a_byte_for_each_number_where_the_fullest_step_is(self):
         # Activations are rounded up to 16 bytes: 8*8*3 = 192 of the input and
