@@ -18,6 +18,7 @@ _LAYERS = {
     "Attention": ("BATCH_MATMUL", "SOFTMAX"),
     "Conv1D": ("CONV_2D", "RESHAPE"),
     "GroupQueryAttention": (*_HEADS, "BROADCAST_TO"),
+    "GroupedQueryAttention": (*_HEADS, "BROADCAST_TO"),
     "Matmul": ("BATCH_MATMUL",),
     "MultiHeadAttention": _HEADS,
 }

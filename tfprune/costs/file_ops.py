@@ -17,7 +17,11 @@ _SEVERAL = {
     "LayerNormalization": 13,
     "RMSNormalization": 7,
 }
-_ATTENTION = {"MultiHeadAttention": 12, "GroupQueryAttention": 14}
+_ATTENTION = {
+    "MultiHeadAttention": 12,
+    # Keras's name of its class, and that of the layer.
+    **dict.fromkeys(("GroupedQueryAttention", "GroupQueryAttention"), 16),
+}
 # Kernels that are dense layers, at each position.
 _DENSE_LAYERS = {"Dense", "EinsumDense", *_ATTENTION}
 # Their kernels have an axis more: a reshape before the first one of a chain

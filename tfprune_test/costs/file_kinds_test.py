@@ -32,6 +32,12 @@ def attention():
     return keras.Model(inputs, LAYERS.Dense(2, "softmax")(x))
 
 
+def grouped_attention():
+    inputs = keras.Input((6, 4))
+    x = LAYERS.GroupQueryAttention(4, 4, 2)(inputs, inputs)
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
 def squeezed():
     inputs = keras.Input((8, 8, 2))
     x = LAYERS.Conv2D(4, 3)(inputs)
@@ -63,6 +69,7 @@ class FileKindsTest(parameterized.TestCase):
         ("gru", recurrent(LAYERS.GRU)),
         ("both ways", recurrent(LAYERS.LSTM, LAYERS.Bidirectional)),
         ("attention", attention),
+        ("grouped attention", grouped_attention),
         ("squeezed", squeezed),
         ("on sequences", on_sequences),
         ("of each value", of_each_value),

@@ -149,6 +149,15 @@ class Attention(LAYERS.Layer):
         return self.inner(x, x)
 
 
+class GroupedAttention(LAYERS.Layer):
+    def build(self, shape):
+        self.inner = LAYERS.GroupQueryAttention(8, 4, 2)
+        self.inner.build(shape, shape)
+
+    def call(self, x):
+        return self.inner(x, x)
+
+
 class SeveralOpsTest(parameterized.TestCase):
     """Between two dense layers, beside what exports were measured."""
 
@@ -159,6 +168,7 @@ class SeveralOpsTest(parameterized.TestCase):
         (LAYERS.UnitNormalization(axis=1), 3_840, 6_032),
         (LAYERS.Dense(16, "gelu"), 3_952, 5_408),
         (Attention(), 8_304, 8_560),
+        (GroupedAttention(), 10_144, 14_368),
     )
     def test_measured(self, layer, flash, ram):
         made, graph = file_of(
