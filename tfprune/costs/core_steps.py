@@ -100,10 +100,8 @@ def sizes(graph, keep):
         layer = graph.layers[step.layer]
         layer = getattr(layer, "layer", layer)  # of a wrapper
         found += of_step(step, layer, keep, made_by)
-        name = activation(layer)
-        recurrent = step.work and step.file_ops
-        if name not in FUSED and not recurrent:
-            own = layer_ops.ACTIVATIONS.get(name, layer_ops.TABLE)
+        if not (step.work and step.file_ops):  # Those of each step in time.
+            own = activation_ops(layer)
             found += _composed(own, _sizes(step.outputs[0], keep))
     return found
 
@@ -137,9 +135,8 @@ def of_step(step, layer, keep, made_by):
             found += _composed((name.upper(),), writes)
     kinds = () if step.work else file_ops.plain_ops(step, made_by)
     if not step.work and not step.file_ops:
-        own = type(layer).__name__
-        known = layer_ops.LAYERS.get(own)
-        known = known or layer_ops.ACTIVATIONS.get(own.lower())
+        rank = len(step.outputs[0].shape)
+        known = layer_ops.of_layer(layer, rank) or layer_ops.alone(layer)
         if known:
             return _composed(known, writes)
     axis = config.get("axis", -1)
@@ -239,6 +236,8 @@ def _kernels(step, config, keep, reads, writes, places):
 def _products(step, config, keep, reads, writes):
     """The ops of a layer that is a product of matrices, or several."""
     several = len(step.inputs) > 1
+    if several and "use_scale" in config and "score_mode" not in config:
+        return _additive(config, reads, _sizes(step.inputs[1], keep))
     if several and config.get("score_mode") == "dot":  # Without projections.
         values = _sizes(step.inputs[1], keep)
         rows, seen = math.prod(reads[:-1]), values[-2]
@@ -253,6 +252,19 @@ def _products(step, config, keep, reads, writes):
         return [OpSize("FULLY_CONNECTED", 1, 1, work, 1)]
     kind = "BATCH_MATMUL" if several else "FULLY_CONNECTED"
     return [OpSize(kind, count // columns, 1, work // count, columns)]
+
+
+def _additive(config, reads, values):
+    """The ops of an AdditiveAttention; most have a value for each pair."""
+    rows, seen = math.prod(reads[:-1]), values[-2]
+    sizes = rows * seen, 1, reads[-1], reads[-1]
+    kinds = ("ADD", "TANH", "MUL") if config["use_scale"] else ("ADD", "TANH")
+    return [
+        *(OpSize(kind, *sizes, broadcast=kind != "TANH") for kind in kinds),
+        OpSize("SUM", rows * seen, reads[-1], reads[-1], 1),
+        *_composed(("SOFTMAX",), (rows, seen)),
+        OpSize("BATCH_MATMUL", rows, 1, seen, values[-1]),
+    ]
 
 
 def _made_last(config):
@@ -348,6 +360,23 @@ def _work(step, keep):
 
 
 def activation(layer):
-    """The name of a layer's activation, `str`."""
+    """The name of a layer's activation, `str`; of one that is a layer, its."""
     found = getattr(layer, "activation", None)
-    return getattr(found, "__name__", "linear")
+    name = "linear" if found is None else type(found).__name__
+    return getattr(found, "__name__", name)
+
+
+def activation_ops(layer):
+    """The ops of a layer's activation that are not part of its kernel.
+
+    Args:
+        layer: a Keras layer, the inner one of a wrapper.
+
+    Returns:
+        Tuple of `str`, as the tables of `layer_ops` have them.
+    """
+    name = activation(layer)
+    if name in FUSED:
+        return ()
+    known = layer_ops.ACTIVATIONS.get(name)
+    return file_ops.activation(layer) if known is None else known

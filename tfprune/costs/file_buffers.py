@@ -16,6 +16,8 @@ _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _LAST = "channels_last"
 # What a looked-up function holds beside its output: two tensors of int32.
 _LOOKED_UP = 7
+# Last ops of activations that read what the ones before them do, too.
+_OF_BOTH = {"MUL", "SUB"}
 # What normalizations of maps hold beside their input and output: one that looks
 # all values up, and one whose scales and offsets become maps.
 _NORMALIZED = {"GroupNormalization": _LOOKED_UP, "LayerNormalization": 3}
@@ -37,10 +39,11 @@ def beside(graph, plan):
     ]
 
 
-def _looks_up(layer):
+def _looks_up(step, layer):
     """Whether a layer looks up each of its values."""
-    found = file_ops.activation(layer) or layer_ops.LAYERS.get(
-        type(file_ops.inner(layer)).__name__, ()
+    rank = len(step.outputs[0].shape)
+    found = file_ops.activation(layer) or layer_ops.of_layer(
+        file_ops.inner(layer), rank
     )
     return found[: len(layer_ops.TABLE)] == layer_ops.TABLE
 
@@ -61,7 +64,7 @@ def _bytes_beside(step, layer):
     kind = type(file_ops.inner(layer)).__name__
     if kind in _NORMALIZED and len(step.outputs[0].shape) > 3:
         return _NORMALIZED[kind]
-    return _LOOKED_UP * _looks_up(layer)
+    return _LOOKED_UP * _looks_up(step, layer)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -117,8 +120,8 @@ def _halfway(graph, plan):
 def _activated(graph, plan):
     """An `Activated` for each activation with ops of its own.
 
-    An op does not write where it reads; the second of two reads what the first
-    one does, too.
+    An op does not write where it reads; a product or difference reads what the
+    op before it does, too.
     """
     made_by = {id(t): s for s in graph.steps for t in s.outputs}
     homes = {id(t): b for b in plan.buffers for t in b.tensors}
@@ -139,7 +142,7 @@ def _activated(graph, plan):
 
 def _activation_reads(step, layer, made_by):
     """How many tensors the last op of an activation reads; 0 without one."""
-    if step.memory == "view" or _looks_up(layer):
+    if step.memory == "view" or _looks_up(step, layer):
         return 0  # `_looked_up` counts what these hold.
     names = file_ops.activation(layer)
     if not names and not step.work and step.memory == "inplace":
@@ -147,7 +150,7 @@ def _activation_reads(step, layer, made_by):
         if isinstance(layer, keras.layers.PReLU):
             names = ("PRELU",)
         return int(len(names) == 1)  # `_between` counts others.
-    return min(len(names), 2)
+    return len(names[:1]) + (len(names) > 1 and names[-1] in _OF_BOTH)
 
 
 def _between(graph):

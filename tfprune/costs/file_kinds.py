@@ -18,6 +18,7 @@ _LAYERS = {
     "Attention": ("BATCH_MATMUL", "SOFTMAX"),
     "Conv1D": ("CONV_2D", "RESHAPE"),
     "GroupQueryAttention": (*_HEADS, "BROADCAST_TO"),
+    "GroupedQueryAttention": (*_HEADS, "BROADCAST_TO"),
     "Matmul": ("BATCH_MATMUL",),
     "MultiHeadAttention": _HEADS,
 }
@@ -44,15 +45,12 @@ def of(graph):
             found.update(step.file_ops)
             found.update(_STEPS * ("FULLY_CONNECTED" in step.file_ops))
             continue
-        name = core_steps.activation(layer)
-        known = layer_ops.ACTIVATIONS
-        if kind.lower() in known:  # keras.ops.silu, a Softmax layer
-            found |= layer_ops.kinds(known[kind.lower()])
+        alone = layer_ops.alone(layer)  # keras.ops.silu, a Softmax layer
+        if alone is not None:
+            found |= layer_ops.kinds(alone)
             continue
-        is_alone = kind == "Activation"
-        if is_alone or name not in core_steps.FUSED:
-            found |= layer_ops.kinds(known.get(name, layer_ops.TABLE))
-        if not is_alone:
+        found |= layer_ops.kinds(core_steps.activation_ops(layer))
+        if kind != "Activation":
             own = core_steps.of_step(step, layer, keep, made_by)
             found.update(_LAYERS.get(kind) or {size.kind for size in own})
     return found

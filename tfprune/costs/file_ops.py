@@ -12,12 +12,16 @@ _LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _DENSE, _CONV = "FULLY_CONNECTED", "CONV_2D"
 # Ops of layers whose rule names none, and of an attention beside its kernels.
 _SEVERAL = {
+    "AdditiveAttention": 7,
     "GroupNormalization": 15,
     "LayerNormalization": 13,
     "RMSNormalization": 7,
-    "UnitNormalization": 7,
 }
-_ATTENTION = {"MultiHeadAttention": 12, "GroupQueryAttention": 14}
+_ATTENTION = {
+    "MultiHeadAttention": 12,
+    # Keras's name of its class, and that of the layer.
+    **dict.fromkeys(("GroupedQueryAttention", "GroupQueryAttention"), 16),
+}
 # Kernels that are dense layers, at each position.
 _DENSE_LAYERS = {"Dense", "EinsumDense", *_ATTENTION}
 # Their kernels have an axis more: a reshape before the first one of a chain
@@ -96,7 +100,7 @@ def of(graph, owners):
         if kernels:
             op = _with_kernels(step, kernels, layer)
         else:
-            count = _SEVERAL.get(type(layer).__name__) or max(
+            count = _several(step, layer) or max(
                 len(plain_ops(step, made_by)), len(activation(layer))
             )
             op = Op(count, 0, False, step.outputs[0])
@@ -104,6 +108,14 @@ def of(graph, owners):
         if count:
             ops.append(dataclasses.replace(op, count=count))
     return ops
+
+
+def _several(step, layer):
+    """How many ops a layer without kernels becomes; `None` if not known."""
+    kind = type(layer).__name__
+    if kind == "UnitNormalization":
+        return len(layer_ops.of_layer(layer, len(step.outputs[0].shape)))
+    return _SEVERAL.get(kind)
 
 
 def _around(graph, made_by):
@@ -136,14 +148,17 @@ def _around(graph, made_by):
 
 def _makers(step, known, made_by):
     """The `id`s of the steps before another one, but for those in between."""
-    found = set()
-    for tensor in step.inputs:
-        before = made_by.get(id(tensor))
-        if before is not None and id(before) not in known:
-            if _is_between(before, made_by):
-                found |= _makers(before, known, made_by)
-                continue
-        found.add(id(before))
+    found, passed, queue = set(), set(), [step]
+    while queue:
+        for tensor in queue.pop().inputs:
+            before = made_by.get(id(tensor))
+            if before is None or id(before) in known:
+                found.add(id(before))
+            elif not _is_between(before, made_by):
+                found.add(id(before))
+            elif id(before) not in passed:
+                passed.add(id(before))
+                queue.append(before)
     return found
 
 
@@ -185,16 +200,17 @@ def activation(layer):
         Tuple of `str`, names of ops.
     """
     layer = inner(layer)
-    known, kind = layer_ops.ACTIVATIONS, type(layer).__name__
-    if kind.lower() in known:  # keras.ops.silu, a Softmax layer
-        return known[kind.lower()]
+    found = layer_ops.alone(layer)  # keras.ops.silu, a Softmax layer
+    if found is not None:
+        return found
     function = getattr(layer, "activation", None)
     if function is None or isinstance(layer, keras.layers.RNN):
         return ()
     if isinstance(function, keras.layers.Layer):
         name = type(function).__name__
         return layer_ops.LAYERS.get(name) or activation(function)
-    return known.get(getattr(function, "__name__", ""), layer_ops.TABLE)
+    name = getattr(function, "__name__", "")
+    return layer_ops.ACTIVATIONS.get(name, layer_ops.TABLE)
 
 
 def inner(layer):

@@ -176,9 +176,11 @@ def limit(name, ceiling, meter):
 
 
 def _near(number):
-    """A number, or the whole one that rounding has led away from.
+    """A number, or the whole one above that rounding has led away from.
 
     0.29 * 100 is 28.999...
     """
     whole = round(number)
-    return whole if math.isclose(number, whole, rel_tol=1e-12) else number
+    near = math.isclose(number, whole, rel_tol=1e-12)
+    # A dense model must not be above its own time.
+    return max(whole, number) if near else number

@@ -102,6 +102,8 @@ def with_limits(budget, options):
         raise _more_than_one(budget=budget, **limits)
     if "latency" in limits and "latency_table" not in limits:
         limits["target"] = rest.get("target")
+        if "channel_multiple" in rest:
+            rest.pop("target", None)  # It tells the core alone.
     return budget_lib.Budget(**limits), rest
 
 

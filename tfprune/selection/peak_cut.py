@@ -30,11 +30,14 @@ def cut(candidates, counts, counts_at, most, usage, limit):
     """
     given_up = set()
     while True:
-        loads = usage.loads(candidates.keep(counts))
+        keep = candidates.keep(counts)
+        loads = usage.loads(keep)
         over = [s for s in np.flatnonzero(loads > limit) if s not in given_up]
         if not over:
             return counts
-        step = max(over, key=lambda s: loads[s])
+        # Of steps that reach equally high, the others have a gap.
+        live = {s: _live_bytes(usage, s, keep) for s in over}
+        step = max(over, key=lambda s: (loads[s], live[s]))
         alive = alive_at(candidates, usage, step)
 
         def at(removed, before=tuple(counts), alive=alive):
@@ -67,6 +70,10 @@ def alive_at(candidates, usage, step):
 def buffers_at(usage, step):
     """Returns the list of `memory.Buffer`s that are alive at a step."""
     return [b for b in usage.buffers if b.first <= step <= b.last]
+
+
+def _live_bytes(usage, step, keep):
+    return sum(usage.buffer_bytes(b, keep) for b in buffers_at(usage, step))
 
 
 def describe(usage, keep, graph):

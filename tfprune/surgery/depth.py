@@ -24,7 +24,10 @@ from tfprune.graph import values
 from tfprune.selection import budget as budget_lib
 from tfprune.surgery import links
 
-_MOST_PLACES = 2**20  # of a map
+# What unknown sizes may be: strides should not end at maps of one place, which
+# all later layers would seem to keep. And how many places a map may have.
+_SIZES = 1024, 16384, 64, 16
+_MOST_PLACES = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,11 +111,11 @@ def _sized(graph):
     if not any(None in x.shape[1:] for x in graph.inputs):
         return graph
     open_axes = max(x.shape[1:].count(None) for x in graph.inputs)
-    # Positions may end early, and kernels and strides need more.
-    for size in (64, 16, 1024, 16384):
+    for size in _SIZES:
         if size**open_axes > _MOST_PLACES:
-            break
+            continue
         shapes = [tuple(n or size for n in x.shape[1:]) for x in graph.inputs]
+        # Strides and long kernels may leave nothing, positions end before.
         with contextlib.suppress(ValueError):
             return read.channel_graph(graph.model, shapes)
     return graph

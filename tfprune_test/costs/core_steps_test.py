@@ -104,6 +104,12 @@ class SizesTest(parameterized.TestCase):
             ],
         )
 
+    def test_a_layer_as_activation(self):
+        activation = LAYERS.LeakyReLU()
+        _, found = sizes([LAYERS.Conv2D(4, 1, activation=activation)])
+        self.assertEqual(found.kind, "LEAKY_RELU")
+        self.assertEqual((found.places, found.writes), (64, 4))
+
     def test_a_separable_convolution_is_two_ops(self):
         found = sizes([LAYERS.SeparableConv2D(5, 3, depth_multiplier=2)])
         self.assertEqual(
@@ -222,6 +228,25 @@ class SizesTest(parameterized.TestCase):
         ]
         self.assertEqual(found, expected)
 
+    def test_attention_by_sums(self):
+        x = keras.Input((6, 8))
+        values = keras.Input((4, 8))
+        for scaled in (True, False):
+            layer = LAYERS.AdditiveAttention(use_scale=scaled)
+            pair = [x, values]
+            graph = read.channel_graph(keras.Model(pair, layer(pair)))
+            found = core_steps.sizes(graph, np.ones(graph.size, bool))
+            sums, *between, scores, weighed = found
+            # For 6 x 4 pairs of 8 channels each.
+            expected = ["SUM", "TANH", "MUL"] if scaled else ["SUM", "TANH"]
+            self.assertEqual((sums.kind, sums.places), ("ADD", 24))
+            self.assertCountEqual([x.kind for x in between], expected)
+            self.assertEqual({x.places * x.reads for x in between}, {192})
+            self.assertEqual((scores.kind, scores.places), ("SOFTMAX", 6))
+            self.assertEqual(
+                weighed, core_steps.OpSize("BATCH_MATMUL", 6, 1, 4, 8)
+            )
+
     def test_products_of_tensors(self):
         inputs = keras.Input((8, 6)), keras.Input((5, 6))
         one, other = inputs
@@ -273,6 +298,13 @@ class SizesTest(parameterized.TestCase):
         (LAYERS.GlobalMaxPooling2D(), ["REDUCE_MAX"]),
         (LAYERS.Cropping2D(), ["STRIDED_SLICE"]),
         (LAYERS.LeakyReLU(), ["LEAKY_RELU"]),
+        (LAYERS.ReLU(max_value=6), []),
+        (LAYERS.ReLU(max_value=4), ["MINIMUM", "RELU"]),
+        (LAYERS.ReLU(threshold=0.5), ["CAST", "ADD", "GATHER"]),
+        (LAYERS.Activation("softsign"), ["CAST", "ADD", "GATHER"]),
+        (keras.ops.exp, ["CAST", "ADD", "GATHER"]),
+        (keras.ops.rsqrt, ["RSQRT"]),
+        (LAYERS.UnitNormalization(axis=[3]), ["L2_NORMALIZATION"]),
         (LAYERS.Softmax(), ["SOFTMAX"]),
         (LAYERS.Reshape((-1, 4)), ["RESHAPE"]),
         (LAYERS.Dropout(0.5), []),

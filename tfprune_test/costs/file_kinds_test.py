@@ -32,6 +32,12 @@ def attention():
     return keras.Model(inputs, LAYERS.Dense(2, "softmax")(x))
 
 
+def grouped_attention():
+    inputs = keras.Input((6, 4))
+    x = LAYERS.GroupQueryAttention(4, 4, 2)(inputs, inputs)
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
 def squeezed():
     inputs = keras.Input((8, 8, 2))
     x = LAYERS.Conv2D(4, 3)(inputs)
@@ -49,14 +55,24 @@ def on_sequences():
     return keras.Model(inputs, LAYERS.Dense(2, "silu")(x))
 
 
+def of_each_value():
+    inputs = keras.Input((8, 8, 2))
+    x = LAYERS.Conv2D(4, 3, activation=LAYERS.LeakyReLU())(inputs)
+    x = LAYERS.ReLU(max_value=4)(LAYERS.Conv2D(4, 1)(x))
+    x = keras.ops.square(LAYERS.Conv2D(4, 1)(x))
+    return keras.Model(inputs, LAYERS.MaxPooling2D()(x))
+
+
 class FileKindsTest(parameterized.TestCase):
     @parameterized.named_parameters(
         ("lstm", recurrent(LAYERS.LSTM)),
         ("gru", recurrent(LAYERS.GRU)),
         ("both ways", recurrent(LAYERS.LSTM, LAYERS.Bidirectional)),
         ("attention", attention),
+        ("grouped attention", grouped_attention),
         ("squeezed", squeezed),
         ("on sequences", on_sequences),
+        ("of each value", of_each_value),
     )
     def test_the_code_is_that_of_the_file(self, build):
         model = build()

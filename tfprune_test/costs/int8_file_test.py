@@ -121,6 +121,19 @@ class FlashTest(parameterized.TestCase):
         # The reshape before the padding, the padding, and the one behind it.
         self.assertEqual(flash(flat, padded) - flash(flat, one), 3 * 216)
 
+    def test_sums_of_sums_are_passed_once(self):
+        def flash(count):
+            x = inputs = keras.Input((8, 4))
+            x = LAYERS.Conv1D(4, 3)(x)
+            for _ in range(count):
+                x = LAYERS.Add()([x, LAYERS.ReLU()(x)])
+            x = LAYERS.Conv1D(4, 3)(x)
+            graph = read.channel_graph(keras.Model(inputs, x))
+            return int8_file.Int8File(graph).flash_bytes(whole(graph))
+
+        # There are 2 to the 40 ways back.
+        self.assertEqual(flash(40) - flash(2), 38 * 216)
+
     def test_a_normalisation_that_cannot_be_folded_is_two_ops(self):
         plain = self.flash(LAYERS.MaxPooling2D())
         found = self.flash(LAYERS.MaxPooling2D(), LAYERS.BatchNormalization())
@@ -130,6 +143,15 @@ class FlashTest(parameterized.TestCase):
 class Attention(LAYERS.Layer):
     def build(self, shape):
         self.inner = LAYERS.MultiHeadAttention(2, 8)
+        self.inner.build(shape, shape)
+
+    def call(self, x):
+        return self.inner(x, x)
+
+
+class GroupedAttention(LAYERS.Layer):
+    def build(self, shape):
+        self.inner = LAYERS.GroupQueryAttention(8, 4, 2)
         self.inner.build(shape, shape)
 
     def call(self, x):
@@ -146,6 +168,7 @@ class SeveralOpsTest(parameterized.TestCase):
         (LAYERS.UnitNormalization(axis=1), 3_840, 6_032),
         (LAYERS.Dense(16, "gelu"), 3_952, 5_408),
         (Attention(), 8_304, 8_560),
+        (GroupedAttention(), 10_144, 14_368),
     )
     def test_measured(self, layer, flash, ram):
         made, graph = file_of(
@@ -155,6 +178,20 @@ class SeveralOpsTest(parameterized.TestCase):
         self.assertBetween(found / flash, 0.96, 1.09)
         found = made.ram_bytes(whole(graph))
         self.assertBetween(found / ram, 0.95, 1.3)
+
+
+class AdditiveAttentionTest(absltest.TestCase):
+    def test_it_holds_the_sums_of_all_pairs(self):
+        inputs = keras.Input((12, 16))
+        pair = [LAYERS.Dense(16)(inputs), LAYERS.Dense(16)(inputs)]
+        x = LAYERS.AdditiveAttention()(pair)
+        graph = read.channel_graph(keras.Model(inputs, x))
+        made = int8_file.Int8File(graph)
+        # What an export was measured.
+        found = made.flash_bytes(whole(graph))
+        self.assertBetween(found / 3_872, 0.96, 1.04)
+        found = made.ram_bytes(whole(graph))
+        self.assertBetween(found / 6_640, 0.95, 1.2)
 
 
 class RamTest(parameterized.TestCase):
@@ -218,6 +255,23 @@ class RamTest(parameterized.TestCase):
         last = [LAYERS.MaxPooling2D(4), LAYERS.Conv2D(4, 1)]
         made, graph = file_of(*layers(), *last, shape=(16, 16, 3))
         self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.95, 1.11)
+
+    @parameterized.parameters(
+        # What exports were measured.
+        (keras.ops.square, 3_200, 33_952),
+        (keras.ops.abs, 2_528, 9_184),
+        (keras.ops.hard_silu, 2_528, 9_184),
+        (LAYERS.Activation("softsign"), 3_216, 33_952),
+        (LAYERS.UnitNormalization(), 2_544, 9_168),
+        (LAYERS.ReLU(max_value=4), 2_784, 9_248),
+        (LAYERS.ReLU(max_value=4, negative_slope=0.1), 3_280, 33_952),
+    )
+    def test_functions(self, layer, flash, ram):
+        last = [LAYERS.MaxPooling2D(4), LAYERS.Conv2D(4, 1)]
+        made, graph = file_of(conv(16), layer, *last, shape=(16, 16, 3))
+        found = made.flash_bytes(whole(graph)) / flash
+        self.assertBetween(found, 0.92, 1.04)
+        self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.95, 1.12)
 
     def test_the_halves_of_a_separable_convolution_share_a_map(self):
         def ram(filters, times):

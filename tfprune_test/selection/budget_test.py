@@ -1,4 +1,6 @@
 import dataclasses
+import math
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
@@ -91,6 +93,14 @@ class BudgetTest(parameterized.TestCase):
         self.assertEqual(budget_lib.limit("channels", ceiling, meter), left)
         part = count - 1.0 * (count - share * count)
         self.assertEqual(budget_lib.limit("channels", part, meter), left)
+
+    def test_all_of_the_time_is_no_less_than_it(self):
+        meter = mock.Mock(latency=lambda: math.nextafter(30, 31))
+        self.assertGreater(meter.latency(), 30)
+        budget = budget_lib.Budget(latency=1.0, target="cortex-m4")
+        ceiling = budget.ceilings(meter)["latency"]
+        self.assertEqual(ceiling, meter.latency())
+        self.assertEqual(budget_lib.limit("latency", ceiling, meter), 1.0)
 
     def test_a_board_of_ones_own(self):
         board = dataclasses.replace(boards.get("nano-33-ble"), name="mine")

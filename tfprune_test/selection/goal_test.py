@@ -62,6 +62,16 @@ class GoalTest(parameterized.TestCase):
 
 
 class WithLimitsTest(absltest.TestCase):
+    def test_a_core_for_the_latency_beside_a_multiple(self):
+        limits = {"latency": 0.5, "target": "cortex-m4"}
+        found, rest = goal.with_limits(None, {**limits, "channel_multiple": 8})
+        self.assertEqual(found, budget_lib.Budget(**limits))
+        self.assertEqual(rest, {"channel_multiple": 8})
+        # Without a limit on the time it sets the multiple: one too many.
+        given = {"macs": 0.5, "target": "cortex-m4", "channel_multiple": 8}
+        _, rest = goal.with_limits(None, given)
+        self.assertIn("target", rest)
+
     def test_without_limits_the_budget_stays_what_it_is(self):
         for budget in (None, HALF, "anything"):
             found, rest = goal.with_limits(budget, {"ratio": 0.5})

@@ -1,6 +1,7 @@
 import numpy as np
 from absl.testing import absltest
 
+from tfprune.costs import int8_file
 from tfprune.costs import memory
 from tfprune.scoring import normalizers
 from tfprune.scoring import rankings
@@ -9,13 +10,14 @@ from tfprune.selection import peak_cut
 from tfprune_test import graphs
 
 
-def cut(graph, limit, scores=None, counts=None):
+def cut(graph, limit, scores=None, counts=None, usage=None):
     """The channels that each group keeps."""
     scores = np.ones(graph.size) if scores is None else scores
     candidates = candidates_lib.Candidates(graph, scores)
-    counts_at, most = rankings.order(candidates, "global", normalizers.mean)
+    equal = normalizers.mean if usage is None else normalizers.none
+    counts_at, most = rankings.order(candidates, "global", equal)
     counts = counts_at(0) if counts is None else counts
-    usage = memory.plan(graph)
+    usage = memory.plan(graph) if usage is None else usage
     return peak_cut.cut(candidates, counts, counts_at, most, usage, limit)
 
 
@@ -52,6 +54,16 @@ class CutTest(absltest.TestCase):
         graph = graphs.chain(2, 4, 6, 2)
         self.assertEqual(cut(graph, 40, counts=[1, 5]), [1, 5])
         self.assertEqual(cut(graph, 4 * 7, counts=[1, 6]), [1, 5])
+
+    def test_of_steps_that_reach_equally_high_the_one_without_a_gap(self):
+        # Layer b lies below a, also while only the inputs are beside a.
+        graph = graphs.chain(2, 16, 32, 2, positions=64)
+        usage, keep = int8_file.Int8File(graph), np.ones(graph.size, bool)
+        loads = usage.loads(keep)
+        self.assertEqual(loads[1], loads[2])
+        scores = np.where(np.arange(graph.size) < 18, 2.0, 1.0)
+        found = cut(graph, loads.max() - 64 * 4, scores, usage=usage)
+        self.assertEqual(found, [16, 28])
 
     def test_a_step_that_cannot_fit_is_left_as_it_is(self):
         # The inputs alone need 8 bytes, and no channel of them may go.

@@ -137,6 +137,19 @@ class RemovalTest(parameterized.TestCase):
         self.assertNotIn("same", left)
         self.assertContainsSubset(["long", "smaller"], left)
 
+    @parameterized.parameters(("valid", 2000), ("same", 100))
+    def test_strides_over_series_of_any_length(self, padding, length):
+        inputs = keras.Input((None, 4))
+        x = LAYERS.Conv1D(4, 3, padding="same", name="same")(inputs)
+        for count in (4, 8, 8, 8):
+            x = LAYERS.Conv1D(count, 5, strides=4, padding=padding)(x)
+        x = LAYERS.GlobalAveragePooling1D()(x)
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        x = np.random.default_rng(0).normal(size=(3, length, 4))
+        small = tfprune.prune(model, tfprune.Budget(depth=0), data=x)
+        left = [layer.name for layer in model.layers if layer.name != "same"]
+        self.assertEqual([layer.name for layer in small.layers], left)
+
     def test_none_may_stay_and_channels_go_as_well(self):
         model = zoo.build("ds_cnn")
         work = tfprune.cost(model).macs

@@ -175,6 +175,11 @@ def _weigh(call, query, value, whole):
     config = call.config
     if isinstance(call.live, keras.layers.AdditiveAttention):
         multiplies = config.get("use_scale")  # By a weight per channel.
+        # The sums of each query and key, before and behind the tanh; all of
+        # their channels stay.
+        shape = (query.shape[0], pairs, query.shape[-1])
+        one = query.labels.reshape(-1)[:1].reshape(1, 1, 1)
+        call.held += [tensor_lib.Tensor(shape, one)] * 2
     else:
         multiplies = config.get("score_mode") == "dot"
     if multiplies:
