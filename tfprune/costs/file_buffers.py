@@ -13,7 +13,6 @@ from tfprune.costs import layer_ops
 from tfprune.costs import memory
 
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
-_LAST = "channels_last"
 # What a looked-up function holds beside its output: two tensors of int32.
 _LOOKED_UP = 7
 # Last ops of activations that read what the ones before them do, too.
@@ -103,15 +102,17 @@ def _halfway(graph, plan):
     found = []
     for i, step in enumerate(graph.steps, start=1):
         layer = file_ops.inner(graph.layers[step.layer])
-        if not isinstance(layer, _SEPARABLE) or layer.data_format != _LAST:
+        if not isinstance(layer, _SEPARABLE):
             continue
+        axis = 1 if layer.data_format == "channels_first" else -1
         x, output = step.inputs[0], step.outputs[0]
         read, written = homes[id(x)], homes[id(output)]
         times, labels = layer.depth_multiplier, x.labels
-        if labels.shape[-1] > 1:
-            labels = np.repeat(labels, times, -1)
-        shape = (*output.shape[:-1], x.shape[-1] * times)
-        middle = output.replace(shape=shape, labels=labels)
+        if labels.shape[axis] > 1:
+            labels = np.repeat(labels, times, axis)
+        shape = list(output.shape)
+        shape[axis] = x.shape[axis] * times
+        middle = output.replace(shape=tuple(shape), labels=labels)
         freed = (read,) if read.last == i else ()
         found.append(Halfway([output], i, i, middle, freed, written))
     return found
