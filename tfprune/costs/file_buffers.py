@@ -104,7 +104,8 @@ def _halfway(graph, plan):
         layer = file_ops.inner(graph.layers[step.layer])
         if not isinstance(layer, _SEPARABLE):
             continue
-        axis = 1 if layer.data_format == "channels_first" else -1
+        first = layer.data_format == "channels_first"
+        axis = -1 - layer.rank if first else -1  # Time steps may come before.
         x, output = step.inputs[0], step.outputs[0]
         read, written = homes[id(x)], homes[id(output)]
         times, labels = layer.depth_multiplier, x.labels

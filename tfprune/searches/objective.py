@@ -292,14 +292,17 @@ def _said_of_layers(config):
             for each in part:
                 collect(each)
 
-    def told(part):
+    def told(part, key=None):
         if isinstance(part, dict):
             left = {k: v for k, v in part.items() if k not in _NOT_TOLD}
-            return {str(k): told(v) for k, v in left.items()}
+            return {str(k): told(v, k) for k, v in left.items()}
         if isinstance(part, list | tuple):
-            return [told(each) for each in part]
+            # The layer, call and output that a tensor comes from. Other texts
+            # may be a name, too: "softmax" is a layer and a function.
+            is_tensor = [type(each) for each in part] == [str, int, int]
+            return [told(each, "name" if is_tensor else None) for each in part]
         if isinstance(part, str | int | float | None):
-            return names.get(part, part)
+            return names.get(part, part) if key == "name" else part
         is_function = callable(part) and not isinstance(part, type)
         code = function_codes.told(part) if is_function else ""
         return [type(part).__qualname__, code]

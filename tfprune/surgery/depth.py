@@ -103,7 +103,7 @@ def _links(graph):
     return found
 
 
-def _sized(graph):
+def _sized(graph, sizes=_SIZES):
     """The graph, on inputs of some size where theirs are unknown.
 
     Else all maps of unknown sizes would seem to be of one shape.
@@ -111,7 +111,7 @@ def _sized(graph):
     if not any(None in x.shape[1:] for x in graph.inputs):
         return graph
     open_axes = max(x.shape[1:].count(None) for x in graph.inputs)
-    for size in _SIZES:
+    for size in sizes:
         if size**open_axes > _MOST_PLACES:
             continue
         shapes = [tuple(n or size for n in x.shape[1:]) for x in graph.inputs]
@@ -157,8 +157,9 @@ def scores(graph, found, data=None, limit=256):
             sums[site.path].append(_change(before, outputs))
         return outputs
 
-    batches = [(_random(model, 16), None)]
-    if data is not None:
+    if data is None:
+        batches = [(_random(graph, 16), None)]
+    else:
         purpose = "a limit on depth"
         batches = samples.batches(data, purpose, 32, limit, model=model)
     with keras.StatelessScope():
@@ -168,9 +169,12 @@ def scores(graph, found, data=None, limit=256):
     return np.array([np.concatenate(sums[path]).mean() for path in found])
 
 
-def _random(model, batch):
+def _random(graph, batch):
+    """Random inputs, longer than usual where kernels need it."""
     rng = np.random.default_rng(0)
-    return [values.random(rng, x, batch=batch) for x in model.inputs]
+    usual = 64 if any(len(x.shape) > 3 for x in graph.inputs) else 16
+    inputs = _sized(graph, (usual, *_SIZES)).inputs
+    return [values.random(rng, x, batch=batch) for x in inputs]
 
 
 def _change(x, y):
@@ -304,7 +308,7 @@ def zero_blocks(graph):
         fixed = id(site.live) in constant or all(x.constant for x in inputs)
         return keras.tree.map_structure(lambda y: _Traced(y, fixed), outputs)
 
-    inputs = map(keras.ops.convert_to_tensor, _random(graph.model, 2))
+    inputs = map(keras.ops.convert_to_tensor, _random(graph, 2))
     traced = [_Traced(x, False) for x in inputs]
     with keras.StatelessScope():
         document.run(graph.config, graph.model, traced, apply)

@@ -3,6 +3,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.costs import file_buffers
 from tfprune.costs import int8_file
 from tfprune.graph import read
 from tfprune_test import graphs
@@ -286,6 +287,24 @@ class RamTest(parameterized.TestCase):
         self.assertBetween(ram(8, 2) / 13_840, 0.95, 1.1)
         # 16 and 8 channels take less than 16 and 16, as do 16 and 16.
         self.assertAlmostEqual(ram(16, 1) - ram(8, 1), 0, delta=256)
+
+    def test_the_half_of_a_separable_convolution_with_channels_first(self):
+        def half(layer, shape):
+            made, graph = file_of(layer, shape=shape)
+            (found,) = (
+                buffer
+                for buffer in made.buffers
+                if isinstance(buffer, file_buffers.Halfway)
+            )
+            return made.buffer_bytes(found, whole(graph))
+
+        layer = LAYERS.SeparableConv2D(
+            *(5, 3, 1, "same", "channels_first"), depth_multiplier=4
+        )
+        # Of 12 channels, 3 lie where the inputs do.
+        self.assertEqual(half(layer, (3, 8, 8)), 64 * (12 - 3))
+        steps = LAYERS.TimeDistributed(layer)
+        self.assertEqual(half(steps, (2, 3, 8, 8)), 2 * 64 * (12 - 3))
 
     def test_loads_are_at_each_step(self):
         made, graph = file_of(

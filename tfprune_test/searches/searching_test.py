@@ -372,6 +372,31 @@ class SearchTest(parameterized.TestCase):
         )
         self.assertEqual(go("relu").evaluated, 0)
 
+    def test_a_checkpoint_of_layers_with_names_of_functions(self):
+        path = pathlib.Path(self.create_tempdir().full_path) / "search.json"
+
+        def go():
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((6,))
+            x = keras.ops.relu(layers.Dense(8)(inputs))
+            x = layers.Dense(8, activation="relu")(x)
+            model = keras.Model(inputs, layers.Dense(2)(x))
+            data = np.ones((16, 6), "float32"), np.arange(16) % 2
+            found = searching.search(
+                *(model, data),
+                macs=0.5,
+                strategy="uniform",
+                progress=False,
+                checkpoint=path,
+            )
+            return model.operations[2].name, found.evaluated
+
+        keras.backend.clear_session()
+        name, evaluated = go()
+        self.assertEqual(name, "relu")
+        self.assertGreater(evaluated, 0)
+        self.assertEqual(go(), ("relu_1", 0))
+
     def test_a_checkpoint_of_a_model_that_reads_texts(self):
         inputs = keras.Input((1,), dtype="string")
         words = layers.TextVectorization(

@@ -132,10 +132,11 @@ class RemovalTest(parameterized.TestCase):
         x = LAYERS.GlobalAveragePooling1D()(x)
         model = keras.Model(inputs, LAYERS.Dense(2)(x))
         x = np.random.default_rng(0).normal(size=(2, 1000, 1))
-        small = tfprune.prune(model, tfprune.Budget(depth=0), data=x)
-        left = [layer.name for layer in small.layers]
-        self.assertNotIn("same", left)
-        self.assertContainsSubset(["long", "smaller"], left)
+        for data in (x, None):
+            small = tfprune.prune(model, tfprune.Budget(depth=0), data=data)
+            left = [layer.name for layer in small.layers]
+            self.assertNotIn("same", left)
+            self.assertContainsSubset(["long", "smaller"], left)
 
     @parameterized.parameters(("valid", 2000), ("same", 100))
     def test_strides_over_series_of_any_length(self, padding, length):
