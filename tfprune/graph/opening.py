@@ -410,13 +410,7 @@ def equal(model, other, tolerance=1e-4, moved=True):
     """
     weights = model.trainable_variables if moved else []
     moved = [(v, v * 1.1) for v in weights]
-    rng = np.random.default_rng(0)
-    structure = (
-        other.inputs[0] if isinstance(other, keras.Sequential) else other.input
-    )
-    inputs = keras.tree.map_structure(
-        lambda x: values.random(rng, x), structure
-    )
+    inputs = values.random_inputs(other)
     # One after the other, so that both draw the same random numbers.
     with keras.StatelessScope(moved):
         expected = keras.tree.flatten(model(inputs, training=False))

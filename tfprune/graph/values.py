@@ -119,7 +119,64 @@ def _is_finite(variable):
         return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
-def random(rng, tensor, scale=1, batch=2):
+# What unknown sizes are where kernels and strides leave nothing of the usual.
+_LONG = 1024, 16384
+
+
+def random_inputs(model, seed=0, batch=2):
+    """Random inputs for a model, in its input structure.
+
+    Args:
+        model: a Functional or Sequential model.
+        seed: `int`.
+        batch: as for `random`.
+    """
+    rng = np.random.default_rng(seed)
+    structure = (
+        model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+    )
+    size = open_size(model, structure)
+    return keras.tree.map_structure(
+        lambda x: random(rng, x, batch=batch, size=size), structure
+    )
+
+
+def open_size(model, inputs):
+    """What the unknown sizes of a model's inputs can be.
+
+    Args:
+        model: a `keras.Model`.
+        inputs: its inputs, tensors in its input structure.
+
+    Returns:
+        `int`, or `None` if the usual sizes leave something to compute, or
+        nothing is unknown.
+    """
+    if not any(None in x.shape[1:] for x in keras.tree.flatten(inputs)):
+        return None
+    for size in (None, *_LONG):
+        try:
+            model.compute_output_spec(
+                keras.tree.map_structure(
+                    lambda x, size=size: keras.KerasTensor(
+                        _known(x.shape, 1, size), x.dtype
+                    ),
+                    inputs,
+                )
+            )
+        except ValueError:
+            continue
+        return size
+    return None
+
+
+def _known(shape, scale=1, size=None):
+    """A shape with sizes where they are unknown, but for the batch's."""
+    usual = 64 if len(shape) >= 4 else 16
+    return (shape[0], *(n or scale * (size or usual) for n in shape[1:]))
+
+
+def random(rng, tensor, scale=1, batch=2, size=None):
     """Random values for an input of a model.
 
     Args:
@@ -129,10 +186,9 @@ def random(rng, tensor, scale=1, batch=2):
         scale: `int`; an unknown size becomes `64 * scale` for images,
             `16 * scale` otherwise.
         batch: `int`, the number of samples where the shape leaves it open.
+        size: `int`, in place of 64 and 16.
     """
-    unknown = (64 if len(tensor.shape) >= 4 else 16) * scale
-    shape = [n or unknown for n in tensor.shape]
-    shape[0] = tensor.shape[0] or batch
+    shape = _known((tensor.shape[0] or batch, *tensor.shape[1:]), scale, size)
     dtype = keras.backend.standardize_dtype(tensor.dtype)
     if dtype == "string":
         return rng.choice(["a", "b"], shape)

@@ -145,8 +145,9 @@ def _random_inputs(graph):
     """
     rng = np.random.default_rng(0)
     unknown = any(None in x.shape[1:] for x in graph.inputs)
+    size = values.open_size(graph.model, graph.model.inputs)
     for scale in (1, 2) if unknown else (1,):
-        yield [values.random(rng, x, scale) for x in graph.inputs]
+        yield [values.random(rng, x, scale, size=size) for x in graph.inputs]
 
 
 def _plain(x):

@@ -85,15 +85,10 @@ def _relative_difference(a, b):
 def random_inputs(model, seed=0, batch=2):
     """Returns random inputs for a model, in its input structure.
 
-    Unknown sizes become 64 for images and 16 otherwise; integers are 0 or 1.
+    Unknown sizes become 64 for images and 16 otherwise, or more if kernels and
+    strides need it; integers are 0 or 1.
     """
-    rng = np.random.default_rng(seed)
-    structure = (
-        model.inputs[0] if isinstance(model, keras.Sequential) else model.input
-    )
-    return keras.tree.map_structure(
-        lambda x: values.random(rng, x, batch=batch), structure
-    )
+    return values.random_inputs(model, seed, batch)
 
 
 def warn_of_change(cut, small):

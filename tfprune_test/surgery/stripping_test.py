@@ -171,6 +171,21 @@ class RandomInputsTest(parameterized.TestCase):
         model = keras.Model(inputs, LAYERS.ReLU()(inputs))
         self.assertEqual(verification.random_inputs(model).shape, expected)
 
+    @parameterized.parameters(80, 800, 2000)
+    def test_unknown_sizes_are_long_enough_for_kernels(self, length):
+        inputs = keras.Input((None, 2))
+        x = LAYERS.Conv1D(4, length, strides=4, name="long")(inputs)
+        x = LAYERS.Conv1D(6, 3, padding="same", activation="relu")(x)
+        x = LAYERS.GlobalAveragePooling1D()(x)
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        kernel = np.array(model.get_layer("long").kernel)
+        kernel[..., 1] = 0
+        model.get_layer("long").kernel.assign(kernel)
+        small = tfprune.strip(model)
+        self.assertEqual(small.get_layer("long").filters, 3)
+        pruned = tfprune.prune(model, macs=0.5, input_shape=(2500, 2))
+        self.assertEqual(pruned.input_shape, (None, None, 2))
+
     def test_integers_are_zero_or_one(self):
         inputs = keras.Input((50,), dtype="int32")
         model = keras.Model(inputs, keras.ops.cast(inputs, "float32"))
