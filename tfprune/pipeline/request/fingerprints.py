@@ -73,7 +73,7 @@ def _attributes(thing):
     """Settings that a class takes but does not write into its config."""
     found, cls = {}, type(thing)
     methods = [getattr(cls, name, None) for name in _CALLS]
-    left_out = {"name", "built"} | function_codes.changed(cls, methods)
+    left_out = {"name", "built"} | function_codes.changed(thing, methods)
     for name, value in vars(thing).items():
         if name.startswith("_") or name in left_out:
             continue
