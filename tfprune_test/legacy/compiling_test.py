@@ -281,6 +281,7 @@ class CompileTest(absltest.TestCase):
         config["input_layers"] = [["i", 0, 0]]
         for outputs, ends in (
             ([["a", 0, 0]], ["a"]),
+            (["a", 0, 0], ["a"]),
             # Keras 3 may have these in another order.
             ({"x": ["a", 0, 0]}, []),
         ):
