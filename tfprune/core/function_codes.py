@@ -3,13 +3,13 @@
 import dis
 import functools
 import hashlib
-import itertools
+import re
 import types
 
 import numpy as np
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
-_LOADS = ("LOAD_ATTR", "LOAD_METHOD")
+_LOADS = ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR")
 # Methods that change what they are called on.
 _CHANGES = (
     "append clear extend fill insert pop popitem remove setdefault update"
@@ -127,7 +127,7 @@ def _attributes(function, plain):
     owner = getattr(function, "__self__", function)
     if isinstance(owner, (types.FunctionType, types.ModuleType, type)):
         return []
-    left_out, kinds = changed(type(owner), [plain]), (list, tuple, dict)
+    left_out, kinds = changed(owner, [plain]), (list, tuple, dict)
     if any(c.__module__.startswith("keras.") for c in type(owner).__mro__):
         left_out |= {"name", "built"}  # Keras numbers names.
         kinds = ()  # Lists may hold such names, too.
@@ -140,34 +140,80 @@ def _attributes(function, plain):
     ]
 
 
-def changed(cls, methods):
+def changed(thing, methods):
     """Attributes that methods set or fill, themselves or by others.
 
     Args:
-        cls: the class of the methods.
+        thing: the object of the methods.
         methods: list of functions.
 
     Returns:
         Set of `str`.
     """
-    found, seen, todo = set(), set(), list(methods)
+    cls, held = type(thing), getattr(thing, "__dict__", {})
+    found, filled, seen, todo = set(), set(), set(), list(methods)
     while todo:
         code = getattr(todo.pop(), "__code__", None)
         if code is None or code in seen:
             continue
         seen.add(code)
         for inner in _codes(code):
-            steps = list(dis.get_instructions(inner))
-            loaded = [s.argval for s in steps if s.opname in _LOADS]
-            todo += [getattr(cls, name, None) for name in loaded]
-            found |= {s.argval for s in steps if s.opname == "STORE_ATTR"}
-            if any(s.opname == "STORE_SUBSCR" for s in steps):
-                found.update(loaded)
-            found |= {
-                before.argval
-                for before, step in itertools.pairwise(steps)
-                if before.opname in _LOADS and step.argval in _CHANGES
-            }
+            steps = _steps(inner)
+            loaded = [name for kind, name, _ in steps if kind in _LOADS]
+            # Also what is called by super().
+            todo += [getattr(c, n, None) for n in loaded for c in cls.__mro__]
+            found |= {name for kind, name, _ in steps if kind == "STORE_ATTR"}
+            filled |= _filled(steps)
+    # Nothing is put into a number or a text, which is only read there.
+    return found | {n for n in filled if not isinstance(held.get(n), _PLAIN)}
+
+
+def _steps(code):
+    """List of `(kind, name, effect)`, the last one on the stack's height."""
+    found = []
+    for step in dis.get_instructions(code):
+        kinds = re.findall("(?:LOAD|STORE)_FAST", step.opname)
+        if len(kinds) > 1:  # Python 3.13 does two of them in one.
+            effects = [1 if kind == "LOAD_FAST" else -1 for kind in kinds]
+            found += zip(kinds, step.argval, effects, strict=True)
+        else:
+            effect = dis.stack_effect(step.opcode, step.arg, jump=False)
+            found.append((step.opname, step.argval, effect))
+    return found
+
+
+def _filled(steps):
+    """Attributes that code puts something into, also by a variable."""
+    found, variables = set(), {}
+
+    def operand(end):
+        """Where what is on the stack before a step begins, and attributes."""
+        start, height = end, 0
+        while start and height < 1:
+            start -= 1
+            height += steps[start][2]
+        names = set()
+        for kind, name, _ in steps[start:end]:
+            if kind in _LOADS:
+                names.add(name)
+            elif kind.startswith("LOAD_FAST"):
+                names |= variables.get(name, set())
+        return start, names
+
+    for i, (kind, name, _) in enumerate(steps):
+        before = steps[i - 1][0] if i else ""
+        after = steps[i + 1][0] if i + 1 < len(steps) else ""
+        if kind == "STORE_FAST":
+            same = before in (*_LOADS, "BINARY_SUBSCR")
+            variables[name] = operand(i)[1] if same else set()
+        elif kind in _LOADS and name in _CHANGES:
+            found |= operand(i)[1]
+        elif (
+            # As in a[i] += 1, which copies both a and i.
+            (kind == "COPY" and after == "COPY" and before != "COPY")
+            or (kind == "STORE_SUBSCR" and before != "SWAP")
+        ):
+            found |= operand(operand(i)[0])[1]
     return found
 
 

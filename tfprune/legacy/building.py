@@ -209,13 +209,16 @@ class Builder:
         if config.get("trainable") is False:
             model.trainable = False
         ends_at = nodes.tensors(config["output_layers"], entries)
+        outputs = config["output_layers"]
+        if nodes.is_reference(outputs, entries):
+            outputs = [outputs]
         return parts.Nested(
             *(config["name"], model, list(found.values())),
             masked=[masks.has(reference) for reference in ends_at],
             # Keras may have the outputs of a dict in another order.
             ends=[
                 reference[0]
-                for reference in config["output_layers"]
+                for reference in outputs
                 if nodes.is_reference(reference, entries)
             ],
         )

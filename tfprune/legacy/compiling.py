@@ -40,7 +40,7 @@ def compile_as_before(model, training, names=()):
     """
     lost = []
     outputs = getattr(model, "output_names", [])
-    names = names if len(names) == len(outputs) else outputs
+    names = _unique(names if len(names) == len(outputs) else outputs)
     renamed = dict(zip(names, outputs, strict=True))
     try:
         loss = _mapped(_loss, training.get("loss"))
@@ -61,10 +61,23 @@ def compile_as_before(model, training, names=()):
     return lost
 
 
+def _unique(names):
+    """Names as Keras 2 numbered those of a layer that gives several outputs."""
+    found, counts = [], {}
+    for name in names:
+        new = name
+        while new in found:
+            counts[name] = counts.get(name, 0) + 1
+            new = f"{name}_{counts[name]}"
+        found.append(new)
+    return found
+
+
 def _by_output(value, renamed, default=None):
     """A `dict` with an entry for each output, by its name in Keras 3.
 
-    Keras 2 took one that leaves outputs out, and names with slashes.
+    Keras 2 took one that leaves outputs out, and names with slashes. If Keras 3
+    has one name for several outputs, a list.
 
     Args:
         value: the `dict`, or anything else, which stays.
@@ -73,13 +86,17 @@ def _by_output(value, renamed, default=None):
     """
     if not isinstance(value, dict) or not value:
         return value
+    old = {new: name for name, new in renamed.items()}
     named = {
-        renamed.get(key, key.replace("/", "_")): part
+        key if key in renamed else old.get(key.replace("/", "_")): part
         for key, part in value.items()
     }
-    if not set(named) <= set(renamed.values()):
+    if None in named:
         return value
-    return {name: named.get(name, default) for name in renamed.values()}
+    found = [named.get(name, default) for name in renamed]
+    if len(old) < len(renamed):
+        return found
+    return dict(zip(renamed.values(), found, strict=True))
 
 
 def _mapped(function, value):

@@ -43,6 +43,10 @@ class _Scale:
         return self.factor * x
 
 
+def _more(self, x):
+    return super(type(self), self).__call__(x)
+
+
 class _Counting(_Scale):
     def __call__(self, x):
         self._count()
@@ -197,6 +201,67 @@ class FunctionCodesTest(absltest.TestCase):
         self.assertEqual(told, function_codes.told(noting))
         noting.factor = [1, 3]
         self.assertNotEqual(told, function_codes.told(noting))
+
+    def test_settings_beside_a_record_count(self):
+        def first(self, x):
+            self.calls[self.key] = x * self.factor
+            return x
+
+        def second(self, x):
+            self.calls[self.key] += self.factor
+            return x
+
+        def third(self, x):
+            found = {}
+            found[self.key] = self.factor
+            return found
+
+        def fourth(self, x):
+            factor, found = self.factor, []
+            found.append(x * factor)
+            return found
+
+        for call in (first, second, third, fourth):
+            noting = type("Noting", (_Scale,), {"__call__": call})(1)
+            noting.calls, noting.key = {}, "key"
+            told = function_codes.told(noting)
+            for name in ("factor", "key"):
+                was = getattr(noting, name)
+                for other in (5, [3, 4], np.array([3, 4])):
+                    setattr(noting, name, other)
+                    self.assertNotEqual(function_codes.told(noting), told)
+                setattr(noting, name, was)
+            self.assertEqual(function_codes.told(noting), told)
+            if call in (first, second):
+                noting.calls = {1: 2}
+                self.assertEqual(function_codes.told(noting), told)
+
+    def test_records_that_are_filled_in_other_ways_do_not_count(self):
+        def first(self, x):
+            self.calls["x"].append(x)
+
+        def second(self, x):
+            calls = self.calls
+            calls.append(x)
+
+        def third(self, x):
+            row = self.calls[x]
+            row[x] = self.factor
+
+        def fourth(self, x):
+            self.calls[x][x] += 1
+
+        def fifth(self, x):
+            self.calls.setdefault(x, []).append(x)
+
+        for call in (first, second, third, fourth, fifth):
+            noting = type("Noting", (_Scale,), {"__call__": call})
+            for cls in (noting, type("More", (noting,), {"__call__": _more})):
+                each = cls(1)
+                each.calls = []
+                told = function_codes.told(each)
+                each.calls = [1]
+                self.assertEqual(told, function_codes.told(each))
 
     def test_what_a_function_fills_does_not_count(self):
         told = function_codes.told(_noted)

@@ -238,6 +238,29 @@ class CompileTest(absltest.TestCase):
         self.assertEmpty(lost)
         self.assertContainsSubset({"loss", "a_1_mae"}, self.evaluated(2))
 
+    def test_one_layer_that_gives_two_outputs(self):
+        config = {"class_name": "SGD", "config": {"lr": 0.1}}
+        metrics = {"d_1": [wrapped("d_1_mae", "MeanMetricWrapper")]}
+        metrics["d_1"][0]["config"]["fn"] = "mae"
+        for losses, weights in (
+            ({"d": "mse", "d_1": "mae"}, {"d_1": 3.0}),
+            ({"d_1": "mae"}, {"d": 1.0, "d_1": 3.0}),
+        ):
+            inputs = [keras.Input((2,)), keras.Input((2,))]
+            layer = keras.layers.Dense(1, name="d")
+            self.model = keras.Model(inputs, [layer(x) for x in inputs])
+            training = {"optimizer_config": config, "loss": losses}
+            training |= {"loss_weights": weights, "metrics": metrics}
+            lost = compiling.compile_as_before(self.model, training, ["d"] * 2)
+            self.assertEmpty(lost)
+            x, y = [np.ones((3, 2)), -2 * np.ones((3, 2))], np.zeros((3, 1))
+            a, b = self.model(x)
+            a = np.square(a).mean() if "d" in losses else 0
+            b = np.abs(b).mean()
+            found = self.model.evaluate(x, [y, y], verbose=0, return_dict=True)
+            self.assertAlmostEqual(found["loss"], a + 3 * b, places=4)
+            self.assertAlmostEqual(found["d_mae"], b, places=4)
+
     def test_outputs_that_several_layers_give_have_their_old_names(self):
         shape = {"batch_input_shape": [None, 3, 3, 2]}
         conv = {"filters": 2, "kernel_size": [1, 1]}
@@ -258,6 +281,7 @@ class CompileTest(absltest.TestCase):
         config["input_layers"] = [["i", 0, 0]]
         for outputs, ends in (
             ([["a", 0, 0]], ["a"]),
+            (["a", 0, 0], ["a"]),
             # Keras 3 may have these in another order.
             ({"x": ["a", 0, 0]}, []),
         ):

@@ -141,7 +141,12 @@ def _contrast(images, contrast_factor):
 
 def _gray(images):
     weights = np.reshape(np.float32(_GRAY), (3, 1))
-    return _in_shares(lambda x: _OPS.tensordot(x, weights, 1), images)
+
+    def weighed(x):
+        gray = _OPS.tensordot(_OPS.cast(x, "float32"), weights, 1)
+        return _OPS.cast(gray, x.dtype)
+
+    return _in_shares(weighed, images)
 
 
 def _pool(kind):

@@ -39,6 +39,8 @@ def _told(part):
         return [_class(type(part)), _config(part), _attributes(part)]
     if callable(part):
         return function_codes.told(part)
+    if isinstance(part, np.generic):
+        return part.item()
     if function_codes.is_constant(part):
         return function_codes.array(part)
     return part
@@ -73,7 +75,7 @@ def _attributes(thing):
     """Settings that a class takes but does not write into its config."""
     found, cls = {}, type(thing)
     methods = [getattr(cls, name, None) for name in _CALLS]
-    left_out = {"name", "built"} | function_codes.changed(cls, methods)
+    left_out = {"name", "built"} | function_codes.changed(thing, methods)
     for name, value in vars(thing).items():
         if name.startswith("_") or name in left_out:
             continue
@@ -88,6 +90,8 @@ def _plain(value):
     """What JSON has no word for; of unknown objects, their class."""
     if isinstance(value, np.ndarray) or np.isscalar(value):
         return np.asarray(value).tolist()
+    if function_codes.is_constant(value):
+        return function_codes.array(value)
     if isinstance(value, (set, frozenset)):
         return sorted(map(str, value))
     if isinstance(value, types.FunctionType):

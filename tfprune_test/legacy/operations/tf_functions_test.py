@@ -154,6 +154,18 @@ class OperandsTest(parameterized.TestCase):
             np.testing.assert_allclose(found, wanted, atol=1)
             self.assertGreater(np.mean(np.asarray(found) == wanted), 0.9)
 
+    def test_gray_images_of_half_precision_stay_in_it(self):
+        import tensorflow as tf
+
+        x = np.random.default_rng(0).uniform(size=(1, 4, 4, 3))
+        x = x.astype("float16")
+        inputs = keras.Input((4, 4, 3), dtype="float16")
+        gray = tf_functions.FUNCTIONS["image.rgb_to_grayscale"]
+        found = keras.Model(inputs, gray(inputs))(x)
+        self.assertEqual(np.asarray(found).dtype, "float16")
+        wanted = tf.image.rgb_to_grayscale(x)
+        np.testing.assert_allclose(found, wanted, rtol=1e-3)
+
 
 U = np.random.default_rng(0).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")
 V = np.random.default_rng(1).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")

@@ -24,6 +24,18 @@ def _own(power):
     return Own
 
 
+class _Weighed(keras.losses.Loss):
+    def __init__(self, weights):
+        super().__init__()
+        self._weights = weights
+
+    def call(self, y, outputs):
+        return self._weights * (y - outputs)
+
+    def get_config(self):
+        return {**super().get_config(), "weights": self._weights}
+
+
 class FingerprintsTest(parameterized.TestCase):
     @parameterized.named_parameters(
         (
@@ -46,6 +58,13 @@ class FingerprintsTest(parameterized.TestCase):
             _own(2)(keras.ops.convert_to_tensor([1.0, 5.0])),
             _own(2)(keras.ops.convert_to_tensor([1.0, 9.0])),
         ),
+        (
+            "tensor in a config",
+            *(
+                _Weighed(keras.ops.convert_to_tensor([1.0, each]))
+                for each in (5.0, 9.0)
+            ),
+        ),
         ("setting in the class", _own(2)(1.0), _own(3)(1.0)),
         (
             "function of a metric",
@@ -66,6 +85,10 @@ class FingerprintsTest(parameterized.TestCase):
             ]
 
         self.assertEqual(*(fingerprints.of(made()) for _ in range(2)))
+
+    def test_a_number_of_numpy_is_that_number(self):
+        one, other = ([0.5, {"a": 2}], [np.float64(0.5), {"a": np.int64(2)}])
+        self.assertEqual(fingerprints.of(one), fingerprints.of(other))
 
     def test_a_loss_that_was_computed_is_the_same(self):
         loss = _own(2)(2.0)
