@@ -37,6 +37,9 @@ _COMPARISONS = (
     "NOT_EQUAL",
 )
 _POSITIONS = "ARG_MAX", "ARG_MIN"
+# Their kernels compute in 32 bits, which overflow where the steps of the output
+# are so many times finer than those of the input.
+_RESCALING, _STEEP = ("RELU", "RELU6"), 2**15
 # The end of int16 at which a constant of theirs would leave nothing else.
 _WRAPPED = {"MINIMUM": -1, "MAXIMUM": 1}
 _MOST = 32_767
@@ -56,7 +59,7 @@ def repair(place, op):
         op.inputs = [_real(place, op, index) for index in op.inputs]
     elif wide and kind in _WRAPPED:
         _unwrap(place, op, _WRAPPED[kind])
-    elif wide and kind in _IN_FLOAT:
+    elif wide and (kind in _IN_FLOAT or _is_steep(place, op)):
         _around(place, op)
     elif wide and kind == "GATHER":
         _gather(place, op)
@@ -66,6 +69,16 @@ def repair(place, op):
         _square(place, op)
     elif wide and kind == "QUANTIZE":
         _from_bytes(place, op)
+
+
+def _is_steep(place, op):
+    if place.kind(op) not in _RESCALING:
+        return False
+    scales = [place.steps(i) for i in (*op.inputs, *op.outputs)]
+    if None in scales:
+        return False
+    (read, _), (made, _) = scales
+    return read >= _STEEP * made
 
 
 def _from_bytes(place, op):

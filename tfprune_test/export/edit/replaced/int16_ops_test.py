@@ -58,6 +58,8 @@ LACKING = {
 }
 # What the converter gets wrong.
 WRONG = {
+    # A ReLU that lets next to nothing through, in 32 bits.
+    "faint": lambda x: 3e4 * (OPS.relu(-OPS.abs(x)) + x * 1e-5),
     "soft_shrink": lambda x: LAYERS.Activation("soft_shrink")(dense(x)),
     "selu": lambda x: LAYERS.Activation("selu")(dense(x)),
     "where": lambda x: branches(dense(x)),
