@@ -103,7 +103,7 @@ def _links(graph):
     return found
 
 
-def _sized(graph, sizes=_SIZES):
+def _sized(graph):
     """The graph, on inputs of some size where theirs are unknown.
 
     Else all maps of unknown sizes would seem to be of one shape.
@@ -111,7 +111,7 @@ def _sized(graph, sizes=_SIZES):
     if not any(None in x.shape[1:] for x in graph.inputs):
         return graph
     open_axes = max(x.shape[1:].count(None) for x in graph.inputs)
-    for size in sizes:
+    for size in _SIZES:
         if size**open_axes > _MOST_PLACES:
             continue
         shapes = [tuple(n or size for n in x.shape[1:]) for x in graph.inputs]
@@ -171,10 +171,9 @@ def scores(graph, found, data=None, limit=256):
 
 def _random(graph, batch):
     """Random inputs, longer than usual where kernels need it."""
-    rng = np.random.default_rng(0)
-    usual = 64 if any(len(x.shape) > 3 for x in graph.inputs) else 16
-    inputs = _sized(graph, (usual, *_SIZES)).inputs
-    return [values.random(rng, x, batch=batch) for x in inputs]
+    rng, inputs = np.random.default_rng(0), graph.model.inputs
+    size = values.open_size(graph.model, inputs)
+    return [values.random(rng, x, batch=batch, size=size) for x in inputs]
 
 
 def _change(x, y):

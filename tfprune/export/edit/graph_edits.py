@@ -196,6 +196,20 @@ class Place:
         )
         self.graph.operators.insert(place, op)
 
+    def dequantize(self, before, index):
+        """A tensor in float: a constant, or the output of an inserted op."""
+        values = self.real(index)
+        if values is not None:
+            return self.add_floats(values.reshape(self.shape(index)))
+        return self.insert(
+            before,
+            "DEQUANTIZE",
+            "DequantizeOptions",
+            [index],
+            self.shape(index),
+            "FLOAT32",
+        )
+
     def reshape(self, before, index, shape):
         """Inserts a RESHAPE of tensor `index`; the index of its output."""
         target = self.add_constant(np.array(shape))

@@ -91,13 +91,6 @@ def _within_a_step(place, op):
         zero = place.add_steps(np.zeros(1), place.steps(gap), like=sources[0])
         place.graph.tensors[zero].quantization = both
     else:  # There is no kernel of int16.
-        gap = place.insert(
-            op,
-            "DEQUANTIZE",
-            "DequantizeOptions",
-            [gap],
-            place.shape(gap),
-            "FLOAT32",
-        )
+        gap = place.dequantize(op, gap)
         zero = place.add_floats([0.0])
     op.inputs = [gap, zero]

@@ -171,16 +171,5 @@ def _float(place, op, index, floats):
     """A tensor in float; it is dequantized before the op if it must be."""
     if index in floats or place.steps(index) is None:
         return floats.get(index, index)
-    values = place.real(index)
-    if values is not None:
-        floats[index] = place.add_floats(values.reshape(place.shape(index)))
-    else:
-        floats[index] = place.insert(
-            op,
-            "DEQUANTIZE",
-            "DequantizeOptions",
-            [index],
-            place.shape(index),
-            "FLOAT32",
-        )
+    floats[index] = place.dequantize(op, index)
     return floats[index]

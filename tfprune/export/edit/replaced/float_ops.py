@@ -134,12 +134,7 @@ def quotient(place, op):
     if place.type(op.outputs[0]) != place.schema.TensorType.INT8:
         return
     calls, options = Calls(place, op), op.builtinOptions
-    pair = [
-        place.add_floats(place.real(index).reshape(place.shape(index)))
-        if place.is_constant(index)
-        else calls.of("DEQUANTIZE", [index], "DequantizeOptions")
-        for index in op.inputs
-    ]
+    pair = [place.dequantize(op, index) for index in op.inputs]
     if least:
         pair[1] = calls.add(pair[1], least)
     made = calls.of("DIV", pair, "DivOptions")

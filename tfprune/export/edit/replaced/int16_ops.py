@@ -198,13 +198,4 @@ def _real(place, op, index):
         before = maker.inputs[0]
         if place.type(before) == place.schema.TensorType.FLOAT32:
             return int(before)
-    if place.is_constant(index):
-        return place.add_floats(place.real(index).reshape(place.shape(index)))
-    return place.insert(
-        op,
-        "DEQUANTIZE",
-        "DequantizeOptions",
-        [index],
-        place.shape(index),
-        "FLOAT32",
-    )
+    return place.dequantize(op, index)
