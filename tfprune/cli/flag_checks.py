@@ -20,6 +20,10 @@ _PICTURES = (".png", ".svg", ".pdf")
 _DRAWINGS = (".dot", ".gv", ".mmd", ".md", ".svg")
 _PAGES = (".html", ".htm")
 _NEEDS = {row[0]: row[2] for row in choices.CRITERIA}
+# Files that a search reads, and then those that it writes.
+_READ = ("data", "criterion_data", "recalibrate", "reconstruct")
+_SAVED = ("out", "checkpoint", "trials", "plot")
+_SEARCHED = (*_READ, *_SAVED)
 _ENGINES = {"evolution": "cma", "bayesian": "optuna"}
 
 
@@ -108,6 +112,7 @@ def search(paths, values):
     given["plot"] = _plot(values)
     for name in ("trials", "checkpoint"):
         given[name] = _writable(values, name)
+    _apart(paths, values)
     given["data"] = _needed_data(values)
     given["criterion_data"] = _criterion(values, "criterion_data")
     for name in ("recalibrate", "reconstruct"):
@@ -260,6 +265,23 @@ def _needed_data(values):
             "accuracy on. Received: none."
         )
     return storage.load_samples(values.data, "--data")
+
+
+def _apart(paths, values):
+    """Checks that no file of a search is written over another one."""
+    used = {path: "the model" for path in paths}
+    for name in _SEARCHED:
+        path = values[name].value
+        if not path:
+            continue
+        for other, what in used.items() if name in _SAVED else ():
+            if storage.is_same(path, other):
+                raise ValueError(
+                    "Each file of a search must have a name of its own. "
+                    f"Received: --{name}={path}, which is {what} as well. Give "
+                    "another name."
+                )
+        used[path] = f"--{name}"
 
 
 def _multiple(values):

@@ -83,13 +83,20 @@ def output_path(path, inputs):
         raise ValueError("--out=FILE must say where to write the result.")
     path = atomic.writable(path)
     for name in inputs:
-        source = pathlib.Path(name)
-        if path.exists() and source.exists() and path.samefile(source):
+        if is_same(path, name):
             raise ValueError(
                 "The input model must not be overwritten. Received: "
                 f"--out={path}. Give another name."
             )
     return path
+
+
+def is_same(path, other):
+    """Whether both name one file, which need not be there yet."""
+    path, other = pathlib.Path(path), pathlib.Path(other)
+    if path.exists() and other.exists():
+        return path.samefile(other)
+    return atomic.followed(path) == atomic.followed(other)
 
 
 def save_model(model, path):

@@ -64,6 +64,29 @@ class ChecksTest(program_test.CliTestCase):
             "search {dense} {out} --data={xy} --macs=0.5 --recalibrate={dense}",
             "file of numbers",
         ),
+        (
+            "search {dense} {out} --data={xy} --macs=0.5 --trials={dense}",
+            "--trials={dense}, which is the model as well",
+        ),
+        (
+            "search {dense} {out} --data={xy} --macs=0.5 --trials={xy}",
+            "--trials={xy}, which is --data as well",
+        ),
+        (
+            "search {dense} {out} --data={xy} --macs=0.5 --recalibrate={x} "
+            "--trials={x}",
+            "--trials={x}, which is --recalibrate as well",
+        ),
+        (
+            "search {dense} {out} --data={xy} --macs=0.5 "
+            "--trials={folder}/./small.keras",
+            "which is --out as well",
+        ),
+        (
+            "search {dense} {out} --data={xy} --macs=0.5 "
+            "--checkpoint={folder}/a.json --trials={folder}/a.json",
+            "which is --checkpoint as well",
+        ),
         ("export {dense} --out={folder}/a.bin", "--out must end in .tflite"),
         ("export {dense} {file} --quantize=int8", "needs --calibration"),
         ("export {dense} {file} --calibration={x}", "--calibration is for"),
@@ -95,18 +118,18 @@ class ChecksTest(program_test.CliTestCase):
         np.save(array, x)
         np.savez(pair, x=x, y=np.arange(3))
         np.savez(odd, x=x, y=np.arange(2))
+        names = {"dense": self.dense, "folder": self.folder, "x": array}
         words = line.format(
-            dense=self.dense,
-            folder=self.folder,
+            **names,
             out=f"--out={self.small}",
             file=f"--out={self.folder}/a.tflite",
-            x=array,
             xy=pair,
             odd=odd,
         ).split()
         late = AssertionError("Keras would have been imported by now")
         with mock.patch.object(program, "_import_everything", side_effect=late):
-            self.assertIn(message, self.refused(*words))
+            told = message.format(**names, xy=pair)
+            self.assertIn(told, self.refused(*words))
 
     def test_every_command_is_among_the_lines(self):
         named = {line.split()[0] for line, _ in self.LINES}

@@ -132,6 +132,18 @@ class PathsTest(StorageTestCase):
                 storage.model_path(str(path), [str(other), str(read)])
         storage.model_path(str(other), [str(read), "missing.keras"])
 
+    def test_two_names_of_one_file(self):
+        read, link = self.folder / "in.npz", self.folder / "link.npz"
+        for _ in ("missing", "there"):
+            self.assertTrue(storage.is_same(f"{self.folder}/./in.npz", read))
+            self.assertFalse(storage.is_same(link, read))
+            read.write_text("")
+        os.symlink(read, link)
+        self.assertTrue(storage.is_same(link, read))
+        link.unlink()
+        os.link(read, link)
+        self.assertTrue(storage.is_same(link, read))
+
     def test_a_model_that_cannot_be_written_leaves_the_old_one(self):
         path = self.folder / "out.keras"
         path.write_text("old")
