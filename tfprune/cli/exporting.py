@@ -12,6 +12,7 @@ from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
 from tfprune.deploy import file_evaluation
 from tfprune.export.file import modes
+from tfprune.export.micro import compression
 from tfprune.export.micro.arena import cores
 from tfprune.reports import quantities
 
@@ -27,6 +28,8 @@ def export(paths, values, given):
         path = pathlib.Path(folder, out.name)
         inputs = _inputs(given["calibration"], model)
         facts = _file(model, path, inputs, values, kernels)
+        if values.compress:
+            facts |= _compressed(path, values, board, core)
         facts |= _qualities(path, model, given["data"], values)
         facts |= _npu(path, values)
         if micro:
@@ -43,7 +46,6 @@ def export(paths, values, given):
 
 
 def _file(model, path, calibration, values, kernels):
-    budgets = {"flash_bytes": values.flash_bytes, "ram_bytes": values.ram_bytes}
     file = tfprune.export_tflite(
         model,
         path,
@@ -52,13 +54,28 @@ def _file(model, path, calibration, values, kernels):
         interface=values.interface,
         input_shapes=values.input_shape,
         sparse=values.sparse,
-        compress=values.compress,
         kernels=kernels,
         dense_scales=_dense_scales(values),
         ranges=_ranges(values),
         runtime="tflite" if values.runtime == "reference" else values.runtime,
-        **(budgets if values.compress else {}),
     )
+    return {"file_bytes": file.file_bytes, "ops": file.ops}
+
+
+def _compressed(path, values, board, core):
+    """Compresses a file in place, within the RAM of the board that runs it."""
+    ram_bytes = values.ram_bytes
+    if ram_bytes is None and board:
+        ram_bytes = board.ram_bytes
+    file = tfprune.compress_tflite(
+        path,
+        path,
+        flash_bytes=values.flash_bytes,
+        ram_bytes=ram_bytes,
+        decoder_bytes=compression.DECODER_BYTES,
+        kernels=values.kernels,
+        core=core,
+    ).file
     return {"file_bytes": file.file_bytes, "ops": file.ops}
 
 

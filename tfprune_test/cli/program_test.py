@@ -21,8 +21,10 @@ from absl.testing import parameterized
 
 from tfprune.cli import commands
 from tfprune.cli import program
+from tfprune.core import boards
 from tfprune.costs import counting
 from tfprune.export.file import model_file
+from tfprune.export.micro.arena import arena_need
 from tfprune.graph import read
 from tfprune.legacy import loading
 from tfprune.selection import cut as cut_lib
@@ -720,6 +722,41 @@ class ExportTest(CliTestCase):
         self.assertLessEqual(found["reserved_arena_bytes"], 40_000)
         model = (self.folder / "firmware" / "model.cc").read_text()
         self.assertIn("model_labels", model)
+
+    def compressed(self, *flags):
+        """What is written of a sparse model, its weights compressed."""
+        return json.loads(
+            self.succeed(
+                *("export", self.dense, f"--out={self.folder}/model.tflite"),
+                *("--quantize=int8", f"--micro={self.folder}/firmware"),
+                f"--calibration={self.folder}/images.npy",
+                *("--compress=auto", "--format=json", *flags),
+                warned=["No project is written", "No weight is compressed"],
+            )
+        )
+
+    @pytest.mark.slow  # Compresses a layer that is wider than the arena.
+    def test_weights_are_compressed_within_the_memory_of_the_board(self):
+        wide, last = keras.layers.Dense(2200), keras.layers.Dense(3)
+        flat = keras.layers.Flatten()
+        self.sparse(
+            keras.Sequential([keras.Input((8, 8, 1)), flat, wide, last])
+        )
+        board = boards.get("nano-33-ble")
+        # Decoded, it would not fit.
+        self.assertGreater(64 * 2200, board.ram_bytes)
+        found = self.compressed("--board=nano-33-ble")
+        self.assertLess(found["arena_bytes"], board.ram_bytes)
+
+    @pytest.mark.slow  # Exports twice.
+    def test_weights_are_compressed_for_the_core(self):
+        self.sparse()
+        core = "--core=cortex-m0"
+        need = self.compressed(core)["arena_bytes"]
+        path = self.folder / "model.tflite"
+        self.assertLess(need, arena_need.of(path).bytes)
+        found = self.compressed(core, f"--ram_bytes={need}")
+        self.assertEqual(found["arena_bytes"], need)
 
     @pytest.mark.slow  # Vela compiles.
     def test_an_npu_is_reported(self):
