@@ -9,6 +9,7 @@ import numpy as np
 
 from tfprune.core import progress_bar
 from tfprune.core import typed
+from tfprune.datasets import masking
 from tfprune.datasets import outputs as outputs_lib
 from tfprune.datasets import samples
 from tfprune.datasets import tally
@@ -47,7 +48,8 @@ def evaluate_tflite(
             computes the accuracy of one output: of class indices or one-hot
             rows, or of labels 0 and 1 beside probabilities or, where outputs
             are not all from 0 to 1, logits. Samples count by their weights
-            there, if there are any.
+            there, if there are any. A file knows no masks of Keras: steps of
+            padding count, unless their weight is 0.
         limit: `int`, maximum number of samples to use; `None` uses all.
         batch_size: `int`, samples per batch.
         progress: `bool`, whether to show a progress bar on a terminal.
@@ -69,7 +71,7 @@ def evaluate_tflite(
     found, counted = [], tally.Tally(str(path), may_be_logits=True)
     run = _run(path, data, runtime, limit, batch_size, progress)
     with contextlib.closing(run):  # If an error ends it, so does the bar.
-        for y, outputs, weights in run:
+        for _, y, outputs, weights in run:
             if metric is None:
                 labels, scores = _single(y, outputs, path)
                 (weights,) = keras.tree.flatten(weights)
@@ -90,7 +92,8 @@ def qualities(path, model, data, runtime="tflite", progress=True):
     Args:
         path, data, runtime, progress: as for `evaluate_tflite`.
         model: the `keras.Model` that the file was made from, whose losses tell
-            logits from probabilities, and whose outputs have names.
+            logits from probabilities, whose outputs have names, and whose
+            masks hide padding.
 
     Returns:
         `dict` from "accuracy" or "mean absolute error", and the output if
@@ -98,22 +101,44 @@ def qualities(path, model, data, runtime="tflite", progress=True):
     """
     tallies, known = tally.of_outputs(model), outputs_lib.of(model)
     run = _run(path, data, runtime, None, 256, progress)
+    is_masked = None
     with contextlib.closing(run):
-        for y, outputs, weights in run:
+        for x, y, outputs, weights in run:
             truths = outputs_lib.in_order(y, known)
             weighed = outputs_lib.weights_in_order(weights, known)
             outputs = keras.tree.flatten(outputs)
             answers.check_count(truths, outputs)
-            for each, truth, output, weight in zip(
-                tallies, truths, outputs, weighed, strict=True
+            if is_masked is None:
+                first = keras.tree.map_structure(lambda a: a[:1], x)
+                is_masked = any(m is not None for m in _masks(model, first))
+            masks = _masks(model, x) if is_masked else [None] * len(outputs)
+            for each, truth, output, mask, weight in zip(
+                tallies, truths, outputs, masks, weighed, strict=True
             ):
                 if truth is not None:
-                    each.add(truth, output, None, weight)
+                    each.add(truth, output, mask, weight)
     return evaluation.named(model, tallies)
 
 
+def _masks(model, x):
+    """The Keras mask of each output, which a file does not give."""
+    count = len(keras.tree.flatten(x)[0])
+    size = model.inputs[0].shape[0] or count  # It may be fixed.
+    rows = []
+    for i in range(0, count, size):
+        part = keras.tree.map_structure(lambda a, i=i: a[i : i + size], x)
+        outputs = outputs_lib.in_order(
+            model(part, training=False), outputs_lib.of(model)
+        )
+        rows.append([masking.as_numpy(output)[1] for output in outputs])
+    return [
+        None if column[0] is None else np.concatenate(column)
+        for column in zip(*rows, strict=True)
+    ]
+
+
 def _run(path, data, runtime, limit, batch_size, progress):
-    """Yields labels, outputs and weights of batches, beneath a progress bar."""
+    """Yields inputs, labels, outputs and weights beneath a progress bar."""
     total = _length(data, limit)
     with progress_bar.bar(progress) as bar:
         task = bar.add_task(f"{path} on {runtime}", total=total)
@@ -122,7 +147,7 @@ def _run(path, data, runtime, limit, batch_size, progress):
             labels=True,
             weights=True,
         ):
-            yield y, interpreter.run(path, x, runtime), weights
+            yield x, y, interpreter.run(path, x, runtime), weights
             bar.advance(task, len(keras.tree.flatten(x)[0]))
 
 

@@ -131,6 +131,25 @@ class EvaluateTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "single output.*Pass metric="):
             file_evaluation.evaluate_tflite(path, (self.x, truths))
 
+    @parameterized.parameters((None, None), (1, None), (None, 2))
+    def test_padding_that_the_model_masks_does_not_count(self, batch, inner):
+        ids = keras.Input(batch_shape=(batch, 6), dtype="int32", name="ids")
+        marks = keras.layers.Embedding(5, 4, mask_zero=True)(ids)
+        marks = keras.layers.Dense(3)(marks)
+        model = keras.Model(ids, marks)
+        if inner:  # A nested model hides its mask.
+            outer = keras.Input((6,), dtype="int32", name="outer")
+            model = keras.Model(outer, model(outer))
+        path = f"{self.create_tempdir().full_path}/marks.tflite"
+        tflite.export_tflite(model, path)
+        x = np.array([[1, 2, 3, 4, 0, 0], [4, 3, 0, 0, 0, 0]], "int32")
+        y = np.concatenate([np.asarray(model(row[None])) for row in x])
+        y = y.argmax(-1)
+        y[x == 0] = (y[x == 0] + 1) % 3
+        y[0, 0] = (y[0, 0] + 1) % 3
+        found = file_evaluation.qualities(path, model, (x, y))
+        self.assertEqual(found, {"accuracy": 5 / 6})
+
     def test_what_does_not_fit(self):
         evaluate = file_evaluation.evaluate_tflite
         with self.assertRaisesRegex(ValueError, "runtime='phone'"):
