@@ -15,6 +15,7 @@ from tfprune.core import typed
 from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
 from tfprune.export.file import model_file
+from tfprune.export.micro.arena import flat_ops
 from tfprune.export.run import refusals
 
 ACCELERATORS = (
@@ -32,7 +33,8 @@ class NpuReport(printed.Printed):
     Attributes:
         accelerator: `str`, one of `ACCELERATORS`.
         system_config: `str`, the clocks and memories that Vela assumes.
-        sram_bytes: `int`, SRAM for feature maps and staging buffers.
+        sram_bytes: `int`, SRAM for feature maps and staging buffers; on
+            systems with DRAM, some feature maps may lie there instead.
         flash_bytes: `int`, weights compressed for the NPU, and commands; in
             DRAM on systems that keep them there.
         cycles: `int`, cycles of the NPU per inference.
@@ -110,17 +112,16 @@ def compile_for_npu(
         with open(table, newline="") as file:
             (row,) = csv.DictReader(file)
         after = model_file.read(compiled)
+        kept = _kept(compiled.read_bytes())
         if out is not None:
             atomic.write({out: compiled.read_bytes()})
             logging.info("Wrote %s.", out)
     return NpuReport(
         accelerator=accelerator,
         system_config=row["system_config"],
-        sram_bytes=_bytes(row, "sram"),
-        flash_bytes=sum(
-            _bytes(row, memory)
-            for memory in ("dram", "on_chip_flash", "off_chip_flash")
-        ),
+        # Vela counts in KiB.
+        sram_bytes=round(1024 * float(row["sram_memory_used"])),
+        flash_bytes=kept,
         cycles=int(float(row["cycles_total"])),
         milliseconds=1000 * float(row["inference_time"]),
         macs=int(float(row["nn_macs"])),
@@ -145,6 +146,18 @@ def _run(source, path, accelerator, folder, flags):
         )
 
 
-def _bytes(row, memory):
-    """Bytes of a memory in Vela's table, which counts in KiB."""
-    return round(1024 * float(row[f"{memory}_memory_used"]))
+def _kept(data):
+    """Bytes of what a compiled file holds for the NPU.
+
+    Vela's table leaves out the commands, and adds to the weights the feature
+    maps that share their memory.
+    """
+    found = {
+        id(tensor): tensor.bytes
+        for graph in flat_ops.read(data)
+        for op in graph.ops
+        if op.kind == refusals.NPU_OP
+        for tensor in op.inputs
+        if tensor is not None and tensor.constant
+    }
+    return sum(found.values())

@@ -6,6 +6,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune.export.file import model_file
+from tfprune.export.file import packing
 from tfprune.export.micro import npu
 from tfprune_test import conftest
 from tfprune_test.export import small_models
@@ -51,6 +52,25 @@ class CompileTest(parameterized.TestCase):
             for n in (32, 256)
         )
         self.assertLess(many, few)
+
+    def test_feature_maps_in_dram_are_no_flash(self):
+        model = small_models.residual()
+        path = self.folder / "int8.tflite"
+        small_models.export(model, path, "int8", small_models.samples(model))
+        out = self.folder / "compiled.tflite"
+        for accelerator in ("ethos-u55-256", "ethos-u65-256"):
+            report = npu.compile_for_npu(path, accelerator, out)
+            model = packing.unpacked(out.read_bytes())
+            named = {
+                tensor.name.decode(): model.buffers[tensor.buffer].data
+                for tensor in model.subgraphs[0].tensors
+            }
+            kept = [
+                len(named[name])
+                for name in ("ethos_u_command_stream", "read_only")
+            ]
+            self.assertGreater(min(kept), 0)
+            self.assertEqual(report.flash_bytes, sum(kept))
 
     def test_bad_input(self):
         path = self.folder / "no.tflite"
