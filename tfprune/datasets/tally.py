@@ -70,7 +70,7 @@ class Tally:
         """
         y, outputs = np.asarray(y), np.asarray(outputs)
         self._shape = outputs.shape
-        weights = _for_answers(weights, outputs)
+        weights = for_answers(weights, outputs)
         y, weights, outputs = masking.unmasked(mask, y, weights, outputs)
         y, outputs, weights = masking.without_label(
             self._ignored, y, outputs, weights
@@ -183,10 +183,18 @@ def text(metric, value):
     return f"{value:.4g}"
 
 
-def _for_answers(weights, outputs):
+def for_answers(weights, outputs):
     """Weights of samples as those of each vector of scores.
 
-    Integers where there are none: counts, which are exact.
+    Args:
+        weights: as for `Tally.add`.
+        outputs: array of shape `(batch, ...)`, numpy.
+
+    Returns:
+        An array; integers where there are none: counts, which are exact.
+
+    Raises:
+        ValueError: If shapes do not fit.
     """
     shape = outputs.shape[:-1] if outputs.ndim > 1 else outputs.shape
     if weights is None:

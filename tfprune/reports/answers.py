@@ -88,6 +88,7 @@ def outcomes(models, data, labels=None, batch_size=256, losses=None):
         models: list of one or two `keras.Model`s with the same outputs.
         data: `(x, y)` or a source of such batches; see `tfprune.datasets`.
             With several outputs `y` is a structure of arrays, as for `fit`.
+            Samples, or steps of one, whose weight is 0 do not count.
         labels: names of the classes; numbers if `None`.
         batch_size: `int`, used if the data are arrays.
         losses: as for `compile`; `None` takes those of the first model.
@@ -110,7 +111,9 @@ def outcomes(models, data, labels=None, batch_size=256, losses=None):
         )
     known = outputs_lib.of(models[0], losses)
     found = [[] for _ in known]
-    for x, y in samples.batches(data, "the outcomes", batch_size, labels=True):
+    for x, y, weights in samples.batches(
+        data, "the outcomes", batch_size, labels=True, weights=True
+    ):
         samples.check_shapes(models[0], x, "the outcomes")
         truths = outputs_lib.in_order(y, known)
         answers = []
@@ -118,13 +121,16 @@ def outcomes(models, data, labels=None, batch_size=256, losses=None):
             outputs = outputs_lib.in_order(model(x, training=False), known)
             check_count(truths, outputs)
             answers.append([masking.as_numpy(output) for output in outputs])
-        for output, parts, truth, *sides in zip(
-            known, found, truths, *answers, strict=True
+        weighed = outputs_lib.weights_in_order(weights, known)
+        for output, parts, truth, weight, *sides in zip(
+            known, found, truths, weighed, *answers, strict=True
         ):
             if truth is not None:
-                # All models have the masks of the same inputs.
                 arrays = [np.asarray(truth), *(array for array, _ in sides)]
-                arrays = masking.unmasked(sides[0][1], *arrays)
+                weight = tally.for_answers(weight, arrays[-1])
+                # All models have the masks of the same inputs.
+                weight, *arrays = masking.unmasked(sides[0][1], weight, *arrays)
+                arrays = _weighed(weight, arrays)
                 parts.append(masking.without_label(output.ignored, *arrays))
     return tuple(
         outcome(
@@ -138,6 +144,13 @@ def outcomes(models, data, labels=None, batch_size=256, losses=None):
         )
         if any(part[0].size for part in parts)
     )
+
+
+def _weighed(weight, arrays):
+    """The rows of arrays whose weight is not 0."""
+    if all(a.shape[: weight.ndim] == weight.shape for a in arrays):
+        return [array[weight != 0] for array in arrays]
+    return arrays
 
 
 def names_of(outputs):

@@ -117,6 +117,36 @@ class OutcomesTest(absltest.TestCase):
         (found,) = answers.outcomes([model], data, losses=loss)
         np.testing.assert_array_equal(found.before, [[1, 0], [0, 0]])
 
+    def test_what_has_no_weight_is_left_out(self):
+        x = keras.Input((2, 2))
+        steps = keras.layers.Identity(name="steps")(x)
+        last = keras.layers.Lambda(lambda x: x[:, 1], name="last")(x)
+        model = keras.Model(x, [steps, last])
+        inputs = np.stack([np.eye(2, dtype="float32")] * 3)
+        truths = {"steps": [[0, 1], [0, 0], [1, 1]], "last": [1, 0, 0]}
+        truths = {name: np.array(y) for name, y in truths.items()}
+        weights = {
+            "steps": np.array([[1.0, 1.0], [2.0, 0.0], [0.0, 0.5]]),
+            "last": np.array([1.0, 0.0, 3.0]),
+        }
+        data = (inputs, truths, weights)
+        found = {o.name: o for o in answers.outcomes([model], data)}
+        np.testing.assert_array_equal(found["steps"].before, [[2, 0], [0, 2]])
+        np.testing.assert_array_equal(found["last"].before, [[0, 1], [0, 1]])
+        # A weight of each sample is that of all outputs.
+        data = (inputs, truths, np.array([0.0, 1.0, 0.0]))
+        steps, last = answers.outcomes([model], data)
+        np.testing.assert_array_equal(steps.before, [[1, 1], [0, 0]])
+        np.testing.assert_array_equal(last.before, [[0, 1], [0, 0]])
+
+    def test_numbers_without_weight_are_left_out(self):
+        x = keras.Input((2,))
+        model = keras.Model(x, keras.layers.Lambda(lambda x: x[:, 0])(x))
+        inputs, weights = np.eye(2, dtype="float32"), np.array([0.0, 1.0])
+        for y in (np.array([9.0, 0.25]), np.array([[9.0], [0.25]])):
+            (found,) = answers.outcomes([model], (inputs, y, weights))
+            np.testing.assert_array_equal(found.before, [-0.25])
+
     def test_what_does_not_fit_is_refused(self):
         inputs = keras.Input((2,))
         model = keras.Model(inputs, keras.layers.Dense(1)(inputs))

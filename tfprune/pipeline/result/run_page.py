@@ -120,7 +120,7 @@ def outcomes(found, job, names):
     """
     if job.task.is_function:
         return ()
-    data = [(x, y) for x, y, _ in job.validation.batches(limit=_LIMIT)]
+    data = list(job.validation.batches(limit=_LIMIT))
     first = job.task.outputs[0].name or "output"
     return tuple(
         dataclasses.replace(each, labels=tuple(names))

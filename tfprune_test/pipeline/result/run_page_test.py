@@ -63,7 +63,9 @@ class RunPageTest(absltest.TestCase):
         model = keras.Model(inputs, outputs)
         model.compile(loss=["sparse_categorical_crossentropy"] * 2)
         y = np.arange(6) % 2
-        data = (np.eye(6, 3, dtype="float32"), [y, y])
+        weights = np.ones(6)
+        weights[0] = 0  # as padding has
+        data = (np.eye(6, 3, dtype="float32"), [y, y], [weights, weights])
         job = types.SimpleNamespace(
             model=model,
             task=types.SimpleNamespace(
@@ -77,6 +79,7 @@ class RunPageTest(absltest.TestCase):
         first, second = run_page.outcomes(found, job, ["no", "yes"])
         self.assertEqual(first.labels, ("no", "yes"))
         self.assertEqual(second.labels, ("0", "1", "2", "3"))
+        self.assertEqual((first.before.sum(), second.before.sum()), (5, 5))
 
     def test_the_frontier_is_judged_by_files(self):
         found = run_page.frontier(
