@@ -1,6 +1,7 @@
 """The ops of a .tflite file and what they cost: weights and multiply-adds."""
 
 import dataclasses
+import itertools
 import math
 import pathlib
 
@@ -18,6 +19,25 @@ _PER_OUTPUT = {
     "FULLY_CONNECTED": lambda x, kernel, *_: kernel[-1],
     # `a` may be transposed: its inner size is what the output does not have.
     "BATCH_MATMUL": lambda a, b, *rest: math.prod(a[-2:]) // rest[-1][-2],
+}
+
+
+def _spread(_, kernel, x, *rest):
+    """Each input is spread by the kernel; the first tensor is a shape."""
+    return math.prod(x) * math.prod(kernel[:-1])
+
+
+def _lstm(x, *weights):
+    """In each step, the kernels of the gates: all matrices before a vector."""
+    kernels = itertools.takewhile(lambda shape: len(shape) == 2, weights)
+    return math.prod(x[:2]) * sum(map(math.prod, kernels))
+
+
+# Multiply-adds of an op, from the shapes of the inputs and the output.
+_OF_OP = {
+    "TRANSPOSE_CONV": _spread,
+    "CONV_3D_TRANSPOSE": _spread,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _lstm,
 }
 
 
@@ -101,7 +121,11 @@ def _ops(data):
 
 
 def _macs(name, shapes):
-    if name not in _PER_OUTPUT or len(shapes) < 3:
+    if len(shapes) < 3:
+        return None
+    if name in _OF_OP:
+        return _OF_OP[name](*shapes)
+    if name not in _PER_OUTPUT:
         return None
     return _PER_OUTPUT[name](*shapes) * math.prod(shapes[-1])
 

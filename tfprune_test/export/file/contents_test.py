@@ -31,7 +31,7 @@ class ContentsTest(parameterized.TestCase):
         # Transposed or not, 5 products for each of 2 * 3 * 4 outputs.
         ("BATCH_MATMUL", (2, 3, 5), (2, 5, 4), (2, 3, 4), 120),
         ("BATCH_MATMUL", (2, 3, 5), (2, 4, 5), (2, 3, 4), 120),
-        ("TRANSPOSE_CONV", (3,), (4, 3, 2, 5), (1, 8, 6, 4), None),
+        ("MUL", (1, 7), (1, 7), (1, 7), None),
     )  # fmt: skip
     def test_multiply_adds(self, kind, shape, kernel, output, expected):
         sketch = hand_made.Sketch()
@@ -44,6 +44,36 @@ class ContentsTest(parameterized.TestCase):
         self.assertEqual((op.output, op.shape), ("y", output))
         self.assertEqual(op.macs, expected)
         self.assertEqual(op.weight_bytes, 4 * np.prod(kernel))
+
+    @parameterized.parameters(
+        ("TRANSPOSE_CONV", (1, 4, 3, 5), (2, 3, 2, 5)),
+        ("CONV_3D_TRANSPOSE", (1, 2, 2, 3, 5), (1, 3, 2, 2, 5)),
+    )
+    def test_convolutions_that_are_transposed(self, kind, shape, kernel):
+        sketch = hand_made.Sketch()
+        sizes = sketch.constant("sizes", np.zeros(len(shape), np.int32))
+        w = sketch.constant("w", np.zeros(kernel, FLOATS))
+        x, y = sketch.tensor("x", shape), sketch.tensor("y", shape)
+        sketch.op(kind, [sizes, w, x], [y])
+        (op,) = self.ops(sketch.data([x], [y]))
+        # 2 * 3 * 2 products for each of 4 * 3 * 5 inputs.
+        self.assertEqual(op.macs, 12 * 60)
+
+    @parameterized.parameters(4, 3)
+    def test_an_lstm(self, gates):
+        sketch = hand_made.Sketch()
+        absent = [-1] * (4 - gates)  # Coupled with another gate.
+        vector, kernel, again = (
+            sketch.constant(name, np.zeros(shape, FLOATS))
+            for name, shape in (("b", (8,)), ("w", (8, 3)), ("u", (8, 8)))
+        )
+        x, y = sketch.tensor("x", (1, 12, 3)), sketch.tensor("y", (1, 12, 8))
+        state = sketch.tensor("state", (1, 8))
+        inputs = [x, *absent, *[kernel] * gates, *absent, *[again] * gates]
+        inputs += [-1] * 3 + [vector] * 4 + [-1] * 2 + [state] * 2
+        sketch.op("UNIDIRECTIONAL_SEQUENCE_LSTM", inputs, [y])
+        (op,) = self.ops(sketch.data([x], [y]))
+        self.assertEqual(op.macs, 12 * gates * 8 * (3 + 8))
 
     def test_weights_that_several_ops_share_count_at_the_first(self):
         sketch = hand_made.Sketch()
