@@ -198,6 +198,7 @@ def _against(found, cost, page):
         )
         style = "chosen" if point.chosen else "after"
         panel.dot(x, y, style, told, point.name)
+    ys = [y for y in ys if np.isfinite(y)] or ys
     return panel.figure(
         f"{len(points)} networks, from {word} {svg_panels.short(min(xs))} to "
         f"{svg_panels.short(max(xs))}; {found.metric} from "

@@ -82,6 +82,8 @@ class Panel:
 
     def level(self, value, text, style="level"):
         """Draws a horizontal line, with a name if there is one."""
+        if not _finite(value):
+            return  # A browser would draw it at the top.
         y = self._y(value)
         self._drawn.append(
             markup.tag(
@@ -115,6 +117,8 @@ class Panel:
 
     def dot(self, x, y, style, told, name=""):
         """Draws a dot with a tooltip and, where there is room, a name."""
+        if not _finite(x) or not _finite(y):
+            return
         cx, cy = self._x(x), self._y(y)
         self._taken.append((cx - 5, cx + 5, cy - 5, cy + 5))
         if name:

@@ -68,6 +68,16 @@ class FrontierTest(absltest.TestCase):
         self.assertIn("2 networks", text)
         self.assertIn("accuracy from 80 to 90", text)
 
+    def test_a_network_without_a_metric_is_in_the_table_alone(self):
+        points = (
+            page_lib.FrontierPoint("lost", math.nan, {"macs": 100}),
+            page_lib.FrontierPoint("good", 0.75, {"macs": 200}),
+        )
+        text = markup.text(self.text(points))
+        self.assertEqual(text.count("<circle"), 2)  # Of one dot.
+        self.assertIn("accuracy from 75 to 75.", text)
+        self.assertIn("nan %", text)
+
     def test_no_points_no_section(self):
         self.assertIsNone(self.text([]))
 

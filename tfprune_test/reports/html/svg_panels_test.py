@@ -50,6 +50,16 @@ class PanelTest(parameterized.TestCase):
         drawn.line([(1, float("nan")), (2, None)], "s")
         self.assertNotIn("<path", markup.text(drawn.figure("")))
 
+    @parameterized.parameters(float("nan"), float("inf"))
+    def test_what_is_not_finite_is_not_drawn_at_the_edge(self, value):
+        drawn = panel()
+        drawn.dot(1, value, "lost", "told", "name")
+        drawn.dot(value, 0.5, "lost", "told")
+        drawn.level(value, "text", "lost")
+        text = markup.text(drawn.figure(""))
+        self.assertNotIn("lost", text)
+        self.assertNotIn(str(value), text)
+
     def test_names_cover_neither_marks_nor_one_another(self):
         drawn = panel()
         for i in range(4):
