@@ -24,6 +24,7 @@ from tfprune import datasets
 from tfprune.core import tables
 from tfprune.core.files import atomic
 from tfprune.datasets import batches
+from tfprune.pipeline.result import workspace
 from tfprune.reports import evaluation
 from tfprune.reports.html import provenance
 
@@ -81,12 +82,27 @@ def fit(model, train, epochs):
     model.fit(train, epochs=epochs, verbose=0, shuffle=False)
 
 
+def cleared(folder):
+    """The folder of the result, without what a demo before left there.
+
+    Raises:
+        FileExistsError: If it holds something else.
+    """
+    part = folder.with_name(f"{folder.name}.part")
+    for old, mark in ((folder, workspace.RESULT), (part, workspace.JOURNAL)):
+        if (old / mark).exists():
+            shutil.rmtree(old)
+    workspace.check_out(folder)
+    return folder
+
+
 def main(arguments):
     del arguments
     logging.set_verbosity(logging.ERROR)
     keras.utils.set_random_seed(FLAGS.seed)
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
+    folder = cleared(out / "compressed")
     dataset = datasets.load("digits", seed=FLAGS.seed)
     parts = {"train": dataset.train, "validation": dataset.val}
     parts["test"] = dataset.test
@@ -95,9 +111,6 @@ def main(arguments):
     dense = build(dataset.shape, dataset.classes, FLAGS.width)
     fit(dense, augmented(dataset, 32), FLAGS.epochs)
     dense.save(out / "dense.keras")
-    folder = out / "compressed"
-    for old in (folder, folder.with_name("compressed.part")):
-        shutil.rmtree(old, ignore_errors=True)  # of a demo before
     print("Compressing it ...", flush=True)
     found = tfprune.compress(
         dense,

@@ -97,6 +97,17 @@ class DemoTest(absltest.TestCase):
         self.assertIn("arena, measured", path.read_text())
 
 
+class FolderTest(absltest.TestCase):
+    def test_a_folder_of_somebody_else_stays(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        (folder / "compressed").mkdir()
+        notes = folder / "compressed" / "notes.txt"
+        notes.write_text("mine")
+        with self.assertRaisesRegex(RuntimeError, "which holds notes.txt"):
+            run(folder)
+        self.assertEqual(notes.read_text(), "mine")
+
+
 @pytest.mark.slow
 class WholeDemoTest(absltest.TestCase):
     def test_at_most_a_point_of_accuracy_is_lost(self):
