@@ -328,8 +328,7 @@ def export_micro(
 
 def _is_there(out, key, name, project):
     """Whether a project was asked for or is already in the folder."""
-    mark = projects.PROJECTS[key].mark(name)
-    return project == key or (out / mark).exists()
+    return project == key or projects.PROJECTS[key].is_in(out, name)
 
 
 def _layouts(out, name, project, data, methods):

@@ -5,6 +5,8 @@ import re
 from tfprune.export.micro import c_source
 from tfprune.export.micro.projects import PROJECTS
 
+# What generated files say of themselves, where they can hold a comment.
+_WRITTEN = "Written by tfprune"
 # Prefixes of functions of software kits, with which a model's would collide.
 _TAKEN = (
     *("adc", "clocks", "dma", "gpio", "i2c", "nvs_flash", "pwm", "rtc"),
@@ -38,7 +40,7 @@ def target(out, name, files, half_written):
     Args:
         out: `pathlib.Path` of the folder.
         name: `str`, the prefix of the model's C names.
-        files: paths of the files that each export writes.
+        files: `dict` from paths to texts, what each export writes.
         half_written: `bytes` of a header during an export.
 
     Raises:
@@ -58,6 +60,17 @@ def target(out, name, files, half_written):
     text = header.read_bytes()
     found = re.search(rb"char (\w+)_data\[\]", text)
     if found and found[1] == name.encode() or text == half_written:
+        own = [
+            path
+            for path, new in files.items()
+            if _is_own(out / path, new, half_written)
+        ]
+        if own:
+            raise ValueError(
+                "The files that an export replaces must be tfprune's. "
+                f"Received: out={str(out)!r}, whose {own[0]} was written by "
+                "somebody else. Rename it, or pass another folder."
+            )
         return
     holds, or_name = "another kind of model.h", ""
     if found:
@@ -68,6 +81,14 @@ def target(out, name, files, half_written):
         f"out={str(out)!r}, which holds {holds}, with name={name!r}. "
         f"Pass another folder{or_name}."
     )
+
+
+def _is_own(path, new, half_written):
+    """Whether a user wrote a file that a text of tfprune's would replace."""
+    if _WRITTEN not in new or not path.exists():
+        return False
+    old = path.read_bytes()
+    return _WRITTEN.encode() not in old and old != half_written
 
 
 def labels(names, file):

@@ -62,8 +62,9 @@ class TargetTest(absltest.TestCase):
         super().setUp()
         self.out = pathlib.Path(self.create_tempdir().full_path)
 
-    def check(self, name="net"):
-        folder_checks.target(self.out, name, ["model.h", "model.cc"], HALF)
+    def check(self, name="net", **more):
+        files = {"model.h": "", "model.cc": "", **more}
+        folder_checks.target(self.out, name, files, HALF)
 
     def test_a_new_folder_or_files_of_others(self):
         self.check()
@@ -76,6 +77,19 @@ class TargetTest(absltest.TestCase):
         self.check()
         header.write_bytes(HALF)
         self.check("other")
+
+    def test_a_project_of_ones_own_beside_the_model(self):
+        header = self.out / "model.h"
+        header.write_text("extern const unsigned char net_data[];\n")
+        module = self.out / "module.yml"
+        files = {module.name: "# Written by tfprune.\nname: net\n"}
+        self.check(**files)
+        for old in ("# Written by tfprune.\n", HALF.decode()):
+            module.write_text(old)
+            self.check(**files)
+        module.write_text("name: mine\n")
+        with self.assertRaisesRegex(ValueError, "whose module.yml was written"):
+            self.check(**files)
 
     def test_another_model(self):
         (self.out / "model.h").write_text("unsigned char old_data[];")

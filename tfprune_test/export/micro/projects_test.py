@@ -146,7 +146,7 @@ class ProjectsTest(parameterized.TestCase):
         main = self.out / "esp-idf/main/main.cc"
         manifest = self.out / "esp-idf/components/net_model/idf_component.yml"
         main.write_text("// mine")
-        manifest.write_text("old")
+        manifest.write_text("# Written by tfprune.\n")
         firmware_folder.export_micro(self.file.path, self.out, project="zephyr")
         self.assertEqual(main.read_text(), "// mine")
         self.assertIn("dependencies", manifest.read_text())
@@ -212,3 +212,16 @@ class ProjectsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "must be empty or hold this"):
             firmware_folder.export_micro(self.file.path, self.out)
         self.assertEqual((self.out / name).read_text(), "mine")
+
+    def test_a_module_of_ones_own_is_not_overwritten(self):
+        firmware_folder.export_micro(self.file.path, self.out)
+        module = self.out / "zephyr" / "module.yml"
+        module.parent.mkdir()
+        module.write_text("name: mine")
+        firmware_folder.export_micro(self.file.path, self.out)
+        self.assertEqual(module.read_text(), "name: mine")
+        with self.assertRaisesRegex(ValueError, "zephyr/module.yml was"):
+            firmware_folder.export_micro(
+                self.file.path, self.out, project="zephyr"
+            )
+        self.assertEqual(module.read_text(), "name: mine")

@@ -54,6 +54,8 @@ class Layout:
         dense_scales: "channel" or "tensor", the scales of dense layers that
             its kernels support.
         by_default: `bool`, whether it is written if no project is asked for.
+        sign: `bytes`, what that file holds unless a user wrote it; empty if
+            it is a starting point, which users change.
     """
 
     starts: collections.abc.Callable
@@ -62,3 +64,9 @@ class Layout:
     refusal: collections.abc.Callable = _no_reason
     dense_scales: str = "channel"
     by_default: bool = False
+    sign: bytes = b""
+
+    def is_in(self, folder, name):
+        """Whether a folder, `pathlib.Path`, holds this project."""
+        path = folder / self.mark(name)
+        return path.exists() and self.sign in path.read_bytes()

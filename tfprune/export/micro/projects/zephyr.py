@@ -107,5 +107,8 @@ def _starts(sources):
 
 
 ZEPHYR = layout.Layout(
-    starts=_starts, files=_files, mark=lambda name: "zephyr/module.yml"
+    starts=_starts,
+    files=_files,
+    mark=lambda name: "zephyr/module.yml",
+    sign=b"Written by tfprune",
 )
