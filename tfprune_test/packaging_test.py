@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -305,6 +306,19 @@ class NewcomerTest(absltest.TestCase):
                 ("code", "x = 1\n\nif x:\n    y = 2\n"),
             ],
         )
+
+    def test_a_checkout_beside_it_is_not_deleted(self):
+        place = pathlib.Path(self.create_tempdir().full_path)
+        for name in ("tfprune", "work"):
+            own = place / name / "own.txt"
+            own.parent.mkdir()
+            own.write_text("mine")
+            log = newcomer.Log(place / "log.md", kept=place / "steps.json")
+            with mock.patch.object(log, "run", return_value=False):
+                with self.assertRaisesRegex(SystemExit, "must be new"):
+                    newcomer.tried(log, place, None)
+            self.assertEqual(own.read_text(), "mine")
+            shutil.rmtree(own.parent)
 
     def test_a_failure_is_in_the_log_with_its_last_words(self):
         folder = pathlib.Path(self.create_tempdir().full_path)

@@ -264,7 +264,13 @@ def tried(log, place, options):
     """All steps, in a folder."""
     clone, folder = place / "tfprune", place / "work"
     if not log.done:
+        is_ours = log.kept is not None and log.kept.exists()
         for old in (clone, folder):
+            if old.exists() and not is_ours:
+                raise SystemExit(
+                    "--folder must be new, or that of an earlier trial. "
+                    f"Received: one that has {old}. Name another folder."
+                )
             shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(exist_ok=True)
     log.run("git clone", ["git", "clone", "-q", ROOT, clone], place)
