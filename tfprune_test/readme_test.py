@@ -196,12 +196,13 @@ class WriteReadmeTest(parameterized.TestCase):
         text = write_readme.platforms(PLATFORMS)
         for line in (
             "| Linux | yes | yes | yes |",
-            "| macOS | yes | yes | RAM is predicted instead |",
-            "| Windows | yes | yes | RAM is predicted instead |",
+            "| macOS | yes | yes | no; RAM is predicted |",
+            "| Windows | yes | yes | no; RAM is predicted |",
             "| old | on JAX, 3.11 | no | no |",
             "| none | no | no | no |",
-            "TFLite Micro's interpreter has wheels for Linux. On macOS and "
-            "Windows the export runs without it and predicts the RAM.",
+            "C sources hold what TFLite Micro's interpreter computes, which "
+            "has wheels for Linux. On macOS and Windows files are exported "
+            "without it, and the RAM is predicted.",
         ):
             self.assertIn(line, text.splitlines())
 

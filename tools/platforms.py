@@ -34,11 +34,11 @@ INTERPRETER = "tflite-micro"
 _HEAD = """# What runs where
 
 Pythons for which each extra can be installed from wheels alone, as uv resolves
-it; {date}. `tflite-micro` is the interpreter of TFLite Micro. Without it the
-export is the same and the arena is predicted instead of measured. Where `cpu`
-is missing, take another backend; files are exported on TensorFlow only. `data`
-needs `promise`, which is built from source, without a compiler. Written by
-`tools/platforms.py`.
+it; {date}. `tflite-micro` is the interpreter of TFLite Micro. Without it
+files are the same and the arena is predicted instead of measured, but no C
+sources are written. Where `cpu` is missing, take another backend; files are
+exported on TensorFlow only. `data` needs `promise`, which is built from source,
+without a compiler. Written by `tools/platforms.py`.
 
 """
 

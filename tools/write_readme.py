@@ -141,8 +141,8 @@ def platforms(page):
         if line.startswith("|")
     )
     lines = [
-        "| | prune, train, search | export TFLite and C sources | run files on "
-        "TFLite Micro |",
+        "| | prune, train, search | export TFLite | write C sources, run files "
+        "on TFLite Micro |",
         "| :-- | :-- | :-- | :-- |",
     ]
     measured, elsewhere = [], []
@@ -156,15 +156,15 @@ def platforms(page):
             runs = "yes"
             measured.append(name)
         elif exports:
-            runs = "RAM is predicted instead"
+            runs = "no; RAM is predicted"
             elsewhere.append(name)
         cells = (name, prunes, "yes" if exports else "no", runs)
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
-        f"TFLite Micro's interpreter has wheels for {_listed(measured)}. On "
-        f"{_listed(elsewhere)} the export runs without it and predicts the "
-        "RAM.",
+        "C sources hold what TFLite Micro's interpreter computes, which has "
+        f"wheels for {_listed(measured)}. On {_listed(elsewhere)} files are "
+        "exported without it, and the RAM is predicted.",
     ]
     return "\n".join(lines)
 
