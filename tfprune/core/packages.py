@@ -5,6 +5,9 @@ import importlib.metadata
 import importlib.util
 import os
 
+# Of packages that an extra does not bring everywhere.
+_ELSEWHERE = {"tflite_micro": " on Linux x86-64: it has no other wheels"}
+
 
 def load(module, extra="export", user="Exporting"):
     """Imports a module of an extra.
@@ -38,7 +41,8 @@ def require(package, extra="export", user="Exporting"):
     if importlib.util.find_spec(package) is None:
         raise ImportError(
             f"{user} requires the package {package!r}, which is not "
-            f'installed. Run: pip install "tfprune[{extra}]"',
+            f'installed. Run: pip install "tfprune[{extra}]"'
+            f"{_ELSEWHERE.get(package, '')}",
             name=package,
         )
 

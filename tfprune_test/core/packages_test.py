@@ -24,6 +24,13 @@ class PackagesTest(parameterized.TestCase):
             function("no_such_thing", "search", "Searching")
         self.assertEqual(caught.exception.name, "no_such_thing")
 
+    def test_what_an_extra_brings_on_one_platform_alone(self):
+        with mock.patch.object(
+            packages.importlib.util, "find_spec", return_value=None
+        ):
+            with self.assertRaisesRegex(ImportError, "on Linux x86-64: it has"):
+                packages.require("tflite_micro")
+
     def test_the_package_of_a_module_is_what_is_missing(self):
         with self.assertRaisesRegex(ImportError, "package 'no_such_thing'"):
             packages.load("no_such_thing.part")
