@@ -204,6 +204,11 @@ def percent(fraction, digits=1):
     return "-" if fraction is None else f"{100 * fraction:.{digits}f} %"
 
 
+def ratio(fraction):
+    """A fraction of 1 that somebody asked for in percent: 25%, 12.5%."""
+    return f"{100 * fraction:.4g}%"
+
+
 def cell(value):
     """A fraction of 1 in percent if it is a `float`, else a number."""
     return percent(value, 2) if isinstance(value, float) else number(value)

@@ -118,7 +118,7 @@ class Sensitivity(printed.Printed):
             value = {point.ratio: point.value for point in curve}
             cells = [self.text(value[r]) for r in ratios]
             rows.append((group, str(curve[0].channels), *cells))
-        header = ("group", "channels", *(f"-{r:.0%}" for r in ratios))
+        header = ("group", "channels", *(f"-{tables.ratio(r)}" for r in ratios))
         title = (
             f"{self.metric} of {self.model} with one group pruned; "
             f"full model: {self.text(self.dense)}"

@@ -97,6 +97,12 @@ class CellTest(parameterized.TestCase):
         self.assertEqual(tables.percent(value), text)
 
     @parameterized.parameters(
+        (0.25, "25%"), (0.125, "12.5%"), (0.3, "30%"), (0.0, "0%")
+    )
+    def test_ratio(self, value, text):
+        self.assertEqual(tables.ratio(value), text)
+
+    @parameterized.parameters(
         ((8, 8, 3), "8x8x3"), ((None, 3), "?x3"), ((), "scalar")
     )
     def test_shape(self, value, text):

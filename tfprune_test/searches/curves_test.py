@@ -194,6 +194,13 @@ class SensitivityTest(parameterized.TestCase):
         )
         self.assertIn("full model: 90.00 %", table.title)
 
+    def test_ratios_are_not_rounded_in_a_table(self):
+        points = (
+            curves.Point("a", ratio, 7, 8, 0.5) for ratio in (0.12, 0.125)
+        )
+        found = curves.Sensitivity("net", "accuracy", 0.9, tuple(points))
+        self.assertEqual(found.table().header[2:], ("-12%", "-12.5%"))
+
     def test_a_file_gives_the_same_curves(self):
         path = pathlib.Path(self.create_tempdir().full_path, "curves.json")
         hand_made().save(path)

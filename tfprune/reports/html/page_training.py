@@ -150,7 +150,7 @@ def sensitivity(page):
                 *(found.text(at[r]) if r in at else "-" for r in ratios),
             )
         )
-    header = ("group", "channels", *(f"-{ratio:.0%}" for ratio in ratios))
+    header = ("group", "channels", *(f"-{tables.ratio(r)}" for r in ratios))
     return markup.tag(
         "div",
         page_parts.note(
@@ -193,6 +193,6 @@ def _group(name, curve, found, limits, chance):
     )
     return panel.figure(
         f"{found.metric} falls from {found.text(found.dense)} to "
-        f"{found.text(curve[-1].value)} with {curve[-1].ratio:.0%} of {name} "
-        "removed."
+        f"{found.text(curve[-1].value)} with {tables.ratio(curve[-1].ratio)} "
+        f"of {name} removed."
     )

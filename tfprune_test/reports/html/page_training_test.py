@@ -70,7 +70,7 @@ class Curves:
                 ratio=ratio, value=value, channels=8, kept=4, name=name
             )
             for name, values in (("tough", (0.9, 0.85)), ("soft", (0.5, 0.1)))
-            for ratio, value in zip((0.25, 0.5), values, strict=True)
+            for ratio, value in zip((0.25, 0.625), values, strict=True)
         ]
 
     def text(self, value):
@@ -91,7 +91,8 @@ class SensitivityTest(absltest.TestCase):
     def test_the_most_sensitive_group_comes_first(self):
         text = self.text()
         self.assertLess(text.index("<b>soft"), text.index("<b>tough"))
-        self.assertIn("falls from 90% to 10% with 50% of soft removed", text)
+        self.assertIn("falls from 90% to 10% with 62.5% of soft removed", text)
+        self.assertIn(">-62.5%<", text)
 
     def test_chance_is_drawn_if_it_is_known(self):
         self.assertNotIn("chance", self.text())
