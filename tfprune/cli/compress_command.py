@@ -165,7 +165,7 @@ def _wish(values):
         # A limit in addition to a board applies too.
         return {"limits": limits | {"board": board}}
     if len(given) != 1:
-        flags_ = ", ".join(f"--{name}" for name in options.LIMITS)
+        flags_ = ", ".join(f"--{n}" for n in options.LIMITS if n in values)
         raise ValueError(
             "A goal is required: --board, a budget "
             f"({flags_}) or --max_loss. Received: "

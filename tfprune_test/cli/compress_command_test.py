@@ -80,7 +80,7 @@ class CompressTest(program_test.CliTestCase):
         self.assertEqual(small.input_shape, (None, 2, 2))
 
     @parameterized.parameters(
-        ((), "--board, a budget .* Received: none"),
+        ((), r"--board, a budget \(--macs, .*, --image_bytes\) .*: none"),
         (("--board=nano33",), "Similar: nano-33-ble"),
         (("--macs=0.5", "--max_loss=1"), "a budget and --max_loss"),
         (("--macs=0.5", "--ram_share=0.5"), "--ram_share needs --board"),
