@@ -1,4 +1,4 @@
-"""Comparisons of quantized tensors: EQUAL and NOT_EQUAL.
+"""Comparisons of quantized tensors: EQUAL, GREATER and their kind.
 
 The converter compares dequantized values. What is equal in the model need not
 be equal there, since each tensor is rounded to steps of its own.
@@ -8,6 +8,8 @@ import numpy as np
 
 # By how much of a step an equal constant may be off.
 _ROUNDED = 1e-3
+# What kernels of int8 count in.
+_UNIT = 1 / 256
 
 
 def as_stored(place, op):
@@ -19,6 +21,25 @@ def as_stored(place, op):
     of different scales are compared within a step; so is a constant that the
     converter has quantized, if it lies between two steps of the tensor.
     """
+    _equal(place, op)
+    suit_kernel(place, op)
+
+
+def suit_kernel(place, op):
+    """Compares in float what the kernels of int8 cannot.
+
+    They count in units of 1 / 256, whatever the scales are: finer steps become
+    equal. A scale of 1 or more stops them.
+    """
+    steps = [place.steps(index) for index in op.inputs]
+    kinds = {place.type(index) for index in op.inputs}
+    if None in steps or kinds != {place.schema.TensorType.INT8}:
+        return
+    if any(not _UNIT <= scale < 1.0 for scale, _ in steps):
+        op.inputs = [place.dequantize(op, index) for index in op.inputs]
+
+
+def _equal(place, op):
     if not any(map(place.is_constant, op.inputs)):
         _within_a_step(place, op)
         return

@@ -63,3 +63,28 @@ class ComparisonTest(parameterized.TestCase):
             found = interpreter.run(self.path, data, runtime)
             off = np.abs(found - (data > 0)) > 0.01
             self.assertLess(off.mean(), 0.02)
+
+    @parameterized.product(
+        largest=[0.01, 1000.0],
+        compared=[OPS.greater, OPS.less_equal, OPS.not_equal],
+        constant=[False, True],
+    )
+    def test_small_and_large_numbers(self, largest, compared, constant):
+        """Kernels of int8 count in units of 1 / 256, up to steps of 1."""
+        inputs = [keras.Input((16,)) for _ in range(2 - constant)]
+        limit = 0.0 if compared is OPS.not_equal else largest / 3
+        found = compared(inputs[0], limit if constant else inputs[1])
+        ends = inputs if len(inputs) > 1 else inputs[0]
+        model = keras.Model(ends, OPS.cast(found, "float32"))
+        rng = np.random.default_rng(0)
+        data = [
+            (rng.uniform(0, largest, (50, 16)) * rng.integers(0, 2, (50, 16)))
+            for _ in inputs
+        ]
+        data = [x.astype("float32") for x in data]
+        small_models.export(model, self.path, "int8", data)
+        (wanted,) = small_models.predictions(model, data)
+        for runtime in ("tflite", "micro"):
+            found = interpreter.run(self.path, data, runtime)
+            off = np.abs(found - wanted) > 0.01
+            self.assertLess(off.mean(), 0.02)
