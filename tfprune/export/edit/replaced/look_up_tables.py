@@ -32,6 +32,15 @@ _LACKING = {
     "SQUARE",
 }
 
+_COMPARISONS = {
+    "EQUAL",
+    "GREATER",
+    "GREATER_EQUAL",
+    "LESS",
+    "LESS_EQUAL",
+    "NOT_EQUAL",
+}
+
 # And those that the converter emits in float, or with one scale for inputs and
 # output, which clips.
 _WRITTEN_OUT = _LACKING | {"DEQUANTIZE", "ELU", "SELECT", "SELECT_V2"}
@@ -116,6 +125,16 @@ class _Function:
     kinds: frozenset
 
 
+def _codes(values, steps):
+    """Real values as int8, of a scale and a zero point."""
+    scale, zero = steps
+    with np.errstate(all="ignore"):
+        codes = values / scale
+    codes = np.nan_to_num(codes, nan=-1e9, posinf=1e9, neginf=-1e9)
+    codes = np.trunc(codes + np.copysign(0.5, codes)) + zero
+    return np.clip(codes, -128, 127).astype("i1")
+
+
 def tabulate(model):
     """Replaces such functions by tables, in all graphs of a model.
 
@@ -163,6 +182,10 @@ class _Graph:
             return
         shape = self._place.shape(op.outputs[0])
         parts, kinds, root = [], {kind}, None
+        # One is rounded to the steps of what it is compared with.
+        rounded = kind in _COMPARISONS and any(
+            map(self._place.is_constant, op.inputs)
+        )
         for index in op.inputs:
             constant = self._scalar(index)
             if constant is not None:
@@ -175,7 +198,8 @@ class _Graph:
                 # A later op may still be a function of this op's output.
                 return
             root = found.root
-            parts.append(found.values)
+            values = found.values
+            parts.append(self._stored(index, values) if rounded else values)
             kinds |= found.kinds
         if root is None:
             return
@@ -193,6 +217,17 @@ class _Graph:
         if fused in limits:
             values = np.clip(values, *limits[fused])
         return np.broadcast_to(values, (256,))
+
+    def _stored(self, index, values):
+        """What an int8 tensor, or one that was dequantized, has of values."""
+        maker = self._place.maker(index)
+        real = maker is not None and self._place.kind(maker) == "DEQUANTIZE"
+        steps = self._steps(maker.inputs[0] if real else index)
+        if steps is None:
+            return values
+        scale, zero = steps
+        values = scale * (_codes(values, steps).astype(float) - zero)
+        return values.astype("float32").astype(float) if real else values
 
     def _itself(self, index):
         steps = self._steps(index)
@@ -249,12 +284,7 @@ class _Graph:
 
     def _look_up(self, op, found):
         """Turns an op into a GATHER, whose indices have to be int32."""
-        scale, zero = self._steps(op.outputs[0])
-        with np.errstate(all="ignore"):
-            steps = found.values / scale
-        steps = np.nan_to_num(steps, nan=-1e9, posinf=1e9, neginf=-1e9)
-        steps = np.trunc(steps + np.copysign(0.5, steps)) + zero
-        table = np.clip(steps, -128, 127).astype("i1")
+        table = _codes(found.values, self._steps(op.outputs[0]))
         place = self._place
         cast = place.insert(op, "CAST", "CastOptions", [found.root])
         offset = place.add_constant(np.array([128]))

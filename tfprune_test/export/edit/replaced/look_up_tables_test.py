@@ -51,6 +51,23 @@ class LookUpTablesTest(parameterized.TestCase):
             # Ties, which float32 decides by chance.
             self.assertLess(np.mean(off), 0.01, runtime)
 
+    @parameterized.parameters(3, 5, 10)
+    def test_choices_compare_what_is_stored(self, largest):
+        """As rounded to the steps of the tensor, of integers or of signs."""
+        inputs = keras.Input((8,))
+        x = keras.ops.where(inputs >= 2.0, inputs, -inputs)
+        sign = keras.ops.equal(keras.ops.sign(inputs - 0.5), 1.0)
+        y = keras.ops.where(sign, inputs, inputs + 2.0)
+        model = keras.Model(inputs, [x, y])
+        data = np.random.default_rng(0).integers(0, largest + 1, (50, 8))
+        data = data.astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        small_models.export(model, path, "int8", data)
+        wanted = small_models.predictions(model, [data])
+        found = interpreter.run(path, data, "micro")
+        for got, exact in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(got, exact, atol=0.05)
+
     def test_functions_that_the_runtime_has_stay(self):
         inputs = keras.Input((8,))
         x = keras.layers.Dense(8, activation="swish")(inputs)
