@@ -41,6 +41,11 @@ _COMPARISONS = {
     "NOT_EQUAL",
 }
 
+# What jumps, and in how many places from one whole number to the next.
+_JUMPING = {"CEIL": 1, "FLOOR": 1, "ROUND": 2}
+# By what share a number may be off that was computed from a scale.
+_NOISE = 1e-6
+
 # And those that the converter emits in float, or with one scale for inputs and
 # output, which clips.
 _WRITTEN_OUT = _LACKING | {"DEQUANTIZE", "ELU", "SELECT", "SELECT_V2"}
@@ -199,7 +204,11 @@ class _Graph:
                 return
             root = found.root
             values = found.values
-            parts.append(self._stored(index, values) if rounded else values)
+            if rounded:
+                values = self._stored(index, values)
+            elif kind in _JUMPING:
+                values = self._snapped(kind, found)
+            parts.append(values)
             kinds |= found.kinds
         if root is None:
             return
@@ -228,6 +237,18 @@ class _Graph:
         scale, zero = steps
         values = scale * (_codes(values, steps).astype(float) - zero)
         return values.astype("float32").astype(float) if real else values
+
+    def _snapped(self, kind, found):
+        """Values, of which those that miss a jump by their rounding meet it.
+
+        A whole number may be stored as a little less than it is.
+        """
+        values, parts = found.values, _JUMPING[kind]
+        slack = _NOISE * np.maximum(np.abs(values), 1.0)
+        if kind != "ROUND" and found.kinds <= {"DEQUANTIZE"}:
+            slack += self._steps(found.root)[0] / 2
+        near = np.rint(values * parts) / parts
+        return np.where(np.abs(values - near) <= slack, near, values)
 
     def _itself(self, index):
         steps = self._steps(index)

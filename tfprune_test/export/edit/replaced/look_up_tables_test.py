@@ -68,6 +68,38 @@ class LookUpTablesTest(parameterized.TestCase):
         for got, exact in zip(found, wanted, strict=True):
             np.testing.assert_allclose(got, exact, atol=0.05)
 
+    @parameterized.parameters(2, 7, 10, 17)
+    def test_whole_numbers_stay_what_they_are(self, largest):
+        """A number is stored as a little more or less than it is."""
+        inputs = keras.Input((8,))
+        outputs = [
+            keras.ops.floor(inputs),
+            keras.ops.ceil(inputs),
+            keras.ops.round(inputs),
+        ]
+        model = keras.Model(inputs, outputs)
+        data = np.random.default_rng(0).integers(0, largest + 1, (50, 8))
+        data = data.astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        small_models.export(model, path, "int8", data)
+        for found in interpreter.run(path, data, "micro"):
+            np.testing.assert_allclose(found, data, atol=0.04)
+
+    def test_halves_are_cut_where_they_are(self):
+        inputs = keras.Input((8,))
+        outputs = [
+            function(inputs * 0.5)
+            for function in (keras.ops.floor, keras.ops.round)
+        ]
+        model = keras.Model(inputs, outputs)
+        data = np.arange(256, dtype="float32").reshape(32, 8)
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        small_models.export(model, path, "int8", data)
+        wanted = small_models.predictions(model, [data])
+        found = interpreter.run(path, data, "micro")
+        for got, exact in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(got, exact, atol=0.3)
+
     def test_functions_that_the_runtime_has_stay(self):
         inputs = keras.Input((8,))
         x = keras.layers.Dense(8, activation="swish")(inputs)
