@@ -252,9 +252,10 @@ def export_tflite(
         made.write_bytes(data)
         output_check.check(model, signature, samples, made, runtime)
         if sparse:
-            made = sparse_encoding.choose(
-                made, folder / converter.SPARSE, mode.calibrated
-            )
+            other = folder / converter.SPARSE
+            data = _finished(other.read_bytes(), manifest, signature)
+            other.write_bytes(data)
+            made = sparse_encoding.choose(made, other, mode.calibrated)
         if compress:
             compression.compress_tflite(
                 made,
@@ -329,7 +330,7 @@ def _manifest(
         return found | {"lstms": fused_lstm.largest(model, names)}
 
 
-def _finished(data, manifest, signature, floats, micro):
+def _finished(data, manifest, signature, floats=None, micro=False):
     inputs, outputs = (
         [entry.partition(":")[0] for entry in names]
         for names in (
