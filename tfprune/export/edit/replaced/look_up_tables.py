@@ -50,6 +50,11 @@ _NOISE = 1e-6
 # output, which clips.
 _WRITTEN_OUT = _LACKING | {"DEQUANTIZE", "ELU", "SELECT", "SELECT_V2"}
 
+# The kernel of HARD_SWISH stops where the steps of its output are so many times
+# finer than those of its input, of which most are then far below zero.
+_STEEP, _MOST = "steep HARD_SWISH", 128
+_WRITTEN_OUT.add(_STEEP)
+
 
 def _erf(x):
     return np.vectorize(math.erf, otypes=["f8"])(x)
@@ -122,7 +127,7 @@ class _Function:
     Attributes:
         root: `int`, the index of the tensor that it depends on.
         values: array `(256,)`, its real value for each int8 value of the root.
-        kinds: set of `str`, the ops in between.
+        kinds: set of `str`, the ops in between, and `_STEEP`.
     """
 
     root: int
@@ -187,6 +192,8 @@ class _Graph:
             return
         shape = self._place.shape(op.outputs[0])
         parts, kinds, root = [], {kind}, None
+        if kind == "HARD_SWISH" and self._is_steep(op):
+            kinds.add(_STEEP)
         # One is rounded to the steps of what it is compared with.
         rounded = kind in _COMPARISONS and any(
             map(self._place.is_constant, op.inputs)
@@ -215,6 +222,10 @@ class _Graph:
         with np.errstate(all="ignore"):
             values = self._computed(kind, op, parts)
         functions[op.outputs[0]] = _Function(root, values, frozenset(kinds))
+
+    def _is_steep(self, op):
+        read, made = (self._steps(x[0]) for x in (op.inputs, op.outputs))
+        return None not in (read, made) and read[0] >= _MOST * made[0]
 
     def _computed(self, kind, op, parts):
         if kind in _WITH_OPTIONS:

@@ -100,6 +100,24 @@ class LookUpTablesTest(parameterized.TestCase):
         for got, exact in zip(found, wanted, strict=True):
             np.testing.assert_allclose(got, exact, atol=0.3)
 
+    @parameterized.product(after=(None, "relu"), largest=(0.2, 5.0))
+    def test_hard_swish_of_what_is_far_below_zero(self, after, largest):
+        inputs = keras.Input((8,))
+        x = keras.ops.hard_silu(inputs)
+        x = keras.layers.Activation(after)(x) if after else x
+        model = keras.Model(inputs, x)
+        data = np.random.default_rng(0).uniform(-4, 1, (50, 8))
+        data = np.where(data > 0, largest * data, 50 * data).astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        file = small_models.export(model, path, "int8", data)
+        (wanted,) = small_models.predictions(
+            model, [file.inputs[0].decode(file.inputs[0].encode(data))]
+        )
+        step = file.outputs[0].scale
+        for runtime in ("micro", "tflite"):
+            found = interpreter.run(path, data, runtime)
+            np.testing.assert_allclose(found, wanted, atol=2 * step)
+
     def test_functions_that_the_runtime_has_stay(self):
         inputs = keras.Input((8,))
         x = keras.layers.Dense(8, activation="swish")(inputs)
