@@ -14,6 +14,8 @@ _KEPT_UP = "ADD", "MAXIMUM"
 _NEARLY = 1e-6
 # What stands for a number that no step is left of, as a share of a step.
 _LITTLE = 1e-3
+# Steps from one jump to the next that are many.
+_MANY = 8
 # erf(z) is about 1 - (a t + b t^2 + ...) exp(-z^2) with t = 1 / (1 + p z), to
 # 1.5e-7 (Abramowitz and Stegun, 7.1.26).
 _P = 0.3275911
@@ -196,6 +198,52 @@ def power(place, op):
         place.become(op, "EXP", "ExpOptions", [made])
     elif values.size == 1 and 1 < abs(values[0]) <= _MOST_PRODUCTS:
         _products(place, op, calls, x, int(values[0]))
+
+
+def jumps(place, op):
+    """FLOOR, CEIL, FLOOR_DIV and FLOOR_MOD count what nearly is a jump as one.
+
+    A whole number is stored as a little less or more than it is. In int8,
+    FLOOR and CEIL are in tables.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op, which is moved by a step of what was dequantized before it.
+    """
+    before, kind = place.maker(op.inputs[0]), place.kind(op)
+    if before is None or place.kind(before) != "DEQUANTIZE":
+        return
+    source = before.inputs[0]
+    steps, types = place.steps(source), place.schema.TensorType
+    if steps is None or place.type(source) not in (types.INT8, types.INT16):
+        return
+    wide = place.type(source) == types.INT16
+    # What is computed before it may be off by more than half a step.
+    slack = steps[0] if wide else steps[0] * (0.5 + _LITTLE)
+    divides = len(op.inputs) > 1
+    if not (divides or wide) or (
+        divides and not _is_fine(place, op.inputs[1], steps[0])
+    ):
+        return
+    calls = Calls(place, op)
+    moved = calls.add(op.inputs[0], -slack if kind == "CEIL" else slack)
+    op.inputs = [moved, *op.inputs[1:]]
+    if kind == "FLOOR_MOD":
+        made = place.repeat(op, op.inputs, place.shape(op.outputs[0]))
+        pair = [made, calls.number(-slack)]
+        place.become(op, "ADD", "AddOptions", pair)
+
+
+def _is_fine(place, divisor, step):
+    """Whether divisors are whole numbers, or far above a step; above 0."""
+    if (
+        not place.is_constant(divisor)
+        or place.type(divisor) != place.schema.TensorType.FLOAT32
+    ):
+        return False
+    values = _floats(place, divisor)
+    whole = values == np.rint(values)
+    return bool(((values > 0) & (whole | (values >= _MANY * step))).all())
 
 
 def _folded(place, index):

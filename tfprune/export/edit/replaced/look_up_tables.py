@@ -45,6 +45,8 @@ _COMPARISONS = {
 _JUMPING = {"CEIL": 1, "FLOOR": 1, "ROUND": 2}
 # By what share a number may be off that was computed from a scale.
 _NOISE = 1e-6
+# Steps from one jump to the next that are many.
+_FINE = 1 / 8
 
 # And those that the converter emits in float, or with one scale for inputs and
 # output, which clips.
@@ -256,8 +258,12 @@ class _Graph:
         """
         values, parts = found.values, _JUMPING[kind]
         slack = _NOISE * np.maximum(np.abs(values), 1.0)
-        if kind != "ROUND" and found.kinds <= {"DEQUANTIZE"}:
-            slack += self._steps(found.root)[0] / 2
+        if kind != "ROUND":
+            gaps = np.abs(np.diff(values))
+            gaps = np.maximum([*gaps, gaps[-1]], [gaps[0], *gaps])
+            # Of few steps, a jump may lie between two that are exact.
+            direct = found.kinds <= {"DEQUANTIZE"}
+            slack += np.where(direct | (gaps <= _FINE), gaps / 2, 0.0)
         near = np.rint(values * parts) / parts
         return np.where(np.abs(values - near) <= slack, near, values)
 
