@@ -249,6 +249,8 @@ def export_tflite(
         data = _finished(data, manifest, signature, floats, micro)
         if kernels == "esp-nn":
             data, _ = esp_kernels.substituted(data)
+        if "float16" in mode.types:
+            _warn_of_halves(data)
         made.write_bytes(data)
         output_check.check(model, signature, samples, made, runtime)
         if sparse:
@@ -395,6 +397,17 @@ def _warn_of_floats(file, mode, interface):
             file.ops["DEQUANTIZE"],
             interface,
             f" These stay float32: {', '.join(names)}." if names else "",
+        )
+
+
+def _warn_of_halves(data):
+    """Logs a warning if weights were too large for float16."""
+    names = lost_weights.beyond_half(data)
+    if names:
+        logging.warning(
+            "Weights beyond 65,504, the largest number of float16, were cut to "
+            "it: %s. Export them as float32, or scale them.",
+            ", ".join(names),
         )
 
 
