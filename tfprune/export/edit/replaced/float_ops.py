@@ -210,21 +210,16 @@ def jumps(place, op):
         place: `graph_edits.Place`.
         op: the op, which is moved by a step of what was dequantized before it.
     """
-    before, kind = place.maker(op.inputs[0]), place.kind(op)
-    if before is None or place.kind(before) != "DEQUANTIZE":
+    found, kind = _dequantized(place, op), place.kind(op)
+    if found is None:
         return
-    source = before.inputs[0]
-    steps, types = place.steps(source), place.schema.TensorType
-    if steps is None or place.type(source) not in (types.INT8, types.INT16):
-        return
-    wide = place.type(source) == types.INT16
-    # What is computed before it may be off by more than half a step.
-    slack = steps[0] if wide else steps[0] * (0.5 + _LITTLE)
+    _, (step, _), wide = found
     divides = len(op.inputs) > 1
     if not (divides or wide) or (
-        divides and not _is_fine(place, op.inputs[1], steps[0])
+        divides and not _is_fine(place, op.inputs[1], step)
     ):
         return
+    slack = _slack(step, wide)
     calls = Calls(place, op)
     moved = calls.add(op.inputs[0], -slack if kind == "CEIL" else slack)
     op.inputs = [moved, *op.inputs[1:]]
@@ -232,6 +227,49 @@ def jumps(place, op):
         made = place.repeat(op, op.inputs, place.shape(op.outputs[0]))
         pair = [made, calls.number(-slack)]
         place.become(op, "ADD", "AddOptions", pair)
+
+
+def truncation(place, op):
+    """CAST to integers counts what nearly is a whole number as one.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op, as for `jumps`.
+    """
+    found, types = _dequantized(place, op), place.schema.TensorType
+    if found is None or place.type(op.outputs[0]) not in (
+        types.INT32,
+        types.INT64,
+    ):
+        return
+    source, (step, _), wide = found
+    # Of few steps, a whole number may lie between two that are exact.
+    if not wide and _MANY * step > 1 and place.maker(source) is not None:
+        return
+    calls, kinds = Calls(place, op), place.schema.ActivationFunctionType
+    (x,) = op.inputs
+    side = calls.mul(x, _HUGE)
+    clipped = place.maker(side).builtinOptions
+    clipped.fusedActivationFunction = kinds.RELU_N1_TO_1
+    op.inputs = [calls.add(x, calls.mul(side, _slack(step, wide)))]
+
+
+def _dequantized(place, op):
+    """What an op reads in float: `(tensor, steps, whether it is int16)`."""
+    before = place.maker(op.inputs[0])
+    if before is None or place.kind(before) != "DEQUANTIZE":
+        return None
+    source, types = int(before.inputs[0]), place.schema.TensorType
+    steps, kind = place.steps(source), place.type(source)
+    if steps is None or kind not in (types.INT8, types.INT16):
+        return None
+    return source, steps, kind == types.INT16
+
+
+def _slack(step, wide):
+    """By how much a whole number may be off."""
+    # What is computed before it may be off by more than half a step.
+    return step if wide else step * (0.5 + _LITTLE)
 
 
 def _is_fine(place, divisor, step):

@@ -64,7 +64,7 @@ def substitute(model, micro=False):
         kinds.GATHER_ND: _narrow_positions,
         kinds.DEPTH_TO_SPACE: _known_version,
         kinds.ONE_HOT: conditions.one_hot,
-        kinds.CAST: _bytes_in,
+        kinds.CAST: _cast,
         kinds.REDUCE_ANY: conditions.any_or_all,
         kinds.REDUCE_ALL: conditions.any_or_all,
         kinds.UNPACK: pieces.unpack,
@@ -145,6 +145,13 @@ def _narrow_positions(place, op):
 def _known_version(place, op):
     """Version 2 only adds int8, which LiteRT's kernels accept as version 1."""
     place.model.operatorCodes[op.opcodeIndex].version = 1
+
+
+def _cast(place, op):
+    if place.type(op.inputs[0]) == place.schema.TensorType.UINT8:
+        _bytes_in(place, op)
+    else:
+        float_ops.truncation(place, op)
 
 
 def _bytes_in(place, op):

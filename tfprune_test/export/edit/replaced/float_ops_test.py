@@ -33,6 +33,7 @@ class FloatOpsTest(parameterized.TestCase):
             lambda x: OPS.ceil(x * 0.25),
             lambda x: OPS.floor_divide(x * 1.0, 3.0),
             lambda x: OPS.mod(x, 4.0),
+            lambda x: 0.5 * OPS.cast(OPS.cast(x * -0.5, "int32"), "float32"),
         ],
         mode=["int8", "int16x8"],
     )
