@@ -57,9 +57,15 @@ def write(model, signature, folder, interface=None, wide=False):
         RuntimeError: If the model cannot be called on symbolic inputs.
         ValueError: If ids would be quantized.
     """
-    function, outputs = _traced(model, signature)
+    function, ends = _traced(model, signature)
     graph = function.graph.as_graph_def()
     told = layer_names.rewrite(graph)
+    count = len(signature.inputs)
+    names = [x.op.name for x in function.inputs[:count]]
+    wanted = [spec.name for spec in signature.inputs]
+    ends = [*zip(names, wanted, strict=True), *ends]
+    ends = layer_names.give(graph, ends)
+    names, outputs = ends[:count], [f"{end}:0" for end in ends[count:]]
     tables = _tables(model, function, len(signature.inputs))
     plain_ops.rewrite(graph, [told[name] for name in tables])
     dilations.rewrite(graph)
@@ -71,8 +77,6 @@ def write(model, signature, folder, interface=None, wide=False):
         own_scales.rewrite(graph, outputs, added, wide)
     graph_types.single(graph)
     error_function.rewrite(graph)
-    count = len(signature.inputs)
-    names = [x.op.name for x in function.inputs[:count]]
     whole = set()
     if interface:
         whole = ids.keep_whole(graph, names, interface)
@@ -91,15 +95,13 @@ def write(model, signature, folder, interface=None, wide=False):
     return {
         "inputs": [
             {
-                "name": tensor.name,
+                "name": f"{name}:0",
                 "shape": spec.shape,
                 "dtype": "int32"
-                if tensor.op.name in whole
+                if name in whole
                 else graph_types.stored(spec.dtype),
             }
-            for tensor, spec in zip(
-                function.inputs[:count], signature.inputs, strict=True
-            )
+            for name, spec in zip(names, signature.inputs, strict=True)
         ],
         "outputs": outputs,
         "weights": weights,
@@ -111,7 +113,10 @@ def write(model, signature, folder, interface=None, wide=False):
 
 
 def _traced(model, signature):
-    """The concrete function of the model, and its outputs' tensor names."""
+    """The concrete function of the model, and its outputs.
+
+    Each output is a pair: the name of its node, and that which it shall have.
+    """
     import tensorflow as tf
 
     outputs = []
@@ -125,7 +130,7 @@ def _traced(model, signature):
         names += [state.name + states.NEXT for state in signature.states]
         for name, result in zip(names, results, strict=True):
             name = plain_names.plain(name) or "output"
-            outputs.append(tf.identity(result, name=name).name)
+            outputs.append((tf.identity(result, name=name).op.name, name))
         return results
 
     specs = [

@@ -65,15 +65,18 @@ def of(model, inputs):
 
 
 def _candidates(layer):
-    """The variables that inference might change."""
+    """The variables that inference might change, without those of layers."""
+    found, inner = [], set()
     if isinstance(layer, keras.Model):
-        return []
-    found = values_lib.states(layer)
+        inner = {id(v) for one in layer.layers for v in one.variables}
+    else:
+        found += values_lib.states(layer)
     if not type(layer).__module__.startswith("keras."):
         found += [
             variable
             for variable in layer.variables
             if not variable.trainable
+            and id(variable) not in inner
             # The counter of a random generator is no state of the model.
             and variable.name != "seed_generator_state"
         ]

@@ -249,12 +249,15 @@ def export_tflite(
         data = _finished(data, manifest, signature, floats, micro)
         if kernels == "esp-nn":
             data, _ = esp_kernels.substituted(data)
+        if "float16" in mode.types:
+            _warn_of_halves(data)
         made.write_bytes(data)
         output_check.check(model, signature, samples, made, runtime)
         if sparse:
-            made = sparse_encoding.choose(
-                made, folder / converter.SPARSE, mode.calibrated
-            )
+            other = folder / converter.SPARSE
+            data = _finished(other.read_bytes(), manifest, signature)
+            other.write_bytes(data)
+            made = sparse_encoding.choose(made, other, mode.calibrated)
         if compress:
             compression.compress_tflite(
                 made,
@@ -329,7 +332,7 @@ def _manifest(
         return found | {"lstms": fused_lstm.largest(model, names)}
 
 
-def _finished(data, manifest, signature, floats, micro):
+def _finished(data, manifest, signature, floats=None, micro=False):
     inputs, outputs = (
         [entry.partition(":")[0] for entry in names]
         for names in (
@@ -394,6 +397,17 @@ def _warn_of_floats(file, mode, interface):
             file.ops["DEQUANTIZE"],
             interface,
             f" These stay float32: {', '.join(names)}." if names else "",
+        )
+
+
+def _warn_of_halves(data):
+    """Logs a warning if weights were too large for float16."""
+    names = lost_weights.beyond_half(data)
+    if names:
+        logging.warning(
+            "Weights beyond 65,504, the largest number of float16, were cut to "
+            "it: %s. Export them as float32, or scale them.",
+            ", ".join(names),
         )
 
 

@@ -30,6 +30,7 @@ _GATES = ((1, 12), (2, 13), (3, 14), (4, 15))
 _MOST = 127
 # A bias has 64 bits, of which some kernels use 32.
 _LARGEST_BIAS = 2.0**30
+_LARGEST_HALF = float(np.finfo("float16").max)
 # Scales that are so many times what weights and bias need are not theirs.
 _TOO_COARSE = 1.5
 
@@ -45,6 +46,31 @@ def are_lost(data):
     """
     ops = _with_weights(packing.unpacked(data))
     return any(_is_lost(place, op) for place, op in ops)
+
+
+def beyond_half(data):
+    """The weights of which some were too large for float16, and were cut.
+
+    Those which are 0 otherwise mask, and do so still.
+
+    Args:
+        data: `bytes` of a .tflite file.
+
+    Returns:
+        List of the names of tensors.
+    """
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    model, found = packing.unpacked(data), []
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            stored = model.buffers[tensor.buffer].data
+            if tensor.type != schema.TensorType.FLOAT16 or stored is None:
+                continue
+            sizes = np.abs(np.frombuffer(bytes(stored), "<f2"))
+            fits = sizes < _LARGEST_HALF
+            if not fits.all() and sizes[fits].any():
+                found.append(tensor.name.decode())
+    return found
 
 
 def restore(model, data):

@@ -3,7 +3,6 @@
 import numpy as np
 from absl import logging
 
-from tfprune.export.edit import finishing
 from tfprune.export.file import model_file
 from tfprune.export.run import interpreter
 from tfprune.export.run import litert
@@ -18,8 +17,7 @@ def choose(dense, sparse, integers):
 
     Args:
         dense: `pathlib.Path` of the file with dense weights.
-        sparse: `pathlib.Path` of the file with weights in sparse encoding;
-            finished in place.
+        sparse: `pathlib.Path` of the file with weights in sparse encoding.
         integers: `bool`, whether activations are quantized. Kernels other than
             XNNPACK are then several times slower.
 
@@ -28,7 +26,6 @@ def choose(dense, sparse, integers):
         `integers`), and its outputs are the same, up to one step where they
         are quantized; else `dense`.
     """
-    sparse.write_bytes(finishing.finished(sparse.read_bytes()))
     before, after = map(model_file.read, (dense, sparse))
     if after.file_bytes > _WORTH_IT * before.file_bytes:
         return _kept(dense, "the file would hardly be smaller")

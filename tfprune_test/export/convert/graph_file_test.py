@@ -50,6 +50,17 @@ class GraphFileTest(absltest.TestCase):
         for array in arrays:
             np.testing.assert_array_equal(array, wanted[array.shape])
 
+    def test_an_output_has_the_name_of_the_model(self):
+        inputs = keras.Input((4,), name="image")
+        outputs = keras.layers.Dense(2, name="classes")(inputs)
+        model = keras.Model(inputs, outputs, name="classes")
+        for interface in (None, "int8"):
+            manifest = self.write(model, interface)
+            self.assertEqual(manifest["outputs"], ["classes:0"])
+            function, _ = converter.load(self.folder, manifest)
+            x = keras.ops.ones((1, 4))
+            np.testing.assert_allclose(*function(x), model(x), rtol=1e-6)
+
     def test_inputs_and_outputs_stay_in_order(self):
         model = net()
         request = {

@@ -28,6 +28,23 @@ class Smoothed(LAYERS.Layer):
         return self.mean + 0.0
 
 
+class Remembering(keras.Model):
+    """A model that assigns to a variable of its own."""
+
+    def __init__(self):
+        super().__init__(name="remembering")
+        self.smoothed = Smoothed(name="smoothed")
+        self.dense = LAYERS.Dense(2)
+        self.last = self.add_weight(
+            shape=(1, 4, 3), initializer="zeros", trainable=False
+        )
+
+    def call(self, x):
+        last = self.last + 0.0
+        self.last.assign(x)
+        return self.dense(self.smoothed(x) - last)
+
+
 def nested(x):
     inputs = keras.Input(batch_shape=x.shape)
     return keras.Model(inputs, LAYERS.LSTM(3, stateful=True)(inputs))(x)
@@ -97,6 +114,18 @@ class StatesTest(parameterized.TestCase):
         self.assertLen(file.inputs, 1 + count)
         after = [t.name.removesuffix("_next") for t in file.outputs[1:]]
         self.assertEqual([t.name for t in file.inputs[1:]], after)
+        found = stream(self.path, self.x)
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+    def test_a_model_has_states_of_its_own(self):
+        model = Remembering()
+        model(self.x[:1])
+        for variable in (model.last, model.smoothed.mean):
+            variable.assign(np.zeros(variable.shape))
+        file = small_models.export(model, self.path)
+        names = ["remembering_state_0", "smoothed_state_0"]
+        self.assertEqual([t.name for t in file.inputs[1:]], names)
+        wanted = calls(model, self.x)
         found = stream(self.path, self.x)
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 

@@ -134,3 +134,18 @@ class RestoreTest(parameterized.TestCase):
     def test_what_has_a_range_has_its_weights(self):
         path, _ = self.exported(small_models.residual())
         self.assertFalse(lost_weights.are_lost(path.read_bytes()))
+
+    @parameterized.parameters((7e4, False), (7e4, True), (6e4, False))
+    def test_weights_too_large_for_float16(self, largest, masks):
+        """Cut ones are told of, but not such as only mask."""
+        inputs = keras.Input((64,))
+        layer = LAYERS.Dense(64)
+        model = keras.Model(inputs, layer(inputs))
+        kernel = np.full((64, 64), 0.0 if masks else 0.1)
+        kernel[0, 0] = largest
+        layer.kernel.assign(kernel)
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        with self.assertLogs("absl") as logs:
+            small_models.export(model, path, "float16")
+        told = any("beyond 65,504" in line for line in logs.output)
+        self.assertEqual(told, largest > 65504 and not masks)

@@ -1,11 +1,13 @@
 import pathlib
 import shutil
+from unittest import mock
 
 import keras
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.export.convert import graph_file
 from tfprune.export.convert import tflite
 from tfprune.export.edit import sparse_encoding
 from tfprune.export.run import interpreter
@@ -46,6 +48,27 @@ class SparseTest(parameterized.TestCase):
         a, b = (interpreter.run(file.path, x) for file in files)
         step = dense.outputs[0].scale or 1e-5
         np.testing.assert_allclose(a, b, atol=1.1 * step)
+
+    def test_many_weights_keep_names_and_order(self):
+        """The converter reads these from a file that has others."""
+        model = mlp(4)
+        more = keras.Input((3,), name="a")
+        ends = [keras.layers.Dense(2, name="y")(more), model.output]
+        model = keras.Model([model.input, more], ends)
+        path = self.folder / "a.tflite"
+        with mock.patch.object(graph_file, "_MANY_BYTES", 0):
+            dense = small_models.export(model, path)
+            file = small_models.export(model, path, sparse="auto")
+        self.assertLess(file.file_bytes, 0.6 * dense.file_bytes)
+        for kept, found in (
+            (dense.inputs, file.inputs),
+            (dense.outputs, file.outputs),
+        ):
+            self.assertEqual([t.name for t in found], [t.name for t in kept])
+        x = small_models.samples(model)
+        wanted = small_models.predictions(model, x)
+        for got, exact in zip(interpreter.run(path, x), wanted, strict=True):
+            np.testing.assert_allclose(got, exact, atol=1e-5)
 
     def test_a_dense_file_stays_dense(self):
         model = small_models.large()

@@ -39,6 +39,27 @@ def rewrite(graph):
     return names
 
 
+def give(graph, wanted):
+    """Gives nodes the names of inputs and outputs, as far as they are free.
+
+    TensorFlow numbers those that scopes have, such as that of the model.
+
+    Args:
+        graph: `GraphDef`, changed in place.
+        wanted: list of `(name, new name)` of nodes.
+
+    Returns:
+        List of the names that they have now.
+    """
+    taken, names = {node.name for node in graph.node}, {}
+    for old, new in wanted:
+        if new not in taken:
+            names[old] = new
+            taken.add(new)
+    _rename(graph.node, names)
+    return [names.get(old, old) for old, _ in wanted]
+
+
 def _names(names):
     """`dict` from names to those that tell of layers."""
     names = list(names)

@@ -242,7 +242,7 @@ def _matrices(graph):
         node.name
         for node in graph.node
         if node.op.startswith(("MatrixDiag", "MatrixSetDiag"))
-        and _is_constant(nodes, node)
+        and is_constant(nodes, node)
     ]
     if not found:
         return
@@ -260,13 +260,14 @@ def _matrices(graph):
         node.attr["value"].tensor.CopyFrom(tensor)
 
 
-def _is_constant(nodes, node):
+def is_constant(nodes, node):
+    """Whether a node is computed from constants alone."""
     before = [
         nodes.get(i.partition(":")[0].removeprefix("^")) for i in node.input
     ]
     if not before:
         return node.op == "Const"
-    return all(one is not None and _is_constant(nodes, one) for one in before)
+    return all(one is not None and is_constant(nodes, one) for one in before)
 
 
 def _reads_bits(nodes, node, depth=6):

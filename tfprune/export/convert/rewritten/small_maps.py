@@ -5,6 +5,8 @@ it, for one that gives a single pixel. Where padding comes after it, the other
 pixels then keep what was in memory, and calibration takes that for their range.
 """
 
+import math
+
 import numpy as np
 
 from tfprune.export.convert.rewritten import plain_ops
@@ -24,16 +26,20 @@ def found(function):
         if op.type != "Conv2D":
             continue
         source, kernel = (x.shape.as_list() for x in op.inputs)
-        size = kernel[:2]
+        size, strides = kernel[:2], op.get_attr("strides")[1:3]
+        # What padding takes where the map is as large as the kernel.
+        behind = [
+            (math.ceil(n / stride) - 1) * stride
+            for n, stride in zip(size, strides, strict=True)
+        ]
         if (
             op.get_attr("padding") == b"SAME"
             and op.get_attr("data_format") == b"NHWC"
             and source[1:3] == size
-            and max(size) == 2
-            and set(op.get_attr("strides")) == {1}
+            and max(behind) == 1  # Of more, half would come before it.
             and set(op.get_attr("dilations")) == {1}
         ):
-            convolutions[op.name] = [n - 1 for n in size]
+            convolutions[op.name] = behind
     return convolutions
 
 

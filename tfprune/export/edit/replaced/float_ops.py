@@ -14,6 +14,8 @@ _KEPT_UP = "ADD", "MAXIMUM"
 _NEARLY = 1e-6
 # What stands for a number that no step is left of, as a share of a step.
 _LITTLE = 1e-3
+# Steps from one jump to the next that are many.
+_MANY = 8
 # erf(z) is about 1 - (a t + b t^2 + ...) exp(-z^2) with t = 1 / (1 + p z), to
 # 1.5e-7 (Abramowitz and Stegun, 7.1.26).
 _P = 0.3275911
@@ -196,6 +198,90 @@ def power(place, op):
         place.become(op, "EXP", "ExpOptions", [made])
     elif values.size == 1 and 1 < abs(values[0]) <= _MOST_PRODUCTS:
         _products(place, op, calls, x, int(values[0]))
+
+
+def jumps(place, op):
+    """FLOOR, CEIL, FLOOR_DIV and FLOOR_MOD count what nearly is a jump as one.
+
+    A whole number is stored as a little less or more than it is. In int8,
+    FLOOR and CEIL are in tables.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op, which is moved by a step of what was dequantized before it.
+    """
+    found, kind = _dequantized(place, op), place.kind(op)
+    if found is None:
+        return
+    _, (step, _), wide = found
+    divides = len(op.inputs) > 1
+    if not (divides or wide) or (
+        divides and not _is_fine(place, op.inputs[1], step)
+    ):
+        return
+    slack = _slack(step, wide)
+    calls = Calls(place, op)
+    moved = calls.add(op.inputs[0], -slack if kind == "CEIL" else slack)
+    op.inputs = [moved, *op.inputs[1:]]
+    if kind == "FLOOR_MOD":
+        made = place.repeat(op, op.inputs, place.shape(op.outputs[0]))
+        pair = [made, calls.number(-slack)]
+        place.become(op, "ADD", "AddOptions", pair)
+
+
+def truncation(place, op):
+    """CAST to integers counts what nearly is a whole number as one.
+
+    Args:
+        place: `graph_edits.Place`.
+        op: the op, as for `jumps`.
+    """
+    found, types = _dequantized(place, op), place.schema.TensorType
+    if found is None or place.type(op.outputs[0]) not in (
+        types.INT32,
+        types.INT64,
+    ):
+        return
+    source, (step, _), wide = found
+    # Of few steps, a whole number may lie between two that are exact.
+    if not wide and _MANY * step > 1 and place.maker(source) is not None:
+        return
+    calls, kinds = Calls(place, op), place.schema.ActivationFunctionType
+    (x,) = op.inputs
+    side = calls.mul(x, _HUGE)
+    clipped = place.maker(side).builtinOptions
+    clipped.fusedActivationFunction = kinds.RELU_N1_TO_1
+    op.inputs = [calls.add(x, calls.mul(side, _slack(step, wide)))]
+
+
+def _dequantized(place, op):
+    """What an op reads in float: `(tensor, steps, whether it is int16)`."""
+    before = place.maker(op.inputs[0])
+    if before is None or place.kind(before) != "DEQUANTIZE":
+        return None
+    source, types = int(before.inputs[0]), place.schema.TensorType
+    steps, kind = place.steps(source), place.type(source)
+    if steps is None or kind not in (types.INT8, types.INT16):
+        return None
+    return source, steps, kind == types.INT16
+
+
+def _slack(step, wide):
+    """By how much a whole number may be off."""
+    # What is computed before it may be off by more than half a step.
+    return step if wide else step * (0.5 + _LITTLE)
+
+
+def _is_fine(place, divisor, step):
+    """Whether divisors are whole numbers, or far above a step; above 0."""
+    if (
+        not place.is_constant(divisor)
+        or place.type(divisor) != place.schema.TensorType.FLOAT32
+    ):
+        return False
+    values = _floats(place, divisor)
+    whole = values == np.rint(values)
+    return bool(((values > 0) & (whole | (values >= _MANY * step))).all())
 
 
 def _folded(place, index):

@@ -32,9 +32,30 @@ _LACKING = {
     "SQUARE",
 }
 
+_COMPARISONS = {
+    "EQUAL",
+    "GREATER",
+    "GREATER_EQUAL",
+    "LESS",
+    "LESS_EQUAL",
+    "NOT_EQUAL",
+}
+
+# What jumps, and in how many places from one whole number to the next.
+_JUMPING = {"CEIL": 1, "FLOOR": 1, "ROUND": 2}
+# By what share a number may be off that was computed from a scale.
+_NOISE = 1e-6
+# Steps from one jump to the next that are many.
+_FINE = 1 / 8
+
 # And those that the converter emits in float, or with one scale for inputs and
 # output, which clips.
 _WRITTEN_OUT = _LACKING | {"DEQUANTIZE", "ELU", "SELECT", "SELECT_V2"}
+
+# The kernel of HARD_SWISH stops where the steps of its output are so many times
+# finer than those of its input, of which most are then far below zero.
+_STEEP, _MOST = "steep HARD_SWISH", 128
+_WRITTEN_OUT.add(_STEEP)
 
 
 def _erf(x):
@@ -108,12 +129,22 @@ class _Function:
     Attributes:
         root: `int`, the index of the tensor that it depends on.
         values: array `(256,)`, its real value for each int8 value of the root.
-        kinds: set of `str`, the ops in between.
+        kinds: set of `str`, the ops in between, and `_STEEP`.
     """
 
     root: int
     values: np.ndarray
     kinds: frozenset
+
+
+def _codes(values, steps):
+    """Real values as int8, of a scale and a zero point."""
+    scale, zero = steps
+    with np.errstate(all="ignore"):
+        codes = values / scale
+    codes = np.nan_to_num(codes, nan=-1e9, posinf=1e9, neginf=-1e9)
+    codes = np.trunc(codes + np.copysign(0.5, codes)) + zero
+    return np.clip(codes, -128, 127).astype("i1")
 
 
 def tabulate(model):
@@ -163,6 +194,12 @@ class _Graph:
             return
         shape = self._place.shape(op.outputs[0])
         parts, kinds, root = [], {kind}, None
+        if kind == "HARD_SWISH" and self._is_steep(op):
+            kinds.add(_STEEP)
+        # One is rounded to the steps of what it is compared with.
+        rounded = kind in _COMPARISONS and any(
+            map(self._place.is_constant, op.inputs)
+        )
         for index in op.inputs:
             constant = self._scalar(index)
             if constant is not None:
@@ -175,13 +212,22 @@ class _Graph:
                 # A later op may still be a function of this op's output.
                 return
             root = found.root
-            parts.append(found.values)
+            values = found.values
+            if rounded:
+                values = self._stored(index, values)
+            elif kind in _JUMPING:
+                values = self._snapped(kind, found)
+            parts.append(values)
             kinds |= found.kinds
         if root is None:
             return
         with np.errstate(all="ignore"):
             values = self._computed(kind, op, parts)
         functions[op.outputs[0]] = _Function(root, values, frozenset(kinds))
+
+    def _is_steep(self, op):
+        read, made = (self._steps(x[0]) for x in (op.inputs, op.outputs))
+        return None not in (read, made) and read[0] >= _MOST * made[0]
 
     def _computed(self, kind, op, parts):
         if kind in _WITH_OPTIONS:
@@ -193,6 +239,33 @@ class _Graph:
         if fused in limits:
             values = np.clip(values, *limits[fused])
         return np.broadcast_to(values, (256,))
+
+    def _stored(self, index, values):
+        """What an int8 tensor, or one that was dequantized, has of values."""
+        maker = self._place.maker(index)
+        real = maker is not None and self._place.kind(maker) == "DEQUANTIZE"
+        steps = self._steps(maker.inputs[0] if real else index)
+        if steps is None:
+            return values
+        scale, zero = steps
+        values = scale * (_codes(values, steps).astype(float) - zero)
+        return values.astype("float32").astype(float) if real else values
+
+    def _snapped(self, kind, found):
+        """Values, of which those that miss a jump by their rounding meet it.
+
+        A whole number may be stored as a little less than it is.
+        """
+        values, parts = found.values, _JUMPING[kind]
+        slack = _NOISE * np.maximum(np.abs(values), 1.0)
+        if kind != "ROUND":
+            gaps = np.abs(np.diff(values))
+            gaps = np.maximum([*gaps, gaps[-1]], [gaps[0], *gaps])
+            # Of few steps, a jump may lie between two that are exact.
+            direct = found.kinds <= {"DEQUANTIZE"}
+            slack += np.where(direct | (gaps <= _FINE), gaps / 2, 0.0)
+        near = np.rint(values * parts) / parts
+        return np.where(np.abs(values - near) <= slack, near, values)
 
     def _itself(self, index):
         steps = self._steps(index)
@@ -249,12 +322,7 @@ class _Graph:
 
     def _look_up(self, op, found):
         """Turns an op into a GATHER, whose indices have to be int32."""
-        scale, zero = self._steps(op.outputs[0])
-        with np.errstate(all="ignore"):
-            steps = found.values / scale
-        steps = np.nan_to_num(steps, nan=-1e9, posinf=1e9, neginf=-1e9)
-        steps = np.trunc(steps + np.copysign(0.5, steps)) + zero
-        table = np.clip(steps, -128, 127).astype("i1")
+        table = _codes(found.values, self._steps(op.outputs[0]))
         place = self._place
         cast = place.insert(op, "CAST", "CastOptions", [found.root])
         offset = place.add_constant(np.array([128]))

@@ -3,8 +3,11 @@
 Each rule takes a `graph_edits.Place` and the op, which it replaces in place.
 """
 
+import math
+
 import numpy as np
 
+from tfprune.export.edit.replaced import many_axes
 from tfprune.export.edit.replaced.windows import groups
 
 # Which input is divided.
@@ -82,7 +85,10 @@ def _truths(place, op):
 
 
 def tile(place, op):
-    """TILE becomes BROADCAST_TO along axes of size 1, else CONCATENATIONs."""
+    """TILE becomes BROADCAST_TO along axes of size 1, else CONCATENATIONs.
+
+    Of more than a CONCATENATION takes, each axis gets one of size 1 before it.
+    """
     x, counts = op.inputs
     times = place.constant(counts)
     if times is None:
@@ -114,3 +120,21 @@ def tile(place, op):
             [x] * times[axes[-1]],
             axis=int(axes[-1]),
         )
+    else:
+        for axis in map(int, axes):
+            count, shape = int(times[axis]), list(place.shape(x))
+            sizes = [math.prod(shape[:axis]), 1, math.prod(shape[axis:])]
+            x = place.reshape(op, x, sizes)
+            sizes[1], shape[axis] = count, count * shape[axis]
+            x = place.insert(
+                op,
+                "BROADCAST_TO",
+                "BroadcastToOptions",
+                [x, place.add_constant(np.array(sizes))],
+                sizes,
+                x,
+                version=2,
+            )
+            if axis != axes[-1]:
+                x = place.reshape(op, x, shape)
+        many_axes.finish(place, op, x)

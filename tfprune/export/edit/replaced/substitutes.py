@@ -53,6 +53,10 @@ def substitute(model, micro=False):
         kinds.SIGN: float_ops.sign,
         kinds.POW: float_ops.power,
         kinds.DIV: float_ops.quotient,
+        kinds.FLOOR: float_ops.jumps,
+        kinds.CEIL: float_ops.jumps,
+        kinds.FLOOR_DIV: float_ops.jumps,
+        kinds.FLOOR_MOD: float_ops.jumps,
         kinds.LEAKY_RELU: _requantization,
         kinds.RELU_N1_TO_1: _clip,
         kinds.TILE: pieces.tile,
@@ -60,7 +64,7 @@ def substitute(model, micro=False):
         kinds.GATHER_ND: _narrow_positions,
         kinds.DEPTH_TO_SPACE: _known_version,
         kinds.ONE_HOT: conditions.one_hot,
-        kinds.CAST: _bytes_in,
+        kinds.CAST: _cast,
         kinds.REDUCE_ANY: conditions.any_or_all,
         kinds.REDUCE_ALL: conditions.any_or_all,
         kinds.UNPACK: pieces.unpack,
@@ -75,6 +79,10 @@ def substitute(model, micro=False):
         kinds.FULLY_CONNECTED: _dense,
         kinds.EQUAL: comparisons.as_stored,
         kinds.NOT_EQUAL: comparisons.as_stored,
+        kinds.GREATER: comparisons.in_order,
+        kinds.GREATER_EQUAL: comparisons.in_order,
+        kinds.LESS: comparisons.in_order,
+        kinds.LESS_EQUAL: comparisons.in_order,
         kinds.CONV_2D: convolutions.convolution,
         kinds.DEPTHWISE_CONV_2D: convolutions.symmetric_weights,
         kinds.TRANSPOSE_CONV: convolutions.transposed,
@@ -137,6 +145,13 @@ def _narrow_positions(place, op):
 def _known_version(place, op):
     """Version 2 only adds int8, which LiteRT's kernels accept as version 1."""
     place.model.operatorCodes[op.opcodeIndex].version = 1
+
+
+def _cast(place, op):
+    if place.type(op.inputs[0]) == place.schema.TensorType.UINT8:
+        _bytes_in(place, op)
+    else:
+        float_ops.truncation(place, op)
 
 
 def _bytes_in(place, op):

@@ -39,6 +39,18 @@ class IdsTest(parameterized.TestCase):
         folder = self.create_tempdir().full_path
         self.path = pathlib.Path(folder, "model.tflite")
 
+    @parameterized.parameters(
+        lambda x: OPS.median(x, axis=1), lambda x: OPS.quantile(x, 0.3, axis=1)
+    )
+    def test_places_that_follow_from_shapes(self, function):
+        inputs = keras.Input((9,))
+        model = keras.Model(inputs, function(inputs))
+        data = small_models.samples(model)
+        small_models.export(model, self.path, "int8", data[0], runtime="tflite")
+        (wanted,) = small_models.predictions(model, data)
+        found = interpreter.run(self.path, data, "reference")
+        np.testing.assert_allclose(found, wanted, atol=0.05)
+
     @parameterized.named_parameters((k, *v) for k, v in KINDS.items())
     def test_a_thousand_ids_stay_a_thousand(self, build, dtype):
         inputs = keras.Input((2,), dtype=dtype)

@@ -21,6 +21,19 @@ def steps():
     return keras.Model(inputs, LAYERS.Conv1D(4, 2, padding="same")(inputs))
 
 
+def uneven():
+    """Strides that leave two pixels along one axis alone."""
+    inputs = keras.Input((2, 2, 3))
+    convolution = LAYERS.Conv2D(4, 2, strides=(2, 1), padding="same")
+    return keras.Model(inputs, convolution(inputs))
+
+
+def oblong():
+    inputs = keras.Input((3, 2, 3))
+    convolution = LAYERS.Conv2D(4, (3, 2), strides=(3, 1), padding="same")
+    return keras.Model(inputs, convolution(inputs))
+
+
 def larger():
     inputs = keras.Input((3, 3, 3))
     return keras.Model(inputs, LAYERS.Conv2D(4, 2, padding="same")(inputs))
@@ -33,7 +46,9 @@ class RewriteTest(parameterized.TestCase):
         small_models.export(model, path, mode, data)
         return path, data
 
-    @parameterized.product(build=(square, steps), mode=("int8", "int16x8"))
+    @parameterized.product(
+        build=(square, steps, uneven, oblong), mode=("int8", "int16x8")
+    )
     def test_outputs_are_those_of_the_model(self, build, mode):
         model = build()
         path, data = self.exported(model, mode)
@@ -47,7 +62,9 @@ class RewriteTest(parameterized.TestCase):
         second, _ = self.exported(model)
         self.assertEqual(first.read_bytes(), second.read_bytes())
 
-    @parameterized.parameters((square, 1), (steps, 1), (larger, 0))
+    @parameterized.parameters(
+        (square, 1), (steps, 1), (uneven, 1), (oblong, 1), (larger, 0)
+    )
     def test_others_have_no_padding_of_their_own(self, build, count):
         path, _ = self.exported(build())
         self.assertEqual(model_file.read(path).ops.get("PADV2", 0), count)

@@ -27,6 +27,38 @@ class FloatOpsTest(parameterized.TestCase):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
         return file.ops
 
+    @parameterized.product(
+        function=[
+            lambda x: OPS.floor(x * 0.5),
+            lambda x: OPS.ceil(x * 0.25),
+            lambda x: OPS.floor_divide(x * 1.0, 3.0),
+            lambda x: OPS.mod(x, 4.0),
+            lambda x: 0.5 * OPS.cast(OPS.cast(x * -0.5, "int32"), "float32"),
+        ],
+        mode=["int8", "int16x8"],
+    )
+    def test_jumps_at_whole_numbers(self, function, mode):
+        """They are stored as a little less or more than they are."""
+        inputs = keras.Input((8,))
+        model = keras.Model(inputs, function(inputs))
+        data = np.random.default_rng(0).integers(0, 24, (50, 8))
+        data = data.astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        small_models.export(model, path, mode, data)
+        (wanted,) = small_models.predictions(model, [data])
+        found = interpreter.run(path, data, "micro")
+        np.testing.assert_allclose(found, wanted, atol=0.1)
+
+    def test_divisors_between_whole_numbers_of_few_steps(self):
+        """Of steps of 1, 2 is not 2.3."""
+        inputs = keras.Input((8,))
+        model = keras.Model(inputs, OPS.floor_divide(inputs, 2.3))
+        data = np.arange(256, dtype="float32").reshape(32, 8)
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        small_models.export(model, path, "int8", data)
+        found = interpreter.run(path, data, "micro")
+        np.testing.assert_allclose(found, data // 2.3, atol=0.3)
+
     def test_signs(self):
         x = np.array([[-2e9, -1, -1e-37, 0, 1e-20, 3]], "float32")
         self.check(OPS.sign, x)

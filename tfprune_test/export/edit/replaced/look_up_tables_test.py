@@ -51,6 +51,73 @@ class LookUpTablesTest(parameterized.TestCase):
             # Ties, which float32 decides by chance.
             self.assertLess(np.mean(off), 0.01, runtime)
 
+    @parameterized.parameters(3, 5, 10)
+    def test_choices_compare_what_is_stored(self, largest):
+        """As rounded to the steps of the tensor, of integers or of signs."""
+        inputs = keras.Input((8,))
+        x = keras.ops.where(inputs >= 2.0, inputs, -inputs)
+        sign = keras.ops.equal(keras.ops.sign(inputs - 0.5), 1.0)
+        y = keras.ops.where(sign, inputs, inputs + 2.0)
+        model = keras.Model(inputs, [x, y])
+        data = np.random.default_rng(0).integers(0, largest + 1, (50, 8))
+        data = data.astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        small_models.export(model, path, "int8", data)
+        wanted = small_models.predictions(model, [data])
+        found = interpreter.run(path, data, "micro")
+        for got, exact in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(got, exact, atol=0.05)
+
+    @parameterized.parameters(2, 7, 10, 17)
+    def test_whole_numbers_stay_what_they_are(self, largest):
+        """A number is stored as a little more or less than it is."""
+        inputs = keras.Input((8,))
+        outputs = [
+            keras.ops.floor(inputs),
+            keras.ops.ceil(inputs),
+            keras.ops.round(inputs),
+        ]
+        model = keras.Model(inputs, outputs)
+        data = np.random.default_rng(0).integers(0, largest + 1, (50, 8))
+        data = data.astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        small_models.export(model, path, "int8", data)
+        for found in interpreter.run(path, data, "micro"):
+            np.testing.assert_allclose(found, data, atol=0.04)
+
+    def test_halves_are_cut_where_they_are(self):
+        inputs = keras.Input((8,))
+        outputs = [
+            function(inputs * 0.5)
+            for function in (keras.ops.floor, keras.ops.round)
+        ]
+        model = keras.Model(inputs, outputs)
+        data = np.arange(256, dtype="float32").reshape(32, 8)
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        small_models.export(model, path, "int8", data)
+        wanted = small_models.predictions(model, [data])
+        found = interpreter.run(path, data, "micro")
+        for got, exact in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(got, exact, atol=0.3)
+
+    @parameterized.product(after=(None, "relu"), largest=(0.2, 5.0))
+    def test_hard_swish_of_what_is_far_below_zero(self, after, largest):
+        inputs = keras.Input((8,))
+        x = keras.ops.hard_silu(inputs)
+        x = keras.layers.Activation(after)(x) if after else x
+        model = keras.Model(inputs, x)
+        data = np.random.default_rng(0).uniform(-4, 1, (50, 8))
+        data = np.where(data > 0, largest * data, 50 * data).astype("float32")
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        file = small_models.export(model, path, "int8", data)
+        (wanted,) = small_models.predictions(
+            model, [file.inputs[0].decode(file.inputs[0].encode(data))]
+        )
+        step = file.outputs[0].scale
+        for runtime in ("micro", "tflite"):
+            found = interpreter.run(path, data, runtime)
+            np.testing.assert_allclose(found, wanted, atol=2 * step)
+
     def test_functions_that_the_runtime_has_stay(self):
         inputs = keras.Input((8,))
         x = keras.layers.Dense(8, activation="swish")(inputs)

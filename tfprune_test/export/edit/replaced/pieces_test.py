@@ -1,3 +1,6 @@
+import pathlib
+
+import keras
 import numpy as np
 from absl.testing import parameterized
 
@@ -5,7 +8,9 @@ from tfprune.core import packages
 from tfprune.export.edit import graph_edits
 from tfprune.export.edit.replaced import substitutes
 from tfprune.export.file import packing
+from tfprune.export.run import interpreter
 from tfprune_test.export import hand_made
+from tfprune_test.export import small_models
 
 
 class PiecesTest(parameterized.TestCase):
@@ -57,3 +62,19 @@ class PiecesTest(parameterized.TestCase):
         (graph,) = model.subgraphs
         made = {i for op in graph.operators for i in op.outputs}
         self.assertContainsSubset(graph.outputs, made)
+
+    @parameterized.product(
+        times=[(1, 12, 1), (1, 2, 11), (1, 1, 3)],
+        mode=["float32", "int8", "int16x8"],
+    )
+    def test_any_number_of_copies(self, times, mode):
+        inputs = keras.Input((3, 4))
+        model = keras.Model(inputs, keras.ops.tile(inputs, times))
+        data = small_models.samples(model)
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        given = None if mode == "float32" else data[0]
+        small_models.export(model, path, mode, given, runtime="micro")
+        (wanted,) = small_models.predictions(model, data)
+        for runtime in ("micro", "tflite"):
+            found = interpreter.run(path, data, runtime)
+            np.testing.assert_allclose(found, wanted, atol=0.02)
