@@ -13,7 +13,8 @@ up to the same number.
 Biases, shifts and moving means are left out, because they would add to the
 flow; the authors' code takes their absolute values. R overflows in deep
 networks, so the authors compute in double precision; here the input and R are
-scaled down until they fit, which scales all scores alike.
+scaled down until they fit, which scales all scores alike. Channels that a layer
+writes by weights that are never trained get no score and stay.
 
 The paper's network is a product of weights: ReLU passes on all of the flow,
 which is positive. Other activations would hold it up where they saturate: the
@@ -87,14 +88,16 @@ class SynFlow(criterion_lib.Criterion):
         """
         del data
         flows = self.flows(graph)
+        writes = [b for b in graph.bindings if b.role == channel_graph.WRITES]
         scores = score.summed(
             graph,
             (
                 (b, flows[id(b.variable)])
-                for b in graph.bindings
-                if b.role == channel_graph.WRITES and id(b.variable) in flows
+                for b in writes
+                if id(b.variable) in flows
             ),
         )
+        scores = score.with_unrated(scores, writes, flows)
         if graph.removable.any() and not scores[graph.removable].any():
             raise ValueError(
                 "Some of the flow must pass. Received: model="

@@ -133,6 +133,14 @@ class SynFlowTest(absltest.TestCase):
         scores = score.channel_scores(graph, "synflow")[group.labels]
         self.assertAlmostEqual(scores[1] / scores[0], 7 * 6 / (3 * 5), places=5)
 
+    def test_what_untrained_weights_write_has_no_score(self):
+        model = small_nets.projected()
+        written_by_them, graph = small_nets.group(model, "projection")
+        others, _ = small_nets.group(model, "writer", graph)
+        scores = score.channel_scores(graph, "synflow")
+        self.assertTrue((scores[written_by_them.labels] == np.inf).all())
+        self.assertTrue(np.isfinite(scores[others.labels]).all())
+
     @pytest.mark.slow  # A deep network.
     def test_deep_networks_do_not_overflow(self):
         inputs = x = keras.Input((4,))
