@@ -10,11 +10,12 @@ and a channel's score is the sum over the weights that write it. No data are
 needed. Flow is conserved: the scores of every layer that carries all of it add
 up to the same number.
 
-Biases, shifts and moving means are left out, because they would add to the
-flow; the authors' code takes their absolute values. R overflows in deep
-networks, so the authors compute in double precision; here the input and R are
-scaled down until they fit, which scales all scores alike. Channels that a layer
-writes by weights that are never trained get no score and stay.
+Biases, shifts, means and added constants are left out, because they would add
+to the flow; the authors' code takes the absolute values of the first. R
+overflows in deep networks, so the authors compute in double precision; here the
+input and R are scaled down until they fit, which scales all scores alike.
+Channels that a layer writes by weights that are never trained get no score and
+stay.
 
 The paper's network is a product of weights: ReLU passes on all of the flow,
 which is positive. Other activations would hold it up where they saturate: the
@@ -26,6 +27,7 @@ bounds.
 
 import dataclasses
 import functools
+import numbers
 
 import keras
 import numpy as np
@@ -43,9 +45,11 @@ from tfprune.sparsity import wrapper as wrapper_lib
 
 _SHIFTS = ("bias", "beta", "mean")  # Moving ones, and of Normalization.
 _SCALES = 10.0 ** np.arange(0, -31, -5)
+_CONSTANTS = ("__numpy__", "__tensor__")  # As arguments of ops.
 # Where a tensor can be the gate of another one.
 _PRODUCTS = ("Multiply", "Matmul", "Einsum", "Dot")
-# Ops that are activations, by what passes positive numbers on in their stead.
+# Ops that are activations or turn signs, by what passes positive numbers on in
+# their stead.
 _OPS = {
     name: stand_in
     for stand_in, names in (
@@ -56,7 +60,7 @@ _OPS = {
             "LogSoftmax Squareplus SparsePlus TanhShrink SoftShrink HardShrink "
             "Threshold Sparsemax",
         ),
-        ("Absolute", "Tanh"),
+        ("Absolute", "Tanh Negative"),
     )
     for name in names.split()
 }
@@ -216,6 +220,8 @@ def _make_linear(entry):
             # In the same module of Keras as the activation.
             entry["class_name"] = entry["registered_name"] = _OPS[name]
             entry["config"] = {"name": inner["name"]}
+        elif name in ("Add", "Subtract"):
+            _drop_constants(entry)
         return
     if name in ("TimeDistributed", "SpectralNormalization", "PruningWrapper"):
         _make_linear(inner["layer"])
@@ -230,6 +236,31 @@ def _make_linear(entry):
     elif name == "ReLU":
         inner.update(max_value=None, threshold=0.0)
     elif name == "Rescaling":  # To [-1, 1], it would stop the flow.
+        inner["scale"] = np.abs(inner["scale"]).tolist()
         inner["offset"] = 0.0
+    elif name == "Normalization" and inner.get("mean") is not None:
+        inner["mean"] = np.zeros_like(inner["mean"]).tolist()
     elif "activation" in inner and "recurrent_initializer" not in inner:
         inner["activation"] = "linear"
+
+
+def _drop_constants(entry):
+    """Lets an op that adds a constant, or subtracts one, pass its input on."""
+    for node in entry["inbound_nodes"]:
+        given = [*node["args"], *node["kwargs"].values()]
+        if all(_as_zero(x) is x for x in given):
+            return
+        node["args"] = tuple(map(_as_zero, node["args"]))
+        node["kwargs"] = {k: _as_zero(x) for k, x in node["kwargs"].items()}
+    entry["class_name"] = entry["registered_name"] = "Add"
+
+
+def _as_zero(argument):
+    """A constant as one of zeros; a tensor as it is."""
+    if isinstance(argument, numbers.Number):
+        return 0.0
+    if isinstance(argument, dict) and argument.get("class_name") in _CONSTANTS:
+        config = argument["config"]
+        zeros = np.zeros_like(config["value"]).tolist()
+        return {**argument, "config": {**config, "value": zeros}}
+    return argument

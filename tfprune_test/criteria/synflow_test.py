@@ -80,6 +80,32 @@ class SynFlowTest(absltest.TestCase):
             found = scores(net(layers.Activation("linear"), hidden))
             np.testing.assert_allclose(found, expected, rtol=1e-6)
 
+    def test_constants_and_signs_before_the_weights_do_not_stop_the_flow(self):
+        def net(start):
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((3,))
+            x = layers.Dense(4, kernel_initializer=WIDE)(start(inputs))
+            x = layers.Dense(3, kernel_initializer=WIDE)(layers.ReLU()(x))
+            return keras.Model(inputs, x)
+
+        def scores(model):
+            found = score.channel_scores(read.channel_graph(model), "synflow")
+            return found[found > 0]
+
+        mean, third = [9.0, 0.2, 5.0], np.array([1.0, 2.0, 3.0], "float32")
+        expected = scores(net(lambda x: x))
+        self.assertLen(expected, 7)
+        for start in (
+            layers.Normalization(mean=mean, variance=[1.0, 1.0, 1.0]),
+            layers.Rescaling(-1.0, offset=1.0),
+            lambda x: x - 1.0,
+            lambda x: 1.0 - x,
+            lambda x: x - third,
+            lambda x: keras.ops.add(x, x2=-third),
+            keras.ops.negative,
+        ):
+            np.testing.assert_allclose(scores(net(start)), expected, rtol=1e-5)
+
     def test_gates_keep_their_limits(self):
         inputs = keras.Input((4,))
         x = layers.Rescaling(2.0, offset=-9.0)(inputs)
