@@ -90,7 +90,7 @@ class Reader:
         Returns:
             Float array, shape `(samples * positions, groups, channels)`.
         """
-        x = self._kind.prepare(self.layer, values.numpy(x))
+        x = self._prepared(x)
         return x.reshape(-1, self.groups, x.shape[-1] // self.groups)
 
     def patches(self, x, positions=None, rng=None):
@@ -98,15 +98,15 @@ class Reader:
 
         Args:
             x: array, the layer's input, batch first.
-            positions: `int`, output positions drawn per sample, with
-                replacement; if there are no more than that, or if `None`, all
-                are used in order.
+            positions: `int`, output positions drawn per sample, and step of
+                a `TimeDistributed` layer, with replacement; if there are no
+                more than that, or if `None`, all are used in order.
             rng: `numpy.random.Generator` for the draw.
 
         Returns:
             Float array, shape `(samples * positions, groups, columns)`.
         """
-        x = self._kind.prepare(self.layer, values.numpy(x))
+        x = self._prepared(x)
         geometry = self._kind.geometry(self.layer, x.shape[1:-1])
         x = _spread(x, geometry)
         sizes = _positions(x.shape[1:-1], geometry)
@@ -122,6 +122,14 @@ class Reader:
         rows = rows.reshape(count, -1, self.groups, x.shape[-1] // self.groups)
         rows = np.moveaxis(rows, 2, 1)
         return rows.reshape(count, self.groups, self.labels.size)
+
+    def _prepared(self, x):
+        """The input of the layer that has the weights, channels last."""
+        x = values.numpy(x)
+        window = len(self.binding.variable.shape) - 2
+        if window:  # The layer around it has more axes after the batch's.
+            x = x.reshape(-1, *x.shape[x.ndim - window - 1 :])
+        return self._kind.prepare(self.layer, x)
 
 
 def readers(graph):
