@@ -13,7 +13,8 @@ up to the same number.
 Biases, shifts, means and added constants are left out, because they would add
 to the flow; the authors' code takes the absolute values of the first. R
 overflows in deep networks, so the authors compute in double precision; here the
-input and R are scaled down until they fit, which scales all scores alike.
+input and R are scaled down until they fit, which scales all scores alike, and
+until recurrent layers do not stop the flow because they saturate.
 Channels that a layer writes by weights that are never trained get no score and
 stay.
 
@@ -123,22 +124,36 @@ class SynFlow(criterion_lib.Criterion):
             functools.partial(_absolute, _of_methods(graph.model)),
         )
         copied = read.channel_graph(absolute)
+        pairs = zip(graph.model.weights, absolute.weights, strict=True)
+        weights = [(id(old), new, values.numpy(new)) for old, new in pairs]
+        found, reached = None, -1
         for scale in _SCALES:
             gradients = self._gradients(copied, shapes, scale)
             flows = {
-                id(old): np.abs(gradients[id(new)] * values.numpy(new))
-                for old, new in zip(
-                    graph.model.weights, absolute.weights, strict=True
-                )
+                key: np.abs(gradients[id(new)] * value)
+                for key, new, value in weights
                 if id(new) in gradients
             }
-            if all(np.isfinite(flow).all() for flow in flows.values()):
-                return flows
-        raise ValueError(
-            "The flow must be finite. Received: model="
-            f"{graph.model.name!r}, whose flow overflows. Use another "
-            "criterion, such as 'l1'."
-        )
+            if not all(np.isfinite(flow).all() for flow in flows.values()):
+                continue
+            # Less of it may pass on where more would saturate.
+            passed = [
+                flows[key].any()
+                for key, _, value in weights
+                if key in flows and value.any()
+            ]
+            if sum(passed) <= reached:
+                break
+            found, reached = flows, sum(passed)
+            if all(passed):
+                break
+        if found is None:
+            raise ValueError(
+                "The flow must be finite. Received: model="
+                f"{graph.model.name!r}, whose flow overflows. Use another "
+                "criterion, such as 'l1'."
+            )
+        return found
 
     def _gradients(self, graph, shapes, scale):
         x = [np.full((1, *shape), scale, "float32") for shape in shapes]

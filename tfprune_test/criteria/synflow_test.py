@@ -117,6 +117,15 @@ class SynFlowTest(absltest.TestCase):
         self.assertTrue(np.isfinite(scores).all())
         self.assertGreater(scores.max(), 0)
 
+    def test_recurrent_layers_that_saturate_do_not_stop_the_flow(self):
+        inputs = keras.Input((5, 3))
+        x = layers.Dense(4, kernel_initializer=WIDE, name="first")(inputs)
+        x = layers.LSTM(3, kernel_initializer=WIDE)(x)
+        x = layers.Dense(2, name="last")(layers.Dense(3)(x))
+        group, graph = small_nets.group(keras.Model(inputs, x), "first")
+        scores = score.channel_scores(graph, "synflow")[group.labels]
+        self.assertGreater(scores.min(), 0)
+
     def test_what_methods_have_learned_stays_as_it_is(self):
         for method, name in (
             (hard_concrete.HardConcrete(), "log_alpha"),
