@@ -66,20 +66,39 @@ class Reader:
     def matrix(self, value=None):
         """The weights, shape `(groups, columns, outputs)`, float64.
 
+        With LoRA, what it adds is part of them.
+
         Args:
             value: array of the variable's shape; `None` uses its value.
         """
         if value is None:
-            value = values.numpy(self.binding.variable)
+            value = values.numpy(self.binding.variable) + self._adapted()
         kernel = self._kind.turn(np.asarray(value, np.float64))
         kernel = kernel.reshape(self.labels.size, self.groups, -1)
         return np.moveaxis(kernel, 1, 0)
 
-    def kernel(self, matrix):
-        """A `matrix` as a value of the variable, float32."""
+    def kernel(self, matrix, kept=None):
+        """A `matrix` as a value of the variable, float32.
+
+        Args:
+            matrix: array, shape `(groups, columns, outputs)`.
+            kept: bool array, shape `(columns,)`; the others become zero.
+                `None` keeps all.
+        """
         old = self._kind.turn(values.numpy(self.binding.variable))
+        matrix = matrix - self.matrix(self._adapted())
+        if kept is not None:
+            matrix = np.where(kept[:, None], matrix, 0)
         kernel = np.moveaxis(matrix, 0, 1).reshape(old.shape)
         return np.ascontiguousarray(self._kind.turn(kernel), np.float32)
+
+    def _adapted(self):
+        """What the layer adds to the variable: the product of LoRA, or 0s."""
+        own = values.numpy(self.binding.variable)
+        if not getattr(self.layer, "lora_enabled", False):
+            return np.zeros_like(own)
+        name = self.binding.attribute.rpartition(".")[2]
+        return values.numpy(getattr(self.layer, name)) - own
 
     def inputs(self, x):
         """What the layer reads, each position once.
@@ -144,13 +163,22 @@ def readers(graph):
     """
     found, others = [], []
     for binding in graph.bindings:
-        if binding.role != channel_graph.READS:
+        live = graph.layers[binding.layer]
+        if binding.role != channel_graph.READS or _adapts(live, binding):
             continue
         if binding.patches and binding.input_axis is not None:
-            found.append(Reader(binding, graph.layers[binding.layer]))
+            found.append(Reader(binding, live))
         else:
             others.append(binding)
     return found, others
+
+
+def _adapts(live, binding):
+    """Whether a weight is one of LoRA's, which are part of another one."""
+    name = binding.attribute.rpartition(".")[2]
+    return name.startswith("lora_") and getattr(
+        _owner(live, binding.attribute), "lora_enabled", False
+    )
 
 
 def _owner(live, attribute):

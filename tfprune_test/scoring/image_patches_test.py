@@ -107,6 +107,25 @@ class PatchesTest(parameterized.TestCase):
             reader.kernel(reader.matrix()), reader.binding.variable
         )
 
+    @parameterized.parameters("same", "dense")
+    def test_what_lora_adds_is_part_of_the_weights(self, name):
+        model, layer, graph = between(*CASES[name])
+        layer.enable_lora(2)
+        rng = np.random.default_rng(0)
+        layer.lora_kernel_b.assign(rng.normal(size=layer.lora_kernel_b.shape))
+        graph = read.channel_graph(model)
+        found, others = image_patches.readers(graph)
+        (reader,) = [r for r in found if r.layer is layer]
+        self.assertEmpty(others)
+        matrix = reader.matrix()
+        expected = values.numpy(layer.kernel)
+        np.testing.assert_allclose(
+            matrix, reader.matrix(expected), rtol=1e-6, atol=1e-6
+        )
+        variable = values.numpy(reader.binding.variable)
+        self.assertGreater(np.abs(expected - variable).max(), 0.1)
+        np.testing.assert_allclose(reader.kernel(matrix), variable, atol=1e-6)
+
     def test_columns_belong_to_the_channels_they_are_cut_from(self):
         inputs = keras.Input((4, 4, 3))
         x = layers.Conv2D(2, 1, name="writer")(inputs)
