@@ -21,6 +21,7 @@ The authors remove a few channels every 30 mini-batches of training and average
 over these rounds; here, alternate pruning and fine-tuning.
 """
 
+import collections
 import dataclasses
 import typing
 
@@ -82,5 +83,16 @@ class Taylor(criterion_lib.Criterion):
             gate = score.summed(graph, products)  # z_c dL/dz_c
             total += count * np.square(gate)
             samples += count
-        scores = total / samples / np.maximum(score.counted(graph, reads), 1)
+        scores = total / samples / np.maximum(_readers(graph, reads), 1)
         return score.with_unrated(scores, reads, gradients)
+
+
+def _readers(graph, reads):
+    """Counts, per channel, the layers that read it; some by several weights."""
+    labels = collections.defaultdict(list)
+    for binding in reads:
+        labels[binding.layer].append(binding.labels)
+    count = np.zeros(graph.size)
+    for found in labels.values():
+        count[np.unique(np.concatenate(found))] += 1
+    return count

@@ -53,6 +53,16 @@ class TaylorTest(parameterized.TestCase):
             scores[group.labels], [0.05, 0.01], rtol=1e-5
         )
 
+    def test_a_layer_that_reads_by_several_weights_is_one_reader(self):
+        model = small_nets.chain()
+        model.get_layer("reader0").enable_lora(1)
+        group, graph = small_nets.group(model, "writer")
+        criterion = taylor.Taylor(small_nets.mean_output, 1)
+        scores = score.channel_scores(graph, criterion, (X, Y))
+        np.testing.assert_allclose(
+            scores[group.labels], [0.05, 0.01], rtol=1e-5
+        )
+
     def test_what_untrained_weights_read_has_no_score(self):
         model = small_nets.projected()
         read_by_them, graph = small_nets.group(model, "writer")
