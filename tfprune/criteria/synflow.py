@@ -18,12 +18,15 @@ until recurrent layers do not stop the flow because they saturate.
 Channels that a layer writes by weights that are never trained get no score and
 stay.
 
-The paper's network is a product of weights: ReLU passes on all of the flow,
-which is positive. Other activations would hold it up where they saturate: the
-gradient of a final softmax or sigmoid is zero. So R is taken at the logits, and
-hidden activations are linear. Only gates, which multiply other tensors, and
-recurrent layers keep theirs: without limits their flow would grow beyond all
-bounds.
+The paper's network is a product of weights. Normalization by averages of the
+inputs themselves is none: its outputs do not grow with the inputs, so all that
+flows into it adds up to zero. Such layers only multiply by their scales here.
+
+ReLU passes on all of the flow, which is positive. Other activations would hold
+it up where they saturate: the gradient of a final softmax or sigmoid is zero.
+So R is taken at the logits, and hidden activations are linear. Only gates,
+which multiply other tensors, and recurrent layers keep theirs: without limits
+their flow would grow beyond all bounds.
 """
 
 import dataclasses
@@ -242,7 +245,14 @@ def _make_linear(entry):
         _make_linear(inner["layer"])
     if module != "keras.layers":
         return
-    if name == "Softmax":
+    if name in _NORMALIZERS:
+        cls = _NORMALIZERS[name]
+        entry["module"], entry["class_name"] = cls.__module__, cls.__name__
+        entry["registered_name"] = keras.saving.get_registered_name(cls)
+    elif name == "UnitNormalization":
+        entry["class_name"] = "Identity"
+        inner.pop("axis")
+    elif name == "Softmax":
         entry["class_name"] = "ReLU"
         kept = ("name", "trainable", "dtype")
         entry["config"] = {k: v for k, v in inner.items() if k in kept}
@@ -279,3 +289,32 @@ def _as_zero(argument):
         zeros = np.zeros_like(config["value"]).tolist()
         return {**argument, "config": {**config, "value": zeros}}
     return argument
+
+
+def _scales(cls):
+    """Registers a normalization that only multiplies by its scales."""
+
+    class Scales(cls):
+        def call(self, inputs):
+            rms = isinstance(self, keras.layers.RMSNormalization)
+            weight = self.scale if rms else self.gamma
+            if weight is None:
+                return inputs
+            given = self.axis if isinstance(self.axis, list) else [self.axis]
+            rank = len(inputs.shape)
+            axes = [axis % rank for axis in given]
+            shape = [n if i in axes else 1 for i, n in enumerate(inputs.shape)]
+            return inputs * keras.ops.reshape(weight, shape)
+
+    name = f"{cls.__name__}Scales"
+    return keras.saving.register_keras_serializable("tfprune", name)(Scales)
+
+
+_NORMALIZERS = {
+    cls.__name__: _scales(cls)
+    for cls in (
+        keras.layers.GroupNormalization,
+        keras.layers.LayerNormalization,
+        keras.layers.RMSNormalization,
+    )
+}

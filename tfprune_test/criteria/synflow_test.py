@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from absl.testing import absltest
+from absl.testing import parameterized
 
 from tfprune import zoo
 from tfprune.criteria import synflow
@@ -21,7 +22,7 @@ WIDE = keras.initializers.RandomNormal(0, 20, seed=0)
 pytestmark = pytest.mark.any_backend
 
 
-class SynFlowTest(absltest.TestCase):
+class SynFlowTest(parameterized.TestCase):
     def test_two_layers_by_hand(self):
         # y = W2 W1 x with W1 = [[1, 2]], W2 = [[3]]: R = 3 * (1 + 2) = 9.
         model = keras.Sequential(
@@ -79,6 +80,28 @@ class SynFlowTest(absltest.TestCase):
         for hidden in ("tanh", "sigmoid", "relu6", keras.ops.relu6):
             found = scores(net(layers.Activation("linear"), hidden))
             np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+    @parameterized.parameters(
+        layers.LayerNormalization,
+        layers.RMSNormalization,
+        layers.UnitNormalization,
+        lambda: layers.GroupNormalization(-1),
+        lambda: layers.TimeDistributed(layers.LayerNormalization()),
+    )
+    def test_normalization_by_the_inputs_passes_the_flow_on(self, make):
+        def scores(make):
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((5, 3))
+            x = make()(inputs)
+            x = make()(layers.Conv1D(4, 2, kernel_initializer=WIDE)(x))
+            x = layers.Dense(3, kernel_initializer=WIDE)(layers.ReLU()(x))
+            graph = read.channel_graph(keras.Model(inputs, x), None, True)
+            found = score.channel_scores(graph, "synflow")
+            return found[found > 0]
+
+        expected = scores(layers.Identity)
+        self.assertLen(expected, 7)
+        np.testing.assert_allclose(scores(make), expected, rtol=1e-5)
 
     def test_constants_and_signs_before_the_weights_do_not_stop_the_flow(self):
         def net(start):
