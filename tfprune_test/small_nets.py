@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from tfprune.graph import read
+from tfprune.graph import rulebook
 
 layers = keras.layers
 
@@ -34,6 +35,46 @@ def chain(readers=1):
     for layer in read_by:
         layer.kernel.assign(np.ones((2, 1)))
     return model
+
+
+@keras.saving.register_keras_serializable("small_nets")
+class Projection(layers.Layer):
+    """A dense layer whose weights are drawn once and never trained."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(input_shape[-1], self.units),
+            initializer="ones",
+            trainable=False,
+        )
+
+    def call(self, x):
+        return keras.ops.matmul(x, self.kernel)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@rulebook.rule("small_nets>Projection")
+def _projection(call):
+    outputs = call.fresh(call.config["units"])
+    call.bind("kernel", 0, call.channels(-1), "reads", input_axis=-1)
+    call.bind("kernel", 1, outputs, "writes")
+    call.count("units", outputs)
+    return call.spread(outputs)
+
+
+def projected():
+    """Two trained layers, `writer` and `reader`, around a `Projection`."""
+    inputs = keras.Input((2,))
+    x = layers.Dense(2, name="writer")(inputs)
+    x = Projection(3, name="projection")(x)
+    return keras.Model(inputs, layers.Dense(1, name="reader")(x))
 
 
 def mean_output(_, outputs):

@@ -8,6 +8,7 @@ import numpy as np
 
 from tfprune.callbacks import event_log
 from tfprune.graph import read
+from tfprune.graph import values
 from tfprune.methods import bitpruning
 from tfprune.selection import budget as budget_lib
 from tfprune.sparsity import method as method_lib
@@ -27,7 +28,7 @@ class PruningSummaries(keras.callbacks.Callback):
     outputs (rows) and inputs (columns, the positions of a convolution side
     by side) in which zeros are black. Histograms:
     `scores/<layer>/<weight>`, the scores by which a method ranks weights or
-    channels.
+    channels. A layer of a nested model is told as `<model>/<layer>`.
 
     The run is the folder `pruning` in `log_dir`, beside those of
     `keras.callbacks.TensorBoard`. Needs the package `tensorboard`; works on
@@ -67,6 +68,7 @@ class PruningSummaries(keras.callbacks.Callback):
         self.budget = budget
         self._log = None
         self._limits = {}
+        self._paths = {}
 
     def on_train_begin(self, logs=None):
         if not wrapper_lib.find(self.model):
@@ -81,6 +83,11 @@ class PruningSummaries(keras.callbacks.Callback):
             graph = read.channel_graph(wrapping.unwrap(self.model))
             meter = self.budget.meter(graph)
             self._limits = self.budget.ceilings(meter)
+        self._paths = {
+            id(layer.layer): "/".join(path)
+            for path, layer in values.leaves(self.model)
+            if isinstance(layer, wrapper_lib.PruningWrapper)
+        }
         folder = pathlib.Path(self.log_dir) / "pruning"
         self._log = event_log.EventLog(str(folder))
 
@@ -99,15 +106,16 @@ class PruningSummaries(keras.callbacks.Callback):
     def _write_zeros(self, epoch):
         zeros = total = 0
         for wrapper in wrapper_lib.find(self.model):
-            for name, values in wrapper.folded().items():
+            for name, array in wrapper.folded().items():
                 slot = wrapper.slots[name]
-                count = np.count_nonzero(values == 0)
-                share = count / max(values.size, 1)
-                self._log.scalar(f"sparsity/{slot.path}", share, epoch)
-                zeros, total = zeros + count, total + values.size
+                path = self._path(slot)
+                count = np.count_nonzero(array == 0)
+                share = count / max(array.size, 1)
+                self._log.scalar(f"sparsity/{path}", share, epoch)
+                zeros, total = zeros + count, total + array.size
                 if slot.axes is not None:
-                    picture = as_picture(values, slot.axes)
-                    self._log.picture(f"masks/{slot.path}", picture, epoch)
+                    picture = as_picture(array, slot.axes)
+                    self._log.picture(f"masks/{path}", picture, epoch)
         self._log.scalar("sparsity/all", zeros / max(total, 1), epoch)
 
     def _write_methods(self, epoch):
@@ -115,12 +123,18 @@ class PruningSummaries(keras.callbacks.Callback):
             self._log.scalar(f"method/{name}", value, epoch)
         for method, slots in wrapper_lib.groups(self.model):
             for slot in slots:
+                path = self._path(slot)
                 if isinstance(method, bitpruning.BitPruning):
                     bits = keras.ops.convert_to_numpy(slot["bit_length"])
-                    self._log.scalar(f"bits/{slot.path}", bits, epoch)
+                    self._log.scalar(f"bits/{path}", bits, epoch)
                 if slot.name != method_lib.INPUTS:
                     scores = method.scores(slot)
-                    self._log.histogram(f"scores/{slot.path}", scores, epoch)
+                    self._log.histogram(f"scores/{path}", scores, epoch)
+
+    def _path(self, slot):
+        """The names of a slot's layer and weight, unique in the model."""
+        layer = self._paths.get(id(slot.layer), slot.layer.name)
+        return f"{layer}/{slot.name}"
 
     def _write_budget(self, epoch):
         graph = read.channel_graph(wrapping.unwrap(self.model))

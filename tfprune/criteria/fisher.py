@@ -14,7 +14,8 @@ approximates it. From mini-batches of `B` samples that is
     h_ii = mean over mini-batches of B (dL/dw_i)^2
 
 where each counts by its size. This is exact for `B = 1`, and for larger `B` if
-the mean gradient is zero.
+the mean gradient is zero. Channels that a layer reads by weights that are never
+trained get no score and stay.
 """
 
 import dataclasses
@@ -67,7 +68,7 @@ class Fisher(criterion_lib.Criterion):
             self.batch_size,
             self.limit,
         ):
-            for key in squares:
+            for key in squares.keys() & gradients.keys():
                 square = count * np.square(gradients[key])
                 squares[key] = squares[key] + count * square
             samples += count
@@ -76,4 +77,5 @@ class Fisher(criterion_lib.Criterion):
             curvature = squares[id(variable)] / samples  # h
             return curvature * np.square(values.numpy(variable)) / 2
 
-        return score.summed(graph, ((b, loss(b.variable)) for b in reads))
+        scores = score.summed(graph, ((b, loss(b.variable)) for b in reads))
+        return score.with_unrated(scores, reads, gradients)

@@ -10,21 +10,28 @@ and a channel's score is the sum over the weights that write it. No data are
 needed. Flow is conserved: the scores of every layer that carries all of it add
 up to the same number.
 
-Biases, shifts and moving means are left out, because they would add to the
-flow; the authors' code takes their absolute values. R overflows in deep
-networks, so the authors compute in double precision; here the input and R are
-scaled down until they fit, which scales all scores alike.
+Biases, shifts, means and added constants are left out, because they would add
+to the flow; the authors' code takes the absolute values of the first. R
+overflows in deep networks, so the authors compute in double precision; here the
+input and R are scaled down until they fit, which scales all scores alike, and
+until recurrent layers do not stop the flow because they saturate.
+Channels that a layer writes by weights that are never trained get no score and
+stay.
 
-The paper's network is a product of weights: ReLU passes on all of the flow,
-which is positive. Other activations would hold it up where they saturate: the
-gradient of a final softmax or sigmoid is zero. So R is taken at the logits, and
-hidden activations are linear. Only gates, which multiply other tensors, and
-recurrent layers keep theirs: without limits their flow would grow beyond all
-bounds.
+The paper's network is a product of weights. Normalization by averages of the
+inputs themselves is none: its outputs do not grow with the inputs, so all that
+flows into it adds up to zero. Such layers only multiply by their scales here.
+
+ReLU passes on all of the flow, which is positive. Other activations would hold
+it up where they saturate: the gradient of a final softmax or sigmoid is zero.
+So R is taken at the logits, and hidden activations are linear. Only gates,
+which multiply other tensors, and recurrent layers keep theirs: without limits
+their flow would grow beyond all bounds.
 """
 
 import dataclasses
 import functools
+import numbers
 
 import keras
 import numpy as np
@@ -42,9 +49,11 @@ from tfprune.sparsity import wrapper as wrapper_lib
 
 _SHIFTS = ("bias", "beta", "mean")  # Moving ones, and of Normalization.
 _SCALES = 10.0 ** np.arange(0, -31, -5)
+_CONSTANTS = ("__numpy__", "__tensor__")  # As arguments of ops.
 # Where a tensor can be the gate of another one.
 _PRODUCTS = ("Multiply", "Matmul", "Einsum", "Dot")
-# Ops that are activations, by what passes positive numbers on in their stead.
+# Ops that are activations or turn signs, by what passes positive numbers on in
+# their stead.
 _OPS = {
     name: stand_in
     for stand_in, names in (
@@ -55,7 +64,7 @@ _OPS = {
             "LogSoftmax Squareplus SparsePlus TanhShrink SoftShrink HardShrink "
             "Threshold Sparsemax",
         ),
-        ("Absolute", "Tanh"),
+        ("Absolute", "Tanh Negative"),
     )
     for name in names.split()
 }
@@ -87,14 +96,16 @@ class SynFlow(criterion_lib.Criterion):
         """
         del data
         flows = self.flows(graph)
+        writes = [b for b in graph.bindings if b.role == channel_graph.WRITES]
         scores = score.summed(
             graph,
             (
                 (b, flows[id(b.variable)])
-                for b in graph.bindings
-                if b.role == channel_graph.WRITES and id(b.variable) in flows
+                for b in writes
+                if id(b.variable) in flows
             ),
         )
+        scores = score.with_unrated(scores, writes, flows)
         if graph.removable.any() and not scores[graph.removable].any():
             raise ValueError(
                 "Some of the flow must pass. Received: model="
@@ -116,22 +127,36 @@ class SynFlow(criterion_lib.Criterion):
             functools.partial(_absolute, _of_methods(graph.model)),
         )
         copied = read.channel_graph(absolute)
+        pairs = zip(graph.model.weights, absolute.weights, strict=True)
+        weights = [(id(old), new, values.numpy(new)) for old, new in pairs]
+        found, reached = None, -1
         for scale in _SCALES:
             gradients = self._gradients(copied, shapes, scale)
             flows = {
-                id(old): np.abs(gradients[id(new)] * values.numpy(new))
-                for old, new in zip(
-                    graph.model.weights, absolute.weights, strict=True
-                )
+                key: np.abs(gradients[id(new)] * value)
+                for key, new, value in weights
                 if id(new) in gradients
             }
-            if all(np.isfinite(flow).all() for flow in flows.values()):
-                return flows
-        raise ValueError(
-            "The flow must be finite. Received: model="
-            f"{graph.model.name!r}, whose flow overflows. Use another "
-            "criterion, such as 'l1'."
-        )
+            if not all(np.isfinite(flow).all() for flow in flows.values()):
+                continue
+            # Less of it may pass on where more would saturate.
+            passed = [
+                flows[key].any()
+                for key, _, value in weights
+                if key in flows and value.any()
+            ]
+            if sum(passed) <= reached:
+                break
+            found, reached = flows, sum(passed)
+            if all(passed):
+                break
+        if found is None:
+            raise ValueError(
+                "The flow must be finite. Received: model="
+                f"{graph.model.name!r}, whose flow overflows. Use another "
+                "criterion, such as 'l1'."
+            )
+        return found
 
     def _gradients(self, graph, shapes, scale):
         x = [np.full((1, *shape), scale, "float32") for shape in shapes]
@@ -213,12 +238,21 @@ def _make_linear(entry):
             # In the same module of Keras as the activation.
             entry["class_name"] = entry["registered_name"] = _OPS[name]
             entry["config"] = {"name": inner["name"]}
+        elif name in ("Add", "Subtract"):
+            _drop_constants(entry)
         return
     if name in ("TimeDistributed", "SpectralNormalization", "PruningWrapper"):
         _make_linear(inner["layer"])
     if module != "keras.layers":
         return
-    if name == "Softmax":
+    if name in _NORMALIZERS:
+        cls = _NORMALIZERS[name]
+        entry["module"], entry["class_name"] = cls.__module__, cls.__name__
+        entry["registered_name"] = keras.saving.get_registered_name(cls)
+    elif name == "UnitNormalization":
+        entry["class_name"] = "Identity"
+        inner.pop("axis")
+    elif name == "Softmax":
         entry["class_name"] = "ReLU"
         kept = ("name", "trainable", "dtype")
         entry["config"] = {k: v for k, v in inner.items() if k in kept}
@@ -227,6 +261,60 @@ def _make_linear(entry):
     elif name == "ReLU":
         inner.update(max_value=None, threshold=0.0)
     elif name == "Rescaling":  # To [-1, 1], it would stop the flow.
+        inner["scale"] = np.abs(inner["scale"]).tolist()
         inner["offset"] = 0.0
+    elif name == "Normalization" and inner.get("mean") is not None:
+        inner["mean"] = np.zeros_like(inner["mean"]).tolist()
     elif "activation" in inner and "recurrent_initializer" not in inner:
         inner["activation"] = "linear"
+
+
+def _drop_constants(entry):
+    """Lets an op that adds a constant, or subtracts one, pass its input on."""
+    for node in entry["inbound_nodes"]:
+        given = [*node["args"], *node["kwargs"].values()]
+        if all(_as_zero(x) is x for x in given):
+            return
+        node["args"] = tuple(map(_as_zero, node["args"]))
+        node["kwargs"] = {k: _as_zero(x) for k, x in node["kwargs"].items()}
+    entry["class_name"] = entry["registered_name"] = "Add"
+
+
+def _as_zero(argument):
+    """A constant as one of zeros; a tensor as it is."""
+    if isinstance(argument, numbers.Number):
+        return 0.0
+    if isinstance(argument, dict) and argument.get("class_name") in _CONSTANTS:
+        config = argument["config"]
+        zeros = np.zeros_like(config["value"]).tolist()
+        return {**argument, "config": {**config, "value": zeros}}
+    return argument
+
+
+def _scales(cls):
+    """Registers a normalization that only multiplies by its scales."""
+
+    class Scales(cls):
+        def call(self, inputs):
+            rms = isinstance(self, keras.layers.RMSNormalization)
+            weight = self.scale if rms else self.gamma
+            if weight is None:
+                return inputs
+            given = self.axis if isinstance(self.axis, list) else [self.axis]
+            rank = len(inputs.shape)
+            axes = [axis % rank for axis in given]
+            shape = [n if i in axes else 1 for i, n in enumerate(inputs.shape)]
+            return inputs * keras.ops.reshape(weight, shape)
+
+    name = f"{cls.__name__}Scales"
+    return keras.saving.register_keras_serializable("tfprune", name)(Scales)
+
+
+_NORMALIZERS = {
+    cls.__name__: _scales(cls)
+    for cls in (
+        keras.layers.GroupNormalization,
+        keras.layers.LayerNormalization,
+        keras.layers.RMSNormalization,
+    )
+}

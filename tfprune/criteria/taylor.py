@@ -14,10 +14,14 @@ A gate at the weights `K[c]` that read the channel has the gradient
 layers read has one gate, and `I_c` is divided by the number of readers, as in
 the authors' code for gates that blocks share.
 
+Channels that a layer reads by weights that are never trained get no score and
+stay.
+
 The authors remove a few channels every 30 mini-batches of training and average
 over these rounds; here, alternate pruning and fine-tuning.
 """
 
+import collections
 import dataclasses
 import typing
 
@@ -72,9 +76,23 @@ class Taylor(criterion_lib.Criterion):
             self.limit,
         ):
             products = (
-                (b, weights[id(b)] * gradients[id(b.variable)]) for b in reads
+                (b, weights[id(b)] * gradients[id(b.variable)])
+                for b in reads
+                if id(b.variable) in gradients
             )
             gate = score.summed(graph, products)  # z_c dL/dz_c
             total += count * np.square(gate)
             samples += count
-        return total / samples / np.maximum(score.counted(graph, reads), 1)
+        scores = total / samples / np.maximum(_readers(graph, reads), 1)
+        return score.with_unrated(scores, reads, gradients)
+
+
+def _readers(graph, reads):
+    """Counts, per channel, the layers that read it; some by several weights."""
+    labels = collections.defaultdict(list)
+    for binding in reads:
+        labels[binding.layer].append(binding.labels)
+    count = np.zeros(graph.size)
+    for found in labels.values():
+        count[np.unique(np.concatenate(found))] += 1
+    return count

@@ -1,6 +1,7 @@
 """Places channel gates in a model and trains them with all else frozen."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
 
@@ -138,3 +139,35 @@ def frozen(model):
     else:
         ends = model.input, model.output
     return probe.Inference(*ends, name=model.name)
+
+
+@contextlib.contextmanager
+def learning(model):
+    """Lets the gates of a model train, those on frozen layers, too.
+
+    Within it, all else trains as far as it did before; after it, all of the
+    model does.
+
+    Args:
+        model: a wrapped model, changed in place.
+    """
+    layers = [(layer, layer.trainable) for layer in values.layers(model)]
+    variables = [(v, v.trainable) for v in model.variables]
+    wrappers = wrapper_lib.find(model)
+    ours = {
+        id(variable)
+        for wrapper in wrappers
+        for slot in wrapper.slots.values()
+        for variable in slot.variables.values()
+    }
+    on_the_way = (keras.Model, wrapper_lib.PruningWrapper)
+    for layer, flag in layers:  # An outer one sets those inside.
+        layer.trainable = flag or isinstance(layer, on_the_way)
+    for variable, flag in variables:
+        if not flag and id(variable) not in ours:
+            variable.trainable = False
+    try:
+        yield
+    finally:
+        for thing, flag in [*layers, *variables]:
+            thing.trainable = flag

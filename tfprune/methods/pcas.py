@@ -20,6 +20,7 @@ through several gates gets the mean of their `A_c`.
 """
 
 import collections
+import contextlib
 import dataclasses
 import numbers
 import typing
@@ -255,15 +256,19 @@ def train(
         data: as for `samples.for_fit`, with labels.
         compile_args: `dict`, arguments of `compile`; the default optimizer is
             Adam with a learning rate of 1e-3.
-        joint: `bool`, whether to train all weights along with the gates.
+        joint: `bool`, whether to train all weights along with the gates, but
+            for those that are frozen.
         batch_size, seed: as for `samples.for_fit`.
         **fit_args: arguments of `fit`.
     """
-    trained = model if joint else gates.frozen(model)
     optimizer = compile_args.get("optimizer") or keras.optimizers.Adam(1e-3)
-    trained.compile(**{**compile_args, "optimizer": optimizer})
     batches = samples.for_fit(data, batch_size, seed)
-    trained.fit(batches, shuffle=False, **fit_args)
+    with contextlib.ExitStack() as stack:
+        if joint:
+            stack.enter_context(gates.learning(model))
+        trained = model if joint else gates.frozen(model)
+        trained.compile(**{**compile_args, "optimizer": optimizer})
+        trained.fit(batches, shuffle=False, **fit_args)
 
 
 @criterion_lib.register(

@@ -66,20 +66,39 @@ class Reader:
     def matrix(self, value=None):
         """The weights, shape `(groups, columns, outputs)`, float64.
 
+        With LoRA, what it adds is part of them.
+
         Args:
             value: array of the variable's shape; `None` uses its value.
         """
         if value is None:
-            value = values.numpy(self.binding.variable)
+            value = values.numpy(self.binding.variable) + self._adapted()
         kernel = self._kind.turn(np.asarray(value, np.float64))
         kernel = kernel.reshape(self.labels.size, self.groups, -1)
         return np.moveaxis(kernel, 1, 0)
 
-    def kernel(self, matrix):
-        """A `matrix` as a value of the variable, float32."""
+    def kernel(self, matrix, kept=None):
+        """A `matrix` as a value of the variable, float32.
+
+        Args:
+            matrix: array, shape `(groups, columns, outputs)`.
+            kept: bool array, shape `(columns,)`; the others become zero.
+                `None` keeps all.
+        """
         old = self._kind.turn(values.numpy(self.binding.variable))
+        matrix = matrix - self.matrix(self._adapted())
+        if kept is not None:
+            matrix = np.where(kept[:, None], matrix, 0)
         kernel = np.moveaxis(matrix, 0, 1).reshape(old.shape)
         return np.ascontiguousarray(self._kind.turn(kernel), np.float32)
+
+    def _adapted(self):
+        """What the layer adds to the variable: the product of LoRA, or 0s."""
+        own = values.numpy(self.binding.variable)
+        if not getattr(self.layer, "lora_enabled", False):
+            return np.zeros_like(own)
+        name = self.binding.attribute.rpartition(".")[2]
+        return values.numpy(getattr(self.layer, name)) - own
 
     def inputs(self, x):
         """What the layer reads, each position once.
@@ -90,7 +109,7 @@ class Reader:
         Returns:
             Float array, shape `(samples * positions, groups, channels)`.
         """
-        x = self._kind.prepare(self.layer, values.numpy(x))
+        x = self._prepared(x)
         return x.reshape(-1, self.groups, x.shape[-1] // self.groups)
 
     def patches(self, x, positions=None, rng=None):
@@ -98,15 +117,15 @@ class Reader:
 
         Args:
             x: array, the layer's input, batch first.
-            positions: `int`, output positions drawn per sample, with
-                replacement; if there are no more than that, or if `None`, all
-                are used in order.
+            positions: `int`, output positions drawn per sample, and step of
+                a `TimeDistributed` layer, with replacement; if there are no
+                more than that, or if `None`, all are used in order.
             rng: `numpy.random.Generator` for the draw.
 
         Returns:
             Float array, shape `(samples * positions, groups, columns)`.
         """
-        x = self._kind.prepare(self.layer, values.numpy(x))
+        x = self._prepared(x)
         geometry = self._kind.geometry(self.layer, x.shape[1:-1])
         x = _spread(x, geometry)
         sizes = _positions(x.shape[1:-1], geometry)
@@ -123,6 +142,14 @@ class Reader:
         rows = np.moveaxis(rows, 2, 1)
         return rows.reshape(count, self.groups, self.labels.size)
 
+    def _prepared(self, x):
+        """The input of the layer that has the weights, channels last."""
+        x = values.numpy(x)
+        window = len(self.binding.variable.shape) - 2
+        if window:  # The layer around it has more axes after the batch's.
+            x = x.reshape(-1, *x.shape[x.ndim - window - 1 :])
+        return self._kind.prepare(self.layer, x)
+
 
 def readers(graph):
     """The layers that read channels.
@@ -136,13 +163,22 @@ def readers(graph):
     """
     found, others = [], []
     for binding in graph.bindings:
-        if binding.role != channel_graph.READS:
+        live = graph.layers[binding.layer]
+        if binding.role != channel_graph.READS or _adapts(live, binding):
             continue
         if binding.patches and binding.input_axis is not None:
-            found.append(Reader(binding, graph.layers[binding.layer]))
+            found.append(Reader(binding, live))
         else:
             others.append(binding)
     return found, others
+
+
+def _adapts(live, binding):
+    """Whether a weight is one of LoRA's, which are part of another one."""
+    name = binding.attribute.rpartition(".")[2]
+    return name.startswith("lora_") and getattr(
+        _owner(live, binding.attribute), "lora_enabled", False
+    )
 
 
 def _owner(live, attribute):

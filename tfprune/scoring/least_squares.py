@@ -139,7 +139,7 @@ def _solution(reader, kept, sums, rows, ridge):
     weights = np.where(kept[:, None], reader.matrix(), 0)
     count = int(kept.sum())
     weights[:, kept] += change[:, :count]
-    changes = {id(reader.binding.variable): reader.kernel(weights)}
+    changes = {id(reader.binding.variable): reader.kernel(weights, kept)}
     bias = _bias(reader)
     if bias is not None:
         value = values.numpy(bias) + change[:, count].reshape(-1)

@@ -153,6 +153,9 @@ def _recording(graph, purpose, loss):
     output = plain.outputs[0] if _is_sequence(plain) else plain.output
     copy = Inference(plain.inputs, output, name=plain.name)
     for layer in values.layers(copy):
+        # Keras leaves the variables as they are if the flag does not change,
+        # and one may be frozen alone, as the weight that LoRA adapts.
+        layer.trainable = False
         layer.trainable = True
     values.drop_activity_penalties(copy)
     for variable in copy.variables:

@@ -115,6 +115,24 @@ def counted(graph, bindings):
     return count
 
 
+def with_unrated(scores, bindings, found):
+    """Gives infinity to channels of which a score lacks a part.
+
+    Args:
+        scores: float array, one score per channel.
+        bindings: list of `Binding`s, those that add to the scores.
+        found: container of the `id`s of the variables whose parts are known.
+
+    Returns:
+        Float array of that shape.
+    """
+    scores = scores.copy()
+    for binding in bindings:
+        if id(binding.variable) not in found:
+            scores[binding.labels] = np.inf
+    return scores
+
+
 def _checked(graph, scores, unrated):
     """Checks scores; infinity is only allowed if `unrated`."""
     if scores.shape != (graph.size,):

@@ -2,6 +2,7 @@
 
 import fnmatch
 import numbers
+import warnings
 
 import numpy as np
 
@@ -106,6 +107,15 @@ class Candidates:
             # is 20.999... and must be 21.
             counts.append(int(len(order) * (1 - share) + 1e-9))
         _no_match_is_an_error("ratio", set(ratios) - used, self.graph)
+        if any(ratios.values()) and not any(map(len, self.order)):
+            written = ", ".join(group.name for group in self.groups[:5])
+            warnings.warn(
+                "No channel is removed, as none that could go has a score. "
+                f"Received: model={self.graph.model.name!r}, of which the "
+                f"criterion scores nothing, not even {written}. Use another "
+                "criterion, such as 'l1'.",
+                stacklevel=2,
+            )
         return counts
 
     def ranked(self, values):

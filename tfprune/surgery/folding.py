@@ -83,7 +83,7 @@ class _Walk:
     def __init__(self, graph, gates):
         self._graph = graph
         self._on = {}  # id(tensor): factors of its channels
-        self._reads = {}  # id(variable): (binding, factors along its axis)
+        self._reads = {}  # (id(variable), axis): (binding, factors along it)
         bindings, self._states = {}, _states(graph)
         for b in graph.bindings:
             if b.role == channel_graph.READS:
@@ -101,11 +101,12 @@ class _Walk:
         found = {}
         for binding, factors in self._reads.values():
             if (factors != 1).any():
+                key = id(binding.variable)
                 old = values.numpy(binding.variable, exact=True)
                 shape = [1] * old.ndim
                 shape[binding.axis] = -1
-                new = old.astype(np.float32) * factors.reshape(shape)
-                found[id(binding.variable)] = new.astype(old.dtype)
+                new = found.get(key, old).astype(np.float32)
+                found[key] = (new * factors.reshape(shape)).astype(old.dtype)
         return found
 
     def _factors(self, tensor):
@@ -151,7 +152,7 @@ class _Walk:
         return factors
 
     def _read(self, binding, factors):
-        key = id(binding.variable)
+        key = id(binding.variable), binding.axis
         _, before = self._reads.setdefault(key, (binding, factors))
         if not np.array_equal(before, factors):
             raise _cannot(binding.layer, "it is called on different gates")

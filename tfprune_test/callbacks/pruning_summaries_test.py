@@ -95,6 +95,22 @@ class SummariesTest(parameterized.TestCase):
         (*_, last) = events.Histograms("scores/hidden/kernel")
         self.assertEqual(last.histogram_value.num, 24)
 
+    def test_layers_of_nested_models_are_told_apart(self):
+        inputs = x = keras.Input((4,))
+        for name in ("left", "right"):
+            part = [keras.Input((4,)), keras.layers.Dense(4, name="hidden")]
+            x = keras.Sequential(part, name=name)(x)
+        model = wrapping.wrap(keras.Model(inputs, x), masked.Masked())
+        model.compile("sgd", "mse")
+        summaries = pruning_summaries.PruningSummaries(self.folder)
+        ones = np.ones((2, 4))
+        model.fit(ones, ones, verbose=0, callbacks=[summaries])
+        events = read(self.folder)
+        for path in ("left/hidden/kernel", "right/hidden/kernel"):
+            self.assertLen(events.Scalars(f"sparsity/{path}"), 1)
+            self.assertLen(events.Images(f"masks/{path}"), 1)
+            self.assertLen(events.Histograms(f"scores/{path}"), 1)
+
     def test_the_budget_is_told_beside_what_is_left(self):
         budget = budget_lib.Budget(macs=0.5)
         ramp = schedule_lib.OneShot(1.0, 1)

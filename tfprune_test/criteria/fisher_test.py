@@ -44,3 +44,12 @@ class FisherTest(parameterized.TestCase):
         np.testing.assert_allclose(
             scores[group.labels], [9 * 0.025, 0.005], rtol=1e-5
         )
+
+    def test_what_untrained_weights_read_has_no_score(self):
+        model = small_nets.projected()
+        read_by_them, graph = small_nets.group(model, "writer")
+        others, _ = small_nets.group(model, "projection", graph)
+        criterion = fisher.Fisher(small_nets.mean_output)
+        scores = score.channel_scores(graph, criterion, (X, Y))
+        self.assertTrue((scores[read_by_them.labels] == np.inf).all())
+        self.assertTrue(np.isfinite(scores[others.labels]).all())

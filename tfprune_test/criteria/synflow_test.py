@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from absl.testing import absltest
+from absl.testing import parameterized
 
 from tfprune import zoo
 from tfprune.criteria import synflow
@@ -21,7 +22,7 @@ WIDE = keras.initializers.RandomNormal(0, 20, seed=0)
 pytestmark = pytest.mark.any_backend
 
 
-class SynFlowTest(absltest.TestCase):
+class SynFlowTest(parameterized.TestCase):
     def test_two_layers_by_hand(self):
         # y = W2 W1 x with W1 = [[1, 2]], W2 = [[3]]: R = 3 * (1 + 2) = 9.
         model = keras.Sequential(
@@ -80,6 +81,54 @@ class SynFlowTest(absltest.TestCase):
             found = scores(net(layers.Activation("linear"), hidden))
             np.testing.assert_allclose(found, expected, rtol=1e-6)
 
+    @parameterized.parameters(
+        layers.LayerNormalization,
+        layers.RMSNormalization,
+        layers.UnitNormalization,
+        lambda: layers.GroupNormalization(-1),
+        lambda: layers.TimeDistributed(layers.LayerNormalization()),
+    )
+    def test_normalization_by_the_inputs_passes_the_flow_on(self, make):
+        def scores(make):
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((5, 3))
+            x = make()(inputs)
+            x = make()(layers.Conv1D(4, 2, kernel_initializer=WIDE)(x))
+            x = layers.Dense(3, kernel_initializer=WIDE)(layers.ReLU()(x))
+            graph = read.channel_graph(keras.Model(inputs, x), None, True)
+            found = score.channel_scores(graph, "synflow")
+            return found[found > 0]
+
+        expected = scores(layers.Identity)
+        self.assertLen(expected, 7)
+        np.testing.assert_allclose(scores(make), expected, rtol=1e-5)
+
+    def test_constants_and_signs_before_the_weights_do_not_stop_the_flow(self):
+        def net(start):
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((3,))
+            x = layers.Dense(4, kernel_initializer=WIDE)(start(inputs))
+            x = layers.Dense(3, kernel_initializer=WIDE)(layers.ReLU()(x))
+            return keras.Model(inputs, x)
+
+        def scores(model):
+            found = score.channel_scores(read.channel_graph(model), "synflow")
+            return found[found > 0]
+
+        mean, third = [9.0, 0.2, 5.0], np.array([1.0, 2.0, 3.0], "float32")
+        expected = scores(net(lambda x: x))
+        self.assertLen(expected, 7)
+        for start in (
+            layers.Normalization(mean=mean, variance=[1.0, 1.0, 1.0]),
+            layers.Rescaling(-1.0, offset=1.0),
+            lambda x: x - 1.0,
+            lambda x: 1.0 - x,
+            lambda x: x - third,
+            lambda x: keras.ops.add(x, x2=-third),
+            keras.ops.negative,
+        ):
+            np.testing.assert_allclose(scores(net(start)), expected, rtol=1e-5)
+
     def test_gates_keep_their_limits(self):
         inputs = keras.Input((4,))
         x = layers.Rescaling(2.0, offset=-9.0)(inputs)
@@ -90,6 +139,15 @@ class SynFlowTest(absltest.TestCase):
         scores = score.channel_scores(read.channel_graph(model), "synflow")
         self.assertTrue(np.isfinite(scores).all())
         self.assertGreater(scores.max(), 0)
+
+    def test_recurrent_layers_that_saturate_do_not_stop_the_flow(self):
+        inputs = keras.Input((5, 3))
+        x = layers.Dense(4, kernel_initializer=WIDE, name="first")(inputs)
+        x = layers.LSTM(3, kernel_initializer=WIDE)(x)
+        x = layers.Dense(2, name="last")(layers.Dense(3)(x))
+        group, graph = small_nets.group(keras.Model(inputs, x), "first")
+        scores = score.channel_scores(graph, "synflow")[group.labels]
+        self.assertGreater(scores.min(), 0)
 
     def test_what_methods_have_learned_stays_as_it_is(self):
         for method, name in (
@@ -132,6 +190,14 @@ class SynFlowTest(absltest.TestCase):
         group, graph = small_nets.group(model, "first")
         scores = score.channel_scores(graph, "synflow")[group.labels]
         self.assertAlmostEqual(scores[1] / scores[0], 7 * 6 / (3 * 5), places=5)
+
+    def test_what_untrained_weights_write_has_no_score(self):
+        model = small_nets.projected()
+        written_by_them, graph = small_nets.group(model, "projection")
+        others, _ = small_nets.group(model, "writer", graph)
+        scores = score.channel_scores(graph, "synflow")
+        self.assertTrue((scores[written_by_them.labels] == np.inf).all())
+        self.assertTrue(np.isfinite(scores[others.labels]).all())
 
     @pytest.mark.slow  # A deep network.
     def test_deep_networks_do_not_overflow(self):

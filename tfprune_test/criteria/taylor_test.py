@@ -43,6 +43,35 @@ class TaylorTest(parameterized.TestCase):
         # The gate has twice the gradient: four times the square, by two.
         np.testing.assert_allclose(scores[group.labels], [0.1, 0.02], rtol=1e-5)
 
+    def test_weights_that_are_frozen_alone_count(self):
+        model = small_nets.chain()
+        model.get_layer("reader0").kernel.trainable = False
+        group, graph = small_nets.group(model, "writer")
+        criterion = taylor.Taylor(small_nets.mean_output, 1)
+        scores = score.channel_scores(graph, criterion, (X, Y))
+        np.testing.assert_allclose(
+            scores[group.labels], [0.05, 0.01], rtol=1e-5
+        )
+
+    def test_a_layer_that_reads_by_several_weights_is_one_reader(self):
+        model = small_nets.chain()
+        model.get_layer("reader0").enable_lora(1)
+        group, graph = small_nets.group(model, "writer")
+        criterion = taylor.Taylor(small_nets.mean_output, 1)
+        scores = score.channel_scores(graph, criterion, (X, Y))
+        np.testing.assert_allclose(
+            scores[group.labels], [0.05, 0.01], rtol=1e-5
+        )
+
+    def test_what_untrained_weights_read_has_no_score(self):
+        model = small_nets.projected()
+        read_by_them, graph = small_nets.group(model, "writer")
+        others, _ = small_nets.group(model, "projection", graph)
+        criterion = taylor.Taylor(small_nets.mean_output)
+        scores = score.channel_scores(graph, criterion, (X, Y))
+        self.assertTrue((scores[read_by_them.labels] == np.inf).all())
+        self.assertTrue(np.isfinite(scores[others.labels]).all())
+
     def test_scores_are_the_squared_slopes_by_a_real_gate(self):
         self.check_slopes("stem", "down")
 

@@ -23,6 +23,21 @@ class WandaTest(absltest.TestCase):
             scores, [2 * (25 / 2) ** 0.5, 3 * 1.0], rtol=1e-6
         )
 
+    def test_what_lora_adds_counts(self):
+        model = small_nets.chain()
+        reader = model.get_layer("reader0")
+        reader.kernel.assign([[2.0], [-3.0]])
+        reader.enable_lora(1)
+        reader.lora_kernel_a.assign([[1.0], [2.0]])
+        reader.lora_kernel_b.assign([[4.0]])
+        group, graph = small_nets.group(model, "writer")
+        x = np.array([[3.0, 1.0], [4.0, -1.0]], "float32")
+        scores = score.channel_scores(graph, "wanda", x)[group.labels]
+        # The weights are 2 + 4 and -3 + 8.
+        np.testing.assert_allclose(
+            scores, [6 * (25 / 2) ** 0.5, 5 * 1.0], rtol=1e-6
+        )
+
     def test_every_tap_and_every_reader_of_a_residual_group_counts(self):
         model = small_nets.mixed()
         group, graph = small_nets.group(model, "stem")

@@ -249,6 +249,33 @@ class StagesTest(parameterized.TestCase):
         else:
             self.assertEmpty(changed - ours)
 
+    def test_gates_of_frozen_layers_learn_jointly_too(self):
+        inputs = keras.Input((6,))
+        inner = [keras.Input((6,)), layers.Dense(5, "relu", name="inner")]
+        x = keras.Sequential(inner, name="nested")(inputs)
+        x = layers.ReLU(name="relu")(layers.Dense(7, name="tuned")(x))
+        model = keras.Model(inputs, layers.Dense(3)(x))
+        model.get_layer("nested").trainable = False
+        model.get_layer("relu").trainable = False
+        gated = gates.attach(
+            read.channel_graph(model), pcas_lib.AttentionGate()
+        )
+        data = np.ones((4, 6)), np.ones((4, 3))
+        options = {"batch_size": 2, "epochs": 1, "verbose": 0}
+        before = [values.numpy(v).copy() for v in gated.variables]
+        pcas_lib.train(gated, data, {"loss": "mse", **FAST}, True, **options)
+        changed = {
+            "/".join(v.path.split("/")[-2:])
+            for v, old in zip(gated.variables, before, strict=True)
+            if not np.array_equal(old, values.numpy(v))
+        }
+        self.assertIn("inner/outputs_expand_bias", changed)
+        self.assertIn("relu/outputs_expand_bias", changed)
+        self.assertIn("tuned/kernel", changed)
+        self.assertNotIn("inner/kernel", changed)
+        self.assertFalse(gated.get_layer("nested").trainable)
+        self.assertFalse(gated.get_layer("relu").trainable)
+
     def test_without_retraining_the_weights_are_slices(self):
         model = small_nets.mixed()
         skip = ["stem", "inner", "down"]

@@ -75,6 +75,27 @@ class PatchesTest(parameterized.TestCase):
         )
         self.assertEmpty(others)
 
+    @parameterized.parameters("same", "groups", "dense", "separable", "causal")
+    def test_a_layer_over_time_steps_reads_each_of_them(self, name):
+        layer, shape = CASES[name]
+        inputs = keras.Input((3, *shape))
+        x = layers.TimeDistributed(layers.Dense(shape[-1]))(inputs)
+        layer = type(layer).from_config(layer.get_config() | {"use_bias": 0})
+        over_steps = layers.TimeDistributed(layer)
+        graph = read.channel_graph(keras.Model(inputs, over_steps(x)))
+        reader = image_patches.readers(graph)[0][-1]
+        x = np.random.default_rng(0).normal(size=(2, 3, *shape))
+        seen = []
+        probe.play(graph, [x.astype("float32")], seen.append)
+        rows = reader.patches(seen[-1].tensors[0])
+        out = np.einsum("rgc,gco->rgo", rows, reader.matrix())
+        expected = values.numpy(seen[-1].output)
+        np.testing.assert_allclose(
+            out.reshape(expected.shape), expected, rtol=1e-4, atol=1e-4
+        )
+        once = reader.inputs(seen[-1].tensors[0])
+        self.assertEqual(once.shape[1], getattr(layer, "groups", 1))
+
     @parameterized.named_parameters(
         (name, *case) for name, case in CASES.items()
     )
@@ -85,6 +106,25 @@ class PatchesTest(parameterized.TestCase):
         np.testing.assert_array_equal(
             reader.kernel(reader.matrix()), reader.binding.variable
         )
+
+    @parameterized.parameters("same", "dense")
+    def test_what_lora_adds_is_part_of_the_weights(self, name):
+        model, layer, graph = between(*CASES[name])
+        layer.enable_lora(2)
+        rng = np.random.default_rng(0)
+        layer.lora_kernel_b.assign(rng.normal(size=layer.lora_kernel_b.shape))
+        graph = read.channel_graph(model)
+        found, others = image_patches.readers(graph)
+        (reader,) = [r for r in found if r.layer is layer]
+        self.assertEmpty(others)
+        matrix = reader.matrix()
+        expected = values.numpy(layer.kernel)
+        np.testing.assert_allclose(
+            matrix, reader.matrix(expected), rtol=1e-6, atol=1e-6
+        )
+        variable = values.numpy(reader.binding.variable)
+        self.assertGreater(np.abs(expected - variable).max(), 0.1)
+        np.testing.assert_allclose(reader.kernel(matrix), variable, atol=1e-6)
 
     def test_columns_belong_to_the_channels_they_are_cut_from(self):
         inputs = keras.Input((4, 4, 3))

@@ -25,7 +25,7 @@ class Reader:
     def matrix(self):
         return np.array(self.binding.variable)
 
-    def kernel(self, matrix):
+    def kernel(self, matrix, kept=None):
         return matrix
 
 

@@ -132,6 +132,14 @@ class NamesTest(absltest.TestCase):
 
 
 class RatiosTest(parameterized.TestCase):
+    def test_a_ratio_that_removes_nothing_for_want_of_scores_says_so(self):
+        graph = graphs.chain(2, 4, 6, 2)
+        graph.model.name = "net"
+        found = candidates_lib.Candidates(graph, np.full(14, np.inf))
+        with self.assertWarnsRegex(UserWarning, "has a score.* not even a, b"):
+            self.assertEqual(found.counts_by_ratio(0.5), [0, 0])
+        self.assertEqual(found.counts_by_ratio(0), [0, 0])
+
     def test_one_ratio_is_for_all_groups(self):
         self.assertEqual(candidates_lib.checked_ratios(0.5), {"*": 0.5})
         self.assertEqual(candidates_lib.checked_ratios(0), {"*": 0})

@@ -89,6 +89,16 @@ class FoldingTest(parameterized.TestCase):
             np.allclose(values.numpy(small(x)), values.numpy(model(x)))
         )
 
+    def test_attention_reads_its_inputs_and_the_channels_within(self):
+        inputs = keras.Input((5, 3))
+        x = layers.Dense(4, activation="relu", name="gated")(inputs)
+        x = layers.MultiHeadAttention(2, 3, name="attention")(x, x)
+        model = keras.Model(inputs, layers.Dense(2)(x))
+        data = np.random.default_rng(0).normal(size=(2, 5, 3))
+        expected = gated(model, {"gated": FACTORS})(data)
+        found = folded(model, {"gated": FACTORS})(data)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
     def test_what_is_added_has_gates_of_its_own(self):
         inputs = keras.Input((5,))
         x = layers.Dense(4, activation="relu", name="a")(inputs)

@@ -12,6 +12,7 @@ from tfprune.graph import values
 from tfprune.selection import cut as cut_lib
 from tfprune.surgery import pruning
 from tfprune.surgery import reconstruction
+from tfprune.surgery import shrinking
 from tfprune.surgery import verification
 from tfprune_test import small_nets
 
@@ -170,6 +171,32 @@ class ReconstructionTest(parameterized.TestCase):
         # The outputs in full are [2, 1, 1].
         self.assertAlmostEqual(fit.after, 1.5 / 6, places=6)
         self.assertEqual(fit.unknowns, 1)
+
+    @parameterized.parameters(*INPUTS)
+    def test_weights_with_lora_are_fitted_as_a_whole(self, inputs):
+        def net():
+            keras.utils.set_random_seed(0)
+            x = start = keras.Input((4,))
+            for units in (8, 6):
+                x = layers.Dense(units, activation="relu")(x)
+            return keras.Model(start, layers.Dense(3)(x))
+
+        x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
+        adapted, whole, found = net(), net(), []
+        for i in (2, 3):
+            layer = adapted.layers[i]
+            layer.enable_lora(2)
+            sizes = layer.lora_kernel_b.shape
+            layer.lora_kernel_b.assign(np.ones(sizes, "float32"))
+            whole.layers[i].kernel.assign(layer.kernel)
+        keep = cut_lib.choose(read.channel_graph(whole), 0.5).keep
+        for model in (adapted, whole):
+            graph = read.channel_graph(model)
+            cut = reconstruction.Reconstruction(inputs=inputs).refit(
+                cut_lib.Cut(graph, keep), x
+            )
+            found.append(values.numpy(shrinking.apply(cut)(x)))
+        np.testing.assert_allclose(*found, atol=1e-4)
 
     def test_data_read_once_serve_for_any_channels(self):
         model = small_nets.mixed()
