@@ -7,6 +7,7 @@ import numpy as np
 from tfprune.graph import channel_graph
 from tfprune.graph import findings
 from tfprune.graph import tensor
+from tfprune.graph.lowering import file_op
 
 
 class Sketch:
@@ -37,26 +38,29 @@ class Sketch:
         self._bind(name, kernel, 1, writes, channel_graph.WRITES)
         self.weights.append(kernel)
         work = ((self.positions, (reads, writes)),)
-        return self.step(name, "Dense", (x,), writes, work=work)
+        return self.step(
+            name, "Dense", (x,), writes, "FULLY_CONNECTED", work=work
+        )
 
     def scale(self, name, x, memory="inplace"):
         """A layer with one weight per channel."""
         gamma = np.ones(x.labels.size, "float32")
         self._bind(name, gamma, 0, x.labels.reshape(-1), "carries")
         self.weights.append(gamma)
-        return self.step(
-            name, "Scale", (x,), x.labels.reshape(-1), memory=memory
-        )
+        labels = x.labels.reshape(-1)
+        return self.step(name, "Scale", (x,), labels, "MUL", memory=memory)
 
     def add(self, name, x, y):
         self.records.store.join(x.labels, y.labels)
-        return self.step(name, "Add", (x, y), x.labels.reshape(-1))
+        return self.step(name, "Add", (x, y), x.labels.reshape(-1), "ADD")
 
-    def step(self, name, op, inputs, labels, work=(), memory="new"):
+    def step(self, name, op, inputs, labels, kind="", work=(), memory="new"):
         out = self.tensor(labels)
+        scales = memory == "inplace"
+        ops = (file_op.FileOp(kind, inputs, (out,), work=work, scales=scales),)
         self.layers[name] = types.SimpleNamespace(weights=())
         self.steps.append(
-            channel_graph.Step(name, op, inputs, (out,), work, memory)
+            channel_graph.Step(name, op, inputs, (out,), work, memory, ops)
         )
         return out
 

@@ -17,7 +17,7 @@ import numpy as np
 from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.costs import code_size
-from tfprune.costs import file_kinds
+from tfprune.costs import file_ops
 from tfprune.costs import int8_file
 from tfprune.costs import memory
 from tfprune.graph import read
@@ -160,7 +160,7 @@ class Meter:
 
     @functools.cached_property
     def _code(self):
-        return code_size.of(file_kinds.of(self.graph))
+        return code_size.of(file_ops.of(self.graph).kinds)
 
     def latency(self, keep=None):
         """Predicted microseconds on TFLite, or instructions on a core."""

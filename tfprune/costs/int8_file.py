@@ -5,10 +5,7 @@ file without names and notes that no board reads: one byte per kernel weight;
 per output channel of a kernel, a bias (4 bytes) and, for kernel and bias, a
 scale (4) and a zero point (8); and the description of ops and tensors.
 
-RAM is the tensor arena of TFLite Micro: the activations, one byte per element,
-placed by its greedy planner (`memory.offsets`), and the interpreter's
-persistent data: records of ops and tensors, and a multiplier and a shift (8
-bytes) per output channel of a convolution.
+RAM is the tensor arena of TFLite Micro, see `file_arena`.
 
 The constants were fitted to files of common networks. The remaining error, such
 as equal biases that are stored once, hardly changes when channels are removed,
@@ -18,32 +15,47 @@ relative error is larger for smaller networks.
 
 import math
 
-import numpy as np
-
-from tfprune.costs import file_buffers
+from tfprune.costs import file_arena
 from tfprune.costs import file_ops
-from tfprune.costs import memory
+from tfprune.costs import file_plan
+from tfprune.graph.lowering import file_op
 
 # Bytes of the array beyond weights and scales: in total, for each op with the
 # tensor that it makes, and for the tensors of a kernel and its bias.
 _FILE, _MADE, _CONVOLUTION, _DENSE_LAYER = 410, 216, 138, 85
-# The same of an op where the time steps of a layer, or of a ConvLSTM, are
+# The same of an op where the time steps of a ConvLSTM, or of another layer, are
 # written out, and for each channel of its bias, as biases differ by step.
-_MADE_IN_STEP, _MADE_BY_GATE, _STEP_BIAS = 165, 195, 13
+_IN_STEP_OF_MAPS, _RESHAPED, _IN_STEP, _STEP_BIAS = 195, 100, 176, 13
+_IN_STEP_BY_KIND = {
+    "ADD": 90,
+    "FULLY_CONNECTED": 260,
+    "LOGISTIC": 120,
+    "MUL": 120,
+    "QUANTIZE": 100,
+    "SELECT_V2": 20,
+    "SPLIT": 215,
+    "STRIDED_SLICE": 310,
+    "SUB": 290,
+    "TANH": 30,
+}
 # A bias; two scales and two zero points.
 _CHANNEL = 4 + 2 * (4 + 8)
-# Persistent bytes of the interpreter: in total, per op, per op with a kernel,
-# and per output channel of a convolution.
-_INTERPRETER, _OP, _KERNEL, _OP_CHANNEL = 950, 186, 44, 8
-_ALIGNMENT = 16
-# Steps of a ConvLSTM: persistent bytes per op, and those of the planner while
-# it plans.
-_STEP_OP, _STEP_PLANNING = 90, 106
 # An LSTM in one op has a dozen weights, with a scale each, and two states: the
-# bytes of their descriptions, of four biases and of both states per unit, of
-# the op's record, and of the planner's while it plans.
-_LSTM_TENSORS, _LSTM_BIASES, _LSTM_STATES = 1680, 4 * 4, 3
-_LSTM_RECORD, _LSTM_PLANNING = 420, 950
+# bytes of their descriptions, and of four biases per unit.
+_LSTM_TENSORS, _LSTM_BIASES = 1680, 4 * 4
+# A table of a function, and what ops take more or less than most.
+_TABLE = 220
+_MORE = {
+    "BATCH_MATMUL": -65,
+    "MEAN": -90,
+    "RSQRT": -70,
+    "SPLIT": 50,
+    "STRIDED_SLICE": 60,
+    "TANH": -60,
+    "TRANSPOSE": -115,
+    "TRANSPOSE_CONV": 85,
+    "UNPACK": 75,
+}
 
 
 class Int8File:
@@ -53,7 +65,10 @@ class Int8File:
         graph: a `ChannelGraph`.
 
     Attributes:
-        buffers: tuple of `memory.Buffer`, the activations.
+        buffers: list of `memory.Buffer`, the activations.
+        running: list of `str`, the layer that each op belongs to; at first the
+            inputs arrive.
+        makers: `dict` from the `id` of a tensor to the layer that makes it.
 
     Example:
 
@@ -62,12 +77,10 @@ class Int8File:
     """
 
     def __init__(self, graph):
-        plan = memory.plan(graph)
-        self._steps = plan.steps
-        self.buffers = (*plan.buffers, *file_buffers.beside(graph, plan))
-        bound = {id(b.variable): b for b in graph.bindings}
-        self._kernels, owners = [], {}
-        added = _added_by_wrappers(graph)
+        found = file_ops.of(graph)
+        self._plan = file_plan.plan(graph, found)
+        self._ends = len(graph.inputs) + len(graph.outputs)
+        self._kernels, added = [], _added_by_wrappers(graph)
         for variable in graph.model.weights:
             name = getattr(variable, "name", "")
             is_kernel = len(variable.shape) > 1 and name != "bias"
@@ -76,10 +89,19 @@ class Int8File:
             axes = {b.axis: b.labels for b in graph.bound(variable)}
             fixed = [n for a, n in enumerate(variable.shape) if a not in axes]
             self._kernels.append((math.prod(fixed), tuple(axes.values())))
-            if id(variable) in bound:
-                layer = bound[id(variable)].layer
-                owners[layer] = owners.get(layer, 0) + 1
-        self._ops = file_ops.of(graph, owners)
+        self._ops = found.ops
+
+    @property
+    def buffers(self):
+        return self._plan.buffers
+
+    @property
+    def running(self):
+        return self._plan.running
+
+    @property
+    def makers(self):
+        return self._plan.makers
 
     def flash_bytes(self, keep):
         """Bytes of the array, `int`."""
@@ -87,97 +109,47 @@ class Int8File:
             fixed * math.prod(int(keep[a].sum()) for a in axes)
             for fixed, axes in self._kernels
         )
-        channels = sum(
-            op.kernels * op.channels(keep)
-            for op in self._ops
-            if not op.in_steps
-        )
-        described = sum(
-            _LSTM_TENSORS + _LSTM_BIASES * units for units in self._lstms(keep)
-        )
-        described += sum(map(_described, self._ops))
-        described += _STEP_BIAS * sum(
-            self._step_channels(op, keep) for op in self._ops
-        )
-        return weights + described + _CHANNEL * channels + _FILE
+        described = sum(op.times * _described(op, keep) for op in self._ops)
+        return weights + described + _FILE
 
     def ram_bytes(self, keep):
         """Bytes of the tensor arena, `int`."""
         return int(self.loads(keep).max())
 
     def loads(self, keep):
-        """Bytes of arena up to the top of the live buffers at each step.
+        """Bytes of arena up to the top of the live buffers at each op.
 
         Returns:
-            Int array, shape `(steps + 1,)`, as `memory.Plan.loads`.
+            Int array of the size of `running`, as `memory.Plan.loads`.
         """
-        sizes = [self.buffer_bytes(b, keep) for b in self.buffers]
-        lives = [(b.first, b.last) for b in self.buffers]
-        tops = np.zeros(self._steps + 1, np.int64)
-        starts = memory.offsets(sizes, lives)
-        for start, size, (first, last) in zip(
-            starts, sizes, lives, strict=True
-        ):
-            part = tops[first : last + 1]
-            np.maximum(part, start + size, out=part)
-        planning = _LSTM_PLANNING * len(self._lstms(keep))
-        planning += sum(
-            _STEP_PLANNING * op.count for op in self._ops if op.gates
-        )
-        return np.maximum(tops, planning) + self._kept_for_good(keep)
+        return file_arena.loads(self._ops, self._plan, keep, self._ends)
 
     def buffer_bytes(self, buffer, keep):
         """Bytes of arena that a buffer takes, `int`."""
-        size = max(_bytes(t, keep) for t in buffer.tensors)
-        if isinstance(buffer, file_buffers.Activated):
-            freed = sum(self.buffer_bytes(b, keep) for b in buffer.freed)
-            size = max(0, buffer.times * size - freed)
-        elif isinstance(buffer, file_buffers.Halfway):
-            size = _bytes(buffer.middle, keep)
-            read = sum(self.buffer_bytes(b, keep) for b in buffer.freed)
-            written = self.buffer_bytes(buffer.written, keep)
-            size = max(0, size - min(read, written))
-        return _aligned(size)
+        return file_arena.bytes_of(buffer, keep)
 
-    def _kept_for_good(self, keep):
-        count = sum(op.count for op in self._ops if not op.gates)
-        channels = sum(
-            op.kernels * op.channels(keep) for op in self._ops if op.convolves
+
+def _described(op, keep):
+    """Bytes of the array that describe an op, its tensors and its channels."""
+    if op.in_time == "maps":
+        size = _RESHAPED if op.kind == "RESHAPE" else _IN_STEP_OF_MAPS
+    elif op.in_time:
+        size = _IN_STEP_BY_KIND.get(op.kind, _IN_STEP)
+    else:
+        size = _MADE + _MORE.get(op.kind, 0)
+    looked_up = isinstance(op.inputs[0], file_op.Made)
+    if op.kind == "GATHER" and looked_up and op.inputs[0].dtype == "int32":
+        size += _TABLE
+    if op.kind == file_op.LSTM:
+        return (
+            size + _LSTM_TENSORS + _LSTM_BIASES * file_arena.channels(op, keep)
         )
-        kernels = sum(op.kernels for op in self._ops)
-        for op in self._ops:
-            kernels += op.runs + op.gates
-            channels += self._step_channels(op, keep)
-        size = _INTERPRETER + _OP * count + _KERNEL * kernels
-        size += sum(_STEP_OP * op.count for op in self._ops if op.gates)
-        for units in self._lstms(keep):
-            size += _LSTM_RECORD + _LSTM_STATES * units
-        return _aligned(size + _OP_CHANNEL * channels)
-
-    def _lstms(self, keep):
-        """The units of each LSTM that is one op, a list of `int`."""
-        return [
-            self._units(op, keep) for op in self._ops for _ in range(op.lstms)
-        ]
-
-    def _step_channels(self, op, keep):
-        """Output channels of all kernels in all time steps, `int`."""
-        return op.gates * self._units(op, keep) + sum(
-            runs * int(keep[columns].sum())
-            for runs, (*_, columns) in op.written_out
-        )
-
-    @staticmethod
-    def _units(op, keep):
-        return op.channels(keep) // op.sides
-
-
-def _described(op):
-    """Bytes of the array that describe an op and its tensors."""
-    if op.in_steps:
-        return op.count * (_MADE_BY_GATE if op.gates else _MADE_IN_STEP)
-    kernel = _CONVOLUTION if op.convolves else _DENSE_LAYER
-    return op.count * _MADE + op.kernels * kernel
+    if op.kind not in file_op.WITH_KERNEL:
+        return size
+    if op.in_time:
+        return size + _STEP_BIAS * file_arena.channels(op, keep)
+    size += _DENSE_LAYER if op.kind == file_op.DENSE else _CONVOLUTION
+    return size + _CHANNEL * file_arena.channels(op, keep)
 
 
 def _added_by_wrappers(graph):
@@ -189,14 +161,3 @@ def _added_by_wrappers(graph):
             own = {id(v) for v in inner}
             added |= {id(v) for v in layer.weights if id(v) not in own}
     return added
-
-
-def _bytes(tensor, keep):
-    """Bytes of a tensor; floats take one byte, other numbers stay."""
-    size = memory.itemsize(tensor.dtype)
-    floats = tensor.dtype.startswith(("float", "bfloat"))
-    return memory.tensor_bytes(tensor, keep) // (size if floats else 1)
-
-
-def _aligned(count):
-    return -(-count // _ALIGNMENT) * _ALIGNMENT

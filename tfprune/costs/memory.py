@@ -13,6 +13,8 @@ import math
 
 import numpy as np
 
+from tfprune.graph.lowering import file_op
+
 _ITEMSIZE = {"bool": 1, "bfloat16": 2, "string": 8}
 
 
@@ -31,10 +33,36 @@ def kept_shape(tensor, keep):
     return tuple(shape)
 
 
+def shape(tensor, keep):
+    """The kept shape of a `Tensor` or `Made` without the batch axis."""
+    if isinstance(tensor, file_op.Made):
+        return tuple(sizes(tensor, keep))
+    return kept_shape(tensor, keep)[1:]
+
+
 def tensor_bytes(tensor, keep):
     """Bytes of a `Tensor` of one sample; unknown sizes count as 1."""
     counts = math.prod(int(keep[a].sum()) for a in tensor.axes)
     return tensor.other_size * counts * itemsize(tensor.dtype)
+
+
+def count(part, keep):
+    """The size of an axis.
+
+    Args:
+        part: as `file_op.Made.parts` has them.
+        keep: bool array, shape `(graph.size,)`.
+    """
+    if isinstance(part, np.ndarray):
+        return int(keep[part].sum())
+    if isinstance(part, tuple):
+        return math.prod(count(p, keep) for p in part)
+    return int(part)
+
+
+def sizes(tensor, keep):
+    """The sizes of a `Tensor` or `Made` of one sample, a list of `int`."""
+    return [count(part, keep) for part in tensor.parts]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,19 +95,22 @@ class Plan:
 
     Attributes:
         buffers: list of `Buffer`.
-        steps: `int`, the number of steps.
+        running: list of `str`, the layer that runs at each step; at step 0
+            the inputs arrive.
+        makers: `dict` from the `id` of a tensor to the layer that makes it.
     """
 
     buffers: list
-    steps: int
+    running: list
+    makers: dict
 
     def buffer_bytes(self, buffer, keep):
         """Bytes of a buffer, `int`."""
         return buffer.bytes(keep)
 
     def loads(self, keep):
-        """Bytes alive at each step, int array of shape `(steps + 1,)`."""
-        change = np.zeros(self.steps + 2, np.int64)
+        """Bytes alive at each step, int array of the size of `running`."""
+        change = np.zeros(len(self.running) + 1, np.int64)
         for buffer in self.buffers:
             size = buffer.bytes(keep)
             change[buffer.first] += size
@@ -167,7 +198,9 @@ def plan(graph):
         Buffer(d.tensors, d.first, max(last[id(t)] for t in d.tensors))
         for d in drafts
     ]
-    return Plan(buffers, end)
+    running = ["nothing", *(step.layer for step in graph.steps)]
+    makers = {id(t): s.layer for s in graph.steps for t in s.outputs}
+    return Plan(buffers, running, makers)
 
 
 @dataclasses.dataclass

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from tfprune.graph import channel_graph
-from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.lowering import in_file
 
 READS = channel_graph.READS
 WRITES = channel_graph.WRITES
@@ -27,13 +27,13 @@ class Call:
         tensors: list of the `Tensor`s among the arguments.
         x: the first of `tensors`.
         live: the layer itself.
+        entry: `dict`, the layer's entry in the config of the model.
+        class_name: `str`, that of its class.
         path: `str`, the layer's path.
         output_shapes: list of the shapes of the outputs.
         memory: `"new"`, `"inplace"` or `"view"`; a rule may change it.
-        file_ops: tuple of `str`, what the layer becomes in a .tflite file, as
-            its rule was registered; a rule may change it.
-        held: list of `Tensor`, to which a rule adds what such a file of
-            integers holds in the arena besides the outputs.
+        file: `InFile`, to which a rule may add what the layer becomes in a
+            .tflite file of integers, but for the layer's `activation`.
         rows: `int`, rows of the batch for each sample, as in `Tensor`.
     """
 
@@ -51,8 +51,9 @@ class Call:
         self.output_shapes = output_shapes
         self.memory = "new"
         self.work = []
-        self.held = []
+        self.file = in_file.InFile(self)
         self.rows = max((t.rows for t in self.tensors), default=1)
+        self.entry = site.entry
         self._site = site
         self._keys = site.keys
         self._node = site.node
@@ -110,12 +111,30 @@ class Call:
         return self._site.is_masked
 
     @property
+    def class_name(self):
+        return self.entry["class_name"]
+
+    @property
     def x(self):
         return self.tensors[0]
 
-    @functools.cached_property
-    def file_ops(self):
-        return rulebook.file_ops(self._site.entry, self.live)
+    def follow(self, rule):
+        """Applies a rule, and completes what it tells of a file.
+
+        Args:
+            rule: function, as `rulebook.of` returns it.
+
+        Returns:
+            List of the label arrays of the outputs.
+        """
+        found = rule(self)
+        labels = found if isinstance(found, list) else [found]
+        self.file.complete(labels[0])
+        return labels
+
+    def made(self, labels):
+        """The `Tensor` of the first output."""
+        return tensor_lib.Tensor(self.output_shapes[0], labels, rows=self.rows)
 
     def argument(self, position, name, default=None):
         """Returns an op's argument, from its config, position or name."""

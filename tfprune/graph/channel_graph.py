@@ -93,10 +93,8 @@ class Step:
             the coefficient times the kept channels of each array.
         memory: `"new"` if the output needs its own buffer, `"inplace"` if it
             may reuse the input's, `"view"` if it is the input's.
-        file_ops: tuple of `str`, what it becomes in a .tflite file if it has
-            no kernel, as its schema names it ("MAX_POOL_2D").
-        held: tuple of `Tensor`, what a .tflite file of integers holds in the
-            arena besides the outputs while it runs.
+        file_ops: tuple of `FileOp`, what it becomes in a .tflite file of
+            integers.
     """
 
     layer: str
@@ -106,7 +104,6 @@ class Step:
     work: tuple = ()
     memory: str = "new"
     file_ops: tuple = ()
-    held: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,7 +164,7 @@ class ChannelGraph(printed.Printed):
         def renumber_tensor(tensor):
             key = id(tensor)
             if key not in tensors:
-                tensors[key] = tensor.replace(labels=number[tensor.labels])
+                tensors[key] = tensor.renumbered(number)
             return tensors[key]
 
         def renumber_step(step):
@@ -175,7 +172,10 @@ class ChannelGraph(printed.Printed):
                 step,
                 inputs=tuple(map(renumber_tensor, step.inputs)),
                 outputs=tuple(map(renumber_tensor, step.outputs)),
-                held=tuple(map(renumber_tensor, step.held)),
+                file_ops=tuple(
+                    op.renumbered(renumber_tensor, number.__getitem__)
+                    for op in step.file_ops
+                ),
                 work=tuple(
                     (n, tuple(number[a] for a in axes)) for n, axes in step.work
                 ),

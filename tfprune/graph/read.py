@@ -71,18 +71,19 @@ def _read(model, config, input_shape, records):
                     call.freeze(mask.labels, "a mask over time steps")
         mode = values.quantization(site.live)
         if mode:
-            found = call.freeze_all(
+            labels = call.freeze_all(
                 f"weights quantized to {mode}; prune the model in float, then "
                 "quantize the pruned one"
             )
+            call.file.complete(labels[0])
         else:
-            found = rules.of(site.entry, site.live)(call)
-        labels = found if isinstance(found, list) else [found]
+            labels = call.follow(rules.of(site.entry, site.live))
         dtype = _dtype(site, call)
         outputs = tuple(
             tensor_lib.Tensor(shape, array, dtype, call.rows)
             for shape, array in zip(call.output_shapes, labels, strict=True)
         )
+        call.file.end(outputs)
         steps.append(
             graph_lib.Step(
                 site.path,
@@ -91,8 +92,7 @@ def _read(model, config, input_shape, records):
                 outputs,
                 tuple((n * call.rows, axes) for n, axes in call.work),
                 call.memory,
-                call.file_ops,
-                tuple(call.held),
+                tuple(call.file.ops),
             )
         )
         return list(outputs) if len(outputs) > 1 else outputs[0]

@@ -23,8 +23,8 @@ def rule(
             custom class (`"my_package>MyLayer"`, or the bare class name if it
             is not registered).
         file_ops: `str` or tuple of them, what the layers become in a .tflite
-            file if they have no kernel, as its schema names it
-            ("MAX_POOL_2D"); predictions of time and code use it.
+            file of integers, as its schema names it ("MAX_POOL_2D"), if each
+            op reads what the one before it makes; predictions use it.
 
     Example:
 

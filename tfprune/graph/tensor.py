@@ -51,6 +51,29 @@ class Tensor:
             if a > 0 and a not in varying
         )
 
+    @property
+    def parts(self):
+        """The axes of one sample: for each an `int`, or its channels' labels.
+
+        Unknown sizes count as 1. Rows that an op has put into the batch are
+        rows of the sample.
+        """
+        along = dict(zip(self.varying, self.axes, strict=True))
+        sizes = [along.get(a, n or 1) for a, n in enumerate(self.shape)][1:]
+        if self.rows == 1:
+            return tuple(sizes)
+        if len(sizes) > 1 and not isinstance(sizes[0], np.ndarray):
+            return (self.rows * sizes[0], *sizes[1:])
+        return (self.rows, *sizes)
+
+    def renumbered(self, number):
+        """The tensor with other labels.
+
+        Args:
+            number: int array, the new label of each old one.
+        """
+        return self.replace(labels=number[self.labels])
+
     def replace(self, **changes):
         return dataclasses.replace(self, **changes)
 

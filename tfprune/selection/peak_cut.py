@@ -5,6 +5,8 @@ is not alive at that step saves nothing. So the lowest-scoring channels that are
 alive at the peak are removed until the step fits, then those at the next peak.
 """
 
+import math
+
 import numpy as np
 
 from tfprune.costs import memory
@@ -132,17 +134,15 @@ def over_time(usage, keep, graph):
         `(layer, shape, size)` of each live tensor: the layer that made it,
         its shape without the batch axis, and the bytes of its buffer.
     """
-    makers = {
-        id(t): s.layer for s in graph.steps for t in (*s.outputs, *s.held)
-    }
-    running = ["nothing", *(step.layer for step in graph.steps)]
-    alive = [[] for _ in running]
+    alive = [[] for _ in usage.running]
     for buffer in usage.buffers:
-        tensor = max(buffer.tensors, key=lambda t: memory.tensor_bytes(t, keep))
-        maker = makers.get(id(tensor), "the input")
-        shape = memory.kept_shape(tensor, keep)[1:]
+        tensor = max(
+            buffer.tensors, key=lambda t: math.prod(memory.sizes(t, keep))
+        )
+        maker = usage.makers.get(id(tensor), "the input")
+        shape = memory.shape(tensor, keep)
         size = usage.buffer_bytes(buffer, keep)
         for step in range(buffer.first, buffer.last + 1):
             alive[step].append((maker, shape, size))
     loads = map(int, usage.loads(keep))
-    return list(zip(loads, running, alive, strict=True))
+    return list(zip(loads, usage.running, alive, strict=True))

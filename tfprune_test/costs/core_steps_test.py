@@ -55,6 +55,15 @@ def window(call):
     return call.spread(new)
 
 
+def _places(sizes):
+    """How many places convolutions have, by the channels that they read."""
+    found = collections.Counter()
+    for size in sizes:
+        if size.kind == "CONV_2D":
+            found[size.reads] += size.places
+    return found
+
+
 class SizesTest(parameterized.TestCase):
     def test_normalization_and_relu_are_part_of_a_convolution(self):
         found = sizes(
@@ -168,32 +177,32 @@ class SizesTest(parameterized.TestCase):
 
     def test_time_steps_that_are_written_out(self):
         found = sizes([LAYERS.SimpleRNN(4)], (5, 3))
-        for reads in (3, 4):
+        # Before the first step the state is zero.
+        for reads, count in ((3, 5), (4, 4)):
             own = core_steps.OpSize("FULLY_CONNECTED", 1, 1, reads, 4)
-            self.assertEqual(found.count(own), 5)
+            self.assertEqual(found.count(own), count)
         tanh = core_steps.OpSize("TANH", 1, 1, 4, 4)
         self.assertEqual(found.count(tanh), 5)
 
     def test_maps_in_steps_that_are_written_out(self):
         found = sizes([LAYERS.ConvLSTM2D(4, 3)], (5, 8, 8, 2))
-        for reads in (2, 4):
+        # Of four gates, of which the first step needs three.
+        for reads, count in ((2, 5 * 4 - 1), (4, 4 * 4)):
             own = core_steps.OpSize("CONV_2D", 36, 9, reads, 4, columns=3)
-            # Of four gates.
-            self.assertEqual(found.count(own), 5 * 4)
+            self.assertEqual(found.count(own), count)
         tanh = core_steps.OpSize("TANH", 36, 1, 4, 4)
         self.assertEqual(found.count(tanh), 5 * 2)
 
     def test_maps_in_steps_of_a_layer_within(self):
         layer, shape = LAYERS.ConvLSTM2D(4, 3), (5, 8, 8, 2)
-        once = collections.Counter(sizes([layer], shape))
+        once = _places(sizes([layer], shape))
         for outer, more, times in (
             (LAYERS.Bidirectional, (), 2),
             (LAYERS.TimeDistributed, (3,), 3),
         ):
             found = sizes([outer(layer)], (*more, *shape))
-            for op, count in once.items():
-                if op.kind == "CONV_2D":
-                    self.assertEqual(found.count(op), times * count)
+            for reads, places in once.items():
+                self.assertEqual(_places(found)[reads], times * places)
 
     def test_attention(self):
         inputs = keras.Input((8, 6))
@@ -236,12 +245,15 @@ class SizesTest(parameterized.TestCase):
             pair = [x, values]
             graph = read.channel_graph(keras.Model(pair, layer(pair)))
             found = core_steps.sizes(graph, np.ones(graph.size, bool))
-            sums, *between, scores, weighed = found
+            apart, sums, *between, scores, weighed = found
             # For 6 x 4 pairs of 8 channels each.
             expected = ["SUM", "TANH", "MUL"] if scaled else ["SUM", "TANH"]
-            self.assertEqual((sums.kind, sums.places), ("ADD", 24))
+            self.assertEqual((apart.kind, sums.kind), ("RESHAPE", "ADD"))
+            self.assertEqual(sums.places, 24)
             self.assertCountEqual([x.kind for x in between], expected)
-            self.assertEqual({x.places * x.reads for x in between}, {192})
+            self.assertEqual(
+                {x.places * x.window * x.writes for x in between}, {192}
+            )
             self.assertEqual((scores.kind, scores.places), ("SOFTMAX", 6))
             self.assertEqual(
                 weighed, core_steps.OpSize("BATCH_MATMUL", 6, 1, 4, 8)
@@ -262,7 +274,7 @@ class SizesTest(parameterized.TestCase):
         ("btc,tcd->btd", (8, 5), (8, 6, 5)),
     )
     def test_dense_layers_by_an_equation(self, equation, shape, expected):
-        (found,) = sizes([LAYERS.EinsumDense(equation, shape)], (8, 6))
+        found, *_ = sizes([LAYERS.EinsumDense(equation, shape)], (8, 6))
         places, reads, writes = expected
         self.assertEqual(
             found,
@@ -270,9 +282,10 @@ class SizesTest(parameterized.TestCase):
         )
 
     @parameterized.parameters(
-        (LAYERS.LayerNormalization(), ["MEAN", "MEAN", "MUL", "MUL"]),
+        (LAYERS.LayerNormalization(), ["MEAN", "MEAN", "MUL", "MUL", "MUL"]),
         (LAYERS.Dense(4, activation="gelu"), ["GATHER"]),
-        (LAYERS.Conv1DTranspose(4, 2, activation="relu"), ["RELU"]),
+        (LAYERS.Conv1DTranspose(4, 2, activation="relu"), ["TRANSPOSE_CONV"]),
+        (LAYERS.ReLU(), ["RELU"]),
         (LAYERS.Permute((2, 1)), ["TRANSPOSE"]),
     )
     def test_what_is_several_ops(self, layer, expected):

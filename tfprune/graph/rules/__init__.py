@@ -3,7 +3,8 @@
 A rule takes a `Call` and returns the label array of the output, or a list of
 label arrays if the layer has several outputs. On the way it records which
 variables the channels index (`call.bind`), which config entries count them
-(`call.count`) and how many multiply-adds they cost (`call.multiply_adds`).
+(`call.count`), how many multiply-adds they cost (`call.multiply_adds`) and what
+the layer becomes in a .tflite file of integers (`call.file.op`).
 """
 
 from tfprune.graph.rulebook import of

@@ -15,7 +15,7 @@ import numpy as np
 
 from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
-from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import einsum
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
@@ -73,14 +73,88 @@ def _attend(call, sources, names, heads, widths):
     call.multiply_adds(rows * columns, query_heads, keys)
     call.multiply_adds(rows * columns, query_heads, values)
     call.multiply_adds(rows, query_heads, values, outputs)
-    labels = tensor_lib.on_axis(query_heads, 4, 1)
-    shape = (query[0].shape[0], query_heads.size, rows, columns)
-    # The scores, before and behind the softmax.
-    call.held += [tensor_lib.Tensor(shape, labels)] * 2
+    sizes = query_heads, heads, keys, values, outputs
+    _attention_ops(call, [x for x, _ in sources], *sizes)
     found = [call.spread(outputs, -1)]
     if len(call.output_shapes) > 1:  # The scores, (B, heads, T, S).
         found.append(call.spread(query_heads, 1, 1))
     return found
+
+
+def _attention_ops(call, sources, query_heads, heads, keys, values, outputs):
+    """Adds the ops of attention: projections, and two products of heads.
+
+    Args:
+        call: the `Call`.
+        sources: the tensors of the query, the value and the key.
+        query_heads, heads, keys, values, outputs: `int`s or labels.
+    """
+    file, (query, value, key) = call.file, sources
+    found = _heads_of(call, key, heads, keys, query_heads)
+    looked = _heads_of(call, query, query_heads, keys, query_heads)
+    given = _heads_of(call, value, heads, values, query_heads)
+    weighed = _weigh_heads(file, looked, found, given)
+    rows, *apart = weighed.parts
+    together = file_op.Made((rows, tuple(apart)))
+    file.op(
+        *(file_op.DENSE, file.op("RESHAPE", weighed, made=together)),
+        made=file_op.Made((rows, outputs)),
+        work=_work(rows, query_heads, values, outputs),
+    )
+
+
+def _weigh_heads(file, query, key, value):
+    """Adds two products of tensors of `(positions, heads, widths)`."""
+    (rows, heads, keys), (columns, *_) = query.parts, key.parts
+    *_, values = value.parts
+    turned = file_op.Made((heads, rows, keys))
+    query = file.op("TRANSPOSE", query, made=turned)
+    turned = file_op.Made((heads, keys, columns))
+    key = file.op("TRANSPOSE", key, made=turned)
+    scores = file.op(
+        *("BATCH_MATMUL", query, key),
+        made=file_op.Made((heads, rows, columns)),
+        work=_work(rows * columns, heads, keys),
+    )
+    scores = file.chain(("MUL", "SOFTMAX"), scores)
+    turned = file_op.Made((heads, columns, values))
+    weighed = file.op(
+        *("BATCH_MATMUL", scores, file.op("TRANSPOSE", value, made=turned)),
+        made=file_op.Made((heads, rows, values)),
+        work=_work(rows * columns, heads, values),
+    )
+    apart = file_op.Made((rows, heads, values))
+    return file.op("TRANSPOSE", weighed, made=apart)
+
+
+def _heads_of(call, x, heads, widths, query_heads):
+    """Adds a projection, as `(positions, query_heads, widths)`."""
+    file, rows = call.file, _positions(x)
+    made = file.op(
+        *(file_op.DENSE, x),
+        made=file_op.Made((rows, (heads, widths))),
+        work=_work(rows, call.channels(-1, x), heads, widths),
+    )
+    apart = file_op.Made((rows, query_heads, widths))
+    if _size(query_heads) == _size(heads):
+        return file.op("RESHAPE", made, made=apart)
+    for kind in ("RESHAPE", "BROADCAST_TO", "RESHAPE"):
+        made = file.op(kind, made, made=apart)
+    return made
+
+
+def _size(heads):
+    return heads if isinstance(heads, int) else len(heads)
+
+
+def _positions(x):
+    return math.prod(n or 1 for n in x.shape[1:-1])
+
+
+def _work(count, *sizes):
+    """A `FileOp`'s work, where sizes are `int`s or labels."""
+    count *= math.prod(n for n in sizes if isinstance(n, int))
+    return ((count, tuple(n for n in sizes if not isinstance(n, int))),)
 
 
 @rulebook.rule("MultiHeadAttention")
@@ -145,6 +219,10 @@ def _frozen(call, sources):
     met = config.get("attention_axes") or range(1, key.rank - 1)
     met = math.prod(key.shape[axis] or 1 for axis in met)
     call.multiply_adds(rows * met * heads * (keys + values))
+    shared = config.get("num_key_value_heads") or heads
+    made = call.output_shapes[0][-1]
+    tensors = [x for x, _ in sources]
+    _attention_ops(call, tensors, heads, shared, keys, values, made)
     return call.freeze_all("attention with gates or over several axes")
 
 
@@ -175,11 +253,6 @@ def _weigh(call, query, value, whole):
     config = call.config
     if isinstance(call.live, keras.layers.AdditiveAttention):
         multiplies = config.get("use_scale")  # By a weight per channel.
-        # The sums of each query and key, before and behind the tanh; all of
-        # their channels stay.
-        shape = (query.shape[0], pairs, query.shape[-1])
-        one = query.labels.reshape(-1)[:1].reshape(1, 1, 1)
-        call.held += [tensor_lib.Tensor(shape, one)] * 2
     else:
         multiplies = config.get("score_mode") == "dot"
     if multiplies:
@@ -188,6 +261,31 @@ def _weigh(call, query, value, whole):
         call.multiply_adds(pairs, call.channels(-1, value))
     else:
         call.multiply_adds(pairs * value.shape[-1])
+    _score_ops(call, query, value, call.work[-1:])
+
+
+def _score_ops(call, query, value, work):
+    """Adds the ops of attention without projections."""
+    file, (*_, channels) = call.file, query.parts
+    scores = file_op.Made((*query.parts[:-1], value.shape[-2] or 1))
+    if isinstance(call.live, keras.layers.AdditiveAttention):
+        # Each query's sum with each key; all of their channels stay.
+        sums = file_op.Made((*scores.parts, channels))
+        apart = file_op.Made((*query.parts[:-1], 1, channels))
+        row = file.op("RESHAPE", query, made=apart)
+        sums = file.op("ADD", row, value, made=sums)
+        kinds = ("TANH", "MUL") if call.config.get("use_scale") else ("TANH",)
+        scores = file.op("SUM", file.chain(kinds, sums), made=scores)
+    else:
+        count = math.prod(n or 1 for n in query.shape[1:])
+        count *= value.shape[-2] or 1
+        pair = query, value
+        scores = file.op(
+            "BATCH_MATMUL", *pair, made=scores, work=((count, ()),)
+        )
+    scores = file.op("SOFTMAX", scores)
+    made = file_op.like(query, last=value.parts[-1])
+    file.op("BATCH_MATMUL", scores, value, made=made, work=tuple(work))
 
 
 @rulebook.rule("Dot")
@@ -196,3 +294,36 @@ def dot(call):
     axis = axes if isinstance(axes, int) else axes[0]
     summed = call.x.shape[axis]
     return einsum.frozen_product(call, [summed], "Dot mixes channels")
+
+
+@rulebook.rule("ops.DotProductAttention")
+def dot_product_attention(call):
+    """Tensors are `(batch, time, heads, width)`; only heads can be removed."""
+    query, key, value, *others = call.tensors
+    pairs = math.prod(x.shape[1] or 1 for x in (query, key))
+    heads = {x.shape[2] for x in (query, key, value)}
+    in_time = any(1 in x.varying for x in (query, key, value))
+    if in_time or len(heads) > 1:
+        widths = query.shape[3] + value.shape[3]
+        call.multiply_adds(pairs * query.shape[2] * widths)
+        reason = "channels along the time axis of attention"
+        if not in_time:
+            reason = "attention with shared heads"
+        return call.freeze_all(reason)[0]
+    _weigh_heads(call.file, query, key, value)
+    for x in (query, key):
+        if 3 in x.varying:
+            call.freeze_product(x.labels)
+    for x in others:
+        call.freeze(x.labels, "an attention mask")
+    width, depth, heads = query.shape[3], value.shape[3], query.shape[2]
+    if any(2 in x.varying for x in (query, key, value)):
+        one, *rest = [call.channels(2, x) for x in (query, key, value)]
+        for labels in rest:
+            call.join(one, labels)
+        call.multiply_adds(pairs * (width + depth), one)
+    else:
+        call.multiply_adds(pairs * heads * width)
+        call.multiply_adds(pairs * heads, call.channels(3, value))
+    call.drive(value.labels)
+    return value.labels

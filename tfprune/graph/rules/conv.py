@@ -6,7 +6,7 @@ import numpy as np
 
 from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
-from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import activation
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
@@ -44,7 +44,20 @@ def conv(call):
     window = math.prod(call.config["kernel_size"])
     at = positions(call.output_shapes[0], axis)
     call.multiply_adds(at * window, reads, outputs)
-    return activation.activate(call, call.spread(outputs, axis))
+    labels = call.spread(outputs, axis)
+    return activation.activate(call, _convolved(call, "CONV_2D", labels))
+
+
+def _convolved(call, kind, labels, **how):
+    """Adds the op of a convolution; returns the labels of its output."""
+    x = call.x
+    if call.config["padding"] == "causal":
+        more = call.config["kernel_size"][0] - 1
+        more *= call.config["dilation_rate"][0]
+        padded = file_op.Made(((x.shape[1] or 1) + more, x.parts[-1]))
+        x = call.file.op("PAD", x, made=padded)
+    call.file.window(kind, x, call.made(labels), **how)
+    return labels
 
 
 def _conv_as_depthwise(call, inputs, multiplier):
@@ -57,7 +70,8 @@ def _conv_as_depthwise(call, inputs, multiplier):
     window = math.prod(call.config["kernel_size"])
     at = positions(call.output_shapes[0], axis)
     call.multiply_adds(at * window, outputs)
-    return activation.activate(call, call.spread(outputs, axis))
+    labels = call.spread(outputs, axis)
+    return activation.activate(call, _convolved(call, "CONV_2D", labels))
 
 
 @rulebook.rule("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose")
@@ -78,8 +92,8 @@ def conv_transpose(call):
     call.multiply_adds(at * window, inputs, outputs)
     labels = call.spread(outputs, axis)
     # The reference kernel adds products up in integers of 32 bits.
-    sums = tensor_lib.Tensor(call.output_shapes[0], labels, "int32")
-    call.held.append(sums)
+    sums = file_op.like(call.made(labels), dtype="int32")
+    _convolved(call, "TRANSPOSE_CONV", labels, scratch=(sums,))
     return activation.activate(call, labels)
 
 
@@ -94,7 +108,15 @@ def depthwise_conv(call):
     window = math.prod(call.config["kernel_size"])
     at = positions(call.output_shapes[0], axis)
     call.multiply_adds(at * window, outputs)
-    return activation.activate(call, call.spread(outputs, axis))
+    labels = call.spread(outputs, axis)
+    _convolved(call, "DEPTHWISE_CONV_2D", labels, way=_gaps(call))
+    return activation.activate(call, labels)
+
+
+def _gaps(call):
+    """Whether a depthwise convolution has gaps in its window, a `way`."""
+    gaps = np.max(call.config.get("dilation_rate", 1)) > 1
+    return "gaps" if gaps else ""
 
 
 @rulebook.rule("SeparableConv1D", "SeparableConv2D")
@@ -115,4 +137,15 @@ def separable_conv(call):
     at = positions(call.output_shapes[0], axis)
     call.multiply_adds(at * window, between)
     call.multiply_adds(at, between, outputs)
-    return activation.activate(call, call.spread(outputs, axis))
+    labels = call.spread(outputs, axis)
+    half = call.made(call.spread(between, axis))
+    shape = list(half.shape)
+    shape[axis] = between.size
+    half = half.replace(shape=tuple(shape))
+    call.file.window(
+        "DEPTHWISE_CONV_2D", call.x, half, way=_gaps(call), groups=1
+    )
+    rank = call.x.rank - 2
+    points = {"window": (1,) * rank, "strides": (1,) * rank}
+    call.file.op("CONV_2D", half, made=call.made(labels), **points)
+    return activation.activate(call, labels)

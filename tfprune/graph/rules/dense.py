@@ -4,6 +4,7 @@ import math
 
 from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
+from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import activation
 
 
@@ -19,4 +20,7 @@ def dense(call):
     call.count("units", outputs)
     rows = math.prod(1 if n is None else n for n in call.x.shape[1:-1])
     call.multiply_adds(rows, inputs, outputs)
-    return activation.activate(call, call.spread(outputs, -1))
+    labels = call.spread(outputs, -1)
+    made = call.made(labels)
+    call.file.op(file_op.DENSE, call.x, made=made, work=tuple(call.work[-1:]))
+    return activation.activate(call, labels)

@@ -15,6 +15,7 @@ from tfprune.graph import call as call_lib
 from tfprune.graph import labels as labels_lib
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import activation
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
@@ -52,6 +53,26 @@ def parse(equation):
 
 @rulebook.rule("EinsumDense")
 def einsum_dense(call):
+    labels = _of_equation(call)
+    _product_op(call, call.made(labels))
+    return labels
+
+
+def _product_op(call, output):
+    """Adds a product of matrices, and a reshape if it makes several axes."""
+    (given, kernel), made = parse(call.config["equation"])
+    new, work = set(kernel) - set(given), tuple(call.work)
+    count = len(made) - len(made.rstrip("".join(new)))
+    if count < 2:
+        call.file.op(file_op.DENSE, call.x, made=output, work=work)
+        return
+    joined = (*output.parts[:-count], output.parts[-count:])
+    product = file_op.Made(joined)
+    product = call.file.op(file_op.DENSE, call.x, made=product, work=work)
+    call.file.op("RESHAPE", product, made=output)
+
+
+def _of_equation(call):
     (given, kernel), made = parse(call.config["equation"])
     call.gain("kernel")
     x, rank = Letters(given, call.x.rank), len(call.output_shapes[0])
@@ -257,35 +278,3 @@ def matmul(call):
         reason = "a matmul that broadcasts a tensor"
         return frozen_product(call, summed, reason)
     return product(call, f"{batch}xy,{batch}yz->{batch}xz")
-
-
-@rulebook.rule("ops.DotProductAttention")
-def dot_product_attention(call):
-    """Tensors are `(batch, time, heads, width)`; only heads can be removed."""
-    query, key, value, *others = call.tensors
-    pairs = math.prod(x.shape[1] or 1 for x in (query, key))
-    heads = {x.shape[2] for x in (query, key, value)}
-    in_time = any(1 in x.varying for x in (query, key, value))
-    if in_time or len(heads) > 1:
-        widths = query.shape[3] + value.shape[3]
-        call.multiply_adds(pairs * query.shape[2] * widths)
-        reason = "channels along the time axis of attention"
-        if not in_time:
-            reason = "attention with shared heads"
-        return call.freeze_all(reason)[0]
-    for x in (query, key):
-        if 3 in x.varying:
-            call.freeze_product(x.labels)
-    for x in others:
-        call.freeze(x.labels, "an attention mask")
-    width, depth, heads = query.shape[3], value.shape[3], query.shape[2]
-    if any(2 in x.varying for x in (query, key, value)):
-        one, *rest = [call.channels(2, x) for x in (query, key, value)]
-        for labels in rest:
-            call.join(one, labels)
-        call.multiply_adds(pairs * (width + depth), one)
-    else:
-        call.multiply_adds(pairs * heads * width)
-        call.multiply_adds(pairs * heads, call.channels(3, value))
-    call.drive(value.labels)
-    return value.labels

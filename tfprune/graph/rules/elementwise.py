@@ -1,11 +1,14 @@
 """Layers and ops that act on every element, or every channel, independently."""
 
+import re
+
 from tfprune.graph import rulebook
+from tfprune.graph.lowering import activation_ops
 from tfprune.graph.rules import activation
 from tfprune.graph.rules import merge
 
 LAYERS = (
-    "ReLU ELU ThresholdedReLU Identity ActivityRegularization "
+    "ThresholdedReLU Identity ActivityRegularization "
     "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout "
     "GaussianDropout GaussianNoise StochasticDepth "
     "RandomBrightness RandomContrast RandomCrop RandomFlip RandomGrayscale "
@@ -13,8 +16,24 @@ LAYERS = (
 ).split()
 
 
-@rulebook.rule("LeakyReLU", file_ops="LEAKY_RELU")
-@rulebook.rule(*LAYERS, *(f"ops.{name}" for name in activation.OPS))
+# What finds the time steps that a mask leaves out.
+_COMPARED = ("NOT_EQUAL", "CAST", "REDUCE_MAX", "NOT_EQUAL", "SELECT_V2")
+
+
+@rulebook.rule("LeakyReLU", "ELU", "ReLU")
+def activation_as_layer(call):
+    activation_ops.add_layer(call.file, call.x, call.live)
+    return elementwise(call)
+
+
+@rulebook.rule(*(f"ops.{name}" for name in activation.OPS))
+def function(call):
+    name = re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", call.class_name).lower()
+    activation_ops.add_named(call.file, call.x, name)
+    return elementwise(call)
+
+
+@rulebook.rule(*LAYERS)
 def elementwise(call):
     call.memory = "inplace"
     if call.kwargs.get("training"):
@@ -30,13 +49,13 @@ def elementwise(call):
     return call.x.labels
 
 
-@rulebook.rule("Masking")
+@rulebook.rule("Masking", file_ops=_COMPARED)
 def masking(call):
     call.freeze(call.x.labels, "Masking compares all channels")
     return call.x.labels
 
 
-@rulebook.rule("Rescaling")
+@rulebook.rule("Rescaling", file_ops=("MUL", "ADD"))
 def rescaling(call):
     call.memory = "inplace"
     for key in ("scale", "offset"):
@@ -53,8 +72,10 @@ def activation_layer(call):
 
 @rulebook.rule("Softmax", "ops.Softmax", file_ops="SOFTMAX")
 @rulebook.rule("ops.LogSoftmax", file_ops="LOG_SOFTMAX")
-@rulebook.rule("ops.Sparsemax")
-@rulebook.rule("ops.Normalize", "ops.Cumsum", "ops.Cumprod", "ops.Roll")
+@rulebook.rule("ops.Normalize", file_ops="L2_NORMALIZATION")
+@rulebook.rule("ops.Cumsum", file_ops=("DEQUANTIZE", "CUMSUM", "QUANTIZE"))
+@rulebook.rule("ops.Roll", file_ops=("SLICE", "SLICE", "CONCATENATION"))
+@rulebook.rule("ops.Sparsemax", "ops.Cumprod")
 def along_an_axis(call):
     """Mixes the elements along some axes, and no others."""
     axes = call.config.get("axis", -1)

@@ -6,7 +6,7 @@ from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
 
 
-@rulebook.rule("Embedding")
+@rulebook.rule("Embedding", file_ops="GATHER")
 def embedding(call):
     if not call.is_frozen(call.x.labels):
         call.freeze(call.x.labels, "ids that are looked up in a table")

@@ -9,20 +9,26 @@ from tfprune.graph import tensor as tensor_lib
 @rulebook.rule("tfprune>PruningWrapper")
 def transparent(call):
     entry, inner = call.inside()
-    labels = rulebook.of(entry, inner.live)(inner)
-    call.memory, call.file_ops = inner.memory, inner.file_ops
+    labels = inner.follow(rulebook.of(entry, inner.live))
+    _pass_on(call, inner)
     return labels
+
+
+def _pass_on(call, inner):
+    """Takes over what the layer within becomes."""
+    call.memory = inner.memory
+    call.file.take(inner.file)
 
 
 @rulebook.rule("SpectralNormalization")
 def spectral_normalization(call):
     entry, inner = call.inside(prefix="layer.")
-    labels = rulebook.of(entry, inner.live)(inner)
+    labels = inner.follow(rulebook.of(entry, inner.live))
     for name in ("layer.kernel", "layer.embeddings"):
         columns = call.bound(name, -1)
         if columns is not None:
             call.bind("vector_u", 1, columns)
-    call.memory, call.file_ops = inner.memory, inner.file_ops
+    _pass_on(call, inner)
     return labels
 
 
@@ -42,12 +48,11 @@ def time_distributed(call):
         output_shapes=[s[:1] + s[2:] for s in call.output_shapes],
     )
     inner.work = []
-    found = rulebook.of(entry, inner.live)(inner)
+    found = inner.follow(rulebook.of(entry, inner.live))
     call.work += [(steps * n, counted) for n, counted in inner.work]
-    call.file_ops = inner.file_ops
+    call.file.take(inner.file, given=[(inner.x, x)], lead=(steps,))
     # The inner rule may know sizes that the layer does not tell.
     call.output_shapes = [
         s[:1] + x.shape[1:2] + s[1:] for s in inner.output_shapes
     ]
-    found = found if isinstance(found, list) else [found]
     return [np.expand_dims(labels, 1) for labels in found]

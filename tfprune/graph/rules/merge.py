@@ -6,14 +6,33 @@ import numpy as np
 from tfprune.graph import labels as labels_lib
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import additions
 
 OPS = (
+    "Subtract Multiply Maximum Minimum "
     "Divide TrueDivide FloorDivide Power Mod Arctan2 Equal NotEqual Greater "
     "GreaterEqual Less LessEqual LogicalAnd LogicalOr LogicalXor Where Hypot "
     "SquaredDifference Logaddexp Logaddexp2 DivideNoNan Fmax Fmin Fmod "
     "Heaviside"
 ).split()
+
+
+_KINDS = {
+    "Add": "ADD",
+    "Equal": "EQUAL",
+    "Greater": "GREATER",
+    "GreaterEqual": "GREATER_EQUAL",
+    "Less": "LESS",
+    "LessEqual": "LESS_EQUAL",
+    "Maximum": "MAXIMUM",
+    "Minimum": "MINIMUM",
+    "Multiply": "MUL",
+    "NotEqual": "NOT_EQUAL",
+    "SquaredDifference": "SQUARED_DIFFERENCE",
+    "Subtract": "SUB",
+    "Where": "SELECT_V2",
+}
 
 
 def _joined(call, shape, arrays):
@@ -54,33 +73,75 @@ def _full_rank(x, rank, at):
     return sizes, x.labels.reshape(shape[:at] + (1,) * missing + shape[at:])
 
 
-@rulebook.rule("Add", file_ops="ADD")
-@rulebook.rule("Subtract", file_ops="SUB")
-@rulebook.rule("Multiply", file_ops="MUL")
-@rulebook.rule("Average", file_ops=("ADD", "MUL"))
-@rulebook.rule("Maximum", file_ops="MAXIMUM")
-@rulebook.rule("Minimum", file_ops="MINIMUM")
+# What merge layers compute pair by pair.
+_PAIRWISE = {
+    keras.layers.Add: "ADD",
+    keras.layers.Average: "ADD",
+    keras.layers.Maximum: "MAXIMUM",
+    keras.layers.Minimum: "MINIMUM",
+    keras.layers.Multiply: "MUL",
+    keras.layers.Subtract: "SUB",
+}
+
+
+@rulebook.rule(*(cls.__name__ for cls in _PAIRWISE))
 def merge_layer(call):
     # Unlike numpy, Keras merge layers insert missing axes after the batch axis.
     rank = max(x.rank for x in call.tensors)
     arrays = [_full_rank(x, rank, 1) for x in call.tensors]
-    pairwise, *last = call.file_ops
-    call.file_ops = (pairwise,) * (len(call.tensors) - 1) + tuple(last)
-    return _joined(call, call.output_shapes[0], arrays)
+    labels = _joined(call, call.output_shapes[0], arrays)
+    _merge(call, call.made(labels))
+    return labels
 
 
-@rulebook.rule("ops.Add", file_ops="ADD")
-@rulebook.rule("ops.Subtract", file_ops="SUB")
-@rulebook.rule("ops.Multiply", file_ops="MUL")
-@rulebook.rule("ops.Maximum", file_ops="MAXIMUM")
-@rulebook.rule("ops.Minimum", file_ops="MINIMUM")
+def _merge(call, output):
+    (kind,) = (k for cls, k in _PAIRWISE.items() if isinstance(call.live, cls))
+    first, *others = call.tensors
+    for other in others:
+        first = _join(call.file, kind, first, other, file_op.like(output))
+    if isinstance(call.live, keras.layers.Average):
+        call.file.op("MUL", first)
+
+
+def _join(file, kind, one, other, made):
+    """Adds the ops that join two tensors value by value."""
+    if kind not in ("MAXIMUM", "MINIMUM"):
+        return file.op(kind, one, other, made=made)
+    # By the part by which one is larger, which a ReLU cuts out.
+    more = file.op("SUB", other, one, made=file_op.like(made))
+    last = "ADD" if kind == "MAXIMUM" else "SUB"
+    return file.op(last, one, more, made=made)
+
+
 @rulebook.rule(*(f"ops.{name}" for name in OPS))
 def elementwise_op(call):
+    labels = met(call)
+    _op_in_file(call, call.made(labels))
     if len(call.tensors) == 1:
         call.memory = "inplace"
-    if type(call.live).__name__ == "Add":
-        _check_sum(call)
-    return met(call)
+    return labels
+
+
+def _op_in_file(call, made):
+    file, kind = call.file, _KINDS.get(call.class_name)
+    if len(call.tensors) == 1:
+        if kind in ("ADD", "MUL", "SUB"):
+            file.op(kind, call.x, made=made, scales=True)
+        elif kind not in (None, "SELECT_V2", "SQUARED_DIFFERENCE"):
+            file.op(kind, call.x, made=made)
+        else:
+            file.look_up(call.x)
+    elif call.class_name in ("Divide", "TrueDivide"):
+        one, other = call.tensors
+        file.op("MUL", one, file.look_up(other), made=made)
+    else:
+        _join(file, kind or "ADD", *call.tensors[:2], made)
+
+
+@rulebook.rule("ops.Add")
+def add(call):
+    _check_sum(call)
+    return elementwise_op(call)
 
 
 def _check_sum(call):
@@ -127,8 +188,16 @@ def _follow(call, constant, labels):
             call.edit(constant.keys, channels[0], axis)
 
 
-@rulebook.rule("Concatenate", "ops.Concatenate", file_ops="CONCATENATION")
+@rulebook.rule("Concatenate", "ops.Concatenate")
 def concatenate(call):
+    labels = _concatenated(call)
+    last = call.argument(1, "axis", -1) in (-1, call.x.rank - 1)
+    way, made = "" if last else "outer", call.made(labels)
+    call.file.op("CONCATENATION", *call.tensors, made=made, way=way)
+    return labels
+
+
+def _concatenated(call):
     if any(isinstance(x, tensor_lib.Constant) for x in _leaves(call)):
         return call.freeze_all("an array among tensors")[0]
     axis = call.argument(1, "axis", -1) % call.x.rank

@@ -3,6 +3,10 @@
 import numpy as np
 
 from tfprune.graph import rulebook
+from tfprune.graph.lowering import file_op
+
+# Of maps that SQUARED_DIFFERENCE takes, without the batch axis.
+_LARGEST_RANK = 3
 
 
 @rulebook.rule("BatchNormalization", file_ops=("MUL", "ADD"))
@@ -21,21 +25,67 @@ def batch_normalization(call):
     return call.spread(channels, axis)
 
 
-@rulebook.rule("LayerNormalization", "RMSNormalization")
+@rulebook.rule("LayerNormalization")
 def layer_normalization(call):
+    row = _over(call.x, call.config["axis"])
+    _standardize(call.file, call.x, row, file_op.like(call.x))
+    return _normalized(call, "gamma", "beta")
+
+
+@rulebook.rule("RMSNormalization")
+def rms_normalization(call):
+    row = _over(call.x, call.config["axis"])
+    mean = call.file.op("MEAN", call.file.look_up(call.x), made=row)
+    scale = call.file.op("RSQRT", call.file.op("ADD", mean))
+    call.file.op("MUL", call.x, scale)
+    return _normalized(call, "scale")
+
+
+def _normalized(call, gain, *others):
+    """Labels behind a layer that divides by a mean over some axes."""
     axes = np.atleast_1d(call.config["axis"]) % call.x.rank
-    labels, name = call.x.labels, type(call.live).__name__
-    call.gain("scale" if name.startswith("RMS") else "gamma")
+    labels = call.x.labels
+    reason = f"{type(call.live).__name__} mixes channels"
+    call.gain(gain)
     if not set(axes) & set(call.x.varying):
         return labels
     if len(axes) > 1 or len(call.x.varying) > 1:
-        call.freeze(labels, f"{name} mixes channels")
+        call.freeze(labels, reason)
         return labels
-    if call.mix(labels, f"{name} mixes channels"):
-        weights = ("scale",) if name.startswith("RMS") else ("gamma", "beta")
-        for variable in weights:
+    if call.mix(labels, reason):
+        for variable in (gain, *others):
             call.bind(variable, 0, labels.reshape(-1))
     return labels
+
+
+def _over(x, axes):
+    """What a mean of `x` over some axes makes, which keeps them."""
+    axes = np.atleast_1d(axes) % x.rank
+    parts = (1 if a in axes else p for a, p in enumerate(x.parts, start=1))
+    return file_op.Made(tuple(parts))
+
+
+def _standardize(file, x, row, weighted):
+    """Adds the ops of a normalization by mean and variance.
+
+    Args:
+        file: an `InFile`.
+        x: what is normalized.
+        row: a `Made`, as the mean is.
+        weighted: a `Made`, as the variance times the weights is.
+    """
+    mean = file.op("MEAN", x, made=row)
+    shift = file.look_up(mean)
+    if len(x.parts) > _LARGEST_RANK:
+        squares = file.look_up(file.op("SUB", x, mean))
+    else:
+        squares = file.op("SQUARED_DIFFERENCE", x, mean)
+    variance = file.op("MEAN", squares, made=file_op.like(row))
+    scale = file.op("RSQRT", file.op("ADD", variance))
+    scale = file.op("MUL", scale, made=weighted)
+    shift = file.op("MUL", shift, scale, made=file_op.like(weighted))
+    shift = file.op("ADD", shift)
+    return file.op("ADD", file.op("MUL", x, scale), shift)
 
 
 @rulebook.rule("GroupNormalization")
@@ -45,6 +95,7 @@ def group_normalization(call):
     channels = call.channels(axis)
     call.gain("gamma")
     groups = call.config["groups"]
+    _group_ops(call, axis - 1)
     if groups == channels.size:
         call.count("groups", channels)
     elif groups != -1:
@@ -59,16 +110,41 @@ def group_normalization(call):
     return call.spread(channels, axis)
 
 
+def _group_ops(call, axis):
+    """Adds the ops of a normalization, between reshapes to groups and back."""
+    outer = list(call.x.parts)
+    channels = outer.pop(axis)
+    ones = (1,) * len(outer)
+    # How many channels a group has is not known yet.
+    grouped = call.file.op(
+        "RESHAPE", call.x, made=file_op.Made((*outer, 1, channels))
+    )
+    groups = call.config["groups"] if call.config["groups"] > 0 else channels
+    row = file_op.Made((*ones, groups, 1))
+    weighted = file_op.Made((*ones, 1, channels))
+    done = _standardize(call.file, grouped, row, weighted)
+    call.file.op("RESHAPE", done, made=file_op.like(call.x))
+
+
 @rulebook.rule("UnitNormalization")
 def unit_normalization(call):
     """Like layer normalization, without weights."""
     axes = np.atleast_1d(call.config["axis"]) % call.x.rank
+    _unit_ops(call.file, call.x, axes)
     if set(axes) & set(call.x.varying):
         call.mix(call.x.labels, "UnitNormalization mixes channels")
     return call.x.labels
 
 
-@rulebook.rule("Normalization")
+def _unit_ops(file, x, axes):
+    if list(axes) == [x.rank - 1]:
+        file.op("L2_NORMALIZATION", x)
+        return
+    squares = file.op("SUM", file.look_up(x), made=_over(x, axes))
+    file.op("MUL", x, file.op("RSQRT", squares))
+
+
+@rulebook.rule("Normalization", file_ops=("SUB", "MUL"))
 def normalization(call):
     # Depending on the constructor, its statistics are weights or arrays.
     call.freeze(call.x.labels, "the statistics of Normalization")

@@ -3,9 +3,11 @@
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 
-REDUCTIONS = (
-    "Var Std Prod Any All Logsumexp Argmax Argmin CountNonzero Median Norm"
-).split()
+REDUCTIONS = ("Var Std Prod Logsumexp CountNonzero Median Norm").split()
+
+
+# For each axis along which each value is repeated.
+_REPEATED = ("RESHAPE", "BROADCAST_TO", "RESHAPE")
 
 
 def reduce(call, axes, keepdims):
@@ -23,18 +25,34 @@ def _ranks(name):
     return [f"{name}{rank}D" for rank in (1, 2, 3)]
 
 
-@rulebook.rule(*_ranks("MaxPooling"), file_ops="MAX_POOL_2D")
-@rulebook.rule(*_ranks("AveragePooling"), file_ops="AVERAGE_POOL_2D")
+@rulebook.rule(*_ranks("MaxPooling"), "ops.MaxPool")
+def max_pool(call):
+    return _pool(call, "MAX_POOL_2D")
+
+
+@rulebook.rule(*_ranks("AveragePooling"), "ops.AveragePool")
+def average_pool(call):
+    return _pool(call, "AVERAGE_POOL_2D")
+
+
+def _pool(call, kind):
+    labels = local(call)
+    call.file.window(kind, call.x, call.made(labels))
+    return labels
+
+
 @rulebook.rule(*_ranks("ZeroPadding"), file_ops="PAD")
 @rulebook.rule(*_ranks("Cropping"), "CenterCrop", file_ops="STRIDED_SLICE")
-@rulebook.rule(*_ranks("UpSampling"), file_ops="BROADCAST_TO")
+@rulebook.rule("UpSampling1D", file_ops=_REPEATED)
+@rulebook.rule("UpSampling2D", file_ops=(*_REPEATED, *_REPEATED[1:]))
+@rulebook.rule("UpSampling3D", file_ops=(*_REPEATED, *_REPEATED[1:] * 2))
 @rulebook.rule("Resizing", "ops.Resize", file_ops="RESIZE_BILINEAR")
-@rulebook.rule(*_ranks("AdaptiveMaxPooling"))
-@rulebook.rule(*_ranks("AdaptiveAveragePooling"))
+@rulebook.rule(*_ranks("AdaptiveMaxPooling"), "ops.AdaptiveMaxPool")
+@rulebook.rule(*_ranks("AdaptiveAveragePooling"), "ops.AdaptiveAveragePool")
 def local(call):
     axis = call.channel_axis()
     if call.config.get("interpolation") == "bilinear":
-        call.file_ops = ("RESIZE_BILINEAR",)
+        call.file.op("RESIZE_BILINEAR", call.x)
     if set(call.x.varying) - {axis}:
         return call.freeze_all("channels along an axis that is resized")[0]
     return call.x.labels
@@ -52,6 +70,8 @@ def global_pooling(call):
 @rulebook.rule("ops.Sum", file_ops="SUM")
 @rulebook.rule("ops.Max", "ops.Amax", file_ops="REDUCE_MAX")
 @rulebook.rule("ops.Min", "ops.Amin", file_ops="REDUCE_MIN")
+@rulebook.rule("ops.Argmax", file_ops="ARG_MAX")
+@rulebook.rule("ops.Argmin", file_ops="ARG_MIN")
 @rulebook.rule(*(f"ops.{name}" for name in REDUCTIONS))
 def reduction(call):
     axes = call.argument(1, "axis")
@@ -61,13 +81,6 @@ def reduction(call):
     return reduce(call, axes, call.argument(2, "keepdims", False))
 
 
-@rulebook.rule("ops.MaxPool", file_ops="MAX_POOL_2D")
-@rulebook.rule("ops.AveragePool", file_ops="AVERAGE_POOL_2D")
-@rulebook.rule("ops.AdaptiveMaxPool", "ops.AdaptiveAveragePool")
-def pool_op(call):
-    return local(call)
-
-
-@rulebook.rule("RepeatVector")
+@rulebook.rule("RepeatVector", file_ops=("RESHAPE", "BROADCAST_TO"))
 def repeat_vector(call):
     return tensor_lib.on_axis(call.channels(-1), 3, 2)

@@ -9,44 +9,12 @@ from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.rules import activation
+from tfprune.graph.rules import recurrent_ops
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
 
 # The number of gates, whose matrices stand side by side in the kernels.
 GATES = {keras.layers.SimpleRNN: 1, keras.layers.LSTM: 4, keras.layers.GRU: 3}
-# In a .tflite file of integers an LSTM is one op, unless it is unusual or
-# behind a mask; its buffers hold the gates of a time step, in int16.
-_ONE_OP, _BUFFERS = "UNIDIRECTIONAL_SEQUENCE_LSTM", 4
-# The ops of one time step of all else, which such a file writes out.
-_DENSE = ("FULLY_CONNECTED", "FULLY_CONNECTED", "ADD")
-_SIMPLE = (*_DENSE, "TANH")
-_GRU = (
-    *_DENSE,
-    *("STRIDED_SLICE", "ADD") * 3,
-    *("LOGISTIC", "MUL") * 2,
-    *("SPLIT", "TANH", "SUB", "MUL"),
-)
-_LSTM = (
-    *_DENSE,
-    *("LOGISTIC", "MUL") * 3,
-    *("TANH", "ADD") * 2,
-    *("SPLIT", "RESHAPE"),
-)
-# Those of the first step of a ConvLSTM, whose states are zero, of each other
-# one, and what these have besides where maps are rows.
-_CONV_FIRST = (
-    *("CONV_2D",) * 3,
-    *("LOGISTIC", "TANH", "MUL") * 2,
-)
-_CONV_STEP = (
-    *("CONV_2D",) * 8,
-    *("LOGISTIC", "MUL") * 3,
-    *("TANH",) * 2,
-    *("ADD",) * 5,
-)
-_ROWS = ("RESHAPE",) * 6 + ("ADD",)
-# What a mask adds to each time step.
-_MASK = ("STRIDED_SLICE", "SELECT_V2")
 
 
 def _units(call, gates, key="units"):
@@ -101,9 +69,7 @@ def _each(units, count):
     return units[:count] if len(units) > 1 else units * count
 
 
-@rulebook.rule("SimpleRNN", file_ops=_SIMPLE)
-@rulebook.rule("GRU", file_ops=_GRU)
-@rulebook.rule("LSTM", file_ops=_LSTM)
+@rulebook.rule("SimpleRNN", "GRU", "LSTM")
 def recurrent(call):
     inputs = call.channels(-1)
     (gates,) = (n for c, n in GATES.items() if isinstance(call.live, c))
@@ -113,38 +79,17 @@ def recurrent(call):
     steps = call.x.shape[1] or 1
     call.multiply_adds(steps, inputs, columns)
     call.multiply_adds(steps, units, columns)
-    if _is_one_op(call):
-        _hold(call, units)
+    call.file.whole = True
+    if recurrent_ops.is_one_op(call):
+        recurrent_ops.fuse(call, units)
     else:
-        if _masks(call) or call.is_masked:
-            call.file_ops += _MASK
-        call.file_ops *= steps
+        masked = bool(_masks(call)) or call.is_masked
+        if call.is_masked and not _masks(call):
+            recurrent_ops.find_mask(call)
+        recurrent_ops.apart(call)
+        recurrent_ops.write_out(call, inputs, units, gates, masked=masked)
+        recurrent_ops.together(call, units)
     return _outputs(call, units, [units])
-
-
-def _is_one_op(call):
-    return (
-        isinstance(call.live, keras.layers.LSTM)
-        and call.config["activation"] == "tanh"
-        and call.config["recurrent_activation"] == "sigmoid"
-        and len(call.tensors) == len(call.output_shapes) == 1
-        and not call.is_masked
-    )
-
-
-def _hold(call, units):
-    """What the one op of an LSTM holds, and what makes its input and output."""
-    labels = tensor_lib.on_axis(units, 3, 2)
-    batch, steps, _ = call.x.shape
-    states = tensor_lib.Tensor((batch, 1, units.size), labels, "int16")
-    call.file_ops, call.held = (_ONE_OP,), [states] * _BUFFERS
-    if call.config["go_backwards"]:
-        # The reversed input takes its place.
-        call.file_ops += ("GATHER",)
-    if not call.config["return_sequences"]:
-        call.file_ops += ("STRIDED_SLICE",)
-        shape = (batch, steps, units.size)
-        call.held.append(tensor_lib.Tensor(shape, labels))
 
 
 @rulebook.rule("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
@@ -160,30 +105,10 @@ def conv_lstm(call):
     at *= call.x.shape[1] or 1
     call.multiply_adds(at * window, inputs, columns)
     call.multiply_adds(at * window, units, columns)
+    call.file.whole = True
     if spatial < 3:  # TFLite Micro has no CONV_3D.
-        _write_out(call, units, spatial)
+        recurrent_ops.write_out_maps(call, units, spatial)
     return _outputs(call, units, [units])
-
-
-def _write_out(call, units, spatial):
-    """The ops of a ConvLSTM, and the maps of the gates, which all wait."""
-    steps = call.x.shape[1] or 1
-    given = keras.tree.flatten(call.argument(1, "initial_state"))
-    is_given = any(isinstance(x, tensor_lib.Tensor) for x in given)
-    call.file_ops = ("RESHAPE", "UNPACK")
-    call.file_ops += _CONV_STEP if is_given else _CONV_FIRST
-    call.file_ops += _CONV_STEP * (steps - 1)
-    if spatial == 1:
-        call.file_ops += _ROWS * (steps - 1)
-    outer, count = call.output_shapes[0][:-1], 4 * steps
-    if call.config["return_sequences"]:
-        # A gate's map makes room for an output.
-        call.file_ops += ("PACK", "RESHAPE")
-        outer, count = (outer[0], *outer[2:]), 3 * steps + 1
-    shape = (outer[0], count, *outer[1:], units.size)
-    rank = len(shape)
-    labels = tensor_lib.on_axis(units, rank, rank - 1)
-    call.held = [tensor_lib.Tensor(shape, labels)]
 
 
 @rulebook.rule("RNN")
@@ -210,7 +135,10 @@ def rnn(call):
     after, *states_after = _outputs_of_cell(inner, entry, states)
     steps = x.shape[1] or 1
     call.work += [(steps * n, axes) for n, axes in inner.work]
-    call.file_ops = inner.file_ops * steps
+    recurrent_ops.apart(call)
+    each = {"times": steps, "in_time": "vectors"}
+    call.file.take(inner.file, given=[(step, x)], **each)
+    recurrent_ops.together(call, after)
     # Those of a stateful layer.
     places = _places(call.live.states, "states")
     for place, units in zip(places, states_after, strict=False):
@@ -238,15 +166,13 @@ def stacked_cells(call):
             output_shapes=[(x.shape[0], size), *(s.shape for s in states)],
         )
         units, *states_after = _outputs_of_cell(inner, entry, states)
-        call.file_ops += inner.file_ops
+        call.file.take(inner.file)
         x = tensor_lib.Tensor((x.shape[0], size), units[None], x.dtype)
         after += [labels[None] for labels in states_after]
     return [x.labels, *after]
 
 
-@rulebook.rule("SimpleRNNCell", file_ops=_SIMPLE)
-@rulebook.rule("GRUCell", file_ops=_GRU)
-@rulebook.rule("LSTMCell", file_ops=_LSTM)
+@rulebook.rule("SimpleRNNCell", "GRUCell", "LSTMCell")
 def cell(call):
     inputs = call.channels(-1)
     units, *others = (call.channels(-1, state) for state in call.tensors[1:])
@@ -264,6 +190,7 @@ def cell(call):
         activation.activate(call, units, name)
     call.multiply_adds(1, inputs, columns)
     call.multiply_adds(1, units, columns)
+    call.file.take(recurrent_ops.step(call, inputs, units, gates))
     return [units[None]] * len(call.output_shapes)
 
 
@@ -283,7 +210,7 @@ def _state_sizes(cell):
 
 def _outputs_of_cell(call, entry, states):
     """1-D labels of a cell's output and states, which come back each step."""
-    found = rulebook.of(entry, call.live)(call)
+    found = call.follow(rulebook.of(entry, call.live))
     shapes = call.output_shapes
     labels = [
         np.repeat(array.reshape(-1), n)
@@ -311,7 +238,7 @@ def bidirectional(call):
     masks = _masks(call)
     for x in masks:
         call.freeze(x.labels, "a mask over time steps")
-    sides, held = [], []
+    sides, ends = [], []
     for half, (key, attribute) in zip(
         halves,
         (("layer", "forward_layer"), ("backward_layer",) * 2),
@@ -328,9 +255,11 @@ def bidirectional(call):
             },
             output_shapes=shapes,
         )
-        sides.append(rulebook.of(entry, inner.live)(inner))
-        call.file_ops += inner.file_ops
-        held.append(inner.held)
+        sides.append(inner.follow(rulebook.of(entry, inner.live)))
+        if call.config["merge_mode"] == "concat" and inner.file.ops:
+            recurrent_ops.requantize(inner.file)
+        call.file.take(inner.file)
+        ends.append(inner.file.ops[-1].output)
     for one, other in zip(*sides, strict=True):
         call.join(one, other)
     (forward, *ahead), (backward, *behind) = sides
@@ -341,19 +270,5 @@ def bidirectional(call):
     else:
         merged = [forward]
     if not apart:
-        _merge(call, forward)
-    # One side runs after the other.
-    call.held += max(held, key=len)
+        recurrent_ops.merge(call, ends)
     return [*merged, *ahead, *behind]
-
-
-def _merge(call, forward):
-    """What becomes one of both sides' outputs, which wait for each other."""
-    ops = {"concat": ("QUANTIZE", "CONCATENATION"), "mul": ("MUL",)}
-    call.file_ops += ops.get(call.config["merge_mode"], ("ADD",))
-    *outer, _ = call.output_shapes[0]
-    if len(outer) == 2:
-        call.file_ops += ("REVERSE_V2",)
-    labels = tensor_lib.on_axis(forward.reshape(-1), len(outer) + 1, len(outer))
-    side = tensor_lib.Tensor((*outer, labels.size), labels)
-    call.held += [side, side]

@@ -36,7 +36,7 @@ def reshape_to(call, target, keys=None):
     return labels
 
 
-@rulebook.rule("Flatten")
+@rulebook.rule("Flatten", file_ops="RESHAPE")
 def flatten(call):
     if call.config["data_format"] == "channels_first" and call.x.rank > 1:
         # Keras moves the channels to the end before it flattens.
@@ -57,14 +57,14 @@ def _written(sizes, keys, skip):
     ]
 
 
-@rulebook.rule("Reshape")
+@rulebook.rule("Reshape", file_ops="RESHAPE")
 def reshape(call):
     keys = ("config", "target_shape")
     keys = _written(call.config["target_shape"], keys, skip=1)
     return reshape_to(call, call.output_shapes[0], keys)
 
 
-@rulebook.rule("ops.Reshape")
+@rulebook.rule("ops.Reshape", file_ops="RESHAPE")
 def reshape_op(call):
     sizes = call.argument(1, "newshape")
     keys = _written(sizes, call.argument_keys(1, "newshape"), skip=0)
@@ -82,12 +82,12 @@ def transpose_to(call, order):
     return call.x.labels.transpose(order)
 
 
-@rulebook.rule("Permute")
+@rulebook.rule("Permute", file_ops="TRANSPOSE")
 def permute(call):
     return transpose_to(call, (0, *call.config["dims"]))
 
 
-@rulebook.rule("ops.Transpose")
+@rulebook.rule("ops.Transpose", file_ops="TRANSPOSE")
 def transpose(call):
     axes = call.argument(1, "axes")
     if axes is None:
@@ -95,7 +95,7 @@ def transpose(call):
     return transpose_to(call, tuple(a % call.x.rank for a in axes))
 
 
-@rulebook.rule("ops.Moveaxis")
+@rulebook.rule("ops.Moveaxis", file_ops="TRANSPOSE")
 def moveaxis(call):
     ends = [call.argument(1, "source"), call.argument(2, "destination")]
     # An array with the sizes 1, 2, 3, ... shows where each axis ends up.
@@ -104,7 +104,7 @@ def moveaxis(call):
     return transpose_to(call, tuple(n - 1 for n in moved))
 
 
-@rulebook.rule("ops.Swapaxes")
+@rulebook.rule("ops.Swapaxes", file_ops="TRANSPOSE")
 def swapaxes(call):
     a, b = (call.argument(i, n) for i, n in ((1, "axis1"), (2, "axis2")))
     order = list(range(call.x.rank))
@@ -123,7 +123,7 @@ def ravel(call):
     return call.freeze_all("a reshape that changes the batch axis")[0]
 
 
-@rulebook.rule("ops.DepthToSpace")
+@rulebook.rule("ops.DepthToSpace", file_ops="DEPTH_TO_SPACE")
 def depth_to_space(call):
     """Pixel shuffle: each position of a block loses the same channels."""
     blocks = call.argument(1, "block_size") ** 2
@@ -136,7 +136,7 @@ def depth_to_space(call):
     return call.spread(apart.reshape(-1), axis)
 
 
-@rulebook.rule("ops.SpaceToDepth")
+@rulebook.rule("ops.SpaceToDepth", file_ops="SPACE_TO_DEPTH")
 def space_to_depth(call):
     blocks = call.argument(1, "block_size") ** 2
     axis = call.channel_axis()

@@ -4,6 +4,7 @@ import numpy as np
 
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.lowering import file_op
 
 
 def _normal_index(index, rank):
@@ -31,7 +32,7 @@ def _plain(part):
     )
 
 
-@rulebook.rule("ops.GetItem")
+@rulebook.rule("ops.GetItem", file_ops="STRIDED_SLICE")
 def get_item(call):
     key = call.args[1]
     if not all(
@@ -82,7 +83,7 @@ def _follow_slice(call, part, axis, position):
         call.edit(at + ("config", "stop"), channels[:stop])
 
 
-@rulebook.rule("ops.Split")
+@rulebook.rule("ops.Split", file_ops="SPLIT")
 def split(call):
     axis = call.argument(2, "axis", 0) % call.x.rank
     if axis == 0:
@@ -105,7 +106,7 @@ def split(call):
     return [tensor_lib.on_axis(p, call.x.rank, axis) for p in parts]
 
 
-@rulebook.rule("ops.Pad")
+@rulebook.rule("ops.Pad", file_ops="PAD")
 def pad(call):
     given = call.argument(1, "pad_width")
     widths = np.broadcast_to(given, (call.x.rank, 2)).tolist()
@@ -130,7 +131,7 @@ def pad(call):
     return labels
 
 
-@rulebook.rule("ops.Flip")
+@rulebook.rule("ops.Flip", file_ops="REVERSE_V2")
 def flip(call):
     axes = call.argument(1, "axis")
     axes = range(call.x.rank) if axes is None else np.atleast_1d(axes)
@@ -139,7 +140,7 @@ def flip(call):
     return np.flip(call.x.labels, tuple(axes))
 
 
-@rulebook.rule("ops.Repeat")
+@rulebook.rule("ops.Repeat", file_ops=("RESHAPE", "BROADCAST_TO", "RESHAPE"))
 def repeat(call):
     axis = call.argument(2, "axis")
     times = call.argument(1, "repeats")
@@ -150,7 +151,7 @@ def repeat(call):
     return np.repeat(call.x.labels, times, axis)
 
 
-@rulebook.rule("ops.Tile")
+@rulebook.rule("ops.Tile", file_ops="CONCATENATION")
 def tile(call):
     times = call.argument(1, "repeats")
     times = (times,) if isinstance(times, int) else tuple(times)
@@ -163,7 +164,7 @@ def tile(call):
     )
 
 
-@rulebook.rule("ops.Take")
+@rulebook.rule("ops.Take", file_ops="GATHER")
 def take(call):
     axis = call.argument(2, "axis")
     indices = call.args[1]
@@ -181,7 +182,7 @@ def take(call):
     return np.expand_dims(labels, tuple(range(axis, axis + new)))
 
 
-@rulebook.rule("ops.Unstack")
+@rulebook.rule("ops.Unstack", file_ops="UNPACK")
 def unstack(call):
     axis = call.argument(2, "axis", 0) % call.x.rank
     if axis == 0:
@@ -195,6 +196,14 @@ def unstack(call):
 @rulebook.rule("ops.Glu")
 def gated(call):
     """The second half of the channels gates the first."""
+    labels = _halved(call)
+    halves = tuple(file_op.like(call.made(labels)) for _ in range(2))
+    call.file.op("SPLIT", call.x, made=halves)
+    call.file.op("MUL", halves[0], call.file.op("LOGISTIC", halves[1]))
+    return labels
+
+
+def _halved(call):
     axis = call.argument(1, "axis", -1) % call.x.rank
     if axis not in call.x.varying:
         return call.x.labels
@@ -203,7 +212,7 @@ def gated(call):
     return tensor_lib.on_axis(halves[0], call.x.rank, axis)
 
 
-@rulebook.rule("ops.ExtractPatches")
+@rulebook.rule("ops.ExtractPatches", file_ops="CONV_2D")
 def extract_patches(call):
     """The channels of a patch are those of its positions, one after another."""
     axis = call.channel_axis()

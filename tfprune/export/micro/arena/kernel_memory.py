@@ -10,183 +10,10 @@ https://github.com/ARM-software/CMSIS-NN, https://github.com/espressif/esp-nn.
 
 import dataclasses
 
+from tfprune.costs import kernel_records
 from tfprune.export.micro.arena import cmsis_scratch
 from tfprune.export.micro.arena import esp_scratch
 
-# Bytes of the parameters that each op reads from the file.
-_PARAMS = {
-    "ADD": 2,
-    "ARG_MAX": 1,
-    "ARG_MIN": 1,
-    "AVERAGE_POOL_2D": 40,
-    "BATCH_MATMUL": 3,
-    "CALL_ONCE": 4,
-    "CAST": 2,
-    "CONCATENATION": 8,
-    "CONV_2D": 28,
-    "CUMSUM": 2,
-    "DEPTH_TO_SPACE": 4,
-    "DEPTHWISE_CONV_2D": 28,
-    "DIV": 1,
-    "FULLY_CONNECTED": 5,
-    "GATHER": 8,
-    "IF": 8,
-    "L2_NORMALIZATION": 1,
-    "L2_POOL_2D": 40,
-    "LEAKY_RELU": 4,
-    "MAX_POOL_2D": 40,
-    "MEAN": 1,
-    "MIRROR_PAD": 1,
-    "MUL": 1,
-    "PACK": 8,
-    "REDUCE_ALL": 1,
-    "REDUCE_MAX": 1,
-    "REDUCE_MIN": 1,
-    "RESHAPE": 36,
-    "RESIZE_BILINEAR": 2,
-    "RESIZE_NEAREST_NEIGHBOR": 2,
-    "SOFTMAX": 4,
-    "SPACE_TO_DEPTH": 4,
-    "SPLIT": 4,
-    "SPLIT_V": 4,
-    "SQUEEZE": 36,
-    "STRIDED_SLICE": 24,
-    "SUB": 2,
-    "SUM": 1,
-    "SVDF": 8,
-    "TRANSPOSE_CONV": 16,
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": 16,
-    "UNPACK": 8,
-    "VAR_HANDLE": 8,
-    "WHILE": 8,
-}
-# Bytes of the record of each reference kernel.
-_RECORDS = {
-    "ABS": 28,
-    "ADD": 60,
-    "ADD_N": 40,
-    "ASSIGN_VARIABLE": 8,
-    "AVERAGE_POOL_2D": 32,
-    "BATCH_MATMUL": 16,
-    "BATCH_TO_SPACE_ND": 4,
-    "CALL_ONCE": 8,
-    "CIRCULAR_BUFFER": 8,
-    "CONCATENATION": 24,
-    "CONV_2D": 56,
-    "DEPTHWISE_CONV_2D": 56,
-    "DEQUANTIZE": 32,
-    "DIV": 28,
-    "ELU": 256,
-    "EMBEDDING_LOOKUP": 8,
-    "EQUAL": 32,
-    "FULLY_CONNECTED": 48,
-    "GREATER": 32,
-    "GREATER_EQUAL": 32,
-    "HARD_SWISH": 20,
-    "IF": 8,
-    "L2_NORMALIZATION": 4,
-    "L2_POOL_2D": 32,
-    "LEAKY_RELU": 24,
-    "LESS": 32,
-    "LESS_EQUAL": 32,
-    "LOGISTIC": 16,
-    "LOG_SOFTMAX": 28,
-    "MAX_POOL_2D": 32,
-    "MEAN": 44,
-    "MIRROR_PAD": 20,
-    "MUL": 36,
-    "NOT_EQUAL": 32,
-    "PAD": 56,
-    "PADV2": 56,
-    "PRELU": 28,
-    "QUANTIZE": 32,
-    "READ_VARIABLE": 0,
-    "REDUCE_ALL": 44,
-    "REDUCE_MAX": 44,
-    "REDUCE_MIN": 44,
-    "RELU": 28,
-    "RELU6": 8,
-    "RSQRT": 28,
-    "SELECT_V2": 16,
-    "SOFTMAX": 56,
-    "SPACE_TO_BATCH_ND": 4,
-    "SQRT": 28,
-    "SQUARED_DIFFERENCE": 112,
-    "STRIDED_SLICE": 84,
-    "SUB": 52,
-    "SUM": 44,
-    "SVDF": 36,
-    "TANH": 16,
-    "TFLite_Detection_PostProcess": 112,
-    "TRANSPOSE_CONV": 72,
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": 688,
-    "VAR_HANDLE": 8,
-    "WHILE": 8,
-}
-_OPTIMIZED_RECORDS = {
-    "cmsis-nn": {
-        "ADD": 60,
-        "AVERAGE_POOL_2D": 36,
-        "BATCH_MATMUL": 36,
-        "CONV_2D": 60,
-        "DEPTHWISE_CONV_2D": 60,
-        "FULLY_CONNECTED": 72,
-        "MAX_POOL_2D": 36,
-        "SOFTMAX": 64,
-        "SVDF": 40,
-        "TRANSPOSE_CONV": 76,
-        "UNIDIRECTIONAL_SEQUENCE_LSTM": 912,
-    },
-    "esp-nn": {
-        "CONV_2D": 80,
-        "DEPTHWISE_CONV_2D": 80,
-        "SOFTMAX": 80,
-    },
-}
-_NO_RECORD = {
-    "ARG_MAX",
-    "ARG_MIN",
-    "BROADCAST_ARGS",
-    "BROADCAST_TO",
-    "CAST",
-    "CEIL",
-    "COS",
-    "CUMSUM",
-    "DEPTH_TO_SPACE",
-    "DYNAMIC_UPDATE_SLICE",
-    "EXP",
-    "EXPAND_DIMS",
-    "FILL",
-    "FLOOR",
-    "FLOOR_DIV",
-    "FLOOR_MOD",
-    "GATHER",
-    "GATHER_ND",
-    "LOG",
-    "LOGICAL_AND",
-    "LOGICAL_NOT",
-    "LOGICAL_OR",
-    "MAXIMUM",
-    "MINIMUM",
-    "NEG",
-    "PACK",
-    "RESHAPE",
-    "RESIZE_BILINEAR",
-    "RESIZE_NEAREST_NEIGHBOR",
-    "REVERSE_V2",
-    "ROUND",
-    "SHAPE",
-    "SIN",
-    "SLICE",
-    "SPACE_TO_DEPTH",
-    "SPLIT",
-    "SPLIT_V",
-    "SQUARE",
-    "SQUEEZE",
-    "TRANSPOSE",
-    "UNPACK",
-    "ZEROS_LIKE",
-}
 _UNKNOWN_RECORD = 64
 _LUT = 2 * 513
 _DECODE = "TFLM_DECODE"
@@ -239,13 +66,13 @@ def of(op, kernels, extension):
     Returns:
         A `Need`.
     """
-    optimized = _OPTIMIZED_RECORDS.get(kernels, {})
-    record = optimized.get(op.kind, _RECORDS.get(op.kind))
+    optimized = kernel_records.OPTIMIZED.get(kernels, {})
+    record = optimized.get(op.kind, kernel_records.RECORDS.get(op.kind))
     if record is None:
-        known = op.kind in _NO_RECORD or op.kind == _DECODE
+        known = op.kind in kernel_records.WITHOUT or op.kind == _DECODE
         record = 0 if known else _UNKNOWN_RECORD
     return Need(
-        params=_PARAMS.get(op.kind, 0),
+        params=kernel_records.PARAMS.get(op.kind, 0),
         record=record,
         persistent=_persistent(op, kernels, extension),
         scratch=_scratch(op, kernels, extension),
@@ -404,7 +231,9 @@ def _temporary(op):
         if op.kind == "TRANSPOSE_CONV":
             again = [*op.inputs[1:3], *op.outputs]
         return size + sum(map(_prepared, again))
-    known = op.kind in _RECORDS or op.kind in _NO_RECORD
+    known = (
+        op.kind in kernel_records.RECORDS or op.kind in kernel_records.WITHOUT
+    )
     return size if known and op.kind not in _TWICE else 2 * size
 
 

@@ -1,0 +1,120 @@
+"""The ops of a .tflite file of integers, and the tensors between them.
+
+What is predicted of such a file is read off its ops: its size, the arena, the
+code and the time that it takes.
+"""
+
+import dataclasses
+
+import numpy as np
+
+DENSE, LSTM = "FULLY_CONNECTED", "UNIDIRECTIONAL_SEQUENCE_LSTM"
+CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"}
+# Ops with a kernel and a bias.
+WITH_KERNEL = {DENSE, *CONVOLUTIONS}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Made:
+    """A tensor that an op of the file makes.
+
+    Attributes:
+        parts: tuple, the axes of one sample: for each an `int`, the labels of
+            its channels, a 1-D int array, or a tuple of both that are one axis.
+        dtype: `str`, as the file has it.
+    """
+
+    parts: tuple
+    dtype: str = "int8"
+
+    @property
+    def labels(self):
+        """Its channels, a 1-D int array."""
+        found = [np.zeros(0, int), *_arrays(self.parts)]
+        return np.concatenate(found)
+
+    def renumbered(self, number):
+        """As `Tensor.renumbered`."""
+        return Made(
+            tuple(_renumbered(p, number) for p in self.parts), self.dtype
+        )
+
+
+def _arrays(part):
+    if isinstance(part, np.ndarray):
+        yield part
+    elif isinstance(part, tuple):
+        for inner in part:
+            yield from _arrays(inner)
+
+
+def _renumbered(part, number):
+    if isinstance(part, tuple):
+        return tuple(_renumbered(p, number) for p in part)
+    return number[part] if isinstance(part, np.ndarray) else part
+
+
+def like(tensor, last=None, dtype="int8"):
+    """A `Made` of another tensor's sizes.
+
+    Args:
+        tensor: a `Tensor` or a `Made`.
+        last: the size or labels of the last axis, if they differ.
+        dtype: `str`, as the file has it.
+    """
+    parts = tuple(tensor.parts)
+    return Made(parts if last is None else (*parts[:-1], last), dtype)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FileOp:
+    """An op of the file.
+
+    Attributes:
+        kind: `str`, as the schema of TFLite names it ("CONV_2D").
+        inputs: tuple of `Tensor` and `Made`, without constants.
+        outputs: tuple of `Tensor` and `Made`.
+        window, strides: tuples of `int`, of a convolution or a pool.
+        groups: `int`, into which a convolution splits channels.
+        work: tuple of `(coefficient, label arrays)`, the multiply-adds of a
+            product of matrices, as a `Step` has them.
+        way: `str`, as an `OpSize` of `costs.core_steps` has it.
+        times: `int`, how often it stands in the file.
+        in_time: `str`, what a layer computes whose time steps are written out,
+            `"vectors"` or `"maps"`, if the op belongs to one of them.
+        scratch: tuple of `Made`, what is held while it runs.
+        scales: `bool`, whether it multiplies each channel by a constant or adds
+            one, which a kernel before it takes over.
+    """
+
+    kind: str
+    inputs: tuple
+    outputs: tuple
+    window: tuple = ()
+    strides: tuple = ()
+    groups: int = 1
+    work: tuple = ()
+    way: str = ""
+    times: int = 1
+    in_time: str = ""
+    scratch: tuple = ()
+    scales: bool = False
+
+    @property
+    def output(self):
+        return self.outputs[0]
+
+    def renumbered(self, tensor, labels):
+        """The op with other labels.
+
+        Args:
+            tensor: function from a `Tensor` or `Made` to another one.
+            labels: function from a label array to another one.
+        """
+        return dataclasses.replace(
+            self,
+            inputs=tuple(map(tensor, self.inputs)),
+            outputs=tuple(map(tensor, self.outputs)),
+            scratch=tuple(map(tensor, self.scratch)),
+            work=tuple((n, tuple(map(labels, axes))) for n, axes in self.work),
+        )

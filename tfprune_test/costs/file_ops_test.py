@@ -1,0 +1,129 @@
+"""Ops that are predicted, against those of exported files."""
+
+import collections
+import pathlib
+
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+import tfprune
+from tfprune.costs import file_ops
+from tfprune.export.file import model_file
+from tfprune.graph import read
+from tfprune_test.export import small_models
+
+LAYERS = keras.layers
+
+
+def recurrent(layer, wrapper=None):
+    def build():
+        inputs = keras.Input((6, 3))
+        own = layer(4) if wrapper is None else wrapper(layer(4))
+        return keras.Model(inputs, LAYERS.Dense(2)(own(inputs)))
+
+    return build
+
+
+def attention():
+    inputs = keras.Input((6, 4))
+    x = LAYERS.MultiHeadAttention(2, 4)(inputs, inputs) + inputs
+    x = LAYERS.LayerNormalization()(x)
+    x = LAYERS.GlobalAveragePooling1D()(x)
+    return keras.Model(inputs, LAYERS.Dense(2, "softmax")(x))
+
+
+def grouped_attention():
+    inputs = keras.Input((6, 4))
+    x = LAYERS.GroupQueryAttention(4, 4, 2)(inputs, inputs)
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
+def squeezed():
+    inputs = keras.Input((8, 8, 2))
+    x = LAYERS.Conv2D(4, 3)(inputs)
+    x = LAYERS.Activation("hard_swish")(LAYERS.BatchNormalization()(x))
+    s = LAYERS.GlobalAveragePooling2D(keepdims=True)(x)
+    s = LAYERS.Dense(4, "sigmoid")(LAYERS.Dense(2, "relu")(s))
+    x = LAYERS.DepthwiseConv2D(3)(x * s)
+    return keras.Model(inputs, LAYERS.Dense(2)(LAYERS.Flatten()(x)))
+
+
+def on_sequences():
+    inputs = keras.Input((16, 2))
+    x = LAYERS.Conv1D(4, 3, activation="gelu")(inputs)
+    x = LAYERS.GlobalAveragePooling1D()(LAYERS.MaxPooling1D()(x))
+    return keras.Model(inputs, LAYERS.Dense(2, "silu")(x))
+
+
+def of_each_value():
+    inputs = keras.Input((8, 8, 2))
+    x = LAYERS.Conv2D(4, 3, activation=LAYERS.LeakyReLU())(inputs)
+    x = LAYERS.ReLU(max_value=4)(LAYERS.Conv2D(4, 1)(x))
+    x = keras.ops.square(LAYERS.Conv2D(4, 1)(x))
+    return keras.Model(inputs, LAYERS.MaxPooling2D()(x))
+
+
+def normalized(layer):
+    def build():
+        inputs = keras.Input((8, 8, 2))
+        x = layer()(LAYERS.Conv2D(4, 3, activation="silu")(inputs))
+        return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
+
+    return build
+
+
+def separable():
+    inputs = keras.Input((12, 12, 3))
+    x = LAYERS.SeparableConv2D(6, 3, activation="tanh")(inputs)
+    x = LAYERS.ReLU()(LAYERS.Maximum()([x, LAYERS.ReLU()(x)]))
+    x = LAYERS.UpSampling2D(2)(x)
+    x = LAYERS.Conv2DTranspose(2, 3, activation="relu")(x)
+    return keras.Model(inputs, LAYERS.Flatten()(x))
+
+
+def added_attention():
+    inputs = keras.Input((6, 4))
+    pair = [LAYERS.Dense(4)(inputs), LAYERS.Dense(4)(inputs)]
+    x = LAYERS.AdditiveAttention(use_scale=False)(pair)
+    return keras.Model(inputs, LAYERS.UnitNormalization()(x))
+
+
+NETS = (
+    ("lstm", recurrent(LAYERS.LSTM)),
+    ("gru", recurrent(LAYERS.GRU)),
+    ("rnn", recurrent(LAYERS.SimpleRNN)),
+    ("both ways", recurrent(LAYERS.LSTM, LAYERS.Bidirectional)),
+    ("attention", attention),
+    ("grouped attention", grouped_attention),
+    ("added attention", added_attention),
+    ("squeezed", squeezed),
+    ("on sequences", on_sequences),
+    ("of each value", of_each_value),
+    ("group normalization", normalized(lambda: LAYERS.GroupNormalization(2))),
+    ("separable", separable),
+)
+
+
+class ExportedTest(parameterized.TestCase):
+    @parameterized.named_parameters(*NETS)
+    def test_the_ops_and_the_arena_are_those_of_the_file(self, build):
+        model = build()
+        rng = np.random.default_rng(0)
+        for weight in model.weights:  # What is zero would be left out.
+            weight.assign_add(rng.uniform(0.01, 0.1, weight.shape))
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        small_models.export(model, path, "int8", small_models.samples(model, 9))
+        graph = read.channel_graph(model)
+        found = collections.Counter()
+        for op in file_ops.of(graph).ops:
+            found[op.kind] += op.times
+        self.assertEqual(found, dict(model_file.read(path).ops))
+        needed = tfprune.export.arena_bytes(path, "reference")
+        share = tfprune.cost(model).ram_bytes / needed
+        self.assertBetween(share, 0.97, 1.1)  # These are very small.
+
+
+if __name__ == "__main__":
+    absltest.main()
