@@ -7,13 +7,13 @@ from tfprune.cli import actions
 from tfprune.cli import choices
 from tfprune.cli import printing
 from tfprune.core import boards
+from tfprune.core import cores
 from tfprune.core import tables
 from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
 from tfprune.deploy import file_evaluation
 from tfprune.export.file import modes
 from tfprune.export.micro import compression
-from tfprune.export.micro.arena import cores
 from tfprune.reports import quantities
 
 

@@ -35,7 +35,8 @@ class Cost(printed.Printed):
         weight_bytes: bytes of the weights in their dtypes.
         peak_bytes: peak activation memory in bytes.
         flash_bytes: the int8 model as an array in flash, predicted.
-        ram_bytes: tensor arena of that model on TFLite Micro, predicted.
+        ram_bytes: tensor arena in which that model starts on TFLite Micro, with
+            the kernels of any Cortex-M, predicted.
         image_bytes: that array and the code that runs it, predicted for
             CMSIS-NN on a Cortex-M4.
     """
@@ -78,6 +79,8 @@ class Meter:
         graph: a `ChannelGraph`.
         latency_table: result of `tfprune.deploy.latency_table`, for
             `latency`, or a `core_table.CoreTable`.
+        core: `str`, the core whose kernels `ram_bytes` is for, as
+            `core.cores.get` returns it; `None` means any Cortex-M.
 
     Example:
 
@@ -88,9 +91,10 @@ class Meter:
     True
     """
 
-    def __init__(self, graph, latency_table=None):
+    def __init__(self, graph, latency_table=None, core=None):
         self.graph = graph
         self._latency_table = latency_table
+        self._core = core
         self._weights = _weights(graph)
 
     @functools.cached_property
@@ -99,7 +103,7 @@ class Meter:
 
     @functools.cached_property
     def _file(self):
-        return int8_file.Int8File(self.graph)
+        return int8_file.Int8File(self.graph, self._core)
 
     def cost(self, keep=None):
         """Returns the `Cost` with only some channels.

@@ -2,14 +2,14 @@
 
 `export.micro.arena` computes it for a file at hand, step by step. Here the same
 numbers are added up for ops without a file: how many constants each has is told
-from its kind. The kernels are the reference ones; what others add is known once
-there is a file.
+from its kind.
 """
 
 import math
 
 import numpy as np
 
+from tfprune.costs import file_scratch
 from tfprune.costs import kernel_records
 from tfprune.costs import memory
 from tfprune.graph.lowering import file_op
@@ -50,8 +50,8 @@ _CONSTANTS = {
 _WITH_CONSTANT = {"ADD", "MAXIMUM", "MINIMUM", "MUL", "NOT_EQUAL", "SUB"}
 _SUMS = {"MEAN", "SUM"}
 _PREPARED_TWICE = {*_SUMS, "ABS", "REDUCE_MAX", "REDUCE_MIN", "RSQRT", "TANH"}
-# Scratch buffers of kernels; those of axes and indices are small.
-_SCRATCH = {
+# Scratch buffers of kernels besides one; those of axes and indices are small.
+_REQUESTED = {
     "MEAN": 3,
     "SUM": 3,
     "REDUCE_MAX": 2,
@@ -61,14 +61,14 @@ _SCRATCH = {
 }
 
 
-def scratch(op):
+def held(op):
     """What an op holds while it runs, a tuple of `Made`."""
     if op.kind in _SUMS:
         return (*op.scratch, file_op.like(op.output, dtype="int32"))
     return op.scratch
 
 
-def loads(ops, plan, keep, ends):
+def loads(ops, plan, keep, ends, kernels):
     """Bytes of arena up to the top of the live buffers at each op.
 
     Args:
@@ -76,12 +76,16 @@ def loads(ops, plan, keep, ends):
         plan: the `memory.Plan` of their tensors.
         keep: bool array, shape `(graph.size,)`.
         ends: `int`, how many inputs and outputs the model has.
+        kernels: list of `(library, extension)` that may run.
 
     Returns:
         Int array of the size of `plan.running`.
     """
     sizes = [bytes_of(buffer, keep) for buffer in plan.buffers]
     lives = [(b.first, b.last) for b in plan.buffers]
+    scratch = [file_scratch.bytes_of(op, keep, kernels) for op in ops]
+    sizes += map(_aligned, scratch)
+    lives += [(now, now) for now in range(1, len(ops) + 1)]
     tops = np.zeros(len(plan.running), np.int64)
     starts = memory.offsets(sizes, lives)
     for start, size, (first, last) in zip(starts, sizes, lives, strict=True):
@@ -90,13 +94,14 @@ def loads(ops, plan, keep, ends):
     made = sum(op.times * len(op.outputs) for op in ops) + ends
     constants = sum(op.times * _constants(op) for op in ops)
     kept = _INTERPRETER + _TENSOR * (made + constants)
-    kept += sum(op.times * _recorded(op) for op in ops)
+    kept += sum(op.times * _recorded(op, kernels) for op in ops)
     requests = least = 0
-    for op in ops:  # Each prepares when those before it have done so.
-        kept += op.times * _prepared(op, keep)
+    for op, held in zip(ops, scratch, strict=True):
+        # Each prepares when those before it have done so.
+        kept += op.times * _prepared(op, keep, kernels)
         head = _REQUEST * (requests + _REQUESTS)
         least = max(least, kept + head + _requested(op, keep))
-        requests += op.times * _requests(op)
+        requests += op.times * (_REQUESTED.get(op.kind, 0) + bool(held))
     kept = _aligned(kept + 4 * requests)
     planning = _REQUEST * (requests + _REQUESTS)
     planning += _INFO * (made + constants + requests)
@@ -127,24 +132,21 @@ def _constants(op):
     return _CONSTANTS.get(op.kind, 0)
 
 
-def _requests(op):
-    """How many scratch buffers the kernel of an op requests."""
-    return _SCRATCH.get(op.kind, 0)
-
-
-def _recorded(op):
+def _recorded(op, kernels):
     """Bytes of an op's node, parameters and record."""
-    record = kernel_records.RECORDS.get(op.kind, 0)
-    return _NODE + kernel_records.PARAMS.get(op.kind, 0) + _aligned(record)
+    record = _aligned(file_scratch.record(op, kernels))
+    return _NODE + kernel_records.PARAMS.get(op.kind, 0) + record
 
 
-def _prepared(op, keep):
+def _prepared(op, keep, kernels):
     """Bytes that an op keeps when it prepares."""
     if op.kind == file_op.LSTM:
         units = channels(op, keep)
-        return _aligned(units) + _aligned(2 * units)  # the states
+        states = _aligned(units) + _aligned(2 * units)
+        return states + _aligned(file_scratch.kept(op, keep, kernels))
     if op.kind in file_op.WITH_KERNEL:
-        return 2 * _aligned(4 * channels(op, keep))  # the scales
+        scales = 2 * _aligned(4 * channels(op, keep))
+        return scales + _aligned(file_scratch.kept(op, keep, kernels))
     if op.kind == "BATCH_MATMUL":  # It keeps its second input, turned.
         return 3 * ALIGNMENT + _aligned(_bytes(op.inputs[-1], keep))
     if op.kind in ("GATHER", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"):

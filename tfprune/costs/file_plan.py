@@ -28,7 +28,7 @@ def plan(graph, found):
                 drafts[home].last = now
         for tensor in op.outputs:
             drafts[id(tensor)] = _Draft([tensor], now, now)
-        extra = file_arena.scratch(op)
+        extra = file_arena.held(op)
         scratch += [_Draft([tensor], now, now) for tensor in extra]
     makers = {
         id(tensor): layer

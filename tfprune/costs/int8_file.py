@@ -15,6 +15,7 @@ relative error is larger for smaller networks.
 
 import math
 
+from tfprune.core import cores
 from tfprune.costs import file_arena
 from tfprune.costs import file_ops
 from tfprune.costs import file_plan
@@ -63,6 +64,7 @@ class Int8File:
 
     Args:
         graph: a `ChannelGraph`.
+        core: `str`, the core of the target; `None` means any Cortex-M.
 
     Attributes:
         buffers: list of `memory.Buffer`, the activations.
@@ -76,7 +78,8 @@ class Int8File:
     >>> file.flash_bytes(keep), file.ram_bytes(keep)
     """
 
-    def __init__(self, graph):
+    def __init__(self, graph, core=None):
+        self._kernels_of_core = cores.variants("auto", core)
         found = file_ops.of(graph)
         self._plan = file_plan.plan(graph, found)
         self._ends = len(graph.inputs) + len(graph.outputs)
@@ -122,7 +125,10 @@ class Int8File:
         Returns:
             Int array of the size of `running`, as `memory.Plan.loads`.
         """
-        return file_arena.loads(self._ops, self._plan, keep, self._ends)
+        return file_arena.loads(
+            *(self._ops, self._plan, keep),
+            *(self._ends, self._kernels_of_core),
+        )
 
     def buffer_bytes(self, buffer, keep):
         """Bytes of arena that a buffer takes, `int`."""

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+from tfprune.core import cores
 from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.core.files import damage
@@ -10,7 +11,6 @@ from tfprune.costs import core_table
 from tfprune.export.file import model_file
 from tfprune.export.file import tensor_names
 from tfprune.export.micro import op_sizes
-from tfprune.export.micro.arena import cores
 from tfprune.export.micro.arena import flat_ops
 
 

@@ -6,6 +6,7 @@ import typing
 
 import keras
 
+from tfprune.core import cores
 from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.core import typed
@@ -15,7 +16,6 @@ from tfprune.deploy import core_cycles
 from tfprune.deploy import latency
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
-from tfprune.export.micro.arena import cores
 from tfprune.graph import read
 from tfprune.selection import budget as budget_lib
 from tfprune.selection import cut as cut_lib

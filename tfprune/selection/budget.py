@@ -7,6 +7,7 @@ import typing
 import numpy as np
 
 from tfprune.core import boards
+from tfprune.core import cores
 from tfprune.core import typed
 from tfprune.costs import core_table
 from tfprune.costs import counting
@@ -34,7 +35,9 @@ class Budget:
         flash_bytes: bytes of the int8 model in flash: the array that
             `tfprune.export_micro` writes, which is smaller than the .tflite
             file.
-        ram_bytes: tensor arena of that model on TFLite Micro in bytes.
+        ram_bytes: tensor arena in bytes in which that model starts on TFLite
+            Micro, with the kernels of the `target` or of the board's core, or
+            else of any Cortex-M.
         image_bytes: that array and the code that runs it in bytes, with
             CMSIS-NN on a Cortex-M; your own program comes on top.
         latency: time per sample on TFLite, a fraction or microseconds; with
@@ -136,9 +139,18 @@ class Budget:
                 f"Received: depth={self.depth!r}. Pass it to tfprune.prune."
             )
 
+    @property
+    def core(self):
+        """The core of `target` or `board`, `str`; `None` means any Cortex-M."""
+        if self.target is not None:
+            return cores.get(self.target)
+        if self.board is not None:
+            return cores.find(boards.get(self.board).core)
+        return None
+
     def meter(self, graph):
         """Returns a `costs.Meter` that measures everything under a limit."""
-        return counting.Meter(graph, self.latency_table)
+        return counting.Meter(graph, self.latency_table, self.core)
 
     def ceilings(self, meter):
         """Returns a `dict` from each limit's name to its absolute value.

@@ -120,9 +120,31 @@ class ExportedTest(parameterized.TestCase):
         for op in file_ops.of(graph).ops:
             found[op.kind] += op.times
         self.assertEqual(found, dict(model_file.read(path).ops))
-        needed = tfprune.export.arena_bytes(path, "reference")
+        needed = tfprune.export.arena_bytes(path)
         share = tfprune.cost(model).ram_bytes / needed
         self.assertBetween(share, 0.97, 1.1)  # These are very small.
+
+    def test_the_arena_is_that_of_the_kernels_of_a_core(self):
+        inputs = keras.Input((16, 16, 3))
+        x = LAYERS.Conv2D(16, 3, 2, padding="same", activation="relu")(inputs)
+        for _ in range(2):
+            x = LAYERS.DepthwiseConv2D(5, padding="same")(x)
+            x = LAYERS.Conv2D(24, 1, activation="relu")(x)
+        x = LAYERS.GlobalAveragePooling2D()(x)
+        model = keras.Model(inputs, LAYERS.Dense(4, "softmax")(x))
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        small_models.export(model, path, "int8", small_models.samples(model, 9))
+        found = {}
+        for core in ("cortex-m0plus", "cortex-m4", "cortex-m55", "esp32-s3"):
+            budget = tfprune.Budget(ram_bytes=1.0, target=core)
+            meter = budget.meter(tfprune.channel_graph(model))
+            found[core] = meter.ram_bytes()
+            needed = tfprune.export.arena_bytes(path, core=core)
+            self.assertBetween(found[core] / needed, 0.98, 1.03)
+        self.assertLess(found["cortex-m4"], 0.8 * found["cortex-m55"])
+        board = tfprune.Budget(board="nano-33-ble")
+        meter = board.meter(tfprune.channel_graph(model))
+        self.assertEqual(meter.ram_bytes(), found["cortex-m4"])
 
 
 if __name__ == "__main__":

@@ -172,12 +172,12 @@ class SeveralOpsTest(parameterized.TestCase):
     """Between two dense layers, beside what exports were measured."""
 
     @parameterized.parameters(
-        (LAYERS.LayerNormalization(), 5_152, 4_224),
-        (LAYERS.RMSNormalization(), 4_080, 6_080),
-        (LAYERS.GroupNormalization(4), 5_680, 4_304),
+        (LAYERS.LayerNormalization(), 5_152, 4_304),
+        (LAYERS.RMSNormalization(), 4_080, 6_144),
+        (LAYERS.GroupNormalization(4), 5_680, 4_512),
         (LAYERS.UnitNormalization(axis=1), 3_840, 6_032),
-        (LAYERS.Dense(16, "gelu"), 3_952, 5_408),
-        (Attention(), 8_304, 8_560),
+        (LAYERS.Dense(16, "gelu"), 3_952, 5_488),
+        (Attention(), 8_304, 8_816),
         (GroupedAttention(), 10_144, 14_368),
     )
     def test_measured(self, layer, flash, ram):
@@ -187,7 +187,7 @@ class SeveralOpsTest(parameterized.TestCase):
         found = made.flash_bytes(whole(graph))
         self.assertBetween(found / flash, 0.96, 1.09)
         found = made.ram_bytes(whole(graph))
-        self.assertBetween(found / ram, 0.95, 1.3)
+        self.assertBetween(found / ram, 0.98, 1.04)
 
 
 class AdditiveAttentionTest(absltest.TestCase):
@@ -201,7 +201,7 @@ class AdditiveAttentionTest(absltest.TestCase):
         found = made.flash_bytes(whole(graph))
         self.assertBetween(found / 3_872, 0.96, 1.04)
         found = made.ram_bytes(whole(graph))
-        self.assertBetween(found / 6_640, 0.95, 1.2)
+        self.assertBetween(found / 6_640, 0.98, 1.03)
 
 
 class RamTest(parameterized.TestCase):
@@ -230,7 +230,7 @@ class RamTest(parameterized.TestCase):
         ):
             made, graph = file_of(*layers, shape=shape)
             found = made.ram_bytes(whole(graph)) / measured
-            self.assertBetween(found, 0.95, 1.15)
+            self.assertBetween(found, 0.98, 1.03)
 
     @parameterized.parameters(
         # What exports were measured.
@@ -241,7 +241,7 @@ class RamTest(parameterized.TestCase):
     def test_normalizations_of_maps_hold_several_of_them(self, layer, ram):
         layers = [conv(16), layer(), LAYERS.MaxPooling2D(4)]
         made, graph = file_of(*layers, LAYERS.Conv2D(4, 1), shape=(16, 16, 3))
-        self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.95, 1.1)
+        self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.98, 1.03)
 
     @parameterized.parameters(
         # What exports were measured.
@@ -264,7 +264,7 @@ class RamTest(parameterized.TestCase):
     def test_an_activation_does_not_write_where_it_reads(self, layers, ram):
         last = [LAYERS.MaxPooling2D(4), LAYERS.Conv2D(4, 1)]
         made, graph = file_of(*layers(), *last, shape=(16, 16, 3))
-        self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.95, 1.11)
+        self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.98, 1.03)
 
     @parameterized.parameters(
         # What exports were measured.
@@ -281,7 +281,7 @@ class RamTest(parameterized.TestCase):
         made, graph = file_of(conv(16), layer, *last, shape=(16, 16, 3))
         found = made.flash_bytes(whole(graph)) / flash
         self.assertBetween(found, 0.92, 1.04)
-        self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.95, 1.12)
+        self.assertBetween(made.ram_bytes(whole(graph)) / ram, 0.98, 1.03)
 
     def test_the_halves_of_a_separable_convolution_share_a_map(self):
         def ram(filters, times):
@@ -317,13 +317,14 @@ class RamTest(parameterized.TestCase):
         loads = made.loads(whole(graph))
         self.assertLen(loads, 4)
         self.assertEqual(made.ram_bytes(whole(graph)), loads.max())
-        # Of 64 positions: 3; 3 + 16; 16 + 2; 2 + 4 channels, and what is kept
-        # for good. The 16 lie at the bottom; what was above them stays there.
-        kept = loads[1] - 64 * (3 + 16)
+        # Of 64 positions: 3; 3 + 16; 16 + 2; 2 + 4 channels, what an op copies,
+        # and what is kept for good. The 16 lie at the bottom; what was above
+        # them stays there.
+        kept = loads[1] - 64 * (3 + 16) - 16
         self.assertGreater(kept, 950)
         self.assertEqual(
             (loads - kept).tolist(),
-            [64 * (16 + 3), 64 * (16 + 3), 64 * (16 + 2), 64 * (16 + 2)],
+            [64 * 19, 64 * 19 + 16, 64 * 18 + 4 * 16, 64 * 18],
         )
 
     def test_whole_numbers_stay_as_wide_as_they_are(self):
@@ -340,30 +341,30 @@ class RamTest(parameterized.TestCase):
         before = made.ram_bytes(keep)
         keep[16:48] = False
         after = made.ram_bytes(keep)
-        # 32 channels, 10 positions; what a dense layer keeps stays.
-        self.assertAlmostEqual(before - after, 320 + 32 * 8, delta=16)
+        # 32 channels, 10 positions; 4 bytes of each are copied for products.
+        self.assertAlmostEqual(before - after, 320 + 32 * (8 + 4), delta=16)
 
 
 class RecurrentTest(parameterized.TestCase):
     """An op for each gate and time step, beside what exports were measured."""
 
     @parameterized.parameters(
-        (LAYERS.LSTM(8), (16, 6), 3_856, 3_024),
-        (LAYERS.LSTM(100), (128, 3), 46_464, 16_112),
-        (LAYERS.LSTM(24, return_sequences=True), (20, 9), 6_512, 2_960),
-        (LAYERS.LSTM(32, go_backwards=True), (50, 9), 9_568, 4_272),
-        (LAYERS.Bidirectional(LAYERS.LSTM(32)), (50, 9), 17_760, 7_136),
+        (LAYERS.LSTM(8), (16, 6), 3_872, 3_472),
+        (LAYERS.LSTM(100), (128, 3), 46_480, 19_360),
+        (LAYERS.LSTM(24, return_sequences=True), (20, 9), 6_512, 3_744),
+        (LAYERS.LSTM(32, go_backwards=True), (50, 9), 9_584, 5_504),
+        (LAYERS.Bidirectional(LAYERS.LSTM(32)), (50, 9), 17_760, 9_680),
         (
             LAYERS.Bidirectional(LAYERS.LSTM(32), merge_mode="sum"),
             (50, 9),
-            17_360,
-            6_096,
+            17_376,
+            8_576,
         ),
         (
             LAYERS.Bidirectional(LAYERS.LSTM(32, return_sequences=True)),
             (50, 9),
             17_472,
-            9_568,
+            12_112,
         ),
     )
     def test_an_lstm_holds_all_time_steps(self, layer, shape, flash, ram):
@@ -372,38 +373,38 @@ class RecurrentTest(parameterized.TestCase):
             more.insert(0, LAYERS.GlobalAveragePooling1D())
         made, graph = file_of(layer, *more, shape=shape)
         found = made.flash_bytes(whole(graph))
-        self.assertBetween(found, 0.94 * flash, 1.04 * flash)
+        self.assertBetween(found, 0.96 * flash, 1.04 * flash)
         found = made.ram_bytes(whole(graph))
-        self.assertBetween(found, 0.86 * ram, 1.16 * ram)
+        self.assertBetween(found, 0.98 * ram, 1.05 * ram)
 
     @parameterized.parameters(
-        (LAYERS.GRU(6), 8, 27_728, 27_936),
-        (LAYERS.GRU(20), 16, 74_256, 71_840),
-        (LAYERS.GRU(20, return_sequences=True), 16, 71_168, 72_112),
-        (LAYERS.SimpleRNN(6), 8, 7_456, 8_176),
-        (LAYERS.Bidirectional(LAYERS.GRU(6)), 8, 53_184, 54_304),
-        (LAYERS.RNN(LAYERS.GRUCell(6)), 8, 27_744, 27_936),
+        (LAYERS.GRU(6), 8, 27_744, 29_440),
+        (LAYERS.GRU(20), 16, 74_256, 73_920),
+        (LAYERS.GRU(20, return_sequences=True), 16, 71_168, 74_192),
+        (LAYERS.SimpleRNN(6), 8, 7_456, 8_512),
+        (LAYERS.Bidirectional(LAYERS.GRU(6)), 8, 53_184, 57_248),
+        (LAYERS.RNN(LAYERS.GRUCell(6)), 8, 27_744, 29_440),
     )
     def test_steps_are_written_out(self, layer, steps, flash, ram):
         made, graph = file_of(layer, LAYERS.Dense(3), shape=(steps, 5))
         found = made.flash_bytes(whole(graph))
         self.assertBetween(found, 0.94 * flash, 1.06 * flash)
         found = made.ram_bytes(whole(graph))
-        self.assertBetween(found, 0.9 * ram, 1.1 * ram)
+        self.assertBetween(found, 0.97 * ram, 1.04 * ram)
 
     @parameterized.parameters(
         # The planner's tables are the peak, then the maps of the gates.
         (
             LAYERS.ConvLSTM2D(4, 3, padding="same"),
-            *((8, 8, 8, 1), 32_976, 32_000),
+            *((8, 8, 8, 1), 32_976, 36_720),
         ),
         (
             LAYERS.ConvLSTM2D(16, 3, padding="same", return_sequences=True),
-            *((4, 16, 16, 3), 32_640, 78_368),
+            *((4, 16, 16, 3), 32_640, 78_464),
         ),
         (
             LAYERS.ConvLSTM1D(4, 3, padding="same"),
-            *((4, 8, 1), 22_528, 22_992),
+            *((4, 8, 1), 22_528, 25_136),
         ),
     )
     def test_steps_of_maps_are_written_out(self, layer, shape, flash, ram):
@@ -414,17 +415,17 @@ class RecurrentTest(parameterized.TestCase):
         self.assertBetween(found, 0.95 * ram, 1.08 * ram)
 
     @parameterized.parameters(
-        (LAYERS.LSTM(8), 16, 52_736, 59_440),
-        (LAYERS.GRU(8), 16, 63_808, 65_840),
-        (LAYERS.Bidirectional(LAYERS.LSTM(8)), 12, 73_456, 82_256),
+        (LAYERS.LSTM(8), 16, 52_912, 66_960),
+        (LAYERS.GRU(8), 16, 63_808, 69_856),
+        (LAYERS.Bidirectional(LAYERS.LSTM(8)), 12, 73_584, 93_168),
     )
     def test_behind_a_mask_steps_are_written_out(self, layer, n, flash, ram):
         more = [LAYERS.Dense(4, "softmax")]
         made, graph = file_of(LAYERS.Masking(), layer, *more, shape=(n, 6))
         found = made.flash_bytes(whole(graph))
-        self.assertBetween(found, 0.95 * flash, 1.25 * flash)
+        self.assertBetween(found, 0.98 * flash, 1.1 * flash)
         found = made.ram_bytes(whole(graph))
-        self.assertBetween(found, 0.85 * ram, 1.2 * ram)
+        self.assertBetween(found, 0.96 * ram, 1.04 * ram)
 
     def test_masks_in_a_sequential_model(self):
         def kept(*layers):
@@ -461,8 +462,9 @@ class RecurrentTest(parameterized.TestCase):
         group = max(graph.groups, key=lambda group: len(group.labels))
         keep[group.labels[:10]] = False
         # Two products for three gates, with a multiplier and a shift each; the
-        # first step has one. 240 bytes become 120, or 128 as they are aligned.
-        saved = (16 * 2 - 1) * 2 * (240 - 128)
+        # first step has one. Beside them, the sums of weights. 240 bytes become
+        # 120, or 128 as they are aligned.
+        saved = (16 * 2 - 1) * 3 * (240 - 128)
         self.assertBetween(before - made.ram_bytes(keep), saved, saved + 200)
 
 

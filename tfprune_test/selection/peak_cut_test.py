@@ -57,13 +57,13 @@ class CutTest(absltest.TestCase):
 
     def test_of_steps_that_reach_equally_high_the_one_without_a_gap(self):
         # Layer b lies below a, also while only the inputs are beside a.
-        graph = graphs.chain(2, 16, 32, 2, positions=64)
+        graph = graphs.chain(2, 18, 34, 2, positions=64)
         usage, keep = int8_file.Int8File(graph), np.ones(graph.size, bool)
         loads = usage.loads(keep)
         self.assertEqual(loads[1], loads[2])
-        scores = np.where(np.arange(graph.size) < 18, 2.0, 1.0)
+        scores = np.where(np.arange(graph.size) < 20, 2.0, 1.0)
         found = cut(graph, loads.max() - 64 * 4, scores, usage=usage)
-        self.assertEqual(found, [16, 28])
+        self.assertEqual(found, [18, 30])
 
     def test_a_step_that_cannot_fit_is_left_as_it_is(self):
         # The inputs alone need 8 bytes, and no channel of them may go.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from tfprune.core import boards
+from tfprune.core import cores
 from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.core.files import atomic
@@ -24,7 +25,6 @@ from tfprune.export.micro import kernels as op_kernels
 from tfprune.export.micro import memory_map
 from tfprune.export.micro import projects
 from tfprune.export.micro.arena import arena_need
-from tfprune.export.micro.arena import cores
 from tfprune.export.micro.arena import measured_arena
 from tfprune.export.micro.arena import offline_plan
 

@@ -4,10 +4,10 @@ import dataclasses
 
 from absl import logging
 
+from tfprune.core import cores
 from tfprune.export.edit.replaced import esp_kernels
 from tfprune.export.file import weight_ops
 from tfprune.export.micro.arena import arena_need
-from tfprune.export.micro.arena import cores
 
 _CONFIG = """\
 #if defined(__has_include)

@@ -75,6 +75,8 @@ class FileOp:
         inputs: tuple of `Tensor` and `Made`, without constants.
         outputs: tuple of `Tensor` and `Made`.
         window, strides: tuples of `int`, of a convolution or a pool.
+        dilations: tuple of `int`, of the window.
+        padded: `bool`, whether a convolution reads zeros around its input.
         groups: `int`, into which a convolution splits channels.
         work: tuple of `(coefficient, label arrays)`, the multiply-adds of a
             product of matrices, as a `Step` has them.
@@ -92,6 +94,8 @@ class FileOp:
     outputs: tuple
     window: tuple = ()
     strides: tuple = ()
+    dilations: tuple = ()
+    padded: bool = False
     groups: int = 1
     work: tuple = ()
     way: str = ""

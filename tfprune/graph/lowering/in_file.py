@@ -119,6 +119,8 @@ class InFile:
         sizes = {
             "window": _each(size or 1, rank),
             "strides": _each(strides, rank),
+            "dilations": _each(config.get("dilation_rate", 1), rank),
+            "padded": config.get("padding") == "same",
             "groups": config.get("groups", 1),
         }
         return self.op(kind, x, made=output, **(sizes | how))

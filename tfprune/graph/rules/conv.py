@@ -91,9 +91,7 @@ def conv_transpose(call):
     at = positions(call.x.shape, axis)
     call.multiply_adds(at * window, inputs, outputs)
     labels = call.spread(outputs, axis)
-    # The reference kernel adds products up in integers of 32 bits.
-    sums = file_op.like(call.made(labels), dtype="int32")
-    _convolved(call, "TRANSPOSE_CONV", labels, scratch=(sums,))
+    _convolved(call, "TRANSPOSE_CONV", labels)
     return activation.activate(call, labels)
 
 

@@ -3,8 +3,8 @@
 import dataclasses
 
 from tfprune.core import boards
+from tfprune.core import cores
 from tfprune.deploy import latency as latency_lib
-from tfprune.export.micro.arena import cores
 from tfprune.pipeline import channel_choice
 from tfprune.selection import Budget
 

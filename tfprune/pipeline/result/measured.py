@@ -5,11 +5,11 @@ import pathlib
 from absl import logging
 
 from tfprune import reports
+from tfprune.core import cores
 from tfprune.core.files import leftovers
 from tfprune.costs import counting
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
-from tfprune.export.micro.arena import cores
 from tfprune.export.micro.arena import measured_arena
 from tfprune.export.run import interpreter
 from tfprune.graph import read

@@ -4,10 +4,10 @@ import dataclasses
 import math
 import pathlib
 
+from tfprune.core import cores
 from tfprune.core.files import damage
 from tfprune.export.file import modes
 from tfprune.export.micro.arena import arena_plan
-from tfprune.export.micro.arena import cores
 from tfprune.export.micro.arena import flat_ops
 
 # Preprocessor conditions: ESP-IDF, and 32-bit pointers.

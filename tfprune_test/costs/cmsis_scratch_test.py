@@ -3,7 +3,7 @@ import types
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.export.micro.arena import cmsis_scratch
+from tfprune.costs import cmsis_scratch
 
 KINDS = ("plain", "dsp", "mve")
 

@@ -1,7 +1,7 @@
 from absl.testing import parameterized
 
 from tfprune.core import boards
-from tfprune.export.micro.arena import cores
+from tfprune.core import cores
 
 
 class CoresTest(parameterized.TestCase):

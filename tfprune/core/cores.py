@@ -49,9 +49,7 @@ def get(core):
     Raises:
         ValueError: If the core is unknown; the message lists the known ones.
     """
-    # Of "Cortex-M55 and Ethos-U55", the core runs the kernels.
-    name = str(core).lower().split(" and ")[0].strip().replace(" ", "-")
-    name = _OTHER_NAMES.get(name, name)
+    name = _plain(core)
     if name not in CORES:
         near = difflib.get_close_matches(name, CORES, n=1)
         meant = f" Did you mean {near[0]!r}?" if near else ""
@@ -60,6 +58,18 @@ def get(core):
             f"core={core!r}.{meant}"
         )
     return name
+
+
+def find(core):
+    """As `get`, but `None` for a core that is not known."""
+    name = _plain(core)
+    return name if name in CORES else None
+
+
+def _plain(core):
+    # Of "Cortex-M55 and Ethos-U55", the core runs the kernels.
+    name = str(core).lower().split(" and ")[0].strip().replace(" ", "-")
+    return _OTHER_NAMES.get(name, name)
 
 
 def esp_extension(kernels, core=None):
