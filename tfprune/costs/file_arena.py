@@ -81,35 +81,49 @@ def loads(ops, plan, keep, ends, kernels):
     Returns:
         Int array of the size of `plan.running`.
     """
+    scratch = [file_scratch.bytes_of(op, keep, kernels) for op in ops]
+    kept, least = _kept(ops, scratch, keep, ends, kernels)
+    # Aligning the start of the arena may lose some bytes.
+    return np.maximum(_tops(plan, scratch, keep) + kept, least) + ALIGNMENT
+
+
+def _tops(plan, scratch, keep):
+    """Up to where the live buffers reach at each op, an int array."""
     sizes = [bytes_of(buffer, keep) for buffer in plan.buffers]
     lives = [(b.first, b.last) for b in plan.buffers]
-    scratch = [file_scratch.bytes_of(op, keep, kernels) for op in ops]
     sizes += map(_aligned, scratch)
-    lives += [(now, now) for now in range(1, len(ops) + 1)]
+    lives += [(now, now) for now in range(1, len(scratch) + 1)]
     tops = np.zeros(len(plan.running), np.int64)
     starts = memory.offsets(sizes, lives)
     for start, size, (first, last) in zip(starts, sizes, lives, strict=True):
         part = tops[first : last + 1]
         np.maximum(part, start + size, out=part)
+    return tops
+
+
+def _kept(ops, scratch, keep, ends, kernels):
+    """Bytes that stay, and those that are needed before the first inference.
+
+    Returns:
+        `(kept, least)`: `int`s.
+    """
     made = sum(op.times * len(op.outputs) for op in ops) + ends
     constants = sum(op.times * _constants(op) for op in ops)
     kept = _INTERPRETER + _TENSOR * (made + constants)
     kept += sum(op.times * _recorded(op, kernels) for op in ops)
     requests = least = 0
-    for op, held in zip(ops, scratch, strict=True):
+    for op, size in zip(ops, scratch, strict=True):
         # Each prepares when those before it have done so.
         kept += op.times * _prepared(op, keep, kernels)
         head = _REQUEST * (requests + _REQUESTS)
         least = max(least, kept + head + _requested(op, keep))
-        requests += op.times * (_REQUESTED.get(op.kind, 0) + bool(held))
+        requests += op.times * (_REQUESTED.get(op.kind, 0) + bool(size))
     kept = _aligned(kept + 4 * requests)
     planning = _REQUEST * (requests + _REQUESTS)
     planning += _INFO * (made + constants + requests)
     planning += _PLANNED * (made + requests)
     least = max(least, kept + planning)
-    kept += _aligned(_END * ends)
-    # Aligning the start of the arena may lose some bytes.
-    return np.maximum(tops + kept, _aligned(least)) + ALIGNMENT
+    return kept + _aligned(_END * ends), _aligned(least)
 
 
 def bytes_of(buffer, keep):
