@@ -127,8 +127,8 @@ def fit_target(
         criterion, data: as for `tfprune.prune`.
         rounds: `int`, maximum number of exports.
         kernels, core: the kernels and core to compute the arena for, as for
-            `tfprune.export.arena_bytes`; by default the maximum over all
-            Cortex-M.
+            `tfprune.export.arena_bytes`; by default the core of the budget's
+            target or board, or else the maximum over all Cortex-M.
         **options: other arguments of `tfprune.prune`: `ranking`, `normalize`,
             `min_channels`, `channel_multiple`, `target`, `skip`.
 
@@ -163,6 +163,8 @@ def fit_target(
     path = atomic.writable(path)
     model = wrapping.plain(model)
     graph = read.channel_graph(model)
+    core = core or budget.arena_core
+    budget = dataclasses.replace(budget, core=core)
     meter = budget.meter(graph)
     ceilings = {k: budget.ceilings(meter)[k] for k in limits}
     aims, seen = dict(ceilings), []

@@ -118,7 +118,9 @@ def made(job, attempt):
     if job.max_loss is None:
         return list(trial.to_budget())
     costs = job.baseline["costs"]
-    least = channel_choice.least(job.start, costs, job.options)
+    least = channel_choice.least(
+        *(job.start, costs, job.options), core=job.core
+    )
     return list(trial.to_loss(least))
 
 

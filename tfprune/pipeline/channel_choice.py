@@ -89,7 +89,7 @@ def ranking(graph, budget, criterion, data, options):
     return cut.keep
 
 
-def least(model, limits, options, table=None):
+def least(model, limits, options, table=None, core=None):
     """The smallest costs that pruning can reach, as predicted.
 
     Args:
@@ -97,13 +97,14 @@ def least(model, limits, options, table=None):
         limits: names of costs.
         options: `dict`, arguments of `tfprune.prune`.
         table: its latency table, for a limit on latency.
+        core: `str`, the core that the arena is for, or `None`.
 
     Returns:
         `dict` from limits to numbers.
     """
     graph = read.channel_graph(model)
     keep = smallest(graph, options)
-    meter = counting.Meter(graph, table)
+    meter = counting.Meter(graph, table, core)
     return {limit: getattr(meter, limit)(keep) for limit in limits}
 
 
@@ -176,20 +177,21 @@ def _between(dense, ceiling, part):
     return max(ceiling, dense * (ceiling / dense) ** part)
 
 
-def budget_of(ceilings, graph=None, table=None):
+def budget_of(ceilings, graph=None, table=None, core=None):
     """A `Budget` of ceilings.
 
     Args:
         ceilings: `dict` from limits to numbers.
         graph: the `ChannelGraph` of the model to prune.
         table: its latency table, for a limit on latency.
+        core: `str`, the core that the arena is for, or `None`.
     """
     meter = counting.Meter(graph, table) if "latency" in ceilings else None
     limits = {
         name: budget_lib.limit(name, ceiling, meter)
         for name, ceiling in ceilings.items()
     }
-    return selection.Budget(**limits, latency_table=table)
+    return selection.Budget(**limits, latency_table=table, core=core)
 
 
 def multiple_of(board):

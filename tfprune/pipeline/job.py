@@ -8,7 +8,7 @@ from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.pipeline.result import measured
 
-_OF_FLASH = ("flash_bytes", "image_bytes")
+_ON_FILES = ("flash_bytes", "image_bytes", "ram_bytes")
 
 
 @dataclasses.dataclass
@@ -112,14 +112,14 @@ class Answer:
 def begin(job, baseline):
     """Takes over what was measured of the dense network.
 
-    Limits on flash are those of files, where these were measured.
+    Limits on flash and RAM are those of files, where these were measured.
 
     Args:
         job: a `Job`.
         baseline: `dict`, as `first_look.baseline` gives it.
     """
     job.baseline |= baseline
-    for limit in _OF_FLASH:
+    for limit in _ON_FILES:
         number = baseline["numbers"].get(measured.OF_LIMITS[limit])
         if number is None or limit not in job.ceilings:
             continue

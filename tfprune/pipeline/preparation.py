@@ -32,7 +32,8 @@ from tfprune.pipeline.request import wishes
 from tfprune.pipeline.result import measured
 from tfprune.surgery import depth
 
-_OF_FLASH = ("flash_bytes", "image_bytes")  # Measured, where there are files.
+# Measured, where there are files.
+_ON_FILES = ("flash_bytes", "image_bytes", "ram_bytes")
 _CALIBRATION = 256  # Training samples that int8 ranges are measured on.
 
 
@@ -189,7 +190,7 @@ class Preparation:
             self._start = graph.model
         self._costs = wishes.Costs({}, {})
         if budget is not None or asked.wish.max_loss is not None:
-            on_files = () if asked.runtime is None else _OF_FLASH
+            on_files = () if asked.runtime is None else _ON_FILES
             self._costs = wishes.costs(
                 *(budget, graph, recipe, self._selection, asked.options),
                 on_files,
@@ -204,7 +205,9 @@ class Preparation:
         asked, ceilings = self.request, self._costs.ceilings
         limits = [name for name in limits if name in ceilings]
         options = asked.options
-        least = channel_choice.least(self._start, limits, options)
+        least = channel_choice.least(
+            *(self._start, limits, options), core=asked.wish.core
+        )
         if all(least[name] <= ceilings[name] for name in limits):
             return
         keep = channel_choice.smallest(graph, options)

@@ -189,10 +189,12 @@ class Trial:
             return np.unpackbits(bits, count=graph.size).astype(bool)
         evaluations = job.recipe.evaluations // (8 if self._quick else 1)
         table = self._table(graph)
-        least = channel_choice.least(model, ceilings, job.options, table)
+        least = channel_choice.least(
+            model, ceilings, job.options, table, job.core
+        )
         aims = self._aims.of(ceilings, least)
         for _ in range(max(1, job.recipe.corrections)):
-            budget = channel_choice.budget_of(aims, graph, table)
+            budget = channel_choice.budget_of(aims, graph, table, job.core)
             choice = channel_choice.choose(
                 model,
                 budget,
@@ -207,7 +209,7 @@ class Trial:
             job.tell(stage="export")
             small = channel_choice.shrunk(model, choice.keep, job.inputs)
             file = space.path(f"{name}.tflite")
-            numbers = measured.predicted(small)
+            numbers = measured.predicted(small, job.core)
             numbers |= measured.export(small, file, job)
             self._aims.learn(numbers)
             over = measured.over(numbers, ceilings)
@@ -237,7 +239,7 @@ class Trial:
                 self._aims.learn(answer.numbers)
             return answer
         job.tell(stage="measuring")
-        numbers = measured.predicted(small)
+        numbers = measured.predicted(small, job.core)
         values, file_values = {}, {}
         if job.runtime is not None:
             file = space.path(f"{name}.tflite")

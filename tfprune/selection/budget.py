@@ -36,8 +36,7 @@ class Budget:
             `tfprune.export_micro` writes, which is smaller than the .tflite
             file.
         ram_bytes: tensor arena in bytes in which that model starts on TFLite
-            Micro, with the kernels of the `target` or of the board's core, or
-            else of any Cortex-M.
+            Micro, with the kernels of the `core`.
         image_bytes: that array and the code that runs it in bytes, with
             CMSIS-NN on a Cortex-M; your own program comes on top.
         latency: time per sample on TFLite, a fraction or microseconds; with
@@ -52,6 +51,8 @@ class Budget:
             instructions of CMSIS-NN's int8 kernels, counted in an emulator.
             Groups keep multiples of the channels that these compute at a
             time, unless `tfprune.prune` is given another `channel_multiple`.
+        core: the core whose kernels `ram_bytes` is for, by default that of
+            `target` or `board`, or else any Cortex-M.
         board: a name from `tfprune boards`, or a `core.boards.Board`; sets
             `flash_bytes` and `ram_bytes`, unless given, to the parts of its
             flash and RAM that a model may use.
@@ -79,6 +80,7 @@ class Budget:
     board: typing.Any = None
     image_bytes: typed.Limit = None
     target: str | None = None
+    core: str | None = None
 
     def __post_init__(self):
         for name in (*LIMITS, "depth"):
@@ -93,6 +95,8 @@ class Budget:
             for name in ("flash_bytes", "ram_bytes"):
                 if getattr(self, name) is None:
                     object.__setattr__(self, name, getattr(board, name))
+        if self.core is not None:
+            object.__setattr__(self, "core", cores.get(self.core))
         if self.target is not None:
             table = core_table.of(self.target)
             if self.latency_table is None:
@@ -140,17 +144,17 @@ class Budget:
             )
 
     @property
-    def core(self):
-        """The core of `target` or `board`, `str`; `None` means any Cortex-M."""
-        if self.target is not None:
-            return cores.get(self.target)
+    def arena_core(self):
+        """`core`, or that of the target or the board; `None` without one."""
+        if self.core is not None or self.target is not None:
+            return cores.get(self.core or self.target)
         if self.board is not None:
             return cores.find(boards.get(self.board).core)
         return None
 
     def meter(self, graph):
         """Returns a `costs.Meter` that measures everything under a limit."""
-        return counting.Meter(graph, self.latency_table, self.core)
+        return counting.Meter(graph, self.latency_table, self.arena_core)
 
     def ceilings(self, meter):
         """Returns a `dict` from each limit's name to its absolute value.

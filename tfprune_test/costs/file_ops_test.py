@@ -142,9 +142,12 @@ class ExportedTest(parameterized.TestCase):
             needed = tfprune.export.arena_bytes(path, core=core)
             self.assertBetween(found[core] / needed, 0.98, 1.03)
         self.assertLess(found["cortex-m4"], 0.8 * found["cortex-m55"])
-        board = tfprune.Budget(board="nano-33-ble")
-        meter = board.meter(tfprune.channel_graph(model))
-        self.assertEqual(meter.ram_bytes(), found["cortex-m4"])
+        for options in ({"board": "nano-33-ble"}, {"core": "Cortex-M4F"}):
+            budget = tfprune.Budget(ram_bytes=40_000, **options)
+            meter = budget.meter(tfprune.channel_graph(model))
+            self.assertEqual(meter.ram_bytes(), found["cortex-m4"])
+        with self.assertRaisesRegex(ValueError, "Did you mean 'cortex-m4'"):
+            tfprune.Budget(ram_bytes=40_000, core="cortex-m44")
 
 
 if __name__ == "__main__":

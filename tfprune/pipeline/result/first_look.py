@@ -30,7 +30,7 @@ def baseline(job):
         return found
     job.tell(stage="baseline")
     began = job.clock.spent
-    numbers, file_values = measured.predicted(job.model), {}
+    numbers, file_values = measured.predicted(job.model, job.core), {}
     values = job.task.evaluate(
         lambda x: job.model(x, training=False), job.validation
     )

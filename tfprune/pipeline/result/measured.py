@@ -39,9 +39,14 @@ PREDICTED = {
 }
 
 
-def predicted(model):
-    """`dict` from unambiguous names to the costs predicted for a model."""
-    meter = counting.Meter(read.channel_graph(model))
+def predicted(model, core):
+    """`dict` from unambiguous names to the costs predicted for a model.
+
+    Args:
+        model: a `keras.Model`.
+        core: `str`, the core that the arena is for; `None` means any Cortex-M.
+    """
+    meter = counting.Meter(read.channel_graph(model), core=core)
     return {
         "MACs": int(meter.macs()),
         "parameters": int(meter.params()),

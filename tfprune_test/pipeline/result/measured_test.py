@@ -13,7 +13,7 @@ class MeasuredTest(parameterized.TestCase):
         inputs = keras.Input((4, 4, 2))
         x = keras.layers.Conv2D(3, 3, padding="same")(inputs)
         model = keras.Model(inputs, keras.layers.Conv2D(5, 1)(x))
-        found = measured.predicted(model)
+        found = measured.predicted(model, None)
         self.assertEqual(found["MACs"], 16 * (9 * 2 * 3 + 3 * 5))
         self.assertEqual(found["parameters"], model.count_params())
         # More than the weights, which are a byte each; more than the tensors
