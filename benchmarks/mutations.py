@@ -151,7 +151,7 @@ MUTATIONS = (
     Mutation(
         "layer normalization lets its channels go",
         RULES + "norm.py",
-        'if call.mix(labels, f"{name} mixes channels"):',
+        "if call.mix(labels, reason):",
         "if True:",
     ),
     Mutation(
