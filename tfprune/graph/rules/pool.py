@@ -3,7 +3,7 @@
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 
-REDUCTIONS = ("Var Std Prod Logsumexp CountNonzero Median Norm").split()
+REDUCTIONS = ("Var Std Prod Any All Logsumexp CountNonzero Median Norm").split()
 
 
 # For each axis along which each value is repeated.
