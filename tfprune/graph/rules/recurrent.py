@@ -228,7 +228,8 @@ def bidirectional(call):
     """Joins both directions, as Keras requires equally many units in them."""
     apart = call.config["merge_mode"] is None
     states = (len(call.output_shapes) - 1 - apart) // 2
-    shapes = call.output_shapes[: 1 + states]
+    first, *others = call.output_shapes
+    shapes = [first, *others[apart : apart + states]]
     if call.config["merge_mode"] == "concat":
         *outer, both = shapes[0]
         shapes = [(*outer, both // 2), *shapes[1:]]

@@ -2,6 +2,7 @@ import keras
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.graph import read
 from tfprune_test import exactness
 from tfprune_test import models
 
@@ -70,6 +71,15 @@ class RecurrentTest(exactness.ExactnessTestCase):
         )
         outputs = [LAYERS.Dense(2)(x) for x in layer(inputs)]
         self.assert_exact(keras.Model(inputs, outputs))
+
+    def test_all_steps_and_states_of_directions_apart(self):
+        inputs = keras.Input((7, 5))
+        layer = LAYERS.GRU(6, return_sequences=True, return_state=True)
+        found = LAYERS.Bidirectional(layer, merge_mode=None)(inputs)
+        graph = read.channel_graph(keras.Model(inputs, found))
+        for x in graph.outputs:
+            self.assertEqual(x.labels.ndim, x.rank)
+            self.assertEqual(x.varying, (x.rank - 1,))
 
     @parameterized.parameters((2, "concat"), (3, None))
     def test_some_of_the_states_of_both_directions(self, count, merge_mode):
