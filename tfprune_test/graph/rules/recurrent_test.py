@@ -105,6 +105,14 @@ class RecurrentTest(exactness.ExactnessTestCase):
         found = self.assert_exact(model, silence=0.3)
         self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
 
+    def test_maps_of_both_directions_stand_side_by_side(self):
+        inputs = keras.Input((3, 2, 4, 4))
+        layer = LAYERS.ConvLSTM2D(3, 2, data_format="channels_first")
+        outputs = LAYERS.Bidirectional(layer)(inputs)
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        self.assertEqual(graph.outputs[0].shape[1:], (3, 3, 6))
+        self.assertTrue(graph.frozen.all())
+
     def test_work_of_a_unit(self):
         graph = exactness.strip_masked(chain(LAYERS.LSTM(6)), rate=0).graph
         work = models.multiply_adds(graph, "lstm")
