@@ -79,7 +79,8 @@ def of(graph):
             found.layers.append(step.layer)
             made_by |= dict.fromkeys(map(id, op.outputs), op)
     ends = {id(found.home(t)) for t in graph.outputs}
-    return _reshaped(_scaled_behind(found, finished | ends))
+    found = _reshaped(_scaled_behind(found, finished | ends))
+    return _once_reshaped(found, ends)
 
 
 def _is_part(op, before):
@@ -171,6 +172,39 @@ def _reshaped(found):
         ops += around
         layers += [layer] * len(around)
     return FileOps(ops, layers, found.shared)
+
+
+def _once_reshaped(found, stay):
+    """Makes reshapes that follow each other one.
+
+    Args:
+        found: `FileOps`.
+        stay: set of the `id`s of tensors that are needed as they are.
+
+    Returns:
+        `FileOps`.
+    """
+    readers = collections.Counter(
+        id(found.home(t)) for op in found.ops for t in op.inputs
+    )
+    made_by, left = {}, set()
+    ops = list(found.ops)
+    for number, op in enumerate(ops):
+        if op.kind != "RESHAPE" or op.times > 1:
+            continue
+        before = made_by.pop(id(found.home(op.inputs[0])), None)
+        if before is not None:
+            ops[number] = dataclasses.replace(op, inputs=ops[before].inputs)
+            left.add(before)
+        made = id(op.output)
+        if readers[made] == 1 and made not in stay:
+            made_by[made] = number
+    kept = [number for number in range(len(ops)) if number not in left]
+    return FileOps(
+        [ops[number] for number in kept],
+        [found.layers[number] for number in kept],
+        found.shared,
+    )
 
 
 def _between_reshapes(op, first, last):

@@ -1,6 +1,7 @@
 """Ops that are predicted, against those of exported files."""
 
 import collections
+import functools
 import pathlib
 
 import keras
@@ -97,6 +98,15 @@ def scaled():
     return keras.Model(inputs, LAYERS.Flatten()(x))
 
 
+def in_time():
+    inputs = keras.Input((3, 8, 8, 2))
+    x = LAYERS.TimeDistributed(LAYERS.Conv2D(4, 3, activation="relu"))(inputs)
+    x = LAYERS.TimeDistributed(LAYERS.Dropout(0.1))(x)
+    x = LAYERS.TimeDistributed(LAYERS.MaxPooling2D())(x)
+    x = LAYERS.TimeDistributed(LAYERS.Flatten())(x)
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
 NETS = (
     ("lstm", recurrent(LAYERS.LSTM)),
     ("gru", recurrent(LAYERS.GRU)),
@@ -110,6 +120,7 @@ NETS = (
     ("of each value", of_each_value),
     ("group normalization", normalized(lambda: LAYERS.GroupNormalization(2))),
     ("scaled", scaled),
+    ("in time", in_time),
     ("separable", separable),
 )
 
@@ -168,6 +179,53 @@ class ConstantsTest(parameterized.TestCase):
 
         kinds = {"CONV_2D": 1, "RELU": 1, "ADD": 1}
         self.assertEqual(kinds_of((6, 6, 2), body), kinds)
+
+
+class TimeDistributedTest(parameterized.TestCase):
+    """Maps of all time steps are rows of one batch, between reshapes."""
+
+    def kinds_of(self, *layers):
+        def body(x):
+            for layer in layers:
+                x = LAYERS.TimeDistributed(layer)(x)
+            return x
+
+        return kinds_of((3, 8, 8, 2), body)
+
+    def test_of_maps(self):
+        kinds = {"RESHAPE": 2, "CONV_2D": 1}
+        self.assertEqual(self.kinds_of(LAYERS.Conv2D(4, 3)), kinds)
+
+    def test_one_reshape_between_two(self):
+        kinds = {"RESHAPE": 3, "CONV_2D": 1, "MAX_POOL_2D": 1}
+        found = self.kinds_of(LAYERS.Conv2D(4, 3), LAYERS.MaxPooling2D())
+        self.assertEqual(found, kinds)
+
+    def test_of_each_value(self):
+        self.assertEqual(self.kinds_of(LAYERS.Dropout(0.1)), {})
+        kinds = {"FULLY_CONNECTED": 1}
+        self.assertEqual(self.kinds_of(LAYERS.Dense(4)), kinds)
+
+
+class RewrittenTest(absltest.TestCase):
+    def test_reshapes_in_a_row_are_one(self):
+        def body(x):
+            return LAYERS.Flatten()(LAYERS.Conv1D(2, 3)(x))
+
+        kinds = {"RESHAPE": 2, "CONV_2D": 1}
+        self.assertEqual(kinds_of((8, 2), body), kinds)
+
+    def test_resizing_to_the_nearest(self):
+        for how, kind in (
+            ("nearest", "RESIZE_NEAREST_NEIGHBOR"),
+            ("bilinear", "RESIZE_BILINEAR"),
+        ):
+            layer = LAYERS.Resizing(4, 4, interpolation=how)
+            self.assertEqual(kinds_of((8, 8, 2), layer), {kind: 1})
+            resize = functools.partial(
+                keras.ops.image.resize, size=(4, 4), interpolation=how
+            )
+            self.assertEqual(kinds_of((8, 8, 2), resize), {kind: 1})
 
 
 class ExportedTest(parameterized.TestCase):
