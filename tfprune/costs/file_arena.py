@@ -38,6 +38,7 @@ _CONSTANTS = {
     "REDUCE_MIN": 1,
     "RESHAPE": 1,
     "RESIZE_BILINEAR": 1,
+    "RESIZE_NEAREST_NEIGHBOR": 1,
     "REVERSE_V2": 1,
     "SLICE": 2,
     "SPLIT": 1,

@@ -57,28 +57,30 @@ def of(graph):
         `FileOps`.
     """
     found, made_by, finished = FileOps(), {}, set()
-    readers = collections.Counter(id(t) for t in graph.outputs)
-    for step in graph.steps:
-        for op in step.file_ops:
-            readers.update({id(t) for t in op.inputs})
-        if not step.file_ops:
-            readers.update(id(t) for t in step.inputs[:1])
     for step in graph.steps:
         if not step.file_ops and step.inputs:
             found.shared[id(step.outputs[0])] = step.inputs[0]
+    readers = collections.Counter(id(found.home(t)) for t in graph.outputs)
+    for step in graph.steps:
+        for op in step.file_ops:
+            readers.update({id(found.home(t)) for t in op.inputs})
+    for step in graph.steps:
         for op in step.file_ops:
             home = found.home(op.inputs[0])
             before = made_by.get(id(home))
-            free = id(home) not in finished and readers[id(op.inputs[0])] == 1
+            free = id(home) not in finished and readers[id(home)] == 1
             if before is not None and free and _is_part(op, before):
                 found.shared[id(op.output)] = op.inputs[0]
+                readers[id(home)] = readers[id(op.output)]
                 if op.kind == "RELU":
                     finished.add(id(home))
                 continue
             found.ops.append(op)
             found.layers.append(step.layer)
             made_by |= dict.fromkeys(map(id, op.outputs), op)
-    return _reshaped(found)
+    ends = {id(found.home(t)) for t in graph.outputs}
+    found = _reshaped(_scaled_behind(found, finished | ends))
+    return _once_reshaped(found, ends)
 
 
 def _is_part(op, before):
@@ -86,6 +88,55 @@ def _is_part(op, before):
     if op.kind == "RELU":
         return before.kind in _WITH_RELU
     return op.scales and before.kind in file_op.WITH_KERNEL
+
+
+def _scaled_behind(found, stay):
+    """Leaves out scales and offsets that the only kernel behind takes over.
+
+    Args:
+        found: `FileOps`.
+        stay: set of the `id`s of tensors that are needed as they are.
+
+    Returns:
+        `FileOps`.
+    """
+    readers = collections.defaultdict(list)
+    for op in found.ops:
+        for tensor in op.inputs:
+            readers[id(found.home(tensor))].append(op)
+    left = set()
+    for op in reversed(found.ops):
+        behind = readers[id(op.output)]
+        free = op.scales and id(op.output) not in stay and len(behind) == 1
+        if free and _scales_input(behind[0], op):
+            left.add(id(op))
+            found.shared[id(op.output)] = op.inputs[0]
+            home = id(found.home(op.inputs[0]))
+            readers[home] = [behind[0] if r is op else r for r in readers[home]]
+    kept = [n for n, op in enumerate(found.ops) if id(op) not in left]
+    ops, layers = ([x[n] for n in kept] for x in (found.ops, found.layers))
+    return FileOps(ops, layers, found.shared)
+
+
+def _scales_input(kernel, op):
+    """Whether a kernel takes over the scale or offset before it."""
+    if kernel.kind == file_op.DENSE:
+        return not kernel.in_time
+    if kernel.kind not in file_op.CONVOLUTIONS or not op.same:
+        return False
+    return op.kind == "MUL" or _is_within(kernel)
+
+
+def _is_within(op):
+    """Whether a convolution reads nothing beyond the border of its input."""
+    sizes = zip(
+        *(op.inputs[0].parts, op.output.parts, op.window, op.strides),
+        strict=False,
+    )
+    return op.kind != "TRANSPOSE_CONV" and all(
+        isinstance(read, int) and made == (read - size) // stride + 1
+        for read, made, size, stride in sizes
+    )
 
 
 def _reshaped(found):
@@ -121,6 +172,39 @@ def _reshaped(found):
         ops += around
         layers += [layer] * len(around)
     return FileOps(ops, layers, found.shared)
+
+
+def _once_reshaped(found, stay):
+    """Makes reshapes that follow each other one.
+
+    Args:
+        found: `FileOps`.
+        stay: set of the `id`s of tensors that are needed as they are.
+
+    Returns:
+        `FileOps`.
+    """
+    readers = collections.Counter(
+        id(found.home(t)) for op in found.ops for t in op.inputs
+    )
+    made_by, left = {}, set()
+    ops = list(found.ops)
+    for number, op in enumerate(ops):
+        if op.kind != "RESHAPE" or op.times > 1:
+            continue
+        before = made_by.pop(id(found.home(op.inputs[0])), None)
+        if before is not None:
+            ops[number] = dataclasses.replace(op, inputs=ops[before].inputs)
+            left.add(before)
+        made = id(op.output)
+        if readers[made] == 1 and made not in stay:
+            made_by[made] = number
+    kept = [number for number in range(len(ops)) if number not in left]
+    return FileOps(
+        [ops[number] for number in kept],
+        [found.layers[number] for number in kept],
+        found.shared,
+    )
 
 
 def _between_reshapes(op, first, last):

@@ -18,10 +18,11 @@ def plan(graph, found):
     Returns:
         A `memory.Plan`, with a step for each op.
     """
-    drafts, scratch = {}, []
+    drafts, scratch, makers = {}, [], {}
     for tensor in graph.inputs:
         drafts[id(tensor)] = _Draft([tensor], 0, 0)
-    for now, op in enumerate(found.ops, start=1):
+    ops = zip(found.ops, found.layers, strict=True)
+    for now, (op, layer) in enumerate(ops, start=1):
         for tensor in op.inputs:
             home = id(found.home(tensor))
             if home in drafts:
@@ -30,11 +31,7 @@ def plan(graph, found):
             drafts[id(tensor)] = _Draft([tensor], now, now)
         extra = file_arena.held(op)
         scratch += [_Draft([tensor], now, now) for tensor in extra]
-    makers = {
-        id(tensor): layer
-        for op, layer in zip(found.ops, found.layers, strict=True)
-        for tensor in op.outputs
-    }
+        makers |= dict.fromkeys(map(id, (*op.outputs, *extra)), layer)
     end = len(found.ops)
     for tensor in graph.outputs:
         home = id(found.home(tensor))

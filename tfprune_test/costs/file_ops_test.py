@@ -1,6 +1,7 @@
 """Ops that are predicted, against those of exported files."""
 
 import collections
+import functools
 import pathlib
 
 import keras
@@ -90,6 +91,22 @@ def added_attention():
     return keras.Model(inputs, LAYERS.UnitNormalization()(x))
 
 
+def scaled():
+    inputs = keras.Input((8, 8, 2))
+    x = LAYERS.Conv2D(4, 3)(LAYERS.Rescaling(0.5, -1)(inputs))
+    x = 1 - LAYERS.Conv2D(4, 3)(x / 2)
+    return keras.Model(inputs, LAYERS.Flatten()(x))
+
+
+def in_time():
+    inputs = keras.Input((3, 8, 8, 2))
+    x = LAYERS.TimeDistributed(LAYERS.Conv2D(4, 3, activation="relu"))(inputs)
+    x = LAYERS.TimeDistributed(LAYERS.Dropout(0.1))(x)
+    x = LAYERS.TimeDistributed(LAYERS.MaxPooling2D())(x)
+    x = LAYERS.TimeDistributed(LAYERS.Flatten())(x)
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
 NETS = (
     ("lstm", recurrent(LAYERS.LSTM)),
     ("gru", recurrent(LAYERS.GRU)),
@@ -102,8 +119,113 @@ NETS = (
     ("on sequences", on_sequences),
     ("of each value", of_each_value),
     ("group normalization", normalized(lambda: LAYERS.GroupNormalization(2))),
+    ("scaled", scaled),
+    ("in time", in_time),
     ("separable", separable),
 )
+
+
+def conv(x, padding="same"):
+    return LAYERS.Conv2D(2, 3, padding=padding)(x)
+
+
+def both(x):
+    return LAYERS.Concatenate()([conv(x), x])
+
+
+def kinds_of(shape, body):
+    """How many ops of each kind a small net becomes."""
+    inputs = keras.Input(shape)
+    found = collections.Counter()
+    graph = read.channel_graph(keras.Model(inputs, body(inputs)))
+    for op in file_ops.of(graph).ops:
+        found[op.kind] += op.times
+    return dict(found)
+
+
+class ConstantsTest(parameterized.TestCase):
+    """What kernels take over, as read off exported files."""
+
+    @parameterized.named_parameters(
+        ("scaled input", lambda x: conv(LAYERS.Rescaling(0.1)(x))),
+        ("in a window", lambda x: conv(LAYERS.Rescaling(0.1, -1)(x), "valid")),
+        ("divided", lambda x: conv(x) / 2),
+        ("scaled ahead", lambda x: conv(0.5 * x)),
+    )
+    def test_what_is_part_of_a_convolution(self, body):
+        self.assertEqual(kinds_of((6, 6, 2), body), {"CONV_2D": 1})
+
+    @parameterized.named_parameters(
+        ("offset", lambda x: conv(LAYERS.Rescaling(1, -1)(x)), "ADD"),
+        ("difference", lambda x: conv(1 - conv(x)), "SUB"),
+        ("of places", lambda x: conv(x) * np.ones((6, 1, 1), "f"), "MUL"),
+        ("of channels", lambda x: conv(x * np.ones(2, "f")), "MUL"),
+        ("read twice", lambda x: both(LAYERS.Rescaling(0.5)(x)), "MUL"),
+    )
+    def test_what_is_not(self, body, kind):
+        self.assertEqual(kinds_of((6, 6, 2), body)[kind], 1)
+
+    def test_dense_layers_take_over_what_is_before_them(self):
+        def body(x):
+            x = LAYERS.Dense(4, "relu")(x)
+            return LAYERS.Dense(2)(LAYERS.BatchNormalization()(x))
+
+        self.assertEqual(kinds_of((6,), body), {"FULLY_CONNECTED": 2})
+
+    def test_a_relu_of_what_others_read_stands_alone(self):
+        def body(x):
+            x = conv(x)
+            return x + LAYERS.ReLU()(LAYERS.Dropout(0.1)(x))
+
+        kinds = {"CONV_2D": 1, "RELU": 1, "ADD": 1}
+        self.assertEqual(kinds_of((6, 6, 2), body), kinds)
+
+
+class TimeDistributedTest(parameterized.TestCase):
+    """Maps of all time steps are rows of one batch, between reshapes."""
+
+    def kinds_of(self, *layers):
+        def body(x):
+            for layer in layers:
+                x = LAYERS.TimeDistributed(layer)(x)
+            return x
+
+        return kinds_of((3, 8, 8, 2), body)
+
+    def test_of_maps(self):
+        kinds = {"RESHAPE": 2, "CONV_2D": 1}
+        self.assertEqual(self.kinds_of(LAYERS.Conv2D(4, 3)), kinds)
+
+    def test_one_reshape_between_two(self):
+        kinds = {"RESHAPE": 3, "CONV_2D": 1, "MAX_POOL_2D": 1}
+        found = self.kinds_of(LAYERS.Conv2D(4, 3), LAYERS.MaxPooling2D())
+        self.assertEqual(found, kinds)
+
+    def test_of_each_value(self):
+        self.assertEqual(self.kinds_of(LAYERS.Dropout(0.1)), {})
+        kinds = {"FULLY_CONNECTED": 1}
+        self.assertEqual(self.kinds_of(LAYERS.Dense(4)), kinds)
+
+
+class RewrittenTest(absltest.TestCase):
+    def test_reshapes_in_a_row_are_one(self):
+        def body(x):
+            return LAYERS.Flatten()(LAYERS.Conv1D(2, 3)(x))
+
+        kinds = {"RESHAPE": 2, "CONV_2D": 1}
+        self.assertEqual(kinds_of((8, 2), body), kinds)
+
+    def test_resizing_to_the_nearest(self):
+        for how, kind in (
+            ("nearest", "RESIZE_NEAREST_NEIGHBOR"),
+            ("bilinear", "RESIZE_BILINEAR"),
+        ):
+            layer = LAYERS.Resizing(4, 4, interpolation=how)
+            self.assertEqual(kinds_of((8, 8, 2), layer), {kind: 1})
+            resize = functools.partial(
+                keras.ops.image.resize, size=(4, 4), interpolation=how
+            )
+            self.assertEqual(kinds_of((8, 8, 2), resize), {kind: 1})
 
 
 class ExportedTest(parameterized.TestCase):

@@ -298,9 +298,10 @@ class RamTest(parameterized.TestCase):
         self.assertAlmostEqual(ram(16, 1) - ram(8, 1), 0, delta=256)
 
     def test_the_half_of_a_separable_convolution_with_channels_first(self):
-        def half(layer, shape):
+        def half(layer, shape, first=1):
             made, graph = file_of(layer, shape=shape)
-            (found,) = (b for b in made.buffers if b.first == 1 and b.last == 2)
+            lives = first, first + 1
+            (found,) = (b for b in made.buffers if (b.first, b.last) == lives)
             return made.buffer_bytes(found, whole(graph))
 
         layer = LAYERS.SeparableConv2D(
@@ -308,7 +309,8 @@ class RamTest(parameterized.TestCase):
         )
         self.assertEqual(half(layer, (3, 8, 8)), 64 * 12)
         steps = LAYERS.TimeDistributed(layer)
-        self.assertEqual(half(steps, (2, 3, 8, 8)), 2 * 64 * 12)
+        # Behind a reshape.
+        self.assertEqual(half(steps, (2, 3, 8, 8), first=2), 2 * 64 * 12)
 
     def test_loads_are_at_each_step(self):
         made, graph = file_of(

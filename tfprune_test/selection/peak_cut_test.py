@@ -1,8 +1,10 @@
+import keras
 import numpy as np
 from absl.testing import absltest
 
 from tfprune.costs import int8_file
 from tfprune.costs import memory
+from tfprune.graph import read
 from tfprune.scoring import normalizers
 from tfprune.scoring import rankings
 from tfprune.selection import candidates as candidates_lib
@@ -118,6 +120,16 @@ class OverTimeTest(absltest.TestCase):
         self.assertEqual(
             words, "24 bytes while 'b' runs, outputs of a (?x4), b (?x2)"
         )
+
+    def test_what_a_kernel_holds_is_of_its_layer(self):
+        inputs = keras.Input((4, 4, 2))
+        layer = keras.layers.Conv2DTranspose(3, 2, strides=2, name="up")
+        graph = read.channel_graph(keras.Model(inputs, layer(inputs)))
+        usage, keep = int8_file.Int8File(graph), np.ones(5, bool)
+        _, running, tensors = peak_cut.at_peak(usage, keep, graph)
+        self.assertEqual(running, "up")
+        made = ("up", (8, 8, 3))  # Also the sums, in int32.
+        self.assertEqual(tensors, [("the input", (4, 4, 2)), made, made])
 
     def test_which_groups_are_alive(self):
         candidates = candidates_lib.Candidates(self.graph, np.ones(14))

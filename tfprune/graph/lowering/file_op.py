@@ -87,6 +87,7 @@ class FileOp:
         scratch: tuple of `Made`, what is held while it runs.
         scales: `bool`, whether it multiplies each channel by a constant or adds
             one, which a kernel before it takes over.
+        same: `bool`, whether that is one number for all channels.
     """
 
     kind: str
@@ -103,6 +104,7 @@ class FileOp:
     in_time: str = ""
     scratch: tuple = ()
     scales: bool = False
+    same: bool = False
 
     @property
     def output(self):

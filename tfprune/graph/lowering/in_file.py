@@ -134,10 +134,10 @@ class InFile:
         call = self._call
         output = call.made(labels)
         if call.memory == "view":
-            if _sizes(call.x) != _sizes(output):
+            if not self.ops and _sizes(call.x) != _sizes(output):
                 self.op("RESHAPE", call.x, made=output)
             return
-        if not self.ops:
+        if not self.ops and not self.whole:
             self._add_usual(output)
         if not self.whole:
             x = self.ops[-1].output if self.ops else call.x

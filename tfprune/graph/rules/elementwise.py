@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 from tfprune.graph import rulebook
 from tfprune.graph.lowering import activation_ops
 from tfprune.graph.rules import activation
@@ -55,9 +57,14 @@ def masking(call):
     return call.x.labels
 
 
-@rulebook.rule("Rescaling", file_ops=("MUL", "ADD"))
+@rulebook.rule("Rescaling")
 def rescaling(call):
-    call.memory = "inplace"
+    call.memory, x = "inplace", call.x
+    scale, offset = call.live.scale, call.live.offset
+    if np.any(np.not_equal(scale, 1)):
+        x = call.file.op("MUL", x, scales=True, same=np.ndim(scale) == 0)
+    if np.any(offset):
+        call.file.op("ADD", x, scales=True, same=np.ndim(offset) == 0)
     for key in ("scale", "offset"):
         if not isinstance(call.config[key], (int, float)):
             call.freeze(call.x.labels, f"Rescaling with an array as its {key}")

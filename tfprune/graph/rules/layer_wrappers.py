@@ -50,9 +50,24 @@ def time_distributed(call):
     inner.work = []
     found = inner.follow(rulebook.of(entry, inner.live))
     call.work += [(steps * n, counted) for n, counted in inner.work]
-    call.file.take(inner.file, given=[(inner.x, x)], lead=(steps,))
+    _all_steps(call, inner, steps)
     # The inner rule may know sizes that the layer does not tell.
     call.output_shapes = [
         s[:1] + x.shape[1:2] + s[1:] for s in inner.output_shapes
     ]
     return [np.expand_dims(labels, 1) for labels in found]
+
+
+# What reads all time steps as rows of the batch, besides what has a window.
+_OF_MAPS = {"MEAN", "REDUCE_MAX"}
+
+
+def _all_steps(call, inner, steps):
+    """Takes over the ops of one time step, for all of them."""
+    ops, x = inner.file.ops, call.x
+    as_rows = any(op.window or op.kind in _OF_MAPS for op in ops)
+    if as_rows:
+        x = call.file.op("RESHAPE", x)
+    call.file.take(inner.file, given=[(inner.x, x)], lead=(steps,))
+    if as_rows:
+        call.file.op("RESHAPE", call.file.ops[-1].output)

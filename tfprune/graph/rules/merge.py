@@ -33,6 +33,7 @@ _KINDS = {
     "Subtract": "SUB",
     "Where": "SELECT_V2",
 }
+_DIVISIONS = ("Divide", "TrueDivide")
 
 
 def _joined(call, shape, arrays):
@@ -100,7 +101,7 @@ def _merge(call, output):
     for other in others:
         first = _join(call.file, kind, first, other, file_op.like(output))
     if isinstance(call.live, keras.layers.Average):
-        call.file.op("MUL", first)
+        call.file.op("MUL", first, scales=True, same=True)
 
 
 def _join(file, kind, one, other, made):
@@ -125,17 +126,38 @@ def elementwise_op(call):
 def _op_in_file(call, made):
     file, kind = call.file, _KINDS.get(call.class_name)
     if len(call.tensors) == 1:
+        kind, how = _with_constant(call, kind)
         if kind in ("ADD", "MUL", "SUB"):
-            file.op(kind, call.x, made=made, scales=True)
+            file.op(kind, call.x, made=made, **how)
         elif kind not in (None, "SELECT_V2", "SQUARED_DIFFERENCE"):
             file.op(kind, call.x, made=made)
         else:
             file.look_up(call.x)
-    elif call.class_name in ("Divide", "TrueDivide"):
+    elif call.class_name in _DIVISIONS:
         one, other = call.tensors
         file.op("MUL", one, file.look_up(other), made=made)
     else:
         _join(file, kind or "ADD", *call.tensors[:2], made)
+
+
+def _with_constant(call, kind):
+    """The kind of op of a tensor and a constant, and how it scales."""
+    first, second = (call.argument(i, f"x{i + 1}") for i in range(2))
+    if not isinstance(first, tensor_lib.Tensor):
+        # A difference from a constant is no offset.
+        return kind, {} if kind == "SUB" else _scale(first)
+    if call.class_name in _DIVISIONS:
+        kind = "MUL"
+    return kind, _scale(second)
+
+
+def _scale(constant):
+    """Whether a constant is a scale, and one for all channels."""
+    if isinstance(constant, tensor_lib.Constant):
+        constant = constant.value
+    sizes = np.shape(constant)
+    of_channels = all(n == 1 for n in sizes[:-1])
+    return {"scales": of_channels, "same": not sizes}
 
 
 @rulebook.rule("ops.Add")

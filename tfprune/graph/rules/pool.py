@@ -3,7 +3,7 @@
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 
-REDUCTIONS = ("Var Std Prod Logsumexp CountNonzero Median Norm").split()
+REDUCTIONS = ("Var Std Prod Any All Logsumexp CountNonzero Median Norm").split()
 
 
 # For each axis along which each value is repeated.
@@ -46,7 +46,6 @@ def _pool(call, kind):
 @rulebook.rule("UpSampling1D", file_ops=_REPEATED)
 @rulebook.rule("UpSampling2D", file_ops=(*_REPEATED, *_REPEATED[1:]))
 @rulebook.rule("UpSampling3D", file_ops=(*_REPEATED, *_REPEATED[1:] * 2))
-@rulebook.rule("Resizing", "ops.Resize", file_ops="RESIZE_BILINEAR")
 @rulebook.rule(*_ranks("AdaptiveMaxPooling"), "ops.AdaptiveMaxPool")
 @rulebook.rule(*_ranks("AdaptiveAveragePooling"), "ops.AdaptiveAveragePool")
 def local(call):
@@ -56,6 +55,13 @@ def local(call):
     if set(call.x.varying) - {axis}:
         return call.freeze_all("channels along an axis that is resized")[0]
     return call.x.labels
+
+
+@rulebook.rule("Resizing", "ops.Resize", file_ops="RESIZE_BILINEAR")
+def resize(call):
+    if call.argument(2, "interpolation") == "nearest":
+        call.file.op("RESIZE_NEAREST_NEIGHBOR", call.x)
+    return local(call)
 
 
 @rulebook.rule(*_ranks("GlobalAveragePooling"), file_ops="MEAN")

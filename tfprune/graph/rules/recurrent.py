@@ -105,8 +105,8 @@ def conv_lstm(call):
     at *= call.x.shape[1] or 1
     call.multiply_adds(at * window, inputs, columns)
     call.multiply_adds(at * window, units, columns)
-    call.file.whole = True
     if spatial < 3:  # TFLite Micro has no CONV_3D.
+        call.file.whole = True
         recurrent_ops.write_out_maps(call, units, spatial)
     return _outputs(call, units, [units])
 
@@ -228,7 +228,8 @@ def bidirectional(call):
     """Joins both directions, as Keras requires equally many units in them."""
     apart = call.config["merge_mode"] is None
     states = (len(call.output_shapes) - 1 - apart) // 2
-    shapes = call.output_shapes[: 1 + states]
+    first, *others = call.output_shapes
+    shapes = [first, *others[apart : apart + states]]
     if call.config["merge_mode"] == "concat":
         *outer, both = shapes[0]
         shapes = [(*outer, both // 2), *shapes[1:]]
@@ -259,14 +260,17 @@ def bidirectional(call):
         if call.config["merge_mode"] == "concat" and inner.file.ops:
             recurrent_ops.requantize(inner.file)
         call.file.take(inner.file)
-        ends.append(inner.file.ops[-1].output)
+        ends.append(inner.file.ops[-1].output if inner.file.ops else call.x)
     for one, other in zip(*sides, strict=True):
         call.join(one, other)
     (forward, *ahead), (backward, *behind) = sides
     if apart:
         merged = [forward, backward]
     elif call.config["merge_mode"] == "concat":
-        merged = [np.concatenate([forward, backward], -1)]
+        both = [forward, backward]
+        if forward.shape[-1] < shapes[0][-1]:  # No channels there.
+            both = [forward]
+        merged = [np.concatenate(both, -1)]
     else:
         merged = [forward]
     if not apart:

@@ -81,6 +81,8 @@ class ReductionsTest(exactness.ExactnessTestCase):
         lambda x: OPS.logsumexp(x, axis=1),
         lambda x: OPS.cast(OPS.argmax(x, axis=1), "float32"),
         lambda x: OPS.cast(OPS.count_nonzero(x, axis=1), "float32"),
+        lambda x: OPS.cast(OPS.any(x > 0, axis=1), "float32"),
+        lambda x: OPS.cast(OPS.all(x > 0, axis=2), "float32"),
         lambda x: OPS.norm(x, axis=1),
         lambda x: OPS.median(x, axis=2),
     )

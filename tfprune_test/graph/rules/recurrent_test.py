@@ -2,6 +2,7 @@ import keras
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.graph import read
 from tfprune_test import exactness
 from tfprune_test import models
 
@@ -71,6 +72,15 @@ class RecurrentTest(exactness.ExactnessTestCase):
         outputs = [LAYERS.Dense(2)(x) for x in layer(inputs)]
         self.assert_exact(keras.Model(inputs, outputs))
 
+    def test_all_steps_and_states_of_directions_apart(self):
+        inputs = keras.Input((7, 5))
+        layer = LAYERS.GRU(6, return_sequences=True, return_state=True)
+        found = LAYERS.Bidirectional(layer, merge_mode=None)(inputs)
+        graph = read.channel_graph(keras.Model(inputs, found))
+        for x in graph.outputs:
+            self.assertEqual(x.labels.ndim, x.rank)
+            self.assertEqual(x.varying, (x.rank - 1,))
+
     @parameterized.parameters((2, "concat"), (3, None))
     def test_some_of_the_states_of_both_directions(self, count, merge_mode):
         inputs = keras.Input((7, 5))
@@ -94,6 +104,14 @@ class RecurrentTest(exactness.ExactnessTestCase):
         )
         found = self.assert_exact(model, silence=0.3)
         self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
+
+    def test_maps_of_both_directions_stand_side_by_side(self):
+        inputs = keras.Input((3, 2, 4, 4))
+        layer = LAYERS.ConvLSTM2D(3, 2, data_format="channels_first")
+        outputs = LAYERS.Bidirectional(layer)(inputs)
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        self.assertEqual(graph.outputs[0].shape[1:], (3, 3, 6))
+        self.assertTrue(graph.frozen.all())
 
     def test_work_of_a_unit(self):
         graph = exactness.strip_masked(chain(LAYERS.LSTM(6)), rate=0).graph
