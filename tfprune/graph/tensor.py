@@ -1,6 +1,7 @@
 """What the graph knows of a tensor: its shape and its channels' labels."""
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
@@ -51,7 +52,7 @@ class Tensor:
             if a > 0 and a not in varying
         )
 
-    @property
+    @functools.cached_property
     def parts(self):
         """The axes of one sample: for each an `int`, or its channels' labels.
 
