@@ -69,9 +69,7 @@ def handle(request):
     if mode["calibrated"] and mode["weight_bits"] is None:
         converter.representative_dataset = _dataset(
             request["calibration"],
-            [_key(spec["name"]) for spec in manifest["inputs"]]
-            if manifest["saved"]
-            else None,
+            _arguments(manifest) if manifest["saved"] else None,
         )
         interface = tf.as_dtype(request["interface"])
         converter.inference_input_type = interface
@@ -124,8 +122,8 @@ def _save(folder, manifest):
     """Writes a SavedModel.
 
     From one the converter keeps functions, which the direct way inlines, and
-    it holds fewer copies of the weights. Inputs and outputs get the names of
-    signatures, in another order.
+    it holds fewer copies of the weights. Inputs and outputs get names that sort
+    in their order, as those of signatures are sorted.
     """
     import tensorflow as tf
 
@@ -133,8 +131,10 @@ def _save(folder, manifest):
     module = tf.Module()
     module.weights = list(variables.values())
     specs = [
-        tf.TensorSpec(spec["shape"], spec["dtype"], name=_key(spec["name"]))
-        for spec in manifest["inputs"]
+        tf.TensorSpec(spec["shape"], spec["dtype"], name=name)
+        for name, spec in zip(
+            _arguments(manifest), manifest["inputs"], strict=True
+        )
     ]
 
     def infer(*tensors):
@@ -148,6 +148,11 @@ def _save(folder, manifest):
     # Gradients would hold tensors that are no variables.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, place, signature, options)
+
+
+def _arguments(manifest):
+    """The inputs' names in a signature, where capitals count as small."""
+    return [f"in_{i:04}" for i in range(len(manifest["inputs"]))]
 
 
 def _key(name):

@@ -342,6 +342,8 @@ def _finished(data, manifest, signature, floats=None, micro=False):
     )
     if manifest["saved"]:
         data = named_ends.restored(data, inputs, outputs)
+    else:
+        data = named_ends.unnumbered(data, inputs, outputs)
     data = lstm_layers.fitted(data, manifest.get("lstms"))
     after = outputs[len(outputs) - len(signature.states) :]
     data = state_scales.aligned(data, after)
