@@ -81,8 +81,11 @@ def handle(request):
         convert = functools.partial(
             _partly_quantized, converter, set(request["keep_float"])
         )
-    count = (folder / RESULT).write_bytes(convert())
-    if request["sparse"]:
+    data = convert()
+    count = (folder / RESULT).write_bytes(data)
+    if request["sparse"] and request["keep_float"]:
+        (folder / SPARSE).write_bytes(_sparse(data))
+    elif request["sparse"]:
         converter.optimizations = [
             *converter.optimizations,
             tf.lite.Optimize.EXPERIMENTAL_SPARSITY,
@@ -116,6 +119,16 @@ def _partly_quantized(converter, outputs):
         converter=converter, debug_options=options
     )
     return quantizer.get_nondebug_quantized_model()
+
+
+def _sparse(data):
+    """The file with weights in sparse encoding.
+
+    The converter takes this step itself, but not after a debugger.
+    """
+    from tensorflow.lite.python import convert
+
+    return convert.mlir_sparsify(data)
 
 
 def _save(folder, manifest):

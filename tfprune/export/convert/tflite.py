@@ -235,11 +235,8 @@ def export_tflite(
         if mode.weight_bits:
             _requantize(made, samples, mode.weight_bits)
         partly = kept or request["interface"] != interface
-        if partly and interface != "float32":
-            made.write_bytes(interfaces.quantized(made.read_bytes()))
-        data, floats = made.read_bytes(), None
-        if kept:
-            data = tensor_names.without(data, converter.MARK)
+        integers = partly and interface != "float32"
+        data, floats = _cleared(made, integers, kept), None
         if lost_weights.are_lost(data):
             answer = process.ask(request | _IN_FLOAT)
             if answer.error:
@@ -255,8 +252,8 @@ def export_tflite(
         output_check.check(model, signature, samples, made, runtime)
         if sparse:
             other = folder / converter.SPARSE
-            data = _finished(other.read_bytes(), manifest, signature)
-            other.write_bytes(data)
+            data = _cleared(other, integers, kept)
+            other.write_bytes(_finished(data, manifest, signature))
             made = sparse_encoding.choose(made, other, mode.calibrated)
         if compress:
             compression.compress_tflite(
@@ -330,6 +327,23 @@ def _manifest(
         wide = "int16" in mode.interfaces
         found = graph_file.write(model, signature, folder, interface, wide)
         return found | {"lstms": fused_lstm.largest(model, names)}
+
+
+def _cleared(path, integers, kept):
+    """A converted file without what marks float layers and their ends.
+
+    Args:
+        path: `pathlib.Path` of the file.
+        integers: `bool`, whether float inputs and outputs become integers.
+        kept: list of the layers that stay in float.
+
+    Returns:
+        `bytes`.
+    """
+    data = path.read_bytes()
+    if integers:
+        data = interfaces.quantized(data)
+    return tensor_names.without(data, converter.MARK) if kept else data
 
 
 def _finished(data, manifest, signature, floats=None, micro=False):
