@@ -18,6 +18,7 @@ _SIGNATURE = "serving_default"
 # The scope of the ops of layers that stay in float.
 MARK = "__float"
 _ONE_SCALE = "_experimental_disable_per_channel_quantization_for_dense_layers"
+_RANGES_ONLY = "_experimental_calibrate_only"  # As the debugger has it.
 
 
 def prepare():
@@ -35,7 +36,8 @@ def handle(request):
             `calibration`, the `.npy` files, one for each input, `sparse`,
             whether `sparse.tflite` shall be written as well, `dense_scales`
             ("tensor" for one scale in each dense layer), and perhaps `save`,
-            whether to write a SavedModel and no more.
+            whether to write a SavedModel and no more, or `ranges`, whether the
+            file shall be the float one with the ranges of its tensors.
 
     Returns:
         The number of bytes of `model.tflite` in the folder, if it was written.
@@ -75,7 +77,9 @@ def handle(request):
         converter.inference_input_type = interface
         converter.inference_output_type = interface
     convert = converter.convert
-    if request["keep_float"]:
+    if request.get("ranges"):
+        setattr(converter, _RANGES_ONLY, True)
+    elif request["keep_float"]:
         converter.inference_input_type = tf.float32
         converter.inference_output_type = tf.float32
         convert = functools.partial(
