@@ -22,10 +22,14 @@ def inspect(path, values):
 
 
 def _totals(file, ops):
+    further = any(op.inner and op.macs for op in ops)
     rows = (
         ("file bytes", tables.number(file.file_bytes)),
         ("weight bytes", tables.number(sum(op.weight_bytes for op in ops))),
-        ("MACs", tables.number(sum(op.macs or 0 for op in ops))),
+        (
+            "MACs, each graph once" if further else "MACs",
+            tables.number(sum(op.macs or 0 for op in ops)),
+        ),
         ("ops", tables.number(sum(file.ops.values()))),
     )
     return tables.Table((file.path, "total"), rows)

@@ -9,6 +9,7 @@ pytest.importorskip("ai_edge_litert", reason="needs the extra `export`")
 
 from tfprune.cli import file_inspection
 from tfprune.export.edit import lean
+from tfprune.export.file import packing
 from tfprune_test.export import hand_made
 
 
@@ -45,6 +46,13 @@ class InspectTest(absltest.TestCase):
     def test_steps_on_demand(self):
         text = self.inspect(layers=True)
         self.assertRegex(text, r"hidden +FULLY_CONNECTED +1x2 +int8 +6 +6")
+
+    def test_multiply_adds_of_loops(self):
+        model = packing.unpacked(self.data)
+        model.subgraphs.append(model.subgraphs[0])
+        text = self.inspect(packing.packed(model))
+        self.assertRegex(text, r"MACs, each graph once +12\n")
+        self.assertRegex(text, r"FULLY_CONNECTED +2 +6 +12")
 
     def test_json(self):
         facts = json.loads(self.inspect(form="json"))

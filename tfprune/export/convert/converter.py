@@ -18,6 +18,7 @@ _SIGNATURE = "serving_default"
 # The scope of the ops of layers that stay in float.
 MARK = "__float"
 _ONE_SCALE = "_experimental_disable_per_channel_quantization_for_dense_layers"
+_RANGES_ONLY = "_experimental_calibrate_only"  # As the debugger has it.
 
 
 def prepare():
@@ -35,7 +36,8 @@ def handle(request):
             `calibration`, the `.npy` files, one for each input, `sparse`,
             whether `sparse.tflite` shall be written as well, `dense_scales`
             ("tensor" for one scale in each dense layer), and perhaps `save`,
-            whether to write a SavedModel and no more.
+            whether to write a SavedModel and no more, or `ranges`, whether the
+            file shall be the float one with the ranges of its tensors.
 
     Returns:
         The number of bytes of `model.tflite` in the folder, if it was written.
@@ -69,22 +71,25 @@ def handle(request):
     if mode["calibrated"] and mode["weight_bits"] is None:
         converter.representative_dataset = _dataset(
             request["calibration"],
-            [_key(spec["name"]) for spec in manifest["inputs"]]
-            if manifest["saved"]
-            else None,
+            _arguments(manifest) if manifest["saved"] else None,
         )
         interface = tf.as_dtype(request["interface"])
         converter.inference_input_type = interface
         converter.inference_output_type = interface
     convert = converter.convert
-    if request["keep_float"]:
+    if request.get("ranges"):
+        setattr(converter, _RANGES_ONLY, True)
+    elif request["keep_float"]:
         converter.inference_input_type = tf.float32
         converter.inference_output_type = tf.float32
         convert = functools.partial(
             _partly_quantized, converter, set(request["keep_float"])
         )
-    count = (folder / RESULT).write_bytes(convert())
-    if request["sparse"]:
+    data = convert()
+    count = (folder / RESULT).write_bytes(data)
+    if request["sparse"] and request["keep_float"]:
+        (folder / SPARSE).write_bytes(_sparse(data))
+    elif request["sparse"]:
         converter.optimizations = [
             *converter.optimizations,
             tf.lite.Optimize.EXPERIMENTAL_SPARSITY,
@@ -120,12 +125,22 @@ def _partly_quantized(converter, outputs):
     return quantizer.get_nondebug_quantized_model()
 
 
+def _sparse(data):
+    """The file with weights in sparse encoding.
+
+    The converter takes this step itself, but not after a debugger.
+    """
+    from tensorflow.lite.python import convert
+
+    return convert.mlir_sparsify(data)
+
+
 def _save(folder, manifest):
     """Writes a SavedModel.
 
     From one the converter keeps functions, which the direct way inlines, and
-    it holds fewer copies of the weights. Inputs and outputs get the names of
-    signatures, in another order.
+    it holds fewer copies of the weights. Inputs and outputs get names that sort
+    in their order, as those of signatures are sorted.
     """
     import tensorflow as tf
 
@@ -133,8 +148,10 @@ def _save(folder, manifest):
     module = tf.Module()
     module.weights = list(variables.values())
     specs = [
-        tf.TensorSpec(spec["shape"], spec["dtype"], name=_key(spec["name"]))
-        for spec in manifest["inputs"]
+        tf.TensorSpec(spec["shape"], spec["dtype"], name=name)
+        for name, spec in zip(
+            _arguments(manifest), manifest["inputs"], strict=True
+        )
     ]
 
     def infer(*tensors):
@@ -148,6 +165,11 @@ def _save(folder, manifest):
     # Gradients would hold tensors that are no variables.
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
     tf.saved_model.save(module, place, signature, options)
+
+
+def _arguments(manifest):
+    """The inputs' names in a signature, where capitals count as small."""
+    return [f"in_{i:04}" for i in range(len(manifest["inputs"]))]
 
 
 def _key(name):

@@ -133,7 +133,7 @@ def export_bits(
         ranges = requantizing.ranges(dense, samples)
         bits = {before[i].output: wanted[key][0] for key, i in places.items()}
         data = requantizing.quantized(dense, before, bits, ranges)
-        data = finishing.finished(data)
+        data = finishing.finished(data, requantizing.largest(ranges))
     atomic.write({path: data})
     after = weight_ops.read(data)
     by_output = {op.output: op for op in after}

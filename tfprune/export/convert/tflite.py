@@ -30,6 +30,7 @@ from tfprune.export.convert.traced import given_ranges
 from tfprune.export.convert.traced import plain_names
 from tfprune.export.convert.traced import time_steps
 from tfprune.export.convert.traced import unrolling
+from tfprune.export.edit import dead_tensors
 from tfprune.export.edit import finishing
 from tfprune.export.edit import interfaces
 from tfprune.export.edit import lost_weights
@@ -53,6 +54,8 @@ _IN_FLOAT = {
     "keep_float": [],
     "sparse": False,
 }
+# And what one has for the file from which the ranges are read.
+_RANGES = {"ranges": True, "interface": "float32", "sparse": False}
 
 
 def export_tflite(
@@ -232,21 +235,23 @@ def export_tflite(
             if answer.error:
                 raise failures.of(answer, manifest, quantize)
         made = folder / converter.RESULT
+        largest = None
         if mode.weight_bits:
-            _requantize(made, samples, mode.weight_bits)
+            largest = _requantize(made, samples, mode.weight_bits)
         partly = kept or request["interface"] != interface
-        if partly and interface != "float32":
-            made.write_bytes(interfaces.quantized(made.read_bytes()))
-        data, floats = made.read_bytes(), None
-        if kept:
-            data = tensor_names.without(data, converter.MARK)
+        integers = partly and interface != "float32"
+        data, floats = _cleared(made, integers, kept), None
+        if largest is None and dead_tensors.are_there(data):
+            # Without an answer, all that is small is taken for zero.
+            if not process.ask(request | _RANGES).error:
+                largest = dead_tensors.largest(_cleared(made, False, kept))
         if lost_weights.are_lost(data):
             answer = process.ask(request | _IN_FLOAT)
             if answer.error:
                 raise failures.of(answer, manifest, quantize)
             floats = made.read_bytes()
         micro = runtime == "micro"
-        data = _finished(data, manifest, signature, floats, micro)
+        data = _finished(data, manifest, signature, largest, floats, micro)
         if kernels == "esp-nn":
             data, _ = esp_kernels.substituted(data)
         if "float16" in mode.types:
@@ -255,8 +260,8 @@ def export_tflite(
         output_check.check(model, signature, samples, made, runtime)
         if sparse:
             other = folder / converter.SPARSE
-            data = _finished(other.read_bytes(), manifest, signature)
-            other.write_bytes(data)
+            data = _cleared(other, integers, kept)
+            other.write_bytes(_finished(data, manifest, signature, largest))
             made = sparse_encoding.choose(made, other, mode.calibrated)
         if compress:
             compression.compress_tflite(
@@ -332,7 +337,26 @@ def _manifest(
         return found | {"lstms": fused_lstm.largest(model, names)}
 
 
-def _finished(data, manifest, signature, floats=None, micro=False):
+def _cleared(path, integers, kept):
+    """A converted file without what marks float layers and their ends.
+
+    Args:
+        path: `pathlib.Path` of the file.
+        integers: `bool`, whether float inputs and outputs become integers.
+        kept: list of the layers that stay in float.
+
+    Returns:
+        `bytes`.
+    """
+    data = path.read_bytes()
+    if integers:
+        data = interfaces.quantized(data)
+    return tensor_names.without(data, converter.MARK) if kept else data
+
+
+def _finished(
+    data, manifest, signature, largest=None, floats=None, micro=False
+):
     inputs, outputs = (
         [entry.partition(":")[0] for entry in names]
         for names in (
@@ -342,10 +366,12 @@ def _finished(data, manifest, signature, floats=None, micro=False):
     )
     if manifest["saved"]:
         data = named_ends.restored(data, inputs, outputs)
+    else:
+        data = named_ends.unnumbered(data, inputs, outputs)
     data = lstm_layers.fitted(data, manifest.get("lstms"))
     after = outputs[len(outputs) - len(signature.states) :]
     data = state_scales.aligned(data, after)
-    return finishing.finished(data, floats, micro)
+    return finishing.finished(data, largest, floats, micro)
 
 
 def _check_backend():
@@ -383,6 +409,7 @@ def _requantize(path, samples, bits):
     ranges = requantizing.ranges(path, samples)
     wanted = {op.output: bits for op in ops}
     path.write_bytes(requantizing.quantized(path, ops, wanted, ranges))
+    return requantizing.largest(ranges)
 
 
 def _warn_of_floats(file, mode, interface):

@@ -3,19 +3,36 @@
 The converter gives such a tensor a range of about a millionth. Ops that read it
 then need a rescaling factor beyond what runtimes support: XNNPACK refuses the
 file, and other kernels may abort the process. A constant of zeros may even have
-a scale of 0.
+a scale of 0. Tensors that are small, but not zero, stay.
 """
 
+import collections
 import functools
+import math
 
 import numpy as np
 from absl import logging
 
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
+from tfprune.export.file import packing
 
 # The largest value that such a tensor can represent.
 _NOTHING = 2e-6
+# What is smaller was rounded from 0.
+_LEAST = 1e-30
+# Inputs whose steps are so many times its own leave nothing of an output.
+_NOISE = 2.0**7
+_SUMS = ("ADD", "SUB")
+_SQUARES = ("SQUARE", "SQUARED_DIFFERENCE")
+# They compute the same of all that is so small, and kernels may abort.
+_INSENSITIVE = (
+    "LOGISTIC",
+    "LOG_SOFTMAX",
+    "SOFTMAX",
+    "TANH",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM",
+)
 # Its new scale in [-1, 1), and how far above the scale of a sum it may be: the
 # kernel has no more bits.
 _SCALES = {"INT8": (2.0**-7, 2.0**10), "INT16": (2.0**-15, 2.0**4)}
@@ -27,16 +44,59 @@ _WITH_BIAS = (
 )
 
 
-def rescale(model):
+def are_there(data):
+    """Whether a file has dead tensors that need not be zero.
+
+    Args:
+        data: `bytes` of a .tflite file.
+
+    Returns:
+        `bool`.
+    """
+    schema = packages.load("ai_edge_litert.schema_py_generated")
+    model = packing.unpacked(data)
+    return any(
+        is_dead(place, index) and not _is_always_zero(place, index)
+        for place in (
+            graph_edits.Place(schema, model, g) for g in model.subgraphs
+        )
+        for index in range(len(place.graph.tensors))
+    )
+
+
+def largest(data):
+    """The largest size of each tensor on the calibration samples.
+
+    Args:
+        data: `bytes` of a .tflite file whose tensors have ranges.
+
+    Returns:
+        `dict` from the names of tensors to `float`.
+    """
+    return {
+        (tensor.name or b"").decode(): float(
+            np.abs([steps.min, steps.max]).max()
+        )
+        for graph in packing.unpacked(data).subgraphs
+        for tensor in graph.tensors
+        if (steps := tensor.quantization) is not None
+        and steps.min is not None
+        and steps.max is not None
+    }
+
+
+def rescale(model, largest=None):
     """Widens the range of dead tensors, to [-1, 1) if it can, with a warning.
 
     Args:
         model: `ModelT`, as `packing.unpacked` returns it; changed in place.
+        largest: the result of `largest`, by which small tensors are told from
+            those that were zero; `None` takes all of them for zero.
     """
     schema = packages.load("ai_edge_litert.schema_py_generated")
     for graph in model.subgraphs:
         place = graph_edits.Place(schema, model, graph)
-        factors = _rescaled(place)
+        factors = _rescaled(place, largest or {})
         # The converter joins the names of fused ops by semicolons.
         names = [
             graph.tensors[i].name.decode().partition(";")[0]
@@ -84,11 +144,13 @@ def _is_always_zero(place, index):
     )
 
 
-def _rescaled(place):
+def _rescaled(place, largest):
     """Rescales dead tensors; `dict` from index to the factor of the scale."""
     factors = {}
     indices = range(len(place.graph.tensors))
     dead = [index for index in indices if is_dead(place, index)]
+    small = _small(place, dead, largest)
+    dead = [index for index in dead if index not in small]
     scales = {
         getattr(place.schema.TensorType, name): _scale(place, dead, name)
         for name in _SCALES
@@ -104,6 +166,88 @@ def _rescaled(place):
     return factors
 
 
+def _small(place, dead, largest):
+    """The tensors that only seem to be dead, a `set` of indices.
+
+    Those of one scale and zero point go together, since many ops copy what they
+    read as stored.
+    """
+    alike = collections.defaultdict(list)
+    for index in dead:
+        key = place.type(index), *place.steps(index)
+        alike[key].append(index)
+    found = set()
+    for (_, scale, _), group in alike.items():
+        size = max(_size(place, index, largest) for index in group)
+        readers = [
+            op
+            for index in group
+            for op in place.readers(index)
+            if op.outputs[0] not in group
+        ]
+        if (
+            size >= max(scale, _LEAST)
+            and not any(_is_noise(place, index) for index in group)
+            and not any(place.kind(op) in _INSENSITIVE for op in readers)
+            and (not readers or any(_feels(place, op, size) for op in readers))
+        ):
+            found.update(group)
+    return found
+
+
+def _feels(place, op, size):
+    """Whether inputs of some size move the output of an op by a step."""
+    kind = place.kind(op)
+    if kind not in _WITH_BIAS or not place.is_constant(op.inputs[1]):
+        return True
+    kernel = place.graph.tensors[op.inputs[1]]
+    steps = place.steps(op.outputs[0])
+    if kernel.type != place.schema.TensorType.INT8 or steps is None:
+        return True
+    scales = np.asarray(kernel.quantization.scale, float)
+    data = bytes(place.model.buffers[kernel.buffer].data)
+    codes = np.abs(np.frombuffer(data, "i1").astype(int)).reshape(kernel.shape)
+    axis = kernel.quantization.quantizedDimension
+    rows = np.moveaxis(codes, axis, 0).reshape(codes.shape[axis], -1).sum(1)
+    return bool((size * (rows * scales).max()) >= steps[0])
+
+
+def _size(place, index, largest):
+    """The largest size of a tensor; 0 if it is not known."""
+    maker, near = place.maker(index), [index]
+    # The converter names what it quantizes anew, but not what that is made of.
+    if maker is not None and place.kind(maker) == "QUANTIZE":
+        near.append(maker.inputs[0])
+    near += [
+        op.outputs[0]
+        for op in place.readers(index)
+        if place.kind(op) in ("DEQUANTIZE", "QUANTIZE")
+    ]
+    names = ((place.graph.tensors[i].name or b"").decode() for i in near)
+    return max(largest.get(name.removesuffix("_int16"), 0.0) for name in names)
+
+
+def _is_noise(place, index):
+    """Whether a tensor is far below a step of what it is computed from."""
+    op = place.maker(index)
+    if op is None:
+        return False
+    read = [place.graph.tensors[i].quantization for i in op.inputs if i >= 0]
+    scales = [
+        float(max(steps.scale))
+        for steps in read
+        if steps is not None and steps.scale is not None and len(steps.scale)
+    ]
+    if not scales:
+        return False
+    kind = place.kind(op)
+    if kind in _SQUARES:
+        step = max(scales) ** 2
+    else:
+        step = (max if kind in _SUMS else math.prod)(scales[:2])
+    return step > _NOISE * place.steps(index)[0]
+
+
 def _scale(place, dead, name):
     """Returns the new scale of all dead tensors of a type.
 
@@ -114,7 +258,7 @@ def _scale(place, dead, name):
     kind = getattr(place.schema.TensorType, name)
     scale, most = _SCALES[name]
     for op in place.graph.operators:
-        if place.kind(op) not in ("ADD", "SUB"):
+        if place.kind(op) not in _SUMS:
             continue
         (made,) = op.outputs
         if place.type(made) != kind or made in dead:

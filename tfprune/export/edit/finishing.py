@@ -13,7 +13,7 @@ from tfprune.export.file import packing
 KEY = "serving_default"
 
 
-def finished(data, floats=None, micro=False):
+def finished(data, largest=None, floats=None, micro=False):
     """The file in a form that all runtimes accept, TFLite Micro included.
 
     Adds a signature for `get_signature_runner()`, with inputs and outputs by
@@ -24,6 +24,7 @@ def finished(data, floats=None, micro=False):
 
     Args:
         data: `bytes` of a .tflite file.
+        largest: as for `dead_tensors.rescale`.
         floats: `bytes` of the same model in float, of which only weights are
             read that `data` lost; `None` if it lost none.
         micro: `bool`, whether the file is for TFLite Micro alone.
@@ -34,7 +35,7 @@ def finished(data, floats=None, micro=False):
     schema = packages.load("ai_edge_litert.schema_py_generated")
     model = packing.unpacked(data)
     lstm_scales.repair(model)
-    dead_tensors.rescale(model)
+    dead_tensors.rescale(model, largest)
     if floats:
         lost_weights.restore(model, floats)
     substitutes.substitute(model, micro)

@@ -15,25 +15,46 @@ def restored(data, inputs, outputs):
 
     Args:
         data: `bytes` of a .tflite file with one signature, in which the names
-            of the outputs sort in the order wanted.
-        inputs: list of `str`, the names of the inputs in the signature, in
-            the order wanted.
-        outputs: list of `str`, the names to give to the outputs.
+            of inputs and outputs sort in the order wanted.
+        inputs, outputs: lists of `str`, the names to give to them.
 
     Returns:
         `bytes` of the file, without its signature.
     """
     model = packing.unpacked(data)
     graph, signature = model.subgraphs[0], model.signatureDefs[0]
-    places = {m.name.decode(): m.tensorIndex for m in signature.inputs}
-    graph.inputs = [places[name] for name in inputs]
-    ends = sorted(signature.outputs, key=lambda entry: entry.name)
-    graph.outputs = [entry.tensorIndex for entry in ends]
+    graph.inputs, graph.outputs = (
+        [entry.tensorIndex for entry in sorted(ends, key=lambda e: e.name)]
+        for ends in (signature.inputs, signature.outputs)
+    )
     for name, index in zip(inputs, graph.inputs, strict=True):
         graph.tensors[index].name = name.encode()
     for name, index in zip(outputs, graph.outputs, strict=True):
         graph.tensors[index].name = name.encode()
     model.signatureDefs = None
+    return packing.packed(model)
+
+
+def unnumbered(data, inputs, outputs):
+    """The file without the numbers that TensorFlow gave to names of ends.
+
+    It numbers what differs in capitals alone, such as "Left" and "left".
+
+    Args:
+        data: `bytes` of a .tflite file.
+        inputs, outputs: lists of `str`, the names wanted.
+
+    Returns:
+        `bytes`.
+    """
+    model = packing.unpacked(data)
+    graph = model.subgraphs[0]
+    ends = [int(index) for index in (*graph.inputs, *graph.outputs)]
+    for name, index in zip((*inputs, *outputs), ends, strict=True):
+        tensor = graph.tensors[index]
+        numbered = re.fullmatch(rf"{name}_\d+", tensor.name.decode())
+        if numbered and ends.count(index) == 1:
+            tensor.name = name.encode()
     return packing.packed(model)
 
 

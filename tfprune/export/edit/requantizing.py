@@ -47,6 +47,14 @@ def ranges(path, samples):
     return found
 
 
+def largest(ranges):
+    """`dict` from the names of tensors to their largest size."""
+    return {
+        name: max(float(np.abs(end).max()) for end in found.values())
+        for name, found in ranges.items()
+    }
+
+
 def quantized(path, ops, bits, ranges):
     """The file in int8, except for ops that ask for other bits.
 

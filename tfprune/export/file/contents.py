@@ -53,7 +53,10 @@ class Op:
         dtype: `str`, the type of that tensor ("int8"), or an empty one.
         weight_bytes: `int`, bytes of the constants that it reads; a constant
             that several ops share counts at the first.
-        macs: `int`, multiply-adds; `None` if they are not known for this op.
+        macs: `int`, multiply-adds each time it runs; `None` if they are not
+            known for this op.
+        inner: `bool`, whether it stands in a further graph, such as the body
+            of a WHILE, which may run any number of times.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Op:
     dtype: str
     weight_bytes: int
     macs: int | None
+    inner: bool = False
 
 
 def ops(path):
@@ -71,7 +75,8 @@ def ops(path):
         path: `str` or path-like.
 
     Returns:
-        List of `Op`, in the order in which they run.
+        List of `Op`, in the order in which they run; then those of further
+        graphs.
 
     Raises:
         ImportError: If the extra `export` is missing.
@@ -90,11 +95,9 @@ def ops(path):
 def _ops(data):
     schema = packages.load("ai_edge_litert.schema_py_generated")
     model = schema.Model.GetRootAs(data, 0)
-    graph = model.Subgraphs(0)
     types = _names(schema.TensorType)
     counted, found = set(), []
-    for i in range(graph.OperatorsLength()):
-        op = graph.Operators(i)
+    for number, graph, op in _placed(model):
         read = [int(n) for n in op.InputsAsNumpy()] if op.InputsLength() else []
         tensors = [graph.Tensors(n) for n in read if n >= 0]
         # Some ops, such as ASSIGN_VARIABLE, have no output.
@@ -115,9 +118,18 @@ def _ops(data):
                     packing.size(model.Buffers(n)) for n in buffers
                 ),
                 macs=_macs(name, shapes),
+                inner=number > 0,
             )
         )
     return found
+
+
+def _placed(model):
+    """Yields each op as `(number of its graph, graph, op)`."""
+    for g in range(model.SubgraphsLength()):
+        graph = model.Subgraphs(g)
+        for i in range(graph.OperatorsLength()):
+            yield g, graph, graph.Operators(i)
 
 
 def _macs(name, shapes):

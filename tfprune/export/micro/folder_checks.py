@@ -88,7 +88,15 @@ def _is_own(path, new, half_written):
     if _WRITTEN not in new or not path.exists():
         return False
     old = path.read_bytes()
-    return _WRITTEN.encode() not in old and old != half_written
+    if _WRITTEN.encode() in old or old == half_written:
+        return False
+    # Earlier versions left the line out of some files.
+    return _lines(old) != _lines(new.encode())
+
+
+def _lines(text):
+    lines = (line.strip() for line in text.splitlines())
+    return [x for x in lines if x and _WRITTEN.encode() not in x]
 
 
 def labels(names, file):

@@ -80,7 +80,7 @@ def frontier(found):
             f"point {number}",
             (point.file_values or point.values)[found.monitor],
             point.numbers,
-            chosen=point.numbers["MACs"] == found.after["MACs"],
+            chosen=_is_result(point, found),
         )
         for number, point in enumerate(found.points, start=1)
     )
@@ -88,6 +88,14 @@ def frontier(found):
     return reports.Frontier(
         f"{found.monitor} on validation data", points, "%" if share else ""
     )
+
+
+def _is_result(point, found):
+    """Whether a point is the result; others may cost the same.
+
+    The seconds of its epochs tell a training from all others.
+    """
+    return point.curve == found.curve and point.kept == found.kept
 
 
 def stages(found):

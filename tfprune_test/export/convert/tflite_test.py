@@ -86,6 +86,24 @@ class ModelsTest(ExportTestCase):
         names = [x.name for x in file.outputs]
         self.assertEqual(names, ["first", "second"])
 
+    @parameterized.product(
+        layer=[keras.layers.SimpleRNN, keras.layers.LSTM],
+        mode=["float32", "int8", "int16x8"],
+    )
+    def test_names_that_differ_in_capitals_alone(self, layer, mode):
+        inputs = [keras.Input((3, 2), name=name) for name in ("A", "a")]
+        outputs = [
+            layer(2, name=name)(x)
+            for name, x in zip(("Out", "out"), inputs, strict=True)
+        ]
+        model = keras.Model(inputs, outputs)
+        data = None if mode == "float32" else small_models.samples(model, 8)
+        file = small_models.export(model, self.path, mode, data)
+        self.assertEqual(
+            [tensor.name for tensor in (*file.inputs, *file.outputs)],
+            ["A", "a", "Out", "out"],
+        )
+
     def test_the_record_describes_the_file(self):
         model = small_models.two_in_two_out()
         file = small_models.export(model, str(self.path))

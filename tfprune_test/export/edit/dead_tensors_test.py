@@ -60,6 +60,37 @@ def masked_both_ways(seed):
     return keras.Model(inputs, LAYERS.Dense(3)(x))
 
 
+def small_signal():
+    rng = np.random.default_rng(0)
+    return 5e-4 * rng.normal(size=(64, 16)).astype("float32")
+
+
+def power_of_a_small_signal():
+    """Its squares and their mean are about a millionth."""
+    inputs = keras.Input((16,))
+    x = keras.ops.mean(keras.ops.square(inputs), axis=1, keepdims=True)
+    return keras.Model(inputs, x * 1e6), small_signal()
+
+
+def small_vectors():
+    inputs = keras.Input((16,))
+    x = keras.ops.normalize(inputs * 1e-3, axis=1)
+    return keras.Model(inputs, x), 2000 * small_signal()
+
+
+def noise():
+    """What rounding leaves of a difference of equal numbers."""
+    inputs = keras.Input((4, 8))
+    rest = (inputs * 1.1 + 1.0) - (inputs * 1.1 + 0.3) - 0.7
+    return keras.Model(inputs, inputs + rest)
+
+
+def hardly_a_score():
+    """Too small for kernels of a softmax."""
+    inputs = keras.Input((4, 8))
+    return keras.Model(inputs, keras.ops.softmax(inputs * 1e-7) + inputs)
+
+
 class RescaleTest(parameterized.TestCase):
     def exported(self, model, mode="int8"):
         path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
@@ -102,6 +133,32 @@ class RescaleTest(parameterized.TestCase):
         for runtime in ("tflite", "micro"):
             found = interpreter.run(path, data, runtime)
             np.testing.assert_allclose(found, wanted, atol=0.02)
+
+    @parameterized.product(
+        build=[power_of_a_small_signal, small_vectors], mode=MODES
+    )
+    def test_what_is_small_is_not_dead(self, build, mode):
+        model, data = build()
+        path = pathlib.Path(self.create_tempdir().full_path, "model.tflite")
+        with self.assertLogs("absl", "WARNING") as logs:
+            logging.warning("one, at least")
+            small_models.export(model, path, mode, data)
+        self.assertNotIn("Zero on all", "\n".join(logs.output))
+        wanted = model.predict(data, verbose=0)
+        slack = {"int8": 0.06, "int16x8": 0.002}[mode] * np.abs(wanted).max()
+        for runtime in RUNTIMES:
+            found = interpreter.run(path, data, runtime)
+            np.testing.assert_allclose(found, wanted, atol=slack)
+
+    @parameterized.product(build=[noise, hardly_a_score], mode=MODES)
+    def test_what_is_small_and_tells_nothing(self, build, mode):
+        """Kernels would abort, or XNNPACK refuse the file."""
+        model = build()
+        path, data, _ = self.exported(model, mode)
+        wanted = small_models.predictions(model, data)
+        for runtime in RUNTIMES:
+            found = interpreter.run(path, data, runtime)
+            np.testing.assert_allclose(found, wanted[0], atol=0.05)
 
     def test_what_is_dead_is_named(self):
         _, _, text = self.exported(shut_gate())

@@ -28,8 +28,8 @@ class RestoredTest(absltest.TestCase):
         model = packing.unpacked(data)
         signature = schema.SignatureDefT()
         signature.signatureKey = "serving_default"
-        signature.inputs = [entry("alpha", a), entry("beta", b)]
-        # By their names z comes first.
+        signature.inputs = [entry("input_1", a), entry("input_0", b)]
+        # By their names b and z come first.
         signature.outputs = [entry("output_1", y), entry("output_0", z)]
         model.signatureDefs = [signature]
         found = named_ends.restored(
@@ -47,6 +47,29 @@ class RestoredTest(absltest.TestCase):
             ],
         )
         self.assertFalse(packing.unpacked(found).signatureDefs)
+
+
+class UnnumberedTest(absltest.TestCase):
+    def names(self, made, wanted):
+        sketch = hand_made.Sketch()
+        a, b, y, z = (sketch.tensor(name, (1, 2)) for name in made)
+        sketch.op("NEG", [a], [y])
+        sketch.op("NEG", [b], [z])
+        data = sketch.data([a, b], [y, z])
+        found = named_ends.unnumbered(data, wanted[:2], wanted[2:])
+        path = self.create_tempfile(content=found, mode="wb").full_path
+        file = model_file.read(path)
+        return [t.name for t in (*file.inputs, *file.outputs)]
+
+    def test_what_differs_in_capitals_alone(self):
+        wanted = ["A", "a", "Out", "out"]
+        self.assertEqual(
+            self.names(["A_1", "a", "Out", "out_2"], wanted), wanted
+        )
+
+    def test_others_stay(self):
+        made = ["a", "b", "y_int16", "Call_1:0"]
+        self.assertEqual(self.names(made, ["b", "a", "y", "z"]), made)
 
 
 if __name__ == "__main__":

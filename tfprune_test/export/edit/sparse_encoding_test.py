@@ -49,6 +49,28 @@ class SparseTest(parameterized.TestCase):
         step = dense.outputs[0].scale or 1e-5
         np.testing.assert_allclose(a, b, atol=1.1 * step)
 
+    @parameterized.parameters("int8", "float32")
+    def test_beside_layers_in_float(self, interface):
+        model = mlp(16)
+        x = small_models.samples(model, 50)[0]
+        dense, sparse = files = [
+            small_models.export(
+                model,
+                self.folder / f"{way}.tflite",
+                *("int8", x),
+                sparse=way,
+                interface=interface,
+                keep_float=[model.layers[-1].name],
+            )
+            for way in (None, "auto")
+        ]
+        self.assertLess(sparse.file_bytes, 0.6 * dense.file_bytes)
+        self.assertEqual(sparse.inputs, dense.inputs)
+        self.assertEqual(sparse.outputs, dense.outputs)
+        # Of the layers before, a value may be a step less or more.
+        a, b = (interpreter.run(file.path, x) for file in files)
+        np.testing.assert_allclose(a, b, atol=np.abs(a).max() / 50)
+
     def test_many_weights_keep_names_and_order(self):
         """The converter reads these from a file that has others."""
         model = mlp(4)

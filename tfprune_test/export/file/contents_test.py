@@ -106,6 +106,24 @@ class ContentsTest(parameterized.TestCase):
         self.assertEqual(second.name, "READ_VARIABLE")
         self.assertEqual(second.shape, ())
 
+    def test_graphs_that_are_called(self):
+        sketch = hand_made.Sketch()
+        x, y = sketch.tensor("x", (1, 7)), sketch.tensor("y", (1, 4))
+        sketch.op("WHILE", [x], [y])
+        main, body = sketch.graph, hand_made.Sketch().graph
+        sketch.graph = body
+        a, b = sketch.tensor("a", (1, 7)), sketch.tensor("b", (1, 4))
+        w = sketch.constant("w", np.zeros((4, 7), FLOATS))
+        sketch.op("FULLY_CONNECTED", [a, w, -1], [b])
+        sketch.graph = main
+        sketch.model.subgraphs.append(body)
+        loop, op = self.ops(sketch.data([x], [y]))
+        self.assertEqual((loop.name, loop.output), ("WHILE", "y"))
+        self.assertEqual((loop.inner, loop.macs), (False, None))
+        self.assertEqual((op.name, op.output), ("FULLY_CONNECTED", "b"))
+        self.assertEqual((op.inner, op.macs), (True, 28))
+        self.assertEqual(op.weight_bytes, 4 * 28)
+
     def test_an_op_without_outputs(self):
         sketch = hand_made.Sketch()
         x, y = sketch.tensor("x", (3,)), sketch.tensor("y", (3,))

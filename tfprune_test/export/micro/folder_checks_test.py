@@ -84,7 +84,7 @@ class TargetTest(absltest.TestCase):
         module = self.out / "module.yml"
         files = {module.name: "# Written by tfprune.\nname: net\n"}
         self.check(**files)
-        for old in ("# Written by tfprune.\n", HALF.decode()):
+        for old in ("# Written by tfprune.\n", HALF.decode(), "name: net\n"):
             module.write_text(old)
             self.check(**files)
         module.write_text("name: mine\n")

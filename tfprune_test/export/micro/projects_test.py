@@ -138,6 +138,24 @@ class ProjectsTest(parameterized.TestCase):
         self.assertIn("TF_LITE_STATIC_MEMORY", macros)
         self.assertIn("int net_self_test", files["stm32cube/self_test.cc"])
 
+    @parameterized.parameters("settings.xml", "README.md")
+    def test_files_of_ones_own_for_stm32cube(self, name):
+        export = functools.partial(
+            firmware_folder.export_micro, self.file.path, self.out
+        )
+        export(project="stm32cube")
+        path = self.out / "stm32cube" / name
+        text = path.read_text()
+        signed = [line for line in text.splitlines() if "tfprune" in line]
+        # As earlier versions wrote it.
+        path.write_text(text.replace(f"{signed[0]}\n", ""))
+        export(project="stm32cube")
+        self.assertEqual(path.read_text(), text)
+        path.write_text("mine")
+        with self.assertRaisesRegex(ValueError, f"{name} was written by some"):
+            export(project="stm32cube")
+        self.assertEqual(path.read_text(), "mine")
+
     def test_projects_that_are_there_are_kept_up_to_date(self):
         firmware_folder.export_micro(
             self.file.path, self.out, project="esp-idf"

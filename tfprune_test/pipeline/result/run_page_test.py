@@ -12,12 +12,18 @@ BEFORE = {"accuracy, float32": 0.9, "MACs": 4000, "int8 flash, measured": 3000}
 AFTER = {"accuracy, float32": 0.8, "MACs": 1000, "int8 flash, measured": 900}
 
 
-def point(macs, value, file_value=None):
+def point(macs, value, file_value=None, seconds=()):
     return types.SimpleNamespace(
         numbers={"MACs": macs},
+        curve=curve(*seconds),
+        kept={"conv": [macs // 500, 8]},
         values={"accuracy": value},
         file_values={} if file_value is None else {"accuracy": file_value},
     )
+
+
+def curve(*seconds):
+    return [{"epoch": i, "seconds": s} for i, s in enumerate(seconds, start=1)]
 
 
 def result(**changes):
@@ -28,6 +34,7 @@ def result(**changes):
         "larger": True,
         "points": (),
         "curve": [],
+        "kept": {"conv": [2, 8]},
         "limits_of_numbers": lambda: {"int8 flash, measured": 1000},
     }
     return types.SimpleNamespace(**facts | changes)
@@ -88,6 +95,13 @@ class RunPageTest(absltest.TestCase):
         self.assertEqual([p.value for p in found.points], [0.85, 0.8])
         self.assertEqual([p.chosen for p in found.points], [False, True])
         self.assertIsNone(run_page.frontier(result()))
+
+    def test_the_result_is_one_point_of_those_that_cost_the_same(self):
+        points = (point(1000, 0.9, None, [2.0]), point(1000, 0.8, None, [3.0]))
+        for i, each in enumerate(points):
+            found = run_page.frontier(result(points=points, curve=each.curve))
+            chosen = [p.chosen for p in found.points]
+            self.assertEqual(chosen, [i == 0, i == 1])
 
     def test_stages_are_the_metrics_of_training(self):
         curve = [

@@ -26,6 +26,8 @@ _SECTION = "org.eclipse.cdt.internal.ui.wizards.settingswizards"
 _README = string.Template("""\
 # $name in STM32CubeIDE
 
+Written by tfprune; later exports replace this file.
+
 1. In a checkout of TFLite Micro, generate its source tree:
    `python3 tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py
    --makefile_options="TARGET=cortex_m_generic TARGET_ARCH=cortex-m4+fp
@@ -80,7 +82,10 @@ def _settings(name):
             for macro in _MACROS
         ],
     }
-    text = '<?xml version="1.0" encoding="UTF-8"?>\n<cdtprojectproperties>\n'
+    text = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        "<!-- Written by tfprune. -->\n<cdtprojectproperties>\n"
+    )
     for section, lines in rows.items():
         text += f'<section name="{_SECTION}.{section}">\n'
         for language in _LANGUAGES:
@@ -111,5 +116,8 @@ def _starts(sources):
 
 
 STM32CUBE = layout.Layout(
-    starts=_starts, files=_files, mark=lambda name: "stm32cube/settings.xml"
+    starts=_starts,
+    files=_files,
+    mark=lambda name: "stm32cube/settings.xml",
+    sign=b"Written by tfprune",
 )
