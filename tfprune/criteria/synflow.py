@@ -42,6 +42,7 @@ from tfprune.graph import document
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import values
+from tfprune.scoring import adapters
 from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import probe
 from tfprune.scoring import score
@@ -124,7 +125,9 @@ class SynFlow(criterion_lib.Criterion):
         absolute = rebuild.build(
             graph.model,
             config,
-            functools.partial(_absolute, _of_methods(graph.model)),
+            functools.partial(
+                _absolute, _of_methods(graph.model), adapters.merged(graph)
+            ),
         )
         copied = read.channel_graph(absolute)
         pairs = zip(graph.model.weights, absolute.weights, strict=True)
@@ -191,10 +194,15 @@ def _of_methods(model):
     }
 
 
-def _absolute(others, variable):
+def _absolute(others, merged, variable):
+    array = values.numpy(variable, exact=True)
     if id(variable) in others:
-        return np.array(values.numpy(variable, exact=True))
-    array = np.abs(values.numpy(variable, exact=True))
+        return np.array(array)
+    if id(variable) in merged:
+        whole = merged[id(variable)]
+        zeros = np.zeros_like(array)
+        array = zeros if whole is None else whole.astype(array.dtype)
+    array = np.abs(array)
     name = variable.path.rsplit("/", 1)[-1]
     return np.zeros_like(array) if name.endswith(_SHIFTS) else array
 
