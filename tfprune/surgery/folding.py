@@ -17,6 +17,7 @@ from tfprune.graph import document
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
+from tfprune.sparsity import weights
 
 _LAYERS = keras.layers
 # f(a x) = a f(x) for a >= 0, and for several inputs with the same a.
@@ -82,11 +83,6 @@ _PASS_OPS = (
 _QUOTIENTS = ("Divide", "TrueDivide")
 # Numbers that an op computes with beside its input, which must be 0 or none.
 _NUMBERS = ("constant_values", "fill_value", "initial")
-_ACTIVATIONS = (
-    keras.activations.linear,
-    keras.activations.relu,
-    keras.activations.leaky_relu,
-)
 
 
 def into_readers(graph, gates):
@@ -232,9 +228,9 @@ def _passes(site, args, kwargs):
     if name.startswith("ops."):
         return _op_passes(name.removeprefix("ops."), site, args, kwargs)
     if isinstance(live, _LAYERS.ReLU):
-        return live.max_value is None and not live.threshold
+        return weights.keeps_factors(live)
     if isinstance(live, _LAYERS.Activation):
-        return live.activation in _ACTIVATIONS
+        return weights.keeps_factors(live.activation)
     if isinstance(live, _NOISE):
         return not kwargs.get("training")
     return isinstance(live, _PASS)
