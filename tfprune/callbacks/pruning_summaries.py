@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from tfprune.callbacks import event_log
+from tfprune.graph import channel_graph
 from tfprune.graph import read
 from tfprune.graph import values
 from tfprune.methods import bitpruning
@@ -28,7 +29,9 @@ class PruningSummaries(keras.callbacks.Callback):
     outputs (rows) and inputs (columns, the positions of a convolution side
     by side) in which zeros are black. Histograms:
     `scores/<layer>/<weight>`, the scores by which a method ranks weights or
-    channels. A layer of a nested model is told as `<model>/<layer>`.
+    channels. A layer of a nested model is told as `<model>/<layer>`. If a
+    `Chain` has several methods on a weight, each has its own
+    `scores/<layer>/<weight>/<method>`.
 
     The run is the folder `pruning` in `log_dir`, beside those of
     `keras.callbacks.TensorBoard`. Needs the package `tensorboard`; works on
@@ -121,15 +124,27 @@ class PruningSummaries(keras.callbacks.Callback):
     def _write_methods(self, epoch):
         for name, value in wrapper_lib.figures(self.model).items():
             self._log.scalar(f"method/{name}", value, epoch)
-        for method, slots in wrapper_lib.groups(self.model):
-            for slot in slots:
-                path = self._path(slot)
-                if isinstance(method, bitpruning.BitPruning):
-                    bits = keras.ops.convert_to_numpy(slot["bit_length"])
-                    self._log.scalar(f"bits/{path}", bits, epoch)
+        for wrapper in wrapper_lib.find(self.model):
+            for slot in wrapper.slots.values():
+                parts = wrapper.method.parts(slot)
+                self._write_bits(slot, parts, epoch)
                 if slot.name != method_lib.INPUTS:
-                    scores = method.scores(slot)
-                    self._log.histogram(f"scores/{path}", scores, epoch)
+                    for path, method, part in self._told_apart(slot, parts):
+                        scores = method.scores(part)
+                        self._log.histogram(f"scores/{path}", scores, epoch)
+
+    def _write_bits(self, slot, parts, epoch):
+        learned = [p for p in parts if isinstance(p[0], bitpruning.BitPruning)]
+        for path, _, part in self._told_apart(slot, learned):
+            bits = keras.ops.convert_to_numpy(part["bit_length"])
+            self._log.scalar(f"bits/{path}", bits, epoch)
+
+    def _told_apart(self, slot, parts):
+        """Yields `(path, method, part)`; several methods have own paths."""
+        path = self._path(slot)
+        names = channel_graph.unique(type(m).__name__ for m, _ in parts)
+        for name, (method, part) in zip(names, parts, strict=True):
+            yield f"{path}/{name}" if len(parts) > 1 else path, method, part
 
     def _path(self, slot):
         """The names of a slot's layer and weight, unique in the model."""

@@ -24,7 +24,7 @@ import typing
 import numpy as np
 
 from tfprune.graph import channel_graph
-from tfprune.graph import values
+from tfprune.scoring import adapters
 from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import probe
 from tfprune.scoring import score
@@ -73,9 +73,10 @@ class Fisher(criterion_lib.Criterion):
                 squares[key] = squares[key] + count * square
             samples += count
 
-        def loss(variable):
-            curvature = squares[id(variable)] / samples  # h
-            return curvature * np.square(values.numpy(variable)) / 2
-
-        scores = score.summed(graph, ((b, loss(b.variable)) for b in reads))
+        losses = (
+            # h w^2 / 2
+            (b, squares[id(b.variable)] / samples * np.square(array) / 2)
+            for b, array in adapters.whole(graph, reads)
+        )
+        scores = score.summed(graph, losses)
         return score.with_unrated(scores, reads, gradients)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tfprune.graph import channel_graph
-from tfprune.graph import values
+from tfprune.scoring import adapters
 from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import score
 
@@ -94,12 +94,13 @@ class Greedy(criterion_lib.Criterion):
 def _without_removed(graph, norm, group, keep):
     """Norms of a group's filters, less weights that read removed channels."""
     scores = np.zeros(graph.size)
-    for binding in graph.bindings:
-        if binding.role != channel_graph.WRITES:
-            continue
-        if not np.isin(binding.labels, group.labels).any():
-            continue
-        array = values.numpy(binding.variable)
+    writes = (
+        b
+        for b in graph.bindings
+        if b.role == channel_graph.WRITES
+        and np.isin(b.labels, group.labels).any()
+    )
+    for binding, array in adapters.whole(graph, writes):
         for other in graph.bound(binding.variable):
             if other.role == channel_graph.READS:
                 kept = np.flatnonzero(keep[other.labels])

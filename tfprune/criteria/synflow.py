@@ -11,10 +11,11 @@ needed. Flow is conserved: the scores of every layer that carries all of it add
 up to the same number.
 
 Biases, shifts, means and added constants are left out, because they would add
-to the flow; the authors' code takes the absolute values of the first. R
-overflows in deep networks, so the authors compute in double precision; here the
-input and R are scaled down until they fit, which scales all scores alike, and
-until recurrent layers do not stop the flow because they saturate.
+to the flow; the authors' code takes the absolute values of the first. Signs are
+left out, too: differences become sums. R overflows in deep networks, so the
+authors compute in double precision; here the input and R are scaled down until
+they fit, which scales all scores alike, and until recurrent layers do not stop
+the flow because they saturate.
 Channels that a layer writes by weights that are never trained get no score and
 stay.
 
@@ -42,6 +43,7 @@ from tfprune.graph import document
 from tfprune.graph import read
 from tfprune.graph import rebuild
 from tfprune.graph import values
+from tfprune.scoring import adapters
 from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import probe
 from tfprune.scoring import score
@@ -124,7 +126,9 @@ class SynFlow(criterion_lib.Criterion):
         absolute = rebuild.build(
             graph.model,
             config,
-            functools.partial(_absolute, _of_methods(graph.model)),
+            functools.partial(
+                _absolute, _of_methods(graph.model), adapters.merged(graph)
+            ),
         )
         copied = read.channel_graph(absolute)
         pairs = zip(graph.model.weights, absolute.weights, strict=True)
@@ -191,10 +195,15 @@ def _of_methods(model):
     }
 
 
-def _absolute(others, variable):
+def _absolute(others, merged, variable):
+    array = values.numpy(variable, exact=True)
     if id(variable) in others:
-        return np.array(values.numpy(variable, exact=True))
-    array = np.abs(values.numpy(variable, exact=True))
+        return np.array(array)
+    if id(variable) in merged:
+        whole = merged[id(variable)]
+        zeros = np.zeros_like(array)
+        array = zeros if whole is None else whole.astype(array.dtype)
+    array = np.abs(array)
     name = variable.path.rsplit("/", 1)[-1]
     return np.zeros_like(array) if name.endswith(_SHIFTS) else array
 
@@ -239,7 +248,10 @@ def _make_linear(entry):
             entry["class_name"] = entry["registered_name"] = _OPS[name]
             entry["config"] = {"name": inner["name"]}
         elif name in ("Add", "Subtract"):
-            _drop_constants(entry)
+            _change_constants(entry, np.zeros_like)
+            entry["class_name"] = entry["registered_name"] = "Add"
+        elif name in ("Multiply", "Divide", "TrueDivide"):
+            _change_constants(entry, np.abs)
         return
     if name in ("TimeDistributed", "SpectralNormalization", "PruningWrapper"):
         _make_linear(inner["layer"])
@@ -249,6 +261,8 @@ def _make_linear(entry):
         cls = _NORMALIZERS[name]
         entry["module"], entry["class_name"] = cls.__module__, cls.__name__
         entry["registered_name"] = keras.saving.get_registered_name(cls)
+    elif name == "Subtract":
+        entry["class_name"] = "Add"
     elif name == "UnitNormalization":
         entry["class_name"] = "Identity"
         inner.pop("axis")
@@ -269,26 +283,22 @@ def _make_linear(entry):
         inner["activation"] = "linear"
 
 
-def _drop_constants(entry):
-    """Lets an op that adds a constant, or subtracts one, pass its input on."""
+def _change_constants(entry, function):
+    """Applies a function of arrays to the constants that an op is given."""
+
+    def changed(argument):
+        if isinstance(argument, numbers.Number):
+            return type(argument)(function(argument))
+        is_dict = isinstance(argument, dict)
+        if is_dict and argument.get("class_name") in _CONSTANTS:
+            config = argument["config"]
+            value = function(np.asarray(config["value"])).tolist()
+            return {**argument, "config": {**config, "value": value}}
+        return argument
+
     for node in entry["inbound_nodes"]:
-        given = [*node["args"], *node["kwargs"].values()]
-        if all(_as_zero(x) is x for x in given):
-            return
-        node["args"] = tuple(map(_as_zero, node["args"]))
-        node["kwargs"] = {k: _as_zero(x) for k, x in node["kwargs"].items()}
-    entry["class_name"] = entry["registered_name"] = "Add"
-
-
-def _as_zero(argument):
-    """A constant as one of zeros; a tensor as it is."""
-    if isinstance(argument, numbers.Number):
-        return 0.0
-    if isinstance(argument, dict) and argument.get("class_name") in _CONSTANTS:
-        config = argument["config"]
-        zeros = np.zeros_like(config["value"]).tolist()
-        return {**argument, "config": {**config, "value": zeros}}
-    return argument
+        node["args"] = tuple(map(changed, node["args"]))
+        node["kwargs"] = {k: changed(x) for k, x in node["kwargs"].items()}
 
 
 def _scales(cls):

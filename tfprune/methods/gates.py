@@ -53,7 +53,8 @@ def sites(graph, skip=()):
     for step in graph.steps:
         calls[step.layer].append(step.outputs)
     found = {}
-    for number, outputs in sorted(feature_maps.sources(graph).items()):
+    maps = feature_maps.sources(graph, before_ops=True)
+    for number, outputs in sorted(maps.items()):
         path, tensor = graph.steps[number].layer, outputs[0][1]
         labels = tensor.axes[0]
         same = all(

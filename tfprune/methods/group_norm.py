@@ -26,7 +26,7 @@ import numpy as np
 
 from tfprune.graph import channel_graph
 from tfprune.graph import read
-from tfprune.graph import values
+from tfprune.scoring import adapters
 from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import score
 from tfprune.sparsity import method as method_lib
@@ -57,11 +57,11 @@ class GroupNorm(criterion_lib.Criterion):
         """Returns `I_c` for each channel, shape `(graph.size,)`."""
         del data
         tensors = [b for b in graph.bindings if _is_counted(b)]
-        powers = (
-            (b, np.abs(values.numpy(b.variable)) ** self.p) for b in tensors
-        )
+        whole = list(adapters.whole(graph, tensors))
+        powers = ((b, np.abs(array) ** self.p) for b, array in whole)
         total = score.summed(graph, powers)
-        return total / np.maximum(score.counted(graph, tensors), 1)
+        count = score.counted(graph, [b for b, _ in whole])
+        return total / np.maximum(count, 1)
 
 
 def _is_counted(binding):

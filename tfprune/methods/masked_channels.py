@@ -19,6 +19,7 @@ import typing
 
 import keras
 import numpy as np
+from absl import logging
 
 from tfprune.core import typed
 from tfprune.costs import counting
@@ -83,6 +84,16 @@ class MaskedChannels(method_lib.Method):
         criterion_lib.find(self.criterion)
         budget_lib.Budget(**{self.of: 1.0})
         rounding.Rounding(self.min_channels, self.channel_multiple, self.target)
+        if isinstance(self.criterion, str) or _name(self.criterion):
+            return
+        cls = _class(self.criterion)
+        if not _is_registered(cls):
+            logging.warning(
+                "A saved model with this method cannot be loaded, because its "
+                "criterion is not registered: %s. %s",
+                cls.__name__,
+                _REGISTER,
+            )
 
     def build(self, slot):
         slot.add_mask()
@@ -156,9 +167,9 @@ class MaskedChannels(method_lib.Method):
 
         Otherwise, how far pruning can go does not depend on the scores.
         """
-        if not _is_cheap(_entry(self.criterion), data):
-            return np.ones(graph.size)
         criterion = score.as_criterion(self.criterion)
+        if not _is_cheap(_entry(self.criterion), data):
+            return np.where(criterion.scorable(graph), 1.0, np.inf)
         if dataclasses.is_dataclass(criterion) and hasattr(criterion, "limit"):
             # One sample tells which channels have a score.
             criterion = dataclasses.replace(criterion, limit=1)
@@ -192,13 +203,31 @@ def _spec(criterion):
     """Serializes a criterion: to its name if it has one."""
     if isinstance(criterion, str):
         return criterion
+    name = _name(criterion)
+    if name is not None:
+        return name
+    cls = _class(criterion)
+    if _is_registered(cls):
+        return keras.saving.serialize_keras_object(criterion)
+    return {_UNKNOWN: cls.__name__}
+
+
+def _name(criterion):
+    """The name that a criterion is registered by, or `None`."""
     for name in criterion_lib.criteria.names():
         if criterion_lib.find(name) == criterion:
             return name
-    cls = criterion if hasattr(criterion, "__name__") else type(criterion)
-    if keras.saving.get_registered_name(cls) != cls.__name__:
-        return keras.saving.serialize_keras_object(criterion)
-    return {_UNKNOWN: cls.__name__}
+    return None
+
+
+def _class(criterion):
+    """The class of a criterion, or the function that it is."""
+    return criterion if hasattr(criterion, "__name__") else type(criterion)
+
+
+def _is_registered(cls):
+    """Whether Keras can load objects of a class, or a function."""
+    return keras.saving.get_registered_name(cls) != cls.__name__
 
 
 def _entry(criterion):
@@ -226,14 +255,16 @@ def _criterion(spec):
     if _UNKNOWN in spec:
         raise ValueError(
             "A criterion must be registered before a model that uses it is "
-            f"saved. Received: {spec[_UNKNOWN]}. Decorate it with "
-            "`tfprune.scoring.register(name, ...)` or "
-            "`keras.saving.register_keras_serializable(package)`."
+            f"saved. Received: {spec[_UNKNOWN]}. {_REGISTER}"
         )
     return keras.saving.deserialize_keras_object(spec)
 
 
 _UNKNOWN = "unregistered"
+_REGISTER = (
+    "Decorate it with `tfprune.scoring.register(name, ...)` or "
+    "`keras.saving.register_keras_serializable(package)`."
+)
 
 
 def _readers(graph, variable):

@@ -309,13 +309,18 @@ class PCAS(criterion_lib.Criterion):
     seed: int = 0
     normalize = "none"
 
+    def scorable(self, graph):
+        """Returns which channels a gate can follow, shape `(graph.size,)`."""
+        found = np.zeros(graph.size, bool)
+        for site in gates.sites(_unwrapped(graph)):
+            found[site.labels] = True
+        return found
+
     def scores(self, graph, data):
         """Returns `A_c` for each channel, shape `(graph.size,)`."""
         purpose = "the criterion 'pcas'"
         compile_args = checked(graph, data, purpose, self.loss, self.batch_size)
-        if wrapper_lib.find(graph.model):
-            # Gates go into wrappers as well; the channels are the same.
-            graph = read.channel_graph(wrapping.unwrap(graph.model))
+        graph = _unwrapped(graph)
         model = gates.attach(graph, self.gate)
         compile_args["optimizer"] = keras.optimizers.Adam(self.learning_rate)
         # On a CPU, compiling with XLA takes longer than the whole run.
@@ -331,6 +336,16 @@ class PCAS(criterion_lib.Criterion):
         )
         measure(model, data, self.batch_size)
         return mean_attention(graph, model)
+
+
+def _unwrapped(graph):
+    """The graph without wrappers, as gates go into wrappers as well.
+
+    The channels are the same.
+    """
+    if not wrapper_lib.find(graph.model):
+        return graph
+    return read.channel_graph(wrapping.unwrap(graph.model))
 
 
 def checked(graph, data, purpose, loss=None, batch_size=128):

@@ -9,6 +9,8 @@ import abc
 import dataclasses
 import typing
 
+import numpy as np
+
 from tfprune.core import registry
 
 criteria = registry.Registry("criterion")
@@ -51,6 +53,17 @@ class Criterion(abc.ABC):
             Float array, shape `(graph.size,)`. Infinity means that the
             criterion cannot score a channel, which then stays.
         """
+
+    def scorable(self, graph):
+        """Tells which channels can get a score, as far as the graph does.
+
+        Args:
+            graph: a `ChannelGraph`.
+
+        Returns:
+            Bool array, shape `(graph.size,)`; all true unless overridden.
+        """
+        return np.ones(graph.size, bool)
 
     def refine(self, graph, keep):
         """Chooses which channels to keep, given how many.

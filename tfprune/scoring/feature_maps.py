@@ -6,14 +6,28 @@ one.
 """
 
 import math
+import re
 
 import keras
 import numpy as np
 
 from tfprune.datasets import samples
 from tfprune.graph import channel_graph
+from tfprune.graph import rulebook
 from tfprune.graph import values
 from tfprune.scoring import probe
+
+# Layers and ops that pool the values of each channel or move them.
+_MOVES = re.compile(
+    "(Global|Adaptive)?(Average|Max)Pool(ing[123]D)?|"
+    "(Cropping|UpSampling|ZeroPadding)[123]D|CenterCrop|RandomCrop|Resizing|"
+    "Flatten|Permute|RepeatVector|Reshape|"
+    "Amax|Amin|CountNonzero|Einsum|Logsumexp|Max|Mean|Median|Min|Norm|Prod|"
+    "Std|Sum|Var|"
+    "DepthToSpace|ExpandDims|ExtractPatches|Flip|GetItem|Moveaxis|Pad|Ravel|"
+    "Repeat|Resize|SpaceToDepth|Split|Squeeze|Stack|Swapaxes|Take|Tile|"
+    "Transpose|Unstack"
+)
 
 
 def mean_over_maps(
@@ -53,12 +67,14 @@ def mean_over_maps(
     )
 
 
-def sources(graph, rank=None):
+def sources(graph, rank=None, before_ops=False):
     """Returns the step outputs that are feature maps of channels.
 
     Args:
         graph: a `ChannelGraph`.
         rank: `int`, required number of spatial axes; `None` for any.
+        before_ops: `bool`, whether what an op makes in another size, as a GLU
+            does, is traced back to its input.
 
     Returns:
         `dict` from the index of a step to a list of `(output index,
@@ -73,7 +89,7 @@ def sources(graph, rank=None):
     for step in graph.steps:
         if step.layer in readers:
             for tensor in step.inputs:
-                origin = _origin(graph, made, tensor)
+                origin = _origin(graph, made, tensor, before_ops)
                 if id(origin) in made and _is_map(origin, rank):
                     found[made[id(origin)]] = origin
     wanted = {}
@@ -82,18 +98,29 @@ def sources(graph, rank=None):
     return wanted
 
 
-def _origin(graph, made, tensor):
+def _origin(graph, made, tensor, before_ops):
     """Traces back through steps that only move or pool values."""
     while id(tensor) in made:
         step = graph.steps[made[id(tensor)][0]]
-        weights = getattr(graph.layers[step.layer], "weights", ())
-        if weights or len(step.inputs) != 1:
+        live = graph.layers[step.layer]
+        is_op = not isinstance(live, keras.layers.Layer)
+        goes_on = _moves(live) or (before_ops and is_op)
+        if len(step.inputs) != 1 or not goes_on:
             return tensor
         (before,) = step.inputs
         if _size(before) == _size(tensor) and before.rank == tensor.rank:
             return tensor
         tensor = before
     return tensor
+
+
+def _moves(live):
+    """Whether a layer or op only moves or pools the values of channels."""
+    if isinstance(live, keras.layers.TimeDistributed):
+        live = live.layer
+    cls = rulebook.base_of(live) or type(live)
+    of_keras = cls.__module__.startswith("keras.")
+    return of_keras and _MOVES.fullmatch(cls.__name__) is not None
 
 
 def _size(tensor):

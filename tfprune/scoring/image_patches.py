@@ -14,6 +14,7 @@ import numpy as np
 
 from tfprune.graph import channel_graph
 from tfprune.graph import values
+from tfprune.scoring import adapters
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -162,23 +163,17 @@ def readers(graph):
         do not read patches (attention, recurrent layers).
     """
     found, others = [], []
+    merged = adapters.merged(graph)
     for binding in graph.bindings:
         live = graph.layers[binding.layer]
-        if binding.role != channel_graph.READS or _adapts(live, binding):
+        is_adapter = merged.get(id(binding.variable), binding) is None
+        if binding.role != channel_graph.READS or is_adapter:
             continue
         if binding.patches and binding.input_axis is not None:
             found.append(Reader(binding, live))
         else:
             others.append(binding)
     return found, others
-
-
-def _adapts(live, binding):
-    """Whether a weight is one of LoRA's, which are part of another one."""
-    name = binding.attribute.rpartition(".")[2]
-    return name.startswith("lora_") and getattr(
-        _owner(live, binding.attribute), "lora_enabled", False
-    )
 
 
 def _owner(live, attribute):

@@ -6,6 +6,7 @@ import numpy as np
 
 from tfprune.graph import channel_graph
 from tfprune.graph import values
+from tfprune.scoring import adapters
 from tfprune.scoring import criterion as criterion_lib
 
 
@@ -63,12 +64,12 @@ class OfWriters(criterion_lib.Criterion):
     def scores(self, graph, data=None):
         """The sums, shape `(graph.size,)`."""
         del data
+        writes = (b for b in graph.bindings if b.role == channel_graph.WRITES)
         return summed(
             graph,
             (
-                (b, self._of(values.numpy(b.variable), b.axis))
-                for b in graph.bindings
-                if b.role == channel_graph.WRITES
+                (b, self._of(array, b.axis))
+                for b, array in adapters.whole(graph, writes)
             ),
         )
 

@@ -120,9 +120,10 @@ def scale_outputs(layer, factors):
     """Multiplies the output channels of a layer by scaling its weights.
 
     Args:
-        layer: a built layer: batch normalization, or one with a kernel and
-            without an activation function.
-        factors: float array, shape `(channels,)`.
+        layer: a built layer: batch normalization with scales, or one with a
+            kernel and without an activation function.
+        factors: float array, shape `(channels,)`. If none is negative, the
+            activation may be ReLU or leaky ReLU.
 
     Raises:
         ValueError: If the layer has no weights that can be scaled.
@@ -131,12 +132,15 @@ def scale_outputs(layer, factors):
     inner = owner(layer, writers[-1]) if writers else layer
     activation = getattr(inner, "activation", keras.activations.linear)
     weights = _output_weights(inner, writers)
-    if activation is not keras.activations.linear or not weights:
+    fits = activation is keras.activations.linear or (
+        keeps_factors(activation) and min(factors, default=0) >= 0
+    )
+    if not fits or not weights:
         raise ValueError(
-            "Scaling output channels needs a layer without activation that "
-            "has a kernel, or scale and center. Received: "
-            f"layer {layer.name!r} of type {type(layer).__name__}. Move the "
-            "activation to a separate layer."
+            "Scaling output channels needs a layer that has a kernel or "
+            "scales, without activation, or with ReLU if no factor is "
+            f"negative. Received: layer {layer.name!r} of type "
+            f"{type(layer).__name__}. Move the activation to a separate layer."
         )
     for weight, channel_axes in weights:
         sizes = [weight.shape[axis] for axis in channel_axes]
@@ -155,12 +159,30 @@ def scale_outputs(layer, factors):
         weight.assign(weight * keras.ops.reshape(factors, shape))
 
 
+def keeps_factors(activation):
+    """Whether `f(a x) = a f(x)` for each `a >= 0`.
+
+    Args:
+        activation: a function of `keras.activations`, or a layer.
+    """
+    if isinstance(activation, keras.layers.ReLU):
+        return activation.max_value is None and not activation.threshold
+    leaky = isinstance(activation, keras.layers.LeakyReLU)
+    return leaky or activation in _HOMOGENEOUS
+
+
+_HOMOGENEOUS = (
+    keras.activations.linear,
+    keras.activations.relu,
+    keras.activations.leaky_relu,
+)
+
+
 def _output_weights(layer, writers):
     """`(variable, axes of the output channels)` of what writes an output."""
     if isinstance(layer, keras.layers.BatchNormalization):
-        return [(layer.gamma, (0,)), (layer.beta, (0,))] * (
-            layer.scale and layer.center
-        )
+        found = [(layer.gamma, (0,))] * layer.scale
+        return found + [(layer.beta, (0,))] * (layer.scale and layer.center)
     found = []
     if writers:
         kernel = variable(layer, writers[-1])

@@ -2,21 +2,34 @@
 
 A gate that multiplies channels by non-negative constants can be removed exactly
 if everything between it and the weights that read the channels is positively
-homogeneous (ReLU, pooling, padding, flattening): those weights then absorb the
-factors. After any other operation, folding is not possible.
+homogeneous (ReLU, pooling, padding, flattening, and ops that do the same):
+those weights then absorb the factors. After any other operation, folding is not
+possible.
 """
+
+import numbers
 
 import keras
 import numpy as np
 
 from tfprune.graph import channel_graph
+from tfprune.graph import document
+from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
+from tfprune.sparsity import weights
 
 _LAYERS = keras.layers
 # f(a x) = a f(x) for a >= 0, and for several inputs with the same a.
-_PASS = (
+_MERGE = (
     _LAYERS.Add,
     _LAYERS.Average,
+    _LAYERS.Maximum,
+    _LAYERS.Minimum,
+    _LAYERS.Subtract,
+)
+_PASS = (
+    *_MERGE,
     _LAYERS.AveragePooling1D,
     _LAYERS.AveragePooling2D,
     _LAYERS.AveragePooling3D,
@@ -26,6 +39,7 @@ _PASS = (
     _LAYERS.Cropping3D,
     _LAYERS.Dropout,
     _LAYERS.Flatten,
+    _LAYERS.GaussianDropout,
     _LAYERS.GlobalAveragePooling1D,
     _LAYERS.GlobalAveragePooling2D,
     _LAYERS.GlobalAveragePooling3D,
@@ -34,11 +48,11 @@ _PASS = (
     _LAYERS.GlobalMaxPooling3D,
     _LAYERS.Identity,
     _LAYERS.LeakyReLU,
-    _LAYERS.Maximum,
     _LAYERS.MaxPooling1D,
     _LAYERS.MaxPooling2D,
     _LAYERS.MaxPooling3D,
     _LAYERS.Permute,
+    _LAYERS.PReLU,
     _LAYERS.RepeatVector,
     _LAYERS.Reshape,
     _LAYERS.SpatialDropout1D,
@@ -51,11 +65,24 @@ _PASS = (
     _LAYERS.ZeroPadding2D,
     _LAYERS.ZeroPadding3D,
 )
-_ACTIVATIONS = (
-    keras.activations.linear,
-    keras.activations.relu,
-    keras.activations.leaky_relu,
+_NOISE = (_LAYERS.AlphaDropout, _LAYERS.GaussianNoise)
+_MERGE_OPS = frozenset("Add Fmax Fmin Maximum Minimum Subtract".split())
+# They take apart an axis, which must not be that of the channels.
+_APART_OPS = frozenset("Take Unstack".split())
+_PASS_OPS = (
+    _MERGE_OPS
+    | _APART_OPS
+    | frozenset(
+        "Absolute Amax Amin AdaptiveAveragePool AdaptiveMaxPool AveragePool "
+        "Concatenate Copy DepthToSpace ExpandDims ExtractPatches Fabs Flip "
+        "GetItem LeakyRelu Max MaxPool Mean Min Moveaxis Negative Pad Relu "
+        "Repeat Reshape Resize SpaceToDepth Split Squeeze Stack StopGradient "
+        "Sum Swapaxes Tile Transpose".split()
+    )
 )
+_QUOTIENTS = ("Divide", "TrueDivide")
+# Numbers that an op computes with beside its input, which must be 0 or none.
+_NUMBERS = ("constant_values", "fill_value", "initial")
 
 
 def into_readers(graph, gates):
@@ -88,12 +115,20 @@ class _Walk:
         for b in graph.bindings:
             if b.role == channel_graph.READS:
                 bindings.setdefault(b.layer, []).append(b)
-        for step in graph.steps:
-            factors = self._after(step, bindings.get(step.layer, ()))
+        steps = iter(graph.steps)
+
+        def apply(site, args, kwargs):
+            step = next(steps)
+            found = bindings.get(step.layer, ())
+            factors = self._after(step, found, site, args, kwargs)
             if step.layer in gates:
                 factors = factors * _checked(gates[step.layer], step)
             for tensor in step.outputs:
                 self._on[id(tensor)] = factors
+            outputs = list(step.outputs)
+            return outputs if len(outputs) > 1 else outputs[0]
+
+        document.run(graph.config, graph.model, graph.inputs, apply)
         if any((self._factors(t) != 1).any() for t in graph.outputs):
             raise _cannot("the model", "its output is gated")
 
@@ -118,10 +153,9 @@ class _Walk:
             factors[labels] = known[labels]
         return factors
 
-    def _after(self, step, bindings):
+    def _after(self, step, bindings, site, args, kwargs):
         """The factors on the outputs of a step."""
         factors = self._joint(step)
-        live = self._graph.layers[step.layer]
         if bindings:
             states = self._states.get(step.layer, [])
             if (factors[states] != 1).any():
@@ -133,8 +167,9 @@ class _Walk:
             if (factors[~read] != 1).any():
                 raise _cannot(step.layer, "it does not read all channels")
             return np.ones(self._graph.size)
-        if (factors != 1).any() and not _passes(live):
-            raise _cannot(step.layer, f"a {step.op} follows it")
+        if (factors != 1).any():
+            if not _passes(site, args, kwargs) or not _keeps_apart(step, site):
+                raise _cannot(step.layer, f"a {step.op} follows it")
         return factors
 
     def _joint(self, step):
@@ -187,18 +222,62 @@ def _checked(gate, step):
     return gate
 
 
-def _passes(live):
+def _passes(site, args, kwargs):
+    """Whether a layer or op gives `a f(x)` for `a x`, `a >= 0`."""
+    live, name = site.live, rulebook.name_of(site.entry)
+    if name.startswith("ops."):
+        return _op_passes(name.removeprefix("ops."), site, args, kwargs)
     if isinstance(live, _LAYERS.ReLU):
-        return live.max_value is None and not live.threshold
+        return weights.keeps_factors(live)
     if isinstance(live, _LAYERS.Activation):
-        return live.activation in _ACTIVATIONS
+        return weights.keeps_factors(live.activation)
+    if isinstance(live, _NOISE):
+        return not kwargs.get("training")
     return isinstance(live, _PASS)
+
+
+def _op_passes(name, site, args, kwargs):
+    scaled = [isinstance(x, tensor_lib.Tensor) for x in args]
+    if name == "Multiply":
+        return scaled.count(True) == 1
+    if name in _QUOTIENTS:
+        return scaled == [True, False]
+    if name == "Cast":
+        return "float" in str(site.entry["config"]["dtype"])
+    if name in _MERGE_OPS:
+        given = zip(args, scaled, strict=True)
+        return all(is_tensor or _is_zero(x) for x, is_tensor in given)
+    beside = {**site.entry["config"], **kwargs}
+    if name == "Pad":
+        beside |= dict(zip(_NUMBERS, args[1:], strict=False))
+    return name in _PASS_OPS and all(
+        _is_zero(beside[key]) for key in _NUMBERS if beside.get(key) is not None
+    )
+
+
+def _is_zero(number):
+    if isinstance(number, tensor_lib.Constant):
+        return not np.any(number.value)
+    return isinstance(number, numbers.Number) and not number
+
+
+def _keeps_apart(step, site):
+    """Whether each number in the outputs comes from one channel alone."""
+    made = np.concatenate([t.labels.reshape(-1) for t in step.outputs])
+    given = [t.labels.reshape(-1) for t in step.inputs]
+    name = rulebook.name_of(site.entry).removeprefix("ops.")
+    if isinstance(site.live, _MERGE) or name in _MERGE_OPS:
+        # What is broadcast has no factor of each channel.
+        return all(np.isin(made, labels).all() for labels in given)
+    if name in _APART_OPS and not np.isin(given[0], made).all():
+        return False
+    return bool(np.isin(made, np.concatenate(given)).all())
 
 
 def _cannot(layer, reason):
     return ValueError(
         "A factor can only fold into weights that read the channel through "
-        f"ReLU, pooling, padding or flattening. Received: {layer!r}: "
+        f"ReLU, pooling, padding, flattening or the like. Received: {layer!r}: "
         f"{reason}. Drop the factors (fold=False), or `skip` the layers "
         "whose channels it reads."
     )

@@ -22,6 +22,7 @@ from tfprune.methods import masked_channels
 from tfprune.patterns import weight_patterns
 from tfprune.schedules import schedule as schedule_lib
 from tfprune.selection import budget as budget_lib
+from tfprune.sparsity import chain
 from tfprune.sparsity import wrapping
 
 
@@ -110,6 +111,20 @@ class SummariesTest(parameterized.TestCase):
             self.assertLen(events.Scalars(f"sparsity/{path}"), 1)
             self.assertLen(events.Images(f"masks/{path}"), 1)
             self.assertLen(events.Histograms(f"scores/{path}"), 1)
+
+    def test_methods_of_a_chain_are_told_apart(self):
+        bits = bitpruning.BitPruning()
+        methods = masked.Masked(), bits, masked.Masked(criterion="lamp")
+        trained(chain.Chain(methods), self.folder)
+        events = read(self.folder)
+        self.assertEqual(
+            [t for t in events.Tags()["histograms"] if "hidden/kernel" in t],
+            [
+                f"scores/hidden/kernel/{name}"
+                for name in ("Masked", "BitPruning", "Masked#2")
+            ],
+        )
+        self.assertLen(events.Scalars("bits/hidden/kernel"), 4)
 
     def test_the_budget_is_told_beside_what_is_left(self):
         budget = budget_lib.Budget(macs=0.5)

@@ -126,6 +126,10 @@ class SynFlowTest(parameterized.TestCase):
             lambda x: x - third,
             lambda x: keras.ops.add(x, x2=-third),
             keras.ops.negative,
+            lambda x: x * -1.0,
+            lambda x: x / np.full(3, -1.0, "float32"),
+            lambda x: 0.5 * (x * 0.5 - 1.5 * x),
+            lambda x: layers.Subtract()([x / 4, 0.75 * x]),
         ):
             np.testing.assert_allclose(scores(net(start)), expected, rtol=1e-5)
 

@@ -368,6 +368,19 @@ class RebuildTest(parameterized.TestCase):
         verification.check_equal(model, same)
         self.assertLess(half(model).count_params(), model.count_params())
 
+    def test_cells_of_one_name_are_shared_as_they_were(self):
+        a, b = (LAYERS.LSTMCell(4, name="cell") for _ in range(2))
+        inputs = keras.Input((3, 4))
+        x = LAYERS.Dense(4)(inputs)
+        x = LAYERS.RNN([a, b, a], return_sequences=True)(x)
+        x = LAYERS.Dense(2)(LAYERS.RNN([b])(x))
+        model = keras.Model(inputs, x)
+        small = half(model)
+        self.assertLen(small.weights, len(model.weights))
+        found = exactness.strip_masked(model, silence=0.0)
+        self.assertLess(found.error, exactness.TOLERANCE)
+        self.assertEqual(found.params, found.small.count_params())
+
     def test_a_name_that_a_config_leaves_out(self):
         class Rest(keras.layers.Layer):
             def __init__(self, **rest):

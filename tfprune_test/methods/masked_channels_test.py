@@ -317,10 +317,13 @@ class MaskedChannelsTest(parameterized.TestCase):
         def nameless(values, axis):
             return np.ones(values.shape[axis])
 
-        method = masked_channels.MaskedChannels(nameless)
+        with self.assertLogs("absl", "WARNING") as logs:
+            method = masked_channels.MaskedChannels(nameless)
+        self.assertIn("not registered: nameless", logs.output[0])
         with self.assertRaisesRegex(ValueError, "registered.*nameless"):
             masked_channels.MaskedChannels.from_config(method.get_config())
-        named = masked_channels.MaskedChannels(taylor.Taylor())
+        with self.assertNoLogs("absl", "WARNING"):
+            named = masked_channels.MaskedChannels(taylor.Taylor())
         self.assertEqual(named.get_config()["criterion"], "taylor")
 
     @parameterized.parameters(
@@ -338,6 +341,25 @@ class MaskedChannelsTest(parameterized.TestCase):
             net(), masked_channels.MaskedChannels(criterion)
         )
         wrapped.compile("sgd", "mse")
+        pruning = callback_lib.PruneOnSchedule(sparsity, data=given)
+        pruning.set_model(wrapped)
+        pruning.set_params({"epochs": 1, "steps": 2})
+        if fits:
+            return pruning.on_train_begin()
+        with self.assertRaisesRegex(ValueError, "within reach"):
+            pruning.on_train_begin()
+
+    @parameterized.parameters((0.4, True), (0.6, False))
+    def test_channels_that_no_gate_follows_are_counted_before_the_training(
+        self, sparsity, fits
+    ):
+        inputs = keras.Input((4,))
+        x = layers.Dense(8)(layers.Dense(8, "relu")(inputs))
+        x = layers.Dense(3)(keras.ops.relu(x))
+        method = masked_channels.MaskedChannels("pcas")
+        wrapped = wrapping.wrap(keras.Model(inputs, x), method)
+        wrapped.compile("sgd", "mse")
+        given = np.ones((4, 4)), np.ones((4, 3))
         pruning = callback_lib.PruneOnSchedule(sparsity, data=given)
         pruning.set_model(wrapped)
         pruning.set_params({"epochs": 1, "steps": 2})

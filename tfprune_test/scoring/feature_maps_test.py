@@ -77,6 +77,17 @@ class FeatureMapsTest(absltest.TestCase):
             atol=1e-6,
         )
 
+    def test_a_gate_that_halves_the_channels_makes_maps(self):
+        x = keras.Input((6, 6, 2))
+        y = keras.ops.glu(LAYERS.Conv2D(6, 3, name="conv")(x))
+        y = LAYERS.TimeDistributed(LAYERS.MaxPooling1D(2))(y)
+        y = keras.ops.mean(y, (1, 2))
+        graph = read.channel_graph(keras.Model(x, LAYERS.Dense(2)(y)))
+        (number,) = feature_maps.sources(graph)
+        self.assertEqual(graph.steps[number].op, "Glu")
+        (number,) = feature_maps.sources(graph, before_ops=True)
+        self.assertEqual(graph.steps[number].op, "Conv2D")
+
     def test_a_channel_without_a_map_scores_infinity(self):
         x = self.data.astype("float32")
         found = feature_maps.mean_over_maps(

@@ -100,6 +100,7 @@ class ScaleOutputsTest(parameterized.TestCase):
         (LAYERS.BatchNormalization(), (5, 4)),
         (LAYERS.SpectralNormalization(LAYERS.Conv2D(3, 2)), (5, 5, 4)),
         (LAYERS.SpectralNormalization(LAYERS.DepthwiseConv2D(2)), (5, 5, 2)),
+        (LAYERS.BatchNormalization(center=False), (5, 4)),
     )
     def test_the_outputs_are_multiplied(self, layer, shape):
         layer = built(layer, *shape)
@@ -110,6 +111,21 @@ class ScaleOutputsTest(parameterized.TestCase):
         before = keras.ops.convert_to_numpy(layer(x))
         factors = np.array([0, -1, 0.5, 2, 3, 4])[: before.shape[-1]]
         weights.scale_outputs(layer, factors.astype("float32"))
+        after = keras.ops.convert_to_numpy(layer(x))
+        np.testing.assert_allclose(after, factors * before, atol=1e-4)
+
+    @parameterized.parameters(
+        (LAYERS.Dense(3, "relu"), (4,)),
+        (LAYERS.Dense(3, activation=LAYERS.ReLU()), (4,)),
+        (LAYERS.Conv2D(3, 2, activation="leaky_relu"), (5, 5, 4)),
+        (LAYERS.SpectralNormalization(LAYERS.Dense(3, "relu")), (4,)),
+    )
+    def test_factors_of_at_least_0_pass_relu(self, layer, shape):
+        layer = built(layer, *shape)
+        x = np.random.default_rng(0).normal(size=(2, *shape))
+        before = keras.ops.convert_to_numpy(layer(x))
+        factors = np.array([0, 0.5, 2], "float32")
+        weights.scale_outputs(layer, factors)
         after = keras.ops.convert_to_numpy(layer(x))
         np.testing.assert_allclose(after, factors * before, atol=1e-4)
 
@@ -125,9 +141,11 @@ class ScaleOutputsTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (LAYERS.Dense(3, "relu"), (4,)),
-        (LAYERS.SpectralNormalization(LAYERS.Dense(3, "relu")), (4,)),
-        (LAYERS.BatchNormalization(center=False), (4,)),
+        (LAYERS.Dense(3, "tanh"), (4,)),
+        (LAYERS.Dense(3, "relu"), (4,)),
+        (LAYERS.Dense(3, activation=LAYERS.ReLU(6.0)), (4,)),
         (LAYERS.BatchNormalization(scale=False), (4,)),
+        (LAYERS.BatchNormalization(scale=False, center=False), (4,)),
         (LAYERS.ReLU(), (4,)),
         (LAYERS.LSTM(3), (5, 4)),
         (LAYERS.Embedding(5, 3), (4,)),
@@ -138,7 +156,7 @@ class ScaleOutputsTest(parameterized.TestCase):
         with self.assertRaisesRegex(
             ValueError, f"layer {layer.name!r} of type {type(layer).__name__}"
         ):
-            weights.scale_outputs(layer, np.zeros(3, "float32"))
+            weights.scale_outputs(layer, -np.ones(3, "float32"))
         for a, b in zip(before, layer.weights, strict=True):
             np.testing.assert_array_equal(a, b)
 

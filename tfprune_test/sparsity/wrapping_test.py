@@ -292,7 +292,7 @@ class GatesTest(parameterized.TestCase):
 
     def test_an_activation_in_between_is_an_error(self):
         model = keras.Sequential(
-            [keras.Input((4,)), layers.Dense(2, "relu", name="hot")]
+            [keras.Input((4,)), layers.Dense(2, "tanh", name="hot")]
         )
         wrapped = wrap_lib.wrap(model, Gated())
         with self.assertRaisesRegex(ValueError, "'hot'.*Move the activation"):

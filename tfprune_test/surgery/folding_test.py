@@ -1,5 +1,7 @@
 """Factors move into the weights that read the channels."""
 
+import functools
+
 import keras
 import numpy as np
 from absl.testing import parameterized
@@ -11,6 +13,8 @@ from tfprune.surgery import folding
 from tfprune_test import small_nets
 
 layers = keras.layers
+ops = keras.ops
+_EDGES = ((0, 0), (1, 0), (0, 2), (0, 0))
 
 
 def gated(model, scales):
@@ -76,6 +80,23 @@ class FoldingTest(parameterized.TestCase):
         ([lambda: layers.SeparableConv2D(3, 2), layers.Flatten],),
         ([lambda: layers.Reshape((16, 4)), lambda: layers.LSTM(3)],),
         ([lambda: layers.Conv2D(3, 2, padding="same"), layers.Flatten],),
+        ([lambda: layers.PReLU(alpha_initializer="ones"), layers.Flatten],),
+        ([lambda: lambda x: layers.Subtract()([-3 * x, x]), layers.Flatten],),
+        ([lambda: layers.GaussianNoise(1.0), layers.Flatten],),
+        ([lambda: lambda x: ops.reshape(x, (-1, 64))],),
+        ([lambda: lambda x: ops.transpose(x, (0, 3, 1, 2)), layers.Flatten],),
+        ([lambda: lambda x: ops.relu(-x) + x / 2 - 3 * x, layers.Flatten],),
+        ([lambda: lambda x: ops.maximum(x, 0.0), layers.Flatten],),
+        ([lambda: lambda x: ops.max(x[:, 1:, ::2], 1), layers.Flatten],),
+        ([lambda: lambda x: ops.mean(ops.pad(x, _EDGES), (1, 2))],),
+        ([lambda: lambda x: ops.unstack(x, axis=1)[1], layers.Flatten],),
+        (
+            [
+                lambda: lambda x: ops.image.resize(x, (3, 5)),
+                lambda: lambda x: ops.concatenate([x, -x], axis=-1),
+                layers.Flatten,
+            ],
+        ),
     )
     def test_the_outputs_are_those_of_a_gate(self, between):
         model = chain(*(make() for make in between))
@@ -122,10 +143,46 @@ class FoldingTest(parameterized.TestCase):
         ([lambda: layers.ReLU(6.0), layers.Flatten], "ReLU"),
         ([lambda: layers.DepthwiseConv2D(3), layers.Flatten], "Depthwise"),
         ([layers.UnitNormalization, layers.Flatten], "UnitNorm"),
+        (
+            [
+                lambda: functools.partial(
+                    layers.GaussianNoise(1.0), training=True
+                ),
+                layers.Flatten,
+            ],
+            "GaussianNoise",
+        ),
+        ([lambda: lambda x: x + 1.0, layers.Flatten], "Add"),
+        ([lambda: lambda x: 1.0 / (x + x), layers.Flatten], "TrueDivide"),
+        ([lambda: lambda x: x * x, layers.Flatten], "Multiply"),
+        ([lambda: lambda x: ops.cast(x, "int32"), layers.Flatten], "Cast"),
+        ([lambda: lambda x: ops.cumsum(x, -1), layers.Flatten], "Cumsum"),
+        ([lambda: lambda x: ops.max(x, 1, initial=0.1)], "Max"),
+        ([lambda: lambda x: ops.sum(x, -1), layers.Flatten], "Sum"),
+        ([lambda: lambda x: ops.unstack(x, axis=-1)[1]], "Unstack"),
+        (
+            [
+                lambda: lambda x: ops.pad(x, _EDGES, constant_values=1.0),
+                layers.Flatten,
+            ],
+            "Pad",
+        ),
+        (
+            [
+                lambda: lambda x: layers.Add()([x, x[..., :1]]),
+                layers.Flatten,
+            ],
+            "Add",
+        ),
     )
     def test_what_does_not_pass_factors_on_is_an_error(self, between, name):
         model = chain(*(make() for make in between))
         with self.assertRaisesRegex(ValueError, f"a {name}.* follows"):
+            folded(model, {"gated": FACTORS})
+
+    def test_a_reshape_of_an_unknown_size_is_an_error(self):
+        model = chain(layers.Reshape((-1, 8)), shape=(None, 6, 3))
+        with self.assertRaisesRegex(ValueError, "a Reshape follows"):
             folded(model, {"gated": FACTORS})
 
     def test_channels_that_go_together_need_one_factor(self):

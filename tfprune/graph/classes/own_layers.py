@@ -163,8 +163,7 @@ def _point_in_layer(config, layer, path, objects):
     for key, value in config.items():
         if not isinstance(value, (str, dict)):
             continue
-        # A bidirectional layer has made its own one of what it was given.
-        own = getattr(layer, f"forward_{key}", getattr(layer, key, None))
+        own = _at(layer, key)
         inner = isinstance(value, dict) and isinstance(own, keras.layers.Layer)
         if inner and isinstance(value.get("config"), dict):
             _point_to_class(value, own, f"{path}/{key}", objects)
@@ -239,20 +238,38 @@ def _entries(config, layers, path=()):
                 held[layer.name].append(layer)
             # A name of several, as cells of an RNN may have, tells none.
             only = {k: found[0] for k, found in held.items() if len(found) == 1}
-            if only:
-                yield from _held(inner, only)
+            if held:
+                yield from _held(inner, only, layers[here])
 
 
-def _held(nested, layers):
-    """The entries in a layer's config that are those of layers in it."""
+def _held(nested, layers, own):
+    """The entries in a layer's config that are those of layers in it.
+
+    Args:
+        nested: a part of the config.
+        layers: `dict` from names to the layers that alone have them.
+        own: what is in the layer where that part is in its config: a layer
+            for its settings or its entry, a list, or anything else.
+    """
     if isinstance(nested, (list, tuple)):
-        for part in nested:
-            yield from _held(part, layers)
+        fits = isinstance(own, (list, tuple)) and len(own) == len(nested)
+        places = own if fits else [None] * len(nested)
+        for part, place in zip(nested, places, strict=True):
+            yield from _held(part, layers, place)
     elif isinstance(nested, dict):
         inner = nested.get("config")
+        is_entry = isinstance(inner, dict) and "class_name" in nested
         name = inner.get("name") if isinstance(inner, dict) else None
         found = layers.get(name) if isinstance(name, str) else None
+        if isinstance(own, keras.layers.Layer) and own.name == name:
+            found = own
         if type(found).__name__ == nested.get("class_name"):
             yield nested, found
-        for part in nested.values():
-            yield from _held(part, layers)
+        for key, part in nested.items():
+            yield from _held(part, layers, own if is_entry else _at(own, key))
+
+
+def _at(layer, key):
+    """What a layer has of a setting."""
+    # A bidirectional layer has made its own one of what it was given.
+    return getattr(layer, f"forward_{key}", getattr(layer, key, None))

@@ -58,9 +58,11 @@ def _attend(call, sources, names, heads, widths):
     _projection(call, of_value, value, heads, values, WRITES)
     for name in (f"{of_query}kernel", f"{of_query}bias"):
         call.scale(name, keys, 0.5)
-    # The output has as many channels as the query.
     outputs = call.fresh(call.output_shapes[0][-1])
-    call.join(outputs, call.channels(-1, query[0]))
+    if call.config.get("output_shape"):
+        call.edit(("config", "output_shape", 0), outputs)
+    else:  # As many channels as the query.
+        call.join(outputs, call.channels(-1, query[0]))
     call.bind(f"{out}kernel", 0, query_heads, READS, padded=True)
     call.bind(f"{out}kernel", 1, values, READS, padded=True)
     call.bind(f"{out}kernel", 2, outputs, WRITES)
@@ -161,7 +163,7 @@ def _work(count, *sizes):
 def multi_head_attention(call):
     config = call.config
     sources = _inputs(call)
-    if config["output_shape"] is not None or _unsupported(call, sources):
+    if len(config["output_shape"] or ()) > 1 or _unsupported(call, sources):
         return _frozen(call, sources)
     heads = call.fresh(config["num_heads"], "heads")
     keys = call.fresh(config["key_dim"], "keys")

@@ -52,6 +52,24 @@ class AttentionTest(exactness.ExactnessTestCase):
         removable = int(found.graph.removable.sum())
         self.assertEqual(removable, 8 + 3 + widths + 6)
 
+    @parameterized.parameters(6, [6])
+    def test_an_output_of_a_size_of_its_own(self, size):
+        inputs = keras.Input((7, 5))
+        x = LAYERS.Dense(8)(inputs)
+        layer = LAYERS.MultiHeadAttention(3, 4, output_shape=size)
+        x = LAYERS.Dense(2)(layer(x, x))
+        found = self.assert_exact(keras.Model(inputs, x), rate=0.4)
+        self.assertEqual(int(found.graph.removable.sum()), 8 + 3 + 4 + 4 + 6)
+
+    def test_an_output_of_several_axes_keeps_all(self):
+        inputs = keras.Input((7, 5))
+        x = LAYERS.Dense(8)(inputs)
+        x = LAYERS.MultiHeadAttention(3, 4, output_shape=(2, 3))(x, x)
+        x = LAYERS.Dense(6)(LAYERS.Flatten()(x))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), 6)
+
     @parameterized.parameters((4, 2), (4, 4), (4, 1))
     def test_queries_that_share_keys(self, queries, keys):
         layer = LAYERS.GroupQueryAttention(3, queries, keys)
