@@ -102,6 +102,10 @@ def of_op(op, keep):
     """The `OpSize` of a `FileOp` with only some channels."""
     reads = memory.sizes(op.inputs[0], keep) or [1]
     writes = memory.sizes(op.output, keep) or [1]
+    if op.channels_first:
+        for sizes_of_map in (reads, writes):
+            channels = sizes_of_map.pop(-1 - len(op.window))
+            sizes_of_map.append(channels)
     if op.work:
         return _product(op, keep, writes)
     places = math.prod(writes[:-1])

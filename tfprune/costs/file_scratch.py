@@ -106,7 +106,7 @@ def _window(op, keep):
     size, strides, gaps = (
         ((1, 1) + tuple(n))[-2:] for n in (op.window, op.strides, op.dilations)
     )
-    x, y = (_map(tensor, keep) for tensor in (op.inputs[0], op.output))
+    x, y = (_map(op, tensor, keep) for tensor in (op.inputs[0], op.output))
     padding = (0, 0)
     if op.padded:
         total = (
@@ -127,7 +127,9 @@ def _window(op, keep):
     )
 
 
-def _map(tensor, keep):
+def _map(op, tensor, keep):
     """`(height, width, channels)` of a tensor."""
     sizes = memory.sizes(tensor, keep)
+    if op.channels_first:
+        sizes.append(sizes.pop(-1 - len(op.window)))
     return tuple([1, 1, *sizes][-3:])

@@ -85,6 +85,11 @@ class SizesTest(parameterized.TestCase):
         model = keras.Model(inputs, Window(4)(inputs))
         self.assertEqual(tfprune.cost(model).macs, 64 * 9 * 3 * 4)
 
+    def test_channels_first_are_last_in_the_file(self):
+        first = LAYERS.Conv2D(5, 3, 2, data_format="channels_first")
+        last = LAYERS.Conv2D(5, 3, 2)
+        self.assertEqual(sizes([first], (3, 9, 8)), sizes([last], (9, 8, 3)))
+
     def test_shapes_that_differ_broadcast(self):
         inputs = keras.Input((8, 8, 3))
         gate = LAYERS.GlobalAveragePooling2D(keepdims=True)(inputs)

@@ -77,6 +77,8 @@ class FileOp:
         window, strides: tuples of `int`, of a convolution or a pool.
         dilations: tuple of `int`, of the window.
         padded: `bool`, whether a convolution reads zeros around its input.
+        channels_first: `bool`, whether the model has them so; the file does
+            not.
         groups: `int`, into which a convolution splits channels.
         work: tuple of `(coefficient, label arrays)`, the multiply-adds of a
             product of matrices, as a `Step` has them.
@@ -97,6 +99,7 @@ class FileOp:
     strides: tuple = ()
     dilations: tuple = ()
     padded: bool = False
+    channels_first: bool = False
     groups: int = 1
     work: tuple = ()
     way: str = ""

@@ -121,6 +121,7 @@ class InFile:
             "strides": _each(strides, rank),
             "dilations": _each(config.get("dilation_rate", 1), rank),
             "padded": config.get("padding") == "same",
+            "channels_first": config.get("data_format") == "channels_first",
             "groups": config.get("groups", 1),
         }
         return self.op(kind, x, made=output, **(sizes | how))

@@ -144,6 +144,7 @@ def separable_conv(call):
         "DEPTHWISE_CONV_2D", call.x, half, way=_gaps(call), groups=1
     )
     rank = call.x.rank - 2
-    points = {"window": (1,) * rank, "strides": (1,) * rank}
+    points = {name: (1,) * rank for name in ("window", "strides", "dilations")}
+    points["channels_first"] = axis == 1
     call.file.op("CONV_2D", half, made=call.made(labels), **points)
     return activation.activate(call, labels)
