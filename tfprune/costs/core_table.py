@@ -14,10 +14,10 @@ import dataclasses
 
 import numpy as np
 
-from tfprune.costs import cmsis_terms
 from tfprune.costs import core_steps
-from tfprune.costs import esp_terms
 from tfprune.costs import measured_tables
+from tfprune.costs.kernels import cmsis_terms
+from tfprune.costs.kernels import esp_terms
 
 # Cores whose kernels are the same code as those of a measured one.
 SAME = {

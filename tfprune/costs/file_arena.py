@@ -10,8 +10,8 @@ import math
 import numpy as np
 
 from tfprune.costs import file_scratch
-from tfprune.costs import kernel_records
 from tfprune.costs import memory
+from tfprune.costs.kernels import kernel_records
 from tfprune.graph.lowering import file_op
 
 ALIGNMENT = 16
@@ -82,17 +82,22 @@ def loads(ops, plan, keep, ends, kernels):
     Returns:
         Int array of the size of `plan.running`.
     """
-    scratch = [file_scratch.bytes_of(op, keep, kernels) for op in ops]
+    scratch = scratch_bytes(ops, keep, kernels)
     kept, least = _kept(ops, scratch, keep, ends, kernels)
     # Aligning the start of the arena may lose some bytes.
     return np.maximum(_tops(plan, scratch, keep) + kept, least) + ALIGNMENT
+
+
+def scratch_bytes(ops, keep, kernels):
+    """Bytes of arena of the scratch buffer of each op, a list of `int`."""
+    return [_aligned(file_scratch.bytes_of(op, keep, kernels)) for op in ops]
 
 
 def _tops(plan, scratch, keep):
     """Up to where the live buffers reach at each op, an int array."""
     sizes = [bytes_of(buffer, keep) for buffer in plan.buffers]
     lives = [(b.first, b.last) for b in plan.buffers]
-    sizes += map(_aligned, scratch)
+    sizes += scratch
     lives += [(now, now) for now in range(1, len(scratch) + 1)]
     tops = np.zeros(len(plan.running), np.int64)
     starts = memory.offsets(sizes, lives)

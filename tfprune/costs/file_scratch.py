@@ -6,10 +6,10 @@ most counts for each op.
 
 import math
 
-from tfprune.costs import cmsis_scratch
-from tfprune.costs import esp_scratch
-from tfprune.costs import kernel_records
 from tfprune.costs import memory
+from tfprune.costs.kernels import cmsis_scratch
+from tfprune.costs.kernels import esp_scratch
+from tfprune.costs.kernels import kernel_records
 from tfprune.graph.lowering import file_op
 
 # Bytes of an LSTM's sums of weights, by unit.

@@ -134,6 +134,11 @@ class Int8File:
         """Bytes of arena that a buffer takes, `int`."""
         return file_arena.bytes_of(buffer, keep)
 
+    def scratch_bytes(self, keep):
+        """Bytes that kernels hold at each op, a list as long as `running`."""
+        kernels = self._kernels_of_core
+        return [0, *file_arena.scratch_bytes(self._ops, keep, kernels)]
+
 
 def _described(op, keep):
     """Bytes of the array that describe an op, its tensors and its channels."""

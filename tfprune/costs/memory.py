@@ -108,6 +108,10 @@ class Plan:
         """Bytes of a buffer, `int`."""
         return buffer.bytes(keep)
 
+    def scratch_bytes(self, keep):
+        """Bytes that kernels hold at each step: none is known, all are 0."""
+        return [0] * len(self.running)
+
     def loads(self, keep):
         """Bytes alive at each step, int array of the size of `running`."""
         change = np.zeros(len(self.running) + 1, np.int64)

@@ -34,6 +34,7 @@ class Options(typing.TypedDict, total=False):
     min_channels: int
     channel_multiple: int
     target: str | None
+    core: str | None
     skip: typed.Names
     normalize: str | None
 

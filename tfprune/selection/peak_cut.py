@@ -132,7 +132,8 @@ def over_time(usage, keep, graph):
         A list with `(load, running, tensors)` for each step, starting with
         the inputs: bytes, the path of the layer that runs, and a list with
         `(layer, shape, size)` of each live tensor: the layer that made it,
-        its shape without the batch axis, and the bytes of its buffer.
+        its shape without the batch axis, and the bytes of its buffer. What
+        the kernel of a layer holds while it runs is a tensor of its own.
     """
     alive = [[] for _ in usage.running]
     for buffer in usage.buffers:
@@ -144,5 +145,9 @@ def over_time(usage, keep, graph):
         size = usage.buffer_bytes(buffer, keep)
         for step in range(buffer.first, buffer.last + 1):
             alive[step].append((maker, shape, size))
+    for step, size in enumerate(usage.scratch_bytes(keep)):
+        if size:
+            maker = f"the kernel of {usage.running[step]}"
+            alive[step].append((maker, (size,), size))
     loads = map(int, usage.loads(keep))
     return list(zip(loads, usage.running, alive, strict=True))

@@ -69,7 +69,7 @@ class ProfileTest(parameterized.TestCase):
         found = comparison.profile(residual())
         self.assertEqual(found.running, "two")
         names = [layer for layer, _ in found.at_peak]
-        self.assertEqual(names, ["stem", "one", "two"])
+        self.assertEqual(names, ["stem", "one", "two", "the kernel of two"])
         page = found.to_html()
         self.assertIn("alive at the peak, while two runs", page)
         self.assertIn("bytes, while two runs.", page)

@@ -128,8 +128,9 @@ class OverTimeTest(absltest.TestCase):
         usage, keep = int8_file.Int8File(graph), np.ones(5, bool)
         _, running, tensors = peak_cut.at_peak(usage, keep, graph)
         self.assertEqual(running, "up")
-        made = ("up", (8, 8, 3))  # Also the sums, in int32.
-        self.assertEqual(tensors, [("the input", (4, 4, 2)), made, made])
+        sums = ("the kernel of up", (4 * 8 * 8 * 3,))  # in int32
+        made = [("the input", (4, 4, 2)), ("up", (8, 8, 3)), sums]
+        self.assertEqual(tensors, made)
 
     def test_which_groups_are_alive(self):
         candidates = candidates_lib.Candidates(self.graph, np.ones(14))

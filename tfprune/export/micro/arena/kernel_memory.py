@@ -10,9 +10,9 @@ https://github.com/ARM-software/CMSIS-NN, https://github.com/espressif/esp-nn.
 
 import dataclasses
 
-from tfprune.costs import cmsis_scratch
-from tfprune.costs import esp_scratch
-from tfprune.costs import kernel_records
+from tfprune.costs.kernels import cmsis_scratch
+from tfprune.costs.kernels import esp_scratch
+from tfprune.costs.kernels import kernel_records
 
 _UNKNOWN_RECORD = 64
 _LUT = 2 * 513

@@ -3,7 +3,7 @@ import types
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.costs import cmsis_scratch
+from tfprune.costs.kernels import cmsis_scratch
 
 KINDS = ("plain", "dsp", "mve")
 

@@ -1,8 +1,8 @@
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.costs import cmsis_scratch
-from tfprune.costs import esp_scratch
+from tfprune.costs.kernels import cmsis_scratch
+from tfprune.costs.kernels import esp_scratch
 
 
 def window(inputs, kernel, outputs, strides=(1, 1), padding=(0, 0), many=1):

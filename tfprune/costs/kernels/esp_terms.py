@@ -5,7 +5,7 @@ run in C for other counts, whole vectors of 16 values of other windows, 8
 channels of depthwise ones. Ops without such kernels run TFLite Micro's own.
 """
 
-from tfprune.costs import cmsis_terms
+from tfprune.costs.kernels import cmsis_terms
 
 _EIGHT, _VECTOR, _FEW = 8, 16, 3
 
