@@ -7,6 +7,14 @@ to other steps.
 
 import numpy as np
 
+KINDS = {
+    "EQUAL",
+    "GREATER",
+    "GREATER_EQUAL",
+    "LESS",
+    "LESS_EQUAL",
+    "NOT_EQUAL",
+}
 # By how much of a step an equal constant may be off.
 _ROUNDED = 1e-3
 # What kernels of int8 count in.

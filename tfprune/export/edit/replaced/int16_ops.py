@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from tfprune.export.edit.replaced import comparisons
 from tfprune.export.edit.replaced import float_ops
 
 # Ops whose kernels take float32, but not int16.
@@ -28,14 +29,6 @@ _IN_FLOAT = (
 )
 # Ops that read int16 and write float32.
 _TO_FLOAT = "CAST", "DEQUANTIZE"
-_COMPARISONS = (
-    "EQUAL",
-    "GREATER",
-    "GREATER_EQUAL",
-    "LESS",
-    "LESS_EQUAL",
-    "NOT_EQUAL",
-)
 _POSITIONS = "ARG_MAX", "ARG_MIN"
 # Their kernels compute in 32 bits, which overflow where the steps of the output
 # are so many times finer than those of the input.
@@ -55,7 +48,7 @@ def repair(place, op):
     kind = place.kind(op)
     _read_reals(place, op)
     wide = len(op.outputs) == 1 and _wide(place, op.outputs[0])
-    if kind in (*_COMPARISONS, *_POSITIONS):
+    if kind in (*comparisons.KINDS, *_POSITIONS):
         op.inputs = [_real(place, op, index) for index in op.inputs]
     elif wide and kind in _WRAPPED:
         _unwrap(place, op, _WRAPPED[kind])

@@ -13,6 +13,7 @@ import numpy as np
 
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
+from tfprune.export.edit.replaced import comparisons
 from tfprune.export.file import packing
 
 # Ops without an int8 kernel in TFLite Micro.
@@ -30,15 +31,6 @@ _LACKING = {
     "SIN",
     "SQRT",
     "SQUARE",
-}
-
-_COMPARISONS = {
-    "EQUAL",
-    "GREATER",
-    "GREATER_EQUAL",
-    "LESS",
-    "LESS_EQUAL",
-    "NOT_EQUAL",
 }
 
 # What jumps, and in how many places from one whole number to the next.
@@ -197,7 +189,7 @@ class _Graph:
         if kind == "HARD_SWISH" and self._is_steep(op):
             kinds.add(_STEEP)
         # One is rounded to the steps of what it is compared with.
-        rounded = kind in _COMPARISONS and any(
+        rounded = kind in comparisons.KINDS and any(
             map(self._place.is_constant, op.inputs)
         )
         for index in op.inputs:
