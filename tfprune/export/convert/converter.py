@@ -18,7 +18,6 @@ _SIGNATURE = "serving_default"
 # The scope of the ops of layers that stay in float.
 MARK = "__float"
 _ONE_SCALE = "_experimental_disable_per_channel_quantization_for_dense_layers"
-_RANGES_ONLY = "_experimental_calibrate_only"  # As the debugger has it.
 
 
 def prepare():
@@ -78,7 +77,7 @@ def handle(request):
         converter.inference_output_type = interface
     convert = converter.convert
     if request.get("ranges"):
-        setattr(converter, _RANGES_ONLY, True)
+        convert = functools.partial(_with_ranges, converter)
     elif request["keep_float"]:
         converter.inference_input_type = tf.float32
         converter.inference_output_type = tf.float32
@@ -123,6 +122,16 @@ def _partly_quantized(converter, outputs):
         converter=converter, debug_options=options
     )
     return quantizer.get_nondebug_quantized_model()
+
+
+def _with_ranges(converter):
+    """Converts to a float file whose tensors have ranges."""
+    import tensorflow as tf
+
+    debugger = tf.lite.experimental.QuantizationDebugger(
+        converter=converter, debug_dataset=converter.representative_dataset
+    )
+    return debugger.calibrated_model
 
 
 def _sparse(data):
