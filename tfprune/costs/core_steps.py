@@ -104,8 +104,7 @@ def of_op(op, keep):
     writes = memory.sizes(op.output, keep) or [1]
     if op.channels_first:
         for sizes_of_map in (reads, writes):
-            channels = sizes_of_map.pop(-1 - len(op.window))
-            sizes_of_map.append(channels)
+            sizes_of_map.append(sizes_of_map.pop(-1 - len(op.window)))
     if op.work:
         return _product(op, keep, writes)
     places = math.prod(writes[:-1])
@@ -120,8 +119,10 @@ def of_op(op, keep):
     shapes = [memory.sizes(tensor, keep) for tensor in op.inputs]
     if len(shapes) == 1:
         shapes.append([])  # It is joined with a constant.
+    # Where each channel is a group, fewer channels are fewer groups.
+    channels = max(1, reads[-1] // op.groups)
     return OpSize(
-        *(op.kind, places, window, reads[-1] // op.groups, writes[-1], stride),
+        *(op.kind, places, window, channels, writes[-1], stride),
         broadcast=not wider and is_broadcast(op.kind, shapes),
         groups=op.groups,
         way="INT32" if wider else "row" if row else op.way,

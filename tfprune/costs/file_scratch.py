@@ -118,7 +118,7 @@ def _window(op, keep):
         padding = tuple(max(0, n) // 2 for n in total)
     return cmsis_scratch.Window(
         inputs=x,
-        kernel=(*size, x[-1] // op.groups),
+        kernel=(*size, max(1, x[-1] // op.groups)),
         outputs=y,
         strides=strides,
         dilations=gaps,

@@ -85,6 +85,14 @@ class SizesTest(parameterized.TestCase):
         model = keras.Model(inputs, Window(4)(inputs))
         self.assertEqual(tfprune.cost(model).macs, 64 * 9 * 3 * 4)
 
+    def test_each_channel_as_a_group(self):
+        def half(graph):
+            return np.arange(graph.size) % 2 == 0
+
+        layers = [LAYERS.Conv2D(8, 1), LAYERS.Conv2D(8, 3, groups=8)]
+        *_, found = sizes(layers, keep=half)
+        self.assertEqual((found.reads, found.writes), (1, 4))
+
     def test_channels_first_are_last_in_the_file(self):
         first = LAYERS.Conv2D(5, 3, 2, data_format="channels_first")
         last = LAYERS.Conv2D(5, 3, 2)
