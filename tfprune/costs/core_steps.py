@@ -132,10 +132,7 @@ def of_op(op, keep):
 
 def _product(op, keep, writes):
     """The `OpSize` of a product of matrices."""
-    work = sum(
-        coefficient * math.prod(memory.count(a, keep) for a in axes)
-        for coefficient, axes in op.work
-    )
+    work = memory.work(op.work, keep)
     count = max(1, math.prod(writes))
     if work % count or not writes[-1]:
         return OpSize(file_op.DENSE, 1, 1, work, 1)

@@ -131,7 +131,7 @@ class Meter:
     def macs(self, keep=None):
         """Multiply-adds, `int`."""
         keep = self._full(keep)
-        return sum(_work(step, keep) for step in self.graph.steps)
+        return sum(memory.work(step.work, keep) for step in self.graph.steps)
 
     def params(self, keep=None):
         """Weights, `int`."""
@@ -198,7 +198,8 @@ class Meter:
                 op=step.op,
                 output_shape=memory.kept_shape(output, keep)[1:],
                 params=params.get(step.layer, 0),
-                macs=_work(step, keep) + (before.macs if before else 0),
+                macs=memory.work(step.work, keep)
+                + (before.macs if before else 0),
                 output_bytes=max(size, before.output_bytes if before else 0),
             )
         return list(rows.values())
@@ -296,10 +297,3 @@ def _weights(graph):
             )
         )
     return weights
-
-
-def _work(step, keep):
-    return sum(
-        coefficient * math.prod(int(keep[a].sum()) for a in axes)
-        for coefficient, axes in step.work
-    )

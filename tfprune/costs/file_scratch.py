@@ -87,13 +87,11 @@ def kept(op, keep, kernels):
 
 def _depth(op, keep):
     """How many numbers a dense layer reads for each of its outputs."""
-    work = sum(count * _product(axes, keep) for count, axes in op.work)
-    made = max(1, _product(op.output.parts, keep))
-    return work // made or memory.sizes(op.inputs[0], keep)[-1]
-
-
-def _product(parts, keep):
-    return memory.count(tuple(parts), keep)
+    made = max(1, memory.count(tuple(op.output.parts), keep))
+    return (
+        memory.work(op.work, keep) // made
+        or memory.sizes(op.inputs[0], keep)[-1]
+    )
 
 
 def _is_product_of_points(op, keep):

@@ -60,6 +60,11 @@ def count(part, keep):
     return int(part)
 
 
+def work(parts, keep):
+    """Multiply-adds, `int`, of what a `Step` or a `FileOp` has as its work."""
+    return sum(n * count(tuple(axes), keep) for n, axes in parts)
+
+
 def sizes(tensor, keep):
     """The sizes of a `Tensor` or `Made` of one sample, a list of `int`."""
     return [count(part, keep) for part in tensor.parts]
@@ -70,7 +75,7 @@ class Buffer:
     """Memory that one or several tensors share.
 
     Attributes:
-        tensors: the `Tensor`s that it holds in turn.
+        tensors: the `Tensor`s or `Made`s that it holds in turn.
         first, last: `int`, first and last step at which it is alive.
     """
 

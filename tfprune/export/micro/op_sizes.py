@@ -5,8 +5,7 @@ import math
 from tfprune.costs import core_steps
 
 _KERNELS = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
-# Kernels of which some have loops of their own for numbers of 32 bits.
-_BY_TYPE, _WIDE = ("ADD", "MUL", "SUB", "QUANTIZE"), ("FLOAT32", "INT32")
+_WIDE = ("FLOAT32", "INT32")
 _LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 _POOLS = ("AVERAGE_POOL_2D", "MAX_POOL_2D", "L2_POOL_2D")
 
@@ -58,7 +57,7 @@ def of(op):
         op.kind, [t.shape for t in op.inputs if t is not None]
     )
     kinds = [t.dtype for t in op.inputs if t is not None]
-    if op.kind in _BY_TYPE and kinds and kinds[0] in _WIDE:
+    if op.kind in core_steps.BY_TYPE and kinds and kinds[0] in _WIDE:
         broadcast, way = False, kinds[0]
     return core_steps.OpSize(
         *(op.kind, places, window, reads[-1] // groups, writes),
