@@ -148,9 +148,11 @@ class Source:
                 )
         elif isinstance(self.data, keras.utils.PyDataset):
             for number in range(self.data.num_batches):
-                yield self.data[number]
-        else:
+                yield parts_lib.as_tuple(self.data[number])
+        elif isinstance(self.data, (list, tuple)):
             yield from self.data
+        else:
+            yield from map(parts_lib.as_tuple, self.data)
 
     def some(self, count):
         """`(x, y, weights)` of some samples, at even distances, numpy.

@@ -22,6 +22,20 @@ def read(feed):
     return [feed[i] for i in range(len(feed))]
 
 
+class _Batches(keras.utils.PyDataset):
+    """The same batch, once in an epoch."""
+
+    def __init__(self, batch):
+        super().__init__()
+        self._batch = batch
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self._batch
+
+
 class ArraysTest(parameterized.TestCase):
     def test_every_epoch_has_all_samples_in_an_order_of_its_own(self):
         feed = source((X, Y)).epochs()
@@ -125,6 +139,12 @@ class BatchesTest(parameterized.TestCase):
         self.assertIs(found.epochs(), data)
         with self.assertRaisesRegex(ValueError, "infinite"):
             source(data.repeat())
+
+    def test_a_batch_in_a_list_is_one_in_a_tuple(self):
+        ((x, y, weights),) = source(_Batches([X, Y])).batches()
+        np.testing.assert_array_equal(x, X)
+        np.testing.assert_array_equal(y, Y)
+        self.assertIsNone(weights)
 
     def test_the_digest_looks_at_the_first_batches(self):
         def digest(values):
