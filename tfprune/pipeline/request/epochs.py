@@ -51,6 +51,31 @@ class Listed(keras.utils.PyDataset):
         return _order(self._seed, self.epoch, len(self._batches))[index]
 
 
+class Targeted(keras.utils.PyDataset):
+    """The batches of another one, whose inputs are their own targets."""
+
+    def __init__(self, data):
+        super().__init__(
+            workers=data.workers,
+            use_multiprocessing=data.use_multiprocessing,
+            max_queue_size=data.max_queue_size,
+        )
+        self._data = data
+
+    def __len__(self):
+        return self._data.num_batches
+
+    def __getitem__(self, index):
+        batch = parts_lib.as_tuple(self._data[index])
+        return parts_lib.for_fit(parts_lib.given(parts_lib.of(batch)))
+
+    def on_epoch_begin(self):
+        self._data.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self._data.on_epoch_end()
+
+
 @functools.lru_cache(2)
 def _order(seed, epoch, count):
     return np.random.default_rng((seed, epoch)).permutation(count)

@@ -4,6 +4,7 @@ The order and batches of arrays depend only on the seed and the epoch, so that a
 resumed training gets the same batches.
 """
 
+import functools
 import hashlib
 import itertools
 import pathlib
@@ -94,7 +95,21 @@ class Source:
             )
         if isinstance(self.data, (list, tuple)):
             return epochs_lib.Listed(self.data, self.seed, first)
+        if self._gives_targets:
+            return self.data
+        if isinstance(self.data, keras.utils.PyDataset):
+            return epochs_lib.Targeted(self.data)
+        if hasattr(self.data, "map"):
+            return self.data.map(_with_targets)
         return self.data
+
+    @functools.cached_property
+    def _gives_targets(self):
+        """Whether batches have targets, as `fit` needs them."""
+        batch = next(iter(self._iterate(1)), ())
+        return isinstance(batch, tuple) and any(
+            part is not None for part in batch[1:2]
+        )
 
     def batches(self, batch_size=256, limit=None):
         """Yields `(x, y, weights)`, numpy, in the order of the data.
@@ -194,6 +209,11 @@ class Source:
         if twice[0] == twice[1]:
             return twice[0]
         return _hash(self.batches(limit=self.batch_size), values=False)
+
+
+def _with_targets(*batch):
+    """A batch of a `tf.data.Dataset` with its inputs as targets."""
+    return parts_lib.given(parts_lib.of(batch))
 
 
 def _hash(batches, values=True):

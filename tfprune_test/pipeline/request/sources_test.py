@@ -140,6 +140,21 @@ class BatchesTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "infinite"):
             source(data.repeat())
 
+    @parameterized.parameters("an array", "a tuple", "a dataset")
+    def test_batches_of_inputs_are_their_own_targets_in_fit(self, kind):
+        data = _Batches((X,) if kind == "a tuple" else X)
+        if kind == "a dataset":
+            if keras.backend.backend() != "tensorflow":
+                self.skipTest("a dataset of TensorFlow")
+            import tensorflow
+
+            data = tensorflow.data.Dataset.from_tensors(X)
+        net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+        net.compile("sgd", "mse")
+        expected = net.evaluate(X, X, verbose=0)
+        history = net.fit(source(data).epochs(), shuffle=False, verbose=0)
+        self.assertAlmostEqual(history.history["loss"][0], expected, places=4)
+
     def test_a_batch_in_a_list_is_one_in_a_tuple(self):
         ((x, y, weights),) = source(_Batches([X, Y])).batches()
         np.testing.assert_array_equal(x, X)
