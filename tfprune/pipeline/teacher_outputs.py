@@ -65,7 +65,7 @@ class TeacherOutputs:
         return self._known[view]
 
     def _computed(self, feed):
-        if isinstance(feed, batches_lib.Batches):
+        if _are_images(feed):
             size, images = feed.batch_size, feed.images_of_view()
             parts = (
                 feed.preprocessing(images[start : start + size])
@@ -85,7 +85,7 @@ class TeacherOutputs:
     def _views(self):
         """How many times the data there are outputs for; `inf`: no end."""
         data = self._source.data
-        if isinstance(data, batches_lib.Batches):
+        if _are_images(data):
             if data.augmentation is None:
                 return 1
             return data.views or np.inf
@@ -95,7 +95,7 @@ class TeacherOutputs:
     def _bytes(self):
         """Of the outputs for all samples once."""
         data = self._source.data
-        if isinstance(data, batches_lib.Batches):
+        if _are_images(data):
             count = len(data.split)
         elif self._source.is_arrays:
             count = len(keras.tree.flatten(data[0])[0])
@@ -140,6 +140,11 @@ class _Taught(keras.utils.PyDataset):
         else:
             told = tuple(part[chosen] for part in self._told)
         return (x, (y, told), *weights)
+
+
+def _are_images(data):
+    """Whether batches are known images; a user's class may change them."""
+    return type(data) is batches_lib.Batches
 
 
 def _first(batch):

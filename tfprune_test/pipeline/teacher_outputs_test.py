@@ -35,10 +35,16 @@ def outputs(data, model=None):
     return teacher_outputs.TeacherOutputs(model, source)
 
 
-def images(**options):
+class Doubled(batches.Batches):
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return 2 * x, y
+
+
+def images(cls=batches.Batches, **options):
     split = batches.Split(X, Y)
     augmentation = batches.Augmentation(1)
-    return batches.Batches(
+    return cls(
         split, 5, batches.Preprocessing(2.0), augmentation, seed=4, **options
     )
 
@@ -99,6 +105,7 @@ class TeacherOutputsTest(parameterized.TestCase):
 
     @parameterized.named_parameters(
         ("without_end", lambda: images()),
+        ("of_a_class_of_ones_own", lambda: images(cls=Doubled, views=2)),
         ("of_tensorflow", lambda: dataset()),
     )
     def test_other_data_do_not_repeat(self, data):

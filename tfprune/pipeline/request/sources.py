@@ -4,6 +4,7 @@ The order and batches of arrays depend only on the seed and the epoch, so that a
 resumed training gets the same batches.
 """
 
+import copy
 import functools
 import hashlib
 import itertools
@@ -83,16 +84,10 @@ class Source:
                 self.data, self.batch_size, self.seed, first
             )
         if isinstance(self.data, batches_lib.Batches):
-            old = self.data
-            return batches_lib.Batches(
-                old.split,
-                old.batch_size,
-                old.preprocessing,
-                old.augmentation,
-                old.seed,
-                first,
-                old.views,
-            )
+            # Of its own class, which may make something else of a batch.
+            feed = copy.copy(self.data)
+            feed.epoch = first
+            return feed
         if isinstance(self.data, (list, tuple)):
             return epochs_lib.Listed(self.data, self.seed, first)
         if self._gives_targets:

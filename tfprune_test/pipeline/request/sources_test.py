@@ -195,6 +195,18 @@ class BatchesTest(parameterized.TestCase):
         self.assertEqual(later.epoch, 3)
         self.assertIsNot(later, data)
 
+    def test_batches_of_ones_own_class_stay_of_it(self):
+        class Doubled(batches.Batches):
+            def __getitem__(self, index):
+                x, y = super().__getitem__(index)
+                return 2 * x, y
+
+        split = batches.Split(np.ones((6, 4, 4, 1)), np.arange(6))
+        data = Doubled(split, 2, batches.Preprocessing(), seed=0)
+        feed = source(data).epochs(first=3)
+        np.testing.assert_array_equal(feed[0][0], np.full((2, 4, 4, 1), 2))
+        self.assertEqual((feed.epoch, data.epoch), (3, 0))
+
     def test_samples_that_are_no_batches(self):
         found = source(list(zip(X, Y, strict=True)))
         with self.assertRaisesRegex(
