@@ -5,6 +5,8 @@ given. Keras always computes metrics from outputs, so a file on the interpreter
 for microcontrollers is measured exactly as the model is.
 """
 
+import re
+
 import keras
 import numpy as np
 
@@ -14,16 +16,20 @@ from tfprune.pipeline.request import each_sample
 from tfprune.pipeline.request import output_masks
 from tfprune.training import output_ends
 
-# Parts of the names of metrics.
+# Parts of the names of metrics, as regular expressions. What comes before or
+# after tells short ones from other words: "accel", "white", "diff1", "error2".
 _SMALLER = (
     *("loss", "error", "mse", "mae", "msle", "rmse", "perplexity"),
     *("crossentropy", "divergence", "hinge", "logcosh", "poisson"),
     *("false_pos", "false_neg", "falsepos", "falseneg"),
+    *("dissimilarity", "inaccuracy"),
 )
 _LARGER = (
-    *("acc", "auc", "prc", "precision", "recall", "f1", "fbeta", "r2"),
-    *("iou", "io_u", "sensitivity", "specificity", "similarity", "hit"),
-    *("correlation", "true_pos", "true_neg", "truepos", "trueneg"),
+    *("(?<!in)accuracy", "acc(?![a-z])", "auc", "prc", "(?<!im)precision"),
+    *("recall", "(?<!f)f1", "fbeta", "(?<![a-z])r2", "(?<!v)iou", "io_u"),
+    *("sensitivity", "specificity", "(?<!dis)similarity", "jaccard(?!_?d)"),
+    *("(?<![cw])hit", "(?<!de)correlation"),
+    *("true_pos", "true_neg", "truepos", "trueneg"),
 )
 _BATCH = 256
 _MODES = ("auto", "min", "max")
@@ -258,7 +264,10 @@ class Task:
             return mode == "max"
         name = self._name_of_metric()
         smaller, larger = (
-            max(map(name.rfind, parts)) for parts in (_SMALLER, _LARGER)
+            max(
+                (found.start() for found in re.finditer(part, name)), default=-1
+            )
+            for part in map("|".join, (_SMALLER, _LARGER))
         )
         # The last word counts: "accuracy_loss" is a loss.
         if smaller != larger:

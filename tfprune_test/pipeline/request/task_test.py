@@ -186,11 +186,25 @@ class TaskTest(parameterized.TestCase):
         ("sparse_categorical_crossentropy", False),
         ("kl_divergence", False),
         ("FalseNegatives", False),
+        ("acc_error2", False),
+        ("top5_acc", True),
+        ("Hits", True),
+        ("dissimilarity", False),
+        ("jaccard_index", True),
     )
     def test_the_last_word_of_a_name_tells(self, name, larger):
         metric = keras.metrics.MeanMetricWrapper(_mean_distance, name)
         given = {"loss": "mse", "metrics": [metric], "monitor": name}
         self.assertEqual(of(identity(), LOGITS, **given).larger, larger)
+
+    @parameterized.parameters(
+        *("accel_deviation", "accumulated", "jaccard_distance", "diff1"),
+        *("white_noise", "err2"),
+    )
+    def test_a_word_inside_another_one_tells_nothing(self, name):
+        metric = keras.metrics.MeanMetricWrapper(_mean_distance, name)
+        with self.assertRaisesRegex(ValueError, "Pass mode="):
+            of(identity(), LOGITS, loss="mse", metrics=[metric], monitor=name)
 
     def test_the_name_of_an_output_does_not(self):
         inputs = keras.Input((3,))
