@@ -322,9 +322,13 @@ def outputs_of(model, y, loss=None):
 def label_mode(model, loss=None):
     """How `keras.utils` has to write the classes of folders."""
     first = outputs_lib.of(model, loss)[0]
-    if first.kind == "none" and first.shape[-1] == 1:
+    if first.kind == "sparse" or len(first.shape) != 2:
+        return "int"
+    if first.shape[-1] == 1:
         return "binary"
-    return first.kind if first.kind in ("categorical", "binary") else "int"
+    # Nobody knows what a loss of the user's own takes.
+    is_open = first.kind == "none" or first.has_own_loss
+    return "int" if is_open else "categorical"
 
 
 def _compiled(model):

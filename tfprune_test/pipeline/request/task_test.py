@@ -346,5 +346,30 @@ def _cross_entropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+class LabelModeTest(parameterized.TestCase):
+    @parameterized.parameters(
+        (3, _cross_entropy, "int"),
+        (3, None, "int"),
+        (3, lambda: _mean_distance, "int"),
+        (3, lambda: "categorical_crossentropy", "categorical"),
+        (3, lambda: "binary_crossentropy", "categorical"),
+        (3, lambda: "mse", "categorical"),
+        (1, lambda: "binary_crossentropy", "binary"),
+        (1, lambda: "hinge", "binary"),
+        (1, None, "binary"),
+    )
+    def test_folders_are_written_as_the_loss_reads_them(
+        self, units, loss, mode
+    ):
+        net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+        self.assertEqual(task_lib.label_mode(net, loss and loss()), mode)
+
+    def test_maps_have_no_label_of_a_folder(self):
+        net = keras.Sequential(
+            [keras.Input((4, 4, 1)), keras.layers.Conv2D(1, 1)]
+        )
+        self.assertEqual(task_lib.label_mode(net, "mse"), "int")
+
+
 if __name__ == "__main__":
     absltest.main()
