@@ -156,6 +156,11 @@ def compress(
         (minutes, epochs, points, trials, workers, seed, max_loss),
     )
     options = {name: arguments.plain(value) for name, value in options.items()}
+    skip = options.get("skip", "")
+    if not isinstance(skip, str):
+        # Each process has the names of a set in another order.
+        names = sorted(skip) if isinstance(skip, set | frozenset) else skip
+        options["skip"] = list(map(str, names))
     wish = wishes.Wish(budget, board, macs, latency, max_loss)
     arguments.check(model, minutes, epochs, points, trials, workers, seed)
     arguments.check_options(

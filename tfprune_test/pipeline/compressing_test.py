@@ -165,7 +165,7 @@ class CompressTest(parameterized.TestCase):
 
     def test_a_loss_is_searched_among_the_networks_that_options_leave(self):
         recipe = dataclasses.replace(RECIPE, evaluations=1, rounds=1)
-        options = {"skip": ["first"], "channel_multiple": 4}
+        options = {"skip": {"first"}, "channel_multiple": 4}
         found = compress(
             self.out, max_loss=9.0, epochs=1, recipe=recipe, **options
         )
