@@ -1,6 +1,8 @@
 """Chooses channels by a search, with refitted weights and statistics."""
 
 import dataclasses
+import functools
+import pathlib
 
 import numpy as np
 
@@ -45,7 +47,7 @@ def choose(model, budget, job, options, evaluations, seed=0, checkpoint=None):
         evaluations: `int`, networks to try; 0 takes the criterion's ranking.
         seed: `int`.
         checkpoint: path of the search's checkpoint, to resume from if it
-            exists.
+            exists and is of the same samples.
 
     Returns:
         A `Choice`.
@@ -58,7 +60,8 @@ def choose(model, budget, job, options, evaluations, seed=0, checkpoint=None):
     ranked = ranking(graph, budget, criterion, data, options)
     if evaluations < 1 or job.clock.over or not graph.removable.any():
         return Choice(ranked)
-    asked = objective.Objective(
+    ask = functools.partial(
+        objective.Objective,
         model,
         data,
         budget,
@@ -71,6 +74,12 @@ def choose(model, budget, job, options, evaluations, seed=0, checkpoint=None):
         lowest=_lowest(graph, budget, options),
         **options,
     )
+    try:
+        asked = ask()
+    except objective.OtherCheckpoint:
+        # Shuffled data give other samples after a kill: begin anew.
+        pathlib.Path(checkpoint).unlink()
+        asked = ask()
     play = strategies.STRATEGIES.get(job.recipe.strategy)
     best, keep, tried = -np.inf, ranked, 0
     for value, info in play(asked.env, evaluations, amc.Settings(seed=seed)):

@@ -47,6 +47,10 @@ class Trial:
     kept: tuple[float, ...]
 
 
+class OtherCheckpoint(ValueError):
+    """A checkpoint of another model, other data or another metric."""
+
+
 class Objective:
     """The function that a search maximizes, for any optimizer.
 
@@ -218,7 +222,7 @@ class _Memory:
         if self._path.exists():
             self._found = damage.read_json(self._path, _as_kept)
             if self._found["basis"] not in (before, key):
-                raise ValueError(
+                raise OtherCheckpoint(
                     "A checkpoint must come from the same layers, weights, "
                     "data and metric, and from a loss of the same kind. "
                     f"Received: checkpoint={str(path)!r}, which comes from "

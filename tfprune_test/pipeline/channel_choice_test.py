@@ -1,3 +1,4 @@
+import pathlib
 import types
 
 import keras
@@ -68,6 +69,17 @@ class ChooseTest(absltest.TestCase):
         self.assertEqual(choice.tried, 3)
         self.assertEqual([facts["epoch"] for facts in told], [1, 2, 3])
         self.assertEqual(sum(self.stay(choice)), 2)
+
+    def test_a_checkpoint_of_other_samples_is_begun_anew(self):
+        path = pathlib.Path(self.create_tempdir().full_path, "search.json")
+        first, again = job(told=[]), job(told=[])
+        again.selection = tuple(part[::-1] for part in first.selection)
+        for each in (first, again, again):
+            choice = channel_choice.choose(
+                self.model, self.half, each, {}, 3, checkpoint=path
+            )
+            self.assertEqual(choice.tried, 3)
+        self.assertTrue(path.exists())
 
     def test_a_budget_of_the_smallest_network(self):
         inputs = keras.Input((3,))
