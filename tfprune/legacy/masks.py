@@ -162,8 +162,9 @@ class Masks:
             value = layer.compute_mask(
                 x[0] if alone else x, values[0] if alone else values
             )
-        if isinstance(value, (list, tuple)):
-            value = value[index]
+        several = value if isinstance(value, (list, tuple)) else [value]
+        # States, behind what Keras has masks for, have none.
+        value = several[index] if index < len(several) else None
         if value is None:
             return _Mask()
         if all(value is not other for other in values) and not (

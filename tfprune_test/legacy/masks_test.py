@@ -72,6 +72,39 @@ class StatesTest(parameterized.TestCase):
         )
         self.assertEqual(model(IDS).shape, (2, 2))
 
+    @parameterized.parameters(
+        ("Bidirectional", 6, {"merge_mode": None}),
+        ("Bidirectional", 5, {}),
+        ("RNN", 5, {}),
+    )
+    def test_all_states_of_a_layer_may_be_outputs(self, kind, count, settings):
+        def lstm(name, cls="LSTM"):
+            return {"class_name": cls, "config": {"name": name, "units": 2}}
+
+        if kind == "RNN":
+            cells = [lstm(name, "LSTMCell") for name in "ab"]
+            settings["cell"] = {
+                "class_name": "StackedRNNCells",
+                "config": {"cells": cells},
+            }
+            settings |= {"return_state": True, "return_sequences": True}
+        else:
+            settings["layer"] = lstm("inner")
+            settings["layer"]["config"] |= {
+                "return_state": True,
+                "return_sequences": True,
+            }
+        old = config(
+            embedding("embed"),
+            entry("rnn", kind, after("embed"), **settings),
+            last="rnn",
+            shape=(None, 4),
+        )
+        outputs = [["rnn", 0, index] for index in range(count)]
+        old["config"]["output_layers"] = outputs
+        (model,) = building.Builder().model(old).layers
+        self.assertLen(model(IDS), count)
+
 
 class MergesTest(parameterized.TestCase):
     def told(self, *names):
