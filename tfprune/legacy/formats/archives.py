@@ -80,8 +80,16 @@ def _training(config):
     return {**config, "optimizer_config": optimizer}
 
 
-def _model(entry, group):
-    """Yields `(name, array)` of a model's layers, in their order."""
+def _model(entry, group, known=None):
+    """Yields `(name, array)` of a model's layers, in their order.
+
+    Args:
+        entry: `dict`, of the model.
+        group: what the archive has of it.
+        known: `dict` from class and name to the weights of layers before: an
+            archive has a layer once, though it is in a model inside, too.
+    """
+    known = {} if known is None else known
     inner = next(
         (group[key] for key in parts.MODEL_LAYERS if key in group), None
     )
@@ -90,23 +98,33 @@ def _model(entry, group):
     layers = entry["config"]["layers"]
     keys = parts.numbered(layer["class_name"] for layer in layers)
     for key, layer in zip(keys, layers, strict=True):
+        own = layer["class_name"], layer["config"].get("name")
         if key not in inner:
-            continue
-        if "layers" in layer["config"]:
-            yield from _model(layer, inner[key])
-        elif layer["class_name"] in quantized.WRAPPERS:
-            yield from _rounded(layer["config"], inner[key])
-        elif layer["class_name"] == "QuantizeLayer":
-            own = layer["config"]["name"]
-            names = [f"{own}/{own}{end}" for end in _ENDS] + [f"{own}/_step"]
-            arrays = (array for _, array in _weights(inner[key]))
-            yield from zip(names, arrays, strict=False)
-        elif layer["class_name"] == "TimeDistributed":
-            yield from _wrapped(layer["config"]["layer"], inner[key])
-        elif layer["class_name"] == "SpectralNormalization":
-            yield from _normalized(inner[key])
+            found = known.get(own, [])
+        elif "layers" in layer["config"]:
+            found = list(_model(layer, inner[key], known))
         else:
-            yield from _weights(inner[key], first=_cells(layer["config"]))
+            found = list(_layer(layer, inner[key]))
+        known.setdefault(own, found)
+        yield from found
+
+
+def _layer(entry, group):
+    """Yields `(name, array)` of one layer, which is no model."""
+    config, kind = entry["config"], entry["class_name"]
+    if kind in quantized.WRAPPERS:
+        yield from _rounded(config, group)
+    elif kind == "QuantizeLayer":
+        own = config["name"]
+        names = [f"{own}/{own}{end}" for end in _ENDS] + [f"{own}/_step"]
+        arrays = (array for _, array in _weights(group))
+        yield from zip(names, arrays, strict=False)
+    elif kind == "TimeDistributed":
+        yield from _wrapped(config["layer"], group)
+    elif kind == "SpectralNormalization":
+        yield from _normalized(group)
+    else:
+        yield from _weights(group, first=_cells(config))
 
 
 def _cells(config):

@@ -227,6 +227,21 @@ class ArchivesTest(parameterized.TestCase):
             [1, 0, 2, 3, 4],
         )
 
+    def test_a_layer_that_is_in_a_model_inside_too(self):
+        shared = layer("Dense", name="shared")
+        own = layer("Dense", name="own")
+        inner = layer("Sequential", name="inner", layers=[own, shared])
+        self.assertEqual(
+            self.numbers(
+                [shared, layer("ReLU", name="relu"), inner],
+                [
+                    "layers/dense/vars/0",
+                    "layers/sequential/layers/dense/vars/0",
+                ],
+            ),
+            [0, 1, 0],
+        )
+
     @parameterized.parameters("3.0.5", None)
     def test_a_file_of_keras_3_is_none(self, version):
         self.assertIsNone(self.read([], [], version=version))
