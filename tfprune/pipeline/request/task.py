@@ -235,7 +235,10 @@ class Task:
         return wanted
 
     def _computed(self, sample):
-        """Names of what `evaluate` gives; the first batch has to fit."""
+        """Names of what `evaluate` gives, as they were compiled.
+
+        The first batch has to fit.
+        """
         x, y, weights = sample
         outputs = keras.tree.flatten(self._model(x, training=False))
         outputs += self._masks.of(x)
@@ -252,7 +255,9 @@ class Task:
                 f"{[tuple(t.shape[1:]) for t in self._model.outputs]} with "
                 f"loss={title(self.loss)}: {reason}"
             ) from error
-        return list(numbers_of(found))
+        # TensorFlow sorts what a step gives by its name; the judge does not.
+        names = numbers_of(found)
+        return [n for n in self._judge.get_metrics_result() if n in names]
 
     def _direction(self, mode):
         if mode not in _MODES:

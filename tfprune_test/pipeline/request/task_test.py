@@ -161,6 +161,11 @@ class TaskTest(parameterized.TestCase):
         task = of(net)
         self.assertEqual((task.monitor, task.larger), ("accuracy", True))
         self.assertEqual(task.gain({"accuracy": 0.5}), 0.5)
+        for names in (["mse", "mae"], ["mae", "mse"]):
+            self.assertEqual(
+                of(identity(), LOGITS, loss="mse", metrics=names).monitor,
+                names[0],
+            )
         task = of(net, monitor="val_loss")
         self.assertEqual((task.monitor, task.larger), ("loss", False))
         self.assertEqual(task.gain({"loss": 0.5}), -0.5)
