@@ -17,6 +17,8 @@ _KEPT = {
     *("weight_decay", "initial_accumulator_value", "learning_rate_power"),
     *("l1_regularization_strength", "l2_regularization_strength", "beta"),
 }
+# What Keras 2 chose by the labels; Keras 3 does so for losses alone.
+_CROSSENTROPIES = ("crossentropy", "ce")
 # Limits on gradients, of which Keras 3 takes one; Keras 2 applied a norm last.
 _LIMITS = ("global_clipnorm", "clipnorm", "clipvalue")
 # Layers of a loss or a metric around the function that does the work.
@@ -53,6 +55,10 @@ def compile_as_before(model, training, names=()):
         for key in ("metrics", "weighted_metrics")
     }
     loss = _by_output(loss, renamed)
+    metrics = {
+        key: _with_crossentropies(found, model, loss)
+        for key, found in metrics.items()
+    }
     weights = _by_output(training.get("loss_weights"), renamed, 1.0) or None
     if weights and len(outputs) > 1 and not isinstance(loss, (list, dict)):
         # Keras 3 has weights for one loss only.
@@ -155,6 +161,45 @@ def _for_outputs(value, names, renamed, lost):
         for entry, name in zip(entries, names, strict=True)
     ]
     return found if any(found) else None
+
+
+def _with_crossentropies(found, model, loss):
+    """The metrics of all outputs, with those that Keras 2 chose."""
+    if not found:
+        return found
+    losses = loss
+    if isinstance(loss, dict):
+        losses = [loss.get(name) for name in model.output_names]
+    if not isinstance(losses, list) or len(losses) != len(model.outputs):
+        losses = [loss] * len(model.outputs)
+
+    def chosen(entries, output, loss):
+        return [
+            _crossentropy(entry, output, loss)
+            if isinstance(entry, str) and entry in _CROSSENTROPIES
+            else entry
+            for entry in entries or ()
+        ]
+
+    sides = list(zip(model.outputs, losses, strict=True))
+    if isinstance(found, dict):
+        sides = dict(zip(model.output_names, sides, strict=True))
+        return {
+            name: chosen(v, *sides[name]) if name in sides else v
+            for name, v in found.items()
+        }
+    if len(sides) == 1:
+        return chosen(found, *sides[0])
+    return [chosen(v, *side) for v, side in zip(found, sides, strict=True)]
+
+
+def _crossentropy(name, output, loss):
+    kind, known = "Categorical", getattr(loss, "__name__", type(loss).__name__)
+    if output.shape[-1] == 1:
+        kind = "Binary"
+    elif "sparse" in known.lower():
+        kind = "SparseCategorical"
+    return getattr(keras.metrics, f"{kind}Crossentropy")(name)
 
 
 def _metrics(value, lost, output=None):

@@ -173,6 +173,33 @@ class CompileTest(absltest.TestCase):
             self.assertEmpty(lost)
             self.assertIn("logcosh", self.evaluated())
 
+    def test_a_crossentropy_is_that_of_the_labels(self):
+        y = np.array([0, 1, 1])
+        inputs = keras.Input((2,))
+        two = keras.layers.Dense(2, "softmax", name="two")(inputs)
+        one = keras.layers.Dense(1, "sigmoid", name="one")(inputs)
+        for outputs, loss, labels in (
+            (two, "sparse_categorical_crossentropy", y),
+            (two, "categorical_crossentropy", np.eye(2)[y]),
+            (one, "binary_crossentropy", y[:, None]),
+        ):
+            self.model = keras.Model(inputs, outputs)
+            self.assertEmpty(self.compiled(loss=loss, metrics=["ce"]))
+            found = self.model.evaluate(
+                np.eye(3)[:, :2], labels, verbose=0, return_dict=True
+            )
+            self.assertAlmostEqual(found["ce"], found["loss"], places=5)
+        self.model = keras.Model(inputs, [two, one])
+        losses = ["sparse_categorical_crossentropy", "binary_crossentropy"]
+        self.compiled(loss=losses, metrics=["crossentropy"])
+        found = self.model.evaluate(
+            np.ones((3, 2)), [y, y[:, None]], verbose=0, return_dict=True
+        )
+        for name in ("one", "two"):
+            self.assertAlmostEqual(
+                found[f"{name}_crossentropy"], found[f"{name}_loss"], places=5
+            )
+
     def test_a_metric_of_the_user(self):
         def score(y, p):
             return p - y
