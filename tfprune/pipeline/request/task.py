@@ -399,6 +399,11 @@ def _joined(*arrays):
 
 
 def title(loss):
-    if isinstance(loss, str):
+    """A loss, or those of several outputs, as text."""
+    if isinstance(loss, dict):
+        return ", ".join(f"{name}: {title(of)}" for name, of in loss.items())
+    if isinstance(loss, (list, tuple)):
+        return ", ".join(map(title, loss))
+    if loss is None or isinstance(loss, str):
         return repr(loss)
     return getattr(loss, "__name__", type(loss).__name__)

@@ -351,6 +351,17 @@ def _cross_entropy():
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
+class TitleTest(parameterized.TestCase):
+    @parameterized.parameters(
+        ("mse", "'mse'"),
+        (_mean_distance, "_mean_distance"),
+        ({"a": "mse", "b": None}, "a: 'mse', b: None"),
+        (["mse", _mean_distance], "'mse', _mean_distance"),
+    )
+    def test_losses_are_told_by_output(self, loss, text):
+        self.assertEqual(task_lib.title(loss), text)
+
+
 class LabelModeTest(parameterized.TestCase):
     @parameterized.parameters(
         (3, _cross_entropy, "int"),
