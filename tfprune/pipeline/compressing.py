@@ -324,7 +324,7 @@ def _smallest(job, dense, ways):
         return answer.numbers["MACs"]
 
     def best_of(way):
-        good = [a for a in way if trial_lib.loses(job, a) <= job.max_loss]
+        good = [a for a in way if trial_lib.is_near(job, a)]
         return min(good, key=size, default=None)
 
     found = [[dense, *way] for way in ways]

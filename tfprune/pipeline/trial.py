@@ -18,6 +18,7 @@ from tfprune.pipeline.result import measured
 _FACTOR = 0.6
 _NEAR = 0.93
 _MOST = 12
+_ROUNDING = 4 * float(np.finfo("float32").eps)
 
 
 class Trial:
@@ -88,7 +89,7 @@ class Trial:
                 model, f"{number}", ceilings, epochs, until, True, curve
             )
             yield answer
-            if loses(job, answer) <= job.max_loss:
+            if is_near(job, answer):
                 good, model, curve = wanted, small, more
             else:
                 bad = wanted
@@ -281,3 +282,12 @@ def loses(job, answer):
     """`float`, the loss of the monitored metric to the dense network."""
     dense = job.task.gain(job.baseline["values"])
     return dense - job.task.gain(answer.judged)
+
+
+def is_near(job, answer):
+    """Whether an answer loses no more than `max_loss`.
+
+    Metrics are sums of float32: 0.85 - 0.84 is 0.01000005.
+    """
+    rounding = _ROUNDING * abs(job.task.gain(job.baseline["values"]))
+    return loses(job, answer) <= job.max_loss + rounding

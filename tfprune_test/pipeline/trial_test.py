@@ -182,6 +182,23 @@ class LevelsTest(parameterized.TestCase):
         self.assertLess(min(good) / max(bad), 1 / 0.93**2)
         self.assertLen(found, len(shares))
 
+    @parameterized.parameters(
+        (0.85, 0.84, True),
+        (0.85, 0.8399, False),
+        (0.85, np.nan, False),
+        (1e-7, 0.0, True),
+    )
+    def test_a_loss_is_compared_as_float32_has_it(self, dense, left, near):
+        dense, left = float(np.float32(dense)), float(np.float32(left))
+        asked = job(max_loss=0.01)
+        asked.baseline["values"] = {"accuracy": dense}
+        asked.task = types.SimpleNamespace(
+            gain=lambda values: float(
+                np.nan_to_num(values["accuracy"], nan=-np.inf)
+            )
+        )
+        self.assertEqual(trial.is_near(asked, answer(left)), near)
+
     def test_no_level_is_below_what_is_reachable(self):
         tried = trial.Trial(job(max_loss=1.0), "t")
         asked, patch = self.levels(tried)
