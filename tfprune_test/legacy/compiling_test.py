@@ -37,6 +37,18 @@ class OptimizerTest(parameterized.TestCase):
         config = self.optimizer("AdamW", **settings).get_config()
         self.assertEqual({key: config[key] for key in settings}, settings)
 
+    def test_penalties_of_an_optimizer(self):
+        settings = {
+            f"{kind}_regularization_strength": number
+            for kind, number in (
+                ("l1", 0.1),
+                ("l2", 0.2),
+                ("l2_shrinkage", 0.3),
+            )
+        }
+        config = self.optimizer("Ftrl", **settings).get_config()
+        self.assertEqual({key: config[key] for key in settings}, settings)
+
     def test_one_of_two_limits_on_gradients_stays(self):
         found = self.optimizer("RMSprop", lr=0.25, clipvalue=0.5, clipnorm=1.0)
         self.assertEqual(found.clipnorm, 1)
