@@ -79,6 +79,11 @@ class AlternatingModel(keras.Model):
     def call(self, inputs, training=None):
         return self.model(inputs, training=training)
 
+    @property
+    def output_names(self):
+        """The model's, by which losses and metrics may be given."""
+        return getattr(self.model, "output_names", None)
+
     # Each turn has its own trainable variables and optimizer. Everything else,
     # including the other optimizer, is non-trainable state of that turn.
 

@@ -213,6 +213,18 @@ class AlternatingModelTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "trainable variables"):
             alternating.AlternatingModel(model)
 
+    def test_losses_and_metrics_by_the_names_of_outputs(self):
+        inputs = keras.Input((4,))
+        x = layers.Dense(8)(inputs)
+        ends = [layers.Dense(1, name=name)(x) for name in "ab"]
+        model = wrapping.wrap(keras.Model(inputs, ends), autoprune.AutoPrune())
+        trainer = alternating.AlternatingModel(model)
+        trainer.compile("sgd", {"a": "mse", "b": "mae"}, metrics={"b": ["mse"]})
+        x, y = regression()
+        y = {"a": y[:, :1], "b": y[:, 1:]}
+        history = trainer.fit(x, y, verbose=0).history
+        self.assertContainsSubset(["a_loss", "b_loss", "b_mse"], history)
+
     def test_channels_are_masked_on_a_schedule(self):
         method = chain.Chain(
             (masked_channels.MaskedChannels(), autoprune.AutoPrune())
