@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfprune.datasets import samples
+from tfprune.graph.classes import model_class
 from tfprune.sparsity import wrapper as wrapper_lib
 
 
@@ -62,6 +63,7 @@ class AlternatingModel(keras.Model):
                 f"Received: model={model.name!r}, which has none. "
                 "Use `tfprune.wrap(model, tfprune.methods.AutoPrune())`."
             )
+        model_class.warn_of_own_training(model, "AlternatingModel")
         optimizer = keras.optimizers.get(
             indicator_optimizer or keras.optimizers.Adam(1e-3)
         )

@@ -6,6 +6,7 @@ import keras
 
 from tfprune.datasets import outputs
 from tfprune.graph import values
+from tfprune.graph.classes import model_class
 from tfprune.sparsity import wrapping
 from tfprune.training import output_distances
 
@@ -59,6 +60,7 @@ def distill(
     """
     values.check_finite(student)
     values.check_finite(teacher)
+    model_class.warn_of_own_training(student, "A distiller")
     losses = list(losses) or [_of_outputs(student, teacher, temperature)]
     tutor = Distiller(
         teacher=wrapping.unwrap(teacher),
