@@ -101,6 +101,7 @@ class HardConcrete(method_lib.Method):
 
     def prepare(self, model, slots):
         numbers = reading.slices(model, slots)
+        reading.warn_of_none(slots, [number >= 0 for number in numbers])
         for slot, number in zip(slots, numbers, strict=True):
             slot["slices"].assign(number)
             slot["gates"].assign(np.isin(np.arange(len(number)), number))
