@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 from absl.testing import parameterized
 
@@ -97,6 +98,15 @@ class EnginesTest(parameterized.TestCase):
         # Batches of 8 samples are cut after pairs, those of 10 in the midst.
         for move in report["moves"].values():
             self.assertAlmostEqual(move, 1e-3 * 2 * 4, places=4)
+
+    def test_a_step_of_distillation_is_the_same_on_two_devices(self):
+        if not importlib.util.find_spec("tensorflow"):
+            self.skipTest("tensorflow is not installed")
+        (report,) = reports("mirrored_tutor", "tensorflow", [])
+        one, two = report
+        np.testing.assert_allclose(two["weights"], one["weights"], atol=1e-5)
+        for name, values in one["logs"].items():
+            np.testing.assert_allclose(two["logs"][name], values, atol=1e-5)
 
     def test_bit_lengths_and_ranges_are_the_same_on_two_devices(self):
         if not importlib.util.find_spec("tensorflow"):

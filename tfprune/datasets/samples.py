@@ -247,6 +247,11 @@ def _check_given(data, purpose, limit):
             "data=(x, y), a tf.data.Dataset, a keras.utils.PyDataset or a "
             "generator of batches."
         )
+    if limit is not None and not limit >= 1:
+        raise ValueError(
+            f"At least one sample is needed for {purpose}. Received: "
+            f"limit={limit!r}. Pass a positive int, or None for all samples."
+        )
     endless = getattr(data, "cardinality", lambda: 0)()
     if isinstance(data, keras.utils.PyDataset):
         endless = -1 if data.num_batches is None else 0

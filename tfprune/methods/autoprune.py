@@ -215,6 +215,7 @@ class AutoPruneChannels(AutoPrune):
             if binding.role == channel_graph.READS and elsewhere:
                 free[binding.labels] = False
         free &= graph.removable
+        reading.warn_of_none(slots, free)
         for slot in slots:
             slot["free"].assign(free)
 

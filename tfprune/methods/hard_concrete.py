@@ -16,6 +16,11 @@ L0 norm, the probability that it is open:
 
 with beta = 2/3, gamma = -0.1, zeta = 1.1, as in the paper. `log_alpha` stays in
 [log 0.01, log 100], as in the authors' code.
+
+Two things differ from the paper: every open gate costs the same, where the
+paper multiplies its price by the number of its weights; and all gates start
+alike, at a drop rate of 0.05 by default, where the authors' code adds noise and
+starts at 0.5.
 """
 
 import dataclasses
@@ -96,6 +101,7 @@ class HardConcrete(method_lib.Method):
 
     def prepare(self, model, slots):
         numbers = reading.slices(model, slots)
+        reading.warn_of_none(slots, [number >= 0 for number in numbers])
         for slot, number in zip(slots, numbers, strict=True):
             slot["slices"].assign(number)
             slot["gates"].assign(np.isin(np.arange(len(number)), number))

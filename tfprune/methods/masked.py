@@ -13,6 +13,7 @@ References:
 """
 
 import dataclasses
+import math
 
 import keras
 import numpy as np
@@ -89,6 +90,11 @@ class Masked(method_lib.Method):
             raise ValueError(
                 f"`gradient` must be one of {', '.join(GRADIENTS)}. "
                 f"Received: gradient={self.gradient!r}"
+            )
+        if not 0 <= self.decay < math.inf:
+            raise ValueError(
+                "`decay` must be a non-negative number. Received: "
+                f"decay={self.decay!r}"
             )
 
     def build(self, slot):

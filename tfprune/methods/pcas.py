@@ -181,17 +181,21 @@ def measure(model, data, batch_size=128, limit=None):
     """Measures the mean factors of all gates; each sample counts once.
 
     Args:
-        model: a model wrapped with `AttentionGate`; sets the gates' variables
-            `mean` and `samples`.
+        model: a model wrapped with `AttentionGate`, also in a `Chain`; sets
+            the gates' variables `mean` and `samples`.
         data: inputs, as for `tfprune.datasets.batches`, without augmentation.
             Labels are not used.
         batch_size: `int`, used if the data are arrays.
         limit: `int`, maximum number of samples to use; `None` uses all.
     """
-    slots = {
-        id(w): w.slots[method_lib.OUTPUTS]
+    parts = {
+        id(w): w.method.parts(w.slots[method_lib.OUTPUTS])
         for w in wrapper_lib.find(model)
-        if isinstance(w.method, AttentionGate)
+        if method_lib.OUTPUTS in w.slots
+    }
+    gated = {
+        key: [p for p in found if isinstance(p[0], AttentionGate)]
+        for key, found in parts.items()
     }
     sums = collections.defaultdict(float)
     counts = collections.defaultdict(int)
@@ -199,15 +203,17 @@ def measure(model, data, batch_size=128, limit=None):
     def apply(site, args, kwargs):
         args, kwargs = keras.tree.map_structure(_plain, (args, kwargs))
         wrapper = site.live
-        slot = slots.get(id(wrapper))
-        if slot is None:
+        if not gated.get(id(wrapper)):
             return wrapper(*args, **kwargs)
-        outputs = wrapper.layer(*args, **kwargs)
-        s = wrapper.method.attention(slot, outputs)
-        s = values.numpy(s).astype(np.float64)
-        sums[id(wrapper)] += s.sum(0)
-        counts[id(wrapper)] += len(s)
-        return wrapper.method.gate(slot, outputs)
+        outputs = wrapper.ungated(*args, **kwargs)
+        for method, slot in parts[id(wrapper)]:
+            if isinstance(method, AttentionGate):
+                s = values.numpy(method.attention(slot, outputs))
+                key = id(wrapper), slot.prefix
+                sums[key] += s.astype(np.float64).sum(0)
+                counts[key] += len(s)
+            outputs = method.gate(slot, outputs)
+        return outputs
 
     config = document.of(model)
     for x, _ in samples.batches(
@@ -215,9 +221,11 @@ def measure(model, data, batch_size=128, limit=None):
     ):
         with keras.StatelessScope():
             document.run(config, model, x, apply)
-    for key, slot in slots.items():
-        slot["mean"].assign(sums[key] / counts[key])
-        slot["samples"].assign(counts[key])
+    for each, found in gated.items():
+        for _, slot in found:
+            key = each, slot.prefix
+            slot["mean"].assign(sums[key] / counts[key])
+            slot["samples"].assign(counts[key])
 
 
 def _plain(leaf):

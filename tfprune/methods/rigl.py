@@ -13,9 +13,10 @@ all gradients are zero: the n weights with the largest |w| stay. With a rising
 sparsity schedule this is gradual pruning with regrowth; with `Constant` it is
 the paper's sparse training.
 
-Two things differ from the authors' code: an update does not skip the
-optimizer's step, and ties are broken by index instead of noise. Frozen weights
-keep their mask and do not count.
+Three things differ from the authors' code: `drop` stays the same, as by its
+default, where the paper lets it fall to 0 along half a cosine until the last
+update; an update does not skip the optimizer's step; and ties are broken by
+index instead of noise. Frozen weights keep their mask and do not count.
 """
 
 import dataclasses

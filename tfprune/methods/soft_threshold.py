@@ -180,6 +180,7 @@ class SoftThresholdChannels(SoftThreshold):
 
     def prepare(self, model, slots):
         numbers = reading.slices(model, slots)
+        reading.warn_of_none(slots, [number >= 0 for number in numbers])
         for slot, number in zip(slots, numbers, strict=True):
             slot["slices"].assign(number)
 

@@ -110,6 +110,14 @@ class Polynomial(_Ramp):
 
     power: float = 3.0
 
+    def __post_init__(self):
+        if not 0 < self.power < math.inf:
+            raise ValueError(
+                "`power` must be a positive number. Received: "
+                f"power={self.power!r}"
+            )
+        super().__post_init__()
+
     def at(self, progress):
         return self.final + (self.initial - self.final) * (
             (1 - progress) ** self.power

@@ -15,6 +15,9 @@ import keras
 
 from tfprune.sparsity import ops
 
+# Below it, the steps of a grid divided by its width overflow in float32.
+_NARROWEST = 1e-30
+
 
 def span(values):
     """Returns the lowest and highest value of a tensor, without gradients.
@@ -36,8 +39,8 @@ def uniform(values, bits, low=None, high=None):
         values: float tensor.
         bits: integer or scalar tensor with an integral value of at least 1.
         low, high: scalars, the ends of the grid; by default the range of
-            `values`. Values beyond are clipped; if both are equal, they are
-            the only level.
+            `values`. Values beyond are clipped; if both are equal, or closer
+            than 1e-30, they are the only levels.
 
     Returns:
         float32 tensor of the shape of `values`.
@@ -58,7 +61,7 @@ def _above(distances, bits, width, inside):
         inside: `bool`, whether none lies beyond the grid.
     """
     steps = 2.0 ** keras.ops.cast(bits, "float32") - 1.0
-    divisor = keras.ops.where(width > 0, width, 1.0)
+    divisor = keras.ops.where(width > _NARROWEST, width, 1.0)
     index = keras.ops.round(distances * (steps / divisor))
     if not inside:
         index = keras.ops.clip(index, 0.0, steps)

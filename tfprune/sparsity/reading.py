@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from absl import logging
 
 from tfprune.graph import channel_graph
 from tfprune.graph import read
@@ -46,6 +47,22 @@ def slices(model, slots):
     """
     graph = read.channel_graph(model)
     return [_slices(graph, slot) for slot in slots]
+
+
+def warn_of_none(slots, gated):
+    """Warns if a method has no channel to learn about.
+
+    Args:
+        slots: list of the method's `Slot`s.
+        gated: iterable of bool arrays, which channels it can prune.
+    """
+    if not any(np.any(each) for each in gated):
+        logging.warning(
+            "Nothing will be pruned: none of the channels that %s read can be "
+            "removed by this. Wrap all layers that read removable channels; "
+            "print(tfprune.channel_graph(model)) lists these.",
+            ", ".join(slot.path for slot in slots),
+        )
 
 
 def _slices(graph, slot):

@@ -144,6 +144,14 @@ class PruningWrapper(keras.layers.Wrapper):
             anchor.regularizer = _Penalty(anchor.regularizer, method, part)
 
     def call(self, inputs, *args, training=None, **kwargs):
+        outputs = self.ungated(inputs, *args, training=training, **kwargs)
+        if method_lib.OUTPUTS in self.slots:
+            slot = self.slots[method_lib.OUTPUTS]
+            return self.method.gate(slot, outputs, training=bool(training))
+        return outputs
+
+    def ungated(self, inputs, *args, training=None, **kwargs):
+        """Calls the layer as `call` does, without what acts on its outputs."""
         if self.shared is not None:
             self.shared.check()
         if self._layer_takes("training") and training is not None:
@@ -159,9 +167,6 @@ class PruningWrapper(keras.layers.Wrapper):
         after = [scope.get_current_value(v) for v in variables]
         self._write_back(zip(variables, before, after, strict=True))
         self._add_losses(scope.losses)
-        if method_lib.OUTPUTS in self.slots:
-            slot = self.slots[method_lib.OUTPUTS]
-            return self.method.gate(slot, outputs, training=bool(training))
         return outputs
 
     def _layer_takes(self, argument):

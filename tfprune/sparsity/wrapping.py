@@ -420,8 +420,9 @@ def _copy_slots(old, new):
 
 
 def _fold(wrapper, layer):
-    for name, value in wrapper.folded().items():
-        if name == method_lib.OUTPUTS:
-            weights_lib.scale_outputs(layer, value)
-        else:
-            weights_lib.variable(layer, name).assign(value)
+    folded = wrapper.folded()
+    factors = folded.pop(method_lib.OUTPUTS, None)
+    for name, value in folded.items():
+        weights_lib.variable(layer, name).assign(value)
+    if factors is not None:  # They scale what the layer computes with by now.
+        weights_lib.scale_outputs(layer, factors)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfprune.datasets import samples
+from tfprune.graph.classes import model_class
 from tfprune.sparsity import wrapper as wrapper_lib
 
 
@@ -62,6 +63,7 @@ class AlternatingModel(keras.Model):
                 f"Received: model={model.name!r}, which has none. "
                 "Use `tfprune.wrap(model, tfprune.methods.AutoPrune())`."
             )
+        model_class.warn_of_own_training(model, "AlternatingModel")
         optimizer = keras.optimizers.get(
             indicator_optimizer or keras.optimizers.Adam(1e-3)
         )
@@ -78,6 +80,11 @@ class AlternatingModel(keras.Model):
 
     def call(self, inputs, training=None):
         return self.model(inputs, training=training)
+
+    @property
+    def output_names(self):
+        """The model's, by which losses and metrics may be given."""
+        return getattr(self.model, "output_names", None)
 
     # Each turn has its own trainable variables and optimizer. Everything else,
     # including the other optimizer, is non-trainable state of that turn.

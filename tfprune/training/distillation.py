@@ -6,6 +6,7 @@ import keras
 
 from tfprune.datasets import outputs
 from tfprune.graph import values
+from tfprune.graph.classes import model_class
 from tfprune.sparsity import wrapping
 from tfprune.training import output_distances
 
@@ -59,6 +60,7 @@ def distill(
     """
     values.check_finite(student)
     values.check_finite(teacher)
+    model_class.warn_of_own_training(student, "A distiller")
     losses = list(losses) or [_of_outputs(student, teacher, temperature)]
     tutor = Distiller(
         teacher=wrapping.unwrap(teacher),
@@ -112,10 +114,13 @@ class Distiller(keras.distillation.Distiller):
     ):
         if y_pred is None:
             y_pred = self(x, training=training)
+        # Keras divides losses on labels by the replicas, whose gradients are
+        # added up, and neither distances nor what a metric is told.
+        replicas = _replicas()
         # Without labels, this is the weighted distance to the teacher.
-        loss = super().compute_loss(x, None, y_pred, None, training)
+        loss = super().compute_loss(x, None, y_pred, None, training) / replicas
         added = sum(
-            keras.ops.cast(keras.ops.sum(each), loss.dtype)
+            keras.ops.cast(keras.ops.sum(each), loss.dtype) / replicas
             for each in self.losses
         )
         if not self.student_loss_weight or y is None:
@@ -128,8 +133,18 @@ class Distiller(keras.distillation.Distiller):
             (self.student_loss_tracker, labels),
             (self.total_loss_tracker, told),
         ):
-            tracker.total.assign_add(keras.ops.cast(more, tracker.dtype))
+            more = keras.ops.cast(more * replicas, tracker.dtype)
+            tracker.total.assign_add(more)
         return loss + told + added
+
+
+def _replicas():
+    """On how many devices a strategy of TensorFlow computes a step."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _of_outputs(student, teacher, temperature):

@@ -120,6 +120,7 @@ def fast(model, dtype=None):
         is_layer = isinstance(layer, keras.layers.Layer)
         if dtype and is_layer and layer.name not in model.output_names:
             config["dtype"] = dtype
+            _compute_in(config, dtype, lambda policy: True)
         return cls.from_config(config)
 
     copy = _copy(model, cloned)
@@ -148,9 +149,31 @@ def plain(model):
         policy = getattr(layer, "dtype_policy", None)  # ops have none
         if policy is not None and policy.name.startswith("mixed_"):
             config["dtype"] = "float32"
+        _compute_in(config, "float32", _is_mixed)
         return cls.from_config(config)
 
     return _copy(model, cloned)
+
+
+def _compute_in(config, dtype, matches):
+    """Changes the dtype policies of a layer and of those that it holds.
+
+    Args:
+        config: `dict`, the layer's config, changed in place.
+        dtype: `str`, the new policy.
+        matches: function of a policy in a config: whether to replace it.
+    """
+    if {"name", "trainable", "dtype"} <= config.keys():  # that of a layer
+        if matches(config["dtype"]):
+            config["dtype"] = dtype
+    for value in config.values():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict):
+                _compute_in(each, dtype, matches)
+
+
+def _is_mixed(policy):
+    return keras.dtype_policies.get(policy).name.startswith("mixed_")
 
 
 def _copy(model, cloned):

@@ -44,6 +44,11 @@ class Rewound(keras.optimizers.schedules.LearningRateSchedule):
                 "`at` must be increasing steps, at least one. Received: "
                 f"at={at!r}"
             )
+        if not self.to >= 0:
+            raise ValueError(
+                "`to` must be a step of the schedule, at least 0. Received: "
+                f"to={to!r}"
+            )
 
     def __call__(self, step):
         step = keras.ops.cast(step, "int32")

@@ -85,6 +85,11 @@ class SamplesTest(parameterized.TestCase):
         self.assertEqual([len(x) for x, _ in found], [2, 1])
         self.assertEqual([len(y) for _, y in found], [2, 1])
 
+    @parameterized.parameters(0, -5)
+    def test_a_limit_leaves_samples(self, limit):
+        with self.assertRaisesRegex(ValueError, f"limit={limit}"):
+            list(samples.batches(np.zeros((9, 2)), "a test", limit=limit))
+
     def test_an_endless_dataset_ends_at_the_limit(self):
         found = list(samples.batches(Endless(), "a test", limit=4))
         self.assertEqual([len(x) for x, _ in found], [2, 2])

@@ -122,6 +122,7 @@ class MaskedTest(parameterized.TestCase):
         (dict(pattern="rings"), "Unknown pattern.*'rings'"),
         (dict(criterion="l7"), "Unknown criterion.*'l7'"),
         (dict(gradient="none"), "gradient='none'"),
+        (dict(decay=-2e-4), "decay=-0.0002"),
     )
     def test_errors(self, arguments, message):
         with self.assertRaisesRegex(ValueError, message):

@@ -8,13 +8,17 @@ import pytest
 from absl.testing import parameterized
 
 import tfprune
+from tfprune.callbacks import prune_on_schedule
 from tfprune.graph import read
 from tfprune.graph import values
 from tfprune.methods import gates
+from tfprune.methods import masked
 from tfprune.methods import pcas
 from tfprune.scoring import score
+from tfprune.sparsity import chain
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import wrapper as wrapper_lib
+from tfprune.sparsity import wrapping
 from tfprune.surgery import pruning
 from tfprune_test import small_nets
 
@@ -224,6 +228,29 @@ class StatisticsTest(parameterized.TestCase):
                 np.testing.assert_allclose(
                     Gate().scores(slot), expected, rtol=1e-5
                 )
+
+    @parameterized.parameters(False, True)
+    def test_a_gate_beside_other_methods_is_measured(self, gate_first):
+        methods = Gate(), masked.Masked()
+        methods = methods if gate_first else methods[::-1]
+        dense = layers.Dense(4)
+        model = keras.Sequential([keras.Input((6,)), dense])
+        model = tfprune.wrap(model, chain.Chain(methods))
+        (wrapper,) = wrapper_lib.find(model)
+        prune_on_schedule.prune_now(model, 0.5)
+        ((gate, slot),) = [
+            (method, part)
+            for method, part in wrapper.method.parts(wrapper.slots["outputs"])
+            if isinstance(method, Gate)
+        ]
+        slot["expand_kernel"].assign(np.ones((4, 4)))
+        x = np.random.default_rng(0).normal(size=(9, 6)).astype("float32")
+        pcas.measure(model, x, batch_size=4)
+        seen = x @ wrapper.folded()["kernel"]
+        expected = to_numpy(gate.attention(slot, seen)).mean(0)
+        np.testing.assert_allclose(gate.fold(slot), expected, rtol=1e-5)
+        plain = wrapping.unwrap(model)
+        np.testing.assert_allclose(plain(x), seen * expected, rtol=1e-4)
 
     def test_nothing_but_the_means_changes(self):
         model = self.gated()

@@ -46,6 +46,11 @@ class ScheduleTest(parameterized.TestCase):
         self.assertAlmostEqual(ramp(300), 0.70)
         self.assertAlmostEqual(ramp(200), 0.4625)
 
+    @parameterized.parameters(0, -1, float("nan"), float("inf"))
+    def test_a_power_that_does_not_lead_to_the_end(self, power):
+        with self.assertRaisesRegex(ValueError, f"power={power}"):
+            schedule_lib.Polynomial(0.0, 0.5, 0, 10, power=power)
+
     def test_polynomial_of_power_one_is_a_line(self):
         line = schedule_lib.Polynomial(0.2, 0.6, begin=0, end=4, power=1)
         values = [line(step) for step in range(5)]

@@ -54,6 +54,22 @@ class Line(method_lib.Method):
         return super().fold(slot)
 
 
+@dataclasses.dataclass(frozen=True)
+class Gain(method_lib.Method):
+    """Multiplies outputs."""
+
+    factor: float
+
+    def sites(self, layer):
+        return (method_lib.OUTPUTS,)
+
+    def gate(self, slot, outputs, training=False):
+        return self.factor * outputs
+
+    def fold(self, slot):
+        return np.full(slot.shape[-1:], self.factor, "float32")
+
+
 FIRST, SECOND = Line(2.0, 1.0), Line(10.0, 3.0)
 
 
@@ -75,6 +91,16 @@ class ChainTest(parameterized.TestCase):
         model = wrapped(chain.Chain(methods))
         found = to_numpy(model(np.ones((1, 1))))
         np.testing.assert_allclose(found, [[expected]])
+
+    @parameterized.parameters(False, True)
+    def test_outputs_are_scaled_after_the_weight_is_folded(self, outputs_first):
+        methods = masked.Masked(), Gain(0.5)
+        model = wrapped(
+            chain.Chain(methods[::-1] if outputs_first else methods)
+        )
+        plain = wrapping.unwrap(model)
+        x = np.ones((1, 1))
+        np.testing.assert_array_equal(to_numpy(plain(x)), to_numpy(model(x)))
 
     def test_penalties_add_up(self):
         model = wrapped(chain.Chain((FIRST, masked.Masked(), SECOND)))

@@ -49,6 +49,12 @@ class UniformTest(parameterized.TestCase):
         x = np.full((2, 3), value, "float32")
         np.testing.assert_array_equal(to_numpy(quantizers.uniform(x, 3)), x)
 
+    @parameterized.parameters(1e-37, 1e-34, 1e-31)
+    def test_the_smallest_values_stay_numbers(self, value):
+        x = np.array([0.0, 0.3, 1.0], "float32") * np.float32(value)
+        for found in quantizers.uniform(x, 8), quantizers.interpolated(x, 8.5):
+            np.testing.assert_allclose(to_numpy(found), x, rtol=0, atol=value)
+
     def test_half_precision_is_computed_in_single(self):
         # 2^16 - 1 is not finite in float16.
         x = np.linspace(-1, 1, 9).astype("float16")

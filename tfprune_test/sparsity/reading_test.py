@@ -4,8 +4,12 @@ import keras
 import numpy as np
 from absl.testing import absltest
 
+from tfprune.methods import autoprune
+from tfprune.methods import hard_concrete
+from tfprune.methods import soft_threshold
 from tfprune.patterns import weight_patterns
 from tfprune.sparsity import reading
+from tfprune.sparsity import wrapping
 
 LAYERS = keras.layers
 
@@ -51,6 +55,21 @@ class ReadingTest(absltest.TestCase):
         # The input stays; three channels at each of four positions.
         self.assertEqual(of_conv.tolist(), [-1])
         self.assertEqual(of_dense.tolist(), [0, 1, 2] * 4)
+
+    def test_a_method_without_channels_of_its_own_is_told(self):
+        inputs = keras.Input((4,))
+        x = LAYERS.ReLU()(LAYERS.Dense(3, name="first")(inputs))
+        model = keras.Model(inputs, LAYERS.Dense(2, name="last")(x))
+        for method in (
+            autoprune.AutoPruneChannels(),
+            hard_concrete.HardConcrete(),
+            soft_threshold.SoftThresholdChannels(),
+        ):
+            with self.assertLogs("absl", "WARNING") as logs:
+                wrapping.wrap(model, method, "first")
+            self.assertIn("first/kernel", logs.output[0])
+            with self.assertNoLogs("absl", "WARNING"):
+                wrapping.wrap(model, method)
 
     def test_a_weight_that_the_graph_does_not_know(self):
         inputs = keras.Input((3,))

@@ -213,6 +213,29 @@ class AlternatingModelTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "trainable variables"):
             alternating.AlternatingModel(model)
 
+    def test_steps_of_a_class_that_do_not_run_are_told(self):
+        class Stepping(keras.Model):
+            def train_step(self, *args):
+                return super().train_step(*args)
+
+        inputs = keras.Input((4,))
+        model = Stepping(inputs, layers.Dense(2)(inputs))
+        model = wrapping.wrap(model, autoprune.AutoPrune())
+        with self.assertWarnsRegex(UserWarning, "Stepping with train_step"):
+            alternating.AlternatingModel(model)
+
+    def test_losses_and_metrics_by_the_names_of_outputs(self):
+        inputs = keras.Input((4,))
+        x = layers.Dense(8)(inputs)
+        ends = [layers.Dense(1, name=name)(x) for name in "ab"]
+        model = wrapping.wrap(keras.Model(inputs, ends), autoprune.AutoPrune())
+        trainer = alternating.AlternatingModel(model)
+        trainer.compile("sgd", {"a": "mse", "b": "mae"}, metrics={"b": ["mse"]})
+        x, y = regression()
+        y = {"a": y[:, :1], "b": y[:, 1:]}
+        history = trainer.fit(x, y, verbose=0).history
+        self.assertContainsSubset(["a_loss", "b_loss", "b_mse"], history)
+
     def test_channels_are_masked_on_a_schedule(self):
         method = chain.Chain(
             (masked_channels.MaskedChannels(), autoprune.AutoPrune())

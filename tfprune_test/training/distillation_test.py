@@ -53,6 +53,11 @@ class Adding(layers.Layer):
         return {**super().get_config(), "l2": self.l2}
 
 
+class Computing(keras.Model):
+    def compute_loss(self, *args, **kwargs):
+        return 2 * super().compute_loss(*args, **kwargs)
+
+
 def two_outputs(kind, seed=0):
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((6,))
@@ -83,6 +88,12 @@ class DistillTest(parameterized.TestCase):
         for student, teacher in ((broken, net()), (net(), broken)):
             with self.assertRaisesRegex(ValueError, "Finite .*/out/bias of"):
                 distill_lib.distill(student, teacher)
+
+    def test_a_loss_that_a_student_computes_itself_is_told(self):
+        inputs = keras.Input((6,))
+        student = Computing(inputs, layers.Dense(3, name="out")(inputs))
+        with self.assertWarnsRegex(UserWarning, "Computing with compute_loss"):
+            distill_lib.distill(student, net())
 
     def test_training_that_was_stopped_goes_on(self):
         folder = self.create_tempdir().full_path

@@ -10,8 +10,12 @@ from absl.testing import parameterized
 
 import tfprune
 from tfprune import zoo
+from tfprune.graph import values
+from tfprune.methods import masked
+from tfprune.sparsity import wrapping
 from tfprune.training import fused_normalization
 
+layers = keras.layers
 on_tensorflow = pytest.mark.skipif(
     keras.config.backend() != "tensorflow", reason="an op of TensorFlow"
 )
@@ -161,6 +165,24 @@ class FastTest(parameterized.TestCase):
         y = quick(np.ones((2, 8, 8, 3), "float32"), training=True)
         self.assertEqual(keras.backend.standardize_dtype(y.dtype), "float32")
         self.assertEqual(quick.get_layer("stem_bn").compute_dtype, "bfloat16")
+
+    def test_layers_within_others_compute_in_mixed_precision(self):
+        inputs = keras.Input((6, 8))
+        x = layers.TimeDistributed(layers.Dense(8))(inputs)
+        x = layers.Bidirectional(layers.GRU(4, return_sequences=True))(x)
+        x = layers.RNN(layers.SimpleRNNCell(5))(x)
+        model = keras.Model(inputs, layers.Dense(3)(x))
+        model = wrapping.wrap(model, masked.Masked())
+        quick = fused_normalization.fast(model, dtype="mixed_bfloat16")
+        back = fused_normalization.plain(quick)
+        held = (layers.Dense, layers.GRU, layers.SimpleRNNCell)
+        for each, dtypes in (
+            (quick, ["bfloat16"] * 4),
+            (back, ["float32"] * 4),
+        ):
+            found = [x for x in values.layers(each) if isinstance(x, held)]
+            found = [x.compute_dtype for x in found]
+            self.assertCountEqual(found, [*dtypes, "float32"])
 
     def test_it_is_saved_and_loaded(self):
         quick = fused_normalization.fast(network())

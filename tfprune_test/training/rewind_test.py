@@ -44,3 +44,7 @@ class RewoundTest(parameterized.TestCase):
     def test_steps_are_checked(self, at):
         with self.assertRaisesRegex(ValueError, "Received: at="):
             rewind.Rewound(self.decay, at=at)
+
+    def test_it_jumps_to_a_step_of_the_schedule(self):
+        with self.assertRaisesRegex(ValueError, "Received: to=-1"):
+            rewind.Rewound(self.decay, to=-1)

@@ -31,6 +31,7 @@ _STEPS = (
     "fit",
     "evaluate",
 )
+_TRAINING = ("train_step", "compute_loss", "compute_metrics")
 
 
 def stands_for(functional, model):
@@ -79,6 +80,25 @@ def defines(model, name):
     """Whether the user's class of a model defines a method itself."""
     cls = type(_ORIGINS.get(model, model))
     return not cls.__module__.startswith("tfprune.") and _is_own(cls, name)
+
+
+def warn_of_own_training(model, trainer):
+    """Warns that the user's class of a model does not train it.
+
+    Args:
+        model: a `keras.Model`.
+        trainer: `str`, what trains it instead.
+    """
+    own = [name for name in _TRAINING if defines(model, name)]
+    if own:
+        cls = type(_ORIGINS.get(model, model))
+        warnings.warn(
+            f"{trainer} trains by the loss and metrics that it is compiled "
+            f"with. Received: model={model.name!r}, a {cls.__name__} with "
+            f"{' and '.join(own)} of its own, which does not count. Compile "
+            "with a loss and metrics that say the same.",
+            stacklevel=3,
+        )
 
 
 def _is_own(cls, name):
