@@ -146,11 +146,8 @@ class Source:
                 yield parts_lib.rows(
                     self.data, slice(start, start + batch_size)
                 )
-        elif isinstance(self.data, keras.utils.PyDataset):
-            for number in range(self.data.num_batches):
-                yield self.data[number]
         else:
-            yield from self.data
+            yield from samples.each_batch(self.data)
 
     def some(self, count):
         """`(x, y, weights)` of some samples, at even distances, numpy.
