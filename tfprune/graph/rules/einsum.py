@@ -240,6 +240,7 @@ def einsum(call):
     if "." not in equation and "->" in equation:
         inputs, output = parse(equation)
         if len(inputs) == len(call.tensors):
+            call.moves = len(inputs) == 1
             return product(call, equation)
     return frozen_product(
         call, _summed(call, equation), f"einsum of {equation!r}"
