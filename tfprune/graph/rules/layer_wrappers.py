@@ -60,7 +60,7 @@ def time_distributed(call):
 
 
 # What reads all time steps as rows of the batch, besides what has a window.
-_OF_MAPS = {"MEAN", "REDUCE_MAX"}
+_OF_MAPS = {"L2_NORMALIZATION", "MEAN", "REDUCE_MAX", "SOFTMAX", "SUM"}
 
 
 def _all_steps(call, inner, steps):
