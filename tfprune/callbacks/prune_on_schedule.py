@@ -175,9 +175,11 @@ class PruneOnSchedule(keras.callbacks.Callback):
         """
         noted = self._resolved
         if isinstance(noted, schedule_lib.Foreign):
-            if not hasattr(noted.foreign, "get_config"):
+            try:
+                config = noted.foreign.get_config()
+            except (AttributeError, NotImplementedError):
                 return noted, repr(self.budget)
-            noted = type(noted.foreign).__name__, noted.foreign.get_config()
+            noted = type(noted.foreign).__name__, config
         return repr((noted, self.budget))
 
     def on_epoch_begin(self, epoch, logs=None):

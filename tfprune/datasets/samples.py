@@ -32,7 +32,7 @@ def batches(
     Args:
         data: `(x, y)` arrays, `x` alone (an array, or a list or `dict` of
             arrays for several inputs), or an iterable of batches `(x, y)`,
-            `(x, y, weights)` or `x`.
+            `(x, y, weights)` or `x`, as of `each_batch`.
         purpose: `str`, what the data are for, used in error messages:
             `"the criterion 'taylor'"`.
         batch_size: `int`, samples per batch if the data are arrays.
@@ -99,6 +99,32 @@ def batches(
             f"{type(data).__name__} that gives none. A generator can be read "
             "only once: make a new one."
         )
+
+
+def each_batch(data):
+    """Yields the batches of data that are no arrays, as `fit` takes them.
+
+    Keras takes a list for inputs, labels and weights, as it does a tuple. From
+    a generator or a list of batches it takes no lists; from these, one holds
+    several inputs.
+
+    Args:
+        data: a `keras.utils.PyDataset` or an iterable.
+    """
+    batches = data
+    if isinstance(data, keras.utils.PyDataset):
+        count = data.num_batches
+        numbers = itertools.count() if count is None else range(count)
+        batches = (data[i] for i in numbers)
+    elif not _is_loader(data):
+        return iter(data)
+    return (tuple(b) if isinstance(b, list) else b for b in batches)
+
+
+def _is_loader(data):
+    """Whether data are batches of another library that Keras reads."""
+    packages = {c.__module__.partition(".")[0] for c in type(data).__mro__}
+    return bool(packages & {"grain", "torch"})
 
 
 def check(data, purpose, batch_size=128, model=None, loss=None):
@@ -265,16 +291,13 @@ def _check_given(data, purpose, limit):
 def _iterate(data, batch_size, purpose):
     if _is_arrays(data):
         return _slices(data, batch_size, purpose)
-    if isinstance(data, keras.utils.PyDataset):
-        count = data.num_batches
-        numbers = itertools.count() if count is None else range(count)
-        return (data[i] for i in numbers)
-    if not hasattr(data, "__iter__"):
+    readable = hasattr(data, "__iter__")
+    if not readable and not isinstance(data, keras.utils.PyDataset):
         raise ValueError(
             "Data must be arrays (x, y), or yield batches. Received: data of "
             f"type {type(data).__name__} for {purpose}."
         )
-    return iter(data)
+    return each_batch(data)
 
 
 def _is_arrays(data):

@@ -316,10 +316,14 @@ def _bilinear(cases, times):
 
 @dataclasses.dataclass(frozen=True)
 class _Case:
-    """A layer with so many channels; cases that are alike are equal."""
+    """A layer with so many channels; cases that are alike are equal.
+
+    `rows` is of its batch, for one sample.
+    """
 
     kind: type
     config: str
+    rows: int
     shape: tuple
     reads: int
     writes: int
@@ -333,15 +337,19 @@ class _Case:
                 config[width] = writes
         config.pop("name")
         text = json.dumps(config, sort_keys=True, default=repr)
-        shape = (*step.inputs[0].shape[1:-1], reads)
-        return cls(type(layer), text, shape, reads, writes, config)
+        x = step.inputs[0]
+        shape = (*x.shape[1:-1], reads)
+        return cls(type(layer), text, x.rows, shape, reads, writes, config)
 
     def export(self, path, quantize, calibrated):
-        inputs = keras.Input(self.shape)
+        shape = self.shape if self.rows == 1 else (self.rows, *self.shape)
+        x = inputs = keras.Input(shape)
+        if self.rows > 1:
+            x = keras.ops.reshape(x, (-1, *self.shape))
         layer = self.kind.from_config(self.layer_config)
         samples = None
         if calibrated:
             rng = np.random.default_rng(0)
-            samples = rng.normal(size=(_SAMPLES, *self.shape)).astype("float32")
-        model = keras.Model(inputs, layer(inputs))
+            samples = rng.normal(size=(_SAMPLES, *shape)).astype("float32")
+        model = keras.Model(inputs, layer(x))
         tflite.export_tflite(model, path, quantize, samples)

@@ -32,6 +32,8 @@ class Call:
         path: `str`, the layer's path.
         output_shapes: list of the shapes of the outputs.
         memory: `"new"`, `"inplace"` or `"view"`; a rule may change it.
+        moves: `bool`, whether the layer only moves or pools the values of each
+            channel, as it infers; a rule may set it.
         file: `InFile`, to which a rule may add what the layer becomes in a
             .tflite file of integers, but for the layer's `activation`.
         rows: `int`, rows of the batch for each sample, as in `Tensor`.
@@ -50,6 +52,7 @@ class Call:
         ]
         self.output_shapes = output_shapes
         self.memory = "new"
+        self.moves = False
         self.work = []
         self.file = in_file.InFile(self)
         self.rows = max((t.rows for t in self.tensors), default=1)

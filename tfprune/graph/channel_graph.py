@@ -95,6 +95,7 @@ class Step:
             may reuse the input's, `"view"` if it is the input's.
         file_ops: tuple of `FileOp`, what it becomes in a .tflite file of
             integers.
+        moves: `bool`, whether it only moves or pools the values of channels.
     """
 
     layer: str
@@ -104,6 +105,7 @@ class Step:
     work: tuple = ()
     memory: str = "new"
     file_ops: tuple = ()
+    moves: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -93,6 +93,7 @@ def _read(model, config, input_shape, records):
                 tuple((n * call.rows, axes) for n, axes in call.work),
                 call.memory,
                 tuple(call.file.ops),
+                call.moves,
             )
         )
         return list(outputs) if len(outputs) > 1 else outputs[0]

@@ -99,7 +99,7 @@ class AttentionGate(method_lib.Method):
         return (method_lib.OUTPUTS,)
 
     def build(self, slot):
-        axis = self._axis(slot)
+        axis = self.channel_axis(slot)
         rank = len(slot.shape)
         fits = -rank < axis < rank and axis != 0
         channels = slot.shape[axis] if fits else None
@@ -129,11 +129,8 @@ class AttentionGate(method_lib.Method):
         slot.add_weight("mean", (channels,), **found)
         slot.add_weight("samples", dtype="int32", **found)
 
-    def _axis(self, slot):
-        if self.axis is not None:
-            return self.axis
-        form = getattr(slot.layer, "data_format", None)
-        return 1 if form == "channels_first" else -1
+    def channel_axis(self, slot):
+        return super().channel_axis(slot) if self.axis is None else self.axis
 
     def attention(self, slot, outputs):
         """Computes the channel factors of each sample.
@@ -145,7 +142,7 @@ class AttentionGate(method_lib.Method):
         Returns:
             float32 tensor, shape `(batch, channels)`.
         """
-        axis = self._axis(slot) % len(outputs.shape)
+        axis = self.channel_axis(slot) % len(outputs.shape)
         positions = [i for i in range(1, len(outputs.shape)) if i != axis]
         z = keras.ops.cast(outputs, "float32")
         if positions:
@@ -158,7 +155,7 @@ class AttentionGate(method_lib.Method):
     def gate(self, slot, outputs, training=False):
         s = self.attention(slot, outputs)
         shape = [1] * len(outputs.shape)
-        shape[0], shape[self._axis(slot)] = -1, s.shape[-1]
+        shape[0], shape[self.channel_axis(slot)] = -1, s.shape[-1]
         return outputs * keras.ops.cast(
             keras.ops.reshape(s, shape), outputs.dtype
         )

@@ -49,17 +49,16 @@ def packed(request, cloudpickle):
             # Arrays, which can always be sent, are not copied for that.
             cloudpickle.dumps(part, 5, buffer_callback=_ignored)
         except Exception as error:
-            raise ValueError(
-                "Workers must be sent all that a trial needs. Received: "
-                f"{name} of type {type(part).__name__}, which cannot be "
-                f"sent ({error}). Pass arrays, the path of a file that all "
-                "workers read, or a keras.utils.PyDataset; or workers=1."
-            ) from error
+            instead = (
+                "Pass arrays, the path of a file that all workers read, or a "
+                "keras.utils.PyDataset"
+            )
+            raise _not_sent(name, part, error, instead) from error
     return {
         "fields": fields,
         # Classes and functions of a script: by value.
         "objects": cloudpickle.dumps(objects),
-        "models": {name: _bytes(model) for name, model in models.items()},
+        "models": {name: _bytes(name, model) for name, model in models.items()},
     }
 
 
@@ -89,12 +88,24 @@ class _Config:
         self.config = config
 
 
-def _bytes(model):
+def _not_sent(name, part, error, instead):
+    return ValueError(
+        f"Workers must be sent all that a trial needs. Received: {name} of "
+        f"type {type(part).__name__}, which cannot be sent ({error}). "
+        f"{instead}; or workers=1."
+    )
+
+
+def _bytes(name, model):
     if model is None:
         return None
     with leftovers.folder() as folder:
         path = pathlib.Path(folder, "model.keras")
-        model.save(path)
+        try:
+            model.save(path)
+        except Exception as error:  # That of a class of the user's own.
+            instead = "Let model.save take it"
+            raise _not_sent(name, model, error, instead) from error
         return path.read_bytes()
 
 

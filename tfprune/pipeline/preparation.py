@@ -184,15 +184,20 @@ class Preparation:
         self._calibration = self.train.some(_CALIBRATION)[0]
         budget = asked.wish.resolved(asked.model, space, self._calibration)
         graph, self._start = self._graph, asked.model
+        options = asked.options
         if getattr(budget, "depth", None) is not None:
-            skip = asked.options.get("skip", ())
-            graph, budget = depth.cut(graph, budget, self._selection, skip)
+            skip = options.get("skip", ())
+            graph, budget, skip = depth.cut(
+                graph, budget, self._selection, skip
+            )
+            options = {**options, "skip": skip}
             self._start = graph.model
+        self._options = options
         self._costs = wishes.Costs({}, {})
         if budget is not None or asked.wish.max_loss is not None:
             on_files = () if asked.runtime is None else _ON_FILES
             self._costs = wishes.costs(
-                *(budget, graph, recipe, self._selection, asked.options),
+                *(budget, graph, recipe, self._selection, options),
                 on_files,
             )
             self._check_files(graph, on_files)
@@ -204,7 +209,7 @@ class Preparation:
         """
         asked, ceilings = self.request, self._costs.ceilings
         limits = [name for name in limits if name in ceilings]
-        options = asked.options
+        options = self._options
         least = channel_choice.least(
             *(self._start, limits, options), core=asked.wish.core
         )
@@ -267,7 +272,7 @@ class Preparation:
             inputs=inputs,
             calibration=self._calibration,
             workspace=space,
-            options=asked.options,
+            options=self._options,
             ceilings=self._costs.ceilings,
             table=self._costs.table,
             runtime=asked.runtime,

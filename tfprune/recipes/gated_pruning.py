@@ -255,7 +255,7 @@ def _means(graph, gated, skip):
         wrapper = gates.layer_at(gated, site.path)
         (mean,) = wrapper.folded().values()
         factors = np.ones(graph.size)
-        factors[site.labels] = mean
+        factors[site.labels] = np.ravel(mean)
         found[site.path] = factors
     return found
 

@@ -6,28 +6,14 @@ one.
 """
 
 import math
-import re
 
 import keras
 import numpy as np
 
 from tfprune.datasets import samples
 from tfprune.graph import channel_graph
-from tfprune.graph import rulebook
 from tfprune.graph import values
 from tfprune.scoring import probe
-
-# Layers and ops that pool the values of each channel or move them.
-_MOVES = re.compile(
-    "(Global|Adaptive)?(Average|Max)Pool(ing[123]D)?|"
-    "(Cropping|UpSampling|ZeroPadding)[123]D|CenterCrop|RandomCrop|Resizing|"
-    "Flatten|Permute|RepeatVector|Reshape|"
-    "Amax|Amin|CountNonzero|Einsum|Logsumexp|Max|Mean|Median|Min|Norm|Prod|"
-    "Std|Sum|Var|"
-    "DepthToSpace|ExpandDims|ExtractPatches|Flip|GetItem|Moveaxis|Pad|Ravel|"
-    "Repeat|Resize|SpaceToDepth|Split|Squeeze|Stack|Swapaxes|Take|Tile|"
-    "Transpose|Unstack"
-)
 
 
 def mean_over_maps(
@@ -102,25 +88,16 @@ def _origin(graph, made, tensor, before_ops):
     """Traces back through steps that only move or pool values."""
     while id(tensor) in made:
         step = graph.steps[made[id(tensor)][0]]
-        live = graph.layers[step.layer]
-        is_op = not isinstance(live, keras.layers.Layer)
-        goes_on = _moves(live) or (before_ops and is_op)
-        if len(step.inputs) != 1 or not goes_on:
+        if len(step.inputs) != 1:
             return tensor
         (before,) = step.inputs
-        if _size(before) == _size(tensor) and before.rank == tensor.rank:
+        live = graph.layers[step.layer]
+        is_op = not isinstance(live, keras.layers.Layer)
+        resizes = _size(before) != _size(tensor) or before.rank != tensor.rank
+        if not step.moves and not (before_ops and is_op and resizes):
             return tensor
         tensor = before
     return tensor
-
-
-def _moves(live):
-    """Whether a layer or op only moves or pools the values of channels."""
-    if isinstance(live, keras.layers.TimeDistributed):
-        live = live.layer
-    cls = rulebook.base_of(live) or type(live)
-    of_keras = cls.__module__.startswith("keras.")
-    return of_keras and _MOVES.fullmatch(cls.__name__) is not None
 
 
 def _size(tensor):

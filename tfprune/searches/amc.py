@@ -67,7 +67,8 @@ class State:
             code.
         graph: a `ChannelGraph`.
         groups: the groups in the order of their steps.
-        flops: list of `int`, multiply-adds of the layer that writes each.
+        flops: list of `float`, multiply-adds of the layer that writes each,
+            shared among the groups of a layer.
 
     Attributes:
         names: tuple of `str`, names of the features.

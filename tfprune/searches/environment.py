@@ -117,7 +117,9 @@ class PruningEnvironment:
         }
         self._dense = self._meter.macs()
         rows = {row.layer: row.macs for row in self._meter.by_layer()}
-        self._flops = [rows.get(g.writers[0], 0) for g in self.groups]
+        writers = [group.writers[0] for group in self.groups]
+        # Those of attention write several groups, which share their work.
+        self._flops = [rows.get(w, 0) / writers.count(w) for w in writers]
         self._state = amc.State(state, graph, self.groups, self._flops)
         self._check_reach(budget)
         self.observation_space = Box(0.0, 1.0, (len(self._state.names),))

@@ -269,11 +269,20 @@ class Method(records.Record):
         """Computes what a plain layer needs for the same inference outputs.
 
         Returns:
-            Array: the weight; for outputs, one factor per channel. Not called
-            for inputs, which a plain layer reads unchanged.
+            Array: the weight; for outputs, one factor per channel, along
+            `channel_axis`. Not called for inputs, which a plain layer reads
+            unchanged.
         """
         kernel = self.effective_kernel(slot, slot.kernel.value, training=False)
         return keras.ops.convert_to_numpy(kernel)
+
+    def channel_axis(self, slot):
+        """The axis of a layer's outputs that `fold` has factors for, an `int`.
+
+        By default that of the layer's `data_format`, or the last one.
+        """
+        form = getattr(slot.layer, "data_format", None)
+        return 1 if form == "channels_first" else -1
 
     @property
     def is_scheduled(self):

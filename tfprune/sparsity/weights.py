@@ -8,6 +8,7 @@ import functools
 import math
 
 import keras
+import numpy as np
 
 from tfprune.graph import values
 from tfprune.patterns import weight_patterns
@@ -117,23 +118,26 @@ _AXES = (
 
 
 def scale_outputs(layer, factors):
-    """Multiplies the output channels of a layer by scaling its weights.
+    """Multiplies the outputs of a layer by scaling its weights.
 
     Args:
         layer: a built layer: batch normalization with scales, or one with a
             kernel and without an activation function.
-        factors: float array, shape `(channels,)`. If none is negative, the
-            activation may be ReLU or leaky ReLU.
+        factors: float array that broadcasts against the outputs, with numbers
+            along one axis only. If none is negative, the activation may be ReLU
+            or leaky ReLU.
 
     Raises:
-        ValueError: If the layer has no weights that can be scaled.
+        ValueError: If the layer has no weights that can be scaled, or none
+            along that axis.
     """
+    factors = np.asarray(factors)
     writers = [n for n in names(layer) if n in _WRITERS]
     inner = owner(layer, writers[-1]) if writers else layer
     activation = getattr(inner, "activation", keras.activations.linear)
-    weights = _output_weights(inner, writers)
+    weights = _output_weights(inner, writers, factors)
     fits = activation is keras.activations.linear or (
-        keeps_factors(activation) and min(factors, default=0) >= 0
+        keeps_factors(activation) and np.min(factors, initial=0) >= 0
     )
     if not fits or not weights:
         raise ValueError(
@@ -144,12 +148,13 @@ def scale_outputs(layer, factors):
         )
     for weight, channel_axes in weights:
         sizes = [weight.shape[axis] for axis in channel_axes]
-        if math.prod(sizes) != len(factors):
+        if math.prod(sizes) != factors.size:
             raise ValueError(
                 "Scaling output channels needs a factor for each number that "
-                f"the layer writes. Received: {len(factors)} factors for "
-                f"layer {layer.name!r}, whose {weight.name} writes {sizes}. "
-                "Wrap another layer, or unwrap with `fold=False`."
+                "a weight has along their axis. Received: factors of shape "
+                f"{factors.shape} for layer {layer.name!r}, whose "
+                f"{weight.name} has {sizes or 'none'} there. Wrap another "
+                "layer, or unwrap with `fold=False`."
             )
     for weight, channel_axes in weights:
         shape = [
@@ -178,22 +183,49 @@ _HOMOGENEOUS = (
 )
 
 
-def _output_weights(layer, writers):
-    """`(variable, axes of the output channels)` of what writes an output."""
+def _output_weights(layer, writers, factors):
+    """`(variable, its axes along that of the factors)` of what writes outputs.
+
+    A kernel may have several axes that make one of the outputs.
+    """
+    # From the end: factors may have fewer axes than the outputs.
+    axis = int(np.argmax(factors.shape)) - factors.ndim
     if isinstance(layer, keras.layers.BatchNormalization):
-        found = [(layer.gamma, (0,))] * layer.scale
-        return found + [(layer.beta, (0,))] * (layer.scale and layer.center)
-    found = []
-    if writers:
-        kernel = variable(layer, writers[-1])
-        writes = axes(layer, writers[-1]).writes
-        if isinstance(layer, _DEPTHWISE):
-            writes = (len(kernel.shape) - 2, len(kernel.shape) - 1)
-        found.append((kernel, writes))
-        bias = getattr(layer, "bias", None)
+        own = layer.axis - (layer.input_spec.ndim if layer.axis >= 0 else 0)
+        found = [layer.gamma] * layer.scale
+        found += [layer.beta] * (layer.scale and layer.center)
+        return [(weight, (0,) * (own == axis)) for weight in found]
+    if not writers:
+        return []
+    kernel, bias = variable(layer, writers[-1]), getattr(layer, "bias", None)
+    if isinstance(layer, keras.layers.EinsumDense):
+        found = [(kernel, _einsum_axes(layer, axis, factors.ndim))]
         if bias is not None:
-            found.append((bias, tuple(range(len(bias.shape)))))
+            place = axis + len(bias.shape)
+            fits = place >= 0 and bias.shape[place] == factors.size
+            found.append((bias, (place,) * fits))
+        return found
+    rank = len(kernel.shape)
+    first = getattr(layer, "data_format", None) == "channels_first"
+    writes = axes(layer, writers[-1]).writes
+    if isinstance(layer, _DEPTHWISE):
+        writes = (rank - 2, rank - 1)
+    is_own = axis == (1 - rank if first else -1)
+    found = [(kernel, writes if is_own else ())]
+    if bias is not None:
+        found.append((bias, tuple(range(len(bias.shape))) if is_own else ()))
     return found
+
+
+def _einsum_axes(layer, axis, rank):
+    """The axis of an einsum's kernel along one of its outputs, in a tuple."""
+    inputs, outputs = layer.equation.replace(" ", "").split("->")
+    kernel = inputs.split(",")[1].replace("...", "")
+    head, dots, tail = outputs.rpartition("...")
+    places = {i - len(tail): c for i, c in enumerate(tail)}
+    if dots:
+        places |= {i - rank: c for i, c in enumerate(head)}
+    return tuple(i for i, c in enumerate(kernel) if c == places.get(axis))
 
 
 _WRITERS = ("kernel", "pointwise_kernel")

@@ -232,13 +232,28 @@ class PruningWrapper(keras.layers.Wrapper):
         return self.layer.compute_mask(inputs, previous_mask)
 
     def folded(self):
-        """Returns the inference values of weights and outputs, a `dict`."""
+        """Returns what a plain layer needs for the same inference outputs.
+
+        Returns:
+            `dict` from the weights to their values, and from `"outputs"` to
+            an array that the outputs are multiplied by.
+        """
         self._check_kernels()
         return {
-            name: self.method.fold(slot)
+            name: self._factors(slot)
+            if name == method_lib.OUTPUTS
+            else self.method.fold(slot)
             for name, slot in self.slots.items()
             if name != method_lib.INPUTS
         }
+
+    def _factors(self, slot):
+        factors = 1.0
+        for method, part in self.method.parts(slot):
+            shape = [1] * len(slot.shape)
+            shape[method.channel_axis(part)] = -1
+            factors = factors * np.reshape(method.fold(part), shape)
+        return factors
 
     def renew_shared(self, config, copies):
         """Lets the copies of all wrappers that share variables share new ones.

@@ -22,6 +22,7 @@ from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
 from tfprune.selection import budget as budget_lib
+from tfprune.selection import candidates
 from tfprune.surgery import links
 
 # What unknown sizes may be: strides should not end at maps of one place, which
@@ -193,9 +194,10 @@ def cut(graph, budget, data=None, skip=(), **reading):
         **reading: how to read the smaller model, as `read.channel_graph`.
 
     Returns:
-        `(graph, budget)`: the `ChannelGraph` of a plain Keras model and the
-        budget's other limits, `None` if there are none. Fractions still refer
-        to the original model.
+        `(graph, budget, skip)`: the `ChannelGraph` of a plain Keras model, the
+        budget's other limits, `None` if there are none, and the patterns
+        without those that only name layers without channels in blocks, which
+        stay. Fractions still refer to the original model.
 
     Raises:
         ValueError: If the model has no blocks, or too many have to stay.
@@ -212,7 +214,11 @@ def cut(graph, budget, data=None, skip=(), **reading):
     share = isinstance(depth, float)
     left = int(depth * len(found) + 1e-9) if share else min(depth, len(found))
     ceilings = budget.ceilings(budget.meter(graph)) if budget.limits() else {}
-    stay = np.array([_is_skipped(block, skip) for block in found])
+    skip = (skip,) if isinstance(skip, str) else tuple(skip)
+    kept = {
+        p: {b.path for b in found if _is_skipped(graph, b, p)} for p in skip
+    }
+    stay = np.array([any(b.path in k for k in kept.values()) for b in found])
     if stay.sum() > left:
         raise ValueError(
             f"The budget must be within reach. Received: depth={depth!r}, "
@@ -225,8 +231,9 @@ def cut(graph, budget, data=None, skip=(), **reading):
     gone = sorted(order[: len(found) - left])
     smaller = without(graph, [found[i] for i in gone])
     smaller = read.channel_graph(smaller, **reading)
+    rest = [p for p in skip if not kept[p] or candidates.fits(smaller, p)]
     if not ceilings:
-        return smaller, None
+        return smaller, None, rest
     table = budget.latency_table
     if "latency" in ceilings:  # Without the blocks that are gone.
         table = table.of_pruned(graph, smaller)
@@ -236,18 +243,21 @@ def cut(graph, budget, data=None, skip=(), **reading):
         name: budget_lib.limit(name, ceiling, meter)
         for name, ceiling in ceilings.items()
     }
-    return smaller, dataclasses.replace(left, **limits)
+    return smaller, dataclasses.replace(left, **limits), rest
 
 
-def _is_skipped(block, patterns):
-    """Whether any layer that a block is removed with matches a pattern."""
-    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+def _is_skipped(graph, block, pattern):
+    """Whether any layer that a block is removed with matches a pattern.
+
+    Layers of a model within count, too.
+    """
     above = block.path.rpartition("/")[0]
-    paths = [f"{above}/{name}".lstrip("/") for name in block.layers]
+    gone = [f"{above}/{name}".lstrip("/") for name in block.layers]
+    inside = tuple(f"{path}/" for path in gone)
+    gone += [path for path in graph.layers if path.startswith(inside)]
     return any(
         path == pattern or fnmatch.fnmatchcase(path, pattern)
-        for path in (block.path, *paths)
-        for pattern in patterns
+        for path in (block.path, *gone)
     )
 
 

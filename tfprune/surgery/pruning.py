@@ -125,11 +125,12 @@ def plan(
     model = wrapping.plain(model)
     graph = read.channel_graph(model, input_shape, allow_inexact)
     if isinstance(budget, budget_lib.Budget) and budget.depth is not None:
-        graph, budget = depth.cut(
+        graph, budget, skip = depth.cut(
             *(graph, budget, data, options.get("skip", ())),
             input_shape=input_shape,
             allow_inexact=allow_inexact,
         )
+        options = {**options, "skip": skip}
         if budget is None:
             return _whole(graph, **options)
     cut = cut_lib.choose(graph, budget, criterion, data, ranking, **options)

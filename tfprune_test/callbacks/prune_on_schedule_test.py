@@ -252,6 +252,20 @@ class StepsTest(parameterized.TestCase):
             steps += recorder.steps
         self.assertEqual(steps, DUE)
 
+    def test_another_librarys_schedule_whose_config_is_not_written(self):
+        class Alone:
+            begin_step, end_step, frequency = 3, 20, 4
+
+            def __call__(self, step):
+                return (step - 3) % 4 == 0, 0.25
+
+            def get_config(self):
+                raise NotImplementedError
+
+        recorder = Recorder(Alone())
+        fit(wrapped(), [recorder], epochs=1)
+        self.assertNotEmpty(recorder.steps)
+
     def test_a_restored_training_is_not_caught_up_with(self):
         folder = self.create_tempdir().full_path
 

@@ -196,6 +196,15 @@ class TimeDistributedTest(parameterized.TestCase):
         kinds = {"RESHAPE": 2, "CONV_2D": 1}
         self.assertEqual(self.kinds_of(LAYERS.Conv2D(4, 3)), kinds)
 
+    @parameterized.parameters(
+        (LAYERS.Softmax(), "SOFTMAX"),
+        (LAYERS.UnitNormalization(), "L2_NORMALIZATION"),
+        (LAYERS.UnitNormalization(axis=1), "SUM"),
+    )
+    def test_along_an_axis(self, layer, kind):
+        found = self.kinds_of(layer)
+        self.assertEqual((found["RESHAPE"], found[kind]), (2, 1))
+
     def test_one_reshape_between_two(self):
         kinds = {"RESHAPE": 3, "CONV_2D": 1, "MAX_POOL_2D": 1}
         found = self.kinds_of(LAYERS.Conv2D(4, 3), LAYERS.MaxPooling2D())

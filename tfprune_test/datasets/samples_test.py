@@ -19,6 +19,19 @@ class Batches(keras.utils.PyDataset):
         return X[rows], Y[rows]
 
 
+class Lists(Batches):
+    def __getitem__(self, index):
+        return list(super().__getitem__(index))
+
+
+def loader():
+    """Something like a DataLoader of PyTorch, whose batches are lists."""
+    place = {"__module__": "torch.utils.data.dataloader"}
+    kind = type("DataLoader", (), place)
+    kind.__iter__ = lambda self: (Lists()[i] for i in range(3))
+    return kind()
+
+
 class Endless(Batches):
     @property
     def num_batches(self):
@@ -65,6 +78,8 @@ KINDS = {
     "batches_with_weights": lambda: [(*Batches()[i], 1) for i in range(3)],
     "list_of_batches": lambda: list(generator()),
     "py_dataset": Batches,
+    "py_dataset_of_lists": Lists,
+    "loader": loader,
     "tf_dataset": tf_dataset,
     "generator": generator,
 }
@@ -89,6 +104,12 @@ class SamplesTest(parameterized.TestCase):
     def test_a_limit_leaves_samples(self, limit):
         with self.assertRaisesRegex(ValueError, f"limit={limit}"):
             list(samples.batches(np.zeros((9, 2)), "a test", limit=limit))
+
+    def test_a_list_of_a_generator_holds_several_inputs(self):
+        made = ([X, X[:, :1]] for _ in range(2))
+        found = list(samples.batches(made, "a test", model=model((2,), (1,))))
+        self.assertEqual([[a.shape for a in x] for x, _ in found][0][1], (5, 1))
+        self.assertIsNone(found[0][1])
 
     def test_an_endless_dataset_ends_at_the_limit(self):
         found = list(samples.batches(Endless(), "a test", limit=4))

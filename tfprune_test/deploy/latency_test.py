@@ -130,6 +130,17 @@ class LayersTest(parameterized.TestCase):
         self.assertLen(times, 3)
         self.assertAlmostEqual(sum(times), counting.cost(model).macs, places=3)
 
+    def test_a_layer_is_measured_on_all_rows_of_a_sample(self):
+        inputs = keras.Input((3, 8, 8, 4))
+        x = keras.ops.reshape(inputs, (-1, 8, 8, 4))
+        x = layers.Conv2D(5, 3, name="conv")(x)
+        x = keras.ops.reshape(x, (-1, 3, 6 * 6 * 5))
+        model = keras.Model(inputs, layers.Dense(2)(x))
+        graph = read.channel_graph(model)
+        times = list(self.table(model)._times(graph, np.ones(graph.size, bool)))
+        self.assertAlmostEqual(times[0], 3 * 36 * 9 * 4 * 5, places=3)
+        self.assertAlmostEqual(sum(times), counting.cost(model).macs, places=3)
+
     def test_layers_of_a_wrapped_model_are_measured(self):
         model = net(8)
         wrapped = wrapping.wrap(model, masked_channels.MaskedChannels())

@@ -22,7 +22,25 @@ class Few(keras.layers.Dense):
         super().__init__(units)
 
 
+class Rate(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that cannot be saved."""
+
+    def __call__(self, step):
+        return 0.01
+
+
 class ParcelTest(absltest.TestCase):
+    def test_a_model_that_cannot_be_saved_is_named(self):
+        model = small_tasks.classifier(small_tasks.blobs(48, 2), epochs=1)
+        model.compile(
+            keras.optimizers.SGD(Rate()), "sparse_categorical_crossentropy"
+        )
+        sent = small_tasks.request(model=model)
+        with self.assertRaisesRegex(
+            ValueError, "model of type Functional.*Rate.*; or workers=1"
+        ):
+            parcel_lib.packed(sent, pickle)
+
     def test_what_arrives_is_what_was_sent(self):
         teacher = small_tasks.classifier(small_tasks.blobs(48, 2), epochs=1)
         sent = small_tasks.request(

@@ -1,8 +1,10 @@
 import keras
 import numpy as np
 from absl.testing import absltest
+from absl.testing import parameterized
 
 from tfprune.graph import read
+from tfprune.graph import rulebook
 from tfprune.scoring import feature_maps
 
 LAYERS = keras.layers
@@ -23,7 +25,24 @@ def model():
     return keras.Model(x, LAYERS.Dense(2, name="last")(y))
 
 
-class FeatureMapsTest(absltest.TestCase):
+@keras.saving.register_keras_serializable("feature_maps_test")
+class Halved(LAYERS.Layer):
+    """The mean of each two rows."""
+
+    def call(self, x):
+        return (x[:, ::2] + x[:, 1::2]) / 2
+
+    def compute_output_shape(self, shape):
+        return shape[0], shape[1] // 2, *shape[2:]
+
+
+@rulebook.rule("feature_maps_test>Halved")
+def halved(call):
+    call.moves = True
+    return call.x.labels
+
+
+class FeatureMapsTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -87,6 +106,34 @@ class FeatureMapsTest(absltest.TestCase):
         self.assertEqual(graph.steps[number].op, "Glu")
         (number,) = feature_maps.sources(graph, before_ops=True)
         self.assertEqual(graph.steps[number].op, "Conv2D")
+
+    @parameterized.parameters(
+        LAYERS.Permute((2, 1, 3)),
+        LAYERS.MaxPooling2D(3, strides=1, padding="same"),
+        LAYERS.Dropout(0.5),
+        LAYERS.Reshape((2, 8, 3)),
+        lambda x: keras.ops.flip(x, 1),
+        lambda x: keras.ops.roll(x, 1, 1),
+    )
+    def test_what_moves_values_and_keeps_the_size_makes_none(self, moved):
+        x = keras.Input((6, 6, 2))
+        y = LAYERS.ReLU(name="relu")(LAYERS.Conv2D(3, 3, name="conv")(x))
+        y = LAYERS.Flatten()(moved(LAYERS.Activation("linear")(y)))
+        graph = read.channel_graph(keras.Model(x, LAYERS.Dense(2)(y)))
+        self.assertTrue(graph.removable[:-2].any())
+        (number,) = feature_maps.sources(graph)
+        self.assertEqual(graph.steps[number].op, "Activation")
+
+    def test_a_rule_tells_that_a_layer_of_ones_own_moves_values(self):
+        x = keras.Input((6, 6, 2))
+        y = LAYERS.ReLU()(LAYERS.Conv2D(3, 3)(x))
+        y = Halved()(y)
+        graph = read.channel_graph(
+            keras.Model(x, LAYERS.Dense(2)(LAYERS.Flatten()(y)))
+        )
+        self.assertEmpty(graph.unknown)
+        (number,) = feature_maps.sources(graph)
+        self.assertEqual(graph.steps[number].op, "ReLU")
 
     def test_a_channel_without_a_map_scores_infinity(self):
         x = self.data.astype("float32")

@@ -206,6 +206,22 @@ class StateTest(parameterized.TestCase):
         self.assertEqual((second["t"], second["previous"]), (1, 0.5))
         self.assertEqual((second["n"], second["c"], second["rest"]), (0, 1, 0))
 
+    def test_the_work_of_a_layer_of_several_groups_counts_once(self):
+        x = inputs = keras.Input((6, 8))
+        x = layers.Dense(8, name="first")(x)
+        x = layers.MultiHeadAttention(4, 3, name="heads")(x, x)
+        x = layers.Dense(5)(layers.GlobalAveragePooling1D()(x))
+        env = environment_of(keras.Model(inputs, x))
+        names = [group.writers[0] for group in env.groups]
+        self.assertGreater(names.count("heads"), 2)
+        meter = counting.Meter(env.graph)
+        rows = {row.layer: row.macs for row in meter.by_layer()}
+        state, _ = env.reset()
+        rest = state[amc.STATES["paper"].index("rest")]
+        self.assertEqual(names[0], "first")
+        part = rows["heads"] / sum(rows.values())
+        self.assertAlmostEqual(rest, part, places=6)
+
     def test_sizes_are_those_of_the_layer_within(self):
         def conv(*args, **options):
             return layers.Conv2D(*args, strides=2, padding="same", **options)

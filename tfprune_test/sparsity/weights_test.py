@@ -160,14 +160,51 @@ class ScaleOutputsTest(parameterized.TestCase):
         for a, b in zip(before, layer.weights, strict=True):
             np.testing.assert_array_equal(a, b)
 
-    def test_factors_of_one_of_several_axes(self):
-        layer = built(LAYERS.EinsumDense("ac,cde->ade", (2, 3)), 4)
-        before = keras.ops.convert_to_numpy(layer.kernel)
-        with self.assertRaisesRegex(
-            ValueError, r"3 factors for layer .*, whose kernel writes \[2, 3\]"
-        ):
-            weights.scale_outputs(layer, np.zeros(3, "float32"))
-        np.testing.assert_array_equal(layer.kernel, before)
+    @parameterized.parameters(
+        (1, "e", "none"), (2, "e", "bias has none"), (3, "d", "bias has none")
+    )
+    def test_axes_along_which_a_weight_does_not_differ(self, axis, bias, why):
+        layer = LAYERS.EinsumDense("abc,cde->abde", (5, 2, 3), bias_axes=bias)
+        layer = built(layer, 5, 4)
+        before = [keras.ops.convert_to_numpy(v) for v in layer.weights]
+        shape = [1, 1, 1, 1]
+        shape[axis] = (5, 2, 3)[axis - 1]
+        with self.assertRaisesRegex(ValueError, f"layer {layer.name!r}.*{why}"):
+            weights.scale_outputs(layer, np.zeros(shape, "float32"))
+        for a, b in zip(before, layer.weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    @parameterized.parameters(
+        (LAYERS.EinsumDense("abc,cde->abde", (5, 2, 3), bias_axes="de"), 2),
+        (LAYERS.EinsumDense("abc,cde->abde", (5, 2, 3), bias_axes="de"), 3),
+        (LAYERS.EinsumDense("abc,cde->abde", (5, 2, 3), bias_axes="d"), 2),
+        (LAYERS.EinsumDense("abc,cd->adb", (6, 5), bias_axes="d"), 1),
+        (LAYERS.EinsumDense("...c,cde->...de", (2, 3), bias_axes="e"), 3),
+        (LAYERS.EinsumDense("ab...,bd->ad...", (6, 4), bias_axes="d"), 1),
+        (LAYERS.EinsumDense("xyc,ycd->xyd", (5, 3)), 1),
+        (LAYERS.BatchNormalization(axis=1), 1),
+    )
+    def test_factors_along_one_of_several_axes(self, layer, axis):
+        layer = built(layer, 5, 4)
+        rng = np.random.default_rng(0)
+        for variable in layer.weights:
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        x = rng.normal(size=(2, 5, 4)).astype("float32")
+        before = keras.ops.convert_to_numpy(layer(x))
+        shape = [1] * before.ndim
+        shape[axis] = -1
+        factors = rng.normal(size=before.shape[axis]).reshape(shape)
+        weights.scale_outputs(layer, factors.astype("float32"))
+        after = keras.ops.convert_to_numpy(layer(x))
+        np.testing.assert_allclose(after, factors * before, atol=1e-4)
+
+    @parameterized.parameters(
+        LAYERS.Dense(5), LAYERS.Conv1D(5, 1), LAYERS.BatchNormalization()
+    )
+    def test_factors_along_an_axis_of_positions(self, layer):
+        layer = built(layer, 5, 5)
+        with self.assertRaisesRegex(ValueError, "has none there"):
+            weights.scale_outputs(layer, np.zeros((1, 5, 1), "float32"))
 
 
 if __name__ == "__main__":

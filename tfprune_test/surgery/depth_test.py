@@ -263,6 +263,46 @@ class DepthTest(parameterized.TestCase):
         with self.assertRaisesRegex(TypeError, "skipped"):
             pruning.prune(model, budget, skipped="first_a")
 
+    @parameterized.parameters(
+        ("third_sum", {}), ("third_sum", {"channels": 0.9}), ("third_s*", {})
+    )
+    def test_layers_without_channels_keep_their_block(self, skip, limits):
+        model = chain()
+        layer = model.get_layer("third_b")
+        layer.kernel.assign(layer.kernel * 1e-3)
+        budget = budget_lib.Budget(depth=1, **limits)
+        small = pruning.prune(model, budget)
+        self.assertNotEqual([b.path for b in blocks(small)], ["third_sum"])
+        small = pruning.prune(model, budget, skip=skip)
+        self.assertEqual([b.path for b in blocks(small)], ["third_sum"])
+
+    @parameterized.parameters("second/kernel", "*/kernel", "*/act")
+    def test_layers_of_a_model_in_a_block_keep_it(self, skip):
+        inputs = x = keras.Input((4, 4, 6))
+        for name, scale in (("first", 1), ("second", 1e-3)):
+            inner = keras.Sequential(
+                [
+                    keras.Input((4, 4, 6)),
+                    LAYERS.Conv2D(6, 1, name="kernel"),
+                    LAYERS.ReLU(name="act"),
+                ],
+                name=name,
+            )
+            inner.layers[0].kernel.assign(inner.layers[0].kernel * scale)
+            x = LAYERS.Add(name=f"{name}_sum")([x, inner(x)])
+        model = keras.Model(inputs, models.head(x))
+        budget = budget_lib.Budget(depth=1)
+        if skip.startswith("*"):
+            with self.assertRaisesRegex(ValueError, "2 blocks of 2 stay"):
+                pruning.prune(model, budget, skip=skip)
+            return
+        self.assertEqual(
+            [b.path for b in blocks(pruning.prune(model, budget))],
+            ["first_sum"],
+        )
+        small = pruning.prune(model, budget, skip=skip)
+        self.assertEqual([b.path for b in blocks(small)], ["second_sum"])
+
     @parameterized.parameters(0.1, 100.0)
     def test_the_time_of_blocks_that_are_gone_is_saved(self, time):
         model = chain()

@@ -17,6 +17,8 @@ _SAVED = "saved_model"
 _SIGNATURE = "serving_default"
 # The scope of the ops of layers that stay in float.
 MARK = "__float"
+# The debugger's error if it has no quantized op to look at.
+_NO_INTEGERS = "check if the quantized model is in debug mode"
 _ONE_SCALE = "_experimental_disable_per_channel_quantization_for_dense_layers"
 
 
@@ -31,12 +33,12 @@ def handle(request):
     Args:
         request: `dict` with `folder`, the `manifest` of `graph_file.write`,
             the fields of a `modes.Mode` as `mode`, `interface` ("int8"),
-            `keep_float`, the names of the layers that stay in float,
-            `calibration`, the `.npy` files, one for each input, `sparse`,
-            whether `sparse.tflite` shall be written as well, `dense_scales`
-            ("tensor" for one scale in each dense layer), and perhaps `save`,
-            whether to write a SavedModel and no more, or `ranges`, whether the
-            file shall be the float one with the ranges of its tensors.
+            `keep_float`, whether marked layers stay in float, `calibration`,
+            the `.npy` files, one for each input, `sparse`, whether
+            `sparse.tflite` shall be written as well, `dense_scales` ("tensor"
+            for one scale in each dense layer), and perhaps `save`, whether to
+            write a SavedModel and no more, or `ranges`, whether the file shall
+            be the float one with the ranges of its tensors.
 
     Returns:
         The number of bytes of `model.tflite` in the folder, if it was written.
@@ -82,7 +84,7 @@ def handle(request):
         converter.inference_input_type = tf.float32
         converter.inference_output_type = tf.float32
         convert = functools.partial(
-            _partly_quantized, converter, set(request["keep_float"])
+            _partly_quantized, converter, set(map(_key, manifest["floats"]))
         )
     data = convert()
     count = (folder / RESULT).write_bytes(data)
@@ -100,14 +102,16 @@ def handle(request):
 def _partly_quantized(converter, outputs):
     """Converts without quantizing the ops of marked layers.
 
-    Outputs have names of their own, those of the layers that give them.
+    Outputs have names of their own, without marks. If no op is left to
+    quantize, the file is the float one.
     """
     import tensorflow as tf
 
     optimizations, converter.optimizations = converter.optimizations, []
     operations = converter.target_spec.supported_ops
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    floats = converter.convert()
+    interpreter = tf.lite.Interpreter(model_content=floats)
     names = [
         detail["name"]
         for detail in interpreter.get_tensor_details()
@@ -118,9 +122,14 @@ def _partly_quantized(converter, outputs):
     options = tf.lite.experimental.QuantizationDebugOptions(
         denylisted_nodes=names
     )
-    quantizer = tf.lite.experimental.QuantizationDebugger(
-        converter=converter, debug_options=options
-    )
+    try:
+        quantizer = tf.lite.experimental.QuantizationDebugger(
+            converter=converter, debug_options=options
+        )
+    except ValueError as error:
+        if _NO_INTEGERS not in str(error):
+            raise
+        return floats
     return quantizer.get_nondebug_quantized_model()
 
 

@@ -50,14 +50,15 @@ def write(model, signature, folder, interface=None, wide=False):
         (name, shape and dtype of each), `outputs` (tensor names), `weights`
         (placeholder, dtype, shape, and whether it is a variable; in the
         order of the bytes on disk), `saved` (whether the converter shall
-        read a SavedModel: some layer shall be one op, or weights are many)
-        and `places` (from the name of each op to a node that uses it).
+        read a SavedModel: some layer shall be one op, or weights are many),
+        `places` (from the name of each op to a node that uses it) and
+        `floats` (the outputs that layers in float give).
 
     Raises:
         RuntimeError: If the model cannot be called on symbolic inputs.
         ValueError: If ids would be quantized.
     """
-    function, ends = _traced(model, signature)
+    function, ends, floats = _traced(model, signature)
     graph = function.graph.as_graph_def()
     told = layer_names.rewrite(graph)
     count = len(signature.inputs)
@@ -109,6 +110,7 @@ def write(model, signature, folder, interface=None, wide=False):
         "saved": _remembers(graph)
         or (interface is None and file_bytes >= _MANY_BYTES),
         "places": _places(graph),
+        "floats": list(itertools.compress(outputs, floats)),
     }
 
 
@@ -116,10 +118,11 @@ def _traced(model, signature):
     """The concrete function of the model, and its outputs.
 
     Each output is a pair: the name of its node, and that which it shall have.
+    The last result tells of each whether a layer in float gives it.
     """
     import tensorflow as tf
 
-    outputs = []
+    outputs, floats = [], []
 
     def infer(*tensors):
         results = signature.call(model, tensors)
@@ -130,6 +133,7 @@ def _traced(model, signature):
         names += [state.name + states.NEXT for state in signature.states]
         for name, result in zip(names, results, strict=True):
             name = plain_names.plain(name) or "output"
+            floats.append(converter.MARK in tf.convert_to_tensor(result).name)
             outputs.append((tf.identity(result, name=name).op.name, name))
         return results
 
@@ -140,7 +144,7 @@ def _traced(model, signature):
     try:
         function = tf.function(infer, autograph=False)
         with layer_scopes.named(model), plain_names.renamed(model):
-            return function.get_concrete_function(*specs), outputs
+            return function.get_concrete_function(*specs), outputs, floats
     except Exception as error:
         shapes = [spec.shape for spec in signature.inputs]
         raise RuntimeError(

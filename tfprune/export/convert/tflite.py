@@ -27,7 +27,6 @@ from tfprune.export.convert import states
 from tfprune.export.convert.traced import float_layers
 from tfprune.export.convert.traced import fused_lstm
 from tfprune.export.convert.traced import given_ranges
-from tfprune.export.convert.traced import plain_names
 from tfprune.export.convert.traced import time_steps
 from tfprune.export.convert.traced import unrolling
 from tfprune.export.edit import dead_tensors
@@ -51,7 +50,7 @@ from tfprune.graph import values
 # What a request to the converter has for the same model in float.
 _IN_FLOAT = {
     "mode": dataclasses.asdict(modes.MODES["float32"]),
-    "keep_float": [],
+    "keep_float": False,
     "sparse": False,
 }
 # And what one has for the file from which the ranges are read.
@@ -223,7 +222,7 @@ def export_tflite(
             "calibration": _save(samples, folder),
             "sparse": bool(sparse),
             "dense_scales": scales,
-            "keep_float": [plain_names.plain(x.name) for x in kept],
+            "keep_float": bool(kept),
         }
         # Each step in a process of its own, as the first keeps its weights.
         for save in (True, False) if manifest["saved"] else (False,):

@@ -187,7 +187,8 @@ def export_micro(
         out: `str` or path-like, the folder to write. It is created if it is
             missing; its parent is not.
         name: The prefix of all C names, converted to a C identifier; by
-            default, the name of the file.
+            default, the name of the file, with "_net" where software kits or C
+            libraries have names of that prefix.
         labels: sequence of `str`, the names of the classes in the order of the
             output, or of its last axis if that is a map.
         sample: real inputs of the self-test, shape `(N, ...)` with N of at most
@@ -244,10 +245,7 @@ def export_micro(
     file = model_file.read(tflite_path)
     labels = folder_checks.labels(labels, file)
     folder_checks.project(project)
-    name = c_source.identifier(
-        pathlib.Path(tflite_path).stem if name is None else name
-    )
-    folder_checks.c_name(name)
+    name = folder_checks.c_name(name, tflite_path)
     if project == _ESP_PROJECT and kernels == "auto" and core is None:
         # The largest arena is that of its chips.
         kernels = "esp-nn"

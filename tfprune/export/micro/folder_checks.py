@@ -1,5 +1,6 @@
 """Checks the arguments of `export_micro` before it writes a folder."""
 
+import pathlib
 import re
 
 from tfprune.export.micro import c_source
@@ -7,11 +8,17 @@ from tfprune.export.micro.projects import PROJECTS
 
 # What generated files say of themselves, where they can hold a comment.
 _WRITTEN = "Written by tfprune"
-# Prefixes of functions of software kits, with which a model's would collide.
+# Prefixes of names of software kits and of C libraries, R_OK and sem_init, with
+# which a model's would collide.
 _TAKEN = (
     *("adc", "clocks", "dma", "gpio", "i2c", "nvs_flash", "pwm", "rtc"),
     *("spi", "stdio", "system", "time", "timer", "uart", "usb", "watchdog"),
-    *("esp", "hal", "nn", "tflite", "wifi"),
+    *("err", "esp", "hal", "nn", "pico", "tflite", "wifi"),
+    *("aio", "argp", "atomic", "cnd", "dn_count", "e", "ex", "f", "fanotify"),
+    *("gai", "icmp", "ifr", "inotify", "map", "mm", "mtx", "num", "obstack"),
+    *("posix_spawnattr", "pthread_attr", "pthread_barrier", "pthread_cond"),
+    *("pthread_mutex", "pthread_rwlock", "pthread_spin", "r", "res", "sem"),
+    *("si", "svc", "th", "w", "x"),
 )
 
 
@@ -24,14 +31,29 @@ def project(name):
         )
 
 
-def c_name(name):
-    """Raises `ValueError` if software kits have functions of that prefix."""
-    if name.lower() in _TAKEN:
+def c_name(name, path):
+    """The prefix of a model's names in C.
+
+    Args:
+        name: `str`, from which to make it; `None` makes it of the file's name.
+        path: `str` or path-like, the file.
+
+    Raises:
+        ValueError: If software kits or C libraries have names of the prefix
+            that is asked for.
+    """
+    given = name is not None
+    name = c_source.identifier(name if given else pathlib.Path(path).stem)
+    if name.lower() not in _TAKEN:
+        return name
+    if given:
         raise ValueError(
-            "The model's name must be unique, as all functions begin with it. "
-            f"Received: name={name!r}, but software kits have functions such "
-            f"as {name}_init. Pass another name, {name}_net for example."
+            "The model's name must be unique, as all names in C begin with it. "
+            f"Received: name={name!r}, but software kits or C libraries have "
+            f"{name}_init, {name.upper()}_OK or the like. Pass another name, "
+            f"{name}_net for example."
         )
+    return f"{name}_net"
 
 
 def target(out, name, files, half_written):

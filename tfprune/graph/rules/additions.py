@@ -28,6 +28,30 @@ def is_elsewhere(array, tensor):
     return bool(ends) and ends[0] % len(tensor) != own[0]
 
 
+def may_come_elsewhere(array, tensor, varying):
+    """Whether an array is added elsewhere, or would be with fewer channels.
+
+    Args:
+        array, tensor: as for `is_elsewhere`.
+        varying: tuple, the axes of the tensor that may lose channels.
+    """
+    sizes = (1,) * (len(tensor) - len(array)) + tuple(array)
+    own = [axis for axis, n in enumerate(sizes) if n > 1]
+    last = len(tensor) - 1
+    if keras.backend.backend() != "tensorflow" or len(own) != 1:
+        return False
+    if own[0] == last:
+        return False
+    for axis in {1, last} - set(own):
+        size, count = tensor[axis] or 0, sizes[own[0]]
+        fewer = size > 1 and own[0] in varying
+        if size == count or (size < count and fewer):
+            return True
+        if size > count and axis in varying:
+            return True
+    return False
+
+
 def as_numpy(config):
     """Finds the sums of a config that are added along the array's own axis.
 

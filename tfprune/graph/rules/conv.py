@@ -8,6 +8,7 @@ from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
 from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import activation
+from tfprune.graph.rules import additions
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
 
@@ -39,7 +40,7 @@ def conv(call):
     reading = {"input_axis": axis, "padded": padded, "patches": "convolution"}
     call.bind("kernel", -2, reads, READS, **reading)
     call.bind("kernel", -1, outputs, WRITES)
-    call.bind("bias", 0, outputs)
+    _bind_bias(call, outputs)
     call.count("filters", outputs)
     window = math.prod(call.config["kernel_size"])
     at = positions(call.output_shapes[0], axis)
@@ -60,11 +61,22 @@ def _convolved(call, kind, labels, **how):
     return labels
 
 
+def _bind_bias(call, outputs):
+    """Binds the bias; Keras may add it along another axis."""
+    call.bind("bias", 0, outputs)
+    bias, rank = call.variable("bias"), call.x.rank
+    if bias is None or call.channel_axis() == rank - 1:
+        return
+    sizes = *bias.shape, *(1,) * (rank - 2)
+    if additions.is_elsewhere(sizes, call.output_shapes[0]):
+        call.freeze(outputs, "a bias added along another axis")
+
+
 def _conv_as_depthwise(call, inputs, multiplier):
     axis = call.channel_axis()
     outputs = np.repeat(inputs, multiplier)
     call.bind("kernel", -1, outputs)
-    call.bind("bias", 0, outputs)
+    _bind_bias(call, outputs)
     call.count("groups", inputs)
     call.count("filters", outputs)
     window = math.prod(call.config["kernel_size"])
@@ -86,7 +98,7 @@ def conv_transpose(call):
     reading = {"input_axis": axis, "padded": padded, "patches": "transposed"}
     call.bind("kernel", -1, inputs, READS, **reading)
     call.bind("kernel", -2, outputs, WRITES)
-    call.bind("bias", 0, outputs)
+    _bind_bias(call, outputs)
     call.count("filters", outputs)
     at = positions(call.x.shape, axis)
     call.multiply_adds(at * window, inputs, outputs)
@@ -102,7 +114,7 @@ def depthwise_conv(call):
     outputs = np.repeat(inputs, call.config["depth_multiplier"])
     call.gain("kernel")
     call.bind("kernel", -2, inputs)
-    call.bind("bias", 0, outputs)
+    _bind_bias(call, outputs)
     window = math.prod(call.config["kernel_size"])
     at = positions(call.output_shapes[0], axis)
     call.multiply_adds(at * window, outputs)
@@ -129,7 +141,7 @@ def separable_conv(call):
     reading = {"input_axis": axis, "padded": padded, "patches": "separable"}
     call.bind("pointwise_kernel", -2, between, READS, **reading)
     call.bind("pointwise_kernel", -1, outputs, WRITES)
-    call.bind("bias", 0, outputs)
+    _bind_bias(call, outputs)
     call.count("filters", outputs)
     window = math.prod(np.atleast_1d(call.config["kernel_size"]))
     at = positions(call.output_shapes[0], axis)

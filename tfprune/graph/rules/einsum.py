@@ -17,6 +17,7 @@ from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import activation
+from tfprune.graph.rules import additions
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
 
@@ -54,8 +55,18 @@ def parse(equation):
 @rulebook.rule("EinsumDense")
 def einsum_dense(call):
     labels = _of_equation(call)
+    _check_bias(call, labels)
     _product_op(call, call.made(labels))
     return labels
+
+
+def _check_bias(call, labels):
+    """Keeps the channels if Keras may add the bias along another axis."""
+    bias, made = call.variable("bias"), call.made(labels)
+    if bias is not None and additions.may_come_elsewhere(
+        bias.shape, made.shape, made.varying
+    ):
+        call.freeze(labels, "a bias added along another axis")
 
 
 def _product_op(call, output):
@@ -240,6 +251,7 @@ def einsum(call):
     if "." not in equation and "->" in equation:
         inputs, output = parse(equation)
         if len(inputs) == len(call.tensors):
+            call.moves = len(inputs) == 1
             return product(call, equation)
     return frozen_product(
         call, _summed(call, equation), f"einsum of {equation!r}"

@@ -9,8 +9,9 @@ from tfprune.graph.lowering import activation_ops
 from tfprune.graph.rules import activation
 from tfprune.graph.rules import merge
 
+# They pass on what they read, or a part of it, but in training.
 LAYERS = (
-    "ThresholdedReLU Identity ActivityRegularization "
+    "Identity ActivityRegularization "
     "Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout "
     "GaussianDropout GaussianNoise StochasticDepth "
     "RandomBrightness RandomContrast RandomCrop RandomFlip RandomGrayscale "
@@ -32,10 +33,17 @@ def activation_as_layer(call):
 def function(call):
     name = re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", call.class_name).lower()
     activation_ops.add_named(call.file, call.x, name)
+    call.moves = call.class_name in ("Copy", "StopGradient")
     return elementwise(call)
 
 
 @rulebook.rule(*LAYERS)
+def of_training(call):
+    call.moves = not call.kwargs.get("training")
+    return elementwise(call)
+
+
+@rulebook.rule("ThresholdedReLU")
 def elementwise(call):
     call.memory = "inplace"
     if call.kwargs.get("training"):
@@ -85,6 +93,7 @@ def activation_layer(call):
 @rulebook.rule("ops.Sparsemax", "ops.Cumprod")
 def along_an_axis(call):
     """Mixes the elements along some axes, and no others."""
+    call.moves = call.class_name == "Roll"
     axes = call.config.get("axis", -1)
     if axes is None:
         return call.freeze_all("all axes of a tensor at once")[0]

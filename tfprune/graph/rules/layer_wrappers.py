@@ -16,7 +16,7 @@ def transparent(call):
 
 def _pass_on(call, inner):
     """Takes over what the layer within becomes."""
-    call.memory = inner.memory
+    call.memory, call.moves = inner.memory, inner.moves
     call.file.take(inner.file)
 
 
@@ -49,6 +49,7 @@ def time_distributed(call):
     )
     inner.work = []
     found = inner.follow(rulebook.of(entry, inner.live))
+    call.moves = inner.moves
     call.work += [(steps * n, counted) for n, counted in inner.work]
     _all_steps(call, inner, steps)
     # The inner rule may know sizes that the layer does not tell.
@@ -59,7 +60,7 @@ def time_distributed(call):
 
 
 # What reads all time steps as rows of the batch, besides what has a window.
-_OF_MAPS = {"MEAN", "REDUCE_MAX"}
+_OF_MAPS = {"L2_NORMALIZATION", "MEAN", "REDUCE_MAX", "SOFTMAX", "SUM"}
 
 
 def _all_steps(call, inner, steps):

@@ -236,6 +236,7 @@ def _concatenated(call):
 
 @rulebook.rule("ops.Stack", file_ops="PACK")
 def stack(call):
+    call.moves = True
     axis = call.argument(1, "axis", 0) % len(call.output_shapes[0])
     arrays = any(isinstance(x, tensor_lib.Constant) for x in _leaves(call))
     if axis == 0 or arrays:

@@ -3,7 +3,7 @@
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 
-REDUCTIONS = ("Var Std Prod Any All Logsumexp CountNonzero Median Norm").split()
+REDUCTIONS = "Var Std Prod Logsumexp CountNonzero Median Norm".split()
 
 
 # For each axis along which each value is repeated.
@@ -49,6 +49,7 @@ def _pool(call, kind):
 @rulebook.rule(*_ranks("AdaptiveMaxPooling"), "ops.AdaptiveMaxPool")
 @rulebook.rule(*_ranks("AdaptiveAveragePooling"), "ops.AdaptiveAveragePool")
 def local(call):
+    call.moves = True
     axis = call.channel_axis()
     if call.config.get("interpolation") == "bilinear":
         call.file.op("RESIZE_BILINEAR", call.x)
@@ -67,6 +68,7 @@ def resize(call):
 @rulebook.rule(*_ranks("GlobalAveragePooling"), file_ops="MEAN")
 @rulebook.rule(*_ranks("GlobalMaxPooling"), file_ops="REDUCE_MAX")
 def global_pooling(call):
+    call.moves = True
     axis = call.channel_axis()
     axes = [a for a in range(1, call.x.rank) if a != axis]
     return reduce(call, axes, call.config["keepdims"])
@@ -76,9 +78,15 @@ def global_pooling(call):
 @rulebook.rule("ops.Sum", file_ops="SUM")
 @rulebook.rule("ops.Max", "ops.Amax", file_ops="REDUCE_MAX")
 @rulebook.rule("ops.Min", "ops.Amin", file_ops="REDUCE_MIN")
+@rulebook.rule(*(f"ops.{name}" for name in REDUCTIONS))
+def pooling_op(call):
+    call.moves = True
+    return reduction(call)
+
+
 @rulebook.rule("ops.Argmax", file_ops="ARG_MAX")
 @rulebook.rule("ops.Argmin", file_ops="ARG_MIN")
-@rulebook.rule(*(f"ops.{name}" for name in REDUCTIONS))
+@rulebook.rule("ops.All", "ops.Any")
 def reduction(call):
     axes = call.argument(1, "axis")
     if axes is None:
@@ -89,4 +97,5 @@ def reduction(call):
 
 @rulebook.rule("RepeatVector", file_ops=("RESHAPE", "BROADCAST_TO"))
 def repeat_vector(call):
+    call.moves = True
     return tensor_lib.on_axis(call.channels(-1), 3, 2)

@@ -17,6 +17,7 @@ def reshape_to(call, target, keys=None):
         keys: where the config holds the target's sizes, one key per axis, or
             `None` for an axis whose size the config does not hold.
     """
+    call.moves = True
     call.rearrange(target)
     labels = labels_lib.reshape(call.x.labels, call.x.shape, target)
     if labels is None or labels.shape[0] != 1:
@@ -38,6 +39,7 @@ def reshape_to(call, target, keys=None):
 
 @rulebook.rule("Flatten", file_ops="RESHAPE")
 def flatten(call):
+    call.moves = True
     if call.config["data_format"] == "channels_first" and call.x.rank > 1:
         # Keras moves the channels to the end before it flattens.
         order = (0, *range(2, call.x.rank), 1)
@@ -66,6 +68,7 @@ def reshape(call):
 
 @rulebook.rule("ops.Reshape", file_ops="RESHAPE")
 def reshape_op(call):
+    call.moves = True
     sizes = call.argument(1, "newshape")
     keys = _written(sizes, call.argument_keys(1, "newshape"), skip=0)
     target = call.output_shapes[0]
@@ -76,6 +79,7 @@ def reshape_op(call):
 
 
 def transpose_to(call, order):
+    call.moves = True
     if order[0] != 0:
         call.rearrange(tuple(call.x.shape[axis] for axis in order))
         return call.freeze_all("a transpose that moves the batch axis")[0]
@@ -119,6 +123,7 @@ def one_sized_axes(call):
 
 @rulebook.rule("ops.Ravel")
 def ravel(call):
+    call.moves = True
     call.rearrange(call.output_shapes[0])
     return call.freeze_all("a reshape that changes the batch axis")[0]
 
@@ -126,6 +131,7 @@ def ravel(call):
 @rulebook.rule("ops.DepthToSpace", file_ops="DEPTH_TO_SPACE")
 def depth_to_space(call):
     """Pixel shuffle: each position of a block loses the same channels."""
+    call.moves = True
     blocks = call.argument(1, "block_size") ** 2
     axis = call.channel_axis()
     channels = call.channels(axis)
@@ -138,6 +144,7 @@ def depth_to_space(call):
 
 @rulebook.rule("ops.SpaceToDepth", file_ops="SPACE_TO_DEPTH")
 def space_to_depth(call):
+    call.moves = True
     blocks = call.argument(1, "block_size") ** 2
     axis = call.channel_axis()
     copy = np.repeat if _are_together(call) else np.tile

@@ -34,6 +34,7 @@ def _plain(part):
 
 @rulebook.rule("ops.GetItem", file_ops="STRIDED_SLICE")
 def get_item(call):
+    call.moves = True
     key = call.args[1]
     if not all(
         _plain(p) or p is Ellipsis
@@ -85,6 +86,7 @@ def _follow_slice(call, part, axis, position):
 
 @rulebook.rule("ops.Split", file_ops="SPLIT")
 def split(call):
+    call.moves = True
     axis = call.argument(2, "axis", 0) % call.x.rank
     if axis == 0:
         return call.freeze_all("a split of the batch axis")
@@ -108,6 +110,7 @@ def split(call):
 
 @rulebook.rule("ops.Pad", file_ops="PAD")
 def pad(call):
+    call.moves = True
     given = call.argument(1, "pad_width")
     widths = np.broadcast_to(given, (call.x.rank, 2)).tolist()
     if any(widths[0]):
@@ -133,6 +136,7 @@ def pad(call):
 
 @rulebook.rule("ops.Flip", file_ops="REVERSE_V2")
 def flip(call):
+    call.moves = True
     axes = call.argument(1, "axis")
     axes = range(call.x.rank) if axes is None else np.atleast_1d(axes)
     if any(axis % call.x.rank == 0 for axis in axes):
@@ -142,6 +146,7 @@ def flip(call):
 
 @rulebook.rule("ops.Repeat", file_ops=("RESHAPE", "BROADCAST_TO", "RESHAPE"))
 def repeat(call):
+    call.moves = True
     axis = call.argument(2, "axis")
     times = call.argument(1, "repeats")
     if axis is None or not isinstance(times, int) or axis % call.x.rank == 0:
@@ -153,6 +158,7 @@ def repeat(call):
 
 @rulebook.rule("ops.Tile", file_ops="CONCATENATION")
 def tile(call):
+    call.moves = True
     times = call.argument(1, "repeats")
     times = (times,) if isinstance(times, int) else tuple(times)
     times = (1,) * (call.x.rank - len(times)) + times
@@ -166,6 +172,7 @@ def tile(call):
 
 @rulebook.rule("ops.Take", file_ops="GATHER")
 def take(call):
+    call.moves = True
     axis = call.argument(2, "axis")
     indices = call.args[1]
     if isinstance(indices, tensor_lib.Constant):
@@ -184,6 +191,7 @@ def take(call):
 
 @rulebook.rule("ops.Unstack", file_ops="UNPACK")
 def unstack(call):
+    call.moves = True
     axis = call.argument(2, "axis", 0) % call.x.rank
     if axis == 0:
         return call.freeze_all("an unstack of the batch axis")
@@ -215,6 +223,7 @@ def _halved(call):
 @rulebook.rule("ops.ExtractPatches", file_ops="CONV_2D")
 def extract_patches(call):
     """The channels of a patch are those of its positions, one after another."""
+    call.moves = True
     axis = call.channel_axis()
     if call.x.rank != 4 or set(call.x.varying) - {axis}:
         return call.freeze_all("channels along a spatial axis of patches")[0]

@@ -156,13 +156,8 @@ class Source:
                 yield parts_lib.rows(
                     self.data, slice(start, start + batch_size)
                 )
-        elif isinstance(self.data, keras.utils.PyDataset):
-            for number in range(self.data.num_batches):
-                yield parts_lib.as_tuple(self.data[number])
-        elif isinstance(self.data, (list, tuple)):
-            yield from self.data
         else:
-            yield from map(parts_lib.as_tuple, self.data)
+            yield from samples.each_batch(self.data)
 
     def some(self, count):
         """`(x, y, weights)` of some samples, at even distances, numpy.

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfprune.graph import read
+from tfprune.graph import rebuild
 from tfprune.pipeline.result import measured
 from tfprune.searches import curves
 
@@ -43,7 +44,10 @@ def baseline(job):
         file_values = measured.values(
             path, job.task, job.validation, job.runtime
         )
-    job.model.save(space.path("dense.keras"))
+    # A copy, as an optimizer of the user's own may not suit a file.
+    graph = read.channel_graph(job.model)
+    whole = rebuild.shrink(graph, np.ones(graph.size, bool))
+    whole.save(space.path("dense.keras"))
     found = {
         "numbers": numbers,
         "values": values,

@@ -74,7 +74,7 @@ class GraphFileTest(absltest.TestCase):
                 "weight_bits": None,
             },
             "dense_scales": None,
-            "keep_float": [],
+            "keep_float": False,
             "sparse": False,
         }
         count = converter.handle(request)

@@ -48,13 +48,21 @@ class ArgumentsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "cmake, .*project='make'"):
             folder_checks.project("make")
 
-    @parameterized.parameters("gpio", "TIME", "Esp")
-    def test_names_of_software_kits(self, name):
+    # R_OK, W_OK and the like of unistd.h, MAP_FAILED, sem_init, atomic_init.
+    @parameterized.parameters(
+        *("gpio", "TIME", "Esp", "r", "W", "f", "x", "map", "sem", "atomic")
+    )
+    def test_names_of_software_kits_and_c_libraries(self, name):
         with self.assertRaisesRegex(ValueError, f"{name}_net for example"):
-            folder_checks.c_name(name)
+            folder_checks.c_name(name, "model.tflite")
+        found = folder_checks.c_name(None, f"models/{name}.tflite")
+        self.assertEqual(found, f"{name}_net")
 
     def test_other_names(self):
-        folder_checks.c_name("gpio_net")
+        for name in ("gpio_net", "model_r", "a", "maps"):
+            self.assertEqual(folder_checks.c_name(name, "r.tflite"), name)
+            found = folder_checks.c_name(None, f"r/{name}.tflite")
+            self.assertEqual(found, name)
 
 
 class TargetTest(absltest.TestCase):

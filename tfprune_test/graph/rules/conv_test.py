@@ -77,6 +77,25 @@ class ConvTest(exactness.ExactnessTestCase):
         model = models.around(lambda x: layer()(x), shape)
         self.assert_exact(model, rate=0.0, silence=0.5, removes=None)
 
+    @parameterized.parameters(
+        (LAYERS.Conv1D, (3, 8), 6),
+        (LAYERS.Conv2D, (3, 8, 8), 6),
+        (LAYERS.Conv2DTranspose, (3, 4, 4), 6),
+        (LAYERS.SeparableConv2D, (3, 8, 8), 6),
+    )
+    def test_a_bias_that_keras_adds_along_the_width(self, kind, shape, filters):
+        """It does on TensorFlow, where channels are as many as columns."""
+        if keras.backend.backend() != "tensorflow":
+            self.skipTest("adds it as numpy does")
+        inputs = keras.Input(shape)
+        x = kind(filters, 3, data_format="channels_first")(inputs)
+        self.assertEqual(x.shape[-1], filters)
+        x = LAYERS.Flatten(data_format="channels_first")(LAYERS.ReLU()(x))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = exactness.strip_masked(model)
+        self.assertEqual(exactness.faults(found), [])
+        self.assertEqual(int(found.graph.removable.sum()), 0)
+
     @parameterized.named_parameters(
         ("conv", lambda: LAYERS.Conv2D(5, 3, data_format="channels_first")),
         (
@@ -112,8 +131,8 @@ class ConvTest(exactness.ExactnessTestCase):
             x = LAYERS.GlobalAveragePooling2D(data_format=data_format)(x)
             return keras.Model(inputs, LAYERS.Dense(2)(x))
 
-        before = model((3, 7, 8), True, layer(), "channels_first")
-        after = model((7, 8, 3), False, twin, "channels_last")
+        before = model((3, 7, 9), True, layer(), "channels_first")
+        after = model((7, 9, 3), False, twin, "channels_last")
         a, b = read.channel_graph(before), read.channel_graph(after)
         self.assertEqual(_summary(a), _summary(b))
         self.assertEqual(counting.Meter(a).cost(), counting.Meter(b).cost())

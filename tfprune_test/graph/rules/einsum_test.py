@@ -84,6 +84,25 @@ class EinsumTest(exactness.ExactnessTestCase):
         found = self.assert_exact(dense(equation, shape, bias, flat=True))
         self.assertEqual(int(found.graph.removable.sum()), removable)
 
+    @parameterized.parameters(
+        ("abc,cd->adb", (4, 4), "d"),
+        ("abc,cd->adb", (6, 4), "d"),  # 4 of 6 channels would be as many.
+        ("abc,cde->abde", (4, 3, 3), "d"),
+        ("abc,cde->abde", (4, 4, 2), "d"),
+    )
+    def test_a_bias_that_keras_adds_along_another_axis(
+        self, equation, shape, bias
+    ):
+        if keras.backend.backend() != "tensorflow":
+            self.skipTest("adds it as numpy does")
+        inputs = keras.Input((4, 5))
+        x = LAYERS.EinsumDense(equation, shape, bias_axes=bias)(inputs)
+        x = LAYERS.Flatten()(LAYERS.ReLU()(x))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = exactness.strip_masked(model, rate=0.4)
+        self.assertEqual(exactness.faults(found), [])
+        self.assertEqual(int(found.graph.removable.sum()), 0)
+
     def test_work(self):
         graph = exactness.strip_masked(heads(), rate=0).graph
         work = models.multiply_adds(graph, "einsum_dense")

@@ -172,6 +172,19 @@ class BatchesTest(parameterized.TestCase):
         changed[3] += 1
         self.assertNotEqual(digest(values), digest(changed))
 
+    def test_lists_of_a_dataset_are_inputs_and_targets(self):
+        class Lists(keras.utils.PyDataset):
+            def __len__(self):
+                return 2
+
+            def __getitem__(self, index):
+                return [X[index : index + 2], Y[index : index + 2]]
+
+        x, y, weights = source(Lists()).first(2)
+        np.testing.assert_array_equal(x, X[:2])
+        np.testing.assert_array_equal(y, Y[:2])
+        self.assertIsNone(weights)
+
     def test_the_digest_of_shuffled_batches_is_that_of_their_shapes(self):
         class Shuffled(keras.utils.PyDataset):
             def __init__(self, units):

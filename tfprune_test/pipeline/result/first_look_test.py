@@ -1,11 +1,13 @@
 """What a run measures of the dense network, and that it does so once."""
 
+import os
 import types
 
 import keras
 import numpy as np
 from absl.testing import absltest
 
+from tfprune.pipeline.request import sources
 from tfprune.pipeline.request import task as task_lib
 from tfprune.pipeline.result import first_look
 from tfprune_test.pipeline import small_tasks
@@ -45,6 +47,26 @@ class BaselineTest(absltest.TestCase):
         space.put(first_look.BASELINE, found)
         asked = types.SimpleNamespace(workspace=space)
         self.assertIs(first_look.baseline(asked), found)
+
+    def test_an_optimizer_that_cannot_be_saved(self):
+        class Rate(keras.optimizers.schedules.LearningRateSchedule):
+            def __call__(self, step):
+                return 0.01
+
+        data = small_tasks.blobs(48, 0)
+        model = small_tasks.classifier(data, epochs=1)
+        model.compile(
+            keras.optimizers.SGD(Rate()), "sparse_categorical_crossentropy"
+        )
+        asked = job(model, data)
+        asked.core = asked.runtime = None
+        asked.validation = sources.Source(data, "validation", model)
+        folder = self.create_tempdir().full_path
+        asked.workspace.path = lambda name: os.path.join(folder, name)
+        with self.assertWarnsRegex(UserWarning, "not compiled"):
+            first_look.baseline(asked)
+        again = keras.saving.load_model(asked.workspace.path("dense.keras"))
+        np.testing.assert_array_equal(again(data[0]), model(data[0]))
 
 
 class SensitivityTest(absltest.TestCase):

@@ -37,6 +37,35 @@ class FloatLayersTest(parameterized.TestCase):
             np.testing.assert_allclose(found, wanted, atol=0.1)
         self.assertEqual([x.name for x in network.layers][1], "first")
 
+    @parameterized.parameters("int8", "float32")
+    def test_all_layers_stay_in_float(self, interface):
+        network = model()
+        path = pathlib.Path(self.create_tempdir().full_path, "m.tflite")
+        file = small_models.export(
+            network, path, "int8", X, keep_float="*", interface=interface
+        )
+        self.assertEqual(file.ops, {"FULLY_CONNECTED": 3})
+        self.assertEqual(file.inputs[0].dtype, "float32")
+        for runtime in ("micro", "reference"):
+            found = interpreter.run(path, X, runtime)
+            np.testing.assert_allclose(found, network(X), atol=1e-5)
+
+    def test_the_layer_behind_an_output_of_another_name(self):
+        head = [keras.layers.Dense(4), keras.layers.Softmax(name="last")]
+        plain = keras.Sequential([keras.Input((6,)), *head])
+        nested = keras.Sequential([keras.Input((6,)), plain])
+        for number, network in enumerate((plain, nested)):
+            folder = self.create_tempdir().full_path
+            file = small_models.export(
+                network,
+                pathlib.Path(folder, f"{number}.tflite"),
+                "int8",
+                X,
+                keep_float="last",
+            )
+            self.assertEqual(file.ops["DEQUANTIZE"], 1)
+            self.assertEqual(file.outputs[0].dtype, "float32")
+
     def test_names_come_before_patterns(self):
         network = keras.Sequential(
             [
