@@ -82,7 +82,7 @@ class FileOp:
         groups: `int`, into which a convolution splits channels.
         work: tuple of `(coefficient, label arrays)`, the multiply-adds of a
             product of matrices, as a `Step` has them.
-        way: `str`, as an `OpSize` of `costs.core_steps` has it.
+        axis: `int`, along which a concatenation joins tensors.
         times: `int`, how often it stands in the file.
         in_time: `str`, what a layer computes whose time steps are written out,
             `"vectors"` or `"maps"`, if the op belongs to one of them.
@@ -102,7 +102,7 @@ class FileOp:
     channels_first: bool = False
     groups: int = 1
     work: tuple = ()
-    way: str = ""
+    axis: int = -1
     times: int = 1
     in_time: str = ""
     scratch: tuple = ()
@@ -112,6 +112,18 @@ class FileOp:
     @property
     def output(self):
         return self.outputs[0]
+
+    def in_file(self, sizes):
+        """The sizes of an input or output in the order of the file's axes.
+
+        Channels are last there, and a window of one axis is one of one row.
+        """
+        sizes = list(sizes)
+        if self.channels_first:
+            sizes.append(sizes.pop(-1 - len(self.window)))
+        if len(self.window) == 1:
+            sizes.insert(-2, 1)
+        return sizes
 
     def renumbered(self, tensor, labels):
         """The op with other labels.

@@ -213,9 +213,8 @@ def _follow(call, constant, labels):
 @rulebook.rule("Concatenate", "ops.Concatenate")
 def concatenate(call):
     labels = _concatenated(call)
-    last = call.argument(1, "axis", -1) in (-1, call.x.rank - 1)
-    way, made = "" if last else "outer", call.made(labels)
-    call.file.op("CONCATENATION", *call.tensors, made=made, way=way)
+    axis, made = call.argument(1, "axis", -1), call.made(labels)
+    call.file.op("CONCATENATION", *call.tensors, made=made, axis=axis)
     return labels
 
 
