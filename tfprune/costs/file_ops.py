@@ -8,6 +8,7 @@ axis are computed on maps of one row, between two reshapes.
 import collections
 import dataclasses
 
+from tfprune.graph.lowering import few_axes
 from tfprune.graph.lowering import file_op
 
 # Ops with a ReLU of their own.
@@ -140,9 +141,9 @@ def _is_within(op):
 
 
 def _reshaped(found):
-    """Adds the reshapes around layers of one axis.
+    """Adds the reshapes around layers of one axis, and dense ones of many.
 
-    One on each side, unless another such layer is there.
+    One on each side, unless another layer of one axis is there.
 
     Args:
         found: `FileOps`.
@@ -169,9 +170,31 @@ def _reshaped(found):
             first = not before[id(op)] <= of_one_axis
             last = not behind[id(op)] or not behind[id(op)] <= of_one_axis
             around = _between_reshapes(op, first, last)
+        elif _is_flattened(op):
+            around = _between_reshapes(op, True, True)
         ops += around
         layers += [layer] * len(around)
     return FileOps(ops, layers, found.shared)
+
+
+def _is_flattened(op):
+    """Whether a dense layer runs on fewer axes than it has.
+
+    Kernels take four, and two where all weights have one scale and words divide
+    what it reads.
+    """
+    if op.kind != file_op.DENSE or op.in_time:
+        return False
+    *outer, units = op.output.parts
+    depth = op.inputs[0].parts[-1:] or (1,)
+    if len(outer) >= few_axes.MOST_AXES - 1:
+        return True
+    return bool(outer) and _size(units) == 1 and _size(*depth) % 4 == 0
+
+
+def _size(part):
+    """The size of an axis of which nothing is left out."""
+    return part if isinstance(part, int) else len(part)
 
 
 def _once_reshaped(found, stay):

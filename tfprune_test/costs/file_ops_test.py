@@ -107,7 +107,15 @@ def in_time():
     return keras.Model(inputs, LAYERS.Dense(2)(x))
 
 
+def of_many_axes():
+    inputs = keras.Input((3, 2, 4, 2))
+    x = LAYERS.Permute((4, 3, 2, 1))(LAYERS.Dense(3)(inputs))
+    x = LAYERS.Permute((2, 1, 3))(LAYERS.Reshape((3, 1, 24))(x))
+    return keras.Model(inputs, x)
+
+
 NETS = (
+    ("of many axes", of_many_axes),
     ("lstm", recurrent(LAYERS.LSTM)),
     ("gru", recurrent(LAYERS.GRU)),
     ("rnn", recurrent(LAYERS.SimpleRNN)),
@@ -203,11 +211,18 @@ class TimeDistributedTest(parameterized.TestCase):
 
     def test_of_each_value(self):
         self.assertEqual(self.kinds_of(LAYERS.Dropout(0.1)), {})
-        kinds = {"FULLY_CONNECTED": 1}
+        kinds = {"FULLY_CONNECTED": 1, "RESHAPE": 2}  # Of five axes.
         self.assertEqual(self.kinds_of(LAYERS.Dense(4)), kinds)
 
 
 class RewrittenTest(absltest.TestCase):
+    def test_a_dense_layer_of_one_unit_reads_rows(self):
+        kinds = {"FULLY_CONNECTED": 1, "RESHAPE": 2}
+        self.assertEqual(kinds_of((6, 8), LAYERS.Dense(1)), kinds)
+        self.assertEqual(
+            kinds_of((8,), LAYERS.Dense(1)), {"FULLY_CONNECTED": 1}
+        )
+
     def test_reshapes_in_a_row_are_one(self):
         def body(x):
             return LAYERS.Flatten()(LAYERS.Conv1D(2, 3)(x))
