@@ -114,7 +114,15 @@ def of_many_axes():
     return keras.Model(inputs, x)
 
 
+def deviations():
+    inputs = keras.Input((8, 8, 2))
+    x = LAYERS.Conv2D(4, 3)(inputs)
+    found = keras.ops.var(x, (1, 2)), keras.ops.std(inputs, (1, 2))
+    return keras.Model(inputs, [LAYERS.Dense(3)(x) for x in found])
+
+
 NETS = (
+    ("deviations", deviations),
     ("of many axes", of_many_axes),
     ("lstm", recurrent(LAYERS.LSTM)),
     ("gru", recurrent(LAYERS.GRU)),
