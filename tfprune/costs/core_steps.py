@@ -138,7 +138,7 @@ def of_op(op, keep):
         gaps=op.dilations,
         groups=op.groups,
         axis=op.axis,
-        dtype="INT32" if op.inputs[0].dtype == "int32" else "INT8",
+        dtype=file_op.dtype(op.inputs[0]).upper(),
     )
 
 

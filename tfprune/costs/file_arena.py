@@ -187,9 +187,8 @@ def _requested(op, keep):
 
 
 def _bytes(tensor, keep):
-    """Bytes of a tensor; floats take one byte, other numbers stay."""
-    floats = tensor.dtype.startswith(("float", "bfloat"))
-    size = 1 if floats else memory.itemsize(tensor.dtype)
+    """Bytes of a tensor in the file."""
+    size = memory.itemsize(file_op.dtype(tensor))
     return size * math.prod(memory.sizes(tensor, keep))
 
 

@@ -121,7 +121,17 @@ def deviations():
     return keras.Model(inputs, [LAYERS.Dense(3)(x) for x in found])
 
 
+def divided():
+    inputs = keras.Input((8, 8, 2))
+    x, y = (LAYERS.Conv2D(4, 3)(inputs) for _ in range(2))
+    x = LAYERS.Conv2D(4, 3)(x / (keras.ops.abs(y) + 1))
+    x = keras.ops.divide_no_nan(LAYERS.Conv2D(4, 1)(x), x)
+    x = LAYERS.Conv2D(4, 3)(x)
+    return keras.Model(inputs, LAYERS.Conv2D(4, 1)(x) % x)
+
+
 NETS = (
+    ("divided", divided),
     ("deviations", deviations),
     ("of many axes", of_many_axes),
     ("lstm", recurrent(LAYERS.LSTM)),

@@ -54,6 +54,15 @@ def _renumbered(part, number):
     return number[part] if isinstance(part, np.ndarray) else part
 
 
+def dtype(tensor):
+    """The dtype of a `Tensor` or `Made` in the file, `str`.
+
+    Floats of the model are int8 there.
+    """
+    floats = tensor.dtype.startswith(("float", "bfloat"))
+    return "int8" if floats and not isinstance(tensor, Made) else tensor.dtype
+
+
 def like(tensor, last=None, dtype="int8"):
     """A `Made` of another tensor's sizes.
 

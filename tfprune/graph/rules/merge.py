@@ -134,10 +134,26 @@ def _op_in_file(call, made):
         else:
             file.look_up(call.x)
     elif call.class_name in _DIVISIONS:
-        one, other = call.tensors
-        file.op("MUL", one, file.look_up(other), made=made)
+        file.divide(*call.tensors, made)
+    elif call.class_name == "DivideNoNan":
+        _divide_no_nan(file, *call.tensors, made)
+    elif call.class_name == "Mod":
+        pair = [file.as_float(x) for x in call.tensors]
+        floats = file_op.like(made, dtype="float32")
+        rest = file.op("FLOOR_MOD", *pair, made=floats)
+        file.op("QUANTIZE", rest, made=made)
+    elif kind == "SELECT_V2":
+        file.op(kind, *call.tensors, made=made)
     else:
         _join(file, kind or "ADD", *call.tensors[:2], made)
+
+
+def _divide_no_nan(file, x, divisor, made):
+    """Adds a division that chooses zero where the divisor is zero."""
+    is_zero = file_op.like(divisor, dtype="bool")
+    is_zero = file.op("EQUAL", file.as_float(divisor), made=is_zero)
+    ratio = file.divide(x, divisor, file_op.like(made))
+    file.op("SELECT_V2", is_zero, ratio, made=made)
 
 
 def _with_constant(call, kind):
