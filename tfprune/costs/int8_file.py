@@ -39,8 +39,8 @@ _IN_STEP_BY_KIND = {
     "SUB": 290,
     "TANH": 30,
 }
-# A tensor of floats has no scale.
-_FLOATS = -100
+# A tensor of floats has no scale; one that is stored is described, too.
+_FLOATS, _STORED = -100, 120
 # A bias; two scales and two zero points.
 _CHANNEL = 4 + 2 * (4 + 8)
 # An LSTM in one op has a dozen weights, with a scale each, and two states: the
@@ -150,6 +150,8 @@ def _described(op, keep):
         size = _IN_STEP_BY_KIND.get(op.kind, _IN_STEP)
     else:
         size = _MADE + _MORE.get(op.kind, 0)
+    for array in op.stored:
+        size += _STORED + file_arena.tensor_bytes(array, keep)
     if file_op.dtype(op.output) == "float32":
         size += _FLOATS
     looked_up = isinstance(op.inputs[0], file_op.Made)

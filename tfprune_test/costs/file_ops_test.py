@@ -41,6 +41,16 @@ def grouped_attention():
     return keras.Model(inputs, LAYERS.Dense(2)(x))
 
 
+def causal():
+    inputs = keras.Input((24, 6))
+    x = LAYERS.MultiHeadAttention(4, 4)(inputs, inputs, use_causal_mask=True)
+    x = LAYERS.Attention(use_scale=True)([x, x], use_causal_mask=True)
+    x = LAYERS.Dense(6)(x)
+    x = LAYERS.AdditiveAttention()([x, x], use_causal_mask=True)
+    x = LAYERS.MultiHeadAttention(1, 4)(x, x)
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
 def squeezed():
     inputs = keras.Input((8, 8, 2))
     x = LAYERS.Conv2D(4, 3)(inputs)
@@ -141,6 +151,7 @@ NETS = (
     ("attention", attention),
     ("grouped attention", grouped_attention),
     ("added attention", added_attention),
+    ("causal attention", causal),
     ("squeezed", squeezed),
     ("on sequences", on_sequences),
     ("of each value", of_each_value),
@@ -259,6 +270,18 @@ class RewrittenTest(absltest.TestCase):
                 keras.ops.image.resize, size=(4, 4), interpolation=how
             )
             self.assertEqual(kinds_of((8, 8, 2), resize), {kind: 1})
+
+
+class StoredTest(absltest.TestCase):
+    def test_a_mask_of_each_pair_is_in_the_file(self):
+        x = keras.Input((64, 8))
+        sizes = []
+        for masked in (False, True):
+            layer = LAYERS.MultiHeadAttention(4, 2)
+            made = layer(x, x, use_causal_mask=masked)
+            sizes.append(tfprune.cost(keras.Model(x, made)).flash_bytes)
+        more = sizes[1] - sizes[0] - 4 * 64 * 64
+        self.assertBetween(more, 0, 500)
 
 
 class ExportedTest(parameterized.TestCase):

@@ -96,6 +96,8 @@ class FileOp:
         in_time: `str`, what a layer computes whose time steps are written out,
             `"vectors"` or `"maps"`, if the op belongs to one of them.
         scratch: tuple of `Made`, what is held while it runs.
+        stored: tuple of `Made`, arrays of its own in the file, but for weights
+            and those that are small.
         scales: `bool`, whether it multiplies each channel by a constant or adds
             one, which a kernel before it takes over.
         same: `bool`, whether that is one number for all channels.
@@ -115,6 +117,7 @@ class FileOp:
     times: int = 1
     in_time: str = ""
     scratch: tuple = ()
+    stored: tuple = ()
     scales: bool = False
     same: bool = False
 
@@ -146,5 +149,6 @@ class FileOp:
             inputs=tuple(map(tensor, self.inputs)),
             outputs=tuple(map(tensor, self.outputs)),
             scratch=tuple(map(tensor, self.scratch)),
+            stored=tuple(map(tensor, self.stored)),
             work=tuple((n, tuple(map(labels, axes))) for n, axes in self.work),
         )
