@@ -140,7 +140,18 @@ def divided():
     return keras.Model(inputs, LAYERS.Conv2D(4, 1)(x) % x)
 
 
+def limited():
+    inputs = keras.Input((8, 8, 2))
+    x, y = (LAYERS.Conv2D(n, 3)(inputs) for n in (4, 1))
+    x = LAYERS.Conv2D(4, 1)(keras.ops.maximum(x, y))
+    x = LAYERS.Minimum()([x, LAYERS.Conv2D(4, 3, padding="same")(x)])
+    x = LAYERS.Conv2D(4, 1)(keras.ops.clip(x, -0.5, 0.5) * x)
+    x = LAYERS.ReLU(max_value=4)(x) + x
+    return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
+
+
 NETS = (
+    ("limited", limited),
     ("divided", divided),
     ("deviations", deviations),
     ("of many axes", of_many_axes),
@@ -168,6 +179,11 @@ def conv(x, padding="same"):
 
 def both(x):
     return LAYERS.Concatenate()([conv(x), x])
+
+
+def limited_twice(x):
+    x = conv(x)
+    return keras.ops.maximum(LAYERS.Reshape((72,))(x), 1) * LAYERS.Flatten()(x)
 
 
 def kinds_of(shape, body):
@@ -216,6 +232,17 @@ class ConstantsTest(parameterized.TestCase):
 
         kinds = {"CONV_2D": 1, "RELU": 1, "ADD": 1}
         self.assertEqual(kinds_of((6, 6, 2), body), kinds)
+
+
+class LimitsTest(absltest.TestCase):
+    """Those of what is read elsewhere, too, leave it a scale of its own."""
+
+    def test_what_others_read(self):
+        kinds = kinds_of((6, 6, 2), lambda x: keras.ops.maximum(conv(x), 1))
+        self.assertEqual(kinds, {"CONV_2D": 1, "MAXIMUM": 1})
+        kinds = {"CONV_2D": 1, "RESHAPE": 2, "SUB": 1, "ADD": 1, "MUL": 1}
+        found = kinds_of((6, 6, 2), limited_twice)
+        self.assertEqual(found, kinds)
 
 
 class TimeDistributedTest(parameterized.TestCase):

@@ -99,19 +99,10 @@ def _merge(call, output):
     (kind,) = (k for cls, k in _PAIRWISE.items() if isinstance(call.live, cls))
     first, *others = call.tensors
     for other in others:
-        first = _join(call.file, kind, first, other, file_op.like(output))
+        made = file_op.like(output)
+        first = call.file.op(kind, first, other, made=made)
     if isinstance(call.live, keras.layers.Average):
         call.file.op("MUL", first, scales=True, same=True)
-
-
-def _join(file, kind, one, other, made):
-    """Adds the ops that join two tensors value by value."""
-    if kind not in ("MAXIMUM", "MINIMUM"):
-        return file.op(kind, one, other, made=made)
-    # By the part by which one is larger, which a ReLU cuts out.
-    more = file.op("SUB", other, one, made=file_op.like(made))
-    last = "ADD" if kind == "MAXIMUM" else "SUB"
-    return file.op(last, one, more, made=made)
 
 
 @rulebook.rule(*(f"ops.{name}" for name in OPS))
@@ -142,10 +133,8 @@ def _op_in_file(call, made):
         floats = file_op.like(made, dtype="float32")
         rest = file.op("FLOOR_MOD", *pair, made=floats)
         file.op("QUANTIZE", rest, made=made)
-    elif kind == "SELECT_V2":
-        file.op(kind, *call.tensors, made=made)
     else:
-        _join(file, kind or "ADD", *call.tensors[:2], made)
+        file.op(kind or "ADD", *call.tensors, made=made)
 
 
 def _divide_no_nan(file, x, divisor, made):
