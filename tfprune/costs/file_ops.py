@@ -10,6 +10,7 @@ import dataclasses
 
 from tfprune.graph.lowering import few_axes
 from tfprune.graph.lowering import file_op
+from tfprune.graph.lowering import in_file
 
 # Ops with a ReLU of their own.
 _WITH_RELU = {
@@ -73,6 +74,8 @@ def of(graph):
         if not step.file_ops and step.inputs:
             found.shared[id(step.outputs[0])] = step.inputs[0]
     pairs = [(op, step.layer) for step in graph.steps for op in step.file_ops]
+    if any(op.kind == file_op.CELU for op, _ in pairs):
+        pairs = _with_celu(pairs, found)
     readers = _readers(pairs, graph.outputs, found)
     if any(op.kind in _LIMITS for op, _ in pairs):
         pairs = _of_own_scale(pairs, readers, found)
@@ -101,6 +104,44 @@ def _readers(pairs, outputs, found):
     for op, _ in pairs:
         readers.update({id(found.home(t)) for t in op.inputs})
     return readers
+
+
+def _with_celu(pairs, found):
+    """Replaces celu by a table, or what it is behind a dense layer.
+
+    There the part above zero is a second product, with a ReLU, so that what is
+    computed has two inputs.
+
+    Args:
+        pairs: list of `(op, layer)`.
+        found: `FileOps`.
+
+    Returns:
+        As `pairs`.
+    """
+    made_by, changed = {}, []
+    for op, layer in pairs:
+        made_by |= dict.fromkeys(map(id, op.outputs), op)
+        ops = [op]
+        if op.kind == file_op.CELU:
+            (x,), file = op.inputs, in_file.InFile()
+            before = made_by.get(id(found.home(x)))
+            while before is not None and before.scales:
+                before = made_by.get(id(found.home(before.inputs[0])))
+            if before is None or before.kind != file_op.DENSE or op.in_time:
+                file.look_up(x)
+            else:
+                above = file.op("ADD", x, file.op("SUB", x))
+                rest = file_op.like(x)
+                how = {"outputs": (rest,), "again": True}
+                file.ops.append(dataclasses.replace(before, **how))
+                below = file.look_up(file.op("SUB", x, rest))
+                file.op("ADD", above, below)
+            file.end(op.outputs)
+            how = {"times": op.times, "in_time": op.in_time}
+            ops = [dataclasses.replace(part, **how) for part in file.ops]
+        changed += [(part, layer) for part in ops]
+    return changed
 
 
 def _of_own_scale(pairs, readers, found):

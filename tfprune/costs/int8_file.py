@@ -161,7 +161,7 @@ def _described(op, keep):
         return (
             size + _LSTM_TENSORS + _LSTM_BIASES * file_arena.channels(op, keep)
         )
-    if op.kind not in file_op.WITH_KERNEL:
+    if op.kind not in file_op.WITH_KERNEL or op.again:
         return size
     if op.in_time:
         return size + _STEP_BIAS * file_arena.channels(op, keep)

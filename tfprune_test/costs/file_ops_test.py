@@ -44,7 +44,6 @@ def grouped_attention():
 def causal():
     inputs = keras.Input((24, 6))
     x = LAYERS.MultiHeadAttention(4, 4)(inputs, inputs, use_causal_mask=True)
-    x = LAYERS.Attention(use_scale=True)([x, x], use_causal_mask=True)
     x = LAYERS.Dense(6)(x)
     x = LAYERS.AdditiveAttention()([x, x], use_causal_mask=True)
     x = LAYERS.MultiHeadAttention(1, 4)(x, x)
@@ -150,7 +149,16 @@ def limited():
     return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
 
 
+def celus():
+    inputs = keras.Input((6, 8))
+    x = LAYERS.Dense(8, activation="celu")(inputs)
+    x = LAYERS.BatchNormalization()(LAYERS.Dense(8)(x))
+    x = LAYERS.Conv1D(4, 3)(LAYERS.Activation("celu")(x))
+    return keras.Model(inputs, LAYERS.Dense(2)(keras.ops.celu(x)))
+
+
 NETS = (
+    ("celus", celus),
     ("limited", limited),
     ("divided", divided),
     ("deviations", deviations),
@@ -300,6 +308,12 @@ class RewrittenTest(absltest.TestCase):
 
 
 class StoredTest(absltest.TestCase):
+    def test_scores_are_scaled_and_masked(self):
+        layer = LAYERS.Attention(use_scale=True)
+        found = kinds_of((6, 4), lambda x: layer([x, x], use_causal_mask=True))
+        kinds = {"BATCH_MATMUL": 2, "MUL": 1, "SELECT_V2": 1, "SOFTMAX": 1}
+        self.assertEqual(found, kinds)
+
     def test_a_mask_of_each_pair_is_in_the_file(self):
         x = keras.Input((64, 8))
         sizes = []
@@ -314,6 +328,8 @@ class StoredTest(absltest.TestCase):
 class ExportedTest(parameterized.TestCase):
     @parameterized.named_parameters(*NETS)
     def test_the_ops_and_the_arena_are_those_of_the_file(self, build):
+        # The numbers decide whether a normalization is one of floats.
+        keras.utils.set_random_seed(0)
         model = build()
         rng = np.random.default_rng(0)
         for weight in model.weights:  # What is zero would be left out.

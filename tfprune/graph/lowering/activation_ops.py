@@ -5,11 +5,14 @@ Read off exported files.
 
 import keras
 
+from tfprune.graph.lowering import file_op
+
 _RELUS = {"relu", "relu6", "hard_tanh"}
 # What changes no number of the file.
 _NOTHING = {"cast", "conjugate", "copy", "linear", "stop_gradient"}
 _ONE = {
     "absolute": "ABS",
+    "celu": file_op.CELU,
     "hard_silu": "HARD_SWISH",
     "leaky_relu": "LEAKY_RELU",
     "log_softmax": "LOG_SOFTMAX",

@@ -9,6 +9,8 @@ import dataclasses
 import numpy as np
 
 DENSE, LSTM = "FULLY_CONNECTED", "UNIDIRECTIONAL_SEQUENCE_LSTM"
+# No op of a file: what it becomes depends on the op before it.
+CELU = "CELU"
 CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"}
 # Ops with a kernel and a bias.
 WITH_KERNEL = {DENSE, *CONVOLUTIONS}
@@ -98,6 +100,7 @@ class FileOp:
         scratch: tuple of `Made`, what is held while it runs.
         stored: tuple of `Made`, arrays of its own in the file, but for weights
             and those that are small.
+        again: `bool`, whether it has the weights of an op before it.
         scales: `bool`, whether it multiplies each channel by a constant or adds
             one, which a kernel before it takes over.
         same: `bool`, whether that is one number for all channels.
@@ -118,6 +121,7 @@ class FileOp:
     in_time: str = ""
     scratch: tuple = ()
     stored: tuple = ()
+    again: bool = False
     scales: bool = False
     same: bool = False
 
