@@ -11,7 +11,7 @@ from tfprune.graph.lowering import file_op
 _REDUCTIONS = {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"}
 _PAIRWISE = {"ADD", "MAXIMUM", "MINIMUM", "MUL", "SUB"}
 # Kernels that have loops of their own for numbers of 32 bits.
-BY_TYPE = {"ADD", "MUL", "SUB", "QUANTIZE"}
+_BY_TYPE = {"ADD", "MUL", "SUB", "QUANTIZE"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,34 +47,57 @@ class OpSize:
     columns: int = 1
 
 
-def is_broadcast(kind, shapes):
-    """Whether an op of a kind broadcasts inputs of these shapes.
+def size(
+    kind,
+    inputs,
+    output,
+    *,
+    window=(),
+    strides=(),
+    gaps=(),
+    groups=1,
+    axis=-1,
+    dtype="INT8",
+):
+    """The `OpSize` of an op, of a file or of a prediction.
 
     Args:
         kind: `str`, as the schema of TFLite names it.
-        shapes: iterable of sequences of `int`.
-    """
-    # Leading axes of size 1 make no difference to kernels.
-    shapes = {
-        tuple(itertools.dropwhile(lambda size: size == 1, shape))
-        for shape in shapes
-    }
-    return kind in _PAIRWISE and len(shapes) > 1
-
-
-def way(kind, axis, rank):
-    """What decides on the loops of a kernel without a window, besides sizes.
-
-    Args:
-        kind: `str`, as the schema of TFLite names it.
+        inputs: list of tuples, the shapes of what it joins; the first that is
+            no scalar is what it reads.
+        output: tuple, a shape.
+        window, strides, gaps: tuples of `int`, of rows and columns.
+        groups: `int`, into which a convolution splits channels.
         axis: `int`, along which a concatenation joins tensors.
-        rank: `int`, how many axes these have.
-
-    Returns:
-        `str`, as `OpSize.way` has it.
+        dtype: `str`, that of the first input.
     """
-    last = kind != "CONCATENATION" or axis in (-1, rank - 1)
-    return "" if last else "outer"
+    reads = next(filter(None, inputs), (1,))
+    area, way = math.prod(window), ""
+    if kind in _REDUCTIONS:
+        area = max(1, math.prod(reads) // max(1, math.prod(output)))
+    elif kind == "CONV_2D":
+        way = "row" if reads[-3:-2] == window[:1] == (1,) else ""
+    elif kind == "DEPTHWISE_CONV_2D":
+        way = "gaps" if max(gaps, default=1) > 1 else ""
+    elif kind == "CONCATENATION":
+        way = "outer" if (axis + 1) % len(reads) else ""
+    elif kind in _BY_TYPE and dtype in ("FLOAT32", "INT32"):
+        way = dtype
+    return OpSize(
+        *(kind, math.prod(output[:-1]), area),
+        *(max(1, reads[-1] // groups), output[-1], math.prod(strides)),
+        broadcast=kind in _PAIRWISE and not way and _differ(inputs),
+        groups=groups,
+        way=way,
+        columns=math.prod(window[1:2]) if kind == "CONV_2D" else 1,
+    )
+
+
+def _differ(shapes):
+    """Whether shapes do, but for leading axes of size 1, as kernels see it."""
+    return 1 < len(
+        {tuple(itertools.dropwhile(lambda n: n == 1, s)) for s in shapes}
+    )
 
 
 def sizes(graph, keep):
@@ -100,40 +123,29 @@ def sizes(graph, keep):
 
 def of_op(op, keep):
     """The `OpSize` of a `FileOp` with only some channels."""
-    reads = memory.sizes(op.inputs[0], keep) or [1]
-    writes = memory.sizes(op.output, keep) or [1]
-    if op.channels_first:
-        for sizes_of_map in (reads, writes):
-            sizes_of_map.append(sizes_of_map.pop(-1 - len(op.window)))
+    *inputs, output = (
+        (1, *op.in_file(memory.sizes(tensor, keep)))
+        for tensor in (*op.inputs, op.output)
+    )
     if op.work:
-        return _product(op, keep, writes)
-    places = math.prod(writes[:-1])
-    window, stride = math.prod(op.window), math.prod(op.strides)
-    if op.kind == file_op.LSTM:
-        places = reads[0]
-    elif op.kind in _REDUCTIONS:
-        window = max(1, math.prod(reads) // max(1, math.prod(writes)))
-    row = op.kind == "CONV_2D" and len(op.window) == stride == 1
-    wide = op.kind == "CONV_2D" and (row or len(op.window) > 1)
-    wider = op.kind in BY_TYPE and op.inputs[0].dtype == "int32"
-    shapes = [memory.sizes(tensor, keep) for tensor in op.inputs]
-    if len(shapes) == 1:
-        shapes.append([])  # It is joined with a constant.
-    # Where each channel is a group, fewer channels are fewer groups.
-    channels = max(1, reads[-1] // op.groups)
-    return OpSize(
-        *(op.kind, places, window, channels, writes[-1], stride),
-        broadcast=not wider and is_broadcast(op.kind, shapes),
+        return _product(op, keep, output)
+    if len(inputs) == 1:
+        inputs.append(())  # It is joined with a constant.
+    return size(
+        *(op.kind, inputs, output),
+        window=(1,) * (2 - len(op.window)) + op.window,
+        strides=op.strides,
+        gaps=op.dilations,
         groups=op.groups,
-        way="INT32" if wider else "row" if row else op.way,
-        columns=op.window[-1] if wide else 1,
+        axis=op.axis,
+        dtype=file_op.dtype(op.inputs[0]).upper(),
     )
 
 
-def _product(op, keep, writes):
+def _product(op, keep, output):
     """The `OpSize` of a product of matrices."""
-    work = memory.work(op.work, keep)
-    count = max(1, math.prod(writes))
-    if work % count or not writes[-1]:
-        return OpSize(file_op.DENSE, 1, 1, work, 1)
-    return OpSize(op.kind, count // writes[-1], 1, work // count, writes[-1])
+    kind, work = op.kind, memory.work(op.work, keep)
+    count = max(1, math.prod(output))
+    if work % count or not output[-1]:
+        kind, output, count = file_op.DENSE, (1,), 1
+    return size(kind, [(work // count,)], output)

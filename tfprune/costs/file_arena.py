@@ -134,7 +134,9 @@ def _kept(ops, scratch, keep, ends, kernels):
 
 def bytes_of(buffer, keep):
     """Bytes of arena that a `memory.Buffer` takes, `int`."""
-    return _aligned(max(_bytes(tensor, keep) for tensor in buffer.tensors))
+    return _aligned(
+        max(tensor_bytes(tensor, keep) for tensor in buffer.tensors)
+    )
 
 
 def channels(op, keep):
@@ -149,6 +151,8 @@ def _constants(op):
         return int(op.kind in file_op.WITH_KERNEL)
     if op.kind in _WITH_CONSTANT:
         return int(len(op.inputs) == 1)
+    if op.kind == "SELECT_V2":
+        return 3 - len(op.inputs)
     return _CONSTANTS.get(op.kind, 0)
 
 
@@ -168,7 +172,7 @@ def _prepared(op, keep, kernels):
         scales = 2 * _aligned(4 * channels(op, keep))
         return scales + _aligned(file_scratch.kept(op, keep, kernels))
     if op.kind == "BATCH_MATMUL":  # It keeps its second input, turned.
-        return 3 * ALIGNMENT + _aligned(_bytes(op.inputs[-1], keep))
+        return 3 * ALIGNMENT + _aligned(tensor_bytes(op.inputs[-1], keep))
     if op.kind in ("GATHER", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"):
         return 2 * ALIGNMENT  # a shape
     return 0
@@ -186,10 +190,9 @@ def _requested(op, keep):
     return 2 * size + 3 * scales
 
 
-def _bytes(tensor, keep):
-    """Bytes of a tensor; floats take one byte, other numbers stay."""
-    floats = tensor.dtype.startswith(("float", "bfloat"))
-    size = 1 if floats else memory.itemsize(tensor.dtype)
+def tensor_bytes(tensor, keep):
+    """Bytes of a `Tensor` or `Made` in the file, `int`."""
+    size = memory.itemsize(file_op.dtype(tensor))
     return size * math.prod(memory.sizes(tensor, keep))
 
 

@@ -8,13 +8,26 @@ axis are computed on maps of one row, between two reshapes.
 import collections
 import dataclasses
 
+from tfprune.graph.lowering import few_axes
 from tfprune.graph.lowering import file_op
+from tfprune.graph.lowering import in_file
 
 # Ops with a ReLU of their own.
 _WITH_RELU = {
     *file_op.WITH_KERNEL,
     *("ADD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MUL", "SUB"),
 }
+# Ops that give their inputs the scale of their output; and those of them that
+# compute other values than they read.
+_MEANS = {"AVERAGE_POOL_2D", "RESIZE_BILINEAR"}
+_OF_ONE_SCALE = _MEANS | set(
+    "BROADCAST_TO CONCATENATION DEPTH_TO_SPACE MAXIMUM MAX_POOL_2D MINIMUM "
+    "PACK PAD REDUCE_MAX REDUCE_MIN RESHAPE RESIZE_NEAREST_NEIGHBOR REVERSE_V2 "
+    "SELECT_V2 SLICE SPACE_TO_DEPTH SPLIT STRIDED_SLICE TRANSPOSE "
+    "UNPACK".split()
+)
+# By which op the part beyond a limit is cut out.
+_LIMITS = {"MAXIMUM": "ADD", "MINIMUM": "SUB"}
 # Ops that reshapes are moved across.
 _OF_ANY_RANK = {"ADD", "FULLY_CONNECTED", "MUL", "SUB"}
 
@@ -60,27 +73,112 @@ def of(graph):
     for step in graph.steps:
         if not step.file_ops and step.inputs:
             found.shared[id(step.outputs[0])] = step.inputs[0]
-    readers = collections.Counter(id(found.home(t)) for t in graph.outputs)
-    for step in graph.steps:
-        for op in step.file_ops:
-            readers.update({id(found.home(t)) for t in op.inputs})
-    for step in graph.steps:
-        for op in step.file_ops:
-            home = found.home(op.inputs[0])
-            before = made_by.get(id(home))
-            free = id(home) not in finished and readers[id(home)] == 1
-            if before is not None and free and _is_part(op, before):
-                found.shared[id(op.output)] = op.inputs[0]
-                readers[id(home)] = readers[id(op.output)]
-                if op.kind == "RELU":
-                    finished.add(id(home))
-                continue
-            found.ops.append(op)
-            found.layers.append(step.layer)
-            made_by |= dict.fromkeys(map(id, op.outputs), op)
+    pairs = [(op, step.layer) for step in graph.steps for op in step.file_ops]
+    if any(op.kind == file_op.CELU for op, _ in pairs):
+        pairs = _with_celu(pairs, found)
+    readers = _readers(pairs, graph.outputs, found)
+    if any(op.kind in _LIMITS for op, _ in pairs):
+        pairs = _of_own_scale(pairs, readers, found)
+        readers = _readers(pairs, graph.outputs, found)
+    for op, layer in pairs:
+        home = found.home(op.inputs[0])
+        before = made_by.get(id(home))
+        free = id(home) not in finished and readers[id(home)] == 1
+        if before is not None and free and _is_part(op, before):
+            found.shared[id(op.output)] = op.inputs[0]
+            readers[id(home)] = readers[id(op.output)]
+            if op.kind == "RELU":
+                finished.add(id(home))
+            continue
+        found.ops.append(op)
+        found.layers.append(layer)
+        made_by |= dict.fromkeys(map(id, op.outputs), op)
     ends = {id(found.home(t)) for t in graph.outputs}
     found = _reshaped(_scaled_behind(found, finished | ends))
     return _once_reshaped(found, ends)
+
+
+def _readers(pairs, outputs, found):
+    """How many ops and outputs read a tensor, by its `id`, a `Counter`."""
+    readers = collections.Counter(id(found.home(t)) for t in outputs)
+    for op, _ in pairs:
+        readers.update({id(found.home(t)) for t in op.inputs})
+    return readers
+
+
+def _with_celu(pairs, found):
+    """Replaces celu by a table, or what it is behind a dense layer.
+
+    There the part above zero is a second product, with a ReLU, so that what is
+    computed has two inputs.
+
+    Args:
+        pairs: list of `(op, layer)`.
+        found: `FileOps`.
+
+    Returns:
+        As `pairs`.
+    """
+    made_by, changed = {}, []
+    for op, layer in pairs:
+        made_by |= dict.fromkeys(map(id, op.outputs), op)
+        ops = [op]
+        if op.kind == file_op.CELU:
+            (x,), file = op.inputs, in_file.InFile()
+            before = made_by.get(id(found.home(x)))
+            while before is not None and before.scales:
+                before = made_by.get(id(found.home(before.inputs[0])))
+            if before is None or before.kind != file_op.DENSE or op.in_time:
+                file.look_up(x)
+            else:
+                above = file.op("ADD", x, file.op("SUB", x))
+                rest = file_op.like(x)
+                how = {"outputs": (rest,), "again": True}
+                file.ops.append(dataclasses.replace(before, **how))
+                below = file.look_up(file.op("SUB", x, rest))
+                file.op("ADD", above, below)
+            file.end(op.outputs)
+            how = {"times": op.times, "in_time": op.in_time}
+            ops = [dataclasses.replace(part, **how) for part in file.ops]
+        changed += [(part, layer) for part in ops]
+    return changed
+
+
+def _of_own_scale(pairs, readers, found):
+    """Replaces limits of what others read, which would share their scale.
+
+    max(a, b) becomes a + relu(b - a), and min(a, b) becomes a - relu(a - b).
+
+    Args:
+        pairs: list of `(op, layer)`.
+        readers: as `_readers` returns it.
+        found: `FileOps`.
+
+    Returns:
+        As `pairs`.
+    """
+    made_by, changed = {}, []
+
+    def is_shared(tensor):
+        home = id(found.home(tensor))
+        if readers[home] > 1:
+            return True
+        op = made_by.get(home)
+        if op is None or op.kind not in _OF_ONE_SCALE:
+            return False
+        return op.kind in _MEANS or any(map(is_shared, op.inputs))
+
+    for op, layer in pairs:
+        if op.kind in _LIMITS and any(map(is_shared, op.inputs)):
+            more = file_op.like(op.output)
+            how = {"times": op.times, "in_time": op.in_time}
+            gap = file_op.FileOp("SUB", op.inputs, (more,), **how)
+            changed.append((gap, layer))
+            ends = (op.inputs[0], more), op.outputs
+            op = file_op.FileOp(_LIMITS[op.kind], *ends, **how)
+        changed.append((op, layer))
+        made_by |= dict.fromkeys(map(id, op.outputs), op)
+    return changed
 
 
 def _is_part(op, before):
@@ -140,9 +238,9 @@ def _is_within(op):
 
 
 def _reshaped(found):
-    """Adds the reshapes around layers of one axis.
+    """Adds the reshapes around layers of one axis, and dense ones of many.
 
-    One on each side, unless another such layer is there.
+    One on each side, unless another layer of one axis is there.
 
     Args:
         found: `FileOps`.
@@ -169,9 +267,31 @@ def _reshaped(found):
             first = not before[id(op)] <= of_one_axis
             last = not behind[id(op)] or not behind[id(op)] <= of_one_axis
             around = _between_reshapes(op, first, last)
+        elif _is_flattened(op):
+            around = _between_reshapes(op, True, True)
         ops += around
         layers += [layer] * len(around)
     return FileOps(ops, layers, found.shared)
+
+
+def _is_flattened(op):
+    """Whether a dense layer runs on fewer axes than it has.
+
+    Kernels take four, and two where all weights have one scale and words divide
+    what it reads.
+    """
+    if op.kind != file_op.DENSE or op.in_time:
+        return False
+    *outer, units = op.output.parts
+    depth = op.inputs[0].parts[-1:] or (1,)
+    if len(outer) >= few_axes.MOST_AXES - 1:
+        return True
+    return bool(outer) and _size(units) == 1 and _size(*depth) % 4 == 0
+
+
+def _size(part):
+    """The size of an axis of which nothing is left out."""
+    return part if isinstance(part, int) else len(part)
 
 
 def _once_reshaped(found, stay):

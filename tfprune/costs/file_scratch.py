@@ -104,7 +104,10 @@ def _window(op, keep):
     size, strides, gaps = (
         ((1, 1) + tuple(n))[-2:] for n in (op.window, op.strides, op.dilations)
     )
-    x, y = (_map(op, tensor, keep) for tensor in (op.inputs[0], op.output))
+    x, y = (
+        tuple([1, 1, *op.in_file(memory.sizes(tensor, keep))][-3:])
+        for tensor in (op.inputs[0], op.output)
+    )
     padding = (0, 0)
     if op.padded:
         total = (
@@ -123,11 +126,3 @@ def _window(op, keep):
         padding=padding,
         depth_multiplier=max(1, y[-1] // max(1, x[-1])),
     )
-
-
-def _map(op, tensor, keep):
-    """`(height, width, channels)` of a tensor."""
-    sizes = memory.sizes(tensor, keep)
-    if op.channels_first:
-        sizes.append(sizes.pop(-1 - len(op.window)))
-    return tuple([1, 1, *sizes][-3:])

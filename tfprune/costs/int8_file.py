@@ -39,6 +39,8 @@ _IN_STEP_BY_KIND = {
     "SUB": 290,
     "TANH": 30,
 }
+# A tensor of floats has no scale; one that is stored is described, too.
+_FLOATS, _STORED = -100, 120
 # A bias; two scales and two zero points.
 _CHANNEL = 4 + 2 * (4 + 8)
 # An LSTM in one op has a dozen weights, with a scale each, and two states: the
@@ -148,6 +150,10 @@ def _described(op, keep):
         size = _IN_STEP_BY_KIND.get(op.kind, _IN_STEP)
     else:
         size = _MADE + _MORE.get(op.kind, 0)
+    for array in op.stored:
+        size += _STORED + file_arena.tensor_bytes(array, keep)
+    if file_op.dtype(op.output) == "float32":
+        size += _FLOATS
     looked_up = isinstance(op.inputs[0], file_op.Made)
     if op.kind == "GATHER" and looked_up and op.inputs[0].dtype == "int32":
         size += _TABLE
@@ -155,7 +161,7 @@ def _described(op, keep):
         return (
             size + _LSTM_TENSORS + _LSTM_BIASES * file_arena.channels(op, keep)
         )
-    if op.kind not in file_op.WITH_KERNEL:
+    if op.kind not in file_op.WITH_KERNEL or op.again:
         return size
     if op.in_time:
         return size + _STEP_BIAS * file_arena.channels(op, keep)

@@ -169,6 +169,10 @@ class SizesTest(parameterized.TestCase):
             core_steps.OpSize("CONV_2D", 4, 5, 3, 4, way="row", columns=5),
         ),
         (
+            *(LAYERS.Conv1D(4, 5, 2), (8, 3)),
+            core_steps.OpSize("CONV_2D", 2, 5, 3, 4, 2, way="row", columns=5),
+        ),
+        (
             *(LAYERS.Conv2DTranspose(5, 2, 2), (4, 4, 3)),
             core_steps.OpSize("TRANSPOSE_CONV", 64, 4, 3, 5, 4),
         ),

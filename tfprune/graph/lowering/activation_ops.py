@@ -5,11 +5,14 @@ Read off exported files.
 
 import keras
 
+from tfprune.graph.lowering import file_op
+
 _RELUS = {"relu", "relu6", "hard_tanh"}
 # What changes no number of the file.
 _NOTHING = {"cast", "conjugate", "copy", "linear", "stop_gradient"}
 _ONE = {
     "absolute": "ABS",
+    "celu": file_op.CELU,
     "hard_silu": "HARD_SWISH",
     "leaky_relu": "LEAKY_RELU",
     "log_softmax": "LOG_SOFTMAX",
@@ -47,7 +50,7 @@ def add_named(file, x, name):
     if name == "hard_sigmoid":
         return file.op("MUL", x)
     if name == "clip":
-        return file.op("MINIMUM", file.op("MAXIMUM", x))
+        return file.chain(("MINIMUM", "MAXIMUM"), x)
     if name in _ONE:
         return file.op(_ONE[name], x)
     if name in _JOINED:
@@ -81,4 +84,4 @@ def _relu(file, x, layer):
         return file.op("LEAKY_RELU", x)
     if most in (None, 6):
         return add_named(file, x, "relu")
-    return file.op("RELU", file.op("MINIMUM", x))
+    return file.chain(("RELU", "MINIMUM", "RELU"), x)

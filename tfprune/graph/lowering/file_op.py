@@ -9,6 +9,8 @@ import dataclasses
 import numpy as np
 
 DENSE, LSTM = "FULLY_CONNECTED", "UNIDIRECTIONAL_SEQUENCE_LSTM"
+# No op of a file: what it becomes depends on the op before it.
+CELU = "CELU"
 CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"}
 # Ops with a kernel and a bias.
 WITH_KERNEL = {DENSE, *CONVOLUTIONS}
@@ -54,6 +56,15 @@ def _renumbered(part, number):
     return number[part] if isinstance(part, np.ndarray) else part
 
 
+def dtype(tensor):
+    """The dtype of a `Tensor` or `Made` in the file, `str`.
+
+    Floats of the model are int8 there.
+    """
+    floats = tensor.dtype.startswith(("float", "bfloat"))
+    return "int8" if floats and not isinstance(tensor, Made) else tensor.dtype
+
+
 def like(tensor, last=None, dtype="int8"):
     """A `Made` of another tensor's sizes.
 
@@ -82,11 +93,14 @@ class FileOp:
         groups: `int`, into which a convolution splits channels.
         work: tuple of `(coefficient, label arrays)`, the multiply-adds of a
             product of matrices, as a `Step` has them.
-        way: `str`, as an `OpSize` of `costs.core_steps` has it.
+        axis: `int`, along which a concatenation joins tensors.
         times: `int`, how often it stands in the file.
         in_time: `str`, what a layer computes whose time steps are written out,
             `"vectors"` or `"maps"`, if the op belongs to one of them.
         scratch: tuple of `Made`, what is held while it runs.
+        stored: tuple of `Made`, arrays of its own in the file, but for weights
+            and those that are small.
+        again: `bool`, whether it has the weights of an op before it.
         scales: `bool`, whether it multiplies each channel by a constant or adds
             one, which a kernel before it takes over.
         same: `bool`, whether that is one number for all channels.
@@ -102,16 +116,30 @@ class FileOp:
     channels_first: bool = False
     groups: int = 1
     work: tuple = ()
-    way: str = ""
+    axis: int = -1
     times: int = 1
     in_time: str = ""
     scratch: tuple = ()
+    stored: tuple = ()
+    again: bool = False
     scales: bool = False
     same: bool = False
 
     @property
     def output(self):
         return self.outputs[0]
+
+    def in_file(self, sizes):
+        """The sizes of an input or output in the order of the file's axes.
+
+        Channels are last there, and a window of one axis is one of one row.
+        """
+        sizes = list(sizes)
+        if self.channels_first:
+            sizes.append(sizes.pop(-1 - len(self.window)))
+        if len(self.window) == 1:
+            sizes.insert(-2, 1)
+        return sizes
 
     def renumbered(self, tensor, labels):
         """The op with other labels.
@@ -125,5 +153,6 @@ class FileOp:
             inputs=tuple(map(tensor, self.inputs)),
             outputs=tuple(map(tensor, self.outputs)),
             scratch=tuple(map(tensor, self.scratch)),
+            stored=tuple(map(tensor, self.stored)),
             work=tuple((n, tuple(map(labels, axes))) for n, axes in self.work),
         )

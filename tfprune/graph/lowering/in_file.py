@@ -63,6 +63,20 @@ class InFile:
         wide = self.op("ADD", wide, made=file_op.like(x, dtype="int32"))
         return self.op("GATHER", wide, made=file_op.like(x))
 
+    def divide(self, x, divisor, made):
+        """Adds a division by what is computed, which is one of floats."""
+        pair = [self.as_float(x), self.as_float(divisor)]
+        floats = [file_op.like(made, dtype="float32") for _ in range(2)]
+        ratio = self.op("DIV", *pair, made=floats[0])
+        # Infinity would become the lowest integer.
+        ratio = self.op("MINIMUM", ratio, made=floats[1])
+        return self.op("QUANTIZE", ratio, made=made)
+
+    def as_float(self, x):
+        """Adds the op that makes floats of `x`."""
+        floats = file_op.like(x, dtype="float32")
+        return self.op("DEQUANTIZE", x, made=floats)
+
     def take(self, other, given=(), times=1, lead=(), in_time=""):
         """Adds the ops of a layer within.
 
@@ -80,7 +94,8 @@ class InFile:
         def tensor(x):
             if id(x) not in found:
                 parts = (*lead, *x.parts)
-                found[id(x)] = file_op.Made(parts, x.dtype) if lead else x
+                inner = file_op.Made(parts, file_op.dtype(x))
+                found[id(x)] = inner if lead else x
             return found[id(x)]
 
         for op in other.ops:

@@ -95,7 +95,7 @@ def _attention_ops(call, sources, query_heads, heads, keys, values, outputs):
     found = _heads_of(call, key, heads, keys, query_heads)
     looked = _heads_of(call, query, query_heads, keys, query_heads)
     given = _heads_of(call, value, heads, values, query_heads)
-    weighed = _weigh_heads(file, looked, found, given)
+    weighed = _weigh_heads(file, looked, found, given, _is_causal(call))
     rows, *apart = weighed.parts
     together = file_op.Made((rows, tuple(apart)))
     file.op(
@@ -105,12 +105,26 @@ def _attention_ops(call, sources, query_heads, heads, keys, values, outputs):
     )
 
 
-def _weigh_heads(file, query, key, value):
+def _is_causal(call):
+    return any(call.argument(9, x) for x in ("use_causal_mask", "is_causal"))
+
+
+def _masked(file, scores, masked=True):
+    """Adds the choice of scores that a constant mask makes, if there is one."""
+    if not masked:
+        return scores
+    mask = file_op.like(scores, dtype="bool")
+    return file.op("SELECT_V2", scores, stored=(mask,))
+
+
+def _weigh_heads(file, query, key, value, masked):
     """Adds two products of tensors of `(positions, heads, widths)`."""
     (rows, heads, keys), (columns, *_) = query.parts, key.parts
     *_, values = value.parts
+    # Where one head moves, the numbers stay where they are.
+    move = "TRANSPOSE" if _size(heads) > 1 else "RESHAPE"
     turned = file_op.Made((heads, rows, keys))
-    query = file.op("TRANSPOSE", query, made=turned)
+    query = file.op(move, query, made=turned)
     turned = file_op.Made((heads, keys, columns))
     key = file.op("TRANSPOSE", key, made=turned)
     scores = file.op(
@@ -118,15 +132,16 @@ def _weigh_heads(file, query, key, value):
         made=file_op.Made((heads, rows, columns)),
         work=_work(rows * columns, heads, keys),
     )
-    scores = file.chain(("MUL", "SOFTMAX"), scores)
+    scores = _masked(file, file.op("MUL", scores), masked)
+    scores = file.op("SOFTMAX", scores)
     turned = file_op.Made((heads, columns, values))
     weighed = file.op(
-        *("BATCH_MATMUL", scores, file.op("TRANSPOSE", value, made=turned)),
+        *("BATCH_MATMUL", scores, file.op(move, value, made=turned)),
         made=file_op.Made((heads, rows, values)),
         work=_work(rows * columns, heads, values),
     )
     apart = file_op.Made((rows, heads, values))
-    return file.op("TRANSPOSE", weighed, made=apart)
+    return file.op(move, weighed, made=apart)
 
 
 def _heads_of(call, x, heads, widths, query_heads):
@@ -278,6 +293,8 @@ def _score_ops(call, query, value, work):
         sums = file.op("ADD", row, value, made=sums)
         kinds = ("TANH", "MUL") if call.config.get("use_scale") else ("TANH",)
         scores = file.op("SUM", file.chain(kinds, sums), made=scores)
+        if _is_causal(call):
+            scores = file.op("QUANTIZE", scores)
     else:
         count = math.prod(n or 1 for n in query.shape[1:])
         count *= value.shape[-2] or 1
@@ -285,6 +302,9 @@ def _score_ops(call, query, value, work):
         scores = file.op(
             "BATCH_MATMUL", *pair, made=scores, work=((count, ()),)
         )
+        if call.config.get("use_scale"):
+            scores = file.op("MUL", scores)
+    scores = _masked(file, scores, _is_causal(call))
     scores = file.op("SOFTMAX", scores)
     made = file_op.like(query, last=value.parts[-1])
     file.op("BATCH_MATMUL", scores, value, made=made, work=tuple(work))
@@ -312,7 +332,7 @@ def dot_product_attention(call):
         if not in_time:
             reason = "attention with shared heads"
         return call.freeze_all(reason)[0]
-    _weigh_heads(call.file, query, key, value)
+    _weigh_heads(call.file, query, key, value, _is_causal(call))
     for x in (query, key):
         if 3 in x.varying:
             call.freeze_product(x.labels)

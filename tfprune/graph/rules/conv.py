@@ -49,7 +49,7 @@ def conv(call):
     return activation.activate(call, _convolved(call, "CONV_2D", labels))
 
 
-def _convolved(call, kind, labels, **how):
+def _convolved(call, kind, labels):
     """Adds the op of a convolution; returns the labels of its output."""
     x = call.x
     if call.config["padding"] == "causal":
@@ -57,7 +57,7 @@ def _convolved(call, kind, labels, **how):
         more *= call.config["dilation_rate"][0]
         padded = file_op.Made(((x.shape[1] or 1) + more, x.parts[-1]))
         x = call.file.op("PAD", x, made=padded)
-    call.file.window(kind, x, call.made(labels), **how)
+    call.file.window(kind, x, call.made(labels))
     return labels
 
 
@@ -119,14 +119,8 @@ def depthwise_conv(call):
     at = positions(call.output_shapes[0], axis)
     call.multiply_adds(at * window, outputs)
     labels = call.spread(outputs, axis)
-    _convolved(call, "DEPTHWISE_CONV_2D", labels, way=_gaps(call))
+    _convolved(call, "DEPTHWISE_CONV_2D", labels)
     return activation.activate(call, labels)
-
-
-def _gaps(call):
-    """Whether a depthwise convolution has gaps in its window, a `way`."""
-    gaps = np.max(call.config.get("dilation_rate", 1)) > 1
-    return "gaps" if gaps else ""
 
 
 @rulebook.rule("SeparableConv1D", "SeparableConv2D")
@@ -152,9 +146,7 @@ def separable_conv(call):
     shape = list(half.shape)
     shape[axis] = between.size
     half = half.replace(shape=tuple(shape))
-    call.file.window(
-        "DEPTHWISE_CONV_2D", call.x, half, way=_gaps(call), groups=1
-    )
+    call.file.window("DEPTHWISE_CONV_2D", call.x, half, groups=1)
     rank = call.x.rank - 2
     points = {name: (1,) * rank for name in ("window", "strides", "dilations")}
     points["channels_first"] = axis == 1

@@ -99,19 +99,10 @@ def _merge(call, output):
     (kind,) = (k for cls, k in _PAIRWISE.items() if isinstance(call.live, cls))
     first, *others = call.tensors
     for other in others:
-        first = _join(call.file, kind, first, other, file_op.like(output))
+        made = file_op.like(output)
+        first = call.file.op(kind, first, other, made=made)
     if isinstance(call.live, keras.layers.Average):
         call.file.op("MUL", first, scales=True, same=True)
-
-
-def _join(file, kind, one, other, made):
-    """Adds the ops that join two tensors value by value."""
-    if kind not in ("MAXIMUM", "MINIMUM"):
-        return file.op(kind, one, other, made=made)
-    # By the part by which one is larger, which a ReLU cuts out.
-    more = file.op("SUB", other, one, made=file_op.like(made))
-    last = "ADD" if kind == "MAXIMUM" else "SUB"
-    return file.op(last, one, more, made=made)
 
 
 @rulebook.rule(*(f"ops.{name}" for name in OPS))
@@ -134,10 +125,24 @@ def _op_in_file(call, made):
         else:
             file.look_up(call.x)
     elif call.class_name in _DIVISIONS:
-        one, other = call.tensors
-        file.op("MUL", one, file.look_up(other), made=made)
+        file.divide(*call.tensors, made)
+    elif call.class_name == "DivideNoNan":
+        _divide_no_nan(file, *call.tensors, made)
+    elif call.class_name == "Mod":
+        pair = [file.as_float(x) for x in call.tensors]
+        floats = file_op.like(made, dtype="float32")
+        rest = file.op("FLOOR_MOD", *pair, made=floats)
+        file.op("QUANTIZE", rest, made=made)
     else:
-        _join(file, kind or "ADD", *call.tensors[:2], made)
+        file.op(kind or "ADD", *call.tensors, made=made)
+
+
+def _divide_no_nan(file, x, divisor, made):
+    """Adds a division that chooses zero where the divisor is zero."""
+    is_zero = file_op.like(divisor, dtype="bool")
+    is_zero = file.op("EQUAL", file.as_float(divisor), made=is_zero)
+    ratio = file.divide(x, divisor, file_op.like(made))
+    file.op("SELECT_V2", is_zero, ratio, made=made)
 
 
 def _with_constant(call, kind):
@@ -213,9 +218,8 @@ def _follow(call, constant, labels):
 @rulebook.rule("Concatenate", "ops.Concatenate")
 def concatenate(call):
     labels = _concatenated(call)
-    last = call.argument(1, "axis", -1) in (-1, call.x.rank - 1)
-    way, made = "" if last else "outer", call.made(labels)
-    call.file.op("CONCATENATION", *call.tensors, made=made, way=way)
+    axis, made = call.argument(1, "axis", -1), call.made(labels)
+    call.file.op("CONCATENATION", *call.tensors, made=made, axis=axis)
     return labels
 
 

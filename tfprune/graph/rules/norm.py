@@ -27,14 +27,14 @@ def batch_normalization(call):
 
 @rulebook.rule("LayerNormalization")
 def layer_normalization(call):
-    row = _over(call.x, call.config["axis"])
+    row = over(call.x, call.config["axis"])
     _standardize(call.file, call.x, row, file_op.like(call.x))
     return _normalized(call, "gamma", "beta")
 
 
 @rulebook.rule("RMSNormalization")
 def rms_normalization(call):
-    row = _over(call.x, call.config["axis"])
+    row = over(call.x, call.config["axis"])
     mean = call.file.op("MEAN", call.file.look_up(call.x), made=row)
     scale = call.file.op("RSQRT", call.file.op("ADD", mean))
     call.file.op("MUL", call.x, scale)
@@ -58,7 +58,7 @@ def _normalized(call, gain, *others):
     return labels
 
 
-def _over(x, axes):
+def over(x, axes):
     """What a mean of `x` over some axes makes, which keeps them."""
     axes = np.atleast_1d(axes) % x.rank
     parts = (1 if a in axes else p for a, p in enumerate(x.parts, start=1))
@@ -76,16 +76,26 @@ def _standardize(file, x, row, weighted):
     """
     mean = file.op("MEAN", x, made=row)
     shift = file.look_up(mean)
-    if len(x.parts) > _LARGEST_RANK:
-        squares = file.look_up(file.op("SUB", x, mean))
-    else:
-        squares = file.op("SQUARED_DIFFERENCE", x, mean)
-    variance = file.op("MEAN", squares, made=file_op.like(row))
-    scale = file.op("RSQRT", file.op("ADD", variance))
+    spread = variance(file, x, mean, file_op.like(row))
+    scale = file.op("RSQRT", file.op("ADD", spread))
     scale = file.op("MUL", scale, made=weighted)
     shift = file.op("MUL", shift, scale, made=file_op.like(weighted))
     shift = file.op("ADD", shift)
     return file.op("ADD", file.op("MUL", x, scale), shift)
+
+
+def variance(file, x, mean, made):
+    """Adds the ops of the variance around a mean; returns it, which is `made`.
+
+    Args:
+        file: an `InFile`.
+        x, mean, made: `Tensor`s or `Made`s.
+    """
+    if len(x.parts) > _LARGEST_RANK:
+        squares = file.look_up(file.op("SUB", x, mean))
+    else:
+        squares = file.op("SQUARED_DIFFERENCE", x, mean)
+    return file.op("MEAN", squares, made=made)
 
 
 @rulebook.rule("GroupNormalization")
@@ -140,7 +150,7 @@ def _unit_ops(file, x, axes):
     if list(axes) == [x.rank - 1]:
         file.op("L2_NORMALIZATION", x)
         return
-    squares = file.op("SUM", file.look_up(x), made=_over(x, axes))
+    squares = file.op("SUM", file.look_up(x), made=over(x, axes))
     file.op("MUL", x, file.op("RSQRT", squares))
 
 

@@ -2,8 +2,9 @@
 
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.rules import norm
 
-REDUCTIONS = "Var Std Prod Logsumexp CountNonzero Median Norm".split()
+REDUCTIONS = "Prod Logsumexp CountNonzero Median Norm".split()
 
 
 # For each axis along which each value is repeated.
@@ -88,11 +89,24 @@ def pooling_op(call):
 @rulebook.rule("ops.Argmin", file_ops="ARG_MIN")
 @rulebook.rule("ops.All", "ops.Any")
 def reduction(call):
+    return reduce(call, _axes(call), call.argument(2, "keepdims", False))
+
+
+def _axes(call):
     axes = call.argument(1, "axis")
     if axes is None:
         axes = range(call.x.rank)
-    axes = (axes,) if isinstance(axes, int) else axes
-    return reduce(call, axes, call.argument(2, "keepdims", False))
+    return (axes,) if isinstance(axes, int) else axes
+
+
+@rulebook.rule("ops.Var", "ops.Std")
+def deviation(call):
+    labels, file = pooling_op(call), call.file
+    mean = file.op("MEAN", call.x, made=norm.over(call.x, _axes(call)))
+    norm.variance(file, call.x, mean, call.made(labels))
+    if call.class_name == "Std":
+        file.look_up(file.ops[-1].output)
+    return labels
 
 
 @rulebook.rule("RepeatVector", file_ops=("RESHAPE", "BROADCAST_TO"))

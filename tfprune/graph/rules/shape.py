@@ -5,6 +5,8 @@ import numpy as np
 
 from tfprune.graph import labels as labels_lib
 from tfprune.graph import rulebook
+from tfprune.graph.lowering import few_axes
+from tfprune.graph.lowering import file_op
 
 
 def reshape_to(call, target, keys=None):
@@ -83,7 +85,25 @@ def transpose_to(call, order):
     if order[0] != 0:
         call.rearrange(tuple(call.x.shape[axis] for axis in order))
         return call.freeze_all("a transpose that moves the batch axis")[0]
-    return call.x.labels.transpose(order)
+    labels = call.x.labels.transpose(order)
+    _by_few_axes(call, [axis - 1 for axis in order[1:]], call.made(labels))
+    return labels
+
+
+def _by_few_axes(call, order, made):
+    """Adds the ops of a transposition, which take four axes at most."""
+    x, parts = call.x, call.x.parts
+    sizes = [p if isinstance(p, int) else len(p) for p in parts]
+    moves = list(few_axes.transpositions(sizes, order))
+    if moves and call.x.rank <= few_axes.MOST_AXES:
+        call.file.op("TRANSPOSE", x, made=made)
+        return
+    for groups, places in moves:
+        groups = [tuple(parts[axis] for axis in group) for group in groups]
+        x = call.file.op("RESHAPE", x, made=file_op.Made(tuple(groups)))
+        turned = file_op.Made(tuple(groups[i] for i in places))
+        x = call.file.op("TRANSPOSE", x, made=turned)
+    call.file.op("RESHAPE", x, made=made)
 
 
 @rulebook.rule("Permute", file_ops="TRANSPOSE")

@@ -42,6 +42,7 @@ class OfTest(parameterized.TestCase):
             *(16, 6, 3, 3, 4),
         ),
         ("MEAN", [(1, 4, 4, 6), (2,)], [(1, 6)], {}, 1, 16, 6, 6),
+        ("REDUCE_MIN", [(1, 4, 4, 6), (2,)], [(1, 6)], {}, 1, 16, 6, 6),
         ("FULLY_CONNECTED", [(1, 7), (4, 7)], [(1, 4)], {}, 1, 1, 7, 4),
         ("FULLY_CONNECTED", [(1, 3, 4), (5, 12)], [(1, 5)], {}, 1, 1, 12, 5),
         # The first input that is there and has a shape.

@@ -11,7 +11,8 @@ import math
 
 import numpy as np
 
-MOST_AXES = 4
+from tfprune.graph.lowering import few_axes
+
 _WORD = 4
 
 
@@ -26,7 +27,7 @@ def slices(place, op):
     begin, end, strides = (place.constant(i) for i in bounds)
     options, shape = op.builtinOptions, place.shape(source)
     odd = options.ellipsisMask or options.newAxisMask
-    if len(shape) <= MOST_AXES or odd or begin is None or end is None:
+    if len(shape) <= few_axes.MOST_AXES or odd or begin is None or end is None:
         return
     made = source
     for axis, size in enumerate(shape):
@@ -70,10 +71,11 @@ def transpositions(place, op):
     """
     source, order = op.inputs
     order, shape = place.constant(order), place.shape(source)
-    if len(shape) <= MOST_AXES or order is None:
+    if len(shape) <= few_axes.MOST_AXES or order is None:
         return
     made = _before_reshapes(place, op, source)
-    for sizes, axes in _steps(*_merged(shape, order.tolist())):
+    for groups, axes in few_axes.transpositions(shape, order.tolist()):
+        sizes = [math.prod(shape[axis] for axis in group) for group in groups]
         made = place.reshape(op, made, sizes)
         axes_tensor = place.add_constant(np.array(axes))
         made = place.insert(
@@ -129,7 +131,7 @@ def dense(place, op):
         and place.steps(weights) is not None
         and depth % _WORD == 0
     )
-    if len(outer) < (2 if stops else MOST_AXES):
+    if len(outer) < (2 if stops else few_axes.MOST_AXES):
         return
     flat = [math.prod(outer)] if stops else [1, math.prod(outer)]
     source = reshaped(place, op, source, [*flat, depth])
@@ -140,12 +142,12 @@ def dense(place, op):
 def _fewer_axes(place, op, last):
     """Merges the axes along which inputs broadcast, but for the last ones."""
     shapes = [place.shape(index) for index in (*op.outputs, *op.inputs)]
-    if len(shapes[0]) <= MOST_AXES:
+    if len(shapes[0]) <= few_axes.MOST_AXES:
         return
     cut = len(shapes[0]) - last
     shapes = [(1,) * (len(shapes[0]) - len(own)) + own for own in shapes]
     groups = _groups(*(shape[:cut] for shape in shapes))
-    if len(groups) + last > MOST_AXES:
+    if len(groups) + last > few_axes.MOST_AXES:
         return
     made, *inputs = (
         [math.prod(sizes) for sizes in own] + [*shape[cut:]]
@@ -175,43 +177,6 @@ def _groups(shape, *others):
             found.append([(size,) for size in sizes])
             last = kind
     return found or [[(1,)] * (1 + len(others))]
-
-
-def _merged(shape, order):
-    """The same transposition of as few axes as there can be.
-
-    Axes of size 1 are left out; axes that stay neighbors become one.
-
-    Returns:
-        `(sizes, order)`.
-    """
-    kept = [axis for axis, size in enumerate(shape) if size != 1]
-    order = [kept.index(axis) for axis in order if axis in kept]
-    runs = []
-    for axis in order:
-        if runs and axis == runs[-1][-1] + 1:
-            runs[-1].append(axis)
-        else:
-            runs.append([axis])
-    by_source = sorted(runs)
-    sizes = [math.prod(shape[kept[axis]] for axis in run) for run in by_source]
-    return sizes, [by_source.index(run) for run in runs]
-
-
-def _steps(sizes, order):
-    """Yields `(sizes, order)` of transpositions that do one together."""
-    if len(sizes) <= MOST_AXES:
-        if len(sizes) > 1:
-            yield sizes, order
-        return
-    # One axis after the other moves in front of those that come after it.
-    now = list(range(len(sizes)))
-    for goal, axis in enumerate(order):
-        at = now.index(axis)
-        if at > goal:
-            parts = now[:goal], now[goal:at], [axis], now[at + 1 :]
-            yield [math.prod(sizes[i] for i in p) for p in parts], [0, 2, 1, 3]
-            now.insert(goal, now.pop(at))
 
 
 def reshaped(place, op, index, shape):

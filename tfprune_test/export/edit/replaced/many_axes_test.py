@@ -6,10 +6,10 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.export.edit.replaced import many_axes
 from tfprune.export.file import model_file
 from tfprune.export.micro.arena import flat_ops
 from tfprune.export.run import interpreter
+from tfprune.graph.lowering import few_axes
 from tfprune_test.export import small_models
 
 LAYERS = keras.layers
@@ -48,7 +48,7 @@ class TranspositionsTest(parameterized.TestCase):
         (graph,) = flat_ops.read(self.path.read_bytes())
         found = [op for op in graph.ops if op.kind == "TRANSPOSE"]
         for op in found:
-            self.assertLessEqual(len(op.inputs[0].shape), many_axes.MOST_AXES)
+            self.assertLessEqual(len(op.inputs[0].shape), few_axes.MOST_AXES)
         return found
 
     @parameterized.product(
@@ -92,9 +92,10 @@ class TranspositionsTest(parameterized.TestCase):
             x = np.arange(np.prod(shape)).reshape(shape)
             for order in itertools.permutations(range(rank)):
                 made = x
-                steps = many_axes._steps(*many_axes._merged(shape, [*order]))
-                for sizes, axes in steps:
-                    self.assertLessEqual(len(sizes), many_axes.MOST_AXES)
+                for groups, axes in few_axes.transpositions(shape, order):
+                    sizes = [np.prod([shape[a] for a in g]) for g in groups]
+                    sizes = np.array(sizes, int)
+                    self.assertLessEqual(len(sizes), few_axes.MOST_AXES)
                     made = made.reshape(sizes).transpose(axes)
                 wanted = x.transpose(order)
                 np.testing.assert_array_equal(
@@ -148,7 +149,7 @@ class FewerAxesTest(parameterized.TestCase):
         layer = LAYERS.ReLU()(inputs)
         model = keras.Model(inputs, keras.ops.maximum(layer, 0.25))
         op = self.exported(model, "MAXIMUM")
-        self.assertLessEqual(len(op.outputs[0].shape), many_axes.MOST_AXES)
+        self.assertLessEqual(len(op.outputs[0].shape), few_axes.MOST_AXES)
 
     @parameterized.parameters(
         ((3, 4, 2, 5), (3, 4, 5, 6), (12, 2, 6)),
