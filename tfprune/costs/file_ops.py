@@ -160,13 +160,15 @@ def _of_own_scale(pairs, readers, found):
     made_by, changed = {}, []
 
     def is_shared(tensor):
-        home = id(found.home(tensor))
-        if readers[home] > 1:
-            return True
-        op = made_by.get(home)
-        if op is None or op.kind not in _OF_ONE_SCALE:
-            return False
-        return op.kind in _MEANS or any(map(is_shared, op.inputs))
+        todo = [tensor]
+        while todo:
+            home = id(found.home(todo.pop()))
+            op = made_by.get(home)
+            if readers[home] > 1 or (op and op.kind in _MEANS):
+                return True
+            if op and op.kind in _OF_ONE_SCALE:
+                todo += op.inputs
+        return False
 
     for op, layer in pairs:
         if op.kind in _LIMITS and any(map(is_shared, op.inputs)):
