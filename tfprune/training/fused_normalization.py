@@ -111,6 +111,8 @@ def fast(model, dtype=None):
     >>> model = plain(quick)
     """
 
+    ends = set(map(id, _ends(model))) if dtype else set()
+
     def cloned(layer):
         config, cls = layer.get_config(), type(layer)
         if cls is keras.layers.BatchNormalization and is_fusible(
@@ -118,7 +120,7 @@ def fast(model, dtype=None):
         ):
             cls = FusedBatchNormalization
         is_layer = isinstance(layer, keras.layers.Layer)
-        if dtype and is_layer and layer.name not in model.output_names:
+        if dtype and is_layer and id(layer) not in ends:
             config["dtype"] = dtype
             _compute_in(config, dtype, lambda policy: True)
         return cls.from_config(config)
@@ -153,6 +155,19 @@ def plain(model):
         return cls.from_config(config)
 
     return _copy(model, cloned)
+
+
+def _ends(model):
+    """Yields the layers that make a model's outputs, also in nested models."""
+    ends = []
+    if isinstance(model, keras.Sequential):
+        ends = model.layers[-1:]
+    elif isinstance(model, keras.Model):
+        names = getattr(model, "output_names", ())
+        ends = [layer for layer in model.layers if layer.name in names]
+    for layer in ends:
+        yield layer
+        yield from _ends(layer)
 
 
 def _compute_in(config, dtype, matches):

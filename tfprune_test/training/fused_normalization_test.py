@@ -166,6 +166,16 @@ class FastTest(parameterized.TestCase):
         self.assertEqual(keras.backend.standardize_dtype(y.dtype), "float32")
         self.assertEqual(quick.get_layer("stem_bn").compute_dtype, "bfloat16")
 
+    def test_the_last_layer_of_a_sequential_model_makes_the_outputs(self):
+        head = keras.Sequential([layers.Dense(3), layers.Softmax()])
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(5), head])
+        quick = fused_normalization.fast(model, "mixed_bfloat16")
+        dtypes = [layer.compute_dtype for layer in quick.layers[-1].layers]
+        self.assertEqual(dtypes, ["bfloat16", "float32"])
+        self.assertEqual(quick.layers[0].compute_dtype, "bfloat16")
+        y = quick(np.ones((2, 4), "float32"))
+        self.assertEqual(keras.backend.standardize_dtype(y.dtype), "float32")
+
     def test_layers_within_others_compute_in_mixed_precision(self):
         inputs = keras.Input((6, 8))
         x = layers.TimeDistributed(layers.Dense(8))(inputs)
