@@ -92,10 +92,10 @@ def fast(model, dtype=None):
 
     Args:
         model: a built Functional or Sequential `keras.Model`.
-        dtype: `str`, dtype policy of all layers but the output layers, such
-            as `"mixed_bfloat16"`; by default unchanged. On a CPU, bfloat16 is
-            faster if the processor has instructions for it (AVX512_BF16,
-            AMX), and slower otherwise.
+        dtype: `str`, dtype policy of all layers that compute in floats, but
+            the output layers, such as `"mixed_bfloat16"`; by default unchanged.
+            On a CPU, bfloat16 is faster if the processor has instructions for
+            it (AVX512_BF16, AMX), and slower otherwise.
 
     Returns:
         A `keras.Model`, not compiled.
@@ -121,8 +121,9 @@ def fast(model, dtype=None):
             cls = FusedBatchNormalization
         is_layer = isinstance(layer, keras.layers.Layer)
         if dtype and is_layer and id(layer) not in ends:
-            config["dtype"] = dtype
-            _compute_in(config, dtype, lambda policy: True)
+            if _is_of_floats(layer.dtype_policy):
+                config["dtype"] = dtype
+            _compute_in(config, dtype, _is_of_floats)
         return cls.from_config(config)
 
     copy = _copy(model, cloned)
@@ -185,6 +186,14 @@ def _compute_in(config, dtype, matches):
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, dict):
                 _compute_in(each, dtype, matches)
+
+
+def _is_of_floats(policy):
+    """Whether a policy is one of floats alone: neither integers nor texts."""
+    policy = keras.dtype_policies.get(policy)
+    if isinstance(policy, keras.dtype_policies.QuantizedDTypePolicy):
+        return False
+    return (policy.compute_dtype or "").startswith(("float", "bfloat"))
 
 
 def _is_mixed(policy):
