@@ -118,7 +118,12 @@ def each_batch(data):
         batches = (data[i] for i in numbers)
     elif not _is_loader(data):
         return iter(data)
-    return (tuple(b) if isinstance(b, list) else b for b in batches)
+    return map(as_tuple, batches)
+
+
+def as_tuple(batch):
+    """A batch of what may give its parts in a list, as `each_batch` has it."""
+    return tuple(batch) if isinstance(batch, list) else batch
 
 
 def _is_loader(data):

@@ -18,6 +18,7 @@ _KEPT = {
     *("l1_regularization_strength", "l2_regularization_strength", "beta"),
     "l2_shrinkage_regularization_strength",
 }
+_BY_OUTPUT = ("loss", "loss_weights", "metrics", "weighted_metrics")
 # What Keras 2 chose by the labels; Keras 3 does so for losses alone.
 _CROSSENTROPIES = ("crossentropy", "ce")
 # Limits on gradients, of which Keras 3 takes one; Keras 2 applied a norm last.
@@ -43,6 +44,9 @@ def compile_as_before(model, training, names=()):
     """
     lost = []
     outputs = getattr(model, "output_names", [])
+    if not outputs:
+        only = {key: _of_only(training.get(key)) for key in _BY_OUTPUT}
+        training = {**training, **only}
     names = _unique(names if len(names) == len(outputs) else outputs)
     renamed = dict(zip(names, outputs, strict=True))
     try:
@@ -57,15 +61,26 @@ def compile_as_before(model, training, names=()):
     }
     loss = _by_output(loss, renamed)
     metrics = {
-        key: _with_crossentropies(found, model, loss)
+        key: _with_crossentropies(found, model.outputs, outputs, loss)
         for key, found in metrics.items()
     }
     weights = _by_output(training.get("loss_weights"), renamed, 1.0) or None
+    if isinstance(weights, int):  # Keras 3 takes a float.
+        weights = float(weights)
     if weights and len(outputs) > 1 and not isinstance(loss, (list, dict)):
         # Keras 3 has weights for one loss only.
         loss = [loss] * len(outputs)
     model.compile(optimizer, loss, loss_weights=weights, **metrics)
     return lost
+
+
+def _of_only(value):
+    """What a file says of the only output of a Sequential model.
+
+    Keras 2 took a `dict` by its name, which it has not in Keras 3.
+    """
+    by_name = isinstance(value, dict) and len(value) == 1
+    return next(iter(value.values())) if by_name else value
 
 
 def _unique(names):
@@ -164,15 +179,15 @@ def _for_outputs(value, names, renamed, lost):
     return found if any(found) else None
 
 
-def _with_crossentropies(found, model, loss):
+def _with_crossentropies(found, outputs, names, loss):
     """The metrics of all outputs, with those that Keras 2 chose."""
     if not found:
         return found
     losses = loss
     if isinstance(loss, dict):
-        losses = [loss.get(name) for name in model.output_names]
-    if not isinstance(losses, list) or len(losses) != len(model.outputs):
-        losses = [loss] * len(model.outputs)
+        losses = [loss.get(name) for name in names]
+    if not isinstance(losses, list) or len(losses) != len(outputs):
+        losses = [loss] * len(outputs)
 
     def chosen(entries, output, loss):
         return [
@@ -182,9 +197,9 @@ def _with_crossentropies(found, model, loss):
             for entry in entries or ()
         ]
 
-    sides = list(zip(model.outputs, losses, strict=True))
+    sides = list(zip(outputs, losses, strict=True))
     if isinstance(found, dict):
-        sides = dict(zip(model.output_names, sides, strict=True))
+        sides = dict(zip(names, sides, strict=False))
         return {
             name: chosen(v, *sides[name]) if name in sides else v
             for name, v in found.items()

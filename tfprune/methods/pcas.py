@@ -61,8 +61,8 @@ class AttentionGate(method_lib.Method):
         activation: `"sigmoid"` or `"shifted_tanh"`, `(1 + tanh) / 2`.
         bias: `float`, initial bias of the last activation.
         axis: `int`, channel axis of the outputs, counting the batch axis;
-            `None` follows the layer's `data_format`, or uses the last axis
-            if the layer has none.
+            `None` follows the layer's `data_format`, takes that which batch
+            normalization acts along, or uses the last axis of other layers.
         seed: `int`, seed of the hidden units' weights.
 
     Raises:

@@ -279,8 +279,11 @@ class Method(records.Record):
     def channel_axis(self, slot):
         """The axis of a layer's outputs that `fold` has factors for, an `int`.
 
-        By default that of the layer's `data_format`, or the last one.
+        By default that of the layer's `data_format`, that which it normalizes,
+        or the last one.
         """
+        if isinstance(slot.layer, keras.layers.BatchNormalization):
+            return slot.layer.axis
         form = getattr(slot.layer, "data_format", None)
         return 1 if form == "channels_first" else -1
 

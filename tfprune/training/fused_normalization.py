@@ -92,10 +92,10 @@ def fast(model, dtype=None):
 
     Args:
         model: a built Functional or Sequential `keras.Model`.
-        dtype: `str`, dtype policy of all layers but the output layers, such
-            as `"mixed_bfloat16"`; by default unchanged. On a CPU, bfloat16 is
-            faster if the processor has instructions for it (AVX512_BF16,
-            AMX), and slower otherwise.
+        dtype: `str`, dtype policy of all layers that compute in floats, but
+            the output layers, such as `"mixed_bfloat16"`; by default unchanged.
+            On a CPU, bfloat16 is faster if the processor has instructions for
+            it (AVX512_BF16, AMX), and slower otherwise.
 
     Returns:
         A `keras.Model`, not compiled.
@@ -111,6 +111,8 @@ def fast(model, dtype=None):
     >>> model = plain(quick)
     """
 
+    ends = set(map(id, _ends(model))) if dtype else set()
+
     def cloned(layer):
         config, cls = layer.get_config(), type(layer)
         if cls is keras.layers.BatchNormalization and is_fusible(
@@ -118,9 +120,10 @@ def fast(model, dtype=None):
         ):
             cls = FusedBatchNormalization
         is_layer = isinstance(layer, keras.layers.Layer)
-        if dtype and is_layer and layer.name not in model.output_names:
-            config["dtype"] = dtype
-            _compute_in(config, dtype, lambda policy: True)
+        if dtype and is_layer and id(layer) not in ends:
+            if _is_of_floats(layer.dtype_policy):
+                config["dtype"] = dtype
+            _compute_in(config, dtype, _is_of_floats)
         return cls.from_config(config)
 
     copy = _copy(model, cloned)
@@ -155,6 +158,19 @@ def plain(model):
     return _copy(model, cloned)
 
 
+def _ends(model):
+    """Yields the layers that make a model's outputs, also in nested models."""
+    ends = []
+    if isinstance(model, keras.Sequential):
+        ends = model.layers[-1:]
+    elif isinstance(model, keras.Model):
+        names = getattr(model, "output_names", ())
+        ends = [layer for layer in model.layers if layer.name in names]
+    for layer in ends:
+        yield layer
+        yield from _ends(layer)
+
+
 def _compute_in(config, dtype, matches):
     """Changes the dtype policies of a layer and of those that it holds.
 
@@ -170,6 +186,14 @@ def _compute_in(config, dtype, matches):
         for each in value if isinstance(value, list) else [value]:
             if isinstance(each, dict):
                 _compute_in(each, dtype, matches)
+
+
+def _is_of_floats(policy):
+    """Whether a policy is one of floats alone: neither integers nor texts."""
+    policy = keras.dtype_policies.get(policy)
+    if isinstance(policy, keras.dtype_policies.QuantizedDTypePolicy):
+        return False
+    return (policy.compute_dtype or "").startswith(("float", "bfloat"))
 
 
 def _is_mixed(policy):

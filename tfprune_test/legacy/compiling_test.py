@@ -212,6 +212,23 @@ class CompileTest(absltest.TestCase):
                 found[f"{name}_crossentropy"], found[f"{name}_loss"], places=5
             )
 
+    def test_a_sequential_model_has_no_name_of_its_output(self):
+        self.model = keras.Sequential(
+            [keras.Input((2,)), keras.layers.Dense(2, "softmax", name="out")]
+        )
+        loss = "sparse_categorical_crossentropy"
+        for given in (
+            {"loss": loss, "metrics": {"out": ["ce"]}},
+            {"loss": {"out": loss}, "metrics": {"out": "ce"}},
+            {"loss": {"out": loss}, "metrics": ["ce"]},
+        ):
+            lost = self.compiled(**given, loss_weights={"out": 2})
+            self.assertEmpty(lost)
+            found = self.model.evaluate(
+                np.eye(2), np.array([0, 1]), verbose=0, return_dict=True
+            )
+            self.assertAlmostEqual(2 * found["ce"], found["loss"], places=5)
+
     def test_a_metric_of_the_user(self):
         def score(y, p):
             return p - y

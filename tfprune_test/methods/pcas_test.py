@@ -92,6 +92,22 @@ class AttentionGateTest(parameterized.TestCase):
         gated = gates.attach(read.channel_graph(model), gate)
         np.testing.assert_array_equal(outputs(gated), outputs(model))
 
+    @parameterized.parameters(1, -1)
+    def test_normalization_is_gated_along_its_own_axis(self, axis):
+        inputs = keras.Input((3, 5))
+        norm = layers.BatchNormalization(axis, name="norm")
+        model = tfprune.wrap(keras.Model(inputs, norm(inputs)), Gate(), "norm")
+        randomize(model)
+        x = np.random.default_rng(0).normal(size=(4, 3, 5)).astype("float32")
+        pcas.measure(model, x)
+        factors = slot_of(model, "norm")["mean"].value
+        shape = [3, 1] if axis == 1 else [5]
+        np.testing.assert_allclose(
+            to_numpy(wrapping.unwrap(model)(x)),
+            to_numpy(norm(x)) * np.reshape(to_numpy(factors), shape),
+            atol=1e-5,
+        )
+
     @parameterized.parameters(
         ((), None), ((5,), None), ((5, 6), None), ((2, 3, 2), -1)
     )

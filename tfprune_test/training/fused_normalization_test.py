@@ -166,6 +166,31 @@ class FastTest(parameterized.TestCase):
         self.assertEqual(keras.backend.standardize_dtype(y.dtype), "float32")
         self.assertEqual(quick.get_layer("stem_bn").compute_dtype, "bfloat16")
 
+    def test_the_last_layer_of_a_sequential_model_makes_the_outputs(self):
+        head = keras.Sequential([layers.Dense(3), layers.Softmax()])
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(5), head])
+        quick = fused_normalization.fast(model, "mixed_bfloat16")
+        dtypes = [layer.compute_dtype for layer in quick.layers[-1].layers]
+        self.assertEqual(dtypes, ["bfloat16", "float32"])
+        self.assertEqual(quick.layers[0].compute_dtype, "bfloat16")
+        y = quick(np.ones((2, 4), "float32"))
+        self.assertEqual(keras.backend.standardize_dtype(y.dtype), "float32")
+
+    def test_integers_stay_integers_in_mixed_precision(self):
+        inputs = keras.Input((3,), dtype="int64")
+        x = layers.Embedding(4, 2)(layers.Hashing(4)(inputs))
+        first = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+        second = keras.Sequential(
+            [keras.Input((3,)), layers.Dense(4), layers.Dense(2)]
+        )
+        for layer in second.layers:
+            layer.quantize("int8")
+        for model in first, second:
+            quick = fused_normalization.fast(model, "mixed_bfloat16")
+            x = np.array([[1, 2, 3]])
+            np.testing.assert_allclose(quick(x), model(x), atol=0.05)
+        self.assertEqual(quick.layers[0].dtype_policy.name, "int8_from_float32")
+
     def test_layers_within_others_compute_in_mixed_precision(self):
         inputs = keras.Input((6, 8))
         x = layers.TimeDistributed(layers.Dense(8))(inputs)

@@ -1,5 +1,6 @@
 """Reads `.keras` archives that Keras 2 wrote."""
 
+import collections
 import io
 import json
 import zipfile
@@ -86,10 +87,11 @@ def _model(entry, group, known=None):
     Args:
         entry: `dict`, of the model.
         group: what the archive has of it.
-        known: `dict` from class and name to the weights of layers before: an
-            archive has a layer once, though it is in a model inside, too.
+        known: `dict` from class and name to a list of the weights of each layer
+            before: an archive has a layer once, though it is in a model inside,
+            too. Where several are called so, nobody knows which one it is.
     """
-    known = {} if known is None else known
+    known = collections.defaultdict(list) if known is None else known
     inner = next(
         (group[key] for key in parts.MODEL_LAYERS if key in group), None
     )
@@ -100,12 +102,14 @@ def _model(entry, group, known=None):
     for key, layer in zip(keys, layers, strict=True):
         own = layer["class_name"], layer["config"].get("name")
         if key not in inner:
-            found = known.get(own, [])
-        elif "layers" in layer["config"]:
+            yield from known[own][0] if len(known[own]) == 1 else ()
+            continue
+        if "layers" in layer["config"]:
             found = list(_model(layer, inner[key], known))
         else:
             found = list(_layer(layer, inner[key]))
-        known.setdefault(own, found)
+        if found:
+            known[own].append(found)
         yield from found
 
 

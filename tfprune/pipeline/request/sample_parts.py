@@ -20,11 +20,6 @@ def of(data):
     return x, (x if y is None else y), weights
 
 
-def as_tuple(batch):
-    """A batch of a stream, whose parts `fit` takes in a list as well."""
-    return tuple(batch) if isinstance(batch, list) else batch
-
-
 def given(parts):
     """The parts without weights that are not there."""
     return parts[:2] if parts[2] is None else parts

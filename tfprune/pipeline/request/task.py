@@ -22,10 +22,10 @@ _SMALLER = (
     *("loss", "error", "mse", "mae", "msle", "rmse", "perplexity"),
     *("crossentropy", "divergence", "hinge", "logcosh", "poisson"),
     *("false_pos", "false_neg", "falsepos", "falseneg"),
-    *("dissimilarity", "inaccuracy"),
+    *("dissimilarity", "inaccurac"),
 )
 _LARGER = (
-    *("(?<!in)accuracy", "acc(?![a-z])", "auc", "prc", "(?<!im)precision"),
+    *("(?<!in)accurac", "accs?(?![a-z])", "auc", "prc", "(?<!im)precision"),
     *("recall", "(?<!f)f1", "fbeta", "(?<![a-z])r2", "(?<!v)iou", "io_u"),
     *("sensitivity", "specificity", "(?<!dis)similarity", "jaccard(?!_?d)"),
     *("(?<![cw])hit", "(?<!de)correlation"),

@@ -242,6 +242,20 @@ class ArchivesTest(parameterized.TestCase):
             [0, 1, 0],
         )
 
+    def test_which_of_two_models_a_layer_is_in_is_not_guessed(self):
+        shared = layer("Dense", name="shared")
+        models = [
+            layer("Sequential", name=name, layers=[shared]) for name in "ab"
+        ]
+        places = ["sequential", "sequential_1"]
+        self.assertEqual(
+            self.numbers(
+                [*models, shared],
+                [f"layers/{place}/layers/dense/vars/0" for place in places],
+            ),
+            [0, 1],
+        )
+
     @parameterized.parameters("3.0.5", None)
     def test_a_file_of_keras_3_is_none(self, version):
         self.assertIsNone(self.read([], [], version=version))
