@@ -52,6 +52,25 @@ def may_come_elsewhere(array, tensor, varying):
     return False
 
 
+def keep_apart(call, size, labels, *others):
+    """Keeps a bias from being added along another axis than its own.
+
+    Args:
+        call: the `Call` of the layer.
+        size: `int` or `None`, that of the other axis.
+        labels: int array, the channels along the bias's own axis.
+        *others: int arrays, the channels along its other axes: only where one
+            is left of each is it a bias of a single axis.
+    """
+    if keras.backend.backend() != "tensorflow" or size in (None, 1):
+        return
+    counts = (labels, size), *((other, 1) for other in others)
+    if all(len(found) == count for found, count in counts):
+        call.freeze(labels, "a bias added along another axis")
+    else:
+        call.avoid(*counts)
+
+
 def as_numpy(config):
     """Finds the sums of a config that are added along the array's own axis.
 

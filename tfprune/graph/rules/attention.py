@@ -16,6 +16,7 @@ import numpy as np
 from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
 from tfprune.graph.lowering import file_op
+from tfprune.graph.rules import additions
 from tfprune.graph.rules import einsum
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
@@ -41,6 +42,8 @@ def _projection(call, name, source, heads, widths, role):
         call.bind(kernel, axis, labels, does)
         # Only the query's bias is multiplied by keys, and so reads them.
         call.bind(bias, axis - 1, labels, does if does == READS else "carries")
+    if call.variable(bias) is not None:
+        additions.keep_apart(call, x.shape[1], heads, widths)
     positions = math.prod(n or 1 for n in x.shape[1:-1])
     call.multiply_adds(positions, inputs, heads, widths)
 
