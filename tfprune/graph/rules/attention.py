@@ -43,7 +43,7 @@ def _projection(call, name, source, heads, widths, role):
         # Only the query's bias is multiplied by keys, and so reads them.
         call.bind(bias, axis - 1, labels, does if does == READS else "carries")
     if call.variable(bias) is not None:
-        additions.keep_apart(call, x.shape[1], heads, widths)
+        additions.keep_apart(call, heads, x.shape[1], widths)
     positions = math.prod(n or 1 for n in x.shape[1:-1])
     call.multiply_adds(positions, inputs, heads, widths)
 

@@ -66,7 +66,7 @@ def _bind_bias(call, outputs):
     call.bind("bias", 0, outputs)
     channels_last = call.channel_axis() == call.x.rank - 1
     if call.variable("bias") is not None and not channels_last:
-        additions.keep_apart(call, call.output_shapes[0][-1], outputs)
+        additions.keep_apart(call, outputs, call.output_shapes[0][-1])
 
 
 def _conv_as_depthwise(call, inputs, multiplier):
