@@ -282,7 +282,7 @@ def _is_flattened(op):
     Kernels take four, and two where all weights have one scale and words divide
     what it reads.
     """
-    if op.kind != file_op.DENSE or op.in_time:
+    if op.kind != file_op.DENSE or op.in_time or not op.output.parts:
         return False
     *outer, units = op.output.parts
     depth = op.inputs[0].parts[-1:] or (1,)

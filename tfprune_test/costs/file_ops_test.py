@@ -10,6 +10,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
+from tfprune.costs import counting
 from tfprune.costs import file_ops
 from tfprune.export.file import model_file
 from tfprune.graph import read
@@ -295,6 +296,15 @@ class RewrittenTest(absltest.TestCase):
         self.assertEqual(
             kinds_of((8,), LAYERS.Dense(1)), {"FULLY_CONNECTED": 1}
         )
+
+    def test_a_product_of_one_number_has_no_axes(self):
+        inputs = keras.Input((6,))
+        x = LAYERS.Dense(4)(inputs)
+        outputs = LAYERS.EinsumDense("ab,b->a", ())(x)
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        kinds = [op.kind for op in file_ops.of(graph).ops]
+        self.assertEqual(kinds, ["FULLY_CONNECTED"] * 2)
+        self.assertGreater(counting.Meter(graph).cost().flash_bytes, 0)
 
     def test_reshapes_in_a_row_are_one(self):
         def body(x):
