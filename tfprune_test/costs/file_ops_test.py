@@ -253,6 +253,24 @@ class LimitsTest(absltest.TestCase):
         found = kinds_of((6, 6, 2), limited_twice)
         self.assertEqual(found, kinds)
 
+    def test_the_second_is_less_the_first_where_it_is_larger(self):
+        inputs = keras.Input((6, 6, 2))
+        mean = keras.ops.mean(inputs, axis=-1, keepdims=True)
+        for limit, order in (("maximum", 1), ("minimum", -1)):
+            outputs = getattr(keras.ops, limit)(mean, inputs)
+            graph = read.channel_graph(keras.Model(inputs, outputs))
+            difference = file_ops.of(graph).ops[1]
+            self.assertEqual(difference.kind, "SUB")
+            sizes = [x.shape[-1] for x in difference.inputs[::order]]
+            self.assertEqual(sizes, [2, 1])
+
+    def test_whole_numbers_have_no_scale(self):
+        inputs = keras.Input((6,), dtype="int32")
+        outputs = keras.ops.maximum(inputs, 1) + inputs
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        kinds = [op.kind for op in file_ops.of(graph).ops]
+        self.assertEqual(kinds, ["MAXIMUM", "ADD"])
+
 
 class TimeDistributedTest(parameterized.TestCase):
     """Maps of all time steps are rows of one batch, between reshapes."""
