@@ -10,6 +10,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
+from tfprune.costs import core_steps
 from tfprune.costs import counting
 from tfprune.costs import file_ops
 from tfprune.export.file import model_file
@@ -323,6 +324,22 @@ class RewrittenTest(absltest.TestCase):
         kinds = [op.kind for op in file_ops.of(graph).ops]
         self.assertEqual(kinds, ["FULLY_CONNECTED"] * 2)
         self.assertGreater(counting.Meter(graph).cost().flash_bytes, 0)
+
+    def test_transpositions_of_rows_in_the_batch_move_all_of_them(self):
+        inputs = keras.Input((6, 6, 4))
+        x = LAYERS.Conv2D(4, 1)(inputs)
+        x = keras.ops.reshape(x, (-1, 2, 3, 3, 4))  # Two rows a sample.
+        for order in ((0, 4, 2, 3, 1), (0, 1, 4, 3, 2)):
+            x = keras.ops.transpose(x, order)
+        x = keras.ops.reshape(x, (-1, 6 * 6 * 4))
+        graph = read.channel_graph(keras.Model(inputs, LAYERS.Dense(2)(x)))
+        keep = np.ones(graph.size, bool)
+        moved = [
+            op.places * op.writes
+            for op in core_steps.sizes(graph, keep)
+            if op.kind in ("RESHAPE", "TRANSPOSE")
+        ]
+        self.assertEqual(set(moved), {6 * 6 * 4})
 
     def test_reshapes_in_a_row_are_one(self):
         def body(x):
