@@ -276,15 +276,11 @@ def _is_flattened(op):
     if op.kind != file_op.DENSE or op.in_time or not op.output.parts:
         return False
     *outer, units = op.output.parts
-    depth = op.inputs[0].parts[-1:] or (1,)
+    depth = op.inputs[0].parts[-1:]
     if len(outer) >= few_axes.MOST_AXES - 1:
         return True
-    return bool(outer) and _size(units) == 1 and _size(*depth) % 4 == 0
-
-
-def _size(part):
-    """The size of an axis of which nothing is left out."""
-    return part if isinstance(part, int) else len(part)
+    units, depth = file_op.size(units), file_op.size(depth)
+    return bool(outer) and units == 1 and depth % 4 == 0
 
 
 def _once_reshaped(found, stay):

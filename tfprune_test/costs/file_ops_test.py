@@ -316,6 +316,17 @@ class RewrittenTest(absltest.TestCase):
             kinds_of((8,), LAYERS.Dense(1)), {"FULLY_CONNECTED": 1}
         )
 
+    def test_heads_of_attention_that_make_one_channel_are_rows(self):
+        def behind(width):
+            layer = LAYERS.MultiHeadAttention(2, width, output_shape=1)
+            inputs = keras.Input((5, 3))
+            model = keras.Model(inputs, layer(inputs, inputs))
+            ops = file_ops.of(read.channel_graph(model)).ops
+            return [op.kind for op in ops[-2:]]
+
+        self.assertEqual(behind(2), ["FULLY_CONNECTED", "RESHAPE"])
+        self.assertEqual(behind(3), ["RESHAPE", "FULLY_CONNECTED"])
+
     def test_a_product_of_one_number_has_no_axes(self):
         inputs = keras.Input((6,))
         x = LAYERS.Dense(4)(inputs)

@@ -96,7 +96,7 @@ def _by_few_axes(call, order, made):
     # Rows of the batch may be the first part, before all axes but the batch.
     rows = len(parts) - len(order)
     order = [*range(rows), *(axis - 1 + rows for axis in order)]
-    sizes = [p if isinstance(p, int) else len(p) for p in parts]
+    sizes = list(map(file_op.size, parts))
     moves = list(few_axes.transpositions(sizes, order))
     if moves and call.x.rank <= few_axes.MOST_AXES:
         call.file.op("TRANSPOSE", x, made=made)
