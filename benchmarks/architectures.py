@@ -65,7 +65,7 @@ def row(name, hub):
     found = exactness.strip_masked(model, FLAGS.rate, FLAGS.seed, silence=0.1)
     seconds = time.process_time() - start
     graph, params = found.graph, model.count_params()
-    least = candidates_lib.at_least_one(graph, graph.frozen)
+    least = candidates_lib.restored(graph, graph.frozen)
     left = counting.Meter(graph).params(least)
     return (
         f"{name} (KerasHub)" if hub else name,

@@ -67,7 +67,7 @@ def strip_masked(model, rate=0.5, seed=0, silence=0.0):
     randomize(model, rng)
     graph = read.channel_graph(model)
     keep = graph.frozen | (rng.random(graph.size) >= rate)
-    keep = candidates_lib.at_least_one(graph, keep)
+    keep = candidates_lib.restored(graph, keep)
     silent = rng.random(graph.size) < silence
     masked = shrinking.masked(cut_lib.Cut(graph, keep))
     silence_writers(read.channel_graph(masked), silent)

@@ -389,7 +389,7 @@ def sparse_model(chooser, size=5):
     masked_rate, silent_rate, zero_rate, weight_rate = rates
     graph = read.channel_graph(model)
     keep = graph.frozen | (rng.random(graph.size) >= masked_rate)
-    keep = candidates_lib.at_least_one(graph, keep)
+    keep = candidates_lib.restored(graph, keep)
     masked = shrinking.masked(cut_lib.Cut(graph, keep))
     again = read.channel_graph(masked)
     # An output that is constant would tell nothing.

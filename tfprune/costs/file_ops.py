@@ -26,8 +26,9 @@ _OF_ONE_SCALE = _MEANS | set(
     "SELECT_V2 SLICE SPACE_TO_DEPTH SPLIT STRIDED_SLICE TRANSPOSE "
     "UNPACK".split()
 )
-# By which op the part beyond a limit is cut out.
-_LIMITS = {"MAXIMUM": "ADD", "MINIMUM": "SUB"}
+# By which op the part beyond a limit is cut out, and the order of the inputs of
+# the difference that tells this part.
+_LIMITS = {"MAXIMUM": ("ADD", -1), "MINIMUM": ("SUB", 1)}
 # Ops that reshapes are moved across.
 _OF_ANY_RANK = {"ADD", "FULLY_CONNECTED", "MUL", "SUB"}
 
@@ -74,12 +75,9 @@ def of(graph):
         if not step.file_ops and step.inputs:
             found.shared[id(step.outputs[0])] = step.inputs[0]
     pairs = [(op, step.layer) for step in graph.steps for op in step.file_ops]
-    if any(op.kind == file_op.CELU for op, _ in pairs):
-        pairs = _with_celu(pairs, found)
+    pairs = _with_celu(pairs, found)
+    pairs = _of_own_scale(pairs, _readers(pairs, graph.outputs, found), found)
     readers = _readers(pairs, graph.outputs, found)
-    if any(op.kind in _LIMITS for op, _ in pairs):
-        pairs = _of_own_scale(pairs, readers, found)
-        readers = _readers(pairs, graph.outputs, found)
     for op, layer in pairs:
         home = found.home(op.inputs[0])
         before = made_by.get(id(home))
@@ -157,29 +155,22 @@ def _of_own_scale(pairs, readers, found):
     Returns:
         As `pairs`.
     """
-    made_by, changed = {}, []
-
-    def is_shared(tensor):
-        todo = [tensor]
-        while todo:
-            home = id(found.home(todo.pop()))
-            op = made_by.get(home)
-            if readers[home] > 1 or (op and op.kind in _MEANS):
-                return True
-            if op and op.kind in _OF_ONE_SCALE:
-                todo += op.inputs
-        return False
-
+    shared = {home for home, count in readers.items() if count > 1}
+    changed = []
     for op, layer in pairs:
-        if op.kind in _LIMITS and any(map(is_shared, op.inputs)):
+        is_tied = any(id(found.home(t)) in shared for t in op.inputs)
+        is_limit = op.kind in _LIMITS and file_op.dtype(op.output) == "int8"
+        if is_limit and is_tied:
+            last, order = _LIMITS[op.kind]
             more = file_op.like(op.output)
             how = {"times": op.times, "in_time": op.in_time}
-            gap = file_op.FileOp("SUB", op.inputs, (more,), **how)
+            gap = file_op.FileOp("SUB", op.inputs[::order], (more,), **how)
             changed.append((gap, layer))
             ends = (op.inputs[0], more), op.outputs
-            op = file_op.FileOp(_LIMITS[op.kind], *ends, **how)
+            op = file_op.FileOp(last, *ends, **how)
         changed.append((op, layer))
-        made_by |= dict.fromkeys(map(id, op.outputs), op)
+        if op.kind in _MEANS or (op.kind in _OF_ONE_SCALE and is_tied):
+            shared.update(map(id, op.outputs))
     return changed
 
 
@@ -282,18 +273,14 @@ def _is_flattened(op):
     Kernels take four, and two where all weights have one scale and words divide
     what it reads.
     """
-    if op.kind != file_op.DENSE or op.in_time:
+    if op.kind != file_op.DENSE or op.in_time or not op.output.parts:
         return False
     *outer, units = op.output.parts
-    depth = op.inputs[0].parts[-1:] or (1,)
+    depth = op.inputs[0].parts[-1:]
     if len(outer) >= few_axes.MOST_AXES - 1:
         return True
-    return bool(outer) and _size(units) == 1 and _size(*depth) % 4 == 0
-
-
-def _size(part):
-    """The size of an axis of which nothing is left out."""
-    return part if isinstance(part, int) else len(part)
+    units, depth = file_op.size(units), file_op.size(depth)
+    return bool(outer) and units == 1 and depth % 4 == 0
 
 
 def _once_reshaped(found, stay):

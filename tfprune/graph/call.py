@@ -360,6 +360,14 @@ class Call:
         """Records that a reshape splits channels into rows and columns."""
         self._records.splits.append((labels, self.path))
 
+    def avoid(self, *counts):
+        """Records numbers of channels that must not all be left at once.
+
+        Args:
+            *counts: pairs of an int array of labels and how many of them.
+        """
+        self._records.clashes.append(counts)
+
     def mix(self, labels, reason):
         """Records that outputs depend on all channels along an axis.
 

@@ -156,6 +156,8 @@ class ChannelGraph(printed.Printed):
         gains: `dict` from the paths of layers to the variable that multiplies
             their whole output.
         reasons: list of `(labels, layer, reason)`, why channels must stay.
+        clashes: tuple of tuples of `(labels, count)`; it must not be that so
+            many of each of these are left.
     """
 
     def __init__(self, model, config, inputs, outputs, steps, layers, records):
@@ -203,6 +205,10 @@ class ChannelGraph(printed.Printed):
             (number[channels], layer, reason)
             for channels, layer, reason in records.store.frozen
         ]
+        self.clashes = tuple(
+            tuple((number[labels], count) for labels, count in counts)
+            for counts in records.clashes
+        )
         self.driven = np.zeros(self.size, bool)
         for channels in records.driven:
             self.driven[number[channels]] = True

@@ -29,6 +29,7 @@ class Records:
         self.factors = []
         self.unknown = {}
         self.driven = []
+        self.clashes = []
         self.gains = {}
         self._edited = {}
         self._bound = {}

@@ -88,7 +88,7 @@ class Candidates:
             rest = len(group) - len(order)
             stay = self._rounding.up(count + rest, len(group))
             keep[order[: len(group) - stay]] = False
-        return at_least_one(self.graph, keep, self.scores)
+        return restored(self.graph, keep, self.scores)
 
     def counts_by_ratio(self, ratio):
         ratios = checked_ratios(ratio)
@@ -127,8 +127,11 @@ class Candidates:
         return where[np.lexsort((labels, values))]
 
 
-def at_least_one(graph, keep, scores=None):
-    """Restores one channel on every axis that has lost all of them.
+def restored(graph, keep, scores=None):
+    """Restores channels without which there is no smaller model like this.
+
+    One on every axis that has lost all of them, and one where as many would be
+    left as must not be.
 
     Args:
         graph: a `ChannelGraph`.
@@ -140,10 +143,18 @@ def at_least_one(graph, keep, scores=None):
         A bool array of that shape.
     """
     keep = keep | graph.frozen
+    scores = np.zeros(graph.size) if scores is None else scores
     for axis in graph.axes:
         if not keep[axis].any():
-            best = 0 if scores is None else int(np.argmax(scores[axis]))
-            keep[axis[best]] = True
+            keep[axis[np.argmax(scores[axis])]] = True
+    clashes = list(graph.clashes)
+    while clashes:
+        counts = clashes.pop()
+        if all(keep[labels].sum() == count for labels, count in counts):
+            gone = [labels[~keep[labels]] for labels, _ in counts]
+            gone = np.concatenate(gone)
+            keep[gone[np.argmax(scores[gone])]] = True
+            clashes = list(graph.clashes)
     return keep
 
 

@@ -131,7 +131,7 @@ def removable(graph):
         written = _reached(graph, links, channel_graph.WRITES, keep)
         fold = constant.foldable(keep & needed & ~written & ~pinned)
         wanted = keep & needed & ~fold
-        allowed = candidates_lib.at_least_one(graph, wanted)
+        allowed = candidates_lib.restored(graph, wanted)
         pinned |= allowed & ~wanted
         folded = (folded | fold) & ~allowed
         if np.array_equal(allowed, keep):

@@ -10,6 +10,8 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 import tfprune
+from tfprune.costs import core_steps
+from tfprune.costs import counting
 from tfprune.costs import file_ops
 from tfprune.export.file import model_file
 from tfprune.graph import read
@@ -252,6 +254,24 @@ class LimitsTest(absltest.TestCase):
         found = kinds_of((6, 6, 2), limited_twice)
         self.assertEqual(found, kinds)
 
+    def test_the_second_is_less_the_first_where_it_is_larger(self):
+        inputs = keras.Input((6, 6, 2))
+        mean = keras.ops.mean(inputs, axis=-1, keepdims=True)
+        for limit, order in (("maximum", 1), ("minimum", -1)):
+            outputs = getattr(keras.ops, limit)(mean, inputs)
+            graph = read.channel_graph(keras.Model(inputs, outputs))
+            difference = file_ops.of(graph).ops[1]
+            self.assertEqual(difference.kind, "SUB")
+            sizes = [x.shape[-1] for x in difference.inputs[::order]]
+            self.assertEqual(sizes, [2, 1])
+
+    def test_whole_numbers_have_no_scale(self):
+        inputs = keras.Input((6,), dtype="int32")
+        outputs = keras.ops.maximum(inputs, 1) + inputs
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        kinds = [op.kind for op in file_ops.of(graph).ops]
+        self.assertEqual(kinds, ["MAXIMUM", "ADD"])
+
 
 class TimeDistributedTest(parameterized.TestCase):
     """Maps of all time steps are rows of one batch, between reshapes."""
@@ -295,6 +315,42 @@ class RewrittenTest(absltest.TestCase):
         self.assertEqual(
             kinds_of((8,), LAYERS.Dense(1)), {"FULLY_CONNECTED": 1}
         )
+
+    def test_heads_of_attention_that_make_one_channel_are_rows(self):
+        def behind(width):
+            layer = LAYERS.MultiHeadAttention(2, width, output_shape=1)
+            inputs = keras.Input((5, 3))
+            model = keras.Model(inputs, layer(inputs, inputs))
+            ops = file_ops.of(read.channel_graph(model)).ops
+            return [op.kind for op in ops[-2:]]
+
+        self.assertEqual(behind(2), ["FULLY_CONNECTED", "RESHAPE"])
+        self.assertEqual(behind(3), ["RESHAPE", "FULLY_CONNECTED"])
+
+    def test_a_product_of_one_number_has_no_axes(self):
+        inputs = keras.Input((6,))
+        x = LAYERS.Dense(4)(inputs)
+        outputs = LAYERS.EinsumDense("ab,b->a", ())(x)
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        kinds = [op.kind for op in file_ops.of(graph).ops]
+        self.assertEqual(kinds, ["FULLY_CONNECTED"] * 2)
+        self.assertGreater(counting.Meter(graph).cost().flash_bytes, 0)
+
+    def test_transpositions_of_rows_in_the_batch_move_all_of_them(self):
+        inputs = keras.Input((6, 6, 4))
+        x = LAYERS.Conv2D(4, 1)(inputs)
+        x = keras.ops.reshape(x, (-1, 2, 3, 3, 4))  # Two rows a sample.
+        for order in ((0, 4, 2, 3, 1), (0, 1, 4, 3, 2)):
+            x = keras.ops.transpose(x, order)
+        x = keras.ops.reshape(x, (-1, 6 * 6 * 4))
+        graph = read.channel_graph(keras.Model(inputs, LAYERS.Dense(2)(x)))
+        keep = np.ones(graph.size, bool)
+        moved = [
+            op.places * op.writes
+            for op in core_steps.sizes(graph, keep)
+            if op.kind in ("RESHAPE", "TRANSPOSE")
+        ]
+        self.assertEqual(set(moved), {6 * 6 * 4})
 
     def test_reshapes_in_a_row_are_one(self):
         def body(x):

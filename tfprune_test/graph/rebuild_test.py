@@ -82,7 +82,7 @@ def half(model, seed=0):
     graph = read.channel_graph(model)
     rng = np.random.default_rng(seed)
     keep = graph.frozen | (rng.random(graph.size) < 0.5)
-    return rebuild.shrink(graph, candidates_lib.at_least_one(graph, keep))
+    return rebuild.shrink(graph, candidates_lib.restored(graph, keep))
 
 
 def settings(model):

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -154,20 +156,18 @@ class RatiosTest(parameterized.TestCase):
             candidates_lib.checked_ratios({"a": 0.5, "b": value})
 
 
-class AtLeastOneTest(absltest.TestCase):
+class RestoredTest(absltest.TestCase):
     def test_frozen_channels_come_back(self):
-        keep = candidates_lib.at_least_one(GRAPH, np.zeros(14, bool))
+        keep = candidates_lib.restored(GRAPH, np.zeros(14, bool))
         self.assertEqual(kept(keep), [0, 1, 2, 6, 12, 13])
 
     def test_the_best_one_comes_back(self):
-        keep = candidates_lib.at_least_one(
-            GRAPH, np.zeros(14, bool), SCORES[::-1]
-        )
+        keep = candidates_lib.restored(GRAPH, np.zeros(14, bool), SCORES[::-1])
         self.assertEqual(kept(keep), [0, 1, 5, 7, 12, 13])
 
     def test_the_argument_is_not_changed(self):
         keep = np.zeros(14, bool)
-        candidates_lib.at_least_one(GRAPH, keep)
+        candidates_lib.restored(GRAPH, keep)
         self.assertFalse(keep.any())
 
     def test_an_axis_that_two_groups_share_keeps_one_of_both(self):
@@ -178,11 +178,28 @@ class AtLeastOneTest(absltest.TestCase):
         labels = np.concatenate([a.labels.ravel(), b.labels.ravel()])
         both = sketch.step("join", "Concatenate", (a, b), labels)
         graph = sketch.done(sketch.dense("out", both, 1))
-        keep = candidates_lib.at_least_one(
+        keep = candidates_lib.restored(
             graph, np.zeros(graph.size, bool), np.arange(graph.size)
         )
         # The input, the last channel of a and of b, and the output.
         self.assertEqual(kept(keep), [0, 3, 5, 6])
+
+    def test_a_number_that_must_not_be_left_is_one_more(self):
+        graph = copy.copy(GRAPH)
+        graph.clashes = (
+            ((np.arange(2, 6), 2), (np.arange(6, 8), 1)),
+            ((np.arange(2, 6), 3),),
+        )
+        keep = np.ones(14, bool)
+        keep[[2, 4, 5, 7]] = False
+        found = candidates_lib.restored(graph, keep)
+        self.assertTrue(np.array_equal(found, keep))
+        keep[4] = True
+        found = candidates_lib.restored(graph, keep, np.arange(14))
+        self.assertTrue(found[7] and not found[[2, 5]].any())
+        keep[3:6] = True
+        found = candidates_lib.restored(graph, keep)
+        self.assertTrue(found[2] and not found[7])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ code and the time that it takes.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -54,6 +55,13 @@ def _renumbered(part, number):
     if isinstance(part, tuple):
         return tuple(_renumbered(p, number) for p in part)
     return number[part] if isinstance(part, np.ndarray) else part
+
+
+def size(part):
+    """The size of a part of a tensor of which nothing is left out, `int`."""
+    if isinstance(part, tuple):
+        return math.prod(map(size, part))
+    return part if isinstance(part, int) else len(part)
 
 
 def dtype(tensor):

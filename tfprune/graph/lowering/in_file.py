@@ -183,7 +183,7 @@ class InFile:
 
 def _sizes(tensor):
     """The sizes of the axes that are not 1, where all channels are kept."""
-    sizes = [p if isinstance(p, int) else len(p) for p in tensor.parts]
+    sizes = map(file_op.size, tensor.parts)
     return [size for size in sizes if size != 1]
 
 

@@ -28,28 +28,33 @@ def is_elsewhere(array, tensor):
     return bool(ends) and ends[0] % len(tensor) != own[0]
 
 
-def may_come_elsewhere(array, tensor, varying):
-    """Whether an array is added elsewhere, or would be with fewer channels.
+def keep_apart(call, own, other, *rest):
+    """Keeps a bias from being added along another axis than its own.
 
     Args:
-        array, tensor: as for `is_elsewhere`.
-        varying: tuple, the axes of the tensor that may lose channels.
+        call: the `Call` of the layer.
+        own, other: its axis, and the one along which it would be added if both
+            were as long: for each an `int`, `None` if the size is unknown, or
+            the labels of its channels.
+        *rest: int arrays, the channels along the bias's other axes: only where
+            one is left of each is it a bias of a single axis.
     """
-    sizes = (1,) * (len(tensor) - len(array)) + tuple(array)
-    own = [axis for axis, n in enumerate(sizes) if n > 1]
-    last = len(tensor) - 1
-    if keras.backend.backend() != "tensorflow" or len(own) != 1:
-        return False
-    if own[0] == last:
-        return False
-    for axis in {1, last} - set(own):
-        size, count = tensor[axis] or 0, sizes[own[0]]
-        fewer = size > 1 and own[0] in varying
-        if size == count or (size < count and fewer):
-            return True
-        if size > count and axis in varying:
-            return True
-    return False
+    if keras.backend.backend() != "tensorflow":
+        return
+    reason = "a bias added along another axis"
+    channels = [x for x in (own, other) if isinstance(x, np.ndarray)]
+    if len(channels) == 2:
+        for labels in channels:
+            call.freeze(labels, reason)
+    elif channels:
+        (size,) = (x for x in (own, other) if not isinstance(x, np.ndarray))
+        counts = (channels[0], size), *((labels, 1) for labels in rest)
+        if size in (None, 1):
+            return
+        if all(len(labels) == count for labels, count in counts):
+            call.freeze(channels[0], reason)
+        else:
+            call.avoid(*counts)
 
 
 def as_numpy(config):

@@ -16,6 +16,7 @@ import numpy as np
 from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
 from tfprune.graph.lowering import file_op
+from tfprune.graph.rules import additions
 from tfprune.graph.rules import einsum
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
@@ -41,6 +42,8 @@ def _projection(call, name, source, heads, widths, role):
         call.bind(kernel, axis, labels, does)
         # Only the query's bias is multiplied by keys, and so reads them.
         call.bind(bias, axis - 1, labels, does if does == READS else "carries")
+    if call.variable(bias) is not None:
+        additions.keep_apart(call, heads, x.shape[1], widths)
     positions = math.prod(n or 1 for n in x.shape[1:-1])
     call.multiply_adds(positions, inputs, heads, widths)
 
@@ -122,7 +125,7 @@ def _weigh_heads(file, query, key, value, masked):
     (rows, heads, keys), (columns, *_) = query.parts, key.parts
     *_, values = value.parts
     # Where one head moves, the numbers stay where they are.
-    move = "TRANSPOSE" if _size(heads) > 1 else "RESHAPE"
+    move = "TRANSPOSE" if file_op.size(heads) > 1 else "RESHAPE"
     turned = file_op.Made((heads, rows, keys))
     query = file.op(move, query, made=turned)
     turned = file_op.Made((heads, keys, columns))
@@ -153,15 +156,11 @@ def _heads_of(call, x, heads, widths, query_heads):
         work=_work(rows, call.channels(-1, x), heads, widths),
     )
     apart = file_op.Made((rows, query_heads, widths))
-    if _size(query_heads) == _size(heads):
+    if file_op.size(query_heads) == file_op.size(heads):
         return file.op("RESHAPE", made, made=apart)
     for kind in ("RESHAPE", "BROADCAST_TO", "RESHAPE"):
         made = file.op(kind, made, made=apart)
     return made
-
-
-def _size(heads):
-    return heads if isinstance(heads, int) else len(heads)
 
 
 def _positions(x):

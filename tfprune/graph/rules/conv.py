@@ -64,12 +64,9 @@ def _convolved(call, kind, labels):
 def _bind_bias(call, outputs):
     """Binds the bias; Keras may add it along another axis."""
     call.bind("bias", 0, outputs)
-    bias, rank = call.variable("bias"), call.x.rank
-    if bias is None or call.channel_axis() == rank - 1:
-        return
-    sizes = *bias.shape, *(1,) * (rank - 2)
-    if additions.is_elsewhere(sizes, call.output_shapes[0]):
-        call.freeze(outputs, "a bias added along another axis")
+    channels_last = call.channel_axis() == call.x.rank - 1
+    if call.variable("bias") is not None and not channels_last:
+        additions.keep_apart(call, outputs, call.output_shapes[0][-1])
 
 
 def _conv_as_depthwise(call, inputs, multiplier):

@@ -61,12 +61,18 @@ def einsum_dense(call):
 
 
 def _check_bias(call, labels):
-    """Keeps the channels if Keras may add the bias along another axis."""
+    """Keeps Keras from adding the bias along another axis."""
     bias, made = call.variable("bias"), call.made(labels)
-    if bias is not None and additions.may_come_elsewhere(
-        bias.shape, made.shape, made.varying
-    ):
-        call.freeze(labels, "a bias added along another axis")
+    if bias is None:
+        return
+    last, first = made.rank - 1, made.rank - len(bias.shape)
+    own = {first + axis for axis, n in enumerate(bias.shape) if n > 1}
+    if len(own) != 1 or last in own:
+        return
+    channels = dict(zip(made.varying, made.axes, strict=True))
+    axes = [channels.get(axis, n) for axis, n in enumerate(made.shape)]
+    for other in {1, last} - own:
+        additions.keep_apart(call, axes[min(own)], axes[other])
 
 
 def _product_op(call, output):

@@ -86,14 +86,17 @@ def transpose_to(call, order):
         call.rearrange(tuple(call.x.shape[axis] for axis in order))
         return call.freeze_all("a transpose that moves the batch axis")[0]
     labels = call.x.labels.transpose(order)
-    _by_few_axes(call, [axis - 1 for axis in order[1:]], call.made(labels))
+    _by_few_axes(call, order[1:], call.made(labels))
     return labels
 
 
 def _by_few_axes(call, order, made):
     """Adds the ops of a transposition, which take four axes at most."""
     x, parts = call.x, call.x.parts
-    sizes = [p if isinstance(p, int) else len(p) for p in parts]
+    # Rows of the batch may be the first part, before all axes but the batch.
+    rows = len(parts) - len(order)
+    order = [*range(rows), *(axis - 1 + rows for axis in order)]
+    sizes = list(map(file_op.size, parts))
     moves = list(few_axes.transpositions(sizes, order))
     if moves and call.x.rank <= few_axes.MOST_AXES:
         call.file.op("TRANSPOSE", x, made=made)

@@ -98,6 +98,24 @@ class AttentionTest(exactness.ExactnessTestCase):
         self.assertEqual(layer.key_dim, 3)
         self.assertLess(verification.check_equal(model, small), 1e-5)
 
+    @parameterized.parameters(
+        lambda: LAYERS.MultiHeadAttention(4, 3),
+        lambda: LAYERS.MultiHeadAttention(5, 1),
+        lambda: LAYERS.MultiHeadAttention(4, 1),
+        lambda: LAYERS.GroupQueryAttention(3, 8, 4),
+        lambda: LAYERS.GroupQueryAttention(1, 4, 2),
+    )
+    def test_heads_of_one_width_are_not_as_many_as_steps(self, layer):
+        """Keras on TensorFlow adds a bias along the steps then."""
+        inputs = keras.Input((4, 5))
+        x = LAYERS.Dense(6)(inputs)
+        x = LAYERS.Dense(3)(layer()(x, x))
+        model = keras.Model(inputs, LAYERS.Flatten()(x))
+        for seed in range(3):
+            for rate in (0.2, 0.8):
+                found = exactness.strip_masked(model, rate, seed)
+                self.assertEqual(exactness.faults(found), [])
+
     def test_queries_keys_and_values_of_their_own(self):
         found = self.assert_exact(across(), rate=0.4)
         self.assertEqual(int(found.graph.removable.sum()), 8 + 6 + 9 + 4 + 5)

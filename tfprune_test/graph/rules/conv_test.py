@@ -8,6 +8,7 @@ from tfprune_test import exactness
 from tfprune_test import models
 
 LAYERS = keras.layers
+FIRST = {"padding": "same", "data_format": "channels_first"}
 IMAGE, SERIES, VOLUME = (6, 6, 3), (8, 3), (4, 4, 4, 3)
 
 CONVOLUTIONS = (
@@ -95,6 +96,29 @@ class ConvTest(exactness.ExactnessTestCase):
         found = exactness.strip_masked(model)
         self.assertEqual(exactness.faults(found), [])
         self.assertEqual(int(found.graph.removable.sum()), 0)
+
+    @parameterized.parameters(
+        lambda: LAYERS.Conv1D(8, 3, **FIRST),
+        lambda: LAYERS.Conv2D(8, 3, **FIRST),
+        lambda: LAYERS.Conv2DTranspose(8, 3, **FIRST),
+        lambda: LAYERS.DepthwiseConv2D(3, depth_multiplier=2, **FIRST),
+        lambda: LAYERS.SeparableConv2D(8, 3, **FIRST),
+    )
+    def test_as_many_channels_as_columns_are_not_left(self, layer):
+        """Keras on TensorFlow would add the bias along the width."""
+        layer = layer()
+        one = isinstance(layer, LAYERS.Conv1D)
+        inputs = keras.Input((3, 6) if one else (3, 5, 6))
+        x = inputs
+        if isinstance(layer, LAYERS.DepthwiseConv2D):
+            x = LAYERS.Conv2D(4, 1, use_bias=False, **FIRST)(x)
+        x = LAYERS.Flatten(data_format="channels_first")(layer(x))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        for seed in range(3):
+            for rate in (0.25, 0.4):
+                found = exactness.strip_masked(model, rate, seed)
+                self.assertEqual(exactness.faults(found), [])
+                self.assertTrue(found.graph.removable.any())
 
     @parameterized.named_parameters(
         ("conv", lambda: LAYERS.Conv2D(5, 3, data_format="channels_first")),

@@ -106,7 +106,7 @@ class NormTest(exactness.ExactnessTestCase):
         graph = read.channel_graph(model, allow_inexact=True)
         keep = graph.frozen.copy()
         keep[np.flatnonzero(graph.removable)[::2]] = True
-        keep = candidates_lib.at_least_one(graph, keep)
+        keep = candidates_lib.restored(graph, keep)
         small = rebuild.shrink(graph, keep)
         zeros = shrinking.masked(cut_lib.Cut(graph, keep))
         inputs = verification.random_inputs(model)
