@@ -15,6 +15,7 @@ import numpy as np
 from tfprune.datasets import checks
 from tfprune.datasets import label_checks
 from tfprune.datasets import outputs
+from tfprune.datasets import streams
 
 
 def batches(
@@ -156,7 +157,8 @@ def for_fit(data, batch_size=128, seed=0):
 
     Returns:
         A `keras.utils.PyDataset`, whose order depends on the seed and on its
-        `epoch`; or `data` unchanged.
+        `epoch`; data that `fit` takes as they are, unchanged; batches of
+        other iterables in their order.
     """
     if _is_arrays(data):
         # Tables take labels in brackets, and tensors no lists of positions.
@@ -167,7 +169,13 @@ def for_fit(data, batch_size=128, seed=0):
         return _Shuffled(
             lambda i: batch_for_fit(data[i[0]]), len(data), 1, seed
         )
-    return data
+    if streams.is_for_fit(data):
+        return data
+    return streams.Streamed(data, _as_batch)
+
+
+def _as_batch(batch):
+    return batch_for_fit(keras.tree.map_structure(_numpy, batch))
 
 
 def batch_for_fit(batch):

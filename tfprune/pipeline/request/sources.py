@@ -14,6 +14,7 @@ import keras
 
 from tfprune.datasets import batches as batches_lib
 from tfprune.datasets import samples
+from tfprune.datasets import streams
 from tfprune.pipeline.request import data_files
 from tfprune.pipeline.request import epochs as epochs_lib
 from tfprune.pipeline.request import sample_parts as parts_lib
@@ -61,7 +62,7 @@ class Source:
         self.data = data
         self.classes = getattr(data, "class_names", None)
         self.is_arrays = _is_arrays(data)
-        self._total, self._chosen = None, None
+        self._total = self._number = self._chosen = None
         if self.is_arrays:
             self.data = parts_lib.of(data)
             self._check_lengths()
@@ -90,13 +91,13 @@ class Source:
             return feed
         if isinstance(self.data, (list, tuple)):
             return epochs_lib.Listed(self.data, self.seed, first)
+        if not streams.is_for_fit(self.data):
+            return streams.Streamed(self.data, _batch_for_fit, self._number)
         if self._gives_targets:
             return self.data
         if isinstance(self.data, keras.utils.PyDataset):
             return epochs_lib.Targeted(self.data)
-        if hasattr(self.data, "map"):
-            return self.data.map(_with_targets)
-        return self.data
+        return self.data.map(_with_targets)
 
     @functools.cached_property
     def _gives_targets(self):
@@ -116,7 +117,7 @@ class Source:
             batch_size: `int`, for arrays.
             limit: `int`, samples at most.
         """
-        seen = 0
+        seen = number = 0
         for batch in self._iterate(batch_size):
             part = parts_lib.as_numpy(parts_lib.of(batch))
             count = self._count(part)
@@ -125,9 +126,10 @@ class Source:
                 part = parts_lib.rows(part, slice(count))
             yield part
             seen += count
+            number += 1
             if seen == limit:
                 return
-        self._total = seen
+        self._total, self._number = seen, number
 
     def _count(self, batch):
         """`int`, the samples of a batch."""
@@ -204,6 +206,11 @@ class Source:
         if twice[0] == twice[1]:
             return twice[0]
         return _hash(self.batches(limit=self.batch_size), values=False)
+
+
+def _batch_for_fit(batch):
+    parts = parts_lib.as_numpy(parts_lib.of(parts_lib.as_tuple(batch)))
+    return parts_lib.for_fit(parts_lib.given(parts))
 
 
 def _with_targets(*batch):

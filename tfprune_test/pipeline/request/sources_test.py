@@ -36,6 +36,16 @@ class _Batches(keras.utils.PyDataset):
         return self._batch
 
 
+class _Iterable:
+    """Batches that can be read again, and nothing else, as of a loader."""
+
+    def __init__(self, *batches):
+        self._batches = batches
+
+    def __iter__(self):
+        return iter(self._batches)
+
+
 class ArraysTest(parameterized.TestCase):
     def test_every_epoch_has_all_samples_in_an_order_of_its_own(self):
         feed = source((X, Y)).epochs()
@@ -140,7 +150,7 @@ class BatchesTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "infinite"):
             source(data.repeat())
 
-    @parameterized.parameters("an array", "a tuple", "a dataset")
+    @parameterized.parameters("an array", "a tuple", "a dataset", "a loader")
     def test_batches_of_inputs_are_their_own_targets_in_fit(self, kind):
         data = _Batches((X,) if kind == "a tuple" else X)
         if kind == "a dataset":
@@ -149,11 +159,28 @@ class BatchesTest(parameterized.TestCase):
             import tensorflow
 
             data = tensorflow.data.Dataset.from_tensors(X)
+        elif kind == "a loader":
+            data = _Iterable(X)
         net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
         net.compile("sgd", "mse")
         expected = net.evaluate(X, X, verbose=0)
         history = net.fit(source(data).epochs(), shuffle=False, verbose=0)
         self.assertAlmostEqual(history.history["loss"][0], expected, places=4)
+
+    @parameterized.parameters(tuple, list)
+    def test_fit_gets_all_batches_of_what_can_only_be_iterated(self, kind):
+        y = Y.astype("float32")
+        data = _Iterable(kind([X[:2], y[:2]]), kind([X[2:], y[2:]]))
+        net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        net.compile(keras.optimizers.SGD(0.0), "mse")
+        expected = net.evaluate(X, y, verbose=0)
+        found = source(data)
+        for _ in range(2):  # before and after the batches are counted
+            feed = found.epochs()
+            history = net.fit(feed, epochs=2, shuffle=False, verbose=0)
+            for loss in history.history["loss"]:
+                self.assertAlmostEqual(loss, expected, places=4)
+            self.assertEqual(sum(len(x) for x, _, _ in found.batches()), 5)
 
     def test_a_batch_in_a_list_is_one_in_a_tuple(self):
         ((x, y, weights),) = source(_Batches([X, Y])).batches()
