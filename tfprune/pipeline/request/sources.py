@@ -34,9 +34,12 @@ class Source:
             alone are their own targets.
         purpose: `str`, in the words of an error: "training".
         model: the `keras.Model` that reads them.
-        label_mode: for folders of images: "int", "categorical" or "binary".
+        label_mode: how folders of images are labeled: "int", "categorical"
+            or "binary". Class indices of files and of TensorFlow Datasets
+            become one-hot rows for "categorical".
         batch_size: `int`, for arrays, files and folders.
         seed: `int`, of the order.
+        keeps_labels: `bool`, whether such class indices stay what they are.
 
     Attributes:
         classes: list of `str`, the folders of images; `None` for other data.
@@ -49,12 +52,20 @@ class Source:
     """
 
     def __init__(
-        self, data, purpose, model, label_mode="int", batch_size=64, seed=0
+        self,
+        data,
+        purpose,
+        model,
+        label_mode="int",
+        batch_size=64,
+        seed=0,
+        keeps_labels=False,
     ):
         self.purpose, self.batch_size, self.seed = purpose, batch_size, seed
         if isinstance(data, (str, pathlib.Path)):
             data = data_files.opened(
-                str(data), purpose, model, label_mode, batch_size, seed
+                *(str(data), purpose, model, label_mode, batch_size, seed),
+                keeps_labels,
             )
         samples.check_repeatable(data, purpose)
         _check_ends(data, purpose)
