@@ -113,9 +113,12 @@ def fast(model, dtype=None):
     >>> model = plain(quick)
     """
 
+    copies = {}
+
     def cloned(layer):
         cls, config = _changed(
             layer,
+            copies,
             keras.layers.BatchNormalization,
             FusedBatchNormalization,
             lambda inner: is_fusible(inner, layer.input.shape),
@@ -145,9 +148,13 @@ def plain(model):
         TypeError: If the model is not Functional or Sequential.
     """
 
+    copies = {}
+
     def cloned(layer):
         cls, config = _changed(
-            layer, FusedBatchNormalization, keras.layers.BatchNormalization
+            *(layer, copies),
+            FusedBatchNormalization,
+            keras.layers.BatchNormalization,
         )
         policy = getattr(layer, "dtype_policy", None)  # ops have none
         if policy is not None and policy.name.startswith("mixed_"):
@@ -158,12 +165,13 @@ def plain(model):
     return _copy(model, cloned)
 
 
-def _changed(layer, old, new, matches=lambda inner: True):
+def _changed(layer, copies, old, new, matches=lambda inner: True):
     """`(class, config)` of a copy of a layer, of another class if need be.
 
     Args:
         layer: a layer or an operation; of a `PruningWrapper`, the layer within
             is changed.
+        copies: `dict` of what wrappers share, the same for all of a model.
         old, new: classes.
         matches: function of a layer of the old class: whether to change it.
     """
@@ -171,6 +179,7 @@ def _changed(layer, old, new, matches=lambda inner: True):
     if cls is old and matches(layer):
         return new, config
     if cls is wrapper_lib.PruningWrapper:
+        layer.renew_shared(config, copies)
         inner = layer.layer
         if type(inner) is old and matches(inner):
             config["layer"] = keras.saving.serialize_keras_object(

@@ -11,6 +11,7 @@ from absl.testing import parameterized
 import tfprune
 from tfprune import zoo
 from tfprune.graph import values
+from tfprune.methods import autoprune
 from tfprune.methods import masked
 from tfprune.methods import slimming
 from tfprune.sparsity import wrapper as wrapper_lib
@@ -207,6 +208,21 @@ class FastTest(parameterized.TestCase):
         for one, other in zip(model.variables, quick.variables, strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
         self.assertLen(wrapper_lib.find(tfprune.strip(quick)), 0)
+
+    def test_wrappers_that_share_variables_share_copies_of_them(self):
+        inputs = keras.Input((8, 8, 3))
+        x = layers.Conv2D(4, 3)(layers.Conv2D(4, 3)(inputs))
+        x = layers.Dense(2)(layers.Flatten()(x))
+        model = keras.Model(inputs, x)
+        model = wrapping.wrap(model, autoprune.AutoPruneChannels())
+        quick = fused_normalization.fast(model)
+        back = fused_normalization.plain(quick)
+        known = {id(variable) for variable in model.variables}
+        for each in (quick, back):
+            self.assertLen(each.variables, len(model.variables))
+            self.assertEmpty(known & {id(v) for v in each.variables})
+            shared = {id(w.shared) for w in wrapper_lib.find(each)}
+            self.assertLen(shared, 1)
 
     def test_it_is_saved_and_loaded(self):
         quick = fused_normalization.fast(network())
