@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -23,6 +24,18 @@ layers = keras.layers
     importlib.util.find_spec("ray") is None, reason="the extra `distributed`"
 )
 class SearchRayTest(absltest.TestCase):
+    def test_trials_that_fail_are_left_out(self):
+        from examples import search_ray
+
+        good = {"accuracy": 0.5, "macs": 3, "kept": (1.0,), "worker": 7}
+        results = [
+            types.SimpleNamespace(error=None, metrics={**good, "more": 1}),
+            types.SimpleNamespace(error=MemoryError("full"), metrics={}),
+        ]
+        self.assertEqual(search_ray.measured(results), [good])
+        with self.assertRaisesRegex(RuntimeError, "1 that failed.* full"):
+            search_ray.measured(results[1:])
+
     def test_two_workers_share_the_trials(self):
         folder = pathlib.Path(self.create_tempdir().full_path)
         keras.utils.set_random_seed(0)
