@@ -22,6 +22,8 @@ _KEPT = {
 _CROSSENTROPIES = ("crossentropy", "ce")
 # Limits on gradients, of which Keras 3 takes one; Keras 2 applied a norm last.
 _LIMITS = ("global_clipnorm", "clipnorm", "clipvalue")
+# What the config of a metric's wrapper has besides its function's arguments.
+_OWN = ("fn", "name", "dtype", "reduction")
 # Layers of a loss or a metric around the function that does the work.
 _WRAPPERS = ("LossFunctionWrapper", "MeanMetricWrapper", "SumOverBatchSize")
 
@@ -120,7 +122,10 @@ def _name(value):
     config = value.get("config", {})
     if isinstance(config, str):
         return config
-    return config.get("fn") or config.get("name")
+    function = config.get("fn")
+    if isinstance(function, dict):  # as archives have it
+        function = function.get("config")
+    return function or config.get("name")
 
 
 def _loss(value):
@@ -212,21 +217,26 @@ def _metrics(value, lost, output=None):
 def _metric(value, lost, prefix=""):
     if value is None:
         return None
-    name = None
+    name, settings = None, {}
     if isinstance(value, dict) and value["class_name"] in (
         *_WRAPPERS,
         "function",
     ):
         if isinstance(value["config"], dict):
+            settings = {
+                k: v for k, v in value["config"].items() if k not in _OWN
+            }
             name = (value["config"].get("name") or "").removeprefix(prefix)
         value = _name(value)
+    elif isinstance(value, str) and value in _LOSSES:
+        name = value
     try:
         if isinstance(value, str):
             if value in ("accuracy", "acc", "crossentropy", "ce"):
                 return value
             found = keras.saving.get_registered_object(value)
             if not found and value in ("logcosh", "log_cosh"):
-                return keras.metrics.LogCoshError(name or "logcosh")
+                return keras.metrics.LogCoshError(name or "logcosh", **settings)
             if not name and not found and value not in _LOSSES:
                 keras.metrics.get(value)
                 return value  # Its name stays the short one.
@@ -234,8 +244,8 @@ def _metric(value, lost, prefix=""):
             if not name:
                 return found
             if isinstance(found, keras.metrics.Metric):
-                return type(found)(name=name)
-            return keras.metrics.MeanMetricWrapper(found, name=name)
+                return type(found)(name=name, **settings)
+            return keras.metrics.MeanMetricWrapper(found, name, **settings)
         config = {
             k: v for k, v in value["config"].items() if k not in ("fn", "dtype")
         }
