@@ -129,13 +129,22 @@ def _name(value):
 
 
 def _loss(value):
+    settings = {}
     if isinstance(value, dict) and value["class_name"] in (
         *_WRAPPERS,
         "function",
     ):
+        config = value.get("config")
+        if isinstance(config, dict):
+            settings = {k: v for k, v in config.items() if k not in _OWN}
         value = _name(value)
     if isinstance(value, str):
-        return keras.losses.get(_LOSSES.get(value, value))
+        value = _LOSSES.get(value, value)
+        if not settings:
+            return keras.losses.get(value)
+        # Arguments of a function: those of the class that is called like it.
+        name = "".join(part.title() for part in value.split("_"))
+        value = {"class_name": name, "config": settings}
     config = dict(value["config"])
     config.pop("fn", None)
     if config.get("reduction") in (None, "auto"):

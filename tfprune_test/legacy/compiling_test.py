@@ -148,6 +148,22 @@ class LossTest(parameterized.TestCase):
         self.assertTrue(found.from_logits)
         self.assertEqual(found.reduction, "sum_over_batch_size")
 
+    def test_a_function_keeps_its_arguments(self):
+        y, outputs = np.array([[0.0], [1.0]]), np.array([[3.0], [-1.0]])
+        for fn, settings in (
+            ("huber", {"delta": 0.25}),
+            ("binary_crossentropy", {"from_logits": True, "axis": -1}),
+        ):
+            value = wrapped(fn)
+            value["config"] |= {"reduction": "auto", **settings}
+            found = compiling._loss(value)(y, outputs)
+            each = getattr(keras.losses, fn)(y, outputs, **settings)
+            self.assertAlmostEqual(float(found), float(np.mean(each)), places=5)
+        value = wrapped("my_own_loss")
+        value["config"]["scale"] = 2
+        with self.assertRaises(ValueError):
+            compiling._loss(value)
+
 
 class CompileTest(absltest.TestCase):
     def setUp(self):
