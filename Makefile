@@ -145,8 +145,9 @@ lint: $(READY)  ## ruff, the floors of the rooms, types, codespell
 	$(BIN)/mypy
 	$(BIN)/codespell
 
-format: $(READY)  ## sort imports, mend what ruff can mend, write BUILD files
+format: $(READY)  ## format, sort imports, mend what ruff can, write BUILD files
 	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format --quiet .
 	$(BIN)/python -m tools.build_files
 
 build-files: $(READY)  ## write BUILD files, the rooms' picture, flags' values
@@ -196,8 +197,12 @@ sbom: $(READY)  ## write build/sbom.json, the packages of .venv and licences
 	$(BIN)/uv tool run --from cyclonedx-bom cyclonedx-py environment \
 	  $(BIN)/python --output-file build/sbom.json
 
-clean:  ## remove results and caches
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+# What `make records` has trained for hours is there no second time.
+clean:  ## remove results and caches, not the state of half-trained records
+	if [ -d build ]; then \
+	  find build -mindepth 1 -maxdepth 1 ! -path '$(STATE)' -exec rm -rf {} +; \
+	fi
+	rm -rf dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -f .coverage .coverage.*
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 

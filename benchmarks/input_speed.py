@@ -129,7 +129,7 @@ def _endless(source):
     while True:
         for i in range(len(source)):
             yield source[i]
-        source.on_epoch_end()
+        source.epoch += 1
 
 
 def _compiled(name):

@@ -131,23 +131,28 @@ def with_tfmot():
         tf_keras.optimizers.SGD(rate, 0.9, True, weight_decay=5e-4),
         tf_keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-
-    class Sequence(tf_keras.utils.Sequence):
-        def __init__(self):
-            self.batches = own.batches()
-            self.on_epoch_end = self.batches.on_epoch_end
-
-        def __len__(self):
-            return len(self.batches)
-
-        def __getitem__(self, index):
-            return self.batches[index]
-
     update = tfmot.sparsity.keras.UpdatePruningStep()
     options = {"shuffle": False, "verbose": 2, "callbacks": [update]}
-    model.fit(Sequence(), epochs=FLAGS.epochs, **options)
+    data = sequence(own.batches(), tf_keras)
+    model.fit(data, epochs=FLAGS.epochs, **options)
     weights = tfmot.sparsity.keras.strip_pruning(model).get_weights()
     np.savez(FLAGS.job, **{str(i): w for i, w in enumerate(weights)})
+
+
+def sequence(data, other):
+    """Batches as another Keras reads them, each epoch in its own order."""
+
+    class Sequence(other.utils.Sequence):
+        def __len__(self):
+            return len(data)
+
+        def __getitem__(self, index):
+            return data[index]
+
+        def on_epoch_end(self):
+            data.epoch += 1  # Keras 3 tells them when an epoch begins.
+
+    return Sequence()
 
 
 def twin(model, other):

@@ -93,10 +93,7 @@ def draw(rows, path):
             axes, key = (right, "bits") if bits else (left, "sparsity")
             scale = 1 if bits else 100
             points = sorted(
-                (
-                    scale * summary.mean(g, key),
-                    100 * summary.mean(g, "accuracy"),
-                )
+                _point(g, key, scale)
                 for g in summary.groups(found, "method").values()
             )
             x, y = zip(*points, strict=True)

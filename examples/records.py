@@ -2,7 +2,7 @@
 
   python examples/records.py --data_dir=DIR --weights_dir=DIR --state=DIR
   python examples/records.py --state=DIR --list
-  python examples/records.py --smoke --state=DIR --records=DIR
+  python examples/records.py --smoke --state=DIR
 
 Trains the entries in order, on the CPU, and saves its state after every epoch:
 stop the script at any time, and start it again to continue. A finished network
@@ -64,6 +64,8 @@ def main(argv):
     if FLAGS.smoke:
         jobs, known = [(name, 0) for name in entries.SMOKE], entries.SMOKE
         common.smoke(views=2, batch_size=64)
+        if not FLAGS["records"].present:  # Not among those that are published.
+            FLAGS.records = str(path(FLAGS.state) / "records")
     common.known(FLAGS.entry, known)
     jobs = [job for job in jobs if job[0] in (FLAGS.entry or known)]
     if FLAGS.list:

@@ -9,7 +9,8 @@ another; Optuna proposes the shares of the groups. tfprune scores a network
 
 On a cluster (`ray start --head`, then `ray start --address=HEAD:6379` on the
 other machines) pass --address=auto, and put the files where every machine can
-read them. Writes small.keras, not fine-tuned, and trials.json to --out.
+read them. Writes small.keras, not fine-tuned, and trials.json to --out. Trials
+that fail are left out; Ray shows their errors.
 """
 
 import json
@@ -84,6 +85,23 @@ class Worker(tune.Trainable):
         """Loads nothing, as nothing is saved."""
 
 
+def measured(results):
+    """What the trials found that did not fail, a list of `dict`s."""
+    names = ("accuracy", "macs", "kept", "worker")
+    found = [
+        {name: result.metrics[name] for name in names}
+        for result in results
+        if result.error is None
+    ]
+    if not found:
+        raise RuntimeError(
+            "Some trial must succeed. Received: "
+            f"{len(results)} that failed, the first one with "
+            f"{results[0].error}."
+        )
+    return found
+
+
 def main(argv):
     del argv
     settings = {
@@ -120,17 +138,15 @@ def main(argv):
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     ).fit()
-    names = ("accuracy", "macs", "kept", "worker")
-    trials = [
-        {name: result.metrics[name] for name in names} for result in found
-    ]
     ray.shutdown()
+    trials = measured(found)
     best = max(trials, key=lambda trial: trial["accuracy"])
     own.model(best["kept"]).save(small)
     atomic.write({written: (json.dumps(trials, indent=2) + "\n").encode()})
+    workers = len({trial["worker"] for trial in trials})
     print(
-        f"{len(trials)} networks by {len({t['worker'] for t in trials})} "
-        f"workers; the best keeps {best['accuracy']:.2%}, dense "
+        f"{len(trials)} of {len(found)} networks by {workers} workers; "
+        f"the best keeps {best['accuracy']:.2%}, dense "
         f"{own.dense:.2%}. Written: {small}, {written}"
     )
 

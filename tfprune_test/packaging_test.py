@@ -113,6 +113,26 @@ class MetadataTest(parameterized.TestCase):
             for requirement in parsed(extras[extra]):
                 self.assertIn(requirement.name.replace("_", "-"), pinned)
 
+    def test_clean_leaves_the_state_of_half_trained_records(self):
+        if not shutil.which("make"):
+            self.skipTest("there is no make")
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        for name in ("records/r56", "demo", "bench"):
+            (folder / "build" / name).mkdir(parents=True)
+        command = ["make", "-s", "-f", str(ROOT / "Makefile"), "clean"]
+        subprocess.run(command, cwd=folder, check=True)
+        left = [path.name for path in sorted(folder.glob("build/**/*"))]
+        self.assertEqual(left, ["records", "r56"])
+
+    def test_format_does_what_lint_asks_for(self):
+        if not shutil.which("make"):
+            self.skipTest("there is no make")
+        command = ["make", "-n", "-o", ".venv/ready", "format"]
+        asked = subprocess.run(
+            command, cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        self.assertIn("ruff format", asked.stdout)
+
     def test_the_version_stands_in_one_place(self):
         version = setup_cfg()["metadata"]["version"]
         self.assertEqual(version, "attr: tfprune.__version__")

@@ -40,3 +40,33 @@ def of(y, scores, name="the model"):
             "the scores."
         )
     return y.reshape(scores.shape[:-1])
+
+
+def rows(data, known, classes, name):
+    """Returns data with one-hot rows for class indices.
+
+    Args:
+        data: a `tf.data.Dataset` of samples `(x, y)`.
+        known: `int`, the classes that there are.
+        classes: `int`, the length of a row.
+        name: `str`, what the data are called, used in error messages.
+
+    Raises:
+        ValueError: If there are more or fewer classes.
+    """
+    import tensorflow as tf
+
+    if known != classes:
+        raise ValueError(
+            "A model must have an output for each class. Received: "
+            f"{name!r} with {known} classes, for a model with {classes} "
+            "outputs."
+        )
+
+    def changed(x, y):
+        message = f"{name} has samples without a class (a label of -1)."
+        is_known = tf.debugging.assert_non_negative(y, message)
+        with tf.control_dependencies([is_known]):
+            return x, tf.one_hot(y, classes)
+
+    return data.map(changed)

@@ -5,7 +5,6 @@ Data are arrays, or anything that yields batches: a `tf.data.Dataset`, a
 batch, so no data set is ever in memory as a whole.
 """
 
-import itertools
 import math
 import operator
 
@@ -15,6 +14,7 @@ import numpy as np
 from tfprune.datasets import checks
 from tfprune.datasets import label_checks
 from tfprune.datasets import outputs
+from tfprune.datasets import streams
 
 
 def batches(
@@ -32,7 +32,7 @@ def batches(
     Args:
         data: `(x, y)` arrays, `x` alone (an array, or a list or `dict` of
             arrays for several inputs), or an iterable of batches `(x, y)`,
-            `(x, y, weights)` or `x`, as of `each_batch`.
+            `(x, y, weights)` or `x`, as of `streams.each_batch`.
         purpose: `str`, what the data are for, used in error messages:
             `"the criterion 'taylor'"`.
         batch_size: `int`, samples per batch if the data are arrays.
@@ -101,37 +101,6 @@ def batches(
         )
 
 
-def each_batch(data):
-    """Yields the batches of data that are no arrays, as `fit` takes them.
-
-    Keras takes a list for inputs, labels and weights, as it does a tuple. From
-    a generator or a list of batches it takes no lists; from these, one holds
-    several inputs.
-
-    Args:
-        data: a `keras.utils.PyDataset` or an iterable.
-    """
-    batches = data
-    if isinstance(data, keras.utils.PyDataset):
-        count = data.num_batches
-        numbers = itertools.count() if count is None else range(count)
-        batches = (data[i] for i in numbers)
-    elif not _is_loader(data):
-        return iter(data)
-    return map(as_tuple, batches)
-
-
-def as_tuple(batch):
-    """A batch of what may give its parts in a list, as `each_batch` has it."""
-    return tuple(batch) if isinstance(batch, list) else batch
-
-
-def _is_loader(data):
-    """Whether data are batches of another library that Keras reads."""
-    packages = {c.__module__.partition(".")[0] for c in type(data).__mro__}
-    return bool(packages & {"grain", "torch"})
-
-
 def check(data, purpose, batch_size=128, model=None, loss=None):
     """Raises an error if data are unsuitable for training, before it starts.
 
@@ -187,7 +156,8 @@ def for_fit(data, batch_size=128, seed=0):
 
     Returns:
         A `keras.utils.PyDataset`, whose order depends on the seed and on its
-        `epoch`; or `data` unchanged.
+        `epoch`; data that `fit` takes as they are, unchanged; batches of
+        other iterables in their order.
     """
     if _is_arrays(data):
         # Tables take labels in brackets, and tensors no lists of positions.
@@ -198,7 +168,13 @@ def for_fit(data, batch_size=128, seed=0):
         return _Shuffled(
             lambda i: batch_for_fit(data[i[0]]), len(data), 1, seed
         )
-    return data
+    if streams.is_for_fit(data):
+        return data
+    return streams.Streamed(data, _as_batch)
+
+
+def _as_batch(batch):
+    return batch_for_fit(keras.tree.map_structure(_numpy, batch))
 
 
 def batch_for_fit(batch):
@@ -302,7 +278,7 @@ def _iterate(data, batch_size, purpose):
             "Data must be arrays (x, y), or yield batches. Received: data of "
             f"type {type(data).__name__} for {purpose}."
         )
-    return each_batch(data)
+    return streams.each_batch(data)
 
 
 def _is_arrays(data):

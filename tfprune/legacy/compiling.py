@@ -23,6 +23,8 @@ _BY_OUTPUT = ("loss", "loss_weights", "metrics", "weighted_metrics")
 _CROSSENTROPIES = ("crossentropy", "ce")
 # Limits on gradients, of which Keras 3 takes one; Keras 2 applied a norm last.
 _LIMITS = ("global_clipnorm", "clipnorm", "clipvalue")
+# What the config of a metric's wrapper has besides its function's arguments.
+_OWN = ("fn", "name", "dtype", "reduction")
 # Layers of a loss or a metric around the function that does the work.
 _WRAPPERS = ("LossFunctionWrapper", "MeanMetricWrapper", "SumOverBatchSize")
 
@@ -135,17 +137,29 @@ def _name(value):
     config = value.get("config", {})
     if isinstance(config, str):
         return config
-    return config.get("fn") or config.get("name")
+    function = config.get("fn")
+    if isinstance(function, dict):  # as archives have it
+        function = function.get("config")
+    return function or config.get("name")
 
 
 def _loss(value):
+    settings = {}
     if isinstance(value, dict) and value["class_name"] in (
         *_WRAPPERS,
         "function",
     ):
+        config = value.get("config")
+        if isinstance(config, dict):
+            settings = {k: v for k, v in config.items() if k not in _OWN}
         value = _name(value)
     if isinstance(value, str):
-        return keras.losses.get(_LOSSES.get(value, value))
+        value = _LOSSES.get(value, value)
+        if not settings:
+            return keras.losses.get(value)
+        # Arguments of a function: those of the class that is called like it.
+        name = "".join(part.title() for part in value.split("_"))
+        value = {"class_name": name, "config": settings}
     config = dict(value["config"])
     config.pop("fn", None)
     if config.get("reduction") in (None, "auto"):
@@ -227,21 +241,26 @@ def _metrics(value, lost, output=None):
 def _metric(value, lost, prefix=""):
     if value is None:
         return None
-    name = None
+    name, settings = None, {}
     if isinstance(value, dict) and value["class_name"] in (
         *_WRAPPERS,
         "function",
     ):
         if isinstance(value["config"], dict):
+            settings = {
+                k: v for k, v in value["config"].items() if k not in _OWN
+            }
             name = (value["config"].get("name") or "").removeprefix(prefix)
         value = _name(value)
+    elif isinstance(value, str) and value in _LOSSES:
+        name = value
     try:
         if isinstance(value, str):
             if value in ("accuracy", "acc", "crossentropy", "ce"):
                 return value
             found = keras.saving.get_registered_object(value)
             if not found and value in ("logcosh", "log_cosh"):
-                return keras.metrics.LogCoshError(name or "logcosh")
+                return keras.metrics.LogCoshError(name or "logcosh", **settings)
             if not name and not found and value not in _LOSSES:
                 keras.metrics.get(value)
                 return value  # Its name stays the short one.
@@ -249,8 +268,8 @@ def _metric(value, lost, prefix=""):
             if not name:
                 return found
             if isinstance(found, keras.metrics.Metric):
-                return type(found)(name=name)
-            return keras.metrics.MeanMetricWrapper(found, name=name)
+                return type(found)(name=name, **settings)
+            return keras.metrics.MeanMetricWrapper(found, name, **settings)
         config = {
             k: v for k, v in value["config"].items() if k not in ("fn", "dtype")
         }

@@ -99,11 +99,13 @@ class RigL(method_lib.Method):
     def update(self, model, slots, sparsity, budget=None, data=None):
         slots = _trained(slots)
         weights = [_numpy(slot.kernel) for slot in slots]
+        masks = [_numpy(slot["mask"]) for slot in slots]
         shares = allocation_lib.ALLOCATIONS[self.allocation](
-            [np.abs(w) for w in weights], [w.shape for w in weights], sparsity
+            _ranked(weights, masks), [w.shape for w in weights], sparsity
         )
-        for slot, weight, share in zip(slots, weights, shares, strict=True):
-            before = _numpy(slot["mask"])
+        for slot, weight, before, share in zip(
+            slots, weights, masks, shares, strict=True
+        ):
             after = exchanged(
                 weight,
                 _numpy(slot["gradient"]),
@@ -136,6 +138,16 @@ def exchanged(weights, gradients, mask, count, drop):
     pull = gradients if np.any(gradients) else np.where(mask, weights, 0.0)
     pull = np.where(stay, -1.0, np.abs(pull))
     return stay | allocation_lib.keep_highest(pull, mask.size - grown)
+
+
+def _ranked(weights, masks):
+    """Scores by size, those of masked weights below those of all others."""
+    sizes = [np.abs(weight) for weight in weights]
+    above = 1.0 + max(float(size.max()) for size in sizes)
+    return [
+        np.where(mask, size, size - above)
+        for size, mask in zip(sizes, masks, strict=True)
+    ]
 
 
 def _trained(slots):

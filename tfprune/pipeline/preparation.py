@@ -94,10 +94,12 @@ class Preparation:
                 mode_of_labels,
                 request.recipe.batch_size,
                 request.seed,
+                keeps_labels,
             )
-            for data, purpose in (
-                (request.train, "training"),
-                (request.validation, "validation"),
+            for data, purpose, keeps_labels in (
+                (request.train, "training", False),
+                # A monitor function reads labels as they are.
+                (request.validation, "validation", callable(request.monitor)),
             )
         )
         sources.check_classes(self.train, self.validation)

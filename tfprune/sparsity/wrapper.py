@@ -111,20 +111,24 @@ class PruningWrapper(keras.layers.Wrapper):
                 self.state.reader = _Reader(self.method, slot)
 
     def _shape(self, name, input_shape):
-        if name == method_lib.INPUTS:
-            # Shapes read from a file are lists.
-            if not all(n is None or isinstance(n, int) for n in input_shape):
-                raise ValueError(
-                    f"{type(self.method).__name__} acts on a layer's inputs, "
-                    "which must be one tensor. Received: layer "
-                    f"{self.layer.name!r} with inputs of shape {input_shape}."
-                    " Choose other layers, or let it act on weights alone."
-                )
-            return (None, *input_shape[1:])
+        if name not in method_lib.SIGNALS:
+            return tuple(weights.variable(self.layer, name).shape)
+        shape = input_shape
         if name == method_lib.OUTPUTS:
             shape = self.layer.compute_output_shape(input_shape)
-            return (None, *shape[1:])
-        return tuple(weights.variable(self.layer, name).shape)
+        # Shapes read from a file are lists; names of several are in a dict.
+        if not all(n is None or isinstance(n, int) for n in shape):
+            advice = (
+                "Choose other layers, or let it act on weights alone."
+                if name == method_lib.INPUTS
+                else "Choose other layers: one that reads the output alone."
+            )
+            raise ValueError(
+                f"{type(self.method).__name__} acts on a layer's {name}, "
+                "which must be one tensor. Received: layer "
+                f"{self.layer.name!r} with {name} of shape {shape}. {advice}"
+            )
+        return (None, *shape[1:])
 
     def _attach_penalties(self, slot):
         """Adds each penalty to the loss as a variable's regularizer.

@@ -86,6 +86,16 @@ class AlternatingModel(keras.Model):
         """The model's, by which losses and metrics may be given."""
         return getattr(self.model, "output_names", None)
 
+    def fit(self, *args, **kwargs):
+        """As of `keras.Model`; ends with the averages that optimizers keep."""
+        optimizer = self.indicator_optimizer
+        before = int(optimizer.iterations)
+        history = super().fit(*args, **kwargs)
+        # Keras does so for the other optimizer. Without a step averages are 0.
+        if int(optimizer.iterations) > before:
+            optimizer.finalize_variable_values(self._indicators())
+        return history
+
     # Each turn has its own trainable variables and optimizer. Everything else,
     # including the other optimizer, is non-trainable state of that turn.
 

@@ -11,6 +11,7 @@ import numpy as np
 from tfprune.graph import rulebook
 from tfprune.graph import values
 from tfprune.graph.rules import norm
+from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.training import reused_memory
 
 
@@ -85,10 +86,11 @@ def is_fusible(layer, shape):
 def fast(model, dtype=None):
     """Copies a model into one that trains faster on TensorFlow.
 
-    Every batch normalization over the last axis of images becomes a
-    `FusedBatchNormalization`. Names, weights and outputs stay the same;
-    `plain` converts the copy back to Keras's own layers. Compile it again, on
-    a CPU with `jit_compile=False`. Also calls `reuse_memory`.
+    Every batch normalization over the last axis of images, also one that
+    `wrap` has wrapped, becomes a `FusedBatchNormalization`. Names, weights and
+    outputs stay the same; `plain` converts the copy back to Keras's own
+    layers. Compile it again, on a CPU with `jit_compile=False`. Also calls
+    `reuse_memory`.
 
     Args:
         model: a built Functional or Sequential `keras.Model`.
@@ -112,13 +114,16 @@ def fast(model, dtype=None):
     """
 
     ends = set(map(id, _ends(model))) if dtype else set()
+    copies = {}
 
     def cloned(layer):
-        config, cls = layer.get_config(), type(layer)
-        if cls is keras.layers.BatchNormalization and is_fusible(
-            layer, layer.input.shape
-        ):
-            cls = FusedBatchNormalization
+        cls, config = _changed(
+            layer,
+            copies,
+            keras.layers.BatchNormalization,
+            FusedBatchNormalization,
+            lambda inner: is_fusible(inner, layer.input.shape),
+        )
         is_layer = isinstance(layer, keras.layers.Layer)
         if dtype and is_layer and id(layer) not in ends:
             if _is_of_floats(layer.dtype_policy):
@@ -145,10 +150,14 @@ def plain(model):
         TypeError: If the model is not Functional or Sequential.
     """
 
+    copies = {}
+
     def cloned(layer):
-        config, cls = layer.get_config(), type(layer)
-        if cls is FusedBatchNormalization:
-            cls = keras.layers.BatchNormalization
+        cls, config = _changed(
+            *(layer, copies),
+            FusedBatchNormalization,
+            keras.layers.BatchNormalization,
+        )
         policy = getattr(layer, "dtype_policy", None)  # ops have none
         if policy is not None and policy.name.startswith("mixed_"):
             config["dtype"] = "float32"
@@ -169,6 +178,29 @@ def _ends(model):
     for layer in ends:
         yield layer
         yield from _ends(layer)
+
+
+def _changed(layer, copies, old, new, matches=lambda inner: True):
+    """`(class, config)` of a copy of a layer, of another class if need be.
+
+    Args:
+        layer: a layer or an operation; of a `PruningWrapper`, the layer within
+            is changed.
+        copies: `dict` of what wrappers share, the same for all of a model.
+        old, new: classes.
+        matches: function of a layer of the old class: whether to change it.
+    """
+    cls, config = type(layer), layer.get_config()
+    if cls is old and matches(layer):
+        return new, config
+    if cls is wrapper_lib.PruningWrapper:
+        layer.renew_shared(config, copies)
+        inner = layer.layer
+        if type(inner) is old and matches(inner):
+            config["layer"] = keras.saving.serialize_keras_object(
+                new.from_config(inner.get_config())
+            )
+    return cls, config
 
 
 def _compute_in(config, dtype, matches):

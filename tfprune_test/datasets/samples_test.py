@@ -32,6 +32,14 @@ def loader():
     return kind()
 
 
+class Iterable:
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
 class Endless(Batches):
     @property
     def num_batches(self):
@@ -207,3 +215,18 @@ class SamplesTest(parameterized.TestCase):
     def test_fit_gets_data_sets_as_they_are(self):
         for data in (Batches(), tf_dataset()):
             self.assertIs(samples.for_fit(data), data)
+
+    def test_fit_gets_the_batches_of_any_iterable(self):
+        data = Iterable([(X[:2], Y[:2]), (X[2:], Y[2:], None)])
+        net = model((2,))
+        net.compile("sgd", "mse")
+        history = net.fit(samples.for_fit(data), epochs=2, verbose=0)
+        self.assertLen(history.history["loss"], 2)
+        found = samples.for_fit(data)
+        self.assertLen(found, 2)
+        for _ in range(2):
+            labels = np.concatenate([found[i][1] for i in range(2)])
+            np.testing.assert_array_equal(labels, Y)
+        # One that ends early begins again, for steps of one number.
+        data.batches.pop()
+        self.assertLen({len(found[i][1]) for i in range(2)}, 1)

@@ -49,6 +49,25 @@ class RecordsTest(absltest.TestCase):
         metrics = json.loads((place / "metrics.json").read_text())
         return keras.saving.load_model(place / "model.keras"), metrics
 
+    def test_a_quick_run_leaves_the_published_records_alone(self):
+        state = self.folder / "quick"
+        place = state / "records" / "smoke-seed0"
+        place.mkdir(parents=True)
+        facts = json.dumps({"epochs": 6, "test_accuracy": 0.125})
+        (place / "metrics.json").write_text(facts)
+        done = subprocess.run(
+            [
+                sys.executable,
+                str(source_tree.ROOT / "examples" / "records.py"),
+                *("--smoke", "--list", f"--state={state}"),
+            ],
+            env=os.environ | {"PYTHONPATH": str(source_tree.ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        self.assertRegex(done.stdout, r"smoke-seed0 +done .*test 12.50%")
+
     @pytest.mark.slow
     def test_a_run_that_is_killed_ends_as_one_that_is_not(self):
         scripts_test.run("records", *self.flags("whole"))

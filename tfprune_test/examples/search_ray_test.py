@@ -16,6 +16,24 @@ from tfprune.costs import counting
 from tools import source_tree
 
 layers = keras.layers
+FAILING = """
+import types
+
+import search_ray
+
+good = {"accuracy": 0.5, "macs": 3, "kept": (1.0,), "worker": 7}
+results = [
+    types.SimpleNamespace(error=None, metrics={**good, "more": 1}),
+    types.SimpleNamespace(error=MemoryError("full"), metrics={}),
+]
+assert search_ray.measured(results) == [good]
+try:
+    search_ray.measured(results[1:])
+except RuntimeError as error:
+    assert "1 that failed" in str(error) and "full" in str(error)
+else:
+    raise AssertionError("nothing was measured")
+"""
 
 
 @pytest.mark.slow  # It starts a cluster.
@@ -23,6 +41,17 @@ layers = keras.layers
     importlib.util.find_spec("ray") is None, reason="the extra `distributed`"
 )
 class SearchRayTest(absltest.TestCase):
+    def test_trials_that_fail_are_left_out(self):
+        # In a process with flags of its own.
+        done = subprocess.run(
+            [sys.executable, "-c", FAILING],
+            cwd=source_tree.ROOT / "examples",
+            env=os.environ | {"PYTHONPATH": str(source_tree.ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(done.returncode, 0, done.stderr[-3000:])
+
     def test_two_workers_share_the_trials(self):
         folder = pathlib.Path(self.create_tempdir().full_path)
         keras.utils.set_random_seed(0)

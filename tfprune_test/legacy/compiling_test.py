@@ -148,6 +148,22 @@ class LossTest(parameterized.TestCase):
         self.assertTrue(found.from_logits)
         self.assertEqual(found.reduction, "sum_over_batch_size")
 
+    def test_a_function_keeps_its_arguments(self):
+        y, outputs = np.array([[0.0], [1.0]]), np.array([[3.0], [-1.0]])
+        for fn, settings in (
+            ("huber", {"delta": 0.25}),
+            ("binary_crossentropy", {"from_logits": True, "axis": -1}),
+        ):
+            value = wrapped(fn)
+            value["config"] |= {"reduction": "auto", **settings}
+            found = compiling._loss(value)(y, outputs)
+            each = getattr(keras.losses, fn)(y, outputs, **settings)
+            self.assertAlmostEqual(float(found), float(np.mean(each)), places=5)
+        value = wrapped("my_own_loss")
+        value["config"]["scale"] = 2
+        with self.assertRaises(ValueError):
+            compiling._loss(value)
+
 
 class CompileTest(absltest.TestCase):
     def setUp(self):
@@ -184,6 +200,24 @@ class CompileTest(absltest.TestCase):
             lost = self.compiled(metrics=[metric])
             self.assertEmpty(lost)
             self.assertIn("logcosh", self.evaluated())
+
+    def test_old_names_of_metrics_stay(self):
+        for name in ("cosine_proximity", "kld"):
+            self.assertEmpty(self.compiled(metrics=[name]))
+            self.assertIn(name, self.evaluated())
+
+    def test_functions_in_a_metric_keep_their_arguments(self):
+        function = {"class_name": "function", "config": "cosine_similarity"}
+        for fn in ("cosine_similarity", function):
+            metric = wrapped(fn, "MeanMetricWrapper")
+            metric["config"] |= {"name": "likeness", "axis": 0}
+            self.assertEmpty(self.compiled(metrics=[metric]))
+            x, y = np.eye(2), np.array([[1.0, 2.0], [3.0, 4.0]])
+            found = self.model.evaluate(x, y, verbose=0, return_dict=True)
+            expected = -keras.losses.cosine_similarity(y, self.model(x), 0)
+            self.assertAlmostEqual(
+                found["likeness"], float(np.mean(expected)), places=5
+            )
 
     def test_a_crossentropy_is_that_of_the_labels(self):
         y = np.array([0, 1, 1])

@@ -188,6 +188,12 @@ class AttentionGateTest(parameterized.TestCase):
             gated_identity(4, Gate(axis=1), (None,))
         with self.assertRaisesRegex(ValueError, "a fixed number of channels"):
             gated_identity(4, Gate(axis=2))
+        inputs = keras.Input((3, 4))
+        outputs = keras.layers.GRU(4, return_state=True, name="two")(inputs)
+        net = keras.Model(inputs, outputs)
+        message = "outputs, which must be one tensor.*'two'.*None, 4"
+        with self.assertRaisesRegex(ValueError, message):
+            tfprune.wrap(net, Gate(), where="two")
         model, slot = gated_identity(4, Gate())
         with self.assertRaisesRegex(ValueError, "must be measured before"):
             Gate().scores(slot)

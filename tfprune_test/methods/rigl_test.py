@@ -125,6 +125,21 @@ class RigLTest(parameterized.TestCase):
         self.assertFalse(changed[~mask].any())
         self.assertTrue(changed[mask].any())
 
+    def test_what_masked_weights_hold_gives_their_layer_no_more(self):
+        method = rigl.RigL(drop=0.0, allocation="global")
+        model = wrapped(method, "sgd")
+        ((_, slots),) = wrapper_lib.groups(model)
+        method.update(model, slots, 0.5)
+        before = [to_numpy(slot["mask"]) for slot in slots]
+        weight = to_numpy(slots[0].kernel)
+        slots[0].kernel.assign(np.where(before[0], weight, 9.0))
+        # Newly grown weights are zero, as good as masked ones hold.
+        weight = to_numpy(slots[1].kernel)
+        slots[1].kernel.assign(np.where(before[1], 0.0, weight))
+        method.update(model, slots, 0.5)
+        for slot, mask in zip(slots, before, strict=True):
+            self.assertEqual(to_numpy(slot["mask"]).sum(), mask.sum())
+
     def test_grown_weights_and_their_momentum_start_at_zero(self):
         model = wrapped(rigl.RigL(drop=0.5), keras.optimizers.Adam(0.1))
         for _ in range(3):

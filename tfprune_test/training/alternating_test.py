@@ -139,6 +139,25 @@ class AlternatingModelTest(parameterized.TestCase):
         )
 
     @pytest.mark.slow  # Trains twice.
+    def test_training_ends_with_the_averages_of_indicators(self):
+        trainer, slot = scalar()
+        average = keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5)
+        averaged = alternating.AlternatingModel(trainer.model, average)
+        start = float(slot["indicator"].value[0, 0])
+        compiled(averaged).fit(data(1.0, 1.0), epochs=0, verbose=0)
+        self.assertEqual(float(slot["indicator"].value[0, 0]), start)
+        seen = []
+        spy = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: seen.append(
+                float(to_numpy(slot["indicator"])[0, 0])
+            )
+        )
+        feed = data(1.0, 1.0, steps=2)
+        averaged.fit(feed, shuffle=False, verbose=0, callbacks=[spy])
+        self.assertNotEqual(*seen)
+        found = float(slot["indicator"].value[0, 0])
+        self.assertAlmostEqual(found, sum(seen) / 2, places=6)
+
     def test_training_goes_on_from_a_file(self):
         path = os.path.join(self.create_tempdir(), "model.keras")
         trainer = self.trainer()

@@ -11,7 +11,10 @@ from absl.testing import parameterized
 import tfprune
 from tfprune import zoo
 from tfprune.graph import values
+from tfprune.methods import autoprune
 from tfprune.methods import masked
+from tfprune.methods import slimming
+from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
 from tfprune.training import fused_normalization
 
@@ -208,6 +211,43 @@ class FastTest(parameterized.TestCase):
             found = [x for x in values.layers(each) if isinstance(x, held)]
             found = [x.compute_dtype for x in found]
             self.assertCountEqual(found, [*dtypes, "float32"])
+
+    @on_tensorflow
+    def test_wrapped_layers_train_fused_and_as_those_of_keras(self):
+        method = slimming.Slimming(0.1)
+        model = wrapping.wrap(network(), method, where=wrapping.normalizations)
+        quick = fused_normalization.fast(model)
+        for each, kind in (
+            (quick, fused_normalization.FusedBatchNormalization),
+            (fused_normalization.plain(quick), layers.BatchNormalization),
+        ):
+            found = {type(wrapper.layer) for wrapper in wrapper_lib.find(each)}
+            self.assertEqual(found, {kind})
+        rng = np.random.default_rng(0)
+        x = rng.normal(size=(8, *model.input_shape[1:])).astype("float32")
+        y = np.zeros((8, *model.output_shape[1:]))
+        for each in (model, quick):
+            each.compile(keras.optimizers.SGD(1e-3), "mse", jit_compile=False)
+            for _ in range(2):
+                each.train_on_batch(x, y)
+        for one, other in zip(model.variables, quick.variables, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+        self.assertLen(wrapper_lib.find(tfprune.strip(quick)), 0)
+
+    def test_wrappers_that_share_variables_share_copies_of_them(self):
+        inputs = keras.Input((8, 8, 3))
+        x = layers.Conv2D(4, 3)(layers.Conv2D(4, 3)(inputs))
+        x = layers.Dense(2)(layers.Flatten()(x))
+        model = keras.Model(inputs, x)
+        model = wrapping.wrap(model, autoprune.AutoPruneChannels())
+        quick = fused_normalization.fast(model)
+        back = fused_normalization.plain(quick)
+        known = {id(variable) for variable in model.variables}
+        for each in (quick, back):
+            self.assertLen(each.variables, len(model.variables))
+            self.assertEmpty(known & {id(v) for v in each.variables})
+            shared = {id(w.shared) for w in wrapper_lib.find(each)}
+            self.assertLen(shared, 1)
 
     def test_it_is_saved_and_loaded(self):
         quick = fused_normalization.fast(network())

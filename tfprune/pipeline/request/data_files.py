@@ -3,9 +3,13 @@
 import pathlib
 
 import keras
+import numpy as np
 
 from tfprune.core import packages
 from tfprune.core.files import array_files
+from tfprune.datasets import class_indices
+from tfprune.datasets import label_checks
+from tfprune.datasets import outputs as outputs_lib
 
 TFDS = "tfds:"
 _BUFFER = 10_000  # Samples that are shuffled at a time.
@@ -18,14 +22,21 @@ _SPLITS = {
 }
 
 
-def opened(text, purpose, model, label_mode, batch_size, seed):
+def opened(
+    text, purpose, model, label_mode, batch_size, seed, keeps_labels=False
+):
     """What a `str` stands for: arrays, or batches.
 
     Args:
         text: `str`, as for `sources.Source`; so are the others.
     """
+    classes = None
+    is_one = label_mode == "categorical" and len(model.outputs) == 1
+    if is_one and not keeps_labels:
+        classes = model.outputs[0].shape[-1]
     if text.startswith(TFDS):
-        return _from_tfds(text[len(TFDS) :], purpose, batch_size, seed)
+        name = text[len(TFDS) :]
+        return _from_tfds(name, purpose, classes, batch_size, seed)
     path = pathlib.Path(text)
     if path.is_dir():
         return _images(path, purpose, model, label_mode, batch_size, seed)
@@ -42,8 +53,32 @@ def opened(text, purpose, model, label_mode, batch_size, seed):
         )
     found = array_files.read(path)
     if isinstance(found, dict):
-        return _named(found, text, purpose)
+        x, y, weights = _named(found, text, purpose)
+        return x, _rows(y, classes, purpose), weights
     return found
+
+
+def _rows(y, classes, purpose):
+    """Labels as a loss reads them that wants a row for each sample.
+
+    Args:
+        y: the labels of a file.
+        classes: `int`, or `None` for a loss that reads labels as they are.
+        purpose: as for `opened`.
+
+    Returns:
+        One-hot rows for class indices; other labels unchanged.
+    """
+    if (
+        classes is None
+        or getattr(y, "ndim", 0) != 1
+        or y.dtype.kind not in "iu"
+    ):
+        return y
+    sparse = keras.losses.get("sparse_categorical_crossentropy")
+    output = outputs_lib.Output(None, (None, classes), sparse)
+    label_checks.check(y, [output], purpose, 0)
+    return np.eye(classes, dtype="float32")[y]
 
 
 def _named(arrays, text, purpose):
@@ -92,18 +127,19 @@ def _of_split(arrays, text, purpose):
     )
 
 
-def _from_tfds(name, purpose, batch_size, seed):
+def _from_tfds(name, purpose, classes, batch_size, seed):
     name, _, split = name.partition(":")
     if not split:
         split = "train" if purpose == "training" else "test"
     tfds = packages.load("tensorflow_datasets", "data", f"Reading {TFDS}{name}")
     try:
-        data = tfds.load(
+        data, info = tfds.load(
             name,
             split=split,
             as_supervised=True,
             download=False,
             shuffle_files=False,
+            with_info=True,
         )
     except AssertionError as error:
         raise FileNotFoundError(
@@ -112,6 +148,11 @@ def _from_tfds(name, purpose, batch_size, seed):
             "$TFDS_DATA_DIR or ~/tensorflow_datasets. Prepare it with "
             f"`tfds build {name}`."
         ) from error
+    label = info.features[info.supervised_keys[1]]
+    if classes is not None and isinstance(label, tfds.features.ClassLabel):
+        data = class_indices.rows(
+            data, label.num_classes, classes, f"{TFDS}{name}"
+        )
     if purpose == "training":
         data = data.shuffle(_BUFFER, seed)
     return data.batch(batch_size).prefetch(2)

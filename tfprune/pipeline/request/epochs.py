@@ -6,7 +6,7 @@ import math
 import keras
 import numpy as np
 
-from tfprune.datasets import samples
+from tfprune.datasets import streams
 from tfprune.pipeline.request import sample_parts as parts_lib
 
 
@@ -67,7 +67,7 @@ class Targeted(keras.utils.PyDataset):
         return self._data.num_batches
 
     def __getitem__(self, index):
-        batch = samples.as_tuple(self._data[index])
+        batch = streams.as_tuple(self._data[index])
         return parts_lib.for_fit(parts_lib.given(parts_lib.of(batch)))
 
     def on_epoch_begin(self):

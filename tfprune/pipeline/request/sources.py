@@ -14,6 +14,7 @@ import keras
 
 from tfprune.datasets import batches as batches_lib
 from tfprune.datasets import samples
+from tfprune.datasets import streams
 from tfprune.pipeline.request import data_files
 from tfprune.pipeline.request import epochs as epochs_lib
 from tfprune.pipeline.request import sample_parts as parts_lib
@@ -33,9 +34,12 @@ class Source:
             alone are their own targets.
         purpose: `str`, in the words of an error: "training".
         model: the `keras.Model` that reads them.
-        label_mode: for folders of images: "int", "categorical" or "binary".
+        label_mode: how folders of images are labeled: "int", "categorical"
+            or "binary". Class indices of files and of TensorFlow Datasets
+            become one-hot rows for "categorical".
         batch_size: `int`, for arrays, files and folders.
         seed: `int`, of the order.
+        keeps_labels: `bool`, whether such class indices stay what they are.
 
     Attributes:
         classes: list of `str`, the folders of images; `None` for other data.
@@ -48,12 +52,20 @@ class Source:
     """
 
     def __init__(
-        self, data, purpose, model, label_mode="int", batch_size=64, seed=0
+        self,
+        data,
+        purpose,
+        model,
+        label_mode="int",
+        batch_size=64,
+        seed=0,
+        keeps_labels=False,
     ):
         self.purpose, self.batch_size, self.seed = purpose, batch_size, seed
         if isinstance(data, (str, pathlib.Path)):
             data = data_files.opened(
-                str(data), purpose, model, label_mode, batch_size, seed
+                *(str(data), purpose, model, label_mode, batch_size, seed),
+                keeps_labels,
             )
         samples.check_repeatable(data, purpose)
         _check_ends(data, purpose)
@@ -61,7 +73,7 @@ class Source:
         self.data = data
         self.classes = getattr(data, "class_names", None)
         self.is_arrays = _is_arrays(data)
-        self._total, self._chosen = None, None
+        self._total = self._number = self._chosen = None
         if self.is_arrays:
             self.data = parts_lib.of(data)
             self._check_lengths()
@@ -90,13 +102,13 @@ class Source:
             return feed
         if isinstance(self.data, (list, tuple)):
             return epochs_lib.Listed(self.data, self.seed, first)
+        if not streams.is_for_fit(self.data):
+            return streams.Streamed(self.data, _batch_for_fit, self._number)
         if self._gives_targets:
             return self.data
         if isinstance(self.data, keras.utils.PyDataset):
             return epochs_lib.Targeted(self.data)
-        if hasattr(self.data, "map"):
-            return self.data.map(_with_targets)
-        return self.data
+        return self.data.map(_with_targets)
 
     @functools.cached_property
     def _gives_targets(self):
@@ -116,7 +128,7 @@ class Source:
             batch_size: `int`, for arrays.
             limit: `int`, samples at most.
         """
-        seen = 0
+        seen = number = 0
         for batch in self._iterate(batch_size):
             part = parts_lib.as_numpy(parts_lib.of(batch))
             count = self._count(part)
@@ -125,9 +137,10 @@ class Source:
                 part = parts_lib.rows(part, slice(count))
             yield part
             seen += count
+            number += 1
             if seen == limit:
                 return
-        self._total = seen
+        self._total, self._number = seen, number
 
     def _count(self, batch):
         """`int`, the samples of a batch."""
@@ -157,7 +170,7 @@ class Source:
                     self.data, slice(start, start + batch_size)
                 )
         else:
-            yield from samples.each_batch(self.data)
+            yield from streams.each_batch(self.data)
 
     def some(self, count):
         """`(x, y, weights)` of some samples, at even distances, numpy.
@@ -199,6 +212,11 @@ class Source:
         if twice[0] == twice[1]:
             return twice[0]
         return _hash(self.batches(limit=self.batch_size), values=False)
+
+
+def _batch_for_fit(batch):
+    parts = parts_lib.as_numpy(parts_lib.of(batch))
+    return parts_lib.for_fit(parts_lib.given(parts))
 
 
 def _with_targets(*batch):

@@ -1,9 +1,12 @@
 """Data of any form, at the door."""
 
 import pathlib
+import types
+from unittest import mock
 
 import keras
 import numpy as np
+import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -34,6 +37,16 @@ class _Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         return self._batch
+
+
+class _Iterable:
+    """Batches that can be read again, and nothing else, as of a loader."""
+
+    def __init__(self, *batches):
+        self._batches = batches
+
+    def __iter__(self):
+        return iter(self._batches)
 
 
 class ArraysTest(parameterized.TestCase):
@@ -140,7 +153,7 @@ class BatchesTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "infinite"):
             source(data.repeat())
 
-    @parameterized.parameters("an array", "a tuple", "a dataset")
+    @parameterized.parameters("an array", "a tuple", "a dataset", "a loader")
     def test_batches_of_inputs_are_their_own_targets_in_fit(self, kind):
         data = _Batches((X,) if kind == "a tuple" else X)
         if kind == "a dataset":
@@ -149,11 +162,27 @@ class BatchesTest(parameterized.TestCase):
             import tensorflow
 
             data = tensorflow.data.Dataset.from_tensors(X)
+        elif kind == "a loader":
+            data = _Iterable(X)
         net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
         net.compile("sgd", "mse")
         expected = net.evaluate(X, X, verbose=0)
         history = net.fit(source(data).epochs(), shuffle=False, verbose=0)
         self.assertAlmostEqual(history.history["loss"][0], expected, places=4)
+
+    def test_fit_gets_all_batches_of_what_can_only_be_iterated(self):
+        y = Y.astype("float32")
+        data = _Iterable((X[:2], y[:2]), (X[2:], y[2:]))
+        net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        net.compile(keras.optimizers.SGD(0.0), "mse")
+        expected = net.evaluate(X, y, verbose=0)
+        found = source(data)
+        for _ in range(2):  # before and after the batches are counted
+            feed = found.epochs()
+            history = net.fit(feed, epochs=2, shuffle=False, verbose=0)
+            for loss in history.history["loss"]:
+                self.assertAlmostEqual(loss, expected, places=4)
+            self.assertEqual(sum(len(x) for x, _, _ in found.batches()), 5)
 
     def test_a_batch_in_a_list_is_one_in_a_tuple(self):
         ((x, y, weights),) = source(_Batches([X, Y])).batches()
@@ -251,6 +280,49 @@ class FilesTest(parameterized.TestCase):
         ((x, y, weights),) = source(str(path)).batches()
         np.testing.assert_array_equal(x, X)
         np.testing.assert_array_equal(y, weights)
+
+    def test_class_indices_of_a_file_become_rows_where_the_loss_has_rows(self):
+        path = self.folder / "data.npz"
+        net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(5)])
+        rows = {"model": net, "label_mode": "categorical"}
+        np.savez(path, x=X, y=Y)
+        same = {**rows, "keeps_labels": True}
+        for one, expected in (({}, Y), (same, Y), (rows, np.eye(5))):
+            ((_, y, _),) = source(str(path), **one).batches()
+            np.testing.assert_array_equal(y, expected)
+        for labels in (np.eye(5), Y * 0.5):
+            np.savez(path, x=X, y=labels)
+            ((_, y, _),) = source(str(path), **rows).batches()
+            np.testing.assert_array_equal(y, labels)
+        np.savez(path, x=X, y=Y - 1)
+        with self.assertRaisesRegex(ValueError, "from 0 to 4 .*-1 at sample 0"):
+            source(str(path), **rows)
+
+    def test_class_indices_of_tensorflow_datasets_become_rows(self):
+        if keras.backend.backend() != "tensorflow":
+            self.skipTest("a dataset of TensorFlow")
+        tensorflow = pytest.importorskip("tensorflow")
+        tfds = pytest.importorskip("tensorflow_datasets")
+        label = tfds.features.ClassLabel(num_classes=5)
+        info = types.SimpleNamespace(
+            features={"x": None, "y": label}, supervised_keys=("x", "y")
+        )
+        net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(5)])
+
+        def found(y, **kwargs):
+            data = tensorflow.data.Dataset.from_tensor_slices((X, y))
+            with mock.patch.object(tfds, "load", return_value=(data, info)):
+                made = source("tfds:any:all", "validation", net, **kwargs)
+            return np.concatenate([y for _, y, _ in made.batches()])
+
+        np.testing.assert_array_equal(found(Y), Y)
+        rows = found(Y, label_mode="categorical")
+        np.testing.assert_array_equal(rows, np.eye(5))
+        with self.assertRaisesRegex(Exception, "without a class"):
+            found(Y - 1, label_mode="categorical")
+        info.features["y"] = tfds.features.ClassLabel(num_classes=6)
+        with self.assertRaisesRegex(ValueError, "6 classes.* 5 outputs"):
+            found(Y, label_mode="categorical")
 
     def test_several_inputs_and_outputs(self):
         path = self.folder / "data.npz"
