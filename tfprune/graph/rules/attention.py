@@ -98,7 +98,8 @@ def _attention_ops(call, sources, query_heads, heads, keys, values, outputs):
     found = _heads_of(call, key, heads, keys, query_heads)
     looked = _heads_of(call, query, query_heads, keys, query_heads)
     given = _heads_of(call, value, heads, values, query_heads)
-    weighed = _weigh_heads(file, looked, found, given, _is_causal(call))
+    is_causal = call.argument(9, "use_causal_mask")
+    weighed = _weigh_heads(file, looked, found, given, is_causal)
     rows, *apart = weighed.parts
     together = file_op.Made((rows, tuple(apart)))
     file.op(
@@ -106,10 +107,6 @@ def _attention_ops(call, sources, query_heads, heads, keys, values, outputs):
         made=file_op.Made((rows, outputs)),
         work=_work(rows, query_heads, values, outputs),
     )
-
-
-def _is_causal(call):
-    return any(call.argument(9, x) for x in ("use_causal_mask", "is_causal"))
 
 
 def _masked(file, scores, masked=True):
@@ -283,6 +280,7 @@ def _weigh(call, query, value, whole):
 def _score_ops(call, query, value, work):
     """Adds the ops of attention without projections."""
     file, (*_, channels) = call.file, query.parts
+    is_causal = call.argument(4, "use_causal_mask")
     scores = file_op.Made((*query.parts[:-1], value.shape[-2] or 1))
     if isinstance(call.live, keras.layers.AdditiveAttention):
         # Each query's sum with each key; all of their channels stay.
@@ -292,7 +290,7 @@ def _score_ops(call, query, value, work):
         sums = file.op("ADD", row, value, made=sums)
         kinds = ("TANH", "MUL") if call.config.get("use_scale") else ("TANH",)
         scores = file.op("SUM", file.chain(kinds, sums), made=scores)
-        if _is_causal(call):
+        if is_causal:
             scores = file.op("QUANTIZE", scores)
     else:
         count = math.prod(n or 1 for n in query.shape[1:])
@@ -303,7 +301,7 @@ def _score_ops(call, query, value, work):
         )
         if call.config.get("use_scale"):
             scores = file.op("MUL", scores)
-    scores = _masked(file, scores, _is_causal(call))
+    scores = _masked(file, scores, is_causal)
     scores = file.op("SOFTMAX", scores)
     made = file_op.like(query, last=value.parts[-1])
     file.op("BATCH_MATMUL", scores, value, made=made, work=tuple(work))
@@ -331,7 +329,8 @@ def dot_product_attention(call):
         if not in_time:
             reason = "attention with shared heads"
         return call.freeze_all(reason)[0]
-    _weigh_heads(call.file, query, key, value, _is_causal(call))
+    is_causal = call.argument(6, "is_causal")
+    _weigh_heads(call.file, query, key, value, is_causal)
     for x in (query, key):
         if 3 in x.varying:
             call.freeze_product(x.labels)
