@@ -4,6 +4,7 @@
 names. Images are read when a batch needs them.
 """
 
+import functools
 import math
 import pathlib
 
@@ -16,6 +17,14 @@ from tfprune.reports import evaluation
 
 FLAGS = flags.FLAGS
 _ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif"}
+
+
+@functools.lru_cache(2)
+def _order(seed, epoch, count):
+    """The order of an epoch, the same if a run resumes there."""
+    if seed is None or not epoch:
+        return np.arange(count)
+    return np.random.default_rng((seed, epoch)).permutation(count)
 
 
 class Images(keras.utils.PyDataset):
@@ -56,14 +65,14 @@ class Images(keras.utils.PyDataset):
             found = [found[i] for i in order[: limit or None]]
         self.files, self.labels = zip(*found, strict=True)
         self.epoch = 0
-        self.order = np.arange(len(found))
 
     def __len__(self):
         return math.ceil(len(self.files) / self.batch_size)
 
     def __getitem__(self, index):
         begin = index * self.batch_size
-        chosen = self.order[begin : begin + self.batch_size]
+        order = _order(self.seed, self.epoch, len(self.files))
+        chosen = order[begin : begin + self.batch_size]
         x = np.stack([self._image(i) for i in chosen])
         x = keras.applications.imagenet_utils.preprocess_input(
             x, data_format="channels_last", mode="caffe"
@@ -72,9 +81,6 @@ class Images(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         self.epoch += 1
-        if self.seed is not None:
-            rng = np.random.default_rng((self.seed, self.epoch))
-            self.order = rng.permutation(len(self.files))
 
     def _image(self, i):
         image = keras.utils.load_img(self.files[i])

@@ -10,6 +10,8 @@ are never used for choices. A stopped run resumes after its last epoch
 (`--resume`).
 """
 
+import pathlib
+
 import common
 import study
 import summary
@@ -25,7 +27,7 @@ def main(argv):
     del argv
     common.smoke(dataset="digits", epochs=1)
     FLAGS.dense_epochs, FLAGS.dense_rate = FLAGS.epochs, FLAGS.learning_rate
-    todo = [(FLAGS.model, ())]
+    todo = [(name(), ())]
     rows = list(common.rows(todo, lambda seed: seed, run, study.TRAINING))
     text = (
         "Accuracy on the test images after the last epoch, mean (least to "
@@ -34,10 +36,14 @@ def main(argv):
     summary.finish(rows, f"{FLAGS.model} on {FLAGS.dataset}", text)
 
 
+def name():
+    """What results are called: the network, or its file without a folder."""
+    return pathlib.Path(FLAGS.model).stem
+
+
 def run(seed):
     own = study.Study(study.images(), seed)
-    name = f"{FLAGS.model}-seed{seed}.keras"
-    study.save(own.model, common.path(name))
+    study.save(own.model, common.path(f"{name()}-seed{seed}.keras"))
     row = {"method": "dense", "budget": None, "accuracy": own.accuracy}
     return row | summary.measured(own.model, own.model)
 

@@ -94,6 +94,12 @@ class TrainTest(Scripts):
         (row,) = metrics["rows"]
         self.assertGreater(row["cpu_seconds"], 0)
         self.assertEqual(model.count_params(), 78_666 - 2 * 3 * 3 * 16)
+        with self.subTest("a file's results are in --out, not beside it"):
+            path = folder / "resnet8-seed0.keras"
+            before = sorted(folder.iterdir())
+            again, _ = self.check("train", f"--model={path}")
+            self.assertTrue((again / "resnet8-seed0-seed0.keras").exists())
+            self.assertEqual(sorted(folder.iterdir()), before)
 
     @pytest.mark.slow  # Three processes that import Keras.
     def test_results_are_kept(self):
