@@ -159,6 +159,7 @@ def draw(rows, ways, path):
 
 
 def _figure(rows, ways):
+    ticker = style.module("ticker")
     found = groups(rows)
     tasks = list(dict.fromkeys(task for task, _ in found))
     columns = min(3, len(tasks))
@@ -180,8 +181,12 @@ def _figure(rows, ways):
             errors = [_spread([r["test"] for r in p]) for p in points]
             ax.errorbar(sizes, means, errors, capsize=3, label=way, **look)
         ax.set_xscale("log")
+        # The scale's own ticks are formulas, for tens only or all of them.
+        ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}")
+        ax.xaxis.set_minor_formatter(ticker.NullFormatter())
         ax.set_title(task)
-        ax.set_xlabel("bytes of the int8 file")
+        ax.set_xlabel("kB of the int8 file")
     axes[0, 0].set_ylabel("test metric")
     axes[0, 0].legend()
     return figure
