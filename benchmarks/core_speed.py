@@ -58,8 +58,8 @@ CORES = ("cortex-m4", "cortex-m55")
 EPOCHS = {"keywords": 400, "cifar10": 5}
 RATES = {"keywords": 3e-3, "cifar10": 1e-3}
 # By what the predicted instructions shall shrink, so that those counted shrink
-# by 1.8, and the depth. On validation data, DS-CNN learns too little without
-# some of its blocks; ResNet-8 has one that can go.
+# by 1.8, and the depth. On validation data, DS-CNN is no better without one of
+# its blocks; ResNet-8 has one that can go.
 FACTORS = {
     "keywords": {"cortex-m4": 1.85, "cortex-m55": 1.85},
     "cifar10": {"cortex-m4": 1.8, "cortex-m55": 1.75},

@@ -143,16 +143,20 @@ def _name(value):
     return function or config.get("name")
 
 
+def _settings(value):
+    """The arguments of a function in a wrapper, a `dict`."""
+    config = value.get("config")
+    given = config if isinstance(config, dict) else {}
+    return {k: v for k, v in given.items() if k not in _OWN}
+
+
 def _loss(value):
     settings = {}
     if isinstance(value, dict) and value["class_name"] in (
         *_WRAPPERS,
         "function",
     ):
-        config = value.get("config")
-        if isinstance(config, dict):
-            settings = {k: v for k, v in config.items() if k not in _OWN}
-        value = _name(value)
+        settings, value = _settings(value), _name(value)
     if isinstance(value, str):
         value = _LOSSES.get(value, value)
         if not settings:
@@ -246,10 +250,8 @@ def _metric(value, lost, prefix=""):
         *_WRAPPERS,
         "function",
     ):
+        settings = _settings(value)
         if isinstance(value["config"], dict):
-            settings = {
-                k: v for k, v in value["config"].items() if k not in _OWN
-            }
             name = (value["config"].get("name") or "").removeprefix(prefix)
         value = _name(value)
     elif isinstance(value, str) and value in _LOSSES:
