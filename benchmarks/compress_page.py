@@ -8,6 +8,7 @@ from tfprune.core import tables
 from tfprune.plots import style
 
 _SIZE = 1.1  # A file of a control may be so much larger and still compare.
+_LEVEL = 1e-9  # Means of as many right answers may differ by their rounding.
 
 
 def groups(rows):
@@ -74,7 +75,7 @@ def _verdict(pairs):
     if sizes[1] > _SIZE * sizes[0]:
         return "larger"
     behind = np.mean(other) - np.mean(mine)
-    if behind <= 0:
+    if behind <= _LEVEL:
         return "ahead"
     spread = max(_spread(mine), _spread(other))
     return "within the spread" if behind <= spread else "behind"

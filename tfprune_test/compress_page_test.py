@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -10,6 +11,9 @@ from tools import source_tree
 sys.path.append(str(source_tree.ROOT / "benchmarks"))
 
 import compress_page
+
+# Right answers of 359, with the same sum, whose means differ by rounding.
+SAME_SUMS = ((350, 351, 358), (350, 353, 356))
 
 
 def rows(way, tests, file_bytes=100, task="digits", share=0.5):
@@ -40,6 +44,13 @@ class VerdictsTest(parameterized.TestCase):
         found = rows("mine", [0.8, 0.9]) + rows("theirs", tests)
         told = compress_page.verdicts(found, "mine", ["theirs"])
         self.assertEqual(told, {"theirs": [("digits", 0.5, verdict)]})
+
+    def test_as_many_right_answers_are_level(self):
+        mine, theirs = ([n / 359 for n in right] for right in SAME_SUMS)
+        self.assertLess(np.mean(mine), np.mean(theirs))
+        found = rows("mine", mine) + rows("theirs", theirs)
+        told = compress_page.verdicts(found, "mine", ["theirs"])
+        self.assertEqual(told["theirs"][0][2], "ahead")
 
     def test_larger_files_do_not_compare(self):
         for file_bytes, verdict in ((110, "behind"), (111, "larger")):
