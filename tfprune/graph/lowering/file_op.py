@@ -112,6 +112,7 @@ class FileOp:
         scales: `bool`, whether it multiplies each channel by a constant or adds
             one, which a kernel before it takes over.
         same: `bool`, whether that is one number for all channels.
+        relu: `bool`, whether it has taken over a ReLU.
     """
 
     kind: str
@@ -132,6 +133,7 @@ class FileOp:
     again: bool = False
     scales: bool = False
     same: bool = False
+    relu: bool = False
 
     @property
     def output(self):
