@@ -4,9 +4,12 @@ import dataclasses
 
 import keras
 import numpy as np
+import record_padding
 
 import tfprune
 from tfprune import datasets
+from tfprune import surgery
+from tfprune.surgery import pruning
 from tfprune.zoo import checkpoints
 from tfprune.zoo import resnet
 
@@ -30,7 +33,7 @@ class Entry:
         goal: `float`, the accuracy to reach.
         options: `dict`, arguments of `tfprune.prune`, or of `tfprune.search`
             if they name a `strategy`.
-        teachers: names of published weights; the mean of their logits.
+        teachers: names of networks, as above; the mean of their logits.
         epochs: `int`.
         rate: `float`, the learning rate at first, then a cosine to 0.
         dataset: name of the data set.
@@ -63,6 +66,15 @@ TAYLOR = dict(criterion="taylor", ranking="global")
 # chosen freely, but keeps more of the multiply-adds.
 IN_EIGHTS = dict(TAYLOR, channel_multiple=8)
 DEPGRAPH = dict(source="DepGraph, 2023", dense=0.9353)
+# Networks that are already finished teach as well: as a whole they are better
+# than each.
+ALL_TEACHERS = (
+    RESNET56,
+    "resnet44_akamaster_cifar10",
+    "record:pcas_r56-seed0",
+    "record:pcas_r56-seed1",
+    "record:pcas_r56-seed2",
+)
 ENTRIES = {
     "pcas_r56": Entry(
         "ResNet-56 without 53.7 % of the parameters",
@@ -103,6 +115,7 @@ ENTRIES = {
         dict(DEPGRAPH, accuracy=0.9377, macs=1 / 2.11),
         0.938,
         dict(TAYLOR),
+        ALL_TEACHERS,
     ),
     "depgraph_r56_2.57x": Entry(
         "ResNet-56 with 2.57 times fewer multiply-adds",
@@ -111,6 +124,7 @@ ENTRIES = {
         dict(DEPGRAPH, accuracy=0.9364, macs=1 / 2.57),
         0.9365,
         dict(TAYLOR),
+        ALL_TEACHERS,
     ),
     # A CIFAR network of 50 layers is one of 6n + 2, or of bottlenecks; the
     # paper does not say. This one has about its accuracy.
@@ -198,6 +212,13 @@ def preparation(entry, dataset):
     )
 
 
+def title(name):
+    """A short name of a network, of weights or of a record."""
+    if name.startswith(RECORD):
+        return name.removeprefix(RECORD)
+    return name.split("_")[0] or "small"
+
+
 def network(name, weights_dir, records, dataset):
     """Returns the network of an entry; a small one if there is no name."""
     keras.utils.set_random_seed(0)
@@ -217,28 +238,31 @@ def network(name, weights_dir, records, dataset):
 
 
 def pruned(entry, model, dataset, prepare, seed):
-    """Returns the small network, before any training.
+    """Returns the small network, before any training, and a padded one.
 
-    The channels are chosen on training images alone.
+    The channels are chosen on training images alone. What a search has found,
+    and what is not pruned, is not padded.
     """
     if not entry.budget:
-        return model
+        return model, model
     order = np.random.default_rng(seed).permutation(len(dataset.train))
     chosen = order[: entry.selection]
     x, y = prepare(dataset.train.x[chosen]), dataset.train.y[chosen]
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(True))
     budget = tfprune.Budget(**entry.budget)
-    if "strategy" in entry.options:
-        few = x[: len(x) // 4]
-        small = tfprune.search(
-            model,
-            (x, y),
-            budget,
-            recalibrate=few,
-            reconstruct=few,
-            seed=seed,
-            **entry.options,
-        ).model
-    else:
-        small = tfprune.prune(model, budget, data=(x, y), **entry.options)
-    return tfprune.recalibrate(small, x)
+    if "strategy" not in entry.options:
+        cut = pruning.plan(model, budget, data=(x, y), **entry.options)
+        made = surgery.apply(cut), record_padding.padded(cut)
+        return tuple(tfprune.recalibrate(each, x) for each in made)
+    few = x[: len(x) // 4]
+    small = tfprune.search(
+        model,
+        (x, y),
+        budget,
+        recalibrate=few,
+        reconstruct=few,
+        seed=seed,
+        **entry.options,
+    ).model
+    small = tfprune.recalibrate(small, x)
+    return small, small

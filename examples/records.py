@@ -53,9 +53,10 @@ flags.DEFINE_float("temperature", 4.0, "of the teachers")
 flags.DEFINE_float("label_weight", 0.3, "of the labels beside the teachers")
 flags.DEFINE_bool("fused", True, "normalize in one op while training")
 flags.DEFINE_bool("bfloat16", False, "train in it; the processor must know it")
+flags.DEFINE_bool("padded", False, "train with more channels, of zeros")
 flags.DEFINE_integer("stop_after", 0, "stop after so many epochs, 0: never")
 TRAINING = ("views", "batch_size", "decay", "temperature", "label_weight")
-TRAINING += ("bfloat16",)
+TRAINING += ("bfloat16", "padded")
 
 
 def main(argv):
@@ -115,7 +116,8 @@ class Job:
         """
         dataset = entries.images(self.entry, FLAGS.data_dir)
         prepare = entries.preparation(self.entry, dataset)
-        model, facts = self._pruned(dataset, prepare)
+        facts = self._pruned(dataset, prepare)
+        model = self._begun("padded" if FLAGS.padded else "pruned")
         keras.utils.set_random_seed(self.seed)
         learner = model
         if FLAGS.fused:
@@ -134,7 +136,7 @@ class Job:
             left -= 1
         if learner.epoch == self.epochs:
             self._finish(
-                fused_normalization.plain(learner.model),
+                self._unpadded(fused_normalization.plain(learner.model), facts),
                 dataset,
                 prepare,
                 facts | {"curve": learner.curve},
@@ -142,17 +144,17 @@ class Job:
         return left
 
     def _pruned(self, dataset, prepare):
-        """Returns the small network, pruned once, and facts about it."""
-        file = self.folder / "pruned.keras"
+        """Prunes the network once, and returns facts about the small one."""
         facts = self.folder / "pruned.json"
         if not facts.exists():
             begin = time.time()
             dense = network(self.entry.network, dataset)
-            small = entries.pruned(
+            small, padded = entries.pruned(
                 self.entry, dense, dataset, prepare, self.seed
             )
             cost, small_cost = tfprune.cost(dense), tfprune.cost(small)
-            record_files.save(small, file)
+            record_files.save(small, self.folder / "pruned.keras")
+            record_files.save(padded, self.folder / "padded.keras")
             record_files.write_json(
                 facts,
                 {
@@ -167,16 +169,34 @@ class Job:
                 },
             )
             print(self.name, facts.read_text(), flush=True)
-        return keras.saving.load_model(file, compile=False), json.loads(
-            facts.read_text()
-        )
+        return json.loads(facts.read_text())
+
+    def _begun(self, name):
+        """The network before training, `"pruned"` or `"padded"`."""
+        file = self.folder / f"{name}.keras"
+        return keras.saving.load_model(file, compile=False)
+
+    def _unpadded(self, model, facts):
+        """A trained network without the channels that are zeros."""
+        if not FLAGS.padded:
+            return model
+        model = tfprune.strip(model)
+        cost = tfprune.cost(model)
+        if (cost.params, cost.macs) != (facts["params"], facts["macs"]):
+            raise RuntimeError(
+                "Padded channels must stay zeros. Received: a network of "
+                f"{cost.params:,} parameters and {cost.macs:,} multiply-adds, "
+                f"from one of {facts['params']:,} and {facts['macs']:,}. "
+                "Train without --padded."
+            )
+        return model
 
     def _views(self, dataset, prepare):
         def teachers():
             return [network(name, dataset) for name in self.entry.teachers]
 
         # One folder for all students of the same teachers.
-        name = "-".join(n.split("_")[0] or "small" for n in self.entry.teachers)
+        name = "-".join(map(entries.title, self.entry.teachers))
         folder = path(FLAGS.state) / f"views-{self.entry.dataset}-{name}"
         return training.Views(
             dataset, prepare, teachers, folder, FLAGS.views, dtype()
@@ -199,7 +219,7 @@ class Job:
         model = keras.saving.load_model(self.place / "model.keras")
         seconds = sum(line["seconds"] for line in facts["curve"])
         # Not before: nothing may be chosen by it.
-        begun = keras.saving.load_model(self.folder / "pruned.keras")
+        begun = self._begun("pruned")
         before = training.accuracy(begun, prepare, dataset.test)
         if self.entry.int8_goal:
             found = record_firmware.measure(model, prepare, dataset)

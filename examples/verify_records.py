@@ -268,8 +268,11 @@ def way(name, metrics):
     before = f"{metrics['training_images_before']:.1%} of training images"
     if "test_accuracy_before" in metrics:
         before += f" and {metrics['test_accuracy_before']:.1%} of test images"
-    teachers = " and ".join(t.split("_")[0] for t in metrics["teachers"])
+    *rest, last = map(entries.title, metrics["teachers"])
+    teachers = f"{', '.join(rest)} and {last}" if rest else last
     dtype = "bfloat16" if given.get("bfloat16") else "float32"
+    if given.get("padded"):
+        dtype += ", padded with channels of zeros"
     return (
         f"{name}: {metrics['title']}. {pruned}; {before} before training. "
         f"{metrics['epochs']} epochs on all "

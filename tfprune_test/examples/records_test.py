@@ -13,8 +13,15 @@ import numpy as np
 import pytest
 from absl.testing import absltest
 
+import tfprune
+from tfprune import surgery
+from tfprune.surgery import pruning
 from tfprune_test.examples import scripts_test
 from tools import source_tree
+
+sys.path.append(str(source_tree.ROOT / "examples"))
+
+import record_padding
 
 pytest.importorskip("sklearn", reason="the digits come with it")
 pytestmark = pytest.mark.skipif(
@@ -29,6 +36,37 @@ def wait_for(path, process):
             return
         time.sleep(0.05)
     raise TimeoutError(f"no {path}")
+
+
+class PaddedTest(absltest.TestCase):
+    def trained(self, model, x, y):
+        keras.utils.set_random_seed(0)
+        slope = keras.optimizers.SGD(0.05, 0.9, weight_decay=1e-3)
+        model.compile(slope, "sparse_categorical_crossentropy")
+        model.fit(x, y, epochs=2, batch_size=16, verbose=0)
+        return model
+
+    def test_channels_of_zeros_change_nothing(self):
+        keras.utils.set_random_seed(0)
+        dense = tfprune.zoo.build("resnet8", input_shape=(8, 8, 1))
+        cut = pruning.plan(dense, macs=0.4)
+        small, wide = surgery.apply(cut), record_padding.padded(cut)
+        filters = [
+            layer.filters
+            for layer in wide.layers
+            if isinstance(layer, keras.layers.Conv2D)
+        ]
+        self.assertEqual({n % 16 for n in filters}, {0})
+        self.assertGreater(tfprune.cost(wide).macs, tfprune.cost(small).macs)
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(32, 8, 8, 1)), rng.integers(0, 10, 32)
+        given = [m.predict(x, verbose=0) for m in (small, wide)]
+        np.testing.assert_allclose(*given, atol=1e-5)
+        small, wide = (self.trained(m, x, y) for m in (small, wide))
+        wide = tfprune.strip(wide)
+        self.assertEqual(wide.count_params(), small.count_params())
+        given = [m.predict(x, verbose=0) for m in (small, wide)]
+        np.testing.assert_allclose(*given, atol=1e-3)
 
 
 class RecordsTest(absltest.TestCase):
@@ -120,6 +158,14 @@ class RecordsTest(absltest.TestCase):
             self.falsify("params", 7)
             said = scripts_test.run("verify_records", verify, code=1)
             self.assertIn(f"params are {whole['params']}, not 7", said)
+
+    @pytest.mark.slow
+    def test_padded(self):
+        flags = self.flags("padded")
+        scripts_test.run("records", *flags, "--padded", "--epochs=1")
+        model, metrics = self.record("padded")
+        self.assertTrue(metrics["training"]["padded"])
+        self.assertEqual(tfprune.cost(model).macs, metrics["macs"])
 
     @pytest.mark.slow  # A process of its own.
     def test_so_many_images_may_differ_and_no_more(self):
