@@ -160,7 +160,6 @@ def draw(rows, ways, path):
 
 
 def _figure(rows, ways):
-    ticker = style.module("ticker")
     found = groups(rows)
     tasks = list(dict.fromkeys(task for task, _ in found))
     columns = min(3, len(tasks))
@@ -181,11 +180,7 @@ def _figure(rows, ways):
             means = [np.mean([r["test"] for r in p]) for p in points]
             errors = [_spread([r["test"] for r in p]) for p in points]
             ax.errorbar(sizes, means, errors, capsize=3, label=way, **look)
-        ax.set_xscale("log")
-        # The scale's own ticks are formulas, for tens only or all of them.
-        ax.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}")
-        ax.xaxis.set_minor_formatter(ticker.NullFormatter())
+        style.logarithmic(ax, "x", 1000)
         ax.set_title(task)
         ax.set_xlabel("kB of the int8 file")
     axes[0, 0].set_ylabel("test metric")

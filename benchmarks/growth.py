@@ -176,9 +176,11 @@ def drawn(curves):
         for axes, (name, (sizes, times, exponent)) in zip(
             panels, curves.items(), strict=True
         ):
-            axes.loglog(sizes, times, label=f"exponent {exponent:.2f}", **look)
+            for each in "xy":
+                style.logarithmic(axes, each)
+            axes.plot(sizes, times, label=f"exponent {exponent:.2f}", **look)
             line = times[0] * np.array(sizes) / sizes[0]
-            axes.loglog(sizes, line, "--", color=style.FIXED, label="linear")
+            axes.plot(sizes, line, "--", color=style.FIXED, label="linear")
             axes.set_xlabel(name)
             axes.set_ylabel("CPU s")
             axes.legend()

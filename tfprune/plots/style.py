@@ -103,6 +103,24 @@ def panels(rows, columns, size):
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+def logarithmic(axes, name, unit=1):
+    """Gives an axis a logarithmic scale with plain numbers.
+
+    The scale's own numbers are formulas, at tens only or everywhere.
+
+    Args:
+        axes: the axes of a panel.
+        name: `"x"` or `"y"`.
+        unit: `float`, by which the numbers are divided.
+    """
+    ticker = module("ticker")
+    getattr(axes, f"set_{name}scale")("log")
+    axis = getattr(axes, f"{name}axis")
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(lambda value, _: f"{value / unit:g}")
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
 def writable(path):
     """The path, if a picture can be written there.
 

@@ -43,6 +43,16 @@ class StyleTest(absltest.TestCase):
         style.write(picture(), path)
         self.assertEqual(path.read_bytes(), style.encoded(picture()))
 
+    def test_logarithms_have_plain_numbers(self):
+        with style.used():
+            figure, ((axes,),) = style.panels(1, 1, (4, 3))
+            style.logarithmic(axes, "x", 1000)
+            axes.plot([1000, 8000], [1, 1])
+            figure.canvas.draw()
+            shown = [label.get_text() for label in axes.get_xticklabels()]
+        self.assertContainsSubset(["1", "2", "5"], shown)
+        self.assertEqual(axes.get_xscale(), "log")
+
 
 if __name__ == "__main__":
     absltest.main()
