@@ -3,7 +3,7 @@
 For each task, each share of the multiply-adds and each seed:
 
 - compress: the default recipe, and variants of it, which are compared on
-  validation data;
+  validation data, on a page of their own (`--variants`);
 - uniform: the same share of every group is pruned by L1 norm, then the network
   is trained on the labels for as long as compress trains;
 - scratch: the architecture that compress found, with new weights, trained for
@@ -53,6 +53,7 @@ flags.DEFINE_string("speech", "", "features x and classes y for DS-CNN")
 flags.DEFINE_string("out", "build/bench/compress", "folder of results")
 flags.DEFINE_bool("only_page", False, "leave out the cells that are missing")
 flags.DEFINE_string("table", "", "also write a table to this file")
+flags.DEFINE_string("variants", "", "write a page about variants to this file")
 
 OWN = "compress"
 # Variants of the recipe, by the settings that they change.
@@ -268,21 +269,20 @@ def rows():
 
 
 def told_of_variants(found):
-    """The page's section about variants of the recipe."""
+    """The page about variants of the recipe."""
     others = [way for way in FLAGS.ways if way in VARIANTS and way != OWN]
-    table = compress_page.variants(found, OWN, others)
-    if not table.rows:
-        return ""
     settings = "; ".join(
         f"{way}: " + ", ".join(f"`{k}={v!r}`" for k, v in VARIANTS[way].items())
         for way in others
     )
+    table = compress_page.variants(found, OWN, others)
     return (
-        "## Variants of the recipe\n\n"
+        "# Variants of compress' recipe\n\n"
         "The default is chosen on validation data. The table shows how the "
         "metric of the int8 file on them changes: mean and standard error "
         "over shares and seeds, and in how many cells it gets better and "
         f"worse. {settings}.\n\n{table.to_markdown()}\n"
+        f"{results.footer('compress.py')}\n"
     )
 
 
@@ -313,9 +313,11 @@ def main(argv):
         "behind. Controls whose files are more than a tenth larger do not "
         "compare.\n\n"
         f"{compress_page.summary(verdicts)}\n\n"
-        f"{picture}{told_of_variants(found)}{results.footer('compress.py')}\n"
+        f"{picture}{results.footer('compress.py')}\n"
     )
     results.publish(text, FLAGS.table)
+    if FLAGS.variants:
+        results.publish(told_of_variants(found), FLAGS.variants)
 
 
 if __name__ == "__main__":

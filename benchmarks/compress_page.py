@@ -82,10 +82,13 @@ def _verdict(pairs):
 
 
 def summary(found):
-    """A line for each control, as Markdown."""
-    lines = []
+    """A line for each control, and one for all, as Markdown."""
+    lines, beaten = [], {}
     for way, cells in found.items():
         told = [verdict for _, _, verdict in cells]
+        for task, share, verdict in cells:
+            known = beaten.get((task, share), True)
+            beaten[task, share] = known and verdict in ("ahead", "larger")
         compared = [v for v in told if v != "larger"]
         text = f"{compared.count('ahead')} of {len(compared)} cells ahead"
         for verdict in ("within the spread", "behind"):
@@ -95,6 +98,12 @@ def summary(found):
         if "larger" in told:
             text += f"; {told.count('larger')} cells with larger files"
         lines.append(f"- {way}: {text}.")
+    if beaten:
+        count = sum(beaten.values())
+        lines.append(
+            f"- In {count} of {len(beaten)} cells ({count / len(beaten):.0%}) "
+            "no control that compares is ahead."
+        )
     return "\n".join(lines)
 
 

@@ -70,7 +70,8 @@ class VerdictsTest(parameterized.TestCase):
         told = compress_page.verdicts(found, "mine", ["theirs"])
         self.assertEqual(
             compress_page.summary(told),
-            "- theirs: 1 of 2 cells ahead; behind: digits 50%.",
+            "- theirs: 1 of 2 cells ahead; behind: digits 50%.\n"
+            "- In 1 of 2 cells (50%) no control that compares is ahead.",
         )
 
 
