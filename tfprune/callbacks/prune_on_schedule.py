@@ -8,6 +8,7 @@ from absl import logging
 from tfprune.core import typed
 from tfprune.datasets import replays
 from tfprune.schedules import schedule as schedule_lib
+from tfprune.schedules import timing
 from tfprune.selection import budget as budget_lib
 from tfprune.sparsity import wrapper as wrapper_lib
 
@@ -22,7 +23,17 @@ def prune_now(model, sparsity, budget=None, data=None, step=0):
         budget: a `tfprune.Budget`, for methods that mask channels.
         data: data for criteria that need them.
         step: `int`, the optimizer step to record for this update.
+
+    Raises:
+        ValueError: If `sparsity` is no fraction, if no layer has a scheduled
+            method, or if a method refuses the sparsity or the budget.
     """
+    sparsity = timing.sparsity("sparsity", sparsity)
+    _prune(model, sparsity, budget, data, step)
+
+
+def _prune(model, sparsity, budget, data, step):
+    """Like `prune_now`; nothing is pruned where a schedule is below zero."""
     found = _scheduled(model)
     _check_all(found, sparsity, budget)
     for method, slots in found:
@@ -125,6 +136,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
     def _check(self, highest):
         """Raises now the errors that would stop the training later."""
         found = _scheduled(self.model)
+        if not highest <= 1 + 1e-6:  # Sums may round.
+            timing.sparsity("sparsity", highest)
         _check_all(found, highest, self.budget)
         for method, slots in found:
             method.check_training(
@@ -228,9 +241,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
             return False
         if self._resolved.next_due(step) is not None:
             self.data = replays.replayed(self.data)
-        prune_now(
-            self.model, self._resolved(step), self.budget, self.data, step
-        )
+        sparsity = self._resolved(step)
+        _prune(self.model, sparsity, self.budget, self.data, step)
         _follow(self.model, self._followed)
         self._anew = False
         self._measure()

@@ -237,6 +237,7 @@ def cost(
         TypeError, ValueError: as `tfprune.channel_graph`, and if `keep` has
             the wrong shape; `ValueError` also if a weight is NaN or infinite.
     """
+    values.check_model(model)
     values.check_finite(model)
     return Meter(read.channel_graph(model, input_shape)).cost(keep)
 

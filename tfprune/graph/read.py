@@ -133,12 +133,7 @@ def as_graph_model(model):
 
 
 def _graph_model(model, spread=False):
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            "A built keras.Model is required. Received: model="
-            f"{model!r} of type {type(model).__name__}. Load a file "
-            "with keras.saving.load_model(path)."
-        )
+    values.check_model(model)
     if not model.built:
         raise ValueError(
             "A built model is required. Received: "

@@ -91,6 +91,16 @@ class _Given:
         return np.asarray(self._array, dtype)
 
 
+def check_model(model):
+    """Raises a `TypeError` if something is no Keras model."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "A built keras.Model is required. Received: model="
+            f"{model!r} of type {type(model).__name__}. Load a file "
+            "with keras.saving.load_model(path)."
+        )
+
+
 def check_finite(model, but=()):
     """Raises a `ValueError` if a weight of a model is NaN or infinite.
 

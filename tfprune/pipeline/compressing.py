@@ -161,11 +161,11 @@ def compress(
         # Each process has the names of a set in another order.
         names = sorted(skip) if isinstance(skip, set | frozenset) else skip
         options["skip"] = list(map(str, names))
-    wish = wishes.Wish(budget, board, macs, latency, max_loss)
-    arguments.check(model, minutes, epochs, points, trials, workers, seed)
     arguments.check_options(
         options, _OPTIONS, inspect.signature(compress).parameters
     )
+    wish = wishes.Wish(budget, board, macs, latency, max_loss)
+    arguments.check(model, minutes, epochs, points, trials, workers, seed)
     workspace_lib.check_out(out)
     door_checks.check_training(model)
     model = preparation.with_graph(model)

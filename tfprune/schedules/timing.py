@@ -9,6 +9,7 @@ import dataclasses
 import math
 import numbers
 import re
+import typing
 
 from tfprune.core import records
 
@@ -38,8 +39,17 @@ def _in_steps(value, steps_per_epoch):
     return round(_epochs(value) * steps_per_epoch)
 
 
-def _sparsity(name, value):
-    if isinstance(value, numbers.Real) and 0 <= value <= 1:
+def sparsity(name, value):
+    """Checks a sparsity; returns it as a `float`.
+
+    Args:
+        name: `str`, what the error calls it.
+        value: a number of any library.
+
+    Raises:
+        ValueError: If it is no fraction.
+    """
+    if isinstance(value, typing.SupportsFloat) and 0 <= value <= 1:
         return float(value)
     raise ValueError(
         f"`{name}` must be a fraction between 0 (dense) and 1. "
@@ -189,7 +199,7 @@ _CHECKS = {
     "begin": _duration,
     "end": lambda name, v: None if v is None else _duration(name, v),
     "frequency": _duration,
-    "initial": _sparsity,
-    "final": _sparsity,
-    "sparsity": _sparsity,
+    "initial": sparsity,
+    "final": sparsity,
+    "sparsity": sparsity,
 }

@@ -1,6 +1,7 @@
 """What a call asks for: a budget to keep, or a ratio to remove."""
 
 import dataclasses
+import difflib
 import numbers
 import typing
 
@@ -53,8 +54,8 @@ def of(budget, options):
         remaining keywords.
 
     Raises:
-        TypeError: If no argument, or more than one, says how much to remove,
-            or `budget` is of another type.
+        TypeError: If a keyword is unknown, if no argument, or more than one,
+            says how much to remove, or `budget` is of another type.
         ValueError: If a limit or a ratio is out of range.
     """
     goal, rest = with_limits(budget, options)
@@ -93,8 +94,10 @@ def with_limits(budget, options):
         `budget` itself; and the remaining keywords.
 
     Raises:
-        TypeError: If `budget` and keywords both give limits.
+        TypeError: If a keyword is unknown, or `budget` and keywords both
+            give limits.
     """
+    _check_names(options)
     limits = {k: v for k, v in options.items() if k in _LIMITS}
     rest = {k: v for k, v in options.items() if k not in _LIMITS}
     if not limits:
@@ -106,6 +109,18 @@ def with_limits(budget, options):
         if "channel_multiple" in rest:
             rest.pop("target", None)  # It tells the core alone.
     return budget_lib.Budget(**limits), rest
+
+
+def _check_names(options):
+    known = tuple(Options.__annotations__)
+    for name, value in options.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else "Leave it out."
+            raise TypeError(
+                "A keyword must be an argument, or one of "
+                f"{', '.join(known)}. Received: {name}={value!r}. {hint}"
+            )
 
 
 def _more_than_one(**given):

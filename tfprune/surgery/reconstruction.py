@@ -53,6 +53,7 @@ def reconstruct(
         A plain Keras model of the same class.
 
     Raises:
+        TypeError: If `cut` is no `Cut`.
         ValueError: If data are missing, have the wrong shape or can be read
             only once.
 
@@ -61,6 +62,13 @@ def reconstruct(
     >>> cut = tfprune.selection.choose(tfprune.channel_graph(model), 0.5)
     >>> small = tfprune.reconstruct(cut, x_train[:2000])
     """
+    if not isinstance(cut, cut_lib.Cut):
+        raise TypeError(
+            "What is removed must be a Cut. Received: cut of type "
+            f"{type(cut).__name__}. Choose one with "
+            "tfprune.selection.choose(tfprune.channel_graph(model), macs=0.5), "
+            "or call tfprune.prune(model, macs=0.5, reconstruct=data)."
+        )
     return shrinking.apply(Reconstruction(**settings).refit(cut, data))
 
 

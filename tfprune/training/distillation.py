@@ -44,6 +44,7 @@ def distill(
         compile the student.
 
     Raises:
+        TypeError: If either is no Keras model.
         ValueError: If a weight of either is NaN or infinite, or if an output
             of one is probabilities and of the other is not.
 
@@ -58,8 +59,9 @@ def distill(
     - Hinton, Vinyals and Dean, "Distilling the knowledge in a neural
       network", 2015, https://arxiv.org/abs/1503.02531
     """
-    values.check_finite(student)
-    values.check_finite(teacher)
+    for model in (student, teacher):
+        values.check_model(model)
+        values.check_finite(model)
     model_class.warn_of_own_training(student, "A distiller")
     losses = list(losses) or [_of_outputs(student, teacher, temperature)]
     tutor = Distiller(

@@ -388,6 +388,31 @@ class LoopTest(parameterized.TestCase):
         self.assertEqual(wrapper_lib.sparsity(model), 0.5)
         callback_lib.prune_now(model, 0.25)
         self.assertEqual(wrapper_lib.sparsity(model), 0.25)
+        callback_lib.prune_now(model, keras.ops.array(0.75))
+        self.assertEqual(wrapper_lib.sparsity(model), 0.75)
+
+    @parameterized.parameters(80, 1.5, -0.5, float("nan"), "0.5")
+    def test_prune_now_to_what_is_no_fraction(self, sparsity):
+        model = wrapped()
+        with self.assertRaisesRegex(ValueError, "a fraction between 0"):
+            callback_lib.prune_now(model, sparsity)
+        self.assertEqual(wrapper_lib.sparsity(model), 0)
+
+    def test_a_schedule_in_percent(self):
+        with self.assertRaisesRegex(ValueError, "Received: sparsity=40"):
+            fit(
+                wrapped(),
+                [callback_lib.PruneOnSchedule(lambda step: (True, 4.0 * step))],
+                epochs=1,
+            )
+
+    def test_a_schedule_that_starts_below_zero(self):
+        model = wrapped()
+        ramp = callback_lib.PruneOnSchedule(
+            lambda step: (True, (step - BATCHES // 2) / BATCHES)
+        )
+        fit(model, [ramp], epochs=1)
+        self.assertEqual(wrapper_lib.sparsity(model), 0.5)
 
 
 class LogsTest(parameterized.TestCase):

@@ -178,6 +178,10 @@ class CostTest(absltest.TestCase):
         cost = counting.cost(model, graph.frozen)
         self.assertEqual(cost.channels, 0)
 
+    def test_what_is_no_model_is_named(self):
+        with self.assertRaisesRegex(TypeError, "keras.Model is required"):
+            counting.cost("model.keras")
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -16,6 +16,11 @@ class FiniteWeightsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "in sequential.*dense.*/bias"):
             values.check_finite(model)
 
+    def test_what_is_no_model_is_named(self):
+        for other in ("model.keras", keras.layers.Dense(3)):
+            with self.assertRaisesRegex(TypeError, "keras.Model is required"):
+                values.check_model(other)
+
     def test_a_sum_that_overflows_is_not_taken_for_infinity(self):
         model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
         model.layers[0].bias.assign([3e38, 3e38, 3e38])

@@ -105,6 +105,12 @@ class RefusedTest(parameterized.TestCase):
             error=TypeError,
         )
         self.refused("Did you mean minutes?", minute=3, error=TypeError)
+        self.refused(
+            "Received: mac=0.5. Did you mean macs?",
+            macs=None,
+            mac=0.5,
+            error=TypeError,
+        )
 
     def test_data_without_samples(self):
         self.refused("Samples are needed for training.*gives none", train=[])

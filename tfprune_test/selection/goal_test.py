@@ -49,6 +49,16 @@ class GoalTest(parameterized.TestCase):
         ):
             goal.of(budget, options)
 
+    @parameterized.parameters(
+        ("mac", "Received: mac=0.5. Did you mean macs"),
+        ("min_chanels", "Did you mean min_channels"),
+        ("zzz", "one of macs, .*Received: zzz=0.5. Leave it out"),
+    )
+    def test_an_unknown_keyword_is_named(self, name, message):
+        for budget in (None, HALF, 0.5):
+            with self.assertRaisesRegex(TypeError, message):
+                goal.of(budget, {name: 0.5})
+
     @parameterized.parameters(True, "half", ((0.5,),), 0.5j)
     def test_a_budget_of_another_kind(self, budget):
         with self.assertRaisesRegex(TypeError, "tfprune.Budget, a ratio"):

@@ -266,5 +266,7 @@ class ReconstructionTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "several times"):
             batches = iter([small_nets.samples()])
             reconstruction.reconstruct(cut_lib.Cut(graph, keep), batches)
+        with self.assertRaisesRegex(TypeError, "a Cut. .* of type Functional"):
+            reconstruction.reconstruct(model, small_nets.samples())
         with self.assertRaisesRegex(ValueError, "Data are needed for the rec"):
             reconstruction.reconstruct(cut_lib.Cut(graph, keep), None)

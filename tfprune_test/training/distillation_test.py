@@ -370,6 +370,11 @@ class OutputEndsTest(parameterized.TestCase):
         model = wrapping.wrap(net("softmax"), masked.Masked())
         self.assertEqual(output_ends.of(model), [output_ends.End.SOFTMAX])
 
+    def test_both_must_be_models(self):
+        for models in ((net(), "dense.keras"), ("small.keras", net())):
+            with self.assertRaisesRegex(TypeError, "keras.Model is required"):
+                distill_lib.distill(*models)
+
     def test_a_mean_of_models_is_what_they_give(self):
         inputs = keras.Input((6,))
         parts = [net("softmax", seed)(inputs) for seed in (1, 2)]

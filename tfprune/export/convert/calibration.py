@@ -61,7 +61,7 @@ def _whole(data, inputs):
     arrays = [np.asarray(part) for part in parts]
     for array, spec in zip(arrays, inputs, strict=True):
         if array.shape[1:] != spec.shape[1:]:
-            raise _misshapen(array.shape, spec)
+            raise _misshapen(array.shape, spec, ("N", *spec.shape[1:]))
     return arrays
 
 
@@ -114,7 +114,7 @@ def _batch(array, spec):
         return array[None]
     if array.shape[1:] == spec.shape[1:]:
         return array
-    raise _misshapen(array.shape, spec)
+    raise _misshapen(array.shape, spec, spec.shape[1:])
 
 
 def _parts(data, inputs):
@@ -147,10 +147,11 @@ def _described(element):
     return f"{type(element).__name__} of shape {np.shape(element)}"
 
 
-def _misshapen(shape, spec):
+def _misshapen(shape, spec, required):
+    required = ", ".join(map(str, required))
     return ValueError(
-        f"Calibration samples for {spec.name!r} must have shape "
-        f"{spec.shape[1:]}. Received: an array of shape {tuple(shape)}."
+        f"Calibration samples for {spec.name!r} must have shape ({required}). "
+        f"Received: an array of shape {tuple(shape)}."
     )
 
 

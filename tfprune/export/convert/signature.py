@@ -80,7 +80,8 @@ def of(model, input_shapes=None):
 
     Raises:
         TypeError: If `model` is not a Keras model.
-        ValueError: If it is not built, or leaves a dimension open.
+        ValueError: If it is not built, leaves a dimension open or takes
+            texts.
     """
     if not isinstance(model, keras.Model):
         raise TypeError(
@@ -106,6 +107,13 @@ def of(model, input_shapes=None):
             for i, spec in enumerate(inputs)
         )
     for spec in inputs:
+        if spec.dtype == "string":
+            raise ValueError(
+                "Inputs of numbers are required. Received: input "
+                f"{spec.name!r} of dtype string, which no file reads. Look "
+                "texts up outside of the file: export the model behind its "
+                "lookup, keras.Model(lookup.output, model.output)."
+            )
         if None in spec.shape:
             raise ValueError(
                 "Fixed input shapes are required. Received: input "

@@ -54,9 +54,13 @@ class OneInputTest(parameterized.TestCase):
         (
             "channels_first",
             X.reshape(10, 1, 2, 2),
-            r"\(2, 2, 1\).*\(10, 1, 2, 2\)",
+            r"\(N, 2, 2, 1\).*\(10, 1, 2, 2\)",
         ),
-        ("a_single_sample", X[0], r"shape \(2, 2, 1\). Received.*\(2, 2, 1\)"),
+        (
+            "a_single_sample",
+            X[0],
+            r"shape \(N, 2, 2, 1\). Received.* \(2, 2, 1\)",
+        ),
         ("misshapen_batches", iter([X[:3], X[..., 0]]), r"\(10, 2, 2\)"),
         ("empty", X[:0], "samples"),
         ("a_used_up_generator", iter(()), "make a new one"),

@@ -67,6 +67,17 @@ class SignatureTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             signature.of(convolution(), shapes)
 
+    def test_texts_are_refused_by_name(self):
+        words = keras.Input((1,), dtype="string", name="words")
+        lookup = keras.layers.StringLookup(
+            vocabulary=["a", "b"], output_mode="one_hot"
+        )
+        model = keras.Model(words, keras.layers.Dense(2)(lookup(words)))
+        with self.assertRaisesRegex(ValueError, "'words' of dtype string"):
+            signature.of(model)
+        rest = keras.Model(lookup.output, model.output)  # as the error says
+        self.assertEqual(signature.of(rest).inputs[0].shape, (1, 3))
+
     @parameterized.parameters("model.keras", None, keras.layers.Dense)
     def test_what_is_no_model_is_refused(self, model):
         with self.assertRaisesRegex(TypeError, "keras.Model is required"):

@@ -262,7 +262,7 @@ class ErrorsTest(ExportTestCase):
             "calibration_of_wrong_shape",
             ("int8", np.zeros((9, 3, 8, 8))),
             {},
-            r"'image' must have shape \(8, 8, 2\). Received.*\(9, 3, 8, 8\)",
+            r"'image' must have shape \(N, 8, 8, 2\). Received.*\(9, 3, 8, 8\)",
         ),
         (
             "calibration_with_nan",

@@ -69,6 +69,7 @@ def share_arena(sources, out, arena_margin=0.1):
 
     Raises:
         OSError: If the files cannot be written.
+        TypeError: If one of `sources` is no `MicroSource`.
         ValueError: If there are fewer than two models, if two names differ only
             in case (macros are in capitals), or if the margin is negative.
 
@@ -79,6 +80,13 @@ def share_arena(sources, out, arena_margin=0.1):
     >>> share_arena([words, people], "firmware")
     """
     sources = list(sources)
+    for source in sources:
+        if not hasattr(source, "arena_need"):
+            raise TypeError(
+                "What export_micro returned is required for each model. "
+                f"Received: {source!r}. Call export_micro(path, folder) for "
+                "each file first, into a folder of its own."
+            )
     names = [source.name for source in sources]
     if len(sources) < 2:
         raise ValueError(

@@ -136,6 +136,11 @@ class ShareTest(parameterized.TestCase):
             shared_arena.share_arena(self.sources[some], self.out, margin)
         self.assertEmpty(list(self.out.iterdir()))
 
+    @parameterized.parameters("net.tflite", pathlib.Path("firmware"))
+    def test_files_and_folders_are_no_sources(self, other):
+        with self.assertRaisesRegex(TypeError, "export_micro returned is req"):
+            shared_arena.share_arena([other, self.sources[0]], self.out)
+
     def test_names_that_are_one_in_capitals(self):
         sources = [source("Net", need()), source("net", need())]
         with self.assertRaisesRegex(ValueError, "Net, net"):
