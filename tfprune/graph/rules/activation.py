@@ -55,7 +55,9 @@ def activate_as(call, labels, live, key="activation", config=None):
     if name is None or (name in ELEMENTWISE and not own):
         return labels
     if not callable(function) or not _elementwise(function):
-        call.freeze(labels, f"activation {name!r} mixes channels")
+        layer = isinstance(function, keras.layers.Layer)
+        why = "is a layer of its own" if layer else "mixes channels"
+        call.freeze(labels, f"activation {name!r} {why}")
     return labels
 
 
