@@ -13,14 +13,15 @@ ELEMENTWISE = frozenset(
 
 # Unary elementwise ops.
 OPS = (
-    "Absolute Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Celu "
-    "Clip Conjugate Copy Cos Cosh Deg2rad Elu Erf Erfc Erfinv Exp Exp2 Expm1 "
-    "Fabs Floor Gelu HardShrink HardSigmoid HardSilu HardTanh Isfinite Isinf "
-    "Isnan LeakyRelu Log Log10 Log1p Log2 LogSigmoid LogicalNot NanToNum "
-    "Negative OnesLike Rad2deg Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid "
-    "Sign Silu Sin Sinh SoftShrink Softplus Softsign SparsePlus SparseSigmoid "
-    "Sqrt Sinc Square Squareplus StopGradient Tan Tanh TanhShrink Threshold "
-    "Trunc ZerosLike Cast"
+    "Absolute Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Celu Clip "
+    "Conjugate ConvertToTensor Copy Cos Cosh Deg2rad Elu Erf Erfc Erfinv Exp "
+    "Exp2 Expm1 Fabs Floor Gelu HardShrink HardSigmoid HardSilu HardTanh I0 "
+    "Isfinite Isinf Isnan Isneginf Isposinf LeakyRelu Log Log10 Log1p Log2 "
+    "LogSigmoid LogicalNot NanToNum Negative OnesLike Rad2deg Reciprocal Relu "
+    "Relu6 Round Rsqrt SaturateCast Selu Sigmoid Sign Signbit Silu Sin Sinh "
+    "SoftShrink Softplus Softsign SparsePlus SparseSigmoid Sqrt Sinc Square "
+    "Squareplus StopGradient Tan Tanh TanhShrink Threshold Trunc ZerosLike "
+    "Cast"
 ).split()
 
 # Layers that may be an activation.

@@ -14,7 +14,9 @@ OPS = (
     "Divide TrueDivide FloorDivide Power Mod Arctan2 Equal NotEqual Greater "
     "GreaterEqual Less LessEqual LogicalAnd LogicalOr LogicalXor Where Hypot "
     "SquaredDifference Logaddexp Logaddexp2 DivideNoNan Fmax Fmin Fmod "
-    "Heaviside"
+    "Heaviside FullLike Isclose Ldexp Nextafter Select Gcd Lcm "
+    "BitwiseAnd BitwiseOr BitwiseXor BitwiseLeftShift BitwiseRightShift "
+    "LeftShift RightShift"
 ).split()
 
 

@@ -4,7 +4,10 @@ from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.rules import norm
 
-REDUCTIONS = "Prod Logsumexp CountNonzero Median Norm".split()
+REDUCTIONS = (
+    "Prod Logsumexp CountNonzero Median Norm Ptp Nanmax Nanmean Nanmedian "
+    "Nanmin Nanprod Nanstd Nansum Nanvar"
+).split()
 
 
 # For each axis along which each value is repeated.

@@ -53,6 +53,16 @@ MERGES = (
     ("minimum", lambda: pairs(LAYERS.Minimum())),
     ("raw_add", lambda: pairs(lambda p: p[0] + p[1])),
     ("raw_where", lambda: pairs(lambda p: keras.ops.where(p[0] > p[1], *p))),
+    (
+        "raw_select",
+        lambda: pairs(
+            lambda p: keras.ops.select(
+                [p[0] > 0.0, keras.ops.isclose(*p)],
+                [p[1], keras.ops.full_like(p[0], 0.5)],
+                2.0,
+            )
+        ),
+    ),
     ("residual", lambda: models.around(lambda x: x + LAYERS.Conv2D(6, 1)(x))),
     ("with_itself", lambda: models.around(lambda x: LAYERS.Add()([x, x]))),
     ("concatenate", lambda: pairs(LAYERS.Concatenate(), 3)),
