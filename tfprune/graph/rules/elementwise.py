@@ -39,6 +39,7 @@ def function(call):
     name = re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", call.class_name).lower()
     activation_ops.add_named(call.file, call.x, name)
     call.moves = call.class_name in ("Copy", "StopGradient")
+    call.alike = call.x.alike or call.class_name in ("OnesLike", "ZerosLike")
     return elementwise(call)
 
 

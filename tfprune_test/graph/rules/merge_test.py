@@ -161,6 +161,42 @@ class MergeTest(exactness.ExactnessTestCase):
         self.assertEqual(int(graph.removable.sum()), 4)
 
 
+def masked(*widths):
+    """Branches of ids, those of width 5 without a mask, and their inputs."""
+    inputs = [keras.Input((7,), dtype="int32") for _ in widths]
+    branches = [
+        LAYERS.Embedding(5, n, mask_zero=n != 5)(x)
+        for x, n in zip(inputs, widths, strict=True)
+    ]
+    return inputs, branches
+
+
+class MasksTest(exactness.ExactnessTestCase):
+    @parameterized.parameters(
+        (-1, (6, 4), 6 + 4), (-1, (6, 5), 6 + 5), (1, (6, 6), 6)
+    )
+    def test_of_what_is_concatenated(self, axis, widths, removable):
+        inputs, branches = masked(*widths)
+        x = LAYERS.GRU(3)(LAYERS.Concatenate(axis=axis)(branches))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), removable + 3)
+
+    def test_of_different_parts_side_by_side(self):
+        inputs, (x, y, z) = masked(2, 6, 4)
+        zeros, ones = (
+            [like(a) for a in (x, y, z)]
+            for like in (OPS.zeros_like, OPS.ones_like)
+        )
+        # Which channel is the third decides whether any is true.
+        first = OPS.concatenate([ones[0], zeros[1]], -1)
+        second = OPS.concatenate([zeros[2], ones[2]], -1)
+        gate = OPS.max(first * second, -1, keepdims=True)
+        x = LAYERS.Dense(2)(OPS.concatenate([x, y], -1) * gate)
+        found = self.assert_exact(keras.Model(inputs, x), removes=False)
+        self.assertFalse(found.graph.removable.any())
+
+
 class StackTest(exactness.ExactnessTestCase):
     @parameterized.parameters(
         lambda x, y: OPS.reshape(OPS.stack([x, y], axis=1), (-1, 12, 6, 6)),
