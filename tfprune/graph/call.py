@@ -34,6 +34,7 @@ class Call:
         memory: `"new"`, `"inplace"` or `"view"`; a rule may change it.
         moves: `bool`, whether the layer only moves or pools the values of each
             channel, as it infers; a rule may set it.
+        alike: `bool`, as in `Tensor`, of the output; a rule may set it.
         file: `InFile`, to which a rule may add what the layer becomes in a
             .tflite file of integers, but for the layer's `activation`.
         rows: `int`, rows of the batch for each sample, as in `Tensor`.
@@ -53,6 +54,7 @@ class Call:
         self.output_shapes = output_shapes
         self.memory = "new"
         self.moves = False
+        self.alike = False
         self.work = []
         self.file = in_file.InFile(self)
         self.rows = max((t.rows for t in self.tensors), default=1)

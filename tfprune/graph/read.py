@@ -80,7 +80,7 @@ def _read(model, config, input_shape, records):
             labels = call.follow(rules.of(site.entry, site.live))
         dtype = _dtype(site, call)
         outputs = tuple(
-            tensor_lib.Tensor(shape, array, dtype, call.rows)
+            tensor_lib.Tensor(shape, array, dtype, call.rows, call.alike)
             for shape, array in zip(call.output_shapes, labels, strict=True)
         )
         call.file.end(outputs)

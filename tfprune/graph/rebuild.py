@@ -229,12 +229,15 @@ def variables(old_layer, new_layer):
     """Pairs of the variables of a layer and of the one that is built for it.
 
     What a config does not say of the layers inside (LoRA, quantization) is
-    done to the new one first.
+    done to the new one first. One that is built by its first call on data, as
+    an activation with weights is, is built as the old one.
     """
     inner = zip(
         values.layers(old_layer), values.layers(new_layer), strict=False
     )
     for old, new in inner:
+        if old.built and not new.built:
+            new.build_from_config(old.get_build_config() or {})
         rank = getattr(old, "lora_rank", None)
         if getattr(old, "lora_enabled", False) and not new.lora_enabled:
             new.enable_lora(rank, lora_alpha=old.lora_alpha)

@@ -18,12 +18,15 @@ class Tensor:
         dtype: `str`, the dtype's name.
         rows: `int`, how many rows of the batch one sample has; more than 1
             where an op has moved other axes into the batch.
+        alike: `bool`, whether the channels of each layer that made some have
+            one value, as those of a mask that is spread over them.
     """
 
     shape: tuple
     labels: np.ndarray
     dtype: str = "float32"
     rows: int = 1
+    alike: bool = False
 
     @property
     def rank(self):

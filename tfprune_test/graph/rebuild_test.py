@@ -550,6 +550,27 @@ class MemoryTest(parameterized.TestCase):
         self.assertLess(found.shape[0], 1500)
         self.assertLess(found.shape[1], 4100)
 
+    def test_an_activation_with_weights_keeps_them(self):
+        inputs = keras.Input((6,))
+        x = LAYERS.Dense(7, activation="relu")(inputs)
+        # Keras builds it by its first call on data.
+        x = LAYERS.Dense(5, activation=LAYERS.PReLU(), name="own")(x)
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        data = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
+        model(data)
+        (alpha,) = model.get_layer("own").activation.variables
+        alpha.assign(np.arange(5) * 0.3)
+        reader = model.get_layer("own").kernel
+        zeroed = (
+            keras.ops.convert_to_numpy(reader) * (np.arange(7) > 2)[:, None]
+        )
+        reader.assign(zeroed)
+        small = stripping.strip(model)
+        self.assertEqual(small.layers[1].units, 4)
+        np.testing.assert_allclose(
+            *(keras.ops.convert_to_numpy(m(data)) for m in (small, model)), 1e-5
+        )
+
     def test_training_the_result_leaves_the_original_as_it_was(self):
         model = keras.Sequential(
             [

@@ -9,7 +9,10 @@ from tfprune.graph.lowering import file_op
 
 _RELUS = {"relu", "relu6", "hard_tanh"}
 # What changes no number of the file.
-_NOTHING = {"cast", "conjugate", "copy", "linear", "stop_gradient"}
+_NOTHING = {
+    *("cast", "conjugate", "convert_to_tensor", "copy", "linear"),
+    *("saturate_cast", "stop_gradient"),
+}
 _ONE = {
     "absolute": "ABS",
     "celu": file_op.CELU,

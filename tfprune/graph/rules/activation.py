@@ -13,14 +13,15 @@ ELEMENTWISE = frozenset(
 
 # Unary elementwise ops.
 OPS = (
-    "Absolute Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Celu "
-    "Clip Conjugate Copy Cos Cosh Deg2rad Elu Erf Erfc Erfinv Exp Exp2 Expm1 "
-    "Fabs Floor Gelu HardShrink HardSigmoid HardSilu HardTanh Isfinite Isinf "
-    "Isnan LeakyRelu Log Log10 Log1p Log2 LogSigmoid LogicalNot NanToNum "
-    "Negative OnesLike Rad2deg Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid "
-    "Sign Silu Sin Sinh SoftShrink Softplus Softsign SparsePlus SparseSigmoid "
-    "Sqrt Sinc Square Squareplus StopGradient Tan Tanh TanhShrink Threshold "
-    "Trunc ZerosLike Cast"
+    "Absolute Arccos Arccosh Arcsin Arcsinh Arctan Arctanh Cbrt Ceil Celu Clip "
+    "Conjugate ConvertToTensor Copy Cos Cosh Deg2rad Elu Erf Erfc Erfinv Exp "
+    "Exp2 Expm1 Fabs Floor Gelu HardShrink HardSigmoid HardSilu HardTanh I0 "
+    "Isfinite Isinf Isnan Isneginf Isposinf LeakyRelu Log Log10 Log1p Log2 "
+    "LogSigmoid LogicalNot NanToNum Negative OnesLike Rad2deg Reciprocal Relu "
+    "Relu6 Round Rsqrt SaturateCast Selu Sigmoid Sign Signbit Silu Sin Sinh "
+    "SoftShrink Softplus Softsign SparsePlus SparseSigmoid Sqrt Sinc Square "
+    "Squareplus StopGradient Tan Tanh TanhShrink Threshold Trunc ZerosLike "
+    "Cast"
 ).split()
 
 # Layers that may be an activation.
@@ -55,7 +56,9 @@ def activate_as(call, labels, live, key="activation", config=None):
     if name is None or (name in ELEMENTWISE and not own):
         return labels
     if not callable(function) or not _elementwise(function):
-        call.freeze(labels, f"activation {name!r} mixes channels")
+        layer = isinstance(function, keras.layers.Layer)
+        why = "is a layer of its own" if layer else "mixes channels"
+        call.freeze(labels, f"activation {name!r} {why}")
     return labels
 
 

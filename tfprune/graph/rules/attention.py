@@ -331,13 +331,14 @@ def dot_product_attention(call):
         return call.freeze_all(reason)[0]
     is_causal = call.argument(6, "is_causal")
     _weigh_heads(call.file, query, key, value, is_causal)
-    for x in (query, key):
+    by_head = any(2 in x.varying for x in (query, key, value))
+    for x in (query, key, value) if by_head else (query, key):
         if 3 in x.varying:
             call.freeze_product(x.labels)
     for x in others:
         call.freeze(x.labels, "an attention mask")
     width, depth, heads = query.shape[3], value.shape[3], query.shape[2]
-    if any(2 in x.varying for x in (query, key, value)):
+    if by_head:
         one, *rest = [call.channels(2, x) for x in (query, key, value)]
         for labels in rest:
             call.join(one, labels)

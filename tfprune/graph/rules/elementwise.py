@@ -19,6 +19,11 @@ LAYERS = (
 ).split()
 
 
+# Ops that mix along one axis, besides those whose place in a file is known.
+ALONG_AN_AXIS = (
+    "Argsort Cumprod Diff Nancumprod Nancumsum Sort Sparsemax".split()
+)
+
 # What finds the time steps that a mask leaves out.
 _COMPARED = ("NOT_EQUAL", "CAST", "REDUCE_MAX", "NOT_EQUAL", "SELECT_V2")
 
@@ -34,6 +39,7 @@ def function(call):
     name = re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", call.class_name).lower()
     activation_ops.add_named(call.file, call.x, name)
     call.moves = call.class_name in ("Copy", "StopGradient")
+    call.alike = call.x.alike or call.class_name in ("OnesLike", "ZerosLike")
     return elementwise(call)
 
 
@@ -90,7 +96,7 @@ def activation_layer(call):
 @rulebook.rule("ops.Normalize", file_ops="L2_NORMALIZATION")
 @rulebook.rule("ops.Cumsum", file_ops=("DEQUANTIZE", "CUMSUM", "QUANTIZE"))
 @rulebook.rule("ops.Roll", file_ops=("SLICE", "SLICE", "CONCATENATION"))
-@rulebook.rule("ops.Sparsemax", "ops.Cumprod")
+@rulebook.rule(*(f"ops.{name}" for name in ALONG_AN_AXIS))
 def along_an_axis(call):
     """Mixes the elements along some axes, and no others."""
     call.moves = call.class_name == "Roll"
@@ -101,8 +107,10 @@ def along_an_axis(call):
     masked = len(call.args) + len(call.kwargs) > 1
     labels = merge.met(call) if masked else call.x.labels
     if any(labels.shape[axis] > 1 for axis in axes):
-        name = type(call.live).__name__.lower()
-        call.freeze(labels, f"{name} mixes channels")
+        reason = f"{type(call.live).__name__.lower()} mixes channels"
+        if call.output_shapes[0] != call.x.shape:  # Differences are fewer.
+            return call.freeze_all(reason)[0]
+        call.freeze(labels, reason)
     return labels
 
 

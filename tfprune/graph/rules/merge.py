@@ -14,7 +14,9 @@ OPS = (
     "Divide TrueDivide FloorDivide Power Mod Arctan2 Equal NotEqual Greater "
     "GreaterEqual Less LessEqual LogicalAnd LogicalOr LogicalXor Where Hypot "
     "SquaredDifference Logaddexp Logaddexp2 DivideNoNan Fmax Fmin Fmod "
-    "Heaviside"
+    "Heaviside FullLike Isclose Ldexp Nextafter Select Gcd Lcm "
+    "BitwiseAnd BitwiseOr BitwiseXor BitwiseLeftShift BitwiseRightShift "
+    "LeftShift RightShift"
 ).split()
 
 
@@ -108,10 +110,19 @@ def _merge(call, output):
 @rulebook.rule(*(f"ops.{name}" for name in OPS))
 def elementwise_op(call):
     labels = met(call)
+    call.alike = _is_alike(call, labels)
     _op_in_file(call, call.made(labels))
     if len(call.tensors) == 1:
         call.memory = "inplace"
     return labels
+
+
+def _is_alike(call, labels):
+    """Whether the output's channels are alike: those of one tensor are."""
+    axes = [axis for axis, n in enumerate(labels.shape) if n > 1]
+    arrays = [x for x in _leaves(call) if isinstance(x, tensor_lib.Constant)]
+    wide = [x for x in call.tensors if any(x.shape[a] != 1 for a in axes)]
+    return not arrays and len(wide) == 1 and wide[0].alike
 
 
 def _op_in_file(call, made):
@@ -229,7 +240,9 @@ def _concatenated(call):
     axis = call.argument(1, "axis", -1) % call.x.rank
     varying = {a for x in call.tensors for a in x.varying}
     if varying - {axis} or any(x.shape[axis] is None for x in call.tensors):
+        call.alike = all(x.alike for x in call.tensors)
         return _stacked(call, axis, varying)
+    call.alike = all(x.alike or not x.varying for x in call.tensors)
     parts = []
     for x in call.tensors:
         sizes = [1] * x.rank

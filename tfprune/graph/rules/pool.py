@@ -4,7 +4,14 @@ from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.rules import norm
 
-REDUCTIONS = "Prod Logsumexp CountNonzero Median Norm".split()
+REDUCTIONS = (
+    "Prod Logsumexp CountNonzero Median Norm Ptp Nanmax Nanmean Nanmedian "
+    "Nanmin Nanprod Nanstd Nansum Nanvar"
+).split()
+
+
+# Of channels that are alike, fewer give the same.
+_SAME_OF_FEWER = ("Any", "All", "Max", "Amax", "Min", "Amin")
 
 
 # For each axis along which each value is repeated.
@@ -15,11 +22,22 @@ def reduce(call, axes, keepdims):
     """Labels after a reduction over `axes`; channels along them are frozen."""
     labels = call.x.labels
     axes = tuple(sorted(axis % call.x.rank for axis in axes))
-    if set(axes) & set(call.x.varying):
+    over = set(axes) & set(call.x.varying)
+    if call.x.alike and call.class_name in _SAME_OF_FEWER and 0 not in axes:
+        if over and over == set(call.x.varying):
+            return _alike(call)
+    if over:
         return call.freeze_all("a reduction mixes channels")[0]
     if 0 in axes:
         return call.freeze_all("a reduction over the batch")[0]
     return labels if keepdims else labels.squeeze(axes)
+
+
+def _alike(call):
+    """One label for what any number of channels that are alike give."""
+    labels = call.fresh(1, "alike").reshape((1,) * len(call.output_shapes[0]))
+    call.freeze(labels, "the value of channels that are alike")
+    return labels
 
 
 def _ranks(name):

@@ -193,6 +193,17 @@ class EinsumTest(exactness.ExactnessTestCase):
             work = models.multiply_adds(graph, "dot_product_attention", keep)
             self.assertEqual(work, 2 * 7 * 7 * 2 * 4)
 
+    def test_heads_of_split_channels_in_one_op(self):
+        inputs = keras.Input((7, 5))
+        split = [
+            OPS.reshape(LAYERS.Dense(12)(inputs), (-1, 7, 3, 4))
+            for _ in range(3)
+        ]
+        x = OPS.dot_product_attention(*split)
+        x = LAYERS.Dense(2)(OPS.reshape(x, (-1, 7, 12)))
+        found = self.assert_exact(keras.Model(inputs, x))
+        self.assertEqual(int(found.graph.removable.sum()), 3)
+
     def test_queries_of_channels_in_one_op(self):
         inputs = keras.Input((6, 2, 4))
         x = LAYERS.Dense(5)(LAYERS.Reshape((6, 8))(inputs))

@@ -21,7 +21,7 @@ def unary_ops():
         function = getattr(keras.ops, name)
         if name.startswith("_") or not callable(function):
             continue
-        arguments = ("float32",) if name == "cast" else ()
+        arguments = ("float32",) if name.endswith("cast") else ()
         try:
             y = function(x, *arguments)
             (entry,) = keras.Model(x, y).get_config()["layers"][1:]
@@ -47,6 +47,8 @@ class ElementwiseTest(exactness.ExactnessTestCase):
         ("power", lambda x: keras.ops.abs(x) ** 1.5),
         ("cast", lambda x: keras.ops.cast(x, "float32")),
         ("clip", lambda x: keras.ops.clip(x, -1.0, 0.5)),
+        ("converted", lambda x: keras.ops.convert_to_tensor(x)),
+        ("saturated", lambda x: keras.ops.saturate_cast(x, "float32")),
         ("compare", lambda x: keras.ops.where(x > 0.1, x, -1.0)),
     )
     def test_channels_pass(self, body):
@@ -145,6 +147,8 @@ class AlongAnAxisTest(exactness.ExactnessTestCase):
             lambda x, axis: OPS.cumsum(x, axis=axis),
             lambda x, axis: OPS.roll(x, 1, axis=axis),
             lambda x, axis: OPS.nn.normalize(x, axis=axis),
+            lambda x, axis: OPS.sort(x, axis=axis),
+            lambda x, axis: OPS.diff(x, axis=axis),
         ),
         axis=(1, -1),
     )

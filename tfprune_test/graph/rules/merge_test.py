@@ -53,6 +53,16 @@ MERGES = (
     ("minimum", lambda: pairs(LAYERS.Minimum())),
     ("raw_add", lambda: pairs(lambda p: p[0] + p[1])),
     ("raw_where", lambda: pairs(lambda p: keras.ops.where(p[0] > p[1], *p))),
+    (
+        "raw_select",
+        lambda: pairs(
+            lambda p: keras.ops.select(
+                [p[0] > 0.0, keras.ops.isclose(*p)],
+                [p[1], keras.ops.full_like(p[0], 0.5)],
+                2.0,
+            )
+        ),
+    ),
     ("residual", lambda: models.around(lambda x: x + LAYERS.Conv2D(6, 1)(x))),
     ("with_itself", lambda: models.around(lambda x: LAYERS.Add()([x, x]))),
     ("concatenate", lambda: pairs(LAYERS.Concatenate(), 3)),
@@ -149,6 +159,42 @@ class MergeTest(exactness.ExactnessTestCase):
         model = keras.Model([image, row], models.head(x))
         graph = read.channel_graph(model)
         self.assertEqual(int(graph.removable.sum()), 4)
+
+
+def masked(*widths):
+    """Branches of ids, those of width 5 without a mask, and their inputs."""
+    inputs = [keras.Input((7,), dtype="int32") for _ in widths]
+    branches = [
+        LAYERS.Embedding(5, n, mask_zero=n != 5)(x)
+        for x, n in zip(inputs, widths, strict=True)
+    ]
+    return inputs, branches
+
+
+class MasksTest(exactness.ExactnessTestCase):
+    @parameterized.parameters(
+        (-1, (6, 4), 6 + 4), (-1, (6, 5), 6 + 5), (1, (6, 6), 6)
+    )
+    def test_of_what_is_concatenated(self, axis, widths, removable):
+        inputs, branches = masked(*widths)
+        x = LAYERS.GRU(3)(LAYERS.Concatenate(axis=axis)(branches))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), removable + 3)
+
+    def test_of_different_parts_side_by_side(self):
+        inputs, (x, y, z) = masked(2, 6, 4)
+        zeros, ones = (
+            [like(a) for a in (x, y, z)]
+            for like in (OPS.zeros_like, OPS.ones_like)
+        )
+        # Which channel is the third decides whether any is true.
+        first = OPS.concatenate([ones[0], zeros[1]], -1)
+        second = OPS.concatenate([zeros[2], ones[2]], -1)
+        gate = OPS.max(first * second, -1, keepdims=True)
+        x = LAYERS.Dense(2)(OPS.concatenate([x, y], -1) * gate)
+        found = self.assert_exact(keras.Model(inputs, x), removes=False)
+        self.assertFalse(found.graph.removable.any())
 
 
 class StackTest(exactness.ExactnessTestCase):

@@ -79,6 +79,8 @@ class ReductionsTest(exactness.ExactnessTestCase):
         lambda x: LAYERS.AdaptiveMaxPooling2D(2)(x),
         lambda x: OPS.image.resize(x, (9, 9)),
         lambda x: OPS.logsumexp(x, axis=1),
+        lambda x: OPS.nansum(x, axis=1),
+        lambda x: OPS.ptp(x, axis=1),
         lambda x: OPS.cast(OPS.argmax(x, axis=1), "float32"),
         lambda x: OPS.cast(OPS.count_nonzero(x, axis=1), "float32"),
         lambda x: OPS.cast(OPS.any(x > 0, axis=1), "float32"),
