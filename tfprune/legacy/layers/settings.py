@@ -72,6 +72,9 @@ _MODULES = {
     "regularizer": keras.regularizers,
     "constraint": keras.constraints,
 }
+_REGULARIZERS = tuple(
+    f"{kind}_regularizer" for kind in ("kernel", "bias", "gamma", "beta")
+)
 _LAYERS = ("layer", "backward_layer", "cell")
 _WORDS = ("IntegerLookup", "StringLookup", "TextVectorization")
 _BASES = (
@@ -339,6 +342,27 @@ def base(config):
         "name": config["name"].replace("/", "_"),
         "trainable": config.get("trainable", True),
     }
+
+
+def regularizers(config):
+    """The arguments of a layer that regularize its weights."""
+    return {
+        key: _object(keras.regularizers, key, config[key], config["name"], [])
+        for key in _REGULARIZERS
+        if config.get(key)
+    }
+
+
+def without(config):
+    """The settings of training that layers built of others do not have."""
+    found = regularizers(config)
+    return [
+        key
+        for key, value in config.items()
+        if key.endswith(("_regularizer", "_constraint"))
+        and value
+        and found.get(key) is None
+    ]
 
 
 def activation(config):
