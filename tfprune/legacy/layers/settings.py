@@ -138,6 +138,11 @@ def modern(entry):
     if isinstance(config, dict) and keras_1.is_keras_1(name, config):
         name, config = keras_1.translate(name, config)
         return {**entry, "class_name": name, "config": config}
+    if name == "BatchNormalization" and config.get("virtual_batch_size"):
+        # The axes are those of inputs with one more axis for its batches.
+        axes = [axis - 1 for axis in config["axis"]]
+        config = {**config, "axis": axes, "virtual_batch_size": None}
+        return {**entry, "config": config}
     return entry
 
 
