@@ -285,6 +285,9 @@ class Builder:
             build = composed.builder(name, config, self._version)
         if build is not None:
             self.notes.append(f"{config['name']}: {name} of other layers")
+            if build is not composed.causal_separable:
+                for key in settings_lib.without(config):
+                    self.notes.append(f"{config['name']}: without its {key}")
             axes = calls.axes(name, config)
             if build in composed.WITH_CHANNELS_LAST and axes:
                 config, last = activations.apart(config)
@@ -334,7 +337,7 @@ class Builder:
         old = config["name"]
         after = self._activation(cls, config)
         if after is not None:
-            config["activation"] = "linear"
+            config |= {"activation": "linear", "activity_regularizer": None}
         crop = config.pop("output_cropping", None)
         axes = calls.axes(name, config)
         last = None
@@ -403,6 +406,7 @@ class Builder:
             **found["config"],
             "name": f"{config['name']}_activation",
             "trainable": config.get("trainable", True),
+            "activity_regularizer": config.get("activity_regularizer"),
         }
         return self.part({**found, "config": inner})
 

@@ -262,7 +262,7 @@ def _metric(value, lost, prefix=""):
                 return value
             found = keras.saving.get_registered_object(value)
             if not found and value in ("logcosh", "log_cosh"):
-                return keras.metrics.LogCoshError(name or "logcosh", **settings)
+                return keras.metrics.LogCoshError(name or value, **settings)
             if not name and not found and value not in _LOSSES:
                 keras.metrics.get(value)
                 return value  # Its name stays the short one.

@@ -79,16 +79,34 @@ def arguments(node, tensors, entries, function=False):
 
     A layer's call is a list of `[layer, call, tensor, kwargs]`, a function's
     one of these where it takes one tensor first, and a list where it takes a
-    list, be it of one tensor.
+    list, be it of one tensor. A model's may be a `dict`, and lists may hold
+    lists.
     """
-    several = isinstance(node, list) and isinstance(node[0], list)
-    parts = node if several else [node]
-    kwargs = parts[0][3] if len(parts[0]) > 3 else {}
-    first = [
-        part[2]
-        if part[0] == "_CONSTANT_VALUE"
-        else decoded(part[:3], tensors, entries)
-        for part in parts
-    ]
-    listed = several if function else len(first) > 1
+    one = isinstance(node, list) and node and isinstance(node[0], str)
+    parts = [node] if one or isinstance(node, dict) else node
+    first = [_argument(part, tensors, entries) for part in parts]
+    kwargs = next((leaf[3] for leaf in _leaves(node) if len(leaf) > 3), {})
+    listed = not one if function else len(first) > 1
     return (first if listed else first[0],), decoded(kwargs, tensors, entries)
+
+
+def _argument(part, tensors, entries):
+    """A tensor or a constant, or a list or a `dict` of these."""
+    if isinstance(part, dict):
+        return {k: _argument(v, tensors, entries) for k, v in part.items()}
+    if not part or not isinstance(part[0], str):
+        return [_argument(inner, tensors, entries) for inner in part]
+    if part[0] == "_CONSTANT_VALUE":
+        return part[2]
+    return decoded(part[:3], tensors, entries)
+
+
+def _leaves(node):
+    """Yields the tensors and constants in the first argument of a call."""
+    if isinstance(node, dict):
+        node = list(node.values())
+    if node and isinstance(node[0], str):
+        yield node
+        return
+    for part in node:
+        yield from _leaves(part)

@@ -31,6 +31,45 @@ class Shift(keras.layers.Layer):
         return self.layer(x) + self.init
 
 
+class TrainingTest(absltest.TestCase):
+    def test_layers_built_of_others_are_regularized(self):
+        penalty = {"class_name": "L2", "config": {"l2": 0.5}}
+        given = {"kernel_regularizer": penalty, "kernel_constraint": "non_neg"}
+        kernel = {"kernel_size": [2], "filters": 3, **given}
+        layers = {
+            "LocallyConnected1D": kernel,
+            "Conv1DTranspose": {
+                **{"dilation_rate": [2], "padding": "same"},
+                **kernel,
+            },
+            "Highway": given,
+            "MaxoutDense": {"output_dim": 2, **given},
+            "BatchNormalization": {"axis": [1, 2], "gamma_regularizer": "l2"},
+        }
+        for name, config in layers.items():
+            shape = [None, 3] if name in ("Highway", "MaxoutDense") else None
+            config |= {"name": "a", "batch_input_shape": shape or [None, 4, 2]}
+            builder = building.Builder()
+            entry = {"class_name": name, "config": config}
+            (model,) = builder.model(sequential(entry)).layers
+            with self.subTest(name):
+                self.assertLen(model.losses, 2 if name == "Highway" else 1)
+                lost = "a: without its kernel_constraint" in builder.notes
+                self.assertEqual(lost, "kernel_constraint" in config)
+
+    def test_what_an_activation_gives_is_regularized(self):
+        entry = dense(
+            "a",
+            activation={"class_name": "LeakyReLU", "config": {"alpha": 0.5}},
+            activity_regularizer={"class_name": "L1", "config": {"l1": 1.0}},
+            batch_input_shape=[None, 2],
+        )
+        (model,) = building.Builder().model(sequential(entry)).layers
+        x = np.float32([[1, -2], [-3, 4]])
+        y = model(x)
+        np.testing.assert_allclose(model.losses, [np.abs(y).sum() / 2])
+
+
 class OwnTest(absltest.TestCase):
     def built(self, cls, **config):
         with keras.saving.custom_object_scope({cls.__name__: cls}):

@@ -131,6 +131,35 @@ class MeaningTest(OldFileTest):
         np.testing.assert_allclose(*found, rtol=1e-6)
         self.assertTrue((found[0] % 1).any())
 
+    @parameterized.parameters([[4]], [[2, 4]])
+    def test_virtual_batches_are_one_more_axis(self, axes):
+        shape = [1, 1, 1, 1, 2] if len(axes) == 1 else [1, 1, 3, 1, 2]
+        arrays = [self.normal(*shape) for _ in range(3)]
+        arrays.append(self.normal(*shape) ** 2 + 0.5)
+        config = {"axis": axes, "virtual_batch_size": 2, "epsilon": 1e-3}
+        config |= {"center": True, "scale": True}
+        entry = layer("BatchNormalization", **self.first([3, 4, 2]), **config)
+        write(self.path, sequential(entry), {"a": arrays})
+        x = self.normal(5, 3, 4, 2)
+        gamma, beta, mean, variance = (a.reshape(-1, 1, 2) for a in arrays)
+        self.check(x, gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta)
+
+    def test_normalized_axes_in_another_order(self):
+        arrays = [self.normal(2, 3), self.normal(2, 3)]
+        entry = layer(
+            "LayerNormalization",
+            axis=[3, 1],
+            epsilon=1e-3,
+            **self.first([3, 4, 2]),
+        )
+        write(self.path, sequential(entry), {"a": arrays})
+        x = self.normal(5, 3, 4, 2)
+        mean, variance = (
+            f(x, (1, 3), keepdims=True) for f in (np.mean, np.var)
+        )
+        gamma, beta = (a.reshape(3, 1, 2) for a in arrays)
+        self.check(x, gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta)
+
     def test_states_of_images_with_channels_first(self):
         arrays = [self.normal(*s) for s in ((2, 2, 2, 12), (2, 2, 3, 12))]
         arrays.append(self.normal(12))

@@ -76,6 +76,16 @@ class NodesTest(parameterized.TestCase):
             {"initial_state": ["B0", "B1"]},
         ),
         (["_CONSTANT_VALUE", -1, 2.5, {"y": ["a", 0, 0]}], (2.5,), {"y": "A"}),
+        (
+            {"x": ["a", 0, 0, {}], "y": ["b", 2, 1, {}]},
+            ({"x": "A", "y": "B1"},),
+            {},
+        ),
+        (
+            [["a", 0, 0, {"axis": 0}], [["_CONSTANT_VALUE", -1, 2], []]],
+            (["A", [2, []]],),
+            {"axis": 0},
+        ),
     )
     def test_arguments(self, node, args, kwargs):
         self.assertEqual(

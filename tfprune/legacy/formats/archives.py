@@ -12,9 +12,9 @@ from tfprune.legacy.layers import parts
 from tfprune.legacy.layers import quantized
 
 # Attributes that hold inner layers, in the order of the layer's weight list.
+_WAYS = ("forward_layer", "backward_layer")
 _FIRST = (
-    "forward_layer",
-    "backward_layer",
+    *_WAYS,
     "_query_dense",
     "_key_dense",
     "_value_dense",
@@ -125,6 +125,10 @@ def _layer(entry, group):
         yield from zip(names, arrays, strict=False)
     elif kind == "TimeDistributed":
         yield from _wrapped(config["layer"], group)
+    elif kind == "Bidirectional":
+        inner = config["layer"], config.get("backward_layer", config["layer"])
+        for place, one in zip(_WAYS, inner, strict=True):
+            yield from _layer(one, group.get(place, {}))
     elif kind == "SpectralNormalization":
         yield from _normalized(group)
     else:
@@ -141,7 +145,7 @@ def _wrapped(entry, group):
     if "layers" in entry["config"]:
         yield from _model(entry, group["layer"])
     else:
-        yield from _weights(group.get("layer", {}))
+        yield from _layer(entry, group.get("layer", {}))
 
 
 def _rounded(config, group):

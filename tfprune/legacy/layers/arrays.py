@@ -44,6 +44,11 @@ def converter(name, config, version, backend):
         if name == "BatchNormalization":
             # Virtual batches added axes.
             arrays = [a.ravel() for a in arrays]
+        axis = config.get("axis")
+        if name == "LayerNormalization" and isinstance(axis, list):
+            # Keras 3 sorts the axes; Keras 2 took the numbers as they lie.
+            order = np.argsort(axis)
+            arrays = [a.reshape([a.shape[i] for i in order]) for a in arrays]
         return arrays
 
     return convert

@@ -32,6 +32,7 @@ def _highway(config):
     def call(x):
         if not own:
             units, base = x.shape[-1], settings.base(config)
+            base |= settings.regularizers(config)
             name = base.pop("name")
             own.extend(
                 LAYERS.Dense(
@@ -51,7 +52,10 @@ def _maxout(config):
     base = settings.base(config)
     name = base["name"]
     dense = LAYERS.Dense(
-        features * units, use_bias=config.get("use_bias", True), **base
+        features * units,
+        use_bias=config.get("use_bias", True),
+        **base,
+        **settings.regularizers(config),
     )
     chain = [
         dense,
@@ -134,7 +138,8 @@ def _several_axes(config):
         for key in ("momentum", "epsilon", "center", "scale")
         if key in config
     }
-    layer = LAYERS.BatchNormalization(**base, **settings.base(config))
+    base |= settings.base(config) | settings.regularizers(config)
+    layer = LAYERS.BatchNormalization(**base)
     # Those of renormalization come last.
     kept = 2 + layer.center + layer.scale
 
@@ -178,6 +183,7 @@ def dilated_transpose(config):
         activation=settings.activation(config),
         use_bias=config.get("use_bias", True),
         **base,
+        **settings.regularizers(config),
     )
     pads = pads if rank > 1 else pads[0]
     chain = [pad(pads, name=f"{base['name']}_pad"), layer]

@@ -47,6 +47,7 @@ def builder(rank):
                         (places, filters),
                         bias_axes="pf" if biased else None,
                         **settings.base(config),
+                        **settings.regularizers(config),
                     )
                 )
             y = keras.ops.reshape(own[0](y), (-1, *outputs, filters))

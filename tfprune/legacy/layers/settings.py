@@ -72,6 +72,9 @@ _MODULES = {
     "regularizer": keras.regularizers,
     "constraint": keras.constraints,
 }
+_REGULARIZERS = tuple(
+    f"{kind}_regularizer" for kind in ("kernel", "bias", "gamma", "beta")
+)
 _LAYERS = ("layer", "backward_layer", "cell")
 _WORDS = ("IntegerLookup", "StringLookup", "TextVectorization")
 _BASES = (
@@ -135,6 +138,11 @@ def modern(entry):
     if isinstance(config, dict) and keras_1.is_keras_1(name, config):
         name, config = keras_1.translate(name, config)
         return {**entry, "class_name": name, "config": config}
+    if name == "BatchNormalization" and config.get("virtual_batch_size"):
+        # The axes are those of inputs with one more axis for its batches.
+        axes = [axis - 1 for axis in config["axis"]]
+        config = {**config, "axis": axes, "virtual_batch_size": None}
+        return {**entry, "config": config}
     return entry
 
 
@@ -339,6 +347,27 @@ def base(config):
         "name": config["name"].replace("/", "_"),
         "trainable": config.get("trainable", True),
     }
+
+
+def regularizers(config):
+    """The arguments of a layer that regularize its weights."""
+    return {
+        key: _object(keras.regularizers, key, config[key], config["name"], [])
+        for key in _REGULARIZERS
+        if config.get(key)
+    }
+
+
+def without(config):
+    """The settings of training that layers built of others do not have."""
+    found = regularizers(config)
+    return [
+        key
+        for key, value in config.items()
+        if key.endswith(("_regularizer", "_constraint"))
+        and value
+        and found.get(key) is None
+    ]
 
 
 def activation(config):

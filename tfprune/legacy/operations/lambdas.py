@@ -1,6 +1,14 @@
 """Lambda layers: code in a file."""
 
+import base64
+import marshal
+import sys
+import types
+
 import keras
+import numpy as np
+
+_CODE = ("code", "defaults", "closure")
 
 
 def build(cls, config, name, safe_mode):
@@ -35,22 +43,16 @@ def build(cls, config, name, safe_mode):
                 name=name,
                 arguments=config.get("arguments") or {},
             )
-    if isinstance(function, (list, tuple)):
-        code, defaults, closure = function
-        function = {
-            "class_name": "__lambda__",
-            "config": {
-                "code": code,
-                "defaults": defaults,
-                "closure": closure,
-            },
-        }
-    settings = {
-        "name": name,
-        "function": function,
-        "arguments": config.get("arguments") or {},
-    }
+    arguments = config.get("arguments") or {}
     try:
+        if isinstance(function, dict) and (
+            function.get("class_name") == "__lambda__"  # as archives have it
+        ):
+            function = [function["config"].get(key) for key in _CODE]
+        if isinstance(function, (list, tuple)):
+            made = _function(*function, home=config.get("module"))
+            return cls(made, name=name, arguments=arguments)
+        settings = {"name": name, "function": function, "arguments": arguments}
         return cls.from_config(settings, safe_mode=False)
     except (EOFError, TypeError, ValueError) as error:
         raise ValueError(
@@ -59,3 +61,27 @@ def build(cls, config, name, safe_mode):
             "read. Give a function in its place, as custom_objects="
             f"{{{config['name']!r}: function}}."
         ) from error
+
+
+def _function(code, defaults, closure, home):
+    """The function of a code, which finds what it found in Keras 2."""
+    code = marshal.loads(base64.b64decode(code))
+    cells = tuple(types.CellType(value) for value in closure or ())
+    home = sys.modules.get(home)
+    return types.FunctionType(
+        code,
+        _modules() | (vars(home) if home else {}),
+        code.co_name,
+        tuple(defaults or ()),
+        cells or None,
+    )
+
+
+def _modules():
+    """What code of Keras 2 uses without an import of its own, by name."""
+    found = {"__builtins__": __builtins__, "np": np, "keras": keras}
+    try:
+        import tensorflow as tf
+    except ImportError:  # Other backends do without.
+        return found
+    return found | {"tf": tf, "K": tf.keras.backend}

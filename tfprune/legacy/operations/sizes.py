@@ -93,8 +93,8 @@ def computed(name, *args, **kwargs):
     if name not in _MATH:
         raise unclear(_flat([args, kwargs]))
     values = [*args, *([kwargs.pop("y")] if "y" in kwargs else [])]
-    arrays = [np.array(value, dtype=object) for value in values]
     try:
+        arrays = [np.array(value, dtype=object) for value in values]
         found = _MATH[name](*arrays, **kwargs)
     except TypeError as error:
         raise unclear(_flat(values)) from error

@@ -140,14 +140,21 @@ def cut(input, begin, size):
     return input[tuple(parts)]
 
 
-def _gather(params, indices, axis=None, batch_dims=0, validate_indices=None):
-    if batch_dims:
-        raise ValueError(
-            "A gather must not have batch dimensions. Received: "
-            f"batch_dims={batch_dims}. Build the model in code."
-        )
+def gather(params, indices, axis=None, batch_dims=0, validate_indices=None):
+    """`tf.gather`."""
     indices = indices if symbolic(indices) else np.asarray(indices)
-    return _OPS.take(constant(params), indices, axis=axis or 0)
+    if not batch_dims:
+        return _OPS.take(constant(params), indices, axis=axis or 0)
+    rank = len(indices.shape)
+    if {batch_dims % rank, batch_dims if axis is None else axis} != {rank - 1}:
+        raise ValueError(
+            "A gather with batch dimensions must be along the next axis. "
+            f"Received: batch_dims={batch_dims}, axis={axis}, indices of "
+            f"shape {tuple(indices.shape)}. Build the model in code."
+        )
+    for _ in params.shape[rank:]:
+        indices = _OPS.expand_dims(indices, -1)
+    return _OPS.take_along_axis(constant(params), indices, axis=rank - 1)
 
 
 def _lookup(params, ids, partition_strategy="mod", max_norm=None):
@@ -156,7 +163,7 @@ def _lookup(params, ids, partition_strategy="mod", max_norm=None):
             "An embedding must be looked up as it is. Received: "
             f"max_norm={max_norm}. Build the model in code."
         )
-    return _gather(params, ids)
+    return gather(params, ids)
 
 
 def _filled(shape, dtype="float32", value=0):
@@ -181,11 +188,66 @@ def _top_k(input, k=1, sorted=True):
     return _OPS.top_k(input, k, sorted=sorted)
 
 
-def _matmul(a, b, transpose_a=False, transpose_b=False):
+def _matmul(
+    a,
+    b,
+    transpose_a=False,
+    transpose_b=False,
+    adjoint_a=False,
+    adjoint_b=False,
+    a_is_sparse=False,
+    b_is_sparse=False,
+):
     a, b = alike(a, b)
-    if transpose_a:
+    # Of real numbers both turns are the same.
+    if transpose_a or adjoint_a:
         a = _OPS.swapaxes(a, -1, -2)
-    return _OPS.matmul(a, _OPS.swapaxes(b, -1, -2) if transpose_b else b)
+    turned = transpose_b or adjoint_b
+    return _OPS.matmul(a, _OPS.swapaxes(b, -1, -2) if turned else b)
+
+
+def _cumulative(op, first):
+    def call(x, axis=0, exclusive=False, reverse=False):
+        x = _OPS.flip(x, axis) if reverse else x
+        y = op(x, axis)
+        if exclusive:
+            one = _OPS.full_like(_OPS.take(y, [0], axis=axis), first)
+            before = (slice(None),) * (axis % len(y.shape))
+            y = _OPS.concatenate([one, y[(*before, slice(0, -1))]], axis)
+        return _OPS.flip(y, axis) if reverse else y
+
+    return call
+
+
+def _masked(tensor, mask, axis=None):
+    mask = mask if symbolic(mask) else np.asarray(mask)
+    if symbolic(mask) or mask.ndim != 1:
+        raise ValueError(
+            "A boolean mask must be a list of numbers. Received: a mask of "
+            f"shape {tuple(mask.shape)}. Build the model in code."
+        )
+    return _OPS.take(tensor, np.flatnonzero(mask), axis=axis or 0)
+
+
+def _saturated(value, dtype):
+    if "int" in dtype:
+        limits = np.iinfo(dtype)
+        kind = keras.backend.standardize_dtype(value.dtype)
+        ends = [limits.min, limits.max]
+        if "float" in kind:  # The largest number below may not be one of it.
+            ends = [float(np.float32(end)) for end in ends]
+            if ends[1] > limits.max:
+                ends[1] = float(np.nextafter(np.float32(ends[1]), 0))
+        value = _OPS.clip(value, *ends)
+    return _OPS.cast(value, dtype)
+
+
+def _on_diagonal(diagonal):
+    size = diagonal.shape[-1]
+    if size is None:
+        raise sizes.unclear([])
+    ones = _OPS.eye(size, dtype=diagonal.dtype)
+    return _OPS.expand_dims(diagonal, -1) * ones
 
 
 def _tensordot(a, b, axes):
@@ -247,8 +309,10 @@ SIZED = {
     "math.floordiv": lambda x, y: _OPS.floor_divide(*alike(x, y)),
     "ones": lambda shape, dtype="float32": _filled(shape, dtype, 1),
     "range": sizes.counted,
+    "rank": lambda input: np.int32(len(input.shape)),
     "reshape": lambda tensor, shape: sizes.reshape(tensor, shape),
     "shape": lambda input, out_type="int32": sizes.shape(input),
+    "size": lambda input, out_type="int32": np.prod(sizes.shape(input)),
     "slice": cut,
     "stack": _joined("stack"),
     "tile": lambda input, multiples: sizes.tile(constant(input), multiples),
@@ -257,15 +321,21 @@ SIZED = {
 }
 ARRAYS = SIZED | {
     "argsort": _argsort,
+    "boolean_mask": _masked,
+    "dtypes.saturate_cast": _saturated,
     "ensure_shape": lambda x, shape: x,
     "expand_dims": lambda input, axis: _OPS.expand_dims(input, axis),
-    "gather": _gather,
+    "gather": gather,
     "keras.backend.batch_flatten": _flatten,
     "linalg.band_part": _band,
+    "linalg.adjoint": lambda matrix: _OPS.swapaxes(matrix, -1, -2),
+    "linalg.cross": lambda a, b: _OPS.cross(*alike(a, b)),
+    "linalg.diag": _on_diagonal,
     "linalg.diag_part": _diagonal,
     "linalg.matmul": _matmul,
-    "math.cumprod": lambda x, axis=0: _OPS.cumprod(x, axis),
-    "math.cumsum": lambda x, axis=0: _OPS.cumsum(x, axis),
+    "linalg.trace": lambda x: _OPS.sum(_diagonal(x), -1),
+    "math.cumprod": _cumulative(_OPS.cumprod, 1),
+    "math.cumsum": _cumulative(_OPS.cumsum, 0),
     "math.top_k": _top_k,
     "nn.embedding_lookup": _lookup,
     "nn.top_k": _top_k,

@@ -79,6 +79,28 @@ def _no_nan(x, y):
     return _OPS.where(_OPS.equal(y, 0), _OPS.zeros_like(x), x / safe)
 
 
+def _only_with(op):
+    """A function of x and y that is 0 where x is 0, whatever y is."""
+
+    def call(x, y):
+        kept = _OPS.not_equal(x, 0)
+        safe = _OPS.where(kept, y, _OPS.ones_like(y))
+        return _OPS.where(kept, op(x, safe), _OPS.zeros_like(y))
+
+    return call
+
+
+def _polynomial(coeffs, x):
+    y = _OPS.zeros_like(x)
+    for coefficient in coeffs:
+        y = y * x + coefficient
+    return y
+
+
+def _share_of_zeros(value, dtype="float32"):
+    return _OPS.mean(_OPS.cast(_OPS.equal(value, 0), dtype))
+
+
 _BINARY = {
     "__operators__.add": tf_arrays.add,
     "math.add": tf_arrays.add,
@@ -99,11 +121,14 @@ _BINARY = {
     "math.minimum": _OPS.minimum,
     "math.mod": _OPS.mod,
     "math.multiply": _OPS.multiply,
+    "math.multiply_no_nan": lambda x, y: _only_with(_OPS.multiply)(y, x),
     "math.not_equal": _OPS.not_equal,
     "math.pow": _OPS.power,
     "math.squared_difference": lambda x, y: _OPS.square(x - y),
     "math.subtract": _OPS.subtract,
     "math.truediv": _OPS.true_divide,
+    "math.xdivy": _only_with(_OPS.true_divide),
+    "math.xlogy": _only_with(lambda x, y: x * _OPS.log(y)),
 }
 _UNARY = {
     "identity": _OPS.copy,  # The layer would keep a mask.
@@ -118,6 +143,8 @@ _UNARY = {
     "math.cos": _OPS.cos,
     "math.cosh": _OPS.cosh,
     "math.erf": _OPS.erf,
+    "math.erfc": lambda x: 1 - _OPS.erf(x),
+    "math.erfinv": _OPS.erfinv,
     "math.exp": _OPS.exp,
     "math.expm1": _OPS.expm1,
     "math.floor": _OPS.floor,
@@ -130,6 +157,7 @@ _UNARY = {
     "math.logical_not": _OPS.logical_not,
     "math.negative": _OPS.negative,
     "math.reciprocal": _OPS.reciprocal,
+    "math.rint": _OPS.round,
     "math.round": _OPS.round,
     "math.rsqrt": _OPS.rsqrt,
     "math.sigmoid": _OPS.sigmoid,
@@ -189,13 +217,18 @@ FUNCTIONS = (
         "linalg.l2_normalize": _l2_normalize,
         "linalg.norm": _norm,
         "linalg.normalize": _normalize,
+        "math.accumulate_n": lambda inputs, shape=None, tensor_dtype=None: sum(
+            inputs[1:], start=inputs[0]
+        ),
         "math.add_n": lambda inputs: sum(inputs[1:], start=inputs[0]),
         "math.argmax": _argument(_OPS.argmax),
         "math.argmin": _argument(_OPS.argmin),
         # Its second operand is called x.
         "math.atan2": lambda y, x: _OPS.arctan2(y, x),
         "math.l2_normalize": _l2_normalize,
+        "math.polyval": _polynomial,
         "math.scalar_mul": lambda scalar, x: scalar * x,
+        "math.zero_fraction": _share_of_zeros,
         "nn.crelu": lambda features, axis=-1: _OPS.concatenate(
             [_OPS.relu(features), _OPS.relu(-features)], axis
         ),
@@ -231,11 +264,7 @@ def call(entry, args, kwargs):
     """
     name = entry["config"]["function"].removeprefix("compat.v1.")
     if name == "einsum":
-        raise ValueError(
-            "The tensors of a function must be in the file. Received: "
-            f"tf.einsum of layer {entry['name']!r}, of which Keras 2 wrote "
-            "only the equation. Build the model in code."
-        )
+        raise _without_tensors(entry, "only the equation")
     if name not in FUNCTIONS:
         raise ValueError(
             f"The function tf.{name} of layer {entry['name']!r} has no "
@@ -256,9 +285,26 @@ def call(entry, args, kwargs):
             f"Received: {sorted(unknown)} in layer {entry['name']!r}. "
             "Build the model in code."
         )
+    _check_operands(function, entry, args, kwargs)
     if sizes.are_open([args, kwargs]) and name not in tf_arrays.SIZED:
         return sizes.computed(name, *args, **kwargs)
     return keras.tree.map_structure(_array, function(*args, **kwargs))
+
+
+def _check_operands(function, entry, args, kwargs):
+    """Raises where Keras 2 wrote one operand of several, as of `x == y`."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        raise _without_tensors(entry, "not all of them") from None
+
+
+def _without_tensors(entry, what):
+    return ValueError(
+        "The tensors of a function must be in the file. Received: "
+        f"tf.{entry['config']['function']} of layer {entry['name']!r}, of "
+        f"which Keras 2 wrote {what}. Build the model in code."
+    )
 
 
 def _array(value):

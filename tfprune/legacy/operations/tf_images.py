@@ -7,6 +7,16 @@ from tfprune.legacy.operations import tf_arrays
 
 _OPS = keras.ops
 _GRAY = (0.2989, 0.587, 0.114)
+_YIQ = (
+    (0.299, 0.59590059, 0.2115),
+    (0.587, -0.27455667, -0.52273617),
+    (0.114, -0.32134392, 0.31119955),
+)
+_YUV = (
+    (0.299, -0.14714119, 0.61497538),
+    (0.587, -0.28886916, -0.51496512),
+    (0.114, 0.43601035, -0.10001026),
+)
 
 
 def _resize(
@@ -149,6 +159,73 @@ def _gray(images):
     return _in_shares(weighed, images)
 
 
+def _resize_1(
+    images, size, method=0, align_corners=False, preserve_aspect_ratio=False
+):
+    """`tf.compat.v1.image.resize`, which has other corners."""
+    known = {0: resize_bilinear, 1: resize_nearest}
+    known |= {"bilinear": resize_bilinear, "nearest": resize_nearest}
+    if preserve_aspect_ratio or method not in known:
+        raise ValueError(
+            "Images must be resized to a fixed size, by bilinear or nearest. "
+            f"Received: method={method!r}, preserve_aspect_ratio="
+            f"{preserve_aspect_ratio}. Build the model in code."
+        )
+    return known[method](images, size, align_corners)
+
+
+def _turned(image, k=1):
+    rank = len(image.shape)
+    return _OPS.rot90(image, k, axes=(rank - 3, rank - 2))
+
+
+def _transposed(image):
+    return _OPS.swapaxes(image, -3, -2)
+
+
+def _gamma(image, gamma=1, gain=1):
+    return _in_shares(lambda x: gain * _OPS.power(x, gamma), image)
+
+
+def _mixed(kernel):
+    def call(images):
+        return _OPS.tensordot(images, np.float32(kernel), 1)
+
+    return call
+
+
+def _hue(image, delta):
+    def turned(x):
+        hue, *rest = _OPS.split(_OPS.image.rgb_to_hsv(x), 3, axis=-1)
+        hue = _OPS.mod(hue + delta, 1.0)
+        return _OPS.image.hsv_to_rgb(_OPS.concatenate([hue, *rest], -1))
+
+    return _in_shares(turned, image)
+
+
+def _saturation(image, saturation_factor):
+    def scaled(x):
+        hue, part, value = _OPS.split(_OPS.image.rgb_to_hsv(x), 3, axis=-1)
+        part = _OPS.clip(part * saturation_factor, 0.0, 1.0)
+        hsv = _OPS.concatenate([hue, part, value], -1)
+        return _OPS.image.hsv_to_rgb(hsv)
+
+    return _in_shares(scaled, image)
+
+
+def _patches(
+    images, padding, sizes=None, strides=None, rates=None, ksizes=None
+):
+    return _OPS.image.extract_patches(
+        images,
+        _spatial(sizes or ksizes, 2),
+        strides=_spatial(strides, 2),
+        dilation_rate=_spatial(rates or 1, 2),
+        padding=padding.lower(),
+        data_format="channels_last",
+    )
+
+
 def _pool(kind):
     def call(value, ksize, strides, padding, data_format=None):
         rank = len(value.shape) - 2
@@ -241,19 +318,30 @@ def _converted(image, dtype, saturate=False):
 IMAGES = {
     "image.adjust_brightness": _brightness,
     "image.adjust_contrast": _contrast,
+    "image.adjust_gamma": _gamma,
+    "image.adjust_hue": _hue,
+    "image.adjust_saturation": _saturation,
     "image.central_crop": _central_crop,
     "image.convert_image_dtype": _converted,
     "image.crop_to_bounding_box": _crop,
+    "image.extract_patches": _patches,
     "image.flip_left_right": lambda image: _OPS.flip(image, -2),
     "image.flip_up_down": lambda image: _OPS.flip(image, -3),
     "image.grayscale_to_rgb": lambda images: _OPS.repeat(images, 3, -1),
+    "image.hsv_to_rgb": lambda images: _OPS.image.hsv_to_rgb(images),
     "image.pad_to_bounding_box": _pad,
     "image.per_image_standardization": _standardized,
     "image.resize": _resize,
     "image.resize_bilinear": resize_bilinear,
+    "image.resize_images": _resize_1,
     "image.resize_nearest_neighbor": resize_nearest,
     "image.resize_with_crop_or_pad": _crop_or_pad,
     "image.rgb_to_grayscale": _gray,
+    "image.rgb_to_hsv": lambda images: _OPS.image.rgb_to_hsv(images),
+    "image.rgb_to_yiq": _mixed(_YIQ),
+    "image.rgb_to_yuv": _mixed(_YUV),
+    "image.rot90": _turned,
+    "image.transpose": _transposed,
     "nn.avg_pool": _pool("Average"),
     "nn.avg_pool1d": _pool("Average"),
     "nn.avg_pool2d": _pool("Average"),

@@ -109,6 +109,28 @@ class ArchivesTest(parameterized.TestCase):
             self.numbers([layer("RNN", cell=stack)], places), [1, 0, 2]
         )
 
+    def test_cells_of_both_ways_and_of_a_layer_inside(self):
+        first = [layer("LSTMCell"), layer("GRUCell")]
+        ways = [
+            layer("RNN", cell=layer("StackedRNNCells", cells=cells))
+            for cells in (first, first[::-1])
+        ]
+        both = layer("Bidirectional", layer=ways[0], backward_layer=ways[1])
+        timed = layer("TimeDistributed", layer=ways[0])
+        roots = [
+            "layers/bidirectional/forward_layer",
+            "layers/bidirectional/backward_layer",
+            "layers/time_distributed/layer",
+        ]
+        places = [
+            f"{root}/cell/cells/{cell}/vars/0"
+            for root in roots
+            for cell in ("gru_cell", "lstm_cell")
+        ]
+        self.assertEqual(
+            self.numbers([both, timed], places), [1, 0, 2, 3, 5, 4]
+        )
+
     def test_a_model_that_is_a_class(self):
         entry = {"class_name": "Net", "config": {}}
         found = self.read([], ["layers/dense/vars/0"], **entry)

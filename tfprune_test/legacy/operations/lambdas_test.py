@@ -1,3 +1,8 @@
+"""Lambda layers of old files."""
+
+import base64
+import marshal
+
 import keras
 import numpy as np
 from absl.testing import absltest
@@ -33,6 +38,24 @@ class BuildTest(absltest.TestCase):
         with keras.saving.custom_object_scope({"odd": lambda x: 2 * x}):
             layer = lambdas.build(LAMBDA, config, "odd", True)
         np.testing.assert_array_equal(layer(np.ones((1, 2))), [[2.0, 2.0]])
+
+    def test_code_finds_what_it_found_in_keras_2(self):
+        def function(x, shift=(0.0,), times=2):
+            return tf.square(x) * times + np.float32(shift)  # noqa: F821
+
+        if keras.backend.backend() != "tensorflow":
+            self.skipTest("runs functions of TensorFlow")
+        code = marshal.dumps(function.__code__)
+        code = base64.encodebytes(code).decode()
+        parts = {"code": code, "defaults": [[1.0], 3], "closure": None}
+        archived = {"class_name": "__lambda__", "config": parts}
+        for written in ([*parts.values()], archived):
+            config = {"name": "odd", "function": written}
+            layer = lambdas.build(LAMBDA, config, "odd", False)
+            model = keras.Sequential([keras.Input((2,)), layer])
+            np.testing.assert_array_equal(
+                model(np.float32([[1, 2]])), [[4.0, 13.0]]
+            )
 
     def test_code_of_another_python_is_refused(self):
         config = {"name": "odd", "function": ["bm90IGNvZGU=\n", None, None]}

@@ -226,6 +226,28 @@ class FunctionsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "batch_dims=1"):
             tf_functions.FUNCTIONS["gather"](U, [0], batch_dims=1)
 
+    @parameterized.parameters(True, False)
+    def test_sums_without_the_last_and_from_the_end(self, exclusive):
+        found = run("math.cumsum", X, 1, exclusive=exclusive, reverse=True)
+        wanted = X[:, ::-1].cumsum(1)[:, ::-1]
+        np.testing.assert_allclose(found, wanted - X if exclusive else wanted)
+        found = run("math.cumprod", X, axis=0, exclusive=True)
+        np.testing.assert_allclose(found, [[1, 1, 1], X[0]])
+
+    def test_a_gather_for_each_sample(self):
+        x, places = keras.Input((4, 3)), np.int32([[3, 1], [0, 0]])
+        at = keras.Input((2,), dtype="int32")
+        gather = tf_functions.FUNCTIONS["gather"]
+        model = keras.Model([x, at], gather(x, at, batch_dims=1))
+        np.testing.assert_array_equal(
+            model([U, places]), [U[0][[3, 1]], U[1][[0, 0]]]
+        )
+
+    def test_an_equality_without_its_second_tensor(self):
+        entry = {"name": "a", "config": {"function": "__operators__.eq"}}
+        with self.assertRaisesRegex(ValueError, "layer 'a', of which Keras 2"):
+            tf_functions.call(entry, (U,), {})
+
 
 class TensorFlowTest(parameterized.TestCase):
     @parameterized.parameters(*tf_functions.FUNCTIONS)
@@ -277,6 +299,7 @@ BINARY = {
     *("math.greater", "math.greater_equal", "math.less", "math.less_equal"),
     *("math.floordiv", "math.floormod", "math.mod"),
     *("math.divide_no_nan", "floor_div"),
+    *("math.multiply_no_nan", "math.xdivy", "math.xlogy"),
 }
 BOOLEAN = {
     *("math.logical_and", "math.logical_or", "math.logical_not"),
@@ -299,6 +322,27 @@ CUBES = np.random.default_rng(2).normal(size=(1, 4, 4, 4, 2)).astype("float32")
 ARGUMENTS = {
     "__operators__.eq": ((None,), {"other": 0.5}),
     "__operators__.ne": ((None,), {"other": 0.5}),
+    "boolean_mask": (
+        (None,),
+        {"mask": [True, False, True, True], "axis": 1},
+    ),
+    "dtypes.saturate_cast": ((300 * SEQUENCE,), {"dtype": "uint8"}),
+    "image.adjust_gamma": ((None,), {"gamma": 0.5, "gain": 2}),
+    "image.adjust_hue": ((None,), {"delta": 0.3}),
+    "image.adjust_saturation": ((None,), {"saturation_factor": 1.5}),
+    "image.extract_patches": (
+        (None,),
+        {
+            **{"sizes": [1, 2, 3, 1], "strides": [1, 2, 1, 1]},
+            **{"rates": [1, 1, 1, 1], "padding": "SAME"},
+        },
+    ),
+    "image.resize_images": ((None,), {"size": [7, 3], "align_corners": True}),
+    "image.rot90": ((None,), {"k": 3}),
+    "linalg.cross": ((None,), {"b": np.ones((2, 4, 4, 3), "float32")}),
+    "linalg.trace": ((CUBES,), {}),
+    "math.accumulate_n": ((PAIR,), {}),
+    "math.polyval": (([1.0, 2.0, 3.0], None), {}),
     "argsort": ((None,), {"axis": 1, "direction": "DESCENDING"}),
     "broadcast_to": ((SEQUENCE[:, :1],), {"shape": [2, 4, 3]}),
     "clip_by_norm": ((None,), {"clip_norm": 0.7, "axes": [3]}),
