@@ -103,8 +103,9 @@ def _batches(element, inputs):
             f"{[spec.name for spec in inputs]}, alone or as (x, y). Received:"
             f" {_described(element)}."
         )
+    # Of its own: a generator may fill the same array again.
     return [
-        _batch(np.asarray(part), spec)
+        _batch(np.array(part), spec)
         for part, spec in zip(parts, inputs, strict=True)
     ]
 
