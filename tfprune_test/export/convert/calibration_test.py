@@ -83,9 +83,9 @@ class OneInputTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             one(data)
 
-    @parameterized.parameters(np.nan, np.inf, -np.inf)
+    @parameterized.parameters(np.nan, np.inf, -np.inf, 1e39)
     def test_values_that_are_not_finite_are_found(self, value):
-        data = X.copy()
+        data = X.astype("float64")
         data[7, 1, 0, 0] = value
         with self.assertRaisesRegex(ValueError, "1 of 10.*index 7"):
             one(data)
