@@ -12,8 +12,12 @@ from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
+from tfprune.datasets import replays
 from tfprune.deploy import core_cycles
 from tfprune.deploy import latency
+from tfprune.export.convert import calibration as calibrations
+from tfprune.export.convert import signature as signatures
+from tfprune.export.convert import states
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
 from tfprune.graph import read
@@ -28,6 +32,8 @@ _HEADINGS = {
     "image_bytes": "image",
     "latency": "microseconds",
 }
+# As `tflite.export_tflite` takes them by default.
+_SAMPLES = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,6 +168,8 @@ def fit_target(
         )
     path = atomic.writable(path)
     model = wrapping.plain(model)
+    # Each round reads both anew, which a generator gives only once.
+    calibration, data = _kept(calibration, model), replays.replayed(data)
     graph = read.channel_graph(model)
     core = core or budget.arena_core
     budget = dataclasses.replace(budget, core=core)
@@ -207,6 +215,14 @@ def fit_target(
         f"A file must fit within {rounds} rounds. Received: {budget}; "
         f"the last file takes {reached}. Raise `rounds` or the limits."
     )
+
+
+def _kept(calibration, model):
+    """The samples of a generator; what can be read several times as it is."""
+    if not hasattr(calibration, "__next__"):
+        return calibration
+    inputs = signatures.of(states.one_by_one(model)).data_inputs
+    return calibrations.samples(calibration, inputs, _SAMPLES)
 
 
 def _flash(file, *_):

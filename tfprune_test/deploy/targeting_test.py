@@ -166,6 +166,37 @@ class BoardTest(parameterized.TestCase):
         self.assertGreater(found.rounds[0].errors()["flash_bytes"], 0.5)
         self.assertLessEqual(firmware_folder.array_bytes(path), 9_000)
 
+    def test_generators_last_for_all_rounds(self):
+        model = hourglass()
+        model.compile(loss="sparse_categorical_crossentropy")
+        images = np.random.default_rng(0).normal(size=(8, 16, 16, 3))
+        images, labels = images.astype("float32"), np.arange(8) % 4
+        board = budget_lib.Budget(flash_bytes=9_000)
+        sizes, read = iter([9_200, 9_100, 1]), []
+
+        def export(model, path, quantize, calibration, **_):
+            (samples,) = calibration
+            read.append(samples)
+
+        with (
+            absltest.mock.patch.dict(
+                targeting._MEASURES, flash_bytes=lambda *_: next(sizes)
+            ),
+            absltest.mock.patch.object(
+                targeting.tflite, "export_tflite", export
+            ),
+            absltest.mock.patch.object(targeting.atomic, "write"),
+            absltest.mock.patch.object(targeting.pathlib.Path, "read_bytes"),
+        ):
+            targeting.fit_target(
+                *(model, board, iter(images), self.folder / "fit.tflite"),
+                criterion="taylor",
+                data=iter([(images, labels)]),
+            )
+        self.assertLen(read, 3)
+        for samples in read:
+            np.testing.assert_array_equal(samples, images)
+
     def test_latencies_of_less_than_a_microsecond(self):
         model = hourglass()
         table = latency.LatencyTable("int8", 1.0, {})

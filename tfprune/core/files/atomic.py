@@ -161,8 +161,7 @@ def write(contents, guards=None):
     finally:
         for name, _ in waiting:
             os.unlink(name)
-        for folder in reversed(made):
-            folder.rmdir()
+        _remove_folders(made)
 
 
 @contextlib.contextmanager
@@ -327,9 +326,23 @@ def _make_folders(folder):
     """Creates a folder and its parents; returns those that were missing."""
     folder = followed(folder)  # A link may point to nothing yet.
     missing = [f for f in (folder, *folder.parents) if not f.exists()]
-    for path in reversed(missing):
-        path.mkdir()
-    return missing[::-1]
+    made = []
+    try:
+        for path in reversed(missing):
+            followed(path)  # Only now it is looked up, and may be too long.
+            path.mkdir()
+            made.append(path)
+    except OSError:
+        _remove_folders(made)
+        raise
+    return made
+
+
+def _remove_folders(made):
+    """Removes folders, unless something has come into them."""
+    for folder in reversed(made):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _temporary(target):

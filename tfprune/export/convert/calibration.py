@@ -103,8 +103,9 @@ def _batches(element, inputs):
             f"{[spec.name for spec in inputs]}, alone or as (x, y). Received:"
             f" {_described(element)}."
         )
+    # Of its own: a generator may fill the same array again.
     return [
-        _batch(np.asarray(part), spec)
+        _batch(np.array(part), spec)
         for part, spec in zip(parts, inputs, strict=True)
     ]
 
@@ -162,14 +163,15 @@ def _checked(array, spec):
             f"Calibration samples for {spec.name!r} must be numbers that fit "
             f"{spec.dtype}. Received: dtype={array.dtype}."
         )
-    bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(1))
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(array, spec.dtype)
+    bad = np.flatnonzero(~np.isfinite(stored.reshape(len(array), -1)).all(1))
     if len(bad):
         raise ValueError(
-            f"Calibration samples for {spec.name!r} must be finite. Received:"
-            f" NaN or infinity in {len(bad)} of {len(array)} samples, the "
-            f"first at index {bad[0]}."
+            f"Calibration samples for {spec.name!r} must be finite numbers of "
+            f"{spec.dtype}. Received: NaN, infinity or what becomes it in "
+            f"{len(bad)} of {len(array)} samples, the first at index {bad[0]}."
         )
-    stored = np.ascontiguousarray(array, spec.dtype)
     whole = array.dtype.kind in "iu" and stored.dtype.kind in "iu"
     if whole and (stored != array).any():
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from tfprune.core import packages
 from tfprune.export.edit import graph_edits
+from tfprune.export.edit import named_ends
 from tfprune.export.file import packing
 
 
@@ -21,6 +22,7 @@ def quantized(data):
     schema = packages.load("ai_edge_litert.schema_py_generated")
     graph = model.subgraphs[0]
     place = graph_edits.Place(schema, model, graph)
+    named_ends.unmarked(place)  # An input that is an output has one name then.
     graph.inputs = [_input(place, int(index)) for index in graph.inputs]
     graph.outputs = [_output(place, int(index)) for index in graph.outputs]
     packing.sweep(model)

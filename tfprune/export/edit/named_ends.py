@@ -27,9 +27,10 @@ def restored(data, inputs, outputs):
         [entry.tensorIndex for entry in sorted(ends, key=lambda e: e.name)]
         for ends in (signature.inputs, signature.outputs)
     )
-    for name, index in zip(inputs, graph.inputs, strict=True):
-        graph.tensors[index].name = name.encode()
-    for name, index in zip(outputs, graph.outputs, strict=True):
+    ends = (*graph.inputs, *graph.outputs)
+    names = zip((*inputs, *outputs), ends, strict=True)
+    # Of the names of one tensor the first counts, the input's if it is one.
+    for name, index in reversed([*names]):
         graph.tensors[index].name = name.encode()
     model.signatureDefs = None
     return packing.packed(model)

@@ -48,6 +48,12 @@ class FilesTest(parameterized.TestCase):
             )
         self.assertEmpty(self.entries())
 
+    def test_a_folder_that_cannot_be_made_leaves_none(self):
+        long = self.folder / "a" / "b" / ("n" * 300) / "c"
+        with self.assertRaisesRegex(OSError, "Received: 300 bytes in 'nnn"):
+            atomic.write({self.folder / "a" / "d": b"1", long: b"2"})
+        self.assertEmpty(self.entries())
+
     def test_a_folder_that_can_be_written(self):
         self.assertEqual(atomic.writable_folder(self.folder), self.folder)
         new = atomic.writable_folder(str(self.folder / "new"))

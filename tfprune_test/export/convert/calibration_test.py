@@ -17,6 +17,14 @@ def one(data, limit=10):
     return array
 
 
+def in_one_place(parts):
+    """Yields the parts one after the other in the same array."""
+    place = np.empty_like(parts[0])
+    for part in parts:
+        place[:] = part
+        yield place
+
+
 class OneInputTest(parameterized.TestCase):
     @parameterized.named_parameters(
         ("an_array", lambda: X),
@@ -33,6 +41,11 @@ class OneInputTest(parameterized.TestCase):
         ),
         ("without_end", lambda: ((X, 0) for _ in itertools.count())),
         ("integers", lambda: X.astype("uint8")),
+        ("samples_in_one_place", lambda: in_one_place(X)),
+        (
+            "batches_in_one_place",
+            lambda: in_one_place(X.reshape(5, 2, 2, 2, 1)),
+        ),
     )
     def test_every_form_gives_the_same_samples(self, data):
         samples = one(data())
@@ -74,9 +87,9 @@ class OneInputTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             one(data)
 
-    @parameterized.parameters(np.nan, np.inf, -np.inf)
+    @parameterized.parameters(np.nan, np.inf, -np.inf, 1e39)
     def test_values_that_are_not_finite_are_found(self, value):
-        data = X.copy()
+        data = X.astype("float64")
         data[7, 1, 0, 0] = value
         with self.assertRaisesRegex(ValueError, "1 of 10.*index 7"):
             one(data)

@@ -50,6 +50,15 @@ class QuantizedTest(absltest.TestCase):
         int8 = schema.TensorType.INT8
         self.assertEqual(ends, [("x", int8), ("y", int8)])
 
+    def test_an_input_that_is_an_output_keeps_its_name(self):
+        a = self.sketch.tensor("a", (1, 4), "int16", ([0.5], [0]))
+        y = self.sketch.tensor("x_int16", (1, 4))
+        self.sketch.op("QUANTIZE", [self.x], [a])
+        self.sketch.op("DEQUANTIZE", [a], [y])
+        _, ends = self.kinds(y=y)
+        int16 = schema.TensorType.INT16
+        self.assertEqual(ends, [("x", int16), ("x", int16)])
+
     def test_several_readers_share_the_quantized_input(self):
         a, b, c = (self.int8(name) for name in "abc")
         self.sketch.op("QUANTIZE", [self.x], [a])

@@ -48,6 +48,25 @@ class RestoredTest(absltest.TestCase):
         )
         self.assertFalse(packing.unpacked(found).signatureDefs)
 
+    def test_a_tensor_of_several_ends_has_the_name_of_the_first(self):
+        sketch = hand_made.Sketch()
+        x, y = (sketch.tensor(name, (1, 2)) for name in ("a:0", "Call:0"))
+        sketch.op("NEG", [x], [y])
+        model = packing.unpacked(sketch.data([x], [x, y, y]))
+        signature = schema.SignatureDefT()
+        signature.inputs = [entry("in", x)]
+        signature.outputs = [
+            entry(f"out_{i}", index) for i, index in enumerate((x, y, y))
+        ]
+        model.signatureDefs = [signature]
+        found = named_ends.restored(
+            packing.packed(model), ["x"], ["x_1", "mem", "mem_1"]
+        )
+        path = self.create_tempfile(content=found, mode="wb").full_path
+        file = model_file.read(path)
+        names = [t.name for t in (*file.inputs, *file.outputs)]
+        self.assertEqual(names, ["x", "x", "mem", "mem"])
+
 
 class UnnumberedTest(absltest.TestCase):
     def names(self, made, wanted):
