@@ -35,6 +35,9 @@ from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import ops
 from tfprune.sparsity import wrapper as wrapper_lib
 
+# All limits but the latency, which needs measured layers.
+_FRACTIONS_OF = tuple(x for x in budget_lib.LIMITS if x != "latency")
+
 
 @method_lib.register("masked_channels")
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +85,11 @@ class MaskedChannels(method_lib.Method):
                 self, "criterion", criterion_lib.find(self.criterion)
             )
         criterion_lib.find(self.criterion)
-        budget_lib.Budget(**{self.of: 1.0})
+        if self.of not in _FRACTIONS_OF:
+            raise ValueError(
+                f"`of` must be one of {', '.join(_FRACTIONS_OF)}. Received: "
+                f"of={self.of!r}."
+            )
         rounding.Rounding(self.min_channels, self.channel_multiple, self.target)
         if isinstance(self.criterion, str) or _name(self.criterion):
             return

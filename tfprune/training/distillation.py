@@ -45,8 +45,9 @@ def distill(
 
     Raises:
         TypeError: If either is no Keras model.
-        ValueError: If a weight of either is NaN or infinite, or if an output
-            of one is probabilities and of the other is not.
+        ValueError: If a weight of either is NaN or infinite, if an output
+            of one is probabilities and of the other is not, or if
+            `temperature` or `label_weight` is out of range.
 
     Example:
 
@@ -63,6 +64,11 @@ def distill(
         values.check_model(model)
         values.check_finite(model)
     model_class.warn_of_own_training(student, "A distiller")
+    if not 0 <= label_weight <= 1:
+        raise ValueError(
+            "`label_weight` must be a fraction from 0 (teacher only) to 1 "
+            f"(labels only). Received: label_weight={label_weight!r}."
+        )
     losses = list(losses) or [_of_outputs(student, teacher, temperature)]
     tutor = Distiller(
         teacher=wrapping.unwrap(teacher),

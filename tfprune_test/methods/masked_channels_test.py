@@ -289,7 +289,9 @@ class MaskedChannelsTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (dict(criterion="l7"), "l7"),
-        (dict(of="watts"), "watts"),
+        (dict(of="watts"), "`of` must be one of macs, .*Received: of='watts'"),
+        (dict(of="latency"), "of='latency'"),  # which needs a table
+        (dict(of="depth"), "of='depth'"),
     )
     def test_errors_of_arguments(self, arguments, message):
         with self.assertRaisesRegex((ValueError, TypeError), message):

@@ -375,6 +375,11 @@ class OutputEndsTest(parameterized.TestCase):
             with self.assertRaisesRegex(TypeError, "keras.Model is required"):
                 distill_lib.distill(*models)
 
+    @parameterized.parameters(2, -0.5, float("nan"))
+    def test_the_weight_of_the_labels_is_a_fraction(self, weight):
+        with self.assertRaisesRegex(ValueError, "Received: label_weight="):
+            distill_lib.distill(net(), net(), label_weight=weight)
+
     def test_a_mean_of_models_is_what_they_give(self):
         inputs = keras.Input((6,))
         parts = [net("softmax", seed)(inputs) for seed in (1, 2)]
