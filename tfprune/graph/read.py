@@ -1,5 +1,7 @@
 """Reads a Keras model's config into a `ChannelGraph`."""
 
+import collections.abc
+import numbers
 import warnings
 
 import keras
@@ -50,7 +52,11 @@ def channel_graph(
     rows: set = set()
     while True:
         records = records_lib.Records(whole, rows, allow_inexact)
-        graph = _read(model, config, input_shape, records)
+        try:
+            graph = _read(model, config, input_shape, records)
+        except ValueError as error:
+            _check_fits(model, input_shape, error)
+            raise
         if records.better_rows() == rows:
             return graph
         rows = records.better_rows()
@@ -232,16 +238,14 @@ def _map_shapes(function, shapes):
 def _input_tensors(model, input_shape, records):
     shapes = [tuple(x.shape) for x in model.inputs]
     if input_shape is not None:
-        given = [input_shape] if _is_shape(input_shape) else input_shape
-        if len(given) != len(shapes) or any(
-            len(g) != len(s) - 1 for g, s in zip(given, shapes, strict=False)
-        ):
+        given = _given_shapes(input_shape)
+        if given is None or [len(g) + 1 for g in given] != [*map(len, shapes)]:
             raise ValueError(
-                f"One shape per model input is required, without the batch "
+                "One shape per model input is required, without the batch "
                 f"axis, like {[s[1:] for s in shapes]}. Received: "
                 f"input_shape={input_shape}."
             )
-        shapes = [s[:1] + tuple(g) for s, g in zip(shapes, given, strict=True)]
+        shapes = [s[:1] + g for s, g in zip(shapes, given, strict=True)]
     tensors = []
     for x, shape in zip(model.inputs, shapes, strict=True):
         axis = len(shape) - 1
@@ -252,8 +256,44 @@ def _input_tensors(model, input_shape, records):
     return tensors
 
 
+def _given_shapes(shapes):
+    """A list of tuples, one for each input; `None` if these are no shapes."""
+    given = [shapes] if _is_shape(shapes) else shapes
+    known = _is_listed(given) and all(map(_is_shape, given))
+    return list(map(tuple, given)) if known else None
+
+
+def _is_listed(thing):
+    is_iterable = isinstance(thing, collections.abc.Iterable)
+    return is_iterable and not isinstance(thing, (str, dict))
+
+
 def _is_shape(shape):
-    return all(n is None or isinstance(n, int) for n in shape)
+    return _is_listed(shape) and all(
+        n is None or (isinstance(n, numbers.Integral) and n > 0) for n in shape
+    )
+
+
+def _check_fits(model, input_shape, error):
+    """Tells that sizes which a model does not have are why it is not read.
+
+    Raises:
+        ValueError: If a given size is not that of the model's own input.
+    """
+    if input_shape is None:
+        return
+    own = [tuple(x.shape[1:]) for x in model.inputs]
+    given = _given_shapes(input_shape) or own
+    if [*map(len, given)] == [*map(len, own)] and any(
+        known not in (None, size)
+        for before, after in zip(own, given, strict=True)
+        for known, size in zip(before, after, strict=True)
+    ):
+        raise ValueError(
+            "`input_shape` must have sizes that the layers take. Received: "
+            f"input_shape={input_shape}, and the inputs of the model are {own}."
+            " Give those, with numbers in place of None."
+        ) from error
 
 
 def _output_shapes(site, args, kwargs):

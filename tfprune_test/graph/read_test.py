@@ -410,8 +410,17 @@ class BadModelTest(parameterized.TestCase):
 
     def test_input_shapes_of_the_wrong_number(self):
         model = models.around(LAYERS.ReLU())
-        for shape in ((6, 6), [(6, 6, 3), (6, 6, 3)]):
+        several = [(6, 6, 3), (6, 6, 3)]
+        for shape in ((6, 6), several, (None, 6, 6, 3), (-1, 6, 3), 6, "6,6,3"):
             with self.assertRaisesRegex(ValueError, "One shape per model inp"):
+                read.channel_graph(model, shape)
+
+    def test_sizes_that_layers_do_not_take(self):
+        inputs = keras.Input((6, 6, 3))
+        x = LAYERS.Flatten()(LAYERS.Conv2D(4, 3)(inputs))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        for shape in ((6, 6, 4), (8, 8, 3)):
+            with self.assertRaisesRegex(ValueError, "sizes that the layers ta"):
                 read.channel_graph(model, shape)
 
     def test_a_rule_that_binds_too_few_channels(self):
