@@ -22,6 +22,8 @@ from tfprune.export.file import packing
 
 # A difference that no integer tells.
 _NOTHING = 1e-6
+# The steps of integers that stand for themselves.
+_AS_THEY_ARE = 1.0, 0
 
 
 def substituted(data):
@@ -89,6 +91,7 @@ def substitute(model, micro=False):
     }
     if micro:
         rules[kinds.GELU] = float_ops.gelu
+        rules[kinds.CAST] = _micro_cast
     for graph in model.subgraphs:
         place = graph_edits.Place(schema, model, graph)
         float_factors.repair(place)
@@ -154,6 +157,28 @@ def _cast(place, op):
         float_ops.truncation(place, op)
 
 
+def _micro_cast(place, op):
+    """CAST of uint8 to float becomes DEQUANTIZE, whose kernel takes bytes."""
+    _cast(place, op)
+    source, made = op.inputs[0], op.outputs[0]
+    types = place.schema.TensorType
+    if (
+        place.maker(made) is not op
+        or place.type(source) != types.UINT8
+        or place.type(made) != types.FLOAT32
+        or place.steps(source) not in (None, _AS_THEY_ARE)
+    ):
+        return
+    _count_as_they_are(place, source)
+    place.become(op, "DEQUANTIZE", "DequantizeOptions", [source])
+
+
+def _count_as_they_are(place, source):
+    steps = place.schema.QuantizationParametersT()
+    steps.scale, steps.zeroPoint = ([x] for x in _AS_THEY_ARE)
+    place.graph.tensors[source].quantization = steps
+
+
 def _bytes_in(place, op):
     """CAST of uint8 to float and QUANTIZE become one QUANTIZE of uint8."""
     source, made = op.inputs[0], op.outputs[0]
@@ -166,9 +191,7 @@ def _bytes_in(place, op):
         or any(place.kind(reader) != "QUANTIZE" for reader in readers)
     ):
         return
-    steps = place.schema.QuantizationParametersT()
-    steps.scale, steps.zeroPoint = [1.0], [0]
-    place.graph.tensors[source].quantization = steps
+    _count_as_they_are(place, source)
     for reader in readers:
         reader.inputs = [source]
     place.graph.operators.remove(op)

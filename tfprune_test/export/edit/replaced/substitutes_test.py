@@ -219,6 +219,26 @@ class SubstituteTest(parameterized.TestCase):
             found = interpreter.run(self.path, x, runtime)
             np.testing.assert_allclose(found, wanted, atol=0.05)
 
+    @parameterized.parameters("float32", "int8")
+    def test_bytes_that_are_read_in_float(self, mode):
+        inputs = keras.Input((4, 4, 3), dtype="uint8")
+        x = keras.layers.Rescaling(1 / 255, name="scaled")(inputs)
+        outputs = keras.layers.GlobalAveragePooling2D()(x)
+        model = keras.Model(inputs, outputs)
+        images = np.random.default_rng(0).integers(0, 256, (50, 4, 4, 3))
+        images = images.astype("uint8")
+        quantized = mode == "int8"
+        file = small_models.export(
+            *(model, self.path, mode, images if quantized else None),
+            runtime="micro",
+            keep_float=["scaled"] if quantized else (),
+        )
+        self.assertEqual(file.inputs[0].dtype, "uint8")
+        wanted = small_models.predictions(model, [images])[0]
+        for runtime in ("tflite", "micro"):
+            found = interpreter.run(self.path, images, runtime)
+            np.testing.assert_allclose(found, wanted, atol=0.01)
+
     def test_many_copies_of_many_channels(self):
         model = built(lambda x: OPS.tile(x, (1, 1, 11)))
         small_models.export(model, self.path)
