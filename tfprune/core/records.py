@@ -56,6 +56,30 @@ def checked(record):
     return record
 
 
+def check_number(record, name, interval):
+    """Checks a field of a record that is a number.
+
+    Args:
+        record: a record.
+        name: `str`, the field.
+        interval: `str` such as `"[0, inf)"` or `"(0, 1]"`.
+
+    Raises:
+        ValueError: If it is no number of this interval.
+    """
+    value = getattr(record, name)
+    low, high = map(float, interval[1:-1].split(","))
+    closed = {
+        end for end, mark in ((low, "["), (high, "]")) if mark in interval
+    }
+    is_number = isinstance(value, typing.SupportsFloat)
+    if not is_number or not (low < value < high or value in closed):
+        raise ValueError(
+            f"`{name}` must be a number in {interval}. Received: "
+            f"{name}={value!r}."
+        )
+
+
 def serialize(record, registry):
     """Serializes a record to its name and config.
 

@@ -27,6 +27,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from tfprune.core import records
 from tfprune.graph import channel_graph
 from tfprune.graph import read
 from tfprune.sparsity import method as method_lib
@@ -88,16 +89,9 @@ class AutoPrune(method_lib.Method):
                     f"`{name}` must be one of {', '.join(known)}. Received: "
                     f"{name}={getattr(self, name)!r}"
                 )
-        for name, right, required in (
-            ("mu", self.mu >= 0, "not negative"),
-            ("slope", 0 <= self.slope <= 1, "in [0, 1]"),
-            ("initial", 0 < self.initial <= 1, "in (0, 1]"),
-        ):
-            if not right:
-                raise ValueError(
-                    f"`{name}` must be {required}. Received: "
-                    f"{name}={getattr(self, name)!r}"
-                )
+        records.check_number(self, "mu", "[0, inf)")
+        records.check_number(self, "slope", "[0, 1]")
+        records.check_number(self, "initial", "(0, 1]")
 
     def build(self, slot):
         self._add_indicators(

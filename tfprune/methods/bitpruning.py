@@ -33,6 +33,7 @@ import warnings
 import keras
 import numpy as np
 
+from tfprune.core import records
 from tfprune.costs import counting
 from tfprune.graph import compile_state
 from tfprune.graph import read
@@ -103,12 +104,8 @@ class BitPruning(method_lib.Method):
 
     def __post_init__(self):
         for name in ("weights", "activations"):
-            bits = getattr(self, name)
-            if bits is not None and not 1 <= bits <= 16:
-                raise ValueError(
-                    f"`{name}` must be a number of bits from 1 to 16, or None "
-                    f"for no quantization. Received: {name}={bits!r}"
-                )
+            if getattr(self, name) is not None:
+                records.check_number(self, name, "[1, 16]")
         if self.weights is None and self.activations is None:
             raise ValueError(
                 "`weights` or `activations` must be quantized. Received: "
@@ -120,11 +117,7 @@ class BitPruning(method_lib.Method):
                 f"`weighting` must be one of {', '.join(_LAMBDAS)}. "
                 f"Received: weighting={self.weighting!r}"
             )
-        if not 0 <= self.gamma < math.inf:
-            raise ValueError(
-                "`gamma` must be a non-negative number. Received: "
-                f"gamma={self.gamma!r}"
-            )
+        records.check_number(self, "gamma", "[0, inf)")
         if not 0 <= self.momentum < 1:
             raise ValueError(
                 "`momentum` must be at least 0 and below 1. Received: "

@@ -24,6 +24,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from tfprune.core import records
 from tfprune.graph import channel_graph
 from tfprune.graph import read
 from tfprune.scoring import adapters
@@ -104,11 +105,7 @@ class GroupSparsity(method_lib.Method):
 
     def __post_init__(self):
         for name in ("strength", "alpha"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(
-                    f"`{name}` must not be negative. Received: "
-                    f"{name}={getattr(self, name)!r}."
-                )
+            records.check_number(self, name, "[0, inf)")
 
     def sites(self, layer):
         return weights.names(layer) or weights.scales(layer)

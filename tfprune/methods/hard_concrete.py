@@ -29,6 +29,7 @@ import math
 import keras
 import numpy as np
 
+from tfprune.core import records
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import reading
 
@@ -62,16 +63,8 @@ class HardConcrete(method_lib.Method):
     seed: int | None = None
 
     def __post_init__(self):
-        if not self.strength >= 0:
-            raise ValueError(
-                "`strength` must not be negative. Received: "
-                f"strength={self.strength!r}."
-            )
-        if not 0 < self.drop_rate < 1:
-            raise ValueError(
-                "`drop_rate` must be between 0 and 1. Received: "
-                f"drop_rate={self.drop_rate!r}."
-            )
+        records.check_number(self, "strength", "[0, inf)")
+        records.check_number(self, "drop_rate", "(0, 1)")
 
     def sites(self, layer):
         return reading.names(layer)

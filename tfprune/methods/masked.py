@@ -13,7 +13,6 @@ References:
 """
 
 import dataclasses
-import math
 
 import keras
 import numpy as np
@@ -91,11 +90,7 @@ class Masked(method_lib.Method):
                 f"`gradient` must be one of {', '.join(GRADIENTS)}. "
                 f"Received: gradient={self.gradient!r}"
             )
-        if not 0 <= self.decay < math.inf:
-            raise ValueError(
-                "`decay` must be a non-negative number. Received: "
-                f"decay={self.decay!r}"
-            )
+        records.check_number(self, "decay", "[0, inf)")
 
     def build(self, slot):
         slot.add_mask()

@@ -24,6 +24,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from tfprune.core import records
 from tfprune.patterns import allocation as allocation_lib
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import ops
@@ -56,11 +57,7 @@ class RigL(method_lib.Method):
 
     def __post_init__(self):
         allocation_lib.check(self.allocation)
-        if not 0 <= self.drop < 1:
-            raise ValueError(
-                "`drop` must be a fraction, at least 0 and below 1. "
-                f"Received: drop={self.drop!r}"
-            )
+        records.check_number(self, "drop", "[0, 1)")
 
     def build(self, slot):
         slot.add_mask()

@@ -17,6 +17,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from tfprune.core import records
 from tfprune.graph import values
 from tfprune.scoring import criterion as criterion_lib
 from tfprune.scoring import score
@@ -45,11 +46,7 @@ class Slimming(method_lib.Method):
     strength: float = 1e-4
 
     def __post_init__(self):
-        if not self.strength >= 0:
-            raise ValueError(
-                "`strength` must not be negative. Received: "
-                f"strength={self.strength!r}."
-            )
+        records.check_number(self, "strength", "[0, inf)")
 
     def sites(self, layer):
         return weights.scales(layer)

@@ -24,10 +24,10 @@ applies the idea to norms of slices, is this library's own.
 """
 
 import dataclasses
-import math
 
 import keras
 
+from tfprune.core import records
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import ops
 from tfprune.sparsity import reading
@@ -85,16 +85,9 @@ class SoftThreshold(method_lib.Method):
                     f"`{name}` must be one of {', '.join(known)}. Received: "
                     f"{name}={getattr(self, name)!r}"
                 )
-        if not math.isfinite(self.initial):
-            raise ValueError(
-                "`initial` must be a finite number. Received: "
-                f"initial={self.initial!r}"
-            )
-        if self.decay is not None and not 0 <= self.decay < math.inf:
-            raise ValueError(
-                "`decay` must be None or a non-negative number. "
-                f"Received: decay={self.decay!r}"
-            )
+        records.check_number(self, "initial", "(-inf, inf)")
+        if self.decay is not None:
+            records.check_number(self, "decay", "[0, inf)")
 
     def _granularities(self):
         return GRANULARITIES

@@ -177,7 +177,12 @@ def compress(
         # One that knows its sizes may have layers that cannot be pruned.
         if any(None in x.shape[1:] for x in getattr(teacher, "inputs", ())):
             teacher = preparation.sized(teacher, input_shape)
-    recipe = recipe or recipe_lib.Recipe()
+    recipe = recipe_lib.Recipe() if recipe is None else recipe
+    if not isinstance(recipe, recipe_lib.Recipe):
+        raise TypeError(
+            "`recipe` must be a tfprune.pipeline.Recipe. Received: "
+            f"recipe={recipe!r}."
+        )
     asked_runtime = runtime is not None
     if runtime is None:
         runtime = "micro" if wish.is_micro else "tflite"

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import pathlib
 
+import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -62,6 +63,20 @@ class RecordsTest(parameterized.TestCase):
     def test_an_alias_in_a_config(self):
         spec = {"name": "quadrat", "config": {"side": 2.0}}
         self.assertEqual(records.deserialize(spec, SHAPES), Square(2.0))
+
+    def test_numbers_of_an_interval(self):
+        for interval, good, bad in (
+            ("[0, inf)", (0, 1e9), (-1e-9, np.inf, np.nan, "1", None)),
+            ("(0, 1]", (1e-9, np.float32(1)), (0, 1.1)),
+            ("(-inf, inf)", (-5,), (-np.inf, [1])),
+        ):
+            for side in good:
+                records.check_number(Square(side), "side", interval)
+            for side in bad:
+                with self.assertRaisesRegex(
+                    ValueError, rf"`side` must be a number in \{interval[0]}"
+                ):
+                    records.check_number(Square(side), "side", interval)
 
     def test_a_record_is_returned_as_it_is(self):
         record = Circle(2.0)

@@ -121,7 +121,7 @@ class AutoPruneTest(parameterized.TestCase):
             autoprune.freeze_indicators(small_nets.chain())
 
     @parameterized.parameters(
-        ({"mu": -1.0}, "not negative"),
+        ({"mu": -1.0}, "mu. must be a number in .0, inf."),
         ({"slope": 2.0}, r"in \[0, 1\]"),
         ({"initial": 0.0}, r"in \(0, 1\]"),
         ({"surrogate": "tanh"}, "leaky"),

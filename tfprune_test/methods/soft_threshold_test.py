@@ -165,10 +165,10 @@ class SoftThresholdTest(parameterized.TestCase):
         self.assertLess(float(slot["s"]), -2.0)
 
     @parameterized.parameters(
-        ({"initial": np.inf}, "finite"),
+        ({"initial": np.inf}, r"in \(-inf, inf\)"),
         ({"granularity": "kernel"}, "layer, filter, global"),
         ({"function": "tanh"}, "sigmoid, exp"),
-        ({"decay": -1.0}, "non-negative"),
+        ({"decay": -1.0}, r"in \[0, inf\)"),
     )
     def test_bad_arguments(self, arguments, message):
         with self.assertRaisesRegex(ValueError, message):

@@ -92,6 +92,12 @@ class RefusedTest(parameterized.TestCase):
         self.refused("`epochs` must be .*epochs=0", epochs=0)
         self.refused("`minutes` must be .*minutes=-1", minutes=-1)
         self.refused("finite number.*minutes=inf", minutes=float("inf"))
+        self.refused(
+            "`max_loss` must be 0 or more.*'x'", macs=None, max_loss="x"
+        )
+
+    def test_a_recipe_of_something_else(self):
+        self.refused("a tfprune.pipeline.Recipe.*3", recipe=3, error=TypeError)
 
     def test_names_of_classes(self):
         for labels in (("a", "b"), "abc", (1, 2, 3)):

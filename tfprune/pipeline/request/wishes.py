@@ -1,6 +1,7 @@
 """The aim of a run: a budget, a board, a limit or a loss."""
 
 import dataclasses
+import numbers
 
 from tfprune.core import boards
 from tfprune.core import cores
@@ -51,7 +52,9 @@ class Wish:
                 f"budget={self.budget!r}. Pass what may remain, as in "
                 "tfprune.Budget(flash_bytes=64_000)."
             )
-        if self.max_loss is not None and not self.max_loss >= 0:
+        if self.max_loss is not None and not (
+            isinstance(self.max_loss, numbers.Real) and self.max_loss >= 0
+        ):
             raise ValueError(
                 "`max_loss` must be 0 or more, in units of the metric. "
                 f"Received: max_loss={self.max_loss!r}."

@@ -24,7 +24,7 @@ FLASH_PREDICTED = reports.Quantity("flash_bytes").label
 ARENA_PREDICTED = reports.Quantity("ram_bytes").label
 IMAGE_PREDICTED = reports.Quantity("image_bytes").label
 FLOAT_FILE = "float32 file bytes"
-# Where the array of the firmware is smaller.
+# With names, which the array of the firmware does without.
 FILE = "int8 file bytes"
 # The measurement of a file that each limit applies to.
 OF_LIMITS = {
@@ -69,8 +69,7 @@ def export(model, path, job):
     Args:
         model: a `keras.Model`.
         path: `pathlib.Path`, the file to write.
-        job: the `Job`, for its `calibration`, `core`, `dense_scales` and
-            `runtime`; on "micro", flash is that of the firmware's array.
+        job: the `Job`, for its `calibration`, `core` and `dense_scales`.
 
     Returns:
         `dict` from names to bytes.
@@ -81,12 +80,9 @@ def export(model, path, job):
         dense_scales=job.dense_scales,
     )
     image = firmware_folder.image_bytes(path, core=job.core)
-    flash, extra = file.file_bytes, {}
-    if job.runtime == "micro":
-        flash, extra = firmware_folder.array_bytes(path), {FILE: flash}
     return {
-        **extra,
-        FLASH: flash,
+        FILE: file.file_bytes,
+        FLASH: firmware_folder.array_bytes(path),
         IMAGE: image,
         ARENA: measured_arena.arena(path).required_bytes,
         ARENA_NEEDED: firmware_folder.arena_bytes(path, core=job.core),
