@@ -272,7 +272,7 @@ def _patches(
 def _pool(kind):
     def call(value, ksize, strides, padding, data_format=None):
         rank = len(value.shape) - 2
-        _check_last(data_format, "pooling")
+        check_last(data_format, "pooling")
         pool = getattr(keras.layers, f"{kind}Pooling{rank}D")
         return pool(
             _spatial(ksize, rank), _spatial(strides, rank), padding.lower()
@@ -289,7 +289,8 @@ def _spatial(value, rank):
     return tuple(found[1:-1] if len(found) == rank + 2 else found)
 
 
-def _check_last(data_format, what):
+def check_last(data_format, what):
+    """Refuses maps with the channels first."""
     if data_format is not None and data_format.startswith("NC"):
         raise ValueError(
             f"A {what} must have the channels last. Received: "
@@ -307,7 +308,7 @@ def _convolved(op):
         dilations=None,
         use_cudnn_on_gpu=True,
     ):
-        _check_last(data_format, "convolution")
+        check_last(data_format, "convolution")
         if not isinstance(padding, str):
             raise ValueError(
                 "The padding of a convolution must be SAME or VALID. "
@@ -336,7 +337,7 @@ def _normalized_locally(input, depth_radius=5, bias=1, alpha=1, beta=0.5):
 
 
 def _biased(value, bias, data_format=None):
-    _check_last(data_format, "bias")
+    check_last(data_format, "bias")
     return _OPS.add(*tf_arrays.alike(value, bias))
 
 
