@@ -385,6 +385,8 @@ class Builder:
             kind = parts.Resized
         if axes and name.startswith("ConvLSTM"):
             kind = parts.WithStates
+        if name == "Discretization" and config.get("num_bins"):
+            kind = parts.Buckets
         part = kind(
             old,
             [layer],

@@ -207,6 +207,17 @@ class ReadingTest(OldFileTest):
         x = self.normal(5, 3)
         self.check(x, x @ kernels[0] @ kernels[1])
 
+    def test_buckets_that_were_learned(self):
+        own = {"num_bins": 3, "bin_boundaries": None, "epsilon": 0.01}
+        config = sequential(layer("Discretization", **own, **self.first([1])))
+        summary = np.float32([[1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 1, 1]])
+        write(self.path, config, {"a": [summary]})
+        x = np.float32([[0], [2.5], [9]])
+        model = self.check(x, [[0], [1], [2]])
+        self.path = self.path.with_suffix(".keras")
+        model.save(self.path)
+        self.check(x, [[0], [1], [2]])
+
     @parameterized.product(
         method=("gaussian", "mitchellcubic"), first=(False, True)
     )
