@@ -15,6 +15,7 @@ from tfprune.legacy.operations import lambdas
 from tfprune.legacy.operations import node_ops
 from tfprune.legacy.operations import sizes
 from tfprune.legacy.operations import tf_functions
+from tfprune.legacy.operations import tf_images
 
 MODELS = ("Functional", "Model", "Sequential")
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
@@ -303,6 +304,11 @@ class Builder:
             return part
         if name == "TimeDistributed":
             return self._time_distributed(config)
+        resizes = name in ("Resizing", "UpSampling2D")
+        resizes &= not settings_lib.is_registered(entry)
+        if resizes and config.get("interpolation") in tf_images.KERNELS:
+            self.notes.append(f"{config['name']}: {name} of ops of Keras")
+            return _resized(config)
         return self._layer(entry)
 
     def _plain(self, name):
@@ -379,6 +385,8 @@ class Builder:
             kind = parts.Resized
         if axes and name.startswith("ConvLSTM"):
             kind = parts.WithStates
+        if name == "Discretization" and config.get("num_bins"):
+            kind = parts.Buckets
         part = kind(
             old,
             [layer],
@@ -426,6 +434,30 @@ def _cropped(name, crop):
     cls = getattr(keras.layers, f"Cropping{len(crop)}D")
     name = f"{name}_cropped"
     return parts.Part(name, [cls(crop, data_format="channels_last", name=name)])
+
+
+def _resized(config):
+    """A part that resizes as Keras 3 does not."""
+    if config.get("crop_to_aspect_ratio"):
+        raise ValueError(
+            "Images must be resized as a whole. Received: "
+            f"crop_to_aspect_ratio=True of layer {config['name']!r}, beside "
+            f"interpolation={config['interpolation']!r}. Resize in code."
+        )
+    first = config.get("data_format") == "channels_first"
+    times = settings_lib.pair(config.get("size", 1), 2)
+
+    def call(x):
+        x = keras.ops.moveaxis(x, 1, -1) if first else x
+        size = [config.get("height"), config.get("width")]
+        if "size" in config:
+            size = [
+                n and n * by for n, by in zip(x.shape[1:3], times, strict=True)
+            ]
+        x = tf_images.by_kernel(x, size, config["interpolation"])
+        return keras.ops.moveaxis(x, -1, 1) if first else x
+
+    return parts.Part(config["name"], [], call=call)
 
 
 def _rounds(found, inputs):

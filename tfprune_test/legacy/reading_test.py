@@ -6,6 +6,7 @@ import zipfile
 import h5py
 import numpy as np
 from absl.testing import absltest
+from absl.testing import parameterized
 
 from tfprune.legacy import loading
 from tfprune_test.legacy.old_files import OldFileTest
@@ -206,18 +207,48 @@ class ReadingTest(OldFileTest):
         x = self.normal(5, 3)
         self.check(x, x @ kernels[0] @ kernels[1])
 
-    def test_what_keras_3_cannot_do_is_named(self):
+    def test_buckets_that_were_learned(self):
+        own = {"num_bins": 3, "bin_boundaries": None, "epsilon": 0.01}
+        config = sequential(layer("Discretization", **own, **self.first([1])))
+        summary = np.float32([[1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 1, 1]])
+        write(self.path, config, {"a": [summary]})
+        x = np.float32([[0], [2.5], [9]])
+        model = self.check(x, [[0], [1], [2]])
+        self.path = self.path.with_suffix(".keras")
+        model.save(self.path)
+        self.check(x, [[0], [1], [2]])
+
+    @parameterized.product(
+        method=("gaussian", "mitchellcubic"), first=(False, True)
+    )
+    def test_resizing_that_keras_3_lacks(self, method, first):
+        import tensorflow as tf
+
+        order = "channels_first" if first else "channels_last"
+        own = {"size": [2, 3], "interpolation": method, "data_format": order}
+        shape = [2, 5, 4] if first else [5, 4, 2]
+        config = sequential(
+            layer("UpSampling2D", **own, **self.first(shape)),
+            layer("Flatten", name="b"),
+        )
+        write(self.path, config, {"a": [], "b": []})
+        x = self.normal(3, 5, 4, 2)
+        wanted = tf.image.resize(x, [10, 12], method).numpy()
+        if first:
+            x, wanted = np.moveaxis(x, -1, 1), np.moveaxis(wanted, -1, 1)
+        self.check(x, wanted.reshape(3, -1))
         config = sequential(
             layer(
-                "UpSampling2D",
-                size=[2, 2],
-                interpolation="gaussian",
-                **self.first([4, 4, 1]),
+                "Resizing",
+                height=7,
+                width=3,
+                interpolation=method,
+                **self.first([5, 4, 2]),
             )
         )
         write(self.path, config, {"a": []})
-        with self.assertRaisesRegex(ValueError, "'gaussian' of layer 'a'"):
-            loading.load_model(self.path)
+        x = self.normal(3, 5, 4, 2)
+        self.check(x, tf.image.resize(x, [7, 3], method))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def _maxout(config):
 
 
 def _identity(config):
-    """`RandomHeight` and others, which do nothing in inference."""
+    """`Layer` alone, and `RandomHeight` and others in inference."""
     return parts.Part(
         config["name"], [LAYERS.Identity(**settings.base(config))]
     )
@@ -262,6 +262,7 @@ WITH_CHANNELS_LAST = (causal_separable, dilated_transpose)
 # From the class of an old layer to a function of its config, a `Part`.
 BUILDERS = {
     "Highway": _highway,
+    "Layer": _identity,
     "LayerScale": _layer_scale,
     "LocallyConnected1D": locally_connected.builder(1),
     "LocallyConnected2D": locally_connected.builder(2),

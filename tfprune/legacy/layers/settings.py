@@ -207,12 +207,6 @@ def _check(kind, config, settings, notes):
     """Checks settings that must not be lost; translates other spellings."""
     label = config.get("name")
     axis = settings.get("axis")
-    method = config.get("interpolation")
-    if kind == "UpSampling2D" and method in ("gaussian", "mitchellcubic"):
-        raise ValueError(
-            "An interpolation of Keras 3 is required. Received: "
-            f"interpolation={method!r} of layer {label!r}. Resize in code."
-        )
     if kind == "BatchNormalization":
         if isinstance(axis, list) and len(axis) == 1:
             (settings["axis"],) = axis

@@ -17,21 +17,31 @@ _OPS = keras.ops
 # Ops that take tensors and have no attribute that changes what they compute.
 _SAME = {
     "Abs": _OPS.abs,
+    "Acos": _OPS.arccos,
     "Add": tf_arrays.add,
     "AddV2": tf_arrays.add,
+    "Asin": _OPS.arcsin,
+    "Atan": _OPS.arctan,
+    "Atan2": _OPS.arctan2,
+    "Ceil": _OPS.ceil,
     "ClipByValue": _OPS.clip,
     "Cos": _OPS.cos,
+    "Cosh": _OPS.cosh,
     "Div": _OPS.true_divide,
     "Elu": _OPS.elu,
     "Equal": _OPS.equal,
     "Erf": _OPS.erf,
     "Exp": _OPS.exp,
+    "Expm1": _OPS.expm1,
     "Floor": _OPS.floor,
     "FloorDiv": _OPS.floor_divide,
     "FloorMod": _OPS.mod,
     "Greater": _OPS.greater,
     "GreaterEqual": _OPS.greater_equal,
     "Identity": _OPS.copy,  # The layer would keep a mask.
+    "IsFinite": _OPS.isfinite,
+    "IsInf": _OPS.isinf,
+    "IsNan": _OPS.isnan,
     "Less": _OPS.less,
     "LessEqual": _OPS.less_equal,
     "Log": _OPS.log,
@@ -59,6 +69,7 @@ _SAME = {
     "Sigmoid": _OPS.sigmoid,
     "Sign": _OPS.sign,
     "Sin": _OPS.sin,
+    "Sinh": _OPS.sinh,
     "Softmax": _OPS.softmax,
     "Softplus": _OPS.softplus,
     "Softsign": _OPS.softsign,
@@ -67,6 +78,7 @@ _SAME = {
     "SquaredDifference": lambda x, y: _OPS.square(x - y),
     "StopGradient": _OPS.stop_gradient,
     "Sub": _OPS.subtract,
+    "Tan": _OPS.tan,
     "Tanh": _OPS.tanh,
     "ZerosLike": _OPS.zeros_like,
 }
@@ -170,12 +182,41 @@ def _unpack(attributes, x):
 
 
 def _gather(attributes, x, indices, axis=0):
-    if attributes.get("batch_dims"):
-        raise ValueError(
-            "A gather must not have batch dimensions. Received: "
-            f"batch_dims={attributes['batch_dims']}. Build the model in code."
-        )
-    return _OPS.take(x, indices, axis=int(axis))
+    dims = attributes.get("batch_dims", 0)
+    return tf_arrays.gather(x, indices, int(axis), dims)
+
+
+def _function(table, name, *keys):
+    """A function whose last arguments are attributes, called `keys`."""
+
+    def call(attributes, *inputs):
+        given = {key: attributes[key] for key in keys if key in attributes}
+        return table[name](*inputs, **given)
+
+    return call
+
+
+def _cumulative(name):
+    call = _function(tf_arrays.ARRAYS, name, "exclusive", "reverse")
+    return lambda attributes, x, axis: call(attributes, x, int(axis))
+
+
+def _one_hot(attributes, indices, depth, on, off):
+    axis = attributes.get("axis", -1)
+    hot = _OPS.one_hot(indices, int(depth), axis=axis, dtype=str(on.dtype))
+    return hot * (on - off) + off
+
+
+def _top_k(attributes, x, k):
+    return _OPS.top_k(x, int(k), sorted=attributes.get("sorted", True))
+
+
+def _blocks(op):
+    def call(attributes, x):
+        tf_images.check_last(attributes.get("data_format"), "block")
+        return op(x, attributes["block_size"])
+
+    return call
 
 
 def _resize(function):
@@ -191,28 +232,42 @@ def _resize(function):
 
 _OTHERS = {
     "ArgMax": lambda a, x, axis: _OPS.argmax(x, axis=int(axis)),
+    "ArgMin": lambda a, x, axis: _OPS.argmin(x, axis=int(axis)),
     "BatchMatMul": _matmul,
     "BatchMatMulV2": _matmul,
     "BiasAdd": _bias,
     "Cast": lambda a, x: _OPS.cast(x, a["DstT"]),
     "ConcatV2": _concat,
+    "Cumprod": _cumulative("math.cumprod"),
+    "Cumsum": _cumulative("math.cumsum"),
+    "DepthToSpace": _blocks(_OPS.depth_to_space),
+    "Einsum": lambda a, *x: _OPS.einsum(a["equation"], *x),
     "ExpandDims": lambda a, x, axis: _OPS.expand_dims(x, int(axis)),
     "GatherV2": _gather,
+    "LRN": _function(
+        tf_images.IMAGES,
+        "nn.lrn",
+        *("depth_radius", "bias", "alpha", "beta"),
+    ),
     "LeakyRelu": lambda a, x: _OPS.leaky_relu(x, a.get("alpha", 0.2)),
     "MatMul": _matmul,
     "MirrorPad": _mirror_pad,
+    "OneHot": _one_hot,
     "Pack": lambda a, *x: _OPS.stack(list(x), axis=a.get("axis", 0)),
     "Pad": _pad,
     "PadV2": _pad,
     "Reshape": lambda a, x, shape: _OPS.reshape(x, _list(shape)),
     "ResizeBilinear": _resize(tf_images.resize_bilinear),
     "ResizeNearestNeighbor": _resize(tf_images.resize_nearest),
+    "ReverseV2": lambda a, x, axis: _OPS.flip(x, tuple(_list(axis))),
     "Slice": _slice,
+    "SpaceToDepth": _blocks(_OPS.space_to_depth),
     "Split": lambda a, axis, x: _OPS.split(x, a["num_split"], int(axis)),
     "SplitV": _split_sizes,
     "Squeeze": _squeeze,
     "StridedSlice": _strided_slice,
     "Tile": lambda a, x, times: _OPS.tile(x, _list(times)),
+    "TopKV2": _top_k,
     "Transpose": lambda a, x, perm: _OPS.transpose(x, _list(perm)),
     "Unpack": _unpack,
 }
@@ -276,8 +331,8 @@ def _node(node):
 def _plain(attribute):
     """The value of an attribute that is written as JSON."""
     (kind, value), *_ = attribute.items() or [(None, None)]
-    if kind == "i":
-        return int(value)
+    if kind in ("f", "i"):
+        return (float if kind == "f" else int)(value)
     if kind == "s":
         return base64.b64decode(value).decode()
     if kind == "type":

@@ -32,11 +32,50 @@ def _resize(
             "image.resize with preserve_aspect_ratio=True, which has no "
             "translation. Build the model in code."
         )
+    if method in KERNELS:
+        return by_kernel(images, size, method, antialias)
     if method != "nearest":
         images = _real(images)
     return _OPS.image.resize(
         images, tuple(size), interpolation=method, antialias=antialias
     )
+
+
+def _gaussian(x):
+    return np.where(x < 1.5, np.exp(-2 * x**2), 0)
+
+
+def _mitchell(x):
+    near = (7 / 6 * x - 2) * x**2 + 8 / 9
+    far = ((-7 / 18 * x + 2) * x - 10 / 3) * x + 16 / 9
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+# Functions of the distance in pixels, which are 0 beyond two of them.
+KERNELS = {"gaussian": _gaussian, "mitchellcubic": _mitchell}
+
+
+def by_kernel(images, size, method, antialias=False):
+    """Resizes images by what Keras 3 lacks, one of `KERNELS`."""
+    images = _real(images)
+    for axis, n in zip((1, 2), np.ravel(size).tolist(), strict=True):
+        have = _fixed(images, axis)
+        at = (np.arange(n) + 0.5) * have / n
+        wide = max(have / n, 1) if antialias else 1
+        distances = np.abs(np.arange(have) + 0.5 - at[:, None]) / wide
+        weights = KERNELS[method](distances)
+        weights = np.float32(weights / weights.sum(1, keepdims=True))
+        # One pixel of each new one's neighbours after the other.
+        first = (weights != 0).argmax(1)
+        parts = []
+        for tap in range((weights != 0).sum(1).max()):
+            place = np.minimum(first + tap, have - 1)
+            share = weights[range(n), place] * (first + tap < have)
+            share = np.reshape(share, [-1, 1, 1] if axis == 1 else [-1, 1])
+            pixels = _OPS.take(images, place.astype("int32"), axis=axis)
+            parts.append(pixels * share.astype("float32"))
+        images = sum(parts[1:], start=parts[0])
+    return images
 
 
 def resize_bilinear(
@@ -75,15 +114,19 @@ def _real(images):
 def _places(images, size, align_corners):
     """Yields the axes and where on them the new pixels lie."""
     for axis, n in zip((1, 2), np.ravel(size).tolist(), strict=True):
-        have = images.shape[axis]
-        if have is None:
-            raise ValueError(
-                "Images must be resized from a fixed size. Received: images "
-                f"of shape {images.shape}. Build the model in code."
-            )
+        have = _fixed(images, axis)
         aligned = align_corners and n > 1
         scale = (have - 1) / (n - 1) if aligned else have / n
         yield axis, np.float32(scale) * np.arange(n, dtype="float32")
+
+
+def _fixed(images, axis):
+    if images.shape[axis] is None:
+        raise ValueError(
+            "Images must be resized from a fixed size. Received: images "
+            f"of shape {images.shape}. Build the model in code."
+        )
+    return images.shape[axis]
 
 
 def _crop(image, offset_height, offset_width, target_height, target_width):
@@ -153,7 +196,7 @@ def _gray(images):
     weights = np.reshape(np.float32(_GRAY), (3, 1))
 
     def weighed(x):
-        gray = _OPS.tensordot(_OPS.cast(x, "float32"), weights, 1)
+        gray = _OPS.matmul(_OPS.cast(x, "float32"), weights)
         return _OPS.cast(gray, x.dtype)
 
     return _in_shares(weighed, images)
@@ -189,7 +232,7 @@ def _gamma(image, gamma=1, gain=1):
 
 def _mixed(kernel):
     def call(images):
-        return _OPS.tensordot(images, np.float32(kernel), 1)
+        return _OPS.matmul(images, np.float32(kernel))
 
     return call
 
@@ -229,7 +272,7 @@ def _patches(
 def _pool(kind):
     def call(value, ksize, strides, padding, data_format=None):
         rank = len(value.shape) - 2
-        _check_last(data_format, "pooling")
+        check_last(data_format, "pooling")
         pool = getattr(keras.layers, f"{kind}Pooling{rank}D")
         return pool(
             _spatial(ksize, rank), _spatial(strides, rank), padding.lower()
@@ -246,7 +289,8 @@ def _spatial(value, rank):
     return tuple(found[1:-1] if len(found) == rank + 2 else found)
 
 
-def _check_last(data_format, what):
+def check_last(data_format, what):
+    """Refuses maps with the channels first."""
     if data_format is not None and data_format.startswith("NC"):
         raise ValueError(
             f"A {what} must have the channels last. Received: "
@@ -264,7 +308,7 @@ def _convolved(op):
         dilations=None,
         use_cudnn_on_gpu=True,
     ):
-        _check_last(data_format, "convolution")
+        check_last(data_format, "convolution")
         if not isinstance(padding, str):
             raise ValueError(
                 "The padding of a convolution must be SAME or VALID. "
@@ -293,7 +337,7 @@ def _normalized_locally(input, depth_radius=5, bias=1, alpha=1, beta=0.5):
 
 
 def _biased(value, bias, data_format=None):
-    _check_last(data_format, "bias")
+    check_last(data_format, "bias")
     return _OPS.add(*tf_arrays.alike(value, bias))
 
 

@@ -30,6 +30,11 @@ class ComposedTest(parameterized.TestCase):
         found = made("ThresholdedReLU", {"theta": 0.5}, x)
         np.testing.assert_array_equal(found, np.where(x > 0.5, x, 0))
 
+    @parameterized.parameters("Layer", "RandomHeight", "RandomWidth")
+    def test_a_layer_that_hands_on(self, name):
+        x = draw(2, 3, 4, 1)
+        np.testing.assert_array_equal(made(name, {}, x, []), x)
+
     def test_a_highway_gates_its_input(self):
         x = draw(3, 4)
         # Kernels first, then biases: of the value and of the gate.

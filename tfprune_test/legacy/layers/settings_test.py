@@ -64,7 +64,6 @@ class TranslateTest(parameterized.TestCase):
         (LAYERS.ReLU, {"gone": "x"}, "gone='x' of ReLU"),
         (LAYERS.ReLU, {"gone": True}, "gone=True"),
         (Closed, {"units": 3, "rate": 0.5}, "rate=0.5 of Closed"),
-        (LAYERS.UpSampling2D, {"interpolation": "gaussian"}, "='gaussian'"),
         (LAYERS.BatchNormalization, {"mode": 1}, "mode=1 of layer 'a'"),
     )
     def test_what_would_be_lost_is_refused(self, cls, config, message):

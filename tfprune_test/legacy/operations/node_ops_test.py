@@ -51,10 +51,19 @@ class NodeOpsTest(parameterized.TestCase):
         ("Cast", {}, {"DstT": {"type": "DT_HALF"}}, X.astype("float16")),
         ("LeakyRelu", {}, {"alpha": {"f": 0.3}}, X),
         ("Relu", {}, {}, X),
+        ("ArgMin", {"1": 2}, {}, X.argmin(2)),
+        ("Einsum", {}, {"equation": {"s": "YmlqLT5i"}}, X.sum((1, 2))),
+        ("ReverseV2", {"1": [1]}, {}, X[:, ::-1]),
+        ("Cumsum", {"1": 1}, {"reverse": {"b": True}}, None),
+        ("Cumprod", {"1": 2}, {"exclusive": {"b": False}}, X.cumprod(2)),
+        ("Expm1", {}, {}, np.expm1(X)),
+        ("Atan2", {"1": Y}, {}, np.arctan2(X, Y)),
     )
     def test_ops_of_one_tensor(self, op, constants, attributes, wanted):
         if op == "Pad":
             wanted = np.pad(X, [(0, 0), (1, 0), (0, 2)])
+        if op == "Cumsum":
+            wanted = X[:, ::-1].cumsum(1)[:, ::-1]
         got = node(op, X, constants=constants, **attributes)
         np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
@@ -78,6 +87,21 @@ class NodeOpsTest(parameterized.TestCase):
         first, *rest = node("Unpack", X, num={"i": "4"}, axis={"i": "1"})
         np.testing.assert_array_equal(first, X[:, 0])
         self.assertLen(rest, 3)
+
+    def test_ops_of_channels(self):
+        x = X[:, :, None, :] * np.ones((2, 1), "float32")
+        blocks = node("SpaceToDepth", x, block_size={"i": "2"})
+        self.assertEqual(blocks.shape, (2, 2, 1, 12))
+        back = node("DepthToSpace", blocks, block_size={"i": "2"})
+        np.testing.assert_array_equal(back, x)
+        found = node("LRN", x, depth_radius={"i": "0"}, bias={"f": 2})
+        np.testing.assert_allclose(found, x / np.sqrt(2 + x**2), rtol=1e-5)
+        values, places = node("TopKV2", X, constants={"1": 1})
+        np.testing.assert_array_equal(values[..., 0], X.max(2))
+        np.testing.assert_array_equal(places[..., 0], X.argmax(2))
+        numbers = {"1": 3, "2": 5.0, "3": 1.0}
+        hot = node("OneHot", np.int32([2, 0]), constants=numbers)
+        np.testing.assert_array_equal(hot, [[1, 1, 5], [5, 1, 1]])
 
     def test_a_part_that_takes_the_rest(self):
         parts = node("SplitV", X, constants={"1": [-1, 1], "2": 1})

@@ -102,6 +102,18 @@ class OperandsTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "preserve_aspect_ratio=True"):
             run("image.resize", X, (4, 4), preserve_aspect_ratio=True)
 
+    @parameterized.product(
+        method=("gaussian", "mitchellcubic"), antialias=(False, True)
+    )
+    def test_a_resize_by_what_keras_lacks(self, method, antialias):
+        import tensorflow as tf
+
+        x = np.random.default_rng(0).normal(size=(2, 8, 7, 3)).astype("float32")
+        resize = tf_functions.FUNCTIONS["image.resize"]
+        found = resize(x, [3, 9], method, antialias=antialias)
+        wanted = tf.image.resize(x, [3, 9], method, antialias=antialias)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
     def test_a_resize_of_half_precision_gives_floats(self):
         inputs = keras.Input((4, 4, 1), dtype="float16")
         for name in ("image.resize", "image.resize_bilinear"):
