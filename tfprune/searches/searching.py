@@ -25,6 +25,11 @@ from tfprune.selection import goal
 
 _LATEST = 10  # Trials in the live table.
 _SHOWN = 12  # Groups shown per trial.
+# Keywords of a search beside its arguments and limits.
+_KEYWORDS = (
+    *("input_shape", "lowest", "state"),
+    *("channel_multiple", "min_channels", "skip", "target"),
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -209,6 +214,7 @@ def search(
 
     Raises:
         ImportError: If the extra `search` is needed and missing.
+        TypeError: If a keyword is unknown, or limits are given twice.
         ValueError: If a name is unknown, data are missing, the budget cannot
             be met, or neither budget nor reward bounds the search.
 
@@ -217,7 +223,7 @@ def search(
     >>> found = tfprune.search(model, (x_val, y_val), macs=0.5)
     >>> found.model, found.ratios
     """
-    budget, options = goal.with_limits(budget, options)
+    budget, options = goal.with_limits(budget, options, _KEYWORDS)
     play, metric = strategies.STRATEGIES.get(strategy), metrics.of(metric)
     if evaluations < 1:
         raise ValueError(

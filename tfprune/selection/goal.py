@@ -82,12 +82,14 @@ def of(budget, options):
     return goal, rest
 
 
-def with_limits(budget, options):
+def with_limits(budget, options, others=None):
     """Makes a budget from keywords, if any of them is a limit.
 
     Args:
         budget: anything, or `None`.
         options: `dict` of keywords.
+        others: names of the keywords that are no limits; by default those of
+            `tfprune.prune`.
 
     Returns:
         `(budget, options)`: a `Budget` if any keyword is a limit, else
@@ -97,7 +99,8 @@ def with_limits(budget, options):
         TypeError: If a keyword is unknown, or `budget` and keywords both
             give limits.
     """
-    _check_names(options)
+    known = tuple(Options.__annotations__)
+    _check_names(options, known if others is None else (*_LIMITS, *others))
     limits = {k: v for k, v in options.items() if k in _LIMITS}
     rest = {k: v for k, v in options.items() if k not in _LIMITS}
     if not limits:
@@ -111,8 +114,7 @@ def with_limits(budget, options):
     return budget_lib.Budget(**limits), rest
 
 
-def _check_names(options):
-    known = tuple(Options.__annotations__)
+def _check_names(options, known):
     for name, value in options.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

@@ -503,6 +503,27 @@ class SearchTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             searching.search(model, data, progress=False, **options)
 
+    def test_keywords_are_those_of_a_search(self):
+        model, data = lopsided()
+        for keyword in (
+            {"state": "code"},
+            {"lowest": 0.5},
+            {"input_shape": (8,)},
+            {"min_channels": 2},
+            {"channel_multiple": 2},
+            {"skip": "wide"},
+            {"target": "ethos-u55"},
+        ):
+            found = searching.search(
+                *(model, data, None, "uniform", 1),
+                macs=1.0,
+                progress=False,
+                **keyword,
+            )
+            self.assertLen(found.trials, 1)
+        with self.assertRaisesRegex(TypeError, "Did you mean lowest?"):
+            searching.search(model, data, macs=0.6, lowst=0.5)
+
 
 class ObjectiveTest(parameterized.TestCase):
     def test_shares_by_name_give_a_network_within_the_budget(self):
