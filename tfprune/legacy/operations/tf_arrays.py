@@ -6,6 +6,11 @@ import numpy as np
 from tfprune.legacy.operations import sizes
 
 _OPS = keras.ops
+# Of types that NumPy lacks, or gives none.
+_OTHER_LIMITS = {
+    "bool": (0, 1),
+    "bfloat16": (-0xFF * 2.0**120, 0xFF * 2.0**120),
+}
 
 
 def symbolic(value):
@@ -146,7 +151,8 @@ def gather(params, indices, axis=None, batch_dims=0, validate_indices=None):
     if not batch_dims:
         return _OPS.take(constant(params), indices, axis=axis or 0)
     rank = len(indices.shape)
-    if {batch_dims % rank, batch_dims if axis is None else axis} != {rank - 1}:
+    along = batch_dims if axis is None else axis
+    if {batch_dims % rank, along % len(params.shape)} != {rank - 1}:
         raise ValueError(
             "A gather with batch dimensions must be along the next axis. "
             f"Received: batch_dims={batch_dims}, axis={axis}, indices of "
@@ -230,24 +236,39 @@ def _masked(tensor, mask, axis=None):
 
 
 def _saturated(value, dtype):
-    if "int" in dtype:
-        limits = np.iinfo(dtype)
-        kind = keras.backend.standardize_dtype(value.dtype)
-        ends = [limits.min, limits.max]
-        if "float" in kind:  # The largest number below may not be one of it.
-            ends = [float(np.float32(end)) for end in ends]
-            if ends[1] > limits.max:
-                ends[1] = float(np.nextafter(np.float32(ends[1]), 0))
-        value = _OPS.clip(value, *ends)
+    value = value if hasattr(value, "dtype") else constant(value)
+    kind = keras.backend.standardize_dtype(value.dtype)
+    if kind in ("float16", "bfloat16") and "int" in dtype:
+        # They lack the limits of many integers.
+        value, kind = _OPS.cast(value, "float32"), "float32"
+    have, wanted = map(_limits, (kind, dtype))
+    low, high = max(have[0], wanted[0]), min(have[1], wanted[1])
+    if "float" in kind and "int" in dtype:
+        # The largest number below may not be one of the type.
+        low, high = np.array([low, high], kind)
+        if int(high) > wanted[1]:
+            high = np.nextafter(high, low)
+    if (low, high) != have:
+        number = float if "float" in kind else int
+        value = _OPS.clip(value, number(low), number(high))
     return _OPS.cast(value, dtype)
+
+
+def _limits(dtype):
+    """The smallest and the largest number of a type."""
+    if dtype in _OTHER_LIMITS:
+        return _OTHER_LIMITS[dtype]
+    if "int" in dtype:
+        return np.iinfo(dtype).min, np.iinfo(dtype).max
+    return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
 
 
 def _on_diagonal(diagonal):
     size = diagonal.shape[-1]
     if size is None:
         raise sizes.unclear([])
-    ones = _OPS.eye(size, dtype=diagonal.dtype)
-    return _OPS.expand_dims(diagonal, -1) * ones
+    column = _OPS.expand_dims(diagonal, -1)
+    return _OPS.where(np.eye(size, dtype=bool), column, _OPS.zeros_like(column))
 
 
 def _tensordot(a, b, axes):

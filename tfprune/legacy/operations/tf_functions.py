@@ -92,8 +92,8 @@ def _only_with(op):
 
 def _polynomial(coeffs, x):
     y = _OPS.zeros_like(x)
-    for coefficient in coeffs:
-        y = y * x + coefficient
+    for number, coefficient in enumerate(coeffs):
+        y = (y * x if number else y) + coefficient
     return y
 
 

@@ -218,8 +218,10 @@ def _resize_1(
 
 
 def _turned(image, k=1):
-    rank = len(image.shape)
-    return _OPS.rot90(image, k, axes=(rank - 3, rank - 2))
+    # Of images that are no squares, Keras' own half turn has wrong pixels.
+    for _ in range(k % 4):
+        image = _OPS.flip(_transposed(image), -3)
+    return image
 
 
 def _transposed(image):

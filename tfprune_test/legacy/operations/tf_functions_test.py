@@ -255,6 +255,54 @@ class FunctionsTest(parameterized.TestCase):
             model([U, places]), [U[0][[3, 1]], U[1][[0, 0]]]
         )
 
+    def test_a_gather_along_the_last_axis(self):
+        gather = tf_functions.FUNCTIONS["gather"]
+        found = gather(X, np.int32([[2, 0], [1, 1]]), batch_dims=1, axis=-1)
+        np.testing.assert_array_equal(found, [X[0][[2, 0]], X[1][[1, 1]]])
+
+    @parameterized.parameters(*range(-2, 5))
+    def test_turns_of_images_that_are_no_squares(self, k):
+        turned = tf_functions.FUNCTIONS["image.rot90"]
+        images = np.arange(48.0).reshape(2, 4, 2, 3)
+        for x in (images, images[0]):
+            axes = (x.ndim - 3, x.ndim - 2)
+            np.testing.assert_array_equal(turned(x, k), np.rot90(x, k, axes))
+
+    @parameterized.parameters(
+        ("uint8", "int8", [0, 100, 127]),
+        ("int32", "uint8", [0, 100, 200]),
+        ("int32", "uint32", [0, 100, 200]),
+        ("int32", "int64", [-300, 100, 200]),
+        ("int32", "float16", [-300, 100, 200]),
+        ("float32", "float16", [-300, 100, 200]),
+        ("float32", "int8", [-128, 100, 127]),
+        ("float16", "int16", [-300, 100, 200]),
+    )
+    def test_the_limits_of_both_types_hold(self, kind, dtype, wanted):
+        x = np.array([-300 if kind != "uint8" else 0, 100, 200], kind)
+        found = tf_functions.FUNCTIONS["dtypes.saturate_cast"](x, dtype)
+        np.testing.assert_array_equal(found, wanted)
+
+    @parameterized.parameters(
+        ("float32", "float16", 65504),
+        ("float32", "bfloat16", 255 * 2.0**120),
+        ("float32", "int32", 2**31 - 128),
+        ("float16", "int16", 32767),
+    )
+    def test_what_is_beyond_a_type_is_its_limit(self, kind, dtype, limit):
+        x = np.array([np.finfo(kind).max, -np.inf], kind)
+        found = tf_functions.FUNCTIONS["dtypes.saturate_cast"](x, dtype)
+        found = np.asarray(keras.ops.cast(found, "float64"))
+        self.assertEqual(found[0], limit)
+        self.assertTrue(np.isfinite(found).all())
+
+    def test_infinity_stays_where_it_is(self):
+        x = np.float32([np.inf, 2])
+        found = tf_functions.FUNCTIONS["linalg.diag"](x)
+        np.testing.assert_array_equal(found, [[np.inf, 0], [0, 2]])
+        found = tf_functions.FUNCTIONS["math.polyval"]([1.0, 2.0], x)
+        np.testing.assert_array_equal(found, [np.inf, 4])
+
     def test_an_equality_without_its_second_tensor(self):
         entry = {"name": "a", "config": {"function": "__operators__.eq"}}
         with self.assertRaisesRegex(ValueError, "layer 'a', of which Keras 2"):
