@@ -136,8 +136,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
     def _check(self, highest):
         """Raises now the errors that would stop the training later."""
         found = _scheduled(self.model)
-        if not highest <= 1 + 1e-6:  # Sums may round.
-            timing.sparsity("sparsity", highest)
+        _check_end(highest)
         _check_all(found, highest, self.budget)
         for method, slots in found:
             method.check_training(
@@ -242,6 +241,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         if self._resolved.next_due(step) is not None:
             self.data = replays.replayed(self.data)
         sparsity = self._resolved(step)
+        _check_end(sparsity)
         _prune(self.model, sparsity, self.budget, self.data, step)
         _follow(self.model, self._followed)
         self._anew = False
@@ -324,6 +324,12 @@ def _check_all(found, sparsity, budget):
     for method, _ in found:
         beside = method.only_penalizes and not alone
         method.check(sparsity, None if beside else budget)
+
+
+def _check_end(sparsity):
+    """Raises a `ValueError` if a schedule goes beyond 1; sums may round."""
+    if not sparsity <= 1 + 1e-6:
+        timing.sparsity("sparsity", sparsity)
 
 
 def _scheduled_wrappers(model):

@@ -49,7 +49,8 @@ def sparsity(name, value):
     Raises:
         ValueError: If it is no fraction.
     """
-    if isinstance(value, typing.SupportsFloat) and 0 <= value <= 1:
+    one = not tuple(getattr(value, "shape", ()))
+    if one and isinstance(value, typing.SupportsFloat) and 0 <= value <= 1:
         return float(value)
     raise ValueError(
         f"`{name}` must be a fraction between 0 (dense) and 1. "

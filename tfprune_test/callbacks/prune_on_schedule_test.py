@@ -391,7 +391,9 @@ class LoopTest(parameterized.TestCase):
         callback_lib.prune_now(model, keras.ops.array(0.75))
         self.assertEqual(wrapper_lib.sparsity(model), 0.75)
 
-    @parameterized.parameters(80, 1.5, -0.5, float("nan"), "0.5")
+    @parameterized.parameters(
+        *(80, 1.5, -0.5, float("nan"), "0.5"), (np.array([0.2, 0.3]),)
+    )
     def test_prune_now_to_what_is_no_fraction(self, sparsity):
         model = wrapped()
         with self.assertRaisesRegex(ValueError, "a fraction between 0"):
@@ -405,6 +407,14 @@ class LoopTest(parameterized.TestCase):
                 [callback_lib.PruneOnSchedule(lambda step: (True, 4.0 * step))],
                 epochs=1,
             )
+
+    def test_a_schedule_in_percent_in_a_loop_of_ones_own(self):
+        model = wrapped()
+        pruning = callback_lib.PruneOnSchedule(lambda step: (True, 40.0 * step))
+        pruning.set_model(model)
+        with self.assertRaisesRegex(ValueError, "Received: sparsity=80"):
+            pruning.update(2)
+        self.assertEqual(wrapper_lib.sparsity(model), 0)
 
     def test_a_schedule_that_starts_below_zero(self):
         model = wrapped()
