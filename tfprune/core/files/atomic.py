@@ -114,7 +114,7 @@ def make_folder(path):
     target = followed(path)
     if not target.exists():
         try:
-            target.mkdir(parents=True, exist_ok=True)
+            _make_folders(target)
         except OSError as error:
             raise type(error)(
                 error.errno,
@@ -330,7 +330,10 @@ def _make_folders(folder):
     try:
         for path in reversed(missing):
             followed(path)  # Only now it is looked up, and may be too long.
-            path.mkdir()
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue  # Another process was faster.
             made.append(path)
     except OSError:
         _remove_folders(made)

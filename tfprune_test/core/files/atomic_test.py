@@ -98,6 +98,9 @@ class FilesTest(parameterized.TestCase):
             atomic.make_folder(self.folder / "file" / "a")
         with self.assertRaisesRegex(OSError, "at most 255 bytes"):
             atomic.make_folder(self.folder / ("n" * 256))
+        with self.assertRaisesRegex(OSError, "at most 255 bytes"):
+            atomic.make_folder(self.folder / "new" / ("n" * 256))
+        self.assertFalse((self.folder / "new").exists())
 
     def test_a_working_directory_that_is_gone(self):
         gone = self.folder / "gone"
