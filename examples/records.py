@@ -146,15 +146,16 @@ class Job:
     def _pruned(self, dataset, prepare):
         """Prunes the network once, and returns facts about the small one."""
         facts = self.folder / "pruned.json"
-        if not facts.exists():
+        padded = self.folder / "padded.keras"
+        if not facts.exists() or (FLAGS.padded and not padded.exists()):
             begin = time.time()
             dense = network(self.entry.network, dataset)
-            small, padded = entries.pruned(
+            small, wide = entries.pruned(
                 self.entry, dense, dataset, prepare, self.seed
             )
             cost, small_cost = tfprune.cost(dense), tfprune.cost(small)
             record_files.save(small, self.folder / "pruned.keras")
-            record_files.save(padded, self.folder / "padded.keras")
+            record_files.save(wide, padded)
             record_files.write_json(
                 facts,
                 {

@@ -1,6 +1,7 @@
 """Frozen records that serialize to plain data: schedules, patterns, methods."""
 
 import dataclasses
+import numbers
 import types
 import typing
 
@@ -72,7 +73,7 @@ def check_number(record, name, interval):
     closed = {
         end for end, mark in ((low, "["), (high, "]")) if mark in interval
     }
-    is_number = isinstance(value, typing.SupportsFloat)
+    is_number = isinstance(value, numbers.Real)
     if not is_number or not (low < value < high or value in closed):
         raise ValueError(
             f"`{name}` must be a number in {interval}. Received: "

@@ -68,7 +68,7 @@ class RecordsTest(parameterized.TestCase):
         for interval, good, bad in (
             ("[0, inf)", (0, 1e9), (-1e-9, np.inf, np.nan, "1", None)),
             ("(0, 1]", (1e-9, np.float32(1)), (0, 1.1)),
-            ("(-inf, inf)", (-5,), (-np.inf, [1])),
+            ("(-inf, inf)", (-5,), (-np.inf, [1], np.ones(2), 1j)),
         ):
             for side in good:
                 records.check_number(Square(side), "side", interval)

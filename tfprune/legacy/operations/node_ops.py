@@ -14,6 +14,15 @@ from tfprune.legacy.operations import tf_images
 
 _OPS = keras.ops
 
+
+def _select(condition, x, y):
+    """As TensorFlow 1 chose: by rows, if the condition has one axis."""
+    inner = (1,) * (len(x.shape) - len(condition.shape))
+    if inner and len(condition.shape) == 1:
+        condition = _OPS.reshape(condition, (-1, *inner))
+    return _OPS.where(condition, x, y)
+
+
 # Ops that take tensors and have no attribute that changes what they compute.
 _SAME = {
     "Abs": _OPS.abs,
@@ -63,7 +72,7 @@ _SAME = {
     "Relu6": _OPS.relu6,
     "Round": _OPS.round,
     "Rsqrt": _OPS.rsqrt,
-    "Select": _OPS.where,
+    "Select": _select,
     "SelectV2": _OPS.where,
     "Selu": _OPS.selu,
     "Sigmoid": _OPS.sigmoid,

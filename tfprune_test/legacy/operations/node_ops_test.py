@@ -67,6 +67,15 @@ class NodeOpsTest(parameterized.TestCase):
         got = node(op, X, constants=constants, **attributes)
         np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
+    def test_a_condition_of_one_axis_chooses_rows(self):
+        square = np.arange(9.0).reshape(3, 3).astype("float32")
+        rows = np.array([True, False, True])
+        got = node("Select", rows, square, -square)
+        wanted = np.where(rows[:, None], square, -square)
+        np.testing.assert_array_equal(got, wanted)
+        got = node("Select", X > 0.5, X, Y)
+        np.testing.assert_array_equal(got, np.where(X > 0.5, X, Y))
+
     def test_ops_with_attributes(self):
         squeezed = node(
             "Squeeze", X[:, :1], squeeze_dims={"list": {"i": ["1"]}}
