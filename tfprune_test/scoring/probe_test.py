@@ -212,6 +212,30 @@ class ProbeTest(parameterized.TestCase):
         np.testing.assert_allclose(found[kernel], mean[kernel], rtol=1e-5)
         self.assertEqual(loss.reduction, reduction)
 
+    @parameterized.parameters("sum", "none", "mean_with_sample_weight")
+    def test_weights_of_samples_count_in_batches_of_any_size(self, reduction):
+        model = net()
+        graph = read.channel_graph(model)
+        kernel = id(model.get_layer("conv").kernel)
+        x, y = samples()[0][:4], np.zeros((4, *model.output_shape[1:]))
+        data = x, y, np.arange(1.0, 5)
+        whole, single = (
+            np.mean(
+                [
+                    found[kernel]
+                    for found, _ in probe.gradients(
+                        graph, data, "", loss, batch_size
+                    )
+                ],
+                axis=0,
+            )
+            for loss, batch_size in (
+                (keras.losses.MeanSquaredError(), 4),
+                (keras.losses.MeanSquaredError(reduction=reduction), 1),
+            )
+        )
+        np.testing.assert_allclose(single, whole, rtol=1e-4, atol=1e-7)
+
     def test_a_loss_that_the_class_computes_is_named(self):
         class Own(keras.Model):
             def compute_loss(self, *args, **kwargs):
