@@ -75,7 +75,9 @@ def play(graph, inputs, visit, variables=()):
 
     # Layers called with training=True write to the model's state.
     with keras.StatelessScope(list(variables)):
-        return document.run(graph.config, graph.model, inputs, apply)
+        return document.run(
+            graph.config, graph.model, inputs, apply, training=False
+        )
 
 
 def _plain(leaf):
