@@ -8,7 +8,6 @@ label records when the graph is read, arrays when values are needed.
 
 import dataclasses
 import functools
-import inspect
 
 import keras
 import numpy as np
@@ -193,7 +192,8 @@ def _run_functional(config, model, inputs, call, path, keys):
 
 
 def _call(apply, enter, training, site, args, kwargs):
-    if training is not None and _takes_training(site.live):
+    # Layers that do not take it hand it on to those inside of them.
+    if training is not None and isinstance(site.live, keras.layers.Layer):
         kwargs = {**kwargs, "training": training}
     if not is_model(site.entry, site.live):
         return apply(site, args, kwargs)
@@ -212,10 +212,6 @@ def _call(apply, enter, training, site, args, kwargs):
         kwargs.get("training"),
     )
     return outputs[0] if len(outputs) == 1 else outputs
-
-
-def _takes_training(live):
-    return "training" in inspect.signature(live.call).parameters
 
 
 def in_order(model, given):

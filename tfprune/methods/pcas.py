@@ -217,7 +217,7 @@ def measure(model, data, batch_size=128, limit=None):
         data, "the mean attention", batch_size, limit, model=model
     ):
         with keras.StatelessScope():
-            document.run(config, model, x, apply)
+            document.run(config, model, x, apply, training=False)
     for each, found in gated.items():
         for _, slot in found:
             key = each, slot.prefix

@@ -1,8 +1,8 @@
 """Feature maps of channels, before other layers read them.
 
 The map of a channel is the tensor that a layer reads, traced back through
-pooling, padding and flattening to its source, after the activation if there is
-one.
+pooling, padding, flattening and concatenation to its source, after the
+activation if there is one.
 """
 
 import math
@@ -60,7 +60,7 @@ def sources(graph, rank=None, before_ops=False):
         graph: a `ChannelGraph`.
         rank: `int`, required number of spatial axes; `None` for any.
         before_ops: `bool`, whether what an op makes in another size, as a GLU
-            does, is traced back to its input.
+            does, is traced back to its input, and what is concatenated is not.
 
     Returns:
         `dict` from the index of a step to a list of `(output index,
@@ -75,29 +75,32 @@ def sources(graph, rank=None, before_ops=False):
     for step in graph.steps:
         if step.layer in readers:
             for tensor in step.inputs:
-                origin = _origin(graph, made, tensor, before_ops)
-                if id(origin) in made and _is_map(origin, rank):
-                    found[made[id(origin)]] = origin
+                for origin in _origins(graph, made, tensor, before_ops):
+                    if id(origin) in made and _is_map(origin, rank):
+                        found[made[id(origin)]] = origin
     wanted = {}
     for (number, k), tensor in found.items():
         wanted.setdefault(number, []).append((k, tensor))
     return wanted
 
 
-def _origin(graph, made, tensor, before_ops):
+def _origins(graph, made, tensor, before_ops):
     """Traces back through steps that only move or pool values."""
     while id(tensor) in made:
         step = graph.steps[made[id(tensor)][0]]
+        if step.op == "Concatenate" and not before_ops:
+            found = [_origins(graph, made, x, before_ops) for x in step.inputs]
+            return [origin for origins in found for origin in origins]
         if len(step.inputs) != 1:
-            return tensor
+            return [tensor]
         (before,) = step.inputs
         live = graph.layers[step.layer]
         is_op = not isinstance(live, keras.layers.Layer)
         resizes = _size(before) != _size(tensor) or before.rank != tensor.rank
         if not step.moves and not (before_ops and is_op and resizes):
-            return tensor
+            return [tensor]
         tensor = before
-    return tensor
+    return [tensor]
 
 
 def _size(tensor):

@@ -149,7 +149,9 @@ def _solution(reader, kept, sums, rows, ridge):
 
 def _solved(gram, cross, ridge):
     pull = ridge * np.trace(gram, axis1=1, axis2=2) / max(gram.shape[1], 1)
-    if (pull > 0).all():
+    if ridge > 0:
+        # A group whose inputs are all zero has nothing to pull; any will do.
+        pull = np.where(pull > 0, pull, 1.0)
         eye = np.eye(gram.shape[1])
         return np.linalg.solve(gram + pull[:, None, None] * eye, cross)
     return np.linalg.pinv(gram, hermitian=True) @ cross

@@ -21,6 +21,10 @@ from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
 from tfprune.graph.classes import model_class
 
+# What a loss reduces a batch to, where it is not the mean over its samples. A
+# mean by the weights of samples takes them back in a batch of one.
+_OTHER_REDUCTIONS = ("sum", "none", None, "mean_with_sample_weight")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Event:
@@ -71,7 +75,9 @@ def play(graph, inputs, visit, variables=()):
 
     # Layers called with training=True write to the model's state.
     with keras.StatelessScope(list(variables)):
-        return document.run(graph.config, graph.model, inputs, apply)
+        return document.run(
+            graph.config, graph.model, inputs, apply, training=False
+        )
 
 
 def _plain(leaf):
@@ -206,7 +212,7 @@ def loss_settings(model, purpose, loss=None):
 
 def _as_mean(loss):
     """A loss that is the mean over a batch instead of its sum."""
-    if getattr(loss, "reduction", "") in ("sum", "none", None):
+    if getattr(loss, "reduction", "") in _OTHER_REDUCTIONS:
         loss = copy_lib.copy(loss)
         loss.reduction = "sum_over_batch_size"
     return loss

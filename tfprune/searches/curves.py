@@ -206,6 +206,7 @@ def sensitivity(
     chosen = _chosen(graph, groups)
     criterion = score.as_criterion(criterion)
     scores = score.channel_scores(graph, criterion, data)
+    candidates = candidates_lib.Candidates(graph, scores)
     evaluation = masked_evaluation.MaskedEvaluation(graph, data, metric, limit)
     bar = progress_bar.bar(progress)
     with bar:
@@ -215,7 +216,7 @@ def sensitivity(
         points = []
         for group in chosen:
             for ratio in ratios:
-                keep, kept = _without(graph, group, scores, ratio)
+                keep, kept = _without(candidates, group, ratio)
                 value = evaluation.value(criterion.refine(graph, keep))
                 points.append(Point(group.name, ratio, kept, len(group), value))
                 bar.advance(task)
@@ -253,11 +254,11 @@ def _chosen(graph, patterns):
     return found
 
 
-def _without(graph, group, scores, ratio):
-    """Keeps all channels but the lowest-scoring ones of one group."""
-    # Rounds as `select.by_ratio` does.
-    kept = max(int(len(group) * (1 - ratio) + 1e-9), 1)
-    order = np.argsort(scores[group.labels], kind="stable")
-    keep = np.ones(graph.size, bool)
-    keep[group.labels[order[: len(group) - kept]]] = False
-    return keep, kept
+def _without(candidates, group, ratio):
+    """Keeps all channels but those of one group that `prune` removes."""
+    counts = [
+        int(len(order) * (1 - ratio if each is group else 1) + 1e-9)
+        for each, order in zip(candidates.groups, candidates.order, strict=True)
+    ]
+    keep = candidates.keep(counts)
+    return keep, int(keep[group.labels].sum())

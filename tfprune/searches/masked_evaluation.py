@@ -195,9 +195,9 @@ class _Traced(keras.Model):
         self.model, self.traces = model, 0
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         self.traces += 1
-        outputs = self.model(inputs)
+        outputs = self.model(inputs, training=training)
         found = map(masking.of_tensor, keras.tree.flatten(outputs))
         given = {str(k): m for k, m in enumerate(found) if m is not None}
         return {"outputs": outputs, "masks": given}

@@ -130,7 +130,9 @@ def _readers(graph):
     # Layers called with training=True write to the model's state.
     with keras.StatelessScope():
         for inputs in _random_inputs(graph):
-            document.run(graph.config, graph.model, inputs, apply)
+            document.run(
+                graph.config, graph.model, inputs, apply, training=False
+            )
     return [
         _Reader(binding, layer, seen[id(binding)])
         for layer, group in bindings.values()

@@ -166,7 +166,7 @@ def scores(graph, found, data=None, limit=256):
     with keras.StatelessScope():
         for x, _ in batches:
             inputs = [keras.ops.convert_to_tensor(v) for v in x]
-            document.run(graph.config, model, inputs, apply)
+            document.run(graph.config, model, inputs, apply, training=False)
     return np.array([np.concatenate(sums[path]).mean() for path in found])
 
 
@@ -320,7 +320,7 @@ def zero_blocks(graph):
     inputs = map(keras.ops.convert_to_tensor, _random(graph, 2))
     traced = [_Traced(x, False) for x in inputs]
     with keras.StatelessScope():
-        document.run(graph.config, graph.model, traced, apply)
+        document.run(graph.config, graph.model, traced, apply, training=False)
     return [block for path, block in found.items() if zero[path]]
 
 

@@ -84,7 +84,7 @@ def measure(config, model, data, batch_size=128, limit=None):
         for x, _ in samples.batches(
             data, _PURPOSE, batch_size, limit, model=model
         ):
-            document.run(config, model, x, meter.apply)
+            document.run(config, model, x, meter.apply, training=False)
 
 
 class _Meter:
@@ -104,7 +104,9 @@ class _Meter:
             return self._call_on_rows(live.layer, *args, **kwargs)
         if isinstance(live, keras.Model):
             config = live.get_config()
-            (output,) = document.run(config, live, list(args), self.apply)
+            (output,) = document.run(
+                config, live, list(args), self.apply, training=False
+            )
             return output
         (layer,) = _inside(live)
         inputs = keras.tree.flatten((args, kwargs))[0]

@@ -42,6 +42,36 @@ def halved(call):
     return call.x.labels
 
 
+class ConcatenatedTest(absltest.TestCase):
+    def test_each_part_is_traced_back(self):
+        x = keras.Input((6, 6, 2))
+        maps = LAYERS.Conv2D(3, 3, activation="relu", name="conv")(x)
+        rows = keras.Input((4,))
+        dense = LAYERS.Dense(5, activation="relu", name="rows")(rows)
+        parts = [LAYERS.GlobalAveragePooling2D()(maps), dense]
+        y = LAYERS.Dense(2)(LAYERS.Concatenate()(parts))
+        net = keras.Model([x, rows], y)
+        graph = read.channel_graph(net)
+        rng = np.random.default_rng(0)
+        data = [rng.normal(size=(5, 6, 6, 2)), rng.normal(size=(5, 4))]
+        made = np.asarray(net.get_layer("conv")(data[0]))
+        labels = {g.name: g.labels for g in graph.groups if not g.frozen}
+        for rank, rated in ((None, True), (2, False)):
+            found = feature_maps.mean_over_maps(
+                graph,
+                lambda maps: means(maps != 0),
+                data,
+                "a test",
+                rank=rank,
+            )
+            np.testing.assert_allclose(
+                found[labels["conv"]], (made != 0).mean((0, 1, 2))
+            )
+            np.testing.assert_array_equal(
+                np.isfinite(found[labels["rows"]]), rated
+            )
+
+
 class FeatureMapsTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -128,6 +128,18 @@ class LeastSquaresTest(parameterized.TestCase):
         )
         self.assertEqual((fit.before, fit.after), (0, 0))
 
+    def test_a_group_of_zeros_takes_the_ridge_from_no_other(self):
+        reader = Reader(self.rng, biased=False)
+        whole, _, _, _ = fitted(reader, self.dense, self.dense, 10.0)
+        self.dense[:, 1] = 0
+        sums = least_squares.DenseSums(reader)
+        sums.add(self.dense)
+        changes, _ = sums.solve(KEPT, 10.0)
+        found = changes[id(reader.binding.variable)]
+        np.testing.assert_allclose(found[0], whole[0], atol=1e-4)
+        kept = np.where(np.tile(KEPT, TAPS)[:, None], reader.matrix()[1], 0)
+        np.testing.assert_allclose(found[1], kept, atol=1e-6)
+
     @parameterized.parameters(0, 0.1)
     def test_a_channel_that_is_always_zero_gets_no_wild_weight(self, ridge):
         reader = Reader(self.rng, biased=False)

@@ -212,6 +212,52 @@ class ProbeTest(parameterized.TestCase):
         np.testing.assert_allclose(found[kernel], mean[kernel], rtol=1e-5)
         self.assertEqual(loss.reduction, reduction)
 
+    @parameterized.parameters("sum", "none", "mean_with_sample_weight")
+    def test_weights_of_samples_count_in_batches_of_any_size(self, reduction):
+        model = net()
+        graph = read.channel_graph(model)
+        kernel = id(model.get_layer("conv").kernel)
+        x, y = samples()[0][:4], np.zeros((4, *model.output_shape[1:]))
+        data = x, y, np.arange(1.0, 5)
+        whole, single = (
+            np.mean(
+                [
+                    found[kernel]
+                    for found, _ in probe.gradients(
+                        graph, data, "", loss, batch_size
+                    )
+                ],
+                axis=0,
+            )
+            for loss, batch_size in (
+                (keras.losses.MeanSquaredError(), 4),
+                (keras.losses.MeanSquaredError(reduction=reduction), 1),
+            )
+        )
+        np.testing.assert_allclose(single, whole, rtol=1e-4, atol=1e-7)
+
+    def test_images_are_not_augmented(self):
+        class Augmentation(layers.Layer):
+            def __init__(self):
+                super().__init__()
+                self.flip = layers.RandomFlip()
+
+            def call(self, inputs):
+                return self.flip(inputs)
+
+        inputs = keras.Input((4, 4, 3))
+        inner = keras.Sequential(
+            [layers.RandomFlip(), layers.RandomRotation(1)]
+        )
+        x = Augmentation()(inner(layers.RandomFlip()(inputs)))
+        model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+        x, _ = samples()
+        (found,) = probe.play(
+            read.channel_graph(model), [x], lambda event: None
+        )
+        expected = values.numpy(model(x, training=False))
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
     def test_a_loss_that_the_class_computes_is_named(self):
         class Own(keras.Model):
             def compute_loss(self, *args, **kwargs):

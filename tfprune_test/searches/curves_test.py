@@ -141,6 +141,29 @@ class SensitivityTest(parameterized.TestCase):
         )
         self.assertLen(found.points, 1)
 
+    def test_channels_without_a_score_stay_as_in_a_pruned_model(self):
+        inputs = keras.Input((6, 6, 2))
+        x = layers.Conv2D(4, 3, activation="relu", name="conv")(inputs)
+        x = layers.Dense(4, activation="relu", name="inner")(
+            layers.Flatten()(x)
+        )
+        model = keras.Model(inputs, layers.Dense(3)(x))
+        x = np.random.default_rng(0).normal(size=(8, 6, 6, 2))
+        data = x.astype("float32"), np.arange(8) % 3
+        found = curves.sensitivity(
+            model,
+            data,
+            (0.5,),
+            criterion="hrank",
+            metric=lambda y, outputs: outputs[:, 0],
+            progress=False,
+        )
+        self.assertEqual(
+            {point.group: point.kept for point in found.points},
+            {"conv": 2, "inner": 4},
+        )
+        self.assertEqual(found.curves()["inner"][0].value, found.dense)
+
     def test_the_model_does_not_change(self):
         model = small_nets.mixed()
         before = model.get_weights()

@@ -68,6 +68,21 @@ class MaskedEvaluationTest(absltest.TestCase):
             measured.value(self.keep([1, 4])), np.average(right, 0, weights)
         )
 
+    def test_images_are_not_augmented(self):
+        inputs = keras.Input((8, 8, 2))
+        x = keras.layers.Flatten()(keras.layers.RandomFlip()(inputs))
+        x = keras.layers.Dense(4, name="inner")(x)
+        net = keras.Model(inputs, keras.layers.Dense(2)(x))
+        x = np.random.default_rng(0).normal(size=(16, 8, 8, 2))
+        evaluation = masked_evaluation.MaskedEvaluation(
+            read.channel_graph(net),
+            (x.astype("float32"), np.zeros(16, int)),
+            lambda y, outputs: outputs[:, 0],
+        )
+        expected = np.mean(net.predict(x, verbose=0)[:, 0])
+        keep = np.ones(read.channel_graph(net).size, bool)
+        self.assertAlmostEqual(evaluation.value(keep), expected, places=5)
+
     def test_of_some_samples_by_another_metric(self):
         measured = masked_evaluation.MaskedEvaluation(
             self.graph,

@@ -116,6 +116,18 @@ class RecalibrationTest(absltest.TestCase):
         for a, b in zip(found, expected, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
+    def test_images_are_not_augmented(self):
+        inputs = keras.Input((4, 4, 3))
+        x = layers.RandomFlip()(inputs)
+        x = layers.Conv2D(5, 3, name="conv")(x)
+        x = layers.BatchNormalization(name="bn")(x)
+        model = keras.Model(inputs, layers.Flatten()(x))
+        x = images()
+        mean, variance = statistics(recalibration.recalibrate(model, x))
+        made = values.numpy(model.get_layer("conv")(x))
+        np.testing.assert_allclose(mean, made.mean((0, 1, 2)), atol=1e-4)
+        np.testing.assert_allclose(variance, made.var((0, 1, 2)), rtol=1e-4)
+
     def test_layers_called_by_keyword_are_measured(self):
         found = []
         for by_name in (False, True):
