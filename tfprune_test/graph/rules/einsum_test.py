@@ -61,6 +61,71 @@ def by_heads():
     return keras.Model(inputs, LAYERS.Dense(2)(x))
 
 
+def split_first(x):
+    x = OPS.transpose(OPS.reshape(x, (-1, 7, 3, 3, 4)), (2, 0, 3, 1, 4))
+    return x[0], x[1], x[-1]
+
+
+def swapped(x):
+    x = OPS.swapaxes(OPS.reshape(x, (-1, 7, 3, 3, 4)), 1, 3)
+    return OPS.unstack(OPS.moveaxis(x, 2, 0))
+
+
+def split_and_squeezed(x):
+    x = OPS.transpose(OPS.reshape(x, (-1, 7, 3, 3, 4)), (2, 0, 3, 1, 4))
+    return [OPS.squeeze(part, 0) for part in OPS.split(x, 3)]
+
+
+def by_index(x):
+    x = LAYERS.Reshape((7, 3, 3, 4))(x)
+    return [LAYERS.Permute((2, 1, 3))(x[:, :, i]) for i in range(3)]
+
+
+def unstacked(x):
+    parts = OPS.unstack(OPS.reshape(x, (-1, 7, 3, 3, 4)), axis=2)
+    return [OPS.transpose(part, (0, 2, 1, 3)) for part in parts]
+
+
+def heads_first(x):
+    x = OPS.reshape(x, (-1, 7, 3, 3, 4))
+    return [OPS.transpose(x[..., i, :], (0, 2, 1, 3)) for i in range(3)]
+
+
+def widths_first(x):
+    x = OPS.reshape(x, (-1, 7, 4, 3, 3))
+    return [OPS.transpose(x[..., i], (0, 3, 1, 2)) for i in range(3)]
+
+
+SPLITS = (
+    split_first,
+    swapped,
+    split_and_squeezed,
+    by_index,
+    unstacked,
+    heads_first,
+    widths_first,
+)
+
+
+def split_by_hand(split, batch=None):
+    """Attention of 3 heads whose queries, keys and values are one layer's."""
+    inputs = keras.Input(batch_shape=(batch, 7, 5))
+    query, key, value = split(LAYERS.Dense(36)(inputs))
+    scores = OPS.matmul(query, OPS.swapaxes(key, 2, 3)) * 0.5
+    x = OPS.transpose(OPS.matmul(OPS.softmax(scores), value), (0, 2, 1, 3))
+    x = LAYERS.Dense(5)(OPS.reshape(x, (-1, 7, 12))) + inputs
+    return keras.Model(inputs, LAYERS.Dense(2)(LAYERS.Dense(8)(x)))
+
+
+def with_time_first():
+    """Dense layers that see the batch on the second axis."""
+    x = inputs = keras.Input((7, 5))
+    x = OPS.transpose(LAYERS.Dense(6)(x), (1, 0, 2))
+    x = LAYERS.Dense(4)(LAYERS.Dense(8, "relu")(x))
+    x = LAYERS.Dense(3)(OPS.transpose(x, (1, 0, 2)))
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
 class EinsumTest(exactness.ExactnessTestCase):
     @parameterized.parameters(
         ("btc,cd->btd", (None, 8), "d", 6 + 8),
@@ -171,6 +236,39 @@ class EinsumTest(exactness.ExactnessTestCase):
     def test_heads_of_a_product(self):
         found = self.assert_exact(by_heads())
         self.assertEqual(int(found.graph.removable.sum()), 3 + 8)
+
+    @parameterized.parameters(*SPLITS)
+    def test_heads_of_one_layer(self, split):
+        model = split_by_hand(split)
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), 3 + 8)
+        cut = exactness.half(model)  # One head of three goes.
+        small = shrinking.apply(cut)
+        self.assertEqual(small.layers[1].units, 24)
+        self.assertEqual(
+            counting.cost(small).macs, counting.Meter(cut.graph).macs(cut.keep)
+        )
+
+    def test_costs_of_heads_do_not_depend_on_how_they_are_split(self):
+        macs = {counting.cost(split_by_hand(split)).macs for split in SPLITS}
+        self.assertLen(macs, 1)
+
+    def test_heads_of_a_batch_of_known_size(self):
+        found = self.assert_exact(split_by_hand(split_first, 3))
+        self.assertEqual(int(found.graph.removable.sum()), 3 + 8)
+
+    def test_a_batch_that_layers_see_on_another_axis(self):
+        found = self.assert_exact(with_time_first())
+        self.assertEqual(int(found.graph.removable.sum()), 8 + 3)
+        reasons = {reason for *_, reason in found.graph.reasons}
+        self.assertIn("a transpose that moves the batch axis", reasons)
+
+    def test_a_slice_of_a_batch_on_another_axis(self):
+        inputs = keras.Input((7, 5))
+        x = OPS.transpose(LAYERS.Dense(6)(inputs), (1, 0, 2))[:, :1]
+        x = LAYERS.Dense(4)(LAYERS.Dense(8)(x))
+        found = read.channel_graph(keras.Model(inputs, x))
+        self.assertEqual(int(found.removable.sum()), 8)
 
     def test_attention_in_one_op(self):
         inputs = keras.Input((7, 5))
