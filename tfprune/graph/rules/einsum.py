@@ -221,18 +221,23 @@ def product(call, equation):
     rest = [n for c, n in list(sizes.items())[1:] if c not in found]
     one_of_each = [arrays[0] for arrays in found.values()]
     call.multiply_adds(math.prod(n or 1 for n in rest), *one_of_each)
+    halved = False  # Whether only some of the tensors can lose heads.
     for c, arrays in found.items():
         complete = len(arrays) == sum(c in text for text in inputs)
+        if c in apart and not complete:
+            halved |= any(not call.is_frozen(labels) for labels in arrays)
         if c not in output or not complete:
             for labels in arrays:
                 call.freeze_product(labels)
         for labels in arrays[1:]:
             call.join(arrays[0], labels)
     kept = [c for c in output if c in found]
-    if len(kept) > 1:
+    if len(kept) > 1 and halved:  # The others may, too, by another way.
         for arrays in found.values():
             call.freeze_product(arrays[0])
         return call.freeze_all("channels of two tensors cross")[0]
+    if len(kept) > 1:
+        kept = [_one_of(call, kept, found)]
     if not kept:
         labels = call.fresh(1, "product")
         call.freeze(labels, "a product of tensors")
@@ -242,6 +247,18 @@ def product(call, equation):
     )
     call.drive(labels)
     return labels_lib.squeeze(labels)
+
+
+def _one_of(call, letters, found):
+    """The letter of an output whose channels can go: those of others stay."""
+    free = [c for c in letters if not any(map(call.is_frozen, found[c]))]
+    free = free or letters
+    kept = free[-1 - call.way(len(free))]
+    for c in letters:
+        for labels in found[c] if c != kept else ():
+            call.freeze_product(labels)
+    call.choose(found[kept][0], len(free))
+    return kept
 
 
 def frozen_product(call, summed, reason):

@@ -270,6 +270,31 @@ class EinsumTest(exactness.ExactnessTestCase):
         found = read.channel_graph(keras.Model(inputs, x))
         self.assertEqual(int(found.removable.sum()), 8)
 
+    @parameterized.named_parameters(
+        ("of softmax", "bnk,bnd->bkd", "softmax", 6),
+        ("of softmax, last", "bnk,bnd->bdk", "softmax", 6),
+        ("of any", "bnk,bnd->bkd", None, 6),
+    )
+    def test_letters_that_cross(self, equation, activation, removable):
+        inputs = keras.Input((7, 5))
+        weights = LAYERS.Dense(3, activation)(inputs)
+        x = OPS.einsum(equation, weights, LAYERS.Dense(6)(inputs))
+        x = LAYERS.Dense(2)(LAYERS.Flatten()(x))
+        found = self.assert_exact(keras.Model(inputs, x))
+        self.assertEqual(int(found.graph.removable.sum()), removable)
+
+    @parameterized.parameters(
+        ("bnd,bne->bde", "bnd,bde->bne"), ("bnd,bne->bed", "bnd,bed->bne")
+    )
+    def test_linear_attention(self, first, second):
+        model = queries_and_keys(
+            lambda query, key, value: OPS.einsum(
+                second, query, OPS.einsum(first, key, value)
+            )
+        )
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), 8)
+
     def test_attention_in_one_op(self):
         inputs = keras.Input((7, 5))
         split = [
