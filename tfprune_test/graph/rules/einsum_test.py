@@ -61,6 +61,10 @@ def by_heads():
     return keras.Model(inputs, LAYERS.Dense(2)(x))
 
 
+def drawn(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
 def split_first(x):
     x = OPS.transpose(OPS.reshape(x, (-1, 7, 3, 3, 4)), (2, 0, 3, 1, 4))
     return x[0], x[1], x[-1]
@@ -294,6 +298,50 @@ class EinsumTest(exactness.ExactnessTestCase):
         )
         found = self.assert_exact(model)
         self.assertEqual(int(found.graph.removable.sum()), 8)
+
+    @parameterized.named_parameters(
+        ("matrix first", lambda x: OPS.matmul(drawn(4, 7), x), 6 + 8),
+        (
+            "matrix last",
+            lambda x: OPS.matmul(OPS.transpose(x, (0, 2, 1)), drawn(7, 4)),
+            6 + 8,
+        ),
+        ("channels summed", lambda x: OPS.matmul(x, drawn(6, 4)), 8),
+        (
+            "steps",
+            lambda x: OPS.einsum("btc,ts->bsc", x, drawn(7, 4)),
+            6 + 8,
+        ),
+        (
+            "array first",
+            lambda x: OPS.einsum("ts,btc->bsc", drawn(7, 4), x),
+            6 + 8,
+        ),
+        (
+            "of each channel",
+            lambda x: OPS.einsum("btc,tsc,c->bsc", x, drawn(7, 4, 6), drawn(6)),
+            6 + 8,
+        ),
+        ("sum", lambda x: OPS.einsum("btc,cs->bts", x, drawn(6, 4)), 8),
+    )
+    def test_products_with_arrays(self, product, removable):
+        inputs = keras.Input((7, 5))
+        x = LAYERS.Flatten()(product(LAYERS.Dense(6)(inputs)))
+        model = keras.Model(inputs, LAYERS.Dense(2)(LAYERS.Dense(8)(x)))
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), removable)
+        cut = exactness.half(model)
+        self.assertEqual(
+            counting.cost(shrinking.apply(cut)).macs,
+            counting.Meter(cut.graph).macs(cut.keep),
+        )
+
+    def test_heads_turned_by_an_array(self):
+        inputs = keras.Input((7, 5))
+        x = OPS.reshape(LAYERS.Dense(12)(inputs), (-1, 7, 3, 4))
+        x = OPS.reshape(OPS.matmul(x, drawn(4, 4)), (-1, 7, 12))
+        found = self.assert_exact(keras.Model(inputs, LAYERS.Dense(2)(x)))
+        self.assertEqual(int(found.graph.removable.sum()), 3)
 
     def test_attention_in_one_op(self):
         inputs = keras.Input((7, 5))
