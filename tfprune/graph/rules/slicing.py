@@ -136,10 +136,10 @@ def pad(call):
     return labels
 
 
-@rulebook.rule("ops.Flip", file_ops="REVERSE_V2")
+@rulebook.rule("ops.Flip", "ops.Fliplr", file_ops="REVERSE_V2")
 def flip(call):
     call.moves = True
-    axes = call.argument(1, "axis")
+    axes = 1 if call.class_name == "Fliplr" else call.argument(1, "axis")
     axes = range(call.x.rank) if axes is None else np.atleast_1d(axes)
     if any(axis % call.x.rank == 0 for axis in axes):
         return call.freeze_all("a flip of the batch axis")[0]
