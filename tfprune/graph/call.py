@@ -38,6 +38,7 @@ class Call:
         file: `InFile`, to which a rule may add what the layer becomes in a
             .tflite file of integers, but for the layer's `activation`.
         rows: `int`, rows of the batch for each sample, as in `Tensor`.
+        batch: `int`, the axis of the batch of the outputs.
     """
 
     def __init__(self, site, args, kwargs, output_shapes, records):
@@ -58,6 +59,7 @@ class Call:
         self.work = []
         self.file = in_file.InFile(self)
         self.rows = max((t.rows for t in self.tensors), default=1)
+        self.batch = self.tensors[0].batch if self.tensors else 0
         self.entry = site.entry
         self._site = site
         self._keys = site.keys
@@ -139,7 +141,8 @@ class Call:
 
     def made(self, labels):
         """The `Tensor` of the first output."""
-        return tensor_lib.Tensor(self.output_shapes[0], labels, rows=self.rows)
+        where = {"rows": self.rows, "batch": self.batch}
+        return tensor_lib.Tensor(self.output_shapes[0], labels, **where)
 
     def argument(self, position, name, default=None):
         """Returns an op's argument, from its config, position or name."""
@@ -350,17 +353,28 @@ class Call:
 
     def freeze_product(self, labels):
         """Freezes channels that are contracted with others in a product."""
+        self.freeze_here(labels, "channels meet in a product")
+
+    def freeze_here(self, labels, reason):
+        """Freezes channels, unless an op before goes another of its ways."""
         self._records.met.append(labels)
-        self.freeze(labels, "channels meet in a product")
+        self.freeze(labels, reason)
 
-    @property
-    def loses_rows(self):
-        """Returns whether the reshape loses rows; if not, columns."""
-        return self.path in self._records.rows
+    def way(self, count):
+        """Which of `count` ways the op goes: by each, other channels can go."""
+        return self._records.ways.get(self.path, 0) % count
 
-    def split(self, labels):
-        """Records that a reshape splits channels into rows and columns."""
-        self._records.splits.append((labels, self.path))
+    def choose(self, labels, count, unless="met"):
+        """Records the channels that can go by that way.
+
+        Args:
+            labels: int array.
+            count: `int`, as in `way`.
+            unless: `str`, what makes the op go the second way: `"met"` if one
+                of the channels is given to `freeze_here`, `"astray"` if it
+                reaches an op that needs the batch on the first axis.
+        """
+        self._records.chosen.append((self.path, labels, count, unless))
 
     def avoid(self, *counts):
         """Records numbers of channels that must not all be left at once.
@@ -397,7 +411,9 @@ class Call:
         """
         for tensor in self.tensors:
             self.freeze(tensor.labels, reason)
-        outputs = []
+            if tensor.batch:
+                self._records.astray.append(tensor.labels)
+        outputs, self.batch = [], 0
         for k, shape in enumerate(self.output_shapes):
             labels = self.fresh(1, f"frozen{k}").reshape((1,) * len(shape))
             self.freeze(labels, reason)

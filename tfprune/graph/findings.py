@@ -12,17 +12,19 @@ class Records:
 
     Args:
         whole: `dict` from the `id` of a layer to why it was not opened.
-        rows: set of the paths of reshapes that lose rows, not columns.
+        ways: `dict` from the path of an op that can let one set of channels
+            go or another, to the number of the one that it lets go.
         allow_inexact: `bool`, see `channel_graph`.
     """
 
-    def __init__(self, whole=(), rows=(), allow_inexact=False):
+    def __init__(self, whole=(), ways=(), allow_inexact=False):
         self.whole = dict(whole)
-        self.rows = set(rows)
+        self.ways = dict(ways)
         self.allow_inexact = allow_inexact
         self.inexact = []
-        self.splits = []
+        self.chosen = []
         self.met = []
+        self.astray = []
         self.store = labels_lib.LabelStore()
         self.bindings = []
         self.edits = []
@@ -95,18 +97,39 @@ class Records:
             for labels in (first.labels, edit.labels):
                 self.store.freeze(labels, layer, "calls of different sizes")
 
-    def better_rows(self):
-        """Paths of reshapes of which columns meet in a product."""
+    def better_ways(self):
+        """The ways for another reading, in which more channels can go.
+
+        The first way gives place to the next one if its channels cannot go by
+        it, that one if all of its channels stay. If they stay in the last way,
+        too, the first one is taken for good.
+        """
         roots = self.store.roots()
-        met = np.zeros(roots.size, bool)
-        for labels in self.met:
-            met[roots[labels]] = True
-        return self.rows | {
-            path for labels, path in self.splits if met[roots[labels]].any()
+        frozen = _marked(roots, [labels for labels, *_ in self.store.frozen])
+        marks = {
+            "met": _marked(roots, self.met),
+            "astray": _marked(roots, self.astray),
         }
+        nexts, ends = {}, {}
+        for path, labels, count, unless in self.chosen:
+            way, labels = self.ways.get(path, 0), roots[labels]
+            if frozen[labels].all() if way else marks[unless][labels].any():
+                if way + 1 < count:
+                    nexts[path] = way + 1
+                elif way < count:
+                    ends[path] = count
+        return self.ways | (nexts or ends)
 
     def fresh(self, size, key):
         """New labels, the same ones for every call of a shared layer."""
         if key not in self._fresh:
             self._fresh[key] = self.store.fresh(size)
         return self._fresh[key]
+
+
+def _marked(roots, arrays):
+    """Bool array, whether a label is joined with one of those in `arrays`."""
+    marked = np.zeros(roots.size, bool)
+    for labels in arrays:
+        marked[roots[labels]] = True
+    return marked

@@ -12,6 +12,7 @@ from tfprune.graph import channel_graph as graph_lib
 from tfprune.graph import document
 from tfprune.graph import findings as records_lib
 from tfprune.graph import opening
+from tfprune.graph import rulebook
 from tfprune.graph import rules
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
@@ -49,17 +50,18 @@ def channel_graph(
     >>> print(graph)
     """
     model, config, whole = _graph_model(model, spread=True)
-    rows: set = set()
+    ways: dict = {}
     while True:
-        records = records_lib.Records(whole, rows, allow_inexact)
+        records = records_lib.Records(whole, ways, allow_inexact)
         try:
             graph = _read(model, config, input_shape, records)
         except ValueError as error:
             _check_fits(model, input_shape, error)
             raise
-        if records.better_rows() == rows:
+        better = records.better_ways()
+        if better == ways:
             return graph
-        rows = records.better_rows()
+        ways = better
 
 
 def _read(model, config, input_shape, records):
@@ -82,11 +84,18 @@ def _read(model, config, input_shape, records):
                 "quantize the pruned one"
             )
             call.file.complete(labels[0])
+        elif any(x.batch for x in call.tensors) and not rulebook.finds_batch(
+            site.entry
+        ):
+            labels = call.freeze_all("the batch is not on the first axis")
+            call.file.complete(labels[0])
         else:
             labels = call.follow(rules.of(site.entry, site.live))
         dtype = _dtype(site, call)
         outputs = tuple(
-            tensor_lib.Tensor(shape, array, dtype, call.rows, call.alike)
+            tensor_lib.Tensor(
+                shape, array, dtype, call.rows, call.alike, call.batch
+            )
             for shape, array in zip(call.output_shapes, labels, strict=True)
         )
         call.file.end(outputs)

@@ -57,6 +57,23 @@ def of(entry, live=None):
     return _RULES.get(_name_in_book(entry, live))
 
 
+# The ops whose rules find the batch wherever `Tensor.batch` says.
+_ANY_BATCH = {
+    "ops.GetItem",
+    "ops.Moveaxis",
+    "ops.Split",
+    "ops.Squeeze",
+    "ops.Swapaxes",
+    "ops.Transpose",
+    "ops.Unstack",
+}
+
+
+def finds_batch(entry):
+    """Whether the rule of an entry takes tensors of any `batch` axis."""
+    return name_of(entry) in _ANY_BATCH
+
+
 def file_ops(entry, live=None):
     """Returns the `file_ops` that the rule of an entry was registered with."""
     return _FILE_OPS.get(_name_in_book(entry, live), ())

@@ -12,7 +12,7 @@ class Tensor:
     """A tensor of the model as the rules see it.
 
     Attributes:
-        shape: tuple of ints, batch first; `None` where a size is unknown.
+        shape: tuple of ints; `None` where a size is unknown.
         labels: int64 array of the rank of `shape`; along each axis it has the
             tensor's size, or 1 where the labels do not differ.
         dtype: `str`, the dtype's name.
@@ -20,6 +20,7 @@ class Tensor:
             where an op has moved other axes into the batch.
         alike: `bool`, whether the channels of each layer that made some have
             one value, as those of a mask that is spread over them.
+        batch: `int`, the axis of the batch.
     """
 
     shape: tuple
@@ -27,6 +28,7 @@ class Tensor:
     dtype: str = "float32"
     rows: int = 1
     alike: bool = False
+    batch: int = 0
 
     @property
     def rank(self):
@@ -52,7 +54,7 @@ class Tensor:
         return self.rows * math.prod(
             1 if n is None else n
             for a, n in enumerate(self.shape)
-            if a > 0 and a not in varying
+            if a != self.batch and a not in varying
         )
 
     @functools.cached_property
@@ -63,7 +65,8 @@ class Tensor:
         rows of the sample.
         """
         along = dict(zip(self.varying, self.axes, strict=True))
-        sizes = [along.get(a, n or 1) for a, n in enumerate(self.shape)][1:]
+        sizes = [along.get(a, n or 1) for a, n in enumerate(self.shape)]
+        del sizes[self.batch : self.batch + 1]
         if self.rows == 1:
             return tuple(sizes)
         if len(sizes) > 1 and not isinstance(sizes[0], np.ndarray):

@@ -82,22 +82,42 @@ class RecordsTest(absltest.TestCase):
         self.assertEqual(first.tolist(), [12, 13, 14])
         self.assertEqual(self.records.fresh(2, "other").tolist(), [15, 16])
 
-    def test_reshapes_whose_columns_meet_in_a_product_lose_rows(self):
-        self.records.rows = {"known"}
-        self.records.splits = [
-            (np.array([0, 1]), "meets"),
-            (np.array([4, 5]), "does not"),
-        ]
+    def test_what_meets_in_a_product_goes_another_way(self):
+        self.records.ways = {"known": 1}
+        self.choose([0, 1], "meets")
+        self.choose([4, 5], "does not")
+        self.choose([0, 1], "is not astray", "astray")
         # 8 meets, which is joined with 1.
         self.records.met = [np.array([8])]
         self.records.store.join(np.array([1]), np.array([8]))
-        self.assertEqual(self.records.better_rows(), {"known", "meets"})
+        self.assertEqual(self.records.better_ways(), {"known": 1, "meets": 1})
+
+    def test_a_way_of_which_all_channels_stay_gives_place(self):
+        self.records.ways = {"partly": 1, "frozen": 1, "last": 2}
+        self.choose([0, 1], "partly")
+        self.choose([1, 2], "frozen")
+        self.choose([1, 2], "last")
+        self.records.store.freeze(np.array([1, 2]), "layer", "a reason")
+        ways = {"partly": 1, "frozen": 2, "last": 2}
+        self.assertEqual(self.records.better_ways(), ways)
+
+    def test_the_first_way_is_taken_if_none_helps(self):
+        self.records.ways = {"last": 2}
+        self.choose([1, 2], "last")
+        self.records.store.freeze(np.array([1, 2]), "layer", "a reason")
+        self.records.ways = self.records.better_ways()
+        self.assertEqual(self.records.ways, {"last": 3})
+        self.assertEqual(self.records.better_ways(), {"last": 3})
 
     def test_the_arguments_are_copied(self):
-        whole, rows = {1: "a"}, {"b"}
-        records = findings.Records(whole, rows, allow_inexact=True)
-        records.whole[2], _ = "c", records.rows.add("d")
-        self.assertEqual((whole, rows), ({1: "a"}, {"b"}))
+        whole, ways = {1: "a"}, {"b": 1}
+        records = findings.Records(whole, ways, allow_inexact=True)
+        records.whole[2] = "c"
+        records.ways["d"] = 1
+        self.assertEqual((whole, ways), ({1: "a"}, {"b": 1}))
+
+    def choose(self, labels, path, unless="met"):
+        self.records.chosen.append((path, np.array(labels), 3, unless))
 
 
 if __name__ == "__main__":

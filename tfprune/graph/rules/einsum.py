@@ -195,21 +195,24 @@ def _count(call, x, y, kernel, known):
 
 
 def product(call, equation):
-    """Labels of an einsum over tensors.
+    """Labels of an einsum over tensors and arrays.
 
     Args:
         call: the `Call`.
-        equation: `str` without an ellipsis, with one operand for each tensor.
+        equation: `str` without an ellipsis, with one operand for each tensor
+            and each array.
 
     Returns:
         The label array of the output.
     """
-    inputs, output = parse(equation)
-    if len(inputs) != len(call.tensors):
-        return call.freeze_all("an array among tensors")[0]
+    texts, output = parse(equation)
+    pairs = list(zip(texts, _operands(call), strict=True))
+    constants = [p for p in pairs if isinstance(p[1], tensor_lib.Constant)]
+    pairs = [p for p in pairs if isinstance(p[1], tensor_lib.Tensor)]
+    inputs = [text for text, _ in pairs]
     apart = set(output).intersection(*inputs)
     found, sizes = {}, {}
-    for text, x in zip(inputs, call.tensors, strict=True):
+    for text, x in pairs:
         sizes |= dict(zip(text, x.shape, strict=True))
         letters = [text[axis] for axis in x.varying]
         # If the channels include a batch letter of the product (heads), only
@@ -217,22 +220,33 @@ def product(call, equation):
         for c in [c for c in letters if c in apart] or letters:
             labels = call.channels(text.index(c), x)
             found.setdefault(c, []).append(labels)
+    for text, x in constants:
+        sizes |= dict(zip(text, x.value.shape, strict=True))
     # The first letter is the batch.
     rest = [n for c, n in list(sizes.items())[1:] if c not in found]
     one_of_each = [arrays[0] for arrays in found.values()]
     call.multiply_adds(math.prod(n or 1 for n in rest), *one_of_each)
+    halved = False  # Whether only some of the tensors can lose heads.
     for c, arrays in found.items():
         complete = len(arrays) == sum(c in text for text in inputs)
+        if c in apart and not complete:
+            halved |= any(not call.is_frozen(labels) for labels in arrays)
         if c not in output or not complete:
             for labels in arrays:
                 call.freeze_product(labels)
         for labels in arrays[1:]:
             call.join(arrays[0], labels)
+    for text, x in constants:
+        for axis, c in enumerate(text):
+            if c in found and c in output:
+                call.edit(x.keys, found[c][0], axis)
     kept = [c for c in output if c in found]
-    if len(kept) > 1:
+    if len(kept) > 1 and halved:  # The others may, too, by another way.
         for arrays in found.values():
             call.freeze_product(arrays[0])
         return call.freeze_all("channels of two tensors cross")[0]
+    if len(kept) > 1:
+        kept = [_one_of(call, kept, found)]
     if not kept:
         labels = call.fresh(1, "product")
         call.freeze(labels, "a product of tensors")
@@ -242,6 +256,18 @@ def product(call, equation):
     )
     call.drive(labels)
     return labels_lib.squeeze(labels)
+
+
+def _one_of(call, letters, found):
+    """The letter of an output whose channels can go: those of others stay."""
+    free = [c for c in letters if not any(map(call.is_frozen, found[c]))]
+    free = free or letters
+    kept = free[-1 - call.way(len(free))]
+    for c in letters:
+        for labels in found[c] if c != kept else ():
+            call.freeze_product(labels)
+    call.choose(found[kept][0], len(free))
+    return kept
 
 
 def frozen_product(call, summed, reason):
@@ -255,8 +281,8 @@ def frozen_product(call, summed, reason):
 def einsum(call):
     equation = call.argument(0, "subscripts")
     if "." not in equation and "->" in equation:
-        inputs, output = parse(equation)
-        if len(inputs) == len(call.tensors):
+        inputs, _ = parse(equation)
+        if len(inputs) == len(_operands(call)):
             call.moves = len(inputs) == 1
             return product(call, equation)
     return frozen_product(
@@ -268,7 +294,7 @@ def _summed(call, equation):
     """The sizes that an einsum sums over, of any operands and notation."""
     inputs, dots, output = equation.replace(" ", "").partition("->")
     sizes = {}
-    for text, shape in zip(inputs.split(","), _operands(call), strict=False):
+    for text, shape in zip(inputs.split(","), _shapes(call), strict=False):
         axes = Letters(text, len(shape)).axes
         sizes |= {c: shape[axis] for c, axis in axes.items()}
     if not dots:  # The output has the letters that stand once.
@@ -277,21 +303,31 @@ def _summed(call, equation):
 
 
 def _operands(call):
-    """Shapes of the tensors and arrays that an op is called on."""
+    """The tensors and arrays that an op is called on."""
+    kinds = tensor_lib.Tensor, tensor_lib.Constant
     leaves = keras.tree.flatten((call.args, call.kwargs))
-    arrays = [getattr(x, "value", x) for x in leaves]
-    return [tuple(x.shape) for x in arrays if hasattr(x, "shape")]
+    return [x for x in leaves if isinstance(x, kinds)]
+
+
+def _shapes(call):
+    arrays = [getattr(x, "value", x) for x in _operands(call)]
+    return [tuple(x.shape) for x in arrays]
 
 
 @rulebook.rule("ops.Matmul")
 def matmul(call):
-    summed = _operands(call)[0][-1:]
+    summed = _shapes(call)[0][-1:]
     ranks = {x.rank for x in call.tensors}
+    batch = "abcdefgh"[: max(ranks) - 2]
+    if len(call.tensors) == 1 and min(ranks) > 2:
+        matrix = [isinstance(x, tensor_lib.Constant) for x in _operands(call)]
+        if len(matrix) == 2 and {len(s) for s in _shapes(call)} == {2, *ranks}:
+            first, second = ("" if is_one else batch for is_one in matrix)
+            return product(call, f"{first}xy,{second}yz->{batch}xz")
     if len(call.tensors) != 2 or len(ranks) > 1 or min(ranks) < 3:
         reason = "a matmul of tensors whose ranks differ"
         return frozen_product(call, summed, reason)
     a, b = call.tensors
-    batch = "abcdefgh"[: a.rank - 2]
     if a.shape[:-2] != b.shape[:-2]:
         reason = "a matmul that broadcasts a tensor"
         return frozen_product(call, summed, reason)

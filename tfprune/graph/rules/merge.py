@@ -228,16 +228,24 @@ def _follow(call, constant, labels):
 
 @rulebook.rule("Concatenate", "ops.Concatenate")
 def concatenate(call):
-    labels = _concatenated(call)
-    axis, made = call.argument(1, "axis", -1), call.made(labels)
+    return _side_by_side(call, call.argument(1, "axis", -1))
+
+
+@rulebook.rule("ops.Hstack")
+def hstack(call):
+    return _side_by_side(call, 1)
+
+
+def _side_by_side(call, axis):
+    labels = _concatenated(call, axis % call.x.rank)
+    made = call.made(labels)
     call.file.op("CONCATENATION", *call.tensors, made=made, axis=axis)
     return labels
 
 
-def _concatenated(call):
+def _concatenated(call, axis):
     if any(isinstance(x, tensor_lib.Constant) for x in _leaves(call)):
         return call.freeze_all("an array among tensors")[0]
-    axis = call.argument(1, "axis", -1) % call.x.rank
     varying = {a for x in call.tensors for a in x.varying}
     if varying - {axis} or any(x.shape[axis] is None for x in call.tensors):
         call.alike = all(x.alike for x in call.tensors)

@@ -27,12 +27,12 @@ def reshape_to(call, target, keys=None):
     axes = [a for a, n in enumerate(labels.shape) if n > 1]
     # Channels that are split over rows and columns can lose whole columns, or
     # whole rows if the columns meet in a product (heads of attention).
-    free = axes[0 if call.loses_rows else -1] if axes else None
+    free = axes[-1 - call.way(len(axes))] if axes else None
     for axis in axes:
         if axis != free:
             labels = call.tie(labels, axis)
     if len(axes) > 1:
-        call.split(labels)
+        call.choose(labels, len(axes))
     if axes and keys is not None and keys[free] is not None:
         call.edit(keys[free], labels.reshape(-1))
     call.memory = "view"
@@ -82,11 +82,15 @@ def reshape_op(call):
 
 def transpose_to(call, order):
     call.moves = True
-    if order[0] != 0:
-        call.rearrange(tuple(call.x.shape[axis] for axis in order))
-        return call.freeze_all("a transpose that moves the batch axis")[0]
+    call.batch = order.index(call.x.batch)
+    if call.batch != call.x.batch == 0:
+        if call.way(2):  # Another op needs the batch where it was.
+            call.batch = 0
+            call.rearrange(tuple(call.x.shape[axis] for axis in order))
+            return call.freeze_all("a transpose that moves the batch axis")[0]
+        call.choose(call.x.labels, 2, "astray")
     labels = call.x.labels.transpose(order)
-    _by_few_axes(call, order[1:], call.made(labels))
+    _by_few_axes(call, order, call.made(labels))
     return labels
 
 
@@ -94,8 +98,9 @@ def _by_few_axes(call, order, made):
     """Adds the ops of a transposition, which take four axes at most."""
     x, parts = call.x, call.x.parts
     # Rows of the batch may be the first part, before all axes but the batch.
-    rows = len(parts) - len(order)
-    order = [*range(rows), *(axis - 1 + rows for axis in order)]
+    rows = len(parts) - len(order) + 1
+    order = [a - (a > x.batch) for a in order if a != x.batch]
+    order = [*range(rows), *(axis + rows for axis in order)]
     sizes = list(map(file_op.size, parts))
     moves = list(few_axes.transpositions(sizes, order))
     if moves and call.x.rank <= few_axes.MOST_AXES:
@@ -139,8 +144,18 @@ def swapaxes(call):
     return transpose_to(call, tuple(order))
 
 
-@rulebook.rule("ops.ExpandDims", "ops.Squeeze")
-def one_sized_axes(call):
+@rulebook.rule("ops.ExpandDims")
+def expand_dims(call):
+    return reshape_to(call, call.output_shapes[0])
+
+
+@rulebook.rule("ops.Squeeze")
+def squeeze(call):
+    shape, axes = call.x.shape, call.argument(1, "axis")
+    axes = range(call.x.rank) if axes is None else np.atleast_1d(axes)
+    gone = {int(axis) % call.x.rank for axis in axes}
+    before = range(call.x.batch)
+    call.batch -= sum(shape[a] == 1 and a in gone for a in before)
     return reshape_to(call, call.output_shapes[0])
 
 

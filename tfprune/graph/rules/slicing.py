@@ -47,8 +47,10 @@ def get_item(call):
         if part is None:
             parts.append(None)
             continue
-        if axis == 0 and part != slice(None):
+        if axis == call.x.batch and part != slice(None):
             return call.freeze_all("a slice of the batch axis")[0]
+        if axis < call.x.batch and isinstance(part, int):
+            call.batch -= 1
         if call.x.labels.shape[axis] > 1:
             _follow_slice(call, part, axis, len(parts))
             parts.append(part)
@@ -64,7 +66,7 @@ def _follow_slice(call, part, axis, position):
     if part == slice(None):
         return
     if isinstance(part, int) or part.step not in (None, 1):
-        call.freeze(channels, "an index or a step along the channels")
+        call.freeze_here(channels, "an index or a step along the channels")
         return
     key = call.args[1]
     at = call.argument_keys(1, "key")
@@ -88,7 +90,7 @@ def _follow_slice(call, part, axis, position):
 def split(call):
     call.moves = True
     axis = call.argument(2, "axis", 0) % call.x.rank
-    if axis == 0:
+    if axis == call.x.batch:
         return call.freeze_all("a split of the batch axis")
     outputs = len(call.output_shapes)
     if call.x.labels.shape[axis] == 1:
@@ -134,10 +136,10 @@ def pad(call):
     return labels
 
 
-@rulebook.rule("ops.Flip", file_ops="REVERSE_V2")
+@rulebook.rule("ops.Flip", "ops.Fliplr", file_ops="REVERSE_V2")
 def flip(call):
     call.moves = True
-    axes = call.argument(1, "axis")
+    axes = 1 if call.class_name == "Fliplr" else call.argument(1, "axis")
     axes = range(call.x.rank) if axes is None else np.atleast_1d(axes)
     if any(axis % call.x.rank == 0 for axis in axes):
         return call.freeze_all("a flip of the batch axis")[0]
@@ -193,10 +195,11 @@ def take(call):
 def unstack(call):
     call.moves = True
     axis = call.argument(2, "axis", 0) % call.x.rank
-    if axis == 0:
+    if axis == call.x.batch:
         return call.freeze_all("an unstack of the batch axis")
+    call.batch -= axis < call.batch
     if axis in call.x.varying:
-        call.freeze(call.x.labels, "an unstack of the channels")
+        call.freeze_here(call.x.labels, "an unstack of the channels")
     labels = call.x.labels.take([0], axis).squeeze(axis)
     return [labels] * len(call.output_shapes)
 

@@ -61,6 +61,75 @@ def by_heads():
     return keras.Model(inputs, LAYERS.Dense(2)(x))
 
 
+def drawn(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def split_first(x):
+    x = OPS.transpose(OPS.reshape(x, (-1, 7, 3, 3, 4)), (2, 0, 3, 1, 4))
+    return x[0], x[1], x[-1]
+
+
+def swapped(x):
+    x = OPS.swapaxes(OPS.reshape(x, (-1, 7, 3, 3, 4)), 1, 3)
+    return OPS.unstack(OPS.moveaxis(x, 2, 0))
+
+
+def split_and_squeezed(x):
+    x = OPS.transpose(OPS.reshape(x, (-1, 7, 3, 3, 4)), (2, 0, 3, 1, 4))
+    return [OPS.squeeze(part, 0) for part in OPS.split(x, 3)]
+
+
+def by_index(x):
+    x = LAYERS.Reshape((7, 3, 3, 4))(x)
+    return [LAYERS.Permute((2, 1, 3))(x[:, :, i]) for i in range(3)]
+
+
+def unstacked(x):
+    parts = OPS.unstack(OPS.reshape(x, (-1, 7, 3, 3, 4)), axis=2)
+    return [OPS.transpose(part, (0, 2, 1, 3)) for part in parts]
+
+
+def heads_first(x):
+    x = OPS.reshape(x, (-1, 7, 3, 3, 4))
+    return [OPS.transpose(x[..., i, :], (0, 2, 1, 3)) for i in range(3)]
+
+
+def widths_first(x):
+    x = OPS.reshape(x, (-1, 7, 4, 3, 3))
+    return [OPS.transpose(x[..., i], (0, 3, 1, 2)) for i in range(3)]
+
+
+SPLITS = (
+    split_first,
+    swapped,
+    split_and_squeezed,
+    by_index,
+    unstacked,
+    heads_first,
+    widths_first,
+)
+
+
+def split_by_hand(split, batch=None):
+    """Attention of 3 heads whose queries, keys and values are one layer's."""
+    inputs = keras.Input(batch_shape=(batch, 7, 5))
+    query, key, value = split(LAYERS.Dense(36)(inputs))
+    scores = OPS.matmul(query, OPS.swapaxes(key, 2, 3)) * 0.5
+    x = OPS.transpose(OPS.matmul(OPS.softmax(scores), value), (0, 2, 1, 3))
+    x = LAYERS.Dense(5)(OPS.reshape(x, (-1, 7, 12))) + inputs
+    return keras.Model(inputs, LAYERS.Dense(2)(LAYERS.Dense(8)(x)))
+
+
+def with_time_first():
+    """Dense layers that see the batch on the second axis."""
+    x = inputs = keras.Input((7, 5))
+    x = OPS.transpose(LAYERS.Dense(6)(x), (1, 0, 2))
+    x = LAYERS.Dense(4)(LAYERS.Dense(8, "relu")(x))
+    x = LAYERS.Dense(3)(OPS.transpose(x, (1, 0, 2)))
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
 class EinsumTest(exactness.ExactnessTestCase):
     @parameterized.parameters(
         ("btc,cd->btd", (None, 8), "d", 6 + 8),
@@ -171,6 +240,108 @@ class EinsumTest(exactness.ExactnessTestCase):
     def test_heads_of_a_product(self):
         found = self.assert_exact(by_heads())
         self.assertEqual(int(found.graph.removable.sum()), 3 + 8)
+
+    @parameterized.parameters(*SPLITS)
+    def test_heads_of_one_layer(self, split):
+        model = split_by_hand(split)
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), 3 + 8)
+        cut = exactness.half(model)  # One head of three goes.
+        small = shrinking.apply(cut)
+        self.assertEqual(small.layers[1].units, 24)
+        self.assertEqual(
+            counting.cost(small).macs, counting.Meter(cut.graph).macs(cut.keep)
+        )
+
+    def test_costs_of_heads_do_not_depend_on_how_they_are_split(self):
+        macs = {counting.cost(split_by_hand(split)).macs for split in SPLITS}
+        self.assertLen(macs, 1)
+
+    def test_heads_of_a_batch_of_known_size(self):
+        found = self.assert_exact(split_by_hand(split_first, 3))
+        self.assertEqual(int(found.graph.removable.sum()), 3 + 8)
+
+    def test_a_batch_that_layers_see_on_another_axis(self):
+        found = self.assert_exact(with_time_first())
+        self.assertEqual(int(found.graph.removable.sum()), 8 + 3)
+        reasons = {reason for *_, reason in found.graph.reasons}
+        self.assertIn("a transpose that moves the batch axis", reasons)
+
+    def test_a_slice_of_a_batch_on_another_axis(self):
+        inputs = keras.Input((7, 5))
+        x = OPS.transpose(LAYERS.Dense(6)(inputs), (1, 0, 2))[:, :1]
+        x = LAYERS.Dense(4)(LAYERS.Dense(8)(x))
+        found = read.channel_graph(keras.Model(inputs, x))
+        self.assertEqual(int(found.removable.sum()), 8)
+
+    @parameterized.named_parameters(
+        ("of softmax", "bnk,bnd->bkd", "softmax", 6),
+        ("of softmax, last", "bnk,bnd->bdk", "softmax", 6),
+        ("of any", "bnk,bnd->bkd", None, 6),
+    )
+    def test_letters_that_cross(self, equation, activation, removable):
+        inputs = keras.Input((7, 5))
+        weights = LAYERS.Dense(3, activation)(inputs)
+        x = OPS.einsum(equation, weights, LAYERS.Dense(6)(inputs))
+        x = LAYERS.Dense(2)(LAYERS.Flatten()(x))
+        found = self.assert_exact(keras.Model(inputs, x))
+        self.assertEqual(int(found.graph.removable.sum()), removable)
+
+    @parameterized.parameters(
+        ("bnd,bne->bde", "bnd,bde->bne"), ("bnd,bne->bed", "bnd,bed->bne")
+    )
+    def test_linear_attention(self, first, second):
+        model = queries_and_keys(
+            lambda query, key, value: OPS.einsum(
+                second, query, OPS.einsum(first, key, value)
+            )
+        )
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), 8)
+
+    @parameterized.named_parameters(
+        ("matrix first", lambda x: OPS.matmul(drawn(4, 7), x), 6 + 8),
+        (
+            "matrix last",
+            lambda x: OPS.matmul(OPS.transpose(x, (0, 2, 1)), drawn(7, 4)),
+            6 + 8,
+        ),
+        ("channels summed", lambda x: OPS.matmul(x, drawn(6, 4)), 8),
+        (
+            "steps",
+            lambda x: OPS.einsum("btc,ts->bsc", x, drawn(7, 4)),
+            6 + 8,
+        ),
+        (
+            "array first",
+            lambda x: OPS.einsum("ts,btc->bsc", drawn(7, 4), x),
+            6 + 8,
+        ),
+        (
+            "of each channel",
+            lambda x: OPS.einsum("btc,tsc,c->bsc", x, drawn(7, 4, 6), drawn(6)),
+            6 + 8,
+        ),
+        ("sum", lambda x: OPS.einsum("btc,cs->bts", x, drawn(6, 4)), 8),
+    )
+    def test_products_with_arrays(self, product, removable):
+        inputs = keras.Input((7, 5))
+        x = LAYERS.Flatten()(product(LAYERS.Dense(6)(inputs)))
+        model = keras.Model(inputs, LAYERS.Dense(2)(LAYERS.Dense(8)(x)))
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), removable)
+        cut = exactness.half(model)
+        self.assertEqual(
+            counting.cost(shrinking.apply(cut)).macs,
+            counting.Meter(cut.graph).macs(cut.keep),
+        )
+
+    def test_heads_turned_by_an_array(self):
+        inputs = keras.Input((7, 5))
+        x = OPS.reshape(LAYERS.Dense(12)(inputs), (-1, 7, 3, 4))
+        x = OPS.reshape(OPS.matmul(x, drawn(4, 4)), (-1, 7, 12))
+        found = self.assert_exact(keras.Model(inputs, LAYERS.Dense(2)(x)))
+        self.assertEqual(int(found.graph.removable.sum()), 3)
 
     def test_attention_in_one_op(self):
         inputs = keras.Input((7, 5))

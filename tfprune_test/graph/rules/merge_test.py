@@ -208,6 +208,13 @@ class StackTest(exactness.ExactnessTestCase):
         found = self.assert_exact(model, rate=0.4)
         self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
 
+    def test_hstack_of_channels(self):
+        inputs = keras.Input((5,))
+        parts = [keras.layers.Dense(n)(inputs) for n in (6, 4)]
+        x = keras.layers.Dense(2)(keras.ops.hstack(parts))
+        found = self.assert_exact(keras.Model(inputs, x))
+        self.assertEqual(int(found.graph.removable.sum()), 10)
+
 
 if __name__ == "__main__":
     absltest.main()

@@ -66,6 +66,8 @@ SLICES = (
     ),
     ("flip", lambda x: keras.ops.flip(x, -1)),
     ("flip_rows", lambda x: keras.ops.flip(x, (1, 2))),
+    ("fliplr", keras.ops.fliplr),
+    ("hstack", lambda x: keras.ops.hstack([x, x])),
     ("repeat", lambda x: keras.ops.repeat(x, 2, axis=-1)),
     ("repeat_rows", lambda x: keras.ops.repeat(x, 2, axis=1)),
 )
