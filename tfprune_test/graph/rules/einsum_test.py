@@ -322,6 +322,11 @@ class EinsumTest(exactness.ExactnessTestCase):
             lambda x: OPS.einsum("btc,tsc,c->bsc", x, drawn(7, 4, 6), drawn(6)),
             6 + 8,
         ),
+        (
+            "the same channels twice",
+            lambda x: OPS.einsum("btc,cc->btc", x, drawn(6, 6)),
+            6 + 8,
+        ),
         ("sum", lambda x: OPS.einsum("btc,cs->bts", x, drawn(6, 4)), 8),
     )
     def test_products_with_arrays(self, product, removable):
