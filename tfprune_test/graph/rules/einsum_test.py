@@ -341,6 +341,16 @@ class EinsumTest(exactness.ExactnessTestCase):
             counting.Meter(cut.graph).macs(cut.keep),
         )
 
+    def test_one_number_for_all_channels(self):
+        inputs = keras.Input((7, 5))
+        x = OPS.einsum("btc,tc->btc", LAYERS.Dense(6)(inputs), drawn(1, 1))
+        cut = exactness.half(keras.Model(inputs, LAYERS.Dense(2)(x)))
+        small = shrinking.apply(cut)
+        self.assertEqual(small.layers[1].units, 3)
+        work = [models.multiply_adds(cut.graph, "einsum", cut.keep)]
+        work.append(models.multiply_adds(read.channel_graph(small), "einsum"))
+        self.assertEqual(work, [7 * 3] * 2)
+
     def test_heads_turned_by_an_array(self):
         inputs = keras.Input((7, 5))
         x = OPS.reshape(LAYERS.Dense(12)(inputs), (-1, 7, 3, 4))
