@@ -152,8 +152,11 @@ def expand_dims(call):
 @rulebook.rule("ops.Squeeze")
 def squeeze(call):
     axes = call.argument(1, "axis")
-    axes = range(call.x.rank) if axes is None else np.atleast_1d(axes)
-    gone = {int(axis) % call.x.rank for axis in axes}
+    if axes is None:  # An axis of one channel would go, too.
+        for channels in call.x.axes:
+            call.avoid((channels, 1))
+        axes = range(call.x.rank)
+    gone = {int(axis) % call.x.rank for axis in np.atleast_1d(axes)}
     gone = {axis for axis in gone if call.x.shape[axis] == 1}
     if not call.x.batch:
         return reshape_to(call, call.output_shapes[0])

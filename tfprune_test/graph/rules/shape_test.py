@@ -7,6 +7,7 @@ from absl.testing import parameterized
 from tfprune.costs import counting
 from tfprune.costs import memory
 from tfprune.graph import read
+from tfprune.surgery import pruning
 from tfprune.surgery import shrinking
 from tfprune_test import exactness
 from tfprune_test import models
@@ -161,6 +162,17 @@ class BlocksTest(exactness.ExactnessTestCase):
             counting.cost(shrinking.apply(cut)).macs,
             counting.Meter(cut.graph).macs(cut.keep),
         )
+
+    def test_a_squeeze_of_all_axes_leaves_more_than_one_channel(self):
+        inputs = keras.Input((7, 5))
+        x = LAYERS.Reshape((7, 1, 3))(LAYERS.Dense(3)(inputs))
+        x = LAYERS.Dense(4)(OPS.squeeze(x))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        for rate in (0.5, 0.9):
+            found = exactness.strip_masked(model, rate=rate)
+            self.assertEqual(exactness.faults(found), [])
+        small = pruning.prune(model, ratio=0.9)
+        self.assertEqual(small.layers[1].units, 2)
 
     def test_a_squeeze_of_a_batch_of_one(self):
         inputs = keras.Input(batch_shape=(1, 7, 5))
