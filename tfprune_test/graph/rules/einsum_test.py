@@ -80,6 +80,11 @@ def split_and_squeezed(x):
     return [OPS.squeeze(part, 0) for part in OPS.split(x, 3)]
 
 
+def split_after_heads(x):
+    x = OPS.transpose(OPS.reshape(x, (-1, 7, 3, 3, 4)), (3, 0, 2, 1, 4))
+    return [OPS.squeeze(part, 0) for part in OPS.split(x, [1, 2])]
+
+
 def by_index(x):
     x = LAYERS.Reshape((7, 3, 3, 4))(x)
     return [LAYERS.Permute((2, 1, 3))(x[:, :, i]) for i in range(3)]
@@ -104,6 +109,7 @@ SPLITS = (
     split_first,
     swapped,
     split_and_squeezed,
+    split_after_heads,
     by_index,
     unstacked,
     heads_first,
