@@ -196,7 +196,7 @@ class Meter:
             rows[step.layer] = LayerCost(
                 layer=step.layer,
                 op=step.op,
-                output_shape=memory.kept_shape(output, keep)[1:],
+                output_shape=memory.shape(output, keep),
                 params=params.get(step.layer, 0),
                 macs=memory.work(step.work, keep)
                 + (before.macs if before else 0),

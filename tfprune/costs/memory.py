@@ -37,7 +37,8 @@ def shape(tensor, keep):
     """The kept shape of a `Tensor` or `Made` without the batch axis."""
     if isinstance(tensor, file_op.Made):
         return tuple(sizes(tensor, keep))
-    return kept_shape(tensor, keep)[1:]
+    kept = kept_shape(tensor, keep)
+    return kept[: tensor.batch] + kept[tensor.batch + 1 :]
 
 
 def tensor_bytes(tensor, keep):

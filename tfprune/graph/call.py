@@ -327,12 +327,15 @@ class Call:
         """Records that the output has all elements of the input in a shape.
 
         Args:
-            target: tuple, the shape with the batch axis.
+            target: tuple, the shape with the batch axis, which is `batch`.
         """
-        shapes = self.x.shape, target
-        if any(shape.count(None) > 1 for shape in shapes):
+        ends = (self.x.shape, self.x.batch), (target, self.batch)
+        if any(shape.count(None) > 1 for shape, _ in ends):
             return
-        before, after = (math.prod(n or 1 for n in s[1:]) for s in shapes)
+        before, after = (
+            math.prod(n or 1 for axis, n in enumerate(shape) if axis != batch)
+            for shape, batch in ends
+        )
         if after and self.rows * before % after == 0:
             self.rows = self.rows * before // after
 

@@ -88,7 +88,8 @@ class Records:
 
     def edit(self, edit, layer):
         """Notes an edit; a second call of a shared model edits once."""
-        first = self._edited.setdefault(edit.keys, edit)
+        # An array may lose channels along several axes.
+        first = self._edited.setdefault((edit.keys, edit.axis), edit)
         if first is edit:
             self.edits.append(edit)
         elif first.labels.size == edit.labels.size:

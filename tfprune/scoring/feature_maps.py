@@ -15,6 +15,9 @@ from tfprune.graph import channel_graph
 from tfprune.graph import values
 from tfprune.scoring import probe
 
+# Layers and ops that only put tensors next to each other.
+_SIDE_BY_SIDE = ("Concatenate", "Hstack", "Stack")
+
 
 def mean_over_maps(
     graph, function, data, purpose, batch_size=64, limit=None, rank=None
@@ -88,7 +91,7 @@ def _origins(graph, made, tensor, before_ops):
     """Traces back through steps that only move or pool values."""
     while id(tensor) in made:
         step = graph.steps[made[id(tensor)][0]]
-        if step.op == "Concatenate" and not before_ops:
+        if step.op in _SIDE_BY_SIDE and not before_ops:
             found = [_origins(graph, made, x, before_ops) for x in step.inputs]
             return [origin for origins in found for origin in origins]
         if len(step.inputs) != 1:

@@ -165,6 +165,13 @@ class CostTest(absltest.TestCase):
         cost = counting.cost(model)
         self.assertEqual(cost.weight_bytes, 2 * cost.params)
 
+    def test_shapes_have_no_batch_wherever_it_is(self):
+        inputs = keras.Input((7, 5))
+        x = keras.ops.transpose(inputs, (1, 0, 2))
+        graph = read.channel_graph(keras.Model(inputs, x))
+        (row,) = counting.Meter(graph).by_layer()
+        self.assertEqual(row.output_shape, (7, 5))
+
     def test_shared_layers_weigh_once_and_work_twice(self):
         inputs = keras.Input((6, 6, 3))
         conv = LAYERS.Conv2D(3, 1, name="twice")

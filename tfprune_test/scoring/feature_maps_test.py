@@ -42,14 +42,15 @@ def halved(call):
     return call.x.labels
 
 
-class ConcatenatedTest(absltest.TestCase):
-    def test_each_part_is_traced_back(self):
+class ConcatenatedTest(parameterized.TestCase):
+    @parameterized.parameters(LAYERS.Concatenate(), keras.ops.hstack)
+    def test_each_part_is_traced_back(self, join):
         x = keras.Input((6, 6, 2))
         maps = LAYERS.Conv2D(3, 3, activation="relu", name="conv")(x)
         rows = keras.Input((4,))
         dense = LAYERS.Dense(5, activation="relu", name="rows")(rows)
         parts = [LAYERS.GlobalAveragePooling2D()(maps), dense]
-        y = LAYERS.Dense(2)(LAYERS.Concatenate()(parts))
+        y = LAYERS.Dense(2)(join(parts))
         net = keras.Model([x, rows], y)
         graph = read.channel_graph(net)
         rng = np.random.default_rng(0)
@@ -70,6 +71,21 @@ class ConcatenatedTest(absltest.TestCase):
             np.testing.assert_array_equal(
                 np.isfinite(found[labels["rows"]]), rated
             )
+
+    def test_channels_of_a_stack_are_rated_by_all_maps(self):
+        x = keras.Input((6, 6, 2))
+        maps = [LAYERS.Conv2D(3, 3, activation="relu")(x) for _ in range(2)]
+        parts = [LAYERS.GlobalAveragePooling2D()(one) for one in maps]
+        y = LAYERS.Dense(2)(keras.ops.stack(parts, axis=1))
+        graph = read.channel_graph(keras.Model(x, y))
+        data = np.random.default_rng(0).normal(size=(5, 6, 6, 2))
+        made = np.asarray(keras.Model(x, maps)(data))
+        found = feature_maps.mean_over_maps(
+            graph, lambda maps: means(maps != 0), data, "a test"
+        )
+        np.testing.assert_allclose(
+            found[graph.removable], (made != 0).mean((0, 1, 2, 3))
+        )
 
 
 class FeatureMapsTest(parameterized.TestCase):

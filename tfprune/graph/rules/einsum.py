@@ -220,8 +220,9 @@ def product(call, equation):
         for c in [c for c in letters if c in apart] or letters:
             labels = call.channels(text.index(c), x)
             found.setdefault(c, []).append(labels)
-    for text, x in constants:
-        sizes |= dict(zip(text, x.value.shape, strict=True))
+    for text, x in constants:  # One number may stand for all of an axis.
+        along = zip(text, x.value.shape, strict=True)
+        sizes |= {c: n for c, n in along if n != 1}
     # The first letter is the batch.
     rest = [n for c, n in list(sizes.items())[1:] if c not in found]
     one_of_each = [arrays[0] for arrays in found.values()]
@@ -238,7 +239,7 @@ def product(call, equation):
             call.join(arrays[0], labels)
     for text, x in constants:
         for axis, c in enumerate(text):
-            if c in found and c in output:
+            if c in found and c in output and x.value.shape[axis] != 1:
                 call.edit(x.keys, found[c][0], axis)
     kept = [c for c in output if c in found]
     if len(kept) > 1 and halved:  # The others may, too, by another way.

@@ -151,12 +151,22 @@ def expand_dims(call):
 
 @rulebook.rule("ops.Squeeze")
 def squeeze(call):
-    shape, axes = call.x.shape, call.argument(1, "axis")
-    axes = range(call.x.rank) if axes is None else np.atleast_1d(axes)
-    gone = {int(axis) % call.x.rank for axis in axes}
-    before = range(call.x.batch)
-    call.batch -= sum(shape[a] == 1 and a in gone for a in before)
-    return reshape_to(call, call.output_shapes[0])
+    axes = call.argument(1, "axis")
+    if axes is None:  # An axis of one channel would go, too.
+        for channels in call.x.axes:
+            call.avoid((channels, 1))
+        axes = range(call.x.rank)
+    gone = {int(axis) % call.x.rank for axis in np.atleast_1d(axes)}
+    gone = {axis for axis in gone if call.x.shape[axis] == 1}
+    if not call.x.batch:
+        return reshape_to(call, call.output_shapes[0])
+    if call.x.batch in gone:
+        call.batch = 0
+        call.rearrange(call.output_shapes[0])
+        return call.freeze_all("a squeeze of the batch axis")[0]
+    call.moves, call.memory = True, "view"
+    call.batch -= sum(axis < call.x.batch for axis in gone)
+    return call.x.labels.squeeze(tuple(gone))
 
 
 @rulebook.rule("ops.Ravel")

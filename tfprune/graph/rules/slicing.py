@@ -107,6 +107,8 @@ def split(call):
         for i, n in enumerate(bounds):
             call.edit(keys + (i,), channels[:n])
     parts = np.split(channels, bounds)[:outputs]
+    if all(part.size == 1 for part in parts):
+        call.freeze_here(channels, "a split into single channels")
     return [tensor_lib.on_axis(p, call.x.rank, axis) for p in parts]
 
 

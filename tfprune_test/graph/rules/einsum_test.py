@@ -80,6 +80,11 @@ def split_and_squeezed(x):
     return [OPS.squeeze(part, 0) for part in OPS.split(x, 3)]
 
 
+def split_after_heads(x):
+    x = OPS.transpose(OPS.reshape(x, (-1, 7, 3, 3, 4)), (3, 0, 2, 1, 4))
+    return [OPS.squeeze(part, 0) for part in OPS.split(x, [1, 2])]
+
+
 def by_index(x):
     x = LAYERS.Reshape((7, 3, 3, 4))(x)
     return [LAYERS.Permute((2, 1, 3))(x[:, :, i]) for i in range(3)]
@@ -104,6 +109,7 @@ SPLITS = (
     split_first,
     swapped,
     split_and_squeezed,
+    split_after_heads,
     by_index,
     unstacked,
     heads_first,
@@ -322,6 +328,11 @@ class EinsumTest(exactness.ExactnessTestCase):
             lambda x: OPS.einsum("btc,tsc,c->bsc", x, drawn(7, 4, 6), drawn(6)),
             6 + 8,
         ),
+        (
+            "the same channels twice",
+            lambda x: OPS.einsum("btc,cc->btc", x, drawn(6, 6)),
+            6 + 8,
+        ),
         ("sum", lambda x: OPS.einsum("btc,cs->bts", x, drawn(6, 4)), 8),
     )
     def test_products_with_arrays(self, product, removable):
@@ -335,6 +346,16 @@ class EinsumTest(exactness.ExactnessTestCase):
             counting.cost(shrinking.apply(cut)).macs,
             counting.Meter(cut.graph).macs(cut.keep),
         )
+
+    def test_one_number_for_all_channels(self):
+        inputs = keras.Input((7, 5))
+        x = OPS.einsum("btc,tc->btc", LAYERS.Dense(6)(inputs), drawn(1, 1))
+        cut = exactness.half(keras.Model(inputs, LAYERS.Dense(2)(x)))
+        small = shrinking.apply(cut)
+        self.assertEqual(small.layers[1].units, 3)
+        work = [models.multiply_adds(cut.graph, "einsum", cut.keep)]
+        work.append(models.multiply_adds(read.channel_graph(small), "einsum"))
+        self.assertEqual(work, [7 * 3] * 2)
 
     def test_heads_turned_by_an_array(self):
         inputs = keras.Input((7, 5))

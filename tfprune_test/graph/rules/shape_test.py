@@ -1,9 +1,14 @@
 import keras
+import numpy as np
 import pytest
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from tfprune.costs import counting
+from tfprune.costs import memory
 from tfprune.graph import read
+from tfprune.surgery import pruning
+from tfprune.surgery import shrinking
 from tfprune_test import exactness
 from tfprune_test import models
 
@@ -140,6 +145,47 @@ class BlocksTest(exactness.ExactnessTestCase):
         for silence in (0.0, 0.3):
             found = self.assert_exact(model, silence=silence)
             self.assertEqual(int(found.graph.removable.sum()), free + 4)
+
+    @parameterized.parameters(None, 2)
+    def test_a_squeeze_before_the_batch(self, batch):
+        inputs = keras.Input(batch_shape=(batch, 7, 5))
+        x = LAYERS.Reshape((7, 1, 3, 2))(LAYERS.Dense(6)(inputs))
+        x = OPS.squeeze(OPS.transpose(x, (2, 3, 0, 1, 4)), 0)[1]
+        x = LAYERS.Dense(8)(LAYERS.Flatten()(x))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), 2 + 8)
+        work = 7 * 5 * 6 + 7 * 2 * 8 + 8 * 2
+        self.assertEqual(counting.cost(model).macs, work)
+        cut = exactness.half(model)
+        self.assertEqual(
+            counting.cost(shrinking.apply(cut)).macs,
+            counting.Meter(cut.graph).macs(cut.keep),
+        )
+
+    def test_a_squeeze_of_all_axes_leaves_more_than_one_channel(self):
+        inputs = keras.Input((7, 5))
+        x = LAYERS.Reshape((7, 1, 3))(LAYERS.Dense(3)(inputs))
+        x = LAYERS.Dense(4)(OPS.squeeze(x))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        for rate in (0.5, 0.9):
+            found = exactness.strip_masked(model, rate=rate)
+            self.assertEqual(exactness.faults(found), [])
+        small = pruning.prune(model, ratio=0.9)
+        self.assertEqual(small.layers[1].units, 2)
+
+    def test_a_squeeze_of_a_batch_of_one(self):
+        inputs = keras.Input(batch_shape=(1, 7, 5))
+        x = OPS.reshape(LAYERS.Dense(6)(inputs), (1, 7, 3, 2))
+        x = OPS.squeeze(OPS.transpose(x, (1, 0, 2, 3)))
+        graph = read.channel_graph(
+            keras.Model(inputs, OPS.transpose(x, (0, 2, 1)))
+        )
+        for step in graph.steps[2:]:  # Every tensor has 42 numbers.
+            keep = np.ones(graph.size, bool)
+            self.assertEqual(memory.tensor_bytes(step.outputs[0], keep), 4 * 42)
+            sizes = memory.sizes(step.outputs[0], keep)
+            self.assertEqual(np.prod(sizes), 42)
 
 
 def channel_shuffle(x):
