@@ -8,6 +8,7 @@ of 1 means linear growth.
       --table=docs/results/growth.md
 """
 
+import math
 import statistics
 import sys
 import time
@@ -176,8 +177,10 @@ def drawn(curves):
         for axes, (name, (sizes, times, exponent)) in zip(
             panels, curves.items(), strict=True
         ):
+            decades = math.log10(sizes[-1] / sizes[0])
             for each in "xy":
-                style.logarithmic(axes, each)
+                marks = (1, 2, 5) if decades < 2 else (1,)
+                style.logarithmic(axes, each, marks=marks)
             axes.plot(sizes, times, label=f"exponent {exponent:.2f}", **look)
             line = times[0] * np.array(sizes) / sizes[0]
             axes.plot(sizes, line, "--", color=style.FIXED, label="linear")

@@ -103,7 +103,7 @@ def panels(rows, columns, size):
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def logarithmic(axes, name, unit=1):
+def logarithmic(axes, name, unit=1, marks=(1, 2, 5)):
     """Gives an axis a logarithmic scale with plain numbers.
 
     The scale's own numbers are formulas, at tens only or everywhere.
@@ -112,12 +112,13 @@ def logarithmic(axes, name, unit=1):
         axes: the axes of a panel.
         name: `"x"` or `"y"`.
         unit: `float`, by which the numbers are divided.
+        marks: numbers from 1 to 9; these times powers of ten are shown.
     """
     ticker = module("ticker")
     getattr(axes, f"set_{name}scale")("log")
     axis = getattr(axes, f"{name}axis")
-    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(lambda value, _: f"{value / unit:g}")
+    axis.set_major_locator(ticker.LogLocator(subs=marks))
+    axis.set_major_formatter(lambda value, _: f"{value / unit:,.10g}")
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
