@@ -1,8 +1,8 @@
 """Pads a pruned network with channels of zeros, which kernels compute faster.
 
 On a CPU a convolution in bfloat16 takes 16 channels at a time, and is slow at
-other counts: a ResNet-56 of half its channels trains 1.8 times as fast with
-some of the removed channels as without them.
+other counts (`docs/results/training_speed.md`): a ResNet-56 of half its
+channels trains faster with some of the removed channels than without them.
 
 A channel that is zero in every weight that makes, scales, shifts or reads it
 gets no gradient, whichever way the rest is trained, if its activation is 0 at
