@@ -85,7 +85,7 @@ def _read(model, config, input_shape, records):
             )
             call.file.complete(labels[0])
         elif any(x.batch for x in call.tensors) and not rulebook.finds_batch(
-            site.entry
+            site.entry, site.live
         ):
             labels = call.freeze_all("the batch is not on the first axis")
             call.file.complete(labels[0])

@@ -8,12 +8,13 @@ from tfprune.core import registry
 
 _RULES = registry.Registry("layer rule")
 _FILE_OPS: dict[str, tuple] = {}
+_ANY_BATCH: set[str] = set()
 # The name of the rule for layers that have none of their own.
 ANY_OTHER = "*"
 
 
 def rule(
-    *names: str, file_ops: str | tuple[str, ...] = ()
+    *names: str, file_ops: str | tuple[str, ...] = (), any_batch: bool = False
 ) -> Callable[[Callable], Callable]:
     """Decorator that registers a function as the rule of layer classes.
 
@@ -25,6 +26,9 @@ def rule(
         file_ops: `str` or tuple of them, what the layers become in a .tflite
             file of integers, as its schema names it ("MAX_POOL_2D"), if each
             op reads what the one before it makes; predictions use it.
+        any_batch: `bool`, whether the rule finds the batch where
+            `Tensor.batch` says; if not, channels stay where that is not the
+            first axis.
 
     Example:
 
@@ -41,6 +45,8 @@ def rule(
         for name in names:
             _RULES.register(name)(function)
             _FILE_OPS[name] = ops
+            if any_batch:
+                _ANY_BATCH.add(name)
         return function
 
     return add
@@ -57,21 +63,9 @@ def of(entry, live=None):
     return _RULES.get(_name_in_book(entry, live))
 
 
-# The ops whose rules find the batch wherever `Tensor.batch` says.
-_ANY_BATCH = {
-    "ops.GetItem",
-    "ops.Moveaxis",
-    "ops.Split",
-    "ops.Squeeze",
-    "ops.Swapaxes",
-    "ops.Transpose",
-    "ops.Unstack",
-}
-
-
-def finds_batch(entry):
+def finds_batch(entry, live=None):
     """Whether the rule of an entry takes tensors of any `batch` axis."""
-    return name_of(entry) in _ANY_BATCH
+    return _name_in_book(entry, live) in _ANY_BATCH
 
 
 def file_ops(entry, live=None):

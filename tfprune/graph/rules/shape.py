@@ -119,7 +119,7 @@ def permute(call):
     return transpose_to(call, (0, *call.config["dims"]))
 
 
-@rulebook.rule("ops.Transpose", file_ops="TRANSPOSE")
+@rulebook.rule("ops.Transpose", file_ops="TRANSPOSE", any_batch=True)
 def transpose(call):
     axes = call.argument(1, "axes")
     if axes is None:
@@ -127,7 +127,7 @@ def transpose(call):
     return transpose_to(call, tuple(a % call.x.rank for a in axes))
 
 
-@rulebook.rule("ops.Moveaxis", file_ops="TRANSPOSE")
+@rulebook.rule("ops.Moveaxis", file_ops="TRANSPOSE", any_batch=True)
 def moveaxis(call):
     ends = [call.argument(1, "source"), call.argument(2, "destination")]
     # An array with the sizes 1, 2, 3, ... shows where each axis ends up.
@@ -136,7 +136,7 @@ def moveaxis(call):
     return transpose_to(call, tuple(n - 1 for n in moved))
 
 
-@rulebook.rule("ops.Swapaxes", file_ops="TRANSPOSE")
+@rulebook.rule("ops.Swapaxes", file_ops="TRANSPOSE", any_batch=True)
 def swapaxes(call):
     a, b = (call.argument(i, n) for i, n in ((1, "axis1"), (2, "axis2")))
     order = list(range(call.x.rank))
@@ -149,7 +149,7 @@ def expand_dims(call):
     return reshape_to(call, call.output_shapes[0])
 
 
-@rulebook.rule("ops.Squeeze")
+@rulebook.rule("ops.Squeeze", any_batch=True)
 def squeeze(call):
     axes = call.argument(1, "axis")
     if axes is None:  # An axis of one channel would go, too.

@@ -32,7 +32,7 @@ def _plain(part):
     )
 
 
-@rulebook.rule("ops.GetItem", file_ops="STRIDED_SLICE")
+@rulebook.rule("ops.GetItem", file_ops="STRIDED_SLICE", any_batch=True)
 def get_item(call):
     call.moves = True
     key = call.args[1]
@@ -86,7 +86,7 @@ def _follow_slice(call, part, axis, position):
         call.edit(at + ("config", "stop"), channels[:stop])
 
 
-@rulebook.rule("ops.Split", file_ops="SPLIT")
+@rulebook.rule("ops.Split", file_ops="SPLIT", any_batch=True)
 def split(call):
     call.moves = True
     axis = call.argument(2, "axis", 0) % call.x.rank
@@ -193,7 +193,7 @@ def take(call):
     return np.expand_dims(labels, tuple(range(axis, axis + new)))
 
 
-@rulebook.rule("ops.Unstack", file_ops="UNPACK")
+@rulebook.rule("ops.Unstack", file_ops="UNPACK", any_batch=True)
 def unstack(call):
     call.moves = True
     axis = call.argument(2, "axis", 0) % call.x.rank
