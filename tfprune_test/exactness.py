@@ -20,6 +20,7 @@ from tfprune.surgery import depth
 from tfprune.surgery import shrinking
 from tfprune.surgery import stripping
 from tfprune.surgery import verification
+from tfprune.surgery import whole_blocks
 
 TOLERANCE = 1e-4
 
@@ -92,7 +93,7 @@ def strip_sparse(graph, masked, keep, seed=0):
     read_again = read.channel_graph(masked)
     zero = depth.zero_blocks(read_again)
     if zero:
-        masked = depth.without(read_again, zero)
+        masked = whole_blocks.without(read_again, zero)
         read_again = read.channel_graph(masked)
     masked = read_again.model
     cut = stripping.removable(read_again)
@@ -102,7 +103,7 @@ def strip_sparse(graph, masked, keep, seed=0):
         rest = read.channel_graph(shrinking.apply(cut))
         zero = depth.zero_blocks(rest)
         if zero:
-            rest = read.channel_graph(depth.without(rest, zero))
+            rest = read.channel_graph(whole_blocks.without(rest, zero))
         cut = stripping.removable(rest)
         if cut.keep.all() and not zero:
             break

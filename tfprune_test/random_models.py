@@ -12,8 +12,8 @@ from tfprune.graph import read
 from tfprune.graph import values
 from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import cut as cut_lib
-from tfprune.surgery import depth
 from tfprune.surgery import shrinking
+from tfprune.surgery import whole_blocks
 from tfprune_test import exactness
 from tfprune_test import random_blocks
 
@@ -442,7 +442,7 @@ def _zero_slices(graph, rng):
 
 def _zero_a_branch(model, chooser):
     """Zeros the weights of all layers of one residual branch, if any."""
-    blocks = depth.blocks(read.channel_graph(model))
+    blocks = whole_blocks.find(read.channel_graph(model))
     if blocks:
         block = blocks[chooser.integer(0, len(blocks) - 1)]
         for layer in values.layers_of(model):

@@ -26,6 +26,7 @@ from tfprune.surgery import constants
 from tfprune.surgery import depth
 from tfprune.surgery import shrinking
 from tfprune.surgery import verification
+from tfprune.surgery import whole_blocks
 
 
 def strip(model: keras.Model, verify: bool = True) -> keras.Model:
@@ -101,7 +102,7 @@ def stripped(graph):
     while True:
         zero = depth.zero_blocks(graph)
         if zero:
-            graph = read.channel_graph(depth.without(graph, zero))
+            graph = read.channel_graph(whole_blocks.without(graph, zero))
         cut = removable(graph)
         done = not zero and cut.keep.all()
         if small is None or not done:

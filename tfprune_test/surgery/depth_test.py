@@ -15,6 +15,7 @@ from tfprune.surgery import depth
 from tfprune.surgery import pruning
 from tfprune.surgery import stripping
 from tfprune.surgery import verification
+from tfprune.surgery import whole_blocks
 from tfprune_test import exactness
 from tfprune_test import models
 
@@ -30,12 +31,12 @@ def residual(x, name, channels=6):
 
 
 def blocks(model):
-    return depth.residual_blocks(read.channel_graph(model))
+    return whole_blocks.residual(read.channel_graph(model))
 
 
 def scores(model, data=None):
     graph = read.channel_graph(model)
-    return depth.scores(graph, depth.blocks(graph), data)
+    return depth.scores(graph, whole_blocks.find(graph), data)
 
 
 class Stage(LAYERS.Layer):

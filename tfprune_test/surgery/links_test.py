@@ -6,8 +6,8 @@ from absl.testing import parameterized
 import tfprune
 from tfprune import zoo
 from tfprune.graph import read
-from tfprune.surgery import depth
 from tfprune.surgery import links
+from tfprune.surgery import whole_blocks
 
 LAYERS = keras.layers
 
@@ -87,8 +87,8 @@ class RemovalTest(parameterized.TestCase):
         x = np.random.default_rng(0).normal(size=(5, 12, 12, 3))
         x = x.astype("float32")
         graph = read.channel_graph(model)
-        found = depth.blocks(graph)
-        small = depth.without(graph, [found[0], found[1], found[3]])
+        found = whole_blocks.find(graph)
+        small = whole_blocks.without(graph, [found[0], found[1], found[3]])
         self.assertIsInstance(small, type(model))
         self.assertEqual(names(small), ["padding third"])
         expected = x
