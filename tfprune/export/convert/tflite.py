@@ -1,7 +1,5 @@
 """Exports Keras models as .tflite files."""
 
-import contextlib
-import dataclasses
 import pathlib
 import typing
 
@@ -10,51 +8,26 @@ from absl import logging
 
 from tfprune.core import packages
 from tfprune.core import typed
-from tfprune.core.files import array_files
 from tfprune.core.files import atomic
 from tfprune.core.files import leftovers
 from tfprune.core.processes import child
 from tfprune.export.convert import calibration as calibrations
 from tfprune.export.convert import calibration_checks
-from tfprune.export.convert import cell_ranges
+from tfprune.export.convert import conversion
 from tfprune.export.convert import converter
-from tfprune.export.convert import failures
-from tfprune.export.convert import graph_file
-from tfprune.export.convert import joint_ranges
-from tfprune.export.convert import masked_scores
+from tfprune.export.convert import file_options
 from tfprune.export.convert import signature as signatures
 from tfprune.export.convert import states
+from tfprune.export.convert import traced_model
 from tfprune.export.convert.traced import float_layers
-from tfprune.export.convert.traced import fused_lstm
 from tfprune.export.convert.traced import given_ranges
-from tfprune.export.convert.traced import time_steps
-from tfprune.export.convert.traced import unrolling
-from tfprune.export.edit import dead_tensors
-from tfprune.export.edit import finishing
-from tfprune.export.edit import interfaces
-from tfprune.export.edit import lost_weights
-from tfprune.export.edit import lstm_layers
-from tfprune.export.edit import named_ends
 from tfprune.export.edit import requantizing
 from tfprune.export.edit import sparse_encoding
-from tfprune.export.edit import state_scales
-from tfprune.export.edit.replaced import esp_kernels
 from tfprune.export.file import model_file
 from tfprune.export.file import modes
-from tfprune.export.file import tensor_names
-from tfprune.export.file import weight_ops
 from tfprune.export.micro import compression
 from tfprune.export.run import output_check
 from tfprune.graph import values
-
-# What a request to the converter has for the same model in float.
-_IN_FLOAT = {
-    "mode": dataclasses.asdict(modes.MODES["float32"]),
-    "keep_float": False,
-    "sparse": False,
-}
-# And what one has for the file from which the ranges are read.
-_RANGES = {"ranges": True, "interface": "float32", "sparse": False}
 
 
 def export_tflite(
@@ -168,23 +141,30 @@ def export_tflite(
     >>> file = export_tflite(model, "small.tflite", "int8", images)
     >>> file.file_bytes, file.ops["CONV_2D"]
     """
-    mode, interface = modes.get(quantize, interface)
-    scales = modes.dense_scales(quantize, kernels, dense_scales)
-    _check_zeros(sparse, compress, flash_bytes, ram_bytes)
-    runtime = modes.runtime(quantize, runtime, sparse)
-    fuse = modes.fuses(quantize, recurrent, runtime)
+    wanted = file_options.checked(
+        quantize,
+        interface,
+        sparse=sparse,
+        compress=compress,
+        flash_bytes=flash_bytes,
+        ram_bytes=ram_bytes,
+        kernels=kernels,
+        dense_scales=dense_scales,
+        runtime=runtime,
+        recurrent=recurrent,
+    )
     path = atomic.writable(path)
     _check_backend()
     packages.require("ai_edge_litert")
-    if mode.weight_bits:
+    if wanted.mode.weight_bits:
         requantizing.require()
     model = states.one_by_one(model)
     kept = _kept(model, quantize, keep_float)
     ranges = _ranges(model, quantize, ranges, kept)
     signature = signatures.of(model, input_shapes)
-    modes.check_size(model, mode, runtime)
+    modes.check_size(model, wanted.mode, wanted.runtime)
     values.check_finite(model)
-    samples = _samples(mode, calibration, signature, calibration_samples)
+    samples = _samples(wanted.mode, calibration, signature, calibration_samples)
     if samples:
         samples += states.met(model, signature, samples)
         calibration_checks.warn(model, samples, signature)
@@ -192,89 +172,37 @@ def export_tflite(
         leftovers.folder() as folder,
         child.Child(converter.__file__) as process,
     ):
-        folder = pathlib.Path(folder)
-        manifest = _manifest(
+        source = traced_model.write(
             model,
             signature,
-            folder,
-            mode,
-            runtime,
-            interface,
-            fuse,
+            samples,
+            wanted,
             kept,
             ranges,
+            pathlib.Path(folder),
         )
-        samples = [
-            array.astype(spec["dtype"], copy=False)
-            for array, spec in zip(samples, manifest["inputs"], strict=False)
-        ]
-        if samples:
-            wide = "int16" in mode.interfaces
-            masked_scores.rewrite(folder, manifest, samples, wide)
-            manifest["lstms"] = cell_ranges.measured(folder, manifest, samples)
-            if mode.weight_bits is None:  # The converter chooses the ranges.
-                joint_ranges.rewrite(folder, manifest, samples, wide)
-        request = {
-            "folder": str(folder),
-            "manifest": manifest,
-            "mode": dataclasses.asdict(mode),
-            "interface": interface,
-            "calibration": _save(samples, folder),
-            "sparse": bool(sparse),
-            "dense_scales": scales,
-            "keep_float": bool(kept),
-        }
-        # Each step in a process of its own, as the first keeps its weights.
-        for save in (True, False) if manifest["saved"] else (False,):
-            answer = process.ask(request | {"save": save})
-            float_ends = failures.are_float_ends(answer)
-            if float_ends and interface == mode.interfaces[0]:
-                request["interface"] = "float32"
-                answer = process.ask(request | {"save": save})
-            if answer.error:
-                raise failures.of(answer, manifest, quantize)
-        made = folder / converter.RESULT
-        largest = None
-        if mode.weight_bits:
-            largest = _requantize(made, samples, mode.weight_bits)
-        partly = kept or request["interface"] != interface
-        integers = partly and interface != "float32"
-        data, floats = _cleared(made, integers, kept), None
-        if largest is None and dead_tensors.are_there(data):
-            # Without an answer, all that is small is taken for zero.
-            if not process.ask(request | _RANGES).error:
-                largest = dead_tensors.largest(_cleared(made, False, kept))
-        if lost_weights.are_lost(data):
-            answer = process.ask(request | _IN_FLOAT)
-            if answer.error:
-                raise failures.of(answer, manifest, quantize)
-            floats = made.read_bytes()
-        micro = runtime == "micro"
-        data = _finished(data, manifest, signature, largest, floats, micro)
-        if kernels == "esp-nn":
-            data, _ = esp_kernels.substituted(data)
-        if "float16" in mode.types:
-            _warn_of_halves(data)
-        made.write_bytes(data)
-        output_check.check(model, signature, samples, made, runtime)
+        made = conversion.Conversion(source, wanted, process)
+        file = made.file()
+        output_check.check(
+            model, signature, source.samples, file, wanted.runtime
+        )
         if sparse:
-            other = folder / converter.SPARSE
-            data = _cleared(other, integers, kept)
-            other.write_bytes(_finished(data, manifest, signature, largest))
-            made = sparse_encoding.choose(made, other, mode.calibrated)
+            file = sparse_encoding.choose(
+                file, made.sparse_file(), wanted.mode.calibrated
+            )
         if compress:
             compression.compress_tflite(
-                made,
-                made,
+                file,
+                file,
                 flash_bytes=flash_bytes,
                 ram_bytes=ram_bytes,
                 decoder_bytes=compression.DECODER_BYTES,
                 kernels=kernels,
             )
-        atomic.write({path: made.read_bytes()})
+        atomic.write({path: file.read_bytes()})
     result = model_file.read(path)
     if not kept:
-        _warn_of_floats(result, mode, interface)
+        _warn_of_floats(result, wanted)
     logging.info("Wrote %s, %d bytes.", path, result.file_bytes)
     return result
 
@@ -310,69 +238,6 @@ def _ranges(model, quantize, ranges, kept):
     return found
 
 
-def _manifest(
-    model, signature, folder, mode, runtime, interface, fuse, kept, ranges
-):
-    """Writes the traced model.
-
-    Loops are unrolled if it is quantized, and for TFLite Micro, whose loops
-    give wrong outputs where they return sequences, or do not end.
-    """
-    if not mode.calibrated:
-        loops = unrolling.unrolled(model) if runtime == "micro" else None
-        with time_steps.together(model), loops or contextlib.nullcontext():
-            return graph_file.write(model, signature, folder)
-    fuse = fuse and not kept
-    fusing = fused_lstm.fused(model) if fuse else contextlib.nullcontext(())
-    with (
-        time_steps.together(model),
-        fusing as names,
-        unrolling.unrolled(model, names),
-        float_layers.marked(kept),
-        given_ranges.applied(ranges),
-    ):
-        wide = "int16" in mode.interfaces
-        found = graph_file.write(model, signature, folder, interface, wide)
-        return found | {"lstms": fused_lstm.largest(model, names)}
-
-
-def _cleared(path, integers, kept):
-    """A converted file without what marks float layers and their ends.
-
-    Args:
-        path: `pathlib.Path` of the file.
-        integers: `bool`, whether float inputs and outputs become integers.
-        kept: list of the layers that stay in float.
-
-    Returns:
-        `bytes`.
-    """
-    data = path.read_bytes()
-    if integers:
-        data = interfaces.quantized(data)
-    return tensor_names.without(data, converter.MARK) if kept else data
-
-
-def _finished(
-    data, manifest, signature, largest=None, floats=None, micro=False
-):
-    inputs, outputs = (
-        [entry.partition(":")[0] for entry in names]
-        for names in (
-            [spec["name"] for spec in manifest["inputs"]],
-            manifest["outputs"],
-        )
-    )
-    if manifest["saved"]:
-        data = named_ends.restored(data, inputs, outputs)
-    else:
-        data = named_ends.unnumbered(data, inputs, outputs)
-    data = lstm_layers.fitted(data, manifest.get("lstms"))
-    after = outputs[len(outputs) - len(signature.states) :]
-    data = state_scales.aligned(data, after)
-    return finishing.finished(data, largest, floats, micro)
-
-
 def _check_backend():
     if keras.config.backend() != "tensorflow":
         raise RuntimeError(
@@ -383,39 +248,13 @@ def _check_backend():
         )
 
 
-def _check_zeros(sparse, compress, flash_bytes, ram_bytes):
-    """Checks `sparse`, `compress` and the limits."""
-    for name, value in (("sparse", sparse), ("compress", compress)):
-        if value not in (None, "auto"):
-            raise ValueError(
-                f'{name} must be None or "auto". Received: {name}={value!r}.'
-            )
-    if sparse and compress:
-        raise ValueError(
-            "Only TFLite Micro reads compressed weights, and it does not run "
-            "sparse ones. Received: sparse and compress. Use one of them."
-        )
-    if compress is None and (flash_bytes, ram_bytes) != (None, None):
-        raise ValueError(
-            'Limits are for compress="auto". Received: compress=None with '
-            f"flash_bytes={flash_bytes}, ram_bytes={ram_bytes}. Limits for a "
-            "file as it is are those of export_micro."
-        )
-
-
-def _requantize(path, samples, bits):
-    ops = weight_ops.read(path.read_bytes())
-    ranges = requantizing.ranges(path, samples)
-    wanted = {op.output: bits for op in ops}
-    path.write_bytes(requantizing.quantized(path, ops, wanted, ranges))
-    return requantizing.largest(ranges)
-
-
-def _warn_of_floats(file, mode, interface):
+def _warn_of_floats(file, wanted):
     """Logs a warning if some op has no integer kernel."""
+    interface = wanted.interface
     ends = (*file.inputs, *file.outputs)
     names = [tensor.name for tensor in ends if tensor.dtype == "float32"]
-    if mode.calibrated and interface != "float32" and "DEQUANTIZE" in file.ops:
+    integers = wanted.mode.calibrated and interface != "float32"
+    if integers and "DEQUANTIZE" in file.ops:
         logging.warning(
             "%s computes in float between %d DEQUANTIZE and QUANTIZE ops: "
             "some op has no kernel for %s.%s",
@@ -423,17 +262,6 @@ def _warn_of_floats(file, mode, interface):
             file.ops["DEQUANTIZE"],
             interface,
             f" These stay float32: {', '.join(names)}." if names else "",
-        )
-
-
-def _warn_of_halves(data):
-    """Logs a warning if weights were too large for float16."""
-    names = lost_weights.beyond_half(data)
-    if names:
-        logging.warning(
-            "Weights beyond 65,504, the largest number of float16, were cut to "
-            "it: %s. Export them as float32, or scale them.",
-            ", ".join(names),
         )
 
 
@@ -453,10 +281,3 @@ def _samples(mode, calibration, signature, limit):
             " as the model expects them."
         )
     return calibrations.samples(calibration, signature.data_inputs, limit)
-
-
-def _save(samples, folder):
-    paths = [folder / f"calibration_{i}.npy" for i in range(len(samples))]
-    for path, array in zip(paths, samples, strict=True):
-        array_files.save(path, array)
-    return [str(path) for path in paths]

@@ -6,7 +6,7 @@ The calibrator sees them only after the last step.
 import pathlib
 
 from tfprune.export.convert import converter
-from tfprune.export.convert import observed
+from tfprune.export.convert.ranges import observed
 from tfprune.export.convert.traced import fused_lstm
 
 

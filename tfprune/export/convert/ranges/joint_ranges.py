@@ -14,7 +14,7 @@ import pathlib
 import numpy as np
 
 from tfprune.export.convert import converter
-from tfprune.export.convert import observed
+from tfprune.export.convert.ranges import observed
 from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
 

@@ -16,7 +16,7 @@ import pathlib
 import numpy as np
 
 from tfprune.export.convert import converter
-from tfprune.export.convert import observed
+from tfprune.export.convert.ranges import observed
 from tfprune.export.convert.rewritten import plain_ops
 
 # By how much masked scores are below all others: what is masked has a weight of
