@@ -3,9 +3,14 @@
 Size is parameters, or multiply-adds where no parameters were published.
 """
 
+import math
+
 import record_files
 
 from tfprune.plots import style
+
+# Of panels beside each other, so that a page's width leaves them legible.
+_MOST_COLUMNS = 3
 
 
 def draw(done, dense, path):
@@ -24,11 +29,16 @@ def draw(done, dense, path):
 
 def _figure(done, dense):
     entries = record_files.by_entry(done)
-    count = len(entries)
-    figure, panels = style.panels(1, count, (4.2 * count, 4.0))
-    for axes, (entry, runs) in zip(panels.flat, entries.items(), strict=True):
+    columns = min(len(entries), _MOST_COLUMNS)
+    rows = math.ceil(len(entries) / columns)
+    size = 4.2 * columns, 4.0 * rows
+    figure, panels = style.panels(rows, columns, size)
+    for axes, (entry, runs) in zip(panels.flat, entries.items(), strict=False):
         _panel(axes, entry, runs, dense)
-    panels[0, 0].set_ylabel("accuracy on the test images, %")
+    for axes in panels.flat[len(entries) :]:
+        axes.set_axis_off()
+    for axes in panels[:, 0]:
+        axes.set_ylabel("accuracy on the test images, %")
     return figure
 
 
