@@ -1,7 +1,7 @@
 """The four networks of MLPerf Tiny, pruned and exported for firmware.
 
 Prunes each to shares of its multiply-adds and exports it to int8. Measures
-flash, the arena on the interpreter of TFLite Micro, Vela's estimates for an
+flash, the arena that the kernels of any core need, Vela's estimates for an
 Ethos-U55, and the speedup over the dense file on TFLite Micro's reference
 kernels and on TFLite. Measures accuracy where there are data: ResNet-8 is
 fine-tuned on CIFAR-10, DS-CNN on a part of the speech samples, and measured on
@@ -233,8 +233,9 @@ def write(folder):
         f"The reference networks, dense and pruned ({FLAGS.criterion}; groups "
         f"keep multiples of {FLAGS.channel_multiple}; the weights that read "
         "pruned channels are refitted by least squares), as int8 files. "
-        "Array: the size of the array that `export_micro` writes. Accuracy "
-        "and arena on the interpreter of TFLite Micro. ResNet-8: published "
+        "Array: the size of the array that `export_micro` writes. Arena: the "
+        "least that is enough on any core. Accuracy on the interpreter of "
+        "TFLite Micro. ResNet-8: published "
         f"weights, the 10,000 test images of CIFAR-10; {FLAGS.epochs} epochs "
         "of fine-tuning on the 50,000 training images, seed 0; nothing was "
         f"chosen on the test set. DS-CNN: published weights, {FLAGS.fitted} of "
