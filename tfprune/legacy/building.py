@@ -5,8 +5,10 @@ import keras
 from tfprune.legacy import calls
 from tfprune.legacy import masks as masks_lib
 from tfprune.legacy import nodes
+from tfprune.legacy import training_calls
 from tfprune.legacy.layers import activations
 from tfprune.legacy.layers import arrays
+from tfprune.legacy.layers import batch_statistics
 from tfprune.legacy.layers import composed
 from tfprune.legacy.layers import parts
 from tfprune.legacy.layers import quantized
@@ -158,7 +160,7 @@ class Builder:
                 continue
             pending[name] = list(enumerate(entry["inbound_nodes"]))
             if entry["class_name"] not in FUNCTIONS:
-                found[name] = self.part(entry)
+                found[name] = self._called(entry)
         first = nodes.first_calls(config, entries)
         masks = masks_lib.Masks(entries, first, found, tensors, self._version)
 
@@ -177,6 +179,7 @@ class Builder:
                     )
                     entry = entries[name]
                     if name in found:
+                        kwargs.pop("training", None)
                         args = self._symbolic(args, tensors)
                         if masks.ends(node, found[name]):
                             args, kwargs = calls.without_masks(args, kwargs)
@@ -310,6 +313,24 @@ class Builder:
             self.notes.append(f"{config['name']}: {name} of ops of Keras")
             return _resized(config)
         return self._layer(entry)
+
+    def _called(self, entry):
+        """Builds the part of a layer whose calls may say that they train."""
+        if training_calls.is_of_the_batch(entry):
+            entry = settings_lib.modern(entry)
+            config = {"name": entry["name"], **entry["config"]}
+            self.notes.append(
+                f"{entry['name']}: statistics of the batch by ops"
+            )
+            for key in settings_lib.without(config):
+                self.notes.append(f"{entry['name']}: without its {key}")
+            return batch_statistics.build(config)
+        part = self.part(entry)
+        note = training_calls.note(entry, part)
+        if note:
+            # Before the many others, of which a warning has only the first.
+            self.notes.insert(0, note)
+        return part
 
     def _plain(self, name):
         """A unique name that is valid in Keras 3."""
