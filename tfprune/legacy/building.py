@@ -408,6 +408,8 @@ class Builder:
             kind = parts.WithStates
         if name == "Discretization" and config.get("num_bins"):
             kind = parts.Buckets
+        if config.get("output_mode") == "tf_idf":
+            kind = parts.Words
         part = kind(
             old,
             [layer],
