@@ -402,7 +402,7 @@ class Builder:
                 )
             )
         kind = parts.Cropped if name.startswith("Cropping") else parts.Part
-        if config.get("interpolation", "nearest") != "nearest":
+        if _is_real(name, config, self._version):
             kind = parts.Resized
         if axes and name.startswith("ConvLSTM"):
             kind = parts.WithStates
@@ -481,6 +481,13 @@ def _resized(config):
         return keras.ops.moveaxis(x, -1, 1) if first else x
 
     return parts.Part(config["name"], [], call=call)
+
+
+def _is_real(name, config, version):
+    """Whether a layer gave floats of whole numbers, and Keras 3 does not."""
+    if config.get("interpolation", "nearest") != "nearest":
+        return True
+    return name == "Resizing" and not settings_lib.is_before(version, 2, 8)
 
 
 def _rounds(found, inputs):

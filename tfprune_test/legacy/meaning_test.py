@@ -131,6 +131,21 @@ class MeaningTest(OldFileTest):
         np.testing.assert_allclose(*found, rtol=1e-6)
         self.assertTrue((found[0] % 1).any())
 
+    @parameterized.parameters(
+        ("2.9.0", "float32"), ("2.15.0-tf", "float32"), ("2.4.0", "uint8")
+    )
+    def test_whole_numbers_of_the_nearest_pixels(self, version, dtype):
+        config = sequential(
+            layer("InputLayer", dtype="uint8", **self.first([4, 4, 1])),
+            layer(
+                "Resizing", name="b", height=2, width=2, interpolation="nearest"
+            ),
+        )
+        write(self.path, config, {"a": [], "b": []}, version=version)
+        model = loading.load_model(self.path)
+        x = np.arange(16, dtype="uint8").reshape(1, 4, 4, 1)
+        self.assertEqual(model(x).dtype, dtype)
+
     @parameterized.parameters([[4]], [[2, 4]])
     def test_virtual_batches_are_one_more_axis(self, axes):
         shape = [1, 1, 1, 1, 2] if len(axes) == 1 else [1, 1, 3, 1, 2]
