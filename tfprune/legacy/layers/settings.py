@@ -223,6 +223,8 @@ def _check(kind, config, settings, notes):
             f"{label!r}, a {kind}. Save the model as a .keras archive, or "
             "build it in code."
         )
+    if isinstance(settings.get("ngrams"), list):
+        settings["ngrams"] = tuple(settings["ngrams"])
     if kind == "Bidirectional":
         _add_backward(settings)
     if kind in ("GRU", "GRUCell"):

@@ -54,6 +54,8 @@ class TranslateTest(parameterized.TestCase):
         (LAYERS.ReLU, {"gone": None, "other": [], "one": 1, "off": False}, {}),
         (Passing, {"units": 3, "rate": 0.5}, {"units": 3, "rate": 0.5}),
         (LAYERS.BatchNormalization, {"axis": [3]}, {"axis": 3}),
+        (LAYERS.TextVectorization, {"vocabulary": ["b"], "ngrams": [1, 3]},
+         {"vocabulary": ["b"], "ngrams": (1, 3)}),
     )  # fmt: skip
     def test_what_a_class_takes(self, cls, config, expected):
         found, _ = translate(cls, **config)
