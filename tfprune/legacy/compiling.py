@@ -16,7 +16,8 @@ _KEPT = {
     *("global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency"),
     *("weight_decay", "initial_accumulator_value", "learning_rate_power"),
     *("l1_regularization_strength", "l2_regularization_strength", "beta"),
-    "l2_shrinkage_regularization_strength",
+    *("l2_shrinkage_regularization_strength", "relative_step"),
+    *("beta_2_decay", "clip_threshold", "epsilon_1", "epsilon_2"),
 }
 _BY_OUTPUT = ("loss", "loss_weights", "metrics", "weighted_metrics")
 # What Keras 2 chose by the labels; Keras 3 does so for losses alone.
