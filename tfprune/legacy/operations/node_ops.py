@@ -11,6 +11,7 @@ import numpy as np
 
 from tfprune.legacy.operations import tf_arrays
 from tfprune.legacy.operations import tf_images
+from tfprune.legacy.operations import tf_windows
 
 _OPS = keras.ops
 
@@ -222,7 +223,7 @@ def _top_k(attributes, x, k):
 
 def _blocks(op):
     def call(attributes, x):
-        tf_images.check_last(attributes.get("data_format"), "block")
+        tf_windows.check_last(attributes.get("data_format"), "block")
         return op(x, attributes["block_size"])
 
     return call
