@@ -17,6 +17,12 @@ def symbolic(value):
     return isinstance(value, keras.KerasTensor)
 
 
+def known(value):
+    """What is not symbolic, as an array."""
+    plain = keras.ops.is_tensor(value) and not symbolic(value)
+    return _OPS.convert_to_numpy(value) if plain else value
+
+
 def alike(*values):
     """Numbers and lists beside tensors, in the tensors' type."""
     types = [x.dtype for x in values if symbolic(x)]
@@ -69,6 +75,8 @@ def getitem(x, slice_spec):
 
 
 def _index(part):
+    if part is ...:
+        return part
     if isinstance(part, dict) and part.get("class_name") == "__ellipsis__":
         return ...
     if isinstance(part, dict):

@@ -296,7 +296,7 @@ def call(entry, args, kwargs):
     sized = name in tf_arrays.SIZED or name in tf_windows.SIZED
     if sizes.are_open([args, kwargs]) and not sized:
         return sizes.computed(name, *args, **kwargs)
-    return keras.tree.map_structure(_array, function(*args, **kwargs))
+    return keras.tree.map_structure(tf_arrays.known, function(*args, **kwargs))
 
 
 def _check_operands(function, entry, args, kwargs):
@@ -313,9 +313,3 @@ def _without_tensors(entry, what):
         f"tf.{entry['config']['function']} of layer {entry['name']!r}, of "
         f"which Keras 2 wrote {what}. Build the model in code."
     )
-
-
-def _array(value):
-    """What is not symbolic, as an array."""
-    known = keras.ops.is_tensor(value) and not tf_arrays.symbolic(value)
-    return _OPS.convert_to_numpy(value) if known else value
