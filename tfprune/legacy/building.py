@@ -1,5 +1,8 @@
 """Builds a Keras 3 model from the config of an old one."""
 
+import contextlib
+import re
+
 import keras
 
 from tfprune.legacy import calls
@@ -89,7 +92,10 @@ class Builder:
         shape = first.get("batch_input_shape", first.get("batch_shape"))
         shape = shape or config.get("build_input_shape")
         entries = [e for e in entries if e["class_name"] != "InputLayer"]
-        found = [self.part(entry) for entry in entries]
+        found = []
+        for entry in entries:
+            with _named(entry):
+                found.append(self.part(entry))
         inputs = None
         if shape and not isinstance(shape[0], list):
             embeds = entries and entries[0]["class_name"] == "Embedding"
@@ -160,7 +166,8 @@ class Builder:
                 continue
             pending[name] = list(enumerate(entry["inbound_nodes"]))
             if entry["class_name"] not in FUNCTIONS:
-                found[name] = self._called(entry)
+                with _named(entry):
+                    found[name] = self._called(entry)
         first = nodes.first_calls(config, entries)
         masks = masks_lib.Masks(entries, first, found, tensors, self._version)
 
@@ -178,20 +185,11 @@ class Builder:
                         node, tensors, entries, name not in found
                     )
                     entry = entries[name]
-                    if name in found:
-                        kwargs.pop("training", None)
-                        args = self._symbolic(args, tensors)
-                        if masks.ends(node, found[name]):
-                            args, kwargs = calls.without_masks(args, kwargs)
-                        given = masks.arguments(node, found[name])
-                        if calls.has_states(entry, args, kwargs):
-                            given = {"mask": masks.of(node[0])}
-                        for key, mask in given.items():
-                            if kwargs.get(key) is None:
-                                kwargs[key] = mask
-                        outputs = calls.call(found[name], entry, args, kwargs)
-                    else:
-                        outputs = self._function(entry, args, kwargs)
+                    with _named(entry):
+                        outputs = self._output(
+                            *(entry, node, args, kwargs),
+                            *(found.get(name), tensors, masks),
+                        )
                     key = name, number + first.get(name, 0)
                     tensors[key] = keras.tree.flatten(outputs)
             if sum(map(len, pending.values())) == before:
@@ -226,6 +224,22 @@ class Builder:
                 if nodes.is_reference(reference, entries)
             ],
         )
+
+    def _output(self, entry, node, args, kwargs, part, tensors, masks):
+        """What a layer, or a function that has no part, gives in a call."""
+        if part is None:
+            return self._function(entry, args, kwargs)
+        kwargs.pop("training", None)
+        args = self._symbolic(args, tensors)
+        if masks.ends(node, part):
+            args, kwargs = calls.without_masks(args, kwargs)
+        given = masks.arguments(node, part)
+        if calls.has_states(entry, args, kwargs):
+            given = {"mask": masks.of(node[0])}
+        for key, mask in given.items():
+            if kwargs.get(key) is None:
+                kwargs[key] = mask
+        return calls.call(part, entry, args, kwargs)
 
     def _note_masks(self, config, entries, masks):
         """Notes where a mask is used that is not that of Keras 2."""
@@ -445,6 +459,33 @@ class Builder:
         settings = settings_lib.own(cls, config, self.notes)
         layer = cls.from_config(settings)
         return parts.Own(config.get("name", layer.name), [layer])
+
+
+@contextlib.contextmanager
+def _named(entry):
+    """Adds a layer to errors that name none."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        if _tells(error):
+            raise
+        raise TypeError(f"{error}, at {_label(entry)}") from error
+    except ValueError as error:
+        # Others than a plain one are signs of damage.
+        if type(error) is not ValueError or _tells(error):
+            raise
+        raise ValueError(f"{error} It concerns {_label(entry)}.") from error
+
+
+def _tells(error):
+    return re.search(r"(layer|model|function) ['\"]", str(error), re.I)
+
+
+def _label(entry):
+    config = entry.get("config")
+    named = config if isinstance(config, dict) else entry
+    name = named.get("name", entry.get("name"))
+    return f"layer {name!r} of class {entry.get('class_name')}"
 
 
 def _valid(name):

@@ -134,6 +134,14 @@ class BuildingTest(absltest.TestCase):
             got = model(keras.ops.convert_to_tensor([["b"], ["c"]]))
             np.testing.assert_array_equal(got, [[0, 0, 3], [2, 0, 0]])
 
+    def test_errors_of_keras_name_the_layer(self):
+        for kind, units in ((TypeError, None), (ValueError, -1)):
+            entry = dense("late", units, batch_input_shape=[None, 3])
+            if units is None:
+                del entry["config"]["units"]
+            with self.assertRaisesRegex(kind, "layer 'late' of class Dense"):
+                building.Builder().model(sequential(entry))
+
     def test_the_first_layer_says_the_shape(self):
         entry = sequential(
             dense("a", batch_input_shape=[None, 3]), dense("b", 4)
