@@ -51,6 +51,8 @@ _SPECIAL = {
     "RNN": {"num_constants", "return_constants"},
 }
 _CLASSES = {
+    "Addons>GroupNormalization": ("GroupNormalization", {}),
+    "Addons>InstanceNormalization": ("GroupNormalization", {"groups": -1}),
     "BatchNormalizationV1": ("BatchNormalization", {}),
     "BatchNormalizationV2": ("BatchNormalization", {}),
     "CuDNNGRU": ("GRU", {"reset_after": True, **_CUDNN}),
@@ -129,7 +131,9 @@ def modern(entry):
     if name.partition(">")[0] in ("TensorFlowModelOptimization", "tfmot"):
         name = name.partition(">")[2]
         entry = {**entry, "class_name": name}
-    if name in _CLASSES:
+    if entry.get("registered_name") in _CLASSES:  # as archives have it
+        name = entry["registered_name"]
+    if name in _CLASSES and not is_registered(entry):
         name, more = _CLASSES[name]
         entry = {**entry, "class_name": name, "config": {**config, **more}}
         return entry
