@@ -229,7 +229,8 @@ class Builder:
         """What a layer, or a function that has no part, gives in a call."""
         if part is None:
             return self._function(entry, args, kwargs)
-        kwargs.pop("training", None)
+        if not isinstance(part, parts.Own):  # Whose call may require it.
+            kwargs.pop("training", None)
         args = self._symbolic(args, tensors)
         if masks.ends(node, part):
             args, kwargs = calls.without_masks(args, kwargs)

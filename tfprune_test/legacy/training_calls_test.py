@@ -38,6 +38,13 @@ NORM = layer("BatchNormalization", name="a", axis=[1])
 DROPOUT = layer("Dropout", name="a", rate=0.5)
 
 
+class Asking(keras.layers.Layer):
+    """A layer of a user whose calls must say whether they train."""
+
+    def call(self, x, training):
+        return x + 1 if training else x
+
+
 class TrainingCallsTest(parameterized.TestCase):
     @parameterized.parameters(
         ((4,), {}),
@@ -86,6 +93,7 @@ class TrainingCallsTest(parameterized.TestCase):
         (inside(NORM), False),
         (inside(inside(DROPOUT)), True),
         (DROPOUT, True),
+        (layer("Asking", name="a"), False),
         (layer("LSTM", name="a", units=2, dropout=0.5), True),
         (
             layer(
@@ -100,7 +108,8 @@ class TrainingCallsTest(parameterized.TestCase):
         recurrent = entry["class_name"] in ("LSTM", "Bidirectional")
         shape = (3, 4) if recurrent else (4,)
         builder = building.Builder()
-        builder.model(functional(shape, entry, training))
+        with keras.saving.custom_object_scope({"Asking": Asking}):
+            builder.model(functional(shape, entry, training))
         name = entry["config"]["name"]
         note = f"{name}: without training={training} of its calls"
         self.assertEqual(builder.notes[0], note)
