@@ -227,6 +227,12 @@ def _check(kind, config, settings, notes):
             f"{label!r}, a {kind}. Save the model as a .keras archive, or "
             "build it in code."
         )
+    factor = settings.get("factor")
+    if kind == "RandomContrast" and factor is not None:
+        # Keras 3 takes 0 and one number, and the smaller of two first.
+        low, high = settings["factor"] = pair(factor, 2)
+        if low > high:
+            notes.append(f"{label}: contrasts from {1 - high} to {1 + low}")
     if isinstance(settings.get("ngrams"), list):
         settings["ngrams"] = tuple(settings["ngrams"])
     if kind == "Bidirectional":
@@ -380,4 +386,5 @@ def activation(config):
 
 def pair(value, rank):
     """One number for each of `rank` axes."""
-    return [value] * rank if isinstance(value, int) else list(value)
+    number = isinstance(value, (int, float))
+    return [value] * rank if number else list(value)
