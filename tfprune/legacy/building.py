@@ -1,12 +1,17 @@
 """Builds a Keras 3 model from the config of an old one."""
 
+import contextlib
+import re
+
 import keras
 
 from tfprune.legacy import calls
 from tfprune.legacy import masks as masks_lib
 from tfprune.legacy import nodes
+from tfprune.legacy import training_calls
 from tfprune.legacy.layers import activations
 from tfprune.legacy.layers import arrays
+from tfprune.legacy.layers import batch_statistics
 from tfprune.legacy.layers import composed
 from tfprune.legacy.layers import parts
 from tfprune.legacy.layers import quantized
@@ -87,7 +92,10 @@ class Builder:
         shape = first.get("batch_input_shape", first.get("batch_shape"))
         shape = shape or config.get("build_input_shape")
         entries = [e for e in entries if e["class_name"] != "InputLayer"]
-        found = [self.part(entry) for entry in entries]
+        found = []
+        for entry in entries:
+            with _named(entry):
+                found.append(self.part(entry))
         inputs = None
         if shape and not isinstance(shape[0], list):
             embeds = entries and entries[0]["class_name"] == "Embedding"
@@ -158,7 +166,8 @@ class Builder:
                 continue
             pending[name] = list(enumerate(entry["inbound_nodes"]))
             if entry["class_name"] not in FUNCTIONS:
-                found[name] = self.part(entry)
+                with _named(entry):
+                    found[name] = self._called(entry)
         first = nodes.first_calls(config, entries)
         masks = masks_lib.Masks(entries, first, found, tensors, self._version)
 
@@ -176,19 +185,11 @@ class Builder:
                         node, tensors, entries, name not in found
                     )
                     entry = entries[name]
-                    if name in found:
-                        args = self._symbolic(args, tensors)
-                        if masks.ends(node, found[name]):
-                            args, kwargs = calls.without_masks(args, kwargs)
-                        given = masks.arguments(node, found[name])
-                        if calls.has_states(entry, args, kwargs):
-                            given = {"mask": masks.of(node[0])}
-                        for key, mask in given.items():
-                            if kwargs.get(key) is None:
-                                kwargs[key] = mask
-                        outputs = calls.call(found[name], entry, args, kwargs)
-                    else:
-                        outputs = self._function(entry, args, kwargs)
+                    with _named(entry):
+                        outputs = self._output(
+                            *(entry, node, args, kwargs),
+                            *(found.get(name), tensors, masks),
+                        )
                     key = name, number + first.get(name, 0)
                     tensors[key] = keras.tree.flatten(outputs)
             if sum(map(len, pending.values())) == before:
@@ -223,6 +224,23 @@ class Builder:
                 if nodes.is_reference(reference, entries)
             ],
         )
+
+    def _output(self, entry, node, args, kwargs, part, tensors, masks):
+        """What a layer, or a function that has no part, gives in a call."""
+        if part is None:
+            return self._function(entry, args, kwargs)
+        if not isinstance(part, parts.Own):  # Whose call may require it.
+            kwargs.pop("training", None)
+        args = self._symbolic(args, tensors)
+        if masks.ends(node, part):
+            args, kwargs = calls.without_masks(args, kwargs)
+        given = masks.arguments(node, part)
+        if calls.has_states(entry, args, kwargs):
+            given = {"mask": masks.of(node[0])}
+        for key, mask in given.items():
+            if kwargs.get(key) is None:
+                kwargs[key] = mask
+        return calls.call(part, entry, args, kwargs)
 
     def _note_masks(self, config, entries, masks):
         """Notes where a mask is used that is not that of Keras 2."""
@@ -311,6 +329,24 @@ class Builder:
             return _resized(config)
         return self._layer(entry)
 
+    def _called(self, entry):
+        """Builds the part of a layer whose calls may say that they train."""
+        if training_calls.is_of_the_batch(entry):
+            entry = settings_lib.modern(entry)
+            config = {"name": entry["name"], **entry["config"]}
+            self.notes.append(
+                f"{entry['name']}: statistics of the batch by ops"
+            )
+            for key in settings_lib.without(config):
+                self.notes.append(f"{entry['name']}: without its {key}")
+            return batch_statistics.build(config)
+        part = self.part(entry)
+        note = training_calls.note(entry, part)
+        if note:
+            # Before the many others, of which a warning has only the first.
+            self.notes.insert(0, note)
+        return part
+
     def _plain(self, name):
         """A unique name that is valid in Keras 3."""
         plain = _valid(name)
@@ -381,12 +417,14 @@ class Builder:
                 )
             )
         kind = parts.Cropped if name.startswith("Cropping") else parts.Part
-        if config.get("interpolation", "nearest") != "nearest":
+        if _is_real(name, config, self._version):
             kind = parts.Resized
         if axes and name.startswith("ConvLSTM"):
             kind = parts.WithStates
         if name == "Discretization" and config.get("num_bins"):
             kind = parts.Buckets
+        if config.get("output_mode") == "tf_idf":
+            kind = parts.Words
         part = kind(
             old,
             [layer],
@@ -424,6 +462,33 @@ class Builder:
         return parts.Own(config.get("name", layer.name), [layer])
 
 
+@contextlib.contextmanager
+def _named(entry):
+    """Adds a layer to errors that name none."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        if _tells(error):
+            raise
+        raise TypeError(f"{error}, at {_label(entry)}") from error
+    except ValueError as error:
+        # Others than a plain one are signs of damage.
+        if type(error) is not ValueError or _tells(error):
+            raise
+        raise ValueError(f"{error} It concerns {_label(entry)}.") from error
+
+
+def _tells(error):
+    return re.search(r"(layer|model|function) ['\"]", str(error), re.I)
+
+
+def _label(entry):
+    config = entry.get("config")
+    named = config if isinstance(config, dict) else entry
+    name = named.get("name", entry.get("name"))
+    return f"layer {name!r} of class {entry.get('class_name')}"
+
+
 def _valid(name):
     """A name without what Keras 3 refuses in one; `None` stays."""
     return name and name.replace("/", "_")
@@ -458,6 +523,13 @@ def _resized(config):
         return keras.ops.moveaxis(x, -1, 1) if first else x
 
     return parts.Part(config["name"], [], call=call)
+
+
+def _is_real(name, config, version):
+    """Whether a layer gave floats of whole numbers, and Keras 3 does not."""
+    if config.get("interpolation", "nearest") != "nearest":
+        return True
+    return name == "Resizing" and not settings_lib.is_before(version, 2, 8)
 
 
 def _rounds(found, inputs):

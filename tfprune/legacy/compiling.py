@@ -16,7 +16,8 @@ _KEPT = {
     *("global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency"),
     *("weight_decay", "initial_accumulator_value", "learning_rate_power"),
     *("l1_regularization_strength", "l2_regularization_strength", "beta"),
-    "l2_shrinkage_regularization_strength",
+    *("l2_shrinkage_regularization_strength", "relative_step"),
+    *("beta_2_decay", "clip_threshold", "epsilon_1", "epsilon_2"),
 }
 _BY_OUTPUT = ("loss", "loss_weights", "metrics", "weighted_metrics")
 # What Keras 2 chose by the labels; Keras 3 does so for losses alone.
@@ -294,6 +295,17 @@ def _optimizer(value, lost):
     if name.startswith("LossScaleOptimizer"):
         return _scaled(config, lost)
     rate, decay = config.get("learning_rate"), config.get("decay")
+    full = value.get("registered_name") or value["class_name"]
+    if full == "Addons>AdamW" and config.get("weight_decay"):
+        # It was taken as it is; Keras multiplies it by the learning rate.
+        if isinstance(rate, float) and rate and not decay:
+            config["weight_decay"] /= rate
+        else:
+            del config["weight_decay"]
+            lost.append(
+                "compiled without weight_decay, as that of Keras follows the "
+                "learning rate"
+            )
     if isinstance(rate, dict):
         schedules = keras.optimizers.schedules
         # Most had no name in Keras 2; Keras 3 cannot compute without one.

@@ -85,9 +85,14 @@ def arguments(node, tensors, entries, function=False):
     one = isinstance(node, list) and node and isinstance(node[0], str)
     parts = [node] if one or isinstance(node, dict) else node
     first = [_argument(part, tensors, entries) for part in parts]
-    kwargs = next((leaf[3] for leaf in _leaves(node) if len(leaf) > 3), {})
+    kwargs = decoded(settings(node), tensors, entries)
     listed = not one if function else len(first) > 1
-    return (first if listed else first[0],), decoded(kwargs, tensors, entries)
+    return (first if listed else first[0],), kwargs
+
+
+def settings(node):
+    """What a call takes beside its first argument, a `dict`."""
+    return next((leaf[3] for leaf in _leaves(node) if len(leaf) > 3), {}) or {}
 
 
 def _argument(part, tensors, entries):

@@ -120,6 +120,28 @@ class BuildingTest(absltest.TestCase):
         with self.assertRaisesRegex(ValueError, "vocabulary .* layer 'words'"):
             building.Builder().part(entry)
 
+    def test_weights_of_words_that_config_and_file_have(self):
+        words = {"vocabulary": ["a", "b"], "idf_weights": [1.0, 3.0]}
+        for name in ("StringLookup", "TextVectorization"):
+            config = {"name": "w", "batch_input_shape": [None, 1], **words}
+            config |= {"dtype": "string", "output_mode": "tf_idf"}
+            entry = {"class_name": name, "config": config}
+            found = building.Builder().model(sequential(entry))
+            # The file begins with that of unknown words.
+            found.assign_by_layer({"w": [("w/Variable:0", [2.0, 1.0, 3.0])]})
+            found.assign_in_order([("Variable", [2.0, 1.0, 3.0])])
+            (model,) = found.layers
+            got = model(keras.ops.convert_to_tensor([["b"], ["c"]]))
+            np.testing.assert_array_equal(got, [[0, 0, 3], [2, 0, 0]])
+
+    def test_errors_of_keras_name_the_layer(self):
+        for kind, units in ((TypeError, None), (ValueError, -1)):
+            entry = dense("late", units, batch_input_shape=[None, 3])
+            if units is None:
+                del entry["config"]["units"]
+            with self.assertRaisesRegex(kind, "layer 'late' of class Dense"):
+                building.Builder().model(sequential(entry))
+
     def test_the_first_layer_says_the_shape(self):
         entry = sequential(
             dense("a", batch_input_shape=[None, 3]), dense("b", 4)

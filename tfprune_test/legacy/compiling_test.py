@@ -49,6 +49,27 @@ class OptimizerTest(parameterized.TestCase):
         config = self.optimizer("Ftrl", **settings).get_config()
         self.assertEqual({key: config[key] for key in settings}, settings)
 
+    def test_steps_and_limits_of_adafactor(self):
+        settings = {
+            "beta_2_decay": -0.7,
+            "clip_threshold": 2.0,
+            "epsilon_1": 0.1,
+            "epsilon_2": 0.2,
+            "relative_step": False,
+        }
+        config = self.optimizer("Adafactor", **settings).get_config()
+        self.assertEqual({key: config[key] for key in settings}, settings)
+
+    def test_a_weight_decay_that_does_not_follow_the_rate(self):
+        settings = {"learning_rate": 0.01, "weight_decay": 0.001}
+        found = self.optimizer("Addons>AdamW", **settings)
+        self.assertAlmostEqual(found.weight_decay, 0.1)
+        self.assertEmpty(self.lost)
+        own = self.optimizer("Custom>AdamW", **settings)
+        self.assertEqual(own.weight_decay, 0.001)
+        self.optimizer("Addons>AdamW", decay=0.5, **settings)
+        self.assertRegex(self.lost[0], "without weight_decay")
+
     def test_one_of_two_limits_on_gradients_stays(self):
         found = self.optimizer("RMSprop", lr=0.25, clipvalue=0.5, clipnorm=1.0)
         self.assertEqual(found.clipnorm, 1)

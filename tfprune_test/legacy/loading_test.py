@@ -246,10 +246,8 @@ class LoadingTest(parameterized.TestCase):
             r"argument of tf\.roll.*\['turns'\] in layer 'tf\.roll'",
         ),
         (
-            function(
-                "image.resize", "x", size=[3, 3], preserve_aspect_ratio=True
-            ),
-            "preserve_aspect_ratio=True, which has no translation",
+            function("image.resize_images", "x", size=[3, 3], method="bicubic"),
+            "method='bicubic'.*layer 'tf.image.resize_images'",
         ),
     )
     def test_what_has_no_counterpart_is_named(self, layer, message):

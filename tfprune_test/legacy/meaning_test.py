@@ -131,6 +131,35 @@ class MeaningTest(OldFileTest):
         np.testing.assert_allclose(*found, rtol=1e-6)
         self.assertTrue((found[0] % 1).any())
 
+    @parameterized.parameters(
+        ("2.9.0", "float32"), ("2.15.0-tf", "float32"), ("2.4.0", "uint8")
+    )
+    def test_whole_numbers_of_the_nearest_pixels(self, version, dtype):
+        config = sequential(
+            layer("InputLayer", dtype="uint8", **self.first([4, 4, 1])),
+            layer(
+                "Resizing", name="b", height=2, width=2, interpolation="nearest"
+            ),
+        )
+        write(self.path, config, {"a": [], "b": []}, version=version)
+        model = loading.load_model(self.path)
+        x = np.arange(16, dtype="uint8").reshape(1, 4, 4, 1)
+        self.assertEqual(model(x).dtype, dtype)
+
+    @parameterized.parameters(
+        ("GroupNormalization", 2), ("InstanceNormalization", 4)
+    )
+    def test_groups_and_instances_of_addons(self, kind, groups):
+        settings = {"groups": groups, "axis": -1, "epsilon": 0.1}
+        gamma, beta = self.normal(4), self.normal(4)
+        own = layer(f"Addons>{kind}", **self.first([5, 3, 4]), **settings)
+        write(self.path, sequential(own), {"a": [gamma, beta]})
+        x = self.normal(2, 5, 3, 4)
+        y = x.reshape(2, 5, 3, groups, -1)
+        axes, kept = (1, 2, 4), {"keepdims": True}
+        y = (y - y.mean(axes, **kept)) / np.sqrt(y.var(axes, **kept) + 0.1)
+        self.check(x, y.reshape(x.shape) * gamma + beta)
+
     @parameterized.parameters([[4]], [[2, 4]])
     def test_virtual_batches_are_one_more_axis(self, axes):
         shape = [1, 1, 1, 1, 2] if len(axes) == 1 else [1, 1, 3, 1, 2]

@@ -22,6 +22,7 @@ _FIRST = (
 )
 _ENDS = ("_min", "_max")
 _VOCABULARY = "/vocabulary.txt"
+_SHARES = "vars/idf_weights"
 
 
 def read(path):
@@ -66,8 +67,9 @@ def _add_vocabularies(entry, group, texts, place):
             words = texts[here + _VOCABULARY].split("\n")
             whole = layer["class_name"] == "IntegerLookup"
             config["vocabulary"] = list(map(int, words)) if whole else words
-        learned = group[name].get(f"{key}/vars/idf_weights")
-        if learned is not None:
+        learned = group[name].get(f"{key}/{_SHARES}")
+        # One that comes with its words has them in its config.
+        if learned is not None and config.get("idf_weights") is None:
             config["idf_weights"] = np.array(learned).tolist()
 
 
@@ -129,6 +131,8 @@ def _layer(entry, group):
         inner = config["layer"], config.get("backward_layer", config["layer"])
         for place, one in zip(_WAYS, inner, strict=True):
             yield from _layer(one, group.get(place, {}))
+    elif _SHARES in group:
+        yield "idf_weights", np.array(group[_SHARES])
     elif kind == "SpectralNormalization":
         yield from _normalized(group)
     else:

@@ -244,6 +244,16 @@ class Buckets(Part):
         layer.finalize_state()
 
 
+class Words(Part):
+    """A layer that weighs words by numbers that its config has, too."""
+
+    def counts(self):
+        return 0, 1
+
+    def assign(self, named):
+        pass
+
+
 class WithStates(Part):
     """A layer between transposes whose states have the channels first, too."""
 

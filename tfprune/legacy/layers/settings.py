@@ -51,6 +51,8 @@ _SPECIAL = {
     "RNN": {"num_constants", "return_constants"},
 }
 _CLASSES = {
+    "Addons>GroupNormalization": ("GroupNormalization", {}),
+    "Addons>InstanceNormalization": ("GroupNormalization", {"groups": -1}),
     "BatchNormalizationV1": ("BatchNormalization", {}),
     "BatchNormalizationV2": ("BatchNormalization", {}),
     "CuDNNGRU": ("GRU", {"reset_after": True, **_CUDNN}),
@@ -129,7 +131,9 @@ def modern(entry):
     if name.partition(">")[0] in ("TensorFlowModelOptimization", "tfmot"):
         name = name.partition(">")[2]
         entry = {**entry, "class_name": name}
-    if name in _CLASSES:
+    if entry.get("registered_name") in _CLASSES:  # as archives have it
+        name = entry["registered_name"]
+    if name in _CLASSES and not is_registered(entry):
         name, more = _CLASSES[name]
         entry = {**entry, "class_name": name, "config": {**config, **more}}
         return entry
@@ -223,6 +227,14 @@ def _check(kind, config, settings, notes):
             f"{label!r}, a {kind}. Save the model as a .keras archive, or "
             "build it in code."
         )
+    factor = settings.get("factor")
+    if kind == "RandomContrast" and factor is not None:
+        # Keras 3 takes 0 and one number, and the smaller of two first.
+        low, high = settings["factor"] = pair(factor, 2)
+        if low > high:
+            notes.append(f"{label}: contrasts from {1 - high} to {1 + low}")
+    if isinstance(settings.get("ngrams"), list):
+        settings["ngrams"] = tuple(settings["ngrams"])
     if kind == "Bidirectional":
         _add_backward(settings)
     if kind in ("GRU", "GRUCell"):
@@ -374,4 +386,5 @@ def activation(config):
 
 def pair(value, rank):
     """One number for each of `rank` axes."""
-    return [value] * rank if isinstance(value, int) else list(value)
+    number = isinstance(value, (int, float))
+    return [value] * rank if number else list(value)

@@ -9,8 +9,11 @@ import base64
 import keras
 import numpy as np
 
+from tfprune.legacy.operations import sizes
 from tfprune.legacy.operations import tf_arrays
+from tfprune.legacy.operations import tf_functions
 from tfprune.legacy.operations import tf_images
+from tfprune.legacy.operations import tf_windows
 
 _OPS = keras.ops
 
@@ -39,7 +42,9 @@ _SAME = {
     "Div": _OPS.true_divide,
     "Elu": _OPS.elu,
     "Equal": _OPS.equal,
+    "DivNoNan": tf_functions.FUNCTIONS["math.divide_no_nan"],
     "Erf": _OPS.erf,
+    "Erfc": tf_functions.FUNCTIONS["math.erfc"],
     "Exp": _OPS.exp,
     "Expm1": _OPS.expm1,
     "Floor": _OPS.floor,
@@ -89,6 +94,8 @@ _SAME = {
     "Sub": _OPS.subtract,
     "Tan": _OPS.tan,
     "Tanh": _OPS.tanh,
+    "Xdivy": tf_functions.FUNCTIONS["math.xdivy"],
+    "Xlogy": tf_functions.FUNCTIONS["math.xlogy"],
     "ZerosLike": _OPS.zeros_like,
 }
 _REDUCTIONS = {
@@ -112,7 +119,7 @@ def _list(value):
 
 def _concat(attributes, *inputs):
     *values, axis = inputs
-    return _OPS.concatenate(values, axis=int(axis))
+    return tf_arrays.ARRAYS["concat"](values, axis=int(axis))
 
 
 def _squeeze(attributes, x):
@@ -142,13 +149,13 @@ def _strided_slice(attributes, x, begin, end, strides):
             parts.append(start)
         else:
             parts.append(
-                slice(
-                    None if "begin" in on else start,
-                    None if "end" in on else stop,
-                    step,
-                )
+                {
+                    "start": None if "begin" in on else start,
+                    "stop": None if "end" in on else stop,
+                    "step": step,
+                }
             )
-    return x[tuple(parts)]
+    return tf_arrays.getitem(x, parts)
 
 
 def _slice(attributes, x, begin, size):
@@ -175,8 +182,8 @@ def _matmul(attributes, x, y):
     return _OPS.matmul(x, y)
 
 
-def _split_sizes(attributes, x, sizes, axis):
-    return tf_arrays.split(x, _list(sizes), int(axis))
+def _split_sizes(attributes, x, counts, axis):
+    return tf_arrays.split(x, _list(counts), int(axis))
 
 
 def _bias(attributes, x, bias):
@@ -186,11 +193,15 @@ def _bias(attributes, x, bias):
 
 
 def _unpack(attributes, x):
+    if sizes.are_open(x):
+        return sizes.listed(x)
     axis = attributes.get("axis", 0)
     return [_OPS.take(x, i, axis=axis) for i in range(attributes["num"])]
 
 
 def _gather(attributes, x, indices, axis=0):
+    if sizes.are_open(x):
+        return sizes.array(np.take(x, np.asarray(indices)).tolist())
     dims = attributes.get("batch_dims", 0)
     return tf_arrays.gather(x, indices, int(axis), dims)
 
@@ -222,7 +233,7 @@ def _top_k(attributes, x, k):
 
 def _blocks(op):
     def call(attributes, x):
-        tf_images.check_last(attributes.get("data_format"), "block")
+        tf_windows.check_last(attributes.get("data_format"), "block")
         return op(x, attributes["block_size"])
 
     return call
@@ -239,20 +250,84 @@ def _resize(function):
     return resize
 
 
+def _resize_cubic(attributes, x, size):
+    if not attributes.get("half_pixel_centers"):
+        raise ValueError(
+            "A bicubic resize must have the corners of TensorFlow 2. Received: "
+            "half_pixel_centers=False. Build the model in code."
+        )
+    resize = tf_functions.FUNCTIONS["image.resize"]
+    return resize(x, _list(size), "bicubic")
+
+
+def _window(name, *keys):
+    """A function with a window of what `tf.nn` calls `name`."""
+
+    def call(attributes, *inputs):
+        given = {key: attributes[key] for key in keys if key in attributes}
+        padding = attributes["padding"]
+        if padding == "EXPLICIT":
+            ends = attributes["explicit_paddings"]
+            padding = np.reshape(ends, (-1, 2)).tolist()
+        function = tf_windows.WINDOWS[name]
+        return function(*inputs, padding=padding, **given)
+
+    return call
+
+
+_MAPS = ("strides", "data_format", "dilations")
+_POOLS = ("ksize", "strides", "data_format")
+
+
+def _transposed(attributes, shape, kernel, x):
+    call = _window("nn.conv2d_transpose", *_MAPS)
+    return call(attributes, x, kernel, shape)
+
+
+def _called(name):
+    """A function that takes all that it needs as inputs."""
+    return lambda attributes, *inputs: tf_functions.FUNCTIONS[name](*inputs)
+
+
+def _diagonal(attributes, x, k=0, padding=0):
+    return tf_functions.FUNCTIONS["linalg.diag_part"](x, int(k))
+
+
+def _rolled(attributes, x, shift, axis):
+    return _OPS.roll(x, tuple(_list(shift)), tuple(_list(axis)))
+
+
+# Functions of sizes that the model may leave open, as `tf` calls them.
+_OF_SIZES = {
+    "FloorDiv": "math.floordiv",
+    "Mul": "math.multiply",
+    "Prod": "math.reduce_prod",
+}
 _OTHERS = {
     "ArgMax": lambda a, x, axis: _OPS.argmax(x, axis=int(axis)),
     "ArgMin": lambda a, x, axis: _OPS.argmin(x, axis=int(axis)),
+    "AvgPool": _window("nn.avg_pool2d", *_POOLS),
+    "AvgPool3D": _window("nn.avg_pool3d", *_POOLS),
     "BatchMatMul": _matmul,
     "BatchMatMulV2": _matmul,
+    "BatchToSpaceND": _called("batch_to_space_nd"),
     "BiasAdd": _bias,
-    "Cast": lambda a, x: _OPS.cast(x, a["DstT"]),
+    "BroadcastTo": _called("broadcast_to"),
+    "Cast": lambda a, x: tf_arrays.ARRAYS["cast"](x, a["DstT"]),
     "ConcatV2": _concat,
+    "Conv2D": _window("nn.conv2d", *_MAPS),
+    "Conv2DBackpropInput": _transposed,
+    "Conv3D": _window("nn.conv3d", *_MAPS),
     "Cumprod": _cumulative("math.cumprod"),
     "Cumsum": _cumulative("math.cumsum"),
     "DepthToSpace": _blocks(_OPS.depth_to_space),
+    "DepthwiseConv2dNative": _window("nn.depthwise_conv2d", *_MAPS),
     "Einsum": lambda a, *x: _OPS.einsum(a["equation"], *x),
     "ExpandDims": lambda a, x, axis: _OPS.expand_dims(x, int(axis)),
+    "Fill": _called("fill"),
+    "GatherNd": _called("gather_nd"),
     "GatherV2": _gather,
+    "IdentityN": lambda a, *x: [_OPS.copy(each) for each in x],
     "LRN": _function(
         tf_images.IMAGES,
         "nn.lrn",
@@ -260,22 +335,39 @@ _OTHERS = {
     ),
     "LeakyRelu": lambda a, x: _OPS.leaky_relu(x, a.get("alpha", 0.2)),
     "MatMul": _matmul,
+    "MatrixBandPart": lambda a, x, *n: tf_functions.FUNCTIONS[
+        "linalg.band_part"
+    ](x, *map(int, n)),
+    "MatrixDiagPart": _diagonal,
+    "MatrixDiagPartV2": _diagonal,
+    "MatrixDiagPartV3": _diagonal,
+    "MaxPool": _window("nn.max_pool2d", *_POOLS),
+    "MaxPool3D": _window("nn.max_pool3d", *_POOLS),
     "MirrorPad": _mirror_pad,
     "OneHot": _one_hot,
-    "Pack": lambda a, *x: _OPS.stack(list(x), axis=a.get("axis", 0)),
+    "Pack": lambda a, *x: tf_arrays.ARRAYS["stack"](list(x), a.get("axis", 0)),
     "Pad": _pad,
     "PadV2": _pad,
-    "Reshape": lambda a, x, shape: _OPS.reshape(x, _list(shape)),
+    "Range": lambda a, *bounds: sizes.counted(
+        *(x if isinstance(x, sizes.Open) else np.asarray(x)[()] for x in bounds)
+    ),
+    "Rank": _called("rank"),
+    "Reshape": _called("reshape"),
+    "ResizeBicubic": _resize_cubic,
     "ResizeBilinear": _resize(tf_images.resize_bilinear),
     "ResizeNearestNeighbor": _resize(tf_images.resize_nearest),
     "ReverseV2": lambda a, x, axis: _OPS.flip(x, tuple(_list(axis))),
+    "Roll": _rolled,
+    "Shape": _called("shape"),
+    "Size": _called("size"),
     "Slice": _slice,
+    "SpaceToBatchND": _called("space_to_batch_nd"),
     "SpaceToDepth": _blocks(_OPS.space_to_depth),
     "Split": lambda a, axis, x: _OPS.split(x, a["num_split"], int(axis)),
     "SplitV": _split_sizes,
     "Squeeze": _squeeze,
     "StridedSlice": _strided_slice,
-    "Tile": lambda a, x, times: _OPS.tile(x, _list(times)),
+    "Tile": _called("tile"),
     "TopKV2": _top_k,
     "Transpose": lambda a, x, perm: _OPS.transpose(x, _list(perm)),
     "Unpack": _unpack,
@@ -303,6 +395,14 @@ def call(entry, inputs):
     ):
         inputs.insert(place, np.asarray(value))
     inputs = [_narrow(value) for value in inputs]
+    return keras.tree.map_structure(
+        tf_arrays.known, _called_op(entry, name, attributes, inputs)
+    )
+
+
+def _called_op(entry, name, attributes, inputs):
+    if name in _OF_SIZES and sizes.are_open(inputs):
+        return sizes.computed(_OF_SIZES[name], *inputs)
     if name in _SAME:
         return _SAME[name](*inputs)
     if name in _REDUCTIONS:

@@ -17,6 +17,12 @@ def symbolic(value):
     return isinstance(value, keras.KerasTensor)
 
 
+def known(value):
+    """What is not symbolic, as an array."""
+    plain = keras.ops.is_tensor(value) and not symbolic(value)
+    return _OPS.convert_to_numpy(value) if plain else value
+
+
 def alike(*values):
     """Numbers and lists beside tensors, in the tensors' type."""
     types = [x.dtype for x in values if symbolic(x)]
@@ -69,6 +75,8 @@ def getitem(x, slice_spec):
 
 
 def _index(part):
+    if part is ...:
+        return part
     if isinstance(part, dict) and part.get("class_name") == "__ellipsis__":
         return ...
     if isinstance(part, dict):
@@ -161,6 +169,31 @@ def gather(params, indices, axis=None, batch_dims=0, validate_indices=None):
     for _ in params.shape[rank:]:
         indices = _OPS.expand_dims(indices, -1)
     return _OPS.take_along_axis(constant(params), indices, axis=rank - 1)
+
+
+def gather_nd(params, indices, batch_dims=0, bad_indices_policy=""):
+    """`tf.gather_nd`: the last axis of the indices has one for each axis."""
+    params, indices = constant(params), constant(indices)
+    depth, each = indices.shape[-1], indices.shape[1:-1]
+    sizes_used = [depth, *params.shape[1:], *(each if batch_dims else ())]
+    if batch_dims > 1 or None in sizes_used:
+        raise ValueError(
+            "Indices must be gathered from a fixed size, for all samples or "
+            f"for each of them. Received: batch_dims={batch_dims}, indices of "
+            f"shape {tuple(indices.shape)}, from {tuple(params.shape)}. Build "
+            "the model in code."
+        )
+    ends = batch_dims + depth
+    inner, rest = params.shape[batch_dims:ends], params.shape[ends:]
+    place = indices[..., 0]
+    for i, size in enumerate(inner[1:], start=1):
+        place = place * size + indices[..., i]
+    if not batch_dims:
+        return _OPS.take(_OPS.reshape(params, (-1, *rest)), place, axis=0)
+    flat = _OPS.reshape(params, (-1, int(np.prod(inner)), *rest))
+    place = _OPS.reshape(place, (-1, int(np.prod(each)), *[1] * len(rest)))
+    found = _OPS.take_along_axis(flat, place, axis=1)
+    return _OPS.reshape(found, (-1, *each, *rest))
 
 
 def _lookup(params, ids, partition_strategy="mod", max_norm=None):
@@ -323,7 +356,9 @@ def _one_hot(
 # Functions of sizes that the model may leave open.
 SIZED = {
     "__operators__.getitem": getitem,
-    "broadcast_to": lambda input, shape: sizes.broadcast(input, shape),
+    "broadcast_to": lambda input, shape: sizes.broadcast(
+        constant(input), shape
+    ),
     "cast": _cast,
     "concat": _joined("concatenate"),
     "fill": lambda dims, value: sizes.filled(dims, constant(value)),
@@ -347,13 +382,24 @@ ARRAYS = SIZED | {
     "ensure_shape": lambda x, shape: x,
     "expand_dims": lambda input, axis: _OPS.expand_dims(input, axis),
     "gather": gather,
+    "gather_nd": gather_nd,
     "keras.backend.batch_flatten": _flatten,
+    "keras.backend.print_tensor": lambda x, message="", summarize=3: _OPS.copy(
+        x
+    ),
     "linalg.band_part": _band,
     "linalg.adjoint": lambda matrix: _OPS.swapaxes(matrix, -1, -2),
     "linalg.cross": lambda a, b: _OPS.cross(*alike(a, b)),
+    "linalg.det": lambda input: _OPS.det(input),
     "linalg.diag": _on_diagonal,
     "linalg.diag_part": _diagonal,
+    "linalg.inv": lambda input, adjoint=False: _OPS.inv(
+        _OPS.swapaxes(input, -1, -2) if adjoint else input
+    ),
     "linalg.matmul": _matmul,
+    "linalg.matrix_transpose": lambda a, conjugate=False: _OPS.swapaxes(
+        a, -1, -2
+    ),
     "linalg.trace": lambda x: _OPS.sum(_diagonal(x), -1),
     "math.cumprod": _cumulative(_OPS.cumprod, 1),
     "math.cumsum": _cumulative(_OPS.cumsum, 0),

@@ -11,6 +11,7 @@ import keras
 from tfprune.legacy.operations import sizes
 from tfprune.legacy.operations import tf_arrays
 from tfprune.legacy.operations import tf_images
+from tfprune.legacy.operations import tf_windows
 
 _OPS = keras.ops
 
@@ -52,6 +53,13 @@ def _normalize(tensor, ord="euclidean", axis=None):
 def _clipped(t, clip_norm, axes=None):
     norm = _norm(t, axis=axes, keepdims=True)
     return t * clip_norm / _OPS.maximum(norm, clip_norm)
+
+
+def _between(t, clip_value_min, clip_value_max):
+    if not any(map(tf_arrays.symbolic, (clip_value_min, clip_value_max))):
+        return _OPS.clip(t, clip_value_min, clip_value_max)
+    lower, higher = tf_arrays.alike(t, clip_value_min, clip_value_max)[1:]
+    return _OPS.maximum(_OPS.minimum(t, higher), lower)
 
 
 def _argument(op):
@@ -207,13 +215,12 @@ FUNCTIONS = (
     | {name: _reduction(op) for name, op in _REDUCTIONS.items()}
     | tf_arrays.ARRAYS
     | tf_images.IMAGES
+    | tf_windows.WINDOWS
     | {
         "__operators__.eq": _same(_OPS.equal),
         "__operators__.ne": _same(_OPS.not_equal),
         "clip_by_norm": _clipped,
-        "clip_by_value": lambda t, clip_value_min, clip_value_max: _OPS.clip(
-            t, clip_value_min, clip_value_max
-        ),
+        "clip_by_value": _between,
         "linalg.l2_normalize": _l2_normalize,
         "linalg.norm": _norm,
         "linalg.normalize": _normalize,
@@ -286,9 +293,10 @@ def call(entry, args, kwargs):
             "Build the model in code."
         )
     _check_operands(function, entry, args, kwargs)
-    if sizes.are_open([args, kwargs]) and name not in tf_arrays.SIZED:
+    sized = name in tf_arrays.SIZED or name in tf_windows.SIZED
+    if sizes.are_open([args, kwargs]) and not sized:
         return sizes.computed(name, *args, **kwargs)
-    return keras.tree.map_structure(_array, function(*args, **kwargs))
+    return keras.tree.map_structure(tf_arrays.known, function(*args, **kwargs))
 
 
 def _check_operands(function, entry, args, kwargs):
@@ -305,9 +313,3 @@ def _without_tensors(entry, what):
         f"tf.{entry['config']['function']} of layer {entry['name']!r}, of "
         f"which Keras 2 wrote {what}. Build the model in code."
     )
-
-
-def _array(value):
-    """What is not symbolic, as an array."""
-    known = keras.ops.is_tensor(value) and not tf_arrays.symbolic(value)
-    return _OPS.convert_to_numpy(value) if known else value

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from tfprune.legacy.operations import tf_arrays
+from tfprune.legacy.operations import tf_windows
 
 _OPS = keras.ops
 _GRAY = (0.2989, 0.587, 0.114)
@@ -17,6 +18,16 @@ _YUV = (
     (0.587, -0.28886916, -0.51496512),
     (0.114, 0.43601035, -0.10001026),
 )
+_OF_YIQ = (
+    (1, 1, 1),
+    (0.95598634, -0.27201283, -1.10674021),
+    (0.6208248, -0.64720424, 1.70423049),
+)
+_OF_YUV = (
+    (1, 1, 1),
+    (0, -0.394642334, 2.03206185),
+    (1.13988303, -0.58062185, 0),
+)
 
 
 def _resize(
@@ -27,11 +38,7 @@ def _resize(
     antialias=False,
 ):
     if preserve_aspect_ratio:
-        raise ValueError(
-            "Images must be resized to a fixed size. Received: tf."
-            "image.resize with preserve_aspect_ratio=True, which has no "
-            "translation. Build the model in code."
-        )
+        size = _within(images, size)
     if method in KERNELS:
         return by_kernel(images, size, method, antialias)
     if method != "nearest":
@@ -144,6 +151,61 @@ def _pad(image, offset_height, offset_width, target_height, target_width):
     return _OPS.pad(image, [*rest, *pads, (0, 0)])
 
 
+def _within(images, size):
+    """The largest size within another one that keeps the aspect ratio."""
+    have = np.float32([_fixed(images, axis) for axis in (-3, -2)])
+    scale = np.min(np.float32(size) / have)
+    return np.round(scale * have).astype(int).tolist()
+
+
+def _resize_and_pad(
+    image, target_height, target_width, method="bilinear", antialias=False
+):
+    """`tf.image.resize_with_pad`: zeros around images of their aspect ratio."""
+    have = np.float32([_fixed(image, axis) for axis in (-3, -2)])
+    target = np.float32([target_height, target_width])
+    whole = have / np.max(have / target)
+    size = np.floor(whole).astype(int).tolist()
+    before = np.maximum(np.floor((target - whole) / 2), 0).astype(int).tolist()
+    small = _resize(image, size, method, antialias=antialias)
+    return _pad(small, *before, target_height, target_width)
+
+
+def _crop_and_resize(
+    image,
+    boxes,
+    box_indices,
+    crop_size,
+    method="bilinear",
+    extrapolation_value=0.0,
+):
+    """Boxes of images in one size.
+
+    Each pixel is the sum of an image's rows and columns, times their shares.
+    """
+    boxes = tf_arrays.constant(boxes)
+    chosen = _OPS.take(_real(image), tf_arrays.constant(box_indices), axis=0)
+    shares, inside = [], []
+    for axis, n in enumerate(crop_size):
+        last = _fixed(image, axis + 1) - 1
+        low, high = boxes[:, axis, None], boxes[:, axis + 2, None]
+        # The places of the new pixels, rounded as TensorFlow does: those beyond
+        # an image have another value.
+        at = 0.5 * (low + high) * last
+        if n > 1:
+            step = (high - low) * last / (n - 1)
+            at = low * last + np.arange(n, dtype="float32") * step
+        inside.append(_OPS.cast((at >= 0) & (at <= last), "float32"))
+        if method == "nearest":
+            at = _OPS.floor(at + 0.5)
+        distance = _OPS.abs(at[:, :, None] - np.arange(last + 1.0, dtype="f"))
+        shares.append(_OPS.maximum(1 - distance, 0.0))
+    found = _OPS.einsum("byh,bhwc->bywc", shares[0], chosen)
+    found = _OPS.einsum("bxw,bywc->byxc", shares[1], found)
+    kept = inside[0][:, :, None, None] * inside[1][:, None, :, None]
+    return found * kept + extrapolation_value * (1 - kept)
+
+
 def _crop_or_pad(image, target_height, target_width):
     height, width = image.shape[-3:-1]
     kept = min(height, target_height), min(width, target_width)
@@ -208,12 +270,13 @@ def _resize_1(
     """`tf.compat.v1.image.resize`, which has other corners."""
     known = {0: resize_bilinear, 1: resize_nearest}
     known |= {"bilinear": resize_bilinear, "nearest": resize_nearest}
-    if preserve_aspect_ratio or method not in known:
+    if method not in known:
         raise ValueError(
-            "Images must be resized to a fixed size, by bilinear or nearest. "
-            f"Received: method={method!r}, preserve_aspect_ratio="
-            f"{preserve_aspect_ratio}. Build the model in code."
+            "Images must be resized by bilinear or nearest. Received: "
+            f"method={method!r}. Build the model in code."
         )
+    if preserve_aspect_ratio:
+        size = _within(images, size)
     return known[method](images, size, align_corners)
 
 
@@ -263,70 +326,12 @@ def _patches(
 ):
     return _OPS.image.extract_patches(
         images,
-        _spatial(sizes or ksizes, 2),
-        strides=_spatial(strides, 2),
-        dilation_rate=_spatial(rates or 1, 2),
+        tf_windows.spatial(sizes or ksizes, 2),
+        strides=tf_windows.spatial(strides, 2),
+        dilation_rate=tf_windows.spatial(rates or 1, 2),
         padding=padding.lower(),
         data_format="channels_last",
     )
-
-
-def _pool(kind):
-    def call(value, ksize, strides, padding, data_format=None):
-        rank = len(value.shape) - 2
-        check_last(data_format, "pooling")
-        pool = getattr(keras.layers, f"{kind}Pooling{rank}D")
-        return pool(
-            _spatial(ksize, rank), _spatial(strides, rank), padding.lower()
-        )(value)
-
-    return call
-
-
-def _spatial(value, rank):
-    """Numbers for the spatial axes: of one, of these, or of all axes."""
-    found = value if isinstance(value, list) else [value]
-    if len(found) == 1:
-        return tuple(found * rank)
-    return tuple(found[1:-1] if len(found) == rank + 2 else found)
-
-
-def check_last(data_format, what):
-    """Refuses maps with the channels first."""
-    if data_format is not None and data_format.startswith("NC"):
-        raise ValueError(
-            f"A {what} must have the channels last. Received: "
-            f"data_format={data_format!r}. Build the model in code."
-        )
-
-
-def _convolved(op):
-    def call(
-        input,
-        filter,
-        strides,
-        padding,
-        data_format=None,
-        dilations=None,
-        use_cudnn_on_gpu=True,
-    ):
-        check_last(data_format, "convolution")
-        if not isinstance(padding, str):
-            raise ValueError(
-                "The padding of a convolution must be SAME or VALID. "
-                f"Received: padding={padding!r}. Build the model in code."
-            )
-        rank = len(input.shape) - 2
-        _, kernel = tf_arrays.alike(input, filter)
-        return op(
-            input,
-            kernel,
-            _spatial(strides, rank),
-            padding.lower(),
-            dilation_rate=_spatial(dilations or 1, rank),
-        )
-
-    return call
 
 
 def _normalized_locally(input, depth_radius=5, bias=1, alpha=1, beta=0.5):
@@ -336,19 +341,6 @@ def _normalized_locally(input, depth_radius=5, bias=1, alpha=1, beta=0.5):
     squares = _OPS.pad(squares, [*rest, (radius, radius)])
     total = sum(squares[..., i : i + channels] for i in range(2 * radius + 1))
     return input / _OPS.power(bias + alpha * total, beta)
-
-
-def _biased(value, bias, data_format=None):
-    check_last(data_format, "bias")
-    return _OPS.add(*tf_arrays.alike(value, bias))
-
-
-def _depthwise(input, filter, strides, padding, rate=None, dilations=None):
-    call = _convolved(_OPS.depthwise_conv)
-    strides = _spatial(strides, 2)
-    return call(
-        input, filter, list(strides), padding, dilations=rate or dilations
-    )
 
 
 def _converted(image, dtype, saturate=False):
@@ -369,6 +361,7 @@ IMAGES = {
     "image.adjust_saturation": _saturation,
     "image.central_crop": _central_crop,
     "image.convert_image_dtype": _converted,
+    "image.crop_and_resize": _crop_and_resize,
     "image.crop_to_bounding_box": _crop,
     "image.extract_patches": _patches,
     "image.flip_left_right": lambda image: _OPS.flip(image, -2),
@@ -382,28 +375,20 @@ IMAGES = {
     "image.resize_images": _resize_1,
     "image.resize_nearest_neighbor": resize_nearest,
     "image.resize_with_crop_or_pad": _crop_or_pad,
+    "image.resize_with_pad": _resize_and_pad,
     "image.rgb_to_grayscale": _gray,
     "image.rgb_to_hsv": lambda images: _OPS.image.rgb_to_hsv(images),
     "image.rgb_to_yiq": _mixed(_YIQ),
     "image.rgb_to_yuv": _mixed(_YUV),
     "image.rot90": _turned,
     "image.transpose": _transposed,
-    "nn.avg_pool": _pool("Average"),
-    "nn.avg_pool1d": _pool("Average"),
-    "nn.avg_pool2d": _pool("Average"),
-    "nn.avg_pool3d": _pool("Average"),
-    "nn.bias_add": _biased,
-    "nn.conv2d": _convolved(_OPS.conv),
+    "image.yiq_to_rgb": _mixed(_OF_YIQ),
+    "image.yuv_to_rgb": _mixed(_OF_YUV),
     "nn.depth_to_space": lambda input, block_size: _OPS.depth_to_space(
         input, block_size
     ),
-    "nn.depthwise_conv2d": _depthwise,
     "nn.local_response_normalization": _normalized_locally,
     "nn.lrn": _normalized_locally,
-    "nn.max_pool": _pool("Max"),
-    "nn.max_pool1d": _pool("Max"),
-    "nn.max_pool2d": _pool("Max"),
-    "nn.max_pool3d": _pool("Max"),
     "nn.space_to_depth": lambda input, block_size: _OPS.space_to_depth(
         input, block_size
     ),

@@ -41,7 +41,15 @@ class ArchivesTest(parameterized.TestCase):
         self.assertEqual(words["config"]["vocabulary"], ["b", "a"])
         self.assertEqual(words["config"]["idf_weights"], [0])
         self.assertEqual(whole["config"]["vocabulary"], [5, 7])
-        self.assertEmpty(found.weights)
+        self.assertEqual([name for name, _ in found.weights], ["idf_weights"])
+
+    def test_weights_of_words_that_the_config_has(self):
+        words = {"vocabulary": ["b", "a"], "idf_weights": [0.5, 2.0]}
+        inner = layer("StringLookup", **words)
+        # Those of the file begin with that of unknown words.
+        found = self.read([inner], ["layers/string_lookup/vars/idf_weights"])
+        (entry,) = found.entry["config"]["layers"]
+        self.assertEqual(entry["config"], words)
 
     def read(
         self, layers, places, version="2.13.1", steps=None, texts=(), **entry

@@ -54,6 +54,10 @@ class TranslateTest(parameterized.TestCase):
         (LAYERS.ReLU, {"gone": None, "other": [], "one": 1, "off": False}, {}),
         (Passing, {"units": 3, "rate": 0.5}, {"units": 3, "rate": 0.5}),
         (LAYERS.BatchNormalization, {"axis": [3]}, {"axis": 3}),
+        (LAYERS.RandomContrast, {"factor": 0.25}, {"factor": [0.25, 0.25]}),
+        (LAYERS.RandomContrast, {"factor": [0, 1]}, {"factor": [0, 1]}),
+        (LAYERS.TextVectorization, {"vocabulary": ["b"], "ngrams": [1, 3]},
+         {"vocabulary": ["b"], "ngrams": (1, 3)}),
     )  # fmt: skip
     def test_what_a_class_takes(self, cls, config, expected):
         found, _ = translate(cls, **config)
@@ -94,6 +98,10 @@ class TranslateTest(parameterized.TestCase):
         )
         self.assertEqual(float(found["kernel_regularizer"].l2), 0.5)
         self.assertEqual(notes, [])
+
+    def test_contrasts_in_an_order_that_keras_3_turns_are_told(self):
+        _, notes = translate(LAYERS.RandomContrast, factor=[0.5, 0.25])
+        self.assertEqual(notes, ["a: contrasts from 0.75 to 1.5"])
 
     def test_what_outputs_do_not_need_may_go_and_is_noted(self):
         lost = {"class_name": "Lost", "config": {}}

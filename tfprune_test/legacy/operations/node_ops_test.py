@@ -23,6 +23,137 @@ def node(op, *inputs, constants=None, **attributes):
     return node_ops.call({"name": "t", "config": config}, inputs)
 
 
+def rebuilt(function, shape):
+    """A model of the ops that a function of TensorFlow adds to a graph."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder("float32", [None, *shape])
+        y = function(tf, x)
+    inputs = keras.Input(shape)
+    values = {x.name: inputs}
+    for op in graph.get_operations():
+        if op.type in ("Placeholder", "Const"):
+            continue
+        fixed, given = {}, []
+        for i, tensor in enumerate(op.inputs):
+            if tensor.op.type == "Const":
+                fixed[str(i)] = tf.get_static_value(tensor)
+            else:
+                given.append(values[tensor.name])
+        data = op.node_def.SerializeToString()
+        config = {"node_def": data, "constants": fixed}
+        found = node_ops.call({"name": op.name, "config": config}, given)
+        found = keras.tree.flatten(found)
+        for tensor, value in zip(op.outputs, found, strict=True):
+            values[tensor.name] = value
+    return keras.Model(inputs, values[y.name])
+
+
+KERNEL = np.random.default_rng(2).normal(size=(3, 3, 3, 4)).astype("float32")
+MAPS, ROWS = (6, 6, 3), (4, 6)
+
+
+class GraphTest(parameterized.TestCase):
+    @parameterized.named_parameters(
+        ("rows", ROWS, lambda tf, x: tf.reshape(x, [tf.shape(x)[0], -1])),
+        ("same", ROWS, lambda tf, x: tf.reshape(x * 2, tf.shape(x))),
+        (
+            "heads",
+            *(ROWS, lambda tf, x: tf.reshape(x, (tf.shape(x)[0], -1, 2, 3))),
+        ),
+        (
+            "product",
+            ROWS,
+            lambda tf, x: tf.reshape(x, [-1, tf.shape(x)[1] * tf.shape(x)[2]]),
+        ),
+        (
+            "first",
+            ROWS,
+            lambda tf, x: tf.concat(
+                [tf.tile(tf.ones((1, 1, 6)), [tf.shape(x)[0], 1, 1]), x], 1
+            ),
+        ),
+        ("zeros", ROWS, lambda tf, x: x + tf.fill([tf.shape(x)[0], 1, 1], 2.0)),
+        (
+            "places",
+            ROWS,
+            lambda tf, x: (
+                x + tf.cast(tf.range(tf.shape(x)[1]), "float32")[:, None]
+            ),
+        ),
+        (
+            "scale",
+            ROWS,
+            lambda tf, x: x / tf.sqrt(tf.cast(tf.shape(x)[-1], "float32")),
+        ),
+        ("spread", ROWS, lambda tf, x: tf.broadcast_to(x[:, :1], [2, 4, 6])),
+        ("dot", MAPS, lambda tf, x: tf.tensordot(x, KERNEL[0, 0], 1)),
+        ("sorted", ROWS, lambda tf, x: tf.sort(x)),
+        ("repeated", ROWS, lambda tf, x: tf.repeat(x, 2, axis=1)),
+        (
+            "permuted",
+            ROWS,
+            lambda tf, x: tf.gather(
+                x, tf.argsort(x[:, :, 0]), batch_dims=1, axis=1
+            ),
+        ),
+        ("picked", ROWS, lambda tf, x: tf.gather_nd(x, [[0, 1], [1, 2]])),
+        ("band", ROWS, lambda tf, x: tf.linalg.band_part(x, 1, 0)),
+        ("diagonal", ROWS, lambda tf, x: tf.linalg.diag_part(x)),
+        ("rolled", ROWS, lambda tf, x: tf.roll(x, [1, 2], [1, 2])),
+        ("gelu", ROWS, lambda tf, x: tf.nn.gelu(x)),
+        ("xlogy", ROWS, lambda tf, x: tf.math.xlogy(tf.nn.relu(x), x * x)),
+        ("conv", MAPS, lambda tf, x: tf.nn.conv2d(x, KERNEL, 2, "SAME")),
+        (
+            "gaps",
+            *(MAPS, lambda tf, x: tf.nn.conv2d(x, KERNEL, 1, "SAME", None, 2)),
+        ),
+        (
+            "ends",
+            MAPS,
+            lambda tf, x: tf.nn.conv2d(
+                x, KERNEL, 1, [[0, 0], [1, 1], [2, 0], [0, 0]]
+            ),
+        ),
+        (
+            "depthwise",
+            MAPS,
+            lambda tf, x: tf.nn.depthwise_conv2d(
+                x, KERNEL[..., :2], [1, 1, 1, 1], "VALID"
+            ),
+        ),
+        (
+            "transposed",
+            MAPS,
+            lambda tf, x: tf.nn.conv2d_transpose(
+                x,
+                KERNEL.swapaxes(2, 3),
+                tf.stack([tf.shape(x)[0], 12, 11, 4]),
+                2,
+            ),
+        ),
+        ("largest", MAPS, lambda tf, x: tf.nn.max_pool2d(x, 2, 2, "SAME")),
+        ("means", MAPS, lambda tf, x: tf.nn.avg_pool2d(x, 3, 2, "VALID")),
+        (
+            "cubic",
+            *(MAPS, lambda tf, x: tf.image.resize(x, (9, 7), "bicubic")),
+        ),
+        (
+            "sizes",
+            MAPS,
+            lambda tf, x: tf.image.resize(x[:, ::2], tf.shape(x)[1:3]),
+        ),
+    )
+    def test_what_tensorflow_makes_of_it(self, shape, function):
+        import tensorflow as tf
+
+        x = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+        wanted = function(tf, tf.constant(x))
+        found = rebuilt(function, shape)(x)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
 class NodeOpsTest(parameterized.TestCase):
     def test_ops_of_several_tensors(self):
         np.testing.assert_allclose(node("AddV2", X, Y), X + Y, rtol=1e-6)

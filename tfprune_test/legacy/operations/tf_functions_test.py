@@ -9,6 +9,7 @@ from tfprune.legacy.operations import tf_functions
 
 X = np.array([[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]], "float32")
 Y = np.array([[2.0, 1.0, 0.5], [1.0, 2.0, 3.0]], "float32")
+_TARGET = ("target_height", "target_width")
 
 
 def run(name, *args, **kwargs):
@@ -99,8 +100,38 @@ class OperandsTest(parameterized.TestCase):
         np.testing.assert_array_equal(found, np.clip(X, -1, 3))
 
     def test_a_resize_without_a_fixed_size_is_refused(self):
-        with self.assertRaisesRegex(ValueError, "preserve_aspect_ratio=True"):
-            run("image.resize", X, (4, 4), preserve_aspect_ratio=True)
+        inputs = keras.Input((None, 4, 3))
+        resize = tf_functions.FUNCTIONS["image.resize"]
+        with self.assertRaisesRegex(ValueError, "from a fixed size"):
+            resize(inputs, (4, 4), preserve_aspect_ratio=True)
+
+    @parameterized.parameters((24, 24), (90, 11), (5, 70))
+    def test_images_that_keep_their_aspect_ratio(self, *size):
+        import tensorflow as tf
+
+        x = np.random.default_rng(0).normal(size=(1, 50, 33, 2)).astype("f")
+        for name, given in (
+            ("resize", {"size": size, "preserve_aspect_ratio": True}),
+            ("resize_with_pad", dict(zip(_TARGET, size, strict=True))),
+        ):
+            found = run(f"image.{name}", x, method="bicubic", **given)
+            wanted = getattr(tf.image, name)(x, method="bicubic", **given)
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+    @parameterized.product(
+        method=("bilinear", "nearest"), size=((4, 5), (1, 7), (17, 13))
+    )
+    def test_boxes_of_images(self, method, size):
+        import tensorflow as tf
+
+        x = np.random.default_rng(0).normal(size=(2, 9, 7, 3)).astype("f")
+        boxes = [[0, 0, 1, 1], [0.1, 0.2, 1.2, 0.9], [1, 0.7, 0.1, -0.1]]
+        given = {"boxes": np.float32(boxes), "box_indices": [1, 0, 1]}
+        given |= {"crop_size": size, "method": method}
+        given["extrapolation_value"] = 2.0
+        found = run("image.crop_and_resize", x, **given)
+        wanted = tf.image.crop_and_resize(x, **given)
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
     @parameterized.product(
         method=("gaussian", "mitchellcubic"), antialias=(False, True)
@@ -260,6 +291,40 @@ class FunctionsTest(parameterized.TestCase):
         found = gather(X, np.int32([[2, 0], [1, 1]]), batch_dims=1, axis=-1)
         np.testing.assert_array_equal(found, [X[0][[2, 0]], X[1][[1, 1]]])
 
+    @parameterized.parameters(1, 2, 3)
+    def test_a_gather_by_one_index_for_each_axis(self, depth):
+        import tensorflow as tf
+
+        x = np.random.default_rng(0).normal(size=(3, 4, 5, 2)).astype("f")
+        at = np.random.default_rng(1).integers(0, 2, (3, 6, depth))
+        inputs = keras.Input((4, 5, 2))
+        places = keras.Input((6, depth), dtype="int32")
+        gather = tf_functions.FUNCTIONS["gather_nd"]
+        outputs = [gather(inputs, places, batch_dims=n) for n in (0, 1)]
+        found = keras.Model([inputs, places], outputs)([x, at])
+        for n in (0, 1):
+            wanted = tf.gather_nd(x, at, batch_dims=n)
+            np.testing.assert_array_equal(found[n], wanted)
+        with self.assertRaisesRegex(ValueError, "batch_dims=2"):
+            gather(inputs, places, batch_dims=2)
+
+    def test_limits_that_the_model_computes(self):
+        x, low = keras.Input((3,)), keras.Input((1,))
+        clip = tf_functions.FUNCTIONS["clip_by_value"]
+        model = keras.Model([x, low], clip(x, low, 3.5))
+        wanted = np.clip(X, [[0], [4.5]], 3.5)
+        wanted[1] = 4.5  # TensorFlow's lower limit comes last.
+        found = model([X, np.float32([[0], [4.5]])])
+        np.testing.assert_array_equal(found, wanted)
+
+    def test_a_list_for_each_sample(self):
+        x = keras.Input((2, 3))
+        count = tf_functions.FUNCTIONS["shape"](x)[0]
+        spread = tf_functions.FUNCTIONS["broadcast_to"]
+        token = spread([[[1.0, 2.0, 3.0]]], np.array([count, 1, 3], object))
+        found = keras.Model(x, token)(np.ones((4, 2, 3), "float32"))
+        np.testing.assert_array_equal(found, [[[1, 2, 3]]] * 4)
+
     @parameterized.parameters(*range(-2, 5))
     def test_turns_of_images_that_are_no_squares(self, k):
         turned = tf_functions.FUNCTIONS["image.rot90"]
@@ -370,8 +435,10 @@ ORIGINALS = {
     "__operators__.eq": lambda self, other: self == other,
     "__operators__.ne": lambda self, other: self != other,
     "__operators__.add": lambda x, y: x + y,
+    "keras.backend.print_tensor": lambda x: x,
     "keras.backend.batch_flatten": lambda x: np.reshape(x, (2, -1)),
 }
+FILTERS = np.random.default_rng(3).normal(size=(3, 3, 3, 2)).astype("float32")
 BOX = {"offset_height": 1, "offset_width": 0}
 KERNEL = np.random.default_rng(1).normal(size=(3, 2, 3, 2)).astype("float32")
 SQUARES = {"ksize": [1, 3, 3, 1], "strides": [1, 2, 2, 1], "padding": "SAME"}
@@ -382,6 +449,78 @@ CUBES = np.random.default_rng(2).normal(size=(1, 4, 4, 4, 2)).astype("float32")
 ARGUMENTS = {
     "__operators__.eq": ((None,), {"other": 0.5}),
     "__operators__.ne": ((None,), {"other": 0.5}),
+    "batch_to_space_nd": (
+        (CUBES[0],),
+        {"block_shape": [2, 2], "crops": [[0, 1], [1, 2]]},
+    ),
+    "gather_nd": ((None,), {"indices": [[1, 2], [0, 3]]}),
+    "image.crop_and_resize": (
+        (None,),
+        {
+            "boxes": np.float32([[0, 0, 0.5, 0.6]]),
+            **{"box_indices": [1], "crop_size": [2, 3]},
+        },
+    ),
+    "image.resize_with_pad": (
+        (None,),
+        {"target_height": 7, "target_width": 3},
+    ),
+    "linalg.det": ((CUBES[0, ..., 0],), {}),
+    "linalg.inv": ((CUBES[0, ..., 0] + 3 * np.eye(4, dtype="f"),), {}),
+    "nn.conv1d": (
+        (SEQUENCE,),
+        {"filters": FILTERS[0], "stride": 2, "padding": "SAME"},
+    ),
+    "nn.conv1d_transpose": (
+        (SEQUENCE,),
+        {
+            "filters": FILTERS[0].swapaxes(1, 2),
+            **{"output_shape": [2, 9, 2], "strides": 2},
+        },
+    ),
+    "nn.conv2d_transpose": (
+        (None,),
+        {
+            "filters": FILTERS.swapaxes(2, 3),
+            **{"output_shape": [2, 10, 9, 2], "strides": [1, 2, 2, 1]},
+            "padding": "VALID",
+        },
+    ),
+    "nn.conv3d": (
+        (CUBES,),
+        {
+            "filters": np.ones((2, 2, 2, 2, 3), "f"),
+            **{"strides": [1, 2, 2, 2, 1], "padding": "SAME"},
+        },
+    ),
+    "nn.conv3d_transpose": (
+        (CUBES,),
+        {
+            "filters": np.ones((2, 3, 2, 1, 2), "f"),
+            **{"output_shape": [1, 8, 8, 8, 1], "strides": 2},
+        },
+    ),
+    "nn.convolution": (
+        (None,),
+        {"filters": FILTERS, "padding": "SAME", "dilations": [2, 2]},
+    ),
+    "nn.pool": (
+        (None,),
+        {"window_shape": [2, 3], "pooling_type": "AVG", "strides": [2, 1]},
+    ),
+    "nn.separable_conv2d": (
+        (None,),
+        {
+            "depthwise_filter": FILTERS,
+            "pointwise_filter": np.ones((1, 1, 6, 4), "f"),
+            **{"strides": [1, 2, 2, 1], "padding": "SAME"},
+        },
+    ),
+    "signal.frame": ((SEQUENCE,), {"frame_length": 2, "frame_step": 1}),
+    "space_to_batch_nd": (
+        (None,),
+        {"block_shape": [2, 3], "paddings": [[1, 1], [0, 2]]},
+    ),
     "boolean_mask": (
         (None,),
         {"mask": [True, False, True, True], "axis": 1},
