@@ -8,28 +8,15 @@ import keras
 from tfprune.legacy import calls
 from tfprune.legacy import masks as masks_lib
 from tfprune.legacy import nodes
-from tfprune.legacy import training_calls
-from tfprune.legacy.layers import activations
-from tfprune.legacy.layers import arrays
-from tfprune.legacy.layers import batch_statistics
-from tfprune.legacy.layers import composed
+from tfprune.legacy import translating
 from tfprune.legacy.layers import parts
-from tfprune.legacy.layers import quantized
 from tfprune.legacy.layers import settings as settings_lib
-from tfprune.legacy.operations import lambdas
 from tfprune.legacy.operations import node_ops
 from tfprune.legacy.operations import sizes
 from tfprune.legacy.operations import tf_functions
-from tfprune.legacy.operations import tf_images
 
-MODELS = ("Functional", "Model", "Sequential")
 FUNCTIONS = ("TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer")
 _MASKS = "its mask is not that of Keras 2"
-# Layers that may be the activation of another one.
-ACTIVATIONS = (
-    *("ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax", "ThresholdedReLU"),
-    "Activation",
-)
 LOSSES = ("AddLoss", "AddMetric")
 
 
@@ -42,18 +29,19 @@ class Builder:
         backend: `str`, its backend.
 
     Attributes:
+        layers: the `translating.Translator` of single layers.
         notes: list of `str`, what was translated.
         rounded: `dict` from the names of wrappers of quantization-aware
             training to the names of the new layers in their place.
     """
 
     def __init__(self, safe_mode=True, version="2", backend="tensorflow"):
-        self.notes = []
-        self.rounded = {}
-        self._safe_mode = safe_mode
         self._version = version
-        self._backend = backend
-        self._names = {}
+        self.layers = translating.Translator(
+            self.model, safe_mode, version, backend
+        )
+        self.notes = self.layers.notes
+        self.rounded = self.layers.rounded
 
     def model(self, entry, name=None):
         """Builds a model from a `dict` of `class_name` and `config`.
@@ -95,7 +83,7 @@ class Builder:
         found = []
         for entry in entries:
             with _named(entry):
-                found.append(self.part(entry))
+                found.append(self.layers.part(entry))
         inputs = None
         if shape and not isinstance(shape[0], list):
             embeds = entries and entries[0]["class_name"] == "Embedding"
@@ -113,7 +101,9 @@ class Builder:
         if all(part.plain for part in found):
             layers = [layer for part in found for layer in part.layers]
             head = [] if inputs is None else [inputs]
-            model = keras.Sequential([*head, *layers], name=_valid(name))
+            model = keras.Sequential(
+                [*head, *layers], name=translating.valid(name)
+            )
             masked = [masks_lib.of_chain(found)]
             return parts.Nested(name, model, found, masked)
         if inputs is None:
@@ -129,14 +119,14 @@ class Builder:
         branches = [self.model(e) for e in entries[0]["config"]["layers"]]
         inputs = [branch.layers[0].inputs[0] for branch in branches]
         ends = [branch.layers[0].outputs[0] for branch in branches]
-        found = [self.part(entry) for entry in entries]
+        found = [self.layers.part(entry) for entry in entries]
         return self._chain(inputs, ends, found, [*branches, *found], name)
 
     def _chain(self, inputs, x, called, found, name):
         for part in called:
             x = part(x)
         return parts.Nested(
-            name, keras.Model(inputs, x, name=_valid(name)), found
+            name, keras.Model(inputs, x, name=translating.valid(name)), found
         )
 
     def _functional(self, config):
@@ -153,7 +143,7 @@ class Builder:
     def _graph(self, config):
         pending, found, tensors = {}, {}, {}
         # Only names with a slash change.
-        self._names |= {e["name"]: e["name"] for e in config["layers"]}
+        self.layers.claim(e["name"] for e in config["layers"])
         entries = {entry["name"]: entry for entry in config["layers"]}
         extra = nodes.only_for_losses(config, entries, (*FUNCTIONS, *LOSSES))
         for name, entry in entries.items():
@@ -167,7 +157,7 @@ class Builder:
             pending[name] = list(enumerate(entry["inbound_nodes"]))
             if entry["class_name"] not in FUNCTIONS:
                 with _named(entry):
-                    found[name] = self._called(entry)
+                    found[name] = self.layers.called(entry)
         first = nodes.first_calls(config, entries)
         masks = masks_lib.Masks(entries, first, found, tensors, self._version)
 
@@ -206,7 +196,7 @@ class Builder:
         model = keras.Model(
             ends(config["input_layers"]),
             ends(config["output_layers"]),
-            name=_valid(config["name"]),
+            name=translating.valid(config["name"]),
         )
         if config.get("trainable") is False:
             model.trainable = False
@@ -247,7 +237,7 @@ class Builder:
         nested = [
             entry["inbound_nodes"]
             for entry in entries.values()
-            if entry["class_name"] in MODELS
+            if entry["class_name"] in translating.MODELS
         ]
         used = nodes.tensors([nested, config["output_layers"]], entries)
         names = [r[0] for r in used if masks.differs(r)]
@@ -259,7 +249,7 @@ class Builder:
         return keras.Input(
             batch_shape=tuple(shape),
             dtype=_input_type(config),
-            name=self._plain(config["name"]),
+            name=self.layers.plain(config["name"]),
         )
 
     def _symbolic(self, args, tensors):
@@ -289,178 +279,6 @@ class Builder:
         self.notes.append(f"{entry['name']}: tf.{name} is an op of Keras")
         return tf_functions.call(entry, args, kwargs)
 
-    def part(self, entry):
-        """Builds the `parts.Part` that replaces a layer."""
-        entry = settings_lib.modern(entry)
-        name, config = entry["class_name"], entry["config"]
-        if name not in MODELS and "name" in entry:
-            # A class without a get_config of its own writes no name.
-            config = {"name": entry["name"], **config}
-            entry = {**entry, "config": config}
-        if name in MODELS:
-            return self.model(entry, entry.get("name"))
-        build = None
-        if not settings_lib.is_registered(entry):
-            build = composed.builder(name, config, self._version)
-        if build is not None:
-            self.notes.append(f"{config['name']}: {name} of other layers")
-            if build is not composed.causal_separable:
-                for key in settings_lib.without(config):
-                    self.notes.append(f"{config['name']}: without its {key}")
-            axes = calls.axes(name, config)
-            if build in composed.WITH_CHANNELS_LAST and axes:
-                config, last = activations.apart(config)
-                return parts.around(build(config), config["name"], *axes, last)
-            return build(config)
-        if name in (*quantized.WRAPPERS, "QuantizeLayer"):
-            inner = config.get("layer")
-            inner = inner and self.part(inner)
-            part, note = quantized.build(name, config, inner)
-            self.notes.append(note)
-            if part.layers:
-                self.rounded[config["name"]] = part.layers[-1].name
-            return part
-        if name == "TimeDistributed":
-            return self._time_distributed(config)
-        resizes = name in ("Resizing", "UpSampling2D")
-        resizes &= not settings_lib.is_registered(entry)
-        if resizes and config.get("interpolation") in tf_images.KERNELS:
-            self.notes.append(f"{config['name']}: {name} of ops of Keras")
-            return _resized(config)
-        return self._layer(entry)
-
-    def _called(self, entry):
-        """Builds the part of a layer whose calls may say that they train."""
-        if training_calls.is_of_the_batch(entry):
-            entry = settings_lib.modern(entry)
-            config = {"name": entry["name"], **entry["config"]}
-            self.notes.append(
-                f"{entry['name']}: statistics of the batch by ops"
-            )
-            for key in settings_lib.without(config):
-                self.notes.append(f"{entry['name']}: without its {key}")
-            return batch_statistics.build(config)
-        part = self.part(entry)
-        note = training_calls.note(entry, part)
-        if note:
-            # Before the many others, of which a warning has only the first.
-            self.notes.insert(0, note)
-        return part
-
-    def _plain(self, name):
-        """A unique name that is valid in Keras 3."""
-        plain = _valid(name)
-        while self._names.setdefault(plain, name) != name:
-            plain += "_"
-        return plain
-
-    def _time_distributed(self, config):
-        inner = self.part(config["layer"])
-        base = {"name": self._plain(config["name"])}
-        if inner.plain and len(inner.layers) == 1:
-            layer = keras.layers.TimeDistributed(inner.layers[0], **base)
-            return parts.Wrapped(config["name"], [layer], inner)
-        own = []
-
-        def call(x, **kwargs):
-            if not own:
-                shape = keras.Input(x.shape[2:], dtype=x.dtype)
-                model = keras.Model(shape, inner(shape))
-                own.append(keras.layers.TimeDistributed(model, **base))
-            return own[0](x, **kwargs)
-
-        return parts.Wrapped(config["name"], own, inner, call)
-
-    def _layer(self, entry):
-        name, config = entry["class_name"], dict(entry["config"])
-        cls = settings_lib.find(entry)
-        if settings_lib.is_own(cls):
-            return self._own_layer(cls, config)
-        old = config["name"]
-        after = self._activation(cls, config)
-        if after is not None:
-            config |= {"activation": "linear", "activity_regularizer": None}
-        crop = config.pop("output_cropping", None)
-        axes = calls.axes(name, config)
-        last = None
-        if axes:
-            config["data_format"] = "channels_last"
-            if not name.startswith("ConvLSTM"):
-                # Softmax goes along the last axis, whatever lies there.
-                config, last = activations.apart(config)
-            self.notes.append(f"{old}: channels_last between transposes")
-        if arrays.turns(name, self._backend):
-            self.notes.append(f"{old}: kernels flipped, as Theano convolves")
-        if name == "Lambda":
-            name = self._plain(old)
-            layer = lambdas.build(cls, config, name, self._safe_mode)
-        else:
-            settings = settings_lib.translate(cls, config, self.notes)
-            settings["name"] = self._plain(old)
-            layer = settings_lib.make(cls, settings)
-        if layer.name != old:
-            self.notes.append(f"{old}: a name without a slash")
-        source = {**config, "data_format": entry["config"].get("data_format")}
-        convert = arrays.converter(name, source, self._version, self._backend)
-        timed, sequences = config, 1
-        if name == "Bidirectional":
-            inner = settings_lib.modern(config["layer"])
-            timed = inner["config"]
-            if config.get("merge_mode", "concat") is None:
-                sequences = 2
-            convert = arrays.bidirectional(
-                arrays.converter(
-                    inner["class_name"],
-                    inner["config"],
-                    self._version,
-                    self._backend,
-                )
-            )
-        kind = parts.Cropped if name.startswith("Cropping") else parts.Part
-        if _is_real(name, config, self._version):
-            kind = parts.Resized
-        if axes and name.startswith("ConvLSTM"):
-            kind = parts.WithStates
-        if name == "Discretization" and config.get("num_bins"):
-            kind = parts.Buckets
-        if config.get("output_mode") == "tf_idf":
-            kind = parts.Words
-        part = kind(
-            old,
-            [layer],
-            convert=convert,
-            counts=arrays.counts(name, config, self._version),
-        )
-        if crop is not None:
-            part = part.followed_by(_cropped(layer.name, crop))
-        if axes:
-            part = parts.around(part, layer.name, *axes, last)
-        if after is not None:
-            part = part.followed_by(after)
-        if timed.get("time_major") is True:
-            return calls.time_major(part, timed, sequences)
-        return part
-
-    def _activation(self, cls, config):
-        """The part of a layer that is the activation of another, or `None`."""
-        found = config.get("activation")
-        if not isinstance(found, dict) or issubclass(cls, keras.layers.RNN):
-            return None
-        if found.get("class_name") not in ACTIVATIONS:
-            return None
-        inner = {
-            **found["config"],
-            "name": f"{config['name']}_activation",
-            "trainable": config.get("trainable", True),
-            "activity_regularizer": config.get("activity_regularizer"),
-        }
-        return self.part({**found, "config": inner})
-
-    def _own_layer(self, cls, config):
-        settings = settings_lib.own(cls, config, self.notes)
-        layer = cls.from_config(settings)
-        return parts.Own(config.get("name", layer.name), [layer])
-
 
 @contextlib.contextmanager
 def _named(entry):
@@ -487,49 +305,6 @@ def _label(entry):
     named = config if isinstance(config, dict) else entry
     name = named.get("name", entry.get("name"))
     return f"layer {name!r} of class {entry.get('class_name')}"
-
-
-def _valid(name):
-    """A name without what Keras 3 refuses in one; `None` stays."""
-    return name and name.replace("/", "_")
-
-
-def _cropped(name, crop):
-    """A part that cuts pixels off maps with the channels last."""
-    cls = getattr(keras.layers, f"Cropping{len(crop)}D")
-    name = f"{name}_cropped"
-    return parts.Part(name, [cls(crop, data_format="channels_last", name=name)])
-
-
-def _resized(config):
-    """A part that resizes as Keras 3 does not."""
-    if config.get("crop_to_aspect_ratio"):
-        raise ValueError(
-            "Images must be resized as a whole. Received: "
-            f"crop_to_aspect_ratio=True of layer {config['name']!r}, beside "
-            f"interpolation={config['interpolation']!r}. Resize in code."
-        )
-    first = config.get("data_format") == "channels_first"
-    times = settings_lib.pair(config.get("size", 1), 2)
-
-    def call(x):
-        x = keras.ops.moveaxis(x, 1, -1) if first else x
-        size = [config.get("height"), config.get("width")]
-        if "size" in config:
-            size = [
-                n and n * by for n, by in zip(x.shape[1:3], times, strict=True)
-            ]
-        x = tf_images.by_kernel(x, size, config["interpolation"])
-        return keras.ops.moveaxis(x, -1, 1) if first else x
-
-    return parts.Part(config["name"], [], call=call)
-
-
-def _is_real(name, config, version):
-    """Whether a layer gave floats of whole numbers, and Keras 3 does not."""
-    if config.get("interpolation", "nearest") != "nearest":
-        return True
-    return name == "Resizing" and not settings_lib.is_before(version, 2, 8)
 
 
 def _rounds(found, inputs):

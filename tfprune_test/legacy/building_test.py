@@ -118,7 +118,7 @@ class BuildingTest(absltest.TestCase):
         config = {"name": "words", "vocabulary": None, "vocabulary_size": 4}
         entry = {"class_name": "TextVectorization", "config": config}
         with self.assertRaisesRegex(ValueError, "vocabulary .* layer 'words'"):
-            building.Builder().part(entry)
+            building.Builder().layers.part(entry)
 
     def test_weights_of_words_that_config_and_file_have(self):
         words = {"vocabulary": ["a", "b"], "idf_weights": [1.0, 3.0]}
@@ -163,7 +163,7 @@ class BuildingTest(absltest.TestCase):
     def test_names_with_slashes_stay_apart(self):
         builder = building.Builder()
         names = [
-            builder.part(dense(name)).layers[0].name
+            builder.layers.part(dense(name)).layers[0].name
             for name in ("a/b", "a_b", "a/b")
         ]
         self.assertEqual(names, ["a_b", "a_b_", "a_b"])
@@ -171,7 +171,7 @@ class BuildingTest(absltest.TestCase):
 
     def test_time_distributed_around_a_model(self):
         inner = sequential(dense("a", batch_input_shape=[None, 3]), dense("b"))
-        part = building.Builder().part(
+        part = building.Builder().layers.part(
             {
                 "class_name": "TimeDistributed",
                 "config": {"name": "each", "layer": inner},
