@@ -63,11 +63,28 @@ def get_item(call):
 def _follow_slice(call, part, axis, position):
     """Makes the bounds of a slice along the channels follow the kept ones."""
     channels = call.channels(axis)
-    if part == slice(None):
+    if part in (slice(None), slice(None, None, -1)):
         return
-    if isinstance(part, int) or part.step not in (None, 1):
-        call.freeze_here(channels, "an index or a step along the channels")
+    at = _place_of(call, position)
+    if isinstance(part, int):
+        _pick(call, at, channels, part)
         return
+    start, stop, step = part.indices(channels.size)
+    offset = start % step  # Where it stands in the first step remains.
+    if step < 0 or (offset and (part.start < 0 or part.start > step)):
+        call.freeze_here(channels, "a step along the channels")
+        return
+    if step > 1:  # Those that it steps over go with the one it takes.
+        for first in range(0, channels.size, step):
+            call.tie(channels[first : first + step], 0)
+    if start and not offset:
+        call.edit(at + ("config", "start"), channels[:start])
+    if part.stop is not None:
+        call.edit(at + ("config", "stop"), channels[:stop])
+
+
+def _place_of(call, position):
+    """Where the config has the entry of an axis in the key of a slice."""
     key = call.args[1]
     at = call.argument_keys(1, "key")
     if isinstance(key, (tuple, list)):
@@ -79,11 +96,7 @@ def _follow_slice(call, part, axis, position):
             else position - len(_normal_index(key, call.x.rank)) + len(key)
         )
         at += (written,)
-    start, stop, _ = part.indices(channels.size)
-    if part.start is not None:
-        call.edit(at + ("config", "start"), channels[:start])
-    if part.stop is not None:
-        call.edit(at + ("config", "stop"), channels[:stop])
+    return at
 
 
 @rulebook.rule("ops.Split", file_ops="SPLIT", any_batch=True)
@@ -187,10 +200,35 @@ def take(call):
         call.freeze(x.labels, "indices of what is taken")
     axis %= call.x.rank
     if axis in call.x.varying:
-        call.freeze(call.x.labels, "channels that are taken by index")
+        return _taken(call, indices, axis)
     new = len(getattr(indices, "shape", np.shape(indices)))
     labels = call.x.labels.take([0], axis).squeeze(axis)
     return np.expand_dims(labels, tuple(range(axis, axis + new)))
+
+
+def _taken(call, indices, axis):
+    """Channels in another order, or some of them, of which indices tell."""
+    if call.tensors[1:] or np.ndim(indices) > 1:
+        return call.freeze_all("channels that are taken by index")[0]
+    channels, places = call.channels(axis), np.asarray(indices)
+    if ((places < -channels.size) | (places >= channels.size)).any():
+        return call.freeze_all("indices beyond the channels")[0]
+    keys = call.argument_keys(1, "indices")
+    if isinstance(call.args[1], tensor_lib.Constant):
+        keys = call.args[1].keys
+    found = call.x.labels.take(places, axis)
+    if places.ndim:
+        call.edit(keys, channels[places], 0, among=channels)
+        return found
+    _pick(call, keys, channels, int(places))
+    return found
+
+
+def _pick(call, keys, channels, place):
+    """Keeps one channel, of which nothing tells the place but a number."""
+    place %= channels.size
+    call.freeze_here(channels[[place]], "a single channel that is picked")
+    call.edit(keys, channels[:place])
 
 
 @rulebook.rule("ops.Unstack", file_ops="UNPACK", any_batch=True)
