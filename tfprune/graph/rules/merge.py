@@ -231,9 +231,20 @@ def concatenate(call):
     return _side_by_side(call, call.argument(1, "axis", -1))
 
 
-@rulebook.rule("ops.Hstack")
-def hstack(call):
-    return _side_by_side(call, 1)
+@rulebook.rule("ops.Append")
+def append(call):
+    axis = call.argument(2, "axis")
+    if axis is None or axis % call.x.rank == 0:
+        return call.freeze_all("a stack of batches or arrays")[0]
+    return _side_by_side(call, axis)
+
+
+@rulebook.rule("ops.Hstack", "ops.Dstack", "ops.Vstack")
+def of_one_axis(call):
+    axis = {"Hstack": 1, "Dstack": 2, "Vstack": 0}[call.class_name]
+    if axis == 0 or call.x.rank <= axis:
+        return call.freeze_all("a stack of batches or arrays")[0]
+    return _side_by_side(call, axis)
 
 
 def _side_by_side(call, axis):

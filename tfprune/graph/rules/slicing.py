@@ -5,6 +5,7 @@ import numpy as np
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.lowering import file_op
+from tfprune.graph.rules import merge
 
 
 def _normal_index(index, rank):
@@ -99,10 +100,19 @@ def _place_of(call, position):
     return at
 
 
-@rulebook.rule("ops.Split", file_ops="SPLIT", any_batch=True)
+# Ops that are named after their axis.
+_AXES = {"Dsplit": 2, "Fliplr": 1, "Flipud": 0, "Hsplit": 1}
+
+
+@rulebook.rule(
+    *("ops.Split", "ops.ArraySplit", "ops.Hsplit", "ops.Dsplit"),
+    file_ops="SPLIT",
+    any_batch=True,
+)
 def split(call):
     call.moves = True
-    axis = call.argument(2, "axis", 0) % call.x.rank
+    axis = _AXES.get(call.class_name, call.argument(2, "axis", 0))
+    axis %= call.x.rank
     if axis == call.x.batch:
         return call.freeze_all("a split of the batch axis")
     outputs = len(call.output_shapes)
@@ -112,6 +122,8 @@ def split(call):
     where = call.argument(1, "indices_or_sections")
     keys = call.argument_keys(1, "indices_or_sections")
     if isinstance(where, int):
+        if channels.size % where:
+            return call.freeze_all("a split of channels into unequal parts")
         bounds = np.arange(1, where) * (channels.size // where)
         # Parts stay equally large only if each loses the same positions.
         call.tie(channels.reshape(where, -1), 0)
@@ -151,10 +163,10 @@ def pad(call):
     return labels
 
 
-@rulebook.rule("ops.Flip", "ops.Fliplr", file_ops="REVERSE_V2")
+@rulebook.rule("ops.Flip", "ops.Fliplr", "ops.Flipud", file_ops="REVERSE_V2")
 def flip(call):
     call.moves = True
-    axes = 1 if call.class_name == "Fliplr" else call.argument(1, "axis")
+    axes = _AXES.get(call.class_name, call.argument(1, "axis"))
     axes = range(call.x.rank) if axes is None else np.atleast_1d(axes)
     if any(axis % call.x.rank == 0 for axis in axes):
         return call.freeze_all("a flip of the batch axis")[0]
@@ -166,10 +178,13 @@ def repeat(call):
     call.moves = True
     axis = call.argument(2, "axis")
     times = call.argument(1, "repeats")
-    if axis is None or not isinstance(times, int) or axis % call.x.rank == 0:
+    if axis is None or axis % call.x.rank == 0:
         return call.freeze_all("a repeat of the batch axis")[0]
     if call.x.labels.shape[axis] == 1:
         return call.x.labels
+    if np.size(times) > 1:  # Each channel as often as its own number says.
+        keys = call.argument_keys(1, "repeats")
+        call.edit(keys, call.channels(axis), 0)
     return np.repeat(call.x.labels, times, axis)
 
 
@@ -229,6 +244,25 @@ def _pick(call, keys, channels, place):
     place %= channels.size
     call.freeze_here(channels[[place]], "a single channel that is picked")
     call.edit(keys, channels[:place])
+
+
+@rulebook.rule("ops.TakeAlongAxis", file_ops="GATHER_ND")
+def take_along_axis(call):
+    """Elements that a tensor chooses for each channel."""
+    call.moves = len(call.tensors) == 1
+    axis = call.argument(2, "axis")
+    if axis is None or axis % call.x.rank == 0:
+        return call.freeze_all("a choice along the batch axis")[0]
+    if any(x.labels.shape[axis] > 1 for x in call.tensors):
+        return call.freeze_all("channels that are taken by index")[0]
+    return merge.met(call)
+
+
+@rulebook.rule("ops.TopK", file_ops="TOPK_V2")
+def top_k(call):
+    if call.x.rank - 1 in call.x.varying:
+        return call.freeze_all("top_k mixes channels")
+    return [call.x.labels] * len(call.output_shapes)
 
 
 @rulebook.rule("ops.Unstack", file_ops="UNPACK", any_batch=True)

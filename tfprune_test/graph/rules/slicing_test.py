@@ -31,6 +31,13 @@ def option_a(x):
 
 
 ORDER = [3, 0, 4, 1, 5, 2]
+PLACES = np.array(ORDER).reshape(1, 1, 1, 6)
+
+
+def largest_rows(x):
+    found = OPS.top_k(OPS.swapaxes(x, 1, 3), 2)
+    return [OPS.swapaxes(y, 1, 3) for y in found]
+
 
 SLICES = (
     ("last_axis", lambda x: x[..., 1:4]),
@@ -50,6 +57,9 @@ SLICES = (
     ("split_in_two", parts(lambda x: keras.ops.split(x, 2, axis=3))),
     ("split_at", parts(lambda x: keras.ops.split(x, [1, 4], axis=-1))),
     ("split_rows", parts(lambda x: keras.ops.split(x, 3, axis=1))),
+    ("array_split", parts(lambda x: keras.ops.array_split(x, 3, axis=-1))),
+    ("hsplit", lambda x: keras.ops.hsplit(x, 2)[1]),
+    ("dsplit", lambda x: keras.ops.dsplit(x, 3)[1]),
     ("option_a", option_a),
     (
         "pad_rows",
@@ -88,6 +98,7 @@ SLICES = (
     ),
     ("hstack", lambda x: keras.ops.hstack([x, x])),
     ("repeat", lambda x: keras.ops.repeat(x, 2, axis=-1)),
+    ("repeat_each", lambda x: keras.ops.repeat(x, [1, 2, 1, 3, 1, 2], -1)),
     ("repeat_rows", lambda x: keras.ops.repeat(x, 2, axis=1)),
 )
 
@@ -95,6 +106,9 @@ KEPT = (
     ("steps_backwards", lambda x: x[..., ::-2]),
     ("steps_from_between", lambda x: x[..., 3::2]),
     ("steps_from_the_end", lambda x: x[..., -5::2]),
+    ("uneven", lambda x: keras.ops.array_split(x, 4, axis=-1)[2]),
+    ("largest", lambda x: keras.ops.subtract(*keras.ops.top_k(x, 2))),
+    ("along", lambda x: keras.ops.take_along_axis(x, PLACES, -1)),
     ("table", lambda x: keras.ops.take(x, [[1, 0], [2, 4]], axis=-1)),
     ("reflect", lambda x: keras.ops.pad(x, ((0, 0),) * 3 + ((1, 1),), "wrap")),
 )
@@ -156,6 +170,8 @@ class SlicingTest(exactness.ExactnessTestCase):
         ("split", lambda x: keras.ops.split(x, 2)[0]),
         ("pad", lambda x: keras.ops.pad(x, 1)),
         ("flip", lambda x: keras.ops.flip(x)),
+        ("flipud", keras.ops.flipud),
+        ("along", lambda x: OPS.take_along_axis(x, OPS.argsort(x, 1), 0)),
         ("repeat", lambda x: keras.ops.repeat(x, 2, axis=0)),
     )
     def test_channels_are_kept_where_the_batch_changes(self, body):
@@ -177,6 +193,12 @@ class PartsTest(exactness.ExactnessTestCase):
         (lambda x: x[:, 1:3, ..., -2], 5),
         (lambda x: LAYERS.Add()(OPS.unstack(x, 6, axis=1)[:3]), 6),
         (lambda x: OPS.nn.glu(x), 3),
+        (lambda x: OPS.concatenate(OPS.array_split(x, 4, axis=1)[1:], 1), 6),
+        (lambda x: OPS.take_along_axis(x, OPS.argsort(x, 1), 1), 6),
+        (lambda x: OPS.take_along_axis(x, OPS.argmax(x, 2, True), 2), 6),
+        (lambda x: OPS.take_along_axis(x, np.ones((1, 2, 6, 6), int), 1), 6),
+        (lambda x: largest_rows(x)[0], 6),
+        (lambda x: OPS.cast(largest_rows(x)[1], "float32"), 6),
     )
     def test_repeats_and_picks(self, body, removable):
         for silence in (0.0, 0.3):
