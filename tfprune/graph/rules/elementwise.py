@@ -65,6 +65,13 @@ def elementwise(call):
     return call.x.labels
 
 
+@rulebook.rule("ops.Digitize", "ops.IsIn")
+def among_numbers(call):
+    if len(call.tensors) > 1 or call.args[0] is not call.x:
+        return call.freeze_all("numbers that are computed")[0]
+    return call.x.labels
+
+
 @rulebook.rule("Masking", file_ops=_COMPARED)
 def masking(call):
     call.freeze(call.x.labels, "Masking compares all channels")

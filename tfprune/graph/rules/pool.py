@@ -9,7 +9,7 @@ from tfprune.graph.rules import norm
 
 REDUCTIONS = (
     "Prod Logsumexp CountNonzero Median Norm Ptp Nanmax Nanmean Nanmedian "
-    "Nanmin Nanprod Nanstd Nansum Nanvar"
+    "Nanmin Nanprod Nanstd Nansum Nanvar Trapezoid"
 ).split()
 
 
@@ -70,6 +70,9 @@ def _pool(call, kind):
 @rulebook.rule("UpSampling3D", file_ops=(*_REPEATED, *_REPEATED[1:] * 2))
 @rulebook.rule(*_ranks("AdaptiveMaxPooling"), "ops.AdaptiveMaxPool")
 @rulebook.rule(*_ranks("AdaptiveAveragePooling"), "ops.AdaptiveAveragePool")
+@rulebook.rule("ops.CropImages", file_ops="STRIDED_SLICE")
+@rulebook.rule("ops.PadImages", file_ops="PAD")
+@rulebook.rule("ops.GaussianBlur", file_ops="DEPTHWISE_CONV_2D")
 def local(call):
     call.moves = True
     axis = call.channel_axis()
@@ -108,7 +111,7 @@ def pooling_op(call):
 
 @rulebook.rule("ops.Argmax", file_ops="ARG_MAX")
 @rulebook.rule("ops.Argmin", file_ops="ARG_MIN")
-@rulebook.rule("ops.All", "ops.Any")
+@rulebook.rule("ops.All", "ops.Any", "ops.Nanargmax", "ops.Nanargmin")
 def reduction(call):
     return reduce(call, _axes(call), call.argument(2, "keepdims", False))
 
@@ -127,6 +130,25 @@ def deviation(call):
     norm.variance(file, call.x, mean, call.made(labels))
     if call.class_name == "Std":
         file.look_up(file.ops[-1].output)
+    return labels
+
+
+@rulebook.rule("ops.Quantile", "ops.Percentile")
+@rulebook.rule("ops.Nanquantile", "ops.Nanpercentile")
+def quantile(call):
+    rank = call.x.rank
+    if not call.config["keepdims"]:
+        rank -= len(_axes(call))
+    if len(call.output_shapes[0]) > rank:  # One for each of several shares.
+        return call.freeze_all("quantiles along a first axis of their own")[0]
+    return pooling_op(call)
+
+
+@rulebook.rule("ops.Trace", "ops.Diagonal")
+def diagonal(call):
+    labels = reduce(call, [call.config[k] for k in ("axis1", "axis2")], False)
+    if call.class_name == "Diagonal" and labels.ndim < call.x.rank - 1:
+        call.moves, labels = True, labels[..., None]
     return labels
 
 

@@ -144,6 +144,17 @@ def swapaxes(call):
     return transpose_to(call, tuple(order))
 
 
+@rulebook.rule("ops.Rot90", file_ops=("TRANSPOSE", "REVERSE_V2"))
+def rotate(call):
+    call.moves = True
+    axes = {axis % call.x.rank for axis in call.config["axes"]}
+    if 0 in axes:
+        return call.freeze_all("a turn of the batch axis")[0]
+    if axes & set(call.x.varying):
+        return call.freeze_all("a turn of the channels")[0]
+    return call.x.labels
+
+
 @rulebook.rule("ops.ExpandDims")
 def expand_dims(call):
     return reshape_to(call, call.output_shapes[0])

@@ -202,6 +202,17 @@ def tile(call):
     )
 
 
+@rulebook.rule("ops.BroadcastTo", file_ops="BROADCAST_TO")
+def broadcast_to(call):
+    call.moves = True
+    target, keys = call.output_shapes[0], call.argument_keys(1, "shape")
+    if len(target) > call.x.rank or target[0] != call.x.shape[0]:
+        return call.freeze_all("a broadcast of the batch axis")[0]
+    for axis in call.x.varying:
+        call.edit(keys + (axis,), call.channels(axis))
+    return call.x.labels
+
+
 @rulebook.rule("ops.Take", file_ops="GATHER")
 def take(call):
     call.moves = True

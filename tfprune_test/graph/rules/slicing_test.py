@@ -183,6 +183,14 @@ class SlicingTest(exactness.ExactnessTestCase):
 
 
 class PartsTest(exactness.ExactnessTestCase):
+    @parameterized.parameters((2, 6), (None, 0))
+    def test_rows_that_are_spread(self, batch, removable):
+        inputs = keras.Input(batch_shape=(batch, 1, 3))
+        x = OPS.broadcast_to(LAYERS.Dense(6)(inputs), (2, 4, 6))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = self.assert_exact(model, removes=removable > 0)
+        self.assertEqual(int(found.graph.removable.sum()), removable)
+
     @parameterized.parameters(
         (lambda x: OPS.tile(x, (1, 1, 2, 2)), 6),
         (lambda x: OPS.take(x, np.array([0, 2, 2]), axis=1), 6),
