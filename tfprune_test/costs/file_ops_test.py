@@ -141,6 +141,15 @@ def divided():
     return keras.Model(inputs, LAYERS.Conv2D(4, 1)(x) % x)
 
 
+def composed():
+    inputs = keras.Input((8, 8, 2))
+    x, y = (LAYERS.Conv2D(4, 3)(inputs) for _ in range(2))
+    x = LAYERS.Conv2D(4, 1)(keras.ops.hypot(x, y))
+    x = LAYERS.Conv2D(4, 1)(keras.ops.logaddexp(x, LAYERS.Conv2D(4, 1)(x)))
+    x = LAYERS.Conv2D(4, 1)(keras.ops.fmod(x, LAYERS.Conv2D(4, 1)(x)))
+    return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
+
+
 def limited():
     inputs = keras.Input((8, 8, 2))
     x, y = (LAYERS.Conv2D(n, 3)(inputs) for n in (4, 1))
@@ -163,6 +172,7 @@ NETS = (
     ("celus", celus),
     ("limited", limited),
     ("divided", divided),
+    ("composed", composed),
     ("deviations", deviations),
     ("of many axes", of_many_axes),
     ("lstm", recurrent(LAYERS.LSTM)),
