@@ -150,9 +150,13 @@ def normalized(builder, x, depth):
 
 
 def by_parts(builder, x, depth):
-    rows = x.shape[1]
+    rows, channels = x.shape[1], x.shape[3]
     return builder.choose(
         [
+            lambda: OPS.take(x, np.roll(np.arange(channels), 1), axis=3),
+            lambda: x[..., builder.integer(0, 1) :: 2] if channels > 2 else x,
+            lambda: x - OPS.moments(x, [1, 2], keepdims=True)[0],
+            lambda: x * OPS.average(x, 1, OPS.sigmoid(x))[:, None],
             lambda: OPS.roll(x, 1, axis=builder.integer(1, 3)),
             lambda: OPS.cumsum(x, axis=builder.integer(1, 3)) * 0.2,
             lambda: OPS.max(OPS.stack([x, -x], axis=3), axis=3),

@@ -300,10 +300,17 @@ class Call:
         """Records that `config[key]` is the number of these channels."""
         self.edit(("config", key), labels)
 
-    def edit(self, keys, labels, axis=None):
-        """Records that a value in the layer's entry follows these channels."""
+    def edit(self, keys, labels, axis=None, among=None):
+        """Records that a value in the layer's entry follows these channels.
+
+        Args:
+            keys: tuple, where it stands in the entry.
+            labels, axis, among: as an `Edit` has them.
+        """
         self._records.edit(
-            channel_graph.Edit(self._keys + keys, np.asarray(labels), axis),
+            channel_graph.Edit(
+                self._keys + keys, np.asarray(labels), axis, among
+            ),
             self.path,
         )
 

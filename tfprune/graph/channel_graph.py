@@ -58,11 +58,14 @@ class Edit:
         labels: int array, shape `(n,)`.
         axis: `None` for a number that counts the kept `labels`, else the axis
             of an array from which the kept entries are taken.
+        among: `None`, or an int array, the channels that the entries of the
+            array are places of; those that are kept have other places.
     """
 
     keys: tuple
     labels: np.ndarray
     axis: int | None = None
+    among: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -188,6 +191,11 @@ class ChannelGraph(printed.Printed):
         def renumber(record):
             return dataclasses.replace(record, labels=number[record.labels])
 
+        def renumber_edit(edit):
+            among = edit.among
+            among = among if among is None else number[among]
+            return dataclasses.replace(renumber(edit), among=among)
+
         self.model = model
         self.config = config
         self.layers = dict(layers)
@@ -196,7 +204,7 @@ class ChannelGraph(printed.Printed):
         self.outputs = tuple(map(renumber_tensor, outputs))
         self.steps = tuple(map(renumber_step, steps))
         self.bindings = tuple(map(renumber, records.bindings))
-        self.edits = tuple(map(renumber, records.edits))
+        self.edits = tuple(map(renumber_edit, records.edits))
         self.factors = tuple(map(renumber, records.factors))
         self.gains = dict(records.gains)
         self.unknown = dict(records.unknown)

@@ -92,10 +92,15 @@ class Records:
         first = self._edited.setdefault((edit.keys, edit.axis), edit)
         if first is edit:
             self.edits.append(edit)
-        elif first.labels.size == edit.labels.size:
-            self.store.join(first.labels, edit.labels)
-        else:
-            for labels in (first.labels, edit.labels):
+            return
+        pairs = [(first.labels, edit.labels)]
+        if edit.among is not None:
+            pairs.append((first.among, edit.among))
+        for pair in pairs:
+            if pair[0].size == pair[1].size:
+                self.store.join(*pair)
+                continue
+            for labels in pair:
                 self.store.freeze(labels, layer, "calls of different sizes")
 
     def better_ways(self):

@@ -335,4 +335,6 @@ def _called_as_written(site, args, kwargs):
 
 
 def _dtype(site, call):
+    if rulebook.name_of(site.entry) == "ops.Cast":
+        return keras.backend.standardize_dtype(site.entry["config"]["dtype"])
     return getattr(site.live, "compute_dtype", None) or call.x.dtype

@@ -134,6 +134,8 @@ def _edited(config, edit, keep):
     if edit.axis is None:
         return int(kept.sum())
     array = np.array(document.get_in(config, edit.keys))
+    if edit.among is not None:
+        array = (np.cumsum(keep[edit.among]) - 1)[array]
     return np.take(array, np.flatnonzero(kept), axis=edit.axis).tolist()
 
 

@@ -68,7 +68,7 @@ _PASS = (
 _NOISE = (_LAYERS.AlphaDropout, _LAYERS.GaussianNoise)
 _MERGE_OPS = frozenset("Add Fmax Fmin Maximum Minimum Subtract".split())
 # They take apart an axis, which must not be that of the channels.
-_APART_OPS = frozenset("Take Unstack".split())
+_APART_OPS = frozenset(["Unstack"])
 _PASS_OPS = (
     _MERGE_OPS
     | _APART_OPS
@@ -77,7 +77,7 @@ _PASS_OPS = (
         "Concatenate Copy DepthToSpace ExpandDims ExtractPatches Fabs Flip "
         "GetItem LeakyRelu Max MaxPool Mean Min Moveaxis Negative Pad Relu "
         "Repeat Reshape Resize SpaceToDepth Split Squeeze Stack StopGradient "
-        "Sum Swapaxes Tile Transpose".split()
+        "Sum Swapaxes Take Tile Transpose".split()
     )
 )
 _QUOTIENTS = ("Divide", "TrueDivide")

@@ -141,6 +141,28 @@ def divided():
     return keras.Model(inputs, LAYERS.Conv2D(4, 1)(x) % x)
 
 
+def to_floats(x):
+    return keras.ops.cast(x, "float32")
+
+
+def of_integers(dtype, in_floats):
+    def build():
+        inputs = keras.Input((8, 8, 2), dtype=dtype)
+        x = LAYERS.Conv2D(4, 3)(in_floats(inputs))
+        return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
+
+    return build
+
+
+def composed():
+    inputs = keras.Input((8, 8, 2))
+    x, y = (LAYERS.Conv2D(4, 3)(inputs) for _ in range(2))
+    x = LAYERS.Conv2D(4, 1)(keras.ops.hypot(x, y))
+    x = LAYERS.Conv2D(4, 1)(keras.ops.logaddexp(x, LAYERS.Conv2D(4, 1)(x)))
+    x = LAYERS.Conv2D(4, 1)(keras.ops.fmod(x, LAYERS.Conv2D(4, 1)(x)))
+    return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
+
+
 def limited():
     inputs = keras.Input((8, 8, 2))
     x, y = (LAYERS.Conv2D(n, 3)(inputs) for n in (4, 1))
@@ -163,6 +185,12 @@ NETS = (
     ("celus", celus),
     ("limited", limited),
     ("divided", divided),
+    ("composed", composed),
+    ("uint8", of_integers("uint8", LAYERS.Rescaling(1 / 255))),
+    ("uint16", of_integers("uint16", LAYERS.Rescaling(1 / 255, -1))),
+    ("int64", of_integers("int64", LAYERS.Rescaling(1 / 255))),
+    ("int16", of_integers("int16", lambda x: to_floats(x) / 255)),
+    ("truths", of_integers("bool", lambda x: to_floats(to_floats(x)))),
     ("deviations", deviations),
     ("of many axes", of_many_axes),
     ("lstm", recurrent(LAYERS.LSTM)),

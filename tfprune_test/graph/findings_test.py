@@ -65,6 +65,18 @@ class RecordsTest(absltest.TestCase):
         self.assertEqual(self.roots(4, 5, 6, 7), [0, 1, 6, 7])
         self.assertEqual(self.records.store.frozen, [])
 
+    def test_places_of_one_array_join_what_they_are_among(self):
+        for first in (0, 6):
+            among = np.arange(first, first + 5)
+            edit = channel_graph.Edit(("args",), among[[3, 1]], 0, among)
+            self.records.edit(edit, "a")
+        self.assertLen(self.records.edits, 1)
+        self.assertEqual(self.roots(*range(6, 12)), [0, 1, 2, 3, 4, 11])
+        other = channel_graph.Edit(("args",), np.array([3, 1]), 0, np.arange(4))
+        self.records.edit(other, "a")
+        frozen = [labels.tolist() for labels, *_ in self.records.store.frozen]
+        self.assertEqual(frozen, [[0, 1, 2, 3, 4], [0, 1, 2, 3]])
+
     def test_calls_of_different_sizes_keep_all_channels(self):
         self.edit([0, 1])
         self.edit([4, 5, 6])

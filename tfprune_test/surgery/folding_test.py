@@ -90,6 +90,9 @@ class FoldingTest(parameterized.TestCase):
         ([lambda: lambda x: ops.max(x[:, 1:, ::2], 1), layers.Flatten],),
         ([lambda: lambda x: ops.mean(ops.pad(x, _EDGES), (1, 2))],),
         ([lambda: lambda x: ops.unstack(x, axis=1)[1], layers.Flatten],),
+        ([lambda: lambda x: ops.take(x, [3, 0], axis=-1), layers.Flatten],),
+        ([lambda: lambda x: ops.take(x, [1, 3], axis=1), layers.Flatten],),
+        ([lambda: lambda x: ops.take(x, 2, axis=-1)],),
         (
             [
                 lambda: lambda x: ops.image.resize(x, (3, 5)),
@@ -160,6 +163,7 @@ class FoldingTest(parameterized.TestCase):
         ([lambda: lambda x: ops.max(x, 1, initial=0.1)], "Max"),
         ([lambda: lambda x: ops.sum(x, -1), layers.Flatten], "Sum"),
         ([lambda: lambda x: ops.unstack(x, axis=-1)[1]], "Unstack"),
+        ([lambda: lambda x: ops.take(x, [[1]], axis=-1)], "Take"),
         (
             [
                 lambda: lambda x: ops.pad(x, _EDGES, constant_values=1.0),

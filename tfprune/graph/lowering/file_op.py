@@ -17,6 +17,10 @@ CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV"}
 WITH_KERNEL = {DENSE, *CONVOLUTIONS}
 
 
+# Integers that the kernels of TFLite Micro do not take.
+_AS_INT32 = ("int64", "uint16", "uint32", "uint64")
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Made:
     """A tensor that an op of the file makes.
@@ -67,10 +71,13 @@ def size(part):
 def dtype(tensor):
     """The dtype of a `Tensor` or `Made` in the file, `str`.
 
-    Floats of the model are int8 there.
+    Floats of the model are int8 there, and some integers int32.
     """
-    floats = tensor.dtype.startswith(("float", "bfloat"))
-    return "int8" if floats and not isinstance(tensor, Made) else tensor.dtype
+    if isinstance(tensor, Made):
+        return tensor.dtype
+    if tensor.dtype.startswith(("float", "bfloat")):
+        return "int8"
+    return "int32" if tensor.dtype in _AS_INT32 else tensor.dtype
 
 
 def like(tensor, last=None, dtype="int8"):

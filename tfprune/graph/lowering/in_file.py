@@ -77,6 +77,15 @@ class InFile:
         floats = file_op.like(x, dtype="float32")
         return self.op("DEQUANTIZE", x, made=floats)
 
+    def as_int8(self, x):
+        """Adds the ops that make of integers or truths what floats become."""
+        if x.dtype.startswith(("float", "bfloat")):
+            return x
+        if x.dtype != "uint8":
+            floats = file_op.like(x, dtype="float32")
+            x = self.op("CAST", x, made=floats)
+        return self.op("QUANTIZE", x, made=file_op.like(x))
+
     def take(self, other, given=(), times=1, lead=(), in_time=""):
         """Adds the ops of a layer within.
 

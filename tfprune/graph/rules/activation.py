@@ -21,7 +21,7 @@ OPS = (
     "Relu6 Round Rsqrt SaturateCast Selu Sigmoid Sign Signbit Silu Sin Sinh "
     "SoftShrink Softplus Softsign SparsePlus SparseSigmoid Sqrt Sinc Square "
     "Squareplus StopGradient Tan Tanh TanhShrink Threshold Trunc ZerosLike "
-    "Cast"
+    "Cast Angle Imag Isreal Real"
 ).split()
 
 # Layers that may be an activation.

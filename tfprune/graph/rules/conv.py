@@ -6,6 +6,7 @@ import numpy as np
 
 from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import activation
 from tfprune.graph.rules import additions
@@ -118,6 +119,29 @@ def depthwise_conv(call):
     labels = call.spread(outputs, axis)
     _convolved(call, "DEPTHWISE_CONV_2D", labels)
     return activation.activate(call, labels)
+
+
+@rulebook.rule("ops.Conv", "ops.DepthwiseConv")
+def by_array(call):
+    """A convolution by an array, which may blur each channel by itself."""
+    axis, kernel = call.channel_axis(), call.args[1]
+    made = call.output_shapes[0]
+    if not isinstance(kernel, tensor_lib.Constant) or len(call.tensors) > 1:
+        return call.freeze_all("a convolution by a tensor")[0]
+    *window, depth, _ = kernel.value.shape
+    at = math.prod(window) * positions(made, axis)
+    if call.class_name == "Conv" or set(call.x.varying) - {axis}:
+        depth = depth if call.class_name == "Conv" else 1
+        call.multiply_adds(at * depth * made[axis])
+        return call.freeze_all("channels meet in a convolution")[0]
+    inputs = call.channels(axis)
+    outputs = np.repeat(inputs, made[axis] // inputs.size)
+    call.edit(kernel.keys, inputs, len(window))
+    call.multiply_adds(at, outputs)
+    labels = call.spread(outputs, axis)
+    sizes = {"window": tuple(window)}
+    call.file.window("DEPTHWISE_CONV_2D", call.x, call.made(labels), **sizes)
+    return labels
 
 
 @rulebook.rule("SeparableConv1D", "SeparableConv2D")

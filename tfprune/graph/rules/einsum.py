@@ -7,6 +7,7 @@ All other letters pass channels on.
 """
 
 import math
+import string
 
 import keras
 import numpy as np
@@ -281,14 +282,35 @@ def frozen_product(call, summed, reason):
 @rulebook.rule("ops.Einsum")
 def einsum(call):
     equation = call.argument(0, "subscripts")
-    if "." not in equation and "->" in equation:
-        inputs, _ = parse(equation)
-        if len(inputs) == len(_operands(call)):
-            call.moves = len(inputs) == 1
-            return product(call, equation)
-    return frozen_product(
-        call, _summed(call, equation), f"einsum of {equation!r}"
-    )
+    spelled = _spelled(call, equation.replace(" ", ""))
+    if spelled is None:
+        return frozen_product(
+            call, _summed(call, equation), f"einsum of {equation!r}"
+        )
+    call.moves = "," not in spelled
+    return product(call, spelled)
+
+
+def _spelled(call, equation):
+    """An equation with a letter for each axis, or `None`."""
+    inputs, arrow, output = equation.partition("->")
+    inputs, ranks = inputs.split(","), [len(s) for s in _shapes(call)]
+    if len(inputs) != len(ranks):
+        return None
+    if not arrow:  # The output has the letters that stand once.
+        once = [c for c in set(equation) - {",", "."} if equation.count(c) == 1]
+        output = "..." * ("." in equation) + "".join(sorted(once))
+    counts = {
+        rank - len(text) + 3
+        for text, rank in zip(inputs, ranks, strict=True)
+        if "..." in text
+    }
+    letters = [c for c in string.ascii_letters if c not in equation]
+    if len(counts) > 1 or len(letters) < max(counts, default=0):
+        return None
+    elided = "".join(letters[: max(counts, default=0)])
+    texts = [text.replace("...", elided) for text in (*inputs, output)]
+    return ",".join(texts[:-1]) + "->" + texts[-1]
 
 
 def _summed(call, equation):
@@ -317,19 +339,38 @@ def _shapes(call):
 
 @rulebook.rule("ops.Matmul")
 def matmul(call):
-    summed = _shapes(call)[0][-1:]
+    shapes = _shapes(call)
     ranks = {x.rank for x in call.tensors}
     batch = "abcdefgh"[: max(ranks) - 2]
-    if len(call.tensors) == 1 and min(ranks) > 2:
-        matrix = [isinstance(x, tensor_lib.Constant) for x in _operands(call)]
-        if len(matrix) == 2 and {len(s) for s in _shapes(call)} == {2, *ranks}:
-            first, second = ("" if is_one else batch for is_one in matrix)
-            return product(call, f"{first}xy,{second}yz->{batch}xz")
-    if len(call.tensors) != 2 or len(ranks) > 1 or min(ranks) < 3:
-        reason = "a matmul of tensors whose ranks differ"
-        return frozen_product(call, summed, reason)
-    a, b = call.tensors
-    if a.shape[:-2] != b.shape[:-2]:
+    reason = "a matmul of tensors whose ranks differ"
+    if len(shapes) == 2 and len(call.tensors) == 1:
+        equation = _by_array(call, batch)
+        if equation is not None:
+            return product(call, equation)
+        reason = "a matmul by an array that spreads the tensor"
+    elif len(call.tensors) == 2 and len(ranks) == 1 and min(ranks) > 2:
+        if shapes[0][:-2] == shapes[1][:-2]:
+            return product(call, f"{batch}xy,{batch}yz->{batch}xz")
         reason = "a matmul that broadcasts a tensor"
-        return frozen_product(call, summed, reason)
-    return product(call, f"{batch}xy,{batch}yz->{batch}xz")
+    return frozen_product(call, shapes[0][-1:], reason)
+
+
+def _by_array(call, batch):
+    """The equation of a product of a tensor and an array, or `None`."""
+    first, second = _operands(call)
+    array = second if first is call.x else first
+    rank, lead = array.value.ndim, array.value.shape[:-2]
+    if call.x.rank == 2 and first is not call.x:
+        return None  # It adds up samples.
+    if len(lead) > len(batch) or any(
+        n not in (1, size)
+        for n, size in zip(lead[::-1], call.x.shape[-3::-1], strict=False)
+    ):
+        return None
+    same = batch[len(batch) - len(lead) :]
+    if first is call.x:
+        return f"{batch}xy,{same}y{'z' * (rank > 1)}->{batch}x" + "z" * (
+            rank > 1
+        )
+    row = "x" * (rank > 1)
+    return f"{same}{row}y,{batch}yz->{batch}{row}z"

@@ -37,6 +37,8 @@ def activation_as_layer(call):
 @rulebook.rule(*(f"ops.{name}" for name in activation.OPS))
 def function(call):
     name = re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", call.class_name).lower()
+    if name == "cast" and "float" in str(call.config["dtype"]):
+        call.file.as_int8(call.x)
     activation_ops.add_named(call.file, call.x, name)
     call.moves = call.class_name in ("Copy", "StopGradient")
     call.alike = call.x.alike or call.class_name in ("OnesLike", "ZerosLike")
@@ -65,6 +67,13 @@ def elementwise(call):
     return call.x.labels
 
 
+@rulebook.rule("ops.Digitize", "ops.IsIn")
+def among_numbers(call):
+    if len(call.tensors) > 1 or call.args[0] is not call.x:
+        return call.freeze_all("numbers that are computed")[0]
+    return call.x.labels
+
+
 @rulebook.rule("Masking", file_ops=_COMPARED)
 def masking(call):
     call.freeze(call.x.labels, "Masking compares all channels")
@@ -73,7 +82,7 @@ def masking(call):
 
 @rulebook.rule("Rescaling")
 def rescaling(call):
-    call.memory, x = "inplace", call.x
+    call.memory, x = "inplace", call.file.as_int8(call.x)
     scale, offset = call.live.scale, call.live.offset
     if np.any(np.not_equal(scale, 1)):
         x = call.file.op("MUL", x, scales=True, same=np.ndim(scale) == 0)

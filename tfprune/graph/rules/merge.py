@@ -27,6 +27,8 @@ _KINDS = {
     "GreaterEqual": "GREATER_EQUAL",
     "Less": "LESS",
     "LessEqual": "LESS_EQUAL",
+    "LogicalAnd": "LOGICAL_AND",
+    "LogicalOr": "LOGICAL_OR",
     "Maximum": "MAXIMUM",
     "Minimum": "MINIMUM",
     "Multiply": "MUL",
@@ -137,13 +139,8 @@ def _op_in_file(call, made):
             file.look_up(call.x)
     elif call.class_name in _DIVISIONS:
         file.divide(*call.tensors, made)
-    elif call.class_name == "DivideNoNan":
-        _divide_no_nan(file, *call.tensors, made)
-    elif call.class_name == "Mod":
-        pair = [file.as_float(x) for x in call.tensors]
-        floats = file_op.like(made, dtype="float32")
-        rest = file.op("FLOOR_MOD", *pair, made=floats)
-        file.op("QUANTIZE", rest, made=made)
+    elif call.class_name in _COMPOSED:
+        _COMPOSED[call.class_name](file, *call.tensors, made)
     else:
         file.op(kind or "ADD", *call.tensors, made=made)
 
@@ -153,7 +150,55 @@ def _divide_no_nan(file, x, divisor, made):
     is_zero = file_op.like(divisor, dtype="bool")
     is_zero = file.op("EQUAL", file.as_float(divisor), made=is_zero)
     ratio = file.divide(x, divisor, file_op.like(made))
-    file.op("SELECT_V2", is_zero, ratio, made=made)
+    return file.op("SELECT_V2", is_zero, ratio, made=made)
+
+
+def _mod(file, x, divisor, made):
+    """Adds a division with a rest, which is one of floats."""
+    pair = [file.as_float(y) for y in (x, divisor)]
+    floats = file_op.like(made, dtype="float32")
+    rest = file.op("FLOOR_MOD", *pair, made=floats)
+    return file.op("QUANTIZE", rest, made=made)
+
+
+def _fmod(file, x, divisor, made):
+    """Adds a rest of absolute values, times the sign of the first."""
+    pair = [file.op("ABS", y) for y in (x, divisor)]
+    rest = _mod(file, *pair, file_op.like(made))
+    file.op("MUL", rest, file.look_up(x), made=made)
+
+
+def _logaddexp(file, x, y, made):
+    """Adds the larger of two and a function of their difference."""
+    larger = file.op("MAXIMUM", x, y, made=file_op.like(made))
+    both = file.op("ADD", x, y, made=file_op.like(made))
+    apart = file.op("SUB", x, y, made=file_op.like(made))
+    is_nan = file_op.like(made, dtype="bool")
+    is_nan = file.op("NOT_EQUAL", file.as_float(apart), made=is_nan)
+    found = file.op("ADD", larger, file.look_up(apart))
+    file.op("SELECT_V2", is_nan, both, found, made=made)
+
+
+def _hypot(file, x, y, made):
+    """Adds the larger of two times a function of their ratio."""
+    pair = [file.op("ABS", each) for each in (x, y)]
+    larger, smaller = (
+        file.op(kind, *pair, made=file_op.like(made))
+        for kind in ("MAXIMUM", "MINIMUM")
+    )
+    ratio = _divide_no_nan(file, smaller, larger, file_op.like(made))
+    file.op("MUL", larger, file.look_up(ratio), made=made)
+
+
+# Ops on two tensors that become several ops of a file.
+_COMPOSED = {
+    "DivideNoNan": _divide_no_nan,
+    "Fmod": _fmod,
+    "Hypot": _hypot,
+    "Logaddexp": _logaddexp,
+    "Logaddexp2": _logaddexp,
+    "Mod": _mod,
+}
 
 
 def _with_constant(call, kind):
@@ -231,9 +276,20 @@ def concatenate(call):
     return _side_by_side(call, call.argument(1, "axis", -1))
 
 
-@rulebook.rule("ops.Hstack")
-def hstack(call):
-    return _side_by_side(call, 1)
+@rulebook.rule("ops.Append")
+def append(call):
+    axis = call.argument(2, "axis")
+    if axis is None or axis % call.x.rank == 0:
+        return call.freeze_all("a stack of batches or arrays")[0]
+    return _side_by_side(call, axis)
+
+
+@rulebook.rule("ops.Hstack", "ops.Dstack", "ops.Vstack")
+def of_one_axis(call):
+    axis = {"Hstack": 1, "Dstack": 2, "Vstack": 0}[call.class_name]
+    if axis == 0 or call.x.rank <= axis:
+        return call.freeze_all("a stack of batches or arrays")[0]
+    return _side_by_side(call, axis)
 
 
 def _side_by_side(call, axis):

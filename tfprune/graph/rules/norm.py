@@ -1,8 +1,10 @@
 """Normalization layers, and layers with one weight per channel."""
 
+import keras
 import numpy as np
 
 from tfprune.graph import rulebook
+from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.lowering import file_op
 
 # Of maps that SQUARED_DIFFERENCE takes, without the batch axis.
@@ -56,6 +58,42 @@ def _normalized(call, gain, *others):
         for variable in (gain, *others):
             call.bind(variable, 0, labels.reshape(-1))
     return labels
+
+
+@rulebook.rule("ops.BatchNorm", file_ops=("MUL", "ADD"))
+def batch_norm(call):
+    """A normalization by arrays, of one number for each channel."""
+    if len(call.tensors) > 1:
+        return call.freeze_all("a normalization by tensors")[0]
+    axis = call.config["axis"] % call.x.rank
+    if axis in call.x.varying:
+        _follow(call, call.channels(axis))
+    call.memory = "inplace"
+    return call.x.labels
+
+
+@rulebook.rule("ops.LayerNorm", "ops.RMSNorm")
+def normalization_op(call):
+    axes = np.atleast_1d(call.config["axis"]) % call.x.rank
+    labels, varying = call.x.labels, call.x.varying
+    row, name = over(call.x, axes), call.class_name
+    _standardize(call.file, call.x, row, file_op.like(call.x))
+    if len(call.tensors) > 1:
+        return call.freeze_all(f"{name} by tensors")[0]
+    if not set(axes) & set(varying):
+        return labels
+    if len(axes) > 1 or len(varying) > 1:
+        call.freeze(labels, f"{name} mixes channels")
+    elif call.mix(labels, f"{name} mixes channels"):
+        _follow(call, labels.reshape(-1))
+    return labels
+
+
+def _follow(call, channels):
+    """Makes the arrays that an op is given lose the channels that go."""
+    for item in keras.tree.flatten((call.args, call.kwargs)):
+        if isinstance(item, tensor_lib.Constant):
+            call.edit(item.keys, channels, 0)
 
 
 def over(x, axes):

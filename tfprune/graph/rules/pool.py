@@ -1,12 +1,15 @@
 """Pooling, padding, cropping, upsampling and reductions."""
 
+import numpy as np
+
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import norm
 
 REDUCTIONS = (
     "Prod Logsumexp CountNonzero Median Norm Ptp Nanmax Nanmean Nanmedian "
-    "Nanmin Nanprod Nanstd Nansum Nanvar"
+    "Nanmin Nanprod Nanstd Nansum Nanvar Trapezoid"
 ).split()
 
 
@@ -67,6 +70,9 @@ def _pool(call, kind):
 @rulebook.rule("UpSampling3D", file_ops=(*_REPEATED, *_REPEATED[1:] * 2))
 @rulebook.rule(*_ranks("AdaptiveMaxPooling"), "ops.AdaptiveMaxPool")
 @rulebook.rule(*_ranks("AdaptiveAveragePooling"), "ops.AdaptiveAveragePool")
+@rulebook.rule("ops.CropImages", file_ops="STRIDED_SLICE")
+@rulebook.rule("ops.PadImages", file_ops="PAD")
+@rulebook.rule("ops.GaussianBlur", file_ops="DEPTHWISE_CONV_2D")
 def local(call):
     call.moves = True
     axis = call.channel_axis()
@@ -105,13 +111,13 @@ def pooling_op(call):
 
 @rulebook.rule("ops.Argmax", file_ops="ARG_MAX")
 @rulebook.rule("ops.Argmin", file_ops="ARG_MIN")
-@rulebook.rule("ops.All", "ops.Any")
+@rulebook.rule("ops.All", "ops.Any", "ops.Nanargmax", "ops.Nanargmin")
 def reduction(call):
     return reduce(call, _axes(call), call.argument(2, "keepdims", False))
 
 
 def _axes(call):
-    axes = call.argument(1, "axis")
+    axes = call.config.get("axes", call.argument(1, "axis"))
     if axes is None:
         axes = range(call.x.rank)
     return (axes,) if isinstance(axes, int) else axes
@@ -125,6 +131,76 @@ def deviation(call):
     if call.class_name == "Std":
         file.look_up(file.ops[-1].output)
     return labels
+
+
+@rulebook.rule("ops.Quantile", "ops.Percentile")
+@rulebook.rule("ops.Nanquantile", "ops.Nanpercentile")
+def quantile(call):
+    rank = call.x.rank
+    if not call.config["keepdims"]:
+        rank -= len(_axes(call))
+    if len(call.output_shapes[0]) > rank:  # One for each of several shares.
+        return call.freeze_all("quantiles along a first axis of their own")[0]
+    return pooling_op(call)
+
+
+@rulebook.rule("ops.Trace", "ops.Diagonal")
+def diagonal(call):
+    labels = reduce(call, [call.config[k] for k in ("axis1", "axis2")], False)
+    if call.class_name == "Diagonal" and labels.ndim < call.x.rank - 1:
+        call.moves, labels = True, labels[..., None]
+    return labels
+
+
+@rulebook.rule("ops.Moments")
+def moments(call):
+    """Mean and variance; both have the channels of the input."""
+    labels, file = reduction(call), call.file
+    made = file_op.like(call.made(labels))
+    if len(call.output_shapes) == 1:  # Nothing uses the variance.
+        file.op("MEAN", call.x, made=made)
+        return labels
+    mean = file.op("MEAN", call.x, made=norm.over(call.x, _axes(call)))
+    if not call.config["keepdims"]:
+        file.op("RESHAPE", mean, made=made)
+    spread = norm.variance(file, call.x, mean, file_op.like(mean))
+    file.op("RESHAPE", spread, made=made)
+    return [labels, labels]
+
+
+@rulebook.rule("ops.Average")
+def average(call):
+    """A mean; its weights go along one axis, or each element has its own."""
+    weights = call.argument(1, "weights")
+    array = getattr(weights, "value", weights)
+    is_tensor = isinstance(weights, tensor_lib.Tensor)
+    if call.x is weights or (not is_tensor and np.ndim(array) > 1):
+        return call.freeze_all("an average with an array of a whole batch")[0]
+    if is_tensor and weights.rank != call.x.rank:
+        return call.freeze_all("an average with a weight for each sample")[0]
+    if is_tensor:
+        call.join(call.x.labels, weights.labels)
+    if weights is None:
+        call.moves = True
+    labels = reduction(call)
+    _average_ops(call, weights, call.made(labels))
+    return labels
+
+
+def _average_ops(call, weights, made):
+    """Adds the ops of an average with weights, or with `None`."""
+    file = call.file
+    if weights is None:
+        file.op("MEAN", call.x, made=made)
+    elif isinstance(weights, tensor_lib.Tensor):
+        total = file.op("SUM", weights, made=file_op.like(made))
+        whole = file.op("SUM", file.op("MUL", call.x, weights), made=total)
+        file.divide(whole, total, made)
+    else:
+        file.chain(("TRANSPOSE", "RESHAPE"), call.x)
+        work = ((call.x.other_size, call.x.axes),)
+        file.op(file_op.DENSE, file.ops[-1].output, made=made, work=work)
+        file.op("RESHAPE", made)
 
 
 @rulebook.rule("RepeatVector", file_ops=("RESHAPE", "BROADCAST_TO"))

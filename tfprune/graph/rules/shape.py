@@ -1,5 +1,7 @@
 """Reshapes and transposes: labels move as numpy would move the elements."""
 
+import math
+
 import keras
 import numpy as np
 
@@ -22,8 +24,10 @@ def reshape_to(call, target, keys=None):
     call.moves = True
     call.rearrange(target)
     labels = labels_lib.reshape(call.x.labels, call.x.shape, target)
-    if labels is None or labels.shape[0] != 1:
+    if labels is None:
         return call.freeze_all("a reshape across an axis of unknown size")[0]
+    if labels.shape[0] != 1:
+        return call.freeze_all("channels that come into the batch axis")[0]
     axes = [a for a, n in enumerate(labels.shape) if n > 1]
     # Channels that are split over rows and columns can lose whole columns, or
     # whole rows if the columns meet in a product (heads of attention).
@@ -74,10 +78,17 @@ def reshape_op(call):
     sizes = call.argument(1, "newshape")
     keys = _written(sizes, call.argument_keys(1, "newshape"), skip=0)
     target = call.output_shapes[0]
-    if sizes[0] not in (-1, call.x.shape[0]) or target[0] != call.x.shape[0]:
+    if target[0] != call.x.shape[0] and not _keeps_samples(call, target):
         call.rearrange(target)
         return call.freeze_all("a reshape that changes the batch axis")[0]
     return reshape_to(call, target, keys)
+
+
+def _keeps_samples(call, target):
+    """Whether each sample becomes whole rows of a batch of known size."""
+    known = None not in (*call.x.shape, *target)
+    rows = call.rows * math.prod(call.x.shape[1:]) if known else 0
+    return known and rows % math.prod(target[1:]) == 0
 
 
 def transpose_to(call, order):
@@ -142,6 +153,17 @@ def swapaxes(call):
     order = list(range(call.x.rank))
     order[a], order[b] = order[b], order[a]
     return transpose_to(call, tuple(order))
+
+
+@rulebook.rule("ops.Rot90", file_ops=("TRANSPOSE", "REVERSE_V2"))
+def rotate(call):
+    call.moves = True
+    axes = {axis % call.x.rank for axis in call.config["axes"]}
+    if 0 in axes:
+        return call.freeze_all("a turn of the batch axis")[0]
+    if axes & set(call.x.varying):
+        return call.freeze_all("a turn of the channels")[0]
+    return call.x.labels
 
 
 @rulebook.rule("ops.ExpandDims")

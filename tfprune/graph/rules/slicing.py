@@ -5,6 +5,7 @@ import numpy as np
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.lowering import file_op
+from tfprune.graph.rules import merge
 
 
 def _normal_index(index, rank):
@@ -63,11 +64,28 @@ def get_item(call):
 def _follow_slice(call, part, axis, position):
     """Makes the bounds of a slice along the channels follow the kept ones."""
     channels = call.channels(axis)
-    if part == slice(None):
+    if part in (slice(None), slice(None, None, -1)):
         return
-    if isinstance(part, int) or part.step not in (None, 1):
-        call.freeze_here(channels, "an index or a step along the channels")
+    at = _place_of(call, position)
+    if isinstance(part, int):
+        _pick(call, at, channels, part)
         return
+    start, stop, step = part.indices(channels.size)
+    offset = start % step  # Where it stands in the first step remains.
+    if step < 0 or (offset and (part.start < 0 or part.start > step)):
+        call.freeze_here(channels, "a step along the channels")
+        return
+    if step > 1:  # Those that it steps over go with the one it takes.
+        for first in range(0, channels.size, step):
+            call.tie(channels[first : first + step], 0)
+    if start and not offset:
+        call.edit(at + ("config", "start"), channels[:start])
+    if part.stop is not None:
+        call.edit(at + ("config", "stop"), channels[:stop])
+
+
+def _place_of(call, position):
+    """Where the config has the entry of an axis in the key of a slice."""
     key = call.args[1]
     at = call.argument_keys(1, "key")
     if isinstance(key, (tuple, list)):
@@ -79,17 +97,22 @@ def _follow_slice(call, part, axis, position):
             else position - len(_normal_index(key, call.x.rank)) + len(key)
         )
         at += (written,)
-    start, stop, _ = part.indices(channels.size)
-    if part.start is not None:
-        call.edit(at + ("config", "start"), channels[:start])
-    if part.stop is not None:
-        call.edit(at + ("config", "stop"), channels[:stop])
+    return at
 
 
-@rulebook.rule("ops.Split", file_ops="SPLIT", any_batch=True)
+# Ops that are named after their axis.
+_AXES = {"Dsplit": 2, "Fliplr": 1, "Flipud": 0, "Hsplit": 1}
+
+
+@rulebook.rule(
+    *("ops.Split", "ops.ArraySplit", "ops.Hsplit", "ops.Dsplit"),
+    file_ops="SPLIT",
+    any_batch=True,
+)
 def split(call):
     call.moves = True
-    axis = call.argument(2, "axis", 0) % call.x.rank
+    axis = _AXES.get(call.class_name, call.argument(2, "axis", 0))
+    axis %= call.x.rank
     if axis == call.x.batch:
         return call.freeze_all("a split of the batch axis")
     outputs = len(call.output_shapes)
@@ -99,6 +122,8 @@ def split(call):
     where = call.argument(1, "indices_or_sections")
     keys = call.argument_keys(1, "indices_or_sections")
     if isinstance(where, int):
+        if channels.size % where:
+            return call.freeze_all("a split of channels into unequal parts")
         bounds = np.arange(1, where) * (channels.size // where)
         # Parts stay equally large only if each loses the same positions.
         call.tie(channels.reshape(where, -1), 0)
@@ -138,10 +163,10 @@ def pad(call):
     return labels
 
 
-@rulebook.rule("ops.Flip", "ops.Fliplr", file_ops="REVERSE_V2")
+@rulebook.rule("ops.Flip", "ops.Fliplr", "ops.Flipud", file_ops="REVERSE_V2")
 def flip(call):
     call.moves = True
-    axes = 1 if call.class_name == "Fliplr" else call.argument(1, "axis")
+    axes = _AXES.get(call.class_name, call.argument(1, "axis"))
     axes = range(call.x.rank) if axes is None else np.atleast_1d(axes)
     if any(axis % call.x.rank == 0 for axis in axes):
         return call.freeze_all("a flip of the batch axis")[0]
@@ -153,10 +178,13 @@ def repeat(call):
     call.moves = True
     axis = call.argument(2, "axis")
     times = call.argument(1, "repeats")
-    if axis is None or not isinstance(times, int) or axis % call.x.rank == 0:
+    if axis is None or axis % call.x.rank == 0:
         return call.freeze_all("a repeat of the batch axis")[0]
     if call.x.labels.shape[axis] == 1:
         return call.x.labels
+    if np.size(times) > 1:  # Each channel as often as its own number says.
+        keys = call.argument_keys(1, "repeats")
+        call.edit(keys, call.channels(axis), 0)
     return np.repeat(call.x.labels, times, axis)
 
 
@@ -174,6 +202,17 @@ def tile(call):
     )
 
 
+@rulebook.rule("ops.BroadcastTo", file_ops="BROADCAST_TO")
+def broadcast_to(call):
+    call.moves = True
+    target, keys = call.output_shapes[0], call.argument_keys(1, "shape")
+    if len(target) > call.x.rank or target[0] != call.x.shape[0]:
+        return call.freeze_all("a broadcast of the batch axis")[0]
+    for axis in call.x.varying:
+        call.edit(keys + (axis,), call.channels(axis))
+    return call.x.labels
+
+
 @rulebook.rule("ops.Take", file_ops="GATHER")
 def take(call):
     call.moves = True
@@ -187,10 +226,54 @@ def take(call):
         call.freeze(x.labels, "indices of what is taken")
     axis %= call.x.rank
     if axis in call.x.varying:
-        call.freeze(call.x.labels, "channels that are taken by index")
+        return _taken(call, indices, axis)
     new = len(getattr(indices, "shape", np.shape(indices)))
     labels = call.x.labels.take([0], axis).squeeze(axis)
     return np.expand_dims(labels, tuple(range(axis, axis + new)))
+
+
+def _taken(call, indices, axis):
+    """Channels in another order, or some of them, of which indices tell."""
+    if call.tensors[1:] or np.ndim(indices) > 1:
+        return call.freeze_all("channels that are taken by index")[0]
+    channels, places = call.channels(axis), np.asarray(indices)
+    if ((places < -channels.size) | (places >= channels.size)).any():
+        return call.freeze_all("indices beyond the channels")[0]
+    keys = call.argument_keys(1, "indices")
+    if isinstance(call.args[1], tensor_lib.Constant):
+        keys = call.args[1].keys
+    found = call.x.labels.take(places, axis)
+    if places.ndim:
+        call.edit(keys, channels[places], 0, among=channels)
+        return found
+    _pick(call, keys, channels, int(places))
+    return found
+
+
+def _pick(call, keys, channels, place):
+    """Keeps one channel, of which nothing tells the place but a number."""
+    place %= channels.size
+    call.freeze_here(channels[[place]], "a single channel that is picked")
+    call.edit(keys, channels[:place])
+
+
+@rulebook.rule("ops.TakeAlongAxis", file_ops="GATHER_ND")
+def take_along_axis(call):
+    """Elements that a tensor chooses for each channel."""
+    call.moves = len(call.tensors) == 1
+    axis = call.argument(2, "axis")
+    if axis is None or axis % call.x.rank == 0:
+        return call.freeze_all("a choice along the batch axis")[0]
+    if any(x.labels.shape[axis] > 1 for x in call.tensors):
+        return call.freeze_all("channels that are taken by index")[0]
+    return merge.met(call)
+
+
+@rulebook.rule("ops.TopK", file_ops="TOPK_V2")
+def top_k(call):
+    if call.x.rank - 1 in call.x.varying:
+        return call.freeze_all("top_k mixes channels")
+    return [call.x.labels] * len(call.output_shapes)
 
 
 @rulebook.rule("ops.Unstack", file_ops="UNPACK", any_batch=True)

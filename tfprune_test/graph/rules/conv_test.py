@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -8,6 +9,7 @@ from tfprune_test import exactness
 from tfprune_test import models
 
 LAYERS = keras.layers
+OPS = keras.ops
 FIRST = {"padding": "same", "data_format": "channels_first"}
 IMAGE, SERIES, VOLUME = (6, 6, 3), (8, 3), (4, 4, 4, 3)
 
@@ -183,6 +185,39 @@ class ConvTest(exactness.ExactnessTestCase):
                 64 * 9 * 6 * 4,
             ],
         )
+
+
+def filters(*shape):
+    values = np.random.default_rng(0).normal(size=shape)
+    return values.astype("float32")
+
+
+class OpsTest(exactness.ExactnessTestCase):
+    @parameterized.parameters(
+        (IMAGE, lambda x: OPS.depthwise_conv(x, filters(3, 3, 6, 1), 2)),
+        (IMAGE, lambda x: OPS.depthwise_conv(x, filters(2, 2, 6, 2))),
+        (SERIES, lambda x: OPS.depthwise_conv(x, filters(3, 6, 1))),
+    )
+    def test_arrays_that_blur_lose_channels(self, shape, body):
+        found = self.assert_exact(models.around(body, shape), silence=0.2)
+        self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
+
+    @parameterized.parameters(
+        (lambda x: OPS.conv(x, filters(3, 3, 6, 6)), 16 * 9 * 36),
+        (lambda x: OPS.depthwise_conv(x, filters(3, 3, 6, 2)), 16 * 9 * 12),
+    )
+    def test_work(self, body, macs):
+        graph = read.channel_graph(models.around(body))
+        self.assertEmpty(graph.unknown)
+        rows = counting.Meter(graph).by_layer()
+        self.assertEqual(rows[1].macs, macs)
+
+    def test_an_array_that_reads_channels_keeps_them(self):
+        model = models.around(lambda x: OPS.conv(x, filters(3, 3, 6, 6)))
+        graph = read.channel_graph(model)
+        self.assertEqual(int(graph.removable.sum()), 4)
+        reasons = {reason for _, _, reason in graph.reasons}
+        self.assertIn("channels meet in a convolution", reasons)
 
 
 def _summary(graph):

@@ -12,6 +12,7 @@ from tfprune_test import models
 LAYERS = keras.layers
 OPS = keras.ops
 ONES = np.ones((5, 4), "float32")
+STACK = np.ones((3, 6, 4), "float32")
 
 
 def dense(equation, shape, bias=None, flat=False):
@@ -313,6 +314,39 @@ class EinsumTest(exactness.ExactnessTestCase):
             6 + 8,
         ),
         ("channels summed", lambda x: OPS.matmul(x, drawn(6, 4)), 8),
+        ("row first", lambda x: OPS.matmul(drawn(7), x), 6 + 8),
+        ("stack first", lambda x: OPS.matmul(drawn(1, 4, 7), x), 6 + 8),
+        (
+            "stack last",
+            lambda x: OPS.matmul(OPS.transpose(x, (0, 2, 1)), drawn(1, 7, 4)),
+            6 + 8,
+        ),
+        (
+            "row last",
+            lambda x: OPS.matmul(OPS.transpose(x, (0, 2, 1)), drawn(7)),
+            6 + 8,
+        ),
+        (
+            "matrix for each channel",
+            lambda x: OPS.matmul(
+                OPS.transpose(x, (0, 2, 1))[:, :, None], drawn(6, 7, 4)
+            ),
+            6 + 8,
+        ),
+        ("channels summed by a row", lambda x: OPS.matmul(x, drawn(6)), 8),
+        ("a stack that spreads", lambda x: OPS.matmul(x[:, None], STACK), 8),
+        (
+            "dots",
+            lambda x: OPS.einsum("...tc,ts->...sc", x, drawn(7, 4)),
+            6 + 8,
+        ),
+        (
+            "dots alone",
+            lambda x: OPS.einsum("...c,c->...c", x, drawn(6)),
+            6 + 8,
+        ),
+        ("no arrow", lambda x: OPS.einsum("atc,st", x, drawn(4, 7)), 6 + 8),
+        ("dots summed", lambda x: OPS.einsum("...c,cd", x, drawn(6, 4)), 8),
         (
             "steps",
             lambda x: OPS.einsum("btc,ts->bsc", x, drawn(7, 4)),
@@ -346,6 +380,17 @@ class EinsumTest(exactness.ExactnessTestCase):
             counting.cost(shrinking.apply(cut)).macs,
             counting.Meter(cut.graph).macs(cut.keep),
         )
+
+    def test_dots_in_attention(self):
+        model = queries_and_keys(
+            lambda query, key, value: OPS.einsum(
+                "...qk,...kd->...qd",
+                OPS.einsum("...qd,...kd->...qk", query, key),
+                value,
+            )
+        )
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), 8)
 
     def test_one_number_for_all_channels(self):
         inputs = keras.Input((7, 5))

@@ -158,6 +158,18 @@ class AlongAnAxisTest(exactness.ExactnessTestCase):
         removable = 4 if axis == -1 else 6 + 4
         self.assertEqual(int(found.graph.removable.sum()), removable)
 
+    @parameterized.parameters(
+        lambda x: OPS.digitize(x, np.array([-1.0, 0.0, 1.0], "float32")),
+        lambda x: OPS.isin(OPS.round(x), np.array([0.0, 1.0], "float32")),
+        lambda x: OPS.isreal(x),
+        lambda x: OPS.rot90(x, axes=(1, 2)),
+        lambda x: OPS.angle(x) + OPS.real(x),
+    )
+    def test_channels_pass(self, op):
+        model = models.around(lambda x: OPS.cast(op(x), "float32"))
+        found = self.assert_exact(model, silence=0.3)
+        self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
+
     def test_triangles(self):
         model = models.around(
             lambda x: OPS.transpose(

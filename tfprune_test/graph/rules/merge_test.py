@@ -202,11 +202,24 @@ class StackTest(exactness.ExactnessTestCase):
         lambda x, y: OPS.reshape(OPS.stack([x, y], axis=1), (-1, 12, 6, 6)),
         lambda x, y: OPS.max(OPS.stack([x, y], axis=3), axis=3),
         lambda x, y: OPS.fmax(x, y),
+        lambda x, y: OPS.append(x, y, axis=1),
+        lambda x, y: OPS.dstack([x, y]),
     )
     def test_two_tensors_side_by_side(self, body):
         model = models.around(lambda x: body(x, LAYERS.Conv2D(6, 1)(x)))
         found = self.assert_exact(model, rate=0.4)
         self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
+
+    @parameterized.parameters(
+        lambda x: OPS.append(x, -x, axis=0),
+        lambda x: OPS.vstack([x, -x]),
+    )
+    def test_batches_are_kept(self, body):
+        inputs = keras.Input(batch_shape=(2, 5))
+        outputs = LAYERS.Dense(2)(body(LAYERS.Dense(6)(inputs)))
+        graph = read.channel_graph(keras.Model(inputs, outputs))
+        self.assertFalse(graph.removable.any())
+        self.assertEmpty(graph.unknown)
 
     def test_hstack_of_channels(self):
         inputs = keras.Input((5,))

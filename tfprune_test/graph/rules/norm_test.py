@@ -14,6 +14,8 @@ from tfprune_test import exactness
 from tfprune_test import models
 
 LAYERS = keras.layers
+OPS = keras.ops
+ROW = np.linspace(0.1, 0.6, 6, dtype="float32")
 
 
 def adapted():
@@ -117,6 +119,28 @@ class NormTest(exactness.ExactnessTestCase):
         expected = exactness.difference(zeros, small, inputs)
         self.assertAlmostEqual(change, expected, places=5)
         self.assertGreater(change, 0.01)
+
+    @parameterized.parameters(
+        (lambda x: OPS.batch_normalization(x, ROW, ROW + 1, -1, ROW, -ROW), 6),
+        (lambda x: OPS.batch_normalization(x, ROW, ROW + 1, 1, ROW, ROW), 6),
+        (lambda x: OPS.layer_normalization(x, ROW, ROW, axis=1), 6),
+        (lambda x: OPS.rms_normalization(x, axis=(1, 2)), 6),
+        (lambda x: OPS.layer_normalization(x, ROW), 0),
+        (lambda x: OPS.rms_normalization(x), 0),
+    )
+    def test_ops_with_arrays(self, body, removable):
+        model = models.around(body)
+        found = self.assert_exact(model, silence=0.2)
+        self.assertEqual(int(found.graph.removable.sum()), removable + 4)
+
+    def test_ops_that_mix_lose_channels_on_request(self):
+        model = models.around(lambda x: OPS.layer_normalization(x, ROW, ROW))
+        graph = read.channel_graph(model, allow_inexact=True)
+        self.assertEqual(int(graph.removable.sum()), 6 + 4)
+        keep = np.ones(graph.size, bool)
+        keep[np.flatnonzero(graph.removable)[1]] = False
+        small = rebuild.shrink(graph, keep)
+        self.assertLess(small.count_params(), model.count_params())
 
     def test_adapted_statistics_are_kept(self):
         inputs = keras.Input(models.IMAGE)

@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -7,6 +8,7 @@ from tfprune_test import models
 
 LAYERS = keras.layers
 OPS = keras.ops
+ONE_TO_SIX = np.arange(1.0, 7.0)
 IMAGE, SERIES, VOLUME = (6, 6, 3), (8, 3), (4, 4, 4, 3)
 
 
@@ -55,6 +57,13 @@ class PoolTest(exactness.ExactnessTestCase):
     @parameterized.named_parameters(
         ("channels", lambda x: keras.ops.mean(x, -1, keepdims=True)),
         ("every_axis", lambda x: x * keras.ops.max(x)),
+        ("quantile", lambda x: keras.ops.quantile(x, 0.3, -1, keepdims=True)),
+        ("trapezoid", lambda x: keras.ops.trapezoid(x)[..., None]),
+        ("diagonal", lambda x: keras.ops.diagonal(x, 0, 2, 3)[..., None]),
+        ("trace", lambda x: keras.ops.trace(x, 0, 2, 3)[:, None, None]),
+        ("average", lambda x: x - keras.ops.average(x, -1)[..., None]),
+        ("weighted", lambda x: keras.ops.average(x, -1, ONE_TO_SIX)[..., None]),
+        ("moments", lambda x: keras.ops.moments(x, [1, 3])[1][..., None, None]),
         ("batch", lambda x: x - keras.ops.mean(x, axis=0, keepdims=True)),
         (
             "first",
@@ -87,6 +96,21 @@ class ReductionsTest(exactness.ExactnessTestCase):
         lambda x: OPS.cast(OPS.all(x > 0, axis=2), "float32"),
         lambda x: OPS.norm(x, axis=1),
         lambda x: OPS.median(x, axis=2),
+        lambda x: OPS.average(x, axis=1),
+        lambda x: OPS.average(x, axis=-2, weights=ONE_TO_SIX),
+        lambda x: OPS.average(x, axis=1, weights=OPS.exp(x)),
+        lambda x: OPS.quantile(x, 0.3, axis=1),
+        lambda x: OPS.percentile(x, 50.0, axis=(1, 2), keepdims=True),
+        lambda x: OPS.trapezoid(x, axis=1),
+        lambda x: OPS.cast(OPS.nanargmax(x, axis=1), "float32"),
+        lambda x: OPS.trace(x, axis1=1, axis2=2)[:, None],
+        lambda x: OPS.swapaxes(OPS.diagonal(x, 0, 1, 2), 1, 2),
+        lambda x: OPS.image.pad_images(x, 1, 1, 9, 9),
+        lambda x: OPS.image.crop_images(x, 1, 1, 2, 3),
+        lambda x: OPS.image.gaussian_blur(x),
+        lambda x: OPS.add(*OPS.moments(x, axes=[1])),
+        lambda x: OPS.divide(*OPS.moments(x, axes=(1, 2), keepdims=True)),
+        lambda x: (x - OPS.moments(x, [1, 2], keepdims=True)[0]) * 2.0,
     )
     def test_channels_pass(self, body):
         found = self.assert_exact(models.around(body), silence=0.3)

@@ -111,6 +111,33 @@ class ShapeTest(exactness.ExactnessTestCase):
         graph = read.channel_graph(keras.Model(inputs, x * 2.0))
         self.assertEqual(int(graph.removable.sum()), 0)
 
+    @parameterized.parameters((None, -1), (2, -1), (2, 6))
+    def test_heads_in_the_batch(self, batch, rows):
+        inputs = keras.Input(batch_shape=(batch, 7, 5))
+
+        def in_batch(x):
+            x = OPS.transpose(OPS.reshape(x, (-1, 7, 3, 4)), (0, 2, 1, 3))
+            return OPS.reshape(x, (rows, 7, 4))
+
+        query, key, value = (in_batch(LAYERS.Dense(12)(inputs)) for _ in "qkv")
+        x = OPS.softmax(OPS.matmul(query, OPS.transpose(key, (0, 2, 1))))
+        x = OPS.reshape(OPS.matmul(x, value), (-1, 3, 7, 4))
+        x = OPS.reshape(OPS.transpose(x, (0, 2, 1, 3)), (-1, 7, 12))
+        model = keras.Model(inputs, LAYERS.Dense(2)(x))
+        found = self.assert_exact(model)
+        self.assertEqual(int(found.graph.removable.sum()), 4)
+        cut = exactness.half(model)
+        self.assertEqual(
+            counting.cost(shrinking.apply(cut)).macs,
+            counting.Meter(cut.graph).macs(cut.keep),
+        )
+
+    def test_rows_that_do_not_hold_whole_samples_keep_channels(self):
+        inputs = keras.Input(batch_shape=(4, 6, 3))
+        x = OPS.reshape(LAYERS.Dense(5)(inputs), (2, 12, 5))
+        graph = read.channel_graph(keras.Model(inputs, LAYERS.Dense(2)(x)))
+        self.assertEqual(int(graph.removable.sum()), 0)
+
     def test_an_unknown_size_that_is_broken_up_keeps_channels(self):
         inputs = keras.Input((None, 6))
         x = LAYERS.Reshape((-1, 2))(LAYERS.Dense(6)(inputs))
