@@ -6,6 +6,7 @@ batch, so no data set is ever in memory as a whole.
 """
 
 import math
+import numbers
 import operator
 
 import keras
@@ -160,6 +161,7 @@ def for_fit(data, batch_size=128, seed=0):
         other iterables in their order.
     """
     if _is_arrays(data):
+        _check_size(batch_size)
         # Tables take labels in brackets, and tensors no lists of positions.
         arrays = keras.tree.map_structure(_numpy, data)
         count = len(keras.tree.flatten(arrays)[0])
@@ -269,8 +271,17 @@ def _check_given(data, purpose, limit):
         )
 
 
+def _check_size(batch_size):
+    if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
+        raise ValueError(
+            "`batch_size` must be an int of at least 1 for arrays. Received: "
+            f"batch_size={batch_size!r}."
+        )
+
+
 def _iterate(data, batch_size, purpose):
     if _is_arrays(data):
+        _check_size(batch_size)
         return _slices(data, batch_size, purpose)
     readable = hasattr(data, "__iter__")
     if not readable and not isinstance(data, keras.utils.PyDataset):
