@@ -98,6 +98,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
     ):
         super().__init__()
         self.schedule = schedule_lib.get(schedule)
+        budget_lib.check(budget)
         self.budget = budget
         self.data = data
         self._resolved = self.schedule

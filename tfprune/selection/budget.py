@@ -170,6 +170,15 @@ class Budget:
         }
 
 
+def check(budget):
+    """Raises a `TypeError` for what is neither a `Budget` nor `None`."""
+    if budget is not None and not isinstance(budget, Budget):
+        raise TypeError(
+            "`budget` must be a tfprune.Budget, as in tfprune.Budget("
+            f"macs=0.5). Received: budget={budget!r}."
+        )
+
+
 def limit(name, ceiling, meter):
     """A ceiling as a `Budget` takes it.
 
