@@ -18,7 +18,7 @@ LIMITS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Budget:
     """Limits how much of a model may remain.
 
@@ -129,6 +129,13 @@ class Budget:
                     "depth also 0). "
                     f"Received: {name}={value!r}."
                 )
+
+    def __repr__(self):
+        """The call with what is given, without the table of a latency."""
+        names = [f.name for f in dataclasses.fields(self) if f.repr]
+        given = {name: getattr(self, name) for name in names}
+        told = (f"{k}={v!r}" for k, v in given.items() if v is not None)
+        return f"{type(self).__name__}({', '.join(told)})"
 
     def limits(self):
         """Returns a `dict` from the name of each given limit to its value."""
