@@ -69,6 +69,7 @@ def evaluate_tflite(
 
     >>> tfprune.evaluate_tflite("small.tflite", (x_test, y_test), "micro")
     """
+    tally.check_metric(metric)
     found, counted = [], tally.Tally(str(path), may_be_logits=True)
     run = _run(path, data, runtime, limit, batch_size, progress)
     with contextlib.closing(run):  # If an error ends it, so does the bar.
@@ -78,10 +79,7 @@ def evaluate_tflite(
                 (weights,) = keras.tree.flatten(weights)
                 counted.add(labels, scores, None, weights)
             else:
-                values = np.asarray(metric(y, outputs), float).reshape(-1)
-                if len(values) == 1:  # A mean, of what may be a smaller batch.
-                    values = values.repeat(len(keras.tree.flatten(outputs)[0]))
-                found.append(values)
+                found.append(tally.of_samples(metric(y, outputs), outputs))
     if metric is None:
         return counted.accuracy(_CURE)
     return float(np.concatenate(found).mean())
