@@ -1,5 +1,6 @@
 """Pruning on a schedule, inside `fit` and in custom training loops."""
 
+import re
 import typing
 
 import keras
@@ -98,6 +99,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
     ):
         super().__init__()
         self.schedule = schedule_lib.get(schedule)
+        budget_lib.check(budget)
         self.budget = budget
         self.data = data
         self._resolved = self.schedule
@@ -126,7 +128,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
             for wrapper in _scheduled_wrappers(self.model)
             for schedule in wrapper.state.schedules
         ]
-        known = self._followed in followed
+        known = _told(self._followed) in map(_told, followed)
         if not isinstance(self._followed, str):
             known |= wrapper_lib.UNKNOWN in followed
         self._anew = bool(followed) and not known
@@ -275,6 +277,13 @@ class PruneOnSchedule(keras.callbacks.Callback):
         synchronize = getattr(self.model, "jax_state_sync", None)
         if synchronize is not None:
             synchronize()
+
+
+def _told(note):
+    """A note without what is `None`, which earlier versions wrote as well."""
+    if not isinstance(note, str):
+        return note
+    return re.sub(r"\b\w+=None, |, \w+=None\b", "", note)
 
 
 def _follow(model, schedule):

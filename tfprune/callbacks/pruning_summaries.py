@@ -61,11 +61,7 @@ class PruningSummaries(keras.callbacks.Callback):
                 "`every` must be a positive number of epochs. Received: "
                 f"every={every!r}"
             )
-        if budget is not None and not isinstance(budget, budget_lib.Budget):
-            raise TypeError(
-                "`budget` must be a tfprune.Budget. Received: "
-                f"budget={budget!r}"
-            )
+        budget_lib.check(budget)
         self.log_dir = str(log_dir)
         self.every = every
         self.budget = budget

@@ -6,6 +6,7 @@ batch, so no data set is ever in memory as a whole.
 """
 
 import math
+import numbers
 import operator
 
 import keras
@@ -15,6 +16,8 @@ from tfprune.datasets import checks
 from tfprune.datasets import label_checks
 from tfprune.datasets import outputs
 from tfprune.datasets import streams
+
+_NUMBERS = bool, int, float, str, np.generic
 
 
 def batches(
@@ -160,6 +163,7 @@ def for_fit(data, batch_size=128, seed=0):
         other iterables in their order.
     """
     if _is_arrays(data):
+        _check_size(batch_size)
         # Tables take labels in brackets, and tensors no lists of positions.
         arrays = keras.tree.map_structure(_numpy, data)
         count = len(keras.tree.flatten(arrays)[0])
@@ -259,6 +263,7 @@ def _check_given(data, purpose, limit):
             f"At least one sample is needed for {purpose}. Received: "
             f"limit={limit!r}. Pass a positive int, or None for all samples."
         )
+    _check_lists(data, purpose)
     endless = getattr(data, "cardinality", lambda: 0)()
     if isinstance(data, keras.utils.PyDataset):
         endless = -1 if data.num_batches is None else 0
@@ -269,16 +274,35 @@ def _check_given(data, purpose, limit):
         )
 
 
+def _check_size(batch_size):
+    if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
+        raise ValueError(
+            "`batch_size` must be an int of at least 1 for arrays. Received: "
+            f"batch_size={batch_size!r}."
+        )
+
+
 def _iterate(data, batch_size, purpose):
     if _is_arrays(data):
+        _check_size(batch_size)
         return _slices(data, batch_size, purpose)
-    readable = hasattr(data, "__iter__")
+    readable = hasattr(data, "__iter__") and not isinstance(data, (str, bytes))
     if not readable and not isinstance(data, keras.utils.PyDataset):
         raise ValueError(
             "Data must be arrays (x, y), or yield batches. Received: data of "
             f"type {type(data).__name__} for {purpose}."
         )
     return streams.each_batch(data)
+
+
+def _check_lists(data, purpose):
+    """Raises a `ValueError` for `(x, y)` in lists of numbers."""
+    for leaf in keras.tree.flatten(data) if isinstance(data, tuple) else ():
+        if isinstance(leaf, _NUMBERS):
+            raise ValueError(
+                f"Arrays are needed for {purpose}. Received: a list of "
+                f"{type(leaf).__name__}. Pass np.asarray(...) of it."
+            )
 
 
 def _is_arrays(data):

@@ -1,5 +1,6 @@
 """How often a model is right, and how far off it is, counted by batches."""
 
+import keras
 import numpy as np
 
 from tfprune.core import tables
@@ -161,6 +162,45 @@ class Tally:
 def of_outputs(model):
     """A list of `Tally`, one for each output of a model."""
     return [Tally(repr(model.name), each) for each in outputs_lib.of(model)]
+
+
+def check_metric(metric):
+    """Raises a `ValueError` for what is neither a function nor `None`.
+
+    A metric of Keras adds up all that it has seen, also in other batches and
+    of other networks.
+    """
+    of_keras = isinstance(metric, keras.metrics.Metric)
+    if metric is not None and (of_keras or not callable(metric)):
+        hint = "It adds up what it sees. " if of_keras else ""
+        raise ValueError(
+            "`metric` must be a function of labels and outputs. Received: "
+            f"metric={metric!r}. {hint}Pass a function, such as "
+            "keras.metrics.sparse_categorical_accuracy."
+        )
+
+
+def of_samples(values, outputs):
+    """What a metric gives for a batch, as an array.
+
+    Args:
+        values: what it gives, one number per sample, or for whatever it
+            counts; a single number is the mean of the batch.
+        outputs: of the batch, one array or several.
+
+    Raises:
+        ValueError: If these are no numbers.
+    """
+    found = np.asarray(values).reshape(-1)
+    # numpy has no kind for bfloat16.
+    if found.dtype.kind not in "biuf" and found.dtype.name != "bfloat16":
+        raise ValueError(
+            "A metric must return numbers, one per sample, or their mean. "
+            f"Received: {values!r} of type {type(values).__name__}."
+        )
+    if len(found) == 1:  # A mean, of what may be a smaller batch.
+        return found.repeat(len(keras.tree.flatten(outputs)[0]))
+    return found
 
 
 def name_of(metric):

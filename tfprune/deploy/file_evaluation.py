@@ -13,6 +13,7 @@ from tfprune.datasets import masking
 from tfprune.datasets import outputs as outputs_lib
 from tfprune.datasets import samples
 from tfprune.datasets import tally
+from tfprune.export.convert import signature
 from tfprune.export.run import interpreter
 from tfprune.reports import answers
 from tfprune.reports import evaluation
@@ -68,6 +69,7 @@ def evaluate_tflite(
 
     >>> tfprune.evaluate_tflite("small.tflite", (x_test, y_test), "micro")
     """
+    tally.check_metric(metric)
     found, counted = [], tally.Tally(str(path), may_be_logits=True)
     run = _run(path, data, runtime, limit, batch_size, progress)
     with contextlib.closing(run):  # If an error ends it, so does the bar.
@@ -77,10 +79,7 @@ def evaluate_tflite(
                 (weights,) = keras.tree.flatten(weights)
                 counted.add(labels, scores, None, weights)
             else:
-                values = np.asarray(metric(y, outputs), float).reshape(-1)
-                if len(values) == 1:  # A mean, of what may be a smaller batch.
-                    values = values.repeat(len(keras.tree.flatten(outputs)[0]))
-                found.append(values)
+                found.append(tally.of_samples(metric(y, outputs), outputs))
     if metric is None:
         return counted.accuracy(_CURE)
     return float(np.concatenate(found).mean())
@@ -100,7 +99,7 @@ def qualities(path, model, data, runtime="tflite", progress=True):
         there are several, to `float`s.
     """
     tallies, known = tally.of_outputs(model), outputs_lib.of(model)
-    run = _run(path, data, runtime, None, 256, progress)
+    run = _run(path, data, runtime, None, 256, progress, model)
     is_masked = None
     with contextlib.closing(run):
         for x, y, outputs, weights in run:
@@ -137,7 +136,7 @@ def _masks(model, x):
     ]
 
 
-def _run(path, data, runtime, limit, batch_size, progress):
+def _run(path, data, runtime, limit, batch_size, progress, model=None):
     """Yields inputs, labels, outputs and weights beneath a progress bar."""
     total = _length(data, limit)
     with progress_bar.bar(progress) as bar:
@@ -147,7 +146,8 @@ def _run(path, data, runtime, limit, batch_size, progress):
             labels=True,
             weights=True,
         ):
-            yield x, y, interpreter.run(path, x, runtime), weights
+            columns = x if model is None else signature.in_order(model, x)
+            yield x, y, interpreter.run(path, columns, runtime), weights
             bar.advance(task, len(keras.tree.flatten(x)[0]))
 
 

@@ -10,8 +10,11 @@ from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.core import typed
 from tfprune.datasets import samples
+from tfprune.export.file import model_file
 from tfprune.export.file import tensor_names
 from tfprune.export.run import litert
+
+_TWO_FILES = "Two files of one model are required."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +75,9 @@ def quantization_error(
 ) -> QuantizationError:
     """Measures the quantization error of each tensor of a model.
 
-    Both files run on TFLite's reference kernels, sample by sample. Errors
-    accumulate over layers: look for the tensor where the error jumps.
+    Both files run on TFLite's reference kernels, sample by sample, or on its
+    built-in ones where the reference lacks an op. Errors accumulate over
+    layers: look for the tensor where the error jumps.
 
     Args:
         path: `str` or path-like, the quantized file from `export_tflite`.
@@ -86,8 +90,8 @@ def quantization_error(
 
     Raises:
         ImportError: If a package of the extra `export` is missing.
-        ValueError: If the files have no tensor in common, or the data do not
-            fit.
+        ValueError: If the files are not of one model, or swapped, or the data
+            do not fit.
 
     Example:
 
@@ -95,6 +99,16 @@ def quantization_error(
     ...     "small.tflite", "float.tflite", images)
     >>> print(errors)
     """
+    received = f"path={str(path)!r} and float_path={str(float_path)!r}"
+    ends = [
+        [[t.shape for t in tensors] for tensors in (file.inputs, file.outputs)]
+        for file in (model_file.read(path), model_file.read(float_path))
+    ]
+    if ends[0] != ends[1]:
+        raise ValueError(
+            f"{_TWO_FILES} Received: {received}, whose inputs and outputs have "
+            f"shapes {ends[0]} and {ends[1]}."
+        )
     signal: dict[str, float] = collections.defaultdict(float)
     noise: dict[str, float] = collections.defaultdict(float)
     clipped = collections.defaultdict(list)
@@ -105,6 +119,8 @@ def quantization_error(
             strict=True,
         )
         for found, exact in pairs:
+            if not signal:
+                _check(found, exact, received)
             for name, (values, low, high) in found.items():
                 if name in exact and exact[name][0].shape == values.shape:
                     wanted = exact[name][0]
@@ -114,9 +130,8 @@ def quantization_error(
                     clipped[name].append(np.mean(beyond))
     if not signal:
         raise ValueError(
-            "Two files of one model are required. Received: "
-            f"path={str(path)!r} and float_path={str(float_path)!r}, which "
-            "have no tensor in common."
+            f"{_TWO_FILES} Received: {received}, which have no tensor in "
+            "common."
         )
     return QuantizationError(
         tuple(
@@ -129,6 +144,26 @@ def quantization_error(
             for name in signal
         )
     )
+
+
+def _check(found, exact, received):
+    """Raises a `ValueError` for tensors that are not those of one model."""
+    for name in found:
+        if name in exact and exact[name][0].size != found[name][0].size:
+            shapes = [each[name][0].shape for each in (found, exact)]
+            raise ValueError(
+                f"{_TWO_FILES} Received: {received}, in which {_short(name)} "
+                f"has shapes {shapes[0]} and {shapes[1]}."
+            )
+    quantized, swapped = (
+        any(np.isfinite(low) for _, low, _ in each.values())
+        for each in (found, exact)
+    )
+    if swapped and not quantized:
+        raise ValueError(
+            "The quantized file must come first. Received: "
+            f"{received}, of which only the second is quantized. Swap them."
+        )
 
 
 def _decibels(signal, noise):

@@ -1,6 +1,7 @@
 """Prunes until the int8 file fits a board, as measured on the file itself."""
 
 import dataclasses
+import numbers
 import pathlib
 import typing
 
@@ -153,6 +154,12 @@ def fit_target(
     >>> fit = tfprune.fit_target(model, board, images, "model.tflite")
     >>> print(fit.table().to_text())
     """
+    budget_lib.check(budget)
+    if budget is None or not isinstance(rounds, numbers.Integral) or rounds < 1:
+        raise ValueError(
+            "A budget and a positive int of rounds are required. Received: "
+            f"budget={budget!r}, rounds={rounds!r}."
+        )
     limits = [name for name in budget.limits() if name in _HEADINGS]
     if not limits:
         raise ValueError(

@@ -12,6 +12,7 @@ from tfprune.graph import channel_graph as graph_lib
 from tfprune.graph import document
 from tfprune.graph import findings as records_lib
 from tfprune.graph import opening
+from tfprune.graph import quantized_layers
 from tfprune.graph import rulebook
 from tfprune.graph import rules
 from tfprune.graph import tensor as tensor_lib
@@ -79,6 +80,9 @@ def _read(model, config, input_shape, records):
                     call.freeze(mask.labels, "a mask over time steps")
         mode = values.quantization(site.live)
         if mode:
+            if not quantized_layers.count(call):
+                name = f"{site.entry['class_name']}, quantized to {mode}"
+                records.unknown[site.path] = name
             labels = call.freeze_all(
                 f"weights quantized to {mode}; prune the model in float, then "
                 "quantize the pruned one"

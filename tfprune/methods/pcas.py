@@ -314,6 +314,10 @@ class PCAS(criterion_lib.Criterion):
     seed: int = 0
     normalize = "none"
 
+    def __post_init__(self):
+        check_gate(self.gate)
+        count("epochs", self.epochs)
+
     def scorable(self, graph):
         """Returns which channels a gate can follow, shape `(graph.size,)`."""
         found = np.zeros(graph.size, bool)
@@ -351,6 +355,25 @@ def _unwrapped(graph):
     if not wrapper_lib.find(graph.model):
         return graph
     return read.channel_graph(wrapping.unwrap(graph.model))
+
+
+def check_gate(gate):
+    """Raises a `ValueError` for what is no `AttentionGate`."""
+    if not isinstance(gate, AttentionGate):
+        raise ValueError(
+            "`gate` must be a tfprune.methods.AttentionGate, such as "
+            f"AttentionGate(). Received: gate={gate!r}."
+        )
+
+
+def count(name, value):
+    """The number of epochs as an `int`, at least 0, or a `ValueError`."""
+    if not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(
+            f"`{name}` must be an int of at least 0. Received: "
+            f"{name}={value!r}."
+        )
+    return int(value)
 
 
 def checked(graph, data, purpose, loss=None, batch_size=128):

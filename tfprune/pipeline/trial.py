@@ -246,7 +246,7 @@ class Trial:
             file = space.path(f"{name}.tflite")
             numbers |= measured.export(small, file, job)
             file_values = measured.values(
-                file, job.task, job.validation, job.runtime
+                file, small, job.task, job.validation, job.runtime
             )
             self._aims.learn(numbers)
         values = job.task.evaluate(small.predict_on_batch, job.validation)

@@ -1,5 +1,6 @@
 """PCAS as in the paper: gates, statistics, pruning and retraining."""
 
+import functools
 import math
 import numbers
 import zlib
@@ -110,10 +111,21 @@ def pcas(
     >>> small = tfprune.recipes.pcas(model, (x, y), 0.5, skip=skip)
     """
     model = wrapping.plain(model)
+    gate = pcas_lib.AttentionGate() if gate is None else gate
+    pcas_lib.check_gate(gate)
+    epochs = pcas_lib.count("epochs", epochs)
+    retrain_epochs = pcas_lib.count("retrain_epochs", retrain_epochs)
+    optimizer, retrain_optimizer = (
+        each if each is None else keras.optimizers.get(each)
+        for each in (optimizer, retrain_optimizer)
+    )
     graph = read.channel_graph(model)
     values.check_finite(graph.model)
-    gate = pcas_lib.AttentionGate() if gate is None else gate
     settings = pcas_lib.checked(graph, data, _PURPOSE, loss, batch_size)
+    look = functools.partial(_look_at, graph.model, batch_size)
+    look(statistics, "the mean attention")
+    if retrain_epochs:
+        look(validation_data, "the validation of PCAS", labels=True, loss=loss)
     compile_args = {
         **settings,
         **(compile_args or {}),
@@ -161,7 +173,7 @@ def pcas(
         "fold": fold,
         "retrain_epochs": retrain_epochs,
     }
-    callbacks = list(callbacks)
+    callbacks = keras.tree.flatten(callbacks or [])
     if retrain_optimizer is None:
         retrain_optimizer = _sgd()
         callbacks.insert(0, _cosine(retrain_epochs))
@@ -227,6 +239,13 @@ def choose(graph, scores, ratio, ranking="global", **selection):
 def _share(count, ratio):
     # 0.29 * 100 is 28.999... in floats; 29 is meant.
     return int(count * ratio + 1e-9)
+
+
+def _look_at(model, batch_size, data, purpose, **options):
+    """Raises the errors of a first batch before stage 1 is trained."""
+    # What can be read only once would lack the batch later.
+    if data is not None and not hasattr(data, "__next__"):
+        next(samples.batches(data, purpose, batch_size, model=model, **options))
 
 
 def _rehearse(graph, ratio, ranking, fold, selection):

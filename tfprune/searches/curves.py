@@ -225,33 +225,37 @@ def sensitivity(
 
 
 def _checked(ratios):
-    ratios = sorted(float(r) for r in ratios)
-    if not ratios or not all(0 <= r < 1 for r in ratios):
+    try:
+        found = sorted(float(ratio) for ratio in ratios)
+    except (TypeError, ValueError):
+        found = []
+    if not found or not all(0 <= ratio < 1 for ratio in found):
         raise ValueError(
-            "`ratios` must be fractions of channels to remove, floats in "
-            f"[0, 1). Received: ratios={ratios}."
+            "`ratios` must be a list of fractions of channels to remove, "
+            f"floats in [0, 1). Received: ratios={ratios!r}."
         )
-    return ratios
+    return found
 
 
 def _chosen(graph, patterns):
     """The removable groups that match any of the patterns."""
     patterns = "*" if patterns is None else patterns
-    patterns = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-    found = [
-        group
-        for group in graph.groups
-        if not group.frozen
-        and any(candidates_lib.matches(group, p) for p in patterns)
-    ]
-    if not found:
-        known = [g.name for g in graph.groups if not g.frozen]
+    patterns = candidates_lib.as_patterns("groups", patterns)
+    free = [group for group in graph.groups if not group.frozen]
+    fitting = {
+        p: [group for group in free if candidates_lib.matches(group, p)]
+        for p in patterns
+    }
+    unused = [p for p, groups in fitting.items() if not groups]
+    if unused or not patterns:
+        known = [group.name for group in free]
         raise ValueError(
-            "A pattern must match the name of a group whose channels can be "
-            f"removed. Received: groups={patterns}, which match none of "
-            f"{known[:8]}{' ...' if len(known) > 8 else ''}."
+            "Every pattern must match the name of a group whose channels can "
+            f"be removed. Received: groups={patterns}, of which {unused} match "
+            f"none of {known[:8]}{' ...' if len(known) > 8 else ''}."
         )
-    return found
+    chosen = set().union(*fitting.values())
+    return [group for group in free if group in chosen]
 
 
 def _without(candidates, group, ratio):

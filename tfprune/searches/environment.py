@@ -14,6 +14,7 @@ from tfprune.core import packages
 from tfprune.costs import counting
 from tfprune.scoring import rankings
 from tfprune.searches import amc
+from tfprune.selection import budget as budget_lib
 from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import select
 
@@ -92,6 +93,7 @@ class PruningEnvironment:
             raise ValueError(
                 f"`lowest` must be a fraction in (0, 1]. Received: {lowest=}."
             )
+        budget_lib.check(budget)
         if budget is not None:
             budget.check_channels()
             if "channel_multiple" not in options:

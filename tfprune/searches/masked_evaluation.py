@@ -65,6 +65,7 @@ class MaskedEvaluation:
     ):
         samples.check_repeatable(data, purpose)
         self._graph, self._purpose = graph, purpose
+        tally.check_metric(metric)
         self._data, self._metric, self._limit = data, metric, limit
         self._recalibrate = recalibrate
         self._clone = clone = probe.clone(graph)
@@ -176,10 +177,8 @@ class _Mean:
         extra = {"mask": given} if self._with_masks else {}
         if metrics.is_known(self._metric):  # Others take labels as they are.
             y = outputs_lib.in_order(y, self._outputs)
-        values = np.asarray(self._metric(y, outputs, **extra)).reshape(-1)
-        if len(values) == 1:  # A mean, of what may be a smaller batch.
-            values = values.repeat(len(keras.tree.flatten(outputs)[0]))
-        self._found.append(values)
+        values = self._metric(y, outputs, **extra)
+        self._found.append(tally.of_samples(values, outputs))
 
     def value(self):
         if self._metric is None:

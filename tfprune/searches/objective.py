@@ -18,6 +18,7 @@ from tfprune.graph import values
 from tfprune.scoring import score
 from tfprune.searches import environment
 from tfprune.searches import masked_evaluation
+from tfprune.selection import budget as budget_lib
 from tfprune.sparsity import wrapping
 
 _PURPOSE = "the search"
@@ -97,6 +98,7 @@ class Objective:
                 "Received: budget=None, reward='error'. Give a "
                 "tfprune.Budget, or reward='flops' or 'params'."
             )
+        budget_lib.check(budget)
         model = wrapping.plain(model)
         self._graph = graph = read.channel_graph(model, input_shape)
         criterion = score.as_criterion(criterion)

@@ -3,6 +3,7 @@
 import collections.abc
 import dataclasses
 import math
+import numbers
 import time
 import typing
 
@@ -225,10 +226,15 @@ def search(
     """
     budget, options = goal.with_limits(budget, options, _KEYWORDS)
     play, metric = strategies.STRATEGIES.get(strategy), metrics.of(metric)
-    if evaluations < 1:
+    if not isinstance(evaluations, numbers.Integral) or evaluations < 1:
         raise ValueError(
             "At least one trial is required. Received: "
-            f"evaluations={evaluations!r}."
+            f"evaluations={evaluations!r}. Pass a positive int."
+        )
+    given = isinstance(seed, numbers.Integral) and seed >= 0
+    if seed is not None and not given:
+        raise ValueError(
+            f"`seed` must be an int of at least 0. Received: seed={seed!r}."
         )
     asked = objective.Objective(
         model,

@@ -18,7 +18,7 @@ LIMITS = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Budget:
     """Limits how much of a model may remain.
 
@@ -130,6 +130,13 @@ class Budget:
                     f"Received: {name}={value!r}."
                 )
 
+    def __repr__(self):
+        """The call with what is given, without the table of a latency."""
+        names = [f.name for f in dataclasses.fields(self) if f.repr]
+        given = {name: getattr(self, name) for name in names}
+        told = (f"{k}={v!r}" for k, v in given.items() if v is not None)
+        return f"{type(self).__name__}({', '.join(told)})"
+
     def limits(self):
         """Returns a `dict` from the name of each given limit to its value."""
         values = {name: getattr(self, name) for name in LIMITS}
@@ -168,6 +175,15 @@ class Budget:
             else value
             for name, value in self.limits().items()
         }
+
+
+def check(budget):
+    """Raises a `TypeError` for what is neither a `Budget` nor `None`."""
+    if budget is not None and not isinstance(budget, Budget):
+        raise TypeError(
+            "`budget` must be a tfprune.Budget, as in tfprune.Budget("
+            f"macs=0.5). Received: budget={budget!r}."
+        )
 
 
 def limit(name, ceiling, meter):

@@ -7,6 +7,7 @@ in index order, and no layer loses its last channel.
 from tfprune.costs import counting
 from tfprune.scoring import normalizers
 from tfprune.scoring import rankings
+from tfprune.selection import budget as budget_lib
 from tfprune.selection import candidates as candidates_lib
 from tfprune.selection import peak_cut
 
@@ -50,6 +51,7 @@ def by_budget(
         ValueError: If the budget cannot be met; the message gives the lowest
             cost that pruning can reach, and what occupies memory there.
     """
+    budget_lib.check(budget)
     budget.check_channels()
     if "channel_multiple" not in options:
         options.setdefault("target", budget.target)

@@ -201,11 +201,14 @@ def _choose(model, method, where):
             if matches(path, layer) and method.sites(_inner(layer))
         ]
         if not found:
-            names = [path for path, layer in layers if kernels(layer)]
+            able = [
+                path for path, layer in layers if method.sites(_inner(layer))
+            ]
+            told = getattr(matcher, "__name__", repr(matcher))
             raise ValueError(
                 "`where` must match a layer that the method can act on. "
-                f"Received: where={matcher!r}, which matches none. Layers "
-                f"with kernels: {', '.join(names) or 'none'}."
+                f"Received: where={told}, which matches none. "
+                f"{type(method).__name__} acts on: {', '.join(able) or 'none'}."
             )
         for layer in found:
             if isinstance(layer, wrapper_lib.PruningWrapper):

@@ -46,12 +46,16 @@ def switch_on_epoch(
     Returns:
         `float`, in epochs; infinity if s does not get there in `epochs`.
 
+    Raises:
+        ValueError: If an argument is out of range.
+
     Example:
 
     >>> tfprune.training.switch_on_epoch(-100, 5e-4, 0.1, 391, momentum=0.9)
     11.77...
     """
     _check_start(initial, until, decay, momentum)
+    _check_steps(learning_rate, "steps_per_epoch", steps_per_epoch)
     wanted = math.log(initial / until) * (1 - momentum) / decay
     if not callable(learning_rate):
         return wanted / (learning_rate * steps_per_epoch)
@@ -82,12 +86,16 @@ def start_value(
     Returns:
         `float`, for `SoftThreshold(initial=...)`.
 
+    Raises:
+        ValueError: If an argument is out of range.
+
     Example:
 
     >>> tfprune.training.start_value(0.1, 46_050, 5e-4, 0.1, momentum=0.9)
     -99.99...
     """
     _check_start(until, until, decay, momentum)
+    _check_steps(learning_rate, "total_steps", total_steps)
     if not 0 <= fraction < 1:
         raise ValueError(
             "`fraction` must be in [0, 1), a fraction of the training. "
@@ -125,3 +133,23 @@ def _check_start(initial, until, decay, momentum):
                 "above 0 and `momentum` in [0, 1). Received: "
                 f"{name}={value!r}"
             )
+
+
+def _check_steps(learning_rate, name, steps):
+    if not _is_positive(steps):
+        raise ValueError(
+            f"`{name}` must be a number of optimizer steps, above 0. Received: "
+            f"{name}={steps!r}"
+        )
+    if not callable(learning_rate) and not _is_positive(learning_rate):
+        raise ValueError(
+            "`learning_rate` must be a number above 0, or a function of the "
+            f"step. Received: learning_rate={learning_rate!r}"
+        )
+
+
+def _is_positive(value):
+    try:
+        return not isinstance(value, str) and 0 < float(value) < math.inf
+    except (TypeError, ValueError):
+        return False

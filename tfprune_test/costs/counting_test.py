@@ -136,6 +136,31 @@ class MeterTest(parameterized.TestCase):
 
 
 class CostTest(absltest.TestCase):
+    def test_quantized_layers_multiply_as_before(self):
+        inputs = keras.Input((6, 4))
+        x = LAYERS.Dense(8)(inputs)
+        for equation, shape in (
+            ("abc,cde->abde", (None, 2, 3)),
+            ("abcd,cde->abe", (None, 8)),
+        ):
+            x = LAYERS.EinsumDense(equation, shape)(x)
+        model = keras.Model(inputs, x)
+        before = counting.cost(model)
+        for layer in model.layers[1:]:
+            layer.quantize("int8")
+        self.assertEqual(counting.cost(model).macs, before.macs)
+        self.assertEqual(read.channel_graph(model).unknown, {})
+
+    def test_layers_around_quantized_ones_are_named(self):
+        inputs = keras.Input((6, 4))
+        x = LAYERS.TimeDistributed(LAYERS.Dense(8), name="steps")(inputs)
+        model = keras.Model(inputs, x)
+        model.layers[1].layer.quantize("int8")
+        unknown = read.channel_graph(model).unknown
+        self.assertEqual(
+            unknown, {"steps": "TimeDistributed, quantized to int8"}
+        )
+
     def test_a_small_net_by_hand(self):
         model = keras.Sequential(
             [

@@ -119,6 +119,28 @@ class SamplesTest(parameterized.TestCase):
         self.assertEqual([[a.shape for a in x] for x, _ in found][0][1], (5, 1))
         self.assertIsNone(found[0][1])
 
+    def test_what_holds_no_arrays_is_told(self):
+        x, y = np.zeros((9, 2)), np.zeros(9)
+        for data, what in (
+            ((x, y.tolist()), "a list of float"),
+            ((x.tolist(), y), "a list of float"),
+            ((x, list(y)), "a list of float64"),
+            ("data.npz", "data of type str"),
+        ):
+            with self.assertRaisesRegex(ValueError, f"Received: {what}"):
+                list(samples.batches(data, "a test"))
+
+    @parameterized.parameters(0, -4, 2.5, "8", None)
+    def test_arrays_need_a_batch_size(self, batch_size):
+        arrays = np.zeros((9, 2)), np.zeros(9)
+        for read in (
+            lambda: list(samples.batches(arrays, "a test", batch_size)),
+            lambda: samples.for_fit(arrays, batch_size),
+        ):
+            with self.assertRaisesRegex(ValueError, f"={batch_size!r}\\."):
+                read()
+        self.assertLen(list(samples.batches([arrays], "a test", None)), 1)
+
     def test_an_endless_dataset_ends_at_the_limit(self):
         found = list(samples.batches(Endless(), "a test", limit=4))
         self.assertEqual([len(x) for x, _ in found], [2, 2])

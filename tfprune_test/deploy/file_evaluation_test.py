@@ -77,6 +77,17 @@ class EvaluateTest(parameterized.TestCase):
         )
         self.assertAlmostEqual(accuracy, 0.75)
 
+    @parameterized.parameters(
+        (lambda y, outputs: None, "Received: None of type NoneType"),
+        (keras.metrics.SparseCategoricalAccuracy(), "adds up what it sees"),
+        ("accuracy", "metric='accuracy'"),
+    )
+    def test_a_metric_that_gives_no_numbers_of_a_batch(self, metric, error):
+        with self.assertRaisesRegex(ValueError, error):
+            file_evaluation.evaluate_tflite(
+                self.path, (self.x, self.y), metric=metric
+            )
+
     def test_how_many_samples_there_are(self):
         for x in (self.x, [self.x, self.x, self.x], {"a": self.x}):
             self.assertEqual(file_evaluation._length((x, self.y), None), 20)

@@ -73,6 +73,41 @@ class QuantizationErrorTest(parameterized.TestCase):
         shares = {t.name: t.clipped for t in found.tensors}
         self.assertEqual(shares, {"x": 2 / 6, "y": 1 / 6})
 
+    def test_files_of_two_models_or_swapped_are_refused(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        paths = {}
+        for units in (4, 6):
+            model = keras.Sequential(
+                [
+                    keras.Input((3,)),
+                    LAYERS.Dense(units, activation="relu", name="hidden"),
+                    LAYERS.Dense(2, name="out"),
+                ],
+                name="net",
+            )
+            path = paths[units] = folder / f"{units}.tflite"
+            tflite.export_tflite(model, path)
+        x = np.ones((4, 3), "float32")
+        tflite.export_tflite(model, folder / "int8.tflite", "int8", x)
+        error = layer_errors.quantization_error
+        with self.assertRaisesRegex(ValueError, "hidden.* has shapes .*6.*4"):
+            error(folder / "int8.tflite", paths[4], x)
+        with self.assertRaisesRegex(ValueError, "inputs and outputs have"):
+            error(folder / "int8.tflite", self.paths[1], x)
+        with self.assertRaisesRegex(ValueError, "only the second.*Swap"):
+            error(paths[6], folder / "int8.tflite", x)
+
+    def test_an_op_that_the_reference_kernels_lack(self):
+        folder = pathlib.Path(self.create_tempdir().full_path)
+        inputs = keras.Input((4,))
+        model = keras.Model(inputs, LAYERS.ELU(name="elu")(inputs))
+        x = np.linspace(-3, 3, 32, dtype="float32").reshape(8, 4)
+        paths = folder / "int8.tflite", folder / "float.tflite"
+        tflite.export_tflite(model, paths[0], "int8", x)
+        tflite.export_tflite(model, paths[1])
+        (found,) = layer_errors.quantization_error(*paths, x).worst(1)
+        self.assertGreater(found.sqnr, 20)
+
     def test_the_worst_are_named_first(self):
         worst = self.errors.worst(2)
         ratios = [tensor.sqnr for tensor in self.errors.tensors]

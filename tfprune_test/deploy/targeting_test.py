@@ -237,6 +237,16 @@ class BoardTest(parameterized.TestCase):
         configs = [each.model.get_config() for each in found]
         self.assertEqual(*configs)
 
+    def test_a_budget_and_rounds_are_required(self):
+        budget = budget_lib.Budget(flash_bytes=9000)
+        for given, rounds in ((None, 8), (budget, 0), (budget, 1.5)):
+            with self.assertRaisesRegex(ValueError, f"rounds={rounds}"):
+                targeting.fit_target(
+                    hourglass(), given, None, "a.tflite", rounds=rounds
+                )
+        with self.assertRaisesRegex(TypeError, "budget=0.5"):
+            targeting.fit_target(hourglass(), 0.5, None, "a.tflite")
+
     def test_without_a_limit_of_a_board(self):
         with self.assertRaisesRegex(ValueError, "`image_bytes` or `latency`"):
             targeting.fit_target(

@@ -189,6 +189,41 @@ class StagesTest(parameterized.TestCase):
         data = data or small_nets.samples(40)
         return tfprune.recipes.pcas(model, data, ratio, **options)
 
+    @parameterized.parameters(
+        ({"epochs": -1}, "`epochs` must be .* epochs=-1"),
+        ({"epochs": 1.5}, "epochs=1.5"),
+        ({"retrain_epochs": -1}, "retrain_epochs=-1"),
+        ({"retrain_epochs": None}, "retrain_epochs=None"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"gate": pcas_lib.AttentionGate}, "such as AttentionGate"),
+        ({"optimizer": "no"}, "optimizer"),
+        ({"retrain_optimizer": "no"}, "optimizer"),
+        ({"statistics": np.ones((3, 2))}, "the mean attention"),
+        (
+            {"validation_data": (np.ones((3, 2)), np.ones(3))},
+            "the validation of PCAS",
+        ),
+        ({"validation_data": np.ones((3, 8, 8, 3))}, "Labels are needed"),
+    )
+    def test_what_is_unusable_is_told_before_any_training(self, given, error):
+        never = mock.Mock(side_effect=AssertionError)
+        with (
+            mock.patch.object(pcas_lib, "train", never),
+            self.assertRaisesRegex(ValueError, error),
+        ):
+            self.run_pcas(**given)
+
+    def test_counts_may_be_of_numpy_and_a_callback_alone(self):
+        given = {"epochs": np.int64(0), "retrain_epochs": np.int64(0)}
+        self.run_pcas(**given, callbacks=None)
+        given["retrain_epochs"] = 1
+        seen = []
+        callback = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: seen.append(epoch)
+        )
+        self.run_pcas(**given, callbacks=callback)
+        self.assertEqual(seen, [0])
+
     def test_what_comes_out_is_plain_and_of_the_exact_size(self):
         model = small_nets.mixed()
         before = state(model)

@@ -251,8 +251,12 @@ class SensitivityTest(parameterized.TestCase):
         data = labelled(model, 8)
         with self.assertRaisesRegex(ValueError, r"floats in \[0, 1\)"):
             curves.sensitivity(model, data, (0.5, 1.0))
+        with self.assertRaisesRegex(ValueError, "a list.*ratios=0.5"):
+            curves.sensitivity(model, data, 0.5)
         with self.assertRaisesRegex(ValueError, "match none of"):
             curves.sensitivity(model, data, groups=("nothing",))
+        with self.assertRaisesRegex(ValueError, "of which ..nothing.. match"):
+            curves.sensitivity(model, data, groups=("stem", "nothing"))
         with self.assertRaisesRegex(ValueError, "several times"):
             curves.sensitivity(model, iter([data]))
         with self.assertRaisesRegex(ValueError, "Labels are needed"):

@@ -32,7 +32,7 @@ def accuracy(stay, count=None):
     return np.mean(outputs(stay, X[:count]).argmax(-1) == Y[:count])
 
 
-class MaskedEvaluationTest(absltest.TestCase):
+class MaskedEvaluationTest(parameterized.TestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -106,6 +106,18 @@ class MaskedEvaluationTest(absltest.TestCase):
         self.assertAlmostEqual(
             measured.value(self.keep([1, 4])), accuracy([1, 4])
         )
+
+    @parameterized.parameters(
+        (lambda y, scores: None, "Received: None of type NoneType"),
+        (keras.metrics.SparseCategoricalAccuracy(), "adds up what it sees"),
+        ("accuracy", "metric='accuracy'"),
+    )
+    def test_what_gives_no_numbers_of_a_batch(self, metric, error):
+        with self.assertRaisesRegex(ValueError, error):
+            measured = masked_evaluation.MaskedEvaluation(
+                self.graph, (X, Y), metric=metric
+            )
+            measured.value(self.keep([1, 4]))
 
     def test_the_smaller_model_is_what_was_measured(self):
         measured = masked_evaluation.MaskedEvaluation(self.graph, (X, Y))

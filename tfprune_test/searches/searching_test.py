@@ -492,6 +492,9 @@ class SearchTest(parameterized.TestCase):
         ({"strategy": "luck"}, "luck"),
         ({"budget": None}, "Received: budget=None"),
         ({"evaluations": 0}, "Received: evaluations=0"),
+        ({"evaluations": 2.5}, "Received: evaluations=2.5"),
+        ({"seed": -1}, "Received: seed=-1"),
+        ({"skip": None}, "Received: skip=None"),
         (
             {"reward": "flops", "metric": lambda y, _: np.full(len(y), 93.5)},
             "Received: 93.5 for the whole network",
@@ -502,6 +505,8 @@ class SearchTest(parameterized.TestCase):
         options = {"budget": budget_lib.Budget(macs=0.6), **options}
         with self.assertRaisesRegex(ValueError, message):
             searching.search(model, data, progress=False, **options)
+        with self.assertRaisesRegex(TypeError, "Received: budget=0.5"):
+            searching.search(model, data, 0.5, progress=False)
 
     def test_keywords_are_those_of_a_search(self):
         model, data = lopsided()

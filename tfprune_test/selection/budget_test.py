@@ -23,6 +23,11 @@ class BudgetTest(parameterized.TestCase):
             {"macs": 22.0, "params": 100},
         )
 
+    def test_it_shows_what_is_given(self):
+        budget = budget_lib.Budget(macs=0.5, latency=1.0, target="cortex-m4")
+        text = "Budget(macs=0.5, latency=1.0, target='cortex-m4')"
+        self.assertEqual(repr(budget), text)
+
     def test_a_limit_is_required(self):
         with self.assertRaisesRegex(
             ValueError, "at least one limit: macs, params, channels"

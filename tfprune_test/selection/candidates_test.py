@@ -126,6 +126,11 @@ class NamesTest(absltest.TestCase):
         self.assertEqual(names(candidates_lib.fits(graph, "b[1]")), ["b[1]"])
         self.assertEqual(names(candidates_lib.fits(graph, "b?")), ["b1"])
 
+    def test_what_is_no_pattern_is_told(self):
+        for skip in (None, 3, ["a", None]):
+            with self.assertRaisesRegex(ValueError, "list of these.*skip="):
+                candidates_lib.skipped(GRAPH, skip)
+
     def test_several_patterns_to_skip(self):
         self.assertEqual(
             names(candidates_lib.skipped(GRAPH, ("a", "[b]"))), ["a", "b"]

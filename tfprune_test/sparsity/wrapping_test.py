@@ -6,6 +6,7 @@ import pytest
 from absl.testing import parameterized
 
 from tfprune.methods import masked
+from tfprune.methods import slimming
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping as wrap_lib
 from tfprune_test.sparsity.wrapper_test import Gated
@@ -317,6 +318,18 @@ class ErrorsTest(parameterized.TestCase):
     def test_the_message_names_the_layers(self):
         with self.assertRaisesRegex(ValueError, "block/conv, tail/logits"):
             wrap_lib.wrap(nested(), masked.Masked(), "stem*")
+
+    def test_the_message_names_what_the_method_acts_on(self):
+        model = keras.Sequential(
+            [
+                keras.Input((4,)),
+                layers.Dense(2, name="dense"),
+                layers.BatchNormalization(name="norm"),
+            ]
+        )
+        message = "where=kernels, which matches none. Slimming acts on: norm"
+        with self.assertRaisesRegex(ValueError, message):
+            wrap_lib.wrap(model, slimming.Slimming())
 
     def test_one_match_among_several_is_not_enough(self):
         with self.assertRaisesRegex(ValueError, "'stem'"):

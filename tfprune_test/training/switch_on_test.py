@@ -81,6 +81,22 @@ class SwitchOnTest(parameterized.TestCase):
         if not fraction:
             self.assertEqual(initial, -10)
 
+    @parameterized.parameters(-0.1, 0.0, math.nan, "0.1", None)
+    def test_a_learning_rate_is_above_zero(self, rate):
+        for compute in (
+            lambda: switch_on.switch_on_epoch(-100, 5e-4, rate, 10),
+            lambda: switch_on.start_value(0.1, 100, 5e-4, rate),
+        ):
+            with self.assertRaisesRegex(ValueError, f"learning_rate={rate!r}"):
+                compute()
+
+    @parameterized.parameters(-1, 0, math.nan, "9", None)
+    def test_steps_are_above_zero(self, steps):
+        with self.assertRaisesRegex(ValueError, f"per_epoch={steps!r}"):
+            switch_on.switch_on_epoch(-100, 5e-4, 0.1, steps)
+        with self.assertRaisesRegex(ValueError, f"total_steps={steps!r}"):
+            switch_on.start_value(0.1, steps, 5e-4, 0.1)
+
     def test_an_independent_sum(self):
         rates = np.linspace(0.2, 0.0, 1000)
         found = switch_on.start_value(

@@ -28,6 +28,7 @@ from tfprune.export.convert.rewritten import steep_ops
 from tfprune.export.convert.traced import fused_lstm
 from tfprune.export.convert.traced import layer_scopes
 from tfprune.export.convert.traced import plain_names
+from tfprune.export.file import tensor_names
 from tfprune.graph import values
 
 # Weights of a size from which on a SavedModel is the faster way.
@@ -132,7 +133,7 @@ def _traced(model, signature):
             names = [f"output_{i}" for i in range(count)]
         names += [state.name + states.NEXT for state in signature.states]
         for name, result in zip(names, results, strict=True):
-            name = plain_names.plain(name) or "output"
+            name = tensor_names.plain(name) or "output"
             floats.append(converter.MARK in tf.convert_to_tensor(result).name)
             outputs.append((tf.identity(result, name=name).op.name, name))
         return results

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from tfprune.export.convert import states as states_lib
-from tfprune.export.convert.traced import plain_names
+from tfprune.export.file import tensor_names
 
 # Keras numbers unnamed inputs per process, so such names are arbitrary.
 _UNNAMED = re.compile(r"keras_tensor(_\d+)?")
@@ -123,6 +123,26 @@ def of(model, input_shapes=None):
     return _remembering(model, Signature(structure, inputs))
 
 
+def in_order(model, x):
+    """The samples of a model's inputs, in the order of its file.
+
+    Args:
+        model: a built `keras.Model`.
+        x: array, or a tuple, list or `dict` of them, as the model takes them.
+
+    Returns:
+        A list in the place of a `dict`, whose keys need not be the names in
+        the file; anything else as it is.
+    """
+    if not isinstance(x, dict):
+        return x
+    leaves = keras.tree.flatten_with_path(_structure(model))
+    if any(len(path) > 1 for path, _ in leaves):
+        return keras.tree.flatten(x)
+    keys = [_key(path) or leaf.name for path, leaf in leaves]
+    return [x[key] for key in keys] if set(keys) <= set(x) else x
+
+
 def _remembering(model, signature):
     """The signature with the model's states as further inputs."""
     zeros = [np.zeros(i.shape, i.dtype) for i in signature.inputs]
@@ -191,6 +211,6 @@ def _name(name, path, count):
     """The name of an input, the same in every process."""
     if _UNNAMED.fullmatch(name):
         name = "_".join(map(str, path)) if _key(path) else ""
-    return plain_names.plain(name) or (
+    return tensor_names.plain(name) or (
         "input" if count == 1 else f"input_{path[0]}"
     )

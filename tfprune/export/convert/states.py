@@ -10,7 +10,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from tfprune.export.convert.traced import plain_names
+from tfprune.export.file import tensor_names
 from tfprune.graph import document
 from tfprune.graph import rebuild
 from tfprune.graph import values as values_lib
@@ -59,7 +59,7 @@ def of(model, inputs):
     found, counts = [], {}
     for name, variable in changed:
         number = counts[name] = counts.get(name, -1) + 1
-        name = f"{plain_names.plain(name) or 'layer'}_state_{number}"
+        name = f"{tensor_names.plain(name) or 'layer'}_state_{number}"
         found.append(State(name, variable))
     return tuple(found)
 

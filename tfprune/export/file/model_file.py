@@ -9,6 +9,7 @@ import numpy as np
 from tfprune.core import packages
 from tfprune.core import printed
 from tfprune.core.files import damage
+from tfprune.export.file import tensor_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +99,7 @@ class ModelFile(printed.Printed):
 
         Args:
             x: array `(N, ...)` of real values; for several inputs a tuple, list
-                or dict (by name) of arrays.
+                or dict of arrays, by the names in the file or in the model.
 
         Returns:
             List of arrays `(N, ...)`, one for each input, of its dtype.
@@ -108,7 +109,7 @@ class ModelFile(printed.Printed):
                 batch size is not 1.
         """
         if isinstance(x, dict):
-            x = [x[t.name] for t in self.inputs if t.name in x]
+            x = self._in_order(x)
         parts = list(x) if isinstance(x, tuple | list) else [x]
         arrays = [np.asarray(part) for part in parts]
         shapes = [array.shape for array in arrays]
@@ -126,6 +127,17 @@ class ModelFile(printed.Printed):
                 f"Received: x of shape {shapes}."
             )
         return [t.encode(a) for t, a in zip(self.inputs, arrays, strict=True)]
+
+    def _in_order(self, x):
+        """The arrays of a `dict`, whose names need not be plain ones."""
+        names = [tensor.name for tensor in self.inputs]
+        found = {tensor_names.plain(str(key)): x[key] for key in x} | x
+        if not set(names) <= set(found):
+            raise ValueError(
+                f"Arrays by the names of the inputs, {names}, are required. "
+                f"Received: a dict of {list(x)}. Pass a list in this order."
+            )
+        return [found[name] for name in names]
 
 
 def read(path):

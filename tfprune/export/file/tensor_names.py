@@ -1,6 +1,21 @@
 """The names of the tensors of a .tflite file."""
 
+import re
+import unicodedata
+
 from tfprune.export.file import packing
+
+
+def plain(name):
+    """The name in ASCII letters, digits and underscores, the last not first."""
+    letters = without_accents(name)
+    return re.sub(r"\W", "_", letters, flags=re.ASCII).lstrip("_")
+
+
+def without_accents(text):
+    """The text without accents and other combining characters."""
+    letters = unicodedata.normalize("NFKD", text)
+    return "".join(c for c in letters if not unicodedata.combining(c))
 
 
 def layers(name):

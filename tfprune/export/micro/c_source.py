@@ -2,9 +2,10 @@
 
 import math
 import re
-import unicodedata
 
 import numpy as np
+
+from tfprune.export.file import tensor_names
 
 _C_TYPES = {
     "float32": "float",
@@ -27,17 +28,11 @@ def identifier(text):
         A `str` that begins with a letter and has no two underscores in a
         row (C++ reserves such names).
     """
-    plain = without_accents(text)
+    plain = tensor_names.without_accents(text)
     name = re.sub(r"[^0-9A-Za-z]+", "_", plain).strip("_")
     if not name:
         return "model"
     return name if name[0].isalpha() else f"model_{name}"
-
-
-def without_accents(text):
-    """The text without accents and other combining characters."""
-    letters = unicodedata.normalize("NFKD", text)
-    return "".join(c for c in letters if not unicodedata.combining(c))
 
 
 def source(data, name, labels=()):

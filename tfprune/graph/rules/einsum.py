@@ -134,6 +134,15 @@ def _of_equation(call):
     return activation.activate(call, labels)
 
 
+def count(call):
+    """Counts what an `EinsumDense` multiplies, whatever its weights are."""
+    (given, kernel), made = parse(call.config["equation"])
+    x = Letters(given, call.x.rank)
+    y = Letters(made, len(call.output_shapes[0]))
+    _know_sizes(call, x, y)
+    _count(call, x, y, kernel, {})
+
+
 def _know_sizes(call, x, y):
     """Fills in sizes that `output_shape=(None, 10)` leaves to the input."""
     sizes = list(call.output_shapes[0])

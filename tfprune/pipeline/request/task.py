@@ -83,6 +83,7 @@ class Task:
                 k: v for k, v in self._compiled.items() if k != "loss_weights"
             }
         self.outputs = outputs_lib.of(model, self.loss)
+        _check_monitor(monitor)
         self._function = monitor if callable(monitor) else None
         self.is_function = self._function is not None
         self._masks = output_masks.Masks(model, sample[0])
@@ -334,6 +335,17 @@ def label_mode(model, loss=None):
     # Nobody knows what a loss of the user's own takes.
     is_open = first.kind == "none" or first.has_own_loss
     return "int" if is_open else "categorical"
+
+
+def _check_monitor(monitor):
+    is_function = callable(monitor)
+    is_function &= not isinstance(monitor, keras.metrics.Metric)
+    if not (monitor is None or isinstance(monitor, str) or is_function):
+        raise ValueError(
+            "`monitor` must be the name of a metric, or a function (x, y, "
+            f"outputs) -> number. Received: monitor={monitor!r}. Metrics of "
+            "Keras go into metrics=[...]."
+        )
 
 
 def _compiled(model):

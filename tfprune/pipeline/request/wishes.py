@@ -67,7 +67,7 @@ class Wish:
     def given(self):
         """`dict` from the names of the given arguments to their `repr`."""
         found = {name: getattr(self, name) for name in _NAMES}
-        return {k: _written(v) for k, v in found.items() if v is not None}
+        return {k: repr(v) for k, v in found.items() if v is not None}
 
     @property
     def needs_table(self):
@@ -197,13 +197,3 @@ def costs(budget, graph, recipe, selection, options, on_files=()):
         {name: float(value) for name, value in dense.items()},
         budget.latency_table,
     )
-
-
-def _written(value):
-    """A value as it was written: of a budget, the limits that are set."""
-    if not isinstance(value, Budget):
-        return repr(value)
-    fields = [f.name for f in dataclasses.fields(value) if f.repr]
-    given = {name: getattr(value, name) for name in fields}
-    limits = (f"{k}={v!r}" for k, v in given.items() if v is not None)
-    return f"Budget({', '.join(limits)})"

@@ -42,7 +42,7 @@ def baseline(job):
             **measured.export(job.model, path, job),
         }
         file_values = measured.values(
-            path, job.task, job.validation, job.runtime
+            path, job.model, job.task, job.validation, job.runtime
         )
     # A copy, as an optimizer of the user's own may not suit a file.
     graph = read.channel_graph(job.model)

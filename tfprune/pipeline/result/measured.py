@@ -8,6 +8,7 @@ from tfprune import reports
 from tfprune.core import cores
 from tfprune.core.files import leftovers
 from tfprune.costs import counting
+from tfprune.export.convert import signature
 from tfprune.export.convert import tflite
 from tfprune.export.micro import firmware_folder
 from tfprune.export.micro.arena import measured_arena
@@ -89,9 +90,12 @@ def export(model, path, job):
     }
 
 
-def values(path, task, source, runtime):
-    """The metrics of a file on its runtime, `dict` from name to `float`."""
-    return task.evaluate(lambda x: interpreter.run(path, x, runtime), source)
+def values(path, model, task, source, runtime):
+    """The metrics of a model's file, `dict` from name to `float`."""
+    return task.evaluate(
+        lambda x: interpreter.run(path, signature.in_order(model, x), runtime),
+        source,
+    )
 
 
 def title(runtime):

@@ -53,6 +53,18 @@ class SignatureTest(parameterized.TestCase):
         (spec,) = signature.of(model).inputs
         self.assertEqual((spec.name, spec.key), (plain, name))
 
+    def test_samples_by_name_get_the_order_of_the_file(self):
+        left, right = keras.Input((2,), name="b c"), keras.Input((2,), name="a")
+        total = keras.layers.Add()([left, right])
+        data = {"a": 1, "b c": 2, "other": 3}
+        listed = keras.Model([left, right], total)
+        self.assertEqual(signature.in_order(listed, data), [2, 1])
+        keyed = keras.Model({"b c": left, "a": right}, total)
+        self.assertEqual(signature.in_order(keyed, data), [1, 2])
+        nested = keras.Model({"both": [left, right]}, total)
+        self.assertEqual(signature.in_order(nested, {"both": [1, 2]}), [1, 2])
+        self.assertEqual(signature.in_order(listed, {"a": 1}), {"a": 1})
+
     def test_open_dimensions_are_filled_in(self):
         (spec,) = signature.of(convolution(), (8, 6, 3)).inputs
         self.assertEqual(spec.shape, (1, 8, 6, 3))

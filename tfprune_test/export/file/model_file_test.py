@@ -1,3 +1,4 @@
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -41,6 +42,23 @@ class TensorTest(parameterized.TestCase):
     def test_values_that_are_not_finite_are_refused(self):
         with self.assertRaisesRegex(ValueError, "Finite"):
             STEPS.encode(np.array([np.nan]))
+
+
+class EncodeTest(parameterized.TestCase):
+    def setUp(self):
+        super().setUp()
+        tensors = [model_file.Tensor(n, (1, 1), "float32") for n in "ab"]
+        tensors[1] = dataclasses.replace(tensors[1], name="b_c")
+        self._file = model_file.ModelFile("f", 0, {}, tuple(tensors), ())
+
+    @parameterized.parameters("b_c", "b c", "b-ç")
+    def test_names_may_be_those_of_the_model(self, name):
+        found = self._file.encode({name: [[2]], "a": [[1]], "other": [[3]]})
+        self.assertEqual([array.item() for array in found], [1, 2])
+
+    def test_a_name_that_is_missing_is_told(self):
+        with self.assertRaisesRegex(ValueError, "a dict of .'a', 'd'.*a list"):
+            self._file.encode({"a": [[1]], "d": [[2]]})
 
 
 class ReadTest(parameterized.TestCase):

@@ -171,6 +171,12 @@ class TaskTest(parameterized.TestCase):
         self.assertEqual(task.gain({"loss": 0.5}), -0.5)
         self.assertEqual(task.gain({"loss": np.nan}), -np.inf)
 
+    def test_what_is_neither_a_name_nor_a_function_is_not_watched(self):
+        net = identity(loss=_cross_entropy(), metrics=["accuracy"])
+        for monitor in (keras.metrics.AUC(), 3):
+            with self.assertRaisesRegex(ValueError, "monitor=.*metrics="):
+                of(net, monitor=monitor)
+
     def test_a_name_that_tells_nothing_wants_a_mode(self):
         def closeness(y, outputs):
             return keras.ops.mean(outputs)

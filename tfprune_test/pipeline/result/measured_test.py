@@ -1,10 +1,14 @@
+import pathlib
 from unittest import mock
 
 import keras
+import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune import reports
+from tfprune.deploy import file_evaluation
+from tfprune.export.convert import tflite
 from tfprune.pipeline.result import measured
 
 
@@ -55,6 +59,22 @@ class MeasuredTest(parameterized.TestCase):
 
     def test_a_network_that_was_not_measured_exceeds_nothing(self):
         self.assertEqual(measured.over({"MACs": 9}, {"flash_bytes": 1}), {})
+
+    def test_samples_by_name_reach_the_inputs_of_the_file(self):
+        one, two = keras.Input((2,), name="é"), keras.Input((2,), name="e")
+        outputs = keras.layers.Subtract()([one, two])
+        model = keras.Model({"é": one, "e": two}, outputs)
+        path = pathlib.Path(self.create_tempdir().full_path, "a.tflite")
+        tflite.export_tflite(model, path)
+        data = {"e": np.full((1, 2), 1.0), "é": np.full((1, 2), 3.0)}
+        task = mock.Mock(evaluate=lambda outputs_of, data: outputs_of(data))
+        found = measured.values(path, model, task, data, "tflite")
+        np.testing.assert_array_equal(found, [[2, 2]])
+        truth = np.full((1, 2), 2.5)
+        (error,) = file_evaluation.qualities(
+            path, model, (data, truth)
+        ).values()
+        self.assertEqual(error, 0.5)
 
     def test_each_place_where_a_file_runs_has_a_title(self):
         titles = [

@@ -17,6 +17,7 @@ from absl import logging
 
 from tfprune.export.convert.traced import overrides
 from tfprune.export.convert.traced import plain_names
+from tfprune.export.file import tensor_names
 from tfprune.graph import values
 
 # The attribute of a function that becomes an op, and which of its outputs has
@@ -80,7 +81,7 @@ def largest(model, names):
 
 
 def _function(layer):
-    return f"lstm_{plain_names.plain(layer.name)}"
+    return f"lstm_{tensor_names.plain(layer.name)}"
 
 
 def _fits(layer):

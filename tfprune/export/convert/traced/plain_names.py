@@ -4,21 +4,17 @@ import contextlib
 import re
 
 from tfprune.export.convert.traced import overrides
-from tfprune.export.micro import c_source
+from tfprune.export.file import tensor_names
 from tfprune.graph import values
 
 _PLAIN = re.compile(r"[A-Za-z0-9.][\w.\\/>-]*", re.ASCII)
 
 
-def plain(name):
-    """The name in ASCII letters, digits and underscores, the last not first."""
-    letters = c_source.without_accents(name)
-    return re.sub(r"\W", "_", letters, flags=re.ASCII).lstrip("_")
-
-
 def scope(name):
     """The name of a layer as TensorFlow takes it for a scope."""
-    return name if _PLAIN.fullmatch(name) else plain(name) or "layer"
+    return (
+        name if _PLAIN.fullmatch(name) else tensor_names.plain(name) or "layer"
+    )
 
 
 @contextlib.contextmanager
