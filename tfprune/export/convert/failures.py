@@ -42,6 +42,11 @@ def of(answer, manifest, quantize):
             " The model holds a loop, which the converter handles in float "
             "only: write out its steps."
         )
+    if manifest.get("quantized"):
+        hint = (
+            f" Keras has quantized {', '.join(manifest['quantized'])}: export "
+            "the model in float, and quantize the file."
+        )
     reason = answer.error.splitlines()[0][:500]
     return RuntimeError(
         "The TFLite converter must take the model. Received: "

@@ -52,7 +52,8 @@ def write(model, signature, folder, interface=None, wide=False):
         (placeholder, dtype, shape, and whether it is a variable; in the
         order of the bytes on disk), `saved` (whether the converter shall
         read a SavedModel: some layer shall be one op, or weights are many),
-        `places` (from the name of each op to a node that uses it) and
+        `places` (from the name of each op to a node that uses it),
+        `quantized` (the names of layers that Keras has quantized) and
         `floats` (the outputs that layers in float give).
 
     Raises:
@@ -111,6 +112,7 @@ def write(model, signature, folder, interface=None, wide=False):
         "saved": _remembers(graph)
         or (interface is None and file_bytes >= _MANY_BYTES),
         "places": _places(graph),
+        "quantized": _quantized(model),
         "floats": list(itertools.compress(outputs, floats)),
     }
 
@@ -203,6 +205,15 @@ def _tables(model, function, count):
         placeholder
         for placeholder, value, _ in _captured(function, count)
         if any(value is weight for weight in weights)
+    ]
+
+
+def _quantized(model):
+    """The names of the layers that Keras has quantized."""
+    return [
+        layer.name
+        for layer in values.layers_of(model)
+        if not isinstance(layer, keras.Model) and values.quantization(layer)
     ]
 
 

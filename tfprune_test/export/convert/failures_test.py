@@ -1,7 +1,9 @@
+import keras
 from absl.testing import absltest
 
 from tfprune.core.processes import child
 from tfprune.export.convert import failures
+from tfprune.export.convert import tflite
 
 PLACES = {"places": {"Lgamma": "head", "While": "loop"}}
 
@@ -32,6 +34,14 @@ class FailuresTest(absltest.TestCase):
         self.assertIn("(it broke). The model holds a loop", str(found))
         found = failures.of(answer("it broke"), {"places": {}}, "int8")
         self.assertNotIn("loop", str(found))
+
+    def test_layers_that_keras_has_quantized_are_the_likely_reason(self):
+        inputs = keras.Input((4,))
+        dense = keras.layers.Dense(2, name="head")(inputs)
+        model = keras.Model(inputs, dense)
+        model.get_layer("head").quantize("int8")
+        with self.assertRaisesRegex(RuntimeError, "quantized head: export the"):
+            tflite.export_tflite(model, self.create_tempfile().full_path)
 
 
 if __name__ == "__main__":
