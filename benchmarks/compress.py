@@ -47,7 +47,9 @@ flags.DEFINE_list(
     "ways", ["compress", "uniform", "scratch", "magnitude", "ptq"], "which"
 )
 flags.DEFINE_string("data_dir", None, "folder of CIFAR-10")
-flags.DEFINE_string("resnet8", "", "published weights of ResNet-8")
+flags.DEFINE_string(
+    "resnet8", "", "published weights of ResNet-8, which saw validation images"
+)
 flags.DEFINE_string("ds_cnn", "", "published weights of DS-CNN")
 flags.DEFINE_string("speech", "", "features x and classes y for DS-CNN")
 flags.DEFINE_string("out", "build/bench/compress", "folder of results")

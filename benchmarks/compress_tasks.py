@@ -63,11 +63,11 @@ def trained(build, train, epochs, rate=3e-3, loss=None, metrics=("accuracy",)):
     return model
 
 
-def images(name, build, flags, seed, epochs, dense_epochs):
-    """A data set of images, augmented."""
+def images(name, build, flags, seed, epochs, dense_epochs, size=64):
+    """A data set of images, augmented, in batches of some size."""
     data = datasets.load(name, flags.data_dir, seed=seed)
     prepare = data.preprocessing
-    train = batches.Batches(data.train, 64, prepare, data.augmentation, seed)
+    train = batches.Batches(data.train, size, prepare, data.augmentation, seed)
     model = trained(build, train, dense_epochs)
     parts = [(prepare(p.x), p.y) for p in (data.val, data.test)]
     return Task(model, build, train, *parts, epochs, dense_epochs)
@@ -106,7 +106,15 @@ def minicifar(flags, seed):
 
 
 def cifar10(flags, seed):
-    """ResNet-8 of MLPerf Tiny with its published weights."""
+    """ResNet-8 of MLPerf Tiny, perhaps with its published weights.
+
+    These have seen the images that are validation data here, so nothing can be
+    chosen on them.
+    """
+    if not flags.resnet8:
+        return images(
+            "cifar10", lambda: zoo.build("resnet8"), flags, seed, 10, 30, 128
+        )
     name = "resnet8_mlperftiny_cifar10"
     model = checkpoints.restore(name, dict(np.load(flags.resnet8)))
     model.compile(
