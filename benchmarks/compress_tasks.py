@@ -63,12 +63,12 @@ def trained(build, train, epochs, rate=3e-3, loss=None, metrics=("accuracy",)):
     return model
 
 
-def images(name, build, flags, seed, epochs, dense_epochs, size=64):
+def images(name, build, flags, seed, epochs, dense_epochs, size=64, loss=None):
     """A data set of images, augmented, in batches of some size."""
     data = datasets.load(name, flags.data_dir, seed=seed)
     prepare = data.preprocessing
     train = batches.Batches(data.train, size, prepare, data.augmentation, seed)
-    model = trained(build, train, dense_epochs)
+    model = trained(build, train, dense_epochs, loss=loss)
     parts = [(prepare(p.x), p.y) for p in (data.val, data.test)]
     return Task(model, build, train, *parts, epochs, dense_epochs)
 
@@ -113,7 +113,14 @@ def cifar10(flags, seed):
     """
     if not flags.resnet8:
         return images(
-            "cifar10", lambda: zoo.build("resnet8"), flags, seed, 10, 30, 128
+            "cifar10",
+            lambda: zoo.build("resnet8"),
+            flags,
+            seed,
+            epochs=10,
+            dense_epochs=30,
+            size=128,
+            loss="sparse_categorical_crossentropy",  # It ends with a softmax.
         )
     name = "resnet8_mlperftiny_cifar10"
     model = checkpoints.restore(name, dict(np.load(flags.resnet8)))
