@@ -19,6 +19,7 @@ from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import tracing
 from tfprune.graph import values
 from tfprune.graph.classes import model_class
+from tfprune.graph.classes import op_configs
 
 
 def opened(model):
@@ -194,7 +195,9 @@ class _Opener:
 
     def _has_composite(self, layer):
         if _is_model(layer):
+            ops = getattr(layer, "operations", ())
             inside = any(self._has_composite(x) for x in layer.layers)
+            inside |= any(map(op_configs.is_missing, ops))
             return inside or not lists_layers(layer)
         if id(layer) in self.whole:
             return False
@@ -210,6 +213,9 @@ class _Opener:
         return new
 
     def _call(self, layer, *args, **kwargs):
+        if op_configs.is_missing(layer):
+            layer = op_configs.with_plain_numbers(layer)
+            self._changes += 1
         if _fixes_batch(layer, *args):
             sizes = layer.output.shape[1:]
             return keras.ops.reshape(args[0], (-1, *sizes))

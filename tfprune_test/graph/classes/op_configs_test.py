@@ -1,0 +1,59 @@
+import keras
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from tfprune.graph import read
+from tfprune_test import exactness
+
+LAYERS = keras.layers
+OPS = keras.ops
+
+
+class Head(LAYERS.Layer):
+    """A block whose sizes and limits are numbers of numpy."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.conv = LAYERS.Conv2D(6, 3)
+        self.dense = LAYERS.Dense(5)
+
+    def call(self, x):
+        x = OPS.clip(self.conv(x), np.float32(0), np.float32(6))
+        return self.dense(OPS.reshape(x, (-1, np.prod(x.shape[1:]))))
+
+
+def functional(ops):
+    """A model of some ops between two layers."""
+    inputs = keras.Input((6, 6, 2))
+    x = LAYERS.GlobalAveragePooling2D()(ops(LAYERS.Conv2D(6, 3)(inputs)))
+    return keras.Model(inputs, LAYERS.Dense(2)(x))
+
+
+def of_a_layer():
+    inputs = keras.Input((6, 6, 2))
+    return keras.Model(inputs, LAYERS.Dense(2)(Head()(inputs)))
+
+
+class OpConfigsTest(parameterized.TestCase):
+    @parameterized.parameters(
+        lambda: functional(lambda x: OPS.clip(x, np.float32(0), np.ones(()))),
+        lambda: functional(lambda x: OPS.reshape(x, (-1, np.int64(16), 1, 6))),
+        of_a_layer,
+    )
+    def test_numbers_of_numpy_become_plain(self, build):
+        model = build()
+        found = exactness.strip_masked(model)
+        self.assertEmpty(exactness.faults(found))
+        self.assertGreater(found.removed, 0)
+
+    def test_an_array_is_refused_by_name(self):
+        def ops(x):
+            return OPS.clip(x, np.zeros(6, "float32"), 6)
+
+        with self.assertRaisesRegex(ValueError, "op 'clip.*' of class Clip"):
+            read.channel_graph(functional(ops))
+
+
+if __name__ == "__main__":
+    absltest.main()
