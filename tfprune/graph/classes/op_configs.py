@@ -8,6 +8,8 @@ import inspect
 import keras
 import numpy as np
 
+from tfprune.graph import values
+
 
 def is_missing(op):
     """Whether an op has no config; layers are not asked."""
@@ -18,6 +20,14 @@ def is_missing(op):
     except NotImplementedError:
         return True
     return False
+
+
+def check(model):
+    """Raises a `ValueError` if Keras cannot save a model for such an op."""
+    for part in values.layers(model):
+        for op in getattr(part, "operations", ()):
+            if is_missing(op):
+                raise _refusal(op)
 
 
 def with_plain_numbers(op):
@@ -55,7 +65,8 @@ def _plain(value):
 
 def _refusal(op):
     return ValueError(
-        "The settings of an op must be numbers, texts or None. Received: op "
-        f"{op.name!r} of class {type(op).__name__}, whose config Keras cannot "
-        "write. Pass numbers instead of arrays, or move it into a layer."
+        "The settings of an op must be numbers of Python, texts or None. "
+        f"Received: op {op.name!r} of class {type(op).__name__}, whose config "
+        "Keras cannot write. Convert what comes from numpy, as by float(), or "
+        "move the op into a layer."
     )

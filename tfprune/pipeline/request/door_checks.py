@@ -10,6 +10,7 @@ from tfprune.datasets import label_checks
 from tfprune.datasets import outputs as outputs_lib
 from tfprune.datasets import samples
 from tfprune.graph import values as values_lib
+from tfprune.graph.classes import op_configs
 from tfprune.pipeline.request import sources
 
 _DRAWS = 20  # Permutations that estimate the chance level.
@@ -66,8 +67,10 @@ def check_training(model):
         model: a `keras.Model`, as it was given.
 
     Raises:
-        ValueError: If a layer keeps a state from batch to batch.
+        ValueError: If a layer keeps a state from batch to batch, or if Keras
+            cannot save the model.
     """
+    op_configs.check(model)
     if values_lib.states(model):
         raise ValueError(
             "Samples must not depend on those before. Received: "

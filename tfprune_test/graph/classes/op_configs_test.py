@@ -4,6 +4,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from tfprune.graph import read
+from tfprune.graph.classes import op_configs
 from tfprune_test import exactness
 
 LAYERS = keras.layers
@@ -53,6 +54,14 @@ class OpConfigsTest(parameterized.TestCase):
 
         with self.assertRaisesRegex(ValueError, "op 'clip.*' of class Clip"):
             read.channel_graph(functional(ops))
+
+    def test_a_model_that_keras_cannot_save(self):
+        plain = functional(lambda x: OPS.clip(x, 0, 6))
+        op_configs.check(plain)
+        inner = functional(lambda x: OPS.clip(x, np.float32(0), 6))
+        inputs = keras.Input((6, 6, 2))
+        with self.assertRaisesRegex(ValueError, r"as by float\(\)"):
+            op_configs.check(keras.Model(inputs, inner(inputs)))
 
 
 if __name__ == "__main__":
