@@ -1,6 +1,5 @@
 """Pruning on a schedule, inside `fit` and in custom training loops."""
 
-import re
 import typing
 
 import keras
@@ -128,7 +127,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
             for wrapper in _scheduled_wrappers(self.model)
             for schedule in wrapper.state.schedules
         ]
-        known = _told(self._followed) in map(_told, followed)
+        known = self._followed in followed
         if not isinstance(self._followed, str):
             known |= wrapper_lib.UNKNOWN in followed
         self._anew = bool(followed) and not known
@@ -277,13 +276,6 @@ class PruneOnSchedule(keras.callbacks.Callback):
         synchronize = getattr(self.model, "jax_state_sync", None)
         if synchronize is not None:
             synchronize()
-
-
-def _told(note):
-    """A note without what is `None`, which earlier versions wrote as well."""
-    if not isinstance(note, str):
-        return note
-    return re.sub(r"\b\w+=None, |, \w+=None\b", "", note)
 
 
 def _follow(model, schedule):

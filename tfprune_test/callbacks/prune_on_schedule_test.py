@@ -32,8 +32,8 @@ DUE = [3, 7, 11, 15, 19, 20]
 class Recorder(callback_lib.PruneOnSchedule):
     """Keeps the steps of the updates."""
 
-    def __init__(self, schedule, budget=None):
-        super().__init__(schedule, budget)
+    def __init__(self, schedule):
+        super().__init__(schedule)
         self.steps = []
 
     def update(self, step):
@@ -234,24 +234,6 @@ class StepsTest(parameterized.TestCase):
             fit(model, [recorder], epochs=1)
             self.assertEqual(recorder.steps, steps)
             self.assertEqual(wrapper_lib.sparsity(model), sparsity)
-
-    @parameterized.parameters(
-        ("Budget(macs=None, params=0.8, core=None)", []),
-        ("Budget(macs=None, params=0.7, core=None)", [11]),
-    )
-    def test_a_model_knows_what_earlier_versions_noted(self, noted, steps):
-        model = wrapped(masked_channels.MaskedChannels())
-        budget = budget_lib.Budget(params=0.8)
-        once = schedule_lib.OneShot(1.0)
-        fit(model, [callback_lib.PruneOnSchedule(once, budget)], epochs=1)
-        for wrapper in wrapper_lib.find(model):
-            wrapper.state.schedules = [
-                note and note.replace(repr(budget), noted)
-                for note in wrapper.state.schedules
-            ]
-        recorder = Recorder(once, budget)
-        fit(model, [recorder], epochs=1)
-        self.assertEqual(recorder.steps, steps)
 
     def test_another_object_of_the_same_settings_is_the_same_schedule(self):
         class TfmotLike:
