@@ -88,7 +88,7 @@ def _convolve(x, kernel, strides, padding, dilations, data_format):
     return _OPS.concatenate(found, -1) if groups > 1 else found[0]
 
 
-def _convolved_1(
+def _conv2d(
     input,
     filter,
     strides,
@@ -100,13 +100,11 @@ def _convolved_1(
     return _convolve(input, filter, strides, padding, dilations, data_format)
 
 
-def _convolved_2(
-    input, filters, strides, padding, data_format=None, dilations=None
-):
+def _conv3d(input, filters, strides, padding, data_format=None, dilations=None):
     return _convolve(input, filters, strides, padding, dilations, data_format)
 
 
-def _convolved_line(
+def _conv1d(
     value,
     filters,
     stride,
@@ -199,10 +197,8 @@ def _transposed(
         )
     rank = len(input.shape) - 2
     wanted = sizes.listed(output_shape)[1:-1]
-    strides, (_, kernel) = (
-        spatial(strides, rank),
-        tf_arrays.alike(input, filters),
-    )
+    strides = spatial(strides, rank)
+    _, kernel = tf_arrays.alike(input, filters)
     if sizes.are_open(wanted) or None in input.shape[1:]:
         raise sizes.unclear(wanted)
     usual = [n * s for n, s in zip(input.shape[1:], strides, strict=False)]
@@ -286,9 +282,9 @@ WINDOWS = SIZED | {
     "nn.avg_pool2d": _pool("Average"),
     "nn.avg_pool3d": _pool("Average"),
     "nn.bias_add": _biased,
-    "nn.conv1d": _convolved_line,
-    "nn.conv2d": _convolved_1,
-    "nn.conv3d": _convolved_2,
+    "nn.conv1d": _conv1d,
+    "nn.conv2d": _conv2d,
+    "nn.conv3d": _conv3d,
     "nn.convolution": _any_convolution,
     "nn.depthwise_conv2d": _depthwise,
     "nn.max_pool": _pool("Max"),
