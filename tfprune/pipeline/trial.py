@@ -75,6 +75,7 @@ class Trial:
         costs = job.baseline["costs"]
         floor = max(least[name] / cost for name, cost in costs.items())
         good, bad, model, curve = 1.0, None, job.start, []
+        failed = set()  # The channels of each bad network cut from `model`.
         for number in range(1, _MOST + 1):
             wanted = good * _FACTOR if bad is None else math.sqrt(good * bad)
             wanted = max(wanted, floor)
@@ -84,6 +85,10 @@ class Trial:
                 name: max(1, least[name], int(cost * wanted))
                 for name, cost in costs.items()
             }
+            keep = self._keep(model, f"{self._name}/{number}", ceilings, True)
+            if keep.tobytes() in failed:
+                bad = wanted
+                continue
             epochs, until = self._share(1, 1, parts=4)
             small, more, answer = self._level(
                 model, f"{number}", ceilings, epochs, until, True, curve
@@ -91,8 +96,10 @@ class Trial:
             yield answer
             if is_near(job, answer):
                 good, model, curve = wanted, small, more
+                failed = set()
             else:
                 bad = wanted
+                failed.add(keep.tobytes())
 
     def _share(self, number, levels, rounds=1, parts=1):
         """`(epochs, until)` of a level, one of which is `None`.

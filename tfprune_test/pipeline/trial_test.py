@@ -83,6 +83,11 @@ def answer(accuracy, over=()):
     )
 
 
+def keep(model, name, ceilings, corrects):
+    """Channels of which each level has others."""
+    return np.arange(1000) < ceilings["macs"]
+
+
 class LevelsTest(parameterized.TestCase):
     def levels(self, tried):
         """Replaces the work of a level; lists what was asked for."""
@@ -92,7 +97,7 @@ class LevelsTest(parameterized.TestCase):
             asked.append((model, name, ceilings, answers))
             return f"small{name}", curve, answer(0.9) if answers else None
 
-        return asked, mock.patch.object(tried, "_level", level)
+        return asked, mock.patch.multiple(tried, _level=level, _keep=keep)
 
     def test_costs_fall_geometrically_to_the_budget(self):
         tried = trial.Trial(job(), "t")
@@ -173,7 +178,7 @@ class LevelsTest(parameterized.TestCase):
             # What is below 0.4 of the work loses too much.
             return name, curve, answer(0.9 if share > 0.4 else 0.5)
 
-        with mock.patch.object(tried, "_level", level):
+        with mock.patch.multiple(tried, _level=level, _keep=keep):
             found = list(tried.to_loss({"macs": 1}))
         self.assertEqual(shares[:2], [0.6, 0.36])
         good = [s for s in shares if s > 0.4]
@@ -181,6 +186,23 @@ class LevelsTest(parameterized.TestCase):
         # Bisected until the middle saves less than 7 %.
         self.assertLess(min(good) / max(bad), 1 / 0.93**2)
         self.assertLen(found, len(shares))
+
+    def test_a_network_that_lost_too_much_is_not_trained_again(self):
+        tried = trial.Trial(job(max_loss=0.05), "t")
+        trained = []
+
+        def level(model, name, ceilings, epochs, until, answers, curve):
+            trained.append(ceilings["macs"])
+            return name, curve, answer(0.5)
+
+        def coarse(model, name, ceilings, corrects):
+            return np.arange(4) < ceilings["macs"] // 30
+
+        with mock.patch.multiple(tried, _level=level, _keep=coarse):
+            found = list(tried.to_loss({"macs": 1}))
+        # 77 and 88 would leave the same two channels.
+        self.assertEqual(trained, [60])
+        self.assertLen(found, 1)
 
     @parameterized.parameters(
         (0.85, 0.84, True),
