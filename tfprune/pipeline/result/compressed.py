@@ -120,8 +120,14 @@ class Compressed(printed.Printed):
         }
 
     def frontier(self):
-        """A `tables.Table` with a row for each point."""
+        """A `tables.Table` with a row for each point.
+
+        It has the costs that limits are for, those of the files if there are
+        files; `points` have all.
+        """
         names = list(self.points[0].numbers) if self.points else []
+        if _FLASH in names:
+            names = [name for name in names if name in _LIMITS]
         header = (self.monitor, f"{self.monitor}, int8", *names)
         rows = tuple(
             (
@@ -230,10 +236,11 @@ def _cell(value):
 
 
 _MEASURED = ("before", "after", "curve")
+_FLASH = "int8 flash, measured"
 _LIMITS = {
     "MACs": "macs",
     "parameters": "params",
-    "int8 flash, measured": "flash_bytes",
+    _FLASH: "flash_bytes",
     "int8 flash and code": "image_bytes",
     "arena, needed on the core": "ram_bytes",
 }

@@ -36,9 +36,10 @@ def result(folder, **changes):
     return compressed.Compressed(**facts | changes)
 
 
-def point(folder, macs, accuracy):
+def point(folder, macs, accuracy, **numbers):
+    numbers = {"MACs": macs, **numbers}
     return compressed.Point(
-        {"MACs": macs}, {"accuracy": accuracy}, {}, {}, [], str(folder)
+        numbers, {"accuracy": accuracy}, {}, {}, [], str(folder)
     )
 
 
@@ -76,6 +77,20 @@ class CompressedTest(absltest.TestCase):
             [("0.9000", "2,000"), ("0.8000", "1,000")],
         )
         self.assertLen(found.tables(), 2)
+
+    def test_a_frontier_of_files_has_what_limits_are_for(self):
+        predicted = {"int8 flash bytes, predicted": 80}
+        real = {"int8 flash, measured": 70, "arena, measured": 9}
+        for numbers, columns in (
+            (predicted, ["MACs", *predicted]),
+            (predicted | real, ["MACs", "int8 flash, measured"]),
+        ):
+            points = [point(self.folder, 2000, 0.9, **numbers)]
+            found = result(self.folder, points=points)
+            self.assertEqual(found.frontier().header[2:], (*columns,))
+            self.assertEqual(found.points[0].numbers, {"MACs": 2000, **numbers})
+
+    def test_one_network_is_no_frontier(self):
         self.assertLen(result(self.folder).tables(), 1)
 
     def test_no_file_no_path(self):
