@@ -11,13 +11,14 @@ from tfprune.graph import call as call_lib
 from tfprune.graph import channel_graph as graph_lib
 from tfprune.graph import document
 from tfprune.graph import findings as records_lib
-from tfprune.graph import opening
 from tfprune.graph import quantized_layers
 from tfprune.graph import rulebook
 from tfprune.graph import rules
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
 from tfprune.graph.classes import model_class
+from tfprune.graph.composites import opening
+from tfprune.graph.composites import spreading
 
 
 def channel_graph(
@@ -161,11 +162,11 @@ def _graph_model(model, spread=False):
         )
     model = _functional(model)
     if spread:
-        model = opening.spread_out(model)
+        model = spreading.spread_out(model)
     model, whole = opening.opened(model)
     if spread:
         # Opened layers may share one that they were given.
-        model = opening.spread_out(model)
+        model = spreading.spread_out(model)
     return model, document.of(model), whole
 
 

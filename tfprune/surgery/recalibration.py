@@ -17,10 +17,10 @@ import keras
 from tfprune.core import typed
 from tfprune.datasets import samples
 from tfprune.graph import document
-from tfprune.graph import opening
 from tfprune.graph import read
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph import values
+from tfprune.graph.composites import opening
 from tfprune.scoring import probe
 
 _PURPOSE = "the recalibration"

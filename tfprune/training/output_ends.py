@@ -5,8 +5,8 @@ import enum
 import keras
 
 from tfprune.graph import document
-from tfprune.graph import opening
 from tfprune.graph import read
+from tfprune.graph.composites import opening
 
 
 class End(enum.Enum):

@@ -11,8 +11,8 @@ from absl.testing import parameterized
 import tfprune
 from tfprune import zoo
 from tfprune.costs import counting
-from tfprune.graph import opening
 from tfprune.graph import read
+from tfprune.graph.composites import opening
 from tfprune.selection import cut as cut_lib
 from tfprune_test import exactness
 from tfprune_test import models

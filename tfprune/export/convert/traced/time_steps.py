@@ -9,8 +9,8 @@ import functools
 import keras
 
 from tfprune.export.convert.traced import overrides
-from tfprune.graph import tracing
 from tfprune.graph import values
+from tfprune.graph.composites import tracing
 
 
 def together(model):

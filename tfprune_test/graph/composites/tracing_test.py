@@ -3,7 +3,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.graph import tracing
+from tfprune.graph.composites import tracing
 
 LAYERS = keras.layers
 OPS = keras.ops

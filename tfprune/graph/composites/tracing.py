@@ -113,3 +113,32 @@ def tensors_of(structure):
 def parameters(layer):
     """The parameters of a layer's `call`, by name."""
     return inspect.signature(layer.call).parameters
+
+
+def new_inputs(model, tensors=None):
+    """Inputs as those of a model: names, shapes, dtypes and flags.
+
+    Args:
+        model: a Functional or Sequential model.
+        tensors: symbolic tensors, flat, from which sizes are taken that the
+            model leaves open.
+    """
+    configs = {
+        id(layer.output): layer.get_config()
+        for layer in model.layers
+        if isinstance(layer, keras.layers.InputLayer)
+    }
+    for x, other in zip(model.inputs, tensors or (), strict=False):
+        pairs = zip(x.shape[1:], other.shape[1:], strict=True)
+        sizes = [a if a is not None else b for a, b in pairs]
+        configs[id(x)]["batch_shape"] = (x.shape[0], *sizes)
+    return keras.tree.map_structure(
+        lambda x: keras.layers.InputLayer(**configs[id(x)]).output, model.input
+    )
+
+
+def is_model(layer):
+    """Whether a layer is a Functional or Sequential model."""
+    return isinstance(layer, keras.Sequential) or (
+        isinstance(layer, keras.Model) and hasattr(layer, "operations")
+    )

@@ -7,19 +7,16 @@ place, as a Functional model of the block's name that holds the very same
 layers.
 """
 
-import collections
 import functools
 
 import keras
 import numpy as np
 
-from tfprune.graph import document
 from tfprune.graph import rulebook
-from tfprune.graph import tensor as tensor_lib
-from tfprune.graph import tracing
 from tfprune.graph import values
 from tfprune.graph.classes import model_class
 from tfprune.graph.classes import op_configs
+from tfprune.graph.composites import tracing
 
 
 def opened(model):
@@ -58,96 +55,6 @@ def opened(model):
         whole = opener.whole | {id(x): reason for x in opener.layers}
 
 
-def spread_out(model):
-    """A model without nested ones that share a layer with another model.
-
-    A config makes such a layer anew in each of them. Called in place of the
-    nested model, its layers stay what they are.
-
-    Args:
-        model: a Functional or Sequential model.
-
-    Raises:
-        ValueError: If layers that come together have the same name.
-    """
-    while True:
-        nested = _sharing(model)
-        if not nested:
-            return model
-        try:
-            new = _spread(model, nested)
-        except ValueError as error:
-            raise ValueError(
-                "Nested models that share layers become one, in which each "
-                "layer needs a name of its own. Received: "
-                f"model={model.name!r}, with {', '.join(nested.values())}: "
-                f"{error} Rename these layers."
-            ) from error
-        model_class.stands_for(new, model)
-        model = new
-
-
-def _spread(model, nested):
-    if isinstance(model, keras.Sequential):
-        ends = model.inputs[0], model.outputs[0]
-        model = keras.Model(*ends, name=model.name)
-    return keras.models.clone_model(
-        model,
-        input_tensors=_new_inputs(model),
-        clone_function=lambda layer: layer,
-        call_function=lambda layer, *args, **kwargs: (
-            _layer_by_layer(layer, *args, **kwargs)
-            if id(layer) in nested
-            else layer(*args, **kwargs)
-        ),
-    )
-
-
-def _layer_by_layer(model, inputs, training=None, mask=None):
-    """Calls the layers of a nested model in its place."""
-
-    def apply(site, args, kwargs):
-        args, kwargs = keras.tree.map_structure(
-            lambda x: x.value if isinstance(x, tensor_lib.Constant) else x,
-            (args, kwargs),
-        )
-        return site.live(*args, **kwargs)
-
-    flat = document.in_order(model, inputs)
-    outputs = document.run(
-        document.of(model), model, flat, apply, training=training
-    )
-    if isinstance(model, keras.Sequential):
-        return outputs[0]
-    return keras.tree.pack_sequence_as(model.output, outputs)
-
-
-def _sharing(model):
-    """The nested models of the first level to be spread out: names by `id`."""
-    owners = collections.defaultdict(set)
-    inside = {}
-
-    def visit(owner):
-        if id(owner) in inside:
-            return inside[id(owner)]
-        found = inside[id(owner)] = {id(owner)}
-        for layer in owner.layers:
-            if layer.variables:
-                owners[id(layer)].add(id(owner))
-            if _is_model(layer):
-                found |= visit(layer)
-        return found
-
-    visit(model)
-    several = [found for found in owners.values() if len(found) > 1]
-    marked = set().union(*several) - {id(model)}
-    return {
-        id(x): x.name
-        for x in model.layers
-        if _is_model(x) and visit(x) & marked
-    }
-
-
 class _Opener:
     """Opens the layers of one model.
 
@@ -176,7 +83,7 @@ class _Opener:
         if isinstance(model, keras.Sequential):
             new = self._sequential(model)
         else:
-            new = self._functional(model, _new_inputs(model, tensors))
+            new = self._functional(model, tracing.new_inputs(model, tensors))
         if self._changes == before and lists_layers(model):
             return model
         self._changes += 1
@@ -194,7 +101,7 @@ class _Opener:
         )
 
     def _has_composite(self, layer):
-        if _is_model(layer):
+        if tracing.is_model(layer):
             ops = getattr(layer, "operations", ())
             inside = any(self._has_composite(x) for x in layer.layers)
             inside |= any(map(op_configs.is_missing, ops))
@@ -222,7 +129,7 @@ class _Opener:
         target = self._target(layer, args, kwargs)
         if target is None:
             return layer(*args, **kwargs)
-        if _is_model(layer):
+        if tracing.is_model(layer):
             return target(*args, **kwargs)
         tensors = tracing.tensors_of((args, kwargs))
         return target(
@@ -236,7 +143,7 @@ class _Opener:
             return None
         if not self._has_composite(layer):
             return None
-        if _is_model(layer):
+        if tracing.is_model(layer):
             if id(layer) not in self._opened:
                 tensors = tracing.tensors_of((args, kwargs))
                 self._opened[id(layer)] = self.model(layer, tensors)
@@ -294,7 +201,7 @@ class _Opener:
 
 def spreads_model(layer):
     """Whether a layer is a TimeDistributed over a whole model."""
-    return isinstance(layer, keras.layers.TimeDistributed) and _is_model(
+    return isinstance(layer, keras.layers.TimeDistributed) and tracing.is_model(
         layer.layer
     )
 
@@ -329,30 +236,8 @@ def _fixes_batch(layer, *args):
     return bool(shape) and shape[0] == 1 and args[0].shape[0] is None
 
 
-def _new_inputs(model, tensors=None):
-    """Inputs as those of a model: names, shapes, dtypes and flags."""
-    configs = {
-        id(layer.output): layer.get_config()
-        for layer in model.layers
-        if isinstance(layer, keras.layers.InputLayer)
-    }
-    for x, other in zip(model.inputs, tensors or (), strict=False):
-        pairs = zip(x.shape[1:], other.shape[1:], strict=True)
-        sizes = [a if a is not None else b for a, b in pairs]
-        configs[id(x)]["batch_shape"] = (x.shape[0], *sizes)
-    return keras.tree.map_structure(
-        lambda x: keras.layers.InputLayer(**configs[id(x)]).output, model.input
-    )
-
-
 def _form(x):
     return x.shape if isinstance(x, keras.KerasTensor) else repr(x)
-
-
-def _is_model(layer):
-    return isinstance(layer, keras.Sequential) or (
-        isinstance(layer, keras.Model) and hasattr(layer, "operations")
-    )
 
 
 def lists_layers(model):
@@ -385,7 +270,7 @@ def _has_rule(layer):
 
 
 def _takes_mask(layer):
-    return not _is_model(layer) and "mask" in tracing.parameters(layer)
+    return not tracing.is_model(layer) and "mask" in tracing.parameters(layer)
 
 
 def _makes_mask(layer):
