@@ -16,7 +16,9 @@ For each task, each share of the multiply-adds and each seed:
       --table=docs/results/compress.md
 
 Each cell is stored in its own file; if the script is started again, it
-continues with the missing ones. All figures are of int8 files on TFLite.
+continues with the missing ones. The figures of a page are also in a `.json`
+file beside it, in which tasks and seeds that ran elsewhere keep their place.
+All figures are of int8 files on TFLite.
 """
 
 import dataclasses
@@ -290,13 +292,16 @@ def told_of_variants(found):
 
 def main(argv):
     del argv
-    found = rows()
-    seeds = ", ".join(FLAGS.seeds)
+    ran = rows()
+    known = pathlib.Path(FLAGS.table or FLAGS.out).with_suffix(".json")
+    found = compress_page.figures(ran, compress_page.read(known))
+    seeds = ", ".join(map(str, sorted({s for f in found for s in f.seeds})))
     controls = [way for way in FLAGS.ways if way not in VARIANTS]
     own = [way for way in FLAGS.ways if way not in VARIANTS or way == OWN]
     verdicts = compress_page.verdicts(found, OWN, controls)
     picture = ""
     if FLAGS.table:
+        compress_page.write(found, known)
         drawn = pathlib.Path(FLAGS.table).with_suffix(".png")
         compress_page.draw(found, own, drawn)
         picture = f"![Test metric against size]({drawn.name})\n\n"
@@ -319,7 +324,7 @@ def main(argv):
     )
     results.publish(text, FLAGS.table)
     if FLAGS.variants:
-        results.publish(told_of_variants(found), FLAGS.variants)
+        results.publish(told_of_variants(ran), FLAGS.variants)
 
 
 if __name__ == "__main__":
