@@ -383,3 +383,49 @@ def _by_array(call, batch):
         )
     row = "x" * (rank > 1)
     return f"{same}{row}y,{batch}yz->{batch}{row}z"
+
+
+@rulebook.rule("ops.Dot")
+def dot(call):
+    """The last axis with the one but last, or with the only one."""
+    rank = len(_shapes(call)[-1])
+    return _contracted(call, [-1], [max(rank - 2, 0)])
+
+
+@rulebook.rule("ops.Inner")
+def inner(call):
+    return _contracted(call, [-1], [-1])
+
+
+@rulebook.rule("ops.Tensordot")
+def tensordot(call):
+    axes = call.argument(2, "axes", 2)
+    if isinstance(axes, int):
+        return _contracted(call, list(range(-axes, 0)), list(range(axes)))
+    return _contracted(call, *map(list, axes))
+
+
+def _contracted(call, first, second):
+    """A product of a tensor and an array, summed over pairs of axes.
+
+    Args:
+        call: the `Call`.
+        first, second: lists of the axes of the two operands.
+    """
+    shapes = _shapes(call)
+    summed = [shapes[0][axis] for axis in first]
+    if len(call.tensors) != 1 or _operands(call)[0] is not call.x:
+        # The output has the batch of the second one elsewhere, or of both.
+        return frozen_product(call, summed, "a product that moves the batch")
+    x, array = (list(range(len(shape))) for shape in shapes)
+    array = [len(x) + axis for axis in array]
+    for a, b in zip(first, second, strict=True):
+        array[b] = x[a]
+    if x[0] in array:
+        return frozen_product(call, summed, "a product that sums samples")
+    made = [n for n in x + array if (n in x) != (n in array)]
+    texts = (
+        "".join(map(string.ascii_letters.__getitem__, t))
+        for t in (x, array, made)
+    )
+    return product(call, "{},{}->{}".format(*texts))

@@ -216,6 +216,9 @@ class EinsumTest(exactness.ExactnessTestCase):
         ("dots", lambda x: OPS.einsum("...c,cd->...d", x, ONES), 7 * 5 * 4),
         ("no arrow", lambda x: OPS.einsum("abc,cd", x, ONES), 7 * 5 * 4),
         ("matmul", lambda x: OPS.matmul(x, ONES), 7 * 5 * 4),
+        ("dot", lambda x: OPS.dot(x, ONES), 7 * 5 * 4),
+        ("tensordot", lambda x: OPS.tensordot(x, ONES, 1), 7 * 5 * 4),
+        ("inner of tensors", lambda x: OPS.inner(x, x), 7 * 7 * 5),
         ("tensors", lambda x: OPS.einsum("abc,aec->abe", x, x), 7 * 7 * 5),
     )
     def test_work_of_products(self, product, work):
@@ -368,6 +371,35 @@ class EinsumTest(exactness.ExactnessTestCase):
             6 + 8,
         ),
         ("sum", lambda x: OPS.einsum("btc,cs->bts", x, drawn(6, 4)), 8),
+        ("dot", lambda x: OPS.dot(x, drawn(6, 4)), 8),
+        (
+            "dot of steps",
+            lambda x: OPS.dot(OPS.transpose(x, (0, 2, 1)), drawn(7, 4)),
+            6 + 8,
+        ),
+        (
+            "dot by a row",
+            lambda x: OPS.dot(OPS.transpose(x, (0, 2, 1)), drawn(7)),
+            6 + 8,
+        ),
+        (
+            "dot by a stack",
+            lambda x: OPS.dot(OPS.transpose(x, (0, 2, 1)), drawn(2, 7, 4)),
+            6 + 8,
+        ),
+        ("inner", lambda x: OPS.inner(x, drawn(4, 6)), 8),
+        (
+            "tensordot of steps",
+            lambda x: OPS.tensordot(x, drawn(7, 4), axes=[[1], [0]]),
+            6 + 8,
+        ),
+        (
+            "tensordot by negative axes",
+            lambda x: OPS.tensordot(x, drawn(4, 7), axes=([-2], [-1])),
+            6 + 8,
+        ),
+        ("tensordot of all", lambda x: OPS.tensordot(x, drawn(7, 6, 3)), 8),
+        ("outer", lambda x: OPS.tensordot(x, drawn(3), axes=0), 6 + 8),
     )
     def test_products_with_arrays(self, product, removable):
         inputs = keras.Input((7, 5))
