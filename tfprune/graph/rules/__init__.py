@@ -20,6 +20,7 @@ from tfprune.graph.rules import merge
 from tfprune.graph.rules import norm
 from tfprune.graph.rules import pool
 from tfprune.graph.rules import preprocessing
+from tfprune.graph.rules import products
 from tfprune.graph.rules import recurrent
 from tfprune.graph.rules import shape
 from tfprune.graph.rules import slicing
@@ -37,6 +38,7 @@ __all__ = [
     "of",
     "pool",
     "preprocessing",
+    "products",
     "recurrent",
     "shape",
     "slicing",

@@ -17,7 +17,7 @@ from tfprune.graph import call as call_lib
 from tfprune.graph import rulebook
 from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import additions
-from tfprune.graph.rules import einsum
+from tfprune.graph.rules import products
 
 READS, WRITES = call_lib.READS, call_lib.WRITES
 
@@ -312,7 +312,7 @@ def dot(call):
     axes = call.config["axes"]
     axis = axes if isinstance(axes, int) else axes[0]
     summed = call.x.shape[axis]
-    return einsum.frozen_product(call, [summed], "Dot mixes channels")
+    return products.frozen_product(call, [summed], "Dot mixes channels")
 
 
 @rulebook.rule("ops.DotProductAttention")
