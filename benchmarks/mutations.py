@@ -143,7 +143,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a product of tensors freezes nothing",
-        RULES + "einsum.py",
+        RULES + "products.py",
         "            for labels in arrays:\n"
         "                call.freeze_product(labels)",
         "            pass",
