@@ -1,6 +1,7 @@
-"""Ops whose config Keras cannot write, as their settings are numpy's numbers.
+"""Ops whose config Keras cannot write, or cannot read back.
 
-`keras.ops.reshape(x, (-1, np.prod(sizes)))` leaves such an op.
+`keras.ops.reshape(x, (-1, np.prod(sizes)))` leaves one whose settings are
+numpy's numbers, `keras.ops.map(function, x)` one that holds a function.
 """
 
 import inspect
@@ -10,11 +11,19 @@ import numpy as np
 
 from tfprune.graph import values
 
+# Ops that take functions: Keras writes these down by their names, at best.
+_OF_FUNCTIONS = {
+    *("AssociativeScan", "Cond", "ForiLoop", "Map", "Scan", "Switch"),
+    *("VectorizedMap", "WhileLoop"),
+}
+
 
 def is_missing(op):
-    """Whether an op has no config; layers are not asked."""
+    """Whether an op has no config to make it by; layers are not asked."""
     if isinstance(op, keras.layers.Layer):
         return False
+    if _takes_function(op):
+        return True
     try:
         op.get_config()
     except NotImplementedError:
@@ -40,9 +49,11 @@ def with_plain_numbers(op):
         Another one, which has a config.
 
     Raises:
-        ValueError: If a setting is more than numbers.
+        ValueError: If a setting is more than numbers, such as a function.
     """
     cls = type(op)
+    if _takes_function(op):
+        raise _refusal(op)
     names = inspect.signature(cls.__init__).parameters
     settings = {
         name: keras.tree.map_structure(_plain, getattr(op, name))
@@ -63,7 +74,18 @@ def _plain(value):
     return value.item() if is_number else value
 
 
+def _takes_function(op):
+    cls = type(op)
+    return cls.__module__.startswith("keras.") and cls.__name__ in _OF_FUNCTIONS
+
+
 def _refusal(op):
+    if _takes_function(op):
+        return ValueError(
+            "Keras must be able to read an op back from its config. Received: "
+            f"op {op.name!r} of class {type(op).__name__}, which holds a "
+            "function. Call it in the `call` of a layer of your own."
+        )
     return ValueError(
         "The settings of an op must be numbers of Python, texts or None. "
         f"Received: op {op.name!r} of class {type(op).__name__}, whose config "

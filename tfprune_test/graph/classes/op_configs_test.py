@@ -24,6 +24,19 @@ class Head(LAYERS.Layer):
         return self.dense(OPS.reshape(x, (-1, np.prod(x.shape[1:]))))
 
 
+class Mapped(LAYERS.Layer):
+    def call(self, x):
+        return OPS.map(twice, x)
+
+
+def twice(x):
+    return x * 2
+
+
+def summed(total, x):
+    return total + x, total
+
+
 def functional(ops):
     """A model of some ops between two layers."""
     inputs = keras.Input((6, 6, 2))
@@ -54,6 +67,23 @@ class OpConfigsTest(parameterized.TestCase):
 
         with self.assertRaisesRegex(ValueError, "op 'clip.*' of class Clip"):
             read.channel_graph(functional(ops))
+
+    @parameterized.parameters(
+        (lambda x: OPS.map(twice, x), "Map"),
+        (lambda x: OPS.vectorized_map(twice, x), "VectorizedMap"),
+        (lambda x: OPS.switch(1, [twice, twice], x), "Switch"),
+        (lambda x: OPS.scan(summed, OPS.zeros((4, 4, 6)), x)[1], "Scan"),
+        (lambda x: OPS.fori_loop(0, 3, lambda i, x: x * i, x), "ForiLoop"),
+    )
+    def test_a_function_is_refused_by_name(self, ops, name):
+        model = functional(ops)
+        for reads in (read.channel_graph, op_configs.check):
+            with self.assertRaisesRegex(ValueError, f"of class {name}, which"):
+                reads(model)
+
+    def test_a_layer_that_takes_a_function(self):
+        found = exactness.strip_masked(functional(lambda x: Mapped()(x)))
+        self.assertEmpty(exactness.faults(found))
 
     def test_a_model_that_keras_cannot_save(self):
         plain = functional(lambda x: OPS.clip(x, 0, 6))
