@@ -198,6 +198,7 @@ def of_samples(values, outputs):
             "A metric must return numbers, one per sample, or their mean. "
             f"Received: {values!r} of type {type(values).__name__}."
         )
+    found = found.astype(float)  # In bfloat16 a sum of ones ends at 256.
     if len(found) == 1:  # A mean, of what may be a smaller batch.
         return found.repeat(len(keras.tree.flatten(outputs)[0]))
     return found

@@ -192,6 +192,11 @@ class TallyTest(parameterized.TestCase):
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         self.assertLen(tally.of_outputs(model), 1)
 
+    @parameterized.parameters("bool", "float16", "float32", "bfloat16")
+    def test_what_a_metric_gives_is_added_up_exactly(self, dtype):
+        found = tally.of_samples(keras.ops.ones(1000, dtype), SCORES)
+        self.assertEqual(found.mean(), 1)
+
 
 if __name__ == "__main__":
     absltest.main()
