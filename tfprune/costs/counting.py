@@ -20,6 +20,7 @@ from tfprune.costs import code_size
 from tfprune.costs import file_ops
 from tfprune.costs import int8_file
 from tfprune.costs import memory
+from tfprune.graph import channel_graph
 from tfprune.graph import read
 from tfprune.graph import values
 
@@ -92,6 +93,7 @@ class Meter:
     """
 
     def __init__(self, graph, latency_table=None, core=None):
+        channel_graph.check(graph)
         self.graph = graph
         self._latency_table = latency_table
         self._core = core

@@ -258,7 +258,9 @@ def _check_given(data, purpose, limit):
             "data=(x, y), a tf.data.Dataset, a keras.utils.PyDataset or a "
             "generator of batches."
         )
-    if limit is not None and not limit >= 1:
+    if limit is not None and (
+        not isinstance(limit, numbers.Integral) or limit < 1
+    ):
         raise ValueError(
             f"At least one sample is needed for {purpose}. Received: "
             f"limit={limit!r}. Pass a positive int, or None for all samples."

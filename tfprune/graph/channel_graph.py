@@ -7,6 +7,7 @@ import typing
 
 import numpy as np
 
+from tfprune.core import kinds
 from tfprune.core import printed
 from tfprune.core import tables
 
@@ -131,6 +132,12 @@ class Group:
 
     def __len__(self):
         return len(self.labels)
+
+
+def check(graph):
+    """Raises a `TypeError` for what is no `ChannelGraph`."""
+    cure = "Read one with tfprune.channel_graph(model)."
+    kinds.check("graph", graph, ChannelGraph, cure)
 
 
 class ChannelGraph(printed.Printed):

@@ -2,8 +2,12 @@
 
 import numpy as np
 
+from tfprune.core import kinds
 from tfprune.plots import style
 from tfprune.reports import quantities
+from tfprune.reports.html import page
+from tfprune.searches import curves
+from tfprune.searches import searching
 
 
 def sensitivity_plot(sensitivity, path=None, title=None, chance=None):
@@ -29,6 +33,8 @@ def sensitivity_plot(sensitivity, path=None, title=None, chance=None):
     >>> curves = tfprune.sensitivity(model, (x_val, y_val))
     >>> tfprune.plots.sensitivity_plot(curves, "curves.png", chance=0.1)
     """
+    cure = "Pass what tfprune.sensitivity returns."
+    kinds.check("sensitivity", sensitivity, curves.Sensitivity, cure)
     title = title or sensitivity.model
     return _finished(path, lambda: _sensitivity(sensitivity, title, chance))
 
@@ -52,6 +58,14 @@ def search_plot(searches, path=None, title="search"):
     """
     if not isinstance(searches, (list, tuple)):
         searches = [searches]
+    if not searches:
+        raise ValueError(
+            "At least one search is required. Received: searches=[]. Pass "
+            "what tfprune.search returns."
+        )
+    for found in searches:
+        cure = "Pass what tfprune.search returns."
+        kinds.check("searches", found, searching.Search, cure)
     return _finished(path, lambda: _searches(searches, title))
 
 
@@ -77,6 +91,9 @@ def frontier_plot(frontiers, path=None, title=None, dense=None):
     """
     if not isinstance(frontiers, dict):
         frontiers = {"": frontiers}
+    for found in frontiers.values():
+        cure = "Make one of its points, or take that of tfprune.compress."
+        kinds.check("frontiers", found, page.Frontier, cure)
     costs = dict.fromkeys(
         cost for f in frontiers.values() for p in f.points for cost in p.costs
     )

@@ -4,6 +4,7 @@ import collections
 import pathlib
 
 from tfprune.core.files import atomic
+from tfprune.graph import channel_graph
 from tfprune.plots import group_map
 
 # Keyed by file extension.
@@ -34,6 +35,7 @@ def draw_groups(graph, path):
 
     >>> tfprune.plots.draw_groups(tfprune.channel_graph(model), "groups.svg")
     """
+    channel_graph.check(graph)
     path = writable(path)
     end = path.suffix.lower()
     if end == ".svg":

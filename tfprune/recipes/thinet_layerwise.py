@@ -25,8 +25,10 @@ divided by its mean `y^2` and has its own scales.
 
 import dataclasses
 
+import keras
 import numpy as np
 
+from tfprune.core import kinds
 from tfprune.core import registry
 from tfprune.datasets import samples
 from tfprune.graph import read
@@ -272,6 +274,11 @@ def thinet(
 
     >>> small = tfprune.recipes.thinet(model, 0.5, x_train[:5000])
     """
+    if fine_tune is not None and not callable(fine_tune):
+        raise ValueError(
+            "`fine_tune` must be a function that is called with a model and "
+            f"returns the trained one. Received: {fine_tune=}."
+        )
     samples.check_repeatable(data, "ThiNet, which reads them layer by layer")
     criterion = ThiNet(algorithm, **(options or {}))
     graph = read.channel_graph(wrapping.plain(model))
@@ -283,8 +290,17 @@ def thinet(
             model = _prune_group(
                 graph, graph.groups[i], count, criterion, data, ridge
             )
-            model = model if fine_tune is None else fine_tune(model)
+            model = _trained(model, fine_tune)
     return model
+
+
+def _trained(model, fine_tune):
+    if fine_tune is None:
+        return model
+    trained = fine_tune(model)
+    cure = "Let it return the model that it has trained."
+    kinds.check("fine_tune's result", trained, keras.Model, cure)
+    return trained
 
 
 def _counts(graph, budget, selection):

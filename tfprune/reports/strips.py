@@ -52,6 +52,7 @@ def channel_strips(graph, keep=None, guessed=None):
     Raises:
         ValueError: If `keep` has the wrong shape.
     """
+    channel_graph.check(graph)
     guessed = np.zeros(graph.size, bool) if guessed is None else guessed
     meter = counting.Meter(graph)
     before = {row.layer: row.macs for row in meter.by_layer()}

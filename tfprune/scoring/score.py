@@ -33,6 +33,7 @@ def channel_scores(graph, criterion="l1", data=None):
             finite.
         TypeError: If the criterion has another type.
     """
+    channel_graph.check(graph)
     criterion = as_criterion(criterion)
     values.check_finite(graph.model)
     scores = np.asarray(criterion.scores(graph, data), np.float64)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
+from tfprune.core import kinds
 from tfprune.core import printed
 from tfprune.core import progress_bar
 from tfprune.core import records
@@ -240,7 +241,7 @@ def _checked(ratios):
 def _chosen(graph, patterns):
     """The removable groups that match any of the patterns."""
     patterns = "*" if patterns is None else patterns
-    patterns = candidates_lib.as_patterns("groups", patterns)
+    patterns = kinds.names("groups", patterns)
     free = [group for group in graph.groups if not group.frozen]
     fitting = {
         p: [group for group in free if candidates_lib.matches(group, p)]

@@ -12,6 +12,7 @@ import numpy as np
 
 from tfprune.core import packages
 from tfprune.costs import counting
+from tfprune.graph import channel_graph
 from tfprune.scoring import rankings
 from tfprune.searches import amc
 from tfprune.selection import budget as budget_lib
@@ -87,6 +88,7 @@ class PruningEnvironment:
         refine=None,
         **options,
     ):
+        channel_graph.check(graph)
         counting.check_sizes(graph)
         amc.check_reward(reward)
         if not 0 < lowest <= 1:

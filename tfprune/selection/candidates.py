@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 
+from tfprune.core import kinds
 from tfprune.selection import rounding
 
 
@@ -175,23 +176,9 @@ def fits(graph, pattern):
     return named or {g for g in graph.groups if matches(g, pattern)}
 
 
-def as_patterns(name, patterns):
-    """A pattern, or several, as a `tuple`; `name` is that of the argument."""
-    try:
-        found = (patterns,) if isinstance(patterns, str) else tuple(patterns)
-    except TypeError:
-        found = (patterns,)
-    if not all(isinstance(each, str) for each in found):
-        raise ValueError(
-            f"`{name}` must be a pattern of names, or a list of these. "
-            f"Received: {name}={patterns!r}."
-        )
-    return found
-
-
 def skipped(graph, patterns):
     """Returns the set of groups that match any of the name patterns."""
-    fitting = {p: fits(graph, p) for p in as_patterns("skip", patterns)}
+    fitting = {p: fits(graph, p) for p in kinds.names("skip", patterns)}
     unused = {p for p, groups in fitting.items() if not groups}
     _no_match_is_an_error("skip", unused, graph)
     return set().union(*fitting.values())

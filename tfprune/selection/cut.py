@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from tfprune.core import kinds
 from tfprune.core import printed
 from tfprune.core import tables
 from tfprune.graph import channel_graph
@@ -68,6 +69,15 @@ class Cut(printed.Printed):
         return value
 
 
+def check(cut):
+    """Raises a `TypeError` for what is no `Cut`."""
+    cure = (
+        "Choose one with tfprune.selection.choose(tfprune.channel_graph(model"
+        "), macs=0.5), or call tfprune.prune."
+    )
+    kinds.check("cut", cut, Cut, cure)
+
+
 def choose(
     graph,
     budget=None,
@@ -104,6 +114,7 @@ def choose(
     >>> cut = tfprune.selection.choose(graph, macs=0.5)
     >>> small = tfprune.surgery.apply(cut)
     """
+    channel_graph.check(graph)
     budget, options = goal.of(budget, options)
     criterion = score.as_criterion(criterion)
     scores = score.channel_scores(graph, criterion, data)

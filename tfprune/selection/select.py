@@ -5,6 +5,7 @@ in index order, and no layer loses its last channel.
 """
 
 from tfprune.costs import counting
+from tfprune.graph import channel_graph
 from tfprune.scoring import normalizers
 from tfprune.scoring import rankings
 from tfprune.selection import budget as budget_lib
@@ -51,6 +52,7 @@ def by_budget(
         ValueError: If the budget cannot be met; the message gives the lowest
             cost that pruning can reach, and what occupies memory there.
     """
+    channel_graph.check(graph)
     budget_lib.check(budget)
     budget.check_channels()
     if "channel_multiple" not in options:
@@ -122,5 +124,6 @@ def by_ratio(graph, scores, ratio, **options):
     Raises:
         ValueError: If a ratio is out of range, or a pattern matches nothing.
     """
+    channel_graph.check(graph)
     candidates = candidates_lib.Candidates(graph, scores, **options)
     return candidates.keep(candidates.counts_by_ratio(ratio))

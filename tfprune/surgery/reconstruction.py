@@ -62,13 +62,7 @@ def reconstruct(
     >>> cut = tfprune.selection.choose(tfprune.channel_graph(model), 0.5)
     >>> small = tfprune.reconstruct(cut, x_train[:2000])
     """
-    if not isinstance(cut, cut_lib.Cut):
-        raise TypeError(
-            "What is removed must be a Cut. Received: cut of type "
-            f"{type(cut).__name__}. Choose one with "
-            "tfprune.selection.choose(tfprune.channel_graph(model), macs=0.5), "
-            "or call tfprune.prune(model, macs=0.5, reconstruct=data)."
-        )
+    cut_lib.check(cut)
     return shrinking.apply(Reconstruction(**settings).refit(cut, data))
 
 

@@ -2,6 +2,7 @@
 
 from tfprune.graph import document
 from tfprune.graph import rebuild
+from tfprune.selection import cut as cut_lib
 
 
 def apply(cut):
@@ -18,6 +19,7 @@ def apply(cut):
     >>> cut = tfprune.selection.choose(tfprune.channel_graph(model), 0.5)
     >>> small = tfprune.surgery.apply(cut)
     """
+    cut_lib.check(cut)
     return rebuild.shrink(cut.graph, cut.keep, cut.changes)
 
 
@@ -32,6 +34,7 @@ def masked(cut):
         A model with the original shapes; stripping it gives the result of
         `apply`.
     """
+    cut_lib.check(cut)
     graph = cut.graph
     config = document.copied(graph.config)
     return rebuild.build(graph.model, config, cut.zero_reads)

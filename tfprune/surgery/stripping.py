@@ -121,6 +121,7 @@ def removable(graph):
     Returns:
         A `Cut`; its changes are the biases that absorb constant channels.
     """
+    channel_graph.check(graph)
     links = _links(graph)
     constant = constants.Constants(graph)
     pinned = graph.frozen.copy()

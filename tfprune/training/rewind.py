@@ -1,5 +1,7 @@
 """Learning rate rewinding: retraining with the original schedule."""
 
+import collections.abc
+
 import keras
 
 
@@ -36,9 +38,14 @@ class Rewound(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, schedule, to=0, at=(0,)):
         super().__init__()
+        if not callable(schedule):
+            raise ValueError(
+                "`schedule` must be a learning rate schedule, a function of "
+                f"the step. Received: schedule={schedule!r}"
+            )
         self.schedule = schedule
         self.to = to
-        self.at = list(at)
+        self.at = list(at) if isinstance(at, collections.abc.Iterable) else []
         if self.at != sorted(set(self.at)) or not self.at or self.at[0] < 0:
             raise ValueError(
                 "`at` must be increasing steps, at least one. Received: "

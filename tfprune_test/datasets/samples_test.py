@@ -108,9 +108,9 @@ class SamplesTest(parameterized.TestCase):
         self.assertEqual([len(x) for x, _ in found], [2, 1])
         self.assertEqual([len(y) for _, y in found], [2, 1])
 
-    @parameterized.parameters(0, -5)
+    @parameterized.parameters(0, -5, 2.5, "9")
     def test_a_limit_leaves_samples(self, limit):
-        with self.assertRaisesRegex(ValueError, f"limit={limit}"):
+        with self.assertRaisesRegex(ValueError, f"limit={limit!r}"):
             list(samples.batches(np.zeros((9, 2)), "a test", limit=limit))
 
     def test_a_list_of_a_generator_holds_several_inputs(self):

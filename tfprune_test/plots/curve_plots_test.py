@@ -9,6 +9,7 @@ from absl.testing import absltest
 from tfprune.plots import curve_plots
 from tfprune.reports.html import page as page_lib
 from tfprune.searches import curves
+from tfprune.searches import searching
 
 
 def named(axes):
@@ -21,8 +22,9 @@ def named(axes):
 
 def search(strategy, values):
     trials = [types.SimpleNamespace(accuracy=value) for value in values]
-    return types.SimpleNamespace(
-        strategy=strategy, trials=trials, metric="accuracy"
+    dense, count = max(values), len(values)
+    return searching.Search(
+        strategy, (), dense, tuple(trials), 1, count, None, "accuracy"
     )
 
 

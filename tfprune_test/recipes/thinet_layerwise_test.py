@@ -249,6 +249,16 @@ class ThiNetTest(parameterized.TestCase):
             small.get_layer("logits").bias, [1.0, 2.0, 3.0]
         )
 
+    def test_training_returns_a_model(self):
+        for fine_tune, error in ((3, ValueError), (lambda x: None, TypeError)):
+            with self.assertRaisesRegex(error, "Received: .*fine_tune"):
+                thinet_layerwise.thinet(
+                    small_nets.mixed(),
+                    0.5,
+                    small_nets.samples(),
+                    fine_tune=fine_tune,
+                )
+
     def test_the_seed_settles_the_draw(self):
         graph = read.channel_graph(small_nets.mixed())
         grams = [

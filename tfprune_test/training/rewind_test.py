@@ -40,10 +40,14 @@ class RewoundTest(parameterized.TestCase):
         np.testing.assert_allclose(seen, rates(rewound, 4), rtol=1e-4)
         self.assertEqual(again.get_config(), optimizer.get_config())
 
-    @parameterized.parameters(([],), ([5, 2],), ([-1],))
+    @parameterized.parameters(([],), ([5, 2],), ([-1],), 5, None)
     def test_steps_are_checked(self, at):
         with self.assertRaisesRegex(ValueError, "Received: at="):
             rewind.Rewound(self.decay, at=at)
+
+    def test_the_schedule_is_checked(self):
+        with self.assertRaisesRegex(ValueError, "Received: schedule=0.1"):
+            rewind.Rewound(0.1)
 
     def test_it_jumps_to_a_step_of_the_schedule(self):
         with self.assertRaisesRegex(ValueError, "Received: to=-1"):

@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 
+from tfprune.core import kinds
 from tfprune.core import packages
 from tfprune.core import printed
 from tfprune.core.files import damage
@@ -152,8 +153,12 @@ def read(path):
     Raises:
         ImportError: If the extra `export` is missing.
         OSError: If the file cannot be read.
+        TypeError: If `path` is not the path of a file.
         ValueError: If the file is not a TFLite model, or is damaged.
     """
+    kinds.check_path(
+        "path", path, "Write one with tfprune.export_tflite(model, ...)."
+    )
     with open(path, "rb") as file:
         data = file.read()
     schema = packages.load("ai_edge_litert.schema_py_generated")

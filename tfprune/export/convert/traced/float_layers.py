@@ -6,6 +6,7 @@ converter finds them.
 
 import fnmatch
 
+from tfprune.core import kinds
 from tfprune.export.convert import converter
 from tfprune.export.convert.traced import layer_scopes
 from tfprune.graph import values
@@ -25,7 +26,7 @@ def named(model, patterns):
     Raises:
         ValueError: If a pattern matches no layer.
     """
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    patterns = kinds.names("keep_float", patterns)
     layers = [x for x in values.layers(model) if x is not model]
     found = {}
     for pattern in patterns:
