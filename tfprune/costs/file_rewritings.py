@@ -6,6 +6,7 @@ Each rewriting is a function from `FileOps` to others; `IN_ORDER` lists them.
 import collections
 import dataclasses
 
+from tfprune.costs import looked_up
 from tfprune.graph.lowering import few_axes
 from tfprune.graph.lowering import file_op
 from tfprune.graph.lowering import in_file
@@ -276,6 +277,7 @@ IN_ORDER = (
     limits_of_own_scale,
     taken_over,
     taken_over_before,
+    looked_up.tabulated,
     reshaped,
     reshaped_once,
 )

@@ -26,7 +26,9 @@ class Site:
         entry: `dict`, the layer's entry (`class_name`, `config`, ...).
         node: `int`, which of the entry's calls this is.
         live: the layer or operation itself.
-        shapes: list of the output shapes that the document knows, or `None`.
+        shapes: `dict` of the output shapes that the document knows, by the
+            number of the output, or `None`.
+        dtypes: `dict` of their dtypes, likewise.
         is_masked: `bool`, whether Keras gives the layer a mask of which the
             document says nothing, as in Sequential models.
     """
@@ -37,6 +39,7 @@ class Site:
     node: int
     live: object
     shapes: object = None
+    dtypes: dict = dataclasses.field(default_factory=dict)
     is_masked: bool = False
 
 
@@ -149,7 +152,7 @@ def _run_functional(config, model, inputs, call, path, keys):
     lives = {op.name: op for op in model.operations}
     starts = references(config["input_layers"])
     values = dict(zip(starts, inputs, strict=True))
-    known = _known_shapes(config, model)
+    shapes, dtypes = _known_outputs(config, model)
     waiting = {
         i: len(entry["inbound_nodes"])
         for i, entry in enumerate(config["layers"])
@@ -170,7 +173,8 @@ def _run_functional(config, model, inputs, call, path, keys):
                     entry,
                     node,
                     lives[name],
-                    known.get((name, node)),
+                    shapes.get((name, node)),
+                    dtypes.get((name, node), {}),
                 )
                 here = ("inbound_nodes", node)
                 args = _decode(calls[node]["args"], values, here + ("args",))
@@ -254,24 +258,24 @@ def _output_references(config, lives):
     return [adjust(*r) for r in references(config["output_layers"])]
 
 
-def _known_shapes(config, model):
-    """Output shapes of every call, as far as the document tells."""
-    shapes = {}
+def _known_outputs(config, model):
+    """Shapes and dtypes of every call's outputs, as the document tells them."""
+    shapes, dtypes = {}, {}
 
-    def note(reference, shape):
+    def note(reference, shape, dtype):
         name, node, k = reference
-        outputs = shapes.setdefault((name, node), {})
-        outputs[k] = tuple(shape)
+        shapes.setdefault((name, node), {})[k] = tuple(shape)
+        dtypes.setdefault((name, node), {})[k] = dtype
 
     for entry in config["layers"]:
         for call in entry["inbound_nodes"]:
             for leaf in tensor_entries((call["args"], call["kwargs"])):
-                note(leaf["keras_history"], leaf["shape"])
+                note(leaf["keras_history"], leaf["shape"], leaf["dtype"])
     lives = {op.name: op for op in model.operations}
     outputs = zip(_output_references(config, lives), model.outputs, strict=True)
     for reference, output in outputs:
-        note(reference, output.shape)
-    return shapes
+        note(reference, output.shape, str(output.dtype))
+    return shapes, dtypes
 
 
 def tensor_entries(nested):

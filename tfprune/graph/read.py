@@ -96,12 +96,13 @@ def _read(model, config, input_shape, records):
             call.file.complete(labels[0])
         else:
             labels = call.follow(rules.of(site.entry, site.live))
-        dtype = _dtype(site, call)
+        pairs = zip(call.output_shapes, labels, strict=True)
         outputs = tuple(
             tensor_lib.Tensor(
-                shape, array, dtype, call.rows, call.alike, call.batch
+                *(shape, array, _dtype(site, call, k)),
+                *(call.rows, call.alike, call.batch),
             )
-            for shape, array in zip(call.output_shapes, labels, strict=True)
+            for k, (shape, array) in enumerate(pairs)
         )
         call.file.end(outputs)
         steps.append(
@@ -339,7 +340,7 @@ def _called_as_written(site, args, kwargs):
     return written == [x.shape for x in tensors]
 
 
-def _dtype(site, call):
-    if rulebook.name_of(site.entry) == "ops.Cast":
-        return keras.backend.standardize_dtype(site.entry["config"]["dtype"])
-    return getattr(site.live, "compute_dtype", None) or call.x.dtype
+def _dtype(site, call, k):
+    """The dtype of an output: from the document, or from the layer."""
+    own = getattr(site.live, "compute_dtype", None) or call.x.dtype
+    return site.dtypes.get(k, own)

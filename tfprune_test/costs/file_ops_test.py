@@ -181,7 +181,46 @@ def celus():
     return keras.Model(inputs, LAYERS.Dense(2)(keras.ops.celu(x)))
 
 
+def of_one():
+    """Functions that are looked up at once, whatever they are made of."""
+    ops = keras.ops
+    inputs = keras.Input((8, 8, 2))
+    x = LAYERS.Conv2D(4, 3)(inputs)
+    x = LAYERS.Conv2D(4, 1)(ops.where(x > 0, x, x * 0.1))
+    x = LAYERS.Conv2D(4, 1)(ops.log(ops.abs(x) + 1))
+    x = LAYERS.Conv2D(4, 1)(x / (ops.abs(x) + 1))
+    chosen = ops.where(ops.logical_and(x > 0, x < 1), x, x * 0.5)
+    x = LAYERS.Conv2D(4, 1)(chosen) * LAYERS.Conv2D(4, 1)(ops.sqrt(ops.abs(x)))
+    return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
+
+
+def compared():
+    inputs = keras.Input((8, 8, 2))
+    x = LAYERS.Conv2D(4, 3)(inputs)
+    x = LAYERS.Conv2D(4, 1)(x * to_floats(keras.ops.greater(x, 0.2)))
+    x = LAYERS.Conv2D(4, 1)(to_floats(LAYERS.Conv2D(4, 1)(x) < x))
+    return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
+
+
+def along_axes():
+    ops = keras.ops
+    inputs = keras.Input((8, 8, 2))
+    x = LAYERS.Conv2D(4, 3)(inputs)
+    x = LAYERS.Conv2D(4, 1)(ops.softmax(x, 1))
+    first, rest = ops.split(LAYERS.Conv2D(6, 1)(x), [2], -1)
+    x = LAYERS.Conv2D(4, 1)(ops.concatenate([rest, first], -1))
+    x = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    x = LAYERS.Conv2D(4, 1)(ops.diff(LAYERS.Conv2D(4, 1)(x), axis=1))
+    x = LAYERS.Conv2D(4, 1)(ops.norm(x, axis=-1, keepdims=True))
+    x = LAYERS.Conv2D(4, 1)(ops.logsumexp(x, -1, keepdims=True))
+    x = LAYERS.Conv2D(4, 1)(ops.cumsum(x, 1))
+    return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
+
+
 NETS = (
+    ("functions of one", of_one),
+    ("compared", compared),
+    ("along axes", along_axes),
     ("celus", celus),
     ("limited", limited),
     ("divided", divided),

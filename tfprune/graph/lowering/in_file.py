@@ -46,7 +46,7 @@ class InFile:
         Returns:
             The first output.
         """
-        made = file_op.like(inputs[0]) if made is None else made
+        made = _usual(kind, inputs[0]) if made is None else made
         outputs = made if isinstance(made, tuple) else (made,)
         self.ops.append(file_op.FileOp(kind, inputs, outputs, **how))
         return outputs[0]
@@ -177,7 +177,9 @@ class InFile:
             # What works in place does so with constants.
             scales = call.memory == "inplace" and set(names) <= {"MUL", "ADD"}
             how = {"scales": scales and len(call.tensors) == 1}
-            x = self.op(names[0], *call.tensors, made=output, **how)
+            in_floats = names[0] == "DEQUANTIZE"
+            made = _usual(names[0], output) if in_floats else output
+            x = self.op(names[0], *call.tensors, made=made, **how)
             self.chain(names[1:], x, **how)
         elif call.work and "kernel_size" in call.config:
             self.window("CONV_2D", call.x, output)
@@ -188,6 +190,13 @@ class InFile:
             self.op(kind, *call.tensors, made=output, work=work)
         elif call.memory == "new":
             self.op("ADD", *call.tensors, made=output)  # or another one
+
+
+def _usual(kind, x):
+    """What an op makes of `x` if nothing else is said."""
+    in_floats = kind == "DEQUANTIZE" or file_op.dtype(x) == "float32"
+    is_float = in_floats and kind != "QUANTIZE"
+    return file_op.like(x, dtype="float32" if is_float else "int8")
 
 
 def _sizes(tensor):

@@ -6,6 +6,7 @@ import numpy as np
 
 from tfprune.graph import rulebook
 from tfprune.graph.lowering import activation_ops
+from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import activation
 from tfprune.graph.rules import merge
 
@@ -20,9 +21,7 @@ LAYERS = (
 
 
 # Ops that mix along one axis, besides those whose place in a file is known.
-ALONG_AN_AXIS = (
-    "Argsort Cumprod Diff Nancumprod Nancumsum Sort Sparsemax".split()
-)
+ALONG_AN_AXIS = "Argsort Cumprod Nancumprod Nancumsum Sort Sparsemax".split()
 
 # What finds the time steps that a mask leaves out.
 _COMPARED = ("NOT_EQUAL", "CAST", "REDUCE_MAX", "NOT_EQUAL", "SELECT_V2")
@@ -100,8 +99,17 @@ def activation_layer(call):
     return activation.activate(call, call.x.labels)
 
 
-@rulebook.rule("Softmax", "ops.Softmax", file_ops="SOFTMAX")
-@rulebook.rule("ops.LogSoftmax", file_ops="LOG_SOFTMAX")
+@rulebook.rule("Softmax", "ops.Softmax")
+@rulebook.rule("ops.LogSoftmax")
+def softmax(call):
+    axis = call.config.get("axis", -1)
+    kind = "LOG_" * (call.class_name == "LogSoftmax") + "SOFTMAX"
+    is_last = axis in (-1, call.x.rank - 1, [-1], (-1,))
+    turned = () if is_last else ("TRANSPOSE",)
+    call.file.chain((*turned, kind, *turned), call.x)
+    return along_an_axis(call)
+
+
 @rulebook.rule("ops.Normalize", file_ops="L2_NORMALIZATION")
 @rulebook.rule("ops.Cumsum", file_ops=("DEQUANTIZE", "CUMSUM", "QUANTIZE"))
 @rulebook.rule("ops.Roll", file_ops=("SLICE", "SLICE", "CONCATENATION"))
@@ -120,6 +128,19 @@ def along_an_axis(call):
         if call.output_shapes[0] != call.x.shape:  # Differences are fewer.
             return call.freeze_all(reason)[0]
         call.freeze(labels, reason)
+    return labels
+
+
+@rulebook.rule("ops.Diff")
+def differences(call):
+    """Each element less the one before it."""
+    labels = along_an_axis(call)
+    if call.config["n"] == 1:
+        parts = [file_op.like(call.made(labels)) for _ in range(2)]
+        ends = [
+            call.file.op("STRIDED_SLICE", call.x, made=part) for part in parts
+        ]
+        call.file.op("SUB", *ends, made=call.made(labels))
     return labels
 
 

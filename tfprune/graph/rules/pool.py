@@ -8,7 +8,7 @@ from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import norm
 
 REDUCTIONS = (
-    "Prod Logsumexp CountNonzero Median Norm Ptp Nanmax Nanmean Nanmedian "
+    "Prod CountNonzero Median Ptp Nanmax Nanmean Nanmedian "
     "Nanmin Nanprod Nanstd Nansum Nanvar Trapezoid"
 ).split()
 
@@ -121,6 +121,30 @@ def _axes(call):
     if axes is None:
         axes = range(call.x.rank)
     return (axes,) if isinstance(axes, int) else axes
+
+
+@rulebook.rule("ops.Logsumexp")
+def logsumexp(call):
+    """A sum of differences from the largest, which is left out if infinite."""
+    labels, file = pooling_op(call), call.file
+    largest = norm.over(call.x, _axes(call))
+    largest = file.op("REDUCE_MAX", call.x, made=largest)
+    largest = file.look_up(largest)
+    apart = file.op("SUB", call.x, largest)
+    made = call.made(labels)
+    total = file.op("SUM", file.look_up(apart), made=file_op.like(made))
+    file.op("ADD", file.look_up(total), largest, made=made)
+    return labels
+
+
+@rulebook.rule("ops.Norm")
+def length(call):
+    labels, file = pooling_op(call), call.file
+    if call.config["ord"] in (None, 2):
+        made = file_op.like(call.made(labels))
+        squares = file.op("MUL", call.x, call.x)
+        file.look_up(file.op("SUM", squares, made=made))
+    return labels
 
 
 @rulebook.rule("ops.Var", "ops.Std")

@@ -132,6 +132,9 @@ def split(call):
         for i, n in enumerate(bounds):
             call.edit(keys + (i,), channels[:n])
     parts = np.split(channels, bounds)[:outputs]
+    if len({len(part) for part in parts}) > 1:
+        made = tensor_lib.on_axis(parts[0], call.x.rank, axis)
+        call.file.op("SPLIT_V", call.x, made=call.made(made))
     if all(part.size == 1 for part in parts):
         call.freeze_here(channels, "a split into single channels")
     return [tensor_lib.on_axis(p, call.x.rank, axis) for p in parts]
@@ -140,6 +143,7 @@ def split(call):
 @rulebook.rule("ops.Pad", file_ops="PAD")
 def pad(call):
     call.moves = True
+    mode = call.argument(2, "mode", "constant")
     given = call.argument(1, "pad_width")
     widths = np.broadcast_to(given, (call.x.rank, 2)).tolist()
     if any(widths[0]):
@@ -150,7 +154,7 @@ def pad(call):
         before, after = widths[axis]
         if not before and not after:
             continue
-        if call.argument(2, "mode", "constant") != "constant":
+        if mode != "constant":
             return call.freeze_all("padding that copies channels")[0]
         if len(np.shape(given)) < 2 or len(given) < call.x.rank:
             return call.freeze_all("one padding width for several axes")[0]
@@ -160,6 +164,8 @@ def pad(call):
             call.edit(keys + (axis, side), new)
             ends.append(tensor_lib.on_axis(new, call.x.rank, axis))
         labels = np.concatenate([ends[0], labels, ends[1]], axis)
+    if mode != "constant":
+        call.file.op("MIRROR_PAD", call.x, made=call.made(labels))
     return labels
 
 
@@ -317,4 +323,8 @@ def extract_patches(call):
         return call.freeze_all("channels along a spatial axis of patches")[0]
     channels = call.channels(axis)
     places = call.output_shapes[0][axis] // channels.size
-    return call.spread(np.tile(channels, places), axis)
+    labels = call.spread(np.tile(channels, places), axis)
+    # The kernel of a convolution that copies.
+    kernel = file_op.Made((places, labels.reshape(-1), channels))
+    call.file.op("CONV_2D", call.x, made=call.made(labels), stored=(kernel,))
+    return labels
