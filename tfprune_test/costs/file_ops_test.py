@@ -217,7 +217,19 @@ def along_axes():
     return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
 
 
+def products():
+    ops, rng = keras.ops, np.random.default_rng(0)
+    rows, square = rng.normal(size=(6, 5)), rng.normal(size=(4, 6))
+    inputs = keras.Input((8, 8, 2))
+    x = LAYERS.Conv2D(4, 3)(inputs)
+    x = ops.einsum("bhwc,hk->bkwc", x, rows.astype("float32"))
+    x = LAYERS.Conv2D(4, 1)(ops.matmul(square.astype("float32"), x))
+    x = ops.tensordot(x, rows.astype("float32"), axes=[[1], [1]])
+    return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
+
+
 NETS = (
+    ("products", products),
     ("functions of one", of_one),
     ("compared", compared),
     ("along axes", along_axes),

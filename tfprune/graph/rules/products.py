@@ -12,6 +12,7 @@ import keras
 from tfprune.graph import labels as labels_lib
 from tfprune.graph import rulebook
 from tfprune.graph import tensor as tensor_lib
+from tfprune.graph.lowering import file_op
 from tfprune.graph.rules import einsum
 
 
@@ -26,6 +27,35 @@ def product(call, equation):
     Returns:
         The label array of the output.
     """
+    labels = _labels(call, equation)
+    texts, output = einsum.parse(equation)
+    if len(texts) == 2 and len(call.tensors) == 1:
+        place = _operands(call).index(call.x)
+        _turned(call, texts[place], output, call.made(labels))
+    return labels
+
+
+def _turned(call, text, output, made):
+    """Adds a dense layer, around which axes are moved to where it has them."""
+    summed = [c for c in text if c not in output]
+    kept = [c for c in text if c in output]
+    new = [c for c in output if c not in text]
+    if not summed:
+        return  # Not a product of matrices.
+    x, file = call.x, call.file
+    if call.class_name == "Matmul" and _operands(call)[0] is not x:
+        file.op("BATCH_MATMUL", x, made=made, work=tuple(call.work))
+        return
+    if [*text] != kept + summed:
+        x = file.op("TRANSPOSE", x)
+    is_last = [*output] == kept + new
+    product = made if is_last else file_op.like(made)
+    product = file.op(file_op.DENSE, x, made=product, work=tuple(call.work))
+    if not is_last:
+        file.op("TRANSPOSE", product, made=made)
+
+
+def _labels(call, equation):
     texts, output = einsum.parse(equation)
     pairs = list(zip(texts, _operands(call), strict=True))
     constants = [p for p in pairs if isinstance(p[1], tensor_lib.Constant)]
