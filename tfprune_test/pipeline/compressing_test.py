@@ -82,7 +82,7 @@ class CompressTest(parameterized.TestCase):
         self.assertCountEqual(
             os.listdir(self.out), ["model.keras", "report.html", "result.json"]
         )
-        again = compressed.load(self.out)
+        again = compressed.load(os.path.relpath(self.out))
         self.assertEqual(again.after, found.after)
         self.assertEqual(again.to_dict(), found.to_dict())
         x = data()[1][0]

@@ -7,6 +7,7 @@ import keras
 
 from tfprune.core import printed
 from tfprune.core import tables
+from tfprune.core.files import atomic
 from tfprune.core.files import damage
 from tfprune.core.files import json_text
 from tfprune.graph import compile_state
@@ -192,7 +193,7 @@ def load(folder, dense=None, objects=None):
         TypeError: If the file of the model holds something else.
         ValueError: If a file of the result is damaged.
     """
-    folder = pathlib.Path(folder)
+    folder = atomic.followed(folder)
     if objects is None:
         objects = {} if dense is None else custom_objects(dense)
     facts = damage.read_json(folder / workspace.RESULT, dict)
