@@ -228,7 +228,22 @@ def products():
     return keras.Model(inputs, LAYERS.Conv2D(2, 1)(x))
 
 
+def reduced():
+    ops = keras.ops
+    inputs = keras.Input((8, 8, 2))
+    x = LAYERS.Conv2D(4, 3)(inputs)
+    for reduction in (ops.nansum, ops.nanmean):
+        x = LAYERS.Conv2D(4, 3, padding="same")(x)
+        x = x + reduction(x, axis=1, keepdims=True)
+    x = LAYERS.Conv2D(4, 1)(x)
+    x = LAYERS.Conv2D(4, 1)(ops.nanmax(x, axis=1, keepdims=True) * x)
+    x, y = (LAYERS.Conv2D(4, 1)(x) for _ in range(2))
+    ends = ops.trace(x, axis1=1, axis2=2), ops.trapezoid(y, axis=1)
+    return keras.Model(inputs, [LAYERS.Dense(2)(end) for end in ends])
+
+
 NETS = (
+    ("reduced", reduced),
     ("products", products),
     ("functions of one", of_one),
     ("compared", compared),

@@ -22,6 +22,7 @@ from tfprune.graph.rules import pool
 from tfprune.graph.rules import preprocessing
 from tfprune.graph.rules import products
 from tfprune.graph.rules import recurrent
+from tfprune.graph.rules import reductions
 from tfprune.graph.rules import shape
 from tfprune.graph.rules import slicing
 
@@ -40,6 +41,7 @@ __all__ = [
     "preprocessing",
     "products",
     "recurrent",
+    "reductions",
     "shape",
     "slicing",
     "layer_wrappers",
