@@ -52,9 +52,9 @@ def by_budget(
         ValueError: If the budget cannot be met; the message gives the lowest
             cost that pruning can reach, and what occupies memory there.
     """
-    channel_graph.check(graph)
     budget_lib.check(budget)
     budget.check_channels()
+    channel_graph.check(graph)
     if "channel_multiple" not in options:
         options.setdefault("target", budget.target)
     candidates = candidates_lib.Candidates(graph, scores, **options)
