@@ -54,6 +54,18 @@ class PoolTest(exactness.ExactnessTestCase):
     def test_channels_pass_reductions(self, body):
         self.assert_exact(models.around(body), silence=0.2)
 
+    @parameterized.parameters(
+        lambda x: LAYERS.AdaptiveAveragePooling2D((2, 3))(x),
+        lambda x: LAYERS.AdaptiveMaxPooling2D(2)(x),
+        lambda x: OPS.image.resize(x, (9, 9)),
+        lambda x: OPS.image.pad_images(x, 1, 1, 9, 9),
+        lambda x: OPS.image.crop_images(x, 1, 1, 2, 3),
+        lambda x: OPS.image.gaussian_blur(x),
+    )
+    def test_channels_pass_ops(self, body):
+        found = self.assert_exact(models.around(body), silence=0.3)
+        self.assertEqual(int(found.graph.removable.sum()), 6 + 4)
+
     @parameterized.named_parameters(
         ("channels", lambda x: keras.ops.mean(x, -1, keepdims=True)),
         ("every_axis", lambda x: x * keras.ops.max(x)),
