@@ -26,20 +26,31 @@ def _select(condition, x, y):
     return _OPS.where(condition, x, y)
 
 
+def _divided(x, y):
+    """A quotient; that of whole numbers is whole, towards zero."""
+    if not all("int" in str(value.dtype) for value in (x, y)):
+        return _OPS.true_divide(x, y)
+    size = _OPS.floor_divide(_OPS.abs(x), _OPS.abs(y))
+    return _OPS.where(_OPS.equal(x < 0, y < 0), size, _OPS.negative(size))
+
+
 # Ops that take tensors and have no attribute that changes what they compute.
 _SAME = {
     "Abs": _OPS.abs,
     "Acos": _OPS.arccos,
+    "Acosh": _OPS.arccosh,
     "Add": tf_arrays.add,
     "AddV2": tf_arrays.add,
     "Asin": _OPS.arcsin,
+    "Asinh": _OPS.arcsinh,
     "Atan": _OPS.arctan,
     "Atan2": _OPS.arctan2,
+    "Atanh": _OPS.arctanh,
     "Ceil": _OPS.ceil,
-    "ClipByValue": _OPS.clip,
+    "ClipByValue": tf_functions.FUNCTIONS["clip_by_value"],
     "Cos": _OPS.cos,
     "Cosh": _OPS.cosh,
-    "Div": _OPS.true_divide,
+    "Div": _divided,
     "Elu": _OPS.elu,
     "Equal": _OPS.equal,
     "DivNoNan": tf_functions.FUNCTIONS["math.divide_no_nan"],
@@ -67,6 +78,7 @@ _SAME = {
     "Maximum": _OPS.maximum,
     "Minimum": _OPS.minimum,
     "Mul": _OPS.multiply,
+    "MulNoNan": tf_functions.FUNCTIONS["math.multiply_no_nan"],
     "Neg": _OPS.negative,
     "NotEqual": _OPS.not_equal,
     "OnesLike": _OPS.ones_like,
@@ -75,6 +87,7 @@ _SAME = {
     "Reciprocal": _OPS.reciprocal,
     "Relu": _OPS.relu,
     "Relu6": _OPS.relu6,
+    "Rint": _OPS.round,
     "Round": _OPS.round,
     "Rsqrt": _OPS.rsqrt,
     "Select": _select,
@@ -89,7 +102,7 @@ _SAME = {
     "Softsign": _OPS.softsign,
     "Sqrt": _OPS.sqrt,
     "Square": _OPS.square,
-    "SquaredDifference": lambda x, y: _OPS.square(x - y),
+    "SquaredDifference": tf_functions.FUNCTIONS["math.squared_difference"],
     "StopGradient": _OPS.stop_gradient,
     "Sub": _OPS.subtract,
     "Tan": _OPS.tan,
@@ -419,10 +432,13 @@ def _called_op(entry, name, attributes, inputs):
 
 
 def _narrow(value):
-    """A constant in the type of most tensors."""
-    if isinstance(value, np.ndarray) and value.dtype == np.float64:
-        return value.astype("float32")
-    return value
+    """A constant in the type of most tensors; large integers stay."""
+    if not isinstance(value, np.ndarray) or value.dtype.itemsize < 8:
+        return value
+    narrow = {"f": "float32", "i": "int32"}.get(value.dtype.kind)
+    if narrow == "int32" and np.any(value != value.astype(narrow)):
+        return value
+    return value if narrow is None else value.astype(narrow)
 
 
 def _node(node):

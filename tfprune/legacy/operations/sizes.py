@@ -176,10 +176,9 @@ def counted(start, limit=None, delta=1, dtype=None):
     if limit is None:
         start, limit = 0, start
     if not are_open([start, limit, delta]):
-        kind = (
-            "float32" if isinstance(start + limit + delta, float) else "int32"
-        )
-        return np.arange(start, limit, delta).astype(dtype or kind)
+        found = np.arange(start, limit, delta)
+        kind = "float32" if found.dtype.kind == "f" else "int32"
+        return found.astype(dtype or kind)
     if not isinstance(limit, Open) or limit.times != 1 or delta != 1:
         raise unclear([limit])
     tensor, axis = limit.tensor, limit.axis

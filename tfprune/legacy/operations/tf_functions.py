@@ -7,6 +7,7 @@ Keras 2 wrote each of them as a layer of class `TFOpLambda` or
 import inspect
 
 import keras
+import numpy as np
 
 from tfprune.legacy.operations import sizes
 from tfprune.legacy.operations import tf_arrays
@@ -57,7 +58,8 @@ def _clipped(t, clip_norm, axes=None):
 
 def _between(t, clip_value_min, clip_value_max):
     if not any(map(tf_arrays.symbolic, (clip_value_min, clip_value_max))):
-        return _OPS.clip(t, clip_value_min, clip_value_max)
+        bounds = map(np.asarray, (clip_value_min, clip_value_max))
+        return _OPS.clip(t, *(bound.tolist() for bound in bounds))
     lower, higher = tf_arrays.alike(t, clip_value_min, clip_value_max)[1:]
     return _OPS.maximum(_OPS.minimum(t, higher), lower)
 
@@ -84,7 +86,8 @@ def _swish(features, beta=1.0):
 
 def _no_nan(x, y):
     safe = _OPS.where(_OPS.equal(y, 0), _OPS.ones_like(y), y)
-    return _OPS.where(_OPS.equal(y, 0), _OPS.zeros_like(x), x / safe)
+    found = _OPS.true_divide(x, safe)
+    return _OPS.where(_OPS.equal(y, 0), _OPS.zeros_like(x), found)
 
 
 def _only_with(op):
@@ -132,11 +135,11 @@ _BINARY = {
     "math.multiply_no_nan": lambda x, y: _only_with(_OPS.multiply)(y, x),
     "math.not_equal": _OPS.not_equal,
     "math.pow": _OPS.power,
-    "math.squared_difference": lambda x, y: _OPS.square(x - y),
+    "math.squared_difference": lambda x, y: _OPS.square(_OPS.subtract(x, y)),
     "math.subtract": _OPS.subtract,
     "math.truediv": _OPS.true_divide,
     "math.xdivy": _only_with(_OPS.true_divide),
-    "math.xlogy": _only_with(lambda x, y: x * _OPS.log(y)),
+    "math.xlogy": _only_with(lambda x, y: _OPS.multiply(x, _OPS.log(y))),
 }
 _UNARY = {
     "identity": _OPS.copy,  # The layer would keep a mask.
@@ -234,7 +237,7 @@ FUNCTIONS = (
         "math.atan2": lambda y, x: _OPS.arctan2(y, x),
         "math.l2_normalize": _l2_normalize,
         "math.polyval": _polynomial,
-        "math.scalar_mul": lambda scalar, x: scalar * x,
+        "math.scalar_mul": lambda scalar, x: _OPS.multiply(scalar, x),
         "math.zero_fraction": _share_of_zeros,
         "nn.crelu": lambda features, axis=-1: _OPS.concatenate(
             [_OPS.relu(features), _OPS.relu(-features)], axis

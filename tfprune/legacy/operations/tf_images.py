@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from tfprune.legacy.operations import sizes
 from tfprune.legacy.operations import tf_arrays
 from tfprune.legacy.operations import tf_windows
 
@@ -44,7 +45,10 @@ def _resize(
     if method != "nearest":
         images = _real(images)
     return _OPS.image.resize(
-        images, tuple(size), interpolation=method, antialias=antialias
+        images,
+        tuple(sizes.listed(size)),
+        interpolation=method,
+        antialias=antialias,
     )
 
 

@@ -13,6 +13,11 @@ def _pool(kind):
     def call(value, ksize, strides, padding, data_format=None):
         rank = len(value.shape) - 2
         check_last(data_format, "pooling")
+        if not isinstance(padding, str):
+            raise ValueError(
+                "A pooling must have SAME or VALID padding. Received: padding="
+                f"{padding}. Build the model in code."
+            )
         pool = getattr(keras.layers, f"{kind}Pooling{rank}D")
         return pool(
             spatial(ksize, rank), spatial(strides, rank), padding.lower()
@@ -185,7 +190,7 @@ def _transposed(
     """A transposed convolution to a given size.
 
     With strides several sizes belong to one input. Keras has one of them, so
-    zeros are added or pixels cut off.
+    zeros are added or pixels cut off: at both ends what the padding says.
     """
     check_last(data_format, "convolution")
     _check_dense(dilations, "transposed convolution")
@@ -221,9 +226,12 @@ def _transposed(
     ends, pads = [slice(None)], [(0, 0)]
     bounds = zip(input.shape[1:], kernel.shape, strides, wanted, strict=False)
     for axis, (n, k, s, size) in enumerate(bounds, start=1):
-        beyond = max((n - 1) * s + k - size, 0) if padding == "SAME" else 0
-        ends.append(slice(beyond // 2, beyond // 2 + size))
-        pads.append((0, max(beyond // 2 + size - x.shape[axis], 0)))
+        if padding == "SAME":
+            first = max((n - 1) * s + k - size, 0) // 2
+        else:
+            first = 0 if padding == "VALID" else int(padding[axis][0])
+        ends.append(slice(first, first + size))
+        pads.append((0, max(first + size - x.shape[axis], 0)))
     if np.any(pads):
         x = _OPS.pad(x, [*pads, (0, 0)])
     return x[tuple(ends)]

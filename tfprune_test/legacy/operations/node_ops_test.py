@@ -144,14 +144,53 @@ class GraphTest(parameterized.TestCase):
             MAPS,
             lambda tf, x: tf.image.resize(x[:, ::2], tf.shape(x)[1:3]),
         ),
+        (
+            "ends_of_a_transposed_one",
+            MAPS,
+            lambda tf, x: tf.nn.conv2d_transpose(
+                *(x, KERNEL.swapaxes(2, 3), [2, 11, 12, 4], 2),
+                [[0, 0], [1, 1], [0, 1], [0, 0]],
+            ),
+        ),
+        (
+            "places_between",
+            ROWS,
+            lambda tf, x: (
+                x + tf.range(0.0, tf.cast(tf.shape(x)[2], "float32") / 2, 0.5)
+            ),
+        ),
+        (
+            "limits",
+            ROWS,
+            lambda tf, x: tf.raw_ops.ClipByValue(
+                t=x, clip_value_min=-0.5, clip_value_max=1.0
+            ),
+        ),
+        (
+            "whole_numbers",
+            ROWS,
+            lambda tf, x: tf.raw_ops.Div(x=tf.cast(x * 9, "int32"), y=-4),
+        ),
+        (
+            "a_number_first",
+            ROWS,
+            lambda tf, x: (
+                tf.math.squared_difference(0.5, x)
+                + tf.math.divide_no_nan(2.0, x)
+                + tf.math.xlogy(2.0, x * x)
+            ),
+        ),
     )
     def test_what_tensorflow_makes_of_it(self, shape, function):
         import tensorflow as tf
 
         x = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
         wanted = function(tf, tf.constant(x))
-        found = rebuilt(function, shape)(x)
+        model = rebuilt(function, shape)
+        found = model(x)
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+        self.assertEqual(found.dtype, wanted.dtype)
+        model.get_config()  # What cannot be saved has none.
 
 
 class NodeOpsTest(parameterized.TestCase):

@@ -99,6 +99,13 @@ class OperandsTest(parameterized.TestCase):
         found = run("clip_by_value", X, -1.0, 3.0)
         np.testing.assert_array_equal(found, np.clip(X, -1, 3))
 
+    def test_numbers_of_sizes_can_be_saved(self):
+        x, call = keras.Input((4, 6, 3)), tf_functions.FUNCTIONS
+        y = call["image.resize"](x, call["shape"](x)[1:3] * 2)
+        y = call["clip_by_value"](y, 0, np.float32(call["shape"](x)[3]))
+        y = call["math.scalar_mul"](np.float32(2), y)
+        keras.Model(x, y).get_config()
+
     def test_a_resize_without_a_fixed_size_is_refused(self):
         inputs = keras.Input((None, 4, 3))
         resize = tf_functions.FUNCTIONS["image.resize"]

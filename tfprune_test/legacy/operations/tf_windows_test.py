@@ -80,6 +80,8 @@ class WindowsTest(parameterized.TestCase):
                 call[f"nn.conv2d_{name}"](inputs, *args)
         with self.assertRaisesRegex(ValueError, "dilations=3"):
             call["nn.pool"](inputs, [2, 2], "MAX", dilations=3)
+        with self.assertRaisesRegex(ValueError, r"padding=\[\[0, 0\]"):
+            call["nn.max_pool2d"](inputs, 2, 2, [[0, 0]] * 4)
 
 
 if __name__ == "__main__":
