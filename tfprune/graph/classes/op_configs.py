@@ -1,7 +1,7 @@
 """Ops whose config Keras cannot write, or cannot read back.
 
 `keras.ops.reshape(x, (-1, np.prod(sizes)))` leaves one whose settings are
-numpy's numbers, `keras.ops.map(function, x)` one that holds a function.
+those of numpy, `keras.ops.map(function, x)` one that holds a function.
 """
 
 import inspect
@@ -40,7 +40,7 @@ def check(model):
 
 
 def with_plain_numbers(op):
-    """The same op with numbers of Python in its settings.
+    """The same op with numbers and lists of Python in its settings.
 
     Args:
         op: a `keras.Operation` without a config.
@@ -49,7 +49,7 @@ def with_plain_numbers(op):
         Another one, which has a config.
 
     Raises:
-        ValueError: If a setting is more than numbers, such as a function.
+        ValueError: If a setting is something else, such as a function.
     """
     cls = type(op)
     if _takes_function(op):
@@ -70,8 +70,8 @@ def with_plain_numbers(op):
 
 
 def _plain(value):
-    is_number = isinstance(value, (np.generic, np.ndarray)) and not value.ndim
-    return value.item() if is_number else value
+    is_of_numpy = isinstance(value, (np.generic, np.ndarray))
+    return value.tolist() if is_of_numpy else value
 
 
 def _takes_function(op):
@@ -87,8 +87,8 @@ def _refusal(op):
             "function. Call it in the `call` of a layer of your own."
         )
     return ValueError(
-        "The settings of an op must be numbers of Python, texts or None. "
-        f"Received: op {op.name!r} of class {type(op).__name__}, whose config "
-        "Keras cannot write. Convert what comes from numpy, as by float(), or "
-        "move the op into a layer."
+        "The settings of an op must be numbers, lists or texts of Python, or "
+        f"None. Received: op {op.name!r} of class {type(op).__name__}, whose "
+        "config Keras cannot write. Convert what comes from numpy, as by "
+        "float(), or move the op into a layer."
     )

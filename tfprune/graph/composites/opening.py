@@ -50,6 +50,7 @@ def opened(model):
         if found is model or equal(model, found):
             return found, opener.whole
         if not opener.layers:
+            op_configs.check(model)
             return model, opener.whole
         reason = "opened, it gives other outputs"
         whole = opener.whole | {id(x): reason for x in opener.layers}

@@ -55,9 +55,9 @@ def elementwise(call):
     call.memory = "inplace"
     if call.kwargs.get("training"):
         call.drive(call.x.labels)
-    for key in ("x_min", "x_max"):
+    for key in ("x_min", "x_max", "nan", "posinf", "neginf"):
         if isinstance(call.config.get(key), (list, tuple)):
-            call.freeze(call.x.labels, f"a clip with an array as its {key}")
+            call.freeze(call.x.labels, f"an op with an array as its {key}")
     shape = call.config.get("noise_shape") or ()
     for axis in call.x.varying:
         if shape and shape[axis] not in (None, 1):

@@ -24,6 +24,20 @@ class Head(LAYERS.Layer):
         return self.dense(OPS.reshape(x, (-1, np.prod(x.shape[1:]))))
 
 
+class Scaled(keras.Operation):
+    """An op that keeps its setting by another name."""
+
+    def __init__(self, factor=1.0, *, name=None):
+        super().__init__(name=name)
+        self._times = factor
+
+    def call(self, x):
+        return x * self._times
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
 class Mapped(LAYERS.Layer):
     def call(self, x):
         return OPS.map(twice, x)
@@ -61,12 +75,21 @@ class OpConfigsTest(parameterized.TestCase):
         self.assertEmpty(exactness.faults(found))
         self.assertGreater(found.removed, 0)
 
-    def test_an_array_is_refused_by_name(self):
-        def ops(x):
-            return OPS.clip(x, np.zeros(6, "float32"), 6)
+    @parameterized.parameters(
+        (lambda x: OPS.repeat(x, np.array([1, 2, 1, 3, 1, 1]), -1), True),
+        (lambda x: OPS.pad(x, np.array([(0, 0), (1, 1), *[(0, 0)] * 2])), True),
+        (lambda x: OPS.clip(x, np.zeros(6, "float32"), 6), False),
+        (lambda x: OPS.nan_to_num(x, np.ones(6, "float32")), False),
+    )
+    def test_arrays_become_lists(self, ops, removes):
+        found = exactness.strip_masked(functional(ops))
+        self.assertEmpty(exactness.faults(found))
+        self.assertEqual(found.removed > 0, removes)
 
-        with self.assertRaisesRegex(ValueError, "op 'clip.*' of class Clip"):
-            read.channel_graph(functional(ops))
+    def test_a_setting_that_is_kept_by_another_name(self):
+        model = functional(lambda x: Scaled(np.float32(3)).symbolic_call(x))
+        with self.assertRaisesRegex(ValueError, "of class Scaled, "):
+            read.channel_graph(model)
 
     @parameterized.parameters(
         (lambda x: OPS.map(twice, x), "Map"),
