@@ -204,6 +204,20 @@ def of_samples(values, outputs):
     return found
 
 
+def mean(found):
+    """The mean of what `of_samples` gives for each of several batches.
+
+    Raises:
+        ValueError: If these are no numbers at all.
+    """
+    if not sum(map(len, found)):
+        raise ValueError(
+            "A metric must return numbers, one per sample, or their mean. "
+            "Received: no number for any of the samples."
+        )
+    return float(np.concatenate(found).mean())
+
+
 def name_of(metric):
     """What a metric is called: a function, or `None` for accuracy."""
     if metric is None:

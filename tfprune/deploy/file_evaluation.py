@@ -82,7 +82,7 @@ def evaluate_tflite(
                 found.append(tally.of_samples(metric(y, outputs), outputs))
     if metric is None:
         return counted.accuracy(_CURE)
-    return float(np.concatenate(found).mean())
+    return tally.mean(found)
 
 
 def qualities(path, model, data, runtime="tflite", progress=True):

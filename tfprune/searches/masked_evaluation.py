@@ -183,7 +183,7 @@ class _Mean:
     def value(self):
         if self._metric is None:
             return self._tally.accuracy(_CURE)
-        return float(np.concatenate(self._found).mean())
+        return tally.mean(self._found)
 
 
 class _Traced(keras.Model):

@@ -195,7 +195,12 @@ class TallyTest(parameterized.TestCase):
     @parameterized.parameters("bool", "float16", "float32", "bfloat16")
     def test_what_a_metric_gives_is_added_up_exactly(self, dtype):
         found = tally.of_samples(keras.ops.ones(1000, dtype), SCORES)
-        self.assertEqual(found.mean(), 1)
+        self.assertEqual(tally.mean([found, found[:0]]), 1)
+
+    def test_no_numbers_have_no_mean(self):
+        found = [tally.of_samples([], SCORES)] * 2
+        with self.assertRaisesRegex(ValueError, "no number for any"):
+            tally.mean(found)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ class EvaluateTest(parameterized.TestCase):
 
     @parameterized.parameters(
         (lambda y, outputs: None, "Received: None of type NoneType"),
+        (lambda y, outputs: outputs[y > 9], "no number for any"),
         (keras.metrics.SparseCategoricalAccuracy(), "adds up what it sees"),
         ("accuracy", "metric='accuracy'"),
     )

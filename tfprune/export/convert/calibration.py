@@ -4,6 +4,7 @@ import itertools
 import numbers
 from collections import abc
 
+import keras
 import numpy as np
 
 
@@ -129,6 +130,9 @@ def _parts(data, inputs):
 
 def _by_name(data, inputs):
     keys = [spec.key for spec in inputs]
+    if len(set(keys)) < len(keys):  # In lists or dicts beneath them.
+        parts = keras.tree.flatten(data)
+        return parts if len(parts) == len(keys) else None
     for names in (keys, [spec.name for spec in inputs]):
         if set(names) == set(data):
             return [data[name] for name in names]

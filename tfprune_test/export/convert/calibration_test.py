@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -129,6 +130,19 @@ class SeveralInputsTest(parameterized.TestCase):
         np.testing.assert_array_equal(images, X)
         np.testing.assert_array_equal(flags, F)
         self.assertEqual(flags.dtype, np.int32)
+
+    @parameterized.parameters(
+        {"pair": [X, F]},
+        {"pair": {"a": X, "b": F}},
+        ([{"pair": [x, f]} for x, f in zip(X, F, strict=True)],),
+    )
+    def test_inputs_in_a_structure(self, data=None, **named):
+        specs = [
+            dataclasses.replace(spec, key="pair") for spec in (IMAGE, FLAG)
+        ]
+        image, flag = calibration.samples(data or named, specs, 10)
+        np.testing.assert_array_equal(image, X)
+        np.testing.assert_array_equal(flag, F)
 
     def test_keys_of_the_model_come_before_names_in_the_file(self):
         swapped = (
