@@ -73,11 +73,13 @@ _PASS_OPS = (
     _MERGE_OPS
     | _APART_OPS
     | frozenset(
-        "Absolute Amax Amin AdaptiveAveragePool AdaptiveMaxPool AveragePool "
-        "Concatenate Copy DepthToSpace ExpandDims ExtractPatches Fabs Flip "
-        "GetItem LeakyRelu Max MaxPool Mean Min Moveaxis Negative Pad Relu "
-        "Repeat Reshape Resize SpaceToDepth Split Squeeze Stack StopGradient "
-        "Sum Swapaxes Take Tile Transpose".split()
+        "Absolute Amax Amin AdaptiveAveragePool AdaptiveMaxPool Append "
+        "ArraySplit AveragePool BroadcastTo Concatenate Copy CropImages "
+        "DepthToSpace Diagonal Dsplit Dstack ExpandDims ExtractPatches Fabs "
+        "Flip Fliplr GaussianBlur GetItem Hsplit Hstack LeakyRelu Max MaxPool "
+        "Mean Min Moveaxis Negative Pad PadImages Relu Repeat Reshape Resize "
+        "Rot90 SpaceToDepth Split Squeeze Stack StopGradient Sum Swapaxes Take "
+        "Tile Trace Transpose".split()
     )
 )
 _QUOTIENTS = ("Divide", "TrueDivide")

@@ -50,6 +50,11 @@ def chain(*between, shape=(6, 6, 3)):
     return keras.Model(inputs, layers.Dense(2, name="reader")(x))
 
 
+def padded(x, inner):
+    """Images, and their insides in zeros."""
+    return x + ops.image.pad_images(inner, 1, 1, 1, 1)
+
+
 FACTORS = np.array([0.3, 0.9, 0.0, 0.5], "float32")
 
 
@@ -93,6 +98,16 @@ class FoldingTest(parameterized.TestCase):
         ([lambda: lambda x: ops.take(x, [3, 0], axis=-1), layers.Flatten],),
         ([lambda: lambda x: ops.take(x, [1, 3], axis=1), layers.Flatten],),
         ([lambda: lambda x: ops.take(x, 2, axis=-1)],),
+        ([lambda: lambda x: ops.append(x, -x, axis=-1), layers.Flatten],),
+        ([lambda: lambda x: ops.dstack([x, x]), layers.Flatten],),
+        ([lambda: lambda x: ops.hstack(ops.hsplit(x, 2)), layers.Flatten],),
+        ([lambda: lambda x: ops.dsplit(x, 2)[1], layers.Flatten],),
+        ([lambda: lambda x: ops.array_split(x, 3, 1)[0], layers.Flatten],),
+        ([lambda: lambda x: ops.fliplr(ops.rot90(x, 1, (1, 2)))],),
+        ([lambda: lambda x: ops.trace(x, axis1=1, axis2=2)],),
+        ([lambda: lambda x: ops.swapaxes(ops.diagonal(x, 0, 1, 2), 1, 2)],),
+        ([lambda: lambda x: ops.image.gaussian_blur(x), layers.Flatten],),
+        ([lambda: lambda x: padded(x, ops.image.crop_images(x, 1, 1, 1, 1))],),
         (
             [
                 lambda: lambda x: ops.image.resize(x, (3, 5)),
@@ -164,6 +179,8 @@ class FoldingTest(parameterized.TestCase):
         ([lambda: lambda x: ops.sum(x, -1), layers.Flatten], "Sum"),
         ([lambda: lambda x: ops.unstack(x, axis=-1)[1]], "Unstack"),
         ([lambda: lambda x: ops.take(x, [[1]], axis=-1)], "Take"),
+        ([lambda: lambda x: ops.rot90(x, 1, (2, 3))], "Rot90"),
+        ([lambda: lambda x: ops.diagonal(x, 0, 1, 3)], "Diagonal"),
         (
             [
                 lambda: lambda x: ops.pad(x, _EDGES, constant_values=1.0),
