@@ -56,6 +56,23 @@ def opened(model):
         whole = opener.whole | {id(x): reason for x in opener.layers}
 
 
+def with_plain_ops(model):
+    """The model, of which Keras can write all ops; or itself, if it could.
+
+    Args:
+        model: a Functional or Sequential model.
+
+    Raises:
+        ValueError: If the settings of an op are not only those of numpy.
+    """
+    whole = {id(x): "is not asked for" for x in values.layers_of(model)}
+    found = _Opener(whole).model(model)
+    if found is model or equal(model, found):
+        return found
+    op_configs.check(model)
+    return model
+
+
 class _Opener:
     """Opens the layers of one model.
 

@@ -7,6 +7,7 @@ import keras
 from tfprune.graph import document
 from tfprune.graph import tensor as tensor_lib
 from tfprune.graph.classes import model_class
+from tfprune.graph.composites import opening
 from tfprune.graph.composites import tracing
 
 
@@ -22,6 +23,8 @@ def spread_out(model):
     Raises:
         ValueError: If layers that come together have the same name.
     """
+    if _sharing(model):
+        model = opening.with_plain_ops(model)
     while True:
         nested = _sharing(model)
         if not nested:

@@ -51,10 +51,10 @@ def summed(total, x):
     return total + x, total
 
 
-def functional(ops):
+def functional(ops, size=3):
     """A model of some ops between two layers."""
     inputs = keras.Input((6, 6, 2))
-    x = LAYERS.GlobalAveragePooling2D()(ops(LAYERS.Conv2D(6, 3)(inputs)))
+    x = LAYERS.GlobalAveragePooling2D()(ops(LAYERS.Conv2D(6, size)(inputs)))
     return keras.Model(inputs, LAYERS.Dense(2)(x))
 
 
@@ -63,8 +63,17 @@ def of_a_layer():
     return keras.Model(inputs, LAYERS.Dense(2)(Head()(inputs)))
 
 
+def of_a_shared_layer():
+    """A nested model with such an op that shares its layer with the outer."""
+    shared, clip = LAYERS.Conv2D(6, 3, padding="same"), np.float32(0.3)
+    inside = keras.Input((6, 6, 6))
+    inner = keras.Model(inside, OPS.clip(shared(inside), -clip, clip))
+    return functional(lambda x: inner(shared(inner(x))), size=1)
+
+
 class OpConfigsTest(parameterized.TestCase):
     @parameterized.parameters(
+        of_a_shared_layer,
         lambda: functional(lambda x: OPS.clip(x, np.float32(0), np.ones(()))),
         lambda: functional(lambda x: OPS.reshape(x, (-1, np.int64(16), 1, 6))),
         of_a_layer,
