@@ -43,7 +43,8 @@ def evaluate_tflite(
             values, which are quantized here if the file needs it.
         runtime: "tflite" or "litert", the interpreter for phones and
             computers; "micro", the one for microcontrollers; "reference",
-            TFLite with its reference kernels.
+            TFLite with its reference kernels, or with its built-in ones where
+            those lack an op or compute it wrongly; a warning says so.
         metric: function `(y, outputs) -> array`, one number per sample, which
             are averaged, or their mean; outputs are real values. `None`
             computes the accuracy of one output: of class indices or one-hot

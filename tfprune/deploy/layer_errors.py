@@ -76,8 +76,8 @@ def quantization_error(
     """Measures the quantization error of each tensor of a model.
 
     Both files run on TFLite's reference kernels, sample by sample, or on its
-    built-in ones where the reference lacks an op. Errors accumulate over
-    layers: look for the tensor where the error jumps.
+    built-in ones where the reference lacks an op or computes it wrongly. Errors
+    accumulate over layers: look for the tensor where the error jumps.
 
     Args:
         path: `str` or path-like, the quantized file from `export_tflite`.

@@ -31,7 +31,8 @@ def run(path, x, runtime="tflite"):
             or dict (by name) of arrays. Quantized if the file's inputs are.
         runtime: "tflite" or its new name "litert", the interpreter for phones
             and computers with its fastest kernels; "reference", the same with
-            its reference kernels; "micro", the one for microcontrollers.
+            its reference kernels, if they have all ops and compute them right;
+            "micro", the one for microcontrollers.
 
     Returns:
         An array `(N, ...)` of real values, dequantized if the file's outputs

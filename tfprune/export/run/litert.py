@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from tfprune.core import packages
+from tfprune.export.file import contents
 from tfprune.export.file import model_file
 from tfprune.export.file import weight_ops
 from tfprune.export.run import litert_runner
@@ -16,6 +17,9 @@ _RESOLVERS = {
     "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
     "reference": "BUILTIN_REF",
 }
+_NAMES = {"xnnpack": "XNNPACK", "reference": "TFLite's reference kernels"}
+# Of int8, the reference kernels of these read bytes as if they were unsigned.
+_MISREAD = {"SUM"}
 
 
 def open_file(path, choice="xnnpack", preserve=False):
@@ -29,7 +33,8 @@ def open_file(path, choice="xnnpack", preserve=False):
 
     Returns:
         `(interpreter, kernels)`: the interpreter with its tensors allocated,
-        and the kernels in use, which are "builtin" if XNNPACK refuses the file.
+        and the kernels in use, which are "builtin" if the others refuse the
+        file or compute it wrongly; a warning says so.
 
     Raises:
         ImportError: If a package of the extra `export` is missing.
@@ -37,6 +42,9 @@ def open_file(path, choice="xnnpack", preserve=False):
     """
     litert = packages.load("ai_edge_litert.interpreter")
     resolver = getattr(litert.OpResolverType, _RESOLVERS[choice])
+    if choice == "reference" and (kinds := _misread(path)):
+        reason = f"their {', '.join(kinds)} of int8 is wrong"
+        return _open_builtin(path, choice, reason, preserve)
     try:
         interpreter = litert.Interpreter(
             str(path),
@@ -47,20 +55,32 @@ def open_file(path, choice="xnnpack", preserve=False):
         interpreter.allocate_tensors()
     # ValueError is raised for an unknown op.
     except (ValueError, RuntimeError) as error:
-        if choice != "xnnpack":
+        if choice == "builtin":
             raise RuntimeError(
                 "TFLite must be able to run the file. Received: "
                 f"path={str(path)!r}. TFLite reports: "
                 f"{' '.join(str(error).split())}"
             ) from error
-        logging.warning(
-            "XNNPACK refuses %s (%s); TFLite runs it with its built-in "
-            "kernels, which are slower.",
-            path,
-            error,
-        )
-        return open_file(path, "builtin", preserve)
+        return _open_builtin(path, choice, error, preserve)
     return interpreter, choice
+
+
+def _open_builtin(path, choice, reason, preserve):
+    """Opens a file with the built-in kernels, as others do not do."""
+    built_in = open_file(path, "builtin", preserve)
+    logging.warning(
+        "%s cannot run %s (%s); TFLite runs it with its built-in kernels.",
+        _NAMES[choice],
+        path,
+        " ".join(str(reason).split()),
+    )
+    return built_in
+
+
+def _misread(path):
+    """The kinds of ops of a file that the reference kernels compute wrongly."""
+    ops = contents.ops(path)
+    return sorted({o.name for o in ops if o.dtype == "int8"} & _MISREAD)
 
 
 def invoke(file, columns, choice="xnnpack"):
@@ -134,8 +154,7 @@ def intermediate(path, x, kernels="reference"):
     Args:
         path: `str` or path-like.
         x: as for `interpreter.run`.
-        kernels: "reference", which becomes "builtin" where it lacks an op; or
-            "builtin", which is faster.
+        kernels: as for `open_file`; "builtin" is faster.
 
     Yields:
         For each sample, a `dict` from the name of a tensor to
@@ -144,10 +163,7 @@ def intermediate(path, x, kernels="reference"):
     """
     file = model_file.read(path)
     columns = file.encode(x)
-    try:
-        interpreter, _ = open_file(path, kernels, preserve=True)
-    except RuntimeError:  # The reference kernels have no ELU, for one.
-        interpreter, _ = open_file(path, "builtin", preserve=True)
+    interpreter, _ = open_file(path, kernels, preserve=True)
     inputs = [d["index"] for d in interpreter.get_input_details()]
     names = weight_ops.computed_tensors(pathlib.Path(path).read_bytes())
     details = [

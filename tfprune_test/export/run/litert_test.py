@@ -8,7 +8,10 @@ from absl.testing import parameterized
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra `export`")
 
+from ai_edge_litert import schema_py_generated as schema
+
 from tfprune.export.file import model_file
+from tfprune.export.run import interpreter
 from tfprune.export.run import litert
 from tfprune.export.run import litert_runner
 from tfprune_test.export import hand_made
@@ -24,6 +27,21 @@ def clipped_below(steps=None):
     return sketch.data([x], [z])
 
 
+def summed():
+    """A file that adds up four numbers of int8."""
+    sketch = hand_made.Sketch()
+    x, y = (
+        sketch.tensor(name, (1, size), "int8", ([0.5], [0]))
+        for name, size in (("x", 4), ("y", 1))
+    )
+    axes = sketch.constant("axes", np.array([1], "int32"))
+    op = sketch.op("SUM", [x, axes], [y], version=2)
+    op.builtinOptionsType = schema.BuiltinOptions.ReducerOptions
+    op.builtinOptions = schema.ReducerOptionsT()
+    op.builtinOptions.keepDims = True
+    return sketch.data([x], [y])
+
+
 class LitertTest(parameterized.TestCase):
     def path(self, data):
         path = pathlib.Path(self.create_tempdir().full_path, "a.tflite")
@@ -36,6 +54,18 @@ class LitertTest(parameterized.TestCase):
         x = np.array([[1, -2, 3], [-4, 5, -6]], "float32")
         (found,) = litert.invoke(file, [x], choice)
         np.testing.assert_array_equal(found, np.maximum(x, 0))
+
+    def test_reference_kernels_that_are_wrong_do_not_run(self):
+        """They take the bytes of sums for unsigned ones."""
+        path = self.path(summed())
+        x = np.array([[-1.5, 1, -3, 0.5]], "float32")
+        with self.assertLogs("absl", "WARNING") as logs:
+            found = interpreter.run(path, x, "reference")
+            (tensors,) = litert.intermediate(path, x)
+        self.assertIn("cannot run", logs.output[0])
+        self.assertIn("SUM of int8 is wrong", logs.output[0])
+        np.testing.assert_array_equal(found, [[-3.0]])
+        np.testing.assert_array_equal(tensors["y"][0], [[-3.0]])
 
     def test_the_kernels_that_run_a_file(self):
         path = self.path(clipped_below())
