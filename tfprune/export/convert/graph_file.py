@@ -35,7 +35,7 @@ from tfprune.graph import values
 _MANY_BYTES = 16 << 20
 
 
-def write(model, signature, folder, interface=None, wide=False):
+def write(model, signature, folder, interface=None, wide=False, micro=False):
     """Traces the inference of a model and writes it.
 
     Args:
@@ -45,6 +45,8 @@ def write(model, signature, folder, interface=None, wide=False):
         interface: `str`, the dtype of the inputs of a file whose activations
             are quantized; `None` if they are not.
         wide: `bool`, whether activations are int16.
+        micro: `bool`, whether TFLite Micro shall read the file, which takes
+            fewer types of integers.
 
     Returns:
         The manifest that `converter.py` reads, a `dict` for `json`: `inputs`
@@ -83,10 +85,11 @@ def write(model, signature, folder, interface=None, wide=False):
     whole = set()
     if interface:
         whole = ids.keep_whole(graph, names, interface)
+    if interface or micro:
         whole |= graph_types.narrow(graph, names)
-        if wide:
-            plain_ops.suit_int16(graph)
-            steep_ops.rewrite(graph)
+    if wide:
+        plain_ops.suit_int16(graph)
+        steep_ops.rewrite(graph)
     folder = pathlib.Path(folder)
     (folder / converter.GRAPH).write_bytes(graph.SerializeToString())
     with open(folder / converter.WEIGHTS, "wb") as file:

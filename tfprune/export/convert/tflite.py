@@ -60,7 +60,9 @@ def export_tflite(
     A file keeps no state. Each state of a stateful layer becomes an input
     (`lstm_state_0`), zero at first, and an output (`lstm_state_0_next`) to
     pass to the next call. In quantized files, ids are int32 from the input to
-    the lookup, whatever the model casts them to.
+    the lookup, whatever the model casts them to. Inputs of int64 and of other
+    integers that TFLite Micro does not take are int32 there, and in all files
+    for it.
 
     Args:
         model: A built `keras.Model` on the TensorFlow backend; not changed.

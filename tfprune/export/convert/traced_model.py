@@ -75,7 +75,9 @@ def _manifest(model, signature, wanted, kept, ranges, folder):
     if not wanted.mode.calibrated:
         loops = unrolling.unrolled(model) if wanted.micro else None
         with time_steps.together(model), loops or contextlib.nullcontext():
-            return graph_file.write(model, signature, folder)
+            return graph_file.write(
+                model, signature, folder, micro=wanted.micro
+            )
     fuse = wanted.fuses and not kept
     fusing = fused_lstm.fused(model) if fuse else contextlib.nullcontext(())
     with (

@@ -85,6 +85,23 @@ class GraphTypesTest(parameterized.TestCase):
             found = interpreter.run(file.path, x, runtime)
             np.testing.assert_allclose(found, wanted, atol=0.002)
 
+    @parameterized.product(
+        dtype=["uint8", "uint16", "uint32", "int64", "int32"],
+        build=[scaled, looked_up],
+    )
+    def test_integers_in_float_files_for_microcontrollers(self, dtype, build):
+        model = build(dtype)
+        x = RNG.integers(0, 9, (4, 4)).astype(dtype)
+        file = self.exported(model, "float32", runtime="micro")
+        kept = dtype == "uint8" and build is scaled
+        self.assertEqual(file.inputs[0].dtype, dtype if kept else "int32")
+        found = interpreter.run(file.path, x, "micro")
+        np.testing.assert_allclose(found, np.asarray(model(x)), atol=1e-6)
+
+    def test_integers_in_float_files_for_phones_stay(self):
+        file = self.exported(looked_up("int64"), "float32")
+        self.assertEqual(file.inputs[0].dtype, "int64")
+
     @parameterized.parameters("float32", "int8")
     def test_the_place_of_the_largest(self, mode):
         inputs = keras.Input((5,))
