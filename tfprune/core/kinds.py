@@ -1,5 +1,7 @@
 """Checks what kind of thing an argument is."""
 
+import math
+import numbers
 import os
 
 
@@ -19,13 +21,35 @@ def check(name, value, kind, cure):
         )
 
 
-def check_path(name, value, cure):
-    """Raises a `TypeError` for what is not the path of a file."""
+def check_path(name, value, cure, what="file"):
+    """Raises a `TypeError` for what is not the path of a file, or a folder."""
     if not isinstance(value, (str, os.PathLike)):
         raise TypeError(
-            f"`{name}` must be the path of a file. Received: "
+            f"`{name}` must be the path of a {what}. Received: "
             f"{told(name, value)}. {cure}"
         )
+
+
+def check_bytes(**limits):
+    """Raises a `ValueError` for a limit that is no number of bytes.
+
+    Args:
+        **limits: by the names of the arguments; `None` is no limit.
+    """
+    for name, value in limits.items():
+        if value is not None and not _is_count(value):
+            raise ValueError(
+                f"`{name}` must be a whole number of bytes, at least 1. "
+                f"Received: {told(name, value)}. Give the bytes; shares of "
+                "what a model takes are for tfprune.Budget."
+            )
+
+
+def _is_count(value):
+    """Whether a value is a whole number of at least 1, as 5 and 1e5 are."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    return math.isfinite(value) and value >= 1 and value == int(value)
 
 
 def told(name, value):

@@ -109,7 +109,7 @@ def of(core):
             some.
     """
     known = measured_tables.table("core_coefficients")
-    key = SAME.get(core, core)
+    key = SAME.get(core, core) if isinstance(core, str) else None
     if key not in known:
         listed = sorted([*known, *(k for k, v in SAME.items() if v in known)])
         raise ValueError(

@@ -61,7 +61,7 @@ def batches(
     >>> [len(x) for x, _ in batches(np.zeros((5, 2)), "a count", 2)]
     [2, 2, 1]
     """
-    _check_given(data, purpose, limit)
+    check_given(data, purpose, limit)
     seen = 0
     known = [] if model is None else outputs.of(model, loss)
     for batch in _iterate(data, batch_size, purpose):
@@ -251,7 +251,12 @@ class _Shuffled(keras.utils.PyDataset):
             self.epoch += 1
 
 
-def _check_given(data, purpose, limit):
+def check_given(data, purpose, limit):
+    """Raises a `ValueError` for data, or a limit, that `batches` refuses.
+
+    Args:
+        data, purpose, limit: as for `batches`.
+    """
     if data is None:
         raise ValueError(
             f"Data are needed for {purpose}. Received: data=None. Pass "
@@ -298,13 +303,15 @@ def _iterate(data, batch_size, purpose):
 
 
 def _check_lists(data, purpose):
-    """Raises a `ValueError` for `(x, y)` in lists of numbers."""
-    for leaf in keras.tree.flatten(data) if isinstance(data, tuple) else ():
-        if isinstance(leaf, _NUMBERS):
-            raise ValueError(
-                f"Arrays are needed for {purpose}. Received: a list of "
-                f"{type(leaf).__name__}. Pass np.asarray(...) of it."
-            )
+    """Raises a `ValueError` for `x` or `(x, y)` in lists of numbers."""
+    leaves = keras.tree.flatten(data) if isinstance(data, (tuple, list)) else ()
+    found = [leaf for leaf in leaves if isinstance(leaf, _NUMBERS)]
+    # A list of batches may hold the weight of a whole one.
+    if found and (isinstance(data, tuple) or len(found) == len(leaves)):
+        raise ValueError(
+            f"Arrays are needed for {purpose}. Received: a list of "
+            f"{type(found[0]).__name__}. Pass np.asarray(...) of it."
+        )
 
 
 def _is_arrays(data):

@@ -139,11 +139,13 @@ def _masks(model, x):
 
 def _run(path, data, runtime, limit, batch_size, progress, model=None):
     """Yields inputs, labels, outputs and weights beneath a progress bar."""
+    purpose = "the accuracy of a file"
+    samples.check_given(data, purpose, limit)
     total = _length(data, limit)
     with progress_bar.bar(progress) as bar:
         task = bar.add_task(f"{path} on {runtime}", total=total)
         for x, y, weights in samples.batches(
-            *(data, "the accuracy of a file", batch_size, limit),
+            *(data, purpose, batch_size, limit),
             labels=True,
             weights=True,
         ):

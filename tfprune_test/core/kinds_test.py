@@ -23,6 +23,23 @@ class KindsTest(parameterized.TestCase):
         ):
             kinds.check("it", value, list, "Make one.")
 
+    @parameterized.parameters(None, 1, 1e5, np.int64(7), np.float32(8))
+    def test_bytes(self, limit):
+        kinds.check_bytes(flash_bytes=limit)
+
+    @parameterized.parameters(
+        *(0, -3, 2.5, 0.5, float("nan"), float("inf"), True, "1k", ([64],)),
+    )
+    def test_no_bytes(self, limit):
+        with self.assertRaisesRegex(ValueError, "Received: ram_bytes"):
+            kinds.check_bytes(flash_bytes=64, ram_bytes=limit)
+
+    def test_a_path_of_a_file_or_a_folder(self):
+        with self.assertRaisesRegex(TypeError, "path of a file.*out=3. Go."):
+            kinds.check_path("out", 3, "Go.")
+        with self.assertRaisesRegex(TypeError, "path of a folder.*out=None"):
+            kinds.check_path("out", None, "Go.", "folder")
+
     @parameterized.parameters(
         ("conv*", ("conv*",)), (["a", "b"], ("a", "b")), ([], ())
     )

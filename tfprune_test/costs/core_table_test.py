@@ -112,6 +112,8 @@ class CoreTableTest(parameterized.TestCase):
             ValueError, "cortex-m0plus.*cortex-m55.*core='esp32-c3'"
         ):
             core_table.of("esp32-c3")
+        with self.assertRaisesRegex(ValueError, "Received: core=\\['cortex"):
+            core_table.of(["cortex-m4"])
 
     def test_a_budget_of_instructions(self):
         graph = read.channel_graph(zoo.build("ds_cnn"))

@@ -125,6 +125,7 @@ class SamplesTest(parameterized.TestCase):
             ((x, y.tolist()), "a list of float"),
             ((x.tolist(), y), "a list of float"),
             ((x, list(y)), "a list of float64"),
+            (x.tolist(), "a list of float"),
             ("data.npz", "data of type str"),
         ):
             with self.assertRaisesRegex(ValueError, f"Received: {what}"):

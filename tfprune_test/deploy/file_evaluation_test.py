@@ -60,6 +60,12 @@ class EvaluateTest(parameterized.TestCase):
         accuracy = file_evaluation.evaluate_tflite(self.path, data, limit=5)
         self.assertEqual(accuracy, 0.0)
 
+    def test_a_limit_is_a_number(self):
+        with self.assertRaisesRegex(ValueError, "Received: limit='5'"):
+            file_evaluation.evaluate_tflite(
+                self.path, (self.x, self.y), limit="5"
+            )
+
     def test_another_metric(self):
         error = file_evaluation.evaluate_tflite(
             self.path,

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import stat
 
+from tfprune.core import kinds
 from tfprune.core import typed
 from tfprune.core.files import leftovers
 
@@ -38,7 +39,9 @@ def writable(path: typed.Path) -> pathlib.Path:
             a socket.
         PermissionError: If nothing can be written into the folder, or the
             file that is there is read-only.
+        TypeError: If it is not a path.
     """
+    kinds.check_path("path", path, "Give the name of the file to write.")
     path = pathlib.Path(path)
     target = followed(path)
     if target.is_dir():
@@ -87,7 +90,10 @@ def writable_folder(path: typed.Path) -> pathlib.Path:
         FileNotFoundError: If the folder that it lies in is missing.
         OSError: If the name is too long.
         PermissionError: If nothing can be written there.
+        TypeError: If it is not a path.
     """
+    cure = "Give the name of the folder to write."
+    kinds.check_path("path", path, cure, "folder")
     path = pathlib.Path(path)
     target = followed(path)
     if target.is_dir():

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from tfprune.core import kinds
 from tfprune.export.file import modes
 
 
@@ -89,6 +90,7 @@ def _check_zeros(sparse, compress, flash_bytes, ram_bytes):
             "Only TFLite Micro reads compressed weights, and it does not run "
             "sparse ones. Received: sparse and compress. Use one of them."
         )
+    kinds.check_bytes(flash_bytes=flash_bytes, ram_bytes=ram_bytes)
     if compress is None and (flash_bytes, ram_bytes) != (None, None):
         raise ValueError(
             'Limits are for compress="auto". Received: compress=None with '

@@ -1,6 +1,7 @@
 """The inputs of a model with a batch size of 1: shapes, types and names."""
 
 import dataclasses
+import operator
 import re
 
 import keras
@@ -186,21 +187,35 @@ def _structure(model):
 def _completed(shapes, given):
     if given is None:
         return shapes
-    given = list(given)
-    if all(isinstance(n, int) for n in given):
-        given = [given]
-    fits = len(given) == len(shapes) and all(
+    found = _sizes(given)
+    fits = len(found) == len(shapes) and all(
         len(new) == len(old)
-        and all(o in (None, n) for n, o in zip(new, old, strict=True))
-        for new, old in zip(given, shapes, strict=True)
+        and all(_fits(n, o) for n, o in zip(new, old, strict=True))
+        for new, old in zip(found, shapes, strict=True)
     )
     if not fits:
         raise ValueError(
             "Input shapes must be those of the model, open dimensions "
-            f"filled in. Received: input_shapes={given}, the model has "
+            f"filled in. Received: input_shapes={given!r}, the model has "
             f"{shapes}."
         )
-    return [tuple(shape) for shape in given]
+    return found
+
+
+def _fits(size, known):
+    """Whether a size is the known one, or fills in an open dimension."""
+    return size == known or (known is None and size > 0)
+
+
+def _sizes(given):
+    """A list of tuples of `int`; an empty one for what are no shapes."""
+    try:
+        shapes = list(given)
+        if all(hasattr(n, "__index__") for n in shapes):
+            shapes = [shapes]
+        return [tuple(map(operator.index, shape)) for shape in shapes]
+    except TypeError:
+        return []
 
 
 def _key(path):

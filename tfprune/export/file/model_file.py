@@ -48,6 +48,12 @@ class Tensor:
                 integers (indices, say) and the values do not fit its dtype.
         """
         values = np.asarray(values)
+        # numpy has no kind for bfloat16.
+        if values.dtype.kind not in "biuf" and values.dtype.name != "bfloat16":
+            raise ValueError(
+                f"Numbers are required for {self.name!r}. Received: an array "
+                f"of dtype {values.dtype}. Convert it first."
+            )
         if not np.isfinite(values).all():
             raise ValueError(
                 f"Finite values are required for {self.name!r}. Received: NaN"

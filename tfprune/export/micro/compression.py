@@ -13,6 +13,7 @@ import pathlib
 import numpy as np
 from absl import logging
 
+from tfprune.core import kinds
 from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.core.files import atomic
@@ -136,6 +137,7 @@ def compress_tflite(
     >>> done.bytes_before, done.file.file_bytes, done.arena_bytes
     """
     out = atomic.writable(out)
+    kinds.check_bytes(flash_bytes=flash_bytes, ram_bytes=ram_bytes)
     dense = model_file.read(path)
     data = pathlib.Path(path).read_bytes()
     with damage.reading(path):

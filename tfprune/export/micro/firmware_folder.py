@@ -8,6 +8,7 @@ from absl import logging
 
 from tfprune.core import boards
 from tfprune.core import cores
+from tfprune.core import kinds
 from tfprune.core import printed
 from tfprune.core import typed
 from tfprune.core.files import atomic
@@ -242,6 +243,10 @@ def export_micro(
         core = core or cores.get(chip.core)
         flash_bytes = chip.flash_bytes if flash_bytes is None else flash_bytes
         ram_bytes = chip.ram_bytes if ram_bytes is None else ram_bytes
+    kinds.check_bytes(
+        flash_bytes=flash_bytes, ram_bytes=ram_bytes, image_bytes=image_bytes
+    )
+    arena_need.check_margin(arena_margin)
     file = model_file.read(tflite_path)
     labels = folder_checks.labels(labels, file)
     folder_checks.project(project)
@@ -271,7 +276,6 @@ def export_micro(
         file = model_file.read(embedded)
         code = _code(file, need)
         _check_budgets(file, need, code, flash_bytes, ram_bytes, image_bytes)
-        arena_need.check_margin(arena_margin)
         pairs = golden.pairs(file, sample)
         reserved = arena_need.reserved(need.bytes, arena_margin, ram_bytes)
         esp_need = None

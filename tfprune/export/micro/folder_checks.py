@@ -2,7 +2,9 @@
 
 import pathlib
 import re
+from collections import abc
 
+from tfprune.core import kinds
 from tfprune.export.micro import c_source
 from tfprune.export.micro.projects import PROJECTS
 
@@ -39,10 +41,15 @@ def c_name(name, path):
         path: `str` or path-like, the file.
 
     Raises:
-        ValueError: If software kits or C libraries have names of the prefix
-            that is asked for.
+        ValueError: If the name that is asked for is no text, or software kits
+            or C libraries have names of that prefix.
     """
     given = name is not None
+    if given and not isinstance(name, str):
+        raise ValueError(
+            "The name of a model is required as text. Received: "
+            f"{kinds.told('name', name)}. Leave it out for the file's own."
+        )
     name = c_source.identifier(name if given else pathlib.Path(path).stem)
     if name.lower() not in _TAKEN:
         return name
@@ -128,8 +135,11 @@ def labels(names, file):
         ValueError: Unless there is one `str` for each value of the first
             output, or of each position if it is a map.
     """
-    given, names = names, tuple(names)
-    wanted = c_source.classes(file.outputs[0])
+    given, wanted = names, c_source.classes(file.outputs[0])
+    # A set has no order, and the letters of a word are no names.
+    ordered = isinstance(given, abc.Iterable)
+    ordered &= not isinstance(given, (str, abc.Set, abc.Mapping))
+    names = tuple(given) if ordered else (given,)
     if names and file.outputs[0].dtype == "bool":
         raise ValueError(
             "Labels are for an output of numbers, of which one is the largest. "
@@ -137,13 +147,13 @@ def labels(names, file):
             "Omit labels."
         )
     if names and (
-        # The letters of a word are no names.
-        isinstance(given, str)
+        not ordered
         or len(names) != wanted
         or not all(isinstance(t, str) for t in names)
     ):
         raise ValueError(
-            f"A sequence of {wanted} names of classes is required. Received: "
-            f"labels={given!r}."
+            f"A sequence of {wanted} names of classes is required, in the "
+            f"order of the output. Received: labels={given!r}. Pass a list, or "
+            "leave it out."
         )
     return names

@@ -49,7 +49,7 @@ def run(path, x, runtime="tflite"):
     >>> logits = interpreter.run("small.tflite", images, runtime="micro")
     >>> np.mean(logits.argmax(1) == labels)
     """
-    if runtime not in _RUNTIMES:
+    if not isinstance(runtime, str) or runtime not in _RUNTIMES:
         raise ValueError(
             f"runtime must be one of {', '.join(_RUNTIMES)}. Received: "
             f"runtime={runtime!r}."

@@ -161,6 +161,13 @@ class FilesTest(parameterized.TestCase):
                     call(path)
         self.assertEqual(self.entries(), ["link", "pipe", "socket"])
 
+    def test_what_is_no_path_is_refused(self):
+        for path in (None, 3, b"file"):
+            with self.assertRaisesRegex(TypeError, "file. Received: path"):
+                atomic.writable(path)
+            with self.assertRaisesRegex(TypeError, "folder. Received: path"):
+                atomic.writable_folder(path)
+
     def test_names_as_long_as_the_system_allows(self):
         path = atomic.writable(self.folder / ("n" * 255))
         atomic.write({path: b"1"})

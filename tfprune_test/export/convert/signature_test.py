@@ -1,4 +1,5 @@
 import keras
+import numpy as np
 from absl.testing import parameterized
 
 from tfprune.export.convert import signature
@@ -66,14 +67,19 @@ class SignatureTest(parameterized.TestCase):
         self.assertEqual(signature.in_order(listed, {"a": 1}), {"a": 1})
 
     def test_open_dimensions_are_filled_in(self):
-        (spec,) = signature.of(convolution(), (8, 6, 3)).inputs
-        self.assertEqual(spec.shape, (1, 8, 6, 3))
+        for shape in ((8, 6, 3), np.array([8, 6, 3]), [[8, 6, 3]]):
+            (spec,) = signature.of(convolution(), shape).inputs
+            self.assertEqual(spec.shape, (1, 8, 6, 3))
 
     @parameterized.parameters(
         (None, "Pass input_shapes="),
         ((8, 8, 4), "the model has"),
         ((8, 8), "the model has"),
         ([(8, 8, 3), (1,)], "the model has"),
+        (8, "input_shapes=8, the model has"),
+        ((8.0, 8, 3), "the model has"),
+        ((-1, 8, 3), "the model has"),
+        ({"image": (8, 8, 3)}, "input_shapes={'image'"),
     )
     def test_shapes_that_do_not_fit_are_refused(self, shapes, message):
         with self.assertRaisesRegex(ValueError, message):

@@ -43,6 +43,11 @@ class TensorTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, "Finite"):
             STEPS.encode(np.array([np.nan]))
 
+    def test_what_is_no_number_is_refused(self):
+        for values in (np.array(["a"]), np.array([object()])):
+            with self.assertRaisesRegex(ValueError, "Numbers.*of dtype"):
+                STEPS.encode(values)
+
 
 class EncodeTest(parameterized.TestCase):
     def setUp(self):

@@ -306,6 +306,12 @@ class CompressTest(CompressionTestCase):
         self.assertIn("AddDecode", source.resolver_methods)
         with self.assertRaisesRegex(ValueError, "Limits are for compress"):
             small_models.export(model, self.out, ram_bytes=10)
+        with self.assertRaisesRegex(ValueError, "flash_bytes='1k'"):
+            small_models.export(
+                model, self.out, compress="auto", flash_bytes="1k"
+            )
+        with self.assertRaisesRegex(ValueError, "ram_bytes=0.5.*Budget"):
+            compression.compress_tflite(self.out, self.out, ram_bytes=0.5)
         with self.assertRaisesRegex(ValueError, "compress='all'"):
             small_models.export(model, self.out, compress="all")
         with self.assertRaisesRegex(ValueError, "does not run sparse ones"):

@@ -25,6 +25,11 @@ class ArgumentsTest(parameterized.TestCase):
         ([1, 2, 3], "labels=\\[1, 2, 3\\]"),
         # Three letters for three classes.
         ("cat", "labels='cat'"),
+        # In any order.
+        ({"cat", "dog", "fish"}, "order of the output.*labels={"),
+        ({"cat": 0, "dog": 1, "fish": 2}, "labels={'cat'"),
+        (5, "labels=5"),
+        (None, "labels=None.*leave it out"),
     )
     def test_labels_that_do_not_fit(self, labels, message):
         with self.assertRaisesRegex(ValueError, message):
@@ -57,6 +62,10 @@ class ArgumentsTest(parameterized.TestCase):
             folder_checks.c_name(name, "model.tflite")
         found = folder_checks.c_name(None, f"models/{name}.tflite")
         self.assertEqual(found, f"{name}_net")
+
+    def test_a_name_is_text(self):
+        with self.assertRaisesRegex(ValueError, "Received: name=3"):
+            folder_checks.c_name(3, "model.tflite")
 
     def test_other_names(self):
         for name in ("gpio_net", "model_r", "a", "maps"):

@@ -273,5 +273,6 @@ class InterpreterTest(parameterized.TestCase):
 
     def test_runtimes_are_listed(self):
         names = "tflite, litert, reference, micro"
-        with self.assertRaisesRegex(ValueError, names):
-            interpreter.run("model.tflite", np.zeros((1, 6)), "onnx")
+        for runtime in ("onnx", ["micro"]):
+            with self.assertRaisesRegex(ValueError, names):
+                interpreter.run("model.tflite", np.zeros((1, 6)), runtime)

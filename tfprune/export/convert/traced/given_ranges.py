@@ -7,9 +7,11 @@ leaves the op out.
 
 import contextlib
 import math
+from collections import abc
 
 import keras
 
+from tfprune.core import kinds
 from tfprune.export.convert.traced import overrides
 from tfprune.graph import values
 
@@ -25,8 +27,14 @@ def checked(model, ranges):
         List of `(layer, low, high)`; the range of int8 always holds 0.
 
     Raises:
-        ValueError: If a name is none of a layer, or a range is none.
+        ValueError: If there is no `dict`, if a name is none of a layer, or a
+            range is none.
     """
+    if not isinstance(ranges, abc.Mapping):
+        raise ValueError(
+            "ranges must be a dict from names of layers to (low, high). "
+            f"Received: {kinds.told('ranges', ranges)}. Pass dict(...) of it."
+        )
     layers = {x.name: x for x in values.layers(model) if x is not model}
     # One within a layer may have a name of the model's own.
     layers |= {x.name: x for x in values.layers_of(model)}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 import pathlib
 
 from tfprune.core import cores
@@ -61,9 +62,9 @@ class Need:
 
 def check_margin(share):
     """Raises `ValueError` unless the margin is finite and at least 0."""
-    if not 0 <= share < math.inf:
+    if not isinstance(share, numbers.Real) or not 0 <= share < math.inf:
         raise ValueError(
-            "The margin must be finite and at least 0. Received: "
+            "The margin must be a finite number of at least 0. Received: "
             f"arena_margin={share!r}. 0.1 is 10 %."
         )
 

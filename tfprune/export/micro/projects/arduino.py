@@ -54,7 +54,8 @@ def refusal(data, methods):
         return (
             "One scale for each dense layer is required by Arduino's library "
             f"of 2023. Received: one per channel in {', '.join(dense)}, whose "
-            'outputs would be wrong. Export with dense_scales="tensor".'
+            'outputs would be wrong. Export with dense_scales="tensor"; '
+            "compress does so for a board of Arduino."
         )
     return ""
 

@@ -119,6 +119,7 @@ class GivenRangesTest(parameterized.TestCase):
         ({"first": (1, 0)}, r"ranges\['first'\]=\(1, 0\)"),
         ({"first": (0, float("inf"))}, "two finite numbers"),
         ({"first": 3}, "two finite numbers"),
+        ([("first", (0, 1))], "ranges of type list.*dict"),
     )
     def test_what_is_no_range_is_refused(self, ranges, message):
         with self.assertRaisesRegex(ValueError, message):

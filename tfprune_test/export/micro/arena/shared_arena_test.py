@@ -44,9 +44,9 @@ class MarginTest(parameterized.TestCase):
     def test_margins(self, share):
         arena_need.check_margin(share)
 
-    @parameterized.parameters(-0.1, math.nan, math.inf)
+    @parameterized.parameters(-0.1, math.nan, math.inf, "some", None)
     def test_margins_that_are_none(self, share):
-        with self.assertRaisesRegex(ValueError, f"arena_margin={share}"):
+        with self.assertRaisesRegex(ValueError, f"arena_margin={share!r}"):
             arena_need.check_margin(share)
 
 
