@@ -62,6 +62,9 @@ def stored(dtype):
 def single(graph):
     """Changes all floating-point types to float32.
 
+    Functions get new names: TensorFlow knows the old ones in this process, and
+    takes no others of their names.
+
     Args:
         graph: `GraphDef`, changed in place.
     """
@@ -69,26 +72,99 @@ def single(graph):
 
     others = {getattr(tf, name).as_datatype_enum for name in _FLOATS}
     whole = tf.float32.as_datatype_enum
+    changed = set()
     for function in graph.library.function:
+        before = function.SerializeToString()
         for argument in (
             *function.signature.input_arg,
             *function.signature.output_arg,
         ):
             if argument.type in others:
                 argument.type = whole
+        for node in function.node_def:
+            _make_single(node, others, whole)
+        _refer_to_identities(function)
+        if function.SerializeToString() != before:
+            changed.add(function.signature.name)
+    for node in graph.node:
+        _make_single(node, others, whole)
+    _rename(graph, changed)
+
+
+def _make_single(node, others, whole):
+    """Changes the types of a node that are in `others` to `whole`."""
+    import tensorflow as tf
+
+    for value in node.attr.values():
+        if value.type in others:
+            value.type = whole
+        for i, kind in enumerate(value.list.type):
+            if kind in others:
+                value.list.type[i] = whole
+        if value.HasField("tensor") and value.tensor.dtype in others:
+            array = tf.make_ndarray(value.tensor).astype("float32")
+            value.tensor.CopyFrom(tf.make_tensor_proto(array))
+    if node.op == "Cast" and node.attr["SrcT"] == node.attr["DstT"]:
+        _identity(node)
+
+
+def _refer_to_identities(function):
+    """Gives references to what were casts the name of an identity's output.
+
+    Within a function they are "name:y:0" and "name:output:0".
+    """
+    were = {
+        f"{node.name}:y:0": f"{node.name}:output:0"
+        for node in function.node_def
+        if node.op == "Identity"
+    }
+    for node in function.node_def:
+        for i, reference in enumerate(node.input):
+            node.input[i] = were.get(reference, reference)
+    for name, reference in function.ret.items():
+        function.ret[name] = were.get(reference, reference)
+
+
+def _rename(graph, names):
+    """Renames functions, and what calls them.
+
+    Functions that call these are renamed, too, as they change.
+    """
+    functions = {f.signature.name: f for f in graph.library.function}
+    waiting = list(names)
+    while waiting:
+        called = waiting.pop()
+        callers = {
+            name
+            for name, function in functions.items()
+            if any(called in _calls(node) for node in function.node_def)
+        }
+        waiting += callers - names
+        names = names | callers
+    new = {name: f"{name}_single" for name in names}
+    for name in names:
+        functions[name].signature.name = new[name]
     bodies = [graph.node, *(f.node_def for f in graph.library.function)]
     for node in (node for body in bodies for node in body):
+        node.op = new.get(node.op, node.op)
         for value in node.attr.values():
-            if value.type in others:
-                value.type = whole
-            for i, kind in enumerate(value.list.type):
-                if kind in others:
-                    value.list.type[i] = whole
-            if value.HasField("tensor") and value.tensor.dtype in others:
-                array = tf.make_ndarray(value.tensor).astype("float32")
-                value.tensor.CopyFrom(tf.make_tensor_proto(array))
-        if node.op == "Cast" and node.attr["SrcT"] == node.attr["DstT"]:
-            _identity(node)
+            for callee in (value.func, *value.list.func):
+                if callee.name in new:
+                    callee.name = new[callee.name]
+    for gradient in graph.library.gradient:
+        for key in ("function_name", "gradient_func"):
+            own = getattr(gradient, key)
+            setattr(gradient, key, new.get(own, own))
+
+
+def _calls(node):
+    """The names of the functions that a node may call, a set of `str`."""
+    callees = [
+        callee.name
+        for value in node.attr.values()
+        for callee in (value.func, *value.list.func)
+    ]
+    return {node.op, *callees}
 
 
 def narrow(graph, inputs):

@@ -22,6 +22,13 @@ def small(dtype):
     )
 
 
+def recurrent(layer, dtype):
+    inputs = keras.Input((4, 3))
+    x = layer(3, dtype=dtype, return_sequences=True)(inputs)
+    x = keras.layers.Flatten(dtype=dtype)(x)
+    return keras.Model(inputs, keras.layers.Dense(2, dtype=dtype)(x))
+
+
 def scaled(dtype):
     inputs = keras.Input((4,), dtype=dtype)
     x = keras.layers.Rescaling(1 / 100)(inputs)
@@ -57,6 +64,20 @@ class GraphTypesTest(parameterized.TestCase):
         wanted = np.asarray(model(x)).astype("float32")
         found = interpreter.run(file.path, x, "micro")
         np.testing.assert_allclose(found, wanted, atol=0.05)
+
+    @parameterized.product(
+        layer=[keras.layers.LSTM, keras.layers.GRU],
+        dtype=["mixed_float16", "mixed_bfloat16"],
+        mode=["float32", "int8"],
+    )
+    def test_loops_in_half_precision(self, layer, dtype, mode):
+        """They are functions of the graph, of which TensorFlow knows some."""
+        model = recurrent(layer, dtype)
+        x = RNG.normal(size=(30, 4, 3)).astype("float32")
+        file = self.exported(model, mode, None if mode == "float32" else x)
+        wanted = np.asarray(model(x)).astype("float32")
+        found = interpreter.run(file.path, x)
+        np.testing.assert_allclose(found, wanted, atol=0.06)
 
     @parameterized.parameters(
         ("uint8", "uint8"),
