@@ -35,6 +35,12 @@ _LACKING = {
 
 # What jumps, and in how many places from one whole number to the next.
 _JUMPING = {"CEIL": 1, "FLOOR": 1, "ROUND": 2}
+# What jumps where a quotient is a whole number, as a function of the quotient
+# and of the divisor.
+_OF_QUOTIENTS = {
+    "FLOOR_DIV": lambda ratio, _: np.floor(ratio),
+    "FLOOR_MOD": lambda ratio, divisor: divisor * (ratio - np.floor(ratio)),
+}
 # By what share a number may be off that was computed from a scale.
 _NOISE = 1e-6
 # Steps from one jump to the next that are many.
@@ -181,8 +187,8 @@ class _Graph:
     def _follow(self, op, functions):
         """Records the output of an op if it is a function of one tensor."""
         kind = self._place.kind(op)
-        known = kind in _UNARY or kind in _WITH_OPTIONS or kind in _SEVERAL
-        if not known or len(op.outputs) != 1:
+        known = {*_UNARY, *_WITH_OPTIONS, *_SEVERAL, *_OF_QUOTIENTS}
+        if kind not in known or len(op.outputs) != 1:
             return
         shape = self._place.shape(op.outputs[0])
         parts, kinds, root = [], {kind}, None
@@ -204,10 +210,14 @@ class _Graph:
                 # A later op may still be a function of this op's output.
                 return
             root = found.root
+            if kind in _OF_QUOTIENTS:
+                found = self._divided(op, index, found)
+                if found is None:
+                    return
             values = found.values
             if rounded:
                 values = self._stored(index, values)
-            elif kind in _JUMPING:
+            elif kind in _JUMPING or kind in _OF_QUOTIENTS:
                 values = self._snapped(kind, found)
             parts.append(values)
             kinds |= found.kinds
@@ -217,6 +227,14 @@ class _Graph:
             values = self._computed(kind, op, parts)
         functions[op.outputs[0]] = _Function(root, values, frozenset(kinds))
 
+    def _divided(self, op, index, found):
+        """A function by a constant; `None` if it is not what is divided."""
+        dividend, divisor = op.inputs
+        divisor = self._scalar(divisor)
+        if index != dividend or not divisor:
+            return None
+        return dataclasses.replace(found, values=found.values / divisor)
+
     def _is_steep(self, op):
         read, made = (self._steps(x[0]) for x in (op.inputs, op.outputs))
         return None not in (read, made) and read[0] >= _MOST * made[0]
@@ -225,7 +243,8 @@ class _Graph:
         if kind in _WITH_OPTIONS:
             values = _WITH_OPTIONS[kind](op, *parts)
         else:
-            values = {**_UNARY, **_SEVERAL}[kind](*parts)
+            known = {**_UNARY, **_SEVERAL, **_OF_QUOTIENTS}
+            values = known[kind](*parts)
         fused = getattr(op.builtinOptions, "fusedActivationFunction", 0)
         limits = {1: (0, np.inf), 2: (-1, 1), 3: (0, 6)}
         if fused in limits:
@@ -248,7 +267,7 @@ class _Graph:
 
         A whole number may be stored as a little less than it is.
         """
-        values, parts = found.values, _JUMPING[kind]
+        values, parts = found.values, _JUMPING.get(kind, 1)
         slack = _NOISE * np.maximum(np.abs(values), 1.0)
         if kind != "ROUND":
             gaps = np.abs(np.diff(values))
@@ -275,7 +294,10 @@ class _Graph:
         data = self._model.buffers[tensor.buffer].data
         if data is None:
             return None
-        types = {"INT8": "i1", "INT16": "<i2", "INT32": "<i4", "FLOAT32": "<f4"}
+        types = {
+            **{"BOOL": "?", "FLOAT32": "<f4"},
+            **{"INT8": "i1", "INT16": "<i2", "INT32": "<i4"},
+        }
         types = {
             getattr(self._schema.TensorType, k): v for k, v in types.items()
         }

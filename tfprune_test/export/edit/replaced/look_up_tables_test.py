@@ -17,6 +17,11 @@ def shifted(x):
     return keras.ops.sqrt(keras.ops.abs(x) + 0.5) - keras.ops.exp(-x)
 
 
+def limited(x):
+    """Keras asks which of both are numbers, and a constant is one."""
+    return keras.ops.fmin(keras.ops.fmax(x, -1.25), 2.5)
+
+
 class LookUpTablesTest(parameterized.TestCase):
     @parameterized.parameters(
         "gelu",
@@ -30,6 +35,7 @@ class LookUpTablesTest(parameterized.TestCase):
         "squareplus",
         "elu",
         shifted,
+        limited,
     )
     def test_activations_are_exact_to_rounding(self, activation):
         function = keras.activations.get(activation)
@@ -44,6 +50,7 @@ class LookUpTablesTest(parameterized.TestCase):
         # What is computed is a function of what is stored.
         stored = source.decode(source.encode(images))
         wanted = target.encode(np.asarray(function(stored)))
+        self.assertNotIn("DEQUANTIZE", file.ops)
         for runtime in ("micro", "reference"):
             got = target.encode(interpreter.run(path, images, runtime))
             off = np.abs(got.astype(int) - wanted)
@@ -99,6 +106,35 @@ class LookUpTablesTest(parameterized.TestCase):
         found = interpreter.run(path, data, "micro")
         for got, exact in zip(found, wanted, strict=True):
             np.testing.assert_allclose(got, exact, atol=0.3)
+
+    def test_quotients_jump_where_they_are_whole(self):
+        inputs = keras.Input((8,))
+        outputs = [
+            function(inputs, divisor)
+            for function in (keras.ops.mod, keras.ops.floor_divide)
+            for divisor in (1.5, -0.75)
+        ]
+        model = keras.Model(inputs, outputs)
+        data = np.arange(-20, 20).astype("float32").reshape(5, 8) / 4
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        file = small_models.export(model, path, "int8", data)
+        self.assertNotIn("DEQUANTIZE", file.ops)
+        wanted = small_models.predictions(model, [data])
+        for runtime in ("micro", "reference"):
+            found = interpreter.run(path, data, runtime)
+            for got, exact in zip(found, wanted, strict=True):
+                np.testing.assert_allclose(got, exact, atol=0.05)
+
+    def test_a_constant_by_a_tensor_is_computed(self):
+        inputs = keras.Input((8,))
+        model = keras.Model(inputs, keras.ops.mod(2.0, inputs))
+        path = pathlib.Path(self.create_tempdir().full_path, "net.tflite")
+        data = np.random.default_rng(0).uniform(1.1, 1.9, (50, 8))
+        file = small_models.export(model, path, "int8", data.astype("f"))
+        self.assertIn("FLOOR_MOD", file.ops)
+        for runtime in ("micro", "reference"):
+            found = interpreter.run(path, data, runtime)
+            np.testing.assert_allclose(found, 2.0 - data, atol=0.02)
 
     @parameterized.product(after=(None, "relu"), largest=(0.2, 5.0))
     def test_hard_swish_of_what_is_far_below_zero(self, after, largest):
