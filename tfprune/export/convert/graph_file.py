@@ -23,6 +23,7 @@ from tfprune.export.convert.rewritten import many_slices
 from tfprune.export.convert.rewritten import own_scales
 from tfprune.export.convert.rewritten import plain_ops
 from tfprune.export.convert.rewritten import pooled_volumes
+from tfprune.export.convert.rewritten import rows_of_channels
 from tfprune.export.convert.rewritten import small_maps
 from tfprune.export.convert.rewritten import steep_ops
 from tfprune.export.convert.traced import fused_lstm
@@ -77,6 +78,8 @@ def write(model, signature, folder, interface=None, wide=False, micro=False):
     small_maps.rewrite(graph, _told(small_maps.found(function), told))
     many_slices.rewrite(graph, _told(many_slices.found(function), told))
     pooled_volumes.rewrite(graph, _told(pooled_volumes.found(function), told))
+    squeezes = _told(rows_of_channels.found(function), told)
+    rows_of_channels.rewrite(graph, squeezes)
     if interface:
         added = _told(_added(function), told)
         own_scales.rewrite(graph, outputs, added, wide)
