@@ -12,7 +12,7 @@ class RowsOfChannelsTest(parameterized.TestCase):
     @parameterized.product(
         options=[
             {"strides": 2, "activation": "relu"},
-            {"dilation_rate": 2, "padding": "same", "use_bias": False},
+            {"padding": "same", "use_bias": False},
             {"groups": 3},
         ],
         mode=["float32", "int8"],
