@@ -13,7 +13,6 @@ class RowsOfChannelsTest(parameterized.TestCase):
         options=[
             {"strides": 2, "activation": "relu"},
             {"padding": "same", "use_bias": False},
-            {"groups": 3},
         ],
         mode=["float32", "int8"],
     )
