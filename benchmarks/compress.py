@@ -94,8 +94,7 @@ class Cell:
                 task.model.save(path)
             # Names and weights of the first process, whichever goes on.
             model = keras.saving.load_model(path)
-            task = dataclasses.replace(task, model=model)
-            self._task = task
+            self._task = dataclasses.replace(task, dense=lambda: model)
         return self._task
 
     def compress(self, way):

@@ -1,11 +1,12 @@
 """The tasks of `benchmarks/compress.py`: a dense network and its data.
 
 Each function returns a `Task`, given flags and a seed. Dense networks are
-trained here unless flags name published weights. Test data are used once, at
-the end; nothing is chosen on them.
+trained here, when they are asked for, unless flags name published weights. Test
+data are used once, at the end; nothing is chosen on them.
 """
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -24,8 +25,7 @@ class Task:
     """A dense network and its data.
 
     Attributes:
-        model: a trained, compiled `keras.Model`.
-        build: function that returns the same network, untrained.
+        dense: function that returns the trained, compiled network.
         train: training data for `fit`.
         validation, test: `(x, y)`.
         epochs: `int`, training epochs of a smaller network.
@@ -33,13 +33,17 @@ class Task:
             published weights.
     """
 
-    model: keras.Model
-    build: object
+    dense: object
     train: object
     validation: tuple
     test: tuple
     epochs: int
     dense_epochs: int
+
+    @functools.cached_property
+    def model(self):
+        """The dense network, a `keras.Model`."""
+        return self.dense()
 
 
 def trained(build, train, epochs, rate=3e-3, loss=None, metrics=("accuracy",)):
@@ -68,9 +72,9 @@ def images(name, build, flags, seed, epochs, dense_epochs, size=64, loss=None):
     data = datasets.load(name, flags.data_dir, seed=seed)
     prepare = data.preprocessing
     train = batches.Batches(data.train, size, prepare, data.augmentation, seed)
-    model = trained(build, train, dense_epochs, loss=loss)
     parts = [(prepare(p.x), p.y) for p in (data.val, data.test)]
-    return Task(model, build, train, *parts, epochs, dense_epochs)
+    dense = functools.partial(trained, build, train, dense_epochs, loss=loss)
+    return Task(dense, train, *parts, epochs, dense_epochs)
 
 
 def digits(flags, seed):
@@ -123,17 +127,21 @@ def cifar10(flags, seed):
             loss="sparse_categorical_crossentropy",  # It ends with a softmax.
         )
     name = "resnet8_mlperftiny_cifar10"
-    model = checkpoints.restore(name, dict(np.load(flags.resnet8)))
-    model.compile(
-        "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
     data = datasets.load("cifar10", flags.data_dir, seed=seed)
     prepare = checkpoints.get(name).preprocessing
     train = batches.Batches(data.train, 128, prepare, data.augmentation, seed)
     parts = [(prepare(p.x), p.y) for p in (data.val, data.test)]
-    return Task(
-        model, lambda: keras.models.clone_model(model), train, *parts, 10, 30
+    dense = functools.partial(published, name, flags.resnet8)
+    return Task(dense, train, *parts, 10, 30)
+
+
+def published(name, path):
+    """A network with published weights, from the file of these."""
+    model = checkpoints.restore(name, dict(np.load(path)))
+    model.compile(
+        "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
+    return model
 
 
 def split(x, y, parts, seed):
@@ -146,16 +154,13 @@ def split(x, y, parts, seed):
 def keywords(flags, seed):
     """DS-CNN of MLPerf Tiny on samples of speech features."""
     name = "dscnn_mlperftiny_kws"
-    model = checkpoints.restore(name, dict(np.load(flags.ds_cnn)))
-    model.compile(
-        "adam", "sparse_categorical_crossentropy", metrics=["accuracy"]
-    )
+    dense = functools.partial(published, name, flags.ds_cnn)
     with np.load(flags.speech) as arrays:
         x, y = arrays["x"], arrays["y"]
     prepare = checkpoints.get(name).preprocessing
-    x = prepare(x.reshape(-1, *model.input_shape[1:]).astype("float32"))
+    x = prepare(x.reshape(-1, 49, 10, 1).astype("float32"))
     parts = split(x, y.astype("int64"), (400, 200, len(y) - 600), seed)
-    return Task(model, lambda: keras.models.clone_model(model), *parts, 40, 60)
+    return Task(dense, *parts, 40, 60)
 
 
 def _motions(seed):
@@ -188,7 +193,8 @@ def gestures_cnn(flags, seed):
         return keras.Model(inputs, layers.Dense(4)(x), name="gestures_cnn")
 
     train, *rest = _motions(seed)
-    return Task(trained(build, train, 60), build, train, *rest, 60, 60)
+    dense = functools.partial(trained, build, train, 60)
+    return Task(dense, train, *rest, 60, 60)
 
 
 def gestures_lstm(flags, seed):
@@ -200,7 +206,8 @@ def gestures_lstm(flags, seed):
         return keras.Model(inputs, layers.Dense(4)(x), name="gestures_lstm")
 
     train, *rest = _motions(seed)
-    return Task(trained(build, train, 100), build, train, *rest, 60, 100)
+    dense = functools.partial(trained, build, train, 100)
+    return Task(dense, train, *rest, 60, 100)
 
 
 def autoencoder(flags, seed):
@@ -216,8 +223,10 @@ def autoencoder(flags, seed):
     data = datasets.load("digits", seed=seed)
     flat = [p.x.reshape(len(p), 64) for p in (data.train, data.val, data.test)]
     parts = [(x, x) for x in flat]
-    model = trained(build, parts[0], 60, loss="mse", metrics=["mse"])
-    return Task(model, build, *parts, 60, 60)
+    dense = functools.partial(
+        trained, build, parts[0], 60, loss="mse", metrics=["mse"]
+    )
+    return Task(dense, *parts, 60, 60)
 
 
 TASKS = {
