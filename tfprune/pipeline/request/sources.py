@@ -67,6 +67,9 @@ class Source:
                 *(str(data), purpose, model, label_mode, batch_size, seed),
                 keeps_labels,
             )
+        if isinstance(data, batches_lib.Batches):
+            # Not from where an earlier `fit` left them.
+            data = _from_epoch(data, 0)
         samples.check_repeatable(data, purpose)
         _check_ends(data, purpose)
         _check_no_lists(data, purpose)
@@ -96,10 +99,7 @@ class Source:
                 self.data, self.batch_size, self.seed, first
             )
         if isinstance(self.data, batches_lib.Batches):
-            # Of its own class, which may make something else of a batch.
-            feed = copy.copy(self.data)
-            feed.epoch = first
-            return feed
+            return _from_epoch(self.data, first)
         if isinstance(self.data, (list, tuple)):
             return epochs_lib.Listed(self.data, self.seed, first)
         if not streams.is_for_fit(self.data):
@@ -212,6 +212,16 @@ class Source:
         if twice[0] == twice[1]:
             return twice[0]
         return _hash(self.batches(limit=self.batch_size), values=False)
+
+
+def _from_epoch(batches, epoch):
+    """The same `Batches` from an epoch on.
+
+    Of their own class, which may make something else of a batch.
+    """
+    found = copy.copy(batches)
+    found.epoch = epoch
+    return found
 
 
 def _batch_for_fit(batch):

@@ -237,6 +237,18 @@ class BatchesTest(parameterized.TestCase):
         self.assertEqual(later.epoch, 3)
         self.assertIsNot(later, data)
 
+    def test_batches_that_were_trained_on_are_the_same_data(self):
+        """What goes on after a kill may have trained on them or not."""
+        split = batches.Split(np.ones((6, 4, 4, 1)), np.arange(6))
+        used, new = (
+            batches.Batches(split, 2, batches.Preprocessing(), seed=0, epoch=e)
+            for e in (5, 0)
+        )
+        found = source(used)
+        self.assertEqual(found.digest(), source(new).digest())
+        np.testing.assert_array_equal(found.some(3)[1], source(new).some(3)[1])
+        self.assertEqual(used.epoch, 5)
+
     def test_batches_of_ones_own_class_stay_of_it(self):
         class Doubled(batches.Batches):
             def __getitem__(self, index):
