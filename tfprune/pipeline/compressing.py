@@ -7,6 +7,7 @@ between; measure the file, and prune further if it does not fit.
 """
 
 import collections.abc
+import contextlib
 import inspect
 import typing
 
@@ -138,6 +139,7 @@ def compress(
         A `Compressed`.
 
     Raises:
+        ConnectionError: If no cluster of Ray answers at `RAY_ADDRESS`.
         FileExistsError: If `out` holds something else.
         ImportError: If a required package is missing.
         TypeError: If `model` is not a Keras model.
@@ -273,7 +275,8 @@ def compress(
     show = progress_lib.Progress(
         progress, clock, work.task.monitor, job.ceilings
     )
-    with clock.stopped_by_ctrl_c(), show:
+    alone = contextlib.nullcontext()
+    with clock.stopped_by_ctrl_c(), show, team or alone:
         job.tell = show.tell
         door_checks.warn_of_chance(model, work.task, work.validation)
         job_lib.begin(job, first_look.baseline(job))

@@ -9,7 +9,9 @@ back answers and files.
 import contextlib
 import os
 import pathlib
+import platform
 import shutil
+import socket
 import threading
 import time
 
@@ -28,12 +30,13 @@ from tfprune.pipeline.result import first_look
 from tfprune.pipeline.result import workspace as workspace_lib
 
 _SECONDS = 1.0  # Between two looks at what the workers said.
+_LISTENS = 10.0  # Seconds in which a cluster must accept a connection.
 _PATIENCE = 60.0  # Seconds that a killed worker may take to end.
 _FOLDER = "workers"
 
 
 class Team:
-    """Workers of a run.
+    """Workers of a run, which are there in its context.
 
     Args:
         request: a `preparation.Request`.
@@ -48,20 +51,28 @@ class Team:
         self._ray = packages.load("ray", "distributed", "Several workers")
         self._workers = workers
         self._parcel = parcel_lib.packed(request, self._ray.cloudpickle)
+        self._is_ours = False
+
+    def __enter__(self):
+        """Connects to Ray.
+
+        Raises:
+            ConnectionError: If no cluster answers at `RAY_ADDRESS`.
+        """
+        self._is_ours = not self._ray.is_initialized()
+        if self._is_ours:
+            _start(self._ray, self._workers)
+        return self
+
+    def __exit__(self, *error):
+        if self._is_ours:
+            self._ray.shutdown()
 
     def side_by_side(self, job, plan):
-        """Makes the trials of a plan; as `attempts.in_turn`."""
-        ray = self._ray
-        is_ours = not ray.is_initialized()
-        if is_ours:
-            _start(ray, self._workers)
-        try:
-            return self._made(job, plan)
-        finally:
-            if is_ours:
-                ray.shutdown()
+        """Makes the trials of a plan; as `attempts.in_turn`.
 
-    def _made(self, job, plan):
+        An error of a worker is raised here as it was there.
+        """
         ray = self._ray
         board = ray.remote(num_cpus=0)(_Board).remote()
         cores = _cores_of_each(ray, self._workers)
@@ -97,7 +108,8 @@ class Team:
                     board.stop.remote()
                 for future in done:
                     attempt = running.pop(future)
-                    found[attempt] = _received(job, attempt, ray.get(future))
+                    answer = _answer(ray, future)
+                    found[attempt] = _received(job, attempt, answer)
                     plan.took(attempts.seconds(job, attempt))
         finally:
             for future in running:
@@ -128,10 +140,35 @@ class _Board:
 
 def _start(ray, workers):
     """Connects to the cluster of `RAY_ADDRESS`, or starts one here."""
-    here = {}
-    if "RAY_ADDRESS" not in os.environ:
+    address, here = os.environ.get("RAY_ADDRESS"), {}
+    if address is None:
         here = {"num_cpus": max(workers, os.cpu_count() or 1)}
+    else:
+        _check_answers(address)
     ray.init(include_dashboard=False, log_to_driver=False, **here)
+
+
+def _check_answers(address):
+    """Raises a `ConnectionError` where nobody listens; Ray waits minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return  # Such as "auto".
+    try:
+        socket.create_connection((host, int(port)), _LISTENS).close()
+    except OSError as error:
+        raise ConnectionError(
+            "A cluster of Ray must answer. Received: "
+            f"RAY_ADDRESS={address!r} ({error}). Start it, or unset the "
+            "variable: workers run on this machine then."
+        ) from error
+
+
+def _answer(ray, future):
+    """What a worker sent; raises what it raised."""
+    try:
+        return ray.get(future)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
 
 
 def _cores_of_each(ray, workers):
@@ -194,7 +231,7 @@ def _work(parcel, order, board):
             None if order["limit"] is None else order["limit"] / 60,
             order["spent"],
         )
-        ready = preparation.Preparation(request)
+        ready = _prepared(request)
         ready.resolve(space)
         job = ready.job(space, clock)
         job_lib.begin(job, order["steps"][first_look.BASELINE])
@@ -214,6 +251,18 @@ def _work(parcel, order, board):
                 if path.exists():
                     files[f"{answer['name']}{ending}"] = path.read_bytes()
         return answers, files
+
+
+def _prepared(request):
+    """A `Preparation`, on a machine that may not have the run's files."""
+    try:
+        return preparation.Preparation(request)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            "Each machine with a worker must see the files of the data. On "
+            f"{platform.node()}: {error} Put them in a folder that all "
+            "machines share, or pass arrays, which are sent."
+        ) from error
 
 
 def _workspace(order, own):

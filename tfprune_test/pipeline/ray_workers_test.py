@@ -71,6 +71,20 @@ class TeamTest(parameterized.TestCase):
         ):
             ray_workers.Team(small_tasks.request(), 2)
 
+    @parameterized.parameters("127.0.0.1:1", "ray://127.0.0.1:1")
+    def test_an_address_where_none_answers(self, address):
+        ray = mock.MagicMock()
+        ray.is_initialized.return_value = False
+        with (
+            mock.patch.object(ray_workers.packages, "load", lambda *_: ray),
+            mock.patch.object(ray_workers.parcel_lib, "packed"),
+            mock.patch.dict(os.environ, {"RAY_ADDRESS": address}),
+            self.assertRaisesRegex(ConnectionError, f"RAY_ADDRESS='{address}'"),
+            ray_workers.Team(None, 2),
+        ):
+            pass
+        ray.init.assert_not_called()
+
     @parameterized.parameters({"workers": 0}, {"trials": 0}, {"workers": 1.5})
     def test_numbers_that_mean_nothing(self, **numbers):
         asked = small_tasks.request()
@@ -84,6 +98,42 @@ class TeamTest(parameterized.TestCase):
                 out=folder / "out",
                 **numbers,
             )
+
+
+@pytest.mark.slow  # It starts a cluster.
+@has_ray
+class ClusterTest(absltest.TestCase):
+    def compress(self, train=None):
+        asked = small_tasks.request()
+        return tfprune.compress(
+            *(asked.model, train or asked.train, asked.validation),
+            macs=0.5,
+            out=pathlib.Path(self.create_tempdir().full_path) / "out",
+            epochs=2,
+            export=False,
+            workers=2,
+            progress=False,
+        )
+
+    def test_a_worker_that_does_not_see_the_data(self):
+        """As on another machine, which has other files."""
+        path = pathlib.Path(self.create_tempdir().full_path, "train.npz")
+        x, y = small_tasks.blobs(48, 0)
+        np.savez(path, x=x, y=y)
+        make = ray_workers.Team.side_by_side
+
+        def without(team, *args):
+            path.unlink()
+            return make(team, *args)
+
+        with (
+            mock.patch.object(ray_workers.Team, "side_by_side", without),
+            self.assertRaisesRegex(
+                FileNotFoundError, "Each machine .*train.npz.*pass arrays"
+            ) as caught,
+        ):
+            self.compress(str(path))
+        self.assertIs(type(caught.exception), FileNotFoundError)
 
 
 @pytest.mark.slow  # They start a cluster each.
