@@ -200,18 +200,30 @@ class Source:
     def digest(self):
         """A hash of arrays, or of the first batches of other data.
 
-        Batches that are shuffled or augmented are others each time: of these,
-        only the shapes count.
+        Batches that are shuffled or augmented are others each time, or in each
+        epoch: of these, only the shapes count.
         """
         if self.is_arrays:
             return _hash(self.batches())
-        twice = [
-            _hash(itertools.islice(self.batches(), _LOOKED_AT))
-            for _ in range(2)
-        ]
-        if twice[0] == twice[1]:
-            return twice[0]
+        if not _changes(self.data):
+            twice = [
+                _hash(itertools.islice(self.batches(), _LOOKED_AT))
+                for _ in range(2)
+            ]
+            if twice[0] == twice[1]:
+                return twice[0]
         return _hash(self.batches(limit=self.batch_size), values=False)
+
+
+def _changes(data):
+    """Whether data may be others after an epoch, by what `fit` calls then."""
+    base, own = keras.utils.PyDataset, type(data)
+    if not isinstance(data, base) or isinstance(data, batches_lib.Batches):
+        return False
+    return (own.on_epoch_begin, own.on_epoch_end) != (
+        base.on_epoch_begin,
+        base.on_epoch_end,
+    )
 
 
 def _from_epoch(batches, epoch):

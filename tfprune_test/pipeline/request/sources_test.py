@@ -230,6 +230,18 @@ class BatchesTest(parameterized.TestCase):
         self.assertEqual(found[0], found[1])
         self.assertNotEqual(found[0], found[2])
 
+    def test_so_is_that_of_batches_that_are_shuffled_between_epochs(self):
+        class Shuffled(_Batches):
+            def on_epoch_end(self):
+                x, y = self._batch
+                self._batch = x[::-1], y[::-1]
+
+        used, new = Shuffled((X, Y)), Shuffled((X, Y))
+        used.on_epoch_end()
+        self.assertEqual(source(used).digest(), source(new).digest())
+        same = source(_Batches((X, Y))).digest()
+        self.assertNotEqual(same, source(_Batches((X + 1, Y))).digest())
+
     def test_augmented_batches_go_on_with_their_epoch(self):
         split = batches.Split(np.zeros((6, 4, 4, 1)), np.arange(6))
         data = batches.Batches(split, 2, batches.Preprocessing(), seed=0)
