@@ -11,6 +11,9 @@ import numpy as np
 from tfprune.core import tables
 from tfprune.core.files import atomic
 
+# What a record remembers of a shorter one that it began with.
+CYCLE = ("epochs", "test_accuracy", "training", "revision")
+
 
 def write_json(path, value):
     """Writes a file whole or not at all."""

@@ -74,12 +74,13 @@ class Training:
         views: `Views`.
         path: `pathlib.Path` of the state, an `.npz` file.
         seed: `int`, of the order of the images.
-        settings: `dict` with `epochs`, `rate`, `batch_size`, `decay`,
-            `temperature` and `label_weight`.
+        settings: `dict` with `epochs`, `after`, `rate`, `batch_size`, `decay`,
+            `temperature` and `label_weight`; epochs are counted from those
+            that came before, `after`.
 
     Attributes:
         epoch: `int`, number of finished epochs.
-        curve: list of `dict`s, one for each of them.
+        curve: list of `dict`s, one for each of them that is trained here.
     """
 
     def __init__(self, model, views, path, seed, settings):
@@ -87,12 +88,12 @@ class Training:
         self.seed, self.settings = seed, settings
         self.size = settings["batch_size"]
         self.steps = len(views.dataset.train) // self.size
+        self.epoch, self.curve = settings["after"], []
         rate = keras.optimizers.schedules.CosineDecay(
-            settings["rate"], self.steps * settings["epochs"]
+            settings["rate"], self.steps * (settings["epochs"] - self.epoch)
         )
         self.optimizer = keras.optimizers.SGD(rate, 0.9, nesterov=True)
         self.optimizer.build(model.trainable_variables)
-        self.epoch, self.curve = 0, []
         self._step = self._compiled()
         if path.exists():
             self._restore()
@@ -158,7 +159,7 @@ class Training:
             for i, variable in enumerate(self._variables()):
                 variable.assign(arrays[f"v{i}"])
         self.curve = facts["curve"]
-        self.epoch = len(self.curve)
+        self.epoch += len(self.curve)
 
     def _compiled(self):
         import tensorflow as tf

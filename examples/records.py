@@ -2,6 +2,7 @@
 
   python examples/records.py --data_dir=DIR --weights_dir=DIR --state=DIR
   python examples/records.py --state=DIR --list
+  python examples/records.py --go_on --entry=tiny_r8 --epochs=160 ...
   python examples/records.py --smoke --state=DIR
 
 Trains the entries in order, on the CPU, and saves its state after every epoch:
@@ -11,6 +12,8 @@ again.
 
 The criterion chooses channels on training images, and the number of epochs is
 fixed beforehand; `--epochs` makes shorter records, which longer ones replace.
+`--go_on` trains a finished record to more epochs: another cosine from the first
+rate (a warm restart; Loshchilov and Hutter 2017, SGDR, section 3).
 Test images are used once, after the last epoch. There is no validation set,
 because the published weights and the teachers have already seen all training
 images.
@@ -54,9 +57,13 @@ flags.DEFINE_float("label_weight", 0.3, "of the labels beside the teachers")
 flags.DEFINE_bool("fused", True, "normalize in one op while training")
 flags.DEFINE_bool("bfloat16", False, "train in it; the processor must know it")
 flags.DEFINE_bool("padded", False, "train with more channels, of zeros")
+flags.DEFINE_bool("go_on", False, "begin where shorter records ended")
 flags.DEFINE_integer("stop_after", 0, "stop after so many epochs, 0: never")
 TRAINING = ("views", "batch_size", "decay", "temperature", "label_weight")
 TRAINING += ("bfloat16", "padded")
+# What a record that goes on keeps of its beginning.
+BEGINNING = "dense_params", "dense_macs", "params", "macs", "pruning_seconds"
+BEGINNING += "training_images_before", "test_accuracy_before"
 
 
 def main(argv):
@@ -68,6 +75,11 @@ def main(argv):
         if not FLAGS["records"].present:  # Not among those that are published.
             FLAGS.records = str(path(FLAGS.state) / "records")
     common.known(FLAGS.entry, known)
+    if FLAGS.go_on and FLAGS.padded:
+        raise SystemExit(
+            "What goes on is not padded: channels of zeros come from pruning. "
+            "Received: --go_on and --padded. Leave one out."
+        )
     jobs = [job for job in jobs if job[0] in (FLAGS.entry or known)]
     if FLAGS.list:
         print(record_files.table(path(FLAGS.records), jobs, known).to_text())
@@ -99,14 +111,17 @@ class Job:
         # The flag of all scripts, if it is given.
         given = FLAGS["epochs"].present
         self.epochs = FLAGS.epochs if given else entry.epochs
-        short = f"-epochs{FLAGS.epochs}" if given else ""
-        self.folder = path(FLAGS.state) / f"{self.name}{short}"
         self.place = path(FLAGS.records) / self.name
+        # The metrics of a shorter record, or of one that is long enough.
+        self.known = record_files.finished(path(FLAGS.records)).get(self.name)
+        self.after = self.known["epochs"] if FLAGS.go_on and self.known else 0
+        short = f"-epochs{FLAGS.epochs}" if given else ""
+        behind = f"-after{self.after}" if self.after else ""
+        self.folder = path(FLAGS.state) / f"{self.name}{short}{behind}"
 
     def finished(self):
         """Whether there is a record of as many epochs; a longer one wins."""
-        done = record_files.finished(path(FLAGS.records)).get(self.name)
-        return done is not None and done["epochs"] >= self.epochs
+        return self.known is not None and self.known["epochs"] >= self.epochs
 
     def run(self, left):
         """Trains until it is finished, or for `left` epochs.
@@ -146,6 +161,11 @@ class Job:
     def _pruned(self, dataset, prepare):
         """Prunes the network once, and returns facts about the small one."""
         facts = self.folder / "pruned.json"
+        if self.after and not facts.exists():
+            model = keras.saving.load_model(self.place / "model.keras")
+            record_files.save(model, self.folder / "pruned.keras")
+            kept = {k: self.known[k] for k in BEGINNING if k in self.known}
+            record_files.write_json(facts, kept)
         padded = self.folder / "padded.keras"
         if not facts.exists() or (FLAGS.padded and not padded.exists()):
             begin = time.time()
@@ -205,7 +225,11 @@ class Job:
 
     def _settings(self):
         chosen = {name: FLAGS[name].value for name in TRAINING}
-        return chosen | {"epochs": self.epochs, "rate": self.entry.rate}
+        return chosen | {
+            "epochs": self.epochs,
+            "after": self.after,
+            "rate": self.entry.rate,
+        }
 
     def _tell(self, learner):
         record_files.tell(
@@ -218,10 +242,17 @@ class Job:
         """Writes the network and its metrics; the metrics come last."""
         record_files.save_half(model, self.place / "model.keras")
         model = keras.saving.load_model(self.place / "model.keras")
+        earlier = []
+        if self.after:
+            earlier = self.known.get("earlier", [])
+            earlier = [*earlier, {k: self.known[k] for k in record_files.CYCLE}]
+            facts = facts | {"curve": self.known["curve"] + facts["curve"]}
+        else:
+            # Not before: nothing may be chosen by it.
+            begun = self._begun("pruned")
+            before = training.accuracy(begun, prepare, dataset.test)
+            facts = facts | {"test_accuracy_before": before}
         seconds = sum(line["seconds"] for line in facts["curve"])
-        # Not before: nothing may be chosen by it.
-        begun = self._begun("pruned")
-        before = training.accuracy(begun, prepare, dataset.test)
         if self.entry.int8_goal:
             found = record_firmware.measure(model, prepare, dataset)
             facts = facts | {"int8": found, "int8_goal": self.entry.int8_goal}
@@ -238,7 +269,6 @@ class Job:
                 "test_accuracy": training.accuracy(
                     model, prepare, dataset.test
                 ),
-                "test_accuracy_before": before,
                 "goal": self.entry.goal,
                 "published": self.entry.published,
                 "preprocessing": {
@@ -248,6 +278,7 @@ class Job:
                 },
                 "training": self._settings() | {"fused": FLAGS.fused},
                 "epochs": self.epochs,
+                "earlier": earlier,
                 "hours": seconds / 3600,
                 "environment": provenance.environment(),
                 "onednn": os.environ["TF_ENABLE_ONEDNN_OPTS"],

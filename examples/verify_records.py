@@ -273,12 +273,19 @@ def way(name, metrics):
     dtype = "bfloat16" if given.get("bfloat16") else "float32"
     if given.get("padded"):
         dtype += ", padded with channels of zeros"
+    cycles = ""
+    for earlier in metrics.get("earlier", []):
+        cycles += (
+            f"; a record after {earlier['epochs']} epochs (with "
+            f"{earlier['test_accuracy']:.2%}, revision "
+            f"{(earlier['revision'] or 'unknown')[:12]}) began the cosine anew"
+        )
     return (
         f"{name}: {metrics['title']}. {pruned}; {before} before training. "
         f"{metrics['epochs']} epochs on all "
         f"{metrics['dataset']} training images in {given['views']} augmented "
         f"views, batches of {given['batch_size']}, SGD from {given['rate']} "
-        f"along a cosine, teachers {teachers} (temperature "
+        f"along a cosine{cycles}, teachers {teachers} (temperature "
         f"{given['temperature']}, labels {given['label_weight']}), {dtype}, "
         f"{metrics['curve'][-1]['train_accuracy']:.1%} of the views right at "
         f"the end, "

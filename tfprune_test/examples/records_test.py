@@ -160,6 +160,33 @@ class RecordsTest(absltest.TestCase):
             self.assertIn(f"params are {whole['params']}, not 7", said)
 
     @pytest.mark.slow
+    def test_a_record_that_goes_on(self):
+        flags = self.flags("longer")
+        scripts_test.run("records", *flags, "--epochs=2")
+        _, short = self.record("longer")
+        longer = *flags, "--go_on", "--epochs=4"
+        scripts_test.run("records", *longer, "--stop_after=1")
+        scripts_test.run("records", *longer)
+        _, metrics = self.record("longer")
+        self.assertEqual(metrics["epochs"], 4)
+        self.assertEqual([e["epochs"] for e in metrics["earlier"]], [2])
+        curve = metrics["curve"]
+        self.assertEqual([line["epoch"] for line in curve], [1, 2, 3, 4])
+        self.assertEqual(curve[:2], short["curve"])
+        # It does not begin with a network that knows nothing.
+        self.assertLess(curve[2]["loss"], curve[0]["loss"])
+        for name in ("params", "macs", "test_accuracy_before"):
+            self.assertEqual(metrics[name], short[name])
+        page = self.folder / "records.md"
+        folder = self.folder / "longer" / "records"
+        scripts_test.run(
+            "verify_records", f"--records={folder}", f"--page={page}"
+        )
+        self.assertIn("a record after 2 epochs", page.read_text())
+        said = scripts_test.run("records", *longer, "--padded", code=1)
+        self.assertIn("Leave one out", said)
+
+    @pytest.mark.slow
     def test_padded(self):
         flags = self.flags("padded")
         scripts_test.run("records", *flags, "--padded", "--epochs=1")
