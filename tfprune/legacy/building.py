@@ -11,7 +11,7 @@ from tfprune.legacy import nodes
 from tfprune.legacy import translating
 from tfprune.legacy.layers import parts
 from tfprune.legacy.layers import settings as settings_lib
-from tfprune.legacy.operations import node_ops
+from tfprune.legacy.operations import op_layers
 from tfprune.legacy.operations import sizes
 from tfprune.legacy.operations import tf_functions
 
@@ -274,7 +274,7 @@ class Builder:
             name = config["node_def"]
             name = name["op"] if isinstance(name, dict) else "of text"
             self.notes.append(f"{entry['name']}: {name} is an op of Keras")
-            return node_ops.call(entry, args[0])
+            return op_layers.call(entry, args[0])
         name = config["function"].removeprefix("compat.v1.")
         self.notes.append(f"{entry['name']}: tf.{name} is an op of Keras")
         return tf_functions.call(entry, args, kwargs)

@@ -1,10 +1,4 @@
-"""Operations of TensorFlow's graphs that old models hold, as `keras.ops`.
-
-Keras 2.0 to 2.3 of TensorFlow wrote each op on a symbolic tensor as a layer of
-class `TensorFlowOpLayer`: the node of the graph, and inputs that are constant.
-"""
-
-import base64
+"""Operations of TensorFlow's graphs, as `keras.ops`."""
 
 import keras
 import numpy as np
@@ -120,10 +114,6 @@ _REDUCTIONS = {
     "Prod": _OPS.prod,
     "Sum": _OPS.sum,
 }
-
-
-# Types that TensorFlow's messages call otherwise.
-_TYPES = {"half": "float16", "float": "float32", "double": "float64"}
 
 
 def _list(value):
@@ -387,12 +377,14 @@ _OTHERS = {
 }
 
 
-def call(entry, inputs):
-    """Calls the op of a `TensorFlowOpLayer`.
+def call(layer, name, attributes, inputs):
+    """Calls an op.
 
     Args:
-        entry: `dict`, the layer's entry.
-        inputs: a tensor or a list of tensors, those that are not constant.
+        layer: `str`, the name of its layer.
+        name: `str`, what TensorFlow calls the op.
+        attributes: `dict` of the attributes of its node.
+        inputs: list of tensors and arrays.
 
     Returns:
         A tensor or a list of tensors.
@@ -400,20 +392,6 @@ def call(entry, inputs):
     Raises:
         ValueError: If the op has no translation.
     """
-    config = entry["config"]
-    name, attributes = _node(config["node_def"])
-    inputs = list(inputs) if isinstance(inputs, list) else [inputs]
-    for place, value in sorted(
-        (int(k), v) for k, v in (config.get("constants") or {}).items()
-    ):
-        inputs.insert(place, np.asarray(value))
-    inputs = [_narrow(value) for value in inputs]
-    return keras.tree.map_structure(
-        tf_arrays.known, _called_op(entry, name, attributes, inputs)
-    )
-
-
-def _called_op(entry, name, attributes, inputs):
     if name in _OF_SIZES and sizes.are_open(inputs):
         return sizes.computed(_OF_SIZES[name], *inputs)
     if name in _SAME:
@@ -425,58 +403,7 @@ def _called_op(entry, name, attributes, inputs):
     if name not in _OTHERS:
         known = sorted([*_SAME, *_REDUCTIONS, *_OTHERS])
         raise ValueError(
-            f"The op of layer {entry['name']!r} has no translation. Received: "
+            f"The op of layer {layer!r} has no translation. Received: "
             f"TensorFlowOpLayer of {name!r}; known are {', '.join(known)}."
         )
     return _OTHERS[name](attributes, *inputs)
-
-
-def _narrow(value):
-    """A constant in the type of most tensors; large integers stay."""
-    if not isinstance(value, np.ndarray) or value.dtype.itemsize < 8:
-        return value
-    narrow = {"f": "float32", "i": "int32"}.get(value.dtype.kind)
-    if narrow == "int32" and np.any(value != value.astype(narrow)):
-        return value
-    return value if narrow is None else value.astype(narrow)
-
-
-def _node(node):
-    """`(op, attributes)` of a node, which is a `dict` or a message."""
-    if isinstance(node, dict):
-        attributes = node.get("attr", {})
-        return node["op"], {k: _plain(v) for k, v in attributes.items()}
-    import tensorflow as tf
-
-    data = node if isinstance(node, bytes) else node.encode()
-    message = tf.compat.v1.NodeDef.FromString(data)
-    return message.op, {k: _field(v) for k, v in message.attr.items()}
-
-
-def _plain(attribute):
-    """The value of an attribute that is written as JSON."""
-    (kind, value), *_ = attribute.items() or [(None, None)]
-    if kind in ("f", "i"):
-        return (float if kind == "f" else int)(value)
-    if kind == "s":
-        return base64.b64decode(value).decode()
-    if kind == "type":
-        name = value.removeprefix("DT_").lower()
-        return _TYPES.get(name, name)
-    if kind == "list":
-        return [int(i) for i in value.get("i", [])]
-    return value
-
-
-def _field(attribute):
-    kind = attribute.WhichOneof("value")
-    value = getattr(attribute, kind)
-    if kind == "s":
-        return value.decode()
-    if kind == "list":
-        return list(value.i)
-    if kind == "type":
-        import tensorflow as tf
-
-        return tf.as_dtype(value).name
-    return value

@@ -7,7 +7,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from tfprune.legacy.operations import node_ops
+from tfprune.legacy.operations import op_layers
 
 X = np.random.default_rng(0).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")
 Y = np.random.default_rng(1).uniform(0.2, 0.9, (2, 4, 3)).astype("float32")
@@ -20,7 +20,7 @@ def node(op, *inputs, constants=None, **attributes):
         "constants": constants,
     }
     inputs = [keras.ops.convert_to_tensor(x) for x in inputs]
-    return node_ops.call({"name": "t", "config": config}, inputs)
+    return op_layers.call({"name": "t", "config": config}, inputs)
 
 
 def rebuilt(function, shape):
@@ -43,7 +43,7 @@ def rebuilt(function, shape):
                 given.append(values[tensor.name])
         data = op.node_def.SerializeToString()
         config = {"node_def": data, "constants": fixed}
-        found = node_ops.call({"name": op.name, "config": config}, given)
+        found = op_layers.call({"name": op.name, "config": config}, given)
         found = keras.tree.flatten(found)
         for tensor, value in zip(op.outputs, found, strict=True):
             values[tensor.name] = value
@@ -371,12 +371,12 @@ class NodeOpsTest(parameterized.TestCase):
         message.attr["transpose_b"].b = True
         message.attr["T"].type = tf.float32.as_datatype_enum
         config = {"node_def": message.SerializeToString(), "constants": None}
-        got = node_ops.call({"name": "t", "config": config}, [X[0], Y[0]])
+        got = op_layers.call({"name": "t", "config": config}, [X[0], Y[0]])
         np.testing.assert_allclose(got, X[0] @ Y[0].T, rtol=1e-6)
         message = tf.compat.v1.NodeDef(name="n", op="Cast")
         message.attr["DstT"].type = tf.int32.as_datatype_enum
         config = {"node_def": message.SerializeToString()}
-        got = node_ops.call({"name": "t", "config": config}, 9 * X)
+        got = op_layers.call({"name": "t", "config": config}, 9 * X)
         np.testing.assert_array_equal(got, (9 * X).astype("int32"))
 
     def test_an_op_that_nobody_knows(self):
