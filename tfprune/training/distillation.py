@@ -117,6 +117,15 @@ class Distiller(keras.distillation.Distiller):
             if isinstance(each, output_distances.OutputsDistillation):
                 each.suit(outputs.of(self.student, loss))
 
+    def compile_from_config(self, config):
+        """Compiles the model of a file, with the optimizer that goes on.
+
+        Keras leaves a model uncompiled that has a `compile` of its own.
+        """
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):

@@ -305,6 +305,40 @@ class DistillTest(parameterized.TestCase):
         self.assertEqual(again.kinds, [("numbers", False)])
         self.assertEqual(again.get_config(), far.get_config())
 
+    @parameterized.parameters(False, True)
+    def test_training_goes_on_from_a_file(self, several):
+        path = self.create_tempdir().full_path + "/tutor.keras"
+        if several:
+            make, loss = (
+                lambda seed: two_outputs(dict, seed),
+                {"p": "mse", "q": "mse"},
+            )
+            y = {"p": np.eye(3)[data(8)[1]], "q": np.zeros((8, 1))}
+        else:
+            make, loss = lambda seed: net("softmax", seed), "mse"
+            y = np.eye(3)[data(8)[1]]
+        student = wrapping.wrap(make(seed=1), masked.Masked())
+        whole = distill_lib.distill(student, make(seed=2))
+        whole.compile(
+            keras.optimizers.SGD(0.1, momentum=0.9), loss, run_eagerly=True
+        )
+        x, _ = data(8)
+        schedule = schedule_lib.Polynomial(0.0, 0.5, 0, 4, 2)
+
+        def train(tutor):
+            pruning = callback_lib.PruneOnSchedule(schedule)
+            options = {"batch_size": 4, "shuffle": False, "verbose": 0}
+            tutor.fit(x, y, callbacks=[pruning], **options)
+
+        train(whole)
+        whole.save(path)
+        resumed = keras.models.load_model(path)
+        for each in (whole, resumed):
+            train(each)
+        self.assertEqual(int(resumed.optimizer.iterations), 4)
+        for a, b in zip(whole.variables, resumed.variables, strict=True):
+            np.testing.assert_array_equal(to_numpy(a), to_numpy(b), a.path)
+
     @parameterized.parameters(masked.Masked(), masked_channels.MaskedChannels())
     def test_pruning_on_a_schedule_while_it_distills(self, method):
         student = wrapping.wrap(net(seed=1), method)
