@@ -87,7 +87,7 @@ class BitPruning(method_lib.Method):
 
     >>> wrapped = tfprune.wrap(model, tfprune.methods.BitPruning(gamma=1.0))
     >>> optimizer = keras.optimizers.AdamW(1e-3, weight_decay=1e-4)
-    >>> optimizer.exclude_from_weight_decay(var_names=["bit_length"])
+    >>> tfprune.training.exclude_from_weight_decay(optimizer, wrapped)
     >>> wrapped.compile(optimizer, loss)
     >>> wrapped.fit(data, epochs=100)
     >>> final = tfprune.training.finalize(wrapped)

@@ -1,5 +1,7 @@
 """The wrapper that applies a method to a layer."""
 
+import warnings
+
 import keras
 import numpy as np
 
@@ -10,6 +12,7 @@ from tfprune.sparsity import weights
 NEVER = -1
 UNKNOWN = "another library's"
 _ALIVE = 32
+_FORGOTTEN = "in a file, or a copy"
 
 
 @keras.saving.register_keras_serializable("tfprune")
@@ -33,6 +36,8 @@ class PruningWrapper(keras.layers.Wrapper):
         shared: a `Shared` for a method that needs one; `wrap` creates it.
         followed: iterable of notes of the schedules that it has followed, as
             in a file.
+        spared: `bool`, whether an optimizer spared what the method learns, as
+            in a file, which does not tell the optimizer.
         **kwargs: arguments of `keras.layers.Layer`.
 
     Example:
@@ -42,7 +47,9 @@ class PruningWrapper(keras.layers.Wrapper):
     (1, 2)
     """
 
-    def __init__(self, layer, method, shared=None, followed=(), **kwargs):
+    def __init__(
+        self, layer, method, shared=None, followed=(), spared=False, **kwargs
+    ):
         if isinstance(layer, PruningWrapper):
             raise ValueError(
                 "A layer can be wrapped once. Received: layer "
@@ -65,7 +72,7 @@ class PruningWrapper(keras.layers.Wrapper):
             shared.join(self)
         self.supports_masking = layer.supports_masking
         self.supports_jit = layer.supports_jit
-        self.state = _State(followed)
+        self.state = _State(followed, _FORGOTTEN if spared else False)
 
     @property
     def slots(self):
@@ -158,6 +165,8 @@ class PruningWrapper(keras.layers.Wrapper):
         """Calls the layer as `call` does, without what acts on its outputs."""
         if self.shared is not None:
             self.shared.check()
+        if training and self.state.spared == _FORGOTTEN:
+            self._warn_of_weight_decay()
         if self._layer_takes("training") and training is not None:
             kwargs["training"] = training
         if method_lib.INPUTS in self.slots:
@@ -172,6 +181,16 @@ class PruningWrapper(keras.layers.Wrapper):
         self._write_back(zip(variables, before, after, strict=True))
         self._add_losses(scope.losses)
         return outputs
+
+    def _warn_of_weight_decay(self):
+        self.state.spared = True
+        warnings.warn(
+            "An optimizer of a file, or a new one, decays what methods learn, "
+            "which the one before was told to spare. Before training, call "
+            "tfprune.training.exclude_from_weight_decay(model.optimizer, "
+            "model).",
+            stacklevel=2,
+        )
 
     def _layer_takes(self, argument):
         return argument in self.layer.call_signature_parameters
@@ -286,6 +305,8 @@ class PruningWrapper(keras.layers.Wrapper):
                 note if note is None or isinstance(note, str) else UNKNOWN
                 for note in self.state.schedules
             ]
+        if self.state.spared:
+            config["spared"] = True
         return config
 
     @classmethod
@@ -302,13 +323,15 @@ class PruningWrapper(keras.layers.Wrapper):
 class _State:
     """State of a wrapper that Keras must not track."""
 
-    def __init__(self, followed):
+    def __init__(self, followed, spared):
         self.slots = {}
         self.updated = None
         self.reader = None
         # That it has followed, as callbacks note them: text, or None, can be
         # saved.
         self.schedules = list(followed)
+        # Whether the model's optimizer was told not to decay what is learned.
+        self.spared = spared
         self.losses = []
 
 
@@ -411,6 +434,12 @@ def learned(model):
                 if variable.trainable:
                     found.setdefault(id(variable), variable)
     return list(found.values())
+
+
+def note_spared(model):
+    """Notes that the model's optimizer spares what methods learn."""
+    for wrapper in find(model):
+        wrapper.state.spared = True
 
 
 def sparsity(model):

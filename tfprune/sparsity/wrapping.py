@@ -395,6 +395,10 @@ def _copy_layers(old, new, copy):
         else:
             new_layer.trainable = old_layer.trainable
             copy(old_layer, new_layer)
+            both = old_layer, new_layer
+            if all(isinstance(x, wrapper_lib.PruningWrapper) for x in both):
+                # What the model is compiled with spares the same.
+                new_layer.state.spared = old_layer.state.spared
 
 
 def _copy_state(old, new):

@@ -8,7 +8,8 @@ def exclude_from_weight_decay(optimizer, model, var_list=(), var_names=()):
 
     Keras's optimizers decay every trainable variable that is not excluded,
     including thresholds and indicators. Saving a compiled model loses the
-    exclusions, so call this again after loading.
+    exclusions, so call this again after loading, with `model.optimizer`; a
+    warning says so if training goes on without.
 
     Args:
         optimizer: a `keras.optimizers.Optimizer`.
@@ -42,4 +43,5 @@ def exclude_from_weight_decay(optimizer, model, var_list=(), var_names=()):
     inner.exclude_from_weight_decay(
         var_list=[*learned, *var_list], var_names=list(var_names)
     )
+    wrapper_lib.note_spared(model)
     return optimizer

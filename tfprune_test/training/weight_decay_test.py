@@ -1,8 +1,11 @@
+import warnings
+
 import keras
 import numpy as np
 import pytest
 from absl.testing import parameterized
 
+from tfprune.graph import compile_state
 from tfprune.methods import autoprune
 from tfprune.sparsity import wrapper as wrapper_lib
 from tfprune.sparsity import wrapping
@@ -35,6 +38,38 @@ class WeightDecayTest(parameterized.TestCase):
             np.testing.assert_allclose(
                 to_numpy(variable), value * (1 if kept else 0.95), rtol=1e-6
             )
+
+    def test_training_that_goes_on_from_a_file_is_told_again(self):
+        path = self.create_tempdir().full_path + "/model.keras"
+        model = wrapping.wrap(small_nets.chain(), autoprune.AutoPrune())
+        sgd = keras.optimizers.SGD(0.1, weight_decay=0.5)
+        weight_decay.exclude_from_weight_decay(sgd, model)
+        model.compile(sgd, "mse")
+        model.save(path)
+        x = np.zeros((1, *model.input_shape[1:]))
+
+        def told(model):
+            model(x, training=False)
+            with warnings.catch_warnings(record=True) as found:
+                warnings.simplefilter("always")
+                model(x, training=True)
+            return len({str(w.message) for w in found})
+
+        copy = wrapping.exchange(model, lambda method: method)
+        self.assertEqual([told(model), told(copy)], [0, 0])
+        for _ in range(2):
+            loaded = keras.models.load_model(path)
+            loaded.save(path)
+            self.assertEqual(told(loaded), 1)
+        loaded = keras.models.load_model(path)
+        weight_decay.exclude_from_weight_decay(loaded.optimizer, loaded)
+        self.assertEqual(told(loaded), 0)
+        for each in (model, copy, loaded):
+            decayed = [
+                compile_state.decays(each.optimizer, v)
+                for v in wrapper_lib.learned(each)
+            ]
+            self.assertFalse(any(decayed))
 
     def test_there_must_be_something_to_spare(self):
         with self.assertRaisesRegex(ValueError, "tfprune.wrap"):
