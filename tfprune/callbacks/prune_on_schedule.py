@@ -109,6 +109,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._untold = None
         self._anew = False  # no update so far was one of this schedule
         self._began = None  # the step, until the first epoch
+        self._planned = None  # the last step, once it is known
 
     def set_model(self, model):
         if model is not self.model:
@@ -116,7 +117,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         super().set_model(model)
 
     def on_train_begin(self, logs=None):
-        self._measured = None
+        self._measured = self._planned = None
         steps = self.params.get("steps")
         if steps:
             steps /= _batches_per_step(self.model.optimizer)
@@ -207,7 +208,8 @@ class PruneOnSchedule(keras.callbacks.Callback):
         if steps:
             start = _step_of(self.model)
             left = self.params.get("epochs", 0) - epoch
-            self._look_ahead(start, start + int(steps * left))
+            self._planned = start + int(steps * left)
+            self._look_ahead(start, self._planned)
         self._look(batch=-1)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -227,6 +229,21 @@ class PruneOnSchedule(keras.callbacks.Callback):
         if self._measured != _step_of(self.model):
             self._measure()
         logs.update(self._figures)
+
+    def on_train_end(self, logs=None):
+        """Says that a training has ended before its schedule, against plan."""
+        step, last = _step_of(self.model), self._resolved.end
+        if None in (self._planned, last) or not step < last <= self._planned:
+            return
+        logging.warning(
+            "The training ended at step %d, before the schedule's last update "
+            "at step %d: the sparsity is %.4g. Loss scaling skips steps whose "
+            "gradients are not finite, and EarlyStopping ends a training: let "
+            "the schedule end earlier, or train on.",
+            step,
+            last,
+            wrapper_lib.sparsity(self.model),
+        )
 
     def update(self, step):
         """Prunes if an update has fallen due at `step` or before.

@@ -33,10 +33,15 @@ def _epochs(value):
     return float(_EPOCHS.fullmatch(value).group(1))
 
 
-def _in_steps(value, steps_per_epoch):
+def _in_steps(name, value, steps_per_epoch):
     if not isinstance(value, str):
         return value
-    return round(_epochs(value) * steps_per_epoch)
+    epochs = _epochs(value)
+    steps = round(epochs * steps_per_epoch)
+    if name == "frequency":
+        return steps
+    # A step whose gradients accumulate beyond the epoch comes too late.
+    return min(steps, math.floor(math.ceil(epochs) * steps_per_epoch + 1e-6))
 
 
 def sparsity(name, value):
@@ -126,7 +131,7 @@ class Schedule(records.Record):
                 "durations in steps."
             )
         durations = {
-            name: _in_steps(value, steps_per_epoch)
+            name: _in_steps(name, value, steps_per_epoch)
             for name, value in self._durations().items()
         }
         return dataclasses.replace(self, **durations)

@@ -171,6 +171,34 @@ class StepsTest(parameterized.TestCase):
         found = [x for x in logs.output if "0.8 of the way to the bud" in x]
         self.assertEqual(bool(found), wanted)
 
+    @parameterized.parameters(
+        ("skipped", True), ("stopped", True), ("two fits", False)
+    )
+    def test_a_training_that_ends_before_its_schedule_says_so(
+        self, way, wanted
+    ):
+        model, epochs, others = wrapped(), 3, []
+        if way == "skipped":
+            # The first gradients are infinite.
+            model.compile(
+                keras.optimizers.LossScaleOptimizer(
+                    keras.optimizers.SGD(0.02), initial_scale=3e38
+                ),
+                lambda y, x: 4 * keras.ops.mean(x - y, -1),
+                run_eagerly=model.run_eagerly,
+            )
+        elif way == "stopped":
+            others = [keras.callbacks.EarlyStopping("loss", -1e9, 0)]
+        else:
+            epochs = 2
+        ramp = schedule_lib.Polynomial(0.0, 0.5, 0, "3 epochs", 6)
+        with self.assertLogs("absl", "WARNING") as logs:
+            callback_lib.logging.warning("end")
+            fit(model, [callback_lib.PruneOnSchedule(ramp), *others], epochs)
+        found = [x for x in logs.output if "last update at step 30" in x]
+        self.assertEqual(bool(found), wanted)
+        self.assertLess(int(model.optimizer.iterations), 30)
+
     def test_epochs_before_the_initial_one_are_not_counted(self):
         late = schedule_lib.OneShot(0.5, begin=20)
         with self.assertLogs("absl", "WARNING") as logs:
@@ -323,6 +351,12 @@ class StepsTest(parameterized.TestCase):
         recorder = Recorder(schedule_lib.OneShot(0.75, begin="2 epochs"))
         fit(model, [recorder], epochs=3)
         self.assertEqual(recorder.steps, [5])
+
+    def test_gradients_accumulated_beyond_the_last_epoch(self):
+        model = wrapped(accumulate=4)
+        recorder = Recorder(schedule_lib.OneShot(0.75, begin="3 epochs"))
+        fit(model, [recorder], epochs=3)  # 7.5 steps
+        self.assertEqual(recorder.steps, [7])
 
     def test_a_schedule_of_tfmot(self):
         class TfmotLike:
