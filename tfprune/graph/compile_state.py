@@ -6,6 +6,7 @@ optimizers and metrics, which have variables, are made anew.
 
 import collections
 import inspect
+import itertools
 import re
 import warnings
 
@@ -57,29 +58,30 @@ def _exclude(new, model):
     """Excludes from weight decay what the other model's optimizer excludes."""
     if model.optimizer is None:
         return
-    old, own = map(_innermost, (model.optimizer, new.optimizer))
-    keys, patterns = _excluded(old)
-    if not keys and not patterns:
-        return
     asked = keras.optimizers.SGD()
-    spared = {
-        place
-        for variable, place in _placed(model)
-        if keys & _keys(variable, asked)
-    }
-    found = [variable for variable, place in _placed(new) if place in spared]
-    own.exclude_from_weight_decay(found, patterns)
+    pairs = itertools.product(parts(model.optimizer), parts(new.optimizer))
+    for old, own in pairs:
+        keys, patterns = _excluded(old)
+        if old.name != own.name or not (keys or patterns):
+            continue
+        spared = {
+            place
+            for variable, place in _placed(model)
+            if keys & _keys(variable, asked)
+        }
+        found = [v for v, place in _placed(new) if place in spared]
+        own.exclude_from_weight_decay(found, patterns)
 
 
 def decays(optimizer, variable):
     """Returns whether an optimizer's weight decay acts on a variable."""
-    if optimizer is None:
-        return False
-    optimizer = _innermost(optimizer)
-    keys, patterns = _excluded(optimizer)
-    named = any(re.search(pattern, variable.name) for pattern in patterns)
-    spared = named or keys & _keys(variable, keras.optimizers.SGD())
-    return bool(optimizer.weight_decay) and not spared
+    own = _keys(variable, keras.optimizers.SGD())
+    for part in [] if optimizer is None else parts(optimizer):
+        keys, patterns = _excluded(part)
+        named = any(re.search(pattern, variable.name) for pattern in patterns)
+        if part.weight_decay and not (named or keys & own):
+            return True
+    return False
 
 
 def _keys(variable, asked):
@@ -88,8 +90,13 @@ def _keys(variable, asked):
     return _excluded(asked)[0]
 
 
-def _innermost(optimizer):
-    return getattr(optimizer, "inner_optimizer", optimizer)
+def parts(optimizer):
+    """The optimizers that update weights, as a list.
+
+    They are inside of a `LossScaleOptimizer` or a `MultiOptimizer`.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return list(getattr(inner, "optimizers", [inner]))
 
 
 def _excluded(optimizer):

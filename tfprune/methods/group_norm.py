@@ -116,8 +116,10 @@ class GroupSparsity(method_lib.Method):
         )
 
     def penalty(self, slot):
-        squares = keras.ops.square(slot.kernel)
-        pulled = slot["factor"].value * keras.ops.cast(squares, "float32")
+        # Squares of small weights are zero in half precision.
+        dtype = keras.backend.result_type(slot.kernel.dtype, "float32")
+        squares = keras.ops.square(keras.ops.cast(slot.kernel.value, dtype))
+        pulled = keras.ops.cast(slot["factor"].value, dtype) * squares
         return self.strength / 2 * keras.ops.sum(pulled)
 
     def update(self, model, slots, sparsity, budget=None, data=None):

@@ -25,6 +25,7 @@ import keras
 import numpy as np
 
 from tfprune.core import records
+from tfprune.graph import compile_state
 from tfprune.patterns import allocation as allocation_lib
 from tfprune.sparsity import method as method_lib
 from tfprune.sparsity import ops
@@ -81,17 +82,16 @@ class RigL(method_lib.Method):
 
     def check_training(self, model, slots, sparsity, budget=None, data=None):
         _trained(slots)
-        optimizer = model.optimizer
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        for name in ("gradient_accumulation_steps", "use_ema"):
-            if getattr(optimizer, name):
-                raise ValueError(
-                    "RigL needs an optimizer that takes the gradient of each "
-                    f"batch as it is. Received: {name}="
-                    f"{getattr(optimizer, name)!r} of optimizer="
-                    f"{optimizer.name!r}. Compile the model with an optimizer "
-                    "without it."
-                )
+        for optimizer in compile_state.parts(model.optimizer):
+            for name in ("gradient_accumulation_steps", "use_ema"):
+                if getattr(optimizer, name):
+                    raise ValueError(
+                        "RigL needs an optimizer that takes the gradient of "
+                        f"each batch as it is. Received: {name}="
+                        f"{getattr(optimizer, name)!r} of optimizer="
+                        f"{optimizer.name!r}. Compile the model with an "
+                        "optimizer without it."
+                    )
 
     def update(self, model, slots, sparsity, budget=None, data=None):
         slots = _trained(slots)

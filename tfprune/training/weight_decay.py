@@ -1,5 +1,6 @@
 """Excludes the variables of methods from an optimizer's weight decay."""
 
+from tfprune.graph import compile_state
 from tfprune.sparsity import wrapper as wrapper_lib
 
 
@@ -38,10 +39,9 @@ def exclude_from_weight_decay(optimizer, model, var_list=(), var_names=()):
             f"Received: model={model.name!r}, which has none. Use "
             "`tfprune.wrap(model, tfprune.methods.SoftThreshold())`."
         )
-    # In mixed precision, a LossScaleOptimizer wraps the one that decays.
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
-    inner.exclude_from_weight_decay(
-        var_list=[*learned, *var_list], var_names=list(var_names)
-    )
+    for part in compile_state.parts(optimizer):
+        part.exclude_from_weight_decay(
+            var_list=[*learned, *var_list], var_names=list(var_names)
+        )
     wrapper_lib.note_spared(model)
     return optimizer

@@ -114,8 +114,8 @@ class CompileAsTest(absltest.TestCase):
         return [i for i, value in enumerate(values) if value < 1]
 
     def test_what_does_not_decay_is_the_same(self):
-        for scaled in (False, True):
-            with self.subTest(scaled=scaled):
+        for kind in ("one", "scaled", "several"):
+            with self.subTest(kind=kind):
                 inputs = keras.Input((4,))
                 inner = keras.Sequential(
                     [keras.Input((4,)), keras.layers.Dense(4, name="a")]
@@ -126,8 +126,16 @@ class CompileAsTest(absltest.TestCase):
                 optimizer.exclude_from_weight_decay(
                     [old.get_layer("a").kernel], ["bias"]
                 )
-                if scaled:
+                if kind == "scaled":
                     optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+                elif kind == "several":
+                    if not hasattr(keras.optimizers, "MultiOptimizer"):
+                        self.skipTest("Keras has no MultiOptimizer yet.")
+                    optimizer = keras.optimizers.MultiOptimizer(
+                        keras.optimizers.OptimizerMap(
+                            keras.optimizers.SGD(0.1), {".*": optimizer}
+                        )
+                    )
                 old.compile(optimizer, "mse")
                 wrapped = wrapping.wrap(old, soft_threshold.SoftThreshold())
                 self.assertLen(self.decayed(wrapped), 5)

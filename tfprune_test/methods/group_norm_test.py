@@ -130,6 +130,17 @@ class GroupSparsityTest(absltest.TestCase):
             before - after, 0.1 * np.array([16, 4, 1]) * [1, 2, 3], rtol=1e-5
         )
 
+    def test_small_weights_in_half_precision_are_pulled(self):
+        inputs = keras.Input((2,))
+        x = keras.layers.Dense(4, name="first", dtype="float16")(inputs)
+        model = keras.Model(inputs, keras.layers.Dense(2)(x))
+        method = group_norm.GroupSparsity(strength=2e6)
+        model = wrapping.wrap(model, method)
+        first = slot(model, "first")
+        first.kernel.assign(keras.ops.full((2, 4), 1e-4))
+        first["factor"].assign(keras.ops.ones((2, 4)))
+        self.assertAlmostEqual(float(method.penalty(first)), 0.08, places=4)
+
     def test_equal_channels_are_pulled_alike(self):
         model = small_nets.pair([[2], [2], [2]], [[1, 1, 1]])
         model = wrapping.wrap(model, group_norm.GroupSparsity())

@@ -223,6 +223,17 @@ class RigLTest(parameterized.TestCase):
             model.fit(*data(), verbose=0, callbacks=[every])
         self.assertEqual(int(model.optimizer.iterations), 0)
 
+    def test_each_of_several_optimizers_must_hand_it_over(self):
+        if not hasattr(keras.optimizers, "MultiOptimizer"):
+            self.skipTest("Keras has no MultiOptimizer yet.")
+        several = keras.optimizers.MultiOptimizer(
+            keras.optimizers.OptimizerMap(keras.optimizers.Adam(use_ema=True))
+        )
+        model = wrapped(rigl.RigL(), several)
+        every = callback_lib.PruneOnSchedule(schedule_lib.Constant(0.5))
+        with self.assertRaisesRegex(ValueError, "use_ema=True of optimizer="):
+            model.fit(*data(), verbose=0, callbacks=[every])
+
     @parameterized.parameters(
         (dict(drop=1.0), "drop=1.0"), (dict(allocation="wide"), "'wide'")
     )

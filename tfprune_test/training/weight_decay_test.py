@@ -39,6 +39,31 @@ class WeightDecayTest(parameterized.TestCase):
                 to_numpy(variable), value * (1 if kept else 0.95), rtol=1e-6
             )
 
+    def test_all_optimizers_of_several_spare(self):
+        if not hasattr(keras.optimizers, "MultiOptimizer"):
+            self.skipTest("Keras has no MultiOptimizer yet.")
+        model = wrapping.wrap(small_nets.chain(), autoprune.AutoPrune())
+        slow, quick = (
+            keras.optimizers.SGD(0.1, weight_decay=0.5, name=name)
+            for name in ("slow", "quick")
+        )
+        several = keras.optimizers.MultiOptimizer(
+            keras.optimizers.OptimizerMap(slow, {".*indicator": quick})
+        )
+        learned = wrapper_lib.learned(model)[0]
+        self.assertTrue(compile_state.decays(several, learned))
+        weight_decay.exclude_from_weight_decay(several, model)
+        before = [to_numpy(v) for v in model.trainable_variables]
+        several.apply([0 * v for v in before], model.trainable_variables)
+        for variable, value in zip(
+            model.trainable_variables, before, strict=True
+        ):
+            kept = compile_state.decays(several, variable)
+            np.testing.assert_allclose(
+                to_numpy(variable), value * (0.95 if kept else 1), rtol=1e-6
+            )
+        self.assertFalse(compile_state.decays(several, learned))
+
     def test_training_that_goes_on_from_a_file_is_told_again(self):
         path = self.create_tempdir().full_path + "/model.keras"
         model = wrapping.wrap(small_nets.chain(), autoprune.AutoPrune())
