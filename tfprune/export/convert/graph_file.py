@@ -26,6 +26,7 @@ from tfprune.export.convert.rewritten import pooled_volumes
 from tfprune.export.convert.rewritten import rows_of_channels
 from tfprune.export.convert.rewritten import small_maps
 from tfprune.export.convert.rewritten import steep_ops
+from tfprune.export.convert.rewritten import summed_letters
 from tfprune.export.convert.traced import fused_lstm
 from tfprune.export.convert.traced import layer_scopes
 from tfprune.export.convert.traced import plain_names
@@ -80,8 +81,10 @@ def write(model, signature, folder, interface=None, wide=False, micro=False):
     pooled_volumes.rewrite(graph, _told(pooled_volumes.found(function), told))
     squeezes = _told(rows_of_channels.found(function), told)
     rows_of_channels.rewrite(graph, squeezes)
+    einsums = _told(summed_letters.found(function), told)
+    added = summed_letters.rewrite(graph, einsums)
     if interface:
-        added = _told(_added(function), told)
+        added |= _told(_added(function), told)
         own_scales.rewrite(graph, outputs, added, wide)
     graph_types.single(graph)
     error_function.rewrite(graph)

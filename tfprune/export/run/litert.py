@@ -18,7 +18,7 @@ _RESOLVERS = {
     "reference": "BUILTIN_REF",
 }
 _NAMES = {"xnnpack": "XNNPACK", "reference": "TFLite's reference kernels"}
-# Of int8, the reference kernels of these read bytes as if they were unsigned.
+# Of integers, the reference kernels of these read unsigned bytes.
 _MISREAD = {"SUM"}
 
 
@@ -43,7 +43,7 @@ def open_file(path, choice="xnnpack", preserve=False):
     litert = packages.load("ai_edge_litert.interpreter")
     resolver = getattr(litert.OpResolverType, _RESOLVERS[choice])
     if choice == "reference" and (kinds := _misread(path)):
-        reason = f"their {', '.join(kinds)} of int8 is wrong"
+        reason = f"their {', '.join(kinds)} of integers is wrong"
         return _open_builtin(path, choice, reason, preserve)
     try:
         interpreter = litert.Interpreter(
@@ -80,7 +80,8 @@ def _open_builtin(path, choice, reason, preserve):
 def _misread(path):
     """The kinds of ops of a file that the reference kernels compute wrongly."""
     ops = contents.ops(path)
-    return sorted({o.name for o in ops if o.dtype == "int8"} & _MISREAD)
+    found = {o.name for o in ops if o.dtype in ("int8", "int16")}
+    return sorted(found & _MISREAD)
 
 
 def invoke(file, columns, choice="xnnpack"):

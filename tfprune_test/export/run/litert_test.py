@@ -27,11 +27,11 @@ def clipped_below(steps=None):
     return sketch.data([x], [z])
 
 
-def summed():
-    """A file that adds up four numbers of int8."""
+def summed(dtype):
+    """A file that adds up four numbers."""
     sketch = hand_made.Sketch()
     x, y = (
-        sketch.tensor(name, (1, size), "int8", ([0.5], [0]))
+        sketch.tensor(name, (1, size), dtype, ([0.5], [0]))
         for name, size in (("x", 4), ("y", 1))
     )
     axes = sketch.constant("axes", np.array([1], "int32"))
@@ -55,15 +55,16 @@ class LitertTest(parameterized.TestCase):
         (found,) = litert.invoke(file, [x], choice)
         np.testing.assert_array_equal(found, np.maximum(x, 0))
 
-    def test_reference_kernels_that_are_wrong_do_not_run(self):
+    @parameterized.parameters("int8", "int16")
+    def test_reference_kernels_that_are_wrong_do_not_run(self, dtype):
         """They take the bytes of sums for unsigned ones."""
-        path = self.path(summed())
+        path = self.path(summed(dtype))
         x = np.array([[-1.5, 1, -3, 0.5]], "float32")
         with self.assertLogs("absl", "WARNING") as logs:
             found = interpreter.run(path, x, "reference")
             (tensors,) = litert.intermediate(path, x)
         self.assertIn("cannot run", logs.output[0])
-        self.assertIn("SUM of int8 is wrong", logs.output[0])
+        self.assertIn("SUM of integers is wrong", logs.output[0])
         np.testing.assert_array_equal(found, [[-3.0]])
         np.testing.assert_array_equal(tensors["y"][0], [[-3.0]])
 
