@@ -65,6 +65,13 @@ def _each(distance, y, outputs):
         if truth is None:
             continue
         answer = np.asarray(answer)
+        if np.size(truth) != answer.size:
+            raise ValueError(
+                "Labels of the shape of the outputs are required, to measure "
+                f"how far numbers are apart. Received: {np.shape(truth)} for "
+                f"outputs of shape {answer.shape}. For classes, pass a "
+                "function (y, outputs) -> one number per sample as metric=."
+            )
         apart = distance(np.reshape(truth, answer.shape) - answer)
         found.append(apart.reshape(len(answer), -1))
     return np.concatenate(found, -1).mean(-1)

@@ -22,6 +22,19 @@ class MetricsTest(parameterized.TestCase):
         self.assertIs(metrics.of(np.mean), np.mean)
         self.assertIs(metrics.of("numpy:mean"), np.mean)
 
+    @parameterized.product(
+        name=("neg_mean_absolute_error", "neg_mean_squared_error"),
+        y=(np.zeros(4), {"a": np.zeros(4)}),
+    )
+    def test_classes_are_no_numbers(self, name, y):
+        outputs = np.zeros((4, 3))
+        if isinstance(y, dict):
+            outputs = {"a": outputs}
+        with self.assertRaisesRegex(
+            ValueError, r"Received: \(4,\) for outputs of shape \(4, 3\)"
+        ):
+            metrics.of(name)(y, outputs)
+
     @parameterized.parameters("luck", "numpy:luck", "nowhere:mean")
     def test_an_unknown_name_is_refused(self, name):
         with self.assertRaisesRegex(ValueError, f"neg_mean.*metric={name} "):
