@@ -105,11 +105,13 @@ class Compressed(printed.Printed):
             limit = limits.get(name)
             rows.append((*row, "" if limit is None else tables.number(limit)))
         over = _excess(self.over)
-        title = "It fits." if self.fits else f"Too large by {over}."
+        told = "It fits." if self.fits else f"Too large by {over}."
+        parts = [told] if self.limits else []
+        parts += ["Stopped early by Ctrl-C."] if self.interrupted else []
         return tables.Table(
             ("", "before", "after", "at most"),
             tuple(rows),
-            title=title if self.limits else "",
+            title=" ".join(parts),
         )
 
     def limits_of_numbers(self):

@@ -37,19 +37,17 @@ def write(path, found, job, names=()):
             output.
     """
     page = reports.compare(job.model, found.model).page()
-    # The page says itself what is installed.
-    settings = {k: v for k, v in found.settings.items() if k != "versions"}
     page = dataclasses.replace(
         page,
         title=f"{job.model.name}, compressed",
-        target=settings.get("board", ""),
+        target=found.settings.get("board", ""),
         measured=tuple(quantities(found)),
         frontier=frontier(found),
         stages=stages(found),
         sensitivity=first_look.sensitivity(job),
         quantization=_quantization(path.parent / "model.tflite", found, job),
         outcomes=outcomes(found, job, names),
-        settings=_flat(settings),
+        settings=settings(found),
         command=found.command,
     )
     page.write(path)
@@ -140,10 +138,18 @@ def outcomes(found, job, names):
     )
 
 
-def _flat(settings, before=""):
+def settings(found):
+    """How a result was made, as one `dict`."""
+    # The page says itself what is installed.
+    given = {k: v for k, v in found.settings.items() if k != "versions"}
+    stop = {"stopped early": "by Ctrl-C"} if found.interrupted else {}
+    return stop | _flat(given)
+
+
+def _flat(nested, before=""):
     """Nested settings as one `dict`, by joined names."""
     found = {}
-    for name, value in settings.items():
+    for name, value in nested.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{before}{name} ")
         elif value is not None:

@@ -66,6 +66,13 @@ class CompressedTest(absltest.TestCase):
         found = result(self.folder, fits=True, over={}, limits={})
         self.assertEqual(found.table().title, "")
 
+    def test_a_run_that_ctrl_c_stopped_says_so(self):
+        stop = "Stopped early by Ctrl-C."
+        found = result(self.folder, fits=True, over={}, interrupted=True)
+        self.assertEqual(found.table().title, f"It fits. {stop}")
+        found = result(self.folder, limits={}, interrupted=True)
+        self.assertEqual(found.table().title, stop)
+
     def test_a_frontier_has_a_row_for_each_point(self):
         points = (
             point(self.folder / "1", 2000, 0.9),

@@ -115,10 +115,14 @@ class RunPageTest(absltest.TestCase):
         self.assertEqual(run_page.stages(result()), ())
 
     def test_nested_settings(self):
-        found = run_page._flat(
-            {"seed": 0, "board": None, "recipe": {"batch_size": 64}}
-        )
-        self.assertEqual(found, {"seed": 0, "recipe batch size": 64})
+        given = {"seed": 0, "board": None, "recipe": {"batch_size": 64}}
+        given["versions"] = {"keras": "3"}
+        flat = {"seed": 0, "recipe batch size": 64}
+        found = result(settings=given, interrupted=False)
+        self.assertEqual(run_page.settings(found), flat)
+        found = result(settings=given, interrupted=True)
+        stop = {"stopped early": "by Ctrl-C"}
+        self.assertEqual(run_page.settings(found), stop | flat)
 
 
 if __name__ == "__main__":
