@@ -2,8 +2,11 @@
 
 import dataclasses
 import importlib
+import inspect as inspect_lib
 import pathlib
 import shlex
+
+import keras
 
 import tfprune
 from tfprune.cli import file_inspection
@@ -112,17 +115,23 @@ def search(paths, values, given):
     names = ("evaluations", "reward", "criterion", "limit", "seed", "skip")
     names += ("target", "min_channels", "channel_multiple")
     parts = ("criterion_data", "recalibrate", "reconstruct", "checkpoint")
-    found = tfprune.search(
-        model,
-        given["data"],
-        tfprune.Budget(**limits) if limits else None,
-        values.strategy,
-        progress=values.format == "text",
-        metric=values.metric,
-        input_shape=values.input_shape,
-        **{name: given[name] for name in parts},
-        **{name: values[name].value for name in names},
-    )
+    try:
+        found = tfprune.search(
+            model,
+            given["data"],
+            tfprune.Budget(**limits) if limits else None,
+            values.strategy,
+            progress=values.format == "text",
+            metric=values.metric,
+            input_shape=values.input_shape,
+            **{name: given[name] for name in parts},
+            **{name: values[name].value for name in names},
+        )
+    except KeyboardInterrupt as error:
+        checkpoint = given["checkpoint"]
+        if not checkpoint or not pathlib.Path(checkpoint).exists():
+            raise
+        raise KeyboardInterrupt("the same command resumes") from error
     if given["plot"]:
         tfprune.plots.search_plot(found, given["plot"])
     if given["trials"]:
@@ -138,9 +147,32 @@ def search(paths, values, given):
 
 def load(path, values):
     """Loads a model from a file, as the flags say."""
-    for module in values.modules:
-        importlib.import_module(module)
-    return storage.load_model(path, values.allow_lambda, values.isolated)
+    own = {}
+    for name in values.modules:
+        own |= _defined(importlib.import_module(name))
+    isolated = values.isolated
+    # What opens a file in isolation does not import modules.
+    return storage.load_model(
+        path, values.allow_lambda, isolated, None if isolated else own
+    )
+
+
+def _defined(module):
+    """The classes and functions of a module, and of its package, by name.
+
+    Keras takes a function by its name alone, so one that has the name of
+    Keras's own must be registered.
+    """
+    package = module.__name__.partition(".")[0]
+    keras_own = (keras.activations, keras.losses, keras.metrics)
+    return {
+        name: thing
+        for name, thing in vars(module).items()
+        if inspect_lib.isclass(thing)
+        or inspect_lib.isfunction(thing)
+        and not any(hasattr(part, name) for part in keras_own)
+        if thing.__module__.partition(".")[0] == package
+    }
 
 
 def _groups(groups):

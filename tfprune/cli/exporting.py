@@ -27,7 +27,7 @@ def export(paths, values, given):
         # Names in the sources are derived from the file's name.
         path = pathlib.Path(folder, out.name)
         inputs = _inputs(given["calibration"], model)
-        facts = _file(model, path, inputs, values, kernels)
+        facts = _file(model, path, inputs, values, kernels, board)
         if values.compress:
             facts |= _compressed(path, values, board, core)
         facts |= _qualities(path, model, given["data"], values)
@@ -45,7 +45,7 @@ def export(paths, values, given):
     return printing.shown([table], values)
 
 
-def _file(model, path, calibration, values, kernels):
+def _file(model, path, calibration, values, kernels, board):
     file = tfprune.export_tflite(
         model,
         path,
@@ -55,7 +55,7 @@ def _file(model, path, calibration, values, kernels):
         input_shapes=values.input_shape,
         sparse=values.sparse,
         kernels=kernels,
-        dense_scales=_dense_scales(values),
+        dense_scales=_dense_scales(values, board),
         ranges=_ranges(values),
         runtime="tflite" if values.runtime == "reference" else values.runtime,
     )
@@ -101,10 +101,14 @@ def _ranges(values):
     return found
 
 
-def _dense_scales(values):
-    """The scales that --project supports, if the mode leaves a choice."""
+def _dense_scales(values, board):
+    """The scales that --project supports, if the mode leaves a choice.
+
+    Without one, a board of Arduino is taken for a sketch.
+    """
     chosen = values.dense_scales
-    if chosen or choices.PROJECTS.get(values.project) != "tensor":
+    project = values.project or (board and board.is_arduino and "arduino")
+    if chosen or choices.PROJECTS.get(project) != "tensor":
         return chosen
     return modes.dense_scales(values.quantize) and "tensor"
 
@@ -162,5 +166,5 @@ def _cell(name, value):
     if quantities.is_absolute(name):
         return quantities.absolute(name, value)
     if isinstance(value, float):
-        return f"{value:.2%}"
+        return tables.percent(value, 2)
     return value if isinstance(value, str) else tables.cell(value)

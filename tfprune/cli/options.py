@@ -32,8 +32,8 @@ def reading(values):
     flags.DEFINE_list(
         "modules",
         [],
-        "Python modules, installed or in this folder, that define and "
-        "register the layers of the model.",
+        "Python modules, installed or in this folder, that define the layers "
+        "and functions of the model.",
         flag_values=values,
     )
 
@@ -415,7 +415,7 @@ def firmware(values):
         None,
         ["channel", "tensor"],
         "What each scale of a dense layer is for: channel or tensor; by "
-        "default, what --kernels and --project support.",
+        "default, what --kernels, --project and --board support.",
         flag_values=values,
     )
     for name, what in (("flash_bytes", "file"), ("ram_bytes", "arena")):

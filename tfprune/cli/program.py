@@ -118,7 +118,7 @@ def _run(command, arguments):
             text = _outcome(command, paths, values)
         _print(text)
     except KeyboardInterrupt as error:
-        _fail(program, f"interrupted; {error or 'nothing was written'}.")
+        _fail(program, f"interrupted; {str(error) or 'nothing was written'}.")
         return 130
     # Whatever goes wrong, a user of the command line gets one line.
     except Exception as error:

@@ -1,6 +1,7 @@
 """Models and arrays in files: checked early, written atomically."""
 
 import pathlib
+import re
 
 import numpy as np
 
@@ -13,9 +14,11 @@ _MODELS = (".keras", ".h5")
 # HDF5 by another name.
 _ALSO = (".hdf5",)
 _FOLDER = "saved_model.pb"
+# What is passed to a function, a command finds in a module.
+_PASSED = re.compile(r"[Pp]ass (it|them) (?:in|as) `?custom_objects`?")
 
 
-def load_model(path, allow_lambda=False, isolated=False):
+def load_model(path, allow_lambda=False, isolated=False, own=None):
     """Reads a Keras model.
 
     Args:
@@ -23,6 +26,7 @@ def load_model(path, allow_lambda=False, isolated=False):
             SavedModel that Keras 2 wrote.
         allow_lambda: `bool`, whether code that the file holds may run.
         isolated: `bool`, whether a child process opens it.
+        own: `dict` from names to classes and functions of the user's.
 
     Returns:
         A `keras.Model`; compiled if its loss and metrics can be read.
@@ -36,9 +40,11 @@ def load_model(path, allow_lambda=False, isolated=False):
 
     check_model(path)
     try:
-        return loading.load_model(path, allow_lambda, isolated=isolated)
+        return loading.load_model(path, allow_lambda, own, isolated)
     except (OSError, TypeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
+        module = r"--modules must name the module that defines \1"
+        reason = _PASSED.sub(module, reason)
         raise ValueError(
             f"The file must hold a Keras model. Received: {path!r}, which "
             f"cannot be read: {reason}"
@@ -182,7 +188,10 @@ def load_samples(path, flag):
 def check_file(path):
     """Checks that there is a file."""
     if not pathlib.Path(path).is_file():
-        raise FileNotFoundError(f"There must be a file. Received: {path!r}.")
+        which = "is a folder" if pathlib.Path(path).is_dir() else "is not there"
+        raise FileNotFoundError(
+            f"There must be a file. Received: {path!r}, which {which}."
+        )
 
 
 def _check_ending(path, what):

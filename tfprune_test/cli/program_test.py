@@ -9,6 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import types
 import unittest
 from unittest import mock
 
@@ -19,6 +20,8 @@ from absl import logging
 from absl.testing import absltest
 from absl.testing import parameterized
 
+import tfprune
+from tfprune.cli import actions
 from tfprune.cli import commands
 from tfprune.cli import program
 from tfprune.core import boards
@@ -124,6 +127,23 @@ class SearchTest(CliTestCase):
         self.assertLessEqual(macs, 0.5 * counting.cost(self.model).macs)
         best = max(found["search"]["trials"], key=lambda t: t["reward"])
         self.assertEqual(best["macs"], macs)
+
+    @parameterized.parameters(
+        (False, "nothing was written."), (True, "the same command resumes.")
+    )
+    def test_ctrl_c_says_what_is_left(self, is_begun, told):
+        checkpoint = self.folder / "search.json"
+
+        def stopped(*args, **kwargs):
+            if is_begun:
+                checkpoint.write_text("{}")
+            raise KeyboardInterrupt
+
+        flags = f"--out={self.small}", f"--checkpoint={checkpoint}"
+        with mock.patch.object(tfprune, "search", stopped):
+            status, _, error = self.tfprune(*self.search(*flags))
+        self.assertEqual(status, 130)
+        self.assertEqual(error, f"tfprune search: interrupted; {told}\n")
 
     def test_input_sizes_that_the_model_leaves_open(self):
         inputs = keras.Input((None, None, 1))
@@ -527,6 +547,35 @@ class ModelFileTest(CliTestCase):
         with contextlib.chdir(self.folder), mock.patch("sys.path", sys.path[:]):
             self.succeed("inspect", path, "--modules=own_layers")
 
+    def test_a_module_need_not_register_what_it_defines(self):
+        module = types.ModuleType("of_program_test")
+        source = (
+            "import keras\n"
+            "class Halved(keras.layers.Layer):\n"
+            "    def call(self, x):\n"
+            "        return x / 2\n"
+            "def cubed(x):\n"
+            "    return x**3\n"
+            "def relu(x):\n"  # not that of the layer below
+            "    return 0 * x\n"
+        )
+        exec(source, vars(module))
+        x = inputs = keras.Input((4,))
+        for activation in ("relu", module.cubed):
+            x = keras.layers.Dense(4, activation=activation)(x)
+        path = self.folder / "own.keras"
+        keras.Model(inputs, module.Halved()(x), name="own").save(path)
+        error = self.refused("inspect", path)
+        self.assertIn("--modules must name the module that defines", error)
+        with mock.patch.dict(sys.modules, {module.__name__: module}):
+            values = types.SimpleNamespace(
+                modules=[module.__name__], allow_lambda=False, isolated=False
+            )
+            model = actions.load(str(path), values)
+        self.assertIsInstance(model.layers[-1], module.Halved)
+        self.assertIs(model.layers[2].activation, module.cubed)
+        self.assertIs(model.layers[1].activation, keras.activations.relu)
+
     def test_verbosity_shows_where_an_error_comes_from(self):
         arguments = ["inspect", self.folder / "none.keras", "--verbosity=1"]
         status, _, error = self.tfprune(*arguments)
@@ -639,6 +688,25 @@ class StripAndCompareTest(CliTestCase):
 
 
 class ExportTest(CliTestCase):
+    @parameterized.parameters(
+        ((), None),
+        (("--board=nano-33-ble",), "tensor"),
+        (("--project=arduino",), "tensor"),
+        (("--board=nano-33-ble", "--project=zephyr"), None),
+        (("--board=nano-33-ble", "--dense_scales=channel"), "channel"),
+    )
+    def test_dense_scales_that_the_board_reads(self, flags, expected):
+        np.save(self.folder / "x.npy", np.zeros((2, 8, 8, 1), "float32"))
+        with mock.patch.object(
+            tfprune, "export_tflite", side_effect=ValueError("enough")
+        ) as called:
+            self.refused(
+                *("export", self.dense, f"--out={self.folder}/a.tflite"),
+                *("--quantize=int8", f"--micro={self.folder}/firmware"),
+                *(f"--calibration={self.folder}/x.npy", *flags),
+            )
+        self.assertEqual(called.call_args.kwargs["dense_scales"], expected)
+
     def test_int8_and_sources_are_written(self):
         model = net("softmax")
         model.save(self.dense)

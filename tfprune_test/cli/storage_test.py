@@ -56,8 +56,14 @@ class ArraysTest(StorageTestCase):
                 storage.load_arrays(str(self.folder / name))
 
     def test_no_such_file(self):
-        with self.assertRaisesRegex(FileNotFoundError, "Received: .*a.npz'"):
-            storage.load_arrays(self.path)
+        for path, which in (
+            (self.path, "a.npz', which is not there"),
+            (str(self.folder), "', which is a folder"),
+        ):
+            with self.assertRaisesRegex(
+                FileNotFoundError, f"Received: .*{which}"
+            ):
+                storage.load_arrays(path)
 
 
 class SamplesTest(StorageTestCase):

@@ -53,8 +53,9 @@ def _line(reason):
     """A reason as one line that can be printed, whatever a file put into it."""
     if isinstance(reason, BaseException):
         kind = type(reason).__name__
-        # Keras puts whole configs before what went wrong.
+        # Keras puts whole configs before what went wrong, or behind it.
         text = str(reason).rpartition("Exception encountered: ")[2]
+        text = text.partition(" Full object config: ")[0].removesuffix(".")
         reason = f"{kind}: {text}" if text else kind
     line = " ".join(str(reason).split())[:300]
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

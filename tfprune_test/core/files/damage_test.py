@@ -38,6 +38,14 @@ class ReadingTest(parameterized.TestCase):
             with damage.reading("a.keras"):
                 raise TypeError("Could not locate class 'O\udcffd'.")
 
+    def test_a_config_behind_what_went_wrong_is_left_out(self):
+        text = "Could not locate class 'Odd'. Full object config: {'module': "
+        with self.assertRaisesRegex(
+            ValueError, r"\(TypeError: Could not locate class 'Odd'\)\. Pass"
+        ):
+            with damage.reading("a.keras"):
+                raise TypeError(text + "'m'}")
+
     @parameterized.parameters(
         ValueError("The layer 'a' has no counterpart."),
         FileNotFoundError("a.keras"),
