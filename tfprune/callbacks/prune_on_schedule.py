@@ -1,5 +1,6 @@
 """Pruning on a schedule, inside `fit` and in custom training loops."""
 
+import math
 import typing
 
 import keras
@@ -122,6 +123,7 @@ class PruneOnSchedule(keras.callbacks.Callback):
         if steps:
             steps /= _batches_per_step(self.model.optimizer)
         self._resolved = self.schedule.resolved(steps)
+        self._check_others()
         self._check(self._resolved.highest())
         followed = [
             schedule
@@ -134,6 +136,22 @@ class PruneOnSchedule(keras.callbacks.Callback):
         self._anew = bool(followed) and not known
         self._began = _step_of(self.model)
         self._untold = steps  # until the first epoch, whose number tells more
+
+    def _check_others(self):
+        """Raises an error if another schedule updates the masks meanwhile."""
+        wrappers = _scheduled_wrappers(self.model)
+        followers = wrappers[0].state.followers if wrappers else {}
+        for other, resolved in followers.items():
+            # `fit` hands the same parameters to all of its callbacks.
+            same = other is not self and other.params is self.params
+            if same and _overlap(self._resolved, resolved):
+                raise ValueError(
+                    "One schedule at a time can update the masks of a model. "
+                    f"Received: {other.schedule!r} and {self.schedule!r} in "
+                    "one training. Pass one PruneOnSchedule, or let one "
+                    "schedule begin where the other ends."
+                )
+        followers[self] = self._resolved
 
     def _check(self, highest):
         """Raises now the errors that would stop the training later."""
@@ -300,6 +318,12 @@ def _follow(model, schedule):
     for wrapper in _scheduled_wrappers(model):
         if schedule not in wrapper.state.schedules:
             wrapper.state.schedules.append(schedule)
+
+
+def _overlap(a, b):
+    """Whether two resolved schedules have steps in common, but for an end."""
+    ends = [math.inf if each.end is None else each.end for each in (a, b)]
+    return a.begin < ends[1] and b.begin < ends[0]
 
 
 def _updated(model):

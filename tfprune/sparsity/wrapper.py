@@ -1,6 +1,7 @@
 """The wrapper that applies a method to a layer."""
 
 import warnings
+import weakref
 
 import keras
 import numpy as np
@@ -330,6 +331,8 @@ class _State:
         # That it has followed, as callbacks note them: text, or None, can be
         # saved.
         self.schedules = list(followed)
+        # The callbacks that update it, and their schedules, for them to meet.
+        self.followers = weakref.WeakKeyDictionary()
         # Whether the model's optimizer was told not to decay what is learned.
         self.spared = spared
         self.losses = []

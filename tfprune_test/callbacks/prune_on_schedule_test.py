@@ -325,6 +325,18 @@ class StepsTest(parameterized.TestCase):
             self.assertEqual(wrapper_lib.sparsity(model), 0.75)
         self.assertEqual([r.steps for r in recorders], [[3], [8]])
 
+    @parameterized.parameters(
+        schedule_lib.Constant(0.25), schedule_lib.Polynomial(0, 0.5, 19, 30)
+    )
+    def test_schedules_at_the_same_time_are_refused(self, other):
+        model = wrapped()
+        with self.assertRaisesRegex(
+            ValueError, "at a time.*Polyn.* and .*0.[25]"
+        ):
+            fit(model, list(map(callback_lib.PruneOnSchedule, (RAMP, other))))
+        self.assertEqual(int(model.optimizer.iterations), 0)
+        fit(model, [callback_lib.PruneOnSchedule(other)], epochs=1)
+
     def test_early_stopping_leaves_the_masks_of_the_last_update(self):
         model = wrapped()
         stop = keras.callbacks.EarlyStopping(
