@@ -18,6 +18,7 @@ from tfprune.datasets import outputs
 from tfprune.datasets import streams
 
 _NUMBERS = bool, int, float, str, np.generic
+_ONE = " This is one sample, not a batch: pass data.batch(32), or x[None]."
 
 
 def batches(
@@ -368,11 +369,13 @@ def _parts(batch):
 
 
 def _check_counts(y, count, purpose):
-    counts = {len(part) if part.ndim else 1 for part in keras.tree.flatten(y)}
+    parts = keras.tree.flatten(y)
+    counts = {len(part) if part.ndim else 1 for part in parts}
     if counts != {count}:
+        one = not all(part.ndim for part in parts)
         raise ValueError(
             f"Each sample needs one label for {purpose}. Received: {count} "
-            f"samples in a batch, labels for {sorted(counts)}."
+            f"samples in a batch, labels for {sorted(counts)}.{_ONE * one}"
         )
 
 
@@ -392,10 +395,14 @@ def _flat_inputs(model, x, purpose, fits=None):
     if len(given) != len(shapes) or not all(
         fits(g, s) for g, s in zip(given, shapes, strict=True)
     ):
+        one = len(flat) == len(shapes) and all(
+            fits(tuple(part.shape), s)
+            for part, s in zip(flat, shapes, strict=True)
+        )
         raise ValueError(
             "Data must have the shapes of the model's inputs, "
             f"{', '.join(map(str, shapes))} without the batch axis. Received: "
-            f"{', '.join(map(str, given))} for {purpose}."
+            f"{', '.join(map(str, given))} for {purpose}.{_ONE * one}"
         )
     return flat
 

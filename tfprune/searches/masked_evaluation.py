@@ -161,7 +161,9 @@ class _Mean:
             if len(counted) != 1:
                 raise ValueError(
                     "Accuracy needs a single output. Received: model="
-                    f"{model.name!r} with {len(counted)} outputs. {_CURE}"
+                    f"{model.name!r} with {len(counted)} outputs. Pass "
+                    "metric=, a function (y, outputs) of all of them -> one "
+                    "number per sample, larger is better."
                 )
             (self._tally,) = counted
 

@@ -192,6 +192,19 @@ class SamplesTest(parameterized.TestCase):
         with self.assertRaisesRegex(ValueError, message):
             list(samples.batches(data, "a test", model=model((2,))))
 
+    @parameterized.parameters(
+        ([(X[0], Y[0])], True, "label for a test.* one sample, not a batch"),
+        ([(X[0], Y[0])], False, "shapes.* one sample, not a batch"),
+        ([X[0]], False, "shapes.* one sample, not a batch"),
+        ([X[None]], False, r"shapes.*\(5, 2\) for a test\.$"),
+        ([(X[:2], Y[:1])], True, r"label for a test.*\[1\]\.$"),
+    )
+    def test_a_sample_alone_is_no_batch(self, data, labels, message):
+        net = None if labels else model((2,))
+        data = iter(data)  # of which each is a batch
+        with self.assertRaisesRegex(ValueError, message):
+            list(samples.batches(data, "a test", labels=labels, model=net))
+
     def test_only_a_generator_cannot_be_read_twice(self):
         for make in (KINDS["arrays"], Batches, tf_dataset):
             samples.check_repeatable(make(), "thinet")

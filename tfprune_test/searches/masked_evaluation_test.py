@@ -166,6 +166,15 @@ class NamedLabelsTest(parameterized.TestCase):
         z, a = self.model.predict(X, verbose=0)
         self.labels = {"z": z + 1, "a": a - 3}
 
+    def test_accuracy_is_that_of_one_output(self):
+        graph = read.channel_graph(self.model)
+        measured = masked_evaluation.MaskedEvaluation(graph, (X, self.labels))
+        with self.assertRaisesRegex(
+            ValueError,
+            r"2 outputs\. Pass metric=, a function \(y, outputs\) of all",
+        ):
+            measured.value(np.ones(graph.size, bool))
+
     @parameterized.parameters((("z", "a"), -2), (("z",), -1), (("a",), -3))
     def test_errors_are_those_of_each_output(self, names, expected):
         y = {name: self.labels[name] for name in names}
