@@ -6,8 +6,6 @@ import inspect as inspect_lib
 import pathlib
 import shlex
 
-import keras
-
 import tfprune
 from tfprune.cli import file_inspection
 from tfprune.cli import flag_checks
@@ -163,6 +161,9 @@ def _defined(module):
     Keras takes a function by its name alone, so one that has the name of
     Keras's own must be registered.
     """
+    # Here, as a .tflite file is inspected without Keras.
+    import keras
+
     package = module.__name__.partition(".")[0]
     keras_own = (keras.activations, keras.losses, keras.metrics)
     return {

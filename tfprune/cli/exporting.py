@@ -1,6 +1,8 @@
 """The command `tfprune export`: builds everything, then moves it in place."""
 
+import contextlib
 import pathlib
+import re
 
 import tfprune
 from tfprune.cli import actions
@@ -14,12 +16,17 @@ from tfprune.core.files import leftovers
 from tfprune.deploy import file_evaluation
 from tfprune.export.file import modes
 from tfprune.export.micro import compression
+from tfprune.export.micro import folder_checks
 from tfprune.reports import quantities
 
 
 def export(paths, values, given):
     out, micro = given["out"], given["micro"]
     board = values.board and boards.get(values.board)
+    if micro:
+        with _in_words_of_flags():
+            name = folder_checks.c_name(None, out)
+            folder_checks.same_model(micro, name)
     core = values.core or (board and board.core)
     kernels = cores.of_file(values.kernels, core and cores.get(core))
     model = actions.load(paths[0], values)
@@ -137,20 +144,21 @@ def _npu(path, values):
 
 
 def _sources(path, out, values):
-    sources = tfprune.export_micro(
-        path,
-        out,
-        labels=values.labels,
-        arena_margin=values.arena_margin,
-        flash_bytes=values.flash_bytes,
-        ram_bytes=values.ram_bytes,
-        kernels=values.kernels,
-        core=values.core,
-        board=values.board,
-        project=values.project,
-        image_bytes=values.image_bytes,
-        plan_memory=values.plan_memory,
-    )
+    with _in_words_of_flags():
+        sources = tfprune.export_micro(
+            path,
+            out,
+            labels=values.labels,
+            arena_margin=values.arena_margin,
+            flash_bytes=values.flash_bytes,
+            ram_bytes=values.ram_bytes,
+            kernels=values.kernels,
+            core=values.core,
+            board=values.board,
+            project=values.project,
+            image_bytes=values.image_bytes,
+            plan_memory=values.plan_memory,
+        )
     return {
         "sources": sources.folder,
         "array_bytes": sources.flash_bytes,
@@ -158,6 +166,18 @@ def _sources(path, out, values):
         "arena_bytes": sources.arena_need.bytes,
         "reserved_arena_bytes": sources.arena_bytes,
     }
+
+
+@contextlib.contextmanager
+def _in_words_of_flags():
+    """Names the flags that give the arguments `out` and `name`."""
+    try:
+        yield
+    except ValueError as error:
+        text = re.sub(r"\bout=", "--micro=", str(error))
+        # The model has the name of its file.
+        text = re.sub(r"\bname='(\w+)'", r"--out=\1.tflite", text)
+        raise ValueError(text) from error
 
 
 def _cell(name, value):

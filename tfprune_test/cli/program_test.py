@@ -688,6 +688,24 @@ class StripAndCompareTest(CliTestCase):
 
 
 class ExportTest(CliTestCase):
+    def test_a_folder_of_another_model_is_refused_before_the_export(self):
+        firmware = self.folder / "firmware"
+        firmware.mkdir()
+        (firmware / "model.h").write_text("unsigned char first_data[];")
+        np.save(self.folder / "x.npy", np.zeros((2, 8, 8, 1), "float32"))
+        with mock.patch.object(tfprune, "export_tflite") as called:
+            error = self.refused(
+                *("export", self.dense, f"--out={self.folder}/second.tflite"),
+                *("--quantize=int8", f"--micro={firmware}"),
+                f"--calibration={self.folder}/x.npy",
+            )
+        called.assert_not_called()
+        self.assertIn(
+            f"--micro='{firmware}', which holds 'first', with --out=second."
+            "tflite. Pass another folder, or --out=first.tflite.",
+            error,
+        )
+
     @parameterized.parameters(
         ((), None),
         (("--board=nano-33-ble",), "tensor"),

@@ -30,11 +30,6 @@ from tfprune.export.micro.arena import measured_arena
 from tfprune.export.micro.arena import offline_plan
 
 _ESP_PROJECT = "esp-idf"
-# The contents of the headers while the folder may hold files of two models.
-_HALF_WRITTEN = (
-    b'#error "An export to this folder is running or was interrupted: it may '
-    b'hold files of two models. If no export is running, export again."\n'
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,6 +246,7 @@ def export_micro(
     labels = folder_checks.labels(labels, file)
     folder_checks.project(project)
     name = folder_checks.c_name(name, tflite_path)
+    folder_checks.same_model(out, name)
     if project == _ESP_PROJECT and kernels == "auto" and core is None:
         # The largest arena is that of its chips.
         kernels = "esp-nn"
@@ -306,12 +302,14 @@ def export_micro(
         for layout in layouts:
             texts |= layout.files(sources)
             starts |= layout.starts(sources)
-    folder_checks.target(out, name, texts, _HALF_WRITTEN)
+    folder_checks.target(out, name, texts)
     texts |= {k: v for k, v in starts.items() if not (out / k).exists()}
     written = {out / path: text.encode() for path, text in texts.items()}
     # Every source includes a header: old and new files never compile together.
     headers = [path for path in written if path.suffix == ".h"]
-    atomic.write(written, guards=dict.fromkeys(headers, _HALF_WRITTEN))
+    atomic.write(
+        written, guards=dict.fromkeys(headers, folder_checks.HALF_WRITTEN)
+    )
     logging.info("Wrote %d files into %s.", len(written), out)
     return MicroSource(
         folder=str(out),

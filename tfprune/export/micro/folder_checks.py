@@ -8,6 +8,11 @@ from tfprune.core import kinds
 from tfprune.export.micro import c_source
 from tfprune.export.micro.projects import PROJECTS
 
+# The contents of the headers while the folder may hold files of two models.
+HALF_WRITTEN = (
+    b'#error "An export to this folder is running or was interrupted: it may '
+    b'hold files of two models. If no export is running, export again."\n'
+)
 # What generated files say of themselves, where they can hold a comment.
 _WRITTEN = "Written by tfprune"
 # Prefixes of names of software kits and of C libraries, R_OK and sem_init, with
@@ -63,44 +68,26 @@ def c_name(name, path):
     return f"{name}_net"
 
 
-def target(out, name, files, half_written):
-    """Checks that the folder is empty or holds the same model.
+def same_model(out, name):
+    """Checks, before any work, that a folder holds no other model.
 
     Args:
         out: `pathlib.Path` of the folder.
         name: `str`, the prefix of the model's C names.
-        files: `dict` from paths to texts, what each export writes.
-        half_written: `bytes` of a header during an export.
+
+    Returns:
+        `bool`, whether the folder holds a model, this one.
 
     Raises:
-        ValueError: If the folder holds another model, or a file of one of
-            these names that does not belong to a model.
+        ValueError: If the folder holds another model.
     """
     header = out / "model.h"
     if not header.exists():
-        foreign = [path for path in files if (out / path).exists()]
-        if foreign:
-            raise ValueError(
-                "The folder must be empty or hold this model. Received: "
-                f"out={str(out)!r}, which has {foreign[0]} but no model.h. "
-                "Pass another folder."
-            )
-        return
+        return False
     text = header.read_bytes()
     found = re.search(rb"char (\w+)_data\[\]", text)
-    if found and found[1] == name.encode() or text == half_written:
-        own = [
-            path
-            for path, new in files.items()
-            if _is_own(out / path, new, half_written)
-        ]
-        if own:
-            raise ValueError(
-                "The files that an export replaces must be tfprune's. "
-                f"Received: out={str(out)!r}, whose {own[0]} was written by "
-                "somebody else. Rename it, or pass another folder."
-            )
-        return
+    if found and found[1] == name.encode() or text == HALF_WRITTEN:
+        return True
     holds, or_name = "another kind of model.h", ""
     if found:
         holds = repr(found[1].decode())
@@ -112,12 +99,41 @@ def target(out, name, files, half_written):
     )
 
 
-def _is_own(path, new, half_written):
+def target(out, name, files):
+    """Checks that files can be written into a folder.
+
+    Args:
+        out, name: as for `same_model`.
+        files: `dict` from paths to texts, what each export writes.
+
+    Raises:
+        ValueError: If the folder holds another model, or a file of one of
+            these names that does not belong to a model.
+    """
+    if same_model(out, name):
+        own = [path for path, new in files.items() if _is_own(out / path, new)]
+        if own:
+            raise ValueError(
+                "The files that an export replaces must be tfprune's. "
+                f"Received: out={str(out)!r}, whose {own[0]} was written by "
+                "somebody else. Rename it, or pass another folder."
+            )
+        return
+    foreign = [path for path in files if (out / path).exists()]
+    if foreign:
+        raise ValueError(
+            "The folder must be empty or hold this model. Received: "
+            f"out={str(out)!r}, which has {foreign[0]} but no model.h. "
+            "Pass another folder."
+        )
+
+
+def _is_own(path, new):
     """Whether a user wrote a file that a text of tfprune's would replace."""
     if _WRITTEN not in new or not path.exists():
         return False
     old = path.read_bytes()
-    if _WRITTEN.encode() in old or old == half_written:
+    if _WRITTEN.encode() in old or old == HALF_WRITTEN:
         return False
     # Earlier versions left the line out of some files.
     return _lines(old) != _lines(new.encode())

@@ -6,7 +6,7 @@ from absl.testing import parameterized
 from tfprune.export.file import model_file
 from tfprune.export.micro import folder_checks
 
-HALF = b"#error\n"
+HALF = folder_checks.HALF_WRITTEN
 
 
 def file(shape, dtype="int8"):
@@ -81,7 +81,7 @@ class TargetTest(absltest.TestCase):
 
     def check(self, name="net", **more):
         files = {"model.h": "", "model.cc": "", **more}
-        folder_checks.target(self.out, name, files, HALF)
+        folder_checks.target(self.out, name, files)
 
     def test_a_new_folder_or_files_of_others(self):
         self.check()
