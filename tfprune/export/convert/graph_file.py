@@ -28,6 +28,7 @@ from tfprune.export.convert.rewritten import small_maps
 from tfprune.export.convert.rewritten import steep_ops
 from tfprune.export.convert.rewritten import summed_letters
 from tfprune.export.convert.traced import fused_lstm
+from tfprune.export.convert.traced import inlined
 from tfprune.export.convert.traced import layer_scopes
 from tfprune.export.convert.traced import plain_names
 from tfprune.export.file import tensor_names
@@ -137,6 +138,8 @@ def _traced(model, signature):
     outputs, floats = [], []
 
     def infer(*tensors):
+        outputs.clear()
+        floats.clear()
         results = signature.call(model, tensors)
         count = len(results) - len(signature.states)
         names = list(getattr(model, "output_names", None) or [])
@@ -154,9 +157,9 @@ def _traced(model, signature):
         for spec in signature.inputs
     ]
     try:
-        function = tf.function(infer, autograph=False)
         with layer_scopes.named(model), plain_names.renamed(model):
-            return function.get_concrete_function(*specs), outputs, floats
+            function = _graph_of(infer, specs)
+        return function, outputs, floats
     except Exception as error:
         shapes = [spec.shape for spec in signature.inputs]
         raise RuntimeError(
@@ -164,6 +167,20 @@ def _traced(model, signature):
             f"1. Received: {type(model).__name__} {model.name!r}, inputs of "
             f"shape {shapes}. It raised: {error}"
         ) from error
+
+
+def _graph_of(infer, specs):
+    """The concrete function, if possible without others that it calls."""
+    import tensorflow as tf
+
+    try:
+        with inlined.calls():
+            return tf.function(infer, autograph=False).get_concrete_function(
+                *specs
+            )
+    # AutoGraph must rewrite a function that branches, or this one is at fault.
+    except Exception:
+        return tf.function(infer, autograph=False).get_concrete_function(*specs)
 
 
 def _added(function):

@@ -169,6 +169,8 @@ def _sequence(layer, sequences, states):
         tf.identity(tf.convert_to_tensor(weight))
         for weight in (cell.kernel, cell.recurrent_kernel, bias)
     )
-    _, outputs, *_ = function(sequences, *states, *weights)
+    tensors = (sequences, *states, *weights)
+    # Called itself, it might be inlined.
+    _, outputs, *_ = function.get_concrete_function(*tensors)(*tensors)
     # The converter drops all outputs except the sequence.
     return outputs[:, -1], outputs, list(states)
