@@ -251,6 +251,11 @@ class _Graph:
             values = np.clip(values, *limits[fused])
         return np.broadcast_to(values, (256,))
 
+    def _holds_whole(self, index):
+        """Whether an int8 tensor holds whole numbers as they are."""
+        in_one = 1 / self._steps(index)[0]
+        return round(in_one) > 0 and abs(in_one - round(in_one)) <= _NOISE
+
     def _stored(self, index, values):
         """What an int8 tensor, or one that was dequantized, has of values."""
         maker = self._place.maker(index)
@@ -265,11 +270,12 @@ class _Graph:
     def _snapped(self, kind, found):
         """Values, of which those that miss a jump by their rounding meet it.
 
-        A whole number may be stored as a little less than it is.
+        A whole number may be stored as a little less than it is, unless the
+        steps of the root are one or parts of one.
         """
         values, parts = found.values, _JUMPING.get(kind, 1)
         slack = _NOISE * np.maximum(np.abs(values), 1.0)
-        if kind != "ROUND":
+        if kind != "ROUND" and not self._holds_whole(found.root):
             gaps = np.abs(np.diff(values))
             gaps = np.maximum([*gaps, gaps[-1]], [gaps[0], *gaps])
             # Of few steps, a jump may lie between two that are exact.
