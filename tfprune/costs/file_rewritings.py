@@ -6,6 +6,7 @@ Each rewriting is a function from `FileOps` to others; `IN_ORDER` lists them.
 import collections
 import dataclasses
 
+from tfprune.costs import channels_last
 from tfprune.costs import looked_up
 from tfprune.graph.lowering import few_axes
 from tfprune.graph.lowering import file_op
@@ -116,7 +117,8 @@ def _is_part(op, before):
         return False
     if op.kind == "RELU":
         return before.kind in _WITH_RELU
-    return op.scales and before.kind in file_op.WITH_KERNEL
+    is_row = channels_last.is_row(before)
+    return op.scales and before.kind in file_op.WITH_KERNEL and not is_row
 
 
 def taken_over_before(found):
@@ -167,7 +169,11 @@ def reshaped(found):
     another layer of one axis is there.
     """
     rows = {
-        id(op) for op in found.ops if len(op.window) == 1 and not op.in_time
+        id(op)
+        for op in found.ops
+        if len(op.window) == 1
+        and not op.in_time
+        and not channels_last.is_row(op)
     }
     begins, ends = _first_of(rows, found), _last_of(rows, found)
 
@@ -278,6 +284,7 @@ IN_ORDER = (
     taken_over,
     taken_over_before,
     looked_up.tabulated,
+    channels_last.turned,
     reshaped,
     reshaped_once,
 )

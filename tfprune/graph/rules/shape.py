@@ -54,6 +54,8 @@ def flatten(call):
         labels = labels_lib.reshape(labels, sizes, call.output_shapes[0])
         if labels is None:
             return call.freeze_all("Flatten of an unknown size")[0]
+        made = call.made(labels)
+        call.file.op("RESHAPE", call.x, made=made, channels_first=True)
         return labels
     return reshape_to(call, call.output_shapes[0])
 
