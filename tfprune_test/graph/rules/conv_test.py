@@ -161,7 +161,14 @@ class ConvTest(exactness.ExactnessTestCase):
         after = model((7, 9, 3), False, twin, "channels_last")
         a, b = read.channel_graph(before), read.channel_graph(after)
         self.assertEqual(_summary(a), _summary(b))
-        self.assertEqual(counting.Meter(a).cost(), counting.Meter(b).cost())
+        first, last = (vars(counting.Meter(g).cost()) for g in (a, b))
+        # Only a file has turns, from and to kernels with channels last.
+        in_file = ("flash_bytes", "ram_bytes", "image_bytes")
+        for name in first:
+            if name in in_file:
+                self.assertGreater(first[name], last[name])
+            else:
+                self.assertEqual(first[name], last[name], name)
 
     def test_multiply_adds_of_each_kind(self):
         inputs = keras.Input((8, 8, 6))
