@@ -184,7 +184,7 @@ class StepsTest(parameterized.TestCase):
                 keras.optimizers.LossScaleOptimizer(
                     keras.optimizers.SGD(0.02), initial_scale=3e38
                 ),
-                lambda y, x: 4 * keras.ops.mean(x - y, -1),
+                lambda y, x: 64 * keras.ops.mean(x - y, -1),
                 run_eagerly=model.run_eagerly,
             )
         elif way == "stopped":
