@@ -21,7 +21,8 @@ def turned(found):
     first_ones = [op for op in found.ops if op.channels_first and op.window]
     maps = {id(op) for op in first_ones if len(op.window) > 1}
     rows = {id(op) for op in first_ones if is_row(op)}
-    inside, by_others = _inside(found, maps), _read_by_others(found, maps)
+    inside = _inside(found, maps)
+    by_others = _read_by_others(found, maps, inside)
 
     def change(op):
         if id(op) in rows:
@@ -57,10 +58,9 @@ def _inside(found, maps):
     return inside
 
 
-def _read_by_others(found, maps):
+def _read_by_others(found, maps, inside):
     """The `id`s of the tensors that something reads with channels first."""
     by_others = {id(found.home(tensor)) for tensor in found.ends}
-    inside = _inside(found, maps)
     for op in found.ops:
         is_flat = op.channels_first and not op.window
         if id(op) not in maps and id(op.output) not in inside and not is_flat:

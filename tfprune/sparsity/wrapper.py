@@ -186,10 +186,10 @@ class PruningWrapper(keras.layers.Wrapper):
     def _warn_of_weight_decay(self):
         self.state.spared = True
         warnings.warn(
-            "An optimizer of a file, or a new one, decays what methods learn, "
-            "which the one before was told to spare. Before training, call "
+            "An optimizer of a file, or a new one, was not told to spare what "
+            "methods learn from weight decay, as the one before was. Call "
             "tfprune.training.exclude_from_weight_decay(model.optimizer, "
-            "model).",
+            "model) before training.",
             stacklevel=2,
         )
 
